@@ -2,6 +2,9 @@ package delivery
 
 import "time"
 
+// exitPause is how long a task waits that ended its goroutine.
+const exitPause = 100 * time.Millisecond
+
 // worker is one goroutine of a [Scheduler]. It owns itself: it ends when it was
 // idle for too long or the scheduler stopped.
 type worker struct {
@@ -103,12 +106,12 @@ func (s *Scheduler) park(w *worker) bool {
 
 // leave ends the worker. A key is still with it only when the task ended the
 // goroutine (runtime.Goexit, as a failing test assertion does); the task is run
-// again by another worker.
+// again by another worker, a little later.
 func (s *Scheduler) leave(q *keyQueue) {
 	s.mu.Lock()
 	s.workers--
 	if q != nil {
-		s.settle(q, 0, false)
+		s.settle(q, exitPause, false)
 	}
 	if s.stopped && s.workers == 0 {
 		close(s.gone)
