@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// DrainError says what was left when the context of [Scheduler.Drain] ended.
+// DrainError says what was left when the context of [Scheduler.Drain] ended, or
+// [Scheduler.Close] was called.
 // Nothing of it was acknowledged, so a broker that keeps the session delivers
 // those QoS 1 and 2 messages again.
 type DrainError struct {
@@ -15,7 +16,7 @@ type DrainError struct {
 	// Running is how many tasks ignore their cancelled context; each keeps one
 	// goroutine until it returns.
 	Running int
-	// Err is the cause the context ended with.
+	// Err is the cause the context ended with, or ErrClosed.
 	Err error
 }
 
@@ -24,14 +25,14 @@ func (e *DrainError) Error() string {
 	return fmt.Sprintf("delivery: drain ended early, %d dropped, %d still running: %v", e.Dropped, e.Running, e.Err)
 }
 
-// Unwrap returns the cause the context ended with.
+// Unwrap returns Err.
 func (e *DrainError) Unwrap() error { return e.Err }
 
 // Drain refuses new items and waits until all accepted ones, also those that
 // wait to be run again, are finished; then the workers end. When ctx ends
 // first, running tasks are cancelled, the rest is dropped, and Drain waits up
-// to Grace more for the running ones to return. The result is nil or a
-// [*DrainError].
+// to Grace more for the running ones to return. The result is nil when every
+// accepted item was finished, else a [*DrainError].
 func (s *Scheduler) Drain(ctx context.Context) error {
 	s.refuse()
 	select {
@@ -47,7 +48,11 @@ func (s *Scheduler) Drain(ctx context.Context) error {
 	if s.dropped == 0 && s.running == 0 {
 		return nil
 	}
-	return &DrainError{Dropped: s.dropped, Running: s.running, Err: context.Cause(ctx)}
+	cause := context.Cause(ctx)
+	if cause == nil {
+		cause = ErrClosed
+	}
+	return &DrainError{Dropped: s.dropped, Running: s.running, Err: cause}
 }
 
 // Close refuses new items, cancels the running tasks, drops the rest and waits

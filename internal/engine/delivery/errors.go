@@ -5,6 +5,9 @@ import (
 	"fmt"
 )
 
+// ErrClosed is the cause of a [*DrainError] after [Scheduler.Close].
+var ErrClosed = errors.New("delivery: scheduler closed")
+
 // ErrGoexit is the error of an attempt whose handler ended its goroutine with
 // runtime.Goexit, as a failing test assertion does. It counts as any error.
 var ErrGoexit = errors.New("delivery: handler ended its goroutine")
