@@ -107,6 +107,15 @@ func (b *Broker) Stop(ctx context.Context) error {
 	return public(client.Stop(ctx))
 }
 
+// WaitReady returns nil once connected with every filter granted.
+func (b *Broker) WaitReady(ctx context.Context) error {
+	client, err := b.Client()
+	if err != nil {
+		return err
+	}
+	return public(client.WaitReady(ctx))
+}
+
 // Client gives the engine's client, made when first asked for.
 func (b *Broker) Client() (*engine.Client, error) {
 	b.mu.Lock()

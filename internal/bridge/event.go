@@ -9,16 +9,15 @@ import (
 // Event is one message on its way through one handler, as kratos-transport
 // shows it.
 type Event struct {
-	delivery  *engine.Delivery
-	operation string
-	msg       broker.Message
-	err       error
+	delivery *engine.Delivery
+	msg      broker.Message
+	err      error
 }
 
 var _ broker.Event = (*Event)(nil)
 
 func (c *consumer) event(d *engine.Delivery) (*Event, error) {
-	e := &Event{delivery: d, operation: c.operation}
+	e := &Event{delivery: d}
 	e.msg.Partition, e.msg.Offset = -1, -1
 	e.msg.Msg = d
 	e.msg.Headers = headersOf(d)
@@ -64,15 +63,3 @@ func (e *Event) Ack() error {
 
 // Error is why the message is dead-lettered, in the generic error handler.
 func (e *Event) Error() error { return e.err }
-
-// Delivery is what the engine knows of the message.
-func (e *Event) Delivery() *engine.Delivery { return e.delivery }
-
-// Operation names the subscription for middleware: the name given, or the
-// topic filter.
-func (e *Event) Operation() string {
-	if e.operation != "" {
-		return e.operation
-	}
-	return e.delivery.Subscription().Filter
-}

@@ -14,11 +14,10 @@ import (
 
 // SubscribeSettings are what the MQTT subscribe options change.
 type SubscribeSettings struct {
-	QoS       byte
-	Codec     string
-	Timeout   time.Duration
-	Broad     bool   // "#" and "$SYS" filters are meant
-	Operation string // name for middleware; default: the filter
+	QoS     byte
+	Codec   string
+	Timeout time.Duration
+	Broad   bool // "#" and "$SYS" filters are meant
 }
 
 type subscribeKey struct{}
@@ -65,7 +64,7 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 		return nil, codecError("subscribe", topic, err)
 	}
 	h := &consumer{
-		broker: b, codec: codec, binder: binder, values: o.Context, operation: s.Operation,
+		broker: b, codec: codec, binder: binder, values: o.Context,
 		handler: broker.ChainSubscriberMiddleware(broker.ChainSubscriberMiddleware(handler, o.Middlewares), b.Options().SubscriberMiddlewares),
 	}
 	sub, err := newSubscription(topic, &o, &s, h)
@@ -116,12 +115,11 @@ func newSubscription(topic string, o *broker.SubscribeOptions, s *SubscribeSetti
 // consumer turns a delivery into kratos-transport's event and runs the user's
 // handler on it.
 type consumer struct {
-	broker    *Broker
-	handler   broker.Handler
-	codec     encoding.Codec
-	binder    broker.Binder
-	values    context.Context
-	operation string
+	broker  *Broker
+	handler broker.Handler
+	codec   encoding.Codec
+	binder  broker.Binder
+	values  context.Context
 }
 
 func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
@@ -144,7 +142,7 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 	}
 	e, err := c.event(d)
 	if err != nil { // undecodable: the payload is the body
-		e = &Event{delivery: d, operation: c.operation, msg: broker.Message{Body: d.Payload}}
+		e = &Event{delivery: d, msg: broker.Message{Body: d.Payload}}
 	}
 	e.err = cause
 	if err := h(ctx, e); err != nil {

@@ -39,13 +39,13 @@ func (o *outbound) acked(c *conn, a *wire.Ack) {
 // which outcome.
 func (o *outbound) step(sl *slot, a *wire.Ack) (over bool, err error) {
 	switch {
-	case a.Type == wire.Pubrec:
+	case a.Type == wire.TypePubrec:
 		return o.pubrec(sl, a)
 	case sl == nil:
 		return false, nil
-	case a.Type == wire.Puback && sl.qos == 1 && sl.state == slotSent:
+	case a.Type == wire.TypePuback && sl.qos == 1 && sl.state == slotSent:
 		return true, o.ackError(a)
-	case a.Type == wire.Pubcomp && sl.state == slotReleased:
+	case a.Type == wire.TypePubcomp && sl.state == slotReleased:
 		if sl.resent && a.Reason == codeNotFound {
 			return true, nil // the broker had finished before our resend
 		}
@@ -71,7 +71,7 @@ func (o *outbound) pubrec(sl *slot, a *wire.Ack) (over bool, err error) {
 
 func (o *outbound) answer(id uint16, reason byte) {
 	var buf [8]byte
-	o.cur.link.QueueAck(wire.AppendAck(buf[:0], o.version, wire.Pubrel, id, reason))
+	o.cur.link.QueueAck(wire.AppendAck(buf[:0], o.version, wire.TypePubrel, id, reason))
 	o.cur.wake = true
 }
 

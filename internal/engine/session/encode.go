@@ -29,22 +29,34 @@ func encode(dst []byte, m *Message, id uint16, v wire.Version) ([]byte, error) {
 		Topic: stringBytes(m.Topic), Payload: m.Payload,
 	}
 	if v == wire.V5 && m.Properties != nil {
-		encodeProperties(&p.Props, m.Properties)
+		if err := encodeProperties(&p.Props, m.Properties); err != nil {
+			return dst, err
+		}
 	}
 	return p.Append(dst, v)
 }
 
-func encodeProperties(to *wire.Properties, p *Properties) {
-	to.ContentType = stringBytes(p.ContentType)
-	to.ResponseTopic = stringBytes(p.ResponseTopic)
+func encodeProperties(to *wire.Properties, p *Properties) (err error) {
+	to.ContentType = optional(p.ContentType)
+	to.ResponseTopic = optional(p.ResponseTopic)
 	to.CorrelationData = p.CorrelationData
 	if p.Expiry > 0 {
-		seconds := min((p.Expiry+time.Second-1)/time.Second, math.MaxUint32)
-		to.SetMessageExpiry(uint32(seconds))
+		to.HasMessageExpiry = true
+		to.MessageExpiry = uint32(min((p.Expiry+time.Second-1)/time.Second, math.MaxUint32))
 	}
 	for _, u := range p.User {
-		to.User = wire.AppendUser(to.User, u.Key, u.Value)
+		if to.User, err = wire.AppendUser(to.User, u.Key, u.Value); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func optional(s string) []byte {
+	if s == "" {
+		return nil
+	}
+	return stringBytes(s)
 }
 
 // decodeProperties copies what the handler may keep.
@@ -54,8 +66,8 @@ func decodeProperties(p *wire.Properties) *Properties {
 		ResponseTopic:   string(p.ResponseTopic),
 		CorrelationData: append([]byte(nil), p.CorrelationData...),
 	}
-	if seconds, ok := p.MessageExpiry(); ok {
-		out.Expiry = time.Duration(seconds) * time.Second
+	if p.HasMessageExpiry {
+		out.Expiry = time.Duration(p.MessageExpiry) * time.Second
 	}
 	for k, v := range p.UserPairs() {
 		out.User = append(out.User, UserProperty{string(k), string(v)})

@@ -85,9 +85,9 @@ func newInbound(c *conn, p *wire.Publish, body []byte) *Inbound {
 func (s *Session) acknowledge(c *conn, acks []delivery.Ack) {
 	var buf [8]byte
 	for _, a := range acks {
-		t := wire.Puback
+		t := wire.TypePuback
 		if a.QoS == 2 {
-			t = wire.Pubrec
+			t = wire.TypePubrec
 		}
 		s.in.acked(a)
 		c.link.QueueAck(wire.AppendAck(buf[:0], c.version, t, a.PacketID, 0))
@@ -116,7 +116,7 @@ func (s *Session) pubrel(c *conn, id uint16) {
 	in.received.del(id)
 	in.mu.Unlock()
 	var buf [8]byte
-	c.link.QueueAck(wire.AppendAck(buf[:0], c.version, wire.Pubcomp, id, reason))
+	c.link.QueueAck(wire.AppendAck(buf[:0], c.version, wire.TypePubcomp, id, reason))
 	c.wake = true
 }
 

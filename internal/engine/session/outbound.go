@@ -172,7 +172,7 @@ func (o *outbound) pump() {
 
 func (o *outbound) carry(sl *slot) (bool, error) {
 	if sl.state == slotReleased {
-		return o.cur.link.Queue(wire.AppendAck(nil, o.version, wire.Pubrel, sl.id, 0))
+		return o.cur.link.Queue(wire.AppendAck(nil, o.version, wire.TypePubrel, sl.id, 0))
 	}
 	return o.cur.link.Queue(sl.frame)
 }

@@ -164,7 +164,7 @@ func (w *window) rewind() { w.next = w.head }
 // resend prepares the frame of a slot that an earlier connection carried.
 func (s *slot) resend() {
 	s.resent = true
-	if len(s.frame) >= wire.PacketIDSize && s.state == slotSent {
+	if s.state == slotSent {
 		s.own()
 		wire.SetDup(s.frame)
 	}
@@ -176,7 +176,7 @@ func (w *window) republish(i int32) {
 	w.renumber(i, s)
 	s.own()
 	wire.ClearDup(s.frame)
-	wire.SetPacketID(s.frame, s.id)
+	wire.PatchPacketID(s.frame, wire.PacketIDOffset(s.frame), s.id)
 	s.state, s.resent = slotQueued, false
 }
 
