@@ -437,7 +437,7 @@ func TestDeadLetterFailsThenSucceeds(t *testing.T) {
 		a := newAttempts(t, func(context.Context, string, int) error { attempts++; return errBoom }, Policy[string]{
 			MaxAttempts: 1,
 			MinBackoff:  time.Second,
-			MaxBackoff:  8 * time.Second,
+			MaxBackoff:  4 * time.Second,
 			DeadLetter: func(ctx context.Context, _ string, _ error, _ int) error {
 				if _, ok := ctx.Deadline(); !ok {
 					t.Error("no deadline")
@@ -448,7 +448,7 @@ func TestDeadLetterFailsThenSucceeds(t *testing.T) {
 				return nil
 			},
 			Observer: Observer[string]{Finished: j.observer().Finished, DeadLetterFailed: func(_ string, after time.Duration, _ error) {
-				if after <= 0 || after > 8*time.Second {
+				if after <= 0 || after > 4*time.Second {
 					t.Errorf("again after %v", after)
 				}
 				wantAcks(t, &r)

@@ -85,6 +85,7 @@ func (s *Scheduler) stop() {
 	}
 	s.stopped = true
 	s.cancel()
+	s.pace.stop()
 	for q := range s.paused {
 		q.timer.Stop()
 	}

@@ -70,6 +70,7 @@ type Scheduler struct {
 	spare    []*keyQueue // emptied, for use again
 	idle     []*worker   // last in, first out, so that surplus ones time out
 	waking   bool        // a worker was woken and has not looked yet
+	pace     pace
 	count    int
 	bytes    int64
 	running  int
@@ -96,6 +97,7 @@ func NewScheduler(ctx context.Context, opts SchedulerOptions) (*Scheduler, error
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.lane = s.newLane(0)
+	s.pace = newPace()
 	return s, nil
 }
 

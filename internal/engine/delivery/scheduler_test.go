@@ -133,6 +133,7 @@ func TestLaneLimit(t *testing.T) {
 						})})
 					}
 					s.Submit(Item{Task: taskFunc(func(context.Context) { other++ })})
+					time.Sleep(500 * time.Millisecond)
 					synctest.Wait()
 					want := limit
 					if limit == 0 {

@@ -27,6 +27,10 @@ func (s *Scheduler) wake() *worker {
 	if s.lanes.len() == 0 || s.waking || s.stopped {
 		return nil
 	}
+	if s.pace.crowded(s.running) {
+		s.pace.watch(s.stalled)
+		return nil
+	}
 	if n := len(s.idle); n > 0 {
 		w := s.idle[n-1]
 		s.idle = s.idle[:n-1]
@@ -62,9 +66,12 @@ func (s *Scheduler) work(w *worker) {
 		s.mu.Unlock()
 		next.signal()
 
+		start := time.Now()
 		again, done := task.Run(s.ctx)
+		took := time.Since(start)
 
 		s.mu.Lock()
+		s.pace.note(took)
 		s.settle(current, again, done)
 		current = nil
 	}
