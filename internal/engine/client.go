@@ -36,7 +36,7 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 	}
 	c := &Client{
 		cfg: cfg, log: log.NewHelper(cfg.Logger),
-		router: topic.NewTrie[*Subscription](), subs: make(map[*Subscription]func()),
+		router: topic.NewTrie[*Subscription](0), subs: make(map[*Subscription]func()),
 	}
 	if old == nil {
 		return c, nil
