@@ -23,10 +23,8 @@ const (
 	DefaultMaxPayload     = 256 << 10
 	DefaultStopTimeout    = 10 * time.Second
 	DefaultDeadLetter     = "dead-letter/"
+	DefaultPublisher      = "-pub"
 )
-
-// publisherSuffix makes the publisher's client id from the configured one.
-const publisherSuffix = "-pub"
 
 // Config says which broker to use, who we are, and how messages are handled.
 // The zero value of a setting means its default.
@@ -36,8 +34,10 @@ type Config struct {
 	// ClientID is used exactly by the subscriber. Empty: a random one, and no
 	// session outlives the process.
 	ClientID string
-	Username string
-	Password string
+	// PublisherSuffix makes the publisher's client id from the configured one.
+	PublisherSuffix string
+	Username        string
+	Password        string
 	// TLS is asked at each dial of a TLS address.
 	TLS func() (*tls.Config, error)
 	// CleanSession overrides the default, which keeps the session exactly when
@@ -124,6 +124,7 @@ func (c *Config) setDefaults() {
 	def(&c.RetryBudget, DefaultRetryBudget)
 	def(&c.MaxPayload, DefaultMaxPayload)
 	def(&c.Service, "service")
+	def(&c.PublisherSuffix, DefaultPublisher)
 	def(&c.DeadLetterTopic, DefaultDeadLetter+c.Service)
 	if c.Logger == nil {
 		c.Logger = log.GetLogger()

@@ -34,7 +34,7 @@ func newRun(c *Client) (*run, error) {
 	}
 	r.sched, r.intake = sched, &intake{run: r}
 	id := c.cfg.clientID()
-	if err := errors.Join(r.openSub(id), r.openPub(id+publisherSuffix)); err != nil {
+	if err := errors.Join(r.openSub(id), r.openPub(id+c.cfg.PublisherSuffix)); err != nil {
 		sched.Close()
 		return nil, err
 	}

@@ -34,10 +34,15 @@ type Server struct {
 	middleware matcher
 }
 
+// publisherSuffix keeps the server's publishing connection apart from that of
+// a data layer with the same client id, which would take it over.
+const publisherSuffix = "-srv-pub"
+
 // NewServer never fails: problems of the options are reported together by
 // RegisterSubscriber and Start.
 func NewServer(opts ...ServerOption) *Server {
 	s := &Server{}
+	set(func(s *bridge.Settings) { s.Config.PublisherSuffix = publisherSuffix })(s)
 	for _, o := range opts {
 		if o != nil {
 			o(s)
