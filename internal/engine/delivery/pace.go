@@ -28,14 +28,11 @@ type pace struct {
 
 func newPace() pace { return pace{procs: runtime.GOMAXPROCS(0)} }
 
-// measure begins a measurement if none runs.
+// measure begins a measurement; end is called when its time is up.
 func (p *pace) measure(end func()) {
-	switch {
-	case p.armed:
-		return
-	case p.timer == nil:
+	if p.timer == nil {
 		p.timer = time.AfterFunc(paceInterval, end)
-	default:
+	} else {
 		p.timer.Reset(paceInterval)
 	}
 	p.armed, p.finished, p.since = true, 0, time.Now()
@@ -60,7 +57,9 @@ func (s *Scheduler) crowded() bool {
 	if s.running < s.pace.procs {
 		return false
 	}
-	s.pace.measure(s.measured)
+	if !s.pace.armed {
+		s.pace.measure(s.measured)
+	}
 	return s.pace.quick
 }
 
