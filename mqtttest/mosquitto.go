@@ -114,6 +114,13 @@ func (b *MosquittoBroker) Resume() {
 	b.signal(sigResume)
 }
 
+// Reload makes mosquitto read passwords and access control again (SIGHUP). It
+// does so soon after, not at once.
+func (b *MosquittoBroker) Reload() {
+	b.tb.Helper()
+	b.signal(sigReload)
+}
+
 // Log returns the end of what the process printed.
 func (b *MosquittoBroker) Log() string { return b.process.log.String() }
 
