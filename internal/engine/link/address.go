@@ -204,11 +204,11 @@ func (a *Address) setHost(authority string) error {
 		port = strings.TrimPrefix(port, ":")
 		// RFC 6874 writes the zone's % as %25.
 		host = strings.Replace(host, "%25", "%", 1)
-		if ip, err := netip.ParseAddr(host); err != nil || !ip.Is6() {
+		if !isIPv6(host) {
 			return ErrHost
 		}
 	case strings.Count(authority, ":") > 1:
-		if _, err := netip.ParseAddr(host); err != nil {
+		if !isIPv6(host) {
 			return ErrHost
 		}
 	default:
@@ -244,8 +244,13 @@ func (a *Address) setTail(tail string) error {
 	return nil
 }
 
+func isIPv6(s string) bool {
+	ip, err := netip.ParseAddr(s)
+	return err == nil && ip.Is6() && (ip.Zone() == "" || isWord(ip.Zone()))
+}
+
 // isWord tells whether s consists of the characters of host names, IPv4
-// addresses and schemes.
+// addresses, zones and schemes.
 func isWord(s string) bool {
 	for _, r := range s {
 		switch {

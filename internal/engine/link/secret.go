@@ -27,7 +27,7 @@ func (s Secret) GoString() string { return s.String() }
 // Format is String for every verb: %d and the like would go round String.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
-// MarshalText is String, for YAML, XML and map keys.
+// MarshalText is String, for YAML and XML.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // MarshalJSON is String as a JSON string.
