@@ -28,7 +28,17 @@ func (t *Telemetry) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("telemetry: not an object")
 	}
 	t.Reset()
-	sensors := make(map[string]any)
+	var sensors map[string]any
+	if raw, ok := members["sensors"]; ok {
+		if err := json.Unmarshal(raw, &sensors); err != nil {
+			return fmt.Errorf("telemetry: member \"sensors\": %w", err)
+		}
+		delete(members, "sensors")
+	}
+	if sensors == nil {
+		sensors = make(map[string]any)
+	}
+	// Of two values with one name the one outside sensors counts.
 	for name, raw := range members {
 		if err := t.setMember(name, raw, sensors); err != nil {
 			return fmt.Errorf("telemetry: member %q: %w", name, err)
@@ -56,8 +66,6 @@ func (t *Telemetry) setMember(name string, raw json.RawMessage, sensors map[stri
 		at, err := parseTimestamp(raw)
 		t.Timestamp = at
 		return err
-	case "sensors":
-		return json.Unmarshal(raw, &sensors)
 	}
 	var value any
 	if err := json.Unmarshal(raw, &value); err != nil {
