@@ -1,0 +1,116 @@
+package event
+
+import (
+	"fmt"
+	"strings"
+
+	kerrors "github.com/go-kratos/kratos/v2/errors"
+)
+
+// Reason says why an operation failed. Its text is stable: it is the reason of
+// the Kratos error that an [Error] converts to, and a metric label.
+type Reason string
+
+// The reasons of an [Error], with the Kratos code that each maps to.
+const (
+	ReasonNotConnected  Reason = "NOT_CONNECTED"  // 503: no connection within the time allowed
+	ReasonClosed        Reason = "CLOSED"         // 503: the client was stopped
+	ReasonSessionLost   Reason = "SESSION_LOST"   // 503: the broker forgot an unfinished exchange
+	ReasonTakenOver     Reason = "TAKEN_OVER"     // 503: another client uses our client id
+	ReasonNetwork       Reason = "NETWORK"        // 503: dial, TLS or socket failure
+	ReasonTimeout       Reason = "TIMEOUT"        // 504: no acknowledgement in time
+	ReasonCanceled      Reason = "CANCELED"       // 499: the caller gave up
+	ReasonNotAuthorized Reason = "NOT_AUTHORIZED" // 403: credentials or access rules
+	ReasonQuota         Reason = "QUOTA_EXCEEDED" // 429: a limit of the broker
+	ReasonTooLarge      Reason = "TOO_LARGE"      // 413: payload or packet over a limit
+	ReasonBadTopic      Reason = "BAD_TOPIC"      // 400: topic name or filter breaks a rule
+	ReasonBadRequest    Reason = "BAD_REQUEST"    // 400: the call itself is wrong
+	ReasonCodec         Reason = "CODEC"          // 400: the message cannot be encoded or decoded
+	ReasonRefused       Reason = "REFUSED"        // 502: the broker refused without a better reason
+	ReasonUnsupported   Reason = "UNSUPPORTED"    // 501: broker or protocol version cannot do it
+)
+
+// Error is the one error of the MQTT packages. errors.As finds it in whatever
+// they return, and kratos errors.FromError turns it into the matching Kratos
+// error, so that a handler may return it as it is.
+type Error struct {
+	// Op is the operation in field words: publish, subscribe, connect.
+	Op string
+	// Topic is the topic name or filter; empty for a connection.
+	Topic string
+	// Reason classifies the failure.
+	Reason Reason
+	// MayHaveBeenSent is true when a failed publish may still reach
+	// subscribers, so that publishing again may duplicate it.
+	MayHaveBeenSent bool
+	// Cause is the underlying error, or nil.
+	Cause error
+}
+
+// Error gives one line without any secret.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "mqtt: %s", e.Op)
+	if e.Topic != "" {
+		fmt.Fprintf(&b, " %q", e.Topic)
+	}
+	fmt.Fprintf(&b, ": %s", strings.ReplaceAll(strings.ToLower(string(e.Reason)), "_", " "))
+	if e.MayHaveBeenSent {
+		b.WriteString(" (may have been sent)")
+	}
+	if e.Cause != nil {
+		fmt.Fprintf(&b, ": %v", e.Cause)
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Code is the HTTP status that Kratos reports for the error.
+func (e *Error) Code() int {
+	switch e.Reason {
+	case ReasonNotConnected, ReasonClosed, ReasonSessionLost, ReasonTakenOver, ReasonNetwork:
+		return 503
+	case ReasonTimeout:
+		return 504
+	case ReasonCanceled:
+		return 499
+	case ReasonNotAuthorized:
+		return 403
+	case ReasonQuota:
+		return 429
+	case ReasonTooLarge:
+		return 413
+	case ReasonBadTopic, ReasonBadRequest, ReasonCodec:
+		return 400
+	case ReasonUnsupported:
+		return 501
+	case ReasonRefused:
+		return 502
+	}
+	return 500
+}
+
+// As lets kratos errors.FromError, Code and Reason understand the error. The
+// cause stays on this side: it may name hosts that callers need not know.
+func (e *Error) As(target any) bool {
+	t, ok := target.(**kerrors.Error)
+	if !ok {
+		return false
+	}
+	k := kerrors.New(e.Code(), string(e.Reason), e.summary())
+	if e.MayHaveBeenSent {
+		k = k.WithMetadata(map[string]string{"may_have_been_sent": "true"})
+	}
+	*t = k
+	return true
+}
+
+func (e *Error) summary() string {
+	s := "mqtt " + e.Op + " failed: " + strings.ReplaceAll(strings.ToLower(string(e.Reason)), "_", " ")
+	if e.MayHaveBeenSent {
+		s += ", but may have been sent"
+	}
+	return s
+}

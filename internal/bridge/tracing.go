@@ -1,0 +1,59 @@
+package bridge
+
+import (
+	"context"
+
+	"github.com/tx7do/kratos-transport/tracing"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
+
+// tracer makes the spans of the OpenTelemetry messaging conventions when the
+// tracing options of kratos-transport ask for them, and nothing otherwise.
+type tracer struct {
+	producer *tracing.Tracer
+	consumer *tracing.Tracer
+}
+
+func newTracer(opts []tracing.Option) tracer {
+	if len(opts) == 0 {
+		return tracer{}
+	}
+	// Names without a destination: a device's topic is of unbounded cardinality.
+	return tracer{
+		producer: tracing.NewTracer(trace.SpanKindProducer, "send", opts...),
+		consumer: tracing.NewTracer(trace.SpanKindConsumer, "process", opts...),
+	}
+}
+
+// send starts the span of a publish; end finishes it.
+func (t tracer) send(ctx context.Context, m *engine.Message) (_ context.Context, end func(error)) {
+	if t.producer == nil {
+		return ctx, func(error) {}
+	}
+	ctx, span := t.producer.Start(ctx, propagation.MapCarrier{},
+		attribute.String("messaging.system", "mqtt"),
+		attribute.String("messaging.operation.name", "send"),
+		attribute.String("messaging.operation.type", "send"),
+		attribute.String("messaging.destination.name", m.Topic),
+	)
+	return ctx, func(err error) { t.producer.End(ctx, span, err) }
+}
+
+// process starts the span of one attempt of a handler.
+func (t tracer) process(ctx context.Context, d *engine.Delivery) (_ context.Context, end func(error)) {
+	if t.consumer == nil {
+		return ctx, func(error) {}
+	}
+	ctx, span := t.consumer.Start(ctx, propagation.MapCarrier{},
+		attribute.String("messaging.system", "mqtt"),
+		attribute.String("messaging.operation.name", "process"),
+		attribute.String("messaging.operation.type", "process"),
+		attribute.String("messaging.destination.template", d.Subscription().Filter),
+		attribute.String("messaging.destination.name", d.Topic),
+	)
+	return ctx, func(err error) { t.consumer.End(ctx, span, err) }
+}

@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-kratos/kratos/v2/log"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/topic"
+)
+
+// Client is one service's link to its broker. Subscriptions belong to the
+// client and outlive Stop; connections belong to one run between Start and
+// Stop. All methods are safe for concurrent use.
+type Client struct {
+	cfg    Config
+	log    *log.Helper
+	router *topic.Trie[*Subscription]
+	counts counts
+
+	mu   sync.Mutex
+	subs map[*Subscription]func() // registered, with what takes it out of the router
+	run  *run                     // nil while stopped
+}
+
+// NewClient checks the configuration and opens nothing yet. The subscriptions
+// of an old client, which may be nil and must be stopped, move over.
+func NewClient(cfg Config, old *Client) (*Client, error) {
+	if err := cfg.resolve(); err != nil {
+		return nil, err
+	}
+	c := &Client{
+		cfg: cfg, log: log.NewHelper(cfg.Logger),
+		router: topic.NewTrie[*Subscription](0), subs: make(map[*Subscription]func()),
+	}
+	if old == nil {
+		return c, nil
+	}
+	for s := range old.subs {
+		if err := c.register(s); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// Endpoint is the first broker's URL, without user information.
+func (c *Client) Endpoint() string { return c.cfg.Addresses[0].String() }
+
+// Start connects: the subscriber when there are subscriptions, else the
+// publisher. It waits, within ctx and the connect timeout, for the outcome of
+// the first attempt. A refused filter, and a refused login, are errors and
+// nothing is left running; a broker that is down is one with FailFast only,
+// and otherwise tried again for as long as the client runs. Starting twice is
+// one start.
+func (c *Client) Start(ctx context.Context) error {
+	c.mu.Lock()
+	if c.run != nil {
+		c.mu.Unlock()
+		return nil
+	}
+	r, err := newRun(c)
+	if err != nil {
+		c.mu.Unlock()
+		return err
+	}
+	c.run = r
+	c.mu.Unlock()
+	if err := r.start(ctx); err != nil {
+		_ = c.Stop(ctx)
+		return err
+	}
+	return nil
+}
+
+// Stop drains within ctx, or within 10 s when ctx has no deadline: intake
+// ends, handlers finish, acknowledgements and publishes leave, DISCONNECT.
+// What is left is logged by count; it stays unacknowledged, for the broker to
+// deliver again. Afterwards no goroutine remains. Stopping twice is one stop.
+func (c *Client) Stop(ctx context.Context) error {
+	c.mu.Lock()
+	r := c.run
+	c.run = nil
+	c.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, DefaultStopTimeout)
+		defer cancel()
+	}
+	return r.stop(ctx)
+}
+
+// Running says whether the client is between Start and Stop.
+func (c *Client) Running() bool { return c.current() != nil }
+
+func (c *Client) current() *run {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.run
+}
+
+// Publish returns nil when the broker has acknowledged the message (QoS 1 and
+// 2) or the bytes were handed to a live connection (QoS 0).
+func (c *Client) Publish(ctx context.Context, m *Message) error {
+	r, err := c.mayPublish(m)
+	if err != nil {
+		return err
+	}
+	return r.publisher().Publish(ctx, m)
+}
+
+// PublishAsync calls fn once with the outcome, unless it returns an error. It
+// waits within ctx for a connection and for room in the in-flight window.
+func (c *Client) PublishAsync(ctx context.Context, m *Message, fn func(error)) error {
+	r, err := c.mayPublish(m)
+	if err != nil {
+		return err
+	}
+	return r.publisher().PublishAsync(ctx, m, fn)
+}
+
+func (c *Client) mayPublish(m *Message) (*run, error) {
+	if m != nil && len(m.Payload) > c.cfg.MaxPayload {
+		return nil, &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonTooLarge, Cause: payloadError(len(m.Payload), c.cfg.MaxPayload)}
+	}
+	r := c.current()
+	if r == nil {
+		return nil, &Error{Op: "publish", Reason: session.ReasonNotConnected, Cause: errors.New("not started")}
+	}
+	return r, nil
+}
+
+// Subscribe registers a handler. While running it waits, within ctx, for the
+// SUBACK, and a refusal is an error that leaves nothing registered; before
+// Start the filter becomes part of the first SUBSCRIBE. The function returned
+// takes the registration back, and the filter with its last one.
+func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(context.Context) error, err error) {
+	if err := s.validate(); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	r := c.run
+	if err := c.register(s); err != nil {
+		c.mu.Unlock()
+		return nil, err
+	}
+	filter := c.wanted(s.Filter)
+	c.mu.Unlock()
+	if r != nil {
+		if err := r.subscribe(ctx, s, filter); err != nil {
+			_ = c.Unsubscribe(ctx, s)
+			return nil, err
+		}
+	}
+	return func(ctx context.Context) error { return c.Unsubscribe(ctx, s) }, nil
+}
+
+func (c *Client) register(s *Subscription) error {
+	remove, err := c.router.Add(s.Filter, s)
+	if err != nil {
+		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadTopic, Cause: err}
+	}
+	c.subs[s] = remove
+	return nil
+}
+
+// Unsubscribe takes a registration back. Messages already handed to its
+// handler are finished.
+func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
+	c.mu.Lock()
+	remove := c.subs[s]
+	if remove == nil {
+		c.mu.Unlock()
+		return nil
+	}
+	remove()
+	delete(c.subs, s)
+	left, r := c.wanted(s.Filter), c.run
+	c.mu.Unlock()
+	if r == nil || left.Filter != "" {
+		return nil
+	}
+	return r.unsubscribe(ctx, s.Filter)
+}
+
+// wanted joins the registrations of one filter into what is asked of the
+// broker: the highest QoS. The zero value means that nobody wants it.
+func (c *Client) wanted(filter string) (f session.Filter) {
+	for s := range c.subs {
+		if s.Filter == filter {
+			f.Filter, f.QoS = filter, max(f.QoS, s.QoS)
+		}
+	}
+	return f
+}
+
+// WaitReady returns nil once connected with every filter granted.
+func (c *Client) WaitReady(ctx context.Context) error {
+	r := c.current()
+	if r == nil {
+		return &Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: errors.New("not started")}
+	}
+	return r.main().WaitReady(ctx)
+}
+
+// Status is a snapshot of the main connection.
+func (c *Client) Status() session.Status {
+	r := c.current()
+	if r == nil {
+		return session.Status{Ended: true}
+	}
+	return r.main().Status()
+}
+
+func payloadError(size, limit int) error {
+	return fmt.Errorf("payload of %d bytes, limit %d", size, limit)
+}
+
+func (c *Client) connectTimeout() time.Duration {
+	return cmp.Or(c.cfg.ConnectTimeout, session.DefaultConnectTimeout)
+}

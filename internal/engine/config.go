@@ -1,0 +1,172 @@
+package engine
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-kratos/kratos/v2/log"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/topic"
+)
+
+// Defaults of [Config].
+const (
+	DefaultConcurrency    = 16
+	DefaultQueue          = 1024
+	DefaultHandlerTimeout = 30 * time.Second
+	DefaultRetryBudget    = 5 * time.Second
+	DefaultMaxPayload     = 256 << 10
+	DefaultStopTimeout    = 10 * time.Second
+	DefaultDeadLetter     = "dead-letter/"
+	DefaultPublisher      = "-pub"
+)
+
+// Config says which broker to use, who we are, and how messages are handled.
+// The zero value of a setting means its default.
+type Config struct {
+	// Addresses are brokers, tried in order. Required.
+	Addresses []Address
+	// ClientID is used exactly by the subscriber. Empty: a random one, and no
+	// session outlives the process.
+	ClientID string
+	// PublisherSuffix makes the publisher's client id from the configured one.
+	PublisherSuffix string
+	Username        string
+	Password        string
+	// TLS is asked at each dial of a TLS address.
+	TLS func() (*tls.Config, error)
+	// CleanSession overrides the default, which keeps the session exactly when
+	// there is a client id.
+	CleanSession *bool
+
+	KeepAlive         time.Duration
+	ConnectTimeout    time.Duration
+	WriteTimeout      time.Duration
+	PingTimeout       time.Duration
+	MinReconnectDelay time.Duration
+	MaxReconnectDelay time.Duration
+	NoReconnect       bool
+	// FailFast makes Start an error when the first attempt to connect fails.
+	FailFast bool
+
+	// PublishTimeout bounds a publish whose context has no deadline.
+	PublishTimeout time.Duration
+	// MaxPayload is the largest payload to publish, in bytes.
+	MaxPayload int
+	// Window is the most messages in flight per connection.
+	Window int
+
+	// Service names the service in dead letters and logs.
+	Service string
+	// DeadLetterTopic is where messages go that no retry helps; default
+	// "dead-letter/<Service>".
+	DeadLetterTopic string
+	// Concurrency is how many handlers run at once.
+	Concurrency int
+	// Queue is how many messages may wait for a handler; QoS 0 beyond it is
+	// dropped and counted.
+	Queue int
+	// HandlerTimeout bounds one attempt at one message.
+	HandlerTimeout time.Duration
+	// RetryBudget bounds all attempts at one message.
+	RetryBudget time.Duration
+
+	// Logger takes everything worth knowing; nil is the Kratos global logger.
+	Logger log.Logger
+	// OnConnect and OnDisconnect follow the subscriber's connection, or the
+	// publisher's when nothing is subscribed. They run on a goroutine that
+	// they may not block for long.
+	OnConnect    func()
+	OnDisconnect func(error)
+}
+
+// resolve fills in the defaults and reports every problem at once.
+func (c *Config) resolve() error {
+	c.setDefaults()
+	var errs []error
+	if len(c.Addresses) == 0 {
+		errs = append(errs, errors.New("no broker address"))
+	}
+	if err := topic.ValidateName(c.DeadLetterTopic); err != nil {
+		errs = append(errs, fmt.Errorf("dead-letter topic: %w", err))
+	}
+	for name, n := range map[string]int{
+		"concurrency": c.Concurrency, "queue": c.Queue, "maximum payload": c.MaxPayload, "in-flight window": c.Window,
+	} {
+		if n < 0 {
+			errs = append(errs, fmt.Errorf("%s of %d", name, n))
+		}
+	}
+	for name, d := range map[string]time.Duration{
+		"handler timeout": c.HandlerTimeout, "retry budget": c.RetryBudget, "publish timeout": c.PublishTimeout,
+		"keep-alive": c.KeepAlive, "connect timeout": c.ConnectTimeout, "write timeout": c.WriteTimeout,
+		"maximum reconnect delay": c.MaxReconnectDelay,
+	} {
+		if d < 0 {
+			errs = append(errs, fmt.Errorf("%s of %v", name, d))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
+	}
+	return nil
+}
+
+func (c *Config) setDefaults() {
+	def(&c.Concurrency, DefaultConcurrency)
+	def(&c.Queue, DefaultQueue)
+	def(&c.HandlerTimeout, DefaultHandlerTimeout)
+	def(&c.RetryBudget, DefaultRetryBudget)
+	def(&c.MaxPayload, DefaultMaxPayload)
+	def(&c.Service, "service")
+	def(&c.PublisherSuffix, DefaultPublisher)
+	def(&c.DeadLetterTopic, DefaultDeadLetter+c.Service)
+	if c.Logger == nil {
+		c.Logger = log.GetLogger()
+	}
+}
+
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// persistent says whether the broker shall keep our sessions.
+func (c *Config) persistent() bool {
+	if c.CleanSession != nil {
+		return !*c.CleanSession
+	}
+	return c.ClientID != ""
+}
+
+// session gives the settings of one of the two connections.
+func (c *Config) session(clientID string) session.Config {
+	s := session.Config{
+		Addresses: c.Addresses, ClientID: clientID, TLS: c.TLS,
+		KeepAlive: c.KeepAlive, ConnectTimeout: c.ConnectTimeout, WriteTimeout: c.WriteTimeout,
+		PingTimeout: c.PingTimeout, MinReconnectDelay: c.MinReconnectDelay, MaxReconnectDelay: c.MaxReconnectDelay,
+		NoReconnect: c.NoReconnect, CleanSession: !c.persistent(),
+		PublishTimeout: c.PublishTimeout, Window: c.Window,
+	}
+	if c.Username != "" || c.Password != "" {
+		s.Credentials = func() (string, string, error) { return c.Username, c.Password, nil }
+	}
+	return s
+}
+
+// clientID gives the configured id, or one that no other process uses.
+func (c *Config) clientID() string {
+	if c.ClientID != "" {
+		return c.ClientID
+	}
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return "kratos-" + hex.EncodeToString(b[:])
+}

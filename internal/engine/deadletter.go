@@ -1,0 +1,62 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// deadLetter is a CloudEvents event in structured JSON, the one form that MQTT
+// 3.1.1 can carry [CloudEvents MQTT binding 1.0.2, section 3.2].
+type deadLetter struct {
+	SpecVersion string    `json:"specversion"`
+	ID          string    `json:"id"`
+	Source      string    `json:"source"`
+	Type        string    `json:"type"`
+	Subject     string    `json:"subject"` // the original topic
+	Time        time.Time `json:"time"`
+	Reason      string    `json:"reason"`
+	Attempts    int       `json:"attempts"`
+	QoS         byte      `json:"qos"`
+	Data        []byte    `json:"data_base64"` // the original payload
+}
+
+const deadLetterType = "kratosmqtt.deadletter.v1"
+
+// maxReason keeps an error text from making a dead letter too large.
+const maxReason = 1 << 10
+
+// deadLetter publishes a message that no retry helps. Only when this returned
+// nil may the message be acknowledged.
+func (r *run) deadLetter(ctx context.Context, d *Delivery, cause error, attempts int) error {
+	c := r.client
+	if d.sub.OnDeadLetter != nil {
+		d.sub.OnDeadLetter(ctx, d, cause)
+	}
+	if d.Topic == c.cfg.DeadLetterTopic {
+		c.log.Errorf("mqtt: a dead letter failed again and is given up: topic %q, %d attempts: %v", d.Topic, attempts, cause)
+		return nil
+	}
+	reason := cause.Error()
+	if len(reason) > maxReason {
+		reason = reason[:maxReason]
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	payload, err := json.Marshal(deadLetter{
+		SpecVersion: "1.0", ID: id.String(), Source: "/" + c.cfg.Service, Type: deadLetterType,
+		Subject: d.Topic, Time: time.Now().UTC(), Reason: reason, Attempts: attempts, QoS: d.QoS, Data: d.Payload,
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.publisher().Publish(ctx, &Message{Topic: c.cfg.DeadLetterTopic, Payload: payload, QoS: 1}); err != nil {
+		return err
+	}
+	c.log.Errorf("mqtt: dead-lettered to %q as %s: topic %q, %d attempts: %v", c.cfg.DeadLetterTopic, id, d.Topic, attempts, cause)
+	return nil
+}

@@ -1,0 +1,229 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// Handler handles one message; attempt counts from 1. ctx ends at the deadline
+// of the attempt, when the scheduler is closed, and when the handler returned.
+// A nil error means handled. The message must not be changed: several handlers
+// and attempts share it.
+type Handler[M any] func(ctx context.Context, msg M, attempt int) error
+
+// Attempts runs one handler under a [Policy], for one subscription. Safe for
+// concurrent use.
+type Attempts[M any] struct {
+	handler  Handler[M]
+	policy   Policy[M]
+	watchdog watchdog
+}
+
+// NewAttempts returns the runner of handler. The error names everything that is
+// invalid.
+func NewAttempts[M any](handler Handler[M], policy Policy[M]) (*Attempts[M], error) {
+	err := policy.validate()
+	if handler == nil {
+		err = errors.Join(errors.New("delivery: handler is nil"), err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	a := &Attempts[M]{handler: handler, policy: policy.withDefaults()}
+	a.watchdog.limit = a.policy.Deadline
+	return a, nil
+}
+
+// Deliver returns the task that delivers msg to the handler. done is told when
+// the message is done for this handler: handled, dead-lettered, or dropped by
+// verdict; never because the scheduler stopped. It may be nil (QoS 0). Submit
+// the task once.
+func (a *Attempts[M]) Deliver(msg M, done Doner) *Delivery[M] {
+	d := new(Delivery[M])
+	a.Prepare(d, msg, done)
+	return d
+}
+
+// Prepare is [Attempts.Deliver] into memory of the caller, for one that
+// allocates message and delivery together. d must be the zero value and must
+// not be used again: a handler may have kept its context.
+func (a *Attempts[M]) Prepare(d *Delivery[M], msg M, done Doner) {
+	d.attempts, d.msg, d.done = a, msg, done
+}
+
+// Delivery is the [Task] that brings one message to one handler. Made by
+// [Attempts.Deliver]; it must not be copied.
+type Delivery[M any] struct {
+	attempts *Attempts[M]
+	msg      M
+	done     Doner
+
+	started time.Time // of the first attempt
+	outcome Outcome
+	tried   bool // an attempt ended and was not judged
+	judged  bool // the outcome stands
+	pauses  *backoff.ExponentialBackOff
+
+	first attemptContext // of the first attempt; later ones get their own
+	watch watch
+}
+
+// Run implements [Task].
+func (d *Delivery[M]) Run(ctx context.Context) (again time.Duration, done bool) {
+	if !d.judged {
+		if !d.tried {
+			d.try(ctx)
+		}
+		d.tried = false
+		if d.outcome.Err != nil && ctx.Err() != nil {
+			return 0, false // we cut it off: not the handler's failure
+		}
+		if again, d.judged = d.judge(); !d.judged {
+			return again, false
+		}
+	}
+	if d.outcome.Result == Exhausted || d.outcome.Result == Permanent {
+		if again, done = d.bury(ctx); !done {
+			return again, false
+		}
+	}
+	if f := d.attempts.policy.Observer.Finished; f != nil {
+		f(d.msg, d.outcome)
+	}
+	if d.done != nil {
+		d.done.Done()
+	}
+	return 0, true
+}
+
+// try runs the handler once.
+func (d *Delivery[M]) try(ctx context.Context) {
+	a, now := d.attempts, time.Now()
+	c := &d.first
+	if d.outcome.Attempts == 0 {
+		d.started = now
+	} else {
+		c = new(attemptContext)
+	}
+	c.begin(ctx, now.Add(a.policy.Deadline))
+	d.outcome.Attempts++
+	d.tried, d.outcome.Err = true, ErrGoexit // stands if the handler does not return
+	d.watchOverrun(now)
+	defer func() {
+		c.end()
+		d.unwatch()
+		if f := a.policy.Observer.Attempted; f != nil {
+			f(d.msg, d.outcome.Attempts, time.Since(now), d.outcome.Err)
+		}
+	}()
+	d.outcome.Err = guard(func() error { return a.handler(c, d.msg, d.outcome.Attempts) })
+}
+
+// judge decides what follows from the last attempt: an outcome, or another
+// attempt after a pause.
+func (d *Delivery[M]) judge() (again time.Duration, judged bool) {
+	err, policy := d.outcome.Err, &d.attempts.policy
+	if err == nil {
+		d.outcome.Result = Handled
+		return 0, true
+	}
+	verdict := Retry
+	_ = guard(func() error { verdict = policy.Classify(err); return nil })
+	switch verdict {
+	case Acknowledge:
+		d.outcome.Result = Handled
+		return 0, true
+	case Drop:
+		d.outcome.Result = Dropped
+		return 0, true
+	case DeadLetter:
+		d.outcome.Result = Permanent
+	default:
+		d.outcome.Result = Exhausted
+	}
+	pause := d.pause()
+	if policy.DeadLetter != nil && (d.outcome.Result == Permanent || d.exhausted(pause)) {
+		d.pauses.Reset()
+		return 0, true
+	}
+	if f := policy.Observer.Retrying; f != nil {
+		f(d.msg, d.outcome.Attempts, pause, err)
+	}
+	return pause, false
+}
+
+// exhausted reports whether no attempt may start after the pause.
+func (d *Delivery[M]) exhausted(pause time.Duration) bool {
+	p := &d.attempts.policy
+	return (p.MaxAttempts > 0 && d.outcome.Attempts >= p.MaxAttempts) ||
+		time.Since(d.started)+pause >= p.Budget
+}
+
+// bury hands the message to DeadLetter.
+func (d *Delivery[M]) bury(ctx context.Context) (again time.Duration, done bool) {
+	policy := &d.attempts.policy
+	c := new(attemptContext)
+	c.begin(ctx, time.Now().Add(policy.Deadline))
+	defer c.end()
+	cause := guard(func() error {
+		return policy.DeadLetter(c, d.msg, d.outcome.Err, d.outcome.Attempts)
+	})
+	if cause == nil {
+		return 0, true
+	}
+	if ctx.Err() != nil {
+		return 0, false
+	}
+	again = d.pause()
+	if f := policy.Observer.DeadLetterFailed; f != nil {
+		f(d.msg, again, cause)
+	}
+	return again, false
+}
+
+// pause returns how long to wait before the next try.
+func (d *Delivery[M]) pause() time.Duration {
+	policy := &d.attempts.policy
+	if d.pauses == nil {
+		d.pauses = &backoff.ExponentialBackOff{
+			InitialInterval:     policy.MinBackoff,
+			RandomizationFactor: 0.5,
+			Multiplier:          2,
+			MaxInterval:         policy.MaxBackoff,
+		}
+	}
+	return min(d.pauses.NextBackOff(), policy.MaxBackoff)
+}
+
+func (d *Delivery[M]) watchOverrun(now time.Time) {
+	if d.attempts.policy.Observer.Overrun == nil {
+		return
+	}
+	d.watch.owner, d.watch.attempt = d, d.outcome.Attempts
+	d.watch.deadline = now.Add(d.attempts.policy.Deadline)
+	d.attempts.watchdog.add(&d.watch)
+}
+
+func (d *Delivery[M]) unwatch() {
+	if d.watch.owner != nil {
+		d.attempts.watchdog.remove(&d.watch)
+	}
+}
+
+func (d *Delivery[M]) overrun(attempt int) {
+	d.attempts.policy.Observer.Overrun(d.msg, attempt)
+}
+
+// guard turns a panic in f into its error.
+func guard(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return f()
+}

@@ -1,0 +1,360 @@
+package delivery
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// recorder collects what a ledger emitted.
+type recorder struct {
+	mu   sync.Mutex
+	acks []Ack
+}
+
+func (r *recorder) emit(acks []Ack) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.acks = append(r.acks, acks...)
+}
+
+func (r *recorder) seen() []Ack {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.acks)
+}
+
+func wantAcks(t *testing.T, r *recorder, want ...Ack) {
+	t.Helper()
+	if got := r.seen(); !slices.Equal(got, want) {
+		t.Fatalf("acks = %v, want %v", got, want)
+	}
+}
+
+// T35: acks leave in receive order, never past a message that is not done.
+func TestT35AcksInReceiveOrder(t *testing.T) {
+	t.Parallel()
+	var r recorder
+	l := NewLedger(false, r.emit)
+	a, b, c := l.Add(1, 1), l.Add(2, 2), l.Add(3, 1)
+
+	c.Done()
+	b.Done()
+	wantAcks(t, &r)
+	a.Done()
+	wantAcks(t, &r, Ack{1, 1}, Ack{2, 2}, Ack{3, 1})
+	a.Done()
+	wantAcks(t, &r, Ack{1, 1}, Ack{2, 2}, Ack{3, 1})
+	if n := l.Len(); n != 0 {
+		t.Errorf("Len = %d, want 0", n)
+	}
+}
+
+func TestRelaxedLedgerAcksAtOnce(t *testing.T) {
+	t.Parallel()
+	var r recorder
+	l := NewLedger(true, r.emit)
+	a, b := l.Add(1, 1), l.Add(2, 1)
+	b.Done()
+	wantAcks(t, &r, Ack{2, 1})
+	b.Done()
+	a.Done()
+	wantAcks(t, &r, Ack{2, 1}, Ack{1, 1})
+}
+
+// T5: an acknowledgement belongs to one connection.
+func TestT5NoAckAfterTheConnectionChanged(t *testing.T) {
+	t.Parallel()
+	var r1, r2 recorder
+	first := NewLedger(false, r1.emit)
+	a, b, c := first.Add(1, 1), first.Add(2, 1), first.Add(3, 1)
+	b.Done()
+	if n := first.Retire(); n != 3 {
+		t.Errorf("Retire = %d, want 3", n)
+	}
+	a.Done()
+	wantAcks(t, &r1)
+
+	second := NewLedger(false, r2.emit)
+	head := second.Add(9, 1)
+	for i, e := range []*Entry{a, b, c} {
+		if !second.Adopt(e, uint16(11+i), 1) {
+			t.Fatalf("entry %d was not adopted", i)
+		}
+	}
+	wantAcks(t, &r2)
+	head.Done()
+	wantAcks(t, &r2, Ack{9, 1}, Ack{11, 1}, Ack{12, 1})
+	c.Done()
+	wantAcks(t, &r2, Ack{9, 1}, Ack{11, 1}, Ack{12, 1}, Ack{13, 1})
+	wantAcks(t, &r1)
+}
+
+// D10: only an entry whose acknowledgement was not written may be joined.
+func TestAdoptRefusesWhatWasAcknowledgedOrIsStillLive(t *testing.T) {
+	t.Parallel()
+	var r recorder
+	first, second := NewLedger(false, r.emit), NewLedger(false, nil)
+	acked, live := first.Add(1, 1), first.Add(2, 1)
+	acked.Done()
+	if second.Adopt(live, 5, 1) {
+		t.Error("adopted from a live ledger")
+	}
+	first.Retire()
+	if second.Adopt(acked, 5, 1) {
+		t.Error("adopted an acknowledged entry")
+	}
+	if n := second.Len(); n != 0 {
+		t.Errorf("Len = %d, want 0", n)
+	}
+	if !second.Adopt(live, 5, 1) {
+		t.Error("an open entry of a retired ledger was refused")
+	}
+}
+
+func TestEntryOfARetiredLedgerCanBeAdopted(t *testing.T) {
+	t.Parallel()
+	var r recorder
+	gone, next := NewLedger(false, r.emit), NewLedger(false, r.emit)
+	gone.Retire()
+	e := gone.Add(1, 1)
+	e.Done()
+	wantAcks(t, &r)
+	if !next.Adopt(e, 7, 1) {
+		t.Fatal("not adopted")
+	}
+	wantAcks(t, &r, Ack{7, 1})
+	if n := gone.Retire(); n != 0 {
+		t.Errorf("second Retire = %d, want 0", n)
+	}
+}
+
+// emit may call back: a write error found there retires the ledger.
+func TestEmitMayRetireTheLedger(t *testing.T) {
+	t.Parallel()
+	var l *Ledger
+	var got []Ack
+	l = NewLedger(false, func(acks []Ack) {
+		got = append(got, acks...)
+		l.Retire()
+	})
+	a, b := l.Add(1, 1), l.Add(2, 1)
+	a.Done()
+	b.Done()
+	if want := []Ack{{1, 1}}; !slices.Equal(got, want) {
+		t.Errorf("acks = %v, want %v", got, want)
+	}
+}
+
+func TestConcurrentDoneKeepsReceiveOrder(t *testing.T) {
+	t.Parallel()
+	for _, relaxed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("relaxed=%v", relaxed), func(t *testing.T) {
+			t.Parallel()
+			const n, workers = 20_000, 8
+			var r recorder
+			l := NewLedger(relaxed, r.emit)
+			entries := make([]*Entry, n)
+			for i := range entries {
+				entries[i] = l.Add(uint16(i), 1)
+			}
+			order := rand.Perm(n)
+			var wg sync.WaitGroup
+			for w := range workers {
+				wg.Go(func() {
+					for i := w; i < n; i += workers {
+						entries[order[i]].Done()
+						entries[order[i/2]].Done()
+					}
+				})
+			}
+			wg.Wait()
+			got := r.seen()
+			if len(got) != n {
+				t.Fatalf("%d acks, want %d", len(got), n)
+			}
+			if relaxed {
+				slices.SortFunc(got, func(a, b Ack) int { return int(a.PacketID) - int(b.PacketID) })
+			}
+			for i, a := range got {
+				if a.PacketID != uint16(i) {
+					t.Fatalf("ack %d is of message %d", i, a.PacketID)
+				}
+			}
+		})
+	}
+}
+
+// Adopting races with Done: each message is acknowledged exactly once.
+func TestConcurrentAdoptAndDone(t *testing.T) {
+	t.Parallel()
+	for _, relaxed := range []bool{false, true} {
+		for range 200 {
+			var r recorder
+			old, next := NewLedger(relaxed, nil), NewLedger(relaxed, r.emit)
+			entries := make([]*Entry, 50)
+			for i := range entries {
+				entries[i] = old.Add(uint16(i), 1)
+			}
+			old.Retire()
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				for _, e := range entries {
+					e.Done()
+				}
+			})
+			wg.Go(func() {
+				for i, e := range entries {
+					next.Adopt(e, uint16(100+i), 1)
+				}
+			})
+			wg.Wait()
+			got := r.seen()
+			if len(got) != len(entries) {
+				t.Fatalf("relaxed=%v: %d acks, want %d", relaxed, len(got), len(entries))
+			}
+			for i, a := range got {
+				if !relaxed && a.PacketID != uint16(100+i) {
+					t.Fatalf("ack %d is of message %d", i, a.PacketID)
+				}
+			}
+		}
+	}
+}
+
+// modelEntry and modelLedger are the naive model: a list that is rescanned
+// after every step.
+type modelEntry struct {
+	entry *Entry
+	done  bool
+	acked bool
+	home  *modelLedger
+}
+
+type modelLedger struct {
+	real    *Ledger
+	rec     *recorder
+	relaxed bool
+	retired bool
+	rows    []modelRow
+	want    []Ack
+}
+
+type modelRow struct {
+	entry *modelEntry
+	ack   Ack
+}
+
+func (m *modelLedger) scan() {
+	var keep []modelRow
+	blocked := false
+	for _, row := range m.rows {
+		if !m.retired && row.entry.done && !blocked {
+			row.entry.acked = true
+			m.want = append(m.want, row.ack)
+			continue
+		}
+		blocked = !m.relaxed
+		keep = append(keep, row)
+	}
+	m.rows = keep
+}
+
+func TestLedgerAgainstModel(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		relaxed := rapid.Bool().Draw(t, "relaxed")
+		connect := func() *modelLedger {
+			rec := &recorder{}
+			return &modelLedger{real: NewLedger(relaxed, rec.emit), rec: rec, relaxed: relaxed}
+		}
+		live := connect()
+		ledgers := []*modelLedger{live}
+		var entries []*modelEntry
+		pick := func(t *rapid.T) *modelEntry {
+			if len(entries) == 0 {
+				t.Skip("nothing received yet")
+			}
+			return entries[rapid.IntRange(0, len(entries)-1).Draw(t, "entry")]
+		}
+		packet := func(t *rapid.T) Ack {
+			return Ack{rapid.Uint16().Draw(t, "id"), rapid.SampledFrom([]byte{1, 2}).Draw(t, "qos")}
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"add": func(t *rapid.T) {
+				a := packet(t)
+				e := &modelEntry{entry: live.real.Add(a.PacketID, a.QoS), home: live}
+				entries = append(entries, e)
+				live.rows = append(live.rows, modelRow{e, a})
+			},
+			"done": func(t *rapid.T) {
+				e := pick(t)
+				e.entry.Done()
+				e.done = true
+				e.home.scan()
+			},
+			"cut": func(t *rapid.T) {
+				if got := live.real.Retire(); got != len(live.rows) {
+					t.Fatalf("Retire = %d, want %d", got, len(live.rows))
+				}
+				live.retired = true
+				live = connect()
+				ledgers = append(ledgers, live)
+			},
+			"redeliver": func(t *rapid.T) {
+				e, a := pick(t), packet(t)
+				want := e.home.retired && !e.acked
+				if got := live.real.Adopt(e.entry, a.PacketID, a.QoS); got != want {
+					t.Fatalf("Adopt = %v, want %v", got, want)
+				}
+				if want {
+					e.home = live
+					live.rows = append(live.rows, modelRow{e, a})
+					live.scan()
+				}
+			},
+			"": func(t *rapid.T) {
+				if got := live.real.Len(); got != len(live.rows) {
+					t.Fatalf("Len = %d, want %d", got, len(live.rows))
+				}
+				for i, m := range ledgers {
+					if got := m.rec.seen(); !slices.Equal(got, m.want) {
+						t.Fatalf("connection %d: acks = %v, want %v", i, got, m.want)
+					}
+				}
+			},
+		})
+	})
+}
+
+func BenchmarkLedgerAddDone(b *testing.B) {
+	for _, relaxed := range []bool{false, true} {
+		b.Run(fmt.Sprintf("relaxed=%v", relaxed), func(b *testing.B) {
+			b.ReportAllocs()
+			l := NewLedger(relaxed, func([]Ack) {})
+			for i := range b.N {
+				l.Add(uint16(i), 1).Done()
+			}
+		})
+	}
+}
+
+// BenchmarkLedgerWindow finishes a window of messages newest first: the worst
+// case, one emit for all of them.
+func BenchmarkLedgerWindow(b *testing.B) {
+	b.ReportAllocs()
+	l := NewLedger(false, func([]Ack) {})
+	var window [256]*Entry
+	for i := 0; i < b.N; i += len(window) {
+		for j := range window {
+			window[j] = l.Add(uint16(j), 1)
+		}
+		for j := len(window) - 1; j >= 0; j-- {
+			window[j].Done()
+		}
+	}
+}

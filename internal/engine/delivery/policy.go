@@ -1,0 +1,152 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Verdict says what becomes of a message after a failed attempt.
+type Verdict int
+
+// The verdicts.
+const (
+	// Retry runs the handler again after a pause, as long as the budget lasts,
+	// and dead-letters the message after that.
+	Retry Verdict = iota
+	// DeadLetter gives up at once: no further attempt can succeed.
+	DeadLetter
+	// Drop acknowledges the message and counts it as dropped.
+	Drop
+	// Acknowledge acknowledges the message as if it had been handled.
+	Acknowledge
+)
+
+// Defaults of [Policy].
+const (
+	DefaultDeadline   = 30 * time.Second
+	DefaultBudget     = 5 * time.Second
+	DefaultMinBackoff = 100 * time.Millisecond
+	DefaultMaxBackoff = 30 * time.Second
+)
+
+// Policy says how one subscription's handler is run. Zero values mean the
+// defaults; negative ones are errors. The functions are called on workers,
+// concurrently for messages of different keys.
+type Policy[M any] struct {
+	// Deadline bounds one attempt, [DefaultDeadline]. A handler that ignores
+	// its context keeps its worker, and its key waits: there is no second
+	// attempt until the first returned.
+	Deadline time.Duration
+	// Budget bounds the time from the start of the first attempt within which a
+	// further attempt may start, [DefaultBudget]: acknowledgements of newer
+	// messages wait for this one.
+	Budget time.Duration
+	// MaxAttempts is the highest number of attempts; 0 leaves it to Budget, 1
+	// is no retry.
+	MaxAttempts int
+	// MinBackoff is the first pause between attempts, [DefaultMinBackoff]. It
+	// doubles up to MaxBackoff; each pause is varied by half of itself.
+	MinBackoff time.Duration
+	// MaxBackoff is the longest pause, [DefaultMaxBackoff].
+	MaxBackoff time.Duration
+	// Classify decides about an error of the handler; nil is [Retry] for all. A
+	// panic in it is taken as Retry.
+	Classify func(error) Verdict
+	// DeadLetter stores a message that is given up, with the last error and the
+	// number of attempts; ctx ends after Deadline. Only when it returns nil is
+	// the message acknowledged. Else it is called again, without an end, after
+	// pauses up to MaxBackoff; the key waits and the acknowledgements behind it
+	// too. With a nil DeadLetter nothing is given up: the handler is retried
+	// without an end in the same way.
+	DeadLetter func(ctx context.Context, msg M, err error, attempts int) error
+	// Observer is told what happens.
+	Observer Observer[M]
+}
+
+// Observer holds hooks, each of which may be nil. They are called on the worker
+// (Overrun on a timer), for one message never concurrently except Overrun. They
+// must neither block nor panic.
+type Observer[M any] struct {
+	// Attempted is called after each attempt of the handler.
+	Attempted func(msg M, attempt int, took time.Duration, err error)
+	// Overrun is called when the attempt passed its deadline and did not
+	// return: a worker is held, and acknowledgements wait.
+	Overrun func(msg M, attempt int)
+	// Retrying is called when another attempt follows after a pause.
+	Retrying func(msg M, attempts int, after time.Duration, err error)
+	// Finished is called once per message, before it is acknowledged.
+	Finished func(msg M, outcome Outcome)
+	// DeadLetterFailed is called when DeadLetter returned cause and is called
+	// again after a pause.
+	DeadLetterFailed func(msg M, after time.Duration, cause error)
+}
+
+// Result is the kind of an [Outcome].
+type Result int
+
+// The results.
+const (
+	// Handled is a handler that returned nil, or an error with verdict Acknowledge.
+	Handled Result = iota
+	// Exhausted is a dead letter after the last attempt the budget allowed.
+	Exhausted
+	// Permanent is a dead letter because of its verdict.
+	Permanent
+	// Dropped is a message that was acknowledged unhandled by verdict.
+	Dropped
+)
+
+// String returns the result in lower case, fit for a metric label.
+func (r Result) String() string {
+	switch r {
+	case Handled:
+		return "handled"
+	case Exhausted:
+		return "exhausted"
+	case Permanent:
+		return "permanent"
+	case Dropped:
+		return "dropped"
+	}
+	return fmt.Sprintf("result(%d)", int(r))
+}
+
+// Outcome is how a message ended for one handler.
+type Outcome struct {
+	// Result is the kind.
+	Result Result
+	// Attempts is how often the handler ran.
+	Attempts int
+	// Err is the handler's last error, nil if that was none.
+	Err error
+}
+
+func (p Policy[M]) validate() error {
+	var errs []error
+	check := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf("delivery: "+format, args...))
+		}
+	}
+	check(p.Deadline < 0, "Deadline is negative: %v", p.Deadline)
+	check(p.Budget < 0, "Budget is negative: %v", p.Budget)
+	check(p.MaxAttempts < 0, "MaxAttempts is negative: %d", p.MaxAttempts)
+	check(p.MinBackoff < 0, "MinBackoff is negative: %v", p.MinBackoff)
+	check(p.MaxBackoff < 0, "MaxBackoff is negative: %v", p.MaxBackoff)
+	d := p.withDefaults()
+	check(d.MinBackoff > d.MaxBackoff, "MinBackoff %v is above MaxBackoff %v", d.MinBackoff, d.MaxBackoff)
+	return errors.Join(errs...)
+}
+
+func (p Policy[M]) withDefaults() Policy[M] {
+	setDefault(&p.Deadline, DefaultDeadline)
+	setDefault(&p.Budget, DefaultBudget)
+	setDefault(&p.MinBackoff, DefaultMinBackoff)
+	setDefault(&p.MaxBackoff, DefaultMaxBackoff)
+	if p.Classify == nil {
+		p.Classify = func(error) Verdict { return Retry }
+	}
+	return p
+}

@@ -1,0 +1,273 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+// Defaults of [SchedulerOptions].
+const (
+	DefaultWorkers     = 16
+	DefaultMaxCount    = 1024
+	DefaultMaxBytes    = 64 << 20
+	DefaultIdleTimeout = 30 * time.Second
+	DefaultGrace       = time.Second
+)
+
+// SchedulerOptions are the settings of a [Scheduler]. Zero values mean the
+// defaults; negative ones are errors.
+type SchedulerOptions struct {
+	// Workers is the highest number of tasks that run at the same time,
+	// [DefaultWorkers]. Workers are started when needed.
+	Workers int
+	// MaxCount bounds the items that are accepted and not finished,
+	// [DefaultMaxCount].
+	MaxCount int
+	// MaxBytes bounds the sum of their sizes in bytes, [DefaultMaxBytes].
+	MaxBytes int64
+	// IdleTimeout ends a worker that had nothing to do for so long,
+	// [DefaultIdleTimeout].
+	IdleTimeout time.Duration
+	// Grace is how long Drain waits for tasks to notice that their context was
+	// cancelled, after its own context ended, [DefaultGrace].
+	Grace time.Duration
+	// QueueFull, if set, is called after a Submit that refused items because of
+	// the bounds, with their number, on the submitter's goroutine. It must not
+	// block.
+	QueueFull func(refused int)
+}
+
+// Stats is a snapshot of a [Scheduler].
+type Stats struct {
+	Queued  int   // items that wait for their turn, paused keys included
+	Running int   // tasks that run now
+	Paused  int   // keys that wait to be run again
+	Workers int   // goroutines, idle ones included
+	Bytes   int64 // sizes of the items queued and running
+}
+
+// Scheduler runs tasks on a bounded pool of workers: one FIFO per key, a key on
+// at most one worker at a time, different keys in parallel. Submitting never
+// waits for a task. All methods are safe for concurrent use, also from inside a
+// task, except that a task must not wait for Drain or Close.
+type Scheduler struct {
+	opts   SchedulerOptions
+	seed   maphash.Seed
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	drained chan struct{} // closed when draining and nothing is left
+	gone    chan struct{} // closed when stopped and no worker is left
+
+	mu       sync.Mutex
+	lane     *Lane       // of items without one
+	lanes    ring[*Lane] // lanes that a worker may take from
+	paused   map[*keyQueue]struct{}
+	spare    []*keyQueue // emptied, for use again
+	idle     []*worker   // last in, first out, so that surplus ones time out
+	waking   bool        // a worker was woken and has not looked yet
+	pace     pace
+	count    int
+	bytes    int64
+	running  int
+	workers  int
+	draining bool // no intake
+	stopped  bool // nothing is started any more
+	dropped  int  // items left unfinished when stopped
+}
+
+// NewScheduler returns a scheduler without workers; they start with the first
+// item. ctx gives its values to the tasks; its end does not cancel them, Drain
+// and Close do. Every scheduler must be ended with one of the two. The error
+// names all invalid options.
+func NewScheduler(ctx context.Context, opts SchedulerOptions) (*Scheduler, error) {
+	if err := opts.validate(); err != nil {
+		return nil, err
+	}
+	s := &Scheduler{
+		opts:    opts.withDefaults(),
+		seed:    maphash.MakeSeed(),
+		drained: make(chan struct{}),
+		gone:    make(chan struct{}),
+		paused:  make(map[*keyQueue]struct{}),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	s.lane = s.newLane(0)
+	s.pace = newPace()
+	return s, nil
+}
+
+func (o SchedulerOptions) validate() error {
+	var errs []error
+	check := func(name string, negative bool, value any) {
+		if negative {
+			errs = append(errs, fmt.Errorf("delivery: %s is negative: %v", name, value))
+		}
+	}
+	check("Workers", o.Workers < 0, o.Workers)
+	check("MaxCount", o.MaxCount < 0, o.MaxCount)
+	check("MaxBytes", o.MaxBytes < 0, o.MaxBytes)
+	check("IdleTimeout", o.IdleTimeout < 0, o.IdleTimeout)
+	check("Grace", o.Grace < 0, o.Grace)
+	return errors.Join(errs...)
+}
+
+func (o SchedulerOptions) withDefaults() SchedulerOptions {
+	setDefault(&o.Workers, DefaultWorkers)
+	setDefault(&o.MaxCount, DefaultMaxCount)
+	setDefault(&o.MaxBytes, DefaultMaxBytes)
+	setDefault(&o.IdleTimeout, DefaultIdleTimeout)
+	setDefault(&o.Grace, DefaultGrace)
+	return o
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// NewLane returns a lane that runs at most limit tasks at the same time; 0 is
+// no limit but the number of workers, a negative limit is taken as 0. With
+// limit 1 one task runs at a time; give all items the same key when they shall
+// also keep the receive order across topics and retries.
+func (s *Scheduler) NewLane(limit int) *Lane { return s.newLane(max(limit, 0)) }
+
+func (s *Scheduler) newLane(limit int) *Lane {
+	return &Lane{scheduler: s, limit: limit, keys: make(map[uint64]*keyQueue)}
+}
+
+// Key turns an ordering key, such as a topic, into [Item.Key]; never 0. Names
+// that happen to share a key share its order, which costs parallelism only.
+func (s *Scheduler) Key(name string) uint64 {
+	return max(maphash.String(s.seed, name), 1)
+}
+
+// Submit queues the items in order and returns how many it accepted. Items it
+// accepted are cleared in the slice, so that a batch can be used again; those
+// that keep their Task were refused: beyond the bounds and not Must, of a
+// foreign lane, or after Drain or Close. It never blocks on a task.
+func (s *Scheduler) Submit(items ...Item) (accepted int) {
+	refused := 0
+	s.mu.Lock()
+	for i := range items {
+		it := &items[i]
+		lane := it.Lane
+		if lane == nil {
+			lane = s.lane
+		}
+		if it.Task == nil || s.draining || lane.scheduler != s {
+			continue
+		}
+		if !it.Must && s.full(it.Size) {
+			refused++
+			continue
+		}
+		s.count++
+		s.bytes += int64(it.Size)
+		lane.add(it.Key, work{task: it.Task, size: it.Size})
+		items[i] = Item{}
+		accepted++
+	}
+	wake := s.wake()
+	s.mu.Unlock()
+	wake.signal()
+	if refused > 0 && s.opts.QueueFull != nil {
+		s.opts.QueueFull(refused)
+	}
+	return accepted
+}
+
+// Stats returns a snapshot.
+func (s *Scheduler) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Stats{
+		Queued:  s.count - s.running,
+		Running: s.running,
+		Paused:  len(s.paused),
+		Workers: s.workers,
+		Bytes:   s.bytes,
+	}
+}
+
+func (s *Scheduler) full(size int) bool {
+	return s.count >= s.opts.MaxCount || s.bytes+int64(size) > s.opts.MaxBytes
+}
+
+// settle takes a key back from its worker. The mutex is held.
+func (s *Scheduler) settle(q *keyQueue, again time.Duration, done bool) {
+	lane := q.lane
+	s.running--
+	lane.running--
+	switch {
+	case s.stopped:
+		s.count--
+		if !done {
+			s.dropped++
+		}
+		return
+	case done:
+		s.finish(q)
+	case again > 0:
+		s.pause(q, again)
+	default:
+		lane.ready.push(q)
+	}
+	lane.offer()
+}
+
+// finish removes the oldest item of a key. The mutex is held.
+func (s *Scheduler) finish(q *keyQueue) {
+	s.bytes -= int64(q.items.pop().size)
+	s.count--
+	if q.items.len() > 0 {
+		q.lane.ready.push(q)
+		return
+	}
+	q.lane.release(q)
+	if s.count == 0 && s.draining {
+		close(s.drained)
+	}
+}
+
+// pause keeps a key from the workers for a while. The mutex is held.
+func (s *Scheduler) pause(q *keyQueue, d time.Duration) {
+	s.paused[q] = struct{}{}
+	q.timer = time.AfterFunc(d, func() { s.resume(q) })
+}
+
+func (s *Scheduler) resume(q *keyQueue) {
+	s.mu.Lock()
+	if s.stopped {
+		s.mu.Unlock()
+		return
+	}
+	delete(s.paused, q)
+	q.timer = nil
+	q.lane.enlist(q)
+	wake := s.wake()
+	s.mu.Unlock()
+	wake.signal()
+}
+
+func (s *Scheduler) newQueue() *keyQueue {
+	if n := len(s.spare); n > 0 {
+		q := s.spare[n-1]
+		s.spare = s.spare[:n-1]
+		return q
+	}
+	return &keyQueue{}
+}
+
+func (s *Scheduler) freeQueue(q *keyQueue) {
+	if len(s.spare) < s.opts.MaxCount && len(q.items.slots) <= keptQueue {
+		q.lane = nil
+		s.spare = append(s.spare, q)
+	}
+}

@@ -1,0 +1,101 @@
+package delivery
+
+import (
+	"sync"
+	"time"
+)
+
+// watchdog reports attempts that passed their deadline and did not return. All
+// of one watchdog have the same limit, so the list is in the order of deadlines
+// and one timer for its head is enough: none is set or stopped per message. The
+// timer runs out by itself once the list is empty.
+type watchdog struct {
+	limit time.Duration
+
+	mu         sync.Mutex
+	head, tail *watch
+	timer      *time.Timer
+	armed      bool
+}
+
+// watch is one running attempt.
+type watch struct {
+	owner      overrunner
+	attempt    int
+	deadline   time.Time
+	prev, next *watch
+	listed     bool
+}
+
+type overrunner interface{ overrun(attempt int) }
+
+// add puts a new attempt on the list.
+func (d *watchdog) add(w *watch) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w.listed, w.prev, w.next = true, d.tail, nil
+	if d.tail == nil {
+		d.head = w
+	} else {
+		d.tail.next = w
+	}
+	d.tail = w
+	if !d.armed {
+		d.arm(d.limit)
+	}
+}
+
+// remove takes an attempt that returned off the list, if it is still on it.
+func (d *watchdog) remove(w *watch) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if w.listed {
+		d.unlink(w)
+	}
+}
+
+func (d *watchdog) unlink(w *watch) {
+	if w.prev == nil {
+		d.head = w.next
+	} else {
+		w.prev.next = w.next
+	}
+	if w.next == nil {
+		d.tail = w.prev
+	} else {
+		w.next.prev = w.prev
+	}
+	w.listed, w.prev, w.next = false, nil, nil
+}
+
+func (d *watchdog) arm(after time.Duration) {
+	d.armed = true
+	if d.timer == nil {
+		d.timer = time.AfterFunc(after, d.fire)
+		return
+	}
+	d.timer.Reset(after)
+}
+
+// fire reports what is overdue, each attempt once.
+func (d *watchdog) fire() {
+	type report struct {
+		owner   overrunner
+		attempt int
+	}
+	var overdue []report
+	now := time.Now()
+	d.mu.Lock()
+	for d.head != nil && !now.Before(d.head.deadline) {
+		overdue = append(overdue, report{d.head.owner, d.head.attempt})
+		d.unlink(d.head)
+	}
+	d.armed = false
+	if d.head != nil {
+		d.arm(d.head.deadline.Sub(now))
+	}
+	d.mu.Unlock()
+	for _, r := range overdue {
+		r.owner.overrun(r.attempt)
+	}
+}

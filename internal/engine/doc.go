@@ -1,0 +1,68 @@
+// Package engine is what the public MQTT packages stand on: two sessions with
+// the broker, one that subscribes and one that publishes, and the pipeline
+// between the subscriber's socket and the handlers. It knows nothing of the
+// Kratos service layers nor of kratos-transport; only its log goes through
+// Kratos.
+package engine
+
+import (
+	"crypto/tls"
+	"errors"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/topic"
+)
+
+var errBroad = errors.New("the filter takes in every topic; if that is meant, say so with the option for broad filters")
+
+// The words of the parts that the public packages need.
+type (
+	// Message is an application message on its way out.
+	Message = session.Message
+	// Properties are the MQTT 5 properties of a message.
+	Properties = session.Properties
+	// UserProperty is one user property of MQTT 5.
+	UserProperty = session.UserProperty
+	// Error is the error of every operation.
+	Error = session.Error
+	// Reason classifies an [Error].
+	Reason = session.Reason
+	// Address is one broker.
+	Address = link.Address
+	// Verdict says what becomes of a message whose handler failed.
+	Verdict = delivery.Verdict
+)
+
+// The verdicts that the public packages give.
+const (
+	Retry      = delivery.Retry
+	DeadLetter = delivery.DeadLetter
+)
+
+// ParseAddresses reads broker URLs and reports all problems at once, none of
+// which contains a secret.
+func ParseAddresses(raw []string) ([]Address, error) { return link.ParseAddresses(raw) }
+
+// LoadTLS reads the files of a TLS connection and reports all problems at
+// once.
+func LoadTLS(ca, cert, key, serverName string, insecure bool) (*tls.Config, error) {
+	return link.LoadTLS(ca, cert, key, serverName, insecure)
+}
+
+// Filter builds the filter to subscribe to: shared within group unless that is
+// empty. Filters that take in more than one may mean, as "#" does, need broad.
+func Filter(filter, group string, broad bool) (string, error) {
+	if topic.IsBroad(filter) && !broad {
+		return "", &Error{Op: "subscribe", Topic: filter, Reason: session.ReasonBadTopic, Cause: errBroad}
+	}
+	if group == "" {
+		return filter, nil
+	}
+	shared, err := topic.Share(group, filter)
+	if err != nil {
+		return "", &Error{Op: "subscribe", Topic: filter, Reason: session.ReasonBadTopic, Cause: err}
+	}
+	return shared, nil
+}

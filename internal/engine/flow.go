@@ -1,0 +1,58 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
+)
+
+// flow joins a subscription's handler with how it is retried, observed and
+// dead-lettered.
+func (r *run) flow(s *Subscription) (*delivery.Attempts[*Delivery], error) {
+	cfg := &r.client.cfg
+	policy := delivery.Policy[*Delivery]{
+		Deadline: cfg.HandlerTimeout, Budget: cfg.RetryBudget,
+		MaxAttempts: s.MaxAttempts, MinBackoff: s.Backoff, Classify: s.Classify,
+		DeadLetter: r.deadLetter, Observer: r.observer(),
+	}
+	if s.Timeout > 0 {
+		policy.Deadline = s.Timeout
+	}
+	policy.MaxBackoff = max(delivery.DefaultMaxBackoff, s.Backoff)
+	return delivery.NewAttempts(func(ctx context.Context, d *Delivery, attempt int) error {
+		d.Attempt = attempt
+		return s.Handler(ctx, d)
+	}, policy)
+}
+
+// observer logs what an operator has to know; a message handled at the first
+// attempt is none of it.
+func (r *run) observer() delivery.Observer[*Delivery] {
+	log := r.client.log
+	return delivery.Observer[*Delivery]{
+		Overrun: func(d *Delivery, attempt int) {
+			log.Warnf("mqtt: handler of %q passed its deadline and goes on: topic %q, attempt %d", d.sub.Filter, d.Topic, attempt)
+		},
+		Retrying: func(d *Delivery, attempts int, after time.Duration, err error) {
+			log.Warnf("mqtt: handler of %q failed, retry in %v: topic %q, attempt %d: %v", d.sub.Filter, after, d.Topic, attempts, err)
+			logPanic(r, err)
+		},
+		Finished: func(d *Delivery, o delivery.Outcome) {
+			if d.sub.ManualAck && o.Result != delivery.Handled {
+				d.finish() // nobody else will acknowledge it
+			}
+		},
+		DeadLetterFailed: func(d *Delivery, after time.Duration, err error) {
+			log.Errorf("mqtt: dead letter not accepted, message stays unacknowledged, retry in %v: topic %q: %v", after, d.Topic, err)
+		},
+	}
+}
+
+func logPanic(r *run, err error) {
+	var p *delivery.PanicError
+	if errors.As(err, &p) {
+		r.client.log.Errorf("mqtt: handler panicked: %v\n%s", p.Value, p.Stack)
+	}
+}

@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
+)
+
+// intake is the way from the subscriber's read loop to the workers. It matches
+// and queues; nothing of the user's runs here.
+type intake struct {
+	run   *run
+	batch []delivery.Item // used by the read loop only
+}
+
+var _ session.Sink = (*intake)(nil)
+
+// Deliver queues one item for each matching subscription. The message is done
+// when every one of them is.
+func (i *intake) Deliver(m *session.Inbound) {
+	r := i.run
+	matched := r.client.router.Match(m.Topic)
+	if len(matched) == 0 {
+		r.unmatched(m)
+		return
+	}
+	done := delivery.Join(len(matched), doner(m))
+	key := r.sched.Key(m.Topic)
+	for _, s := range matched {
+		i.batch = append(i.batch, delivery.Item{
+			Task: s.deliver(m, done), Lane: s.lane, Key: key,
+			Size: len(m.Topic) + len(m.Payload), Must: m.QoS > 0,
+		})
+	}
+}
+
+// Batch hands over what was collected. What the scheduler refuses is either
+// QoS 0 beyond the bounds, which it counts, or came after intake ended and
+// stays unacknowledged.
+func (i *intake) Batch() {
+	if len(i.batch) == 0 {
+		return
+	}
+	i.run.sched.Submit(i.batch...)
+	clear(i.batch)
+	i.batch = i.batch[:0]
+	if cap(i.batch) > maxBatch {
+		i.batch = nil
+	}
+}
+
+// maxBatch is the largest batch whose memory is kept.
+const maxBatch = 4096
+
+func doner(m *session.Inbound) delivery.Doner { return m }
+
+// deliver makes the task that brings m to the handler.
+func (s *Subscription) deliver(m *session.Inbound, done delivery.Doner) delivery.Task {
+	d := &Delivery{Inbound: m, sub: s, done: done}
+	var end delivery.Doner
+	if !s.ManualAck {
+		end = done
+	}
+	s.flow.Prepare(&d.task, d, end)
+	return &d.task
+}
+
+// unmatched takes what a persistent session still delivers for a filter of an
+// earlier deployment: nobody here can handle it, and keeping it would stop
+// everything behind it.
+func (r *run) unmatched(m *session.Inbound) {
+	if n := r.client.counts.unmatched.Add(1); n == 1 {
+		r.client.log.Warnf("mqtt: no subscription matches topic %q; such messages are acknowledged and counted", m.Topic)
+	}
+	m.Done()
+}

@@ -1,0 +1,146 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
+)
+
+// run is what lives between Start and Stop.
+type run struct {
+	client *Client
+	sub    *session.Session
+	pub    *session.Session
+	sched  *delivery.Scheduler
+	intake *intake
+	events *events
+
+	mu         sync.Mutex
+	subStarted bool
+	pubStarted bool
+}
+
+func newRun(c *Client) (*run, error) {
+	r := &run{client: c, events: newEvents(c)}
+	sched, err := delivery.NewScheduler(context.Background(), delivery.SchedulerOptions{
+		Workers: c.cfg.Concurrency, MaxCount: c.cfg.Queue, QueueFull: c.counts.drop,
+	})
+	if err != nil {
+		return nil, &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
+	}
+	r.sched, r.intake = sched, &intake{run: r}
+	id := c.cfg.clientID()
+	if err := errors.Join(r.openSub(id), r.openPub(id+c.cfg.PublisherSuffix)); err != nil {
+		sched.Close()
+		return nil, err
+	}
+	for s := range c.subs {
+		if err := r.prepare(s); err != nil {
+			sched.Close()
+			return nil, err
+		}
+		if err := r.sub.Want(c.wanted(s.Filter)); err != nil {
+			sched.Close()
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func (r *run) openSub(id string) (err error) {
+	cfg := r.client.cfg.session(id)
+	cfg.Sink = r.intake
+	cfg.Notify = func(e session.Event) { r.events.add(e, r.main() == r.sub) }
+	r.sub, err = session.New(cfg)
+	return err
+}
+
+func (r *run) openPub(id string) (err error) {
+	cfg := r.client.cfg.session(id)
+	cfg.Notify = func(e session.Event) { r.events.add(e, r.main() == r.pub) }
+	r.pub, err = session.New(cfg)
+	return err
+}
+
+// start opens the main connection and waits for its first outcome.
+func (r *run) start(ctx context.Context) error {
+	c := r.client
+	main := r.main()
+	r.startSession(main)
+	ctx, cancel := context.WithTimeout(ctx, c.connectTimeout())
+	defer cancel()
+	err := main.WaitAttempt(ctx)
+	if err == nil || (!c.cfg.FailFast && !final(err)) {
+		return nil // down: the supervisor goes on trying
+	}
+	return err
+}
+
+// final says whether an outcome of the first attempt is a mistake in the
+// settings rather than an outage.
+func final(err error) bool {
+	switch session.ReasonOf(err) {
+	case session.ReasonNetwork, session.ReasonNotConnected, session.ReasonTimeout, session.ReasonTakenOver,
+		session.ReasonQuota, "":
+		return false
+	}
+	return true
+}
+
+// main is the connection that readiness is about.
+func (r *run) main() *session.Session {
+	r.client.mu.Lock()
+	defer r.client.mu.Unlock()
+	if len(r.client.subs) > 0 {
+		return r.sub
+	}
+	return r.pub
+}
+
+// publisher gives the publishing session, connecting it when first used.
+func (r *run) publisher() *session.Session {
+	r.startSession(r.pub)
+	return r.pub
+}
+
+func (r *run) startSession(s *session.Session) { s.Start() }
+
+// prepare gives a subscription its place in this run's scheduler.
+func (r *run) prepare(s *Subscription) error {
+	flow, err := r.flow(s)
+	if err != nil {
+		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: err}
+	}
+	s.flow, s.lane = flow, r.sched.NewLane(s.Concurrency)
+	return nil
+}
+
+func (r *run) subscribe(ctx context.Context, s *Subscription, f session.Filter) error {
+	if err := r.prepare(s); err != nil {
+		return err
+	}
+	r.startSession(r.sub)
+	return r.sub.Subscribe(ctx, f)
+}
+
+func (r *run) unsubscribe(ctx context.Context, filter string) error {
+	return r.sub.Unsubscribe(ctx, filter)
+}
+
+// stop ends intake, drains the handlers, lets acknowledgements and publishes
+// leave, and says DISCONNECT on both connections.
+func (r *run) stop(ctx context.Context) error {
+	r.sub.StopIntake()
+	drained := r.sched.Drain(ctx)
+	r.sub.Close(ctx)
+	r.pub.Close(ctx)
+	r.events.close()
+	if drained != nil {
+		return fmt.Errorf("mqtt: handlers did not finish in time: %w", drained)
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+package session
+
+import (
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
+)
+
+// Reason codes that mean something else for a packet that was sent again.
+const (
+	codeNotFound = 0x92 // packet identifier not found
+	codeInUse    = 0x91 // packet identifier in use
+	codeFailed   = 0x80 // this and above is a failure
+)
+
+// acked handles PUBACK, PUBREC and PUBCOMP from connection c. An
+// acknowledgement of an older connection, of an id not in flight or out of
+// step is ignored: only the current connection may complete an exchange.
+func (o *outbound) acked(c *conn, a *wire.Ack) {
+	o.mu.Lock()
+	if o.cur != c {
+		o.mu.Unlock()
+		return
+	}
+	i, sl := o.win.find(a.PacketID)
+	over, err := o.step(sl, a)
+	var done completion
+	if over {
+		done = o.end(i)
+		o.quota++
+		o.pump()
+		o.wakeOne()
+	}
+	o.mu.Unlock()
+	if done != nil {
+		done.complete(err)
+	}
+}
+
+// step moves one slot through its exchange; over says that it ended, err with
+// which outcome.
+func (o *outbound) step(sl *slot, a *wire.Ack) (over bool, err error) {
+	switch {
+	case a.Type == wire.TypePubrec:
+		return o.pubrec(sl, a)
+	case sl == nil:
+		return false, nil
+	case a.Type == wire.TypePuback && sl.qos == 1 && sl.state == slotSent:
+		return true, o.ackError(a)
+	case a.Type == wire.TypePubcomp && sl.state == slotReleased:
+		if sl.resent && a.Reason == codeNotFound {
+			return true, nil // the broker had finished before our resend
+		}
+		return true, o.ackError(a)
+	}
+	return false, nil
+}
+
+// pubrec answers with PUBREL, after which a resend is PUBREL only.
+func (o *outbound) pubrec(sl *slot, a *wire.Ack) (over bool, err error) {
+	switch {
+	case sl == nil || sl.qos != 2 || sl.state == slotQueued:
+		o.answer(a.PacketID, codeNotFound)
+		return false, nil
+	case a.Reason == codeInUse && sl.resent: // the broker has the first copy
+	case a.Reason >= codeFailed:
+		return true, o.ackError(a)
+	}
+	sl.state = slotReleased
+	o.answer(sl.id, 0)
+	return false, nil
+}
+
+func (o *outbound) answer(id uint16, reason byte) {
+	var buf [8]byte
+	o.cur.link.QueueAck(wire.AppendAck(buf[:0], o.version, wire.TypePubrel, id, reason))
+	o.cur.wake = true
+}
+
+// ackError is nil for success and a typed error for a refusal.
+func (o *outbound) ackError(a *wire.Ack) error {
+	if a.Reason < codeFailed {
+		return nil
+	}
+	return &Error{Op: opPublish, Reason: reasonOfCode(a.Reason), Cause: &CodeError{
+		Packet: a.Type.String(), Code: a.Reason,
+		Name: wire.ReasonName(a.Type, o.version, a.Reason), Detail: string(a.ReasonString),
+	}}
+}

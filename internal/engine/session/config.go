@@ -1,0 +1,148 @@
+package session
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
+)
+
+// Defaults of [Config].
+const (
+	DefaultKeepAlive         = 30 * time.Second
+	DefaultConnectTimeout    = 10 * time.Second
+	DefaultWriteTimeout      = 10 * time.Second
+	DefaultMinReconnectDelay = 200 * time.Millisecond
+	DefaultMaxReconnectDelay = 30 * time.Second
+	DefaultPublishTimeout    = 10 * time.Second
+	DefaultWindow            = 256
+	DefaultQoS2Window        = 16 // more makes Mosquitto drop QoS 1 beside it on 3.1.1
+	DefaultMaxPacketSize     = 1 << 20
+)
+
+// takeoverLosses and takeoverWindow decide when short connections mean that
+// somebody else uses our client id.
+const (
+	takeoverLosses = 3
+	takeoverWindow = 5 * time.Second
+)
+
+// Config is everything that one client identity needs. The zero value of a
+// setting means its default.
+type Config struct {
+	// Addresses are tried in order, and again from the first. Required.
+	Addresses []link.Address
+	// ClientID is sent as it is; 1 to 65,535 bytes. Required.
+	ClientID string
+	// Credentials are asked for at each CONNECT; nil sends none.
+	Credentials func() (username, password string, err error)
+	// TLS is asked for at each dial of a TLS address; nil uses the system's
+	// authorities.
+	TLS func() (*tls.Config, error)
+	// Header is sent with the upgrade request of a WebSocket address.
+	Header http.Header
+
+	KeepAlive         time.Duration
+	ConnectTimeout    time.Duration
+	WriteTimeout      time.Duration
+	PingTimeout       time.Duration
+	MinReconnectDelay time.Duration
+	MaxReconnectDelay time.Duration
+	// PublishTimeout bounds a publish whose context has no deadline.
+	PublishTimeout time.Duration
+
+	// NoReconnect ends the session object with its first connection.
+	NoReconnect bool
+	// CleanSession asks the broker to keep nothing between connections.
+	CleanSession bool
+	// RelaxedAcks lets acknowledgements leave as soon as a message is done
+	// instead of in receive order, for brokers that accept any order.
+	RelaxedAcks bool
+
+	// Window is the most QoS 1 and 2 messages in flight.
+	Window int
+	// QoS2Window is the most QoS 2 messages in flight on MQTT 3.1.1.
+	QoS2Window int
+	// MaxPacketSize is the largest packet taken from the broker, in bytes.
+	MaxPacketSize int
+
+	// Will is published by the broker when the connection ends without a
+	// DISCONNECT; nil for none.
+	Will *Message
+
+	// Sink takes the messages that arrive. Required to subscribe.
+	Sink Sink
+	// Notify is called with events, one at a time and never from the read
+	// loop's critical section; it must not block. Nil for none.
+	Notify func(Event)
+}
+
+// Sink takes the messages of a session on its read loop and must not block.
+type Sink interface {
+	// Deliver takes one message, which stays unacknowledged until its Done.
+	Deliver(m *Inbound)
+	// Batch ends a run of Deliver calls.
+	Batch()
+}
+
+func (c *Config) setDefaults() {
+	def(&c.KeepAlive, DefaultKeepAlive)
+	def(&c.ConnectTimeout, DefaultConnectTimeout)
+	def(&c.WriteTimeout, DefaultWriteTimeout)
+	c.WriteTimeout = min(c.WriteTimeout, c.KeepAlive)
+	def(&c.PingTimeout, DefaultConnectTimeout)
+	def(&c.MinReconnectDelay, DefaultMinReconnectDelay)
+	def(&c.MaxReconnectDelay, DefaultMaxReconnectDelay)
+	def(&c.PublishTimeout, DefaultPublishTimeout)
+	def(&c.Window, DefaultWindow)
+	def(&c.QoS2Window, DefaultQoS2Window)
+	def(&c.MaxPacketSize, DefaultMaxPacketSize)
+	if c.Notify == nil {
+		c.Notify = func(Event) {}
+	}
+}
+
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// validate reports every problem at once.
+func (c *Config) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(c.Addresses) == 0 {
+		bad("no broker address")
+	}
+	if n := len(c.ClientID); n == 0 || n > math.MaxUint16 {
+		bad("client id of %d bytes, want 1 to 65535", n)
+	}
+	for name, d := range map[string]time.Duration{
+		"keep-alive": c.KeepAlive, "connect timeout": c.ConnectTimeout, "write timeout": c.WriteTimeout,
+		"ping timeout": c.PingTimeout, "reconnect delay": c.MinReconnectDelay,
+		"maximum reconnect delay": c.MaxReconnectDelay, "publish timeout": c.PublishTimeout,
+	} {
+		if d < 0 {
+			bad("%s of %v, want more than 0", name, d)
+		}
+	}
+	if c.KeepAlive > math.MaxUint16*time.Second {
+		bad("keep-alive of %v, want at most 65535 s", c.KeepAlive)
+	}
+	if c.Window < 0 || c.Window > idCount/2 {
+		bad("in-flight window of %d, want 1 to %d", c.Window, idCount/2)
+	}
+	if c.QoS2Window < 0 {
+		bad("QoS 2 window of %d, want at least 1", c.QoS2Window)
+	}
+	if c.MaxPacketSize < 0 {
+		bad("maximum packet size of %d, want at least 1", c.MaxPacketSize)
+	}
+	return errors.Join(errs...)
+}

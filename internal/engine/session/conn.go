@@ -1,0 +1,115 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
+)
+
+// conn is one connection of a session: what ends with the socket. It receives
+// the frames that the link diverts from the client library.
+type conn struct {
+	s       *Session
+	version wire.Version
+	link    *link.Conn
+	ledger  *delivery.Ledger
+	connack wire.Connack
+	since   time.Time // CONNACK
+	wake    bool      // the read loop queued something to write
+
+	alive  context.Context // ends with the connection or the session
+	cancel context.CancelCauseFunc
+	closed chan struct{}
+	once   sync.Once
+	err    error // why it ended; valid after closed
+}
+
+var _ link.Receiver = (*conn)(nil)
+
+func newConn(s *Session, v wire.Version) *conn {
+	c := &conn{s: s, version: v, closed: make(chan struct{})}
+	c.alive, c.cancel = context.WithCancelCause(s.running)
+	c.ledger = delivery.NewLedger(s.cfg.RelaxedAcks, func(acks []delivery.Ack) { s.acknowledge(c, acks) })
+	return c
+}
+
+// Connack reads what the broker announces before the library sees it: data
+// may follow at once.
+func (c *conn) Connack(_ byte, body []byte) error {
+	if err := c.connack.Decode(c.version, body); err != nil {
+		return err
+	}
+	if c.connack.Reason == 0 {
+		c.since = time.Now()
+		c.s.attach(c)
+		c.link.Wake()
+	}
+	return nil
+}
+
+// Frame takes one frame of the data plane.
+func (c *conn) Frame(first byte, body []byte) error {
+	switch t := wire.Type(first >> 4); t {
+	case wire.TypePublish:
+		var p wire.Publish
+		if err := p.Decode(c.version, first, body); err != nil {
+			return err
+		}
+		c.s.publish(c, &p, body)
+	default:
+		var a wire.Ack
+		if err := a.Decode(c.version, first, body); err != nil {
+			return err
+		}
+		if t == wire.TypePubrel {
+			c.s.pubrel(c, a.PacketID)
+		} else {
+			c.s.out.acked(c, &a)
+		}
+	}
+	return nil
+}
+
+// Batch hands over what was collected since the last call.
+func (c *conn) Batch() {
+	if c.s.cfg.Sink != nil {
+		c.s.cfg.Sink.Batch()
+	}
+	if c.wake {
+		c.wake = false
+		c.link.Wake()
+	}
+}
+
+// Writable continues a publish that found the queue full.
+func (c *conn) Writable() {
+	c.s.out.writable(c)
+	c.link.Wake()
+}
+
+// Closed is the end of the connection, whoever caused it.
+func (c *conn) Closed(err error) {
+	c.once.Do(func() {
+		if err == nil {
+			err = errors.New("connection closed")
+		}
+		c.err = err
+		c.s.out.detach(c)
+		c.ledger.Retire()
+		c.cancel(err)
+		close(c.closed)
+	})
+}
+
+// lifetime is how long the broker kept the connection after CONNACK.
+func (c *conn) lifetime() time.Duration {
+	if c.since.IsZero() {
+		return 0
+	}
+	return time.Since(c.since)
+}

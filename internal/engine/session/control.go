@@ -1,0 +1,33 @@
+package session
+
+import (
+	"context"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
+)
+
+// control is a client library doing what it is good at, for one connection:
+// CONNECT, SUBSCRIBE, UNSUBSCRIBE, PING and DISCONNECT. It never sees an
+// application message.
+type control interface {
+	// connect performs the handshake on a dialled link. The error of a
+	// refusing CONNACK is a *CodeError.
+	connect(ctx context.Context, l *link.Conn, k credentials) error
+	// subscribe asks for filters and returns one reason code for each.
+	subscribe(ctx context.Context, filters []Filter) ([]byte, error)
+	// unsubscribe gives filters up.
+	unsubscribe(ctx context.Context, filters []string) error
+	// disconnect says goodbye when the link is alive, and ends every
+	// goroutine of the library in any case.
+	disconnect()
+}
+
+type credentials struct{ username, password string }
+
+// Filter is one wanted subscription.
+type Filter struct {
+	// Filter is the topic filter, with $share in front for a shared one.
+	Filter string
+	// QoS is the highest level that the broker may deliver at.
+	QoS byte
+}

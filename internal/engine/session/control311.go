@@ -1,0 +1,108 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
+)
+
+// quiesce is how long the library may take to say DISCONNECT.
+const quiesce = 250 * time.Millisecond
+
+// control311 drives paho.mqtt.golang, one client object per connection.
+type control311 struct {
+	cfg    *Config
+	client paho.Client
+}
+
+func (c *control311) connect(ctx context.Context, l *link.Conn, k credentials) error {
+	o := paho.NewClientOptions()
+	o.AddBroker(c.cfg.Addresses[0].URL().String()) // only named: the link is dialled
+	o.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return l, nil })
+	o.SetProtocolVersion(4) // explicit, or a refused login is tried again as 3.1
+	o.SetClientID(c.cfg.ClientID)
+	o.SetCleanSession(c.cfg.CleanSession)
+	o.SetKeepAlive(c.cfg.KeepAlive)
+	o.SetPingTimeout(c.cfg.PingTimeout)
+	o.SetConnectTimeout(c.cfg.ConnectTimeout)
+	o.SetWriteTimeout(c.cfg.WriteTimeout)
+	o.SetAutoReconnect(false)
+	o.SetConnectRetry(false)
+	o.SetResumeSubs(false)
+	o.SetUsername(k.username)
+	o.SetPassword(k.password)
+	if w := c.cfg.Will; w != nil {
+		o.SetBinaryWill(w.Topic, w.Payload, w.QoS, w.Retain)
+	}
+	c.client = paho.NewClient(o)
+	token := c.client.Connect().(*paho.ConnectToken)
+	if err := await(ctx, token); err != nil {
+		_ = l.Close() // the handshake of the library ends with its connection
+		<-token.Done()
+		return err
+	}
+	if rc := token.ReturnCode(); token.Error() != nil {
+		if rc >= packets.ErrRefusedBadProtocolVersion && rc <= packets.ErrRefusedNotAuthorised {
+			return &CodeError{Packet: "CONNACK", Code: rc, Name: wire.ReasonName(wire.TypeConnack, wire.V311, rc)}
+		}
+		return fmt.Errorf("no CONNACK: %w", token.Error())
+	}
+	return nil
+}
+
+func (c *control311) subscribe(ctx context.Context, filters []Filter) ([]byte, error) {
+	want := make(map[string]byte, len(filters))
+	for _, f := range filters {
+		want[f.Filter] = f.QoS
+	}
+	token := c.client.SubscribeMultiple(want, nil).(*paho.SubscribeToken)
+	if err := await(ctx, token); err != nil {
+		return nil, err
+	}
+	if err := token.Error(); err != nil {
+		return nil, err
+	}
+	granted := token.Result()
+	codes := make([]byte, len(filters))
+	for i, f := range filters {
+		code, ok := granted[f.Filter]
+		if !ok {
+			code = codeFailed
+		}
+		codes[i] = code
+	}
+	return codes, nil
+}
+
+func (c *control311) unsubscribe(ctx context.Context, filters []string) error {
+	token := c.client.Unsubscribe(filters...)
+	if err := await(ctx, token); err != nil {
+		return err
+	}
+	return token.Error()
+}
+
+func (c *control311) disconnect() {
+	if c.client != nil {
+		c.client.Disconnect(uint(quiesce / time.Millisecond))
+	}
+}
+
+// await never waits without a bound: a token of a dead connection may stay
+// open for ever.
+func await(ctx context.Context, t paho.Token) error {
+	select {
+	case <-t.Done():
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

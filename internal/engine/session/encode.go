@@ -1,0 +1,76 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
+)
+
+var errTooLarge = errors.New("over the broker's maximum packet size")
+
+func tooLarge(size, limit int) error {
+	return fmt.Errorf("packet of %d bytes, limit %d: %w", size, limit, errTooLarge)
+}
+
+func reasonOfEncode(err error) Reason {
+	if errors.Is(err, errTooLarge) {
+		return ReasonTooLarge
+	}
+	return ReasonBadRequest
+}
+
+// encode appends the PUBLISH frame of m to dst.
+func encode(dst []byte, m *Message, id uint16, v wire.Version) ([]byte, error) {
+	p := wire.Publish{
+		QoS: m.QoS, Retain: m.Retain, PacketID: id,
+		Topic: stringBytes(m.Topic), Payload: m.Payload,
+	}
+	if v == wire.V5 && m.Properties != nil {
+		if err := encodeProperties(&p.Props, m.Properties); err != nil {
+			return dst, err
+		}
+	}
+	return p.Append(dst, v)
+}
+
+func encodeProperties(to *wire.Properties, p *Properties) (err error) {
+	to.ContentType = optional(p.ContentType)
+	to.ResponseTopic = optional(p.ResponseTopic)
+	to.CorrelationData = p.CorrelationData
+	if p.Expiry > 0 {
+		to.HasMessageExpiry = true
+		to.MessageExpiry = uint32(min((p.Expiry+time.Second-1)/time.Second, math.MaxUint32))
+	}
+	for _, u := range p.User {
+		if to.User, err = wire.AppendUser(to.User, u.Key, u.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func optional(s string) []byte {
+	if s == "" {
+		return nil
+	}
+	return stringBytes(s)
+}
+
+// decodeProperties copies what the handler may keep.
+func decodeProperties(p *wire.Properties) *Properties {
+	out := &Properties{
+		ContentType:     string(p.ContentType),
+		ResponseTopic:   string(p.ResponseTopic),
+		CorrelationData: append([]byte(nil), p.CorrelationData...),
+	}
+	if p.HasMessageExpiry {
+		out.Expiry = time.Duration(p.MessageExpiry) * time.Second
+	}
+	for k, v := range p.UserPairs() {
+		out.User = append(out.User, UserProperty{string(k), string(v)})
+	}
+	return out
+}

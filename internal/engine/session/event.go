@@ -1,0 +1,74 @@
+package session
+
+import (
+	"time"
+)
+
+// Event is something worth a log line or a metric. The set grows; consumers
+// switch on the types they know.
+type Event interface{ event() }
+
+// Connected reports a CONNACK that accepted us.
+type Connected struct {
+	ClientID       string
+	Address        string
+	SessionPresent bool
+}
+
+// ConnectFailed reports an attempt that did not reach an accepting CONNACK.
+type ConnectFailed struct {
+	ClientID string
+	Address  string
+	Err      error
+	RetryIn  time.Duration
+}
+
+// ConnectionLost reports the end of a connection that we did not ask for.
+type ConnectionLost struct {
+	ClientID string
+	Address  string
+	Err      error
+	RetryIn  time.Duration
+}
+
+// SessionLost reports that the broker had no session although we expected
+// one: messages published while we were away are gone.
+type SessionLost struct {
+	ClientID string
+	// Unfinished counts our publishes that were cut short by it.
+	Unfinished int
+}
+
+// TakenOver reports connections that end as soon as they begin, which a
+// second client with our client id causes.
+type TakenOver struct {
+	ClientID string
+	RetryIn  time.Duration
+}
+
+// SubscriptionRefused reports a filter that the broker did not grant.
+type SubscriptionRefused struct {
+	Filter string
+	Err    error
+}
+
+// Subscribed reports that every wanted filter is granted.
+type Subscribed struct{ Filters int }
+
+// Closed reports the end of the session object, with what it left undone.
+type Closed struct {
+	ClientID string
+	// Unfinished counts publishes whose outcome is unknown.
+	Unfinished int
+	// Unacknowledged counts messages that arrived and were not acknowledged.
+	Unacknowledged int
+}
+
+func (Connected) event()           {}
+func (ConnectFailed) event()       {}
+func (ConnectionLost) event()      {}
+func (SessionLost) event()         {}
+func (TakenOver) event()           {}
+func (SubscriptionRefused) event() {}
+func (Subscribed) event()          {}
+func (Closed) event()              {}

@@ -1,0 +1,54 @@
+package session
+
+// idTable maps packet ids to values. Brokers count their ids up, so that a
+// hash map would move through all of its buckets; two levels of arrays cost
+// one page for a window's worth of ids, and give the page back when empty.
+type idTable[V comparable] struct{ pages [256]*idPage[V] }
+
+type idPage[V comparable] struct {
+	used   int
+	values [256]V
+}
+
+func (t *idTable[V]) get(id uint16) (v V) {
+	if p := t.pages[id>>8]; p != nil {
+		v = p.values[id&0xFF]
+	}
+	return v
+}
+
+func (t *idTable[V]) set(id uint16, v V) {
+	p := t.pages[id>>8]
+	if p == nil {
+		p = new(idPage[V])
+		t.pages[id>>8] = p
+	}
+	var zero V
+	if p.values[id&0xFF] == zero {
+		p.used++
+	}
+	p.values[id&0xFF] = v
+}
+
+func (t *idTable[V]) del(id uint16) {
+	p := t.pages[id>>8]
+	var zero V
+	if p == nil || p.values[id&0xFF] == zero {
+		return
+	}
+	p.values[id&0xFF] = zero
+	if p.used--; p.used == 0 {
+		t.pages[id>>8] = nil
+	}
+}
+
+func (t *idTable[V]) clear() { t.pages = [256]*idPage[V]{} }
+
+func (t *idTable[V]) count() (n int) {
+	for _, p := range t.pages {
+		if p != nil {
+			n += p.used
+		}
+	}
+	return n
+}

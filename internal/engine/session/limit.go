@@ -1,0 +1,30 @@
+package session
+
+import (
+	"context"
+	"time"
+)
+
+// limit is the default timeout of a publish whose context has no deadline.
+// Its timer starts when something first has to wait.
+type limit struct {
+	after time.Duration
+	timer *time.Timer
+}
+
+// reached gives the channel that ends the wait; nil when ctx does that.
+func (l *limit) reached(ctx context.Context) <-chan time.Time {
+	if l.timer == nil {
+		if _, ok := ctx.Deadline(); ok || l.after <= 0 {
+			return nil
+		}
+		l.timer = time.NewTimer(l.after)
+	}
+	return l.timer.C
+}
+
+func (l *limit) stop() {
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+}

@@ -1,0 +1,71 @@
+package session
+
+import (
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
+)
+
+// Message is an application message on its way out.
+type Message struct {
+	// Topic is the topic name: no wildcards, 1 to 65,535 bytes.
+	Topic string
+	// Payload is copied before Publish returns.
+	Payload []byte
+	// QoS is 0, 1 or 2.
+	QoS byte
+	// Retain asks the broker to keep the message for later subscribers.
+	Retain bool
+	// Properties are carried on MQTT 5 only; nil carries none.
+	Properties *Properties
+}
+
+// Properties are the MQTT 5 properties of an application message.
+type Properties struct {
+	// ContentType names the encoding of the payload.
+	ContentType string
+	// ResponseTopic is where a reply is wanted.
+	ResponseTopic string
+	// CorrelationData ties a reply to its request.
+	CorrelationData []byte
+	// Expiry is how long the broker may keep the message; 0 is for ever. It
+	// travels in whole seconds, rounded up.
+	Expiry time.Duration
+	// User are the user properties, in order; a key may occur again.
+	User []UserProperty
+}
+
+// UserProperty is one user property of MQTT 5.
+type UserProperty struct{ Key, Value string }
+
+// Inbound is an application message that arrived. Its fields must not be
+// changed; they stay valid for as long as they are held.
+type Inbound struct {
+	// Topic is the name that the message was published on.
+	Topic string
+	// Payload is the application's data.
+	Payload []byte
+	// PacketID is 0 at QoS 0.
+	PacketID uint16
+	// QoS is the level that the broker delivered at.
+	QoS byte
+	// Retain is set on a message that the broker had kept.
+	Retain bool
+	// Duplicate is set when the broker may have delivered it before.
+	Duplicate bool
+	// Properties are nil on MQTT 3.1.1.
+	Properties *Properties
+
+	entry *delivery.Entry
+	conn  *conn // that delivered it last; used by read loops only
+}
+
+// Done says that the message needs no redelivery. Its acknowledgement leaves
+// in receive order [MQTT-4.6.0-2] on the connection that delivered it last,
+// or not at all when that connection is gone. Calling it again changes
+// nothing. Safe from any goroutine.
+func (m *Inbound) Done() {
+	if m.entry != nil {
+		m.entry.Done()
+	}
+}

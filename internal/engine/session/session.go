@@ -1,0 +1,232 @@
+// Package session is one MQTT client identity: it keeps a connection to a
+// broker, owns every application message on it, and survives its loss.
+//
+// The client library connects, authenticates, subscribes, pings and says
+// goodbye. PUBLISH, PUBACK, PUBREC, PUBREL and PUBCOMP never reach it: the
+// socket diverts them to this package, which alone decides when a message is
+// sent, sent again, acknowledged or failed.
+package session
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/topic"
+)
+
+// Session is one client identity. All methods are safe for concurrent use.
+type Session struct {
+	cfg   Config
+	out   outbound
+	in    inbound
+	calls calls
+	async callbacks
+	state state
+	subs  subscriptions
+
+	stop    context.CancelCauseFunc
+	running context.Context
+	done    chan struct{} // closed when the supervisor has ended
+	started atomic.Bool
+	closing sync.Once
+}
+
+// errStopped is the cause of everything that ends because of Close.
+var errStopped = errors.New("client stopped")
+
+// New checks the configuration, reporting all of its problems at once, and
+// opens nothing yet.
+func New(cfg Config) (*Session, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, &Error{Op: opConnect, Reason: ReasonBadRequest, Cause: err}
+	}
+	s := &Session{cfg: cfg, done: make(chan struct{})}
+	s.out.win = newWindow(cfg.Window)
+	s.out.qos2Cap = cfg.QoS2Window
+	s.async.onRun = s.out.called
+	s.state.init()
+	s.subs.init()
+	s.running, s.stop = context.WithCancelCause(context.Background())
+	return s, nil
+}
+
+// Start begins to connect and returns at once; a second call does nothing.
+// Outcomes are seen through [Session.WaitReady] and events.
+func (s *Session) Start() {
+	if s.started.CompareAndSwap(false, true) {
+		go s.supervise()
+	}
+}
+
+// Publish sends m and returns nil only when the broker has acknowledged it
+// (QoS 1 and 2) or the bytes were handed to a live connection (QoS 0). While
+// disconnected it waits for the connection. Without a deadline in ctx the
+// configured timeout applies. An [Error] with MayHaveBeenSent set means that
+// the outcome is unknown.
+func (s *Session) Publish(ctx context.Context, m *Message) error {
+	if err := s.checkMessage(ctx, m); err != nil {
+		return err
+	}
+	wait := limit{after: s.cfg.PublishTimeout}
+	defer wait.stop()
+	c := s.calls.get()
+	id, err := s.send(ctx, m, c, &wait)
+	if err != nil {
+		s.calls.put(c)
+		return err
+	}
+	s.flush()
+	if m.QoS == 0 {
+		s.calls.put(c)
+		return nil
+	}
+	if err, ok := c.wait(ctx, wait.reached(ctx)); ok {
+		s.calls.put(c)
+		return onTopic(err, m.Topic)
+	}
+	unsent := s.out.abandon(id)
+	err = cmp.Or(ctx.Err(), context.DeadlineExceeded)
+	return &Error{Op: opPublish, Topic: m.Topic, Reason: gaveUp(err), MayHaveBeenSent: !unsent, Cause: err}
+}
+
+// PublishAsync sends m and calls fn with the outcome, once, on a goroutine
+// that is not the read loop; calls come in the order of acknowledgements. It
+// waits, within ctx, for a connection and for room in the in-flight window;
+// when it returns an error, fn is not called. QoS 0 completes when the bytes
+// were handed to a live connection.
+func (s *Session) PublishAsync(ctx context.Context, m *Message, fn func(error)) error {
+	if err := s.checkMessage(ctx, m); err != nil {
+		return err
+	}
+	done := &asyncCall{to: &s.async, fn: fn}
+	wait := limit{after: s.cfg.PublishTimeout}
+	defer wait.stop()
+	if _, err := s.send(ctx, m, done, &wait); err != nil {
+		return err
+	}
+	if m.QoS == 0 {
+		s.out.calledLater()
+		done.complete(nil)
+	}
+	s.wake()
+	return nil
+}
+
+func (s *Session) checkMessage(ctx context.Context, m *Message) error {
+	switch {
+	case ctx == nil:
+		return &Error{Op: opPublish, Reason: ReasonBadRequest, Cause: errors.New("context is nil")}
+	case m == nil:
+		return &Error{Op: opPublish, Reason: ReasonBadRequest, Cause: errors.New("message is nil")}
+	case m.QoS > 2:
+		return &Error{Op: opPublish, Topic: m.Topic, Reason: ReasonBadRequest, Cause: fmt.Errorf("QoS %d", m.QoS)}
+	}
+	if err := topic.ValidateName(m.Topic); err != nil {
+		return &Error{Op: opPublish, Topic: shorten(m.Topic), Reason: ReasonBadTopic, Cause: err}
+	}
+	return nil
+}
+
+// shorten keeps a bad topic from filling a log.
+func shorten(s string) string {
+	const most = 128
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "..."
+}
+
+func onTopic(err error, name string) error {
+	var e *Error
+	if errors.As(err, &e) && e.Topic == "" {
+		e.Topic = name
+	}
+	return err
+}
+
+func gaveUp(err error) Reason {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return ReasonTimeout
+	}
+	return ReasonCanceled
+}
+
+// waitReason tells an outage from a broker that is slow to acknowledge.
+func waitReason(connected bool, err error) Reason {
+	if connected || errors.Is(err, context.Canceled) {
+		return gaveUp(err)
+	}
+	return ReasonNotConnected
+}
+
+// downCause adds why there is no connection to the error of a caller that
+// waited for one in vain.
+func (s *Session) downCause(connected bool, err error) error {
+	if last := s.state.get().LastError; !connected && last != nil {
+		return fmt.Errorf("%w: %w", err, last)
+	}
+	return err
+}
+
+// flush writes what is queued on the caller's goroutine when nobody else is
+// writing: no added latency for a caller that waits.
+func (s *Session) flush() {
+	if c := s.current(); c != nil {
+		c.link.Flush()
+	}
+}
+
+// wake leaves the writing to the connection's flusher, which coalesces.
+func (s *Session) wake() {
+	if c := s.current(); c != nil {
+		c.link.Wake()
+	}
+}
+
+func (s *Session) current() *conn {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	return s.out.cur
+}
+
+// attach is called when a CONNACK accepts us, inside Read.
+func (s *Session) attach(c *conn) {
+	if !c.connack.SessionPresent {
+		s.in.sessionLost()
+	}
+	lost := s.out.attach(c)
+	if s.subs.attach(c.connack.SessionPresent) && !c.connack.SessionPresent && !s.cfg.CleanSession {
+		s.cfg.Notify(SessionLost{ClientID: s.cfg.ClientID, Unfinished: lost})
+	}
+	s.out.tell()
+}
+
+// StopIntake leaves every message that arrives from now on unacknowledged, so
+// that the broker keeps it for the next connection of a persistent session.
+func (s *Session) StopIntake() { s.in.closed.Store(true) }
+
+// Close ends the session object: it waits within ctx for publishes in flight,
+// says DISCONNECT and returns when no goroutine is left. What is unfinished
+// then fails with MayHaveBeenSent and is counted in the [Closed] event.
+func (s *Session) Close(ctx context.Context) {
+	s.closing.Do(func() {
+		s.StopIntake()
+		s.out.refuse(errStopped)
+		s.out.drain(ctx)
+		s.stop(errStopped)
+		if s.started.CompareAndSwap(false, true) {
+			close(s.done) // never started
+		}
+		<-s.done
+		unfinished := s.out.close(errStopped)
+		s.async.wait()
+		s.state.set(func(st *Status) { st.LastError = errStopped })
+		s.cfg.Notify(Closed{ClientID: s.cfg.ClientID, Unfinished: unfinished, Unacknowledged: s.in.count()})
+	})
+	<-s.done
+}

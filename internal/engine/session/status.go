@@ -1,0 +1,93 @@
+package session
+
+import (
+	"context"
+	"sync"
+)
+
+// Status is a snapshot of a session.
+type Status struct {
+	// Connected is set between CONNACK and the end of the connection.
+	Connected bool
+	// Ready is set while connected with every wanted filter granted.
+	Ready bool
+	// Ended is set when the session will not connect again by itself.
+	Ended bool
+	// Attempts counts tries to connect that failed in a row.
+	Attempts int
+	// LastError is why it is not connected or not ready; nil when it is.
+	LastError error
+}
+
+// state is the status and the signal that it changed.
+type state struct {
+	mu      sync.Mutex
+	now     Status
+	changed chan struct{} // closed and replaced at each change
+}
+
+func (s *state) init() { s.changed = make(chan struct{}) }
+
+func (s *state) get() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
+func (s *state) set(change func(*Status)) {
+	s.mu.Lock()
+	change(&s.now)
+	close(s.changed)
+	s.changed = make(chan struct{})
+	s.mu.Unlock()
+}
+
+// wait returns when the condition holds, or with ctx's error.
+func (s *state) wait(ctx context.Context, holds func(Status) bool) (Status, error) {
+	for {
+		s.mu.Lock()
+		now, changed := s.now, s.changed
+		s.mu.Unlock()
+		if holds(now) {
+			return now, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return now, ctx.Err()
+		}
+	}
+}
+
+// Status is a snapshot.
+func (s *Session) Status() Status { return s.state.get() }
+
+// WaitReady returns nil once the session is connected with every wanted
+// filter granted, and otherwise the reason when ctx ends or the session will
+// not connect again.
+func (s *Session) WaitReady(ctx context.Context) error {
+	now, err := s.state.wait(ctx, func(st Status) bool { return st.Ready || st.Ended })
+	switch {
+	case err == nil && now.Ready:
+		return nil
+	case now.LastError != nil:
+		err = now.LastError
+	}
+	if ReasonOf(err) != "" {
+		return err
+	}
+	return &Error{Op: opConnect, Reason: ReasonNotConnected, Cause: err}
+}
+
+// WaitAttempt returns nil when the session is ready, or what went wrong with
+// the first attempt: the connection, or a filter that was refused.
+func (s *Session) WaitAttempt(ctx context.Context) error {
+	now, err := s.state.wait(ctx, func(st Status) bool { return st.Ready || st.Ended || st.LastError != nil })
+	if err == nil && now.Ready {
+		return nil
+	}
+	if now.LastError != nil {
+		err = now.LastError
+	}
+	return err
+}

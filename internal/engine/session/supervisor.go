@@ -1,0 +1,181 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
+)
+
+const opConnect = "connect"
+
+// supervise owns the connection: one at a time, a new client object for each,
+// until the session is closed.
+func (s *Session) supervise() {
+	defer close(s.done)
+	var (
+		failures int // in a row
+		takeover int // connections in a row that the broker ended at once
+	)
+	for next := 0; s.running.Err() == nil; {
+		addr := s.cfg.Addresses[next%len(s.cfg.Addresses)]
+		c, ctl, err := s.connect(addr)
+		if err != nil {
+			if s.running.Err() != nil {
+				return
+			}
+			failures++
+			next++ // after a loss the same address comes first: our session is there
+			delay := s.backoff(failures)
+			s.down(err)
+			s.cfg.Notify(ConnectFailed{s.cfg.ClientID, addr.String(), err, delay})
+			if s.cfg.NoReconnect {
+				s.end(err)
+				return
+			}
+			s.sleep(delay)
+			continue
+		}
+		failures = 0
+		s.hold(c, ctl, addr)
+		if s.running.Err() != nil {
+			return
+		}
+		if takeover = countTakeover(takeover, c); takeover >= takeoverLosses {
+			s.takenOver(c)
+			continue
+		}
+		if c.lifetime() < takeoverWindow {
+			failures = 1
+		}
+		delay := s.backoff(failures)
+		err = s.lost(c)
+		s.down(err)
+		s.cfg.Notify(ConnectionLost{s.cfg.ClientID, addr.String(), err, delay})
+		if s.cfg.NoReconnect {
+			s.end(err)
+			return
+		}
+		s.sleep(delay)
+	}
+}
+
+// connect dials addr and performs the handshake, within the connect timeout.
+func (s *Session) connect(addr link.Address) (*conn, control, error) {
+	ctx, cancel := context.WithTimeout(s.running, s.cfg.ConnectTimeout)
+	defer cancel()
+	k, err := s.credentials(addr)
+	if err != nil {
+		return nil, nil, &Error{Op: opConnect, Reason: ReasonNotAuthorized, Cause: fmt.Errorf("credentials: %w", err)}
+	}
+	d := link.Dialer{TLS: s.cfg.TLS, Header: s.cfg.Header, Timeout: s.cfg.ConnectTimeout}
+	nc, err := d.Dial(ctx, addr)
+	if err != nil {
+		return nil, nil, &Error{Op: opConnect, Reason: ReasonNetwork, Cause: err}
+	}
+	c := newConn(s, wire.V311)
+	c.link = link.New(nc, c, link.Options{
+		Version: c.version, MaxPacketSize: s.cfg.MaxPacketSize, WriteTimeout: s.cfg.WriteTimeout,
+	})
+	ctl := &control311{cfg: &s.cfg}
+	if err := ctl.connect(ctx, c.link, k); err != nil {
+		s.drop(c, ctl)
+		return nil, nil, connectError(err)
+	}
+	return c, ctl, nil
+}
+
+func (s *Session) credentials(addr link.Address) (k credentials, err error) {
+	k = credentials{addr.Username, string(addr.Password)}
+	if s.cfg.Credentials != nil {
+		k.username, k.password, err = s.cfg.Credentials()
+	}
+	return k, err
+}
+
+func connectError(err error) error {
+	reason := ReasonNetwork
+	var code *CodeError
+	if errors.As(err, &code) {
+		reason = reasonOfConnack(code.Code)
+	}
+	return &Error{Op: opConnect, Reason: reason, Cause: err}
+}
+
+// hold subscribes and stays until the connection ends or the session closes.
+func (s *Session) hold(c *conn, ctl control, addr link.Address) {
+	s.state.set(func(st *Status) { st.Connected, st.Attempts, st.LastError = true, 0, nil })
+	s.cfg.Notify(Connected{s.cfg.ClientID, addr.String(), c.connack.SessionPresent})
+	s.subs.serve(s, c, ctl)
+	if s.running.Err() != nil {
+		ctl.disconnect() // flushes what is queued first
+	}
+	s.drop(c, ctl)
+	s.state.set(func(st *Status) { st.Connected, st.Ready = false, false })
+}
+
+// drop ends the socket and every goroutine of the library.
+func (s *Session) drop(c *conn, ctl control) {
+	_ = c.link.Close()
+	ctl.disconnect()
+	<-c.closed
+}
+
+// lost explains the end of a connection.
+func (s *Session) lost(c *conn) error {
+	return &Error{Op: opConnect, Reason: ReasonNetwork, Cause: fmt.Errorf("connection lost: %w", c.err)}
+}
+
+func (s *Session) down(err error) {
+	s.state.set(func(st *Status) { st.Attempts++; st.LastError = err })
+}
+
+func (s *Session) end(err error) {
+	s.state.set(func(st *Status) { st.Ended, st.LastError = true, err })
+	s.out.refuse(err)
+}
+
+// countTakeover counts connections that the broker itself ended right after
+// CONNACK; a reset or a timeout is the network's doing.
+func countTakeover(n int, c *conn) int {
+	if c.lifetime() < takeoverWindow && errors.Is(c.err, io.EOF) {
+		return n + 1
+	}
+	return 0
+}
+
+// takenOver stops the fight over a client id: from here on one attempt each
+// maximum delay, until a connection holds.
+func (s *Session) takenOver(c *conn) {
+	delay := s.cfg.MaxReconnectDelay
+	err := &Error{Op: opConnect, Reason: ReasonTakenOver, Cause: fmt.Errorf(
+		"the broker ended %d connections within %v of CONNACK: does another client use the client id %q? %w",
+		takeoverLosses, takeoverWindow, s.cfg.ClientID, c.err)}
+	s.down(err)
+	s.cfg.Notify(TakenOver{s.cfg.ClientID, delay})
+	s.sleep(delay)
+}
+
+// backoff is exponential with full jitter, so that a fleet does not come back
+// at the same instant.
+func (s *Session) backoff(failures int) time.Duration {
+	limit := s.cfg.MaxReconnectDelay
+	if shift := min(failures, 30); s.cfg.MinReconnectDelay < limit>>shift {
+		limit = s.cfg.MinReconnectDelay << shift
+	}
+	return rand.N(limit + 1)
+}
+
+func (s *Session) sleep(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.running.Done():
+	}
+}

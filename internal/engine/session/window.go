@@ -1,0 +1,189 @@
+package session
+
+import "github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
+
+// Packet ids of application messages come from the upper half; the client
+// library numbers its SUBSCRIBE and UNSUBSCRIBE packets in the lower half.
+const (
+	idBase  = 0x8000
+	idCount = 0x8000
+)
+
+type slotState uint8
+
+const (
+	slotFree     slotState = iota
+	slotQueued             // on no wire yet
+	slotSent               // PUBLISH handed to a connection
+	slotReleased           // PUBREC seen, PUBREL handed to a connection
+)
+
+// slot is one message in flight. Its frame is kept until the exchange ends.
+type slot struct {
+	frame   []byte
+	done    completion
+	prev    int32
+	next    int32
+	round   int32 // how often the slot was used: picks its next packet id
+	id      uint16
+	qos     byte
+	state   slotState
+	carried bool // some connection had it
+	resent  bool // a later connection carried it again
+	left    bool // nobody waits for it any more
+}
+
+const none int32 = -1
+
+// window holds the messages in flight in the order they were first sent. Slot
+// i uses the ids idBase+i, idBase+i+size, ...: all of them roll over before
+// one is used again, so that a late second acknowledgement of an old message
+// never completes a new one. Not safe for concurrent use.
+type window struct {
+	slots  []slot // grown on demand up to size
+	free   []int32
+	size   int
+	rounds int32
+	head   int32
+	tail   int32
+	next   int32 // first slot that this connection has not carried
+	used   int
+	qos2   int
+}
+
+func newWindow(size int) window {
+	return window{size: size, rounds: int32(idCount / size), head: none, tail: none, next: none}
+}
+
+// full says whether a message of this QoS has to wait for an acknowledgement.
+func (w *window) full(qos byte, qos2Cap int) bool {
+	return w.used >= w.size || (qos == 2 && w.qos2 >= qos2Cap)
+}
+
+// take claims a slot with the next id of its row, not yet in the list.
+func (w *window) take(qos byte) (int32, *slot) {
+	var i int32
+	if n := len(w.free); n > 0 {
+		i, w.free = w.free[n-1], w.free[:n-1]
+	} else {
+		i = int32(len(w.slots))
+		w.slots = append(w.slots, slot{})
+	}
+	s := &w.slots[i]
+	w.renumber(i, s)
+	s.qos, s.state, s.carried, s.resent, s.left = qos, slotQueued, false, false, false
+	w.used++
+	if qos == 2 {
+		w.qos2++
+	}
+	return i, s
+}
+
+// renumber gives the slot the next id of its row.
+func (w *window) renumber(i int32, s *slot) {
+	s.id = uint16(idBase + int(i) + int(s.round)*w.size)
+	s.round = (s.round + 1) % w.rounds
+}
+
+// push appends a taken slot to the list.
+func (w *window) push(i int32) {
+	s := &w.slots[i]
+	s.prev, s.next = w.tail, none
+	if w.tail == none {
+		w.head = i
+	} else {
+		w.slots[w.tail].next = i
+	}
+	w.tail = i
+	if w.next == none {
+		w.next = i
+	}
+}
+
+// drop gives back a taken slot that was never pushed.
+func (w *window) drop(i int32) {
+	s := &w.slots[i]
+	w.release(i, s)
+}
+
+// remove ends the exchange of a listed slot.
+func (w *window) remove(i int32) completion {
+	s := &w.slots[i]
+	if s.prev == none {
+		w.head = s.next
+	} else {
+		w.slots[s.prev].next = s.next
+	}
+	if s.next == none {
+		w.tail = s.prev
+	} else {
+		w.slots[s.next].prev = s.prev
+	}
+	if w.next == i {
+		w.next = s.next
+	}
+	done := s.done
+	w.release(i, s)
+	return done
+}
+
+func (w *window) release(i int32, s *slot) {
+	if s.qos == 2 {
+		w.qos2--
+	}
+	w.used--
+	s.state, s.done = slotFree, nil
+	if cap(s.frame) > keepFrame {
+		s.frame = nil
+	}
+	w.free = append(w.free, i)
+}
+
+// keepFrame is the largest frame buffer that a free slot holds on to.
+const keepFrame = 4 << 10
+
+// find gives the slot that an acknowledgement is for, or nil when the id
+// belongs to no exchange in flight.
+func (w *window) find(id uint16) (int32, *slot) {
+	if id < idBase {
+		return none, nil
+	}
+	i := int(id-idBase) % w.size
+	if i >= len(w.slots) {
+		return none, nil
+	}
+	if s := &w.slots[i]; s.state != slotFree && s.id == id {
+		return int32(i), s
+	}
+	return none, nil
+}
+
+// rewind makes a new connection carry every slot again, in order.
+func (w *window) rewind() { w.next = w.head }
+
+// resend prepares the frame of a slot that an earlier connection carried.
+func (s *slot) resend() {
+	s.resent = true
+	if s.state == slotSent {
+		s.own()
+		wire.SetDup(s.frame)
+	}
+}
+
+// republish turns the slot into a new message: new id, no DUP.
+func (w *window) republish(i int32) {
+	s := &w.slots[i]
+	w.renumber(i, s)
+	s.own()
+	wire.ClearDup(s.frame)
+	wire.PatchPacketID(s.frame, wire.PacketIDOffset(s.frame), s.id)
+	s.state, s.resent = slotQueued, false
+}
+
+// own replaces a frame that a dying connection may still be reading: frames
+// of this size are written from here without a copy.
+func (s *slot) own() {
+	if len(s.frame) >= straightThrough {
+		s.frame = append([]byte(nil), s.frame...)
+	}
+}

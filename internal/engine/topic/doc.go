@@ -1,0 +1,11 @@
+// Package topic knows MQTT topic names and filters: what is valid, what
+// matches what, which registrations a message belongs to, and how topics with
+// parameters are taken apart and put together.
+//
+// Rule numbers are those of the MQTT 5 text; 3.1.1 has the same rules except
+// those on shared subscriptions, which brokers offer on both.
+package topic
+
+// MaxLength is the longest topic name or filter, in bytes of UTF-8
+// [MQTT-4.7.3-3].
+const MaxLength = 65_535

@@ -1,0 +1,105 @@
+package topic
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// FuzzTrie registers the filters in a text, one a line, removes some of them
+// again, and compares every answer with the naive matcher.
+func FuzzTrie(f *testing.F) {
+	for _, c := range matchCorpus() {
+		f.Add(c.filter+"\n#\n"+c.filter, c.name, uint64(2))
+	}
+	for _, c := range filterCorpus() {
+		if len(c.filter) < 100 {
+			f.Add("+/#\n"+c.filter, c.filter, uint64(1))
+		}
+	}
+	f.Fuzz(func(t *testing.T, lines, name string, drop uint64) {
+		trie := NewTrie[int](ways)
+		kept := []int{}
+		all := strings.Split(lines, "\n")
+		var removes []func()
+		for i, filter := range all {
+			remove, err := trie.Add(filter, i)
+			if (err == nil) != (ValidateFilter(filter) == nil) {
+				t.Fatalf("Add(%q): %v", filter, err)
+			}
+			if err == nil {
+				kept, removes = append(kept, i), append(removes, remove)
+			}
+		}
+		check(t, trie, all, kept, name)
+		for n := len(removes) - 1; n >= 0; n-- {
+			if drop>>(n%64)&1 != 0 {
+				removes[n]()
+				kept = slices.Delete(kept, n, n+1)
+				removes = slices.Delete(removes, n, n+1)
+			}
+		}
+		check(t, trie, all, kept, name)
+		for _, remove := range removes {
+			remove()
+		}
+		if !trie.root.empty() || trie.Len() != 0 {
+			t.Fatal("something is left after all filters were removed")
+		}
+	})
+}
+
+func check(t *testing.T, trie *Trie[int], filters []string, kept []int, name string) {
+	t.Helper()
+	for _, n := range []string{name, name + "/x", "$" + name, name} {
+		var want []int
+		for _, i := range kept {
+			if Match(filters[i], n) {
+				want = append(want, i)
+			}
+		}
+		if got := trie.Match(n); !slices.Equal(got, want) {
+			t.Fatalf("%q in %q: %v, want %v", n, filters, got, want)
+		}
+		if got := trie.MatchBytes([]byte(n)); !slices.Equal(got, want) {
+			t.Fatalf("bytes of %q in %q: %v, want %v", n, filters, got, want)
+		}
+	}
+}
+
+// FuzzTemplate parses arbitrary templates; of a good one, what it builds is a
+// valid name that its filter and itself match with the same values, and what
+// it matches it builds again.
+func FuzzTemplate(f *testing.F) {
+	for _, s := range badTemplates() {
+		if len(s) < 100 {
+			f.Add(s, "a", "b", "a/b")
+		}
+	}
+	f.Add("devices/{id}/data", "4711", "", "devices/1/data")
+	f.Add("{a}/x/{b=**}", "grün", "b/c", "a/x/b/c")
+	f.Fuzz(func(t *testing.T, s, first, second, name string) {
+		tpl, err := ParseTemplate(s)
+		if err != nil {
+			return
+		}
+		if err := ValidateFilter(tpl.Filter()); err != nil {
+			t.Fatalf("filter of %q: %v", s, err)
+		}
+		values := []string{first, second}[:min(2, len(tpl.Params()))]
+		if built, err := tpl.Build(values...); err == nil {
+			if err := ValidateName(built); err != nil {
+				t.Fatalf("%q built from %q: %v", built, s, err)
+			}
+			again, ok := tpl.Match(built, nil)
+			if !ok || !slices.Equal(again, values) || !Match(tpl.Filter(), built) {
+				t.Fatalf("%q from %q with %q: %q, %v", built, s, values, again, ok)
+			}
+		}
+		if got, ok := tpl.Match(name, nil); ok {
+			if back, err := tpl.Build(got...); err != nil || back != name {
+				t.Fatalf("%q taken apart by %q to %q builds %q, %v", name, s, got, back, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,67 @@
+package topic
+
+import "strings"
+
+const sharePrefix = "$share/"
+
+// ParseShared checks a filter and takes a shared one apart:
+// "$share/group/inner". Of an unshared filter inner is the filter itself. A
+// group has at least one character [MQTT-4.8.2-1], none of / + #, and a
+// filter after it [MQTT-4.8.2-2]. The error is an [*Error].
+func ParseShared(filter string) (group, inner string, shared bool, err error) {
+	rest, shared := strings.CutPrefix(filter, sharePrefix)
+	if !shared {
+		return "", filter, false, checkFilter(filter, filter)
+	}
+	group, inner, ok := strings.Cut(rest, "/")
+	switch {
+	case len(filter) > MaxLength:
+		err = &Error{KindFilter, filter, "MQTT-4.7.3-3", "is longer than 65,535 bytes"}
+	case group == "":
+		err = &Error{KindFilter, filter, "MQTT-4.8.2-1", "share name is empty"}
+	case strings.ContainsAny(group, "+#"):
+		err = &Error{KindFilter, filter, "MQTT-4.8.2-2", "share name contains a wildcard"}
+	case !ok || inner == "":
+		err = &Error{KindFilter, filter, "MQTT-4.8.2-2", "no filter after the share name"}
+	default:
+		if err = checkText(KindGroup, group); err == nil {
+			err = checkFilter(filter, inner)
+		}
+	}
+	if err != nil {
+		return "", "", true, err
+	}
+	return group, inner, true, nil
+}
+
+// Share builds the filter with which the members of a group share the
+// messages of filter: each message goes to one of them. It refuses what
+// [ParseShared] refuses and a filter that is shared already.
+func Share(group, filter string) (string, error) {
+	if strings.HasPrefix(filter, sharePrefix) {
+		return "", &Error{KindFilter, filter, "MQTT-4.8.2-2", "is shared already"}
+	}
+	if strings.IndexByte(group, '/') >= 0 {
+		return "", &Error{KindGroup, group, "MQTT-4.8.2-2", "contains /"}
+	}
+	s := sharePrefix + group + "/" + filter
+	if err := ValidateFilter(s); err != nil {
+		return "", err
+	}
+	return s, nil
+}
+
+// IsBroad reports whether a filter takes in what a service rarely means to
+// read: it has wildcards and no literal level, as "#", "+/#" and "/+", or it
+// reads the broker's own $SYS topics. Of a shared filter the inner one counts.
+// Subscribing to such a filter needs an explicit option.
+func IsBroad(filter string) bool {
+	_, inner, _, err := ParseShared(filter)
+	if err != nil {
+		return false
+	}
+	if first, _, _ := strings.Cut(inner, "/"); first == "$SYS" {
+		return true
+	}
+	return strings.ContainsAny(inner, "+#") && strings.Trim(inner, "+#/") == ""
+}

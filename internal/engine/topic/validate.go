@@ -1,0 +1,98 @@
+package topic
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// ValidateName checks the topic of a message: 1 to 65,535 bytes
+// [MQTT-4.7.3-1, -3] of valid UTF-8 [MQTT-1.5.4-1] without U+0000
+// [MQTT-4.7.3-2] and without wildcards [MQTT-4.7.1-1]. The error is an
+// [*Error].
+func ValidateName(s string) error {
+	if err := checkText(KindName, s); err != nil {
+		return err
+	}
+	if strings.ContainsAny(s, "+#") {
+		return &Error{KindName, s, "MQTT-4.7.1-1", "contains a wildcard"}
+	}
+	return nil
+}
+
+// ValidateFilter checks a topic filter, shared or not: the rules of a name,
+// but + may be a whole level [MQTT-4.7.1-2] and # the whole last level
+// [MQTT-4.7.1-1]; after $share the rules of [ParseShared]. The error is an
+// [*Error].
+func ValidateFilter(s string) error {
+	_, _, _, err := ParseShared(s)
+	return err
+}
+
+// ValidateParam checks a value that becomes one level of a topic, or was one
+// level of a received topic: not empty, valid UTF-8, no / + #, no $ at the
+// start, no control characters and no Unicode non-characters. It is stricter
+// than the standard, because such values end up in logs, keys and file names.
+// The error is an [*Error].
+func ValidateParam(s string) error {
+	if err := checkText(KindParam, s); err != nil {
+		return err
+	}
+	if s[0] == '$' {
+		return &Error{KindParam, s, "", "starts with $"}
+	}
+	for _, r := range s {
+		switch {
+		case r == '/' || r == '+' || r == '#':
+			return &Error{KindParam, s, "", "contains " + string(r)}
+		case r < 0x20 || r >= 0x7F && r < 0xA0:
+			return &Error{KindParam, s, "", "contains a control character"}
+		case nonCharacter(r):
+			return &Error{KindParam, s, "", "contains a Unicode non-character"}
+		}
+	}
+	return nil
+}
+
+func nonCharacter(r rune) bool {
+	return r >= 0xFDD0 && r <= 0xFDEF || r&0xFFFE == 0xFFFE
+}
+
+func checkText(kind Kind, s string) error {
+	if rule, detail := textProblem(s); rule != "" {
+		return &Error{kind, s, rule, detail}
+	}
+	return nil
+}
+
+// textProblem returns the rule for every topic text that s breaks, or "".
+func textProblem(s string) (rule, detail string) {
+	switch {
+	case s == "":
+		return "MQTT-4.7.3-1", "is empty"
+	case len(s) > MaxLength:
+		return "MQTT-4.7.3-3", "is longer than 65,535 bytes"
+	case !utf8.ValidString(s):
+		return "MQTT-1.5.4-1", "is not valid UTF-8"
+	case strings.IndexByte(s, 0) >= 0:
+		return "MQTT-4.7.3-2", "contains U+0000"
+	}
+	return "", ""
+}
+
+// checkFilter checks an unshared filter. whole is what errors show.
+func checkFilter(whole, s string) error {
+	if rule, detail := textProblem(s); rule != "" {
+		return &Error{KindFilter, whole, rule, detail}
+	}
+	for rest, more := s, true; more; {
+		var level string
+		level, rest, more = strings.Cut(rest, "/")
+		if len(level) > 1 && strings.IndexByte(level, '+') >= 0 {
+			return &Error{KindFilter, whole, "MQTT-4.7.1-2", "+ is not a whole level"}
+		}
+		if strings.IndexByte(level, '#') >= 0 && (level != "#" || more) {
+			return &Error{KindFilter, whole, "MQTT-4.7.1-1", "# is not the whole last level"}
+		}
+	}
+	return nil
+}

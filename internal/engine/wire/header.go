@@ -1,0 +1,130 @@
+package wire
+
+// Header is the fixed header of a control packet.
+type Header struct {
+	// First is the first byte: type and flags.
+	First byte
+	// Remaining is the number of bytes after the fixed header.
+	Remaining int
+	// Size is the number of bytes of the fixed header itself, 2 to 5.
+	Size int
+}
+
+// Type returns the type of the packet.
+func (h Header) Type() Type { return Type(h.First >> 4) }
+
+// Total returns the size of the whole frame in bytes.
+func (h Header) Total() int { return h.Size + h.Remaining }
+
+// ParseHeader reads the fixed header at the start of b. ok is false when more
+// bytes are needed. It fails only on a Remaining Length of more than four
+// bytes [MQTT-1.5.5-1]; the flags are checked by [Header.Validate]. A length
+// with needless leading zero groups is read as what it means, because 3.1.1
+// allows it.
+func ParseHeader(b []byte) (h Header, ok bool, err error) {
+	// Nearly every header is two or three bytes long.
+	if len(b) < 2 {
+		return Header{}, false, nil
+	}
+	if b[1] < 0x80 {
+		return Header{First: b[0], Remaining: int(b[1]), Size: 2}, true, nil
+	}
+	n := 0
+	for i := 0; i < 4; i++ {
+		if i+1 >= len(b) {
+			return Header{}, false, nil
+		}
+		n |= int(b[i+1]&0x7F) << (7 * i)
+		if b[i+1] < 0x80 {
+			return Header{First: b[0], Remaining: n, Size: i + 2}, true, nil
+		}
+	}
+	return Header{}, false, malformed(Type(b[0]>>4), "MQTT-1.5.5-1", "remaining length has more than four bytes")
+}
+
+// Validate checks what can be known from the fixed header alone: a type that
+// exists, the flags its type demands [MQTT-2.1.3-1], a QoS of at most 2
+// [MQTT-3.3.1-4], no DUP with QoS 0 [MQTT-3.3.1-2], and a length that the
+// smallest packet of the type can have.
+func (h Header) Validate() error {
+	t := h.Type()
+	if t == 0 {
+		return malformed(0, "section 2.1.2", "packet type 0 is reserved")
+	}
+	if err := checkFlags(h.First); err != nil {
+		return err
+	}
+	if h.Remaining < minRemaining(t) {
+		return truncated(t, "variable header")
+	}
+	if (t == TypePingreq || t == TypePingresp) && h.Remaining != 0 {
+		return malformed(t, "section 2.1.4", "packet must be empty")
+	}
+	return nil
+}
+
+func checkFlags(first byte) error {
+	t, flags := Type(first>>4), first&0x0F
+	switch t {
+	case TypePublish:
+		return checkPublishFlags(flags)
+	case TypePubrel:
+		return wantFlags(t, flags, 2, "MQTT-3.6.1-1")
+	case TypeSubscribe:
+		return wantFlags(t, flags, 2, "MQTT-3.8.1-1")
+	case TypeUnsubscribe:
+		return wantFlags(t, flags, 2, "MQTT-3.10.1-1")
+	default:
+		return wantFlags(t, flags, 0, "MQTT-2.1.3-1")
+	}
+}
+
+func wantFlags(t Type, flags, want byte, rule string) error {
+	if flags != want {
+		return malformed(t, rule, "wrong flags in the fixed header")
+	}
+	return nil
+}
+
+func checkPublishFlags(flags byte) error {
+	switch qos := flags >> 1 & 3; {
+	case qos > MaxQoS:
+		return malformed(TypePublish, "MQTT-3.3.1-4", "QoS 3")
+	case qos == 0 && flags&dupFlag != 0:
+		return malformed(TypePublish, "MQTT-3.3.1-2", "DUP with QoS 0")
+	}
+	return nil
+}
+
+func minRemaining(t Type) int {
+	switch t {
+	case TypeConnect:
+		return 10
+	case TypePingreq, TypePingresp, TypeDisconnect, TypeAuth:
+		return 0
+	default:
+		return 2
+	}
+}
+
+// lengthSize returns the bytes that n takes as a variable byte integer.
+func lengthSize(n int) int {
+	switch {
+	case n < 1<<7:
+		return 1
+	case n < 1<<14:
+		return 2
+	case n < 1<<21:
+		return 3
+	default:
+		return 4
+	}
+}
+
+func appendLength(dst []byte, n int) []byte {
+	for n >= 0x80 {
+		dst = append(dst, byte(n)|0x80)
+		n >>= 7
+	}
+	return append(dst, byte(n))
+}

@@ -1,0 +1,104 @@
+package wire
+
+// SubscribeCount returns the packet identifier of a SUBSCRIBE or UNSUBSCRIBE,
+// told apart by first, and how many topic filters it has: at least one
+// [MQTT-3.8.3-2, MQTT-3.10.3-2]. Remember both to judge the answer with
+// [SubackCount].
+func SubscribeCount(v Version, first byte, body []byte) (id uint16, n int, err error) {
+	t := Type(first >> 4)
+	if t != TypeSubscribe && t != TypeUnsubscribe {
+		return 0, 0, malformed(t, "section 2.1.2", "not a SUBSCRIBE or UNSUBSCRIBE")
+	}
+	id, c, err := subscriptionHeader(v, t, first, body)
+	if err != nil {
+		return 0, 0, err
+	}
+	for ; len(c) > 0; n++ {
+		if err := c.filter(t); err != nil {
+			return 0, 0, err
+		}
+	}
+	if n == 0 {
+		return 0, 0, malformed(t, "MQTT-3.8.3-2", "no topic filter")
+	}
+	return id, n, nil
+}
+
+// filter takes one topic filter and, of a SUBSCRIBE, its options.
+func (c *cursor) filter(t Type) error {
+	f, ok := c.field()
+	if !ok {
+		return truncated(t, "topic filter")
+	}
+	if len(f) == 0 {
+		return malformed(t, "MQTT-4.7.3-1", "topic filter is empty")
+	}
+	if err := checkText(t, "topic filter", f); err != nil {
+		return err
+	}
+	if t != TypeSubscribe {
+		return nil
+	}
+	options, ok := c.byte()
+	if !ok {
+		return truncated(t, "subscription options")
+	}
+	if options&3 > MaxQoS {
+		return malformed(t, "section 3.8.3.1", "QoS 3")
+	}
+	return nil
+}
+
+// SubackCount returns the packet identifier of a SUBACK or UNSUBACK, told
+// apart by first, and how many codes it has: as many as the request had
+// filters [MQTT-3.9.3-1], but 0 for an UNSUBACK on 3.1.1. More codes than
+// filters can crash a client library, so compare before passing it on.
+func SubackCount(v Version, first byte, body []byte) (id uint16, n int, err error) {
+	t := Type(first >> 4)
+	if t != TypeSuback && t != TypeUnsuback {
+		return 0, 0, malformed(t, "section 2.1.2", "not a SUBACK or UNSUBACK")
+	}
+	id, c, err := subscriptionHeader(v, t, first, body)
+	if err != nil {
+		return 0, 0, err
+	}
+	bare := t == TypeUnsuback && v != V5
+	switch {
+	case bare && len(c) > 0:
+		return 0, 0, malformed(t, "section 2.1.4", "more than a packet identifier on 3.1.1")
+	case !bare && len(c) == 0:
+		return 0, 0, malformed(t, "MQTT-3.9.3-1", "no reason code")
+	}
+	return id, len(c), nil
+}
+
+// subscriptionHeader reads what the four packets about subscriptions have in
+// common: flags, packet identifier and, on MQTT 5, properties. It returns
+// what is left.
+func subscriptionHeader(v Version, t Type, first byte, body []byte) (uint16, cursor, error) {
+	if err := checkFlags(first); err != nil {
+		return 0, nil, err
+	}
+	c := cursor(body)
+	id, ok := c.uint16()
+	if !ok {
+		return 0, nil, truncated(t, "packet identifier")
+	}
+	if id == 0 {
+		return 0, nil, malformed(t, "MQTT-2.2.1-3", "packet identifier 0")
+	}
+	if v != V5 {
+		return id, c, nil
+	}
+	props, err := c.properties(t)
+	if err != nil {
+		return 0, nil, err
+	}
+	var seen uint64
+	for len(props) > 0 {
+		if _, err := props.property(t, &seen); err != nil {
+			return 0, nil, err
+		}
+	}
+	return id, c, nil
+}

@@ -1,0 +1,33 @@
+package wire
+
+import (
+	"bytes"
+	"unicode/utf8"
+)
+
+// checkText enforces what holds for every string: well-formed UTF-8 without
+// surrogates [MQTT-1.5.4-1] and without U+0000 [MQTT-1.5.4-2].
+func checkText(t Type, field string, s []byte) error {
+	if !utf8.Valid(s) {
+		return malformed(t, "MQTT-1.5.4-1", field+" is not valid UTF-8")
+	}
+	if bytes.IndexByte(s, 0) >= 0 {
+		return malformed(t, "MQTT-1.5.4-2", field+" contains U+0000")
+	}
+	return nil
+}
+
+// checkTopic enforces what holds for a topic name with at least one
+// character: valid text without wildcards, by the given rule.
+func checkTopic(field string, s []byte, wildcardRule string) error {
+	if len(s) == 0 {
+		return malformed(TypePublish, "MQTT-4.7.3-1", field+" is empty")
+	}
+	if err := checkText(TypePublish, field, s); err != nil {
+		return err
+	}
+	if bytes.IndexByte(s, '+') >= 0 || bytes.IndexByte(s, '#') >= 0 {
+		return malformed(TypePublish, wildcardRule, field+" contains a wildcard")
+	}
+	return nil
+}

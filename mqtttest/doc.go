@@ -1,0 +1,24 @@
+// Package mqtttest starts MQTT brokers for tests, puts faults between a client
+// and a broker, and counts what was lost.
+//
+// # Brokers
+//
+// [Embedded] needs nothing installed. [Mosquitto] and [RabbitMQ] start the real
+// program on free loopback ports with a private data directory and stop it when
+// the test ends; where the program is not installed they skip the test, or fail
+// it when the environment variable CI is "true". All satisfy [Broker], so one
+// test runs against each of them; [Features] says what to expect. [FakeBroker]
+// and [Raw] exchange bytes, right or wrong, with a client or a broker.
+//
+// # Faults
+//
+// [Proxy] stands between client and broker. It cuts, refuses, stalls, delays,
+// swallows one direction, drops or cuts at a given packet, and shows every
+// packet to the test, which makes it the witness of what was on the wire.
+//
+// # Verdict
+//
+// [Recorder] holds the ids that a publisher was told are accepted against the
+// ids that were handled: lost, duplicated, unexpected. [Eventually] waits for a
+// condition with a deadline, so that no test sleeps.
+package mqtttest

@@ -1,0 +1,68 @@
+package mqtttest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// pollEvery is the pause between two looks at a condition.
+const pollEvery = 5 * time.Millisecond
+
+// Condition is what [Eventually] waits for: a function that reports true, or
+// one that returns nil. The error of the second kind says what is still wrong.
+type Condition interface {
+	func() bool | func() error
+}
+
+// Eventually calls cond until it holds and fails the test at once when it did
+// not within timeout. The message, if any, is formatted as in fmt.Sprintf. It
+// must be called from the test's goroutine.
+func Eventually[C Condition](tb testing.TB, timeout time.Duration, cond C, message ...any) {
+	tb.Helper()
+	if err := poll(timeout, check(cond)); err != nil {
+		tb.Fatalf("not within %v%s: %v", timeout, describe(message), err)
+	}
+}
+
+func check[C Condition](cond C) func() error {
+	switch f := any(cond).(type) {
+	case func() error:
+		return f
+	case func() bool:
+		return func() error {
+			if !f() {
+				return errors.New("condition is false")
+			}
+			return nil
+		}
+	}
+	return func() error { return fmt.Errorf("condition of type %T", cond) }
+}
+
+// poll calls f until it returns nil, at least twice, and returns its last
+// error when the time is over.
+func poll(timeout time.Duration, f func() error) error {
+	deadline := time.Now().Add(timeout)
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		late := time.Now().After(deadline)
+		err := f()
+		if _, stop := errors.AsType[stopPolling](err); err == nil || late || stop {
+			return err
+		}
+		<-tick.C
+	}
+}
+
+func describe(message []any) string {
+	if len(message) == 0 {
+		return ""
+	}
+	if format, ok := message[0].(string); ok {
+		return ": " + fmt.Sprintf(format, message[1:]...)
+	}
+	return ": " + fmt.Sprint(message...)
+}

@@ -1,0 +1,123 @@
+package mqtttest
+
+import (
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha512"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+)
+
+// mosquittoPorts are the ports of the listeners, 0 for one that is not asked
+// for.
+type mosquittoPorts struct{ mqtt, tls, webSocket int }
+
+func (b *MosquittoBroker) file(name string) string { return filepath.Join(b.dir, name) }
+
+// configure chooses ports and writes the configuration.
+func (b *MosquittoBroker) configure() error {
+	ports, err := freePorts(3)
+	if err != nil {
+		return err
+	}
+	b.ports = mosquittoPorts{mqtt: ports[0]}
+	if b.settings.ca != nil {
+		b.ports.tls = ports[1]
+	}
+	if b.settings.webSocket {
+		b.ports.webSocket = ports[2]
+	}
+	lines := append(b.globalLines(), b.listenerLines()...)
+	lines = append(lines, b.settings.config...)
+	if err := b.writePasswords(); err != nil {
+		return err
+	}
+	if err := b.write("acl", b.settings.acl); err != nil {
+		return err
+	}
+	return b.write("mosquitto.conf", lines)
+}
+
+func (b *MosquittoBroker) globalLines() []string {
+	lines := []string{
+		"log_dest stderr",
+		"persistence true",
+		"persistence_location " + b.dir + "/",
+		"max_queued_messages 0",
+		fmt.Sprintf("allow_anonymous %t", b.settings.user == ""),
+	}
+	if me, err := user.Current(); err == nil {
+		lines = append(lines, "user "+me.Username) // root would become another user, who cannot read the files
+	}
+	if b.settings.maxInflight > 0 {
+		lines = append(lines, fmt.Sprintf("max_inflight_messages %d", b.settings.maxInflight))
+	}
+	if b.settings.user != "" {
+		lines = append(lines, "password_file "+b.file("passwords"))
+	}
+	if len(b.settings.acl) > 0 {
+		lines = append(lines, "acl_file "+b.file("acl"))
+	}
+	return lines
+}
+
+func (b *MosquittoBroker) listenerLines() []string {
+	lines := []string{fmt.Sprintf("listener %d 127.0.0.1", b.ports.mqtt)}
+	if ca := b.settings.ca; ca != nil {
+		lines = append(lines,
+			fmt.Sprintf("listener %d 127.0.0.1", b.ports.tls),
+			"cafile "+ca.CertFile,
+			"certfile "+ca.ServerCertFile,
+			"keyfile "+ca.ServerKeyFile,
+			fmt.Sprintf("require_certificate %t", b.settings.clientCerts))
+	}
+	if b.settings.webSocket {
+		lines = append(lines,
+			fmt.Sprintf("listener %d 127.0.0.1", b.ports.webSocket),
+			"protocol websockets")
+	}
+	return lines
+}
+
+func (b *MosquittoBroker) write(name string, lines []string) error {
+	return os.WriteFile(b.file(name), []byte(strings.Join(lines, "\n")+"\n"), 0o600)
+}
+
+// SetPassword changes what the broker knows of the user; it holds from the next
+// Start, or after SIGHUP.
+func (b *MosquittoBroker) SetPassword(user, password string) {
+	b.tb.Helper()
+	b.settings.user, b.settings.password = user, password
+	if err := b.writePasswords(); err != nil {
+		b.tb.Errorf("mqtttest: mosquitto: %v", err)
+	}
+}
+
+func (b *MosquittoBroker) writePasswords() error {
+	if b.settings.user == "" {
+		return nil
+	}
+	hash, err := mosquittoHash(b.settings.password)
+	if err != nil {
+		return err
+	}
+	return b.write("passwords", []string{b.settings.user + ":" + hash})
+}
+
+// mosquittoHash writes a password as mosquitto's password file has it:
+// $7$ iterations $ salt $ PBKDF2-HMAC-SHA512.
+func mosquittoHash(password string) (string, error) {
+	const iterations = 101
+	salt := make([]byte, 12)
+	_, _ = rand.Read(salt) // never fails
+	key, err := pbkdf2.Key(sha512.New, password, salt, iterations, 64)
+	if err != nil {
+		return "", err
+	}
+	enc := base64.StdEncoding
+	return fmt.Sprintf("$7$%d$%s$%s", iterations, enc.EncodeToString(salt), enc.EncodeToString(key)), nil
+}

@@ -1,0 +1,140 @@
+package mqtttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"time"
+)
+
+var errNotRunning = errors.New("process is not running")
+
+// process is a program that can be started more than once. Each run is owned
+// by one goroutine, which starts it and waits for its end.
+type process struct {
+	path string
+	args []string
+	dir  string
+	env  []string // nil: the test's own
+	log  logBuffer
+
+	mu     sync.Mutex
+	proc   *os.Process
+	exited chan struct{} // closed when the run ended, nil before the first
+	err    error         // of the run, valid after exited
+}
+
+// start starts the program and returns when the system has.
+func (p *process) start() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running() {
+		return errors.New("process is already running")
+	}
+	cmd := exec.Command(p.path, p.args...)
+	cmd.Dir, cmd.Env = p.dir, p.env
+	cmd.Stdout, cmd.Stderr = &p.log, &p.log
+	cmd.SysProcAttr = childAttributes()
+	cmd.WaitDelay = time.Second
+
+	started := make(chan error, 1)
+	exited := make(chan struct{})
+	go func() {
+		// The child is told to die with its parent, and to the system the
+		// parent is a thread: keep this one for as long as the child runs.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = cmd.Wait()
+			close(exited)
+		}
+	}()
+	if err := <-started; err != nil {
+		return err
+	}
+	p.proc, p.exited = cmd.Process, exited
+	return nil
+}
+
+func (p *process) running() bool {
+	if p.exited == nil {
+		return false
+	}
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// alive returns an error when the run ended by itself.
+func (p *process) alive() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running() {
+		return nil
+	}
+	return fmt.Errorf("%w: %v", errNotRunning, p.err)
+}
+
+func (p *process) signal(sig os.Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.running() {
+		return errNotRunning
+	}
+	return signalGroup(p.proc, sig)
+}
+
+// end sends a signal and waits for the end of the run. When the context ends
+// first it kills the program and says so. It does nothing when the program does
+// not run.
+func (p *process) end(ctx context.Context, sig os.Signal) error {
+	if err := p.signal(sig); errors.Is(err, errNotRunning) || errors.Is(err, os.ErrProcessDone) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	exited := p.exited
+	p.mu.Unlock()
+	select {
+	case <-exited:
+		return nil
+	case <-ctx.Done():
+		_ = p.signal(os.Kill)
+		<-exited
+		return fmt.Errorf("killed, because it did not end on %v: %w", sig, ctx.Err())
+	}
+}
+
+// logBuffer keeps the last bytes that a program wrote.
+type logBuffer struct {
+	mu   sync.Mutex
+	data []byte
+}
+
+const logKept = 64 << 10
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.data = append(b.data, p...)
+	if n := len(b.data) - logKept; n > 0 {
+		b.data = append(b.data[:0], b.data[n:]...)
+	}
+	return len(p), nil
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return string(b.data)
+}

@@ -1,0 +1,19 @@
+//go:build !unix
+
+package mqtttest
+
+import (
+	"os"
+	"syscall"
+)
+
+// Elsewhere a process can only be killed; pausing it is an error of the system.
+var (
+	sigTerminate os.Signal = os.Kill
+	sigPause     os.Signal = syscall.Signal(0x13)
+	sigResume    os.Signal = syscall.Signal(0x12)
+)
+
+func childAttributes() *syscall.SysProcAttr { return nil }
+
+func signalGroup(p *os.Process, sig os.Signal) error { return p.Signal(sig) }

@@ -1,0 +1,19 @@
+//go:build unix
+
+package mqtttest
+
+import (
+	"os"
+	"syscall"
+)
+
+var (
+	sigTerminate os.Signal = syscall.SIGTERM
+	sigPause     os.Signal = syscall.SIGSTOP
+	sigResume    os.Signal = syscall.SIGCONT
+)
+
+// signalGroup signals a process and what it started.
+func signalGroup(p *os.Process, sig os.Signal) error {
+	return syscall.Kill(-p.Pid, sig.(syscall.Signal))
+}

@@ -1,0 +1,220 @@
+package mqtttest
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Direction is one of the two ways through a [Proxy].
+type Direction int
+
+// The directions.
+const (
+	ToBroker Direction = iota // what the client sends
+	ToClient                  // what the broker sends
+)
+
+// String names the receiver.
+func (d Direction) String() string {
+	if d == ToBroker {
+		return "to broker"
+	}
+	return "to client"
+}
+
+// Proxy is a TCP proxy between clients and one broker that makes faults on
+// demand. In front of a plain mqtt:// address it forwards whole MQTT packets,
+// which it can drop, cut at and show. Other addresses (TLS, WebSocket) it
+// forwards as bytes: then what names a packet type has no effect.
+//
+// All methods may be called from any goroutine, also from an observer.
+type Proxy struct {
+	tb     testing.TB
+	scheme string
+	path   string
+	target string // host:port of the broker
+	addr   string // host:port of the proxy
+	raw    bool   // forward bytes, not packets
+	stall  *gate
+	wg     sync.WaitGroup
+
+	mu       sync.Mutex
+	listener net.Listener // nil while refusing
+	closed   bool
+	links    map[*link]struct{}
+	hole     [2]bool
+	delay    [2]time.Duration
+	rules    []*rule
+	counts   Counts
+
+	observing sync.Mutex // one call at a time
+	observer  func(Observed)
+}
+
+// Observed is a packet on its way through a [Proxy].
+type Observed struct {
+	Packet
+	// Direction in which the packet goes.
+	Direction Direction
+	// Connection counts the connections through the proxy from 1.
+	Connection int
+	// Dropped tells that the packet will not be forwarded.
+	Dropped bool
+}
+
+// Counts is how many packets went through a [Proxy].
+type Counts struct {
+	// Connections accepted so far.
+	Connections int
+
+	passed, dropped [2][16]int
+}
+
+// Passed is how many packets of a type were forwarded.
+func (c Counts) Passed(d Direction, t PacketType) int { return c.passed[d][t&15] }
+
+// Dropped is how many packets of a type were swallowed.
+func (c Counts) Dropped(d Direction, t PacketType) int { return c.dropped[d][t&15] }
+
+// NewProxy starts a proxy in front of target, a broker's URL or host:port. It
+// ends with the test.
+func NewProxy(tb testing.TB, target string) *Proxy {
+	tb.Helper()
+	p := &Proxy{tb: tb, stall: newGate(), links: make(map[*link]struct{}), addr: "127.0.0.1:0"}
+	if !strings.Contains(target, "://") {
+		target = "mqtt://" + target
+	}
+	u, err := url.Parse(target)
+	if err != nil || u.Port() == "" {
+		tb.Fatalf("mqtttest: proxy target %q is not a URL with a port", target)
+	}
+	p.scheme, p.target, p.path = u.Scheme, u.Host, u.Path
+	p.raw = p.scheme != "mqtt" && p.scheme != "tcp"
+	if err := p.listen(); err != nil {
+		tb.Fatalf("mqtttest: proxy: %v", err)
+	}
+	tb.Cleanup(p.Close)
+	return p
+}
+
+// URL is the address for clients: the target's with the proxy's port.
+func (p *Proxy) URL() string { return fmt.Sprintf("%s://%s%s", p.scheme, p.addr, p.path) }
+
+// Counts returns the packets and connections so far.
+func (p *Proxy) Counts() Counts {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.counts
+}
+
+// Open is how many connections go through the proxy now.
+func (p *Proxy) Open() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.links)
+}
+
+// Observe shows every packet to f, in the order of each direction of each
+// connection, one call at a time, before the packet is forwarded: what a client
+// or broker knows, f has seen. The body must not be modified. A second
+// call replaces the observer, nil removes it.
+func (p *Proxy) Observe(f func(Observed)) {
+	p.observing.Lock()
+	defer p.observing.Unlock()
+	p.observer = f
+}
+
+// Close resets all connections, stops listening and waits for the proxy's
+// goroutines.
+func (p *Proxy) Close() {
+	p.mu.Lock()
+	p.closed = true
+	if p.listener != nil {
+		_ = p.listener.Close()
+		p.listener = nil
+	}
+	p.mu.Unlock()
+	p.Cut()
+	p.wg.Wait()
+}
+
+// listen opens the proxy's port if it is not open; the first time it is any
+// free one.
+func (p *Proxy) listen() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.listener != nil {
+		return nil
+	}
+	l, err := net.Listen("tcp", p.addr)
+	if err != nil {
+		return err
+	}
+	p.addr = l.Addr().String()
+	p.listener = l
+	p.wg.Go(func() { p.accept(l) })
+	return nil
+}
+
+func (p *Proxy) accept(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		p.wg.Go(func() { p.serve(c.(*net.TCPConn)) })
+	}
+}
+
+// serve owns one connection.
+func (p *Proxy) serve(client *net.TCPConn) {
+	c, err := net.DialTimeout("tcp", p.target, 5*time.Second)
+	if err != nil {
+		reset(client)
+		return
+	}
+	l := p.add(client, c.(*net.TCPConn))
+	if l == nil {
+		return
+	}
+	l.run()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.links, l)
+}
+
+func (p *Proxy) add(client, broker *net.TCPConn) *link {
+	l := &link{proxy: p, done: make(chan struct{})}
+	l.conns = [2]*net.TCPConn{ToBroker: broker, ToClient: client}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		l.reset()
+		return nil
+	}
+	p.counts.Connections++
+	l.id = p.counts.Connections
+	p.links[l] = struct{}{}
+	return l
+}
+
+// observe counts a packet and shows it to the observer.
+func (p *Proxy) observe(o Observed) {
+	p.mu.Lock()
+	if o.Dropped {
+		p.counts.dropped[o.Direction][o.Type()]++
+	} else {
+		p.counts.passed[o.Direction][o.Type()]++
+	}
+	p.mu.Unlock()
+	p.observing.Lock()
+	defer p.observing.Unlock()
+	if p.observer != nil {
+		p.observer(o)
+	}
+}

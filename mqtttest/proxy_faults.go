@@ -1,0 +1,177 @@
+package mqtttest
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// fate is what happens to a packet.
+type fate int
+
+const (
+	pass      fate = iota
+	drop           // swallow it
+	cutAfter       // forward it, then cut
+	cutBefore      // swallow it and cut
+	cutWithin      // forward its first half, then cut
+)
+
+// rule applies to the packets of one type in one direction.
+type rule struct {
+	direction Direction
+	kind      PacketType
+	left      int // packets until the rule is used up
+	fate      fate
+}
+
+// Cut resets all connections now (RST) and returns how many there were.
+func (p *Proxy) Cut() int {
+	p.mu.Lock()
+	links := make([]*link, 0, len(p.links))
+	for l := range p.links {
+		links = append(links, l)
+	}
+	p.mu.Unlock()
+	for _, l := range links {
+		l.reset()
+	}
+	return len(links)
+}
+
+// Refuse closes the proxy's port, or opens it again: dialling clients are
+// refused by the system. Open connections stay.
+func (p *Proxy) Refuse(refuse bool) {
+	p.tb.Helper()
+	if !refuse {
+		if err := poll(5*time.Second, p.listen); err != nil {
+			p.tb.Errorf("mqtttest: proxy: %v", err)
+		}
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.listener != nil {
+		_ = p.listener.Close()
+		p.listener = nil
+	}
+}
+
+// Stall leaves all sockets open and moves no byte in either direction, not even
+// the end of a connection, until it is called with false. Writers fill their
+// socket buffers and block, as on a dead network path.
+func (p *Proxy) Stall(stall bool) { p.stall.set(stall) }
+
+// BlackHole swallows what goes in one direction, the end of a connection
+// included. Forwarding goes on with whole packets when it is called with false.
+func (p *Proxy) BlackHole(d Direction, on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hole[d] = on
+}
+
+// Delay holds everything in one direction for that long, without limiting how
+// much is under way, other than by a buffer of some MiB for each connection.
+func (p *Proxy) Delay(d Direction, by time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay[d] = by
+}
+
+// Drop swallows the next n packets of a type.
+func (p *Proxy) Drop(d Direction, t PacketType, n int) { p.addRule(d, t, n, drop) }
+
+// CutAfter forwards the n-th packet of a type from now, sees that its receiver
+// can read it, and then cuts its connection.
+func (p *Proxy) CutAfter(d Direction, t PacketType, n int) { p.addRule(d, t, n, cutAfter) }
+
+// CutBefore cuts the connection of the n-th packet of a type from now and does
+// not forward that packet.
+func (p *Proxy) CutBefore(d Direction, t PacketType, n int) { p.addRule(d, t, n, cutBefore) }
+
+// CutWithin forwards the first half of the n-th packet of a type from now and
+// then cuts its connection.
+func (p *Proxy) CutWithin(d Direction, t PacketType, n int) { p.addRule(d, t, n, cutWithin) }
+
+func (p *Proxy) addRule(d Direction, t PacketType, n int, f fate) {
+	if n < 1 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rules = append(p.rules, &rule{direction: d, kind: t, left: n, fate: f})
+}
+
+// decide applies the faults to a packet. Every rule that matches counts it, the
+// first one that has something to say decides.
+func (p *Proxy) decide(d Direction, t PacketType) fate {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.hole[d] {
+		return drop
+	}
+	decision := pass
+	for _, r := range p.rules {
+		if r.direction != d || r.kind != t {
+			continue
+		}
+		r.left--
+		if decision == pass && (r.fate == drop || r.left == 0) {
+			decision = r.fate
+		}
+	}
+	p.rules = slices.DeleteFunc(p.rules, func(r *rule) bool { return r.left == 0 })
+	return decision
+}
+
+func (p *Proxy) swallows(d Direction) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.hole[d]
+}
+
+func (p *Proxy) delayOf(d Direction) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.delay[d]
+}
+
+// gate blocks those who wait while it is shut.
+type gate struct {
+	mu   sync.Mutex
+	open chan struct{} // closed while the gate is open
+}
+
+func newGate() *gate {
+	g := &gate{open: make(chan struct{})}
+	close(g.open)
+	return g
+}
+
+func (g *gate) set(shut bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-g.open:
+		if shut {
+			g.open = make(chan struct{})
+		}
+	default:
+		if !shut {
+			close(g.open)
+		}
+	}
+}
+
+// wait returns false when done is closed before the gate opens.
+func (g *gate) wait(done <-chan struct{}) bool {
+	g.mu.Lock()
+	open := g.open
+	g.mu.Unlock()
+	select {
+	case <-open:
+		return true
+	case <-done:
+		return false
+	}
+}

@@ -1,0 +1,54 @@
+package mqtttest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+// freePorts returns n loopback ports that nobody listens on. Another program
+// may take one at any time: who uses them must be ready to try others.
+func freePorts(n int) ([]int, error) {
+	ports := make([]int, n)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() // keeps the ports of one call apart
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+	}
+	return ports, nil
+}
+
+// answers returns nil when the port answers an MQTT 3.1.1 CONNECT with any
+// CONNACK, also one that refuses.
+func answers(port int) error {
+	c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
+		return err
+	}
+	connect := []byte{0x10, 12, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 30, 0, 0}
+	if _, err := c.Write(connect); err != nil {
+		return err
+	}
+	var connack [4]byte
+	if _, err := io.ReadFull(c, connack[:]); err != nil {
+		return err
+	}
+	if connack[0] != 0x20 {
+		return errors.New("answer to CONNECT is not CONNACK")
+	}
+	return nil
+}
+
+// stopPolling ends poll before its time.
+type stopPolling struct{ error }
+
+func (s stopPolling) Unwrap() error { return s.error }

@@ -1,0 +1,46 @@
+package mqtt
+
+import (
+	"sort"
+	"strings"
+
+	"github.com/go-kratos/kratos/v2/middleware"
+)
+
+// matcher picks the middleware of an operation as Kratos' own servers do: the
+// defaults, then those of the exact operation, else of the longest prefix.
+type matcher struct {
+	defaults []middleware.Middleware
+	exact    map[string][]middleware.Middleware
+	prefixes []string // longest first
+}
+
+func (m *matcher) use(ms ...middleware.Middleware) { m.defaults = append(m.defaults, ms...) }
+
+// add registers middleware for a selector: an operation, or a prefix with "*"
+// at its end.
+func (m *matcher) add(selector string, ms ...middleware.Middleware) {
+	if m.exact == nil {
+		m.exact = make(map[string][]middleware.Middleware)
+	}
+	if prefix, ok := strings.CutSuffix(selector, "*"); ok {
+		if _, known := m.exact[selector]; !known {
+			m.prefixes = append(m.prefixes, prefix)
+			sort.Slice(m.prefixes, func(i, j int) bool { return len(m.prefixes[i]) > len(m.prefixes[j]) })
+		}
+	}
+	m.exact[selector] = append(m.exact[selector], ms...)
+}
+
+func (m *matcher) match(operation string) []middleware.Middleware {
+	all := append([]middleware.Middleware(nil), m.defaults...)
+	if ms, ok := m.exact[operation]; ok {
+		return append(all, ms...)
+	}
+	for _, prefix := range m.prefixes {
+		if strings.HasPrefix(operation, prefix) {
+			return append(all, m.exact[prefix+"*"]...)
+		}
+	}
+	return all
+}

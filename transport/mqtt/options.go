@@ -1,0 +1,156 @@
+package mqtt
+
+import (
+	"crypto/tls"
+
+	"github.com/go-kratos/kratos/v2/log"
+	"github.com/go-kratos/kratos/v2/middleware"
+	"github.com/tx7do/kratos-transport/broker"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+)
+
+// ServerOption is an option of [NewServer].
+type ServerOption func(s *Server)
+
+// WithBrokerOptions adds options of kratos-transport's broker package and of
+// broker/mqtt.
+func WithBrokerOptions(opts ...broker.Option) ServerOption {
+	return func(s *Server) { s.options = append(s.options, opts...) }
+}
+
+func set(change func(*bridge.Settings)) ServerOption {
+	return WithBrokerOptions(bridge.Option(change))
+}
+
+// Connection takes addresses, client id, credentials, TLS and times from a
+// service's configuration.
+func Connection(c *v1.Connection) ServerOption {
+	return set(func(s *bridge.Settings) { s.Connection(c) })
+}
+
+// Subscriber takes concurrency, queue, deadline, retry budget and dead-letter
+// topic from a service's configuration; nil keeps the defaults.
+func Subscriber(c *v1.Subscriber) ServerOption {
+	return set(func(s *bridge.Settings) { s.Subscriber(c) })
+}
+
+// Logger sets the logger. Default: the Kratos global logger.
+func Logger(l log.Logger) ServerOption {
+	return set(func(s *bridge.Settings) { s.Config.Logger = l })
+}
+
+// Name names the service; dead letters go to "dead-letter/<name>".
+func Name(service string) ServerOption {
+	return set(func(s *bridge.Settings) { s.Config.Service = service })
+}
+
+// FailFast makes Start an error when the first attempt to connect fails.
+// Default: false, a broker that is down is tried again in the background.
+func FailFast(enable bool) ServerOption {
+	return set(func(s *bridge.Settings) { s.Config.FailFast = enable })
+}
+
+// Middleware adds Kratos middleware around every handler; given again it adds
+// more.
+func Middleware(m ...middleware.Middleware) ServerOption {
+	return func(s *Server) { s.middleware.use(m...) }
+}
+
+// WithAddress sets the broker URLs, tried in order: mqtt, tcp, mqtts, ssl,
+// tls, ws or wss. Required here or in the configuration.
+func WithAddress(addrs []string) ServerOption {
+	return WithBrokerOptions(broker.WithAddress(addrs...))
+}
+
+// WithTLSConfig sets the TLS configuration for mqtts, ssl, tls and wss
+// addresses; plain addresses are an error then.
+func WithTLSConfig(c *tls.Config) ServerOption {
+	return WithBrokerOptions(broker.WithTLSConfig(c))
+}
+
+// WithCleanSession asks the broker to forget everything between connections.
+// Default: true without a client id, false with one.
+func WithCleanSession(enable bool) ServerOption {
+	return set(func(s *bridge.Settings) { s.Config.CleanSession = &enable })
+}
+
+// WithAuth sets user name and password. Neither is ever logged.
+func WithAuth(username string, password string) ServerOption {
+	return set(func(s *bridge.Settings) { s.Config.Username, s.Config.Password = username, password })
+}
+
+// WithClientId sets the client id of the subscriber; the publisher adds
+// "-pub". Each running process needs its own. Default: a random one, and
+// messages published while the process is down are not kept.
+//
+//nolint:revive,staticcheck // the name is kratos-transport's
+func WithClientId(clientId string) ServerOption {
+	return set(func(s *bridge.Settings) { s.Config.ClientID = clientId })
+}
+
+// WithCodec names the codec of messages: "json" (the default) or "proto", or
+// any other in the Kratos registry. An unknown one is an error of Publish and
+// RegisterSubscriber.
+func WithCodec(c string) ServerOption {
+	return WithBrokerOptions(broker.WithCodec(c))
+}
+
+// WithTracerProvider makes spans with this provider.
+func WithTracerProvider(p trace.TracerProvider) ServerOption {
+	return WithBrokerOptions(broker.WithTracerProvider(p))
+}
+
+// WithPropagator sets the propagator of trace context.
+func WithPropagator(p propagation.TextMapPropagator) ServerOption {
+	return WithBrokerOptions(broker.WithPropagator(p))
+}
+
+// WithGlobalTracerProvider makes spans with OpenTelemetry's global provider.
+func WithGlobalTracerProvider() ServerOption {
+	return WithBrokerOptions(broker.WithGlobalTracerProvider())
+}
+
+// WithGlobalPropagator uses OpenTelemetry's global propagator.
+func WithGlobalPropagator() ServerOption {
+	return WithBrokerOptions(broker.WithGlobalPropagator())
+}
+
+// WithEnableKeepAlive has no effect: the server opens no port of its own only
+// to have an endpoint. The log says so once.
+func WithEnableKeepAlive(bool) ServerOption {
+	return WithBrokerOptions(bridge.Ignore("WithEnableKeepAlive"))
+}
+
+// WithOnConnect calls cb after each accepted connection, on a goroutine that
+// it must not block for long.
+func WithOnConnect(cb func()) ServerOption {
+	return set(func(s *bridge.Settings) { s.Config.OnConnect = cb })
+}
+
+// WithOnDisconnect calls cb after each lost connection, on a goroutine that it
+// must not block for long. A Stop of our own is no loss.
+func WithOnDisconnect(cb func(error)) ServerOption {
+	return set(func(s *bridge.Settings) { s.Config.OnDisconnect = cb })
+}
+
+// WithSubscribeCodec names the codec of one subscription. Default: the
+// server's.
+func WithSubscribeCodec(name string) broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Codec = name })
+}
+
+// WithSubscribeQos sets the highest QoS of one subscription: 0, 1 or 2; others
+// are an error of the registration. Default: 1.
+func WithSubscribeQos(qos byte) broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.QoS = qos })
+}
+
+// WithSubscribeBroad allows filters that take in more than one may mean: "#",
+// "+/#" and "$SYS/...". Without it they are an error.
+func WithSubscribeBroad() broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Broad = true })
+}

@@ -1,0 +1,117 @@
+package mqtt
+
+import (
+	"context"
+	"net/url"
+	"sync"
+
+	"github.com/go-kratos/kratos/v2/middleware"
+	"github.com/go-kratos/kratos/v2/transport"
+	"github.com/tx7do/kratos-transport/broker"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+)
+
+var (
+	_ transport.Server     = (*Server)(nil)
+	_ transport.Endpointer = (*Server)(nil)
+)
+
+// Server is a Kratos server whose requests are MQTT messages. All methods are
+// safe for concurrent use.
+//
+// A message is acknowledged after every handler that matches its topic
+// returned nil. An error, or a panic, is retried with backoff within 5 s, then
+// the message is dead-lettered to "dead-letter/<service>" and acknowledged
+// once the broker has the dead letter. Messages of one topic are handled in
+// order, different topics in parallel, at most 16 at once unless set
+// otherwise.
+type Server struct {
+	broker  *bridge.Broker
+	options []broker.Option
+
+	mu         sync.RWMutex
+	middleware matcher
+}
+
+// publisherSuffix keeps the server's publishing connection apart from that of
+// a data layer with the same client id, which would take it over.
+const publisherSuffix = "-srv-pub"
+
+// NewServer never fails: problems of the options are reported together by
+// RegisterSubscriber and Start.
+func NewServer(opts ...ServerOption) *Server {
+	s := &Server{}
+	set(func(s *bridge.Settings) { s.Config.PublisherSuffix = publisherSuffix })(s)
+	for _, o := range opts {
+		if o != nil {
+			o(s)
+		}
+	}
+	s.broker = bridge.New(s.options...)
+	return s
+}
+
+// Name is "mqtt".
+func (s *Server) Name() string { return string(KindMQTT) }
+
+// Use adds middleware for a selector: an operation, or a prefix with "*" at
+// its end. It affects handlers that have had no message yet.
+func (s *Server) Use(selector string, m ...middleware.Middleware) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.middleware.add(selector, m...)
+}
+
+// Endpoint is the URL of the first broker, without user information; the
+// server opens no port of its own. It works before Start, when Kratos asks.
+func (s *Server) Endpoint() (*url.URL, error) {
+	client, err := s.broker.Client()
+	if err != nil {
+		return nil, err
+	}
+	return url.Parse(client.Endpoint())
+}
+
+// endpoint is the text of Endpoint, or empty.
+func (s *Server) endpoint() string {
+	client, err := s.broker.Client()
+	if err != nil {
+		return ""
+	}
+	return client.Endpoint()
+}
+
+// Start connects and subscribes, and returns when both are done or the broker
+// turned out to be down: then it is tried again in the background. Settings
+// that cannot work, a refused login and a refused filter are errors. Starting
+// twice is one start; Start after Stop works.
+func (s *Server) Start(ctx context.Context) error {
+	return s.broker.Start(ctx)
+}
+
+// Stop drains within ctx: intake ends, handlers finish, acknowledgements and
+// publishes leave, DISCONNECT. What is left stays unacknowledged and is logged
+// by count. Afterwards no goroutine remains.
+func (s *Server) Stop(ctx context.Context) error { return s.broker.Stop(ctx) }
+
+// WaitReady returns nil once the server is connected with every filter
+// granted, and an error when ctx ends before.
+func (s *Server) WaitReady(ctx context.Context) error {
+	return s.broker.WaitReady(ctx)
+}
+
+// Publish sends a message on the server's publishing connection: the server
+// layer is full duplex, and publishing from a handler never deadlocks. For
+// what nil and errors mean see broker/mqtt's NewBroker.
+func (s *Server) Publish(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
+	return s.broker.Publish(ctx, topic, msg, opts...)
+}
+
+// Request sends a message and waits for the reply.
+func (s *Server) Request(ctx context.Context, topic string, msg *broker.Message, opts ...broker.RequestOption) (*broker.Message, error) {
+	return s.broker.Request(ctx, topic, msg, opts...)
+}
+
+// Broker gives the generic broker interface of the same two connections.
+func (s *Server) Broker() broker.Broker { return s.broker }

@@ -1,0 +1,105 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/go-kratos/kratos/v2/middleware"
+	"github.com/go-kratos/kratos/v2/transport"
+	"github.com/tx7do/kratos-transport/broker"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
+
+// RegisterSubscriber registers a typed handler for a topic filter. The payload
+// is decoded into a new T for each attempt; what cannot be decoded is
+// dead-lettered at once. Before Start it registers, and Start reports a
+// refused filter; later it waits for the SUBACK. ctx gives its values to the
+// handler's context. A second handler on the same filter runs as well.
+func RegisterSubscriber[T any](
+	srv *Server, ctx context.Context, topic string, //nolint:revive // the order is kratos-transport's
+	handler func(ctx context.Context, topic string, headers broker.Headers, msg *T) error,
+	opts ...broker.SubscribeOption,
+) error {
+	if handler == nil {
+		return srv.RegisterSubscriber(ctx, topic, nil, nil, opts...)
+	}
+	return srv.RegisterSubscriber(ctx, topic,
+		func(ctx context.Context, e broker.Event) error {
+			msg, ok := e.Message().Body.(*T)
+			if !ok {
+				return fmt.Errorf("message body is a %T, want a %T", e.Message().Body, new(T))
+			}
+			return handler(ctx, e.Topic(), e.Message().Headers, msg)
+		},
+		func() any { return new(T) },
+		opts...)
+}
+
+// RegisterSubscriber registers a handler for a topic filter; binder makes the
+// value to decode into, and without one the body is the payload's bytes.
+func (s *Server) RegisterSubscriber(ctx context.Context, topic string, handler broker.Handler, binder broker.Binder, opts ...broker.SubscribeOption) error {
+	if ctx == nil {
+		return &event.Error{Op: "subscribe", Topic: topic, Reason: event.ReasonBadRequest, Cause: errNilContext}
+	}
+	if handler != nil {
+		handler = (&chained{server: s, operation: topic, handler: handler}).handle
+	}
+	// kratos-transport's option would drop values that other options put there.
+	opts = append([]broker.SubscribeOption{broker.WithSubscribeContext(ctx)}, opts...)
+	_, err := s.broker.Subscribe(topic, handler, binder, opts...)
+	return err
+}
+
+// chained is a handler behind the Kratos middleware of its operation. The
+// chain is built with the first message, so that Use may follow the
+// registration; what changes from message to message travels in the Transport.
+type chained struct {
+	server    *Server
+	operation string
+	handler   broker.Handler
+	once      sync.Once
+	chain     middleware.Handler // nil without middleware
+}
+
+func (c *chained) handle(ctx context.Context, e broker.Event) error {
+	d, ok := e.RawMessage().(*engine.Delivery)
+	if !ok {
+		return fmt.Errorf("raw message is a %T", e.RawMessage())
+	}
+	c.once.Do(c.build)
+	tr := &Transport{
+		endpoint: c.server.endpoint(), operation: c.operation, delivery: d, request: requestHeader(d),
+	}
+	ctx = transport.NewServerContext(ctx, tr)
+	if c.chain == nil {
+		return c.handler(ctx, e)
+	}
+	tr.next = func(ctx context.Context) error { return c.handler(ctx, e) }
+	_, err := c.chain(ctx, e.Message().Body)
+	return err
+}
+
+func (c *chained) build() {
+	c.server.mu.RLock()
+	defer c.server.mu.RUnlock()
+	ms := c.server.middleware.match(c.operation)
+	if len(ms) == 0 {
+		return
+	}
+	c.chain = middleware.Chain(ms...)(func(ctx context.Context, _ any) (any, error) {
+		tr, ok := FromContext(ctx)
+		if !ok {
+			return nil, errNoTransport
+		}
+		return nil, tr.next(ctx)
+	})
+}
+
+var (
+	errNilContext  = errors.New("context is nil")
+	errNoTransport = errors.New("a middleware dropped the transport from the context")
+)

@@ -1,0 +1,116 @@
+package mqtt
+
+import (
+	"context"
+	"strings"
+
+	"github.com/go-kratos/kratos/v2/transport"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
+
+// KindMQTT is the kind of the transport in every handler's context.
+const KindMQTT transport.Kind = "mqtt"
+
+var _ transport.Transporter = (*Transport)(nil)
+
+// Transport is in the context of every handler; transport.FromServerContext
+// and [FromContext] give it. It belongs to one attempt at one message and must
+// not be kept.
+type Transport struct {
+	endpoint  string
+	operation string
+	delivery  *engine.Delivery
+	request   headerCarrier
+	reply     headerCarrier
+	next      func(context.Context) error // the handler behind the middleware
+}
+
+// Kind is "mqtt".
+func (t *Transport) Kind() transport.Kind { return KindMQTT }
+
+// Endpoint is the broker's URL, without user information.
+func (t *Transport) Endpoint() string { return t.endpoint }
+
+// Operation is what middleware selects by: the topic filter of a subscription
+// registered by hand.
+func (t *Transport) Operation() string { return t.operation }
+
+// RequestHeader are the user properties of the message (MQTT 5), keys in lower
+// case.
+func (t *Transport) RequestHeader() transport.Header { return &t.request }
+
+// ReplyHeader are the headers of a reply.
+func (t *Transport) ReplyHeader() transport.Header { return &t.reply }
+
+// Topic is the name that the message was published on.
+func (t *Transport) Topic() string { return t.delivery.Topic }
+
+// QoS is the level that the broker delivered at.
+func (t *Transport) QoS() byte { return t.delivery.QoS }
+
+// Retained says that the broker had kept the message.
+func (t *Transport) Retained() bool { return t.delivery.Retain }
+
+// Duplicate says that the broker may have delivered the message before.
+func (t *Transport) Duplicate() bool { return t.delivery.Duplicate }
+
+// Attempt counts the handler's attempts at the message, from 1.
+func (t *Transport) Attempt() int { return t.delivery.Attempt }
+
+// FromContext gives the MQTT transport of a handler's context.
+func FromContext(ctx context.Context) (*Transport, bool) {
+	tr, ok := transport.FromServerContext(ctx)
+	if !ok {
+		return nil, false
+	}
+	t, ok := tr.(*Transport)
+	return t, ok
+}
+
+// headerCarrier keeps all values of a key, in order. Keys are lower case, so
+// that metadata prefixes match.
+type headerCarrier struct{ values map[string][]string }
+
+func (h *headerCarrier) Get(key string) string {
+	if v := h.Values(key); len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+func (h *headerCarrier) Set(key, value string) {
+	h.put(strings.ToLower(key), []string{value})
+}
+
+func (h *headerCarrier) Add(key, value string) {
+	key = strings.ToLower(key)
+	h.put(key, append(h.values[key], value))
+}
+
+func (h *headerCarrier) put(key string, values []string) {
+	if h.values == nil {
+		h.values = make(map[string][]string)
+	}
+	h.values[key] = values
+}
+
+func (h *headerCarrier) Keys() []string {
+	keys := make([]string, 0, len(h.values))
+	for k := range h.values {
+		keys = append(keys, k)
+	}
+	return keys
+}
+
+func (h *headerCarrier) Values(key string) []string { return h.values[strings.ToLower(key)] }
+
+func requestHeader(d *engine.Delivery) (h headerCarrier) {
+	if d.Properties == nil {
+		return h
+	}
+	for _, u := range d.Properties.User {
+		h.Add(u.Key, u.Value)
+	}
+	return h
+}
