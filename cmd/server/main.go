@@ -57,7 +57,7 @@ func run(path string) error {
 	if err != nil {
 		return err
 	}
-	app, cleanup, err := wireApp(ctx, c, server.ServiceName(Name), logger)
+	app, cleanup, err := wireApp(ctx, c, server.ServiceName(Name), logger, os.Stdout)
 	if err != nil {
 		return err
 	}
