@@ -58,7 +58,10 @@ func run(path string) error {
 		return err
 	}
 	app, cleanup, err := wireApp(ctx, c, server.ServiceName(Name), logger, os.Stdout)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil && err != nil: // interrupted, which is no failure
+		return nil
+	case err != nil:
 		return err
 	}
 	defer cleanup()
@@ -70,7 +73,7 @@ func run(path string) error {
 }
 
 func newLogger() log.Logger {
-	return log.With(log.NewStdLogger(os.Stderr),
+	return log.With(log.NewFilter(log.NewStdLogger(os.Stderr), log.FilterLevel(log.LevelInfo)),
 		"ts", log.DefaultTimestamp,
 		"caller", log.DefaultCaller,
 		"service", Name,
