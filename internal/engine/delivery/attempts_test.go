@@ -423,6 +423,25 @@ func TestAttemptThatIgnoresItsContext(t *testing.T) {
 	})
 }
 
+// A context that outlives its attempt stays ended while the next one runs.
+func TestContextKeptFromAnEarlierAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var first context.Context
+		done := deliver(t, func(ctx context.Context, _ string, attempt int) error {
+			if attempt == 1 {
+				first = ctx
+				return errBoom
+			}
+			if first.Err() == nil || ctx.Err() != nil {
+				t.Errorf("first: %v, second: %v", first.Err(), ctx.Err())
+			}
+			return nil
+		}, Policy[string]{})
+		done.want(t, 1)
+	})
+}
+
 // A dead letter that cannot be stored is never acknowledged, and tried again
 // without running the handler again.
 func TestDeadLetterFailsThenSucceeds(t *testing.T) {
@@ -435,9 +454,10 @@ func TestDeadLetterFailsThenSucceeds(t *testing.T) {
 		var calls []time.Time
 		attempts := 0
 		a := newAttempts(t, func(context.Context, string, int) error { attempts++; return errBoom }, Policy[string]{
-			MaxAttempts: 1,
+			MaxAttempts: 3,
 			MinBackoff:  time.Second,
 			MaxBackoff:  4 * time.Second,
+			Budget:      time.Minute,
 			DeadLetter: func(ctx context.Context, _ string, _ error, _ int) error {
 				if _, ok := ctx.Deadline(); !ok {
 					t.Error("no deadline")
@@ -448,7 +468,7 @@ func TestDeadLetterFailsThenSucceeds(t *testing.T) {
 				return nil
 			},
 			Observer: Observer[string]{Finished: j.observer().Finished, DeadLetterFailed: func(_ string, after time.Duration, _ error) {
-				if after <= 0 || after > 4*time.Second {
+				if after <= 0 || after > 4*time.Second || len(calls) == 1 && after > 1500*time.Millisecond {
 					t.Errorf("again after %v", after)
 				}
 				wantAcks(t, &r)
@@ -457,8 +477,8 @@ func TestDeadLetterFailsThenSucceeds(t *testing.T) {
 		s.Submit(Item{Key: 1, Must: true, Task: a.Deliver("m", l.Add(1, 1))})
 		drain(t, s)
 		wantAcks(t, &r, Ack{1, 1})
-		j.want(t, "finished m exhausted 1 boom")
-		if attempts != 1 || len(calls) != 11 {
+		j.want(t, "finished m exhausted 3 boom")
+		if attempts != 3 || len(calls) != 11 {
 			t.Errorf("%d attempts, %d dead letter calls", attempts, len(calls))
 		}
 	})
