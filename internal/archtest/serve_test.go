@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -27,12 +26,11 @@ func serveAndStop(t *testing.T, dir, binary string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	broker := freeAddress(t)
 	cmd := exec.CommandContext(ctx, binary, "-conf", "./configs")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(),
 		"KM_HTTP_ADDR=127.0.0.1:0", "KM_GRPC_ADDR=127.0.0.1:0",
-		"KM_MQTT_ADDR="+broker, "KM_MQTT_BROKER=mqtt://"+broker,
+		"KM_MQTT_ADDR=127.0.0.1:0", "KM_MQTT_BROKER=", // the embedded broker
 		"KM_DATABASE_SOURCE="+filepath.Join(t.TempDir(), "service.db"),
 	)
 	var stderr bytes.Buffer
@@ -86,15 +84,4 @@ func ask(t *testing.T, url string) {
 	if err := resp.Body.Close(); err != nil {
 		t.Error(err)
 	}
-}
-
-// freeAddress returns a loopback address that was free a moment ago.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
