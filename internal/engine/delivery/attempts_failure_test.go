@@ -23,7 +23,7 @@ func TestT14PanicIsAnError(t *testing.T) {
 			})
 			done.want(t, 1)
 			var p *PanicError
-			if !errors.As(got, &p) || !strings.Contains(string(p.Stack), "attempts_test.go") {
+			if !errors.As(got, &p) || !strings.Contains(string(p.Stack), "attempts_failure_test.go") {
 				t.Fatalf("err = %v", got)
 			}
 			if value == any(errBoom) && !errors.Is(got, errBoom) {
