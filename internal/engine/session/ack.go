@@ -20,14 +20,15 @@ func (o *outbound) acked(c *conn, a *wire.Ack) {
 		o.mu.Unlock()
 		return
 	}
+	c.progress = true
 	i, sl := o.win.find(a.PacketID)
 	over, err := o.step(sl, a)
 	var done completion
 	if over {
 		done = o.end(i)
-		o.quota++
 		o.pump()
-		o.wakeOne()
+		o.wake()
+		c.wake = true
 	}
 	o.mu.Unlock()
 	if done != nil {

@@ -57,7 +57,7 @@ type Inbound struct {
 	Properties *Properties
 
 	entry *delivery.Entry
-	conn  *conn // that delivered it last; used by read loops only
+	conn  *conn // that delivered it last; guarded by the mutex of inbound
 }
 
 // Done says that the message needs no redelivery. Its acknowledgement leaves
