@@ -30,6 +30,7 @@ func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message,
 	return s.publish(ctx, topic, msg, opts...)
 }
 
+// checkPublish refuses what nothing needs to be encoded or connected for.
 func checkPublish(ctx context.Context, topic string, msg *broker.Message) error {
 	switch {
 	case ctx == nil:
@@ -39,7 +40,7 @@ func checkPublish(ctx context.Context, topic string, msg *broker.Message) error 
 	case msg.Body == nil:
 		return badRequest("publish", topic, "message body is nil")
 	}
-	return nil
+	return public("publish", topic, ctx.Err())
 }
 
 // send is Publish behind the middleware.

@@ -103,6 +103,3 @@ func (s *subscriber) Unsubscribe(bool) error {
 	defer cancel()
 	return public("unsubscribe", s.topic, s.broker.client.Unsubscribe(ctx, s.sub))
 }
-
-// IsClosed says whether Unsubscribe was called.
-func (s *subscriber) IsClosed() bool { return s.closed.Load() }
