@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"syscall"
@@ -21,10 +22,10 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// newApp makes one Kratos app of the servers that are there, which stops when
-// ctx ends.
+// newApp makes one Kratos app of the servers that are there, which writes a
+// banner to out when they run and stops when ctx ends.
 func newApp(
-	ctx context.Context, c *conf.Bootstrap, name server.ServiceName, logger log.Logger,
+	ctx context.Context, c *conf.Bootstrap, name server.ServiceName, logger log.Logger, out io.Writer,
 	registrar registry.Registrar, hs *http.Server, gs *grpc.Server, ms *mqttserver.Server,
 	embedded *server.Embedded, connection *kratosmqttv1.Connection,
 ) *kratos.App {
@@ -47,8 +48,8 @@ func newApp(
 		// Only now, because Kratos cannot stop what it has not started.
 		kratos.AfterStart(func(context.Context) error {
 			unwatch = context.AfterFunc(ctx, stop)
-			fmt.Print(banner(c, hs, gs, ms, embedded, connection))
-			return nil
+			_, err := io.WriteString(out, banner(c, hs, gs, ms, embedded, connection))
+			return err
 		}),
 		kratos.AfterStop(func(context.Context) error {
 			unwatch()

@@ -57,8 +57,11 @@ func run(path string) error {
 	if err != nil {
 		return err
 	}
-	app, cleanup, err := wireApp(ctx, c, server.ServiceName(Name), logger)
-	if err != nil {
+	app, cleanup, err := wireApp(ctx, c, server.ServiceName(Name), logger, os.Stdout)
+	switch {
+	case ctx.Err() != nil && err != nil: // interrupted, which is no failure
+		return nil
+	case err != nil:
 		return err
 	}
 	defer cleanup()
@@ -70,7 +73,7 @@ func run(path string) error {
 }
 
 func newLogger() log.Logger {
-	return log.With(log.NewStdLogger(os.Stderr),
+	return log.With(log.NewFilter(log.NewStdLogger(os.Stderr), log.FilterLevel(log.LevelInfo)),
 		"ts", log.DefaultTimestamp,
 		"caller", log.DefaultCaller,
 		"service", Name,

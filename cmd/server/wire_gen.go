@@ -15,13 +15,15 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/data"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/server"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/service"
+	"io"
 )
 
 // Injectors from wire.go:
 
-// wireApp assembles the app, which stops when the context ends. The returned
-// function closes what was opened, in the reverse order.
-func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceName server.ServiceName, logger log.Logger) (*kratos.App, func(), error) {
+// wireApp assembles the app, which stops when the context ends and tells the
+// writer that it has started. The returned function closes what was opened, in
+// the reverse order.
+func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceName server.ServiceName, logger log.Logger, writer io.Writer) (*kratos.App, func(), error) {
 	registrar := server.NewRegistrar()
 	confServer := bootstrap.Server
 	mqtt := bootstrap.Mqtt
@@ -81,7 +83,7 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 		cleanup()
 		return nil, nil, err
 	}
-	app := newApp(contextContext, bootstrap, serviceName, logger, registrar, httpServer, grpcServer, mqttServer, embedded, connection)
+	app := newApp(contextContext, bootstrap, serviceName, logger, writer, registrar, httpServer, grpcServer, mqttServer, embedded, connection)
 	return app, func() {
 		cleanup5()
 		cleanup4()

@@ -49,7 +49,7 @@ func Ignore(name string) broker.Option {
 // settingsOf joins the generic options with the MQTT ones, and takes the
 // credentials out of the addresses.
 func settingsOf(o *broker.Options) Settings {
-	var s Settings
+	s := Settings{Config: engine.Config{Protocol: engine.Version31}}
 	if o.Context != nil {
 		list, _ := o.Context.Value(settingsKey{}).([]setting)
 		for _, set := range list {

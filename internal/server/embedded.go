@@ -38,7 +38,7 @@ func NewEmbedded(c *conf.Server, m *conf.MQTT, logger log.Logger) (*Embedded, fu
 	}
 	e, err := startEmbedded(c.Embedded.Addr)
 	if err != nil {
-		return nil, nil, listenError("embedded MQTT broker", c.Embedded.Addr, conf.EnvMQTTAddr, err)
+		return nil, nil, fmt.Errorf("embedded MQTT broker: %w", err)
 	}
 	e.log = log.NewHelper(logger)
 	cleanup := func() {

@@ -5,16 +5,17 @@ package server
 import (
 	"context"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/embedded"
 )
 
 func startEmbedded(addr string) (*Embedded, error) {
 	b, err := embedded.New(embedded.WithAddress(addr))
 	if err != nil {
-		return nil, err
+		return nil, listenError(addr, conf.EnvMQTTAddr, err)
 	}
 	if err := b.Start(context.Background()); err != nil {
-		return nil, err
+		return nil, listenError(addr, conf.EnvMQTTAddr, err)
 	}
 	queued := func(clientID string) int {
 		for _, client := range b.Clients() {

@@ -89,6 +89,18 @@ func TestEmbeddedBrokerStaysOnLoopback(t *testing.T) {
 	}
 }
 
+func TestTakenPortOfTheEmbeddedBroker(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	_, _, err = NewEmbedded(embeddedAt(taken.Addr().String()), nil, log.DefaultLogger)
+	wantTaken(t, err, port, conf.EnvMQTTAddr)
+}
+
 func TestDrainWaitsUntilNothingIsQueued(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"fmt"
+
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/go-kratos/kratos/v2/transport/grpc"
 
@@ -16,9 +18,9 @@ func NewGRPCServer(c *conf.Server, gate *ReadyGate, reports *service.ReportServi
 	if c.GetGrpc() == nil {
 		return nil, func() {}, nil
 	}
-	lis, err := listen("gRPC server", c.Grpc.Addr, conf.EnvGRPCAddr)
+	lis, err := listen(c.Grpc.Addr, conf.EnvGRPCAddr)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("gRPC server: %w", err)
 	}
 	srv := grpc.NewServer(
 		grpc.Listener(lis),

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	nethttp "net/http"
 
 	"github.com/go-kratos/kratos/v2/log"
@@ -22,9 +23,9 @@ func NewHTTPServer(c *conf.Server, gate *ReadyGate, reports *service.ReportServi
 	if c.GetHttp() == nil {
 		return nil, func() {}, nil
 	}
-	lis, err := listen("HTTP server", c.Http.Addr, conf.EnvHTTPAddr)
+	lis, err := listen(c.Http.Addr, conf.EnvHTTPAddr)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("HTTP server: %w", err)
 	}
 	srv := http.NewServer(
 		http.Listener(lis),

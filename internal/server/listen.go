@@ -15,23 +15,23 @@ const defaultTimeout = 5 * time.Second
 
 // listen opens a TCP address; the error names the address and the environment
 // variable that moves it.
-func listen(name, addr, variable string) (net.Listener, error) {
+func listen(addr, variable string) (net.Listener, error) {
 	lis, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, listenError(name, addr, variable, err)
+		return nil, listenError(addr, variable, err)
 	}
 	return lis, nil
 }
 
-func listenError(name, addr, variable string, err error) error {
+func listenError(addr, variable string, err error) error {
 	if !errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%s: listen on %s (set %s to change it): %w", name, addr, variable, err)
+		return fmt.Errorf("listen on %s (set %s to change it): %w", addr, variable, err)
 	}
 	_, port, splitErr := net.SplitHostPort(addr)
 	if splitErr != nil {
 		port = addr
 	}
-	return fmt.Errorf("%s: port %s is taken on %s, set %s to another address: %w", name, port, addr, variable, err)
+	return fmt.Errorf("port %s is taken on %s, set %s to another address: %w", port, addr, variable, err)
 }
 
 func timeoutOf(d *durationpb.Duration) time.Duration {

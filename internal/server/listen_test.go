@@ -29,21 +29,21 @@ func TestTakenPortIsNamedWithItsVariable(t *testing.T) {
 			_, _, err := NewGRPCServer(&conf.Server{Grpc: &conf.Server_GRPC{Addr: addr}}, &ReadyGate{}, reports, devices, log.DefaultLogger)
 			return err
 		},
-		conf.EnvMQTTAddr: func() error {
-			_, _, err := NewEmbedded(&conf.Server{Embedded: &conf.Server_Embedded{Addr: addr}}, nil, log.DefaultLogger)
-			return err
-		},
 	} {
-		err := open()
-		if err == nil || !strings.Contains(err.Error(), "port "+port+" is taken") || !strings.Contains(err.Error(), variable) {
-			t.Errorf("%s: got %v", variable, err)
-		}
+		wantTaken(t, open(), port, variable)
+	}
+}
+
+func wantTaken(t *testing.T, err error, port, variable string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), "port "+port+" is taken") || !strings.Contains(err.Error(), variable) {
+		t.Errorf("%s: got %v", variable, err)
 	}
 }
 
 func TestUnusableAddressIsNamedWithItsVariable(t *testing.T) {
 	t.Parallel()
-	_, err := listen("HTTP server", "127.0.0.1:99999", conf.EnvHTTPAddr)
+	_, err := listen("127.0.0.1:99999", conf.EnvHTTPAddr)
 	if err == nil || !strings.Contains(err.Error(), conf.EnvHTTPAddr) || !strings.Contains(err.Error(), "99999") {
 		t.Errorf("got %v", err)
 	}

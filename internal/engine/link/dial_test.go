@@ -197,7 +197,7 @@ func TestDialFails(t *testing.T) {
 		{"TLS function wss", Dialer{TLS: func() (*tls.Config, error) { return nil, errTLS }}, "wss://" + secure, is(errTLS)},
 		{"TLS silence", Dialer{Timeout: 50 * time.Millisecond}, "tls://" + silent, is(context.DeadlineExceeded)},
 		{"WebSocket silence", Dialer{Timeout: 50 * time.Millisecond}, "ws://u:" + hidden + "@" + silent + "/?" + hidden, is(context.DeadlineExceeded)},
-		{"WebSocket closed", Dialer{}, "ws://u:" + hidden + "@" + closed + "/?" + hidden, is(io.EOF)},
+		{"WebSocket closed", Dialer{}, "ws://u:" + hidden + "@" + closed + "/?" + hidden, says("WebSocket handshake")},
 		{"no WebSocket", Dialer{}, "ws://" + web(http.NotFoundHandler()) + "/?" + hidden, says("404")},
 		{"redirect", Dialer{}, "ws://" + redirect + "/?" + hidden, says("302")},
 		{"subprotocol", Dialer{}, "ws://" + other, is(ErrSubprotocol)},

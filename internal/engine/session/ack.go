@@ -26,7 +26,9 @@ func (o *outbound) acked(c *conn, a *wire.Ack) {
 	if over {
 		done = o.end(i)
 		o.quota++
+		next := o.win.next
 		o.pump()
+		c.wake = c.wake || o.win.next != next // what the quota held back is queued now
 		o.wakeOne()
 	}
 	o.mu.Unlock()

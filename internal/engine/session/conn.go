@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
@@ -21,6 +22,9 @@ type conn struct {
 	connack wire.Connack
 	since   time.Time // CONNACK
 	wake    bool      // the read loop queued something to write
+
+	// dismissal is the DISCONNECT of the broker, MQTT 5.
+	dismissal atomic.Pointer[CodeError]
 
 	alive  context.Context // ends with the connection or the session
 	cancel context.CancelCauseFunc
@@ -112,4 +116,26 @@ func (c *conn) lifetime() time.Duration {
 		return 0
 	}
 	return time.Since(c.since)
+}
+
+// refusal prefers the CONNACK that we read ourselves to the library's error:
+// a broker that knows 3.1.1 only answers in a form that the library for 5
+// cannot read.
+func (c *conn) refusal(err error) error {
+	var code *CodeError
+	if c.connack.Reason == 0 || errors.As(err, &code) {
+		return err
+	}
+	return &CodeError{
+		Packet: "CONNACK", Code: c.connack.Reason, Detail: c.connack.ReasonString,
+		Name: wire.ReasonName(wire.TypeConnack, c.version, c.connack.Reason),
+	}
+}
+
+// dismissed keeps the reason of a DISCONNECT from the broker.
+func (c *conn) dismissed(reason byte, detail string) {
+	c.dismissal.Store(&CodeError{
+		Packet: "DISCONNECT", Code: reason, Detail: detail,
+		Name: wire.ReasonName(wire.TypeDisconnect, wire.V5, reason),
+	})
 }

@@ -198,6 +198,9 @@ func (t *subscriptions) subscribe(ctx context.Context, s *Session, c *conn, ctl 
 	filters := make([]Filter, len(add))
 	for i, w := range add {
 		filters[i] = w.Filter
+		if c.version == wire.V5 && c.connack.SubIDAvailable {
+			filters[i].ID = FilterID(w.Filter.Filter)
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
 	defer cancel()

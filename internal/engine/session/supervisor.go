@@ -78,16 +78,28 @@ func (s *Session) connect(addr link.Address) (*conn, control, error) {
 	if err != nil {
 		return nil, nil, &Error{Op: opConnect, Reason: ReasonNetwork, Cause: err}
 	}
-	c := newConn(s, wire.V311)
+	c := newConn(s, s.cfg.Negotiation.version())
 	c.link = link.New(nc, c, link.Options{
 		Version: c.version, MaxPacketSize: s.cfg.MaxPacketSize, WriteTimeout: s.cfg.WriteTimeout,
 	})
-	ctl := &control311{cfg: &s.cfg}
+	ctl := newControl(&s.cfg, c)
 	if err := ctl.connect(ctx, c.link, k); err != nil {
 		s.drop(c, ctl)
+		err = c.refusal(err)
+		if s.running.Err() == nil {
+			s.cfg.Negotiation.failed(c.version, err)
+		}
 		return nil, nil, connectError(err)
 	}
+	s.cfg.Negotiation.connected(c.version)
 	return c, ctl, nil
+}
+
+func newControl(cfg *Config, c *conn) control {
+	if c.version == wire.V5 {
+		return &control5{cfg: cfg, onClose: c.dismissed}
+	}
+	return &control311{cfg: cfg}
 }
 
 func (s *Session) credentials(addr link.Address) (k credentials, err error) {
@@ -128,6 +140,9 @@ func (s *Session) drop(c *conn, ctl control) {
 
 // lost explains the end of a connection.
 func (s *Session) lost(c *conn) error {
+	if code := c.dismissal.Load(); code != nil {
+		return &Error{Op: opConnect, Reason: reasonOfCode(code.Code), Cause: fmt.Errorf("connection lost: %w", code)}
+	}
 	return &Error{Op: opConnect, Reason: ReasonNetwork, Cause: fmt.Errorf("connection lost: %w", c.err)}
 }
 
@@ -143,6 +158,9 @@ func (s *Session) end(err error) {
 // countTakeover counts connections that the broker itself ended right after
 // CONNACK; a reset or a timeout is the network's doing.
 func countTakeover(n int, c *conn) int {
+	if code := c.dismissal.Load(); code != nil && code.Code == wire.ReasonSessionTakenOver {
+		return takeoverLosses
+	}
 	if c.lifetime() < takeoverWindow && errors.Is(c.err, io.EOF) {
 		return n + 1
 	}
@@ -154,8 +172,8 @@ func countTakeover(n int, c *conn) int {
 func (s *Session) takenOver(c *conn) {
 	delay := s.cfg.MaxReconnectDelay
 	err := &Error{Op: opConnect, Reason: ReasonTakenOver, Cause: fmt.Errorf(
-		"the broker ended %d connections within %v of CONNACK: does another client use the client id %q? %w",
-		takeoverLosses, takeoverWindow, s.cfg.ClientID, c.err)}
+		"the broker ended our connections for those of another client: does it use the client id %q, too? %w",
+		s.cfg.ClientID, c.err)}
 	s.down(err)
 	s.cfg.Notify(TakenOver{s.cfg.ClientID, delay})
 	s.sleep(delay)
