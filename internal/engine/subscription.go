@@ -43,6 +43,7 @@ type Subscription struct {
 	// OnDeadLetter is told before a message is dead-lettered; nil is nobody.
 	OnDeadLetter func(ctx context.Context, d *Delivery, cause error)
 
+	id   uint32 // subscription identifier on MQTT 5
 	flow *delivery.Attempts[*Delivery]
 	lane *delivery.Lane
 }
@@ -53,10 +54,11 @@ type Delivery struct {
 	// Attempt counts from 1.
 	Attempt int
 
-	sub   *Subscription
-	done  delivery.Doner
-	acked atomic.Bool
-	task  delivery.Delivery[*Delivery]
+	sub    *Subscription
+	done   delivery.Doner
+	acked  atomic.Bool
+	letter *letter // once it is a dead letter
+	task   delivery.Delivery[*Delivery]
 }
 
 // Subscription gives the registration that the delivery is for.

@@ -26,43 +26,58 @@ func (s *Session) supervise() {
 		addr := s.cfg.Addresses[next%len(s.cfg.Addresses)]
 		c, ctl, err := s.connect(addr)
 		if err != nil {
-			if s.running.Err() != nil {
-				return
-			}
 			failures++
 			next++ // after a loss the same address comes first: our session is there
-			delay := s.backoff(failures)
-			s.down(err)
-			s.cfg.Notify(ConnectFailed{s.cfg.ClientID, addr.String(), err, delay})
-			if s.cfg.NoReconnect {
-				s.end(err)
+			if !s.failed(addr, err, failures) {
 				return
 			}
-			s.sleep(delay)
 			continue
 		}
-		failures = 0
 		s.hold(c, ctl, addr)
-		if s.running.Err() != nil {
-			return
+		if failures = 0; c.life < takeoverWindow {
+			failures = 1
 		}
 		if takeover = countTakeover(takeover, c); takeover >= takeoverLosses {
 			s.takenOver(c)
-			continue
-		}
-		if c.lifetime() < takeoverWindow {
-			failures = 1
-		}
-		delay := s.backoff(failures)
-		err = s.lost(c)
-		s.down(err)
-		s.cfg.Notify(ConnectionLost{s.cfg.ClientID, addr.String(), err, delay})
-		if s.cfg.NoReconnect {
-			s.end(err)
+		} else if !s.lost(addr, c, failures) {
 			return
 		}
-		s.sleep(delay)
 	}
+}
+
+// failed reports an attempt that reached no connection and waits for the
+// next; false ends the session.
+func (s *Session) failed(addr link.Address, err error, failures int) bool {
+	switch {
+	case s.cfg.Negotiation.fallingBack():
+		failures = 0
+	case permanent(err):
+		failures = slowly
+	}
+	delay := s.backoff(failures)
+	return s.pause(err, ConnectFailed{s.cfg.ClientID, addr.String(), err, delay}, delay)
+}
+
+// lost reports the end of a connection and waits for the next attempt.
+func (s *Session) lost(addr link.Address, c *conn, failures int) bool {
+	delay := s.backoff(failures)
+	err := c.lossError()
+	return s.pause(err, ConnectionLost{s.cfg.ClientID, addr.String(), err, delay}, delay)
+}
+
+func (s *Session) pause(err error, event Event, delay time.Duration) bool {
+	if s.running.Err() != nil {
+		return false
+	}
+	s.down(err)
+	s.cfg.Notify(event)
+	if s.cfg.NoReconnect {
+		s.ended(err)
+		s.out.close(err)
+		return false
+	}
+	s.sleep(delay)
+	return true
 }
 
 // connect dials addr and performs the handshake, within the connect timeout.
@@ -78,16 +93,32 @@ func (s *Session) connect(addr link.Address) (*conn, control, error) {
 	if err != nil {
 		return nil, nil, &Error{Op: opConnect, Reason: ReasonNetwork, Cause: err}
 	}
-	c := newConn(s, wire.V311)
+	c := newConn(s, s.cfg.Negotiation.version())
 	c.link = link.New(nc, c, link.Options{
 		Version: c.version, MaxPacketSize: s.cfg.MaxPacketSize, WriteTimeout: s.cfg.WriteTimeout,
 	})
-	ctl := &control311{cfg: &s.cfg}
-	if err := ctl.connect(ctx, c.link, k); err != nil {
+	ctl := newControl(&s.cfg, c)
+	err = ctl.connect(ctx, c.link, k)
+	if code := c.connack.Reason; err == nil && code != 0 {
+		err = connackError(code) // one that the library does not know
+	}
+	if err != nil {
 		s.drop(c, ctl)
+		err = c.refusal(err)
+		if s.running.Err() == nil {
+			s.cfg.Negotiation.failed(c.version, err)
+		}
 		return nil, nil, connectError(err)
 	}
+	s.cfg.Negotiation.connected(c.version)
 	return c, ctl, nil
+}
+
+func newControl(cfg *Config, c *conn) control {
+	if c.version == wire.V5 {
+		return &control5{cfg: cfg, onClose: c.dismissed}
+	}
+	return &control311{cfg: cfg}
 }
 
 func (s *Session) credentials(addr link.Address) (k credentials, err error) {
@@ -113,7 +144,8 @@ func (s *Session) hold(c *conn, ctl control, addr link.Address) {
 	s.cfg.Notify(Connected{s.cfg.ClientID, addr.String(), c.connack.SessionPresent})
 	s.subs.serve(s, c, ctl)
 	if s.running.Err() != nil {
-		ctl.disconnect() // flushes what is queued first
+		c.link.Flush() // acknowledgements go before DISCONNECT
+		ctl.disconnect()
 	}
 	s.drop(c, ctl)
 	s.state.set(func(st *Status) { st.Connected, st.Ready = false, false })
@@ -126,24 +158,17 @@ func (s *Session) drop(c *conn, ctl control) {
 	<-c.closed
 }
 
-// lost explains the end of a connection.
-func (s *Session) lost(c *conn) error {
-	return &Error{Op: opConnect, Reason: ReasonNetwork, Cause: fmt.Errorf("connection lost: %w", c.err)}
-}
-
 func (s *Session) down(err error) {
 	s.state.set(func(st *Status) { st.Attempts++; st.LastError = err })
-}
-
-func (s *Session) end(err error) {
-	s.state.set(func(st *Status) { st.Ended, st.LastError = true, err })
-	s.out.refuse(err)
 }
 
 // countTakeover counts connections that the broker itself ended right after
 // CONNACK; a reset or a timeout is the network's doing.
 func countTakeover(n int, c *conn) int {
-	if c.lifetime() < takeoverWindow && errors.Is(c.err, io.EOF) {
+	if code := c.dismissal.Load(); code != nil && code.Code == wire.ReasonSessionTakenOver {
+		return takeoverLosses
+	}
+	if c.life < takeoverWindow && errors.Is(c.err, io.EOF) {
 		return n + 1
 	}
 	return 0
@@ -152,20 +177,26 @@ func countTakeover(n int, c *conn) int {
 // takenOver stops the fight over a client id: from here on one attempt each
 // maximum delay, until a connection holds.
 func (s *Session) takenOver(c *conn) {
+	if s.running.Err() != nil {
+		return
+	}
 	delay := s.cfg.MaxReconnectDelay
 	err := &Error{Op: opConnect, Reason: ReasonTakenOver, Cause: fmt.Errorf(
-		"the broker ended %d connections within %v of CONNACK: does another client use the client id %q? %w",
-		takeoverLosses, takeoverWindow, s.cfg.ClientID, c.err)}
+		"the broker ended our connections for those of another client: does it use the client id %q, too? %w",
+		s.cfg.ClientID, c.err)}
 	s.down(err)
 	s.cfg.Notify(TakenOver{s.cfg.ClientID, delay})
 	s.sleep(delay)
 }
 
+// slowly is the number of failures after which attempts are as rare as they get.
+const slowly = 30
+
 // backoff is exponential with full jitter, so that a fleet does not come back
 // at the same instant.
 func (s *Session) backoff(failures int) time.Duration {
 	limit := s.cfg.MaxReconnectDelay
-	if shift := min(failures, 30); s.cfg.MinReconnectDelay < limit>>shift {
+	if shift := min(failures, slowly); s.cfg.MinReconnectDelay < limit>>shift {
 		limit = s.cfg.MinReconnectDelay << shift
 	}
 	return rand.N(limit + 1)
