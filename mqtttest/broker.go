@@ -32,8 +32,11 @@ type Features struct {
 	SharedSubscriptions bool
 	// Retained tells whether retained messages are kept.
 	Retained bool
+	// PersistsRetained tells whether retained messages survive Stop and Start,
+	// also those of the last seconds.
+	PersistsRetained bool
 	// PersistsOverRestart tells whether MQTT 3.1.1 sessions, with queued
-	// messages, and retained messages survive Stop and Start.
+	// messages, survive Stop and Start.
 	PersistsOverRestart bool
 	// PersistsConnectedMQTT5 is the same for the MQTT 5 session of a client
 	// that is connected while the broker stops.

@@ -13,6 +13,7 @@ func brokers() map[string]func(testing.TB) mqtttest.Broker {
 	return map[string]func(testing.TB) mqtttest.Broker{
 		"embedded":  func(tb testing.TB) mqtttest.Broker { return mqtttest.Embedded(tb) },
 		"mosquitto": func(tb testing.TB) mqtttest.Broker { return mqtttest.Mosquitto(tb) },
+		"rabbitmq":  func(tb testing.TB) mqtttest.Broker { return rabbit.Broker(tb) },
 	}
 }
 
@@ -36,7 +37,13 @@ func TestPublishReachesSubscriber(t *testing.T) {
 	onEach(t, func(t *testing.T, b mqtttest.Broker) {
 		for qos := byte(0); qos <= 2; qos++ {
 			sub := dial(t, b.URL(), fmt.Sprintf("sub%d", qos))
-			sub.subscribe(t, fmt.Sprintf("q%d/+", qos), qos)
+			granted := qos
+			if qos == 2 && !b.Features().QoS2 {
+				granted = 1
+			}
+			if got := sub.subscribe(t, fmt.Sprintf("q%d/+", qos), qos); got != granted {
+				t.Errorf("QoS %d granted as %d, want %d", qos, got, granted)
+			}
 			pub := dial(t, b.URL(), fmt.Sprintf("pub%d", qos))
 			pub.publish(t, fmt.Sprintf("q%d/a", qos), qos, "hello")
 			sub.expect(t, fmt.Sprintf("q%d/a hello", qos))
@@ -45,39 +52,46 @@ func TestPublishReachesSubscriber(t *testing.T) {
 }
 
 func TestSessionSurvivesStopAndStart(t *testing.T) {
-	t.Parallel()
-	onEach(t, func(t *testing.T, b mqtttest.Broker) {
-		if !b.Features().PersistsOverRestart {
-			t.Fatalf("%s does not persist", b.Features().Name)
-		}
-		url := b.URL()
-		sub := dial(t, url, "keeper", persistent)
-		sub.subscribe(t, "kept/#", 1)
-		sub.Disconnect(50)
-		pub := dial(t, url, "pub")
-		for i := range 3 {
-			pub.publish(t, "kept/x", 1, fmt.Sprint(i))
-		}
-		if err := done(pub.Publish("state/x", 1, true, "on")); err != nil {
-			t.Fatal(err)
-		}
+	t.Run("embedded", func(t *testing.T) { sessionSurvivesStopAndStart(t, mqtttest.Embedded(t)) })
+	t.Run("mosquitto", func(t *testing.T) { sessionSurvivesStopAndStart(t, mqtttest.Mosquitto(t)) })
+	// The node is shared: nothing runs in parallel with this test.
+	t.Run("rabbitmq", func(t *testing.T) { sessionSurvivesStopAndStart(t, rabbit.Broker(t)) })
+}
 
-		b.Stop()
-		b.Stop() // once is enough
-		if _, err := tryDial(url, "nobody"); err == nil {
-			t.Fatal("a stopped broker answers")
-		}
-		b.Start()
-		if b.URL() != url {
-			t.Fatalf("address changed from %s to %s", url, b.URL())
-		}
+func sessionSurvivesStopAndStart(t *testing.T, b mqtttest.Broker) {
+	if !b.Features().PersistsOverRestart {
+		t.Fatalf("%s does not persist", b.Features().Name)
+	}
+	url := b.URL()
+	sub := dial(t, url, "keeper", persistent)
+	sub.subscribe(t, "kept/#", 1)
+	sub.Disconnect(50)
+	pub := dial(t, url, "pub")
+	for i := range 3 {
+		pub.publish(t, "kept/x", 1, fmt.Sprint(i))
+	}
+	if err := done(pub.Publish("state/x", 1, true, "on")); err != nil {
+		t.Fatal(err)
+	}
 
-		again := dial(t, url, "keeper", persistent)
-		again.expect(t, "kept/x 0", "kept/x 1", "kept/x 2")
-		fresh := dial(t, url, "fresh")
-		fresh.subscribe(t, "state/#", 1)
-		fresh.expect(t, "state/x on")
-	})
+	b.Stop()
+	b.Stop() // once is enough
+	if _, err := tryDial(url, "nobody"); err == nil {
+		t.Fatal("a stopped broker answers")
+	}
+	b.Start()
+	if b.URL() != url {
+		t.Fatalf("address changed from %s to %s", url, b.URL())
+	}
+
+	again := dial(t, url, "keeper", persistent)
+	again.expect(t, "kept/x 0", "kept/x 1", "kept/x 2")
+	if !b.Features().PersistsRetained {
+		return
+	}
+	fresh := dial(t, url, "fresh")
+	fresh.subscribe(t, "state/#", 1)
+	fresh.expect(t, "state/x on")
 }
 
 func TestListenersAndCredentials(t *testing.T) {

@@ -68,7 +68,7 @@ func (b *EmbeddedBroker) WebSocketURL() string { return b.broker.WebSocketURL() 
 func (b *EmbeddedBroker) Features() Features {
 	return Features{
 		Name: "embedded", MQTT5: true, QoS2: true, SharedSubscriptions: true, Retained: true,
-		PersistsOverRestart: true, PersistsConnectedMQTT5: true,
+		PersistsRetained: true, PersistsOverRestart: true, PersistsConnectedMQTT5: true,
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 )
@@ -56,12 +55,7 @@ func Mosquitto(tb testing.TB, opts ...MosquittoOption) *MosquittoBroker {
 // mosquittoPath finds the program, also in the directories for system programs,
 // which are often not in a user's PATH.
 func mosquittoPath() string {
-	for _, name := range []string{"mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	return ""
+	return lookPath("mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto")
 }
 
 // URL implements [Broker].
@@ -77,7 +71,7 @@ func (b *MosquittoBroker) WebSocketURL() string { return loopbackURL("ws", b.por
 func (b *MosquittoBroker) Features() Features {
 	f := Features{
 		Name: "mosquitto", MQTT5: true, QoS2: true, SharedSubscriptions: true, Retained: true,
-		PersistsOverRestart: true, PersistsConnectedMQTT5: false, MaxInflight: 20,
+		PersistsRetained: true, PersistsOverRestart: true, PersistsConnectedMQTT5: false, MaxInflight: 20,
 	}
 	if b.settings.maxInflight > 0 {
 		f.MaxInflight = b.settings.maxInflight
@@ -118,6 +112,13 @@ func (b *MosquittoBroker) Pause() {
 func (b *MosquittoBroker) Resume() {
 	b.tb.Helper()
 	b.signal(sigResume)
+}
+
+// Reload makes mosquitto read passwords and access control again (SIGHUP). It
+// does so soon after, not at once.
+func (b *MosquittoBroker) Reload() {
+	b.tb.Helper()
+	b.signal(sigReload)
 }
 
 // Log returns the end of what the process printed.
@@ -174,12 +175,7 @@ func (b *MosquittoBroker) start() error {
 	if err := b.process.start(); err != nil {
 		return err
 	}
-	return poll(startTimeout, func() error {
-		if err := b.process.alive(); err != nil {
-			return stopPolling{err}
-		}
-		return answers(b.ports.mqtt)
-	})
+	return poll(startTimeout, func() error { return ready(b.process, b.ports.mqtt, answers) })
 }
 
 func loopbackURL(scheme string, port int, path string) string {

@@ -87,8 +87,8 @@ func (b *MosquittoBroker) write(name string, lines []string) error {
 	return os.WriteFile(b.file(name), []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 }
 
-// SetPassword changes what the broker knows of the user; it holds from the next
-// Start, or after SIGHUP.
+// SetPassword replaces the user that was set by [WithCredentials]. It holds from
+// the next Start or Reload.
 func (b *MosquittoBroker) SetPassword(user, password string) {
 	b.tb.Helper()
 	b.settings.user, b.settings.password = user, password

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	paho "github.com/eclipse/paho.mqtt.golang"
+
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -73,4 +75,22 @@ func TestMosquittoQueueIsUnbounded(t *testing.T) {
 	}
 	again := dial(t, b.URL(), "keeper", persistent)
 	mqtttest.Eventually(t, patience, func() bool { return len(again.received()) == n })
+}
+
+func TestMosquittoPasswordChanges(t *testing.T) {
+	t.Parallel()
+	b := mqtttest.Mosquitto(t, mqtttest.WithCredentials("ann", "old"))
+	login := func(o *paho.ClientOptions) { o.SetUsername("ann").SetPassword("new") }
+	if _, err := tryDial(b.URL(), "c", login); err == nil {
+		t.Fatal("admitted with a wrong password")
+	}
+	b.SetPassword("ann", "new")
+	b.Reload()
+	mqtttest.Eventually(t, patience, func() error {
+		c, err := tryDial(b.URL(), "c", login)
+		if err == nil {
+			c.Disconnect(0)
+		}
+		return err
+	})
 }

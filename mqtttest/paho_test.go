@@ -55,15 +55,17 @@ func (c *client) received() []string {
 	return append([]string(nil), c.seen...)
 }
 
-func (c *client) subscribe(tb testing.TB, filter string, qos byte) {
+func (c *client) subscribe(tb testing.TB, filter string, qos byte) (granted byte) {
 	tb.Helper()
 	t := c.Subscribe(filter, qos, nil)
 	if err := done(t); err != nil {
 		tb.Fatalf("subscribe %s: %v", filter, err)
 	}
-	if granted := t.(*paho.SubscribeToken).Result()[filter]; granted > 2 {
+	granted = t.(*paho.SubscribeToken).Result()[filter]
+	if granted > 2 {
 		tb.Fatalf("subscribe %s: refused", filter)
 	}
+	return granted
 }
 
 func (c *client) publish(tb testing.TB, topic string, qos byte, payload string) {

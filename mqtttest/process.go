@@ -13,6 +13,16 @@ import (
 
 var errNotRunning = errors.New("process is not running")
 
+// lookPath returns the first of the programs that is there.
+func lookPath(names ...string) string {
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
 // process is a program that can be started more than once. Each run is owned
 // by one goroutine, which starts it and waits for its end.
 type process struct {

@@ -7,11 +7,12 @@ import (
 	"syscall"
 )
 
-// Elsewhere a process can only be killed; pausing it is an error of the system.
+// Elsewhere a process can only be killed; the rest is an error of the system.
 var (
 	sigTerminate os.Signal = os.Kill
 	sigPause     os.Signal = syscall.Signal(0x13)
 	sigResume    os.Signal = syscall.Signal(0x12)
+	sigReload    os.Signal = syscall.SIGHUP
 )
 
 func childAttributes() *syscall.SysProcAttr { return nil }

@@ -11,6 +11,7 @@ var (
 	sigTerminate os.Signal = syscall.SIGTERM
 	sigPause     os.Signal = syscall.SIGSTOP
 	sigResume    os.Signal = syscall.SIGCONT
+	sigReload    os.Signal = syscall.SIGHUP
 )
 
 // signalGroup signals a process and what it started.

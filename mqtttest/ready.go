@@ -48,6 +48,23 @@ func answers(port int) error {
 	return nil
 }
 
+// accepts returns nil when the port accepts a connection.
+func accepts(port int) error {
+	c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// ready asks a port of a process, and ends a poll when the process has ended.
+func ready(p *process, port int, ask func(port int) error) error {
+	if err := p.alive(); err != nil {
+		return stopPolling{err}
+	}
+	return ask(port)
+}
+
 // stopPolling ends poll before its time.
 type stopPolling struct{ error }
 

@@ -215,6 +215,7 @@ func (c *Client) register(s *Subscription) error {
 	if err != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadTopic, Cause: err}
 	}
+	s.id = session.FilterID(s.Filter)
 	c.subs[s] = remove
 	return nil
 }

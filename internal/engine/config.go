@@ -40,6 +40,8 @@ type Config struct {
 	Password        string
 	// TLS is asked at each dial of a TLS address.
 	TLS func() (*tls.Config, error)
+	// Protocol is the version of MQTT; the zero value finds it out.
+	Protocol session.Protocol
 	// CleanSession overrides the default, which keeps the session exactly when
 	// there is a client id.
 	CleanSession *bool

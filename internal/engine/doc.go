@@ -35,6 +35,13 @@ type (
 	Verdict = delivery.Verdict
 )
 
+// The protocols of a [Config].
+const (
+	Auto      = session.Auto
+	Version31 = session.Version31
+	Version5  = session.Version5
+)
+
 // The verdicts that the public packages give.
 const (
 	Retry      = delivery.Retry

@@ -19,13 +19,22 @@ var _ session.Sink = (*intake)(nil)
 func (i *intake) Deliver(m *session.Inbound) {
 	r := i.run
 	matched := r.client.router.Match(m.Topic)
-	if len(matched) == 0 {
+	n := 0
+	for _, s := range matched {
+		if m.Through(s.id) {
+			n++
+		}
+	}
+	if n == 0 {
 		r.unmatched(m)
 		return
 	}
-	done := delivery.Join(len(matched), doner(m))
+	done := delivery.Join(n, doner(m))
 	key := r.sched.Key(m.Topic)
 	for _, s := range matched {
+		if !m.Through(s.id) {
+			continue
+		}
 		i.batch = append(i.batch, delivery.Item{
 			Task: s.deliver(m, done), Lane: s.lane, Key: key,
 			Size: len(m.Topic) + len(m.Payload), Must: m.QoS > 0,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
@@ -30,7 +31,8 @@ func newRun(c *Client) (*run, error) {
 	}
 	r.sched, r.intake = sched, &intake{run: r}
 	id := c.cfg.clientID()
-	if err := errors.Join(r.openSub(id), r.openPub(id+c.cfg.PublisherSuffix)); err != nil {
+	version := session.NewNegotiation(c.cfg.Protocol)
+	if err := errors.Join(r.openSub(id, version), r.openPub(id+c.cfg.PublisherSuffix, version)); err != nil {
 		sched.Close()
 		return nil, err
 	}
@@ -47,16 +49,22 @@ func newRun(c *Client) (*run, error) {
 	return r, nil
 }
 
-func (r *run) openSub(id string) (err error) {
+// publisherExpiry keeps the publisher's session for a reconnect, which resends
+// what is in flight, and not for much longer.
+const publisherExpiry = 5 * time.Minute
+
+func (r *run) openSub(id string, version *session.Negotiation) (err error) {
 	cfg := r.client.cfg.session(id)
+	cfg.Negotiation = version
 	cfg.Sink = r.intake
 	cfg.Notify = func(e session.Event) { r.events.add(e, r.main() == r.sub) }
 	r.sub, err = session.New(cfg)
 	return err
 }
 
-func (r *run) openPub(id string) (err error) {
+func (r *run) openPub(id string, version *session.Negotiation) (err error) {
 	cfg := r.client.cfg.session(id)
+	cfg.Negotiation, cfg.SessionExpiry = version, publisherExpiry
 	cfg.Notify = func(e session.Event) { r.events.add(e, r.main() == r.pub) }
 	r.pub, err = session.New(cfg)
 	return err

@@ -43,6 +43,7 @@ type Subscription struct {
 	// OnDeadLetter is told before a message is dead-lettered; nil is nobody.
 	OnDeadLetter func(ctx context.Context, d *Delivery, cause error)
 
+	id   uint32 // subscription identifier on MQTT 5
 	flow *delivery.Attempts[*Delivery]
 	lane *delivery.Lane
 }

@@ -46,6 +46,9 @@ func (c *checkedConn) next() error {
 	if err != nil {
 		return err
 	}
+	if err := c.check.first(header[0]); err != nil {
+		return err
+	}
 	if len(header)+size > c.maximum {
 		return fmt.Errorf("%w: %d bytes", errTooLarge, len(header)+size)
 	}

@@ -30,14 +30,19 @@ type checker struct {
 	version byte // of the CONNECT seen, 0 before
 }
 
+// first judges the first byte of a packet, before the rest of it is waited for.
+func (c *checker) first(b byte) error {
+	if kind := b >> 4; c.version == 0 && kind != typeConnect {
+		return fmt.Errorf("%w: packet type %d before CONNECT", errMalformed, kind) // [MQTT-3.1.0-1]
+	}
+	return nil
+}
+
 // check returns an error that wraps errMalformed when the body of a packet
 // with the given first byte is not well formed.
 func (c *checker) check(first byte, body []byte) error {
 	kind := first >> 4
 	f := fields{rest: body}
-	if c.version == 0 && kind != typeConnect {
-		return fmt.Errorf("%w: packet type %d before CONNECT", errMalformed, kind)
-	}
 	switch kind {
 	case typeConnect:
 		c.connect(&f)

@@ -64,6 +64,9 @@ func TestT31DrainWithABlockedHandlerLeavesNothing(t *testing.T) {
 		if !errors.As(err, &left) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("err = %v", err)
 		}
+		if want := "delivery: drain ended early, 2 dropped, 0 still running: context deadline exceeded"; err.Error() != want {
+			t.Errorf("err = %q, want %q", err, want)
+		}
 		// The 20 finished when they were told to, the other two did not.
 		if left.Dropped != 2 || left.Running != 0 {
 			t.Errorf("left = %+v", left)

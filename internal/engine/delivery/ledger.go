@@ -94,12 +94,7 @@ func (l *Ledger) Adopt(e *Entry, id uint16, qos byte) bool {
 	if !e.leave(l) {
 		return false
 	}
-	l.mu.Lock()
-	l.list(e, id, qos)
-	if e.done.Load() {
-		l.settle(e)
-	}
-	l.flush()
+	l.enter(e, id, qos)
 	return true
 }
 
@@ -150,6 +145,16 @@ func (e *Entry) leave(next *Ledger) bool {
 	e.listed = false
 	e.ledger.Store(next)
 	return true
+}
+
+// enter lists an entry that left its retired ledger.
+func (l *Ledger) enter(e *Entry, id uint16, qos byte) {
+	l.mu.Lock()
+	l.list(e, id, qos)
+	if e.done.Load() {
+		l.settle(e)
+	}
+	l.flush()
 }
 
 // list appends the entry. The mutex is held.

@@ -3,8 +3,10 @@ package delivery
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -157,7 +159,15 @@ func TestConcurrentDoneKeepsReceiveOrder(t *testing.T) {
 			t.Parallel()
 			const n, workers = 20_000, 8
 			var r recorder
-			l := NewLedger(relaxed, r.emit)
+			var emitting atomic.Int32
+			l := NewLedger(relaxed, func(acks []Ack) {
+				if emitting.Add(1) != 1 {
+					t.Error("emit runs beside itself")
+				}
+				r.emit(acks)
+				runtime.Gosched()
+				emitting.Add(-1)
+			})
 			entries := make([]*Entry, n)
 			for i := range entries {
 				entries[i] = l.Add(uint16(i), 1)
@@ -186,6 +196,27 @@ func TestConcurrentDoneKeepsReceiveOrder(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Done in the middle of being adopted is not lost and not doubled.
+func TestDoneBetweenLeavingAndEntering(t *testing.T) {
+	t.Parallel()
+	for _, relaxed := range []bool{false, true} {
+		var r recorder
+		old, next := NewLedger(relaxed, nil), NewLedger(relaxed, r.emit)
+		e := old.Add(1, 1)
+		old.Retire()
+		if !e.leave(next) {
+			t.Fatal("did not leave")
+		}
+		e.Done()
+		wantAcks(t, &r)
+		next.enter(e, 2, 1)
+		wantAcks(t, &r, Ack{2, 1})
+		if n := next.Len(); n != 0 {
+			t.Errorf("Len = %d", n)
+		}
 	}
 }
 

@@ -6,60 +6,43 @@ import (
 )
 
 const (
-	// quickTask is the mean duration below which a further worker costs more,
-	// in contention and switches, than it brings.
+	// quickTask is the duration below which a further worker costs more, in
+	// contention and switches, than it brings.
 	quickTask = 20 * time.Microsecond
-	// stallAfter is how long waiting work may see no task finish before more
-	// workers are let in all the same.
-	stallAfter = time.Millisecond
+	// paceInterval is how often the pace is measured while work waits.
+	paceInterval = time.Millisecond
 )
 
 // pace holds back workers while tasks are quick: as many as there are
-// processors are enough then. A task that blocks shows as slow, or as a stall.
-// Guarded by the scheduler's mutex.
+// processors are enough then. Tasks that take their time, or block, finish too
+// rarely for that, and all workers are let in. It is measured by counting, not
+// per task, and only while work waits. Guarded by the scheduler's mutex.
 type pace struct {
 	procs    int
-	mean     time.Duration // moving, of the last runs
-	finished uint64
-	seen     uint64 // finished when the timer was set
+	quick    bool // the result of the last measurement
+	finished int  // runs since it began
+	since    time.Time
 	timer    *time.Timer
 	armed    bool
 }
 
-func newPace() pace { return pace{procs: runtime.GOMAXPROCS(0), mean: quickTask} }
+func newPace() pace { return pace{procs: runtime.GOMAXPROCS(0)} }
 
-// note takes the duration of a finished run into account; long ones are capped,
-// so that one of them is soon forgotten.
-func (p *pace) note(took time.Duration) {
-	p.finished++
-	p.mean += (min(took, 8*quickTask) - p.mean) / 8
-}
-
-// crowded reports whether so many running workers are enough.
-func (p *pace) crowded(running int) bool {
-	return running >= p.procs && p.mean < quickTask
-}
-
-// watch sets a timer, if none runs, for work that waits although there are
-// workers left.
-func (p *pace) watch(stalled func()) {
-	switch {
-	case p.armed:
-		return
-	case p.timer == nil:
-		p.timer = time.AfterFunc(stallAfter, stalled)
-	default:
-		p.timer.Reset(stallAfter)
+// measure begins a measurement; end is called when its time is up.
+func (p *pace) measure(end func()) {
+	if p.timer == nil {
+		p.timer = time.AfterFunc(paceInterval, end)
+	} else {
+		p.timer.Reset(paceInterval)
 	}
-	p.armed, p.seen = true, p.finished
+	p.armed, p.finished, p.since = true, 0, time.Now()
 }
 
-// look is called when the timer fired. Without progress the tasks are not quick.
-func (p *pace) look() {
+// result ends a measurement.
+func (p *pace) result() {
 	p.armed = false
-	if p.finished == p.seen {
-		p.mean = 8 * quickTask
-	}
+	busy := time.Since(p.since) * time.Duration(p.procs)
+	p.quick = time.Duration(p.finished)*quickTask > busy
 }
 
 func (p *pace) stop() {
@@ -68,10 +51,22 @@ func (p *pace) stop() {
 	}
 }
 
-// stalled lets a worker in if there is still work to take.
-func (s *Scheduler) stalled() {
+// crowded reports whether waiting work shall not get a further worker now. If
+// so it is looked at again after paceInterval.
+func (s *Scheduler) crowded() bool {
+	if s.running < s.pace.procs {
+		return false
+	}
+	if !s.pace.armed {
+		s.pace.measure(s.measured)
+	}
+	return s.pace.quick
+}
+
+// measured lets in a worker if there is still work for it.
+func (s *Scheduler) measured() {
 	s.mu.Lock()
-	s.pace.look()
+	s.pace.result()
 	wake := s.wake()
 	s.mu.Unlock()
 	wake.signal()

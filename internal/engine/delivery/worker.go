@@ -27,8 +27,7 @@ func (s *Scheduler) wake() *worker {
 	if s.lanes.len() == 0 || s.waking || s.stopped {
 		return nil
 	}
-	if s.pace.crowded(s.running) {
-		s.pace.watch(s.stalled)
+	if s.crowded() {
 		return nil
 	}
 	if n := len(s.idle); n > 0 {
@@ -53,7 +52,7 @@ func (s *Scheduler) work(w *worker) {
 	s.mu.Lock()
 	s.waking = false
 	for !s.stopped {
-		if s.lanes.len() == 0 {
+		if s.lanes.len() == 0 || s.crowded() {
 			if !s.park(w) {
 				break
 			}
@@ -66,12 +65,10 @@ func (s *Scheduler) work(w *worker) {
 		s.mu.Unlock()
 		next.signal()
 
-		start := time.Now()
 		again, done := task.Run(s.ctx)
-		took := time.Since(start)
 
 		s.mu.Lock()
-		s.pace.note(took)
+		s.pace.finished++
 		s.settle(current, again, done)
 		current = nil
 	}

@@ -1,208 +1,176 @@
 package link
 
 import (
-	"errors"
+	"crypto/tls"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
 )
 
-type Receiver interface {
-	Connack(first byte, body []byte) error
-	Frame(first byte, body []byte) error
-	Batch()
-	Writable()
-	Closed(err error)
-}
-
-type Options struct {
-	Version       wire.Version
-	MaxPacketSize int
-	WriteTimeout  time.Duration
-	QueueLimit    int
-}
-
+// Conn is a connection to a broker with the message frames taken out: the
+// net.Conn of the control-plane library on one side, the data plane's queue on
+// the other. One goroutine reads; everything else may be called concurrently.
+// It must be closed, with Close or Abort or by an error, to end its goroutine.
+//
+// Lock and Unlock are for the library, which takes them around a packet that
+// it writes in several parts. Write has a lock of its own, because not every
+// library does so.
 type Conn struct {
-	net.Conn
-	sync.Mutex
-	r    Receiver
-	o    Options
-	buf  []byte
-	pass []byte
+	nc   net.Conn
+	recv Receiver
+	opts Options
 
-	wmu      sync.Mutex
-	asm      []byte
-	ctl, dat []byte
-	writing  bool
-	full     bool
-	err      error
-	kick     chan struct{}
-	stop     chan struct{}
-	once     sync.Once
+	library sync.Mutex // Lock and Unlock
+	in      inbound
+	asked   requests
+
+	assembly sync.Mutex // guards partial
+	partial  []byte     // begin of a packet of the library
+
+	mu      sync.Mutex // guards what follows; never held during I/O or a callback
+	control outbox     // the library's frames, ahead of data
+	data    outbox     // the engine's frames, in call order
+	spare   [2]outbox  // emptied ones, for the next pass
+	writing bool       // somebody is the writer
+	idle    sync.Cond  // writing became false
+	refused bool       // Queue said no: Writable is due
+	ending  bool       // DISCONNECT is queued: nothing may follow it
+	err     error      // what ended the connection, nil while it lives
+
+	dead     atomic.Bool   // err is set
+	wake     chan struct{} // tells the flusher that there is work
+	down     chan struct{} // the socket is closed
+	finished chan struct{} // Closed has returned
 }
 
+var (
+	_ net.Conn    = (*Conn)(nil)
+	_ sync.Locker = (*Conn)(nil)
+)
+
+// New takes over nc and starts the goroutine that flushes.
 func New(nc net.Conn, r Receiver, o Options) *Conn {
-	if o.QueueLimit == 0 {
-		o.QueueLimit = 128 << 10
+	o = o.withDefaults()
+	c := &Conn{
+		nc: nc, recv: r, opts: o,
+		in:       inbound{buf: make([]byte, o.ReadBuffer)},
+		asked:    requests{open: make(map[request]int)},
+		wake:     make(chan struct{}, 1),
+		down:     make(chan struct{}),
+		finished: make(chan struct{}),
 	}
-	if o.MaxPacketSize == 0 {
-		o.MaxPacketSize = 1 << 20
-	}
-	if o.WriteTimeout == 0 {
-		o.WriteTimeout = 10 * time.Second
-	}
-	c := &Conn{Conn: nc, r: r, o: o, kick: make(chan struct{}, 1), stop: make(chan struct{})}
+	c.idle.L = &c.mu
 	go c.flusher()
 	return c
 }
 
-func (c *Conn) Read(p []byte) (int, error) {
-	for len(c.pass) == 0 {
-		h, ok, err := wire.ParseHeader(c.buf)
-		if err != nil {
-			return 0, c.fail(err)
-		}
-		if ok && h.Remaining > c.o.MaxPacketSize {
-			return 0, c.fail(errors.New("packet too large"))
-		}
-		if !ok || len(c.buf) < h.Total() {
-			c.r.Batch()
-			tmp := make([]byte, 16<<10)
-			n, err := c.Conn.Read(tmp)
-			c.buf = append(c.buf, tmp[:n]...)
-			if err != nil && n == 0 {
-				return 0, c.fail(err)
-			}
-			continue
-		}
-		frame := c.buf[:h.Total()]
-		switch t := h.Type(); {
-		case t.Data():
-			if err := c.r.Frame(h.First, frame[h.Size:]); err != nil {
-				return 0, c.fail(err)
-			}
-		default:
-			if t == wire.TypeConnack {
-				if err := c.r.Connack(h.First, frame[h.Size:]); err != nil {
-					return 0, c.fail(err)
-				}
-			}
-			c.pass = append([]byte(nil), frame...)
-		}
-		c.buf = append(c.buf[:0:0], c.buf[h.Total():]...)
+// Close writes what is queued, closes the connection and returns. It takes at
+// most one second, or WriteTimeout if that is shorter. Closed follows. When the
+// connection has ended already, Close waits for the socket to be closed, and
+// that is all. The error is that of the last write.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		<-c.down
+		return nil
 	}
-	n := copy(p, c.pass)
-	c.pass = c.pass[n:]
-	return n, nil
-}
+	c.end(net.ErrClosed)
+	c.mu.Unlock()
 
-func (c *Conn) fail(err error) error {
-	c.once.Do(func() {
-		c.wmu.Lock()
-		c.err = err
-		c.wmu.Unlock()
-		close(c.stop)
-		c.Conn.Close()
-		c.r.Closed(err)
-	})
+	bound := time.AfterFunc(min(closeTimeout, c.opts.WriteTimeout), func() { _ = closeNow(c.nc) })
+	defer bound.Stop()
+	err := c.drain()
+	_ = c.nc.Close()
+	close(c.down)
 	return err
 }
 
-func (c *Conn) Write(p []byte) (int, error) {
-	c.wmu.Lock()
-	c.asm = append(c.asm, p...)
-	for {
-		h, ok, err := wire.ParseHeader(c.asm)
-		if err != nil || !ok || len(c.asm) < h.Total() {
-			break
-		}
-		c.ctl = append(c.ctl, c.asm[:h.Total()]...)
-		c.asm = c.asm[h.Total():]
+// Abort closes the connection at once; what is queued is lost. err is what
+// Closed and later calls report, unless the connection has ended before; nil
+// stands for net.ErrClosed.
+func (c *Conn) Abort(err error) {
+	if err == nil {
+		err = net.ErrClosed
 	}
-	err := c.err
-	c.wmu.Unlock()
-	c.Flush()
-	return len(p), err
-}
-
-func (c *Conn) Queue(f []byte) (bool, error) {
-	c.wmu.Lock()
-	defer c.wmu.Unlock()
-	if c.err != nil {
-		return false, c.err
+	c.mu.Lock()
+	first := c.err == nil
+	if first {
+		c.end(err)
 	}
-	if len(c.dat) > 0 && len(c.dat)+len(f) > c.o.QueueLimit {
-		c.full = true
-		return false, nil
-	}
-	c.dat = append(c.dat, f...)
-	return true, nil
-}
-
-func (c *Conn) QueueAck(f []byte) {
-	c.wmu.Lock()
-	c.dat = append(c.dat, f...)
-	c.wmu.Unlock()
-}
-
-func (c *Conn) Flush() { c.pass1() }
-
-func (c *Conn) pass1() bool {
-	c.wmu.Lock()
-	if c.writing || c.err != nil || len(c.ctl)+len(c.dat) == 0 {
-		c.wmu.Unlock()
-		return false
-	}
-	c.writing = true
-	out := append(c.ctl, c.dat...)
-	c.ctl, c.dat = nil, nil
-	full := c.full
-	c.full = false
-	c.wmu.Unlock()
-	c.Conn.SetWriteDeadline(time.Now().Add(c.o.WriteTimeout))
-	_, err := c.Conn.Write(out)
-	c.wmu.Lock()
-	c.writing = false
-	more := len(c.ctl)+len(c.dat) > 0
-	c.wmu.Unlock()
-	if err != nil {
-		c.fail(err)
-		return false
-	}
-	if full {
-		c.r.Writable()
-	}
-	if more {
-		c.Wake()
-	}
-	return true
-}
-
-func (c *Conn) Wake() {
-	select {
-	case c.kick <- struct{}{}:
-	default:
+	c.mu.Unlock()
+	_ = closeNow(c.nc)
+	if first {
+		close(c.down)
 	}
 }
 
-func (c *Conn) flusher() {
-	for {
-		select {
-		case <-c.kick:
-			c.pass1()
-		case <-c.stop:
-			return
-		}
+// Done is closed when the connection has ended and Closed has returned.
+func (c *Conn) Done() <-chan struct{} { return c.finished }
+
+// Err is what ended the connection, nil while it lives.
+func (c *Conn) Err() error {
+	if !c.dead.Load() {
+		return nil
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
 }
 
-func (c *Conn) SetDeadline(t time.Time) error { return c.Conn.SetReadDeadline(t) }
+// Lock keeps other packets of the library out of a packet that is written in
+// parts. It does not touch the engine's frames.
+func (c *Conn) Lock() { c.library.Lock() }
+
+// Unlock ends what Lock began.
+func (c *Conn) Unlock() { c.library.Unlock() }
+
+// LocalAddr is that of the socket.
+func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
+
+// RemoteAddr is that of the socket.
+func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+
+// SetDeadline sets the read deadline only, see SetWriteDeadline.
+func (c *Conn) SetDeadline(t time.Time) error { return c.nc.SetReadDeadline(t) }
+
+// SetReadDeadline sets the socket's. A read that runs into it ends the
+// connection.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.nc.SetReadDeadline(t) }
+
+// SetWriteDeadline does nothing: each write has its own deadline, and one set
+// for a packet of the library would hit frames of the engine.
 func (c *Conn) SetWriteDeadline(time.Time) error { return nil }
 
-func (c *Conn) Close() error {
-	c.pass1()
-	c.fail(net.ErrClosed)
-	return nil
+// end records why the connection ended. c.mu is held.
+func (c *Conn) end(err error) {
+	c.err = err
+	c.dead.Store(true)
 }
+
+// fail ends the connection because of err and gives back what ended it first.
+// It leaves a connection alone that Close is just emptying.
+func (c *Conn) fail(err error) error {
+	if !c.dead.Load() {
+		c.Abort(err)
+	}
+	return c.Err()
+}
+
+// closeNow closes without the goodbye of TLS and WebSocket, which can wait for
+// seconds for a peer that does not read.
+func closeNow(nc net.Conn) error {
+	switch t := nc.(type) {
+	case interface{ abort() error }:
+		return t.abort()
+	case *tls.Conn:
+		return t.NetConn().Close()
+	}
+	return nc.Close()
+}
+
+// version5 tells whether the connection speaks MQTT 5.
+func (c *Conn) version5() bool { return c.opts.Version == wire.V5 }

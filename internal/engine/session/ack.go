@@ -26,9 +26,10 @@ func (o *outbound) acked(c *conn, a *wire.Ack) {
 	var done completion
 	if over {
 		done = o.end(i)
+		next := o.win.next
 		o.pump()
 		o.wake()
-		c.wake = true
+		c.wake = c.wake || o.win.next != next // what waited for quota or room is queued now
 	}
 	o.mu.Unlock()
 	if done != nil {

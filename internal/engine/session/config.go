@@ -23,6 +23,8 @@ const (
 	DefaultWindow            = 256
 	DefaultQoS2Window        = 16 // more makes Mosquitto drop QoS 1 beside it on 3.1.1
 	DefaultMaxPacketSize     = 1 << 20
+	DefaultSessionExpiry     = 24 * time.Hour
+	DefaultReceiveMaximum    = 1024
 )
 
 // takeoverLosses and takeoverWindow decide when short connections mean that
@@ -65,6 +67,16 @@ type Config struct {
 	// instead of in receive order, for brokers that accept any order.
 	RelaxedAcks bool
 
+	// Negotiation finds the protocol version; shared by the sessions of one
+	// client. Nil means MQTT 5 with a fallback, for this session alone.
+	Negotiation *Negotiation
+	// SessionExpiry is how long the broker keeps a session that is not clean,
+	// MQTT 5.
+	SessionExpiry time.Duration
+	// ReceiveMaximum is the most unacknowledged QoS 1 and 2 messages that the
+	// broker may have outstanding to us, MQTT 5.
+	ReceiveMaximum int
+
 	// Window is the most QoS 1 and 2 messages in flight.
 	Window int
 	// QoS2Window is the most QoS 2 messages in flight on MQTT 3.1.1.
@@ -105,6 +117,11 @@ func (c *Config) setDefaults() {
 	def(&c.Window, DefaultWindow)
 	def(&c.QoS2Window, DefaultQoS2Window)
 	def(&c.MaxPacketSize, DefaultMaxPacketSize)
+	def(&c.SessionExpiry, DefaultSessionExpiry)
+	def(&c.ReceiveMaximum, DefaultReceiveMaximum)
+	if c.Negotiation == nil {
+		c.Negotiation = NewNegotiation(Auto)
+	}
 	if c.Notify == nil {
 		c.Notify = func(Event) {}
 	}
@@ -131,6 +148,7 @@ func (c *Config) validate() error {
 		"keep-alive": c.KeepAlive, "connect timeout": c.ConnectTimeout, "write timeout": c.WriteTimeout,
 		"ping timeout": c.PingTimeout, "reconnect delay": c.MinReconnectDelay,
 		"maximum reconnect delay": c.MaxReconnectDelay, "publish timeout": c.PublishTimeout,
+		"session expiry": c.SessionExpiry,
 	} {
 		if d < 0 {
 			bad("%s of %v, want more than 0", name, d)
@@ -152,6 +170,9 @@ func (c *Config) validate() error {
 	}
 	if c.QoS2Window < 0 {
 		bad("QoS 2 window of %d, want at least 1", c.QoS2Window)
+	}
+	if c.ReceiveMaximum < 0 || c.ReceiveMaximum > math.MaxUint16 {
+		bad("receive maximum of %d, want 1 to 65535", c.ReceiveMaximum)
 	}
 	if c.MaxPacketSize < 0 {
 		bad("maximum packet size of %d, want at least 1", c.MaxPacketSize)

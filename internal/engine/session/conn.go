@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,9 @@ type conn struct {
 	life     time.Duration // from CONNACK to the end
 
 	over atomic.Bool // ended: nothing that was read on it counts any more
+
+	// dismissal is the DISCONNECT of the broker, MQTT 5.
+	dismissal atomic.Pointer[CodeError]
 
 	alive  context.Context // ends with the connection or the session
 	cancel context.CancelCauseFunc
@@ -147,4 +151,36 @@ func (c *conn) Closed(err error) {
 func (c *conn) abort(err error) {
 	c.Closed(err)
 	_ = c.link.Close()
+}
+
+// refusal prefers the CONNACK that we read ourselves to the library's error:
+// a broker that knows 3.1.1 only answers in a form that the library for 5
+// cannot read.
+func (c *conn) refusal(err error) error {
+	var code *CodeError
+	if c.connack.Reason == 0 || errors.As(err, &code) {
+		return err
+	}
+	return &CodeError{
+		Packet: "CONNACK", Code: c.connack.Reason, Detail: c.connack.ReasonString,
+		Name: wire.ReasonName(wire.TypeConnack, c.version, c.connack.Reason),
+	}
+}
+
+// dismissed keeps the reason of a DISCONNECT from the broker.
+func (c *conn) dismissed(reason byte, detail string) {
+	c.dismissal.Store(&CodeError{
+		Packet: "DISCONNECT", Code: reason, Detail: detail,
+		Name: wire.ReasonName(wire.TypeDisconnect, wire.V5, reason),
+	})
+}
+
+// lossError explains the end of the connection: the broker's reason where it
+// gave one.
+func (c *conn) lossError() error {
+	reason, cause := ReasonNetwork, c.err
+	if code := c.dismissal.Load(); code != nil {
+		reason, cause = reasonOfCode(code.Code), code
+	}
+	return &Error{Op: opConnect, Reason: reason, Cause: fmt.Errorf("connection lost: %w", cause)}
 }

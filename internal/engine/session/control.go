@@ -30,4 +30,11 @@ type Filter struct {
 	Filter string
 	// QoS is the highest level that the broker may deliver at.
 	QoS byte
+	// ID is the subscription identifier, MQTT 5; 0 is none.
+	ID uint32
+	// RetainHandling says when the broker sends retained messages, MQTT 5: 0
+	// at each SUBSCRIBE, 1 at a new one only, 2 never.
+	RetainHandling byte
+	// NoLocal keeps our own messages away, MQTT 5.
+	NoLocal bool
 }

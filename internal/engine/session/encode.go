@@ -59,8 +59,11 @@ func optional(s string) []byte {
 	return stringBytes(s)
 }
 
-// decodeProperties copies what the handler may keep.
+// decodeProperties copies what the handler may keep; nil when there is nothing.
 func decodeProperties(p *wire.Properties) *Properties {
+	if p.ContentType == nil && p.ResponseTopic == nil && p.CorrelationData == nil && !p.HasMessageExpiry && len(p.User) == 0 {
+		return nil
+	}
 	out := &Properties{
 		ContentType:     string(p.ContentType),
 		ResponseTopic:   string(p.ResponseTopic),

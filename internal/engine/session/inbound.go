@@ -84,6 +84,7 @@ func newInbound(c *conn, p *wire.Publish, body []byte) *Inbound {
 	}
 	if c.version == wire.V5 {
 		m.Properties = decodeProperties(&p.Props)
+		m.ids, m.idLen = p.Props.SubscriptionIDs, p.Props.SubscriptionIDCount
 	}
 	return m
 }

@@ -1,9 +1,11 @@
 package session
 
 import (
+	"slices"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
 )
 
 // Message is an application message on its way out.
@@ -56,8 +58,17 @@ type Inbound struct {
 	// Properties are nil on MQTT 3.1.1.
 	Properties *Properties
 
+	ids   [wire.KeptSubscriptionIDs]uint32
+	idLen int
 	entry *delivery.Entry
 	conn  *conn // that delivered it last; guarded by the mutex of inbound
+}
+
+// Through says whether the message came through the subscription with this
+// identifier. Without identifiers, as on MQTT 3.1.1, it may have come through
+// any that matches.
+func (m *Inbound) Through(id uint32) bool {
+	return m.idLen == 0 || slices.Contains(m.ids[:min(m.idLen, len(m.ids))], id) || m.idLen > len(m.ids)
 }
 
 // Done says that the message needs no redelivery. Its acknowledgement leaves

@@ -63,6 +63,9 @@ func (t *subscriptions) subscribe(s *Session, c *conn, ctl control, add []*wante
 	filters := make([]Filter, len(add))
 	for i, w := range add {
 		filters[i] = w.Filter
+		if c.version == wire.V5 && c.connack.SubIDAvailable {
+			filters[i].ID = FilterID(w.Filter.Filter)
+		}
 	}
 	ctx, cancel := context.WithTimeout(c.alive, s.cfg.ConnectTimeout)
 	defer cancel()

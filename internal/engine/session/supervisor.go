@@ -48,7 +48,10 @@ func (s *Session) supervise() {
 // failed reports an attempt that reached no connection and waits for the
 // next; false ends the session.
 func (s *Session) failed(addr link.Address, err error, failures int) bool {
-	if permanent(err) {
+	switch {
+	case s.cfg.Negotiation.fallingBack():
+		failures = 0
+	case permanent(err):
 		failures = slowly
 	}
 	delay := s.backoff(failures)
@@ -58,7 +61,7 @@ func (s *Session) failed(addr link.Address, err error, failures int) bool {
 // lost reports the end of a connection and waits for the next attempt.
 func (s *Session) lost(addr link.Address, c *conn, failures int) bool {
 	delay := s.backoff(failures)
-	err := &Error{Op: opConnect, Reason: ReasonNetwork, Cause: fmt.Errorf("connection lost: %w", c.err)}
+	err := c.lossError()
 	return s.pause(err, ConnectionLost{s.cfg.ClientID, addr.String(), err, delay}, delay)
 }
 
@@ -90,20 +93,32 @@ func (s *Session) connect(addr link.Address) (*conn, control, error) {
 	if err != nil {
 		return nil, nil, &Error{Op: opConnect, Reason: ReasonNetwork, Cause: err}
 	}
-	c := newConn(s, wire.V311)
+	c := newConn(s, s.cfg.Negotiation.version())
 	c.link = link.New(nc, c, link.Options{
 		Version: c.version, MaxPacketSize: s.cfg.MaxPacketSize, WriteTimeout: s.cfg.WriteTimeout,
 	})
-	ctl := &control311{cfg: &s.cfg}
+	ctl := newControl(&s.cfg, c)
 	err = ctl.connect(ctx, c.link, k)
 	if code := c.connack.Reason; err == nil && code != 0 {
 		err = connackError(code) // one that the library does not know
 	}
 	if err != nil {
 		s.drop(c, ctl)
+		err = c.refusal(err)
+		if s.running.Err() == nil {
+			s.cfg.Negotiation.failed(c.version, err)
+		}
 		return nil, nil, connectError(err)
 	}
+	s.cfg.Negotiation.connected(c.version)
 	return c, ctl, nil
+}
+
+func newControl(cfg *Config, c *conn) control {
+	if c.version == wire.V5 {
+		return &control5{cfg: cfg, onClose: c.dismissed}
+	}
+	return &control311{cfg: cfg}
 }
 
 func (s *Session) credentials(addr link.Address) (k credentials, err error) {
@@ -150,6 +165,9 @@ func (s *Session) down(err error) {
 // countTakeover counts connections that the broker itself ended right after
 // CONNACK; a reset or a timeout is the network's doing.
 func countTakeover(n int, c *conn) int {
+	if code := c.dismissal.Load(); code != nil && code.Code == wire.ReasonSessionTakenOver {
+		return takeoverLosses
+	}
 	if c.life < takeoverWindow && errors.Is(c.err, io.EOF) {
 		return n + 1
 	}
@@ -164,8 +182,8 @@ func (s *Session) takenOver(c *conn) {
 	}
 	delay := s.cfg.MaxReconnectDelay
 	err := &Error{Op: opConnect, Reason: ReasonTakenOver, Cause: fmt.Errorf(
-		"the broker ended %d connections within %v of CONNACK: does another client use the client id %q? %w",
-		takeoverLosses, takeoverWindow, s.cfg.ClientID, c.err)}
+		"the broker ended our connections for those of another client: does it use the client id %q, too? %w",
+		s.cfg.ClientID, c.err)}
 	s.down(err)
 	s.cfg.Notify(TakenOver{s.cfg.ClientID, delay})
 	s.sleep(delay)

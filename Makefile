@@ -1,0 +1,94 @@
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
+
+# The one folder under cmd/, whatever `kratos new` called it.
+SERVICE := $(notdir $(firstword $(wildcard cmd/*)))
+# What `make test` and `make bench` look at, and flags to add to `go test`.
+PKG ?= ./...
+FLAGS ?=
+
+.PHONY: help
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: run
+run: ## Build and start the service with ./configs, embedded broker and SQLite; Ctrl-C drains it
+	@go build -o ./bin/ ./cmd/...
+	@exec ./bin/$(SERVICE) -conf ./configs
+
+.PHONY: test
+test: ## Run all tests, with the race detector where a C compiler exists
+	@scripts/test.sh $(FLAGS) $(PKG)
+
+.PHONY: check
+check: check-format check-vet check-tidy check-api check-wire check-imports check-lint ## Format, vet, lint, import rules, generated code, go.mod
+	@echo "check: all good"
+
+.PHONY: api
+api: plugins ## Generate Go code from every .proto file
+	@scripts/generate.sh .
+
+.PHONY: bench
+bench: ## Run the benchmarks
+	@scripts/bench.sh $(FLAGS)
+
+.PHONY: clean
+clean: ## Remove what make built
+	rm -rf bin .tools
+
+# Parts of check; each can be run alone.
+
+.PHONY: check-format
+check-format: .tools/gofumpt
+	@echo "check: gofumpt"
+	@diff=$$(.tools/gofumpt -d .) || true; [ -z "$$diff" ] || { echo "$$diff"; exit 1; }
+
+.PHONY: check-vet
+check-vet:
+	@echo "check: go vet"
+	@go vet ./...
+	@go vet -tags noembedded ./...
+
+.PHONY: check-tidy
+check-tidy:
+	@echo "check: go mod tidy"
+	@go mod tidy -diff
+
+.PHONY: check-api
+check-api: plugins
+	@echo "check: generated code"
+	@scripts/check-generated.sh
+
+.PHONY: check-wire
+check-wire:
+	@echo "check: wire"
+	@go tool wire diff ./cmd/...
+
+.PHONY: check-imports
+check-imports:
+	@echo "check: import rules"
+	@go test ./internal/archtest -run 'Import|Embedded|Length'
+
+.PHONY: check-lint
+check-lint:
+	@echo "check: golangci-lint"
+	@scripts/lint.sh .tools/golangci-lint
+
+# Tools, at the versions of go.tool.mod.
+
+.PHONY: plugins
+plugins: .tools/protoc-gen-go .tools/protoc-gen-go-grpc
+
+.tools/protoc-gen-go: PACKAGE := google.golang.org/protobuf/cmd/protoc-gen-go
+.tools/protoc-gen-go-grpc: PACKAGE := google.golang.org/grpc/cmd/protoc-gen-go-grpc
+.tools/gofumpt: PACKAGE := mvdan.cc/gofumpt
+.tools/golangci-lint: PACKAGE := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.tools/%: go.tool.mod go.tool.sum
+	@echo "building $*"
+	@go build -modfile=go.tool.mod -o $@ $(PACKAGE)
+	@touch $@

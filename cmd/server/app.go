@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"syscall"
+
+	"github.com/go-kratos/kratos/v2"
+	"github.com/go-kratos/kratos/v2/log"
+	"github.com/go-kratos/kratos/v2/registry"
+	"github.com/go-kratos/kratos/v2/transport"
+	"github.com/go-kratos/kratos/v2/transport/grpc"
+	"github.com/go-kratos/kratos/v2/transport/http"
+
+	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/server"
+	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
+)
+
+// newApp makes one Kratos app of the servers that are there, which writes a
+// banner to out when they run and stops when ctx ends.
+func newApp(
+	ctx context.Context, c *conf.Bootstrap, name server.ServiceName, logger log.Logger, out io.Writer,
+	registrar registry.Registrar, hs *http.Server, gs *grpc.Server, ms *mqttserver.Server,
+	embedded *server.Embedded, connection *kratosmqttv1.Connection,
+) *kratos.App {
+	var app *kratos.App
+	unwatch := func() bool { return false }
+	stop := func() {
+		if err := app.Stop(); err != nil {
+			log.NewHelper(logger).Errorf("stop: %v", err)
+		}
+	}
+	app = kratos.New(
+		kratos.ID(instanceID()),
+		kratos.Name(string(name)),
+		kratos.Version(Version),
+		kratos.Metadata(map[string]string{"subscribes": strconv.FormatBool(ms != nil)}),
+		kratos.Logger(logger),
+		kratos.Registrar(registrar),
+		kratos.Signal(syscall.SIGQUIT), // run caught the others, before Kratos would
+		kratos.Server(servers(hs, gs, ms, embedded, connection)...),
+		// Only now, because Kratos cannot stop what it has not started.
+		kratos.AfterStart(func(context.Context) error {
+			unwatch = context.AfterFunc(ctx, stop)
+			_, err := io.WriteString(out, banner(c, hs, gs, ms, embedded, connection))
+			return err
+		}),
+		kratos.AfterStop(func(context.Context) error {
+			unwatch()
+			return nil
+		}),
+	)
+	return app
+}
+
+// servers lists the servers that are there. Reports are taken in until HTTP and
+// gRPC have stopped, and handled until after that.
+func servers(hs *http.Server, gs *grpc.Server, ms *mqttserver.Server, embedded *server.Embedded, connection *kratosmqttv1.Connection) []transport.Server {
+	var first []server.Server
+	if hs != nil {
+		first = append(first, hs)
+	}
+	if gs != nil {
+		first = append(first, gs)
+	}
+	if ms == nil {
+		return server.StopTogether(first)
+	}
+	drain := func(ctx context.Context) { embedded.Drain(ctx, connection.ClientId) }
+	return server.StopInOrder(first, drain, ms)
+}
+
+// instanceID tells the processes of the service apart.
+func instanceID() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s-%d", host, os.Getpid())
+}
+
+// newLimits are the limits that readings of devices are watched for.
+func newLimits(c *conf.Device) biz.Limits {
+	if c == nil {
+		return biz.Limits{}
+	}
+	return biz.Limits{Temperature: c.TemperatureLimit}
+}

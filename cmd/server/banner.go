@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/go-kratos/kratos/v2/transport/grpc"
+	"github.com/go-kratos/kratos/v2/transport/http"
+
+	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/server"
+	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
+)
+
+// sampleReport is a report that is accepted.
+const sampleReport = `{"report_type":"event","app_id":"demo","app_key":"demo","event_name":"hello","content":"{\"from\":\"curl\"}"}`
+
+// banner tells a person where everything is and what to try first. It names no
+// credentials.
+func banner(c *conf.Bootstrap, hs *http.Server, gs *grpc.Server, ms *mqttserver.Server, embedded *server.Embedded, connection *kratosmqttv1.Connection) string {
+	var b strings.Builder
+	row := func(name, value string) { fmt.Fprintf(&b, "  %-10s %s\n", name, value) }
+	fmt.Fprintf(&b, "\n%s %s is running\n", Name, Version)
+	web := ""
+	if hs != nil {
+		web = endpoint(hs)
+		row("HTTP", web)
+	}
+	if gs != nil {
+		row("gRPC", endpoint(gs))
+	}
+	row("MQTT", brokers(connection, embedded))
+	if database := c.GetData().GetDatabase(); database != nil {
+		row("database", database.Source)
+	}
+	if web != "" {
+		fmt.Fprintf(&b, "\nPost a report:\n  curl -H 'Content-Type: application/json' -d '%s' %s/v1/reports\n", sampleReport, web)
+	}
+	if web != "" && ms != nil {
+		fmt.Fprintf(&b, "See it stored:\n  curl %s/v1/reports\n", web)
+	}
+	b.WriteString("\n")
+	return b.String()
+}
+
+func endpoint(srv server.Server) string {
+	u, err := srv.Endpoint()
+	if err != nil {
+		return err.Error()
+	}
+	return u.String()
+}
+
+func brokers(connection *kratosmqttv1.Connection, embedded *server.Embedded) string {
+	if embedded != nil {
+		return embedded.URL() + " (embedded broker, for development only: it keeps nothing and trusts everybody)"
+	}
+	var addresses []string
+	for _, address := range connection.Addresses {
+		if u, err := url.Parse(address); err == nil && u.Host != "" {
+			address = u.Scheme + "://" + u.Host // without user information
+		}
+		addresses = append(addresses, address)
+	}
+	return strings.Join(addresses, ", ")
+}

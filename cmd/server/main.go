@@ -1,0 +1,82 @@
+// Command server is the reference service: it collects reports over HTTP and
+// gRPC, carries them through MQTT and saves them to a database. Which of these
+// a process does follows from its configuration.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/go-kratos/kratos/v2/log"
+	ggrpc "google.golang.org/grpc"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/server"
+)
+
+// Set by -ldflags "-X main.Name=... -X main.Version=...".
+var (
+	// Name is the name of the service.
+	Name = "report-service"
+	// Version is the version of the binary.
+	Version = "dev"
+)
+
+func main() {
+	path := flag.String("conf", conf.DefaultPath, "configuration `file`, or folder with a config.yaml")
+	flag.Parse()
+	if *path == conf.DefaultPath {
+		*path = "" // wherever it is found
+	}
+	if err := run(*path); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", Name, err)
+		os.Exit(1)
+	}
+}
+
+// run serves until SIGINT or SIGTERM, which are a success. A second signal ends
+// the process at once.
+func run(path string) error {
+	// From here on a signal stops the service in order, whenever it comes.
+	ctx, release := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer release()
+	context.AfterFunc(ctx, release)
+
+	logger := newLogger()
+	log.SetLogger(logger)
+	file, err := conf.Locate(path)
+	if err != nil {
+		return err
+	}
+	c, err := conf.Load(file)
+	if err != nil {
+		return err
+	}
+	app, cleanup, err := wireApp(ctx, c, server.ServiceName(Name), logger, os.Stdout)
+	switch {
+	case ctx.Err() != nil && err != nil: // interrupted, which is no failure
+		return nil
+	case err != nil:
+		return err
+	}
+	defer cleanup()
+	// A stop before the gRPC server began to serve is no failure.
+	if err := app.Run(); !errors.Is(err, ggrpc.ErrServerStopped) {
+		return err
+	}
+	return nil
+}
+
+func newLogger() log.Logger {
+	return log.With(log.NewFilter(log.NewStdLogger(os.Stderr), log.FilterLevel(log.LevelInfo)),
+		"ts", log.DefaultTimestamp,
+		"caller", log.DefaultCaller,
+		"service", Name,
+		"version", Version,
+	)
+}

@@ -1,0 +1,29 @@
+//go:build wireinject
+
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/go-kratos/kratos/v2"
+	"github.com/go-kratos/kratos/v2/log"
+	"github.com/google/wire"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/data"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/server"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/service"
+)
+
+// wireApp assembles the app, which stops when the context ends and tells the
+// writer that it has started. The returned function closes what was opened, in
+// the reverse order.
+func wireApp(context.Context, *conf.Bootstrap, server.ServiceName, log.Logger, io.Writer) (*kratos.App, func(), error) {
+	panic(wire.Build(
+		wire.FieldsOf(new(*conf.Bootstrap), "Server", "Data", "Mqtt", "Device"),
+		server.ProviderSet, service.ProviderSet, biz.ProviderSet, data.ProviderSet,
+		newApp, newLimits,
+	))
+}

@@ -1,0 +1,164 @@
+package archtest
+
+import (
+	"slices"
+	"testing"
+)
+
+// root is the module's folder, seen from this package.
+const root = "../.."
+
+const (
+	kratos    = "github.com/go-kratos/kratos/v2"
+	transport = "github.com/tx7do/kratos-transport"
+	mochi     = "github.com/mochi-mqtt/server/v2"
+)
+
+// Lists that several rules name: the layers of the reference service, what it
+// declares, and the MQTT client libraries.
+var (
+	sample    = []string{"./cmd/...", "./internal/conf/...", "./internal/server/...", "./internal/service/...", "./internal/biz/...", "./internal/data/..."}
+	sampleAPI = []string{"./api/report/...", "./api/device/...", "./api/topic/..."}
+	clients   = []string{"github.com/eclipse/paho.mqtt.golang/...", "github.com/eclipse/paho.golang/..."}
+)
+
+// rules is the table of who may know whom.
+func rules() []rule {
+	return []rule{
+		{
+			why:  "the engine knows neither the service layers of Kratos, nor kratos-transport, nor the sample",
+			from: []string{"./internal/engine/..."},
+			forbid: slices.Concat(sample, sampleAPI, []string{
+				transport + "/...", kratos, kratos + "/transport/...", kratos + "/middleware/...", kratos + "/registry/...",
+				"./broker/...", "./transport/...", "./internal/bridge/...", "./mqtttest/...",
+			}),
+			deep: true,
+		},
+		{
+			why:    "of Kratos the engine takes log and encoding",
+			from:   []string{"./internal/engine"},
+			forbid: []string{kratos + "/..."},
+			allow:  []string{kratos + "/log", kratos + "/encoding/..."},
+		},
+		{
+			why:    "Kratos is allowed at the engine's edge only",
+			from:   []string{"./internal/engine/..."},
+			except: []string{"./internal/engine"},
+			forbid: []string{kratos + "/..."},
+		},
+		{
+			why:    "the engine's parts are reached through the engine only",
+			from:   []string{"./..."},
+			except: []string{"./internal/engine/..."},
+			forbid: []string{"./internal/engine/..."},
+			allow:  []string{"./internal/engine"},
+		},
+		{
+			why:    "only the two fronts, and the bridge they share, stand on the engine",
+			from:   []string{"./..."},
+			except: []string{"./internal/engine/...", "./internal/bridge/...", "./broker/mqtt/...", "./transport/mqtt/..."},
+			forbid: []string{"./internal/engine/...", "./internal/bridge/..."},
+		},
+		{
+			why:    "client libraries stay behind the engine",
+			from:   []string{"./..."},
+			except: []string{"./internal/engine/..."},
+			forbid: clients,
+		},
+		{
+			why:    "a service that only publishes links no server",
+			from:   []string{"./broker/mqtt/...", "./internal/bridge/..."},
+			forbid: []string{"./transport/..."},
+			deep:   true,
+		},
+		{
+			why:    "the two fronts share the engine and event, not each other",
+			from:   []string{"./transport/mqtt/..."},
+			forbid: []string{"./broker/..."},
+			deep:   true,
+		},
+		{
+			why:    "the public packages know nothing of the sample",
+			from:   []string{"./broker/...", "./transport/...", "./event/...", "./mqtttest/...", "./internal/bridge/...", "./tools/..."},
+			forbid: slices.Concat(sample, sampleAPI),
+			deep:   true,
+		},
+		{
+			why:    "generated code stands on event, so event stands on no client, engine or transport of ours",
+			from:   []string{"./event/..."},
+			forbid: slices.Concat(clients, []string{"./...", transport + "/...", mochi + "/..."}),
+			allow:  []string{"./event/...", "./api/kratosmqtt/..."},
+			deep:   true,
+		},
+		{
+			why:    "of Kratos event takes encoding, errors, metadata and the transport interfaces",
+			from:   []string{"./event"},
+			forbid: []string{kratos + "/...", "database/sql"},
+			allow:  []string{kratos + "/encoding/...", kratos + "/errors", kratos + "/metadata", kratos + "/transport"},
+		},
+		{
+			why:    "generated code takes nothing of ours but event and other messages",
+			from:   []string{"./api/..."},
+			forbid: []string{"./..."},
+			allow:  []string{"./api/...", "./event"},
+			deep:   true,
+		},
+		{
+			why:    "biz decides; it knows neither where data lies nor how it travels",
+			from:   []string{"./internal/biz/..."},
+			forbid: slices.Concat(clients, []string{"./internal/...", "./broker/...", "./transport/...", "./mqtttest/...", transport + "/...", mochi + "/...", "database/sql"}),
+			allow:  []string{"./internal/biz/..."},
+			deep:   true,
+		},
+		{
+			why:    "service sees api and biz",
+			from:   []string{"./internal/service/..."},
+			forbid: []string{"./...", "database/sql"},
+			allow:  []string{"./api/...", "./internal/biz/...", "./internal/service/..."},
+		},
+		{
+			why:    "data sees biz, conf, api, broker/mqtt and event",
+			from:   []string{"./internal/data/..."},
+			forbid: []string{"./..."},
+			allow:  []string{"./internal/biz/...", "./internal/conf/...", "./internal/data/...", "./api/...", "./broker/mqtt", "./event/..."},
+		},
+		{
+			why:    "server sees service, api, conf and transport/mqtt, and the embedded broker it can start",
+			from:   []string{"./internal/server/..."},
+			forbid: []string{"./..."},
+			allow:  []string{"./internal/service/...", "./internal/conf/...", "./internal/server/...", "./api/...", "./transport/mqtt", "./mqtttest/embedded"},
+		},
+		{
+			why:    "the embedded broker is for tests and development",
+			from:   []string{"./..."},
+			except: []string{"./mqtttest/...", "./tools/kratos-mqtt/..."},
+			forbid: []string{mochi + "/..."},
+		},
+		{
+			why:    "only the server layer of the sample starts the embedded broker",
+			from:   []string{"./..."},
+			except: []string{"./mqtttest/...", "./tools/kratos-mqtt/...", "./internal/server/...", "./internal/e2e/..."},
+			forbid: []string{"./mqtttest/..."},
+		},
+		{
+			why:    "kratos-transport is known to the fronts and, for its options and headers, to the sample's outer layers",
+			from:   []string{"./..."},
+			except: []string{"./broker/mqtt/...", "./transport/mqtt/...", "./internal/bridge/...", "./internal/data/...", "./internal/server/...", "./internal/service/..."},
+			forbid: []string{transport + "/..."},
+		},
+	}
+}
+
+func TestImportRules(t *testing.T) {
+	t.Parallel()
+	g := loadGraph(t, "./...")
+	for _, r := range rules() {
+		breaches, used := r.check(g)
+		for _, breach := range breaches {
+			t.Error(breach)
+		}
+		if !used {
+			t.Logf("about no package yet: %s", r.why)
+		}
+	}
+}

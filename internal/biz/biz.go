@@ -1,0 +1,17 @@
+// Package biz decides what happens to reports and telemetry. It knows neither
+// how messages travel nor where rows are kept: it owns the interfaces for both.
+package biz
+
+import "github.com/google/wire"
+
+// ProviderSet provides the use cases.
+var ProviderSet = wire.NewSet(NewReportUsecase, NewDeviceUsecase)
+
+// Page selects a part of a list, newest first.
+type Page struct {
+	// Size is the largest number of entries wanted, at least 1.
+	Size int
+	// Before is the cursor that the page before ended with, 0 for the newest
+	// page.
+	Before int64
+}

@@ -1,0 +1,170 @@
+package biz
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// AlertTemperature is the kind of alert about a temperature above its limit.
+const AlertTemperature = "temperature"
+
+// Telemetry is one reading of a device.
+type Telemetry struct {
+	DeviceID string
+	// EventID is unique within the device; empty until derived.
+	EventID     string
+	Temperature *float64
+	Humidity    *float64
+	MeasuredAt  time.Time
+	// Sensors are further readings, values as encoding/json decodes them.
+	Sensors map[string]any
+}
+
+// Alert says that a reading passed a limit.
+type Alert struct {
+	EventID    string
+	DeviceID   string
+	Kind       string
+	Value      float64
+	Limit      float64
+	MeasuredAt time.Time
+}
+
+// AlertPublisher sends alerts out. PublishAlert returns nil only once the
+// message is accepted, and may be called at the same time.
+type AlertPublisher interface {
+	PublishAlert(context.Context, Alert) error
+}
+
+// DeviceRepo keeps telemetry and alerts. Saving an identity that is already
+// there changes nothing and is no error. Lists are newest first and end with
+// the cursor of the next page, 0 on the last. Methods may be called at the same
+// time.
+type DeviceRepo interface {
+	SaveTelemetry(context.Context, Telemetry) error
+	SaveAlert(context.Context, Alert) error
+	ListTelemetry(ctx context.Context, deviceID string, page Page) ([]Telemetry, int64, error)
+	ListAlerts(context.Context, Page) ([]Alert, int64, error)
+}
+
+// Limits are what readings are watched for.
+type Limits struct {
+	// Temperature in degrees Celsius; a reading above it raises an alert. Nil:
+	// none.
+	Temperature *float64
+}
+
+// DeviceUsecase saves and lists telemetry and raises alerts. Safe for
+// concurrent use.
+type DeviceUsecase struct {
+	repo      DeviceRepo
+	publisher AlertPublisher
+	limits    Limits
+}
+
+// NewDeviceUsecase returns the use case over a repository and a publisher.
+func NewDeviceUsecase(repo DeviceRepo, publisher AlertPublisher, limits Limits) *DeviceUsecase {
+	return &DeviceUsecase{repo: repo, publisher: publisher, limits: limits}
+}
+
+// Record stores a reading once, however often it is delivered, and stores and
+// publishes the alert it raises. A redelivery publishes the alert again, under
+// the same event id, because the first delivery may have ended before that. An
+// unusable reading is a Kratos 400.
+func (u *DeviceUsecase) Record(ctx context.Context, t Telemetry) error {
+	if err := t.validate(); err != nil {
+		return err
+	}
+	if t.EventID == "" {
+		id, err := t.deriveID()
+		if err != nil {
+			return err
+		}
+		t.EventID = id
+	}
+	if err := u.repo.SaveTelemetry(ctx, t); err != nil {
+		return err
+	}
+	alert, raised := u.temperatureAlert(t)
+	if !raised {
+		return nil
+	}
+	if err := u.repo.SaveAlert(ctx, alert); err != nil {
+		return err
+	}
+	return u.publisher.PublishAlert(ctx, alert)
+}
+
+// ListTelemetry returns a page of a device's readings and the cursor of the
+// next.
+func (u *DeviceUsecase) ListTelemetry(ctx context.Context, deviceID string, page Page) ([]Telemetry, int64, error) {
+	return u.repo.ListTelemetry(ctx, deviceID, page)
+}
+
+// ListAlerts returns a page of alerts and the cursor of the next.
+func (u *DeviceUsecase) ListAlerts(ctx context.Context, page Page) ([]Alert, int64, error) {
+	return u.repo.ListAlerts(ctx, page)
+}
+
+func (u *DeviceUsecase) temperatureAlert(t Telemetry) (Alert, bool) {
+	limit := u.limits.Temperature
+	if limit == nil || t.Temperature == nil || *t.Temperature <= *limit {
+		return Alert{}, false
+	}
+	return Alert{
+		EventID:    stableID("alert", t.DeviceID, t.EventID, AlertTemperature),
+		DeviceID:   t.DeviceID,
+		Kind:       AlertTemperature,
+		Value:      *t.Temperature,
+		Limit:      *limit,
+		MeasuredAt: t.MeasuredAt,
+	}, true
+}
+
+func (t Telemetry) validate() error {
+	v := violations{}
+	v.requireName("device_id", t.DeviceID)
+	v.limit("event_id", t.EventID, maxName)
+	if t.MeasuredAt.IsZero() {
+		v["timestamp"] = "required"
+	}
+	if t.Temperature == nil && t.Humidity == nil && len(t.Sensors) == 0 {
+		v["temperature"] = "one reading at least is required"
+	}
+	v.finite("temperature", t.Temperature)
+	v.finite("humidity", t.Humidity)
+	return v.err()
+}
+
+func (v violations) finite(field string, value *float64) {
+	if value != nil && (math.IsNaN(*value) || math.IsInf(*value, 0)) {
+		v[field] = "not a number"
+	}
+}
+
+// deriveID gives a reading without event id the identity that each of its
+// deliveries gets again.
+func (t Telemetry) deriveID() (string, error) {
+	// encoding/json sorts map keys, so equal readings have equal bytes.
+	values, err := json.Marshal([]any{t.Temperature, t.Humidity, t.Sensors})
+	if err != nil {
+		return "", fmt.Errorf("derive event id: %w", err)
+	}
+	return stableID("telemetry", t.DeviceID, t.MeasuredAt.UTC().Format(time.RFC3339Nano), string(values)), nil
+}
+
+// stableID is the same UUID (version 8, from SHA-256) for the same parts.
+func stableID(parts ...string) string {
+	var name []byte
+	for _, part := range parts {
+		// The length keeps ("a","bc") apart from ("ab","c").
+		name = fmt.Appendf(name, "%d:%s", len(part), part)
+	}
+	return uuid.NewHash(sha256.New(), uuid.Nil, name, 8).String()
+}

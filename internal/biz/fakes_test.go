@@ -1,0 +1,80 @@
+package biz
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// errFake is what a fake fails with.
+var errFake = errors.New("fake failure")
+
+// reportFake records what a ReportUsecase publishes and saves.
+type reportFake struct {
+	fail error
+
+	mu       sync.Mutex
+	events   []EventReport
+	statuses []StatusReport
+}
+
+func (f *reportFake) PublishEvent(_ context.Context, e EventReport) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.events = append(f.events, e)
+	return f.fail
+}
+
+func (f *reportFake) PublishStatus(_ context.Context, s StatusReport) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.statuses = append(f.statuses, s)
+	return f.fail
+}
+
+func (f *reportFake) SaveEvent(ctx context.Context, e EventReport) error {
+	return f.PublishEvent(ctx, e)
+}
+
+func (f *reportFake) SaveStatus(ctx context.Context, s StatusReport) error {
+	return f.PublishStatus(ctx, s)
+}
+
+func (f *reportFake) ListEvents(_ context.Context, p Page) ([]EventReport, int64, error) {
+	return f.events, p.Before, f.fail
+}
+
+func (f *reportFake) ListStatuses(_ context.Context, p Page) ([]StatusReport, int64, error) {
+	return f.statuses, p.Before, f.fail
+}
+
+// deviceFake records what a DeviceUsecase saves and publishes.
+type deviceFake struct {
+	failSave, failAlert, failPublish error
+
+	readings          []Telemetry
+	alerts, published []Alert
+}
+
+func (f *deviceFake) SaveTelemetry(_ context.Context, t Telemetry) error {
+	f.readings = append(f.readings, t)
+	return f.failSave
+}
+
+func (f *deviceFake) SaveAlert(_ context.Context, a Alert) error {
+	f.alerts = append(f.alerts, a)
+	return f.failAlert
+}
+
+func (f *deviceFake) PublishAlert(_ context.Context, a Alert) error {
+	f.published = append(f.published, a)
+	return f.failPublish
+}
+
+func (f *deviceFake) ListTelemetry(_ context.Context, _ string, p Page) ([]Telemetry, int64, error) {
+	return f.readings, p.Before, f.failSave
+}
+
+func (f *deviceFake) ListAlerts(_ context.Context, p Page) ([]Alert, int64, error) {
+	return f.alerts, p.Before, f.failAlert
+}

@@ -1,0 +1,46 @@
+package biz
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/go-kratos/kratos/v2/errors"
+
+	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
+)
+
+// maxName bounds every identifier and name, in bytes.
+const maxName = 128
+
+// violations collects what is wrong with an input, by field.
+type violations map[string]string
+
+func (v violations) requireName(field, value string) {
+	if value == "" {
+		v[field] = "required"
+		return
+	}
+	v.limit(field, value, maxName)
+}
+
+func (v violations) limit(field, value string, limit int) {
+	if len(value) > limit {
+		v[field] = fmt.Sprintf("%d bytes, at most %d allowed", len(value), limit)
+	}
+}
+
+// err is nil without violations, else a Kratos 400 that names all of them in
+// its message and, by field, in its metadata.
+func (v violations) err() error {
+	if len(v) == 0 {
+		return nil
+	}
+	parts := make([]string, 0, len(v))
+	for _, field := range slices.Sorted(maps.Keys(v)) {
+		parts = append(parts, field+": "+v[field])
+	}
+	return errors.BadRequest(reportv1.ErrorReason_VALIDATION_FAILED.String(), strings.Join(parts, "; ")).
+		WithMetadata(v)
+}

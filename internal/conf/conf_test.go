@@ -1,0 +1,216 @@
+package conf
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	// Nothing of the caller's environment reaches the tests.
+	for _, variable := range os.Environ() {
+		if key, _, _ := strings.Cut(variable, "="); strings.HasPrefix(key, EnvPrefix) {
+			_ = os.Unsetenv(key)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func shipped(t *testing.T, name string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("..", "..", "configs", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestShippedConfigurations(t *testing.T) {
+	database := filepath.Clean(shipped(t, "../data/reports.db"))
+	for name, want := range map[string]struct {
+		http, grpc, embedded, broker, client, database string
+		subscribes                                     bool
+	}{
+		"config.yaml":    {"127.0.0.1:8000", "127.0.0.1:9000", "127.0.0.1:1883", "", "report-service", database, true},
+		"collector.yaml": {"127.0.0.1:8000", "127.0.0.1:9000", "", "mqtt://127.0.0.1:1883", "report-collector", "", false},
+		"saver.yaml":     {"127.0.0.1:8001", "", "", "mqtt://127.0.0.1:1883", "report-saver", database, true},
+	} {
+		b, err := Load(shipped(t, name))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		connection := b.GetMqtt().GetConnection()
+		for what, got := range map[string][2]string{
+			"HTTP":     {b.Server.GetHttp().GetAddr(), want.http},
+			"gRPC":     {b.Server.GetGrpc().GetAddr(), want.grpc},
+			"embedded": {b.Server.GetEmbedded().GetAddr(), want.embedded},
+			"broker":   {strings.Join(connection.GetAddresses(), " "), want.broker},
+			"client":   {connection.GetClientId(), want.client},
+			"database": {b.GetData().GetDatabase().GetSource(), want.database},
+		} {
+			if got[0] != got[1] {
+				t.Errorf("%s: %s is %q, want %q", name, what, got[0], got[1])
+			}
+		}
+		if subscribes := b.Server.Mqtt != nil; subscribes != want.subscribes {
+			t.Errorf("%s: subscribes %v", name, subscribes)
+		}
+		if b.Server.Http.Timeout.AsDuration() != 5*time.Second {
+			t.Errorf("%s: timeout %v", name, b.Server.Http.Timeout)
+		}
+	}
+}
+
+func TestEnvironmentOverrides(t *testing.T) {
+	for key, value := range map[string]string{
+		EnvHTTPAddr: "127.0.0.1:1", EnvGRPCAddr: "[::1]:2", EnvMQTTAddr: "127.0.0.1:0",
+		EnvMQTTBroker: "mqtts://user:pa:ss@broker.example:8883", EnvDatabaseSource: "here/reports.db",
+		"KM_MQTT_CLIENT_ID": "me", "KM_OTHER": "ignored",
+	} {
+		t.Setenv(key, value)
+	}
+	b, err := Load(shipped(t, "config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := filepath.Abs("here/reports.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for got, want := range map[string]string{
+		b.Server.Http.Addr:               "127.0.0.1:1",
+		b.Server.Grpc.Addr:               "[::1]:2",
+		b.Server.Embedded.Addr:           "127.0.0.1:0",
+		b.Mqtt.Connection.Addresses[0]:   "mqtts://user:pa:ss@broker.example:8883",
+		b.Mqtt.Connection.ClientId:       "me",
+		b.GetData().GetDatabase().Source: here,
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestEmptyVariableIsUnset(t *testing.T) {
+	t.Setenv(EnvHTTPAddr, "")
+	b, err := Load(shipped(t, "config.yaml"))
+	if err != nil || b.Server.Http.Addr != "127.0.0.1:8000" {
+		t.Errorf("got %v, %v", b.GetServer().GetHttp(), err)
+	}
+}
+
+func TestMemorySourceStaysAsItIs(t *testing.T) {
+	t.Setenv(EnvDatabaseSource, MemorySource)
+	b, err := Load(shipped(t, "saver.yaml"))
+	if err != nil || b.Data.Database.Source != MemorySource {
+		t.Errorf("got %v, %v", b.GetData(), err)
+	}
+}
+
+func TestLoadReportsAllProblems(t *testing.T) {
+	for name, test := range map[string]struct {
+		text string
+		want []string
+	}{
+		"empty": {"x: {}", []string{"x"}},
+		"nothing runs": {
+			"server: {}",
+			[]string{"none of http, grpc and mqtt", "mqtt.connection.addresses", EnvMQTTBroker},
+		},
+		"everything wrong": {
+			`
+server:
+  http: {addr: "8000", timeout: 0s}
+  grpc: {addr: ""}
+  mqtt: {}
+device: {temperature_limit: NaN}
+`,
+			[]string{"server.http.addr", "server.http.timeout", "server.grpc.addr", "data.database", "mqtt.connection.addresses", "device.temperature_limit"},
+		},
+		"database": {
+			"data: {database: {driver: oracle}}",
+			[]string{`data.database.driver "oracle"`, "data.database.source", EnvDatabaseSource},
+		},
+		"typing mistake": {`server: {htpp: {addr: "127.0.0.1:0"}}`, []string{"htpp"}},
+		"wrong type":     {"server: {http: {timeout: soon}}", []string{"soon"}},
+		"no YAML":        {"a: [", []string{"config.yaml"}},
+	} {
+		_, err := Load(write(t, test.text))
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		for _, want := range test.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %q does not say %q", name, err, want)
+			}
+		}
+	}
+}
+
+func TestLocate(t *testing.T) {
+	root := t.TempDir()
+	command := filepath.Join(root, "cmd", "server")
+	configs := filepath.Join(root, "configs")
+	for _, folder := range []string{command, configs} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"config.yaml", "saver.yaml"} {
+		if err := os.WriteFile(filepath.Join(configs, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct{ folder, path, want string }{
+		{root, "", "config.yaml"},
+		{command, "", "config.yaml"},
+		{root, "./configs", "config.yaml"},
+		{command, "../../configs/", "config.yaml"},
+		{root, "configs/saver.yaml", "saver.yaml"},
+		{root, configs, "config.yaml"},
+		{root, "configs/none.yaml", ""},
+		{root, "cmd", ""},
+		{t.TempDir(), "", ""},
+	} {
+		t.Chdir(test.folder)
+		got, err := Locate(test.path)
+		if test.want == "" {
+			if err == nil {
+				t.Errorf("%s in %s: got %s, want an error", test.path, test.folder, got)
+			}
+			continue
+		}
+		want := filepath.Join(configs, test.want)
+		if err != nil || !sameFile(t, got, want) || !filepath.IsAbs(got) {
+			t.Errorf("%s in %s: got %s, %v, want %s", test.path, test.folder, got, err, want)
+		}
+	}
+}
+
+func sameFile(t *testing.T, a, b string) bool {
+	t.Helper()
+	first, err := os.Stat(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := os.Stat(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return os.SameFile(first, second)
+}

@@ -1,0 +1,85 @@
+package conf
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/go-kratos/kratos/v2/config"
+	"github.com/go-kratos/kratos/v2/config/file"
+	_ "github.com/go-kratos/kratos/v2/encoding/yaml" // the format of the files
+	"google.golang.org/protobuf/encoding/protojson"
+)
+
+// Load reads one configuration file, fills its ${NAME:default} placeholders
+// from the environment and checks the result. A member that the configuration
+// does not have is an error, so that a typing mistake is no silent default.
+func Load(path string) (*Bootstrap, error) {
+	c := config.New(config.WithSource(environment{}, file.NewSource(path)))
+	defer c.Close()
+	if err := c.Load(); err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	b, err := scan(c)
+	if err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	b.clean(filepath.Dir(path))
+	if err := b.Validate(); err != nil {
+		return nil, fmt.Errorf("configuration %s:\n%w", path, err)
+	}
+	return b, nil
+}
+
+func scan(c config.Config) (*Bootstrap, error) {
+	values := make(map[string]any)
+	if err := c.Scan(&values); err != nil {
+		return nil, err
+	}
+	for key := range values {
+		if strings.HasPrefix(key, EnvPrefix) {
+			delete(values, key)
+		}
+	}
+	text, err := json.Marshal(values)
+	if err != nil {
+		return nil, err
+	}
+	b := new(Bootstrap)
+	return b, protojson.Unmarshal(text, b)
+}
+
+// clean drops empty broker addresses, which unset placeholders leave behind,
+// and makes the path of the database independent of where it came from.
+func (b *Bootstrap) clean(folder string) {
+	if connection := b.GetMqtt().GetConnection(); connection != nil {
+		var addresses []string
+		for _, address := range connection.Addresses {
+			if address = strings.TrimSpace(address); address != "" {
+				addresses = append(addresses, address)
+			}
+		}
+		connection.Addresses = addresses
+	}
+	if database := b.GetData().GetDatabase(); database != nil {
+		database.Source = absolute(database.Source, folder)
+	}
+}
+
+// absolute makes a relative path start at the folder of the configuration,
+// unless it came from the environment: whoever sets a variable means the
+// working directory.
+func absolute(source, folder string) string {
+	if source == "" || source == MemorySource || filepath.IsAbs(source) {
+		return source
+	}
+	if source != os.Getenv(EnvDatabaseSource) {
+		return filepath.Join(folder, source)
+	}
+	if path, err := filepath.Abs(source); err == nil {
+		return path
+	}
+	return source
+}

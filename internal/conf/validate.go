@@ -1,0 +1,70 @@
+package conf
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+const (
+	// DriverSQLite is the name of the SQLite driver, the default.
+	DriverSQLite = "sqlite"
+	// MemorySource is an SQLite database that ends with the process.
+	MemorySource = ":memory:"
+)
+
+// Validate reports everything that is wrong or missing, joined.
+func (b *Bootstrap) Validate() error {
+	server := b.GetServer()
+	errs := []error{
+		checkListener("server.http", server.GetHttp() != nil, server.GetHttp().GetAddr(), server.GetHttp().GetTimeout()),
+		checkListener("server.grpc", server.GetGrpc() != nil, server.GetGrpc().GetAddr(), server.GetGrpc().GetTimeout()),
+		checkListener("server.embedded", server.GetEmbedded() != nil, server.GetEmbedded().GetAddr(), nil),
+		checkDatabase(b.GetData().GetDatabase()),
+	}
+	if server.GetHttp() == nil && server.GetGrpc() == nil && server.GetMqtt() == nil {
+		errs = append(errs, errors.New("server: none of http, grpc and mqtt is configured"))
+	}
+	if server.GetMqtt() != nil && b.GetData().GetDatabase() == nil {
+		errs = append(errs, errors.New("server.mqtt: saves to a database, but data.database is not configured"))
+	}
+	if len(b.GetMqtt().GetConnection().GetAddresses()) == 0 && server.GetEmbedded() == nil {
+		errs = append(errs, fmt.Errorf("mqtt.connection.addresses: empty, set %s", EnvMQTTBroker))
+	}
+	if limit := b.GetDevice().GetTemperatureLimit(); math.IsNaN(limit) || math.IsInf(limit, 0) {
+		errs = append(errs, errors.New("device.temperature_limit: not a number"))
+	}
+	return errors.Join(errs...)
+}
+
+func checkListener(section string, configured bool, addr string, timeout *durationpb.Duration) error {
+	if !configured {
+		return nil
+	}
+	var errs []error
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		errs = append(errs, fmt.Errorf("%s.addr %q: want host:port", section, addr))
+	}
+	if timeout != nil && timeout.AsDuration() < time.Millisecond {
+		errs = append(errs, fmt.Errorf("%s.timeout %s: want at least 1ms", section, timeout.AsDuration()))
+	}
+	return errors.Join(errs...)
+}
+
+func checkDatabase(d *Data_Database) error {
+	if d == nil {
+		return nil
+	}
+	var errs []error
+	if d.Driver != "" && d.Driver != DriverSQLite {
+		errs = append(errs, fmt.Errorf("data.database.driver %q: want %q", d.Driver, DriverSQLite))
+	}
+	if d.Source == "" {
+		errs = append(errs, fmt.Errorf("data.database.source: empty, set %s", EnvDatabaseSource))
+	}
+	return errors.Join(errs...)
+}

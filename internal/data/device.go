@@ -1,0 +1,77 @@
+package data
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
+)
+
+const (
+	insertTelemetry = `INSERT INTO telemetry (device_id, event_id, temperature, humidity, measured_at, sensors)
+		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (device_id, event_id) DO NOTHING`
+
+	insertAlert = `INSERT INTO alert (event_id, device_id, kind, value, limit_value, measured_at)
+		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (event_id) DO NOTHING`
+
+	selectTelemetry = `SELECT seq, device_id, event_id, temperature, humidity, measured_at, sensors
+		FROM telemetry WHERE seq < $1 AND device_id = $3 ORDER BY seq DESC LIMIT $2`
+
+	selectAlerts = `SELECT seq, event_id, device_id, kind, value, limit_value, measured_at
+		FROM alert WHERE seq < $1 ORDER BY seq DESC LIMIT $2`
+)
+
+type deviceRepo struct{ data *Data }
+
+// NewDeviceRepo keeps telemetry and alerts in the database.
+func NewDeviceRepo(data *Data) biz.DeviceRepo { return &deviceRepo{data: data} }
+
+// SaveTelemetry implements biz.DeviceRepo.
+func (r *deviceRepo) SaveTelemetry(ctx context.Context, t biz.Telemetry) error {
+	sensors, err := json.Marshal(t.Sensors)
+	if err != nil {
+		return fmt.Errorf("encode sensors: %w", err)
+	}
+	return r.data.exec(ctx, insertTelemetry, t.DeviceID, t.EventID, t.Temperature, t.Humidity,
+		formatTime(t.MeasuredAt), string(sensors))
+}
+
+// SaveAlert implements biz.DeviceRepo.
+func (r *deviceRepo) SaveAlert(ctx context.Context, a biz.Alert) error {
+	return r.data.exec(ctx, insertAlert, a.EventID, a.DeviceID, a.Kind, a.Value, a.Limit, formatTime(a.MeasuredAt))
+}
+
+// ListTelemetry implements biz.DeviceRepo.
+func (r *deviceRepo) ListTelemetry(ctx context.Context, deviceID string, page biz.Page) ([]biz.Telemetry, int64, error) {
+	return list(ctx, r.data, page, scanTelemetry, selectTelemetry, deviceID)
+}
+
+// ListAlerts implements biz.DeviceRepo.
+func (r *deviceRepo) ListAlerts(ctx context.Context, page biz.Page) ([]biz.Alert, int64, error) {
+	return list(ctx, r.data, page, scanAlert, selectAlerts)
+}
+
+func scanTelemetry(rows *sql.Rows) (seq int64, t biz.Telemetry, err error) {
+	var measured string
+	var sensors []byte
+	err = rows.Scan(&seq, &t.DeviceID, &t.EventID, &t.Temperature, &t.Humidity, &measured, &sensors)
+	if err != nil {
+		return 0, t, err
+	}
+	if err = json.Unmarshal(sensors, &t.Sensors); err != nil {
+		return 0, t, err
+	}
+	t.MeasuredAt, err = parseTime(measured)
+	return seq, t, err
+}
+
+func scanAlert(rows *sql.Rows) (seq int64, a biz.Alert, err error) {
+	var measured string
+	if err = rows.Scan(&seq, &a.EventID, &a.DeviceID, &a.Kind, &a.Value, &a.Limit, &measured); err != nil {
+		return 0, a, err
+	}
+	a.MeasuredAt, err = parseTime(measured)
+	return seq, a, err
+}

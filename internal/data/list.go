@@ -1,0 +1,50 @@
+package data
+
+import (
+	"context"
+	"database/sql"
+	"math"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
+)
+
+// list runs a query whose $1 is the cursor (rows with a smaller seq are wanted)
+// and whose $2 is the limit, with further arguments from $3 on, newest first.
+// It returns the page and the cursor of the next one, 0 when there is none.
+func list[T any](ctx context.Context, d *Data, page biz.Page, scan func(*sql.Rows) (int64, T, error), query string, args ...any) (_ []T, next int64, err error) {
+	if d.db == nil {
+		return nil, 0, errNoDatabase()
+	}
+	before := page.Before
+	if before == 0 {
+		before = math.MaxInt64
+	}
+	// One more than asked for tells whether there is a next page.
+	rows, err := d.db.QueryContext(ctx, query, append([]any{before, page.Size + 1}, args...)...)
+	if err != nil {
+		return nil, 0, databaseError(err)
+	}
+	defer rows.Close()
+	var items []T
+	var last int64
+	for rows.Next() {
+		seq, item, err := scan(rows)
+		if err != nil {
+			return nil, 0, databaseError(err)
+		}
+		if len(items) == page.Size {
+			return items, last, nil
+		}
+		items, last = append(items, item), seq
+	}
+	if err := rows.Err(); err != nil {
+		return nil, 0, databaseError(err)
+	}
+	return items, 0, nil
+}
+
+// formatTime and parseTime are how times stand in TEXT columns.
+func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+func parseTime(text string) (time.Time, error) { return time.Parse(time.RFC3339Nano, text) }

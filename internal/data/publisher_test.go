@@ -1,0 +1,118 @@
+package data
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	kerrors "github.com/go-kratos/kratos/v2/errors"
+	"github.com/tx7do/kratos-transport/broker"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
+	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
+)
+
+// fakeBroker publishes into a field; nothing else of it is ever called.
+type fakeBroker struct {
+	broker.Broker
+	fail error
+
+	topic string
+	body  any
+	left  time.Duration
+	codec string
+}
+
+func (f *fakeBroker) Publish(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
+	options := broker.NewPublishOptions(opts...)
+	f.topic, f.body, f.codec = topic, msg.Body, options.BodyCodec
+	if deadline, ok := ctx.Deadline(); ok {
+		f.left = time.Until(deadline)
+	}
+	return f.fail
+}
+
+func TestPublishedMessages(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for name, test := range map[string]struct {
+		publish      func(broker.Broker) error
+		topic, codec string
+		want         proto.Message
+	}{
+		"event": {
+			func(b broker.Broker) error { return NewReportPublisher(b).PublishEvent(ctx, event(1)) },
+			"reports/event", "",
+			&reportv1.RealTimeWarehousingData{
+				EventId: "e1", EventName: "login", ReportData: `{"a":"ü"}`, CreateTime: "2026-05-06T12:00:01.123456789Z",
+			},
+		},
+		"status": {
+			func(b broker.Broker) error {
+				return NewReportPublisher(b).PublishStatus(ctx, biz.StatusReport{
+					EventID: "s1", DataName: "login", ReportType: "weather", Data: "x", ErrorReason: "unknown",
+					ErrorHandling: "recorded", Status: 1, PartEvent: "part", PartDate: "2026-05-06",
+				})
+			},
+			"reports/user", "",
+			&reportv1.AcceptStatusReportData{
+				EventId: "s1", DataName: "login", ReportType: "weather", ReportData: "x", ErrorReason: "unknown",
+				ErrorHandling: "recorded", Status: 1, PartEvent: "part", PartDate: "2026-05-06",
+			},
+		},
+		"alert": {
+			func(b broker.Broker) error {
+				return NewAlertPublisher(b).PublishAlert(ctx, biz.Alert{EventID: "a1", DeviceID: "d1", Kind: "temperature", Value: 61, Limit: 60, MeasuredAt: time.Unix(1, 0)})
+			},
+			"alerts/temperature", "json",
+			&devicev1.Alert{EventId: "a1", DeviceId: "d1", Kind: "temperature", Value: 61, Limit: 60, Timestamp: &timestamppb.Timestamp{Seconds: 1}},
+		},
+	} {
+		fake := &fakeBroker{}
+		if err := test.publish(fake); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		body, ok := fake.body.(proto.Message)
+		if !ok || !proto.Equal(body, test.want) {
+			t.Errorf("%s: body %v, want %v", name, fake.body, test.want)
+		}
+		if fake.topic != test.topic || fake.codec != test.codec {
+			t.Errorf("%s: topic %q codec %q, want %q, %q", name, fake.topic, fake.codec, test.topic, test.codec)
+		}
+	}
+}
+
+func TestPublishErrors(t *testing.T) {
+	t.Parallel()
+	for code, reason := range map[int]string{
+		503: "BROKER_UNAVAILABLE", 504: "BROKER_TIMEOUT", 413: "PUBLISH_REFUSED", 403: "PUBLISH_REFUSED", 500: "PUBLISH_REFUSED",
+	} {
+		cause := kerrors.New(code, "X", "mqtt://secret.example")
+		err := NewReportPublisher(&fakeBroker{fail: cause}).PublishEvent(context.Background(), event(1))
+		e := kerrors.FromError(err)
+		if e == nil || int(e.Code) != code || e.Reason != reason || strings.Contains(e.Message, "secret") {
+			t.Errorf("%d: got %v", code, err)
+		}
+		if !errors.Is(err, cause) {
+			t.Errorf("%d: the cause is lost: %v", code, err)
+		}
+	}
+}
+
+func TestPublishLeavesTimeForTheAnswer(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+	fake := &fakeBroker{}
+	if err := NewReportPublisher(fake).PublishEvent(ctx, event(1)); err != nil {
+		t.Fatal(err)
+	}
+	if fake.left > 54*time.Minute || fake.left < 53*time.Minute {
+		t.Errorf("%s of an hour for publishing", fake.left)
+	}
+}

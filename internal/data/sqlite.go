@@ -1,0 +1,53 @@
+package data
+
+import (
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the database/sql driver, pure Go
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+)
+
+// The statements of this package are the SQL that SQLite and PostgreSQL share.
+// What differs between them stands here: how to open one, and its migrations.
+
+//go:embed migrations/sqlite/*.sql
+var sqliteMigrations embed.FS
+
+// openSQLite opens the file, with its folder made when missing. Nothing is
+// read or written before the first statement.
+func openSQLite(source string) (*sql.DB, error) {
+	if source != conf.MemorySource {
+		if err := os.MkdirAll(filepath.Dir(source), 0o750); err != nil {
+			return nil, fmt.Errorf("folder of the database: %w", err)
+		}
+	}
+	db, err := sql.Open("sqlite", sqliteDSN(source))
+	if err != nil {
+		return nil, err
+	}
+	// SQLite has one writer at a time. Queueing for it here is fair and cheap,
+	// its own busy handler is neither; that one is for other processes.
+	db.SetMaxOpenConns(1)
+	return db, nil
+}
+
+func sqliteDSN(source string) string {
+	return "file:" + (&url.URL{Path: source}).EscapedPath() +
+		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
+}
+
+func sqliteMigrator(db *sql.DB) (*goose.Provider, error) {
+	migrations, err := fs.Sub(sqliteMigrations, "migrations/sqlite")
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectSQLite3, db, migrations)
+}

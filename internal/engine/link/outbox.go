@@ -1,0 +1,60 @@
+package link
+
+// keepBuffer is the largest buffer in bytes that is kept whatever its use.
+const keepBuffer = 16 << 10
+
+// outbox holds frames in order: small ones copied into one buffer, so that
+// many leave in one write, and large ones lent by the caller between them.
+type outbox struct {
+	buf  []byte
+	lent []loan
+	size int // bytes of all frames
+}
+
+// loan is a frame to be written after the first at bytes of the buffer.
+type loan struct {
+	at    int
+	frame []byte
+}
+
+func (o *outbox) add(frame []byte) {
+	o.buf = append(o.buf, frame...)
+	o.size += len(frame)
+}
+
+func (o *outbox) lend(frame []byte) {
+	o.lent = append(o.lent, loan{len(o.buf), frame})
+	o.size += len(frame)
+}
+
+// each gives the bytes in order, in as few slices as possible.
+func (o *outbox) each(write func([]byte) error) error {
+	from := 0
+	for _, l := range o.lent {
+		if err := write(o.buf[from:l.at]); err != nil {
+			return err
+		}
+		if err := write(l.frame); err != nil {
+			return err
+		}
+		from = l.at
+	}
+	return write(o.buf[from:])
+}
+
+// reset empties the outbox and keeps its memory.
+func (o *outbox) reset() {
+	o.buf = recycle(o.buf)
+	clear(o.lent) // let go of the frames
+	o.lent = o.lent[:0]
+	o.size = 0
+}
+
+// recycle empties a buffer for its next use and lets go of one that has become
+// far too large, so that an idle connection is small.
+func recycle(buf []byte) []byte {
+	if cap(buf) > keepBuffer && len(buf) < cap(buf)/4 {
+		return nil
+	}
+	return buf[:0]
+}

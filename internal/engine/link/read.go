@@ -1,0 +1,156 @@
+package link
+
+import (
+	"io"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
+)
+
+const (
+	// growStep is how much of a large frame is allocated before its bytes
+	// arrive.
+	growStep = 256 << 10
+	// maxEmptyReads ends a connection that delivers neither bytes nor errors.
+	maxEmptyReads = 100
+)
+
+// inbound is the state of the reading goroutine.
+type inbound struct {
+	buf       []byte // unread bytes are buf[r:w]
+	r, w      int
+	rest      []byte // of a control frame, on its way to the library
+	greeted   bool   // CONNACK has passed
+	delivered bool   // Frame was called since the last Batch
+}
+
+// Read gives the library the broker's control packets, byte for byte, and the
+// [Receiver] everything else on the way. It returns only with bytes for the
+// library or with an error; every error ends the connection, also that of a
+// read deadline.
+func (c *Conn) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for len(c.in.rest) == 0 {
+		h, frame, err := c.next()
+		if err == nil {
+			err = c.route(h, frame)
+		}
+		if err != nil {
+			return 0, c.fail(err)
+		}
+	}
+	n := copy(p, c.in.rest)
+	c.in.rest = c.in.rest[n:]
+	return n, nil
+}
+
+// next reads one whole frame. It is valid until the next call.
+func (c *Conn) next() (wire.Header, []byte, error) {
+	in := &c.in
+	for {
+		h, ok, err := wire.ParseHeader(in.buf[in.r:in.w])
+		if err != nil {
+			return h, nil, err
+		}
+		if ok {
+			if err := c.checkInbound(h); err != nil {
+				return h, nil, err
+			}
+			if total := h.Total(); in.w-in.r >= total {
+				frame := in.buf[in.r : in.r+total]
+				in.r += total
+				return h, frame, nil
+			} else if total > len(in.buf) {
+				frame, err := c.large(total)
+				return h, frame, err
+			}
+		}
+		if err := c.fill(); err != nil {
+			return h, nil, err
+		}
+	}
+}
+
+// route gives a frame to the receiver or leaves it in rest for the library.
+func (c *Conn) route(h wire.Header, frame []byte) error {
+	in := &c.in
+	if c.dead.Load() {
+		// A frame of a connection given up must not count. Reading goes on,
+		// for a peer that writes before it reads what Close still sends.
+		return nil
+	}
+	body := frame[h.Size:]
+	if h.Type().Data() {
+		in.delivered = true
+		return c.recv.Frame(h.First, body)
+	}
+	switch h.Type() {
+	case wire.TypeConnack:
+		in.greeted = true
+		if err := c.recv.Connack(h.First, body); err != nil {
+			return err
+		}
+	case wire.TypeSuback, wire.TypeUnsuback:
+		if err := c.asked.settle(c.opts.Version, h, body); err != nil {
+			return err
+		}
+	}
+	// The library may take its time with the packet.
+	c.batch()
+	in.rest = frame
+	return nil
+}
+
+func (c *Conn) batch() {
+	if c.in.delivered {
+		c.in.delivered = false
+		c.recv.Batch()
+	}
+}
+
+// fill reads more behind the begin of a frame that fits into the buffer.
+func (c *Conn) fill() error {
+	in := &c.in
+	c.batch()
+	in.w = copy(in.buf, in.buf[in.r:in.w])
+	in.r = 0
+	n, err := c.readSome(in.buf[in.w:])
+	in.w += n
+	return err
+}
+
+// large reads the rest of a frame that does not fit into the buffer. Memory
+// follows the bytes that arrive, so that a length alone takes none.
+func (c *Conn) large(total int) ([]byte, error) {
+	in := &c.in
+	c.batch()
+	have := in.w - in.r
+	frame := make([]byte, have, min(total, max(growStep, have)))
+	copy(frame, in.buf[in.r:in.w])
+	in.r, in.w = 0, 0
+	for len(frame) < total {
+		if len(frame) == cap(frame) {
+			frame = append(make([]byte, 0, min(total, 2*cap(frame))), frame...)
+		}
+		n, err := c.readSome(frame[len(frame):cap(frame)])
+		if err != nil {
+			return nil, err
+		}
+		frame = frame[:len(frame)+n]
+	}
+	return frame, nil
+}
+
+// readSome reads at least one byte.
+func (c *Conn) readSome(p []byte) (int, error) {
+	for range maxEmptyReads {
+		if n, err := c.nc.Read(p); n > 0 || err != nil {
+			if n > 0 {
+				err = nil // it will come again
+			}
+			return n, err
+		}
+	}
+	return 0, io.ErrNoProgress
+}

@@ -1,0 +1,29 @@
+package link
+
+import (
+	"context"
+	"syscall"
+	"time"
+)
+
+// tcpUserTimeout is TCP_USER_TIMEOUT, which package syscall does not name.
+const tcpUserTimeout = 18
+
+// setUserTimeout makes the system drop a connection whose sent bytes stay
+// unacknowledged for d: keep-alive probes are not sent while data is in flight,
+// so without it a dead peer is noticed after many minutes only.
+func setUserTimeout(d time.Duration) func(context.Context, string, string, syscall.RawConn) error {
+	if d < 0 {
+		return nil
+	}
+	return func(_ context.Context, _, _ string, raw syscall.RawConn) error {
+		var failed error
+		err := raw.Control(func(fd uintptr) {
+			failed = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(d.Milliseconds()))
+		})
+		if err != nil {
+			return err
+		}
+		return failed
+	}
+}

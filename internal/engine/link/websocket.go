@@ -1,0 +1,184 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+const (
+	defaultPath = "/mqtt"
+	subprotocol = "mqtt"
+	// closeWait bounds the WebSocket closing handshake.
+	closeWait = 250 * time.Millisecond
+)
+
+// ErrSubprotocol: the server did not choose the subprotocol "mqtt"
+// [MQTT-6.0.0-3].
+var ErrSubprotocol = errors.New(`WebSocket server did not accept the subprotocol "mqtt"`)
+
+// dialWebSocket opens the connection itself, so that neither the environment's
+// proxy nor a redirect takes it elsewhere.
+func (d *Dialer) dialWebSocket(ctx context.Context, a Address) (net.Conn, error) {
+	dial := d.dialTCP
+	if a.Secure() {
+		dial = d.dialTLS
+	}
+	raw, err := dial(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	wire := &heldConn{Conn: raw}
+	take := func(context.Context, string, string) (net.Conn, error) { return wire, nil }
+	transport := &http.Transport{DialContext: take, DialTLSContext: take}
+	defer transport.CloseIdleConnections()
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
+	ws, _, err := websocket.Dial(ctx, d.webSocketURL(a), &websocket.DialOptions{
+		HTTPClient: &http.Client{
+			Transport:     transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		HTTPHeader:   d.Header.Clone(),
+		Subprotocols: []string{subprotocol},
+	})
+	if err == nil && ws.Subprotocol() != subprotocol {
+		err = ErrSubprotocol
+	}
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = raw.Close()
+		// The library's text would name the URL, query and all.
+		if named, ok := errors.AsType[*url.Error](err); ok {
+			err = named.Err
+		}
+		return nil, fmt.Errorf("WebSocket handshake: %w", err)
+	}
+	ws.SetReadLimit(-1) // messages are read as a stream; frames have their limit above
+	return &wsConn{heldConn: wire, ws: ws}, nil
+}
+
+func (d *Dialer) webSocketURL(a Address) string {
+	u := a.URL()
+	u.RawQuery = string(a.Query)
+	if a.Path == "" {
+		u.Path = defaultPath
+		if d.Path != "" {
+			u.Path = d.Path
+		}
+	}
+	return u.String()
+}
+
+// wsConn reads and writes MQTT as a byte stream in binary WebSocket messages,
+// one message a Write [MQTT-6.0.0-1]. Deadlines and addresses are those of the
+// socket below. As with the socket, one goroutine reads and one writes.
+type wsConn struct {
+	*heldConn
+	ws      *websocket.Conn
+	message io.Reader // rest of the message being read
+}
+
+func (c *wsConn) Read(p []byte) (int, error) {
+	for {
+		if c.message == nil {
+			kind, r, err := c.ws.Reader(context.Background())
+			if err != nil {
+				return 0, streamError(err)
+			}
+			if kind != websocket.MessageBinary {
+				return 0, fmt.Errorf("%w: a WebSocket text message", ErrUnexpected)
+			}
+			c.message = r
+		}
+		n, err := c.message.Read(p)
+		if err == io.EOF {
+			c.message, err = nil, nil
+		}
+		if n > 0 || err != nil {
+			return n, streamError(err)
+		}
+	}
+}
+
+// streamError makes an orderly close the end of the stream.
+func streamError(err error) error {
+	switch websocket.CloseStatus(err) {
+	case websocket.StatusNormalClosure, websocket.StatusGoingAway:
+		return io.EOF
+	}
+	return err
+}
+
+func (c *wsConn) Write(p []byte) (int, error) {
+	c.hold()
+	err := c.ws.Write(context.Background(), websocket.MessageBinary, p)
+	if sent := c.release(); err == nil {
+		err = sent
+	}
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Close says goodbye within closeWait and closes the socket.
+func (c *wsConn) Close() error {
+	_ = c.Conn.SetDeadline(time.Now().Add(closeWait))
+	_ = c.ws.Close(websocket.StatusNormalClosure, "")
+	_ = closeNow(c.Conn) // closed already, unless the library waits for its peer
+	return nil
+}
+
+// abort closes the socket at once.
+func (c *wsConn) abort() error {
+	err := closeNow(c.Conn)
+	_ = c.ws.CloseNow()
+	return err
+}
+
+// heldConn collects the many small writes that the WebSocket library makes of
+// one message, and hands them to the socket as one.
+type heldConn struct {
+	net.Conn
+	mu   sync.Mutex
+	held bool
+	buf  []byte
+}
+
+func (c *heldConn) hold() {
+	c.mu.Lock()
+	c.held = true
+	c.mu.Unlock()
+}
+
+func (c *heldConn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.held {
+		return c.Conn.Write(p)
+	}
+	c.buf = append(c.buf, p...)
+	return len(p), nil
+}
+
+func (c *heldConn) release() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = false
+	if len(c.buf) == 0 {
+		return nil
+	}
+	_, err := c.Conn.Write(c.buf)
+	c.buf = recycle(c.buf)
+	return err
+}

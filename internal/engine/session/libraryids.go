@@ -1,0 +1,91 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/eclipse/paho.golang/packets"
+	paholog "github.com/eclipse/paho.golang/paho/log"
+	"github.com/eclipse/paho.golang/paho/session"
+)
+
+// libraryIDs is the session state that paho.golang gets: packet ids of
+// SUBSCRIBE and UNSUBSCRIBE in the lower half, and nothing else. Application
+// messages never reach it.
+type libraryIDs struct {
+	mu      sync.Mutex
+	last    uint16
+	pending map[uint16]chan<- packets.ControlPacket
+}
+
+var _ session.SessionManager = (*libraryIDs)(nil)
+
+var errNotTheirs = errors.New("application messages do not go through the library")
+
+func newLibraryIDs() *libraryIDs {
+	return &libraryIDs{pending: make(map[uint16]chan<- packets.ControlPacket)}
+}
+
+// ConAckReceived has nothing to resume.
+func (*libraryIDs) ConAckReceived(io.Writer, *packets.Connect, *packets.Connack) error { return nil }
+
+// ConnectionLost answers what still waits; the zero packet says that the
+// connection is gone.
+func (l *libraryIDs) ConnectionLost(*packets.Disconnect) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, resp := range l.pending {
+		resp <- packets.ControlPacket{}
+		delete(l.pending, id)
+	}
+	return nil
+}
+
+// AddToSession gives a SUBSCRIBE or UNSUBSCRIBE the next free id.
+func (l *libraryIDs) AddToSession(_ context.Context, p session.Packet, resp chan<- packets.ControlPacket) error {
+	if p.Type() == packets.PUBLISH {
+		return errNotTheirs
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for range idBase - 1 {
+		if l.last++; l.last >= idBase {
+			l.last = 1
+		}
+		if _, taken := l.pending[l.last]; !taken {
+			l.pending[l.last] = resp
+			p.SetIdentifier(l.last)
+			return nil
+		}
+	}
+	return session.ErrPacketIdentifiersExhausted
+}
+
+// PacketReceived ends the exchange that a SUBACK or UNSUBACK answers.
+func (l *libraryIDs) PacketReceived(p *packets.ControlPacket, _ chan<- *packets.Publish) error {
+	if t := p.Type; t != packets.SUBACK && t != packets.UNSUBACK {
+		return errNotTheirs
+	}
+	l.mu.Lock()
+	resp := l.pending[p.PacketID()]
+	delete(l.pending, p.PacketID())
+	l.mu.Unlock()
+	if resp != nil {
+		resp <- *p
+	}
+	return nil
+}
+
+// Ack is never asked for.
+func (*libraryIDs) Ack(*packets.Publish) error { return errNotTheirs }
+
+// Close has nothing to release.
+func (*libraryIDs) Close() error { return nil }
+
+// SetErrorLogger is not needed: errors are returned.
+func (*libraryIDs) SetErrorLogger(paholog.Logger) {}
+
+// SetDebugLogger is not needed.
+func (*libraryIDs) SetDebugLogger(paholog.Logger) {}

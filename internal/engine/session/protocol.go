@@ -1,0 +1,85 @@
+package session
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
+)
+
+// Protocol is the wanted version of MQTT.
+type Protocol byte
+
+// The protocols of a [Config].
+const (
+	Auto      Protocol = 0 // 5, or 3.1.1 with a broker that knows no better
+	Version31 Protocol = Protocol(wire.V311)
+	Version5  Protocol = Protocol(wire.V5)
+)
+
+// closesBeforeFallback is how often a broker may close the connection instead
+// of answering a CONNECT of version 5 before 3.1.1 is tried.
+const closesBeforeFallback = 2
+
+// Negotiation finds the version that a broker speaks, once for all sessions of
+// a process. It falls back only on a CONNACK that names the version, or on
+// closes before CONNACK followed by a success of 3.1.1; a broker once connected
+// at 5 is never downgraded. Safe for concurrent use.
+type Negotiation struct {
+	mu      sync.Mutex
+	settled wire.Version // 0 while unknown
+	older   bool         // the next attempt is 3.1.1
+	closes  int
+}
+
+// NewNegotiation starts with the wanted protocol.
+func NewNegotiation(p Protocol) *Negotiation {
+	return &Negotiation{settled: wire.Version(p)}
+}
+
+// version is the one to try next.
+func (n *Negotiation) version() wire.Version {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.settled != 0:
+		return n.settled
+	case n.older:
+		return wire.V311
+	}
+	return wire.V5
+}
+
+// fallingBack says that the next attempt is one of 3.1.1, on trial.
+func (n *Negotiation) fallingBack() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.settled == 0 && n.older
+}
+
+// connected settles the version. A 3.1.1 attempt that raced with a success of
+// 5 changes nothing.
+func (n *Negotiation) connected(v wire.Version) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.settled == 0 {
+		n.settled = v
+	}
+}
+
+// failed learns from an attempt that reached the broker.
+func (n *Negotiation) failed(v wire.Version, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var code *CodeError
+	switch {
+	case n.settled != 0:
+	case v == wire.V311:
+		n.older, n.closes = false, 0
+	case errors.As(err, &code):
+		n.older = code.Code == wire.ReturnUnacceptableVersion || code.Code == wire.ReasonUnsupportedVersion
+	default:
+		n.closes++
+		n.older = n.closes >= closesBeforeFallback
+	}
+}

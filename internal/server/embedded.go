@@ -1,0 +1,104 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-kratos/kratos/v2/log"
+	"google.golang.org/protobuf/proto"
+
+	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+)
+
+const (
+	// embeddedStop bounds the stop of the embedded broker.
+	embeddedStop = 5 * time.Second
+	// drainLimit bounds Drain, drainPoll is how often it looks.
+	drainLimit = 2 * time.Second
+	drainPoll  = 10 * time.Millisecond
+)
+
+// Embedded is the broker inside this process, if it runs one. Every method
+// works on nil.
+type Embedded struct {
+	url    string
+	queued func(clientID string) int
+	log    *log.Helper
+	close  func(context.Context) error
+}
+
+// NewEmbedded starts the embedded broker when the configuration has one and
+// names no other broker, else it returns nil. The broker outlives all servers:
+// they still use it while they stop. The returned function closes it.
+func NewEmbedded(c *conf.Server, m *conf.MQTT, logger log.Logger) (*Embedded, func(), error) {
+	if c.GetEmbedded() == nil || len(m.GetConnection().GetAddresses()) > 0 {
+		return nil, func() {}, nil
+	}
+	e, err := startEmbedded(c.Embedded.Addr)
+	if err != nil {
+		return nil, nil, fmt.Errorf("embedded MQTT broker: %w", err)
+	}
+	e.log = log.NewHelper(logger)
+	cleanup := func() {
+		ctx, cancel := context.WithTimeout(context.Background(), embeddedStop)
+		defer cancel()
+		if err := e.close(ctx); err != nil {
+			e.log.Errorf("close the embedded MQTT broker: %v", err)
+		}
+	}
+	return e, cleanup, nil
+}
+
+// NewConnection is the configured connection to the broker; without an address
+// it leads to the embedded one, wherever that listens.
+func NewConnection(m *conf.MQTT, e *Embedded) (*kratosmqttv1.Connection, error) {
+	connection := &kratosmqttv1.Connection{}
+	if m.GetConnection() != nil {
+		connection = proto.CloneOf(m.Connection)
+	}
+	if len(connection.Addresses) > 0 {
+		return connection, nil
+	}
+	if e == nil {
+		return nil, fmt.Errorf("no MQTT broker: set %s", conf.EnvMQTTBroker)
+	}
+	connection.Addresses = []string{e.url}
+	return connection, nil
+}
+
+// URL is where clients reach the broker, empty without one.
+func (e *Embedded) URL() string {
+	if e == nil {
+		return ""
+	}
+	return e.url
+}
+
+// Drain waits until the subscriber with this client id has acknowledged every
+// message that the broker accepted at QoS 1 or 2: what the broker holds when it
+// closes is gone. It gives up, with a warning, when ctx ends or after 2 s, which
+// happens when devices go on sending.
+func (e *Embedded) Drain(ctx context.Context, clientID string) {
+	if e == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, drainLimit)
+	defer cancel()
+	tick := time.NewTicker(drainPoll)
+	defer tick.Stop()
+	// Twice nothing, because the broker confirms a message a moment before it
+	// queues it.
+	for idle := 0; idle < 2; {
+		select {
+		case <-ctx.Done():
+			e.log.Warnf("embedded MQTT broker: stopping with %d messages not handled", e.queued(clientID))
+			return
+		case <-tick.C:
+		}
+		if idle++; e.queued(clientID) > 0 {
+			idle = 0
+		}
+	}
+}

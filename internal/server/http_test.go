@@ -1,0 +1,143 @@
+package server
+
+import (
+	"encoding/json"
+	"io"
+	nethttp "net/http"
+	"strings"
+	"testing"
+	"time"
+
+	kerrors "github.com/go-kratos/kratos/v2/errors"
+	"github.com/go-kratos/kratos/v2/log"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+)
+
+const validReport = `{"report_type":"event","app_id":"a","app_key":"k","event_name":"login","content":"{}"}`
+
+// serveHTTP runs the HTTP server over s and returns its URL.
+func serveHTTP(t *testing.T, s *stub, gate *ReadyGate, timeout time.Duration) string {
+	t.Helper()
+	reports, devices := s.services()
+	c := &conf.Server{Http: &conf.Server_HTTP{Addr: "127.0.0.1:0", Timeout: durationpb.New(timeout)}}
+	srv, cleanup, err := NewHTTPServer(c, gate, reports, devices, log.DefaultLogger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cleanup)
+	endpoint, err := srv.Endpoint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, srv)
+	return endpoint.String()
+}
+
+// call answers the status code and the decoded JSON body.
+func call(t *testing.T, method, url, body string) (int, map[string]any) {
+	t.Helper()
+	transport := &nethttp.Transport{}
+	defer transport.CloseIdleConnections()
+	req, err := nethttp.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer map[string]any
+	if err := json.Unmarshal(text, &answer); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return res.StatusCode, answer
+}
+
+func TestHTTPAnswers(t *testing.T) {
+	t.Parallel()
+	url := serveHTTP(t, &stub{}, &ReadyGate{}, time.Minute)
+	for name, test := range map[string]struct {
+		method, path, body string
+		code               int
+		want               string
+	}{
+		"report":              {"POST", "/v1/reports", validReport, 200, `"accepted":true`},
+		"camel case":          {"POST", "/v1/reports", `{"reportType":"user","appId":"a","appKey":"k","eventName":"e","content":"1"}`, 200, `"accepted":true`},
+		"recorded":            {"POST", "/v1/reports", strings.Replace(validReport, "event", "weather", 1), 200, `"accepted":false`},
+		"every field":         {"POST", "/v1/reports", `{}`, 400, `"metadata":{"app_id":"required","app_key":"required","event_name":"required","report_type":"required"}`},
+		"no JSON":             {"POST", "/v1/reports", `{`, 400, `"reason":"CODEC"`},
+		"too large a body":    {"POST", "/v1/reports", `{"content":"` + strings.Repeat("x", maxBody) + `"}`, 400, `too large`},
+		"too large a content": {"POST", "/v1/reports", `{"content":"` + strings.Repeat("x", 65<<10) + `"}`, 400, `at most 65536 allowed`},
+		"list":                {"GET", "/v1/reports?page_size=1", ``, 200, `"eventId":"e1"`},
+		"bad page":            {"GET", "/v1/reports?page_size=-1", ``, 400, `page_size`},
+		"telemetry":           {"GET", "/v1/devices/d%201/telemetry", ``, 200, `"eventId":"d 1"`},
+	} {
+		code, answer := call(t, test.method, url+test.path, test.body)
+		text, _ := json.Marshal(answer)
+		if code != test.code || !strings.Contains(string(text), test.want) {
+			t.Errorf("%s: %d %s, want %d with %s", name, code, text, test.code, test.want)
+		}
+	}
+}
+
+func TestHTTPNeverSucceedsUnpublished(t *testing.T) {
+	t.Parallel()
+	s := &stub{fail: kerrors.ServiceUnavailable("BROKER_UNAVAILABLE", "down")}
+	code, answer := call(t, "POST", serveHTTP(t, s, &ReadyGate{}, time.Minute)+"/v1/reports", validReport)
+	if code != 503 || answer["reason"] != "BROKER_UNAVAILABLE" {
+		t.Errorf("got %d %v", code, answer)
+	}
+}
+
+func TestFirstReportWaitsForTheSubscriber(t *testing.T) {
+	t.Parallel()
+	s, ready := &stub{}, make(readyWhen)
+	url := serveHTTP(t, s, &ReadyGate{subscriber: ready}, time.Minute)
+	if code, answer := call(t, "GET", url+"/v1/reports", ""); code != 200 {
+		t.Errorf("a list waits: %d %v", code, answer)
+	}
+	posted := make(chan int)
+	go func() {
+		code, _ := call(t, "POST", url+"/v1/reports", validReport)
+		posted <- code
+	}()
+	select {
+	case code := <-posted:
+		t.Fatalf("answered %d before the subscriber was ready", code)
+	case <-time.After(50 * time.Millisecond): // long enough to fail if it does not wait
+	}
+	if n := s.published.Load(); n != 0 {
+		t.Fatalf("published %d reports before the subscriber was ready", n)
+	}
+	close(ready)
+	if code := <-posted; code != 200 {
+		t.Errorf("answered %d", code)
+	}
+}
+
+func TestReportWithoutSubscriberIsRefusedInTime(t *testing.T) {
+	t.Parallel()
+	s := &stub{}
+	url := serveHTTP(t, s, &ReadyGate{subscriber: make(readyWhen)}, 100*time.Millisecond)
+	code, answer := call(t, "POST", url+"/v1/reports", validReport)
+	if code != 503 || answer["reason"] != "NOT_READY" || s.published.Load() != 0 {
+		t.Errorf("got %d %v, published %d", code, answer, s.published.Load())
+	}
+}
+
+func TestNoHTTPServerUnlessConfigured(t *testing.T) {
+	t.Parallel()
+	srv, cleanup, err := NewHTTPServer(&conf.Server{}, nil, nil, nil, log.DefaultLogger)
+	if srv != nil || err != nil {
+		t.Errorf("got %v, %v", srv, err)
+	}
+	cleanup()
+}

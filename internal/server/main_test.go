@@ -1,0 +1,74 @@
+package server
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/go-kratos/kratos/v2/log"
+	"go.uber.org/goleak"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/service"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// stub is the outside of the use cases: it publishes nowhere and keeps nothing.
+// Methods that a test does not expect are nil and panic.
+type stub struct {
+	biz.ReportRepo
+	biz.DeviceRepo
+	biz.AlertPublisher
+
+	fail      error
+	published atomic.Int64
+}
+
+func (s *stub) PublishEvent(context.Context, biz.EventReport) error {
+	s.published.Add(1)
+	return s.fail
+}
+
+func (s *stub) PublishStatus(context.Context, biz.StatusReport) error { return s.fail }
+
+func (s *stub) ListEvents(context.Context, biz.Page) ([]biz.EventReport, int64, error) {
+	return []biz.EventReport{{EventID: "e1"}}, 0, nil
+}
+
+func (s *stub) ListTelemetry(_ context.Context, device string, _ biz.Page) ([]biz.Telemetry, int64, error) {
+	return []biz.Telemetry{{EventID: device}}, 0, nil
+}
+
+func (s *stub) services() (*service.ReportService, *service.DeviceService) {
+	return service.NewReportService(biz.NewReportUsecase(s, s, log.DefaultLogger)),
+		service.NewDeviceService(biz.NewDeviceUsecase(s, s, biz.Limits{}))
+}
+
+// readyWhen is the readiness of a subscriber that becomes ready when the
+// channel is closed.
+type readyWhen chan struct{}
+
+func (r readyWhen) WaitReady(ctx context.Context) error {
+	select {
+	case <-r:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// start runs a server until the end of the test.
+func start(t *testing.T, srv Server) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- srv.Start(context.Background()) }()
+	t.Cleanup(func() {
+		if err := srv.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,50 @@
+package server
+
+import (
+	"context"
+
+	"github.com/go-kratos/kratos/v2/errors"
+	"github.com/go-kratos/kratos/v2/log"
+	"github.com/go-kratos/kratos/v2/middleware"
+	"github.com/go-kratos/kratos/v2/middleware/recovery"
+	"github.com/go-kratos/kratos/v2/middleware/selector"
+	"github.com/go-kratos/kratos/v2/transport"
+
+	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
+)
+
+// requestMiddleware is what every HTTP and gRPC request goes through.
+func requestMiddleware(gate *ReadyGate, logger log.Logger) []middleware.Middleware {
+	return []middleware.Middleware{
+		logFailures(logger),
+		recovery.Recovery(),
+		selector.Server(gate.Middleware()).Path(reportv1.OperationReportServicePostReport).Build(),
+	}
+}
+
+// logFailures logs requests that failed through no fault of the caller, with
+// the cause that the answer leaves out. Requests themselves are not logged:
+// they carry keys.
+func logFailures(logger log.Logger) middleware.Middleware {
+	helper := log.NewHelper(logger)
+	return func(next middleware.Handler) middleware.Handler {
+		return func(ctx context.Context, req any) (any, error) {
+			reply, err := next(ctx, req)
+			if err == nil {
+				return reply, nil
+			}
+			if e := errors.FromError(err); e.Code >= 500 && e.Code != 501 {
+				helper.WithContext(ctx).Errorw("msg", "request failed", "operation", operation(ctx),
+					"code", e.Code, "reason", e.Reason, "error", err)
+			}
+			return reply, err
+		}
+	}
+}
+
+func operation(ctx context.Context) string {
+	if tr, ok := transport.FromServerContext(ctx); ok {
+		return tr.Operation()
+	}
+	return ""
+}

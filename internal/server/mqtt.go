@@ -1,0 +1,45 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-kratos/kratos/v2/log"
+	"github.com/go-kratos/kratos/v2/middleware/recovery"
+
+	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/api/topic"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/service"
+	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
+)
+
+// ServiceName is the name of the service in its registry, its logs and the
+// topic of its dead letters.
+type ServiceName string
+
+// NewMQTTServer subscribes the event handlers at the broker, once started.
+func NewMQTTServer(c *conf.Server, connection *kratosmqttv1.Connection, name ServiceName, reports *service.ReportEvents, devices *service.DeviceEvents, logger log.Logger) (*mqttserver.Server, error) {
+	if c.GetMqtt() == nil {
+		return nil, nil
+	}
+	srv := mqttserver.NewServer(
+		mqttserver.Connection(connection),
+		mqttserver.Subscriber(c.Mqtt),
+		mqttserver.Name(string(name)),
+		mqttserver.WithCodec("proto"),
+		mqttserver.Logger(logger),
+		mqttserver.Middleware(recovery.Recovery()),
+	)
+	ctx := context.Background()
+	err := errors.Join(
+		mqttserver.RegisterSubscriber(srv, ctx, topic.ReportEvents, reports.SaveEventReport),
+		mqttserver.RegisterSubscriber(srv, ctx, topic.ReportStatuses, reports.SaveUserReport),
+		mqttserver.RegisterSubscriber(srv, ctx, topic.DeviceData, devices.RecordTelemetry,
+			mqttserver.WithSubscribeCodec("json")),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return srv, nil
+}

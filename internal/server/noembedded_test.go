@@ -1,0 +1,54 @@
+package server
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+)
+
+// A production build can leave the embedded broker out.
+func TestNoEmbeddedBuildHasNoBroker(t *testing.T) {
+	t.Parallel()
+	const library, own = "mochi-mqtt", "/mqtttest"
+	if deps := dependencies(t); !strings.Contains(deps, library) {
+		t.Fatalf("the ordinary build does not link %s: this test proves nothing", library)
+	}
+	deps := dependencies(t, "-tags", "noembedded")
+	for _, unwanted := range []string{library, own} {
+		if strings.Contains(deps, unwanted) {
+			t.Errorf("-tags noembedded links %s", unwanted)
+		}
+	}
+}
+
+// That build says what is missing instead of it.
+func TestNoEmbeddedBuildNamesTheWayOut(t *testing.T) {
+	t.Parallel()
+	binary := filepath.Join(t.TempDir(), "server")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "noembedded", "-o", binary, "../../cmd/...").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	cmd := exec.CommandContext(t.Context(), binary, "-conf", "../../configs/config.yaml")
+	cmd.Env = append(os.Environ(), conf.EnvMQTTBroker+"=", conf.EnvHTTPAddr+"=127.0.0.1:0",
+		conf.EnvGRPCAddr+"=127.0.0.1:0", conf.EnvDatabaseSource+"="+conf.MemorySource)
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "noembedded") || !strings.Contains(string(out), conf.EnvMQTTBroker) {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// dependencies lists what the command links: every folder below cmd, of which
+// there is one, whatever its name.
+func dependencies(t *testing.T, flags ...string) string {
+	t.Helper()
+	args := append([]string{"list", "-deps"}, flags...)
+	out, err := exec.CommandContext(t.Context(), "go", append(args, "../../cmd/...")...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}

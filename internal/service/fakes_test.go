@@ -1,0 +1,72 @@
+package service
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-kratos/kratos/v2/log"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
+)
+
+var errFake = errors.New("fake failure")
+
+// fake is the repository and the publisher of both use cases.
+type fake struct {
+	fail error
+
+	events   []biz.EventReport
+	statuses []biz.StatusReport
+	readings []biz.Telemetry
+	alerts   []biz.Alert
+	page     biz.Page
+}
+
+func (f *fake) reports() *biz.ReportUsecase { return biz.NewReportUsecase(f, f, log.DefaultLogger) }
+
+func (f *fake) devices() *biz.DeviceUsecase { return biz.NewDeviceUsecase(f, f, biz.Limits{}) }
+
+func (f *fake) PublishEvent(ctx context.Context, e biz.EventReport) error { return f.SaveEvent(ctx, e) }
+
+func (f *fake) PublishStatus(ctx context.Context, s biz.StatusReport) error {
+	return f.SaveStatus(ctx, s)
+}
+
+func (f *fake) SaveEvent(_ context.Context, e biz.EventReport) error {
+	f.events = append(f.events, e)
+	return f.fail
+}
+
+func (f *fake) SaveStatus(_ context.Context, s biz.StatusReport) error {
+	f.statuses = append(f.statuses, s)
+	return f.fail
+}
+
+func (f *fake) ListEvents(_ context.Context, p biz.Page) ([]biz.EventReport, int64, error) {
+	f.page = p
+	return f.events, 9, f.fail
+}
+
+func (f *fake) ListStatuses(_ context.Context, p biz.Page) ([]biz.StatusReport, int64, error) {
+	f.page = p
+	return f.statuses, 9, f.fail
+}
+
+func (f *fake) SaveTelemetry(_ context.Context, t biz.Telemetry) error {
+	f.readings = append(f.readings, t)
+	return f.fail
+}
+
+func (f *fake) SaveAlert(context.Context, biz.Alert) error { return f.fail }
+
+func (f *fake) PublishAlert(context.Context, biz.Alert) error { return f.fail }
+
+func (f *fake) ListTelemetry(_ context.Context, _ string, p biz.Page) ([]biz.Telemetry, int64, error) {
+	f.page = p
+	return f.readings, 9, f.fail
+}
+
+func (f *fake) ListAlerts(_ context.Context, p biz.Page) ([]biz.Alert, int64, error) {
+	f.page = p
+	return f.alerts, 9, f.fail
+}

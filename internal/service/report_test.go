@@ -1,0 +1,114 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	kerrors "github.com/go-kratos/kratos/v2/errors"
+	"google.golang.org/protobuf/proto"
+
+	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
+)
+
+func request() *reportv1.PostReportRequest {
+	return &reportv1.PostReportRequest{ReportType: "event", AppId: "app", AppKey: "key", EventName: "login", Content: "{}"}
+}
+
+func TestPostReport(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	f := &fake{}
+	s := NewReportService(f.reports())
+	reply, err := s.PostReport(ctx, request())
+	if err != nil || !reply.Accepted || reply.ErrorReason != "" || reply.EventId != f.events[0].EventID {
+		t.Errorf("valid: %v, %v", reply, err)
+	}
+	rejected := request()
+	rejected.ReportType = "weather"
+	reply, err = s.PostReport(ctx, rejected)
+	if err != nil || reply.Accepted || reply.ErrorReason == "" || reply.EventId != f.statuses[0].EventID {
+		t.Errorf("rejected: %v, %v", reply, err)
+	}
+	if reply, err = s.PostReport(ctx, &reportv1.PostReportRequest{}); reply != nil || kerrors.Code(err) != 400 {
+		t.Errorf("invalid: %v, %v", reply, err)
+	}
+	f.fail = errFake
+	if reply, err = s.PostReport(ctx, request()); reply != nil || !errors.Is(err, errFake) {
+		t.Errorf("not published: %v, %v", reply, err)
+	}
+}
+
+// What is saved of a message is listed as that message.
+func TestReportEventsRoundTrip(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	f := &fake{}
+	events, s := NewReportEvents(f.reports()), NewReportService(f.reports())
+	event := &reportv1.RealTimeWarehousingData{
+		EventId: "e1", EventName: "login", ReportData: "{}", CreateTime: "2026-05-06T12:00:00.000000001Z",
+	}
+	if err := events.SaveEventReport(ctx, "reports/event", nil, event); err != nil {
+		t.Fatal(err)
+	}
+	status := &reportv1.AcceptStatusReportData{
+		EventId: "s1", DataName: "n", ReportType: "t", ReportData: "d", ErrorReason: "r",
+		ErrorHandling: "h", Status: 1, PartEvent: "p", PartDate: "2026-05-06",
+	}
+	if err := events.SaveUserReport(ctx, "reports/user", nil, status); err != nil {
+		t.Fatal(err)
+	}
+	reports, err := s.ListReports(ctx, &reportv1.ListReportsRequest{PageSize: 3, PageToken: tokenOf(5)})
+	if err != nil || len(reports.Reports) != 1 || !proto.Equal(reports.Reports[0], event) || reports.NextPageToken != tokenOf(9) {
+		t.Errorf("reports: %v, %v", reports, err)
+	}
+	if f.page != (biz.Page{Size: 3, Before: 5}) {
+		t.Errorf("page %+v", f.page)
+	}
+	statuses, err := s.ListStatuses(ctx, &reportv1.ListStatusesRequest{})
+	if err != nil || len(statuses.Statuses) != 1 || !proto.Equal(statuses.Statuses[0], status) || statuses.NextPageToken != tokenOf(9) {
+		t.Errorf("statuses: %v, %v", statuses, err)
+	}
+}
+
+func TestReportEventsThatCannotBeSaved(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	created := time.Now().UTC().Format(time.RFC3339Nano)
+	events := NewReportEvents((&fake{}).reports())
+	for name, err := range map[string]error{
+		"no time":         events.SaveEventReport(ctx, "", nil, &reportv1.RealTimeWarehousingData{EventId: "e1"}),
+		"no event id":     events.SaveEventReport(ctx, "", nil, &reportv1.RealTimeWarehousingData{CreateTime: created}),
+		"status, no id":   events.SaveUserReport(ctx, "", nil, &reportv1.AcceptStatusReportData{}),
+		"time in the end": events.SaveEventReport(ctx, "", nil, &reportv1.RealTimeWarehousingData{EventId: "e1", CreateTime: "x"}),
+	} {
+		if kerrors.Code(err) != 400 {
+			t.Errorf("%s: got %v, want a 400, which is not retried", name, err)
+		}
+	}
+	events = NewReportEvents((&fake{fail: errFake}).reports())
+	err := events.SaveEventReport(ctx, "", nil, &reportv1.RealTimeWarehousingData{EventId: "e1", CreateTime: created})
+	if !errors.Is(err, errFake) {
+		t.Errorf("database down: %v", err)
+	}
+}
+
+func TestListFailures(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	s := NewReportService((&fake{fail: errFake}).reports())
+	if _, err := s.ListReports(ctx, &reportv1.ListReportsRequest{}); !errors.Is(err, errFake) {
+		t.Errorf("reports: %v", err)
+	}
+	if _, err := s.ListStatuses(ctx, &reportv1.ListStatusesRequest{}); !errors.Is(err, errFake) {
+		t.Errorf("statuses: %v", err)
+	}
+	if _, err := s.ListReports(ctx, &reportv1.ListReportsRequest{PageSize: -1}); kerrors.Code(err) != 400 {
+		t.Errorf("reports page: %v", err)
+	}
+	if _, err := s.ListStatuses(ctx, &reportv1.ListStatusesRequest{PageToken: "?"}); kerrors.Code(err) != 400 {
+		t.Errorf("statuses page: %v", err)
+	}
+}

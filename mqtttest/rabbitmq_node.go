@@ -1,0 +1,156 @@
+package mqtttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+const (
+	rabbitStartTimeout = 90 * time.Second
+	rabbitStopTimeout  = 60 * time.Second
+)
+
+// rabbitNode is a RabbitMQ server and the port mapper that Erlang nodes want.
+type rabbitNode struct {
+	dir          string
+	config       []string
+	ports        rabbitPorts
+	server, epmd *process
+}
+
+type rabbitPorts struct{ mqtt, distribution, epmd int }
+
+// rabbitPath finds the server script itself: the one that Debian puts into
+// sbin changes the user.
+func rabbitPath() string {
+	return lookPath("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
+}
+
+func epmdPath() string { return lookPath("epmd") }
+
+func newRabbitNode(dir string, opts []RabbitMQOption) (*rabbitNode, error) {
+	var s settings
+	for _, opt := range opts {
+		opt.rabbitMQ(&s)
+	}
+	n := &rabbitNode{dir: dir, config: s.config}
+	return n, n.write("home/.erlang.cookie", "mqtttest\n", 0o400) // must be there before the first start
+}
+
+func (n *rabbitNode) file(name string) string { return filepath.Join(n.dir, name) }
+
+func (n *rabbitNode) write(name, content string, mode os.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(n.file(name)), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(n.file(name), []byte(content), mode)
+}
+
+// configure chooses ports and writes the configuration.
+func (n *rabbitNode) configure() error {
+	ports, err := freePorts(3)
+	if err != nil {
+		return err
+	}
+	n.ports = rabbitPorts{mqtt: ports[0], distribution: ports[1], epmd: ports[2]}
+	n.epmd = &process{
+		path: epmdPath(),
+		args: []string{"-port", fmt.Sprint(n.ports.epmd), "-address", "127.0.0.1"},
+		dir:  n.dir,
+	}
+	n.server = &process{path: rabbitPath(), dir: n.dir, env: n.environment()}
+	lines := append([]string{
+		"listeners.tcp = none",
+		fmt.Sprintf("mqtt.listeners.tcp.1 = 127.0.0.1:%d", n.ports.mqtt),
+		"mqtt.allow_anonymous = true",
+		"log.console = true",
+		"log.console.level = info",
+		"log.file = false",
+	}, n.config...)
+	return errors.Join(
+		n.write("rabbitmq.conf", strings.Join(lines, "\n")+"\n", 0o600),
+		n.write("enabled_plugins", "[rabbitmq_mqtt].\n", 0o600),
+	)
+}
+
+func (n *rabbitNode) environment() []string {
+	return []string{
+		"PATH=" + os.Getenv("PATH"),
+		"HOME=" + n.file("home"),
+		"LANG=C.UTF-8",
+		"RUNNING_UNDER_SYSTEMD=true", // the script becomes the server, so that signals reach it
+		"RABBITMQ_NODENAME=mqtttest@localhost",
+		"RABBITMQ_MNESIA_BASE=" + n.file("mnesia"),
+		"RABBITMQ_LOG_BASE=" + n.file("log"),
+		"RABBITMQ_CONFIG_FILE=" + n.file("rabbitmq.conf"),
+		"RABBITMQ_CONF_ENV_FILE=" + n.file("rabbitmq-env.conf"), // not there: nothing of the system's
+		"RABBITMQ_ENABLED_PLUGINS_FILE=" + n.file("enabled_plugins"),
+		fmt.Sprintf("RABBITMQ_DIST_PORT=%d", n.ports.distribution),
+		fmt.Sprintf("ERL_EPMD_PORT=%d", n.ports.epmd),
+		"ERL_EPMD_ADDRESS=127.0.0.1",
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
+	}
+}
+
+// startOnFreePorts picks ports and starts, with new ports when the node ended
+// by itself, as it does when one of them was taken.
+func (n *rabbitNode) startOnFreePorts() error {
+	var errs []error
+	for range startAttempts {
+		if err := n.configure(); err != nil {
+			return err
+		}
+		err := n.start()
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("%w\n%s", err, n.server.log.String()))
+		if err := n.close(); err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		if !errors.Is(err, errNotRunning) {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// start returns when the node answers a CONNECT.
+func (n *rabbitNode) start() error {
+	if n.epmd.alive() != nil {
+		if err := n.epmd.start(); err != nil {
+			return err
+		}
+		if err := poll(startTimeout, func() error { return ready(n.epmd, n.ports.epmd, accepts) }); err != nil {
+			return err
+		}
+	}
+	if err := n.server.start(); err != nil {
+		return err
+	}
+	return poll(rabbitStartTimeout, func() error { return ready(n.server, n.ports.mqtt, answers) })
+}
+
+// end stops the server; the port mapper stays.
+func (n *rabbitNode) end(sig os.Signal) error {
+	ctx, cancel := context.WithTimeout(context.Background(), rabbitStopTimeout)
+	defer cancel()
+	return n.server.end(ctx, sig)
+}
+
+// close stops everything.
+func (n *rabbitNode) close() error {
+	if n.server == nil {
+		return nil
+	}
+	_ = n.server.signal(sigResume) // a paused process cannot end
+	err := n.end(sigTerminate)
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	return errors.Join(err, n.epmd.end(ctx, os.Kill))
+}
