@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/go-kratos/kratos/v2/log"
@@ -12,13 +11,13 @@ import (
 )
 
 // WithConnection takes addresses, client id, credentials, TLS and times from a
-// service's configuration.
-func WithConnection(c *v1.Connection) broker.Option {
-	return bridge.Option(func(s *bridge.Settings) { s.Connection(c) })
-}
+// service's configuration. What is unset there keeps what options before it
+// said, and options after it win. nil is an error of Init and Connect.
+func WithConnection(c *v1.Connection) broker.Option { return bridge.Connection(c) }
 
 // WithPublisher takes the publisher's settings from a service's configuration;
-// nil keeps the defaults.
+// what is unset keeps the defaults: a Publish without a deadline ends after
+// 10 s, and payloads are 256 KiB at most.
 func WithPublisher(p *v1.Publisher) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Publisher(p) })
 }
@@ -33,8 +32,9 @@ func WithServiceName(name string) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.Service = name })
 }
 
-// WithFailFast makes Connect an error when the first attempt fails. Default:
-// false, a broker that is down is tried again in the background.
+// WithFailFast makes Connect an error when the first attempt fails, and leaves
+// nothing running then. Default: false, a broker that is down is tried again
+// in the background.
 func WithFailFast(enable bool) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.FailFast = enable })
 }
@@ -46,26 +46,30 @@ func WithCleanSession(enable bool) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.CleanSession = &enable })
 }
 
-// WithAuth sets user name and password. Neither is ever logged.
+// WithAuth sets user name and password, over those in an address. Neither is
+// ever logged.
 func WithAuth(username string, password string) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.Username, s.Config.Password = username, password })
 }
 
 // WithClientId sets the client id of the subscriber; the publisher adds
-// "-pub". Each running process needs its own. Default: a random one.
+// "-pub". Each running process needs its own. Default: a random one, and
+// messages published while the process is down are not kept.
 //
 //nolint:revive,staticcheck // the name is kratos-transport's
 func WithClientId(clientId string) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.ClientID = clientId })
 }
 
-// WithAutoReconnect reconnects after a loss. Default: true.
+// WithAutoReconnect reconnects after a loss, and after a failed first attempt.
+// Default: true. Without it Publish is an error after the first loss, until
+// Disconnect and Connect.
 func WithAutoReconnect(enable bool) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.NoReconnect = !enable })
 }
 
-// WithKeepAlive sets the keep-alive interval, sent in whole seconds. Default:
-// 30 s.
+// WithKeepAlive sets the keep-alive interval, sent in whole seconds, 1 s to
+// 65,535 s. Default: 30 s.
 func WithKeepAlive(k time.Duration) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.KeepAlive = k })
 }
@@ -100,25 +104,22 @@ func WithPingTimeout(k time.Duration) broker.Option {
 }
 
 // WithProtocolVersion forces a protocol version: 4 is MQTT 3.1.1. Others are
-// an error. Default: 4.
+// an error of Init and Connect. Default: 4.
 func WithProtocolVersion(pv uint) broker.Option {
-	return bridge.Option(func(s *bridge.Settings) {
-		if pv != protocol311 {
-			s.Errs = append(s.Errs, fmt.Errorf("protocol version %d is not supported, want 4 (MQTT 3.1.1)", pv))
-		}
-	})
+	return bridge.Option(func(s *bridge.Settings) { s.ProtocolVersion = pv })
 }
 
-const protocol311 = 4
-
 // WithOnConnect calls cb after each accepted connection, on a goroutine that
-// it must not block for long.
+// it must not block for long, and from which it must not call Disconnect. A
+// panic is logged. nil calls nothing.
 func WithOnConnect(cb func()) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.OnConnect = cb })
 }
 
-// WithOnDisconnect calls cb after each lost connection, on a goroutine that it
-// must not block for long. A Disconnect of our own is no loss.
+// WithOnDisconnect calls cb with an *event.Error after each lost connection, on
+// a goroutine that it must not block for long, and from which it must not call
+// Disconnect. A Disconnect of our own is no loss. A panic is logged. nil calls
+// nothing.
 func WithOnDisconnect(cb func(error)) broker.Option {
-	return bridge.Option(func(s *bridge.Settings) { s.Config.OnDisconnect = cb })
+	return bridge.Option(func(s *bridge.Settings) { s.OnDisconnect = cb })
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
@@ -13,20 +12,17 @@ import (
 
 // run is what lives between Start and Stop.
 type run struct {
-	client *Client
-	sub    *session.Session
-	pub    *session.Session
-	sched  *delivery.Scheduler
-	intake *intake
-	events *events
-
-	mu         sync.Mutex
-	subStarted bool
-	pubStarted bool
+	client  *Client
+	sub     *session.Session
+	pub     *session.Session
+	sched   *delivery.Scheduler
+	intake  *intake
+	events  *events
+	stopped chan struct{} // closed at the end of stop
 }
 
 func newRun(c *Client) (*run, error) {
-	r := &run{client: c, events: newEvents(c)}
+	r := &run{client: c, events: &events{client: c}, stopped: make(chan struct{})}
 	sched, err := delivery.NewScheduler(context.Background(), delivery.SchedulerOptions{
 		Workers: c.cfg.Concurrency, MaxCount: c.cfg.Queue, QueueFull: c.counts.drop,
 	})
@@ -78,7 +74,7 @@ func (r *run) openPub(id string, version *session.Negotiation) (err error) {
 func (r *run) start(ctx context.Context) error {
 	c := r.client
 	main := r.main()
-	r.startSession(main)
+	main.Start()
 	ctx, cancel := context.WithTimeout(ctx, c.connectTimeout())
 	defer cancel()
 	err := main.WaitAttempt(ctx)
@@ -111,11 +107,9 @@ func (r *run) main() *session.Session {
 
 // publisher gives the publishing session, connecting it when first used.
 func (r *run) publisher() *session.Session {
-	r.startSession(r.pub)
+	r.pub.Start()
 	return r.pub
 }
-
-func (r *run) startSession(s *session.Session) { s.Start() }
 
 // prepare gives a subscription its place in this run's scheduler.
 func (r *run) prepare(s *Subscription) error {
@@ -127,11 +121,8 @@ func (r *run) prepare(s *Subscription) error {
 	return nil
 }
 
-func (r *run) subscribe(ctx context.Context, s *Subscription, f session.Filter) error {
-	if err := r.prepare(s); err != nil {
-		return err
-	}
-	r.startSession(r.sub)
+func (r *run) subscribe(ctx context.Context, f session.Filter) error {
+	r.sub.Start()
 	return r.sub.Subscribe(ctx, f)
 }
 
@@ -146,9 +137,18 @@ func (r *run) stop(ctx context.Context) error {
 	drained := r.sched.Drain(ctx)
 	r.sub.Close(ctx)
 	r.pub.Close(ctx)
-	r.events.close()
+	r.events.wait(ctx)
 	if drained != nil {
 		return fmt.Errorf("mqtt: handlers did not finish in time: %w", drained)
 	}
 	return nil
+}
+
+func (r *run) hasStopped() bool {
+	select {
+	case <-r.stopped:
+		return true
+	default:
+		return false
+	}
 }
