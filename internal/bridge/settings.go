@@ -96,7 +96,7 @@ func (s *Settings) takeAddresses(o *broker.Options) {
 // does not see.
 func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	cfg := s.Config
-	cfg.Addresses = s.addresses
+	cfg.Addresses, cfg.Outcome = s.addresses, publicPublish
 	errs := []error{s.addressErr}
 	if s.addressErr != nil {
 		cfg.Addresses = make([]engine.Address, 1) // or the engine reports that there is none

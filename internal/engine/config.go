@@ -94,6 +94,9 @@ type Config struct {
 	// RetryBudget bounds all attempts at one message.
 	RetryBudget time.Duration
 
+	// Outcome is what the callbacks of PublishAsync are told of an error; nil
+	// is the error itself.
+	Outcome func(error) error
 	// Logger takes everything worth knowing; nil is the Kratos global logger.
 	Logger log.Logger
 	// OnConnect and OnDisconnect follow the subscriber's connection, or the
@@ -181,7 +184,7 @@ func (c *Config) session(clientID string) session.Config {
 		KeepAlive: c.KeepAlive, ConnectTimeout: c.ConnectTimeout, WriteTimeout: c.WriteTimeout,
 		PingTimeout: c.PingTimeout, MinReconnectDelay: c.MinReconnectDelay, MaxReconnectDelay: c.MaxReconnectDelay,
 		NoReconnect: c.NoReconnect, CleanSession: !c.persistent(),
-		PublishTimeout: c.PublishTimeout, Window: c.Window,
+		PublishTimeout: c.PublishTimeout, Window: c.Window, Outcome: c.Outcome,
 	}
 	if c.Username != "" || c.Password != "" {
 		s.Credentials = func() (string, string, error) { return c.Username, c.Password, nil }
