@@ -59,7 +59,7 @@ func (c *control5) packet(k credentials) *paho.Connect {
 	maximumPacket := uint32(min(int64(c.cfg.MaxPacketSize), math.MaxUint32))
 	expiry := uint32(0) // the session ends with the connection
 	if !c.cfg.CleanSession {
-		expiry = seconds(c.cfg.SessionExpiry)
+		expiry = wholeSeconds(c.cfg.SessionExpiry)
 	}
 	cp := &paho.Connect{
 		ClientID: c.cfg.ClientID, CleanStart: c.cfg.CleanSession, KeepAlive: uint16(c.cfg.KeepAlive / time.Second),
@@ -77,25 +77,16 @@ func (c *control5) packet(k credentials) *paho.Connect {
 	return cp
 }
 
+// willProperties are the user properties: the library writes no others of a
+// will.
 func willProperties(p *Properties) *paho.WillProperties {
 	out := &paho.WillProperties{}
-	if p == nil {
-		return out
-	}
-	out.ContentType, out.ResponseTopic, out.CorrelationData = p.ContentType, p.ResponseTopic, p.CorrelationData
-	if p.Expiry > 0 {
-		expiry := seconds(p.Expiry)
-		out.MessageExpiry = &expiry
-	}
-	for _, u := range p.User {
-		out.User.Add(u.Key, u.Value)
+	if p != nil {
+		for _, u := range p.User {
+			out.User.Add(u.Key, u.Value)
+		}
 	}
 	return out
-}
-
-// seconds as MQTT 5 counts them, rounded up: a short time is not none at all.
-func seconds(d time.Duration) uint32 {
-	return uint32(min((d+time.Second-1)/time.Second, math.MaxUint32))
 }
 
 // subscribe sends one SUBSCRIBE for each filter, because a subscription
