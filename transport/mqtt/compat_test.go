@@ -86,7 +86,7 @@ func TestCodeForKratosTransport(t *testing.T) {
 	go func() { done <- app.Run() }()
 	receive(t, started)
 	if err := srv.WaitReady(within(t, patience)); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v; the app: %v", err, receive(t, done))
 	}
 	publish(t, srv, "logger/sensor/ts")
 	if r := receive(t, handled); r.Celsius != 21.5 {
