@@ -10,6 +10,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
+func publicPublish(err error) error { return public("publish", "", err) }
+
 // public turns an error of the engine into the one that users see: always an
 // *event.Error. Of several, as when more than one filter is refused, the first
 // gives the reason and the cause names them all.

@@ -150,7 +150,7 @@ func (c *Client) Publish(ctx context.Context, m *Message) error {
 	if err != nil {
 		return err
 	}
-	return r.publisher().Publish(ctx, m)
+	return r.pubs.of(m.Topic).Publish(ctx, m)
 }
 
 // PublishAsync calls fn once with the outcome, unless it returns an error. It
@@ -160,20 +160,19 @@ func (c *Client) PublishAsync(ctx context.Context, m *Message, fn func(error)) e
 	if err != nil {
 		return err
 	}
-	return r.publisher().PublishAsync(ctx, m, fn)
+	return r.pubs.of(m.Topic).PublishAsync(ctx, m, fn)
 }
 
 func (c *Client) mayPublish(m *Message) (*run, error) {
-	if m != nil && len(m.Payload) > c.cfg.MaxPayload {
+	if m == nil {
+		return nil, &Error{Op: "publish", Reason: session.ReasonBadRequest, Cause: errors.New("message is nil")}
+	}
+	if len(m.Payload) > c.cfg.MaxPayload {
 		return nil, &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonTooLarge, Cause: payloadError(len(m.Payload), c.cfg.MaxPayload)}
 	}
 	r := c.publishing()
 	if r == nil {
-		err := &Error{Op: "publish", Reason: session.ReasonNotConnected, Cause: errNotStarted}
-		if m != nil {
-			err.Topic = m.Topic
-		}
-		return nil, err
+		return nil, &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonNotConnected, Cause: errNotStarted}
 	}
 	return r, nil
 }

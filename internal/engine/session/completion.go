@@ -56,6 +56,7 @@ type callbacks struct {
 	idle    chan struct{} // closed when the goroutine ends; nil without one
 	onRun   func()        // after each callback, with no lock held
 	onPanic func(v any, stack []byte)
+	outcome func(error) error // what the user sees of an error; nil is the error
 }
 
 type outcome struct {
@@ -70,7 +71,12 @@ type asyncCall struct {
 	topic string
 }
 
-func (c *asyncCall) complete(err error) { c.to.add(outcome{c.fn, onTopic(err, c.topic)}) }
+func (c *asyncCall) complete(err error) {
+	if err = onTopic(err, c.topic); err != nil && c.to.outcome != nil {
+		err = c.to.outcome(err)
+	}
+	c.to.add(outcome{c.fn, err})
+}
 
 func (c *callbacks) add(o outcome) {
 	c.mu.Lock()

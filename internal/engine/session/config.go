@@ -88,6 +88,9 @@ type Config struct {
 	// DISCONNECT; nil for none.
 	Will *Message
 
+	// Outcome is what the callbacks of PublishAsync are told of an error; nil
+	// is the error itself.
+	Outcome func(error) error
 	// Sink takes the messages that arrive. Required to subscribe; without one
 	// they stay unacknowledged.
 	Sink Sink
