@@ -54,6 +54,7 @@ type callbacks struct {
 	queue   []outcome
 	next    []outcome     // taken from queue; used by the goroutine only
 	idle    chan struct{} // closed when the goroutine ends; nil without one
+	pool    sync.Pool     // of *asyncCall
 	onRun   func()        // after each callback, with no lock held
 	onPanic func(v any, stack []byte)
 	outcome func(error) error // what the user sees of an error; nil is the error
@@ -71,11 +72,24 @@ type asyncCall struct {
 	topic string
 }
 
+// get gives the completion of one publish. It is used again after complete,
+// which is called once.
+func (c *callbacks) get(fn func(error), topic string) *asyncCall {
+	a, ok := c.pool.Get().(*asyncCall)
+	if !ok {
+		a = &asyncCall{to: c}
+	}
+	a.fn, a.topic = fn, topic
+	return a
+}
+
 func (c *asyncCall) complete(err error) {
 	if err = onTopic(err, c.topic); err != nil && c.to.outcome != nil {
 		err = c.to.outcome(err)
 	}
 	c.to.add(outcome{c.fn, err})
+	c.fn, c.topic = nil, ""
+	c.to.pool.Put(c)
 }
 
 func (c *callbacks) add(o outcome) {
