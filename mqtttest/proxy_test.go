@@ -56,8 +56,11 @@ func TestProxyForwardsAndCounts(t *testing.T) {
 		t mqtttest.PacketType
 		n int
 	}{
-		{toBroker, mqtttest.TypeConnect, 1}, {toClient, mqtttest.TypeConnack, 1},
-		{toBroker, mqtttest.TypePublish, 3}, {toClient, mqtttest.TypePublish, 3}, {toClient, mqtttest.TypePuback, 3},
+		{toBroker, mqtttest.TypeConnect, 1},
+		{toClient, mqtttest.TypeConnack, 1},
+		{toBroker, mqtttest.TypePublish, 3},
+		{toClient, mqtttest.TypePublish, 3},
+		{toClient, mqtttest.TypePuback, 3},
 		{toBroker, mqtttest.TypePuback, 0},
 	} {
 		if got := n.Passed(want.d, want.t); got != want.n {

@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/go-kratos/kratos/v2/log"
@@ -9,16 +10,17 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
 // WithConnection takes addresses, client id, credentials, TLS and times from a
-// service's configuration.
-func WithConnection(c *v1.Connection) broker.Option {
-	return bridge.Option(func(s *bridge.Settings) { s.Connection(c) })
-}
+// service's configuration. What is unset there keeps what options before it
+// said, and options after it win. nil is an error of Init and Connect.
+func WithConnection(c *v1.Connection) broker.Option { return bridge.Connection(c) }
 
 // WithPublisher takes the publisher's settings from a service's configuration;
-// nil keeps the defaults.
+// what is unset keeps the defaults: a Publish without a deadline ends after
+// 10 s, and payloads are 256 KiB at most.
 func WithPublisher(p *v1.Publisher) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Publisher(p) })
 }
@@ -33,8 +35,9 @@ func WithServiceName(name string) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.Service = name })
 }
 
-// WithFailFast makes Connect an error when the first attempt fails. Default:
-// false, a broker that is down is tried again in the background.
+// WithFailFast makes Connect an error when the first attempt fails, and leaves
+// nothing running then. Default: false, a broker that is down is tried again
+// in the background.
 func WithFailFast(enable bool) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.FailFast = enable })
 }
@@ -46,26 +49,30 @@ func WithCleanSession(enable bool) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.CleanSession = &enable })
 }
 
-// WithAuth sets user name and password. Neither is ever logged.
+// WithAuth sets user name and password, over those in an address. Neither is
+// ever logged.
 func WithAuth(username string, password string) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.Username, s.Config.Password = username, password })
 }
 
 // WithClientId sets the client id of the subscriber; the publisher adds
-// "-pub". Each running process needs its own. Default: a random one.
+// "-pub". Each running process needs its own. Default: a random one, and
+// messages published while the process is down are not kept.
 //
 //nolint:revive,staticcheck // the name is kratos-transport's
 func WithClientId(clientId string) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.ClientID = clientId })
 }
 
-// WithAutoReconnect reconnects after a loss. Default: true.
+// WithAutoReconnect reconnects after a loss, and after a failed first attempt.
+// Default: true. Without it Publish is an error after the first loss, until
+// Disconnect and Connect.
 func WithAutoReconnect(enable bool) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.NoReconnect = !enable })
 }
 
-// WithKeepAlive sets the keep-alive interval, sent in whole seconds. Default:
-// 30 s.
+// WithKeepAlive sets the keep-alive interval, sent in whole seconds, 1 s to
+// 65,535 s. Default: 30 s.
 func WithKeepAlive(k time.Duration) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.KeepAlive = k })
 }
@@ -99,26 +106,77 @@ func WithPingTimeout(k time.Duration) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.PingTimeout = k })
 }
 
-// WithProtocolVersion forces a protocol version: 4 is MQTT 3.1.1. Others are
-// an error. Default: 4.
+// WithProtocolVersion forces a protocol version by its level: 4 is MQTT 3.1.1
+// and 5 is MQTT 5; others are an error of Init and Connect. Default: see
+// [WithProtocol].
 func WithProtocolVersion(pv uint) broker.Option {
+	name := fmt.Sprint(pv)
+	if pv == level311 {
+		name = "3.1.1"
+	}
+	return WithProtocol(name)
+}
+
+// level311 is the protocol level of MQTT 3.1.1 [MQTT-3.1.2-2].
+const level311 = 4
+
+// WithProtocol sets the version of MQTT: "3.1.1", "5", or "auto", which tries 5
+// and falls back to 3.1.1 with a broker that knows no better, and never
+// downgrades once connected at 5. Default: the preset's, else auto.
+func WithProtocol(version string) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Protocol = version })
+}
+
+// WithPreset says which broker it is, for what is known of it beyond what it
+// says of itself: "mosquitto", "rabbitmq", "nats" or "embedded". Default: none.
+func WithPreset(name string) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Preset = name })
+}
+
+// WithSessionExpiry sets how long the broker keeps a session that is not clean
+// on MQTT 5, in whole seconds. Default: 24 h.
+func WithSessionExpiry(d time.Duration) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Config.SessionExpiry = d })
+}
+
+// WithWill has the broker publish a message when the connection ends without a
+// DISCONNECT. It belongs to the subscriber, or to the publisher when nothing is
+// subscribed at Connect. Default: none.
+func WithWill(topic string, payload []byte, qos byte, retain bool) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) {
-		if pv != protocol311 {
-			s.Errs = append(s.Errs, fmt.Errorf("protocol version %d is not supported, want 4 (MQTT 3.1.1)", pv))
-		}
+		s.Config.Will = &engine.Message{Topic: topic, Payload: payload, QoS: qos, Retain: retain}
 	})
 }
 
-const protocol311 = 4
+// WithWebSocketHeader sends headers with the upgrade request of ws and wss
+// addresses. They are never logged. Default: none.
+func WithWebSocketHeader(h http.Header) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Config.Header = h.Clone() })
+}
+
+// WithConnections sets how many connections to publish on; a topic always uses
+// the same one, so that its messages keep their order. Default: 1.
+func WithConnections(n int) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Config.Connections = n })
+}
+
+// WithInFlight sets the most QoS 1 and 2 messages in flight on a connection,
+// which is never more than the broker's receive maximum. Default: 256.
+func WithInFlight(n int) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Config.Window = n })
+}
 
 // WithOnConnect calls cb after each accepted connection, on a goroutine that
-// it must not block for long.
+// it must not block for long, and from which it must not call Disconnect. A
+// panic is logged. nil calls nothing.
 func WithOnConnect(cb func()) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.OnConnect = cb })
 }
 
-// WithOnDisconnect calls cb after each lost connection, on a goroutine that it
-// must not block for long. A Disconnect of our own is no loss.
+// WithOnDisconnect calls cb with an *event.Error after each lost connection, on
+// a goroutine that it must not block for long, and from which it must not call
+// Disconnect. A Disconnect of our own is no loss. A panic is logged. nil calls
+// nothing.
 func WithOnDisconnect(cb func(error)) broker.Option {
-	return bridge.Option(func(s *bridge.Settings) { s.Config.OnDisconnect = cb })
+	return bridge.Option(func(s *bridge.Settings) { s.OnDisconnect = cb })
 }

@@ -15,9 +15,9 @@ type AuthRecord struct {
 }
 
 // WithPublishQos sets the QoS of one publish: 0, 1 or 2; others are an error
-// of the publish. Default: 1.
+// of the publish. It counts over broker.WithPublishRequiredAcks. Default: 1.
 func WithPublishQos(qos byte) broker.PublishOption {
-	return bridge.PublishOption(func(s *bridge.PublishSettings) { s.QoS = qos })
+	return bridge.PublishOption(func(s *bridge.PublishSettings) { s.SetQoS(qos) })
 }
 
 // WithPublishRetained asks the broker to keep the message for later
@@ -32,13 +32,15 @@ func WithSubscribeQos(qos byte) broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.QoS = qos })
 }
 
-// WithSubscribeCodec names the codec of one subscription. Default: the
-// broker's.
+// WithSubscribeCodec names the codec of one subscription; one that is not
+// registered is an error of the subscribe. Default: the broker's.
 func WithSubscribeCodec(name string) broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Codec = name })
 }
 
-// WithSubscribeTimeout bounds one attempt of the handler. Default: 30 s.
+// WithSubscribeTimeout bounds one attempt of the handler: its context ends. A
+// handler that goes on all the same gets no second attempt meanwhile, and no
+// message of its topic is handled. Default: 30 s.
 func WithSubscribeTimeout(d time.Duration) broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Timeout = d })
 }

@@ -1,9 +1,10 @@
 package bridge
 
 import (
-	"context"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/tx7do/kratos-transport/broker"
@@ -15,142 +16,153 @@ import (
 // Broker is kratos-transport's broker.Broker on the engine. All methods are
 // safe for concurrent use.
 type Broker struct {
-	mu       sync.Mutex
+	now atomic.Pointer[state] // nil until first needed, never again after
+
+	mu       sync.RWMutex // written to by Init; read by what belongs to one client
 	options  broker.Options
 	settings Settings
-	client   *engine.Client // nil until first used after Init
-	err      error          // why there is none
-	tracer   tracer
-	headers  headerNotice
-	once     sync.Once // logs ignored options
+	client   *engine.Client // the last one that could be made; it has the subscriptions
+
+	headers sync.Once // says that headers are not sent
+	unnamed sync.Once // says that nothing is kept without a client id
 }
 
 var _ broker.Broker = (*Broker)(nil)
+
+// state is what the options were resolved to. It does not change; Init
+// replaces it.
+type state struct {
+	broker  *Broker
+	options broker.Options
+	cfg     engine.Config
+	client  *engine.Client // nil when err is not
+	err     error
+	tracer  tracer
+	log     *log.Helper
+	publish broker.PublishHandler
+}
 
 // New never fails and never returns nil: problems of the options are returned
 // by the first method that can.
 func New(opts ...broker.Option) *Broker {
 	b := &Broker{options: broker.NewOptions()}
-	b.apply(opts...)
+	b.settings.apply(&b.options, opts)
 	return b
-}
-
-func (b *Broker) apply(opts ...broker.Option) {
-	for _, o := range opts {
-		if o != nil {
-			o(&b.options)
-		}
-	}
-	b.settings = settingsOf(&b.options)
-	b.client, b.err = nil, nil
-	b.tracer = newTracer(b.options.Tracings)
 }
 
 // Name is "mqtt".
 func (b *Broker) Name() string { return "mqtt" }
 
-// Options gives the generic options. Credentials are taken out of the
+// Options gives the generic options. There is no user information in the
 // addresses.
 func (b *Broker) Options() broker.Options {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.options
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	o := b.options
+	o.Addrs = slices.Clone(o.Addrs)
+	return o
 }
 
-// Address joins the broker URLs, without credentials.
+// Address joins the broker URLs, without user information.
 func (b *Broker) Address() string { return strings.Join(b.Options().Addrs, ",") }
 
-// Init applies more options. It is an error while connected, and reports every
-// problem of the options.
+// Init applies more options on top of those there are, and reports every
+// problem of them all. It is an error while connected. Subscriptions stay.
 func (b *Broker) Init(opts ...broker.Option) error {
+	if s := b.now.Load(); s != nil && s.running() { // not after waiting for Start
+		return errRunning()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.client != nil && b.client.Running() {
-		return badRequest("init", "", "cannot init while connected")
+	s := b.now.Load()
+	if s != nil && s.running() {
+		return errRunning()
 	}
-	old := b.client
-	if len(opts) > 0 || old == nil {
-		b.apply(opts...)
+	if s == nil || len(opts) > 0 {
+		b.settings.apply(&b.options, opts)
+		s = b.open()
 	}
-	if b.client == nil {
-		return b.open(old)
-	}
-	return nil
+	return s.err
 }
 
-// Connect starts the connection and keeps it until Disconnect. A broker that
-// is down is tried again in the background and no error, unless fail-fast is
-// set; settings that cannot work, a refused login and a refused filter are.
-func (b *Broker) Connect() error { return b.Start(context.Background()) }
+func errRunning() error { return badRequest("init", "", "cannot init while connected") }
 
-// Start is Connect with a context that bounds the first attempt.
-func (b *Broker) Start(ctx context.Context) error {
-	client, err := b.Client()
-	if err != nil {
-		return err
+// state gives the current state, resolved when first asked for.
+func (b *Broker) state() *state {
+	if s := b.now.Load(); s != nil {
+		return s
 	}
-	return public(client.Start(ctx))
-}
-
-// Disconnect drains for up to 10 s and says DISCONNECT. Subscriptions stay
-// registered for the next Connect.
-func (b *Broker) Disconnect() error { return b.Stop(context.Background()) }
-
-// Stop is Disconnect with a context that bounds the drain.
-func (b *Broker) Stop(ctx context.Context) error {
 	b.mu.Lock()
-	client := b.client
-	b.mu.Unlock()
-	if client == nil {
+	defer b.mu.Unlock()
+	if s := b.now.Load(); s != nil {
+		return s
+	}
+	return b.open()
+}
+
+// open resolves the options, with mu held.
+func (b *Broker) open() *state {
+	s := &state{broker: b, options: b.options}
+	cfg, problems := b.settings.resolve(&b.options)
+	s.log = log.NewHelper(orGlobal(cfg.Logger))
+	s.hooks(&cfg, b.settings.OnDisconnect)
+	s.cfg = cfg
+	client, err := engine.NewClient(cfg, b.client)
+	if s.err = configError(problems, err); s.err == nil {
+		s.client, b.client = client, client
+		b.settings.warn(s.log, &cfg)
+	}
+	s.tracer = newTracer(b.options.Tracings)
+	s.publish = broker.ChainPublishMiddleware(s.send, b.options.PublishMiddlewares)
+	b.now.Store(s)
+	return s
+}
+
+func orGlobal(l log.Logger) log.Logger {
+	if l == nil {
+		return log.GetLogger()
+	}
+	return l
+}
+
+// hooks keeps a panic of the user's from ending the process, and gives
+// OnDisconnect an error that users know.
+func (s *state) hooks(cfg *engine.Config, onDisconnect func(error)) {
+	if cb := cfg.OnConnect; cb != nil {
+		cfg.OnConnect = func() { s.protect("OnConnect", cb) }
+	}
+	if onDisconnect != nil {
+		cfg.OnDisconnect = func(err error) {
+			s.protect("OnDisconnect", func() { onDisconnect(public("connect", "", err)) })
+		}
+	}
+}
+
+// protect runs a callback of the user's and logs its panic.
+func (s *state) protect(what string, f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.log.Errorf("mqtt: %s panicked: %v", what, r)
+		}
+	}()
+	f()
+}
+
+func (s *state) running() bool { return s.client != nil && s.client.Running() }
+
+// Endpoint is the first broker's URL, without user information.
+func (b *Broker) Endpoint() (string, error) {
+	s := b.state()
+	if s.err != nil {
+		return "", s.err
+	}
+	return s.client.Endpoint(), nil
+}
+
+// configError reports the problems of ours and the engine's as one error.
+func configError(problems, err error) error {
+	if problems == nil && err == nil {
 		return nil
 	}
-	return public(client.Stop(ctx))
+	return &event.Error{Op: "configure", Reason: event.ReasonBadRequest, Cause: joinCauses(problems, err)}
 }
-
-// WaitReady returns nil once connected with every filter granted.
-func (b *Broker) WaitReady(ctx context.Context) error {
-	client, err := b.Client()
-	if err != nil {
-		return err
-	}
-	return public(client.WaitReady(ctx))
-}
-
-// Client gives the engine's client, made when first asked for.
-func (b *Broker) Client() (*engine.Client, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.client == nil && b.err == nil {
-		b.err = b.open(nil)
-	}
-	return b.client, b.err
-}
-
-// open makes the client; subscriptions move over from an old one.
-func (b *Broker) open(old *engine.Client) error {
-	if err := b.settings.err(); err != nil {
-		return &event.Error{Op: "configure", Reason: event.ReasonBadRequest, Cause: err}
-	}
-	client, err := engine.NewClient(b.settings.Config, old)
-	if err != nil {
-		return public(err)
-	}
-	b.client = client
-	b.once.Do(b.logIgnored)
-	return nil
-}
-
-func (b *Broker) logIgnored() {
-	for _, name := range b.settings.Ignored {
-		b.logger().Infof("mqtt: option %s has no effect here", name)
-	}
-}
-
-func (b *Broker) logger() *log.Helper {
-	if l := b.settings.Config.Logger; l != nil {
-		return log.NewHelper(l)
-	}
-	return log.NewHelper(log.GetLogger())
-}
-
-func (b *Broker) codecs() codecs { return codecs{b.options.Codec} }

@@ -3,6 +3,7 @@ package bridge
 import (
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/go-kratos/kratos/v2/encoding"
 	"google.golang.org/protobuf/proto"
@@ -10,13 +11,12 @@ import (
 
 var errNoCodec = errors.New("no codec: it is not registered, or none was set")
 
-// codecs picks the codec of one message.
-type codecs struct{ standard encoding.Codec }
-
-// named gives the codec of that name, or the broker's when name is empty.
-func (c codecs) named(name string) (encoding.Codec, error) {
+// codec gives the codec of that name, or the broker's when name is empty,
+// which is nil when it has none: then only bytes and strings can be sent and
+// received, as they are.
+func (s *state) codec(name string) (encoding.Codec, error) {
 	if name == "" {
-		return c.standard, nil
+		return s.options.Codec, nil
 	}
 	if codec := encoding.GetCodec(name); codec != nil {
 		return codec, nil
@@ -42,6 +42,18 @@ func marshal(codec encoding.Codec, body any) (data []byte, err error) {
 	return codec.Marshal(body)
 }
 
+// decode decodes data into what a binder made and returns the message body. A
+// binder that gives a value instead of a pointer gets a value back.
+func decode(codec encoding.Codec, data []byte, body any) (any, error) {
+	if v := reflect.ValueOf(body); v.IsValid() && v.Kind() != reflect.Pointer {
+		p := reflect.New(v.Type())
+		p.Elem().Set(v)
+		err := unmarshal(codec, data, p.Interface())
+		return p.Elem().Interface(), err
+	}
+	return body, unmarshal(codec, data, body)
+}
+
 // unmarshal never panics, whatever arrives.
 func unmarshal(codec encoding.Codec, data []byte, body any) (err error) {
 	if codec == nil {
@@ -57,6 +69,21 @@ func unmarshal(codec encoding.Codec, data []byte, body any) (err error) {
 	}
 	defer recovered(codec, &err)
 	return codec.Unmarshal(data, body)
+}
+
+// decodable refuses at registration what would fail for every message.
+func decodable(codec encoding.Codec, body any) error {
+	if body == nil {
+		return errors.New("the binder returned nil")
+	}
+	if codec != nil {
+		return nil
+	}
+	switch body.(type) {
+	case *[]byte, *string, []byte, string:
+		return nil
+	}
+	return errNoCodec
 }
 
 func recovered(codec encoding.Codec, err *error) {

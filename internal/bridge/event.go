@@ -16,20 +16,11 @@ type Event struct {
 
 var _ broker.Event = (*Event)(nil)
 
-func (c *consumer) event(d *engine.Delivery) (*Event, error) {
+// newEvent shows a delivery with its payload as the body.
+func newEvent(d *engine.Delivery) *Event {
 	e := &Event{delivery: d}
-	e.msg.Partition, e.msg.Offset = -1, -1
-	e.msg.Msg = d
-	e.msg.Headers = headersOf(d)
-	if c.binder == nil {
-		e.msg.Body = d.Payload
-		return e, nil
-	}
-	e.msg.Body = c.binder()
-	if err := unmarshal(c.codec, d.Payload, e.msg.Body); err != nil {
-		return nil, codecError("decode", d.Topic, err)
-	}
-	return e, nil
+	e.msg = broker.Message{Headers: headersOf(d), Body: d.Payload, Partition: -1, Offset: -1, Msg: e}
+	return e
 }
 
 // headersOf keeps the last value of a key, because kratos-transport's headers
@@ -48,14 +39,15 @@ func headersOf(d *engine.Delivery) broker.Headers {
 // Topic is the name that the message was published on.
 func (e *Event) Topic() string { return e.delivery.Topic }
 
-// Message is the decoded message.
+// Message is the decoded message. Its AckSuccess is the event's Ack.
 func (e *Event) Message() *broker.Message { return &e.msg }
 
 // RawMessage is the *[engine.Delivery] that the event is about.
 func (e *Event) RawMessage() any { return e.delivery }
 
 // Ack acknowledges the message when the subscription disabled automatic
-// acknowledgement; otherwise a nil error of the handler does.
+// acknowledgement; otherwise a nil error of the handler does. It may be called
+// later and from any goroutine; again it does nothing.
 func (e *Event) Ack() error {
 	e.delivery.Ack()
 	return nil

@@ -13,7 +13,7 @@ import (
 // not have: the error's reason is UNSUPPORTED.
 func (b *Broker) Request(_ context.Context, topic string, _ *broker.Message, _ ...broker.RequestOption) (*broker.Message, error) {
 	return nil, &event.Error{
-		Op: "request", Topic: topic, Reason: event.ReasonUnsupported,
+		Op: "request", Topic: clip(topic), Reason: event.ReasonUnsupported,
 		Cause: errors.New("MQTT 3.1.1 has no response topic"),
 	}
 }

@@ -1,80 +1,145 @@
 package bridge
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
-// Settings are what the MQTT options of both public packages change.
+// Settings are what the MQTT options of both public packages change. They hold
+// secrets and must not be printed.
 type Settings struct {
-	// Config is handed to the engine.
+	// Config is handed to the engine. Addresses, and TLS where files are
+	// named, are filled in when it is.
 	Config engine.Config
-	// Errs are problems of options, reported when the broker is first used.
-	Errs []error
-	// Ignored names options that have no effect here; each is logged once.
-	Ignored []string
+	// Codec is checked to be registered; empty checks nothing.
+	Codec string
+	// Protocol is "auto", "3.1.1" or "5"; empty leaves it to the preset.
+	Protocol string
+	// Preset names what is known of the broker; empty for nothing.
+	Preset string
+	// Files name the TLS files; nil for none.
+	Files *TLSFiles
+	// OnDisconnect is told why a connection was lost.
+	OnDisconnect func(error)
+
+	noConnection bool // the service's configuration has none
+	ignored      []string
+	addresses    []engine.Address // parsed from Addrs of the generic options
+	addressErr   error
 }
 
-type settingsKey struct{}
-
-type setting func(*Settings)
-
-// Option makes a kratos-transport option of a change to the settings. The
-// options of one broker are kept in its option context, in order.
+// Option makes a kratos-transport option of a change to the settings. Changes
+// are made in order and survive a replaced option context.
 func Option(set func(*Settings)) broker.Option {
 	return func(o *broker.Options) {
-		if o == nil {
-			return
+		if o != nil {
+			o.Context = change(o.Context, set)
 		}
-		ctx := o.Context
-		if ctx == nil {
-			ctx = context.Background()
-		}
-		list, _ := ctx.Value(settingsKey{}).([]setting)
-		o.Context = context.WithValue(ctx, settingsKey{}, append(list[:len(list):len(list)], set))
 	}
 }
 
 // Ignore makes an option that has no effect, and says so.
 func Ignore(name string) broker.Option {
-	return Option(func(s *Settings) { s.Ignored = append(s.Ignored, name) })
+	return Option(func(s *Settings) { s.ignored = append(s.ignored, name) })
 }
 
-// settingsOf joins the generic options with the MQTT ones, and takes the
-// credentials out of the addresses.
-func settingsOf(o *broker.Options) Settings {
-	s := Settings{Config: engine.Config{Protocol: engine.Version31}}
-	if o.Context != nil {
-		list, _ := o.Context.Value(settingsKey{}).([]setting)
-		for _, set := range list {
-			set(&s)
+// apply applies options on top of what o and s have. Afterwards o holds no
+// user information: it is in s only.
+func (s *Settings) apply(o *broker.Options, opts []broker.Option) {
+	c := &carrier[Settings]{settings: s}
+	c.keep(&o.Context)
+	for _, opt := range opts {
+		if opt != nil {
+			opt(o)
+			c.keep(&o.Context)
 		}
 	}
-	if len(o.Addrs) > 0 {
-		addrs, err := engine.ParseAddresses(o.Addrs)
-		if err != nil {
-			s.Errs = append(s.Errs, err)
-		}
-		s.Config.Addresses = addrs
+	o.Context = c.release(o.Context)
+	s.takeAddresses(o)
+}
+
+// takeAddresses moves the addresses from o, and leaves them there without user
+// information. An address that is there from an earlier turn keeps its own.
+func (s *Settings) takeAddresses(o *broker.Options) {
+	known := make(map[string]engine.Address, len(s.addresses))
+	for _, a := range s.addresses {
+		known[a.String()] = a
 	}
-	o.Addrs = o.Addrs[:0:0]
-	for _, a := range s.Config.Addresses {
+	raw := o.Addrs
+	o.Addrs = make([]string, 0, len(raw))
+	if len(raw) == 0 {
+		return
+	}
+	s.addresses, s.addressErr = nil, nil
+	parsed, err := engine.ParseAddresses(raw)
+	if err != nil {
+		s.addressErr = err
+		return
+	}
+	for i, a := range parsed {
+		if old, ok := known[raw[i]]; ok {
+			a = old
+		}
+		s.addresses = append(s.addresses, a)
 		o.Addrs = append(o.Addrs, a.String())
-		if o.Secure && !a.Secure() {
-			s.Errs = append(s.Errs, fmt.Errorf("a secure connection is asked for, but %s is not one: use mqtts or wss", a))
-		}
 	}
-	if o.TLSConfig != nil {
-		config := o.TLSConfig
-		s.Config.TLS = func() (*tls.Config, error) { return config.Clone(), nil }
-	}
-	return s
 }
 
-func (s *Settings) err() error { return errors.Join(s.Errs...) }
+// resolve gives the engine's configuration and every problem that the engine
+// does not see.
+func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
+	cfg := s.Config
+	cfg.Addresses, cfg.Outcome = s.addresses, publicPublish
+	errs := []error{s.addressErr}
+	if s.addressErr != nil {
+		cfg.Addresses = make([]engine.Address, 1) // or the engine reports that there is none
+	}
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if s.noConnection {
+		bad("the configuration has no connection")
+	}
+	var err error
+	if cfg.Protocol, err = engine.ParseProtocol(s.Protocol); err != nil {
+		errs = append(errs, err)
+	}
+	cfg.ForceAuto = s.Protocol == "auto"
+	if cfg.Preset, err = engine.FindPreset(s.Preset); err != nil {
+		errs = append(errs, err)
+	}
+	if s.Codec != "" && encoding.GetCodec(s.Codec) == nil {
+		bad("codec %q is not registered", s.Codec)
+	}
+	if k := cfg.KeepAlive; k > 0 && k < time.Second {
+		bad("keep-alive of %v, want at least 1s", k)
+	}
+	if cfg.TLS, err = s.tls(o.TLSConfig); err != nil {
+		errs = append(errs, err)
+	}
+	for _, a := range s.addresses {
+		if (o.Secure || cfg.TLS != nil) && !a.Secure() {
+			bad("TLS is asked for, but %s is a plain address: use mqtts", a)
+		}
+	}
+	return cfg, errors.Join(errs...)
+}
+
+// tls gives the source of the TLS configuration: config, which was set in
+// code, or else the files, which are read anew for each connection, so that a
+// rotation needs no restart.
+func (s *Settings) tls(config *tls.Config) (func() (*tls.Config, error), error) {
+	if config != nil {
+		return func() (*tls.Config, error) { return config.Clone(), nil }, nil
+	}
+	if s.Files == nil {
+		return nil, nil
+	}
+	_, err := s.Files.load()
+	return s.Files.load, err
+}

@@ -2,180 +2,86 @@ package bridge
 
 import (
 	"context"
-	"math"
 	"sync/atomic"
 	"time"
 
-	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
-// SubscribeSettings are what the MQTT subscribe options change.
-type SubscribeSettings struct {
-	QoS     byte
-	Codec   string
-	Timeout time.Duration
-	Broad   bool // "#" and "$SYS" filters are meant
-}
-
-type subscribeKey struct{}
-
-// SubscribeOption makes a kratos-transport option of a change to one
-// subscription.
-func SubscribeOption(set func(*SubscribeSettings)) broker.SubscribeOption {
-	return func(o *broker.SubscribeOptions) {
-		if o == nil {
-			return
-		}
-		ctx := o.Context
-		if ctx == nil {
-			ctx = context.Background()
-		}
-		list, _ := ctx.Value(subscribeKey{}).([]func(*SubscribeSettings))
-		o.Context = context.WithValue(ctx, subscribeKey{}, append(list[:len(list):len(list)], set))
-	}
-}
-
 // subscribeTimeout bounds the wait for a SUBACK of a Subscribe that has no
 // context of its own.
 const subscribeTimeout = 10 * time.Second
 
-// concurrencyUnset tells an explicit concurrency from none.
-const concurrencyUnset = math.MinInt
-
 // Subscribe registers a handler. While connected it waits up to 10 s for the
 // SUBACK and a refusal is an error; before Connect it registers, and Connect
-// reports the refusal. A second handler on the same filter runs as well. The
-// context of the handler ends at the deadline of its attempt and carries the
-// values of WithSubscribeContext.
+// reports the refusal. A second handler on the same filter runs as well.
+//
+// The context of the handler ends at the deadline of its attempt and carries
+// the values of WithSubscribeContext, whose end does not end the subscription.
+// The generic options mean: a queue name makes a shared subscription
+// ($share/<name>/<filter>); concurrency bounds how many of its messages are
+// handled at once, those of one topic always one by one; retries, and the
+// delay as the first of growing pauses, count within the retry budget, which
+// ends them; without automatic acknowledgement a message is acknowledged by
+// Ack after its handler returned nil.
 func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.Binder, opts ...broker.SubscribeOption) (broker.Subscriber, error) {
 	if handler == nil {
 		return nil, badRequest("subscribe", topic, "handler is nil")
 	}
-	client, err := b.Client()
+	b.state()
+	b.mu.RLock() // Init moves the subscriptions to another client
+	defer b.mu.RUnlock()
+	s := b.now.Load()
+	if s.err != nil {
+		return nil, s.err
+	}
+	o, own := readSubscribeOptions(opts)
+	c, err := s.consumer(topic, handler, binder, &o, &own)
 	if err != nil {
 		return nil, err
 	}
-	o, s := readSubscribeOptions(opts)
-	codec, err := b.codecs().named(s.Codec)
+	filter, err := engine.Filter(topic, o.Queue, own.Broad)
+	if err != nil {
+		return nil, public("subscribe", topic, err)
+	}
+	sub := subscription(filter, &o, &own)
+	sub.Handler, sub.OnDeadLetter = c.handle, c.failed
+	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
+	defer cancel()
+	if _, err := s.client.Subscribe(ctx, sub); err != nil {
+		return nil, public("subscribe", topic, err)
+	}
+	if own.QoS > 0 && s.cfg.ClientID == "" {
+		b.unnamed.Do(func() {
+			s.log.Warnf("mqtt: no client id: messages published while the process is down are not kept (first for filter %q)", filter)
+		})
+	}
+	return &subscriber{broker: b, topic: topic, options: o, sub: sub}, nil
+}
+
+func (s *state) consumer(topic string, handler broker.Handler, binder broker.Binder, o *broker.SubscribeOptions, own *SubscribeSettings) (*consumer, error) {
+	codec, err := s.codec(own.Codec)
+	if err == nil && binder != nil {
+		err = decodable(codec, binder())
+	}
 	if err != nil {
 		return nil, codecError("subscribe", topic, err)
 	}
-	h := &consumer{
-		broker: b, codec: codec, binder: binder, values: o.Context,
-		handler: broker.ChainSubscriberMiddleware(broker.ChainSubscriberMiddleware(handler, o.Middlewares), b.Options().SubscriberMiddlewares),
-	}
-	sub, err := newSubscription(topic, &o, &s, h)
-	if err != nil {
-		return nil, public(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
-	defer cancel()
-	remove, err := client.Subscribe(ctx, sub)
-	if err != nil {
-		return nil, public(err)
-	}
-	return &subscriber{topic: topic, options: o, remove: remove}, nil
-}
-
-func readSubscribeOptions(opts []broker.SubscribeOption) (broker.SubscribeOptions, SubscribeSettings) {
-	o := broker.SubscribeOptions{Context: context.Background(), AutoAck: true, Concurrency: concurrencyUnset}
-	o.Apply(opts...)
-	if o.Context == nil {
-		o.Context = context.Background()
-	}
-	s := SubscribeSettings{QoS: defaultQoS}
-	list, _ := o.Context.Value(subscribeKey{}).([]func(*SubscribeSettings))
-	for _, set := range list {
-		set(&s)
-	}
-	return o, s
-}
-
-func newSubscription(topic string, o *broker.SubscribeOptions, s *SubscribeSettings, c *consumer) (*engine.Subscription, error) {
-	filter, err := engine.Filter(topic, o.Queue, s.Broad)
-	if err != nil {
-		return nil, err
-	}
-	sub := &engine.Subscription{
-		Filter: filter, QoS: s.QoS, Handler: c.handle, ManualAck: !o.AutoAck,
-		Timeout: s.Timeout, Backoff: o.RetryDelay, Classify: classify, OnDeadLetter: c.failed,
-	}
-	if o.Concurrency != concurrencyUnset {
-		sub.Concurrency = o.Concurrency
-	}
-	if o.MaxRetries > 0 {
-		sub.MaxAttempts = o.MaxRetries + 1
-	}
-	return sub, nil
-}
-
-// consumer turns a delivery into kratos-transport's event and runs the user's
-// handler on it.
-type consumer struct {
-	broker  *Broker
-	handler broker.Handler
-	codec   encoding.Codec
-	binder  broker.Binder
-	values  context.Context
-}
-
-func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
-	e, err := c.event(d)
-	if err != nil {
-		return err
-	}
-	ctx = withValues(ctx, c.values)
-	ctx, end := c.broker.tracer.process(ctx, d)
-	err = c.handler(ctx, e)
-	end(err)
-	return err
-}
-
-// failed calls the generic error handler before a message is dead-lettered.
-func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) {
-	h := c.broker.Options().ErrorHandler
-	if h == nil {
-		return
-	}
-	e, err := c.event(d)
-	if err != nil { // undecodable: the payload is the body
-		e = &Event{delivery: d, msg: broker.Message{Body: d.Payload}}
-	}
-	e.err = cause
-	if err := h(ctx, e); err != nil {
-		c.broker.logger().Errorf("mqtt: error handler failed: topic %q: %v", d.Topic, err)
-	}
-}
-
-// valuesContext adds the values of a subscription's context to those of an
-// attempt.
-type valuesContext struct {
-	context.Context
-	values context.Context
-}
-
-func (c valuesContext) Value(key any) any {
-	if v := c.Context.Value(key); v != nil {
-		return v
-	}
-	return c.values.Value(key)
-}
-
-func withValues(ctx, values context.Context) context.Context {
-	if values == nil || values == context.Background() {
-		return ctx
-	}
-	return valuesContext{ctx, values}
+	handler = broker.ChainSubscriberMiddleware(handler, o.Middlewares)
+	return &consumer{
+		broker: s.broker, codec: codec, binder: binder, values: o.Context,
+		handler: broker.ChainSubscriberMiddleware(handler, s.options.SubscriberMiddlewares),
+	}, nil
 }
 
 // subscriber is the handle of one registration.
 type subscriber struct {
+	broker  *Broker
 	topic   string
 	options broker.SubscribeOptions
-	remove  func(context.Context) error
+	sub     *engine.Subscription
 	closed  atomic.Bool
 }
 
@@ -191,10 +97,9 @@ func (s *subscriber) Unsubscribe(bool) error {
 	if !s.closed.CompareAndSwap(false, true) {
 		return nil
 	}
+	s.broker.mu.RLock()
+	defer s.broker.mu.RUnlock()
 	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
 	defer cancel()
-	return public(s.remove(ctx))
+	return public("unsubscribe", s.topic, s.broker.client.Unsubscribe(ctx, s.sub))
 }
-
-// IsClosed says whether Unsubscribe was called.
-func (s *subscriber) IsClosed() bool { return s.closed.Load() }

@@ -26,6 +26,7 @@ type Client struct {
 	mu   sync.Mutex
 	subs map[*Subscription]func() // registered, with what takes it out of the router
 	run  *run                     // nil while stopped
+	last *run                     // the one that was stopped last, perhaps not yet at its end
 }
 
 // NewClient checks the configuration and opens nothing yet. The subscriptions
@@ -41,6 +42,8 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 	if old == nil {
 		return c, nil
 	}
+	old.mu.Lock()
+	defer old.mu.Unlock()
 	for s := range old.subs {
 		if err := c.register(s); err != nil {
 			return nil, err
@@ -59,23 +62,42 @@ func (c *Client) Endpoint() string { return c.cfg.Addresses[0].String() }
 // and otherwise tried again for as long as the client runs. Starting twice is
 // one start.
 func (c *Client) Start(ctx context.Context) error {
-	c.mu.Lock()
-	if c.run != nil {
-		c.mu.Unlock()
-		return nil
-	}
-	r, err := newRun(c)
-	if err != nil {
-		c.mu.Unlock()
+	r, err := c.begin(ctx)
+	if r == nil || err != nil {
 		return err
 	}
-	c.run = r
-	c.mu.Unlock()
 	if err := r.start(ctx); err != nil {
 		_ = c.Stop(ctx)
 		return err
 	}
 	return nil
+}
+
+// begin makes the run of a Start, nil when there is one already. It waits for
+// the end of the one before: both would use the same client ids.
+func (c *Client) begin(ctx context.Context) (*run, error) {
+	for {
+		c.mu.Lock()
+		last := c.last
+		if last == nil || last.hasStopped() {
+			break
+		}
+		c.mu.Unlock()
+		select {
+		case <-last.stopped:
+		case <-ctx.Done():
+			return nil, &Error{Op: "connect", Reason: session.ReasonTimeout, Cause: fmt.Errorf("waiting for the end of Stop: %w", ctx.Err())}
+		}
+	}
+	defer c.mu.Unlock()
+	if c.run != nil {
+		return nil, nil
+	}
+	r, err := newRun(c)
+	if err == nil {
+		c.run = r
+	}
+	return r, err
 }
 
 // Stop drains within ctx, or within 10 s when ctx has no deadline: intake
@@ -85,11 +107,14 @@ func (c *Client) Start(ctx context.Context) error {
 func (c *Client) Stop(ctx context.Context) error {
 	c.mu.Lock()
 	r := c.run
-	c.run = nil
+	if r != nil {
+		c.run, c.last = nil, r
+	}
 	c.mu.Unlock()
 	if r == nil {
 		return nil
 	}
+	defer close(r.stopped)
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, DefaultStopTimeout)
@@ -114,7 +139,7 @@ func (c *Client) Publish(ctx context.Context, m *Message) error {
 	if err != nil {
 		return err
 	}
-	return r.publisher().Publish(ctx, m)
+	return r.pubs.of(m.Topic).Publish(ctx, m)
 }
 
 // PublishAsync calls fn once with the outcome, unless it returns an error. It
@@ -124,16 +149,19 @@ func (c *Client) PublishAsync(ctx context.Context, m *Message, fn func(error)) e
 	if err != nil {
 		return err
 	}
-	return r.publisher().PublishAsync(ctx, m, fn)
+	return r.pubs.of(m.Topic).PublishAsync(ctx, m, fn)
 }
 
 func (c *Client) mayPublish(m *Message) (*run, error) {
-	if m != nil && len(m.Payload) > c.cfg.MaxPayload {
+	if m == nil {
+		return nil, &Error{Op: "publish", Reason: session.ReasonBadRequest, Cause: errors.New("message is nil")}
+	}
+	if len(m.Payload) > c.cfg.MaxPayload {
 		return nil, &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonTooLarge, Cause: payloadError(len(m.Payload), c.cfg.MaxPayload)}
 	}
 	r := c.current()
 	if r == nil {
-		return nil, &Error{Op: "publish", Reason: session.ReasonNotConnected, Cause: errors.New("not started")}
+		return nil, &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonNotConnected, Cause: errNotStarted}
 	}
 	return r, nil
 }
@@ -143,19 +171,18 @@ func (c *Client) mayPublish(m *Message) (*run, error) {
 // Start the filter becomes part of the first SUBSCRIBE. The function returned
 // takes the registration back, and the filter with its last one.
 func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(context.Context) error, err error) {
+	if ctx == nil {
+		return nil, &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: errors.New("context is nil")}
+	}
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	r := c.run
-	if err := c.register(s); err != nil {
-		c.mu.Unlock()
+	r, filter, err := c.enlist(s)
+	if err != nil {
 		return nil, err
 	}
-	filter := c.wanted(s.Filter)
-	c.mu.Unlock()
 	if r != nil {
-		if err := r.subscribe(ctx, s, filter); err != nil {
+		if err := r.subscribe(ctx, filter); err != nil {
 			_ = c.Unsubscribe(ctx, s)
 			return nil, err
 		}
@@ -163,7 +190,26 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 	return func(ctx context.Context) error { return c.Unsubscribe(ctx, s) }, nil
 }
 
+// enlist registers s with the run that there is, if any.
+func (c *Client) enlist(s *Subscription) (*run, session.Filter, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.run != nil {
+		// Before the router knows it: a message of another filter may match.
+		if err := c.run.prepare(s); err != nil {
+			return nil, session.Filter{}, err
+		}
+	}
+	if err := c.register(s); err != nil {
+		return nil, session.Filter{}, err
+	}
+	return c.run, c.wanted(s.Filter), nil
+}
+
 func (c *Client) register(s *Subscription) error {
+	if c.subs[s] != nil {
+		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: errors.New("registered already")}
+	}
 	remove, err := c.router.Add(s.Filter, s)
 	if err != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadTopic, Cause: err}
@@ -207,7 +253,7 @@ func (c *Client) wanted(filter string) (f session.Filter) {
 func (c *Client) WaitReady(ctx context.Context) error {
 	r := c.current()
 	if r == nil {
-		return &Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: errors.New("not started")}
+		return &Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: errNotStarted}
 	}
 	return r.main().WaitReady(ctx)
 }
@@ -220,6 +266,8 @@ func (c *Client) Status() session.Status {
 	}
 	return r.main().Status()
 }
+
+var errNotStarted = errors.New("not started")
 
 func payloadError(size, limit int) error {
 	return fmt.Errorf("payload of %d bytes, limit %d", size, limit)

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"context"
+	"runtime/debug"
 	"sync"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
@@ -11,10 +13,9 @@ import (
 type events struct {
 	client *Client
 
-	mu      sync.Mutex
-	queue   []notice
-	running bool
-	idle    sync.WaitGroup
+	mu    sync.Mutex
+	queue []notice
+	idle  chan struct{} // closed when the goroutine ends; nil without one
 }
 
 type notice struct {
@@ -22,47 +23,67 @@ type notice struct {
 	main  bool // of the connection that the hooks follow
 }
 
-func newEvents(c *Client) *events { return &events{client: c} }
-
 func (e *events) add(ev session.Event, main bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.queue = append(e.queue, notice{ev, main})
-	if !e.running {
-		e.running = true
-		e.idle.Add(1)
-		go e.work()
+	if e.idle == nil {
+		e.idle = make(chan struct{})
+		go e.work(e.idle)
 	}
 }
 
 // work ends when nothing is left.
-func (e *events) work() {
-	defer e.idle.Done()
-	for {
-		e.mu.Lock()
-		batch := e.queue
-		e.queue = nil
-		if len(batch) == 0 {
-			e.running = false
-			e.mu.Unlock()
-			return
-		}
-		e.mu.Unlock()
+func (e *events) work(idle chan struct{}) {
+	defer close(idle)
+	for batch := e.take(); len(batch) > 0; batch = e.take() {
 		for _, n := range batch {
 			e.client.report(n)
 		}
 	}
 }
 
-// close returns when everything is reported.
-func (e *events) close() { e.idle.Wait() }
+func (e *events) take() []notice {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	batch := e.queue
+	if e.queue = nil; len(batch) == 0 {
+		e.idle = nil
+	}
+	return batch
+}
+
+// wait returns when everything is reported, or ctx ends: a hook may be slow,
+// or be the one who stops the client.
+func (e *events) wait(ctx context.Context) {
+	e.mu.Lock()
+	idle := e.idle
+	e.mu.Unlock()
+	if idle == nil {
+		return
+	}
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+}
+
+// hook keeps a panic of the user's function from ending the process.
+func (c *Client) hook(f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.log.Errorf("mqtt: a hook panicked: %v\n%s", v, debug.Stack())
+		}
+	}()
+	f()
+}
 
 func (c *Client) report(n notice) {
 	switch ev := n.event.(type) {
 	case session.Connected:
 		c.log.Infof("mqtt: connected to %s as %q, session present: %t", ev.Address, ev.ClientID, ev.SessionPresent)
 		if n.main && c.cfg.OnConnect != nil {
-			c.cfg.OnConnect()
+			c.hook(c.cfg.OnConnect)
 		}
 	case session.Subscribed:
 		c.log.Infof("mqtt: %d topic filters granted", ev.Filters)
@@ -71,7 +92,7 @@ func (c *Client) report(n notice) {
 	case session.ConnectionLost:
 		c.log.Warnf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Address, ev.ClientID, ev.RetryIn, ev.Err)
 		if n.main && c.cfg.OnDisconnect != nil {
-			c.cfg.OnDisconnect(ev.Err)
+			c.hook(func() { c.cfg.OnDisconnect(ev.Err) })
 		}
 	case session.SessionLost:
 		c.log.Warnf("mqtt: the broker lost the session of %q: messages published meanwhile are gone, %d of ours ended with an unknown outcome", ev.ClientID, ev.Unfinished)
@@ -79,6 +100,8 @@ func (c *Client) report(n notice) {
 		c.log.Errorf("mqtt: the broker ends every connection of %q at once: another client uses this client id; next attempt in %v", ev.ClientID, ev.RetryIn)
 	case session.SubscriptionRefused:
 		c.log.Errorf("mqtt: %v", ev.Err)
+	case session.CallbackPanicked:
+		c.log.Errorf("mqtt: a publish callback panicked: %v\n%s", ev.Value, ev.Stack)
 	case session.Closed:
 		if ev.Unfinished > 0 || ev.Unacknowledged > 0 {
 			c.log.Warnf("mqtt: %q stopped with %d publishes unfinished and %d messages unacknowledged", ev.ClientID, ev.Unfinished, ev.Unacknowledged)

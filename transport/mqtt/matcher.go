@@ -15,7 +15,17 @@ type matcher struct {
 	prefixes []string // longest first
 }
 
-func (m *matcher) use(ms ...middleware.Middleware) { m.defaults = append(m.defaults, ms...) }
+func (m *matcher) use(ms ...middleware.Middleware) { m.defaults = appendSet(m.defaults, ms) }
+
+// appendSet leaves out nil, which would panic in the chain.
+func appendSet(to, ms []middleware.Middleware) []middleware.Middleware {
+	for _, m := range ms {
+		if m != nil {
+			to = append(to, m)
+		}
+	}
+	return to
+}
 
 // add registers middleware for a selector: an operation, or a prefix with "*"
 // at its end.
@@ -29,7 +39,7 @@ func (m *matcher) add(selector string, ms ...middleware.Middleware) {
 			sort.Slice(m.prefixes, func(i, j int) bool { return len(m.prefixes[i]) > len(m.prefixes[j]) })
 		}
 	}
-	m.exact[selector] = append(m.exact[selector], ms...)
+	m.exact[selector] = appendSet(m.exact[selector], ms)
 }
 
 func (m *matcher) match(operation string) []middleware.Middleware {

@@ -27,13 +27,12 @@ func set(change func(*bridge.Settings)) ServerOption {
 }
 
 // Connection takes addresses, client id, credentials, TLS and times from a
-// service's configuration.
-func Connection(c *v1.Connection) ServerOption {
-	return set(func(s *bridge.Settings) { s.Connection(c) })
-}
+// service's configuration. What is unset there keeps what options before it
+// said, and options after it win. nil is an error of Start.
+func Connection(c *v1.Connection) ServerOption { return WithBrokerOptions(bridge.Connection(c)) }
 
 // Subscriber takes concurrency, queue, deadline, retry budget and dead-letter
-// topic from a service's configuration; nil keeps the defaults.
+// topic from a service's configuration; what is unset keeps the defaults.
 func Subscriber(c *v1.Subscriber) ServerOption {
 	return set(func(s *bridge.Settings) { s.Subscriber(c) })
 }
@@ -55,7 +54,7 @@ func FailFast(enable bool) ServerOption {
 }
 
 // Middleware adds Kratos middleware around every handler; given again it adds
-// more.
+// more, after those before.
 func Middleware(m ...middleware.Middleware) ServerOption {
 	return func(s *Server) { s.middleware.use(m...) }
 }
@@ -78,13 +77,14 @@ func WithCleanSession(enable bool) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.CleanSession = &enable })
 }
 
-// WithAuth sets user name and password. Neither is ever logged.
+// WithAuth sets user name and password, over those in an address. Neither is
+// ever logged.
 func WithAuth(username string, password string) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.Username, s.Config.Password = username, password })
 }
 
 // WithClientId sets the client id of the subscriber; the publisher adds
-// "-pub". Each running process needs its own. Default: a random one, and
+// "-srv-pub". Each running process needs its own. Default: a random one, and
 // messages published while the process is down are not kept.
 //
 //nolint:revive,staticcheck // the name is kratos-transport's
@@ -93,28 +93,35 @@ func WithClientId(clientId string) ServerOption {
 }
 
 // WithCodec names the codec of messages: "json" (the default) or "proto", or
-// any other in the Kratos registry. An unknown one is an error of Publish and
-// RegisterSubscriber.
+// any other in the Kratos registry. An unknown one is an error of
+// RegisterSubscriber, Publish and Start. With "" there is none: only bytes and
+// strings can be sent and received, as they are.
 func WithCodec(c string) ServerOption {
-	return WithBrokerOptions(broker.WithCodec(c))
+	return WithBrokerOptions(broker.WithCodec(c), bridge.Option(func(s *bridge.Settings) { s.Codec = c }))
 }
 
-// WithTracerProvider makes spans with this provider.
+// WithTracerProvider makes a span of each publish and each attempt of a handler
+// with this provider. kratos-transport's tracing, which makes them, also sets
+// it as OpenTelemetry's global provider. Default: no spans.
 func WithTracerProvider(p trace.TracerProvider) ServerOption {
 	return WithBrokerOptions(broker.WithTracerProvider(p))
 }
 
-// WithPropagator sets the propagator of trace context.
+// WithPropagator sets the propagator of trace context, for which MQTT 3.1.1 has
+// no place: there each side begins a trace of its own.
 func WithPropagator(p propagation.TextMapPropagator) ServerOption {
 	return WithBrokerOptions(broker.WithPropagator(p))
 }
 
-// WithGlobalTracerProvider makes spans with OpenTelemetry's global provider.
+// WithGlobalTracerProvider makes a span of each publish and each attempt of a
+// handler with the provider that is OpenTelemetry's global one when the server
+// is first used.
 func WithGlobalTracerProvider() ServerOption {
 	return WithBrokerOptions(broker.WithGlobalTracerProvider())
 }
 
-// WithGlobalPropagator uses OpenTelemetry's global propagator.
+// WithGlobalPropagator uses OpenTelemetry's global propagator, see
+// [WithPropagator].
 func WithGlobalPropagator() ServerOption {
 	return WithBrokerOptions(broker.WithGlobalPropagator())
 }
@@ -126,15 +133,17 @@ func WithEnableKeepAlive(bool) ServerOption {
 }
 
 // WithOnConnect calls cb after each accepted connection, on a goroutine that
-// it must not block for long.
+// it must not block for long, and from which it must not call Stop. A panic is
+// logged. nil calls nothing.
 func WithOnConnect(cb func()) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.OnConnect = cb })
 }
 
-// WithOnDisconnect calls cb after each lost connection, on a goroutine that it
-// must not block for long. A Stop of our own is no loss.
+// WithOnDisconnect calls cb with an *event.Error after each lost connection, on
+// a goroutine that it must not block for long, and from which it must not call
+// Stop. A Stop of our own is no loss. A panic is logged. nil calls nothing.
 func WithOnDisconnect(cb func(error)) ServerOption {
-	return set(func(s *bridge.Settings) { s.Config.OnDisconnect = cb })
+	return set(func(s *bridge.Settings) { s.OnDisconnect = cb })
 }
 
 // WithSubscribeCodec names the codec of one subscription. Default: the

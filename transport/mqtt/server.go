@@ -9,6 +9,7 @@ import (
 	"github.com/go-kratos/kratos/v2/transport"
 	"github.com/tx7do/kratos-transport/broker"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
 )
 
@@ -19,6 +20,10 @@ var (
 
 // Server is a Kratos server whose requests are MQTT messages. All methods are
 // safe for concurrent use.
+//
+// It publishes and subscribes, but is no broker.Broker: connecting and
+// disconnecting are Start and Stop, which Kratos calls. [Server.Broker] is for
+// code that needs the interface.
 //
 // A message is acknowledged after every handler that matches its topic
 // returned nil. An error, or a panic, is retried with backoff within 5 s, then
@@ -53,7 +58,7 @@ func NewServer(opts ...ServerOption) *Server {
 }
 
 // Name is "mqtt".
-func (s *Server) Name() string { return string(KindMQTT) }
+func (s *Server) Name() string { return KindMQTT }
 
 // Use adds middleware for a selector: an operation, or a prefix with "*" at
 // its end. It affects handlers that have had no message yet.
@@ -64,23 +69,19 @@ func (s *Server) Use(selector string, m ...middleware.Middleware) {
 }
 
 // Endpoint is the URL of the first broker, without user information; the
-// server opens no port of its own. It works before Start, when Kratos asks.
+// server opens no port of its own. It works before Start, when Kratos asks,
+// and reports every problem of the options. The URL is never nil without an
+// error.
 func (s *Server) Endpoint() (*url.URL, error) {
-	client, err := s.broker.Client()
+	text, err := s.broker.Endpoint()
 	if err != nil {
 		return nil, err
 	}
-	return url.Parse(client.Endpoint())
+	return url.Parse(text)
 }
 
-// endpoint is the text of Endpoint, or empty.
-func (s *Server) endpoint() string {
-	client, err := s.broker.Client()
-	if err != nil {
-		return ""
-	}
-	return client.Endpoint()
-}
+// Address joins the broker URLs, without user information.
+func (s *Server) Address() string { return s.broker.Address() }
 
 // Start connects and subscribes, and returns when both are done or the broker
 // turned out to be down: then it is tried again in the background. Settings
@@ -108,10 +109,11 @@ func (s *Server) Publish(ctx context.Context, topic string, msg *broker.Message,
 	return s.broker.Publish(ctx, topic, msg, opts...)
 }
 
-// Request sends a message and waits for the reply.
+// Request sends a message and waits for the reply. MQTT 3.1.1 has no response
+// topic: the error's reason is UNSUPPORTED.
 func (s *Server) Request(ctx context.Context, topic string, msg *broker.Message, opts ...broker.RequestOption) (*broker.Message, error) {
 	return s.broker.Request(ctx, topic, msg, opts...)
 }
 
-// Broker gives the generic broker interface of the same two connections.
-func (s *Server) Broker() broker.Broker { return s.broker }
+// Health is a snapshot of the server, for readiness probes and metrics.
+func (s *Server) Health() event.Health { return s.broker.Health() }

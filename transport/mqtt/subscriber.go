@@ -40,18 +40,26 @@ func RegisterSubscriber[T any](
 }
 
 // RegisterSubscriber registers a handler for a topic filter; binder makes the
-// value to decode into, and without one the body is the payload's bytes.
+// value to decode into, and without one the body is the payload's bytes. ctx
+// gives its values to the handler's context; its end ends nothing.
 func (s *Server) RegisterSubscriber(ctx context.Context, topic string, handler broker.Handler, binder broker.Binder, opts ...broker.SubscribeOption) error {
 	if ctx == nil {
 		return &event.Error{Op: "subscribe", Topic: topic, Reason: event.ReasonBadRequest, Cause: errNilContext}
 	}
+	opts = append([]broker.SubscribeOption{broker.WithSubscribeContext(ctx)}, opts...)
+	_, err := s.Subscribe(topic, handler, binder, opts...)
+	return err
+}
+
+// Subscribe is RegisterSubscriber for who wants to unsubscribe. The handler's
+// context has the Transport, and the middleware of its operation, the filter,
+// runs around it. For what the generic options mean see broker/mqtt's
+// NewBroker.
+func (s *Server) Subscribe(topic string, handler broker.Handler, binder broker.Binder, opts ...broker.SubscribeOption) (broker.Subscriber, error) {
 	if handler != nil {
 		handler = (&chained{server: s, operation: topic, handler: handler}).handle
 	}
-	// kratos-transport's option would drop values that other options put there.
-	opts = append([]broker.SubscribeOption{broker.WithSubscribeContext(ctx)}, opts...)
-	_, err := s.broker.Subscribe(topic, handler, binder, opts...)
-	return err
+	return s.broker.Subscribe(topic, handler, binder, opts...)
 }
 
 // chained is a handler behind the Kratos middleware of its operation. The
@@ -68,17 +76,14 @@ type chained struct {
 func (c *chained) handle(ctx context.Context, e broker.Event) error {
 	d, ok := e.RawMessage().(*engine.Delivery)
 	if !ok {
-		return fmt.Errorf("raw message is a %T", e.RawMessage())
+		return fmt.Errorf("a subscriber middleware changed the raw message to a %T", e.RawMessage())
 	}
 	c.once.Do(c.build)
-	tr := &Transport{
-		endpoint: c.server.endpoint(), operation: c.operation, delivery: d, request: requestHeader(d),
-	}
+	tr := &Transport{chained: c, event: e, delivery: d, request: requestHeader(d)}
 	ctx = transport.NewServerContext(ctx, tr)
 	if c.chain == nil {
 		return c.handler(ctx, e)
 	}
-	tr.next = func(ctx context.Context) error { return c.handler(ctx, e) }
 	_, err := c.chain(ctx, e.Message().Body)
 	return err
 }
@@ -90,16 +95,18 @@ func (c *chained) build() {
 	if len(ms) == 0 {
 		return
 	}
-	c.chain = middleware.Chain(ms...)(func(ctx context.Context, _ any) (any, error) {
+	c.chain = middleware.Chain(ms...)(func(ctx context.Context, req any) (any, error) {
 		tr, ok := FromContext(ctx)
-		if !ok {
+		if !ok || tr.chained != c {
 			return nil, errNoTransport
 		}
-		return nil, tr.next(ctx)
+		tr.event.Message().Body = req // a middleware may have replaced it
+		return nil, c.handler(ctx, tr.event)
 	})
 }
 
 var (
 	errNilContext  = errors.New("context is nil")
 	errNoTransport = errors.New("a middleware dropped the transport from the context")
+	errServed      = errors.New("the server connects with Start and disconnects with Stop")
 )

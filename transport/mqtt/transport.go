@@ -5,12 +5,14 @@ import (
 	"strings"
 
 	"github.com/go-kratos/kratos/v2/transport"
+	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
-// KindMQTT is the kind of the transport in every handler's context.
-const KindMQTT transport.Kind = "mqtt"
+// KindMQTT is the kind of the transport in every handler's context. It is
+// untyped, as in kratos-transport.
+const KindMQTT = "mqtt"
 
 var _ transport.Transporter = (*Transport)(nil)
 
@@ -18,23 +20,25 @@ var _ transport.Transporter = (*Transport)(nil)
 // and [FromContext] give it. It belongs to one attempt at one message and must
 // not be kept.
 type Transport struct {
-	endpoint  string
-	operation string
-	delivery  *engine.Delivery
-	request   headerCarrier
-	reply     headerCarrier
-	next      func(context.Context) error // the handler behind the middleware
+	chained  *chained
+	event    broker.Event
+	delivery *engine.Delivery
+	request  headerCarrier
+	reply    headerCarrier
 }
 
 // Kind is "mqtt".
 func (t *Transport) Kind() transport.Kind { return KindMQTT }
 
 // Endpoint is the broker's URL, without user information.
-func (t *Transport) Endpoint() string { return t.endpoint }
+func (t *Transport) Endpoint() string {
+	endpoint, _ := t.chained.server.broker.Endpoint() // no error: messages arrive
+	return endpoint
+}
 
 // Operation is what middleware selects by: the topic filter of a subscription
 // registered by hand.
-func (t *Transport) Operation() string { return t.operation }
+func (t *Transport) Operation() string { return t.chained.operation }
 
 // RequestHeader are the user properties of the message (MQTT 5), keys in lower
 // case.

@@ -20,16 +20,16 @@ func (o *outbound) acked(c *conn, a *wire.Ack) {
 		o.mu.Unlock()
 		return
 	}
+	c.progress = true
 	i, sl := o.win.find(a.PacketID)
 	over, err := o.step(sl, a)
 	var done completion
 	if over {
 		done = o.end(i)
-		o.quota++
 		next := o.win.next
 		o.pump()
-		c.wake = c.wake || o.win.next != next // what the quota held back is queued now
-		o.wakeOne()
+		o.wake()
+		c.wake = c.wake || o.win.next != next // what waited for quota or room is queued now
 	}
 	o.mu.Unlock()
 	if done != nil {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -51,9 +52,11 @@ func (p *calls) put(c *call) { p.pool.Put(c) }
 type callbacks struct {
 	mu      sync.Mutex
 	queue   []outcome
-	running bool
-	idle    sync.WaitGroup
-	onRun   func() // after each callback, with no lock held
+	next    []outcome     // taken from queue; used by the goroutine only
+	idle    chan struct{} // closed when the goroutine ends; nil without one
+	onRun   func()        // after each callback, with no lock held
+	onPanic func(v any, stack []byte)
+	outcome func(error) error // what the user sees of an error; nil is the error
 }
 
 type outcome struct {
@@ -63,46 +66,70 @@ type outcome struct {
 
 // asyncCall is the completion of one asynchronous publish.
 type asyncCall struct {
-	to *callbacks
-	fn func(error)
+	to    *callbacks
+	fn    func(error)
+	topic string
 }
 
-func (c *asyncCall) complete(err error) { c.to.add(outcome{c.fn, err}) }
+func (c *asyncCall) complete(err error) {
+	if err = onTopic(err, c.topic); err != nil && c.to.outcome != nil {
+		err = c.to.outcome(err)
+	}
+	c.to.add(outcome{c.fn, err})
+}
 
 func (c *callbacks) add(o outcome) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.queue = append(c.queue, o)
-	start := !c.running
-	if start {
-		c.running = true
-		c.idle.Add(1)
-	}
-	c.mu.Unlock()
-	if start {
-		go c.run()
+	if c.idle == nil {
+		c.idle = make(chan struct{})
+		go c.run(c.idle)
 	}
 }
 
 // run owns the goroutine; it ends when nothing is left.
-func (c *callbacks) run() {
-	defer c.idle.Done()
-	var batch []outcome
-	for {
-		c.mu.Lock()
-		batch, c.queue = c.queue, batch[:0]
-		if len(batch) == 0 {
-			c.running = false
-			c.mu.Unlock()
-			return
-		}
-		c.mu.Unlock()
-		for i, o := range batch {
-			o.fn(o.err)
-			batch[i] = outcome{}
-			c.onRun()
+func (c *callbacks) run(idle chan struct{}) {
+	for c.more() {
+		for i := range c.next {
+			c.call(c.next[i])
+			c.next[i] = outcome{}
 		}
 	}
+	close(idle)
 }
 
-// wait returns when every callback has run.
-func (c *callbacks) wait() { c.idle.Wait() }
+func (c *callbacks) more() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.next, c.queue = c.queue, c.next[:0]
+	if len(c.next) == 0 {
+		c.idle = nil
+	}
+	return len(c.next) > 0
+}
+
+// call keeps a panic of the user's callback from ending the process.
+func (c *callbacks) call(o outcome) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.onPanic(v, debug.Stack())
+		}
+		c.onRun()
+	}()
+	o.fn(o.err)
+}
+
+// wait returns when every callback has run, or ctx ends.
+func (c *callbacks) wait(ctx context.Context) {
+	c.mu.Lock()
+	idle := c.idle
+	c.mu.Unlock()
+	if idle == nil {
+		return
+	}
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/topic"
 )
 
 // Defaults of [Config].
@@ -48,6 +49,7 @@ type Config struct {
 	// Header is sent with the upgrade request of a WebSocket address.
 	Header http.Header
 
+	// KeepAlive travels in whole seconds, rounded up.
 	KeepAlive         time.Duration
 	ConnectTimeout    time.Duration
 	WriteTimeout      time.Duration
@@ -86,10 +88,14 @@ type Config struct {
 	// DISCONNECT; nil for none.
 	Will *Message
 
-	// Sink takes the messages that arrive. Required to subscribe.
+	// Outcome is what the callbacks of PublishAsync are told of an error; nil
+	// is the error itself.
+	Outcome func(error) error
+	// Sink takes the messages that arrive. Required to subscribe; without one
+	// they stay unacknowledged.
 	Sink Sink
-	// Notify is called with events, one at a time and never from the read
-	// loop's critical section; it must not block. Nil for none.
+	// Notify is called with events, with no lock held, also by the read loop;
+	// it must not block. Nil for none.
 	Notify func(Event)
 }
 
@@ -103,6 +109,7 @@ type Sink interface {
 
 func (c *Config) setDefaults() {
 	def(&c.KeepAlive, DefaultKeepAlive)
+	c.KeepAlive = (c.KeepAlive + time.Second - 1).Truncate(time.Second)
 	def(&c.ConnectTimeout, DefaultConnectTimeout)
 	def(&c.WriteTimeout, DefaultWriteTimeout)
 	c.WriteTimeout = min(c.WriteTimeout, c.KeepAlive)
@@ -155,6 +162,14 @@ func (c *Config) validate() error {
 	}
 	if c.Window < 0 || c.Window > idCount/2 {
 		bad("in-flight window of %d, want 1 to %d", c.Window, idCount/2)
+	}
+	if w := c.Will; w != nil {
+		if err := topic.ValidateName(w.Topic); err != nil {
+			bad("will: %w", err)
+		}
+		if w.QoS > 2 {
+			bad("will: QoS %d", w.QoS)
+		}
 	}
 	if c.QoS2Window < 0 {
 		bad("QoS 2 window of %d, want at least 1", c.QoS2Window)

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,8 +21,17 @@ type conn struct {
 	link    *link.Conn
 	ledger  *delivery.Ledger
 	connack wire.Connack
-	since   time.Time // CONNACK
-	wake    bool      // the read loop queued something to write
+
+	// Used by the read loop only.
+	up   bool // CONNACK accepted us
+	wake bool // something is queued to write
+
+	// Guarded by the mutex of outbound.
+	since    time.Time     // CONNACK; zero before it
+	progress bool          // the broker acknowledged something
+	life     time.Duration // from CONNACK to the end
+
+	over atomic.Bool // ended: nothing that was read on it counts any more
 
 	// dismissal is the DISCONNECT of the broker, MQTT 5.
 	dismissal atomic.Pointer[CodeError]
@@ -42,14 +52,31 @@ func newConn(s *Session, v wire.Version) *conn {
 	return c
 }
 
+// The read loop of a connection that has ended may be in one of the methods
+// below while the next connection begins; in.reading keeps them apart.
+
+var (
+	errOver         = errors.New("connection is over")
+	errEarly        = errors.New("message before CONNACK")
+	errConnackTwice = errors.New("second CONNACK")
+)
+
 // Connack reads what the broker announces before the library sees it: data
 // may follow at once.
 func (c *conn) Connack(_ byte, body []byte) error {
+	c.s.in.reading.Lock()
+	defer c.s.in.reading.Unlock()
+	switch {
+	case c.over.Load():
+		return errOver
+	case c.up:
+		return errConnackTwice
+	}
 	if err := c.connack.Decode(c.version, body); err != nil {
 		return err
 	}
 	if c.connack.Reason == 0 {
-		c.since = time.Now()
+		c.up = true
 		c.s.attach(c)
 		c.link.Wake()
 	}
@@ -58,23 +85,31 @@ func (c *conn) Connack(_ byte, body []byte) error {
 
 // Frame takes one frame of the data plane.
 func (c *conn) Frame(first byte, body []byte) error {
-	switch t := wire.Type(first >> 4); t {
-	case wire.TypePublish:
+	c.s.in.reading.Lock()
+	defer c.s.in.reading.Unlock()
+	switch {
+	case c.over.Load():
+		return errOver
+	case !c.up:
+		return errEarly
+	}
+	t := wire.Type(first >> 4)
+	if t == wire.TypePublish {
 		var p wire.Publish
 		if err := p.Decode(c.version, first, body); err != nil {
 			return err
 		}
 		c.s.publish(c, &p, body)
-	default:
-		var a wire.Ack
-		if err := a.Decode(c.version, first, body); err != nil {
-			return err
-		}
-		if t == wire.TypePubrel {
-			c.s.pubrel(c, a.PacketID)
-		} else {
-			c.s.out.acked(c, &a)
-		}
+		return nil
+	}
+	var a wire.Ack
+	if err := a.Decode(c.version, first, body); err != nil {
+		return err
+	}
+	if t == wire.TypePubrel {
+		c.s.pubrel(c, a.PacketID)
+	} else {
+		c.s.out.acked(c, &a)
 	}
 	return nil
 }
@@ -82,7 +117,9 @@ func (c *conn) Frame(first byte, body []byte) error {
 // Batch hands over what was collected since the last call.
 func (c *conn) Batch() {
 	if c.s.cfg.Sink != nil {
+		c.s.in.reading.Lock()
 		c.s.cfg.Sink.Batch()
+		c.s.in.reading.Unlock()
 	}
 	if c.wake {
 		c.wake = false
@@ -110,12 +147,10 @@ func (c *conn) Closed(err error) {
 	})
 }
 
-// lifetime is how long the broker kept the connection after CONNACK.
-func (c *conn) lifetime() time.Duration {
-	if c.since.IsZero() {
-		return 0
-	}
-	return time.Since(c.since)
+// abort ends the connection for a reason of ours.
+func (c *conn) abort(err error) {
+	c.Closed(err)
+	_ = c.link.Close()
 }
 
 // refusal prefers the CONNACK that we read ourselves to the library's error:
@@ -138,4 +173,14 @@ func (c *conn) dismissed(reason byte, detail string) {
 		Packet: "DISCONNECT", Code: reason, Detail: detail,
 		Name: wire.ReasonName(wire.TypeDisconnect, wire.V5, reason),
 	})
+}
+
+// lossError explains the end of the connection: the broker's reason where it
+// gave one.
+func (c *conn) lossError() error {
+	reason, cause := ReasonNetwork, c.err
+	if code := c.dismissal.Load(); code != nil {
+		reason, cause = reasonOfCode(code.Code), code
+	}
+	return &Error{Op: opConnect, Reason: reason, Cause: fmt.Errorf("connection lost: %w", cause)}
 }

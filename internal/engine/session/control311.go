@@ -51,11 +51,15 @@ func (c *control311) connect(ctx context.Context, l *link.Conn, k credentials) e
 	}
 	if rc := token.ReturnCode(); token.Error() != nil {
 		if rc >= packets.ErrRefusedBadProtocolVersion && rc <= packets.ErrRefusedNotAuthorised {
-			return &CodeError{Packet: "CONNACK", Code: rc, Name: wire.ReasonName(wire.TypeConnack, wire.V311, rc)}
+			return connackError(rc)
 		}
 		return fmt.Errorf("no CONNACK: %w", token.Error())
 	}
 	return nil
+}
+
+func connackError(code byte) error {
+	return &CodeError{Packet: "CONNACK", Code: code, Name: wire.ReasonName(wire.TypeConnack, wire.V311, code)}
 }
 
 func (c *control311) subscribe(ctx context.Context, filters []Filter) ([]byte, error) {

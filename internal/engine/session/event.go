@@ -1,8 +1,6 @@
 package session
 
-import (
-	"time"
-)
+import "time"
 
 // Event is something worth a log line or a metric. The set grows; consumers
 // switch on the types they know.
@@ -64,6 +62,12 @@ type Closed struct {
 	Unacknowledged int
 }
 
+// CallbackPanicked reports a panic in the callback of an asynchronous publish.
+type CallbackPanicked struct {
+	Value any
+	Stack []byte
+}
+
 func (Connected) event()           {}
 func (ConnectFailed) event()       {}
 func (ConnectionLost) event()      {}
@@ -72,3 +76,4 @@ func (TakenOver) event()           {}
 func (SubscriptionRefused) event() {}
 func (Subscribed) event()          {}
 func (Closed) event()              {}
+func (CallbackPanicked) event()    {}

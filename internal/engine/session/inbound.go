@@ -13,6 +13,7 @@ import (
 // connection, because the broker delivers again what it has no
 // acknowledgement for.
 type inbound struct {
+	reading  sync.Mutex // held by a read loop at work; before every other lock
 	mu       sync.Mutex
 	open     idTable[*Inbound] // delivered, acknowledgement not written
 	received idTable[bool]     // QoS 2: PUBREC written, PUBREL awaited
@@ -22,7 +23,7 @@ type inbound struct {
 // publish takes a PUBLISH from the read loop of c.
 func (s *Session) publish(c *conn, p *wire.Publish, body []byte) {
 	in := &s.in
-	if in.closed.Load() || (p.Dup && s.redelivered(c, p)) {
+	if s.cfg.Sink == nil || in.closed.Load() || (p.Dup && s.redelivered(c, p)) {
 		return
 	}
 	m := newInbound(c, p, body)
@@ -44,18 +45,24 @@ func (s *Session) redelivered(c *conn, p *wire.Publish) bool {
 	in.mu.Lock()
 	received := p.QoS == 2 && in.received.get(p.PacketID)
 	known := in.open.get(p.PacketID)
+	again := known != nil && known.conn == c
+	join := !received && known != nil && known.same(p)
+	if join {
+		known.conn = c // acknowledgements of the older connection are void
+	}
 	in.mu.Unlock()
 	switch {
 	case received:
 		c.ledger.Add(p.PacketID, p.QoS).Done()
-		return true
-	case known == nil || !known.same(p):
+	case !join:
 		return false
-	case known.conn == c:
-		return true // sent again without a reconnect: its acknowledgement will come
+	case again: // sent again without a reconnect: its acknowledgement will come
+	case !c.ledger.Adopt(known.entry, p.PacketID, p.QoS):
+		// The older connection was about to acknowledge it: it is done, and the
+		// acknowledgement was not written.
+		c.ledger.Add(p.PacketID, p.QoS).Done()
 	}
-	known.conn = c
-	return c.ledger.Adopt(known.entry, p.PacketID, p.QoS)
+	return true
 }
 
 // same says whether a redelivery is the message that we still hold; the id
@@ -90,19 +97,25 @@ func (s *Session) acknowledge(c *conn, acks []delivery.Ack) {
 		if a.QoS == 2 {
 			t = wire.TypePubrec
 		}
-		s.in.acked(a)
+		s.in.acked(c, a)
 		c.link.QueueAck(wire.AppendAck(buf[:0], c.version, t, a.PacketID, 0))
 	}
 	c.link.Wake()
 }
 
-func (in *inbound) acked(a delivery.Ack) {
+// acked notes an acknowledgement that is about to be written, unless another
+// connection has taken the message, or another message the id, meanwhile.
+func (in *inbound) acked(c *conn, a delivery.Ack) {
 	in.mu.Lock()
+	defer in.mu.Unlock()
+	m := in.open.get(a.PacketID)
+	if m == nil || m.conn != c {
+		return
+	}
 	in.open.del(a.PacketID)
 	if a.QoS == 2 {
 		in.received.set(a.PacketID, true)
 	}
-	in.mu.Unlock()
 }
 
 // pubrel forgets a QoS 2 id and answers at once. An unknown id is the resend

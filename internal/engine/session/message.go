@@ -61,7 +61,7 @@ type Inbound struct {
 	ids   [wire.KeptSubscriptionIDs]uint32
 	idLen int
 	entry *delivery.Entry
-	conn  *conn // that delivered it last; used by read loops only
+	conn  *conn // that delivered it last; guarded by the mutex of inbound
 }
 
 // Through says whether the message came through the subscription with this

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
 )
+
+const opPublish = "publish"
 
 // straightThrough is the frame size from which the connection writes from our
 // buffer instead of copying it.
@@ -17,19 +18,21 @@ const straightThrough = 32 << 10
 // outbound is the publishing half of a session: what is in flight, and who
 // waits for room. Lock order: mu before any lock of the connection.
 type outbound struct {
-	mu       sync.Mutex
-	win      window
-	cur      *conn // nil while down
-	quota    int   // PUBLISHes that the broker still takes [MQTT-4.9.0-1]
-	qos2Cap  int
-	blocked  bool // the connection's queue is full
-	calling  int  // callbacks not yet run
-	closed   error
-	waiters  []*waiter
-	scratch  []byte // QoS 0 frames
-	version  wire.Version
-	limits   limits
-	finished []finish // completions collected under mu, told after it
+	mu         sync.Mutex
+	win        window
+	cur        *conn // nil while down
+	quota      int   // PUBLISHes that the broker still takes [MQTT-4.9.0-1]
+	qos2Cap    int
+	blocked    bool // the connection's queue is full
+	calling    int  // callbacks not yet run
+	closed     error
+	unfinished int // publishes that close cut off
+	barren     int // short connections in a row that acknowledged nothing
+	waiters    []*waiter
+	scratch    []byte // QoS 0 frames
+	version    wire.Version
+	limits     limits
+	finished   []finish // completions collected under mu, told after it
 }
 
 // limits are the broker's, from CONNACK.
@@ -44,92 +47,107 @@ type finish struct {
 	err  error
 }
 
-// waiter is a publisher that waits for room or for a connection.
-type waiter struct{ ready chan struct{} }
+// sent is a message that is on its way.
+type sent struct {
+	conn  *conn // that took it first
+	slot  int32 // none with QoS 0
+	alone bool  // nothing else is in flight
+}
 
 // send puts m on its way. With QoS 0 it returns when the bytes were handed to
 // a live connection; otherwise done is told the outcome, unless send itself
-// returns an error. A caller who gives up later abandons the id.
-func (s *Session) send(ctx context.Context, m *Message, done completion, limit *limit) (id uint16, err error) {
+// returns an error. A caller who gives up later abandons the slot.
+func (s *Session) send(ctx context.Context, m *Message, n need, done completion, limit *limit) (sent, error) {
 	o := &s.out
 	o.mu.Lock()
+	defer o.mu.Unlock()
+	var w *waiter
 	for {
-		if o.closed != nil {
-			o.mu.Unlock()
-			return 0, o.fail(m, closedReason(o.closed), o.closed)
+		out, ok, err := o.try(m, n, done, w)
+		if ok || err != nil {
+			o.leave(w)
+			return out, err
 		}
-		if o.ready(m.QoS) {
-			id, sent, err := o.admit(m, done)
-			if sent || err != nil {
-				o.mu.Unlock()
-				return id, err
-			}
+		if w == nil {
+			w = o.enter(n)
 		}
-		w := o.wait()
+		w.woken = false
 		connected := o.cur != nil
 		o.mu.Unlock()
-		if err := w.block(ctx, limit.reached(ctx)); err != nil {
-			o.leave(w)
-			return 0, o.fail(m, waitReason(connected, err), s.downCause(connected, err))
-		}
+		err = w.block(ctx, limit.reached(ctx))
 		o.mu.Lock()
+		if err != nil {
+			o.leave(w)
+			return sent{}, o.fail(m, waitReason(connected, err), s.downCause(connected, err))
+		}
 	}
 }
 
-// ready says whether a message of this QoS may be admitted now.
-func (o *outbound) ready(qos byte) bool {
-	if o.cur == nil {
-		return false
+// try admits m if its turn has come; w is its place in the line, if any.
+func (o *outbound) try(m *Message, n need, done completion, w *waiter) (out sent, ok bool, err error) {
+	switch {
+	case o.closed != nil:
+		return out, false, o.fail(m, closedReason(o.closed), o.closed)
+	case !o.admits(n) || (w == nil && o.behind()):
+		return out, false, nil
 	}
-	if qos == 0 {
-		return !o.blocked
-	}
-	return !o.win.full(qos, o.qos2Cap) && o.win.used+o.calling < o.win.size
-}
-
-// admit encodes m for the current connection. sent is false when its queue is
-// full, which only QoS 0 waits for: the window bounds the rest.
-func (o *outbound) admit(m *Message, done completion) (id uint16, sent bool, err error) {
 	if err := o.check(m); err != nil {
-		return 0, false, err
+		return out, false, err
 	}
 	if m.QoS == 0 {
-		sent, err = o.admitQoS0(m)
-		return 0, sent, err
+		return o.admitQoS0(m, n)
 	}
-	i, sl := o.win.take(m.QoS)
-	frame, err := encode(sl.frame[:0], m, sl.id, o.version)
-	if err == nil && o.limits.maxPacket > 0 && len(frame) > o.limits.maxPacket {
-		err = tooLarge(len(frame), o.limits.maxPacket)
-	}
-	if err != nil {
-		o.win.drop(i)
-		return 0, false, o.fail(m, reasonOfEncode(err), err)
-	}
-	sl.frame, sl.done = frame, done
-	o.win.push(i)
-	o.pump()
-	return sl.id, true, nil
+	return o.admit(m, done)
 }
 
-func (o *outbound) admitQoS0(m *Message) (bool, error) {
-	frame, err := encode(o.scratch[:0], m, 0, o.version)
-	if err == nil && o.limits.maxPacket > 0 && len(frame) > o.limits.maxPacket {
-		err = tooLarge(len(frame), o.limits.maxPacket)
-	}
+// admit encodes m for the current connection and takes it into the window.
+func (o *outbound) admit(m *Message, done completion) (sent, bool, error) {
+	i, sl := o.win.take(m.QoS)
+	frame, err := o.encode(sl.frame[:0], m, sl.id)
+	sl.frame = frame
 	if err != nil {
-		return false, o.fail(m, reasonOfEncode(err), err)
+		o.win.drop(i)
+		return sent{}, false, err
+	}
+	sl.done = done
+	o.win.push(i)
+	out := sent{conn: o.cur, slot: i, alone: o.win.used == 1}
+	o.pump()
+	return out, true, nil
+}
+
+// admitQoS0 is not ok when the connection's queue is full, which only QoS 0
+// waits for: the window bounds the rest.
+func (o *outbound) admitQoS0(m *Message, n need) (sent, bool, error) {
+	frame, err := o.encode(o.scratch[:0], m, 0)
+	if err != nil {
+		return sent{}, false, err
 	}
 	if o.scratch = frame; len(frame) > keepFrame {
 		o.scratch = nil // the connection may keep a large frame, and we need no large buffer
 	}
+	out := sent{conn: o.cur, slot: none}
 	ok, err := o.cur.link.Queue(frame)
 	if err != nil {
 		o.cur = nil
-		return false, nil
+		return sent{}, false, nil
 	}
 	o.blocked = !ok
-	return ok, nil
+	if ok && n.callback {
+		o.calling++
+	}
+	return out, ok, nil
+}
+
+func (o *outbound) encode(dst []byte, m *Message, id uint16) ([]byte, error) {
+	frame, err := encode(dst, m, id, o.version)
+	if limit := o.limits.maxPacket; err == nil && limit > 0 && len(frame) > limit {
+		err = tooLarge(len(frame), limit)
+	}
+	if err != nil {
+		return dst, o.fail(m, reasonOfEncode(err), err)
+	}
+	return frame, nil
 }
 
 // check refuses what the broker said it cannot take [MQTT-3.2.2-11],
@@ -165,6 +183,7 @@ func (o *outbound) pump() {
 		if first {
 			sl.state, sl.carried = slotSent, true
 		}
+		sl.charged = true
 		o.quota--
 		o.win.next = sl.next
 	}
@@ -177,150 +196,41 @@ func (o *outbound) carry(sl *slot) (bool, error) {
 	return o.cur.link.Queue(sl.frame)
 }
 
-// attach makes c the connection that carries the window, called inside Read
-// when its CONNACK passes and before anything else can arrive.
-func (o *outbound) attach(c *conn) (lost int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	a := &c.connack
-	o.cur, o.version, o.blocked = c, c.version, false
-	o.quota = int(a.ReceiveMaximum)
-	o.limits = limits{maxQoS: a.MaximumQoS, retain: a.RetainAvailable, maxPacket: int(a.MaximumPacketSize)}
-	if !a.SessionPresent {
-		lost = o.forget()
-	}
-	o.win.rewind()
-	o.pump()
-	o.wakeAll()
-	return lost
-}
-
-// forget ends or restarts every exchange that a lost session cut short: QoS 1
-// is published again as a new message, QoS 2 cannot be without risking a
-// second delivery.
-func (o *outbound) forget() (lost int) {
-	for i := o.win.head; i != none; {
-		sl := &o.win.slots[i]
-		next := sl.next
-		switch {
-		case sl.left:
-			o.end(i)
-		case sl.state == slotQueued:
-		case sl.qos == 1:
-			o.win.republish(i)
-		default:
-			lost++
-			o.finished = append(o.finished, finish{o.end(i), &Error{Op: opPublish, Reason: ReasonSessionLost, MayHaveBeenSent: true}})
-		}
-		i = next
-	}
-	return lost
-}
-
-// detach is called once for the connection that ended.
-func (o *outbound) detach(c *conn) {
-	o.mu.Lock()
-	if o.cur == c {
-		o.cur = nil
-	}
-	o.mu.Unlock()
-}
-
 // writable continues after the connection's queue was full.
 func (o *outbound) writable(c *conn) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.cur == c {
 		o.blocked = false
 		o.pump()
-		o.wakeAll()
-	}
-	o.mu.Unlock()
-}
-
-// wait enters the line of publishers.
-func (o *outbound) wait() *waiter {
-	w := &waiter{ready: make(chan struct{}, 1)}
-	o.waiters = append(o.waiters, w)
-	return w
-}
-
-// leave takes a waiter out and passes on a wake-up it may have had.
-func (o *outbound) leave(w *waiter) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for i, x := range o.waiters {
-		if x == w {
-			o.waiters = append(o.waiters[:i], o.waiters[i+1:]...)
-			return
-		}
-	}
-	o.wakeOne()
-}
-
-func (o *outbound) wakeOne() {
-	if len(o.waiters) > 0 {
-		w := o.waiters[0]
-		o.waiters = append(o.waiters[:0], o.waiters[1:]...)
-		w.ready <- struct{}{}
+		o.wake()
 	}
 }
 
-func (o *outbound) wakeAll() {
-	for len(o.waiters) > 0 {
-		o.wakeOne()
-	}
-}
-
-func (w *waiter) block(ctx context.Context, timeout <-chan time.Time) error {
-	select {
-	case <-w.ready:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timeout:
-		return context.DeadlineExceeded
-	}
-}
-
-// abandon is called by a publisher that gives up on a message in flight. It
+// abandon is called by a publisher that gives up on the message in a slot. It
 // reports whether the message was on no wire yet, and then takes it back.
-func (o *outbound) abandon(id uint16) (unsent bool) {
+func (o *outbound) abandon(i int32, done completion) (unsent bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	i, sl := o.win.find(id)
-	if sl == nil {
+	sl := &o.win.slots[i]
+	if sl.done != done { // its exchange is over
 		return false
 	}
 	if !sl.carried {
 		o.end(i)
-		o.wakeOne()
+		o.wake()
 		return true
 	}
 	sl.left = true
 	return false
 }
 
-// close fails what is left and everything that comes later.
-func (o *outbound) close(cause error) (unfinished int) {
-	o.mu.Lock()
-	o.closed, o.cur = cause, nil
-	for o.win.head != none {
-		sl := &o.win.slots[o.win.head]
-		maybe := sl.carried
-		if !sl.left {
-			unfinished++
-		}
-		o.finished = append(o.finished, finish{o.end(o.win.head), &Error{Op: opPublish, Reason: ReasonClosed, MayHaveBeenSent: maybe, Cause: cause}})
-	}
-	o.wakeAll()
-	o.mu.Unlock()
-	o.tell()
-	return unfinished
-}
-
 // end takes a listed slot out of the window. A callback still to run goes on
 // counting against it.
 func (o *outbound) end(i int32) completion {
+	if o.win.slots[i].charged {
+		o.quota++
+	}
 	done := o.win.remove(i)
 	if _, async := done.(*asyncCall); async {
 		o.calling++
@@ -331,43 +241,59 @@ func (o *outbound) end(i int32) completion {
 // called is told that one callback has run.
 func (o *outbound) called() {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.calling--
-	o.wakeOne()
-	o.mu.Unlock()
-}
-
-// calledLater counts a callback that is queued without a slot.
-func (o *outbound) calledLater() {
-	o.mu.Lock()
-	o.calling++
-	o.mu.Unlock()
+	o.wake()
 }
 
 // refuse makes publishers fail at once from now on.
 func (o *outbound) refuse(cause error) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.closed == nil {
 		o.closed = cause
 	}
-	o.wakeAll()
-	o.mu.Unlock()
+	o.wake()
 }
 
 // drain waits until nothing is in flight, or ctx ends, or nothing can be
 // acknowledged because there is no connection.
 func (o *outbound) drain(ctx context.Context) {
-	for {
-		o.mu.Lock()
-		if o.win.used == 0 || ctx.Err() != nil {
-			o.mu.Unlock()
-			return
-		}
-		w := o.wait()
-		o.mu.Unlock()
-		if w.block(ctx, nil) != nil {
-			o.leave(w)
-		}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := need{drained: true}
+	if o.admits(n) {
+		return
 	}
+	w := o.enter(n)
+	o.mu.Unlock()
+	_ = w.block(ctx, nil)
+	o.mu.Lock()
+	o.leave(w)
+}
+
+// close fails what is left and everything that comes later.
+func (o *outbound) close(cause error) {
+	o.mu.Lock()
+	o.closed, o.cur = cause, nil
+	for i := o.win.head; i != none; i = o.win.head {
+		sl := &o.win.slots[i]
+		err := &Error{Op: opPublish, Reason: closedReason(cause), MayHaveBeenSent: sl.carried, Cause: cause}
+		if !sl.left {
+			o.unfinished++
+		}
+		o.finish(i, err)
+	}
+	o.wake()
+	o.mu.Unlock()
+	o.tell()
+}
+
+// cutOff is how many publishes close ended.
+func (o *outbound) cutOff() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.unfinished
 }
 
 // tell reports collected outcomes outside the lock.
@@ -393,5 +319,3 @@ func closedReason(cause error) Reason {
 func (o *outbound) fail(m *Message, r Reason, cause error) error {
 	return &Error{Op: opPublish, Topic: m.Topic, Reason: r, Cause: cause}
 }
-
-const opPublish = "publish"

@@ -50,6 +50,13 @@ func (n *Negotiation) version() wire.Version {
 	return wire.V5
 }
 
+// fallingBack says that the next attempt is one of 3.1.1, on trial.
+func (n *Negotiation) fallingBack() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.settled == 0 && n.older
+}
+
 // connected settles the version. A 3.1.1 attempt that raced with a success of
 // 5 changes nothing.
 func (n *Negotiation) connected(v wire.Version) {

@@ -49,6 +49,8 @@ func New(cfg Config) (*Session, error) {
 	s.out.win = newWindow(cfg.Window)
 	s.out.qos2Cap = cfg.QoS2Window
 	s.async.onRun = s.out.called
+	s.async.outcome = cfg.Outcome
+	s.async.onPanic = func(v any, stack []byte) { s.cfg.Notify(CallbackPanicked{v, stack}) }
 	s.state.init()
 	s.subs.init()
 	s.running, s.stop = context.WithCancelCause(context.Background())
@@ -75,12 +77,12 @@ func (s *Session) Publish(ctx context.Context, m *Message) error {
 	wait := limit{after: s.cfg.PublishTimeout}
 	defer wait.stop()
 	c := s.calls.get()
-	id, err := s.send(ctx, m, c, &wait)
+	out, err := s.send(ctx, m, need{qos: m.QoS}, c, &wait)
 	if err != nil {
 		s.calls.put(c)
 		return err
 	}
-	s.flush()
+	out.write()
 	if m.QoS == 0 {
 		s.calls.put(c)
 		return nil
@@ -89,7 +91,7 @@ func (s *Session) Publish(ctx context.Context, m *Message) error {
 		s.calls.put(c)
 		return onTopic(err, m.Topic)
 	}
-	unsent := s.out.abandon(id)
+	unsent := s.out.abandon(out.slot, c)
 	err = cmp.Or(ctx.Err(), context.DeadlineExceeded)
 	return &Error{Op: opPublish, Topic: m.Topic, Reason: gaveUp(err), MayHaveBeenSent: !unsent, Cause: err}
 }
@@ -97,23 +99,27 @@ func (s *Session) Publish(ctx context.Context, m *Message) error {
 // PublishAsync sends m and calls fn with the outcome, once, on a goroutine
 // that is not the read loop; calls come in the order of acknowledgements. It
 // waits, within ctx, for a connection and for room in the in-flight window;
-// when it returns an error, fn is not called. QoS 0 completes when the bytes
-// were handed to a live connection.
+// when it returns an error, fn is not called. After that neither ctx nor a
+// timeout ends the exchange: the outcome may take as long as an outage. QoS 0
+// completes when the bytes were handed to a live connection.
 func (s *Session) PublishAsync(ctx context.Context, m *Message, fn func(error)) error {
 	if err := s.checkMessage(ctx, m); err != nil {
 		return err
 	}
-	done := &asyncCall{to: &s.async, fn: fn}
+	if fn == nil {
+		return &Error{Op: opPublish, Topic: m.Topic, Reason: ReasonBadRequest, Cause: errors.New("callback is nil")}
+	}
+	done := &asyncCall{to: &s.async, fn: fn, topic: m.Topic}
 	wait := limit{after: s.cfg.PublishTimeout}
 	defer wait.stop()
-	if _, err := s.send(ctx, m, done, &wait); err != nil {
+	out, err := s.send(ctx, m, need{qos: m.QoS, callback: true}, done, &wait)
+	if err != nil {
 		return err
 	}
 	if m.QoS == 0 {
-		s.out.calledLater()
 		done.complete(nil)
 	}
-	s.wake()
+	out.conn.link.Wake()
 	return nil
 }
 
@@ -128,6 +134,9 @@ func (s *Session) checkMessage(ctx context.Context, m *Message) error {
 	}
 	if err := topic.ValidateName(m.Topic); err != nil {
 		return &Error{Op: opPublish, Topic: shorten(m.Topic), Reason: ReasonBadTopic, Cause: err}
+	}
+	if err := ctx.Err(); err != nil {
+		return &Error{Op: opPublish, Topic: m.Topic, Reason: gaveUp(err), Cause: err}
 	}
 	return nil
 }
@@ -173,25 +182,16 @@ func (s *Session) downCause(connected bool, err error) error {
 	return err
 }
 
-// flush writes what is queued on the caller's goroutine when nobody else is
-// writing: no added latency for a caller that waits.
-func (s *Session) flush() {
-	if c := s.current(); c != nil {
-		c.link.Flush()
+// write gets a message going whose publisher waits. With nothing else in
+// flight it is written on the caller's goroutine: no added latency, and the
+// socket has room, so that a dead network cannot hold the caller beyond its
+// context. Otherwise the connection's flusher writes, many frames at once.
+func (out sent) write() {
+	if out.alone {
+		out.conn.link.Flush()
+	} else {
+		out.conn.link.Wake()
 	}
-}
-
-// wake leaves the writing to the connection's flusher, which coalesces.
-func (s *Session) wake() {
-	if c := s.current(); c != nil {
-		c.link.Wake()
-	}
-}
-
-func (s *Session) current() *conn {
-	s.out.mu.Lock()
-	defer s.out.mu.Unlock()
-	return s.out.cur
 }
 
 // attach is called when a CONNACK accepts us, inside Read.
@@ -211,8 +211,10 @@ func (s *Session) attach(c *conn) {
 func (s *Session) StopIntake() { s.in.closed.Store(true) }
 
 // Close ends the session object: it waits within ctx for publishes in flight,
-// says DISCONNECT and returns when no goroutine is left. What is unfinished
-// then fails with MayHaveBeenSent and is counted in the [Closed] event.
+// as long as there is a connection, says DISCONNECT and returns when no
+// goroutine is left but callbacks that outlast ctx. What is unfinished then
+// fails with MayHaveBeenSent and is counted in the [Closed] event. A second
+// call waits for the first.
 func (s *Session) Close(ctx context.Context) {
 	s.closing.Do(func() {
 		s.StopIntake()
@@ -223,10 +225,9 @@ func (s *Session) Close(ctx context.Context) {
 			close(s.done) // never started
 		}
 		<-s.done
-		unfinished := s.out.close(errStopped)
-		s.async.wait()
-		s.state.set(func(st *Status) { st.LastError = errStopped })
-		s.cfg.Notify(Closed{ClientID: s.cfg.ClientID, Unfinished: unfinished, Unacknowledged: s.in.count()})
+		s.out.close(errStopped)
+		s.async.wait(ctx)
+		s.ended(&Error{Op: opConnect, Reason: ReasonClosed, Cause: errStopped})
+		s.cfg.Notify(Closed{ClientID: s.cfg.ClientID, Unfinished: s.out.cutOff(), Unacknowledged: s.in.count()})
 	})
-	<-s.done
 }

@@ -66,7 +66,17 @@ func (s *Session) Status() Status { return s.state.get() }
 // filter granted, and otherwise the reason when ctx ends or the session will
 // not connect again.
 func (s *Session) WaitReady(ctx context.Context) error {
-	now, err := s.state.wait(ctx, func(st Status) bool { return st.Ready || st.Ended })
+	return s.await(ctx, func(st Status) bool { return st.Ready || st.Ended })
+}
+
+// WaitAttempt returns nil when the session is ready, or what went wrong with
+// the first attempt: the connection, or a filter that was refused.
+func (s *Session) WaitAttempt(ctx context.Context) error {
+	return s.await(ctx, func(st Status) bool { return st.Ready || st.Ended || st.LastError != nil })
+}
+
+func (s *Session) await(ctx context.Context, over func(Status) bool) error {
+	now, err := s.state.wait(ctx, over)
 	switch {
 	case err == nil && now.Ready:
 		return nil
@@ -79,15 +89,29 @@ func (s *Session) WaitReady(ctx context.Context) error {
 	return &Error{Op: opConnect, Reason: ReasonNotConnected, Cause: err}
 }
 
-// WaitAttempt returns nil when the session is ready, or what went wrong with
-// the first attempt: the connection, or a filter that was refused.
-func (s *Session) WaitAttempt(ctx context.Context) error {
-	now, err := s.state.wait(ctx, func(st Status) bool { return st.Ready || st.Ended || st.LastError != nil })
-	if err == nil && now.Ready {
-		return nil
+// ended says that the session will not connect again by itself.
+func (s *Session) ended(err error) {
+	s.state.set(func(st *Status) { st.Ended, st.LastError = true, err })
+}
+
+// Filters says how many filters are wanted and how many of them are granted.
+func (s *Session) Filters() (wanted, granted int) {
+	s.subs.mu.Lock()
+	defer s.subs.mu.Unlock()
+	for _, w := range s.subs.wanted {
+		if w.removed {
+			continue
+		}
+		if wanted++; w.granted {
+			granted++
+		}
 	}
-	if now.LastError != nil {
-		err = now.LastError
-	}
-	return err
+	return wanted, granted
+}
+
+// InFlight counts our QoS 1 and 2 messages that wait for an acknowledgement.
+func (s *Session) InFlight() int {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	return s.out.win.used
 }

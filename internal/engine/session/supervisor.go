@@ -26,43 +26,58 @@ func (s *Session) supervise() {
 		addr := s.cfg.Addresses[next%len(s.cfg.Addresses)]
 		c, ctl, err := s.connect(addr)
 		if err != nil {
-			if s.running.Err() != nil {
-				return
-			}
 			failures++
 			next++ // after a loss the same address comes first: our session is there
-			delay := s.backoff(failures)
-			s.down(err)
-			s.cfg.Notify(ConnectFailed{s.cfg.ClientID, addr.String(), err, delay})
-			if s.cfg.NoReconnect {
-				s.end(err)
+			if !s.failed(addr, err, failures) {
 				return
 			}
-			s.sleep(delay)
 			continue
 		}
-		failures = 0
 		s.hold(c, ctl, addr)
-		if s.running.Err() != nil {
-			return
+		if failures = 0; c.life < takeoverWindow {
+			failures = 1
 		}
 		if takeover = countTakeover(takeover, c); takeover >= takeoverLosses {
 			s.takenOver(c)
-			continue
-		}
-		if c.lifetime() < takeoverWindow {
-			failures = 1
-		}
-		delay := s.backoff(failures)
-		err = s.lost(c)
-		s.down(err)
-		s.cfg.Notify(ConnectionLost{s.cfg.ClientID, addr.String(), err, delay})
-		if s.cfg.NoReconnect {
-			s.end(err)
+		} else if !s.lost(addr, c, failures) {
 			return
 		}
-		s.sleep(delay)
 	}
+}
+
+// failed reports an attempt that reached no connection and waits for the
+// next; false ends the session.
+func (s *Session) failed(addr link.Address, err error, failures int) bool {
+	switch {
+	case s.cfg.Negotiation.fallingBack():
+		failures = 0
+	case permanent(err):
+		failures = slowly
+	}
+	delay := s.backoff(failures)
+	return s.pause(err, ConnectFailed{s.cfg.ClientID, addr.String(), err, delay}, delay)
+}
+
+// lost reports the end of a connection and waits for the next attempt.
+func (s *Session) lost(addr link.Address, c *conn, failures int) bool {
+	delay := s.backoff(failures)
+	err := c.lossError()
+	return s.pause(err, ConnectionLost{s.cfg.ClientID, addr.String(), err, delay}, delay)
+}
+
+func (s *Session) pause(err error, event Event, delay time.Duration) bool {
+	if s.running.Err() != nil {
+		return false
+	}
+	s.down(err)
+	s.cfg.Notify(event)
+	if s.cfg.NoReconnect {
+		s.ended(err)
+		s.out.close(err)
+		return false
+	}
+	s.sleep(delay)
+	return true
 }
 
 // connect dials addr and performs the handshake, within the connect timeout.
@@ -83,7 +98,11 @@ func (s *Session) connect(addr link.Address) (*conn, control, error) {
 		Version: c.version, MaxPacketSize: s.cfg.MaxPacketSize, WriteTimeout: s.cfg.WriteTimeout,
 	})
 	ctl := newControl(&s.cfg, c)
-	if err := ctl.connect(ctx, c.link, k); err != nil {
+	err = ctl.connect(ctx, c.link, k)
+	if code := c.connack.Reason; err == nil && code != 0 {
+		err = connackError(code) // one that the library does not know
+	}
+	if err != nil {
 		s.drop(c, ctl)
 		err = c.refusal(err)
 		if s.running.Err() == nil {
@@ -125,7 +144,8 @@ func (s *Session) hold(c *conn, ctl control, addr link.Address) {
 	s.cfg.Notify(Connected{s.cfg.ClientID, addr.String(), c.connack.SessionPresent})
 	s.subs.serve(s, c, ctl)
 	if s.running.Err() != nil {
-		ctl.disconnect() // flushes what is queued first
+		c.link.Flush() // acknowledgements go before DISCONNECT
+		ctl.disconnect()
 	}
 	s.drop(c, ctl)
 	s.state.set(func(st *Status) { st.Connected, st.Ready = false, false })
@@ -138,21 +158,8 @@ func (s *Session) drop(c *conn, ctl control) {
 	<-c.closed
 }
 
-// lost explains the end of a connection.
-func (s *Session) lost(c *conn) error {
-	if code := c.dismissal.Load(); code != nil {
-		return &Error{Op: opConnect, Reason: reasonOfCode(code.Code), Cause: fmt.Errorf("connection lost: %w", code)}
-	}
-	return &Error{Op: opConnect, Reason: ReasonNetwork, Cause: fmt.Errorf("connection lost: %w", c.err)}
-}
-
 func (s *Session) down(err error) {
 	s.state.set(func(st *Status) { st.Attempts++; st.LastError = err })
-}
-
-func (s *Session) end(err error) {
-	s.state.set(func(st *Status) { st.Ended, st.LastError = true, err })
-	s.out.refuse(err)
 }
 
 // countTakeover counts connections that the broker itself ended right after
@@ -161,7 +168,7 @@ func countTakeover(n int, c *conn) int {
 	if code := c.dismissal.Load(); code != nil && code.Code == wire.ReasonSessionTakenOver {
 		return takeoverLosses
 	}
-	if c.lifetime() < takeoverWindow && errors.Is(c.err, io.EOF) {
+	if c.life < takeoverWindow && errors.Is(c.err, io.EOF) {
 		return n + 1
 	}
 	return 0
@@ -170,6 +177,9 @@ func countTakeover(n int, c *conn) int {
 // takenOver stops the fight over a client id: from here on one attempt each
 // maximum delay, until a connection holds.
 func (s *Session) takenOver(c *conn) {
+	if s.running.Err() != nil {
+		return
+	}
 	delay := s.cfg.MaxReconnectDelay
 	err := &Error{Op: opConnect, Reason: ReasonTakenOver, Cause: fmt.Errorf(
 		"the broker ended our connections for those of another client: does it use the client id %q, too? %w",
@@ -179,11 +189,14 @@ func (s *Session) takenOver(c *conn) {
 	s.sleep(delay)
 }
 
+// slowly is the number of failures after which attempts are as rare as they get.
+const slowly = 30
+
 // backoff is exponential with full jitter, so that a fleet does not come back
 // at the same instant.
 func (s *Session) backoff(failures int) time.Duration {
 	limit := s.cfg.MaxReconnectDelay
-	if shift := min(failures, 30); s.cfg.MinReconnectDelay < limit>>shift {
+	if shift := min(failures, slowly); s.cfg.MinReconnectDelay < limit>>shift {
 		limit = s.cfg.MinReconnectDelay << shift
 	}
 	return rand.N(limit + 1)

@@ -30,29 +30,36 @@ type slot struct {
 	state   slotState
 	carried bool // some connection had it
 	resent  bool // a later connection carried it again
+	charged bool // this connection carried it: counts against its quota
 	left    bool // nobody waits for it any more
 }
 
 const none int32 = -1
 
 // window holds the messages in flight in the order they were first sent. Slot
-// i uses the ids idBase+i, idBase+i+size, ...: all of them roll over before
-// one is used again, so that a late second acknowledgement of an old message
-// never completes a new one. Not safe for concurrent use.
+// i uses the ids idBase+i, idBase+i+size, ..., and free slots are used first in
+// first out: the ids roll over before one is used again, so that a late second
+// acknowledgement of an old message never completes a new one. Not safe for
+// concurrent use.
 type window struct {
-	slots  []slot // grown on demand up to size
-	free   []int32
-	size   int
-	rounds int32
-	head   int32
-	tail   int32
-	next   int32 // first slot that this connection has not carried
-	used   int
-	qos2   int
+	slots    []slot   // grown to size before one is used again
+	frames   [][]byte // buffers of ended exchanges: slots are many, messages in flight few
+	size     int
+	rounds   int32
+	freeHead int32 // free slots, linked by next
+	freeTail int32
+	head     int32
+	tail     int32
+	next     int32 // first slot that this connection has not carried
+	used     int
+	qos2     int
 }
 
 func newWindow(size int) window {
-	return window{size: size, rounds: int32(idCount / size), head: none, tail: none, next: none}
+	return window{
+		size: size, rounds: int32(idCount / size),
+		freeHead: none, freeTail: none, head: none, tail: none, next: none,
+	}
 }
 
 // full says whether a message of this QoS has to wait for an acknowledgement.
@@ -62,16 +69,19 @@ func (w *window) full(qos byte, qos2Cap int) bool {
 
 // take claims a slot with the next id of its row, not yet in the list.
 func (w *window) take(qos byte) (int32, *slot) {
-	var i int32
-	if n := len(w.free); n > 0 {
-		i, w.free = w.free[n-1], w.free[:n-1]
-	} else {
+	i := w.freeHead
+	if len(w.slots) < w.size {
 		i = int32(len(w.slots))
 		w.slots = append(w.slots, slot{})
+	} else if w.freeHead = w.slots[i].next; w.freeHead == none {
+		w.freeTail = none
 	}
 	s := &w.slots[i]
 	w.renumber(i, s)
-	s.qos, s.state, s.carried, s.resent, s.left = qos, slotQueued, false, false, false
+	s.qos, s.state, s.carried, s.resent, s.charged, s.left = qos, slotQueued, false, false, false, false
+	if n := len(w.frames); n > 0 {
+		s.frame, w.frames = w.frames[n-1], w.frames[:n-1]
+	}
 	w.used++
 	if qos == 2 {
 		w.qos2++
@@ -133,13 +143,20 @@ func (w *window) release(i int32, s *slot) {
 	}
 	w.used--
 	s.state, s.done = slotFree, nil
-	if cap(s.frame) > keepFrame {
-		s.frame = nil
+	if c := cap(s.frame); c > 0 && c <= keepFrame {
+		w.frames = append(w.frames, s.frame[:0])
 	}
-	w.free = append(w.free, i)
+	s.frame = nil
+	s.next = none
+	if w.freeTail == none {
+		w.freeHead = i
+	} else {
+		w.slots[w.freeTail].next = i
+	}
+	w.freeTail = i
 }
 
-// keepFrame is the largest frame buffer that a free slot holds on to.
+// keepFrame is the largest frame buffer that is used again.
 const keepFrame = 4 << 10
 
 // find gives the slot that an acknowledgement is for, or nil when the id
@@ -159,7 +176,12 @@ func (w *window) find(id uint16) (int32, *slot) {
 }
 
 // rewind makes a new connection carry every slot again, in order.
-func (w *window) rewind() { w.next = w.head }
+func (w *window) rewind() {
+	w.next = w.head
+	for i := w.head; i != none; i = w.slots[i].next {
+		w.slots[i].charged = false
+	}
+}
 
 // resend prepares the frame of a slot that an earlier connection carried.
 func (s *slot) resend() {

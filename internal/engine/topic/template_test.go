@@ -99,8 +99,19 @@ func TestTemplateBuildRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, values := range [][]string{
-		nil, {"a"}, {"a", "b", "c"}, {"", "b"}, {"a/b", "c"}, {"+", "c"}, {"$a", "c"}, {"a", ""}, {"a", "b//c"}, {"a", "b/#"}, {"a", "/b"},
-		{"a", "b/"}, {strings.Repeat("x", 40_000), strings.Repeat("y", 40_000)},
+		nil,
+		{"a"},
+		{"a", "b", "c"},
+		{"", "b"},
+		{"a/b", "c"},
+		{"+", "c"},
+		{"$a", "c"},
+		{"a", ""},
+		{"a", "b//c"},
+		{"a", "b/#"},
+		{"a", "/b"},
+		{"a", "b/"},
+		{strings.Repeat("x", 40_000), strings.Repeat("y", 40_000)},
 	} {
 		s, err := tpl.Build(values...)
 		var e *Error

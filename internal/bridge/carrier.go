@@ -1,0 +1,78 @@
+package bridge
+
+import "context"
+
+// carrier brings settings of ours through an option context of
+// kratos-transport. Its options may replace that context at any time
+// (WithOptionContext, WithPublishContext, WithSubscribeContext), which must
+// not lose what came before: while options are applied the carrier is live,
+// changes go straight to the settings, and [carrier.keep] puts it back after
+// each option.
+type carrier[S any] struct {
+	context.Context
+	settings *S         // nil unless live
+	pending  []func(*S) // changes made while nobody applied options
+}
+
+type carrierKey[S any] struct{}
+
+// Value implements context.Context.
+func (c *carrier[S]) Value(key any) any {
+	if _, ok := key.(carrierKey[S]); ok {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+func carrierIn[S any](ctx context.Context) *carrier[S] {
+	c, _ := ctx.Value(carrierKey[S]{}).(*carrier[S])
+	return c
+}
+
+// change makes a change to the settings that ctx carries and returns the
+// context to go on with.
+func change[S any](ctx context.Context, set func(*S)) context.Context {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	c := carrierIn[S](ctx)
+	if c != nil && c.settings != nil {
+		set(c.settings)
+		return ctx
+	}
+	next := &carrier[S]{Context: ctx}
+	if c != nil {
+		next.pending = c.pending[:len(c.pending):len(c.pending)]
+	}
+	next.pending = append(next.pending, set)
+	return next
+}
+
+// keep makes *ctx carry c, whatever an option did to it, and makes the changes
+// that an option had collected by itself.
+func (c *carrier[S]) keep(ctx *context.Context) {
+	if *ctx == nil {
+		*ctx = context.Background()
+	}
+	found := carrierIn[S](*ctx)
+	if found == c {
+		return
+	}
+	if found != nil {
+		for _, set := range found.pending {
+			set(c.settings)
+		}
+	}
+	c.Context = *ctx
+	*ctx = c
+}
+
+// release ends the time of applying options and returns the context that the
+// user's options made.
+func (c *carrier[S]) release(ctx context.Context) context.Context {
+	c.settings = nil
+	if ctx == context.Context(c) {
+		return c.Context
+	}
+	return ctx
+}

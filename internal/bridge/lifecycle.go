@@ -1,0 +1,52 @@
+package bridge
+
+import "context"
+
+// Connect starts the connection and keeps it until Disconnect. A broker that
+// is down is tried again in the background and no error, unless fail-fast is
+// set; settings that cannot work, a refused login and a refused filter are.
+// While connected it does nothing.
+func (b *Broker) Connect() error { return b.Start(context.Background()) }
+
+// Start is Connect with a context that bounds the first attempt.
+func (b *Broker) Start(ctx context.Context) error {
+	if ctx == nil {
+		return badRequest("connect", "", "context is nil")
+	}
+	b.state()
+	b.mu.RLock() // no other client may take over the subscriptions meanwhile
+	defer b.mu.RUnlock()
+	s := b.now.Load()
+	if s.err != nil {
+		return s.err
+	}
+	return public("connect", "", s.client.Start(ctx))
+}
+
+// Disconnect drains for up to 10 s and says DISCONNECT. Subscriptions stay
+// registered for the next Connect.
+func (b *Broker) Disconnect() error { return b.Stop(context.Background()) }
+
+// Stop is Disconnect with a context that bounds the drain.
+func (b *Broker) Stop(ctx context.Context) error {
+	if ctx == nil {
+		return badRequest("disconnect", "", "context is nil")
+	}
+	s := b.now.Load()
+	if s == nil || s.err != nil {
+		return nil
+	}
+	return public("disconnect", "", s.client.Stop(ctx))
+}
+
+// WaitReady returns nil once connected with every filter granted.
+func (b *Broker) WaitReady(ctx context.Context) error {
+	if ctx == nil {
+		return badRequest("connect", "", "context is nil")
+	}
+	s := b.state()
+	if s.err != nil {
+		return s.err
+	}
+	return public("connect", "", s.client.WaitReady(ctx))
+}

@@ -1,0 +1,69 @@
+package bridge
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+)
+
+// outcome tells the callback of an asynchronous publish how it ended, once,
+// although acknowledgement and timeout may come together.
+type outcome struct {
+	told  atomic.Bool
+	timer atomic.Pointer[time.Timer]
+	tell  func(error)
+}
+
+func (o *outcome) is(err error) {
+	if o.told.CompareAndSwap(false, true) {
+		if t := o.timer.Load(); t != nil {
+			t.Stop()
+		}
+		o.tell(err)
+	}
+}
+
+func (s *state) sendAsync(ctx context.Context, topic string, msg *broker.Message, r *request) error {
+	m, err := s.message(topic, msg, r.generic.BodyCodec, r.own)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := r.bound(ctx) // of the admission; the rest is the timer's
+	defer cancel()
+	ctx, end := s.tracer.send(ctx, m)
+	out := &outcome{tell: func(err error) {
+		end(err)
+		if cb := r.generic.Callback; cb != nil {
+			s.protect("publish callback", func() { cb(err) })
+		}
+	}}
+	started := time.Now()
+	err = retry(ctx, r.generic.Retries, m.QoS, func() error {
+		return public("publish", topic, s.client.PublishAsync(ctx, m, out.is))
+	})
+	if err != nil {
+		end(err)
+		return err
+	}
+	if r.generic.Timeout > 0 {
+		out.expire(r.generic.Timeout-time.Since(started), topic)
+	}
+	return nil
+}
+
+// expire gives up waiting for the acknowledgement after d.
+func (o *outcome) expire(d time.Duration, topic string) {
+	t := time.AfterFunc(d, func() {
+		o.is(&event.Error{
+			Op: "publish", Topic: topic, Reason: event.ReasonTimeout, MayHaveBeenSent: true, Cause: context.DeadlineExceeded,
+		})
+	})
+	o.timer.Store(t)
+	if o.told.Load() {
+		t.Stop()
+	}
+}

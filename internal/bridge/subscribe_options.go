@@ -1,0 +1,60 @@
+package bridge
+
+import (
+	"time"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
+
+// SubscribeSettings are what the MQTT subscribe options change.
+type SubscribeSettings struct {
+	QoS     byte
+	Codec   string
+	Timeout time.Duration
+	Broad   bool // "#" and "$SYS" filters are meant
+}
+
+// SubscribeOption makes a kratos-transport option of a change to one
+// subscription.
+func SubscribeOption(set func(*SubscribeSettings)) broker.SubscribeOption {
+	return func(o *broker.SubscribeOptions) {
+		if o != nil {
+			o.Context = change(o.Context, set)
+		}
+	}
+}
+
+func readSubscribeOptions(opts []broker.SubscribeOption) (broker.SubscribeOptions, SubscribeSettings) {
+	o := broker.SubscribeOptions{AutoAck: true, MaxRetries: unset}
+	s := SubscribeSettings{QoS: defaultQoS}
+	c := &carrier[SubscribeSettings]{settings: &s}
+	c.keep(&o.Context)
+	for _, opt := range opts {
+		if opt != nil {
+			opt(&o)
+			c.keep(&o.Context)
+		}
+	}
+	o.Context = c.release(o.Context)
+	return o, s
+}
+
+// subscription gives the engine's form of the options. Retries that are not
+// set are left to the budget; an explicit 0 is a single attempt.
+func subscription(filter string, o *broker.SubscribeOptions, s *SubscribeSettings) *engine.Subscription {
+	sub := &engine.Subscription{
+		Filter: filter, QoS: s.QoS, ManualAck: !o.AutoAck, Concurrency: o.Concurrency,
+		Timeout: s.Timeout, Backoff: o.RetryDelay, Classify: classify,
+	}
+	switch {
+	case o.MaxRetries == unset:
+		o.MaxRetries = 0
+	case o.MaxRetries < 0:
+		sub.MaxAttempts = o.MaxRetries // refused with the rest
+	default:
+		sub.MaxAttempts = o.MaxRetries + 1
+	}
+	return sub
+}

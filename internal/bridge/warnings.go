@@ -1,0 +1,36 @@
+package bridge
+
+import (
+	"net"
+	"slices"
+
+	"github.com/go-kratos/kratos/v2/log"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
+
+// warn logs what works, but hardly as meant.
+func (s *Settings) warn(l *log.Helper, cfg *engine.Config) {
+	slices.Sort(s.ignored)
+	for _, name := range slices.Compact(s.ignored) {
+		l.Infof("mqtt: option %s has no effect here", name)
+	}
+	s.ignored = nil
+	if s.Files != nil && s.Files.insecure {
+		l.Warnf("mqtt: the broker's certificate is not verified (insecure_skip_verify): for development only")
+	}
+	for _, a := range cfg.Addresses {
+		if (cfg.Password != "" || len(a.Password) > 0) && !a.Secure() && !loopback(a) {
+			l.Warnf("mqtt: the password goes to %s in clear text: use mqtts", a)
+		}
+	}
+	if cfg.ClientID == "" && cfg.CleanSession != nil && !*cfg.CleanSession {
+		l.Warnf("mqtt: the session shall be kept, but there is no client id: each start leaves a session behind that nobody comes back to")
+	}
+}
+
+func loopback(a engine.Address) bool {
+	host := a.URL().Hostname()
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

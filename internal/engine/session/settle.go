@@ -1,0 +1,111 @@
+package session
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
+)
+
+// serve brings the broker's view in line with ours, again whenever ours
+// changes, until the connection ends or the session closes.
+func (t *subscriptions) serve(s *Session, c *conn, ctl control) {
+	for {
+		if err := t.align(s, c, ctl); err != nil {
+			if c.alive.Err() == nil {
+				c.abort(err)
+			}
+			return
+		}
+		select {
+		case <-t.poke:
+		case <-c.alive.Done():
+			return
+		}
+	}
+}
+
+// maxFilters bounds one SUBSCRIBE packet.
+const maxFilters = 100
+
+// align sends one round of UNSUBSCRIBE and SUBSCRIBE. An error means that the
+// connection is no use any more: a broker that does not answer is tried again
+// on a new one.
+func (t *subscriptions) align(s *Session, c *conn, ctl control) error {
+	add, drop := t.missing()
+	for _, w := range drop {
+		if err := t.unsubscribe(s, c, ctl, w); err != nil {
+			return err
+		}
+	}
+	for len(add) > 0 {
+		n := min(len(add), maxFilters)
+		if err := t.subscribe(s, c, ctl, add[:n]); err != nil {
+			return err
+		}
+		add = add[n:]
+	}
+	t.report(s)
+	return nil
+}
+
+func (t *subscriptions) unsubscribe(s *Session, c *conn, ctl control, w *wanted) error {
+	ctx, cancel := context.WithTimeout(c.alive, s.cfg.ConnectTimeout)
+	defer cancel()
+	if err := ctl.unsubscribe(ctx, []string{w.Filter.Filter}); err != nil {
+		return fmt.Errorf("no UNSUBACK: %w", err)
+	}
+	t.gone(w)
+	return nil
+}
+
+func (t *subscriptions) subscribe(s *Session, c *conn, ctl control, add []*wanted) error {
+	filters := make([]Filter, len(add))
+	for i, w := range add {
+		filters[i] = w.Filter
+		if c.version == wire.V5 && c.connack.SubIDAvailable {
+			filters[i].ID = FilterID(w.Filter.Filter)
+		}
+	}
+	ctx, cancel := context.WithTimeout(c.alive, s.cfg.ConnectTimeout)
+	defer cancel()
+	codes, err := ctl.subscribe(ctx, filters)
+	if err != nil {
+		return fmt.Errorf("no SUBACK: %w", err)
+	}
+	for i, w := range add {
+		refusal := subackError(c.version, w.Filter.Filter, codes[i])
+		if t.answer(w, refusal) && refusal != nil {
+			s.cfg.Notify(SubscriptionRefused{w.Filter.Filter, refusal})
+		}
+	}
+	return nil
+}
+
+func subackError(v wire.Version, filter string, code byte) error {
+	if code < codeFailed {
+		return nil
+	}
+	return &Error{Op: opSubscribe, Topic: filter, Reason: reasonOfSuback(v, code), Cause: &CodeError{
+		Packet: "SUBACK", Code: code, Name: wire.ReasonName(wire.TypeSuback, v, code),
+	}}
+}
+
+// reasonOfSuback: MQTT 3.1.1 knows one failure code, which most often means
+// access rules.
+func reasonOfSuback(v wire.Version, code byte) Reason {
+	if v == wire.V311 {
+		return ReasonRefused
+	}
+	return reasonOfCode(code)
+}
+
+// report makes the session ready, or says which filters are refused.
+func (t *subscriptions) report(s *Session) {
+	n, refused := t.state()
+	was := s.Status().Ready
+	s.state.set(func(st *Status) { st.Ready, st.LastError = refused == nil, refused })
+	if refused == nil && !was && n > 0 {
+		s.cfg.Notify(Subscribed{n})
+	}
+}
