@@ -27,6 +27,8 @@ func TestFields(t *testing.T) {
 		"connection.connect_timeout":     span(session.DefaultConnectTimeout),
 		"connection.write_timeout":       span(session.DefaultWriteTimeout),
 		"connection.max_reconnect_delay": span(session.DefaultMaxReconnectDelay),
+		"connection.session_expiry":      fmt.Sprintf("%d h", int(session.DefaultSessionExpiry.Hours())),
+		"publisher.in_flight":            fmt.Sprint(session.DefaultWindow),
 		"publisher.timeout":              span(session.DefaultPublishTimeout),
 		"publisher.max_payload":          fmt.Sprintf("%d KiB", engine.DefaultMaxPayload>>10),
 		"subscriber.concurrency":         fmt.Sprint(engine.DefaultConcurrency),
@@ -53,7 +55,7 @@ func TestFields(t *testing.T) {
 		there = append(there, fieldsOf(name, m)...)
 	}
 	same(t, "configuration fields", shown, there)
-	for _, field := range fieldsOf("", &kratosmqttv1.TLS{}) {
+	for _, field := range append(fieldsOf("", &kratosmqttv1.TLS{}), fieldsOf("", &kratosmqttv1.Will{})...) {
 		if !strings.Contains(load(t, "README.md").text, "`"+field+"`") {
 			t.Errorf("README.md does not name %s", field)
 		}
@@ -69,6 +71,26 @@ func fieldsOf(prefix string, m proto.Message) (names []string) {
 }
 
 func span(d time.Duration) string { return fmt.Sprintf("%d s", int(d.Seconds())) }
+
+// TestPresets wants presets that there are.
+func TestPresets(t *testing.T) {
+	t.Parallel()
+	for _, row := range load(t, "README.md").table(t, "field") {
+		if row[0] != "`connection.preset`" {
+			continue
+		}
+		if len(names(row[2])) == 0 {
+			t.Error("README.md names no preset")
+		}
+		for _, name := range names(row[2]) {
+			if _, err := engine.FindPreset(name); err != nil {
+				t.Error(err)
+			}
+		}
+		return
+	}
+	t.Error("README.md has no preset")
+}
 
 // TestVariables compares the table of variables with configs/config.yaml.
 func TestVariables(t *testing.T) {

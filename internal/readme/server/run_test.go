@@ -89,7 +89,8 @@ func TestDeadLetter(t *testing.T) {
 
 func newServer(t *testing.T, url string, repo Repo) *mqttserver.Server {
 	t.Helper()
-	srv, err := NewMQTTServer(&kratosmqttv1.Connection{Addresses: []string{url}}, &ReportEvents{repo}, log.DefaultLogger)
+	c := &kratosmqttv1.Connection{Addresses: []string{url}, Preset: "embedded"}
+	srv, err := NewMQTTServer(c, &ReportEvents{repo}, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)
 	}
