@@ -51,7 +51,7 @@ func TestShell(t *testing.T) {
 func makeRun(t *testing.T, curls []string) {
 	s := startService(t, "make run")
 	var printed []string
-	for _, line := range strings.Split(s.output.String(), "\n") {
+	for line := range strings.SplitSeq(s.output.String(), "\n") {
 		if line = strings.TrimSpace(line); strings.HasPrefix(line, "curl ") {
 			printed = append(printed, strings.ReplaceAll(line, s.base, shown))
 		}

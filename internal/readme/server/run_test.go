@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -105,7 +104,7 @@ func start(t *testing.T, srv *mqttserver.Server) {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		if err := srv.Stop(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		if err := srv.Stop(ctx); err != nil {
 			t.Error(err)
 		}
 	})
