@@ -132,6 +132,17 @@ func (c *Client) current() *run {
 	return c.run
 }
 
+// publishing is the run that publishes go to: also one that is being stopped,
+// whose handlers may still need to publish.
+func (c *Client) publishing() *run {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.run == nil && c.last != nil && !c.last.hasStopped() {
+		return c.last
+	}
+	return c.run
+}
+
 // Publish returns nil when the broker has acknowledged the message (QoS 1 and
 // 2) or the bytes were handed to a live connection (QoS 0).
 func (c *Client) Publish(ctx context.Context, m *Message) error {
@@ -159,7 +170,7 @@ func (c *Client) mayPublish(m *Message) (*run, error) {
 	if len(m.Payload) > c.cfg.MaxPayload {
 		return nil, &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonTooLarge, Cause: payloadError(len(m.Payload), c.cfg.MaxPayload)}
 	}
-	r := c.current()
+	r := c.publishing()
 	if r == nil {
 		return nil, &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonNotConnected, Cause: errNotStarted}
 	}

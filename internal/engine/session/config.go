@@ -109,7 +109,9 @@ type Sink interface {
 
 func (c *Config) setDefaults() {
 	def(&c.KeepAlive, DefaultKeepAlive)
-	c.KeepAlive = (c.KeepAlive + time.Second - 1).Truncate(time.Second)
+	if c.KeepAlive > 0 {
+		c.KeepAlive = (c.KeepAlive + time.Second - 1).Truncate(time.Second)
+	}
 	def(&c.ConnectTimeout, DefaultConnectTimeout)
 	def(&c.WriteTimeout, DefaultWriteTimeout)
 	c.WriteTimeout = min(c.WriteTimeout, c.KeepAlive)

@@ -148,10 +148,7 @@ func (c *conn) Closed(err error) {
 }
 
 // abort ends the connection for a reason of ours.
-func (c *conn) abort(err error) {
-	c.Closed(err)
-	_ = c.link.Close()
-}
+func (c *conn) abort(err error) { c.link.Abort(err) }
 
 // refusal prefers the CONNACK that we read ourselves to the library's error:
 // a broker that knows 3.1.1 only answers in a form that the library for 5

@@ -120,7 +120,7 @@ func config(t testing.TB, url string, opts ...option) Config {
 	cfg := Config{
 		Addresses: addresses(t, url), ClientID: idOf(t),
 		MinReconnectDelay: time.Millisecond, MaxReconnectDelay: 20 * time.Millisecond,
-		Sink: &box{done: true},
+		Sink: &box{done: true}, Negotiation: NewNegotiation(Version31),
 	}
 	for _, o := range opts {
 		o(&cfg)

@@ -3,6 +3,8 @@ package session
 import (
 	"errors"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
 )
 
 // barrenLosses is how many short connections in a row may acknowledge nothing
@@ -23,6 +25,9 @@ func (o *outbound) attach(c *conn) (lost int) {
 	c.since = time.Now()
 	a := &c.connack
 	o.cur, o.version, o.blocked = c, c.version, false
+	if o.qos2Cap = c.s.cfg.QoS2Window; c.version != wire.V311 {
+		o.qos2Cap = o.win.size // the broker says what it takes
+	}
 	if o.barren >= barrenLosses && o.win.head != none {
 		o.barren = 0
 		o.finish(o.win.head, &Error{Op: opPublish, Reason: ReasonRefused, MayHaveBeenSent: true, Cause: errBarren})

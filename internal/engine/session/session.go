@@ -47,7 +47,6 @@ func New(cfg Config) (*Session, error) {
 	}
 	s := &Session{cfg: cfg, done: make(chan struct{})}
 	s.out.win = newWindow(cfg.Window)
-	s.out.qos2Cap = cfg.QoS2Window
 	s.async.onRun = s.out.called
 	s.async.outcome = cfg.Outcome
 	s.async.onPanic = func(v any, stack []byte) { s.cfg.Notify(CallbackPanicked{v, stack}) }

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
 )
@@ -24,6 +25,10 @@ func (t *subscriptions) serve(s *Session, c *conn, ctl control) {
 		}
 	}
 }
+
+// maxTries bounds the SUBSCRIBE packets to a broker that takes their packet id
+// for that of a message it has in flight to us; the next one has another id.
+const maxTries = 2048
 
 // maxFilters bounds one SUBSCRIBE packet.
 const maxFilters = 100
@@ -70,6 +75,9 @@ func (t *subscriptions) subscribe(s *Session, c *conn, ctl control, add []*wante
 	ctx, cancel := context.WithTimeout(c.alive, s.cfg.ConnectTimeout)
 	defer cancel()
 	codes, err := ctl.subscribe(ctx, filters)
+	for tries := 1; err == nil && slices.Contains(codes, codeInUse) && tries < maxTries; tries++ {
+		codes, err = ctl.subscribe(ctx, filters)
+	}
 	if err != nil {
 		return fmt.Errorf("no SUBACK: %w", err)
 	}
