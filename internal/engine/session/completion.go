@@ -12,7 +12,10 @@ import (
 type completion interface{ complete(err error) }
 
 // call is a publish that somebody waits for.
-type call struct{ done chan error }
+type call struct {
+	done  chan error
+	limit limit
+}
 
 func (c *call) complete(err error) { c.done <- err }
 
@@ -36,14 +39,19 @@ func (c *call) wait(ctx context.Context, timeout <-chan time.Time) (err error, o
 // not put back, because its outcome may still come.
 type calls struct{ pool sync.Pool }
 
-func (p *calls) get() *call {
-	if c, ok := p.pool.Get().(*call); ok {
-		return c
+func (p *calls) get(timeout time.Duration) *call {
+	c, ok := p.pool.Get().(*call)
+	if !ok {
+		c = &call{done: make(chan error, 1)}
 	}
-	return &call{done: make(chan error, 1)}
+	c.limit.after = timeout
+	return c
 }
 
-func (p *calls) put(c *call) { p.pool.Put(c) }
+func (p *calls) put(c *call) {
+	c.limit.stop()
+	p.pool.Put(c)
+}
 
 // callbacks runs the callbacks of asynchronous publishes on a goroutine of
 // their own, in the order of the acknowledgements, so that nothing of the

@@ -72,10 +72,8 @@ func (s *Session) Publish(ctx context.Context, m *Message) error {
 	if err := s.checkMessage(ctx, m); err != nil {
 		return err
 	}
-	wait := limit{after: s.cfg.PublishTimeout}
-	defer wait.stop()
-	c := s.calls.get()
-	out, err := s.send(ctx, m, need{qos: m.QoS}, c, &wait)
+	c := s.calls.get(s.cfg.PublishTimeout)
+	out, err := s.send(ctx, m, need{qos: m.QoS}, c, &c.limit)
 	if err != nil {
 		s.calls.put(c)
 		return err
@@ -85,10 +83,11 @@ func (s *Session) Publish(ctx context.Context, m *Message) error {
 		s.calls.put(c)
 		return nil
 	}
-	if err, ok := c.wait(ctx, wait.reached(ctx)); ok {
+	if err, ok := c.wait(ctx, c.limit.reached(ctx)); ok {
 		s.calls.put(c)
 		return onTopic(err, m.Topic)
 	}
+	c.limit.stop()
 	unsent := s.out.abandon(out.slot, c)
 	err = cmp.Or(ctx.Err(), context.DeadlineExceeded)
 	return &Error{Op: opPublish, Topic: m.Topic, Reason: gaveUp(err), MayHaveBeenSent: !unsent, Cause: err}
@@ -149,6 +148,9 @@ func shorten(s string) string {
 }
 
 func onTopic(err error, name string) error {
+	if err == nil {
+		return nil
+	}
 	var e *Error
 	if errors.As(err, &e) && e.Topic == "" {
 		e.Topic = name
