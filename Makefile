@@ -71,7 +71,7 @@ check-wire:
 .PHONY: check-imports
 check-imports:
 	@echo "check: import rules"
-	@go test ./internal/archtest -run 'Import|Embedded|Length'
+	@go test -count=1 ./internal/archtest -run 'Import|Embedded|Length'
 
 .PHONY: check-lint
 check-lint:

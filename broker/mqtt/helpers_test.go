@@ -13,6 +13,7 @@ import (
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/tx7do/kratos-transport/broker"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
@@ -57,6 +58,7 @@ func logged(t testing.TB, url string, opts ...broker.Option) (broker.Broker, *lo
 	out := new(logs)
 	b := mqttbroker.NewBroker(append([]broker.Option{
 		broker.WithAddress(url), broker.WithCodec("json"),
+		mqttbroker.WithProtocol("3.1.1"), // what every broker here speaks without fault
 		mqttbroker.WithConnectRetryInterval(10 * time.Millisecond),
 		mqttbroker.WithMaxReconnectInterval(100 * time.Millisecond),
 		mqttbroker.WithKratosLogger(log.NewStdLogger(out)),
@@ -162,3 +164,8 @@ func eachBroker(t *testing.T, test func(t *testing.T, b mqtttest.Broker)) {
 func publisherTimeout(d time.Duration) *v1.Publisher {
 	return &v1.Publisher{Timeout: durationpb.New(d)}
 }
+
+// stringValue is some message of protobuf's.
+type stringValue = wrapperspb.StringValue
+
+func newString(s string) *stringValue { return wrapperspb.String(s) }

@@ -1,6 +1,8 @@
 package mqtt
 
 import (
+	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/go-kratos/kratos/v2/log"
@@ -8,6 +10,7 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
 // WithConnection takes addresses, client id, credentials, TLS and times from a
@@ -103,10 +106,64 @@ func WithPingTimeout(k time.Duration) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.PingTimeout = k })
 }
 
-// WithProtocolVersion forces a protocol version: 4 is MQTT 3.1.1. Others are
-// an error of Init and Connect. Default: 4.
+// WithProtocolVersion forces a protocol version by its level: 4 is MQTT 3.1.1
+// and 5 is MQTT 5; others are an error of Init and Connect. Default: see
+// [WithProtocol].
 func WithProtocolVersion(pv uint) broker.Option {
-	return bridge.Option(func(s *bridge.Settings) { s.ProtocolVersion = pv })
+	name := fmt.Sprint(pv)
+	if pv == level311 {
+		name = "3.1.1"
+	}
+	return WithProtocol(name)
+}
+
+// level311 is the protocol level of MQTT 3.1.1 [MQTT-3.1.2-2].
+const level311 = 4
+
+// WithProtocol sets the version of MQTT: "3.1.1", "5", or "auto", which tries 5
+// and falls back to 3.1.1 with a broker that knows no better, and never
+// downgrades once connected at 5. Default: the preset's, else auto.
+func WithProtocol(version string) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Protocol = version })
+}
+
+// WithPreset says which broker it is, for what is known of it beyond what it
+// says of itself: "mosquitto", "rabbitmq", "nats" or "embedded". Default: none.
+func WithPreset(name string) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Preset = name })
+}
+
+// WithSessionExpiry sets how long the broker keeps a session that is not clean
+// on MQTT 5, in whole seconds. Default: 24 h.
+func WithSessionExpiry(d time.Duration) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Config.SessionExpiry = d })
+}
+
+// WithWill has the broker publish a message when the connection ends without a
+// DISCONNECT. It belongs to the subscriber, or to the publisher when nothing is
+// subscribed at Connect. Default: none.
+func WithWill(topic string, payload []byte, qos byte, retain bool) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) {
+		s.Config.Will = &engine.Message{Topic: topic, Payload: payload, QoS: qos, Retain: retain}
+	})
+}
+
+// WithWebSocketHeader sends headers with the upgrade request of ws and wss
+// addresses. They are never logged. Default: none.
+func WithWebSocketHeader(h http.Header) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Config.Header = h.Clone() })
+}
+
+// WithConnections sets how many connections to publish on; a topic always uses
+// the same one, so that its messages keep their order. Default: 1.
+func WithConnections(n int) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Config.Connections = n })
+}
+
+// WithInFlight sets the most QoS 1 and 2 messages in flight on a connection,
+// which is never more than the broker's receive maximum. Default: 256.
+func WithInFlight(n int) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Config.Window = n })
 }
 
 // WithOnConnect calls cb after each accepted connection, on a goroutine that

@@ -2,6 +2,8 @@ package bridge
 
 import (
 	"crypto/tls"
+	"math"
+	"net/http"
 	"time"
 
 	"github.com/tx7do/kratos-transport/broker"
@@ -52,6 +54,16 @@ func (s *Settings) connection(c *v1.Connection) {
 	putDuration(&cfg.ConnectTimeout, c.GetConnectTimeout())
 	putDuration(&cfg.WriteTimeout, c.GetWriteTimeout())
 	putDuration(&cfg.MaxReconnectDelay, c.GetMaxReconnectDelay())
+	putDuration(&cfg.SessionExpiry, c.GetSessionExpiry())
+	put(&s.Protocol, c.GetProtocol())
+	put(&s.Preset, c.GetPreset())
+	put(&cfg.Will, will(c.GetWill()))
+	if headers := c.GetWebsocketHeaders(); len(headers) > 0 {
+		cfg.Header = make(http.Header, len(headers))
+		for name, value := range headers {
+			cfg.Header.Set(name, value)
+		}
+	}
 	if c != nil && c.AutoReconnect != nil {
 		cfg.NoReconnect = !c.GetAutoReconnect()
 	}
@@ -71,11 +83,20 @@ func tlsFiles(t *v1.TLS) *TLSFiles {
 	return &f
 }
 
+func will(w *v1.Will) *engine.Message {
+	if w == nil {
+		return nil
+	}
+	return &engine.Message{Topic: w.GetTopic(), Payload: w.GetPayload(), QoS: byte(min(w.GetQos(), math.MaxUint8)), Retain: w.GetRetain()}
+}
+
 // Publisher applies the publisher part of a service's configuration; nil
 // changes nothing.
 func (s *Settings) Publisher(p *v1.Publisher) {
 	putDuration(&s.Config.PublishTimeout, p.GetTimeout())
 	put(&s.Config.MaxPayload, int(p.GetMaxPayload()))
+	put(&s.Config.Window, int(p.GetInFlight()))
+	put(&s.Config.Connections, int(p.GetConnections()))
 }
 
 // Subscriber applies the subscriber part of a service's configuration; nil

@@ -10,6 +10,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
+func publicPublish(err error) error { return public("publish", "", err) }
+
 // public turns an error of the engine into the one that users see: always an
 // *event.Error. Of several, as when more than one filter is refused, the first
 // gives the reason and the cause names them all.
@@ -22,7 +24,7 @@ func public(op, topic string, err error) error {
 		return &event.Error{Op: op, Topic: clip(topic), Reason: reasonOfContext(err), Cause: err}
 	}
 	p := &event.Error{
-		Op: e.Op, Topic: e.Topic, Reason: event.Reason(e.Reason), MayHaveBeenSent: e.MayHaveBeenSent, Cause: e.Cause,
+		Op: e.Op, Topic: clip(e.Topic), Reason: event.Reason(e.Reason), MayHaveBeenSent: e.MayHaveBeenSent, Cause: e.Cause,
 	}
 	if many, ok := err.(interface{ Unwrap() []error }); ok && len(many.Unwrap()) > 1 {
 		p.Topic, p.Cause = "", err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/tx7do/kratos-transport/broker"
+	"github.com/tx7do/kratos-transport/tracing"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
@@ -20,10 +21,16 @@ type Settings struct {
 	Config engine.Config
 	// Codec is checked to be registered; empty checks nothing.
 	Codec string
-	// ProtocolVersion is 4, or 0 for the default.
-	ProtocolVersion uint
+	// Protocol is "auto", "3.1.1" or "5"; empty leaves it to the preset.
+	Protocol string
+	// Preset names what is known of the broker; empty for nothing.
+	Preset string
 	// Files name the TLS files; nil for none.
 	Files *TLSFiles
+	// Trace makes spans with OpenTelemetry's global provider.
+	Trace bool
+	// Propagation are tracing options that alone make no spans.
+	Propagation []tracing.Option
 	// OnDisconnect is told why a connection was lost.
 	OnDisconnect func(error)
 
@@ -32,9 +39,6 @@ type Settings struct {
 	addresses    []engine.Address // parsed from Addrs of the generic options
 	addressErr   error
 }
-
-// protocol311 is the protocol level of MQTT 3.1.1 [MQTT-3.1.2-2].
-const protocol311 = 4
 
 // Option makes a kratos-transport option of a change to the settings. Changes
 // are made in order and survive a replaced option context.
@@ -97,7 +101,7 @@ func (s *Settings) takeAddresses(o *broker.Options) {
 // does not see.
 func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	cfg := s.Config
-	cfg.Addresses, cfg.Protocol = s.addresses, engine.Version31
+	cfg.Addresses, cfg.Outcome = s.addresses, publicPublish
 	errs := []error{s.addressErr}
 	if s.addressErr != nil {
 		cfg.Addresses = make([]engine.Address, 1) // or the engine reports that there is none
@@ -106,8 +110,13 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	if s.noConnection {
 		bad("the configuration has no connection")
 	}
-	if s.ProtocolVersion != 0 && s.ProtocolVersion != protocol311 {
-		bad("protocol version %d, want %d (MQTT 3.1.1)", s.ProtocolVersion, protocol311)
+	var err error
+	if cfg.Protocol, err = engine.ParseProtocol(s.Protocol); err != nil {
+		errs = append(errs, err)
+	}
+	cfg.ForceAuto = s.Protocol == "auto"
+	if cfg.Preset, err = engine.FindPreset(s.Preset); err != nil {
+		errs = append(errs, err)
 	}
 	if s.Codec != "" && encoding.GetCodec(s.Codec) == nil {
 		bad("codec %q is not registered", s.Codec)
@@ -115,7 +124,6 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	if k := cfg.KeepAlive; k > 0 && k < time.Second {
 		bad("keep-alive of %v, want at least 1s", k)
 	}
-	var err error
 	if cfg.TLS, err = s.tls(o.TLSConfig); err != nil {
 		errs = append(errs, err)
 	}

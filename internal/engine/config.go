@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
+	"net/http"
 	"time"
 
 	"github.com/go-kratos/kratos/v2/log"
@@ -40,8 +42,20 @@ type Config struct {
 	Password        string
 	// TLS is asked at each dial of a TLS address.
 	TLS func() (*tls.Config, error)
-	// Protocol is the version of MQTT; the zero value finds it out.
-	Protocol session.Protocol
+	// Header is sent with the upgrade request of ws and wss addresses.
+	Header http.Header
+	// Protocol is the version of MQTT. Auto leaves it to the preset, and with
+	// ForceAuto to the broker.
+	Protocol  session.Protocol
+	ForceAuto bool
+	// Preset is what is known of the broker; the zero value is nothing.
+	Preset Preset
+	// SessionExpiry is how long the broker keeps the subscriber's session when
+	// it is not clean, MQTT 5.
+	SessionExpiry time.Duration
+	// Will belongs to the subscriber, or to the publisher when nothing is
+	// subscribed at Start; nil is none.
+	Will *Message
 	// CleanSession overrides the default, which keeps the session exactly when
 	// there is a client id.
 	CleanSession *bool
@@ -62,6 +76,8 @@ type Config struct {
 	MaxPayload int
 	// Window is the most messages in flight per connection.
 	Window int
+	// Connections is how many to publish on.
+	Connections int
 
 	// Service names the service in dead letters and logs.
 	Service string
@@ -78,6 +94,9 @@ type Config struct {
 	// RetryBudget bounds all attempts at one message.
 	RetryBudget time.Duration
 
+	// Outcome is what the callbacks of PublishAsync are told of an error; nil
+	// is the error itself.
+	Outcome func(error) error
 	// Logger takes everything worth knowing; nil is the Kratos global logger.
 	Logger log.Logger
 	// OnConnect and OnDisconnect follow the subscriber's connection, or the
@@ -99,6 +118,7 @@ func (c *Config) resolve() error {
 	}
 	for name, n := range map[string]int{
 		"concurrency": c.Concurrency, "queue": c.Queue, "maximum payload": c.MaxPayload, "in-flight window": c.Window,
+		"publisher connections": c.Connections,
 	} {
 		if n < 0 {
 			errs = append(errs, fmt.Errorf("%s of %d", name, n))
@@ -107,10 +127,18 @@ func (c *Config) resolve() error {
 	for name, d := range map[string]time.Duration{
 		"handler timeout": c.HandlerTimeout, "retry budget": c.RetryBudget, "publish timeout": c.PublishTimeout,
 		"keep-alive": c.KeepAlive, "connect timeout": c.ConnectTimeout, "write timeout": c.WriteTimeout,
-		"maximum reconnect delay": c.MaxReconnectDelay,
+		"maximum reconnect delay": c.MaxReconnectDelay, "session expiry": c.SessionExpiry,
 	} {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("%s of %v", name, d))
+		}
+	}
+	if w := c.Will; w != nil {
+		if err := topic.ValidateName(w.Topic); err != nil {
+			errs = append(errs, fmt.Errorf("will: %w", err))
+		}
+		if w.QoS > 2 || len(w.Payload) > math.MaxUint16 {
+			errs = append(errs, fmt.Errorf("will of QoS %d and %d bytes", w.QoS, len(w.Payload)))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -127,6 +155,7 @@ func (c *Config) setDefaults() {
 	def(&c.MaxPayload, DefaultMaxPayload)
 	def(&c.Service, "service")
 	def(&c.PublisherSuffix, DefaultPublisher)
+	def(&c.Connections, 1)
 	def(&c.DeadLetterTopic, DefaultDeadLetter+c.Service)
 	if c.Logger == nil {
 		c.Logger = log.GetLogger()
@@ -151,11 +180,11 @@ func (c *Config) persistent() bool {
 // session gives the settings of one of the two connections.
 func (c *Config) session(clientID string) session.Config {
 	s := session.Config{
-		Addresses: c.Addresses, ClientID: clientID, TLS: c.TLS,
+		Addresses: c.Addresses, ClientID: clientID, TLS: c.TLS, Header: c.Header,
 		KeepAlive: c.KeepAlive, ConnectTimeout: c.ConnectTimeout, WriteTimeout: c.WriteTimeout,
 		PingTimeout: c.PingTimeout, MinReconnectDelay: c.MinReconnectDelay, MaxReconnectDelay: c.MaxReconnectDelay,
 		NoReconnect: c.NoReconnect, CleanSession: !c.persistent(),
-		PublishTimeout: c.PublishTimeout, Window: c.Window,
+		PublishTimeout: c.PublishTimeout, Window: c.Window, Outcome: c.Outcome,
 	}
 	if c.Username != "" || c.Password != "" {
 		s.Credentials = func() (string, string, error) { return c.Username, c.Password, nil }

@@ -57,7 +57,7 @@ func (r *run) deadLetter(ctx context.Context, d *Delivery, cause error, attempts
 	if err != nil {
 		return err
 	}
-	if err := r.publisher().Publish(ctx, &Message{Topic: c.cfg.DeadLetterTopic, Payload: payload, QoS: 1}); err != nil {
+	if err := r.pubs.of(c.cfg.DeadLetterTopic).Publish(ctx, &Message{Topic: c.cfg.DeadLetterTopic, Payload: payload, QoS: 1}); err != nil {
 		return err
 	}
 	c.log.Errorf("mqtt: dead-lettered to %q as %s: topic %q, %d attempts: %v", c.cfg.DeadLetterTopic, d.letter.id, d.Topic, attempts, cause)

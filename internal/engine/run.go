@@ -2,8 +2,8 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
@@ -14,7 +14,7 @@ import (
 type run struct {
 	client  *Client
 	sub     *session.Session
-	pub     *session.Session
+	pubs    *publishers
 	sched   *delivery.Scheduler
 	intake  *intake
 	events  *events
@@ -30,9 +30,7 @@ func newRun(c *Client) (*run, error) {
 		return nil, &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
 	}
 	r.sched, r.intake = sched, &intake{run: r}
-	id := c.cfg.clientID()
-	version := session.NewNegotiation(c.cfg.Protocol)
-	if err := errors.Join(r.openSub(id, version), r.openPub(id+c.cfg.PublisherSuffix, version)); err != nil {
+	if err := r.open(c.cfg.clientID()); err != nil {
 		sched.Close()
 		return nil, err
 	}
@@ -53,20 +51,32 @@ func newRun(c *Client) (*run, error) {
 // what is in flight, and not for much longer.
 const publisherExpiry = 5 * time.Minute
 
-func (r *run) openSub(id string, version *session.Negotiation) (err error) {
-	cfg := r.client.cfg.session(id)
-	cfg.Negotiation = version
-	cfg.Sink = r.intake
-	cfg.Notify = func(e session.Event) { r.events.add(e, r.main() == r.sub) }
-	r.sub, err = session.New(cfg)
-	return err
-}
+// open makes the sessions; nothing connects yet. The client's lock is held.
+func (r *run) open(id string) (err error) {
+	c := &r.client.cfg
+	version := session.NewNegotiation(c.protocol())
+	subscribes := len(r.client.subs) > 0
 
-func (r *run) openPub(id string, version *session.Negotiation) (err error) {
-	cfg := r.client.cfg.session(id)
-	cfg.Negotiation, cfg.SessionExpiry = version, publisherExpiry
-	cfg.Notify = func(e session.Event) { r.events.add(e, r.main() == r.pub) }
-	r.pub, err = session.New(cfg)
+	sub := c.session(id)
+	sub.Negotiation, sub.SessionExpiry, sub.Sink = version, c.SessionExpiry, r.intake
+	sub.Notify = func(e session.Event) { r.events.add(e, r.main() == r.sub) }
+	if subscribes {
+		sub.Will = c.Will
+	}
+	if r.sub, err = session.New(sub); err != nil {
+		return err
+	}
+	publisher := id + c.PublisherSuffix
+	r.pubs, err = newPublishers(c.Connections, publisher, func(id string) (*session.Session, error) {
+		pub := c.session(id)
+		pub.Negotiation, pub.SessionExpiry = version, publisherExpiry
+		first := id == publisher
+		pub.Notify = func(e session.Event) { r.events.add(e, first && r.main() != r.sub) }
+		if !subscribes && first {
+			pub.Will = c.Will
+		}
+		return session.New(pub)
+	})
 	return err
 }
 
@@ -102,13 +112,7 @@ func (r *run) main() *session.Session {
 	if len(r.client.subs) > 0 {
 		return r.sub
 	}
-	return r.pub
-}
-
-// publisher gives the publishing session, connecting it when first used.
-func (r *run) publisher() *session.Session {
-	r.pub.Start()
-	return r.pub
+	return r.pubs.first()
 }
 
 // prepare gives a subscription its place in this run's scheduler.
@@ -136,12 +140,21 @@ func (r *run) stop(ctx context.Context) error {
 	r.sub.StopIntake()
 	drained := r.sched.Drain(ctx)
 	r.sub.Close(ctx)
-	r.pub.Close(ctx)
+	r.closePublishers(ctx)
 	r.events.wait(ctx)
 	if drained != nil {
 		return fmt.Errorf("mqtt: handlers did not finish in time: %w", drained)
 	}
 	return nil
+}
+
+// closePublishers closes them side by side: each may wait for its publishes.
+func (r *run) closePublishers(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, s := range r.pubs.sessions {
+		wg.Go(func() { s.Close(ctx) })
+	}
+	wg.Wait()
 }
 
 func (r *run) hasStopped() bool {

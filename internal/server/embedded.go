@@ -64,7 +64,7 @@ func NewConnection(m *conf.MQTT, e *Embedded) (*kratosmqttv1.Connection, error) 
 	if e == nil {
 		return nil, fmt.Errorf("no MQTT broker: set %s", conf.EnvMQTTBroker)
 	}
-	connection.Addresses = []string{e.url}
+	connection.Addresses, connection.Preset = []string{e.url}, "embedded"
 	return connection, nil
 }
 

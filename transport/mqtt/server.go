@@ -9,6 +9,7 @@ import (
 	"github.com/go-kratos/kratos/v2/transport"
 	"github.com/tx7do/kratos-transport/broker"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
 )
 
@@ -113,3 +114,6 @@ func (s *Server) Publish(ctx context.Context, topic string, msg *broker.Message,
 func (s *Server) Request(ctx context.Context, topic string, msg *broker.Message, opts ...broker.RequestOption) (*broker.Message, error) {
 	return s.broker.Request(ctx, topic, msg, opts...)
 }
+
+// Health is a snapshot of the server, for readiness probes and metrics.
+func (s *Server) Health() event.Health { return s.broker.Health() }

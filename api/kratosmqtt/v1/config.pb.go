@@ -28,7 +28,7 @@ const (
 type Connection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Broker URLs, tried in order and again from the first: mqtt, tcp, mqtts,
-	// ssl or tls, e.g. "mqtts://broker.example:8883". User information in a URL
+	// ssl, tls, ws or wss, e.g. "mqtts://broker.example:8883". User information in a URL
 	// is moved to username and password at once. Required.
 	Addresses []string `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	// Exact client id of the subscriber; the publisher adds "-pub". Without one
@@ -53,9 +53,22 @@ type Connection struct {
 	MaxReconnectDelay *durationpb.Duration `protobuf:"bytes,10,opt,name=max_reconnect_delay,json=maxReconnectDelay,proto3" json:"max_reconnect_delay,omitempty"`
 	// Ask the broker to forget the session. Default: true without a client id,
 	// false with one.
-	CleanSession  *bool `protobuf:"varint,11,opt,name=clean_session,json=cleanSession,proto3,oneof" json:"clean_session,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CleanSession *bool `protobuf:"varint,11,opt,name=clean_session,json=cleanSession,proto3,oneof" json:"clean_session,omitempty"`
+	// Version of MQTT: "auto", "3.1.1" or "5". auto tries 5 and falls back to
+	// 3.1.1 with a broker that knows no better. Default: the preset's, else auto.
+	Protocol string `protobuf:"bytes,12,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// What is known of a broker: "mosquitto", "rabbitmq", "nats" or "embedded".
+	// Default: none, which trusts what the broker says of itself.
+	Preset string `protobuf:"bytes,13,opt,name=preset,proto3" json:"preset,omitempty"`
+	// How long the broker keeps a session that is not clean, MQTT 5. Default
+	// 24 h.
+	SessionExpiry *durationpb.Duration `protobuf:"bytes,14,opt,name=session_expiry,json=sessionExpiry,proto3" json:"session_expiry,omitempty"`
+	// Published by the broker when the connection ends without a DISCONNECT.
+	Will *Will `protobuf:"bytes,15,opt,name=will,proto3" json:"will,omitempty"`
+	// Headers of the upgrade request of ws and wss addresses. Never logged.
+	WebsocketHeaders map[string]string `protobuf:"bytes,16,rep,name=websocket_headers,json=websocketHeaders,proto3" json:"websocket_headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Connection) Reset() {
@@ -165,6 +178,114 @@ func (x *Connection) GetCleanSession() bool {
 	return false
 }
 
+func (x *Connection) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *Connection) GetPreset() string {
+	if x != nil {
+		return x.Preset
+	}
+	return ""
+}
+
+func (x *Connection) GetSessionExpiry() *durationpb.Duration {
+	if x != nil {
+		return x.SessionExpiry
+	}
+	return nil
+}
+
+func (x *Connection) GetWill() *Will {
+	if x != nil {
+		return x.Will
+	}
+	return nil
+}
+
+func (x *Connection) GetWebsocketHeaders() map[string]string {
+	if x != nil {
+		return x.WebsocketHeaders
+	}
+	return nil
+}
+
+// Will is the message that a broker publishes for a client that vanished.
+type Will struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Topic name, without wildcards. Required.
+	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	// Payload, at most 64 KiB.
+	Payload []byte `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
+	// QoS 0, 1 or 2.
+	Qos uint32 `protobuf:"varint,3,opt,name=qos,proto3" json:"qos,omitempty"`
+	// Keep the message for later subscribers.
+	Retain        bool `protobuf:"varint,4,opt,name=retain,proto3" json:"retain,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Will) Reset() {
+	*x = Will{}
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Will) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Will) ProtoMessage() {}
+
+func (x *Will) ProtoReflect() protoreflect.Message {
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Will.ProtoReflect.Descriptor instead.
+func (*Will) Descriptor() ([]byte, []int) {
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Will) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *Will) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+func (x *Will) GetQos() uint32 {
+	if x != nil {
+		return x.Qos
+	}
+	return 0
+}
+
+func (x *Will) GetRetain() bool {
+	if x != nil {
+		return x.Retain
+	}
+	return false
+}
+
 // TLS names the files of a TLS connection.
 type TLS struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -184,7 +305,7 @@ type TLS struct {
 
 func (x *TLS) Reset() {
 	*x = TLS{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[1]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -196,7 +317,7 @@ func (x *TLS) String() string {
 func (*TLS) ProtoMessage() {}
 
 func (x *TLS) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[1]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -209,7 +330,7 @@ func (x *TLS) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TLS.ProtoReflect.Descriptor instead.
 func (*TLS) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{1}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *TLS) GetCaFile() string {
@@ -253,14 +374,19 @@ type Publisher struct {
 	// Bound of one Publish whose context has no deadline. Default 10 s.
 	Timeout *durationpb.Duration `protobuf:"bytes,1,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// Largest payload accepted, in bytes. Default 256 KiB.
-	MaxPayload    uint32 `protobuf:"varint,2,opt,name=max_payload,json=maxPayload,proto3" json:"max_payload,omitempty"`
+	MaxPayload uint32 `protobuf:"varint,2,opt,name=max_payload,json=maxPayload,proto3" json:"max_payload,omitempty"`
+	// Most QoS 1 and 2 messages in flight on a connection; never more than the
+	// broker's receive maximum. Default 256.
+	InFlight uint32 `protobuf:"varint,3,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	// Connections to publish on; a topic always uses the same one. Default 1.
+	Connections   uint32 `protobuf:"varint,4,opt,name=connections,proto3" json:"connections,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Publisher) Reset() {
 	*x = Publisher{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[2]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -272,7 +398,7 @@ func (x *Publisher) String() string {
 func (*Publisher) ProtoMessage() {}
 
 func (x *Publisher) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[2]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -285,7 +411,7 @@ func (x *Publisher) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publisher.ProtoReflect.Descriptor instead.
 func (*Publisher) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Publisher) GetTimeout() *durationpb.Duration {
@@ -298,6 +424,20 @@ func (x *Publisher) GetTimeout() *durationpb.Duration {
 func (x *Publisher) GetMaxPayload() uint32 {
 	if x != nil {
 		return x.MaxPayload
+	}
+	return 0
+}
+
+func (x *Publisher) GetInFlight() uint32 {
+	if x != nil {
+		return x.InFlight
+	}
+	return 0
+}
+
+func (x *Publisher) GetConnections() uint32 {
+	if x != nil {
+		return x.Connections
 	}
 	return 0
 }
@@ -323,7 +463,7 @@ type Subscriber struct {
 
 func (x *Subscriber) Reset() {
 	*x = Subscriber{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[3]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -335,7 +475,7 @@ func (x *Subscriber) String() string {
 func (*Subscriber) ProtoMessage() {}
 
 func (x *Subscriber) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[3]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -348,7 +488,7 @@ func (x *Subscriber) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscriber.ProtoReflect.Descriptor instead.
 func (*Subscriber) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Subscriber) GetConcurrency() uint32 {
@@ -390,7 +530,7 @@ var File_kratosmqtt_v1_config_proto protoreflect.FileDescriptor
 
 const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\n" +
-	"\x1akratosmqtt/v1/config.proto\x12\rkratosmqtt.v1\x1a\x1egoogle/protobuf/duration.proto\"\xa9\x04\n" +
+	"\x1akratosmqtt/v1/config.proto\x12\rkratosmqtt.v1\x1a\x1egoogle/protobuf/duration.proto\"\xeb\x06\n" +
 	"\n" +
 	"Connection\x12\x1c\n" +
 	"\taddresses\x18\x01 \x03(\tR\taddresses\x12\x1b\n" +
@@ -405,20 +545,35 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\x0eauto_reconnect\x18\t \x01(\bH\x00R\rautoReconnect\x88\x01\x01\x12I\n" +
 	"\x13max_reconnect_delay\x18\n" +
 	" \x01(\v2\x19.google.protobuf.DurationR\x11maxReconnectDelay\x12(\n" +
-	"\rclean_session\x18\v \x01(\bH\x01R\fcleanSession\x88\x01\x01B\x11\n" +
+	"\rclean_session\x18\v \x01(\bH\x01R\fcleanSession\x88\x01\x01\x12\x1a\n" +
+	"\bprotocol\x18\f \x01(\tR\bprotocol\x12\x16\n" +
+	"\x06preset\x18\r \x01(\tR\x06preset\x12@\n" +
+	"\x0esession_expiry\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\rsessionExpiry\x12'\n" +
+	"\x04will\x18\x0f \x01(\v2\x13.kratosmqtt.v1.WillR\x04will\x12\\\n" +
+	"\x11websocket_headers\x18\x10 \x03(\v2/.kratosmqtt.v1.Connection.WebsocketHeadersEntryR\x10websocketHeaders\x1aC\n" +
+	"\x15WebsocketHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x11\n" +
 	"\x0f_auto_reconnectB\x10\n" +
-	"\x0e_clean_session\"\xa9\x01\n" +
+	"\x0e_clean_session\"`\n" +
+	"\x04Will\x12\x14\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x18\n" +
+	"\apayload\x18\x02 \x01(\fR\apayload\x12\x10\n" +
+	"\x03qos\x18\x03 \x01(\rR\x03qos\x12\x16\n" +
+	"\x06retain\x18\x04 \x01(\bR\x06retain\"\xa9\x01\n" +
 	"\x03TLS\x12\x17\n" +
 	"\aca_file\x18\x01 \x01(\tR\x06caFile\x12\x1b\n" +
 	"\tcert_file\x18\x02 \x01(\tR\bcertFile\x12\x19\n" +
 	"\bkey_file\x18\x03 \x01(\tR\akeyFile\x12\x1f\n" +
 	"\vserver_name\x18\x04 \x01(\tR\n" +
 	"serverName\x120\n" +
-	"\x14insecure_skip_verify\x18\x05 \x01(\bR\x12insecureSkipVerify\"a\n" +
+	"\x14insecure_skip_verify\x18\x05 \x01(\bR\x12insecureSkipVerify\"\xa0\x01\n" +
 	"\tPublisher\x123\n" +
 	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x1f\n" +
 	"\vmax_payload\x18\x02 \x01(\rR\n" +
-	"maxPayload\"\xf2\x01\n" +
+	"maxPayload\x12\x1b\n" +
+	"\tin_flight\x18\x03 \x01(\rR\binFlight\x12 \n" +
+	"\vconnections\x18\x04 \x01(\rR\vconnections\"\xf2\x01\n" +
 	"\n" +
 	"Subscriber\x12 \n" +
 	"\vconcurrency\x18\x01 \x01(\rR\vconcurrency\x12\x14\n" +
@@ -439,28 +594,33 @@ func file_kratosmqtt_v1_config_proto_rawDescGZIP() []byte {
 	return file_kratosmqtt_v1_config_proto_rawDescData
 }
 
-var file_kratosmqtt_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_kratosmqtt_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_kratosmqtt_v1_config_proto_goTypes = []any{
 	(*Connection)(nil),          // 0: kratosmqtt.v1.Connection
-	(*TLS)(nil),                 // 1: kratosmqtt.v1.TLS
-	(*Publisher)(nil),           // 2: kratosmqtt.v1.Publisher
-	(*Subscriber)(nil),          // 3: kratosmqtt.v1.Subscriber
-	(*durationpb.Duration)(nil), // 4: google.protobuf.Duration
+	(*Will)(nil),                // 1: kratosmqtt.v1.Will
+	(*TLS)(nil),                 // 2: kratosmqtt.v1.TLS
+	(*Publisher)(nil),           // 3: kratosmqtt.v1.Publisher
+	(*Subscriber)(nil),          // 4: kratosmqtt.v1.Subscriber
+	nil,                         // 5: kratosmqtt.v1.Connection.WebsocketHeadersEntry
+	(*durationpb.Duration)(nil), // 6: google.protobuf.Duration
 }
 var file_kratosmqtt_v1_config_proto_depIdxs = []int32{
-	1, // 0: kratosmqtt.v1.Connection.tls:type_name -> kratosmqtt.v1.TLS
-	4, // 1: kratosmqtt.v1.Connection.keep_alive:type_name -> google.protobuf.Duration
-	4, // 2: kratosmqtt.v1.Connection.connect_timeout:type_name -> google.protobuf.Duration
-	4, // 3: kratosmqtt.v1.Connection.write_timeout:type_name -> google.protobuf.Duration
-	4, // 4: kratosmqtt.v1.Connection.max_reconnect_delay:type_name -> google.protobuf.Duration
-	4, // 5: kratosmqtt.v1.Publisher.timeout:type_name -> google.protobuf.Duration
-	4, // 6: kratosmqtt.v1.Subscriber.handler_timeout:type_name -> google.protobuf.Duration
-	4, // 7: kratosmqtt.v1.Subscriber.retry_budget:type_name -> google.protobuf.Duration
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	2,  // 0: kratosmqtt.v1.Connection.tls:type_name -> kratosmqtt.v1.TLS
+	6,  // 1: kratosmqtt.v1.Connection.keep_alive:type_name -> google.protobuf.Duration
+	6,  // 2: kratosmqtt.v1.Connection.connect_timeout:type_name -> google.protobuf.Duration
+	6,  // 3: kratosmqtt.v1.Connection.write_timeout:type_name -> google.protobuf.Duration
+	6,  // 4: kratosmqtt.v1.Connection.max_reconnect_delay:type_name -> google.protobuf.Duration
+	6,  // 5: kratosmqtt.v1.Connection.session_expiry:type_name -> google.protobuf.Duration
+	1,  // 6: kratosmqtt.v1.Connection.will:type_name -> kratosmqtt.v1.Will
+	5,  // 7: kratosmqtt.v1.Connection.websocket_headers:type_name -> kratosmqtt.v1.Connection.WebsocketHeadersEntry
+	6,  // 8: kratosmqtt.v1.Publisher.timeout:type_name -> google.protobuf.Duration
+	6,  // 9: kratosmqtt.v1.Subscriber.handler_timeout:type_name -> google.protobuf.Duration
+	6,  // 10: kratosmqtt.v1.Subscriber.retry_budget:type_name -> google.protobuf.Duration
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_kratosmqtt_v1_config_proto_init() }
@@ -475,7 +635,7 @@ func file_kratosmqtt_v1_config_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kratosmqtt_v1_config_proto_rawDesc), len(file_kratosmqtt_v1_config_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

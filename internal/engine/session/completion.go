@@ -12,10 +12,7 @@ import (
 type completion interface{ complete(err error) }
 
 // call is a publish that somebody waits for.
-type call struct {
-	done  chan error
-	limit limit
-}
+type call struct{ done chan error }
 
 func (c *call) complete(err error) { c.done <- err }
 
@@ -39,19 +36,14 @@ func (c *call) wait(ctx context.Context, timeout <-chan time.Time) (err error, o
 // not put back, because its outcome may still come.
 type calls struct{ pool sync.Pool }
 
-func (p *calls) get(timeout time.Duration) *call {
-	c, ok := p.pool.Get().(*call)
-	if !ok {
-		c = &call{done: make(chan error, 1)}
+func (p *calls) get() *call {
+	if c, ok := p.pool.Get().(*call); ok {
+		return c
 	}
-	c.limit.after = timeout
-	return c
+	return &call{done: make(chan error, 1)}
 }
 
-func (p *calls) put(c *call) {
-	c.limit.stop()
-	p.pool.Put(c)
-}
+func (p *calls) put(c *call) { p.pool.Put(c) }
 
 // callbacks runs the callbacks of asynchronous publishes on a goroutine of
 // their own, in the order of the acknowledgements, so that nothing of the
@@ -62,8 +54,10 @@ type callbacks struct {
 	queue   []outcome
 	next    []outcome     // taken from queue; used by the goroutine only
 	idle    chan struct{} // closed when the goroutine ends; nil without one
+	pool    sync.Pool     // of *asyncCall
 	onRun   func()        // after each callback, with no lock held
 	onPanic func(v any, stack []byte)
+	outcome func(error) error // what the user sees of an error; nil is the error
 }
 
 type outcome struct {
@@ -78,7 +72,25 @@ type asyncCall struct {
 	topic string
 }
 
-func (c *asyncCall) complete(err error) { c.to.add(outcome{c.fn, onTopic(err, c.topic)}) }
+// get gives the completion of one publish. It is used again after complete,
+// which is called once.
+func (c *callbacks) get(fn func(error), topic string) *asyncCall {
+	a, ok := c.pool.Get().(*asyncCall)
+	if !ok {
+		a = &asyncCall{to: c}
+	}
+	a.fn, a.topic = fn, topic
+	return a
+}
+
+func (c *asyncCall) complete(err error) {
+	if err = onTopic(err, c.topic); err != nil && c.to.outcome != nil {
+		err = c.to.outcome(err)
+	}
+	c.to.add(outcome{c.fn, err})
+	c.fn, c.topic = nil, ""
+	c.to.pool.Put(c)
+}
 
 func (c *callbacks) add(o outcome) {
 	c.mu.Lock()

@@ -88,6 +88,9 @@ type Config struct {
 	// DISCONNECT; nil for none.
 	Will *Message
 
+	// Outcome is what the callbacks of PublishAsync are told of an error; nil
+	// is the error itself.
+	Outcome func(error) error
 	// Sink takes the messages that arrive. Required to subscribe; without one
 	// they stay unacknowledged.
 	Sink Sink
@@ -98,6 +101,9 @@ type Config struct {
 
 // Sink takes the messages of a session on its read loop and must not block.
 type Sink interface {
+	// New gives the memory for the next message, of zero value: the sink may
+	// have allocated it together with what it needs itself.
+	New() *Inbound
 	// Deliver takes one message, which stays unacknowledged until its Done.
 	Deliver(m *Inbound)
 	// Batch ends a run of Deliver calls.

@@ -2,36 +2,37 @@ package session
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
 // limit is the default timeout of a publish whose context has no deadline.
-// Its timer starts when something first has to wait, and can be used again.
+// Its timer starts when something first has to wait.
 type limit struct {
-	after   time.Duration
-	timer   *time.Timer
-	running bool
+	after  time.Duration
+	timer  *time.Timer
+	timers *sync.Pool // of stopped timers
 }
 
 // reached gives the channel that ends the wait; nil when ctx does that.
 func (l *limit) reached(ctx context.Context) <-chan time.Time {
-	if !l.running {
+	if l.timer == nil {
 		if _, ok := ctx.Deadline(); ok || l.after <= 0 {
 			return nil
 		}
-		l.running = true
-		if l.timer == nil {
-			l.timer = time.NewTimer(l.after)
+		if t, ok := l.timers.Get().(*time.Timer); ok {
+			t.Reset(l.after) // nothing stale is in the channel of a stopped timer
+			l.timer = t
 		} else {
-			l.timer.Reset(l.after)
+			l.timer = time.NewTimer(l.after)
 		}
 	}
 	return l.timer.C
 }
 
 func (l *limit) stop() {
-	if l.running {
-		l.running = false
+	if l.timer != nil {
 		l.timer.Stop()
+		l.timers.Put(l.timer)
 	}
 }

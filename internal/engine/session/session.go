@@ -20,13 +20,14 @@ import (
 
 // Session is one client identity. All methods are safe for concurrent use.
 type Session struct {
-	cfg   Config
-	out   outbound
-	in    inbound
-	calls calls
-	async callbacks
-	state state
-	subs  subscriptions
+	cfg    Config
+	out    outbound
+	in     inbound
+	calls  calls
+	timers sync.Pool
+	async  callbacks
+	state  state
+	subs   subscriptions
 
 	stop    context.CancelCauseFunc
 	running context.Context
@@ -48,6 +49,7 @@ func New(cfg Config) (*Session, error) {
 	s := &Session{cfg: cfg, done: make(chan struct{})}
 	s.out.win = newWindow(cfg.Window)
 	s.async.onRun = s.out.called
+	s.async.outcome = cfg.Outcome
 	s.async.onPanic = func(v any, stack []byte) { s.cfg.Notify(CallbackPanicked{v, stack}) }
 	s.state.init()
 	s.subs.init()
@@ -72,8 +74,10 @@ func (s *Session) Publish(ctx context.Context, m *Message) error {
 	if err := s.checkMessage(ctx, m); err != nil {
 		return err
 	}
-	c := s.calls.get(s.cfg.PublishTimeout)
-	out, err := s.send(ctx, m, need{qos: m.QoS}, c, &c.limit)
+	wait := limit{after: s.cfg.PublishTimeout, timers: &s.timers}
+	defer wait.stop()
+	c := s.calls.get()
+	out, err := s.send(ctx, m, need{qos: m.QoS}, c, &wait)
 	if err != nil {
 		s.calls.put(c)
 		return err
@@ -83,11 +87,10 @@ func (s *Session) Publish(ctx context.Context, m *Message) error {
 		s.calls.put(c)
 		return nil
 	}
-	if err, ok := c.wait(ctx, c.limit.reached(ctx)); ok {
+	if err, ok := c.wait(ctx, wait.reached(ctx)); ok {
 		s.calls.put(c)
 		return onTopic(err, m.Topic)
 	}
-	c.limit.stop()
 	unsent := s.out.abandon(out.slot, c)
 	err = cmp.Or(ctx.Err(), context.DeadlineExceeded)
 	return &Error{Op: opPublish, Topic: m.Topic, Reason: gaveUp(err), MayHaveBeenSent: !unsent, Cause: err}
@@ -106,8 +109,8 @@ func (s *Session) PublishAsync(ctx context.Context, m *Message, fn func(error)) 
 	if fn == nil {
 		return &Error{Op: opPublish, Topic: m.Topic, Reason: ReasonBadRequest, Cause: errors.New("callback is nil")}
 	}
-	done := &asyncCall{to: &s.async, fn: fn, topic: m.Topic}
-	wait := limit{after: s.cfg.PublishTimeout}
+	done := s.async.get(fn, m.Topic)
+	wait := limit{after: s.cfg.PublishTimeout, timers: &s.timers}
 	defer wait.stop()
 	out, err := s.send(ctx, m, need{qos: m.QoS, callback: true}, done, &wait)
 	if err != nil {

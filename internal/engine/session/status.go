@@ -93,3 +93,25 @@ func (s *Session) await(ctx context.Context, over func(Status) bool) error {
 func (s *Session) ended(err error) {
 	s.state.set(func(st *Status) { st.Ended, st.LastError = true, err })
 }
+
+// Filters says how many filters are wanted and how many of them are granted.
+func (s *Session) Filters() (wanted, granted int) {
+	s.subs.mu.Lock()
+	defer s.subs.mu.Unlock()
+	for _, w := range s.subs.wanted {
+		if w.removed {
+			continue
+		}
+		if wanted++; w.granted {
+			granted++
+		}
+	}
+	return wanted, granted
+}
+
+// InFlight counts our QoS 1 and 2 messages that wait for an acknowledgement.
+func (s *Session) InFlight() int {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	return s.out.win.used
+}

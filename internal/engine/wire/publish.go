@@ -64,7 +64,7 @@ func (p *Publish) Decode(v Version, first byte, body []byte) error {
 			return err
 		}
 	}
-	p.Payload = c[:len(c):len(c)]
+	p.Payload = slices.Clip(c)
 	return p.checkTopic(v)
 }
 

@@ -1,0 +1,120 @@
+package mqtt
+
+import (
+	"context"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
+
+// Publisher is the native form of publishing: ready bytes in, and the truth
+// about them out, with many messages in flight from one goroutine. [NewBroker]
+// publishes through the same connections in the form of kratos-transport. All
+// methods are safe for concurrent use.
+type Publisher struct{ broker *bridge.Broker }
+
+// NewPublisher takes the options of [NewBroker], reports every problem of them
+// at once, and opens nothing yet.
+func NewPublisher(opts ...broker.Option) (*Publisher, error) {
+	b := bridge.New(opts...)
+	if err := b.Init(); err != nil {
+		return nil, err
+	}
+	return &Publisher{b}, nil
+}
+
+// Connect starts the connection and keeps it until Close. A broker that is
+// down is tried again in the background and no error, unless fail-fast is set;
+// a refused login is one.
+func (p *Publisher) Connect(ctx context.Context) error { return p.broker.Start(ctx) }
+
+// Close waits within ctx, or for 10 s without a deadline, until nothing is in
+// flight, and says DISCONNECT. What is left fails with MayHaveBeenSent.
+func (p *Publisher) Close(ctx context.Context) error { return p.broker.Stop(ctx) }
+
+// Health is a snapshot of the publisher.
+func (p *Publisher) Health() event.Health { return p.broker.Health() }
+
+// Publish sends a payload at QoS 1 unless an option says otherwise, and
+// returns nil only when the broker has acknowledged it, or at QoS 0 when the
+// bytes were handed to a live connection. While disconnected it waits for the
+// connection: within ctx, or for 10 s without a deadline. The payload is free
+// when Publish returns. Errors are *event.Error, whose MayHaveBeenSent tells
+// whether publishing again may duplicate.
+func (p *Publisher) Publish(ctx context.Context, topic string, payload []byte, opts ...MessageOption) error {
+	if len(opts) == 0 { // stays on the stack
+		return p.broker.Send(ctx, &engine.Message{Topic: topic, Payload: payload, QoS: defaultQoS})
+	}
+	return p.broker.Send(ctx, newMessage(topic, payload, opts))
+}
+
+// PublishAsync is Publish without the wait for the acknowledgement: done is
+// called once with what Publish would have returned, on a goroutine of the
+// publisher, in the order of the acknowledgements. It waits, within ctx or for
+// 10 s, for a connection and for room in the in-flight window, which a slow
+// done fills; when it returns an error, done is not called. The payload is
+// free when it returns.
+func (p *Publisher) PublishAsync(ctx context.Context, topic string, payload []byte, done func(error), opts ...MessageOption) error {
+	if len(opts) == 0 { // stays on the stack
+		return p.broker.SendAsync(ctx, &engine.Message{Topic: topic, Payload: payload, QoS: defaultQoS}, done)
+	}
+	return p.broker.SendAsync(ctx, newMessage(topic, payload, opts), done)
+}
+
+// Send is PublishAsync with a handle in the place of the callback.
+func (p *Publisher) Send(ctx context.Context, topic string, payload []byte, opts ...MessageOption) (*Pending, error) {
+	w := &Pending{done: make(chan struct{})}
+	if err := p.PublishAsync(ctx, topic, payload, w.settle, opts...); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+func newMessage(topic string, payload []byte, opts []MessageOption) *engine.Message {
+	m := &engine.Message{Topic: topic, Payload: payload, QoS: defaultQoS}
+	for _, o := range opts {
+		o.apply(m)
+	}
+	return m
+}
+
+// defaultQoS is at least once.
+const defaultQoS = 1
+
+// Pending is the handle of one message in flight. Safe for concurrent use.
+type Pending struct {
+	done chan struct{}
+	err  error
+}
+
+func (w *Pending) settle(err error) {
+	w.err = err
+	close(w.done)
+}
+
+// Done is closed when the outcome is known.
+func (w *Pending) Done() <-chan struct{} { return w.done }
+
+// Err is the outcome, and nil while it is not known.
+func (w *Pending) Err() error {
+	select {
+	case <-w.done:
+		return w.err
+	default:
+		return nil
+	}
+}
+
+// Wait returns the outcome, or ctx's error when that comes first: the message
+// stays in flight then.
+func (w *Pending) Wait(ctx context.Context) error {
+	select {
+	case <-w.done:
+		return w.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,17 @@
+package bridge
+
+import "github.com/kratos-mqtt/kratos-mqtt/event"
+
+// Health is a snapshot. It needs no connection.
+func (b *Broker) Health() event.Health {
+	s := b.state()
+	if s.err != nil {
+		return event.Health{LastError: s.err}
+	}
+	h := s.client.Health()
+	return event.Health{
+		Connected: h.Connected, Ready: h.Ready, Filters: h.Filters, Granted: h.Granted,
+		InFlight: h.InFlight, Queued: h.Queued, Running: h.Running,
+		Dropped: h.Dropped, Unmatched: h.Unmatched, LastError: public("connect", "", h.LastError),
+	}
+}

@@ -1,0 +1,27 @@
+package bridge
+
+import (
+	"context"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
+
+// Send publishes ready bytes: no codec, no middleware, no generic options. It
+// returns as [Broker.Publish] does.
+func (b *Broker) Send(ctx context.Context, m *engine.Message) error {
+	s := b.state()
+	if s.err != nil {
+		return s.err
+	}
+	return public("publish", m.Topic, s.client.Publish(ctx, m))
+}
+
+// SendAsync is [Broker.Send] without the wait for the acknowledgement: done is
+// called once with the outcome, unless SendAsync returns an error.
+func (b *Broker) SendAsync(ctx context.Context, m *engine.Message, done func(error)) error {
+	s := b.state()
+	if s.err != nil {
+		return s.err
+	}
+	return public("publish", m.Topic, s.client.PublishAsync(ctx, m, done))
+}

@@ -1,0 +1,50 @@
+package engine
+
+import (
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
+)
+
+// Health is a snapshot of a client.
+type Health struct {
+	// Connected is set while the main connection is up: the subscriber's, or
+	// the publisher's when nothing is subscribed.
+	Connected bool
+	// Ready is set while connected with every filter granted.
+	Ready bool
+	// Filters is how many are wanted, Granted how many of them the broker has
+	// granted.
+	Filters int
+	Granted int
+	// InFlight counts our QoS 1 and 2 messages that wait for an
+	// acknowledgement.
+	InFlight int
+	// Queued counts messages that arrived and wait for a handler, Running those
+	// that are being handled.
+	Queued  int
+	Running int
+	// Dropped counts QoS 0 messages that found the queue full, Unmatched
+	// messages that no subscription matched.
+	Dropped   int64
+	Unmatched int64
+	// LastError is why it is not connected or not ready.
+	LastError error
+}
+
+// Health is a snapshot of the client.
+func (c *Client) Health() Health {
+	h := Health{Dropped: c.Dropped(), Unmatched: c.Unmatched()}
+	r := c.current()
+	if r == nil {
+		h.LastError = errNotStarted
+		return h
+	}
+	st := r.main().Status()
+	h.Connected, h.Ready, h.LastError = st.Connected, st.Ready, st.LastError
+	h.Filters, h.Granted = r.sub.Filters()
+	for _, s := range append([]*session.Session{r.sub}, r.pubs.sessions...) {
+		h.InFlight += s.InFlight()
+	}
+	stats := r.sched.Stats()
+	h.Queued, h.Running = stats.Queued, stats.Running
+	return h
+}

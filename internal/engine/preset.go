@@ -1,0 +1,79 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
+)
+
+// Preset is what is known of a broker beyond what it says of itself. The
+// versions are those that were measured.
+type Preset struct {
+	// Name is the value of the setting.
+	Name string
+	// Persistent is the protocol for sessions that have to survive a restart
+	// of the broker; Auto where both do.
+	Persistent session.Protocol
+	// Clean is the protocol for clean sessions.
+	Clean session.Protocol
+	// NoShared says that the broker grants $share and delivers nothing.
+	NoShared bool
+}
+
+// presets lists the known brokers, by name.
+func presets() []Preset {
+	return []Preset{
+		// mochi 2.7.9 dead-locks when MQTT 5 clients reconnect.
+		{Name: "embedded", Persistent: session.Version31, Clean: session.Version31},
+		// 2.0.11 loses the MQTT 5 session of a subscriber that is connected
+		// when the broker stops.
+		{Name: "mosquitto", Persistent: session.Version31, Clean: session.Auto},
+		// 2.15 speaks 3.1.1 only.
+		{Name: "nats", Persistent: session.Version31, Clean: session.Version31, NoShared: true},
+		// 3.10 speaks 3.1.1 only and grants QoS 2 as 1.
+		{Name: "rabbitmq", Persistent: session.Version31, Clean: session.Version31, NoShared: true},
+	}
+}
+
+// FindPreset gives the preset of that name; the empty name is the one that
+// knows nothing.
+func FindPreset(name string) (Preset, error) {
+	if name == "" {
+		return Preset{}, nil
+	}
+	all := presets()
+	if i := slices.IndexFunc(all, func(p Preset) bool { return p.Name == name }); i >= 0 {
+		return all[i], nil
+	}
+	names := make([]string, 0, len(all))
+	for _, p := range all {
+		names = append(names, p.Name)
+	}
+	return Preset{}, fmt.Errorf("broker preset %q is not known, want one of %s", name, strings.Join(names, ", "))
+}
+
+// protocol is the configured one, else what suits the broker.
+func (c *Config) protocol() session.Protocol {
+	switch {
+	case c.Protocol != session.Auto || c.ForceAuto:
+		return c.Protocol
+	case c.persistent():
+		return c.Preset.Persistent
+	}
+	return c.Preset.Clean
+}
+
+// ParseProtocol reads "auto", "3.1.1" or "5"; empty is auto.
+func ParseProtocol(s string) (session.Protocol, error) {
+	switch s {
+	case "", "auto":
+		return session.Auto, nil
+	case "3.1.1":
+		return session.Version31, nil
+	case "5":
+		return session.Version5, nil
+	}
+	return session.Auto, fmt.Errorf("protocol %q is not known, want auto, 3.1.1 or 5", s)
+}
