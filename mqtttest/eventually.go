@@ -50,7 +50,7 @@ func poll(timeout time.Duration, f func() error) error {
 	for {
 		late := time.Now().After(deadline)
 		err := f()
-		if _, stop := errors.AsType[stopPolling](err); err == nil || late || stop {
+		if _, stop := errors.AsType[stopPollingError](err); err == nil || late || stop {
 			return err
 		}
 		<-tick.C

@@ -45,7 +45,7 @@ func (p *process) start() error {
 	if p.running() {
 		return errors.New("process is already running")
 	}
-	cmd := exec.Command(p.path, p.args...)
+	cmd := exec.Command(p.path, p.args...) //nolint:noctx // it ends by signal, in the way that the test asks for
 	cmd.Dir, cmd.Env = p.dir, p.env
 	cmd.Stdout, cmd.Stderr = &p.log, &p.log
 	cmd.SysProcAttr = childAttributes()
@@ -91,7 +91,7 @@ func (p *process) alive() error {
 	if p.running() {
 		return nil
 	}
-	return fmt.Errorf("%w: %v", errNotRunning, p.err)
+	return fmt.Errorf("%w: %w", errNotRunning, p.err)
 }
 
 func (p *process) signal(sig os.Signal) error {

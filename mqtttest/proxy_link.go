@@ -102,7 +102,7 @@ func nextPacket(in *bufio.Reader) (segment, error) {
 		return segment{bytes: head}, err
 	}
 	if err != nil || size > maxPacket {
-		return segment{bytes: head}, nil
+		return segment{bytes: head}, nil //nolint:nilerr // the bytes are passed on as they are: the receiver shall see them
 	}
 	b := make([]byte, len(head)+size)
 	copy(b, head)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -60,7 +61,7 @@ func (n *rabbitNode) configure() error {
 	n.ports = rabbitPorts{mqtt: ports[0], distribution: ports[1], epmd: ports[2]}
 	n.epmd = &process{
 		path: epmdPath(),
-		args: []string{"-port", fmt.Sprint(n.ports.epmd), "-address", "127.0.0.1"},
+		args: []string{"-port", strconv.Itoa(n.ports.epmd), "-address", "127.0.0.1"},
 		dir:  n.dir,
 	}
 	n.server = &process{path: rabbitPath(), dir: n.dir, env: n.environment()}

@@ -60,12 +60,12 @@ func accepts(port int) error {
 // ready asks a port of a process, and ends a poll when the process has ended.
 func ready(p *process, port int, ask func(port int) error) error {
 	if err := p.alive(); err != nil {
-		return stopPolling{err}
+		return stopPollingError{err}
 	}
 	return ask(port)
 }
 
-// stopPolling ends poll before its time.
-type stopPolling struct{ error }
+// stopPollingError ends poll before its time.
+type stopPollingError struct{ error }
 
-func (s stopPolling) Unwrap() error { return s.error }
+func (s stopPollingError) Unwrap() error { return s.error }

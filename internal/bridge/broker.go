@@ -112,7 +112,7 @@ func (b *Broker) open() *state {
 		s.client, b.client = client, client
 		b.settings.warn(s.log, &cfg)
 	}
-	s.tracer = newTracer(b.options.Tracings)
+	s.tracer = newTracer(b.settings.Trace, b.options.Tracings, b.settings.Propagation)
 	s.publish = broker.ChainPublishMiddleware(s.send, b.options.PublishMiddlewares)
 	b.now.Store(s)
 	return s

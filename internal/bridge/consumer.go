@@ -34,6 +34,7 @@ func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 
 func (c *consumer) decode(e *Event) error {
 	if c.binder == nil {
+		e.msg.Body = e.delivery.Payload
 		return nil
 	}
 	body, err := decode(c.codec, e.delivery.Payload, c.binder())
@@ -55,7 +56,9 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 	s.protect("error handler", func() {
 		e := newEvent(d)
 		e.err = cause
-		_ = c.decode(e)
+		if c.decode(e) != nil {
+			e.msg.Body = d.Payload
+		}
 		if err := h(withValues(ctx, c.values), e); err != nil {
 			s.log.Errorf("mqtt: error handler failed: topic %q: %v", d.Topic, err)
 		}

@@ -16,10 +16,10 @@ type Event struct {
 
 var _ broker.Event = (*Event)(nil)
 
-// newEvent shows a delivery with its payload as the body.
+// newEvent shows a delivery that is not decoded yet.
 func newEvent(d *engine.Delivery) *Event {
 	e := &Event{delivery: d}
-	e.msg = broker.Message{Headers: headersOf(d), Body: d.Payload, Partition: -1, Offset: -1, Msg: e}
+	e.msg = broker.Message{Headers: headersOf(d), Partition: -1, Offset: -1, Msg: e}
 	return e
 }
 

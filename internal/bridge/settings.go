@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/tx7do/kratos-transport/broker"
+	"github.com/tx7do/kratos-transport/tracing"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
@@ -26,6 +27,10 @@ type Settings struct {
 	Preset string
 	// Files name the TLS files; nil for none.
 	Files *TLSFiles
+	// Trace makes spans with OpenTelemetry's global provider.
+	Trace bool
+	// Propagation are tracing options that alone make no spans.
+	Propagation []tracing.Option
 	// OnDisconnect is told why a connection was lost.
 	OnDisconnect func(error)
 

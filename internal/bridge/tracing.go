@@ -2,11 +2,12 @@ package bridge
 
 import (
 	"context"
+	"slices"
 
 	"github.com/tx7do/kratos-transport/tracing"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
+	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
@@ -18,14 +19,17 @@ type tracer struct {
 	consumer *tracing.Tracer
 }
 
-func newTracer(opts []tracing.Option) tracer {
-	if len(opts) == 0 {
+// newTracer makes spans when trace is set, with OpenTelemetry's global
+// provider, or when there are generic options, with theirs.
+func newTracer(trace bool, generic, more []tracing.Option) tracer {
+	if !trace && len(generic) == 0 {
 		return tracer{}
 	}
+	opts := slices.Concat(generic, more)
 	// Names without a destination: a device's topic is of unbounded cardinality.
 	return tracer{
-		producer: tracing.NewTracer(trace.SpanKindProducer, "send", opts...),
-		consumer: tracing.NewTracer(trace.SpanKindConsumer, "process", opts...),
+		producer: tracing.NewTracer(oteltrace.SpanKindProducer, "send", opts...),
+		consumer: tracing.NewTracer(oteltrace.SpanKindConsumer, "process", opts...),
 	}
 }
 

@@ -1,3 +1,5 @@
+// Package conf reads the configuration of the reference service, and reports
+// all of its problems at once.
 package conf
 
 import (

@@ -59,7 +59,7 @@ func (l *listener) accept() {
 		}
 		if err != nil {
 			l.log.Warn("embedded broker: accept", "address", l.Addr().String(), "error", err)
-			time.Sleep(acceptPause)
+			<-time.After(acceptPause) // out of descriptors, most likely
 			continue
 		}
 		if l.add(c) {
@@ -95,7 +95,7 @@ func (l *listener) handshake(c net.Conn) (net.Conn, error) {
 	}
 	if l.tls != nil {
 		t := tls.Server(c, l.tls)
-		if err := t.Handshake(); err != nil {
+		if err := t.HandshakeContext(context.Background()); err != nil { // the deadline bounds it
 			return nil, err
 		}
 		c = t

@@ -6,6 +6,7 @@ import (
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/go-kratos/kratos/v2/middleware"
 	"github.com/tx7do/kratos-transport/broker"
+	"github.com/tx7do/kratos-transport/tracing"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
@@ -110,20 +111,19 @@ func WithTracerProvider(p trace.TracerProvider) ServerOption {
 // WithPropagator sets the propagator of trace context, for which MQTT 3.1.1 has
 // no place: there each side begins a trace of its own.
 func WithPropagator(p propagation.TextMapPropagator) ServerOption {
-	return WithBrokerOptions(broker.WithPropagator(p))
+	return set(func(s *bridge.Settings) { s.Propagation = append(s.Propagation, tracing.WithPropagator(p)) })
 }
 
 // WithGlobalTracerProvider makes a span of each publish and each attempt of a
-// handler with the provider that is OpenTelemetry's global one when the server
-// is first used.
+// handler with OpenTelemetry's global provider, also one that is set later.
 func WithGlobalTracerProvider() ServerOption {
-	return WithBrokerOptions(broker.WithGlobalTracerProvider())
+	return set(func(s *bridge.Settings) { s.Trace = true })
 }
 
 // WithGlobalPropagator uses OpenTelemetry's global propagator, see
 // [WithPropagator].
 func WithGlobalPropagator() ServerOption {
-	return WithBrokerOptions(broker.WithGlobalPropagator())
+	return set(func(s *bridge.Settings) { s.Propagation = append(s.Propagation, tracing.WithGlobalPropagator()) })
 }
 
 // WithEnableKeepAlive has no effect: the server opens no port of its own only

@@ -1,8 +1,11 @@
+// Package v1 holds the events of devices and the queries on what was stored of
+// them.
 package v1
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -25,7 +28,7 @@ func (t *Telemetry) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("telemetry: %w", err)
 	}
 	if members == nil {
-		return fmt.Errorf("telemetry: not an object")
+		return errors.New("telemetry: not an object")
 	}
 	t.Reset()
 	var sensors map[string]any
@@ -94,7 +97,7 @@ func parseTimestamp(raw json.RawMessage) (*timestamppb.Timestamp, error) {
 		unix /= 1000
 	}
 	if math.Abs(unix) >= millisFrom*10 {
-		return nil, fmt.Errorf("timestamp out of range")
+		return nil, errors.New("timestamp out of range")
 	}
 	seconds, fraction := math.Modf(unix)
 	// Whole microseconds: a float64 holds no more around the present.

@@ -23,7 +23,7 @@ var corpus = map[string]struct {
 }{
 	"RFC 3339": {
 		`{"event_id":"e1","temperature":21.5,"humidity":40,"timestamp":"2026-05-06T12:00:00Z"}`,
-		&v1.Telemetry{EventId: "e1", Temperature: proto.Float64(21.5), Humidity: proto.Float64(40), Timestamp: noon},
+		&v1.Telemetry{EventId: "e1", Temperature: new(21.5), Humidity: proto.Float64(40), Timestamp: noon},
 	},
 	"RFC 3339 with a zone":  {`{"timestamp":"2026-05-06T14:00:00+02:00"}`, &v1.Telemetry{Timestamp: noon}},
 	"Unix seconds":          {`{"temperature":0,"timestamp":1778068800}`, &v1.Telemetry{Temperature: proto.Float64(0), Timestamp: noon}},

@@ -40,7 +40,7 @@ func (s *sleeper) Run(ctx context.Context) (time.Duration, bool) {
 
 func submitAll(s *Scheduler, task Task, n, batch, keys int) {
 	items := make([]Item, 0, batch)
-	for i := 0; i < n; i++ {
+	for i := range n {
 		items = append(items, Item{Task: task, Key: uint64(i%keys) + 1, Size: 256, Must: true})
 		if len(items) == batch || i == n-1 {
 			s.Submit(items...)

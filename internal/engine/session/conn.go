@@ -23,8 +23,9 @@ type conn struct {
 	connack wire.Connack
 
 	// Used by the read loop only.
-	up   bool // CONNACK accepted us
-	wake bool // something is queued to write
+	up      bool // CONNACK accepted us
+	wake    bool // something is queued to write
+	pubacks pubacks
 
 	// Guarded by the mutex of outbound.
 	since    time.Time     // CONNACK; zero before it
@@ -114,21 +115,34 @@ func (c *conn) Frame(first byte, body []byte) error {
 	if err := a.Decode(c.version, first, body); err != nil {
 		return err
 	}
-	if t == wire.TypePubrel {
+	c.acknowledged(&a)
+	return nil
+}
+
+func (c *conn) acknowledged(a *wire.Ack) {
+	if a.Type == wire.TypePuback && a.Reason < codeFailed {
+		c.pubacks.ids = append(c.pubacks.ids, a.PacketID)
+		if len(c.pubacks.ids) >= ackBatch {
+			c.s.out.settle(c)
+		}
+		return
+	}
+	c.s.out.settle(c) // outcomes come in the order of the acknowledgements
+	if a.Type == wire.TypePubrel {
 		c.s.pubrel(c, a.PacketID)
 	} else {
-		c.s.out.acked(c, &a)
+		c.s.out.acked(c, a)
 	}
-	return nil
 }
 
 // Batch hands over what was collected since the last call.
 func (c *conn) Batch() {
+	c.s.in.reading.Lock()
+	c.s.out.settle(c)
 	if c.s.cfg.Sink != nil {
-		c.s.in.reading.Lock()
 		c.s.cfg.Sink.Batch()
-		c.s.in.reading.Unlock()
 	}
+	c.s.in.reading.Unlock()
 	if c.wake {
 		c.wake = false
 		c.link.Wake()

@@ -26,7 +26,7 @@ func reasonOfEncode(err error) Reason {
 func encode(dst []byte, m *Message, id uint16, v wire.Version) ([]byte, error) {
 	p := wire.Publish{
 		QoS: m.QoS, Retain: m.Retain, PacketID: id,
-		Topic: stringBytes(m.Topic), Payload: m.Payload,
+		Topic: stringBytes(m.Topic), TopicChecked: true, Payload: m.Payload,
 	}
 	if v == wire.V5 && m.Properties != nil {
 		if err := encodeProperties(&p.Props, m.Properties); err != nil {

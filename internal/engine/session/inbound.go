@@ -77,11 +77,10 @@ func newInbound(c *conn, p *wire.Publish, body []byte) *Inbound {
 	own := make([]byte, len(body))
 	copy(own, body)
 	topicEnd := 2 + len(p.Topic)
-	m := &Inbound{
-		Topic: bytesString(own[2:topicEnd]), Payload: own[len(own)-len(p.Payload):],
-		PacketID: p.PacketID, QoS: p.QoS, Retain: p.Retain, Duplicate: p.Dup,
-		conn: c,
-	}
+	m := c.s.cfg.Sink.New()
+	m.Topic, m.Payload = bytesString(own[2:topicEnd]), own[len(own)-len(p.Payload):]
+	m.PacketID, m.QoS, m.Retain, m.Duplicate = p.PacketID, p.QoS, p.Retain, p.Dup
+	m.conn = c
 	if c.version == wire.V5 {
 		m.Properties = decodeProperties(&p.Props)
 		m.ids, m.idLen = p.Props.SubscriptionIDs, p.Props.SubscriptionIDCount

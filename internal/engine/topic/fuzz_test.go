@@ -32,9 +32,9 @@ func FuzzTrie(f *testing.F) {
 			}
 		}
 		check(t, trie, all, kept, name)
-		for n := len(removes) - 1; n >= 0; n-- {
+		for n, remove := range slices.Backward(removes) {
 			if drop>>(n%64)&1 != 0 {
-				removes[n]()
+				remove()
 				kept = slices.Delete(kept, n, n+1)
 				removes = slices.Delete(removes, n, n+1)
 			}

@@ -3,6 +3,7 @@ package topic
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -90,10 +91,8 @@ func (t *Template) addParam(name string) error {
 	if !identifier(name) {
 		return t.invalid("name of a parameter is not an identifier")
 	}
-	for _, p := range t.params {
-		if p == name {
-			return t.invalid("parameter " + name + " occurs twice")
-		}
+	if slices.Contains(t.params, name) {
+		return t.invalid("parameter " + name + " occurs twice")
 	}
 	t.params = append(t.params, name)
 	t.levels = append(t.levels, level{param: true})

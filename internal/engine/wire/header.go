@@ -30,7 +30,7 @@ func ParseHeader(b []byte) (h Header, ok bool, err error) {
 		return Header{First: b[0], Remaining: int(b[1]), Size: 2}, true, nil
 	}
 	n := 0
-	for i := 0; i < 4; i++ {
+	for i := range 4 {
 		if i+1 >= len(b) {
 			return Header{}, false, nil
 		}

@@ -2,7 +2,8 @@ package wire
 
 import "fmt"
 
-// Reason codes of MQTT 5 (section 2.4) that carry a refusal start here.
+// ReasonError is the lowest reason code of MQTT 5 that carries a refusal
+// (section 2.4).
 const ReasonError = 0x80
 
 // Reason codes of MQTT 5. On 3.1.1 only SUBACK has the granted QoS and 0x80.

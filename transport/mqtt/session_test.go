@@ -1,0 +1,66 @@
+package mqtt_test
+
+import (
+	"fmt"
+	"testing"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
+)
+
+// What a subscriber gets of a message that was published while it was away,
+// by the QoS of message and subscription, and by whether its session is clean.
+// The standard lets a broker keep QoS 0 for a session or not [MQTT-3.1.2-5]:
+// Mosquitto does not, unless told so (queue_qos0_messages), and the embedded
+// broker never does. In all else brokers may not differ.
+func TestQoSAndCleanSession(t *testing.T) {
+	t.Parallel()
+	cells := []struct {
+		qos   byte
+		clean bool
+		kept  bool
+	}{
+		{0, true, false},
+		{0, false, false},
+		{1, true, false},
+		{1, false, true},
+		{2, true, false},
+		{2, false, true},
+	}
+	eachBroker(t, func(t *testing.T, b mqtttest.Broker) {
+		for _, c := range cells {
+			t.Run(fmt.Sprintf("QoS %d clean %t", c.qos, c.clean), func(t *testing.T) {
+				t.Parallel()
+				id := fmt.Sprintf("cell-%d-%t", c.qos, c.clean)
+				got := make(chan string, 10)
+				subscriber, _ := server(t, b.URL(), mqttserver.WithClientId(id), mqttserver.WithCleanSession(c.clean))
+				register(t, subscriber, id+"/+", into(got), mqttserver.WithSubscribeQos(c.qos))
+				publisher, _ := server(t, b.URL())
+				start(t, publisher)
+				qos := mqttbroker.WithPublishQos(c.qos)
+
+				start(t, subscriber)
+				publish(t, publisher, id+"/here", qos)
+				if topic := receive(t, got); topic != id+"/here" {
+					t.Errorf("connected: got %q", topic)
+				}
+				if err := subscriber.Stop(within(t, patience)); err != nil {
+					t.Fatal(err)
+				}
+				publish(t, publisher, id+"/away", qos)
+				publish(t, publisher, "fence") // acknowledged after the broker took a QoS 0 before it
+				start(t, subscriber)
+				publish(t, publisher, id+"/back", qos)
+				var arrived []string
+				for len(arrived) == 0 || arrived[len(arrived)-1] != id+"/back" {
+					arrived = append(arrived, receive(t, got))
+				}
+				if kept := len(arrived) == 2 && arrived[0] == id+"/away"; kept != c.kept || len(arrived) > 2 {
+					t.Errorf("after the absence: %v; want the message kept: %t", arrived, c.kept)
+				}
+				t.Logf("%s: published while away, kept: %t", b.Features().Name, len(arrived) == 2)
+			})
+		}
+	})
+}
