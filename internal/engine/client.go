@@ -125,13 +125,13 @@ func (c *Client) Stop(ctx context.Context) error {
 	return r.stop(ctx)
 }
 
-// Running says whether the client is between Start and Stop.
-func (c *Client) Running() bool { return c.current() != nil }
+// Running says whether the client is between Start and the end of Stop.
+func (c *Client) Running() bool { return c.publishing() != nil }
 
 func (c *Client) current() *run { return c.run.Load() }
 
 // publishing is the run that publishes go to: also one that is being stopped,
-// whose handlers may still need to publish.
+// whose handlers may still need to publish. It is nil while stopped.
 func (c *Client) publishing() *run {
 	if r := c.run.Load(); r != nil {
 		return r
@@ -222,11 +222,11 @@ func (c *Client) register(s *Subscription) error {
 	if c.subs[s] != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: errors.New("registered already")}
 	}
+	s.id = session.FilterID(s.Filter) // before a message can find it
 	remove, err := c.router.Add(s.Filter, s)
 	if err != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadTopic, Cause: err}
 	}
-	s.id = session.FilterID(s.Filter)
 	c.subs[s] = remove
 	return nil
 }
