@@ -85,7 +85,8 @@ type Config struct {
 	MaxPacketSize int
 
 	// Will is published by the broker when the connection ends without a
-	// DISCONNECT; nil for none.
+	// DISCONNECT; nil for none. Of its properties only the user properties
+	// travel: the client library leaves the others out.
 	Will *Message
 
 	// Outcome is what the callbacks of PublishAsync are told of an error; nil

@@ -49,7 +49,7 @@ func New(cfg Config) (*Session, error) {
 	s := &Session{cfg: cfg, done: make(chan struct{})}
 	s.out.win = newWindow(cfg.Window)
 	s.async.onRun = s.out.called
-	s.async.outcome = cfg.Outcome
+	s.async.outcome, s.async.chunk = cfg.Outcome, max(1, cfg.Window/8)
 	s.async.onPanic = func(v any, stack []byte) { s.cfg.Notify(CallbackPanicked{v, stack}) }
 	s.state.init()
 	s.subs.init()
