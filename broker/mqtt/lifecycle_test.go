@@ -102,6 +102,7 @@ func TestConnectWhileBrokerIsDown(t *testing.T) {
 		got := subscribeLater(t, b, "a")
 		server.Start()
 		receive(t, ups)
+		ready(t, b)
 		publish(t, b, "a", "x")
 		receive(t, got)
 	})
