@@ -222,11 +222,11 @@ func (c *Client) register(s *Subscription) error {
 	if c.subs[s] != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: errors.New("registered already")}
 	}
+	s.id = session.FilterID(s.Filter) // before the router shows it to the read loop
 	remove, err := c.router.Add(s.Filter, s)
 	if err != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadTopic, Cause: err}
 	}
-	s.id = session.FilterID(s.Filter)
 	c.subs[s] = remove
 	return nil
 }
