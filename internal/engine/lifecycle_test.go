@@ -221,7 +221,7 @@ func TestStopLeavesWhatItCannotFinish(t *testing.T) {
 		t.Errorf("after %v: %v", took, err)
 	}
 	if acks(p) != 0 || !log.has("WARN", "3 messages unacknowledged") {
-		t.Errorf("%d acknowledged; log %v", acks(p), log.lines)
+		t.Errorf("%d acknowledged; log %v", acks(p), log.all())
 	}
 	block.Store(false)
 	running(t, c)
