@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
@@ -53,8 +54,12 @@ func (e *events) take() []notice {
 	return batch
 }
 
-// wait returns when everything is reported, or ctx ends: a hook may be slow,
-// or be the one who stops the client.
+// reportGrace is what the last reports may take after the end of the context:
+// they say what was left undone.
+const reportGrace = 100 * time.Millisecond
+
+// wait returns when everything is reported, or soon after ctx ends: a hook may
+// be slow, or be the one who stops the client.
 func (e *events) wait(ctx context.Context) {
 	e.mu.Lock()
 	idle := e.idle
@@ -64,7 +69,12 @@ func (e *events) wait(ctx context.Context) {
 	}
 	select {
 	case <-idle:
+		return
 	case <-ctx.Done():
+	}
+	select {
+	case <-idle:
+	case <-time.After(reportGrace):
 	}
 }
 

@@ -18,8 +18,12 @@ type intake struct {
 var _ session.Sink = (*intake)(nil)
 
 // New allocates a message together with its first delivery: most topics have
-// one handler.
-func (i *intake) New() *session.Inbound {
+// one handler. QoS 0 beyond the bounds is dropped here.
+func (i *intake) New(qos byte, size int) *session.Inbound {
+	if qos == 0 && i.run.sched.Full(len(i.batch), size) {
+		i.run.client.counts.drop(1)
+		return nil
+	}
 	i.next = new(Delivery)
 	return &i.next.message
 }

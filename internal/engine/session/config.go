@@ -103,8 +103,9 @@ type Config struct {
 // Sink takes the messages of a session on its read loop and must not block.
 type Sink interface {
 	// New gives the memory for the next message, of zero value: the sink may
-	// have allocated it together with what it needs itself.
-	New() *Inbound
+	// have allocated it together with what it needs itself. At QoS 0 nil drops
+	// the message before it costs anything.
+	New(qos byte, size int) *Inbound
 	// Deliver takes one message, which stays unacknowledged until its Done.
 	Deliver(m *Inbound)
 	// Batch ends a run of Deliver calls.
