@@ -30,10 +30,14 @@ func (i *intake) Deliver(m *session.Inbound) {
 		return
 	}
 	done := delivery.Join(n, doner(m))
-	key := r.sched.Key(m.Topic)
+	topicKey := r.sched.Key(m.Topic)
 	for _, s := range matched {
 		if !m.Through(s.id) {
 			continue
+		}
+		key := topicKey
+		if s.OrderingKey != nil {
+			key = r.orderingKey(s, m, key)
 		}
 		i.batch = append(i.batch, delivery.Item{
 			Task: s.deliver(m, done), Lane: s.lane, Key: key,
@@ -55,6 +59,19 @@ func (i *intake) Batch() {
 	if cap(i.batch) > maxBatch {
 		i.batch = nil
 	}
+}
+
+// orderingKey asks the subscription; a panic leaves the order to the topic.
+func (r *run) orderingKey(s *Subscription, m *session.Inbound, byTopic uint64) (key uint64) {
+	key = byTopic
+	r.client.hook(func() {
+		if name := s.OrderingKey(m); name == "" {
+			key = 0
+		} else {
+			key = r.sched.Key(name)
+		}
+	})
+	return key
 }
 
 // maxBatch is the largest batch whose memory is kept.
@@ -80,5 +97,6 @@ func (r *run) unmatched(m *session.Inbound) {
 	if n := r.client.counts.unmatched.Add(1); n == 1 {
 		r.client.log.Warnf("mqtt: no subscription matches topic %q; such messages are acknowledged and counted", m.Topic)
 	}
+	r.dropped(0, 1)
 	m.Done()
 }

@@ -50,6 +50,14 @@ func (n *Negotiation) version() wire.Version {
 	return wire.V5
 }
 
+// Settled is the version that the broker speaks; [Auto] while it is not known.
+// It is known once one of the sessions has been connected.
+func (n *Negotiation) Settled() Protocol {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return Protocol(n.settled)
+}
+
 // fallingBack says that the next attempt is one of 3.1.1, on trial.
 func (n *Negotiation) fallingBack() bool {
 	n.mu.Lock()

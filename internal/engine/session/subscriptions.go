@@ -37,7 +37,7 @@ func (t *subscriptions) add(f Filter, tentative bool) *wanted {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old := t.wanted[f.Filter]
-	if old != nil && old.QoS == f.QoS && !old.removed && !old.refused() {
+	if old != nil && old.Filter == f && !old.removed && !old.refused() {
 		return old
 	}
 	w := &wanted{Filter: f, tentative: tentative, settled: make(chan struct{})}
