@@ -58,6 +58,7 @@ func logged(t testing.TB, url string, opts ...broker.Option) (broker.Broker, *lo
 	out := new(logs)
 	b := mqttbroker.NewBroker(append([]broker.Option{
 		broker.WithAddress(url), broker.WithCodec("json"),
+		mqttbroker.WithProtocol("3.1.1"), // what every broker here speaks without fault
 		mqttbroker.WithConnectRetryInterval(10 * time.Millisecond),
 		mqttbroker.WithMaxReconnectInterval(100 * time.Millisecond),
 		mqttbroker.WithKratosLogger(log.NewStdLogger(out)),

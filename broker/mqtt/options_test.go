@@ -178,7 +178,7 @@ func TestProblemsAreReportedTogether(t *testing.T) {
 	check := func(name string, err error) {
 		t.Helper()
 		wantReason(t, err, event.ReasonBadRequest, 400)
-		for _, want := range []string{"scheme", "connect timeout", "write timeout", "publish timeout", "keep-alive", "protocol version 3"} {
+		for _, want := range []string{"scheme", "connect timeout", "write timeout", "publish timeout", "keep-alive", `protocol "3"`} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %q is not in: %v", name, want, err)
 			}
@@ -218,7 +218,7 @@ func TestBadSettings(t *testing.T) {
 		"TLS, plain address":   {[]broker.Option{broker.WithAddress("mqtt://h:1"), broker.WithTLSConfig(&tls.Config{})}, "plain address"}, //nolint:gosec // never used
 		"secure, plain":        {[]broker.Option{broker.WithAddress("mqtt://h:1"), broker.WithEnableSecure(true)}, "plain address"},
 		"configured TLS":       {[]broker.Option{mqttbroker.WithConnection(&v1.Connection{Addresses: []string{"mqtt://h:1"}, Tls: &v1.TLS{ServerName: "h"}})}, "plain address"},
-		"MQTT 5":               {[]broker.Option{broker.WithAddress("mqtt://h:1"), mqttbroker.WithProtocolVersion(5)}, "protocol version 5"},
+		"MQTT 3.1":             {[]broker.Option{broker.WithAddress("mqtt://h:1"), mqttbroker.WithProtocolVersion(3)}, `protocol "3"`},
 		"bad dead-letter name": {[]broker.Option{broker.WithAddress("mqtt://h:1"), mqttbroker.WithServiceName("a/#")}, "dead-letter topic"},
 	}
 	for name, tt := range tests {

@@ -45,6 +45,9 @@ func (p *Publisher) Health() event.Health { return p.broker.Health() }
 // when Publish returns. Errors are *event.Error, whose MayHaveBeenSent tells
 // whether publishing again may duplicate.
 func (p *Publisher) Publish(ctx context.Context, topic string, payload []byte, opts ...MessageOption) error {
+	if len(opts) == 0 { // stays on the stack
+		return p.broker.Send(ctx, &engine.Message{Topic: topic, Payload: payload, QoS: defaultQoS})
+	}
 	return p.broker.Send(ctx, newMessage(topic, payload, opts))
 }
 
@@ -55,6 +58,9 @@ func (p *Publisher) Publish(ctx context.Context, topic string, payload []byte, o
 // done fills; when it returns an error, done is not called. The payload is
 // free when it returns.
 func (p *Publisher) PublishAsync(ctx context.Context, topic string, payload []byte, done func(error), opts ...MessageOption) error {
+	if len(opts) == 0 { // stays on the stack
+		return p.broker.SendAsync(ctx, &engine.Message{Topic: topic, Payload: payload, QoS: defaultQoS}, done)
+	}
 	return p.broker.SendAsync(ctx, newMessage(topic, payload, opts), done)
 }
 

@@ -39,6 +39,7 @@ func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 
 func (c *consumer) decode(e *Event) error {
 	if c.binder == nil {
+		e.msg.Body = e.Payload()
 		return nil
 	}
 	to := c.binder()
@@ -69,7 +70,9 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 	s.protect("error handler", func() {
 		e, _ := newEvent(d, s.cloudEvents != "")
 		e.err = cause
-		_ = c.decode(e)
+		if c.decode(e) != nil {
+			e.msg.Body = e.Payload()
+		}
 		if err := h(withValues(ctx, c.values), e); err != nil {
 			s.log.Errorf("mqtt: error handler failed: topic %q: %v", d.Topic, err)
 		}

@@ -18,8 +18,8 @@ type Event struct {
 
 var _ broker.Event = (*Event)(nil)
 
-// newEvent shows a delivery with its payload, or the data of its structured
-// event, as the body. The event is there also with an error.
+// newEvent shows a delivery that is not decoded yet. The event is there also
+// with an error.
 func newEvent(d *engine.Delivery, carrier bool) (*Event, error) {
 	e := &Event{delivery: d}
 	var err error
@@ -27,7 +27,7 @@ func newEvent(d *engine.Delivery, carrier bool) (*Event, error) {
 		e.ce, err = unwrap(d, carrier)
 		e.header = header(d, e.ce)
 	}
-	e.msg = broker.Message{ID: e.ID(), Headers: headersOf(e.header), Body: e.Payload(), Partition: -1, Offset: -1, Msg: e}
+	e.msg = broker.Message{ID: e.ID(), Headers: headersOf(e.header), Partition: -1, Offset: -1, Msg: e}
 	return e, err
 }
 

@@ -57,10 +57,10 @@ func collect[H any](to *[]H, hook any) bool {
 // engine gives the engine's form, in which what nobody wants to know is nil.
 func (s *hookSet) engine() (e engine.Hooks) {
 	if hooks := s.publish; len(hooks) > 0 {
-		e.Published = func(m *engine.Message, took time.Duration, err error) {
+		e.Published = func(p engine.Publication, took time.Duration, err error) {
 			tell(hooks, event.PublishHook.OnPublish, event.PublishInfo{
-				Topic: m.Topic, QoS: m.QoS, Retain: m.Retain, Size: len(m.Payload), Duration: took,
-				Err: publicOnce("publish", m.Topic, err),
+				Topic: p.Topic, QoS: p.QoS, Retain: p.Retain, Size: p.Size, Duration: took,
+				Err: publicOnce("publish", p.Topic, err),
 			})
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-kratos/kratos/v2/log"
@@ -25,7 +26,7 @@ type Client struct {
 
 	mu   sync.Mutex
 	subs map[*Subscription]func() // registered, with what takes it out of the router
-	run  *run                     // nil while stopped
+	run  atomic.Pointer[run]      // nil while stopped; changed under mu
 	last *run                     // the one that was stopped last, perhaps not yet at its end
 }
 
@@ -90,12 +91,12 @@ func (c *Client) begin(ctx context.Context) (*run, error) {
 		}
 	}
 	defer c.mu.Unlock()
-	if c.run != nil {
+	if c.run.Load() != nil {
 		return nil, nil
 	}
 	r, err := newRun(c)
 	if err == nil {
-		c.run = r
+		c.run.Store(r)
 	}
 	return r, err
 }
@@ -106,9 +107,10 @@ func (c *Client) begin(ctx context.Context) (*run, error) {
 // deliver again. Afterwards no goroutine remains. Stopping twice is one stop.
 func (c *Client) Stop(ctx context.Context) error {
 	c.mu.Lock()
-	r := c.run
+	r := c.run.Load()
 	if r != nil {
-		c.run, c.last = nil, r
+		c.run.Store(nil)
+		c.last = r
 	}
 	c.mu.Unlock()
 	if r == nil {
@@ -126,21 +128,20 @@ func (c *Client) Stop(ctx context.Context) error {
 // Running says whether the client is between Start and Stop.
 func (c *Client) Running() bool { return c.current() != nil }
 
-func (c *Client) current() *run {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.run
-}
+func (c *Client) current() *run { return c.run.Load() }
 
 // publishing is the run that publishes go to: also one that is being stopped,
 // whose handlers may still need to publish.
 func (c *Client) publishing() *run {
+	if r := c.run.Load(); r != nil {
+		return r
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.run == nil && c.last != nil && !c.last.hasStopped() {
+	if c.run.Load() == nil && c.last != nil && !c.last.hasStopped() {
 		return c.last
 	}
-	return c.run
+	return c.run.Load()
 }
 
 // Publish returns nil when the broker has acknowledged the message (QoS 1 and
@@ -159,7 +160,7 @@ func (c *Client) Publish(ctx context.Context, m *Message) error {
 		c.accepted(r, m)
 	}
 	if c.cfg.Hooks.Published != nil {
-		c.published(m, started, err)
+		c.published(publication(m), started, err)
 	}
 	return err
 }
@@ -223,16 +224,16 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 func (c *Client) enlist(s *Subscription) (*run, session.Filter, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.run != nil {
+	if c.run.Load() != nil {
 		// Before the router knows it: a message of another filter may match.
-		if err := c.run.prepare(s); err != nil {
+		if err := c.run.Load().prepare(s); err != nil {
 			return nil, session.Filter{}, err
 		}
 	}
 	if err := c.register(s); err != nil {
 		return nil, session.Filter{}, err
 	}
-	return c.run, c.wanted(s.Filter), nil
+	return c.run.Load(), c.wanted(s.Filter), nil
 }
 
 func (c *Client) register(s *Subscription) error {
@@ -263,7 +264,7 @@ func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
 	}
 	remove()
 	delete(c.subs, s)
-	left, r := c.wanted(s.Filter), c.run
+	left, r := c.wanted(s.Filter), c.run.Load()
 	c.mu.Unlock()
 	if r == nil || left.Filter != "" {
 		return nil
@@ -301,7 +302,7 @@ func (c *Client) WaitReady(ctx context.Context) error {
 // Protocol is the version that the broker speaks, waiting for the connection
 // when none was there yet.
 func (c *Client) Protocol(ctx context.Context) (session.Protocol, error) {
-	r := c.current()
+	r := c.publishing()
 	if r == nil {
 		return Auto, &Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: errNotStarted}
 	}

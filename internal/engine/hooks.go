@@ -11,8 +11,8 @@ import (
 // panic is logged.
 type Hooks struct {
 	// Published is called with the outcome of each publish, on the goroutine
-	// that learns of it. Of the payload only the length counts.
-	Published func(m *Message, took time.Duration, err error)
+	// that learns of it.
+	Published func(p Publication, took time.Duration, err error)
 	// Handled is called after each attempt of a handler, on its worker.
 	Handled func(d *Delivery, attempt int, took time.Duration, err error)
 	// Retrying is called when another attempt follows after a pause.
@@ -32,18 +32,30 @@ type Hooks struct {
 	Dropped func(queueFull, unmatched int)
 }
 
-// published calls the hook.
-func (c *Client) published(m *Message, started time.Time, err error) {
-	took := time.Since(started)
-	c.hook(func() { c.cfg.Hooks.Published(m, took, err) })
+// Publication says which message was published, without what belongs to the
+// caller again.
+type Publication struct {
+	Topic  string
+	QoS    byte
+	Retain bool
+	Size   int
 }
 
-// observed wraps the callback of an asynchronous publish. What the payload
-// holds is not ours any more when the outcome is known; its length is.
+func publication(m *Message) Publication {
+	return Publication{m.Topic, m.QoS, m.Retain, len(m.Payload)}
+}
+
+// published calls the hook.
+func (c *Client) published(p Publication, started time.Time, err error) {
+	took := time.Since(started)
+	c.hook(func() { c.cfg.Hooks.Published(p, took, err) })
+}
+
+// observed wraps the callback of an asynchronous publish.
 func (c *Client) observed(m *Message, fn func(error)) func(error) {
-	started, told := time.Now(), *m
+	started, p := time.Now(), publication(m)
 	return func(err error) {
-		c.published(&told, started, err)
+		c.published(p, started, err)
 		fn(err)
 	}
 }

@@ -8,11 +8,25 @@ import (
 // intake is the way from the subscriber's read loop to the workers. It matches
 // and queues; nothing of the user's runs here.
 type intake struct {
-	run   *run
-	batch []delivery.Item // used by the read loop only
+	run *run
+
+	// Used by the read loop only.
+	batch []delivery.Item
+	next  *Delivery // that the message being delivered lies in
 }
 
 var _ session.Sink = (*intake)(nil)
+
+// New allocates a message together with its first delivery: most topics have
+// one handler. QoS 0 beyond the bounds is dropped here.
+func (i *intake) New(qos byte, size int) *session.Inbound {
+	if qos == 0 && i.run.sched.Full(len(i.batch), size) {
+		i.run.queueFull(1)
+		return nil
+	}
+	i.next = new(Delivery)
+	return &i.next.message
+}
 
 // Deliver queues one item for each matching subscription. The message is done
 // when every one of them is.
@@ -40,7 +54,7 @@ func (i *intake) Deliver(m *session.Inbound) {
 			key = r.orderingKey(s, m, key)
 		}
 		i.batch = append(i.batch, delivery.Item{
-			Task: s.deliver(m, done), Lane: s.lane, Key: key,
+			Task: s.deliver(i.delivery(), m, done), Lane: s.lane, Key: key,
 			Size: len(m.Topic) + len(m.Payload), Must: m.QoS > 0,
 		})
 	}
@@ -79,9 +93,18 @@ const maxBatch = 4096
 
 func doner(m *session.Inbound) delivery.Doner { return m }
 
+// delivery gives the one that New made, and new ones to further handlers.
+func (i *intake) delivery() *Delivery {
+	d := i.next
+	if i.next = nil; d == nil {
+		d = new(Delivery)
+	}
+	return d
+}
+
 // deliver makes the task that brings m to the handler.
-func (s *Subscription) deliver(m *session.Inbound, done delivery.Doner) delivery.Task {
-	d := &Delivery{Inbound: m, sub: s, done: done}
+func (s *Subscription) deliver(d *Delivery, m *session.Inbound, done delivery.Doner) delivery.Task {
+	d.Inbound, d.sub, d.done = m, s, done
 	var end delivery.Doner
 	if !s.ManualAck {
 		end = done

@@ -66,11 +66,12 @@ type Delivery struct {
 	// Attempt counts from 1.
 	Attempt int
 
-	sub    *Subscription
-	done   delivery.Doner
-	acked  atomic.Bool
-	letter *letter // once it is a dead letter
-	task   delivery.Delivery[*Delivery]
+	message session.Inbound // memory that Inbound may point to
+	sub     *Subscription
+	done    delivery.Doner
+	acked   atomic.Bool
+	letter  *letter // once it is a dead letter
+	task    delivery.Delivery[*Delivery]
 }
 
 // Subscription gives the registration that the delivery is for.

@@ -51,6 +51,7 @@ func server(t testing.TB, url string, opts ...mqttserver.ServerOption) (*mqttser
 		mqttserver.WithCodec("json"),
 		mqttserver.Logger(log.NewStdLogger(out)),
 		mqttserver.WithBrokerOptions(
+			mqttbroker.WithProtocol("3.1.1"), // what every broker here speaks without fault
 			mqttbroker.WithConnectRetryInterval(10*time.Millisecond),
 			mqttbroker.WithMaxReconnectInterval(100*time.Millisecond)),
 	}, opts...)...)

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 )
@@ -54,7 +55,9 @@ type callbacks struct {
 	queue   []outcome
 	next    []outcome     // taken from queue; used by the goroutine only
 	idle    chan struct{} // closed when the goroutine ends; nil without one
-	onRun   func()        // after each callback, with no lock held
+	pool    sync.Pool     // of *asyncCall
+	chunk   int           // how many callbacks make room for others together
+	onRun   func(n int)   // before n callbacks, with no lock held: one may publish, and needs room
 	onPanic func(v any, stack []byte)
 	outcome func(error) error // what the user sees of an error; nil is the error
 }
@@ -71,17 +74,36 @@ type asyncCall struct {
 	topic string
 }
 
+// get gives the completion of one publish. It is used again after complete,
+// which is called once.
+func (c *callbacks) get(fn func(error), topic string) *asyncCall {
+	a, ok := c.pool.Get().(*asyncCall)
+	if !ok {
+		a = &asyncCall{to: c}
+	}
+	a.fn, a.topic = fn, topic
+	return a
+}
+
 func (c *asyncCall) complete(err error) {
 	if err = onTopic(err, c.topic); err != nil && c.to.outcome != nil {
 		err = c.to.outcome(err)
 	}
-	c.to.add(outcome{c.fn, err})
+	c.to.add(c.end(err))
 }
 
-func (c *callbacks) add(o outcome) {
+// end gives the outcome and the memory back.
+func (c *asyncCall) end(err error) outcome {
+	o := outcome{c.fn, err}
+	c.fn, c.topic = nil, ""
+	c.to.pool.Put(c)
+	return o
+}
+
+func (c *callbacks) add(o ...outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.queue = append(c.queue, o)
+	c.queue = append(c.queue, o...)
 	if c.idle == nil {
 		c.idle = make(chan struct{})
 		go c.run(c.idle)
@@ -91,9 +113,12 @@ func (c *callbacks) add(o outcome) {
 // run owns the goroutine; it ends when nothing is left.
 func (c *callbacks) run(idle chan struct{}) {
 	for c.more() {
-		for i := range c.next {
-			c.call(c.next[i])
-			c.next[i] = outcome{}
+		for chunk := range slices.Chunk(c.next, c.chunk) {
+			c.onRun(len(chunk))
+			for i := range chunk {
+				c.call(chunk[i])
+				chunk[i] = outcome{}
+			}
 		}
 	}
 	close(idle)
@@ -115,7 +140,6 @@ func (c *callbacks) call(o outcome) {
 		if v := recover(); v != nil {
 			c.onPanic(v, debug.Stack())
 		}
-		c.onRun()
 	}()
 	o.fn(o.err)
 }

@@ -86,7 +86,8 @@ type Config struct {
 	MaxPacketSize int
 
 	// Will is published by the broker when the connection ends without a
-	// DISCONNECT; nil for none.
+	// DISCONNECT; nil for none. Of its properties only the user properties
+	// travel: the client library leaves the others out.
 	Will *Message
 
 	// Outcome is what the callbacks of PublishAsync are told of an error; nil
@@ -102,6 +103,10 @@ type Config struct {
 
 // Sink takes the messages of a session on its read loop and must not block.
 type Sink interface {
+	// New gives the memory for the next message, of zero value: the sink may
+	// have allocated it together with what it needs itself. At QoS 0 nil drops
+	// the message before it costs anything.
+	New(qos byte, size int) *Inbound
 	// Deliver takes one message, which stays unacknowledged until its Done.
 	Deliver(m *Inbound)
 	// Batch ends a run of Deliver calls.

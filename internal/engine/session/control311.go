@@ -62,7 +62,7 @@ func connackError(code byte) error {
 	return &CodeError{Packet: "CONNACK", Code: code, Name: wire.ReasonName(wire.TypeConnack, wire.V311, code)}
 }
 
-func (c *control311) subscribe(ctx context.Context, filters []Filter) ([]byte, error) {
+func (c *control311) subscribe(ctx context.Context, filters []Filter) ([]answer, error) {
 	want := make(map[string]byte, len(filters))
 	for _, f := range filters {
 		want[f.Filter] = f.QoS
@@ -75,19 +75,19 @@ func (c *control311) subscribe(ctx context.Context, filters []Filter) ([]byte, e
 		return nil, err
 	}
 	granted := token.Result()
-	codes := make([]byte, len(filters))
+	answers := make([]answer, len(filters))
 	for i, f := range filters {
 		code, ok := granted[f.Filter]
 		if !ok {
 			code = codeFailed
 		}
-		codes[i] = code
+		answers[i].code = code
 	}
-	return codes, nil
+	return answers, nil
 }
 
-func (c *control311) unsubscribe(ctx context.Context, filters []string) error {
-	token := c.client.Unsubscribe(filters...)
+func (c *control311) unsubscribe(ctx context.Context, filter string) error {
+	token := c.client.Unsubscribe(filter)
 	if err := await(ctx, token); err != nil {
 		return err
 	}

@@ -67,6 +67,8 @@ type box struct {
 	done bool
 }
 
+func (b *box) New(byte, int) *Inbound { return new(Inbound) }
+
 func (b *box) Deliver(m *Inbound) {
 	b.mu.Lock()
 	b.got = append(b.got, m)

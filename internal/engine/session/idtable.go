@@ -2,8 +2,11 @@ package session
 
 // idTable maps packet ids to values. Brokers count their ids up, so that a
 // hash map would move through all of its buckets; two levels of arrays cost
-// one page for a window's worth of ids, and give the page back when empty.
-type idTable[V comparable] struct{ pages [256]*idPage[V] }
+// one page for a window's worth of ids. An emptied page is kept for the next.
+type idTable[V comparable] struct {
+	pages [256]*idPage[V]
+	spare *idPage[V]
+}
 
 type idPage[V comparable] struct {
 	used   int
@@ -20,8 +23,10 @@ func (t *idTable[V]) get(id uint16) (v V) {
 func (t *idTable[V]) set(id uint16, v V) {
 	p := t.pages[id>>8]
 	if p == nil {
-		p = new(idPage[V])
-		t.pages[id>>8] = p
+		if p = t.spare; p == nil {
+			p = new(idPage[V])
+		}
+		t.pages[id>>8], t.spare = p, nil
 	}
 	var zero V
 	if p.values[id&0xFF] == zero {
@@ -38,11 +43,11 @@ func (t *idTable[V]) del(id uint16) {
 	}
 	p.values[id&0xFF] = zero
 	if p.used--; p.used == 0 {
-		t.pages[id>>8] = nil
+		t.pages[id>>8], t.spare = nil, p
 	}
 }
 
-func (t *idTable[V]) clear() { t.pages = [256]*idPage[V]{} }
+func (t *idTable[V]) clear() { *t = idTable[V]{} }
 
 func (t *idTable[V]) count() (n int) {
 	for _, p := range t.pages {

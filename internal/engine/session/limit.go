@@ -2,14 +2,16 @@ package session
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
 // limit is the default timeout of a publish whose context has no deadline.
 // Its timer starts when something first has to wait.
 type limit struct {
-	after time.Duration
-	timer *time.Timer
+	after  time.Duration
+	timer  *time.Timer
+	timers *sync.Pool // of stopped timers
 }
 
 // reached gives the channel that ends the wait; nil when ctx does that.
@@ -18,7 +20,12 @@ func (l *limit) reached(ctx context.Context) <-chan time.Time {
 		if _, ok := ctx.Deadline(); ok || l.after <= 0 {
 			return nil
 		}
-		l.timer = time.NewTimer(l.after)
+		if t, ok := l.timers.Get().(*time.Timer); ok {
+			t.Reset(l.after) // nothing stale is in the channel of a stopped timer
+			l.timer = t
+		} else {
+			l.timer = time.NewTimer(l.after)
+		}
 	}
 	return l.timer.C
 }
@@ -26,5 +33,6 @@ func (l *limit) reached(ctx context.Context) <-chan time.Time {
 func (l *limit) stop() {
 	if l.timer != nil {
 		l.timer.Stop()
+		l.timers.Put(l.timer)
 	}
 }

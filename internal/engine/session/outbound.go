@@ -238,11 +238,11 @@ func (o *outbound) end(i int32) completion {
 	return done
 }
 
-// called is told that one callback has run.
-func (o *outbound) called() {
+// called is told that n callbacks run now.
+func (o *outbound) called(n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.calling--
+	o.calling -= n
 	o.wake()
 }
 

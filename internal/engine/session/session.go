@@ -20,13 +20,14 @@ import (
 
 // Session is one client identity. All methods are safe for concurrent use.
 type Session struct {
-	cfg   Config
-	out   outbound
-	in    inbound
-	calls calls
-	async callbacks
-	state state
-	subs  subscriptions
+	cfg    Config
+	out    outbound
+	in     inbound
+	calls  calls
+	timers sync.Pool
+	async  callbacks
+	state  state
+	subs   subscriptions
 
 	stop    context.CancelCauseFunc
 	running context.Context
@@ -48,7 +49,7 @@ func New(cfg Config) (*Session, error) {
 	s := &Session{cfg: cfg, done: make(chan struct{})}
 	s.out.win = newWindow(cfg.Window)
 	s.async.onRun = s.out.called
-	s.async.outcome = cfg.Outcome
+	s.async.outcome, s.async.chunk = cfg.Outcome, max(1, cfg.Window/8)
 	s.async.onPanic = func(v any, stack []byte) { s.cfg.Notify(CallbackPanicked{v, stack}) }
 	s.state.init()
 	s.subs.init()
@@ -73,7 +74,7 @@ func (s *Session) Publish(ctx context.Context, m *Message) error {
 	if err := s.checkMessage(ctx, m); err != nil {
 		return err
 	}
-	wait := limit{after: s.cfg.PublishTimeout}
+	wait := limit{after: s.cfg.PublishTimeout, timers: &s.timers}
 	defer wait.stop()
 	c := s.calls.get()
 	out, err := s.send(ctx, m, need{qos: m.QoS}, c, &wait)
@@ -108,8 +109,8 @@ func (s *Session) PublishAsync(ctx context.Context, m *Message, fn func(error)) 
 	if fn == nil {
 		return &Error{Op: opPublish, Topic: m.Topic, Reason: ReasonBadRequest, Cause: errors.New("callback is nil")}
 	}
-	done := &asyncCall{to: &s.async, fn: fn, topic: m.Topic}
-	wait := limit{after: s.cfg.PublishTimeout}
+	done := s.async.get(fn, m.Topic)
+	wait := limit{after: s.cfg.PublishTimeout, timers: &s.timers}
 	defer wait.stop()
 	out, err := s.send(ctx, m, need{qos: m.QoS, callback: true}, done, &wait)
 	if err != nil {
@@ -150,6 +151,9 @@ func shorten(s string) string {
 }
 
 func onTopic(err error, name string) error {
+	if err == nil {
+		return nil
+	}
 	var e *Error
 	if errors.As(err, &e) && e.Topic == "" {
 		e.Topic = name

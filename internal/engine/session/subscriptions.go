@@ -146,11 +146,11 @@ func (t *subscriptions) answer(w *wanted, refusal error) bool {
 	return true
 }
 
-// gone notes an UNSUBACK.
-func (t *subscriptions) gone(w *wanted) {
+// gone notes an UNSUBACK, and what the broker said against it.
+func (t *subscriptions) gone(w *wanted, refusal error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	w.settle(nil)
+	w.settle(refusal)
 	if name := w.Filter.Filter; t.wanted[name] == w {
 		t.delete(name)
 	}

@@ -22,7 +22,7 @@ var _ = ProviderSet
 // TestPublish publishes through the providers that are shown.
 func TestPublish(t *testing.T) {
 	t.Parallel()
-	b, cleanup, err := NewBroker(&kratosmqttv1.Connection{Addresses: []string{mqtttest.Embedded(t).URL()}})
+	b, cleanup, err := NewBroker(&kratosmqttv1.Connection{Addresses: []string{mqtttest.Embedded(t).URL()}, Preset: "embedded"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestComments(t *testing.T) {
 	}
 	down := mqtttest.Embedded(t)
 	down.Stop()
-	b, cleanup, err := NewBroker(&kratosmqttv1.Connection{Addresses: []string{down.URL()}})
+	b, cleanup, err := NewBroker(&kratosmqttv1.Connection{Addresses: []string{down.URL()}, Preset: "embedded"})
 	if err != nil {
 		t.Fatalf("a broker that is down is an error: %v", err)
 	}

@@ -16,8 +16,8 @@ func TestLostAcknowledgement(t *testing.T) {
 	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
 	proxy.CutBefore(mqtttest.ToClient, mqtttest.TypePuback, 50) // the 50th PUBACK, and its connection
 	count := mqtttest.NewRecorder()
-	srv, err := NewMQTTServer(&kratosmqttv1.Connection{Addresses: []string{proxy.URL()}, ClientId: "saver"},
-		&ReportEvents{recorded{count}}, log.DefaultLogger)
+	c := &kratosmqttv1.Connection{Addresses: []string{proxy.URL()}, ClientId: "saver", Preset: "embedded"}
+	srv, err := NewMQTTServer(c, &ReportEvents{recorded{count}}, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,6 @@ func NewMQTTServer(c *kratosmqttv1.Connection, reports *ReportEvents, logger log
 type ReportEvents struct{ repo Repo } // of the service layer
 
 // Save acknowledges the message by returning nil. An error is retried, then dead-lettered.
-func (s *ReportEvents) Save(ctx context.Context, topic string, _ broker.Headers, e *reportv1.RealTimeWarehousingData) error {
+func (s *ReportEvents) Save(ctx context.Context, _ string, _ broker.Headers, e *reportv1.RealTimeWarehousingData) error {
 	return s.repo.Save(ctx, e)
 }

@@ -15,7 +15,8 @@ import (
 func TestSave(t *testing.T) {
 	b := mqtttest.Embedded(t) // in this process, on a free port
 	rows := make(memory, 1)
-	srv, err := NewMQTTServer(&kratosmqttv1.Connection{Addresses: []string{b.URL()}}, &ReportEvents{rows}, log.DefaultLogger)
+	c := &kratosmqttv1.Connection{Addresses: []string{b.URL()}, Preset: "embedded"}
+	srv, err := NewMQTTServer(c, &ReportEvents{rows}, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)
 	}

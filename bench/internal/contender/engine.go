@@ -1,0 +1,111 @@
+package contender
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"time"
+
+	"github.com/go-kratos/kratos/v2/log"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
+
+func engineConfig(t Target) (engine.Config, error) {
+	addresses, err := engine.ParseAddresses([]string{t.url("mqtt", "mqtts")})
+	cfg := engine.Config{
+		Addresses: addresses, ClientID: clientID(), Protocol: engine.Version31,
+		FailFast: true, Logger: log.NewStdLogger(io.Discard),
+	}
+	if t.Version == 5 {
+		cfg.Protocol = engine.Version5
+	}
+	if t.TLS != nil {
+		cfg.TLS = func() (*tls.Config, error) { return t.TLS.Clone(), nil }
+	}
+	return cfg, err
+}
+
+func startEngine(cfg engine.Config, subs ...*engine.Subscription) (*engine.Client, error) {
+	c, err := engine.NewClient(cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range subs {
+		if _, err := c.Subscribe(context.Background(), s); err != nil {
+			return nil, err
+		}
+	}
+	return c, c.Start(context.Background())
+}
+
+// Engine publishes on the engine below the public packages.
+func Engine(t Target) (*Publisher, error) {
+	cfg, err := engineConfig(t)
+	if err != nil {
+		return nil, err
+	}
+	c, err := startEngine(cfg)
+	if err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	return &Publisher{
+		Wait: func(w *Work) error {
+			payload, err := w.payload()
+			if err != nil {
+				return err
+			}
+			return c.Publish(ctx, &engine.Message{Topic: w.Topic, Payload: payload, QoS: 1})
+		},
+		Pipeline: func(w *Work) error {
+			sent, done := int64(0), w.ack
+			for ; !w.Stopped.Load(); sent++ {
+				payload, err := w.payload()
+				if err != nil {
+					return err
+				}
+				m := engine.Message{Topic: w.Topic, Payload: payload, QoS: 1}
+				if err := c.PublishAsync(ctx, &m, done); err != nil {
+					return err
+				}
+			}
+			return w.settle(sent)
+		},
+		Close: func() { _ = c.Stop(ctx) },
+	}, nil
+}
+
+// settle waits until all that was sent is acknowledged.
+func (w *Work) settle(sent int64) error {
+	for deadline := time.Now().Add(10 * time.Second); w.Done.Load() < sent; {
+		if time.Now().After(deadline) {
+			return context.DeadlineExceeded
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+	return nil
+}
+
+// EngineSubscriber subscribes on the engine below the public packages.
+func EngineSubscriber(t Target, s *Subscription) (func(), error) {
+	cfg, err := engineConfig(t)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Concurrency = s.Concurrency
+	c, err := startEngine(cfg, &engine.Subscription{
+		Filter: s.Filter, QoS: s.QoS,
+		Handler: func(_ context.Context, d *engine.Delivery) error {
+			if s.Typed != nil {
+				return decode(d.Payload, s.Typed)
+			}
+			s.Handle(d.Payload)
+			return nil
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func() { _ = c.Stop(hurry()) }, nil
+}

@@ -1,0 +1,70 @@
+package contender
+
+import (
+	"context"
+	"time"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/reading"
+	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
+)
+
+// Native publishes as a user of the native publisher does.
+func Native(t Target) (*Publisher, error) { return Engine(t) }
+
+// NativeSubscriber subscribes at the server layer, with the Transport in the
+// handler's context.
+func NativeSubscriber(t Target, s *Subscription) (func(), error) {
+	srv, err := NewServer(t, s)
+	if err != nil {
+		return nil, err
+	}
+	return StartServer(srv)
+}
+
+// NewServer makes a server that is not started yet.
+func NewServer(t Target, s *Subscription) (*mqttserver.Server, error) {
+	ctx := context.Background()
+	srv := mqttserver.NewServer(
+		mqttserver.WithBrokerOptions(brokerOptions(t, s.Typed != nil)...),
+		mqttserver.Subscriber(&v1.Subscriber{Concurrency: uint32(s.Concurrency)}),
+	)
+	qos := mqttserver.WithSubscribeQos(s.QoS)
+	for _, filter := range s.Others {
+		if err := srv.RegisterSubscriber(ctx, filter, ignore, nil, qos); err != nil {
+			return nil, err
+		}
+	}
+	if s.Typed == nil {
+		return srv, srv.RegisterSubscriber(ctx, s.Filter, handleBytes(s), nil, qos)
+	}
+	return srv, mqttserver.RegisterSubscriber(srv, ctx, s.Filter,
+		func(_ context.Context, _ string, _ broker.Headers, m *reading.Reading) error {
+			s.Typed(m)
+			return nil
+		}, qos)
+}
+
+// StartServer waits until the subscriptions are granted.
+func StartServer(srv *mqttserver.Server) (func(), error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := srv.Start(ctx); err != nil {
+		return nil, err
+	}
+	if err := srv.WaitReady(ctx); err != nil {
+		return nil, err
+	}
+	return func() { _ = srv.Stop(hurry()) }, nil
+}
+
+func ignore(context.Context, broker.Event) error { return nil }
+
+// hurry is a context for a stop whose leftovers nobody wants.
+func hurry() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	context.AfterFunc(ctx, cancel)
+	return ctx
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+
+	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/null"
+)
+
+// addresses is what a null broker process says about itself.
+type addresses struct {
+	TCP, TLS    string
+	Certificate []byte // PEM
+}
+
+// serveNull is the process of the null broker. It ends with its standard input.
+func serveNull() error {
+	cert, pem, err := null.Certificate()
+	if err != nil {
+		return err
+	}
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	below, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	secure := tls.NewListener(below, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+	sent, err := payloads()
+	if err != nil {
+		return err
+	}
+	b := null.NewBroker(sent)
+	go b.Serve(plain)
+	go b.Serve(secure)
+	err = json.NewEncoder(os.Stdout).Encode(addresses{plain.Addr().String(), secure.Addr().String(), pem})
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// peer is a null broker in a process of its own.
+type peer struct {
+	addresses
+	stdin io.Closer
+	cmd   *exec.Cmd
+}
+
+func startPeer() (*peer, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self, "-role", roleNull)
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	p := &peer{stdin: stdin, cmd: cmd}
+	line, err := bufio.NewReader(stdout).ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &p.addresses)
+	}
+	if err != nil {
+		p.stop()
+		return nil, fmt.Errorf("null broker: %w", err)
+	}
+	return p, nil
+}
+
+func (p *peer) stop() {
+	_ = p.stdin.Close()
+	_ = p.cmd.Wait()
+}
+
+func (p *peer) tlsConfig() (*tls.Config, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(p.Certificate) {
+		return nil, errors.New("null broker: no certificate")
+	}
+	return &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12}, nil
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/meter"
+)
+
+// result is one row with a sample of each contender for each round.
+type result struct {
+	row     row
+	samples map[string][]meter.Sample
+}
+
+// report writes the lines of the table and returns those below their must.
+// decode is what proto.Unmarshal allocates.
+func (r *result) report(w io.Writer, decode float64) (below []string) {
+	for _, g := range r.row.goals {
+		ratios := r.ratios(g)
+		if len(ratios) == 0 {
+			continue
+		}
+		median := middle(ratios)
+		line := fmt.Sprintf("ratio %s %.2f min %.2f max %.2f%s",
+			g.name, median, slices.Min(ratios), slices.Max(ratios), bounds(g.must, g.aim))
+		fmt.Fprintln(w, line)
+		if missed(median, g.must, g.must >= g.aim) {
+			below = append(below, line)
+		}
+	}
+	for _, g := range r.row.allocs {
+		own := 0.0
+		if g.decodes {
+			own = decode
+		}
+		n := r.median(g.of, func(s meter.Sample) float64 { return s.Allocs }) - own
+		line := fmt.Sprintf("allocs %s %.2f%s", g.name, n, bounds(g.must, g.aim))
+		fmt.Fprintln(w, line)
+		if missed(n, g.must, true) {
+			below = append(below, line)
+		}
+	}
+	for _, e := range r.row.entries {
+		r.info(w, e.name)
+	}
+	return below
+}
+
+// info is what the ratios come from.
+func (r *result) info(w io.Writer, name string) {
+	s := r.samples[name]
+	if len(s) == 0 {
+		return
+	}
+	reorders := int64(0)
+	for _, x := range s {
+		reorders += x.Reorders
+	}
+	fmt.Fprintf(w, "info %s %s %.0f/s cpu %.2f µs allocs %.2f bytes %.0f calls %.3f reorders %d lost %.0f%%\n", r.row.name, name,
+		r.median(name, rate), r.median(name, cpu),
+		r.median(name, func(s meter.Sample) float64 { return s.Allocs }),
+		r.median(name, func(s meter.Sample) float64 { return s.Bytes }),
+		r.median(name, func(s meter.Sample) float64 { return s.Calls }), reorders,
+		100*r.median(name, func(s meter.Sample) float64 { return s.Lost }))
+}
+
+func (r *result) ratios(g goal) (out []float64) {
+	a, b := r.samples[g.of], r.samples[g.over]
+	for i := range min(len(a), len(b)) {
+		if v := g.value(b[i]); v > 0 {
+			out = append(out, g.value(a[i])/v)
+		}
+	}
+	return out
+}
+
+func (r *result) median(name string, value func(meter.Sample) float64) float64 {
+	var all []float64
+	for _, s := range r.samples[name] {
+		all = append(all, value(s))
+	}
+	return middle(all)
+}
+
+func bounds(must, aim float64) string {
+	if must == 0 && aim == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" must %g aim %g", must, aim)
+}
+
+// missed says whether a number does not reach its must.
+func missed(n, must float64, cost bool) bool {
+	switch {
+	case must == 0:
+		return false
+	case cost:
+		return n > must
+	}
+	return n < must
+}
+
+func middle(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	v := slices.Sorted(slices.Values(values))
+	if n := len(v); n%2 == 0 {
+		return (v[n/2-1] + v[n/2]) / 2
+	}
+	return v[len(v)/2]
+}
+
+func summary(w io.Writer, below []string) {
+	if len(below) == 0 {
+		fmt.Fprintln(w, "every must is reached")
+		return
+	}
+	fmt.Fprintf(w, "below must:\n  %s\n", strings.Join(below, "\n  "))
+}

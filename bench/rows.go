@@ -1,0 +1,198 @@
+package main
+
+import (
+	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/contender"
+	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/meter"
+)
+
+// entry is one contender of a row.
+type entry struct {
+	name string
+	load load
+}
+
+// goal compares two contenders of a row inside each round.
+type goal struct {
+	name      string
+	of, over  string
+	value     func(meter.Sample) float64
+	must, aim float64 // 0 is none; an aim below must is a cost, and less is better
+}
+
+// allocGoal is about one contender alone.
+type allocGoal struct {
+	name, of  string
+	decodes   bool // proto.Unmarshal is not counted
+	must, aim float64
+}
+
+// row is a workload with the contenders that do it.
+type row struct {
+	name    string
+	entries []entry
+	goals   []goal
+	allocs  []allocGoal
+}
+
+func rate(s meter.Sample) float64 { return s.Rate }
+func cpu(s meter.Sample) float64  { return s.CPU }
+
+// Names of contenders.
+const (
+	native = "native"
+	eng    = "engine"
+	compat = "compat"
+	paho   = "paho"
+	paho5  = "paho5"
+	atwat  = "at-wat"
+	raw    = "raw"
+)
+
+// against compares our three forms with another contender.
+func against(name, over string, must, aim float64) []goal {
+	return []goal{
+		{name, native, over, rate, must, aim},
+		{name + "-compat", compat, over, rate, 0, 0},
+		{name + "-engine", eng, over, rate, 0, 0},
+	}
+}
+
+func rows() []row {
+	return append(publishRows(), append(receiveRows(), otherRows()...)...)
+}
+
+func publishRows() []row {
+	bytes := contender.Compat(false)
+	const many = 64
+	sync := func(name string, n int, must, aim float64) row {
+		return row{
+			name: name,
+			entries: []entry{
+				{native, waiting(contender.Native, plain, n)},
+				{eng, waiting(contender.Engine, plain, n)},
+				{compat, waiting(bytes, plain, n)},
+				{paho, waiting(contender.Paho, plain, n)},
+				{paho5, waiting(contender.Paho5, plain5, n)},
+				{atwat, waiting(contender.Atwat, plain, n)},
+			},
+			goals: append(against(name, paho, must, aim), goal{name + "-cpu", native, paho, cpu, 0, 0}),
+		}
+	}
+	return []row{
+		{
+			name: "publish-qos1-pipelined",
+			entries: []entry{
+				{native, pipeline(contender.Native, plain, false)},
+				{eng, pipeline(contender.Engine, plain, false)},
+				{compat, pipeline(bytes, plain, false)},
+				{paho, pipeline(contender.Paho, plain, false)},
+				{raw, pipeline(contender.Raw, plain, false)},
+			},
+			goals: append(against("publish-qos1-pipelined", paho, 12, 25),
+				against("publish-qos1-pipelined-raw", raw, 0.4, 0.8)...),
+			allocs: []allocGoal{{"publish", native, false, 2, 1}, {"publish-compat", compat, false, 0, 0}, {"publish-engine", eng, false, 0, 0}},
+		},
+		sync("publish-qos1-64", many, 3, 5),
+		sync("publish-qos1-sync", 1, 1.2, 1.5),
+		{
+			name: "publish-typed",
+			entries: []entry{
+				{native, pipeline(contender.Native, plain, true)},
+				{eng, pipeline(contender.Engine, plain, true)},
+				{compat, pipeline(contender.Compat(true), plain, true)},
+				{paho, pipeline(contender.Paho, plain, true)},
+			},
+			goals: against("publish-typed", paho, 4, 6),
+		},
+	}
+}
+
+func receiveRows() []row {
+	receiving := func(name string, qos byte, must, aim float64) row {
+		return row{
+			name: name,
+			entries: []entry{
+				{native, receive(contender.NativeSubscriber, plain, qos, false)},
+				{eng, receive(contender.EngineSubscriber, plain, qos, false)},
+				{compat, receive(contender.CompatSubscriber, plain, qos, false)},
+				{paho, receive(contender.PahoSubscriber, plain, qos, false)},
+				{paho5, receive(contender.Paho5Subscriber, plain5, qos, false)},
+				{atwat, receive(contender.AtwatSubscriber, plain, qos, false)},
+			},
+			goals: against(name, paho, must, aim),
+		}
+	}
+	return []row{
+		receiving("receive-qos0", 0, 8, 25),
+		receiving("receive-qos1", 1, 10, 40),
+		{
+			name: "receive-typed-qos1",
+			entries: []entry{
+				{native, receive(contender.NativeSubscriber, plain, 1, true)},
+				{eng, receive(contender.EngineSubscriber, plain, 1, true)},
+				{compat, receive(contender.CompatSubscriber, plain, 1, true)},
+				{paho, receive(contender.PahoSubscriber, plain, 1, true)},
+			},
+			goals: against("receive-typed-qos1", paho, 3.5, 6),
+			allocs: []allocGoal{
+				{"receive-typed", native, true, 5, 3},
+				{"receive-typed-compat", compat, true, 0, 0},
+				{"receive-typed-engine", eng, true, 0, 0},
+			},
+		},
+	}
+}
+
+func otherRows() []row {
+	const five, three = "mqtt5", "3.1.1"
+	return []row{
+		{
+			name: "mqtt5-publish",
+			entries: []entry{
+				{five, pipeline(contender.Engine, plain5, false)},
+				{three, pipeline(contender.Engine, plain, false)},
+			},
+			goals: []goal{{"mqtt5-publish", five, three, rate, 0.9, 0.98}},
+		},
+		{
+			name: "mqtt5-receive",
+			entries: []entry{
+				{five, receive(contender.EngineSubscriber, plain5, 1, false)},
+				{three, receive(contender.EngineSubscriber, plain, 1, false)},
+			},
+			goals: []goal{{"mqtt5-receive", five, three, rate, 0.9, 0.98}},
+		},
+		{
+			name: "tls-publish",
+			entries: []entry{
+				{native, pipeline(contender.Native, secure, false)},
+				{paho, pipeline(contender.Paho, secure, false)},
+			},
+			goals: []goal{{"tls-publish", native, paho, rate, 10, 25}},
+		},
+		{
+			name: "mosquitto-e2e",
+			entries: []entry{
+				{native, endToEnd(contender.Native, contender.NativeSubscriber)},
+				{paho, endToEnd(contender.Paho, contender.PahoSubscriber)},
+			},
+			goals: []goal{
+				{"mosquitto-e2e", native, paho, rate, 1.5, 3},
+				{"mosquitto-e2e-cpu", native, paho, cpu, 0.5, 0.25},
+			},
+		},
+		{
+			name:    "dispatch-10k-filters",
+			entries: []entry{{"10000", dispatch(10000)}, {"1", dispatch(1)}},
+			goals:   []goal{{"dispatch-10k-filters", "10000", "1", cpu, 1.3, 1.1}},
+		},
+		{
+			name: "ordered-12-workers",
+			entries: []entry{
+				{"12", ordered(contender.NativeSubscriber, 12)},
+				{"1", ordered(contender.NativeSubscriber, 1)},
+			},
+			goals: []goal{{"ordered-12-workers", "12", "1", rate, 8, 11}},
+		},
+	}
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+)
+
+// sequences watch the numbers that the null broker puts into payloads, one
+// sequence for each topic.
+type sequences struct {
+	last     []atomic.Uint64
+	reorders atomic.Int64
+}
+
+func newSequences(topics int) *sequences { return &sequences{last: make([]atomic.Uint64, topics)} }
+
+func (s *sequences) saw(payload []byte) {
+	sequence, topic := binary.BigEndian.Uint64(payload), binary.BigEndian.Uint32(payload[8:])
+	if s.last[topic].Swap(sequence) >= sequence {
+		s.reorders.Add(1)
+	}
+}
+
+// result gives the reorders, and the share of messages that were sent and not
+// handled.
+func (s *sequences) result(handled int64) (reorders int64, lost float64) {
+	sent := uint64(0)
+	for i := range s.last {
+		sent += s.last[i].Load()
+	}
+	if sent > 0 {
+		lost = max(0, 1-float64(handled)/float64(sent))
+	}
+	return s.reorders.Load(), lost
+}
