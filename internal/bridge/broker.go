@@ -23,7 +23,6 @@ type Broker struct {
 	settings Settings
 	client   *engine.Client // the last one that could be made; it has the subscriptions
 
-	headers sync.Once // says that headers are not sent
 	unnamed sync.Once // says that nothing is kept without a client id
 }
 
@@ -40,6 +39,8 @@ type state struct {
 	tracer  tracer
 	log     *log.Helper
 	publish broker.PublishHandler
+
+	cloudEvents string // source of our events; empty is no carrier
 }
 
 // New never fails and never returns nil: problems of the options are returned
@@ -112,6 +113,9 @@ func (b *Broker) open() *state {
 		s.client, b.client = client, client
 		b.settings.warn(s.log, &cfg)
 	}
+	if source := b.settings.CloudEvents; source != nil {
+		s.cloudEvents = *source
+	}
 	s.tracer = newTracer(b.settings.Trace, b.options.Tracings, b.settings.Propagation)
 	s.publish = broker.ChainPublishMiddleware(s.send, b.options.PublishMiddlewares)
 	b.now.Store(s)
@@ -148,7 +152,7 @@ func (s *state) protect(what string, f func()) {
 	f()
 }
 
-func (s *state) running() bool { return s.client != nil && s.client.Running() }
+func (s *state) running() bool { return s.client != nil && !s.client.Stopped() }
 
 // Endpoint is the first broker's URL, without user information.
 func (b *Broker) Endpoint() (string, error) {

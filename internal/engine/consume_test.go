@@ -177,7 +177,7 @@ func TestErrorRetryDeadLetterThenAcknowledge(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	if told.Load() != 1 || !log.has("hook panicked") || !log.has("ERROR", "dead-lettered", l.ID) {
-		t.Errorf("hook called %d times; log %v", told.Load(), log.lines)
+		t.Errorf("hook called %d times; log %v", told.Load(), log.all())
 	}
 }
 
@@ -338,7 +338,7 @@ func TestT03_UnmatchedTopic(t *testing.T) {
 	got.wait(t, 1)
 	eventually(t, func() bool { return second.Unmatched() == 30 })
 	if !log.has("WARN", "no subscription matches", `"old"`) {
-		t.Errorf("%v", log.lines)
+		t.Errorf("%v", log.all())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
@@ -19,6 +20,7 @@ type events struct {
 }
 
 type notice struct {
+	call  func() // instead of an event
 	event session.Event
 	main  bool // of the connection that the hooks follow
 }
@@ -26,7 +28,18 @@ type notice struct {
 func (e *events) add(ev session.Event, main bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.queue = append(e.queue, notice{ev, main})
+	e.push(notice{event: ev, main: main})
+}
+
+// do calls f on the goroutine of the events.
+func (e *events) do(f func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.push(notice{call: f})
+}
+
+func (e *events) push(n notice) {
+	e.queue = append(e.queue, n)
 	if e.idle == nil {
 		e.idle = make(chan struct{})
 		go e.work(e.idle)
@@ -38,7 +51,12 @@ func (e *events) work(idle chan struct{}) {
 	defer close(idle)
 	for batch := e.take(); len(batch) > 0; batch = e.take() {
 		for _, n := range batch {
+			if n.call != nil {
+				n.call()
+				continue
+			}
 			e.client.report(n)
+			e.client.tell(n.event)
 		}
 	}
 }
@@ -53,8 +71,12 @@ func (e *events) take() []notice {
 	return batch
 }
 
-// wait returns when everything is reported, or ctx ends: a hook may be slow,
-// or be the one who stops the client.
+// reportGrace is what the last reports may take after the end of the context:
+// they say what was left undone.
+const reportGrace = 100 * time.Millisecond
+
+// wait returns when everything is reported, or soon after ctx ends: a hook may
+// be slow, or be the one who stops the client.
 func (e *events) wait(ctx context.Context) {
 	e.mu.Lock()
 	idle := e.idle
@@ -64,7 +86,12 @@ func (e *events) wait(ctx context.Context) {
 	}
 	select {
 	case <-idle:
+		return
 	case <-ctx.Done():
+	}
+	select {
+	case <-idle:
+	case <-time.After(reportGrace):
 	}
 }
 
@@ -86,6 +113,7 @@ func (c *Client) report(n notice) {
 			c.hook(c.cfg.OnConnect)
 		}
 	case session.Subscribed:
+		c.warnUnsupported()
 		c.log.Infof("mqtt: %d topic filters granted", ev.Filters)
 	case session.ConnectFailed:
 		c.log.Warnf("mqtt: cannot connect to %s as %q, next attempt in %v: %v", ev.Address, ev.ClientID, ev.RetryIn, ev.Err)
@@ -105,6 +133,33 @@ func (c *Client) report(n notice) {
 	case session.Closed:
 		if ev.Unfinished > 0 || ev.Unacknowledged > 0 {
 			c.log.Warnf("mqtt: %q stopped with %d publishes unfinished and %d messages unacknowledged", ev.ClientID, ev.Unfinished, ev.Unacknowledged)
+		}
+	}
+}
+
+// tell calls the hooks that are about connections.
+func (c *Client) tell(event session.Event) {
+	h := &c.cfg.Hooks
+	switch ev := event.(type) {
+	case session.Connected:
+		if h.Connected != nil {
+			c.hook(func() { h.Connected(ev.ClientID, ev.Address, ev.SessionPresent, nil) })
+		}
+	case session.ConnectFailed:
+		if h.Connected != nil {
+			c.hook(func() { h.Connected(ev.ClientID, ev.Address, false, ev.Err) })
+		}
+	case session.ConnectionLost:
+		if h.Disconnected != nil {
+			c.hook(func() { h.Disconnected(ev.ClientID, ev.Address, ev.Err) })
+		}
+	case session.Subscribed:
+		if h.Subscribed != nil {
+			c.hook(func() { h.Subscribed("", ev.Filters, nil) })
+		}
+	case session.SubscriptionRefused:
+		if h.Subscribed != nil {
+			c.hook(func() { h.Subscribed(ev.Filter, 0, ev.Err) })
 		}
 	}
 }

@@ -178,9 +178,7 @@ func TestStopGivesUpInTime(t *testing.T) {
 	receive(t, entered)
 	err := srv.Stop(within(t, 50*time.Millisecond))
 	wantReason(t, err, event.ReasonTimeout, 504)
-	if out.count("1 messages unacknowledged") != 1 {
-		t.Error("what is left is not in the log")
-	}
+	mqtttest.Eventually(t, patience, func() bool { return out.count("1 messages unacknowledged") == 1 }, "what is left is not in the log")
 	close(leave)
 }
 

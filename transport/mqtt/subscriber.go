@@ -11,7 +11,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
 )
 
 // RegisterSubscriber registers a typed handler for a topic filter. The payload
@@ -74,12 +74,12 @@ type chained struct {
 }
 
 func (c *chained) handle(ctx context.Context, e broker.Event) error {
-	d, ok := e.RawMessage().(*engine.Delivery)
+	own, ok := e.RawMessage().(*bridge.Event)
 	if !ok {
 		return fmt.Errorf("a subscriber middleware changed the raw message to a %T", e.RawMessage())
 	}
 	c.once.Do(c.build)
-	tr := &Transport{chained: c, event: e, delivery: d, request: requestHeader(d)}
+	tr := &Transport{chained: c, event: e, own: own, delivery: own.Delivery(), request: requestHeader(own)}
 	ctx = transport.NewServerContext(ctx, tr)
 	if c.chain == nil {
 		return c.handler(ctx, e)
