@@ -1,8 +1,8 @@
 package mqtt
 
 import (
-	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/go-kratos/kratos/v2/log"
