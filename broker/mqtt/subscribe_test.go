@@ -232,7 +232,7 @@ func TestHandlerErrors(t *testing.T) {
 		"panic at first":      {func(n int) error { return when(n == 1, errPanic) }, nil, 2, false},
 		"single attempt":      {func(int) error { return failure }, []broker.SubscribeOption{broker.WithSubscribeRetry(0, 0)}, 1, true},
 		"two retries":         {func(int) error { return failure }, []broker.SubscribeOption{broker.WithSubscribeRetry(2, time.Millisecond)}, 3, true},
-		"errPanic always":       {func(int) error { return errPanic }, []broker.SubscribeOption{broker.WithSubscribeRetry(1, time.Millisecond)}, 2, true},
+		"errPanic always":     {func(int) error { return errPanic }, []broker.SubscribeOption{broker.WithSubscribeRetry(1, time.Millisecond)}, 2, true},
 		"400":                 {func(int) error { return kerrors.BadRequest("R", "m") }, nil, 1, true},
 		"422":                 {func(int) error { return kerrors.New(422, "R", "m") }, nil, 1, true},
 		"503 at first":        {func(n int) error { return when(n == 1, error(kerrors.ServiceUnavailable("R", "m"))) }, nil, 2, false},

@@ -71,7 +71,7 @@ type CallbackPanicked struct {
 func (Connected) event()           {}
 func (ConnectFailed) event()       {}
 func (ConnectionLost) event()      {}
-func (Forgotten) event()         {}
+func (Forgotten) event()           {}
 func (TakenOver) event()           {}
 func (SubscriptionRefused) event() {}
 func (Subscribed) event()          {}
