@@ -7,7 +7,7 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
 
 # The one folder under cmd/, whatever `kratos new` called it.
 SERVICE := $(notdir $(firstword $(wildcard cmd/*)))
-# What `make test` and `make bench` look at, and flags to add to `go test`.
+# What `make test` looks at, and flags to add to `go test`, or for `make bench`.
 PKG ?= ./...
 FLAGS ?=
 
@@ -33,8 +33,9 @@ api: plugins ## Generate Go code from every .proto file
 	@scripts/generate.sh .
 
 .PHONY: bench
-bench: ## Run the benchmarks
-	@scripts/bench.sh $(FLAGS)
+bench: ## Compare side by side with other clients; FLAGS="-only publish -rounds 7"
+	@cd bench && go build -o ../bin/bench .
+	@exec ./bin/bench $(FLAGS)
 
 .PHONY: clean
 clean: ## Remove what make built

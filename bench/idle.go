@@ -92,9 +92,13 @@ func idle(w io.Writer, e *env) (below []string, err error) {
 		version byte
 		goal    bool
 	}{
-		{"publisher", 4, true}, {"publisher", 5, true},
-		{"subscriber", 4, true}, {"subscriber", 5, true},
-		{"publisher-used", 4, false}, {"server", 4, false}, {"paho", 4, false},
+		{"publisher", 4, true},
+		{"publisher", 5, true},
+		{"subscriber", 4, true},
+		{"subscriber", 5, true},
+		{"publisher-used", 4, false},
+		{"server", 4, false},
+		{"paho", 4, false},
 	} {
 		n, err := idleProcess(k.kind, e.plain.Host, k.version)
 		if err != nil {

@@ -8,9 +8,10 @@
 //	ratio <name> <median> min <m> max <M> must <g> aim <g>
 //	allocs <name> <n> must <g> aim <g>
 //	memory <name> <n> KiB must <g> aim <g>
-//	info <row> <contender> <rate>/s cpu <µs> allocs <n> bytes <n> reorders <n> lost <share>
+//	info <row> <contender> <rate>/s cpu <µs> allocs <n> bytes <n> calls <n> reorders <n> lost <share>
 //
-// Where aim is less than must the number is a cost.
+// Where aim is less than must the number is a cost. Calls are the system calls
+// that read or write.
 package main
 
 import (

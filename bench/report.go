@@ -59,10 +59,11 @@ func (r *result) info(w io.Writer, name string) {
 	for _, x := range s {
 		reorders += x.Reorders
 	}
-	fmt.Fprintf(w, "info %s %s %.0f/s cpu %.2f µs allocs %.2f bytes %.0f reorders %d lost %.0f%%\n", r.row.name, name,
+	fmt.Fprintf(w, "info %s %s %.0f/s cpu %.2f µs allocs %.2f bytes %.0f calls %.3f reorders %d lost %.0f%%\n", r.row.name, name,
 		r.median(name, rate), r.median(name, cpu),
 		r.median(name, func(s meter.Sample) float64 { return s.Allocs }),
-		r.median(name, func(s meter.Sample) float64 { return s.Bytes }), reorders,
+		r.median(name, func(s meter.Sample) float64 { return s.Bytes }),
+		r.median(name, func(s meter.Sample) float64 { return s.Calls }), reorders,
 		100*r.median(name, func(s meter.Sample) float64 { return s.Lost }))
 }
 

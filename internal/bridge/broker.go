@@ -23,8 +23,8 @@ type Broker struct {
 	settings Settings
 	client   *engine.Client // the last one that could be made; it has the subscriptions
 
-	headers sync.Once // says that headers are not sent
-	unnamed sync.Once // says that nothing is kept without a client id
+	requests requests
+	unnamed  sync.Once // says that nothing is kept without a client id
 }
 
 var _ broker.Broker = (*Broker)(nil)
@@ -40,12 +40,16 @@ type state struct {
 	tracer  tracer
 	log     *log.Helper
 	publish broker.PublishHandler
+
+	cloudEvents   string   // source of our events; empty is no carrier
+	replyPrefixes []string // of response topics that we publish to
 }
 
 // New never fails and never returns nil: problems of the options are returned
 // by the first method that can.
 func New(opts ...broker.Option) *Broker {
 	b := &Broker{options: broker.NewOptions()}
+	b.requests.init()
 	b.settings.apply(&b.options, opts)
 	return b
 }
@@ -112,6 +116,13 @@ func (b *Broker) open() *state {
 		s.client, b.client = client, client
 		b.settings.warn(s.log, &cfg)
 	}
+	if source := b.settings.CloudEvents; source != nil {
+		s.cloudEvents = *source
+	}
+	s.replyPrefixes = []string{replyPrefix}
+	if p := b.settings.ReplyPrefixes; p != nil {
+		s.replyPrefixes = p
+	}
 	s.tracer = newTracer(b.settings.Trace, b.options.Tracings, b.settings.Propagation)
 	s.publish = broker.ChainPublishMiddleware(s.send, b.options.PublishMiddlewares)
 	b.now.Store(s)
@@ -148,7 +159,7 @@ func (s *state) protect(what string, f func()) {
 	f()
 }
 
-func (s *state) running() bool { return s.client != nil && s.client.Running() }
+func (s *state) running() bool { return s.client != nil && !s.client.Stopped() }
 
 // Endpoint is the first broker's URL, without user information.
 func (b *Broker) Endpoint() (string, error) {

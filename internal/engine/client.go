@@ -28,6 +28,8 @@ type Client struct {
 	subs map[*Subscription]func() // registered, with what takes it out of the router
 	run  atomic.Pointer[run]      // nil while stopped; changed under mu
 	last *run                     // the one that was stopped last, perhaps not yet at its end
+
+	began chan struct{} // closed while there is a run
 }
 
 // NewClient checks the configuration and opens nothing yet. The subscriptions
@@ -39,6 +41,7 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 	c := &Client{
 		cfg: cfg, log: log.NewHelper(cfg.Logger),
 		router: topic.NewTrie[*Subscription](0), subs: make(map[*Subscription]func()),
+		began: make(chan struct{}),
 	}
 	if old == nil {
 		return c, nil
@@ -97,6 +100,7 @@ func (c *Client) begin(ctx context.Context) (*run, error) {
 	r, err := newRun(c)
 	if err == nil {
 		c.run.Store(r)
+		close(c.began)
 	}
 	return r, err
 }
@@ -110,7 +114,7 @@ func (c *Client) Stop(ctx context.Context) error {
 	r := c.run.Load()
 	if r != nil {
 		c.run.Store(nil)
-		c.last = r
+		c.last, c.began = r, make(chan struct{})
 	}
 	c.mu.Unlock()
 	if r == nil {
@@ -128,10 +132,14 @@ func (c *Client) Stop(ctx context.Context) error {
 // Running says whether the client is between Start and Stop.
 func (c *Client) Running() bool { return c.current() != nil }
 
+// Stopped says that the client was never started, or that Stop has ended: its
+// subscriptions may move to another.
+func (c *Client) Stopped() bool { return c.publishing() == nil }
+
 func (c *Client) current() *run { return c.run.Load() }
 
 // publishing is the run that publishes go to: also one that is being stopped,
-// whose handlers may still need to publish.
+// whose handlers may still need to publish. It is nil while stopped.
 func (c *Client) publishing() *run {
 	if r := c.run.Load(); r != nil {
 		return r
@@ -151,7 +159,18 @@ func (c *Client) Publish(ctx context.Context, m *Message) error {
 	if err != nil {
 		return err
 	}
-	return r.pubs.of(m.Topic).Publish(ctx, m)
+	var started time.Time
+	if c.cfg.Hooks.Published != nil {
+		started = time.Now()
+	}
+	err = r.pubs.of(m.Topic).Publish(ctx, m)
+	if err == nil && m.Properties != nil {
+		c.accepted(r, m)
+	}
+	if c.cfg.Hooks.Published != nil {
+		c.published(publication(m), started, err)
+	}
+	return err
 }
 
 // PublishAsync calls fn once with the outcome, unless it returns an error. It
@@ -161,7 +180,14 @@ func (c *Client) PublishAsync(ctx context.Context, m *Message, fn func(error)) e
 	if err != nil {
 		return err
 	}
-	return r.pubs.of(m.Topic).PublishAsync(ctx, m, fn)
+	if c.cfg.Hooks.Published != nil && fn != nil {
+		fn = c.observed(m, fn)
+	}
+	err = r.pubs.of(m.Topic).PublishAsync(ctx, m, fn)
+	if err == nil && m.Properties != nil {
+		c.accepted(r, m)
+	}
+	return err
 }
 
 func (c *Client) mayPublish(m *Message) (*run, error) {
@@ -222,7 +248,11 @@ func (c *Client) register(s *Subscription) error {
 	if c.subs[s] != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: errors.New("registered already")}
 	}
-	s.id = session.FilterID(s.Filter) // before the router shows it to the read loop
+	if c.cfg.Preset.NoShared && s.shared() {
+		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonUnsupported, Cause: fmt.Errorf(
+			"%s delivers nothing on shared subscriptions (queue name, group)", c.cfg.Preset.Name)}
+	}
+	s.id = session.FilterID(s.Filter) // before a message can find it
 	remove, err := c.router.Add(s.Filter, s)
 	if err != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadTopic, Cause: err}
@@ -251,23 +281,58 @@ func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
 }
 
 // wanted joins the registrations of one filter into what is asked of the
-// broker: the highest QoS. The zero value means that nobody wants it.
+// broker: the highest QoS, retained messages if any wants them, our own
+// messages unless none does. The zero value means that nobody wants it.
 func (c *Client) wanted(filter string) (f session.Filter) {
 	for s := range c.subs {
-		if s.Filter == filter {
-			f.Filter, f.QoS = filter, max(f.QoS, s.QoS)
+		if s.Filter != filter {
+			continue
 		}
+		if f.Filter == "" {
+			f = session.Filter{Filter: filter, RetainHandling: s.RetainHandling, NoLocal: s.NoLocal}
+		}
+		f.QoS = max(f.QoS, s.QoS)
+		f.RetainHandling = min(f.RetainHandling, s.RetainHandling)
+		f.NoLocal = f.NoLocal && s.NoLocal
 	}
 	return f
 }
 
-// WaitReady returns nil once connected with every filter granted.
+// WaitReady returns nil once connected with every filter granted. It waits
+// within ctx, also for Start.
 func (c *Client) WaitReady(ctx context.Context) error {
-	r := c.current()
-	if r == nil {
-		return &Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: errNotStarted}
+	for {
+		c.mu.Lock()
+		r, began := c.run.Load(), c.began
+		c.mu.Unlock()
+		if r != nil {
+			return r.main().WaitReady(ctx)
+		}
+		select {
+		case <-began:
+		case <-ctx.Done():
+			return &Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: errNotStarted}
+		}
 	}
-	return r.main().WaitReady(ctx)
+}
+
+// Protocol is the version that the broker speaks, waiting for the connection
+// when none was there yet.
+func (c *Client) Protocol(ctx context.Context) (session.Protocol, error) {
+	r := c.publishing()
+	if r == nil {
+		return Auto, &Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: errNotStarted}
+	}
+	if v := r.version.Settled(); v != Auto {
+		return v, nil
+	}
+	main := r.main()
+	main.Start()
+	err := main.WaitReady(ctx)
+	if v := r.version.Settled(); v != Auto {
+		return v, nil
+	}
+	return Auto, err
 }
 
 // Status is a snapshot of the main connection.

@@ -16,6 +16,9 @@ type Sample struct {
 	CPU float64
 	// Allocs and Bytes are heap allocations of this process per message.
 	Allocs, Bytes float64
+	// Calls are read and write calls of the system by this process per
+	// message; 0 where the system does not count them.
+	Calls float64
 	// Reorders counts messages that came before an older one of their topic.
 	Reorders int64
 	// Lost is the share of messages that came and were not handled.
@@ -28,6 +31,7 @@ type point struct {
 	cpu    time.Duration
 	allocs uint64
 	bytes  uint64
+	calls  int64
 	count  int64
 }
 
@@ -38,7 +42,7 @@ func now(count func() int64) point {
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	return point{
 		at: time.Now(), cpu: time.Duration(u.Utime.Nano() + u.Stime.Nano()),
-		allocs: m.Mallocs, bytes: m.TotalAlloc, count: count(),
+		allocs: m.Mallocs, bytes: m.TotalAlloc, calls: calls(), count: count(),
 	}
 }
 
@@ -50,6 +54,7 @@ func between(a, b point) Sample {
 	return Sample{
 		Rate: n / b.at.Sub(a.at).Seconds(), CPU: float64((b.cpu - a.cpu).Microseconds()) / n,
 		Allocs: float64(b.allocs-a.allocs) / n, Bytes: float64(b.bytes-a.bytes) / n,
+		Calls: float64(b.calls-a.calls) / n,
 	}
 }
 

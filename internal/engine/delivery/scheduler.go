@@ -196,6 +196,15 @@ func (s *Scheduler) Stats() Stats {
 	}
 }
 
+// Full says whether an item of this size that is not Must would be refused, if
+// this many were submitted before it: for a caller that would rather not make
+// the item then.
+func (s *Scheduler) Full(before, size int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count+before >= s.opts.MaxCount || s.bytes+int64(size) > s.opts.MaxBytes
+}
+
 func (s *Scheduler) full(size int) bool {
 	return s.count >= s.opts.MaxCount || s.bytes+int64(size) > s.opts.MaxBytes
 }

@@ -37,6 +37,61 @@ func (o *outbound) acked(c *conn, a *wire.Ack) {
 	}
 }
 
+// ackBatch is how many PUBACKs are taken together at most.
+const ackBatch = 256
+
+// puback collects the successful PUBACKs of one read, which are nearly all
+// that a publisher gets: one lock for many.
+type pubacks struct {
+	ids   []uint16
+	done  []completion
+	async []outcome
+}
+
+// settle completes what was collected, in order.
+func (o *outbound) settle(c *conn) {
+	p := &c.pubacks
+	if len(p.ids) == 0 {
+		return
+	}
+	o.mu.Lock()
+	if o.cur == c {
+		c.progress = true
+		for _, id := range p.ids {
+			if i, sl := o.win.find(id); sl != nil && sl.qos == 1 && sl.state == slotSent {
+				p.done = append(p.done, o.end(i))
+			}
+		}
+		next := o.win.next
+		o.pump()
+		o.wake()
+		c.wake = c.wake || o.win.next != next
+	}
+	o.mu.Unlock()
+	p.tell()
+}
+
+// tell completes outside the lock: waiting callers at once, callbacks together.
+func (p *pubacks) tell() {
+	var to *callbacks
+	for _, done := range p.done {
+		switch d := done.(type) {
+		case nil:
+		case *asyncCall:
+			to = d.to
+			p.async = append(p.async, d.end(nil))
+		default:
+			d.complete(nil)
+		}
+	}
+	if to != nil {
+		to.add(p.async...)
+	}
+	clear(p.done)
+	clear(p.async)
+	p.ids, p.done, p.async = p.ids[:0], p.done[:0], p.async[:0]
+}
+
 // step moves one slot through its exchange; over says that it ended, err with
 // which outcome.
 func (o *outbound) step(sl *slot, a *wire.Ack) (over bool, err error) {

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 )
@@ -17,18 +18,18 @@ type call struct{ done chan error }
 func (c *call) complete(err error) { c.done <- err }
 
 // wait gives the outcome; ok is false when the caller's time is up first.
-func (c *call) wait(ctx context.Context, timeout <-chan time.Time) (err error, ok bool) {
+func (c *call) wait(ctx context.Context, timeout <-chan time.Time) (ok bool, err error) {
 	select {
 	case err = <-c.done:
-		return err, true
+		return true, err
 	case <-ctx.Done():
 	case <-timeout:
 	}
 	select {
 	case err = <-c.done: // both at once: the truth is the better answer
-		return err, true
+		return true, err
 	default:
-		return nil, false
+		return false, nil
 	}
 }
 
@@ -55,7 +56,8 @@ type callbacks struct {
 	next    []outcome     // taken from queue; used by the goroutine only
 	idle    chan struct{} // closed when the goroutine ends; nil without one
 	pool    sync.Pool     // of *asyncCall
-	onRun   func()        // after each callback, with no lock held
+	chunk   int           // how many callbacks make room for others together
+	onRun   func(n int)   // before n callbacks, with no lock held: one may publish, and needs room
 	onPanic func(v any, stack []byte)
 	outcome func(error) error // what the user sees of an error; nil is the error
 }
@@ -87,15 +89,21 @@ func (c *asyncCall) complete(err error) {
 	if err = onTopic(err, c.topic); err != nil && c.to.outcome != nil {
 		err = c.to.outcome(err)
 	}
-	c.to.add(outcome{c.fn, err})
-	c.fn, c.topic = nil, ""
-	c.to.pool.Put(c)
+	c.to.add(c.end(err))
 }
 
-func (c *callbacks) add(o outcome) {
+// end gives the outcome and the memory back.
+func (c *asyncCall) end(err error) outcome {
+	o := outcome{c.fn, err}
+	c.fn, c.topic = nil, ""
+	c.to.pool.Put(c)
+	return o
+}
+
+func (c *callbacks) add(o ...outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.queue = append(c.queue, o)
+	c.queue = append(c.queue, o...)
 	if c.idle == nil {
 		c.idle = make(chan struct{})
 		go c.run(c.idle)
@@ -105,9 +113,12 @@ func (c *callbacks) add(o outcome) {
 // run owns the goroutine; it ends when nothing is left.
 func (c *callbacks) run(idle chan struct{}) {
 	for c.more() {
-		for i := range c.next {
-			c.call(c.next[i])
-			c.next[i] = outcome{}
+		for chunk := range slices.Chunk(c.next, c.chunk) {
+			c.onRun(len(chunk))
+			for i := range chunk {
+				c.call(chunk[i])
+				chunk[i] = outcome{}
+			}
 		}
 	}
 	close(idle)
@@ -129,7 +140,6 @@ func (c *callbacks) call(o outcome) {
 		if v := recover(); v != nil {
 			c.onPanic(v, debug.Stack())
 		}
-		c.onRun()
 	}()
 	o.fn(o.err)
 }

@@ -64,7 +64,8 @@ type Config struct {
 	// CleanSession asks the broker to keep nothing between connections.
 	CleanSession bool
 	// RelaxedAcks lets acknowledgements leave as soon as a message is done
-	// instead of in receive order, for brokers that accept any order.
+	// instead of in receive order, for brokers that accept any order on MQTT
+	// 3.1.1; MQTT 5 keeps the order [MQTT-4.6.0-2].
 	RelaxedAcks bool
 
 	// Negotiation finds the protocol version; shared by the sessions of one
@@ -85,7 +86,8 @@ type Config struct {
 	MaxPacketSize int
 
 	// Will is published by the broker when the connection ends without a
-	// DISCONNECT; nil for none.
+	// DISCONNECT; nil for none. Of its properties only the user properties
+	// travel: the client library leaves the others out.
 	Will *Message
 
 	// Outcome is what the callbacks of PublishAsync are told of an error; nil
@@ -102,8 +104,9 @@ type Config struct {
 // Sink takes the messages of a session on its read loop and must not block.
 type Sink interface {
 	// New gives the memory for the next message, of zero value: the sink may
-	// have allocated it together with what it needs itself.
-	New() *Inbound
+	// have allocated it together with what it needs itself. At QoS 0 nil drops
+	// the message before it costs anything.
+	New(qos byte, size int) *Inbound
 	// Deliver takes one message, which stays unacknowledged until its Done.
 	Deliver(m *Inbound)
 	// Batch ends a run of Deliver calls.

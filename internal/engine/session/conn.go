@@ -23,8 +23,9 @@ type conn struct {
 	connack wire.Connack
 
 	// Used by the read loop only.
-	up   bool // CONNACK accepted us
-	wake bool // something is queued to write
+	up      bool // CONNACK accepted us
+	wake    bool // something is queued to write
+	pubacks pubacks
 
 	// Guarded by the mutex of outbound.
 	since    time.Time     // CONNACK; zero before it
@@ -48,7 +49,8 @@ var _ link.Receiver = (*conn)(nil)
 func newConn(s *Session, v wire.Version) *conn {
 	c := &conn{s: s, version: v, closed: make(chan struct{})}
 	c.alive, c.cancel = context.WithCancelCause(s.running)
-	c.ledger = delivery.NewLedger(s.cfg.RelaxedAcks, func(acks []delivery.Ack) { s.acknowledge(c, acks) })
+	relaxed := s.cfg.RelaxedAcks && v == wire.V311
+	c.ledger = delivery.NewLedger(relaxed, func(acks []delivery.Ack) { s.acknowledge(c, acks) })
 	return c
 }
 
@@ -59,6 +61,8 @@ var (
 	errOver         = errors.New("connection is over")
 	errEarly        = errors.New("message before CONNACK")
 	errConnackTwice = errors.New("second CONNACK")
+	errAlias        = errors.New("topic alias, although we allow none")
+	errVersion      = errors.New("another version was settled meanwhile")
 )
 
 // Connack reads what the broker announces before the library sees it: data
@@ -76,6 +80,9 @@ func (c *conn) Connack(_ byte, body []byte) error {
 		return err
 	}
 	if c.connack.Reason == 0 {
+		if !c.s.cfg.Negotiation.connected(c.version) {
+			return errVersion
+		}
 		c.up = true
 		c.s.attach(c)
 		c.link.Wake()
@@ -99,6 +106,9 @@ func (c *conn) Frame(first byte, body []byte) error {
 		if err := p.Decode(c.version, first, body); err != nil {
 			return err
 		}
+		if p.Props.TopicAlias != 0 {
+			return errAlias // [MQTT-3.1.2-26]
+		}
 		c.s.publish(c, &p, body)
 		return nil
 	}
@@ -106,21 +116,34 @@ func (c *conn) Frame(first byte, body []byte) error {
 	if err := a.Decode(c.version, first, body); err != nil {
 		return err
 	}
-	if t == wire.TypePubrel {
+	c.acknowledged(&a)
+	return nil
+}
+
+func (c *conn) acknowledged(a *wire.Ack) {
+	if a.Type == wire.TypePuback && a.Reason < codeFailed {
+		c.pubacks.ids = append(c.pubacks.ids, a.PacketID)
+		if len(c.pubacks.ids) >= ackBatch {
+			c.s.out.settle(c)
+		}
+		return
+	}
+	c.s.out.settle(c) // outcomes come in the order of the acknowledgements
+	if a.Type == wire.TypePubrel {
 		c.s.pubrel(c, a.PacketID)
 	} else {
-		c.s.out.acked(c, &a)
+		c.s.out.acked(c, a)
 	}
-	return nil
 }
 
 // Batch hands over what was collected since the last call.
 func (c *conn) Batch() {
+	c.s.in.reading.Lock()
+	c.s.out.settle(c)
 	if c.s.cfg.Sink != nil {
-		c.s.in.reading.Lock()
 		c.s.cfg.Sink.Batch()
-		c.s.in.reading.Unlock()
 	}
+	c.s.in.reading.Unlock()
 	if c.wake {
 		c.wake = false
 		c.link.Wake()
@@ -154,6 +177,8 @@ func (c *conn) abort(err error) { c.link.Abort(err) }
 // a broker that knows 3.1.1 only answers in a form that the library for 5
 // cannot read.
 func (c *conn) refusal(err error) error {
+	c.s.in.reading.Lock() // the library may have given up with a CONNACK half read
+	defer c.s.in.reading.Unlock()
 	var code *CodeError
 	if c.connack.Reason == 0 || errors.As(err, &code) {
 		return err
@@ -166,18 +191,23 @@ func (c *conn) refusal(err error) error {
 
 // dismissed keeps the reason of a DISCONNECT from the broker.
 func (c *conn) dismissed(reason byte, detail string) {
-	c.dismissal.Store(&CodeError{
-		Packet: "DISCONNECT", Code: reason, Detail: detail,
-		Name: wire.ReasonName(wire.TypeDisconnect, wire.V5, reason),
-	})
+	c.dismissal.Store(codeError(wire.TypeDisconnect, reason, detail))
+}
+
+// cause is the broker's reason for the end where it gave one.
+func (c *conn) cause() error {
+	if code := c.dismissal.Load(); code != nil {
+		return code
+	}
+	return c.err
 }
 
 // lossError explains the end of the connection: the broker's reason where it
 // gave one.
 func (c *conn) lossError() error {
-	reason, cause := ReasonNetwork, c.err
+	reason := ReasonNetwork
 	if code := c.dismissal.Load(); code != nil {
-		reason, cause = reasonOfCode(code.Code), code
+		reason = reasonOfCode(code.Code)
 	}
-	return &Error{Op: opConnect, Reason: reason, Cause: fmt.Errorf("connection lost: %w", cause)}
+	return &Error{Op: opConnect, Reason: reason, Cause: fmt.Errorf("connection lost: %w", c.cause())}
 }

@@ -13,16 +13,23 @@ type control interface {
 	// connect performs the handshake on a dialled link. The error of a
 	// refusing CONNACK is a *CodeError.
 	connect(ctx context.Context, l *link.Conn, k credentials) error
-	// subscribe asks for filters and returns one reason code for each.
-	subscribe(ctx context.Context, filters []Filter) ([]byte, error)
-	// unsubscribe gives filters up.
-	unsubscribe(ctx context.Context, filters []string) error
+	// subscribe asks for filters and returns one answer for each.
+	subscribe(ctx context.Context, filters []Filter) ([]answer, error)
+	// unsubscribe gives a filter up. A refusal is a *CodeError.
+	unsubscribe(ctx context.Context, filter string) error
 	// disconnect says goodbye when the link is alive, and ends every
 	// goroutine of the library in any case.
 	disconnect()
 }
 
 type credentials struct{ username, password string }
+
+// answer is what the broker says to one filter: its reason code and, on MQTT
+// 5, its reason string.
+type answer struct {
+	code   byte
+	detail string
+}
 
 // Filter is one wanted subscription.
 type Filter struct {

@@ -48,7 +48,7 @@ func (c *control311) connect(ctx context.Context, l *link.Conn, k credentials) e
 		o.SetBinaryWill(w.Topic, w.Payload, w.QoS, w.Retain)
 	}
 	c.client = paho.NewClient(o)
-	token := c.client.Connect().(*paho.ConnectToken)
+	token := c.client.Connect().(*paho.ConnectToken) //nolint:forcetypeassert // documented
 	if err := await(ctx, token); err != nil {
 		_ = l.Close() // the handshake of the library ends with its connection
 		<-token.Done()
@@ -67,12 +67,12 @@ func connackError(code byte) error {
 	return &CodeError{Packet: "CONNACK", Code: code, Name: wire.ReasonName(wire.TypeConnack, wire.V311, code)}
 }
 
-func (c *control311) subscribe(ctx context.Context, filters []Filter) ([]byte, error) {
+func (c *control311) subscribe(ctx context.Context, filters []Filter) ([]answer, error) {
 	want := make(map[string]byte, len(filters))
 	for _, f := range filters {
 		want[f.Filter] = f.QoS
 	}
-	token := c.client.SubscribeMultiple(want, nil).(*paho.SubscribeToken)
+	token := c.client.SubscribeMultiple(want, nil).(*paho.SubscribeToken) //nolint:forcetypeassert // documented
 	if err := await(ctx, token); err != nil {
 		return nil, err
 	}
@@ -80,19 +80,19 @@ func (c *control311) subscribe(ctx context.Context, filters []Filter) ([]byte, e
 		return nil, err
 	}
 	granted := token.Result()
-	codes := make([]byte, len(filters))
+	answers := make([]answer, len(filters))
 	for i, f := range filters {
 		code, ok := granted[f.Filter]
 		if !ok {
 			code = codeFailed
 		}
-		codes[i] = code
+		answers[i].code = code
 	}
-	return codes, nil
+	return answers, nil
 }
 
-func (c *control311) unsubscribe(ctx context.Context, filters []string) error {
-	token := c.client.Unsubscribe(filters...)
+func (c *control311) unsubscribe(ctx context.Context, filter string) error {
+	token := c.client.Unsubscribe(filter)
 	if err := await(ctx, token); err != nil {
 		return err
 	}

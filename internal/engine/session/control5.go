@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
+	"sync"
 	"time"
 
-	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
@@ -16,52 +17,50 @@ import (
 
 // control5 drives paho.golang, one client object per connection.
 type control5 struct {
-	cfg     *Config
-	client  *paho.Client
-	onClose func(reason byte, detail string) // DISCONNECT of the broker
+	cfg      *Config
+	client   *paho.Client
+	wildcard bool                             // the broker takes filters with wildcards
+	onClose  func(reason byte, detail string) // DISCONNECT of the broker, on the read loop
 }
 
 func (c *control5) connect(ctx context.Context, l *link.Conn, k credentials) error {
 	c.client = paho.NewClient(paho.ClientConfig{
 		Conn:          l,
-		Session:       newLibraryIDs(),
+		Session:       newLibraryIDs(c.onClose),
+		PingHandler:   newPinger(l, c.cfg.PingTimeout),
+		AuthHandler:   noAuth{l},
 		PacketTimeout: c.cfg.ConnectTimeout,
-		OnServerDisconnect: func(d *paho.Disconnect) {
-			detail := ""
-			if d.Properties != nil {
-				detail = d.Properties.ReasonString
-			}
-			c.onClose(d.ReasonCode, detail)
-		},
 	})
 	ack, err := c.client.Connect(ctx, c.packet(k))
 	if err == nil {
+		c.wildcard = ack.Properties == nil || ack.Properties.WildcardSubAvailable
 		return nil
 	}
 	_ = l.Close()
-	if ack != nil && ack.ReasonCode >= codeFailed {
-		return &CodeError{
-			Packet: "CONNACK", Code: ack.ReasonCode,
-			Name: wire.ReasonName(wire.TypeConnack, wire.V5, ack.ReasonCode), Detail: connackDetail(ack),
-		}
+	if ack == nil || ack.ReasonCode < codeFailed {
+		return fmt.Errorf("no CONNACK: %w", err)
 	}
-	return fmt.Errorf("no CONNACK: %w", err)
+	refusal := codeError(wire.TypeConnack, ack.ReasonCode, "")
+	if ack.Properties != nil {
+		refusal.Detail = ack.Properties.ReasonString
+	}
+	return refusal
 }
 
-func connackDetail(a *paho.Connack) string {
-	if a.Properties == nil {
-		return ""
-	}
-	return a.Properties.ReasonString
+func codeError(t wire.Type, code byte, detail string) *CodeError {
+	return &CodeError{Packet: t.String(), Code: code, Name: wire.ReasonName(t, wire.V5, code), Detail: detail}
 }
 
 // packet is our CONNECT. The Receive Maximum bounds what we hold, because the
 // read loop never stops; problem information is asked for, or a broker may
-// drop user properties.
+// drop user properties. No topic alias is allowed to the broker.
 func (c *control5) packet(k credentials) *paho.Connect {
 	receiveMaximum := uint16(c.cfg.ReceiveMaximum)
-	maximumPacket := uint32(min(c.cfg.MaxPacketSize, math.MaxUint32))
-	expiry := c.expiry()
+	maximumPacket := uint32(min(int64(c.cfg.MaxPacketSize), math.MaxUint32))
+	expiry := uint32(0) // the session ends with the connection
+	if !c.cfg.CleanSession {
+		expiry = wholeSeconds(c.cfg.SessionExpiry)
+	}
 	cp := &paho.Connect{
 		ClientID: c.cfg.ClientID, CleanStart: c.cfg.CleanSession, KeepAlive: uint16(c.cfg.KeepAlive / time.Second),
 		Username: k.username, UsernameFlag: k.username != "",
@@ -73,37 +72,42 @@ func (c *control5) packet(k credentials) *paho.Connect {
 	}
 	if w := c.cfg.Will; w != nil {
 		cp.WillMessage = &paho.WillMessage{Topic: w.Topic, Payload: w.Payload, QoS: w.QoS, Retain: w.Retain}
-		cp.WillProperties = &paho.WillProperties{}
-		if p := w.Properties; p != nil {
-			cp.WillProperties.ContentType = p.ContentType
-		}
+		cp.WillProperties = willProperties(w.Properties)
 	}
 	return cp
 }
 
-func (c *control5) expiry() uint32 {
-	if c.cfg.CleanSession {
-		return 0
+// willProperties are the user properties: the library writes no others of a
+// will.
+func willProperties(p *Properties) *paho.WillProperties {
+	out := &paho.WillProperties{}
+	if p != nil {
+		for _, u := range p.User {
+			out.User.Add(u.Key, u.Value)
+		}
 	}
-	return uint32(min(c.cfg.SessionExpiry/time.Second, math.MaxUint32))
+	return out
 }
 
 // subscribe sends one SUBSCRIBE for each filter, because a subscription
 // identifier belongs to a packet: it tells which of several overlapping
-// filters a copy of a message came through.
-func (c *control5) subscribe(ctx context.Context, filters []Filter) ([]byte, error) {
-	codes := make([]byte, len(filters))
+// filters a copy of a message came through. They are all on their way at once.
+func (c *control5) subscribe(ctx context.Context, filters []Filter) ([]answer, error) {
+	answers, errs := make([]answer, len(filters)), make([]error, len(filters))
+	var wg sync.WaitGroup
 	for i, f := range filters {
-		code, err := c.subscribeOne(ctx, f)
+		wg.Go(func() { answers[i], errs[i] = c.subscribeOne(ctx, f) })
+	}
+	wg.Wait()
+	for _, err := range errs {
 		if err != nil {
 			return nil, err
 		}
-		codes[i] = code
 	}
-	return codes, nil
+	return answers, nil
 }
 
-func (c *control5) subscribeOne(ctx context.Context, f Filter) (byte, error) {
+func (c *control5) subscribeOne(ctx context.Context, f Filter) (answer, error) {
 	s := &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{
 		Topic: f.Filter, QoS: f.QoS, RetainHandling: f.RetainHandling, NoLocal: f.NoLocal,
 	}}}
@@ -113,24 +117,57 @@ func (c *control5) subscribeOne(ctx context.Context, f Filter) (byte, error) {
 	}
 	ack, err := c.client.Subscribe(ctx, s)
 	switch {
-	case ack != nil && len(ack.Reasons) == 1:
-		return ack.Reasons[0], nil // a refusal is an error of the library's, too
+	case ack != nil && len(ack.Reasons) == 1: // a refusal is an error of the library's, too
+		a := answer{code: ack.Reasons[0]}
+		if ack.Properties != nil {
+			a.detail = ack.Properties.ReasonString
+		}
+		return a, nil
 	case errors.Is(err, paho.ErrInvalidArguments):
-		return byte(packets.SubackImplementationspecificerror), nil // the broker said in CONNACK that it cannot
+		return c.cannot(f), nil
 	case err == nil:
 		err = errors.New("SUBACK without a reason code")
 	}
-	return 0, err
+	return answer{}, err
 }
 
-func (c *control5) unsubscribe(ctx context.Context, filters []string) error {
-	_, err := c.client.Unsubscribe(ctx, &paho.Unsubscribe{Topics: filters})
-	return err
+// cannot is what the broker would say to a filter that the library does not
+// send, because CONNACK said that it is of no use.
+func (c *control5) cannot(f Filter) answer {
+	if !c.wildcard && strings.ContainsAny(f.Filter, "#+") {
+		return answer{code: wire.ReasonWildcardNotSupported}
+	}
+	return answer{code: wire.ReasonSharedNotSupported}
+}
+
+func (c *control5) unsubscribe(ctx context.Context, filter string) error {
+	ack, err := c.client.Unsubscribe(ctx, &paho.Unsubscribe{Topics: []string{filter}})
+	if ack == nil || len(ack.Reasons) != 1 || ack.Reasons[0] < codeFailed {
+		return err
+	}
+	refusal := codeError(wire.TypeUnsuback, ack.Reasons[0], "")
+	if ack.Properties != nil {
+		refusal.Detail = ack.Properties.ReasonString
+	}
+	return refusal
 }
 
 func (c *control5) disconnect() {
-	if c.client == nil {
-		return
+	if c.client != nil {
+		_ = c.client.Disconnect(&paho.Disconnect{ReasonCode: 0})
 	}
-	_ = c.client.Disconnect(&paho.Disconnect{ReasonCode: 0})
 }
+
+// noAuth ends the connection of a broker that begins enhanced authentication,
+// which we never offer [MQTT-4.12.0-6]. The library panics without a handler
+// when a CONNACK names an authentication method.
+type noAuth struct{ link *link.Conn }
+
+var errAuth = errors.New("the broker wants enhanced authentication")
+
+func (a noAuth) Authenticate(*paho.Auth) *paho.Auth {
+	a.link.Abort(errAuth)
+	return &paho.Auth{}
+}
+
+func (noAuth) Authenticated() {}

@@ -26,7 +26,7 @@ func reasonOfEncode(err error) Reason {
 func encode(dst []byte, m *Message, id uint16, v wire.Version) ([]byte, error) {
 	p := wire.Publish{
 		QoS: m.QoS, Retain: m.Retain, PacketID: id,
-		Topic: stringBytes(m.Topic), Payload: m.Payload,
+		Topic: stringBytes(m.Topic), TopicChecked: true, Payload: m.Payload,
 	}
 	if v == wire.V5 && m.Properties != nil {
 		if err := encodeProperties(&p.Props, m.Properties); err != nil {
@@ -42,7 +42,7 @@ func encodeProperties(to *wire.Properties, p *Properties) (err error) {
 	to.CorrelationData = p.CorrelationData
 	if p.Expiry > 0 {
 		to.HasMessageExpiry = true
-		to.MessageExpiry = uint32(min((p.Expiry+time.Second-1)/time.Second, math.MaxUint32))
+		to.MessageExpiry = wholeSeconds(p.Expiry)
 	}
 	for _, u := range p.User {
 		if to.User, err = wire.AppendUser(to.User, u.Key, u.Value); err != nil {
@@ -50,6 +50,15 @@ func encodeProperties(to *wire.Properties, p *Properties) (err error) {
 		}
 	}
 	return nil
+}
+
+// wholeSeconds as MQTT 5 counts them, rounded up: a short time is not none.
+func wholeSeconds(d time.Duration) uint32 {
+	n := d / time.Second
+	if d%time.Second > 0 {
+		n++
+	}
+	return uint32(min(n, math.MaxUint32))
 }
 
 func optional(s string) []byte {

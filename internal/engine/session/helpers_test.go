@@ -67,7 +67,7 @@ type box struct {
 	done bool
 }
 
-func (b *box) New() *Inbound { return new(Inbound) }
+func (b *box) New(byte, int) *Inbound { return new(Inbound) }
 
 func (b *box) Deliver(m *Inbound) {
 	b.mu.Lock()

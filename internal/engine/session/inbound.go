@@ -27,6 +27,9 @@ func (s *Session) publish(c *conn, p *wire.Publish, body []byte) {
 		return
 	}
 	m := newInbound(c, p, body)
+	if m == nil {
+		return
+	}
 	if p.QoS > 0 {
 		m.entry = c.ledger.Add(p.PacketID, p.QoS)
 		in.mu.Lock()
@@ -72,12 +75,15 @@ func (m *Inbound) same(p *wire.Publish) bool {
 }
 
 // newInbound copies the frame's body once; topic and payload are views of the
-// copy.
+// copy. It is nil when the sink has no room for a QoS 0 message.
 func newInbound(c *conn, p *wire.Publish, body []byte) *Inbound {
+	m := c.s.cfg.Sink.New(p.QoS, len(body))
+	if m == nil {
+		return nil
+	}
 	own := make([]byte, len(body))
 	copy(own, body)
 	topicEnd := 2 + len(p.Topic)
-	m := c.s.cfg.Sink.New()
 	m.Topic, m.Payload = bytesString(own[2:topicEnd]), own[len(own)-len(p.Payload):]
 	m.PacketID, m.QoS, m.Retain, m.Duplicate = p.PacketID, p.QoS, p.Retain, p.Dup
 	m.conn = c

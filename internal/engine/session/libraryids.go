@@ -15,6 +15,8 @@ import (
 // SUBSCRIBE and UNSUBSCRIBE in the lower half, and nothing else. Application
 // messages never reach it.
 type libraryIDs struct {
+	dismissed func(reason byte, detail string) // DISCONNECT of the broker
+
 	mu      sync.Mutex
 	last    uint16
 	pending map[uint16]chan<- packets.ControlPacket
@@ -24,16 +26,25 @@ var _ session.SessionManager = (*libraryIDs)(nil)
 
 var errNotTheirs = errors.New("application messages do not go through the library")
 
-func newLibraryIDs() *libraryIDs {
-	return &libraryIDs{pending: make(map[uint16]chan<- packets.ControlPacket)}
+func newLibraryIDs(dismissed func(reason byte, detail string)) *libraryIDs {
+	return &libraryIDs{dismissed: dismissed, pending: make(map[uint16]chan<- packets.ControlPacket)}
 }
 
 // ConAckReceived has nothing to resume.
 func (*libraryIDs) ConAckReceived(io.Writer, *packets.Connect, *packets.Connack) error { return nil }
 
 // ConnectionLost answers what still waits; the zero packet says that the
-// connection is gone.
-func (l *libraryIDs) ConnectionLost(*packets.Disconnect) error {
+// connection is gone. A DISCONNECT of the broker arrives here while the read
+// loop handles it, so that its reason is known before the connection ends; the
+// library's own callback for it comes later.
+func (l *libraryIDs) ConnectionLost(d *packets.Disconnect) error {
+	if d != nil {
+		detail := ""
+		if d.Properties != nil {
+			detail = d.Properties.ReasonString
+		}
+		l.dismissed(d.ReasonCode, detail)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, resp := range l.pending {

@@ -130,7 +130,7 @@ func (o *outbound) admitQoS0(m *Message, n need) (sent, bool, error) {
 	ok, err := o.cur.link.Queue(frame)
 	if err != nil {
 		o.cur = nil
-		return sent{}, false, nil
+		return sent{}, false, nil //nolint:nilerr // the connection is over: wait for the next
 	}
 	o.blocked = !ok
 	if ok && n.callback {
@@ -238,11 +238,11 @@ func (o *outbound) end(i int32) completion {
 	return done
 }
 
-// called is told that one callback has run.
-func (o *outbound) called() {
+// called is told that n callbacks run now.
+func (o *outbound) called(n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.calling--
+	o.calling -= n
 	o.wake()
 }
 

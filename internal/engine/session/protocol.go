@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"sync"
 
@@ -50,36 +51,46 @@ func (n *Negotiation) version() wire.Version {
 	return wire.V5
 }
 
-// fallingBack says that the next attempt is one of 3.1.1, on trial.
-func (n *Negotiation) fallingBack() bool {
+// Settled is the version that the broker speaks; [Auto] while it is not known.
+// It is known once one of the sessions has been connected.
+func (n *Negotiation) Settled() Protocol {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.settled == 0 && n.older
+	return Protocol(n.settled)
 }
 
-// connected settles the version. A 3.1.1 attempt that raced with a success of
-// 5 changes nothing.
-func (n *Negotiation) connected(v wire.Version) {
+// connected settles the version when a CONNACK accepts us. It is false when
+// another session was faster, with another version: a session must not change
+// it any more once it has messages in flight.
+func (n *Negotiation) connected(v wire.Version) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.settled == 0 {
 		n.settled = v
 	}
+	return n.settled == v
 }
 
-// failed learns from an attempt that reached the broker.
-func (n *Negotiation) failed(v wire.Version, err error) {
+// failed learns from an attempt that reached the broker. Undecided says that
+// the attempt was one of several that it takes to find the version.
+func (n *Negotiation) failed(v wire.Version, err error) (undecided bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var code *CodeError
 	switch {
 	case n.settled != 0:
+		return n.settled != v
 	case v == wire.V311:
 		n.older, n.closes = false, 0
+		return false
 	case errors.As(err, &code):
+		n.closes = 0
 		n.older = code.Code == wire.ReturnUnacceptableVersion || code.Code == wire.ReasonUnsupportedVersion
-	default:
-		n.closes++
-		n.older = n.closes >= closesBeforeFallback
+		return n.older
+	case errors.Is(err, context.DeadlineExceeded):
+		return false // no answer is none about the version
 	}
+	n.closes++
+	n.older = n.closes >= closesBeforeFallback
+	return true
 }

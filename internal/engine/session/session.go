@@ -49,7 +49,7 @@ func New(cfg Config) (*Session, error) {
 	s := &Session{cfg: cfg, done: make(chan struct{})}
 	s.out.win = newWindow(cfg.Window)
 	s.async.onRun = s.out.called
-	s.async.outcome = cfg.Outcome
+	s.async.outcome, s.async.chunk = cfg.Outcome, max(1, cfg.Window/8)
 	s.async.onPanic = func(v any, stack []byte) { s.cfg.Notify(CallbackPanicked{v, stack}) }
 	s.state.init()
 	s.subs.init()
@@ -87,7 +87,7 @@ func (s *Session) Publish(ctx context.Context, m *Message) error {
 		s.calls.put(c)
 		return nil
 	}
-	if err, ok := c.wait(ctx, wait.reached(ctx)); ok {
+	if ok, err := c.wait(ctx, wait.reached(ctx)); ok {
 		s.calls.put(c)
 		return onTopic(err, m.Topic)
 	}
@@ -204,7 +204,7 @@ func (s *Session) attach(c *conn) {
 	}
 	lost := s.out.attach(c)
 	if s.subs.attach(c.connack.SessionPresent) && !c.connack.SessionPresent && !s.cfg.CleanSession {
-		s.cfg.Notify(SessionLost{ClientID: s.cfg.ClientID, Unfinished: lost})
+		s.cfg.Notify(Forgotten{ClientID: s.cfg.ClientID, Unfinished: lost})
 	}
 	s.out.tell()
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -57,10 +58,16 @@ func (t *subscriptions) align(s *Session, c *conn, ctl control) error {
 func (t *subscriptions) unsubscribe(s *Session, c *conn, ctl control, w *wanted) error {
 	ctx, cancel := context.WithTimeout(c.alive, s.cfg.ConnectTimeout)
 	defer cancel()
-	if err := ctl.unsubscribe(ctx, []string{w.Filter.Filter}); err != nil {
+	err := ctl.unsubscribe(ctx, w.Filter.Filter)
+	var code *CodeError
+	switch {
+	case errors.As(err, &code): // asking again would not help
+		t.gone(w, &Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: reasonOfCode(code.Code), Cause: code})
+	case err != nil:
 		return fmt.Errorf("no UNSUBACK: %w", err)
+	default:
+		t.gone(w, nil)
 	}
-	t.gone(w)
 	return nil
 }
 
@@ -74,15 +81,15 @@ func (t *subscriptions) subscribe(s *Session, c *conn, ctl control, add []*wante
 	}
 	ctx, cancel := context.WithTimeout(c.alive, s.cfg.ConnectTimeout)
 	defer cancel()
-	codes, err := ctl.subscribe(ctx, filters)
-	for tries := 1; err == nil && slices.Contains(codes, codeInUse) && tries < maxTries; tries++ {
-		codes, err = ctl.subscribe(ctx, filters)
+	answers, err := ctl.subscribe(ctx, filters)
+	for tries := 1; err == nil && slices.ContainsFunc(answers, idInUse) && tries < maxTries; tries++ {
+		answers, err = ctl.subscribe(ctx, filters)
 	}
 	if err != nil {
 		return fmt.Errorf("no SUBACK: %w", err)
 	}
 	for i, w := range add {
-		refusal := subackError(c.version, w.Filter.Filter, codes[i])
+		refusal := subackError(c.version, w.Filter.Filter, answers[i])
 		if t.answer(w, refusal) && refusal != nil {
 			s.cfg.Notify(SubscriptionRefused{w.Filter.Filter, refusal})
 		}
@@ -90,12 +97,14 @@ func (t *subscriptions) subscribe(s *Session, c *conn, ctl control, add []*wante
 	return nil
 }
 
-func subackError(v wire.Version, filter string, code byte) error {
-	if code < codeFailed {
+func idInUse(a answer) bool { return a.code == codeInUse }
+
+func subackError(v wire.Version, filter string, a answer) error {
+	if a.code < codeFailed {
 		return nil
 	}
-	return &Error{Op: opSubscribe, Topic: filter, Reason: reasonOfSuback(v, code), Cause: &CodeError{
-		Packet: "SUBACK", Code: code, Name: wire.ReasonName(wire.TypeSuback, v, code),
+	return &Error{Op: opSubscribe, Topic: filter, Reason: reasonOfSuback(v, a.code), Cause: &CodeError{
+		Packet: "SUBACK", Code: a.code, Name: wire.ReasonName(wire.TypeSuback, v, a.code), Detail: a.detail,
 	}}
 }
 

@@ -67,7 +67,8 @@ func (s *Session) Subscribe(ctx context.Context, f Filter) error {
 }
 
 // Unsubscribe stops wanting a filter and waits, within ctx, for the UNSUBACK
-// when connected.
+// when connected. When the broker refuses, which MQTT 5 lets it, it may go on
+// to deliver what matches.
 func (s *Session) Unsubscribe(ctx context.Context, filter string) error {
 	w := s.subs.remove(filter)
 	if w == nil || !s.Status().Connected {
@@ -75,7 +76,7 @@ func (s *Session) Unsubscribe(ctx context.Context, filter string) error {
 	}
 	select {
 	case <-w.settled:
-		return nil
+		return w.err
 	case <-ctx.Done():
 		return &Error{Op: opUnsubscribe, Topic: filter, Reason: gaveUp(ctx.Err()), Cause: ctx.Err()}
 	case <-s.done:

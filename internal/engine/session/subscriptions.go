@@ -37,7 +37,7 @@ func (t *subscriptions) add(f Filter, tentative bool) *wanted {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old := t.wanted[f.Filter]
-	if old != nil && old.QoS == f.QoS && !old.removed && !old.refused() {
+	if old != nil && old.Filter == f && !old.removed && !old.refused() {
 		return old
 	}
 	w := &wanted{Filter: f, tentative: tentative, settled: make(chan struct{})}
@@ -146,11 +146,11 @@ func (t *subscriptions) answer(w *wanted, refusal error) bool {
 	return true
 }
 
-// gone notes an UNSUBACK.
-func (t *subscriptions) gone(w *wanted) {
+// gone notes an UNSUBACK, and what the broker said against it.
+func (t *subscriptions) gone(w *wanted, refusal error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	w.settle(nil)
+	w.settle(refusal)
 	if name := w.Filter.Filter; t.wanted[name] == w {
 		t.delete(name)
 	}

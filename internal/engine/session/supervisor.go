@@ -48,10 +48,7 @@ func (s *Session) supervise() {
 // failed reports an attempt that reached no connection and waits for the
 // next; false ends the session.
 func (s *Session) failed(addr link.Address, err error, failures int) bool {
-	switch {
-	case s.cfg.Negotiation.fallingBack():
-		failures = 0
-	case permanent(err):
+	if permanent(err) {
 		failures = slowly
 	}
 	delay := s.backoff(failures)
@@ -80,38 +77,48 @@ func (s *Session) pause(err error, event Event, delay time.Duration) bool {
 	return true
 }
 
-// connect dials addr and performs the handshake, within the connect timeout.
-func (s *Session) connect(addr link.Address) (*conn, control, error) {
+// connect is one attempt. It includes what it takes to find the version that
+// the broker speaks.
+func (s *Session) connect(addr link.Address) (c *conn, ctl control, err error) {
+	for range closesBeforeFallback + 1 {
+		var undecided bool
+		if c, ctl, undecided, err = s.dial(addr); !undecided {
+			break
+		}
+	}
+	return c, ctl, err
+}
+
+// dial opens a connection to addr and performs the handshake, within the
+// connect timeout. Undecided means to try again at once.
+func (s *Session) dial(addr link.Address) (c *conn, ctl control, undecided bool, err error) {
 	ctx, cancel := context.WithTimeout(s.running, s.cfg.ConnectTimeout)
 	defer cancel()
 	k, err := s.credentials(addr)
 	if err != nil {
-		return nil, nil, &Error{Op: opConnect, Reason: ReasonNotAuthorized, Cause: fmt.Errorf("credentials: %w", err)}
+		return nil, nil, false, &Error{Op: opConnect, Reason: ReasonNotAuthorized, Cause: fmt.Errorf("credentials: %w", err)}
 	}
 	d := link.Dialer{TLS: s.cfg.TLS, Header: s.cfg.Header, Timeout: s.cfg.ConnectTimeout}
 	nc, err := d.Dial(ctx, addr)
 	if err != nil {
-		return nil, nil, &Error{Op: opConnect, Reason: ReasonNetwork, Cause: err}
+		return nil, nil, false, &Error{Op: opConnect, Reason: ReasonNetwork, Cause: err}
 	}
-	c := newConn(s, s.cfg.Negotiation.version())
+	c = newConn(s, s.cfg.Negotiation.version())
 	c.link = link.New(nc, c, link.Options{
 		Version: c.version, MaxPacketSize: s.cfg.MaxPacketSize, WriteTimeout: s.cfg.WriteTimeout,
 	})
-	ctl := newControl(&s.cfg, c)
+	ctl = newControl(&s.cfg, c)
 	err = ctl.connect(ctx, c.link, k)
-	if code := c.connack.Reason; err == nil && code != 0 {
-		err = connackError(code) // one that the library does not know
+	if err == nil && c.connack.Reason != 0 {
+		err = connackError(c.connack.Reason) // one that the library does not know
 	}
 	if err != nil {
 		s.drop(c, ctl)
 		err = c.refusal(err)
-		if s.running.Err() == nil {
-			s.cfg.Negotiation.failed(c.version, err)
-		}
-		return nil, nil, connectError(err)
+		undecided = s.running.Err() == nil && s.cfg.Negotiation.failed(c.version, err)
+		return nil, nil, undecided, connectError(err)
 	}
-	s.cfg.Negotiation.connected(c.version)
-	return c, ctl, nil
+	return c, ctl, false, nil
 }
 
 func newControl(cfg *Config, c *conn) control {
@@ -131,8 +138,7 @@ func (s *Session) credentials(addr link.Address) (k credentials, err error) {
 
 func connectError(err error) error {
 	reason := ReasonNetwork
-	var code *CodeError
-	if errors.As(err, &code) {
+	if code, ok := errors.AsType[*CodeError](err); ok {
 		reason = reasonOfConnack(code.Code)
 	}
 	return &Error{Op: opConnect, Reason: reason, Cause: err}
@@ -183,7 +189,7 @@ func (s *Session) takenOver(c *conn) {
 	delay := s.cfg.MaxReconnectDelay
 	err := &Error{Op: opConnect, Reason: ReasonTakenOver, Cause: fmt.Errorf(
 		"the broker ended our connections for those of another client: does it use the client id %q, too? %w",
-		s.cfg.ClientID, c.err)}
+		s.cfg.ClientID, c.cause())}
 	s.down(err)
 	s.cfg.Notify(TakenOver{s.cfg.ClientID, delay})
 	s.sleep(delay)

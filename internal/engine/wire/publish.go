@@ -26,6 +26,9 @@ type Publish struct {
 	// of the message: the first copy may never have arrived.
 	Dup    bool
 	Retain bool
+	// TopicChecked spares Append its look at a topic that was checked by the
+	// same rules already.
+	TopicChecked bool
 }
 
 // Decode reads a PUBLISH whose fixed header begins with first and has body
@@ -70,6 +73,9 @@ func (p *Publish) Decode(v Version, first byte, body []byte) error {
 
 // checkTopic allows an empty topic only beside an alias, which only MQTT 5 has.
 func (p *Publish) checkTopic(v Version) error {
+	if p.TopicChecked {
+		return nil
+	}
 	if len(p.Topic) == 0 && v == V5 && p.Props.TopicAlias != 0 {
 		return nil
 	}
