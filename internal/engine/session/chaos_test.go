@@ -181,7 +181,10 @@ func TestChaos(t *testing.T) {
 	for name, protocol := range map[string]Protocol{"3.1.1": Version31, "5": Version5} {
 		t.Run("MQTT "+name, func(t *testing.T) {
 			t.Parallel()
-			chaos(t, func(c *Config) { c.Negotiation = NewNegotiation(protocol) })
+			chaos(t, func(c *Config) {
+				c.Negotiation = NewNegotiation(protocol)
+				c.ConnectTimeout = time.Second // a CONNECT may be swallowed, too
+			})
 		})
 	}
 }

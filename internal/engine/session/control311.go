@@ -17,6 +17,11 @@ import (
 // quiesce is how long the library may take to say DISCONNECT.
 const quiesce = 250 * time.Millisecond
 
+// handOver is how long the library may take to hand a SUBSCRIBE to the link,
+// which never waits: longer means that its connection has just ended, and the
+// library does not notice.
+const handOver = 500 * time.Millisecond
+
 // control311 drives paho.mqtt.golang, one client object per connection.
 type control311 struct {
 	cfg    *Config
@@ -33,7 +38,7 @@ func (c *control311) connect(ctx context.Context, l *link.Conn, k credentials) e
 	o.SetKeepAlive(c.cfg.KeepAlive)
 	o.SetPingTimeout(c.cfg.PingTimeout)
 	o.SetConnectTimeout(c.cfg.ConnectTimeout)
-	o.SetWriteTimeout(c.cfg.WriteTimeout)
+	o.SetWriteTimeout(handOver)
 	o.SetAutoReconnect(false)
 	o.SetConnectRetry(false)
 	o.SetResumeSubs(false)

@@ -200,6 +200,26 @@ func TestT16_HugePacket(t *testing.T) {
 	}
 }
 
+// A connection that ends as the library is about to subscribe does not hold up
+// the next one.
+func TestConnectionsThatEndAtOnce(t *testing.T) {
+	t.Parallel()
+	const n = 30
+	url := scripted(t, true, func(p *peer) {
+		if p.n <= n {
+			p.send([]byte{0, 0}) // no packet
+			return
+		}
+		serveAll(p)
+	})
+	s := open(t, url, func(c *Config) { c.MaxReconnectDelay = time.Millisecond })
+	want(t, s, "a")
+	s.Start()
+	if err := s.WaitReady(within(t, 5*time.Second)); err != nil { // one in ten took 10 s
+		t.Error(err)
+	}
+}
+
 func TestMalformedPacketsEndTheConnection(t *testing.T) {
 	t.Parallel()
 	for _, data := range []string{
