@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -17,11 +18,19 @@ func (b *Broker) Send(ctx context.Context, m *engine.Message) error {
 }
 
 // SendAsync is [Broker.Send] without the wait for the acknowledgement: done is
-// called once with the outcome, unless SendAsync returns an error.
+// called once with the outcome, unless SendAsync returns an error or it is nil.
 func (b *Broker) SendAsync(ctx context.Context, m *engine.Message, done func(error)) error {
 	s := b.state()
 	if s.err != nil {
 		return s.err
 	}
+	if done == nil {
+		done = func(error) {}
+	}
 	return public("publish", m.Topic, s.client.PublishAsync(ctx, m, done))
+}
+
+// GaveUp is the error of who stops waiting for a message that stays in flight.
+func GaveUp(err error) error {
+	return &event.Error{Op: "publish", Reason: reasonOfContext(err), MayHaveBeenSent: true, Cause: err}
 }
