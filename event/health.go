@@ -23,6 +23,12 @@ type Health struct {
 	// messages that no subscription matched, both since the client was made.
 	Dropped   int64
 	Unmatched int64
+	// HeadersLost counts messages that went out without their headers or
+	// expiry, for which MQTT 3.1.1 has no place, since the client was made.
+	HeadersLost int64
+	// LateReplies counts replies that nobody waited for any more, or that
+	// answered no request of ours.
+	LateReplies int64
 	// LastError is why it is not connected or not ready; nil when it is.
 	LastError error
 }

@@ -1,8 +1,8 @@
 package mqtt
 
 import (
-	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/go-kratos/kratos/v2/log"
@@ -59,7 +59,7 @@ func WithAuth(username string, password string) broker.Option {
 // "-pub". Each running process needs its own. Default: a random one, and
 // messages published while the process is down are not kept.
 //
-//nolint:revive,staticcheck // the name is kratos-transport's
+//nolint:revive // the name is kratos-transport's
 func WithClientId(clientId string) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.ClientID = clientId })
 }
@@ -110,7 +110,7 @@ func WithPingTimeout(k time.Duration) broker.Option {
 // and 5 is MQTT 5; others are an error of Init and Connect. Default: see
 // [WithProtocol].
 func WithProtocolVersion(pv uint) broker.Option {
-	name := fmt.Sprint(pv)
+	name := strconv.FormatUint(uint64(pv), 10)
 	if pv == level311 {
 		name = "3.1.1"
 	}
@@ -179,4 +179,35 @@ func WithOnConnect(cb func()) broker.Option {
 // nothing.
 func WithOnDisconnect(cb func(error)) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.OnDisconnect = cb })
+}
+
+// WithCloudEvents sends every message as a CloudEvent in structured JSON
+// (application/cloudevents+json), on both versions of MQTT: the one form in
+// which MQTT 3.1.1 has headers. source is the event's, a URI reference; an
+// empty one is an error of Init and Connect. The event's id is the message's or
+// a UUIDv7, its type the full name of the protobuf message or "bytes", its
+// subject the topic, and headers are extension attributes: a name of other than
+// lower-case letters and digits is an error of the publish. Data that is JSON
+// stays readable, other data is base64.
+//
+// Structured events that arrive are unwrapped: on MQTT 5 by their content type,
+// also without this option; where there is none, as on 3.1.1, only with it, and
+// what is no event is then a bare message. Default: bare messages.
+func WithCloudEvents(source string) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.CloudEvents = &source })
+}
+
+// WithHooks adds hooks, each of which implements one or more of the hook
+// interfaces of package event; a value that implements none is an error of Init
+// and Connect. Given again it adds more. Default: none, and no cost.
+func WithHooks(hooks ...any) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Hooks = append(s.Hooks, hooks...) })
+}
+
+// WithRelaxedAcks acknowledges each message when it is done instead of in the
+// order of arrival, so that a slow one does not hold up those behind it. For
+// brokers that accept any order on MQTT 3.1.1; on MQTT 5 the order is kept
+// [MQTT-4.6.0-2]. Default: false.
+func WithRelaxedAcks(enable bool) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Config.RelaxedAcks = enable })
 }

@@ -5,7 +5,9 @@ import (
 
 	"github.com/tx7do/kratos-transport/broker"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
 // AuthRecord holds user name and password, as in kratos-transport.
@@ -24,6 +26,29 @@ func WithPublishQos(qos byte) broker.PublishOption {
 // subscribers. Default: false.
 func WithPublishRetained(retained bool) broker.PublishOption {
 	return bridge.PublishOption(func(s *bridge.PublishSettings) { s.Retain = retained })
+}
+
+// WithPublishExpiry is how long the broker may keep the message for a
+// subscriber that is away, in whole seconds, rounded up; less than 0 is an
+// error of the publish. MQTT 5 only: on 3.1.1 the message is sent without, which
+// is counted, and logged once. Default: for ever.
+func WithPublishExpiry(d time.Duration) broker.PublishOption {
+	return bridge.PublishOption(func(s *bridge.PublishSettings) { s.Expiry = d })
+}
+
+// WithPublishUserProperty adds a user property beside the message's headers; a
+// key may be given again. On MQTT 3.1.1 see [WithCloudEvents].
+func WithPublishUserProperty(key, value string) broker.PublishOption {
+	return bridge.PublishOption(func(s *bridge.PublishSettings) {
+		s.User = append(s.User, engine.UserProperty{Key: key, Value: value})
+	})
+}
+
+// WithPublishContentType names the encoding of the payload, over the codec's.
+// MQTT 5, and CloudEvents. Default: application/json, application/protobuf, or
+// application/<name of the codec>.
+func WithPublishContentType(name string) broker.PublishOption {
+	return bridge.PublishOption(func(s *bridge.PublishSettings) { s.ContentType = name })
 }
 
 // WithSubscribeQos sets the highest QoS of one subscription: 0, 1 or 2; others
@@ -49,4 +74,31 @@ func WithSubscribeTimeout(d time.Duration) broker.SubscribeOption {
 // "+/#" and "$SYS/...". Without it they are an error.
 func WithSubscribeBroad() broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Broad = true })
+}
+
+// WithSubscribeRetainHandling says when the broker sends the messages that it
+// has kept: 0 at each SUBSCRIBE, 1 only when the subscription is new, 2 never;
+// others are an error of the subscribe. With several subscriptions on one
+// filter the lowest counts. MQTT 5 only: 3.1.1 sends them each time, and the log
+// says so once. Default: 0.
+func WithSubscribeRetainHandling(when byte) broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.RetainHandling = when })
+}
+
+// WithSubscribeNoLocal keeps messages away that were published under the
+// subscriber's own client id [MQTT-3.8.3-3]. Publishing has a client id of its
+// own here, so messages of this process still arrive. With a queue name it is an
+// error of the subscribe [MQTT-3.8.3-4]. MQTT 5 only; on 3.1.1 the log says so
+// once. Default: false.
+func WithSubscribeNoLocal() broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.NoLocal = true })
+}
+
+// WithSubscribeOrderingKey names the order that a message belongs to: messages
+// with the same key are handled one at a time in the order of arrival, others
+// in parallel; "" is no order. Acknowledgements keep theirs all the same. key
+// runs on the connection's read loop: it must be quick and wait for nothing. A
+// panic in it is logged and leaves the order to the topic. Default: the topic.
+func WithSubscribeOrderingKey(key func(m event.Incoming) string) broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.OrderingKey = key })
 }

@@ -23,8 +23,8 @@ type Broker struct {
 	settings Settings
 	client   *engine.Client // the last one that could be made; it has the subscriptions
 
-	headers sync.Once // says that headers are not sent
-	unnamed sync.Once // says that nothing is kept without a client id
+	requests requests
+	unnamed  sync.Once // says that nothing is kept without a client id
 }
 
 var _ broker.Broker = (*Broker)(nil)
@@ -40,12 +40,16 @@ type state struct {
 	tracer  tracer
 	log     *log.Helper
 	publish broker.PublishHandler
+
+	cloudEvents   string   // source of our events; empty is no carrier
+	replyPrefixes []string // of response topics that we publish to
 }
 
 // New never fails and never returns nil: problems of the options are returned
 // by the first method that can.
 func New(opts ...broker.Option) *Broker {
 	b := &Broker{options: broker.NewOptions()}
+	b.requests.init()
 	b.settings.apply(&b.options, opts)
 	return b
 }
@@ -111,6 +115,13 @@ func (b *Broker) open() *state {
 	if s.err = configError(problems, err); s.err == nil {
 		s.client, b.client = client, client
 		b.settings.warn(s.log, &cfg)
+	}
+	if source := b.settings.CloudEvents; source != nil {
+		s.cloudEvents = *source
+	}
+	s.replyPrefixes = []string{replyPrefix}
+	if p := b.settings.ReplyPrefixes; p != nil {
+		s.replyPrefixes = p
 	}
 	s.tracer = newTracer(b.settings.Trace, b.options.Tracings, b.settings.Propagation)
 	s.publish = broker.ChainPublishMiddleware(s.send, b.options.PublishMiddlewares)

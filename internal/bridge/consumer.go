@@ -17,32 +17,47 @@ type consumer struct {
 	codec   encoding.Codec
 	binder  broker.Binder
 	values  context.Context
+	refuse  func(context.Context, *Event, error) error // may be nil
 }
 
 // handle is one attempt. The message is decoded anew for each: a handler may
 // have changed it.
 func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
-	e := newEvent(d)
-	if err := c.decode(e); err != nil {
-		return err
+	s := c.broker.state()
+	e, err := newEvent(d, s.cloudEvents != "")
+	e.codec = c.codec
+	if err == nil {
+		err = c.decode(e)
 	}
-	ctx, end := c.broker.state().tracer.process(withValues(ctx, c.values), d)
-	err := c.handler(ctx, e)
+	if err != nil {
+		return c.undecodable(ctx, e, codecError("decode", d.Topic, err))
+	}
+	ctx, end := s.tracer.process(withValues(ctx, c.values), e)
+	err = c.handler(ctx, e)
 	end(err)
 	return err
 }
 
 func (c *consumer) decode(e *Event) error {
 	if c.binder == nil {
-		e.msg.Body = e.delivery.Payload
+		e.msg.Body = e.Payload()
 		return nil
 	}
-	body, err := decode(c.codec, e.delivery.Payload, c.binder())
+	to := c.binder()
+	body, err := decode(pick(c.codec, e.ContentType(), to), e.Payload(), to)
 	if err != nil {
-		return codecError("decode", e.delivery.Topic, err)
+		return err
 	}
 	e.msg.Body = body
 	return nil
+}
+
+// undecodable gives a replier the chance to tell its requester.
+func (c *consumer) undecodable(ctx context.Context, e *Event, err error) error {
+	if c.refuse == nil {
+		return err
+	}
+	return c.refuse(withValues(ctx, c.values), e, err)
 }
 
 // failed calls the generic error handler before a message is dead-lettered;
@@ -54,10 +69,10 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 		return
 	}
 	s.protect("error handler", func() {
-		e := newEvent(d)
+		e, _ := newEvent(d, s.cloudEvents != "")
 		e.err = cause
 		if c.decode(e) != nil {
-			e.msg.Body = d.Payload
+			e.msg.Body = e.Payload()
 		}
 		if err := h(withValues(ctx, c.values), e); err != nil {
 			s.log.Errorf("mqtt: error handler failed: topic %q: %v", d.Topic, err)

@@ -14,6 +14,10 @@ func (b *Broker) Send(ctx context.Context, m *engine.Message) error {
 	if s.err != nil {
 		return s.err
 	}
+	m, err := s.carried(m)
+	if err != nil {
+		return err
+	}
 	return public("publish", m.Topic, s.client.Publish(ctx, m))
 }
 
@@ -24,10 +28,30 @@ func (b *Broker) SendAsync(ctx context.Context, m *engine.Message, done func(err
 	if s.err != nil {
 		return s.err
 	}
+	m, err := s.carried(m)
+	if err != nil {
+		return err
+	}
 	if done == nil {
 		done = func(error) {}
 	}
 	return public("publish", m.Topic, s.client.PublishAsync(ctx, m, done))
+}
+
+// carried puts ready bytes into the carrier, when there is one.
+func (s *state) carried(m *engine.Message) (*engine.Message, error) {
+	if s.cloudEvents == "" {
+		return m, nil
+	}
+	d := &draft{msg: *m}
+	if m.Properties != nil {
+		d.props = *m.Properties
+	}
+	d.msg.Properties = &d.props
+	if err := d.structure(s.cloudEvents); err != nil {
+		return nil, codecError("publish", m.Topic, err)
+	}
+	return &d.msg, nil
 }
 
 // GaveUp is the error of who stops waiting for a message that stays in flight.

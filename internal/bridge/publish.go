@@ -4,8 +4,6 @@ import (
 	"context"
 
 	"github.com/tx7do/kratos-transport/broker"
-
-	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
 // Publish encodes and sends a message. It returns nil only when the broker has
@@ -20,7 +18,7 @@ import (
 // acknowledgement, which may duplicate the message; QoS 2 is not published
 // again once it may have been sent.
 func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
-	if err := checkPublish(ctx, topic, msg); err != nil {
+	if err := checkPublish("publish", ctx, topic, msg); err != nil {
 		return err
 	}
 	s := b.state()
@@ -31,32 +29,35 @@ func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message,
 }
 
 // checkPublish refuses what nothing needs to be encoded or connected for.
-func checkPublish(ctx context.Context, topic string, msg *broker.Message) error {
+func checkPublish(op string, ctx context.Context, topic string, msg *broker.Message) error {
 	switch {
 	case ctx == nil:
-		return badRequest("publish", topic, "context is nil")
+		return badRequest(op, topic, "context is nil")
 	case msg == nil:
-		return badRequest("publish", topic, "message is nil")
+		return badRequest(op, topic, "message is nil")
 	case msg.Body == nil:
-		return badRequest("publish", topic, "message body is nil")
+		return badRequest(op, topic, "message body is nil")
 	}
-	return public("publish", topic, ctx.Err())
+	return public(op, topic, ctx.Err())
 }
 
 // send is Publish behind the middleware.
 func (s *state) send(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
-	if err := checkPublish(ctx, topic, msg); err != nil { // a middleware may have changed them
+	if err := checkPublish("publish", ctx, topic, msg); err != nil { // a middleware may have changed them
 		return err
 	}
 	if len(opts) > 0 {
 		return s.sendWith(ctx, topic, msg, opts)
 	}
-	m, err := s.message(topic, msg, "", PublishSettings{QoS: defaultQoS})
+	d, err := s.draft(topic, msg, "", &PublishSettings{QoS: defaultQoS})
 	if err != nil {
 		return err
 	}
-	ctx, end := s.tracer.send(ctx, m)
-	err = public("publish", topic, s.client.Publish(ctx, m))
+	ctx, end := s.tracer.send(ctx, d)
+	m, err := s.message(ctx, d)
+	if err == nil {
+		err = public("publish", topic, s.client.Publish(ctx, m))
+	}
 	end(err)
 	return err
 }
@@ -76,33 +77,19 @@ func (s *state) sendWith(ctx context.Context, topic string, msg *broker.Message,
 }
 
 func (s *state) sendSync(ctx context.Context, topic string, msg *broker.Message, r *request) error {
-	m, err := s.message(topic, msg, r.generic.BodyCodec, r.own)
+	d, err := s.draft(topic, msg, r.generic.BodyCodec, &r.own)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := r.bound(ctx)
 	defer cancel()
-	ctx, end := s.tracer.send(ctx, m)
-	err = retry(ctx, r.generic.Retries, m.QoS, func() error {
-		return public("publish", topic, s.client.Publish(ctx, m))
-	})
-	end(err)
-	return err
-}
-
-func (s *state) message(topic string, msg *broker.Message, codecName string, own PublishSettings) (*engine.Message, error) {
-	codec, err := s.codec(codecName)
-	if err != nil {
-		return nil, codecError("publish", topic, err)
-	}
-	payload, err := marshal(codec, msg.Body)
-	if err != nil {
-		return nil, codecError("publish", topic, err)
-	}
-	if len(msg.Headers) > 0 || msg.ID != "" {
-		s.broker.headers.Do(func() {
-			s.log.Warnf("mqtt: headers and ids are not sent: MQTT 3.1.1 has no place for them (first on topic %q)", clip(topic))
+	ctx, end := s.tracer.send(ctx, d)
+	m, err := s.message(ctx, d)
+	if err == nil {
+		err = retry(ctx, r.generic.Retries, m.QoS, func() error {
+			return public("publish", topic, s.client.Publish(ctx, m))
 		})
 	}
-	return &engine.Message{Topic: topic, Payload: payload, QoS: own.QoS, Retain: own.Retain}, nil
+	end(err)
+	return err
 }

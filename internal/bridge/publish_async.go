@@ -28,13 +28,18 @@ func (o *outcome) is(err error) {
 }
 
 func (s *state) sendAsync(ctx context.Context, topic string, msg *broker.Message, r *request) error {
-	m, err := s.message(topic, msg, r.generic.BodyCodec, r.own)
+	d, err := s.draft(topic, msg, r.generic.BodyCodec, &r.own)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := r.bound(ctx) // of the admission; the rest is the timer's
 	defer cancel()
-	ctx, end := s.tracer.send(ctx, m)
+	ctx, end := s.tracer.send(ctx, d)
+	m, err := s.message(ctx, d)
+	if err != nil {
+		end(err)
+		return err
+	}
 	out := &outcome{tell: func(err error) {
 		end(err)
 		if cb := r.generic.Callback; cb != nil {

@@ -4,14 +4,28 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 
+	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/tx7do/kratos-transport/broker"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
 // PublishSettings are what the MQTT publish options change.
 type PublishSettings struct {
-	QoS    byte
-	Retain bool
+	QoS         byte
+	Retain      bool
+	Expiry      time.Duration
+	ContentType string                // else the codec's
+	User        []engine.UserProperty // beside the headers
+
+	ResponseTopic string
+	Correlation   []byte
+
+	codec   encoding.Codec // over the generic options'
+	noCodec bool           // the body is bytes
+	isReply bool           // goes back: no metadata of the context
 
 	qosSet bool // else the generic number of acknowledgements counts
 }
@@ -52,6 +66,9 @@ func newRequest(topic string, opts []broker.PublishOption) (*request, error) {
 		}
 	}
 	r.generic.Context = c.release(r.generic.Context)
+	if r.own.Expiry < 0 {
+		return r, badRequest("publish", topic, fmt.Sprintf("expiry of %v", r.own.Expiry))
+	}
 	return r, r.requireAcks(topic)
 }
 

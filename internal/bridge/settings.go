@@ -31,6 +31,12 @@ type Settings struct {
 	Trace bool
 	// Propagation are tracing options that alone make no spans.
 	Propagation []tracing.Option
+	// CloudEvents is the source of the carrier's events; nil is no carrier.
+	CloudEvents *string
+	// ReplyPrefixes of response topics; nil is the default.
+	ReplyPrefixes []string
+	// Hooks are the user's, checked when the settings are resolved.
+	Hooks []any
 	// OnDisconnect is told why a connection was lost.
 	OnDisconnect func(error)
 
@@ -118,6 +124,14 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	if cfg.Preset, err = engine.FindPreset(s.Preset); err != nil {
 		errs = append(errs, err)
 	}
+	if s.CloudEvents != nil {
+		errs = append(errs, checkSource(*s.CloudEvents))
+	}
+	hooks, err := sortHooks(s.Hooks)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	cfg.Hooks = hooks.engine()
 	if s.Codec != "" && encoding.GetCodec(s.Codec) == nil {
 		bad("codec %q is not registered", s.Codec)
 	}

@@ -71,7 +71,7 @@ func (s *state) consumer(topic string, handler broker.Handler, binder broker.Bin
 	}
 	handler = broker.ChainSubscriberMiddleware(handler, o.Middlewares)
 	return &consumer{
-		broker: s.broker, codec: codec, binder: binder, values: o.Context,
+		broker: s.broker, codec: codec, binder: binder, values: o.Context, refuse: own.refuse,
 		handler: broker.ChainSubscriberMiddleware(handler, s.options.SubscriberMiddlewares),
 	}, nil
 }

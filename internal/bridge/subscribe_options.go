@@ -1,10 +1,12 @@
 package bridge
 
 import (
+	"context"
 	"time"
 
 	"github.com/tx7do/kratos-transport/broker"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -14,6 +16,18 @@ type SubscribeSettings struct {
 	Codec   string
 	Timeout time.Duration
 	Broad   bool // "#" and "$SYS" filters are meant
+
+	RetainHandling byte
+	NoLocal        bool
+	OrderingKey    func(event.Incoming) string // nil is the topic
+
+	refuse func(context.Context, *Event, error) error // told of what cannot be decoded
+}
+
+// OnUndecodable is told of a message that cannot be decoded. Its nil error
+// acknowledges the message.
+func (s *SubscribeSettings) OnUndecodable(f func(ctx context.Context, e *Event, err error) error) {
+	s.refuse = f
 }
 
 // SubscribeOption makes a kratos-transport option of a change to one
@@ -47,6 +61,10 @@ func subscription(filter string, o *broker.SubscribeOptions, s *SubscribeSetting
 	sub := &engine.Subscription{
 		Filter: filter, QoS: s.QoS, ManualAck: !o.AutoAck, Concurrency: o.Concurrency,
 		Timeout: s.Timeout, Backoff: o.RetryDelay, Classify: classify,
+	}
+	sub.RetainHandling, sub.NoLocal = s.RetainHandling, s.NoLocal
+	if key := s.OrderingKey; key != nil {
+		sub.OrderingKey = func(m *engine.Inbound) string { return key(incoming{m}) }
 	}
 	switch {
 	case o.MaxRetries == unset:

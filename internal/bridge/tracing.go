@@ -6,10 +6,7 @@ import (
 
 	"github.com/tx7do/kratos-transport/tracing"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/propagation"
 	oteltrace "go.opentelemetry.io/otel/trace"
-
-	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
 // tracer makes the spans of the OpenTelemetry messaging conventions when the
@@ -33,26 +30,29 @@ func newTracer(trace bool, generic, more []tracing.Option) tracer {
 	}
 }
 
-// send starts the span of a publish; end finishes it.
-func (t tracer) send(ctx context.Context, m *engine.Message) (_ context.Context, end func(error)) {
+// send starts the span of a publish, whose context goes with the message; end
+// finishes it.
+func (t tracer) send(ctx context.Context, d *draft) (_ context.Context, end func(error)) {
 	if t.producer == nil {
 		return ctx, func(error) {}
 	}
-	ctx, span := t.producer.Start(ctx, propagation.MapCarrier{},
+	ctx, span := t.producer.Start(ctx, draftCarrier{d},
 		attribute.String("messaging.system", "mqtt"),
 		attribute.String("messaging.operation.name", "send"),
 		attribute.String("messaging.operation.type", "send"),
-		attribute.String("messaging.destination.name", m.Topic),
+		attribute.String("messaging.destination.name", d.msg.Topic),
 	)
 	return ctx, func(err error) { t.producer.End(ctx, span, err) }
 }
 
-// process starts the span of one attempt of a handler.
-func (t tracer) process(ctx context.Context, d *engine.Delivery) (_ context.Context, end func(error)) {
+// process starts the span of one attempt of a handler, whose parent is the
+// publish when the message has its context.
+func (t tracer) process(ctx context.Context, e *Event) (_ context.Context, end func(error)) {
 	if t.consumer == nil {
 		return ctx, func(error) {}
 	}
-	ctx, span := t.consumer.Start(ctx, propagation.MapCarrier{},
+	d := e.delivery
+	ctx, span := t.consumer.Start(ctx, incomingCarrier(e.header),
 		attribute.String("messaging.system", "mqtt"),
 		attribute.String("messaging.operation.name", "process"),
 		attribute.String("messaging.operation.type", "process"),

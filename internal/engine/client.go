@@ -159,7 +159,18 @@ func (c *Client) Publish(ctx context.Context, m *Message) error {
 	if err != nil {
 		return err
 	}
-	return r.pubs.of(m.Topic).Publish(ctx, m)
+	var started time.Time
+	if c.cfg.Hooks.Published != nil {
+		started = time.Now()
+	}
+	err = r.pubs.of(m.Topic).Publish(ctx, m)
+	if err == nil && m.Properties != nil {
+		c.accepted(r, m)
+	}
+	if c.cfg.Hooks.Published != nil {
+		c.published(publication(m), started, err)
+	}
+	return err
 }
 
 // PublishAsync calls fn once with the outcome, unless it returns an error. It
@@ -169,7 +180,14 @@ func (c *Client) PublishAsync(ctx context.Context, m *Message, fn func(error)) e
 	if err != nil {
 		return err
 	}
-	return r.pubs.of(m.Topic).PublishAsync(ctx, m, fn)
+	if c.cfg.Hooks.Published != nil && fn != nil {
+		fn = c.observed(m, fn)
+	}
+	err = r.pubs.of(m.Topic).PublishAsync(ctx, m, fn)
+	if err == nil && m.Properties != nil {
+		c.accepted(r, m)
+	}
+	return err
 }
 
 func (c *Client) mayPublish(m *Message) (*run, error) {
@@ -230,6 +248,10 @@ func (c *Client) register(s *Subscription) error {
 	if c.subs[s] != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: errors.New("registered already")}
 	}
+	if c.cfg.Preset.NoShared && s.shared() {
+		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonUnsupported, Cause: fmt.Errorf(
+			"%s delivers nothing on shared subscriptions (queue name, group)", c.cfg.Preset.Name)}
+	}
 	s.id = session.FilterID(s.Filter) // before a message can find it
 	remove, err := c.router.Add(s.Filter, s)
 	if err != nil {
@@ -259,12 +281,19 @@ func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
 }
 
 // wanted joins the registrations of one filter into what is asked of the
-// broker: the highest QoS. The zero value means that nobody wants it.
+// broker: the highest QoS, retained messages if any wants them, our own
+// messages unless none does. The zero value means that nobody wants it.
 func (c *Client) wanted(filter string) (f session.Filter) {
 	for s := range c.subs {
-		if s.Filter == filter {
-			f.Filter, f.QoS = filter, max(f.QoS, s.QoS)
+		if s.Filter != filter {
+			continue
 		}
+		if f.Filter == "" {
+			f = session.Filter{Filter: filter, RetainHandling: s.RetainHandling, NoLocal: s.NoLocal}
+		}
+		f.QoS = max(f.QoS, s.QoS)
+		f.RetainHandling = min(f.RetainHandling, s.RetainHandling)
+		f.NoLocal = f.NoLocal && s.NoLocal
 	}
 	return f
 }
@@ -285,6 +314,25 @@ func (c *Client) WaitReady(ctx context.Context) error {
 			return &Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: errNotStarted}
 		}
 	}
+}
+
+// Protocol is the version that the broker speaks, waiting for the connection
+// when none was there yet.
+func (c *Client) Protocol(ctx context.Context) (session.Protocol, error) {
+	r := c.publishing()
+	if r == nil {
+		return Auto, &Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: errNotStarted}
+	}
+	if v := r.version.Settled(); v != Auto {
+		return v, nil
+	}
+	main := r.main()
+	main.Start()
+	err := main.WaitReady(ctx)
+	if v := r.version.Settled(); v != Auto {
+		return v, nil
+	}
+	return Auto, err
 }
 
 // Status is a snapshot of the main connection.

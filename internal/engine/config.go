@@ -93,7 +93,12 @@ type Config struct {
 	HandlerTimeout time.Duration
 	// RetryBudget bounds all attempts at one message.
 	RetryBudget time.Duration
+	// RelaxedAcks acknowledges each message of MQTT 3.1.1 when it is done
+	// instead of in receive order.
+	RelaxedAcks bool
 
+	// Hooks are told what happens.
+	Hooks Hooks
 	// Outcome is what the callbacks of PublishAsync are told of an error; nil
 	// is the error itself.
 	Outcome func(error) error
@@ -184,7 +189,7 @@ func (c *Config) session(clientID string) session.Config {
 		KeepAlive: c.KeepAlive, ConnectTimeout: c.ConnectTimeout, WriteTimeout: c.WriteTimeout,
 		PingTimeout: c.PingTimeout, MinReconnectDelay: c.MinReconnectDelay, MaxReconnectDelay: c.MaxReconnectDelay,
 		NoReconnect: c.NoReconnect, CleanSession: !c.persistent(),
-		PublishTimeout: c.PublishTimeout, Window: c.Window, Outcome: c.Outcome,
+		RelaxedAcks: c.RelaxedAcks, PublishTimeout: c.PublishTimeout, Window: c.Window, Outcome: c.Outcome,
 	}
 	if c.Username != "" || c.Password != "" {
 		s.Credentials = func() (string, string, error) { return c.Username, c.Password, nil }

@@ -6,12 +6,27 @@ import "sync/atomic"
 type counts struct {
 	dropped   atomic.Int64 // QoS 0 beyond the queue
 	unmatched atomic.Int64 // no subscription for the topic
+	headless  atomic.Int64 // went out on MQTT 3.1.1 without their properties
 }
-
-func (c *counts) drop(n int) { c.dropped.Add(int64(n)) }
 
 // Dropped is how many QoS 0 messages found the queue full.
 func (c *Client) Dropped() int64 { return c.counts.dropped.Load() }
 
 // Unmatched is how many messages matched no subscription.
 func (c *Client) Unmatched() int64 { return c.counts.unmatched.Load() }
+
+// Headless is how many messages went out without their user properties or
+// expiry, because MQTT 3.1.1 has no place for them.
+func (c *Client) Headless() int64 { return c.counts.headless.Load() }
+
+// accepted looks at a message that the connection took: only then is the
+// protocol known for sure.
+func (c *Client) accepted(r *run, m *Message) {
+	p := m.Properties
+	if p == nil || len(p.User) == 0 && p.Expiry <= 0 || r.version.Settled() != Version31 {
+		return
+	}
+	if c.counts.headless.Add(1) == 1 {
+		c.log.Warnf("mqtt: headers are not sent: MQTT 3.1.1 has no place for user properties and expiry (first on topic %q)", m.Topic)
+	}
+}

@@ -25,6 +25,8 @@ type (
 	Properties = session.Properties
 	// UserProperty is one user property of MQTT 5.
 	UserProperty = session.UserProperty
+	// Inbound is an application message that arrived.
+	Inbound = session.Inbound
 	// Error is the error of every operation.
 	Error = session.Error
 	// Reason classifies an [Error].
@@ -72,4 +74,12 @@ func Filter(filter, group string, broad bool) (string, error) {
 		return "", &Error{Op: "subscribe", Topic: filter, Reason: session.ReasonBadTopic, Cause: err}
 	}
 	return shared, nil
+}
+
+// ValidateTopic checks a topic name.
+func ValidateTopic(name string) error {
+	if err := topic.ValidateName(name); err != nil {
+		return &Error{Op: "publish", Topic: shorten(name), Reason: session.ReasonBadTopic, Cause: err}
+	}
+	return nil
 }

@@ -20,6 +20,7 @@ type events struct {
 }
 
 type notice struct {
+	call  func() // instead of an event
 	event session.Event
 	main  bool // of the connection that the hooks follow
 }
@@ -27,7 +28,18 @@ type notice struct {
 func (e *events) add(ev session.Event, main bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.queue = append(e.queue, notice{ev, main})
+	e.push(notice{event: ev, main: main})
+}
+
+// do calls f on the goroutine of the events.
+func (e *events) do(f func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.push(notice{call: f})
+}
+
+func (e *events) push(n notice) {
+	e.queue = append(e.queue, n)
 	if e.idle == nil {
 		e.idle = make(chan struct{})
 		go e.work(e.idle)
@@ -39,7 +51,12 @@ func (e *events) work(idle chan struct{}) {
 	defer close(idle)
 	for batch := e.take(); len(batch) > 0; batch = e.take() {
 		for _, n := range batch {
+			if n.call != nil {
+				n.call()
+				continue
+			}
 			e.client.report(n)
+			e.client.tell(n.event)
 		}
 	}
 }
@@ -96,6 +113,7 @@ func (c *Client) report(n notice) {
 			c.hook(c.cfg.OnConnect)
 		}
 	case session.Subscribed:
+		c.warnUnsupported()
 		c.log.Infof("mqtt: %d topic filters granted", ev.Filters)
 	case session.ConnectFailed:
 		c.log.Warnf("mqtt: cannot connect to %s as %q, next attempt in %v: %v", ev.Address, ev.ClientID, ev.RetryIn, ev.Err)
@@ -104,7 +122,7 @@ func (c *Client) report(n notice) {
 		if n.main && c.cfg.OnDisconnect != nil {
 			c.hook(func() { c.cfg.OnDisconnect(ev.Err) })
 		}
-	case session.SessionLost:
+	case session.Forgotten:
 		c.log.Warnf("mqtt: the broker lost the session of %q: messages published meanwhile are gone, %d of ours ended with an unknown outcome", ev.ClientID, ev.Unfinished)
 	case session.TakenOver:
 		c.log.Errorf("mqtt: the broker ends every connection of %q at once: another client uses this client id; next attempt in %v", ev.ClientID, ev.RetryIn)
@@ -115,6 +133,33 @@ func (c *Client) report(n notice) {
 	case session.Closed:
 		if ev.Unfinished > 0 || ev.Unacknowledged > 0 {
 			c.log.Warnf("mqtt: %q stopped with %d publishes unfinished and %d messages unacknowledged", ev.ClientID, ev.Unfinished, ev.Unacknowledged)
+		}
+	}
+}
+
+// tell calls the hooks that are about connections.
+func (c *Client) tell(event session.Event) {
+	h := &c.cfg.Hooks
+	switch ev := event.(type) {
+	case session.Connected:
+		if h.Connected != nil {
+			c.hook(func() { h.Connected(ev.ClientID, ev.Address, ev.SessionPresent, nil) })
+		}
+	case session.ConnectFailed:
+		if h.Connected != nil {
+			c.hook(func() { h.Connected(ev.ClientID, ev.Address, false, ev.Err) })
+		}
+	case session.ConnectionLost:
+		if h.Disconnected != nil {
+			c.hook(func() { h.Disconnected(ev.ClientID, ev.Address, ev.Err) })
+		}
+	case session.Subscribed:
+		if h.Subscribed != nil {
+			c.hook(func() { h.Subscribed("", ev.Filters, nil) })
+		}
+	case session.SubscriptionRefused:
+		if h.Subscribed != nil {
+			c.hook(func() { h.Subscribed(ev.Filter, 0, ev.Err) })
 		}
 	}
 }

@@ -15,7 +15,7 @@ func (r *run) flow(s *Subscription) (*delivery.Attempts[*Delivery], error) {
 	policy := delivery.Policy[*Delivery]{
 		Deadline: cfg.HandlerTimeout, Budget: cfg.RetryBudget,
 		MaxAttempts: s.MaxAttempts, MinBackoff: s.Backoff, Classify: s.Classify,
-		DeadLetter: r.deadLetter, Observer: r.observer(),
+		DeadLetter: r.bury, Observer: r.observer(),
 	}
 	if s.Timeout > 0 {
 		policy.Deadline = s.Timeout
@@ -30,14 +30,17 @@ func (r *run) flow(s *Subscription) (*delivery.Attempts[*Delivery], error) {
 // observer logs what an operator has to know; a message handled at the first
 // attempt is none of it.
 func (r *run) observer() delivery.Observer[*Delivery] {
-	log := r.client.log
-	return delivery.Observer[*Delivery]{
+	log, hooks := r.client.log, &r.client.cfg.Hooks
+	o := delivery.Observer[*Delivery]{
 		Overrun: func(d *Delivery, attempt int) {
 			log.Warnf("mqtt: handler of %q passed its deadline and goes on: topic %q, attempt %d", d.sub.Filter, d.Topic, attempt)
 		},
 		Retrying: func(d *Delivery, attempts int, after time.Duration, err error) {
 			log.Warnf("mqtt: handler of %q failed, retry in %v: topic %q, attempt %d: %v", d.sub.Filter, after, d.Topic, attempts, err)
 			logPanic(r, err)
+			if h := hooks.Retrying; h != nil {
+				r.client.hook(func() { h(d, attempts, after, err) })
+			}
 		},
 		Finished: func(d *Delivery, o delivery.Outcome) {
 			if d.sub.ManualAck && o.Result != delivery.Handled {
@@ -48,11 +51,16 @@ func (r *run) observer() delivery.Observer[*Delivery] {
 			log.Errorf("mqtt: dead letter not accepted, message stays unacknowledged, retry in %v: topic %q: %v", after, d.Topic, err)
 		},
 	}
+	if h := hooks.Handled; h != nil {
+		o.Attempted = func(d *Delivery, attempt int, took time.Duration, err error) {
+			r.client.hook(func() { h(d, attempt, took, err) })
+		}
+	}
+	return o
 }
 
 func logPanic(r *run, err error) {
-	var p *delivery.PanicError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*delivery.PanicError](err); ok {
 		r.client.log.Errorf("mqtt: handler panicked: %v\n%s", p.Value, p.Stack)
 	}
 }

@@ -26,13 +26,16 @@ type Health struct {
 	// messages that no subscription matched.
 	Dropped   int64
 	Unmatched int64
+	// Headless counts messages that went out on MQTT 3.1.1 without their user
+	// properties or expiry.
+	Headless int64
 	// LastError is why it is not connected or not ready.
 	LastError error
 }
 
 // Health is a snapshot of the client.
 func (c *Client) Health() Health {
-	h := Health{Dropped: c.Dropped(), Unmatched: c.Unmatched()}
+	h := Health{Dropped: c.Dropped(), Unmatched: c.Unmatched(), Headless: c.Headless()}
 	r := c.current()
 	if r == nil {
 		h.LastError = errNotStarted

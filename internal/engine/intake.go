@@ -21,7 +21,7 @@ var _ session.Sink = (*intake)(nil)
 // one handler. QoS 0 beyond the bounds is dropped here.
 func (i *intake) New(qos byte, size int) *session.Inbound {
 	if qos == 0 && i.run.sched.Full(len(i.batch), size) {
-		i.run.client.counts.drop(1)
+		i.run.queueFull(1)
 		return nil
 	}
 	i.next = new(Delivery)
@@ -44,10 +44,14 @@ func (i *intake) Deliver(m *session.Inbound) {
 		return
 	}
 	done := delivery.Join(n, doner(m))
-	key := r.sched.Key(m.Topic)
+	topicKey := r.sched.Key(m.Topic)
 	for _, s := range matched {
 		if !m.Through(s.id) {
 			continue
+		}
+		key := topicKey
+		if s.OrderingKey != nil {
+			key = r.orderingKey(s, m, key)
 		}
 		i.batch = append(i.batch, delivery.Item{
 			Task: s.deliver(i.delivery(), m, done), Lane: s.lane, Key: key,
@@ -69,6 +73,19 @@ func (i *intake) Batch() {
 	if cap(i.batch) > maxBatch {
 		i.batch = nil
 	}
+}
+
+// orderingKey asks the subscription; a panic leaves the order to the topic.
+func (r *run) orderingKey(s *Subscription, m *session.Inbound, byTopic uint64) (key uint64) {
+	key = byTopic
+	r.client.hook(func() {
+		if name := s.OrderingKey(m); name == "" {
+			key = 0
+		} else {
+			key = r.sched.Key(name)
+		}
+	})
+	return key
 }
 
 // maxBatch is the largest batch whose memory is kept.
@@ -103,5 +120,6 @@ func (r *run) unmatched(m *session.Inbound) {
 	if n := r.client.counts.unmatched.Add(1); n == 1 {
 		r.client.log.Warnf("mqtt: no subscription matches topic %q; such messages are acknowledged and counted", m.Topic)
 	}
+	r.dropped(0, 1)
 	m.Done()
 }

@@ -18,13 +18,15 @@ type run struct {
 	sched   *delivery.Scheduler
 	intake  *intake
 	events  *events
+	version *session.Negotiation
+	drops   drops
 	stopped chan struct{} // closed at the end of stop
 }
 
 func newRun(c *Client) (*run, error) {
 	r := &run{client: c, events: &events{client: c}, stopped: make(chan struct{})}
 	sched, err := delivery.NewScheduler(context.Background(), delivery.SchedulerOptions{
-		Workers: c.cfg.Concurrency, MaxCount: c.cfg.Queue, QueueFull: c.counts.drop,
+		Workers: c.cfg.Concurrency, MaxCount: c.cfg.Queue, QueueFull: r.queueFull,
 	})
 	if err != nil {
 		return nil, &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
@@ -47,6 +49,11 @@ func newRun(c *Client) (*run, error) {
 	return r, nil
 }
 
+func (r *run) queueFull(n int) {
+	r.client.counts.dropped.Add(int64(n))
+	r.dropped(n, 0)
+}
+
 // publisherExpiry keeps the publisher's session for a reconnect, which resends
 // what is in flight, and not for much longer.
 const publisherExpiry = 5 * time.Minute
@@ -55,6 +62,7 @@ const publisherExpiry = 5 * time.Minute
 func (r *run) open(id string) (err error) {
 	c := &r.client.cfg
 	version := session.NewNegotiation(c.protocol())
+	r.version = version
 	subscribes := len(r.client.subs) > 0
 
 	sub := c.session(id)

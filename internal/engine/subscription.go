@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,16 @@ type Subscription struct {
 	QoS byte
 	// Handler is required.
 	Handler Handler
+	// RetainHandling says when the broker sends retained messages, MQTT 5: 0 at
+	// each SUBSCRIBE, 1 at a new one only, 2 never.
+	RetainHandling byte
+	// NoLocal keeps our own messages away, MQTT 5. Not with a shared filter
+	// [MQTT-3.8.3-4].
+	NoLocal bool
+	// OrderingKey names the order that a message belongs to; "" is none. It
+	// runs on the read loop: all of its input is in memory, and it must not
+	// wait for anything. Nil is the topic.
+	OrderingKey func(m *session.Inbound) string
 	// Concurrency bounds how many of this subscription's messages are handled
 	// at once; 0 leaves it to the client's bound. Messages of one topic are
 	// always handled one at a time, in order.
@@ -43,9 +54,10 @@ type Subscription struct {
 	// OnDeadLetter is told before a message is dead-lettered; nil is nobody.
 	OnDeadLetter func(ctx context.Context, d *Delivery, cause error)
 
-	id   uint32 // subscription identifier on MQTT 5
-	flow *delivery.Attempts[*Delivery]
-	lane *delivery.Lane
+	id     uint32 // subscription identifier on MQTT 5
+	flow   *delivery.Attempts[*Delivery]
+	lane   *delivery.Lane
+	warned bool
 }
 
 // Delivery is one message on its way through one handler.
@@ -80,6 +92,28 @@ func (d *Delivery) finish() {
 	}
 }
 
+func (s *Subscription) shared() bool { return strings.HasPrefix(s.Filter, "$share/") }
+
+// warnUnsupported says once what MQTT 3.1.1 cannot do for a subscription.
+func (c *Client) warnUnsupported() {
+	r := c.current()
+	if r == nil || r.version.Settled() != Version31 {
+		return
+	}
+	c.mu.Lock()
+	var filters []string
+	for s := range c.subs {
+		if (s.NoLocal || s.RetainHandling > 0) && !s.warned {
+			s.warned = true
+			filters = append(filters, s.Filter)
+		}
+	}
+	c.mu.Unlock()
+	for _, f := range filters {
+		c.log.Warnf("mqtt: filter %q: retain handling and no-local have no effect on MQTT 3.1.1", f)
+	}
+}
+
 func (s *Subscription) validate() error {
 	var errs []error
 	if s.Handler == nil {
@@ -87,6 +121,12 @@ func (s *Subscription) validate() error {
 	}
 	if s.QoS > 2 {
 		errs = append(errs, fmt.Errorf("QoS %d", s.QoS))
+	}
+	if s.RetainHandling > 2 {
+		errs = append(errs, fmt.Errorf("retain handling %d, want 0, 1 or 2", s.RetainHandling))
+	}
+	if s.NoLocal && s.shared() {
+		errs = append(errs, errors.New("no-local with a shared subscription [MQTT-3.8.3-4]"))
 	}
 	if s.Concurrency < 0 {
 		errs = append(errs, fmt.Errorf("concurrency of %d", s.Concurrency))

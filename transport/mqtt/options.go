@@ -88,7 +88,7 @@ func WithAuth(username string, password string) ServerOption {
 // "-srv-pub". Each running process needs its own. Default: a random one, and
 // messages published while the process is down are not kept.
 //
-//nolint:revive,staticcheck // the name is kratos-transport's
+//nolint:revive // the name is kratos-transport's
 func WithClientId(clientId string) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.ClientID = clientId })
 }
@@ -146,20 +146,41 @@ func WithOnDisconnect(cb func(error)) ServerOption {
 	return set(func(s *bridge.Settings) { s.OnDisconnect = cb })
 }
 
-// WithSubscribeCodec names the codec of one subscription. Default: the
-// server's.
-func WithSubscribeCodec(name string) broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Codec = name })
+// WithCloudEvents sends every message, replies too, as a CloudEvent in
+// structured JSON (application/cloudevents+json), on both versions of MQTT: the
+// one form in which MQTT 3.1.1 has headers. source is the event's, a URI
+// reference; an empty one is an error of Start. The event's id is the message's
+// or a UUIDv7, its type the full name of the protobuf message or "bytes", its
+// subject the topic, and headers are extension attributes: a name of other than
+// lower-case letters and digits is an error of the publish. Data that is JSON
+// stays readable, other data is base64.
+//
+// Structured events that arrive are unwrapped: on MQTT 5 by their content type,
+// also without this option; where there is none, as on 3.1.1, only with it, and
+// what is no event is then a bare message. Default: bare messages.
+func WithCloudEvents(source string) ServerOption {
+	return set(func(s *bridge.Settings) { s.CloudEvents = &source })
 }
 
-// WithSubscribeQos sets the highest QoS of one subscription: 0, 1 or 2; others
-// are an error of the registration. Default: 1.
-func WithSubscribeQos(qos byte) broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.QoS = qos })
+// WithHooks adds hooks, each of which implements one or more of the hook
+// interfaces of package event; a value that implements none is an error of
+// Start. Given again it adds more. Default: none, and no cost.
+func WithHooks(hooks ...any) ServerOption {
+	return set(func(s *bridge.Settings) { s.Hooks = append(s.Hooks, hooks...) })
 }
 
-// WithSubscribeBroad allows filters that take in more than one may mean: "#",
-// "+/#" and "$SYS/...". Without it they are an error.
-func WithSubscribeBroad() broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Broad = true })
+// WithRelaxedAcks acknowledges each message when it is done instead of in the
+// order of arrival, so that a slow one does not hold up those behind it. For
+// brokers that accept any order on MQTT 3.1.1; on MQTT 5 the order is kept
+// [MQTT-4.6.0-2]. Default: false.
+func WithRelaxedAcks(enable bool) ServerOption {
+	return set(func(s *bridge.Settings) { s.Config.RelaxedAcks = enable })
+}
+
+// WithReplyTopics allows repliers to publish to response topics that start with
+// one of these prefixes; "" allows all but those that start with $. A request
+// says itself where its reply goes, so that without this whoever may publish a
+// request could have the server publish anywhere. Default: "reply/".
+func WithReplyTopics(prefixes ...string) ServerOption {
+	return set(func(s *bridge.Settings) { s.ReplyPrefixes = append([]string{}, prefixes...) })
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
 )
 
 // RegisterSubscriber registers a typed handler for a topic filter. The payload
@@ -68,19 +68,23 @@ func (s *Server) Subscribe(topic string, handler broker.Handler, binder broker.B
 type chained struct {
 	server    *Server
 	operation string
-	handler   broker.Handler
+	handler   broker.Handler                                  // or
+	reply     func(ctx context.Context, req any) (any, error) // of a replier
 	once      sync.Once
 	chain     middleware.Handler // nil without middleware
 }
 
 func (c *chained) handle(ctx context.Context, e broker.Event) error {
-	d, ok := e.RawMessage().(*engine.Delivery)
+	own, ok := e.RawMessage().(*bridge.Event)
 	if !ok {
 		return fmt.Errorf("a subscriber middleware changed the raw message to a %T", e.RawMessage())
 	}
 	c.once.Do(c.build)
-	tr := &Transport{chained: c, event: e, delivery: d, request: requestHeader(d)}
+	tr := &Transport{chained: c, event: e, own: own, delivery: own.Delivery(), request: requestHeader(own)}
 	ctx = transport.NewServerContext(ctx, tr)
+	if c.reply != nil {
+		return c.serve(ctx, tr)
+	}
 	if c.chain == nil {
 		return c.handler(ctx, e)
 	}
@@ -101,6 +105,9 @@ func (c *chained) build() {
 			return nil, errNoTransport
 		}
 		tr.event.Message().Body = req // a middleware may have replaced it
+		if c.reply != nil {
+			return c.reply(ctx, req)
+		}
 		return nil, c.handler(ctx, tr.event)
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/go-kratos/kratos/v2/transport"
 	"github.com/tx7do/kratos-transport/broker"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -22,6 +23,7 @@ var _ transport.Transporter = (*Transport)(nil)
 type Transport struct {
 	chained  *chained
 	event    broker.Event
+	own      *bridge.Event
 	delivery *engine.Delivery
 	request  headerCarrier
 	reply    headerCarrier
@@ -40,11 +42,13 @@ func (t *Transport) Endpoint() string {
 // registered by hand.
 func (t *Transport) Operation() string { return t.chained.operation }
 
-// RequestHeader are the user properties of the message (MQTT 5), keys in lower
+// RequestHeader are the user properties of the message (MQTT 5) and the
+// attributes of its CloudEvent, all values of a key in order, keys in lower
 // case.
 func (t *Transport) RequestHeader() transport.Header { return &t.request }
 
-// ReplyHeader are the headers of a reply.
+// ReplyHeader are the headers of the reply of a replier, sent as user properties
+// (MQTT 5) or as attributes of the carrier. Other handlers send no reply.
 func (t *Transport) ReplyHeader() transport.Header { return &t.reply }
 
 // Topic is the name that the message was published on.
@@ -58,6 +62,10 @@ func (t *Transport) Retained() bool { return t.delivery.Retain }
 
 // Duplicate says that the broker may have delivered the message before.
 func (t *Transport) Duplicate() bool { return t.delivery.Duplicate }
+
+// ID is the message's id: its user property "id" (MQTT 5), else the id of its
+// CloudEvent, else "".
+func (t *Transport) ID() string { return t.own.ID() }
 
 // Attempt counts the handler's attempts at the message, from 1.
 func (t *Transport) Attempt() int { return t.delivery.Attempt }
@@ -109,11 +117,8 @@ func (h *headerCarrier) Keys() []string {
 
 func (h *headerCarrier) Values(key string) []string { return h.values[strings.ToLower(key)] }
 
-func requestHeader(d *engine.Delivery) (h headerCarrier) {
-	if d.Properties == nil {
-		return h
-	}
-	for _, u := range d.Properties.User {
+func requestHeader(e *bridge.Event) (h headerCarrier) {
+	for _, u := range e.Header() {
 		h.Add(u.Key, u.Value)
 	}
 	return h

@@ -64,7 +64,8 @@ type Config struct {
 	// CleanSession asks the broker to keep nothing between connections.
 	CleanSession bool
 	// RelaxedAcks lets acknowledgements leave as soon as a message is done
-	// instead of in receive order, for brokers that accept any order.
+	// instead of in receive order, for brokers that accept any order on MQTT
+	// 3.1.1; MQTT 5 keeps the order [MQTT-4.6.0-2].
 	RelaxedAcks bool
 
 	// Negotiation finds the protocol version; shared by the sessions of one

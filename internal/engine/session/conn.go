@@ -49,7 +49,8 @@ var _ link.Receiver = (*conn)(nil)
 func newConn(s *Session, v wire.Version) *conn {
 	c := &conn{s: s, version: v, closed: make(chan struct{})}
 	c.alive, c.cancel = context.WithCancelCause(s.running)
-	c.ledger = delivery.NewLedger(s.cfg.RelaxedAcks, func(acks []delivery.Ack) { s.acknowledge(c, acks) })
+	relaxed := s.cfg.RelaxedAcks && v == wire.V311
+	c.ledger = delivery.NewLedger(relaxed, func(acks []delivery.Ack) { s.acknowledge(c, acks) })
 	return c
 }
 

@@ -43,7 +43,7 @@ func (c *control311) connect(ctx context.Context, l *link.Conn, k credentials) e
 		o.SetBinaryWill(w.Topic, w.Payload, w.QoS, w.Retain)
 	}
 	c.client = paho.NewClient(o)
-	token := c.client.Connect().(*paho.ConnectToken)
+	token := c.client.Connect().(*paho.ConnectToken) //nolint:forcetypeassert // documented
 	if err := await(ctx, token); err != nil {
 		_ = l.Close() // the handshake of the library ends with its connection
 		<-token.Done()
@@ -67,7 +67,7 @@ func (c *control311) subscribe(ctx context.Context, filters []Filter) ([]answer,
 	for _, f := range filters {
 		want[f.Filter] = f.QoS
 	}
-	token := c.client.SubscribeMultiple(want, nil).(*paho.SubscribeToken)
+	token := c.client.SubscribeMultiple(want, nil).(*paho.SubscribeToken) //nolint:forcetypeassert // documented
 	if err := await(ctx, token); err != nil {
 		return nil, err
 	}

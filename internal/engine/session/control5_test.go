@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -453,9 +454,9 @@ func TestReceiveMaximumOfAnMQTT5Broker(t *testing.T) {
 				if held = append(held, got.PacketID); len(held) < most {
 					continue // as many as it takes
 				}
-				for i := len(held) - 1; i >= 0; i-- { // in any order
+				for _, h := range slices.Backward(held) { // in any order
 					outstanding--
-					p.send(ack(mqtttest.TypePuback, held[i]))
+					p.send(ack(mqtttest.TypePuback, h))
 				}
 				held = held[:0]
 			case nil, *packets.Disconnect:

@@ -329,8 +329,7 @@ func TestCloseAtEveryPoint(t *testing.T) {
 	t.Parallel()
 	silent := func(t *testing.T) string { // accepts, and never acknowledges
 		return scripted(t, true, func(p *peer) {
-			for _, ok := p.next(); ok; _, ok = p.next() {
-			}
+			p.drain()
 		})
 	}
 	stalled := func(t *testing.T) string {
@@ -379,8 +378,7 @@ func TestCloseAtEveryPoint(t *testing.T) {
 func TestPublishEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	silent := scripted(t, true, func(p *peer) {
-		for _, ok := p.next(); ok; _, ok = p.next() {
-		}
+		p.drain()
 	})
 	s := start(t, silent, windowOf(1), func(c *Config) { c.PublishTimeout = 30 * time.Millisecond })
 	m := &Message{Topic: "t", QoS: 1}

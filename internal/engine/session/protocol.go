@@ -51,6 +51,14 @@ func (n *Negotiation) version() wire.Version {
 	return wire.V5
 }
 
+// Settled is the version that the broker speaks; [Auto] while it is not known.
+// It is known once one of the sessions has been connected.
+func (n *Negotiation) Settled() Protocol {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return Protocol(n.settled)
+}
+
 // connected settles the version when a CONNACK accepts us. It is false when
 // another session was faster, with another version: a session must not change
 // it any more once it has messages in flight.

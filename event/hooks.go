@@ -1,0 +1,136 @@
+package event
+
+import "time"
+
+// A hook is a value that implements one or more of the interfaces below; the
+// WithHooks option of both MQTT packages takes any number of them. Metrics and
+// tracing are built on hooks.
+//
+// Methods are called concurrently, for one hook too, after the fact and never
+// on a connection's read loop. They must return soon: OnPublish delays the
+// publisher or the callbacks behind it, OnHandle, OnRetry and OnDeadLetter a
+// handler's worker, the others each other. A panic is logged, and other hooks may miss the
+// call; messages do not suffer. Nothing is measured for an interface that no hook implements.
+
+// PublishHook is told the outcome of each publish of the application; dead
+// letters are told to [DeadLetterHook].
+type PublishHook interface{ OnPublish(info PublishInfo) }
+
+// PublishInfo is the outcome of a publish.
+type PublishInfo struct {
+	// Topic is the topic name.
+	Topic string
+	// QoS is 0, 1 or 2; Retain asks the broker to keep the message.
+	QoS    byte
+	Retain bool
+	// Size is the payload's in bytes.
+	Size int
+	// Duration is from the call to the acknowledgement.
+	Duration time.Duration
+	// Err is what the caller was told; nil is success.
+	Err error
+}
+
+// HandleHook is told of each attempt of a handler at a message.
+type HandleHook interface{ OnHandle(info HandleInfo) }
+
+// HandleInfo is one attempt of a handler.
+type HandleInfo struct {
+	Delivery
+	// Duration is the handler's.
+	Duration time.Duration
+	// Err is what the handler returned, or its panic; nil is success.
+	Err error
+}
+
+// RetryHook is told when another attempt follows.
+type RetryHook interface{ OnRetry(info RetryInfo) }
+
+// RetryInfo is a failed attempt that another one follows.
+type RetryInfo struct {
+	Delivery
+	// After is the pause before the next attempt.
+	After time.Duration
+	// Err is why the attempt failed.
+	Err error
+}
+
+// DeadLetterHook is told of each message that was dead-lettered, once the
+// broker has the dead letter.
+type DeadLetterHook interface{ OnDeadLetter(info DeadLetterInfo) }
+
+// DeadLetterInfo is a message that was dead-lettered.
+type DeadLetterInfo struct {
+	Delivery
+	// ID is the dead letter's, Destination its topic.
+	ID          string
+	Destination string
+	// Err is the failure of the last attempt.
+	Err error
+}
+
+// Delivery says which message a handler had.
+type Delivery struct {
+	// Filter is the subscription's topic filter: a metric label, unlike Topic.
+	Filter string
+	// Topic is the name that the message was published on.
+	Topic string
+	// QoS is the level that the broker delivered at.
+	QoS byte
+	// Size is the payload's in bytes.
+	Size int
+	// Attempt counts from 1.
+	Attempt int
+}
+
+// ConnectHook is told of each attempt to connect.
+type ConnectHook interface{ OnConnect(info ConnectInfo) }
+
+// ConnectInfo is an attempt to connect.
+type ConnectInfo struct {
+	// ClientID tells the subscriber's connection from the publisher's.
+	ClientID string
+	// Address is the broker's URL, without user information.
+	Address string
+	// SessionPresent says that the broker had kept our session.
+	SessionPresent bool
+	// Err is why there is no connection; nil is success.
+	Err error
+}
+
+// DisconnectHook is told of each lost connection. One that we end is not lost.
+type DisconnectHook interface{ OnDisconnect(info DisconnectInfo) }
+
+// DisconnectInfo is the loss of a connection.
+type DisconnectInfo struct {
+	ClientID string
+	Address  string
+	// Err is why: the broker's reason where it gave one.
+	Err error
+}
+
+// SubscribeHook is told what the broker answered to SUBSCRIBE.
+type SubscribeHook interface{ OnSubscribe(info SubscribeInfo) }
+
+// SubscribeInfo is a refused filter, or that every filter is granted.
+type SubscribeInfo struct {
+	// Filter was refused; empty when every filter is granted.
+	Filter string
+	// Granted is how many filters the broker has granted; 0 with a refusal.
+	Granted int
+	// Err is the refusal.
+	Err error
+}
+
+// DropHook is told of messages that arrived and reached no handler. Many are
+// told at once.
+type DropHook interface{ OnDrop(info DropInfo) }
+
+// DropInfo counts dropped messages since the last call.
+type DropInfo struct {
+	// QueueFull counts QoS 0 messages that found the queue full.
+	QueueFull int
+	// Unmatched counts messages that no subscription matched, which a session
+	// of an earlier deployment may still deliver; they are acknowledged.
+	Unmatched int
+}

@@ -1,0 +1,214 @@
+package bridge
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
+
+// The structured JSON format of CloudEvents 1.0, the one form that MQTT 3.1.1
+// can carry, too.
+const (
+	typeCloudEvent  = "application/cloudevents+json"
+	typeCloudEvents = "application/cloudevents" // of every structured format
+	specVersion     = "1.0"
+	attrResponse    = "responsetopic"   // ours, for MQTT 3.1.1
+	attrCorrelation = "correlationdata" // ours, a Binary
+	binaryPrefix    = "ce-"             // of attributes as some SDKs send them
+	attrContentType = "datacontenttype"
+	attrData        = "data"
+	attrDataBase64  = "data_base64"
+	attrSpecVersion = "specversion"
+)
+
+// checkSource checks the source of our events, a non-empty URI reference.
+func checkSource(source string) error {
+	if _, err := url.Parse(source); err != nil || source == "" {
+		return fmt.Errorf("CloudEvents source %q is no URI reference", source)
+	}
+	return nil
+}
+
+// structure turns the draft into a structured event: headers become
+// attributes.
+func (d *draft) structure(source string) error {
+	attrs := make(map[string]any, len(d.props.User)+8)
+	for _, u := range d.props.User {
+		if err := checkAttribute(u.Key); err != nil {
+			return err
+		}
+		attrs[u.Key] = u.Value
+	}
+	if err := d.context(attrs, source); err != nil {
+		return err
+	}
+	if isJSON(d.props.ContentType) && json.Valid(d.msg.Payload) {
+		attrs[attrData] = json.RawMessage(d.msg.Payload)
+	} else {
+		attrs[attrDataBase64] = d.msg.Payload
+	}
+	payload, err := json.Marshal(attrs)
+	if err != nil {
+		return err
+	}
+	d.msg.Payload, d.props.ContentType, d.props.User = payload, typeCloudEvent, nil
+	return nil
+}
+
+// context fills in the attributes that no header gave.
+func (d *draft) context(attrs map[string]any, source string) error {
+	if attrs[idKey] == nil {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return err
+		}
+		attrs[idKey] = id.String()
+	}
+	p := &d.props
+	for name, value := range map[string]string{
+		attrSpecVersion: specVersion, "source": source, "type": d.typeName(), "subject": d.msg.Topic,
+		"time": time.Now().UTC().Format(time.RFC3339Nano), attrContentType: p.ContentType, attrResponse: p.ResponseTopic,
+	} {
+		if attrs[name] == nil && value != "" {
+			attrs[name] = value
+		}
+	}
+	if p.CorrelationData != nil {
+		attrs[attrCorrelation] = p.CorrelationData // base64 in JSON
+	}
+	if attrs[attrSpecVersion] != specVersion || attrs["source"] == "" || attrs["type"] == "" || attrs[idKey] == "" {
+		return errors.New("headers specversion, id, source and type are attributes of the CloudEvent and break its rules")
+	}
+	return nil
+}
+
+// checkAttribute refuses what is no name of an attribute: lower-case letters
+// and digits only, and neither data nor what belongs to it.
+func checkAttribute(name string) error {
+	switch name {
+	case attrData, attrContentType, attrResponse, attrCorrelation:
+		return fmt.Errorf("header %q: the CloudEvents carrier uses this name itself", name)
+	}
+	legal := name != ""
+	for _, c := range []byte(name) {
+		legal = legal && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9')
+	}
+	if !legal {
+		return fmt.Errorf("header %q: the CloudEvents carrier takes names of lower-case letters and digits only", name)
+	}
+	return nil
+}
+
+// cloudEvent is a structured event that arrived.
+type cloudEvent struct {
+	data        []byte
+	contentType string
+	response    string
+	correlation []byte
+	attributes  []engine.UserProperty // but the above
+}
+
+var errNoEvent = errors.New("no CloudEvent in structured JSON")
+
+// parseCloudEvent reads the structured JSON format.
+func parseCloudEvent(payload []byte) (*cloudEvent, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(payload, &members); err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoEvent, err)
+	}
+	for _, name := range []string{attrSpecVersion, idKey, "source", "type"} {
+		value := text(members[name])
+		if value == "" || name == attrSpecVersion && value != specVersion {
+			return nil, fmt.Errorf("%w: attribute %s is %s", errNoEvent, name, clip(string(members[name])))
+		}
+	}
+	e := &cloudEvent{contentType: text(members[attrContentType]), response: text(members[attrResponse])}
+	if raw, ok := members[attrCorrelation]; ok {
+		e.correlation = binary(text(raw))
+	}
+	if err := e.takeData(members); err != nil {
+		return nil, err
+	}
+	for name, raw := range members {
+		switch name {
+		case attrData, attrDataBase64, attrContentType, attrResponse, attrCorrelation:
+		default:
+			if string(raw) != "null" {
+				e.attributes = append(e.attributes, engine.UserProperty{Key: name, Value: text(raw)})
+			}
+		}
+	}
+	return e, nil
+}
+
+// takeData reads data as the JSON format says: a JSON value of a JSON content
+// type, which is also the default, or else a text.
+func (e *cloudEvent) takeData(members map[string]json.RawMessage) (err error) {
+	raw, isText := members[attrData]
+	coded, isBinary := members[attrDataBase64]
+	switch {
+	case isText && isBinary:
+		return fmt.Errorf("%w: both data and data_base64", errNoEvent)
+	case isBinary:
+		if e.data, err = base64.StdEncoding.DecodeString(text(coded)); err != nil {
+			return fmt.Errorf("%w: data_base64: %w", errNoEvent, err)
+		}
+	case isText && (e.contentType == "" || isJSON(e.contentType)):
+		e.data = raw
+		if e.contentType == "" {
+			e.contentType = typeJSON
+		}
+	case isText:
+		e.data = []byte(text(raw))
+	}
+	return nil
+}
+
+// text gives a string's value, and other JSON values as they are written.
+func text(raw json.RawMessage) string {
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return s
+	}
+	return string(raw)
+}
+
+// binary reads a Binary attribute; who does not know of base64 gets its text
+// back.
+func binary(s string) []byte {
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return []byte(s)
+	}
+	return b
+}
+
+// unwrap gives the structured event in a message, nil when it is none. MQTT 5
+// names it by content type; without one only the carrier's option lets us
+// look, and what is no event is then a bare message.
+func unwrap(d *engine.Delivery, carrier bool) (*cloudEvent, error) {
+	named := d.Properties != nil && d.Properties.ContentType != ""
+	switch {
+	case named && isStructured(d.Properties.ContentType):
+		return parseCloudEvent(d.Payload)
+	case named || !carrier || len(d.Payload) == 0 || d.Payload[0] != '{':
+		return nil, nil
+	}
+	e, err := parseCloudEvent(d.Payload)
+	if err != nil {
+		return nil, nil //nolint:nilerr // a bare message
+	}
+	return e, nil
+}
+
+func isStructured(contentType string) bool {
+	return len(contentType) >= len(typeCloudEvents) && strings.EqualFold(contentType[:len(typeCloudEvents)], typeCloudEvents)
+}

@@ -1,0 +1,104 @@
+package bridge
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/tx7do/kratos-transport/broker"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
+
+// idKey is the user property, and the CloudEvents attribute, of a message's id.
+const idKey = "id"
+
+// draft is a message on its way out, before it has its form on the wire.
+type draft struct {
+	msg   engine.Message
+	props engine.Properties
+	body  any  // before it was encoded
+	reply bool // goes back to who asked
+}
+
+// user adds a header.
+func (d *draft) user(key, value string) {
+	d.props.User = append(d.props.User, engine.UserProperty{Key: key, Value: value})
+}
+
+// draft encodes a message and collects its headers. On MQTT 5 they are user
+// properties, unless the carrier takes them; 3.1.1 has no place for either.
+func (s *state) draft(topic string, msg *broker.Message, codecName string, own *PublishSettings) (*draft, error) {
+	codec, err := s.codec(codecName)
+	if err != nil {
+		return nil, codecError("publish", topic, err)
+	}
+	switch {
+	case own.noCodec:
+		codec = nil
+	case own.codec != nil:
+		codec = own.codec
+	}
+	d := &draft{body: msg.Body, reply: own.isReply}
+	d.msg = engine.Message{Topic: topic, QoS: own.QoS, Retain: own.Retain}
+	if d.msg.Payload, err = marshal(codec, msg.Body); err != nil {
+		return nil, codecError("publish", topic, err)
+	}
+	d.props = engine.Properties{
+		ContentType: own.ContentType, Expiry: own.Expiry,
+		ResponseTopic: own.ResponseTopic, CorrelationData: own.Correlation,
+	}
+	if d.props.ContentType == "" && codec != nil {
+		d.props.ContentType = contentType(codec.Name())
+	}
+	if n := len(msg.Headers) + len(own.User); n > 0 {
+		d.props.User = make([]engine.UserProperty, 0, n+2)
+		d.headers(msg)
+		d.props.User = append(d.props.User, own.User...)
+	}
+	if msg.ID != "" {
+		d.user(idKey, msg.ID)
+	}
+	return d, nil
+}
+
+// headers adds them in the order of their names, so that equal messages are
+// equal on the wire. The id of a message counts over a header of that name.
+func (d *draft) headers(msg *broker.Message) {
+	for _, key := range slices.Sorted(maps.Keys(msg.Headers)) {
+		if key != idKey || msg.ID == "" {
+			d.user(key, msg.Headers[key])
+		}
+	}
+}
+
+// message gives the draft its form on the wire.
+func (s *state) message(ctx context.Context, d *draft) (*engine.Message, error) {
+	if source := s.cloudEvents; source != "" {
+		if err := d.structure(source); err != nil {
+			return nil, codecError("publish", d.msg.Topic, err)
+		}
+	}
+	if !d.reply {
+		addMetadata(ctx, d)
+	}
+	if !d.bare() {
+		d.msg.Properties = &d.props
+	}
+	return &d.msg, nil
+}
+
+// bare says that there is nothing to carry.
+func (d *draft) bare() bool {
+	p := &d.props
+	return p.ContentType == "" && p.Expiry == 0 && p.ResponseTopic == "" && p.CorrelationData == nil && len(p.User) == 0
+}
+
+// typeName is the type of an event: the full name of a protobuf message.
+func (d *draft) typeName() string {
+	if m, ok := d.body.(proto.Message); ok {
+		return string(m.ProtoReflect().Descriptor().FullName())
+	}
+	return "bytes"
+}

@@ -1,0 +1,136 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
+
+// hookSet are the user's hooks by what they want to be told.
+type hookSet struct {
+	publish    []event.PublishHook
+	handle     []event.HandleHook
+	retry      []event.RetryHook
+	deadLetter []event.DeadLetterHook
+	connect    []event.ConnectHook
+	disconnect []event.DisconnectHook
+	subscribe  []event.SubscribeHook
+	drop       []event.DropHook
+}
+
+// sortHooks reports every value that is no hook.
+func sortHooks(hooks []any) (s *hookSet, err error) {
+	s = new(hookSet)
+	var errs []error
+	for _, h := range hooks {
+		if !s.add(h) {
+			errs = append(errs, fmt.Errorf("a %T is no hook: it implements no hook interface of package event", h))
+		}
+	}
+	return s, errors.Join(errs...)
+}
+
+func (s *hookSet) add(h any) bool {
+	found := []bool{
+		collect(&s.publish, h), collect(&s.handle, h), collect(&s.retry, h), collect(&s.deadLetter, h),
+		collect(&s.connect, h), collect(&s.disconnect, h), collect(&s.subscribe, h), collect(&s.drop, h),
+	}
+	for _, ok := range found {
+		if ok {
+			return true
+		}
+	}
+	return false
+}
+
+func collect[H any](to *[]H, hook any) bool {
+	h, ok := hook.(H)
+	if ok {
+		*to = append(*to, h)
+	}
+	return ok
+}
+
+// engine gives the engine's form, in which what nobody wants to know is nil.
+func (s *hookSet) engine() (e engine.Hooks) {
+	if hooks := s.publish; len(hooks) > 0 {
+		e.Published = func(p engine.Publication, took time.Duration, err error) {
+			tell(hooks, event.PublishHook.OnPublish, event.PublishInfo{
+				Topic: p.Topic, QoS: p.QoS, Retain: p.Retain, Size: p.Size, Duration: took,
+				Err: publicOnce("publish", p.Topic, err),
+			})
+		}
+	}
+	if hooks := s.handle; len(hooks) > 0 {
+		e.Handled = func(d *engine.Delivery, attempt int, took time.Duration, err error) {
+			tell(hooks, event.HandleHook.OnHandle, event.HandleInfo{Delivery: delivered(d, attempt), Duration: took, Err: err})
+		}
+	}
+	if hooks := s.retry; len(hooks) > 0 {
+		e.Retrying = func(d *engine.Delivery, attempt int, after time.Duration, err error) {
+			tell(hooks, event.RetryHook.OnRetry, event.RetryInfo{Delivery: delivered(d, attempt), After: after, Err: err})
+		}
+	}
+	if hooks := s.deadLetter; len(hooks) > 0 {
+		e.DeadLettered = func(d *engine.Delivery, id, topic string, attempts int, cause error) {
+			tell(hooks, event.DeadLetterHook.OnDeadLetter, event.DeadLetterInfo{
+				Delivery: delivered(d, attempts), ID: id, Destination: topic, Err: cause,
+			})
+		}
+	}
+	s.engineConnection(&e)
+	return e
+}
+
+func (s *hookSet) engineConnection(e *engine.Hooks) {
+	if hooks := s.connect; len(hooks) > 0 {
+		e.Connected = func(clientID, address string, present bool, err error) {
+			tell(hooks, event.ConnectHook.OnConnect, event.ConnectInfo{
+				ClientID: clientID, Address: address, SessionPresent: present, Err: public("connect", "", err),
+			})
+		}
+	}
+	if hooks := s.disconnect; len(hooks) > 0 {
+		e.Disconnected = func(clientID, address string, err error) {
+			tell(hooks, event.DisconnectHook.OnDisconnect, event.DisconnectInfo{
+				ClientID: clientID, Address: address, Err: public("connect", "", err),
+			})
+		}
+	}
+	if hooks := s.subscribe; len(hooks) > 0 {
+		e.Subscribed = func(filter string, granted int, err error) {
+			tell(hooks, event.SubscribeHook.OnSubscribe, event.SubscribeInfo{
+				Filter: filter, Granted: granted, Err: public("subscribe", filter, err),
+			})
+		}
+	}
+	if hooks := s.drop; len(hooks) > 0 {
+		e.Dropped = func(full, unmatched int) {
+			tell(hooks, event.DropHook.OnDrop, event.DropInfo{QueueFull: full, Unmatched: unmatched})
+		}
+	}
+}
+
+func tell[H, I any](hooks []H, method func(H, I), info I) {
+	for _, h := range hooks {
+		method(h, info)
+	}
+}
+
+func delivered(d *engine.Delivery, attempt int) event.Delivery {
+	return event.Delivery{
+		Filter: d.Subscription().Filter, Topic: d.Topic, QoS: d.QoS, Size: len(d.Payload), Attempt: attempt,
+	}
+}
+
+// publicOnce leaves alone what callbacks of asynchronous publishes get.
+func publicOnce(op, topic string, err error) error {
+	var e *event.Error
+	if errors.As(err, &e) {
+		return err
+	}
+	return public(op, topic, err)
+}

@@ -1,0 +1,62 @@
+package mqtt
+
+import (
+	"time"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+)
+
+// WithSubscribeCodec names the codec of one subscription. Default: the
+// server's.
+func WithSubscribeCodec(name string) broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Codec = name })
+}
+
+// WithSubscribeQos sets the highest QoS of one subscription: 0, 1 or 2; others
+// are an error of the registration. Default: 1.
+func WithSubscribeQos(qos byte) broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.QoS = qos })
+}
+
+// WithSubscribeBroad allows filters that take in more than one may mean: "#",
+// "+/#" and "$SYS/...". Without it they are an error.
+func WithSubscribeBroad() broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Broad = true })
+}
+
+// WithSubscribeTimeout bounds one attempt of the handler: its context ends. A
+// handler that goes on all the same gets no second attempt meanwhile, and no
+// message of its topic is handled. Default: 30 s.
+func WithSubscribeTimeout(d time.Duration) broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Timeout = d })
+}
+
+// WithSubscribeRetainHandling says when the broker sends the messages that it
+// has kept: 0 at each SUBSCRIBE, 1 only when the subscription is new, 2 never;
+// others are an error of the subscribe. With several subscriptions on one
+// filter the lowest counts. MQTT 5 only: 3.1.1 sends them each time, and the log
+// says so once. Default: 0.
+func WithSubscribeRetainHandling(when byte) broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.RetainHandling = when })
+}
+
+// WithSubscribeNoLocal keeps messages away that were published under the
+// subscriber's own client id [MQTT-3.8.3-3]. Publishing has a client id of its
+// own here, so messages of this process still arrive. With a queue name it is an
+// error of the subscribe [MQTT-3.8.3-4]. MQTT 5 only; on 3.1.1 the log says so
+// once. Default: false.
+func WithSubscribeNoLocal() broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.NoLocal = true })
+}
+
+// WithSubscribeOrderingKey names the order that a message belongs to: messages
+// with the same key are handled one at a time in the order of arrival, others
+// in parallel; "" is no order. Acknowledgements keep theirs all the same. key
+// runs on the connection's read loop: it must be quick and wait for nothing. A
+// panic in it is logged and leaves the order to the topic. Default: the topic.
+func WithSubscribeOrderingKey(key func(m event.Incoming) string) broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.OrderingKey = key })
+}
