@@ -200,7 +200,7 @@ func TestSubscribeConcurrency(t *testing.T) {
 				break
 			}
 		}
-		time.Sleep(time.Millisecond) // long enough to overlap
+		time.Sleep(time.Millisecond) //nolint:forbidigo // the handler's work, long enough to overlap
 		now.Add(-1)
 		done <- struct{}{}
 		return nil
@@ -229,10 +229,10 @@ func TestHandlerErrors(t *testing.T) {
 		dead     bool
 	}{
 		"at first":            {func(n int) error { return when(n == 1, failure) }, nil, 2, false},
-		"panic at first":      {func(n int) error { return when(n == 1, panics) }, nil, 2, false},
+		"panic at first":      {func(n int) error { return when(n == 1, errPanic) }, nil, 2, false},
 		"single attempt":      {func(int) error { return failure }, []broker.SubscribeOption{broker.WithSubscribeRetry(0, 0)}, 1, true},
 		"two retries":         {func(int) error { return failure }, []broker.SubscribeOption{broker.WithSubscribeRetry(2, time.Millisecond)}, 3, true},
-		"panics always":       {func(int) error { return panics }, []broker.SubscribeOption{broker.WithSubscribeRetry(1, time.Millisecond)}, 2, true},
+		"errPanic always":     {func(int) error { return errPanic }, []broker.SubscribeOption{broker.WithSubscribeRetry(1, time.Millisecond)}, 2, true},
 		"400":                 {func(int) error { return kerrors.BadRequest("R", "m") }, nil, 1, true},
 		"422":                 {func(int) error { return kerrors.New(422, "R", "m") }, nil, 1, true},
 		"503 at first":        {func(n int) error { return when(n == 1, error(kerrors.ServiceUnavailable("R", "m"))) }, nil, 2, false},
@@ -255,7 +255,7 @@ func TestHandlerErrors(t *testing.T) {
 				n++
 				attempts <- n
 				err := tt.fail(n)
-				if errors.Is(err, panics) {
+				if errors.Is(err, errPanic) {
 					panic(err)
 				}
 				return err
@@ -282,7 +282,7 @@ func TestHandlerErrors(t *testing.T) {
 	}
 }
 
-var panics = errors.New("panic")
+var errPanic = errors.New("panic")
 
 func when(cond bool, err error) error {
 	if cond {

@@ -23,7 +23,8 @@ type Broker struct {
 	settings Settings
 	client   *engine.Client // the last one that could be made; it has the subscriptions
 
-	unnamed sync.Once // says that nothing is kept without a client id
+	requests requests
+	unnamed  sync.Once // says that nothing is kept without a client id
 }
 
 var _ broker.Broker = (*Broker)(nil)
@@ -40,13 +41,15 @@ type state struct {
 	log     *log.Helper
 	publish broker.PublishHandler
 
-	cloudEvents string // source of our events; empty is no carrier
+	cloudEvents   string   // source of our events; empty is no carrier
+	replyPrefixes []string // of response topics that we publish to
 }
 
 // New never fails and never returns nil: problems of the options are returned
 // by the first method that can.
 func New(opts ...broker.Option) *Broker {
 	b := &Broker{options: broker.NewOptions()}
+	b.requests.init()
 	b.settings.apply(&b.options, opts)
 	return b
 }
@@ -115,6 +118,10 @@ func (b *Broker) open() *state {
 	}
 	if source := b.settings.CloudEvents; source != nil {
 		s.cloudEvents = *source
+	}
+	s.replyPrefixes = []string{replyPrefix}
+	if p := b.settings.ReplyPrefixes; p != nil {
+		s.replyPrefixes = p
 	}
 	s.tracer = newTracer(b.settings.Trace, b.options.Tracings, b.settings.Propagation)
 	s.publish = broker.ChainPublishMiddleware(s.send, b.options.PublishMiddlewares)

@@ -25,6 +25,7 @@ type consumer struct {
 func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 	s := c.broker.state()
 	e, err := newEvent(d, s.cloudEvents != "")
+	e.codec = c.codec
 	if err == nil {
 		err = c.decode(e)
 	}

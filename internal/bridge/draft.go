@@ -18,7 +18,8 @@ const idKey = "id"
 type draft struct {
 	msg   engine.Message
 	props engine.Properties
-	body  any // before it was encoded
+	body  any  // before it was encoded
+	reply bool // goes back to who asked
 }
 
 // user adds a header.
@@ -33,7 +34,13 @@ func (s *state) draft(topic string, msg *broker.Message, codecName string, own *
 	if err != nil {
 		return nil, codecError("publish", topic, err)
 	}
-	d := &draft{body: msg.Body}
+	switch {
+	case own.noCodec:
+		codec = nil
+	case own.codec != nil:
+		codec = own.codec
+	}
+	d := &draft{body: msg.Body, reply: own.isReply}
 	d.msg = engine.Message{Topic: topic, QoS: own.QoS, Retain: own.Retain}
 	if d.msg.Payload, err = marshal(codec, msg.Body); err != nil {
 		return nil, codecError("publish", topic, err)
@@ -73,7 +80,9 @@ func (s *state) message(ctx context.Context, d *draft) (*engine.Message, error) 
 			return nil, codecError("publish", d.msg.Topic, err)
 		}
 	}
-	addMetadata(ctx, d)
+	if !d.reply {
+		addMetadata(ctx, d)
+	}
 	if !d.bare() {
 		d.msg.Properties = &d.props
 	}

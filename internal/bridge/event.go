@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
@@ -12,6 +13,7 @@ type Event struct {
 	delivery *engine.Delivery
 	ce       *cloudEvent // nil unless the message is a structured event
 	header   []engine.UserProperty
+	codec    encoding.Codec // the subscription's
 	msg      broker.Message
 	err      error
 }

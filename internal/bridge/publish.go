@@ -18,7 +18,7 @@ import (
 // acknowledgement, which may duplicate the message; QoS 2 is not published
 // again once it may have been sent.
 func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
-	if err := checkPublish(ctx, topic, msg); err != nil {
+	if err := checkPublish("publish", ctx, topic, msg); err != nil {
 		return err
 	}
 	s := b.state()
@@ -29,21 +29,21 @@ func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message,
 }
 
 // checkPublish refuses what nothing needs to be encoded or connected for.
-func checkPublish(ctx context.Context, topic string, msg *broker.Message) error {
+func checkPublish(op string, ctx context.Context, topic string, msg *broker.Message) error {
 	switch {
 	case ctx == nil:
-		return badRequest("publish", topic, "context is nil")
+		return badRequest(op, topic, "context is nil")
 	case msg == nil:
-		return badRequest("publish", topic, "message is nil")
+		return badRequest(op, topic, "message is nil")
 	case msg.Body == nil:
-		return badRequest("publish", topic, "message body is nil")
+		return badRequest(op, topic, "message body is nil")
 	}
-	return public("publish", topic, ctx.Err())
+	return public(op, topic, ctx.Err())
 }
 
 // send is Publish behind the middleware.
 func (s *state) send(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
-	if err := checkPublish(ctx, topic, msg); err != nil { // a middleware may have changed them
+	if err := checkPublish("publish", ctx, topic, msg); err != nil { // a middleware may have changed them
 		return err
 	}
 	if len(opts) > 0 {

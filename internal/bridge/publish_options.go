@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
@@ -21,6 +22,10 @@ type PublishSettings struct {
 
 	ResponseTopic string
 	Correlation   []byte
+
+	codec   encoding.Codec // over the generic options'
+	noCodec bool           // the body is bytes
+	isReply bool           // goes back: no metadata of the context
 
 	qosSet bool // else the generic number of acknowledgements counts
 }

@@ -33,6 +33,8 @@ type Settings struct {
 	Propagation []tracing.Option
 	// CloudEvents is the source of the carrier's events; nil is no carrier.
 	CloudEvents *string
+	// ReplyPrefixes of response topics; nil is the default.
+	ReplyPrefixes []string
 	// Hooks are the user's, checked when the settings are resolved.
 	Hooks []any
 	// OnDisconnect is told why a connection was lost.

@@ -24,6 +24,12 @@ type SubscribeSettings struct {
 	refuse func(context.Context, *Event, error) error // told of what cannot be decoded
 }
 
+// OnUndecodable is told of a message that cannot be decoded. Its nil error
+// acknowledges the message.
+func (s *SubscribeSettings) OnUndecodable(f func(ctx context.Context, e *Event, err error) error) {
+	s.refuse = f
+}
+
 // SubscribeOption makes a kratos-transport option of a change to one
 // subscription.
 func SubscribeOption(set func(*SubscribeSettings)) broker.SubscribeOption {

@@ -248,6 +248,10 @@ func (c *Client) register(s *Subscription) error {
 	if c.subs[s] != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: errors.New("registered already")}
 	}
+	if c.cfg.Preset.NoShared && s.shared() {
+		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonUnsupported, Cause: fmt.Errorf(
+			"%s delivers nothing on shared subscriptions (queue name, group)", c.cfg.Preset.Name)}
+	}
 	s.id = session.FilterID(s.Filter) // before a message can find it
 	remove, err := c.router.Add(s.Filter, s)
 	if err != nil {

@@ -61,9 +61,8 @@ func TestOrderPerTopicParallelAcross(t *testing.T) {
 	c := running(t, client(t, b.URL()), on("o/+", func(_ context.Context, d *Delivery) error {
 		n := inUse.Add(1)
 		defer inUse.Add(-1)
-		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
-		}
-		time.Sleep(time.Millisecond) // the handler's work
+		raise(&most, n)
+		time.Sleep(time.Millisecond) //nolint:forbidigo // the handler's work
 		got.add("%s %s", d.Topic, d.Payload)
 		return nil
 	}))
@@ -295,8 +294,7 @@ func TestT08_QoS0Flood(t *testing.T) {
 		&Subscription{Filter: "f/+", Handler: func(context.Context, *Delivery) error {
 			n := running0.Add(1)
 			defer running0.Add(-1)
-			for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
-			}
+			raise(&most, n)
 			<-gate
 			handled.Add(1)
 			return nil
@@ -447,5 +445,14 @@ func TestRefusedAtRunTime(t *testing.T) {
 	}
 	if c.Running() {
 		t.Error("running")
+	}
+}
+
+// raise keeps the highest value seen.
+func raise(most *atomic.Int64, n int64) {
+	for old := most.Load(); n > old; old = most.Load() {
+		if most.CompareAndSwap(old, n) {
+			return
+		}
 	}
 }

@@ -122,7 +122,7 @@ func (c *Client) report(n notice) {
 		if n.main && c.cfg.OnDisconnect != nil {
 			c.hook(func() { c.cfg.OnDisconnect(ev.Err) })
 		}
-	case session.SessionLost:
+	case session.Forgotten:
 		c.log.Warnf("mqtt: the broker lost the session of %q: messages published meanwhile are gone, %d of ours ended with an unknown outcome", ev.ClientID, ev.Unfinished)
 	case session.TakenOver:
 		c.log.Errorf("mqtt: the broker ends every connection of %q at once: another client uses this client id; next attempt in %v", ev.ClientID, ev.RetryIn)

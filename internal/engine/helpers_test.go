@@ -153,8 +153,7 @@ func on(filter string, h Handler) *Subscription {
 }
 
 func reasonOf(err error) Reason {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Reason
 	}
 	return ""

@@ -88,7 +88,7 @@ func WithAuth(username string, password string) ServerOption {
 // "-srv-pub". Each running process needs its own. Default: a random one, and
 // messages published while the process is down are not kept.
 //
-//nolint:revive,staticcheck // the name is kratos-transport's
+//nolint:revive // the name is kratos-transport's
 func WithClientId(clientId string) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.ClientID = clientId })
 }
@@ -175,4 +175,12 @@ func WithHooks(hooks ...any) ServerOption {
 // [MQTT-4.6.0-2]. Default: false.
 func WithRelaxedAcks(enable bool) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.RelaxedAcks = enable })
+}
+
+// WithReplyTopics allows repliers to publish to response topics that start with
+// one of these prefixes; "" allows all but those that start with $. A request
+// says itself where its reply goes, so that without this whoever may publish a
+// request could have the server publish anywhere. Default: "reply/".
+func WithReplyTopics(prefixes ...string) ServerOption {
+	return set(func(s *bridge.Settings) { s.ReplyPrefixes = append([]string{}, prefixes...) })
 }

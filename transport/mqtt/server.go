@@ -110,8 +110,15 @@ func (s *Server) Publish(ctx context.Context, topic string, msg *broker.Message,
 	return s.broker.Publish(ctx, topic, msg, opts...)
 }
 
-// Request sends a message and waits for the reply. MQTT 3.1.1 has no response
-// topic: the error's reason is UNSUPPORTED.
+// Request sends a request at QoS 1 and waits for the reply: within ctx, or the
+// timeout option, else for 10 s. Replies come on reply/<client id>/inbox, unless
+// broker.WithReplyTopic says otherwise, which is subscribed to when first used.
+// The body of the reply is its bytes; the function [Request] decodes it. An
+// error of the replier is a Kratos error with its code and reason. TIMEOUT has
+// MayHaveBeenSent set: the request may have been carried out. MQTT 5 has
+// response topic and correlation data; on 3.1.1 both sides need
+// [WithCloudEvents], or the reason is UNSUPPORTED. At most 1024 requests wait at
+// a time; more is QUOTA_EXCEEDED.
 func (s *Server) Request(ctx context.Context, topic string, msg *broker.Message, opts ...broker.RequestOption) (*broker.Message, error) {
 	return s.broker.Request(ctx, topic, msg, opts...)
 }

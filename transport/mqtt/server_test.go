@@ -208,7 +208,7 @@ func TestRegisterSubscriberRefusesBadInput(t *testing.T) {
 		err    error
 		reason event.Reason
 	}{
-		"nil context":   {mqttserver.RegisterSubscriber(srv, nil, "a", ok), event.ReasonBadRequest}, //nolint:staticcheck // the case
+		"nil context":   {mqttserver.RegisterSubscriber(srv, nil, "a", ok), event.ReasonBadRequest},
 		"nil handler":   {mqttserver.RegisterSubscriber[reading](srv, t.Context(), "a", nil), event.ReasonBadRequest},
 		"bad filter":    {mqttserver.RegisterSubscriber(srv, t.Context(), "a/#/b", ok), event.ReasonBadTopic},
 		"everything":    {mqttserver.RegisterSubscriber(srv, t.Context(), "#", ok), event.ReasonBadTopic},

@@ -68,7 +68,8 @@ func (s *Server) Subscribe(topic string, handler broker.Handler, binder broker.B
 type chained struct {
 	server    *Server
 	operation string
-	handler   broker.Handler
+	handler   broker.Handler                                  // or
+	reply     func(ctx context.Context, req any) (any, error) // of a replier
 	once      sync.Once
 	chain     middleware.Handler // nil without middleware
 }
@@ -81,6 +82,9 @@ func (c *chained) handle(ctx context.Context, e broker.Event) error {
 	c.once.Do(c.build)
 	tr := &Transport{chained: c, event: e, own: own, delivery: own.Delivery(), request: requestHeader(own)}
 	ctx = transport.NewServerContext(ctx, tr)
+	if c.reply != nil {
+		return c.serve(ctx, tr)
+	}
 	if c.chain == nil {
 		return c.handler(ctx, e)
 	}
@@ -101,6 +105,9 @@ func (c *chained) build() {
 			return nil, errNoTransport
 		}
 		tr.event.Message().Body = req // a middleware may have replaced it
+		if c.reply != nil {
+			return c.reply(ctx, req)
+		}
 		return nil, c.handler(ctx, tr.event)
 	})
 }

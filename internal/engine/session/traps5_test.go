@@ -204,7 +204,7 @@ func TestV7_SessionLostIsAnEvent(t *testing.T) {
 	other.Send(mqtttest.PacketOf(0xE0))
 	other.ExpectClosed()
 	proxy.Refuse(false)
-	if lost := waitEvent[SessionLost](t, &j, 1); lost[0].ClientID != idOf(t) {
+	if lost := waitEvent[Forgotten](t, &j, 1); lost[0].ClientID != idOf(t) {
 		t.Fatalf("%+v", lost[0])
 	}
 	waitEvent[Subscribed](t, &j, 2)

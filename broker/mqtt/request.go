@@ -1,0 +1,30 @@
+package mqtt
+
+import (
+	"context"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+)
+
+// Request sends a request with a broker of [NewBroker] and decodes the reply,
+// with the codec that its content type names, else the request's.
+//
+// It waits within ctx, or the timeout option, else for 10 s. Replies come on
+// reply/<client id>/inbox, unless broker.WithReplyTopic says otherwise, which is
+// subscribed to when first used: from then on there is a second connection, the
+// subscriber's, with the configured client id. An error of the replier is a Kratos error with
+// its code and reason. TIMEOUT has MayHaveBeenSent set: the request may have
+// been carried out. MQTT 5 has response topic and correlation data; on 3.1.1
+// both sides need [WithCloudEvents], or the reason is UNSUPPORTED. At most 1024
+// requests wait at a time; more is QUOTA_EXCEEDED.
+func Request[Resp any](ctx context.Context, b broker.Broker, topic string, req any, opts ...broker.RequestOption) (*Resp, error) {
+	return bridge.Request[Resp](ctx, b, topic, req, opts...)
+}
+
+// WithRequestBinder decodes the body of a reply into what binder makes. Default:
+// the body is the reply's bytes.
+func WithRequestBinder(binder broker.Binder) broker.RequestOption {
+	return bridge.RequestOption(func(s *bridge.RequestSettings) { s.Binder = binder })
+}
