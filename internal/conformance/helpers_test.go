@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -68,10 +68,9 @@ func eachCell(t *testing.T, test func(t *testing.T, c cell)) {
 	}
 }
 
-// name is unique to the test: the brokers are shared.
-func name(t testing.TB) string {
-	return strings.NewReplacer("/", "-", ".", "", "#", "-").Replace(t.Name())
-}
+// name is unique to this run of the test, as its directory is: brokers are
+// shared, and RabbitMQ keeps sessions for the next one.
+func name(t testing.TB) string { return filepath.Base(filepath.Dir(t.TempDir())) }
 
 func quiet() log.Logger { return log.NewStdLogger(io.Discard) }
 

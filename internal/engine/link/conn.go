@@ -24,6 +24,7 @@ type Conn struct {
 	opts Options
 
 	library sync.Mutex // Lock and Unlock
+	reading sync.Mutex // held in Read
 	in      inbound
 	asked   requests
 
@@ -41,8 +42,6 @@ type Conn struct {
 	err     error      // what ended the connection, nil while it lives
 
 	dead     atomic.Bool   // err is set
-	drained  chan struct{} // reading has come to its end
-	once     sync.Once     // closes drained
 	wake     chan struct{} // tells the flusher that there is work
 	down     chan struct{} // the socket is closed
 	finished chan struct{} // Closed has returned
@@ -60,7 +59,6 @@ func New(nc net.Conn, r Receiver, o Options) *Conn {
 		nc: nc, recv: r, opts: o,
 		in:       inbound{buf: make([]byte, o.ReadBuffer)},
 		asked:    requests{open: make(map[request]int)},
-		drained:  make(chan struct{}),
 		wake:     make(chan struct{}, 1),
 		down:     make(chan struct{}),
 		finished: make(chan struct{}),
@@ -86,7 +84,7 @@ func (c *Conn) Close() error {
 	goodbye := c.ending
 	c.mu.Unlock()
 
-	bound := time.AfterFunc(min(closeTimeout, c.opts.WriteTimeout), func() { _ = closeNow(c.nc); c.stopReading() })
+	bound := time.AfterFunc(min(closeTimeout, c.opts.WriteTimeout), func() { _ = closeNow(c.nc) })
 	defer bound.Stop()
 	err := c.drain()
 	if err == nil && goodbye {

@@ -31,13 +31,14 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	c.reading.Lock()
+	defer c.reading.Unlock()
 	for len(c.in.rest) == 0 {
 		h, frame, err := c.next()
 		if err == nil {
 			err = c.route(h, frame)
 		}
 		if err != nil {
-			c.stopReading()
 			return 0, c.fail(err)
 		}
 	}

@@ -36,7 +36,9 @@ func TestWriteAssembles(t *testing.T) {
 		c, far := pipe(t, newRecorder(), Options{Version: v})
 		got := make(chan []byte, 1)
 		go func() {
-			b, _ := io.ReadAll(far)
+			b := make([]byte, len(sent))
+			_, _ = io.ReadFull(far, b)
+			_ = far.Close() // as brokers do on DISCONNECT
 			got <- b
 		}()
 		for _, p := range cut(r, sent, []int{1, 9, 4000}[seed%3]) {

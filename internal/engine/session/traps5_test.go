@@ -411,7 +411,7 @@ func TestHalfOpenOnMQTT5(t *testing.T) {
 	proxy := mqtttest.NewProxy(t, mqtttest.Mosquitto(t).URL())
 	var j journal
 	s := start(t, proxy.URL(), speaking(Version5), to(&j), func(c *Config) {
-		c.KeepAlive, c.PingTimeout = time.Second, 200*time.Millisecond
+		c.KeepAlive, c.PingTimeout, c.ConnectTimeout = time.Second, 200*time.Millisecond, 500*time.Millisecond
 	})
 	proxy.BlackHole(mqtttest.ToClient, true)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
