@@ -1,8 +1,8 @@
 package mqtt
 
 import (
-	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/go-kratos/kratos/v2/log"
@@ -59,7 +59,7 @@ func WithAuth(username string, password string) broker.Option {
 // "-pub". Each running process needs its own. Default: a random one, and
 // messages published while the process is down are not kept.
 //
-//nolint:revive,staticcheck // the name is kratos-transport's
+//nolint:revive // the name is kratos-transport's
 func WithClientId(clientId string) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.ClientID = clientId })
 }
@@ -110,7 +110,7 @@ func WithPingTimeout(k time.Duration) broker.Option {
 // and 5 is MQTT 5; others are an error of Init and Connect. Default: see
 // [WithProtocol].
 func WithProtocolVersion(pv uint) broker.Option {
-	name := fmt.Sprint(pv)
+	name := strconv.FormatUint(uint64(pv), 10)
 	if pv == level311 {
 		name = "3.1.1"
 	}

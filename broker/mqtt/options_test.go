@@ -215,7 +215,7 @@ func TestBadSettings(t *testing.T) {
 	}{
 		"no address":           {nil, "no broker address"},
 		"no configuration":     {[]broker.Option{mqttbroker.WithConnection(nil)}, "no connection"},
-		"TLS, plain address":   {[]broker.Option{broker.WithAddress("mqtt://h:1"), broker.WithTLSConfig(&tls.Config{})}, "plain address"}, //nolint:gosec // never used
+		"TLS, plain address":   {[]broker.Option{broker.WithAddress("mqtt://h:1"), broker.WithTLSConfig(&tls.Config{})}, "plain address"},
 		"secure, plain":        {[]broker.Option{broker.WithAddress("mqtt://h:1"), broker.WithEnableSecure(true)}, "plain address"},
 		"configured TLS":       {[]broker.Option{mqttbroker.WithConnection(&v1.Connection{Addresses: []string{"mqtt://h:1"}, Tls: &v1.TLS{ServerName: "h"}})}, "plain address"},
 		"MQTT 3.1":             {[]broker.Option{broker.WithAddress("mqtt://h:1"), mqttbroker.WithProtocolVersion(3)}, `protocol "3"`},

@@ -23,7 +23,7 @@ type bomb struct{}
 func (bomb) Marshal(any) ([]byte, error)     { panic("marshal") }
 func (bomb) Unmarshal([]byte, any) error     { panic("unmarshal") }
 func (bomb) Name() string                    { return "bomb" }
-func init()                                  { encoding.RegisterCodec(bomb{}) }
+func init()                                  { encoding.RegisterCodec(bomb{}) } //nolint:gochecknoinits // the registry is global
 func codec(name string) broker.PublishOption { return broker.WithPublishBodyCodec(name) }
 
 func TestPublishRefusesBadInput(t *testing.T) {

@@ -55,8 +55,8 @@ func (p *Publisher) Publish(ctx context.Context, topic string, payload []byte, o
 // called once with what Publish would have returned, on a goroutine of the
 // publisher, in the order of the acknowledgements. It waits, within ctx or for
 // 10 s, for a connection and for room in the in-flight window, which a slow
-// done fills; when it returns an error, done is not called. The payload is
-// free when it returns.
+// done fills; when it returns an error, done is not called. done may be nil; a
+// panic in it is logged. The payload is free when it returns.
 func (p *Publisher) PublishAsync(ctx context.Context, topic string, payload []byte, done func(error), opts ...MessageOption) error {
 	if len(opts) == 0 { // stays on the stack
 		return p.broker.SendAsync(ctx, &engine.Message{Topic: topic, Payload: payload, QoS: defaultQoS}, done)
@@ -76,7 +76,9 @@ func (p *Publisher) Send(ctx context.Context, topic string, payload []byte, opts
 func newMessage(topic string, payload []byte, opts []MessageOption) *engine.Message {
 	m := &engine.Message{Topic: topic, Payload: payload, QoS: defaultQoS}
 	for _, o := range opts {
-		o.apply(m)
+		if o != nil {
+			o.apply(m)
+		}
 	}
 	return m
 }
@@ -108,13 +110,13 @@ func (w *Pending) Err() error {
 	}
 }
 
-// Wait returns the outcome, or ctx's error when that comes first: the message
-// stays in flight then.
+// Wait returns the outcome, or an *event.Error that wraps ctx's error when that
+// comes first: the message stays in flight then. It may be called again.
 func (w *Pending) Wait(ctx context.Context) error {
 	select {
 	case <-w.done:
 		return w.err
 	case <-ctx.Done():
-		return ctx.Err()
+		return bridge.GaveUp(ctx.Err())
 	}
 }

@@ -159,7 +159,7 @@ func (s *state) protect(what string, f func()) {
 	f()
 }
 
-func (s *state) running() bool { return s.client != nil && s.client.Running() }
+func (s *state) running() bool { return s.client != nil && !s.client.Stopped() }
 
 // Endpoint is the first broker's URL, without user information.
 func (b *Broker) Endpoint() (string, error) {

@@ -39,7 +39,8 @@ func (b *Broker) Stop(ctx context.Context) error {
 	return public("disconnect", "", s.client.Stop(ctx))
 }
 
-// WaitReady returns nil once connected with every filter granted.
+// WaitReady returns nil once connected with every filter granted. It waits
+// within ctx, also for Connect.
 func (b *Broker) WaitReady(ctx context.Context) error {
 	if ctx == nil {
 		return badRequest("connect", "", "context is nil")

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -21,7 +22,7 @@ func (b *Broker) Send(ctx context.Context, m *engine.Message) error {
 }
 
 // SendAsync is [Broker.Send] without the wait for the acknowledgement: done is
-// called once with the outcome, unless SendAsync returns an error.
+// called once with the outcome, unless SendAsync returns an error or it is nil.
 func (b *Broker) SendAsync(ctx context.Context, m *engine.Message, done func(error)) error {
 	s := b.state()
 	if s.err != nil {
@@ -30,6 +31,9 @@ func (b *Broker) SendAsync(ctx context.Context, m *engine.Message, done func(err
 	m, err := s.carried(m)
 	if err != nil {
 		return err
+	}
+	if done == nil {
+		done = func(error) {}
 	}
 	return public("publish", m.Topic, s.client.PublishAsync(ctx, m, done))
 }
@@ -48,4 +52,9 @@ func (s *state) carried(m *engine.Message) (*engine.Message, error) {
 		return nil, codecError("publish", m.Topic, err)
 	}
 	return &d.msg, nil
+}
+
+// GaveUp is the error of who stops waiting for a message that stays in flight.
+func GaveUp(err error) error {
+	return &event.Error{Op: "publish", Reason: reasonOfContext(err), MayHaveBeenSent: true, Cause: err}
 }

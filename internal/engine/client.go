@@ -28,6 +28,8 @@ type Client struct {
 	subs map[*Subscription]func() // registered, with what takes it out of the router
 	run  atomic.Pointer[run]      // nil while stopped; changed under mu
 	last *run                     // the one that was stopped last, perhaps not yet at its end
+
+	began chan struct{} // closed while there is a run
 }
 
 // NewClient checks the configuration and opens nothing yet. The subscriptions
@@ -39,6 +41,7 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 	c := &Client{
 		cfg: cfg, log: log.NewHelper(cfg.Logger),
 		router: topic.NewTrie[*Subscription](0), subs: make(map[*Subscription]func()),
+		began: make(chan struct{}),
 	}
 	if old == nil {
 		return c, nil
@@ -97,6 +100,7 @@ func (c *Client) begin(ctx context.Context) (*run, error) {
 	r, err := newRun(c)
 	if err == nil {
 		c.run.Store(r)
+		close(c.began)
 	}
 	return r, err
 }
@@ -110,7 +114,7 @@ func (c *Client) Stop(ctx context.Context) error {
 	r := c.run.Load()
 	if r != nil {
 		c.run.Store(nil)
-		c.last = r
+		c.last, c.began = r, make(chan struct{})
 	}
 	c.mu.Unlock()
 	if r == nil {
@@ -128,10 +132,14 @@ func (c *Client) Stop(ctx context.Context) error {
 // Running says whether the client is between Start and Stop.
 func (c *Client) Running() bool { return c.current() != nil }
 
+// Stopped says that the client was never started, or that Stop has ended: its
+// subscriptions may move to another.
+func (c *Client) Stopped() bool { return c.publishing() == nil }
+
 func (c *Client) current() *run { return c.run.Load() }
 
 // publishing is the run that publishes go to: also one that is being stopped,
-// whose handlers may still need to publish.
+// whose handlers may still need to publish. It is nil while stopped.
 func (c *Client) publishing() *run {
 	if r := c.run.Load(); r != nil {
 		return r
@@ -245,11 +253,11 @@ func (c *Client) register(s *Subscription) error {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonUnsupported, Cause: fmt.Errorf(
 			"%s delivers nothing on shared subscriptions (queue name, group)", c.cfg.Preset.Name)}
 	}
+	s.id = session.FilterID(s.Filter) // before a message can find it
 	remove, err := c.router.Add(s.Filter, s)
 	if err != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadTopic, Cause: err}
 	}
-	s.id = session.FilterID(s.Filter)
 	c.subs[s] = remove
 	return nil
 }
@@ -291,13 +299,22 @@ func (c *Client) wanted(filter string) (f session.Filter) {
 	return f
 }
 
-// WaitReady returns nil once connected with every filter granted.
+// WaitReady returns nil once connected with every filter granted. It waits
+// within ctx, also for Start.
 func (c *Client) WaitReady(ctx context.Context) error {
-	r := c.current()
-	if r == nil {
-		return &Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: errNotStarted}
+	for {
+		c.mu.Lock()
+		r, began := c.run.Load(), c.began
+		c.mu.Unlock()
+		if r != nil {
+			return r.main().WaitReady(ctx)
+		}
+		select {
+		case <-began:
+		case <-ctx.Done():
+			return &Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: errNotStarted}
+		}
 	}
-	return r.main().WaitReady(ctx)
 }
 
 // Protocol is the version that the broker speaks, waiting for the connection

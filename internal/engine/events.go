@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
@@ -70,8 +71,12 @@ func (e *events) take() []notice {
 	return batch
 }
 
-// wait returns when everything is reported, or ctx ends: a hook may be slow,
-// or be the one who stops the client.
+// reportGrace is what the last reports may take after the end of the context:
+// they say what was left undone.
+const reportGrace = 100 * time.Millisecond
+
+// wait returns when everything is reported, or soon after ctx ends: a hook may
+// be slow, or be the one who stops the client.
 func (e *events) wait(ctx context.Context) {
 	e.mu.Lock()
 	idle := e.idle
@@ -81,7 +86,12 @@ func (e *events) wait(ctx context.Context) {
 	}
 	select {
 	case <-idle:
+		return
 	case <-ctx.Done():
+	}
+	select {
+	case <-idle:
+	case <-time.After(reportGrace):
 	}
 }
 
@@ -112,7 +122,7 @@ func (c *Client) report(n notice) {
 		if n.main && c.cfg.OnDisconnect != nil {
 			c.hook(func() { c.cfg.OnDisconnect(ev.Err) })
 		}
-	case session.SessionLost:
+	case session.Forgotten:
 		c.log.Warnf("mqtt: the broker lost the session of %q: messages published meanwhile are gone, %d of ours ended with an unknown outcome", ev.ClientID, ev.Unfinished)
 	case session.TakenOver:
 		c.log.Errorf("mqtt: the broker ends every connection of %q at once: another client uses this client id; next attempt in %v", ev.ClientID, ev.RetryIn)

@@ -60,8 +60,7 @@ func (r *run) observer() delivery.Observer[*Delivery] {
 }
 
 func logPanic(r *run, err error) {
-	var p *delivery.PanicError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*delivery.PanicError](err); ok {
 		r.client.log.Errorf("mqtt: handler panicked: %v\n%s", p.Value, p.Stack)
 	}
 }

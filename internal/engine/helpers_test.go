@@ -39,6 +39,12 @@ func (b *book) Log(level log.Level, keyvals ...any) error {
 	return nil
 }
 
+func (b *book) all() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]string(nil), b.lines...)
+}
+
 func (b *book) has(parts ...string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -147,8 +153,7 @@ func on(filter string, h Handler) *Subscription {
 }
 
 func reasonOf(err error) Reason {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Reason
 	}
 	return ""

@@ -88,7 +88,7 @@ func WithAuth(username string, password string) ServerOption {
 // "-srv-pub". Each running process needs its own. Default: a random one, and
 // messages published while the process is down are not kept.
 //
-//nolint:revive,staticcheck // the name is kratos-transport's
+//nolint:revive // the name is kratos-transport's
 func WithClientId(clientId string) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.ClientID = clientId })
 }

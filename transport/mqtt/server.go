@@ -102,7 +102,8 @@ func (s *Server) Start(ctx context.Context) error {
 func (s *Server) Stop(ctx context.Context) error { return s.broker.Stop(ctx) }
 
 // WaitReady returns nil once the server is connected with every filter
-// granted, and an error when ctx ends before.
+// granted, and an error when ctx ends before. It waits for Start too, which
+// Kratos calls later than its AfterStart hooks.
 func (s *Server) WaitReady(ctx context.Context) error {
 	return s.broker.WaitReady(ctx)
 }

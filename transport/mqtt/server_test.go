@@ -178,9 +178,7 @@ func TestStopGivesUpInTime(t *testing.T) {
 	receive(t, entered)
 	err := srv.Stop(within(t, 50*time.Millisecond))
 	wantReason(t, err, event.ReasonTimeout, 504)
-	if out.count("1 messages unacknowledged") != 1 {
-		t.Error("what is left is not in the log")
-	}
+	mqtttest.Eventually(t, patience, func() bool { return out.count("1 messages unacknowledged") == 1 }, "what is left is not in the log")
 	close(leave)
 }
 
@@ -210,7 +208,7 @@ func TestRegisterSubscriberRefusesBadInput(t *testing.T) {
 		err    error
 		reason event.Reason
 	}{
-		"nil context":   {mqttserver.RegisterSubscriber(srv, nil, "a", ok), event.ReasonBadRequest}, //nolint:staticcheck // the case
+		"nil context":   {mqttserver.RegisterSubscriber(srv, nil, "a", ok), event.ReasonBadRequest},
 		"nil handler":   {mqttserver.RegisterSubscriber[reading](srv, t.Context(), "a", nil), event.ReasonBadRequest},
 		"bad filter":    {mqttserver.RegisterSubscriber(srv, t.Context(), "a/#/b", ok), event.ReasonBadTopic},
 		"everything":    {mqttserver.RegisterSubscriber(srv, t.Context(), "#", ok), event.ReasonBadTopic},

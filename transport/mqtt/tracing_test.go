@@ -52,7 +52,7 @@ func spansOf(t *testing.T, exporter *tracetest.InMemoryExporter, opts ...mqttser
 func attributes(s tracetest.SpanStub) map[attribute.Key]string {
 	m := make(map[attribute.Key]string)
 	for _, a := range s.Attributes {
-		m[a.Key] = a.Value.Emit()
+		m[a.Key] = a.Value.String()
 	}
 	return m
 }

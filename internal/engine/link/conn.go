@@ -41,6 +41,8 @@ type Conn struct {
 	err     error      // what ended the connection, nil while it lives
 
 	dead     atomic.Bool   // err is set
+	drained  chan struct{} // reading has come to its end
+	once     sync.Once     // closes drained
 	wake     chan struct{} // tells the flusher that there is work
 	down     chan struct{} // the socket is closed
 	finished chan struct{} // Closed has returned
@@ -58,6 +60,7 @@ func New(nc net.Conn, r Receiver, o Options) *Conn {
 		nc: nc, recv: r, opts: o,
 		in:       inbound{buf: make([]byte, o.ReadBuffer)},
 		asked:    requests{open: make(map[request]int)},
+		drained:  make(chan struct{}),
 		wake:     make(chan struct{}, 1),
 		down:     make(chan struct{}),
 		finished: make(chan struct{}),
@@ -67,8 +70,9 @@ func New(nc net.Conn, r Receiver, o Options) *Conn {
 	return c
 }
 
-// Close writes what is queued, closes the connection and returns. It takes at
-// most one second, or WriteTimeout if that is shorter. Closed follows. When the
+// Close writes what is queued, after a DISCONNECT waits until the peer has read
+// it, closes the connection and returns. It takes at most one second, or
+// WriteTimeout if that is shorter. Closed follows. When the
 // connection has ended already, Close waits for the socket to be closed, and
 // that is all. The error is that of the last write.
 func (c *Conn) Close() error {
@@ -79,11 +83,15 @@ func (c *Conn) Close() error {
 		return nil
 	}
 	c.end(net.ErrClosed)
+	goodbye := c.ending
 	c.mu.Unlock()
 
-	bound := time.AfterFunc(min(closeTimeout, c.opts.WriteTimeout), func() { _ = closeNow(c.nc) })
+	bound := time.AfterFunc(min(closeTimeout, c.opts.WriteTimeout), func() { _ = closeNow(c.nc); c.stopReading() })
 	defer bound.Stop()
 	err := c.drain()
+	if err == nil && goodbye {
+		c.linger()
+	}
 	_ = c.nc.Close()
 	close(c.down)
 	return err

@@ -278,7 +278,7 @@ func TestDialProxyHeaderAndPath(t *testing.T) {
 		if got := (<-asked).String(); got != tc.want {
 			t.Errorf("%s asks for %s, want %s", tc.raw, got, tc.want)
 		}
-		if h := <-header; h.Get("Authorization") != "Bearer token" || h.Get("Sec-Websocket-Protocol") != "mqtt" {
+		if h := <-header; h.Get("Authorization") != "Bearer token" || h.Get("Sec-WebSocket-Protocol") != "mqtt" {
 			t.Errorf("header %v", h)
 		}
 		if through.Load() != "broker.invalid:80" {

@@ -37,6 +37,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 			err = c.route(h, frame)
 		}
 		if err != nil {
+			c.stopReading()
 			return 0, c.fail(err)
 		}
 	}

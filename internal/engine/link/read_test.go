@@ -61,7 +61,7 @@ func TestDiversionIn(t *testing.T) {
 		var got []byte
 		most := []int{1, 5, 5000}[seed%3]
 		var err error
-		for n := 0; err == nil; got = got[:len(got)+n] {
+		for n := 0; err == nil; got = got[:len(got)+n] { //nolint:wastedassign // n is that of the last read
 			want := 1 + r.IntN(most)
 			got = append(got, make([]byte, want)...)[:len(got)]
 			n, err = c.Read(got[len(got) : len(got)+want])

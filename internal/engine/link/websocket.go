@@ -21,7 +21,7 @@ const (
 	closeWait = 250 * time.Millisecond
 )
 
-// ErrSubprotocol: the server did not choose the subprotocol "mqtt"
+// ErrSubprotocol says that the server did not choose the subprotocol "mqtt"
 // [MQTT-6.0.0-3].
 var ErrSubprotocol = errors.New(`WebSocket server did not accept the subprotocol "mqtt"`)
 
@@ -41,6 +41,7 @@ func (d *Dialer) dialWebSocket(ctx context.Context, a Address) (net.Conn, error)
 	transport := &http.Transport{DialContext: take, DialTLSContext: take}
 	defer transport.CloseIdleConnections()
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
+	//nolint:bodyclose // of the answer to an upgrade: the connection owns it
 	ws, _, err := websocket.Dial(ctx, d.webSocketURL(a), &websocket.DialOptions{
 		HTTPClient: &http.Client{
 			Transport:     transport,

@@ -109,3 +109,12 @@ func (p *peer) reset() {
 	_ = p.Conn.(*net.TCPConn).SetLinger(0)
 	_ = p.Close()
 }
+
+// drain reads until the client ends the connection, and answers nothing.
+func (p *peer) drain() {
+	for {
+		if _, ok := p.next(); !ok {
+			return
+		}
+	}
+}

@@ -181,7 +181,10 @@ func TestChaos(t *testing.T) {
 	for name, protocol := range map[string]Protocol{"3.1.1": Version31, "5": Version5} {
 		t.Run("MQTT "+name, func(t *testing.T) {
 			t.Parallel()
-			chaos(t, func(c *Config) { c.Negotiation = NewNegotiation(protocol) })
+			chaos(t, func(c *Config) {
+				c.Negotiation = NewNegotiation(protocol)
+				c.ConnectTimeout = time.Second // a CONNECT may be swallowed, too
+			})
 		})
 	}
 }
@@ -234,7 +237,7 @@ func chaos(t *testing.T, version option) {
 		if e := eventsOf[TakenOver](j); len(e) != 0 {
 			t.Errorf("taken for a takeover: %+v", e[0])
 		}
-		if e := eventsOf[SessionLost](j); len(e) != 0 {
+		if e := eventsOf[Forgotten](j); len(e) != 0 {
 			t.Errorf("%+v", e[0])
 		}
 	}
@@ -246,7 +249,7 @@ func fault(p *mqtttest.Proxy) {
 	if n := rand.N(3); n > 0 {
 		d := mqtttest.Direction(n - 1)
 		p.BlackHole(d, true)
-		time.Sleep(rand.N(4 * time.Millisecond)) // the fault itself, not synchronisation
+		time.Sleep(rand.N(4 * time.Millisecond)) //nolint:forbidigo // the fault itself, not synchronisation
 		p.Cut()
 		p.BlackHole(d, false)
 		return
@@ -260,14 +263,14 @@ func (o *oracle) verdict(t *testing.T, took time.Duration, messages int) {
 	// Mosquitto 2.0.11 forgets a PUBREC when two connections end in short order,
 	// and after 65,535 messages it uses ids that are in flight. Nothing tells
 	// that PUBLISH from a new message under the id [MQTT-4.3.3-1].
-	broker := o.count(func(n int) bool { return o.regressed[n] })
+	broker := o.count(func(n int) bool { return o.qos[n] == 2 && o.handled[n] > 1 && o.regressed[n] })
 	twice := o.count(func(n int) bool { return o.qos[n] == 2 && o.handled[n] > 1 && !o.regressed[n] })
 	dup1 := o.count(func(n int) bool { return o.qos[n] == 1 && o.handled[n] > 1 })
 	calls := o.count(func(n int) bool { return o.outcome[n] != 1 })
 	nils := o.count(func(n int) bool { return o.nils[n] })
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	t.Logf("%d messages in %v: nil %d, lost %d, nil without ack %d, QoS 2 twice %d (and by the broker's own doing at most %d), QoS 1 twice %d, resent with DUP %d, redelivered %d, acks out of order %d of %d, callbacks not once %d",
+	t.Logf("%d messages in %v: nil %d, lost %d, nil without ack %d, QoS 2 twice %d (and by the broker's own doing %d), QoS 1 twice %d, resent with DUP %d, redelivered %d, acks out of order %d of %d, callbacks not once %d",
 		messages, took.Round(time.Millisecond), nils, lost, untrue, twice, broker, dup1, o.resent, o.redeliver, o.disorder, o.acks, calls)
 	if lost+untrue+twice+calls+o.disorder > 0 || nils != messages {
 		t.Errorf("a promise is broken; first failures: %v", o.failures[:min(3, len(o.failures))])

@@ -18,18 +18,18 @@ type call struct{ done chan error }
 func (c *call) complete(err error) { c.done <- err }
 
 // wait gives the outcome; ok is false when the caller's time is up first.
-func (c *call) wait(ctx context.Context, timeout <-chan time.Time) (err error, ok bool) {
+func (c *call) wait(ctx context.Context, timeout <-chan time.Time) (ok bool, err error) {
 	select {
 	case err = <-c.done:
-		return err, true
+		return true, err
 	case <-ctx.Done():
 	case <-timeout:
 	}
 	select {
 	case err = <-c.done: // both at once: the truth is the better answer
-		return err, true
+		return true, err
 	default:
-		return nil, false
+		return false, nil
 	}
 }
 

@@ -32,7 +32,7 @@ func TestCallbacksComeInTheOrderOfAcknowledgements(t *testing.T) {
 		order []int
 	)
 	for i := range 100 {
-		err := s.PublishAsync(t.Context(), &Message{Topic: "t", QoS: 1}, func(err error) {
+		err := s.PublishAsync(t.Context(), &Message{Topic: "t", QoS: 1}, func(error) {
 			mu.Lock()
 			defer mu.Unlock()
 			order = append(order, i)
@@ -228,8 +228,7 @@ func TestGivingUpInLineLeavesNoTrace(t *testing.T) {
 }
 
 func asErrorQuiet(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	return nil

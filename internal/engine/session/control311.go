@@ -17,6 +17,11 @@ import (
 // quiesce is how long the library may take to say DISCONNECT.
 const quiesce = 250 * time.Millisecond
 
+// handOver is how long the library may take to hand a SUBSCRIBE to the link,
+// which never waits: longer means that its connection has just ended, and the
+// library does not notice.
+const handOver = 500 * time.Millisecond
+
 // control311 drives paho.mqtt.golang, one client object per connection.
 type control311 struct {
 	cfg    *Config
@@ -33,7 +38,7 @@ func (c *control311) connect(ctx context.Context, l *link.Conn, k credentials) e
 	o.SetKeepAlive(c.cfg.KeepAlive)
 	o.SetPingTimeout(c.cfg.PingTimeout)
 	o.SetConnectTimeout(c.cfg.ConnectTimeout)
-	o.SetWriteTimeout(c.cfg.WriteTimeout)
+	o.SetWriteTimeout(handOver)
 	o.SetAutoReconnect(false)
 	o.SetConnectRetry(false)
 	o.SetResumeSubs(false)
@@ -43,7 +48,7 @@ func (c *control311) connect(ctx context.Context, l *link.Conn, k credentials) e
 		o.SetBinaryWill(w.Topic, w.Payload, w.QoS, w.Retain)
 	}
 	c.client = paho.NewClient(o)
-	token := c.client.Connect().(*paho.ConnectToken)
+	token := c.client.Connect().(*paho.ConnectToken) //nolint:forcetypeassert // documented
 	if err := await(ctx, token); err != nil {
 		_ = l.Close() // the handshake of the library ends with its connection
 		<-token.Done()
@@ -67,7 +72,7 @@ func (c *control311) subscribe(ctx context.Context, filters []Filter) ([]answer,
 	for _, f := range filters {
 		want[f.Filter] = f.QoS
 	}
-	token := c.client.SubscribeMultiple(want, nil).(*paho.SubscribeToken)
+	token := c.client.SubscribeMultiple(want, nil).(*paho.SubscribeToken) //nolint:forcetypeassert // documented
 	if err := await(ctx, token); err != nil {
 		return nil, err
 	}

@@ -29,9 +29,9 @@ type ConnectionLost struct {
 	RetryIn  time.Duration
 }
 
-// SessionLost reports that the broker had no session although we expected
+// Forgotten reports that the broker had no session of ours although we expected
 // one: messages published while we were away are gone.
-type SessionLost struct {
+type Forgotten struct {
 	ClientID string
 	// Unfinished counts our publishes that were cut short by it.
 	Unfinished int
@@ -71,7 +71,7 @@ type CallbackPanicked struct {
 func (Connected) event()           {}
 func (ConnectFailed) event()       {}
 func (ConnectionLost) event()      {}
-func (SessionLost) event()         {}
+func (Forgotten) event()           {}
 func (TakenOver) event()           {}
 func (SubscriptionRefused) event() {}
 func (Subscribed) event()          {}

@@ -200,6 +200,26 @@ func TestT16_HugePacket(t *testing.T) {
 	}
 }
 
+// A connection that ends as the library is about to subscribe does not hold up
+// the next one.
+func TestConnectionsThatEndAtOnce(t *testing.T) {
+	t.Parallel()
+	const n = 30
+	url := scripted(t, true, func(p *peer) {
+		if p.n <= n {
+			p.send([]byte{0, 0}) // no packet
+			return
+		}
+		serveAll(p)
+	})
+	s := open(t, url, func(c *Config) { c.MaxReconnectDelay = time.Millisecond })
+	want(t, s, "a")
+	s.Start()
+	if err := s.WaitReady(within(t, 5*time.Second)); err != nil { // one in ten took 10 s
+		t.Error(err)
+	}
+}
+
 func TestMalformedPacketsEndTheConnection(t *testing.T) {
 	t.Parallel()
 	for _, data := range []string{
@@ -329,8 +349,7 @@ func TestCloseAtEveryPoint(t *testing.T) {
 	t.Parallel()
 	silent := func(t *testing.T) string { // accepts, and never acknowledges
 		return scripted(t, true, func(p *peer) {
-			for _, ok := p.next(); ok; _, ok = p.next() {
-			}
+			p.drain()
 		})
 	}
 	stalled := func(t *testing.T) string {
@@ -379,8 +398,7 @@ func TestCloseAtEveryPoint(t *testing.T) {
 func TestPublishEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	silent := scripted(t, true, func(p *peer) {
-		for _, ok := p.next(); ok; _, ok = p.next() {
-		}
+		p.drain()
 	})
 	s := start(t, silent, windowOf(1), func(c *Config) { c.PublishTimeout = 30 * time.Millisecond })
 	m := &Message{Topic: "t", QoS: 1}

@@ -28,7 +28,7 @@ func FuzzInbound(f *testing.F) {
 		if version == 5 {
 			v = wire.V5
 		}
-		s, err := New(config(t, "mqtt://127.0.0.1:1", windowOf(4), into(&box{done: true})))
+		s, err := New(config(t, "mqtt://127.0.0.1:1", windowOf(4), into(&box{done: true}), speaking(Protocol(v))))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -130,7 +130,7 @@ func (o *outbound) admitQoS0(m *Message, n need) (sent, bool, error) {
 	ok, err := o.cur.link.Queue(frame)
 	if err != nil {
 		o.cur = nil
-		return sent{}, false, nil
+		return sent{}, false, nil //nolint:nilerr // the connection is over: wait for the next
 	}
 	o.blocked = !ok
 	if ok && n.callback {

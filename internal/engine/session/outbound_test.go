@@ -166,7 +166,7 @@ func TestD01_LostSession(t *testing.T) {
 			if err := one.wait(t, 1)[0]; err != nil {
 				t.Error(err)
 			}
-			if e := eventsOf[SessionLost](&j); len(e) != 1 || e[0].Unfinished != 2 {
+			if e := eventsOf[Forgotten](&j); len(e) != 1 || e[0].Unfinished != 2 {
 				t.Errorf("events %+v", e)
 			}
 		})

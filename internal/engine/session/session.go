@@ -87,7 +87,7 @@ func (s *Session) Publish(ctx context.Context, m *Message) error {
 		s.calls.put(c)
 		return nil
 	}
-	if err, ok := c.wait(ctx, wait.reached(ctx)); ok {
+	if ok, err := c.wait(ctx, wait.reached(ctx)); ok {
 		s.calls.put(c)
 		return onTopic(err, m.Topic)
 	}
@@ -204,7 +204,7 @@ func (s *Session) attach(c *conn) {
 	}
 	lost := s.out.attach(c)
 	if s.subs.attach(c.connack.SessionPresent) && !c.connack.SessionPresent && !s.cfg.CleanSession {
-		s.cfg.Notify(SessionLost{ClientID: s.cfg.ClientID, Unfinished: lost})
+		s.cfg.Notify(Forgotten{ClientID: s.cfg.ClientID, Unfinished: lost})
 	}
 	s.out.tell()
 }

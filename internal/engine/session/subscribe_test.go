@@ -159,9 +159,9 @@ func TestT34_ResubscribeOnlyWithoutTheSession(t *testing.T) {
 					t.Errorf("%s asked for %d times again, want %d", f, n, wanted)
 				}
 			}
-			lost := len(eventsOf[SessionLost](&j))
+			lost := len(eventsOf[Forgotten](&j))
 			if present != (lost == 0) {
-				t.Errorf("%d SessionLost events", lost)
+				t.Errorf("%d Forgotten events", lost)
 			}
 		})
 	}

@@ -138,8 +138,7 @@ func (s *Session) credentials(addr link.Address) (k credentials, err error) {
 
 func connectError(err error) error {
 	reason := ReasonNetwork
-	var code *CodeError
-	if errors.As(err, &code) {
+	if code, ok := errors.AsType[*CodeError](err); ok {
 		reason = reasonOfConnack(code.Code)
 	}
 	return &Error{Op: opConnect, Reason: reason, Cause: err}

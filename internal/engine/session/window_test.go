@@ -132,7 +132,7 @@ func (m *windowModel) check(t *rapid.T) {
 	if len(order) != len(m.listed) || m.win.used != len(m.listed) || m.win.qos2 != qos2 {
 		t.Fatalf("%d listed, used %d, QoS 2 %d; want %d and %d", len(order), m.win.used, m.win.qos2, len(m.listed), qos2)
 	}
-	id := uint16(rapid.Uint16().Draw(t, "any id"))
+	id := rapid.Uint16().Draw(t, "any id")
 	known := slices.ContainsFunc(m.listed, func(f flight) bool { return f.id == id })
 	if _, s := m.win.find(id); (s != nil) != known {
 		t.Fatalf("find(%#x) = %v, in flight: %t", id, s, known)
@@ -214,7 +214,7 @@ func TestIDTableAgainstMap(t *testing.T) {
 				table.del(k)
 				delete(model, k)
 			},
-			"clear": func(t *rapid.T) { table.clear(); clear(model) },
+			"clear": func(*rapid.T) { table.clear(); clear(model) },
 			"": func(t *rapid.T) {
 				if table.count() != len(model) {
 					t.Fatalf("count %d, want %d", table.count(), len(model))

@@ -1,0 +1,107 @@
+package session
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/eclipse/paho.golang/packets"
+
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+)
+
+func TestLimitsOfAnMQTT5Broker(t *testing.T) {
+	t.Parallel()
+	const maximumQoS, retainAvailable, maximumPacket = 0x24, 0x25, 0x27
+	seen := make(chan packets.Packet, 10)
+	url := scripted5(t, welcome(maximumQoS, 1, retainAvailable, 0, maximumPacket, 0, 0, 0, 100), func(p *peer5) {
+		for got := p.next(); got != nil; got = p.next() {
+			seen <- got
+			if pub, ok := got.(*packets.Publish); ok {
+				p.send(ack(mqtttest.TypePuback, pub.PacketID))
+			}
+		}
+	})
+	s := start(t, url, speaking(Version5))
+	ctx := within(t, patience)
+	asError(t, s.Publish(ctx, &Message{Topic: "a", QoS: 2}), ReasonUnsupported)
+	asError(t, s.Publish(ctx, &Message{Topic: "a", QoS: 1, Retain: true}), ReasonUnsupported)
+	asError(t, s.Publish(ctx, &Message{Topic: "a", QoS: 1, Payload: make([]byte, 93)}), ReasonTooLarge)
+	asError(t, s.Publish(ctx, &Message{Topic: "a", Payload: make([]byte, 100)}), ReasonTooLarge)
+	asError(t, s.Publish(ctx, &Message{
+		Topic: "a", QoS: 1, Properties: &Properties{User: []UserProperty{{"k", strings.Repeat("v", 100)}}},
+	}), ReasonTooLarge)
+	if err := s.Publish(ctx, &Message{Topic: "a", QoS: 1, Payload: make([]byte, 92)}); err != nil { // 100 bytes in all
+		t.Fatal(err)
+	}
+	s.Close(ctx)
+	if pub, ok := (<-seen).(*packets.Publish); !ok || len(pub.Payload) != 92 {
+		t.Fatal("a refused message was on the wire")
+	}
+}
+
+func TestReceiveMaximumOfAnMQTT5Broker(t *testing.T) {
+	t.Parallel()
+	const receiveMaximum, most, messages = 0x21, 3, 60
+	var over sync.Once
+	var outstanding int
+	exceeded := make(chan int, 1)
+	url := scripted5(t, welcome(receiveMaximum, 0, most), func(p *peer5) {
+		var held []uint16
+		for {
+			switch got := p.next().(type) {
+			case *packets.Publish:
+				if outstanding++; outstanding > most {
+					over.Do(func() { exceeded <- outstanding })
+				}
+				if held = append(held, got.PacketID); len(held) < most {
+					continue // as many as it takes
+				}
+				for _, h := range slices.Backward(held) { // in any order
+					outstanding--
+					p.send(ack(mqtttest.TypePuback, h))
+				}
+				held = held[:0]
+			case nil, *packets.Disconnect:
+				return
+			}
+		}
+	})
+	s := start(t, url, speaking(Version5), windowOf(64))
+	var o outcomes
+	for range messages {
+		if err := s.PublishAsync(within(t, patience), &Message{Topic: "a", QoS: 1}, o.add); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, err := range o.wait(t, messages) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case n := <-exceeded:
+		t.Fatalf("%d outstanding, the broker takes %d", n, most)
+	default:
+	}
+}
+
+// A connection that ends during SUBSCRIBE must leave nobody waiting.
+func TestConnectionLostDuringSubscribe(t *testing.T) {
+	t.Parallel()
+	url := scripted5(t, welcome(), func(p *peer5) {
+		if p.n > 3 {
+			serveAll5(p)
+			return
+		}
+		_ = read5(p.Conn)
+	})
+	s := start(t, url, speaking(Version5))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := s.Subscribe(ctx, Filter{Filter: "a", QoS: 1}); err != nil {
+		t.Fatal(err)
+	}
+}
