@@ -326,6 +326,28 @@ func TestLateRepliesAreCounted(t *testing.T) {
 	})
 }
 
+// The subscription for replies outlives the connection, as others do.
+func TestRequestAfterReconnect(t *testing.T) {
+	t.Parallel()
+	eachCarrier(t, func(t *testing.T, c carrier) {
+		srv := c.server(t)
+		if err := mqttserver.RegisterReplier(srv, t.Context(), "double", double); err != nil {
+			t.Fatal(err)
+		}
+		start(t, srv)
+		b := c.broker(t, mqttbroker.WithClientId("a/+#%"))
+		for range 3 {
+			r, err := mqttbroker.Request[reading](within(t, patience), b, "double", reading{1})
+			if err != nil || r.Celsius != 2 {
+				t.Fatalf("got %v, %v", r, err)
+			}
+			if err := errors.Join(b.Disconnect(), b.Init(mqttbroker.WithInFlight(10)), b.Connect()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 func TestRequestIsRefused(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Embedded(t).URL()
