@@ -58,7 +58,7 @@ func (o *outbound) settle(c *conn) {
 	if o.cur == c {
 		c.progress = true
 		for _, id := range p.ids {
-			if i, sl := o.win.find(id); sl != nil && sl.qos == 1 && sl.state == slotSent {
+			if i, sl := o.win.find(id); sl != nil && o.tookPuback(sl) {
 				p.done = append(p.done, o.end(i))
 			}
 		}
@@ -100,7 +100,7 @@ func (o *outbound) step(sl *slot, a *wire.Ack) (over bool, err error) {
 		return o.pubrec(sl, a)
 	case sl == nil:
 		return false, nil
-	case a.Type == wire.TypePuback && sl.qos == 1 && sl.state == slotSent:
+	case a.Type == wire.TypePuback && o.tookPuback(sl):
 		return true, o.ackError(a)
 	case a.Type == wire.TypePubcomp && sl.state == slotReleased:
 		if sl.resent && a.Reason == codeNotFound {
@@ -109,6 +109,12 @@ func (o *outbound) step(sl *slot, a *wire.Ack) (over bool, err error) {
 		return true, o.ackError(a)
 	}
 	return false, nil
+}
+
+// tookPuback says whether a PUBACK completes the exchange. A broker of MQTT
+// 3.1.1 without QoS 2 answers it so: it has taken the message at QoS 1.
+func (o *outbound) tookPuback(sl *slot) bool {
+	return sl.state == slotSent && (sl.qos == 1 || o.version == wire.V311)
 }
 
 // pubrec answers with PUBREL, after which a resend is PUBREL only.

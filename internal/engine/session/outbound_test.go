@@ -459,3 +459,20 @@ func TestT25_WindowBoundsWhatIsInFlight(t *testing.T) {
 		t.Errorf("%d in flight", n)
 	}
 }
+
+// RabbitMQ has no QoS 2 and says PUBACK to it; waiting for more would fill the
+// window for good.
+func TestPubackForQoS2IsAnAcknowledgement(t *testing.T) {
+	t.Parallel()
+	url := scripted(t, false, func(p *peer) {
+		for packet, ok := p.next(); ok; packet, ok = p.next() {
+			p.send(puback(packet.ID()))
+		}
+	})
+	s := start(t, url, clean)
+	for i := range 2 * DefaultQoS2Window {
+		if err := s.Publish(within(t, patience), &Message{Topic: "a", QoS: 2}); err != nil {
+			t.Fatalf("message %d: %v", i, err)
+		}
+	}
+}

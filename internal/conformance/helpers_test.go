@@ -1,0 +1,206 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-kratos/kratos/v2/log"
+	"github.com/tx7do/kratos-transport/broker"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = 20 * time.Second
+
+func within(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// cell is one place in the matrix: a broker and a version.
+type cell struct {
+	broker  mqtttest.Broker
+	version string // "3.1.1", "5" or "auto"
+}
+
+// five says whether the connection will be one of MQTT 5.
+func (c cell) five() bool {
+	return c.version == "5" || (c.version == "auto" && c.broker.Features().MQTT5)
+}
+
+// granted is the QoS that a subscription at qos gets.
+func (c cell) granted(qos byte) byte {
+	if qos == 2 && !c.broker.Features().QoS2 {
+		return 1
+	}
+	return qos
+}
+
+// eachCell runs a test in every place of the matrix, one after the other on
+// one broker, the brokers side by side.
+func eachCell(t *testing.T, test func(t *testing.T, c cell)) {
+	t.Helper()
+	start := map[string]func(testing.TB) mqtttest.Broker{
+		"Mosquitto": func(t testing.TB) mqtttest.Broker { return mqtttest.Mosquitto(t) },
+		"Embedded":  func(t testing.TB) mqtttest.Broker { return mqtttest.Embedded(t) },
+		"RabbitMQ":  func(t testing.TB) mqtttest.Broker { return rabbit.Broker(t) },
+	}
+	for name, start := range start {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := start(t)
+			for _, version := range []string{"3.1.1", "5", "auto"} {
+				if version == "5" && !b.Features().MQTT5 {
+					continue // see TestVersionThatTheBrokerDoesNotSpeak
+				}
+				t.Run(version, func(t *testing.T) { test(t, cell{b, version}) })
+			}
+		})
+	}
+}
+
+// name is unique to the test: the brokers are shared.
+func name(t testing.TB) string {
+	return strings.NewReplacer("/", "-", ".", "", "#", "-").Replace(t.Name())
+}
+
+func quiet() log.Logger { return log.NewStdLogger(io.Discard) }
+
+// publisher connects one that is closed at the end of the test.
+func publisher(t testing.TB, url, version string, opts ...broker.Option) *mqttbroker.Publisher {
+	t.Helper()
+	p, err := mqttbroker.NewPublisher(append([]broker.Option{
+		broker.WithAddress(url), mqttbroker.WithProtocol(version), mqttbroker.WithClientId(name(t)),
+		mqttbroker.WithKratosLogger(quiet()),
+	}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(within(t)); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := p.Connect(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// got is a message as a handler saw it.
+type got struct {
+	topic    string
+	body     []byte
+	qos      byte
+	retained bool
+	header   string // the user property "k"
+}
+
+// seen collects what handlers saw.
+type seen struct {
+	mu   sync.Mutex
+	list []got
+}
+
+func (s *seen) handle(ctx context.Context, e broker.Event) error {
+	tr, ok := mqttserver.FromContext(ctx)
+	if !ok {
+		return fmt.Errorf("no transport in the context")
+	}
+	body, ok := e.Message().Body.([]byte)
+	if !ok {
+		return fmt.Errorf("body of type %T", e.Message().Body)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = append(s.list, got{tr.Topic(), body, tr.QoS(), tr.Retained(), tr.RequestHeader().Get("k")})
+	return nil
+}
+
+func (s *seen) all() []got {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]got(nil), s.list...)
+}
+
+func (s *seen) wait(t testing.TB, n int) []got {
+	t.Helper()
+	mqtttest.Eventually(t, patience, func() error {
+		if have := len(s.all()); have < n {
+			return fmt.Errorf("%d messages of %d", have, n)
+		}
+		return nil
+	})
+	return s.all()
+}
+
+// server makes one with handlers, not started.
+func server(t testing.TB, url, version string, opts ...mqttserver.ServerOption) *mqttserver.Server {
+	t.Helper()
+	return mqttserver.NewServer(append([]mqttserver.ServerOption{
+		mqttserver.WithAddress([]string{url}), mqttserver.WithClientId(name(t)), mqttserver.Logger(quiet()),
+		mqttserver.WithCodec(""), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol(version)),
+	}, opts...)...)
+}
+
+func register(t testing.TB, s *mqttserver.Server, filter string, h broker.Handler, opts ...broker.SubscribeOption) {
+	t.Helper()
+	if err := s.RegisterSubscriber(within(t), filter, h, nil, opts...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run starts a server that is stopped at the end of the test.
+func run(t testing.TB, s *mqttserver.Server) {
+	t.Helper()
+	t.Cleanup(func() { stop(t, s) })
+	if err := s.Start(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.WaitReady(within(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func stop(t testing.TB, s *mqttserver.Server) {
+	t.Helper()
+	if err := s.Stop(within(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// publishAll sends with many in flight and fails the test unless every one is
+// acknowledged.
+func publishAll(t testing.TB, p *mqttbroker.Publisher, topic string, bodies [][]byte, opts ...mqttbroker.MessageOption) {
+	t.Helper()
+	pending := make([]*mqttbroker.Pending, len(bodies))
+	for i, b := range bodies {
+		var err error
+		if pending[i], err = p.Send(within(t), topic, b, opts...); err != nil {
+			t.Fatalf("message %d: %v", i, err)
+		}
+	}
+	for i, w := range pending {
+		if err := w.Wait(within(t)); err != nil {
+			t.Fatalf("message %d: %v", i, err)
+		}
+	}
+}
+
+// numbered makes n small bodies.
+func numbered(n int) [][]byte {
+	list := make([][]byte, n)
+	for i := range list {
+		list[i] = fmt.Appendf(nil, "%010d", i)
+	}
+	return list
+}
