@@ -2,6 +2,7 @@ package mqtt_test
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
 	"testing"
 	"time"
@@ -44,7 +45,8 @@ func TestCloudEventsOnTheWire(t *testing.T) {
 				map[string]any{"type": "bytes", "data": map[string]any{"n": 1.0}, "datacontenttype": "application/json", "tenant": "t"},
 			},
 			"protobuf": {
-				broker.NewMessage(wrapperspb.String("a")), []broker.PublishOption{codec("proto")},
+				broker.NewMessage(wrapperspb.String("a")),
+				[]broker.PublishOption{codec("proto")},
 				map[string]any{"type": "google.protobuf.StringValue", "data_base64": "CgFh", "datacontenttype": "application/protobuf"},
 			},
 			"attributes by header": {
@@ -72,9 +74,7 @@ func TestCloudEventsOnTheWire(t *testing.T) {
 				delete(got, "id")
 				delete(got, "time")
 				want := map[string]any{"specversion": "1.0", "source": "/plants/1", "subject": "readings"}
-				for k, v := range tt.want {
-					want[k] = v
-				}
+				maps.Copy(want, tt.want)
 				if !reflect.DeepEqual(got, want) {
 					t.Errorf("got  %v\nwant %v", got, want)
 				}
@@ -167,8 +167,19 @@ func TestCloudEventsRefuseIllegalNames(t *testing.T) {
 	t.Parallel()
 	b := connected(t, mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("3.1.1"), mqttbroker.WithCloudEvents("/s"))
 	for _, h := range []broker.Headers{
-		{"X": ""}, {"a-b": ""}, {"a_b": ""}, {"": ""}, {"ü": ""}, {"data": ""}, {"data_base64": ""}, {"datacontenttype": ""},
-		{"responsetopic": ""}, {"correlationdata": ""}, {"specversion": "0.3"}, {"source": ""}, {"type": ""},
+		{"X": ""},
+		{"a-b": ""},
+		{"a_b": ""},
+		{"": ""},
+		{"ü": ""},
+		{"data": ""},
+		{"data_base64": ""},
+		{"datacontenttype": ""},
+		{"responsetopic": ""},
+		{"correlationdata": ""},
+		{"specversion": "0.3"},
+		{"source": ""},
+		{"type": ""},
 	} {
 		err := b.Publish(within(t, patience), "a", broker.NewMessage("x", broker.WithHeaders(h)))
 		wantReason(t, err, event.ReasonCodec, 400)

@@ -123,11 +123,13 @@ func TestContentTypePicksTheCodec(t *testing.T) {
 		"the subscription's": {newString("v"), nil},
 		"protobuf":           {newString("v"), []broker.PublishOption{broker.WithPublishBodyCodec("proto")}},
 		"another name of it": {newString("v"), []broker.PublishOption{
-			broker.WithPublishBodyCodec("proto"), mqttbroker.WithPublishContentType("application/x-protobuf; x=y")}},
+			broker.WithPublishBodyCodec("proto"), mqttbroker.WithPublishContentType("application/x-protobuf; x=y"),
+		}},
 		"a suffix":   {newString("v"), []broker.PublishOption{mqttbroker.WithPublishContentType("application/vnd.some+json")}},
 		"an unknown": {newString("v"), []broker.PublishOption{mqttbroker.WithPublishContentType("text/plain")}},
 		"a malformed": {newString("v"), []broker.PublishOption{
-			mqttbroker.WithPublishContentType(";;")}},
+			mqttbroker.WithPublishContentType(";;"),
+		}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

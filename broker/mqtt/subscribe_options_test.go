@@ -135,7 +135,7 @@ func TestNoOrder(t *testing.T) {
 			return ctx.Err()
 		}
 	}
-	unordered := mqttbroker.WithSubscribeOrderingKey(func(m event.Incoming) string { return "" })
+	unordered := mqttbroker.WithSubscribeOrderingKey(func(_ event.Incoming) string { return "" })
 	if _, err := b.Subscribe("a", meet, nil, unordered, mqttbroker.WithSubscribeTimeout(patience)); err != nil {
 		t.Fatal(err)
 	}

@@ -363,7 +363,7 @@ func TestRequestIsRefused(t *testing.T) {
 	wantReason(t, err, event.ReasonNotConnected, 503)
 	srv := c.server(t)
 	wantReason(t, mqttserver.RegisterReplier[reading, reading](srv, t.Context(), "a", nil), event.ReasonBadRequest, 400)
-	wantReason(t, mqttserver.RegisterReplier(srv, nil, "a", double), event.ReasonBadRequest, 400) //nolint:staticcheck // the case
+	wantReason(t, mqttserver.RegisterReplier(srv, nil, "a", double), event.ReasonBadRequest, 400)
 }
 
 // A message to a replier that asks for no reply is handled as by a subscriber.
