@@ -90,7 +90,7 @@ func TestHooks(t *testing.T) {
 	_ = b.Publish(t.Context(), "in/#", broker.NewMessage("x"))
 	for _, what := range []string{
 		"connect -pub true", "connect  true", "subscribe  1 true",
-		"publish in/1 2 true 3 true", "publish in/2 1 false 3 true", "publish in/# 1 false 3 true false",
+		"publish in/1 2 true 3 true true", "publish in/2 1 false 3 true true", "publish in/# 1 false 3 true false",
 		"handle in/+ in/1 1 true", "handle in/+ in/bad 1 false", "handle in/+ in/bad 2 false", "retry in/bad 1 true",
 		"dead letter in/bad dead-letter/service 2 true fail",
 	} {
