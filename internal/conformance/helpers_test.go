@@ -58,14 +58,24 @@ func eachCell(t *testing.T, test func(t *testing.T, c cell)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := start(t)
-			for _, version := range []string{"3.1.1", "5", "auto"} {
-				if version == "5" && !b.Features().MQTT5 {
-					continue // see TestVersionThatTheBrokerDoesNotSpeak
-				}
+			for _, version := range versions(b) {
 				t.Run(version, func(t *testing.T) { test(t, cell{b, version}) })
 			}
 		})
 	}
+}
+
+// versions are those that a broker can be held to.
+func versions(b mqtttest.Broker) []string {
+	switch {
+	case b.Features().Name == "embedded":
+		// mochi 2.7.9 dead-locks on MQTT 5: a read lock taken twice, with a
+		// writer in between. Its preset is 3.1.1 for that reason.
+		return []string{"3.1.1"}
+	case !b.Features().MQTT5:
+		return []string{"3.1.1", "auto"} // see TestVersionThatTheBrokerDoesNotSpeak
+	}
+	return []string{"3.1.1", "5", "auto"}
 }
 
 // name is unique to the test: the brokers are shared.
