@@ -18,8 +18,16 @@ import (
 // the default, and 2) or the bytes were handed to a live connection (QoS 0).
 // While disconnected it waits for the connection: within the context's
 // deadline, or for 10 s. MayHaveBeenSent of an error tells whether publishing
-// again may duplicate. Headers and ids of a message have no place in MQTT
-// 3.1.1; the log says so once.
+// again may duplicate.
+//
+// On MQTT 5 the headers of a message are user properties, its id is the user
+// property "id", and the codec is named by the content type, which a subscriber
+// decodes by when it names a registered codec. With the tracing options the
+// trace context travels, too (traceparent, tracestate), and so does Kratos
+// metadata of the context: its x-md- client metadata, and the x-md-global-
+// metadata of the request being handled. MQTT 3.1.1 has no place for any of it:
+// the message is sent without, which is counted in the health, and logged once;
+// see [WithCloudEvents].
 //
 // Of kratos-transport's options the timeout, like the context of
 // WithPublishContext, bounds the whole call. Retries publish again what was

@@ -1,6 +1,9 @@
 package bridge
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // carrier brings settings of ours through an option context of
 // kratos-transport. Its options may replace that context at any time
@@ -42,7 +45,7 @@ func change[S any](ctx context.Context, set func(*S)) context.Context {
 	}
 	next := &carrier[S]{Context: ctx}
 	if c != nil {
-		next.pending = c.pending[:len(c.pending):len(c.pending)]
+		next.pending = slices.Clip(c.pending)
 	}
 	next.pending = append(next.pending, set)
 	return next

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"math"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/tx7do/kratos-transport/broker"
@@ -31,7 +32,7 @@ func Connection(c *v1.Connection) broker.Option {
 			return
 		}
 		if addrs := c.GetAddresses(); len(addrs) > 0 {
-			o.Addrs = addrs[:len(addrs):len(addrs)]
+			o.Addrs = slices.Clip(addrs)
 		}
 		files := tlsFiles(c.GetTls())
 		if files != nil {

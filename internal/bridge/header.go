@@ -35,9 +35,9 @@ func header(d *engine.Delivery, ce *cloudEvent) []engine.UserProperty {
 // last gives the last value of a key, which is the one that counts where there
 // is room for one only.
 func last(list []engine.UserProperty, key string) (string, bool) {
-	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].Key == key {
-			return list[i].Value, true
+	for _, l := range slices.Backward(list) {
+		if l.Key == key {
+			return l.Value, true
 		}
 	}
 	return "", false

@@ -128,8 +128,7 @@ func delivered(d *engine.Delivery, attempt int) event.Delivery {
 
 // publicOnce leaves alone what callbacks of asynchronous publishes get.
 func publicOnce(op, topic string, err error) error {
-	var e *event.Error
-	if errors.As(err, &e) {
+	if _, ok := errors.AsType[*event.Error](err); ok {
 		return err
 	}
 	return public(op, topic, err)

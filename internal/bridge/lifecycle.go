@@ -33,7 +33,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 		return badRequest("disconnect", "", "context is nil")
 	}
 	s := b.now.Load()
-	if s == nil || s.err != nil {
+	if s == nil || s.client == nil { // nothing was ever started
 		return nil
 	}
 	return public("disconnect", "", s.client.Stop(ctx))

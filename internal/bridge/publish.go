@@ -18,7 +18,7 @@ import (
 // acknowledgement, which may duplicate the message; QoS 2 is not published
 // again once it may have been sent.
 func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
-	if err := checkPublish("publish", ctx, topic, msg); err != nil {
+	if err := checkPublish(ctx, "publish", topic, msg); err != nil {
 		return err
 	}
 	s := b.state()
@@ -29,7 +29,7 @@ func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message,
 }
 
 // checkPublish refuses what nothing needs to be encoded or connected for.
-func checkPublish(op string, ctx context.Context, topic string, msg *broker.Message) error {
+func checkPublish(ctx context.Context, op, topic string, msg *broker.Message) error {
 	switch {
 	case ctx == nil:
 		return badRequest(op, topic, "context is nil")
@@ -43,7 +43,7 @@ func checkPublish(op string, ctx context.Context, topic string, msg *broker.Mess
 
 // send is Publish behind the middleware.
 func (s *state) send(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
-	if err := checkPublish("publish", ctx, topic, msg); err != nil { // a middleware may have changed them
+	if err := checkPublish(ctx, "publish", topic, msg); err != nil { // a middleware may have changed them
 		return err
 	}
 	if len(opts) > 0 {

@@ -65,7 +65,7 @@ func newRequest(topic string, opts []broker.PublishOption) (*request, error) {
 			c.keep(&r.generic.Context)
 		}
 	}
-	r.generic.Context = c.release(r.generic.Context)
+	r.generic.Context = c.release(r.generic.Context) //nolint:fatcontext // takes the carrier out again
 	if r.own.Expiry < 0 {
 		return r, badRequest("publish", topic, fmt.Sprintf("expiry of %v", r.own.Expiry))
 	}

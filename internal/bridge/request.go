@@ -26,7 +26,7 @@ const opRequest = "request"
 // without a reply in time the reason is TIMEOUT, and the request may have been
 // carried out.
 func (b *Broker) Request(ctx context.Context, topic string, msg *broker.Message, opts ...broker.RequestOption) (*broker.Message, error) {
-	if err := checkPublish(opRequest, ctx, topic, msg); err != nil {
+	if err := checkPublish(ctx, opRequest, topic, msg); err != nil {
 		return nil, err
 	}
 	s := b.state()

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/tx7do/kratos-transport/broker"
 )
@@ -15,7 +16,7 @@ type Requester interface {
 // Request sends a request and gives the reply as a Resp.
 func Request[Resp any](ctx context.Context, r Requester, topic string, req any, opts ...broker.RequestOption) (*Resp, error) {
 	bind := RequestOption(func(s *RequestSettings) { s.Binder = func() any { return new(Resp) } })
-	msg, err := r.Request(ctx, topic, &broker.Message{Body: req, Partition: -1, Offset: -1}, append(opts[:len(opts):len(opts)], bind)...)
+	msg, err := r.Request(ctx, topic, &broker.Message{Body: req, Partition: -1, Offset: -1}, append(slices.Clip(opts), bind)...)
 	if err != nil {
 		return nil, err
 	}

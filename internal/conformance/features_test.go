@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tx7do/kratos-transport/broker"
 
@@ -203,7 +206,7 @@ func TestVersionThatTheBrokerDoesNotSpeak(t *testing.T) {
 	url := rabbit.Broker(t).URL()
 	for _, version := range []string{"5", "auto"} {
 		t.Run(version, func(t *testing.T) {
-			t.Parallel()
+			awaitPort(t, url) // its listener is away for a moment now and then under load
 			srv := server(t, url, version, mqttserver.FailFast(true))
 			register(t, srv, name(t), new(seen).handle)
 			err := srv.Start(within(t))
@@ -275,5 +278,20 @@ func TestV8_HandlersPublishAndWait(t *testing.T) {
 		if err := failed.Load(); err != nil {
 			t.Fatal(*err)
 		}
+	})
+}
+
+func awaitPort(t testing.TB, address string) {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mqtttest.Eventually(t, patience, func() error {
+		c, err := net.DialTimeout("tcp", u.Host, time.Second)
+		if err == nil {
+			err = c.Close()
+		}
+		return err
 	})
 }

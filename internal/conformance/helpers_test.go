@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -58,19 +59,32 @@ func eachCell(t *testing.T, test func(t *testing.T, c cell)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := start(t)
-			for _, version := range []string{"3.1.1", "5", "auto"} {
-				if version == "5" && !b.Features().MQTT5 {
-					continue // see TestVersionThatTheBrokerDoesNotSpeak
-				}
+			for _, version := range versions(b) {
 				t.Run(version, func(t *testing.T) { test(t, cell{b, version}) })
 			}
 		})
 	}
 }
 
+// versions are those that a broker can be held to.
+func versions(b mqtttest.Broker) []string {
+	switch {
+	case b.Features().Name == "embedded":
+		// mochi 2.7.9 dead-locks on MQTT 5: a read lock taken twice, with a
+		// writer in between. Its preset is 3.1.1 for that reason.
+		return []string{"3.1.1"}
+	case !b.Features().MQTT5:
+		return []string{"3.1.1", "auto"} // see TestVersionThatTheBrokerDoesNotSpeak
+	}
+	return []string{"3.1.1", "5", "auto"}
+}
+
 // name is unique to this run of the test, as its directory is: brokers are
-// shared, and RabbitMQ keeps sessions for the next one.
-func name(t testing.TB) string { return filepath.Base(filepath.Dir(t.TempDir())) }
+// shared, and RabbitMQ keeps sessions for the next one. RabbitMQ also takes a
+// dot in a topic for a slash.
+func name(t testing.TB) string {
+	return strings.ReplaceAll(filepath.Base(filepath.Dir(t.TempDir())), ".", "")
+}
 
 func quiet() log.Logger { return log.NewStdLogger(io.Discard) }
 

@@ -39,7 +39,7 @@ func TestSchemes(t *testing.T) {
 				continue
 			}
 			scheme, _, _ := strings.Cut(url, "://")
-			for _, version := range []string{"3.1.1", "5"} {
+			for _, version := range versions(tc.b) {
 				t.Run(brokerName+"/"+scheme+"/"+version, func(t *testing.T) {
 					t.Parallel()
 					var opts []broker.Option

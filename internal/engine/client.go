@@ -224,6 +224,7 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 			_ = c.Unsubscribe(ctx, s)
 			return nil, err
 		}
+		c.warnUnsupported()
 	}
 	return func(ctx context.Context) error { return c.Unsubscribe(ctx, s) }, nil
 }

@@ -74,6 +74,8 @@ type Config struct {
 	PublishTimeout time.Duration
 	// MaxPayload is the largest payload to publish, in bytes.
 	MaxPayload int
+	// TopicAliases is how many topics a publishing connection shortens, MQTT 5.
+	TopicAliases int
 	// Window is the most messages in flight per connection.
 	Window int
 	// Connections is how many to publish on.
@@ -123,7 +125,7 @@ func (c *Config) resolve() error {
 	}
 	for name, n := range map[string]int{
 		"concurrency": c.Concurrency, "queue": c.Queue, "maximum payload": c.MaxPayload, "in-flight window": c.Window,
-		"publisher connections": c.Connections,
+		"publisher connections": c.Connections, "topic aliases": c.TopicAliases,
 	} {
 		if n < 0 {
 			errs = append(errs, fmt.Errorf("%s of %d", name, n))
@@ -189,7 +191,7 @@ func (c *Config) session(clientID string) session.Config {
 		KeepAlive: c.KeepAlive, ConnectTimeout: c.ConnectTimeout, WriteTimeout: c.WriteTimeout,
 		PingTimeout: c.PingTimeout, MinReconnectDelay: c.MinReconnectDelay, MaxReconnectDelay: c.MaxReconnectDelay,
 		NoReconnect: c.NoReconnect, CleanSession: !c.persistent(),
-		RelaxedAcks: c.RelaxedAcks, PublishTimeout: c.PublishTimeout, Window: c.Window, Outcome: c.Outcome,
+		RelaxedAcks: c.RelaxedAcks, PublishTimeout: c.PublishTimeout, Window: c.Window, TopicAliases: c.TopicAliases, Outcome: c.Outcome,
 	}
 	if c.Username != "" || c.Password != "" {
 		s.Credentials = func() (string, string, error) { return c.Username, c.Password, nil }

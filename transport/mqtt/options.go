@@ -108,8 +108,9 @@ func WithTracerProvider(p trace.TracerProvider) ServerOption {
 	return WithBrokerOptions(broker.WithTracerProvider(p))
 }
 
-// WithPropagator sets the propagator of trace context, for which MQTT 3.1.1 has
-// no place: there each side begins a trace of its own.
+// WithPropagator sets the propagator of trace context, which travels in user
+// properties (MQTT 5) or in the attributes of a CloudEvent. Bare messages on MQTT
+// 3.1.1 have no place for it: there each side begins a trace of its own.
 func WithPropagator(p propagation.TextMapPropagator) ServerOption {
 	return set(func(s *bridge.Settings) { s.Propagation = append(s.Propagation, tracing.WithPropagator(p)) })
 }

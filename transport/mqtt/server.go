@@ -31,6 +31,11 @@ var (
 // once the broker has the dead letter. Messages of one topic are handled in
 // order, different topics in parallel, at most 16 at once unless set
 // otherwise.
+//
+// What comes beside the payload, user properties (MQTT 5) or the attributes of a
+// CloudEvent, is in the handler's headers and in the Transport, where Kratos'
+// metadata middleware finds it. The content type picks the codec when it names
+// a registered one.
 type Server struct {
 	broker  *bridge.Broker
 	options []broker.Option

@@ -53,8 +53,8 @@ func (d *Dialer) dialWebSocket(ctx context.Context, a Address) (net.Conn, error)
 	if err == nil && ws.Subprotocol() != subprotocol {
 		err = ErrSubprotocol
 	}
-	if !stop() && err == nil {
-		err = ctx.Err()
+	if !stop() {
+		err = ctx.Err() // we closed the socket, whatever the handshake made of that
 	}
 	if err != nil {
 		_ = raw.Close()

@@ -78,6 +78,10 @@ type Config struct {
 	// broker may have outstanding to us, MQTT 5.
 	ReceiveMaximum int
 
+	// TopicAliases is how many topics we shorten on a connection, MQTT 5, as far
+	// as the broker accepts them; 0 is none.
+	TopicAliases int
+
 	// Window is the most QoS 1 and 2 messages in flight.
 	Window int
 	// QoS2Window is the most QoS 2 messages in flight on MQTT 3.1.1.
@@ -184,6 +188,9 @@ func (c *Config) validate() error {
 	}
 	if c.ReceiveMaximum < 0 || c.ReceiveMaximum > math.MaxUint16 {
 		bad("receive maximum of %d, want 1 to 65535", c.ReceiveMaximum)
+	}
+	if c.TopicAliases < 0 || c.TopicAliases > math.MaxUint16 {
+		bad("%d topic aliases, want 0 to 65535", c.TopicAliases)
 	}
 	if c.MaxPacketSize < 0 {
 		bad("maximum packet size of %d, want at least 1", c.MaxPacketSize)

@@ -78,7 +78,7 @@ func TestT04_NotDoneIsNotAcknowledged(t *testing.T) {
 // and a second, and no publisher outlasts its context on it.
 func TestT09_HalfOpenWithAFullSendBuffer(t *testing.T) {
 	t.Parallel()
-	const writeTimeout = time.Second
+	const writeTimeout = 2 * time.Second
 	b := mqtttest.Embedded(t)
 	p := mqtttest.NewProxy(t, b.URL())
 	var (
@@ -87,8 +87,8 @@ func TestT09_HalfOpenWithAFullSendBuffer(t *testing.T) {
 	)
 	s := start(t, p.URL(), to(&j), func(c *Config) { c.WriteTimeout = writeTimeout })
 	p.Stall(true)
-	payload := bytes.Repeat([]byte("x"), 200_000)
-	for range 200 { // 40 MB: more than all buffers on the way
+	payload := bytes.Repeat([]byte("x"), 900_000)
+	for range 45 { // 40 MB: more than all buffers on the way
 		if err := s.PublishAsync(within(t, patience), &Message{Topic: "a", QoS: 1, Payload: payload}, o.add); err != nil {
 			t.Fatal(err)
 		}

@@ -30,6 +30,8 @@ type outbound struct {
 	barren     int // short connections in a row that acknowledged nothing
 	waiters    []*waiter
 	scratch    []byte // QoS 0 frames
+	aliases    aliases
+	aliasCap   int // how many we want; 0 is none
 	version    wire.Version
 	limits     limits
 	finished   []finish // completions collected under mu, told after it
@@ -127,7 +129,7 @@ func (o *outbound) admitQoS0(m *Message, n need) (sent, bool, error) {
 		o.scratch = nil // the connection may keep a large frame, and we need no large buffer
 	}
 	out := sent{conn: o.cur, slot: none}
-	ok, err := o.cur.link.Queue(frame)
+	ok, err := o.queue(frame)
 	if err != nil {
 		o.cur = nil
 		return sent{}, false, nil //nolint:nilerr // the connection is over: wait for the next
@@ -193,7 +195,18 @@ func (o *outbound) carry(sl *slot) (bool, error) {
 	if sl.state == slotReleased {
 		return o.cur.link.Queue(wire.AppendAck(nil, o.version, wire.TypePubrel, sl.id, 0))
 	}
-	return o.cur.link.Queue(sl.frame)
+	return o.queue(sl.frame)
+}
+
+// queue hands a PUBLISH to the connection, with an alias in the place of its
+// topic where that is wanted.
+func (o *outbound) queue(frame []byte) (bool, error) {
+	short, sent := o.aliases.shorten(frame)
+	ok, err := o.cur.link.Queue(short)
+	if ok && sent != nil {
+		sent()
+	}
+	return ok, err
 }
 
 // writable continues after the connection's queue was full.

@@ -342,7 +342,7 @@ func TestQuotaOfTheBroker(t *testing.T) {
 	feed(t, c2, puback(ids(s)[0])) // a stored acknowledgement, before our resend
 	s.out.mu.Lock()
 	defer s.out.mu.Unlock()
-	if s.out.quota != 0 {
+	if s.out.quota != 0 || s.out.win.next != s.out.win.head {
 		t.Errorf("quota %d from a message this connection has not carried", s.out.quota)
 	}
 }

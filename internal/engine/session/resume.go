@@ -25,6 +25,7 @@ func (o *outbound) attach(c *conn) (lost int) {
 	c.since = time.Now()
 	a := &c.connack
 	o.cur, o.version, o.blocked = c, c.version, false
+	o.aliasCap = c.s.cfg.TopicAliases
 	if o.qos2Cap = c.s.cfg.QoS2Window; c.version != wire.V311 {
 		o.qos2Cap = o.win.size // the broker says what it takes
 	}
@@ -37,6 +38,7 @@ func (o *outbound) attach(c *conn) (lost int) {
 	}
 	o.win.rewind()
 	o.quota = int(a.ReceiveMaximum)
+	o.aliases.reset(min(o.aliasCap, int(a.TopicAliasMaximum)))
 	o.limits = limits{maxQoS: a.MaximumQoS, retain: a.RetainAvailable, maxPacket: int(a.MaximumPacketSize)}
 	o.pump()
 	o.wake()

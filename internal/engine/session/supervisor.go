@@ -150,8 +150,7 @@ func (s *Session) hold(c *conn, ctl control, addr link.Address) {
 	s.cfg.Notify(Connected{s.cfg.ClientID, addr.String(), c.connack.SessionPresent})
 	s.subs.serve(s, c, ctl)
 	if s.running.Err() != nil {
-		c.link.Flush() // acknowledgements go before DISCONNECT
-		ctl.disconnect()
+		ctl.disconnect() // behind everything that is queued
 	}
 	s.drop(c, ctl)
 	s.state.set(func(st *Status) { st.Connected, st.Ready = false, false })

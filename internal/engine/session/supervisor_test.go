@@ -212,6 +212,18 @@ func TestRefusedCredentials(t *testing.T) {
 	ready(t, s)
 }
 
+// What only new settings can help is tried again as slowly as it gets.
+func TestRefusedCredentialsAreTriedSlowly(t *testing.T) {
+	t.Parallel()
+	b := mqtttest.Embedded(t, mqtttest.WithCredentials("ann", "right"))
+	var j journal
+	s := open(t, b.URL(), to(&j), reconnect(time.Millisecond, 1000*time.Hour))
+	s.Start()
+	if e := waitEvent[ConnectFailed](t, &j, 1)[0]; e.RetryIn < time.Second { // by chance once in 3,600,000
+		t.Errorf("retry in %v", e.RetryIn)
+	}
+}
+
 func TestConnackCodes(t *testing.T) {
 	t.Parallel()
 	for code, reason := range map[byte]Reason{

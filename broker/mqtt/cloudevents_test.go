@@ -1,0 +1,214 @@
+package mqtt_test
+
+import (
+	"encoding/json"
+	"maps"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/tx7do/kratos-transport/broker"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+)
+
+// eachVersion runs a test on both versions of MQTT.
+func eachVersion(t *testing.T, test func(t *testing.T, url string, version broker.Option)) {
+	t.Helper()
+	t.Run("3.1.1", func(t *testing.T) {
+		t.Parallel()
+		test(t, mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("3.1.1"))
+	})
+	t.Run("5", func(t *testing.T) {
+		t.Parallel()
+		test(t, mqtttest.Mosquitto(t).URL(), mqttbroker.WithProtocol("5"))
+	})
+}
+
+func TestCloudEventsOnTheWire(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, url string, version broker.Option) {
+		raw := subscribe(t, connected(t, url, mqttbroker.WithProtocol("3.1.1")), "readings")
+		b := connected(t, url, version, mqttbroker.WithCloudEvents("/plants/1"))
+		started := time.Now().Add(-time.Second)
+		tests := map[string]struct {
+			msg  *broker.Message
+			opts []broker.PublishOption
+			want map[string]any // but id and time
+		}{
+			"JSON": {
+				broker.NewMessage(map[string]int{"n": 1}, broker.WithHeader("tenant", "t")), nil,
+				map[string]any{"type": "bytes", "data": map[string]any{"n": 1.0}, "datacontenttype": "application/json", "tenant": "t"},
+			},
+			"protobuf": {
+				broker.NewMessage(wrapperspb.String("a")),
+				[]broker.PublishOption{codec("proto")},
+				map[string]any{"type": "google.protobuf.StringValue", "data_base64": "CgFh", "datacontenttype": "application/protobuf"},
+			},
+			"attributes by header": {
+				broker.NewMessage("x", broker.WithHeaders(broker.Headers{"type": "t", "source": "s", "subject": "u"})), nil,
+				map[string]any{"type": "t", "source": "s", "subject": "u", "data": "x", "datacontenttype": "application/json"},
+			},
+		}
+		for name, tt := range tests {
+			t.Run(name, func(t *testing.T) {
+				if err := b.Publish(within(t, patience), "readings", tt.msg, tt.opts...); err != nil {
+					t.Fatal(err)
+				}
+				var got map[string]any
+				if err := json.Unmarshal([]byte(receive(t, raw).body), &got); err != nil {
+					t.Fatal(err)
+				}
+				id, err := uuid.Parse(got["id"].(string))
+				if err != nil || id.Version() != 7 {
+					t.Errorf("id %v: %v", got["id"], err)
+				}
+				at, err := time.Parse(time.RFC3339Nano, got["time"].(string))
+				if err != nil || at.Before(started) {
+					t.Errorf("time %v: %v", got["time"], err)
+				}
+				delete(got, "id")
+				delete(got, "time")
+				want := map[string]any{"specversion": "1.0", "source": "/plants/1", "subject": "readings"}
+				maps.Copy(want, tt.want)
+				if !reflect.DeepEqual(got, want) {
+					t.Errorf("got  %v\nwant %v", got, want)
+				}
+			})
+		}
+	})
+}
+
+func TestCloudEventsBothWays(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, url string, version broker.Option) {
+		b := connected(t, url, version, mqttbroker.WithCloudEvents("/plants/1"))
+		got := messages(t, b, "a", func() any { return new(stringValue) })
+		bytes := messages(t, b, "bytes", nil)
+		for _, name := range []string{"json", "proto"} {
+			msg := broker.NewMessage(newString("v"), broker.WithID("id-1"), broker.WithHeader("tenant", "t"))
+			if err := b.Publish(within(t, patience), "a", msg, codec(name)); err != nil {
+				t.Fatal(err)
+			}
+			m := receive(t, got)
+			if m.ID != "id-1" || m.Headers["tenant"] != "t" || m.Headers["source"] != "/plants/1" ||
+				m.Body.(*stringValue).GetValue() != "v" {
+				t.Errorf("%s: got %+v", name, m)
+			}
+		}
+		publish(t, b, "bytes", []byte{0, 1, 2}, codec("json"))
+		if m := receive(t, bytes); string(m.Body.([]byte)) != `"AAEC"` { // JSON of bytes
+			t.Errorf("got %q", m.Body)
+		}
+	})
+}
+
+// What is no event is a bare message, and what only looks like one, too.
+func TestBareMessagesBesideCloudEvents(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, url string, version broker.Option) {
+		bare := connected(t, url, mqttbroker.WithProtocol("3.1.1"), broker.WithCodec("")) // no content type
+		got := subscribe(t, connected(t, url, version, mqttbroker.WithCloudEvents("/s")), "a")
+		for in, want := range map[string]string{
+			`{"specversion":"1.0","id":"1","source":"s","type":"t","data":{"n":1}}`:          `{"n":1}`,
+			`{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"AAE="}`:    "\x00\x01",
+			`{"specversion":"1.0","id":"1","source":"s","type":"t"}`:                         "",
+			`{"specversion":"0.3","id":"1","source":"s","type":"t","data":{"n":1}}`:          `{"specversion":"0.3","id":"1","source":"s","type":"t","data":{"n":1}}`,
+			`{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"no code"}`: `{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"no code"}`,
+			`{"n":1}`: `{"n":1}`,
+			`{`:       `{`,
+			"text":    "text",
+		} {
+			publish(t, bare, "a", in)
+			if m := receive(t, got); m.body != want {
+				t.Errorf("%s: got %q, want %q", in, m.body, want)
+			}
+		}
+	})
+}
+
+// On MQTT 5 the content type names an event, without any option; it is a lie
+// when there is none.
+func TestCloudEventsByContentType(t *testing.T) {
+	t.Parallel()
+	b := mqtt5(t, broker.WithCodec(""))
+	got := messages(t, b, "a", nil)
+	letters := subscribe(t, b, "dead-letter/+")
+	structured := mqttbroker.WithPublishContentType("application/cloudevents+json; charset=utf-8")
+	publish(t, b, "a", `{"specversion":"1.0","id":"7","source":"s","type":"t","tenant":"x","n":5,"data":"d","datacontenttype":"text/plain"}`, structured)
+	if m := receive(t, got); m.ID != "7" || string(m.Body.([]byte)) != "d" || m.Headers["tenant"] != "x" || m.Headers["n"] != "5" {
+		t.Errorf("got %+v", m)
+	}
+	publish(t, b, "a", "no event", structured)
+	receive(t, letters)
+}
+
+func TestCloudEventsInBinaryMode(t *testing.T) {
+	t.Parallel()
+	b := mqtt5(t)
+	got := messages(t, b, "a", nil)
+	for _, prefix := range []string{"", "ce-"} {
+		opts := []broker.PublishOption{mqttbroker.WithPublishUserProperty("other", "o")}
+		for k, v := range map[string]string{"specversion": "1.0", "id": "7", "source": "s", "type": "t"} {
+			opts = append(opts, mqttbroker.WithPublishUserProperty(prefix+k, v))
+		}
+		publish(t, b, "a", "x", opts...)
+		if m := receive(t, got); m.ID != "7" || m.Headers["type"] != "t" || m.Headers["other"] != "o" || string(m.Body.([]byte)) != `"x"` {
+			t.Errorf("prefix %q: got %+v", prefix, m)
+		}
+	}
+}
+
+func TestCloudEventsRefuseIllegalNames(t *testing.T) {
+	t.Parallel()
+	b := connected(t, mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("3.1.1"), mqttbroker.WithCloudEvents("/s"))
+	for _, h := range []broker.Headers{
+		{"X": ""},
+		{"a-b": ""},
+		{"a_b": ""},
+		{"": ""},
+		{"ü": ""},
+		{"data": ""},
+		{"data_base64": ""},
+		{"datacontenttype": ""},
+		{"responsetopic": ""},
+		{"correlationdata": ""},
+		{"specversion": "0.3"},
+		{"source": ""},
+		{"type": ""},
+	} {
+		err := b.Publish(within(t, patience), "a", broker.NewMessage("x", broker.WithHeaders(h)))
+		wantReason(t, err, event.ReasonCodec, 400)
+	}
+	for _, source := range []string{"", "://"} {
+		wantReason(t, open(t, "mqtt://127.0.0.1:1", mqttbroker.WithCloudEvents(source)).Init(), event.ReasonBadRequest, 400)
+	}
+}
+
+func TestPublisherCarriesCloudEvents(t *testing.T) {
+	t.Parallel()
+	url := mqtttest.Embedded(t).URL()
+	got := messages(t, connected(t, url, mqttbroker.WithProtocol("3.1.1"), mqttbroker.WithCloudEvents("/s")), "a", nil)
+	p, err := mqttbroker.NewPublisher(broker.WithAddress(url), mqttbroker.WithProtocol("3.1.1"), mqttbroker.WithCloudEvents("/s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := within(t, patience)
+	if err := p.Connect(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Publish(ctx, "a", []byte("x"), mqttbroker.UserProperty("k", "v")); err != nil {
+		t.Error(err)
+	}
+	if m := receive(t, got); string(m.Body.([]byte)) != "x" || m.Headers["k"] != "v" {
+		t.Errorf("got %+v", m)
+	}
+	wantReason(t, p.Publish(ctx, "a", nil, mqttbroker.UserProperty("a-b", "v")), event.ReasonCodec, 400)
+	if err := p.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}
