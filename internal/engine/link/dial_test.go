@@ -50,15 +50,30 @@ func listen(t *testing.T, config *tls.Config, serve func(net.Conn)) string {
 
 func echo(nc net.Conn) { _, _ = io.Copy(nc, nc) }
 
-// webSocketEcho answers each message with one of the same bytes.
-func webSocketEcho(subprotocols ...string) http.Handler {
+// webSocket serves the byte stream of each WebSocket connection.
+func webSocket(serve func(net.Conn), subprotocols ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: subprotocols})
 		if err != nil {
 			return
 		}
-		echo(websocket.NetConn(r.Context(), ws, websocket.MessageBinary))
+		defer ws.CloseNow()
+		serve(websocket.NetConn(r.Context(), ws, websocket.MessageBinary))
 	})
+}
+
+// listenWebSocket accepts ws or wss connections and gives each to serve.
+func listenWebSocket(t *testing.T, ca *authority, scheme string, serve func(net.Conn)) string {
+	t.Helper()
+	server := httptest.NewUnstartedServer(webSocket(serve, subprotocol))
+	if scheme == "wss" {
+		server.TLS = ca.serverConfig()
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
 }
 
 func mustParse(t *testing.T, raw string) Address {
@@ -104,19 +119,14 @@ func TestDialEveryScheme(t *testing.T) {
 	ca := newAuthority(t)
 	plain := listen(t, nil, echo)
 	secure := listen(t, ca.serverConfig(), echo)
-	ws := httptest.NewServer(webSocketEcho(subprotocol))
-	defer ws.Close()
-	wss := httptest.NewUnstartedServer(webSocketEcho(subprotocol))
-	wss.TLS = ca.serverConfig()
-	wss.StartTLS()
-	defer wss.Close()
+	ws := listenWebSocket(t, ca, "ws", echo)
+	wss := listenWebSocket(t, ca, "wss", echo)
 
 	d := Dialer{TLS: ca.trust}
 	for _, raw := range []string{
 		plain, "tcp://" + plain, "mqtt://" + plain,
 		"ssl://" + secure, "tls://" + secure, "mqtts://localhost:" + port(t, secure),
-		"ws://" + ws.Listener.Addr().String(), "ws://" + ws.Listener.Addr().String() + "/path?query",
-		"wss://" + wss.Listener.Addr().String(), "wss://localhost:" + port(t, wss.Listener.Addr().String()),
+		"ws://" + ws, "ws://" + ws + "/path?query", "wss://" + wss, "wss://localhost:" + port(t, wss),
 	} {
 		a := mustParse(t, raw)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -179,8 +189,8 @@ func TestDialFails(t *testing.T) {
 		t.Cleanup(s.Close)
 		return s.Listener.Addr().String()
 	}
-	other := web(webSocketEcho("other"))
-	target := web(webSocketEcho(subprotocol))
+	other := web(webSocket(echo, "other"))
+	target := web(webSocket(echo, subprotocol))
 	redirect := web(http.RedirectHandler("http://"+target, http.StatusFound))
 	errTLS := errors.New("no certificate today")
 
@@ -253,7 +263,7 @@ func TestDialProxyHeaderAndPath(t *testing.T) {
 	ws := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked <- r.URL
 		header <- r.Header
-		webSocketEcho(subprotocol).ServeHTTP(w, r)
+		webSocket(echo, subprotocol).ServeHTTP(w, r)
 	}))
 	defer ws.Close()
 	var through atomic.Value

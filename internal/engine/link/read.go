@@ -77,6 +77,7 @@ func (c *Conn) next() (wire.Header, []byte, error) {
 // route gives a frame to the receiver or leaves it in rest for the library.
 func (c *Conn) route(h wire.Header, frame []byte) error {
 	in := &c.in
+	in.greeted = in.greeted || h.Type() == wire.TypeConnack
 	if c.dead.Load() {
 		// A frame of a connection given up must not count. Reading goes on,
 		// for a peer that writes before it reads what Close still sends.
@@ -89,7 +90,6 @@ func (c *Conn) route(h wire.Header, frame []byte) error {
 	}
 	switch h.Type() {
 	case wire.TypeConnack:
-		in.greeted = true
 		if err := c.recv.Connack(h.First, body); err != nil {
 			return err
 		}
