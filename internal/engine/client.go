@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,9 +26,10 @@ type Client struct {
 	counts counts
 
 	mu   sync.Mutex
-	subs map[*Subscription]func() // registered, with what takes it out of the router
-	run  atomic.Pointer[run]      // nil while stopped; changed under mu
-	last *run                     // the one that was stopped last, perhaps not yet at its end
+	subs map[*Subscription]func()   // registered, with what takes it out of the router
+	same map[string][]*Subscription // those, by filter
+	run  atomic.Pointer[run]        // nil while stopped; changed under mu
+	last *run                       // the one that was stopped last, perhaps not yet at its end
 
 	began chan struct{} // closed while there is a run
 }
@@ -40,7 +42,7 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 	}
 	c := &Client{
 		cfg: cfg, log: log.NewHelper(cfg.Logger),
-		router: topic.NewTrie[*Subscription](0), subs: make(map[*Subscription]func()),
+		router: topic.NewTrie[*Subscription](0), subs: make(map[*Subscription]func()), same: make(map[string][]*Subscription),
 		began: make(chan struct{}),
 	}
 	if old == nil {
@@ -259,6 +261,7 @@ func (c *Client) register(s *Subscription) error {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadTopic, Cause: err}
 	}
 	c.subs[s] = remove
+	c.same[s.Filter] = append(c.same[s.Filter], s)
 	return nil
 }
 
@@ -273,6 +276,11 @@ func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
 	}
 	remove()
 	delete(c.subs, s)
+	if left := slices.DeleteFunc(c.same[s.Filter], func(x *Subscription) bool { return x == s }); len(left) > 0 {
+		c.same[s.Filter] = left
+	} else {
+		delete(c.same, s.Filter)
+	}
 	left, r := c.wanted(s.Filter), c.run.Load()
 	c.mu.Unlock()
 	if r == nil || left.Filter != "" {
@@ -285,10 +293,7 @@ func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
 // broker: the highest QoS, retained messages if any wants them, our own
 // messages unless none does. The zero value means that nobody wants it.
 func (c *Client) wanted(filter string) (f session.Filter) {
-	for s := range c.subs {
-		if s.Filter != filter {
-			continue
-		}
+	for _, s := range c.same[filter] {
 		if f.Filter == "" {
 			f = session.Filter{Filter: filter, RetainHandling: s.RetainHandling, NoLocal: s.NoLocal}
 		}

@@ -57,7 +57,7 @@ func New(nc net.Conn, r Receiver, o Options) *Conn {
 	o = o.withDefaults()
 	c := &Conn{
 		nc: nc, recv: r, opts: o,
-		in:       inbound{buf: make([]byte, o.ReadBuffer)},
+		in:       inbound{buf: make([]byte, min(firstBuffer, o.ReadBuffer))},
 		asked:    requests{open: make(map[request]int)},
 		wake:     make(chan struct{}, 1),
 		down:     make(chan struct{}),

@@ -2,6 +2,7 @@ package link
 
 import (
 	"fmt"
+	"runtime"
 	"time"
 )
 
@@ -12,6 +13,7 @@ func (c *Conn) flusher() {
 	for {
 		select {
 		case <-c.wake:
+			runtime.Gosched() // who is about to queue more gets into the same write
 			for again := true; again; {
 				again = c.pass()
 				c.offerRoom()

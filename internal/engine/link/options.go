@@ -9,6 +9,7 @@ import (
 const (
 	defaultMaxPacketSize = 1 << 20
 	defaultReadBuffer    = 16 << 10
+	firstBuffer          = 2 << 10 // of a connection that has nothing to read yet
 	defaultWriteTimeout  = 10 * time.Second
 	defaultQueueLimit    = 128 << 10
 

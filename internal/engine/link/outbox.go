@@ -3,12 +3,16 @@ package link
 // keepBuffer is the largest buffer in bytes that is kept whatever its use.
 const keepBuffer = 16 << 10
 
+// maxSlack is how many passes a larger one may stay nearly empty.
+const maxSlack = 64
+
 // outbox holds frames in order: small ones copied into one buffer, so that
 // many leave in one write, and large ones lent by the caller between them.
 type outbox struct {
-	buf  []byte
-	lent []loan
-	size int // bytes of all frames
+	buf   []byte
+	lent  []loan
+	size  int // bytes of all frames
+	slack int // passes in a row that hardly used buf
 }
 
 // loan is a frame to be written after the first at bytes of the buffer.
@@ -44,14 +48,26 @@ func (o *outbox) each(write func([]byte) error) error {
 
 // reset empties the outbox and keeps its memory.
 func (o *outbox) reset() {
-	o.buf = recycle(o.buf)
+	o.recycle()
 	clear(o.lent) // let go of the frames
 	o.lent = o.lent[:0]
 	o.size = 0
 }
 
-// recycle empties a buffer for its next use and lets go of one that has become
-// far too large, so that an idle connection is small.
+// recycle empties the buffer for its next use. One that stayed nearly empty for
+// many passes is let go of, so that a connection that has become quiet is
+// small: doing so at once would have it grow again in the next burst.
+func (o *outbox) recycle() {
+	if used := len(o.buf); cap(o.buf) <= keepBuffer || used >= cap(o.buf)/4 {
+		o.slack = 0
+	} else if o.slack++; o.slack > maxSlack {
+		o.buf, o.slack = nil, 0
+	}
+	o.buf = o.buf[:0]
+}
+
+// recycle empties a buffer for its next use and lets go of one that is far too
+// large.
 func recycle(buf []byte) []byte {
 	if cap(buf) > keepBuffer && len(buf) < cap(buf)/4 {
 		return nil

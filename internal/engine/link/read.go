@@ -63,9 +63,11 @@ func (c *Conn) next() (wire.Header, []byte, error) {
 				frame := in.buf[in.r : in.r+total]
 				in.r += total
 				return h, frame, nil
-			} else if total > len(in.buf) {
+			} else if total > c.opts.ReadBuffer {
 				frame, err := c.large(total)
 				return h, frame, err
+			} else if total > len(in.buf) {
+				in.grow(c.opts.ReadBuffer)
 			}
 		}
 		if err := c.fill(); err != nil {
@@ -118,8 +120,20 @@ func (c *Conn) fill() error {
 	in.w = copy(in.buf, in.buf[in.r:in.w])
 	in.r = 0
 	n, err := c.readSome(in.buf[in.w:])
-	in.w += n
+	if in.w += n; in.w == len(in.buf) {
+		in.grow(c.opts.ReadBuffer) // there is more to come
+	}
 	return err
+}
+
+// grow gives a buffer that began small its full size.
+func (in *inbound) grow(size int) {
+	if len(in.buf) >= size {
+		return
+	}
+	buf := make([]byte, size)
+	in.w = copy(buf, in.buf[in.r:in.w])
+	in.r, in.buf = 0, buf
 }
 
 // large reads the rest of a frame that does not fit into the buffer. Memory

@@ -4,7 +4,7 @@ package session
 // hash map would move through all of its buckets; two levels of arrays cost
 // one page for a window's worth of ids. An emptied page is kept for the next.
 type idTable[V comparable] struct {
-	pages [256]*idPage[V]
+	pages *[256]*idPage[V] // nil while nothing was ever set
 	spare *idPage[V]
 }
 
@@ -14,15 +14,25 @@ type idPage[V comparable] struct {
 }
 
 func (t *idTable[V]) get(id uint16) (v V) {
-	if p := t.pages[id>>8]; p != nil {
+	if p := t.page(id); p != nil {
 		v = p.values[id&0xFF]
 	}
 	return v
 }
 
+func (t *idTable[V]) page(id uint16) *idPage[V] {
+	if t.pages == nil {
+		return nil
+	}
+	return t.pages[id>>8]
+}
+
 func (t *idTable[V]) set(id uint16, v V) {
-	p := t.pages[id>>8]
+	p := t.page(id)
 	if p == nil {
+		if t.pages == nil {
+			t.pages = new([256]*idPage[V])
+		}
 		if p = t.spare; p == nil {
 			p = new(idPage[V])
 		}
@@ -36,7 +46,7 @@ func (t *idTable[V]) set(id uint16, v V) {
 }
 
 func (t *idTable[V]) del(id uint16) {
-	p := t.pages[id>>8]
+	p := t.page(id)
 	var zero V
 	if p == nil || p.values[id&0xFF] == zero {
 		return
@@ -50,6 +60,9 @@ func (t *idTable[V]) del(id uint16) {
 func (t *idTable[V]) clear() { *t = idTable[V]{} }
 
 func (t *idTable[V]) count() (n int) {
+	if t.pages == nil {
+		return 0
+	}
 	for _, p := range t.pages {
 		if p != nil {
 			n += p.used

@@ -223,7 +223,7 @@ func TestIDTableAgainstMap(t *testing.T) {
 				if got := table.get(k); got != model[k] {
 					t.Fatalf("get(%d) = %d, want %d", k, got, model[k])
 				}
-				for p := range table.pages {
+				for p := 0; table.pages != nil && p < len(table.pages); p++ {
 					if pg := table.pages[p]; pg != nil && pg.used == 0 {
 						t.Fatal("an empty page is kept")
 					}
