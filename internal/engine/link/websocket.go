@@ -52,8 +52,8 @@ func (d *Dialer) dialWebSocket(ctx context.Context, a Address) (net.Conn, error)
 	if err == nil && ws.Subprotocol() != subprotocol {
 		err = ErrSubprotocol
 	}
-	if !stop() && err == nil {
-		err = ctx.Err()
+	if !stop() {
+		err = ctx.Err() // what failed did so because the socket was closed
 	}
 	if err != nil {
 		_ = raw.Close()
