@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tx7do/kratos-transport/broker"
 
@@ -80,7 +81,7 @@ func TestHooks(t *testing.T) {
 			return fail
 		}
 		return nil
-	}, nil, broker.WithSubscribeRetry(1, 1))
+	}, nil, broker.WithSubscribeRetry(1, time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func TestWriteDeadline(t *testing.T) {
 		mustQueue(t, c, large)
 		c.Wake()
 		go func() { // a piece each two seconds: slow, but alive
-			for b := make([]byte, writePiece); ; time.Sleep(2 * time.Second) {
+			for b := make([]byte, writePiece); ; time.Sleep(2 * time.Second) { //nolint:forbidigo // fake time
 				if n, err := io.ReadFull(far, b); err != nil || n < len(b) {
 					return
 				}
@@ -39,7 +39,7 @@ func TestWriteDeadline(t *testing.T) {
 				}
 			}
 		}()
-		time.Sleep(30 * time.Second)
+		time.Sleep(30 * time.Second) //nolint:forbidigo // fake time
 		if err := c.Err(); err != nil {
 			t.Fatalf("slow peer: %v", err)
 		}
