@@ -256,7 +256,7 @@ func TestDialContextEnds(t *testing.T) {
 	}
 }
 
-func TestDialProxyHeaderAndPath(t *testing.T) {
+func TestT29_DialProxyHeaderAndPath(t *testing.T) {
 	t.Parallel()
 	asked := make(chan *url.URL, 1)
 	header := make(chan http.Header, 1)

@@ -220,7 +220,7 @@ func (r *recorder) count(want wire.Type) (n int) {
 
 // D11: many goroutines use the library while many others publish; no packet
 // is torn.
-func TestLibrariesBesideTheDataPlane(t *testing.T) {
+func TestD11_LibrariesBesideTheDataPlane(t *testing.T) {
 	t.Parallel()
 	const publishers, subscribers, each = 4, 4, 50
 	for _, v := range versions {

@@ -102,7 +102,7 @@ func TestQueueLimit(t *testing.T) {
 
 // D6: a caller that writes makes one pass; what others queued meanwhile is the
 // flusher's, and leaves in one write.
-func TestDirectWriterMakesOnePass(t *testing.T) {
+func TestD06_DirectWriterMakesOnePass(t *testing.T) {
 	t.Parallel()
 	c, s := script(t, newRecorder(), Options{})
 	mustQueue(t, c, publish(1, 10))
@@ -130,7 +130,7 @@ func TestDirectWriterMakesOnePass(t *testing.T) {
 }
 
 // D7: control packets pass the data that waits.
-func TestControlAheadOfData(t *testing.T) {
+func TestD07_ControlAheadOfData(t *testing.T) {
 	t.Parallel()
 	rec := newRecorder()
 	c, s := script(t, rec, Options{})

@@ -186,7 +186,7 @@ type readerOnly struct{ io.Reader }
 
 // T15: an answer with another number of codes than the request had filters
 // never reaches the library.
-func TestSubackLength(t *testing.T) {
+func TestT15_SubackLength(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
 		for _, tc := range []struct {
@@ -237,7 +237,7 @@ func TestSubackLength(t *testing.T) {
 
 // T16: a length alone takes no memory, whatever the limit. Not parallel: it
 // measures what the process allocates.
-func TestSevenBytesAllocateLittle(t *testing.T) {
+func TestT16_SevenBytesAllocateLittle(t *testing.T) {
 	for _, limit := range []int{0, wire.MaxRemaining + wire.MaxHeader} {
 		rec := newRecorder()
 		c, far := pipe(t, rec, Options{MaxPacketSize: limit})
