@@ -41,6 +41,7 @@ type Conn struct {
 	ending  bool       // DISCONNECT is queued: nothing may follow it
 	err     error      // what ended the connection, nil while it lives
 
+	watch    *watchdog     // of the writer
 	dead     atomic.Bool   // err is set
 	wake     chan struct{} // tells the flusher that there is work
 	down     chan struct{} // the socket is closed
@@ -64,6 +65,7 @@ func New(nc net.Conn, r Receiver, o Options) *Conn {
 		finished: make(chan struct{}),
 	}
 	c.idle.L = &c.mu
+	c.watch = newWatchdog(o.WriteTimeout, c.stalled)
 	go c.flusher()
 	return c
 }
@@ -147,8 +149,8 @@ func (c *Conn) SetDeadline(t time.Time) error { return c.nc.SetReadDeadline(t) }
 // connection.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.nc.SetReadDeadline(t) }
 
-// SetWriteDeadline does nothing: each write has its own deadline, and one set
-// for a packet of the library would hit frames of the engine.
+// SetWriteDeadline does nothing: every write is watched, see WriteTimeout, and
+// a deadline set for a packet of the library would hit frames of the engine.
 func (c *Conn) SetWriteDeadline(time.Time) error { return nil }
 
 // end records why the connection ended. c.mu is held.

@@ -2,8 +2,8 @@ package link
 
 import (
 	"fmt"
+	"os"
 	"runtime"
-	"time"
 )
 
 // flusher writes when it is woken, and reports room and the end. It is the only
@@ -19,7 +19,9 @@ func (c *Conn) flusher() {
 				c.offerRoom()
 			}
 		case <-c.down:
-			c.recv.Closed(c.ended())
+			err := c.ended()
+			c.watch.stop()
+			c.recv.Closed(err)
 			return
 		}
 	}
@@ -77,19 +79,25 @@ func (c *Conn) writeQueued() error {
 	return err
 }
 
-// send writes b under deadlines that measure progress.
+// send writes b in pieces, each watched by itself, so that the time it may take
+// does not depend on the size of a frame.
 func (c *Conn) send(b []byte) error {
 	for len(b) > 0 {
 		n := min(len(b), writePiece)
-		if err := c.nc.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout)); err != nil {
-			return fmt.Errorf("write: %w", err)
-		}
-		if _, err := c.nc.Write(b[:n]); err != nil {
+		c.watch.begin()
+		_, err := c.nc.Write(b[:n])
+		c.watch.end()
+		if err != nil {
 			return fmt.Errorf("write: %w", err)
 		}
 		b = b[n:]
 	}
 	return nil
+}
+
+// stalled ends a connection whose peer does not take what is written.
+func (c *Conn) stalled() {
+	_ = c.fail(fmt.Errorf("write: nothing taken within %v: %w", c.opts.WriteTimeout, os.ErrDeadlineExceeded))
 }
 
 // queued tells whether anything waits to be written. c.mu is held.

@@ -22,8 +22,8 @@ const (
 	controlBacklog = 1 << 20
 	// lendSize is the frame size in bytes from which Queue does not copy.
 	lendSize = 32 << 10
-	// writePiece is how much is written under one deadline, so that the
-	// deadline measures progress and not the size of a frame.
+	// writePiece is how much must be taken within WriteTimeout, which so
+	// measures progress and not the size of a frame.
 	writePiece = 128 << 10
 	// closeTimeout bounds what Close spends on writing and saying goodbye.
 	closeTimeout = time.Second

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,6 +123,8 @@ type scripted struct {
 	begun    chan struct{} // one for each Write
 	closed   chan struct{}
 	once     sync.Once
+
+	deadlines atomic.Int32 // write deadlines set
 }
 
 // script makes a Conn whose writes wait until gate is closed or gives a token.
@@ -157,7 +160,7 @@ func (s *scripted) Close() error {
 	return s.Conn.Close()
 }
 
-func (s *scripted) SetWriteDeadline(time.Time) error { return nil }
+func (s *scripted) SetWriteDeadline(time.Time) error { s.deadlines.Add(1); return nil }
 
 // written gives all writes so far.
 func (s *scripted) written() [][]byte {

@@ -24,7 +24,7 @@ func TestWriteAssembles(t *testing.T) {
 			case 0:
 				sent = append(sent, pingreq...)
 			case 1:
-				sent = append(sent, subscribe(v, wire.TypeSubscribe, id, 1+r.IntN(2000))...)
+				sent = append(sent, subscribe(v, wire.TypeSubscribe, id, 1+r.IntN(300))...)
 			default:
 				sent = append(sent, subscribe(v, wire.TypeUnsubscribe, id, 1+r.IntN(3))...)
 			}
