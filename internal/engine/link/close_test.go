@@ -273,6 +273,29 @@ func TestCloseInCallbacks(t *testing.T) {
 	}
 }
 
+// Close after DISCONNECT waits for the end of reading, but not when it is the
+// reading goroutine that calls it.
+func TestCloseAfterDisconnectInFrame(t *testing.T) {
+	t.Parallel()
+	var c *Conn
+	ready := make(chan struct{})
+	rec := newRecorder()
+	rec.onFrame = func(byte, []byte) error {
+		<-ready
+		_, err := c.Write(disconnect)
+		_ = c.Close()
+		return err
+	}
+	c, far := pipe(t, rec, Options{WriteTimeout: 100 * time.Millisecond})
+	close(ready)
+	go func() { _, _ = io.Copy(io.Discard, far) }()
+	go func() { _, _ = far.Write(append(connack(wire.V311), publish(1, 9)...)) }()
+	go func() { _, _ = io.ReadAll(readerOnly{c}) }()
+	if err := rec.ended(t, c); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("ended with %v", err)
+	}
+}
+
 // dialStalled connects to a peer that completes the handshakes and then does
 // not read.
 func dialStalled(t *testing.T, ca *authority, scheme string) net.Conn {

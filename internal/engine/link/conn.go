@@ -23,8 +23,8 @@ type Conn struct {
 	recv Receiver
 	opts Options
 
-	library sync.Mutex // Lock and Unlock
-	reading sync.Mutex // held in Read
+	library sync.Mutex    // Lock and Unlock
+	reading chan struct{} // a token, held in Read
 	in      inbound
 	asked   requests
 
@@ -60,6 +60,7 @@ func New(nc net.Conn, r Receiver, o Options) *Conn {
 		nc: nc, recv: r, opts: o,
 		in:       inbound{buf: make([]byte, min(firstBuffer, o.ReadBuffer))},
 		asked:    requests{open: make(map[request]int)},
+		reading:  make(chan struct{}, 1),
 		wake:     make(chan struct{}, 1),
 		down:     make(chan struct{}),
 		finished: make(chan struct{}),
@@ -86,11 +87,15 @@ func (c *Conn) Close() error {
 	goodbye := c.ending
 	c.mu.Unlock()
 
-	bound := time.AfterFunc(min(closeTimeout, c.opts.WriteTimeout), func() { _ = closeNow(c.nc) })
+	over := make(chan struct{})
+	bound := time.AfterFunc(min(closeTimeout, c.opts.WriteTimeout), func() {
+		close(over)
+		_ = closeNow(c.nc)
+	})
 	defer bound.Stop()
 	err := c.drain()
 	if err == nil && goodbye {
-		c.linger()
+		c.linger(over)
 	}
 	_ = c.nc.Close()
 	close(c.down)

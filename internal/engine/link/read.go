@@ -31,8 +31,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	c.reading.Lock()
-	defer c.reading.Unlock()
+	c.reading <- struct{}{}
+	defer func() { <-c.reading }()
 	for len(c.in.rest) == 0 {
 		h, frame, err := c.next()
 		if err == nil {
