@@ -115,3 +115,27 @@ func TestWebSocketCloseIsBounded(t *testing.T) {
 		t.Error("Read goes on")
 	}
 }
+
+// A ping of the server is answered on a connection that has been idle for
+// longer than WriteTimeout.
+func TestPongAfterIdle(t *testing.T) {
+	t.Parallel()
+	const timeout = 50 * time.Millisecond
+	ponged := make(chan error, 1)
+	nc := dialWS(t, func(ctx context.Context, ws *websocket.Conn) {
+		_, _, _ = ws.Read(ctx) // PINGREQ
+		<-time.After(3 * timeout)
+		ctx = ws.CloseRead(ctx)
+		ponged <- ws.Ping(ctx)
+	})
+	c := New(nc, newRecorder(), Options{WriteTimeout: timeout})
+	go func() { _, _ = c.Read(make([]byte, 1)) }()
+	if _, err := c.Write(pingreq); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ponged; err != nil {
+		t.Error(err)
+	}
+	c.Abort(nil)
+	<-c.Done()
+}
