@@ -40,6 +40,7 @@ func TestCloseWaitsForTheReaderOfDisconnect(t *testing.T) {
 	if _, err := c.Write(frame(0xE0)); err != nil {
 		t.Fatal(err)
 	}
+	began := time.Now()
 	go func() { defer close(closed); _ = c.Close() }()
 
 	_ = far.SetDeadline(time.Now().Add(patience))
@@ -52,7 +53,11 @@ func TestCloseWaitsForTheReaderOfDisconnect(t *testing.T) {
 		}
 		select {
 		case <-closed:
-			t.Fatal("closed before DISCONNECT was read")
+			if took := time.Since(began); took < closeTimeout {
+				t.Fatalf("closed after %v, before DISCONNECT was read", took)
+			}
+			t.Log("the machine was too slow: the bound of Close came first")
+			return
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
