@@ -65,12 +65,3 @@ func (o *outbox) recycle() {
 	}
 	o.buf = o.buf[:0]
 }
-
-// recycle empties a buffer for its next use and lets go of one that is far too
-// large.
-func recycle(buf []byte) []byte {
-	if cap(buf) > keepBuffer && len(buf) < cap(buf)/4 {
-		return nil
-	}
-	return buf[:0]
-}

@@ -183,3 +183,12 @@ func (c *heldConn) release() error {
 	c.buf = recycle(c.buf)
 	return err
 }
+
+// recycle empties a buffer for its next use and lets go of one that is far too
+// large.
+func recycle(buf []byte) []byte {
+	if cap(buf) > keepBuffer && len(buf) < cap(buf)/4 {
+		return nil
+	}
+	return buf[:0]
+}
