@@ -28,6 +28,8 @@ const (
 	ReasonCodec         Reason = "CODEC"          // 400: the message cannot be encoded or decoded
 	ReasonRefused       Reason = "REFUSED"        // 502: the broker refused without a better reason
 	ReasonUnsupported   Reason = "UNSUPPORTED"    // 501: broker or protocol version cannot do it
+	ReasonOutboxFull    Reason = "OUTBOX_FULL"    // 503: the outbox is at its bound; try again later
+	ReasonOutboxFailed  Reason = "OUTBOX_FAILED"  // 503: the outbox could not keep the message
 )
 
 // Error is the one error of the MQTT packages. errors.As finds it in whatever
@@ -70,7 +72,8 @@ func (e *Error) Unwrap() error { return e.Cause }
 // Code is the HTTP status that Kratos reports for the error.
 func (e *Error) Code() int {
 	switch e.Reason {
-	case ReasonNotConnected, ReasonClosed, ReasonSessionLost, ReasonTakenOver, ReasonNetwork:
+	case ReasonNotConnected, ReasonClosed, ReasonSessionLost, ReasonTakenOver, ReasonNetwork,
+		ReasonOutboxFull, ReasonOutboxFailed:
 		return 503
 	case ReasonTimeout:
 		return 504

@@ -32,6 +32,8 @@ func TestErrorBecomesKratosError(t *testing.T) {
 		{event.ReasonCodec, 400},
 		{event.ReasonRefused, 502},
 		{event.ReasonUnsupported, 501},
+		{event.ReasonOutboxFull, 503},
+		{event.ReasonOutboxFailed, 503},
 		{"SOMETHING_ELSE", 500},
 	}
 	for _, tt := range tests {

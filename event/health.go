@@ -1,5 +1,7 @@
 package event
 
+import "time"
+
 // Health is a snapshot of a connection to the broker and of what passes
 // through it, for readiness probes and metrics.
 type Health struct {
@@ -29,6 +31,37 @@ type Health struct {
 	// LateReplies counts replies that nobody waited for any more, or that
 	// answered no request of ours.
 	LateReplies int64
+	// Parked counts messages that are handled again from the durable store,
+	// HeldKeys the ordering keys that are held for them.
+	Parked   int
+	HeldKeys int
+	// DeadLettersBlocked is set while the last dead letter, or message to park,
+	// could not be stored: it stays unacknowledged.
+	DeadLettersBlocked bool
+	// Duplicates counts messages that the dedup window suppressed, WithoutID
+	// those that it could not know for lack of an id, since the client was made.
+	Duplicates int64
+	WithoutID  int64
+	// Missing counts messages that publishers with a sequence sent and that did
+	// not arrive, less those that arrived late, since the client was made.
+	Missing int64
+	// Outbox is zero without an outbox.
+	Outbox OutboxHealth
 	// LastError is why it is not connected or not ready; nil when it is.
 	LastError error
+}
+
+// OutboxHealth is a snapshot of an outbox.
+type OutboxHealth struct {
+	// Depth is how many messages wait, Bytes their size, Age the age of the
+	// oldest.
+	Depth int
+	Bytes int64
+	Age   time.Duration
+	// Fill is how full it is, between 0 and 1, by the bound that is nearer.
+	Fill float64
+	// Quarantined counts messages that can never be sent and are kept.
+	Quarantined int
+	// Err is why the store failed last; nil when it works.
+	Err error
 }

@@ -134,3 +134,77 @@ type DropInfo struct {
 	// of an earlier deployment may still deliver; they are acknowledged.
 	Unmatched int
 }
+
+// ParkHook is told of each message that was parked: stored, acknowledged, and
+// handled again by the service itself.
+type ParkHook interface{ OnPark(info ParkInfo) }
+
+// ParkInfo is a message that was parked.
+type ParkInfo struct {
+	Delivery
+	// ID is the letter's.
+	ID string
+	// Key is the ordering key that is held.
+	Key string
+	// Err is the failure of the last attempt; nil when the message only waits
+	// behind another one of its key.
+	Err error
+}
+
+// DuplicateHook is told of each message that the dedup window suppressed.
+type DuplicateHook interface{ OnDuplicate(info DuplicateInfo) }
+
+// DuplicateInfo is a message that was suppressed.
+type DuplicateInfo struct {
+	Delivery
+	// ID is the message's.
+	ID string
+}
+
+// GapHook is told when messages of a publisher with a sequence are missing, and
+// when some of them arrived late.
+type GapHook interface{ OnGap(info GapInfo) }
+
+// GapInfo is a gap in the sequence of one publisher and topic.
+type GapInfo struct {
+	// Topic is where, Source which publisher.
+	Topic, Source string
+	// Missing is how many numbers are missing; negative when that many were
+	// reported before and arrived now.
+	Missing int
+	// Got is the number that arrived, Expected the one that should have.
+	Got, Expected uint64
+}
+
+// OutboxHook is told of what an operator has to know of an outbox.
+type OutboxHook interface{ OnOutbox(info OutboxInfo) }
+
+// OutboxInfo is a change of an outbox.
+type OutboxInfo struct {
+	// Kind says what happened.
+	Kind OutboxKind
+	// Health is the outbox after it.
+	Health OutboxHealth
+	// Topic and ID name the message of [OutboxQuarantined].
+	Topic, ID string
+	// Err is why, where there is a reason.
+	Err error
+}
+
+// OutboxKind is the kind of an [OutboxInfo].
+type OutboxKind string
+
+// The kinds.
+const (
+	// OutboxHigh is told when the outbox passed 80 % of a bound, OutboxLow when
+	// it fell below 70 % again.
+	OutboxHigh OutboxKind = "high"
+	OutboxLow  OutboxKind = "low"
+	// OutboxFull is told when a message was refused for want of room; once
+	// until one is accepted again.
+	OutboxFull OutboxKind = "full"
+	// OutboxQuarantined is told of each entry that can never be sent.
+	OutboxQuarantined OutboxKind = "quarantined"
+	// OutboxFailed is told when the store fails, once until it works again.
+	OutboxFailed OutboxKind = "failed"
+)

@@ -379,7 +379,13 @@ type Publisher struct {
 	// broker's receive maximum. Default 256.
 	InFlight uint32 `protobuf:"varint,3,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
 	// Connections to publish on; a topic always uses the same one. Default 1.
-	Connections   uint32 `protobuf:"varint,4,opt,name=connections,proto3" json:"connections,omitempty"`
+	Connections uint32 `protobuf:"varint,4,opt,name=connections,proto3" json:"connections,omitempty"`
+	// Publishing again what was refused or got no answer, within the time of the
+	// call and with the same event id.
+	Retry *Retry `protobuf:"bytes,5,opt,name=retry,proto3" json:"retry,omitempty"`
+	// Number the messages of each topic, so that subscribers can tell what is
+	// missing. Needs MQTT 5 or CloudEvents. Default false.
+	Sequence      bool `protobuf:"varint,6,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -442,6 +448,314 @@ func (x *Publisher) GetConnections() uint32 {
 	return 0
 }
 
+func (x *Publisher) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+func (x *Publisher) GetSequence() bool {
+	if x != nil {
+		return x.Sequence
+	}
+	return false
+}
+
+// Retry says how often and how fast something is tried again.
+type Retry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Most attempts, the first one included. Default: as many as the time
+	// allows. 1 is no second one.
+	MaxAttempts uint32 `protobuf:"varint,1,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
+	// First pause; each further one is twice as long, with jitter. Default
+	// 100 ms.
+	MinBackoff *durationpb.Duration `protobuf:"bytes,2,opt,name=min_backoff,json=minBackoff,proto3" json:"min_backoff,omitempty"`
+	// Longest pause. Default 5 s.
+	MaxBackoff    *durationpb.Duration `protobuf:"bytes,3,opt,name=max_backoff,json=maxBackoff,proto3" json:"max_backoff,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Retry) Reset() {
+	*x = Retry{}
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Retry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Retry) ProtoMessage() {}
+
+func (x *Retry) ProtoReflect() protoreflect.Message {
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Retry.ProtoReflect.Descriptor instead.
+func (*Retry) Descriptor() ([]byte, []int) {
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Retry) GetMaxAttempts() uint32 {
+	if x != nil {
+		return x.MaxAttempts
+	}
+	return 0
+}
+
+func (x *Retry) GetMinBackoff() *durationpb.Duration {
+	if x != nil {
+		return x.MinBackoff
+	}
+	return nil
+}
+
+func (x *Retry) GetMaxBackoff() *durationpb.Duration {
+	if x != nil {
+		return x.MaxBackoff
+	}
+	return nil
+}
+
+// Outbox keeps messages on this side until the broker has them: a publish is
+// accepted once the outbox has it, also while the broker is down.
+type Outbox struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "file", "sql", "memory" (not durable), or empty for no outbox.
+	Driver string `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	// File of the driver "file". A relative path starts at the folder of the
+	// configuration file. Folders are created.
+	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// Most messages waiting. Default 1,000,000.
+	MaxEntries uint64 `protobuf:"varint,3,opt,name=max_entries,json=maxEntries,proto3" json:"max_entries,omitempty"`
+	// Most bytes of waiting messages. Default 1 GiB.
+	MaxBytes uint64 `protobuf:"varint,4,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	// How long acknowledged messages are kept, to be sent again if the
+	// connection is lost meanwhile: twice the time that the broker takes to save
+	// them. Default 0, for brokers that save before they acknowledge.
+	Hold          *durationpb.Duration `protobuf:"bytes,5,opt,name=hold,proto3" json:"hold,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Outbox) Reset() {
+	*x = Outbox{}
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outbox) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outbox) ProtoMessage() {}
+
+func (x *Outbox) ProtoReflect() protoreflect.Message {
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
+func (*Outbox) Descriptor() ([]byte, []int) {
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Outbox) GetDriver() string {
+	if x != nil {
+		return x.Driver
+	}
+	return ""
+}
+
+func (x *Outbox) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Outbox) GetMaxEntries() uint64 {
+	if x != nil {
+		return x.MaxEntries
+	}
+	return 0
+}
+
+func (x *Outbox) GetMaxBytes() uint64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
+func (x *Outbox) GetHold() *durationpb.Duration {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
+// Dedup makes the effects of a message happen once within a window.
+type Dedup struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "memory", "sql", or empty for none.
+	Driver string `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	// How long an id is remembered. It should not be shorter than the broker
+	// keeps sessions. Default 24 h.
+	Window *durationpb.Duration `protobuf:"bytes,2,opt,name=window,proto3" json:"window,omitempty"`
+	// Most ids remembered by the driver "memory". Default 100,000.
+	MaxIds        uint32 `protobuf:"varint,3,opt,name=max_ids,json=maxIds,proto3" json:"max_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Dedup) Reset() {
+	*x = Dedup{}
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Dedup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Dedup) ProtoMessage() {}
+
+func (x *Dedup) ProtoReflect() protoreflect.Message {
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Dedup.ProtoReflect.Descriptor instead.
+func (*Dedup) Descriptor() ([]byte, []int) {
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Dedup) GetDriver() string {
+	if x != nil {
+		return x.Driver
+	}
+	return ""
+}
+
+func (x *Dedup) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *Dedup) GetMaxIds() uint32 {
+	if x != nil {
+		return x.MaxIds
+	}
+	return 0
+}
+
+// DeadLetters says where messages are kept that cannot be handled.
+type DeadLetters struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "sql", "file", or "retained" messages at the broker. Default: "sql" where
+	// the service has a database, else "file" where path is set, else "retained".
+	Driver string `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	// File of the driver "file". A relative path starts at the folder of the
+	// configuration file. Folders are created.
+	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// Most letters kept. At the bound nothing more is acknowledged that would
+	// need one. Default 100,000.
+	MaxLetters uint64 `protobuf:"varint,3,opt,name=max_letters,json=maxLetters,proto3" json:"max_letters,omitempty"`
+	// How long a parked message is handled again before it is a dead letter.
+	// Default 24 h.
+	ParkLimit     *durationpb.Duration `protobuf:"bytes,4,opt,name=park_limit,json=parkLimit,proto3" json:"park_limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetters) Reset() {
+	*x = DeadLetters{}
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetters) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetters) ProtoMessage() {}
+
+func (x *DeadLetters) ProtoReflect() protoreflect.Message {
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetters.ProtoReflect.Descriptor instead.
+func (*DeadLetters) Descriptor() ([]byte, []int) {
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeadLetters) GetDriver() string {
+	if x != nil {
+		return x.Driver
+	}
+	return ""
+}
+
+func (x *DeadLetters) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *DeadLetters) GetMaxLetters() uint64 {
+	if x != nil {
+		return x.MaxLetters
+	}
+	return 0
+}
+
+func (x *DeadLetters) GetParkLimit() *durationpb.Duration {
+	if x != nil {
+		return x.ParkLimit
+	}
+	return nil
+}
+
 // Subscriber tunes how messages are handled.
 type Subscriber struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -452,18 +766,23 @@ type Subscriber struct {
 	Queue uint32 `protobuf:"varint,2,opt,name=queue,proto3" json:"queue,omitempty"`
 	// Bound of one attempt of a handler. Default 30 s.
 	HandlerTimeout *durationpb.Duration `protobuf:"bytes,3,opt,name=handler_timeout,json=handlerTimeout,proto3" json:"handler_timeout,omitempty"`
-	// Time for all attempts at one message before it is dead-lettered.
+	// Time for all attempts at one message before it is parked or dead-lettered.
 	// Default 5 s.
 	RetryBudget *durationpb.Duration `protobuf:"bytes,4,opt,name=retry_budget,json=retryBudget,proto3" json:"retry_budget,omitempty"`
-	// Topic that dead letters go to. Default "dead-letter/<service name>".
+	// Topic that dead letters are published to in addition to their store.
+	// Default: none.
 	DeadLetterTopic string `protobuf:"bytes,5,opt,name=dead_letter_topic,json=deadLetterTopic,proto3" json:"dead_letter_topic,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Pauses and number of the attempts.
+	Retry *Retry `protobuf:"bytes,6,opt,name=retry,proto3" json:"retry,omitempty"`
+	// What differs for one subscription, by topic filter or by operation.
+	Subscriptions map[string]*Subscription `protobuf:"bytes,7,rep,name=subscriptions,proto3" json:"subscriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Subscriber) Reset() {
 	*x = Subscriber{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[4]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -475,7 +794,7 @@ func (x *Subscriber) String() string {
 func (*Subscriber) ProtoMessage() {}
 
 func (x *Subscriber) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[4]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -488,7 +807,7 @@ func (x *Subscriber) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscriber.ProtoReflect.Descriptor instead.
 func (*Subscriber) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Subscriber) GetConcurrency() uint32 {
@@ -524,6 +843,115 @@ func (x *Subscriber) GetDeadLetterTopic() string {
 		return x.DeadLetterTopic
 	}
 	return ""
+}
+
+func (x *Subscriber) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+func (x *Subscriber) GetSubscriptions() map[string]*Subscription {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return nil
+}
+
+// Subscription is what differs from the other subscriptions. What is not set
+// is as in [Subscriber].
+type Subscription struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bound of one attempt.
+	HandlerTimeout *durationpb.Duration `protobuf:"bytes,1,opt,name=handler_timeout,json=handlerTimeout,proto3" json:"handler_timeout,omitempty"`
+	// Time for all attempts.
+	RetryBudget *durationpb.Duration `protobuf:"bytes,2,opt,name=retry_budget,json=retryBudget,proto3" json:"retry_budget,omitempty"`
+	// Pauses and number of the attempts.
+	Retry *Retry `protobuf:"bytes,3,opt,name=retry,proto3" json:"retry,omitempty"`
+	// What becomes of a message whose attempts are used up: "park" in the durable
+	// store (default where there is one), "dead_letter" (default otherwise),
+	// "block" to try on and acknowledge nothing, or "drop", counted.
+	Exhausted string `protobuf:"bytes,4,opt,name=exhausted,proto3" json:"exhausted,omitempty"`
+	// What becomes of an error by its reason, or by its code as in "404", over
+	// the rule for its class: "retry", "dead_letter", "drop" or "acknowledge".
+	Reasons map[string]string `protobuf:"bytes,5,rep,name=reasons,proto3" json:"reasons,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Messages of the subscription handled at once.
+	Concurrency   uint32 `protobuf:"varint,6,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Subscription) Reset() {
+	*x = Subscription{}
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Subscription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Subscription) ProtoMessage() {}
+
+func (x *Subscription) ProtoReflect() protoreflect.Message {
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
+func (*Subscription) Descriptor() ([]byte, []int) {
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Subscription) GetHandlerTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.HandlerTimeout
+	}
+	return nil
+}
+
+func (x *Subscription) GetRetryBudget() *durationpb.Duration {
+	if x != nil {
+		return x.RetryBudget
+	}
+	return nil
+}
+
+func (x *Subscription) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+func (x *Subscription) GetExhausted() string {
+	if x != nil {
+		return x.Exhausted
+	}
+	return ""
+}
+
+func (x *Subscription) GetReasons() map[string]string {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *Subscription) GetConcurrency() uint32 {
+	if x != nil {
+		return x.Concurrency
+	}
+	return 0
 }
 
 var File_kratosmqtt_v1_config_proto protoreflect.FileDescriptor
@@ -567,20 +995,61 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\bkey_file\x18\x03 \x01(\tR\akeyFile\x12\x1f\n" +
 	"\vserver_name\x18\x04 \x01(\tR\n" +
 	"serverName\x120\n" +
-	"\x14insecure_skip_verify\x18\x05 \x01(\bR\x12insecureSkipVerify\"\xa0\x01\n" +
+	"\x14insecure_skip_verify\x18\x05 \x01(\bR\x12insecureSkipVerify\"\xe8\x01\n" +
 	"\tPublisher\x123\n" +
 	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x1f\n" +
 	"\vmax_payload\x18\x02 \x01(\rR\n" +
 	"maxPayload\x12\x1b\n" +
 	"\tin_flight\x18\x03 \x01(\rR\binFlight\x12 \n" +
-	"\vconnections\x18\x04 \x01(\rR\vconnections\"\xf2\x01\n" +
+	"\vconnections\x18\x04 \x01(\rR\vconnections\x12*\n" +
+	"\x05retry\x18\x05 \x01(\v2\x14.kratosmqtt.v1.RetryR\x05retry\x12\x1a\n" +
+	"\bsequence\x18\x06 \x01(\bR\bsequence\"\xa2\x01\n" +
+	"\x05Retry\x12!\n" +
+	"\fmax_attempts\x18\x01 \x01(\rR\vmaxAttempts\x12:\n" +
+	"\vmin_backoff\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"minBackoff\x12:\n" +
+	"\vmax_backoff\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"maxBackoff\"\xa1\x01\n" +
+	"\x06Outbox\x12\x16\n" +
+	"\x06driver\x18\x01 \x01(\tR\x06driver\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +
+	"\vmax_entries\x18\x03 \x01(\x04R\n" +
+	"maxEntries\x12\x1b\n" +
+	"\tmax_bytes\x18\x04 \x01(\x04R\bmaxBytes\x12-\n" +
+	"\x04hold\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04hold\"k\n" +
+	"\x05Dedup\x12\x16\n" +
+	"\x06driver\x18\x01 \x01(\tR\x06driver\x121\n" +
+	"\x06window\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06window\x12\x17\n" +
+	"\amax_ids\x18\x03 \x01(\rR\x06maxIds\"\x94\x01\n" +
+	"\vDeadLetters\x12\x16\n" +
+	"\x06driver\x18\x01 \x01(\tR\x06driver\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +
+	"\vmax_letters\x18\x03 \x01(\x04R\n" +
+	"maxLetters\x128\n" +
+	"\n" +
+	"park_limit\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tparkLimit\"\xd1\x03\n" +
 	"\n" +
 	"Subscriber\x12 \n" +
 	"\vconcurrency\x18\x01 \x01(\rR\vconcurrency\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\rR\x05queue\x12B\n" +
 	"\x0fhandler_timeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x0ehandlerTimeout\x12<\n" +
 	"\fretry_budget\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vretryBudget\x12*\n" +
-	"\x11dead_letter_topic\x18\x05 \x01(\tR\x0fdeadLetterTopicB9Z7github.com/kratos-mqtt/" + "kratos-mqtt/api/kratosmqtt/v1;v1b\x06proto3"
+	"\x11dead_letter_topic\x18\x05 \x01(\tR\x0fdeadLetterTopic\x12*\n" +
+	"\x05retry\x18\x06 \x01(\v2\x14.kratosmqtt.v1.RetryR\x05retry\x12R\n" +
+	"\rsubscriptions\x18\a \x03(\v2,.kratosmqtt.v1.Subscriber.SubscriptionsEntryR\rsubscriptions\x1a]\n" +
+	"\x12SubscriptionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x121\n" +
+	"\x05value\x18\x02 \x01(\v2\x1b.kratosmqtt.v1.SubscriptionR\x05value:\x028\x01\"\xfc\x02\n" +
+	"\fSubscription\x12B\n" +
+	"\x0fhandler_timeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x0ehandlerTimeout\x12<\n" +
+	"\fretry_budget\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vretryBudget\x12*\n" +
+	"\x05retry\x18\x03 \x01(\v2\x14.kratosmqtt.v1.RetryR\x05retry\x12\x1c\n" +
+	"\texhausted\x18\x04 \x01(\tR\texhausted\x12B\n" +
+	"\areasons\x18\x05 \x03(\v2(.kratosmqtt.v1.Subscription.ReasonsEntryR\areasons\x12 \n" +
+	"\vconcurrency\x18\x06 \x01(\rR\vconcurrency\x1a:\n" +
+	"\fReasonsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B9Z7github.com/kratos-mqtt/" + "kratos-mqtt/api/kratosmqtt/v1;v1b\x06proto3"
 
 var (
 	file_kratosmqtt_v1_config_proto_rawDescOnce sync.Once
@@ -594,33 +1063,53 @@ func file_kratosmqtt_v1_config_proto_rawDescGZIP() []byte {
 	return file_kratosmqtt_v1_config_proto_rawDescData
 }
 
-var file_kratosmqtt_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_kratosmqtt_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_kratosmqtt_v1_config_proto_goTypes = []any{
 	(*Connection)(nil),          // 0: kratosmqtt.v1.Connection
 	(*Will)(nil),                // 1: kratosmqtt.v1.Will
 	(*TLS)(nil),                 // 2: kratosmqtt.v1.TLS
 	(*Publisher)(nil),           // 3: kratosmqtt.v1.Publisher
-	(*Subscriber)(nil),          // 4: kratosmqtt.v1.Subscriber
-	nil,                         // 5: kratosmqtt.v1.Connection.WebsocketHeadersEntry
-	(*durationpb.Duration)(nil), // 6: google.protobuf.Duration
+	(*Retry)(nil),               // 4: kratosmqtt.v1.Retry
+	(*Outbox)(nil),              // 5: kratosmqtt.v1.Outbox
+	(*Dedup)(nil),               // 6: kratosmqtt.v1.Dedup
+	(*DeadLetters)(nil),         // 7: kratosmqtt.v1.DeadLetters
+	(*Subscriber)(nil),          // 8: kratosmqtt.v1.Subscriber
+	(*Subscription)(nil),        // 9: kratosmqtt.v1.Subscription
+	nil,                         // 10: kratosmqtt.v1.Connection.WebsocketHeadersEntry
+	nil,                         // 11: kratosmqtt.v1.Subscriber.SubscriptionsEntry
+	nil,                         // 12: kratosmqtt.v1.Subscription.ReasonsEntry
+	(*durationpb.Duration)(nil), // 13: google.protobuf.Duration
 }
 var file_kratosmqtt_v1_config_proto_depIdxs = []int32{
 	2,  // 0: kratosmqtt.v1.Connection.tls:type_name -> kratosmqtt.v1.TLS
-	6,  // 1: kratosmqtt.v1.Connection.keep_alive:type_name -> google.protobuf.Duration
-	6,  // 2: kratosmqtt.v1.Connection.connect_timeout:type_name -> google.protobuf.Duration
-	6,  // 3: kratosmqtt.v1.Connection.write_timeout:type_name -> google.protobuf.Duration
-	6,  // 4: kratosmqtt.v1.Connection.max_reconnect_delay:type_name -> google.protobuf.Duration
-	6,  // 5: kratosmqtt.v1.Connection.session_expiry:type_name -> google.protobuf.Duration
+	13, // 1: kratosmqtt.v1.Connection.keep_alive:type_name -> google.protobuf.Duration
+	13, // 2: kratosmqtt.v1.Connection.connect_timeout:type_name -> google.protobuf.Duration
+	13, // 3: kratosmqtt.v1.Connection.write_timeout:type_name -> google.protobuf.Duration
+	13, // 4: kratosmqtt.v1.Connection.max_reconnect_delay:type_name -> google.protobuf.Duration
+	13, // 5: kratosmqtt.v1.Connection.session_expiry:type_name -> google.protobuf.Duration
 	1,  // 6: kratosmqtt.v1.Connection.will:type_name -> kratosmqtt.v1.Will
-	5,  // 7: kratosmqtt.v1.Connection.websocket_headers:type_name -> kratosmqtt.v1.Connection.WebsocketHeadersEntry
-	6,  // 8: kratosmqtt.v1.Publisher.timeout:type_name -> google.protobuf.Duration
-	6,  // 9: kratosmqtt.v1.Subscriber.handler_timeout:type_name -> google.protobuf.Duration
-	6,  // 10: kratosmqtt.v1.Subscriber.retry_budget:type_name -> google.protobuf.Duration
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	10, // 7: kratosmqtt.v1.Connection.websocket_headers:type_name -> kratosmqtt.v1.Connection.WebsocketHeadersEntry
+	13, // 8: kratosmqtt.v1.Publisher.timeout:type_name -> google.protobuf.Duration
+	4,  // 9: kratosmqtt.v1.Publisher.retry:type_name -> kratosmqtt.v1.Retry
+	13, // 10: kratosmqtt.v1.Retry.min_backoff:type_name -> google.protobuf.Duration
+	13, // 11: kratosmqtt.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
+	13, // 12: kratosmqtt.v1.Outbox.hold:type_name -> google.protobuf.Duration
+	13, // 13: kratosmqtt.v1.Dedup.window:type_name -> google.protobuf.Duration
+	13, // 14: kratosmqtt.v1.DeadLetters.park_limit:type_name -> google.protobuf.Duration
+	13, // 15: kratosmqtt.v1.Subscriber.handler_timeout:type_name -> google.protobuf.Duration
+	13, // 16: kratosmqtt.v1.Subscriber.retry_budget:type_name -> google.protobuf.Duration
+	4,  // 17: kratosmqtt.v1.Subscriber.retry:type_name -> kratosmqtt.v1.Retry
+	11, // 18: kratosmqtt.v1.Subscriber.subscriptions:type_name -> kratosmqtt.v1.Subscriber.SubscriptionsEntry
+	13, // 19: kratosmqtt.v1.Subscription.handler_timeout:type_name -> google.protobuf.Duration
+	13, // 20: kratosmqtt.v1.Subscription.retry_budget:type_name -> google.protobuf.Duration
+	4,  // 21: kratosmqtt.v1.Subscription.retry:type_name -> kratosmqtt.v1.Retry
+	12, // 22: kratosmqtt.v1.Subscription.reasons:type_name -> kratosmqtt.v1.Subscription.ReasonsEntry
+	9,  // 23: kratosmqtt.v1.Subscriber.SubscriptionsEntry.value:type_name -> kratosmqtt.v1.Subscription
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_kratosmqtt_v1_config_proto_init() }
@@ -635,7 +1124,7 @@ func file_kratosmqtt_v1_config_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kratosmqtt_v1_config_proto_rawDesc), len(file_kratosmqtt_v1_config_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,101 @@
+// Package deadletter keeps the messages that their handlers could not handle,
+// where an operator sees them. Nothing is acknowledged to the broker before its
+// letter is safe in a [Store], and no letter is dropped unless somebody asks.
+//
+// Stores are in packages of their own: deadletterfile, deadlettersql. The store
+// of last resort keeps each letter as a retained message at the broker and is
+// part of package transport/mqtt, as it needs a connection.
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+)
+
+// ErrFull is the error of a Put beyond the bound of the store: the message is
+// not acknowledged, and tried again with growing pauses.
+var ErrFull = errors.New("deadletter: store is full")
+
+// ErrNotFound is the error of Get for a letter that is not there.
+var ErrNotFound = errors.New("deadletter: no such letter")
+
+// State says what happens with a [Letter].
+type State string
+
+// The states.
+const (
+	// Dead letters wait for an operator: replay or drop.
+	Dead State = "dead"
+	// Parked letters are handled again by the service itself, with growing
+	// pauses and in order, while their key is held: whatever arrives for that
+	// key is parked behind them.
+	Parked State = "parked"
+)
+
+// Letter is a message that was not handled, and why.
+type Letter struct {
+	// Message is as it arrived, except that Expiry is what was left of it.
+	message.Message
+	// ID is the letter's own, in the order of time (UUIDv7). Required.
+	ID string
+	// State is [Dead] or [Parked].
+	State State
+	// EventID is the id of the message, "" without one.
+	EventID string
+	// Filter is the topic filter of the subscription whose handler failed, Key
+	// the order that the message belongs to ("" is none), and Owner the client
+	// id of the process that holds a parked letter.
+	Filter, Key, Owner string
+	// Service names the service.
+	Service string
+	// Reason is the last error, cut to 1 KiB, without control characters.
+	Reason string
+	// Attempts is how often the handler ran.
+	Attempts int
+	// Received is when the message arrived, Time when the letter was written
+	// last.
+	Received, Time time.Time
+}
+
+// Query selects letters.
+type Query struct {
+	// State, Owner and Filter must be equal when they are set.
+	State  State
+	Owner  string
+	Filter string
+	// After is the ID of the last letter of the page before; "" is the first
+	// page.
+	After string
+	// Limit is the size of a page; 0 is 100.
+	Limit int
+}
+
+// Stats is a snapshot of a [Store].
+type Stats struct {
+	// Dead and Parked count letters.
+	Dead, Parked int
+	// Max is the bound of their sum; 0 is none.
+	Max int
+}
+
+// Store keeps letters. All methods are safe for concurrent use.
+type Store interface {
+	// Put returns nil once the letter is durable. A letter of the same ID is
+	// replaced, which is how a parked one becomes dead, and never refused for
+	// want of room. Beyond the bound it is [ErrFull].
+	Put(ctx context.Context, l *Letter) error
+	// Get returns one letter, or [ErrNotFound].
+	Get(ctx context.Context, id string) (*Letter, error)
+	// List returns letters in order of ID, oldest first.
+	List(ctx context.Context, q Query) ([]*Letter, error)
+	// Delete removes letters; it is no error when they are gone already.
+	Delete(ctx context.Context, ids ...string) error
+	// Stats is a snapshot.
+	Stats(ctx context.Context) (Stats, error)
+	// Parks reports whether parked letters may be kept here: they are written
+	// often, and read back in order at a start.
+	Parks() bool
+}

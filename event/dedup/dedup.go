@@ -1,0 +1,21 @@
+// Package dedup makes the effects of a message happen once within a window,
+// although MQTT may deliver it again. A message is known by its id.
+//
+// [NewMemory] remembers in this process; package dedupsql remembers in a table,
+// in the same transaction as the effect, which is the only form that holds
+// across a crash.
+package dedup
+
+import "context"
+
+// Window remembers ids for a while. Safe for concurrent use.
+type Window interface {
+	// Once runs effect unless id is remembered, and remembers id when effect
+	// returned nil. It reports whether id was remembered, in which case effect
+	// did not run; its error is that of effect or of the window, and then id is
+	// not remembered and the message is to be delivered again. Of two calls
+	// with one id at the same time, the second waits, within ctx, for the first.
+	// A window of SQL runs effect with its transaction in the context (package
+	// sqltx), and both commit together.
+	Once(ctx context.Context, id string, effect func(context.Context) error) (duplicate bool, err error)
+}

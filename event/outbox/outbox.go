@@ -1,0 +1,102 @@
+// Package outbox keeps messages on this side until the broker has them. A
+// publish through an outbox is accepted once its [Store] has it, also while the
+// broker is down; a [Relay] sends what the store holds and deletes what the
+// broker acknowledged.
+//
+// Stores are in packages of their own, so that a service links only the one it
+// chooses: outboxfile (a file on disk), outboxsql (a table, in the caller's
+// transaction), and [NewMemory] for tests and development.
+package outbox
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+)
+
+// ErrFull is the error of an Append that the bound of the store does not
+// permit. Nothing of that call was accepted.
+var ErrFull = errors.New("outbox: full")
+
+// ErrClosed is the error of every method of a closed store.
+var ErrClosed = errors.New("outbox: closed")
+
+// Entry is one message in an outbox.
+type Entry struct {
+	message.Message
+	// Seq orders the entries of a store. It is given by Append, grows, and is
+	// never used again.
+	Seq uint64
+	// ID identifies the message wherever it goes; it stays the same however
+	// often it is sent. Required: see [NewID].
+	ID string
+	// Key names the order that the entry belongs to: entries of one key are
+	// sent in the order of Seq. "" is the topic.
+	Key string
+	// Accepted is when the store took it.
+	Accepted time.Time
+}
+
+// Store keeps entries until they are deleted. All methods are safe for
+// concurrent use, and fail with [ErrClosed] after Close.
+type Store interface {
+	// Append returns nil once every entry is durable, as far as the store is:
+	// all of them or none. It sets Seq and Accepted. Beyond the bound it is
+	// [ErrFull] at once. A store of SQL uses the transaction in ctx, if there
+	// is one (package sqltx); the entries are there when that commits.
+	Append(ctx context.Context, entries ...*Entry) error
+	// Read returns up to limit entries with Seq > after, in order of Seq.
+	// Quarantined entries are left out; one that cannot be decoded is
+	// quarantined by this.
+	Read(ctx context.Context, after uint64, limit int) ([]*Entry, error)
+	// Delete removes entries; it is no error when they are gone already.
+	Delete(ctx context.Context, seqs ...uint64) error
+	// Quarantine takes an entry that can never be sent out of the way of the
+	// others, with the reason. It is kept for an operator.
+	Quarantine(ctx context.Context, seq uint64, reason string) error
+	// Appended receives when entries may have come since the last receive: a
+	// hint, of capacity 1. A nil channel means that nothing tells, and the
+	// relay looks every PollInterval.
+	Appended() <-chan struct{}
+	// Stats is a snapshot. It may be asked for often.
+	Stats(ctx context.Context) (Stats, error)
+	// Close releases what the store holds; the entries stay.
+	Close() error
+}
+
+// Stats is a snapshot of a [Store].
+type Stats struct {
+	// Depth is how many entries wait, Bytes the size of their payloads, topics
+	// and headers.
+	Depth int
+	Bytes int64
+	// MaxDepth and MaxBytes are the bounds; 0 is none.
+	MaxDepth int
+	MaxBytes int64
+	// Oldest is when the oldest waiting entry was accepted; zero without one.
+	Oldest time.Time
+	// Quarantined is how many entries are kept that can never be sent.
+	Quarantined int
+}
+
+// Fill is how full the store is, between 0 and 1, by the bound that is nearer.
+func (s Stats) Fill() float64 {
+	var f float64
+	if s.MaxDepth > 0 {
+		f = float64(s.Depth) / float64(s.MaxDepth)
+	}
+	if s.MaxBytes > 0 {
+		f = max(f, float64(s.Bytes)/float64(s.MaxBytes))
+	}
+	return min(f, 1)
+}
+
+// Age is how long the oldest entry has been waiting; 0 without one.
+func (s Stats) Age(now time.Time) time.Duration {
+	if s.Oldest.IsZero() {
+		return 0
+	}
+	return max(0, now.Sub(s.Oldest))
+}
