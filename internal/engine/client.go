@@ -161,16 +161,9 @@ func (c *Client) Publish(ctx context.Context, m *Message) error {
 	if err != nil {
 		return err
 	}
-	var started time.Time
-	if c.cfg.Hooks.Published != nil {
-		started = time.Now()
-	}
 	err = r.pubs.of(m.Topic).Publish(ctx, m)
 	if err == nil && m.Properties != nil {
 		c.accepted(r, m)
-	}
-	if c.cfg.Hooks.Published != nil {
-		c.published(publication(m), started, err)
 	}
 	return err
 }
@@ -181,9 +174,6 @@ func (c *Client) PublishAsync(ctx context.Context, m *Message, fn func(error)) e
 	r, err := c.mayPublish(m)
 	if err != nil {
 		return err
-	}
-	if c.cfg.Hooks.Published != nil && fn != nil {
-		fn = c.observed(m, fn)
 	}
 	err = r.pubs.of(m.Topic).PublishAsync(ctx, m, fn)
 	if err == nil && m.Properties != nil {
