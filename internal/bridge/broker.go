@@ -108,7 +108,7 @@ func (b *Broker) state() *state {
 func (b *Broker) open() *state {
 	s := &state{broker: b, options: b.options}
 	cfg, problems := b.settings.resolve(&b.options)
-	s.log = log.NewHelper(orGlobal(cfg.Logger))
+	s.log = log.NewHelper(engine.SafeLogger(orGlobal(cfg.Logger)))
 	s.hooks(&cfg, b.settings.OnDisconnect)
 	s.cfg = cfg
 	client, err := engine.NewClient(cfg, b.client)
