@@ -41,7 +41,7 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		cfg: cfg, log: log.NewHelper(cfg.Logger),
+		cfg: cfg, log: log.NewHelper(SafeLogger(cfg.Logger)),
 		router: topic.NewTrie[*Subscription](0), subs: make(map[*Subscription]func()), same: make(map[string][]*Subscription),
 		began: make(chan struct{}),
 	}
@@ -188,6 +188,11 @@ func (c *Client) mayPublish(m *Message) (*run, error) {
 	}
 	if len(m.Payload) > c.cfg.MaxPayload {
 		return nil, &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonTooLarge, Cause: payloadError(len(m.Payload), c.cfg.MaxPayload)}
+	}
+	if m.Properties != nil {
+		if err := CheckHeaders(m.Properties.User); err != nil {
+			return nil, &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonTooLarge, Cause: err}
+		}
 	}
 	r := c.publishing()
 	if r == nil {
