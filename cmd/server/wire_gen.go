@@ -52,11 +52,12 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 	reportRepo := data.NewReportRepo(dataData)
 	reportUsecase := biz.NewReportUsecase(reportPublisher, reportRepo, logger)
 	reportEvents := service.NewReportEvents(reportUsecase)
+	transaction := data.NewTransaction(dataData)
 	deviceRepo := data.NewDeviceRepo(dataData)
 	alertPublisher := data.NewAlertPublisher(broker)
 	device := bootstrap.Device
 	limits := newLimits(device)
-	deviceUsecase := biz.NewDeviceUsecase(deviceRepo, alertPublisher, limits)
+	deviceUsecase := biz.NewDeviceUsecase(transaction, deviceRepo, alertPublisher, limits)
 	deviceEvents := service.NewDeviceEvents(deviceUsecase)
 	mqttServer, err := server.NewMQTTServer(confServer, connection, serviceName, reportEvents, deviceEvents, logger)
 	if err != nil {
