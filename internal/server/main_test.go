@@ -45,19 +45,6 @@ func (s *stub) services() (*service.ReportService, *service.DeviceService) {
 		service.NewDeviceService(biz.NewDeviceUsecase(nil, s, s, biz.Limits{}))
 }
 
-// readyWhen is the readiness of a subscriber that becomes ready when the
-// channel is closed.
-type readyWhen chan struct{}
-
-func (r readyWhen) WaitReady(ctx context.Context) error {
-	select {
-	case <-r:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // start runs a server until the end of the test.
 func start(t *testing.T, srv Server) {
 	t.Helper()
