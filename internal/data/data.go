@@ -22,7 +22,7 @@ import (
 // ProviderSet provides the repositories and publishers.
 var ProviderSet = wire.NewSet(
 	NewData, NewTransaction, NewReportRepo, NewDeviceRepo,
-	NewBroker, NewReportPublisher, NewAlertPublisher,
+	NewHold, NewBroker, NewReportPublisher, NewAlertPublisher,
 )
 
 // migrationTimeout bounds the migrations at the start.
