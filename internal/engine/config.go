@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
@@ -44,6 +45,9 @@ type Config struct {
 	PublisherSuffix string
 	Username        string
 	Password        string
+	// Credentials are asked for before each CONNECT and count over Username and
+	// Password; nil is those.
+	Credentials func(ctx context.Context) (username, password string, err error)
 	// TLS is asked at each dial of a TLS address.
 	TLS func() (*tls.Config, error)
 	// Header is sent with the upgrade request of ws and wss addresses.
@@ -78,6 +82,9 @@ type Config struct {
 	PublishTimeout time.Duration
 	// MaxPayload is the largest payload to publish, in bytes.
 	MaxPayload int
+	// MaxInbound is the largest payload to decode, in bytes; a larger one is
+	// dead-lettered at once.
+	MaxInbound int
 	// TopicAliases is how many topics a publishing connection shortens, MQTT 5.
 	TopicAliases int
 	// Window is the most messages in flight per connection.
@@ -142,7 +149,8 @@ func (c *Config) resolve() error {
 	}
 	for name, n := range map[string]int{
 		"concurrency": c.Concurrency, "queue": c.Queue, "maximum payload": c.MaxPayload, "in-flight window": c.Window,
-		"publisher connections": c.Connections, "topic aliases": c.TopicAliases,
+		"maximum payload to receive": c.MaxInbound,
+		"publisher connections":      c.Connections, "topic aliases": c.TopicAliases,
 	} {
 		if n < 0 {
 			errs = append(errs, fmt.Errorf("%s of %d", name, n))
@@ -178,6 +186,7 @@ func (c *Config) setDefaults() {
 	def(&c.HandlerTimeout, DefaultHandlerTimeout)
 	def(&c.RetryBudget, DefaultRetryBudget)
 	def(&c.MaxPayload, DefaultMaxPayload)
+	def(&c.MaxInbound, DefaultMaxPayload)
 	def(&c.Service, "service")
 	def(&c.PublisherSuffix, DefaultPublisher)
 	def(&c.Connections, 1)
@@ -215,8 +224,9 @@ func (c *Config) session(clientID string) session.Config {
 		NoReconnect: c.NoReconnect, CleanSession: !c.persistent(),
 		RelaxedAcks: c.RelaxedAcks, PublishTimeout: c.PublishTimeout, Window: c.Window, TopicAliases: c.TopicAliases, Outcome: c.Outcome,
 	}
-	if c.Username != "" || c.Password != "" {
-		s.Credentials = func() (string, string, error) { return c.Username, c.Password, nil }
+	s.Credentials = c.Credentials
+	if s.Credentials == nil && (c.Username != "" || c.Password != "") {
+		s.Credentials = func(context.Context) (string, string, error) { return c.Username, c.Password, nil }
 	}
 	return s
 }

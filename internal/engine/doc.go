@@ -23,6 +23,8 @@ type (
 	Message = session.Message
 	// Properties are the MQTT 5 properties of a message.
 	Properties = session.Properties
+	// ID names a message.
+	ID = session.ID
 	// UserProperty is one user property of MQTT 5.
 	UserProperty = session.UserProperty
 	// Inbound is an application message that arrived.
@@ -38,6 +40,9 @@ type (
 	// Exhaustion says what becomes of a message whose attempts are used up.
 	Exhaustion = delivery.Exhaustion
 )
+
+// DefaultPublishTimeout bounds a publish whose context has no deadline.
+const DefaultPublishTimeout = session.DefaultPublishTimeout
 
 // The protocols of a [Config].
 const (
@@ -61,6 +66,9 @@ const (
 	ExhaustedBlock      = delivery.ExhaustedBlock
 	ExhaustedDrop       = delivery.ExhaustedDrop
 )
+
+// NewID makes an id.
+func NewID() ID { return session.NewID() }
 
 // ParseAddresses reads broker URLs and reports all problems at once, none of
 // which contains a secret.

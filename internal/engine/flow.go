@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
@@ -90,6 +91,6 @@ func (r *run) ended(d *Delivery, o delivery.Outcome) {
 
 func logPanic(r *run, err error) {
 	if p, ok := errors.AsType[*delivery.PanicError](err); ok {
-		r.client.log.Errorf("mqtt: handler panicked: %v\n%s", p.Value, p.Stack)
+		r.client.logPanic(fmt.Sprintf("mqtt: handler panicked: %v", p.Value), p.Stack)
 	}
 }

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/printable"
 )
 
 // maxReason keeps an error text from making a letter too large.
@@ -108,15 +108,7 @@ func (r *run) retract(d *Delivery) {
 }
 
 // reason makes an error fit for a store and a log.
-func reason(err error) string {
-	text := strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) {
-			return ' '
-		}
-		return c
-	}, strings.ToValidUTF8(err.Error(), "\ufffd"))
-	return shorten(text)
-}
+func reason(err error) string { return shorten(printable.Line(shorten(err.Error()))) }
 
 func shorten(text string) string {
 	if len(text) > maxReason {

@@ -94,7 +94,7 @@ func TestParkedMessageHoldsItsKey(t *testing.T) {
 	if err != nil || len(list) != 3 {
 		t.Fatalf("%d parked, %v", len(list), err)
 	}
-	if l := list[0]; l.Key != "work/bad" || l.Reason != "down for now" || l.Attempts != 2 || string(l.Payload) != "1" || l.EventID != "event 1" ||
+	if l := list[0]; l.Key != "work/bad" || l.Reason != `down\nfor now` || l.Attempts != 2 || string(l.Payload) != "1" || l.EventID != "event 1" ||
 		l.Service != "shop" || l.Received.IsZero() || l.Time.Before(l.Received) {
 		t.Errorf("%+v", l)
 	}
