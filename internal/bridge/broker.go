@@ -25,7 +25,10 @@ type Broker struct {
 	client   *engine.Client // the last one that could be made; it has the subscriptions
 
 	requests requests
+	gaps     gaps
+	gapLog   gapLog
 	unnamed  sync.Once // says that nothing is kept without a client id
+	unplaced sync.Once // says that there is no place for a sequence
 }
 
 var _ broker.Broker = (*Broker)(nil)
@@ -46,6 +49,8 @@ type state struct {
 	retries Retry
 	ids     bool // of ready bytes
 
+	sequence *sequence // nil numbers nothing
+
 	cloudEvents   string   // source of our events; empty is no carrier
 	replyPrefixes []string // of response topics that we publish to
 }
@@ -55,6 +60,7 @@ type state struct {
 func New(opts ...broker.Option) *Broker {
 	b := &Broker{options: broker.NewOptions()}
 	b.requests.init()
+	b.watch()
 	b.settings.apply(&b.options, opts)
 	return b
 }
@@ -118,6 +124,10 @@ func (b *Broker) open() *state {
 	s.told, _ = sortHooks(b.settings.Hooks) // resolve reports what is wrong
 	s.retries, s.ids = b.settings.Retry, b.settings.IDs
 	problems = errors.Join(problems, s.retries.resolve())
+	if b.settings.Sequence {
+		s.sequence = newSequence(cfg.ClientID)
+	}
+	cfg.Arrived = b.onArrival
 	s.cfg = cfg
 	client, err := engine.NewClient(cfg, b.client)
 	if s.err = configError(problems, err); s.err == nil {

@@ -26,6 +26,7 @@ func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 	s := c.broker.state()
 	e, err := newEvent(d, s.cloudEvents != "")
 	e.codec = c.codec
+	c.broker.inEvent(e)
 	if err == nil {
 		err = c.decode(e)
 	}
