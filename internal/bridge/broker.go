@@ -11,6 +11,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -24,6 +25,7 @@ type Broker struct {
 	settings Settings
 	client   *engine.Client // the last one that could be made; it has the subscriptions
 
+	dedups
 	requests requests
 	gaps     gaps
 	gapLog   gapLog
@@ -49,6 +51,7 @@ type state struct {
 	retries Retry
 	ids     bool // of ready bytes
 
+	window   dedup.Window
 	sequence *sequence // nil numbers nothing
 
 	cloudEvents   string   // source of our events; empty is no carrier
@@ -122,6 +125,7 @@ func (b *Broker) open() *state {
 	s.log = log.NewHelper(orGlobal(cfg.Logger))
 	s.hooks(&cfg, b.settings.OnDisconnect)
 	s.told, _ = sortHooks(b.settings.Hooks) // resolve reports what is wrong
+	s.window = b.settings.Dedup
 	s.retries, s.ids = b.settings.Retry, b.settings.IDs
 	problems = errors.Join(problems, s.retries.resolve())
 	if b.settings.Sequence {

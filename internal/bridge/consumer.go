@@ -18,6 +18,7 @@ type consumer struct {
 	binder  broker.Binder
 	values  context.Context
 	refuse  func(context.Context, *Event, error) error // may be nil
+	dedup   *deduper                                   // nil handles everything
 }
 
 // handle is one attempt. The message is decoded anew for each: a handler may
@@ -33,8 +34,16 @@ func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 	if err != nil {
 		return c.undecodable(ctx, e, codecError("decode", d.Topic, err))
 	}
-	ctx, end := s.tracer.process(withValues(ctx, c.values), e)
-	err = c.handler(ctx, e)
+	ctx = withValues(ctx, c.values)
+	if c.dedup == nil {
+		return c.run(ctx, s, e)
+	}
+	return c.once(ctx, e, func(ctx context.Context) error { return c.run(ctx, s, e) })
+}
+
+func (c *consumer) run(ctx context.Context, s *state, e *Event) error {
+	ctx, end := s.tracer.process(ctx, e)
+	err := c.handler(ctx, e)
 	end(err)
 	return err
 }
