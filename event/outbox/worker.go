@@ -111,11 +111,8 @@ func (w *worker) nextJob(now time.Time) job {
 	case w.checkDue && w.anyTarget() && may(checking):
 		return job{kind: checking}
 	case !stopping && win.room() && w.healthy() && may(reading):
-		j := job{kind: reading, from: win.from(), limit: win.chunk}
-		if j.from >= win.frontier {
-			w.asked()
-		}
-		return j
+		w.asked()
+		return job{kind: reading, from: win.from(), limit: win.chunk}
 	}
 	return job{kind: idle, wait: w.idleFor(now)}
 }
@@ -210,7 +207,7 @@ func (w *worker) read(ctx context.Context, from uint64, limit int) error {
 	w.sweepCost += now.Sub(start)
 	sweeping := w.w.sweeping
 	if len(entries) == 0 {
-		w.reachedEnd(from)
+		w.reachedEnd()
 	}
 	w.w.load(from, entries)
 	if sweeping && !w.w.sweeping { // reading what is not sent is at most 1 % of the time
