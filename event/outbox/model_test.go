@@ -55,6 +55,7 @@ type sending struct {
 type world struct {
 	t     *testing.T
 	store *faultyStore
+	began time.Time
 	o     outbox.RelayOptions
 	relay *outbox.Relay
 	end   func() // of the relay, at once
@@ -62,6 +63,7 @@ type world struct {
 
 	mu       sync.Mutex
 	problems []string
+	trace    []string
 	flying   []sending
 	old      []sending // attempts that had their outcome
 	syncFail bool
@@ -83,7 +85,13 @@ type facts struct {
 	resend      bool // was acknowledged within Hold when the connection was lost
 }
 
+// note keeps what happened, for the message of a test that fails.
+func (w *world) note(format string, args ...any) {
+	w.trace = append(w.trace, fmt.Sprintf("%v ", time.Since(w.began))+fmt.Sprintf(format, args...))
+}
+
 func (w *world) problem(format string, args ...any) {
+	w.note("PROBLEM "+format, args...)
 	w.problems = append(w.problems, fmt.Sprintf(format, args...))
 }
 
@@ -112,6 +120,7 @@ func (w *world) start() {
 func (w *world) send(_ context.Context, e *outbox.Entry, done func(error)) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.note("send %s/%d", e.Key, e.Seq)
 	f := w.facts[e.Seq]
 	if f == nil || f.e.ID != e.ID {
 		w.problem("%s was sent and never accepted", e.ID)
@@ -153,6 +162,7 @@ func (w *world) mark(e *outbox.Entry) {
 // settle gives an attempt its outcome.
 func (w *world) settle(s sending, err error) {
 	w.mu.Lock()
+	w.note("settle %s/%d %v", s.e.Key, s.e.Seq, err)
 	f := w.facts[s.e.Seq]
 	switch {
 	case err == nil:
@@ -208,6 +218,9 @@ func (w *world) append(key string, late bool) {
 }
 
 func (w *world) do(a action) {
+	w.mu.Lock()
+	w.note("%v", a)
+	w.mu.Unlock()
 	switch a.kind {
 	case "append":
 		w.append(fmt.Sprint("key", a.n%4), false)
@@ -327,10 +340,10 @@ func TestRelayModel(t *testing.T) {
 			Hold:  time.Duration(rapid.SampledFrom([]int{0, 0, 1, 4}).Draw(rt, "hold")) * time.Second,
 			Batch: rapid.SampledFrom([]int{1, 2, 3, 16}).Draw(rt, "batch"), Permanent: permanent,
 		}
-		var problems []string
+		var problems, trace []string
 		synctest.Test(t, func(t *testing.T) {
 			w := &world{
-				t: t, o: o, facts: map[uint64]*facts{},
+				t: t, o: o, began: time.Now(), facts: map[uint64]*facts{},
 				failed: map[string]map[uint64]bool{}, last: map[string]uint64{},
 			}
 			w.store = newFaultyStore(t, w)
@@ -341,9 +354,10 @@ func TestRelayModel(t *testing.T) {
 			}
 			w.finish()
 			problems = w.problems
+			trace = w.trace
 		})
 		if len(problems) > 0 {
-			rt.Fatalf("%s\noptions %+v, history %+v", strings.Join(problems, "\n"), o, history)
+			rt.Fatalf("%s\nHistory with %+v:\n%s", strings.Join(problems, "\n"), o, strings.Join(trace, "\n"))
 		}
 	})
 }

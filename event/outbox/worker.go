@@ -100,7 +100,8 @@ func (w *worker) nextJob(now time.Time) job {
 	}
 	w.poll(now)
 	may := func(k jobKind) bool { return !now.Before(w.notBefore[k]) }
-	deleteNow := stopping || len(w.waiters) > 0 || len(win.acked) >= w.o.Batch || now.Sub(win.ackedSince) >= deleteDelay
+	awaited := (stopping || len(w.waiters) > 0) && win.flying == 0
+	deleteNow := awaited || len(win.acked) >= w.o.Batch || now.Sub(win.ackedSince) >= deleteDelay
 	switch {
 	case len(win.rejected) > 0 && may(quarantining):
 		return job{kind: quarantining, bad: win.rejected[0]}
@@ -204,14 +205,14 @@ func (w *worker) read(ctx context.Context, from uint64, limit int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
-	w.sweepCost += now.Sub(start)
+	w.sweepCost += max(now.Sub(start), time.Duration(len(entries))*time.Microsecond)
 	sweeping := w.w.sweeping
 	if len(entries) == 0 {
 		w.reachedEnd()
 	}
 	w.w.load(from, entries)
 	if sweeping && !w.w.sweeping { // reading what is not sent is at most 1 % of the time
-		w.nextSweep = now.Add(max(w.o.PollInterval, 100*w.sweepCost))
+		w.nextSweep = now.Add(w.o.PollInterval + 100*w.sweepCost)
 	}
 	wakeUp(w.wakeSender)
 	return nil
