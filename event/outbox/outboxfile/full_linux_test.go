@@ -241,5 +241,3 @@ func TestReadOnlyDisk(t *testing.T) {
 		t.Errorf("Open on a read-only disk: %v", err)
 	}
 }
-
-func init() { children["limit"] = fillWithLimit }
