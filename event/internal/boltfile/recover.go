@@ -96,7 +96,7 @@ func lock(path string, timeout time.Duration) (unlock func(), err error) {
 	case err == nil:
 		return func() { _ = db.Close() }, nil
 	}
-	return func() {}, nil //nolint:nilerr // damaged, as examine will see: nobody writes it
+	return func() {}, nil // damaged, as examine will see: nobody writes it
 }
 
 // recover puts what is whole into a new file, which takes the place of the
