@@ -1,6 +1,10 @@
 package event
 
-import "time"
+import (
+	"time"
+
+	"google.golang.org/protobuf/proto"
+)
 
 // SupportPackageIsVersion1 is what generated code refers to, so that code of a
 // newer generator does not compile with an older runtime. If it is undefined,
@@ -48,6 +52,10 @@ type MethodDesc struct {
 	Retain bool
 	Expiry time.Duration
 	Codec  string
+	// Key gives the ordering key of a message, ID its id; nil where the option
+	// names no field for it.
+	Key func(in proto.Message) string
+	ID  func(in proto.Message) string
 	// Group is the shared subscription's; "" is none.
 	Group string
 	// DeadLetter is a topic template; "" is none.

@@ -28,10 +28,6 @@ type Handler struct {
 	// not the payload: mismatch names a field that the payload had otherwise,
 	// "" for none.
 	Bind []BindFunc
-	// Key is the value of the ordering key, ID that of the id field; nil where
-	// the method has none.
-	Key func(in proto.Message) string
-	ID  func(in proto.Message) string
 	// Call handles a message. For an event the reply has no meaning.
 	Call func(ctx context.Context, in proto.Message) (reply proto.Message, err error)
 }
@@ -78,22 +74,12 @@ func bindFunc[I any, In pointer[I]](bind func(string, In) (string, error)) BindF
 	}
 }
 
-// WithKey gives a handler its ordering key. It is used by generated code.
-func WithKey[I any, In pointer[I]](h Handler, key func(In) string) Handler {
-	h.Key = textFunc(key)
-	return h
-}
-
-// WithID gives a handler its id field. It is used by generated code.
-func WithID[I any, In pointer[I]](h Handler, id func(In) string) Handler {
-	h.ID = textFunc(id)
-	return h
-}
-
-func textFunc[I any, In pointer[I]](f func(In) string) func(proto.Message) string {
+// TextOf makes a reader of a string field. It is used by generated code; the
+// reader gives "" for another type of message.
+func TextOf[In proto.Message](get func(In) string) func(proto.Message) string {
 	return func(in proto.Message) string {
 		if typed, ok := in.(In); ok {
-			return f(typed)
+			return get(typed)
 		}
 		return ""
 	}

@@ -180,7 +180,19 @@ func (t *TopicReader) Level() string {
 	return level
 }
 
-// Tail takes the rest away.
+// Skip takes one level away that nobody wants to know.
+func (t *TopicReader) Skip() {
+	if i := strings.IndexByte(t.rest, '/'); i >= 0 {
+		t.rest = t.rest[i:]
+		return
+	}
+	t.rest = ""
+}
+
+// Rest takes everything away.
+func (t *TopicReader) Rest() { t.rest = "" }
+
+// Tail takes the rest away, and gives it.
 func (t *TopicReader) Tail() string {
 	tail := t.rest
 	t.rest = ""
