@@ -25,6 +25,9 @@ type Health struct {
 	// messages that no subscription matched, both since the client was made.
 	Dropped   int64
 	Unmatched int64
+	// SessionsLost counts how often the broker had lost the subscriber's session:
+	// messages published meanwhile did not arrive, since the client was made.
+	SessionsLost int64
 	// HeadersLost counts messages that went out without their headers or
 	// expiry, for which MQTT 3.1.1 has no place, since the client was made.
 	HeadersLost int64

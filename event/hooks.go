@@ -109,6 +109,21 @@ type DisconnectInfo struct {
 	Err error
 }
 
+// SessionHook is told of each session that the broker had lost when we came
+// back to it.
+type SessionHook interface{ OnSessionLost(info SessionLostInfo) }
+
+// SessionLostInfo is a session that the broker lost. What it kept in the
+// subscriber's session, and what was published until it subscribed again, did
+// not arrive and will not.
+type SessionLostInfo struct {
+	// ClientID tells the subscriber's session from the publisher's.
+	ClientID string
+	// Unfinished counts our QoS 2 publishes that ended with an unknown outcome;
+	// those of QoS 1 are published again.
+	Unfinished int
+}
+
 // SubscribeHook is told what the broker answered to SUBSCRIBE.
 type SubscribeHook interface{ OnSubscribe(info SubscribeInfo) }
 

@@ -17,6 +17,7 @@ type hookSet struct {
 	deadLetter []event.DeadLetterHook
 	connect    []event.ConnectHook
 	disconnect []event.DisconnectHook
+	session    []event.SessionHook
 	subscribe  []event.SubscribeHook
 	drop       []event.DropHook
 }
@@ -36,7 +37,7 @@ func sortHooks(hooks []any) (s *hookSet, err error) {
 func (s *hookSet) add(h any) bool {
 	found := []bool{
 		collect(&s.publish, h), collect(&s.handle, h), collect(&s.retry, h), collect(&s.deadLetter, h),
-		collect(&s.connect, h), collect(&s.disconnect, h), collect(&s.subscribe, h), collect(&s.drop, h),
+		collect(&s.connect, h), collect(&s.disconnect, h), collect(&s.session, h), collect(&s.subscribe, h), collect(&s.drop, h),
 	}
 	for _, ok := range found {
 		if ok {
@@ -98,6 +99,11 @@ func (s *hookSet) engineConnection(e *engine.Hooks) {
 			tell(hooks, event.DisconnectHook.OnDisconnect, event.DisconnectInfo{
 				ClientID: clientID, Address: address, Err: public("connect", "", err),
 			})
+		}
+	}
+	if hooks := s.session; len(hooks) > 0 {
+		e.SessionLost = func(clientID string, unfinished int) {
+			tell(hooks, event.SessionHook.OnSessionLost, event.SessionLostInfo{ClientID: clientID, Unfinished: unfinished})
 		}
 	}
 	if hooks := s.subscribe; len(hooks) > 0 {

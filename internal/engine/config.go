@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
@@ -40,6 +41,9 @@ type Config struct {
 	PublisherSuffix string
 	Username        string
 	Password        string
+	// Credentials are asked for before each CONNECT and count over Username and
+	// Password; nil is those.
+	Credentials func(ctx context.Context) (username, password string, err error)
 	// TLS is asked at each dial of a TLS address.
 	TLS func() (*tls.Config, error)
 	// Header is sent with the upgrade request of ws and wss addresses.
@@ -193,8 +197,9 @@ func (c *Config) session(clientID string) session.Config {
 		NoReconnect: c.NoReconnect, CleanSession: !c.persistent(),
 		RelaxedAcks: c.RelaxedAcks, PublishTimeout: c.PublishTimeout, Window: c.Window, TopicAliases: c.TopicAliases, Outcome: c.Outcome,
 	}
-	if c.Username != "" || c.Password != "" {
-		s.Credentials = func() (string, string, error) { return c.Username, c.Password, nil }
+	s.Credentials = c.Credentials
+	if s.Credentials == nil && (c.Username != "" || c.Password != "") {
+		s.Credentials = func(context.Context) (string, string, error) { return c.Username, c.Password, nil }
 	}
 	return s
 }

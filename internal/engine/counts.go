@@ -6,6 +6,7 @@ import "sync/atomic"
 type counts struct {
 	dropped   atomic.Int64 // QoS 0 beyond the queue
 	unmatched atomic.Int64 // no subscription for the topic
+	forgotten atomic.Int64 // sessions of the subscriber that the broker lost
 	headless  atomic.Int64 // went out on MQTT 3.1.1 without their properties
 }
 

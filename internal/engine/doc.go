@@ -23,6 +23,8 @@ type (
 	Message = session.Message
 	// Properties are the MQTT 5 properties of a message.
 	Properties = session.Properties
+	// ID names a message.
+	ID = session.ID
 	// UserProperty is one user property of MQTT 5.
 	UserProperty = session.UserProperty
 	// Inbound is an application message that arrived.
@@ -49,6 +51,9 @@ const (
 	Retry      = delivery.Retry
 	DeadLetter = delivery.DeadLetter
 )
+
+// NewID makes an id.
+func NewID() ID { return session.NewID() }
 
 // ParseAddresses reads broker URLs and reports all problems at once, none of
 // which contains a secret.

@@ -153,6 +153,10 @@ func (c *Client) tell(event session.Event) {
 		if h.Disconnected != nil {
 			c.hook(func() { h.Disconnected(ev.ClientID, ev.Address, ev.Err) })
 		}
+	case session.Forgotten:
+		if h.SessionLost != nil {
+			c.hook(func() { h.SessionLost(ev.ClientID, ev.Unfinished) })
+		}
 	case session.Subscribed:
 		if h.Subscribed != nil {
 			c.hook(func() { h.Subscribed("", ev.Filters, nil) })

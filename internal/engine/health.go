@@ -26,6 +26,8 @@ type Health struct {
 	// messages that no subscription matched.
 	Dropped   int64
 	Unmatched int64
+	// SessionsLost counts how often the broker had lost the subscriber's session.
+	SessionsLost int64
 	// Headless counts messages that went out on MQTT 3.1.1 without their user
 	// properties or expiry.
 	Headless int64
@@ -35,7 +37,7 @@ type Health struct {
 
 // Health is a snapshot of the client.
 func (c *Client) Health() Health {
-	h := Health{Dropped: c.Dropped(), Unmatched: c.Unmatched(), Headless: c.Headless()}
+	h := Health{Dropped: c.Dropped(), Unmatched: c.Unmatched(), SessionsLost: c.counts.forgotten.Load(), Headless: c.Headless()}
 	r := c.current()
 	if r == nil {
 		h.LastError = errNotStarted

@@ -24,6 +24,9 @@ type Hooks struct {
 	Connected func(clientID, address string, sessionPresent bool, err error)
 	// Disconnected is called after the loss of a connection.
 	Disconnected func(clientID, address string, err error)
+	// SessionLost is called when the broker had lost our session, with how many
+	// of our publishes ended with an unknown outcome.
+	SessionLost func(clientID string, unfinished int)
 	// Subscribed is called with a filter that was refused, and with none and
 	// how many are granted once every one is.
 	Subscribed func(filter string, granted int, err error)

@@ -67,7 +67,12 @@ func (r *run) open(id string) (err error) {
 
 	sub := c.session(id)
 	sub.Negotiation, sub.SessionExpiry, sub.Sink = version, c.SessionExpiry, r.intake
-	sub.Notify = func(e session.Event) { r.events.add(e, r.main() == r.sub) }
+	sub.Notify = func(e session.Event) {
+		if _, lost := e.(session.Forgotten); lost {
+			r.client.counts.forgotten.Add(1)
+		}
+		r.events.add(e, r.main() == r.sub)
+	}
 	if subscribes {
 		sub.Will = c.Will
 	}

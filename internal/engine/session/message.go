@@ -18,6 +18,9 @@ type Message struct {
 	QoS byte
 	// Retain asks the broker to keep the message for later subscribers.
 	Retain bool
+	// ID goes with the message on MQTT 5, as the user property "id"; the zero
+	// value does not.
+	ID ID
 	// Properties are carried on MQTT 5 only; nil carries none.
 	Properties *Properties
 }

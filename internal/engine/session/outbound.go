@@ -30,6 +30,7 @@ type outbound struct {
 	barren     int // short connections in a row that acknowledged nothing
 	waiters    []*waiter
 	scratch    []byte // QoS 0 frames
+	idRoom     [idProperty5]byte
 	aliases    aliases
 	aliasCap   int // how many we want; 0 is none
 	version    wire.Version
@@ -142,7 +143,7 @@ func (o *outbound) admitQoS0(m *Message, n need) (sent, bool, error) {
 }
 
 func (o *outbound) encode(dst []byte, m *Message, id uint16) ([]byte, error) {
-	frame, err := encode(dst, m, id, o.version)
+	frame, err := encode(dst, m, id, o.version, o.idRoom[:0])
 	if limit := o.limits.maxPacket; err == nil && limit > 0 && len(frame) > limit {
 		err = tooLarge(len(frame), limit)
 	}

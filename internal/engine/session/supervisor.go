@@ -94,7 +94,7 @@ func (s *Session) connect(addr link.Address) (c *conn, ctl control, err error) {
 func (s *Session) dial(addr link.Address) (c *conn, ctl control, undecided bool, err error) {
 	ctx, cancel := context.WithTimeout(s.running, s.cfg.ConnectTimeout)
 	defer cancel()
-	k, err := s.credentials(addr)
+	k, err := s.credentials(ctx, addr)
 	if err != nil {
 		return nil, nil, false, &Error{Op: opConnect, Reason: ReasonNotAuthorized, Cause: fmt.Errorf("credentials: %w", err)}
 	}
@@ -128,10 +128,10 @@ func newControl(cfg *Config, c *conn) control {
 	return &control311{cfg: cfg}
 }
 
-func (s *Session) credentials(addr link.Address) (k credentials, err error) {
+func (s *Session) credentials(ctx context.Context, addr link.Address) (k credentials, err error) {
 	k = credentials{addr.Username, string(addr.Password)}
 	if s.cfg.Credentials != nil {
-		k.username, k.password, err = s.cfg.Credentials()
+		k.username, k.password, err = s.cfg.Credentials(ctx)
 	}
 	return k, err
 }

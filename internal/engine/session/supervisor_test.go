@@ -188,7 +188,7 @@ func TestRefusedCredentials(t *testing.T) {
 		good  atomic.Bool
 	)
 	s := open(t, b.URL(), to(&j), reconnect(time.Millisecond, 100*time.Millisecond), func(c *Config) {
-		c.Credentials = func() (string, string, error) {
+		c.Credentials = func(context.Context) (string, string, error) {
 			switch n := asked.Add(1); {
 			case n == 1:
 				return "", "", errors.New("vault is closed")
