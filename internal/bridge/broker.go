@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -40,6 +41,10 @@ type state struct {
 	tracer  tracer
 	log     *log.Helper
 	publish broker.PublishHandler
+
+	told    *hookSet // the user's hooks
+	retries Retry
+	ids     bool // of ready bytes
 
 	cloudEvents   string   // source of our events; empty is no carrier
 	replyPrefixes []string // of response topics that we publish to
@@ -108,8 +113,11 @@ func (b *Broker) state() *state {
 func (b *Broker) open() *state {
 	s := &state{broker: b, options: b.options}
 	cfg, problems := b.settings.resolve(&b.options)
-	s.log = log.NewHelper(orGlobal(cfg.Logger))
+	s.log = log.NewHelper(engine.SafeLogger(orGlobal(cfg.Logger)))
 	s.hooks(&cfg, b.settings.OnDisconnect)
+	s.told, _ = sortHooks(b.settings.Hooks) // resolve reports what is wrong
+	s.retries, s.ids = b.settings.Retry, b.settings.IDs
+	problems = errors.Join(problems, s.retries.resolve())
 	s.cfg = cfg
 	client, err := engine.NewClient(cfg, b.client)
 	if s.err = configError(problems, err); s.err == nil {

@@ -24,13 +24,13 @@ type consumer struct {
 // have changed it.
 func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 	s := c.broker.state()
-	e, err := newEvent(d, s.cloudEvents != "")
+	e, err := s.event(d)
 	e.codec = c.codec
 	if err == nil {
 		err = c.decode(e)
 	}
 	if err != nil {
-		return c.undecodable(ctx, e, codecError("decode", d.Topic, err))
+		return c.undecodable(ctx, e, decodeError(d.Topic, err))
 	}
 	ctx, end := s.tracer.process(withValues(ctx, c.values), e)
 	err = c.handler(ctx, e)
@@ -69,9 +69,9 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 		return
 	}
 	s.protect("error handler", func() {
-		e, _ := newEvent(d, s.cloudEvents != "")
+		e, err := s.event(d)
 		e.err = cause
-		if c.decode(e) != nil {
+		if err != nil || c.decode(e) != nil {
 			e.msg.Body = e.Payload()
 		}
 		if err := h(withValues(ctx, c.values), e); err != nil {

@@ -37,6 +37,12 @@ type Settings struct {
 	ReplyPrefixes []string
 	// Hooks are the user's, checked when the settings are resolved.
 	Hooks []any
+	// Retry is how publishes are tried again.
+	Retry Retry
+	// Sequence numbers the messages of each topic.
+	Sequence bool
+	// IDs gives ids to ready bytes, too.
+	IDs bool
 	// OnDisconnect is told why a connection was lost.
 	OnDisconnect func(error)
 

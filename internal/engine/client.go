@@ -41,7 +41,7 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		cfg: cfg, log: log.NewHelper(cfg.Logger),
+		cfg: cfg, log: log.NewHelper(SafeLogger(cfg.Logger)),
 		router: topic.NewTrie[*Subscription](0), subs: make(map[*Subscription]func()), same: make(map[string][]*Subscription),
 		began: make(chan struct{}),
 	}
@@ -161,16 +161,9 @@ func (c *Client) Publish(ctx context.Context, m *Message) error {
 	if err != nil {
 		return err
 	}
-	var started time.Time
-	if c.cfg.Hooks.Published != nil {
-		started = time.Now()
-	}
 	err = r.pubs.of(m.Topic).Publish(ctx, m)
 	if err == nil && m.Properties != nil {
 		c.accepted(r, m)
-	}
-	if c.cfg.Hooks.Published != nil {
-		c.published(publication(m), started, err)
 	}
 	return err
 }
@@ -181,9 +174,6 @@ func (c *Client) PublishAsync(ctx context.Context, m *Message, fn func(error)) e
 	r, err := c.mayPublish(m)
 	if err != nil {
 		return err
-	}
-	if c.cfg.Hooks.Published != nil && fn != nil {
-		fn = c.observed(m, fn)
 	}
 	err = r.pubs.of(m.Topic).PublishAsync(ctx, m, fn)
 	if err == nil && m.Properties != nil {
@@ -198,6 +188,11 @@ func (c *Client) mayPublish(m *Message) (*run, error) {
 	}
 	if len(m.Payload) > c.cfg.MaxPayload {
 		return nil, &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonTooLarge, Cause: payloadError(len(m.Payload), c.cfg.MaxPayload)}
+	}
+	if m.Properties != nil {
+		if err := CheckHeaders(m.Properties.User); err != nil {
+			return nil, &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonTooLarge, Cause: err}
+		}
 	}
 	r := c.publishing()
 	if r == nil {

@@ -78,6 +78,9 @@ type Config struct {
 	PublishTimeout time.Duration
 	// MaxPayload is the largest payload to publish, in bytes.
 	MaxPayload int
+	// MaxInbound is the largest payload to decode, in bytes; a larger one is
+	// dead-lettered at once.
+	MaxInbound int
 	// TopicAliases is how many topics a publishing connection shortens, MQTT 5.
 	TopicAliases int
 	// Window is the most messages in flight per connection.
@@ -129,7 +132,8 @@ func (c *Config) resolve() error {
 	}
 	for name, n := range map[string]int{
 		"concurrency": c.Concurrency, "queue": c.Queue, "maximum payload": c.MaxPayload, "in-flight window": c.Window,
-		"publisher connections": c.Connections, "topic aliases": c.TopicAliases,
+		"maximum payload to receive": c.MaxInbound,
+		"publisher connections":      c.Connections, "topic aliases": c.TopicAliases,
 	} {
 		if n < 0 {
 			errs = append(errs, fmt.Errorf("%s of %d", name, n))
@@ -164,6 +168,7 @@ func (c *Config) setDefaults() {
 	def(&c.HandlerTimeout, DefaultHandlerTimeout)
 	def(&c.RetryBudget, DefaultRetryBudget)
 	def(&c.MaxPayload, DefaultMaxPayload)
+	def(&c.MaxInbound, DefaultMaxPayload)
 	def(&c.Service, "service")
 	def(&c.PublisherSuffix, DefaultPublisher)
 	def(&c.Connections, 1)

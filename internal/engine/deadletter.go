@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/printable"
 )
 
 // deadLetter is a CloudEvents event in structured JSON, the one form that MQTT
@@ -52,7 +54,7 @@ func (r *run) deadLetter(ctx context.Context, d *Delivery, cause error, attempts
 	}
 	payload, err := json.Marshal(deadLetter{
 		SpecVersion: "1.0", ID: d.letter.id, Source: "/" + c.cfg.Service, Type: deadLetterType,
-		Subject: d.Topic, Time: d.letter.time, Reason: shorten(cause.Error()), Attempts: attempts, QoS: d.QoS, Data: d.Payload,
+		Subject: d.Topic, Time: d.letter.time, Reason: printable.Line(shorten(cause.Error())), Attempts: attempts, QoS: d.QoS, Data: d.Payload,
 	})
 	if err != nil {
 		return err

@@ -39,6 +39,9 @@ type (
 	Verdict = delivery.Verdict
 )
 
+// DefaultPublishTimeout bounds a publish whose context has no deadline.
+const DefaultPublishTimeout = session.DefaultPublishTimeout
+
 // The protocols of a [Config].
 const (
 	Auto      = session.Auto

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
@@ -61,6 +62,6 @@ func (r *run) observer() delivery.Observer[*Delivery] {
 
 func logPanic(r *run, err error) {
 	if p, ok := errors.AsType[*delivery.PanicError](err); ok {
-		r.client.log.Errorf("mqtt: handler panicked: %v\n%s", p.Value, p.Stack)
+		r.client.logPanic(fmt.Sprintf("mqtt: handler panicked: %v", p.Value), p.Stack)
 	}
 }

@@ -10,9 +10,6 @@ import (
 // called concurrently, never on a read loop, and must not block for long; a
 // panic is logged.
 type Hooks struct {
-	// Published is called with the outcome of each publish, on the goroutine
-	// that learns of it.
-	Published func(p Publication, took time.Duration, err error)
 	// Handled is called after each attempt of a handler, on its worker.
 	Handled func(d *Delivery, attempt int, took time.Duration, err error)
 	// Retrying is called when another attempt follows after a pause.
@@ -33,34 +30,6 @@ type Hooks struct {
 	// Dropped is called with how many messages were dropped since the last
 	// call, because the queue was full or because no subscription matched.
 	Dropped func(queueFull, unmatched int)
-}
-
-// Publication says which message was published, without what belongs to the
-// caller again.
-type Publication struct {
-	Topic  string
-	QoS    byte
-	Retain bool
-	Size   int
-}
-
-func publication(m *Message) Publication {
-	return Publication{m.Topic, m.QoS, m.Retain, len(m.Payload)}
-}
-
-// published calls the hook.
-func (c *Client) published(p Publication, started time.Time, err error) {
-	took := time.Since(started)
-	c.hook(func() { c.cfg.Hooks.Published(p, took, err) })
-}
-
-// observed wraps the callback of an asynchronous publish.
-func (c *Client) observed(m *Message, fn func(error)) func(error) {
-	started, p := time.Now(), publication(m)
-	return func(err error) {
-		c.published(p, started, err)
-		fn(err)
-	}
 }
 
 // drops collects what the read loop has to drop, so that a flood of it is one
