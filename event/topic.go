@@ -258,3 +258,13 @@ func (t *TopicReader) fail(problem string) {
 		t.err = problem
 	}
 }
+
+// Mismatch names a field whose value in the payload is not that of the topic; a
+// payload may leave the field out. It is used by generated code.
+func Mismatch[T comparable](before, field string, payload, topic T) string {
+	var zero T
+	if payload != zero && payload != topic {
+		return field
+	}
+	return before
+}

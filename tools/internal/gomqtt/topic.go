@@ -170,9 +170,14 @@ func (g generator) set(i int, path []*protogen.Field) {
 	for _, parent := range path[:len(path)-1] {
 		holder = g.parent(holder, parent)
 	}
-	g.P("if ", g.had(holder, f), " && ", holder, ".", getter(f), "() != ", value, " {")
-	g.P("mismatch = ", quote(eventproto.Path(path)))
-	g.P("}")
+	name, has := quote(eventproto.Path(path)), g.has(holder, f)
+	if has == "" {
+		g.P("mismatch = ", eventPackage.Ident("Mismatch"), "(mismatch, ", name, ", ", holder, ".", getter(f), "(), ", value, ")")
+	} else {
+		g.P("if ", has, " && ", holder, ".", getter(f), "() != ", value, " {")
+		g.P("mismatch = ", name)
+		g.P("}")
+	}
 	switch {
 	case f.Parent.APILevel != gofeaturespb.GoFeatures_API_OPEN:
 		setter, _ := f.MethodName("Set")
@@ -185,11 +190,11 @@ func (g generator) set(i int, path []*protogen.Field) {
 	}
 }
 
-// had is whether the payload has the field.
-func (g generator) had(holder string, f *protogen.Field) string {
+// has is whether the payload has a field with presence; "" for one without.
+func (g generator) has(holder string, f *protogen.Field) string {
 	switch {
 	case !f.Desc.HasPresence():
-		return fmt.Sprintf("%s.%s() != %s", holder, getter(f), zero(f))
+		return ""
 	case f.Parent.APILevel == gofeaturespb.GoFeatures_API_OPEN:
 		return fmt.Sprintf("%s.%s != nil", holder, f.GoName)
 	}
@@ -230,14 +235,4 @@ func (g generator) goType(f *protogen.Field) string {
 			return "int32"
 		}
 	}
-}
-
-func zero(f *protogen.Field) string {
-	switch f.Desc.Kind() {
-	case protoreflect.StringKind:
-		return `""`
-	case protoreflect.BoolKind:
-		return "false"
-	}
-	return "0"
 }
