@@ -34,6 +34,11 @@ func (s *Store) Append(ctx context.Context, entries ...*outbox.Entry) error {
 	own := sqltx.From(ctx) == nil
 	now := time.Now().Truncate(time.Millisecond)
 	err := sqltx.Run(ctx, s.db, func(ctx context.Context) error {
+		if s.sql.enter != "" {
+			if _, err := sqltx.Or(ctx, s.db).ExecContext(ctx, s.sql.enter); err != nil {
+				return err
+			}
+		}
 		for _, e := range entries {
 			if err := s.insert(ctx, e, now); err != nil {
 				return err

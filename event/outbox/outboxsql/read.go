@@ -5,12 +5,10 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
-	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
 // Read implements [outbox.Store] for the process that holds the lease, which it
@@ -113,45 +111,4 @@ func (s *Store) lease(ctx context.Context) (bool, error) {
 	}
 	s.leased = now.Add(s.o.Lease)
 	return true, nil
-}
-
-// settled is how far entries can be read on PostgreSQL. A transaction may
-// commit an entry after another one has committed an entry of higher seq; who
-// has read that one would never see the first. So we read no further than a seq
-// that was drawn when no transaction was under way that is still so: every
-// entry up to there is visible, or rolled back.
-type settled struct {
-	upTo    int64
-	next    int64 // is upTo once every transaction before horizon has ended
-	horizon int64
-}
-
-// recheck is when an unsettled entry is looked at again.
-const recheck = 10 * time.Millisecond
-
-// settle gives the seq up to which may be read. SQLite has one writer at a
-// time, whose entries are visible in order.
-func (s *Store) settle(ctx context.Context, after uint64) (int64, error) {
-	if s.o.Dialect != sqltx.Postgres {
-		return math.MaxInt64, nil
-	}
-	var oldest, next, drawn int64
-	if err := s.db.QueryRowContext(ctx, s.sql.settle).Scan(&oldest, &next, &drawn); err != nil {
-		return 0, fmt.Errorf("outboxsql: read: %w", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := &s.settled
-	if t.next > 0 && oldest >= t.horizon {
-		t.upTo, t.next = t.next, 0
-	}
-	if t.next == 0 && drawn > t.upTo {
-		if t.next, t.horizon = drawn, next; oldest >= next {
-			t.upTo, t.next = drawn, 0
-		}
-	}
-	if t.next > int64(after) {
-		s.again.Reset(recheck)
-	}
-	return t.upTo, nil
 }

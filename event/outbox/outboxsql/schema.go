@@ -56,7 +56,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 type statements struct {
 	insert, read, remove, quarantine, stats string
 	claim, release                          string
-	settle                                  string // PostgreSQL
+	enter, drawn, writers                   string // PostgreSQL: see settled
 }
 
 func prepare(d sqltx.Dialect, table string) statements {
@@ -76,21 +76,15 @@ func prepare(d sqltx.Dialect, table string) statements {
 		release: name(`DELETE FROM {table}_lease WHERE name = 'relay' AND owner = $1`),
 		remove:  name(`DELETE FROM {table} WHERE seq IN (`),
 	}
-	const columns = `id, ordering_key, topic, payload, qos, retain, content_type, response_topic, correlation, expiry, headers, accepted, size`
-	const values = `$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13`
-	s.insert = name(`INSERT INTO {table} (` + columns + `) VALUES (` + values + `) RETURNING seq`)
+	s.insert = name(`INSERT INTO {table} (id, ordering_key, topic, payload, qos, retain, content_type, response_topic,
+	correlation, expiry, headers, accepted, size)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING seq`)
 	if d == sqltx.Postgres {
-		// The transaction has its number before it draws a seq: settle relies on
-		// that.
-		s.insert = name(`INSERT INTO {table} (` + columns + `)
-	SELECT ` + casts + ` FROM (SELECT pg_current_xact_id() OFFSET 0) AS numbered RETURNING seq`)
-		s.settle = name(`SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint,
-	COALESCE(pg_sequence_last_value(pg_get_serial_sequence('{table}', 'seq')::regclass), 0)
-	FROM pg_current_snapshot() AS s`)
+		s.enter = name(`SELECT pg_advisory_xact_lock_shared(hashtext('mqtt outbox'), hashtext('{table}'))`)
+		s.drawn = name(`SELECT COALESCE(pg_sequence_last_value(pg_get_serial_sequence('{table}', 'seq')::regclass), 0)`)
+		s.writers = name(`SELECT virtualtransaction FROM pg_locks WHERE locktype = 'advisory' AND granted
+	AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+	AND classid::bigint = hashtext('mqtt outbox') & 4294967295 AND objid::bigint = hashtext('{table}') & 4294967295`)
 	}
 	return s
 }
-
-// casts are the values of an INSERT from SELECT, whose parameters have no type
-// of their own.
-const casts = `$1::text, $2::text, $3::text, $4::bytea, $5::smallint, $6::boolean, $7::text, $8::text, $9::bytea, $10::bigint, $11::text, $12::bigint, $13::bigint`
