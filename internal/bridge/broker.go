@@ -26,6 +26,7 @@ type Broker struct {
 
 	requests requests
 	unnamed  sync.Once // says that nothing is kept without a client id
+	names    names     // of what was subscribed to
 }
 
 var _ broker.Broker = (*Broker)(nil)
@@ -42,9 +43,10 @@ type state struct {
 	log     *log.Helper
 	publish broker.PublishHandler
 
-	told    *hookSet // the user's hooks
-	retries Retry
-	ids     bool // of ready bytes
+	told     *hookSet // the user's hooks
+	policies policies
+	retries  Retry
+	ids      bool // of ready bytes
 
 	cloudEvents   string   // source of our events; empty is no carrier
 	replyPrefixes []string // of response topics that we publish to
@@ -117,7 +119,8 @@ func (b *Broker) open() *state {
 	s.hooks(&cfg, b.settings.OnDisconnect)
 	s.told, _ = sortHooks(b.settings.Hooks) // resolve reports what is wrong
 	s.retries, s.ids = b.settings.Retry, b.settings.IDs
-	problems = errors.Join(problems, s.retries.resolve())
+	policies, bad := readPolicies(b.settings.subscriber, cfg.DeadLetters != nil && cfg.DeadLetters.Parks())
+	s.policies, problems = policies, errors.Join(problems, s.retries.resolve(), bad)
 	s.cfg = cfg
 	client, err := engine.NewClient(cfg, b.client)
 	if s.err = configError(problems, err); s.err == nil {
