@@ -122,7 +122,7 @@ func (b *Broker) state() *state {
 func (b *Broker) open() *state {
 	s := &state{broker: b, options: b.options}
 	cfg, problems := b.settings.resolve(&b.options)
-	s.log = log.NewHelper(orGlobal(cfg.Logger))
+	s.log = log.NewHelper(engine.SafeLogger(orGlobal(cfg.Logger)))
 	s.hooks(&cfg, b.settings.OnDisconnect)
 	s.told, _ = sortHooks(b.settings.Hooks) // resolve reports what is wrong
 	s.window = b.settings.Dedup

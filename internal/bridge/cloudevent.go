@@ -115,6 +115,9 @@ var errNoEvent = errors.New("no CloudEvent in structured JSON")
 
 // parseCloudEvent reads the structured JSON format.
 func parseCloudEvent(payload []byte) (*cloudEvent, error) {
+	if err := checkJSON(payload); err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoEvent, err)
+	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(payload, &members); err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoEvent, err)

@@ -110,6 +110,7 @@ func (s *Settings) Subscriber(c *v1.Subscriber) {
 	putDuration(&s.Config.HandlerTimeout, c.GetHandlerTimeout())
 	putDuration(&s.Config.RetryBudget, c.GetRetryBudget())
 	put(&s.Config.DeadLetterTopic, c.GetDeadLetterTopic())
+	put(&s.Config.MaxInbound, int(c.GetMaxPayload()))
 }
 
 // put sets what the configuration has a value for.

@@ -25,14 +25,14 @@ type consumer struct {
 // have changed it.
 func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 	s := c.broker.state()
-	e, err := newEvent(d, s.cloudEvents != "")
+	e, err := s.event(d)
 	e.codec = c.codec
 	c.broker.inEvent(e)
 	if err == nil {
 		err = c.decode(e)
 	}
 	if err != nil {
-		return c.undecodable(ctx, e, codecError("decode", d.Topic, err))
+		return c.undecodable(ctx, e, decodeError(d.Topic, err))
 	}
 	ctx = withValues(ctx, c.values)
 	if c.dedup == nil {
@@ -79,9 +79,9 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 		return
 	}
 	s.protect("error handler", func() {
-		e, _ := newEvent(d, s.cloudEvents != "")
+		e, err := s.event(d)
 		e.err = cause
-		if c.decode(e) != nil {
+		if err != nil || c.decode(e) != nil {
 			e.msg.Body = e.Payload()
 		}
 		if err := h(withValues(ctx, c.values), e); err != nil {

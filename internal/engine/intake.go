@@ -50,12 +50,12 @@ func (i *intake) Deliver(m *session.Inbound) {
 		if !m.Through(s.id) {
 			continue
 		}
-		key := topicKey
+		key, d := topicKey, i.delivery()
 		if s.OrderingKey != nil {
-			key = r.orderingKey(s, m, key)
+			key, d.key = r.orderingKey(s, m, key)
 		}
 		i.batch = append(i.batch, delivery.Item{
-			Task: s.deliver(i.delivery(), m, done), Lane: s.lane, Key: key,
+			Task: s.deliver(d, m, done), Lane: s.lane, Key: key,
 			Size: len(m.Topic) + len(m.Payload), Must: m.QoS > 0,
 		})
 	}
@@ -77,16 +77,16 @@ func (i *intake) Batch() {
 }
 
 // orderingKey asks the subscription; a panic leaves the order to the topic.
-func (r *run) orderingKey(s *Subscription, m *session.Inbound, byTopic uint64) (key uint64) {
-	key = byTopic
+func (r *run) orderingKey(s *Subscription, m *session.Inbound, byTopic uint64) (key uint64, name string) {
+	key, name = byTopic, m.Topic
 	r.client.hook(func() {
-		if name := s.OrderingKey(m); name == "" {
+		if name = s.OrderingKey(m); name == "" {
 			key = 0
 		} else {
 			key = r.sched.Key(name)
 		}
 	})
-	return key
+	return key, name
 }
 
 // maxBatch is the largest batch whose memory is kept.

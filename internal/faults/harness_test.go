@@ -89,7 +89,7 @@ func (h *harness) finish() {
 	}
 	if h.Failed() {
 		log := h.said.logged.String()
-		h.Logf("end of the log:\n%s", log[max(0, len(log)-8000):])
+		h.Logf("end of the log:\n%s", log[max(0, len(log)-2500):])
 	}
 }
 
