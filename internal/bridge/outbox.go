@@ -85,13 +85,10 @@ func (k *keeper) accept(ctx context.Context, m Message) error {
 	if err != nil {
 		return err
 	}
-	if k.async.busy() && sqltx.From(ctx) == nil {
+	ctx, cancel := k.limited(ctx)
+	defer cancel()
+	if k.async.store.busy() && sqltx.From(ctx) == nil {
 		return k.behind(ctx, e)
-	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, k.state.timeout())
-		defer cancel()
 	}
 	return k.appended(ctx, m.Topic, k.store.Append(ctx, e))
 }

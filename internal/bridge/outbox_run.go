@@ -74,34 +74,36 @@ func (k *keeper) connection(up bool) {
 }
 
 // stop sends, within ctx and as long as there is a connection, what is in the
-// outbox, ends the relay, and gives how much is left for the next start.
-func (k *keeper) stop(ctx context.Context) (left int) {
+// outbox, ends the relay, and gives how much is left for the next start and how
+// much of that has no outcome yet.
+func (k *keeper) stop(ctx context.Context) (left, flying int) {
 	k.async.wait(ctx)
 	k.mu.Lock()
 	relay, cancel, ended, useful := k.relay, k.cancel, k.ended, k.opened && !k.down
 	k.mu.Unlock()
 	if ended == nil {
-		return 0
+		return 0, 0
 	}
 	if useful {
 		k.flush(ctx, relay)
 	}
 	cancel()
 	<-ended
-	left = k.depth(relay)
+	left, flying = k.leftIn(relay)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.renew(); err != nil {
 		k.state.log.Errorf("mqtt: outbox: %v", err) // the options were good before
 	}
 	k.ended, k.down = nil, false
-	return left
+	return left, flying
 }
 
-func (k *keeper) depth(relay *outbox.Relay) int {
+func (k *keeper) leftIn(relay *outbox.Relay) (left, flying int) {
 	ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
 	defer cancel()
-	return relay.Health(ctx).Depth
+	h := relay.Health(ctx)
+	return h.Depth, h.InFlight
 }
 
 // flush waits until everything is sent and acknowledged, and deleted. It does

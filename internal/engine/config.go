@@ -126,8 +126,9 @@ type Config struct {
 	Arrived func(m *Inbound)
 
 	// Flush is called by Stop, within its context, when the last handler ended
-	// and publishes still leave; it gives how many messages stay on this side.
-	Flush func(ctx context.Context) (left int)
+	// and publishes still leave; it gives how many messages stay on this side, and
+	// how many of them were published and not acknowledged.
+	Flush func(ctx context.Context) (left, flying int)
 	// Publishing is told of each publishing connection that came up, and of each
 	// that was lost or failed to. It must be quick.
 	Publishing func(up bool)

@@ -24,17 +24,18 @@ func (l *leftovers) closed(ev session.Closed) {
 	l.unacknowledged += ev.Unacknowledged
 }
 
-// flush lets go what waits for the broker on this side, and gives what is left.
-func (r *run) flush(ctx context.Context) (left int) {
+// flush lets go what waits for the broker on this side, and gives what is left
+// and how much of that the sessions have, too.
+func (r *run) flush(ctx context.Context) (left, flying int) {
 	if f := r.client.cfg.Flush; f != nil {
 		return f(ctx)
 	}
-	return 0
+	return 0, 0
 }
 
 // report says in one line what was left undone, and nothing when that is
 // nothing.
-func (l *leftovers) report(c *Client, drained error, outbox int) {
+func (l *leftovers) report(c *Client, drained error, outbox, flying int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var parts []string
@@ -48,7 +49,7 @@ func (l *leftovers) report(c *Client, drained error, outbox int) {
 		part(d.Dropped, "messages not handled")
 	}
 	part(l.unacknowledged, "messages unacknowledged, for the broker to deliver again")
-	part(l.unfinished, "publishes unfinished")
+	part(l.unfinished-flying, "publishes unfinished")
 	part(outbox, "messages in the outbox")
 	if len(parts) > 0 {
 		c.log.Warnf("mqtt: stopped, and left: %s", strings.Join(parts, ", "))

@@ -182,9 +182,9 @@ func (r *run) stop(ctx context.Context) error {
 	r.checks.stop()
 	drained := r.sched.Drain(ctx)
 	r.sub.Close(ctx)
-	outbox := r.flush(ctx)
+	outbox, flying := r.flush(ctx)
 	r.closePublishers(ctx)
-	r.left.report(r.client, drained, outbox)
+	r.left.report(r.client, drained, outbox, flying)
 	r.events.wait(ctx)
 	if drained != nil {
 		return fmt.Errorf("mqtt: handlers did not finish in time: %w", drained)
