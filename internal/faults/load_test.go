@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
@@ -27,7 +28,7 @@ type load struct {
 
 // load starts with nothing sent.
 func (p *publisher) load(w *witness) *load {
-	return &load{p: p, witness: w, ctx: p.h.within(3 * patience)}
+	return &load{p: p, witness: w, ctx: p.h.within(10 * time.Minute)}
 }
 
 // send publishes a message without waiting for its outcome.
