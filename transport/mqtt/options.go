@@ -190,7 +190,7 @@ func WithRelaxedAcks(enable bool) ServerOption {
 }
 
 // WithReplyTopics allows repliers to publish to response topics that start with
-// one of these prefixes; "" allows all but those that start with $. A request
+// the levels of one of these prefixes; "" allows all but those that start with $. A request
 // says itself where its reply goes, so that without this whoever may publish a
 // request could have the server publish anywhere. Default: "reply/".
 func WithReplyTopics(prefixes ...string) ServerOption {
