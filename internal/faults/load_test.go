@@ -3,13 +3,13 @@ package faults_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-
-	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 )
 
 // load is many messages in flight from one goroutine, and what was told of
@@ -142,11 +142,8 @@ func (h *harness) wantReason(err error, reasons ...event.Reason) *event.Error {
 	if !ok {
 		h.Fatalf("got %T %v, want an *event.Error", err, err)
 	}
-	for _, r := range reasons {
-		if e.Reason == r {
-			return e
-		}
+	if !slices.Contains(reasons, e.Reason) {
+		h.Fatalf("got reason %s, want %v: %v", e.Reason, reasons, err)
 	}
-	h.Fatalf("got reason %s, want %v: %v", e.Reason, reasons, err)
-	return nil
+	return e
 }

@@ -36,18 +36,18 @@ func TestFault_25_SessionLost(t *testing.T) {
 		proxy.Refuse(false)
 		s.ready()
 		h.eventually(func() error { return eachConnected([]*spy{s.spy, p.spy}, 2) })
-		if lost := len(h.rec.Report().Lost); lost != kept {
-			h.Errorf("%d lost, want %d: the fault did not happen as meant", lost, kept)
+		if n := len(h.rec.Report().Lost); n != kept {
+			h.Errorf("%d lost, want %d: the fault did not happen as meant", n, kept)
 		}
 		h.lossIsTold(s, 1)
 		if info := s.sessionsLost()[0]; info != (event.SessionLostInfo{ClientID: h.name + "-sub"}) {
 			h.Errorf("%+v", info)
 		}
-		real := h.rec.Report()
+		before := h.rec.Report()
 		h.rec = mqtttest.NewRecorder()
 		p.must(h.name+"/data", ids(2000, later)...)
 		h.settled()
-		h.missingIs(s, len(real.Lost))
+		h.missingIs(s, len(before.Lost))
 		if health := s.health(); !health.Ready || health.LastError != nil {
 			h.Errorf("%+v", health)
 		}

@@ -3,6 +3,7 @@ package faults_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -92,7 +93,7 @@ func (b *backlog) publish() {
 	l := b.p.load(nil)
 	body := make([]byte, backlogSize-idLength)
 	for i := range b.messages {
-		l.send(fmt.Sprintf("%s/data/%d", b.h.name, i%64), append(body[:len(body):len(body)], id(i)...))
+		l.send(fmt.Sprintf("%s/data/%d", b.h.name, i%64), append(slices.Clip(body), id(i)...))
 	}
 	l.succeeded()
 }

@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -36,9 +37,11 @@ func TestFault_33_BadCredentials(t *testing.T) {
 		other()
 		h.eventually(func() error { // the broker reloads some time after the signal
 			proxy.Cut()
-			return atLeast("refusals", len(p.refused()), 1)
+			return atLeast("refusals", notAuthorized(p.refused()), 1)
 		})
 		h.wantReason(late.connect(), event.ReasonNotAuthorized)
+		refusals := notAuthorized(p.refused())
+		h.eventually(func() error { return atLeast("refusals", notAuthorized(p.refused()), refusals+1) })
 		h.wantReason(p.health().LastError, event.ReasonNotAuthorized)
 		l := p.load(nil)
 		sent := make(chan struct{})
@@ -60,4 +63,15 @@ func TestFault_33_BadCredentials(t *testing.T) {
 		h.settled()
 		h.eventually(func() error { return h.said.err(late.connect()) })
 	})
+}
+
+// notAuthorized counts the attempts that the broker itself refused: others were
+// cut.
+func notAuthorized(list []stamped[event.ConnectInfo]) (n int) {
+	for _, r := range list {
+		if e, ok := errors.AsType[*event.Error](r.info.Err); ok && e.Reason == event.ReasonNotAuthorized {
+			n++
+		}
+	}
+	return n
 }
