@@ -42,7 +42,7 @@ func TestRowsOutliveTheProcess(t *testing.T) {
 func TestPragmas(t *testing.T) {
 	t.Parallel()
 	data := open(t, newFile(t))
-	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "1", "busy_timeout": "5000"} {
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "5000"} {
 		var got string
 		if err := data.db.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
 			t.Errorf("%s = %q, %v, want %q", pragma, got, err, want)

@@ -36,9 +36,11 @@ func openSQLite(source string) (*sql.DB, error) {
 	return db, nil
 }
 
+// sqliteDSN has every commit on disk before it returns: what is acknowledged to
+// the broker after it must survive a power failure too.
 func sqliteDSN(source string) string {
 	return "file:" + (&url.URL{Path: source}).EscapedPath() +
-		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
+		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
 }
 
 func sqliteMigrator(db *sql.DB) (*goose.Provider, error) {
