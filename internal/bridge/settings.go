@@ -10,6 +10,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 	"github.com/tx7do/kratos-transport/tracing"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -43,6 +44,8 @@ type Settings struct {
 	Sequence bool
 	// IDs gives ids to ready bytes, too.
 	IDs bool
+	// Dedup remembers the ids of handled messages; nil remembers none.
+	Dedup dedup.Window
 	// OnDisconnect is told why a connection was lost.
 	OnDisconnect func(error)
 
