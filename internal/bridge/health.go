@@ -14,6 +14,6 @@ func (b *Broker) Health() event.Health {
 		InFlight: h.InFlight, Queued: h.Queued, Running: h.Running,
 		Dropped: h.Dropped, Unmatched: h.Unmatched, SessionsLost: h.SessionsLost, HeadersLost: h.Headless, LateReplies: b.requests.late.Load(),
 		Duplicates: b.duplicates.Load(), WithoutID: b.withoutID.Load(),
-		Missing: b.gaps.missing.Load(), LastError: public("connect", "", h.LastError),
+		Missing: b.gaps.missing.Load(), Outbox: s.outbox.health(), LastError: public("connect", "", h.LastError),
 	}
 }

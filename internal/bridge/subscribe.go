@@ -48,7 +48,7 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 	}
 	release, err := c.claim(s, filter, &o, &own)
 	if err != nil {
-		return nil, public("subscribe", topic, err)
+		return nil, err
 	}
 	sub := subscription(filter, &o, &own)
 	sub.Handler, sub.OnDeadLetter = c.handle, c.failed
