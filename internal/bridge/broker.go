@@ -11,6 +11,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -24,9 +25,13 @@ type Broker struct {
 	settings Settings
 	client   *engine.Client // the last one that could be made; it has the subscriptions
 
+	dedups
 	requests requests
+	gaps     gaps
+	gapLog   gapLog
 	unnamed  sync.Once // says that nothing is kept without a client id
 	names    names     // of what was subscribed to
+	unplaced sync.Once // says that there is no place for a sequence
 }
 
 var _ broker.Broker = (*Broker)(nil)
@@ -48,6 +53,9 @@ type state struct {
 	retries  Retry
 	ids      bool // of ready bytes
 
+	window   dedup.Window
+	sequence *sequence // nil numbers nothing
+
 	cloudEvents   string   // source of our events; empty is no carrier
 	replyPrefixes []string // of response topics that we publish to
 }
@@ -57,6 +65,7 @@ type state struct {
 func New(opts ...broker.Option) *Broker {
 	b := &Broker{options: broker.NewOptions()}
 	b.requests.init()
+	b.watch()
 	b.settings.apply(&b.options, opts)
 	return b
 }
@@ -118,9 +127,14 @@ func (b *Broker) open() *state {
 	s.log = log.NewHelper(engine.SafeLogger(orGlobal(cfg.Logger)))
 	s.hooks(&cfg, b.settings.OnDisconnect)
 	s.told, _ = sortHooks(b.settings.Hooks) // resolve reports what is wrong
+	s.window = b.settings.Dedup
 	s.retries, s.ids = b.settings.Retry, b.settings.IDs
 	policies, bad := readPolicies(b.settings.subscriber, cfg.DeadLetters != nil && cfg.DeadLetters.Parks())
 	s.policies, problems = policies, errors.Join(problems, s.retries.resolve(), bad)
+	if b.settings.Sequence {
+		s.sequence = newSequence(cfg.ClientID)
+	}
+	cfg.Arrived = b.onArrival
 	s.cfg = cfg
 	client, err := engine.NewClient(cfg, b.client)
 	if s.err = configError(problems, err); s.err == nil {

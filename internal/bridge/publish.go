@@ -99,6 +99,7 @@ func (s *state) sendSync(ctx context.Context, topic string, msg *broker.Message,
 
 // put brings a message on its way, waits for the outcome, and tells the hooks.
 func (s *state) put(ctx context.Context, m *Message, r *Retry) error {
+	s.number(m, 0)
 	if len(s.told.publish) == 0 {
 		return s.attempt(ctx, m, r)
 	}
@@ -111,6 +112,7 @@ func (s *state) put(ctx context.Context, m *Message, r *Retry) error {
 // putAsync is put without the wait: done is called once with the outcome,
 // unless it returns an error.
 func (s *state) putAsync(ctx context.Context, m *Message, done func(error)) error {
+	s.number(m, 0)
 	if len(s.told.publish) == 0 {
 		return public("publish", m.Topic, s.client.PublishAsync(ctx, &m.Message, done))
 	}

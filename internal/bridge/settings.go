@@ -11,6 +11,7 @@ import (
 	"github.com/tx7do/kratos-transport/tracing"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -44,6 +45,8 @@ type Settings struct {
 	Sequence bool
 	// IDs gives ids to ready bytes, too.
 	IDs bool
+	// Dedup remembers the ids of handled messages; nil remembers none.
+	Dedup dedup.Window
 	// OnDisconnect is told why a connection was lost.
 	OnDisconnect func(error)
 

@@ -22,6 +22,7 @@ type SubscribeSettings struct {
 	RetainHandling byte
 	NoLocal        bool
 	OrderingKey    func(event.Incoming) string // nil is the topic
+	IDField        string                      // of the message, where nothing else names it
 
 	Operation  string // beside the topic filter
 	Budget     time.Duration

@@ -120,6 +120,11 @@ type Config struct {
 	// instead of in receive order.
 	RelaxedAcks bool
 
+	// Arrived sees each message with user properties that a subscription of its
+	// own matched, in the order of arrival, on the read loop: it must be quick.
+	// Nil sees none.
+	Arrived func(m *Inbound)
+
 	// Hooks are told what happens.
 	Hooks Hooks
 	// Outcome is what the callbacks of PublishAsync are told of an error; nil

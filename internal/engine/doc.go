@@ -25,6 +25,8 @@ type (
 	Properties = session.Properties
 	// ID names a message.
 	ID = session.ID
+	// Stamp completes a message when it is sent.
+	Stamp = session.Stamp
 	// UserProperty is one user property of MQTT 5.
 	UserProperty = session.UserProperty
 	// Inbound is an application message that arrived.

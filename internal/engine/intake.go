@@ -43,6 +43,7 @@ func (i *intake) Deliver(m *session.Inbound) {
 		r.unmatched(m)
 		return
 	}
+	r.arrived(m, matched)
 	done := delivery.Join(n, doner(m))
 	topicKey := r.sched.Key(m.Topic)
 	for _, s := range matched {

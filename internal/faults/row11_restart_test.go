@@ -70,11 +70,16 @@ func TestFault_11_BrokerRestart(t *testing.T) {
 // that what is missing now is explained.
 func (h *harness) lossIsTold(s *subscriber, n int) {
 	h.Helper()
+	h.lossIsToldOf("-sub", s, n)
+}
+
+func (h *harness) lossIsToldOf(id string, s *subscriber, n int) {
+	h.Helper()
 	h.eventually(func() error { return atLeast("sessions told to be lost", len(s.sessionsLost()), n) })
 	if have := int(s.health().SessionsLost); have != n {
 		h.Errorf("health counts %d lost sessions, want %d", have, n)
 	}
-	if have := h.said.logs("the broker lost the session of \"" + h.name + "-sub\""); have != n {
+	if have := h.said.logs("the broker lost the session of \"" + h.name + id + "\""); have != n {
 		h.Errorf("the log tells of %d lost sessions, want %d", have, n)
 	}
 	rep := h.quiet()
