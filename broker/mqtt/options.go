@@ -31,7 +31,7 @@ func WithKratosLogger(l log.Logger) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.Logger = l })
 }
 
-// WithServiceName names the service; dead letters go to "dead-letter/<name>".
+// WithServiceName names the service, in dead letters too.
 func WithServiceName(name string) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.Service = name })
 }

@@ -33,8 +33,10 @@ func set(change func(*bridge.Settings)) ServerOption {
 // said, and options after it win. nil is an error of Start.
 func Connection(c *v1.Connection) ServerOption { return WithBrokerOptions(bridge.Connection(c)) }
 
-// Subscriber takes concurrency, queue, deadline, retry budget and dead-letter
-// topic from a service's configuration; what is unset keeps the defaults.
+// Subscriber takes concurrency, queue, retry and dead-letter topic from a
+// service's configuration; what is unset keeps the defaults, and what is wrong
+// is reported by its key. A key of its subscriptions is a topic filter or an
+// operation; Start warns of one that matches nothing.
 func Subscriber(c *v1.Subscriber) ServerOption {
 	return set(func(s *bridge.Settings) { s.Subscriber(c) })
 }
@@ -44,7 +46,7 @@ func Logger(l log.Logger) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.Logger = l })
 }
 
-// Name names the service; dead letters go to "dead-letter/<name>".
+// Name names the service, in dead letters too.
 func Name(service string) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.Service = service })
 }
