@@ -31,6 +31,7 @@ type Broker struct {
 	gapLog   gapLog
 	unnamed  sync.Once // says that nothing is kept without a client id
 	unplaced sync.Once // says that there is no place for a sequence
+	names    names     // of what was subscribed to
 }
 
 var _ broker.Broker = (*Broker)(nil)
@@ -47,9 +48,10 @@ type state struct {
 	log     *log.Helper
 	publish broker.PublishHandler
 
-	told    *hookSet // the user's hooks
-	retries Retry
-	ids     bool // of ready bytes
+	told     *hookSet // the user's hooks
+	policies policies
+	retries  Retry
+	ids      bool // of ready bytes
 
 	window   dedup.Window
 	outbox   *keeper   // nil sends at once
@@ -125,7 +127,9 @@ func (b *Broker) open() *state {
 	cfg, problems := b.settings.resolve(&b.options)
 	s.log = log.NewHelper(engine.SafeLogger(orGlobal(cfg.Logger)))
 	s.hooks(&cfg, b.settings.OnDisconnect)
-	problems = errors.Join(problems, s.delivery(&b.settings, &cfg))
+	policies, bad := readPolicies(b.settings.subscriber, cfg.DeadLetters != nil && cfg.DeadLetters.Parks())
+	s.policies = policies
+	problems = errors.Join(problems, s.delivery(&b.settings, &cfg), bad)
 	s.cfg = cfg
 	client, err := engine.NewClient(cfg, b.client)
 	if s.err = configError(problems, err); s.err == nil {

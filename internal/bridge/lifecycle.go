@@ -20,6 +20,7 @@ func (b *Broker) Start(ctx context.Context) error {
 	if s.err != nil {
 		return s.err
 	}
+	s.warnUnmatched(&b.names)
 	if err := s.client.Start(ctx); err != nil {
 		return public("connect", "", err)
 	}
