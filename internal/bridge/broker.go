@@ -31,6 +31,7 @@ type Broker struct {
 	gapLog   gapLog
 	unnamed  sync.Once // says that nothing is kept without a client id
 	unplaced sync.Once // says that there is no place for a sequence
+	names    names     // of what was subscribed to
 }
 
 var _ broker.Broker = (*Broker)(nil)
@@ -47,9 +48,10 @@ type state struct {
 	log     *log.Helper
 	publish broker.PublishHandler
 
-	told    *hookSet // the user's hooks
-	retries Retry
-	ids     bool // of ready bytes
+	told     *hookSet // the user's hooks
+	policies policies
+	retries  Retry
+	ids      bool // of ready bytes
 
 	window   dedup.Window
 	sequence *sequence // nil numbers nothing
@@ -127,7 +129,8 @@ func (b *Broker) open() *state {
 	s.told, _ = sortHooks(b.settings.Hooks) // resolve reports what is wrong
 	s.window = b.settings.Dedup
 	s.retries, s.ids = b.settings.Retry, b.settings.IDs
-	problems = errors.Join(problems, s.retries.resolve())
+	policies, bad := readPolicies(b.settings.subscriber, cfg.DeadLetters != nil && cfg.DeadLetters.Parks())
+	s.policies, problems = policies, errors.Join(problems, s.retries.resolve(), bad)
 	if b.settings.Sequence {
 		s.sequence = newSequence(cfg.ClientID)
 	}

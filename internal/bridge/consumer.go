@@ -90,6 +90,12 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 	})
 }
 
+// eventID is the id of a message for its letter.
+func (c *consumer) eventID(d *engine.Delivery) string {
+	e, _ := newEvent(d, c.broker.state().cloudEvents != "")
+	return e.ID()
+}
+
 // valuesContext adds the values of a subscription's context to those of an
 // attempt.
 type valuesContext struct {

@@ -20,6 +20,7 @@ func (b *Broker) Start(ctx context.Context) error {
 	if s.err != nil {
 		return s.err
 	}
+	s.warnUnmatched(&b.names)
 	return public("connect", "", s.client.Start(ctx))
 }
 

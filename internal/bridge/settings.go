@@ -10,6 +10,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 	"github.com/tx7do/kratos-transport/tracing"
 
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
@@ -49,6 +50,7 @@ type Settings struct {
 	// OnDisconnect is told why a connection was lost.
 	OnDisconnect func(error)
 
+	subscriber   *v1.Subscriber
 	noConnection bool // the service's configuration has none
 	ignored      []string
 	addresses    []engine.Address // parsed from Addrs of the generic options
