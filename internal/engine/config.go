@@ -128,6 +128,13 @@ type Config struct {
 	// Nil sees none.
 	Arrived func(m *Inbound)
 
+	// Flush is called by Stop, within its context, when the last handler ended
+	// and publishes still leave; it gives how many messages stay on this side, and
+	// how many of them were published and not acknowledged.
+	Flush func(ctx context.Context) (left, flying int)
+	// Publishing is told of each publishing connection that came up, and of each
+	// that was lost or failed to. It must be quick.
+	Publishing func(up bool)
 	// Hooks are told what happens.
 	Hooks Hooks
 	// Outcome is what the callbacks of PublishAsync are told of an error; nil
