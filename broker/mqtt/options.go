@@ -222,6 +222,17 @@ func WithHooks(hooks ...any) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Hooks = append(s.Hooks, hooks...) })
 }
 
+// WithSelfTest sends a message to each of these topics after the start, on the
+// publishing connection, and waits for it on a third one, whose client id adds
+// "-test" to the publisher's. What does not come back within 3 s is told by the
+// log and by SelfTestError of the health. It is meant for MQTT 3.1.1, where a
+// broker acknowledges a publish that its access rules forbid, and throws it away:
+// name a topic that the same rules are about, that may be read, too, and that
+// nobody minds a message on, whose payload is a UUID. Default: none.
+func WithSelfTest(topics ...string) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Config.SelfTest = topics })
+}
+
 // WithRelaxedAcks acknowledges each message when it is done instead of in the
 // order of arrival, so that a slow one does not hold up those behind it. For
 // brokers that accept any order on MQTT 3.1.1; on MQTT 5 the order is kept

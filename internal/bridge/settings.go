@@ -45,6 +45,8 @@ type Settings struct {
 	Sequence bool
 	// IDs gives ids to ready bytes, too.
 	IDs bool
+	// Outbox takes what is published; nil sends it at once.
+	Outbox *Outbox
 	// Dedup remembers the ids of handled messages; nil remembers none.
 	Dedup dedup.Window
 	// OnDisconnect is told why a connection was lost.

@@ -50,13 +50,13 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 	if err != nil {
 		return nil, badRequest("subscribe", topic, err.Error())
 	}
+	release, err := c.claim(s, filter, &o, &own)
+	if err != nil {
+		return nil, err
+	}
 	known := []string{own.Operation, topic, filter}
 	p := s.policies.policy(own.policy(sub), known...)
 	p.apply(sub)
-	release, err := c.claim(s, filter, &o, &own)
-	if err != nil {
-		return nil, public("subscribe", topic, err)
-	}
 	sub.Handler, sub.OnDeadLetter, sub.EventID = c.handle, c.failed, c.eventID
 	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
 	defer cancel()
