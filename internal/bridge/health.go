@@ -16,6 +16,7 @@ func (b *Broker) Health() event.Health {
 		Duplicates: b.duplicates.Load(), WithoutID: b.withoutID.Load(), Missing: b.gaps.missing.Load(), Outbox: s.outbox.health(),
 		Parked: h.Parked, HeldKeys: h.HeldKeys, Discarded: h.Discarded, DeadLetterTopicFailed: h.TopicFailed,
 		DeadLettersBlocked: h.DeadLetterError != nil, DeadLetterError: h.DeadLetterError,
-		LastError: public("connect", "", h.LastError),
+		SelfTestError: public("self-test", "", h.SelfTestError),
+		LastError:     public("connect", "", h.LastError),
 	}
 }

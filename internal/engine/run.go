@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
@@ -28,6 +29,8 @@ type run struct {
 	restoring sync.Mutex // while parked messages are read back
 	troubles  troubles
 	checks    background
+
+	selfTested atomic.Pointer[error]
 }
 
 func newRun(c *Client) (*run, error) {
@@ -117,6 +120,9 @@ func (r *run) start(ctx context.Context) error {
 	main.Start()
 	if c.cfg.Retained {
 		r.checks.run(r.checkRetained)
+	}
+	if len(c.cfg.SelfTest) > 0 {
+		r.checks.run(r.selfTest)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.connectTimeout())
 	defer cancel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"go.etcd.io/bbolt"
 )
@@ -105,7 +106,23 @@ func (f *File) commitAll() {
 	}
 }
 
+// gather lets those run who are about to ask, as the last commit has set many
+// writers free at once: as long as that brings more. It waits for nobody.
+func (f *File) gather() {
+	for before := -1; ; {
+		f.mu.Lock()
+		n := len(f.pending)
+		f.mu.Unlock()
+		if n <= before || n >= maxGroup {
+			return
+		}
+		before = n
+		runtime.Gosched()
+	}
+}
+
 func (f *File) take() (group []*op, closed bool) {
+	f.gather()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n, size := 0, 0
