@@ -151,7 +151,7 @@ func TestStopKeepsTheOutbox(t *testing.T) {
 	p.broker.Stop()
 	l.postAll(t, 100, nil)
 	p.collector.stop(t)
-	if !contains(p.collector.output.String(), "outbox") {
+	if !contains(p.collector.output.String(), "left: 100 messages in the outbox") {
 		t.Errorf("the log does not say what is left:\n%s", p.collector.output)
 	}
 	p.broker.Start()
