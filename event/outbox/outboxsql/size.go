@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
 // size is what was counted last, and what was accepted since.
@@ -49,7 +50,7 @@ func (s *Store) room(ctx context.Context, entries int, bytes int64) error {
 }
 
 // Stats implements [outbox.Store]. It may be a second old, and does not count
-// what a transaction under way has written.
+// what the transaction of another context has written.
 func (s *Store) Stats(ctx context.Context) (outbox.Stats, error) {
 	if err := s.usable(); err != nil {
 		return outbox.Stats{}, err
@@ -63,11 +64,14 @@ func (s *Store) Stats(ctx context.Context) (outbox.Stats, error) {
 	return s.count(ctx)
 }
 
+// count asks in the transaction of ctx, if there is one: a pool of one
+// connection has no other. What it has written counts then, and until the next
+// count if it is rolled back.
 func (s *Store) count(ctx context.Context) (outbox.Stats, error) {
 	st := outbox.Stats{MaxDepth: s.o.MaxEntries, MaxBytes: s.o.MaxBytes}
 	began := time.Now()
 	var oldest int64
-	if err := s.db.QueryRowContext(ctx, s.sql.stats).Scan(&st.Depth, &st.Bytes, &oldest, &st.Quarantined); err != nil {
+	if err := sqltx.Or(ctx, s.db).QueryRowContext(ctx, s.sql.stats).Scan(&st.Depth, &st.Bytes, &oldest, &st.Quarantined); err != nil {
 		return outbox.Stats{}, fmt.Errorf("outboxsql: count: %w", err)
 	}
 	if oldest > 0 {
