@@ -1,4 +1,4 @@
-//go:build !unix
+//go:build !unix || solaris || aix
 
 package boltfile
 
@@ -12,3 +12,6 @@ var full = [...]error{syscall.Errno(39), syscall.Errno(112)}
 
 // reserve gives a file blocks.
 func reserve(f *os.File, from, to int64) error { return zeros(f, from, to) }
+
+// unlock does nothing: the lock ends with the process.
+func unlock(*os.File) error { return nil }

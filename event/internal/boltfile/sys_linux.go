@@ -31,3 +31,6 @@ func reserve(f *os.File, from, to int64) error {
 	}
 	return os.NewSyscallError("fallocate", sysErr)
 }
+
+// unlock gives up the lock that bbolt holds as long as the file is mapped.
+func unlock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
