@@ -8,8 +8,8 @@ import "time"
 //
 // Methods are called concurrently, for one hook too, after the fact and never
 // on a connection's read loop. They must return soon: OnPublish delays the
-// publisher or the callbacks behind it, OnHandle, OnRetry and OnDeadLetter a
-// handler's worker, the others each other. A panic is logged, and other hooks may miss the
+// publisher or the callbacks behind it, OnHandle, OnRetry, OnDeadLetter and
+// OnPark a handler's worker, the others each other. A panic is logged, and other hooks may miss the
 // call; messages do not suffer. Nothing is measured for an interface that no hook implements.
 
 // PublishHook is told the outcome of each publish of the application; dead
@@ -55,14 +55,15 @@ type RetryInfo struct {
 	Err error
 }
 
-// DeadLetterHook is told of each message that was dead-lettered, once the
-// broker has the dead letter.
+// DeadLetterHook is told of each message that was dead-lettered, once its
+// store has the letter.
 type DeadLetterHook interface{ OnDeadLetter(info DeadLetterInfo) }
 
 // DeadLetterInfo is a message that was dead-lettered.
 type DeadLetterInfo struct {
 	Delivery
-	// ID is the dead letter's, Destination its topic.
+	// ID is the dead letter's, Destination says which store has it: the topic of
+	// a retained message, else the store's description.
 	ID          string
 	Destination string
 	// Err is the failure of the last attempt.

@@ -11,7 +11,6 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-
 // entry is an entry of a key whose id says both.
 func entry(key string, n int) *outbox.Entry {
 	return &outbox.Entry{
@@ -99,4 +98,3 @@ func TestRelaySendsInOrderAndDeletes(t *testing.T) {
 		}
 	})
 }
-

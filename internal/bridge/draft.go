@@ -76,6 +76,9 @@ func (d *draft) headers(msg *broker.Message, named bool) {
 
 // message gives the draft its form on the wire.
 func (s *state) message(ctx context.Context, d *draft) (*Message, error) {
+	if err := s.numberable(d.props.User); err != nil {
+		return nil, badRequest("publish", d.msg.Topic, err.Error())
+	}
 	if source := s.cloudEvents; source != "" {
 		if err := d.structure(source); err != nil {
 			return nil, codecError("publish", d.msg.Topic, err)

@@ -40,6 +40,11 @@ func (b *Broker) SendAsync(ctx context.Context, m *Message, done func(error)) er
 
 // carried puts ready bytes into the carrier, when there is one.
 func (s *state) carried(m *Message) (*Message, error) {
+	if m.Properties != nil {
+		if err := s.numberable(m.Properties.User); err != nil {
+			return nil, badRequest("publish", m.Topic, err.Error())
+		}
+	}
 	if s.cloudEvents == "" {
 		if s.ids && !m.named() {
 			m.ID = engine.NewID()

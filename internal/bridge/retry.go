@@ -76,6 +76,7 @@ func (s *state) retry(retries int) Retry {
 func (s *state) attempt(ctx context.Context, m *Message, r *Retry) error {
 	started := time.Now()
 	err := public("publish", m.Topic, s.client.Publish(ctx, &m.Message))
+	s.unplaced()
 	if e, ok := errors.AsType[*event.Error](err); !ok || r.Attempts == 1 || !r.worth(e, m.QoS) {
 		return err
 	}

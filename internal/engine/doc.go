@@ -25,6 +25,8 @@ type (
 	Properties = session.Properties
 	// ID names a message.
 	ID = session.ID
+	// Stamp completes a message when it is sent.
+	Stamp = session.Stamp
 	// UserProperty is one user property of MQTT 5.
 	UserProperty = session.UserProperty
 	// Inbound is an application message that arrived.
@@ -37,6 +39,8 @@ type (
 	Address = link.Address
 	// Verdict says what becomes of a message whose handler failed.
 	Verdict = delivery.Verdict
+	// Exhaustion says what becomes of a message whose attempts are used up.
+	Exhaustion = delivery.Exhaustion
 )
 
 // DefaultPublishTimeout bounds a publish whose context has no deadline.
@@ -51,8 +55,18 @@ const (
 
 // The verdicts that the public packages give.
 const (
-	Retry      = delivery.Retry
-	DeadLetter = delivery.DeadLetter
+	Retry       = delivery.Retry
+	DeadLetter  = delivery.DeadLetter
+	Drop        = delivery.Drop
+	Acknowledge = delivery.Acknowledge
+)
+
+// What may follow the last attempt; the zero value is the default.
+const (
+	ExhaustedPark       = delivery.ExhaustedPark
+	ExhaustedDeadLetter = delivery.ExhaustedDeadLetter
+	ExhaustedBlock      = delivery.ExhaustedBlock
+	ExhaustedDrop       = delivery.ExhaustedDrop
 )
 
 // NewID makes an id.

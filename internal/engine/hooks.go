@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"sync/atomic"
 	"time"
 )
@@ -14,8 +13,12 @@ type Hooks struct {
 	Handled func(d *Delivery, attempt int, took time.Duration, err error)
 	// Retrying is called when another attempt follows after a pause.
 	Retrying func(d *Delivery, attempt int, after time.Duration, err error)
-	// DeadLettered is called once the broker has the dead letter.
-	DeadLettered func(d *Delivery, id, topic string, attempts int, cause error)
+	// DeadLettered is called once the store, which destination names, has the
+	// dead letter.
+	DeadLettered func(d *Delivery, id, destination string, attempts int, cause error)
+	// Parked is called once the store has a message that is handled again
+	// later; cause is nil when it only waits for others of its key.
+	Parked func(d *Delivery, id, key string, attempts int, cause error)
 	// Connected is called after each attempt to connect; err is nil when the
 	// broker accepted.
 	Connected func(clientID, address string, sessionPresent bool, err error)
@@ -58,15 +61,4 @@ func (r *run) reportDrops() {
 	if full+unmatched > 0 {
 		r.client.hook(func() { r.client.cfg.Hooks.Dropped(int(full), int(unmatched)) })
 	}
-}
-
-// bury publishes the dead letter and tells the hook.
-func (r *run) bury(ctx context.Context, d *Delivery, cause error, attempts int) error {
-	err := r.deadLetter(ctx, d, cause, attempts)
-	h := r.client.cfg.Hooks.DeadLettered
-	if err != nil || h == nil || d.Topic == r.client.cfg.DeadLetterTopic {
-		return err
-	}
-	r.client.hook(func() { h(d, d.letter.id, r.client.cfg.DeadLetterTopic, attempts, cause) })
-	return nil
 }

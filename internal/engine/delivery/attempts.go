@@ -224,7 +224,7 @@ func (d *Delivery[M]) exhausted(pause time.Duration) bool {
 func (d *Delivery[M]) bury(ctx context.Context) (again time.Duration, done bool) {
 	policy := &d.attempts.policy
 	c := new(attemptContext)
-	c.begin(ctx, time.Now().Add(policy.Deadline))
+	c.begin(ctx, time.Now().Add(policy.StoreTimeout))
 	defer c.end()
 	store := policy.DeadLetter
 	if d.outcome.Result == Parked {

@@ -28,10 +28,12 @@ type Exhaustion int
 
 // The exhaustions.
 const (
-	// ExhaustedDeadLetter dead-letters it.
-	ExhaustedDeadLetter Exhaustion = iota
+	// ExhaustedDefault parks it where there is a Park, else dead-letters it.
+	ExhaustedDefault Exhaustion = iota
 	// ExhaustedPark parks it.
 	ExhaustedPark
+	// ExhaustedDeadLetter dead-letters it.
+	ExhaustedDeadLetter
 	// ExhaustedBlock goes on trying; nothing behind it is acknowledged.
 	ExhaustedBlock
 	// ExhaustedDrop acknowledges it and counts it as dropped.
@@ -51,8 +53,8 @@ const (
 	Unknown
 )
 
-// ErrAgain, wrapped by an error of DeadLetter or Park, has the handler run
-// again after the pause if its attempts were used up: who has no room for the
+// ErrAgain has the handler run again after the pause, if its attempts were used
+// up, when an error of DeadLetter or Park wraps it: who has no room for the
 // message cannot tell when there will be.
 var ErrAgain = errors.New("handle again")
 
@@ -91,14 +93,16 @@ type Policy[M any] struct {
 	// Classify decides about an error of the handler; nil is [Retry] for all. A
 	// panic in it is taken as Retry.
 	Classify func(error) Verdict
+	// StoreTimeout bounds one call of DeadLetter or Park, [DefaultDeadline].
+	StoreTimeout time.Duration
 	// DeadLetter stores a message that is given up, with the last error and the
-	// number of attempts; ctx ends after Deadline. Only when it returns nil is
+	// number of attempts; ctx ends after StoreTimeout. Only when it returns nil is
 	// the message acknowledged. Else it is called again, without an end, after
 	// pauses up to MaxBlocked; the key waits and the acknowledgements behind it
 	// too. With a nil DeadLetter nothing is given up: the handler is retried
 	// without an end in the same way.
 	DeadLetter func(ctx context.Context, msg M, err error, attempts int) error
-	// Exhausted is what follows the last attempt, [ExhaustedDeadLetter].
+	// Exhausted is what follows the last attempt, [ExhaustedDefault].
 	Exhausted Exhaustion
 	// Park stores a message that is handled again later by somebody else, as
 	// DeadLetter does; err is nil and attempts 0 when it only has to wait for
@@ -186,6 +190,7 @@ func (p Policy[M]) validate() error {
 	check(p.MaxAttempts < 0, "MaxAttempts is negative: %d", p.MaxAttempts)
 	check(p.MinBackoff < 0, "MinBackoff is negative: %v", p.MinBackoff)
 	check(p.MaxBackoff < 0, "MaxBackoff is negative: %v", p.MaxBackoff)
+	check(p.StoreTimeout < 0, "StoreTimeout is negative: %v", p.StoreTimeout)
 	check(p.MaxBlocked < 0, "MaxBlocked is negative: %v", p.MaxBlocked)
 	check(p.Park == nil && (p.Exhausted == ExhaustedPark || p.Held != nil), "Park is nil")
 	d := p.withDefaults()
@@ -196,12 +201,20 @@ func (p Policy[M]) validate() error {
 func (p Policy[M]) withDefaults() Policy[M] {
 	setDefault(&p.Deadline, DefaultDeadline)
 	setDefault(&p.Budget, DefaultBudget)
-	setDefault(&p.MinBackoff, DefaultMinBackoff)
+	setDefault(&p.StoreTimeout, DefaultDeadline)
 	if p.MaxBackoff > 0 {
+		setDefault(&p.MinBackoff, min(DefaultMinBackoff, p.MaxBackoff))
 		setDefault(&p.MaxBlocked, p.MaxBackoff)
 	}
+	setDefault(&p.MinBackoff, DefaultMinBackoff)
 	setDefault(&p.MaxBlocked, max(DefaultMaxBlocked, p.MinBackoff))
 	setDefault(&p.MaxBackoff, max(DefaultMaxBackoff, p.MinBackoff))
+	if p.Exhausted == ExhaustedDefault {
+		p.Exhausted = ExhaustedDeadLetter
+		if p.Park != nil {
+			p.Exhausted = ExhaustedPark
+		}
+	}
 	if p.Classify == nil {
 		p.Classify = func(error) Verdict { return Retry }
 	}

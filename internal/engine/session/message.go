@@ -21,6 +21,8 @@ type Message struct {
 	// ID goes with the message on MQTT 5, as the user property "id"; the zero
 	// value does not.
 	ID ID
+	// Stamp completes the message when it is sent; nil leaves it as it is.
+	Stamp Stamp
 	// Properties are carried on MQTT 5 only; nil carries none.
 	Properties *Properties
 }
