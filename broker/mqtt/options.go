@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"time"
@@ -53,6 +54,16 @@ func WithCleanSession(enable bool) broker.Option {
 // ever logged.
 func WithAuth(username string, password string) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.Username, s.Config.Password = username, password })
+}
+
+// WithCredentials asks for user name and password before each CONNECT, so that
+// a token that was renewed counts from the next connection on. It counts over
+// [WithAuth] and over those in an address. ask runs on a goroutine of the
+// connection, also for the publisher's, within the connect timeout, which ends
+// ctx; its error is told as that of the attempt, and must not hold a secret.
+// Default: nil, the fixed ones.
+func WithCredentials(ask func(ctx context.Context) (username, password string, err error)) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Config.Credentials = ask })
 }
 
 // WithClientId sets the client id of the subscriber; the publisher adds

@@ -18,6 +18,7 @@ import (
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/data"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/server"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -27,8 +28,9 @@ import (
 func newApp(
 	ctx context.Context, c *conf.Bootstrap, name server.ServiceName, logger log.Logger, out io.Writer,
 	registrar registry.Registrar, hs *http.Server, gs *grpc.Server, ms *mqttserver.Server,
-	embedded *server.Embedded, connection *kratosmqttv1.Connection,
+	embedded *server.Embedded, connection *kratosmqttv1.Connection, hold *data.Hold,
 ) *kratos.App {
+	hold.Until(subscribed(ms))
 	var app *kratos.App
 	unwatch := func() bool { return false }
 	stop := func() {
@@ -57,6 +59,15 @@ func newApp(
 		}),
 	)
 	return app
+}
+
+// subscribed waits until this process has subscribed; nil when another process
+// does.
+func subscribed(ms *mqttserver.Server) func(context.Context) error {
+	if ms == nil {
+		return nil
+	}
+	return ms.WaitReady
 }
 
 // servers lists the servers that are there. Reports are taken in until HTTP and

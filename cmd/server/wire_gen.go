@@ -36,7 +36,8 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 		cleanup()
 		return nil, nil, err
 	}
-	broker, cleanup2, err := data.NewBroker(connection, mqtt, logger)
+	hold := data.NewHold()
+	broker, cleanup2, err := data.NewBroker(connection, mqtt, hold, logger)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -51,31 +52,22 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 	}
 	reportRepo := data.NewReportRepo(dataData)
 	reportUsecase := biz.NewReportUsecase(reportPublisher, reportRepo, logger)
-	reportEvents := service.NewReportEvents(reportUsecase)
+	reportService := service.NewReportService(reportUsecase)
+	transaction := data.NewTransaction(dataData)
 	deviceRepo := data.NewDeviceRepo(dataData)
 	alertPublisher := data.NewAlertPublisher(broker)
 	device := bootstrap.Device
 	limits := newLimits(device)
-	deviceUsecase := biz.NewDeviceUsecase(deviceRepo, alertPublisher, limits)
-	deviceEvents := service.NewDeviceEvents(deviceUsecase)
-	mqttServer, err := server.NewMQTTServer(confServer, connection, serviceName, reportEvents, deviceEvents, logger)
-	if err != nil {
-		cleanup3()
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
-	readyGate := server.NewReadyGate(mqttServer)
-	reportService := service.NewReportService(reportUsecase)
+	deviceUsecase := biz.NewDeviceUsecase(transaction, deviceRepo, alertPublisher, limits)
 	deviceService := service.NewDeviceService(deviceUsecase)
-	httpServer, cleanup4, err := server.NewHTTPServer(confServer, readyGate, reportService, deviceService, logger)
+	httpServer, cleanup4, err := server.NewHTTPServer(confServer, reportService, deviceService, logger)
 	if err != nil {
 		cleanup3()
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	grpcServer, cleanup5, err := server.NewGRPCServer(confServer, readyGate, reportService, deviceService, logger)
+	grpcServer, cleanup5, err := server.NewGRPCServer(confServer, reportService, deviceService, logger)
 	if err != nil {
 		cleanup4()
 		cleanup3()
@@ -83,7 +75,18 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 		cleanup()
 		return nil, nil, err
 	}
-	app := newApp(contextContext, bootstrap, serviceName, logger, writer, registrar, httpServer, grpcServer, mqttServer, embedded, connection)
+	reportEvents := service.NewReportEvents(reportUsecase)
+	deviceEvents := service.NewDeviceEvents(deviceUsecase)
+	mqttServer, err := server.NewMQTTServer(confServer, connection, serviceName, reportEvents, deviceEvents, logger)
+	if err != nil {
+		cleanup5()
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	app := newApp(contextContext, bootstrap, serviceName, logger, writer, registrar, httpServer, grpcServer, mqttServer, embedded, connection, hold)
 	return app, func() {
 		cleanup5()
 		cleanup4()

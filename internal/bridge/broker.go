@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -23,8 +25,12 @@ type Broker struct {
 	settings Settings
 	client   *engine.Client // the last one that could be made; it has the subscriptions
 
+	dedups
 	requests requests
+	gaps     gaps
+	gapLog   gapLog
 	unnamed  sync.Once // says that nothing is kept without a client id
+	unplaced sync.Once // says that there is no place for a sequence
 }
 
 var _ broker.Broker = (*Broker)(nil)
@@ -41,6 +47,13 @@ type state struct {
 	log     *log.Helper
 	publish broker.PublishHandler
 
+	told    *hookSet // the user's hooks
+	retries Retry
+	ids     bool // of ready bytes
+
+	window   dedup.Window
+	sequence *sequence // nil numbers nothing
+
 	cloudEvents   string   // source of our events; empty is no carrier
 	replyPrefixes []string // of response topics that we publish to
 }
@@ -50,6 +63,7 @@ type state struct {
 func New(opts ...broker.Option) *Broker {
 	b := &Broker{options: broker.NewOptions()}
 	b.requests.init()
+	b.watch()
 	b.settings.apply(&b.options, opts)
 	return b
 }
@@ -108,8 +122,16 @@ func (b *Broker) state() *state {
 func (b *Broker) open() *state {
 	s := &state{broker: b, options: b.options}
 	cfg, problems := b.settings.resolve(&b.options)
-	s.log = log.NewHelper(orGlobal(cfg.Logger))
+	s.log = log.NewHelper(engine.SafeLogger(orGlobal(cfg.Logger)))
 	s.hooks(&cfg, b.settings.OnDisconnect)
+	s.told, _ = sortHooks(b.settings.Hooks) // resolve reports what is wrong
+	s.window = b.settings.Dedup
+	s.retries, s.ids = b.settings.Retry, b.settings.IDs
+	problems = errors.Join(problems, s.retries.resolve())
+	if b.settings.Sequence {
+		s.sequence = newSequence(cfg.ClientID)
+	}
+	cfg.Arrived = b.onArrival
 	s.cfg = cfg
 	client, err := engine.NewClient(cfg, b.client)
 	if s.err = configError(problems, err); s.err == nil {

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -66,12 +64,9 @@ func (d *draft) structure(source string) error {
 // context fills in the attributes that no header gave.
 func (d *draft) context(attrs map[string]any, source string) error {
 	if attrs[idKey] == nil {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return err
-		}
-		attrs[idKey] = id.String()
+		attrs[idKey] = engine.NewID().String()
 	}
+	d.msg.id, _ = attrs[idKey].(string)
 	p := &d.props
 	for name, value := range map[string]string{
 		attrSpecVersion: specVersion, "source": source, "type": d.typeName(), "subject": d.msg.Topic,
@@ -120,6 +115,9 @@ var errNoEvent = errors.New("no CloudEvent in structured JSON")
 
 // parseCloudEvent reads the structured JSON format.
 func parseCloudEvent(payload []byte) (*cloudEvent, error) {
+	if err := checkJSON(payload); err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoEvent, err)
+	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(payload, &members); err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoEvent, err)

@@ -35,7 +35,7 @@ func marshal(codec encoding.Codec, body any) (data []byte, err error) {
 		}
 		return nil, errNoCodec
 	}
-	if _, ok := body.(proto.Message); !ok && codec.Name() == "proto" {
+	if _, ok := body.(proto.Message); !ok && codec.Name() == protoCodec {
 		return nil, fmt.Errorf("codec proto cannot encode a %T: it is no proto.Message (a pointer is)", body)
 	}
 	defer recovered(codec, &err)
@@ -66,6 +66,9 @@ func unmarshal(codec encoding.Codec, data []byte, body any) (err error) {
 			return nil
 		}
 		return errNoCodec
+	}
+	if err := checkBounds(codec, data, body); err != nil {
+		return err
 	}
 	defer recovered(codec, &err)
 	return codec.Unmarshal(data, body)

@@ -98,6 +98,8 @@ func (s *Settings) Publisher(p *v1.Publisher) {
 	put(&s.Config.MaxPayload, int(p.GetMaxPayload()))
 	put(&s.Config.Window, int(p.GetInFlight()))
 	put(&s.Config.Connections, int(p.GetConnections()))
+	s.Retry.merge(p.GetRetry())
+	put(&s.Sequence, p.GetSequence())
 }
 
 // Subscriber applies the subscriber part of a service's configuration; nil
@@ -108,6 +110,7 @@ func (s *Settings) Subscriber(c *v1.Subscriber) {
 	putDuration(&s.Config.HandlerTimeout, c.GetHandlerTimeout())
 	putDuration(&s.Config.RetryBudget, c.GetRetryBudget())
 	put(&s.Config.DeadLetterTopic, c.GetDeadLetterTopic())
+	put(&s.Config.MaxInbound, int(c.GetMaxPayload()))
 }
 
 // put sets what the configuration has a value for.

@@ -18,22 +18,32 @@ type consumer struct {
 	binder  broker.Binder
 	values  context.Context
 	refuse  func(context.Context, *Event, error) error // may be nil
+	dedup   *deduper                                   // nil handles everything
 }
 
 // handle is one attempt. The message is decoded anew for each: a handler may
 // have changed it.
 func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 	s := c.broker.state()
-	e, err := newEvent(d, s.cloudEvents != "")
+	e, err := s.event(d)
 	e.codec = c.codec
+	c.broker.inEvent(e)
 	if err == nil {
 		err = c.decode(e)
 	}
 	if err != nil {
-		return c.undecodable(ctx, e, codecError("decode", d.Topic, err))
+		return c.undecodable(ctx, e, decodeError(d.Topic, err))
 	}
-	ctx, end := s.tracer.process(withValues(ctx, c.values), e)
-	err = c.handler(ctx, e)
+	ctx = withValues(ctx, c.values)
+	if c.dedup == nil {
+		return c.run(ctx, s, e)
+	}
+	return c.once(ctx, e, func(ctx context.Context) error { return c.run(ctx, s, e) })
+}
+
+func (c *consumer) run(ctx context.Context, s *state, e *Event) error {
+	ctx, end := s.tracer.process(ctx, e)
+	err := c.handler(ctx, e)
 	end(err)
 	return err
 }
@@ -69,9 +79,9 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 		return
 	}
 	s.protect("error handler", func() {
-		e, _ := newEvent(d, s.cloudEvents != "")
+		e, err := s.event(d)
 		e.err = cause
-		if c.decode(e) != nil {
+		if err != nil || c.decode(e) != nil {
 			e.msg.Body = e.Payload()
 		}
 		if err := h(withValues(ctx, c.values), e); err != nil {

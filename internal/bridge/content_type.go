@@ -11,29 +11,35 @@ import (
 const (
 	typeJSON  = "application/json"
 	typeProto = "application/protobuf"
+
+	jsonCodec  = "json"
+	protoCodec = "proto"
 )
 
 // contentType names the encoding of a codec of Kratos.
 func contentType(codec string) string {
 	switch codec {
-	case "json":
+	case jsonCodec:
 		return typeJSON
-	case "proto":
+	case protoCodec:
 		return typeProto
 	}
 	return "application/" + codec
 }
 
-// codecOf gives the registered codec that a content type names, or nil. The
-// common names are looked at first, as they are sent.
+// codecOf gives the codec that a content type names, or nil. Whoever may publish
+// chooses it, so that it is one of the two that are safe to be given anything;
+// others that the process has registered, such as YAML, or one that inflates,
+// are for subscriptions to ask for. The common names are looked at first, as
+// they are sent.
 func codecOf(contentType string) encoding.Codec {
 	switch contentType {
 	case "":
 		return nil
 	case typeJSON:
-		return encoding.GetCodec("json")
+		return encoding.GetCodec(jsonCodec)
 	case typeProto:
-		return encoding.GetCodec("proto")
+		return encoding.GetCodec(protoCodec)
 	}
 	media, _, err := mime.ParseMediaType(contentType)
 	sub, ok := strings.CutPrefix(media, "application/")
@@ -44,10 +50,12 @@ func codecOf(contentType string) encoding.Codec {
 		sub = sub[i+1:]
 	}
 	switch sub {
-	case "protobuf", "x-protobuf", "vnd.google.protobuf":
-		sub = "proto"
+	case jsonCodec:
+		return encoding.GetCodec(jsonCodec)
+	case protoCodec, "protobuf", "x-protobuf", "vnd.google.protobuf":
+		return encoding.GetCodec(protoCodec)
 	}
-	return encoding.GetCodec(sub)
+	return nil
 }
 
 // isJSON says whether a content type is JSON text.
@@ -67,7 +75,7 @@ func pick(own encoding.Codec, contentType string, body any) encoding.Codec {
 	if c == nil {
 		return own
 	}
-	if _, ok := body.(proto.Message); !ok && c.Name() == "proto" {
+	if _, ok := body.(proto.Message); !ok && c.Name() == protoCodec {
 		return own
 	}
 	return c

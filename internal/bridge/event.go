@@ -20,6 +20,13 @@ type Event struct {
 
 var _ broker.Event = (*Event)(nil)
 
+// bareEvent shows a delivery as nothing but its payload.
+func bareEvent(d *engine.Delivery) *Event {
+	e := &Event{delivery: d}
+	e.msg = broker.Message{Partition: -1, Offset: -1, Msg: e}
+	return e
+}
+
 // newEvent shows a delivery that is not decoded yet. The event is there also
 // with an error.
 func newEvent(d *engine.Delivery, carrier bool) (*Event, error) {

@@ -17,8 +17,12 @@ type hookSet struct {
 	deadLetter []event.DeadLetterHook
 	connect    []event.ConnectHook
 	disconnect []event.DisconnectHook
+	session    []event.SessionHook
 	subscribe  []event.SubscribeHook
 	drop       []event.DropHook
+	duplicate  []event.DuplicateHook
+	gap        []event.GapHook
+	outbox     []event.OutboxHook
 }
 
 // sortHooks reports every value that is no hook.
@@ -36,7 +40,8 @@ func sortHooks(hooks []any) (s *hookSet, err error) {
 func (s *hookSet) add(h any) bool {
 	found := []bool{
 		collect(&s.publish, h), collect(&s.handle, h), collect(&s.retry, h), collect(&s.deadLetter, h),
-		collect(&s.connect, h), collect(&s.disconnect, h), collect(&s.subscribe, h), collect(&s.drop, h),
+		collect(&s.connect, h), collect(&s.disconnect, h), collect(&s.session, h), collect(&s.subscribe, h),
+		collect(&s.drop, h), collect(&s.duplicate, h), collect(&s.gap, h), collect(&s.outbox, h),
 	}
 	for _, ok := range found {
 		if ok {
@@ -54,16 +59,9 @@ func collect[H any](to *[]H, hook any) bool {
 	return ok
 }
 
-// engine gives the engine's form, in which what nobody wants to know is nil.
+// engine gives the engine's form of those that it knows, in which what nobody
+// wants to know is nil.
 func (s *hookSet) engine() (e engine.Hooks) {
-	if hooks := s.publish; len(hooks) > 0 {
-		e.Published = func(p engine.Publication, took time.Duration, err error) {
-			tell(hooks, event.PublishHook.OnPublish, event.PublishInfo{
-				Topic: p.Topic, QoS: p.QoS, Retain: p.Retain, Size: p.Size, Duration: took,
-				Err: publicOnce("publish", p.Topic, err),
-			})
-		}
-	}
 	if hooks := s.handle; len(hooks) > 0 {
 		e.Handled = func(d *engine.Delivery, attempt int, took time.Duration, err error) {
 			tell(hooks, event.HandleHook.OnHandle, event.HandleInfo{Delivery: delivered(d, attempt), Duration: took, Err: err})
@@ -100,6 +98,11 @@ func (s *hookSet) engineConnection(e *engine.Hooks) {
 			})
 		}
 	}
+	if hooks := s.session; len(hooks) > 0 {
+		e.SessionLost = func(clientID string, unfinished int) {
+			tell(hooks, event.SessionHook.OnSessionLost, event.SessionLostInfo{ClientID: clientID, Unfinished: unfinished})
+		}
+	}
 	if hooks := s.subscribe; len(hooks) > 0 {
 		e.Subscribed = func(filter string, granted int, err error) {
 			tell(hooks, event.SubscribeHook.OnSubscribe, event.SubscribeInfo{
@@ -124,12 +127,4 @@ func delivered(d *engine.Delivery, attempt int) event.Delivery {
 	return event.Delivery{
 		Filter: d.Subscription().Filter, Topic: d.Topic, QoS: d.QoS, Size: len(d.Payload), Attempt: attempt,
 	}
-}
-
-// publicOnce leaves alone what callbacks of asynchronous publishes get.
-func publicOnce(op, topic string, err error) error {
-	if _, ok := errors.AsType[*event.Error](err); ok {
-		return err
-	}
-	return public(op, topic, err)
 }

@@ -36,7 +36,11 @@ func (b *Broker) Stop(ctx context.Context) error {
 	if s == nil || s.client == nil { // nothing was ever started
 		return nil
 	}
-	return public("disconnect", "", s.client.Stop(ctx))
+	err := public("disconnect", "", s.client.Stop(ctx))
+	if s.sequence != nil {
+		s.sequence.reset()
+	}
+	return err
 }
 
 // WaitReady returns nil once connected with every filter granted. It waits

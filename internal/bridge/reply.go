@@ -13,6 +13,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/printable"
 )
 
 // User properties of a reply that is an error. They are names that the
@@ -46,8 +47,15 @@ func (b *Broker) ReplyWanted(e *Event) (bool, error) {
 
 func (s *state) mayReply(topic string) bool {
 	return !strings.HasPrefix(topic, "$") && slices.ContainsFunc(s.replyPrefixes, func(prefix string) bool {
-		return strings.HasPrefix(topic, prefix)
+		return under(topic, prefix)
 	})
+}
+
+// under says whether a topic starts with the levels of a prefix: "a" allows "a"
+// and "a/b", but not "ab".
+func under(topic, prefix string) bool {
+	rest, ok := strings.CutPrefix(topic, prefix)
+	return ok && (rest == "" || rest[0] == '/' || prefix == "" || prefix[len(prefix)-1] == '/')
 }
 
 // Reply publishes the answer to a request at QoS 1: body, in the codec of the
@@ -112,5 +120,5 @@ func failureIn(header []engine.UserProperty) error {
 	}
 	reason, _ := last(header, statusReason)
 	message, _ := last(header, statusMessage)
-	return kerrors.New(code, reason, message)
+	return kerrors.New(code, printable.Line(reason), printable.Line(message))
 }

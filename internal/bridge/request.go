@@ -105,7 +105,7 @@ func (s *state) result(topic string, e *Event, o *broker.RequestOptions, own *Re
 		e.msg.Body, err = decode(pick(codec, e.ContentType(), to), e.Payload(), to)
 	}
 	if err != nil {
-		return nil, codecError(opRequest, topic, err)
+		return nil, codecError(opRequest, topic, lineError{err})
 	}
 	return &e.msg, nil
 }

@@ -124,7 +124,7 @@ func (q *requests) take(correlation []byte) chan *Event {
 // second attempt.
 func (b *Broker) replied(_ context.Context, d *engine.Delivery) error {
 	s, q := b.state(), &b.requests
-	e, err := newEvent(d, s.cloudEvents != "")
+	e, err := s.event(d)
 	_, correlation := e.reply()
 	var ch chan *Event
 	if err == nil {

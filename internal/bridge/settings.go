@@ -10,6 +10,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 	"github.com/tx7do/kratos-transport/tracing"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -37,6 +38,14 @@ type Settings struct {
 	ReplyPrefixes []string
 	// Hooks are the user's, checked when the settings are resolved.
 	Hooks []any
+	// Retry is how publishes are tried again.
+	Retry Retry
+	// Sequence numbers the messages of each topic.
+	Sequence bool
+	// IDs gives ids to ready bytes, too.
+	IDs bool
+	// Dedup remembers the ids of handled messages; nil remembers none.
+	Dedup dedup.Window
 	// OnDisconnect is told why a connection was lost.
 	OnDisconnect func(error)
 

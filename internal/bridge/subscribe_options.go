@@ -20,6 +20,7 @@ type SubscribeSettings struct {
 	RetainHandling byte
 	NoLocal        bool
 	OrderingKey    func(event.Incoming) string // nil is the topic
+	IDField        string                      // of the message, where nothing else names it
 
 	refuse func(context.Context, *Event, error) error // told of what cannot be decoded
 }

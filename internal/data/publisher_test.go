@@ -46,7 +46,7 @@ func TestPublishedMessages(t *testing.T) {
 		want         proto.Message
 	}{
 		"event": {
-			func(b broker.Broker) error { return NewReportPublisher(b).PublishEvent(ctx, event(1)) },
+			func(b broker.Broker) error { return NewReportPublisher(b).PublishEvent(ctx, eventReport(1)) },
 			"reports/event", "",
 			&reportv1.RealTimeWarehousingData{
 				EventId: "e1", EventName: "login", ReportData: `{"a":"ü"}`, CreateTime: "2026-05-06T12:00:01.123456789Z",
@@ -93,7 +93,7 @@ func TestPublishErrors(t *testing.T) {
 		503: "BROKER_UNAVAILABLE", 504: "BROKER_TIMEOUT", 413: "PUBLISH_REFUSED", 403: "PUBLISH_REFUSED", 500: "PUBLISH_REFUSED",
 	} {
 		cause := kerrors.New(code, "X", "mqtt://secret.example")
-		err := NewReportPublisher(&fakeBroker{fail: cause}).PublishEvent(context.Background(), event(1))
+		err := NewReportPublisher(&fakeBroker{fail: cause}).PublishEvent(context.Background(), eventReport(1))
 		e := kerrors.FromError(err)
 		if e == nil || int(e.Code) != code || e.Reason != reason || strings.Contains(e.Message, "secret") {
 			t.Errorf("%d: got %v", code, err)
@@ -109,7 +109,7 @@ func TestPublishLeavesTimeForTheAnswer(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	fake := &fakeBroker{}
-	if err := NewReportPublisher(fake).PublishEvent(ctx, event(1)); err != nil {
+	if err := NewReportPublisher(fake).PublishEvent(ctx, eventReport(1)); err != nil {
 		t.Fatal(err)
 	}
 	if fake.left > 54*time.Minute || fake.left < 53*time.Minute {

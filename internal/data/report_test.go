@@ -11,7 +11,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
-func event(i int) biz.EventReport {
+func eventReport(i int) biz.EventReport {
 	return biz.EventReport{
 		EventID: fmt.Sprintf("e%d", i), EventName: "login", Data: `{"a":"ü"}`,
 		CreateTime: time.Date(2026, 5, 6, 12, 0, i, 123456789, time.UTC),
@@ -40,7 +40,7 @@ func TestReportsAreStoredOnce(t *testing.T) {
 	var redelivered sync.WaitGroup
 	for i := range 200 {
 		redelivered.Go(func() {
-			if err := repo.SaveEvent(ctx, event(i%50)); err != nil {
+			if err := repo.SaveEvent(ctx, eventReport(i%50)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -58,7 +58,7 @@ func TestPagesAreNewestFirst(t *testing.T) {
 	ctx := context.Background()
 	const rows = 7
 	for i := range rows {
-		if err := repo.SaveEvent(ctx, event(i)); err != nil {
+		if err := repo.SaveEvent(ctx, eventReport(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -76,7 +76,7 @@ func TestPagesAreNewestFirst(t *testing.T) {
 				break
 			}
 			if page.Before == 0 && size == 3 { // what arrives meanwhile moves nothing
-				if err := repo.SaveEvent(ctx, event(0)); err != nil {
+				if err := repo.SaveEvent(ctx, eventReport(0)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -86,7 +86,7 @@ func TestPagesAreNewestFirst(t *testing.T) {
 			t.Errorf("size %d: %d pages, want %d", size, pages, want)
 		}
 		for i, e := range got {
-			if want := event(rows - 1 - i); !reflect.DeepEqual(e, want) {
+			if want := eventReport(rows - 1 - i); !reflect.DeepEqual(e, want) {
 				t.Errorf("size %d: entry %d is %+v, want %+v", size, i, e, want)
 			}
 		}
@@ -109,7 +109,7 @@ func BenchmarkSaveEvent(b *testing.B) {
 	defer cleanup()
 	repo := NewReportRepo(data)
 	for i := 0; b.Loop(); i++ {
-		if err := repo.SaveEvent(context.Background(), event(i)); err != nil {
+		if err := repo.SaveEvent(context.Background(), eventReport(i)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -15,9 +15,6 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// The statements of this package are the SQL that SQLite and PostgreSQL share.
-// What differs between them stands here: how to open one, and its migrations.
-
 //go:embed migrations/sqlite/*.sql
 var sqliteMigrations embed.FS
 

@@ -2,9 +2,12 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/go-kratos/kratos/v2/log"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
@@ -99,10 +102,14 @@ func (e *events) wait(ctx context.Context) {
 func (c *Client) hook(f func()) {
 	defer func() {
 		if v := recover(); v != nil {
-			c.log.Errorf("mqtt: a hook panicked: %v\n%s", v, debug.Stack())
+			c.logPanic(fmt.Sprintf("mqtt: a hook panicked: %v", v), debug.Stack())
 		}
 	}()
 	f()
+}
+
+func (c *Client) logPanic(text string, stack []byte) {
+	c.log.Errorw(log.DefaultMessageKey, text, stackKey, string(stack))
 }
 
 func (c *Client) report(n notice) {
@@ -129,7 +136,7 @@ func (c *Client) report(n notice) {
 	case session.SubscriptionRefused:
 		c.log.Errorf("mqtt: %v", ev.Err)
 	case session.CallbackPanicked:
-		c.log.Errorf("mqtt: a publish callback panicked: %v\n%s", ev.Value, ev.Stack)
+		c.logPanic(fmt.Sprintf("mqtt: a publish callback panicked: %v", ev.Value), ev.Stack)
 	case session.Closed:
 		if ev.Unfinished > 0 || ev.Unacknowledged > 0 {
 			c.log.Warnf("mqtt: %q stopped with %d publishes unfinished and %d messages unacknowledged", ev.ClientID, ev.Unfinished, ev.Unacknowledged)
@@ -152,6 +159,10 @@ func (c *Client) tell(event session.Event) {
 	case session.ConnectionLost:
 		if h.Disconnected != nil {
 			c.hook(func() { h.Disconnected(ev.ClientID, ev.Address, ev.Err) })
+		}
+	case session.Forgotten:
+		if h.SessionLost != nil {
+			c.hook(func() { h.SessionLost(ev.ClientID, ev.Unfinished) })
 		}
 	case session.Subscribed:
 		if h.Subscribed != nil {

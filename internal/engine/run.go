@@ -13,6 +13,7 @@ import (
 // run is what lives between Start and Stop.
 type run struct {
 	client  *Client
+	id      string // of the subscriber
 	sub     *session.Session
 	pubs    *publishers
 	sched   *delivery.Scheduler
@@ -21,6 +22,11 @@ type run struct {
 	version *session.Negotiation
 	drops   drops
 	stopped chan struct{} // closed at the end of stop
+
+	lots      lots
+	restoring sync.Mutex // while parked messages are read back
+	troubles  troubles
+	checks    background
 }
 
 func newRun(c *Client) (*run, error) {
@@ -32,7 +38,10 @@ func newRun(c *Client) (*run, error) {
 		return nil, &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
 	}
 	r.sched, r.intake = sched, &intake{run: r}
-	if err := r.open(c.cfg.clientID()); err != nil {
+	r.lots.init(sched, c.cfg.Concurrency)
+	r.checks.init()
+	r.id = c.cfg.clientID()
+	if err := r.open(r.id); err != nil {
 		sched.Close()
 		return nil, err
 	}
@@ -67,7 +76,12 @@ func (r *run) open(id string) (err error) {
 
 	sub := c.session(id)
 	sub.Negotiation, sub.SessionExpiry, sub.Sink = version, c.SessionExpiry, r.intake
-	sub.Notify = func(e session.Event) { r.events.add(e, r.main() == r.sub) }
+	sub.Notify = func(e session.Event) {
+		if _, lost := e.(session.Forgotten); lost {
+			r.client.counts.forgotten.Add(1)
+		}
+		r.events.add(e, r.main() == r.sub)
+	}
 	if subscribes {
 		sub.Will = c.Will
 	}
@@ -91,8 +105,14 @@ func (r *run) open(id string) (err error) {
 // start opens the main connection and waits for its first outcome.
 func (r *run) start(ctx context.Context) error {
 	c := r.client
+	if err := r.restore(ctx); err != nil {
+		return err
+	}
 	main := r.main()
 	main.Start()
+	if c.cfg.Retained {
+		r.checks.run(r.checkRetained)
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.connectTimeout())
 	defer cancel()
 	err := main.WaitAttempt(ctx)
@@ -125,11 +145,18 @@ func (r *run) main() *session.Session {
 
 // prepare gives a subscription its place in this run's scheduler.
 func (r *run) prepare(s *Subscription) error {
-	flow, err := r.flow(s)
+	s.lane, s.lot = r.sched.NewLane(s.Concurrency), nil
+	var err error
+	if r.client.cannotPark(s) == nil {
+		s.lot, err = r.newLot(s)
+	}
+	if err == nil {
+		s.flow, err = r.flow(s)
+	}
 	if err != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: err}
 	}
-	s.flow, s.lane = flow, r.sched.NewLane(s.Concurrency)
+	r.lots.add(s.lot)
 	return nil
 }
 
@@ -146,6 +173,8 @@ func (r *run) unsubscribe(ctx context.Context, filter string) error {
 // leave, and says DISCONNECT on both connections.
 func (r *run) stop(ctx context.Context) error {
 	r.sub.StopIntake()
+	r.lots.close()
+	r.checks.stop()
 	drained := r.sched.Drain(ctx)
 	r.sub.Close(ctx)
 	r.closePublishers(ctx)

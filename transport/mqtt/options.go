@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"context"
 	"crypto/tls"
 
 	"github.com/go-kratos/kratos/v2/log"
@@ -82,6 +83,16 @@ func WithCleanSession(enable bool) ServerOption {
 // ever logged.
 func WithAuth(username string, password string) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.Username, s.Config.Password = username, password })
+}
+
+// WithCredentials asks for user name and password before each CONNECT, so that
+// a token that was renewed counts from the next connection on. It counts over
+// [WithAuth] and over those in an address. ask runs on a goroutine of the
+// connection, also for the publisher's, within the connect timeout, which ends
+// ctx; its error is told as that of the attempt, and must not hold a secret.
+// Default: nil, the fixed ones.
+func WithCredentials(ask func(ctx context.Context) (username, password string, err error)) ServerOption {
+	return set(func(s *bridge.Settings) { s.Config.Credentials = ask })
 }
 
 // WithClientId sets the client id of the subscriber; the publisher adds
@@ -179,7 +190,7 @@ func WithRelaxedAcks(enable bool) ServerOption {
 }
 
 // WithReplyTopics allows repliers to publish to response topics that start with
-// one of these prefixes; "" allows all but those that start with $. A request
+// the levels of one of these prefixes; "" allows all but those that start with $. A request
 // says itself where its reply goes, so that without this whoever may publish a
 // request could have the server publish anywhere. Default: "reply/".
 func WithReplyTopics(prefixes ...string) ServerOption {

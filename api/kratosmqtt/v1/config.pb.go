@@ -776,6 +776,9 @@ type Subscriber struct {
 	Retry *Retry `protobuf:"bytes,6,opt,name=retry,proto3" json:"retry,omitempty"`
 	// What differs for one subscription, by topic filter or by operation.
 	Subscriptions map[string]*Subscription `protobuf:"bytes,7,rep,name=subscriptions,proto3" json:"subscriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Largest payload that is decoded, in bytes; a larger one is a dead letter at
+	// once. At most 1 MiB, as no larger packet is taken. Default 256 KiB.
+	MaxPayload    uint32 `protobuf:"varint,8,opt,name=max_payload,json=maxPayload,proto3" json:"max_payload,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -857,6 +860,13 @@ func (x *Subscriber) GetSubscriptions() map[string]*Subscription {
 		return x.Subscriptions
 	}
 	return nil
+}
+
+func (x *Subscriber) GetMaxPayload() uint32 {
+	if x != nil {
+		return x.MaxPayload
+	}
+	return 0
 }
 
 // Subscription is what differs from the other subscriptions. What is not set
@@ -1027,7 +1037,7 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\vmax_letters\x18\x03 \x01(\x04R\n" +
 	"maxLetters\x128\n" +
 	"\n" +
-	"park_limit\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tparkLimit\"\xd1\x03\n" +
+	"park_limit\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tparkLimit\"\xf2\x03\n" +
 	"\n" +
 	"Subscriber\x12 \n" +
 	"\vconcurrency\x18\x01 \x01(\rR\vconcurrency\x12\x14\n" +
@@ -1036,7 +1046,9 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\fretry_budget\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vretryBudget\x12*\n" +
 	"\x11dead_letter_topic\x18\x05 \x01(\tR\x0fdeadLetterTopic\x12*\n" +
 	"\x05retry\x18\x06 \x01(\v2\x14.kratosmqtt.v1.RetryR\x05retry\x12R\n" +
-	"\rsubscriptions\x18\a \x03(\v2,.kratosmqtt.v1.Subscriber.SubscriptionsEntryR\rsubscriptions\x1a]\n" +
+	"\rsubscriptions\x18\a \x03(\v2,.kratosmqtt.v1.Subscriber.SubscriptionsEntryR\rsubscriptions\x12\x1f\n" +
+	"\vmax_payload\x18\b \x01(\rR\n" +
+	"maxPayload\x1a]\n" +
 	"\x12SubscriptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x121\n" +
 	"\x05value\x18\x02 \x01(\v2\x1b.kratosmqtt.v1.SubscriptionR\x05value:\x028\x01\"\xfc\x02\n" +

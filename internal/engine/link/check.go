@@ -8,6 +8,11 @@ func (c *Conn) checkInbound(h wire.Header) error {
 	if err := h.Validate(); err != nil {
 		return err
 	}
+	if c.version5() {
+		if err := h.CheckShortest(); err != nil {
+			return err
+		}
+	}
 	limit := c.opts.MaxPacketSize
 	switch t := h.Type(); t {
 	case wire.TypePublish, wire.TypePuback, wire.TypePubrec, wire.TypePubrel, wire.TypePubcomp:

@@ -99,6 +99,15 @@ func (c *Conn) route(h wire.Header, frame []byte) error {
 		if err := c.asked.settle(c.opts.Version, h, body); err != nil {
 			return err
 		}
+	case wire.TypeDisconnect:
+		var d wire.Disconnect
+		if err := d.Decode(c.opts.Version, body); err != nil {
+			return err
+		}
+	case wire.TypeAuth:
+		if err := wire.CheckAuth(body); err != nil {
+			return err
+		}
 	}
 	// The library may take its time with the packet.
 	c.batch()

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -41,8 +42,9 @@ type Config struct {
 	Addresses []link.Address
 	// ClientID is sent as it is; 1 to 65,535 bytes. Required.
 	ClientID string
-	// Credentials are asked for at each CONNECT; nil sends none.
-	Credentials func() (username, password string, err error)
+	// Credentials are asked for at each CONNECT, within the connect timeout; nil
+	// sends none.
+	Credentials func(ctx context.Context) (username, password string, err error)
 	// TLS is asked for at each dial of a TLS address; nil uses the system's
 	// authorities.
 	TLS func() (*tls.Config, error)

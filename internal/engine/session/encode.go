@@ -22,13 +22,19 @@ func reasonOfEncode(err error) Reason {
 	return ReasonBadRequest
 }
 
-// encode appends the PUBLISH frame of m to dst.
-func encode(dst []byte, m *Message, id uint16, v wire.Version) ([]byte, error) {
+// encode appends the PUBLISH frame of m to dst. room is memory for the id.
+func encode(dst []byte, m *Message, id uint16, v wire.Version, room []byte) ([]byte, error) {
 	p := wire.Publish{
 		QoS: m.QoS, Retain: m.Retain, PacketID: id,
 		Topic: stringBytes(m.Topic), TopicChecked: true, Payload: m.Payload,
 	}
-	if v == wire.V5 && m.Properties != nil {
+	if v == wire.V311 {
+		return p.Append(dst, v)
+	}
+	if m.ID != (ID{}) {
+		p.Props.User = m.ID.property(room[:0])
+	}
+	if m.Properties != nil {
 		if err := encodeProperties(&p.Props, m.Properties); err != nil {
 			return dst, err
 		}
@@ -68,6 +74,10 @@ func optional(s string) []byte {
 	return stringBytes(s)
 }
 
+// maxUser is how many user properties of a message are kept. An empty one takes
+// 5 bytes of a packet and 32 in memory, and nobody above takes nearly as many.
+const maxUser = 1024
+
 // decodeProperties copies what the handler may keep; nil when there is nothing.
 func decodeProperties(p *wire.Properties) *Properties {
 	if p.ContentType == nil && p.ResponseTopic == nil && p.CorrelationData == nil && !p.HasMessageExpiry && len(p.User) == 0 {
@@ -82,6 +92,9 @@ func decodeProperties(p *wire.Properties) *Properties {
 		out.Expiry = time.Duration(p.MessageExpiry) * time.Second
 	}
 	for k, v := range p.UserPairs() {
+		if len(out.User) == maxUser {
+			break
+		}
 		out.User = append(out.User, UserProperty{string(k), string(v)})
 	}
 	return out

@@ -8,8 +8,8 @@ type Ack struct {
 	// PacketID is 1 to 65,535.
 	PacketID uint16
 	Type     Type
-	// Reason is 0 on 3.1.1. From 0x80 on it is a refusal. Codes that the
-	// standard does not list for the type are passed on as they came.
+	// Reason is 0 on 3.1.1. From 0x80 on it is a refusal, also where the
+	// standard does not list the code for the type.
 	Reason byte
 }
 
@@ -40,6 +40,9 @@ func (a *Ack) Decode(v Version, first byte, body []byte) error {
 		return malformed(t, "section 2.1.4", "more than a packet identifier on 3.1.1")
 	}
 	a.Reason, _ = c.byte()
+	if err := checkCode(t, a.Reason); err != nil {
+		return err
+	}
 	if len(c) == 0 {
 		return nil
 	}

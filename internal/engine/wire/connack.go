@@ -44,7 +44,8 @@ type Connack struct {
 
 // Decode reads the body of a CONNACK. Everything in k is replaced; strings
 // are copies. On V5 it also accepts the two-byte refusal of a server that
-// knows 3.1.1 only: the return code, 1 to 5, is then in Reason. A Maximum QoS
+// knows 3.1.1 only: the return code, 1 to 5, is then in Reason. Any code but 0
+// is a refusal, also one that the standard does not list. A Maximum QoS
 // of 2, which should be left out, is taken as what it means.
 func (k *Connack) Decode(v Version, body []byte) error {
 	*k = Connack{

@@ -22,6 +22,9 @@ func (d *Disconnect) Decode(v Version, body []byte) error {
 		return malformed(TypeDisconnect, "section 2.1.4", "packet must be empty on 3.1.1")
 	}
 	d.Reason, _ = c.byte()
+	if err := checkCode(TypeDisconnect, d.Reason); err != nil {
+		return err
+	}
 	if len(c) == 0 {
 		return nil
 	}

@@ -42,6 +42,15 @@ func ParseHeader(b []byte) (h Header, ok bool, err error) {
 	return Header{}, false, malformed(Type(b[0]>>4), "MQTT-1.5.5-1", "remaining length has more than four bytes")
 }
 
+// CheckShortest refuses a Remaining Length with needless leading zero groups, as
+// MQTT 5 does [MQTT-1.5.5-1].
+func (h Header) CheckShortest() error {
+	if h.Size == 1+lengthSize(h.Remaining) {
+		return nil
+	}
+	return malformed(h.Type(), "MQTT-1.5.5-1", "remaining length is not in its shortest form")
+}
+
 // Validate checks what can be known from the fixed header alone: a type that
 // exists, the flags its type demands [MQTT-2.1.3-1], a QoS of at most 2
 // [MQTT-3.3.1-4], no DUP with QoS 0 [MQTT-3.3.1-2], and a length that the

@@ -93,6 +93,8 @@ func allowed(t Type, id byte) bool {
 		return id == propUser
 	case TypeDisconnect:
 		return id == propSessionExpiry || id == propServerReference || id == propReasonString || id == propUser
+	case TypeAuth:
+		return id == propAuthMethod || id == propAuthData || id == propReasonString || id == propUser
 	case TypeConnack:
 		return allowedInConnack(id)
 	default:

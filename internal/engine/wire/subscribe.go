@@ -52,7 +52,9 @@ func (c *cursor) filter(t Type) error {
 // SubackCount returns the packet identifier of a SUBACK or UNSUBACK, told
 // apart by first, and how many codes it has: as many as the request had
 // filters [MQTT-3.9.3-1], but 0 for an UNSUBACK on 3.1.1. More codes than
-// filters can crash a client library, so compare before passing it on.
+// filters can crash a client library, so compare before passing it on. A code
+// that is no refusal must be a QoS [MQTT-3.9.3-2], or one of the two of UNSUBACK
+// [MQTT-3.11.3-2].
 func SubackCount(v Version, first byte, body []byte) (id uint16, n int, err error) {
 	t := Type(first >> 4)
 	if t != TypeSuback && t != TypeUnsuback {
@@ -68,6 +70,11 @@ func SubackCount(v Version, first byte, body []byte) (id uint16, n int, err erro
 		return 0, 0, malformed(t, "section 2.1.4", "more than a packet identifier on 3.1.1")
 	case !bare && len(c) == 0:
 		return 0, 0, malformed(t, "MQTT-3.9.3-1", "no reason code")
+	}
+	for _, code := range c {
+		if err := checkCode(t, code); err != nil {
+			return 0, 0, err
+		}
 	}
 	return id, len(c), nil
 }

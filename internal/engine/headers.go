@@ -1,0 +1,52 @@
+package engine
+
+import (
+	"fmt"
+	"unicode/utf8"
+)
+
+// Limits of what comes beside a payload, sent or received: user properties, and
+// the attributes of a CloudEvent in their place.
+const (
+	// MaxHeaders is how many there may be.
+	MaxHeaders = 64
+	// MaxHeaderKey is the longest name, in bytes.
+	MaxHeaderKey = 128
+	// MaxHeaderBytes is what names and values may have together.
+	MaxHeaderBytes = 8 << 10
+	// MaxID is the longest id of a message, in bytes: ids are kept, for as long
+	// as duplicates may come.
+	MaxID = 256
+)
+
+// idHeader is the user property that names a message.
+const idHeader = "id"
+
+// CheckHeaders refuses headers over the limits.
+func CheckHeaders(list []UserProperty) error {
+	if len(list) > MaxHeaders {
+		return fmt.Errorf("%d headers, want at most %d", len(list), MaxHeaders)
+	}
+	total := 0
+	for _, u := range list {
+		if len(u.Key) > MaxHeaderKey {
+			return fmt.Errorf("header %q... has a name of %d bytes, want at most %d", cut(u.Key, 32), len(u.Key), MaxHeaderKey)
+		}
+		if u.Key == idHeader && len(u.Value) > MaxID {
+			return fmt.Errorf("id of %d bytes, want at most %d", len(u.Value), MaxID)
+		}
+		total += len(u.Key) + len(u.Value)
+	}
+	if total > MaxHeaderBytes {
+		return fmt.Errorf("headers of %d bytes, want at most %d", total, MaxHeaderBytes)
+	}
+	return nil
+}
+
+// cut shortens s to n bytes at most, at a whole character.
+func cut(s string, n int) string {
+	for n > 0 && n < len(s) && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:min(n, len(s))]
+}

@@ -1,0 +1,27 @@
+package engine
+
+import (
+	"github.com/go-kratos/kratos/v2/log"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/printable"
+)
+
+// stackKey is the key of a stack trace, the one value of ours that has lines.
+const stackKey = "stack"
+
+// SafeLogger gives a logger whose lines nobody can forge: topics, reasons and
+// errors hold text of strangers, so that everything in a value that could end
+// the line or steer a terminal is escaped. Stack traces keep their lines.
+func SafeLogger(l log.Logger) log.Logger { return safeLogger{l} }
+
+type safeLogger struct{ log.Logger }
+
+// Log implements log.Logger.
+func (l safeLogger) Log(level log.Level, keyvals ...any) error {
+	for i := 1; i < len(keyvals); i += 2 {
+		if s, ok := keyvals[i].(string); ok && keyvals[i-1] != stackKey {
+			keyvals[i] = printable.Line(s)
+		}
+	}
+	return l.Logger.Log(level, keyvals...)
+}
