@@ -61,6 +61,33 @@ func Run(ctx context.Context, db *sql.DB, f func(context.Context) error) (err er
 	return tx.Commit()
 }
 
+// Nested is [Run] whose part of a transaction of ctx is undone by itself: when
+// f fails or panics, what it wrote is rolled back to where it began, and the
+// caller may go on with the transaction and commit the rest.
+func Nested(ctx context.Context, db *sql.DB, f func(context.Context) error) (err error) {
+	tx := From(ctx)
+	if tx == nil {
+		return Run(ctx, db, f)
+	}
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT sqltx_nested"); err != nil {
+		return err
+	}
+	done := false
+	defer func() {
+		if !done {
+			// Also after the end of ctx: the caller may not look at the error.
+			_, undo := tx.ExecContext(context.WithoutCancel(ctx), "ROLLBACK TO SAVEPOINT sqltx_nested")
+			err = errors.Join(err, ignoreDone(undo))
+		}
+	}()
+	if err := f(ctx); err != nil {
+		return err
+	}
+	done = true
+	_, err = tx.ExecContext(ctx, "RELEASE SAVEPOINT sqltx_nested")
+	return err
+}
+
 func ignoreDone(err error) error {
 	if errors.Is(err, sql.ErrTxDone) {
 		return nil
