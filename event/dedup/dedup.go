@@ -4,10 +4,6 @@
 // [NewMemory] remembers in this process; package dedupsql remembers in a table,
 // in the same transaction as the effect, which is the only form that holds
 // across a crash.
-//
-// A window knows nothing but ids. Where several handlers share one, each must
-// see a message once, so the caller puts its scope in front of the id: the name
-// of the subscription or of the handler.
 package dedup
 
 import "context"

@@ -7,117 +7,109 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/hashicorp/golang-lru/v2/expirable"
 )
+
+// Defaults of [MemoryOptions].
+const (
+	DefaultMaxIDs = 100_000
+	DefaultTTL    = 24 * time.Hour
+)
+
+// ErrNoID is the error of a call without an id.
+var ErrNoID = errors.New("dedup: no id")
 
 // MemoryOptions bound a window of [NewMemory]. The zero value is useful.
 type MemoryOptions struct {
-	// MaxIDs is how many ids are remembered; beyond it the oldest is
-	// forgotten. An id costs about 150 bytes and its length. Default 100,000.
+	// MaxIDs is how many ids are remembered; beyond it the one that was not
+	// seen for longest is forgotten. Default 100,000.
 	MaxIDs int
-	// TTL is how long an id is remembered, by a clock that does not jump when
-	// the time of the machine is set. It should be no shorter than the broker
-	// keeps a session. Default 24 h.
+	// TTL is how long an id is remembered, by a clock that nobody sets. It
+	// should not be shorter than the broker keeps sessions. Default 24 h.
 	TTL time.Duration
 }
 
-// NewMemory returns a window in the memory of this process. It forgets with the
-// process: after a crash, a message whose effect had happened may come again
-// and happen again. It needs no Close. It reports all problems of the options
-// at once.
-//
-// As for all windows, an id stands alone: two subscriptions that handle the
-// same message, each for itself, put a name of their own in front of its id.
+// NewMemory returns a window that lasts as long as the process. It fails for
+// negative bounds.
 func NewMemory(o MemoryOptions) (Window, error) {
-	var errs []error
-	if o.MaxIDs < 0 {
-		errs = append(errs, fmt.Errorf("dedup: MaxIDs is %d", o.MaxIDs))
-	}
-	if o.TTL < 0 {
-		errs = append(errs, fmt.Errorf("dedup: TTL is %v", o.TTL))
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	if o.MaxIDs < 0 || o.TTL < 0 {
+		return nil, fmt.Errorf("dedup: memory: negative bound: %+v", o)
 	}
 	if o.MaxIDs == 0 {
-		o.MaxIDs = 100_000
+		o.MaxIDs = DefaultMaxIDs
 	}
 	if o.TTL == 0 {
-		o.TTL = 24 * time.Hour
+		o.TTL = DefaultTTL
 	}
-	ids, err := simplelru.NewLRU[string, time.Time](o.MaxIDs, nil)
-	if err != nil {
-		return nil, fmt.Errorf("dedup: %w", err)
-	}
-	return &memory{ttl: o.TTL, ids: ids, running: map[string]chan struct{}{}}, nil
+	return &memory{
+		ttl: o.TTL, began: time.Now(),
+		// Its own expiry has a goroutine that never ends; ours needs none.
+		seen:    expirable.NewLRU[string, time.Duration](o.MaxIDs, nil, 0),
+		running: make(map[string]chan struct{}),
+	}, nil
 }
 
-// memory is a Window. Its ids are only added and removed, never touched, so
-// that the oldest in age is the oldest in use as well.
 type memory struct {
-	ttl time.Duration
+	ttl   time.Duration
+	began time.Time // has a monotonic reading, and so has what is measured from it
 
 	mu      sync.Mutex
-	ids     *simplelru.LRU[string, time.Time]
-	running map[string]chan struct{} // closed when the effect has ended
+	seen    *expirable.LRU[string, time.Duration] // when, since began
+	running map[string]chan struct{}              // closed when the effect has ended
 }
 
 // Once implements [Window].
 func (m *memory) Once(ctx context.Context, id string, effect func(context.Context) error) (duplicate bool, err error) {
+	if id == "" {
+		return false, ErrNoID
+	}
 	for {
-		duplicate, other := m.begin(id)
+		duplicate, wait := m.claim(id)
 		if duplicate {
 			return true, nil
 		}
-		if other == nil {
+		if wait == nil {
 			break
 		}
 		select {
-		case <-other:
+		case <-wait:
 		case <-ctx.Done():
-			return false, fmt.Errorf("dedup: waiting for the same id: %w", context.Cause(ctx))
+			return false, ctx.Err()
 		}
 	}
-	happened := false
-	defer func() { m.end(id, happened) }() // also when effect panics
-	err = effect(ctx)
-	happened = err == nil
-	return false, err
+	done := false
+	defer func() { m.release(id, done) }() // also when the effect panics
+	if err := effect(ctx); err != nil {
+		return false, err
+	}
+	done = true
+	return false, nil
 }
 
-// begin reports whether id is remembered, or else who is at work on it. When
-// that is nobody, it is the caller.
-func (m *memory) begin(id string) (duplicate bool, other <-chan struct{}) {
+// claim says whether id was seen, or else gives the end of the call to wait
+// for; without either the id is the caller's.
+func (m *memory) claim(id string) (duplicate bool, wait <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.expire(time.Now())
-	if m.ids.Contains(id) {
-		return true, nil
+	if at, ok := m.seen.Get(id); ok {
+		if time.Since(m.began)-at < m.ttl {
+			return true, nil
+		}
+		m.seen.Remove(id)
 	}
-	if other := m.running[id]; other != nil {
-		return false, other
+	if end, ok := m.running[id]; ok {
+		return false, end
 	}
 	m.running[id] = make(chan struct{})
 	return false, nil
 }
 
-func (m *memory) end(id string, happened bool) {
+func (m *memory) release(id string, done bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if happened {
-		m.ids.Add(id, time.Now())
-	}
 	close(m.running[id])
 	delete(m.running, id)
-}
-
-// expire forgets the ids whose time is over.
-func (m *memory) expire(now time.Time) {
-	for {
-		_, since, ok := m.ids.GetOldest()
-		if !ok || now.Sub(since) < m.ttl {
-			return
-		}
-		m.ids.RemoveOldest()
+	if done {
+		m.seen.Add(id, time.Since(m.began))
 	}
 }

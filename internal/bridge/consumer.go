@@ -90,6 +90,18 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 	})
 }
 
+// eventID is the id of a message for its letter.
+func (c *consumer) eventID(d *engine.Delivery) string {
+	e, err := newEvent(d, c.broker.state().cloudEvents != "")
+	if id := e.ID(); id != "" || err != nil || c.dedup == nil || c.dedup.field == nil {
+		return id
+	}
+	if c.decode(e) != nil {
+		return ""
+	}
+	return c.dedup.id(e)
+}
+
 // valuesContext adds the values of a subscription's context to those of an
 // attempt.
 type valuesContext struct {

@@ -4,12 +4,13 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"testing"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the database/sql drivers
-	_ "modernc.org/sqlite"
+	_ "modernc.org/sqlite" // the database/sql driver
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/pgtest"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -25,7 +26,25 @@ type store struct {
 func sqliteStore(t *testing.T) store {
 	t.Helper()
 	variable, path := database(t)
-	return store{env: []string{variable}, open: func(t *testing.T) table { return openTable(t, "sqlite", "file:"+path+"?_pragma=busy_timeout(5000)") }}
+	return store{env: []string{variable}, open: func(t *testing.T) table {
+		return openTable(t, "sqlite", "file:"+path+"?_pragma=busy_timeout(5000)")
+	}}
+}
+
+// postgresStore is a database that asks for a password, as far as the saver
+// knows.
+func postgresStore(t *testing.T, password string) store {
+	t.Helper()
+	source := postgres.DSN(t)
+	u, err := url.Parse(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(u.User.Username(), password)
+	return store{
+		env:  []string{"KM_DATABASE_DRIVER=postgres", "KM_DATABASE_SOURCE=" + u.String()},
+		open: func(t *testing.T) table { return openTable(t, pgtest.Driver, source) },
+	}
 }
 
 func openTable(t *testing.T, driver, source string) table {

@@ -91,6 +91,31 @@ func TestSplit(t *testing.T) {
 	p.saver.stop(t)
 }
 
+// Over PostgreSQL a saver that is killed stores nothing twice either, and neither
+// its banner nor its log shows the password.
+func TestPostgres(t *testing.T) {
+	t.Parallel()
+	const secret = "planted-password"
+	p := split(t, postgresStore(t, secret), "collector.yaml", "saver.yaml")
+	l := newLoad(t, p.collector.base)
+	l.postAll(t, reports, func() {
+		p.saver.kill(t)
+		logged(t, p.saver, secret)
+		p.saver = p.startSaver()
+	})
+	l.wantRows(t, p.table)
+	wantListed(t, p.saver.base+"/v1/reports", `"nextPageToken"`)
+	p.saver.stop(t)
+	logged(t, p.saver, secret)
+}
+
+func logged(t *testing.T, s *service, secret string) {
+	t.Helper()
+	if text := s.output.String(); contains(text, secret) || !contains(text, "postgres://") {
+		t.Errorf("want the address without the password:\n%s", text)
+	}
+}
+
 // While the broker is away every report is accepted, and delivered afterwards.
 func TestBrokerDown(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,7 @@ import (
 
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/api/topic"
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/service"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
@@ -18,8 +19,14 @@ import (
 // topic of its dead letters.
 type ServiceName string
 
-// NewMQTTServer subscribes the event handlers at the broker, once started.
-func NewMQTTServer(c *conf.Server, connection *kratosmqttv1.Connection, name ServiceName, reports *service.ReportEvents, devices *service.DeviceEvents, logger log.Logger) (*mqttserver.Server, error) {
+// idField is the field of a report's event that says which one it is, for brokers
+// and versions of MQTT that carry no headers. A reading's says so only together
+// with its device: readings are told apart by their rows.
+const idField = "event_id"
+
+// NewMQTTServer subscribes the event handlers at the broker, once started. Within
+// the window, which may be nil, each event is handled once.
+func NewMQTTServer(c *conf.Server, connection *kratosmqttv1.Connection, name ServiceName, window dedup.Window, reports *service.ReportEvents, devices *service.DeviceEvents, logger log.Logger) (*mqttserver.Server, error) {
 	if c.GetMqtt() == nil {
 		return nil, nil
 	}
@@ -30,11 +37,12 @@ func NewMQTTServer(c *conf.Server, connection *kratosmqttv1.Connection, name Ser
 		mqttserver.WithCodec("proto"),
 		mqttserver.Logger(logger),
 		mqttserver.Middleware(recovery.Recovery()),
+		mqttserver.Dedup(window),
 	)
 	ctx := context.Background()
 	err := errors.Join(
-		mqttserver.RegisterSubscriber(srv, ctx, topic.ReportEvents, reports.SaveEventReport),
-		mqttserver.RegisterSubscriber(srv, ctx, topic.ReportStatuses, reports.SaveUserReport),
+		mqttserver.RegisterSubscriber(srv, ctx, topic.ReportEvents, reports.SaveEventReport, mqttserver.WithIDField(idField)),
+		mqttserver.RegisterSubscriber(srv, ctx, topic.ReportStatuses, reports.SaveUserReport, mqttserver.WithIDField(idField)),
 		mqttserver.RegisterSubscriber(srv, ctx, topic.DeviceData, devices.RecordTelemetry,
 			mqttserver.WithSubscribeCodec("json")),
 	)

@@ -52,6 +52,7 @@ func (b *Broker) newConn(socket net.Conn, number int) *conn {
 var (
 	errCut  = errors.New("cut by a fault")
 	errDead = errors.New("connection given up")
+	errGone = errors.New("client did not end its stream in time")
 )
 
 // serve runs the connection until it ends.
@@ -60,7 +61,7 @@ func (c *conn) serve() {
 	writer.Go(c.write)
 	err := c.read()
 	c.b.locked(func() { c.depart(err) })
-	if c.out.last() {
+	if c.out.last() && !errors.Is(err, errGone) {
 		c.drain()
 	}
 	c.close()
@@ -103,6 +104,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	n, err := c.socket.Read(p)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if c.parting.Load() {
+			return 0, errGone
+		}
 		if !c.reading.wait(c.closed) || !c.b.frozen.wait(c.closed) {
 			return 0, errDead
 		}

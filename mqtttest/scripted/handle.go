@@ -33,7 +33,7 @@ func (c *conn) faulty(p Packet, v *Injected) error {
 	switch v.action.kind {
 	case drop:
 		return nil
-	case cutBefore:
+	case cutBefore, cutWithin:
 		c.reset()
 		return errCut
 	case cutAfter:

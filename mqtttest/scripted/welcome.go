@@ -8,7 +8,7 @@ func (c *conn) first(p Packet) error {
 	}
 	m, err := decodeConnect(p.Body)
 	if err != nil {
-		c.turnAway(p, err)
+		c.turnAway(p, m.version, err)
 		return errDead
 	}
 	if p.First&15 != 0 {
@@ -48,7 +48,7 @@ func (c *conn) admit(m *connect, assigned string, v *Injected) error {
 	case drop:
 		c.connect, c.swallow = m, [2]bool{true, true} // it waits for a CONNACK for ever
 		return nil
-	case cutBefore:
+	case cutBefore, cutWithin:
 		c.reset()
 		return errCut
 	case cutAfter:
@@ -70,7 +70,7 @@ func (c *conn) admit(m *connect, assigned string, v *Injected) error {
 }
 
 // turnAway answers a CONNECT that cannot be accepted.
-func (c *conn) turnAway(p Packet, err error) {
+func (c *conn) turnAway(p Packet, version byte, err error) {
 	c.b.mu.Lock()
 	defer c.b.mu.Unlock()
 	c.b.observe(ToBroker, c, p, nil)
@@ -79,12 +79,7 @@ func (c *conn) turnAway(p Packet, err error) {
 	if v == nil || v.code == reasonMalformed || v.code == reasonProtocol {
 		return // [MQTT-3.1.4-1]
 	}
-	if v.code == reasonVersion {
-		c.version = 4
-		if len(p.Body) > 6 && p.Body[6] >= 5 {
-			c.version = 5
-		}
-	}
+	c.version = version
 	c.refuseConnect(v.code)
 }
 
