@@ -1,4 +1,6 @@
-package sqlstore
+// Package fill tells the stores of package event that keep their data in a
+// table how full that is.
+package fill
 
 import (
 	"context"
@@ -20,13 +22,13 @@ func (a Amount) over(bound Amount) bool {
 	return bound.Rows > 0 && a.Rows > bound.Rows || bound.Bytes > 0 && a.Bytes > bound.Bytes
 }
 
-// Fill knows how full a table is. To count a large table takes long, and a row
+// Gauge knows how full a table is. To count a large table takes long, and a row
 // of totals would make every writer wait for the transaction of the one before.
 // So the table is counted now and then, for a twentieth of the time at most,
 // and in between the figure follows what this process does. It is exact unless
-// others write, or callers roll back; then it is right again after a second, or
-// after twenty times what a count takes.
-type Fill struct {
+// others write; then it is right again after a second, or after twenty times
+// what a count takes.
+type Gauge struct {
 	// DB has the table.
 	DB *sql.DB
 	// Bound is what may be held.
@@ -41,7 +43,7 @@ type Fill struct {
 
 	mu      sync.Mutex
 	held    Amount
-	flying  Amount // about to be written
+	flying  Amount // written, or about to be, and perhaps not committed
 	counted time.Time
 	cost    time.Duration // of the last count
 }
@@ -56,105 +58,106 @@ const (
 )
 
 // Write calls write if there is room for a, and reports whether there is.
-func (f *Fill) Write(ctx context.Context, a Amount, write func() error) (room bool, err error) {
-	if f.Bound == (Amount{}) {
-		return true, write()
-	}
-	age, within := maxAge, sqltx.From(ctx) != nil
-	if within {
+func (g *Gauge) Write(ctx context.Context, a Amount, write func() error) (room bool, err error) {
+	age := maxAge
+	if sqltx.From(ctx) != nil {
 		age = maxAgeWithin
 	}
 	for _, age := range []time.Duration{age, 0} {
-		if err := f.refresh(ctx, age); err != nil {
+		if err := g.refresh(ctx, age); err != nil {
 			return false, err
 		}
-		if room, err = f.tryWrite(a, write, within); room {
+		if room, err = g.tryWrite(ctx, a, write); room {
 			break
 		}
 	}
 	return room, err
 }
 
-func (f *Fill) tryWrite(a Amount, write func() error, within bool) (room bool, err error) {
-	if !within {
-		f.gate.RLock()
-		defer f.gate.RUnlock()
+func (g *Gauge) tryWrite(ctx context.Context, a Amount, write func() error) (room bool, err error) {
+	if sqltx.From(ctx) == nil {
+		g.gate.RLock()
+		defer g.gate.RUnlock()
 	}
-	if !f.reserve(a) {
+	if !g.reserve(a) {
 		return false, nil
 	}
-	written := false
-	defer func() { f.landed(a, written) }() // also on a panic of a driver
-	err = write()
-	written = err == nil
-	return true, err
+	end := func(written bool) { g.landed(a, written) }
+	if err := write(); err != nil {
+		end(false)
+		return true, err
+	}
+	if !sqltx.OnEnd(ctx, end) {
+		end(true)
+	}
+	return true, nil
 }
 
-func (f *Fill) reserve(a Amount) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.held.plus(f.flying).plus(a).over(f.Bound) {
+func (g *Gauge) reserve(a Amount) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.held.plus(g.flying).plus(a).over(g.Bound) {
 		return false
 	}
-	f.flying = f.flying.plus(a)
+	g.flying = g.flying.plus(a)
 	return true
 }
 
-func (f *Fill) landed(a Amount, written bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.flying = f.flying.minus(a)
+func (g *Gauge) landed(a Amount, written bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.flying = g.flying.minus(a)
 	if written {
-		f.held = f.held.plus(a)
+		g.held = g.held.plus(a)
 	}
 }
 
 // Free calls free, which tells how much it removed.
-func (f *Fill) Free(free func() (Amount, error)) error {
-	f.gate.RLock()
-	defer f.gate.RUnlock()
+func (g *Gauge) Free(free func() (Amount, error)) error {
+	g.gate.RLock()
+	defer g.gate.RUnlock()
 	a, err := free()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.held = f.held.minus(a)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held = g.held.minus(a)
 	return err
 }
 
 // Now is the figure, as young as the cost permits.
-func (f *Fill) Now(ctx context.Context) (Amount, error) {
-	if err := f.refresh(ctx, 0); err != nil {
+func (g *Gauge) Now(ctx context.Context) (Amount, error) {
+	if err := g.refresh(ctx, 0); err != nil {
 		return Amount{}, err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return Amount{max(f.held.Rows, 0), max(f.held.Bytes, 0)}, nil
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return Amount{max(g.held.Rows, 0), max(g.held.Bytes, 0)}, nil
 }
 
 // refresh counts when the figure is older than age.
-func (f *Fill) refresh(ctx context.Context, age time.Duration) error {
-	if !f.due(age) {
+func (g *Gauge) refresh(ctx context.Context, age time.Duration) error {
+	if !g.due(age) {
 		return nil
 	}
 	if sqltx.From(ctx) == nil {
-		f.gate.Lock()
-		defer f.gate.Unlock()
-		if !f.due(age) { // another one has counted meanwhile
+		g.gate.Lock()
+		defer g.gate.Unlock()
+		if !g.due(age) { // another one has counted meanwhile
 			return nil
 		}
 	}
 	start := time.Now()
-	a, err := f.Count(ctx, sqltx.Or(ctx, f.DB))
+	a, err := g.Count(ctx, sqltx.Or(ctx, g.DB))
 	if err != nil {
 		return err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.held, f.counted, f.cost = a, time.Now(), time.Since(start)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held, g.counted, g.cost = a, time.Now(), time.Since(start)
 	return nil
 }
 
-func (f *Fill) due(age time.Duration) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.counted.IsZero() || time.Since(f.counted) > max(age, costShare*f.cost)
+func (g *Gauge) due(age time.Duration) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.counted.IsZero() || time.Since(g.counted) > max(age, costShare*g.cost)
 }
