@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -200,19 +201,36 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// BenchmarkOnce handles messages with an effect of one row, 16 at a time, in
+// transactions that wait for the disk.
 func BenchmarkOnce(b *testing.B) {
-	for name, open := range map[string]func(testing.TB) *sql.DB{"sqlite": sqlite, "postgres": postgres.Open} {
+	durable := pgtest.NewServer(pgtest.Durable()...)
+	defer durable.Close()
+	for name, open := range map[string]func(testing.TB) *sql.DB{"sqlite": sqlite, "postgres": durable.Open} {
 		b.Run(name, func(b *testing.B) {
 			db := open(b)
+			db.SetMaxOpenConns(map[string]int{"sqlite": 1, "postgres": 16}[name])
+			db.SetMaxIdleConns(16)
 			w := window(b, db, dedupsql.Options{})
 			if _, err := db.ExecContext(b.Context(), "CREATE TABLE effect (id TEXT)"); err != nil {
 				b.Fatal(err)
 			}
-			for i := range b.N {
-				if _, err := w.Once(b.Context(), fmt.Sprint(i), write("x")); err != nil {
+			if name == "sqlite" {
+				if _, err := db.ExecContext(b.Context(), "PRAGMA synchronous=FULL"); err != nil {
 					b.Fatal(err)
 				}
 			}
+			var n atomic.Int64
+			b.SetParallelism(8)
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := w.Once(b.Context(), fmt.Sprint(n.Add(1)), write("x")); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "effects/s")
 		})
 	}
 }
