@@ -3,11 +3,15 @@ package mqtt_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tx7do/kratos-transport/broker"
+	"google.golang.org/protobuf/types/known/durationpb"
 
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
@@ -173,4 +177,24 @@ func TestSequenceWithoutPlace(t *testing.T) {
 	if out.count("headers are not sent") > 0 || health(t, b).HeadersLost > 0 {
 		t.Error("a number counts as a lost header")
 	}
+}
+
+// The settings of a service's configuration are the options'.
+func TestPublisherSettings(t *testing.T) {
+	t.Parallel()
+	url, got := publishFails(t, 0x97, 0x97, 0x97)
+	b := connected(t, url, mqttbroker.WithProtocol("5"), mqttbroker.WithPublisher(&v1.Publisher{
+		Sequence: true,
+		Retry:    &v1.Retry{MaxAttempts: 2, MinBackoff: durationpb.New(time.Millisecond), MaxBackoff: durationpb.New(2 * time.Millisecond)},
+	}))
+	wantReason(t, b.Publish(t.Context(), "a", broker.NewMessage("x")), event.ReasonQuota, 429)
+	first := receive(t, got)
+	if again := receive(t, got); again != first || !strings.Contains(first, "sequencesource") {
+		t.Errorf("first %q, then %q", first, again)
+	}
+	if len(got) > 0 {
+		t.Error("more than two attempts")
+	}
+	bad := open(t, url, mqttbroker.WithPublisher(&v1.Publisher{Retry: &v1.Retry{MinBackoff: durationpb.New(-1)}}))
+	wantReason(t, bad.Init(), event.ReasonBadRequest, 400)
 }

@@ -94,10 +94,21 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 		cleanup()
 		return nil, nil, err
 	}
+	deadletterStore, cleanup7, err := data.NewDeadLetters(bootstrap, dataData, logger)
+	if err != nil {
+		cleanup6()
+		cleanup5()
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
 	reportEvents := service.NewReportEvents(reportUsecase)
 	deviceEvents := service.NewDeviceEvents(deviceUsecase)
-	mqttServer, err := server.NewMQTTServer(confServer, connection, serviceName, window, reportEvents, deviceEvents, logger)
+	mqttServer, err := server.NewMQTTServer(confServer, mqtt, connection, serviceName, window, deadletterStore, reportEvents, deviceEvents, logger)
 	if err != nil {
+		cleanup7()
 		cleanup6()
 		cleanup5()
 		cleanup4()
@@ -108,6 +119,7 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 	}
 	app := newApp(contextContext, bootstrap, serviceName, logger, writer, registrar, httpServer, grpcServer, mqttServer, embedded, connection, hold, broker)
 	return app, func() {
+		cleanup7()
 		cleanup6()
 		cleanup5()
 		cleanup4()

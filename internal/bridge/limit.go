@@ -49,8 +49,11 @@ func decodeError(topic string, err error) error {
 // lineError is an error whose text is fit for a log.
 type lineError struct{ error }
 
+// maxQuoted is how much of a codec's error is shown, in bytes.
+const maxQuoted = 256
+
 // Error gives one line.
-func (e lineError) Error() string { return printable.Line(e.error.Error()) }
+func (e lineError) Error() string { return printable.Short(e.error.Error(), maxQuoted) }
 
 // Unwrap gives the error as it was.
 func (e lineError) Unwrap() error { return e.error }

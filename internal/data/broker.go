@@ -3,6 +3,7 @@ package data
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/go-kratos/kratos/v2/errors"
 	"github.com/go-kratos/kratos/v2/log"
@@ -25,6 +26,17 @@ type Broker struct {
 	hold  *Hold
 }
 
+// commitPoll is how often a table is looked at: nothing tells when the
+// transaction of a message has committed.
+const commitPoll = 200 * time.Millisecond
+
+func pollOf(driver string) time.Duration {
+	if driver == conf.DriverSQL {
+		return commitPoll
+	}
+	return 0 // the default: other stores tell
+}
+
 // NewBroker connects, and does not wait for that. The returned function waits for
 // what is in flight, sends what it can of the outbox and disconnects.
 func NewBroker(connection *kratosmqttv1.Connection, c *conf.MQTT, store outbox.Store, hold *Hold, logger log.Logger) (*Broker, func(), error) {
@@ -36,7 +48,9 @@ func NewBroker(connection *kratosmqttv1.Connection, c *conf.MQTT, store outbox.S
 	}
 	if store != nil {
 		opts = append(opts, mqttbroker.WithOutbox(store,
-			mqttbroker.OutboxGate(hold.Wait), mqttbroker.OutboxHold(c.GetOutbox().GetHold().AsDuration())))
+			mqttbroker.OutboxGate(hold.Wait),
+			mqttbroker.OutboxHold(c.GetOutbox().GetHold().AsDuration()),
+			mqttbroker.OutboxPollInterval(pollOf(c.OutboxDriver()))))
 	}
 	b := mqttbroker.NewBroker(opts...)
 	if err := b.Init(); err != nil {

@@ -23,7 +23,7 @@ import (
 var ProviderSet = wire.NewSet(
 	NewData, NewTransaction, NewReportRepo, NewDeviceRepo,
 	NewOutbox, NewHold, NewBroker, NewReportPublisher, NewAlertPublisher,
-	NewDedup,
+	NewDedup, NewDeadLetters,
 )
 
 // migrationTimeout bounds the migrations at the start.

@@ -30,7 +30,7 @@ func NewAlertPublisher(b *Broker) biz.AlertPublisher { return &publisher{broker:
 
 // PublishEvent implements biz.ReportPublisher.
 func (p *publisher) PublishEvent(ctx context.Context, e biz.EventReport) error {
-	return p.publish(ctx, topic.ReportEvents, e.EventID, &reportv1.RealTimeWarehousingData{
+	return p.publish(ctx, topic.ReportEvents, &reportv1.RealTimeWarehousingData{
 		EventId:    e.EventID,
 		EventName:  e.EventName,
 		ReportData: e.Data,
@@ -40,7 +40,7 @@ func (p *publisher) PublishEvent(ctx context.Context, e biz.EventReport) error {
 
 // PublishStatus implements biz.ReportPublisher.
 func (p *publisher) PublishStatus(ctx context.Context, s biz.StatusReport) error {
-	return p.publish(ctx, topic.ReportStatuses, s.EventID, &reportv1.AcceptStatusReportData{
+	return p.publish(ctx, topic.ReportStatuses, &reportv1.AcceptStatusReportData{
 		EventId:       s.EventID,
 		DataName:      s.DataName,
 		ReportType:    s.ReportType,
@@ -56,7 +56,7 @@ func (p *publisher) PublishStatus(ctx context.Context, s biz.StatusReport) error
 // PublishAlert implements biz.AlertPublisher. Alerts are JSON, as telemetry is:
 // front ends and devices read them.
 func (p *publisher) PublishAlert(ctx context.Context, a biz.Alert) error {
-	return p.publish(ctx, topic.Alerts(a.Kind), a.EventID, &devicev1.Alert{
+	return p.publish(ctx, topic.Alerts(a.Kind), &devicev1.Alert{
 		EventId:   a.EventID,
 		DeviceId:  a.DeviceID,
 		Kind:      a.Kind,
@@ -66,12 +66,10 @@ func (p *publisher) PublishAlert(ctx context.Context, a biz.Alert) error {
 	}, broker.WithPublishBodyCodec("json"))
 }
 
-// publish sends an event under its own id, which says to whoever receives it
-// again that it is the same.
-func (p *publisher) publish(ctx context.Context, topic, id string, body any, opts ...broker.PublishOption) error {
+func (p *publisher) publish(ctx context.Context, topic string, body any, opts ...broker.PublishOption) error {
 	ctx, cancel := withinAnswer(ctx)
 	defer cancel()
-	opts = append(opts, mqttbroker.WithPublishQos(atLeastOnce), mqttbroker.WithPublishMessageID(id))
+	opts = append(opts, mqttbroker.WithPublishQos(atLeastOnce))
 	return publishError(p.broker.Publish(ctx, topic, broker.NewMessage(body), opts...))
 }
 

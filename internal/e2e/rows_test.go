@@ -20,13 +20,13 @@ type table struct{ db *sql.DB }
 // store is a database for a saver: what the saver is told, and the way past it.
 type store struct {
 	env  []string
-	open func(t *testing.T) table
+	open func(t testing.TB) table
 }
 
-func sqliteStore(t *testing.T) store {
+func sqliteStore(t testing.TB) store {
 	t.Helper()
 	variable, path := database(t)
-	return store{env: []string{variable}, open: func(t *testing.T) table {
+	return store{env: []string{variable}, open: func(t testing.TB) table {
 		return openTable(t, "sqlite", "file:"+path+"?_pragma=busy_timeout(5000)")
 	}}
 }
@@ -43,11 +43,11 @@ func postgresStore(t *testing.T, password string) store {
 	u.User = url.UserPassword(u.User.Username(), password)
 	return store{
 		env:  []string{"KM_DATABASE_DRIVER=postgres", "KM_DATABASE_SOURCE=" + u.String()},
-		open: func(t *testing.T) table { return openTable(t, pgtest.Driver, source) },
+		open: func(t testing.TB) table { return openTable(t, pgtest.Driver, source) },
 	}
 }
 
-func openTable(t *testing.T, driver, source string) table {
+func openTable(t testing.TB, driver, source string) table {
 	t.Helper()
 	db, err := sql.Open(driver, source)
 	if err != nil {
@@ -82,7 +82,7 @@ func (tab table) numbers() (map[int]int, error) {
 // wantRows waits until every accepted report is a row, and wants no report to be
 // two rows and none that was never posted. Reports that were not answered with
 // success may be rows.
-func (l *load) wantRows(t *testing.T, tab table) {
+func (l *load) wantRows(t testing.TB, tab table) {
 	t.Helper()
 	var last map[int]int
 	mqtttest.Eventually(t, time.Minute, func() error {

@@ -62,7 +62,7 @@ type pair struct {
 }
 
 // split starts a pair over a database, with the configurations given.
-func split(t *testing.T, db store, collector, saver string) *pair {
+func split(t testing.TB, db store, collector, saver string) *pair {
 	t.Helper()
 	p := &pair{broker: mqtttest.Mosquitto(t)}
 	url, box := "KM_MQTT_BROKER="+p.broker.URL(), outbox(t)
@@ -76,7 +76,7 @@ func split(t *testing.T, db store, collector, saver string) *pair {
 }
 
 // awaitReady waits until the saver's filters are granted: it logs that.
-func awaitReady(t *testing.T, s *service) {
+func awaitReady(t testing.TB, s *service) {
 	t.Helper()
 	mqtttest.Eventually(t, startTimeout, func() bool { return contains(s.output.String(), "topic filters granted") })
 }
@@ -151,7 +151,7 @@ func TestStopKeepsTheOutbox(t *testing.T) {
 	p.broker.Stop()
 	l.postAll(t, 100, nil)
 	p.collector.stop(t)
-	if !contains(p.collector.output.String(), "outbox") {
+	if !contains(p.collector.output.String(), "left: 100 messages in the outbox") {
 		t.Errorf("the log does not say what is left:\n%s", p.collector.output)
 	}
 	p.broker.Start()

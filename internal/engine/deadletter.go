@@ -100,7 +100,8 @@ func (r *run) encode(ctx context.Context, l *deadletter.Letter, retain bool) (*M
 	if err != nil {
 		return nil, err
 	}
-	m, err := deadletter.Encode(l, version != Version31 && !(retain && len(l.Payload) == 0))
+	properties := version != Version31 && (!retain || len(l.Payload) > 0)
+	m, err := deadletter.Encode(l, properties)
 	if err != nil {
 		return nil, err
 	}

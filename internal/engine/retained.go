@@ -114,7 +114,7 @@ func (s *retained) publish(ctx context.Context, m *Message) error {
 
 // testTimeout bounds one self-test, clearTimeout what it clears away.
 const (
-	testTimeout  = 15 * time.Second
+	testTimeout  = 10 * time.Second
 	clearTimeout = time.Second
 )
 

@@ -20,25 +20,13 @@ func TestFault_33_BadCredentials(t *testing.T) {
 		const messages, slow = 100, 2 * time.Second
 		b := h.mosquitto()
 		proxy := mqtttest.NewProxy(h, b.URL())
-		other := func() {
-			b.SetPassword(planted.user, "another password")
-			b.Reload()
-			h.eventually(func() error { return atLeast("reloads", strings.Count(b.Log(), "Reloading config."), 1) })
-		}
-		right := func() {
-			b.SetPassword(planted.user, planted.password)
-			b.Reload()
-		}
-
 		late := h.newPublisher(b.URL(), "-late")
 		h.subscriber(b.URL(), "-sub", h.name+"/data/+")
 		p := h.publisher(proxy.URL(), "-pub", mqttbroker.WithMaxReconnectInterval(slow))
 		h.eventually(func() error { return eachConnected([]*spy{p.spy}, 1) })
-		other()
-		h.eventually(func() error { // the broker reloads some time after the signal
-			proxy.Cut()
-			return atLeast("refusals", notAuthorized(p.refused()), 1)
-		})
+		h.setPassword(b, "another password")
+		proxy.Cut()
+		h.eventually(func() error { return atLeast("refusals", notAuthorized(p.refused()), 1) })
 		h.wantReason(late.connect(), event.ReasonNotAuthorized)
 		refusals := notAuthorized(p.refused())
 		h.eventually(func() error { return atLeast("refusals", notAuthorized(p.refused()), refusals+1) })
@@ -57,12 +45,22 @@ func TestFault_33_BadCredentials(t *testing.T) {
 		for _, r := range p.refused()[before:] { // those before may have been cut
 			h.wantReason(r.info.Err, event.ReasonNotAuthorized)
 		}
-		right()
+		h.setPassword(b, planted.password)
 		<-sent
 		l.succeeded()
 		h.settled()
 		h.eventually(func() error { return h.said.err(late.connect()) })
 	})
+}
+
+// setPassword changes the one that the broker accepts for the planted user, and
+// returns when it does.
+func (h *harness) setPassword(b *mqtttest.MosquittoBroker, password string) {
+	h.Helper()
+	reloads := strings.Count(b.Log(), "Reloading config.")
+	b.SetPassword(planted.user, password)
+	b.Reload()
+	h.eventually(func() error { return atLeast("reloads", strings.Count(b.Log(), "Reloading config."), reloads+1) })
 }
 
 // notAuthorized counts the attempts that the broker itself refused: others were

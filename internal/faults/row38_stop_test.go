@@ -44,7 +44,7 @@ func TestFault_38_StopUnderLoad(t *testing.T) {
 		feed := h.publisher(b.URL(), "-feed")
 		h.eventually(func() error { return eachConnected([]*spy{feed.spy}, 1) })
 		idle := h.goroutines()
-		stopFeed, l := h.feed(feed)
+		stopFeed, l := h.feed(feed, 4)
 
 		var stops, closes spread
 		left := 0
@@ -96,8 +96,8 @@ func (h *harness) timed(stop func() error) time.Duration {
 	return time.Since(began)
 }
 
-// feed publishes some thousand messages a second until it is stopped.
-func (h *harness) feed(p *publisher) (stop func(), l *load) {
+// feed publishes n messages every millisecond until it is stopped.
+func (h *harness) feed(p *publisher, n int) (stop func(), l *load) {
 	l = p.load(nil)
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -107,7 +107,7 @@ func (h *harness) feed(p *publisher) (stop func(), l *load) {
 			case <-end:
 				return
 			case <-time.After(time.Millisecond):
-				l.sendAll(h.name+"/data", i*4, 4)
+				l.sendAll(h.name+"/data", i*n, n)
 			}
 		}
 	}()

@@ -30,6 +30,10 @@ type peer struct {
 	// "suback" or "ready". It reports whether it did.
 	script func(c net.Conn, n int, when string) bool
 
+	// refusal, if set, are the properties of the PUBACK that refuses what the
+	// client publishes.
+	refusal []byte
+
 	connections atomic.Int64
 	mu          sync.Mutex
 	published   []mqtttest.Packet
@@ -85,6 +89,10 @@ func (p *peer) keep(c net.Conn, packet mqtttest.Packet) {
 	p.mu.Lock()
 	p.published = append(p.published, packet)
 	p.mu.Unlock()
+	if p.refusal != nil {
+		_, _ = c.Write(mqtttest.PacketOf(0x40, mqtttest.Uint16Field(packet.ID()), []byte{0x97}, p.refusal))
+		return
+	}
 	if packet.QoS() > 0 {
 		_, _ = c.Write(mqtttest.AckPacket(mqtttest.TypePuback, packet.ID()))
 	}

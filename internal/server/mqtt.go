@@ -9,6 +9,7 @@ import (
 
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/api/topic"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/service"
@@ -25,10 +26,18 @@ type ServiceName string
 const idField = "event_id"
 
 // NewMQTTServer subscribes the event handlers at the broker, once started. Within
-// the window, which may be nil, each event is handled once.
-func NewMQTTServer(c *conf.Server, connection *kratosmqttv1.Connection, name ServiceName, window dedup.Window, reports *service.ReportEvents, devices *service.DeviceEvents, logger log.Logger) (*mqttserver.Server, error) {
+// the window each event is handled once; nil remembers none. What no handler can
+// handle is kept as letters; nil are retained messages at the broker.
+func NewMQTTServer(
+	c *conf.Server, m *conf.MQTT, connection *kratosmqttv1.Connection, name ServiceName, window dedup.Window,
+	letters deadletter.Store, reports *service.ReportEvents, devices *service.DeviceEvents, logger log.Logger,
+) (*mqttserver.Server, error) {
 	if c.GetMqtt() == nil {
 		return nil, nil
+	}
+	keep := mqttserver.RetainedDeadLetters()
+	if letters != nil {
+		keep = mqttserver.DeadLetters(letters)
 	}
 	srv := mqttserver.NewServer(
 		mqttserver.Connection(connection),
@@ -38,6 +47,8 @@ func NewMQTTServer(c *conf.Server, connection *kratosmqttv1.Connection, name Ser
 		mqttserver.Logger(logger),
 		mqttserver.Middleware(recovery.Recovery()),
 		mqttserver.Dedup(window),
+		keep,
+		mqttserver.ParkLimit(m.GetDeadLetters().GetParkLimit().AsDuration()),
 	)
 	ctx := context.Background()
 	err := errors.Join(

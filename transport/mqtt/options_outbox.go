@@ -14,7 +14,7 @@ import (
 // at all (topic, size, codec, headers) is refused before. A full store is an
 // error of reason OUTBOX_FULL at once, any other failure of it OUTBOX_FAILED.
 // Asynchronous publishes call back when the store has them, and go there many at
-// a time.
+// a time. event.PublishHook is told of the acceptance.
 //
 // The context of Publish reaches the store: one that carries a transaction
 // (event/sqltx) makes the message part of it, with a store of SQL.

@@ -100,6 +100,7 @@ func TestStopCountsWhatItLeaves(t *testing.T) {
 	publish(t, srv, "slow", mqttserver.WithPublishDirect())
 	publish(t, srv, "slow", mqttserver.WithPublishDirect())
 	receive(t, entered)
+	mqtttest.Eventually(t, patience, func() bool { h := srv.Health(); return h.Queued+h.Running == 2 && h.InFlight == 0 })
 	proxy.Stall(true)
 	for range 3 {
 		publish(t, srv, "out")

@@ -45,7 +45,7 @@ type Options struct {
 	// OnCorrupt, when set, permits Open to recover a damaged file, and is told
 	// what became of it: the damaged file is kept beside the new one, under the
 	// name <path>.corrupt-<time>, and what can be read of it is in the new one,
-	// with letters that had just been deleted perhaps among it. When it is nil,
+	// with letters that had been deleted perhaps among it. When it is nil,
 	// Open returns [ErrCorrupt] and leaves the file as it is.
 	OnCorrupt func(Recovery)
 }
@@ -82,7 +82,8 @@ func Open(path string, o Options) (*Store, error) {
 		o.MaxLetters = 100_000
 	}
 	file, err := boltfile.Open(path, boltfile.Options{
-		Buckets: []string{bucket}, LockTimeout: o.LockTimeout, OnCorrupt: o.OnCorrupt,
+		Buckets: []string{bucket}, LockTimeout: o.LockTimeout,
+		Salvage: salvage, OnCorrupt: o.OnCorrupt,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("deadletter file: %w", err)
@@ -98,6 +99,14 @@ func Open(path string, o Options) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("deadletter file %s: %w", path, err), file.Close())
 	}
 	return s, nil
+}
+
+// salvage recognises letters.
+func salvage(key, value []byte, _ map[string]uint64) string {
+	if _, err := decodeWhole(key, value); err != nil {
+		return ""
+	}
+	return bucket
 }
 
 // count notes that a letter changed its state; 0 is none.

@@ -79,15 +79,42 @@ type tree struct {
 	// within the call. bucket is called for each bucket.
 	record func(bucket string, key, value []byte)
 	bucket func(name string, sequence uint64)
+	// shallow keeps scan from going into the tree.
+	shallow bool
 
-	seen   map[uint64]struct{}
-	damage error // the first
+	seen   map[uint64]struct{} // pages
+	damage error               // the first
 }
 
 func (t *tree) walk() error {
 	t.seen = map[uint64]struct{}{}
 	t.page(t.meta.root, nil, nil, 0, t.bucketOf)
 	return t.damage
+}
+
+// scan goes through all leaf pages of the file, whether anything points to them
+// or not: also those that were in use once and are not yet overwritten.
+func (t *tree) scan() {
+	t.seen = map[uint64]struct{}{}
+	for id := uint64(2); int64(id) < t.size/t.meta.pageSize; id++ {
+		clear(t.seen) // pages may overlap with former ones
+		b, ok := t.read(id)
+		if !ok {
+			continue
+		}
+		elements, isLeaf, _ := parse(b)
+		if !isLeaf {
+			continue
+		}
+		for _, e := range elements {
+			switch {
+			case e.flags != 0:
+				t.bucketOf(e)
+			case t.record != nil:
+				t.record("", e.key, e.value)
+			}
+		}
+	}
 }
 
 func (t *tree) damaged(page uint64, format string, args ...any) {
@@ -183,6 +210,7 @@ func parse(b []byte) (elements []element, isLeaf bool, err error) {
 	case pageHeader+16*count > len(b):
 		return nil, false, fmt.Errorf("%d elements", count)
 	}
+	next := uint64(pageHeader + 16*count) // bbolt leaves no gaps, so that a wrong count shows
 	for i := range count {
 		at := pageHeader + 16*i
 		h := b[at:]
@@ -194,9 +222,10 @@ func parse(b []byte) (elements []element, isLeaf bool, err error) {
 			e.page = order.Uint64(h[8:])
 		}
 		from := uint64(at) + pos
-		if from < uint64(pageHeader+16*count) || from+size[0]+size[1] > uint64(len(b)) || size[0] == 0 || e.flags > bucketFlag {
-			return elements, isLeaf, fmt.Errorf("element %d is outside of the page", i)
+		if from != next || from+size[0]+size[1] > uint64(len(b)) || size[0] == 0 || e.flags > bucketFlag {
+			return elements, isLeaf, fmt.Errorf("element %d is not where it belongs", i)
 		}
+		next = from + size[0] + size[1]
 		e.key = b[from : from+size[0]]
 		e.value = b[from+size[0] : from+size[0]+size[1]]
 		elements = append(elements, e)
@@ -234,6 +263,9 @@ func (t *tree) bucketOf(e element) {
 		}
 	}
 	if root != 0 {
+		if t.shallow {
+			return
+		}
 		t.page(root, nil, nil, 0, leaf)
 		return
 	}

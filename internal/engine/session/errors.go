@@ -89,10 +89,13 @@ type CodeError struct {
 func (e *CodeError) Error() string {
 	s := fmt.Sprintf("%s 0x%02X: %s", e.Packet, e.Code, e.Name)
 	if e.Detail != "" {
-		s += fmt.Sprintf(" (%q)", e.Detail)
+		s += fmt.Sprintf(" (%.*q)", maxDetail, e.Detail)
 	}
 	return s
 }
+
+// maxDetail is how many characters of a broker's reason string are shown.
+const maxDetail = 256
 
 // reasonOfCode sorts the reason codes of MQTT 5 that a caller can act upon.
 func reasonOfCode(code byte) Reason {
