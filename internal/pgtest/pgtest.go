@@ -160,7 +160,7 @@ func (s *Server) start(bin string) (err error) {
 		return err
 	}
 	data := filepath.Join(s.dir, "data")
-	init := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", role, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+	init := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", role, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync") //nolint:gosec,noctx // found by find; it ends soon
 	init.SysProcAttr, init.Dir = account, s.dir
 	if out, err := init.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
@@ -176,7 +176,7 @@ func (s *Server) start(bin string) (err error) {
 	for _, setting := range s.settings { // the last one counts
 		args = append(args, "-c", setting)
 	}
-	server := exec.Command(filepath.Join(bin, "postgres"), args...)
+	server := exec.Command(filepath.Join(bin, "postgres"), args...) //nolint:gosec,noctx // found by find; it ends by signal
 	server.SysProcAttr, server.Dir = account, s.dir
 	if s.process, err = run(server); err != nil {
 		return err
@@ -196,7 +196,7 @@ func (s *Server) ready() error {
 		case time.Now().After(deadline):
 			return fmt.Errorf("no answer within %v: %w", patience, err)
 		}
-		time.Sleep(20 * time.Millisecond)
+		<-time.After(20 * time.Millisecond)
 	}
 }
 

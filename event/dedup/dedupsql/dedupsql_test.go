@@ -5,13 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	_ "modernc.org/sqlite"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
@@ -22,7 +22,7 @@ import (
 
 var postgres = pgtest.NewServer()
 
-func TestMain(m *testing.M) { os.Exit(postgres.Main(m).Run()) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgres.Main(m)) }
 
 func sqlite(tb testing.TB) *sql.DB {
 	tb.Helper()
@@ -180,12 +180,12 @@ func TestExpiry(t *testing.T) {
 			if duplicate, err := w.Once(t.Context(), "a", write("a")); duplicate || err != nil {
 				t.Fatalf("%t, %v", duplicate, err)
 			}
-			time.Sleep(60 * time.Millisecond) // the clock is the database's
+			<-time.After(60 * time.Millisecond) // the clock is the database's
 		}
 		if _, err := w.Once(t.Context(), "b", write("b")); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(60 * time.Millisecond)
+		<-time.After(60 * time.Millisecond)
 		if n, err := w.Purge(t.Context()); err != nil || n != 2 {
 			t.Errorf("purged %d, %v", n, err)
 		}

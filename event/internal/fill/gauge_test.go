@@ -21,7 +21,7 @@ type table struct {
 func (c *table) gauge(bound int64) *Gauge {
 	return &Gauge{Bound: Amount{Rows: bound}, Count: func(context.Context, sqltx.Querier) (Amount, error) {
 		c.counts++
-		time.Sleep(c.takes) // of the clock of synctest
+		<-time.After(c.takes) // of the clock of synctest
 		return Amount{Rows: c.rows}, c.err
 	}}
 }
@@ -56,13 +56,13 @@ func TestGaugeFollows(t *testing.T) {
 		c.add(t, g, true)
 		c.rows = 0 // another process
 		c.add(t, g, false)
-		time.Sleep(201 * time.Millisecond) // 20 times what it takes to count
+		<-time.After(201 * time.Millisecond) // 20 times what it takes to count
 		c.add(t, g, true)
 		if c.counts != 2 {
 			t.Errorf("counted %d times", c.counts)
 		}
 		c.rows = 3
-		time.Sleep(1001 * time.Millisecond)
+		<-time.After(1001 * time.Millisecond)
 		c.add(t, g, false)
 		if a, err := g.Now(t.Context()); err != nil || a.Rows != 3 {
 			t.Errorf("Now: %+v, %v", a, err)
@@ -78,7 +78,7 @@ func TestGaugeCountsSeldom(t *testing.T) {
 		g := c.gauge(1000)
 		for range 1000 {
 			c.add(t, g, true)
-			time.Sleep(100 * time.Millisecond)
+			<-time.After(100 * time.Millisecond)
 		}
 		if c.counts < 4 || c.counts > 6 {
 			t.Errorf("counted %d times in 100 s", c.counts)

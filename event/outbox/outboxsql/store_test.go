@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	_ "modernc.org/sqlite"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
@@ -23,7 +23,7 @@ import (
 
 var postgres = pgtest.NewServer()
 
-func TestMain(m *testing.M) { os.Exit(postgres.Main(m).Run()) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgres.Main(m)) }
 
 func sqlite(tb testing.TB) *sql.DB {
 	tb.Helper()
@@ -163,7 +163,7 @@ func TestPagesMissNothing(t *testing.T) {
 						if err := s.Append(ctx, entry(fmt.Sprint(w), n)); err != nil {
 							return err
 						}
-						time.Sleep(time.Duration(random.IntN(2000)) * time.Microsecond)
+						<-time.After(time.Duration(random.IntN(2000)) * time.Microsecond)
 						if rollback {
 							return context.Canceled
 						}
@@ -230,7 +230,7 @@ func TestLease(t *testing.T) {
 			if time.Since(began) > 10*time.Second {
 				t.Fatal("nobody takes over")
 			}
-			time.Sleep(10 * time.Millisecond)
+			<-time.After(10 * time.Millisecond)
 		}
 		t.Logf("figure: lease of 500ms taken over after %v", time.Since(began).Round(time.Millisecond))
 		if len(read(t, third)) != 0 {
@@ -355,7 +355,7 @@ func TestTwoRelays(t *testing.T) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%d are left", st.Depth)
 			}
-			time.Sleep(20 * time.Millisecond)
+			<-time.After(20 * time.Millisecond)
 		}
 		stop()
 		<-ended
