@@ -36,7 +36,7 @@ func (i *inbox) expect(t *testing.T, want ...string) {
 		i.mu.Lock()
 		defer i.mu.Unlock()
 		if fmt.Sprint(i.seen) != fmt.Sprint(want) {
-			return fmt.Errorf("%d messages: %.200q, want %d", len(i.seen), i.seen, len(want))
+			return fmt.Errorf("%d messages, want %d, the last %q", len(i.seen), len(want), i.seen[max(0, len(i.seen)-20):])
 		}
 		return nil
 	})
@@ -65,7 +65,7 @@ func TestPahoOf311(t *testing.T) {
 	defer c.Disconnect(0)
 	wait(c.Subscribe("t/#", 2, nil))
 	for i, payload := range numbered(300) {
-		wait(c.Publish("t/x", byte(i%3), false, payload))
+		wait(c.Publish("t/x", byte(i/100), false, payload))
 	}
 	in.expect(t, numbered(300)...)
 	if c := b.Counts(); c.Violations+c.Dropped()+c.StrayAcks != 0 {
