@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -40,7 +41,7 @@ func (c *conformance) headers(t *testing.T) {
 	p.subscribe(p.topic, in.handle)
 	for i, body := range bodies("", 10) {
 		m := broker.NewMessage([]byte(body))
-		m.Headers = broker.Headers{"number": fmt.Sprint(i), "text": "grüße, = ;"}
+		m.Headers = broker.Headers{"number": strconv.Itoa(i), "text": "grüße, = ;"}
 		if err := p.pub.Publish(p.within(), p.topic, m); err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +49,7 @@ func (c *conformance) headers(t *testing.T) {
 	p.publish(p.topic, []string{"none"})
 	p.expect(&in, append(bodies("", 10), "none"))
 	for i, m := range in.all()[:10] {
-		if m.headers["number"] != fmt.Sprint(i) || m.headers["text"] != "grüße, = ;" {
+		if m.headers["number"] != strconv.Itoa(i) || m.headers["text"] != "grüße, = ;" {
 			t.Errorf("message %d has headers %v", i, m.headers)
 		}
 	}
