@@ -99,6 +99,7 @@ func (h *harness) timed(stop func() error) time.Duration {
 // feed publishes n messages every millisecond until it is stopped.
 func (h *harness) feed(p *publisher, n int) (stop func(), l *load) {
 	l = p.load(nil)
+	l.ctx = h.Context() // as long as it takes
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
