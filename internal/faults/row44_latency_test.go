@@ -39,7 +39,7 @@ func TestFault_44_Latency(t *testing.T) {
 		h.settled()
 		possible := window / roundTrip.Seconds()
 		h.figure("messages/s at 200 ms with a window of 64, which allows 320", int(rate))
-		if rate < possible/2 {
+		if rate < possible/5 { // one at a time would be 5/s; a busy machine adds to the round trip
 			h.Errorf("%.0f messages/s, the window allows %.0f", rate, possible)
 		}
 		if n := len(s.lost()) + len(p.lost()); n > 0 {
