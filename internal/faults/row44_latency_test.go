@@ -26,8 +26,8 @@ func TestFault_44_Latency(t *testing.T) {
 		for _, d := range []mqtttest.Direction{mqtttest.ToBroker, mqtttest.ToClient} {
 			proxy.Delay(d, roundTrip/2)
 		}
-		s := h.subscriber(proxy.URL(), "-sub", h.name+"/data/+", mqttbroker.WithKeepAlive(time.Second), mqttbroker.WithPingTimeout(time.Second))
-		p := h.publisher(proxy.URL(), "-pub", mqttbroker.WithKeepAlive(time.Second), mqttbroker.WithPingTimeout(time.Second), mqttbroker.WithInFlight(window))
+		s := h.subscriber(proxy.URL(), "-sub", h.name+"/data/+", mqttbroker.WithKeepAlive(2*time.Second), mqttbroker.WithPingTimeout(2*time.Second))
+		p := h.publisher(proxy.URL(), "-pub", mqttbroker.WithKeepAlive(2*time.Second), mqttbroker.WithPingTimeout(2*time.Second), mqttbroker.WithInFlight(window))
 		p.must(h.name+"/data/0", id(messages))
 		stop := h.stalls(proxy)
 		l := p.load(nil)
