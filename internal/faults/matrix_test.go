@@ -67,7 +67,7 @@ var matrix = [...]string{
 func TestMatrixIsComplete(t *testing.T) {
 	t.Parallel()
 	pending := map[int]bool{}
-	for _, n := range []int{14, 15, 16, 17, 18, 19, 22, 23, 24} {
+	for _, n := range []int{22, 23, 24} {
 		pending[n] = true
 	}
 	if len(matrix) != 44 {
