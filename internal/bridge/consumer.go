@@ -30,7 +30,7 @@ func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 		err = c.decode(e)
 	}
 	if err != nil {
-		return c.undecodable(ctx, e, decodeError(d.Topic, err))
+		return c.undecodable(ctx, e, formError("decode", d.Topic, err))
 	}
 	ctx, end := s.tracer.process(withValues(ctx, c.values), e)
 	err = c.handler(ctx, e)

@@ -77,7 +77,7 @@ func (d *draft) headers(msg *broker.Message) {
 func (s *state) message(ctx context.Context, d *draft) (*engine.Message, error) {
 	if source := s.cloudEvents; source != "" {
 		if err := d.structure(source); err != nil {
-			return nil, codecError("publish", d.msg.Topic, err)
+			return nil, formError("publish", d.msg.Topic, err)
 		}
 	}
 	if !d.reply {

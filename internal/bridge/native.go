@@ -49,7 +49,7 @@ func (s *state) carried(m *engine.Message) (*engine.Message, error) {
 	}
 	d.msg.Properties = &d.props
 	if err := d.structure(s.cloudEvents); err != nil {
-		return nil, codecError("publish", m.Topic, err)
+		return nil, formError("publish", m.Topic, err)
 	}
 	return &d.msg, nil
 }
