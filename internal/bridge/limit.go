@@ -13,6 +13,9 @@ import (
 // event shows a delivery that is not decoded yet. The event is there also with
 // an error; of a message over a limit it is the bare one.
 func (s *state) event(d *engine.Delivery) (*Event, error) {
+	if n := d.Oversize; n > 0 {
+		return bareEvent(d), tooLarge("decode", d.Topic, fmt.Errorf("packet of %d bytes is over the limit: its payload was not kept", n))
+	}
 	limit := cmp.Or(s.cfg.MaxInbound, engine.DefaultMaxPayload)
 	if n := len(d.Payload); n > limit {
 		return bareEvent(d), tooLarge("decode", d.Topic, fmt.Errorf("payload of %d bytes, want at most %d", n, limit))

@@ -59,6 +59,12 @@ func (c *Conn) next() (wire.Header, []byte, error) {
 			if err := c.checkInbound(h); err != nil {
 				return h, nil, err
 			}
+			if c.oversized(h) {
+				if err := c.skip(h); err != nil {
+					return h, nil, err
+				}
+				continue
+			}
 			if total := h.Total(); in.w-in.r >= total {
 				frame := in.buf[in.r : in.r+total]
 				in.r += total
