@@ -42,8 +42,7 @@ func tooLarge(op, topic string, cause error) error {
 // formError says that a message cannot be decoded or given its form, unless err
 // says better why. The text of a codec's error may quote the payload.
 func formError(op, topic string, err error) error {
-	var own *event.Error
-	if errors.As(err, &own) {
+	if _, ok := errors.AsType[*event.Error](err); ok {
 		return err
 	}
 	return codecError(op, topic, lineError{err})

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"unicode"
 
@@ -19,7 +20,7 @@ func TestBadFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var logged strings.Builder
+	var logged safeBuilder
 	global := log.GetLogger()
 	log.SetLogger(log.NewStdLogger(&logged)) // Kratos reports on its own there
 	t.Cleanup(func() { log.SetLogger(global) })
@@ -48,6 +49,24 @@ func TestBadFiles(t *testing.T) {
 	if n < 50 {
 		t.Errorf("only %d files", n)
 	}
+}
+
+// safeBuilder may be written to by goroutines of Kratos that end later.
+type safeBuilder struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *safeBuilder) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *safeBuilder) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 func noSecret(t *testing.T, err error) {

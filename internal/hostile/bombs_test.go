@@ -145,9 +145,7 @@ func throw(t *testing.T, version byte, bombs []bomb, opts ...mqttserver.ServerOp
 	}
 	for _, bomb := range bombs {
 		t.Run(bomb.rule+"/"+bomb.name, func(t *testing.T) {
-			payload := bomb.payload()
-			packet := bombPacket(version, bomb, payload)
-			payload = nil
+			packet := bombPacket(version, bomb, bomb.payload())
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			began := time.Now()
