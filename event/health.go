@@ -25,6 +25,9 @@ type Health struct {
 	// messages that no subscription matched, both since the client was made.
 	Dropped   int64
 	Unmatched int64
+	// SessionsLost counts how often the broker had lost the subscriber's session:
+	// messages published meanwhile did not arrive, since the client was made.
+	SessionsLost int64
 	// HeadersLost counts messages that went out without their headers or
 	// expiry, for which MQTT 3.1.1 has no place, since the client was made.
 	HeadersLost int64
@@ -35,9 +38,17 @@ type Health struct {
 	// HeldKeys the ordering keys that are held for them.
 	Parked   int
 	HeldKeys int
-	// DeadLettersBlocked is set while the last dead letter, or message to park,
-	// could not be stored: it stays unacknowledged.
+	// DeadLettersBlocked is set while a dead letter, or a message to park, could
+	// not be stored: it stays unacknowledged, and is tried again.
+	// DeadLetterError is why; nil otherwise.
 	DeadLettersBlocked bool
+	DeadLetterError    error
+	// Discarded counts messages that were acknowledged unhandled because a
+	// policy says so, since the client was made.
+	Discarded int64
+	// DeadLetterTopicFailed counts dead letters that their store has, and that
+	// did not reach the topic that they were to be published on, too.
+	DeadLetterTopicFailed int64
 	// Duplicates counts messages that the dedup window suppressed, WithoutID
 	// those that it could not know for lack of an id, since the client was made.
 	Duplicates int64
@@ -47,6 +58,9 @@ type Health struct {
 	Missing int64
 	// Outbox is zero without an outbox.
 	Outbox OutboxHealth
+	// SelfTestError is why the self-test of the last start failed; nil without
+	// one, and until it has.
+	SelfTestError error
 	// LastError is why it is not connected or not ready; nil when it is.
 	LastError error
 }

@@ -8,8 +8,8 @@ import "time"
 //
 // Methods are called concurrently, for one hook too, after the fact and never
 // on a connection's read loop. They must return soon: OnPublish delays the
-// publisher or the callbacks behind it, OnHandle, OnRetry and OnDeadLetter a
-// handler's worker, the others each other. A panic is logged, and other hooks may miss the
+// publisher or the callbacks behind it, OnHandle, OnRetry, OnDeadLetter and
+// OnPark a handler's worker, the others each other. A panic is logged, and other hooks may miss the
 // call; messages do not suffer. Nothing is measured for an interface that no hook implements.
 
 // PublishHook is told the outcome of each publish of the application; dead
@@ -55,14 +55,15 @@ type RetryInfo struct {
 	Err error
 }
 
-// DeadLetterHook is told of each message that was dead-lettered, once the
-// broker has the dead letter.
+// DeadLetterHook is told of each message that was dead-lettered, once its
+// store has the letter.
 type DeadLetterHook interface{ OnDeadLetter(info DeadLetterInfo) }
 
 // DeadLetterInfo is a message that was dead-lettered.
 type DeadLetterInfo struct {
 	Delivery
-	// ID is the dead letter's, Destination its topic.
+	// ID is the dead letter's, Destination says which store has it: the topic of
+	// a retained message, else the store's description.
 	ID          string
 	Destination string
 	// Err is the failure of the last attempt.
@@ -107,6 +108,21 @@ type DisconnectInfo struct {
 	Address  string
 	// Err is why: the broker's reason where it gave one.
 	Err error
+}
+
+// SessionHook is told of each session that the broker had lost when we came
+// back to it.
+type SessionHook interface{ OnSessionLost(info SessionLostInfo) }
+
+// SessionLostInfo is a session that the broker lost. What it kept in the
+// subscriber's session, and what was published until it subscribed again, did
+// not arrive and will not.
+type SessionLostInfo struct {
+	// ClientID tells the subscriber's session from the publisher's.
+	ClientID string
+	// Unfinished counts our QoS 2 publishes that ended with an unknown outcome;
+	// those of QoS 1 are published again.
+	Unfinished int
 }
 
 // SubscribeHook is told what the broker answered to SUBSCRIBE.

@@ -12,6 +12,7 @@ import (
 func brokers() map[string]func(testing.TB) mqtttest.Broker {
 	return map[string]func(testing.TB) mqtttest.Broker{
 		"embedded":  func(tb testing.TB) mqtttest.Broker { return mqtttest.Embedded(tb) },
+		"scripted":  func(tb testing.TB) mqtttest.Broker { return mqtttest.NewScripted(tb) },
 		"mosquitto": func(tb testing.TB) mqtttest.Broker { return mqtttest.Mosquitto(tb) },
 		"rabbitmq":  func(tb testing.TB) mqtttest.Broker { return rabbit.Broker(tb) },
 	}
@@ -53,6 +54,7 @@ func TestPublishReachesSubscriber(t *testing.T) {
 
 func TestSessionSurvivesStopAndStart(t *testing.T) {
 	t.Run("embedded", func(t *testing.T) { sessionSurvivesStopAndStart(t, mqtttest.Embedded(t)) })
+	t.Run("scripted", func(t *testing.T) { sessionSurvivesStopAndStart(t, mqtttest.NewScripted(t)) })
 	t.Run("mosquitto", func(t *testing.T) { sessionSurvivesStopAndStart(t, mqtttest.Mosquitto(t)) })
 	// The node is shared: nothing runs in parallel with this test.
 	t.Run("rabbitmq", func(t *testing.T) { sessionSurvivesStopAndStart(t, rabbit.Broker(t)) })

@@ -101,7 +101,12 @@ func TestMetadataOfTheContext(t *testing.T) {
 			if err := b.Publish(tt.ctx, "a", broker.NewMessage("x")); err != nil {
 				t.Fatal(err)
 			}
-			if m := receive(t, got); !reflect.DeepEqual(m.Headers, tt.want) {
+			m := receive(t, got)
+			delete(m.Headers, "id") // has tests of its own
+			if len(m.Headers) == 0 {
+				m.Headers = nil
+			}
+			if !reflect.DeepEqual(m.Headers, tt.want) {
 				t.Errorf("got %v, want %v", m.Headers, tt.want)
 			}
 		})

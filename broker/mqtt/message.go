@@ -3,15 +3,16 @@ package mqtt
 import (
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
 // MessageOption says how one message of a [Publisher] is sent.
-type MessageOption interface{ apply(m *engine.Message) }
+type MessageOption interface{ apply(m *bridge.Message) }
 
 type qosOption byte
 
-func (q qosOption) apply(m *engine.Message) { m.QoS = byte(q) }
+func (q qosOption) apply(m *bridge.Message) { m.QoS = byte(q) }
 
 // QoS sets the quality of service: 0, 1 or 2; others are an error of the
 // publish. Default: 1.
@@ -19,7 +20,7 @@ func QoS(qos byte) MessageOption { return qosOption(qos) }
 
 type retainOption bool
 
-func (r retainOption) apply(m *engine.Message) { m.Retain = bool(r) }
+func (r retainOption) apply(m *bridge.Message) { m.Retain = bool(r) }
 
 // Retain asks the broker to keep the message for later subscribers. Default:
 // false.
@@ -27,7 +28,7 @@ func Retain(retain bool) MessageOption { return retainOption(retain) }
 
 type propertyOption func(p *engine.Properties)
 
-func (set propertyOption) apply(m *engine.Message) {
+func (set propertyOption) apply(m *bridge.Message) {
 	if m.Properties == nil {
 		m.Properties = new(engine.Properties)
 	}
@@ -51,3 +52,24 @@ func UserProperty(key, value string) MessageOption {
 		p.User = append(p.User, engine.UserProperty{Key: key, Value: value})
 	})
 }
+
+// MessageID gives the message this id, as the user property "id" on MQTT 5 and
+// as the id of its CloudEvent: whoever handles it knows it again. Default: none,
+// a UUIDv7 with [WithMessageIDs], an outbox, or [WithCloudEvents].
+func MessageID(id string) MessageOption { return UserProperty("id", id) }
+
+type orderOption string
+
+func (k orderOption) apply(m *bridge.Message) { m.Key = string(k) }
+
+// OrderingKey names the order that the message belongs to in an outbox. Default:
+// the topic. Without an outbox it has no effect.
+func OrderingKey(key string) MessageOption { return orderOption(key) }
+
+type directOption struct{}
+
+func (directOption) apply(m *bridge.Message) { m.Direct = true }
+
+// Direct sends the message past the outbox, and does not wait behind what is in
+// there. Without an outbox it has no effect.
+func Direct() MessageOption { return directOption{} }

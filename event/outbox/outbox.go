@@ -39,6 +39,37 @@ type Entry struct {
 	Accepted time.Time
 }
 
+// Size is what the entry counts for in [Stats]: the bytes of its payload,
+// topic, key, headers and other texts.
+func (e *Entry) Size() int {
+	n := len(e.Payload) + len(e.Topic) + len(e.Key) + len(e.ID) +
+		len(e.ContentType) + len(e.ResponseTopic) + len(e.CorrelationData)
+	for _, h := range e.Headers {
+		n += len(h.Key) + len(h.Value)
+	}
+	return n
+}
+
+// Order is the key that the entry is ordered by: Key, or the topic.
+func (e *Entry) Order() string {
+	if e.Key != "" {
+		return e.Key
+	}
+	return e.Topic
+}
+
+// Validate reports what every store refuses: an entry without id or topic.
+func (e *Entry) Validate() error {
+	var errs []error
+	if e.ID == "" {
+		errs = append(errs, errors.New("outbox: entry without id"))
+	}
+	if e.Topic == "" {
+		errs = append(errs, errors.New("outbox: entry without topic"))
+	}
+	return errors.Join(errs...)
+}
+
 // Store keeps entries until they are deleted. All methods are safe for
 // concurrent use, and fail with [ErrClosed] after Close.
 type Store interface {
@@ -47,7 +78,8 @@ type Store interface {
 	// [ErrFull] at once. A store of SQL uses the transaction in ctx, if there
 	// is one (package sqltx); the entries are there when that commits.
 	Append(ctx context.Context, entries ...*Entry) error
-	// Read returns up to limit entries with Seq > after, in order of Seq.
+	// Read returns up to limit entries with Seq > after, in order of Seq. It may
+	// return fewer to spare memory, and none only when there are none.
 	// Quarantined entries are left out; one that cannot be decoded is
 	// quarantined by this.
 	Read(ctx context.Context, after uint64, limit int) ([]*Entry, error)

@@ -19,7 +19,8 @@ type Querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// With returns a context that carries tx. Nothing is committed by this package
+// With returns a context that carries tx; nil is none, whatever ctx carried.
+// Nothing is committed by this package
 // through such a context: that stays with the caller.
 func With(ctx context.Context, tx *sql.Tx) context.Context { return context.WithValue(ctx, key{}, tx) }
 

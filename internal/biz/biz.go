@@ -2,7 +2,11 @@
 // how messages travel nor where rows are kept: it owns the interfaces for both.
 package biz
 
-import "github.com/google/wire"
+import (
+	"context"
+
+	"github.com/google/wire"
+)
 
 // ProviderSet provides the use cases.
 var ProviderSet = wire.NewSet(NewReportUsecase, NewDeviceUsecase)
@@ -14,4 +18,12 @@ type Page struct {
 	// Before is the cursor that the page before ended with, 0 for the newest
 	// page.
 	Before int64
+}
+
+// Transaction makes what is saved and published take effect together, or not at
+// all. Publishing takes part where messages wait in the same database.
+type Transaction interface {
+	// InTx calls f with a context that carries the transaction, and commits when
+	// f returned nil. Within a transaction f joins that one.
+	InTx(ctx context.Context, f func(context.Context) error) error
 }

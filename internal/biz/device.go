@@ -63,20 +63,23 @@ type Limits struct {
 // DeviceUsecase saves and lists telemetry and raises alerts. Safe for
 // concurrent use.
 type DeviceUsecase struct {
+	tx        Transaction
 	repo      DeviceRepo
 	publisher AlertPublisher
 	limits    Limits
 }
 
-// NewDeviceUsecase returns the use case over a repository and a publisher.
-func NewDeviceUsecase(repo DeviceRepo, publisher AlertPublisher, limits Limits) *DeviceUsecase {
-	return &DeviceUsecase{repo: repo, publisher: publisher, limits: limits}
+// NewDeviceUsecase returns the use case over a repository, its transactions and a
+// publisher.
+func NewDeviceUsecase(tx Transaction, repo DeviceRepo, publisher AlertPublisher, limits Limits) *DeviceUsecase {
+	return &DeviceUsecase{tx: tx, repo: repo, publisher: publisher, limits: limits}
 }
 
 // Record stores a reading once, however often it is delivered, and stores and
-// publishes the alert it raises. A redelivery publishes the alert again, under
-// the same event id, because the first delivery may have ended before that. An
-// unusable reading is a Kratos 400.
+// publishes the alert it raises, in one transaction. A redelivery publishes the
+// alert again, under the same event id: without an outbox in the same database
+// the first delivery may have ended before that. An unusable reading is a Kratos
+// 400.
 func (u *DeviceUsecase) Record(ctx context.Context, t Telemetry) error {
 	if err := t.validate(); err != nil {
 		return err
@@ -88,17 +91,19 @@ func (u *DeviceUsecase) Record(ctx context.Context, t Telemetry) error {
 		}
 		t.EventID = id
 	}
-	if err := u.repo.SaveTelemetry(ctx, t); err != nil {
-		return err
-	}
 	alert, raised := u.temperatureAlert(t)
 	if !raised {
-		return nil
+		return u.repo.SaveTelemetry(ctx, t)
 	}
-	if err := u.repo.SaveAlert(ctx, alert); err != nil {
-		return err
-	}
-	return u.publisher.PublishAlert(ctx, alert)
+	return u.tx.InTx(ctx, func(ctx context.Context) error {
+		if err := u.repo.SaveTelemetry(ctx, t); err != nil {
+			return err
+		}
+		if err := u.repo.SaveAlert(ctx, alert); err != nil {
+			return err
+		}
+		return u.publisher.PublishAlert(ctx, alert)
+	})
 }
 
 // ListTelemetry returns a page of a device's readings and the cursor of the
@@ -131,6 +136,7 @@ func (t Telemetry) validate() error {
 	v := violations{}
 	v.requireName("device_id", t.DeviceID)
 	v.limit("event_id", t.EventID, maxName)
+	v.texts(map[string]string{"device_id": t.DeviceID, "event_id": t.EventID})
 	if t.MeasuredAt.IsZero() {
 		v["timestamp"] = "required"
 	}

@@ -32,7 +32,7 @@ func TestRecordRefusesUnusableReadings(t *testing.T) {
 		"humidity":    reading(func(t *Telemetry) { t.Humidity = new(math.NaN()) }),
 	} {
 		fake := &deviceFake{}
-		err := NewDeviceUsecase(fake, fake, Limits{}).Record(context.Background(), r)
+		err := NewDeviceUsecase(fake, fake, fake, Limits{}).Record(context.Background(), r)
 		e := kerrors.FromError(err)
 		if e == nil || e.Code != 400 || len(e.Metadata) != 1 || e.Metadata[field] == "" {
 			t.Errorf("%s: got %v", field, err)
@@ -40,6 +40,15 @@ func TestRecordRefusesUnusableReadings(t *testing.T) {
 		if len(fake.readings) != 0 {
 			t.Errorf("%s: saved all the same", field)
 		}
+	}
+}
+
+func TestRecordRefusesWhatNoDatabaseKeeps(t *testing.T) {
+	t.Parallel()
+	fake := &deviceFake{}
+	err := NewDeviceUsecase(fake, fake, fake, Limits{}).Record(context.Background(), reading(func(t *Telemetry) { t.EventID = "\x00" }))
+	if e := kerrors.FromError(err); e == nil || e.Code != 400 || e.Metadata["event_id"] == "" || len(fake.readings) != 0 {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -57,13 +66,16 @@ func TestRecordRaisesAlertsAboveTheLimit(t *testing.T) {
 		"no temperature": {nil, new(60.0), false},
 	} {
 		fake := &deviceFake{}
-		u := NewDeviceUsecase(fake, fake, Limits{Temperature: test.limit})
+		u := NewDeviceUsecase(fake, fake, fake, Limits{Temperature: test.limit})
 		r := reading(func(t *Telemetry) { t.Temperature, t.Humidity = test.temperature, new(40.0) })
 		if err := u.Record(context.Background(), r); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if !reflect.DeepEqual(fake.readings, []Telemetry{r}) {
 			t.Errorf("%s: saved %+v", name, fake.readings)
+		}
+		if want := len(fake.alerts); fake.transactions != want {
+			t.Errorf("%s: %d transactions, want %d", name, fake.transactions, want)
 		}
 		if raised := len(fake.alerts) == 1; raised != test.raised || !reflect.DeepEqual(fake.alerts, fake.published) {
 			t.Errorf("%s: alerts %+v, published %+v", name, fake.alerts, fake.published)
@@ -88,7 +100,7 @@ func TestRecordReportsFailures(t *testing.T) {
 		"saving the alert":     {failAlert: errFake},
 		"publishing the alert": {failPublish: errFake},
 	} {
-		u := NewDeviceUsecase(fake, fake, Limits{Temperature: new(0.0)})
+		u := NewDeviceUsecase(fake, fake, fake, Limits{Temperature: new(0.0)})
 		if err := u.Record(context.Background(), reading(asIs)); !errors.Is(err, errFake) {
 			t.Errorf("%s: got %v", name, err)
 		}
@@ -98,7 +110,7 @@ func TestRecordReportsFailures(t *testing.T) {
 func TestRedeliveryHasTheSameIdentity(t *testing.T) {
 	t.Parallel()
 	fake := &deviceFake{}
-	u := NewDeviceUsecase(fake, fake, Limits{Temperature: new(0.0)})
+	u := NewDeviceUsecase(fake, fake, fake, Limits{Temperature: new(0.0)})
 	anonymous := func() Telemetry {
 		return reading(func(t *Telemetry) {
 			t.EventID = ""
@@ -149,7 +161,7 @@ func TestDifferentReadingsHaveDifferentIdentities(t *testing.T) {
 func TestAlertsOfTwoDevicesWithOneEventID(t *testing.T) {
 	t.Parallel()
 	fake := &deviceFake{}
-	u := NewDeviceUsecase(fake, fake, Limits{Temperature: new(0.0)})
+	u := NewDeviceUsecase(fake, fake, fake, Limits{Temperature: new(0.0)})
 	for _, device := range []string{"d1", "d2"} {
 		if err := u.Record(context.Background(), reading(func(t *Telemetry) { t.DeviceID = device })); err != nil {
 			t.Fatal(err)

@@ -54,6 +54,13 @@ type deviceFake struct {
 
 	readings          []Telemetry
 	alerts, published []Alert
+	transactions      int
+}
+
+// InTx counts transactions.
+func (f *deviceFake) InTx(ctx context.Context, g func(context.Context) error) error {
+	f.transactions++
+	return g(ctx)
 }
 
 func (f *deviceFake) SaveTelemetry(_ context.Context, t Telemetry) error {

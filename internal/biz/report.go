@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/google/uuid"
@@ -153,7 +152,7 @@ func (u *ReportUsecase) publish(ctx context.Context, r Report, receipt Receipt) 
 // SaveEvent stores an event once, however often it is delivered. Without an
 // event id it is a Kratos 400: it could not be told from its redelivery.
 func (u *ReportUsecase) SaveEvent(ctx context.Context, e EventReport) error {
-	if err := validateEventID(e.EventID); err != nil {
+	if err := validateStored(e.EventID, map[string]string{"event_name": e.EventName, "report_data": e.Data}); err != nil {
 		return err
 	}
 	return u.repo.SaveEvent(ctx, e)
@@ -162,7 +161,11 @@ func (u *ReportUsecase) SaveEvent(ctx context.Context, e EventReport) error {
 // SaveStatus stores a status once, however often it is delivered. Without an
 // event id it is a Kratos 400.
 func (u *ReportUsecase) SaveStatus(ctx context.Context, s StatusReport) error {
-	if err := validateEventID(s.EventID); err != nil {
+	err := validateStored(s.EventID, map[string]string{
+		"data_name": s.DataName, "report_type": s.ReportType, "report_data": s.Data, "error_reason": s.ErrorReason,
+		"error_handling": s.ErrorHandling, "part_event": s.PartEvent, "part_date": s.PartDate,
+	})
+	if err != nil {
 		return err
 	}
 	return u.repo.SaveStatus(ctx, s)
@@ -185,12 +188,7 @@ func (r Report) validate() error {
 	v.requireName("app_key", r.AppKey)
 	v.requireName("event_name", r.EventName)
 	v.limit("content", r.Content, maxContent)
-	for field, value := range map[string]string{"report_type": r.Type, "event_name": r.EventName, "content": r.Content} {
-		// What is not UTF-8 fits into no protobuf string.
-		if !utf8.ValidString(value) {
-			v[field] = "not UTF-8"
-		}
-	}
+	v.texts(map[string]string{"report_type": r.Type, "event_name": r.EventName, "content": r.Content})
 	return v.err()
 }
 
@@ -205,8 +203,10 @@ func (r Report) rejection() string {
 	return ""
 }
 
-func validateEventID(id string) error {
+func validateStored(id string, texts map[string]string) error {
 	v := violations{}
 	v.requireName("event_id", id)
+	texts["event_id"] = id
+	v.texts(texts)
 	return v.err()
 }

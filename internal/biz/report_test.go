@@ -43,6 +43,7 @@ func TestPostRefusesEveryViolatedField(t *testing.T) {
 		"long names":        {Report{Type: long, AppID: long, AppKey: long, EventName: long}, []string{"app_id", "app_key", "event_name", "report_type"}},
 		"content too large": {with(func(r *Report) { r.Content = strings.Repeat(" ", maxContent+1) }), []string{"content"}},
 		"not UTF-8":         {with(func(r *Report) { r.Content, r.EventName = "\xff", "\xff" }), []string{"content", "event_name"}},
+		"NUL":               {with(func(r *Report) { r.Content, r.Type = "a\x00", "\x00" }), []string{"content", "report_type"}},
 	} {
 		fake := &reportFake{}
 		_, err := newReports(fake).Post(context.Background(), test.report)
@@ -177,6 +178,15 @@ func TestSaveNeedsAnEventID(t *testing.T) {
 		}
 	}
 	u := newReports(&reportFake{fail: errFake})
+	for name, err := range map[string]error{ // no database of ours keeps it
+		"event_name":  u.SaveEvent(ctx, EventReport{EventID: "e1", EventName: "\x00"}),
+		"report_data": u.SaveStatus(ctx, StatusReport{EventID: "e1", Data: "a\x00"}),
+		"event_id":    u.SaveStatus(ctx, StatusReport{EventID: "\x00"}),
+	} {
+		if e := kerrors.FromError(err); e == nil || e.Code != 400 || e.Metadata[name] == "" {
+			t.Errorf("NUL in %s: %v", name, err)
+		}
+	}
 	if err := u.SaveEvent(ctx, EventReport{EventID: "e1"}); !errors.Is(err, errFake) {
 		t.Errorf("got %v", err)
 	}

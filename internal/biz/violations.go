@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-kratos/kratos/v2/errors"
 
@@ -28,6 +29,20 @@ func (v violations) requireName(field, value string) {
 func (v violations) limit(field, value string, limit int) {
 	if len(value) > limit {
 		v[field] = fmt.Sprintf("%d bytes, at most %d allowed", len(value), limit)
+	}
+}
+
+// texts requires values, by field, that every database can keep: UTF-8, which
+// is also all that fits into a protobuf string, without the character NUL, which
+// PostgreSQL has no place for.
+func (v violations) texts(values map[string]string) {
+	for field, value := range values {
+		switch {
+		case !utf8.ValidString(value):
+			v[field] = "not UTF-8"
+		case strings.ContainsRune(value, 0):
+			v[field] = "contains the character NUL"
+		}
 	}
 }
 

@@ -9,8 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -69,12 +68,9 @@ func (d *draft) structure(source string) error {
 // context fills in the attributes that no header gave.
 func (d *draft) context(attrs map[string]any, source string) error {
 	if attrs[idKey] == nil {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return err
-		}
-		attrs[idKey] = id.String()
+		attrs[idKey] = engine.NewID().String()
 	}
+	d.msg.id, _ = attrs[idKey].(string)
 	p := &d.props
 	for name, value := range map[string]string{
 		attrSpecVersion: specVersion, "source": source, "type": d.typeName(), "subject": d.msg.Topic,
@@ -201,6 +197,11 @@ func binary(s string) []byte {
 // names it by content type; without one only the carrier's option lets us
 // look, and what is no event is then a bare message.
 func unwrap(d *engine.Delivery, carrier bool) (*cloudEvent, error) {
+	if d.Properties != nil {
+		if id, _ := last(d.Properties.User, deadletter.IDHeader); id != "" {
+			return nil, nil // the message as it was, perhaps because it is no event
+		}
+	}
 	named := d.Properties != nil && d.Properties.ContentType != ""
 	switch {
 	case named && isStructured(d.Properties.ContentType):

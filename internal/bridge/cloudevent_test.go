@@ -42,7 +42,7 @@ func FuzzCloudEventRoundTrip(f *testing.F) {
 	f.Add("tenant", "\xff", "text/plain", []byte("text"), []byte(nil))
 	f.Add("id", "", "", []byte{}, []byte{0xff})
 	f.Fuzz(func(t *testing.T, key, value, contentType string, payload, correlation []byte) {
-		d := &draft{msg: engine.Message{Topic: "a", Payload: bytes.Clone(payload)}}
+		d := &draft{msg: Message{Message: engine.Message{Topic: "a", Payload: bytes.Clone(payload)}}}
 		d.props = engine.Properties{ContentType: contentType, CorrelationData: correlation}
 		d.user(key, value)
 		if d.structure("/s") != nil {

@@ -18,6 +18,7 @@ type consumer struct {
 	binder  broker.Binder
 	values  context.Context
 	refuse  func(context.Context, *Event, error) error // may be nil
+	dedup   *deduper                                   // nil handles everything
 }
 
 // handle is one attempt. The message is decoded anew for each: a handler may
@@ -26,14 +27,23 @@ func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 	s := c.broker.state()
 	e, err := s.event(d)
 	e.codec = c.codec
+	c.broker.inEvent(e)
 	if err == nil {
 		err = c.decode(e)
 	}
 	if err != nil {
 		return c.undecodable(ctx, e, formError("decode", d.Topic, err))
 	}
-	ctx, end := s.tracer.process(withValues(ctx, c.values), e)
-	err = c.handler(ctx, e)
+	ctx = withValues(ctx, c.values)
+	if c.dedup == nil {
+		return c.run(ctx, s, e)
+	}
+	return c.once(ctx, e, func(ctx context.Context) error { return c.run(ctx, s, e) })
+}
+
+func (c *consumer) run(ctx context.Context, s *state, e *Event) error {
+	ctx, end := s.tracer.process(ctx, e)
+	err := c.handler(ctx, e)
 	end(err)
 	return err
 }
@@ -78,6 +88,18 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 			s.log.Errorf("mqtt: error handler failed: topic %q: %v", d.Topic, err)
 		}
 	})
+}
+
+// eventID is the id of a message for its letter.
+func (c *consumer) eventID(d *engine.Delivery) string {
+	e, err := newEvent(d, c.broker.state().cloudEvents != "")
+	if id := e.ID(); id != "" || err != nil || c.dedup == nil || c.dedup.field == nil {
+		return id
+	}
+	if c.decode(e) != nil {
+		return ""
+	}
+	return c.dedup.id(e)
 }
 
 // valuesContext adds the values of a subscription's context to those of an

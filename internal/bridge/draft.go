@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -11,12 +12,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
-// idKey is the user property, and the CloudEvents attribute, of a message's id.
-const idKey = "id"
-
 // draft is a message on its way out, before it has its form on the wire.
 type draft struct {
-	msg   engine.Message
+	msg   Message
 	props engine.Properties
 	body  any  // before it was encoded
 	reply bool // goes back to who asked
@@ -41,7 +39,10 @@ func (s *state) draft(topic string, msg *broker.Message, codecName string, own *
 		codec = own.codec
 	}
 	d := &draft{body: msg.Body, reply: own.isReply}
-	d.msg = engine.Message{Topic: topic, QoS: own.QoS, Retain: own.Retain}
+	d.msg = Message{
+		Message: engine.Message{Topic: topic, QoS: own.QoS, Retain: own.Retain},
+		Key:     own.Key, Direct: own.Direct,
+	}
 	if d.msg.Payload, err = marshal(codec, msg.Body); err != nil {
 		return nil, codecError("publish", topic, err)
 	}
@@ -54,27 +55,30 @@ func (s *state) draft(topic string, msg *broker.Message, codecName string, own *
 	}
 	if n := len(msg.Headers) + len(own.User); n > 0 {
 		d.props.User = make([]engine.UserProperty, 0, n+2)
-		d.headers(msg)
+		d.headers(msg, own.ID != "" || msg.ID != "")
 		d.props.User = append(d.props.User, own.User...)
 	}
-	if msg.ID != "" {
-		d.user(idKey, msg.ID)
+	if id := cmp.Or(own.ID, msg.ID); id != "" {
+		d.user(idKey, id)
 	}
 	return d, nil
 }
 
 // headers adds them in the order of their names, so that equal messages are
 // equal on the wire. The id of a message counts over a header of that name.
-func (d *draft) headers(msg *broker.Message) {
+func (d *draft) headers(msg *broker.Message, named bool) {
 	for _, key := range slices.Sorted(maps.Keys(msg.Headers)) {
-		if key != idKey || msg.ID == "" {
+		if key != idKey || !named {
 			d.user(key, msg.Headers[key])
 		}
 	}
 }
 
 // message gives the draft its form on the wire.
-func (s *state) message(ctx context.Context, d *draft) (*engine.Message, error) {
+func (s *state) message(ctx context.Context, d *draft) (*Message, error) {
+	if err := s.numberable(d.props.User); err != nil {
+		return nil, badRequest("publish", d.msg.Topic, err.Error())
+	}
 	if source := s.cloudEvents; source != "" {
 		if err := d.structure(source); err != nil {
 			return nil, formError("publish", d.msg.Topic, err)
@@ -85,6 +89,9 @@ func (s *state) message(ctx context.Context, d *draft) (*engine.Message, error) 
 	}
 	if !d.bare() {
 		d.msg.Properties = &d.props
+	}
+	if !d.msg.named() {
+		d.msg.ID = engine.NewID()
 	}
 	return &d.msg, nil
 }

@@ -15,10 +15,15 @@ type hookSet struct {
 	handle     []event.HandleHook
 	retry      []event.RetryHook
 	deadLetter []event.DeadLetterHook
+	park       []event.ParkHook
 	connect    []event.ConnectHook
 	disconnect []event.DisconnectHook
+	session    []event.SessionHook
 	subscribe  []event.SubscribeHook
 	drop       []event.DropHook
+	duplicate  []event.DuplicateHook
+	gap        []event.GapHook
+	outbox     []event.OutboxHook
 }
 
 // sortHooks reports every value that is no hook.
@@ -35,8 +40,9 @@ func sortHooks(hooks []any) (s *hookSet, err error) {
 
 func (s *hookSet) add(h any) bool {
 	found := []bool{
-		collect(&s.publish, h), collect(&s.handle, h), collect(&s.retry, h), collect(&s.deadLetter, h),
-		collect(&s.connect, h), collect(&s.disconnect, h), collect(&s.subscribe, h), collect(&s.drop, h),
+		collect(&s.publish, h), collect(&s.handle, h), collect(&s.retry, h), collect(&s.deadLetter, h), collect(&s.park, h),
+		collect(&s.connect, h), collect(&s.disconnect, h), collect(&s.session, h), collect(&s.subscribe, h),
+		collect(&s.drop, h), collect(&s.duplicate, h), collect(&s.gap, h), collect(&s.outbox, h),
 	}
 	for _, ok := range found {
 		if ok {
@@ -54,16 +60,9 @@ func collect[H any](to *[]H, hook any) bool {
 	return ok
 }
 
-// engine gives the engine's form, in which what nobody wants to know is nil.
+// engine gives the engine's form of those that it knows, in which what nobody
+// wants to know is nil.
 func (s *hookSet) engine() (e engine.Hooks) {
-	if hooks := s.publish; len(hooks) > 0 {
-		e.Published = func(p engine.Publication, took time.Duration, err error) {
-			tell(hooks, event.PublishHook.OnPublish, event.PublishInfo{
-				Topic: p.Topic, QoS: p.QoS, Retain: p.Retain, Size: p.Size, Duration: took,
-				Err: publicOnce("publish", p.Topic, err),
-			})
-		}
-	}
 	if hooks := s.handle; len(hooks) > 0 {
 		e.Handled = func(d *engine.Delivery, attempt int, took time.Duration, err error) {
 			tell(hooks, event.HandleHook.OnHandle, event.HandleInfo{Delivery: delivered(d, attempt), Duration: took, Err: err})
@@ -79,6 +78,11 @@ func (s *hookSet) engine() (e engine.Hooks) {
 			tell(hooks, event.DeadLetterHook.OnDeadLetter, event.DeadLetterInfo{
 				Delivery: delivered(d, attempts), ID: id, Destination: topic, Err: cause,
 			})
+		}
+	}
+	if hooks := s.park; len(hooks) > 0 {
+		e.Parked = func(d *engine.Delivery, id, key string, attempts int, cause error) {
+			tell(hooks, event.ParkHook.OnPark, event.ParkInfo{Delivery: delivered(d, attempts), ID: id, Key: key, Err: cause})
 		}
 	}
 	s.engineConnection(&e)
@@ -98,6 +102,11 @@ func (s *hookSet) engineConnection(e *engine.Hooks) {
 			tell(hooks, event.DisconnectHook.OnDisconnect, event.DisconnectInfo{
 				ClientID: clientID, Address: address, Err: public("connect", "", err),
 			})
+		}
+	}
+	if hooks := s.session; len(hooks) > 0 {
+		e.SessionLost = func(clientID string, unfinished int) {
+			tell(hooks, event.SessionHook.OnSessionLost, event.SessionLostInfo{ClientID: clientID, Unfinished: unfinished})
 		}
 	}
 	if hooks := s.subscribe; len(hooks) > 0 {
@@ -124,12 +133,4 @@ func delivered(d *engine.Delivery, attempt int) event.Delivery {
 	return event.Delivery{
 		Filter: d.Subscription().Filter, Topic: d.Topic, QoS: d.QoS, Size: len(d.Payload), Attempt: attempt,
 	}
-}
-
-// publicOnce leaves alone what callbacks of asynchronous publishes get.
-func publicOnce(op, topic string, err error) error {
-	if _, ok := errors.AsType[*event.Error](err); ok {
-		return err
-	}
-	return public(op, topic, err)
 }

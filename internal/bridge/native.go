@@ -9,7 +9,7 @@ import (
 
 // Send publishes ready bytes: no codec, no middleware, no generic options. It
 // returns as [Broker.Publish] does.
-func (b *Broker) Send(ctx context.Context, m *engine.Message) error {
+func (b *Broker) Send(ctx context.Context, m *Message) error {
 	s := b.state()
 	if s.err != nil {
 		return s.err
@@ -18,12 +18,12 @@ func (b *Broker) Send(ctx context.Context, m *engine.Message) error {
 	if err != nil {
 		return err
 	}
-	return public("publish", m.Topic, s.client.Publish(ctx, m))
+	return s.put(ctx, m, &s.retries)
 }
 
 // SendAsync is [Broker.Send] without the wait for the acknowledgement: done is
 // called once with the outcome, unless SendAsync returns an error or it is nil.
-func (b *Broker) SendAsync(ctx context.Context, m *engine.Message, done func(error)) error {
+func (b *Broker) SendAsync(ctx context.Context, m *Message, done func(error)) error {
 	s := b.state()
 	if s.err != nil {
 		return s.err
@@ -35,12 +35,20 @@ func (b *Broker) SendAsync(ctx context.Context, m *engine.Message, done func(err
 	if done == nil {
 		done = func(error) {}
 	}
-	return public("publish", m.Topic, s.client.PublishAsync(ctx, m, done))
+	return s.putAsync(ctx, m, done)
 }
 
 // carried puts ready bytes into the carrier, when there is one.
-func (s *state) carried(m *engine.Message) (*engine.Message, error) {
+func (s *state) carried(m *Message) (*Message, error) {
+	if m.Properties != nil {
+		if err := s.numberable(m.Properties.User); err != nil {
+			return nil, badRequest("publish", m.Topic, err.Error())
+		}
+	}
 	if s.cloudEvents == "" {
+		if s.ids && !m.named() {
+			m.ID = engine.NewID()
+		}
 		return m, nil
 	}
 	d := &draft{msg: *m}

@@ -2,8 +2,11 @@ package bridge
 
 import (
 	"context"
+	"time"
 
 	"github.com/tx7do/kratos-transport/broker"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // Publish encodes and sends a message. It returns nil only when the broker has
@@ -14,9 +17,10 @@ import (
 // message that Publish accepted by returning nil.
 //
 // The timeout option, like the context of WithPublishContext, bounds the whole
-// of it. The retries option publishes again what was refused or got no
-// acknowledgement, which may duplicate the message; QoS 2 is not published
-// again once it may have been sent.
+// of it. What the broker refused for now, and QoS 1 whose session it lost, is
+// published again within that time; the retries option sets how often, and adds
+// what got no acknowledgement. QoS 0 and 2 are not published again once they may
+// have been sent.
 func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
 	if err := checkPublish(ctx, "publish", topic, msg); err != nil {
 		return err
@@ -56,7 +60,7 @@ func (s *state) send(ctx context.Context, topic string, msg *broker.Message, opt
 	ctx, end := s.tracer.send(ctx, d)
 	m, err := s.message(ctx, d)
 	if err == nil {
-		err = public("publish", topic, s.client.Publish(ctx, m))
+		err = s.put(ctx, m, &s.retries)
 	}
 	end(err)
 	return err
@@ -86,10 +90,66 @@ func (s *state) sendSync(ctx context.Context, topic string, msg *broker.Message,
 	ctx, end := s.tracer.send(ctx, d)
 	m, err := s.message(ctx, d)
 	if err == nil {
-		err = retry(ctx, r.generic.Retries, m.QoS, func() error {
-			return public("publish", topic, s.client.Publish(ctx, m))
-		})
+		policy := s.retry(r.generic.Retries)
+		err = s.put(ctx, m, &policy)
 	}
 	end(err)
 	return err
+}
+
+// put brings a message on its way, waits for the outcome, and tells the hooks.
+func (s *state) put(ctx context.Context, m *Message, r *Retry) error {
+	if len(s.told.publish) == 0 {
+		return s.bring(ctx, m, r)
+	}
+	started := time.Now()
+	err := s.bring(ctx, m, r)
+	s.outcome(m.publication(), started, err)
+	return err
+}
+
+// putAsync is put without the wait: done is called once with the outcome,
+// unless it returns an error.
+func (s *state) putAsync(ctx context.Context, m *Message, done func(error)) error {
+	if len(s.told.publish) == 0 {
+		return s.bringAsync(ctx, m, done)
+	}
+	started, info := time.Now(), m.publication()
+	err := s.bringAsync(ctx, m, func(err error) {
+		s.outcome(info, started, err)
+		done(err)
+	})
+	if err != nil {
+		s.outcome(info, started, err)
+	}
+	return err
+}
+
+// bring brings a message to the outbox, or to the broker.
+func (s *state) bring(ctx context.Context, m *Message, r *Retry) error {
+	if s.keeps(m) {
+		return s.outbox.accept(ctx, *m)
+	}
+	s.number(m, 0)
+	return s.attempt(ctx, m, r)
+}
+
+func (s *state) bringAsync(ctx context.Context, m *Message, done func(error)) error {
+	if s.keeps(m) {
+		return s.outbox.acceptAsync(ctx, *m, done)
+	}
+	s.number(m, 0)
+	return public("publish", m.Topic, s.client.PublishAsync(ctx, &m.Message, done))
+}
+
+// publication says which message was published, without what belongs to the
+// caller again.
+func (m *Message) publication() event.PublishInfo {
+	return event.PublishInfo{Topic: m.Topic, QoS: m.QoS, Retain: m.Retain, Size: len(m.Payload)}
+}
+
+// outcome calls the hooks.
+func (s *state) outcome(info event.PublishInfo, started time.Time, err error) {
+	info.Duration, info.Err = time.Since(started), err
+	s.protect("a hook", func() { tell(s.told.publish, event.PublishHook.OnPublish, info) })
 }

@@ -47,9 +47,7 @@ func (s *state) sendAsync(ctx context.Context, topic string, msg *broker.Message
 		}
 	}}
 	started := time.Now()
-	err = retry(ctx, r.generic.Retries, m.QoS, func() error {
-		return public("publish", topic, s.client.PublishAsync(ctx, m, out.is))
-	})
+	err = s.putAsync(ctx, m, out.is)
 	if err != nil {
 		end(err)
 		return err

@@ -20,6 +20,10 @@ type PublishSettings struct {
 	ContentType string                // else the codec's
 	User        []engine.UserProperty // beside the headers
 
+	ID     string // over the message's
+	Key    string // of the order in an outbox, else the topic
+	Direct bool   // past the outbox
+
 	ResponseTopic string
 	Correlation   []byte
 
@@ -56,7 +60,7 @@ type request struct {
 }
 
 func newRequest(topic string, opts []broker.PublishOption) (*request, error) {
-	r := &request{generic: broker.PublishOptions{RequiredAcks: unset}, own: PublishSettings{QoS: defaultQoS}}
+	r := &request{generic: broker.PublishOptions{RequiredAcks: unset, Retries: unset}, own: PublishSettings{QoS: defaultQoS}}
 	c := &carrier[PublishSettings]{settings: &r.own}
 	c.keep(&r.generic.Context)
 	for _, opt := range opts {

@@ -10,6 +10,8 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 	"github.com/tx7do/kratos-transport/tracing"
 
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -37,9 +39,20 @@ type Settings struct {
 	ReplyPrefixes []string
 	// Hooks are the user's, checked when the settings are resolved.
 	Hooks []any
+	// Retry is how publishes are tried again.
+	Retry Retry
+	// Sequence numbers the messages of each topic.
+	Sequence bool
+	// IDs gives ids to ready bytes, too.
+	IDs bool
+	// Outbox takes what is published; nil sends it at once.
+	Outbox *Outbox
+	// Dedup remembers the ids of handled messages; nil remembers none.
+	Dedup dedup.Window
 	// OnDisconnect is told why a connection was lost.
 	OnDisconnect func(error)
 
+	subscriber   *v1.Subscriber
 	noConnection bool // the service's configuration has none
 	ignored      []string
 	addresses    []engine.Address // parsed from Addrs of the generic options

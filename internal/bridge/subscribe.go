@@ -46,19 +46,31 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 	if err != nil {
 		return nil, public("subscribe", topic, err)
 	}
-	sub := subscription(filter, &o, &own)
-	sub.Handler, sub.OnDeadLetter = c.handle, c.failed
+	sub, err := subscription(filter, &o, &own)
+	if err != nil {
+		return nil, badRequest("subscribe", topic, err.Error())
+	}
+	release, err := c.claim(s, filter, &o, &own)
+	if err != nil {
+		return nil, err
+	}
+	known := []string{own.Operation, topic, filter}
+	p := s.policies.policy(own.policy(sub), known...)
+	p.apply(sub)
+	sub.Handler, sub.OnDeadLetter, sub.EventID = c.handle, c.failed, c.eventID
 	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
 	defer cancel()
 	if _, err := s.client.Subscribe(ctx, sub); err != nil {
+		release()
 		return nil, public("subscribe", topic, err)
 	}
+	b.names.add(known...)
 	if own.QoS > 0 && s.cfg.ClientID == "" {
 		b.unnamed.Do(func() {
 			s.log.Warnf("mqtt: no client id: messages published while the process is down are not kept (first for filter %q)", filter)
 		})
 	}
-	return &subscriber{broker: b, topic: topic, options: o, sub: sub}, nil
+	return &subscriber{broker: b, topic: topic, options: o, sub: sub, release: release}, nil
 }
 
 func (s *state) consumer(topic string, handler broker.Handler, binder broker.Binder, o *broker.SubscribeOptions, own *SubscribeSettings) (*consumer, error) {
@@ -82,6 +94,7 @@ type subscriber struct {
 	topic   string
 	options broker.SubscribeOptions
 	sub     *engine.Subscription
+	release func() // its place among those that know duplicates
 	closed  atomic.Bool
 }
 
@@ -97,8 +110,10 @@ func (s *subscriber) Unsubscribe(bool) error {
 	if !s.closed.CompareAndSwap(false, true) {
 		return nil
 	}
+	s.release()
 	s.broker.mu.RLock()
 	defer s.broker.mu.RUnlock()
+	s.broker.gaps.forget() // what is published from now on is not meant for us
 	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
 	defer cancel()
 	return public("unsubscribe", s.topic, s.broker.client.Unsubscribe(ctx, s.sub))

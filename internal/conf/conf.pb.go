@@ -215,12 +215,23 @@ func (x *Data) GetDatabase() *Data_Database {
 	return nil
 }
 
-// MQTT is the connection to the broker.
+// MQTT is the connection to the broker, and what keeps messages safe on its
+// way.
 type MQTT struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty addresses mean the embedded broker.
-	Connection    *v1.Connection `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
-	Publisher     *v1.Publisher  `protobuf:"bytes,2,opt,name=publisher,proto3" json:"publisher,omitempty"`
+	Connection *v1.Connection `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	Publisher  *v1.Publisher  `protobuf:"bytes,2,opt,name=publisher,proto3" json:"publisher,omitempty"`
+	// Where messages wait for the broker. The driver may also be "none", which is
+	// the default: publishing then waits for the broker itself. "sql" is the
+	// database of this service. A path is relative as that of a database.
+	Outbox *v1.Outbox `protobuf:"bytes,3,opt,name=outbox,proto3" json:"outbox,omitempty"`
+	// How the effects of a message happen once. The driver may also be "none".
+	// Default: "sql" where there is a database, in the transaction of the effect.
+	Dedup *v1.Dedup `protobuf:"bytes,4,opt,name=dedup,proto3" json:"dedup,omitempty"`
+	// Where messages are kept that no handler could handle. A path is relative as
+	// that of a database.
+	DeadLetters   *v1.DeadLetters `protobuf:"bytes,5,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -265,6 +276,27 @@ func (x *MQTT) GetConnection() *v1.Connection {
 func (x *MQTT) GetPublisher() *v1.Publisher {
 	if x != nil {
 		return x.Publisher
+	}
+	return nil
+}
+
+func (x *MQTT) GetOutbox() *v1.Outbox {
+	if x != nil {
+		return x.Outbox
+	}
+	return nil
+}
+
+func (x *MQTT) GetDedup() *v1.Dedup {
+	if x != nil {
+		return x.Dedup
+	}
+	return nil
+}
+
+func (x *MQTT) GetDeadLetters() *v1.DeadLetters {
+	if x != nil {
+		return x.DeadLetters
 	}
 	return nil
 }
@@ -474,11 +506,13 @@ func (x *Server_Embedded) GetAddr() string {
 // Database keeps reports, telemetry and alerts.
 type Data_Database struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "sqlite", the default.
+	// "sqlite", the default, or "postgres".
 	Driver string `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
 	// SQLite: path of the file, or ":memory:". A relative path starts at the
 	// folder of the configuration file; one from the environment starts at the
 	// working directory. Folders are created.
+	// PostgreSQL: URL, e.g. "postgres://user:password@host:5432/reports", or
+	// keywords, e.g. "host=/run/postgresql dbname=reports". Never logged.
 	Source        string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -557,12 +591,15 @@ const file_conf_conf_proto_rawDesc = "" +
 	"\bdatabase\x18\x01 \x01(\v2\x13.conf.Data.DatabaseR\bdatabase\x1a:\n" +
 	"\bDatabase\x12\x16\n" +
 	"\x06driver\x18\x01 \x01(\tR\x06driver\x12\x16\n" +
-	"\x06source\x18\x02 \x01(\tR\x06source\"y\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\"\x93\x02\n" +
 	"\x04MQTT\x129\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\v2\x19.kratosmqtt.v1.ConnectionR\n" +
 	"connection\x126\n" +
-	"\tpublisher\x18\x02 \x01(\v2\x18.kratosmqtt.v1.PublisherR\tpublisher\"P\n" +
+	"\tpublisher\x18\x02 \x01(\v2\x18.kratosmqtt.v1.PublisherR\tpublisher\x12-\n" +
+	"\x06outbox\x18\x03 \x01(\v2\x15.kratosmqtt.v1.OutboxR\x06outbox\x12*\n" +
+	"\x05dedup\x18\x04 \x01(\v2\x14.kratosmqtt.v1.DedupR\x05dedup\x12=\n" +
+	"\fdead_letters\x18\x05 \x01(\v2\x1a.kratosmqtt.v1.DeadLettersR\vdeadLetters\"P\n" +
 	"\x06Device\x120\n" +
 	"\x11temperature_limit\x18\x01 \x01(\x01H\x00R\x10temperatureLimit\x88\x01\x01B\x14\n" +
 	"\x12_temperature_limitB7Z5github.com/kratos-mqtt/" + "kratos-mqtt/internal/conf;confb\x06proto3"
@@ -593,7 +630,10 @@ var file_conf_conf_proto_goTypes = []any{
 	(*v1.Subscriber)(nil),       // 9: kratosmqtt.v1.Subscriber
 	(*v1.Connection)(nil),       // 10: kratosmqtt.v1.Connection
 	(*v1.Publisher)(nil),        // 11: kratosmqtt.v1.Publisher
-	(*durationpb.Duration)(nil), // 12: google.protobuf.Duration
+	(*v1.Outbox)(nil),           // 12: kratosmqtt.v1.Outbox
+	(*v1.Dedup)(nil),            // 13: kratosmqtt.v1.Dedup
+	(*v1.DeadLetters)(nil),      // 14: kratosmqtt.v1.DeadLetters
+	(*durationpb.Duration)(nil), // 15: google.protobuf.Duration
 }
 var file_conf_conf_proto_depIdxs = []int32{
 	1,  // 0: conf.Bootstrap.server:type_name -> conf.Server
@@ -607,13 +647,16 @@ var file_conf_conf_proto_depIdxs = []int32{
 	8,  // 8: conf.Data.database:type_name -> conf.Data.Database
 	10, // 9: conf.MQTT.connection:type_name -> kratosmqtt.v1.Connection
 	11, // 10: conf.MQTT.publisher:type_name -> kratosmqtt.v1.Publisher
-	12, // 11: conf.Server.HTTP.timeout:type_name -> google.protobuf.Duration
-	12, // 12: conf.Server.GRPC.timeout:type_name -> google.protobuf.Duration
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	12, // 11: conf.MQTT.outbox:type_name -> kratosmqtt.v1.Outbox
+	13, // 12: conf.MQTT.dedup:type_name -> kratosmqtt.v1.Dedup
+	14, // 13: conf.MQTT.dead_letters:type_name -> kratosmqtt.v1.DeadLetters
+	15, // 14: conf.Server.HTTP.timeout:type_name -> google.protobuf.Duration
+	15, // 15: conf.Server.GRPC.timeout:type_name -> google.protobuf.Duration
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_conf_conf_proto_init() }

@@ -42,11 +42,12 @@ func TestShippedConfigurations(t *testing.T) {
 	database := filepath.Clean(shipped(t, "../data/reports.db"))
 	for name, want := range map[string]struct {
 		http, grpc, embedded, broker, client, database string
+		outbox, dedup, letters                         string
 		subscribes                                     bool
 	}{
-		"config.yaml":    {"127.0.0.1:8000", "127.0.0.1:9000", "127.0.0.1:1883", "", "report-service", database, true},
-		"collector.yaml": {"127.0.0.1:8000", "127.0.0.1:9000", "", "mqtt://127.0.0.1:1883", "report-collector", "", false},
-		"saver.yaml":     {"127.0.0.1:8001", "", "", "mqtt://127.0.0.1:1883", "report-saver", database, true},
+		"config.yaml":    {"127.0.0.1:8000", "127.0.0.1:9000", "127.0.0.1:1883", "", "report-service", database, "file", "sql", "sql", true},
+		"collector.yaml": {"127.0.0.1:8000", "127.0.0.1:9000", "", "mqtt://127.0.0.1:1883", "report-collector", "", "file", "none", "retained", false},
+		"saver.yaml":     {"127.0.0.1:8001", "", "", "mqtt://127.0.0.1:1883", "report-saver", database, "sql", "sql", "sql", true},
 	} {
 		b, err := Load(shipped(t, name))
 		if err != nil {
@@ -61,6 +62,9 @@ func TestShippedConfigurations(t *testing.T) {
 			"broker":   {strings.Join(connection.GetAddresses(), " "), want.broker},
 			"client":   {connection.GetClientId(), want.client},
 			"database": {b.GetData().GetDatabase().GetSource(), want.database},
+			"outbox":   {b.GetMqtt().OutboxDriver(), want.outbox},
+			"dedup":    {b.DedupDriver(), want.dedup},
+			"letters":  {b.DeadLettersDriver(), want.letters},
 		} {
 			if got[0] != got[1] {
 				t.Errorf("%s: %s is %q, want %q", name, what, got[0], got[1])
@@ -79,6 +83,7 @@ func TestEnvironmentOverrides(t *testing.T) {
 	for key, value := range map[string]string{
 		EnvHTTPAddr: "127.0.0.1:1", EnvGRPCAddr: "[::1]:2", EnvMQTTAddr: "127.0.0.1:0",
 		EnvMQTTBroker: "mqtts://user:pa:ss@broker.example:8883", EnvDatabaseSource: "here/reports.db",
+		EnvOutbox: DriverMemory, EnvOutboxPath: "here/outbox.db",
 		"KM_MQTT_CLIENT_ID": "me", "KM_OTHER": "ignored",
 	} {
 		t.Setenv(key, value)
@@ -87,7 +92,7 @@ func TestEnvironmentOverrides(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	here, err := filepath.Abs("here/reports.db")
+	here, err := filepath.Abs("here")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +102,9 @@ func TestEnvironmentOverrides(t *testing.T) {
 		b.Server.Embedded.Addr:           "127.0.0.1:0",
 		b.Mqtt.Connection.Addresses[0]:   "mqtts://user:pa:ss@broker.example:8883",
 		b.Mqtt.Connection.ClientId:       "me",
-		b.GetData().GetDatabase().Source: here,
+		b.GetData().GetDatabase().Source: filepath.Join(here, "reports.db"),
+		b.Mqtt.Outbox.Path:               filepath.Join(here, "outbox.db"),
+		b.Mqtt.OutboxDriver():            DriverMemory,
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -118,6 +125,47 @@ func TestMemorySourceStaysAsItIs(t *testing.T) {
 	b, err := Load(shipped(t, "saver.yaml"))
 	if err != nil || b.Data.Database.Source != MemorySource {
 		t.Errorf("got %v, %v", b.GetData(), err)
+	}
+}
+
+func TestPathsStartAtTheFileThatNamesThem(t *testing.T) {
+	path := write(t, `
+server: {http: {addr: "127.0.0.1:0"}}
+mqtt:
+  connection: {addresses: ["mqtt://127.0.0.1:1"]}
+  outbox: {driver: file, path: a/outbox.db}
+  dead_letters: {path: ../letters.db}
+`)
+	b, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Dir(path)
+	if want := filepath.Join(folder, "a", "outbox.db"); b.Mqtt.Outbox.Path != want {
+		t.Errorf("outbox %s, want %s", b.Mqtt.Outbox.Path, want)
+	}
+	if want := filepath.Join(folder, "..", "letters.db"); b.Mqtt.DeadLetters.Path != want {
+		t.Errorf("dead letters %s, want %s", b.Mqtt.DeadLetters.Path, want)
+	}
+	if driver := b.DeadLettersDriver(); driver != DriverFile {
+		t.Errorf("dead letters by %s", driver)
+	}
+}
+
+func TestPostgresSourceIsNoPath(t *testing.T) {
+	t.Setenv(EnvDatabaseDriver, DriverPostgres)
+	for source, name := range map[string]string{
+		"postgres://me:topsecret@db.example:6543/reports?sslmode=disable": "postgres://db.example:6543/reports",
+		"host=/run/postgresql dbname=reports password=topsecret":          "postgres:///run/postgresql:5432/reports",
+	} {
+		t.Setenv(EnvDatabaseSource, source)
+		b, err := Load(shipped(t, "saver.yaml"))
+		if err != nil || b.Data.Database.Source != source {
+			t.Fatalf("got %v, %v", b.GetData(), err)
+		}
+		if got := b.Data.Database.Name(); got != name {
+			t.Errorf("shown as %s, want %s", got, name)
+		}
 	}
 }
 
@@ -145,6 +193,26 @@ device: {temperature_limit: NaN}
 			"data: {database: {driver: oracle}}",
 			[]string{`data.database.driver "oracle"`, "data.database.source", EnvDatabaseSource},
 		},
+		"PostgreSQL": {
+			`data: {database: {driver: postgres, source: "postgres://u:topsecret@host:port/x"}}`,
+			[]string{"data.database.source: want", "none of http, grpc and mqtt"},
+		},
+		"stores": {
+			`
+mqtt:
+  outbox: {driver: tape, hold: -1s}
+  dedup: {driver: sql, window: -1s}
+  dead_letters: {driver: sql, park_limit: -1s}
+`,
+			[]string{
+				`mqtt.outbox.driver "tape"`, "mqtt.outbox.hold", `mqtt.dedup.driver "sql": needs a database`, "mqtt.dedup.window",
+				`mqtt.dead_letters.driver "sql": needs a database`, "mqtt.dead_letters.park_limit",
+			},
+		},
+		"stores without a place": {
+			"mqtt: {outbox: {driver: file}, dead_letters: {driver: file}, dedup: {driver: file}}",
+			[]string{"mqtt.outbox.path", EnvOutboxPath, "mqtt.dead_letters.path", `mqtt.dedup.driver "file"`},
+		},
 		"typing mistake": {`server: {htpp: {addr: "127.0.0.1:0"}}`, []string{"htpp"}},
 		"wrong type":     {"server: {http: {timeout: soon}}", []string{"soon"}},
 		"no YAML":        {"a: [", []string{"config.yaml"}},
@@ -153,6 +221,9 @@ device: {temperature_limit: NaN}
 		if err == nil {
 			t.Errorf("%s: no error", name)
 			continue
+		}
+		if strings.Contains(err.Error(), "topsecret") {
+			t.Errorf("%s: %q has the password", name, err)
 		}
 		for _, want := range test.want {
 			if !strings.Contains(err.Error(), want) {

@@ -15,7 +15,10 @@ const (
 	EnvGRPCAddr       = EnvPrefix + "GRPC_ADDR"
 	EnvMQTTAddr       = EnvPrefix + "MQTT_ADDR"
 	EnvMQTTBroker     = EnvPrefix + "MQTT_BROKER"
+	EnvDatabaseDriver = EnvPrefix + "DATABASE_DRIVER"
 	EnvDatabaseSource = EnvPrefix + "DATABASE_SOURCE"
+	EnvOutbox         = EnvPrefix + "OUTBOX"
+	EnvOutboxPath     = EnvPrefix + "OUTBOX_PATH"
 )
 
 // environment offers the variables with EnvPrefix to ${...} placeholders under

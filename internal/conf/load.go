@@ -59,7 +59,7 @@ func scan(c config.Config) (*Bootstrap, error) {
 }
 
 // clean drops empty broker addresses, which unset placeholders leave behind,
-// and makes the path of the database independent of where it came from.
+// and makes paths independent of where they came from.
 func (b *Bootstrap) clean(folder string) {
 	if connection := b.GetMqtt().GetConnection(); connection != nil {
 		var addresses []string
@@ -70,23 +70,29 @@ func (b *Bootstrap) clean(folder string) {
 		}
 		connection.Addresses = addresses
 	}
-	if database := b.GetData().GetDatabase(); database != nil {
-		database.Source = absolute(database.Source, folder)
+	if database := b.GetData().GetDatabase(); database.isFile() {
+		database.Source = absolute(database.Source, folder, EnvDatabaseSource)
+	}
+	if outbox := b.GetMqtt().GetOutbox(); outbox.GetPath() != "" {
+		outbox.Path = absolute(outbox.Path, folder, EnvOutboxPath)
+	}
+	if letters := b.GetMqtt().GetDeadLetters(); letters.GetPath() != "" {
+		letters.Path = absolute(letters.Path, folder, "")
 	}
 }
 
 // absolute makes a relative path start at the folder of the configuration,
 // unless it came from the environment: whoever sets a variable means the
 // working directory.
-func absolute(source, folder string) string {
-	if source == "" || source == MemorySource || filepath.IsAbs(source) {
-		return source
-	}
-	if source != os.Getenv(EnvDatabaseSource) {
-		return filepath.Join(folder, source)
-	}
-	if path, err := filepath.Abs(source); err == nil {
+func absolute(path, folder, variable string) string {
+	if filepath.IsAbs(path) {
 		return path
 	}
-	return source
+	if variable == "" || path != os.Getenv(variable) {
+		return filepath.Join(folder, path)
+	}
+	if absolute, err := filepath.Abs(path); err == nil {
+		return absolute
+	}
+	return path
 }

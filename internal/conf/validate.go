@@ -10,13 +10,6 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-const (
-	// DriverSQLite is the name of the SQLite driver, the default.
-	DriverSQLite = "sqlite"
-	// MemorySource is an SQLite database that ends with the process.
-	MemorySource = ":memory:"
-)
-
 // Validate reports everything that is wrong or missing, joined.
 func (b *Bootstrap) Validate() error {
 	server := b.GetServer()
@@ -24,7 +17,8 @@ func (b *Bootstrap) Validate() error {
 		checkListener("server.http", server.GetHttp() != nil, server.GetHttp().GetAddr(), server.GetHttp().GetTimeout()),
 		checkListener("server.grpc", server.GetGrpc() != nil, server.GetGrpc().GetAddr(), server.GetGrpc().GetTimeout()),
 		checkListener("server.embedded", server.GetEmbedded() != nil, server.GetEmbedded().GetAddr(), nil),
-		checkDatabase(b.GetData().GetDatabase()),
+		b.GetData().GetDatabase().check(),
+		b.checkStores(),
 	}
 	if server.GetHttp() == nil && server.GetGrpc() == nil && server.GetMqtt() == nil {
 		errs = append(errs, errors.New("server: none of http, grpc and mqtt is configured"))
@@ -51,20 +45,6 @@ func checkListener(section string, configured bool, addr string, timeout *durati
 	}
 	if timeout != nil && timeout.AsDuration() < time.Millisecond {
 		errs = append(errs, fmt.Errorf("%s.timeout %s: want at least 1ms", section, timeout.AsDuration()))
-	}
-	return errors.Join(errs...)
-}
-
-func checkDatabase(d *Data_Database) error {
-	if d == nil {
-		return nil
-	}
-	var errs []error
-	if d.Driver != "" && d.Driver != DriverSQLite {
-		errs = append(errs, fmt.Errorf("data.database.driver %q: want %q", d.Driver, DriverSQLite))
-	}
-	if d.Source == "" {
-		errs = append(errs, fmt.Errorf("data.database.source: empty, set %s", EnvDatabaseSource))
 	}
 	return errors.Join(errs...)
 }

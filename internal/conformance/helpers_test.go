@@ -53,6 +53,7 @@ func eachCell(t *testing.T, test func(t *testing.T, c cell)) {
 	start := map[string]func(testing.TB) mqtttest.Broker{
 		"Mosquitto": func(t testing.TB) mqtttest.Broker { return mqtttest.Mosquitto(t) },
 		"Embedded":  func(t testing.TB) mqtttest.Broker { return mqtttest.Embedded(t) },
+		"Scripted":  func(t testing.TB) mqtttest.Broker { return mqtttest.NewScripted(t) },
 		"RabbitMQ":  func(t testing.TB) mqtttest.Broker { return rabbit.Broker(t) },
 	}
 	for name, start := range start {

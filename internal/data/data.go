@@ -11,15 +11,19 @@ import (
 	"github.com/go-kratos/kratos/v2/errors"
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/google/wire"
+	"github.com/pressly/goose/v3"
 
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
 // ProviderSet provides the repositories and publishers.
 var ProviderSet = wire.NewSet(
-	NewData, NewReportRepo, NewDeviceRepo,
-	NewBroker, NewReportPublisher, NewAlertPublisher,
+	NewData, NewTransaction, NewReportRepo, NewDeviceRepo,
+	NewOutbox, NewHold, NewBroker, NewReportPublisher, NewAlertPublisher,
+	NewDedup, NewDeadLetters,
 )
 
 // migrationTimeout bounds the migrations at the start.
@@ -27,48 +31,75 @@ const migrationTimeout = time.Minute
 
 // Data is the database, or the lack of one. Safe for concurrent use.
 type Data struct {
-	db *sql.DB // nil without a database
+	db      *sql.DB // nil without a database
+	dialect dialect
 }
 
-// NewData opens the configured database and brings its tables up to date,
-// for which it gives up when ctx ends. The returned function closes it. Without a configured database every statement
-// is a Kratos 501.
+// dialect is what differs between databases: how to open one, and its
+// migrations. The statements of this package are the SQL that all of them share.
+type dialect struct {
+	open     func(source string) (*sql.DB, error)
+	migrator func(*sql.DB) (*goose.Provider, error)
+}
+
+func dialectOf(driver string) dialect {
+	if driver == conf.DriverPostgres {
+		return dialect{open: openPostgres, migrator: postgresMigrator}
+	}
+	return dialect{open: openSQLite, migrator: sqliteMigrator}
+}
+
+// NewData opens the configured database and brings its tables up to date, for
+// which it gives up when ctx ends. The returned function closes it. Without a
+// configured database every statement is a Kratos 501.
 func NewData(ctx context.Context, c *conf.Data, logger log.Logger) (*Data, func(), error) {
 	if c.GetDatabase() == nil {
 		return &Data{}, func() {}, nil
 	}
-	db, err := openSQLite(c.Database.Source)
+	d := &Data{dialect: dialectOf(c.Database.Driver)}
+	db, err := d.dialect.open(c.Database.Source)
 	if err != nil {
-		return nil, nil, fmt.Errorf("database %s: %w", c.Database.Source, err)
+		return nil, nil, fmt.Errorf("database %s: %w", c.Database.Name(), err)
 	}
+	d.db = db
 	cleanup := func() {
 		if err := db.Close(); err != nil {
 			log.NewHelper(logger).Errorf("close the database: %v", err)
 		}
 	}
-	if err := migrate(ctx, db); err != nil {
+	if err := d.migrate(ctx); err != nil {
 		cleanup()
-		return nil, nil, fmt.Errorf("database %s (%s): %w", c.Database.Source, conf.EnvDatabaseSource, err)
+		return nil, nil, fmt.Errorf("database %s (%s): %w", c.Database.Name(), conf.EnvDatabaseSource, err)
 	}
-	return &Data{db: db}, cleanup, nil
+	return d, cleanup, nil
 }
 
-func migrate(ctx context.Context, db *sql.DB) error {
-	ctx, cancel := context.WithTimeout(ctx, migrationTimeout)
-	defer cancel()
-	migrator, err := sqliteMigrator(db)
-	if err != nil {
-		return err
+// NewTransaction returns the transactions of the database.
+func NewTransaction(d *Data) biz.Transaction { return d }
+
+// InTx implements biz.Transaction. Statements, and messages for an outbox in the
+// same database, take part through the context.
+func (d *Data) InTx(ctx context.Context, f func(context.Context) error) error {
+	if d.db == nil {
+		return errNoDatabase()
 	}
-	_, err = migrator.Up(ctx)
+	var failed error
+	err := sqltx.Run(ctx, d.db, func(ctx context.Context) error {
+		failed = f(ctx)
+		return failed
+	})
+	if err != nil && failed == nil { // begin or commit
+		return databaseError(err)
+	}
 	return err
 }
 
+// exec runs a statement in the transaction of ctx, if there is one.
 func (d *Data) exec(ctx context.Context, statement string, args ...any) error {
 	if d.db == nil {
 		return errNoDatabase()
 	}
-	if _, err := d.db.ExecContext(ctx, statement, args...); err != nil {
+	if _, err := sqltx.Or(ctx, d.db).ExecContext(ctx, statement, args...); err != nil {
 		return databaseError(err)
 	}
 	return nil

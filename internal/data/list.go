@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
@@ -21,7 +22,7 @@ func list[T any](ctx context.Context, d *Data, page biz.Page, scan func(*sql.Row
 		before = math.MaxInt64
 	}
 	// One more than asked for tells whether there is a next page.
-	rows, err := d.db.QueryContext(ctx, query, append([]any{before, page.Size + 1}, args...)...)
+	rows, err := sqltx.Or(ctx, d.db).QueryContext(ctx, query, append([]any{before, page.Size + 1}, args...)...)
 	if err != nil {
 		return nil, 0, databaseError(err)
 	}

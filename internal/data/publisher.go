@@ -12,19 +12,21 @@ import (
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/api/topic"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
-// atLeastOnce is QoS 1: publishing waits for the broker's PUBACK.
+// atLeastOnce is QoS 1: a message has arrived with the broker's PUBACK. The
+// outbox waits for it, or without one the caller.
 const atLeastOnce = 1
 
-type publisher struct{ broker broker.Broker }
+type publisher struct{ broker *Broker }
 
 // NewReportPublisher publishes reports to the broker.
-func NewReportPublisher(b broker.Broker) biz.ReportPublisher { return &publisher{broker: b} }
+func NewReportPublisher(b *Broker) biz.ReportPublisher { return &publisher{broker: b} }
 
 // NewAlertPublisher publishes alerts to the broker.
-func NewAlertPublisher(b broker.Broker) biz.AlertPublisher { return &publisher{broker: b} }
+func NewAlertPublisher(b *Broker) biz.AlertPublisher { return &publisher{broker: b} }
 
 // PublishEvent implements biz.ReportPublisher.
 func (p *publisher) PublishEvent(ctx context.Context, e biz.EventReport) error {
@@ -87,11 +89,19 @@ func publishError(err error) error {
 	if err == nil {
 		return nil
 	}
-	switch code := errors.Code(err); code {
-	case 503:
+	switch code, reason := errors.Code(err), errors.Reason(err); {
+	case reason == string(event.ReasonOutboxFull):
+		return errors.ServiceUnavailable(reportv1.ErrorReason_OUTBOX_FULL.String(),
+			"too much waits for the broker already, nothing was accepted; try again later").WithCause(err)
+	case reason == string(event.ReasonOutboxFailed):
+		return errors.ServiceUnavailable(reportv1.ErrorReason_OUTBOX_FAILED.String(),
+			"the event could not be kept, nothing was accepted").WithCause(err)
+	case reason == reportv1.ErrorReason_NOT_READY.String():
+		return err
+	case code == 503:
 		return errors.ServiceUnavailable(reportv1.ErrorReason_BROKER_UNAVAILABLE.String(),
 			"no connection to the broker in time, nothing was accepted").WithCause(err)
-	case 504:
+	case code == 504:
 		return errors.GatewayTimeout(reportv1.ErrorReason_BROKER_TIMEOUT.String(),
 			"no confirmation from the broker in time, the event may still arrive").WithCause(err)
 	default:

@@ -35,7 +35,8 @@ func TestForeignDevice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	saver := start(t, "saver.yaml", "KM_MQTT_BROKER="+b.URL(), "KM_MQTT_CLIENT_ID=devices", database(t))
+	db, _ := database(t)
+	saver := start(t, "saver.yaml", "KM_MQTT_BROKER="+b.URL(), "KM_MQTT_CLIENT_ID=devices", db)
 	awaitReady(t, saver)
 	for i, s := range senders() {
 		t.Run(s.name, func(t *testing.T) {

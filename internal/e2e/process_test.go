@@ -30,13 +30,17 @@ type service struct {
 
 var address = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 
-// start runs the binary with a configuration of the repository and waits for
-// its banner, which names the address of HTTP.
-func start(t *testing.T, config string, env ...string) *service {
+// start runs the binary with a configuration, of the repository unless it is a
+// path, and waits for its banner, which names the address of HTTP. It has an
+// outbox of its own unless env names one.
+func start(t testing.TB, config string, env ...string) *service {
 	t.Helper()
 	s := &service{output: &syncBuffer{}, exited: make(chan struct{})}
-	s.cmd = exec.Command(binary, "-conf", filepath.Join(root, "configs", config))
-	s.cmd.Env = append(append(os.Environ(), "KM_HTTP_ADDR=127.0.0.1:0", "KM_GRPC_ADDR=127.0.0.1:0", "KM_MQTT_ADDR=127.0.0.1:0"), env...)
+	if !filepath.IsAbs(config) {
+		config = shipped(config)
+	}
+	s.cmd = exec.Command(binary, "-conf", config)
+	s.cmd.Env = append(append(os.Environ(), "KM_HTTP_ADDR=127.0.0.1:0", "KM_GRPC_ADDR=127.0.0.1:0", "KM_MQTT_ADDR=127.0.0.1:0", outbox(t)), env...)
 	s.cmd.Stderr = s.output
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -75,7 +79,7 @@ func (s *service) read(stdout io.Reader, banner chan<- string) {
 }
 
 // kill is SIGKILL: nothing is drained.
-func (s *service) kill(t *testing.T) {
+func (s *service) kill(t testing.TB) {
 	t.Helper()
 	if err := s.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -84,12 +88,12 @@ func (s *service) kill(t *testing.T) {
 }
 
 // stop is SIGTERM, which the service answers with exit code 0.
-func (s *service) stop(t *testing.T) {
+func (s *service) stop(t testing.TB) {
 	t.Helper()
 	s.signal(t, syscall.SIGTERM)
 }
 
-func (s *service) signal(t *testing.T, sig os.Signal) {
+func (s *service) signal(t testing.TB, sig os.Signal) {
 	t.Helper()
 	if err := s.cmd.Process.Signal(sig); err != nil {
 		t.Fatal(err)
@@ -104,7 +108,7 @@ func (s *service) signal(t *testing.T, sig os.Signal) {
 	}
 }
 
-func (s *service) end(t *testing.T) {
+func (s *service) end(t testing.TB) {
 	select {
 	case <-s.exited:
 	default:
@@ -141,13 +145,42 @@ func (b *syncBuffer) String() string {
 	return b.b.String()
 }
 
-func database(t *testing.T) string {
+func shipped(config string) string { return filepath.Join(root, "configs", config) }
+
+// changed is a shipped configuration in which old, which must be there, is new.
+func changed(t testing.TB, config string, oldnew ...string) string {
 	t.Helper()
-	return "KM_DATABASE_SOURCE=" + filepath.Join(t.TempDir(), "reports.db")
+	text, err := os.ReadFile(shipped(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(oldnew); i += 2 {
+		if !contains(string(text), oldnew[i]) {
+			t.Fatalf("%s has no %q", config, oldnew[i])
+		}
+	}
+	path := filepath.Join(t.TempDir(), config)
+	if err := os.WriteFile(path, []byte(strings.NewReplacer(oldnew...).Replace(string(text))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// database is a new SQLite file, as a variable and as a path.
+func database(t testing.TB) (variable, path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "reports.db")
+	return "KM_DATABASE_SOURCE=" + path, path
+}
+
+// outbox is a new outbox file, as a variable.
+func outbox(t testing.TB) string {
+	t.Helper()
+	return "KM_OUTBOX_PATH=" + filepath.Join(t.TempDir(), "outbox.db")
 }
 
 // client keeps connections for all posting goroutines.
-func client(t *testing.T) *http.Client {
+func client(t testing.TB) *http.Client {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)

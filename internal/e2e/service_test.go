@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"errors"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -10,100 +12,175 @@ import (
 )
 
 const (
-	reports = 5000
+	reports = 3000
 	clients = 16
 )
 
 func TestAllInOne(t *testing.T) {
 	t.Parallel()
-	s := start(t, "config.yaml", database(t))
-	a := postAll(t, s.base, reports, clients, false, nil)
-	wantRows(t, s.base, a, true)
+	db := sqliteStore(t)
+	s := start(t, "config.yaml", db.env...)
+	l := newLoad(t, s.base)
+	l.postAll(t, reports, nil)
+	l.wantRows(t, db.open(t))
 	s.stop(t)
 }
 
 func TestInterruptIsSuccess(t *testing.T) {
 	t.Parallel()
-	s := start(t, "config.yaml", database(t))
+	db, _ := database(t)
+	s := start(t, "config.yaml", db)
 	s.signal(t, syscall.SIGINT)
 }
 
-// TestFirstReport posts as soon as HTTP answers: a report that is accepted
-// before the subscription is granted would reach nobody.
+// TestFirstReport posts as soon as HTTP answers: a report that is sent before
+// the subscription is granted would reach nobody.
 func TestFirstReport(t *testing.T) {
 	t.Parallel()
 	starts := number("E2E_STARTS", 20)
-	c := client(t)
 	for n := range starts {
-		s := start(t, "config.yaml", database(t))
-		id, err := post(c, s.base, n)
-		if err != nil {
-			t.Fatalf("start %d: %v", n, err)
+		driver := []string{"file", "sql", "memory", "none"}[n%4] // without an outbox the report waits in its request
+		db := sqliteStore(t)
+		s := start(t, "config.yaml", append(db.env, "KM_OUTBOX="+driver)...)
+		l := newLoad(t, s.base)
+		if err := l.postOne(t.Context()); err != nil {
+			t.Fatalf("start %d, outbox %s: %v", n, driver, err)
 		}
-		a := &accepted{}
-		a.add(id)
-		wantRows(t, s.base, a, true)
+		l.wantRows(t, db.open(t))
 		s.stop(t)
 	}
 	t.Logf("first report stored in %d of %d starts", starts, starts)
 }
 
-// split starts collector and saver as two processes around Mosquitto.
-func split(t *testing.T, broker string) (collector, saver *service, savers func() *service) {
+// pair is a collector and a saver around Mosquitto.
+type pair struct {
+	broker           *mqtttest.MosquittoBroker
+	collector, saver *service
+	table            table
+
+	startCollector, startSaver func() *service
+}
+
+// split starts a pair over a database, with the configurations given.
+func split(t testing.TB, db store, collector, saver string) *pair {
 	t.Helper()
-	url, db := "KM_MQTT_BROKER="+broker, database(t)
-	savers = func() *service { return start(t, "saver.yaml", url, db) }
-	saver = savers() // first, so that its session exists
-	awaitReady(t, saver)
-	return start(t, "collector.yaml", url), saver, savers
+	p := &pair{broker: mqtttest.Mosquitto(t)}
+	url, box := "KM_MQTT_BROKER="+p.broker.URL(), outbox(t)
+	p.startSaver = func() *service { return start(t, saver, append(db.env, url)...) }
+	p.startCollector = func() *service { return start(t, collector, url, box) }
+	p.saver = p.startSaver() // first, so that its session exists
+	awaitReady(t, p.saver)
+	p.collector = p.startCollector()
+	p.table = db.open(t)
+	return p
 }
 
 // awaitReady waits until the saver's filters are granted: it logs that.
-func awaitReady(t *testing.T, s *service) {
+func awaitReady(t testing.TB, s *service) {
 	t.Helper()
 	mqtttest.Eventually(t, startTimeout, func() bool { return contains(s.output.String(), "topic filters granted") })
 }
 
 func TestSplit(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Mosquitto(t)
-	collector, saver, _ := split(t, b.URL())
-	a := postAll(t, collector.base, reports, clients, false, nil)
-	wantRows(t, saver.base, a, true)
-	collector.stop(t)
-	saver.stop(t)
+	p := split(t, sqliteStore(t), "collector.yaml", "saver.yaml")
+	l := newLoad(t, p.collector.base)
+	l.postAll(t, reports, nil)
+	l.wantRows(t, p.table)
+	p.collector.stop(t)
+	p.saver.stop(t)
 }
 
-func TestSaverKilled(t *testing.T) {
+// Over PostgreSQL a saver that is killed stores nothing twice either, and neither
+// its banner nor its log shows the password.
+func TestPostgres(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Mosquitto(t)
-	collector, saver, again := split(t, b.URL())
-	half := make(chan struct{})
-	restarted := make(chan *service, 1)
-	go func() {
-		<-half
-		saver.kill(t)
-		restarted <- again()
-	}()
-	a := postAll(t, collector.base, reports, clients, false, half)
-	wantRows(t, (<-restarted).base, a, true)
+	const secret = "planted-password"
+	p := split(t, postgresStore(t, secret), "collector.yaml", "saver.yaml")
+	l := newLoad(t, p.collector.base)
+	l.postAll(t, reports, func() {
+		p.saver.kill(t)
+		logged(t, p.saver, secret)
+		p.saver = p.startSaver()
+	})
+	l.wantRows(t, p.table)
+	wantListed(t, p.saver.base+"/v1/reports", `"nextPageToken"`)
+	p.saver.stop(t)
+	logged(t, p.saver, secret)
 }
 
+func logged(t *testing.T, s *service, secret string) {
+	t.Helper()
+	if text := s.output.String(); contains(text, secret) || !contains(text, "postgres://") {
+		t.Errorf("want the address without the password:\n%s", text)
+	}
+}
+
+// While the broker is away every report is accepted, and delivered afterwards.
+func TestBrokerDown(t *testing.T) {
+	t.Parallel()
+	p := split(t, sqliteStore(t), "collector.yaml", "saver.yaml")
+	l := newLoad(t, p.collector.base)
+	l.postAll(t, reports, p.broker.Stop)
+	before, err := p.table.numbers()
+	if err != nil || len(before) == reports {
+		t.Fatalf("%d rows while the broker is down, %v: this test proves nothing", len(before), err)
+	}
+	p.broker.Start()
+	l.wantRows(t, p.table)
+}
+
+// A broker that comes and goes under load is no concern of who posts.
 func TestBrokerRestarted(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Mosquitto(t)
-	collector, saver, _ := split(t, b.URL())
-	half := make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		<-half
-		b.Stop()
-		b.Start()
-	}()
-	a := postAll(t, collector.base, reports, clients, true, half)
-	<-done
-	wantRows(t, saver.base, a, false)
+	p := split(t, sqliteStore(t), "collector.yaml", "saver.yaml")
+	l := newLoad(t, p.collector.base)
+	l.postAll(t, reports, func() {
+		p.broker.Stop()
+		p.broker.Start()
+	})
+	l.wantRows(t, p.table)
+}
+
+// What a collector has accepted when it is stopped, and could not send, is sent
+// by the next one.
+func TestStopKeepsTheOutbox(t *testing.T) {
+	t.Parallel()
+	p := split(t, sqliteStore(t), "collector.yaml", "saver.yaml")
+	l := newLoad(t, p.collector.base)
+	p.broker.Stop()
+	l.postAll(t, 100, nil)
+	p.collector.stop(t)
+	if !contains(p.collector.output.String(), "left: 100 messages in the outbox") {
+		t.Errorf("the log does not say what is left:\n%s", p.collector.output)
+	}
+	p.broker.Start()
+	p.startCollector()
+	l.wantRows(t, p.table)
+}
+
+// Beyond its bound a collector refuses with 503 and says when to try again; what
+// it refused it has not kept.
+func TestOutboxFull(t *testing.T) {
+	t.Parallel()
+	const bound = 10
+	p := split(t, sqliteStore(t), changed(t, "collector.yaml", "max_entries: 1000000", "max_entries: "+strconv.Itoa(bound)), "saver.yaml")
+	l := newLoad(t, p.collector.base)
+	p.broker.Stop()
+	l.postAll(t, bound, nil)
+	refused := &statusError{}
+	if err := l.postOne(t.Context()); !errors.As(err, &refused) {
+		t.Fatalf("got %v beyond the bound", err)
+	}
+	if refused.code != 503 || refused.retryAfter != "1" || !strings.Contains(refused.text, "OUTBOX_FULL") {
+		t.Errorf("got %v, Retry-After %q", refused, refused.retryAfter)
+	}
+	p.broker.Start()
+	mqtttest.Eventually(t, startTimeout, func() error { return l.postOne(t.Context()) })
+	l.wantRows(t, p.table)
+	if counts, err := p.table.numbers(); err != nil || counts[bound+1] != 0 {
+		t.Errorf("the refused report is a row: %v, %v", counts, err)
+	}
 }
 
 func number(name string, standard int) int {

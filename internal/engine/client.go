@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-kratos/kratos/v2/log"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/topic"
 )
@@ -24,6 +25,8 @@ type Client struct {
 	log    *log.Helper
 	router *topic.Trie[*Subscription]
 	counts counts
+	store  deadletter.Store
+	ids    deadletter.IDs // of letters
 
 	mu   sync.Mutex
 	subs map[*Subscription]func()   // registered, with what takes it out of the router
@@ -44,6 +47,9 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 		cfg: cfg, log: log.NewHelper(SafeLogger(cfg.Logger)),
 		router: topic.NewTrie[*Subscription](0), subs: make(map[*Subscription]func()), same: make(map[string][]*Subscription),
 		began: make(chan struct{}),
+	}
+	if c.store = cfg.DeadLetters; c.store == nil {
+		c.store = newRetained(c)
 	}
 	if old == nil {
 		return c, nil
@@ -161,16 +167,9 @@ func (c *Client) Publish(ctx context.Context, m *Message) error {
 	if err != nil {
 		return err
 	}
-	var started time.Time
-	if c.cfg.Hooks.Published != nil {
-		started = time.Now()
-	}
 	err = r.pubs.of(m.Topic).Publish(ctx, m)
 	if err == nil && m.Properties != nil {
 		c.accepted(r, m)
-	}
-	if c.cfg.Hooks.Published != nil {
-		c.published(publication(m), started, err)
 	}
 	return err
 }
@@ -182,14 +181,19 @@ func (c *Client) PublishAsync(ctx context.Context, m *Message, fn func(error)) e
 	if err != nil {
 		return err
 	}
-	if c.cfg.Hooks.Published != nil && fn != nil {
-		fn = c.observed(m, fn)
-	}
 	err = r.pubs.of(m.Topic).PublishAsync(ctx, m, fn)
 	if err == nil && m.Properties != nil {
 		c.accepted(r, m)
 	}
 	return err
+}
+
+// Check refuses what cannot be published, without a connection.
+func (c *Client) Check(m *Message) error {
+	if n := len(m.Payload); n > c.cfg.MaxPayload {
+		return &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonTooLarge, Cause: payloadError(n, c.cfg.MaxPayload)}
+	}
+	return session.Valid(m)
 }
 
 func (c *Client) mayPublish(m *Message) (*run, error) {
@@ -222,12 +226,16 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
-	r, filter, err := c.enlist(s)
+	r, l, filter, err := c.enlist(s)
 	if err != nil {
 		return nil, err
 	}
 	if r != nil {
-		if err := r.subscribe(ctx, filter); err != nil {
+		err := r.restoreOne(ctx, l)
+		if err == nil {
+			err = r.subscribe(ctx, filter)
+		}
+		if err != nil {
 			_ = c.Unsubscribe(ctx, s)
 			return nil, err
 		}
@@ -237,28 +245,42 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 }
 
 // enlist registers s with the run that there is, if any.
-func (c *Client) enlist(s *Subscription) (*run, session.Filter, error) {
+func (c *Client) enlist(s *Subscription) (r *run, l *lot, f session.Filter, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.run.Load() != nil {
+	if err := c.mayRegister(s); err != nil {
+		return nil, nil, f, err
+	}
+	r = c.run.Load()
+	if r != nil {
 		// Before the router knows it: a message of another filter may match.
-		if err := c.run.Load().prepare(s); err != nil {
-			return nil, session.Filter{}, err
+		if err := r.prepare(s); err != nil {
+			return nil, nil, f, err
 		}
 	}
 	if err := c.register(s); err != nil {
-		return nil, session.Filter{}, err
+		return nil, nil, f, err
 	}
-	return c.run.Load(), c.wanted(s.Filter), nil
+	return r, s.lot, c.wanted(s.Filter), nil
 }
 
-func (c *Client) register(s *Subscription) error {
+func (c *Client) mayRegister(s *Subscription) error {
 	if c.subs[s] != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: errors.New("registered already")}
 	}
 	if c.cfg.Preset.NoShared && s.shared() {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonUnsupported, Cause: fmt.Errorf(
 			"%s delivers nothing on shared subscriptions (queue name, group)", c.cfg.Preset.Name)}
+	}
+	if why := c.cannotPark(s); s.Exhausted == ExhaustedPark && why != nil {
+		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: why}
+	}
+	return nil
+}
+
+func (c *Client) register(s *Subscription) error {
+	if err := c.mayRegister(s); err != nil {
+		return err
 	}
 	s.id = session.FilterID(s.Filter) // before a message can find it
 	remove, err := c.router.Add(s.Filter, s)
@@ -287,6 +309,9 @@ func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
 		delete(c.same, s.Filter)
 	}
 	left, r := c.wanted(s.Filter), c.run.Load()
+	if r != nil {
+		r.lots.remove(s.lot)
+	}
 	c.mu.Unlock()
 	if r == nil || left.Filter != "" {
 		return nil

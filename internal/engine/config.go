@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"cmp"
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/go-kratos/kratos/v2/log"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/topic"
 )
@@ -25,6 +28,8 @@ const (
 	DefaultMaxPayload     = 256 << 10
 	DefaultStopTimeout    = 10 * time.Second
 	DefaultDeadLetter     = "dead-letter/"
+	DefaultParkLimit      = 24 * time.Hour
+	DefaultStoreTimeout   = 30 * time.Second
 	DefaultPublisher      = "-pub"
 )
 
@@ -40,6 +45,9 @@ type Config struct {
 	PublisherSuffix string
 	Username        string
 	Password        string
+	// Credentials are asked for before each CONNECT and count over Username and
+	// Password; nil is those.
+	Credentials func(ctx context.Context) (username, password string, err error)
 	// TLS is asked at each dial of a TLS address.
 	TLS func() (*tls.Config, error)
 	// Header is sent with the upgrade request of ws and wss addresses.
@@ -86,8 +94,21 @@ type Config struct {
 
 	// Service names the service in dead letters and logs.
 	Service string
-	// DeadLetterTopic is where messages go that no retry helps; default
-	// "dead-letter/<Service>".
+	// DeadLetters keeps messages that no retry helps. Nil keeps each as a
+	// retained message "dead-letter/<Service>/<id>" at the broker.
+	DeadLetters deadletter.Store
+	// SelfTest names topics that a message is sent to at Start, which has to come
+	// back.
+	SelfTest []string
+	// Retained says that retained messages are chosen and not the last resort:
+	// their self-test runs at Start.
+	Retained bool
+	// ParkLimit is how long a parked message is handled again before it is a
+	// dead letter.
+	ParkLimit time.Duration
+	// StoreTimeout bounds one call of the store.
+	StoreTimeout time.Duration
+	// DeadLetterTopic is where dead letters are published, too; "" is nowhere.
 	DeadLetterTopic string
 	// Concurrency is how many handlers run at once.
 	Concurrency int
@@ -102,6 +123,18 @@ type Config struct {
 	// instead of in receive order.
 	RelaxedAcks bool
 
+	// Arrived sees each message with user properties that a subscription of its
+	// own matched, in the order of arrival, on the read loop: it must be quick.
+	// Nil sees none.
+	Arrived func(m *Inbound)
+
+	// Flush is called by Stop, within its context, when the last handler ended
+	// and publishes still leave; it gives how many messages stay on this side, and
+	// how many of them were published and not acknowledged.
+	Flush func(ctx context.Context) (left, flying int)
+	// Publishing is told of each publishing connection that came up, and of each
+	// that was lost or failed to. It must be quick.
+	Publishing func(up bool)
 	// Hooks are told what happens.
 	Hooks Hooks
 	// Outcome is what the callbacks of PublishAsync are told of an error; nil
@@ -123,8 +156,16 @@ func (c *Config) resolve() error {
 	if len(c.Addresses) == 0 {
 		errs = append(errs, errors.New("no broker address"))
 	}
-	if err := topic.ValidateName(c.DeadLetterTopic); err != nil {
+	if err := topic.ValidateName(cmp.Or(c.DeadLetterTopic, c.letterPrefix())); err != nil {
 		errs = append(errs, fmt.Errorf("dead-letter topic: %w", err))
+	}
+	if c.Retained && c.DeadLetters != nil {
+		errs = append(errs, errors.New("both a store for dead letters and retained ones are chosen"))
+	}
+	for _, name := range c.SelfTest {
+		if err := topic.ValidateName(name); err != nil {
+			errs = append(errs, fmt.Errorf("self-test: %w", err))
+		}
 	}
 	for name, n := range map[string]int{
 		"concurrency": c.Concurrency, "queue": c.Queue, "maximum payload": c.MaxPayload, "in-flight window": c.Window,
@@ -139,6 +180,7 @@ func (c *Config) resolve() error {
 		"handler timeout": c.HandlerTimeout, "retry budget": c.RetryBudget, "publish timeout": c.PublishTimeout,
 		"keep-alive": c.KeepAlive, "connect timeout": c.ConnectTimeout, "write timeout": c.WriteTimeout,
 		"maximum reconnect delay": c.MaxReconnectDelay, "session expiry": c.SessionExpiry,
+		"park limit": c.ParkLimit, "store timeout": c.StoreTimeout,
 	} {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("%s of %v", name, d))
@@ -169,7 +211,8 @@ func (c *Config) setDefaults() {
 	def(&c.Service, "service")
 	def(&c.PublisherSuffix, DefaultPublisher)
 	def(&c.Connections, 1)
-	def(&c.DeadLetterTopic, DefaultDeadLetter+c.Service)
+	def(&c.ParkLimit, DefaultParkLimit)
+	def(&c.StoreTimeout, DefaultStoreTimeout)
 	if c.Logger == nil {
 		c.Logger = log.GetLogger()
 	}
@@ -181,6 +224,9 @@ func def[T comparable](v *T, d T) {
 		*v = d
 	}
 }
+
+// letterPrefix is where dead letters are retained.
+func (c *Config) letterPrefix() string { return DefaultDeadLetter + c.Service + "/" }
 
 // persistent says whether the broker shall keep our sessions.
 func (c *Config) persistent() bool {
@@ -199,8 +245,9 @@ func (c *Config) session(clientID string) session.Config {
 		NoReconnect: c.NoReconnect, CleanSession: !c.persistent(),
 		RelaxedAcks: c.RelaxedAcks, PublishTimeout: c.PublishTimeout, Window: c.Window, TopicAliases: c.TopicAliases, Outcome: c.Outcome,
 	}
-	if c.Username != "" || c.Password != "" {
-		s.Credentials = func() (string, string, error) { return c.Username, c.Password, nil }
+	s.Credentials = c.Credentials
+	if s.Credentials == nil && (c.Username != "" || c.Password != "") {
+		s.Credentials = func(context.Context) (string, string, error) { return c.Username, c.Password, nil }
 	}
 	return s
 }

@@ -4,9 +4,12 @@ import "sync/atomic"
 
 // counts are what a client saw and could not hand to a handler.
 type counts struct {
-	dropped   atomic.Int64 // QoS 0 beyond the queue
-	unmatched atomic.Int64 // no subscription for the topic
-	headless  atomic.Int64 // went out on MQTT 3.1.1 without their properties
+	dropped     atomic.Int64 // QoS 0 beyond the queue
+	unmatched   atomic.Int64 // no subscription for the topic
+	forgotten   atomic.Int64 // sessions of the subscriber that the broker lost
+	headless    atomic.Int64 // went out on MQTT 3.1.1 without their properties
+	discarded   atomic.Int64 // acknowledged unhandled by policy
+	topicFailed atomic.Int64 // dead letters that did not reach their topic
 }
 
 // Dropped is how many QoS 0 messages found the queue full.

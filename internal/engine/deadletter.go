@@ -2,85 +2,108 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
+	"github.com/cenkalti/backoff/v5"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/printable"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 )
 
-// deadLetter is a CloudEvents event in structured JSON, the one form that MQTT
-// 3.1.1 can carry [CloudEvents MQTT binding 1.0.2, section 3.2].
-type deadLetter struct {
-	SpecVersion string    `json:"specversion"`
-	ID          string    `json:"id"`
-	Source      string    `json:"source"`
-	Type        string    `json:"type"`
-	Subject     string    `json:"subject"` // the original topic
-	Time        time.Time `json:"time"`
-	Reason      string    `json:"reason"`
-	Attempts    int       `json:"attempts"`
-	QoS         byte      `json:"qos"`
-	Data        []byte    `json:"data_base64"` // the original payload
-}
+func isFull(err error) bool { return errors.Is(err, deadletter.ErrFull) }
 
-const deadLetterType = "kratosmqtt.deadletter.v1"
+// DeadLetters is the store that is in use.
+func (c *Client) DeadLetters() deadletter.Store { return c.store }
 
-// maxReason keeps an error text from making a dead letter too large.
-const maxReason = 1 << 10
-
-// letter is what stays the same while a dead letter is tried again.
-type letter struct {
-	id   string
-	time time.Time
-}
-
-// deadLetter publishes a message that no retry helps. Only when this returned
-// nil may the message be acknowledged.
-func (r *run) deadLetter(ctx context.Context, d *Delivery, cause error, attempts int) error {
+// bury stores a message that no retry helps. Only when this returned nil may
+// the message be acknowledged.
+func (r *run) bury(ctx context.Context, d *Delivery, cause error, attempts int) error {
 	c := r.client
-	if d.letter == nil {
-		l, err := r.newLetter(ctx, d, cause)
-		if err != nil {
-			return err
-		}
-		d.letter = l
-	}
-	if d.Topic == c.cfg.DeadLetterTopic {
-		c.log.Errorf("mqtt: a dead letter failed again and is given up: topic %q, %d attempts: %v", d.Topic, attempts, cause)
+	if r.own(d) {
+		c.log.Errorf("mqtt: a dead letter failed again and is given up, its store has it: topic %q, %d attempts: %v", d.Topic, attempts, cause)
 		return nil
 	}
-	payload, err := json.Marshal(deadLetter{
-		SpecVersion: "1.0", ID: d.letter.id, Source: "/" + c.cfg.Service, Type: deadLetterType,
-		Subject: d.Topic, Time: d.letter.time, Reason: printable.Line(shorten(cause.Error())), Attempts: attempts, QoS: d.QoS, Data: d.Payload,
-	})
+	l, err := r.letterOf(d)
 	if err != nil {
 		return err
 	}
-	if err := r.pubs.of(c.cfg.DeadLetterTopic).Publish(ctx, &Message{Topic: c.cfg.DeadLetterTopic, Payload: payload, QoS: 1}); err != nil {
+	if f := d.sub.OnDeadLetter; f != nil && !l.told {
+		l.told = true
+		c.hook(func() { f(ctx, d, cause) })
+	}
+	attempts = d.attempts(attempts)
+	l.fill(deadletter.Dead, cause, attempts)
+	if err := r.put(ctx, d); err != nil {
 		return err
 	}
-	c.log.Errorf("mqtt: dead-lettered to %q as %s: topic %q, %d attempts: %v", c.cfg.DeadLetterTopic, d.letter.id, d.Topic, attempts, cause)
+	r.announce(ctx, l.Letter)
+	to := destination(c.store, l.ID)
+	c.log.Errorf("mqtt: dead-lettered to %q as %s: topic %q, %d attempts: %v", to, l.ID, d.Topic, attempts, cause)
+	if h := c.cfg.Hooks.DeadLettered; h != nil {
+		c.hook(func() { h(d, l.ID, to, attempts, cause) })
+	}
 	return nil
 }
 
-// newLetter tells the subscription, once for a message.
-func (r *run) newLetter(ctx context.Context, d *Delivery, cause error) (*letter, error) {
-	id, err := uuid.NewV7()
+// own says whether the message is one of our dead letters, whose handler must
+// not make letters of letters for ever.
+func (r *run) own(d *Delivery) bool {
+	c := &r.client.cfg
+	return c.DeadLetterTopic != "" && d.Topic == c.DeadLetterTopic ||
+		strings.HasPrefix(d.Topic, DefaultDeadLetter) && strings.HasPrefix(d.Topic, c.letterPrefix())
+}
+
+// destination describes a store.
+func destination(s deadletter.Store, id string) string {
+	switch s := s.(type) {
+	case *retained:
+		return s.topic(id)
+	case fmt.Stringer:
+		return s.String()
+	}
+	return fmt.Sprintf("%T", s)
+}
+
+// announceTimeout bounds how long the topic may hold up a letter that its
+// store has.
+const announceTimeout = 5 * time.Second
+
+// announce publishes a stored letter on the plain topic.
+func (r *run) announce(ctx context.Context, l *deadletter.Letter) {
+	c := r.client
+	to := c.cfg.DeadLetterTopic
+	if to == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
+	defer cancel()
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		m, err := r.encode(ctx, l, false)
+		if err == nil {
+			m.Topic = to
+			err = r.pubs.of(to).Publish(ctx, m)
+		}
+		return struct{}{}, err
+	})
+	if err != nil {
+		c.counts.topicFailed.Add(1)
+		c.log.Errorf("mqtt: dead letter %s is in its store, but not on its topic: %v", l.ID, err)
+	}
+}
+
+// encode gives a letter its form on the wire, which depends on the protocol. A
+// retained message without a payload would be none [MQTT-3.3.1-6].
+func (r *run) encode(ctx context.Context, l *deadletter.Letter, retain bool) (*Message, error) {
+	version, err := r.client.Protocol(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if f := d.sub.OnDeadLetter; f != nil {
-		r.client.hook(func() { f(ctx, d, cause) })
+	properties := version != Version31 && (!retain || len(l.Payload) > 0)
+	m, err := deadletter.Encode(l, properties)
+	if err != nil {
+		return nil, err
 	}
-	return &letter{id.String(), time.Now().UTC()}, nil
-}
-
-func shorten(reason string) string {
-	if len(reason) > maxReason {
-		return strings.ToValidUTF8(reason[:maxReason], "")
-	}
-	return reason
+	return Outgoing(m), nil
 }

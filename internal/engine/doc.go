@@ -23,6 +23,10 @@ type (
 	Message = session.Message
 	// Properties are the MQTT 5 properties of a message.
 	Properties = session.Properties
+	// ID names a message.
+	ID = session.ID
+	// Stamp completes a message when it is sent.
+	Stamp = session.Stamp
 	// UserProperty is one user property of MQTT 5.
 	UserProperty = session.UserProperty
 	// Inbound is an application message that arrived.
@@ -35,7 +39,12 @@ type (
 	Address = link.Address
 	// Verdict says what becomes of a message whose handler failed.
 	Verdict = delivery.Verdict
+	// Exhaustion says what becomes of a message whose attempts are used up.
+	Exhaustion = delivery.Exhaustion
 )
+
+// DefaultPublishTimeout bounds a publish whose context has no deadline.
+const DefaultPublishTimeout = session.DefaultPublishTimeout
 
 // The protocols of a [Config].
 const (
@@ -46,9 +55,22 @@ const (
 
 // The verdicts that the public packages give.
 const (
-	Retry      = delivery.Retry
-	DeadLetter = delivery.DeadLetter
+	Retry       = delivery.Retry
+	DeadLetter  = delivery.DeadLetter
+	Drop        = delivery.Drop
+	Acknowledge = delivery.Acknowledge
 )
+
+// What may follow the last attempt; the zero value is the default.
+const (
+	ExhaustedPark       = delivery.ExhaustedPark
+	ExhaustedDeadLetter = delivery.ExhaustedDeadLetter
+	ExhaustedBlock      = delivery.ExhaustedBlock
+	ExhaustedDrop       = delivery.ExhaustedDrop
+)
+
+// NewID makes an id.
+func NewID() ID { return session.NewID() }
 
 // ParseAddresses reads broker URLs and reports all problems at once, none of
 // which contains a secret.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,23 +10,31 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
 )
 
-// flow joins a subscription's handler with how it is retried, observed and
-// dead-lettered.
+// flow joins a subscription's handler with how it is retried, observed, parked
+// and dead-lettered.
 func (r *run) flow(s *Subscription) (*delivery.Attempts[*Delivery], error) {
+	policy := r.policy(s)
+	policy.Exhausted, policy.Observer = s.Exhausted, r.observer()
+	if s.lot != nil {
+		policy.Held, policy.Park = s.lot.hold, s.lot.park
+	}
+	return delivery.NewAttempts(s.handle, policy)
+}
+
+// policy is what new and parked messages have in common.
+func (r *run) policy(s *Subscription) delivery.Policy[*Delivery] {
 	cfg := &r.client.cfg
-	policy := delivery.Policy[*Delivery]{
-		Deadline: cfg.HandlerTimeout, Budget: cfg.RetryBudget,
-		MaxAttempts: s.MaxAttempts, MinBackoff: s.Backoff, Classify: s.Classify,
-		DeadLetter: r.bury, Observer: r.observer(),
+	return delivery.Policy[*Delivery]{
+		Deadline: cmp.Or(s.Timeout, cfg.HandlerTimeout), Budget: cmp.Or(s.Budget, cfg.RetryBudget),
+		MaxAttempts: s.MaxAttempts, MinBackoff: s.Backoff, MaxBackoff: s.MaxBackoff, Classify: s.Classify,
+		StoreTimeout: cfg.StoreTimeout, DeadLetter: r.bury,
 	}
-	if s.Timeout > 0 {
-		policy.Deadline = s.Timeout
-	}
-	policy.MaxBackoff = max(delivery.DefaultMaxBackoff, s.Backoff)
-	return delivery.NewAttempts(func(ctx context.Context, d *Delivery, attempt int) error {
-		d.Attempt = attempt
-		return s.Handler(ctx, d)
-	}, policy)
+}
+
+// handle is one attempt.
+func (s *Subscription) handle(ctx context.Context, d *Delivery, attempt int) error {
+	d.Attempt = d.attempts(attempt)
+	return s.Handler(ctx, d)
 }
 
 // observer logs what an operator has to know; a message handled at the first
@@ -34,6 +43,7 @@ func (r *run) observer() delivery.Observer[*Delivery] {
 	log, hooks := r.client.log, &r.client.cfg.Hooks
 	o := delivery.Observer[*Delivery]{
 		Overrun: func(d *Delivery, attempt int) {
+			attempt = d.attempts(attempt)
 			log.Warnf("mqtt: handler of %q passed its deadline and goes on: topic %q, attempt %d", d.sub.Filter, d.Topic, attempt)
 		},
 		Retrying: func(d *Delivery, attempts int, after time.Duration, err error) {
@@ -43,21 +53,40 @@ func (r *run) observer() delivery.Observer[*Delivery] {
 				r.client.hook(func() { h(d, attempts, after, err) })
 			}
 		},
-		Finished: func(d *Delivery, o delivery.Outcome) {
-			if d.sub.ManualAck && o.Result != delivery.Handled {
-				d.finish() // nobody else will acknowledge it
-			}
-		},
+		Finished: r.finished,
 		DeadLetterFailed: func(d *Delivery, after time.Duration, err error) {
-			log.Errorf("mqtt: dead letter not accepted, message stays unacknowledged, retry in %v: topic %q: %v", after, d.Topic, err)
+			log.Errorf("mqtt: letter not accepted, message stays as it is, retry in %v: topic %q: %v", after, d.Topic, err)
 		},
 	}
 	if h := hooks.Handled; h != nil {
 		o.Attempted = func(d *Delivery, attempt int, took time.Duration, err error) {
+			attempt = d.attempts(attempt)
 			r.client.hook(func() { h(d, attempt, took, err) })
 		}
 	}
 	return o
+}
+
+// finished takes back the letter of a message that was handled after all.
+func (r *run) finished(d *Delivery, o delivery.Outcome) {
+	r.ended(d, o)
+	if d.letter != nil && (o.Result == delivery.Handled || o.Result == delivery.Dropped) {
+		r.retract(d)
+	}
+}
+
+// ended ends what happened beside the attempts.
+func (r *run) ended(d *Delivery, o delivery.Outcome) {
+	if d.sub.ManualAck && o.Result != delivery.Handled {
+		d.finish() // nobody else will acknowledge it
+	}
+	if o.Result == delivery.Dropped {
+		r.client.counts.discarded.Add(1)
+		r.client.log.Errorf("mqtt: discarded by policy: topic %q, %d attempts: %v", d.Topic, d.attempts(o.Attempts), o.Err)
+	}
+	if d.letter != nil {
+		r.troubles.clear(d)
+	}
 }
 
 func logPanic(r *run, err error) {

@@ -26,16 +26,32 @@ type Health struct {
 	// messages that no subscription matched.
 	Dropped   int64
 	Unmatched int64
+	// SessionsLost counts how often the broker had lost the subscriber's session.
+	SessionsLost int64
 	// Headless counts messages that went out on MQTT 3.1.1 without their user
 	// properties or expiry.
 	Headless int64
+	// Parked counts messages that are handled again from the store, HeldKeys
+	// the keys that are held for them.
+	Parked   int
+	HeldKeys int
+	// DeadLetterError is why the last letter could not be stored; nil when all
+	// could.
+	DeadLetterError error
+	// Discarded counts messages that a policy dropped, TopicFailed dead letters
+	// that are in their store and not on their topic.
+	Discarded   int64
+	TopicFailed int64
+	// SelfTestError is why the self-test failed.
+	SelfTestError error
 	// LastError is why it is not connected or not ready.
 	LastError error
 }
 
 // Health is a snapshot of the client.
 func (c *Client) Health() Health {
-	h := Health{Dropped: c.Dropped(), Unmatched: c.Unmatched(), Headless: c.Headless()}
+	h := Health{Dropped: c.Dropped(), Unmatched: c.Unmatched(), SessionsLost: c.counts.forgotten.Load(), Headless: c.Headless()}
+	h.Discarded, h.TopicFailed = c.counts.discarded.Load(), c.counts.topicFailed.Load()
 	r := c.current()
 	if r == nil {
 		h.LastError = errNotStarted
@@ -49,5 +65,8 @@ func (c *Client) Health() Health {
 	}
 	stats := r.sched.Stats()
 	h.Queued, h.Running = stats.Queued, stats.Running
+	h.Parked, h.HeldKeys = r.lots.count()
+	h.DeadLetterError = r.troubles.last()
+	h.SelfTestError = r.selfTestError()
 	return h
 }

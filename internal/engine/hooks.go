@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"sync/atomic"
 	"time"
 )
@@ -10,54 +9,30 @@ import (
 // called concurrently, never on a read loop, and must not block for long; a
 // panic is logged.
 type Hooks struct {
-	// Published is called with the outcome of each publish, on the goroutine
-	// that learns of it.
-	Published func(p Publication, took time.Duration, err error)
 	// Handled is called after each attempt of a handler, on its worker.
 	Handled func(d *Delivery, attempt int, took time.Duration, err error)
 	// Retrying is called when another attempt follows after a pause.
 	Retrying func(d *Delivery, attempt int, after time.Duration, err error)
-	// DeadLettered is called once the broker has the dead letter.
-	DeadLettered func(d *Delivery, id, topic string, attempts int, cause error)
+	// DeadLettered is called once the store, which destination names, has the
+	// dead letter.
+	DeadLettered func(d *Delivery, id, destination string, attempts int, cause error)
+	// Parked is called once the store has a message that is handled again
+	// later; cause is nil when it only waits for others of its key.
+	Parked func(d *Delivery, id, key string, attempts int, cause error)
 	// Connected is called after each attempt to connect; err is nil when the
 	// broker accepted.
 	Connected func(clientID, address string, sessionPresent bool, err error)
 	// Disconnected is called after the loss of a connection.
 	Disconnected func(clientID, address string, err error)
+	// SessionLost is called when the broker had lost our session, with how many
+	// of our publishes ended with an unknown outcome.
+	SessionLost func(clientID string, unfinished int)
 	// Subscribed is called with a filter that was refused, and with none and
 	// how many are granted once every one is.
 	Subscribed func(filter string, granted int, err error)
 	// Dropped is called with how many messages were dropped since the last
 	// call, because the queue was full or because no subscription matched.
 	Dropped func(queueFull, unmatched int)
-}
-
-// Publication says which message was published, without what belongs to the
-// caller again.
-type Publication struct {
-	Topic  string
-	QoS    byte
-	Retain bool
-	Size   int
-}
-
-func publication(m *Message) Publication {
-	return Publication{m.Topic, m.QoS, m.Retain, len(m.Payload)}
-}
-
-// published calls the hook.
-func (c *Client) published(p Publication, started time.Time, err error) {
-	took := time.Since(started)
-	c.hook(func() { c.cfg.Hooks.Published(p, took, err) })
-}
-
-// observed wraps the callback of an asynchronous publish.
-func (c *Client) observed(m *Message, fn func(error)) func(error) {
-	started, p := time.Now(), publication(m)
-	return func(err error) {
-		c.published(p, started, err)
-		fn(err)
-	}
 }
 
 // drops collects what the read loop has to drop, so that a flood of it is one
@@ -86,15 +61,4 @@ func (r *run) reportDrops() {
 	if full+unmatched > 0 {
 		r.client.hook(func() { r.client.cfg.Hooks.Dropped(int(full), int(unmatched)) })
 	}
-}
-
-// bury publishes the dead letter and tells the hook.
-func (r *run) bury(ctx context.Context, d *Delivery, cause error, attempts int) error {
-	err := r.deadLetter(ctx, d, cause, attempts)
-	h := r.client.cfg.Hooks.DeadLettered
-	if err != nil || h == nil || d.Topic == r.client.cfg.DeadLetterTopic {
-		return err
-	}
-	r.client.hook(func() { h(d, d.letter.id, r.client.cfg.DeadLetterTopic, attempts, cause) })
-	return nil
 }

@@ -43,18 +43,19 @@ func (i *intake) Deliver(m *session.Inbound) {
 		r.unmatched(m)
 		return
 	}
+	r.arrived(m, matched)
 	done := delivery.Join(n, doner(m))
 	topicKey := r.sched.Key(m.Topic)
 	for _, s := range matched {
 		if !m.Through(s.id) {
 			continue
 		}
-		key := topicKey
+		key, d := topicKey, i.delivery()
 		if s.OrderingKey != nil {
-			key = r.orderingKey(s, m, key)
+			key, d.key = r.orderingKey(s, m, key)
 		}
 		i.batch = append(i.batch, delivery.Item{
-			Task: s.deliver(i.delivery(), m, done), Lane: s.lane, Key: key,
+			Task: s.deliver(d, m, done), Lane: s.lane, Key: key,
 			Size: len(m.Topic) + len(m.Payload), Must: m.QoS > 0,
 		})
 	}
@@ -76,16 +77,16 @@ func (i *intake) Batch() {
 }
 
 // orderingKey asks the subscription; a panic leaves the order to the topic.
-func (r *run) orderingKey(s *Subscription, m *session.Inbound, byTopic uint64) (key uint64) {
-	key = byTopic
+func (r *run) orderingKey(s *Subscription, m *session.Inbound, byTopic uint64) (key uint64, name string) {
+	key, name = byTopic, m.Topic
 	r.client.hook(func() {
-		if name := s.OrderingKey(m); name == "" {
+		if name = s.OrderingKey(m); name == "" {
 			key = 0
 		} else {
 			key = r.sched.Key(name)
 		}
 	})
-	return key
+	return key, name
 }
 
 // maxBatch is the largest batch whose memory is kept.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
@@ -13,6 +14,7 @@ import (
 // run is what lives between Start and Stop.
 type run struct {
 	client  *Client
+	id      string // of the subscriber
 	sub     *session.Session
 	pubs    *publishers
 	sched   *delivery.Scheduler
@@ -20,11 +22,20 @@ type run struct {
 	events  *events
 	version *session.Negotiation
 	drops   drops
+	left    leftovers
 	stopped chan struct{} // closed at the end of stop
+
+	lots      lots
+	restoring sync.Mutex // while parked messages are read back
+	troubles  troubles
+	checks    background
+
+	selfTested atomic.Pointer[error]
 }
 
 func newRun(c *Client) (*run, error) {
-	r := &run{client: c, events: &events{client: c}, stopped: make(chan struct{})}
+	r := &run{client: c, stopped: make(chan struct{})}
+	r.events = &events{client: c, left: &r.left}
 	sched, err := delivery.NewScheduler(context.Background(), delivery.SchedulerOptions{
 		Workers: c.cfg.Concurrency, MaxCount: c.cfg.Queue, QueueFull: r.queueFull,
 	})
@@ -32,7 +43,10 @@ func newRun(c *Client) (*run, error) {
 		return nil, &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
 	}
 	r.sched, r.intake = sched, &intake{run: r}
-	if err := r.open(c.cfg.clientID()); err != nil {
+	r.lots.init(sched, c.cfg.Concurrency)
+	r.checks.init()
+	r.id = c.cfg.clientID()
+	if err := r.open(r.id); err != nil {
 		sched.Close()
 		return nil, err
 	}
@@ -67,7 +81,12 @@ func (r *run) open(id string) (err error) {
 
 	sub := c.session(id)
 	sub.Negotiation, sub.SessionExpiry, sub.Sink = version, c.SessionExpiry, r.intake
-	sub.Notify = func(e session.Event) { r.events.add(e, r.main() == r.sub) }
+	sub.Notify = func(e session.Event) {
+		if _, lost := e.(session.Forgotten); lost {
+			r.client.counts.forgotten.Add(1)
+		}
+		r.events.add(e, r.main() == r.sub)
+	}
 	if subscribes {
 		sub.Will = c.Will
 	}
@@ -77,9 +96,12 @@ func (r *run) open(id string) (err error) {
 	publisher := id + c.PublisherSuffix
 	r.pubs, err = newPublishers(c.Connections, publisher, func(id string) (*session.Session, error) {
 		pub := c.session(id)
-		pub.Negotiation, pub.SessionExpiry = version, publisherExpiry
+		pub.Negotiation, pub.SessionExpiry, pub.FreshStart = version, publisherExpiry, true
 		first := id == publisher
-		pub.Notify = func(e session.Event) { r.events.add(e, first && r.main() != r.sub) }
+		pub.Notify = func(e session.Event) {
+			r.publishing(e)
+			r.events.add(e, first && r.main() != r.sub)
+		}
 		if !subscribes && first {
 			pub.Will = c.Will
 		}
@@ -91,8 +113,17 @@ func (r *run) open(id string) (err error) {
 // start opens the main connection and waits for its first outcome.
 func (r *run) start(ctx context.Context) error {
 	c := r.client
+	if err := r.restore(ctx); err != nil {
+		return err
+	}
 	main := r.main()
 	main.Start()
+	if c.cfg.Retained {
+		r.checks.run(r.checkRetained)
+	}
+	if len(c.cfg.SelfTest) > 0 {
+		r.checks.run(r.selfTest)
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.connectTimeout())
 	defer cancel()
 	err := main.WaitAttempt(ctx)
@@ -125,11 +156,18 @@ func (r *run) main() *session.Session {
 
 // prepare gives a subscription its place in this run's scheduler.
 func (r *run) prepare(s *Subscription) error {
-	flow, err := r.flow(s)
+	s.lane, s.lot = r.sched.NewLane(s.Concurrency), nil
+	var err error
+	if r.client.cannotPark(s) == nil {
+		s.lot, err = r.newLot(s)
+	}
+	if err == nil {
+		s.flow, err = r.flow(s)
+	}
 	if err != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: err}
 	}
-	s.flow, s.lane = flow, r.sched.NewLane(s.Concurrency)
+	r.lots.add(s.lot)
 	return nil
 }
 
@@ -146,9 +184,13 @@ func (r *run) unsubscribe(ctx context.Context, filter string) error {
 // leave, and says DISCONNECT on both connections.
 func (r *run) stop(ctx context.Context) error {
 	r.sub.StopIntake()
+	r.lots.close()
+	r.checks.stop()
 	drained := r.sched.Drain(ctx)
 	r.sub.Close(ctx)
+	outbox, flying := r.flush(ctx)
 	r.closePublishers(ctx)
+	r.left.report(r.client, drained, outbox, flying)
 	r.events.wait(ctx)
 	if drained != nil {
 		return fmt.Errorf("mqtt: handlers did not finish in time: %w", drained)

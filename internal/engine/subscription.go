@@ -45,18 +45,30 @@ type Subscription struct {
 	ManualAck bool
 	// Timeout bounds one attempt; 0 is the client's setting.
 	Timeout time.Duration
+	// Budget bounds the time within which attempts may start; 0 is the client's
+	// setting.
+	Budget time.Duration
 	// MaxAttempts is the most attempts; 0 leaves it to the budget.
 	MaxAttempts int
 	// Backoff is the first pause between attempts; 0 is 100 ms.
 	Backoff time.Duration
+	// MaxBackoff is the longest pause; 0 is 5 s within the budget and 30 s for
+	// what is parked or blocked.
+	MaxBackoff time.Duration
 	// Classify decides about an error of the handler; nil retries all.
 	Classify func(error) delivery.Verdict
+	// Exhausted says what follows the last attempt; 0 parks where that is
+	// possible, and dead-letters otherwise.
+	Exhausted Exhaustion
+	// EventID gives the id of a message for its letter; nil is none.
+	EventID func(d *Delivery) string
 	// OnDeadLetter is told before a message is dead-lettered; nil is nobody.
 	OnDeadLetter func(ctx context.Context, d *Delivery, cause error)
 
 	id     uint32 // subscription identifier on MQTT 5
 	flow   *delivery.Attempts[*Delivery]
 	lane   *delivery.Lane
+	lot    *lot // nil when nothing is parked
 	warned bool
 }
 
@@ -70,7 +82,8 @@ type Delivery struct {
 	sub     *Subscription
 	done    delivery.Doner
 	acked   atomic.Bool
-	letter  *letter // once it is a dead letter
+	key     string  // of OrderingKey; else the topic counts
+	letter  *letter // once it is one
 	task    delivery.Delivery[*Delivery]
 }
 
@@ -90,6 +103,14 @@ func (d *Delivery) finish() {
 	if d.acked.CompareAndSwap(false, true) {
 		d.done.Done()
 	}
+}
+
+// order is the key that the message belongs to; "" is none.
+func (d *Delivery) order() string {
+	if d.sub.OrderingKey == nil {
+		return d.Topic
+	}
+	return d.key
 }
 
 func (s *Subscription) shared() bool { return strings.HasPrefix(s.Filter, "$share/") }
@@ -134,8 +155,11 @@ func (s *Subscription) validate() error {
 	if s.MaxAttempts < 0 {
 		errs = append(errs, fmt.Errorf("%d attempts", s.MaxAttempts))
 	}
-	if s.Timeout < 0 || s.Backoff < 0 {
+	if s.Timeout < 0 || s.Budget < 0 || s.Backoff < 0 || s.MaxBackoff < 0 {
 		errs = append(errs, errors.New("negative duration"))
+	}
+	if s.MaxBackoff > 0 && s.Backoff > s.MaxBackoff {
+		errs = append(errs, fmt.Errorf("first pause of %v is above the longest of %v", s.Backoff, s.MaxBackoff))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: err}

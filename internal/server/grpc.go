@@ -14,7 +14,7 @@ import (
 
 // NewGRPCServer opens the configured address and serves the gRPC API on it. The
 // returned function closes the address again, in case the server never runs.
-func NewGRPCServer(c *conf.Server, gate *ReadyGate, reports *service.ReportService, devices *service.DeviceService, logger log.Logger) (*grpc.Server, func(), error) {
+func NewGRPCServer(c *conf.Server, reports *service.ReportService, devices *service.DeviceService, logger log.Logger) (*grpc.Server, func(), error) {
 	if c.GetGrpc() == nil {
 		return nil, func() {}, nil
 	}
@@ -26,7 +26,7 @@ func NewGRPCServer(c *conf.Server, gate *ReadyGate, reports *service.ReportServi
 		grpc.Listener(lis),
 		grpc.Address(lis.Addr().String()),
 		grpc.Timeout(timeoutOf(c.Grpc.Timeout)),
-		grpc.Middleware(requestMiddleware(gate, logger)...),
+		grpc.Middleware(requestMiddleware(logger)...),
 	)
 	reportv1.RegisterReportServiceServer(srv, reports)
 	devicev1.RegisterDeviceServiceServer(srv, devices)

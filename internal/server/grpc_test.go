@@ -7,8 +7,11 @@ import (
 
 	kerrors "github.com/go-kratos/kratos/v2/errors"
 	"github.com/go-kratos/kratos/v2/log"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
@@ -16,11 +19,11 @@ import (
 )
 
 // serveGRPC runs the gRPC server over s and returns a client of it.
-func serveGRPC(t *testing.T, s *stub, gate *ReadyGate, timeout time.Duration) reportv1.ReportServiceClient {
+func serveGRPC(t *testing.T, s *stub) reportv1.ReportServiceClient {
 	t.Helper()
 	reports, devices := s.services()
-	c := &conf.Server{Grpc: &conf.Server_GRPC{Addr: "127.0.0.1:0", Timeout: durationpb.New(timeout)}}
-	srv, cleanup, err := NewGRPCServer(c, gate, reports, devices, log.DefaultLogger)
+	c := &conf.Server{Grpc: &conf.Server_GRPC{Addr: "127.0.0.1:0", Timeout: durationpb.New(time.Minute)}}
+	srv, cleanup, err := NewGRPCServer(c, reports, devices, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +45,7 @@ func TestGRPCAnswers(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	valid := &reportv1.PostReportRequest{ReportType: "event", AppId: "a", AppKey: "k", EventName: "e", Content: "{}"}
-	client := serveGRPC(t, &stub{}, &ReadyGate{}, time.Minute)
+	client := serveGRPC(t, &stub{})
 	reply, err := client.PostReport(ctx, valid)
 	if err != nil || !reply.Accepted || reply.EventId == "" {
 		t.Errorf("report: %v, %v", reply, err)
@@ -51,16 +54,24 @@ func TestGRPCAnswers(t *testing.T) {
 	if e := kerrors.FromError(err); e == nil || e.Code != 400 || len(e.Metadata) != 4 {
 		t.Errorf("invalid: %v", err)
 	}
-	client = serveGRPC(t, &stub{}, &ReadyGate{subscriber: make(readyWhen)}, 100*time.Millisecond)
-	_, err = client.PostReport(ctx, valid)
-	if e := kerrors.FromError(err); e == nil || e.Code != 503 || e.Reason != "NOT_READY" {
-		t.Errorf("not ready: %v", err)
+	client = serveGRPC(t, &stub{fail: kerrors.ServiceUnavailable("OUTBOX_FULL", "full")})
+	var header metadata.MD
+	_, err = client.PostReport(ctx, valid, grpc.Header(&header))
+	if e := kerrors.FromError(err); e == nil || e.Code != 503 || e.Reason != "OUTBOX_FULL" {
+		t.Errorf("full: %v", err)
+	}
+	if got := header.Get("retry-after"); len(got) != 1 || got[0] != "1" {
+		t.Errorf("full: header %v", header)
+	}
+	details := status.Convert(err).Details()
+	if info, ok := details[len(details)-1].(*errdetails.RetryInfo); !ok || info.RetryDelay.AsDuration() != time.Second {
+		t.Errorf("full: details %v", details)
 	}
 }
 
 func TestNoGRPCServerUnlessConfigured(t *testing.T) {
 	t.Parallel()
-	srv, cleanup, err := NewGRPCServer(nil, nil, nil, nil, log.DefaultLogger)
+	srv, cleanup, err := NewGRPCServer(nil, nil, nil, log.DefaultLogger)
 	if srv != nil || err != nil {
 		t.Errorf("got %v, %v", srv, err)
 	}

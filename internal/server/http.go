@@ -19,7 +19,7 @@ const maxBody = 512 << 10
 
 // NewHTTPServer opens the configured address and serves the HTTP API on it. The
 // returned function closes the address again, in case the server never runs.
-func NewHTTPServer(c *conf.Server, gate *ReadyGate, reports *service.ReportService, devices *service.DeviceService, logger log.Logger) (*http.Server, func(), error) {
+func NewHTTPServer(c *conf.Server, reports *service.ReportService, devices *service.DeviceService, logger log.Logger) (*http.Server, func(), error) {
 	if c.GetHttp() == nil {
 		return nil, func() {}, nil
 	}
@@ -32,7 +32,7 @@ func NewHTTPServer(c *conf.Server, gate *ReadyGate, reports *service.ReportServi
 		http.Address(lis.Addr().String()),
 		http.Timeout(timeoutOf(c.Http.Timeout)),
 		http.Filter(limitBody),
-		http.Middleware(requestMiddleware(gate, logger)...),
+		http.Middleware(requestMiddleware(logger)...),
 	)
 	srv.ReadHeaderTimeout = timeoutOf(c.Http.Timeout)
 	reportv1.RegisterReportServiceHTTPServer(srv, reports)

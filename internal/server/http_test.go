@@ -18,11 +18,11 @@ import (
 const validReport = `{"report_type":"event","app_id":"a","app_key":"k","event_name":"login","content":"{}"}`
 
 // serveHTTP runs the HTTP server over s and returns its URL.
-func serveHTTP(t *testing.T, s *stub, gate *ReadyGate, timeout time.Duration) string {
+func serveHTTP(t *testing.T, s *stub) string {
 	t.Helper()
 	reports, devices := s.services()
-	c := &conf.Server{Http: &conf.Server_HTTP{Addr: "127.0.0.1:0", Timeout: durationpb.New(timeout)}}
-	srv, cleanup, err := NewHTTPServer(c, gate, reports, devices, log.DefaultLogger)
+	c := &conf.Server{Http: &conf.Server_HTTP{Addr: "127.0.0.1:0", Timeout: durationpb.New(time.Minute)}}
+	srv, cleanup, err := NewHTTPServer(c, reports, devices, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func call(t *testing.T, method, url, body string) (int, map[string]any) {
 
 func TestHTTPAnswers(t *testing.T) {
 	t.Parallel()
-	url := serveHTTP(t, &stub{}, &ReadyGate{}, time.Minute)
+	url := serveHTTP(t, &stub{})
 	for name, test := range map[string]struct {
 		method, path, body string
 		code               int
@@ -91,51 +91,35 @@ func TestHTTPAnswers(t *testing.T) {
 func TestHTTPNeverSucceedsUnpublished(t *testing.T) {
 	t.Parallel()
 	s := &stub{fail: kerrors.ServiceUnavailable("BROKER_UNAVAILABLE", "down")}
-	code, answer := call(t, "POST", serveHTTP(t, s, &ReadyGate{}, time.Minute)+"/v1/reports", validReport)
+	code, answer := call(t, "POST", serveHTTP(t, s)+"/v1/reports", validReport)
 	if code != 503 || answer["reason"] != "BROKER_UNAVAILABLE" {
 		t.Errorf("got %d %v", code, answer)
 	}
 }
 
-func TestFirstReportWaitsForTheSubscriber(t *testing.T) {
+func TestFullOutboxSaysWhenToTryAgain(t *testing.T) {
 	t.Parallel()
-	s, ready := &stub{}, make(readyWhen)
-	url := serveHTTP(t, s, &ReadyGate{subscriber: ready}, time.Minute)
-	if code, answer := call(t, "GET", url+"/v1/reports", ""); code != 200 {
-		t.Errorf("a list waits: %d %v", code, answer)
+	for reason, want := range map[string]string{"OUTBOX_FULL": "1", "OUTBOX_FAILED": "", "BROKER_UNAVAILABLE": ""} {
+		s := &stub{fail: kerrors.ServiceUnavailable(reason, "x")}
+		res, err := nethttp.Post(serveHTTP(t, s)+"/v1/reports", "application/json", strings.NewReader(validReport))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if err != nil || res.StatusCode != nethttp.StatusServiceUnavailable || !strings.Contains(string(text), reason) {
+			t.Errorf("%s: %d %s, %v", reason, res.StatusCode, text, err)
+		}
+		if got := res.Header.Get("Retry-After"); got != want {
+			t.Errorf("%s: Retry-After %q, want %q", reason, got, want)
+		}
 	}
-	posted := make(chan int)
-	go func() {
-		code, _ := call(t, "POST", url+"/v1/reports", validReport)
-		posted <- code
-	}()
-	select {
-	case code := <-posted:
-		t.Fatalf("answered %d before the subscriber was ready", code)
-	case <-time.After(50 * time.Millisecond): // long enough to fail if it does not wait
-	}
-	if n := s.published.Load(); n != 0 {
-		t.Fatalf("published %d reports before the subscriber was ready", n)
-	}
-	close(ready)
-	if code := <-posted; code != 200 {
-		t.Errorf("answered %d", code)
-	}
-}
-
-func TestReportWithoutSubscriberIsRefusedInTime(t *testing.T) {
-	t.Parallel()
-	s := &stub{}
-	url := serveHTTP(t, s, &ReadyGate{subscriber: make(readyWhen)}, 100*time.Millisecond)
-	code, answer := call(t, "POST", url+"/v1/reports", validReport)
-	if code != 503 || answer["reason"] != "NOT_READY" || s.published.Load() != 0 {
-		t.Errorf("got %d %v, published %d", code, answer, s.published.Load())
-	}
+	nethttp.DefaultClient.CloseIdleConnections()
 }
 
 func TestNoHTTPServerUnlessConfigured(t *testing.T) {
 	t.Parallel()
-	srv, cleanup, err := NewHTTPServer(&conf.Server{}, nil, nil, nil, log.DefaultLogger)
+	srv, cleanup, err := NewHTTPServer(&conf.Server{}, nil, nil, log.DefaultLogger)
 	if srv != nil || err != nil {
 		t.Errorf("got %v, %v", srv, err)
 	}

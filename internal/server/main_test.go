@@ -42,20 +42,7 @@ func (s *stub) ListTelemetry(_ context.Context, device string, _ biz.Page) ([]bi
 
 func (s *stub) services() (*service.ReportService, *service.DeviceService) {
 	return service.NewReportService(biz.NewReportUsecase(s, s, log.DefaultLogger)),
-		service.NewDeviceService(biz.NewDeviceUsecase(s, s, biz.Limits{}))
-}
-
-// readyWhen is the readiness of a subscriber that becomes ready when the
-// channel is closed.
-type readyWhen chan struct{}
-
-func (r readyWhen) WaitReady(ctx context.Context) error {
-	select {
-	case <-r:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+		service.NewDeviceService(biz.NewDeviceUsecase(nil, s, s, biz.Limits{}))
 }
 
 // start runs a server until the end of the test.

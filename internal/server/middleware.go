@@ -7,24 +7,24 @@ import (
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/go-kratos/kratos/v2/middleware"
 	"github.com/go-kratos/kratos/v2/middleware/recovery"
-	"github.com/go-kratos/kratos/v2/middleware/selector"
 	"github.com/go-kratos/kratos/v2/transport"
 
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
 )
 
 // requestMiddleware is what every HTTP and gRPC request goes through.
-func requestMiddleware(gate *ReadyGate, logger log.Logger) []middleware.Middleware {
+func requestMiddleware(logger log.Logger) []middleware.Middleware {
 	return []middleware.Middleware{
+		tellRetryAfter(),
 		logFailures(logger),
 		recovery.Recovery(),
-		selector.Server(gate.Middleware()).Path(reportv1.OperationReportServicePostReport).Build(),
 	}
 }
 
 // logFailures logs requests that failed through no fault of the caller, with
 // the cause that the answer leaves out. Requests themselves are not logged:
-// they carry keys.
+// they carry keys; nor are those that a full outbox refuses, one by one: they
+// come in floods, and the outbox tells of that itself.
 func logFailures(logger log.Logger) middleware.Middleware {
 	helper := log.NewHelper(logger)
 	return func(next middleware.Handler) middleware.Handler {
@@ -33,7 +33,7 @@ func logFailures(logger log.Logger) middleware.Middleware {
 			if err == nil {
 				return reply, nil
 			}
-			if e := errors.FromError(err); e.Code >= 500 && e.Code != 501 {
+			if e := errors.FromError(err); e.Code >= 500 && e.Code != 501 && e.Reason != reportv1.ErrorReason_OUTBOX_FULL.String() {
 				helper.WithContext(ctx).Errorw("msg", "request failed", "operation", operation(ctx),
 					"code", e.Code, "reason", e.Reason, "error", err)
 			}

@@ -10,7 +10,7 @@ import (
 // ProviderSet provides the servers and what they share.
 var ProviderSet = wire.NewSet(
 	NewHTTPServer, NewGRPCServer, NewMQTTServer,
-	NewEmbedded, NewConnection, NewReadyGate, NewRegistrar,
+	NewEmbedded, NewConnection, NewRegistrar,
 )
 
 // NewRegistrar returns where the running service is announced. Nil, as here,

@@ -24,7 +24,9 @@ type fake struct {
 
 func (f *fake) reports() *biz.ReportUsecase { return biz.NewReportUsecase(f, f, log.DefaultLogger) }
 
-func (f *fake) devices() *biz.DeviceUsecase { return biz.NewDeviceUsecase(f, f, biz.Limits{}) }
+func (f *fake) devices() *biz.DeviceUsecase { return biz.NewDeviceUsecase(f, f, f, biz.Limits{}) }
+
+func (f *fake) InTx(ctx context.Context, g func(context.Context) error) error { return g(ctx) }
 
 func (f *fake) PublishEvent(ctx context.Context, e biz.EventReport) error { return f.SaveEvent(ctx, e) }
 

@@ -35,7 +35,8 @@ const (
 	ErrorReason_BROKER_UNAVAILABLE ErrorReason = 2
 	// 504: the broker did not confirm in time; the event may still arrive.
 	ErrorReason_BROKER_TIMEOUT ErrorReason = 3
-	// 503: this process is not yet subscribed; nothing was accepted.
+	// 503: this process has no outbox and is not yet subscribed; nothing was
+	// accepted.
 	ErrorReason_NOT_READY ErrorReason = 4
 	// 501: this process runs without a database.
 	ErrorReason_NO_DATABASE ErrorReason = 5
@@ -43,6 +44,10 @@ const (
 	ErrorReason_DATABASE_FAILED ErrorReason = 6
 	// The broker refused the event; the code says why.
 	ErrorReason_PUBLISH_REFUSED ErrorReason = 7
+	// 503: the outbox is at its bound; nothing was accepted.
+	ErrorReason_OUTBOX_FULL ErrorReason = 8
+	// 503: the outbox could not keep the event; nothing was accepted.
+	ErrorReason_OUTBOX_FAILED ErrorReason = 9
 )
 
 // Enum value maps for ErrorReason.
@@ -56,6 +61,8 @@ var (
 		5: "NO_DATABASE",
 		6: "DATABASE_FAILED",
 		7: "PUBLISH_REFUSED",
+		8: "OUTBOX_FULL",
+		9: "OUTBOX_FAILED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED": 0,
@@ -66,6 +73,8 @@ var (
 		"NO_DATABASE":              5,
 		"DATABASE_FAILED":          6,
 		"PUBLISH_REFUSED":          7,
+		"OUTBOX_FULL":              8,
+		"OUTBOX_FAILED":            9,
 	}
 )
 
@@ -190,7 +199,7 @@ func (x *PostReportRequest) GetContent() string {
 	return ""
 }
 
-// PostReportReply says what was accepted by the broker.
+// PostReportReply says what was accepted.
 type PostReportReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identity of the event (UUIDv7), the key of the stored row.
@@ -504,7 +513,7 @@ const file_report_v1_report_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"z\n" +
 	"\x11ListStatusesReply\x12=\n" +
 	"\bstatuses\x18\x01 \x03(\v2!.report.v1.AcceptStatusReportDataR\bstatuses\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*\xb8\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*\xdc\x01\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11VALIDATION_FAILED\x10\x01\x12\x16\n" +
@@ -513,7 +522,9 @@ const file_report_v1_report_proto_rawDesc = "" +
 	"\tNOT_READY\x10\x04\x12\x0f\n" +
 	"\vNO_DATABASE\x10\x05\x12\x13\n" +
 	"\x0fDATABASE_FAILED\x10\x06\x12\x13\n" +
-	"\x0fPUBLISH_REFUSED\x10\a2\xb3\x02\n" +
+	"\x0fPUBLISH_REFUSED\x10\a\x12\x0f\n" +
+	"\vOUTBOX_FULL\x10\b\x12\x11\n" +
+	"\rOUTBOX_FAILED\x10\t2\xb3\x02\n" +
 	"\rReportService\x12^\n" +
 	"\n" +
 	"PostReport\x12\x1c.report.v1.PostReportRequest\x1a\x1a.report.v1.PostReportReply\"\x16\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/v1/reports\x12^\n" +

@@ -32,10 +32,13 @@ const (
 //
 // ReportService accepts reports and lists stored ones.
 type ReportServiceClient interface {
-	// PostReport hands one report over to the broker. It answers only after the
-	// broker has accepted the event: 400 names every violated field, 503 says
-	// that the broker could not be reached in time, 504 that it did not answer
-	// in time and the event may still arrive.
+	// PostReport takes one report. It answers only after the event is accepted:
+	// by the outbox, which keeps it on disk until the broker has it, or without an
+	// outbox by the broker itself. 400 names every violated field. With an outbox
+	// 503 says that it is full, and after how many seconds to try again
+	// (Retry-After); it does not matter whether the broker is up. Without one 503
+	// says that the broker could not be reached in time, 504 that it did not
+	// answer in time and the event may still arrive.
 	PostReport(ctx context.Context, in *PostReportRequest, opts ...grpc.CallOption) (*PostReportReply, error)
 	// ListReports shows stored reports, newest first.
 	ListReports(ctx context.Context, in *ListReportsRequest, opts ...grpc.CallOption) (*ListReportsReply, error)
@@ -87,10 +90,13 @@ func (c *reportServiceClient) ListStatuses(ctx context.Context, in *ListStatuses
 //
 // ReportService accepts reports and lists stored ones.
 type ReportServiceServer interface {
-	// PostReport hands one report over to the broker. It answers only after the
-	// broker has accepted the event: 400 names every violated field, 503 says
-	// that the broker could not be reached in time, 504 that it did not answer
-	// in time and the event may still arrive.
+	// PostReport takes one report. It answers only after the event is accepted:
+	// by the outbox, which keeps it on disk until the broker has it, or without an
+	// outbox by the broker itself. 400 names every violated field. With an outbox
+	// 503 says that it is full, and after how many seconds to try again
+	// (Retry-After); it does not matter whether the broker is up. Without one 503
+	// says that the broker could not be reached in time, 504 that it did not
+	// answer in time and the event may still arrive.
 	PostReport(context.Context, *PostReportRequest) (*PostReportReply, error)
 	// ListReports shows stored reports, newest first.
 	ListReports(context.Context, *ListReportsRequest) (*ListReportsReply, error)

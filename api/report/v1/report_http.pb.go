@@ -27,10 +27,13 @@ type ReportServiceHTTPServer interface {
 	ListReports(context.Context, *ListReportsRequest) (*ListReportsReply, error)
 	// ListStatuses ListStatuses shows the records of rejected reports, newest first.
 	ListStatuses(context.Context, *ListStatusesRequest) (*ListStatusesReply, error)
-	// PostReport PostReport hands one report over to the broker. It answers only after the
-	// broker has accepted the event: 400 names every violated field, 503 says
-	// that the broker could not be reached in time, 504 that it did not answer
-	// in time and the event may still arrive.
+	// PostReport PostReport takes one report. It answers only after the event is accepted:
+	// by the outbox, which keeps it on disk until the broker has it, or without an
+	// outbox by the broker itself. 400 names every violated field. With an outbox
+	// 503 says that it is full, and after how many seconds to try again
+	// (Retry-After); it does not matter whether the broker is up. Without one 503
+	// says that the broker could not be reached in time, 504 that it did not
+	// answer in time and the event may still arrive.
 	PostReport(context.Context, *PostReportRequest) (*PostReportReply, error)
 }
 
@@ -106,10 +109,13 @@ type ReportServiceHTTPClient interface {
 	ListReports(ctx context.Context, req *ListReportsRequest, opts ...http.CallOption) (rsp *ListReportsReply, err error)
 	// ListStatuses ListStatuses shows the records of rejected reports, newest first.
 	ListStatuses(ctx context.Context, req *ListStatusesRequest, opts ...http.CallOption) (rsp *ListStatusesReply, err error)
-	// PostReport PostReport hands one report over to the broker. It answers only after the
-	// broker has accepted the event: 400 names every violated field, 503 says
-	// that the broker could not be reached in time, 504 that it did not answer
-	// in time and the event may still arrive.
+	// PostReport PostReport takes one report. It answers only after the event is accepted:
+	// by the outbox, which keeps it on disk until the broker has it, or without an
+	// outbox by the broker itself. 400 names every violated field. With an outbox
+	// 503 says that it is full, and after how many seconds to try again
+	// (Retry-After); it does not matter whether the broker is up. Without one 503
+	// says that the broker could not be reached in time, 504 that it did not
+	// answer in time and the event may still arrive.
 	PostReport(ctx context.Context, req *PostReportRequest, opts ...http.CallOption) (rsp *PostReportReply, err error)
 }
 
@@ -149,10 +155,13 @@ func (c *ReportServiceHTTPClientImpl) ListStatuses(ctx context.Context, in *List
 	return &out, nil
 }
 
-// PostReport PostReport hands one report over to the broker. It answers only after the
-// broker has accepted the event: 400 names every violated field, 503 says
-// that the broker could not be reached in time, 504 that it did not answer
-// in time and the event may still arrive.
+// PostReport PostReport takes one report. It answers only after the event is accepted:
+// by the outbox, which keeps it on disk until the broker has it, or without an
+// outbox by the broker itself. 400 names every violated field. With an outbox
+// 503 says that it is full, and after how many seconds to try again
+// (Retry-After); it does not matter whether the broker is up. Without one 503
+// says that the broker could not be reached in time, 504 that it did not
+// answer in time and the event may still arrive.
 func (c *ReportServiceHTTPClientImpl) PostReport(ctx context.Context, in *PostReportRequest, opts ...http.CallOption) (*PostReportReply, error) {
 	var out PostReportReply
 	pattern := "/v1/reports"

@@ -66,6 +66,7 @@ type Delivery[M any] struct {
 	outcome Outcome
 	tried   bool // an attempt ended and was not judged
 	judged  bool // the outcome stands
+	gaveUp  bool // no attempt is due but for want of room
 	pauses  *backoff.ExponentialBackOff
 
 	first attemptContext // of the first attempt; later ones get their own
@@ -75,6 +76,14 @@ type Delivery[M any] struct {
 // Run implements [Task].
 func (d *Delivery[M]) Run(ctx context.Context) (again time.Duration, done bool) {
 	if !d.judged {
+		if held := d.attempts.policy.Held; held != nil && d.outcome.Attempts == 0 && !d.tried {
+			switch held(d.msg) {
+			case Behind:
+				return d.queue(ctx)
+			case Unknown:
+				return d.pause(), false
+			}
+		}
 		if !d.tried {
 			d.try(ctx)
 		}
@@ -86,11 +95,15 @@ func (d *Delivery[M]) Run(ctx context.Context) (again time.Duration, done bool) 
 			return again, false
 		}
 	}
-	if d.outcome.Result == Exhausted || d.outcome.Result == Permanent {
+	if r := d.outcome.Result; r == Exhausted || r == Permanent || r == Parked {
 		if again, done = d.bury(ctx); !done {
 			return again, false
 		}
 	}
+	return d.finish()
+}
+
+func (d *Delivery[M]) finish() (time.Duration, bool) {
 	if f := d.attempts.policy.Observer.Finished; f != nil {
 		f(d.msg, d.outcome)
 	}
@@ -100,12 +113,25 @@ func (d *Delivery[M]) Run(ctx context.Context) (again time.Duration, done bool) 
 	return 0, true
 }
 
+// Started is when the first attempt began; zero when there was none.
+func (d *Delivery[M]) Started() time.Time { return d.started }
+
+// queue parks the message without an attempt. When that fails it may turn out
+// to be free after the pause.
+func (d *Delivery[M]) queue(ctx context.Context) (again time.Duration, done bool) {
+	d.outcome.Result = Parked
+	if again, done = d.bury(ctx); !done {
+		return again, false
+	}
+	return d.finish()
+}
+
 // try runs the handler once.
 func (d *Delivery[M]) try(ctx context.Context) {
 	a, now := d.attempts, time.Now()
 	c := &d.first
 	if d.outcome.Attempts == 0 {
-		d.started = now
+		d.started, d.pauses = now, nil
 	} else {
 		c = new(attemptContext)
 	}
@@ -141,19 +167,50 @@ func (d *Delivery[M]) judge() (again time.Duration, judged bool) {
 		d.outcome.Result = Dropped
 		return 0, true
 	case DeadLetter:
-		d.outcome.Result = Permanent
-	default:
-		d.outcome.Result = Exhausted
+		if policy.DeadLetter != nil {
+			d.outcome.Result = Permanent
+			d.giveUp()
+			return 0, true
+		}
 	}
-	pause := d.pause()
-	if policy.DeadLetter != nil && (d.outcome.Result == Permanent || d.exhausted(pause)) {
-		d.pauses.Reset()
+	var pause time.Duration
+	if !d.gaveUp {
+		pause = d.pause()
+	}
+	if (d.gaveUp || d.exhausted(pause)) && d.exhaust() {
 		return 0, true
 	}
 	if f := policy.Observer.Retrying; f != nil {
 		f(d.msg, d.outcome.Attempts, pause, err)
 	}
 	return pause, false
+}
+
+// exhaust decides about a message whose attempts are used up; false goes on.
+func (d *Delivery[M]) exhaust() bool {
+	policy := &d.attempts.policy
+	switch {
+	case policy.Exhausted == ExhaustedDrop:
+		d.outcome.Result = Dropped
+		return true
+	case policy.Exhausted == ExhaustedPark:
+		d.outcome.Result = Parked
+	case policy.Exhausted == ExhaustedDeadLetter && policy.DeadLetter != nil:
+		d.outcome.Result = Exhausted
+	default:
+		d.pauses.MaxInterval = policy.MaxBlocked
+		return false
+	}
+	d.giveUp()
+	return true
+}
+
+// giveUp has the pauses begin anew, for storing the message.
+func (d *Delivery[M]) giveUp() {
+	if d.gaveUp {
+		return
+	}
+	d.gaveUp, d.pauses = true, d.newPauses(d.attempts.policy.MaxBlocked)
 }
 
 // exhausted reports whether no attempt may start after the pause.
@@ -163,20 +220,25 @@ func (d *Delivery[M]) exhausted(pause time.Duration) bool {
 		time.Since(d.started)+pause >= p.Budget
 }
 
-// bury hands the message to DeadLetter.
+// bury hands the message to DeadLetter or Park.
 func (d *Delivery[M]) bury(ctx context.Context) (again time.Duration, done bool) {
 	policy := &d.attempts.policy
 	c := new(attemptContext)
-	c.begin(ctx, time.Now().Add(policy.Deadline))
+	c.begin(ctx, time.Now().Add(policy.StoreTimeout))
 	defer c.end()
-	cause := guard(func() error {
-		return policy.DeadLetter(c, d.msg, d.outcome.Err, d.outcome.Attempts)
-	})
+	store := policy.DeadLetter
+	if d.outcome.Result == Parked {
+		store = policy.Park
+	}
+	cause := guard(func() error { return store(c, d.msg, d.outcome.Err, d.outcome.Attempts) })
 	if cause == nil {
 		return 0, true
 	}
 	if ctx.Err() != nil {
 		return 0, false
+	}
+	if d.outcome.Result != Permanent && errors.Is(cause, ErrAgain) {
+		d.judged = false
 	}
 	again = d.pause()
 	if f := policy.Observer.DeadLetterFailed; f != nil {
@@ -187,16 +249,19 @@ func (d *Delivery[M]) bury(ctx context.Context) (again time.Duration, done bool)
 
 // pause returns how long to wait before the next try.
 func (d *Delivery[M]) pause() time.Duration {
-	policy := &d.attempts.policy
 	if d.pauses == nil {
-		d.pauses = &backoff.ExponentialBackOff{
-			InitialInterval:     policy.MinBackoff,
-			RandomizationFactor: 0.5,
-			Multiplier:          2,
-			MaxInterval:         policy.MaxBackoff,
-		}
+		d.pauses = d.newPauses(d.attempts.policy.MaxBackoff)
 	}
-	return min(d.pauses.NextBackOff(), policy.MaxBackoff)
+	return min(d.pauses.NextBackOff(), d.pauses.MaxInterval)
+}
+
+func (d *Delivery[M]) newPauses(longest time.Duration) *backoff.ExponentialBackOff {
+	return &backoff.ExponentialBackOff{
+		InitialInterval:     min(d.attempts.policy.MinBackoff, longest),
+		RandomizationFactor: 0.5,
+		Multiplier:          2,
+		MaxInterval:         longest,
+	}
 }
 
 func (d *Delivery[M]) watchOverrun(now time.Time) {

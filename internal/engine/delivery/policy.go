@@ -12,8 +12,8 @@ type Verdict int
 
 // The verdicts.
 const (
-	// Retry runs the handler again after a pause, as long as the budget lasts,
-	// and dead-letters the message after that.
+	// Retry runs the handler again after a pause, as long as the budget lasts;
+	// what follows is up to [Policy.Exhausted].
 	Retry Verdict = iota
 	// DeadLetter gives up at once: no further attempt can succeed.
 	DeadLetter
@@ -23,12 +23,48 @@ const (
 	Acknowledge
 )
 
+// Exhaustion says what becomes of a message whose attempts are used up.
+type Exhaustion int
+
+// The exhaustions.
+const (
+	// ExhaustedDefault parks it where there is a Park, else dead-letters it.
+	ExhaustedDefault Exhaustion = iota
+	// ExhaustedPark parks it.
+	ExhaustedPark
+	// ExhaustedDeadLetter dead-letters it.
+	ExhaustedDeadLetter
+	// ExhaustedBlock goes on trying; nothing behind it is acknowledged.
+	ExhaustedBlock
+	// ExhaustedDrop acknowledges it and counts it as dropped.
+	ExhaustedDrop
+)
+
+// Hold says whether a message may be handled now.
+type Hold int
+
+// The holds.
+const (
+	// Free lets the handler run.
+	Free Hold = iota
+	// Behind parks the message at once: an earlier one of its key is parked.
+	Behind
+	// Unknown asks again after a pause.
+	Unknown
+)
+
+// ErrAgain has the handler run again after the pause, if its attempts were used
+// up, when an error of DeadLetter or Park wraps it: who has no room for the
+// message cannot tell when there will be.
+var ErrAgain = errors.New("handle again")
+
 // Defaults of [Policy].
 const (
 	DefaultDeadline   = 30 * time.Second
 	DefaultBudget     = 5 * time.Second
 	DefaultMinBackoff = 100 * time.Millisecond
-	DefaultMaxBackoff = 30 * time.Second
+	DefaultMaxBackoff = 5 * time.Second
+	DefaultMaxBlocked = 30 * time.Second
 )
 
 // Policy says how one subscription's handler is run. Zero values mean the
@@ -49,18 +85,32 @@ type Policy[M any] struct {
 	// MinBackoff is the first pause between attempts, [DefaultMinBackoff]. It
 	// doubles up to MaxBackoff; each pause is varied by half of itself.
 	MinBackoff time.Duration
-	// MaxBackoff is the longest pause, [DefaultMaxBackoff].
+	// MaxBackoff is the longest pause within Budget, [DefaultMaxBackoff].
 	MaxBackoff time.Duration
+	// MaxBlocked is the longest pause after that: MaxBackoff when that is set,
+	// else [DefaultMaxBlocked].
+	MaxBlocked time.Duration
 	// Classify decides about an error of the handler; nil is [Retry] for all. A
 	// panic in it is taken as Retry.
 	Classify func(error) Verdict
+	// StoreTimeout bounds one call of DeadLetter or Park, [DefaultDeadline].
+	StoreTimeout time.Duration
 	// DeadLetter stores a message that is given up, with the last error and the
-	// number of attempts; ctx ends after Deadline. Only when it returns nil is
+	// number of attempts; ctx ends after StoreTimeout. Only when it returns nil is
 	// the message acknowledged. Else it is called again, without an end, after
-	// pauses up to MaxBackoff; the key waits and the acknowledgements behind it
+	// pauses up to MaxBlocked; the key waits and the acknowledgements behind it
 	// too. With a nil DeadLetter nothing is given up: the handler is retried
 	// without an end in the same way.
 	DeadLetter func(ctx context.Context, msg M, err error, attempts int) error
+	// Exhausted is what follows the last attempt, [ExhaustedDefault].
+	Exhausted Exhaustion
+	// Park stores a message that is handled again later by somebody else, as
+	// DeadLetter does; err is nil and attempts 0 when it only has to wait for
+	// others. Required for ExhaustedPark and Held.
+	Park func(ctx context.Context, msg M, err error, attempts int) error
+	// Held is asked before the first attempt, after each pause again; nil is
+	// Free.
+	Held func(msg M) Hold
 	// Observer is told what happens.
 	Observer Observer[M]
 }
@@ -78,8 +128,8 @@ type Observer[M any] struct {
 	Retrying func(msg M, attempts int, after time.Duration, err error)
 	// Finished is called once per message, before it is acknowledged.
 	Finished func(msg M, outcome Outcome)
-	// DeadLetterFailed is called when DeadLetter returned cause and is called
-	// again after a pause.
+	// DeadLetterFailed is called when DeadLetter or Park returned cause; it is
+	// tried again after a pause.
 	DeadLetterFailed func(msg M, after time.Duration, cause error)
 }
 
@@ -94,8 +144,11 @@ const (
 	Exhausted
 	// Permanent is a dead letter because of its verdict.
 	Permanent
-	// Dropped is a message that was acknowledged unhandled by verdict.
+	// Dropped is a message that was acknowledged unhandled by verdict, or
+	// because its attempts were used up.
 	Dropped
+	// Parked is a message that somebody else handles later.
+	Parked
 )
 
 // String returns the result in lower case, fit for a metric label.
@@ -109,6 +162,8 @@ func (r Result) String() string {
 		return "permanent"
 	case Dropped:
 		return "dropped"
+	case Parked:
+		return "parked"
 	}
 	return fmt.Sprintf("result(%d)", int(r))
 }
@@ -135,6 +190,9 @@ func (p Policy[M]) validate() error {
 	check(p.MaxAttempts < 0, "MaxAttempts is negative: %d", p.MaxAttempts)
 	check(p.MinBackoff < 0, "MinBackoff is negative: %v", p.MinBackoff)
 	check(p.MaxBackoff < 0, "MaxBackoff is negative: %v", p.MaxBackoff)
+	check(p.StoreTimeout < 0, "StoreTimeout is negative: %v", p.StoreTimeout)
+	check(p.MaxBlocked < 0, "MaxBlocked is negative: %v", p.MaxBlocked)
+	check(p.Park == nil && (p.Exhausted == ExhaustedPark || p.Held != nil), "Park is nil")
 	d := p.withDefaults()
 	check(d.MinBackoff > d.MaxBackoff, "MinBackoff %v is above MaxBackoff %v", d.MinBackoff, d.MaxBackoff)
 	return errors.Join(errs...)
@@ -143,8 +201,20 @@ func (p Policy[M]) validate() error {
 func (p Policy[M]) withDefaults() Policy[M] {
 	setDefault(&p.Deadline, DefaultDeadline)
 	setDefault(&p.Budget, DefaultBudget)
+	setDefault(&p.StoreTimeout, DefaultDeadline)
+	if p.MaxBackoff > 0 {
+		setDefault(&p.MinBackoff, min(DefaultMinBackoff, p.MaxBackoff))
+		setDefault(&p.MaxBlocked, p.MaxBackoff)
+	}
 	setDefault(&p.MinBackoff, DefaultMinBackoff)
-	setDefault(&p.MaxBackoff, DefaultMaxBackoff)
+	setDefault(&p.MaxBlocked, max(DefaultMaxBlocked, p.MinBackoff))
+	setDefault(&p.MaxBackoff, max(DefaultMaxBackoff, p.MinBackoff))
+	if p.Exhausted == ExhaustedDefault {
+		p.Exhausted = ExhaustedDeadLetter
+		if p.Park != nil {
+			p.Exhausted = ExhaustedPark
+		}
+	}
 	if p.Classify == nil {
 		p.Classify = func(error) Verdict { return Retry }
 	}

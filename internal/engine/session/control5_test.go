@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"math"
 	"strings"
@@ -48,12 +49,12 @@ func TestConnectPacketOfMQTT5(t *testing.T) {
 			return *c.Properties.SessionExpiryInterval == math.MaxUint32
 		}},
 		"credentials": {func(c *Config) {
-			c.Credentials = func() (string, string, error) { return "me", "secret", nil }
+			c.Credentials = func(context.Context) (string, string, error) { return "me", "secret", nil }
 		}, func(c *packets.Connect) bool {
 			return c.UsernameFlag && c.Username == "me" && c.PasswordFlag && string(c.Password) == "secret"
 		}},
 		"password alone": {func(c *Config) {
-			c.Credentials = func() (string, string, error) { return "", "token", nil }
+			c.Credentials = func(context.Context) (string, string, error) { return "", "token", nil }
 		}, func(c *packets.Connect) bool {
 			return !c.UsernameFlag && c.PasswordFlag && string(c.Password) == "token"
 		}},

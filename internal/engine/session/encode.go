@@ -22,13 +22,19 @@ func reasonOfEncode(err error) Reason {
 	return ReasonBadRequest
 }
 
-// encode appends the PUBLISH frame of m to dst.
-func encode(dst []byte, m *Message, id uint16, v wire.Version) ([]byte, error) {
+// encode appends the PUBLISH frame of m to dst. room is memory for the id.
+func encode(dst []byte, m *Message, id uint16, v wire.Version, room []byte) ([]byte, error) {
 	p := wire.Publish{
 		QoS: m.QoS, Retain: m.Retain, PacketID: id,
 		Topic: stringBytes(m.Topic), TopicChecked: true, Payload: m.Payload,
 	}
-	if v == wire.V5 && m.Properties != nil {
+	if v == wire.V311 {
+		return p.Append(dst, v)
+	}
+	if m.ID != (ID{}) {
+		p.Props.User = m.ID.property(room[:0])
+	}
+	if m.Properties != nil {
 		if err := encodeProperties(&p.Props, m.Properties); err != nil {
 			return dst, err
 		}

@@ -262,7 +262,7 @@ func TestPropertiesOfMQTT5(t *testing.T) {
 		ContentType: "text/plain", ResponseTopic: "r", CorrelationData: []byte{1}, Expiry: 1500e6,
 		User: []UserProperty{{"k", "1"}, {"k", "2"}},
 	}}
-	frame, err := encode(nil, m, 7, wire.V5)
+	frame, err := encode(nil, m, 7, wire.V5, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,11 @@ type Message struct {
 	QoS byte
 	// Retain asks the broker to keep the message for later subscribers.
 	Retain bool
+	// ID goes with the message on MQTT 5, as the user property "id"; the zero
+	// value does not.
+	ID ID
+	// Stamp completes the message when it is sent; nil leaves it as it is.
+	Stamp Stamp
 	// Properties are carried on MQTT 5 only; nil carries none.
 	Properties *Properties
 }

@@ -30,6 +30,7 @@ type outbound struct {
 	barren     int // short connections in a row that acknowledged nothing
 	waiters    []*waiter
 	scratch    []byte // QoS 0 frames
+	idRoom     [idProperty5]byte
 	aliases    aliases
 	aliasCap   int // how many we want; 0 is none
 	version    wire.Version
@@ -113,6 +114,7 @@ func (o *outbound) admit(m *Message, done completion) (sent, bool, error) {
 	}
 	sl.done = done
 	o.win.push(i)
+	m.sent()
 	out := sent{conn: o.cur, slot: i, alone: o.win.used == 1}
 	o.pump()
 	return out, true, nil
@@ -138,11 +140,14 @@ func (o *outbound) admitQoS0(m *Message, n need) (sent, bool, error) {
 	if ok && n.callback {
 		o.calling++
 	}
+	if ok {
+		m.sent()
+	}
 	return out, ok, nil
 }
 
 func (o *outbound) encode(dst []byte, m *Message, id uint16) ([]byte, error) {
-	frame, err := encode(dst, m, id, o.version)
+	frame, err := encode(dst, m.stamped(o.version), id, o.version, o.idRoom[:0])
 	if limit := o.limits.maxPacket; err == nil && limit > 0 && len(frame) > limit {
 		err = tooLarge(len(frame), limit)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
@@ -21,19 +22,22 @@ func (s *Session) supervise() {
 	var (
 		failures int // in a row
 		takeover int // connections in a row that the broker ended at once
+		down     = time.Now()
 	)
 	for next := 0; s.running.Err() == nil; {
 		addr := s.cfg.Addresses[next%len(s.cfg.Addresses)]
 		c, ctl, err := s.connect(addr)
 		if err != nil {
 			failures++
-			next++ // after a loss the same address comes first: our session is there
-			if !s.failed(addr, err, failures) {
+			takeover = 0 // the broker itself is away, or the way to it: that is nobody else with our id
+			next++       // after a loss the same address comes first: our session is there
+			if !s.failed(addr, err, failures, time.Since(down)) {
 				return
 			}
 			continue
 		}
 		s.hold(c, ctl, addr)
+		down = time.Now()
 		if failures = 0; c.life < takeoverWindow {
 			failures = 1
 		}
@@ -47,17 +51,17 @@ func (s *Session) supervise() {
 
 // failed reports an attempt that reached no connection and waits for the
 // next; false ends the session.
-func (s *Session) failed(addr link.Address, err error, failures int) bool {
+func (s *Session) failed(addr link.Address, err error, failures int, down time.Duration) bool {
 	if permanent(err) {
-		failures = slowly
+		failures, down = slowly, s.cfg.MaxReconnectDelay
 	}
-	delay := s.backoff(failures)
+	delay := s.backoff(failures, down)
 	return s.pause(err, ConnectFailed{s.cfg.ClientID, addr.String(), err, delay}, delay)
 }
 
 // lost reports the end of a connection and waits for the next attempt.
 func (s *Session) lost(addr link.Address, c *conn, failures int) bool {
-	delay := s.backoff(failures)
+	delay := s.backoff(failures, 0)
 	err := c.lossError()
 	return s.pause(err, ConnectionLost{s.cfg.ClientID, addr.String(), err, delay}, delay)
 }
@@ -94,20 +98,26 @@ func (s *Session) connect(addr link.Address) (c *conn, ctl control, err error) {
 func (s *Session) dial(addr link.Address) (c *conn, ctl control, undecided bool, err error) {
 	ctx, cancel := context.WithTimeout(s.running, s.cfg.ConnectTimeout)
 	defer cancel()
-	k, err := s.credentials(addr)
+	k, err := s.credentials(ctx, addr)
 	if err != nil {
 		return nil, nil, false, &Error{Op: opConnect, Reason: ReasonNotAuthorized, Cause: fmt.Errorf("credentials: %w", err)}
 	}
-	d := link.Dialer{TLS: s.cfg.TLS, Header: s.cfg.Header, Timeout: s.cfg.ConnectTimeout}
-	nc, err := d.Dial(ctx, addr)
-	if err != nil {
-		return nil, nil, false, &Error{Op: opConnect, Reason: ReasonNetwork, Cause: err}
+	version := s.cfg.Negotiation.version()
+	fresh := s.cfg.FreshStart && !s.cfg.CleanSession && !s.began
+	if fresh && version != wire.V5 {
+		if err := s.purge(ctx, addr, k); err != nil {
+			return nil, nil, false, err
+		}
 	}
-	c = newConn(s, s.cfg.Negotiation.version())
+	nc, err := s.socket(ctx, addr)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	c = newConn(s, version)
 	c.link = link.New(nc, c, link.Options{
 		Version: c.version, MaxPacketSize: s.cfg.MaxPacketSize, WriteTimeout: s.cfg.WriteTimeout,
 	})
-	ctl = newControl(&s.cfg, c)
+	ctl = newControl(&s.cfg, c, fresh)
 	err = ctl.connect(ctx, c.link, k)
 	if err == nil && c.connack.Reason != 0 {
 		err = connackError(c.connack.Reason) // one that the library does not know
@@ -118,20 +128,43 @@ func (s *Session) dial(addr link.Address) (c *conn, ctl control, undecided bool,
 		undecided = s.running.Err() == nil && s.cfg.Negotiation.failed(c.version, err)
 		return nil, nil, undecided, connectError(err)
 	}
+	s.began = true
 	return c, ctl, false, nil
 }
 
-func newControl(cfg *Config, c *conn) control {
+func (s *Session) socket(ctx context.Context, addr link.Address) (net.Conn, error) {
+	d := link.Dialer{TLS: s.cfg.TLS, Header: s.cfg.Header, Timeout: s.cfg.ConnectTimeout}
+	nc, err := d.Dial(ctx, addr)
+	if err != nil {
+		return nil, &Error{Op: opConnect, Reason: ReasonNetwork, Cause: err}
+	}
+	return nc, nil
+}
+
+// purge ends the session that the broker keeps. MQTT 3.1.1 has no clean start
+// of a session that is to be kept, so it takes a connection of its own.
+func (s *Session) purge(ctx context.Context, addr link.Address, k credentials) error {
+	nc, err := s.socket(ctx, addr)
+	if err != nil {
+		return err
+	}
+	if err := purge311(ctx, &s.cfg, nc, k); err != nil {
+		return connectError(err)
+	}
+	return nil
+}
+
+func newControl(cfg *Config, c *conn, fresh bool) control {
 	if c.version == wire.V5 {
-		return &control5{cfg: cfg, onClose: c.dismissed}
+		return &control5{cfg: cfg, onClose: c.dismissed, fresh: fresh}
 	}
 	return &control311{cfg: cfg}
 }
 
-func (s *Session) credentials(addr link.Address) (k credentials, err error) {
+func (s *Session) credentials(ctx context.Context, addr link.Address) (k credentials, err error) {
 	k = credentials{addr.Username, string(addr.Password)}
 	if s.cfg.Credentials != nil {
-		k.username, k.password, err = s.cfg.Credentials()
+		k.username, k.password, err = s.cfg.Credentials(ctx)
 	}
 	return k, err
 }
@@ -170,8 +203,11 @@ func (s *Session) down(err error) {
 // countTakeover counts connections that the broker itself ended right after
 // CONNACK; a reset or a timeout is the network's doing.
 func countTakeover(n int, c *conn) int {
-	if code := c.dismissal.Load(); code != nil && code.Code == wire.ReasonSessionTakenOver {
-		return takeoverLosses
+	if code := c.dismissal.Load(); code != nil {
+		if code.Code == wire.ReasonSessionTakenOver {
+			return takeoverLosses
+		}
+		return 0 // it had another reason, such as its own end
 	}
 	if c.life < takeoverWindow && errors.Is(c.err, io.EOF) {
 		return n + 1
@@ -179,13 +215,15 @@ func countTakeover(n int, c *conn) int {
 	return 0
 }
 
-// takenOver stops the fight over a client id: from here on one attempt each
-// maximum delay, until a connection holds.
+// takenOver stops the fight over a client id: from here on one attempt after
+// half to all of the maximum delay, until a connection holds. A fleet that takes
+// something else for it must not come back at the same instant either.
 func (s *Session) takenOver(c *conn) {
 	if s.running.Err() != nil {
 		return
 	}
-	delay := s.cfg.MaxReconnectDelay
+	half := s.cfg.MaxReconnectDelay / 2
+	delay := half + rand.N(half+1)
 	err := &Error{Op: opConnect, Reason: ReasonTakenOver, Cause: fmt.Errorf(
 		"the broker ended our connections for those of another client: does it use the client id %q, too? %w",
 		s.cfg.ClientID, c.cause())}
@@ -198,13 +236,15 @@ func (s *Session) takenOver(c *conn) {
 const slowly = 30
 
 // backoff is exponential with full jitter, so that a fleet does not come back
-// at the same instant.
-func (s *Session) backoff(failures int) time.Duration {
+// at the same instant. After the first pauses none is longer than the outage
+// has been so far: some short ones in a row must not make a client stay away
+// for many times as long as the broker did.
+func (s *Session) backoff(failures int, down time.Duration) time.Duration {
 	limit := s.cfg.MaxReconnectDelay
 	if shift := min(failures, slowly); s.cfg.MinReconnectDelay < limit>>shift {
 		limit = s.cfg.MinReconnectDelay << shift
 	}
-	return rand.N(limit + 1)
+	return rand.N(min(limit, max(down, 2*s.cfg.MinReconnectDelay)) + 1)
 }
 
 func (s *Session) sleep(d time.Duration) {

@@ -188,7 +188,7 @@ func TestRefusedCredentials(t *testing.T) {
 		good  atomic.Bool
 	)
 	s := open(t, b.URL(), to(&j), reconnect(time.Millisecond, 100*time.Millisecond), func(c *Config) {
-		c.Credentials = func() (string, string, error) {
+		c.Credentials = func(context.Context) (string, string, error) {
 			switch n := asked.Add(1); {
 			case n == 1:
 				return "", "", errors.New("vault is closed")
@@ -312,11 +312,32 @@ func TestT30_Backoff(t *testing.T) {
 		limit := time.Duration(min(float64(200*time.Millisecond)*math.Pow(2, float64(n)), float64(30*time.Second)))
 		var list []time.Duration
 		for range 200 {
-			list = append(list, s.backoff(n))
+			list = append(list, s.backoff(n, time.Hour))
 		}
 		slices.Sort(list)
 		if last := list[199]; last > limit || last < limit/2 || list[0] > limit/4 || list[0] < 0 {
 			t.Fatalf("after %d failures %v to %v, want 0 to %v", n, list[0], last, limit)
+		}
+	}
+}
+
+// However many attempts there were, a pause is no longer than the outage, once
+// that has lasted for some.
+func TestT30_BackoffIsBoundByTheOutage(t *testing.T) {
+	t.Parallel()
+	s := direct(t, reconnect(200*time.Millisecond, 30*time.Second))
+	for _, tc := range []struct{ down, limit time.Duration }{
+		{0, 400 * time.Millisecond},
+		{300 * time.Millisecond, 400 * time.Millisecond},
+		{2 * time.Second, 2 * time.Second},
+		{time.Hour, 30 * time.Second},
+	} {
+		var most time.Duration
+		for range 500 {
+			most = max(most, s.backoff(slowly, tc.down))
+		}
+		if most > tc.limit || most < tc.limit/2 {
+			t.Errorf("down for %v: at most %v, want %v", tc.down, most, tc.limit)
 		}
 	}
 }

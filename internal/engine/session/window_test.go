@@ -55,7 +55,7 @@ func (m *windowModel) take(t *rapid.T) {
 	}
 	i, s := m.win.take(qos)
 	m.issue(t, s.id)
-	s.frame, _ = encode(s.frame[:0], &Message{Topic: "t", Payload: fmt.Append(nil, s.id), QoS: qos}, s.id, wire.V311)
+	s.frame, _ = encode(s.frame[:0], &Message{Topic: "t", Payload: fmt.Append(nil, s.id), QoS: qos}, s.id, wire.V311, nil)
 	f := flight{i, s.id, qos, new(call)}
 	s.done = f.tag
 	m.win.push(i)

@@ -66,6 +66,13 @@ func (p *Properties) checkUser() error {
 	return nil
 }
 
+// AppendKnown is [AppendUser] for text that is known to be right.
+func AppendKnown(dst []byte, key string, value []byte) []byte {
+	dst = binary.BigEndian.AppendUint16(append(dst, propUser), uint16(len(key)))
+	dst = binary.BigEndian.AppendUint16(append(dst, key...), uint16(len(value)))
+	return append(dst, value...)
+}
+
 func appendPair(dst, key, value []byte) []byte {
 	dst = binary.BigEndian.AppendUint16(append(dst, propUser), uint16(len(key)))
 	dst = binary.BigEndian.AppendUint16(append(dst, key...), uint16(len(value)))

@@ -1,0 +1,138 @@
+package deadletter
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+)
+
+const (
+	contentType = "application/cloudevents+json"
+	eventType   = "kratosmqtt.deadletter.v1"
+	unknown     = "unknown" // source of a letter without a service
+)
+
+// attribute gives the name of a CloudEvents attribute: subject is the original
+// topic, and the others have lower-case letters only.
+func attribute(name string) string {
+	if name == "topic" {
+		return "subject"
+	}
+	return strings.ReplaceAll(name, "-", "")
+}
+
+// metadataOf is the inverse for the names that differ.
+func metadataOf(attribute string) string {
+	switch attribute {
+	case "subject":
+		return "topic"
+	case "eventid":
+		return "event-id"
+	}
+	return attribute
+}
+
+// cloudEvent is the form that MQTT 3.1.1 can carry. Headers are the attribute
+// "headers": a text, as attributes have no structure, with a JSON list of pairs
+// in it.
+func (l *Letter) cloudEvent() (*message.Message, error) {
+	source := l.Service
+	if source == "" {
+		source = unknown
+	}
+	attrs := map[string]any{
+		"specversion": "1.0", "source": "/" + source, "type": eventType, "data_base64": l.Payload,
+	}
+	for _, kv := range l.metadata() {
+		attrs[attribute(kv[0])] = kv[1]
+	}
+	// The integers are of that type.
+	attrs["attempts"], attrs["qos"] = l.Attempts, l.QoS
+	text := func(name, value string) {
+		if value != "" {
+			attrs[name] = value
+		}
+	}
+	text("datacontenttype", l.ContentType)
+	text("responsetopic", l.ResponseTopic)
+	if l.CorrelationData != nil {
+		attrs["correlationdata"] = l.CorrelationData
+	}
+	if l.Payload == nil {
+		delete(attrs, "data_base64")
+	}
+	if len(l.Headers) > 0 {
+		pairs := make([][2]string, 0, len(l.Headers))
+		for _, h := range l.Headers {
+			pairs = append(pairs, [2]string{h.Key, h.Value})
+		}
+		list, err := json.Marshal(pairs)
+		if err != nil {
+			return nil, err
+		}
+		attrs["headers"] = string(list)
+	}
+	payload, err := json.Marshal(attrs)
+	if err != nil {
+		return nil, err
+	}
+	return &message.Message{Payload: payload, QoS: 1, ContentType: contentType}, nil
+}
+
+func (l *Letter) fromCloudEvent(payload []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(payload, &members); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoLetter, err)
+	}
+	if text(members["type"]) != eventType {
+		return fmt.Errorf("%w: of another type", ErrNoLetter)
+	}
+	for name, raw := range members {
+		if err := l.member(name, raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Letter) member(name string, raw json.RawMessage) (err error) {
+	switch name {
+	case "specversion", "source", "type":
+	case "data":
+		if l.Payload = []byte(text(raw)); string(raw) == "null" {
+			l.Payload = nil
+		}
+	case "data_base64":
+		l.Payload, err = base64.StdEncoding.DecodeString(text(raw))
+	case "datacontenttype":
+		l.ContentType = text(raw)
+	case "responsetopic":
+		l.ResponseTopic = text(raw)
+	case "correlationdata":
+		l.CorrelationData, err = base64.StdEncoding.DecodeString(text(raw))
+	case "headers":
+		var pairs [][2]string
+		err = json.Unmarshal([]byte(text(raw)), &pairs)
+		for _, p := range pairs {
+			l.Headers = append(l.Headers, message.Header{Key: p[0], Value: p[1]})
+		}
+	default:
+		return l.set(metadataOf(name), text(raw))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrNoLetter, name, err)
+	}
+	return nil
+}
+
+// text gives a string's value, and other JSON values as they are written.
+func text(raw json.RawMessage) string {
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return s
+	}
+	return string(raw)
+}

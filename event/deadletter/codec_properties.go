@@ -1,0 +1,151 @@
+package deadletter
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+)
+
+// prefix marks the user properties that are the letter's. A header of the
+// original message that has it already gets escape in front.
+const (
+	prefix = "dead-letter-"
+	escape = prefix + "header-"
+)
+
+// metadata is what a letter knows beside its message, as text; both forms have
+// it. Times are RFC 3339, durations milliseconds.
+func (l *Letter) metadata() [][2]string {
+	state := string(l.State)
+	if l.State == Dead {
+		state = "" // as nothing else is published
+	}
+	all := [][2]string{
+		{"id", l.ID}, {"topic", l.Topic}, {"reason", l.Reason}, {"attempts", number(l.Attempts)},
+		{"time", stamp(l.Time)}, {"received", stamp(l.Received)}, {"event-id", l.EventID}, {"filter", l.Filter},
+		{"key", l.Key}, {"service", l.Service}, {"state", state}, {"owner", l.Owner},
+		{"qos", number(int(l.QoS))}, {"retain", flag(l.Retain)}, {"expiry", number(int(l.Expiry / time.Millisecond))},
+	}
+	return slices.DeleteFunc(all, func(kv [2]string) bool { return kv[1] == "" })
+}
+
+// set is the inverse of metadata; unknown names are of a later version.
+func (l *Letter) set(name, value string) (err error) {
+	switch name {
+	case "id":
+		l.ID = value
+	case "topic":
+		l.Topic = value
+	case "reason":
+		l.Reason = value
+	case "attempts":
+		var n uint64
+		n, err = strconv.ParseUint(value, 10, 31)
+		l.Attempts = int(n)
+	case "time":
+		l.Time, err = moment(value)
+	case "received":
+		l.Received, err = moment(value)
+	case "event-id":
+		l.EventID = value
+	case "filter":
+		l.Filter = value
+	case "key":
+		l.Key = value
+	case "service":
+		l.Service = value
+	case "state":
+		l.State = State(value)
+	case "owner":
+		l.Owner = value
+	case "qos":
+		var n uint64
+		if n, err = strconv.ParseUint(value, 10, 8); n > 2 {
+			err = fmt.Errorf("QoS %d", n)
+		}
+		l.QoS = byte(n)
+	case "retain":
+		l.Retain = value == "true"
+	case "expiry":
+		var ms uint64
+		ms, err = strconv.ParseUint(value, 10, 43) // fits a Duration
+		l.Expiry = time.Duration(ms) * time.Millisecond
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrNoLetter, name, err)
+	}
+	return nil
+}
+
+// properties is the original message, the letter's metadata, and the original
+// headers behind them.
+func (l *Letter) properties() *message.Message {
+	m := l.Message
+	m.Topic, m.QoS, m.Retain, m.Expiry = "", 1, false, 0
+	m.Headers = make([]message.Header, 0, len(l.Headers)+16)
+	for _, kv := range l.metadata() {
+		m.Headers = append(m.Headers, message.Header{Key: prefix + kv[0], Value: kv[1]})
+	}
+	for _, h := range l.Headers {
+		if strings.HasPrefix(h.Key, prefix) {
+			h.Key = escape + h.Key
+		}
+		m.Headers = append(m.Headers, h)
+	}
+	return &m
+}
+
+func (l *Letter) fromProperties(m *message.Message) error {
+	l.Message = *m
+	l.QoS, l.Retain, l.Expiry, l.Headers = 0, false, 0, nil
+	for _, h := range m.Headers {
+		if original, ok := strings.CutPrefix(h.Key, escape); ok {
+			l.Headers = append(l.Headers, message.Header{Key: original, Value: h.Value})
+			continue
+		}
+		name, ours := strings.CutPrefix(h.Key, prefix)
+		if !ours {
+			l.Headers = append(l.Headers, h)
+			continue
+		}
+		if err := l.set(name, h.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// number and its like leave out what is zero.
+func number(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+func flag(set bool) string {
+	if set {
+		return "true"
+	}
+	return ""
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// moment is the inverse of stamp.
+func moment(text string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if t = t.UTC(); t.Year() < 0 || t.Year() > 9999 {
+		return time.Time{}, fmt.Errorf("year %d", t.Year())
+	}
+	return t, err
+}

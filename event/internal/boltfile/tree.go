@@ -1,0 +1,288 @@
+package boltfile
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+)
+
+// The file format of bbolt, version 2: two meta pages, then branch and leaf
+// pages. A page begins with its number, flags, count and overflow.
+const (
+	magic      = 0xED0CDAED
+	version    = 2
+	pageHeader = 16
+	metaSize   = 64 // without the checksum after it is 56
+
+	branchFlag = 0x01
+	leafFlag   = 0x02
+	bucketFlag = 0x01
+
+	maxDepth = 64
+)
+
+// meta is what a meta page says.
+type meta struct {
+	pageSize int64
+	root     uint64 // page of the root bucket
+	top      uint64 // pages in use, counted from the start of the file
+	txid     uint64
+}
+
+// readMetas returns the valid meta pages, the newest first.
+func readMetas(f io.ReaderAt, size int64) []meta {
+	var found []meta
+	if m, ok := readMeta(f, 0); ok {
+		found = append(found, m)
+	}
+	// Where the second is depends on the size of a page, which the first may no
+	// longer tell.
+	for pageSize := int64(512); pageSize <= 64<<10 && pageSize < size; pageSize *= 2 {
+		if m, ok := readMeta(f, pageSize); ok && m.pageSize == pageSize {
+			found = append(found, m)
+			break
+		}
+	}
+	if len(found) == 2 && found[0].txid < found[1].txid {
+		found[0], found[1] = found[1], found[0]
+	}
+	return found
+}
+
+func readMeta(f io.ReaderAt, at int64) (meta, bool) {
+	var b [pageHeader + metaSize]byte
+	if _, err := f.ReadAt(b[:], at); err != nil {
+		return meta{}, false
+	}
+	p, order := b[pageHeader:], binary.NativeEndian
+	sum := fnv.New64a()
+	_, _ = sum.Write(p[:metaSize-8])
+	m := meta{
+		pageSize: int64(order.Uint32(p[8:])), root: order.Uint64(p[16:]),
+		top: order.Uint64(p[40:]), txid: order.Uint64(p[48:]),
+	}
+	ok := order.Uint32(p) == magic && order.Uint32(p[4:]) == version && order.Uint64(p[56:]) == sum.Sum64() &&
+		m.pageSize >= 512 && m.pageSize <= 64<<10
+	return m, ok
+}
+
+// tree walks what a meta page points to. It trusts nothing that it reads, and
+// goes on behind what is damaged.
+type tree struct {
+	f    io.ReaderAt
+	size int64 // of the file
+	meta meta
+	// record is called for each record of each bucket; key and value are valid
+	// within the call. bucket is called for each bucket.
+	record func(bucket string, key, value []byte)
+	bucket func(name string, sequence uint64)
+	// shallow keeps scan from going into the tree.
+	shallow bool
+
+	seen   map[uint64]struct{} // pages
+	damage error               // the first
+}
+
+func (t *tree) walk() error {
+	t.seen = map[uint64]struct{}{}
+	t.page(t.meta.root, nil, nil, 0, t.bucketOf)
+	return t.damage
+}
+
+// scan goes through all leaf pages of the file, whether anything points to them
+// or not: also those that were in use once and are not yet overwritten.
+func (t *tree) scan() {
+	t.seen = map[uint64]struct{}{}
+	for id := uint64(2); int64(id) < t.size/t.meta.pageSize; id++ {
+		clear(t.seen) // pages may overlap with former ones
+		b, ok := t.read(id)
+		if !ok {
+			continue
+		}
+		elements, isLeaf, _ := parse(b)
+		if !isLeaf {
+			continue
+		}
+		for _, e := range elements {
+			switch {
+			case e.flags != 0:
+				t.bucketOf(e)
+			case t.record != nil:
+				t.record("", e.key, e.value)
+			}
+		}
+	}
+}
+
+func (t *tree) damaged(page uint64, format string, args ...any) {
+	if t.damage == nil {
+		t.damage = fmt.Errorf("page %d: %s", page, fmt.Sprintf(format, args...))
+	}
+}
+
+// element is one entry of a page.
+type element struct {
+	flags      uint32
+	key, value []byte
+	page       uint64 // of a branch
+}
+
+// page walks a page with its children. All keys must be at least low and, unless
+// high is nil, below high.
+func (t *tree) page(id uint64, low, high []byte, depth int, leaf func(e element)) {
+	if depth > maxDepth {
+		t.damaged(id, "too deep")
+		return
+	}
+	b, ok := t.read(id)
+	if !ok {
+		return
+	}
+	elements, isLeaf, err := parse(b)
+	if err != nil {
+		t.damaged(id, "%v", err)
+	}
+	if err := ordered(elements, low, high); err != nil {
+		t.damaged(id, "%v", err)
+	}
+	for i, e := range elements {
+		if isLeaf {
+			leaf(e)
+			continue
+		}
+		next := high
+		if i+1 < len(elements) {
+			next = elements[i+1].key
+		}
+		t.page(e.page, e.key, next, depth+1, leaf)
+	}
+}
+
+// read reads a page with its overflow, once.
+func (t *tree) read(id uint64) ([]byte, bool) {
+	var head [pageHeader]byte
+	if id < 2 || id >= t.meta.top || int64(id) >= t.size/t.meta.pageSize {
+		t.damaged(id, "outside of the file")
+		return nil, false
+	}
+	at := int64(id) * t.meta.pageSize
+	if _, err := t.f.ReadAt(head[:], at); err != nil {
+		t.damaged(id, "%v", err)
+		return nil, false
+	}
+	n := uint64(binary.NativeEndian.Uint32(head[12:])) + 1
+	if got := binary.NativeEndian.Uint64(head[:]); got != id {
+		t.damaged(id, "says it is page %d", got)
+		return nil, false
+	}
+	if id+n > t.meta.top || int64(n) > (t.size-at)/t.meta.pageSize {
+		t.damaged(id, "extends over the end of the file")
+		return nil, false
+	}
+	for i := range n {
+		if _, again := t.seen[id+i]; again {
+			t.damaged(id, "is used twice")
+			return nil, false
+		}
+		t.seen[id+i] = struct{}{}
+	}
+	b := make([]byte, int64(n)*t.meta.pageSize)
+	if _, err := t.f.ReadAt(b, at); err != nil {
+		t.damaged(id, "%v", err)
+		return nil, false
+	}
+	return b, true
+}
+
+// parse returns the elements of a page, up to the first that is damaged.
+func parse(b []byte) (elements []element, isLeaf bool, err error) {
+	order := binary.NativeEndian
+	flags, count := order.Uint16(b[8:]), int(order.Uint16(b[10:]))
+	isLeaf = flags == leafFlag
+	switch {
+	case !isLeaf && flags != branchFlag:
+		return nil, false, fmt.Errorf("flags are %#x", flags)
+	case !isLeaf && count == 0:
+		return nil, false, errors.New("no children")
+	case pageHeader+16*count > len(b):
+		return nil, false, fmt.Errorf("%d elements", count)
+	}
+	next := uint64(pageHeader + 16*count) // bbolt leaves no gaps, so that a wrong count shows
+	for i := range count {
+		at := pageHeader + 16*i
+		h := b[at:]
+		e, pos, size := element{}, uint64(order.Uint32(h)), [2]uint64{uint64(order.Uint32(h[4:]))}
+		if isLeaf {
+			e.flags, pos = order.Uint32(h), uint64(order.Uint32(h[4:]))
+			size = [2]uint64{uint64(order.Uint32(h[8:])), uint64(order.Uint32(h[12:]))}
+		} else {
+			e.page = order.Uint64(h[8:])
+		}
+		from := uint64(at) + pos
+		if from != next || from+size[0]+size[1] > uint64(len(b)) || size[0] == 0 || e.flags > bucketFlag {
+			return elements, isLeaf, fmt.Errorf("element %d is not where it belongs", i)
+		}
+		next = from + size[0] + size[1]
+		e.key = b[from : from+size[0]]
+		e.value = b[from+size[0] : from+size[0]+size[1]]
+		elements = append(elements, e)
+	}
+	return elements, isLeaf, nil
+}
+
+func ordered(elements []element, low, high []byte) error {
+	for i, e := range elements {
+		if bytes.Compare(e.key, low) < 0 || i > 0 && bytes.Equal(e.key, low) || high != nil && bytes.Compare(e.key, high) >= 0 {
+			return fmt.Errorf("key %d is out of order", i)
+		}
+		low = e.key
+	}
+	return nil
+}
+
+// bucketOf walks one bucket of the root bucket.
+func (t *tree) bucketOf(e element) {
+	if e.flags != bucketFlag || len(e.value) < 16 {
+		t.damaged(t.meta.root, "has a record that is no bucket")
+		return
+	}
+	name, root := string(e.key), binary.NativeEndian.Uint64(e.value)
+	if t.bucket != nil {
+		t.bucket(name, binary.NativeEndian.Uint64(e.value[8:]))
+	}
+	leaf := func(e element) {
+		if e.flags != 0 {
+			t.damaged(root, "has a bucket in a bucket")
+			return
+		}
+		if t.record != nil {
+			t.record(name, e.key, e.value)
+		}
+	}
+	if root != 0 {
+		if t.shallow {
+			return
+		}
+		t.page(root, nil, nil, 0, leaf)
+		return
+	}
+	if len(e.value) < 16+pageHeader { // a small bucket is kept within its record
+		t.damaged(t.meta.root, "has a bucket that is cut")
+		return
+	}
+	elements, isLeaf, err := parse(e.value[16:])
+	if err == nil && !isLeaf {
+		err = errors.New("bucket without leaves")
+	}
+	if err = errors.Join(err, ordered(elements, nil, nil)); err != nil {
+		t.damaged(t.meta.root, "%v", err)
+	}
+	if isLeaf {
+		for _, e := range elements {
+			leaf(e)
+		}
+	}
+}

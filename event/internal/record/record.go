@@ -1,0 +1,213 @@
+// Package record is the binary form in which the file stores of package event
+// keep messages: a version, a checksum that also covers the key, and compact
+// fields. A record that was changed on disk is recognised.
+package record
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+)
+
+// Head is how many bytes come before the body of a record: the version and the
+// checksum.
+const Head = 1 + 4
+
+const version = 1
+
+// ErrDamaged is the error of a record that is not as it was written.
+var ErrDamaged = errors.New("record is damaged")
+
+// New returns a record without body, to be appended to, with room for size
+// bytes more.
+func New(size int) []byte { return make([]byte, Head, Head+size) }
+
+// Seal completes a record once its body and its key are known.
+func Seal(key, rec []byte) {
+	rec[0] = version
+	binary.BigEndian.PutUint32(rec[1:], sum(key, rec))
+}
+
+// Open returns the body of a record that is whole.
+func Open(key, rec []byte) ([]byte, error) {
+	switch {
+	case len(rec) < Head:
+		return nil, fmt.Errorf("%w: %d bytes", ErrDamaged, len(rec))
+	case binary.BigEndian.Uint32(rec[1:]) != sum(key, rec):
+		return nil, fmt.Errorf("%w: checksum", ErrDamaged)
+	case rec[0] != version:
+		return nil, fmt.Errorf("record has version %d, this program reads %d", rec[0], version)
+	}
+	return rec[Head:], nil
+}
+
+func sum(key, rec []byte) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli) // the same one each time
+	c := crc32.Update(0, table, key)
+	c = crc32.Update(c, table, rec[:1])
+	return crc32.Update(c, table, rec[Head:])
+}
+
+// AppendString appends a text or bytes with its length.
+func AppendString[T string | []byte](b []byte, s T) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+const (
+	qosBits   = 0x03
+	retainBit = 0x04
+)
+
+// AppendMessage appends a message, its payload last.
+func AppendMessage(b []byte, m *message.Message) []byte {
+	flags := m.QoS & qosBits
+	if m.Retain {
+		flags |= retainBit
+	}
+	b = append(b, flags)
+	b = binary.AppendVarint(b, int64(m.Expiry))
+	b = AppendString(b, m.Topic)
+	b = AppendString(b, m.ContentType)
+	b = AppendString(b, m.ResponseTopic)
+	b = AppendString(b, m.CorrelationData)
+	b = binary.AppendUvarint(b, uint64(len(m.Headers)))
+	for _, h := range m.Headers {
+		b = AppendString(AppendString(b, h.Key), h.Value)
+	}
+	return AppendString(b, m.Payload)
+}
+
+// Reader reads fields one after the other. After the first error all are zero.
+// What it gives out is a copy.
+type Reader struct {
+	b   []byte
+	err error
+}
+
+// NewReader reads b.
+func NewReader(b []byte) *Reader { return &Reader{b: b} }
+
+// Err is the first error; also one when not all was read.
+func (r *Reader) Err() error {
+	if r.err == nil && len(r.b) > 0 {
+		return fmt.Errorf("%w: %d bytes too many", ErrDamaged, len(r.b))
+	}
+	return r.err
+}
+
+func (r *Reader) fail() {
+	r.b = nil
+	if r.err == nil {
+		r.err = fmt.Errorf("%w: too short", ErrDamaged)
+	}
+}
+
+// Byte reads one byte.
+func (r *Reader) Byte() byte {
+	if len(r.b) == 0 {
+		r.fail()
+		return 0
+	}
+	c := r.b[0]
+	r.b = r.b[1:]
+	return c
+}
+
+// Uvarint reads a number.
+func (r *Reader) Uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+// Varint reads a number that may be negative.
+func (r *Reader) Varint() int64 {
+	v, n := binary.Varint(r.b)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *Reader) raw() []byte {
+	n := r.Uvarint()
+	if n > uint64(len(r.b)) {
+		r.fail()
+		return nil
+	}
+	s := r.b[:n]
+	r.b = r.b[n:]
+	return s
+}
+
+// String reads a text.
+func (r *Reader) String() string { return string(r.raw()) }
+
+// Bytes reads bytes; nil when there are none.
+func (r *Reader) Bytes() []byte {
+	s := r.raw()
+	if len(s) == 0 {
+		return nil
+	}
+	return append(make([]byte, 0, len(s)), s...)
+}
+
+// Rest reads all that is left.
+func (r *Reader) Rest() []byte {
+	s := append([]byte(nil), r.b...)
+	r.b = nil
+	return s
+}
+
+// Message reads what AppendMessage wrote.
+func (r *Reader) Message() (m message.Message) {
+	flags := r.Byte()
+	m.QoS, m.Retain = flags&qosBits, flags&retainBit != 0
+	if flags&^(qosBits|retainBit) != 0 || m.QoS > 2 {
+		r.fail()
+	}
+	m.Expiry = time.Duration(r.Varint())
+	m.Topic = r.String()
+	m.ContentType = r.String()
+	m.ResponseTopic = r.String()
+	m.CorrelationData = r.Bytes()
+	n := r.Uvarint()
+	if n > uint64(len(r.b))/2 { // each header takes two bytes at least
+		r.fail()
+		n = 0
+	}
+	if n > 0 {
+		m.Headers = make([]message.Header, n)
+	}
+	for i := range m.Headers {
+		m.Headers[i] = message.Header{Key: r.String(), Value: r.String()}
+	}
+	m.Payload = r.Bytes()
+	return m
+}
+
+// AppendTime appends a time, to the nanosecond; the zero time stays zero.
+func AppendTime(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(b, 0)
+	}
+	return binary.AppendVarint(append(b, 1), t.UnixNano())
+}
+
+// Time reads what AppendTime wrote.
+func (r *Reader) Time() time.Time {
+	if r.Byte() == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, r.Varint())
+}

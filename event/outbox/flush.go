@@ -1,0 +1,87 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// waiter is a Flush that waits until nothing is in the store up to target.
+type waiter struct {
+	done   chan struct{}
+	asked  bool // the end of the store is being looked for since it came
+	known  bool // target is
+	target uint64
+}
+
+// Flush returns nil once everything that was in the store when it was called is
+// acknowledged and deleted, or quarantined; with Hold, that includes the end of
+// it. Entries that are accepted meanwhile may be waited for too. It ends with
+// the error of ctx, or with [ErrStopped].
+func (r *Relay) Flush(ctx context.Context) error {
+	w := &waiter{done: make(chan struct{})}
+	r.mu.Lock()
+	if r.ended {
+		r.mu.Unlock()
+		return ErrStopped
+	}
+	r.waiters = append(r.waiters, w)
+	r.w.atEnd = false
+	r.mu.Unlock()
+	r.wake()
+	select {
+	case <-w.done:
+		return nil
+	case <-r.done:
+		return ErrStopped
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	r.waiters = slices.DeleteFunc(r.waiters, func(x *waiter) bool { return x == w })
+	r.mu.Unlock()
+	return fmt.Errorf("outbox: flush: %w", ctx.Err())
+}
+
+// asked notes that a read past the frontier begins.
+func (w *worker) asked() {
+	for _, x := range w.waiters {
+		x.asked = true
+	}
+}
+
+// reachedEnd notes that there was nothing after from.
+func (w *worker) reachedEnd(from uint64) {
+	if from < w.w.frontier {
+		return
+	}
+	for _, x := range w.waiters {
+		if x.asked && !x.known {
+			x.known, x.target = true, w.w.frontier
+			w.checkDue = true
+		}
+	}
+}
+
+func (w *worker) anyTarget() bool {
+	return slices.ContainsFunc(w.waiters, func(x *waiter) bool { return x.known })
+}
+
+// check asks the store for its first entry and lets those go that wait for
+// earlier ones only.
+func (w *worker) check(ctx context.Context) error {
+	first, err := w.store.Read(ctx, 0, 1)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.checkDue = false
+	w.waiters = slices.DeleteFunc(w.waiters, func(x *waiter) bool {
+		over := x.known && (len(first) == 0 || first[0].Seq > x.target)
+		if over {
+			close(x.done)
+		}
+		return over
+	})
+	return nil
+}

@@ -1,0 +1,49 @@
+package outbox
+
+import "context"
+
+// Health is a snapshot of a [Relay] and its store.
+type Health struct {
+	// Stats is of the store; zero when Err is about that.
+	Stats
+	// InFlight is how many entries wait for an outcome, Held how many were
+	// acknowledged and stay until the end of Hold, ClosedKeys how many keys
+	// wait because an entry of theirs failed.
+	InFlight, Held, ClosedKeys int
+	// Sent counts acknowledged entries, Failed failed attempts, and Resent
+	// entries sent again because of ConnectionLost, since NewRelay.
+	Sent, Failed, Resent uint64
+	// Err is why the store failed last; nil while it works.
+	Err error
+}
+
+// Health is a snapshot. It may be asked for often, also before and after Run.
+func (r *Relay) Health(ctx context.Context) Health {
+	s, err := r.store.Stats(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := Health{
+		Stats: s, InFlight: r.w.flying, Held: r.w.held.len(), ClosedKeys: r.w.closed,
+		Sent: r.counts.sent, Failed: r.counts.failed, Resent: r.counts.resent,
+		Err: r.failingLocked(),
+	}
+	if h.Err == nil {
+		h.Err = err
+	}
+	return h
+}
+
+func (r *Relay) failing() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failingLocked()
+}
+
+func (r *Relay) failingLocked() error {
+	for _, err := range r.failure {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

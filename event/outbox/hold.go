@@ -1,0 +1,59 @@
+package outbox
+
+import "time"
+
+// connectionLost has the held items sent once more, and returns how many.
+func (w *window) connectionLost(now time.Time) int {
+	w.releaseHeld(now)
+	lanes, n := map[*lane]struct{}{}, 0
+	for {
+		it, ok := w.held.pop()
+		if !ok {
+			break
+		}
+		it.state, it.resent = lost, true
+		it.lane.skip(it.seq)
+		lanes[it.lane] = struct{}{}
+		n++
+	}
+	for l := range lanes {
+		w.dropSkipped(l)
+		w.goBack(l)
+	}
+	return n
+}
+
+// dropSkipped drops what is queued behind entries that are to be read again.
+func (w *window) dropSkipped(l *lane) {
+	for i, it := range l.queue {
+		if it.seq < l.skipped {
+			continue
+		}
+		for _, it := range l.queue[i:] {
+			w.drop(it)
+		}
+		l.queue = l.queue[:i]
+		return
+	}
+}
+
+// releaseHeld gives the items free whose Hold is over.
+func (w *window) releaseHeld(now time.Time) {
+	for {
+		it, ok := w.held.peek()
+		if !ok || now.Sub(it.acked) < w.o.Hold {
+			return
+		}
+		w.held.pop()
+		w.release(it, now)
+	}
+}
+
+// heldUntil is how long the first held item still has to wait.
+func (w *window) heldUntil(now time.Time) time.Duration {
+	it, ok := w.held.peek()
+	if !ok {
+		return time.Hour
+	}
+	return max(0, w.o.Hold-now.Sub(it.acked))
+}

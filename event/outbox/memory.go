@@ -1,0 +1,182 @@
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// MemoryOptions bound a store of [NewMemory].
+type MemoryOptions struct {
+	// MaxEntries is how many entries may wait; default 10,000.
+	MaxEntries int
+	// MaxBytes is the sum of [Entry.Size] that may wait; default 64 MiB.
+	MaxBytes int64
+}
+
+// NewMemory returns a store for tests and development: its entries are gone
+// with the process. It fails for negative bounds.
+func NewMemory(o MemoryOptions) (Store, error) {
+	if o.MaxEntries < 0 || o.MaxBytes < 0 {
+		return nil, fmt.Errorf("outbox: memory: negative bound: %+v", o)
+	}
+	if o.MaxEntries == 0 {
+		o.MaxEntries = 10_000
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 64 << 20
+	}
+	return &memory{o: o, appended: make(chan struct{}, 1)}, nil
+}
+
+// memory keeps entries in one slice in order of Seq. A deleted entry leaves a
+// hole (nil), and holes are squeezed out when they are the greater part, so
+// that deletes in any order cost little.
+type memory struct {
+	o        MemoryOptions
+	appended chan struct{}
+
+	mu          sync.Mutex
+	closed      bool
+	seq         uint64
+	entries     []*Entry
+	seqs        []uint64 // of entries, also of the holes
+	live        int
+	bytes       int64
+	quarantined int
+}
+
+func (m *memory) Append(_ context.Context, entries ...*Entry) error {
+	var size int64
+	for _, e := range entries {
+		if err := e.Validate(); err != nil {
+			return err
+		}
+		size += int64(e.Size())
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	if m.live+len(entries) > m.o.MaxEntries || m.bytes+size > m.o.MaxBytes {
+		return ErrFull
+	}
+	for _, e := range entries {
+		m.seq++
+		e.Seq, e.Accepted = m.seq, time.Now()
+		c := *e
+		c.Payload = bytes.Clone(e.Payload) // the caller may use its buffer again
+		m.entries, m.seqs = append(m.entries, &c), append(m.seqs, c.Seq)
+	}
+	m.live, m.bytes = m.live+len(entries), m.bytes+size
+	select {
+	case m.appended <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (m *memory) Read(_ context.Context, after uint64, limit int) ([]*Entry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	i, found := slices.BinarySearch(m.seqs, after)
+	if found {
+		i++
+	}
+	var out []*Entry
+	for ; i < len(m.entries) && len(out) < limit; i++ {
+		if e := m.entries[i]; e != nil {
+			c := *e
+			out = append(out, &c)
+		}
+	}
+	return out, nil
+}
+
+func (m *memory) Delete(_ context.Context, seqs ...uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	for _, seq := range seqs {
+		m.remove(seq)
+	}
+	m.squeeze()
+	return nil
+}
+
+func (m *memory) Quarantine(_ context.Context, seq uint64, _ string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	if m.remove(seq) {
+		m.quarantined++
+	}
+	m.squeeze()
+	return nil
+}
+
+func (m *memory) remove(seq uint64) bool {
+	i, found := slices.BinarySearch(m.seqs, seq)
+	if !found || m.entries[i] == nil {
+		return false
+	}
+	m.bytes -= int64(m.entries[i].Size())
+	m.live--
+	m.entries[i] = nil
+	return true
+}
+
+func (m *memory) squeeze() {
+	for len(m.entries) > 0 && m.entries[0] == nil {
+		m.entries, m.seqs = m.entries[1:], m.seqs[1:]
+	}
+	if len(m.entries) < 64 || m.live > len(m.entries)/2 {
+		return
+	}
+	entries, seqs := make([]*Entry, 0, 2*m.live), make([]uint64, 0, 2*m.live)
+	for _, e := range m.entries {
+		if e != nil {
+			entries, seqs = append(entries, e), append(seqs, e.Seq)
+		}
+	}
+	m.entries, m.seqs = entries, seqs
+}
+
+func (m *memory) Appended() <-chan struct{} { return m.appended }
+
+func (m *memory) Stats(context.Context) (Stats, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return Stats{}, ErrClosed
+	}
+	s := Stats{
+		Depth: m.live, Bytes: m.bytes, MaxDepth: m.o.MaxEntries, MaxBytes: m.o.MaxBytes,
+		Quarantined: m.quarantined,
+	}
+	if m.live > 0 { // the first is no hole after squeeze
+		s.Oldest = m.entries[0].Accepted
+	}
+	return s, nil
+}
+
+func (m *memory) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	m.closed, m.entries, m.seqs = true, nil, nil
+	return nil
+}

@@ -1,0 +1,68 @@
+package outbox_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxtest"
+)
+
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	outboxtest.TestStore(t, newMemory)
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]outbox.MemoryOptions{
+		"entries": {MaxEntries: 2}, "bytes": {MaxBytes: int64(2 * entry("k", 1).Size())},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := outbox.NewMemory(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := entry("k", 1)
+			fill(t, s, first)
+			if err := s.Append(t.Context(), entry("k", 2), entry("k", 3)); !errors.Is(err, outbox.ErrFull) {
+				t.Errorf("Append of two where one fits: %v", err)
+			}
+			fill(t, s, entry("k", 4))
+			if err := s.Append(t.Context(), entry("k", 5)); !errors.Is(err, outbox.ErrFull) {
+				t.Errorf("Append to a full store: %v", err)
+			}
+			st, err := s.Stats(t.Context())
+			if err != nil || st.Fill() != 1 {
+				t.Errorf("Fill = %v, %v; want 1", st.Fill(), err)
+			}
+			if err := s.Delete(t.Context(), first.Seq); err != nil {
+				t.Fatal(err)
+			}
+			fill(t, s, entry("k", 6))
+		})
+	}
+	if _, err := outbox.NewMemory(outbox.MemoryOptions{MaxEntries: -1}); err == nil {
+		t.Error("a negative bound was accepted")
+	}
+}
+
+func TestNewID(t *testing.T) {
+	t.Parallel()
+	seen, last := map[string]bool{}, ""
+	for range 10_000 {
+		id := outbox.NewID()
+		if len(id) != 36 || id[14] != '7' || seen[id] || id <= last {
+			t.Fatalf("id %q after %q", id, last)
+		}
+		seen[id], last = true, id
+	}
+}
+
+func BenchmarkNewID(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		outbox.NewID()
+	}
+}

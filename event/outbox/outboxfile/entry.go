@@ -1,0 +1,62 @@
+package outboxfile
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/record"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+)
+
+// The body of an entry begins with what is read without decoding the rest: its
+// size (4 bytes) and when it was accepted (8 bytes of nanoseconds).
+const fixed = 4 + 8
+
+// encode returns the record of an entry, still to be sealed with its number.
+func encode(e *outbox.Entry, accepted time.Time) []byte {
+	size := e.Size()
+	b := record.New(fixed + size + 32 + 4*len(e.Headers))
+	b = binary.BigEndian.AppendUint32(b, uint32(size))
+	b = binary.BigEndian.AppendUint64(b, uint64(accepted.UnixNano()))
+	b = record.AppendString(b, e.ID)
+	b = record.AppendString(b, e.Key)
+	return record.AppendMessage(b, &e.Message)
+}
+
+// decode reads a record; what it returns is a copy.
+func decode(key, rec []byte) (*outbox.Entry, error) {
+	body, err := record.Open(key, rec)
+	if err != nil {
+		return nil, err
+	}
+	if len(body) < fixed || len(key) != 8 {
+		return nil, record.ErrDamaged
+	}
+	r := record.NewReader(body[fixed:])
+	e := &outbox.Entry{Seq: binary.BigEndian.Uint64(key), Accepted: acceptedOf(rec)}
+	e.ID, e.Key = r.String(), r.String()
+	e.Message = r.Message()
+	if err := errors.Join(r.Err(), e.Validate()); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// sizeOf and acceptedOf read a record without checking it; they are zero for
+// one that is too short.
+func sizeOf(rec []byte) int64 {
+	if len(rec) < record.Head+fixed {
+		return 0
+	}
+	return int64(binary.BigEndian.Uint32(rec[record.Head:]))
+}
+
+func acceptedOf(rec []byte) time.Time {
+	if len(rec) < record.Head+fixed {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(binary.BigEndian.Uint64(rec[record.Head+4:])))
+}
+
+func keyOf(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }

@@ -1,0 +1,356 @@
+// Package outboxfile is an outbox in one file on disk, for services without a
+// database of their own. The file is a bbolt database.
+//
+// An Append has returned once its entries are on disk (fsync), and many
+// writers share one fsync: with one writer an Append costs a commit, with many
+// a fraction of one. What was accepted is there after a crash of the process
+// and after a loss of power, as far as disk and file system keep what they
+// acknowledged.
+//
+// The file grows with the backlog and is used again, but never shrinks; it may
+// take about twice MaxBytes.
+package outboxfile
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/boltfile"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/record"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+)
+
+var (
+	// ErrLocked is the error of Open for a file that is open already, in
+	// another process or in this one.
+	ErrLocked = boltfile.ErrLocked
+	// ErrCorrupt is the error of Open for a damaged file; see
+	// [Options.OnCorrupt]. It is also the error of all methods when damage shows
+	// while the file is used: close it and open it again.
+	ErrCorrupt = boltfile.ErrCorrupt
+)
+
+// Recovery is what became of a damaged file.
+type Recovery = boltfile.Recovery
+
+// Options set up a [Store]. The zero value is useful.
+type Options struct {
+	// MaxEntries is how many entries may wait; default 1,000,000.
+	MaxEntries int
+	// MaxBytes is the sum of their [outbox.Entry.Size]; default 1 GiB.
+	MaxBytes int64
+	// LockTimeout is how long Open waits for another process to close the
+	// file; default 1 s.
+	LockTimeout time.Duration
+	// OnCorrupt, when set, permits Open to recover a damaged file, and is told
+	// what became of it: the damaged file is kept beside the new one, under the
+	// name <path>.corrupt-<time>, and what is whole in it is in the new one,
+	// with entries that had been sent and deleted perhaps among it. What is not
+	// whole is lost to the service, so this is to be told to an operator. When
+	// it is nil, Open returns [ErrCorrupt] and leaves the file as it is.
+	OnCorrupt func(Recovery)
+}
+
+const (
+	entriesBucket    = "entries"    // number: record
+	quarantineBucket = "quarantine" // number: reason and record
+)
+
+// Store is an outbox in a file. It implements [outbox.Store].
+type Store struct {
+	file     *boltfile.File
+	o        Options
+	appended chan struct{}
+
+	mu          sync.Mutex
+	depth       int
+	bytes       int64
+	asked       int // entries that are being appended
+	askedBytes  int64
+	quarantined int
+}
+
+var _ outbox.Store = (*Store)(nil)
+
+// Open opens the outbox in a file, and creates the file, and the folders that
+// it is in, when they are missing. A file that is open already is [ErrLocked],
+// after LockTimeout. All of the file is read once: about a second for 1 GiB.
+func Open(path string, o Options) (*Store, error) {
+	if path == "" || o.MaxEntries < 0 || o.MaxBytes < 0 || o.LockTimeout < 0 {
+		return nil, fmt.Errorf("outbox file %q: no path, or a negative option: MaxEntries %d, MaxBytes %d, LockTimeout %v",
+			path, o.MaxEntries, o.MaxBytes, o.LockTimeout)
+	}
+	if o.MaxEntries == 0 {
+		o.MaxEntries = 1_000_000
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 1 << 30
+	}
+	file, err := boltfile.Open(path, boltfile.Options{
+		Buckets: []string{entriesBucket, quarantineBucket}, LockTimeout: o.LockTimeout,
+		ValidKey: validKey, Salvage: salvage, OnCorrupt: o.OnCorrupt,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("outbox file: %w", err)
+	}
+	s := &Store{file: file, o: o, appended: make(chan struct{}, 1)}
+	if err := s.count(); err != nil {
+		return nil, errors.Join(fmt.Errorf("outbox file %s: %w", path, err), file.Close())
+	}
+	s.hint()
+	return s, nil
+}
+
+func validKey(bucket string, key []byte) bool {
+	return bucket != entriesBucket && bucket != quarantineBucket || len(key) == 8
+}
+
+// salvage recognises entries, and leaves those that were sent: the sequence of
+// the quarantine says up to where all were.
+func salvage(key, value []byte, sequences map[string]uint64) string {
+	e, err := decode(key, value)
+	if err != nil || e.Seq <= sequences[quarantineBucket] {
+		return ""
+	}
+	return entriesBucket
+}
+
+// count adds up what is in the file, and makes sure that no number is used
+// again, whatever became of the page that says which was the last.
+func (s *Store) count() error {
+	low := false
+	err := s.file.View(func(tx *bbolt.Tx) error {
+		s.quarantined = tx.Bucket([]byte(quarantineBucket)).Stats().KeyN
+		b := tx.Bucket([]byte(entriesBucket))
+		last, _ := b.Cursor().Last()
+		low = last != nil && binary.BigEndian.Uint64(last) > b.Sequence()
+		return b.ForEach(func(_, v []byte) error {
+			s.depth++
+			s.bytes += sizeOf(v)
+			return nil
+		})
+	})
+	if err != nil || !low {
+		return err
+	}
+	return s.file.Update(context.Background(), boltfile.Op{Grow: 1, Apply: func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte(entriesBucket))
+		last, _ := b.Cursor().Last()
+		return b.SetSequence(binary.BigEndian.Uint64(last))
+	}})
+}
+
+// Append implements [outbox.Store]. A full disk is [outbox.ErrFull] too, and
+// any other error of the disk is returned as it is. When ctx ends first, its
+// error is returned, and the entries may still be accepted. Writers that call
+// at the same time share one fsync.
+func (s *Store) Append(ctx context.Context, entries ...*outbox.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	for _, e := range entries {
+		if err := e.Validate(); err != nil {
+			return err
+		}
+	}
+	a := appending{recs: make([][]byte, len(entries)), seqs: make([]uint64, len(entries))}
+	now, grow := time.Now(), 0
+	for i, e := range entries {
+		a.recs[i] = encode(e, now)
+		a.bytes += sizeOf(a.recs[i])
+		grow += len(a.recs[i])
+	}
+	if err := s.ask(len(entries), a.bytes); err != nil {
+		return err
+	}
+	err := s.file.Update(ctx, boltfile.Op{
+		Grow: grow, Apply: a.apply,
+		Finish: func(stored bool) { s.answered(len(entries), a.bytes, stored) },
+	})
+	if err != nil {
+		return wrap("append", err)
+	}
+	for i, e := range entries {
+		e.Seq, e.Accepted = a.seqs[i], now
+	}
+	return nil
+}
+
+// appending is the change that an Append makes.
+type appending struct {
+	recs  [][]byte
+	seqs  []uint64
+	bytes int64
+}
+
+func (a *appending) apply(tx *bbolt.Tx) error {
+	b := tx.Bucket([]byte(entriesBucket))
+	b.FillPercent = 1 // numbers grow: nothing is ever put in between
+	for i, rec := range a.recs {
+		seq, err := b.NextSequence()
+		if err != nil {
+			return err
+		}
+		key := keyOf(seq)
+		record.Seal(key, rec)
+		if err := b.Put(key, rec); err != nil {
+			return err
+		}
+		a.seqs[i] = seq
+	}
+	return nil
+}
+
+// ask takes room within the bounds, before anything is written.
+func (s *Store) ask(n int, bytes int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.depth+s.asked+n > s.o.MaxEntries || s.bytes+s.askedBytes+bytes > s.o.MaxBytes {
+		return outbox.ErrFull
+	}
+	s.asked += n
+	s.askedBytes += bytes
+	return nil
+}
+
+func (s *Store) answered(n int, bytes int64, stored bool) {
+	s.mu.Lock()
+	s.asked -= n
+	s.askedBytes -= bytes
+	if stored {
+		s.depth += n
+		s.bytes += bytes
+	}
+	s.mu.Unlock()
+	if stored {
+		s.hint()
+	}
+}
+
+func (s *Store) hint() {
+	select {
+	case s.appended <- struct{}{}:
+	default:
+	}
+}
+
+// One change deletes this many entries; the changes of one Delete share a
+// commit. On a full disk there may be no room for the copies of the pages that
+// many entries are on, so that fewer are tried then.
+const (
+	maxDelete     = 256
+	maxDeleteFull = 8
+)
+
+// Delete implements [outbox.Store]. It works on a full disk. It shares the
+// commit of appends and of other deletes.
+func (s *Store) Delete(ctx context.Context, seqs ...uint64) error {
+	seqs = slices.Clone(seqs) // ctx may end before they are used
+	err := s.delete(ctx, seqs, maxDelete)
+	if boltfile.IsFull(err) {
+		err = s.delete(ctx, seqs, maxDeleteFull)
+	}
+	return wrap("delete", err)
+}
+
+func (s *Store) delete(ctx context.Context, seqs []uint64, each int) error {
+	var ops []boltfile.Op
+	for some := range slices.Chunk(seqs, each) {
+		d := &deleting{seqs: some}
+		ops = append(ops, boltfile.Op{Apply: d.apply, Finish: func(stored bool) {
+			if stored {
+				s.removed(d.n, d.bytes, 0)
+			}
+		}})
+	}
+	return s.file.Update(ctx, ops...)
+}
+
+// deleting is the change that a Delete makes.
+type deleting struct {
+	seqs  []uint64
+	n     int // of those that were there
+	bytes int64
+}
+
+func (d *deleting) apply(tx *bbolt.Tx) error {
+	d.n, d.bytes = 0, 0
+	entries := tx.Bucket([]byte(entriesBucket))
+	c := entries.Cursor()
+	for _, seq := range d.seqs {
+		k, v := c.Seek(keyOf(seq))
+		if len(k) != 8 || binary.BigEndian.Uint64(k) != seq {
+			continue
+		}
+		d.n++
+		d.bytes += sizeOf(v)
+		if err := c.Delete(); err != nil {
+			return err
+		}
+	}
+	if d.n == 0 {
+		return nil
+	}
+	sent := entries.Sequence() // all that is below the first: see salvage
+	if k, _ := c.First(); k != nil {
+		sent = binary.BigEndian.Uint64(k) - 1
+	}
+	return tx.Bucket([]byte(quarantineBucket)).SetSequence(sent)
+}
+
+func (s *Store) removed(n int, bytes int64, quarantined int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.depth -= n
+	s.bytes -= bytes
+	s.quarantined += quarantined
+}
+
+// Appended implements [outbox.Store].
+func (s *Store) Appended() <-chan struct{} { return s.appended }
+
+// Stats implements [outbox.Store]; it costs microseconds. While the disk
+// refuses writes, it returns the snapshot with an error that says why, which is
+// [outbox.ErrFull] too when the disk is full; whether the disk takes writes
+// again is tried once a second then.
+func (s *Store) Stats(context.Context) (outbox.Stats, error) {
+	var oldest time.Time
+	err := s.file.View(func(tx *bbolt.Tx) error {
+		if k, v := tx.Bucket([]byte(entriesBucket)).Cursor().First(); k != nil {
+			oldest = acceptedOf(v)
+		}
+		return nil
+	})
+	if err != nil {
+		return outbox.Stats{}, wrap("stats", err)
+	}
+	s.mu.Lock()
+	st := outbox.Stats{
+		Depth: s.depth, Bytes: s.bytes, MaxDepth: s.o.MaxEntries, MaxBytes: s.o.MaxBytes,
+		Oldest: oldest, Quarantined: s.quarantined,
+	}
+	s.mu.Unlock()
+	return st, wrap("write", s.file.Err())
+}
+
+// Close waits for what is being written and closes the file. The entries stay.
+func (s *Store) Close() error { return wrap("close", s.file.Close()) }
+
+func wrap(what string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, boltfile.ErrClosed):
+		return outbox.ErrClosed
+	case boltfile.IsFull(err):
+		return fmt.Errorf("%w: %w", outbox.ErrFull, err)
+	}
+	return fmt.Errorf("outbox file: %s: %w", what, err)
+}

@@ -1,0 +1,287 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// SendFunc sends one entry. It is called by one goroutine, in order, and need
+// not wait for the broker: done is called once with the outcome, from any
+// goroutine, nil only when the broker has taken the message over. When SendFunc
+// itself returns an error, that is the outcome and done is not called. It may
+// block, within ctx, while there is no connection or no room; ctx ends when the
+// relay does. The entry belongs to the relay and must not be changed.
+type SendFunc func(ctx context.Context, e *Entry, done func(error)) error
+
+// RelayOptions set up a [Relay]. The zero value is useful.
+type RelayOptions struct {
+	// Hold is how long entries stay in the store after their acknowledgement,
+	// to be sent again by [Relay.ConnectionLost]: about twice the time that a
+	// broker takes to save what it acknowledged. It must be well below the mean
+	// time between losses. Default 0: deleted at once.
+	Hold time.Duration
+	// Batch is how many entries are in flight at most, and a quarter of those
+	// in memory. Default 256.
+	Batch int
+	// MaxBytes is how many bytes of entries are kept in memory, give or take
+	// one read. Default 32 MiB.
+	MaxBytes int64
+	// PollInterval is how often the store is looked at without a hint that
+	// there is something, and its fill watched. Default 1 s.
+	PollInterval time.Duration
+	// MinBackoff and MaxBackoff bound the growing pauses, with jitter, before
+	// an entry is sent again and before a failed store is used again. Defaults
+	// 100 ms and 5 s.
+	MinBackoff, MaxBackoff time.Duration
+	// Permanent reports whether an entry that failed so can never be sent: it
+	// is quarantined instead of sent again. Default: none.
+	Permanent func(error) bool
+	// Observe is told what an operator has to know.
+	Observe Observe
+}
+
+// Observe has functions that a [Relay] calls after the fact, one at a time;
+// nil is not called. They must return soon.
+type Observe struct {
+	// Quarantined is told of each entry that can never be sent, and why.
+	Quarantined func(e *Entry, err error)
+	// Corrupt is told how many entries the store itself quarantined because
+	// they could not be decoded.
+	Corrupt func(n int)
+	// Failed is told when the store fails, once until Works: it works again.
+	Failed func(err error)
+	Works  func()
+	// High is told when the store is 80 % full, once until Low: it fell below
+	// 70 %.
+	High, Low func(s Stats)
+}
+
+const (
+	highWater = 0.8
+	lowWater  = 0.7
+	// deleteDelay is how long an acknowledged entry waits for others, so that
+	// their deletes share one transaction.
+	deleteDelay = 20 * time.Millisecond
+	// lastDelete bounds the delete of what was acknowledged when a relay ends.
+	lastDelete = 2 * time.Second
+)
+
+// ErrStopped is the error of Flush, and of Run, for a relay that has ended.
+var ErrStopped = errors.New("outbox: relay stopped")
+
+// Relay sends what a [Store] holds and deletes what was acknowledged.
+//
+// Up to Batch entries are in flight. Entries of one key are sent in order of
+// Seq; when one fails, no later entry of its key is sent until it went through,
+// and those that were in flight at the time and failed too go one at a time.
+// Other keys flow meanwhile. An entry is deleted only after its
+// acknowledgement, so that a crash means that it is sent again with the same
+// id, not that it is lost.
+//
+// Memory is bounded: at most 4 x Batch entries and about MaxBytes, however many
+// wait. With Hold, some 100 bytes more for each entry held back. Keys beyond
+// 3 x Batch that fail at the same time hold up the others.
+//
+// All methods are safe for concurrent use.
+type Relay struct {
+	store Store
+	send  SendFunc
+	o     RelayOptions
+
+	wakeSender chan struct{}
+	wakeWorker chan struct{}
+	stopping   chan struct{} // closed by Stop
+	done       chan struct{} // closed when Run returned
+
+	mu       sync.Mutex
+	cancel   context.CancelFunc // of Run
+	ended    bool
+	stopOnce bool
+	w        *window
+	waiters  []*waiter
+	failure  [jobKinds]error
+	counts   counts
+}
+
+type counts struct{ sent, failed, resent uint64 }
+
+// NewRelay returns a relay that sends what is in store by send. Nothing happens
+// before Run. It reports all problems of the options at once.
+func NewRelay(store Store, send SendFunc, o RelayOptions) (*Relay, error) {
+	var errs []error
+	if store == nil {
+		errs = append(errs, errors.New("outbox: relay without store"))
+	}
+	if send == nil {
+		errs = append(errs, errors.New("outbox: relay without send function"))
+	}
+	if o.Batch < 0 || o.MaxBytes < 0 {
+		errs = append(errs, errors.New("outbox: relay: negative bound"))
+	}
+	if o.Hold < 0 || o.PollInterval < 0 || o.MinBackoff < 0 || o.MaxBackoff < 0 {
+		errs = append(errs, errors.New("outbox: relay: negative duration"))
+	}
+	o = o.withDefaults()
+	if o.MinBackoff > o.MaxBackoff {
+		errs = append(errs, fmt.Errorf("outbox: relay: MinBackoff %v is over MaxBackoff %v", o.MinBackoff, o.MaxBackoff))
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return &Relay{
+		store: store, send: send, o: o, w: newWindow(o),
+		wakeSender: make(chan struct{}, 1), wakeWorker: make(chan struct{}, 1),
+		stopping: make(chan struct{}), done: make(chan struct{}),
+	}, nil
+}
+
+func (o RelayOptions) withDefaults() RelayOptions {
+	if o.Batch == 0 {
+		o.Batch = 256
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 32 << 20
+	}
+	if o.PollInterval == 0 {
+		o.PollInterval = time.Second
+	}
+	if o.MaxBackoff == 0 {
+		o.MaxBackoff = max(5*time.Second, o.MinBackoff)
+	}
+	if o.MinBackoff == 0 {
+		o.MinBackoff = min(100*time.Millisecond, o.MaxBackoff)
+	}
+	if o.Permanent == nil {
+		o.Permanent = func(error) bool { return false }
+	}
+	return o
+}
+
+// Run sends until ctx ends or Stop is done, and returns nil then, or until the
+// store is closed, and returns [ErrClosed] then. No goroutine is left. A relay
+// runs once.
+//
+// When ctx ends, outcomes in flight are not waited for: those entries are sent
+// again by the next relay. Stop waits.
+func (r *Relay) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := r.begin(cancel); err != nil {
+		return err
+	}
+	var sender sync.WaitGroup
+	sender.Go(func() { r.runSender(ctx) })
+	err := r.runWorker(ctx)
+	cancel()
+	sender.Wait()
+	err = errors.Join(err, r.finish(ctx))
+	close(r.done)
+	return err
+}
+
+func (r *Relay) begin(cancel context.CancelFunc) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		return ErrStopped
+	}
+	if r.cancel != nil {
+		return errors.New("outbox: relay runs already")
+	}
+	r.cancel = cancel
+	return nil
+}
+
+// finish deletes what was acknowledged and not deleted yet: each of those would
+// be sent again by the next relay. That is allowed, so its failure is no error
+// except that of a closed store, which the worker has returned already.
+func (r *Relay) finish(ctx context.Context) error {
+	r.mu.Lock()
+	r.ended = true
+	seqs := r.w.acked
+	r.mu.Unlock()
+	if len(seqs) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastDelete)
+	defer cancel()
+	if err := r.store.Delete(ctx, seqs...); err != nil && !errors.Is(err, ErrClosed) {
+		return fmt.Errorf("outbox: %d acknowledged entries were not deleted and will be sent again: %w", len(seqs), err)
+	}
+	return nil
+}
+
+// Stop stops sending, waits for the outcomes in flight, deletes what was
+// acknowledged and ends Run. It is bounded by ctx: when that ends first, Run is
+// ended anyway and the error says how many outcomes are unknown; those entries
+// stay in the store. Stop before Run keeps Run from starting.
+func (r *Relay) Stop(ctx context.Context) error {
+	r.mu.Lock()
+	if !r.stopOnce {
+		r.stopOnce = true
+		close(r.stopping)
+	}
+	running := r.cancel != nil
+	if !running {
+		r.ended = true
+	}
+	r.mu.Unlock()
+	if !running {
+		return nil
+	}
+	r.wake()
+	select {
+	case <-r.done:
+		return nil
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	left := r.w.flying
+	r.mu.Unlock()
+	r.cancel()
+	<-r.done
+	return fmt.Errorf("outbox: stopped with %d entries in flight: %w", left, ctx.Err())
+}
+
+// ConnectionLost says that the connection to the broker was lost. Entries that
+// were acknowledged within Hold are sent again, in order and with the same id,
+// each at most once; without Hold nothing happens.
+func (r *Relay) ConnectionLost() {
+	r.mu.Lock()
+	r.counts.resent += uint64(r.w.connectionLost(time.Now()))
+	r.mu.Unlock()
+	r.wake()
+}
+
+// ConnectionUp says that the connection is there again: whatever waits for the
+// end of its pause is sent now.
+func (r *Relay) ConnectionUp() {
+	r.mu.Lock()
+	r.w.retryNow()
+	r.mu.Unlock()
+	r.wake()
+}
+
+func (r *Relay) wake() {
+	wakeUp(r.wakeSender)
+	wakeUp(r.wakeWorker)
+}
+
+func wakeUp(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (r *Relay) isStopping() bool {
+	select {
+	case <-r.stopping:
+		return true
+	default:
+		return false
+	}
+}

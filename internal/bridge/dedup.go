@@ -1,0 +1,144 @@
+package bridge
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
+)
+
+// deduper keeps one subscription from handling a message again whose id the
+// window remembers.
+type deduper struct {
+	window dedup.Window
+	scope  string
+	field  *idField // nil looks into no message
+	silent sync.Once
+}
+
+// claim gives the consumer its place among those that know duplicates, when
+// there is a window. A message that is acknowledged by hand is done later than
+// its handler, and never suppressed.
+func (c *consumer) claim(s *state, filter string, o *broker.SubscribeOptions, own *SubscribeSettings) (release func(), err error) {
+	var field *idField
+	if own.IDField != "" {
+		var body any
+		if c.binder != nil {
+			body = c.binder()
+		}
+		if field, err = newIDField(own.IDField, body); err != nil {
+			return nil, badRequest("subscribe", filter, err.Error())
+		}
+	}
+	if s.window == nil || !o.AutoAck {
+		return func() {}, nil
+	}
+	scope, release := s.broker.scopes.claim(s.cfg.Service, filter)
+	c.dedup = &deduper{window: s.window, scope: scope, field: field}
+	return release, nil
+}
+
+// once runs effect unless the message is a duplicate. A message without an id
+// cannot be known again.
+func (c *consumer) once(ctx context.Context, e *Event, effect func(context.Context) error) error {
+	d := c.dedup
+	id := d.id(e)
+	if id == "" {
+		c.withoutID(e)
+		return effect(ctx)
+	}
+	duplicate, err := d.window.Once(ctx, d.key(id), effect)
+	if err == nil && duplicate {
+		c.duplicate(e, id)
+	}
+	return err
+}
+
+// id is the user property, or the CloudEvent's, or that of the message's field.
+func (d *deduper) id(e *Event) string {
+	if id := headerID(e.header); id != "" || d.field == nil {
+		return id
+	}
+	return d.field.of(e.msg.Body)
+}
+
+// longID is the length up to which ids are kept as they are.
+const longID = 128
+
+// key is what the window remembers: the id in the scope of the subscription.
+// Ids come from whoever may publish: what a store might choke on is hashed.
+func (d *deduper) key(id string) string {
+	plain := len(id) <= longID
+	for i := 0; plain && i < len(id); i++ {
+		plain = id[i] > ' ' && id[i] < 0x7F
+	}
+	if !plain {
+		sum := sha256.Sum256([]byte(id))
+		id = "sha256:" + hex.EncodeToString(sum[:])
+	}
+	return d.scope + ":" + id
+}
+
+func (c *consumer) duplicate(e *Event, id string) {
+	b := c.broker
+	b.duplicates.Add(1)
+	s := b.state()
+	s.protect("a hook", func() {
+		tell(s.told.duplicate, event.DuplicateHook.OnDuplicate, event.DuplicateInfo{
+			Delivery: delivered(e.delivery, e.delivery.Attempt), ID: id,
+		})
+	})
+}
+
+func (c *consumer) withoutID(e *Event) {
+	c.broker.withoutID.Add(1)
+	c.dedup.silent.Do(func() {
+		c.broker.state().log.Warnf("mqtt: filter %q: a message has no id, so that a duplicate of it cannot be known (first on topic %q)",
+			e.delivery.Subscription().Filter, clip(e.delivery.Topic))
+	})
+}
+
+// scopes tell subscriptions on the same filter apart, in the order of their
+// registration, which is the same at each start.
+type scopes struct {
+	mu    sync.Mutex
+	taken map[string][]bool // by filter
+}
+
+// claim gives the first place on a filter that is free, and what gives it back.
+func (s *scopes) claim(service, filter string) (scope string, release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken == nil {
+		s.taken = make(map[string][]bool)
+	}
+	places, n := s.taken[filter], 0
+	for n < len(places) && places[n] {
+		n++
+	}
+	if n == len(places) {
+		places = append(places, false)
+		s.taken[filter] = places
+	}
+	places[n] = true
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", service, filter, n))
+	return hex.EncodeToString(sum[:8]), func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.taken[filter][n] = false
+	}
+}
+
+// dedups is what a broker knows of duplicates.
+type dedups struct {
+	scopes     scopes
+	duplicates atomic.Int64
+	withoutID  atomic.Int64
+}

@@ -1,0 +1,15 @@
+package bridge
+
+import "github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+
+// Message is a message on its way out, in its form on the wire.
+type Message struct {
+	engine.Message
+	// Key names the order that the message belongs to in an outbox; "" is the
+	// topic.
+	Key string
+	// Direct sends it past the outbox.
+	Direct bool
+
+	id string // where it is known as text
+}

@@ -1,0 +1,59 @@
+package conf
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// DriverSQLite is the name of the SQLite driver, the default.
+	DriverSQLite = "sqlite"
+	// DriverPostgres is the name of the PostgreSQL driver.
+	DriverPostgres = "postgres"
+	// MemorySource is an SQLite database that ends with the process.
+	MemorySource = ":memory:"
+)
+
+// Name says where the database is, without its credentials: the path of an
+// SQLite file, or the address of a PostgreSQL database. It is what logs and
+// errors show in the place of the source.
+func (d *Data_Database) Name() string {
+	if d.GetDriver() != DriverPostgres {
+		return d.GetSource()
+	}
+	c, err := pgx.ParseConfig(d.GetSource())
+	if err != nil {
+		return DriverPostgres
+	}
+	return "postgres://" + net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))) + "/" + c.Database
+}
+
+// isFile tells whether the source is a path.
+func (d *Data_Database) isFile() bool {
+	return d != nil && d.Driver != DriverPostgres && d.Source != "" && d.Source != MemorySource
+}
+
+func (d *Data_Database) check() error {
+	if d == nil {
+		return nil
+	}
+	var errs []error
+	switch d.Driver {
+	case "", DriverSQLite, DriverPostgres:
+	default:
+		errs = append(errs, fmt.Errorf("data.database.driver %q: want %q or %q", d.Driver, DriverSQLite, DriverPostgres))
+	}
+	if d.Source == "" {
+		errs = append(errs, fmt.Errorf("data.database.source: empty, set %s", EnvDatabaseSource))
+	} else if d.Driver == DriverPostgres {
+		// What pgx says may quote the password of a source that it cannot read.
+		if _, err := pgx.ParseConfig(d.Source); err != nil {
+			errs = append(errs, errors.New(`data.database.source: want "postgres://user:password@host:port/database" or "host=... dbname=..."`))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,158 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// statusError is an answer other than success.
+type statusError struct {
+	code       int
+	retryAfter string
+	text       string
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("status %d: %s", e.code, e.text) }
+
+// post sends report number n, which its content carries to the row: whoever
+// gets no answer learns no event id. It returns nil for a success.
+func post(ctx context.Context, c *http.Client, base string, n int) error {
+	body, err := json.Marshal(map[string]any{
+		"report_type": "event", "app_id": "e2e", "app_key": "key", "event_name": "test",
+		"content": fmt.Sprintf(`{"n":%d}`, n),
+	})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/reports", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return &statusError{resp.StatusCode, resp.Header.Get("Retry-After"), string(text)}
+	}
+	return nil
+}
+
+// load posts reports, each with a number of its own, also after a failure: what
+// was not answered with success is never posted again, so that every number is
+// one row at most.
+type load struct {
+	client *http.Client
+	base   atomic.Pointer[string] // where to post; it moves when the collector is started anew
+	next   atomic.Int64
+
+	mu       sync.Mutex
+	accepted map[int]bool // numbers answered with success
+	failed   int
+	lastErr  error
+	took     []time.Duration // of accepted ones
+}
+
+func newLoad(t testing.TB, base string) *load {
+	l := &load{client: client(t), accepted: make(map[int]bool)}
+	l.base.Store(&base)
+	return l
+}
+
+// postOne posts the next report.
+func (l *load) postOne(ctx context.Context) error {
+	n := int(l.next.Add(1))
+	began := time.Now()
+	err := post(ctx, l.client, *l.base.Load(), n)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		l.failed++
+		l.lastErr = err
+		return err
+	}
+	l.accepted[n] = true
+	l.took = append(l.took, time.Since(began))
+	return nil
+}
+
+func (l *load) count() (accepted, failed int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.accepted), l.failed
+}
+
+// postAll posts total reports from clients goroutines; a failure fails the test.
+// half, if not nil, is called when half of them are accepted, while the others
+// go on.
+func (l *load) postAll(t *testing.T, total int, half func()) {
+	t.Helper()
+	var wg sync.WaitGroup
+	var begun atomic.Int64
+	halfway, all := make(chan struct{}), make(chan struct{})
+	reached := sync.OnceFunc(func() { close(halfway) })
+	for range clients {
+		wg.Go(func() {
+			for begun.Add(1) <= int64(total) {
+				if err := l.postOne(t.Context()); err != nil {
+					t.Errorf("refused: %v", err)
+					return
+				}
+				if accepted, _ := l.count(); accepted >= total/2 {
+					reached()
+				}
+			}
+		})
+	}
+	go func() {
+		defer close(all)
+		wg.Wait()
+	}()
+	select {
+	case <-halfway:
+		if half != nil {
+			half()
+		}
+	case <-all:
+	}
+	<-all
+}
+
+// keepPosting posts from several goroutines, with pauses, until the returned
+// function is called, which waits for them.
+func (l *load) keepPosting(t *testing.T, goroutines int, pause time.Duration) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range goroutines {
+		wg.Go(func() {
+			tick := time.NewTicker(pause)
+			defer tick.Stop()
+			for ctx.Err() == nil {
+				// Not with ctx: at the end every post gets its answer.
+				_ = l.postOne(t.Context()) // it counts
+				<-tick.C
+			}
+		})
+	}
+	stop = sync.OnceFunc(func() {
+		cancel()
+		wg.Wait()
+	})
+	t.Cleanup(stop)
+	return stop
+}

@@ -1,0 +1,118 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/printable"
+)
+
+// maxReason keeps an error text from making a letter too large.
+const maxReason = 1 << 10
+
+// letter is what a delivery has beside its message once it is kept, or about to
+// be.
+type letter struct {
+	*deadletter.Letter
+	told   bool            // the subscription knows
+	before int             // attempts that an earlier delivery made
+	result delivery.Result // of one that was parked
+}
+
+// attempts counts those of earlier deliveries of a parked message, too.
+func (d *Delivery) attempts(n int) int {
+	if d.letter != nil {
+		n += d.letter.before
+	}
+	return n
+}
+
+// letterOf gives the letter of a delivery, made once: it keeps its id however
+// often it is tried to store it.
+func (r *run) letterOf(d *Delivery) (*letter, error) {
+	if d.letter != nil {
+		return d.letter, nil
+	}
+	c := r.client
+	id, err := c.ids.New()
+	if err != nil {
+		return nil, err
+	}
+	l := &deadletter.Letter{
+		Message: Kept(d.Inbound), ID: id, Filter: d.sub.Filter, Key: d.order(), Service: c.cfg.Service, Received: d.task.Started(),
+	}
+	now := time.Now()
+	if l.Received.IsZero() {
+		l.Received = now
+	}
+	if l.Expiry > 0 {
+		l.Expiry = max(time.Second, l.Expiry-now.Sub(l.Received))
+	}
+	if f := d.sub.EventID; f != nil {
+		c.hook(func() { l.EventID = f(d) })
+	}
+	d.letter = &letter{Letter: l}
+	return d.letter, nil
+}
+
+// fill says why and how the letter is written this time.
+func (l *letter) fill(state deadletter.State, cause error, attempts int) {
+	l.State, l.Attempts, l.Time = state, attempts, time.Now()
+	if cause != nil {
+		l.Reason = reason(cause)
+	}
+}
+
+// deliver makes the delivery of a parked letter.
+func (l *lot) deliver(kept *deadletter.Letter, before int) *Delivery {
+	d := &Delivery{sub: l.sub, key: kept.Key, letter: &letter{Letter: kept, before: kept.Attempts + before}}
+	d.Inbound = &session.Inbound{
+		Topic: kept.Topic, Payload: kept.Payload, QoS: kept.QoS, Retain: kept.Retain, Duplicate: true,
+		Properties: Outgoing(&kept.Message).Properties,
+	}
+	l.flow.Prepare(&d.task, d, nil)
+	return d
+}
+
+// put stores the letter. While that fails the client's health says so.
+func (r *run) put(ctx context.Context, d *Delivery) error {
+	err := r.client.store.Put(ctx, d.letter.Letter)
+	if err == nil {
+		r.troubles.clear(d)
+		return nil
+	}
+	err = fmt.Errorf("dead-letter store: %w", err)
+	r.troubles.set(d, err)
+	if isFull(err) {
+		err = fmt.Errorf("%w: %w", delivery.ErrAgain, err)
+	}
+	return err
+}
+
+// retractTimeout bounds the deletion of a letter that was not needed.
+const retractTimeout = 5 * time.Second
+
+// retract deletes the letter of a message that was handled after all: its
+// store may have it although it said no.
+func (r *run) retract(d *Delivery) {
+	ctx, cancel := context.WithTimeout(context.Background(), retractTimeout)
+	defer cancel()
+	if err := r.client.store.Delete(ctx, d.letter.ID); err != nil {
+		r.client.log.Warnf("mqtt: topic %q was handled, its letter %s may be left: %v", d.Topic, d.letter.ID, err)
+	}
+}
+
+// reason makes an error fit for a store and a log.
+func reason(err error) string { return shorten(printable.Line(shorten(err.Error()))) }
+
+func shorten(text string) string {
+	if len(text) > maxReason {
+		return strings.ToValidUTF8(text[:maxReason], "")
+	}
+	return text
+}

@@ -1,0 +1,243 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
+)
+
+// lot is where a subscription's messages are parked: in the store, in order
+// per key. Of the messages it knows the ids only. A key with a parked message
+// is held: whatever arrives for it is parked behind.
+type lot struct {
+	run   *run
+	sub   *Subscription
+	lane  *delivery.Lane
+	flow  *delivery.Attempts[*Delivery] // of parked messages
+	owner string
+
+	loading atomic.Bool  // what an earlier run left is not read yet
+	count   atomic.Int64 // of parked messages
+
+	mu     sync.Mutex
+	closed bool
+	keys   map[string]*held
+	alone  map[*held]struct{} // messages without order, each by itself
+}
+
+// held is a key whose messages are parked, or one message without order.
+type held struct {
+	lot   *lot
+	key   string
+	order uint64 // in the scheduler; 0 is none
+
+	// Guarded by the lot's mutex.
+	ids   []string // oldest first
+	timer *time.Timer
+
+	// Used by the task only, which never runs twice at a time.
+	pauses  *backoff.ExponentialBackOff
+	current *Delivery // of the oldest message, while it is handled
+	tries   int       // at it, in this process
+	over    bool      // with it, but for the deletion of its letter
+}
+
+// cannotPark says why a subscription's messages are not parked; nil if they
+// are.
+func (c *Client) cannotPark(s *Subscription) error {
+	switch {
+	case !c.store.Parks():
+		return errors.New("the store for dead letters does not park")
+	case c.cfg.ClientID == "":
+		return errors.New("without a client id nobody would come back to parked messages")
+	case s.ManualAck:
+		return errors.New("what is acknowledged by hand is not parked, which acknowledges")
+	}
+	return nil
+}
+
+func (r *run) newLot(s *Subscription) (*lot, error) {
+	l := &lot{run: r, sub: s, lane: s.lane, owner: r.client.owner(s), keys: make(map[string]*held), alone: make(map[*held]struct{})}
+	l.loading.Store(true)
+	policy := r.policy(s)
+	policy.MaxAttempts, policy.Park, policy.Observer = 1, l.parkAgain, r.observer()
+	policy.Observer.Finished = func(d *Delivery, o delivery.Outcome) {
+		if d.letter.result = o.Result; o.Result == delivery.Parked && d.letter.State == deadletter.Dead {
+			d.letter.result = delivery.Exhausted // it became one instead
+		}
+		r.ended(d, o)
+	}
+	flow, err := delivery.NewAttempts(s.handle, policy)
+	l.flow = flow
+	return l, err
+}
+
+// hold is asked before a message is handled.
+func (l *lot) hold(d *Delivery) delivery.Hold {
+	if l.loading.Load() {
+		return delivery.Unknown
+	}
+	if l.count.Load() == 0 {
+		return delivery.Free
+	}
+	key := d.order()
+	if key == "" {
+		return delivery.Free
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.keys[key] == nil || l.run.own(d) {
+		return delivery.Free
+	}
+	return delivery.Behind
+}
+
+// park stores a message and holds its key. All messages of a key come through
+// one queue of the scheduler, so none slips by between storing and holding.
+func (l *lot) park(ctx context.Context, d *Delivery, cause error, attempts int) error {
+	r := l.run
+	if r.own(d) {
+		return r.bury(ctx, d, cause, attempts)
+	}
+	kept, err := r.letterOf(d)
+	if err != nil {
+		return err
+	}
+	kept.Owner = l.owner
+	kept.fill(deadletter.Parked, cause, attempts)
+	if err := r.put(ctx, d); err != nil {
+		return err
+	}
+	l.add(kept.ID, kept.Key, cause != nil)
+	if cause != nil {
+		r.client.log.Warnf("mqtt: parked as %s: topic %q, key %q, %d attempts: %v", kept.ID, d.Topic, kept.Key, attempts, cause)
+	}
+	if h := r.client.cfg.Hooks.Parked; h != nil {
+		r.client.hook(func() { h(d, kept.ID, kept.Key, attempts, cause) })
+	}
+	return nil
+}
+
+// add appends a stored message to its key, and has a new key handled: after a
+// pause when it has just failed.
+func (l *lot) add(id, key string, failed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count.Add(1)
+	h := l.keys[key]
+	if h != nil {
+		h.ids = append(h.ids, id)
+		return
+	}
+	h = &held{lot: l, key: key, ids: []string{id}, pauses: l.newPauses()}
+	if key == "" {
+		l.alone[h] = struct{}{}
+	} else {
+		// A queue of its own: what arrives must not wait for a retry.
+		h.order = l.run.sched.Key("parked\x00" + key)
+		l.keys[key] = h
+	}
+	var after time.Duration
+	if failed {
+		after = h.pause()
+	}
+	l.schedule(h, after)
+}
+
+// done takes the oldest message off its key, and releases the key with the
+// last one. It reports whether there is more.
+func (l *lot) done(h *held) (more bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count.Add(-1)
+	h.ids = h.ids[1:]
+	if len(h.ids) > 0 {
+		return true
+	}
+	delete(l.alone, h)
+	if l.keys[h.key] == h {
+		delete(l.keys, h.key)
+	}
+	return false
+}
+
+// oldest is "" once the lot is closed.
+func (l *lot) oldest(h *held) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || len(h.ids) == 0 {
+		return ""
+	}
+	return h.ids[0]
+}
+
+// schedule has the key handled after a while. The mutex is held.
+func (l *lot) schedule(h *held, after time.Duration) {
+	switch {
+	case l.closed || l.loading.Load():
+	case after <= 0:
+		l.run.lots.take(h)
+	default:
+		h.timer = time.AfterFunc(after, func() { l.run.lots.take(h) })
+	}
+}
+
+func (l *lot) scheduleAgain(h *held, after time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.schedule(h, after)
+}
+
+// loaded lets messages in, and has those handled that an earlier run left.
+func (l *lot) loaded() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.loading.CompareAndSwap(true, false) {
+		return
+	}
+	for _, h := range l.keys {
+		l.schedule(h, 0)
+	}
+	for h := range l.alone {
+		l.schedule(h, 0)
+	}
+}
+
+// close ends the retries; the store keeps what is parked.
+func (l *lot) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	stop := func(h *held) {
+		if h.timer != nil {
+			h.timer.Stop()
+		}
+	}
+	for _, h := range l.keys {
+		stop(h)
+	}
+	for h := range l.alone {
+		stop(h)
+	}
+}
+
+// maxParkedBackoff is the longest pause between attempts at a parked message.
+const maxParkedBackoff = delivery.DefaultMaxBlocked
+
+func (l *lot) newPauses() *backoff.ExponentialBackOff {
+	longest := cmp.Or(l.sub.MaxBackoff, max(maxParkedBackoff, l.sub.Backoff))
+	return &backoff.ExponentialBackOff{
+		InitialInterval: min(cmp.Or(l.sub.Backoff, delivery.DefaultMinBackoff), longest), MaxInterval: longest,
+		RandomizationFactor: 0.5, Multiplier: 2,
+	}
+}
+
+func (h *held) pause() time.Duration { return min(h.pauses.NextBackOff(), h.pauses.MaxInterval) }

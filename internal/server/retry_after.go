@@ -1,0 +1,60 @@
+package server
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/go-kratos/kratos/v2/errors"
+	"github.com/go-kratos/kratos/v2/middleware"
+	"github.com/go-kratos/kratos/v2/transport"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
+)
+
+const (
+	// retryAfterHeader is that of RFC 9110, 10.2.3, and gRPC metadata alike.
+	retryAfterHeader = "Retry-After"
+	// retryAfter is when a report that the outbox has no room for is worth
+	// another try: the outbox of a broker that is up empties in moments.
+	retryAfter = time.Second
+)
+
+// tellRetryAfter says with a refusal for want of room when to try again: by the
+// header Retry-After, and to gRPC clients by a RetryInfo too.
+func tellRetryAfter() middleware.Middleware {
+	return func(next middleware.Handler) middleware.Handler {
+		return func(ctx context.Context, req any) (any, error) {
+			reply, err := next(ctx, req)
+			if err == nil || errors.Reason(err) != reportv1.ErrorReason_OUTBOX_FULL.String() {
+				return reply, err
+			}
+			if tr, ok := transport.FromServerContext(ctx); ok {
+				tr.ReplyHeader().Set(retryAfterHeader, strconv.Itoa(int(retryAfter.Seconds())))
+			}
+			return reply, &tryLaterError{errors.FromError(err)}
+		}
+	}
+}
+
+// tryLaterError is a Kratos error with a RetryInfo among its gRPC details.
+type tryLaterError struct{ cause *errors.Error }
+
+// Error implements error.
+func (e *tryLaterError) Error() string { return e.cause.Error() }
+
+// Unwrap gives the Kratos error.
+func (e *tryLaterError) Unwrap() error { return e.cause }
+
+// GRPCStatus is what gRPC sends.
+func (e *tryLaterError) GRPCStatus() *status.Status {
+	s := e.cause.GRPCStatus()
+	with, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})
+	if err != nil {
+		return s
+	}
+	return with
+}
