@@ -32,7 +32,7 @@ func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 		err = c.decode(e)
 	}
 	if err != nil {
-		return c.undecodable(ctx, e, decodeError(d.Topic, err))
+		return c.undecodable(ctx, e, formError("decode", d.Topic, err))
 	}
 	ctx = withValues(ctx, c.values)
 	if c.dedup == nil {

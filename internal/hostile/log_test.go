@@ -125,14 +125,12 @@ func TestRefusalsAreOneLine(t *testing.T) {
 	for name, text := range forgeries() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var p *peer
-			p = newPeer(t, 5, func(c net.Conn, _ int, when string) bool {
-				switch when {
-				case "suback":
-					_, _ = c.Write(mqtttest.PacketOf(0x90, mqtttest.Uint16Field(1), reason(text), []byte{0x87}))
-					return closed(c)
+			p := newPeer(t, 5, func(c net.Conn, _ int, when string) bool {
+				if when != "suback" {
+					return false
 				}
-				return false
+				_, _ = c.Write(mqtttest.PacketOf(0x90, mqtttest.Uint16Field(1), reason(text), []byte{0x87}))
+				return closed(c)
 			})
 			p.refusal = reason(text)
 			srv, out := client(t, p.URL(), 5)
