@@ -88,7 +88,7 @@ func TestHeaderLimitsOfPublish(t *testing.T) {
 		for k, v := range h {
 			list = append(list, engine.UserProperty{Key: k, Value: v})
 		}
-		m := &engine.Message{Topic: "a", Properties: &engine.Properties{User: list}}
+		m := &Message{Message: engine.Message{Topic: "a", Properties: &engine.Properties{User: list}}}
 		for way, err := range map[string]error{
 			"Publish":                plain.Publish(t.Context(), "a", broker.NewMessage("x", broker.WithHeaders(h))),
 			"Send":                   plain.Send(t.Context(), m),
