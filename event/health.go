@@ -46,6 +46,9 @@ type Health struct {
 	// Discarded counts messages that were acknowledged unhandled because a
 	// policy says so, since the client was made.
 	Discarded int64
+	// DeadLetterTopicFailed counts dead letters that their store has, and that
+	// did not reach the topic that they were to be published on, too.
+	DeadLetterTopicFailed int64
 	// Duplicates counts messages that the dedup window suppressed, WithoutID
 	// those that it could not know for lack of an id, since the client was made.
 	Duplicates int64
@@ -55,6 +58,9 @@ type Health struct {
 	Missing int64
 	// Outbox is zero without an outbox.
 	Outbox OutboxHealth
+	// SelfTestError is why the self-test of the last start failed; nil without
+	// one, and until it has.
+	SelfTestError error
 	// LastError is why it is not connected or not ready; nil when it is.
 	LastError error
 }

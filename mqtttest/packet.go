@@ -2,45 +2,34 @@ package mqtttest
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
 )
 
 // PacketType is the type of an MQTT control packet [MQTT-2.1.2].
-type PacketType byte
+type PacketType = scripted.PacketType
 
 // The control packet types.
 const (
-	TypeConnect     PacketType = 1
-	TypeConnack     PacketType = 2
-	TypePublish     PacketType = 3
-	TypePuback      PacketType = 4
-	TypePubrec      PacketType = 5
-	TypePubrel      PacketType = 6
-	TypePubcomp     PacketType = 7
-	TypeSubscribe   PacketType = 8
-	TypeSuback      PacketType = 9
-	TypeUnsubscribe PacketType = 10
-	TypeUnsuback    PacketType = 11
-	TypePingreq     PacketType = 12
-	TypePingresp    PacketType = 13
-	TypeDisconnect  PacketType = 14
-	TypeAuth        PacketType = 15
+	TypeConnect     = scripted.Connect
+	TypeConnack     = scripted.Connack
+	TypePublish     = scripted.Publish
+	TypePuback      = scripted.Puback
+	TypePubrec      = scripted.Pubrec
+	TypePubrel      = scripted.Pubrel
+	TypePubcomp     = scripted.Pubcomp
+	TypeSubscribe   = scripted.Subscribe
+	TypeSuback      = scripted.Suback
+	TypeUnsubscribe = scripted.Unsubscribe
+	TypeUnsuback    = scripted.Unsuback
+	TypePingreq     = scripted.Pingreq
+	TypePingresp    = scripted.Pingresp
+	TypeDisconnect  = scripted.Disconnect
+	TypeAuth        = scripted.Auth
 )
-
-// String is the name as the standard writes it.
-func (t PacketType) String() string {
-	names := [...]string{
-		"reserved", "CONNECT", "CONNACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP", "SUBSCRIBE",
-		"SUBACK", "UNSUBSCRIBE", "UNSUBACK", "PINGREQ", "PINGRESP", "DISCONNECT", "AUTH",
-	}
-	if int(t) < len(names) {
-		return names[t]
-	}
-	return fmt.Sprintf("PacketType(%d)", byte(t))
-}
 
 // maxPacket is the largest packet that [ReadPacket] and [Proxy] hold in memory.
 const maxPacket = 16 << 20
@@ -48,86 +37,8 @@ const maxPacket = 16 << 20
 var errBigPacket = fmt.Errorf("packet of more than %d bytes", maxPacket)
 
 // Packet is one MQTT control packet of any version, not interpreted further
-// than the methods below do. They never panic on a body that is not well
-// formed; they return zero values.
-type Packet struct {
-	// First is the first byte: type and flags.
-	First byte
-	// Body is everything after the remaining length.
-	Body []byte
-}
-
-// Type is the packet's type.
-func (p Packet) Type() PacketType { return PacketType(p.First >> 4) }
-
-// QoS of a PUBLISH.
-func (p Packet) QoS() byte { return p.First >> 1 & 3 }
-
-// Dup tells whether a PUBLISH carries the DUP flag.
-func (p Packet) Dup() bool { return p.First&8 != 0 }
-
-// Retain tells whether a PUBLISH carries the RETAIN flag.
-func (p Packet) Retain() bool { return p.First&1 != 0 }
-
-// Topic of a PUBLISH.
-func (p Packet) Topic() string {
-	topic, _ := p.splitPublish()
-	return string(topic)
-}
-
-// ID is the packet identifier, 0 for a packet that has none.
-func (p Packet) ID() uint16 {
-	b := p.Body
-	switch p.Type() {
-	case TypePublish:
-		if p.QoS() == 0 {
-			return 0
-		}
-		_, b = p.splitPublish()
-	case TypePuback, TypePubrec, TypePubrel, TypePubcomp, TypeSubscribe, TypeSuback, TypeUnsubscribe, TypeUnsuback:
-	default:
-		return 0
-	}
-	if len(b) < 2 {
-		return 0
-	}
-	return binary.BigEndian.Uint16(b)
-}
-
-// Payload is what follows the topic and the identifier of an MQTT 3.1.1
-// PUBLISH. On MQTT 5 the properties come first in it.
-func (p Packet) Payload() []byte {
-	_, rest := p.splitPublish()
-	if p.QoS() == 0 {
-		return rest
-	}
-	return rest[min(2, len(rest)):]
-}
-
-func (p Packet) splitPublish() (topic, rest []byte) {
-	if p.Type() != TypePublish || len(p.Body) < 2 {
-		return nil, nil
-	}
-	n := 2 + int(binary.BigEndian.Uint16(p.Body))
-	if n > len(p.Body) {
-		return nil, nil
-	}
-	return p.Body[2:n], p.Body[n:]
-}
-
-// String describes the packet for a test's log.
-func (p Packet) String() string {
-	if p.Type() == TypePublish {
-		return fmt.Sprintf("PUBLISH id %d qos %d dup %t topic %q, %d bytes", p.ID(), p.QoS(), p.Dup(), p.Topic(), len(p.Body))
-	}
-	return fmt.Sprintf("%v id %d, %d bytes", p.Type(), p.ID(), len(p.Body))
-}
-
-// Encode returns the bytes on the wire.
-func (p Packet) Encode() []byte {
-	b := binary.AppendUvarint([]byte{p.First}, uint64(len(p.Body)))
-	return append(b, p.Body...)
-}
+// than its methods do.
+type Packet = scripted.Packet
 
 // ReadPacket reads one packet of at most 16 MiB.
 func ReadPacket(r io.Reader) (Packet, error) {

@@ -8,24 +8,18 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
 )
 
-// Direction is one of the two ways through a [Proxy].
-type Direction int
+// Direction is one of the two ways between client and broker.
+type Direction = scripted.Direction
 
 // The directions.
 const (
-	ToBroker Direction = iota // what the client sends
-	ToClient                  // what the broker sends
+	ToBroker = scripted.ToBroker // what the client sends
+	ToClient = scripted.ToClient // what the broker sends
 )
-
-// String names the receiver.
-func (d Direction) String() string {
-	if d == ToBroker {
-		return "to broker"
-	}
-	return "to client"
-}
 
 // Proxy is a TCP proxy between clients and one broker that makes faults on
 // demand. In front of a plain mqtt:// address it forwards whole MQTT packets,

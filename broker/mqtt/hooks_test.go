@@ -46,7 +46,7 @@ func (s *spy) OnHandle(i event.HandleInfo) {
 func (s *spy) OnRetry(i event.RetryInfo) { s.note("retry %s %d %t", i.Topic, i.Attempt, i.After > 0) }
 
 func (s *spy) OnDeadLetter(i event.DeadLetterInfo) {
-	s.note("dead letter %s %s %d %t %v", i.Topic, i.Destination, i.Attempt, i.ID != "", i.Err)
+	s.note("dead letter %s %s %d %t %v", i.Topic, strings.Replace(i.Destination, i.ID, "ID", 1), i.Attempt, i.ID != "", i.Err)
 }
 
 func (s *spy) OnConnect(i event.ConnectInfo) {
@@ -93,7 +93,7 @@ func TestHooks(t *testing.T) {
 		"connect -pub true", "connect  true", "subscribe  1 true",
 		"publish in/1 2 true 3 true true", "publish in/2 1 false 3 true true", "publish in/# 1 false 3 true false",
 		"handle in/+ in/1 1 true", "handle in/+ in/bad 1 false", "handle in/+ in/bad 2 false", "retry in/bad 1 true",
-		"dead letter in/bad dead-letter/service 2 true fail",
+		"dead letter in/bad dead-letter/service/ID 2 true fail",
 	} {
 		mqtttest.Eventually(t, patience, func() bool { return s.saw(what) }, "%s in %q", what, s.seen)
 	}

@@ -8,6 +8,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
+// IDHeader is the user property by which a dead letter is known on MQTT 5.
+const IDHeader = prefix + "id"
+
 // ErrNoLetter is the error of Decode for a message that is none.
 var ErrNoLetter = errors.New("deadletter: the message is no dead letter")
 
@@ -35,7 +38,7 @@ func Decode(m *message.Message) (*Letter, error) {
 	l := &Letter{}
 	var err error
 	switch {
-	case m.Header(prefix+"id") != "":
+	case m.Header(IDHeader) != "":
 		err = l.fromProperties(m)
 	case strings.HasPrefix(m.ContentType, contentType) || len(m.Payload) > 0 && m.Payload[0] == '{':
 		err = l.fromCloudEvent(m.Payload)

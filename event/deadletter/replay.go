@@ -15,12 +15,13 @@ var ErrParked = errors.New("deadletter: the letter is parked, and handled again 
 // payload and headers, so with the event id that it had. Without ids it takes
 // every letter that is dead when it begins. It stops at the first error and
 // returns how many it replayed; a letter whose deletion failed is published
-// again by the next Replay. publish may keep the letter, whose Retain is
-// cleared: what the broker keeps for that topic may be newer. ErrParked and
+// again by the next Replay. publish may keep the letter. Its Retain is
+// cleared, as what the broker keeps for that topic may be newer, and its QoS is
+// at least 1, as the letter ends with it. ErrParked and
 // ErrNotFound are possible for ids that were named.
 func Replay(ctx context.Context, store Store, publish func(ctx context.Context, l *Letter) error, ids ...string) (n int, err error) {
 	err = each(ctx, store, ids, func(l *Letter) error {
-		l.Retain = false
+		l.Retain, l.QoS = false, max(1, l.QoS)
 		if err := publish(ctx, l); err != nil {
 			return fmt.Errorf("deadletter: replay of %s to %q: %w", l.ID, l.Topic, err)
 		}

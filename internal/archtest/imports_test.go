@@ -123,10 +123,13 @@ func rules() []rule {
 			allow:  []string{"./internal/biz/...", "./internal/conf/...", "./internal/data/...", "./api/...", "./broker/mqtt", "./event/..."},
 		},
 		{
-			why:    "server sees service, api, conf and transport/mqtt, and the embedded broker it can start",
+			why:    "server sees service, api, conf, transport/mqtt and the stores it is given, and the embedded broker it can start",
 			from:   []string{"./internal/server/..."},
 			forbid: []string{"./..."},
-			allow:  []string{"./internal/service/...", "./internal/conf/...", "./internal/server/...", "./api/...", "./transport/mqtt", "./mqtttest/embedded"},
+			allow: []string{
+				"./internal/service/...", "./internal/conf/...", "./internal/server/...", "./api/...", "./transport/mqtt",
+				"./event", "./event/dedup", "./event/deadletter", "./mqtttest/embedded",
+			},
 		},
 		{
 			why:    "the embedded broker is for tests and development",
@@ -135,15 +138,21 @@ func rules() []rule {
 			forbid: []string{mochi + "/..."},
 		},
 		{
+			why:    "the scripted broker shares no code with what it tests, and runs in programs that are no tests",
+			from:   []string{"./mqtttest/scripted"},
+			forbid: slices.Concat(clients, []string{"./...", transport + "/...", kratos + "/...", mochi + "/...", "testing"}),
+			deep:   true,
+		},
+		{
 			why:    "only the server layer of the sample starts the embedded broker",
 			from:   []string{"./..."},
 			except: []string{"./mqtttest/...", "./tools/kratos-mqtt/...", "./internal/server/...", "./internal/e2e/..."},
 			forbid: []string{"./mqtttest/..."},
 		},
 		{
-			why:    "kratos-transport is known to the fronts and, for its options and headers, to the sample's outer layers",
+			why:    "kratos-transport is known to the fronts, to the suite that holds any of its brokers to its promises, and, for its options and headers, to the sample's outer layers",
 			from:   []string{"./..."},
-			except: []string{"./broker/mqtt/...", "./transport/mqtt/...", "./internal/bridge/...", "./internal/data/...", "./internal/server/...", "./internal/service/..."},
+			except: []string{"./mqtttest", "./broker/mqtt/...", "./transport/mqtt/...", "./internal/bridge/...", "./internal/data/...", "./internal/server/...", "./internal/service/..."},
 			forbid: []string{transport + "/..."},
 		},
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -38,6 +39,9 @@ func checkSource(source string) error {
 // structure turns the draft into a structured event: headers become
 // attributes.
 func (d *draft) structure(source string) error {
+	if err := engine.CheckHeaders(d.props.User); err != nil {
+		return tooLarge("publish", d.msg.Topic, err)
+	}
 	attrs := make(map[string]any, len(d.props.User)+8)
 	for _, u := range d.props.User {
 		if err := checkAttribute(u.Key); err != nil {
@@ -193,6 +197,11 @@ func binary(s string) []byte {
 // names it by content type; without one only the carrier's option lets us
 // look, and what is no event is then a bare message.
 func unwrap(d *engine.Delivery, carrier bool) (*cloudEvent, error) {
+	if d.Properties != nil {
+		if id, _ := last(d.Properties.User, deadletter.IDHeader); id != "" {
+			return nil, nil // the message as it was, perhaps because it is no event
+		}
+	}
 	named := d.Properties != nil && d.Properties.ContentType != ""
 	switch {
 	case named && isStructured(d.Properties.ContentType):

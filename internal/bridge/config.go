@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tx7do/kratos-transport/broker"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
@@ -111,6 +112,9 @@ func (s *Settings) Subscriber(c *v1.Subscriber) {
 	putDuration(&s.Config.RetryBudget, c.GetRetryBudget())
 	put(&s.Config.DeadLetterTopic, c.GetDeadLetterTopic())
 	put(&s.Config.MaxInbound, int(c.GetMaxPayload()))
+	if c != nil {
+		s.subscriber = proto.CloneOf(c)
+	}
 }
 
 // put sets what the configuration has a value for.

@@ -32,7 +32,7 @@ func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 		err = c.decode(e)
 	}
 	if err != nil {
-		return c.undecodable(ctx, e, decodeError(d.Topic, err))
+		return c.undecodable(ctx, e, formError("decode", d.Topic, err))
 	}
 	ctx = withValues(ctx, c.values)
 	if c.dedup == nil {
@@ -88,6 +88,18 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 			s.log.Errorf("mqtt: error handler failed: topic %q: %v", d.Topic, err)
 		}
 	})
+}
+
+// eventID is the id of a message for its letter.
+func (c *consumer) eventID(d *engine.Delivery) string {
+	e, err := newEvent(d, c.broker.state().cloudEvents != "")
+	if id := e.ID(); id != "" || err != nil || c.dedup == nil || c.dedup.field == nil {
+		return id
+	}
+	if c.decode(e) != nil {
+		return ""
+	}
+	return c.dedup.id(e)
 }
 
 // valuesContext adds the values of a subscription's context to those of an

@@ -15,6 +15,7 @@ type hookSet struct {
 	handle     []event.HandleHook
 	retry      []event.RetryHook
 	deadLetter []event.DeadLetterHook
+	park       []event.ParkHook
 	connect    []event.ConnectHook
 	disconnect []event.DisconnectHook
 	session    []event.SessionHook
@@ -39,7 +40,7 @@ func sortHooks(hooks []any) (s *hookSet, err error) {
 
 func (s *hookSet) add(h any) bool {
 	found := []bool{
-		collect(&s.publish, h), collect(&s.handle, h), collect(&s.retry, h), collect(&s.deadLetter, h),
+		collect(&s.publish, h), collect(&s.handle, h), collect(&s.retry, h), collect(&s.deadLetter, h), collect(&s.park, h),
 		collect(&s.connect, h), collect(&s.disconnect, h), collect(&s.session, h), collect(&s.subscribe, h),
 		collect(&s.drop, h), collect(&s.duplicate, h), collect(&s.gap, h), collect(&s.outbox, h),
 	}
@@ -77,6 +78,11 @@ func (s *hookSet) engine() (e engine.Hooks) {
 			tell(hooks, event.DeadLetterHook.OnDeadLetter, event.DeadLetterInfo{
 				Delivery: delivered(d, attempts), ID: id, Destination: topic, Err: cause,
 			})
+		}
+	}
+	if hooks := s.park; len(hooks) > 0 {
+		e.Parked = func(d *engine.Delivery, id, key string, attempts int, cause error) {
+			tell(hooks, event.ParkHook.OnPark, event.ParkInfo{Delivery: delivered(d, attempts), ID: id, Key: key, Err: cause})
 		}
 	}
 	s.engineConnection(&e)

@@ -20,7 +20,17 @@ func (b *Broker) Start(ctx context.Context) error {
 	if s.err != nil {
 		return s.err
 	}
-	return public("connect", "", s.client.Start(ctx))
+	s.warnUnmatched(&b.names)
+	if err := s.client.Start(ctx); err != nil {
+		return public("connect", "", err)
+	}
+	if s.outbox != nil {
+		s.outbox.start()
+		if !s.client.Running() { // a Stop came between, and did not know of it
+			s.outbox.stop(ctx)
+		}
+	}
+	return nil
 }
 
 // Disconnect drains for up to 10 s and says DISCONNECT. Subscriptions stay

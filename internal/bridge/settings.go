@@ -10,6 +10,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 	"github.com/tx7do/kratos-transport/tracing"
 
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
@@ -44,11 +45,14 @@ type Settings struct {
 	Sequence bool
 	// IDs gives ids to ready bytes, too.
 	IDs bool
+	// Outbox takes what is published; nil sends it at once.
+	Outbox *Outbox
 	// Dedup remembers the ids of handled messages; nil remembers none.
 	Dedup dedup.Window
 	// OnDisconnect is told why a connection was lost.
 	OnDisconnect func(error)
 
+	subscriber   *v1.Subscriber
 	noConnection bool // the service's configuration has none
 	ignored      []string
 	addresses    []engine.Address // parsed from Addrs of the generic options
@@ -148,7 +152,7 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 		bad("keep-alive of %v, want at least 1s", k)
 	}
 	if cfg.TLS, err = s.tls(o.TLSConfig); err != nil {
-		errs = append(errs, err)
+		errs = append(errs, lineError{err})
 	}
 	for _, a := range s.addresses {
 		if (o.Secure || cfg.TLS != nil) && !a.Secure() {

@@ -46,18 +46,25 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 	if err != nil {
 		return nil, public("subscribe", topic, err)
 	}
+	sub, err := subscription(filter, &o, &own)
+	if err != nil {
+		return nil, badRequest("subscribe", topic, err.Error())
+	}
 	release, err := c.claim(s, filter, &o, &own)
 	if err != nil {
-		return nil, public("subscribe", topic, err)
+		return nil, err
 	}
-	sub := subscription(filter, &o, &own)
-	sub.Handler, sub.OnDeadLetter = c.handle, c.failed
+	known := []string{own.Operation, topic, filter}
+	p := s.policies.policy(own.policy(sub), known...)
+	p.apply(sub)
+	sub.Handler, sub.OnDeadLetter, sub.EventID = c.handle, c.failed, c.eventID
 	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
 	defer cancel()
 	if _, err := s.client.Subscribe(ctx, sub); err != nil {
 		release()
 		return nil, public("subscribe", topic, err)
 	}
+	b.names.add(known...)
 	if own.QoS > 0 && s.cfg.ClientID == "" {
 		b.unnamed.Do(func() {
 			s.log.Warnf("mqtt: no client id: messages published while the process is down are not kept (first for filter %q)", filter)

@@ -2,6 +2,8 @@ package bridge
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/tx7do/kratos-transport/broker"
@@ -22,7 +24,14 @@ type SubscribeSettings struct {
 	OrderingKey    func(event.Incoming) string // nil is the topic
 	IDField        string                      // of the message, where nothing else names it
 
-	refuse func(context.Context, *Event, error) error // told of what cannot be decoded
+	Operation  string // beside the topic filter
+	Budget     time.Duration
+	MaxBackoff time.Duration
+	Exhausted  event.Exhausted
+	Reasons    map[string]event.Verdict
+
+	reasons map[string]engine.Verdict
+	refuse  func(context.Context, *Event, error) error // told of what cannot be decoded
 }
 
 // OnUndecodable is told of a message that cannot be decoded. Its nil error
@@ -58,10 +67,14 @@ func readSubscribeOptions(opts []broker.SubscribeOption) (broker.SubscribeOption
 
 // subscription gives the engine's form of the options. Retries that are not
 // set are left to the budget; an explicit 0 is a single attempt.
-func subscription(filter string, o *broker.SubscribeOptions, s *SubscribeSettings) *engine.Subscription {
+func subscription(filter string, o *broker.SubscribeOptions, s *SubscribeSettings) (*engine.Subscription, error) {
 	sub := &engine.Subscription{
 		Filter: filter, QoS: s.QoS, ManualAck: !o.AutoAck, Concurrency: o.Concurrency,
-		Timeout: s.Timeout, Backoff: o.RetryDelay, Classify: classify,
+		Timeout: s.Timeout, Budget: s.Budget, Backoff: o.RetryDelay, MaxBackoff: s.MaxBackoff,
+	}
+	var err error
+	if sub.Exhausted, err = exhaustion(s.Exhausted); err != nil {
+		err = fmt.Errorf("exhausted: %w", err)
 	}
 	sub.RetainHandling, sub.NoLocal = s.RetainHandling, s.NoLocal
 	if key := s.OrderingKey; key != nil {
@@ -75,5 +88,15 @@ func subscription(filter string, o *broker.SubscribeOptions, s *SubscribeSetting
 	default:
 		sub.MaxAttempts = o.MaxRetries + 1
 	}
-	return sub
+	reasons, bad := readReasons(s.Reasons)
+	s.reasons = reasons
+	return sub, errors.Join(err, bad)
+}
+
+// policy is what the options in code say.
+func (s *SubscribeSettings) policy(sub *engine.Subscription) policy {
+	return policy{
+		timeout: sub.Timeout, budget: sub.Budget, minBackoff: sub.Backoff, maxBackoff: sub.MaxBackoff,
+		attempts: sub.MaxAttempts, concurrency: sub.Concurrency, exhausted: sub.Exhausted, reasons: s.reasons,
+	}
 }

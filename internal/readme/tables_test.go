@@ -35,7 +35,7 @@ func TestFields(t *testing.T) {
 		"subscriber.queue":               fmt.Sprint(engine.DefaultQueue),
 		"subscriber.handler_timeout":     span(engine.DefaultHandlerTimeout),
 		"subscriber.retry_budget":        span(engine.DefaultRetryBudget),
-		"subscriber.dead_letter_topic":   "`" + engine.DefaultDeadLetter + "<service>`",
+		"subscriber.dead_letter_topic":   "none",
 	}
 	var shown []string
 	for _, row := range load(t, "README.md").table(t, "field") {

@@ -20,9 +20,10 @@ type Broker struct {
 	calls   sync.WaitGroup // of faults
 
 	control  sync.Mutex // serialises Start, Stop and Kill
-	listen   sync.Mutex // guards the four below
+	listen   sync.Mutex // guards the five below
 	address  string
 	listener net.Listener
+	was      bool // the address is bound to a port
 	running  bool
 	conns    map[*conn]struct{}
 
@@ -120,11 +121,18 @@ func (b *Broker) open() error {
 	deadline := time.Now().Add(bindTime)
 	for {
 		err := b.tryOpen()
-		if err == nil || time.Now().After(deadline) {
+		if err == nil || !b.bound() || time.Now().After(deadline) {
 			return err
 		}
 		<-time.After(10 * time.Millisecond)
 	}
+}
+
+// bound says whether the port is one that the broker had before.
+func (b *Broker) bound() bool {
+	b.listen.Lock()
+	defer b.listen.Unlock()
+	return b.was
 }
 
 func (b *Broker) tryOpen() error {
@@ -137,7 +145,7 @@ func (b *Broker) tryOpen() error {
 	if err != nil {
 		return fmt.Errorf("scripted broker: %w", err)
 	}
-	b.listener, b.address = l, l.Addr().String()
+	b.listener, b.address, b.was = l, l.Addr().String(), true
 	b.wg.Go(func() { b.accept(l) })
 	return nil
 }
@@ -246,7 +254,7 @@ func (c *conn) dismiss(code byte) {
 }
 
 // each calls f for every connection.
-func (b *Broker) each(f func(*conn)) (n int) {
+func (b *Broker) each(f func(*conn)) {
 	b.listen.Lock()
 	list := make([]*conn, 0, len(b.conns))
 	for c := range b.conns {
@@ -256,7 +264,6 @@ func (b *Broker) each(f func(*conn)) (n int) {
 	for _, c := range list {
 		f(c)
 	}
-	return len(list)
 }
 
 func (b *Broker) locked(f func()) {

@@ -26,27 +26,31 @@ type will struct {
 }
 
 const (
-	forever            = 0xFFFFFFFF // session expiry that never comes
-	defaultMaximum     = 65535      // receive maximum of who names none
-	connectProperties  = propertySet(1<<propSessionExpiry | 1<<propAuthMethod | 1<<propAuthData | 1<<propRequestProblem | 1<<propRequestResponse | 1<<propReceiveMaximum | 1<<propTopicAliasMaximum | 1<<propUserProperty | 1<<propMaximumPacketSize)
-	willProperties     = propertySet(1<<propPayloadFormat | 1<<propMessageExpiry | 1<<propContentType | 1<<propResponseTopic | 1<<propCorrelationData | 1<<propWillDelay | 1<<propUserProperty)
-	versionUnsupported = "protocol version"
+	forever           = 0xFFFFFFFF // session expiry that never comes
+	defaultMaximum    = 65535      // receive maximum of who names none
+	connectProperties = propertySet(1<<propSessionExpiry | 1<<propAuthMethod | 1<<propAuthData | 1<<propRequestProblem | 1<<propRequestResponse | 1<<propReceiveMaximum | 1<<propTopicAliasMaximum | 1<<propUserProperty | 1<<propMaximumPacketSize)
+	willProperties    = propertySet(1<<propPayloadFormat | 1<<propMessageExpiry | 1<<propContentType | 1<<propResponseTopic | 1<<propCorrelationData | 1<<propWillDelay | 1<<propUserProperty)
 )
 
+// decodeConnect returns, also with an error, a version to answer in.
 func decodeConnect(body []byte) (*connect, error) {
 	c := cursor{b: body}
+	m := &connect{version: 4, receiveMaximum: defaultMaximum}
 	name, version := string(c.text()), c.byte()
 	if c.err != nil {
-		return nil, c.err
+		return m, c.err
+	}
+	if name == "MQTT" && version >= 5 {
+		m.version = 5
 	}
 	if name != "MQTT" || (version != 4 && version != 5) {
-		return nil, &violation{reasonVersion, versionUnsupported}
+		return m, &violation{reasonVersion, "protocol version"}
 	}
 	flags := c.byte()
 	if flags&1 != 0 {
-		return nil, malformed("reserved connect flag") // [MQTT-3.1.2-3]
+		return m, malformed("reserved connect flag") // [MQTT-3.1.2-3]
 	}
-	m := &connect{version: version, clean: flags&2 != 0, receiveMaximum: defaultMaximum}
+	m.clean = flags&2 != 0
 	m.keepAlive = time.Duration(c.uint16()) * time.Second
 	if version == 5 {
 		m.properties(&c)
@@ -58,16 +62,16 @@ func decodeConnect(body []byte) (*connect, error) {
 	if flags&0x80 != 0 {
 		m.user = string(c.text())
 	} else if flags&0x40 != 0 && version == 4 {
-		return nil, malformed("password without user name") // [MQTT-3.1.2-22]
+		return m, malformed("password without user name") // [MQTT-3.1.2-22]
 	}
 	if flags&0x40 != 0 {
 		m.password = string(c.binary())
 	}
 	if err := c.end(); err != nil {
-		return nil, err
+		return m, err
 	}
 	if m.clientID == "" && version == 4 && !m.clean {
-		return nil, &violation{reasonClientID, "no client id, and a session to keep"} // [MQTT-3.1.3-8]
+		return m, &violation{reasonClientID, "no client id, and a session to keep"} // [MQTT-3.1.3-8]
 	}
 	return m, nil
 }
@@ -95,13 +99,13 @@ func (m *connect) properties(c *cursor) {
 func (m *connect) decodeWill(c *cursor, flags byte) {
 	if flags&4 == 0 {
 		if flags&0x38 != 0 {
-			c.fail("will flags without a will") // [MQTT-3.1.2-11]
+			c.failf("will flags without a will") // [MQTT-3.1.2-11]
 		}
 		return
 	}
 	w := &will{message: &message{qos: flags >> 3 & 3, retain: flags&0x20 != 0, from: m.clientID}}
 	if w.message.qos > 2 {
-		c.fail("will QoS 3") // [MQTT-3.1.2-12]
+		c.failf("will QoS 3") // [MQTT-3.1.2-12]
 	}
 	if m.version == 5 {
 		c.properties(willProperties, func(p property) {

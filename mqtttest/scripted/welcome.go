@@ -1,5 +1,7 @@
 package scripted
 
+import "time"
+
 // first treats the first packet of a connection, which must be CONNECT
 // [MQTT-3.1.0-1].
 func (c *conn) first(p Packet) error {
@@ -8,7 +10,7 @@ func (c *conn) first(p Packet) error {
 	}
 	m, err := decodeConnect(p.Body)
 	if err != nil {
-		c.turnAway(p, err)
+		c.turnAway(p, m.version, err)
 		return errDead
 	}
 	if p.First&15 != 0 {
@@ -22,7 +24,7 @@ func (c *conn) first(p Packet) error {
 	c.b.locked(func() { c.version, c.clientID = m.version, m.clientID })
 	c.name.Store(&m.clientID)
 	v := c.b.faults.decide(ToBroker, c, p)
-	if v != nil && v.action.kind == delay && !c.sleep(v.action.delay) {
+	if v != nil && v.action.kind == delay && !c.sleep(time.Until(c.arrival.Add(v.action.delay))) {
 		return errDead
 	}
 	c.b.mu.Lock()
@@ -48,12 +50,12 @@ func (c *conn) admit(m *connect, assigned string, v *Injected) error {
 	case drop:
 		c.connect, c.swallow = m, [2]bool{true, true} // it waits for a CONNACK for ever
 		return nil
-	case cutBefore:
+	case cutBefore, cutWithin:
 		c.reset()
 		return errCut
 	case cutAfter:
 		c.mute = true
-		c.welcome(m, assigned)
+		_ = c.welcome(m, assigned) // cut in any case
 		c.reset()
 		return errCut
 	case halfOpen:
@@ -70,7 +72,7 @@ func (c *conn) admit(m *connect, assigned string, v *Injected) error {
 }
 
 // turnAway answers a CONNECT that cannot be accepted.
-func (c *conn) turnAway(p Packet, err error) {
+func (c *conn) turnAway(p Packet, version byte, err error) {
 	c.b.mu.Lock()
 	defer c.b.mu.Unlock()
 	c.b.observe(ToBroker, c, p, nil)
@@ -79,12 +81,7 @@ func (c *conn) turnAway(p Packet, err error) {
 	if v == nil || v.code == reasonMalformed || v.code == reasonProtocol {
 		return // [MQTT-3.1.4-1]
 	}
-	if v.code == reasonVersion {
-		c.version = 4
-		if len(p.Body) > 6 && p.Body[6] >= 5 {
-			c.version = 5
-		}
-	}
+	c.version = version
 	c.refuseConnect(v.code)
 }
 

@@ -1,0 +1,269 @@
+// Package deadlettersql keeps dead and parked letters in a table of the
+// service's database, SQLite or PostgreSQL, where an operator can look at them
+// with the tools that are there.
+package deadlettersql
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+)
+
+// Defaults of [Options].
+const (
+	DefaultTable      = "mqtt_dead_letter"
+	DefaultMaxLetters = 100_000
+)
+
+// Options set up a [Store]. The zero value is useful.
+type Options struct {
+	// Table is a plain identifier. Default "mqtt_dead_letter".
+	Table string
+	// Dialect of the database. Default: by the type of its driver.
+	Dialect sqltx.Dialect
+	// MaxLetters bounds dead and parked letters together. It is exact for one
+	// process; what others write is known after a second. Default 100,000.
+	MaxLetters int
+}
+
+// Store is a [deadletter.Store] in a table. Safe for concurrent use, also by
+// several processes.
+type Store struct {
+	db    *sql.DB
+	o     Options
+	sql   statements
+	gauge fill.Gauge
+}
+
+var _ deadletter.Store = (*Store)(nil)
+
+// New opens no connection. The table must be there before the store is used:
+// see Migrate and [Schema]. It reports all problems of the options at once.
+func New(db *sql.DB, o Options) (*Store, error) {
+	var errs []error
+	if o.Table == "" {
+		o.Table = DefaultTable
+	}
+	if o.MaxLetters == 0 {
+		o.MaxLetters = DefaultMaxLetters
+	}
+	if o.Dialect == "" {
+		d, err := sqltx.DialectOf(db)
+		o.Dialect = d
+		errs = append(errs, err)
+	}
+	if o.MaxLetters < 0 {
+		errs = append(errs, fmt.Errorf("deadlettersql: at most %d letters", o.MaxLetters))
+	}
+	if err := errors.Join(append(errs, sqltx.Name(o.Table))...); err != nil {
+		return nil, err
+	}
+	s := &Store{db: db, o: o, sql: prepare(o.Dialect, o.Table)}
+	s.gauge.DB, s.gauge.Count, s.gauge.Bound = db, s.count, fill.Amount{Rows: int64(o.MaxLetters)}
+	return s, nil
+}
+
+// Migrate makes the table if it is not there. Several processes may do so at
+// the same time.
+func (s *Store) Migrate(ctx context.Context) error {
+	if err := sqltx.Migrate(ctx, s.db, s.o.Dialect, Schema(s.o.Dialect, s.o.Table)); err != nil {
+		return fmt.Errorf("deadlettersql: make table %s: %w", s.o.Table, err)
+	}
+	return nil
+}
+
+// String names the store in logs and hooks.
+func (s *Store) String() string { return "table " + s.o.Table }
+
+// Parks implements [deadletter.Store].
+func (s *Store) Parks() bool { return true }
+
+// Put implements [deadletter.Store]. It has a transaction of its own, whatever
+// ctx carries: the letter must stay when the transaction of a failed handler
+// does not. Texts that are no UTF-8 or have a NUL, which not every database
+// takes, are kept with U+FFFD in those places.
+func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
+	if l == nil || l.ID == "" {
+		return errors.New("deadlettersql: a letter without id")
+	}
+	args, err := values(l)
+	if err != nil {
+		return err
+	}
+	ctx = sqltx.With(ctx, nil)
+	replaced, err := s.affects(ctx, s.sql.update, args...)
+	if err != nil {
+		return fmt.Errorf("deadlettersql: put: %w", err)
+	}
+	if replaced > 0 {
+		return nil
+	}
+	room, err := s.gauge.Write(ctx, fill.Amount{Rows: 1}, func() error {
+		_, err := s.affects(ctx, s.sql.insert, args...)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("deadlettersql: put: %w", err)
+	}
+	if !room {
+		return deadletter.ErrFull
+	}
+	return nil
+}
+
+func (s *Store) affects(ctx context.Context, statement string, args ...any) (int64, error) {
+	result, err := s.db.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// count counts the whole table, for the gauge.
+func (s *Store) count(ctx context.Context, q sqltx.Querier) (a fill.Amount, err error) {
+	err = q.QueryRowContext(ctx, s.sql.count).Scan(&a.Rows)
+	return a, err
+}
+
+// Get implements [deadletter.Store].
+func (s *Store) Get(ctx context.Context, id string) (*deadletter.Letter, error) {
+	l, err := scan(s.db.QueryRowContext(ctx, s.sql.get, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, deadletter.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("deadlettersql: get: %w", err)
+	}
+	return l, nil
+}
+
+// defaultLimit is that of [deadletter.Query].
+const defaultLimit = 100
+
+// List implements [deadletter.Store].
+func (s *Store) List(ctx context.Context, q deadletter.Query) (letters []*deadletter.Letter, err error) {
+	limit := q.Limit
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	rows, err := s.db.QueryContext(ctx, s.sql.list, q.After, string(q.State), q.Owner, q.Filter, limit)
+	if err != nil {
+		return nil, fmt.Errorf("deadlettersql: list: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		l, err := scan(rows)
+		if err != nil {
+			return nil, fmt.Errorf("deadlettersql: list: %w", err)
+		}
+		letters = append(letters, l)
+	}
+	return letters, rows.Err()
+}
+
+// removeMost is how many letters one statement removes.
+const removeMost = 500
+
+// Delete implements [deadletter.Store]. Letters are removed by 500.
+func (s *Store) Delete(ctx context.Context, ids ...string) error {
+	for part := range slices.Chunk(ids, removeMost) {
+		args, parameters := make([]any, len(part)), make([]string, len(part))
+		for i, id := range part {
+			args[i], parameters[i] = id, fmt.Sprintf("$%d", i+1)
+		}
+		err := s.gauge.Free(func() (fill.Amount, error) {
+			n, err := s.affects(ctx, strings.Replace(s.sql.remove, "{ids}", strings.Join(parameters, ", "), 1), args...)
+			return fill.Amount{Rows: n}, err
+		})
+		if err != nil {
+			return fmt.Errorf("deadlettersql: delete: %w", err)
+		}
+	}
+	return nil
+}
+
+// Stats implements [deadletter.Store].
+func (s *Store) Stats(ctx context.Context) (deadletter.Stats, error) {
+	st := deadletter.Stats{Max: s.o.MaxLetters}
+	if err := s.db.QueryRowContext(ctx, s.sql.stats).Scan(&st.Dead, &st.Parked); err != nil {
+		return deadletter.Stats{}, fmt.Errorf("deadlettersql: count: %w", err)
+	}
+	return st, nil
+}
+
+func values(l *deadletter.Letter) ([]any, error) {
+	pairs := make([][2]string, len(l.Headers))
+	for i, h := range l.Headers {
+		pairs[i] = [2]string{clean(h.Key), clean(h.Value)}
+	}
+	headers, err := json.Marshal(pairs)
+	if err != nil {
+		return nil, fmt.Errorf("deadlettersql: headers: %w", err)
+	}
+	return []any{
+		l.ID, string(l.State), clean(l.Owner), clean(l.Filter), clean(l.Key), clean(l.Service), clean(l.EventID), clean(l.Reason),
+		l.Attempts, micros(l.Received), micros(l.Time), clean(l.Topic), notNil(l.Payload), int16(l.QoS), l.Retain,
+		clean(l.ContentType), clean(l.ResponseTopic), notNil(l.CorrelationData), int64(l.Expiry), string(headers),
+	}, nil
+}
+
+func scan(row interface{ Scan(dest ...any) error }) (*deadletter.Letter, error) {
+	var (
+		l                         deadletter.Letter
+		received, written, expiry int64
+		qos                       int16
+		state, headers            string
+		pairs                     [][2]string
+	)
+	err := row.Scan(&l.ID, &state, &l.Owner, &l.Filter, &l.Key, &l.Service, &l.EventID, &l.Reason, &l.Attempts, &received, &written,
+		&l.Topic, &l.Payload, &qos, &l.Retain, &l.ContentType, &l.ResponseTopic, &l.CorrelationData, &expiry, &headers)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal([]byte(headers), &pairs); err != nil {
+		return nil, fmt.Errorf("letter %s: headers: %w", l.ID, err)
+	}
+	for _, p := range pairs {
+		l.Headers = append(l.Headers, message.Header{Key: p[0], Value: p[1]})
+	}
+	l.State, l.QoS, l.Expiry = deadletter.State(state), byte(qos), time.Duration(expiry)
+	l.Received, l.Time = moment(received), moment(written)
+	return &l, nil
+}
+
+// clean makes a text of what may be none.
+func clean(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// micros keeps the zero time apart from 1970.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func moment(micros int64) time.Time {
+	if micros == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(micros).UTC()
+}
+
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}

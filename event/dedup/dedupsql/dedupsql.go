@@ -1,0 +1,208 @@
+// Package dedupsql is a dedup window in a table of the service's database,
+// SQLite or PostgreSQL. The id and the effect commit in one transaction, so
+// that an effect happens once even if the process dies between the two.
+//
+// On SQLite the pool must be opened so that transactions take their write lock
+// at once and wait for each other: with modernc.org/sqlite the DSN says
+// _txlock=immediate and _pragma=busy_timeout(5000). PostgreSQL needs nothing.
+package dedupsql
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+)
+
+// Defaults of [Options].
+const (
+	DefaultTable = "mqtt_dedup"
+	DefaultTTL   = 24 * time.Hour
+)
+
+// Options set up a [Window]. The zero value is useful.
+type Options struct {
+	// Table is a plain identifier. Default "mqtt_dedup".
+	Table string
+	// Dialect of the database. Default: by the type of its driver.
+	Dialect sqltx.Dialect
+	// TTL is how long an id is remembered, by the clock of the database. It
+	// should not be shorter than the broker keeps sessions. Default 24 h.
+	TTL time.Duration
+}
+
+// Window is a [dedup.Window] in a table. Safe for concurrent use, also by
+// several processes.
+type Window struct {
+	db    *sql.DB
+	o     Options
+	calls atomic.Uint64
+
+	forget, insert, purge string
+}
+
+var _ dedup.Window = (*Window)(nil)
+
+// purgeEvery is after how many ids expired ones are deleted, purgeLimit how
+// many of them at most.
+const (
+	purgeEvery = 256
+	purgeLimit = 1024
+)
+
+// New opens no connection. The table must be there before the window is used:
+// see Migrate and [Schema]. It reports all problems of the options at once.
+func New(db *sql.DB, o Options) (*Window, error) {
+	var errs []error
+	if o.Table == "" {
+		o.Table = DefaultTable
+	}
+	if o.TTL == 0 {
+		o.TTL = DefaultTTL
+	}
+	if o.Dialect == "" {
+		d, err := sqltx.DialectOf(db)
+		o.Dialect = d
+		errs = append(errs, err)
+	}
+	if o.TTL < 0 {
+		errs = append(errs, fmt.Errorf("dedupsql: TTL of %v", o.TTL))
+	}
+	if err := errors.Join(append(errs, sqltx.Name(o.Table))...); err != nil {
+		return nil, err
+	}
+	text := func(s string) string {
+		return strings.NewReplacer("{table}", o.Table, "{now}", o.Dialect.Now()).Replace(s)
+	}
+	// Several may purge at a time: who finds a row locked leaves it to the other.
+	skip := ""
+	if o.Dialect == sqltx.Postgres {
+		skip = " FOR UPDATE SKIP LOCKED"
+	}
+	return &Window{
+		db: db, o: o,
+		forget: text(`DELETE FROM {table} WHERE id = $1 AND expires <= {now}`),
+		insert: text(`INSERT INTO {table} (id, expires) VALUES ($1, {now} + $2) ON CONFLICT (id) DO NOTHING`),
+		purge:  text(`DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE expires <= {now} ORDER BY expires LIMIT $1` + skip + `)`),
+	}, nil
+}
+
+// Schema gives the statements that make the table, for who migrates with a tool
+// of its own. They do nothing to a table that is there.
+func Schema(table string) []string {
+	return []string{
+		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (
+	id      TEXT   PRIMARY KEY,
+	expires BIGINT NOT NULL -- milliseconds since 1970, by the clock of the database
+)`, table),
+		fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %[1]s_expires ON %[1]s (expires)`, table),
+	}
+}
+
+// Migrate makes the table if it is not there. Several processes may do so at
+// the same time.
+func (w *Window) Migrate(ctx context.Context) error {
+	if err := sqltx.Migrate(ctx, w.db, w.o.Dialect, Schema(w.o.Table)); err != nil {
+		return fmt.Errorf("dedupsql: make table %s: %w", w.o.Table, err)
+	}
+	return nil
+}
+
+// Once implements [dedup.Window]. The effect runs in a transaction that ctx
+// carries (package sqltx), that of the caller if there is one, and what it
+// writes through that is committed with the id. When it fails in the
+// transaction of a caller, the id and what the effect wrote there are undone by
+// themselves. When the outcome of a commit stays unknown, because the connection
+// was lost, Once returns an error, and the next delivery finds out.
+//
+// Of two calls with one id the second waits in the database until the first has
+// committed or rolled back. An effect must not call Once with its own id. On
+// SQLite there is one writer at a time, so that calls wait for each other
+// whatever their ids: in a pool of one connection within ctx, in a larger one as
+// long as its busy_timeout says, and then it is an error.
+func (w *Window) Once(ctx context.Context, id string, effect func(context.Context) error) (duplicate bool, err error) {
+	if id == "" {
+		return false, dedup.ErrNoID
+	}
+	err = sqltx.Nested(ctx, w.db, func(ctx context.Context) error {
+		fresh, err := w.claim(ctx, stored(id))
+		if err == nil && fresh && w.calls.Add(1)%purgeEvery == 0 {
+			_, err = w.purgeSome(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("dedupsql: %w", err)
+		}
+		duplicate = !fresh
+		if duplicate {
+			return nil
+		}
+		return effect(ctx)
+	})
+	return duplicate && err == nil, err
+}
+
+// claim reports whether the id was not there.
+func (w *Window) claim(ctx context.Context, id string) (bool, error) {
+	tx := sqltx.Or(ctx, w.db)
+	for range 2 {
+		result, err := tx.ExecContext(ctx, w.insert, id, w.o.TTL.Milliseconds())
+		if err != nil {
+			return false, err
+		}
+		if n, err := result.RowsAffected(); err != nil || n > 0 {
+			return n > 0, err
+		}
+		// There already; it may have expired.
+		result, err = tx.ExecContext(ctx, w.forget, id)
+		if err != nil {
+			return false, err
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// Purge deletes up to 1,024 expired ids and says how many. Once does so with
+// every 256th id, in its transaction; a service that is mostly idle may call it
+// by itself.
+func (w *Window) Purge(ctx context.Context) (int, error) {
+	n, err := w.purgeSome(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("dedupsql: purge: %w", err)
+	}
+	return n, nil
+}
+
+func (w *Window) purgeSome(ctx context.Context) (int, error) {
+	result, err := sqltx.Or(ctx, w.db).ExecContext(ctx, w.purge, purgeLimit)
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
+}
+
+// maxID is what an index of PostgreSQL takes easily.
+const maxID = 512
+
+// stored is the form of an id in the table: itself, or a hash of one that is
+// too long, or no text that every database takes. Ids come from outside, and
+// one that cannot be stored would fail for ever.
+func stored(id string) string {
+	if len(id) <= maxID && utf8.ValidString(id) && strings.IndexByte(id, 0) < 0 {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}

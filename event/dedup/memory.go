@@ -1,0 +1,115 @@
+package dedup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/expirable"
+)
+
+// Defaults of [MemoryOptions].
+const (
+	DefaultMaxIDs = 100_000
+	DefaultTTL    = 24 * time.Hour
+)
+
+// ErrNoID is the error of a call without an id.
+var ErrNoID = errors.New("dedup: no id")
+
+// MemoryOptions bound a window of [NewMemory]. The zero value is useful.
+type MemoryOptions struct {
+	// MaxIDs is how many ids are remembered; beyond it the one that was not
+	// seen for longest is forgotten. Default 100,000.
+	MaxIDs int
+	// TTL is how long an id is remembered, by a clock that nobody sets. It
+	// should not be shorter than the broker keeps sessions. Default 24 h.
+	TTL time.Duration
+}
+
+// NewMemory returns a window that lasts as long as the process. It fails for
+// negative bounds.
+func NewMemory(o MemoryOptions) (Window, error) {
+	if o.MaxIDs < 0 || o.TTL < 0 {
+		return nil, fmt.Errorf("dedup: memory: negative bound: %+v", o)
+	}
+	if o.MaxIDs == 0 {
+		o.MaxIDs = DefaultMaxIDs
+	}
+	if o.TTL == 0 {
+		o.TTL = DefaultTTL
+	}
+	return &memory{
+		ttl: o.TTL, began: time.Now(),
+		// Its own expiry has a goroutine that never ends; ours needs none.
+		seen:    expirable.NewLRU[string, time.Duration](o.MaxIDs, nil, 0),
+		running: make(map[string]chan struct{}),
+	}, nil
+}
+
+type memory struct {
+	ttl   time.Duration
+	began time.Time // has a monotonic reading, and so has what is measured from it
+
+	mu      sync.Mutex
+	seen    *expirable.LRU[string, time.Duration] // when, since began
+	running map[string]chan struct{}              // closed when the effect has ended
+}
+
+// Once implements [Window].
+func (m *memory) Once(ctx context.Context, id string, effect func(context.Context) error) (duplicate bool, err error) {
+	if id == "" {
+		return false, ErrNoID
+	}
+	for {
+		duplicate, wait := m.claim(id)
+		if duplicate {
+			return true, nil
+		}
+		if wait == nil {
+			break
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	done := false
+	defer func() { m.release(id, done) }() // also when the effect panics
+	if err := effect(ctx); err != nil {
+		return false, err
+	}
+	done = true
+	return false, nil
+}
+
+// claim says whether id was seen, or else gives the end of the call to wait
+// for; without either the id is the caller's.
+func (m *memory) claim(id string) (duplicate bool, wait <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if at, ok := m.seen.Get(id); ok {
+		if time.Since(m.began)-at < m.ttl {
+			return true, nil
+		}
+		m.seen.Remove(id)
+	}
+	if end, ok := m.running[id]; ok {
+		return false, end
+	}
+	m.running[id] = make(chan struct{})
+	return false, nil
+}
+
+func (m *memory) release(id string, done bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	close(m.running[id])
+	delete(m.running, id)
+	if done {
+		m.seen.Add(id, time.Since(m.began))
+	}
+}

@@ -1,0 +1,90 @@
+package outboxsql
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+)
+
+// Schema gives the statements that make the tables, for who migrates with a
+// tool of its own. They do nothing to tables that are there.
+func Schema(d sqltx.Dialect, table string) []string {
+	partial := "CREATE INDEX IF NOT EXISTS %[1]s_waiting ON %[1]s (seq) WHERE quarantined = ''"
+	return []string{
+		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (
+	seq            %s,
+	id             TEXT     NOT NULL,
+	ordering_key   TEXT     NOT NULL,
+	topic          TEXT     NOT NULL,
+	payload        %[3]s    NOT NULL,
+	qos            SMALLINT NOT NULL,
+	retain         BOOLEAN  NOT NULL,
+	content_type   TEXT     NOT NULL,
+	response_topic TEXT     NOT NULL,
+	correlation    %[3]s    NOT NULL,
+	expiry         BIGINT   NOT NULL, -- nanoseconds
+	headers        TEXT     NOT NULL, -- JSON
+	accepted       BIGINT   NOT NULL, -- milliseconds since 1970
+	size           BIGINT   NOT NULL, -- bytes
+	quarantined    TEXT     NOT NULL DEFAULT '' -- why it can never be sent
+)`, table, d.Serial(), d.Blob()),
+		fmt.Sprintf(partial, table),
+		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s_lease (
+	name    TEXT   PRIMARY KEY,
+	owner   TEXT   NOT NULL,
+	expires BIGINT NOT NULL -- milliseconds since 1970, by the clock of the database
+)`, table),
+	}
+}
+
+// Migrate makes the tables if they are not there. Several processes may do so
+// at the same time.
+func (s *Store) Migrate(ctx context.Context) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	if err := sqltx.Migrate(ctx, s.db, s.o.Dialect, Schema(s.o.Dialect, s.o.Table)); err != nil {
+		return fmt.Errorf("outboxsql: make table %s: %w", s.o.Table, err)
+	}
+	return nil
+}
+
+// statements are those of one store, with the name of its table in them.
+type statements struct {
+	insert, read, remove, quarantine string
+	count, oldest                    string
+	claim, release                   string
+	visible, holders                 string // PostgreSQL: see settled
+}
+
+func prepare(d sqltx.Dialect, table string) statements {
+	name := func(text string) string {
+		return strings.NewReplacer("{table}", table, "{now}", d.Now()).Replace(text)
+	}
+	s := statements{
+		read: name(`SELECT seq, id, ordering_key, topic, payload, qos, retain, content_type, response_topic,
+	correlation, expiry, headers, accepted
+	FROM {table} WHERE seq > $1 AND seq <= $2 AND quarantined = '' ORDER BY seq LIMIT $3`),
+		// What was quarantined before is not taken once more, so "" is what it was.
+		quarantine: name(`UPDATE {table} SET quarantined = $2 WHERE seq = $1 AND quarantined = '' RETURNING size, ''`),
+		remove:     name(`DELETE FROM {table} WHERE seq IN ({seqs}) RETURNING size, quarantined`),
+		count: name(`SELECT count(*) FILTER (WHERE quarantined = ''), COALESCE(sum(size) FILTER (WHERE quarantined = ''), 0),
+	count(*) FILTER (WHERE quarantined <> '') FROM {table}`),
+		oldest: name(`SELECT accepted FROM {table} WHERE quarantined = '' ORDER BY seq LIMIT 1`),
+		claim: name(`INSERT INTO {table}_lease (name, owner, expires) VALUES ('relay', $1, {now} + $2)
+	ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires = excluded.expires
+	WHERE {table}_lease.owner = excluded.owner OR {table}_lease.expires < {now}`),
+		release: name(`DELETE FROM {table}_lease WHERE name = 'relay' AND owner = $1`),
+	}
+	s.insert = name(`INSERT INTO {table} (id, ordering_key, topic, payload, qos, retain, content_type, response_topic,
+	correlation, expiry, headers, accepted, size)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING seq`)
+	if d == sqltx.Postgres {
+		s.visible = name(`SELECT COALESCE((SELECT seq FROM {table} WHERE seq > $1 AND quarantined = '' ORDER BY seq DESC LIMIT 1), 0)`)
+		s.holders = name(`SELECT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND mode = 'RowExclusiveLock'
+	AND granted AND relation = '{table}'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+	}
+	return s
+}

@@ -1,0 +1,54 @@
+package mqtt
+
+import (
+	"time"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+)
+
+// Number and first pause of the attempts are kratos-transport's
+// broker.WithSubscribeRetry. What the configuration says
+// about one subscription counts over all of these options, and they count over
+// what it says about every subscription.
+
+// WithSubscribeRetryBudget bounds the time, from the start of the first attempt
+// at a message, within which another one may start; acknowledgements of what
+// arrived later wait meanwhile. Default: 5 s.
+func WithSubscribeRetryBudget(d time.Duration) broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Budget = d })
+}
+
+// WithSubscribeMaxBackoff is the longest pause between attempts. Default: 5 s
+// within the budget, 30 s between attempts at a parked or blocked message.
+func WithSubscribeMaxBackoff(d time.Duration) broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.MaxBackoff = d })
+}
+
+// WithSubscribeExhausted says what becomes of a message whose attempts are used
+// up; an unknown value, and parking without a store that parks, without a
+// client id or with acknowledgement by hand, is an error of the subscribe.
+// Default: event.ExhaustedPark where that is possible, else
+// event.ExhaustedDeadLetter.
+func WithSubscribeExhausted(e event.Exhausted) broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Exhausted = e })
+}
+
+// WithSubscribeReason says what becomes of a message whose handler returned a
+// Kratos error of this reason or, for a number as in "404", of this code; a
+// reason counts over a code, and event.WithVerdict over both. An unknown verdict
+// is an error of the subscribe. Default: what cannot be decoded, 400, 413, 422
+// and 501 are dead-lettered at once, and all else is retried.
+func WithSubscribeReason(reason string, v event.Verdict) broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) {
+		all := map[string]event.Verdict{reason: v}
+		for r, v := range s.Reasons {
+			if r != reason {
+				all[r] = v
+			}
+		}
+		s.Reasons = all
+	})
+}
