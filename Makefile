@@ -24,6 +24,10 @@ run: ## Build and start the service with ./configs, embedded broker and SQLite; 
 test: ## Run all tests, with the race detector where a C compiler exists
 	@scripts/test.sh $(FLAGS) $(PKG)
 
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (30s); PKG=pattern picks some
+	@scripts/fuzz.sh $(filter-out ./...,$(PKG))
+
 .PHONY: check
 check: check-format check-vet check-tidy check-api check-wire check-imports check-lint ## Format, vet, lint, import rules, generated code, go.mod
 	@echo "check: all good"

@@ -58,6 +58,9 @@ type Health struct {
 	Missing int64
 	// Outbox is zero without an outbox.
 	Outbox OutboxHealth
+	// SelfTestError is why the self-test of the last start failed; nil without
+	// one, and until it has.
+	SelfTestError error
 	// LastError is why it is not connected or not ready; nil when it is.
 	LastError error
 }

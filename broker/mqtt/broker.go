@@ -20,8 +20,12 @@ import (
 // deadline, or for 10 s. MayHaveBeenSent of an error tells whether publishing
 // again may duplicate.
 //
-// On MQTT 5 the headers of a message are user properties, its id is the user
-// property "id", and the codec is named by the content type, which a subscriber
+// With [WithOutbox] it returns nil once the message is in the outbox, also while
+// disconnected. What the broker refuses for now is published again within the
+// time of the call, see [WithPublishRetry].
+//
+// On MQTT 5 the headers of a message are user properties, its id, a UUIDv7 where
+// the caller gave none, is the user property "id", and the codec is named by the content type, which a subscriber
 // decodes by when it names a registered codec. With the tracing options the
 // trace context travels, too (traceparent, tracestate), and so does Kratos
 // metadata of the context: its x-md- client metadata, and the x-md-global-
@@ -30,9 +34,10 @@ import (
 // see [WithCloudEvents].
 //
 // Of kratos-transport's options the timeout, like the context of
-// WithPublishContext, bounds the whole call. Retries publish again what was
-// refused or not acknowledged, which may duplicate; QoS 2 is not published
-// again once it may have been sent. Required acknowledgements of 0, 1 and 2 are
+// WithPublishContext, bounds the whole call. Retries, over [WithPublishRetry],
+// publish again what was refused for now or not acknowledged, as the same message;
+// QoS 0 and 2 are not published again once they may have been sent. An
+// asynchronous publish has one attempt. Required acknowledgements of 0, 1 and 2 are
 // the QoS, -1 is QoS 1. With WithPublishAsync, Publish returns once the message
 // is accepted into the in-flight window, and the callback is called once with
 // the outcome when Publish returned nil, and not at all otherwise; without it
@@ -47,11 +52,13 @@ import (
 // registrations for the next Connect; Unsubscribe ends one.
 //
 // A message is acknowledged after every handler that matches its topic
-// returned nil. An error, or a panic, is retried with backoff within 5 s; then
-// the broker's ErrorHandler is told, the message is dead-lettered to
-// "dead-letter/<service>", and acknowledged once the broker has the dead
-// letter. What cannot be decoded, and Kratos errors with code 400, 413, 422 and
-// 501, are not retried. Messages of one topic are handled in order, different
+// returned nil. An error, or a panic, is retried with backoff within 5 s. Then
+// the message is parked, when the store of [WithDeadLetters] parks: stored,
+// acknowledged and handled again later, while whatever arrives for its key is
+// parked behind it. Otherwise the broker's ErrorHandler is told, the message
+// becomes a dead letter, and is acknowledged once that is safe. What cannot be
+// decoded, and Kratos errors with code 400, 413, 422 and 501, are not retried.
+// Messages of one topic are handled in order, different
 // topics in parallel, at most 16 at once.
 //
 // Of kratos-transport's options a queue name makes a shared subscription

@@ -3,6 +3,7 @@ package mqtt_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"slices"
@@ -184,7 +185,11 @@ func TestRefusedPublishIsTriedAgain(t *testing.T) {
 		url, _ := publishFails(t, slices.Repeat([]byte{quota}, 1000)...)
 		b := connected(t, url, mqttbroker.WithProtocol("5"), quick, mqttbroker.WithPublisher(publisherTimeout(100*time.Millisecond)))
 		started := time.Now()
-		wantReason(t, b.Publish(context.Background(), "a", msg), event.ReasonQuota, 429)
+		err := b.Publish(context.Background(), "a", msg)
+		var e *event.Error
+		if !errors.As(err, &e) || e.Reason != event.ReasonQuota && e.Reason != event.ReasonTimeout { // as the last attempt ends
+			t.Errorf("got %v", err)
+		}
 		if took := time.Since(started); took > patience/2 {
 			t.Errorf("took %v", took)
 		}

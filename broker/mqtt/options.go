@@ -31,7 +31,7 @@ func WithKratosLogger(l log.Logger) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.Logger = l })
 }
 
-// WithServiceName names the service; dead letters go to "dead-letter/<name>".
+// WithServiceName names the service, in dead letters too.
 func WithServiceName(name string) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.Service = name })
 }
@@ -220,6 +220,17 @@ func WithCloudEvents(source string) broker.Option {
 // and Connect. Given again it adds more. Default: none, and no cost.
 func WithHooks(hooks ...any) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Hooks = append(s.Hooks, hooks...) })
+}
+
+// WithSelfTest sends a message to each of these topics after the start, on the
+// publishing connection, and waits for it on a third one, whose client id adds
+// "-test" to the publisher's. What does not come back within 3 s is told by the
+// log and by SelfTestError of the health. It is meant for MQTT 3.1.1, where a
+// broker acknowledges a publish that its access rules forbid, and throws it away:
+// name a topic that the same rules are about, that may be read, too, and that
+// nobody minds a message on, whose payload is a UUID. Default: none.
+func WithSelfTest(topics ...string) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Config.SelfTest = topics })
 }
 
 // WithRelaxedAcks acknowledges each message when it is done instead of in the

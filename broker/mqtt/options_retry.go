@@ -5,12 +5,21 @@ import (
 
 	"github.com/tx7do/kratos-transport/broker"
 
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
 )
 
+// WithSubscriber takes concurrency, queue, retry and dead-letter topic from a
+// service's configuration; what is unset keeps the defaults, and what is wrong
+// is reported by its key. A key of its subscriptions is a topic filter or an
+// operation; Connect warns of one that matches nothing.
+func WithSubscriber(c *v1.Subscriber) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Subscriber(c) })
+}
+
 // Number and first pause of the attempts are kratos-transport's
-// broker.WithMaxRetries and broker.WithRetryDelay. What the configuration says
+// broker.WithSubscribeRetry. What the configuration says
 // about one subscription counts over all of these options, and they count over
 // what it says about every subscription.
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/go-kratos/kratos/v2"
 	"github.com/go-kratos/kratos/v2/log"
@@ -23,12 +24,16 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
+// stopTimeout bounds the stop of the servers together. The publisher disconnects
+// after it, within 10 s, so that both fit into the usual grace of 30 s.
+const stopTimeout = 20 * time.Second
+
 // newApp makes one Kratos app of the servers that are there, which writes a
 // banner to out when they run and stops when ctx ends.
 func newApp(
 	ctx context.Context, c *conf.Bootstrap, name server.ServiceName, logger log.Logger, out io.Writer,
 	registrar registry.Registrar, hs *http.Server, gs *grpc.Server, ms *mqttserver.Server,
-	embedded *server.Embedded, connection *kratosmqttv1.Connection, hold *data.Hold,
+	embedded *server.Embedded, connection *kratosmqttv1.Connection, hold *data.Hold, publisher *data.Broker,
 ) *kratos.App {
 	hold.Until(subscribed(ms))
 	var app *kratos.App
@@ -45,8 +50,9 @@ func newApp(
 		kratos.Metadata(map[string]string{"subscribes": strconv.FormatBool(ms != nil)}),
 		kratos.Logger(logger),
 		kratos.Registrar(registrar),
+		kratos.StopTimeout(stopTimeout),
 		kratos.Signal(syscall.SIGQUIT), // run caught the others, before Kratos would
-		kratos.Server(servers(hs, gs, ms, embedded, connection)...),
+		kratos.Server(servers(hs, gs, ms, embedded, connection, publisher)...),
 		// Only now, because Kratos cannot stop what it has not started.
 		kratos.AfterStart(func(context.Context) error {
 			unwatch = context.AfterFunc(ctx, stop)
@@ -71,8 +77,12 @@ func subscribed(ms *mqttserver.Server) func(context.Context) error {
 }
 
 // servers lists the servers that are there. Reports are taken in until HTTP and
-// gRPC have stopped, and handled until after that.
-func servers(hs *http.Server, gs *grpc.Server, ms *mqttserver.Server, embedded *server.Embedded, connection *kratosmqttv1.Connection) []transport.Server {
+// gRPC have stopped, then leave the outbox and the embedded broker, and are
+// handled until after that.
+func servers(
+	hs *http.Server, gs *grpc.Server, ms *mqttserver.Server,
+	embedded *server.Embedded, connection *kratosmqttv1.Connection, publisher *data.Broker,
+) []transport.Server {
 	var first []server.Server
 	if hs != nil {
 		first = append(first, hs)
@@ -83,8 +93,22 @@ func servers(hs *http.Server, gs *grpc.Server, ms *mqttserver.Server, embedded *
 	if ms == nil {
 		return server.StopTogether(first)
 	}
-	drain := func(ctx context.Context) { embedded.Drain(ctx, connection.ClientId) }
+	drain := func(ctx context.Context) {
+		flush(ctx, publisher)
+		embedded.Drain(ctx, connection.ClientId)
+	}
 	return server.StopInOrder(first, drain, ms)
+}
+
+// flush sends what the outbox holds within half of the time that is left; the
+// other half is the subscriber's.
+func flush(ctx context.Context, publisher *data.Broker) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
+	publisher.Flush(ctx)
 }
 
 // instanceID tells the processes of the service apart.

@@ -33,7 +33,7 @@ func banner(c *conf.Bootstrap, hs *http.Server, gs *grpc.Server, ms *mqttserver.
 	}
 	row("MQTT", brokers(connection, embedded))
 	if database := c.GetData().GetDatabase(); database != nil {
-		row("database", database.Source)
+		row("database", database.Name())
 	}
 	if web != "" {
 		fmt.Fprintf(&b, "\nPost a report:\n  curl -H 'Content-Type: application/json' -d '%s' %s/v1/reports\n", sampleReport, web)

@@ -36,20 +36,27 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 		cleanup()
 		return nil, nil, err
 	}
-	hold := data.NewHold()
-	broker, cleanup2, err := data.NewBroker(connection, mqtt, hold, logger)
+	confData := bootstrap.Data
+	dataData, cleanup2, err := data.NewData(contextContext, confData, logger)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
-	reportPublisher := data.NewReportPublisher(broker)
-	confData := bootstrap.Data
-	dataData, cleanup3, err := data.NewData(contextContext, confData, logger)
+	store, cleanup3, err := data.NewOutbox(mqtt, dataData, logger)
 	if err != nil {
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
+	hold := data.NewHold()
+	broker, cleanup4, err := data.NewBroker(connection, mqtt, store, hold, logger)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	reportPublisher := data.NewReportPublisher(broker)
 	reportRepo := data.NewReportRepo(dataData)
 	reportUsecase := biz.NewReportUsecase(reportPublisher, reportRepo, logger)
 	reportService := service.NewReportService(reportUsecase)
@@ -60,14 +67,7 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 	limits := newLimits(device)
 	deviceUsecase := biz.NewDeviceUsecase(transaction, deviceRepo, alertPublisher, limits)
 	deviceService := service.NewDeviceService(deviceUsecase)
-	httpServer, cleanup4, err := server.NewHTTPServer(confServer, reportService, deviceService, logger)
-	if err != nil {
-		cleanup3()
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
-	grpcServer, cleanup5, err := server.NewGRPCServer(confServer, reportService, deviceService, logger)
+	httpServer, cleanup5, err := server.NewHTTPServer(confServer, reportService, deviceService, logger)
 	if err != nil {
 		cleanup4()
 		cleanup3()
@@ -75,9 +75,7 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 		cleanup()
 		return nil, nil, err
 	}
-	reportEvents := service.NewReportEvents(reportUsecase)
-	deviceEvents := service.NewDeviceEvents(deviceUsecase)
-	mqttServer, err := server.NewMQTTServer(confServer, connection, serviceName, reportEvents, deviceEvents, logger)
+	grpcServer, cleanup6, err := server.NewGRPCServer(confServer, reportService, deviceService, logger)
 	if err != nil {
 		cleanup5()
 		cleanup4()
@@ -86,8 +84,43 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 		cleanup()
 		return nil, nil, err
 	}
-	app := newApp(contextContext, bootstrap, serviceName, logger, writer, registrar, httpServer, grpcServer, mqttServer, embedded, connection, hold)
+	window, err := data.NewDedup(bootstrap, dataData)
+	if err != nil {
+		cleanup6()
+		cleanup5()
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	deadletterStore, cleanup7, err := data.NewDeadLetters(bootstrap, dataData, logger)
+	if err != nil {
+		cleanup6()
+		cleanup5()
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	reportEvents := service.NewReportEvents(reportUsecase)
+	deviceEvents := service.NewDeviceEvents(deviceUsecase)
+	mqttServer, err := server.NewMQTTServer(confServer, mqtt, connection, serviceName, window, deadletterStore, reportEvents, deviceEvents, logger)
+	if err != nil {
+		cleanup7()
+		cleanup6()
+		cleanup5()
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	app := newApp(contextContext, bootstrap, serviceName, logger, writer, registrar, httpServer, grpcServer, mqttServer, embedded, connection, hold, broker)
 	return app, func() {
+		cleanup7()
+		cleanup6()
 		cleanup5()
 		cleanup4()
 		cleanup3()

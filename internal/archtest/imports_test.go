@@ -123,10 +123,13 @@ func rules() []rule {
 			allow:  []string{"./internal/biz/...", "./internal/conf/...", "./internal/data/...", "./api/...", "./broker/mqtt", "./event/..."},
 		},
 		{
-			why:    "server sees service, api, conf and transport/mqtt, and the embedded broker it can start",
+			why:    "server sees service, api, conf, transport/mqtt and the stores it is given, and the embedded broker it can start",
 			from:   []string{"./internal/server/..."},
 			forbid: []string{"./..."},
-			allow:  []string{"./internal/service/...", "./internal/conf/...", "./internal/server/...", "./api/...", "./transport/mqtt", "./mqtttest/embedded"},
+			allow: []string{
+				"./internal/service/...", "./internal/conf/...", "./internal/server/...", "./api/...", "./transport/mqtt",
+				"./event", "./event/dedup", "./event/deadletter", "./mqtttest/embedded",
+			},
 		},
 		{
 			why:    "the embedded broker is for tests and development",

@@ -28,19 +28,27 @@ func TestRecordRefusesUnusableReadings(t *testing.T) {
 		"device_id":   reading(func(t *Telemetry) { t.DeviceID = "" }),
 		"event_id":    reading(func(t *Telemetry) { t.EventID = strings.Repeat("x", maxName+1) }),
 		"timestamp":   reading(func(t *Telemetry) { t.MeasuredAt = time.Time{} }),
-		"event_id ":   reading(func(t *Telemetry) { t.EventID = "\x00" }),
 		"temperature": reading(func(t *Telemetry) { t.Temperature = nil }),
 		"humidity":    reading(func(t *Telemetry) { t.Humidity = new(math.NaN()) }),
 	} {
 		fake := &deviceFake{}
 		err := NewDeviceUsecase(fake, fake, fake, Limits{}).Record(context.Background(), r)
 		e := kerrors.FromError(err)
-		if e == nil || e.Code != 400 || len(e.Metadata) != 1 || e.Metadata[strings.TrimSpace(field)] == "" {
+		if e == nil || e.Code != 400 || len(e.Metadata) != 1 || e.Metadata[field] == "" {
 			t.Errorf("%s: got %v", field, err)
 		}
 		if len(fake.readings) != 0 {
 			t.Errorf("%s: saved all the same", field)
 		}
+	}
+}
+
+func TestRecordRefusesWhatNoDatabaseKeeps(t *testing.T) {
+	t.Parallel()
+	fake := &deviceFake{}
+	err := NewDeviceUsecase(fake, fake, fake, Limits{}).Record(context.Background(), reading(func(t *Telemetry) { t.EventID = "\x00" }))
+	if e := kerrors.FromError(err); e == nil || e.Code != 400 || e.Metadata["event_id"] == "" || len(fake.readings) != 0 {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -54,6 +54,7 @@ type state struct {
 	ids      bool // of ready bytes
 
 	window   dedup.Window
+	outbox   *keeper   // nil sends at once
 	sequence *sequence // nil numbers nothing
 
 	cloudEvents   string   // source of our events; empty is no carrier
@@ -126,23 +127,14 @@ func (b *Broker) open() *state {
 	cfg, problems := b.settings.resolve(&b.options)
 	s.log = log.NewHelper(engine.SafeLogger(orGlobal(cfg.Logger)))
 	s.hooks(&cfg, b.settings.OnDisconnect)
-	s.told, _ = sortHooks(b.settings.Hooks) // resolve reports what is wrong
-	s.window = b.settings.Dedup
-	s.retries, s.ids = b.settings.Retry, b.settings.IDs
 	policies, bad := readPolicies(b.settings.subscriber, cfg.DeadLetters != nil && cfg.DeadLetters.Parks())
-	s.policies, problems = policies, errors.Join(problems, s.retries.resolve(), bad)
-	if b.settings.Sequence {
-		s.sequence = newSequence(cfg.ClientID)
-	}
-	cfg.Arrived = b.onArrival
+	s.policies = policies
+	problems = errors.Join(problems, s.delivery(&b.settings, &cfg), bad)
 	s.cfg = cfg
 	client, err := engine.NewClient(cfg, b.client)
 	if s.err = configError(problems, err); s.err == nil {
 		s.client, b.client = client, client
 		b.settings.warn(s.log, &cfg)
-	}
-	if source := b.settings.CloudEvents; source != nil {
-		s.cloudEvents = *source
 	}
 	s.replyPrefixes = []string{replyPrefix}
 	if p := b.settings.ReplyPrefixes; p != nil {
@@ -152,6 +144,25 @@ func (b *Broker) open() *state {
 	s.publish = broker.ChainPublishMiddleware(s.send, b.options.PublishMiddlewares)
 	b.now.Store(s)
 	return s
+}
+
+// delivery resolves what keeps messages from being lost, or handled twice, and
+// reports every problem of it.
+func (s *state) delivery(from *Settings, cfg *engine.Config) error {
+	s.told, _ = sortHooks(from.Hooks) // resolve reports what is wrong
+	s.window, s.retries, s.ids = from.Dedup, from.Retry, from.IDs
+	if source := from.CloudEvents; source != nil {
+		s.cloudEvents = *source
+	}
+	if from.Sequence {
+		s.sequence = newSequence(cfg.ClientID)
+	}
+	cfg.Arrived = s.broker.onArrival
+	var err error
+	if s.outbox, err = s.outboxOf(from.Outbox); s.outbox != nil {
+		cfg.Flush, cfg.Publishing = s.outbox.stop, s.outbox.connection
+	}
+	return errors.Join(s.retries.resolve(), err)
 }
 
 func orGlobal(l log.Logger) log.Logger {

@@ -39,6 +39,9 @@ func checkSource(source string) error {
 // structure turns the draft into a structured event: headers become
 // attributes.
 func (d *draft) structure(source string) error {
+	if err := engine.CheckHeaders(d.props.User); err != nil {
+		return tooLarge("publish", d.msg.Topic, err)
+	}
 	attrs := make(map[string]any, len(d.props.User)+8)
 	for _, u := range d.props.User {
 		if err := checkAttribute(u.Key); err != nil {

@@ -32,7 +32,7 @@ func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 		err = c.decode(e)
 	}
 	if err != nil {
-		return c.undecodable(ctx, e, decodeError(d.Topic, err))
+		return c.undecodable(ctx, e, formError("decode", d.Topic, err))
 	}
 	ctx = withValues(ctx, c.values)
 	if c.dedup == nil {
@@ -92,8 +92,14 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 
 // eventID is the id of a message for its letter.
 func (c *consumer) eventID(d *engine.Delivery) string {
-	e, _ := newEvent(d, c.broker.state().cloudEvents != "")
-	return e.ID()
+	e, err := newEvent(d, c.broker.state().cloudEvents != "")
+	if id := e.ID(); id != "" || err != nil || c.dedup == nil || c.dedup.field == nil {
+		return id
+	}
+	if c.decode(e) != nil {
+		return ""
+	}
+	return c.dedup.id(e)
 }
 
 // valuesContext adds the values of a subscription's context to those of an

@@ -81,7 +81,7 @@ func (s *state) message(ctx context.Context, d *draft) (*Message, error) {
 	}
 	if source := s.cloudEvents; source != "" {
 		if err := d.structure(source); err != nil {
-			return nil, codecError("publish", d.msg.Topic, err)
+			return nil, formError("publish", d.msg.Topic, err)
 		}
 	}
 	if !d.reply {

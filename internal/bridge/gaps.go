@@ -95,7 +95,7 @@ func (g *gaps) find(source, topic string) *series {
 	key := seriesKey{source, topic}
 	if e := g.series[key]; e != nil {
 		g.recent.MoveToFront(e)
-		return e.Value.(*series) //nolint:forcetypeassert,errcheck // nothing else is in there
+		return e.Value.(*series) //nolint:forcetypeassert // nothing else is in there
 	}
 	if g.series == nil {
 		g.series = make(map[seriesKey]*list.Element)
@@ -105,7 +105,7 @@ func (g *gaps) find(source, topic string) *series {
 	if g.recent.Len() > maxSeries {
 		oldest := g.recent.Back()
 		g.recent.Remove(oldest)
-		delete(g.series, oldest.Value.(*series).seriesKey) //nolint:forcetypeassert,errcheck // see above
+		delete(g.series, oldest.Value.(*series).seriesKey) //nolint:forcetypeassert // see above
 	}
 	return s
 }

@@ -13,9 +13,10 @@ func (b *Broker) Health() event.Health {
 		Connected: h.Connected, Ready: h.Ready, Filters: h.Filters, Granted: h.Granted,
 		InFlight: h.InFlight, Queued: h.Queued, Running: h.Running,
 		Dropped: h.Dropped, Unmatched: h.Unmatched, SessionsLost: h.SessionsLost, HeadersLost: h.Headless, LateReplies: b.requests.late.Load(),
-		Duplicates: b.duplicates.Load(), WithoutID: b.withoutID.Load(), Missing: b.gaps.missing.Load(),
+		Duplicates: b.duplicates.Load(), WithoutID: b.withoutID.Load(), Missing: b.gaps.missing.Load(), Outbox: s.outbox.health(),
 		Parked: h.Parked, HeldKeys: h.HeldKeys, Discarded: h.Discarded, DeadLetterTopicFailed: h.TopicFailed,
 		DeadLettersBlocked: h.DeadLetterError != nil, DeadLetterError: h.DeadLetterError,
-		LastError: public("connect", "", h.LastError),
+		SelfTestError: public("self-test", "", h.SelfTestError),
+		LastError:     public("connect", "", h.LastError),
 	}
 }

@@ -3,6 +3,8 @@ package bridge
 import (
 	"cmp"
 
+	"github.com/google/uuid"
+
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -23,6 +25,18 @@ func headerID(list []engine.UserProperty) string {
 	id, _ := last(list, idKey)
 	prefixed, _ := last(list, binaryPrefix+idKey)
 	return cmp.Or(id, prefixed)
+}
+
+// name gives the message an id that it had before.
+func (m *Message) name(id string) {
+	if u, err := uuid.Parse(id); err == nil && u.String() == id {
+		m.ID = engine.ID(u)
+		return
+	}
+	if m.Properties == nil {
+		m.Properties = new(engine.Properties)
+	}
+	m.Properties.User = append(m.Properties.User, engine.UserProperty{Key: idKey, Value: id})
 }
 
 // identity gives the id of a message as text, and a new one to the message that

@@ -21,7 +21,16 @@ func (b *Broker) Start(ctx context.Context) error {
 		return s.err
 	}
 	s.warnUnmatched(&b.names)
-	return public("connect", "", s.client.Start(ctx))
+	if err := s.client.Start(ctx); err != nil {
+		return public("connect", "", err)
+	}
+	if s.outbox != nil {
+		s.outbox.start()
+		if !s.client.Running() { // a Stop came between, and did not know of it
+			s.outbox.stop(ctx)
+		}
+	}
+	return nil
 }
 
 // Disconnect drains for up to 10 s and says DISCONNECT. Subscriptions stay

@@ -57,7 +57,7 @@ func (s *state) carried(m *Message) (*Message, error) {
 	}
 	d.msg.Properties = &d.props
 	if err := d.structure(s.cloudEvents); err != nil {
-		return nil, codecError("publish", m.Topic, err)
+		return nil, formError("publish", m.Topic, err)
 	}
 	return &d.msg, nil
 }

@@ -41,7 +41,7 @@ func readPolicies(c *v1.Subscriber, parks bool) (policies, error) {
 	for _, name := range slices.Sorted(maps.Keys(c.GetSubscriptions())) {
 		key, s := fmt.Sprintf("subscriber.subscriptions[%q]", name), c.GetSubscriptions()[name]
 		if name == "" {
-			p.add(key, "want a topic filter or an operation")
+			p.addf(key, "want a topic filter or an operation")
 		}
 		own := policy{concurrency: int(s.GetConcurrency())}
 		p.duration(key+".handler_timeout", s.GetHandlerTimeout(), &own.timeout)
@@ -49,17 +49,17 @@ func readPolicies(c *v1.Subscriber, parks bool) (policies, error) {
 		p.retry(key+".retry", s.GetRetry(), &own)
 		var err error
 		if own.exhausted, err = exhaustion(event.Exhausted(s.GetExhausted())); err != nil {
-			p.add(key+".exhausted", "%w", err)
+			p.addf(key+".exhausted", "%w", err)
 		}
 		if own.exhausted == engine.ExhaustedPark && !parks {
-			p.add(key+".exhausted", "the store for dead letters does not park")
+			p.addf(key+".exhausted", "the store for dead letters does not park")
 		}
 		verdicts := make(map[string]event.Verdict, len(s.GetReasons()))
 		for reason, v := range s.GetReasons() {
 			verdicts[reason] = event.Verdict(v)
 		}
 		if own.reasons, err = readReasons(verdicts); err != nil {
-			p.add(key+".reasons", "%w", err)
+			p.addf(key+".reasons", "%w", err)
 		}
 		all.by[name] = own
 	}
@@ -69,7 +69,7 @@ func readPolicies(c *v1.Subscriber, parks bool) (policies, error) {
 // problems are collected with the keys that they belong to.
 type problems []error
 
-func (p *problems) add(key, format string, args ...any) {
+func (p *problems) addf(key, format string, args ...any) {
 	*p = append(*p, fmt.Errorf(key+": "+format, args...))
 }
 
@@ -77,9 +77,9 @@ func (p *problems) duration(key string, d *durationpb.Duration, to *time.Duratio
 	switch {
 	case d == nil:
 	case !d.IsValid():
-		p.add(key, "no valid duration")
+		p.addf(key, "no valid duration")
 	case d.AsDuration() < 0:
-		p.add(key, "%v is negative", d.AsDuration())
+		p.addf(key, "%v is negative", d.AsDuration())
 	default:
 		*to = d.AsDuration()
 	}
@@ -90,7 +90,7 @@ func (p *problems) retry(key string, r *v1.Retry, to *policy) {
 	p.duration(key+".min_backoff", r.GetMinBackoff(), &to.minBackoff)
 	p.duration(key+".max_backoff", r.GetMaxBackoff(), &to.maxBackoff)
 	if to.maxBackoff > 0 && to.minBackoff > to.maxBackoff {
-		p.add(key, "min_backoff of %v is above max_backoff of %v", to.minBackoff, to.maxBackoff)
+		p.addf(key, "min_backoff of %v is above max_backoff of %v", to.minBackoff, to.maxBackoff)
 	}
 }
 

@@ -99,12 +99,11 @@ func (s *state) sendSync(ctx context.Context, topic string, msg *broker.Message,
 
 // put brings a message on its way, waits for the outcome, and tells the hooks.
 func (s *state) put(ctx context.Context, m *Message, r *Retry) error {
-	s.number(m, 0)
 	if len(s.told.publish) == 0 {
-		return s.attempt(ctx, m, r)
+		return s.bring(ctx, m, r)
 	}
 	started := time.Now()
-	err := s.attempt(ctx, m, r)
+	err := s.bring(ctx, m, r)
 	s.outcome(m.publication(), started, err)
 	return err
 }
@@ -112,19 +111,35 @@ func (s *state) put(ctx context.Context, m *Message, r *Retry) error {
 // putAsync is put without the wait: done is called once with the outcome,
 // unless it returns an error.
 func (s *state) putAsync(ctx context.Context, m *Message, done func(error)) error {
-	s.number(m, 0)
 	if len(s.told.publish) == 0 {
-		return public("publish", m.Topic, s.client.PublishAsync(ctx, &m.Message, done))
+		return s.bringAsync(ctx, m, done)
 	}
 	started, info := time.Now(), m.publication()
-	err := public("publish", m.Topic, s.client.PublishAsync(ctx, &m.Message, func(err error) {
+	err := s.bringAsync(ctx, m, func(err error) {
 		s.outcome(info, started, err)
 		done(err)
-	}))
+	})
 	if err != nil {
 		s.outcome(info, started, err)
 	}
 	return err
+}
+
+// bring brings a message to the outbox, or to the broker.
+func (s *state) bring(ctx context.Context, m *Message, r *Retry) error {
+	if s.keeps(m) {
+		return s.outbox.accept(ctx, *m)
+	}
+	s.number(m, 0)
+	return s.attempt(ctx, m, r)
+}
+
+func (s *state) bringAsync(ctx context.Context, m *Message, done func(error)) error {
+	if s.keeps(m) {
+		return s.outbox.acceptAsync(ctx, *m, done)
+	}
+	s.number(m, 0)
+	return public("publish", m.Topic, s.client.PublishAsync(ctx, &m.Message, done))
 }
 
 // publication says which message was published, without what belongs to the

@@ -64,7 +64,7 @@ func under(topic, prefix string) bool {
 func (b *Broker) Reply(ctx context.Context, e *Event, body any, header []engine.UserProperty, failure error) error {
 	topic, correlation := e.reply()
 	send := func(own PublishSettings, body any) error {
-		own.QoS, own.Correlation, own.isReply = defaultQoS, correlation, true
+		own.QoS, own.Correlation, own.isReply, own.Direct = defaultQoS, correlation, true, true
 		// An attempt whose time is up still has an answer to give.
 		return b.state().publish(context.WithoutCancel(ctx), topic, broker.NewMessage(body),
 			PublishOption(func(p *PublishSettings) { *p = own }))

@@ -71,7 +71,7 @@ func (s *state) exchange(ctx context.Context, topic string, msg *broker.Message,
 	}
 	defer q.forget(string(id[:]))
 	err = s.publish(ctx, topic, msg, broker.WithPublishBodyCodec(o.BodyCodec), PublishOption(func(p *PublishSettings) {
-		p.ResponseTopic, p.Correlation = replyTopic, id[:]
+		p.ResponseTopic, p.Correlation, p.Direct = replyTopic, id[:], true
 		if deadline, ok := ctx.Deadline(); ok && version == engine.Version5 {
 			p.Expiry = max(time.Until(deadline), 1) // nobody waits for the reply any more
 		}

@@ -45,6 +45,8 @@ type Settings struct {
 	Sequence bool
 	// IDs gives ids to ready bytes, too.
 	IDs bool
+	// Outbox takes what is published; nil sends it at once.
+	Outbox *Outbox
 	// Dedup remembers the ids of handled messages; nil remembers none.
 	Dedup dedup.Window
 	// OnDisconnect is told why a connection was lost.
@@ -150,7 +152,7 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 		bad("keep-alive of %v, want at least 1s", k)
 	}
 	if cfg.TLS, err = s.tls(o.TLSConfig); err != nil {
-		errs = append(errs, err)
+		errs = append(errs, lineError{err})
 	}
 	for _, a := range s.addresses {
 		if (o.Secure || cfg.TLS != nil) && !a.Secure() {

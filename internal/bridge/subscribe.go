@@ -52,7 +52,7 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 	}
 	release, err := c.claim(s, filter, &o, &own)
 	if err != nil {
-		return nil, public("subscribe", topic, err)
+		return nil, err
 	}
 	known := []string{own.Operation, topic, filter}
 	p := s.policies.policy(own.policy(sub), known...)

@@ -3,6 +3,7 @@ package data
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/go-kratos/kratos/v2/errors"
 	"github.com/go-kratos/kratos/v2/log"
@@ -11,20 +12,47 @@ import (
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// NewBroker returns the publishing side of the MQTT connection. It does not
-// wait for the broker: without an outbox a publish does, also until this process
-// has subscribed. The returned function waits for what is in flight and
-// disconnects.
-func NewBroker(connection *kratosmqttv1.Connection, c *conf.MQTT, hold *Hold, logger log.Logger) (broker.Broker, func(), error) {
-	b := mqttbroker.NewBroker(
+// Broker is the publishing side of the MQTT connection. Messages wait in the
+// outbox until they are sent, and until this process has subscribed; without an
+// outbox it is Publish that waits. Safe for concurrent use.
+type Broker struct {
+	broker.Broker
+	store outbox.Store // nil without an outbox
+	hold  *Hold
+}
+
+// commitPoll is how often a table is looked at: nothing tells when the
+// transaction of a message has committed.
+const commitPoll = 200 * time.Millisecond
+
+func pollOf(driver string) time.Duration {
+	if driver == conf.DriverSQL {
+		return commitPoll
+	}
+	return 0 // the default: other stores tell
+}
+
+// NewBroker connects, and does not wait for that. The returned function waits for
+// what is in flight, sends what it can of the outbox and disconnects.
+func NewBroker(connection *kratosmqttv1.Connection, c *conf.MQTT, store outbox.Store, hold *Hold, logger log.Logger) (*Broker, func(), error) {
+	opts := []broker.Option{
 		broker.WithCodec("proto"),
 		mqttbroker.WithConnection(connection),
 		mqttbroker.WithPublisher(c.GetPublisher()),
 		mqttbroker.WithKratosLogger(logger),
-	)
+	}
+	if store != nil {
+		opts = append(opts, mqttbroker.WithOutbox(store,
+			mqttbroker.OutboxGate(hold.Wait),
+			mqttbroker.OutboxHold(c.GetOutbox().GetHold().AsDuration()),
+			mqttbroker.OutboxPollInterval(pollOf(c.OutboxDriver()))))
+	}
+	b := mqttbroker.NewBroker(opts...)
 	if err := b.Init(); err != nil {
 		return nil, nil, fmt.Errorf("MQTT publisher: %w", err)
 	}
@@ -36,20 +64,21 @@ func NewBroker(connection *kratosmqttv1.Connection, c *conf.MQTT, hold *Hold, lo
 			log.NewHelper(logger).Errorf("disconnect the MQTT publisher: %v", err)
 		}
 	}
-	return &held{Broker: b, hold: hold}, cleanup, nil
-}
-
-// held is a broker without an outbox: what it publishes waits for the hold.
-type held struct {
-	broker.Broker
-	hold *Hold
+	return &Broker{Broker: b, store: store, hold: hold}, cleanup, nil
 }
 
 // Publish implements broker.Broker.
-func (h *held) Publish(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
-	if err := h.hold.Wait(ctx); err != nil {
-		return errors.ServiceUnavailable(reportv1.ErrorReason_NOT_READY.String(),
-			"not yet subscribed at the broker, nothing was accepted").WithCause(err)
+func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
+	if b.store == nil {
+		if err := b.hold.Wait(ctx); err != nil {
+			return errors.ServiceUnavailable(reportv1.ErrorReason_NOT_READY.String(),
+				"not yet subscribed at the broker, nothing was accepted").WithCause(err)
+		}
 	}
-	return h.Broker.Publish(ctx, topic, msg, opts...)
+	return b.Broker.Publish(ctx, topic, msg, opts...)
+}
+
+func (b *Broker) connected() bool {
+	h, ok := b.Broker.(interface{ Health() event.Health })
+	return ok && h.Health().Connected
 }

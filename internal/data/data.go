@@ -22,7 +22,8 @@ import (
 // ProviderSet provides the repositories and publishers.
 var ProviderSet = wire.NewSet(
 	NewData, NewTransaction, NewReportRepo, NewDeviceRepo,
-	NewHold, NewBroker, NewReportPublisher, NewAlertPublisher,
+	NewOutbox, NewHold, NewBroker, NewReportPublisher, NewAlertPublisher,
+	NewDedup, NewDeadLetters,
 )
 
 // migrationTimeout bounds the migrations at the start.
@@ -71,17 +72,6 @@ func NewData(ctx context.Context, c *conf.Data, logger log.Logger) (*Data, func(
 		return nil, nil, fmt.Errorf("database %s (%s): %w", c.Database.Name(), conf.EnvDatabaseSource, err)
 	}
 	return d, cleanup, nil
-}
-
-func (d *Data) migrate(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, migrationTimeout)
-	defer cancel()
-	migrator, err := d.dialect.migrator(d.db)
-	if err != nil {
-		return err
-	}
-	_, err = migrator.Up(ctx)
-	return err
 }
 
 // NewTransaction returns the transactions of the database.

@@ -3,9 +3,12 @@ package data
 import (
 	"context"
 	"errors"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	kerrors "github.com/go-kratos/kratos/v2/errors"
@@ -30,7 +33,7 @@ func TestRowsOutliveTheProcess(t *testing.T) {
 		}
 		cleanup()
 	}
-	events, _, err := NewReportRepo(open(t, source)).ListEvents(ctx, biz.Page{Size: 10})
+	events, _, err := NewReportRepo(open(t, sqliteConfig(source))).ListEvents(ctx, biz.Page{Size: 10})
 	if err != nil || len(events) != 1 {
 		t.Errorf("got %v, %v", events, err)
 	}
@@ -41,8 +44,8 @@ func TestRowsOutliveTheProcess(t *testing.T) {
 
 func TestPragmas(t *testing.T) {
 	t.Parallel()
-	data := open(t, newFile(t))
-	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "1", "busy_timeout": "5000"} {
+	data := open(t, newSQLite(t))
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "5000"} {
 		var got string
 		if err := data.db.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
 			t.Errorf("%s = %q, %v, want %q", pragma, got, err, want)
@@ -52,7 +55,7 @@ func TestPragmas(t *testing.T) {
 
 func TestMemoryDatabase(t *testing.T) {
 	t.Parallel()
-	repo := NewReportRepo(open(t, conf.MemorySource))
+	repo := NewReportRepo(open(t, sqliteConfig(conf.MemorySource)))
 	if err := repo.SaveEvent(context.Background(), biz.EventReport{EventID: "e1"}); err != nil {
 		t.Fatal(err)
 	}
@@ -101,23 +104,136 @@ func TestUnusableDatabase(t *testing.T) {
 }
 
 func TestDatabaseErrorsKeepTheirDetailsFromClients(t *testing.T) {
-	t.Parallel()
-	data := open(t, newFile(t))
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	for name, err := range map[string]error{
-		"save": NewReportRepo(data).SaveEvent(ctx, biz.EventReport{EventID: "e1"}),
-		"list": func() error {
-			_, _, err := NewReportRepo(data).ListEvents(ctx, biz.Page{Size: 1})
-			return err
-		}(),
-	} {
-		e := kerrors.FromError(err)
-		if e == nil || e.Code != 500 || e.Reason != "DATABASE_FAILED" || e.Message != "the database failed" {
-			t.Errorf("%s: got %v", name, err)
+	eachDatabase(t, func(t *testing.T, c *conf.Data) {
+		data := open(t, c)
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		for name, err := range map[string]error{
+			"save": NewReportRepo(data).SaveEvent(ctx, biz.EventReport{EventID: "e1"}),
+			"list": func() error {
+				_, _, err := NewReportRepo(data).ListEvents(ctx, biz.Page{Size: 1})
+				return err
+			}(),
+		} {
+			e := kerrors.FromError(err)
+			if e == nil || e.Code != 500 || e.Reason != "DATABASE_FAILED" || e.Message != "the database failed" {
+				t.Errorf("%s: got %v", name, err)
+			}
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: the cause is lost: %v", name, err)
+			}
 		}
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("%s: the cause is lost: %v", name, err)
+	})
+}
+
+// The password of a database that cannot be used, or of a source that cannot be
+// read, is shown to nobody.
+func TestPasswordIsNeverShown(t *testing.T) {
+	t.Parallel()
+	const secret = "topsecret"
+	closed := closedPort(t)
+	for name, source := range map[string]string{
+		"nobody listens":  "postgres://me:" + secret + "@127.0.0.1:" + closed + "/reports?connect_timeout=5",
+		"keywords":        "host=127.0.0.1 port=" + closed + " user=me password=" + secret + " connect_timeout=5",
+		"no port":         "postgres://me:" + secret + "@127.0.0.1:port/reports",
+		"unescaped":       "postgres://me:a/" + secret + "@127.0.0.1/reports",
+		"unknown option":  "postgres://me:" + secret + "@127.0.0.1/reports?sslmode=perhaps",
+		"half a quote":    "host=127.0.0.1 password='" + secret,
+		"no such account": withPassword(t, postgres.DSN(t), "nobody", secret),
+	} {
+		c := &conf.Data{Database: &conf.Data_Database{Driver: conf.DriverPostgres, Source: source}}
+		_, _, err := NewData(context.Background(), c, log.DefaultLogger)
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		for _, text := range []string{err.Error(), c.Database.Name()} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s: shows the password: %s", name, text)
+			}
 		}
 	}
+}
+
+func withPassword(t *testing.T, source, user, password string) string {
+	t.Helper()
+	u, err := url.Parse(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(user, password)
+	return u.String()
+}
+
+// closedPort is a port that nobody listens on.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	_, port, err := net.SplitHostPort(lis.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// Savers that start together over one database share its migrations.
+func TestProcessesMigrateTogether(t *testing.T) {
+	t.Parallel()
+	c := newPostgres(t)
+	var starting sync.WaitGroup
+	for range 4 {
+		starting.Go(func() {
+			_, cleanup, err := NewData(context.Background(), c, log.DefaultLogger)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			cleanup()
+		})
+	}
+	starting.Wait()
+}
+
+// Rows of a transaction are there together or not at all, and another one is
+// not disturbed.
+func TestInTx(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, c *conf.Data) {
+		data := open(t, c)
+		repo, ctx := NewReportRepo(data), t.Context()
+		save := func(fail error) error {
+			return data.InTx(ctx, func(ctx context.Context) error {
+				if err := repo.SaveEvent(ctx, eventReport(1)); err != nil {
+					return err
+				}
+				return data.InTx(ctx, func(ctx context.Context) error { // the same one
+					return errors.Join(repo.SaveStatus(ctx, biz.StatusReport{EventID: "s1"}), fail)
+				})
+			})
+		}
+		wantRows := func(want int) {
+			t.Helper()
+			events, _, err := repo.ListEvents(ctx, biz.Page{Size: 9})
+			statuses, _, err2 := repo.ListStatuses(ctx, biz.Page{Size: 9})
+			if err := errors.Join(err, err2); err != nil || len(events) != want || len(statuses) != want {
+				t.Errorf("%d events, %d statuses, %v, want %d of each", len(events), len(statuses), err, want)
+			}
+		}
+		if err := save(errNotReady); !errors.Is(err, errNotReady) {
+			t.Errorf("got %v", err)
+		}
+		wantRows(0)
+		if err := save(nil); err != nil {
+			t.Error(err)
+		}
+		wantRows(1)
+		canceled, cancel := context.WithCancel(ctx)
+		cancel()
+		if err := data.InTx(canceled, func(context.Context) error { return nil }); kerrors.Reason(err) != "DATABASE_FAILED" {
+			t.Errorf("begin: %v", err)
+		}
+	})
 }

@@ -9,23 +9,49 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+var postgres = pgtest.NewServer()
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgres.Main(m)) }
+
+// database is the configuration of a new and empty one.
+type database func(testing.TB) *conf.Data
+
+var databases = map[string]database{conf.DriverSQLite: newSQLite, conf.DriverPostgres: newPostgres}
+
+func newSQLite(tb testing.TB) *conf.Data {
+	return sqliteConfig(filepath.Join(tb.TempDir(), "test.db"))
+}
+
+func newPostgres(tb testing.TB) *conf.Data {
+	return &conf.Data{Database: &conf.Data_Database{Driver: conf.DriverPostgres, Source: postgres.DSN(tb)}}
+}
 
 func sqliteConfig(source string) *conf.Data {
 	return &conf.Data{Database: &conf.Data_Database{Driver: conf.DriverSQLite, Source: source}}
 }
 
-// open opens a database file that closes with the test.
-func open(t *testing.T, source string) *Data {
+// eachDatabase runs a test on every database that the service knows.
+func eachDatabase(t *testing.T, test func(t *testing.T, c *conf.Data)) {
 	t.Helper()
-	data, cleanup, err := NewData(context.Background(), sqliteConfig(source), log.DefaultLogger)
+	t.Parallel()
+	for driver, create := range databases {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			test(t, create(t))
+		})
+	}
+}
+
+// open opens a database that closes with the test.
+func open(t *testing.T, c *conf.Data) *Data {
+	t.Helper()
+	data, cleanup, err := NewData(context.Background(), c, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cleanup)
 	return data
 }
-
-func newFile(t *testing.T) string { return filepath.Join(t.TempDir(), "test.db") }

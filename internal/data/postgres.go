@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
 const (
@@ -50,5 +52,6 @@ func postgresMigrator(db *sql.DB) (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(goose.DialectPostgres, db, migrations, goose.WithSessionLocker(locker))
+	return goose.NewProvider(goose.DialectPostgres, db, migrations,
+		goose.WithGoMigrations(storeTables(sqltx.Postgres)), goose.WithSessionLocker(locker))
 }

@@ -20,13 +20,13 @@ import (
 // outbox waits for it, or without one the caller.
 const atLeastOnce = 1
 
-type publisher struct{ broker broker.Broker }
+type publisher struct{ broker *Broker }
 
 // NewReportPublisher publishes reports to the broker.
-func NewReportPublisher(b broker.Broker) biz.ReportPublisher { return &publisher{broker: b} }
+func NewReportPublisher(b *Broker) biz.ReportPublisher { return &publisher{broker: b} }
 
 // NewAlertPublisher publishes alerts to the broker.
-func NewAlertPublisher(b broker.Broker) biz.AlertPublisher { return &publisher{broker: b} }
+func NewAlertPublisher(b *Broker) biz.AlertPublisher { return &publisher{broker: b} }
 
 // PublishEvent implements biz.ReportPublisher.
 func (p *publisher) PublishEvent(ctx context.Context, e biz.EventReport) error {

@@ -14,6 +14,7 @@ import (
 
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
@@ -37,6 +38,13 @@ func (f *fakeBroker) Publish(ctx context.Context, topic string, msg *broker.Mess
 	return f.fail
 }
 
+// over is a publisher without an outbox that holds nothing back.
+func over(b broker.Broker) *Broker {
+	hold := NewHold()
+	hold.Until(nil)
+	return &Broker{Broker: b, hold: hold}
+}
+
 func TestPublishedMessages(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -46,7 +54,7 @@ func TestPublishedMessages(t *testing.T) {
 		want         proto.Message
 	}{
 		"event": {
-			func(b broker.Broker) error { return NewReportPublisher(b).PublishEvent(ctx, eventReport(1)) },
+			func(b broker.Broker) error { return NewReportPublisher(over(b)).PublishEvent(ctx, eventReport(1)) },
 			"reports/event", "",
 			&reportv1.RealTimeWarehousingData{
 				EventId: "e1", EventName: "login", ReportData: `{"a":"ü"}`, CreateTime: "2026-05-06T12:00:01.123456789Z",
@@ -54,7 +62,7 @@ func TestPublishedMessages(t *testing.T) {
 		},
 		"status": {
 			func(b broker.Broker) error {
-				return NewReportPublisher(b).PublishStatus(ctx, biz.StatusReport{
+				return NewReportPublisher(over(b)).PublishStatus(ctx, biz.StatusReport{
 					EventID: "s1", DataName: "login", ReportType: "weather", Data: "x", ErrorReason: "unknown",
 					ErrorHandling: "recorded", Status: 1, PartEvent: "part", PartDate: "2026-05-06",
 				})
@@ -67,7 +75,7 @@ func TestPublishedMessages(t *testing.T) {
 		},
 		"alert": {
 			func(b broker.Broker) error {
-				return NewAlertPublisher(b).PublishAlert(ctx, biz.Alert{EventID: "a1", DeviceID: "d1", Kind: "temperature", Value: 61, Limit: 60, MeasuredAt: time.Unix(1, 0)})
+				return NewAlertPublisher(over(b)).PublishAlert(ctx, biz.Alert{EventID: "a1", DeviceID: "d1", Kind: "temperature", Value: 61, Limit: 60, MeasuredAt: time.Unix(1, 0)})
 			},
 			"alerts/temperature", "json",
 			&devicev1.Alert{EventId: "a1", DeviceId: "d1", Kind: "temperature", Value: 61, Limit: 60, Timestamp: &timestamppb.Timestamp{Seconds: 1}},
@@ -89,11 +97,21 @@ func TestPublishedMessages(t *testing.T) {
 
 func TestPublishErrors(t *testing.T) {
 	t.Parallel()
-	for code, reason := range map[int]string{
-		503: "BROKER_UNAVAILABLE", 504: "BROKER_TIMEOUT", 413: "PUBLISH_REFUSED", 403: "PUBLISH_REFUSED", 500: "PUBLISH_REFUSED",
+	for _, test := range []struct {
+		code          int
+		cause, reason string
+	}{
+		{503, "X", "BROKER_UNAVAILABLE"},
+		{503, "OUTBOX_FULL", "OUTBOX_FULL"},
+		{503, "OUTBOX_FAILED", "OUTBOX_FAILED"},
+		{504, "X", "BROKER_TIMEOUT"},
+		{413, "X", "PUBLISH_REFUSED"},
+		{403, "X", "PUBLISH_REFUSED"},
+		{500, "X", "PUBLISH_REFUSED"},
 	} {
-		cause := kerrors.New(code, "X", "mqtt://secret.example")
-		err := NewReportPublisher(&fakeBroker{fail: cause}).PublishEvent(context.Background(), eventReport(1))
+		code, reason := test.code, test.reason
+		cause := kerrors.New(code, test.cause, "mqtt://secret.example")
+		err := NewReportPublisher(over(&fakeBroker{fail: cause})).PublishEvent(context.Background(), eventReport(1))
 		e := kerrors.FromError(err)
 		if e == nil || int(e.Code) != code || e.Reason != reason || strings.Contains(e.Message, "secret") {
 			t.Errorf("%d: got %v", code, err)
@@ -109,10 +127,29 @@ func TestPublishLeavesTimeForTheAnswer(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	fake := &fakeBroker{}
-	if err := NewReportPublisher(fake).PublishEvent(ctx, eventReport(1)); err != nil {
+	if err := NewReportPublisher(over(fake)).PublishEvent(ctx, eventReport(1)); err != nil {
 		t.Fatal(err)
 	}
 	if fake.left > 54*time.Minute || fake.left < 53*time.Minute {
 		t.Errorf("%s of an hour for publishing", fake.left)
+	}
+}
+
+func TestPublishWaitsForTheSubscriptions(t *testing.T) {
+	t.Parallel()
+	fake := &fakeBroker{}
+	b := &Broker{Broker: fake, hold: NewHold()}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	err := NewReportPublisher(b).PublishEvent(ctx, eventReport(1))
+	if kerrors.Code(err) != 503 || kerrors.Reason(err) != "NOT_READY" || fake.topic != "" {
+		t.Errorf("got %v, published on %q", err, fake.topic)
+	}
+	b.store, err = outbox.NewMemory(outbox.MemoryOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := NewReportPublisher(b).PublishEvent(t.Context(), eventReport(1)); err != nil || fake.topic == "" {
+		t.Errorf("an outbox waits too: %v", err)
 	}
 }

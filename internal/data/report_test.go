@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
 func eventReport(i int) biz.EventReport {
@@ -19,98 +20,105 @@ func eventReport(i int) biz.EventReport {
 }
 
 func TestReportsAreStoredOnce(t *testing.T) {
-	t.Parallel()
-	repo := NewReportRepo(open(t, newFile(t)))
-	ctx := context.Background()
-	first := biz.StatusReport{
-		EventID: "s1", DataName: "login", ReportType: "weather", Data: "x", ErrorReason: "unknown",
-		ErrorHandling: "recorded", Status: 1, PartEvent: "login", PartDate: "2026-05-06",
-	}
-	changed := first
-	changed.Data = "changed"
-	for _, s := range []biz.StatusReport{first, first, changed} {
-		if err := repo.SaveStatus(ctx, s); err != nil {
-			t.Fatal(err)
+	eachDatabase(t, func(t *testing.T, c *conf.Data) {
+		repo := NewReportRepo(open(t, c))
+		ctx := context.Background()
+		first := biz.StatusReport{
+			EventID: "s1", DataName: "login", ReportType: "weather", Data: "x", ErrorReason: "unknown",
+			ErrorHandling: "recorded", Status: 1, PartEvent: "login", PartDate: "2026-05-06",
 		}
-	}
-	statuses, next, err := repo.ListStatuses(ctx, biz.Page{Size: 10})
-	if err != nil || next != 0 || !reflect.DeepEqual(statuses, []biz.StatusReport{first}) {
-		t.Errorf("statuses %+v, %d, %v", statuses, next, err)
-	}
-	var redelivered sync.WaitGroup
-	for i := range 200 {
-		redelivered.Go(func() {
-			if err := repo.SaveEvent(ctx, eventReport(i%50)); err != nil {
-				t.Error(err)
+		changed := first
+		changed.Data = "changed"
+		for _, s := range []biz.StatusReport{first, first, changed} {
+			if err := repo.SaveStatus(ctx, s); err != nil {
+				t.Fatal(err)
 			}
-		})
-	}
-	redelivered.Wait()
-	events, next, err := repo.ListEvents(ctx, biz.Page{Size: 1000})
-	if err != nil || next != 0 || len(events) != 50 {
-		t.Errorf("%d events, %d, %v", len(events), next, err)
-	}
+		}
+		statuses, next, err := repo.ListStatuses(ctx, biz.Page{Size: 10})
+		if err != nil || next != 0 || !reflect.DeepEqual(statuses, []biz.StatusReport{first}) {
+			t.Errorf("statuses %+v, %d, %v", statuses, next, err)
+		}
+		var redelivered sync.WaitGroup
+		for i := range 200 {
+			redelivered.Go(func() {
+				if err := repo.SaveEvent(ctx, eventReport(i%50)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		redelivered.Wait()
+		events, next, err := repo.ListEvents(ctx, biz.Page{Size: 1000})
+		if err != nil || next != 0 || len(events) != 50 {
+			t.Errorf("%d events, %d, %v", len(events), next, err)
+		}
+	})
 }
 
 func TestPagesAreNewestFirst(t *testing.T) {
-	t.Parallel()
-	repo := NewReportRepo(open(t, newFile(t)))
-	ctx := context.Background()
-	const rows = 7
-	for i := range rows {
-		if err := repo.SaveEvent(ctx, eventReport(i)); err != nil {
-			t.Fatal(err)
+	eachDatabase(t, func(t *testing.T, c *conf.Data) {
+		repo := NewReportRepo(open(t, c))
+		ctx := context.Background()
+		const rows = 7
+		for i := range rows {
+			if err := repo.SaveEvent(ctx, eventReport(i)); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	for _, size := range []int{1, 2, 3, 6, 7, 8} {
-		var got []biz.EventReport
-		page, pages := biz.Page{Size: size}, 0
-		for {
-			events, next, err := repo.ListEvents(ctx, page)
-			if err != nil || len(events) > size || len(events) == 0 {
-				t.Fatalf("size %d: %v, %v", size, events, err)
+		for _, size := range []int{1, 2, 3, 6, 7, 8} {
+			var got []biz.EventReport
+			page, pages := biz.Page{Size: size}, 0
+			for {
+				events, next, err := repo.ListEvents(ctx, page)
+				if err != nil || len(events) > size || len(events) == 0 {
+					t.Fatalf("size %d: %v, %v", size, events, err)
+				}
+				got = append(got, events...)
+				pages++
+				if next == 0 {
+					break
+				}
+				if page.Before == 0 && size == 3 { // what arrives meanwhile moves nothing
+					if err := repo.SaveEvent(ctx, eventReport(0)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				page.Before = next
 			}
-			got = append(got, events...)
-			pages++
-			if next == 0 {
-				break
+			if want := (rows + size - 1) / size; pages != want {
+				t.Errorf("size %d: %d pages, want %d", size, pages, want)
 			}
-			if page.Before == 0 && size == 3 { // what arrives meanwhile moves nothing
-				if err := repo.SaveEvent(ctx, eventReport(0)); err != nil {
-					t.Fatal(err)
+			for i, e := range got {
+				if want := eventReport(rows - 1 - i); !reflect.DeepEqual(e, want) {
+					t.Errorf("size %d: entry %d is %+v, want %+v", size, i, e, want)
 				}
 			}
-			page.Before = next
 		}
-		if want := (rows + size - 1) / size; pages != want {
-			t.Errorf("size %d: %d pages, want %d", size, pages, want)
-		}
-		for i, e := range got {
-			if want := eventReport(rows - 1 - i); !reflect.DeepEqual(e, want) {
-				t.Errorf("size %d: entry %d is %+v, want %+v", size, i, e, want)
-			}
-		}
-	}
+	})
 }
 
 func TestEmptyList(t *testing.T) {
-	t.Parallel()
-	events, next, err := NewReportRepo(open(t, newFile(t))).ListEvents(context.Background(), biz.Page{Size: 5})
-	if len(events) != 0 || next != 0 || err != nil {
-		t.Errorf("got %v, %d, %v", events, next, err)
-	}
+	eachDatabase(t, func(t *testing.T, c *conf.Data) {
+		events, next, err := NewReportRepo(open(t, c)).ListEvents(context.Background(), biz.Page{Size: 5})
+		if len(events) != 0 || next != 0 || err != nil {
+			t.Errorf("got %v, %d, %v", events, next, err)
+		}
+	})
 }
 
 func BenchmarkSaveEvent(b *testing.B) {
-	data, cleanup, err := NewData(context.Background(), sqliteConfig(b.TempDir()+"/bench.db"), nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer cleanup()
-	repo := NewReportRepo(data)
-	for i := 0; b.Loop(); i++ {
-		if err := repo.SaveEvent(context.Background(), eventReport(i)); err != nil {
-			b.Fatal(err)
-		}
+	for driver, create := range databases {
+		b.Run(driver, func(b *testing.B) {
+			data, cleanup, err := NewData(context.Background(), create(b), nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer cleanup()
+			repo := NewReportRepo(data)
+			for i := 0; b.Loop(); i++ {
+				if err := repo.SaveEvent(context.Background(), eventReport(i)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

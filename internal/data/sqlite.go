@@ -12,6 +12,7 @@ import (
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the database/sql driver, pure Go
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
@@ -36,9 +37,13 @@ func openSQLite(source string) (*sql.DB, error) {
 	return db, nil
 }
 
+// sqliteDSN has every commit on disk before it returns: what is acknowledged to
+// the broker after it must survive a power failure too. A transaction takes the
+// write lock at its start, so that it waits for another process then, and does
+// not fail later.
 func sqliteDSN(source string) string {
 	return "file:" + (&url.URL{Path: source}).EscapedPath() +
-		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
+		"?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
 }
 
 func sqliteMigrator(db *sql.DB) (*goose.Provider, error) {
@@ -46,5 +51,5 @@ func sqliteMigrator(db *sql.DB) (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(goose.DialectSQLite3, db, migrations)
+	return goose.NewProvider(goose.DialectSQLite3, db, migrations, goose.WithGoMigrations(storeTables(sqltx.SQLite)))
 }

@@ -51,10 +51,14 @@ func TestFault_21_CollectorKilled(t *testing.T) {
 // versions of MQTT, and wants every accepted report to be one row.
 func eachProtocol(t *testing.T, kill func(t *testing.T, p *pair, l *load, n int)) {
 	t.Helper()
-	for _, protocol := range []string{"3.1.1", "5"} {
+	// With the way in which Mosquitto logs them.
+	for protocol, logged := range map[string]string{"3.1.1": " as report-saver (p2,", "5": " as report-saver (p5,"} {
 		t.Run(protocol, func(t *testing.T) {
 			force := []string{"    client_id:", "    protocol: \"" + protocol + "\"\n    client_id:"}
 			p := split(t, sqliteStore(t), changed(t, "collector.yaml", force...), changed(t, "saver.yaml", force...))
+			if log := p.broker.Log(); !contains(log, logged) {
+				t.Fatalf("this is not MQTT %s:\n%s", protocol, log)
+			}
 			l := newLoad(t, p.collector.base)
 			stop := l.keepPosting(t, 8, 5*time.Millisecond)
 			began, n := time.Now(), (kills()+3)/4

@@ -67,7 +67,7 @@ type load struct {
 	took     []time.Duration // of accepted ones
 }
 
-func newLoad(t *testing.T, base string) *load {
+func newLoad(t testing.TB, base string) *load {
 	l := &load{client: client(t), accepted: make(map[int]bool)}
 	l.base.Store(&base)
 	return l
@@ -97,12 +97,14 @@ func (l *load) count() (accepted, failed int) {
 }
 
 // postAll posts total reports from clients goroutines; a failure fails the test.
-// half, if not nil, is called once when half of them are accepted.
+// half, if not nil, is called when half of them are accepted, while the others
+// go on.
 func (l *load) postAll(t *testing.T, total int, half func()) {
 	t.Helper()
 	var wg sync.WaitGroup
 	var begun atomic.Int64
-	var halfway atomic.Bool
+	halfway, all := make(chan struct{}), make(chan struct{})
+	reached := sync.OnceFunc(func() { close(halfway) })
 	for range clients {
 		wg.Go(func() {
 			for begun.Add(1) <= int64(total) {
@@ -110,13 +112,24 @@ func (l *load) postAll(t *testing.T, total int, half func()) {
 					t.Errorf("refused: %v", err)
 					return
 				}
-				if accepted, _ := l.count(); half != nil && accepted >= total/2 && halfway.CompareAndSwap(false, true) {
-					half() // while the others go on
+				if accepted, _ := l.count(); accepted >= total/2 {
+					reached()
 				}
 			}
 		})
 	}
-	wg.Wait()
+	go func() {
+		defer close(all)
+		wg.Wait()
+	}()
+	select {
+	case <-halfway:
+		if half != nil {
+			half()
+		}
+	case <-all:
+	}
+	<-all
 }
 
 // keepPosting posts from several goroutines, with pauses, until the returned
@@ -131,7 +144,7 @@ func (l *load) keepPosting(t *testing.T, goroutines int, pause time.Duration) (s
 			defer tick.Stop()
 			for ctx.Err() == nil {
 				// Not with ctx: at the end every post gets its answer.
-				_ = l.postOne(t.Context()) //nolint:errcheck // counted
+				_ = l.postOne(t.Context()) // it counts
 				<-tick.C
 			}
 		})

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/pgtest"
 )
 
 // Set by TestMain before any test runs, and only read afterwards.
@@ -15,6 +17,8 @@ var (
 	root   string // of the repository
 	binary string // of the reference service
 )
+
+var postgres = pgtest.NewServer()
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "e2e")
@@ -25,7 +29,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+	goleak.VerifyTestMain(postgres.Main(m), goleak.Cleanup(func(code int) {
 		_ = os.RemoveAll(dir)
 		os.Exit(code)
 	}))

@@ -33,7 +33,7 @@ var address = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 // start runs the binary with a configuration, of the repository unless it is a
 // path, and waits for its banner, which names the address of HTTP. It has an
 // outbox of its own unless env names one.
-func start(t *testing.T, config string, env ...string) *service {
+func start(t testing.TB, config string, env ...string) *service {
 	t.Helper()
 	s := &service{output: &syncBuffer{}, exited: make(chan struct{})}
 	if !filepath.IsAbs(config) {
@@ -79,7 +79,7 @@ func (s *service) read(stdout io.Reader, banner chan<- string) {
 }
 
 // kill is SIGKILL: nothing is drained.
-func (s *service) kill(t *testing.T) {
+func (s *service) kill(t testing.TB) {
 	t.Helper()
 	if err := s.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -88,12 +88,12 @@ func (s *service) kill(t *testing.T) {
 }
 
 // stop is SIGTERM, which the service answers with exit code 0.
-func (s *service) stop(t *testing.T) {
+func (s *service) stop(t testing.TB) {
 	t.Helper()
 	s.signal(t, syscall.SIGTERM)
 }
 
-func (s *service) signal(t *testing.T, sig os.Signal) {
+func (s *service) signal(t testing.TB, sig os.Signal) {
 	t.Helper()
 	if err := s.cmd.Process.Signal(sig); err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func (s *service) signal(t *testing.T, sig os.Signal) {
 	}
 }
 
-func (s *service) end(t *testing.T) {
+func (s *service) end(t testing.TB) {
 	select {
 	case <-s.exited:
 	default:
@@ -148,7 +148,7 @@ func (b *syncBuffer) String() string {
 func shipped(config string) string { return filepath.Join(root, "configs", config) }
 
 // changed is a shipped configuration in which old, which must be there, is new.
-func changed(t *testing.T, config string, oldnew ...string) string {
+func changed(t testing.TB, config string, oldnew ...string) string {
 	t.Helper()
 	text, err := os.ReadFile(shipped(config))
 	if err != nil {
@@ -167,20 +167,20 @@ func changed(t *testing.T, config string, oldnew ...string) string {
 }
 
 // database is a new SQLite file, as a variable and as a path.
-func database(t *testing.T) (variable, path string) {
+func database(t testing.TB) (variable, path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "reports.db")
 	return "KM_DATABASE_SOURCE=" + path, path
 }
 
 // outbox is a new outbox file, as a variable.
-func outbox(t *testing.T) string {
+func outbox(t testing.TB) string {
 	t.Helper()
 	return "KM_OUTBOX_PATH=" + filepath.Join(t.TempDir(), "outbox.db")
 }
 
 // client keeps connections for all posting goroutines.
-func client(t *testing.T) *http.Client {
+func client(t testing.TB) *http.Client {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)

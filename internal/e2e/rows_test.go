@@ -4,12 +4,13 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"testing"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the database/sql drivers
-	_ "modernc.org/sqlite"
+	_ "modernc.org/sqlite" // the database/sql driver
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/pgtest"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -19,16 +20,34 @@ type table struct{ db *sql.DB }
 // store is a database for a saver: what the saver is told, and the way past it.
 type store struct {
 	env  []string
-	open func(t *testing.T) table
+	open func(t testing.TB) table
 }
 
-func sqliteStore(t *testing.T) store {
+func sqliteStore(t testing.TB) store {
 	t.Helper()
 	variable, path := database(t)
-	return store{env: []string{variable}, open: func(t *testing.T) table { return openTable(t, "sqlite", "file:"+path+"?_pragma=busy_timeout(5000)") }}
+	return store{env: []string{variable}, open: func(t testing.TB) table {
+		return openTable(t, "sqlite", "file:"+path+"?_pragma=busy_timeout(5000)")
+	}}
 }
 
-func openTable(t *testing.T, driver, source string) table {
+// postgresStore is a database that asks for a password, as far as the saver
+// knows.
+func postgresStore(t *testing.T, password string) store {
+	t.Helper()
+	source := postgres.DSN(t)
+	u, err := url.Parse(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(u.User.Username(), password)
+	return store{
+		env:  []string{"KM_DATABASE_DRIVER=postgres", "KM_DATABASE_SOURCE=" + u.String()},
+		open: func(t testing.TB) table { return openTable(t, pgtest.Driver, source) },
+	}
+}
+
+func openTable(t testing.TB, driver, source string) table {
 	t.Helper()
 	db, err := sql.Open(driver, source)
 	if err != nil {
@@ -63,7 +82,7 @@ func (tab table) numbers() (map[int]int, error) {
 // wantRows waits until every accepted report is a row, and wants no report to be
 // two rows and none that was never posted. Reports that were not answered with
 // success may be rows.
-func (l *load) wantRows(t *testing.T, tab table) {
+func (l *load) wantRows(t testing.TB, tab table) {
 	t.Helper()
 	var last map[int]int
 	mqtttest.Eventually(t, time.Minute, func() error {

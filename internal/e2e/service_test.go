@@ -62,7 +62,7 @@ type pair struct {
 }
 
 // split starts a pair over a database, with the configurations given.
-func split(t *testing.T, db store, collector, saver string) *pair {
+func split(t testing.TB, db store, collector, saver string) *pair {
 	t.Helper()
 	p := &pair{broker: mqtttest.Mosquitto(t)}
 	url, box := "KM_MQTT_BROKER="+p.broker.URL(), outbox(t)
@@ -76,7 +76,7 @@ func split(t *testing.T, db store, collector, saver string) *pair {
 }
 
 // awaitReady waits until the saver's filters are granted: it logs that.
-func awaitReady(t *testing.T, s *service) {
+func awaitReady(t testing.TB, s *service) {
 	t.Helper()
 	mqtttest.Eventually(t, startTimeout, func() bool { return contains(s.output.String(), "topic filters granted") })
 }
@@ -89,6 +89,31 @@ func TestSplit(t *testing.T) {
 	l.wantRows(t, p.table)
 	p.collector.stop(t)
 	p.saver.stop(t)
+}
+
+// Over PostgreSQL a saver that is killed stores nothing twice either, and neither
+// its banner nor its log shows the password.
+func TestPostgres(t *testing.T) {
+	t.Parallel()
+	const secret = "planted-password"
+	p := split(t, postgresStore(t, secret), "collector.yaml", "saver.yaml")
+	l := newLoad(t, p.collector.base)
+	l.postAll(t, reports, func() {
+		p.saver.kill(t)
+		logged(t, p.saver, secret)
+		p.saver = p.startSaver()
+	})
+	l.wantRows(t, p.table)
+	wantListed(t, p.saver.base+"/v1/reports", `"nextPageToken"`)
+	p.saver.stop(t)
+	logged(t, p.saver, secret)
+}
+
+func logged(t *testing.T, s *service, secret string) {
+	t.Helper()
+	if text := s.output.String(); contains(text, secret) || !contains(text, "postgres://") {
+		t.Errorf("want the address without the password:\n%s", text)
+	}
 }
 
 // While the broker is away every report is accepted, and delivered afterwards.
@@ -126,7 +151,7 @@ func TestStopKeepsTheOutbox(t *testing.T) {
 	p.broker.Stop()
 	l.postAll(t, 100, nil)
 	p.collector.stop(t)
-	if !contains(p.collector.output.String(), "outbox") {
+	if !contains(p.collector.output.String(), "left: 100 messages in the outbox") {
 		t.Errorf("the log does not say what is left:\n%s", p.collector.output)
 	}
 	p.broker.Start()

@@ -188,6 +188,14 @@ func (c *Client) PublishAsync(ctx context.Context, m *Message, fn func(error)) e
 	return err
 }
 
+// Check refuses what cannot be published, without a connection.
+func (c *Client) Check(m *Message) error {
+	if n := len(m.Payload); n > c.cfg.MaxPayload {
+		return &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonTooLarge, Cause: payloadError(n, c.cfg.MaxPayload)}
+	}
+	return session.Valid(m)
+}
+
 func (c *Client) mayPublish(m *Message) (*run, error) {
 	if m == nil {
 		return nil, &Error{Op: "publish", Reason: session.ReasonBadRequest, Cause: errors.New("message is nil")}

@@ -97,6 +97,9 @@ type Config struct {
 	// DeadLetters keeps messages that no retry helps. Nil keeps each as a
 	// retained message "dead-letter/<Service>/<id>" at the broker.
 	DeadLetters deadletter.Store
+	// SelfTest names topics that a message is sent to at Start, which has to come
+	// back.
+	SelfTest []string
 	// Retained says that retained messages are chosen and not the last resort:
 	// their self-test runs at Start.
 	Retained bool
@@ -125,6 +128,13 @@ type Config struct {
 	// Nil sees none.
 	Arrived func(m *Inbound)
 
+	// Flush is called by Stop, within its context, when the last handler ended
+	// and publishes still leave; it gives how many messages stay on this side, and
+	// how many of them were published and not acknowledged.
+	Flush func(ctx context.Context) (left, flying int)
+	// Publishing is told of each publishing connection that came up, and of each
+	// that was lost or failed to. It must be quick.
+	Publishing func(up bool)
 	// Hooks are told what happens.
 	Hooks Hooks
 	// Outcome is what the callbacks of PublishAsync are told of an error; nil
@@ -151,6 +161,11 @@ func (c *Config) resolve() error {
 	}
 	if c.Retained && c.DeadLetters != nil {
 		errs = append(errs, errors.New("both a store for dead letters and retained ones are chosen"))
+	}
+	for _, name := range c.SelfTest {
+		if err := topic.ValidateName(name); err != nil {
+			errs = append(errs, fmt.Errorf("self-test: %w", err))
+		}
 	}
 	for name, n := range map[string]int{
 		"concurrency": c.Concurrency, "queue": c.Queue, "maximum payload": c.MaxPayload, "in-flight window": c.Window,
@@ -179,6 +194,7 @@ func (c *Config) resolve() error {
 			errs = append(errs, fmt.Errorf("will of QoS %d and %d bytes", w.QoS, len(w.Payload)))
 		}
 	}
+	errs = append(errs, c.checkBounds())
 	if err := errors.Join(errs...); err != nil {
 		return &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
 	}

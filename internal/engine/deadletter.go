@@ -80,7 +80,7 @@ func (r *run) announce(ctx context.Context, l *deadletter.Letter) {
 	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
 	defer cancel()
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		m, err := r.encode(ctx, l)
+		m, err := r.encode(ctx, l, false)
 		if err == nil {
 			m.Topic = to
 			err = r.pubs.of(to).Publish(ctx, m)
@@ -93,13 +93,15 @@ func (r *run) announce(ctx context.Context, l *deadletter.Letter) {
 	}
 }
 
-// encode gives a letter its form on the wire, which depends on the protocol.
-func (r *run) encode(ctx context.Context, l *deadletter.Letter) (*Message, error) {
+// encode gives a letter its form on the wire, which depends on the protocol. A
+// retained message without a payload would be none [MQTT-3.3.1-6].
+func (r *run) encode(ctx context.Context, l *deadletter.Letter, retain bool) (*Message, error) {
 	version, err := r.client.Protocol(ctx)
 	if err != nil {
 		return nil, err
 	}
-	m, err := deadletter.Encode(l, version != Version31)
+	properties := version != Version31 && (!retain || len(l.Payload) > 0)
+	m, err := deadletter.Encode(l, properties)
 	if err != nil {
 		return nil, err
 	}

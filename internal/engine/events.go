@@ -16,6 +16,7 @@ import (
 // one goroutine of its own: sessions must not wait for either.
 type events struct {
 	client *Client
+	left   *leftovers
 
 	mu    sync.Mutex
 	queue []notice
@@ -29,6 +30,10 @@ type notice struct {
 }
 
 func (e *events) add(ev session.Event, main bool) {
+	if closed, ok := ev.(session.Closed); ok {
+		e.left.closed(closed)
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.push(notice{event: ev, main: main})
@@ -137,10 +142,6 @@ func (c *Client) report(n notice) {
 		c.log.Errorf("mqtt: %v", ev.Err)
 	case session.CallbackPanicked:
 		c.logPanic(fmt.Sprintf("mqtt: a publish callback panicked: %v", ev.Value), ev.Stack)
-	case session.Closed:
-		if ev.Unfinished > 0 || ev.Unacknowledged > 0 {
-			c.log.Warnf("mqtt: %q stopped with %d publishes unfinished and %d messages unacknowledged", ev.ClientID, ev.Unfinished, ev.Unacknowledged)
-		}
 	}
 }
 

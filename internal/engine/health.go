@@ -42,6 +42,8 @@ type Health struct {
 	// that are in their store and not on their topic.
 	Discarded   int64
 	TopicFailed int64
+	// SelfTestError is why the self-test failed.
+	SelfTestError error
 	// LastError is why it is not connected or not ready.
 	LastError error
 }
@@ -65,5 +67,6 @@ func (c *Client) Health() Health {
 	h.Queued, h.Running = stats.Queued, stats.Running
 	h.Parked, h.HeldKeys = r.lots.count()
 	h.DeadLetterError = r.troubles.last()
+	h.SelfTestError = r.selfTestError()
 	return h
 }

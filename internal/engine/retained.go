@@ -39,7 +39,7 @@ func (s *retained) Put(ctx context.Context, l *deadletter.Letter) error {
 	if r == nil {
 		return errNotStarted
 	}
-	m, err := r.encode(ctx, l)
+	m, err := r.encode(ctx, l, true)
 	if err != nil {
 		return err
 	}
@@ -112,8 +112,11 @@ func (s *retained) publish(ctx context.Context, m *Message) error {
 	return r.pubs.of(m.Topic).Publish(ctx, m)
 }
 
-// testTimeout bounds one self-test.
-const testTimeout = 15 * time.Second
+// testTimeout bounds one self-test, clearTimeout what it clears away.
+const (
+	testTimeout  = 10 * time.Second
+	clearTimeout = time.Second
+)
 
 // test publishes a retained message, reads it back and clears it, until that
 // went well once.
@@ -121,7 +124,7 @@ func (s *retained) test(ctx context.Context) error {
 	if s.tested.Load() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, testTimeout)
+	ctx, cancel := context.WithTimeout(ctx, min(testTimeout, s.client.cfg.StoreTimeout))
 	defer cancel()
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -144,6 +147,8 @@ func (s *retained) probe(ctx context.Context, m *Message) (err error) {
 		return err
 	}
 	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearTimeout)
+		defer cancel()
 		if e := s.publish(ctx, &Message{Topic: m.Topic, QoS: 1, Retain: true}); e != nil {
 			err = errors.Join(err, fmt.Errorf("clearing: %w", e))
 		}

@@ -83,7 +83,7 @@ func (c *collector) Deliver(m *session.Inbound) {
 			c.over = true
 			close(c.ended)
 		}
-	case len(m.Payload) == 0 && m.Properties == nil || len(m.Payload) == 0 && len(m.Properties.User) == 0:
+	case len(m.Payload) == 0:
 		delete(c.found, m.Topic)
 	default:
 		if c.found == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
@@ -21,16 +22,20 @@ type run struct {
 	events  *events
 	version *session.Negotiation
 	drops   drops
+	left    leftovers
 	stopped chan struct{} // closed at the end of stop
 
 	lots      lots
 	restoring sync.Mutex // while parked messages are read back
 	troubles  troubles
 	checks    background
+
+	selfTested atomic.Pointer[error]
 }
 
 func newRun(c *Client) (*run, error) {
-	r := &run{client: c, events: &events{client: c}, stopped: make(chan struct{})}
+	r := &run{client: c, stopped: make(chan struct{})}
+	r.events = &events{client: c, left: &r.left}
 	sched, err := delivery.NewScheduler(context.Background(), delivery.SchedulerOptions{
 		Workers: c.cfg.Concurrency, MaxCount: c.cfg.Queue, QueueFull: r.queueFull,
 	})
@@ -91,9 +96,12 @@ func (r *run) open(id string) (err error) {
 	publisher := id + c.PublisherSuffix
 	r.pubs, err = newPublishers(c.Connections, publisher, func(id string) (*session.Session, error) {
 		pub := c.session(id)
-		pub.Negotiation, pub.SessionExpiry = version, publisherExpiry
+		pub.Negotiation, pub.SessionExpiry, pub.FreshStart = version, publisherExpiry, true
 		first := id == publisher
-		pub.Notify = func(e session.Event) { r.events.add(e, first && r.main() != r.sub) }
+		pub.Notify = func(e session.Event) {
+			r.publishing(e)
+			r.events.add(e, first && r.main() != r.sub)
+		}
 		if !subscribes && first {
 			pub.Will = c.Will
 		}
@@ -112,6 +120,9 @@ func (r *run) start(ctx context.Context) error {
 	main.Start()
 	if c.cfg.Retained {
 		r.checks.run(r.checkRetained)
+	}
+	if len(c.cfg.SelfTest) > 0 {
+		r.checks.run(r.selfTest)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.connectTimeout())
 	defer cancel()
@@ -177,7 +188,9 @@ func (r *run) stop(ctx context.Context) error {
 	r.checks.stop()
 	drained := r.sched.Drain(ctx)
 	r.sub.Close(ctx)
+	outbox, flying := r.flush(ctx)
 	r.closePublishers(ctx)
+	r.left.report(r.client, drained, outbox, flying)
 	r.events.wait(ctx)
 	if drained != nil {
 		return fmt.Errorf("mqtt: handlers did not finish in time: %w", drained)

@@ -23,13 +23,5 @@ func (s spread) String() string {
 	return fmt.Sprintf("p50 %v p99 %v max %v of %d", ms(s.at(0.5)), ms(s.at(0.99)), ms(s.at(1)), len(s))
 }
 
-// since gives the times from a moment on.
-func since(began time.Time, at []time.Time) (s spread) {
-	for _, t := range at {
-		s = append(s, t.Sub(began))
-	}
-	return s
-}
-
 // slack is what a busy machine may add to a bound.
-const slack = 1500 * time.Millisecond
+const slack = 3 * time.Second

@@ -6,9 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tx7do/kratos-transport/broker"
+
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/tx7do/kratos-transport/broker"
 )
 
 // Row 11: the broker is stopped in order and started again under load, with the
@@ -21,14 +22,14 @@ func TestFault_11_BrokerRestart(t *testing.T) {
 		const restarts, perRestart, idle = 3, 300, 20
 		const outage = 600 * time.Millisecond // longer than any first pause: three short connections in a row are a takeover
 		b := h.mosquitto()
-		real := []broker.Option{
+		normal := []broker.Option{
 			mqttbroker.WithConnectRetryInterval(200 * time.Millisecond), mqttbroker.WithMaxReconnectInterval(30 * time.Second),
 		}
-		s := h.subscriber(b.URL(), "-sub", h.name+"/data/+", real...)
-		p := h.publisher(b.URL(), "-pub", real...)
+		s := h.subscriber(b.URL(), "-sub", h.name+"/data/+", normal...)
+		p := h.publisher(b.URL(), "-pub", normal...)
 		spies := []*spy{s.spy, p.spy}
 		for i := range idle {
-			spies = append(spies, h.publisher(b.URL(), fmt.Sprintf("-idle-%d", i), real...).spy)
+			spies = append(spies, h.publisher(b.URL(), fmt.Sprintf("-idle-%d", i), normal...).spy)
 		}
 		l := p.load(nil)
 		var back spread

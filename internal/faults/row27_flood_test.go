@@ -3,6 +3,7 @@ package faults_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -37,7 +38,7 @@ func TestFault_27_FloodOfQoS0(t *testing.T) {
 		go func() {
 			defer close(sent)
 			for i := range messages {
-				l.send(fmt.Sprintf("%s/data/%d", h.name, i%64), append(body[:len(body):len(body)], id(i)...), mqttbroker.QoS(0))
+				l.send(fmt.Sprintf("%s/data/%d", h.name, i%64), append(slices.Clip(body), id(i)...), mqttbroker.QoS(0))
 			}
 			l.succeeded()
 			p.must(h.name+"/data/last", id(messages))

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/tx7do/kratos-transport/broker"
 )
 
 // secrets are what every client of this package is given and nobody may tell.
@@ -52,7 +54,7 @@ func forms(secret string) map[string]string {
 		"quoted":      strings.Trim(fmt.Sprintf("%q", secret), `"`),
 		"base64":      base64.StdEncoding.EncodeToString([]byte(secret)),
 		"hexadecimal": hex.EncodeToString([]byte(secret)),
-		"bytes":       strings.Trim(fmt.Sprint([]byte(secret)), "[]"),
+		"bytes":       strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]"),
 		"hex bytes":   strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", []byte(secret)), "[]byte{"), "}"),
 	}
 }
@@ -134,4 +136,23 @@ func TestSecretsAreFound(t *testing.T) {
 	if len(planted.leaks("nothing of it")) != 0 || n == 0 {
 		t.Error("found what is not there")
 	}
+}
+
+// What a service may print by mistake holds no secret either, nor does an error
+// about settings.
+func TestSecretsAreNotPrinted(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, "5")
+	b := h.newBroker(broker.WithAddress("mqtt://" + url.UserPassword(planted.user, planted.password).String() + "@127.0.0.1:1"))
+	h.said.value(b)
+	h.said.value(b.Options())
+	h.said.value(b.Address())
+	h.newPublisher("mqtt://127.0.0.1:1", "")
+	h.newSubscriber("mqtt://127.0.0.1:1", "")
+	bad := h.newBroker(broker.WithAddress("mqtt://" + planted.user + ":" + planted.password + "@%zz:port"))
+	if h.said.err(bad.Init()) == nil {
+		t.Error("a bad address is no error")
+	}
+	h.said.value(bad)
+	h.said.value(bad.Options())
 }

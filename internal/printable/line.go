@@ -21,6 +21,18 @@ func Line(s string) string {
 	return s
 }
 
+// Short is [Line] of the first most bytes of s, with "..." where more follows.
+// An escaped text may be longer than that.
+func Short(s string, most int) string {
+	if len(s) <= most {
+		return Line(s)
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return Line(s[:most]) + "..."
+}
+
 func plain(s string, i int, r rune) bool {
 	if r == utf8.RuneError {
 		return strings.HasPrefix(s[i:], string(utf8.RuneError))

@@ -31,6 +31,18 @@ func TestLine(t *testing.T) {
 	}
 }
 
+func TestShort(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"": "", "abcde": "abcde", "abcdef": "abcde...", "abcd日": "abcd...", "日日": "日...", "\xff\xff\xff\xff\xff\xff": `\xff\xff\xff\xff\xff...`,
+		"\n\n\n\n\n\n": `\n\n\n\n\n...`, "\x80\x80\x80\x80\x80\x80": "...",
+	} {
+		if got := Short(in, 5); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestLineOfPlainTextAllocatesNothing(t *testing.T) {
 	text := strings.Repeat("plain ", 20)
 	if n := testing.AllocsPerRun(100, func() { _ = Line(text) }); n != 0 {

@@ -29,7 +29,7 @@ type process struct {
 var httpAddress = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 
 // startService runs a command in the module's root, on free ports and with a
-// database of its own, until it has printed what it prints at the start.
+// database and an outbox of its own, until it has printed what it prints at the start.
 func startService(t *testing.T, command string) *process {
 	t.Helper()
 	if _, err := exec.LookPath("make"); err != nil {
@@ -37,9 +37,10 @@ func startService(t *testing.T, command string) *process {
 	}
 	p := &process{cmd: exec.Command("/bin/sh", "-c", command), exited: make(chan error, 1)}
 	p.cmd.Dir = root
+	own := t.TempDir()
 	p.cmd.Env = append(withoutMake(os.Environ()),
 		"KM_HTTP_ADDR=127.0.0.1:0", "KM_GRPC_ADDR=127.0.0.1:0", "KM_MQTT_ADDR=127.0.0.1:0", "KM_MQTT_BROKER=",
-		"KM_DATABASE_SOURCE="+filepath.Join(t.TempDir(), "reports.db"))
+		"KM_DATABASE_SOURCE="+filepath.Join(own, "reports.db"), "KM_OUTBOX_PATH="+filepath.Join(own, "outbox.db"))
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // make and the service get the signal of Ctrl-C together
 	if err := p.cmd.Start(); err != nil {

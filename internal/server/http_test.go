@@ -107,7 +107,7 @@ func TestFullOutboxSaysWhenToTryAgain(t *testing.T) {
 		}
 		text, err := io.ReadAll(res.Body)
 		_ = res.Body.Close()
-		if err != nil || res.StatusCode != 503 || !strings.Contains(string(text), reason) {
+		if err != nil || res.StatusCode != nethttp.StatusServiceUnavailable || !strings.Contains(string(text), reason) {
 			t.Errorf("%s: %d %s, %v", reason, res.StatusCode, text, err)
 		}
 		if got := res.Header.Get("Retry-After"); got != want {

@@ -9,6 +9,8 @@ import (
 
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/api/topic"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/service"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
@@ -18,10 +20,24 @@ import (
 // topic of its dead letters.
 type ServiceName string
 
-// NewMQTTServer subscribes the event handlers at the broker, once started.
-func NewMQTTServer(c *conf.Server, connection *kratosmqttv1.Connection, name ServiceName, reports *service.ReportEvents, devices *service.DeviceEvents, logger log.Logger) (*mqttserver.Server, error) {
+// idField is the field of a report's event that says which one it is, for brokers
+// and versions of MQTT that carry no headers. A reading's says so only together
+// with its device: readings are told apart by their rows.
+const idField = "event_id"
+
+// NewMQTTServer subscribes the event handlers at the broker, once started. Within
+// the window each event is handled once; nil remembers none. What no handler can
+// handle is kept as letters; nil are retained messages at the broker.
+func NewMQTTServer(
+	c *conf.Server, m *conf.MQTT, connection *kratosmqttv1.Connection, name ServiceName, window dedup.Window,
+	letters deadletter.Store, reports *service.ReportEvents, devices *service.DeviceEvents, logger log.Logger,
+) (*mqttserver.Server, error) {
 	if c.GetMqtt() == nil {
 		return nil, nil
+	}
+	keep := mqttserver.RetainedDeadLetters()
+	if letters != nil {
+		keep = mqttserver.DeadLetters(letters)
 	}
 	srv := mqttserver.NewServer(
 		mqttserver.Connection(connection),
@@ -30,11 +46,14 @@ func NewMQTTServer(c *conf.Server, connection *kratosmqttv1.Connection, name Ser
 		mqttserver.WithCodec("proto"),
 		mqttserver.Logger(logger),
 		mqttserver.Middleware(recovery.Recovery()),
+		mqttserver.Dedup(window),
+		keep,
+		mqttserver.ParkLimit(m.GetDeadLetters().GetParkLimit().AsDuration()),
 	)
 	ctx := context.Background()
 	err := errors.Join(
-		mqttserver.RegisterSubscriber(srv, ctx, topic.ReportEvents, reports.SaveEventReport),
-		mqttserver.RegisterSubscriber(srv, ctx, topic.ReportStatuses, reports.SaveUserReport),
+		mqttserver.RegisterSubscriber(srv, ctx, topic.ReportEvents, reports.SaveEventReport, mqttserver.WithIDField(idField)),
+		mqttserver.RegisterSubscriber(srv, ctx, topic.ReportStatuses, reports.SaveUserReport, mqttserver.WithIDField(idField)),
 		mqttserver.RegisterSubscriber(srv, ctx, topic.DeviceData, devices.RecordTelemetry,
 			mqttserver.WithSubscribeCodec("json")),
 	)

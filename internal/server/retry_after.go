@@ -35,22 +35,22 @@ func tellRetryAfter() middleware.Middleware {
 			if tr, ok := transport.FromServerContext(ctx); ok {
 				tr.ReplyHeader().Set(retryAfterHeader, strconv.Itoa(int(retryAfter.Seconds())))
 			}
-			return reply, &tryLater{errors.FromError(err)}
+			return reply, &tryLaterError{errors.FromError(err)}
 		}
 	}
 }
 
-// tryLater is a Kratos error with a RetryInfo among its gRPC details.
-type tryLater struct{ cause *errors.Error }
+// tryLaterError is a Kratos error with a RetryInfo among its gRPC details.
+type tryLaterError struct{ cause *errors.Error }
 
 // Error implements error.
-func (e *tryLater) Error() string { return e.cause.Error() }
+func (e *tryLaterError) Error() string { return e.cause.Error() }
 
 // Unwrap gives the Kratos error.
-func (e *tryLater) Unwrap() error { return e.cause }
+func (e *tryLaterError) Unwrap() error { return e.cause }
 
 // GRPCStatus is what gRPC sends.
-func (e *tryLater) GRPCStatus() *status.Status {
+func (e *tryLaterError) GRPCStatus() *status.Status {
 	s := e.cause.GRPCStatus()
 	with, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})
 	if err != nil {

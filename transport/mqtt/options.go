@@ -33,8 +33,10 @@ func set(change func(*bridge.Settings)) ServerOption {
 // said, and options after it win. nil is an error of Start.
 func Connection(c *v1.Connection) ServerOption { return WithBrokerOptions(bridge.Connection(c)) }
 
-// Subscriber takes concurrency, queue, deadline, retry budget and dead-letter
-// topic from a service's configuration; what is unset keeps the defaults.
+// Subscriber takes concurrency, queue, retry and dead-letter topic from a
+// service's configuration; what is unset keeps the defaults, and what is wrong
+// is reported by its key. A key of its subscriptions is a topic filter or an
+// operation; Start warns of one that matches nothing.
 func Subscriber(c *v1.Subscriber) ServerOption {
 	return set(func(s *bridge.Settings) { s.Subscriber(c) })
 }
@@ -44,7 +46,7 @@ func Logger(l log.Logger) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.Logger = l })
 }
 
-// Name names the service; dead letters go to "dead-letter/<name>".
+// Name names the service, in dead letters too.
 func Name(service string) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.Service = service })
 }
@@ -179,6 +181,17 @@ func WithCloudEvents(source string) ServerOption {
 // Start. Given again it adds more. Default: none, and no cost.
 func WithHooks(hooks ...any) ServerOption {
 	return set(func(s *bridge.Settings) { s.Hooks = append(s.Hooks, hooks...) })
+}
+
+// WithSelfTest sends a message to each of these topics after the start, on the
+// publishing connection, and waits for it on a third one, whose client id adds
+// "-test" to the publisher's. What does not come back within 3 s is told by the
+// log and by SelfTestError of the health. It is meant for MQTT 3.1.1, where a
+// broker acknowledges a publish that its access rules forbid, and throws it away:
+// name a topic that the same rules are about, that may be read, too, and that
+// nobody minds a message on, whose payload is a UUID. Default: none.
+func WithSelfTest(topics ...string) ServerOption {
+	return set(func(s *bridge.Settings) { s.Config.SelfTest = topics })
 }
 
 // WithRelaxedAcks acknowledges each message when it is done instead of in the

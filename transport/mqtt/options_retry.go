@@ -10,7 +10,7 @@ import (
 )
 
 // Number and first pause of the attempts are kratos-transport's
-// broker.WithMaxRetries and broker.WithRetryDelay. What the configuration says
+// broker.WithSubscribeRetry. What the configuration says
 // about one subscription counts over all of these options, and they count over
 // what it says about every subscription.
 

@@ -26,10 +26,12 @@ var (
 // code that needs the interface.
 //
 // A message is acknowledged after every handler that matches its topic
-// returned nil. An error, or a panic, is retried with backoff within 5 s, then
-// the message is dead-lettered to "dead-letter/<service>" and acknowledged
-// once the broker has the dead letter. Messages of one topic are handled in
-// order, different topics in parallel, at most 16 at once unless set
+// returned nil. An error, or a panic, is retried with backoff within 5 s. Then
+// the message is parked, when the store of [DeadLetters] parks: stored,
+// acknowledged and handled again later, while whatever arrives for its key is
+// parked behind it. Otherwise, and at once when no retry helps, it becomes a
+// dead letter, and is acknowledged once that is safe. Messages of one topic are
+// handled in order, different topics in parallel, at most 16 at once unless set
 // otherwise.
 //
 // What comes beside the payload, user properties (MQTT 5) or the attributes of a

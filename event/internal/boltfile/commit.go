@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"go.etcd.io/bbolt"
 )
@@ -47,7 +48,8 @@ const (
 // returned, and the ops may still be stored.
 func (f *File) Update(ctx context.Context, ops ...Op) error {
 	if err := ctx.Err(); err != nil {
-		return errors.Join(err, f.refuse(ops))
+		f.refuse(ops)
+		return err
 	}
 	mine := make([]*op, len(ops))
 	for i, o := range ops {
@@ -60,7 +62,8 @@ func (f *File) Update(ctx context.Context, ops ...Op) error {
 	}
 	if err != nil {
 		f.mu.Unlock()
-		return errors.Join(err, f.refuse(ops))
+		f.refuse(ops)
+		return err
 	}
 	f.pending = append(f.pending, mine...)
 	f.mu.Unlock()
@@ -79,13 +82,12 @@ func (f *File) Update(ctx context.Context, ops ...Op) error {
 	return errs
 }
 
-func (f *File) refuse(ops []Op) error {
+func (f *File) refuse(ops []Op) {
 	for _, o := range ops {
 		if o.Finish != nil {
 			o.Finish(false)
 		}
 	}
-	return nil
 }
 
 // commitAll is the committer: it commits at once when there is something, and
@@ -105,7 +107,23 @@ func (f *File) commitAll() {
 	}
 }
 
+// gather lets those run who are about to ask, as the last commit has set many
+// writers free at once: as long as that brings more. It waits for nobody.
+func (f *File) gather() {
+	for before := -1; ; {
+		f.mu.Lock()
+		n := len(f.pending)
+		f.mu.Unlock()
+		if n <= before || n >= maxGroup {
+			return
+		}
+		before = n
+		runtime.Gosched()
+	}
+}
+
 func (f *File) take() (group []*op, closed bool) {
+	f.gather()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n, size := 0, 0

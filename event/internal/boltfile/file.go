@@ -41,6 +41,11 @@ type Options struct {
 	// ValidKey reports whether a key may be in a bucket; one that may not is
 	// damage. Default: all may. The values of records are the user's to check.
 	ValidKey func(bucket string, key []byte) bool
+	// Salvage names the bucket of a record from a damaged file that nothing
+	// points to, "" to leave it: it may have been deleted long ago. sequences
+	// has the highest sequence of each bucket that was found. A key is in one
+	// bucket only.
+	Salvage func(key, value []byte, sequences map[string]uint64) (bucket string)
 	// OnCorrupt permits to recover a damaged file, and is told the result.
 	OnCorrupt func(Recovery)
 }
@@ -197,7 +202,7 @@ func (f *File) Close() error {
 	f.wakeUp()
 	<-f.done
 	if broken != nil { // bbolt may hold its own locks for ever
-		return f.raw.Close()
+		return errors.Join(unlock(f.raw), f.raw.Close())
 	}
 	return f.db.Close()
 }

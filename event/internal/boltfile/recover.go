@@ -51,12 +51,19 @@ func examine(path string, o Options) error {
 	damage := errors.New("no valid meta page")
 	if len(metas) > 0 {
 		t := tree{f: f, size: info.Size(), meta: metas[0]}
-		t.record = func(bucket string, key, value []byte) {
+		found := map[string]bool{}
+		t.bucket = func(name string, _ uint64) { found[name] = true }
+		t.record = func(bucket string, key, _ []byte) {
 			if o.ValidKey != nil && !o.ValidKey(bucket, key) {
-				t.damaged(metas[0].root, "bucket %s has a key of %d bytes", bucket, len(key))
+				t.damagef(metas[0].root, "bucket %s has a key of %d bytes", bucket, len(key))
 			}
 		}
 		damage = t.walk()
+		for _, name := range o.Buckets { // all are made together
+			if len(found) > 0 && !found[name] {
+				damage = errors.Join(damage, fmt.Errorf("bucket %s is missing", name))
+			}
+		}
 	}
 	switch {
 	case damage == nil:
@@ -86,10 +93,10 @@ func lock(path string, timeout time.Duration) (unlock func(), err error) {
 		return nil, fmt.Errorf("%s: %w by another process, or twice by this one", path, ErrLocked)
 	case errors.Is(err, os.ErrPermission):
 		return nil, err
-	case err != nil: // damaged: there is nobody who writes it
-		return func() {}, nil
+	case err == nil:
+		return func() { _ = db.Close() }, nil
 	}
-	return func() { _ = db.Close() }, nil
+	return func() {}, nil // damaged, as examine will see: nobody writes it
 }
 
 // recover puts what is whole into a new file, which takes the place of the
@@ -107,7 +114,9 @@ func (r *Recovery) recover(path string, f *os.File, metas []meta, o Options) err
 	if err != nil {
 		return err
 	}
-	if err = r.salvage(db, f, metas, o); err == nil {
+	s := salvage{db: db, f: f, o: o, sequences: map[string]uint64{}}
+	if err = s.all(metas); err == nil {
+		r.Kept, r.Lost = s.kept, s.lost
 		err = db.Sync()
 	}
 	if err := errors.Join(err, db.Close()); err != nil {
@@ -143,101 +152,4 @@ func keepAside(path, aside string, f *os.File) error {
 	}
 	_, err = io.Copy(to, io.NewSectionReader(f, 0, was.Size()))
 	return errors.Join(err, to.Sync(), to.Close())
-}
-
-// saved is a record to be written to the new file.
-type saved struct{ bucket, key, value []byte }
-
-// salvage reads by the newest meta page and then by the one before it, which
-// reaches some pages that the newest no longer does, or that are damaged there.
-// At worst that brings back records which were deleted last.
-func (r *Recovery) salvage(db *bbolt.DB, f *os.File, metas []meta, o Options) error {
-	wanted := map[string]bool{}
-	for _, name := range o.Buckets {
-		wanted[name] = true
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	var batch []saved
-	var size int
-	var writeErr error
-	flush := func() {
-		if writeErr == nil {
-			writeErr = r.write(db, batch)
-		}
-		batch, size = batch[:0], 0
-	}
-	sequences := map[string]uint64{}
-	for _, m := range metas {
-		t := tree{f: f, size: info.Size(), meta: m}
-		t.bucket = func(name string, seq uint64) {
-			if wanted[name] && seq < 1<<62 { // a damaged one must not use the numbers up
-				sequences[name] = max(sequences[name], seq)
-			}
-		}
-		t.record = func(bucket string, key, value []byte) {
-			switch {
-			case !wanted[bucket]:
-			case o.ValidKey != nil && !o.ValidKey(bucket, key):
-				r.Lost++
-			default:
-				batch = append(batch, saved{[]byte(bucket), key, value})
-				if size += len(value); size > 8<<20 || len(batch) >= 4096 {
-					flush()
-				}
-			}
-		}
-		_ = t.walk() // the damage is known
-		flush()
-	}
-	if writeErr != nil {
-		return writeErr
-	}
-	return db.Update(func(tx *bbolt.Tx) error { return setSequences(tx, o.Buckets, sequences) })
-}
-
-func (r *Recovery) write(db *bbolt.DB, batch []saved) error {
-	return db.Update(func(tx *bbolt.Tx) error {
-		for _, s := range batch {
-			b, err := tx.CreateBucketIfNotExists(s.bucket)
-			if err != nil {
-				return err
-			}
-			if b.Get(s.key) != nil {
-				continue // the newer one is there
-			}
-			if err := b.Put(s.key, s.value); err != nil {
-				return err
-			}
-			r.Kept++
-		}
-		return nil
-	})
-}
-
-// setSequences has numbers go on behind all that were found.
-func setSequences(tx *bbolt.Tx, buckets []string, sequences map[string]uint64) error {
-	for _, name := range buckets {
-		b, err := tx.CreateBucketIfNotExists([]byte(name))
-		if err != nil {
-			return err
-		}
-		seq := sequences[name]
-		if last, _ := b.Cursor().Last(); len(last) == 8 {
-			seq = max(seq, beUint64(last))
-		}
-		if err := b.SetSequence(seq); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func beUint64(b []byte) (n uint64) {
-	for _, c := range b {
-		n = n<<8 | uint64(c)
-	}
-	return n
 }

@@ -14,7 +14,7 @@ import (
 const (
 	// spare is kept for ops that only remove: copies of the pages that they
 	// change.
-	spare = 256 << 10
+	spare = 128 << 10
 	// step is how much more is reserved at a time, when there is room.
 	step = 1 << 20
 )
@@ -24,7 +24,7 @@ const (
 // the file is whole and can still be emptied. (bbolt itself extends the file
 // without reserving blocks, and scans all of it after a commit that failed.)
 func (f *File) ensure(grow int) error {
-	need := int64(2*grow + 64<<10 + spare)
+	need := int64(2*grow + 32<<10 + spare)
 	var top int64 // end of the pages in use
 	err := guard(func() error {
 		return f.db.View(func(tx *bbolt.Tx) error {
@@ -38,7 +38,7 @@ func (f *File) ensure(grow int) error {
 	if top+need <= f.reserved {
 		return nil
 	}
-	if free := f.db.Stats(); int64(free.FreeAlloc) >= need+spare {
+	if free := f.db.Stats(); int64(free.FreeAlloc) >= need {
 		return nil
 	}
 	from := max(top, f.reserved)
@@ -70,7 +70,7 @@ func zeros(f *os.File, from, to int64) error {
 // IsFull reports whether an error means that there is no room: on the disk, in
 // a quota, or under the limit for the size of a file.
 func IsFull(err error) bool {
-	for _, e := range full {
+	for _, e := range fullErrors() {
 		// bbolt gives some errors of the system as text only.
 		if errors.Is(err, e) || err != nil && strings.Contains(err.Error(), e.Error()) {
 			return true

@@ -52,7 +52,7 @@ type Options struct {
 	// OnCorrupt, when set, permits Open to recover a damaged file, and is told
 	// what became of it: the damaged file is kept beside the new one, under the
 	// name <path>.corrupt-<time>, and what is whole in it is in the new one,
-	// with entries that had just been deleted perhaps among it. What is not
+	// with entries that had been sent and deleted perhaps among it. What is not
 	// whole is lost to the service, so this is to be told to an operator. When
 	// it is nil, Open returns [ErrCorrupt] and leaves the file as it is.
 	OnCorrupt func(Recovery)
@@ -95,7 +95,7 @@ func Open(path string, o Options) (*Store, error) {
 	}
 	file, err := boltfile.Open(path, boltfile.Options{
 		Buckets: []string{entriesBucket, quarantineBucket}, LockTimeout: o.LockTimeout,
-		ValidKey: validKey, OnCorrupt: o.OnCorrupt,
+		ValidKey: validKey, Salvage: salvage, OnCorrupt: o.OnCorrupt,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("outbox file: %w", err)
@@ -112,16 +112,39 @@ func validKey(bucket string, key []byte) bool {
 	return bucket != entriesBucket && bucket != quarantineBucket || len(key) == 8
 }
 
-// count adds up what is in the file.
+// salvage recognises entries, and leaves those that were sent: the sequence of
+// the quarantine says up to where all were.
+func salvage(key, value []byte, sequences map[string]uint64) string {
+	e, err := decode(key, value)
+	if err != nil || e.Seq <= sequences[quarantineBucket] {
+		return ""
+	}
+	return entriesBucket
+}
+
+// count adds up what is in the file, and makes sure that no number is used
+// again, whatever became of the page that says which was the last.
 func (s *Store) count() error {
-	return s.file.View(func(tx *bbolt.Tx) error {
+	low := false
+	err := s.file.View(func(tx *bbolt.Tx) error {
 		s.quarantined = tx.Bucket([]byte(quarantineBucket)).Stats().KeyN
-		return tx.Bucket([]byte(entriesBucket)).ForEach(func(_, v []byte) error {
+		b := tx.Bucket([]byte(entriesBucket))
+		last, _ := b.Cursor().Last()
+		low = last != nil && binary.BigEndian.Uint64(last) > b.Sequence()
+		return b.ForEach(func(_, v []byte) error {
 			s.depth++
 			s.bytes += sizeOf(v)
 			return nil
 		})
 	})
+	if err != nil || !low {
+		return err
+	}
+	return s.file.Update(context.Background(), boltfile.Op{Grow: 1, Apply: func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte(entriesBucket))
+		last, _ := b.Cursor().Last()
+		return b.SetSequence(binary.BigEndian.Uint64(last))
+	}})
 }
 
 // Append implements [outbox.Store]. A full disk is [outbox.ErrFull] too, and
@@ -218,26 +241,36 @@ func (s *Store) hint() {
 	}
 }
 
-// maxDelete is how many entries one change deletes: the fewer, the less room
-// it takes on a full disk. The changes of one Delete share a commit.
-const maxDelete = 256
+// One change deletes this many entries; the changes of one Delete share a
+// commit. On a full disk there may be no room for the copies of the pages that
+// many entries are on, so that fewer are tried then.
+const (
+	maxDelete     = 256
+	maxDeleteFull = 8
+)
 
 // Delete implements [outbox.Store]. It works on a full disk. It shares the
 // commit of appends and of other deletes.
 func (s *Store) Delete(ctx context.Context, seqs ...uint64) error {
-	var ops []boltfile.Op
 	seqs = slices.Clone(seqs) // ctx may end before they are used
-	for len(seqs) > 0 {
-		n := min(len(seqs), maxDelete)
-		d := &deleting{seqs: seqs[:n]}
+	err := s.delete(ctx, seqs, maxDelete)
+	if boltfile.IsFull(err) {
+		err = s.delete(ctx, seqs, maxDeleteFull)
+	}
+	return wrap("delete", err)
+}
+
+func (s *Store) delete(ctx context.Context, seqs []uint64, each int) error {
+	var ops []boltfile.Op
+	for some := range slices.Chunk(seqs, each) {
+		d := &deleting{seqs: some}
 		ops = append(ops, boltfile.Op{Apply: d.apply, Finish: func(stored bool) {
 			if stored {
 				s.removed(d.n, d.bytes, 0)
 			}
 		}})
-		seqs = seqs[n:]
 	}
-	return wrap("delete", s.file.Update(ctx, ops...))
+	return s.file.Update(ctx, ops...)
 }
 
 // deleting is the change that a Delete makes.
@@ -249,7 +282,8 @@ type deleting struct {
 
 func (d *deleting) apply(tx *bbolt.Tx) error {
 	d.n, d.bytes = 0, 0
-	c := tx.Bucket([]byte(entriesBucket)).Cursor()
+	entries := tx.Bucket([]byte(entriesBucket))
+	c := entries.Cursor()
 	for _, seq := range d.seqs {
 		k, v := c.Seek(keyOf(seq))
 		if len(k) != 8 || binary.BigEndian.Uint64(k) != seq {
@@ -261,7 +295,14 @@ func (d *deleting) apply(tx *bbolt.Tx) error {
 			return err
 		}
 	}
-	return nil
+	if d.n == 0 {
+		return nil
+	}
+	sent := entries.Sequence() // all that is below the first: see salvage
+	if k, _ := c.First(); k != nil {
+		sent = binary.BigEndian.Uint64(k) - 1
+	}
+	return tx.Bucket([]byte(quarantineBucket)).SetSequence(sent)
 }
 
 func (s *Store) removed(n int, bytes int64, quarantined int) {

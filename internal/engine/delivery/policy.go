@@ -53,8 +53,8 @@ const (
 	Unknown
 )
 
-// ErrAgain, wrapped by an error of DeadLetter or Park, has the handler run
-// again after the pause if its attempts were used up: who has no room for the
+// ErrAgain has the handler run again after the pause, if its attempts were used
+// up, when an error of DeadLetter or Park wraps it: who has no room for the
 // message cannot tell when there will be.
 var ErrAgain = errors.New("handle again")
 

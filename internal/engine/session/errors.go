@@ -44,13 +44,16 @@ type Error struct {
 	Cause error
 }
 
+// maxTopic is how many characters of a topic are shown.
+const maxTopic = 128
+
 // Error gives one line without any secret.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("mqtt: ")
 	b.WriteString(e.Op)
 	if e.Topic != "" {
-		fmt.Fprintf(&b, " %q", e.Topic)
+		fmt.Fprintf(&b, " %.*q", maxTopic, e.Topic)
 	}
 	fmt.Fprintf(&b, ": %s", strings.ReplaceAll(strings.ToLower(string(e.Reason)), "_", " "))
 	if e.MayHaveBeenSent {
@@ -89,10 +92,13 @@ type CodeError struct {
 func (e *CodeError) Error() string {
 	s := fmt.Sprintf("%s 0x%02X: %s", e.Packet, e.Code, e.Name)
 	if e.Detail != "" {
-		s += fmt.Sprintf(" (%q)", e.Detail)
+		s += fmt.Sprintf(" (%.*q)", maxDetail, e.Detail)
 	}
 	return s
 }
+
+// maxDetail is how many characters of a broker's reason string are shown.
+const maxDetail = 256
 
 // reasonOfCode sorts the reason codes of MQTT 5 that a caller can act upon.
 func reasonOfCode(code byte) Reason {

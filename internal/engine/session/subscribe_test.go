@@ -167,6 +167,48 @@ func TestT34_ResubscribeOnlyWithoutTheSession(t *testing.T) {
 	}
 }
 
+// A filter that was granted, wanted at the start or later, is refused after the
+// broker has lost the session: then the session is not ready, and says why, until
+// the filter is granted again.
+func TestRefusedAfterTheSessionWasLost(t *testing.T) {
+	t.Parallel()
+	for _, later := range []bool{false, true} {
+		t.Run(fmt.Sprintf("later %t", later), func(t *testing.T) {
+			t.Parallel()
+			var j journal
+			proxy := mqtttest.NewProxy(t, scripted(t, false, func(p *peer) {
+				p.codes = func(string) byte {
+					if p.n == 2 {
+						return 0x80
+					}
+					return 1
+				}
+				serveAll(p)
+			}))
+			s := open(t, proxy.URL(), to(&j))
+			if !later {
+				want(t, s, "a")
+			}
+			s.Start()
+			ready(t, s)
+			if later {
+				if err := s.Subscribe(within(t, patience), Filter{Filter: "a", QoS: 1}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			proxy.Cut()
+			waitEvent[SubscriptionRefused](t, &j, 1)
+			mqtttest.Eventually(t, patience, func() bool { return s.Status().LastError != nil })
+			if st := s.Status(); st.Ready || ReasonOf(st.LastError) != ReasonRefused {
+				t.Errorf("%+v", st)
+			}
+			proxy.Cut()
+			waitEvent[Connected](t, &j, 3)
+			ready(t, s)
+		})
+	}
+}
+
 func TestSubscribeAndUnsubscribeAtRunTime(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.Embedded(t)

@@ -95,15 +95,18 @@ func (t *subscriptions) signal() {
 	}
 }
 
-// attach forgets grants that went with the session and gives refused filters
-// another chance. It says whether a session of ours had existed.
+// attach asks again for what went with the session, whose answer then counts as
+// if it were the first, and gives refused filters another chance. It says
+// whether a session of ours had existed.
 func (t *subscriptions) attach(present bool) (had bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for name, w := range t.wanted {
-		w.granted = w.granted && present
-		if w.refused() {
-			t.wanted[name] = &wanted{Filter: w.Filter, settled: make(chan struct{})}
+		if w.before != nil && !present {
+			w.before = w.before.again()
+		}
+		if w.refused() || (w.granted && !present) {
+			t.wanted[name] = w.again()
 		}
 	}
 	had, t.had = t.had, true
@@ -177,6 +180,10 @@ func (t *subscriptions) state() (n int, refused error) {
 	}
 	return n, errors.Join(errs...)
 }
+
+// again is the same wish, not answered yet. Nobody waits for it, so that it
+// stays when it is refused.
+func (w *wanted) again() *wanted { return &wanted{Filter: w.Filter, settled: make(chan struct{})} }
 
 func (w *wanted) isSettled() bool {
 	select {

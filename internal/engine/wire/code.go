@@ -1,5 +1,8 @@
 package wire
 
+// qosOfAck is what mochi 2.7.9 puts into a PUBACK: the QoS of the message.
+const qosOfAck = 1
+
 // checkCode refuses a code below [ReasonError] that the standard does not list
 // for the packet: whoever reads codes would take it for one of success. From
 // there on a code is a refusal whether it is listed or not, and is passed on:
@@ -10,6 +13,8 @@ func checkCode(t Type, code byte) error {
 	}
 	rule, listed := "MQTT-3.4.2-1", code == ReasonNoMatchingSubscribers
 	switch t {
+	case TypePuback:
+		listed = listed || code == qosOfAck
 	case TypePubrec:
 		rule = "MQTT-3.5.2-1"
 	case TypePubrel:

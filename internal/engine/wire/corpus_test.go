@@ -218,6 +218,8 @@ func decodeBody(v Version, first byte, body []byte) (any, error) {
 	case TypeSuback, TypeUnsuback:
 		id, n, err := SubackCount(v, first, body)
 		return fmt.Sprintf("%d:%d", id, n), err
+	case TypeAuth:
+		return t, CheckAuth(body)
 	default:
 		return t, nil
 	}

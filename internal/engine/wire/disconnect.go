@@ -42,6 +42,8 @@ func (d *Disconnect) Decode(v Version, body []byte) error {
 			return err
 		}
 		switch p.id {
+		case propSessionExpiry:
+			return malformed(TypeDisconnect, "MQTT-3.14.2-2", "session expiry from the server")
 		case propReasonString:
 			d.ReasonString = string(p.data)
 		case propServerReference:

@@ -1,0 +1,131 @@
+package mqtt
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/go-kratos/kratos/v2/encoding"
+	"github.com/tx7do/kratos-transport/broker"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+)
+
+// ClientOption configures [NewClientConn].
+type ClientOption func(*clientConn)
+
+// WithTopicPrefix puts levels in front of every topic, such as "site/plant1".
+// Default: none.
+func WithTopicPrefix(levels string) ClientOption {
+	return func(c *clientConn) {
+		if levels = strings.Trim(levels, "/"); levels != "" {
+			c.prefix = levels + "/"
+		}
+	}
+}
+
+// NewClientConn is what generated clients publish through: a broker of this
+// package, or any other one of kratos-transport, such as a fake in a test. What
+// another broker has no option for, such as QoS and retain, it does in its own
+// way. Safe for concurrent use. Errors are those of the broker.
+func NewClientConn(b broker.Broker, opts ...ClientOption) event.ClientConn {
+	c := &clientConn{broker: b}
+	for _, o := range opts {
+		if o != nil {
+			o(c)
+		}
+	}
+	return c
+}
+
+type clientConn struct {
+	broker broker.Broker
+	prefix string
+}
+
+// Publish implements event.ClientConn.
+func (c *clientConn) Publish(ctx context.Context, m *event.MethodDesc, topic string, in proto.Message, opts ...event.CallOption) error {
+	call := c.call(m, topic, in, opts)
+	publish := []broker.PublishOption{broker.WithPublishBodyCodec(m.Codec), WithPublishQos(call.QoS)}
+	if call.Retain {
+		publish = append(publish, WithPublishRetained(true))
+	}
+	if call.Expiry != 0 {
+		publish = append(publish, WithPublishExpiry(call.Expiry))
+	}
+	msg, publish := message(&call, in, publish)
+	return c.broker.Publish(ctx, call.Topic, msg, publish...)
+}
+
+// Request implements event.ClientConn.
+func (c *clientConn) Request(ctx context.Context, m *event.MethodDesc, topic string, in, out proto.Message, opts ...event.CallOption) error {
+	call := c.call(m, topic, in, opts)
+	if _, ok := ctx.Deadline(); !ok && m.Reply != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, m.Reply.Timeout)
+		defer cancel()
+	}
+	msg, _ := message(&call, in, nil)
+	reply, err := c.broker.Request(ctx, call.Topic, msg, broker.WithRequestBodyCodec(m.Codec), WithRequestBinder(func() any { return out }))
+	if err != nil {
+		return err
+	}
+	return take(reply, m.Codec, out)
+}
+
+func (c *clientConn) call(m *event.MethodDesc, topic string, in proto.Message, opts []event.CallOption) event.Call {
+	call := event.NewCall(m, c.prefix+topic, opts)
+	if call.ID == "" && m.ID != nil {
+		call.ID = m.ID(in)
+	}
+	return call
+}
+
+// message makes the broker's message. Its headers are single-valued, so that
+// keys that occur again go as options.
+func message(call *event.Call, in proto.Message, opts []broker.PublishOption) (*broker.Message, []broker.PublishOption) {
+	msg := broker.NewMessage(in)
+	msg.ID = call.ID
+	for _, h := range call.Headers {
+		if _, again := msg.Headers[h.Key]; again {
+			opts = append(opts, WithPublishUserProperty(h.Key, h.Value))
+			continue
+		}
+		if msg.Headers == nil {
+			msg.Headers = make(broker.Headers, len(call.Headers))
+		}
+		msg.Headers[h.Key] = h.Value
+	}
+	return msg, opts
+}
+
+// take puts a reply into out, in whatever form the broker gave it.
+func take(reply *broker.Message, codec string, out proto.Message) error {
+	switch body := reply.Body.(type) {
+	case proto.Message:
+		if body == out {
+			return nil
+		}
+		if a, b := body.ProtoReflect().Descriptor(), out.ProtoReflect().Descriptor(); a.FullName() != b.FullName() {
+			return replyError(fmt.Errorf("reply is a %s, want a %s", a.FullName(), b.FullName()))
+		}
+		proto.Reset(out)
+		proto.Merge(out, body)
+		return nil
+	case []byte:
+		c := encoding.GetCodec(codec)
+		if c == nil {
+			return replyError(fmt.Errorf("codec %q is not registered", codec))
+		}
+		if err := c.Unmarshal(body, out); err != nil {
+			return replyError(err)
+		}
+		return nil
+	}
+	return replyError(fmt.Errorf("reply is a %T", reply.Body))
+}
+
+func replyError(err error) error {
+	return &event.Error{Op: "request", Reason: event.ReasonCodec, Cause: err}
+}

@@ -1,0 +1,75 @@
+package deadletterfile
+
+import (
+	"encoding/binary"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/record"
+)
+
+// The body of a letter begins with its state, so that counting decodes no more.
+const (
+	deadByte   = 'd'
+	parkedByte = 'p'
+)
+
+func stateByte(s deadletter.State) byte {
+	if s == deadletter.Parked {
+		return parkedByte
+	}
+	return deadByte
+}
+
+// stateOf is the state of a record, unchecked; 0 for no record.
+func stateOf(rec []byte) byte {
+	switch {
+	case rec == nil:
+		return 0
+	case len(rec) > record.Head && rec[record.Head] == parkedByte:
+		return parkedByte
+	}
+	return deadByte
+}
+
+func encode(l *deadletter.Letter) []byte {
+	b := append(record.New(256+len(l.Payload)), stateByte(l.State))
+	b = record.AppendTime(record.AppendTime(b, l.Received), l.Time)
+	b = binary.AppendVarint(b, int64(l.Attempts))
+	for _, s := range []string{l.EventID, l.Filter, l.Key, l.Owner, l.Service, l.Reason} {
+		b = record.AppendString(b, s)
+	}
+	b = record.AppendMessage(b, &l.Message)
+	record.Seal([]byte(l.ID), b)
+	return b
+}
+
+// decode reads a record. One that is damaged is still a letter: it holds what
+// there is, for a person to look at.
+func decode(key, rec []byte) *deadletter.Letter {
+	l, err := decodeWhole(key, rec)
+	if err == nil {
+		return l
+	}
+	l = &deadletter.Letter{ID: string(key), State: deadletter.Dead, Reason: "letter cannot be read: " + err.Error()}
+	l.Payload = append([]byte(nil), rec...)
+	return l
+}
+
+func decodeWhole(key, rec []byte) (*deadletter.Letter, error) {
+	body, err := record.Open(key, rec)
+	if err != nil {
+		return nil, err
+	}
+	r := record.NewReader(body)
+	l := &deadletter.Letter{ID: string(key), State: deadletter.Dead}
+	if r.Byte() == parkedByte {
+		l.State = deadletter.Parked
+	}
+	l.Received, l.Time = r.Time(), r.Time()
+	l.Attempts = int(r.Varint())
+	for _, s := range []*string{&l.EventID, &l.Filter, &l.Key, &l.Owner, &l.Service, &l.Reason} {
+		*s = r.String()
+	}
+	l.Message = r.Message()
+	return l, r.Err()
+}

@@ -1,0 +1,292 @@
+// Package deadletterfile keeps dead and parked letters in one file on disk, a
+// bbolt database, for services without a database of their own.
+//
+// A Put has returned once its letter is on disk (fsync); callers at the same
+// time share one fsync.
+package deadletterfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/boltfile"
+)
+
+var (
+	// ErrClosed is the error of every method of a closed store.
+	ErrClosed = errors.New("deadletter file: closed")
+	// ErrLocked is the error of Open for a file that is open already, in
+	// another process or in this one.
+	ErrLocked = boltfile.ErrLocked
+	// ErrCorrupt is the error of Open for a damaged file; see
+	// [Options.OnCorrupt]. It is also the error of all methods when damage shows
+	// while the file is used: close it and open it again.
+	ErrCorrupt = boltfile.ErrCorrupt
+)
+
+// Recovery is what became of a damaged file.
+type Recovery = boltfile.Recovery
+
+// Options set up a [Store]. The zero value is useful.
+type Options struct {
+	// MaxLetters is how many letters may be kept, dead and parked; default
+	// 100,000.
+	MaxLetters int
+	// LockTimeout is how long Open waits for another process to close the
+	// file; default 1 s.
+	LockTimeout time.Duration
+	// OnCorrupt, when set, permits Open to recover a damaged file, and is told
+	// what became of it: the damaged file is kept beside the new one, under the
+	// name <path>.corrupt-<time>, and what can be read of it is in the new one,
+	// with letters that had been deleted perhaps among it. When it is nil,
+	// Open returns [ErrCorrupt] and leaves the file as it is.
+	OnCorrupt func(Recovery)
+}
+
+const (
+	bucket = "letters" // id: record
+	maxID  = 255
+)
+
+// Store keeps letters in a file. It implements [deadletter.Store].
+//
+// A letter that is damaged on disk is not lost: it is listed as a dead one
+// whose reason says so and whose payload is what was found.
+type Store struct {
+	file *boltfile.File
+	max  int
+
+	mu           sync.Mutex
+	dead, parked int
+	asked        int // letters that are being put and may be new
+}
+
+var _ deadletter.Store = (*Store)(nil)
+
+// Open opens the store in a file, and creates the file, and the folders that it
+// is in, when they are missing. A file that is open already is [ErrLocked],
+// after LockTimeout.
+func Open(path string, o Options) (*Store, error) {
+	if path == "" || o.MaxLetters < 0 || o.LockTimeout < 0 {
+		return nil, fmt.Errorf("deadletter file %q: no path, or a negative option: MaxLetters %d, LockTimeout %v",
+			path, o.MaxLetters, o.LockTimeout)
+	}
+	if o.MaxLetters == 0 {
+		o.MaxLetters = 100_000
+	}
+	file, err := boltfile.Open(path, boltfile.Options{
+		Buckets: []string{bucket}, LockTimeout: o.LockTimeout,
+		Salvage: salvage, OnCorrupt: o.OnCorrupt,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("deadletter file: %w", err)
+	}
+	s := &Store{file: file, max: o.MaxLetters}
+	err = file.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(bucket)).ForEach(func(_, v []byte) error {
+			s.count(0, stateOf(v))
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("deadletter file %s: %w", path, err), file.Close())
+	}
+	return s, nil
+}
+
+// salvage recognises letters.
+func salvage(key, value []byte, _ map[string]uint64) string {
+	if _, err := decodeWhole(key, value); err != nil {
+		return ""
+	}
+	return bucket
+}
+
+// count notes that a letter changed its state; 0 is none.
+func (s *Store) count(from, to byte) {
+	for state, by := range map[byte]int{from: -1, to: +1} {
+		switch {
+		case from == to:
+		case state == deadByte:
+			s.dead += by
+		case state == parkedByte:
+			s.parked += by
+		}
+	}
+}
+
+// Put implements [deadletter.Store]. A full disk is [deadletter.ErrFull] too.
+// When ctx ends first, its error is returned, and the letter may still be
+// stored.
+func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
+	switch {
+	case l.ID == "" || len(l.ID) > maxID:
+		return fmt.Errorf("deadletter file: id has %d bytes, want 1 to %d", len(l.ID), maxID)
+	case l.State != deadletter.Dead && l.State != deadletter.Parked:
+		return fmt.Errorf("deadletter file: no such state: %q", l.State)
+	}
+	id, rec := []byte(l.ID), encode(l)
+	if err := s.ask(id); err != nil {
+		return err
+	}
+	var was byte
+	apply := func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte(bucket))
+		b.FillPercent = 0.9 // ids grow with time
+		was = stateOf(b.Get(id))
+		return b.Put(id, rec)
+	}
+	finish := func(stored bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.asked--
+		if stored {
+			s.count(was, stateOf(rec))
+		}
+	}
+	return wrap("put", s.file.Update(ctx, boltfile.Op{Grow: len(id) + len(rec), Apply: apply, Finish: finish}))
+}
+
+// ask takes room for a letter. At the bound, only one that is there already has
+// room: it is replaced.
+func (s *Store) ask(id []byte) error {
+	s.mu.Lock()
+	full := s.dead+s.parked+s.asked >= s.max
+	if !full {
+		s.asked++
+	}
+	s.mu.Unlock()
+	if !full {
+		return nil
+	}
+	there := false
+	if err := s.file.View(func(tx *bbolt.Tx) error {
+		there = tx.Bucket([]byte(bucket)).Get(id) != nil
+		return nil
+	}); err != nil {
+		return wrap("put", err)
+	}
+	if !there {
+		return deadletter.ErrFull
+	}
+	s.mu.Lock()
+	s.asked++
+	s.mu.Unlock()
+	return nil
+}
+
+// Get implements [deadletter.Store].
+func (s *Store) Get(_ context.Context, id string) (l *deadletter.Letter, err error) {
+	err = s.file.View(func(tx *bbolt.Tx) error {
+		if v := tx.Bucket([]byte(bucket)).Get([]byte(id)); v != nil {
+			l = decode([]byte(id), v)
+		}
+		return nil
+	})
+	if err == nil && l == nil {
+		err = deadletter.ErrNotFound
+	}
+	return l, wrap("get", err)
+}
+
+// List implements [deadletter.Store]. It reads letters until the page is full.
+func (s *Store) List(ctx context.Context, q deadletter.Query) ([]*deadletter.Letter, error) {
+	if q.Limit <= 0 {
+		q.Limit = 100
+	}
+	var out []*deadletter.Letter
+	err := s.file.View(func(tx *bbolt.Tx) error {
+		c := tx.Bucket([]byte(bucket)).Cursor()
+		k, v := c.Seek([]byte(q.After))
+		if k != nil && string(k) == q.After {
+			k, v = c.Next()
+		}
+		for ; k != nil && len(out) < q.Limit && ctx.Err() == nil; k, v = c.Next() {
+			if q.State == deadletter.Parked && stateOf(v) != parkedByte {
+				continue
+			}
+			if l := decode(k, v); selects(q, l) {
+				out = append(out, l)
+			}
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return nil, wrap("list", err)
+	}
+	return out, nil
+}
+
+func selects(q deadletter.Query, l *deadletter.Letter) bool {
+	return (q.State == "" || q.State == l.State) && (q.Owner == "" || q.Owner == l.Owner) &&
+		(q.Filter == "" || q.Filter == l.Filter)
+}
+
+// Delete implements [deadletter.Store]. It works on a full disk.
+func (s *Store) Delete(ctx context.Context, ids ...string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	ids = slices.Clone(ids) // ctx may end before they are used
+	gone := make([]byte, 0, len(ids))
+	apply := func(tx *bbolt.Tx) error {
+		gone = gone[:0]
+		b := tx.Bucket([]byte(bucket))
+		for _, id := range ids {
+			was := stateOf(b.Get([]byte(id)))
+			if was == 0 {
+				continue
+			}
+			gone = append(gone, was)
+			if err := b.Delete([]byte(id)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	finish := func(stored bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, was := range gone {
+			if stored {
+				s.count(was, 0)
+			}
+		}
+	}
+	return wrap("delete", s.file.Update(ctx, boltfile.Op{Apply: apply, Finish: finish}))
+}
+
+// Stats implements [deadletter.Store]. While the disk refuses writes, it
+// returns the snapshot with an error that says why; whether the disk takes
+// writes again is tried once a second then.
+func (s *Store) Stats(context.Context) (deadletter.Stats, error) {
+	s.mu.Lock()
+	st := deadletter.Stats{Dead: s.dead, Parked: s.parked, Max: s.max}
+	s.mu.Unlock()
+	return st, wrap("write", s.file.Err())
+}
+
+// Parks implements [deadletter.Store]: parked letters may be kept here.
+func (s *Store) Parks() bool { return true }
+
+// Close waits for what is being written and closes the file. The letters stay.
+func (s *Store) Close() error { return wrap("close", s.file.Close()) }
+
+func wrap(what string, err error) error {
+	switch {
+	case err == nil, errors.Is(err, deadletter.ErrNotFound):
+		return err
+	case errors.Is(err, boltfile.ErrClosed):
+		return ErrClosed
+	case boltfile.IsFull(err):
+		return fmt.Errorf("%w: %w", deadletter.ErrFull, err)
+	}
+	return fmt.Errorf("deadletter file: %s: %w", what, err)
+}

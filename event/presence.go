@@ -1,0 +1,28 @@
+package event
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+)
+
+// PresenceMethod is the name of the method that presence is handled under:
+// middleware selects it as /pkg.Service/Presence.
+const PresenceMethod = "Presence"
+
+// PresenceCodec encodes presence, so that everybody can read it.
+const PresenceCodec = "json"
+
+// WatchPresence subscribes handler to the presence of a service's instances. It
+// is used by generated code.
+func WatchPresence(s ServiceRegistrar, d *ServiceDesc, handler func(context.Context, *v1.Presence) error, opts ...RegisterOption) {
+	watch := &ServiceDesc{Name: d.Name, File: d.File, Methods: []MethodDesc{{
+		Name: PresenceMethod, Operation: "/" + d.Name + "/" + PresenceMethod,
+		Topic: d.Presence.Topic, Filters: []string{d.Presence.Filter},
+		QoS: d.Presence.QoS, Retain: true, Codec: PresenceCodec,
+	}}}
+	call := func(ctx context.Context, p *v1.Presence) (*emptypb.Empty, error) { return nil, handler(ctx, p) }
+	s.RegisterService(watch, []Handler{NewHandler(&watch.Methods[0], call)}, opts...)
+}

@@ -1,0 +1,158 @@
+package event
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// RegisterOption changes how a service is registered.
+type RegisterOption interface{ applyRegistration(r *Registration) }
+
+// Registration is what a [ServiceRegistrar] is asked to do, once its options
+// are applied.
+type Registration struct {
+	// Group replaces that of every method; nil leaves them.
+	Group *string
+	// TopicPrefix is put in front of every filter, and taken away again before
+	// a topic is bound. It may hold the wildcard +.
+	TopicPrefix string
+	// StrictTopic makes a payload that contradicts its topic an error that no
+	// retry helps.
+	StrictTopic bool
+	// Batches are handlers of many messages, by the name of the method.
+	Batches map[string]Batch
+
+	only, except []string
+	errs         []error
+}
+
+// NewRegistration applies options, and reports what is wrong with them all at
+// once.
+func NewRegistration(d *ServiceDesc, opts []RegisterOption) (*Registration, error) {
+	r := &Registration{Batches: make(map[string]Batch)}
+	for _, o := range opts {
+		if o != nil {
+			o.applyRegistration(r)
+		}
+	}
+	for _, name := range slices.Concat(r.only, r.except) {
+		if d.Method(name) == nil {
+			r.errs = append(r.errs, fmt.Errorf("%s has no method %q", d.Name, name))
+		}
+	}
+	for name, b := range r.Batches {
+		if m := d.Method(name); m != b.Method {
+			r.errs = append(r.errs, fmt.Errorf("%s: the batch handler is for %s", d.Name, b.Method.Operation))
+		}
+		if b.MaxSize < 1 || b.MaxWait < 0 {
+			r.errs = append(r.errs, fmt.Errorf("%s: batches of %d messages within %v", b.Method.Operation, b.MaxSize, b.MaxWait))
+		}
+	}
+	return r, errors.Join(r.errs...)
+}
+
+// Wants reports whether a method is to be registered.
+func (r *Registration) Wants(method string) bool {
+	return (r.only == nil || slices.Contains(r.only, method)) && !slices.Contains(r.except, method)
+}
+
+type registerOption func(*Registration)
+
+func (o registerOption) applyRegistration(r *Registration) { o(r) }
+
+// Only registers these methods, by their names in proto. An unknown name is an
+// error of Start. Default: all.
+func Only(methods ...string) RegisterOption {
+	return registerOption(func(r *Registration) { r.only = append(r.only, methods...) })
+}
+
+// Except registers all but these methods. An unknown name is an error of Start.
+func Except(methods ...string) RegisterOption {
+	return registerOption(func(r *Registration) { r.except = append(r.except, methods...) })
+}
+
+// Group makes the subscriptions of the service shared: each message goes to
+// one consumer of the group. "" makes none shared. Default: as in proto.
+func Group(name string) RegisterOption {
+	return registerOption(func(r *Registration) { r.Group = &name })
+}
+
+// TopicPrefix puts levels in front of every topic filter, such as
+// "site/plant1" or, for all sites, "site/+". Default: none.
+func TopicPrefix(levels string) RegisterOption {
+	return registerOption(func(r *Registration) { r.TopicPrefix = levels })
+}
+
+// StrictTopic dead-letters a message whose payload contradicts its topic.
+// Default: the topic wins, and the message is counted.
+func StrictTopic() RegisterOption {
+	return registerOption(func(r *Registration) { r.StrictTopic = true })
+}
+
+// Batch is a handler of many messages.
+type Batch struct {
+	Method  *MethodDesc
+	MaxSize int
+	MaxWait time.Duration
+	// Call handles the messages. nil means all of them are handled; an error is
+	// that of each of them, unless it is an [ItemErrors], which has one for each.
+	Call func(ctx context.Context, in []proto.Message) error
+}
+
+// ItemErrors is the error of a batch handler that decides about each message:
+// one entry for each, in order, nil for a message that was handled. A message
+// with an error is handled again, or dead-lettered, by itself.
+type ItemErrors []error
+
+// Error counts the failures and gives the first.
+func (e ItemErrors) Error() string {
+	n, first := 0, error(nil)
+	for _, err := range e {
+		if err != nil {
+			if n++; first == nil {
+				first = err
+			}
+		}
+	}
+	return fmt.Sprintf("%d of %d messages failed, the first one: %v", n, len(e), first)
+}
+
+// Unwrap gives the errors.
+func (e ItemErrors) Unwrap() []error { return e }
+
+// BatchOption changes the bounds of batches.
+type BatchOption func(*Batch)
+
+// BatchSize is the most messages of a batch. Default: the method's.
+func BatchSize(n int) BatchOption { return func(b *Batch) { b.MaxSize = n } }
+
+// BatchWait is how long the first message of a batch waits for the last.
+// Default: the method's.
+func BatchWait(d time.Duration) BatchOption { return func(b *Batch) { b.MaxWait = d } }
+
+// NewBatch makes the option that a batch handler is registered with. It is used
+// by generated code.
+func NewBatch[I any, In pointer[I]](m *MethodDesc, call func(context.Context, []In) error, opts ...BatchOption) RegisterOption {
+	b := Batch{Method: m, Call: func(ctx context.Context, in []proto.Message) error {
+		typed := make([]In, len(in))
+		for i := range in {
+			var ok bool
+			if typed[i], ok = in[i].(In); !ok {
+				return fmt.Errorf("%s takes a %T, not a %T", m.Operation, In(nil), in[i])
+			}
+		}
+		return call(ctx, typed)
+	}}
+	if m.Batch != nil {
+		b.MaxSize, b.MaxWait = m.Batch.MaxSize, m.Batch.MaxWait
+	}
+	for _, o := range opts {
+		o(&b)
+	}
+	return registerOption(func(r *Registration) { r.Batches[m.Name] = b })
+}

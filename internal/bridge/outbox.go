@@ -1,0 +1,222 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
+
+// Outbox are the settings of an outbox.
+type Outbox struct {
+	Store outbox.Store
+	Hold  time.Duration
+	Poll  time.Duration
+	// Gate holds the relay back until it returns nil.
+	Gate func(ctx context.Context) error
+}
+
+// OutboxOption is an option of the outbox.
+type OutboxOption func(*Outbox)
+
+// SetOutbox makes publishes go through a store.
+func (s *Settings) SetOutbox(store outbox.Store, opts []OutboxOption) {
+	s.Outbox = &Outbox{Store: store}
+	for _, o := range opts {
+		if o != nil {
+			o(s.Outbox)
+		}
+	}
+}
+
+// keeper takes messages into the outbox, at any time, and has a relay send them
+// between Start and Stop.
+type keeper struct {
+	state  *state
+	cfg    Outbox
+	store  outbox.Store
+	alarms alarms
+	async  appender
+
+	mu     sync.Mutex
+	relay  *outbox.Relay // of this run, or of the next
+	cancel context.CancelFunc
+	opened bool          // the gate
+	ended  chan struct{} // closed when the relay's goroutine ended; nil while there is none
+	down   bool          // a publishing connection is
+	hurry  func()        // ends the wait for a flush; nil without one
+}
+
+func newKeeper(s *state, cfg Outbox) (*keeper, error) {
+	k := &keeper{state: s, cfg: cfg, store: cfg.Store}
+	k.alarms.keeper, k.async.keeper = k, k
+	k.async.init()
+	if s.sequence != nil && cfg.Store != nil {
+		k.store = numberedStore{cfg.Store, s.sequence}
+	}
+	return k, k.renew()
+}
+
+// renew makes the relay of the next run: each runs once.
+func (k *keeper) renew() error {
+	relay, err := outbox.NewRelay(k.store, k.send, outbox.RelayOptions{
+		Hold: k.cfg.Hold, PollInterval: k.cfg.Poll, Permanent: permanent, Observe: k.alarms.observe(),
+	})
+	if err == nil {
+		k.relay = relay
+	}
+	return err
+}
+
+// keeps says whether the message goes through the outbox: QoS 0 promises
+// nothing, and has to be quick.
+func (s *state) keeps(m *Message) bool { return s.outbox != nil && m.QoS > 0 && !m.Direct }
+
+// accept returns nil once the store has the message. ctx reaches the store with
+// all it carries: a transaction, where there is one.
+func (k *keeper) accept(ctx context.Context, m Message) error {
+	e, err := k.entry(ctx, &m)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := k.limited(ctx)
+	defer cancel()
+	if k.async.store.busy() && sqltx.From(ctx) == nil {
+		return k.behind(ctx, e)
+	}
+	return k.appended(ctx, m.Topic, k.store.Append(ctx, e))
+}
+
+// entry checks a message and gives it the form of the store, which shares no
+// memory with it.
+func (k *keeper) entry(ctx context.Context, m *Message) (*outbox.Entry, error) {
+	if ctx == nil {
+		return nil, badRequest("publish", m.Topic, "context is nil")
+	}
+	err := k.state.client.Check(&m.Message)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, public("publish", m.Topic, err)
+	}
+	return &outbox.Entry{Message: engine.Stored(&m.Message), ID: m.identity(), Key: m.Key}, nil
+}
+
+// appended turns the store's answer into what the publisher is told.
+func (k *keeper) appended(ctx context.Context, topic string, err error) error {
+	k.alarms.appended(ctx, err)
+	if err == nil {
+		return nil
+	}
+	e := &event.Error{Op: "publish", Topic: clip(topic), Reason: event.ReasonOutboxFailed, MayHaveBeenSent: true, Cause: err}
+	switch {
+	case errors.Is(err, outbox.ErrFull):
+		e.Reason, e.MayHaveBeenSent = event.ReasonOutboxFull, false
+	case errors.Is(err, outbox.ErrClosed):
+		e.MayHaveBeenSent = false
+	case ctx.Err() != nil:
+		e.Reason = reasonOfContext(ctx.Err())
+	}
+	return e
+}
+
+// send publishes an entry for the relay.
+func (k *keeper) send(ctx context.Context, e *outbox.Entry, done func(error)) error {
+	m := Message{Message: *engine.Outgoing(&e.Message)}
+	if m.Properties != nil && m.Properties.Expiry > 0 { // it counts from the publish
+		m.Properties.Expiry = max(m.Properties.Expiry-time.Since(e.Accepted), time.Second)
+	}
+	if !m.named() {
+		m.name(e.ID)
+	}
+	k.state.number(&m, e.Seq)
+	err := k.state.client.PublishAsync(ctx, &m.Message, done)
+	k.state.unplaced()
+	return public("publish", e.Topic, err)
+}
+
+// permanent says that an entry can never be sent.
+func permanent(err error) bool {
+	e, ok := errors.AsType[*event.Error](err)
+	if !ok {
+		return false
+	}
+	switch e.Reason {
+	case event.ReasonBadTopic, event.ReasonTooLarge, event.ReasonBadRequest, event.ReasonUnsupported, event.ReasonCodec:
+		return true
+	}
+	return false
+}
+
+// numberedStore forgets the numbers of entries that are never sent again.
+type numberedStore struct {
+	outbox.Store
+	sequence *sequence
+}
+
+// Delete implements [outbox.Store].
+func (n numberedStore) Delete(ctx context.Context, seqs ...uint64) error {
+	err := n.Store.Delete(ctx, seqs...)
+	if err == nil {
+		n.sequence.forget(seqs...)
+	}
+	return err
+}
+
+// Quarantine implements [outbox.Store].
+func (n numberedStore) Quarantine(ctx context.Context, seq uint64, reason string) error {
+	err := n.Store.Quarantine(ctx, seq, reason)
+	if err == nil {
+		n.sequence.forget(seq)
+	}
+	return err
+}
+
+// healthTimeout bounds the question how the outbox is.
+const healthTimeout = time.Second
+
+func (k *keeper) health() (none event.OutboxHealth) {
+	if k == nil {
+		return none
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
+	defer cancel()
+	k.mu.Lock()
+	relay := k.relay
+	k.mu.Unlock()
+	h := relay.Health(ctx)
+	return outboxHealth(h.Stats, h.Err)
+}
+
+func outboxHealth(s outbox.Stats, err error) event.OutboxHealth {
+	return event.OutboxHealth{
+		Depth: s.Depth, Bytes: s.Bytes, Age: s.Age(time.Now()), Fill: s.Fill(), Quarantined: s.Quarantined, Err: err,
+	}
+}
+
+var errNoStore = errors.New("the outbox has no store")
+
+// outboxOf gives the outbox of the settings, nil without one.
+func (s *state) outboxOf(cfg *Outbox) (*keeper, error) {
+	if cfg == nil {
+		return nil, nil
+	}
+	if cfg.Store == nil {
+		return nil, errNoStore
+	}
+	if cfg.Hold < 0 || cfg.Poll < 0 {
+		return nil, fmt.Errorf("outbox: hold of %v, poll interval of %v", cfg.Hold, cfg.Poll)
+	}
+	k, err := newKeeper(s, *cfg)
+	if err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
+	return k, nil
+}

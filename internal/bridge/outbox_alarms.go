@@ -1,0 +1,97 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+)
+
+// alarms tell an operator what became of the outbox, each once until it is over.
+type alarms struct {
+	keeper *keeper
+	full   atomic.Bool
+	broken atomic.Bool
+}
+
+// appended looks at the answer of the store to a publish.
+func (a *alarms) appended(ctx context.Context, err error) {
+	switch {
+	case err == nil:
+		if a.full.Load() {
+			a.full.Store(false)
+		}
+		a.works()
+	case errors.Is(err, outbox.ErrFull):
+		if a.full.CompareAndSwap(false, true) {
+			a.keeper.state.log.Errorf("mqtt: the outbox is full: publishes are refused")
+			a.tell(event.OutboxInfo{Kind: event.OutboxFull, Err: err})
+		}
+	case ctx.Err() == nil:
+		a.failed(err)
+	}
+}
+
+func (a *alarms) failed(err error) {
+	if a.broken.CompareAndSwap(false, true) {
+		a.keeper.state.log.Errorf("mqtt: the outbox fails: %v", err)
+		a.tell(event.OutboxInfo{Kind: event.OutboxFailed, Err: err})
+	}
+}
+
+func (a *alarms) works() {
+	if a.broken.Load() && a.broken.CompareAndSwap(true, false) {
+		a.keeper.state.log.Infof("mqtt: the outbox works again")
+	}
+}
+
+// observe is what the relay tells.
+func (a *alarms) observe() outbox.Observe {
+	return outbox.Observe{
+		Failed: a.failed,
+		Works:  a.works,
+		High: func(s outbox.Stats) {
+			a.keeper.state.log.Warnf("mqtt: the outbox is %.0f %% full: %d messages", 100*s.Fill(), s.Depth)
+			a.told(event.OutboxHigh, s)
+		},
+		Low: func(s outbox.Stats) {
+			a.keeper.state.log.Infof("mqtt: the outbox is %.0f %% full again: %d messages", 100*s.Fill(), s.Depth)
+			a.told(event.OutboxLow, s)
+		},
+		Quarantined: func(e *outbox.Entry, err error) {
+			a.keeper.state.log.Errorf("mqtt: a message can never be sent and is put aside: topic %q, id %q: %v", clip(e.Topic), clip(e.ID), err)
+			a.tell(event.OutboxInfo{Kind: event.OutboxQuarantined, Topic: e.Topic, ID: e.ID, Err: err})
+		},
+		Corrupt: func(n int) {
+			a.keeper.state.log.Errorf("mqtt: %d messages in the outbox cannot be read and are put aside", n)
+			for range n {
+				a.tell(event.OutboxInfo{Kind: event.OutboxQuarantined, Err: errCorrupt})
+			}
+		},
+	}
+}
+
+var errCorrupt = errors.New("the entry cannot be decoded")
+
+func (a *alarms) told(kind event.OutboxKind, s outbox.Stats) {
+	a.hook(event.OutboxInfo{Kind: kind, Health: outboxHealth(s, nil)})
+}
+
+// tell asks the store how it is, when somebody wants to know.
+func (a *alarms) tell(info event.OutboxInfo) {
+	if len(a.keeper.state.told.outbox) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
+	defer cancel()
+	s, err := a.keeper.store.Stats(ctx)
+	info.Health = outboxHealth(s, err)
+	a.hook(info)
+}
+
+func (a *alarms) hook(info event.OutboxInfo) {
+	s := a.keeper.state
+	s.protect("a hook", func() { tell(s.told.outbox, event.OutboxHook.OnOutbox, info) })
+}

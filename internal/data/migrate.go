@@ -1,0 +1,48 @@
+package data
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadlettersql"
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup/dedupsql"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+)
+
+// migrate brings the tables up to date, or to the point where ctx ends.
+func (d *Data) migrate(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, migrationTimeout)
+	defer cancel()
+	migrator, err := d.dialect.migrator(d.db)
+	if err != nil {
+		return err
+	}
+	_, err = migrator.Up(ctx)
+	return err
+}
+
+// storeTables is the migration that makes the tables of the outbox, the dedup
+// window and the dead letters, which belong to their packages. They are there
+// whether they are configured or not.
+func storeTables(d sqltx.Dialect) *goose.Migration {
+	const version = 2 // after 00001 of the SQL files
+	statements := slices.Concat(
+		outboxsql.Schema(d, outboxsql.DefaultTable),
+		dedupsql.Schema(dedupsql.DefaultTable),
+		deadlettersql.Schema(d, deadlettersql.DefaultTable),
+	)
+	up := func(ctx context.Context, tx *sql.Tx) error {
+		for _, statement := range statements {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return fmt.Errorf("%s: %w", statement, err)
+			}
+		}
+		return nil
+	}
+	return goose.NewGoMigration(version, &goose.GoFunc{RunTx: up}, nil)
+}

@@ -1,0 +1,257 @@
+package asyncapi
+
+import (
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/compiler/protogen"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
+)
+
+// bindingVersion is that of the MQTT bindings of AsyncAPI.
+const bindingVersion = "0.2.0"
+
+// document is one AsyncAPI document in the making.
+type document struct {
+	s        Settings
+	schemas  schemas
+	messages *object
+	channels *object
+	operate  *object
+	tags     []*object
+	known    map[string]bool // messages
+}
+
+func newDocument(s Settings) *document {
+	return &document{
+		s: s, schemas: schemas{known: make(map[string]*object)}, known: make(map[string]bool),
+		messages: newObject(), channels: newObject(), operate: newObject(),
+	}
+}
+
+// build makes the document of some services.
+func (d *document) build(name string, services []*eventproto.Service) *object {
+	for _, s := range services {
+		d.service(s)
+	}
+	info := newObject().set("title", or(d.s.Title, name)).set("version", or(d.s.Version, version(name))).set("tags", d.tags)
+	components := newObject().set("messages", d.messages)
+	all := newObject()
+	for _, n := range d.schemas.order {
+		all.set(n, d.schemas.known[n])
+	}
+	components.set("schemas", all)
+	doc := newObject().set("asyncapi", "3.0.0").set("info", info).set("defaultContentType", "application/json")
+	if d.s.Server != "" {
+		protocol, host, _ := strings.Cut(d.s.Server, "://")
+		doc.set("servers", newObject().set("broker", newObject().set("host", host).set("protocol", protocol)))
+	}
+	return doc.set("channels", d.channels).set("operations", d.operate).set("components", components)
+}
+
+func or(first, second string) string {
+	if first != "" {
+		return first
+	}
+	return second
+}
+
+// version is the last part of a package, report.v1, when it looks like one.
+func version(name string) string {
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	if len(last) > 1 && last[0] == 'v' && last[1] >= '0' && last[1] <= '9' {
+		return last
+	}
+	return "v0"
+}
+
+func (d *document) service(s *eventproto.Service) {
+	_, description := split(s.Comments.Leading)
+	if description == "" {
+		description = text(s.Comments.Leading)
+	}
+	d.tags = append(d.tags, newObject().set("name", string(s.Desc.FullName())).set("description", description))
+	for _, m := range s.Methods {
+		d.method(s, m)
+	}
+	d.presence(s)
+}
+
+// method writes a channel and an operation for each topic.
+func (d *document) method(s *eventproto.Service, m *eventproto.Method) {
+	name := string(s.Desc.Name()) + "." + string(m.Desc.Name())
+	for i, t := range m.Topics {
+		key := name
+		if i > 0 {
+			key += "." + string(rune('0'+i+1))
+		}
+		d.channels.set(key, d.channel(m, t))
+		d.operate.set(key, d.operation(s, m, key, i == 0))
+	}
+	if m.DeadLetter != nil {
+		key := name + ".deadLetter"
+		d.channels.set(key, d.channel(m, m.DeadLetter))
+		d.operate.set(key, newObject().set("action", "send").set("channel", ref("channels", key)).
+			set("summary", "What "+name+" could not handle"))
+	}
+	if m.Reply != nil {
+		d.channels.set(name+".reply", newObject().set("address", always{nil}).
+			set("messages", newObject().set(string(m.Output.Desc.Name()), d.message(m.Output, m.Codec))))
+	}
+}
+
+func (d *document) channel(m *eventproto.Method, t *eventproto.Topic) *object {
+	params := newObject()
+	for i, level := range t.Levels {
+		if name := level.Name(i); name != "" {
+			params.set(name, d.parameter(level, t.Fields[i]))
+		}
+	}
+	return newObject().set("address", t.Address()).
+		set("messages", newObject().set(string(m.Input.Desc.Name()), d.message(m.Input, m.Codec))).
+		set("parameters", params).
+		set("x-mqtt-filter", t.Filter())
+}
+
+func (d *document) parameter(level eventproto.Level, path []*protogen.Field) *object {
+	if path == nil {
+		return newObject().set("description", "Any level.").multi(level.Literal == "#")
+	}
+	o := newObject()
+	f := path[len(path)-1]
+	if f.Enum != nil {
+		o.set("enum", valueNames(f.Enum))
+	}
+	o.set("description", or(text(f.Comments.Leading), "Field "+eventproto.Path(path)+"."))
+	names := make([]string, len(path))
+	for i, p := range path {
+		names[i] = p.Desc.JSONName()
+	}
+	return o.set("location", "$message.payload#/"+strings.Join(names, "/")).multi(level.Tail)
+}
+
+func (o *object) multi(is bool) *object {
+	if is {
+		o.set("x-multi-level", true)
+	}
+	return o
+}
+
+func (d *document) operation(s *eventproto.Service, m *eventproto.Method, key string, first bool) *object {
+	action := "receive"
+	if d.s.Client {
+		action = "send"
+	}
+	summary, description := split(m.Comments.Leading)
+	o := newObject().set("action", action).set("channel", ref("channels", key)).
+		set("summary", summary).set("description", description).
+		set("tags", []*object{newObject().set("name", string(s.Desc.FullName()))}).
+		set("bindings", newObject().set("mqtt", binding(m))).
+		set("messages", []*object{ref("channels/"+key+"/messages", string(m.Input.Desc.Name()))})
+	if m.Reply != nil {
+		reply := strings.TrimSuffix(key, ".") + ".reply"
+		o.set("reply", newObject().
+			set("address", newObject().set("location", "$message.header#/responseTopic")).
+			set("channel", ref("channels", reply)).
+			set("messages", []*object{ref("channels/"+reply+"/messages", string(m.Output.Desc.Name()))}))
+		o.set("x-mqtt-reply-timeout", m.Reply.Timeout.String())
+	}
+	if deprecated(m.Desc.Options()) {
+		o.set("x-deprecated", true)
+	}
+	if first {
+		d.consumer(m, o)
+	}
+	return o
+}
+
+// consumer adds the consumer's own business, which is a default only.
+func (d *document) consumer(m *eventproto.Method, o *object) {
+	o.set("x-mqtt-group", m.Group).
+		set("x-mqtt-ordering-key", eventproto.Path(m.OrderingKey)).
+		set("x-mqtt-id-field", eventproto.Path(m.ID))
+	if m.DeadLetter != nil {
+		o.set("x-mqtt-dead-letter", m.DeadLetter.Text)
+	}
+	if m.Batch != nil {
+		o.set("x-mqtt-batch", newObject().set("maxSize", m.Batch.MaxSize).set("maxWait", m.Batch.MaxWait.String()))
+	}
+}
+
+func binding(m *eventproto.Method) *object {
+	o := newObject().set("qos", always{m.QoS}).set("retain", always{m.Retain})
+	if m.Expiry > 0 {
+		o.set("messageExpiryInterval", int64(m.Expiry/time.Second))
+	}
+	return o.set("bindingVersion", bindingVersion)
+}
+
+// message writes a message once and gives the reference to it.
+func (d *document) message(m *protogen.Message, codec string) *object {
+	name := string(m.Desc.FullName())
+	if codec != eventproto.DefaultCodec {
+		name += "." + codec
+	}
+	if !d.known[name] {
+		d.known[name] = true
+		content := contentType(codec, m.Desc.FullName())
+		summary, _ := split(m.Comments.Leading)
+		d.messages.set(name, newObject().set("name", string(m.Desc.FullName())).set("title", string(m.Desc.Name())).
+			set("summary", summary).set("contentType", content).
+			set("headers", headers()).
+			set("payload", d.schemas.message(m)).
+			set("bindings", newObject().set("mqtt", newObject().set("contentType", content).set("bindingVersion", bindingVersion))))
+	}
+	return ref("components/messages", name)
+}
+
+// headers are the user properties that every message may have.
+func headers() *object {
+	property := func(what string) *object { return newObject().set("type", "string").set("description", what) }
+	return newObject().set("type", "object").set("properties", newObject().
+		set("id", property("Id of the message, the same for every delivery of it.")).
+		set("traceparent", property("W3C trace context.")))
+}
+
+func contentType(codec string, _ protoreflect.FullName) string {
+	switch codec {
+	case "proto":
+		return "application/x-protobuf"
+	case "json":
+		return "application/json"
+	}
+	return "application/" + codec
+}
+
+// presence writes the channel on which instances announce themselves.
+func (d *document) presence(s *eventproto.Service) {
+	p := s.Presence
+	if p == nil {
+		return
+	}
+	key := string(s.Desc.Name()) + ".presence"
+	const name = "kratosmqtt.v1.Presence"
+	if !d.known[name] {
+		d.known[name] = true
+		d.messages.set(name, newObject().set("name", name).set("title", "Presence").set("contentType", "application/json").
+			set("payload", newObject().set("type", "object").set("properties", newObject().
+				set("service", newObject().set("type", "string")).
+				set("clientId", newObject().set("type", "string")).
+				set("online", newObject().set("type", "boolean")).
+				set("since", newObject().set("type", "string").set("format", "date-time")))))
+	}
+	d.channels.set(key, newObject().set("address", p.Topic.Address()).
+		set("messages", newObject().set("Presence", ref("components/messages", name))).
+		set("parameters", newObject().set("client_id", newObject().set("description", "Client id of the instance.").set("location", "$message.payload#/clientId"))).
+		set("x-mqtt-filter", p.Topic.Filter()))
+	action := "send"
+	if d.s.Client {
+		action = "receive"
+	}
+	d.operate.set(key, newObject().set("action", action).set("channel", ref("channels", key)).
+		set("summary", "Online after each connect, offline as the will").
+		set("tags", []*object{newObject().set("name", string(s.Desc.FullName()))}).
+		set("bindings", newObject().set("mqtt", newObject().set("qos", always{p.QoS}).set("retain", true).set("bindingVersion", bindingVersion))))
+}

@@ -1,0 +1,214 @@
+package asyncapi
+
+import (
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/compiler/protogen"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// schemas collects the JSON Schemas of messages and enums, in the form that
+// their JSON has [ProtoJSON].
+type schemas struct {
+	order []string
+	known map[string]*object
+}
+
+// message gives the reference to a message's schema, and writes it when it is
+// new.
+func (s *schemas) message(m *protogen.Message) *object {
+	if known := wellKnown(m.Desc.FullName()); known != nil {
+		return known
+	}
+	name := string(m.Desc.FullName())
+	if s.known[name] == nil {
+		o := newObject()
+		s.add(name, o) // before its fields: a message may contain itself
+		s.fields(m, o)
+	}
+	return ref("components/schemas", name)
+}
+
+func (s *schemas) add(name string, o *object) {
+	s.known[name] = o
+	s.order = append(s.order, name)
+}
+
+func (s *schemas) fields(m *protogen.Message, o *object) {
+	o.set("type", "object").set("description", text(m.Comments.Leading))
+	properties := newObject()
+	var required []string
+	for _, f := range m.Fields {
+		properties.set(f.Desc.JSONName(), s.field(f))
+		if f.Desc.Cardinality() == protoreflect.Required {
+			required = append(required, f.Desc.JSONName())
+		}
+	}
+	o.set("properties", properties).set("required", required)
+	if m.Desc.Options() != nil && deprecated(m.Desc.Options()) {
+		o.set("deprecated", true)
+	}
+}
+
+func (s *schemas) field(f *protogen.Field) *object {
+	var o *object
+	switch {
+	case f.Desc.IsMap():
+		key, value := f.Message.Fields[0], f.Message.Fields[1]
+		o = newObject().set("type", "object")
+		if pattern := keyPattern(key.Desc.Kind()); pattern != "" {
+			o.set("propertyNames", newObject().set("pattern", pattern))
+		}
+		o.set("additionalProperties", s.single(value))
+	case f.Desc.IsList():
+		o = newObject().set("type", "array").set("items", s.single(f))
+	default:
+		o = s.single(f)
+	}
+	return s.describe(f, o)
+}
+
+// describe adds what the field says of itself. Beside a $ref nothing counts
+// (JSON Schema draft 7), so that goes into an allOf.
+func (s *schemas) describe(f *protogen.Field, o *object) *object {
+	description := text(f.Comments.Leading)
+	if f.Oneof != nil && !f.Oneof.Desc.IsSynthetic() {
+		description = strings.TrimSpace(description + "\nAt most one of the oneof " + string(f.Oneof.Desc.Name()) + " is set.")
+	}
+	old := deprecated(f.Desc.Options())
+	if description == "" && !old {
+		return o
+	}
+	if o.node.Content[0].Value == "$ref" {
+		o = newObject().set("allOf", []*object{o})
+	} else {
+		o = &object{node: o.node} // well-known schemas are shared
+		o.node.Content = slices.Clip(o.node.Content)
+	}
+	o.set("description", description)
+	if old {
+		o.set("deprecated", true)
+	}
+	return o
+}
+
+// single is the schema of one value.
+func (s *schemas) single(f *protogen.Field) *object {
+	switch k := f.Desc.Kind(); k {
+	case protoreflect.MessageKind, protoreflect.GroupKind:
+		return s.message(f.Message)
+	case protoreflect.EnumKind:
+		return s.enum(f.Enum)
+	default:
+		return scalar(k)
+	}
+}
+
+func scalar(k protoreflect.Kind) *object {
+	o := newObject()
+	switch k {
+	case protoreflect.BoolKind:
+		return o.set("type", "boolean")
+	case protoreflect.BytesKind:
+		return o.set("type", "string").set("contentEncoding", "base64")
+	case protoreflect.FloatKind:
+		return o.set("type", "number").set("format", "float")
+	case protoreflect.DoubleKind:
+		return o.set("type", "number").set("format", "double")
+	case protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind:
+		return o.set("type", "string").set("format", "int64").set("pattern", "^-?[0-9]+$")
+	case protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
+		return o.set("type", "string").set("format", "uint64").set("pattern", "^[0-9]+$")
+	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
+		return o.set("type", "integer").set("format", "int64").set("minimum", always{0}).set("maximum", uint32(1<<32-1))
+	case protoreflect.StringKind:
+		return o.set("type", "string")
+	}
+	return o.set("type", "integer").set("format", "int32")
+}
+
+func keyPattern(k protoreflect.Kind) string {
+	switch k {
+	case protoreflect.StringKind:
+		return ""
+	case protoreflect.BoolKind:
+		return "^(true|false)$"
+	case protoreflect.Uint32Kind, protoreflect.Uint64Kind, protoreflect.Fixed32Kind, protoreflect.Fixed64Kind:
+		return "^[0-9]+$"
+	}
+	return "^-?[0-9]+$"
+}
+
+// enum gives the reference to an enum's schema: the names of its values.
+func (s *schemas) enum(e *protogen.Enum) *object {
+	if e.Desc.FullName() == "google.protobuf.NullValue" {
+		return newObject().set("type", "null")
+	}
+	name := string(e.Desc.FullName())
+	if s.known[name] == nil {
+		description := text(e.Comments.Leading)
+		for _, v := range e.Values {
+			if c := text(v.Comments.Leading); c != "" {
+				description += "\n- " + string(v.Desc.Name()) + ": " + strings.ReplaceAll(c, "\n", " ")
+			}
+		}
+		s.add(name, newObject().set("type", "string").set("description", strings.TrimSpace(description)).set("enum", valueNames(e)))
+	}
+	return ref("components/schemas", name)
+}
+
+func valueNames(e *protogen.Enum) (names []string) {
+	for _, v := range e.Values {
+		names = append(names, string(v.Desc.Name()))
+	}
+	return names
+}
+
+// wellKnown is the schema of a type that has a JSON form of its own, nil for
+// any other.
+func wellKnown(name protoreflect.FullName) *object {
+	o := newObject()
+	nullable := func(k protoreflect.Kind) *object {
+		return newObject().set("oneOf", []*object{scalar(k), newObject().set("type", "null")})
+	}
+	switch name {
+	case "google.protobuf.Timestamp":
+		return o.set("type", "string").set("format", "date-time")
+	case "google.protobuf.Duration":
+		return o.set("type", "string").set("pattern", `^-?[0-9]+(\.[0-9]{1,9})?s$`)
+	case "google.protobuf.FieldMask":
+		return o.set("type", "string")
+	case "google.protobuf.Empty":
+		return o.set("type", "object").set("additionalProperties", false)
+	case "google.protobuf.Struct":
+		return o.set("type", "object").set("additionalProperties", true)
+	case "google.protobuf.ListValue":
+		return o.set("type", "array").set("items", always{map[string]any{}})
+	case "google.protobuf.Value":
+		return o.set("type", []string{"null", "boolean", "number", "string", "array", "object"})
+	case "google.protobuf.Any":
+		return o.set("type", "object").
+			set("properties", newObject().set("@type", newObject().set("type", "string").set("description", "Type URL of the message."))).
+			set("required", []string{"@type"}).set("additionalProperties", true)
+	case "google.protobuf.BoolValue":
+		return nullable(protoreflect.BoolKind)
+	case "google.protobuf.BytesValue":
+		return nullable(protoreflect.BytesKind)
+	case "google.protobuf.DoubleValue":
+		return nullable(protoreflect.DoubleKind)
+	case "google.protobuf.FloatValue":
+		return nullable(protoreflect.FloatKind)
+	case "google.protobuf.Int32Value":
+		return nullable(protoreflect.Int32Kind)
+	case "google.protobuf.Int64Value":
+		return nullable(protoreflect.Int64Kind)
+	case "google.protobuf.UInt32Value":
+		return nullable(protoreflect.Uint32Kind)
+	case "google.protobuf.UInt64Value":
+		return nullable(protoreflect.Uint64Kind)
+	case "google.protobuf.StringValue":
+		return nullable(protoreflect.StringKind)
+	}
+	return nil
+}

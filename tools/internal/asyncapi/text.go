@@ -1,0 +1,40 @@
+package asyncapi
+
+import (
+	"strings"
+
+	"google.golang.org/protobuf/compiler/protogen"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// text is a comment without the space in front of each line.
+func text(c protogen.Comments) string {
+	lines := strings.Split(string(c), "\n")
+	for i, l := range lines {
+		lines[i] = strings.TrimRight(strings.TrimPrefix(l, " "), " \t")
+	}
+	return strings.TrimSpace(strings.Join(lines, "\n"))
+}
+
+// split cuts a comment into its first sentence and the whole of it, which is
+// empty when there is no more.
+func split(c protogen.Comments) (summary, description string) {
+	all := text(c)
+	first := all
+	if i := strings.Index(all, "\n\n"); i >= 0 {
+		first = all[:i]
+	}
+	if i := strings.Index(strings.ReplaceAll(first, "\n", " ")+" ", ". "); i >= 0 {
+		first = first[:i]
+	}
+	summary = strings.TrimSuffix(strings.ReplaceAll(first, "\n", " "), ".")
+	if summary == strings.TrimSuffix(strings.ReplaceAll(all, "\n", " "), ".") {
+		return summary, ""
+	}
+	return summary, all
+}
+
+func deprecated(options protoreflect.ProtoMessage) bool {
+	o, ok := options.(interface{ GetDeprecated() bool })
+	return ok && o.GetDeprecated()
+}

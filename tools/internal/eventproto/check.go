@@ -1,0 +1,153 @@
+package eventproto
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/compiler/protogen"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+)
+
+func (l *loader) qos(d protoreflect.Descriptor, at []int32, qos *uint32) {
+	if qos != nil && *qos > 2 {
+		l.report(d, at, "qos is %d, want 0, 1 or 2", *qos)
+	}
+}
+
+// expiry travels as seconds in 32 bits [MQTT5 3.3.2.3.3].
+func (l *loader) expiry(d protoreflect.Descriptor, at []int32, expiry *durationpb.Duration) {
+	if expiry == nil {
+		return
+	}
+	if e := expiry.AsDuration(); e < time.Second || e%time.Second != 0 || e/time.Second > 1<<32-1 {
+		l.report(d, at, "expiry is %v, want whole seconds from 1 to 4294967295", e)
+	}
+}
+
+func (l *loader) codec(d protoreflect.Descriptor, at []int32, name string) {
+	if name != "" && !slices.Contains(l.codecs, name) {
+		l.report(d, at, "codec %q is not known (%s); name one of your own with the parameter codecs=%s",
+			name, strings.Join(l.codecs, ", "), name)
+	}
+}
+
+func (l *loader) group(d protoreflect.Descriptor, at []int32, name string) {
+	if i := strings.IndexAny(name, "/+#"); i >= 0 {
+		l.report(d, at, "group %q has a %c [MQTT-4.8.2-2]", name, name[i])
+	}
+}
+
+func (l *loader) retry(d protoreflect.Descriptor, at []int32, r *v1.RetryRule) {
+	a := r.GetAttempts()
+	low, high := a.GetMinBackoff().AsDuration(), a.GetMaxBackoff().AsDuration()
+	if low < 0 || high < 0 {
+		l.report(d, append(at, 1), "retry: a negative pause")
+	}
+	if high > 0 && high < low {
+		l.report(d, append(at, 1), "retry: max_backoff %v is less than min_backoff %v", high, low)
+	}
+	for _, reason := range r.GetPermanentReasons() {
+		if strings.TrimSpace(reason) == "" {
+			l.report(d, append(at, 2), "retry: an empty permanent reason")
+		}
+	}
+}
+
+// text finds the string field that an option names.
+func (l *loader) text(m *protogen.Method, at []int32, name, path string) []*protogen.Field {
+	if path == "" {
+		return nil
+	}
+	fields, problem := resolve(m.Input, strings.Split(path, "."))
+	if problem == "" {
+		if last := fields[len(fields)-1]; last.Desc.Kind() != protoreflect.StringKind || last.Desc.IsList() {
+			problem = "field \"" + path + "\" must be a string"
+		}
+	}
+	if problem != "" {
+		l.report(m.Desc, at, "%s: %s", name, problem)
+		return nil
+	}
+	return fields
+}
+
+// topics parses and binds the templates of a method.
+func (l *loader) topics(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
+	wild := m.Side == v1.Side_SIDE_SUBSCRIBE_ONLY
+	if rule.GetTopic() == "" {
+		l.report(m.Desc, methodOption(1), "the topic is empty")
+	} else {
+		l.topic(m, methodOption(1), join(d.GetTopicPrefix(), rule.GetTopic()), wild)
+	}
+	for i, t := range rule.GetAdditionalTopics() {
+		l.topic(m, methodOption(2, int32(i)), join(d.GetTopicPrefix(), t), wild)
+	}
+	dead, at := rule.GetDeadLetter(), protoreflect.Descriptor(m.Desc)
+	path := methodOption(11)
+	if dead == "" {
+		if dead = d.GetDeadLetter(); dead == "" {
+			return
+		}
+		at, path = m.Parent.Desc, serviceOption(7)
+	}
+	t, problem := bind(m.Input, dead, false)
+	if problem != "" {
+		l.report(at, path, "dead_letter: %s", problem)
+		return
+	}
+	m.DeadLetter = t
+	for _, own := range m.Topics {
+		if Overlap(own.Filter(), t.Filter()) {
+			l.report(at, path, "dead_letter %q matches the filter %q of the method itself: dead letters would come back", dead, own.Filter())
+		}
+	}
+}
+
+func (l *loader) topic(m *Method, at []int32, text string, wild bool) {
+	t, problem := bind(m.Input, text, wild)
+	if problem != "" {
+		l.report(m.Desc, at, "%s", problem)
+		return
+	}
+	for _, other := range m.Topics {
+		if Overlap(other.Filter(), t.Filter()) {
+			l.report(m.Desc, at, "filters %q and %q of the method overlap: a broker may deliver twice", other.Filter(), t.Filter())
+		}
+	}
+	m.Topics = append(m.Topics, t)
+}
+
+// overlaps finds methods of one package whose filters can match one topic: an
+// MQTT 3.1.1 broker may deliver once for each.
+func (l *loader) overlaps(services []*Service) {
+	var before []*Method
+	allowed := func(m *Method) bool { return rule(m).GetAllowOverlap() }
+	for _, s := range services {
+		for _, m := range s.Methods {
+			for _, other := range before {
+				if other.Desc.ParentFile().Package() != m.Desc.ParentFile().Package() || allowed(m) || allowed(other) {
+					continue
+				}
+				if a, b, ok := common(m, other); ok {
+					l.report(m.Desc, methodOption(1), "filter %q overlaps %q of %s; if that is meant, set allow_overlap", a, b, other.Desc.FullName())
+				}
+			}
+			before = append(before, m)
+		}
+	}
+}
+
+func common(m, other *Method) (a, b string, ok bool) {
+	for _, x := range m.Topics {
+		for _, y := range other.Topics {
+			if Overlap(x.Filter(), y.Filter()) {
+				return x.Filter(), y.Filter(), true
+			}
+		}
+	}
+	return "", "", false
+}

@@ -1,0 +1,236 @@
+package eventproto
+
+import (
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/compiler/protogen"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+)
+
+// Settings are parameters of both plugins.
+type Settings struct {
+	// Codecs are names of registered codecs beside proto and json.
+	Codecs []string
+}
+
+// Load gives the services with events of the files that are to be generated.
+// The error is of type [Problems] and has every fault of all of them.
+func Load(plugin *protogen.Plugin, settings Settings) ([]*Service, error) {
+	l := &loader{codecs: append([]string{"proto", "json"}, settings.Codecs...)}
+	var services []*Service
+	for _, f := range plugin.Files {
+		if !f.Generate {
+			continue
+		}
+		for _, s := range f.Services {
+			if service := l.service(f, s); service != nil {
+				services = append(services, service)
+			}
+		}
+	}
+	l.overlaps(services)
+	if len(l.problems) > 0 {
+		l.problems.sort()
+		return nil, l.problems
+	}
+	return services, nil
+}
+
+type loader struct {
+	codecs   []string
+	problems Problems
+}
+
+// service gives nil for a service without events.
+func (l *loader) service(f *protogen.File, s *protogen.Service) *Service {
+	defaults := new(v1.EventDefaults)
+	has := proto.HasExtension(s.Desc.Options(), v1.E_Events)
+	if has {
+		defaults, _ = proto.GetExtension(s.Desc.Options(), v1.E_Events).(*v1.EventDefaults)
+	}
+	service := &Service{Service: s, File: f}
+	for _, m := range s.Methods {
+		if !proto.HasExtension(m.Desc.Options(), v1.E_Event) {
+			continue
+		}
+		rule, _ := proto.GetExtension(m.Desc.Options(), v1.E_Event).(*v1.EventRule)
+		service.Methods = append(service.Methods, l.method(m, rule, defaults))
+	}
+	if has {
+		l.defaults(service, defaults)
+	}
+	if len(service.Methods) == 0 && service.Presence == nil {
+		return nil
+	}
+	if name := string(s.Desc.Name()); strings.HasSuffix(name, "Service") {
+		l.report(s.Desc, nil, "a service of events must not end in Service: name it %sEvents, because the skeleton that the Kratos CLI makes of it would not compile",
+			strings.TrimSuffix(name, "Service"))
+	}
+	return service
+}
+
+// defaults checks what is said for the whole service.
+func (l *loader) defaults(s *Service, d *v1.EventDefaults) {
+	at := func(field int32) []int32 { return serviceOption(field) }
+	l.qos(s.Desc, at(2), d.Qos)
+	l.expiry(s.Desc, at(4), d.Expiry)
+	l.codec(s.Desc, at(5), d.Codec)
+	l.group(s.Desc, at(6), d.GetGroup())
+	l.retry(s.Desc, at(8), d.Retry)
+	p := d.GetPresence()
+	if p == nil {
+		return
+	}
+	l.qos(s.Desc, serviceOption(9, 2), p.Qos)
+	t, err := ParseTemplate(join(d.GetTopicPrefix(), p.GetTopic()), false)
+	if err != nil {
+		l.report(s.Desc, serviceOption(9, 1), "presence: %v", err)
+		return
+	}
+	params := 0
+	for _, level := range t.Levels {
+		if level.Param != nil {
+			params++
+			if level.Tail || strings.Join(level.Param, ".") != "client_id" {
+				params = -1
+				break
+			}
+		}
+	}
+	if params != 1 {
+		l.report(s.Desc, serviceOption(9, 1), "presence: topic %q must have the one parameter {client_id}", t.Text)
+		return
+	}
+	s.Presence = &Presence{Topic: t, QoS: or(p.Qos, nil, DefaultQoS)}
+}
+
+func serviceOption(field ...int32) []int32 {
+	return option(3, v1.E_Events.TypeDescriptor().Number(), field...)
+}
+func methodOption(field ...int32) []int32 {
+	return option(4, v1.E_Event.TypeDescriptor().Number(), field...)
+}
+
+// method resolves the defaults of a rule and checks it.
+func (l *loader) method(p *protogen.Method, rule *v1.EventRule, d *v1.EventDefaults) *Method {
+	m := &Method{
+		Method: p, Side: rule.GetSide(),
+		QoS: or(rule.Qos, d.Qos, DefaultQoS), Retain: or(rule.Retain, d.Retain, false),
+		Expiry: either(rule.Expiry.AsDuration(), d.Expiry.AsDuration()),
+		Codec:  either(either(rule.GetCodec(), d.GetCodec()), DefaultCodec),
+		Group:  or(rule.Group, d.Group, ""),
+	}
+	if m.Retry = rule.GetRetry(); m.Retry == nil {
+		m.Retry = d.GetRetry()
+	}
+	l.qos(p.Desc, methodOption(3), rule.Qos)
+	l.expiry(p.Desc, methodOption(5), rule.Expiry)
+	l.codec(p.Desc, methodOption(6), rule.GetCodec())
+	l.group(p.Desc, methodOption(10), rule.GetGroup())
+	l.retry(p.Desc, methodOption(12), rule.GetRetry())
+	m.OrderingKey = l.text(p, methodOption(7), "ordering_key", rule.GetOrderingKey())
+	m.ID = l.text(p, methodOption(14), "id_field", rule.GetIdField())
+	l.kind(m, rule, d)
+	l.topics(m, rule, d)
+	return m
+}
+
+// kind tells events from requests, and what contradicts that.
+func (l *loader) kind(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
+	desc := m.Desc
+	if desc.IsStreamingClient() || desc.IsStreamingServer() {
+		l.report(desc, nil, "streaming is not supported: a stream of events is a unary method that is called for each of them")
+	}
+	if desc.Output().FullName() == "google.protobuf.Empty" {
+		if rule.Reply != nil {
+			l.report(desc, methodOption(13), "reply contradicts the return type google.protobuf.Empty, which has none")
+		}
+		l.batch(m, rule)
+		return
+	}
+	m.Reply = &Reply{Timeout: DefaultReplyTimeout, QoS: or(replyQoS(rule), nil, DefaultQoS)}
+	if t := rule.GetReply().GetTimeout(); t != nil {
+		if m.Reply.Timeout = t.AsDuration(); m.Reply.Timeout <= 0 {
+			l.report(desc, methodOption(13, 1), "reply: timeout of %v", m.Reply.Timeout)
+		}
+	}
+	l.qos(desc, methodOption(13, 2), replyQoS(rule))
+	for _, o := range []struct {
+		field int32
+		name  string
+		set   bool
+	}{
+		{4, "retain", rule.GetRetain()}, {2, "additional_topics", len(rule.AdditionalTopics) > 0}, {15, "batch", rule.Batch != nil},
+	} {
+		if o.set {
+			l.report(desc, methodOption(o.field), "%s contradicts the return type %s: it is for events, which return google.protobuf.Empty", o.name, desc.Output().FullName())
+		}
+	}
+	if rule.Retain == nil && d.GetRetain() {
+		m.Retain = false // the default is about the events of the service
+	}
+}
+
+func (l *loader) batch(m *Method, rule *v1.EventRule) {
+	b := rule.GetBatch()
+	if b == nil {
+		return
+	}
+	if !m.Serves() {
+		l.report(m.Desc, methodOption(15), "batch contradicts SIDE_PUBLISH_ONLY: there is no handler")
+	}
+	m.Batch = &Batch{MaxSize: either(b.GetMaxSize(), DefaultBatchSize), MaxWait: either(b.GetMaxWait().AsDuration(), DefaultBatchWait)}
+	if m.Batch.MaxWait < 0 || m.Batch.MaxWait > time.Minute {
+		l.report(m.Desc, methodOption(15, 2), "batch: max_wait of %v, want more than 0s and at most 1m", m.Batch.MaxWait)
+	}
+	if m.Batch.MaxSize > 10_000 {
+		l.report(m.Desc, methodOption(15, 1), "batch: max_size of %d, want at most 10000", m.Batch.MaxSize)
+	}
+}
+
+// or is the first value that is set.
+func or[T any](first, second *T, otherwise T) T {
+	switch {
+	case first != nil:
+		return *first
+	case second != nil:
+		return *second
+	}
+	return otherwise
+}
+
+func either[T comparable](first, second T) T {
+	var zero T
+	if first != zero {
+		return first
+	}
+	return second
+}
+
+func join(prefix, topic string) string {
+	if prefix = strings.Trim(prefix, "/"); prefix == "" || topic == "" {
+		return topic
+	}
+	return prefix + "/" + topic
+}
+
+// fieldOf finds a field of a message by its name in proto.
+func fieldOf(m *protogen.Message, name string) *protogen.Field {
+	for _, f := range m.Fields {
+		if f.Desc.Name() == protoreflect.Name(name) {
+			return f
+		}
+	}
+	return nil
+}
+
+func replyQoS(rule *v1.EventRule) *uint32 {
+	if r := rule.GetReply(); r != nil {
+		return r.Qos
+	}
+	return nil
+}

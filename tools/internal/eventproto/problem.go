@@ -1,0 +1,71 @@
+package eventproto
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// Problem is a fault of an option.
+type Problem struct {
+	// File, Line and Column say where, counted from 1.
+	File         string
+	Line, Column int
+	// Name is that of the method or service.
+	Name protoreflect.FullName
+	// Text says what.
+	Text string
+}
+
+// Error has the form file:line:column: name: text.
+func (p *Problem) Error() string {
+	return fmt.Sprintf("%s:%d:%d: %s: %s", p.File, p.Line, p.Column, p.Name, p.Text)
+}
+
+// Problems are all the faults of a run, in the order of the files.
+type Problems []*Problem
+
+// Error has a line for each.
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i, problem := range p {
+		lines[i] = problem.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (p Problems) sort() {
+	sort.SliceStable(p, func(i, j int) bool {
+		a, b := p[i], p[j]
+		if a.File != b.File {
+			return a.File < b.File
+		}
+		return a.Line < b.Line || a.Line == b.Line && a.Column < b.Column
+	})
+}
+
+// report notes a fault of d at the option, or as near to it as the compiler
+// says: protoc knows the place of a whole { } value, buf that of each field.
+func (l *loader) report(d protoreflect.Descriptor, option []int32, format string, args ...any) {
+	file := d.ParentFile()
+	at := file.SourceLocations().ByDescriptor(d)
+	for n := len(option); n > 0; n-- {
+		path := append(append(protoreflect.SourcePath{}, at.Path...), option[:n]...)
+		if loc := file.SourceLocations().ByPath(path); loc.Path != nil {
+			at = loc
+			break
+		}
+	}
+	l.problems = append(l.problems, &Problem{
+		File: file.Path(), Line: at.StartLine + 1, Column: at.StartColumn + 1,
+		Name: d.FullName(), Text: fmt.Sprintf(format, args...),
+	})
+}
+
+// option is the path of a field of an option message, below its method or
+// service.
+func option(options, extension protoreflect.FieldNumber, field ...int32) []int32 {
+	return append([]int32{int32(options), int32(extension)}, field...)
+}

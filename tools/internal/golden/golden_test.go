@@ -1,0 +1,367 @@
+// Package golden holds what the generators write, and what they refuse.
+package golden
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bufbuild/protocompile"
+	"google.golang.org/protobuf/cmd/protoc-gen-go/internal_gengo"
+	"google.golang.org/protobuf/compiler/protogen"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+	_ "google.golang.org/protobuf/types/gofeaturespb"
+	"google.golang.org/protobuf/types/pluginpb"
+
+	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/asyncapi"
+	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
+	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/gomqtt"
+)
+
+var update = flag.Bool("update", false, "compile the cases anew and write what is generated")
+
+// TestGolden runs the generators over the committed descriptors of each case.
+// What they write is a package that is built, vetted and linted with all
+// others.
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	names := cases(t)
+	if len(names) < 15 {
+		t.Errorf("%d cases, want 15", len(names))
+	}
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := descriptors(t, name)
+			for file, content := range generate(t, set, own(set, name), false) {
+				check(t, file, content)
+			}
+		})
+	}
+}
+
+// TestDescriptorsAreFresh compiles the cases with a compiler in Go and compares.
+func TestDescriptorsAreFresh(t *testing.T) {
+	t.Parallel()
+	for _, name := range cases(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if want, got := compile(t, protos(t, name)...), descriptors(t, name); !proto.Equal(want, got) {
+				t.Errorf("%s is not what cases/%s compiles to: run make golden", binary(name), name)
+			}
+		})
+	}
+}
+
+// TestGeneratedIsStable generates twice.
+func TestGeneratedIsStable(t *testing.T) {
+	t.Parallel()
+	for _, name := range cases(t) {
+		set := descriptors(t, name)
+		first := generate(t, set, own(set, name), false)
+		for file, again := range generate(t, set, own(set, name), false) {
+			if !bytes.Equal(first[file], again) {
+				t.Errorf("%s differs between two runs", file)
+			}
+		}
+	}
+}
+
+func cases(t *testing.T) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir("cases")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func protos(t *testing.T, name string) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join("cases", name), func(path string, _ fs.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".proto") {
+			files = append(files, filepath.ToSlash(path))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func binary(name string) string { return filepath.Join("testdata", name+".binpb") }
+
+// descriptors gives the committed descriptors of a case, made anew with
+// -update.
+func descriptors(t *testing.T, name string) *descriptorpb.FileDescriptorSet {
+	t.Helper()
+	if *update {
+		set := compile(t, protos(t, name)...)
+		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(binary(name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for file, content := range generate(t, set, own(set, name), true) {
+			if err := os.WriteFile(file, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b, err := os.ReadFile(binary(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := new(descriptorpb.FileDescriptorSet)
+	if err := proto.Unmarshal(b, set); err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// own are the files of a case, without what it imports.
+func own(set *descriptorpb.FileDescriptorSet, name string) (files []string) {
+	for _, f := range set.GetFile() {
+		if strings.HasPrefix(f.GetName(), "cases/"+name+"/") {
+			files = append(files, f.GetName())
+		}
+	}
+	return files
+}
+
+// compile gives the descriptors of files and of everything that they import,
+// imports first.
+func compile(t *testing.T, files ...string) *descriptorpb.FileDescriptorSet {
+	t.Helper()
+	root := filepath.Join("..", "..", "..")
+	compiler := protocompile.Compiler{
+		SourceInfoMode: protocompile.SourceInfoStandard,
+		Resolver: protocompile.WithStandardImports(protocompile.CompositeResolver{
+			&protocompile.SourceResolver{ImportPaths: []string{".", "testdata/errors", filepath.Join(root, "api"), filepath.Join(root, "third_party")}},
+			protocompile.ResolverFunc(linked),
+		}),
+	}
+	linked, err := compiler.Compile(context.Background(), files...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, seen := new(descriptorpb.FileDescriptorSet), make(map[string]bool)
+	var add func(f protoreflect.FileDescriptor)
+	add = func(f protoreflect.FileDescriptor) {
+		if seen[f.Path()] {
+			return
+		}
+		seen[f.Path()] = true
+		for i := range f.Imports().Len() {
+			add(f.Imports().Get(i).FileDescriptor)
+		}
+		set.File = append(set.File, protodesc.ToFileDescriptorProto(f))
+	}
+	for _, f := range linked {
+		add(f)
+	}
+	return reparse(t, set)
+}
+
+// reparse knows our options by their types, as a plugin does.
+func reparse(t *testing.T, set *descriptorpb.FileDescriptorSet) *descriptorpb.FileDescriptorSet {
+	t.Helper()
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := new(descriptorpb.FileDescriptorSet)
+	if err := proto.Unmarshal(b, again); err != nil {
+		t.Fatal(err)
+	}
+	return again
+}
+
+// linked finds what is part of this binary, such as go_features.proto.
+func linked(path string) (protocompile.SearchResult, error) {
+	d, err := protoregistry.GlobalFiles.FindFileByPath(path)
+	if err != nil {
+		return protocompile.SearchResult{}, err
+	}
+	return protocompile.SearchResult{Proto: protodesc.ToFileDescriptorProto(d)}, nil
+}
+
+// generate runs the generators as plugins run; protoc-gen-go too, when all.
+func generate(t *testing.T, set *descriptorpb.FileDescriptorSet, files []string, all bool) map[string][]byte {
+	t.Helper()
+	out := make(map[string][]byte)
+	for _, run := range []func(*protogen.Plugin) error{
+		func(p *protogen.Plugin) error { return gomqtt.Generate(p, eventproto.Settings{}) },
+		func(p *protogen.Plugin) error { return asyncapi.Generate(p, asyncapi.Settings{}) },
+		func(p *protogen.Plugin) error {
+			for _, f := range p.Files {
+				if all && f.Generate {
+					internal_gengo.GenerateFile(p, f)
+				}
+			}
+			return nil
+		},
+	} {
+		for _, f := range response(t, set, files, run).GetFile() {
+			out[f.GetName()] = []byte(f.GetContent())
+		}
+	}
+	return out
+}
+
+func response(t *testing.T, set *descriptorpb.FileDescriptorSet, files []string, run func(*protogen.Plugin) error) *pluginpb.CodeGeneratorResponse {
+	t.Helper()
+	p := plugin(t, set, files)
+	if err := run(p); err != nil {
+		t.Fatal(err)
+	}
+	r := p.Response()
+	if r.Error != nil {
+		t.Fatal(r.GetError())
+	}
+	return r
+}
+
+func plugin(t *testing.T, set *descriptorpb.FileDescriptorSet, files []string) *protogen.Plugin {
+	t.Helper()
+	p, err := protogen.Options{}.New(&pluginpb.CodeGeneratorRequest{
+		FileToGenerate: files, ProtoFile: set.GetFile(), Parameter: proto.String("paths=source_relative"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// check compares with what is committed.
+func check(t *testing.T, file string, content []byte) {
+	t.Helper()
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v: run make golden", err)
+	}
+	if !bytes.Equal(want, content) {
+		t.Errorf("%s is not what the generator writes: run make golden and look at the difference", file)
+	}
+}
+
+// TestErrors runs the generators over faults: everything that is wrong is told
+// at once, with its place, and nothing is written.
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/errors/*.proto")
+	if err != nil || len(files) < 35 {
+		t.Fatalf("%d files, want 35: %v", len(files), err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".proto")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := compile(t, name+".proto")
+			for _, run := range []func(*protogen.Plugin) error{
+				func(p *protogen.Plugin) error { return gomqtt.Generate(p, eventproto.Settings{}) },
+				func(p *protogen.Plugin) error { return asyncapi.Generate(p, asyncapi.Settings{}) },
+			} {
+				p := plugin(t, set, []string{name + ".proto"})
+				err := run(p)
+				if problems := (eventproto.Problems)(nil); !errors.As(err, &problems) {
+					t.Fatalf("err = %v", err)
+				}
+				if n := len(p.Response().GetFile()); n > 0 {
+					t.Errorf("%d files written", n)
+				}
+				want(t, strings.TrimSuffix(file, ".proto")+".txt", clip(err.Error())+"\n")
+			}
+		})
+	}
+}
+
+// clip keeps a long topic out of a golden file.
+func clip(s string) string {
+	if i := strings.Index(s, strings.Repeat("x", 100)); i >= 0 {
+		return s[:i] + "…" + strings.TrimLeft(s[i:], "x")
+	}
+	return s
+}
+
+func want(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v: run make golden", err)
+	}
+	if string(b) != got {
+		t.Errorf("got\n%swant\n%s", got, b)
+	}
+}
+
+// TestSize keeps generated code small: at most 1.5 KB for each method.
+func TestSize(t *testing.T) {
+	t.Parallel()
+	total, methods := 0, 0
+	for _, name := range cases(t) {
+		set := descriptors(t, name)
+		for file, content := range generate(t, set, own(set, name), false) {
+			if strings.HasSuffix(file, ".go") {
+				total += len(content)
+				methods += bytes.Count(content, []byte("Operation: "))
+			}
+		}
+	}
+	t.Logf("%d bytes for each of %d methods", total/methods, methods)
+	many := many(t, 50)
+	if per := many / 50; per > 1536 {
+		t.Errorf("%d bytes for each of 50 methods, want at most 1536", per)
+	} else {
+		t.Logf("%d bytes for each of 50 methods in a service", per)
+	}
+}
+
+// many is the size of a service with n methods, each with two parameters.
+func many(t *testing.T, n int) int {
+	t.Helper()
+	set := descriptors(t, "additional")
+	i := slices.IndexFunc(set.File, func(f *descriptorpb.FileDescriptorProto) bool { return strings.HasPrefix(f.GetName(), "cases/") })
+	file := set.File[i]
+	method := file.Service[0].Method[0]
+	file.Service[0].Method = nil
+	for k := range n {
+		m, ok := proto.Clone(method).(*descriptorpb.MethodDescriptorProto)
+		if !ok {
+			t.Fatal("not a method")
+		}
+		m.Name = proto.String("SaveReading" + string(rune('A'+k%26)) + string(rune('A'+k/26)))
+		rule := proto.GetExtension(m.Options, eventRule()).(interface{ ProtoReflect() protoreflect.Message }).ProtoReflect()
+		topic := rule.Descriptor().Fields().ByName("topic")
+		rule.Set(topic, protoreflect.ValueOfString("readings/"+m.GetName()+"/{device_id}"))
+		rule.Clear(rule.Descriptor().Fields().ByName("additional_topics"))
+		file.Service[0].Method = append(file.Service[0].Method, m)
+	}
+	size := 0
+	for _, f := range response(t, set, []string{file.GetName()}, func(p *protogen.Plugin) error { return gomqtt.Generate(p, eventproto.Settings{}) }).GetFile() {
+		size += len(f.GetContent())
+	}
+	return size
+}

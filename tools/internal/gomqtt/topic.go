@@ -1,0 +1,238 @@
+package gomqtt
+
+import (
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/compiler/protogen"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/gofeaturespb"
+
+	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
+)
+
+// build writes the function that makes a topic of a message.
+func (g generator) build(m *eventproto.Method) {
+	t := m.Topics[0]
+	g.P()
+	g.P("// ", topicName(m), " is the topic of in: ", t.Text)
+	g.P("func ", topicName(m), "(in *", m.Input.GoIdent, ") (string, error) {")
+	defer g.P("}")
+	if !hasParam(t) {
+		g.P("return ", quote(t.Text), ", nil")
+		return
+	}
+	g.P("var t ", eventPackage.Ident("TopicBuilder"))
+	each(t, func(text string) { g.P("t.Literal(", quote(text), ")") }, func(i int, path []*protogen.Field) {
+		g.P("t.", g.appendCall(path, t.Levels[i].Tail))
+	})
+	g.P("return t.Topic()")
+}
+
+// each goes along a template, with the slashes joined to the texts.
+func each(t *eventproto.Topic, literal func(text string), param func(i int, path []*protogen.Field)) {
+	var text strings.Builder
+	for i, level := range t.Levels {
+		if i > 0 {
+			text.WriteByte('/')
+		}
+		if t.Fields[i] == nil {
+			text.WriteString(level.Literal)
+			continue
+		}
+		if text.Len() > 0 {
+			literal(text.String())
+			text.Reset()
+		}
+		param(i, t.Fields[i])
+	}
+	if text.Len() > 0 {
+		literal(text.String())
+	}
+}
+
+func (g generator) appendCall(path []*protogen.Field, tail bool) string {
+	f, value := path[len(path)-1], "in"+getters(path)
+	name := quote(eventproto.Path(path))
+	switch k := f.Desc.Kind(); {
+	case tail:
+		return fmt.Sprintf("Tail(%s, %s)", name, value)
+	case k == protoreflect.StringKind:
+		return fmt.Sprintf("String(%s, %s)", name, value)
+	case k == protoreflect.BoolKind:
+		return fmt.Sprintf("Bool(%s)", value)
+	case k == protoreflect.EnumKind:
+		return fmt.Sprintf("Enum(%s, %s[int32(%s)], int32(%s))", name, g.enumMap(f, "_name"), value, value)
+	case unsigned(k):
+		return fmt.Sprintf("Uint(uint64(%s))", value)
+	}
+	return fmt.Sprintf("Int(int64(%s))", value)
+}
+
+func unsigned(k protoreflect.Kind) bool {
+	switch k {
+	case protoreflect.Uint32Kind, protoreflect.Uint64Kind, protoreflect.Fixed32Kind, protoreflect.Fixed64Kind:
+		return true
+	}
+	return false
+}
+
+func bits(k protoreflect.Kind) int {
+	switch k {
+	case protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind, protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
+		return 64
+	}
+	return 32
+}
+
+// binds writes the functions that set the fields of a message from a topic.
+func (g generator) binds(m *eventproto.Method) {
+	for n, t := range m.Topics {
+		if !hasParam(t) {
+			continue
+		}
+		g.P()
+		g.P("func ", bindName(m, n), "(topic string, in *", m.Input.GoIdent, ") (mismatch string, err error) {")
+		g.P("t := ", eventPackage.Ident("ReadTopic"), "(topic)")
+		g.read(t)
+		g.P("if err := t.Err(); err != nil {")
+		g.P("return \"\", err")
+		g.P("}")
+		for i, path := range t.Fields {
+			if path != nil {
+				g.set(i, path)
+			}
+		}
+		g.P("return mismatch, nil")
+		g.P("}")
+	}
+}
+
+// read writes how a topic is taken apart.
+func (g generator) read(t *eventproto.Topic) {
+	text := ""
+	flush := func() {
+		if text != "" {
+			g.P("t.Literal(", quote(text), ")")
+			text = ""
+		}
+	}
+	for i, level := range t.Levels {
+		if i > 0 && level.Literal != "#" { // which matches without a slash, too
+			text += "/"
+		}
+		switch {
+		case level.Wild:
+			flush()
+			g.P(map[string]string{"#": "t.Rest()", "+": "t.Skip()"}[level.Literal])
+		case t.Fields[i] == nil:
+			text += level.Literal
+		default:
+			flush()
+			g.P("v", i, " := t.", g.readCall(t.Fields[i], level.Tail))
+		}
+	}
+	flush()
+}
+
+// enumMap is the map of an enum from or to names.
+func (g generator) enumMap(f *protogen.Field, suffix string) string {
+	id := f.Enum.GoIdent
+	id.GoName += suffix
+	return g.QualifiedGoIdent(id)
+}
+
+func (g generator) readCall(path []*protogen.Field, tail bool) string {
+	f := path[len(path)-1]
+	switch k := f.Desc.Kind(); {
+	case tail:
+		return "Tail()"
+	case k == protoreflect.StringKind:
+		return "Level()"
+	case k == protoreflect.BoolKind:
+		return "Bool()"
+	case k == protoreflect.EnumKind:
+		return fmt.Sprintf("Enum(%s)", g.enumMap(f, "_value"))
+	case unsigned(k):
+		return fmt.Sprintf("Uint(%d)", bits(k))
+	default:
+		return fmt.Sprintf("Int(%d)", bits(k))
+	}
+}
+
+// set writes how a field gets the value of a level.
+func (g generator) set(i int, path []*protogen.Field) {
+	f, value := path[len(path)-1], fmt.Sprintf("v%d", i)
+	if t := g.goType(f); t != "" {
+		value = fmt.Sprintf("%s(%s)", t, value)
+	}
+	holder := "in"
+	for _, parent := range path[:len(path)-1] {
+		holder = g.parent(holder, parent)
+	}
+	name, has := quote(eventproto.Path(path)), g.has(holder, f)
+	if has == "" {
+		g.P("mismatch = ", eventPackage.Ident("Mismatch"), "(mismatch, ", name, ", ", holder, ".", getter(f), "(), ", value, ")")
+	} else {
+		g.P("if ", has, " && ", holder, ".", getter(f), "() != ", value, " {")
+		g.P("mismatch = ", name)
+		g.P("}")
+	}
+	switch {
+	case f.Parent.APILevel != gofeaturespb.GoFeatures_API_OPEN:
+		setter, _ := f.MethodName("Set")
+		g.P(holder, ".", setter, "(", value, ")")
+	case f.Desc.HasPresence():
+		g.P("p", i, " := ", value)
+		g.P(holder, ".", f.GoName, " = &p", i)
+	default:
+		g.P(holder, ".", f.GoName, " = ", value)
+	}
+}
+
+// has is whether the payload has a field with presence; "" for one without.
+func (g generator) has(holder string, f *protogen.Field) string {
+	switch {
+	case !f.Desc.HasPresence():
+		return ""
+	case f.Parent.APILevel == gofeaturespb.GoFeatures_API_OPEN:
+		return fmt.Sprintf("%s.%s != nil", holder, f.GoName)
+	}
+	has, _ := f.MethodName("Has")
+	return fmt.Sprintf("%s.%s()", holder, has)
+}
+
+// parent writes how the message that a field is in comes to be.
+func (g generator) parent(holder string, f *protogen.Field) string {
+	get := holder + "." + getter(f) + "()"
+	if f.Parent.APILevel == gofeaturespb.GoFeatures_API_OPEN {
+		g.P("if ", holder, ".", f.GoName, " == nil {")
+		g.P(holder, ".", f.GoName, " = new(", f.Message.GoIdent, ")")
+	} else {
+		has, _ := f.MethodName("Has")
+		set, _ := f.MethodName("Set")
+		g.P("if !", holder, ".", has, "() {")
+		g.P(holder, ".", set, "(new(", f.Message.GoIdent, "))")
+	}
+	g.P("}")
+	return get
+}
+
+// goType is what a level's value must be converted to, "" for nothing.
+func (g generator) goType(f *protogen.Field) string {
+	switch k := f.Desc.Kind(); k {
+	case protoreflect.StringKind, protoreflect.BoolKind:
+		return ""
+	case protoreflect.EnumKind:
+		return g.QualifiedGoIdent(f.Enum.GoIdent)
+	default:
+		switch {
+		case unsigned(k) && bits(k) == 32:
+			return "uint32"
+		case unsigned(k) || bits(k) == 64:
+			return "" // it is one already
+		default:
+			return "int32"
+		}
+	}
+}

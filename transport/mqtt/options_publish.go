@@ -1,0 +1,43 @@
+package mqtt
+
+import (
+	"github.com/tx7do/kratos-transport/broker"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+)
+
+// Publisher takes the settings of [Server.Publish] from a service's
+// configuration: time, bounds, retry and sequence; what is unset keeps the
+// defaults.
+func Publisher(p *v1.Publisher) ServerOption {
+	return set(func(s *bridge.Settings) { s.Publisher(p) })
+}
+
+// WithSequence numbers the messages of each topic that [Server.Publish] sends, so
+// that subscribers of this module notice, and report, what is missing; see
+// broker/mqtt's option of the same name. Default: false.
+func WithSequence(enable bool) ServerOption {
+	return set(func(s *bridge.Settings) { s.Sequence = enable })
+}
+
+// WithPublishMessageID gives the message this id, over that of the message and
+// over a header "id": the user property "id" on MQTT 5, the id of the CloudEvent.
+// Default: a UUIDv7, which MQTT 3.1.1 has no place for without
+// [WithCloudEvents].
+func WithPublishMessageID(id string) broker.PublishOption {
+	return bridge.PublishOption(func(s *bridge.PublishSettings) { s.ID = id })
+}
+
+// WithPublishOrderingKey names the order that the message belongs to in an
+// outbox. Default: the topic. Without an outbox it has no effect.
+func WithPublishOrderingKey(key string) broker.PublishOption {
+	return bridge.PublishOption(func(s *bridge.PublishSettings) { s.Key = key })
+}
+
+// WithPublishDirect sends the message past the outbox: Publish returns when the
+// broker has it, and fails while the broker is down. Without an outbox it has no
+// effect.
+func WithPublishDirect() broker.PublishOption {
+	return bridge.PublishOption(func(s *bridge.PublishSettings) { s.Direct = true })
+}
