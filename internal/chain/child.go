@@ -31,7 +31,8 @@ type childConfig struct {
 	Messages int           `json:"messages"` // of this publisher
 	Rate     int           `json:"rate"`
 	Hold     time.Duration `json:"hold"`
-	Dir      string        `json:"dir"` // of all logs and stores of this child
+	Dir      string        `json:"dir"`  // of all logs and stores of this child
+	Peer     string        `json:"peer"` // of a publisher: the folder of its consumer
 }
 
 // RunChild runs this process as a child and ends it, when it was started as

@@ -16,8 +16,10 @@ import (
 const (
 	// workers of a publisher: each has a topic of its own.
 	workers = 64
-	// outboxBound makes publishers wait for the chain behind them.
+	// outboxBound makes publishers wait for the broker, backlog for the consumer:
+	// the faults shall find messages everywhere.
 	outboxBound = 5_000
+	backlog     = 20_000
 	// drainTime is what a child may take to stop in order.
 	drainTime = 60 * time.Second
 )
@@ -78,6 +80,9 @@ type producer struct {
 func (p *producer) run(ctx context.Context, worker, next int) error {
 	quota := (p.cfg.Messages + workers - 1 - worker) / workers
 	for n := next; n < quota && ctx.Err() == nil; n++ {
+		if n%16 == 0 {
+			p.brake(ctx)
+		}
 		i := id{p.cfg.Index, worker, n}
 		if err := p.publish(ctx, i); ctx.Err() != nil {
 			return nil //nolint:nilerr // the run ends
@@ -92,6 +97,14 @@ func (p *producer) run(ctx context.Context, worker, next int) error {
 		}
 	}
 	return nil
+}
+
+// brake waits while the consumer is far behind.
+func (p *producer) brake(ctx context.Context) {
+	accepted, handled := acceptedPath(p.cfg.Dir), handledPath(p.cfg.Peer)
+	for logLines(accepted)-logLines(handled) > backlog && ctx.Err() == nil {
+		wait(ctx, 10*time.Millisecond)
+	}
 }
 
 // publish tries until the message is accepted: a full outbox is the brake of

@@ -86,7 +86,7 @@ func (r *run) station(role string, index int) *station {
 	quota := (r.o.Messages + pairs - 1 - index) / pairs
 	return &station{newChild(r.tb, role, childConfig{
 		Index: index, URL: proxy.URL(), Protocol: r.o.Protocol, Seed: r.o.Seed,
-		Messages: quota, Rate: r.o.Rate / pairs, Dir: dir,
+		Messages: quota, Rate: r.o.Rate / pairs, Dir: dir, Peer: filepath.Join(r.dir, fmt.Sprintf("consumer-%d", index)),
 	}), proxy}
 }
 
