@@ -92,7 +92,7 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 
 // eventID is the id of a message for its letter.
 func (c *consumer) eventID(d *engine.Delivery) string {
-	e, err := newEvent(d, c.broker.state().cloudEvents != "")
+	e, err := c.broker.state().event(d)
 	if id := e.ID(); id != "" || err != nil || c.dedup == nil || c.dedup.field == nil {
 		return id
 	}
