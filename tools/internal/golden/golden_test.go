@@ -270,7 +270,7 @@ func parameters(set *descriptorpb.FileDescriptorSet) string {
 func plugin(t *testing.T, set *descriptorpb.FileDescriptorSet, files []string) *protogen.Plugin {
 	t.Helper()
 	p, err := protogen.Options{}.New(&pluginpb.CodeGeneratorRequest{
-		FileToGenerate: files, ProtoFile: set.GetFile(), Parameter: proto.String(parameters(set)),
+		FileToGenerate: files, ProtoFile: set.GetFile(), Parameter: new(parameters(set)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -329,7 +329,7 @@ func TestErrors(t *testing.T) {
 			} {
 				p := plugin(t, set, []string{name + ".proto"})
 				err := run(p)
-				if problems := (eventproto.Problems)(nil); !errors.As(err, &problems) {
+				if problems := eventproto.OptionErrors(nil); !errors.As(err, &problems) {
 					t.Fatalf("err = %v", err)
 				}
 				if n := len(p.Response().GetFile()); n > 0 {
@@ -400,7 +400,7 @@ func many(t *testing.T, n int) int {
 		if !ok {
 			t.Fatal("not a method")
 		}
-		m.Name = proto.String("SaveReading" + string(rune('A'+k%26)) + string(rune('A'+k/26)))
+		m.Name = new("SaveReading" + string(rune('A'+k%26)) + string(rune('A'+k/26)))
 		rule := proto.GetExtension(m.Options, eventRule()).(interface{ ProtoReflect() protoreflect.Message }).ProtoReflect()
 		topic := rule.Descriptor().Fields().ByName("topic")
 		rule.Set(topic, protoreflect.ValueOfString("readings/"+m.GetName()+"/{device_id}"))
