@@ -113,7 +113,7 @@ func roundTrip(t *testing.T, h event.Handler, random *rand.Rand, text string) {
 	if err != nil {
 		return
 	}
-	if !eventproto.Overlap(h.Method.Filters[0], topic) {
+	if !event.Overlap(h.Method.Filters[0], topic) {
 		t.Fatalf("%s: topic %q does not match %q", h.Method.Operation, topic, h.Method.Filters[0])
 	}
 	out := h.New()

@@ -1,8 +1,10 @@
-package eventproto
+package event_test
 
 import (
 	"strings"
 	"testing"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // matches is [MQTT-4.7] written as plainly as possible.
@@ -78,7 +80,7 @@ func TestOverlap(t *testing.T) {
 			for i := range topics {
 				want = want || matched[a][i] && matched[b][i]
 			}
-			if got := Overlap(a, b); got != want {
+			if got := event.Overlap(a, b); got != want {
 				t.Errorf("Overlap(%q, %q) = %v", a, b, got)
 			}
 		}
@@ -97,10 +99,10 @@ func FuzzOverlap(f *testing.F) {
 		for _, topic := range topics {
 			want = want || matchesTopic(a, topic) && matchesTopic(b, topic)
 		}
-		if got := Overlap(a, b); got != want || got != Overlap(b, a) {
+		if got := event.Overlap(a, b); got != want || got != event.Overlap(b, a) {
 			t.Errorf("Overlap(%q, %q) = %v, want %v", a, b, got, want)
 		}
-		if !Overlap(a, a) {
+		if !event.Overlap(a, a) {
 			t.Errorf("%q does not overlap itself", a)
 		}
 	})
