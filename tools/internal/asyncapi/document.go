@@ -140,13 +140,19 @@ func (o *object) multi(is bool) *object {
 	return o
 }
 
-func (d *document) operation(s *eventproto.Service, m *eventproto.Method, key string, first bool) *object {
-	action := "receive"
-	if d.s.Client {
-		action = "send"
+// action is what the application of the document does: a service receives what
+// its clients send, but for events that only one side of the generated code
+// has.
+func (d *document) action(m *eventproto.Method) string {
+	if !m.Serves() || d.s.Client && m.Publishes() {
+		return "send"
 	}
+	return "receive"
+}
+
+func (d *document) operation(s *eventproto.Service, m *eventproto.Method, key string, first bool) *object {
 	summary, description := split(m.Comments.Leading)
-	o := newObject().set("action", action).set("channel", ref("channels", key)).
+	o := newObject().set("action", d.action(m)).set("channel", ref("channels", key)).
 		set("summary", summary).set("description", description).
 		set("tags", []*object{newObject().set("name", string(s.Desc.FullName()))}).
 		set("bindings", newObject().set("mqtt", binding(m))).

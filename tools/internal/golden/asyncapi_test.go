@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/compiler/protogen"
 	"gopkg.in/yaml.v3"
 
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/asyncapi"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
 )
@@ -215,6 +216,12 @@ func describes(t *testing.T, all document, operation string, m *eventproto.Metho
 	want := "receive"
 	if client {
 		want = "send"
+	}
+	switch m.Side { // only one side of the generated code has these
+	case v1.Side_SIDE_PUBLISH_ONLY:
+		want = "send"
+	case v1.Side_SIDE_SUBSCRIBE_ONLY:
+		want = "receive"
 	}
 	if got := all.at(operation, "action"); got != want {
 		t.Errorf("%s: action %v, want %s", operation, got, want)
