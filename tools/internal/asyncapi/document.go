@@ -80,9 +80,18 @@ func (d *document) service(s *eventproto.Service) {
 	d.presence(s)
 }
 
+// name is that of a service in the names of channels and operations. Packages
+// that share a document may have services of one name.
+func (d *document) name(s *eventproto.Service) string {
+	if d.s.Merge {
+		return string(s.Desc.FullName())
+	}
+	return string(s.Desc.Name())
+}
+
 // method writes a channel and an operation for each topic.
 func (d *document) method(s *eventproto.Service, m *eventproto.Method) {
-	name := string(s.Desc.Name()) + "." + string(m.Desc.Name())
+	name := d.name(s) + "." + string(m.Desc.Name())
 	for i, t := range m.Topics {
 		key := name
 		if i > 0 {
@@ -238,7 +247,7 @@ func (d *document) presence(s *eventproto.Service) {
 	if p == nil {
 		return
 	}
-	key := string(s.Desc.Name()) + ".presence"
+	key := d.name(s) + ".presence"
 	const name = "kratosmqtt.v1.Presence"
 	if !d.known[name] {
 		d.known[name] = true

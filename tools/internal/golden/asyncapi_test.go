@@ -199,7 +199,11 @@ func TestEveryMethodHasAnOperation(t *testing.T) {
 			}
 			for _, service := range services {
 				for _, m := range service.Methods {
-					describes(t, all, fmt.Sprintf("%s.%s", service.Desc.Name(), m.Desc.Name()), m, s.Client)
+					name := fmt.Sprintf("%s.%s", service.Desc.Name(), m.Desc.Name())
+					if s.Merge { // services of several packages
+						name = fmt.Sprintf("%s.%s", service.Desc.FullName(), m.Desc.Name())
+					}
+					describes(t, all, name, m, s.Client)
 				}
 			}
 		}
