@@ -79,6 +79,7 @@ func TestYAML(t *testing.T) {
 		if got := c.GetMqtt().GetConnection().GetPassword(); strings.Contains(b.text, "KM_MQTT_PASSWORD") && got != secret {
 			t.Errorf("%s: password %q", b.where, got)
 		}
+		c.GetMqtt().GetConnection().Tls = nil // its files are the reader's
 		own := mqttbroker.NewBroker(mqttbroker.WithConnection(c.GetMqtt().GetConnection()), mqttbroker.WithPublisher(c.GetMqtt().GetPublisher()),
 			mqttbroker.WithSubscriber(c.GetServer().GetMqtt()), mqttbroker.WithDeadLetters(deadletter.NewMemory(0)))
 		if err := own.Init(); err != nil {

@@ -212,14 +212,24 @@ func TestIgnoredOptions(t *testing.T) {
 // TestReasons compares the reasons of a failed publish with their codes.
 func TestReasons(t *testing.T) {
 	t.Parallel()
+	var shown, there []string
+	text, err := os.ReadFile(filepath.Join(root, "event", "errors.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`Reason\w+ += "(\w+)"`).FindAllStringSubmatch(string(text), -1) {
+		there = append(there, m[1])
+	}
 	for _, row := range load(t, "docs/guide/messages.md").table(t, "reason") {
 		for _, reason := range names(row[0]) {
+			shown = append(shown, reason)
 			e := event.Error{Reason: event.Reason(reason)}
 			if got := fmt.Sprint(e.Code()); got != row[1] {
 				t.Errorf("%s: documented as %s, is %s", reason, row[1], got)
 			}
 		}
 	}
+	same(t, "reasons", shown, there)
 }
 
 func same(t *testing.T, what string, shown, there []string) {
