@@ -2,6 +2,7 @@ package readme
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -182,6 +183,32 @@ func TestVariables(t *testing.T) {
 	same(t, "variables", shown, there)
 }
 
+// TestSizes wants the variables of tests where a test reads them.
+func TestSizes(t *testing.T) {
+	t.Parallel()
+	var tests strings.Builder
+	for _, folder := range []string{"internal", "event"} {
+		err := filepath.WalkDir(filepath.Join(root, folder), func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			tests.Write(text)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, row := range load(t, "docs/guide/testing.md").table(t, "variable") {
+		for _, name := range names(row[0]) {
+			if !strings.Contains(tests.String(), `"`+name+`"`) {
+				t.Errorf("no test reads %s", name)
+			}
+		}
+	}
+}
+
 // TestIgnoredOptions compares the options without effect with the code.
 func TestIgnoredOptions(t *testing.T) {
 	t.Parallel()
@@ -217,7 +244,7 @@ func TestReasons(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile(`Reason\w+ += "(\w+)"`).FindAllStringSubmatch(string(text), -1) {
+	for _, m := range regexp.MustCompile(`Reason\w+\s+Reason = "(\w+)"`).FindAllStringSubmatch(string(text), -1) {
 		there = append(there, m[1])
 	}
 	for _, row := range load(t, "docs/guide/messages.md").table(t, "reason") {
