@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -74,8 +76,14 @@ func TestYAML(t *testing.T) {
 			t.Errorf("%s: %v", b.where, err)
 			continue
 		}
-		if got := c.GetMqtt().GetConnection().GetPassword(); got != secret {
+		if got := c.GetMqtt().GetConnection().GetPassword(); strings.Contains(b.text, "KM_MQTT_PASSWORD") && got != secret {
 			t.Errorf("%s: password %q", b.where, got)
+		}
+		c.GetMqtt().GetConnection().Tls = nil // its files are the reader's
+		own := mqttbroker.NewBroker(mqttbroker.WithConnection(c.GetMqtt().GetConnection()), mqttbroker.WithPublisher(c.GetMqtt().GetPublisher()),
+			mqttbroker.WithSubscriber(c.GetServer().GetMqtt()), mqttbroker.WithDeadLetters(deadletter.NewMemory(0)))
+		if err := own.Init(); err != nil {
+			t.Errorf("%s: %v", b.where, err)
 		}
 	}
 }
