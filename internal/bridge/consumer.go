@@ -19,6 +19,7 @@ type consumer struct {
 	values  context.Context
 	refuse  func(context.Context, *Event, error) error // may be nil
 	dedup   *deduper                                   // nil handles everything
+	method  *Method                                    // nil is a subscription by hand
 }
 
 // handle is one attempt. The message is decoded anew for each: a handler may
@@ -30,6 +31,9 @@ func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 	c.broker.inEvent(e)
 	if err == nil {
 		err = c.decode(e)
+	}
+	if err == nil && e.mismatch != "" {
+		err = c.method.Mismatch(d, e.mismatch)
 	}
 	if err != nil {
 		return c.undecodable(ctx, e, formError("decode", d.Topic, err))
@@ -59,7 +63,7 @@ func (c *consumer) decode(e *Event) error {
 		return err
 	}
 	e.msg.Body = body
-	return nil
+	return c.method.bind(e)
 }
 
 // undecodable gives a replier the chance to tell its requester.
@@ -93,11 +97,16 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 // eventID is the id of a message for its letter.
 func (c *consumer) eventID(d *engine.Delivery) string {
 	e, err := newEvent(d, c.broker.state().cloudEvents != "")
-	if id := e.ID(); id != "" || err != nil || c.dedup == nil || c.dedup.field == nil {
+	field := c.dedup != nil && c.dedup.field != nil
+	if id := e.ID(); id != "" || err != nil || !field && !c.method.hasID() {
 		return id
 	}
+	e.codec = c.codec
 	if c.decode(e) != nil {
 		return ""
+	}
+	if !field {
+		return e.ID()
 	}
 	return c.dedup.id(e)
 }

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -63,7 +64,7 @@ func (c *consumer) once(ctx context.Context, e *Event, effect func(context.Conte
 
 // id is the user property, or the CloudEvent's, or that of the message's field.
 func (d *deduper) id(e *Event) string {
-	if id := headerID(e.header); id != "" || d.field == nil {
+	if id := cmp.Or(headerID(e.header), e.id); id != "" || d.field == nil {
 		return id
 	}
 	return d.field.of(e.msg.Body)

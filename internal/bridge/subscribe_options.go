@@ -24,7 +24,8 @@ type SubscribeSettings struct {
 	OrderingKey    func(event.Incoming) string // nil is the topic
 	IDField        string                      // of the message, where nothing else names it
 
-	Operation  string // beside the topic filter
+	Operation  string  // beside the topic filter
+	Method     *Method // of generated code; nil is a subscription by hand
 	Budget     time.Duration
 	MaxBackoff time.Duration
 	Exhausted  event.Exhausted

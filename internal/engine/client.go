@@ -28,11 +28,12 @@ type Client struct {
 	store  deadletter.Store
 	ids    deadletter.IDs // of letters
 
-	mu   sync.Mutex
-	subs map[*Subscription]func()   // registered, with what takes it out of the router
-	same map[string][]*Subscription // those, by filter
-	run  atomic.Pointer[run]        // nil while stopped; changed under mu
-	last *run                       // the one that was stopped last, perhaps not yet at its end
+	mu       sync.Mutex
+	subs     map[*Subscription]func()   // registered, with what takes it out of the router
+	same     map[string][]*Subscription // those, by filter
+	run      atomic.Pointer[run]        // nil while stopped; changed under mu
+	presence *Presence                  // nil tells nothing
+	last     *run                       // the one that was stopped last, perhaps not yet at its end
 
 	began chan struct{} // closed while there is a run
 }
@@ -56,6 +57,7 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 	}
 	old.mu.Lock()
 	defer old.mu.Unlock()
+	c.presence = old.presence
 	for s := range old.subs {
 		if err := c.register(s); err != nil {
 			return nil, err

@@ -29,12 +29,13 @@ type run struct {
 	restoring sync.Mutex // while parked messages are read back
 	troubles  troubles
 	checks    background
+	presence  *Presence
 
 	selfTested atomic.Pointer[error]
 }
 
 func newRun(c *Client) (*run, error) {
-	r := &run{client: c, stopped: make(chan struct{})}
+	r := &run{client: c, presence: c.presence, stopped: make(chan struct{})}
 	r.events = &events{client: c, left: &r.left}
 	sched, err := delivery.NewScheduler(context.Background(), delivery.SchedulerOptions{
 		Workers: c.cfg.Concurrency, MaxCount: c.cfg.Queue, QueueFull: r.queueFull,
@@ -85,10 +86,12 @@ func (r *run) open(id string) (err error) {
 		if _, lost := e.(session.Forgotten); lost {
 			r.client.counts.forgotten.Add(1)
 		}
-		r.events.add(e, r.main() == r.sub)
+		main := r.main() == r.sub
+		r.events.add(e, main)
+		r.online(e, main)
 	}
 	if subscribes {
-		sub.Will = c.Will
+		sub.Will = r.will()
 	}
 	if r.sub, err = session.New(sub); err != nil {
 		return err
@@ -100,10 +103,12 @@ func (r *run) open(id string) (err error) {
 		first := id == publisher
 		pub.Notify = func(e session.Event) {
 			r.publishing(e)
-			r.events.add(e, first && r.main() != r.sub)
+			main := first && r.main() != r.sub
+			r.events.add(e, main)
+			r.online(e, main)
 		}
 		if !subscribes && first {
-			pub.Will = c.Will
+			pub.Will = r.will()
 		}
 		return session.New(pub)
 	})
@@ -187,6 +192,7 @@ func (r *run) stop(ctx context.Context) error {
 	r.lots.close()
 	r.checks.stop()
 	drained := r.sched.Drain(ctx)
+	r.offline(ctx)
 	r.sub.Close(ctx)
 	outbox, flying := r.flush(ctx)
 	r.closePublishers(ctx)

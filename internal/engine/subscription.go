@@ -62,6 +62,9 @@ type Subscription struct {
 	Exhausted Exhaustion
 	// EventID gives the id of a message for its letter; nil is none.
 	EventID func(d *Delivery) string
+	// LetterTopic names the topic that a dead letter is published on besides
+	// its store, over that of the client; nil is the client's.
+	LetterTopic func(d *Delivery) (string, error)
 	// OnDeadLetter is told before a message is dead-lettered; nil is nobody.
 	OnDeadLetter func(ctx context.Context, d *Delivery, cause error)
 

@@ -70,6 +70,8 @@ type chained struct {
 	operation string
 	handler   broker.Handler                                  // or
 	reply     func(ctx context.Context, req any) (any, error) // of a replier
+	replyQoS  byte
+	params    *template // of the topic; nil without parameters
 	once      sync.Once
 	chain     middleware.Handler // nil without middleware
 }

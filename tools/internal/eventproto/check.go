@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 func (l *loader) qos(d protoreflect.Descriptor, at []int32, qos *uint32) {
@@ -101,7 +102,7 @@ func (l *loader) topics(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 	}
 	m.DeadLetter = t
 	for _, own := range m.Topics {
-		if Overlap(own.Filter(), t.Filter()) {
+		if event.Overlap(own.Filter(), t.Filter()) {
 			l.report(at, path, "dead_letter %q matches the filter %q of the method itself: dead letters would come back", dead, own.Filter())
 		}
 	}
@@ -114,7 +115,7 @@ func (l *loader) topic(m *Method, at []int32, text string, wild bool) {
 		return
 	}
 	for _, other := range m.Topics {
-		if Overlap(other.Filter(), t.Filter()) {
+		if event.Overlap(other.Filter(), t.Filter()) {
 			l.report(m.Desc, at, "filters %q and %q of the method overlap: a broker may deliver twice", other.Filter(), t.Filter())
 		}
 	}
@@ -144,7 +145,7 @@ func (l *loader) overlaps(services []*Service) {
 func common(m, other *Method) (a, b string, ok bool) {
 	for _, x := range m.Topics {
 		for _, y := range other.Topics {
-			if Overlap(x.Filter(), y.Filter()) {
+			if event.Overlap(x.Filter(), y.Filter()) {
 				return x.Filter(), y.Filter(), true
 			}
 		}
