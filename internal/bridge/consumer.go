@@ -20,12 +20,27 @@ type consumer struct {
 	refuse  func(context.Context, *Event, error) error // may be nil
 	dedup   *deduper                                   // nil handles everything
 	method  *Method                                    // nil is a subscription by hand
+	batch   *Batch                                     // nil handles each message by itself
 }
 
 // handle is one attempt. The message is decoded anew for each: a handler may
 // have changed it.
 func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 	s := c.broker.state()
+	e, err := c.receive(s, d)
+	if err != nil {
+		return c.undecodable(ctx, e, formError("decode", d.Topic, err))
+	}
+	ctx = withValues(ctx, c.values)
+	if c.dedup == nil {
+		return c.run(ctx, s, e)
+	}
+	return c.once(ctx, e, func(ctx context.Context) error { return c.run(ctx, s, e) })
+}
+
+// receive decodes a message for its handler. The event is there also with an
+// error.
+func (c *consumer) receive(s *state, d *engine.Delivery) (*Event, error) {
 	e, err := s.event(d)
 	e.codec = c.codec
 	c.broker.inEvent(e)
@@ -35,14 +50,7 @@ func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 	if err == nil && e.mismatch != "" {
 		err = c.method.Mismatch(d, e.mismatch)
 	}
-	if err != nil {
-		return c.undecodable(ctx, e, formError("decode", d.Topic, err))
-	}
-	ctx = withValues(ctx, c.values)
-	if c.dedup == nil {
-		return c.run(ctx, s, e)
-	}
-	return c.once(ctx, e, func(ctx context.Context) error { return c.run(ctx, s, e) })
+	return e, err
 }
 
 func (c *consumer) run(ctx context.Context, s *state, e *Event) error {

@@ -38,7 +38,10 @@ func (c *consumer) claim(s *state, filter string, o *broker.SubscribeOptions, ow
 			return nil, badRequest("subscribe", filter, err.Error())
 		}
 	}
-	if s.window == nil || !o.AutoAck {
+	if s.window != nil && c.batch != nil {
+		s.log.Warnf("mqtt: filter %q: messages handled in batches are not looked for in the dedup window", filter)
+	}
+	if s.window == nil || !o.AutoAck || c.batch != nil {
 		return func() {}, nil
 	}
 	scope, release := s.broker.scopes.claim(s.cfg.Service, filter)

@@ -26,6 +26,7 @@ type SubscribeSettings struct {
 
 	Operation  string  // beside the topic filter
 	Method     *Method // of generated code; nil is a subscription by hand
+	Batch      *Batch  // nil handles each message by itself
 	Budget     time.Duration
 	MaxBackoff time.Duration
 	Exhausted  event.Exhausted

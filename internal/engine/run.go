@@ -30,6 +30,7 @@ type run struct {
 	troubles  troubles
 	checks    background
 	presence  *Presence
+	batchers  batchers
 
 	selfTested atomic.Pointer[error]
 }
@@ -161,7 +162,7 @@ func (r *run) main() *session.Session {
 
 // prepare gives a subscription its place in this run's scheduler.
 func (r *run) prepare(s *Subscription) error {
-	s.lane, s.lot = r.sched.NewLane(s.Concurrency), nil
+	s.lane, s.lot, s.batch = r.sched.NewLane(s.Concurrency), nil, r.newBatcher(s)
 	var err error
 	if r.client.cannotPark(s) == nil {
 		s.lot, err = r.newLot(s)
@@ -191,6 +192,7 @@ func (r *run) stop(ctx context.Context) error {
 	r.sub.StopIntake()
 	r.lots.close()
 	r.checks.stop()
+	r.batchers.flush()
 	drained := r.sched.Drain(ctx)
 	r.offline(ctx)
 	r.sub.Close(ctx)

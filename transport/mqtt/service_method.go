@@ -45,6 +45,9 @@ func (r *registration) register(h event.Handler) {
 		return
 	case !r.options.Wants(m.Name):
 		return
+	case m.Reply != nil && r.options.Batches[m.Name].Call != nil:
+		r.fail(fmt.Errorf("%s: requests are not handled in batches", m.Operation))
+		return
 	case m.Reply != nil:
 		r.replies = append(r.replies, m.Operation)
 	}
@@ -55,10 +58,14 @@ func (r *registration) register(h event.Handler) {
 			continue // Start reports it
 		}
 		c := r.chained(&h, i)
+		handler := c.handle
+		if c.batch != nil {
+			handler = c.handleSingle
+		}
 		opts := append(r.subscribeOptions(m), bridge.SubscribeOption(func(s *bridge.SubscribeSettings) {
 			r.settings(s, c, &h, i)
 		}))
-		if _, err := r.server.broker.Subscribe(text, c.handle, func() any { return h.New() }, opts...); err != nil {
+		if _, err := r.server.broker.Subscribe(text, handler, func() any { return h.New() }, opts...); err != nil {
 			r.fail(fmt.Errorf("%s: %w", m.Operation, err))
 		}
 	}
@@ -81,6 +88,10 @@ func (r *registration) chained(h *event.Handler, i int) *chained {
 			return nil, fmt.Errorf("request is a %T, want a message of %s", req, c.operation)
 		}
 		return h.Call(ctx, in)
+	}
+	if b, ok := r.options.Batches[h.Method.Name]; ok {
+		c.batch = b.Call
+		return c
 	}
 	if h.Method.Reply != nil {
 		c.reply, c.replyQoS = call, h.Method.Reply.QoS
@@ -119,6 +130,9 @@ func (r *registration) settings(s *bridge.SubscribeSettings, c *chained, h *even
 		for _, reason := range d.PermanentReasons {
 			s.Reasons[reason] = event.DeadLetter
 		}
+	}
+	if b, ok := r.options.Batches[m.Name]; ok {
+		s.Batch = &bridge.Batch{MaxSize: b.MaxSize, MaxWait: b.MaxWait, Handle: c.handleBatch}
 	}
 	if m.Reply != nil {
 		s.OnUndecodable(c.refuse)

@@ -1,6 +1,7 @@
 package asyncapi
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -85,7 +86,7 @@ func (d *document) method(s *eventproto.Service, m *eventproto.Method) {
 	for i, t := range m.Topics {
 		key := name
 		if i > 0 {
-			key += "." + string(rune('0'+i+1))
+			key += "." + strconv.Itoa(i+1)
 		}
 		d.channels.set(key, d.channel(m, t))
 		d.operate.set(key, d.operation(s, m, key, i == 0))
