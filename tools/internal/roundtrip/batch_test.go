@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/plant"
 )
@@ -220,7 +219,7 @@ func TestBatchDrain(t *testing.T) {
 func TestBatchOrderBehindParked(t *testing.T) {
 	t.Parallel()
 	places(t, func(t *testing.T, p *place) {
-		var broken, refused = true, 0
+		broken, refused := true, 0
 		r := &rows{}
 		r.fail = func(in []*plant.Reading) error {
 			errs := make(event.ItemErrors, len(in))

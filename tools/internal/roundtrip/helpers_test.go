@@ -178,4 +178,3 @@ func (s *service) Stored(ctx context.Context, in *plant.Reading) (*emptypb.Empty
 func (s *service) Ask(ctx context.Context, in *plant.Reading) (*plant.Answer, error) {
 	return s.ask(ctx, in)
 }
-

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
@@ -30,20 +31,24 @@ func TestPresence(t *testing.T) {
 		srv, _ := p.server(t, mqttserver.WithAddress([]string{proxy.URL()}))
 		plant.RegisterPlantEventsMQTTServer(srv, &service{}, event.Only("Measured"), event.TopicPrefix("site"))
 		start(t, srv)
-		next := func(online bool) *v1.Presence {
+		var last time.Time
+		next := func(online bool) {
 			t.Helper()
 			m := receive(t, seen)
+			for m.GetOnline() && !m.GetSince().AsTime().After(last) {
+				m = receive(t, seen) // sent again after a cut before its acknowledgement
+			}
+			if m.GetOnline() {
+				last = m.GetSince().AsTime()
+			}
 			if m.GetOnline() != online || m.GetClientId() != "plant-1" || m.GetService() != "golden.plant.PlantEvents" || m.GetSince().IsValid() != online {
 				t.Fatalf("got %v, want online %t", m, online)
 			}
-			return m
 		}
-		first := next(true)
+		next(true)
 		proxy.Cut()
 		next(false)
-		if again := next(true); !again.GetSince().AsTime().After(first.GetSince().AsTime()) {
-			t.Errorf("since %v, before %v", again.GetSince(), first.GetSince())
-		}
+		next(true)
 		must(t, srv.Stop(within(t)))
 		next(false)
 		must(t, srv.Start(t.Context()))
