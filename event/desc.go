@@ -42,10 +42,12 @@ type MethodDesc struct {
 	// /pkg.Service/Method.
 	Name      string
 	Operation string
-	// Topic is the template, the prefix of the service included. Filters are
-	// the topic filters of it and of the additional topics, in that order.
-	Topic   string
-	Filters []string
+	// Topic is the template, the prefix of the service included, and
+	// AdditionalTopics are those that a consumer listens to as well. Filters are
+	// the topic filters of all of them, in that order.
+	Topic            string
+	AdditionalTopics []string
+	Filters          []string
 	// QoS, Retain, Expiry (0 is for ever) and Codec are those of the option, of
 	// the service, or the defaults 1, false, 0 and "proto".
 	QoS    byte

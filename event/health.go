@@ -53,6 +53,9 @@ type Health struct {
 	// those that it could not know for lack of an id, since the client was made.
 	Duplicates int64
 	WithoutID  int64
+	// TopicMismatches counts messages of generated handlers whose payload
+	// contradicted their topic, since the server was made.
+	TopicMismatches int64
 	// Missing counts messages that publishers with a sequence sent and that did
 	// not arrive, less those that arrived late, since the client was made.
 	Missing int64

@@ -19,18 +19,15 @@ type consumer struct {
 	values  context.Context
 	refuse  func(context.Context, *Event, error) error // may be nil
 	dedup   *deduper                                   // nil handles everything
+	method  *Method                                    // nil is a subscription by hand
+	batch   *Batch                                     // nil handles each message by itself
 }
 
 // handle is one attempt. The message is decoded anew for each: a handler may
 // have changed it.
 func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 	s := c.broker.state()
-	e, err := s.event(d)
-	e.codec = c.codec
-	c.broker.inEvent(e)
-	if err == nil {
-		err = c.decode(e)
-	}
+	e, err := c.receive(s, d)
 	if err != nil {
 		return c.undecodable(ctx, e, formError("decode", d.Topic, err))
 	}
@@ -39,6 +36,21 @@ func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 		return c.run(ctx, s, e)
 	}
 	return c.once(ctx, e, func(ctx context.Context) error { return c.run(ctx, s, e) })
+}
+
+// receive decodes a message for its handler. The event is there also with an
+// error.
+func (c *consumer) receive(s *state, d *engine.Delivery) (*Event, error) {
+	e, err := s.event(d)
+	e.codec = c.codec
+	c.broker.inEvent(e)
+	if err == nil {
+		err = c.decode(e)
+	}
+	if err == nil && e.mismatch != "" {
+		err = c.method.Mismatch(d, e.mismatch)
+	}
+	return e, err
 }
 
 func (c *consumer) run(ctx context.Context, s *state, e *Event) error {
@@ -59,7 +71,7 @@ func (c *consumer) decode(e *Event) error {
 		return err
 	}
 	e.msg.Body = body
-	return nil
+	return c.method.bind(e)
 }
 
 // undecodable gives a replier the chance to tell its requester.
@@ -92,12 +104,17 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 
 // eventID is the id of a message for its letter.
 func (c *consumer) eventID(d *engine.Delivery) string {
-	e, err := newEvent(d, c.broker.state().cloudEvents != "")
-	if id := e.ID(); id != "" || err != nil || c.dedup == nil || c.dedup.field == nil {
+	e, err := c.broker.state().event(d)
+	field := c.dedup != nil && c.dedup.field != nil
+	if id := e.ID(); id != "" || err != nil || !field && !c.method.hasID() {
 		return id
 	}
+	e.codec = c.codec
 	if c.decode(e) != nil {
 		return ""
+	}
+	if !field {
+		return e.ID()
 	}
 	return c.dedup.id(e)
 }

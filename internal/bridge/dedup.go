@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -37,7 +38,10 @@ func (c *consumer) claim(s *state, filter string, o *broker.SubscribeOptions, ow
 			return nil, badRequest("subscribe", filter, err.Error())
 		}
 	}
-	if s.window == nil || !o.AutoAck {
+	if s.window != nil && c.batch != nil {
+		s.log.Warnf("mqtt: filter %q: messages handled in batches are not looked for in the dedup window", filter)
+	}
+	if s.window == nil || !o.AutoAck || c.batch != nil {
 		return func() {}, nil
 	}
 	scope, release := s.broker.scopes.claim(s.cfg.Service, filter)
@@ -63,7 +67,7 @@ func (c *consumer) once(ctx context.Context, e *Event, effect func(context.Conte
 
 // id is the user property, or the CloudEvent's, or that of the message's field.
 func (d *deduper) id(e *Event) string {
-	if id := headerID(e.header); id != "" || d.field == nil {
+	if id := cmp.Or(headerID(e.header), e.id); id != "" || d.field == nil {
 		return id
 	}
 	return d.field.of(e.msg.Body)

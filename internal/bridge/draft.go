@@ -87,6 +87,9 @@ func (s *state) message(ctx context.Context, d *draft) (*Message, error) {
 	if !d.reply {
 		addMetadata(ctx, d)
 	}
+	if err := engine.CheckSent(d.props.User); err != nil {
+		return nil, tooLarge("publish", d.msg.Topic, err)
+	}
 	if !d.bare() {
 		d.msg.Properties = &d.props
 	}

@@ -16,6 +16,8 @@ type Event struct {
 	codec    encoding.Codec // the subscription's
 	msg      broker.Message
 	err      error
+	id       string // of the method's field
+	mismatch string // field that the payload had otherwise than the topic
 }
 
 var _ broker.Event = (*Event)(nil)
@@ -70,10 +72,12 @@ func (e *Event) Delivery() *engine.Delivery { return e.delivery }
 func (e *Event) Header() []engine.UserProperty { return e.header }
 
 // ID is the message's id: its user property "id", else the id of its
-// CloudEvent, else "".
+// CloudEvent, else that of the field that the method names for it, else "".
 func (e *Event) ID() string {
-	id, _ := last(e.header, idKey)
-	return id
+	if id, _ := last(e.header, idKey); id != "" {
+		return id
+	}
+	return e.id
 }
 
 // Payload is the data of the message, without the event around it.

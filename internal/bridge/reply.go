@@ -58,13 +58,13 @@ func under(topic, prefix string) bool {
 	return ok && (rest == "" || rest[0] == '/' || prefix == "" || prefix[len(prefix)-1] == '/')
 }
 
-// Reply publishes the answer to a request at QoS 1: body, in the codec of the
+// Reply publishes the answer to a request: body, in the codec of the
 // request when its content type names one, or failure, as a status. It returns
 // nil when the broker has it. A body that cannot be sent is a failure, too.
-func (b *Broker) Reply(ctx context.Context, e *Event, body any, header []engine.UserProperty, failure error) error {
+func (b *Broker) Reply(ctx context.Context, e *Event, qos byte, body any, header []engine.UserProperty, failure error) error {
 	topic, correlation := e.reply()
 	send := func(own PublishSettings, body any) error {
-		own.QoS, own.Correlation, own.isReply, own.Direct = defaultQoS, correlation, true, true
+		own.QoS, own.Correlation, own.isReply, own.Direct = qos, correlation, true, true
 		// An attempt whose time is up still has an answer to give.
 		return b.state().publish(context.WithoutCancel(ctx), topic, broker.NewMessage(body),
 			PublishOption(func(p *PublishSettings) { *p = own }))

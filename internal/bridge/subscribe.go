@@ -58,6 +58,8 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 	p := s.policies.policy(own.policy(sub), known...)
 	p.apply(sub)
 	sub.Handler, sub.OnDeadLetter, sub.EventID = c.handle, c.failed, c.eventID
+	c.describe(sub)
+	c.collect(sub)
 	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
 	defer cancel()
 	if _, err := s.client.Subscribe(ctx, sub); err != nil {
@@ -83,7 +85,7 @@ func (s *state) consumer(topic string, handler broker.Handler, binder broker.Bin
 	}
 	handler = broker.ChainSubscriberMiddleware(handler, o.Middlewares)
 	return &consumer{
-		broker: s.broker, codec: codec, binder: binder, values: o.Context, refuse: own.refuse,
+		broker: s.broker, codec: codec, binder: binder, values: o.Context, refuse: own.refuse, method: own.Method, batch: own.Batch,
 		handler: broker.ChainSubscriberMiddleware(handler, s.options.SubscriberMiddlewares),
 	}, nil
 }

@@ -24,7 +24,9 @@ type SubscribeSettings struct {
 	OrderingKey    func(event.Incoming) string // nil is the topic
 	IDField        string                      // of the message, where nothing else names it
 
-	Operation  string // beside the topic filter
+	Operation  string  // beside the topic filter
+	Method     *Method // of generated code; nil is a subscription by hand
+	Batch      *Batch  // nil handles each message by itself
 	Budget     time.Duration
 	MaxBackoff time.Duration
 	Exhausted  event.Exhausted

@@ -32,11 +32,11 @@ func (c *Client) Later(f func()) {
 	r.events.do(func() { c.hook(f) })
 }
 
-// Speaks is the version that the broker turned out to speak, [Auto] while that
-// is not known.
+// Speaks is the version that the broker turned out to speak, and before Start
+// the one that is configured; [Auto] while that is not known.
 func (c *Client) Speaks() session.Protocol {
 	if r := c.publishing(); r != nil {
 		return r.version.Settled()
 	}
-	return Auto
+	return c.cfg.protocol()
 }

@@ -38,7 +38,7 @@ func (r *run) bury(ctx context.Context, d *Delivery, cause error, attempts int) 
 	if err := r.put(ctx, d); err != nil {
 		return err
 	}
-	r.announce(ctx, l.Letter)
+	r.announce(ctx, d, l.Letter)
 	to := destination(c.store, l.ID)
 	c.log.Errorf("mqtt: dead-lettered to %q as %s: topic %q, %d attempts: %v", to, l.ID, d.Topic, attempts, cause)
 	if h := c.cfg.Hooks.DeadLettered; h != nil {
@@ -71,9 +71,9 @@ func destination(s deadletter.Store, id string) string {
 const announceTimeout = 5 * time.Second
 
 // announce publishes a stored letter on the plain topic.
-func (r *run) announce(ctx context.Context, l *deadletter.Letter) {
+func (r *run) announce(ctx context.Context, d *Delivery, l *deadletter.Letter) {
 	c := r.client
-	to := c.cfg.DeadLetterTopic
+	to := r.letterTopic(d)
 	if to == "" {
 		return
 	}
@@ -91,6 +91,24 @@ func (r *run) announce(ctx context.Context, l *deadletter.Letter) {
 		c.counts.topicFailed.Add(1)
 		c.log.Errorf("mqtt: dead letter %s is in its store, but not on its topic: %v", l.ID, err)
 	}
+}
+
+// letterTopic is "" for none.
+func (r *run) letterTopic(d *Delivery) (to string) {
+	c := r.client
+	if to = c.cfg.DeadLetterTopic; d.sub.LetterTopic == nil {
+		return to
+	}
+	c.hook(func() {
+		own, err := d.sub.LetterTopic(d)
+		if err == nil {
+			to = own
+			return
+		}
+		c.counts.topicFailed.Add(1)
+		c.log.Errorf("mqtt: no dead-letter topic of its own for a message on topic %q: %v", d.Topic, err)
+	})
+	return to
 }
 
 // encode gives a letter its form on the wire, which depends on the protocol. A

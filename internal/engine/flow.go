@@ -15,6 +15,12 @@ import (
 func (r *run) flow(s *Subscription) (*delivery.Attempts[*Delivery], error) {
 	policy := r.policy(s)
 	policy.Exhausted, policy.Observer = s.Exhausted, r.observer()
+	if b := s.batch; b != nil {
+		policy.Observer.Finished = func(d *Delivery, o delivery.Outcome) {
+			r.finished(d, o)
+			b.finished(d)
+		}
+	}
 	if s.lot != nil {
 		policy.Held, policy.Park = s.lot.hold, s.lot.park
 	}

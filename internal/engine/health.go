@@ -64,7 +64,7 @@ func (c *Client) Health() Health {
 		h.InFlight += s.InFlight()
 	}
 	stats := r.sched.Stats()
-	h.Queued, h.Running = stats.Queued, stats.Running
+	h.Queued, h.Running = stats.Queued+r.batchers.count(), stats.Running
 	h.Parked, h.HeldKeys = r.lots.count()
 	h.DeadLetterError = r.troubles.last()
 	h.SelfTestError = r.selfTestError()

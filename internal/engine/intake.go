@@ -54,8 +54,13 @@ func (i *intake) Deliver(m *session.Inbound) {
 		if s.OrderingKey != nil {
 			key, d.key = r.orderingKey(s, m, key)
 		}
+		task := s.deliver(d, m, done)
+		if s.batch != nil {
+			s.batch.add(d, key)
+			continue
+		}
 		i.batch = append(i.batch, delivery.Item{
-			Task: s.deliver(d, m, done), Lane: s.lane, Key: key,
+			Task: task, Lane: s.lane, Key: key,
 			Size: len(m.Topic) + len(m.Payload), Must: m.QoS > 0,
 		})
 	}

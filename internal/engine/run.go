@@ -29,12 +29,14 @@ type run struct {
 	restoring sync.Mutex // while parked messages are read back
 	troubles  troubles
 	checks    background
+	presence  *Presence
+	batchers  batchers
 
 	selfTested atomic.Pointer[error]
 }
 
 func newRun(c *Client) (*run, error) {
-	r := &run{client: c, stopped: make(chan struct{})}
+	r := &run{client: c, presence: c.presence, stopped: make(chan struct{})}
 	r.events = &events{client: c, left: &r.left}
 	sched, err := delivery.NewScheduler(context.Background(), delivery.SchedulerOptions{
 		Workers: c.cfg.Concurrency, MaxCount: c.cfg.Queue, QueueFull: r.queueFull,
@@ -85,10 +87,12 @@ func (r *run) open(id string) (err error) {
 		if _, lost := e.(session.Forgotten); lost {
 			r.client.counts.forgotten.Add(1)
 		}
-		r.events.add(e, r.main() == r.sub)
+		main := r.main() == r.sub
+		r.events.add(e, main)
+		r.online(e, main)
 	}
 	if subscribes {
-		sub.Will = c.Will
+		sub.Will = r.will()
 	}
 	if r.sub, err = session.New(sub); err != nil {
 		return err
@@ -100,10 +104,12 @@ func (r *run) open(id string) (err error) {
 		first := id == publisher
 		pub.Notify = func(e session.Event) {
 			r.publishing(e)
-			r.events.add(e, first && r.main() != r.sub)
+			main := first && r.main() != r.sub
+			r.events.add(e, main)
+			r.online(e, main)
 		}
 		if !subscribes && first {
-			pub.Will = c.Will
+			pub.Will = r.will()
 		}
 		return session.New(pub)
 	})
@@ -156,7 +162,7 @@ func (r *run) main() *session.Session {
 
 // prepare gives a subscription its place in this run's scheduler.
 func (r *run) prepare(s *Subscription) error {
-	s.lane, s.lot = r.sched.NewLane(s.Concurrency), nil
+	s.lane, s.lot, s.batch = r.sched.NewLane(s.Concurrency), nil, r.newBatcher(s)
 	var err error
 	if r.client.cannotPark(s) == nil {
 		s.lot, err = r.newLot(s)
@@ -186,7 +192,9 @@ func (r *run) stop(ctx context.Context) error {
 	r.sub.StopIntake()
 	r.lots.close()
 	r.checks.stop()
+	r.batchers.flush()
 	drained := r.sched.Drain(ctx)
+	r.offline(ctx)
 	r.sub.Close(ctx)
 	outbox, flying := r.flush(ctx)
 	r.closePublishers(ctx)

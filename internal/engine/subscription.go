@@ -26,6 +26,8 @@ type Subscription struct {
 	QoS byte
 	// Handler is required.
 	Handler Handler
+	// Batch hands many messages to a handler of its own first; nil is none.
+	Batch *Batch
 	// RetainHandling says when the broker sends retained messages, MQTT 5: 0 at
 	// each SUBSCRIBE, 1 at a new one only, 2 never.
 	RetainHandling byte
@@ -62,13 +64,17 @@ type Subscription struct {
 	Exhausted Exhaustion
 	// EventID gives the id of a message for its letter; nil is none.
 	EventID func(d *Delivery) string
+	// LetterTopic names the topic that a dead letter is published on besides
+	// its store, over that of the client; nil is the client's.
+	LetterTopic func(d *Delivery) (string, error)
 	// OnDeadLetter is told before a message is dead-lettered; nil is nobody.
 	OnDeadLetter func(ctx context.Context, d *Delivery, cause error)
 
 	id     uint32 // subscription identifier on MQTT 5
 	flow   *delivery.Attempts[*Delivery]
 	lane   *delivery.Lane
-	lot    *lot // nil when nothing is parked
+	lot    *lot     // nil when nothing is parked
+	batch  *batcher // nil without Batch
 	warned bool
 }
 
@@ -83,6 +89,7 @@ type Delivery struct {
 	done    delivery.Doner
 	acked   atomic.Bool
 	key     string  // of OrderingKey; else the topic counts
+	alone   bool    // handled by itself by a subscription with batches
 	letter  *letter // once it is one
 	task    delivery.Delivery[*Delivery]
 }
@@ -160,6 +167,12 @@ func (s *Subscription) validate() error {
 	}
 	if s.MaxBackoff > 0 && s.Backoff > s.MaxBackoff {
 		errs = append(errs, fmt.Errorf("first pause of %v is above the longest of %v", s.Backoff, s.MaxBackoff))
+	}
+	if s.Batch != nil {
+		if s.ManualAck {
+			errs = append(errs, errors.New("batches are not acknowledged by hand"))
+		}
+		errs = append(errs, s.Batch.validate())
 	}
 	if err := errors.Join(errs...); err != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: err}

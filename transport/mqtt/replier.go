@@ -39,7 +39,7 @@ func RegisterReplier[Req, Resp any](
 	if handler == nil {
 		return &event.Error{Op: "subscribe", Topic: topic, Reason: event.ReasonBadRequest, Cause: errNilHandler}
 	}
-	c := &chained{server: srv, operation: topic, reply: func(ctx context.Context, req any) (any, error) {
+	c := &chained{server: srv, operation: topic, replyQoS: defaultQoS, reply: func(ctx context.Context, req any) (any, error) {
 		r, ok := req.(*Req)
 		if !ok {
 			return nil, fmt.Errorf("request is a %T, want a %T", req, new(Req))
@@ -69,7 +69,7 @@ func (c *chained) serve(ctx context.Context, tr *Transport) error {
 	case err != nil && errors.Is(ctx.Err(), context.Canceled):
 		return err // we stop: whoever gets the request next may answer it
 	}
-	return c.server.broker.Reply(ctx, tr.own, reply, tr.reply.list(), err)
+	return c.server.broker.Reply(ctx, tr.own, c.replyQoS, reply, tr.reply.list(), err)
 }
 
 // refuse replies to a request that cannot be decoded.
@@ -77,7 +77,7 @@ func (c *chained) refuse(ctx context.Context, e *bridge.Event, err error) error 
 	if wanted, bad := c.server.broker.ReplyWanted(e); bad != nil || !wanted {
 		return errors.Join(err, bad)
 	}
-	return c.server.broker.Reply(ctx, e, nil, nil, err)
+	return c.server.broker.Reply(ctx, e, c.replyQoS, nil, nil, err)
 }
 
 // list gives all values, keys in no order.
@@ -89,6 +89,9 @@ func (h *headerCarrier) list() (list []engine.UserProperty) {
 	}
 	return list
 }
+
+// defaultQoS of replies is at least once.
+const defaultQoS = 1
 
 var errNilHandler = errors.New("handler is nil")
 

@@ -44,6 +44,8 @@ type Server struct {
 
 	mu         sync.RWMutex
 	middleware matcher
+
+	services services
 }
 
 // publisherSuffix keeps the server's publishing connection apart from that of
@@ -92,10 +94,17 @@ func (s *Server) Address() string { return s.broker.Address() }
 
 // Start connects and subscribes, and returns when both are done or the broker
 // turned out to be down: then it is tried again in the background. Settings
-// that cannot work, a refused login and a refused filter are errors. Starting
-// twice is one start; Start after Stop works.
+// that cannot work, a refused login and a refused filter are errors, and so is
+// everything that was wrong with a RegisterService. Starting twice is one start;
+// Start after Stop works.
 func (s *Server) Start(ctx context.Context) error {
-	return s.broker.Start(ctx)
+	if err := s.services.ready(s.broker); err != nil {
+		return err
+	}
+	if err := s.broker.Start(ctx); err != nil {
+		return err
+	}
+	return s.services.began(ctx, s.broker)
 }
 
 // Stop drains within ctx: intake ends, handlers finish, acknowledgements and
@@ -131,4 +140,8 @@ func (s *Server) Request(ctx context.Context, topic string, msg *broker.Message,
 }
 
 // Health is a snapshot of the server, for readiness probes and metrics.
-func (s *Server) Health() event.Health { return s.broker.Health() }
+func (s *Server) Health() event.Health {
+	h := s.broker.Health()
+	h.TopicMismatches = s.services.mismatches.Load()
+	return h
+}

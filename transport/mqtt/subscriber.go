@@ -9,6 +9,7 @@ import (
 	"github.com/go-kratos/kratos/v2/middleware"
 	"github.com/go-kratos/kratos/v2/transport"
 	"github.com/tx7do/kratos-transport/broker"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
@@ -69,7 +70,10 @@ type chained struct {
 	server    *Server
 	operation string
 	handler   broker.Handler                                  // or
-	reply     func(ctx context.Context, req any) (any, error) // of a replier
+	reply     func(ctx context.Context, req any) (any, error) // of a replier, or
+	batch     func(ctx context.Context, in []proto.Message) error
+	replyQoS  byte
+	params    *template // of the topic; nil without parameters
 	once      sync.Once
 	chain     middleware.Handler // nil without middleware
 }
@@ -103,6 +107,9 @@ func (c *chained) build() {
 		tr, ok := FromContext(ctx)
 		if !ok || tr.chained != c {
 			return nil, errNoTransport
+		}
+		if c.batch != nil {
+			return nil, c.callBatch(ctx, req)
 		}
 		tr.event.Message().Body = req // a middleware may have replaced it
 		if c.reply != nil {

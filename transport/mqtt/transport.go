@@ -38,8 +38,8 @@ func (t *Transport) Endpoint() string {
 	return endpoint
 }
 
-// Operation is what middleware selects by: the topic filter of a subscription
-// registered by hand.
+// Operation is what middleware selects by: /pkg.Service/Method of a generated
+// handler, the topic filter of a subscription registered by hand.
 func (t *Transport) Operation() string { return t.chained.operation }
 
 // RequestHeader are the user properties of the message (MQTT 5) and the
@@ -63,8 +63,14 @@ func (t *Transport) Retained() bool { return t.delivery.Retain }
 // Duplicate says that the broker may have delivered the message before.
 func (t *Transport) Duplicate() bool { return t.delivery.Duplicate }
 
+// Params are the parts of the topic by the names of the template's parameters:
+// "device_id" of "devices/{device_id}/data". They are taken apart anew with each
+// call. Nil for a subscription registered by hand, and for a template without
+// parameters.
+func (t *Transport) Params() map[string]string { return t.chained.params.read(t.delivery.Topic) }
+
 // ID is the message's id: its user property "id" (MQTT 5), else the id of its
-// CloudEvent, else "".
+// CloudEvent, else the field that a generated method names as id_field, else "".
 func (t *Transport) ID() string { return t.own.ID() }
 
 // Attempt counts the handler's attempts at the message, from 1.

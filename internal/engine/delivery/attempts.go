@@ -113,6 +113,17 @@ func (d *Delivery[M]) finish() (time.Duration, bool) {
 	return 0, true
 }
 
+// Tried takes over an attempt that was made elsewhere, for many messages at
+// once: the next Run goes on with what follows from it. Call it before the first
+// Run.
+func (d *Delivery[M]) Tried(started time.Time, err error) {
+	d.started, d.tried = started, true
+	d.outcome = Outcome{Attempts: 1, Err: err}
+	if f := d.attempts.policy.Observer.Attempted; f != nil {
+		f(d.msg, 1, time.Since(started), err)
+	}
+}
+
 // Started is when the first attempt began; zero when there was none.
 func (d *Delivery[M]) Started() time.Time { return d.started }
 
@@ -283,7 +294,9 @@ func (d *Delivery[M]) overrun(attempt int) {
 	d.attempts.policy.Observer.Overrun(d.msg, attempt)
 }
 
-// guard turns a panic in f into its error.
+// Guard turns a panic in f into its error, a [*PanicError].
+func Guard(f func() error) error { return guard(f) }
+
 func guard(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -152,7 +152,13 @@ func (s *Scheduler) Key(name string) uint64 {
 // accepted are cleared in the slice, so that a batch can be used again; those
 // that keep their Task were refused: beyond the bounds and not Must, of a
 // foreign lane, or after Drain or Close. It never blocks on a task.
-func (s *Scheduler) Submit(items ...Item) (accepted int) {
+func (s *Scheduler) Submit(items ...Item) (accepted int) { return s.submit(items, false) }
+
+// Continue is Submit for a running task: during a drain, too, what it makes of
+// its work is accepted.
+func (s *Scheduler) Continue(items ...Item) (accepted int) { return s.submit(items, true) }
+
+func (s *Scheduler) submit(items []Item, inside bool) (accepted int) {
 	refused := 0
 	s.mu.Lock()
 	for i := range items {
@@ -161,7 +167,7 @@ func (s *Scheduler) Submit(items ...Item) (accepted int) {
 		if lane == nil {
 			lane = s.lane
 		}
-		if it.Task == nil || s.draining || lane.scheduler != s {
+		if it.Task == nil || s.stopped || s.draining && !inside || lane.scheduler != s {
 			continue
 		}
 		if !it.Must && s.full(it.Size) {

@@ -37,6 +37,13 @@ func (g generator) method(m *eventproto.Method) {
 		filters = append(filters, quote(t.Filter()))
 	}
 	g.P("Topic: ", quote(m.Topics[0].Text), ", Filters: []string{", strings.Join(filters, ", "), "},")
+	if more := m.Topics[1:]; len(more) > 0 {
+		texts := make([]string, 0, len(more))
+		for _, t := range more {
+			texts = append(texts, quote(t.Text))
+		}
+		g.P("AdditionalTopics: []string{", strings.Join(texts, ", "), "},")
+	}
 	g.P("QoS: ", m.QoS, ", Codec: ", quote(m.Codec), ",")
 	if m.Retain {
 		g.P("Retain: true,")

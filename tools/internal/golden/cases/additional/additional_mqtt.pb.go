@@ -23,7 +23,8 @@ var AdditionalEvents_MQTT_ServiceDesc = event.ServiceDesc{
 		{
 			Name: "Read", Operation: "/golden.additional.AdditionalEvents/Read",
 			Topic: "readings/{device_id}", Filters: []string{"readings/+", "legacy/reading", "v0/+/reading"},
-			QoS: 1, Codec: "proto",
+			AdditionalTopics: []string{"legacy/reading", "v0/{device_id}/reading"},
+			QoS:              1, Codec: "proto",
 		},
 	},
 }

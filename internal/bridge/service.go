@@ -1,0 +1,56 @@
+package bridge
+
+import (
+	"time"
+
+	"github.com/go-kratos/kratos/v2/log"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
+
+// Log is the logger.
+func (b *Broker) Log() *log.Helper { return b.state().log }
+
+// Problem is why the options cannot work; nil when they can.
+func (b *Broker) Problem() error { return b.state().err }
+
+// ClientID is the configured one.
+func (b *Broker) ClientID() string { return b.state().cfg.ClientID }
+
+// CannotReply says that requests have no place for a response topic here, as
+// far as the protocol is known.
+func (b *Broker) CannotReply() bool {
+	s := b.state()
+	return s.err == nil && s.cloudEvents == "" && s.client.Speaks() == engine.Version31
+}
+
+// Presence are the retained messages that say whether a client is there, in
+// JSON.
+type Presence struct {
+	Topic   string
+	QoS     byte
+	Online  func(since time.Time) ([]byte, error)
+	Offline []byte
+}
+
+// Announce has the client tell of itself from the next Start on. A configured
+// will is an error: a connection has one.
+func (b *Broker) Announce(p *Presence) error {
+	s := b.state()
+	if s.err != nil {
+		return nil // Start reports it
+	}
+	message := func(payload []byte) *engine.Message {
+		return &engine.Message{
+			Topic: p.Topic, Payload: payload, QoS: p.QoS, Retain: true,
+			Properties: &engine.Properties{ContentType: typeJSON},
+		}
+	}
+	return s.client.Announce(&engine.Presence{
+		Offline: message(p.Offline),
+		Online: func(since time.Time) (*engine.Message, error) {
+			payload, err := p.Online(since)
+			return message(payload), err
+		},
+	})
+}

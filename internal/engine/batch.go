@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
+)
+
+// Batch has a subscription's messages handled many at a time. The handler of
+// the subscription gets those singly that failed in a batch, and those behind
+// them.
+type Batch struct {
+	// MaxSize is the most messages of a batch.
+	MaxSize int
+	// MaxWait is how long the first message waits for the last.
+	MaxWait time.Duration
+	// Handler handles messages in the order of arrival. An entry in errs is the
+	// error of the message at that place; what Handler returns is the error of
+	// all those without an entry.
+	Handler func(ctx context.Context, ds []*Delivery, errs []error) error
+}
+
+func (b *Batch) validate() error {
+	var errs []error
+	if b.MaxSize < 1 {
+		errs = append(errs, fmt.Errorf("batches of at most %d messages", b.MaxSize))
+	}
+	if b.MaxWait < 0 {
+		errs = append(errs, fmt.Errorf("batches within %v", b.MaxWait))
+	}
+	if b.Handler == nil {
+		errs = append(errs, errors.New("handler of batches is nil"))
+	}
+	return errors.Join(errs...)
+}
+
+// batcher collects a subscription's messages, and is the task that handles
+// them: one batch at a time, in the order of arrival. It holds no worker while
+// messages wait for others.
+type batcher struct {
+	run  *run
+	sub  *Subscription
+	key  uint64
+	size int // bytes that may wait at QoS 0
+
+	mu       sync.Mutex
+	waiting  []arrival // oldest first
+	bytes    int
+	timer    *time.Timer
+	queued   bool // is with the scheduler
+	flushing bool
+	alone    map[uint64]int // messages of a key that are handled singly now
+
+	// Used by the task only.
+	current []*Delivery
+	errs    []error
+	fault   error // of all without an entry in errs
+	started time.Time
+}
+
+// arrival is a message that waits for its batch.
+type arrival struct {
+	*Delivery
+	key uint64
+	at  time.Time
+}
+
+func (a *arrival) bytes() int { return len(a.Topic) + len(a.Payload) }
+
+var _ delivery.Task = (*batcher)(nil)
+
+func (r *run) newBatcher(s *Subscription) *batcher {
+	if s.Batch == nil {
+		return nil
+	}
+	b := &batcher{
+		run: r, sub: s, alone: make(map[uint64]int), size: delivery.DefaultMaxBytes,
+		key: r.sched.Key("batch\x00" + s.Filter), // no topic has a NUL
+	}
+	r.batchers.add(b)
+	return b
+}
+
+// add is called on the read loop. QoS 0 beyond the bounds is dropped.
+func (b *batcher) add(d *Delivery, key uint64) {
+	a := arrival{d, key, time.Now()}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if d.QoS == 0 && (len(b.waiting) >= b.run.client.cfg.Queue || b.bytes+a.bytes() > b.size) {
+		b.run.queueFull(1)
+		return
+	}
+	b.waiting = append(b.waiting, a)
+	b.bytes += a.bytes()
+	b.schedule()
+}
+
+// schedule has the messages handled that wait, now or when it is time. The mutex
+// is held.
+func (b *batcher) schedule() {
+	if b.queued || len(b.waiting) == 0 {
+		return
+	}
+	if after := b.due(); after > 0 {
+		b.arm(after)
+		return
+	}
+	b.queued = true
+	b.run.sched.Submit(delivery.Item{Task: b, Lane: b.sub.lane, Key: b.key, Must: true})
+}
+
+// due is how long the next batch may wait for more. The mutex is held.
+func (b *batcher) due() time.Duration {
+	if b.flushing || len(b.waiting) >= b.sub.Batch.MaxSize {
+		return 0
+	}
+	return b.sub.Batch.MaxWait - time.Since(b.waiting[0].at)
+}
+
+// arm sets the timer, unless it runs. The mutex is held.
+func (b *batcher) arm(after time.Duration) {
+	if b.timer != nil {
+		return
+	}
+	b.timer = time.AfterFunc(after, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.timer = nil
+		b.schedule()
+	})
+}
+
+// flush has everything handled at once that waits, and that is still to come.
+func (b *batcher) flush() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.flushing = true
+	if b.timer != nil {
+		b.timer.Stop()
+		b.timer = nil
+	}
+	b.schedule()
+}
+
+func (b *batcher) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.waiting)
+}
+
+// batchers are those of a run.
+type batchers struct {
+	mu  sync.Mutex
+	all []*batcher
+}
+
+func (t *batchers) add(b *batcher) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.all = append(t.all, b)
+}
+
+func (t *batchers) flush() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, b := range t.all {
+		b.flush()
+	}
+}
+
+func (t *batchers) count() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, b := range t.all {
+		n += b.count()
+	}
+	return n
+}

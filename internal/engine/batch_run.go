@@ -1,0 +1,131 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
+)
+
+// Run implements [delivery.Task]: one batch. A handler that ends its goroutine
+// is found again by the next call.
+func (b *batcher) Run(ctx context.Context) (again time.Duration, done bool) {
+	if b.current == nil {
+		if b.current = b.take(); len(b.current) > 0 {
+			b.attempt(ctx)
+		}
+	}
+	b.settle(ctx)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.waiting) > 0 && (ctx.Err() != nil || b.due() <= 0) {
+		return 0, false
+	}
+	b.queued = false
+	b.schedule()
+	return 0, true
+}
+
+// take gives the next batch. Messages behind one of their key that is handled
+// singly, or parked, follow it there.
+func (b *batcher) take() (batch []*Delivery) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for ; n < len(b.waiting) && len(batch) < b.sub.Batch.MaxSize; n++ {
+		a := &b.waiting[n]
+		b.bytes -= a.bytes()
+		if b.follows(a) {
+			b.single(a.Delivery, a.key)
+			continue
+		}
+		batch = append(batch, a.Delivery)
+	}
+	clear(b.waiting[:n])
+	if b.waiting = b.waiting[n:]; len(b.waiting) == 0 {
+		b.waiting = nil
+	}
+	return batch
+}
+
+func (b *batcher) follows(a *arrival) bool {
+	if a.key != 0 && b.alone[a.key] > 0 {
+		return true
+	}
+	return b.sub.lot != nil && b.sub.lot.hold(a.Delivery) != delivery.Free
+}
+
+// single has a message handled by itself. The mutex is held.
+func (b *batcher) single(d *Delivery, key uint64) {
+	if d.alone = true; key != 0 {
+		b.alone[key]++
+	}
+	b.run.sched.Continue(delivery.Item{
+		Task: &d.task, Lane: b.sub.lane, Key: key, Size: len(d.Topic) + len(d.Payload), Must: true,
+	})
+}
+
+// finished lets the messages of a key into batches again.
+func (b *batcher) finished(d *Delivery) {
+	key := b.keyOf(d)
+	if !d.alone || key == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.alone[key]--; b.alone[key] <= 0 {
+		delete(b.alone, key)
+	}
+}
+
+func (b *batcher) keyOf(d *Delivery) uint64 {
+	if name := d.order(); name != "" {
+		return b.run.sched.Key(name)
+	}
+	return 0
+}
+
+// attempt is the first one of all messages of the batch.
+func (b *batcher) attempt(ctx context.Context) {
+	b.started, b.errs, b.fault = time.Now(), make([]error, len(b.current)), delivery.ErrGoexit
+	deadline := cmp.Or(b.sub.Timeout, b.run.client.cfg.HandlerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	overrun := time.AfterFunc(deadline, func() {
+		b.run.client.log.Warnf("mqtt: handler of batches of %q passed its deadline and goes on", b.sub.Filter)
+	})
+	defer overrun.Stop()
+	for _, d := range b.current {
+		d.Attempt = 1
+	}
+	b.fault = delivery.Guard(func() error { return b.sub.Batch.Handler(ctx, b.current, b.errs) })
+	if p, ok := errors.AsType[*delivery.PanicError](b.fault); ok { // which each message would log
+		logPanic(b.run, p)
+		b.fault = fmt.Errorf("handler of a batch panicked: %v", p.Value)
+	}
+}
+
+// settle finishes what was handled, and sends on singly what was not.
+func (b *batcher) settle(ctx context.Context) {
+	for i, d := range b.current {
+		err := b.errs[i]
+		if err == nil {
+			err = b.fault
+		}
+		if err != nil && ctx.Err() != nil {
+			continue // we cut it off: not the handler's failure
+		}
+		d.task.Tried(b.started, err)
+		if err == nil {
+			d.task.Run(ctx)
+			continue
+		}
+		b.mu.Lock()
+		b.single(d, b.keyOf(d))
+		b.mu.Unlock()
+	}
+	b.current, b.errs = nil, nil
+}

@@ -1,0 +1,192 @@
+package mqtt
+
+import (
+	"context"
+
+	"fmt"
+	"sync"
+
+	"github.com/tx7do/kratos-transport/broker"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
+
+// registration is one service with what it is registered with.
+type registration struct {
+	server  *Server
+	desc    *event.ServiceDesc
+	options *event.Registration
+	prefix  prefix
+
+	filters  []filter
+	replies  []string // operations
+	presence *bridge.Presence
+	errs     []error
+}
+
+// filter is one subscription.
+type filter struct{ operation, text string }
+
+func (r *registration) fail(err error) {
+	if err != nil {
+		r.errs = append(r.errs, err)
+	}
+}
+
+// register subscribes one method.
+func (r *registration) register(h event.Handler) {
+	m := h.Method
+	switch {
+	case m == nil || h.New == nil || h.Call == nil:
+		r.fail(fmt.Errorf("%s: a handler is not complete", r.desc.Name))
+		return
+	case !r.options.Wants(m.Name):
+		return
+	case m.Reply != nil && r.options.Batches[m.Name].Call != nil:
+		r.fail(fmt.Errorf("%s: requests are not handled in batches", m.Operation))
+		return
+	case m.Reply != nil:
+		r.replies = append(r.replies, m.Operation)
+	}
+	for i := range m.Filters {
+		text := r.prefix.text + m.Filters[i]
+		r.filters = append(r.filters, filter{m.Operation, text})
+		if r.server.broker.Problem() != nil {
+			continue // Start reports it
+		}
+		c := r.chained(&h, i)
+		handler := c.handle
+		if c.batch != nil {
+			handler = c.handleSingle
+		}
+		opts := append(r.subscribeOptions(m), bridge.SubscribeOption(func(s *bridge.SubscribeSettings) {
+			r.settings(s, c, &h, i)
+		}))
+		if _, err := r.server.broker.Subscribe(text, handler, func() any { return h.New() }, opts...); err != nil {
+			r.fail(fmt.Errorf("%s: %w", m.Operation, err))
+		}
+	}
+}
+
+// template is the one of the method's i-th filter.
+func (r *registration) template(m *event.MethodDesc, i int) *template {
+	text := m.Topic
+	if i > 0 && i <= len(m.AdditionalTopics) {
+		text = m.AdditionalTopics[i-1]
+	}
+	return parseTemplate(text).below(r.prefix)
+}
+
+func (r *registration) chained(h *event.Handler, i int) *chained {
+	c := &chained{server: r.server, operation: h.Method.Operation, params: r.template(h.Method, i)}
+	call := func(ctx context.Context, req any) (any, error) {
+		in, ok := req.(proto.Message)
+		if !ok {
+			return nil, fmt.Errorf("request is a %T, want a message of %s", req, c.operation)
+		}
+		return h.Call(ctx, in)
+	}
+	if b, ok := r.options.Batches[h.Method.Name]; ok {
+		c.batch = b.Call
+		return c
+	}
+	if h.Method.Reply != nil {
+		c.reply, c.replyQoS = call, h.Method.Reply.QoS
+		return c
+	}
+	c.handler = func(ctx context.Context, e broker.Event) error {
+		_, err := call(ctx, e.Message().Body)
+		return err
+	}
+	return c
+}
+
+// subscribeOptions are what kratos-transport has options for.
+func (r *registration) subscribeOptions(m *event.MethodDesc) []broker.SubscribeOption {
+	group := m.Group
+	if g := r.options.Group; g != nil {
+		group = *g
+	}
+	opts := []broker.SubscribeOption{broker.WithSubscribeQueueName(group)}
+	if d := m.Retry; d != nil {
+		opts = append(opts, func(o *broker.SubscribeOptions) {
+			if o.RetryDelay = d.MinBackoff; d.MaxAttempts > 0 {
+				o.MaxRetries = d.MaxAttempts - 1
+			}
+		})
+	}
+	return opts
+}
+
+func (r *registration) settings(s *bridge.SubscribeSettings, c *chained, h *event.Handler, i int) {
+	m := h.Method
+	s.QoS, s.Codec, s.Operation = m.QoS, m.Codec, m.Operation
+	if d := m.Retry; d != nil {
+		s.MaxBackoff = d.MaxBackoff
+		s.Reasons = make(map[string]event.Verdict, len(d.PermanentReasons))
+		for _, reason := range d.PermanentReasons {
+			s.Reasons[reason] = event.DeadLetter
+		}
+	}
+	if b, ok := r.options.Batches[m.Name]; ok {
+		s.Batch = &bridge.Batch{MaxSize: b.MaxSize, MaxWait: b.MaxWait, Handle: c.handleBatch}
+	}
+	if m.Reply != nil {
+		s.OnUndecodable(c.refuse)
+	}
+	s.Method = &bridge.Method{ID: ofMessage(m.ID), Key: ofMessage(m.Key)}
+	if i < len(h.Bind) && h.Bind[i] != nil {
+		s.Method.Bind, s.Method.Mismatch = r.bind(h.Bind[i]), r.mismatch(m)
+	}
+	if m.DeadLetter != "" {
+		s.Method.LetterTopic = letterTopic(parseTemplate(m.DeadLetter), c.params, r.prefix)
+	}
+}
+
+// bind sets the fields of the topic behind the prefix.
+func (r *registration) bind(bind event.BindFunc) func(string, any) (string, error) {
+	return func(topic string, body any) (string, error) {
+		in, ok := body.(proto.Message)
+		if !ok {
+			return "", fmt.Errorf("a %T is not bound to a topic", body)
+		}
+		_, topic = r.prefix.cut(topic)
+		return bind(topic, in)
+	}
+}
+
+// mismatch counts messages that contradict their topic.
+func (r *registration) mismatch(m *event.MethodDesc) func(*engine.Delivery, string) error {
+	var once sync.Once
+	return func(d *engine.Delivery, field string) error {
+		if d.Attempt <= 1 {
+			r.server.services.mismatches.Add(1)
+		}
+		if r.options.StrictTopic {
+			return event.Permanent(&event.Error{
+				Op: "decode", Topic: d.Topic, Reason: event.ReasonBadTopic,
+				Cause: fmt.Errorf("field %s of the payload contradicts the topic", field),
+			})
+		}
+		once.Do(func() {
+			r.server.broker.Log().Warnf("mqtt: %s: field %s of a payload contradicts its topic, which counts (first on topic %q)", m.Operation, field, d.Topic)
+		})
+		return nil
+	}
+}
+
+func ofMessage(get func(proto.Message) string) func(any) string {
+	if get == nil {
+		return nil
+	}
+	return func(body any) string {
+		in, ok := body.(proto.Message)
+		if !ok {
+			return ""
+		}
+		return get(in)
+	}
+}

@@ -1,0 +1,76 @@
+package mqtt
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-kratos/kratos/v2/encoding"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+)
+
+// announce prepares the presence of the service.
+func (r *registration) announce() {
+	p := r.desc.Presence
+	if p == nil || r.server.broker.Problem() != nil {
+		return
+	}
+	id := r.server.broker.ClientID()
+	if id == "" {
+		r.fail(fmt.Errorf("%s tells of its presence, which needs a client id", r.desc.Name))
+		return
+	}
+	if strings.Contains(r.prefix.text, "+") {
+		r.fail(fmt.Errorf("%s tells of its presence, which needs a topic prefix without wildcards, not %q", r.desc.Name, r.prefix.text))
+		return
+	}
+	topic, err := parseTemplate(p.Topic).render(func(string) (string, error) {
+		var b event.TopicBuilder
+		b.String("client_id", id)
+		return b.Topic()
+	})
+	if err != nil {
+		r.fail(fmt.Errorf("%s tells of its presence: %w", r.desc.Name, err))
+		return
+	}
+	codec := encoding.GetCodec(event.PresenceCodec)
+	payload := func(m *v1.Presence) ([]byte, error) {
+		m.Service, m.ClientId = r.desc.Name, id
+		return codec.Marshal(m)
+	}
+	offline, err := payload(&v1.Presence{})
+	r.fail(err)
+	r.presence = &bridge.Presence{
+		Topic: r.prefix.text + topic, QoS: p.QoS, Offline: offline,
+		Online: func(since time.Time) ([]byte, error) {
+			return payload(&v1.Presence{Online: true, Since: timestamppb.New(since)})
+		},
+	}
+}
+
+// presence announces the one service that wants it: a connection has one will.
+func (s *services) presence(b *bridge.Broker) error {
+	var found *registration
+	var errs []error
+	for _, r := range s.all {
+		switch {
+		case r.presence == nil:
+		case found != nil:
+			errs = append(errs, fmt.Errorf("%s and %s both tell of their presence, but a connection has one will", found.desc.Name, r.desc.Name))
+		default:
+			found = r
+		}
+	}
+	if found == nil {
+		return nil
+	}
+	if err := b.Announce(found.presence); err != nil {
+		errs = append(errs, fmt.Errorf("%s tells of its presence: %w", found.desc.Name, err))
+	}
+	return errors.Join(errs...)
+}

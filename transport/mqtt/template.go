@@ -1,0 +1,102 @@
+package mqtt
+
+import (
+	"fmt"
+	"strings"
+)
+
+// template is a topic template of a description, which its generator checked:
+// levels of text and parameters, "{path}" and at the end "{path=**}".
+type template struct{ levels []templateLevel }
+
+type templateLevel struct {
+	text string // without a parameter
+	path string // of a parameter
+	tail bool   // takes the rest
+}
+
+func parseTemplate(text string) *template {
+	t := new(template)
+	for level := range strings.SplitSeq(text, "/") {
+		l := templateLevel{text: level}
+		if name, ok := strings.CutPrefix(level, "{"); ok {
+			name = strings.TrimSuffix(name, "}")
+			l.path, l.tail = strings.CutSuffix(name, "=**")
+			l.text = ""
+		}
+		t.levels = append(t.levels, l)
+	}
+	return t
+}
+
+// below is the template under a prefix; nil when it has no parameter.
+func (t *template) below(p prefix) *template {
+	for _, l := range t.levels {
+		if l.path != "" {
+			under := make([]templateLevel, p.levels, p.levels+len(t.levels))
+			return &template{append(under, t.levels...)}
+		}
+	}
+	return nil
+}
+
+// read takes a topic apart. What does not fit is left out.
+func (t *template) read(topic string) map[string]string {
+	if t == nil {
+		return nil
+	}
+	values := make(map[string]string)
+	for _, l := range t.levels {
+		level, rest, _ := strings.Cut(topic, "/")
+		if l.tail {
+			level = topic
+		}
+		if l.path != "" && level != "" {
+			values[l.path] = level
+		}
+		topic = rest
+	}
+	return values
+}
+
+// render builds a topic of the values of the parameters.
+func (t *template) render(value func(path string) (string, error)) (string, error) {
+	parts := make([]string, len(t.levels))
+	for i, l := range t.levels {
+		if parts[i] = l.text; l.path == "" {
+			continue
+		}
+		v, err := value(l.path)
+		if err != nil {
+			return "", fmt.Errorf("parameter {%s}: %w", l.path, err)
+		}
+		parts[i] = v
+	}
+	return strings.Join(parts, "/"), nil
+}
+
+// prefix are levels in front of every topic of a registration.
+type prefix struct {
+	text   string // with a slash at its end, or ""
+	levels int
+}
+
+func newPrefix(text string) prefix {
+	if text = strings.Trim(text, "/"); text == "" {
+		return prefix{}
+	}
+	return prefix{text + "/", strings.Count(text, "/") + 1}
+}
+
+// cut gives the topic behind the prefix, and the levels of it in the topic.
+func (p prefix) cut(topic string) (levels, rest string) {
+	at := 0
+	for range p.levels {
+		i := strings.IndexByte(topic[at:], '/')
+		if i < 0 {
+			return topic, ""
+		}
+		at += i + 1
+	}
+	return topic[:at], topic[at:]
+}
