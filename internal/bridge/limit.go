@@ -39,8 +39,7 @@ func tooLarge(d *engine.Delivery, cause error) error {
 // decodeError says that a message cannot be decoded. The text of the cause may
 // quote the payload.
 func decodeError(topic string, err error) error {
-	var own *event.Error
-	if errors.As(err, &own) {
+	if _, ok := errors.AsType[*event.Error](err); ok {
 		return err
 	}
 	return codecError("decode", topic, lineError{err})

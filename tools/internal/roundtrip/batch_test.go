@@ -36,8 +36,7 @@ func (r *rows) store(_ context.Context, in []*plant.Reading) error {
 	if r.fail != nil {
 		err = r.fail(in)
 	}
-	var items event.ItemErrors
-	if errors.As(err, &items) {
+	if items, ok := errors.AsType[event.ItemErrors](err); ok {
 		for i, in := range in {
 			if items[i] == nil {
 				r.done = append(r.done, in.GetId())
@@ -263,7 +262,7 @@ func TestBatchDrain(t *testing.T) {
 	t.Parallel()
 	places(t, func(t *testing.T, p *place) {
 		once := true
-		r := &rows{fail: func(in []*plant.Reading) error {
+		r := &rows{fail: func([]*plant.Reading) error {
 			if once {
 				once = false
 				return errors.New("no")
