@@ -58,8 +58,14 @@ func (s *state) draft(topic string, msg *broker.Message, codecName string, own *
 		d.headers(msg, own.ID != "" || msg.ID != "")
 		d.props.User = append(d.props.User, own.User...)
 	}
-	if id := cmp.Or(own.ID, msg.ID); id != "" {
+	bare := s.cloudEvents == "" && s.client.Speaks() == engine.Version31
+	if id := cmp.Or(own.ID, msg.ID); id != "" && own.IDKnown && bare {
+		d.msg.id = id
+	} else if id != "" {
 		d.user(idKey, id)
+	}
+	if own.OrderKey != "" && !bare {
+		d.user(OrderHeader, own.OrderKey)
 	}
 	return d, nil
 }

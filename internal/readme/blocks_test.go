@@ -15,8 +15,12 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// kinds are the blocks that are checked, each by a test of this package.
-var kinds = []string{"go", "sh", "yaml", "mosquitto"}
+// guide has the tests of docs/guide/events.md, which need the generators.
+const guide = root + "/tools/internal/guide"
+
+// kinds are the blocks that are checked, each by a test of this package, those
+// of proto and buf by one of guide.
+var kinds = []string{"go", "sh", "yaml", "mosquitto", "proto", "buf"}
 
 func TestEveryBlockIsChecked(t *testing.T) {
 	t.Parallel()
@@ -29,14 +33,25 @@ func TestEveryBlockIsChecked(t *testing.T) {
 	}
 }
 
-// TestGo wants each block in a file below this folder, which the tests there
-// run. Indentation may differ.
+// TestGo wants each block in a file below this folder, or of the guide's tests,
+// which run it. Indentation may differ.
 func TestGo(t *testing.T) {
 	t.Parallel()
-	var sources []string
-	err := fs.WalkDir(os.DirFS("."), ".", func(path string, _ fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, "_test.go") && filepath.Dir(path) != "." {
-			text, err := os.ReadFile(path)
+	sources := slices.Concat(goFiles(t, "."), goFiles(t, guide))
+	for _, b := range blocksOf(t, "go") {
+		here := func(source string) bool { return strings.Contains(source, unindent(b.text)) }
+		if !slices.ContainsFunc(sources, here) {
+			t.Errorf("%s shows code that is in no file of internal/readme:\n%s", b.where, b.text)
+		}
+	}
+}
+
+// goFiles are the tests below a folder, but for those of this package.
+func goFiles(t *testing.T, dir string) (sources []string) {
+	t.Helper()
+	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") && filepath.Dir(filepath.Join(dir, path)) != "." {
+			text, err := os.ReadFile(filepath.Join(dir, path))
 			sources = append(sources, unindent(string(text)))
 			return err
 		}
@@ -45,12 +60,7 @@ func TestGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, b := range blocksOf(t, "go") {
-		here := func(source string) bool { return strings.Contains(source, unindent(b.text)) }
-		if !slices.ContainsFunc(sources, here) {
-			t.Errorf("%s shows code that is in no file of internal/readme:\n%s", b.where, b.text)
-		}
-	}
+	return sources
 }
 
 func unindent(text string) string {

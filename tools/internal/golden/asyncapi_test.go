@@ -3,6 +3,7 @@ package golden
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -193,9 +194,7 @@ func TestEveryMethodHasAnOperation(t *testing.T) {
 				references(t, d)
 				channels(t, d)
 				operations(t, d)
-				for operation, what := range d.object("operations") {
-					all[operation] = what
-				}
+				maps.Copy(all, d.object("operations"))
 			}
 			for _, service := range services {
 				for _, m := range service.Methods {

@@ -95,5 +95,3 @@ func TestBatches(t *testing.T) {
 		t.Fatal("no reading")
 	}
 }
-
-var _ = watch

@@ -22,18 +22,18 @@ func (s *FleetEventsService) SaveReading(ctx context.Context, in *v1.Reading) (*
 	return &emptypb.Empty{}, s.store.Save(ctx, in) // in.DeviceId is that of the topic
 }
 
+func NewMQTTServer(c *kratosmqttv1.Connection, fleet *FleetEventsService) *mqttserver.Server {
+	srv := mqttserver.NewServer(mqttserver.Connection(c), mqttserver.Name("fleet"))
+	v1.RegisterFleetEventsMQTTServer(srv, fleet, event.StrictTopic())
+	return srv
+}
+
 // GetState answers a request. A Kratos error travels to the client as it is.
 func (s *FleetEventsService) GetState(_ context.Context, in *v1.StateRequest) (*v1.State, error) {
 	if in.GetDeviceId() != "gate-1" {
 		return nil, kerrors.NotFound("NO_DEVICE", "there is no such device")
 	}
 	return &v1.State{Open: true}, nil
-}
-
-func NewMQTTServer(c *kratosmqttv1.Connection, fleet *FleetEventsService) *mqttserver.Server {
-	srv := mqttserver.NewServer(mqttserver.Connection(c), mqttserver.Name("fleet"))
-	v1.RegisterFleetEventsMQTTServer(srv, fleet, event.StrictTopic())
-	return srv
 }
 
 func NewFleetEvents(b broker.Broker) v1.FleetEventsMQTTClient {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -40,8 +39,6 @@ var (
 )
 `
 
-var command = regexp.MustCompile(`(?m)^kratos proto (.*)$`)
-
 // TestKratosCommands replays the commands of the guide in a module of their own,
 // and compiles what they write. The command line tool of Kratos is not published
 // as a module, so where it is not installed its two steps are done by hand: it
@@ -55,17 +52,23 @@ func TestKratosCommands(t *testing.T) {
 	if _, err := exec.LookPath("protoc"); err != nil {
 		missing(t, "protoc")
 	}
-	text, err := os.ReadFile(filepath.Join(root, "docs", "guide", "events.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	commands := command.FindAllStringSubmatch(string(text), -1)
-	if len(commands) != 2 {
-		t.Fatalf("the guide shows %q, want a client and a server", commands)
-	}
 	dir := newService(t)
-	for _, c := range commands {
-		kratos(t, dir, strings.Fields(c[1]))
+	seen := 0
+	for _, block := range blocks(t, "sh") {
+		for line := range strings.Lines(block) {
+			seen++
+			switch words := strings.Fields(line); words[0] {
+			case "kratos":
+				kratos(t, dir, words[2:])
+			case "protoc":
+				run(t, dir, "protoc", words[1:]...)
+			default:
+				t.Errorf("nothing runs %q", line)
+			}
+		}
+	}
+	if seen != 3 {
+		t.Errorf("the guide shows %d commands, want protoc, kratos proto client and server", seen)
 	}
 	skeleton := filepath.Join(dir, "internal", "service", "fleetevents.go")
 	if want, got := read(t, "testdata/fleetevents.go.txt"), read(t, skeleton); !bytes.Equal(want, got) {
@@ -100,7 +103,7 @@ func newService(t *testing.T) (dir string) {
 	if err := os.Mkdir(bin, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	run(t, root, "go", "build", "-o", bin, "./tools/protoc-gen-go-mqtt")
+	run(t, root, "go", "build", "-o", bin, "./tools/protoc-gen-go-mqtt", "./tools/protoc-gen-mqtt-asyncapi")
 	run(t, root, "go", "build", "-modfile=go.tool.mod", "-o", bin, "google.golang.org/protobuf/cmd/protoc-gen-go", "google.golang.org/grpc/cmd/protoc-gen-go-grpc")
 	// The tool also wants these, which have nothing to do for this proto. They
 	// write nothing, which is an empty answer to protoc.
