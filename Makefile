@@ -46,6 +46,16 @@ bench: ## Compare side by side with other clients; FLAGS="-only publish -rounds 
 	@cd bench && go build -o ../bin/bench .
 	@exec ./bin/bench $(FLAGS)
 
+.PHONY: faults
+faults: ## Send messages through a chain that breaks; MESSAGES= FAULTS= KINDS= PROTOCOL=3.1.1|5 BROKER=scripted|mosquitto SEED=
+	@go build -o bin/faults ./tools/faults
+	@exec ./bin/faults
+
+.PHONY: soak
+soak: ## The same for DURATION=10m at RATE=1000 messages a second, with a fault each second or so
+	@go build -o bin/faults ./tools/faults
+	@DURATION=$${DURATION:-10m} RATE=$${RATE:-1000} exec ./bin/faults
+
 .PHONY: clean
 clean: ## Remove what make built
 	rm -rf bin .tools

@@ -83,7 +83,9 @@ func Group(name string) RegisterOption {
 }
 
 // TopicPrefix puts levels in front of every topic filter, such as
-// "site/plant1" or, for all sites, "site/+". Default: none.
+// "site/plant1" or, for all sites, "site/+". A dead-letter topic of a method is
+// under the levels that the message came with; the presence of a service under
+// the prefix, unless that has wildcards. Default: none.
 func TopicPrefix(levels string) RegisterOption {
 	return registerOption(func(r *Registration) { r.TopicPrefix = levels })
 }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
 )
 
 // ClientOption configures [NewClientConn].
@@ -46,27 +47,27 @@ type clientConn struct {
 
 // Publish implements event.ClientConn.
 func (c *clientConn) Publish(ctx context.Context, m *event.MethodDesc, topic string, in proto.Message, opts ...event.CallOption) error {
-	call := c.call(m, topic, in, opts)
-	publish := []broker.PublishOption{broker.WithPublishBodyCodec(m.Codec), WithPublishQos(call.QoS)}
+	call, known := c.call(m, topic, in, opts)
+	publish := []broker.PublishOption{broker.WithPublishBodyCodec(m.Codec), WithPublishQos(call.QoS), known}
 	if call.Retain {
 		publish = append(publish, WithPublishRetained(true))
 	}
 	if call.Expiry != 0 {
 		publish = append(publish, WithPublishExpiry(call.Expiry))
 	}
-	msg, publish := message(&call, in, publish)
+	msg, publish := newCallMessage(&call, in, publish)
 	return c.broker.Publish(ctx, call.Topic, msg, publish...)
 }
 
 // Request implements event.ClientConn.
 func (c *clientConn) Request(ctx context.Context, m *event.MethodDesc, topic string, in, out proto.Message, opts ...event.CallOption) error {
-	call := c.call(m, topic, in, opts)
+	call, _ := c.call(m, topic, in, opts)
 	if _, ok := ctx.Deadline(); !ok && m.Reply != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, m.Reply.Timeout)
 		defer cancel()
 	}
-	msg, _ := message(&call, in, nil)
+	msg, _ := newCallMessage(&call, in, nil)
 	reply, err := c.broker.Request(ctx, call.Topic, msg, broker.WithRequestBodyCodec(m.Codec), WithRequestBinder(func() any { return out }))
 	if err != nil {
 		return err
@@ -74,17 +75,24 @@ func (c *clientConn) Request(ctx context.Context, m *event.MethodDesc, topic str
 	return take(reply, m.Codec, out)
 }
 
-func (c *clientConn) call(m *event.MethodDesc, topic string, in proto.Message, opts []event.CallOption) event.Call {
+// call gives what is asked for, and as an option what the message says itself:
+// headers of that are only sent where there is room for them.
+func (c *clientConn) call(m *event.MethodDesc, topic string, in proto.Message, opts []event.CallOption) (event.Call, broker.PublishOption) {
 	call := event.NewCall(m, c.prefix+topic, opts)
-	if call.ID == "" && m.ID != nil {
+	var key string
+	if m.Key != nil {
+		key = m.Key(in)
+	}
+	idKnown := call.ID == "" && m.ID != nil
+	if idKnown {
 		call.ID = m.ID(in)
 	}
-	return call
+	return call, bridge.PublishOption(func(s *bridge.PublishSettings) { s.Key, s.OrderKey, s.IDKnown = key, key, idKnown })
 }
 
-// message makes the broker's message. Its headers are single-valued, so that
+// newCallMessage makes the broker's message. Its headers are single-valued, so that
 // keys that occur again go as options.
-func message(call *event.Call, in proto.Message, opts []broker.PublishOption) (*broker.Message, []broker.PublishOption) {
+func newCallMessage(call *event.Call, in proto.Message, opts []broker.PublishOption) (*broker.Message, []broker.PublishOption) {
 	msg := broker.NewMessage(in)
 	msg.ID = call.ID
 	for _, h := range call.Headers {

@@ -3,9 +3,10 @@ package mqtt_test
 import (
 	"testing"
 
+	"github.com/tx7do/kratos-transport/broker"
+
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/tx7do/kratos-transport/broker"
 )
 
 // A process that was killed in the middle of QoS 2 exchanges leaves them at the

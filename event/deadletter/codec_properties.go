@@ -25,10 +25,21 @@ func (l *Letter) metadata() [][2]string {
 		state = "" // as nothing else is published
 	}
 	all := [][2]string{
-		{"id", l.ID}, {"topic", l.Topic}, {"reason", l.Reason}, {"attempts", number(l.Attempts)},
-		{"time", stamp(l.Time)}, {"received", stamp(l.Received)}, {"event-id", l.EventID}, {"filter", l.Filter},
-		{"key", l.Key}, {"service", l.Service}, {"state", state}, {"owner", l.Owner},
-		{"qos", number(int(l.QoS))}, {"retain", flag(l.Retain)}, {"expiry", number(int(l.Expiry / time.Millisecond))},
+		{"id", l.ID},
+		{"topic", l.Topic},
+		{"reason", l.Reason},
+		{"attempts", number(l.Attempts)},
+		{"time", stamp(l.Time)},
+		{"received", stamp(l.Received)},
+		{"event-id", l.EventID},
+		{"filter", l.Filter},
+		{"key", l.Key},
+		{"service", l.Service},
+		{"state", state},
+		{"owner", l.Owner},
+		{"qos", number(int(l.QoS))},
+		{"retain", flag(l.Retain)},
+		{"expiry", number(int(l.Expiry / time.Millisecond))},
 	}
 	return slices.DeleteFunc(all, func(kv [2]string) bool { return kv[1] == "" })
 }

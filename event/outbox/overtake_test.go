@@ -46,7 +46,7 @@ func TestNothingIsPassedBy(t *testing.T) {
 		}
 		delay := time.Duration(random.IntN(2000)) * time.Microsecond
 		wg.Go(func() {
-			time.Sleep(delay) // the round trip
+			time.Sleep(delay) //nolint:forbidigo // the round trip
 			outcome(err)
 			if err == nil {
 				mu.Lock()
@@ -74,7 +74,7 @@ func TestNothingIsPassedBy(t *testing.T) {
 			if !errors.Is(err, outbox.ErrFull) {
 				t.Fatal(err)
 			}
-			time.Sleep(time.Millisecond) // until there is room
+			time.Sleep(time.Millisecond) //nolint:forbidigo // how fast it is tried again
 		}
 	}
 	flush, stop := context.WithTimeout(t.Context(), time.Minute)

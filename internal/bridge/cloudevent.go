@@ -39,9 +39,6 @@ func checkSource(source string) error {
 // structure turns the draft into a structured event: headers become
 // attributes.
 func (d *draft) structure(source string) error {
-	if err := engine.CheckHeaders(d.props.User); err != nil {
-		return tooLarge("publish", d.msg.Topic, err)
-	}
 	attrs := make(map[string]any, len(d.props.User)+8)
 	for _, u := range d.props.User {
 		if err := checkAttribute(u.Key); err != nil {
@@ -51,6 +48,9 @@ func (d *draft) structure(source string) error {
 	}
 	if err := d.context(attrs, source); err != nil {
 		return err
+	}
+	if err := engine.CheckSent(asHeaders(attrs)); err != nil {
+		return tooLarge("publish", d.msg.Topic, err)
 	}
 	if isJSON(d.props.ContentType) && json.Valid(d.msg.Payload) {
 		attrs[attrData] = json.RawMessage(d.msg.Payload)
@@ -63,6 +63,16 @@ func (d *draft) structure(source string) error {
 	}
 	d.msg.Payload, d.props.ContentType, d.props.User = payload, typeCloudEvent, nil
 	return nil
+}
+
+// asHeaders gives the attributes that arrive as headers.
+func asHeaders(attrs map[string]any) (list []engine.UserProperty) {
+	for name, value := range attrs {
+		if text, ok := value.(string); ok && name != attrContentType && name != attrResponse {
+			list = append(list, engine.UserProperty{Key: name, Value: text})
+		}
+	}
+	return list
 }
 
 // context fills in the attributes that no header gave.

@@ -58,8 +58,14 @@ func (s *state) draft(topic string, msg *broker.Message, codecName string, own *
 		d.headers(msg, own.ID != "" || msg.ID != "")
 		d.props.User = append(d.props.User, own.User...)
 	}
-	if id := cmp.Or(own.ID, msg.ID); id != "" {
+	bare := s.cloudEvents == "" && s.client.Speaks() == engine.Version31
+	if id := cmp.Or(own.ID, msg.ID); id != "" && own.IDKnown && bare {
+		d.msg.id = id
+	} else if id != "" {
 		d.user(idKey, id)
+	}
+	if own.OrderKey != "" && !bare {
+		d.user(OrderHeader, own.OrderKey)
 	}
 	return d, nil
 }
@@ -86,6 +92,9 @@ func (s *state) message(ctx context.Context, d *draft) (*Message, error) {
 	}
 	if !d.reply {
 		addMetadata(ctx, d)
+	}
+	if err := engine.CheckSent(d.props.User); err != nil {
+		return nil, tooLarge("publish", d.msg.Topic, err)
 	}
 	if !d.bare() {
 		d.msg.Properties = &d.props

@@ -27,7 +27,7 @@ func (s *state) event(d *engine.Delivery) (*Event, error) {
 	}
 	e, err := newEvent(d, s.cloudEvents != "")
 	if err == nil && e.ce != nil {
-		if err := engine.CheckHeaders(e.header); err != nil {
+		if err := engine.CheckHeaders(e.ce.attributes); err != nil {
 			return bareEvent(d), tooLarge("decode", d.Topic, err)
 		}
 	}

@@ -44,6 +44,9 @@ func (s *state) carried(m *Message) (*Message, error) {
 		if err := s.numberable(m.Properties.User); err != nil {
 			return nil, badRequest("publish", m.Topic, err.Error())
 		}
+		if err := engine.CheckSent(m.Properties.User); err != nil {
+			return nil, tooLarge("publish", m.Topic, err)
+		}
 	}
 	if s.cloudEvents == "" {
 		if s.ids && !m.named() {

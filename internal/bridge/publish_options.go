@@ -24,6 +24,9 @@ type PublishSettings struct {
 	Key    string // of the order in an outbox, else the topic
 	Direct bool   // past the outbox
 
+	OrderKey string // that the message has itself; a header where there is room
+	IDKnown  bool   // the message has its id itself, likewise
+
 	ResponseTopic string
 	Correlation   []byte
 

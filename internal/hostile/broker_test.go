@@ -90,7 +90,7 @@ func (p *peer) keep(c net.Conn, packet mqtttest.Packet) {
 	p.published = append(p.published, packet)
 	p.mu.Unlock()
 	if p.refusal != nil {
-		_, _ = c.Write(mqtttest.PacketOf(0x40, mqtttest.Uint16Field(packet.ID()), []byte{0x97}, p.refusal))
+		_, _ = c.Write(mqtttest.PacketOf(0x40, mqtttest.Uint16Field(packet.ID()), []byte{0x87}, p.refusal))
 		return
 	}
 	if packet.QoS() > 0 {

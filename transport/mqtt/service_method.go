@@ -2,7 +2,6 @@ package mqtt
 
 import (
 	"context"
-
 	"fmt"
 	"sync"
 

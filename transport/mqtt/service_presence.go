@@ -25,9 +25,9 @@ func (r *registration) announce() {
 		r.fail(fmt.Errorf("%s tells of its presence, which needs a client id", r.desc.Name))
 		return
 	}
-	if strings.Contains(r.prefix.text, "+") {
-		r.fail(fmt.Errorf("%s tells of its presence, which needs a topic prefix without wildcards, not %q", r.desc.Name, r.prefix.text))
-		return
+	under := r.prefix.text
+	if strings.Contains(under, "+") {
+		under = "" // the instance is there for all of them
 	}
 	topic, err := parseTemplate(p.Topic).render(func(string) (string, error) {
 		var b event.TopicBuilder
@@ -46,7 +46,7 @@ func (r *registration) announce() {
 	offline, err := payload(&v1.Presence{})
 	r.fail(err)
 	r.presence = &bridge.Presence{
-		Topic: r.prefix.text + topic, QoS: p.QoS, Offline: offline,
+		Topic: under + topic, QoS: p.QoS, Offline: offline,
 		Online: func(since time.Time) ([]byte, error) {
 			return payload(&v1.Presence{Online: true, Since: timestamppb.New(since)})
 		},

@@ -31,7 +31,7 @@ type Presence struct {
 	ClientId string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
 	// True after each connect; false in the will, and before a DISCONNECT.
 	Online bool `protobuf:"varint,3,opt,name=online,proto3" json:"online,omitempty"`
-	// When the instance connected.
+	// When the instance connected; not set when it is offline.
 	Since         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -136,7 +136,7 @@ func TestGarbageBehindTheFile(t *testing.T) {
 	}
 }
 
-func TestTornTail(t *testing.T) {
+func TestFault_22_TornTail(t *testing.T) {
 	t.Parallel()
 	file, want := sample(t)
 	used := bytes.TrimRight(file, "\x00") // behind that is room only

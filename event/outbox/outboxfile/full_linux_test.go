@@ -120,7 +120,7 @@ func empty(ctx context.Context, s *outboxfile.Store) (n int, err error) {
 
 // A limit for the size of files works everywhere, without rights: the system
 // refuses to let the file grow, as it does when a disk or a quota is full.
-func TestFullDiskByLimit(t *testing.T) {
+func TestFault_23_FullDisk(t *testing.T) {
 	t.Parallel()
 	var stderr strings.Builder
 	cmd, out := child(t, "limit", newPath(t), &stderr)
@@ -163,7 +163,7 @@ func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
-		t.Skipf("no right to mount a small disk (%v); TestFullDiskByLimit does not need it", err)
+		t.Skipf("no right to mount a small disk (%v); TestFault_23_FullDisk does not need it", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
@@ -185,7 +185,7 @@ func TestDiskFilledByOthers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
-		t.Skipf("no right to mount a small disk (%v); TestFullDiskByLimit does not need it", err)
+		t.Skipf("no right to mount a small disk (%v); TestFault_23_FullDisk does not need it", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
@@ -232,7 +232,7 @@ type zeroReader struct{}
 func (zeroReader) Read(p []byte) (int, error) { return len(p), nil }
 
 // A file that cannot be written is an error to the caller.
-func TestReadOnlyDisk(t *testing.T) {
+func TestFault_24_ReadOnlyDisk(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
 	s := open(t, path, outboxfile.Options{})

@@ -67,6 +67,7 @@ type Delivery[M any] struct {
 	tried   bool // an attempt ended and was not judged
 	judged  bool // the outcome stands
 	gaveUp  bool // no attempt is due but for want of room
+	moved   bool // failed elsewhere, perhaps together with one before it
 	pauses  *backoff.ExponentialBackOff
 
 	first attemptContext // of the first attempt; later ones get their own
@@ -76,13 +77,14 @@ type Delivery[M any] struct {
 // Run implements [Task].
 func (d *Delivery[M]) Run(ctx context.Context) (again time.Duration, done bool) {
 	if !d.judged {
-		if held := d.attempts.policy.Held; held != nil && d.outcome.Attempts == 0 && !d.tried {
+		if held := d.attempts.policy.Held; held != nil && (d.moved || d.outcome.Attempts == 0 && !d.tried) {
 			switch held(d.msg) {
 			case Behind:
 				return d.queue(ctx)
 			case Unknown:
 				return d.pause(), false
 			}
+			d.moved = false
 		}
 		if !d.tried {
 			d.try(ctx)
@@ -117,7 +119,7 @@ func (d *Delivery[M]) finish() (time.Duration, bool) {
 // once: the next Run goes on with what follows from it. Call it before the first
 // Run.
 func (d *Delivery[M]) Tried(started time.Time, err error) {
-	d.started, d.tried = started, true
+	d.started, d.tried, d.moved = started, true, err != nil
 	d.outcome = Outcome{Attempts: 1, Err: err}
 	if f := d.attempts.policy.Observer.Attempted; f != nil {
 		f(d.msg, 1, time.Since(started), err)

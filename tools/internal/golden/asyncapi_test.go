@@ -3,6 +3,7 @@ package golden
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/protobuf/compiler/protogen"
 	"gopkg.in/yaml.v3"
 
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/asyncapi"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
 )
@@ -192,13 +194,15 @@ func TestEveryMethodHasAnOperation(t *testing.T) {
 				references(t, d)
 				channels(t, d)
 				operations(t, d)
-				for operation, what := range d.object("operations") {
-					all[operation] = what
-				}
+				maps.Copy(all, d.object("operations"))
 			}
 			for _, service := range services {
 				for _, m := range service.Methods {
-					describes(t, all, fmt.Sprintf("%s.%s", service.Desc.Name(), m.Desc.Name()), m, s.Client)
+					name := fmt.Sprintf("%s.%s", service.Desc.Name(), m.Desc.Name())
+					if s.Merge { // services of several packages
+						name = fmt.Sprintf("%s.%s", service.Desc.FullName(), m.Desc.Name())
+					}
+					describes(t, all, name, m, s.Client)
 				}
 			}
 		}
@@ -215,6 +219,12 @@ func describes(t *testing.T, all document, operation string, m *eventproto.Metho
 	want := "receive"
 	if client {
 		want = "send"
+	}
+	switch m.Side { // only one side of the generated code has these
+	case v1.Side_SIDE_PUBLISH_ONLY:
+		want = "send"
+	case v1.Side_SIDE_SUBSCRIBE_ONLY:
+		want = "receive"
 	}
 	if got := all.at(operation, "action"); got != want {
 		t.Errorf("%s: action %v, want %s", operation, got, want)
