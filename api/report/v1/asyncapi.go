@@ -1,3 +1,5 @@
+// Package v1 holds the reports, the events that carry them and the queries on what
+// was stored of them.
 package v1
 
 import _ "embed" // the contract
