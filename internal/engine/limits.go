@@ -36,9 +36,13 @@ func (c *Config) checkBounds() error {
 		name       string
 		value, max int
 	}{
-		{"maximum payload", c.MaxPayload, maxPayloadBound}, {"maximum payload to receive", c.MaxInbound, maxPayloadBound},
-		{"in-flight window", c.Window, maxWindow}, {"publisher connections", c.Connections, maxConnections},
-		{"concurrency", c.Concurrency, maxConcurrency}, {"queue", c.Queue, maxQueue}, {"topic aliases", c.TopicAliases, maxAliases},
+		{"maximum payload", c.MaxPayload, maxPayloadBound},
+		{"maximum payload to receive", c.MaxInbound, maxPayloadBound},
+		{"in-flight window", c.Window, maxWindow},
+		{"publisher connections", c.Connections, maxConnections},
+		{"concurrency", c.Concurrency, maxConcurrency},
+		{"queue", c.Queue, maxQueue},
+		{"topic aliases", c.TopicAliases, maxAliases},
 	} {
 		if n.value > n.max {
 			bad("%s of %d, want at most %d", n.name, n.value, n.max)
