@@ -125,5 +125,5 @@ func newLimits(c *conf.Device) biz.Limits {
 	if c == nil {
 		return biz.Limits{}
 	}
-	return biz.Limits{Temperature: c.TemperatureLimit}
+	return biz.Limits{Temperature: c.TemperatureLimit, Silence: c.OfflineAfter.AsDuration()}
 }

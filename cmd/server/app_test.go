@@ -278,6 +278,68 @@ func TestTelemetryRaisesAnAlert(t *testing.T) {
 	}
 }
 
+// A device says that it is there, is told something, and is known afterwards: on
+// the embedded broker, which is spoken to in MQTT 3.1.1.
+func TestDeviceIsSeenAndTold(t *testing.T) {
+	r := start(t, allInOne(filepath.Join(t.TempDir(), "test.db")))
+	device := paho.NewClient(paho.NewClientOptions().AddBroker(r.broker).SetClientID("device").SetAutoReconnect(false))
+	if err := wait(device.Connect()); err != nil {
+		t.Fatal(err)
+	}
+	defer device.Disconnect(100)
+	commands := make(chan []byte, 10)
+	err := wait(device.Subscribe("devices/d1/commands", 2, func(_ paho.Client, m paho.Message) { commands <- m.Payload() }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.post(t, 0) // waits until the service is subscribed
+	if state := r.object(t, http.MethodGet, "/v1/devices/d1/state", ""); state["online"] != false {
+		t.Errorf("never seen: %v", state)
+	}
+	for topic, payload := range map[string]string{
+		"devices/d1/heartbeat": `{"deviceId":"the topic wins"}`,
+		"devices/d1/data":      `{"temperature":20,"timestamp":1778068800,"event_id":"r1"}`,
+	} {
+		if err := wait(device.Publish(topic, 1, false, payload)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, func() bool {
+		state := r.object(t, http.MethodGet, "/v1/devices/d1/state", "")
+		reading, _ := state["lastTelemetry"].(map[string]any)
+		return state["online"] == true && state["lastSeen"] != nil && reading["eventId"] == "r1"
+	})
+	accepted := r.object(t, http.MethodPost, "/v1/devices/d1/commands", `{"name":"restart","arguments":{"delay":5}}`)
+	got := receive(t, commands)
+	want := map[string]any{"commandId": accepted["commandId"], "deviceId": "d1", "name": "restart", "arguments": map[string]any{"delay": 5.0}}
+	if accepted["commandId"] == nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// object answers one message.
+func (r *running) object(t *testing.T, method, path, body string) map[string]any {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, r.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := r.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var answer map[string]any
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %d %v", path, res.StatusCode, answer)
+	}
+	return answer
+}
+
 func wait(token paho.Token) error {
 	if !token.WaitTimeout(patience) {
 		return context.DeadlineExceeded
@@ -295,7 +357,7 @@ func receive(t *testing.T, payloads <-chan []byte) map[string]any {
 		}
 		return message
 	case <-time.After(patience):
-		t.Fatal("no alert")
+		t.Fatal("nothing received in time")
 		return nil
 	}
 }

@@ -56,16 +56,17 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 		cleanup()
 		return nil, nil, err
 	}
-	reportPublisher := data.NewReportPublisher(broker)
+	clientConn := data.NewClientConn(broker)
+	reportPublisher := data.NewReportPublisher(clientConn)
 	reportRepo := data.NewReportRepo(dataData)
 	reportUsecase := biz.NewReportUsecase(reportPublisher, reportRepo, logger)
 	reportService := service.NewReportService(reportUsecase)
 	transaction := data.NewTransaction(dataData)
 	deviceRepo := data.NewDeviceRepo(dataData)
-	alertPublisher := data.NewAlertPublisher(broker)
+	devicePublisher := data.NewDevicePublisher(clientConn)
 	device := bootstrap.Device
 	limits := newLimits(device)
-	deviceUsecase := biz.NewDeviceUsecase(transaction, deviceRepo, alertPublisher, limits)
+	deviceUsecase := biz.NewDeviceUsecase(transaction, deviceRepo, devicePublisher, limits)
 	deviceService := service.NewDeviceService(deviceUsecase)
 	httpServer, cleanup5, err := server.NewHTTPServer(confServer, reportService, deviceService, logger)
 	if err != nil {
@@ -104,9 +105,7 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 		cleanup()
 		return nil, nil, err
 	}
-	reportEvents := service.NewReportEvents(reportUsecase)
-	deviceEvents := service.NewDeviceEvents(deviceUsecase)
-	mqttServer, err := server.NewMQTTServer(confServer, mqtt, connection, serviceName, window, deadletterStore, reportEvents, deviceEvents, logger)
+	mqttServer, err := server.NewMQTTServer(confServer, mqtt, connection, serviceName, window, deadletterStore, reportService, deviceService, logger)
 	if err != nil {
 		cleanup7()
 		cleanup6()

@@ -18,7 +18,7 @@ const (
 // declares, and the MQTT client libraries.
 var (
 	sample    = []string{"./cmd/...", "./internal/conf/...", "./internal/server/...", "./internal/service/...", "./internal/biz/...", "./internal/data/..."}
-	sampleAPI = []string{"./api/report/...", "./api/device/...", "./api/topic/..."}
+	sampleAPI = []string{"./api/report/...", "./api/device/..."}
 	clients   = []string{"github.com/eclipse/paho.mqtt.golang/...", "github.com/eclipse/paho.golang/..."}
 )
 

@@ -36,10 +36,11 @@ type Alert struct {
 	MeasuredAt time.Time
 }
 
-// AlertPublisher sends alerts out. PublishAlert returns nil only once the
-// message is accepted, and may be called at the same time.
-type AlertPublisher interface {
+// DevicePublisher sends alerts and commands out. Its methods return nil only once
+// the message is accepted, and may be called at the same time.
+type DevicePublisher interface {
 	PublishAlert(context.Context, Alert) error
+	PublishCommand(context.Context, Command) error
 }
 
 // DeviceRepo keeps telemetry and alerts. Saving an identity that is already
@@ -49,6 +50,10 @@ type AlertPublisher interface {
 type DeviceRepo interface {
 	SaveTelemetry(context.Context, Telemetry) error
 	SaveAlert(context.Context, Alert) error
+	// SaveHeartbeat keeps the last one of a device. LastHeartbeat is the zero time
+	// without one.
+	SaveHeartbeat(ctx context.Context, deviceID string, at time.Time) error
+	LastHeartbeat(ctx context.Context, deviceID string) (time.Time, error)
 	ListTelemetry(ctx context.Context, deviceID string, page Page) ([]Telemetry, int64, error)
 	ListAlerts(context.Context, Page) ([]Alert, int64, error)
 }
@@ -58,21 +63,29 @@ type Limits struct {
 	// Temperature in degrees Celsius; a reading above it raises an alert. Nil:
 	// none.
 	Temperature *float64
+	// Silence is how long after its last heartbeat a device counts as online.
+	// Default 90 s.
+	Silence time.Duration
 }
 
-// DeviceUsecase saves and lists telemetry and raises alerts. Safe for
-// concurrent use.
+// DeviceUsecase saves and lists telemetry, raises alerts, knows which devices are
+// there and sends them commands. Safe for concurrent use.
 type DeviceUsecase struct {
 	tx        Transaction
 	repo      DeviceRepo
-	publisher AlertPublisher
+	publisher DevicePublisher
 	limits    Limits
+	newID     func() (uuid.UUID, error)
+	now       func() time.Time
 }
 
 // NewDeviceUsecase returns the use case over a repository, its transactions and a
 // publisher.
-func NewDeviceUsecase(tx Transaction, repo DeviceRepo, publisher AlertPublisher, limits Limits) *DeviceUsecase {
-	return &DeviceUsecase{tx: tx, repo: repo, publisher: publisher, limits: limits}
+func NewDeviceUsecase(tx Transaction, repo DeviceRepo, publisher DevicePublisher, limits Limits) *DeviceUsecase {
+	if limits.Silence == 0 {
+		limits.Silence = defaultSilence
+	}
+	return &DeviceUsecase{tx: tx, repo: repo, publisher: publisher, limits: limits, newID: uuid.NewV7, now: time.Now}
 }
 
 // Record stores a reading once, however often it is delivered, and stores and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 // errFake is what a fake fails with.
@@ -53,6 +54,8 @@ type deviceFake struct {
 	failSave, failAlert, failPublish error
 
 	readings          []Telemetry
+	commands          []Command
+	seen              map[string]time.Time
 	alerts, published []Alert
 	transactions      int
 }
@@ -71,6 +74,23 @@ func (f *deviceFake) SaveTelemetry(_ context.Context, t Telemetry) error {
 func (f *deviceFake) SaveAlert(_ context.Context, a Alert) error {
 	f.alerts = append(f.alerts, a)
 	return f.failAlert
+}
+
+func (f *deviceFake) PublishCommand(_ context.Context, c Command) error {
+	f.commands = append(f.commands, c)
+	return f.failPublish
+}
+
+func (f *deviceFake) SaveHeartbeat(_ context.Context, device string, at time.Time) error {
+	if f.seen == nil {
+		f.seen = make(map[string]time.Time)
+	}
+	f.seen[device] = at
+	return f.failSave
+}
+
+func (f *deviceFake) LastHeartbeat(_ context.Context, device string) (time.Time, error) {
+	return f.seen[device], f.failSave
 }
 
 func (f *deviceFake) PublishAlert(_ context.Context, a Alert) error {

@@ -185,9 +185,9 @@ server:
   http: {addr: "8000", timeout: 0s}
   grpc: {addr: ""}
   mqtt: {}
-device: {temperature_limit: NaN}
+device: {temperature_limit: NaN, offline_after: 0s}
 `,
-			[]string{"server.http.addr", "server.http.timeout", "server.grpc.addr", "data.database", "mqtt.connection.addresses", "device.temperature_limit"},
+			[]string{"server.http.addr", "server.http.timeout", "server.grpc.addr", "data.database", "mqtt.connection.addresses", "device.temperature_limit", "device.offline_after"},
 		},
 		"database": {
 			"data: {database: {driver: oracle}}",

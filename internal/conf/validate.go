@@ -32,6 +32,9 @@ func (b *Bootstrap) Validate() error {
 	if limit := b.GetDevice().GetTemperatureLimit(); math.IsNaN(limit) || math.IsInf(limit, 0) {
 		errs = append(errs, errors.New("device.temperature_limit: not a number"))
 	}
+	if silence := b.GetDevice().GetOfflineAfter(); silence != nil && silence.AsDuration() <= 0 {
+		errs = append(errs, fmt.Errorf("device.offline_after %s: want more than 0", silence.AsDuration()))
+	}
 	return errors.Join(errs...)
 }
 

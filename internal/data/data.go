@@ -22,7 +22,7 @@ import (
 // ProviderSet provides the repositories and publishers.
 var ProviderSet = wire.NewSet(
 	NewData, NewTransaction, NewReportRepo, NewDeviceRepo,
-	NewOutbox, NewHold, NewBroker, NewReportPublisher, NewAlertPublisher,
+	NewOutbox, NewHold, NewBroker, NewClientConn, NewReportPublisher, NewDevicePublisher,
 	NewDedup, NewDeadLetters,
 )
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
@@ -15,6 +18,11 @@ const (
 
 	insertAlert = `INSERT INTO alert (event_id, device_id, kind, value, limit_value, measured_at)
 		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (event_id) DO NOTHING`
+
+	upsertHeartbeat = `INSERT INTO device_heartbeat (device_id, seen_at) VALUES ($1, $2)
+		ON CONFLICT (device_id) DO UPDATE SET seen_at = excluded.seen_at`
+
+	selectHeartbeat = `SELECT seen_at FROM device_heartbeat WHERE device_id = $1`
 
 	selectTelemetry = `SELECT seq, device_id, event_id, temperature, humidity, measured_at, sensors
 		FROM telemetry WHERE seq < $1 AND device_id = $3 ORDER BY seq DESC LIMIT $2`
@@ -41,6 +49,31 @@ func (r *deviceRepo) SaveTelemetry(ctx context.Context, t biz.Telemetry) error {
 // SaveAlert implements biz.DeviceRepo.
 func (r *deviceRepo) SaveAlert(ctx context.Context, a biz.Alert) error {
 	return r.data.exec(ctx, insertAlert, a.EventID, a.DeviceID, a.Kind, a.Value, a.Limit, formatTime(a.MeasuredAt))
+}
+
+// SaveHeartbeat implements biz.DeviceRepo.
+func (r *deviceRepo) SaveHeartbeat(ctx context.Context, deviceID string, at time.Time) error {
+	return r.data.exec(ctx, upsertHeartbeat, deviceID, formatTime(at))
+}
+
+// LastHeartbeat implements biz.DeviceRepo.
+func (r *deviceRepo) LastHeartbeat(ctx context.Context, deviceID string) (time.Time, error) {
+	if r.data.db == nil {
+		return time.Time{}, errNoDatabase()
+	}
+	var seen string
+	err := sqltx.Or(ctx, r.data.db).QueryRowContext(ctx, selectHeartbeat, deviceID).Scan(&seen)
+	if errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, databaseError(err)
+	}
+	at, err := parseTime(seen)
+	if err != nil {
+		return time.Time{}, databaseError(err)
+	}
+	return at, nil
 }
 
 // ListTelemetry implements biz.DeviceRepo.

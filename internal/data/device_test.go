@@ -67,3 +67,26 @@ func TestAlertsAreStoredOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestLastHeartbeat(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, c *conf.Data) {
+		repo := NewDeviceRepo(open(t, c))
+		ctx := context.Background()
+		if at, err := repo.LastHeartbeat(ctx, "d1"); err != nil || !at.IsZero() {
+			t.Errorf("never seen: %v, %v", at, err)
+		}
+		for _, at := range []time.Time{noon, noon.Add(time.Second)} {
+			if err := repo.SaveHeartbeat(ctx, "d1", at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := repo.SaveHeartbeat(ctx, "d2", noon); err != nil {
+			t.Fatal(err)
+		}
+		for device, want := range map[string]time.Time{"d1": noon.Add(time.Second), "d2": noon} {
+			if at, err := repo.LastHeartbeat(ctx, device); err != nil || !at.Equal(want) {
+				t.Errorf("%s: %v, %v, want %v", device, at, err, want)
+			}
+		}
+	})
+}

@@ -31,7 +31,7 @@ func newOutbox(t *testing.T, c *conf.MQTT, d *Data) outbox.Store {
 }
 
 // offline publishes to a broker that is not there.
-func offline(t *testing.T, c *conf.MQTT, store outbox.Store) *Broker {
+func offline(t *testing.T, c *conf.MQTT, store outbox.Store) event.ClientConn {
 	t.Helper()
 	connection := &kratosmqttv1.Connection{Addresses: []string{"mqtt://127.0.0.1:" + closedPort(t)}}
 	hold := NewHold()
@@ -41,7 +41,7 @@ func offline(t *testing.T, c *conf.MQTT, store outbox.Store) *Broker {
 		t.Fatal(err)
 	}
 	t.Cleanup(cleanup)
-	return b
+	return NewClientConn(b)
 }
 
 func depth(t *testing.T, store outbox.Store) int {
@@ -98,7 +98,7 @@ func TestAlertIsPublishedWithItsReading(t *testing.T) {
 		mqtt := outboxConfig(conf.DriverSQL, "", 0)
 		store := newOutbox(t, mqtt, data)
 		repo := NewDeviceRepo(data)
-		u := biz.NewDeviceUsecase(NewTransaction(data), repo, NewAlertPublisher(offline(t, mqtt, store)), biz.Limits{Temperature: new(60.0)})
+		u := biz.NewDeviceUsecase(NewTransaction(data), repo, NewDevicePublisher(offline(t, mqtt, store)), biz.Limits{Temperature: new(60.0)})
 		reading := biz.Telemetry{DeviceID: "d1", EventID: "r1", Temperature: new(61.0), MeasuredAt: noon, Sensors: map[string]any{}}
 
 		err := data.InTx(t.Context(), func(ctx context.Context) error {

@@ -2,35 +2,38 @@ package data
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/go-kratos/kratos/v2/errors"
-	"github.com/tx7do/kratos-transport/broker"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
-	"github.com/kratos-mqtt/kratos-mqtt/api/topic"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
-// atLeastOnce is QoS 1: a message has arrived with the broker's PUBACK. The
-// outbox waits for it, or without one the caller.
-const atLeastOnce = 1
+// NewClientConn is what the generated clients publish through.
+func NewClientConn(b *Broker) event.ClientConn { return mqttbroker.NewClientConn(b) }
 
-type publisher struct{ broker *Broker }
+// reportPublisher publishes at QoS 1, as its methods say in proto: a message has
+// arrived with the broker's PUBACK. The outbox waits for it, or without one the
+// caller.
+type reportPublisher struct {
+	client reportv1.ReportEventsMQTTClient
+}
 
-// NewReportPublisher publishes reports to the broker.
-func NewReportPublisher(b *Broker) biz.ReportPublisher { return &publisher{broker: b} }
-
-// NewAlertPublisher publishes alerts to the broker.
-func NewAlertPublisher(b *Broker) biz.AlertPublisher { return &publisher{broker: b} }
+// NewReportPublisher publishes reports through any connection.
+func NewReportPublisher(cc event.ClientConn) biz.ReportPublisher {
+	return &reportPublisher{client: reportv1.NewReportEventsMQTTClient(cc)}
+}
 
 // PublishEvent implements biz.ReportPublisher.
-func (p *publisher) PublishEvent(ctx context.Context, e biz.EventReport) error {
-	return p.publish(ctx, topic.ReportEvents, &reportv1.RealTimeWarehousingData{
+func (p *reportPublisher) PublishEvent(ctx context.Context, e biz.EventReport) error {
+	return publish(ctx, p.client.SaveEventReport, &reportv1.RealTimeWarehousingData{
 		EventId:    e.EventID,
 		EventName:  e.EventName,
 		ReportData: e.Data,
@@ -39,8 +42,8 @@ func (p *publisher) PublishEvent(ctx context.Context, e biz.EventReport) error {
 }
 
 // PublishStatus implements biz.ReportPublisher.
-func (p *publisher) PublishStatus(ctx context.Context, s biz.StatusReport) error {
-	return p.publish(ctx, topic.ReportStatuses, &reportv1.AcceptStatusReportData{
+func (p *reportPublisher) PublishStatus(ctx context.Context, s biz.StatusReport) error {
+	return publish(ctx, p.client.SaveUserReport, &reportv1.AcceptStatusReportData{
 		EventId:       s.EventID,
 		DataName:      s.DataName,
 		ReportType:    s.ReportType,
@@ -53,24 +56,46 @@ func (p *publisher) PublishStatus(ctx context.Context, s biz.StatusReport) error
 	})
 }
 
-// PublishAlert implements biz.AlertPublisher. Alerts are JSON, as telemetry is:
-// front ends and devices read them.
-func (p *publisher) PublishAlert(ctx context.Context, a biz.Alert) error {
-	return p.publish(ctx, topic.Alerts(a.Kind), &devicev1.Alert{
+type devicePublisher struct {
+	client devicev1.DeviceEventsMQTTClient
+}
+
+// NewDevicePublisher publishes alerts and commands through any connection.
+func NewDevicePublisher(cc event.ClientConn) biz.DevicePublisher {
+	return &devicePublisher{client: devicev1.NewDeviceEventsMQTTClient(cc)}
+}
+
+// PublishAlert implements biz.DevicePublisher.
+func (p *devicePublisher) PublishAlert(ctx context.Context, a biz.Alert) error {
+	return publish(ctx, p.client.RaiseAlert, &devicev1.Alert{
 		EventId:   a.EventID,
 		DeviceId:  a.DeviceID,
 		Kind:      a.Kind,
 		Value:     a.Value,
 		Limit:     a.Limit,
 		Timestamp: timestamppb.New(a.MeasuredAt),
-	}, broker.WithPublishBodyCodec("json"))
+	})
 }
 
-func (p *publisher) publish(ctx context.Context, topic string, body any, opts ...broker.PublishOption) error {
+// PublishCommand implements biz.DevicePublisher.
+func (p *devicePublisher) PublishCommand(ctx context.Context, c biz.Command) error {
+	arguments, err := structpb.NewStruct(c.Arguments)
+	if err != nil {
+		return fmt.Errorf("arguments of command %s: %w", c.ID, err)
+	}
+	return publish(ctx, p.client.SendCommand, &devicev1.Command{
+		CommandId: c.ID,
+		DeviceId:  c.DeviceID,
+		Name:      c.Name,
+		Arguments: arguments,
+	})
+}
+
+// publish calls a method of a generated client.
+func publish[T any](ctx context.Context, method func(context.Context, T, ...event.CallOption) error, msg T) error {
 	ctx, cancel := withinAnswer(ctx)
 	defer cancel()
-	opts = append(opts, mqttbroker.WithPublishQos(atLeastOnce))
-	return publishError(p.broker.Publish(ctx, topic, broker.NewMessage(body), opts...))
+	return publishError(method(ctx, msg))
 }
 
 // withinAnswer leaves a tenth of the time that is left for the answer, so that

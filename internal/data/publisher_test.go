@@ -8,12 +8,16 @@ import (
 	"time"
 
 	kerrors "github.com/go-kratos/kratos/v2/errors"
+	"github.com/go-kratos/kratos/v2/log"
 	"github.com/tx7do/kratos-transport/broker"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
@@ -27,11 +31,12 @@ type fakeBroker struct {
 	body  any
 	left  time.Duration
 	codec string
+	id    string
 }
 
 func (f *fakeBroker) Publish(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
 	options := broker.NewPublishOptions(opts...)
-	f.topic, f.body, f.codec = topic, msg.Body, options.BodyCodec
+	f.topic, f.body, f.codec, f.id = topic, msg.Body, options.BodyCodec, msg.ID
 	if deadline, ok := ctx.Deadline(); ok {
 		f.left = time.Until(deadline)
 	}
@@ -48,50 +53,78 @@ func over(b broker.Broker) *Broker {
 func TestPublishedMessages(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
+	arguments, err := structpb.NewStruct(map[string]any{"delay": 5.0})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
-		publish      func(broker.Broker) error
-		topic, codec string
-		want         proto.Message
+		publish          func(event.ClientConn) error
+		topic, codec, id string
+		want             proto.Message
 	}{
 		"event": {
-			func(b broker.Broker) error { return NewReportPublisher(over(b)).PublishEvent(ctx, eventReport(1)) },
-			"reports/event", "",
+			func(b event.ClientConn) error { return NewReportPublisher(b).PublishEvent(ctx, eventReport(1)) },
+			"reports/event", "proto", "e1",
 			&reportv1.RealTimeWarehousingData{
 				EventId: "e1", EventName: "login", ReportData: `{"a":"ü"}`, CreateTime: "2026-05-06T12:00:01.123456789Z",
 			},
 		},
 		"status": {
-			func(b broker.Broker) error {
-				return NewReportPublisher(over(b)).PublishStatus(ctx, biz.StatusReport{
+			func(b event.ClientConn) error {
+				return NewReportPublisher(b).PublishStatus(ctx, biz.StatusReport{
 					EventID: "s1", DataName: "login", ReportType: "weather", Data: "x", ErrorReason: "unknown",
 					ErrorHandling: "recorded", Status: 1, PartEvent: "part", PartDate: "2026-05-06",
 				})
 			},
-			"reports/user", "",
+			"reports/user", "proto", "s1",
 			&reportv1.AcceptStatusReportData{
 				EventId: "s1", DataName: "login", ReportType: "weather", ReportData: "x", ErrorReason: "unknown",
 				ErrorHandling: "recorded", Status: 1, PartEvent: "part", PartDate: "2026-05-06",
 			},
 		},
 		"alert": {
-			func(b broker.Broker) error {
-				return NewAlertPublisher(over(b)).PublishAlert(ctx, biz.Alert{EventID: "a1", DeviceID: "d1", Kind: "temperature", Value: 61, Limit: 60, MeasuredAt: time.Unix(1, 0)})
+			func(b event.ClientConn) error {
+				return NewDevicePublisher(b).PublishAlert(ctx, biz.Alert{EventID: "a1", DeviceID: "d1", Kind: "temperature", Value: 61, Limit: 60, MeasuredAt: time.Unix(1, 0)})
 			},
-			"alerts/temperature", "json",
+			"alerts/temperature", "json", "a1",
 			&devicev1.Alert{EventId: "a1", DeviceId: "d1", Kind: "temperature", Value: 61, Limit: 60, Timestamp: &timestamppb.Timestamp{Seconds: 1}},
+		},
+		"command": {
+			func(b event.ClientConn) error {
+				return NewDevicePublisher(b).PublishCommand(ctx, biz.Command{ID: "c1", DeviceID: "d1", Name: "restart", Arguments: map[string]any{"delay": 5.0}})
+			},
+			"devices/d1/commands", "json", "c1",
+			&devicev1.Command{CommandId: "c1", DeviceId: "d1", Name: "restart", Arguments: arguments},
 		},
 	} {
 		fake := &fakeBroker{}
-		if err := test.publish(fake); err != nil {
+		if err := test.publish(NewClientConn(over(fake))); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		body, ok := fake.body.(proto.Message)
 		if !ok || !proto.Equal(body, test.want) {
 			t.Errorf("%s: body %v, want %v", name, fake.body, test.want)
 		}
-		if fake.topic != test.topic || fake.codec != test.codec {
-			t.Errorf("%s: topic %q codec %q, want %q, %q", name, fake.topic, fake.codec, test.topic, test.codec)
+		if fake.topic != test.topic || fake.codec != test.codec || fake.id != test.id {
+			t.Errorf("%s: topic %q codec %q id %q, want %q, %q, %q", name, fake.topic, fake.codec, fake.id, test.topic, test.codec, test.id)
 		}
+	}
+}
+
+// The collector runs on any broker of kratos-transport, by what it is given alone:
+// what it posts is what that broker publishes.
+func TestCollectorOnAnotherBroker(t *testing.T) {
+	t.Parallel()
+	fake := &fakeBroker{}
+	collector := biz.NewReportUsecase(NewReportPublisher(mqttbroker.NewClientConn(fake)), nil, log.DefaultLogger)
+	report := biz.Report{Type: biz.ReportEvent, AppID: "a", AppKey: "k", EventName: "login", Content: "{}"}
+	receipt, err := collector.Post(t.Context(), report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, ok := fake.body.(*reportv1.RealTimeWarehousingData)
+	if !ok || fake.topic != "reports/event" || fake.id != receipt.EventID || body.EventId != receipt.EventID || body.ReportData != "{}" {
+		t.Errorf("%+v published as %+v", receipt, fake)
 	}
 }
 
@@ -111,7 +144,7 @@ func TestPublishErrors(t *testing.T) {
 	} {
 		code, reason := test.code, test.reason
 		cause := kerrors.New(code, test.cause, "mqtt://secret.example")
-		err := NewReportPublisher(over(&fakeBroker{fail: cause})).PublishEvent(context.Background(), eventReport(1))
+		err := NewReportPublisher(NewClientConn(over(&fakeBroker{fail: cause}))).PublishEvent(context.Background(), eventReport(1))
 		e := kerrors.FromError(err)
 		if e == nil || int(e.Code) != code || e.Reason != reason || strings.Contains(e.Message, "secret") {
 			t.Errorf("%d: got %v", code, err)
@@ -127,7 +160,7 @@ func TestPublishLeavesTimeForTheAnswer(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	fake := &fakeBroker{}
-	if err := NewReportPublisher(over(fake)).PublishEvent(ctx, eventReport(1)); err != nil {
+	if err := NewReportPublisher(NewClientConn(over(fake))).PublishEvent(ctx, eventReport(1)); err != nil {
 		t.Fatal(err)
 	}
 	if fake.left > 54*time.Minute || fake.left < 53*time.Minute {
@@ -141,7 +174,8 @@ func TestPublishWaitsForTheSubscriptions(t *testing.T) {
 	b := &Broker{Broker: fake, hold: NewHold()}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	err := NewReportPublisher(b).PublishEvent(ctx, eventReport(1))
+	publisher := NewReportPublisher(NewClientConn(b))
+	err := publisher.PublishEvent(ctx, eventReport(1))
 	if kerrors.Code(err) != 503 || kerrors.Reason(err) != "NOT_READY" || fake.topic != "" {
 		t.Errorf("got %v, published on %q", err, fake.topic)
 	}
@@ -149,7 +183,7 @@ func TestPublishWaitsForTheSubscriptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := NewReportPublisher(b).PublishEvent(t.Context(), eventReport(1)); err != nil || fake.topic == "" {
+	if err := publisher.PublishEvent(t.Context(), eventReport(1)); err != nil || fake.topic == "" {
 		t.Errorf("an outbox waits too: %v", err)
 	}
 }

@@ -17,7 +17,8 @@ import (
 // worst, and the rest of a report.
 const maxBody = 512 << 10
 
-// NewHTTPServer opens the configured address and serves the HTTP API on it. The
+// NewHTTPServer opens the configured address and serves the HTTP API on it, and the
+// contracts of the events at /asyncapi/. The
 // returned function closes the address again, in case the server never runs.
 func NewHTTPServer(c *conf.Server, reports *service.ReportService, devices *service.DeviceService, logger log.Logger) (*http.Server, func(), error) {
 	if c.GetHttp() == nil {
@@ -37,6 +38,7 @@ func NewHTTPServer(c *conf.Server, reports *service.ReportService, devices *serv
 	srv.ReadHeaderTimeout = timeoutOf(c.Http.Timeout)
 	reportv1.RegisterReportServiceHTTPServer(srv, reports)
 	devicev1.RegisterDeviceServiceHTTPServer(srv, devices)
+	srv.HandlePrefix(asyncAPIPath, asyncAPI())
 	return srv, func() { _ = lis.Close() }, nil
 }
 

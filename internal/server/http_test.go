@@ -78,6 +78,9 @@ func TestHTTPAnswers(t *testing.T) {
 		"too large a content": {"POST", "/v1/reports", `{"content":"` + strings.Repeat("x", 65<<10) + `"}`, 400, `at most 65536 allowed`},
 		"list":                {"GET", "/v1/reports?page_size=1", ``, 200, `"eventId":"e1"`},
 		"bad page":            {"GET", "/v1/reports?page_size=-1", ``, 400, `page_size`},
+		"command":             {"POST", "/v1/devices/d1/commands", `{"name":"restart","arguments":{"delay":5}}`, 200, `"commandId":"`},
+		"bad command":         {"POST", "/v1/devices/+/commands", `{}`, 400, `"metadata":{"device_id":"not one level of a topic","name":"required"}`},
+		"state":               {"GET", "/v1/devices/d1/state", ``, 200, `"online":false`},
 		"telemetry":           {"GET", "/v1/devices/d%201/telemetry", ``, 200, `"eventId":"d 1"`},
 	} {
 		code, answer := call(t, test.method, url+test.path, test.body)

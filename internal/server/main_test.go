@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/go-kratos/kratos/v2/log"
 	"go.uber.org/goleak"
@@ -19,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type stub struct {
 	biz.ReportRepo
 	biz.DeviceRepo
-	biz.AlertPublisher
+	biz.DevicePublisher
 
 	fail      error
 	published atomic.Int64
@@ -39,6 +40,10 @@ func (s *stub) ListEvents(context.Context, biz.Page) ([]biz.EventReport, int64, 
 func (s *stub) ListTelemetry(_ context.Context, device string, _ biz.Page) ([]biz.Telemetry, int64, error) {
 	return []biz.Telemetry{{EventID: device}}, 0, nil
 }
+
+func (s *stub) LastHeartbeat(context.Context, string) (time.Time, error) { return time.Time{}, nil }
+
+func (s *stub) PublishCommand(context.Context, biz.Command) error { return s.fail }
 
 func (s *stub) services() (*service.ReportService, *service.DeviceService) {
 	return service.NewReportService(biz.NewReportUsecase(s, s, log.DefaultLogger)),

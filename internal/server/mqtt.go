@@ -1,14 +1,13 @@
 package server
 
 import (
-	"context"
-	"errors"
-
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/go-kratos/kratos/v2/middleware/recovery"
 
+	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
-	"github.com/kratos-mqtt/kratos-mqtt/api/topic"
+	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
@@ -20,17 +19,16 @@ import (
 // topic of its dead letters.
 type ServiceName string
 
-// idField is the field of a report's event that says which one it is, for brokers
-// and versions of MQTT that carry no headers. A reading's says so only together
-// with its device: readings are told apart by their rows.
-const idField = "event_id"
-
-// NewMQTTServer subscribes the event handlers at the broker, once started. Within
-// the window each event is handled once; nil remembers none. What no handler can
-// handle is kept as letters; nil are retained messages at the broker.
+// NewMQTTServer subscribes the events of the services at the broker, once started.
+// Within the window each event is handled once; nil remembers none. What no handler
+// can handle is kept as letters; nil are retained messages at the broker.
+//
+// Requests are answered where the configuration says MQTT 5: with 3.1.1 they have
+// no place for the topic of the reply, and to find that out when connecting would
+// be too late.
 func NewMQTTServer(
 	c *conf.Server, m *conf.MQTT, connection *kratosmqttv1.Connection, name ServiceName, window dedup.Window,
-	letters deadletter.Store, reports *service.ReportEvents, devices *service.DeviceEvents, logger log.Logger,
+	letters deadletter.Store, reports *service.ReportService, devices *service.DeviceService, logger log.Logger,
 ) (*mqttserver.Server, error) {
 	if c.GetMqtt() == nil {
 		return nil, nil
@@ -50,15 +48,15 @@ func NewMQTTServer(
 		keep,
 		mqttserver.ParkLimit(m.GetDeadLetters().GetParkLimit().AsDuration()),
 	)
-	ctx := context.Background()
-	err := errors.Join(
-		mqttserver.RegisterSubscriber(srv, ctx, topic.ReportEvents, reports.SaveEventReport, mqttserver.WithIDField(idField)),
-		mqttserver.RegisterSubscriber(srv, ctx, topic.ReportStatuses, reports.SaveUserReport, mqttserver.WithIDField(idField)),
-		mqttserver.RegisterSubscriber(srv, ctx, topic.DeviceData, devices.RecordTelemetry,
-			mqttserver.WithSubscribeCodec("json")),
-	)
-	if err != nil {
-		return nil, err
+	reportv1.RegisterReportEventsMQTTServer(srv, reports)
+	var opts []event.RegisterOption
+	if connection.Protocol != protocol5 {
+		log.NewHelper(logger).Infof("state of devices: by HTTP and gRPC only; by MQTT too with mqtt.connection.protocol %q", protocol5)
+		opts = append(opts, event.Except("GetDeviceState"))
 	}
+	devicev1.RegisterDeviceEventsMQTTServer(srv, devices, opts...)
 	return srv, nil
 }
+
+// protocol5 is MQTT 5 in the configuration.
+const protocol5 = "5"

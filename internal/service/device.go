@@ -11,7 +11,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
-// DeviceService implements devicev1.DeviceServiceServer and its HTTP form.
+// DeviceService implements devicev1.DeviceServiceServer, its HTTP form, and
+// devicev1.DeviceEventsMQTTServer.
 type DeviceService struct {
 	devicev1.UnimplementedDeviceServiceServer
 	usecase *biz.DeviceUsecase
@@ -67,9 +68,37 @@ func (s *DeviceService) ListAlerts(ctx context.Context, req *devicev1.ListAlerts
 	return reply, nil
 }
 
+// GetDeviceState implements devicev1.DeviceServiceServer and
+// devicev1.DeviceEventsMQTTServer.
+func (s *DeviceService) GetDeviceState(ctx context.Context, req *devicev1.GetDeviceStateRequest) (*devicev1.DeviceState, error) {
+	state, err := s.usecase.State(ctx, req.DeviceId)
+	if err != nil {
+		return nil, err
+	}
+	reply := &devicev1.DeviceState{DeviceId: state.DeviceID, Online: state.Online}
+	if !state.LastSeen.IsZero() {
+		reply.LastSeen = timestamppb.New(state.LastSeen)
+	}
+	if state.LastTelemetry == nil {
+		return reply, nil
+	}
+	reply.LastTelemetry, err = telemetryMessage(*state.LastTelemetry)
+	return reply, err
+}
+
+// SendCommand implements devicev1.DeviceServiceServer.
+func (s *DeviceService) SendCommand(ctx context.Context, req *devicev1.SendCommandRequest) (*devicev1.SendCommandReply, error) {
+	id, err := s.usecase.Send(ctx, biz.Command{DeviceID: req.DeviceId, Name: req.Name, Arguments: req.Arguments.AsMap()})
+	if err != nil {
+		return nil, err
+	}
+	return &devicev1.SendCommandReply{CommandId: id}, nil
+}
+
 func telemetryMessage(t biz.Telemetry) (*devicev1.Telemetry, error) {
 	msg := &devicev1.Telemetry{
 		EventId:     t.EventID,
+		DeviceId:    t.DeviceID,
 		Temperature: t.Temperature,
 		Humidity:    t.Humidity,
 		Timestamp:   timestamppb.New(t.MeasuredAt),

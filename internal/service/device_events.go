@@ -3,33 +3,20 @@ package service
 import (
 	"context"
 
-	"github.com/tx7do/kratos-transport/broker"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
-	"github.com/kratos-mqtt/kratos-mqtt/api/topic"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
-// DeviceEvents handles what devices publish, under the same rules as
-// ReportEvents.
-type DeviceEvents struct {
-	usecase *biz.DeviceUsecase
-}
+var _ devicev1.DeviceEventsMQTTServer = (*DeviceService)(nil)
 
-// NewDeviceEvents returns the handlers over their use case.
-func NewDeviceEvents(usecase *biz.DeviceUsecase) *DeviceEvents {
-	return &DeviceEvents{usecase: usecase}
-}
-
-// RecordTelemetry saves a reading of the device that its topic names, and
-// raises the alert that it deserves.
-func (e *DeviceEvents) RecordTelemetry(ctx context.Context, name string, _ broker.Headers, msg *devicev1.Telemetry) error {
-	device, ok := topic.DeviceID(name)
-	if !ok {
-		return invalid("topic", "names no device")
-	}
+// RecordTelemetry implements devicev1.DeviceEventsMQTTServer, under the same rules
+// as the events of ReportService: it saves a reading, and raises the alert that it
+// deserves.
+func (s *DeviceService) RecordTelemetry(ctx context.Context, msg *devicev1.Telemetry) (*emptypb.Empty, error) {
 	t := biz.Telemetry{
-		DeviceID:    device,
+		DeviceID:    msg.DeviceId,
 		EventID:     msg.EventId,
 		Temperature: msg.Temperature,
 		Humidity:    msg.Humidity,
@@ -38,5 +25,11 @@ func (e *DeviceEvents) RecordTelemetry(ctx context.Context, name string, _ broke
 	if msg.Timestamp != nil {
 		t.MeasuredAt = msg.Timestamp.AsTime()
 	}
-	return e.usecase.Record(ctx, t)
+	return nil, s.usecase.Record(ctx, t)
+}
+
+// RecordHeartbeat implements devicev1.DeviceEventsMQTTServer: it notes when a device
+// was there.
+func (s *DeviceService) RecordHeartbeat(ctx context.Context, msg *devicev1.Heartbeat) (*emptypb.Empty, error) {
+	return nil, s.usecase.Beat(ctx, msg.DeviceId)
 }

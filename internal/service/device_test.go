@@ -3,11 +3,13 @@ package service
 import (
 	"context"
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 
 	kerrors "github.com/go-kratos/kratos/v2/errors"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
@@ -23,7 +25,8 @@ func TestTelemetryRoundTrip(t *testing.T) {
 	if err := msg.UnmarshalJSON([]byte(`{"event_id":"r1","temperature":21.5,"timestamp":1778068800,"door":{"open":true}}`)); err != nil {
 		t.Fatal(err)
 	}
-	if err := NewDeviceEvents(f.devices()).RecordTelemetry(ctx, "devices/d1/data", nil, msg); err != nil {
+	msg.DeviceId = "d1" // of the topic
+	if _, err := NewDeviceService(f.devices()).RecordTelemetry(ctx, msg); err != nil {
 		t.Fatal(err)
 	}
 	if f.readings[0].DeviceID != "d1" || f.readings[0].Humidity != nil {
@@ -41,20 +44,70 @@ func TestTelemetryRoundTrip(t *testing.T) {
 func TestTelemetryThatCannotBeRecorded(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	good := &devicev1.Telemetry{Humidity: proto.Float64(1), Timestamp: timestamppb.Now()}
-	events := NewDeviceEvents((&fake{}).devices())
-	for name, err := range map[string]error{
-		"other topic":  events.RecordTelemetry(ctx, "devices/data", nil, good),
-		"no timestamp": events.RecordTelemetry(ctx, "devices/d1/data", nil, &devicev1.Telemetry{Humidity: proto.Float64(1)}),
-		"no reading":   events.RecordTelemetry(ctx, "devices/d1/data", nil, &devicev1.Telemetry{Timestamp: timestamppb.Now()}),
+	good := &devicev1.Telemetry{DeviceId: "d1", Humidity: proto.Float64(1), Timestamp: timestamppb.Now()}
+	events := NewDeviceService((&fake{}).devices())
+	for name, msg := range map[string]*devicev1.Telemetry{
+		"no device":    {Humidity: proto.Float64(1), Timestamp: timestamppb.Now()},
+		"no timestamp": {DeviceId: "d1", Humidity: proto.Float64(1)},
+		"no reading":   {DeviceId: "d1", Timestamp: timestamppb.Now()},
 	} {
-		if kerrors.Code(err) != 400 {
+		if _, err := events.RecordTelemetry(ctx, msg); kerrors.Code(err) != 400 {
 			t.Errorf("%s: got %v, want a 400, which is not retried", name, err)
 		}
 	}
-	err := NewDeviceEvents((&fake{fail: errFake}).devices()).RecordTelemetry(ctx, "devices/d1/data", nil, good)
+	_, err := NewDeviceService((&fake{fail: errFake}).devices()).RecordTelemetry(ctx, good)
 	if !errors.Is(err, errFake) {
 		t.Errorf("database down: %v", err)
+	}
+}
+
+func TestDeviceState(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	at := time.Date(2026, 5, 6, 12, 0, 0, 0, time.UTC)
+	f := &fake{}
+	s := NewDeviceService(f.devices())
+	req := &devicev1.GetDeviceStateRequest{DeviceId: "d1"}
+	if got, err := s.GetDeviceState(ctx, req); err != nil || !proto.Equal(got, &devicev1.DeviceState{DeviceId: "d1"}) {
+		t.Errorf("unknown device: %v, %v", got, err)
+	}
+	if _, err := s.RecordHeartbeat(ctx, &devicev1.Heartbeat{DeviceId: "d1"}); err != nil {
+		t.Fatal(err)
+	}
+	f.readings = []biz.Telemetry{{DeviceID: "d1", EventID: "r1", Temperature: new(20.0), MeasuredAt: at}}
+	want := &devicev1.DeviceState{
+		DeviceId: "d1", Online: true, LastSeen: timestamppb.New(f.seen),
+		LastTelemetry: &devicev1.Telemetry{DeviceId: "d1", EventId: "r1", Temperature: proto.Float64(20), Timestamp: timestamppb.New(at)},
+	}
+	if got, err := s.GetDeviceState(ctx, req); err != nil || !proto.Equal(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	f.fail = errFake
+	if _, err := s.GetDeviceState(ctx, req); !errors.Is(err, errFake) {
+		t.Errorf("database down: %v", err)
+	}
+	if _, err := s.RecordHeartbeat(ctx, &devicev1.Heartbeat{DeviceId: "d1"}); !errors.Is(err, errFake) {
+		t.Errorf("database down: %v", err)
+	}
+}
+
+func TestSendCommand(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	f := &fake{}
+	s := NewDeviceService(f.devices())
+	arguments, err := structpb.NewStruct(map[string]any{"delay": 5.0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := s.SendCommand(ctx, &devicev1.SendCommandRequest{DeviceId: "d1", Name: "restart", Arguments: arguments})
+	want := biz.Command{DeviceID: "d1", Name: "restart", Arguments: map[string]any{"delay": 5.0}}
+	want.ID = reply.GetCommandId()
+	if err != nil || want.ID == "" || !reflect.DeepEqual(f.commands, []biz.Command{want}) {
+		t.Errorf("published %+v, %v", f.commands, err)
+	}
+	if _, err := s.SendCommand(ctx, &devicev1.SendCommandRequest{}); kerrors.Code(err) != 400 {
+		t.Errorf("invalid: %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/go-kratos/kratos/v2/log"
 
@@ -19,6 +20,8 @@ type fake struct {
 	statuses []biz.StatusReport
 	readings []biz.Telemetry
 	alerts   []biz.Alert
+	commands []biz.Command
+	seen     time.Time
 	page     biz.Page
 }
 
@@ -62,6 +65,18 @@ func (f *fake) SaveTelemetry(_ context.Context, t biz.Telemetry) error {
 func (f *fake) SaveAlert(context.Context, biz.Alert) error { return f.fail }
 
 func (f *fake) PublishAlert(context.Context, biz.Alert) error { return f.fail }
+
+func (f *fake) PublishCommand(_ context.Context, c biz.Command) error {
+	f.commands = append(f.commands, c)
+	return f.fail
+}
+
+func (f *fake) SaveHeartbeat(_ context.Context, _ string, at time.Time) error {
+	f.seen = at
+	return f.fail
+}
+
+func (f *fake) LastHeartbeat(context.Context, string) (time.Time, error) { return f.seen, f.fail }
 
 func (f *fake) ListTelemetry(_ context.Context, _ string, p biz.Page) ([]biz.Telemetry, int64, error) {
 	f.page = p

@@ -7,7 +7,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
-// ReportService implements reportv1.ReportServiceServer and its HTTP form.
+// ReportService implements reportv1.ReportServiceServer, its HTTP form, and
+// reportv1.ReportEventsMQTTServer.
 type ReportService struct {
 	reportv1.UnimplementedReportServiceServer
 	usecase *biz.ReportUsecase

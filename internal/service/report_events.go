@@ -4,31 +4,23 @@ import (
 	"context"
 	"time"
 
-	"github.com/tx7do/kratos-transport/broker"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
-// ReportEvents handles the events that collectors publish. A message is
-// acknowledged only after its handler returned nil; a Kratos 400 sends it to
-// the dead letters at once, any other error is retried.
-type ReportEvents struct {
-	usecase *biz.ReportUsecase
-}
+var _ reportv1.ReportEventsMQTTServer = (*ReportService)(nil)
 
-// NewReportEvents returns the handlers over their use case.
-func NewReportEvents(usecase *biz.ReportUsecase) *ReportEvents {
-	return &ReportEvents{usecase: usecase}
-}
-
-// SaveEventReport saves a valid report.
-func (e *ReportEvents) SaveEventReport(ctx context.Context, _ string, _ broker.Headers, msg *reportv1.RealTimeWarehousingData) error {
+// SaveEventReport implements reportv1.ReportEventsMQTTServer: it saves a valid
+// report. The message is acknowledged only after it returned nil; a Kratos 400
+// sends it to the dead letters at once, any other error is retried.
+func (s *ReportService) SaveEventReport(ctx context.Context, msg *reportv1.RealTimeWarehousingData) (*emptypb.Empty, error) {
 	created, err := time.Parse(time.RFC3339Nano, msg.CreateTime)
 	if err != nil {
-		return invalid("create_time", "not RFC 3339")
+		return nil, invalid("create_time", "not RFC 3339")
 	}
-	return e.usecase.SaveEvent(ctx, biz.EventReport{
+	return nil, s.usecase.SaveEvent(ctx, biz.EventReport{
 		EventID:    msg.EventId,
 		EventName:  msg.EventName,
 		Data:       msg.ReportData,
@@ -36,9 +28,10 @@ func (e *ReportEvents) SaveEventReport(ctx context.Context, _ string, _ broker.H
 	})
 }
 
-// SaveUserReport saves the record of a rejected report.
-func (e *ReportEvents) SaveUserReport(ctx context.Context, _ string, _ broker.Headers, msg *reportv1.AcceptStatusReportData) error {
-	return e.usecase.SaveStatus(ctx, biz.StatusReport{
+// SaveUserReport implements reportv1.ReportEventsMQTTServer: it saves the record of
+// a rejected report, under the same rules.
+func (s *ReportService) SaveUserReport(ctx context.Context, msg *reportv1.AcceptStatusReportData) (*emptypb.Empty, error) {
+	return nil, s.usecase.SaveStatus(ctx, biz.StatusReport{
 		EventID:       msg.EventId,
 		DataName:      msg.DataName,
 		ReportType:    msg.ReportType,

@@ -46,18 +46,18 @@ func TestReportEventsRoundTrip(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	f := &fake{}
-	events, s := NewReportEvents(f.reports()), NewReportService(f.reports())
+	s := NewReportService(f.reports())
 	event := &reportv1.RealTimeWarehousingData{
 		EventId: "e1", EventName: "login", ReportData: "{}", CreateTime: "2026-05-06T12:00:00.000000001Z",
 	}
-	if err := events.SaveEventReport(ctx, "reports/event", nil, event); err != nil {
+	if _, err := s.SaveEventReport(ctx, event); err != nil {
 		t.Fatal(err)
 	}
 	status := &reportv1.AcceptStatusReportData{
 		EventId: "s1", DataName: "n", ReportType: "t", ReportData: "d", ErrorReason: "r",
 		ErrorHandling: "h", Status: 1, PartEvent: "p", PartDate: "2026-05-06",
 	}
-	if err := events.SaveUserReport(ctx, "reports/user", nil, status); err != nil {
+	if _, err := s.SaveUserReport(ctx, status); err != nil {
 		t.Fatal(err)
 	}
 	reports, err := s.ListReports(ctx, &reportv1.ListReportsRequest{PageSize: 3, PageToken: tokenOf(5)})
@@ -77,23 +77,26 @@ func TestReportEventsThatCannotBeSaved(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	created := time.Now().UTC().Format(time.RFC3339Nano)
-	events := NewReportEvents((&fake{}).reports())
+	events := NewReportService((&fake{}).reports())
 	for name, err := range map[string]error{
-		"no time":         events.SaveEventReport(ctx, "", nil, &reportv1.RealTimeWarehousingData{EventId: "e1"}),
-		"no event id":     events.SaveEventReport(ctx, "", nil, &reportv1.RealTimeWarehousingData{CreateTime: created}),
-		"status, no id":   events.SaveUserReport(ctx, "", nil, &reportv1.AcceptStatusReportData{}),
-		"time in the end": events.SaveEventReport(ctx, "", nil, &reportv1.RealTimeWarehousingData{EventId: "e1", CreateTime: "x"}),
+		"no time":         only(events.SaveEventReport(ctx, &reportv1.RealTimeWarehousingData{EventId: "e1"})),
+		"no event id":     only(events.SaveEventReport(ctx, &reportv1.RealTimeWarehousingData{CreateTime: created})),
+		"status, no id":   only(events.SaveUserReport(ctx, &reportv1.AcceptStatusReportData{})),
+		"time in the end": only(events.SaveEventReport(ctx, &reportv1.RealTimeWarehousingData{EventId: "e1", CreateTime: "x"})),
 	} {
 		if kerrors.Code(err) != 400 {
 			t.Errorf("%s: got %v, want a 400, which is not retried", name, err)
 		}
 	}
-	events = NewReportEvents((&fake{fail: errFake}).reports())
-	err := events.SaveEventReport(ctx, "", nil, &reportv1.RealTimeWarehousingData{EventId: "e1", CreateTime: created})
+	events = NewReportService((&fake{fail: errFake}).reports())
+	_, err := events.SaveEventReport(ctx, &reportv1.RealTimeWarehousingData{EventId: "e1", CreateTime: created})
 	if !errors.Is(err, errFake) {
 		t.Errorf("database down: %v", err)
 	}
 }
+
+// only is the error of a handler.
+func only(_ any, err error) error { return err }
 
 func TestListFailures(t *testing.T) {
 	t.Parallel()

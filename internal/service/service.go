@@ -1,5 +1,6 @@
 // Package service turns requests and events into calls of the use cases, and
-// their results into answers.
+// their results into answers. One struct of each domain serves HTTP, gRPC and
+// MQTT: the methods have the same shape.
 package service
 
 import (
@@ -13,8 +14,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
-// ProviderSet provides the services and event handlers.
-var ProviderSet = wire.NewSet(NewReportService, NewDeviceService, NewReportEvents, NewDeviceEvents)
+// ProviderSet provides the services.
+var ProviderSet = wire.NewSet(NewReportService, NewDeviceService)
 
 const (
 	defaultPageSize = 50

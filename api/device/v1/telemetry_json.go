@@ -69,6 +69,11 @@ func (t *Telemetry) setMember(name string, raw json.RawMessage, sensors map[stri
 		at, err := parseTimestamp(raw)
 		t.Timestamp = at
 		return err
+	case "device_id", "deviceId":
+		// The topic says the device: what else a device means by it is a sensor.
+		if raw[0] == '"' {
+			return json.Unmarshal(raw, &t.DeviceId)
+		}
 	}
 	var value any
 	if err := json.Unmarshal(raw, &value); err != nil {

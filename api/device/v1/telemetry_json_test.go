@@ -30,6 +30,9 @@ var corpus = map[string]struct {
 	"Unix milliseconds":     {`{"timestamp":1778068800000}`, &v1.Telemetry{Timestamp: noon}},
 	"fraction of a second":  {`{"timestamp":1778068800.25}`, &v1.Telemetry{Timestamp: timestamppb.New(noon.AsTime().Add(250 * time.Millisecond))}},
 	"JSON name of event id": {`{"eventId":"e1"}`, &v1.Telemetry{EventId: "e1"}},
+	"device":                {`{"device_id":"d1"}`, &v1.Telemetry{DeviceId: "d1"}},
+	"JSON name of device":   {`{"deviceId":"d1"}`, &v1.Telemetry{DeviceId: "d1"}},
+	"device by number":      {`{"device_id":7}`, &v1.Telemetry{Sensors: sensors(map[string]any{"device_id": 7.0})}},
 	"empty":                 {`{}`, &v1.Telemetry{}},
 	"nulls":                 {`{"event_id":null,"temperature":null,"timestamp":null,"sensors":null}`, &v1.Telemetry{}},
 	"more sensors": {
