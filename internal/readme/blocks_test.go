@@ -125,6 +125,21 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+var target = regexp.MustCompile("`make ([a-z-]+)")
+
+// TestTargets wants the targets of make that documents name.
+func TestTargets(t *testing.T) {
+	t.Parallel()
+	makefile := load(t, "Makefile").text
+	for _, d := range documents(t) {
+		for _, m := range target.FindAllStringSubmatch(d.text, -1) {
+			if !strings.Contains(makefile, "\n"+m[1]+":") {
+				t.Errorf("%s names make %s, which the Makefile does not have", d.name, m[1])
+			}
+		}
+	}
+}
+
 // TestLength keeps README.md readable in one go.
 func TestLength(t *testing.T) {
 	t.Parallel()
