@@ -24,18 +24,37 @@ run: ## Build and start the service with ./configs, embedded broker and SQLite; 
 test: ## Run all tests, with the race detector where a C compiler exists
 	@scripts/test.sh $(FLAGS) $(PKG)
 
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (30s); PKG=pattern picks some
+	@scripts/fuzz.sh $(filter-out ./...,$(PKG))
+
 .PHONY: check
-check: check-format check-vet check-tidy check-api check-wire check-imports check-lint ## Format, vet, lint, import rules, generated code, go.mod
+check: check-format check-vet check-tidy check-api check-asyncapi check-wire check-imports check-lint ## Format, vet, lint, import rules, generated code, go.mod
 	@echo "check: all good"
 
 .PHONY: api
-api: plugins ## Generate Go code from every .proto file
+api: plugins ## Generate Go code and AsyncAPI documents from every .proto file
 	@scripts/generate.sh .
+
+.PHONY: golden
+golden: ## Write anew what the generators of tools/ make of their test cases
+	@go test -count=1 ./tools/internal/golden -run 'TestGolden|TestErrors' -update
+	@go test -count=1 ./tools/internal/golden
 
 .PHONY: bench
 bench: ## Compare side by side with other clients; FLAGS="-only publish -rounds 7"
 	@cd bench && go build -o ../bin/bench .
 	@exec ./bin/bench $(FLAGS)
+
+.PHONY: faults
+faults: ## Send messages through a chain that breaks; MESSAGES= FAULTS= KINDS= PROTOCOL=3.1.1|5 BROKER=scripted|mosquitto SEED=
+	@go build -o bin/faults ./tools/faults
+	@exec ./bin/faults
+
+.PHONY: soak
+soak: ## The same for DURATION=10m at RATE=1000 messages a second, with a fault each second or so
+	@go build -o bin/faults ./tools/faults
+	@DURATION=$${DURATION:-10m} RATE=$${RATE:-1000} exec ./bin/faults
 
 .PHONY: clean
 clean: ## Remove what make built
@@ -64,6 +83,11 @@ check-api: plugins
 	@echo "check: generated code"
 	@scripts/check-generated.sh
 
+.PHONY: check-asyncapi
+check-asyncapi:
+	@echo "check: AsyncAPI documents"
+	@scripts/check-asyncapi.sh
+
 .PHONY: check-wire
 check-wire:
 	@echo "check: wire"
@@ -82,7 +106,15 @@ check-lint:
 # Tools, at the versions of go.tool.mod.
 
 .PHONY: plugins
-plugins: .tools/protoc-gen-go .tools/protoc-gen-go-grpc
+plugins: .tools/protoc-gen-go .tools/protoc-gen-go-grpc own-plugins
+
+# The plugins of this module; go build knows whether anything has changed.
+.PHONY: own-plugins
+own-plugins:
+	@go build -o .tools/ ./tools/protoc-gen-go-mqtt ./tools/protoc-gen-mqtt-asyncapi
+
+.tools/npm/node_modules/@asyncapi/parser:
+	@npm install --silent --no-audit --no-fund --prefix .tools/npm @asyncapi/parser@3.6.3
 
 .tools/protoc-gen-go: PACKAGE := google.golang.org/protobuf/cmd/protoc-gen-go
 .tools/protoc-gen-go-grpc: PACKAGE := google.golang.org/grpc/cmd/protoc-gen-go-grpc

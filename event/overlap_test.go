@@ -7,70 +7,125 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// Overlap agrees with a matcher that tries topics out.
-func TestOverlap(t *testing.T) {
-	t.Parallel()
-	words := []string{"a", "b", "$s", ""}
-	topics := combine(words, 4)
-	var filters []string
-	for _, f := range combine([]string{"a", "b", "$s", "+"}, 3) {
-		filters = append(filters, f, f+"/#")
+// matches is [MQTT-4.7] written as plainly as possible.
+func matches(filter, topic []string) bool {
+	switch {
+	case len(filter) == 0:
+		return len(topic) == 0
+	case filter[0] == "#":
+		return true
+	case len(topic) == 0:
+		return false
 	}
-	filters = append(filters, "#", "+/+/+/a")
-	matched := make(map[string][]bool, len(filters))
-	for _, f := range filters {
-		for _, topic := range topics {
-			matched[f] = append(matched[f], matches(f, topic))
-		}
-	}
-	for _, a := range filters {
-		for _, b := range filters {
-			want := false
-			for i := range topics {
-				if want = matched[a][i] && matched[b][i]; want {
-					break
-				}
-			}
-			if got := event.Overlap(a, b); got != want {
-				t.Fatalf("Overlap(%q, %q) = %t, want %t", a, b, got, want)
-			}
-		}
-	}
+	return (filter[0] == "+" || filter[0] == topic[0]) && matches(filter[1:], topic[1:])
 }
 
-// combine gives all paths of up to n levels.
-func combine(words []string, n int) (all []string) {
-	level := []string{""}
+func matchesTopic(filter, topic string) bool {
+	if strings.HasPrefix(topic, "$") && (filter[0] == '+' || filter[0] == '#') {
+		return false
+	}
+	return matches(strings.Split(filter, "/"), strings.Split(topic, "/"))
+}
+
+// sequences are all topics or filters of up to n of these levels.
+func sequences(levels []string, n int) (all []string) {
+	last := []string{""}
 	for i := range n {
 		var next []string
-		for _, before := range level {
-			for _, w := range words {
+		for _, s := range last {
+			for _, l := range levels {
 				if i > 0 {
-					w = before + "/" + w
+					l = s + "/" + l
 				}
-				next = append(next, w)
+				next = append(next, l)
 			}
 		}
-		level = next
-		all = append(all, next...)
+		all, last = append(all, next...), next
 	}
 	return all
 }
 
-func matches(filter, topic string) bool {
-	if strings.HasPrefix(topic, "$") && strings.ContainsAny(filter[:1], "+#") {
-		return false
+// filters are those of up to four levels over a, b, + and #, some behind a
+// first level that begins with $.
+func filters() (all []string) {
+	short := sequences([]string{"a", "b", "+"}, 3)
+	all = append(sequences([]string{"a", "b", "+"}, 4), "#", "$s", "$s/#")
+	for _, f := range short {
+		all = append(all, f+"/#", "$s/"+f)
 	}
-	f, p := strings.Split(filter, "/"), strings.Split(topic, "/")
-	for i, level := range f {
-		switch {
-		case level == "#":
-			return true
-		case i == len(p):
-			return false
-		case level != "+" && level != p[i]:
-			return false
+	return all
+}
+
+// TestOverlap compares all pairs with all topics.
+func TestOverlap(t *testing.T) {
+	t.Parallel()
+	all := filters()
+	if len(all) < 160 {
+		t.Fatalf("%d filters", len(all))
+	}
+	var topics []string
+	for _, s := range sequences([]string{"a", "b"}, 4) {
+		topics = append(topics, s, "$s/"+s)
+	}
+	topics = append(topics, "$s")
+	matched := make(map[string][]bool)
+	for _, f := range all {
+		for _, topic := range topics {
+			matched[f] = append(matched[f], matchesTopic(f, topic))
 		}
 	}
-	return len(f) == len(p)
+	for _, a := range all {
+		for _, b := range all {
+			want := false
+			for i := range topics {
+				want = want || matched[a][i] && matched[b][i]
+			}
+			if got := event.Overlap(a, b); got != want {
+				t.Errorf("Overlap(%q, %q) = %v", a, b, got)
+			}
+		}
+	}
+}
+
+func FuzzOverlap(f *testing.F) {
+	for _, seed := range [][2]string{{"a/+", "a/b"}, {"#", "$s"}, {"a/#", "a"}, {"+/b", "a/+"}, {"a//b", "a/+/b"}, {"$s/#", "+/a"}, {"", "é"}} {
+		f.Add(seed[0], seed[1])
+	}
+	// The empty topic, which nobody can send, counts: it is all that /# and + share.
+	topics := sequences([]string{"a", "b", "$s", ""}, 4)
+	f.Fuzz(func(t *testing.T, x, y string) {
+		a, b := filterOf(x), filterOf(y)
+		want := false
+		for _, topic := range topics {
+			want = want || matchesTopic(a, topic) && matchesTopic(b, topic)
+		}
+		if got := event.Overlap(a, b); got != want || got != event.Overlap(b, a) {
+			t.Errorf("Overlap(%q, %q) = %v, want %v", a, b, got, want)
+		}
+		if !event.Overlap(a, a) {
+			t.Errorf("%q does not overlap itself", a)
+		}
+	})
+}
+
+// filterOf makes a valid filter of any text, of up to four levels.
+func filterOf(text string) string {
+	var levels []string
+	for _, l := range strings.SplitN(text, "/", 5) {
+		if len(levels) == 4 {
+			break
+		}
+		if l == "#" {
+			levels = append(levels, "#")
+			break
+		}
+		if l != "" && l != "+" && l != "a" && l != "$s" {
+			l = "b"
+		}
+		levels = append(levels, l)
+	}
+	if f := strings.Join(levels, "/"); f != "" {
+		return f
+	}
+	return "a"
 }

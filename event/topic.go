@@ -151,10 +151,14 @@ func badText(value string) string {
 type TopicReader struct {
 	rest string
 	err  string
+	// dollar is true as long as what was read is nothing, and $ comes.
+	dollar bool
 }
 
 // ReadTopic begins with the whole topic.
-func ReadTopic(topic string) TopicReader { return TopicReader{rest: topic} }
+func ReadTopic(topic string) TopicReader {
+	return TopicReader{rest: topic, dollar: strings.HasPrefix(topic, "$")}
+}
 
 // Literal takes text of the template away, with the slashes around it.
 func (t *TopicReader) Literal(text string) {
@@ -164,6 +168,7 @@ func (t *TopicReader) Literal(text string) {
 		return
 	}
 	t.rest = rest
+	t.dollar = false
 }
 
 // Level takes one level away, which must be one that [TopicBuilder.String]
@@ -174,9 +179,7 @@ func (t *TopicReader) Level() string {
 		level = level[:i]
 	}
 	t.rest = t.rest[len(level):]
-	if problem := badLevel(level, false); problem != "" {
-		t.fail("has a level that " + problem)
-	}
+	t.take(level, false)
 	return level
 }
 
@@ -196,10 +199,19 @@ func (t *TopicReader) Rest() { t.rest = "" }
 func (t *TopicReader) Tail() string {
 	tail := t.rest
 	t.rest = ""
-	if problem := badLevel(tail, true); problem != "" {
-		t.fail("has an end that " + problem)
-	}
+	t.take(tail, true)
 	return tail
+}
+
+// take checks the value of a parameter. A wildcard at the start matches no $
+// [MQTT-4.7.2-1], so nor does a parameter.
+func (t *TopicReader) take(value string, tail bool) {
+	if problem := badLevel(value, tail); problem != "" {
+		t.fail("has a level that " + problem)
+	}
+	if t.dollar {
+		t.fail("begins with $")
+	}
 }
 
 // Int takes a level that is a signed integer of so many bits.

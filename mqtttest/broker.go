@@ -41,6 +41,10 @@ type Features struct {
 	// PersistsConnectedMQTT5 is the same for the MQTT 5 session of a client
 	// that is connected while the broker stops.
 	PersistsConnectedMQTT5 bool
+	// Headers tells whether messages carry headers, and Requests whether a
+	// request gets a reply: on MQTT 3.1.1 only with a carrier for them.
+	// [Conformance] asks; the brokers here set them to what MQTT 5 can do.
+	Headers, Requests bool
 	// MaxInflight is how many QoS 1 and 2 messages the broker sends to an MQTT
 	// 3.1.1 client before it waits for acknowledgements, 0 if unknown.
 	MaxInflight int

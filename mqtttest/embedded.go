@@ -67,7 +67,7 @@ func (b *EmbeddedBroker) WebSocketURL() string { return b.broker.WebSocketURL() 
 // Features implements [Broker].
 func (b *EmbeddedBroker) Features() Features {
 	return Features{
-		Name: "embedded", MQTT5: true, QoS2: true, SharedSubscriptions: true, Retained: true,
+		Name: "embedded", MQTT5: true, Headers: true, Requests: true, QoS2: true, SharedSubscriptions: true, Retained: true,
 		PersistsRetained: true, PersistsOverRestart: true, PersistsConnectedMQTT5: true,
 	}
 }

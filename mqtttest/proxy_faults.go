@@ -93,6 +93,14 @@ func (p *Proxy) CutBefore(d Direction, t PacketType, n int) { p.addRule(d, t, n,
 // then cuts its connection.
 func (p *Proxy) CutWithin(d Direction, t PacketType, n int) { p.addRule(d, t, n, cutWithin) }
 
+// Forgive takes back what Drop, CutAfter, CutBefore and CutWithin have not used
+// up.
+func (p *Proxy) Forgive() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rules = nil
+}
+
 func (p *Proxy) addRule(d Direction, t PacketType, n int, f fate) {
 	if n < 1 {
 		return

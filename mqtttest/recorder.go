@@ -15,8 +15,19 @@ import (
 // what an operator would find in the dead letters and in the outbox: that is not
 // lost.
 type Recorder struct {
-	mu  sync.Mutex
-	ids idTable
+	mu       sync.Mutex
+	ids      idTable
+	progress Progress
+}
+
+// Progress is how far a run has come.
+type Progress struct {
+	// Accepted, Handled and Lost count ids. Lost are those that are accepted and
+	// so far neither handled nor in the dead letters nor in the outbox: while
+	// the run goes on they are on their way.
+	Accepted, Handled, Lost int
+	// Duplicates counts the times that an id was handled beyond the first.
+	Duplicates int
 }
 
 // history is what happened to an id.
@@ -35,6 +46,8 @@ const (
 )
 
 func (h history) is(n notes) bool { return h.noted&n != 0 }
+
+func (h history) lost() bool { return h.is(accepted) && h.handled == 0 && !h.is(dead|inOutbox) }
 
 // NewRecorder returns an empty recorder.
 func NewRecorder() *Recorder { return &Recorder{ids: newIDTable()} }
@@ -58,8 +71,31 @@ func (r *Recorder) note(id string, n notes, handled uint32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ids.change(id, func(h history) history {
-		return history{handled: h.handled + handled, noted: h.noted | n}
+		after := history{handled: h.handled + handled, noted: h.noted | n}
+		r.progress.count(h, -1)
+		r.progress.count(after, 1)
+		return after
 	})
+}
+
+// Progress returns the counts so far. Unlike [Recorder.Report] it costs nothing.
+func (r *Recorder) Progress() Progress {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.progress
+}
+
+func (p *Progress) count(h history, by int) {
+	if h.is(accepted) {
+		p.Accepted += by
+	}
+	if h.lost() {
+		p.Lost += by
+	}
+	if h.handled > 0 {
+		p.Handled += by
+		p.Duplicates += by * int(h.handled-1)
+	}
 }
 
 // Rows is the result of a query for one column of text, as *sql.Rows has it.

@@ -43,6 +43,9 @@ func TestRecorderClassifies(t *testing.T) {
 	if got.String() != line || got.Attempted != 8 {
 		t.Errorf("%v, attempted %d; want %s", got, got.Attempted, line)
 	}
+	if p := r.Progress(); p != (mqtttest.Progress{Accepted: 6, Handled: 4, Lost: 2, Duplicates: 2}) {
+		t.Errorf("%+v", p)
+	}
 	if got.Err() == nil {
 		t.Error("a loss is no error")
 	}

@@ -47,10 +47,9 @@ func (r *Report) add(id func() string, h history) {
 		r.Duplicated = append(r.Duplicated, id())
 	}
 	switch {
+	case h.lost():
+		r.Lost = append(r.Lost, id())
 	case h.handled == 0:
-		if h.is(accepted) && !h.is(dead|inOutbox) {
-			r.Lost = append(r.Lost, id())
-		}
 	case !h.is(attempted):
 		r.Unexpected = append(r.Unexpected, id())
 	case !h.is(accepted):

@@ -32,7 +32,7 @@ func NewScripted(tb testing.TB, opts ...scripted.Option) *Scripted {
 // Features implements [Broker].
 func (b *Scripted) Features() Features {
 	return Features{
-		Name: "scripted", MQTT5: true, QoS2: true, SharedSubscriptions: true, Retained: true,
+		Name: "scripted", MQTT5: true, Headers: true, Requests: true, QoS2: true, SharedSubscriptions: true, Retained: true,
 		PersistsRetained: true, PersistsOverRestart: true, PersistsConnectedMQTT5: true, MaxInflight: 20,
 	}
 }

@@ -1,21 +1,34 @@
 #!/usr/bin/env bash
-# Generates Go code from every .proto file of ours into the folder given, with
-# protoc where it is installed, else with buf. `make plugins` comes first.
+# Generates from every .proto file of ours into the folder given: Go code, and the
+# AsyncAPI documents of the services of events. The compiler is protoc where it is
+# installed, else buf; both write the same. `make plugins` comes first.
+#
+#   scripts/generate.sh DIR [protoc|buf]
 #
 # protoc-gen-go-http is not published as a module, so it runs when it is on PATH;
 # otherwise the committed *_http.pb.go stay as they are.
 set -euo pipefail
 
 out=$1
+compiler=${2:-}
 module=$(go list -m)
 http=$(command -v protoc-gen-go-http || true)
 
+if [ -z "$compiler" ]; then
+	for compiler in protoc buf none; do
+		! command -v "$compiler" >/dev/null || break
+	done
+fi
+
 with_protoc() {
-	local args=(--plugin=.tools/protoc-gen-go --plugin=.tools/protoc-gen-go-grpc)
-	for plugin in go go-grpc ${http:+go-http}; do
+	local args=() plugin
+	for plugin in go go-grpc go-mqtt mqtt-asyncapi; do
+		args+=("--plugin=.tools/protoc-gen-$plugin")
+	done
+	for plugin in go go-grpc go-mqtt ${http:+go-http}; do
 		args+=("--${plugin}_out=$out" "--${plugin}_opt=module=$module")
 	done
-	protoc -I api -I internal -I third_party "${args[@]}" \
+	protoc -I api -I internal -I third_party "${args[@]}" --mqtt-asyncapi_out="$out/api" \
 		$(find api internal -name '*.proto' | sort)
 }
 
@@ -28,14 +41,14 @@ with_buf() {
 }
 
 mkdir -p "$out/api" "$out/internal"
-if command -v protoc >/dev/null; then
-	with_protoc
-elif command -v buf >/dev/null; then
-	with_buf
-else
+case $compiler in
+protoc) with_protoc ;;
+buf) with_buf ;;
+*)
 	echo "generating needs protoc (Debian: protobuf-compiler) or buf" >&2
 	exit 1
-fi
+	;;
+esac
 go run ./tools/descsplit "$out/api" "$out/internal"
 
 # What users import is a copy of ours.

@@ -125,6 +125,13 @@ func TestOptionsReachTheBroker(t *testing.T) {
 				if err := b.Connect(); err != nil {
 					t.Fatal(err)
 				}
+				if !tt.want.clean { // what an earlier process left is ended first
+					first := tt.want
+					first.clean = true
+					if got := receive(t, connects); got != first {
+						t.Errorf("reinit %t: first got %+v, want %+v", reinit, got, first)
+					}
+				}
 				if got := receive(t, connects); got != tt.want {
 					t.Errorf("reinit %t: got %+v, want %+v", reinit, got, tt.want)
 				}

@@ -42,7 +42,8 @@ func TestOutboxInATransaction(t *testing.T) {
 	publishes := func(topic string, outcome error) error {
 		return sqltx.Run(within(t, patience), db, func(ctx context.Context) error {
 			for _, opts := range [][]broker.PublishOption{
-				nil, {broker.WithPublishTimeout(patience)},
+				nil,
+				{broker.WithPublishTimeout(patience)},
 				{broker.WithPublishAsync(func(err error) { called <- err })},
 			} {
 				if err := b.Publish(ctx, topic, broker.NewMessage("x"), opts...); err != nil {

@@ -18,9 +18,11 @@ import (
 // publisher gives a connected one that is closed at the end of the test.
 func publisher(t testing.TB, url, protocol string, opts ...broker.Option) *mqttbroker.Publisher {
 	t.Helper()
-	p, err := mqttbroker.NewPublisher(append([]broker.Option{broker.WithAddress(url), mqttbroker.WithProtocol(protocol),
+	p, err := mqttbroker.NewPublisher(append([]broker.Option{
+		broker.WithAddress(url), mqttbroker.WithProtocol(protocol),
 		mqttbroker.WithKratosLogger(log.NewStdLogger(io.Discard)),
-		mqttbroker.WithMaxReconnectInterval(100 * time.Millisecond)}, opts...)...)
+		mqttbroker.WithMaxReconnectInterval(100 * time.Millisecond),
+	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

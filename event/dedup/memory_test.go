@@ -77,11 +77,11 @@ func TestMemoryForgetsAfterItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, n := window(t, dedup.MemoryOptions{TTL: time.Hour}), 0
 		once(t, w, "a", &n)
-		time.Sleep(time.Hour - 1)
+		<-time.After(time.Hour - 1)
 		if !once(t, w, "a", &n) {
 			t.Error("forgotten too early")
 		}
-		time.Sleep(1)
+		<-time.After(1)
 		if once(t, w, "a", &n) {
 			t.Error("not forgotten")
 		}
@@ -97,7 +97,7 @@ func TestMemoryWaitsForTheFirst(t *testing.T) {
 		for range 10 {
 			wg.Go(func() {
 				duplicate, err := w.Once(t.Context(), "a", func(context.Context) error {
-					time.Sleep(time.Minute)
+					<-time.After(time.Minute)
 					if ran.Add(1) == 1 {
 						return errors.New("the first fails")
 					}
@@ -115,13 +115,13 @@ func TestMemoryWaitsForTheFirst(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		go func() {
-			_, _ = w.Once(t.Context(), "b", func(context.Context) error { time.Sleep(time.Hour); return nil })
+			_, _ = w.Once(t.Context(), "b", func(context.Context) error { <-time.After(time.Hour); return nil })
 		}()
 		synctest.Wait()
 		if _, err := w.Once(ctx, "b", func(context.Context) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("err = %v", err)
 		}
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 	})
 }
 

@@ -3,7 +3,10 @@
 // may know it.
 package message
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Message is an application message. It is a plain value: whoever holds it
 // must not change what its slices point to.
@@ -35,9 +38,9 @@ type Header struct{ Key, Value string }
 // Header is the last value of a key, which is the one that counts where there
 // is room for one only; "" without one.
 func (m *Message) Header(key string) string {
-	for i := len(m.Headers) - 1; i >= 0; i-- {
-		if m.Headers[i].Key == key {
-			return m.Headers[i].Value
+	for _, h := range slices.Backward(m.Headers) {
+		if h.Key == key {
+			return h.Value
 		}
 	}
 	return ""

@@ -42,18 +42,15 @@ func (r *Relay) Flush(ctx context.Context) error {
 	return fmt.Errorf("outbox: flush: %w", ctx.Err())
 }
 
-// asked notes that a read past the frontier begins.
+// asked notes that a read begins.
 func (w *worker) asked() {
 	for _, x := range w.waiters {
 		x.asked = true
 	}
 }
 
-// reachedEnd notes that there was nothing after from.
-func (w *worker) reachedEnd(from uint64) {
-	if from < w.w.frontier {
-		return
-	}
+// reachedEnd notes that a read found nothing: all that is in the store was seen.
+func (w *worker) reachedEnd() {
 	for _, x := range w.waiters {
 		if x.asked && !x.known {
 			x.known, x.target = true, w.w.frontier

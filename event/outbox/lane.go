@@ -16,6 +16,7 @@ const (
 	acked               // for its delete, or its quarantine
 	held                // for the end of Hold
 	lost                // acknowledged, and to be read and sent once more
+	gone                // for nothing: it is not known any more
 )
 
 // item is an entry that the relay knows. A held or lost one has no entry, so
@@ -56,8 +57,9 @@ type lane struct {
 	waiting bool // in window.waiting
 }
 
-// takes reports whether entries of the lane that are read are to be kept.
-func (l *lane) takes() bool { return !l.closed || len(l.queue) == 0 }
+// takes reports whether entries of the lane that are read are to be kept: a
+// closed lane needs only the one to be tried next.
+func (l *lane) takes() bool { return !l.closed || len(l.queue) == 0 && l.flying == 0 }
 
 // sendable is the item that may be sent now, nil if none.
 func (l *lane) sendable(now time.Time) *item {

@@ -54,6 +54,9 @@ func (w *window) take(e *Entry) {
 	l := w.lane(e.Order())
 	if !l.takes() {
 		l.skip(e.Seq)
+		w.dropSkipped(l) // it became visible late, and goes first
+	}
+	if !l.takes() {
 		return
 	}
 	if it == nil {

@@ -194,6 +194,7 @@ func (w *window) drop(it *item) {
 		it.state = lost // and remembered as that
 		return
 	}
+	it.state = gone
 	delete(w.known, it.seq)
 	it.lane.items--
 }

@@ -100,7 +100,8 @@ func (w *worker) nextJob(now time.Time) job {
 	}
 	w.poll(now)
 	may := func(k jobKind) bool { return !now.Before(w.notBefore[k]) }
-	deleteNow := stopping || len(w.waiters) > 0 || len(win.acked) >= w.o.Batch || now.Sub(win.ackedSince) >= deleteDelay
+	awaited := (stopping || len(w.waiters) > 0) && win.flying == 0
+	deleteNow := awaited || len(win.acked) >= w.o.Batch || now.Sub(win.ackedSince) >= deleteDelay
 	switch {
 	case len(win.rejected) > 0 && may(quarantining):
 		return job{kind: quarantining, bad: win.rejected[0]}
@@ -111,11 +112,8 @@ func (w *worker) nextJob(now time.Time) job {
 	case w.checkDue && w.anyTarget() && may(checking):
 		return job{kind: checking}
 	case !stopping && win.room() && w.healthy() && may(reading):
-		j := job{kind: reading, from: win.from(), limit: win.chunk}
-		if j.from >= win.frontier {
-			w.asked()
-		}
-		return j
+		w.asked()
+		return job{kind: reading, from: win.from(), limit: win.chunk}
 	}
 	return job{kind: idle, wait: w.idleFor(now)}
 }
@@ -207,14 +205,14 @@ func (w *worker) read(ctx context.Context, from uint64, limit int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
-	w.sweepCost += now.Sub(start)
+	w.sweepCost += max(now.Sub(start), time.Duration(len(entries))*time.Microsecond)
 	sweeping := w.w.sweeping
 	if len(entries) == 0 {
-		w.reachedEnd(from)
+		w.reachedEnd()
 	}
 	w.w.load(from, entries)
 	if sweeping && !w.w.sweeping { // reading what is not sent is at most 1 % of the time
-		w.nextSweep = now.Add(max(w.o.PollInterval, 100*w.sweepCost))
+		w.nextSweep = now.Add(w.o.PollInterval + 100*w.sweepCost)
 	}
 	wakeUp(w.wakeSender)
 	return nil

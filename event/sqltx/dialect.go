@@ -2,6 +2,7 @@ package sqltx
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -18,7 +19,7 @@ const (
 // DialectOf tells the dialect of a pool by the type of its driver.
 func DialectOf(db *sql.DB) (Dialect, error) {
 	if db == nil {
-		return "", fmt.Errorf("sqltx: database is nil")
+		return "", errors.New("sqltx: database is nil")
 	}
 	name := strings.ToLower(fmt.Sprintf("%T", db.Driver()))
 	switch {

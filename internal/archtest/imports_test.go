@@ -100,7 +100,7 @@ func rules() []rule {
 			why:    "generated code takes nothing of ours but event and other messages",
 			from:   []string{"./api/..."},
 			forbid: []string{"./..."},
-			allow:  []string{"./api/...", "./event"},
+			allow:  []string{"./api/...", "./event", "./event/message"},
 			deep:   true,
 		},
 		{
@@ -138,15 +138,21 @@ func rules() []rule {
 			forbid: []string{mochi + "/..."},
 		},
 		{
-			why:    "only the server layer of the sample starts the embedded broker",
+			why:    "the scripted broker shares no code with what it tests, and runs in programs that are no tests",
+			from:   []string{"./mqtttest/scripted"},
+			forbid: slices.Concat(clients, []string{"./...", transport + "/...", kratos + "/...", mochi + "/...", "testing"}),
+			deep:   true,
+		},
+		{
+			why:    "brokers for tests are started by tests, and the embedded one by the server layer of the sample",
 			from:   []string{"./..."},
-			except: []string{"./mqtttest/...", "./tools/kratos-mqtt/...", "./internal/server/...", "./internal/e2e/..."},
+			except: []string{"./mqtttest/...", "./tools/kratos-mqtt/...", "./internal/server/...", "./internal/e2e/...", "./internal/chain"},
 			forbid: []string{"./mqtttest/..."},
 		},
 		{
-			why:    "kratos-transport is known to the fronts and, for its options and headers, to the sample's outer layers",
+			why:    "kratos-transport is known to the fronts, to the suite that holds any of its brokers to its promises, and, for its options and headers, to the sample's outer layers",
 			from:   []string{"./..."},
-			except: []string{"./broker/mqtt/...", "./transport/mqtt/...", "./internal/bridge/...", "./internal/data/...", "./internal/server/...", "./internal/service/..."},
+			except: []string{"./mqtttest", "./broker/mqtt/...", "./transport/mqtt/...", "./internal/bridge/...", "./internal/chain", "./internal/data/...", "./internal/server/...", "./internal/service/..."},
 			forbid: []string{transport + "/..."},
 		},
 	}

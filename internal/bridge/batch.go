@@ -34,7 +34,7 @@ func (c *consumer) handleMany(ctx context.Context, ds []*engine.Delivery, errs [
 	for i, d := range ds {
 		e, err := c.receive(s, d)
 		if err != nil {
-			errs[i] = decodeError(d.Topic, err)
+			errs[i] = formError("decode", d.Topic, err)
 			continue
 		}
 		events, at = append(events, e), append(at, i)

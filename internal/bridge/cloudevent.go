@@ -49,6 +49,9 @@ func (d *draft) structure(source string) error {
 	if err := d.context(attrs, source); err != nil {
 		return err
 	}
+	if err := engine.CheckSent(asHeaders(attrs)); err != nil {
+		return tooLarge("publish", d.msg.Topic, err)
+	}
 	if isJSON(d.props.ContentType) && json.Valid(d.msg.Payload) {
 		attrs[attrData] = json.RawMessage(d.msg.Payload)
 	} else {
@@ -60,6 +63,16 @@ func (d *draft) structure(source string) error {
 	}
 	d.msg.Payload, d.props.ContentType, d.props.User = payload, typeCloudEvent, nil
 	return nil
+}
+
+// asHeaders gives the attributes that arrive as headers.
+func asHeaders(attrs map[string]any) (list []engine.UserProperty) {
+	for name, value := range attrs {
+		if text, ok := value.(string); ok && name != attrContentType && name != attrResponse {
+			list = append(list, engine.UserProperty{Key: name, Value: text})
+		}
+	}
+	return list
 }
 
 // context fills in the attributes that no header gave.

@@ -29,7 +29,7 @@ func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 	s := c.broker.state()
 	e, err := c.receive(s, d)
 	if err != nil {
-		return c.undecodable(ctx, e, decodeError(d.Topic, err))
+		return c.undecodable(ctx, e, formError("decode", d.Topic, err))
 	}
 	ctx = withValues(ctx, c.values)
 	if c.dedup == nil {
@@ -104,7 +104,7 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 
 // eventID is the id of a message for its letter.
 func (c *consumer) eventID(d *engine.Delivery) string {
-	e, err := newEvent(d, c.broker.state().cloudEvents != "")
+	e, err := c.broker.state().event(d)
 	field := c.dedup != nil && c.dedup.field != nil
 	if id := e.ID(); id != "" || err != nil || !field && !c.method.hasID() {
 		return id

@@ -87,11 +87,14 @@ func (s *state) message(ctx context.Context, d *draft) (*Message, error) {
 	}
 	if source := s.cloudEvents; source != "" {
 		if err := d.structure(source); err != nil {
-			return nil, codecError("publish", d.msg.Topic, err)
+			return nil, formError("publish", d.msg.Topic, err)
 		}
 	}
 	if !d.reply {
 		addMetadata(ctx, d)
+	}
+	if err := engine.CheckSent(d.props.User); err != nil {
+		return nil, tooLarge("publish", d.msg.Topic, err)
 	}
 	if !d.bare() {
 		d.msg.Properties = &d.props

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ const (
 	maxHoles      = 64      // of one of them
 	maxGap        = 1 << 32 // more is no gap but nonsense
 	maxSource     = 256     // bytes
+	maxTopic      = 1024    // bytes
 	maxReports    = 1000    // that wait to be told
 	gapLines      = 10      // of the log, in each
 	gapLinePeriod = 10 * time.Second
@@ -57,7 +59,7 @@ func (g *gaps) arrived(topic string, list []engine.UserProperty) {
 	}
 	source, _ := last(list, attrCounter)
 	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil || n == 0 || source == "" || len(source) > maxSource {
+	if err != nil || n == 0 || source == "" || len(source) > maxSource || len(topic) > maxTopic {
 		return // not ours
 	}
 	if g.note(source, topic, n) {
@@ -100,6 +102,7 @@ func (g *gaps) find(source, topic string) *series {
 	if g.series == nil {
 		g.series = make(map[seriesKey]*list.Element)
 	}
+	key.topic = strings.Clone(topic) // it is part of a message
 	s := &series{seriesKey: key}
 	g.series[key] = g.recent.PushFront(s)
 	if g.recent.Len() > maxSeries {

@@ -13,36 +13,39 @@ import (
 // event shows a delivery that is not decoded yet. The event is there also with
 // an error; of a message over a limit it is the bare one.
 func (s *state) event(d *engine.Delivery) (*Event, error) {
+	if n := d.Oversize; n > 0 {
+		return bareEvent(d), tooLarge("decode", d.Topic, fmt.Errorf("packet of %d bytes is over the limit: its payload was not kept", n))
+	}
 	limit := cmp.Or(s.cfg.MaxInbound, engine.DefaultMaxPayload)
 	if n := len(d.Payload); n > limit {
-		return bareEvent(d), tooLarge(d, fmt.Errorf("payload of %d bytes, want at most %d", n, limit))
+		return bareEvent(d), tooLarge("decode", d.Topic, fmt.Errorf("payload of %d bytes, want at most %d", n, limit))
 	}
 	if d.Properties != nil {
 		if err := engine.CheckHeaders(d.Properties.User); err != nil {
-			return bareEvent(d), tooLarge(d, err)
+			return bareEvent(d), tooLarge("decode", d.Topic, err)
 		}
 	}
 	e, err := newEvent(d, s.cloudEvents != "")
 	if err == nil && e.ce != nil {
-		if err := engine.CheckHeaders(e.header); err != nil {
-			return bareEvent(d), tooLarge(d, err)
+		if err := engine.CheckHeaders(e.ce.attributes); err != nil {
+			return bareEvent(d), tooLarge("decode", d.Topic, err)
 		}
 	}
 	return e, err
 }
 
 // tooLarge is the error of a message over a limit: trying again does not help.
-func tooLarge(d *engine.Delivery, cause error) error {
-	return &event.Error{Op: "decode", Topic: clip(d.Topic), Reason: event.ReasonTooLarge, Cause: cause}
+func tooLarge(op, topic string, cause error) error {
+	return &event.Error{Op: op, Topic: clip(topic), Reason: event.ReasonTooLarge, Cause: cause}
 }
 
-// decodeError says that a message cannot be decoded. The text of the cause may
-// quote the payload.
-func decodeError(topic string, err error) error {
+// formError says that a message cannot be decoded or given its form, unless err
+// says better why. The text of a codec's error may quote the payload.
+func formError(op, topic string, err error) error {
 	if _, ok := errors.AsType[*event.Error](err); ok {
 		return err
 	}
-	return codecError("decode", topic, lineError{err})
+	return codecError(op, topic, lineError{err})
 }
 
 // lineError is an error whose text is fit for a log.

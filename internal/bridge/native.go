@@ -44,6 +44,9 @@ func (s *state) carried(m *Message) (*Message, error) {
 		if err := s.numberable(m.Properties.User); err != nil {
 			return nil, badRequest("publish", m.Topic, err.Error())
 		}
+		if err := engine.CheckSent(m.Properties.User); err != nil {
+			return nil, tooLarge("publish", m.Topic, err)
+		}
 	}
 	if s.cloudEvents == "" {
 		if s.ids && !m.named() {
@@ -57,7 +60,7 @@ func (s *state) carried(m *Message) (*Message, error) {
 	}
 	d.msg.Properties = &d.props
 	if err := d.structure(s.cloudEvents); err != nil {
-		return nil, codecError("publish", m.Topic, err)
+		return nil, formError("publish", m.Topic, err)
 	}
 	return &d.msg, nil
 }

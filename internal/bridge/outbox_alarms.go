@@ -12,7 +12,8 @@ import (
 // alarms tell an operator what became of the outbox, each once until it is over.
 type alarms struct {
 	keeper *keeper
-	full   atomic.Bool
+	full   atomic.Bool // the last message was refused
+	logged atomic.Bool // that it is full, since it was last below the low mark
 	broken atomic.Bool
 }
 
@@ -26,7 +27,9 @@ func (a *alarms) appended(ctx context.Context, err error) {
 		a.works()
 	case errors.Is(err, outbox.ErrFull):
 		if a.full.CompareAndSwap(false, true) {
-			a.keeper.state.log.Errorf("mqtt: the outbox is full: publishes are refused")
+			if a.logged.CompareAndSwap(false, true) { // at its bound it is full many times a second
+				a.keeper.state.log.Errorf("mqtt: the outbox is full: publishes are refused")
+			}
 			a.tell(event.OutboxInfo{Kind: event.OutboxFull, Err: err})
 		}
 	case ctx.Err() == nil:
@@ -57,6 +60,7 @@ func (a *alarms) observe() outbox.Observe {
 			a.told(event.OutboxHigh, s)
 		},
 		Low: func(s outbox.Stats) {
+			a.logged.Store(false)
 			a.keeper.state.log.Infof("mqtt: the outbox is %.0f %% full again: %d messages", 100*s.Fill(), s.Depth)
 			a.told(event.OutboxLow, s)
 		},

@@ -152,7 +152,7 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 		bad("keep-alive of %v, want at least 1s", k)
 	}
 	if cfg.TLS, err = s.tls(o.TLSConfig); err != nil {
-		errs = append(errs, err)
+		errs = append(errs, lineError{err})
 	}
 	for _, a := range s.addresses {
 		if (o.Secure || cfg.TLS != nil) && !a.Secure() {

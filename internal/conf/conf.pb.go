@@ -301,13 +301,15 @@ func (x *MQTT) GetDeadLetters() *v1.DeadLetters {
 	return nil
 }
 
-// Device is about telemetry.
+// Device is about what devices send.
 type Device struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A reading above it, in degrees Celsius, raises an alert. Absent: none.
 	TemperatureLimit *float64 `protobuf:"fixed64,1,opt,name=temperature_limit,json=temperatureLimit,proto3,oneof" json:"temperature_limit,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// A device whose last heartbeat is longer ago is not online. Default 90 s.
+	OfflineAfter  *durationpb.Duration `protobuf:"bytes,2,opt,name=offline_after,json=offlineAfter,proto3" json:"offline_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Device) Reset() {
@@ -345,6 +347,13 @@ func (x *Device) GetTemperatureLimit() float64 {
 		return *x.TemperatureLimit
 	}
 	return 0
+}
+
+func (x *Device) GetOfflineAfter() *durationpb.Duration {
+	if x != nil {
+		return x.OfflineAfter
+	}
+	return nil
 }
 
 // HTTP is the HTTP API.
@@ -599,9 +608,10 @@ const file_conf_conf_proto_rawDesc = "" +
 	"\tpublisher\x18\x02 \x01(\v2\x18.kratosmqtt.v1.PublisherR\tpublisher\x12-\n" +
 	"\x06outbox\x18\x03 \x01(\v2\x15.kratosmqtt.v1.OutboxR\x06outbox\x12*\n" +
 	"\x05dedup\x18\x04 \x01(\v2\x14.kratosmqtt.v1.DedupR\x05dedup\x12=\n" +
-	"\fdead_letters\x18\x05 \x01(\v2\x1a.kratosmqtt.v1.DeadLettersR\vdeadLetters\"P\n" +
+	"\fdead_letters\x18\x05 \x01(\v2\x1a.kratosmqtt.v1.DeadLettersR\vdeadLetters\"\x90\x01\n" +
 	"\x06Device\x120\n" +
-	"\x11temperature_limit\x18\x01 \x01(\x01H\x00R\x10temperatureLimit\x88\x01\x01B\x14\n" +
+	"\x11temperature_limit\x18\x01 \x01(\x01H\x00R\x10temperatureLimit\x88\x01\x01\x12>\n" +
+	"\roffline_after\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\fofflineAfterB\x14\n" +
 	"\x12_temperature_limitB7Z5github.com/kratos-mqtt/" + "kratos-mqtt/internal/conf;confb\x06proto3"
 
 var (
@@ -650,13 +660,14 @@ var file_conf_conf_proto_depIdxs = []int32{
 	12, // 11: conf.MQTT.outbox:type_name -> kratosmqtt.v1.Outbox
 	13, // 12: conf.MQTT.dedup:type_name -> kratosmqtt.v1.Dedup
 	14, // 13: conf.MQTT.dead_letters:type_name -> kratosmqtt.v1.DeadLetters
-	15, // 14: conf.Server.HTTP.timeout:type_name -> google.protobuf.Duration
-	15, // 15: conf.Server.GRPC.timeout:type_name -> google.protobuf.Duration
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	15, // 14: conf.Device.offline_after:type_name -> google.protobuf.Duration
+	15, // 15: conf.Server.HTTP.timeout:type_name -> google.protobuf.Duration
+	15, // 16: conf.Server.GRPC.timeout:type_name -> google.protobuf.Duration
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_conf_conf_proto_init() }

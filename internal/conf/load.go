@@ -18,8 +18,10 @@ import (
 // Load reads one configuration file, fills its ${NAME:default} placeholders
 // from the environment and checks the result. A member that the configuration
 // does not have is an error, so that a typing mistake is no silent default.
-func Load(path string) (*Bootstrap, error) {
-	c := config.New(config.WithSource(environment{}, file.NewSource(path)))
+func Load(path string) (*Bootstrap, error) { return load(file.NewSource(path), path) }
+
+func load(source config.Source, path string) (*Bootstrap, error) {
+	c := config.New(config.WithSource(environment{}, checkedFile{source}))
 	defer c.Close()
 	if err := c.Load(); err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
@@ -50,7 +52,10 @@ func scan(c config.Config) (*Bootstrap, error) {
 		return nil, err
 	}
 	b := new(Bootstrap)
-	return b, protojson.Unmarshal(text, b)
+	if err := protojson.Unmarshal(text, b); err != nil {
+		return nil, redact(err, ofMembers)
+	}
+	return b, nil
 }
 
 // clean drops empty broker addresses, which unset placeholders leave behind,

@@ -192,23 +192,32 @@ func (c *Client) PublishAsync(ctx context.Context, m *Message, fn func(error)) e
 
 // Check refuses what cannot be published, without a connection.
 func (c *Client) Check(m *Message) error {
-	if n := len(m.Payload); n > c.cfg.MaxPayload {
-		return &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonTooLarge, Cause: payloadError(n, c.cfg.MaxPayload)}
+	if err := c.checkSize(m); err != nil {
+		return err
 	}
 	return session.Valid(m)
+}
+
+// checkSize refuses a payload or headers over the limits.
+func (c *Client) checkSize(m *Message) error {
+	var err error
+	if n := len(m.Payload); n > c.cfg.MaxPayload {
+		err = payloadError(n, c.cfg.MaxPayload)
+	} else if m.Properties != nil {
+		err = CheckHeaders(m.Properties.User)
+	}
+	if err == nil {
+		return nil
+	}
+	return &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonTooLarge, Cause: err}
 }
 
 func (c *Client) mayPublish(m *Message) (*run, error) {
 	if m == nil {
 		return nil, &Error{Op: "publish", Reason: session.ReasonBadRequest, Cause: errors.New("message is nil")}
 	}
-	if len(m.Payload) > c.cfg.MaxPayload {
-		return nil, &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonTooLarge, Cause: payloadError(len(m.Payload), c.cfg.MaxPayload)}
-	}
-	if m.Properties != nil {
-		if err := CheckHeaders(m.Properties.User); err != nil {
-			return nil, &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonTooLarge, Cause: err}
-		}
+	if err := c.checkSize(m); err != nil {
+		return nil, err
 	}
 	r := c.publishing()
 	if r == nil {

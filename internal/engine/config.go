@@ -194,6 +194,7 @@ func (c *Config) resolve() error {
 			errs = append(errs, fmt.Errorf("will of QoS %d and %d bytes", w.QoS, len(w.Payload)))
 		}
 	}
+	errs = append(errs, c.checkBounds())
 	if err := errors.Join(errs...); err != nil {
 		return &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
 	}

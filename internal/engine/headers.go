@@ -19,13 +19,27 @@ const (
 	MaxID = 256
 )
 
+// What of that is kept for headers of ours: the id and the numbers of a message.
+const (
+	ownHeaders     = 4
+	ownHeaderBytes = 512
+)
+
 // idHeader is the user property that names a message.
 const idHeader = "id"
 
-// CheckHeaders refuses headers over the limits.
-func CheckHeaders(list []UserProperty) error {
-	if len(list) > MaxHeaders {
-		return fmt.Errorf("%d headers, want at most %d", len(list), MaxHeaders)
+// CheckHeaders refuses headers that arrived and are over the limits.
+func CheckHeaders(list []UserProperty) error { return checkHeaders(list, MaxHeaders, MaxHeaderBytes) }
+
+// CheckSent refuses headers to be sent, as yet without the id and the numbers of
+// the message, that would be over the limits where they arrive.
+func CheckSent(list []UserProperty) error {
+	return checkHeaders(list, MaxHeaders-ownHeaders, MaxHeaderBytes-ownHeaderBytes)
+}
+
+func checkHeaders(list []UserProperty, most, bytes int) error {
+	if len(list) > most {
+		return fmt.Errorf("%d headers, want at most %d", len(list), most)
 	}
 	total := 0
 	for _, u := range list {
@@ -37,8 +51,8 @@ func CheckHeaders(list []UserProperty) error {
 		}
 		total += len(u.Key) + len(u.Value)
 	}
-	if total > MaxHeaderBytes {
-		return fmt.Errorf("headers of %d bytes, want at most %d", total, MaxHeaderBytes)
+	if total > bytes {
+		return fmt.Errorf("headers of %d bytes, want at most %d", total, bytes)
 	}
 	return nil
 }

@@ -100,7 +100,7 @@ func (r *run) open(id string) (err error) {
 	publisher := id + c.PublisherSuffix
 	r.pubs, err = newPublishers(c.Connections, publisher, func(id string) (*session.Session, error) {
 		pub := c.session(id)
-		pub.Negotiation, pub.SessionExpiry = version, publisherExpiry
+		pub.Negotiation, pub.SessionExpiry, pub.FreshStart = version, publisherExpiry, true
 		first := id == publisher
 		pub.Notify = func(e session.Event) {
 			r.publishing(e)

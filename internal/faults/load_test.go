@@ -28,7 +28,7 @@ type load struct {
 
 // load starts with nothing sent.
 func (p *publisher) load(w *witness) *load {
-	return &load{p: p, witness: w, ctx: p.h.within(10 * time.Minute)}
+	return &load{p: p, witness: w, ctx: p.h.within(5 * time.Minute)}
 }
 
 // send publishes a message without waiting for its outcome.

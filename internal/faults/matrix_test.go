@@ -66,10 +66,6 @@ var matrix = [...]string{
 // TestMatrixIsComplete looks for the tests of each row in the whole repository.
 func TestMatrixIsComplete(t *testing.T) {
 	t.Parallel()
-	pending := map[int]bool{}
-	for _, n := range []int{14, 15, 16, 17, 18, 19, 22, 23, 24} {
-		pending[n] = true
-	}
 	if len(matrix) != 44 {
 		t.Fatalf("%d rows", len(matrix))
 	}
@@ -78,7 +74,7 @@ func TestMatrixIsComplete(t *testing.T) {
 		t.Errorf("%s belongs to no row", name)
 	}
 	for i, what := range matrix {
-		if len(rows[i+1]) == 0 && !pending[i+1] {
+		if len(rows[i+1]) == 0 {
 			t.Errorf("row %d, %s, has no test named TestFault_%02d_...", i+1, what, i+1)
 		}
 	}

@@ -24,4 +24,4 @@ func (s spread) String() string {
 }
 
 // slack is what a busy machine may add to a bound.
-const slack = 1500 * time.Millisecond
+const slack = 3 * time.Second

@@ -27,9 +27,13 @@ func TestFault_08_HalfOpenFullBuffer(t *testing.T) {
 		l := p.load(nil)
 		proxy.Stall(true)
 		began := time.Now()
-		for i := range messages {
-			l.send(h.name+"/data", append(make([]byte, size), id(i)...))
-		}
+		sent := make(chan struct{})
+		go func() { // those behind the loss wait for the next connection
+			defer close(sent)
+			for i := range messages {
+				l.send(h.name+"/data", append(make([]byte, size), id(i)...))
+			}
+		}()
 		h.eventually(func() error { return eachLost([]*spy{p.spy}) })
 		detected := p.lost()[0].at.Sub(began)
 		h.figure("half-open detection, full send buffer, write timeout 2s", detected.Round(time.Millisecond))
@@ -37,6 +41,7 @@ func TestFault_08_HalfOpenFullBuffer(t *testing.T) {
 			h.Errorf("detected after %v", detected)
 		}
 		proxy.Stall(false)
+		<-sent
 		l.succeeded()
 		h.settled()
 	})

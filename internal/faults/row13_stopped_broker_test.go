@@ -22,9 +22,13 @@ func TestFault_13_BrokerStoppedInItsTracks(t *testing.T) {
 		b.Pause()
 		began := time.Now()
 		l := p.load(nil)
-		for i := range messages {
-			l.send(h.name+"/data", []byte(id(i)))
-		}
+		sent := make(chan struct{})
+		go func() { // those behind the loss wait for the next connection
+			defer close(sent)
+			for i := range messages {
+				l.send(h.name+"/data", []byte(id(i)))
+			}
+		}()
 		h.eventually(func() error { return eachLost(spies) })
 		var detected spread
 		for _, s := range spies {
@@ -44,6 +48,7 @@ func TestFault_13_BrokerStoppedInItsTracks(t *testing.T) {
 			h.Errorf("%d goroutines before, %d while the broker is stopped", before, most)
 		}
 		b.Resume()
+		<-sent
 		l.succeeded()
 		h.settled()
 	})

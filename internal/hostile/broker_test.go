@@ -3,6 +3,7 @@ package hostile_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -10,7 +11,6 @@ import (
 	"time"
 
 	"github.com/go-kratos/kratos/v2/log"
-
 	"github.com/tx7do/kratos-transport/broker"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
@@ -90,7 +90,7 @@ func (p *peer) keep(c net.Conn, packet mqtttest.Packet) {
 	p.published = append(p.published, packet)
 	p.mu.Unlock()
 	if p.refusal != nil {
-		_, _ = c.Write(mqtttest.PacketOf(0x40, mqtttest.Uint16Field(packet.ID()), []byte{0x97}, p.refusal))
+		_, _ = c.Write(mqtttest.PacketOf(0x40, mqtttest.Uint16Field(packet.ID()), []byte{0x87}, p.refusal))
 		return
 	}
 	if packet.QoS() > 0 {
@@ -121,7 +121,7 @@ func closed(c net.Conn) bool {
 	for {
 		if _, err := mqtttest.ReadPacket(c); err != nil {
 			var timeout net.Error
-			return !(asNetError(err, &timeout) && timeout.Timeout())
+			return !errors.As(err, &timeout) || !timeout.Timeout()
 		}
 	}
 }

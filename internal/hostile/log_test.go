@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -68,7 +69,7 @@ func TestNobodyForgesALogLine(t *testing.T) {
 				return false
 			})
 			done := make(outcomes, 100)
-			srv, out := client(t, p.URL(), 5, mqttserver.WithHooks(done),
+			srv, out := client(t, p.URL(), 5, mqttserver.WithHooks(done), mqttserver.DeadLetters(letters{deadletter.NewMemory(100)}),
 				mqttserver.Subscriber(&v1.Subscriber{RetryBudget: durationpb.New(300 * time.Millisecond)}))
 			handle(t, srv, "t/#", func(context.Context, *reading) error { return errors.New(text) })
 			handle(t, srv, "k/#", func(context.Context, *reading) error { return kerrors.BadRequest(text, text) })
@@ -99,6 +100,11 @@ func message(id uint16, topic, payload string) []byte {
 	return mqtttest.PublishPacket(5, id, topic, 1, payload)
 }
 
+// letters keeps dead letters, and parks nothing.
+type letters struct{ *deadletter.Memory }
+
+func (letters) Parks() bool { return false }
+
 // checkForgery is checkLog for a log with stack traces in it.
 func checkForgery(t *testing.T, text string) {
 	t.Helper()
@@ -125,14 +131,12 @@ func TestRefusalsAreOneLine(t *testing.T) {
 	for name, text := range forgeries() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var p *peer
-			p = newPeer(t, 5, func(c net.Conn, _ int, when string) bool {
-				switch when {
-				case "suback":
-					_, _ = c.Write(mqtttest.PacketOf(0x90, mqtttest.Uint16Field(1), reason(text), []byte{0x87}))
-					return closed(c)
+			p := newPeer(t, 5, func(c net.Conn, _ int, when string) bool {
+				if when != "suback" {
+					return false
 				}
-				return false
+				_, _ = c.Write(mqtttest.PacketOf(0x90, mqtttest.Uint16Field(1), reason(text), []byte{0x87}))
+				return closed(c)
 			})
 			p.refusal = reason(text)
 			srv, out := client(t, p.URL(), 5)

@@ -16,8 +16,6 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-func asNetError(err error, target *net.Error) bool { return errors.As(err, target) }
-
 type reading struct {
 	Celsius float64 `json:"celsius"`
 }

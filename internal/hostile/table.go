@@ -56,7 +56,7 @@ func texts(list string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", list, err)
 		}
-		times, sign := 1, ""
+		times := 1
 		rest = rest[len(quoted):]
 		if count, ok := strings.CutPrefix(rest, "*"); ok {
 			count, rest, _ = strings.Cut(count, " ")
@@ -65,7 +65,8 @@ func texts(list string) ([]string, error) {
 			}
 		}
 		text.WriteString(strings.Repeat(part, times))
-		sign, rest, _ = strings.Cut(strings.TrimLeft(rest, " "), " ")
+		sign, more, _ := strings.Cut(strings.TrimLeft(rest, " "), " ")
+		rest = more
 		switch sign {
 		case "+":
 			continue

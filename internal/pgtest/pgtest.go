@@ -38,6 +38,8 @@ const (
 //
 //	func TestMain(m *testing.M) { os.Exit(postgres.Main(m).Run()) }
 type Server struct {
+	settings []string
+
 	once    sync.Once
 	err     error
 	dir     string
@@ -46,8 +48,13 @@ type Server struct {
 	bases   atomic.Int64
 }
 
-// NewServer starts nothing yet.
-func NewServer() *Server { return &Server{} }
+// NewServer starts nothing yet. The server does not wait for the disk, because
+// its data ends with it; settings such as "fsync=on" override that or others.
+func NewServer(settings ...string) *Server { return &Server{settings: settings} }
+
+// Durable are the settings with which a commit waits for the disk, as in
+// production: for benchmarks.
+func Durable() []string { return []string{"fsync=on", "synchronous_commit=on", "full_page_writes=on"} }
 
 // Runner is what TestMain uses of *testing.M.
 type Runner interface{ Run() int }
@@ -153,7 +160,7 @@ func (s *Server) start(bin string) (err error) {
 		return err
 	}
 	data := filepath.Join(s.dir, "data")
-	init := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", role, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+	init := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", role, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync") //nolint:gosec,noctx // found by find; it ends soon
 	init.SysProcAttr, init.Dir = account, s.dir
 	if out, err := init.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
@@ -162,9 +169,14 @@ func (s *Server) start(bin string) (err error) {
 		return err
 	}
 	// Speed counts more than what a loss of power would leave.
-	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(s.port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
-		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "max_connections=200")
+	args := []string{
+		"-D", data, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "max_connections=200",
+	}
+	for _, setting := range s.settings { // the last one counts
+		args = append(args, "-c", setting)
+	}
+	server := exec.Command(filepath.Join(bin, "postgres"), args...) //nolint:gosec,noctx // found by find; it ends by signal
 	server.SysProcAttr, server.Dir = account, s.dir
 	if s.process, err = run(server); err != nil {
 		return err
@@ -184,7 +196,7 @@ func (s *Server) ready() error {
 		case time.Now().After(deadline):
 			return fmt.Errorf("no answer within %v: %w", patience, err)
 		}
-		time.Sleep(20 * time.Millisecond)
+		<-time.After(20 * time.Millisecond)
 	}
 }
 

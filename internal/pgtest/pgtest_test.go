@@ -11,6 +11,22 @@ var postgres = pgtest.NewServer()
 
 func TestMain(m *testing.M) { os.Exit(postgres.Main(m).Run()) }
 
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	durable := pgtest.NewServer(pgtest.Durable()...)
+	t.Cleanup(func() {
+		if err := durable.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for name, server := range map[string]*pgtest.Server{"off": postgres, "on": durable} {
+		var got string
+		if err := server.Open(t).QueryRowContext(t.Context(), "SHOW fsync").Scan(&got); err != nil || got != name {
+			t.Errorf("fsync is %q, want %q: %v", got, name, err)
+		}
+	}
+}
+
 func TestDatabasesAreApart(t *testing.T) {
 	t.Parallel()
 	for range 2 {

@@ -9,12 +9,18 @@ import (
 	"strings"
 	"testing"
 
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// kinds are the blocks that are checked, each by a test of this package.
-var kinds = []string{"go", "sh", "yaml", "mosquitto"}
+// guide has the tests of docs/guide/events.md, which need the generators.
+const guide = root + "/tools/internal/guide"
+
+// kinds are the blocks that are checked, each by a test of this package, those
+// of proto and buf by one of guide.
+var kinds = []string{"go", "sh", "yaml", "mosquitto", "proto", "buf"}
 
 func TestEveryBlockIsChecked(t *testing.T) {
 	t.Parallel()
@@ -27,14 +33,25 @@ func TestEveryBlockIsChecked(t *testing.T) {
 	}
 }
 
-// TestGo wants each block in a file below this folder, which the tests there
-// run. Indentation may differ.
+// TestGo wants each block in a file below this folder, or of the guide's tests,
+// which run it. Indentation may differ.
 func TestGo(t *testing.T) {
 	t.Parallel()
-	var sources []string
-	err := fs.WalkDir(os.DirFS("."), ".", func(path string, _ fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, "_test.go") && filepath.Dir(path) != "." {
-			text, err := os.ReadFile(path)
+	sources := slices.Concat(goFiles(t, "."), goFiles(t, guide))
+	for _, b := range blocksOf(t, "go") {
+		here := func(source string) bool { return strings.Contains(source, unindent(b.text)) }
+		if !slices.ContainsFunc(sources, here) {
+			t.Errorf("%s shows code that is in no file of internal/readme:\n%s", b.where, b.text)
+		}
+	}
+}
+
+// goFiles are the tests below a folder, but for those of this package.
+func goFiles(t *testing.T, dir string) (sources []string) {
+	t.Helper()
+	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") && filepath.Dir(filepath.Join(dir, path)) != "." {
+			text, err := os.ReadFile(filepath.Join(dir, path))
 			sources = append(sources, unindent(string(text)))
 			return err
 		}
@@ -43,12 +60,7 @@ func TestGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, b := range blocksOf(t, "go") {
-		here := func(source string) bool { return strings.Contains(source, unindent(b.text)) }
-		if !slices.ContainsFunc(sources, here) {
-			t.Errorf("%s shows code that is in no file of internal/readme:\n%s", b.where, b.text)
-		}
-	}
+	return sources
 }
 
 func unindent(text string) string {
@@ -74,8 +86,14 @@ func TestYAML(t *testing.T) {
 			t.Errorf("%s: %v", b.where, err)
 			continue
 		}
-		if got := c.GetMqtt().GetConnection().GetPassword(); got != secret {
+		if got := c.GetMqtt().GetConnection().GetPassword(); strings.Contains(b.text, "KM_MQTT_PASSWORD") && got != secret {
 			t.Errorf("%s: password %q", b.where, got)
+		}
+		c.GetMqtt().GetConnection().Tls = nil // its files are the reader's
+		own := mqttbroker.NewBroker(mqttbroker.WithConnection(c.GetMqtt().GetConnection()), mqttbroker.WithPublisher(c.GetMqtt().GetPublisher()),
+			mqttbroker.WithSubscriber(c.GetServer().GetMqtt()), mqttbroker.WithDeadLetters(deadletter.NewMemory(0)))
+		if err := own.Init(); err != nil {
+			t.Errorf("%s: %v", b.where, err)
 		}
 	}
 }

@@ -61,7 +61,10 @@ func Refuse(code byte) Action { return Action{kind: refuse, code: code} }
 // client connects again.
 func Drop() Action { return Action{kind: drop} }
 
-// Delay holds the packet back, and with it all that follow in its direction.
+// Delay holds the packet back, and with it all that follow in its direction: one
+// to a client before it is written, one from a client for so long after it was
+// read. What arrives meanwhile is read afterwards; for a link with a steady
+// latency there is mqtttest.Proxy.
 func Delay(by time.Duration) Action { return Action{kind: delay, delay: by} }
 
 // CutBefore cuts the connection instead of passing the packet on: with RST when
@@ -89,7 +92,7 @@ func StopReading() Action { return Action{kind: stopReading} }
 
 // Rewrite puts other bytes in the place of the packet: none, one or several
 // packets, well formed or not. F must not call the broker, and must not keep the
-// packet. [Packet.Encode] gives the packet itself.
+// packet. [Packet.Encode] gives the packet itself. A CONNECT is left alone.
 func Rewrite(f func(Packet) [][]byte) Action { return Action{kind: rewrite, rewrite: f} }
 
 // Malformed sends these bytes in the place of the packet.
@@ -98,7 +101,7 @@ func Malformed(b []byte) Action {
 }
 
 // Replay passes the packet on twice, a PUBLISH of QoS 1 or 2 with DUP the
-// second time.
+// second time. A CONNECT is left alone.
 func Replay() Action { return Action{kind: replay} }
 
 // Call lets the packet pass and calls f in a goroutine of its own: a step of a

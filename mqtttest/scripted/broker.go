@@ -254,7 +254,7 @@ func (c *conn) dismiss(code byte) {
 }
 
 // each calls f for every connection.
-func (b *Broker) each(f func(*conn)) (n int) {
+func (b *Broker) each(f func(*conn)) {
 	b.listen.Lock()
 	list := make([]*conn, 0, len(b.conns))
 	for c := range b.conns {
@@ -264,7 +264,6 @@ func (b *Broker) each(f func(*conn)) (n int) {
 	for _, c := range list {
 		f(c)
 	}
-	return len(list)
 }
 
 func (b *Broker) locked(f func()) {

@@ -36,7 +36,12 @@ func (i *inbox) expect(t *testing.T, want ...string) {
 		i.mu.Lock()
 		defer i.mu.Unlock()
 		if fmt.Sprint(i.seen) != fmt.Sprint(want) {
-			return fmt.Errorf("%d messages: %.200q, want %d", len(i.seen), i.seen, len(want))
+			for n := range min(len(i.seen), len(want)) {
+				if i.seen[n] != want[n] {
+					return fmt.Errorf("message %d of %d is %q, want %q", n, len(i.seen), i.seen[n:min(n+10, len(i.seen))], want[n])
+				}
+			}
+			return fmt.Errorf("%d messages, want %d", len(i.seen), len(want))
 		}
 		return nil
 	})
@@ -65,7 +70,7 @@ func TestPahoOf311(t *testing.T) {
 	defer c.Disconnect(0)
 	wait(c.Subscribe("t/#", 2, nil))
 	for i, payload := range numbered(300) {
-		wait(c.Publish("t/x", byte(i%3), false, payload))
+		wait(c.Publish("t/x", byte(i/100), false, payload))
 	}
 	in.expect(t, numbered(300)...)
 	if c := b.Counts(); c.Violations+c.Dropped()+c.StrayAcks != 0 {
@@ -98,7 +103,7 @@ func TestPahoOf5(t *testing.T) {
 	var want []string
 	for i, payload := range numbered(300) {
 		want = append(want, payload+"v")
-		_, err := c.Publish(ctx, &paho5.Publish{Topic: "t/x", QoS: byte(i % 3), Payload: []byte(payload), Properties: &paho5.PublishProperties{
+		_, err := c.Publish(ctx, &paho5.Publish{Topic: "t/x", QoS: byte(i / 100), Payload: []byte(payload), Properties: &paho5.PublishProperties{
 			User: paho5.UserProperties{{Key: "k", Value: "v"}},
 		}})
 		if err != nil {

@@ -190,7 +190,7 @@ func FuzzHostileBytes(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(b.Close)
-	f.Fuzz(func(t *testing.T, version byte, connected bool, data []byte) {
+	f.Fuzz(func(_ *testing.T, version byte, connected bool, data []byte) {
 		client, server := net.Pipe()
 		c := b.newConn(server, 1)
 		done := make(chan struct{})

@@ -26,7 +26,8 @@ type conn struct {
 	closed  chan struct{}
 	parting atomic.Bool // the stream to the client has ended
 
-	reading, writing gate // shut by faults
+	reading, writing gate      // shut by faults
+	arrival          time.Time // of the bytes that are treated
 	connect          *connect
 	version          byte
 
@@ -103,6 +104,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		_ = c.socket.SetReadDeadline(time.Now().Add(partingTime))
 	}
 	n, err := c.socket.Read(p)
+	c.arrival = time.Now()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		if c.parting.Load() {
 			return 0, errGone
@@ -124,14 +126,12 @@ func (c *conn) depart(err error) {
 		return
 	}
 	var v *violation
-	if errors.As(err, &v) {
-		c.b.counts.Violations++
+	switch {
+	case errors.As(err, &v):
 		c.refuseFurther(v.code)
-	} else if errors.Is(err, errLarge) {
-		c.b.counts.Violations++
+	case errors.Is(err, errLarge):
 		c.refuseFurther(reasonPacketTooLarge)
-	} else if errors.Is(err, errHeader) {
-		c.b.counts.Violations++
+	case errors.Is(err, errHeader):
 		c.refuseFurther(reasonMalformed)
 	}
 	c.dead = true
@@ -142,10 +142,8 @@ func (c *conn) depart(err error) {
 
 // refuseFurther tells a client of MQTT 5 why its connection ends.
 func (c *conn) refuseFurther(code byte) {
-	switch {
-	case c.session == nil && c.connect == nil:
-		return
-	case c.version == 5:
+	c.b.counts.Violations++
+	if c.connect != nil && c.version == 5 {
 		c.end([]byte{byte(Disconnect) << 4, 1, code})
 	}
 }

@@ -99,13 +99,13 @@ func (m *connect) properties(c *cursor) {
 func (m *connect) decodeWill(c *cursor, flags byte) {
 	if flags&4 == 0 {
 		if flags&0x38 != 0 {
-			c.fail("will flags without a will") // [MQTT-3.1.2-11]
+			c.failf("will flags without a will") // [MQTT-3.1.2-11]
 		}
 		return
 	}
 	w := &will{message: &message{qos: flags >> 3 & 3, retain: flags&0x20 != 0, from: m.clientID}}
 	if w.message.qos > 2 {
-		c.fail("will QoS 3") // [MQTT-3.1.2-12]
+		c.failf("will QoS 3") // [MQTT-3.1.2-12]
 	}
 	if m.version == 5 {
 		c.properties(willProperties, func(p property) {

@@ -1,15 +1,14 @@
 package scripted
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 )
 
 // Reason codes of MQTT 5 that the broker itself gives.
 const (
-	reasonGrantedMax      = 0x02
 	reasonNoSubscribers   = 0x10
 	reasonNoSubscription  = 0x11
 	reasonUnspecified     = 0x80
@@ -29,7 +28,6 @@ const (
 	reasonReceiveMaximum  = 0x93
 	reasonAlias           = 0x94
 	reasonPacketTooLarge  = 0x95
-	reasonQuota           = 0x97
 	reasonQoSNotSupported = 0x9B
 )
 
@@ -56,7 +54,7 @@ type cursor struct {
 	err *violation
 }
 
-func (c *cursor) fail(format string, args ...any) {
+func (c *cursor) failf(format string, args ...any) {
 	if c.err == nil {
 		c.err = malformed(format, args...)
 	}
@@ -65,7 +63,7 @@ func (c *cursor) fail(format string, args ...any) {
 
 func (c *cursor) bytes(n int) []byte {
 	if n < 0 || n > len(c.b) {
-		c.fail("%d bytes of %d", n, len(c.b))
+		c.failf("%d bytes of %d", n, len(c.b))
 		return nil
 	}
 	taken := c.b[:n:n]
@@ -101,12 +99,12 @@ func (c *cursor) varint() (n uint32) {
 		n |= uint32(b&0x7F) << shift
 		if b&0x80 == 0 {
 			if b == 0 && shift > 0 {
-				c.fail("variable byte integer longer than needed")
+				c.failf("variable byte integer longer than needed")
 			}
 			return n
 		}
 	}
-	c.fail("variable byte integer of more than four bytes")
+	c.failf("variable byte integer of more than four bytes")
 	return 0
 }
 
@@ -125,8 +123,8 @@ func (c *cursor) text() []byte {
 }
 
 func (c *cursor) checkText(b []byte) []byte {
-	if !utf8.Valid(b) || strings.IndexByte(string(b), 0) >= 0 {
-		c.fail("string is not UTF-8 without NUL")
+	if !utf8.Valid(b) || bytes.IndexByte(b, 0) >= 0 {
+		c.failf("string is not UTF-8 without NUL")
 		return nil
 	}
 	return b
@@ -135,7 +133,7 @@ func (c *cursor) checkText(b []byte) []byte {
 // end checks that nothing is left.
 func (c *cursor) end() error {
 	if c.err == nil && len(c.b) > 0 {
-		c.fail("%d bytes too many", len(c.b))
+		c.failf("%d bytes too many", len(c.b))
 	}
 	return c.failed()
 }

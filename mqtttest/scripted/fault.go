@@ -55,6 +55,9 @@ func (f *Fault) validate() error {
 	if f.Do.kind == pass {
 		errs = append(errs, errors.New("no action"))
 	}
+	if f.Direction == ToBroker && f.Type == Connect && (f.Do.kind == rewrite || f.Do.kind == replay) {
+		errs = append(errs, fmt.Errorf("%v on CONNECT", f.Do.kind))
+	}
 	if f.Do.kind == refuse {
 		answered := f.Type == Connect || f.Type == Subscribe || f.Type == Unsubscribe || f.Type == Publish
 		if f.Direction != ToBroker || !answered {
@@ -174,6 +177,9 @@ func (f *faults) decide(d Direction, c *conn, p Packet) (hit *Injected) {
 }
 
 func (f *Fault) matches(o Observed) bool {
+	if o.Type() == Connect && o.Direction == ToBroker && (f.Do.kind == rewrite || f.Do.kind == replay) {
+		return false
+	}
 	return f.Direction == o.Direction && (f.Type == AnyType || f.Type == o.Type()) &&
 		(f.Client == nil || f.Client(o.ClientID)) &&
 		(f.Filter == nil || slices.ContainsFunc(o.Filters(), f.Filter)) &&

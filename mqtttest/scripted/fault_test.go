@@ -400,6 +400,7 @@ func TestFaultsAndOptionsThatMakeNoSense(t *testing.T) {
 		"refuse PINGREQ":       {scripted.WithFaults(scripted.Fault{Type: scripted.Pingreq, Do: scripted.Refuse(0x80)})},
 		"refuse to client":     {scripted.WithFaults(scripted.Fault{Direction: scripted.ToClient, Type: scripted.Publish, Do: scripted.Refuse(0x80)})},
 		"code of success":      {scripted.WithFaults(scripted.Fault{Type: scripted.Publish, Do: scripted.Refuse(0x10)})},
+		"rewrite CONNECT":      {scripted.WithFaults(scripted.Fault{Type: scripted.Connect, Do: scripted.Malformed(nil)})},
 		"direction":            {scripted.WithFaults(scripted.Fault{Direction: 2, Do: scripted.Drop()})},
 		"type":                 {scripted.WithFaults(scripted.Fault{Type: 16, Do: scripted.Drop()})},
 		"chance":               {scripted.WithFaults(scripted.Fault{Chance: 1.5, Do: scripted.Drop()})},

@@ -61,14 +61,6 @@ func (f *frames) take() (Packet, error) {
 	return Packet{}, nil
 }
 
-// buffered says whether a whole packet is there.
-func (f *frames) buffered() bool {
-	start := f.start
-	p, err := f.take()
-	f.start = start
-	return err != nil || p.First != 0
-}
-
 func (f *frames) fill() error {
 	if f.start == f.end {
 		f.start, f.end = 0, 0

@@ -2,6 +2,7 @@ package scripted
 
 import (
 	"errors"
+	"time"
 )
 
 // arrived treats a packet of a client, and what the faults say about it.
@@ -10,7 +11,7 @@ func (c *conn) arrived(p Packet) error {
 		return c.first(p)
 	}
 	v := c.b.faults.decide(ToBroker, c, p)
-	if v != nil && v.action.kind == delay && !c.sleep(v.action.delay) {
+	if v != nil && v.action.kind == delay && !c.sleep(time.Until(c.arrival.Add(v.action.delay))) {
 		return errDead
 	}
 	c.b.mu.Lock()

@@ -98,7 +98,7 @@ func (c *cursor) property() (p property) {
 		p.data = c.text()
 		c.text()
 	default:
-		c.fail("unknown property %d", p.id)
+		c.failf("unknown property %d", p.id)
 	}
 	p.raw = before[:len(before)-len(c.b)]
 	return p

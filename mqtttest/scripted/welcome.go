@@ -1,5 +1,7 @@
 package scripted
 
+import "time"
+
 // first treats the first packet of a connection, which must be CONNECT
 // [MQTT-3.1.0-1].
 func (c *conn) first(p Packet) error {
@@ -22,7 +24,7 @@ func (c *conn) first(p Packet) error {
 	c.b.locked(func() { c.version, c.clientID = m.version, m.clientID })
 	c.name.Store(&m.clientID)
 	v := c.b.faults.decide(ToBroker, c, p)
-	if v != nil && v.action.kind == delay && !c.sleep(v.action.delay) {
+	if v != nil && v.action.kind == delay && !c.sleep(time.Until(c.arrival.Add(v.action.delay))) {
 		return errDead
 	}
 	c.b.mu.Lock()
@@ -53,7 +55,7 @@ func (c *conn) admit(m *connect, assigned string, v *Injected) error {
 		return errCut
 	case cutAfter:
 		c.mute = true
-		c.welcome(m, assigned)
+		_ = c.welcome(m, assigned) // cut in any case
 		c.reset()
 		return errCut
 	case halfOpen:

@@ -12,6 +12,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -251,11 +252,121 @@ func (x *ListAlertsReply) GetNextPageToken() string {
 	return ""
 }
 
+// SendCommandRequest is a command for one device.
+type SendCommandRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Device that is asked. Required, at most 128 bytes, one level of a topic.
+	DeviceId string `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	// What to do. Required, at most 128 bytes.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// How to do it, at most 64 KiB as JSON.
+	Arguments     *structpb.Struct `protobuf:"bytes,3,opt,name=arguments,proto3" json:"arguments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendCommandRequest) Reset() {
+	*x = SendCommandRequest{}
+	mi := &file_device_v1_device_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendCommandRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendCommandRequest) ProtoMessage() {}
+
+func (x *SendCommandRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_device_v1_device_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendCommandRequest.ProtoReflect.Descriptor instead.
+func (*SendCommandRequest) Descriptor() ([]byte, []int) {
+	return file_device_v1_device_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SendCommandRequest) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *SendCommandRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SendCommandRequest) GetArguments() *structpb.Struct {
+	if x != nil {
+		return x.Arguments
+	}
+	return nil
+}
+
+// SendCommandReply says what was accepted.
+type SendCommandReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identity of the command (UUIDv7), which the device gets with it.
+	CommandId     string `protobuf:"bytes,1,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendCommandReply) Reset() {
+	*x = SendCommandReply{}
+	mi := &file_device_v1_device_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendCommandReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendCommandReply) ProtoMessage() {}
+
+func (x *SendCommandReply) ProtoReflect() protoreflect.Message {
+	mi := &file_device_v1_device_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendCommandReply.ProtoReflect.Descriptor instead.
+func (*SendCommandReply) Descriptor() ([]byte, []int) {
+	return file_device_v1_device_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SendCommandReply) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
+}
+
 var File_device_v1_device_proto protoreflect.FileDescriptor
 
 const file_device_v1_device_proto_rawDesc = "" +
 	"\n" +
-	"\x16device/v1/device.proto\x12\tdevice.v1\x1a\x16device/v1/events.proto\x1a\x1cgoogle/api/annotations.proto\"o\n" +
+	"\x16device/v1/device.proto\x12\tdevice.v1\x1a\x16device/v1/events.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\"o\n" +
 	"\x14ListTelemetryRequest\x12\x1b\n" +
 	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
@@ -270,12 +381,21 @@ const file_device_v1_device_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"c\n" +
 	"\x0fListAlertsReply\x12(\n" +
 	"\x06alerts\x18\x01 \x03(\v2\x10.device.v1.AlertR\x06alerts\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xe7\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"|\n" +
+	"\x12SendCommandRequest\x12\x1b\n" +
+	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x125\n" +
+	"\targuments\x18\x03 \x01(\v2\x17.google.protobuf.StructR\targuments\"1\n" +
+	"\x10SendCommandReply\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x01 \x01(\tR\tcommandId2\xd2\x03\n" +
 	"\rDeviceService\x12z\n" +
 	"\rListTelemetry\x12\x1f.device.v1.ListTelemetryRequest\x1a\x1d.device.v1.ListTelemetryReply\")\x82\xd3\xe4\x93\x02#\x12!/v1/devices/{device_id}/telemetry\x12Z\n" +
 	"\n" +
 	"ListAlerts\x12\x1c.device.v1.ListAlertsRequest\x1a\x1a.device.v1.ListAlertsReply\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
-	"/v1/alertsB5Z3github.com/kratos-mqtt/" + "kratos-mqtt/api/device/v1;v1b\x06proto3"
+	"/v1/alerts\x12q\n" +
+	"\x0eGetDeviceState\x12 .device.v1.GetDeviceStateRequest\x1a\x16.device.v1.DeviceState\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/devices/{device_id}/state\x12v\n" +
+	"\vSendCommand\x12\x1d.device.v1.SendCommandRequest\x1a\x1b.device.v1.SendCommandReply\"+\x82\xd3\xe4\x93\x02%:\x01*\" /v1/devices/{device_id}/commandsB5Z3github.com/kratos-mqtt/" + "kratos-mqtt/api/device/v1;v1b\x06proto3"
 
 var (
 	file_device_v1_device_proto_rawDescOnce sync.Once
@@ -289,27 +409,37 @@ func file_device_v1_device_proto_rawDescGZIP() []byte {
 	return file_device_v1_device_proto_rawDescData
 }
 
-var file_device_v1_device_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_device_v1_device_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_device_v1_device_proto_goTypes = []any{
-	(*ListTelemetryRequest)(nil), // 0: device.v1.ListTelemetryRequest
-	(*ListTelemetryReply)(nil),   // 1: device.v1.ListTelemetryReply
-	(*ListAlertsRequest)(nil),    // 2: device.v1.ListAlertsRequest
-	(*ListAlertsReply)(nil),      // 3: device.v1.ListAlertsReply
-	(*Telemetry)(nil),            // 4: device.v1.Telemetry
-	(*Alert)(nil),                // 5: device.v1.Alert
+	(*ListTelemetryRequest)(nil),  // 0: device.v1.ListTelemetryRequest
+	(*ListTelemetryReply)(nil),    // 1: device.v1.ListTelemetryReply
+	(*ListAlertsRequest)(nil),     // 2: device.v1.ListAlertsRequest
+	(*ListAlertsReply)(nil),       // 3: device.v1.ListAlertsReply
+	(*SendCommandRequest)(nil),    // 4: device.v1.SendCommandRequest
+	(*SendCommandReply)(nil),      // 5: device.v1.SendCommandReply
+	(*Telemetry)(nil),             // 6: device.v1.Telemetry
+	(*Alert)(nil),                 // 7: device.v1.Alert
+	(*structpb.Struct)(nil),       // 8: google.protobuf.Struct
+	(*GetDeviceStateRequest)(nil), // 9: device.v1.GetDeviceStateRequest
+	(*DeviceState)(nil),           // 10: device.v1.DeviceState
 }
 var file_device_v1_device_proto_depIdxs = []int32{
-	4, // 0: device.v1.ListTelemetryReply.telemetry:type_name -> device.v1.Telemetry
-	5, // 1: device.v1.ListAlertsReply.alerts:type_name -> device.v1.Alert
-	0, // 2: device.v1.DeviceService.ListTelemetry:input_type -> device.v1.ListTelemetryRequest
-	2, // 3: device.v1.DeviceService.ListAlerts:input_type -> device.v1.ListAlertsRequest
-	1, // 4: device.v1.DeviceService.ListTelemetry:output_type -> device.v1.ListTelemetryReply
-	3, // 5: device.v1.DeviceService.ListAlerts:output_type -> device.v1.ListAlertsReply
-	4, // [4:6] is the sub-list for method output_type
-	2, // [2:4] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	6,  // 0: device.v1.ListTelemetryReply.telemetry:type_name -> device.v1.Telemetry
+	7,  // 1: device.v1.ListAlertsReply.alerts:type_name -> device.v1.Alert
+	8,  // 2: device.v1.SendCommandRequest.arguments:type_name -> google.protobuf.Struct
+	0,  // 3: device.v1.DeviceService.ListTelemetry:input_type -> device.v1.ListTelemetryRequest
+	2,  // 4: device.v1.DeviceService.ListAlerts:input_type -> device.v1.ListAlertsRequest
+	9,  // 5: device.v1.DeviceService.GetDeviceState:input_type -> device.v1.GetDeviceStateRequest
+	4,  // 6: device.v1.DeviceService.SendCommand:input_type -> device.v1.SendCommandRequest
+	1,  // 7: device.v1.DeviceService.ListTelemetry:output_type -> device.v1.ListTelemetryReply
+	3,  // 8: device.v1.DeviceService.ListAlerts:output_type -> device.v1.ListAlertsReply
+	10, // 9: device.v1.DeviceService.GetDeviceState:output_type -> device.v1.DeviceState
+	5,  // 10: device.v1.DeviceService.SendCommand:output_type -> device.v1.SendCommandReply
+	7,  // [7:11] is the sub-list for method output_type
+	3,  // [3:7] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_device_v1_device_proto_init() }
@@ -324,7 +454,7 @@ func file_device_v1_device_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_device_v1_device_proto_rawDesc), len(file_device_v1_device_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

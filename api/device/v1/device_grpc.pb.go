@@ -21,20 +21,29 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	DeviceService_ListTelemetry_FullMethodName = "/device.v1.DeviceService/ListTelemetry"
-	DeviceService_ListAlerts_FullMethodName    = "/device.v1.DeviceService/ListAlerts"
+	DeviceService_ListTelemetry_FullMethodName  = "/device.v1.DeviceService/ListTelemetry"
+	DeviceService_ListAlerts_FullMethodName     = "/device.v1.DeviceService/ListAlerts"
+	DeviceService_GetDeviceState_FullMethodName = "/device.v1.DeviceService/GetDeviceState"
+	DeviceService_SendCommand_FullMethodName    = "/device.v1.DeviceService/SendCommand"
 )
 
 // DeviceServiceClient is the client API for DeviceService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// DeviceService lists what devices have sent and the alerts it raised.
+// DeviceService lists what devices have sent and the alerts it raised, and
+// sends commands.
 type DeviceServiceClient interface {
 	// ListTelemetry shows the readings of one device, newest first.
 	ListTelemetry(ctx context.Context, in *ListTelemetryRequest, opts ...grpc.CallOption) (*ListTelemetryReply, error)
 	// ListAlerts shows the alerts of all devices, newest first.
 	ListAlerts(ctx context.Context, in *ListAlertsRequest, opts ...grpc.CallOption) (*ListAlertsReply, error)
+	// GetDeviceState tells what is known of a device.
+	GetDeviceState(ctx context.Context, in *GetDeviceStateRequest, opts ...grpc.CallOption) (*DeviceState, error)
+	// SendCommand sends a command to a device. It answers as PostReport of
+	// report.v1 does: once the command is accepted, which does not say that the
+	// device has it.
+	SendCommand(ctx context.Context, in *SendCommandRequest, opts ...grpc.CallOption) (*SendCommandReply, error)
 }
 
 type deviceServiceClient struct {
@@ -65,16 +74,43 @@ func (c *deviceServiceClient) ListAlerts(ctx context.Context, in *ListAlertsRequ
 	return out, nil
 }
 
+func (c *deviceServiceClient) GetDeviceState(ctx context.Context, in *GetDeviceStateRequest, opts ...grpc.CallOption) (*DeviceState, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeviceState)
+	err := c.cc.Invoke(ctx, DeviceService_GetDeviceState_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *deviceServiceClient) SendCommand(ctx context.Context, in *SendCommandRequest, opts ...grpc.CallOption) (*SendCommandReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SendCommandReply)
+	err := c.cc.Invoke(ctx, DeviceService_SendCommand_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DeviceServiceServer is the server API for DeviceService service.
 // All implementations must embed UnimplementedDeviceServiceServer
 // for forward compatibility.
 //
-// DeviceService lists what devices have sent and the alerts it raised.
+// DeviceService lists what devices have sent and the alerts it raised, and
+// sends commands.
 type DeviceServiceServer interface {
 	// ListTelemetry shows the readings of one device, newest first.
 	ListTelemetry(context.Context, *ListTelemetryRequest) (*ListTelemetryReply, error)
 	// ListAlerts shows the alerts of all devices, newest first.
 	ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsReply, error)
+	// GetDeviceState tells what is known of a device.
+	GetDeviceState(context.Context, *GetDeviceStateRequest) (*DeviceState, error)
+	// SendCommand sends a command to a device. It answers as PostReport of
+	// report.v1 does: once the command is accepted, which does not say that the
+	// device has it.
+	SendCommand(context.Context, *SendCommandRequest) (*SendCommandReply, error)
 	mustEmbedUnimplementedDeviceServiceServer()
 }
 
@@ -90,6 +126,12 @@ func (UnimplementedDeviceServiceServer) ListTelemetry(context.Context, *ListTele
 }
 func (UnimplementedDeviceServiceServer) ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAlerts not implemented")
+}
+func (UnimplementedDeviceServiceServer) GetDeviceState(context.Context, *GetDeviceStateRequest) (*DeviceState, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDeviceState not implemented")
+}
+func (UnimplementedDeviceServiceServer) SendCommand(context.Context, *SendCommandRequest) (*SendCommandReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method SendCommand not implemented")
 }
 func (UnimplementedDeviceServiceServer) mustEmbedUnimplementedDeviceServiceServer() {}
 func (UnimplementedDeviceServiceServer) testEmbeddedByValue()                       {}
@@ -148,6 +190,42 @@ func _DeviceService_ListAlerts_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DeviceService_GetDeviceState_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetDeviceStateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DeviceServiceServer).GetDeviceState(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DeviceService_GetDeviceState_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DeviceServiceServer).GetDeviceState(ctx, req.(*GetDeviceStateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DeviceService_SendCommand_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SendCommandRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DeviceServiceServer).SendCommand(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DeviceService_SendCommand_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DeviceServiceServer).SendCommand(ctx, req.(*SendCommandRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // DeviceService_ServiceDesc is the grpc.ServiceDesc for DeviceService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -162,6 +240,14 @@ var DeviceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListAlerts",
 			Handler:    _DeviceService_ListAlerts_Handler,
+		},
+		{
+			MethodName: "GetDeviceState",
+			Handler:    _DeviceService_GetDeviceState_Handler,
+		},
+		{
+			MethodName: "SendCommand",
+			Handler:    _DeviceService_SendCommand_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -18,20 +18,30 @@ var _ = binding.EncodeURL
 
 const _ = http.SupportPackageIsVersion1
 
+const OperationDeviceServiceGetDeviceState = "/device.v1.DeviceService/GetDeviceState"
 const OperationDeviceServiceListAlerts = "/device.v1.DeviceService/ListAlerts"
 const OperationDeviceServiceListTelemetry = "/device.v1.DeviceService/ListTelemetry"
+const OperationDeviceServiceSendCommand = "/device.v1.DeviceService/SendCommand"
 
 type DeviceServiceHTTPServer interface {
+	// GetDeviceState GetDeviceState tells what is known of a device.
+	GetDeviceState(context.Context, *GetDeviceStateRequest) (*DeviceState, error)
 	// ListAlerts ListAlerts shows the alerts of all devices, newest first.
 	ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsReply, error)
 	// ListTelemetry ListTelemetry shows the readings of one device, newest first.
 	ListTelemetry(context.Context, *ListTelemetryRequest) (*ListTelemetryReply, error)
+	// SendCommand SendCommand sends a command to a device. It answers as PostReport of
+	// report.v1 does: once the command is accepted, which does not say that the
+	// device has it.
+	SendCommand(context.Context, *SendCommandRequest) (*SendCommandReply, error)
 }
 
 func RegisterDeviceServiceHTTPServer(s *http.Server, srv DeviceServiceHTTPServer) {
 	r := s.Route("/")
 	r.GET("/v1/devices/{device_id}/telemetry", _DeviceService_ListTelemetry0_HTTP_Handler(srv))
 	r.GET("/v1/alerts", _DeviceService_ListAlerts0_HTTP_Handler(srv))
+	r.GET("/v1/devices/{device_id}/state", _DeviceService_GetDeviceState0_HTTP_Handler(srv))
+	r.POST("/v1/devices/{device_id}/commands", _DeviceService_SendCommand0_HTTP_Handler(srv))
 }
 
 func _DeviceService_ListTelemetry0_HTTP_Handler(srv DeviceServiceHTTPServer) func(ctx http.Context) error {
@@ -75,11 +85,64 @@ func _DeviceService_ListAlerts0_HTTP_Handler(srv DeviceServiceHTTPServer) func(c
 	}
 }
 
+func _DeviceService_GetDeviceState0_HTTP_Handler(srv DeviceServiceHTTPServer) func(ctx http.Context) error {
+	return func(ctx http.Context) error {
+		var in GetDeviceStateRequest
+		if err := ctx.BindQuery(&in); err != nil {
+			return err
+		}
+		if err := ctx.BindVars(&in); err != nil {
+			return err
+		}
+		http.SetOperation(ctx, OperationDeviceServiceGetDeviceState)
+		h := ctx.Middleware(func(ctx context.Context, req interface{}) (interface{}, error) {
+			return srv.GetDeviceState(ctx, req.(*GetDeviceStateRequest))
+		})
+		out, err := h(ctx, &in)
+		if err != nil {
+			return err
+		}
+		reply := out.(*DeviceState)
+		return ctx.Result(200, reply)
+	}
+}
+
+func _DeviceService_SendCommand0_HTTP_Handler(srv DeviceServiceHTTPServer) func(ctx http.Context) error {
+	return func(ctx http.Context) error {
+		var in SendCommandRequest
+		if err := ctx.Bind(&in); err != nil {
+			return err
+		}
+		if err := ctx.BindQuery(&in); err != nil {
+			return err
+		}
+		if err := ctx.BindVars(&in); err != nil {
+			return err
+		}
+		http.SetOperation(ctx, OperationDeviceServiceSendCommand)
+		h := ctx.Middleware(func(ctx context.Context, req interface{}) (interface{}, error) {
+			return srv.SendCommand(ctx, req.(*SendCommandRequest))
+		})
+		out, err := h(ctx, &in)
+		if err != nil {
+			return err
+		}
+		reply := out.(*SendCommandReply)
+		return ctx.Result(200, reply)
+	}
+}
+
 type DeviceServiceHTTPClient interface {
+	// GetDeviceState GetDeviceState tells what is known of a device.
+	GetDeviceState(ctx context.Context, req *GetDeviceStateRequest, opts ...http.CallOption) (rsp *DeviceState, err error)
 	// ListAlerts ListAlerts shows the alerts of all devices, newest first.
 	ListAlerts(ctx context.Context, req *ListAlertsRequest, opts ...http.CallOption) (rsp *ListAlertsReply, err error)
 	// ListTelemetry ListTelemetry shows the readings of one device, newest first.
 	ListTelemetry(ctx context.Context, req *ListTelemetryRequest, opts ...http.CallOption) (rsp *ListTelemetryReply, err error)
+	// SendCommand SendCommand sends a command to a device. It answers as PostReport of
+	// report.v1 does: once the command is accepted, which does not say that the
+	// device has it.
+	SendCommand(ctx context.Context, req *SendCommandRequest, opts ...http.CallOption) (rsp *SendCommandReply, err error)
 }
 
 type DeviceServiceHTTPClientImpl struct {
@@ -88,6 +151,20 @@ type DeviceServiceHTTPClientImpl struct {
 
 func NewDeviceServiceHTTPClient(client *http.Client) DeviceServiceHTTPClient {
 	return &DeviceServiceHTTPClientImpl{client}
+}
+
+// GetDeviceState GetDeviceState tells what is known of a device.
+func (c *DeviceServiceHTTPClientImpl) GetDeviceState(ctx context.Context, in *GetDeviceStateRequest, opts ...http.CallOption) (*DeviceState, error) {
+	var out DeviceState
+	pattern := "/v1/devices/{device_id}/state"
+	path := binding.EncodeURL(pattern, in, true)
+	opts = append(opts, http.Operation(OperationDeviceServiceGetDeviceState))
+	opts = append(opts, http.PathTemplate(pattern))
+	err := c.cc.Invoke(ctx, "GET", path, nil, &out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &out, nil
 }
 
 // ListAlerts ListAlerts shows the alerts of all devices, newest first.
@@ -112,6 +189,22 @@ func (c *DeviceServiceHTTPClientImpl) ListTelemetry(ctx context.Context, in *Lis
 	opts = append(opts, http.Operation(OperationDeviceServiceListTelemetry))
 	opts = append(opts, http.PathTemplate(pattern))
 	err := c.cc.Invoke(ctx, "GET", path, nil, &out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+// SendCommand SendCommand sends a command to a device. It answers as PostReport of
+// report.v1 does: once the command is accepted, which does not say that the
+// device has it.
+func (c *DeviceServiceHTTPClientImpl) SendCommand(ctx context.Context, in *SendCommandRequest, opts ...http.CallOption) (*SendCommandReply, error) {
+	var out SendCommandReply
+	pattern := "/v1/devices/{device_id}/commands"
+	path := binding.EncodeURL(pattern, in, false)
+	opts = append(opts, http.Operation(OperationDeviceServiceSendCommand))
+	opts = append(opts, http.PathTemplate(pattern))
+	err := c.cc.Invoke(ctx, "POST", path, in, &out, opts...)
 	if err != nil {
 		return nil, err
 	}

@@ -6,8 +6,10 @@
 package v1
 
 import (
+	_ "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
@@ -38,7 +40,9 @@ type Telemetry struct {
 	Timestamp *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
 	// What else the device measured: in JSON either here or beside the members
 	// above.
-	Sensors       *structpb.Struct `protobuf:"bytes,5,opt,name=sensors,proto3" json:"sensors,omitempty"`
+	Sensors *structpb.Struct `protobuf:"bytes,5,opt,name=sensors,proto3" json:"sensors,omitempty"`
+	// Device that measured. Devices may leave it out: the topic says it.
+	DeviceId      string `protobuf:"bytes,6,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -108,6 +112,59 @@ func (x *Telemetry) GetSensors() *structpb.Struct {
 	return nil
 }
 
+func (x *Telemetry) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+// Heartbeat says that a device is there.
+type Heartbeat struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The device. Devices may leave it out: the topic says it.
+	DeviceId      string `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Heartbeat) Reset() {
+	*x = Heartbeat{}
+	mi := &file_device_v1_events_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Heartbeat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Heartbeat) ProtoMessage() {}
+
+func (x *Heartbeat) ProtoReflect() protoreflect.Message {
+	mi := &file_device_v1_events_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
+func (*Heartbeat) Descriptor() ([]byte, []int) {
+	return file_device_v1_events_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Heartbeat) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
 // Alert says that a reading passed a limit.
 type Alert struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -129,7 +186,7 @@ type Alert struct {
 
 func (x *Alert) Reset() {
 	*x = Alert{}
-	mi := &file_device_v1_events_proto_msgTypes[1]
+	mi := &file_device_v1_events_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -141,7 +198,7 @@ func (x *Alert) String() string {
 func (*Alert) ProtoMessage() {}
 
 func (x *Alert) ProtoReflect() protoreflect.Message {
-	mi := &file_device_v1_events_proto_msgTypes[1]
+	mi := &file_device_v1_events_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -154,7 +211,7 @@ func (x *Alert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alert.ProtoReflect.Descriptor instead.
 func (*Alert) Descriptor() ([]byte, []int) {
-	return file_device_v1_events_proto_rawDescGZIP(), []int{1}
+	return file_device_v1_events_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Alert) GetEventId() string {
@@ -199,26 +256,248 @@ func (x *Alert) GetTimestamp() *timestamppb.Timestamp {
 	return nil
 }
 
+// Command asks a device to do something.
+type Command struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identity of the command (UUIDv7), the same for every delivery.
+	CommandId string `protobuf:"bytes,1,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	// Device that is asked.
+	DeviceId string `protobuf:"bytes,2,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	// What to do.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// How to do it; what fits depends on name.
+	Arguments     *structpb.Struct `protobuf:"bytes,4,opt,name=arguments,proto3" json:"arguments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Command) Reset() {
+	*x = Command{}
+	mi := &file_device_v1_events_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Command) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Command) ProtoMessage() {}
+
+func (x *Command) ProtoReflect() protoreflect.Message {
+	mi := &file_device_v1_events_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Command.ProtoReflect.Descriptor instead.
+func (*Command) Descriptor() ([]byte, []int) {
+	return file_device_v1_events_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Command) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
+}
+
+func (x *Command) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *Command) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Command) GetArguments() *structpb.Struct {
+	if x != nil {
+		return x.Arguments
+	}
+	return nil
+}
+
+// GetDeviceStateRequest asks for the state of one device.
+type GetDeviceStateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The device. Requests over MQTT may leave it out: the topic says it.
+	DeviceId      string `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDeviceStateRequest) Reset() {
+	*x = GetDeviceStateRequest{}
+	mi := &file_device_v1_events_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDeviceStateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDeviceStateRequest) ProtoMessage() {}
+
+func (x *GetDeviceStateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_device_v1_events_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDeviceStateRequest.ProtoReflect.Descriptor instead.
+func (*GetDeviceStateRequest) Descriptor() ([]byte, []int) {
+	return file_device_v1_events_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GetDeviceStateRequest) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+// DeviceState is what is known of a device. One that was never heard of is not
+// online and has nothing else.
+type DeviceState struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	DeviceId string                 `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	// The last heartbeat is not long ago: 90 seconds, or as configured.
+	Online bool `protobuf:"varint,2,opt,name=online,proto3" json:"online,omitempty"`
+	// When the last heartbeat arrived; absent without one.
+	LastSeen *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
+	// The reading that arrived last; absent without one.
+	LastTelemetry *Telemetry `protobuf:"bytes,4,opt,name=last_telemetry,json=lastTelemetry,proto3" json:"last_telemetry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeviceState) Reset() {
+	*x = DeviceState{}
+	mi := &file_device_v1_events_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceState) ProtoMessage() {}
+
+func (x *DeviceState) ProtoReflect() protoreflect.Message {
+	mi := &file_device_v1_events_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceState.ProtoReflect.Descriptor instead.
+func (*DeviceState) Descriptor() ([]byte, []int) {
+	return file_device_v1_events_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *DeviceState) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *DeviceState) GetOnline() bool {
+	if x != nil {
+		return x.Online
+	}
+	return false
+}
+
+func (x *DeviceState) GetLastSeen() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSeen
+	}
+	return nil
+}
+
+func (x *DeviceState) GetLastTelemetry() *Telemetry {
+	if x != nil {
+		return x.LastTelemetry
+	}
+	return nil
+}
+
 var File_device_v1_events_proto protoreflect.FileDescriptor
 
 const file_device_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x16device/v1/events.proto\x12\tdevice.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\x01\n" +
+	"\x16device/v1/events.proto\x12\tdevice.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bkratosmqtt/v1/options.proto\"\x95\x02\n" +
 	"\tTelemetry\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12%\n" +
 	"\vtemperature\x18\x02 \x01(\x01H\x00R\vtemperature\x88\x01\x01\x12\x1f\n" +
 	"\bhumidity\x18\x03 \x01(\x01H\x01R\bhumidity\x88\x01\x01\x128\n" +
 	"\ttimestamp\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\ttimestamp\x121\n" +
-	"\asensors\x18\x05 \x01(\v2\x17.google.protobuf.StructR\asensorsB\x0e\n" +
+	"\asensors\x18\x05 \x01(\v2\x17.google.protobuf.StructR\asensors\x12\x1b\n" +
+	"\tdevice_id\x18\x06 \x01(\tR\bdeviceIdB\x0e\n" +
 	"\f_temperatureB\v\n" +
-	"\t_humidity\"\xb9\x01\n" +
+	"\t_humidity\"(\n" +
+	"\tHeartbeat\x12\x1b\n" +
+	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\"\xb9\x01\n" +
 	"\x05Alert\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x1b\n" +
 	"\tdevice_id\x18\x02 \x01(\tR\bdeviceId\x12\x12\n" +
 	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05value\x18\x04 \x01(\x01R\x05value\x12\x14\n" +
 	"\x05limit\x18\x05 \x01(\x01R\x05limit\x128\n" +
-	"\ttimestamp\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\ttimestampB5Z3github.com/kratos-mqtt/" + "kratos-mqtt/api/device/v1;v1b\x06proto3"
+	"\ttimestamp\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\ttimestamp\"\x90\x01\n" +
+	"\aCommand\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x01 \x01(\tR\tcommandId\x12\x1b\n" +
+	"\tdevice_id\x18\x02 \x01(\tR\bdeviceId\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x125\n" +
+	"\targuments\x18\x04 \x01(\v2\x17.google.protobuf.StructR\targuments\"4\n" +
+	"\x15GetDeviceStateRequest\x12\x1b\n" +
+	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\"\xb8\x01\n" +
+	"\vDeviceState\x12\x1b\n" +
+	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x16\n" +
+	"\x06online\x18\x02 \x01(\bR\x06online\x127\n" +
+	"\tlast_seen\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\x12;\n" +
+	"\x0elast_telemetry\x18\x04 \x01(\v2\x14.device.v1.TelemetryR\rlastTelemetry2\xae\x04\n" +
+	"\fDeviceEvents\x12a\n" +
+	"\x0fRecordTelemetry\x12\x14.device.v1.Telemetry\x1a\x16.google.protobuf.Empty\" \x8a\xd1\xcb\xf9\x0f\x1a\n" +
+	"\x18devices/{device_id}/data\x12h\n" +
+	"\x0fRecordHeartbeat\x12\x14.device.v1.Heartbeat\x1a\x16.google.protobuf.Empty\"'\x8a\xd1\xcb\xf9\x0f!\n" +
+	"\x1ddevices/{device_id}/heartbeat\x18\x00\x12w\n" +
+	"\x0eGetDeviceState\x12 .device.v1.GetDeviceStateRequest\x1a\x16.device.v1.DeviceState\"+\x8a\xd1\xcb\xf9\x0f%\n" +
+	"\x1ddevices/{device_id}/state/getj\x04\n" +
+	"\x02\b\x05\x12Y\n" +
+	"\n" +
+	"RaiseAlert\x12\x10.device.v1.Alert\x1a\x16.google.protobuf.Empty\"!\x8a\xd1\xcb\xf9\x0f\x1b\n" +
+	"\ralerts/{kind}@\x02r\bevent_id\x12o\n" +
+	"\vSendCommand\x12\x12.device.v1.Command\x1a\x16.google.protobuf.Empty\"4\x8a\xd1\xcb\xf9\x0f.\n" +
+	"\x1cdevices/{device_id}/commands\x18\x02@\x02r\n" +
+	"command_id\x1a\f\x92\xd1\xcb\xf9\x0f\x06*\x04jsonB5Z3github.com/kratos-mqtt/" + "kratos-mqtt/api/device/v1;v1b\x06proto3"
 
 var (
 	file_device_v1_events_proto_rawDescOnce sync.Once
@@ -232,22 +511,40 @@ func file_device_v1_events_proto_rawDescGZIP() []byte {
 	return file_device_v1_events_proto_rawDescData
 }
 
-var file_device_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_device_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_device_v1_events_proto_goTypes = []any{
 	(*Telemetry)(nil),             // 0: device.v1.Telemetry
-	(*Alert)(nil),                 // 1: device.v1.Alert
-	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),       // 3: google.protobuf.Struct
+	(*Heartbeat)(nil),             // 1: device.v1.Heartbeat
+	(*Alert)(nil),                 // 2: device.v1.Alert
+	(*Command)(nil),               // 3: device.v1.Command
+	(*GetDeviceStateRequest)(nil), // 4: device.v1.GetDeviceStateRequest
+	(*DeviceState)(nil),           // 5: device.v1.DeviceState
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 7: google.protobuf.Struct
+	(*emptypb.Empty)(nil),         // 8: google.protobuf.Empty
 }
 var file_device_v1_events_proto_depIdxs = []int32{
-	2, // 0: device.v1.Telemetry.timestamp:type_name -> google.protobuf.Timestamp
-	3, // 1: device.v1.Telemetry.sensors:type_name -> google.protobuf.Struct
-	2, // 2: device.v1.Alert.timestamp:type_name -> google.protobuf.Timestamp
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	6,  // 0: device.v1.Telemetry.timestamp:type_name -> google.protobuf.Timestamp
+	7,  // 1: device.v1.Telemetry.sensors:type_name -> google.protobuf.Struct
+	6,  // 2: device.v1.Alert.timestamp:type_name -> google.protobuf.Timestamp
+	7,  // 3: device.v1.Command.arguments:type_name -> google.protobuf.Struct
+	6,  // 4: device.v1.DeviceState.last_seen:type_name -> google.protobuf.Timestamp
+	0,  // 5: device.v1.DeviceState.last_telemetry:type_name -> device.v1.Telemetry
+	0,  // 6: device.v1.DeviceEvents.RecordTelemetry:input_type -> device.v1.Telemetry
+	1,  // 7: device.v1.DeviceEvents.RecordHeartbeat:input_type -> device.v1.Heartbeat
+	4,  // 8: device.v1.DeviceEvents.GetDeviceState:input_type -> device.v1.GetDeviceStateRequest
+	2,  // 9: device.v1.DeviceEvents.RaiseAlert:input_type -> device.v1.Alert
+	3,  // 10: device.v1.DeviceEvents.SendCommand:input_type -> device.v1.Command
+	8,  // 11: device.v1.DeviceEvents.RecordTelemetry:output_type -> google.protobuf.Empty
+	8,  // 12: device.v1.DeviceEvents.RecordHeartbeat:output_type -> google.protobuf.Empty
+	5,  // 13: device.v1.DeviceEvents.GetDeviceState:output_type -> device.v1.DeviceState
+	8,  // 14: device.v1.DeviceEvents.RaiseAlert:output_type -> google.protobuf.Empty
+	8,  // 15: device.v1.DeviceEvents.SendCommand:output_type -> google.protobuf.Empty
+	11, // [11:16] is the sub-list for method output_type
+	6,  // [6:11] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_device_v1_events_proto_init() }
@@ -262,9 +559,9 @@ func file_device_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_device_v1_events_proto_rawDesc), len(file_device_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   6,
 			NumExtensions: 0,
-			NumServices:   0,
+			NumServices:   1,
 		},
 		GoTypes:           file_device_v1_events_proto_goTypes,
 		DependencyIndexes: file_device_v1_events_proto_depIdxs,

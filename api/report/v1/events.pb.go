@@ -6,8 +6,10 @@
 package v1
 
 import (
+	_ "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -218,7 +220,7 @@ var File_report_v1_events_proto protoreflect.FileDescriptor
 
 const file_report_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x16report/v1/events.proto\x12\treport.v1\"\x95\x01\n" +
+	"\x16report/v1/events.proto\x12\treport.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1bkratosmqtt/v1/options.proto\"\x95\x01\n" +
 	"\x17RealTimeWarehousingData\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x1d\n" +
 	"\n" +
@@ -239,7 +241,13 @@ const file_report_v1_events_proto_rawDesc = "" +
 	"\x06status\x18\a \x01(\x05R\x06status\x12\x1d\n" +
 	"\n" +
 	"part_event\x18\b \x01(\tR\tpartEvent\x12\x1b\n" +
-	"\tpart_date\x18\t \x01(\tR\bpartDateB5Z3github.com/kratos-mqtt/" + "kratos-mqtt/api/report/v1;v1b\x06proto3"
+	"\tpart_date\x18\t \x01(\tR\bpartDate2\x86\x02\n" +
+	"\fReportEvents\x12r\n" +
+	"\x0eSaveUserReport\x12!.report.v1.AcceptStatusReportData\x1a\x16.google.protobuf.Empty\"%\x8a\xd1\xcb\xf9\x0f\x1f\n" +
+	"\freports/user2\x05protor\bevent_id\x12\x81\x01\n" +
+	"\x0fSaveEventReport\x12\".report.v1.RealTimeWarehousingData\x1a\x16.google.protobuf.Empty\"2\x8a\xd1\xcb\xf9\x0f,\n" +
+	"\rreports/event2\x05protor\bevent_idz\n" +
+	"\b\xc8\x01\x12\x05\x10\x80\xda\xc4\tB5Z3github.com/kratos-mqtt/" + "kratos-mqtt/api/report/v1;v1b\x06proto3"
 
 var (
 	file_report_v1_events_proto_rawDescOnce sync.Once
@@ -257,10 +265,15 @@ var file_report_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_report_v1_events_proto_goTypes = []any{
 	(*RealTimeWarehousingData)(nil), // 0: report.v1.RealTimeWarehousingData
 	(*AcceptStatusReportData)(nil),  // 1: report.v1.AcceptStatusReportData
+	(*emptypb.Empty)(nil),           // 2: google.protobuf.Empty
 }
 var file_report_v1_events_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
+	1, // 0: report.v1.ReportEvents.SaveUserReport:input_type -> report.v1.AcceptStatusReportData
+	0, // 1: report.v1.ReportEvents.SaveEventReport:input_type -> report.v1.RealTimeWarehousingData
+	2, // 2: report.v1.ReportEvents.SaveUserReport:output_type -> google.protobuf.Empty
+	2, // 3: report.v1.ReportEvents.SaveEventReport:output_type -> google.protobuf.Empty
+	2, // [2:4] is the sub-list for method output_type
+	0, // [0:2] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -279,7 +292,7 @@ func file_report_v1_events_proto_init() {
 			NumEnums:      0,
 			NumMessages:   2,
 			NumExtensions: 0,
-			NumServices:   0,
+			NumServices:   1,
 		},
 		GoTypes:           file_report_v1_events_proto_goTypes,
 		DependencyIndexes: file_report_v1_events_proto_depIdxs,

@@ -9,9 +9,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
@@ -28,16 +31,18 @@ type Options struct {
 	Table string
 	// Dialect of the database. Default: by the type of its driver.
 	Dialect sqltx.Dialect
-	// MaxLetters bounds dead and parked letters together. Default 100,000.
+	// MaxLetters bounds dead and parked letters together. It is exact for one
+	// process; what others write is known after a second. Default 100,000.
 	MaxLetters int
 }
 
 // Store is a [deadletter.Store] in a table. Safe for concurrent use, also by
 // several processes.
 type Store struct {
-	db  *sql.DB
-	o   Options
-	sql statements
+	db    *sql.DB
+	o     Options
+	sql   statements
+	gauge fill.Gauge
 }
 
 var _ deadletter.Store = (*Store)(nil)
@@ -63,15 +68,16 @@ func New(db *sql.DB, o Options) (*Store, error) {
 	if err := errors.Join(append(errs, sqltx.Name(o.Table))...); err != nil {
 		return nil, err
 	}
-	return &Store{db: db, o: o, sql: prepare(o.Dialect, o.Table)}, nil
+	s := &Store{db: db, o: o, sql: prepare(o.Dialect, o.Table)}
+	s.gauge.DB, s.gauge.Count, s.gauge.Bound = db, s.count, fill.Amount{Rows: int64(o.MaxLetters)}
+	return s, nil
 }
 
-// Migrate makes the table if it is not there.
+// Migrate makes the table if it is not there. Several processes may do so at
+// the same time.
 func (s *Store) Migrate(ctx context.Context) error {
-	for _, statement := range Schema(s.o.Dialect, s.o.Table) {
-		if _, err := s.db.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("deadlettersql: make table %s: %w", s.o.Table, err)
-		}
+	if err := sqltx.Migrate(ctx, s.db, s.o.Dialect, Schema(s.o.Dialect, s.o.Table)); err != nil {
+		return fmt.Errorf("deadlettersql: make table %s: %w", s.o.Table, err)
 	}
 	return nil
 }
@@ -84,43 +90,49 @@ func (s *Store) Parks() bool { return true }
 
 // Put implements [deadletter.Store]. It has a transaction of its own, whatever
 // ctx carries: the letter must stay when the transaction of a failed handler
-// does not.
+// does not. Texts that are no UTF-8 or have a NUL, which not every database
+// takes, are kept with U+FFFD in those places.
 func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
-	if l.ID == "" {
+	if l == nil || l.ID == "" {
 		return errors.New("deadlettersql: a letter without id")
 	}
 	args, err := values(l)
 	if err != nil {
 		return err
 	}
-	err = sqltx.Run(sqltx.With(ctx, nil), s.db, func(ctx context.Context) error {
-		tx := sqltx.Or(ctx, s.db)
-		result, err := tx.ExecContext(ctx, s.sql.update, args...)
-		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); err != nil || n > 0 {
-			return err
-		}
-		if s.sql.lock != "" {
-			if _, err := tx.ExecContext(ctx, s.sql.lock); err != nil {
-				return err
-			}
-		}
-		var dead, parked int
-		if err := tx.QueryRowContext(ctx, s.sql.stats).Scan(&dead, &parked); err != nil {
-			return err
-		}
-		if dead+parked >= s.o.MaxLetters {
-			return deadletter.ErrFull
-		}
-		_, err = tx.ExecContext(ctx, s.sql.insert, args...)
+	ctx = sqltx.With(ctx, nil)
+	replaced, err := s.affects(ctx, s.sql.update, args...)
+	if err != nil {
+		return fmt.Errorf("deadlettersql: put: %w", err)
+	}
+	if replaced > 0 {
+		return nil
+	}
+	room, err := s.gauge.Write(ctx, fill.Amount{Rows: 1}, func() error {
+		_, err := s.affects(ctx, s.sql.insert, args...)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("deadlettersql: put: %w", err)
 	}
+	if !room {
+		return deadletter.ErrFull
+	}
 	return nil
+}
+
+func (s *Store) affects(ctx context.Context, statement string, args ...any) (int64, error) {
+	result, err := s.db.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// count counts the whole table, for the gauge.
+func (s *Store) count(ctx context.Context, q sqltx.Querier) (a fill.Amount, err error) {
+	err = q.QueryRowContext(ctx, s.sql.count).Scan(&a.Rows)
+	return a, err
 }
 
 // Get implements [deadletter.Store].
@@ -159,10 +171,21 @@ func (s *Store) List(ctx context.Context, q deadletter.Query) (letters []*deadle
 	return letters, rows.Err()
 }
 
-// Delete implements [deadletter.Store].
+// removeMost is how many letters one statement removes.
+const removeMost = 500
+
+// Delete implements [deadletter.Store]. Letters are removed by 500.
 func (s *Store) Delete(ctx context.Context, ids ...string) error {
-	for _, id := range ids {
-		if _, err := s.db.ExecContext(ctx, s.sql.remove, id); err != nil {
+	for part := range slices.Chunk(ids, removeMost) {
+		args, parameters := make([]any, len(part)), make([]string, len(part))
+		for i, id := range part {
+			args[i], parameters[i] = id, fmt.Sprintf("$%d", i+1)
+		}
+		err := s.gauge.Free(func() (fill.Amount, error) {
+			n, err := s.affects(ctx, strings.Replace(s.sql.remove, "{ids}", strings.Join(parameters, ", "), 1), args...)
+			return fill.Amount{Rows: n}, err
+		})
+		if err != nil {
 			return fmt.Errorf("deadlettersql: delete: %w", err)
 		}
 	}
@@ -181,15 +204,16 @@ func (s *Store) Stats(ctx context.Context) (deadletter.Stats, error) {
 func values(l *deadletter.Letter) ([]any, error) {
 	pairs := make([][2]string, len(l.Headers))
 	for i, h := range l.Headers {
-		pairs[i] = [2]string{h.Key, h.Value}
+		pairs[i] = [2]string{clean(h.Key), clean(h.Value)}
 	}
 	headers, err := json.Marshal(pairs)
 	if err != nil {
 		return nil, fmt.Errorf("deadlettersql: headers: %w", err)
 	}
 	return []any{
-		l.ID, string(l.State), l.Owner, l.Filter, l.Key, l.Service, l.EventID, l.Reason, l.Attempts, micros(l.Received), micros(l.Time),
-		l.Topic, notNil(l.Payload), int16(l.QoS), l.Retain, l.ContentType, l.ResponseTopic, notNil(l.CorrelationData), int64(l.Expiry), string(headers),
+		l.ID, string(l.State), clean(l.Owner), clean(l.Filter), clean(l.Key), clean(l.Service), clean(l.EventID), clean(l.Reason),
+		l.Attempts, micros(l.Received), micros(l.Time), clean(l.Topic), notNil(l.Payload), int16(l.QoS), l.Retain,
+		clean(l.ContentType), clean(l.ResponseTopic), notNil(l.CorrelationData), int64(l.Expiry), string(headers),
 	}, nil
 }
 
@@ -215,6 +239,11 @@ func scan(row interface{ Scan(dest ...any) error }) (*deadletter.Letter, error) 
 	l.State, l.QoS, l.Expiry = deadletter.State(state), byte(qos), time.Duration(expiry)
 	l.Received, l.Time = moment(received), moment(written)
 	return &l, nil
+}
+
+// clean makes a text of what may be none.
+func clean(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // micros keeps the zero time apart from 1970.

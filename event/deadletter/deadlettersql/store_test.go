@@ -1,22 +1,27 @@
 package deadlettersql_test
 
 import (
+	"context"
 	"database/sql"
-	"os"
+	"errors"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"go.uber.org/goleak"
 	_ "modernc.org/sqlite"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadlettersql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadlettertest"
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/pgtest"
 )
 
 var postgres = pgtest.NewServer()
 
-func TestMain(m *testing.M) { os.Exit(postgres.Main(m).Run()) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgres.Main(m)) }
 
 func sqlite(t *testing.T) *sql.DB {
 	t.Helper()
@@ -28,28 +33,118 @@ func sqlite(t *testing.T) *sql.DB {
 	return db
 }
 
-func TestStore(t *testing.T) {
-	t.Parallel()
+func onBoth(t *testing.T, test func(t *testing.T, open func(*testing.T) *sql.DB)) {
+	t.Helper()
 	for name, open := range map[string]func(*testing.T) *sql.DB{
 		"sqlite": sqlite, "postgres": func(t *testing.T) *sql.DB { t.Helper(); return postgres.Open(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			deadlettertest.TestStore(t, func(t *testing.T, limit int) deadletter.Store {
-				t.Helper()
-				s, err := deadlettersql.New(open(t), deadlettersql.Options{MaxLetters: limit})
-				if err != nil {
-					t.Fatal(err)
-				}
-				for range 2 { // the second time there is nothing to do
-					if err := s.Migrate(t.Context()); err != nil {
-						t.Fatal(err)
-					}
-				}
-				return s
-			})
+			test(t, open)
 		})
 	}
+}
+
+func store(t *testing.T, db *sql.DB, limit int) *deadlettersql.Store {
+	t.Helper()
+	s, err := deadlettersql.New(db, deadlettersql.Options{MaxLetters: limit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time there is nothing to do
+		if err := s.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open func(*testing.T) *sql.DB) {
+		deadlettertest.TestStore(t, func(t *testing.T, limit int) deadletter.Store {
+			t.Helper()
+			return store(t, open(t), limit)
+		})
+	})
+}
+
+// A letter is about what went wrong: nothing that is wrong in it may keep it
+// from being written.
+func TestHostileLetter(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open func(*testing.T) *sql.DB) {
+		s := store(t, open(t), 0)
+		bad := "a\x00b\xffc"
+		l := deadlettertest.Letter(1, deadletter.Dead)
+		l.Topic, l.Reason, l.Key, l.EventID, l.Owner, l.Filter, l.Service = bad, bad, bad, bad, bad, bad, bad
+		l.ContentType, l.ResponseTopic, l.Headers = bad, bad, []message.Header{{Key: bad, Value: bad}}
+		l.Payload, l.CorrelationData = []byte(bad), []byte(bad)
+		for range 2 { // inserted, and replaced
+			if err := s.Put(t.Context(), l); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := s.Get(t.Context(), l.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const mended = "a\uFFFDb\uFFFDc"
+		if got.Topic != mended || got.Reason != mended || got.Headers[0].Value != mended || string(got.Payload) != bad {
+			t.Errorf("read back %+v", got)
+		}
+	})
+}
+
+// A letter outlives the transaction of the handler that failed.
+func TestPutHasItsOwnTransaction(t *testing.T) {
+	t.Parallel()
+	db := postgres.Open(t)
+	s := store(t, db, 0)
+	boom := errors.New("boom")
+	err := sqltx.Run(t.Context(), db, func(ctx context.Context) error {
+		return errors.Join(s.Put(ctx, deadlettertest.Letter(1, deadletter.Dead)), boom)
+	})
+	if !errors.Is(err, boom) {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(t.Context(), deadlettertest.ID(1)); err != nil {
+		t.Error(err)
+	}
+}
+
+// Another process fills the table, and makes room again.
+func TestBoundOverProcesses(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open func(*testing.T) *sql.DB) {
+		db := open(t)
+		ours, other := store(t, db, 3), store(t, db, 3)
+		for n := range 2 {
+			if err := ours.Put(t.Context(), deadlettertest.Letter(n, deadletter.Dead)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := other.Put(t.Context(), deadlettertest.Letter(2, deadletter.Dead)); err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Put(t.Context(), deadlettertest.Letter(3, deadletter.Dead)); !errors.Is(err, deadletter.ErrFull) {
+			t.Errorf("Put to a full table: %v", err)
+		}
+		if err := ours.Delete(t.Context(), deadlettertest.ID(0)); err != nil {
+			t.Fatal(err)
+		}
+		deadline := time.Now().Add(20 * time.Second)
+		for {
+			err := other.Put(t.Context(), deadlettertest.Letter(3, deadletter.Dead))
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, deadletter.ErrFull) || time.Now().After(deadline) {
+				t.Fatalf("Put after another process made room: %v", err)
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+	})
 }
 
 func TestOptions(t *testing.T) {

@@ -80,7 +80,7 @@ func wantList(t *testing.T, s deadletter.Store, q deadletter.Query, want ...int)
 	if err != nil {
 		t.Fatalf("List: %v", err)
 	}
-	var got, ids []string
+	got, ids := make([]string, 0, len(ls)), make([]string, 0, len(want))
 	for _, l := range ls {
 		got = append(got, l.ID)
 	}

@@ -9,12 +9,15 @@ package dedupsql
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
@@ -52,8 +55,8 @@ var _ dedup.Window = (*Window)(nil)
 // purgeEvery is after how many ids expired ones are deleted, purgeLimit how
 // many of them at most.
 const (
-	purgeEvery = 1000
-	purgeLimit = 5000
+	purgeEvery = 256
+	purgeLimit = 1024
 )
 
 // New opens no connection. The table must be there before the window is used:
@@ -80,11 +83,16 @@ func New(db *sql.DB, o Options) (*Window, error) {
 	text := func(s string) string {
 		return strings.NewReplacer("{table}", o.Table, "{now}", o.Dialect.Now()).Replace(s)
 	}
+	// Several may purge at a time: who finds a row locked leaves it to the other.
+	skip := ""
+	if o.Dialect == sqltx.Postgres {
+		skip = " FOR UPDATE SKIP LOCKED"
+	}
 	return &Window{
 		db: db, o: o,
 		forget: text(`DELETE FROM {table} WHERE id = $1 AND expires <= {now}`),
 		insert: text(`INSERT INTO {table} (id, expires) VALUES ($1, {now} + $2) ON CONFLICT (id) DO NOTHING`),
-		purge:  text(`DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE expires <= {now} LIMIT $1)`),
+		purge:  text(`DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE expires <= {now} ORDER BY expires LIMIT $1` + skip + `)`),
 	}, nil
 }
 
@@ -100,40 +108,46 @@ func Schema(table string) []string {
 	}
 }
 
-// Migrate makes the table if it is not there.
+// Migrate makes the table if it is not there. Several processes may do so at
+// the same time.
 func (w *Window) Migrate(ctx context.Context) error {
-	for _, statement := range Schema(w.o.Table) {
-		if _, err := w.db.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("dedupsql: make table %s: %w", w.o.Table, err)
-		}
+	if err := sqltx.Migrate(ctx, w.db, w.o.Dialect, Schema(w.o.Table)); err != nil {
+		return fmt.Errorf("dedupsql: make table %s: %w", w.o.Table, err)
 	}
 	return nil
 }
 
 // Once implements [dedup.Window]. The effect runs in a transaction that ctx
 // carries (package sqltx), that of the caller if there is one, and what it
-// writes through that is committed with the id. Of two calls with one id the
-// second waits in the database until the first has committed or rolled back.
+// writes through that is committed with the id. When it fails in the
+// transaction of a caller, the id and what the effect wrote there are undone by
+// themselves. When the outcome of a commit stays unknown, because the connection
+// was lost, Once returns an error, and the next delivery finds out.
+//
+// Of two calls with one id the second waits in the database until the first has
+// committed or rolled back. An effect must not call Once with its own id. On
+// SQLite there is one writer at a time, so that calls wait for each other
+// whatever their ids: in a pool of one connection within ctx, in a larger one as
+// long as its busy_timeout says, and then it is an error.
 func (w *Window) Once(ctx context.Context, id string, effect func(context.Context) error) (duplicate bool, err error) {
 	if id == "" {
 		return false, dedup.ErrNoID
 	}
-	err = sqltx.Run(ctx, w.db, func(ctx context.Context) error {
-		fresh, err := w.claim(ctx, id)
+	err = sqltx.Nested(ctx, w.db, func(ctx context.Context) error {
+		fresh, err := w.claim(ctx, stored(id))
+		if err == nil && fresh && w.calls.Add(1)%purgeEvery == 0 {
+			_, err = w.purgeSome(ctx)
+		}
 		if err != nil {
 			return fmt.Errorf("dedupsql: %w", err)
 		}
-		if !fresh {
-			duplicate = true
+		duplicate = !fresh
+		if duplicate {
 			return nil
 		}
 		return effect(ctx)
 	})
-	if err != nil {
-		return false, err
-	}
-	w.clean(ctx)
-	return duplicate, nil
+	return duplicate && err == nil, err
 }
 
 // claim reports whether the id was not there.
@@ -159,21 +173,36 @@ func (w *Window) claim(ctx context.Context, id string) (bool, error) {
 	return false, nil
 }
 
-// clean deletes expired ids now and then. Its failure costs room only, and the
-// next turn tries again.
-func (w *Window) clean(ctx context.Context) {
-	if w.calls.Add(1)%purgeEvery == 0 && sqltx.From(ctx) == nil {
-		_, _ = w.Purge(ctx)
-	}
-}
-
-// Purge deletes up to 5,000 expired ids and says how many. Once does so now and
-// then; a service that is mostly idle may call it by itself.
+// Purge deletes up to 1,024 expired ids and says how many. Once does so with
+// every 256th id, in its transaction; a service that is mostly idle may call it
+// by itself.
 func (w *Window) Purge(ctx context.Context) (int, error) {
-	result, err := w.db.ExecContext(ctx, w.purge, purgeLimit)
+	n, err := w.purgeSome(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("dedupsql: purge: %w", err)
 	}
+	return n, nil
+}
+
+func (w *Window) purgeSome(ctx context.Context) (int, error) {
+	result, err := sqltx.Or(ctx, w.db).ExecContext(ctx, w.purge, purgeLimit)
+	if err != nil {
+		return 0, err
+	}
 	n, err := result.RowsAffected()
 	return int(n), err
+}
+
+// maxID is what an index of PostgreSQL takes easily.
+const maxID = 512
+
+// stored is the form of an id in the table: itself, or a hash of one that is
+// too long, or no text that every database takes. Ids come from outside, and
+// one that cannot be stored would fail for ever.
+func stored(id string) string {
+	if len(id) <= maxID && utf8.ValidString(id) && strings.IndexByte(id, 0) < 0 {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return "sha256:" + hex.EncodeToString(sum[:])
 }

@@ -5,12 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	_ "modernc.org/sqlite"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
@@ -21,7 +22,7 @@ import (
 
 var postgres = pgtest.NewServer()
 
-func TestMain(m *testing.M) { os.Exit(postgres.Main(m).Run()) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgres.Main(m)) }
 
 func sqlite(tb testing.TB) *sql.DB {
 	tb.Helper()
@@ -179,12 +180,12 @@ func TestExpiry(t *testing.T) {
 			if duplicate, err := w.Once(t.Context(), "a", write("a")); duplicate || err != nil {
 				t.Fatalf("%t, %v", duplicate, err)
 			}
-			time.Sleep(60 * time.Millisecond) // the clock is the database's
+			<-time.After(60 * time.Millisecond) // the clock is the database's
 		}
 		if _, err := w.Once(t.Context(), "b", write("b")); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(60 * time.Millisecond)
+		<-time.After(60 * time.Millisecond)
 		if n, err := w.Purge(t.Context()); err != nil || n != 2 {
 			t.Errorf("purged %d, %v", n, err)
 		}
@@ -200,19 +201,36 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// BenchmarkOnce handles messages with an effect of one row, 16 at a time, in
+// transactions that wait for the disk.
 func BenchmarkOnce(b *testing.B) {
-	for name, open := range map[string]func(testing.TB) *sql.DB{"sqlite": sqlite, "postgres": postgres.Open} {
+	durable := pgtest.NewServer(pgtest.Durable()...)
+	defer durable.Close()
+	for name, open := range map[string]func(testing.TB) *sql.DB{"sqlite": sqlite, "postgres": durable.Open} {
 		b.Run(name, func(b *testing.B) {
 			db := open(b)
+			db.SetMaxOpenConns(map[string]int{"sqlite": 1, "postgres": 16}[name])
+			db.SetMaxIdleConns(16)
 			w := window(b, db, dedupsql.Options{})
 			if _, err := db.ExecContext(b.Context(), "CREATE TABLE effect (id TEXT)"); err != nil {
 				b.Fatal(err)
 			}
-			for i := range b.N {
-				if _, err := w.Once(b.Context(), fmt.Sprint(i), write("x")); err != nil {
+			if name == "sqlite" {
+				if _, err := db.ExecContext(b.Context(), "PRAGMA synchronous=FULL"); err != nil {
 					b.Fatal(err)
 				}
 			}
+			var n atomic.Int64
+			b.SetParallelism(8)
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := w.Once(b.Context(), fmt.Sprint(n.Add(1)), write("x")); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "effects/s")
 		})
 	}
 }

@@ -48,7 +48,8 @@ const (
 // returned, and the ops may still be stored.
 func (f *File) Update(ctx context.Context, ops ...Op) error {
 	if err := ctx.Err(); err != nil {
-		return errors.Join(err, f.refuse(ops))
+		f.refuse(ops)
+		return err
 	}
 	mine := make([]*op, len(ops))
 	for i, o := range ops {
@@ -61,7 +62,8 @@ func (f *File) Update(ctx context.Context, ops ...Op) error {
 	}
 	if err != nil {
 		f.mu.Unlock()
-		return errors.Join(err, f.refuse(ops))
+		f.refuse(ops)
+		return err
 	}
 	f.pending = append(f.pending, mine...)
 	f.mu.Unlock()
@@ -80,13 +82,12 @@ func (f *File) Update(ctx context.Context, ops ...Op) error {
 	return errs
 }
 
-func (f *File) refuse(ops []Op) error {
+func (f *File) refuse(ops []Op) {
 	for _, o := range ops {
 		if o.Finish != nil {
 			o.Finish(false)
 		}
 	}
-	return nil
 }
 
 // commitAll is the committer: it commits at once when there is something, and

@@ -53,9 +53,9 @@ func examine(path string, o Options) error {
 		t := tree{f: f, size: info.Size(), meta: metas[0]}
 		found := map[string]bool{}
 		t.bucket = func(name string, _ uint64) { found[name] = true }
-		t.record = func(bucket string, key, value []byte) {
+		t.record = func(bucket string, key, _ []byte) {
 			if o.ValidKey != nil && !o.ValidKey(bucket, key) {
-				t.damaged(metas[0].root, "bucket %s has a key of %d bytes", bucket, len(key))
+				t.damagef(metas[0].root, "bucket %s has a key of %d bytes", bucket, len(key))
 			}
 		}
 		damage = t.walk()
@@ -93,10 +93,10 @@ func lock(path string, timeout time.Duration) (unlock func(), err error) {
 		return nil, fmt.Errorf("%s: %w by another process, or twice by this one", path, ErrLocked)
 	case errors.Is(err, os.ErrPermission):
 		return nil, err
-	case err != nil: // damaged: there is nobody who writes it
-		return func() {}, nil
+	case err == nil:
+		return func() { _ = db.Close() }, nil
 	}
-	return func() { _ = db.Close() }, nil
+	return func() {}, nil // damaged, as examine will see: nobody writes it
 }
 
 // recover puts what is whole into a new file, which takes the place of the

@@ -70,7 +70,7 @@ func zeros(f *os.File, from, to int64) error {
 // IsFull reports whether an error means that there is no room: on the disk, in
 // a quota, or under the limit for the size of a file.
 func IsFull(err error) bool {
-	for _, e := range full {
+	for _, e := range fullErrors() {
 		// bbolt gives some errors of the system as text only.
 		if errors.Is(err, e) || err != nil && strings.Contains(err.Error(), e.Error()) {
 			return true

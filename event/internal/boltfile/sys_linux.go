@@ -6,7 +6,8 @@ import (
 	"syscall"
 )
 
-var full = [...]error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG}
+// fullErrors are the errors that mean that there is no room.
+func fullErrors() []error { return []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} }
 
 // reserve gives a file blocks.
 func reserve(f *os.File, from, to int64) error {

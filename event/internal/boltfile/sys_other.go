@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// full has ERROR_HANDLE_DISK_FULL and ERROR_DISK_FULL of Windows.
-var full = [...]error{syscall.Errno(39), syscall.Errno(112)}
+// fullErrors are ERROR_HANDLE_DISK_FULL and ERROR_DISK_FULL of Windows.
+func fullErrors() []error { return []error{syscall.Errno(39), syscall.Errno(112)} }
 
 // reserve gives a file blocks.
 func reserve(f *os.File, from, to int64) error { return zeros(f, from, to) }

@@ -117,7 +117,7 @@ func (t *tree) scan() {
 	}
 }
 
-func (t *tree) damaged(page uint64, format string, args ...any) {
+func (t *tree) damagef(page uint64, format string, args ...any) {
 	if t.damage == nil {
 		t.damage = fmt.Errorf("page %d: %s", page, fmt.Sprintf(format, args...))
 	}
@@ -134,7 +134,7 @@ type element struct {
 // high is nil, below high.
 func (t *tree) page(id uint64, low, high []byte, depth int, leaf func(e element)) {
 	if depth > maxDepth {
-		t.damaged(id, "too deep")
+		t.damagef(id, "too deep")
 		return
 	}
 	b, ok := t.read(id)
@@ -143,10 +143,10 @@ func (t *tree) page(id uint64, low, high []byte, depth int, leaf func(e element)
 	}
 	elements, isLeaf, err := parse(b)
 	if err != nil {
-		t.damaged(id, "%v", err)
+		t.damagef(id, "%v", err)
 	}
 	if err := ordered(elements, low, high); err != nil {
-		t.damaged(id, "%v", err)
+		t.damagef(id, "%v", err)
 	}
 	for i, e := range elements {
 		if isLeaf {
@@ -165,33 +165,33 @@ func (t *tree) page(id uint64, low, high []byte, depth int, leaf func(e element)
 func (t *tree) read(id uint64) ([]byte, bool) {
 	var head [pageHeader]byte
 	if id < 2 || id >= t.meta.top || int64(id) >= t.size/t.meta.pageSize {
-		t.damaged(id, "outside of the file")
+		t.damagef(id, "outside of the file")
 		return nil, false
 	}
 	at := int64(id) * t.meta.pageSize
 	if _, err := t.f.ReadAt(head[:], at); err != nil {
-		t.damaged(id, "%v", err)
+		t.damagef(id, "%v", err)
 		return nil, false
 	}
 	n := uint64(binary.NativeEndian.Uint32(head[12:])) + 1
 	if got := binary.NativeEndian.Uint64(head[:]); got != id {
-		t.damaged(id, "says it is page %d", got)
+		t.damagef(id, "says it is page %d", got)
 		return nil, false
 	}
 	if id+n > t.meta.top || int64(n) > (t.size-at)/t.meta.pageSize {
-		t.damaged(id, "extends over the end of the file")
+		t.damagef(id, "extends over the end of the file")
 		return nil, false
 	}
 	for i := range n {
 		if _, again := t.seen[id+i]; again {
-			t.damaged(id, "is used twice")
+			t.damagef(id, "is used twice")
 			return nil, false
 		}
 		t.seen[id+i] = struct{}{}
 	}
 	b := make([]byte, int64(n)*t.meta.pageSize)
 	if _, err := t.f.ReadAt(b, at); err != nil {
-		t.damaged(id, "%v", err)
+		t.damagef(id, "%v", err)
 		return nil, false
 	}
 	return b, true
@@ -246,7 +246,7 @@ func ordered(elements []element, low, high []byte) error {
 // bucketOf walks one bucket of the root bucket.
 func (t *tree) bucketOf(e element) {
 	if e.flags != bucketFlag || len(e.value) < 16 {
-		t.damaged(t.meta.root, "has a record that is no bucket")
+		t.damagef(t.meta.root, "has a record that is no bucket")
 		return
 	}
 	name, root := string(e.key), binary.NativeEndian.Uint64(e.value)
@@ -255,7 +255,7 @@ func (t *tree) bucketOf(e element) {
 	}
 	leaf := func(e element) {
 		if e.flags != 0 {
-			t.damaged(root, "has a bucket in a bucket")
+			t.damagef(root, "has a bucket in a bucket")
 			return
 		}
 		if t.record != nil {
@@ -270,7 +270,7 @@ func (t *tree) bucketOf(e element) {
 		return
 	}
 	if len(e.value) < 16+pageHeader { // a small bucket is kept within its record
-		t.damaged(t.meta.root, "has a bucket that is cut")
+		t.damagef(t.meta.root, "has a bucket that is cut")
 		return
 	}
 	elements, isLeaf, err := parse(e.value[16:])
@@ -278,7 +278,7 @@ func (t *tree) bucketOf(e element) {
 		err = errors.New("bucket without leaves")
 	}
 	if err = errors.Join(err, ordered(elements, nil, nil)); err != nil {
-		t.damaged(t.meta.root, "%v", err)
+		t.damagef(t.meta.root, "%v", err)
 	}
 	if isLeaf {
 		for _, e := range elements {

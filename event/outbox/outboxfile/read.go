@@ -122,7 +122,7 @@ func (s *Store) Quarantined(_ context.Context, after uint64, limit int) ([]Quara
 	err := s.file.View(func(tx *bbolt.Tx) error {
 		c := tx.Bucket([]byte(quarantineBucket)).Cursor()
 		k, v := c.Seek(keyOf(after))
-		if k != nil && len(k) == 8 && binary.BigEndian.Uint64(k) == after {
+		if len(k) == 8 && binary.BigEndian.Uint64(k) == after {
 			k, v = c.Next()
 		}
 		for ; k != nil && len(out) < limit; k, v = c.Next() {

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if child := os.Getenv("OUTBOX_CHILD"); child != "" {
-		os.Exit(children[child](os.Getenv("OUTBOX_PATH")))
+		os.Exit(children()[child](os.Getenv("OUTBOX_PATH")))
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -223,4 +223,43 @@ func BenchmarkAppend(b *testing.B) {
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "appends/s")
 		})
 	}
+}
+
+func BenchmarkRelay(b *testing.B) {
+	s := open(b, newPath(b), outboxfile.Options{MaxEntries: 1 << 30, MaxBytes: 1 << 40})
+	for n := 0; n < b.N; n += 100 {
+		group := make([]*outbox.Entry, 100)
+		for i := range group {
+			group[i] = outboxtest.Entry(fmt.Sprint(i), n)
+			group[i].Payload = make([]byte, 256)
+		}
+		if err := s.Append(b.Context(), group...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	outcomes := make(chan func(error), 1024)
+	go func() {
+		for done := range outcomes {
+			done(nil)
+		}
+	}()
+	r, err := outbox.NewRelay(s, func(_ context.Context, _ *outbox.Entry, done func(error)) error {
+		outcomes <- done
+		return nil
+	}, outbox.RelayOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	ran := make(chan error, 1)
+	go func() { ran <- r.Run(b.Context()) }()
+	if err := r.Flush(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+	b.StopTimer()
+	_ = r.Stop(b.Context())
+	<-ran
+	close(outcomes)
 }

@@ -3,42 +3,52 @@ package outboxsql
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
 // Append implements [outbox.Store]. The entries are durable when the
-// transaction commits: that of ctx, or one of its own.
+// transaction commits: that of ctx, or one of its own. That of ctx must belong
+// to the database of the store. An entry whose texts are no UTF-8 or have a NUL
+// is refused.
 func (s *Store) Append(ctx context.Context, entries ...*outbox.Entry) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	var bytes int64
+	a := fill.Amount{Rows: int64(len(entries))}
 	for _, e := range entries {
-		if e.ID == "" || e.Topic == "" {
-			return errors.New("outboxsql: an entry without id or topic")
+		if err := check(e); err != nil {
+			return err
 		}
-		bytes += int64(e.Size())
+		a.Bytes += int64(e.Size())
 	}
 	if len(entries) == 0 {
 		return nil
 	}
-	if err := s.room(ctx, len(entries), bytes); err != nil {
-		return err
+	room, err := s.gauge.Write(ctx, a, func() error { return s.insertAll(ctx, entries) })
+	if err != nil {
+		return fmt.Errorf("outboxsql: append: %w", err)
 	}
-	own := sqltx.From(ctx) == nil
+	if !room {
+		return outbox.ErrFull
+	}
+	if !sqltx.OnEnd(ctx, func(bool) { s.hint() }) {
+		s.hint()
+	}
+	return nil
+}
+
+func (s *Store) insertAll(ctx context.Context, entries []*outbox.Entry) error {
 	now := time.Now().Truncate(time.Millisecond)
-	err := sqltx.Run(ctx, s.db, func(ctx context.Context) error {
-		if s.sql.enter != "" {
-			if _, err := sqltx.Or(ctx, s.db).ExecContext(ctx, s.sql.enter); err != nil {
-				return err
-			}
-		}
+	if len(entries) == 1 { // a statement is a transaction
+		return s.insert(ctx, entries[0], now)
+	}
+	return sqltx.Run(ctx, s.db, func(ctx context.Context) error {
 		for _, e := range entries {
 			if err := s.insert(ctx, e, now); err != nil {
 				return err
@@ -46,14 +56,6 @@ func (s *Store) Append(ctx context.Context, entries ...*outbox.Entry) error {
 		}
 		return nil
 	})
-	if err != nil {
-		s.stale()
-		return fmt.Errorf("outboxsql: append: %w", err)
-	}
-	if own {
-		s.hint()
-	}
-	return nil
 }
 
 func (s *Store) insert(ctx context.Context, e *outbox.Entry, now time.Time) error {

@@ -12,7 +12,9 @@ import (
 )
 
 // Read implements [outbox.Store] for the process that holds the lease, which it
-// takes when it is free; for others there is nothing to read.
+// takes when it is free; for others there is nothing to read. On PostgreSQL it
+// waits, within ctx, for entries that cannot be put in order yet, because a
+// transaction that appended before them is under way; see Patience.
 func (s *Store) Read(ctx context.Context, after uint64, limit int) ([]*outbox.Entry, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
@@ -21,12 +23,9 @@ func (s *Store) Read(ctx context.Context, after uint64, limit int) ([]*outbox.En
 	if err != nil || !held {
 		return nil, err
 	}
-	upTo, err := s.settle(ctx, after)
-	if err != nil {
+	upTo, err := s.settle(ctx, int64(after))
+	if err != nil || upTo <= int64(after) {
 		return nil, err
-	}
-	if upTo <= int64(after) {
-		return nil, nil
 	}
 	rows, err := s.db.QueryContext(ctx, s.sql.read, int64(after), upTo, limit)
 	if err != nil {

@@ -39,24 +39,24 @@ func Schema(d sqltx.Dialect, table string) []string {
 	}
 }
 
-// Migrate makes the tables if they are not there.
+// Migrate makes the tables if they are not there. Several processes may do so
+// at the same time.
 func (s *Store) Migrate(ctx context.Context) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	for _, statement := range Schema(s.o.Dialect, s.o.Table) {
-		if _, err := s.db.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("outboxsql: make table %s: %w", s.o.Table, err)
-		}
+	if err := sqltx.Migrate(ctx, s.db, s.o.Dialect, Schema(s.o.Dialect, s.o.Table)); err != nil {
+		return fmt.Errorf("outboxsql: make table %s: %w", s.o.Table, err)
 	}
 	return nil
 }
 
 // statements are those of one store, with the name of its table in them.
 type statements struct {
-	insert, read, remove, quarantine, stats string
-	claim, release                          string
-	enter, drawn, writers                   string // PostgreSQL: see settled
+	insert, read, remove, quarantine string
+	count, oldest                    string
+	claim, release                   string
+	visible, holders                 string // PostgreSQL: see settled
 }
 
 func prepare(d sqltx.Dialect, table string) statements {
@@ -67,24 +67,24 @@ func prepare(d sqltx.Dialect, table string) statements {
 		read: name(`SELECT seq, id, ordering_key, topic, payload, qos, retain, content_type, response_topic,
 	correlation, expiry, headers, accepted
 	FROM {table} WHERE seq > $1 AND seq <= $2 AND quarantined = '' ORDER BY seq LIMIT $3`),
-		quarantine: name(`UPDATE {table} SET quarantined = $2 WHERE seq = $1 AND quarantined = ''`),
-		stats: name(`SELECT count(*) FILTER (WHERE quarantined = ''), COALESCE(sum(size) FILTER (WHERE quarantined = ''), 0),
-	COALESCE(min(accepted) FILTER (WHERE quarantined = ''), 0), count(*) FILTER (WHERE quarantined <> '') FROM {table}`),
+		// What was quarantined before is not taken once more, so "" is what it was.
+		quarantine: name(`UPDATE {table} SET quarantined = $2 WHERE seq = $1 AND quarantined = '' RETURNING size, ''`),
+		remove:     name(`DELETE FROM {table} WHERE seq IN ({seqs}) RETURNING size, quarantined`),
+		count: name(`SELECT count(*) FILTER (WHERE quarantined = ''), COALESCE(sum(size) FILTER (WHERE quarantined = ''), 0),
+	count(*) FILTER (WHERE quarantined <> '') FROM {table}`),
+		oldest: name(`SELECT accepted FROM {table} WHERE quarantined = '' ORDER BY seq LIMIT 1`),
 		claim: name(`INSERT INTO {table}_lease (name, owner, expires) VALUES ('relay', $1, {now} + $2)
 	ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires = excluded.expires
 	WHERE {table}_lease.owner = excluded.owner OR {table}_lease.expires < {now}`),
 		release: name(`DELETE FROM {table}_lease WHERE name = 'relay' AND owner = $1`),
-		remove:  name(`DELETE FROM {table} WHERE seq IN (`),
 	}
 	s.insert = name(`INSERT INTO {table} (id, ordering_key, topic, payload, qos, retain, content_type, response_topic,
 	correlation, expiry, headers, accepted, size)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING seq`)
 	if d == sqltx.Postgres {
-		s.enter = name(`SELECT pg_advisory_xact_lock_shared(hashtext('mqtt outbox'), hashtext('{table}'))`)
-		s.drawn = name(`SELECT COALESCE(pg_sequence_last_value(pg_get_serial_sequence('{table}', 'seq')::regclass), 0)`)
-		s.writers = name(`SELECT virtualtransaction FROM pg_locks WHERE locktype = 'advisory' AND granted
-	AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-	AND classid::bigint = hashtext('mqtt outbox') & 4294967295 AND objid::bigint = hashtext('{table}') & 4294967295`)
+		s.visible = name(`SELECT COALESCE((SELECT seq FROM {table} WHERE seq > $1 AND quarantined = '' ORDER BY seq DESC LIMIT 1), 0)`)
+		s.holders = name(`SELECT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND mode = 'RowExclusiveLock'
+	AND granted AND relation = '{table}'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
 	}
 	return s
 }

@@ -14,10 +14,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
@@ -28,6 +30,7 @@ const (
 	DefaultMaxEntries = 1_000_000
 	DefaultMaxBytes   = 1 << 30
 	DefaultLease      = 10 * time.Second
+	DefaultPatience   = 2 * time.Second
 )
 
 // Options set up a [Store]. The zero value is useful.
@@ -37,16 +40,25 @@ type Options struct {
 	Table string
 	// Dialect of the database. Default: by the type of its driver.
 	Dialect sqltx.Dialect
-	// MaxEntries and MaxBytes bound what waits. They are compared with a count
-	// that may be a second old, so that processes that share a table may exceed
-	// them by what they accept in a second. Default 1,000,000 and 1 GiB.
+	// MaxEntries and MaxBytes bound what waits. They are exact for one process;
+	// what others do is known after a second, or after twenty times what it takes
+	// to count the table, so that processes that share one may exceed them by
+	// what they accept in that time. Default 1,000,000 and 1 GiB.
 	MaxEntries int
 	MaxBytes   int64
-	// Owner names this process to the others. Default: a random name.
+	// Owner names this store to the others and must be its own. Default: a random
+	// name.
 	Owner string
-	// Lease is how long after its end the others wait for a process that was
-	// killed. Default 10 s.
+	// Lease is how long the others wait for the holder when it neither reads nor
+	// ends, because it was killed, or because its broker is away and it has no
+	// more room. Entries that it still has in flight then may be sent twice, with
+	// the same id. Default 10 s.
 	Lease time.Duration
+	// Patience is how long, on PostgreSQL, a transaction that has appended and is
+	// still open holds up the entries behind it. Then it is overtaken: nothing of
+	// it is lost, a relay finds its entries when they are committed, but they are
+	// sent after entries of their key that were appended later. Default 2 s.
+	Patience time.Duration
 }
 
 // Store is an outbox in a table. Its database must be opened so that writers
@@ -57,13 +69,14 @@ type Store struct {
 	sql statements
 
 	appended chan struct{}
-	again    *time.Timer // tells the relay of what was not settled
+	gauge    fill.Gauge
+	// quarantined is what the last count found, and what was done since.
+	quarantined atomic.Int64
 
 	mu      sync.Mutex
 	closed  bool
 	leased  time.Time // until when, by our clock
 	settled settled
-	size    size
 }
 
 var _ outbox.Store = (*Store)(nil)
@@ -82,15 +95,15 @@ func New(db *sql.DB, o Options) (*Store, error) {
 	if o.MaxEntries < 0 || o.MaxBytes < 0 {
 		errs = append(errs, errors.New("outboxsql: negative bound"))
 	}
-	if o.Lease < 0 {
-		errs = append(errs, fmt.Errorf("outboxsql: lease of %v", o.Lease))
+	if o.Lease < 0 || o.Patience < 0 {
+		errs = append(errs, fmt.Errorf("outboxsql: lease of %v, patience of %v", o.Lease, o.Patience))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	s := &Store{db: db, o: o, sql: prepare(o.Dialect, o.Table), appended: make(chan struct{}, 1)}
-	s.again = time.AfterFunc(time.Hour, s.hint)
-	s.again.Stop()
+	s.gauge.DB, s.gauge.Count = db, s.count
+	s.gauge.Bound = fill.Amount{Rows: int64(o.MaxEntries), Bytes: o.MaxBytes}
 	return s, nil
 }
 
@@ -110,6 +123,9 @@ func (o Options) withDefaults() Options {
 	if o.Lease == 0 {
 		o.Lease = DefaultLease
 	}
+	if o.Patience == 0 {
+		o.Patience = DefaultPatience
+	}
 	return o
 }
 
@@ -122,8 +138,9 @@ func (s *Store) usable() error {
 	return nil
 }
 
-// Appended implements [outbox.Store]. It is told of what this process accepted
-// without a transaction of the caller; the rest is found by looking.
+// Appended implements [outbox.Store]. It is told of what this process accepted,
+// in a transaction of [sqltx.Run] when that ends; what other processes accept,
+// or a transaction whose end is not seen, is found by looking.
 func (s *Store) Appended() <-chan struct{} { return s.appended }
 
 func (s *Store) hint() {
@@ -131,45 +148,6 @@ func (s *Store) hint() {
 	case s.appended <- struct{}{}:
 	default:
 	}
-}
-
-// Delete implements [outbox.Store].
-func (s *Store) Delete(ctx context.Context, seqs ...uint64) error {
-	if err := s.usable(); err != nil {
-		return err
-	}
-	for len(seqs) > 0 {
-		n := min(len(seqs), 500)
-		query, args := s.sql.remove, make([]any, n)
-		for i, seq := range seqs[:n] {
-			if i > 0 {
-				query += ","
-			}
-			query += fmt.Sprintf("$%d", i+1)
-			args[i] = int64(seq)
-		}
-		if _, err := s.db.ExecContext(ctx, query+")", args...); err != nil {
-			return fmt.Errorf("outboxsql: delete: %w", err)
-		}
-		seqs = seqs[n:]
-	}
-	s.stale()
-	return nil
-}
-
-// Quarantine implements [outbox.Store].
-func (s *Store) Quarantine(ctx context.Context, seq uint64, reason string) error {
-	if err := s.usable(); err != nil {
-		return err
-	}
-	if reason == "" {
-		reason = "no reason given"
-	}
-	if _, err := s.db.ExecContext(ctx, s.sql.quarantine, int64(seq), reason); err != nil {
-		return fmt.Errorf("outboxsql: quarantine: %w", err)
-	}
-	s.stale()
-	return nil
 }
 
 // Close gives the lease back. The database stays open: it is the caller's.
@@ -182,7 +160,6 @@ func (s *Store) Close() error {
 	s.closed = true
 	held := !s.leased.IsZero()
 	s.mu.Unlock()
-	s.again.Stop()
 	if !held {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -223,7 +224,7 @@ func testConcurrent(t *testing.T, s outbox.Store) {
 	for w := range writers {
 		wg.Go(func() {
 			for i := range each {
-				if err := s.Append(t.Context(), Entry(fmt.Sprint(w), i)); err != nil {
+				if err := s.Append(t.Context(), Entry(strconv.Itoa(w), i)); err != nil {
 					t.Errorf("Append: %v", err)
 				}
 			}

@@ -295,70 +295,121 @@ func (m *modelLedger) scan() {
 	m.rows = keep
 }
 
+// fataler is a test of either kind.
+type fataler interface {
+	Fatalf(format string, args ...any)
+}
+
+// modelRun plays the same steps to ledgers and to their models.
+type modelRun struct {
+	relaxed bool
+	live    *modelLedger
+	ledgers []*modelLedger
+	entries []*modelEntry
+}
+
+func newModelRun(relaxed bool) *modelRun {
+	m := &modelRun{relaxed: relaxed}
+	m.connect()
+	return m
+}
+
+func (m *modelRun) connect() {
+	rec := &recorder{}
+	m.live = &modelLedger{real: NewLedger(m.relaxed, rec.emit), rec: rec, relaxed: m.relaxed}
+	m.ledgers = append(m.ledgers, m.live)
+}
+
+func (m *modelRun) add(a Ack) {
+	e := &modelEntry{entry: m.live.real.Add(a.PacketID, a.QoS), home: m.live}
+	m.entries = append(m.entries, e)
+	m.live.rows = append(m.live.rows, modelRow{e, a})
+}
+
+func (m *modelRun) done(e *modelEntry) {
+	e.entry.Done()
+	e.done = true
+	e.home.scan()
+}
+
+func (m *modelRun) cut(t fataler) {
+	if got := m.live.real.Retire(); got != len(m.live.rows) {
+		t.Fatalf("Retire = %d, want %d", got, len(m.live.rows))
+	}
+	m.live.retired = true
+	m.connect()
+}
+
+func (m *modelRun) redeliver(t fataler, e *modelEntry, a Ack) {
+	want := e.home.retired && !e.acked
+	if got := m.live.real.Adopt(e.entry, a.PacketID, a.QoS); got != want {
+		t.Fatalf("Adopt = %v, want %v", got, want)
+	}
+	if want {
+		e.home = m.live
+		m.live.rows = append(m.live.rows, modelRow{e, a})
+		m.live.scan()
+	}
+}
+
+func (m *modelRun) check(t fataler) {
+	if got := m.live.real.Len(); got != len(m.live.rows) {
+		t.Fatalf("Len = %d, want %d", got, len(m.live.rows))
+	}
+	for i, l := range m.ledgers {
+		if got := l.rec.seen(); !slices.Equal(got, l.want) {
+			t.Fatalf("connection %d: acks = %v, want %v", i, got, l.want)
+		}
+	}
+}
+
 func TestLedgerAgainstModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		relaxed := rapid.Bool().Draw(t, "relaxed")
-		connect := func() *modelLedger {
-			rec := &recorder{}
-			return &modelLedger{real: NewLedger(relaxed, rec.emit), rec: rec, relaxed: relaxed}
-		}
-		live := connect()
-		ledgers := []*modelLedger{live}
-		var entries []*modelEntry
+		m := newModelRun(rapid.Bool().Draw(t, "relaxed"))
 		pick := func(t *rapid.T) *modelEntry {
-			if len(entries) == 0 {
+			if len(m.entries) == 0 {
 				t.Skip("nothing received yet")
 			}
-			return entries[rapid.IntRange(0, len(entries)-1).Draw(t, "entry")]
+			return m.entries[rapid.IntRange(0, len(m.entries)-1).Draw(t, "entry")]
 		}
 		packet := func(t *rapid.T) Ack {
 			return Ack{rapid.Uint16().Draw(t, "id"), rapid.SampledFrom([]byte{1, 2}).Draw(t, "qos")}
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"add": func(t *rapid.T) {
-				a := packet(t)
-				e := &modelEntry{entry: live.real.Add(a.PacketID, a.QoS), home: live}
-				entries = append(entries, e)
-				live.rows = append(live.rows, modelRow{e, a})
-			},
-			"done": func(t *rapid.T) {
-				e := pick(t)
-				e.entry.Done()
-				e.done = true
-				e.home.scan()
-			},
-			"cut": func(t *rapid.T) {
-				if got := live.real.Retire(); got != len(live.rows) {
-					t.Fatalf("Retire = %d, want %d", got, len(live.rows))
-				}
-				live.retired = true
-				live = connect()
-				ledgers = append(ledgers, live)
-			},
-			"redeliver": func(t *rapid.T) {
-				e, a := pick(t), packet(t)
-				want := e.home.retired && !e.acked
-				if got := live.real.Adopt(e.entry, a.PacketID, a.QoS); got != want {
-					t.Fatalf("Adopt = %v, want %v", got, want)
-				}
-				if want {
-					e.home = live
-					live.rows = append(live.rows, modelRow{e, a})
-					live.scan()
-				}
-			},
-			"": func(t *rapid.T) {
-				if got := live.real.Len(); got != len(live.rows) {
-					t.Fatalf("Len = %d, want %d", got, len(live.rows))
-				}
-				for i, m := range ledgers {
-					if got := m.rec.seen(); !slices.Equal(got, m.want) {
-						t.Fatalf("connection %d: acks = %v, want %v", i, got, m.want)
-					}
-				}
-			},
+			"add":       func(t *rapid.T) { m.add(packet(t)) },
+			"done":      func(t *rapid.T) { m.done(pick(t)) },
+			"cut":       func(t *rapid.T) { m.cut(t) },
+			"redeliver": func(t *rapid.T) { m.redeliver(t, pick(t), packet(t)) },
+			"":          func(t *rapid.T) { m.check(t) },
 		})
+	})
+}
+
+// FuzzLedger plays steps of two bytes each, which coverage guides: what to do,
+// and to which message.
+func FuzzLedger(f *testing.F) {
+	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x01\x02\x01\x01\x01\x00"), false)             // done in reverse
+	f.Add([]byte("\x00\x00\x00\x00\x02\x00\x03\x01\x01\x00\x03\x00\x01\x01"), false)     // cut, both again
+	f.Add([]byte("\x00\x00\x02\x00\x01\x00\x03\x00\x02\x00\x03\x00"), true)              // done while down
+	f.Add([]byte("\x00\x00\x01\x00\x02\x00\x03\x00\x00\x07\x01\x01\x01\x01"), true)      // acknowledged, again
+	f.Add([]byte("\x00\x00\x02\x00\x02\x00\x03\x00\x03\x00\x02\x00\x03\x00\x01"), false) // over three connections
+	f.Fuzz(func(t *testing.T, steps []byte, relaxed bool) {
+		m := newModelRun(relaxed)
+		for ; len(steps) > 1 && len(m.ledgers) < 20; steps = steps[2:] {
+			ack := Ack{PacketID: uint16(steps[1]) + 1, QoS: 1 + steps[1]&1}
+			switch what := steps[0] % 4; {
+			case what == 2:
+				m.cut(t)
+			case what == 0 || len(m.entries) == 0:
+				m.add(ack)
+			case what == 1:
+				m.done(m.entries[int(steps[1])%len(m.entries)])
+			default:
+				m.redeliver(t, m.entries[int(steps[1])%len(m.entries)], ack)
+			}
+			m.check(t)
+		}
 	})
 }
 

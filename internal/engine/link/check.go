@@ -39,7 +39,7 @@ func (c *Conn) checkInbound(h wire.Header) error {
 	default:
 		return refuse(h, ErrUnexpected)
 	}
-	if h.Total() > limit {
+	if h.Total() > limit && !c.oversized(h) {
 		return refuse(h, ErrTooLarge)
 	}
 	return nil

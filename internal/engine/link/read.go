@@ -35,7 +35,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	defer func() { <-c.reading }()
 	for len(c.in.rest) == 0 {
 		h, frame, err := c.next()
-		if err == nil {
+		if err == nil && frame != nil {
 			err = c.route(h, frame)
 		}
 		if err != nil {
@@ -47,33 +47,45 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next reads one whole frame. It is valid until the next call.
+// next reads one whole frame, nil of a packet that was skipped. It is valid
+// until the next call.
 func (c *Conn) next() (wire.Header, []byte, error) {
-	in := &c.in
 	for {
-		h, ok, err := wire.ParseHeader(in.buf[in.r:in.w])
+		h, ok, err := wire.ParseHeader(c.in.buf[c.in.r:c.in.w])
 		if err != nil {
 			return h, nil, err
 		}
 		if ok {
-			if err := c.checkInbound(h); err != nil {
-				return h, nil, err
-			}
-			if total := h.Total(); in.w-in.r >= total {
-				frame := in.buf[in.r : in.r+total]
-				in.r += total
-				return h, frame, nil
-			} else if total > c.opts.ReadBuffer {
-				frame, err := c.large(total)
+			if frame, done, err := c.whole(h); done || err != nil {
 				return h, frame, err
-			} else if total > len(in.buf) {
-				in.grow(c.opts.ReadBuffer)
 			}
 		}
 		if err := c.fill(); err != nil {
 			return h, nil, err
 		}
 	}
+}
+
+// whole gives the frame whose header is at hand, unless the buffer has to be
+// filled first.
+func (c *Conn) whole(h wire.Header) (frame []byte, done bool, err error) {
+	if err := c.checkInbound(h); err != nil {
+		return nil, false, err
+	}
+	switch in, total := &c.in, h.Total(); {
+	case c.oversized(h):
+		return nil, true, c.skip(h)
+	case in.w-in.r >= total:
+		frame = in.buf[in.r : in.r+total]
+		in.r += total
+		return frame, true, nil
+	case total > c.opts.ReadBuffer:
+		frame, err = c.large(total)
+		return frame, true, err
+	case total > len(in.buf):
+		in.grow(c.opts.ReadBuffer)
+	}
+	return nil, false, nil
 }
 
 // route gives a frame to the receiver or leaves it in rest for the library.

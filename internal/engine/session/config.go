@@ -65,6 +65,13 @@ type Config struct {
 	NoReconnect bool
 	// CleanSession asks the broker to keep nothing between connections.
 	CleanSession bool
+	// FreshStart makes the broker forget, before the first connection, what it
+	// kept for the client id: for who only publishes and begins with nothing in
+	// flight. What another process left there would end as a loss: the broker
+	// takes a QoS 2 message for one that it has already when its packet
+	// identifier waits for a PUBREL [MQTT-4.3.3-2], and counts such exchanges
+	// against its limits.
+	FreshStart bool
 	// RelaxedAcks lets acknowledgements leave as soon as a message is done
 	// instead of in receive order, for brokers that accept any order on MQTT
 	// 3.1.1; MQTT 5 keeps the order [MQTT-4.6.0-2].

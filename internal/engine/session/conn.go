@@ -44,7 +44,10 @@ type conn struct {
 	err    error // why it ended; valid after closed
 }
 
-var _ link.Receiver = (*conn)(nil)
+var (
+	_ link.Receiver         = (*conn)(nil)
+	_ link.OversizeReceiver = (*conn)(nil)
+)
 
 func newConn(s *Session, v wire.Version) *conn {
 	c := &conn{s: s, version: v, closed: make(chan struct{})}
@@ -91,7 +94,14 @@ func (c *conn) Connack(_ byte, body []byte) error {
 }
 
 // Frame takes one frame of the data plane.
-func (c *conn) Frame(first byte, body []byte) error {
+func (c *conn) Frame(first byte, body []byte) error { return c.frame(first, body, 0) }
+
+// Oversize takes a PUBLISH of MQTT 3.1.1 over the limit, whose payload was
+// skipped: whoever handles it says what becomes of it.
+func (c *conn) Oversize(first byte, head []byte, size int) error { return c.frame(first, head, size) }
+
+// frame takes a frame; oversize is the size of a packet without its payload.
+func (c *conn) frame(first byte, body []byte, oversize int) error {
 	c.s.in.reading.Lock()
 	defer c.s.in.reading.Unlock()
 	switch {
@@ -109,7 +119,7 @@ func (c *conn) Frame(first byte, body []byte) error {
 		if p.Props.TopicAlias != 0 {
 			return errAlias // [MQTT-3.1.2-26]
 		}
-		c.s.publish(c, &p, body)
+		c.s.publish(c, &p, body, oversize)
 		return nil
 	}
 	var a wire.Ack

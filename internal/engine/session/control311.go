@@ -29,28 +29,49 @@ type control311 struct {
 }
 
 func (c *control311) connect(ctx context.Context, l *link.Conn, k credentials) error {
-	o := paho.NewClientOptions()
-	o.AddBroker(c.cfg.Addresses[0].URL().String()) // only named: the link is dialled
-	o.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return l, nil })
-	o.SetProtocolVersion(4) // explicit, or a refused login is tried again as 3.1
-	o.SetClientID(c.cfg.ClientID)
+	o := options311(c.cfg, l, k)
 	o.SetCleanSession(c.cfg.CleanSession)
-	o.SetKeepAlive(c.cfg.KeepAlive)
-	o.SetPingTimeout(c.cfg.PingTimeout)
-	o.SetConnectTimeout(c.cfg.ConnectTimeout)
+	if w := c.cfg.Will; w != nil {
+		o.SetBinaryWill(w.Topic, w.Payload, w.QoS, w.Retain)
+	}
+	c.client = paho.NewClient(o)
+	return handshake311(ctx, c.client, l)
+}
+
+// purge311 connects with a clean session, and says DISCONNECT: nothing is kept
+// for the client id any more.
+func purge311(ctx context.Context, cfg *Config, nc net.Conn, k credentials) error {
+	o := options311(cfg, nc, k)
+	o.SetCleanSession(true)
+	client := paho.NewClient(o)
+	err := handshake311(ctx, client, nc)
+	client.Disconnect(uint(quiesce / time.Millisecond))
+	_ = nc.Close()
+	return err
+}
+
+func options311(cfg *Config, nc net.Conn, k credentials) *paho.ClientOptions {
+	o := paho.NewClientOptions()
+	o.AddBroker(cfg.Addresses[0].URL().String()) // only named: the connection is there
+	o.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return nc, nil })
+	o.SetProtocolVersion(4) // explicit, or a refused login is tried again as 3.1
+	o.SetClientID(cfg.ClientID)
+	o.SetKeepAlive(cfg.KeepAlive)
+	o.SetPingTimeout(cfg.PingTimeout)
+	o.SetConnectTimeout(cfg.ConnectTimeout)
 	o.SetWriteTimeout(handOver)
 	o.SetAutoReconnect(false)
 	o.SetConnectRetry(false)
 	o.SetResumeSubs(false)
 	o.SetUsername(k.username)
 	o.SetPassword(k.password)
-	if w := c.cfg.Will; w != nil {
-		o.SetBinaryWill(w.Topic, w.Payload, w.QoS, w.Retain)
-	}
-	c.client = paho.NewClient(o)
-	token := c.client.Connect().(*paho.ConnectToken) //nolint:forcetypeassert // documented
+	return o
+}
+
+func handshake311(ctx context.Context, client paho.Client, nc net.Conn) error {
+	token := client.Connect().(*paho.ConnectToken) //nolint:forcetypeassert // documented
 	if err := await(ctx, token); err != nil {
-		_ = l.Close() // the handshake of the library ends with its connection
+		_ = nc.Close() // the handshake of the library ends with its connection
 		<-token.Done()
 		return err
 	}

@@ -44,13 +44,16 @@ type Error struct {
 	Cause error
 }
 
+// maxTopic is how many characters of a topic are shown.
+const maxTopic = 128
+
 // Error gives one line without any secret.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("mqtt: ")
 	b.WriteString(e.Op)
 	if e.Topic != "" {
-		fmt.Fprintf(&b, " %q", e.Topic)
+		fmt.Fprintf(&b, " %.*q", maxTopic, e.Topic)
 	}
 	fmt.Fprintf(&b, ": %s", strings.ReplaceAll(strings.ToLower(string(e.Reason)), "_", " "))
 	if e.MayHaveBeenSent {

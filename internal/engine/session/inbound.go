@@ -20,8 +20,9 @@ type inbound struct {
 	closed   atomic.Bool       // intake stopped: what arrives stays unacknowledged
 }
 
-// publish takes a PUBLISH from the read loop of c.
-func (s *Session) publish(c *conn, p *wire.Publish, body []byte) {
+// publish takes a PUBLISH from the read loop of c; oversize is the size of a
+// packet whose payload was skipped, or 0.
+func (s *Session) publish(c *conn, p *wire.Publish, body []byte, oversize int) {
 	in := &s.in
 	if s.cfg.Sink == nil || in.closed.Load() || (p.Dup && s.redelivered(c, p)) {
 		return
@@ -30,6 +31,7 @@ func (s *Session) publish(c *conn, p *wire.Publish, body []byte) {
 	if m == nil {
 		return
 	}
+	m.Oversize = oversize
 	if p.QoS > 0 {
 		m.entry = c.ledger.Add(p.PacketID, p.QoS)
 		in.mu.Lock()

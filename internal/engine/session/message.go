@@ -62,6 +62,9 @@ type Inbound struct {
 	Duplicate bool
 	// Properties are nil on MQTT 3.1.1.
 	Properties *Properties
+	// Oversize is the size in bytes of a packet over [Config.MaxPacketSize] on
+	// MQTT 3.1.1, whose payload was skipped; 0 of any other.
+	Oversize int
 
 	ids   [wire.KeptSubscriptionIDs]uint32
 	idLen int

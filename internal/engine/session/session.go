@@ -34,6 +34,7 @@ type Session struct {
 	done    chan struct{} // closed when the supervisor has ended
 	started atomic.Bool
 	closing sync.Once
+	began   bool // there was a connection; of the supervisor
 }
 
 // errStopped is the cause of everything that ends because of Close.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
@@ -101,16 +102,22 @@ func (s *Session) dial(addr link.Address) (c *conn, ctl control, undecided bool,
 	if err != nil {
 		return nil, nil, false, &Error{Op: opConnect, Reason: ReasonNotAuthorized, Cause: fmt.Errorf("credentials: %w", err)}
 	}
-	d := link.Dialer{TLS: s.cfg.TLS, Header: s.cfg.Header, Timeout: s.cfg.ConnectTimeout}
-	nc, err := d.Dial(ctx, addr)
-	if err != nil {
-		return nil, nil, false, &Error{Op: opConnect, Reason: ReasonNetwork, Cause: err}
+	version := s.cfg.Negotiation.version()
+	fresh := s.cfg.FreshStart && !s.cfg.CleanSession && !s.began
+	if fresh && version != wire.V5 {
+		if err := s.purge(ctx, addr, k); err != nil {
+			return nil, nil, false, err
+		}
 	}
-	c = newConn(s, s.cfg.Negotiation.version())
+	nc, err := s.socket(ctx, addr)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	c = newConn(s, version)
 	c.link = link.New(nc, c, link.Options{
 		Version: c.version, MaxPacketSize: s.cfg.MaxPacketSize, WriteTimeout: s.cfg.WriteTimeout,
 	})
-	ctl = newControl(&s.cfg, c)
+	ctl = newControl(&s.cfg, c, fresh)
 	err = ctl.connect(ctx, c.link, k)
 	if err == nil && c.connack.Reason != 0 {
 		err = connackError(c.connack.Reason) // one that the library does not know
@@ -121,12 +128,35 @@ func (s *Session) dial(addr link.Address) (c *conn, ctl control, undecided bool,
 		undecided = s.running.Err() == nil && s.cfg.Negotiation.failed(c.version, err)
 		return nil, nil, undecided, connectError(err)
 	}
+	s.began = true
 	return c, ctl, false, nil
 }
 
-func newControl(cfg *Config, c *conn) control {
+func (s *Session) socket(ctx context.Context, addr link.Address) (net.Conn, error) {
+	d := link.Dialer{TLS: s.cfg.TLS, Header: s.cfg.Header, Timeout: s.cfg.ConnectTimeout}
+	nc, err := d.Dial(ctx, addr)
+	if err != nil {
+		return nil, &Error{Op: opConnect, Reason: ReasonNetwork, Cause: err}
+	}
+	return nc, nil
+}
+
+// purge ends the session that the broker keeps. MQTT 3.1.1 has no clean start
+// of a session that is to be kept, so it takes a connection of its own.
+func (s *Session) purge(ctx context.Context, addr link.Address, k credentials) error {
+	nc, err := s.socket(ctx, addr)
+	if err != nil {
+		return err
+	}
+	if err := purge311(ctx, &s.cfg, nc, k); err != nil {
+		return connectError(err)
+	}
+	return nil
+}
+
+func newControl(cfg *Config, c *conn, fresh bool) control {
 	if c.version == wire.V5 {
-		return &control5{cfg: cfg, onClose: c.dismissed}
+		return &control5{cfg: cfg, onClose: c.dismissed, fresh: fresh}
 	}
 	return &control311{cfg: cfg}
 }

@@ -78,7 +78,7 @@ func (t *Trie[V]) Match(name string) []V {
 	if e := t.cache.get(h, name); e != nil {
 		return e.values
 	}
-	return t.find(h, name)
+	return t.find(h, strings.Clone(name)) // it may be part of a message
 }
 
 // MatchBytes is [Trie.Match] for a name that is still part of a frame. It
@@ -91,7 +91,8 @@ func (t *Trie[V]) MatchBytes(name []byte) []V {
 	return t.find(h, string(name))
 }
 
-// find walks the filters and remembers the answer. The walk visits a node at
+// find walks the filters and remembers the answer with the name, which so is
+// kept. The walk visits a node at
 // most once, so no name can make it cost more than the trie is large.
 func (t *Trie[V]) find(h uint64, name string) []V {
 	if name == "" {

@@ -1,6 +1,7 @@
 package asyncapi
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -79,13 +80,22 @@ func (d *document) service(s *eventproto.Service) {
 	d.presence(s)
 }
 
+// name is that of a service in the names of channels and operations. Packages
+// that share a document may have services of one name.
+func (d *document) name(s *eventproto.Service) string {
+	if d.s.Merge {
+		return string(s.Desc.FullName())
+	}
+	return string(s.Desc.Name())
+}
+
 // method writes a channel and an operation for each topic.
 func (d *document) method(s *eventproto.Service, m *eventproto.Method) {
-	name := string(s.Desc.Name()) + "." + string(m.Desc.Name())
+	name := d.name(s) + "." + string(m.Desc.Name())
 	for i, t := range m.Topics {
 		key := name
 		if i > 0 {
-			key += "." + string(rune('0'+i+1))
+			key += "." + strconv.Itoa(i+1)
 		}
 		d.channels.set(key, d.channel(m, t))
 		d.operate.set(key, d.operation(s, m, key, i == 0))
@@ -139,13 +149,19 @@ func (o *object) multi(is bool) *object {
 	return o
 }
 
-func (d *document) operation(s *eventproto.Service, m *eventproto.Method, key string, first bool) *object {
-	action := "receive"
-	if d.s.Client {
-		action = "send"
+// action is what the application of the document does: a service receives what
+// its clients send, but for events that only one side of the generated code
+// has.
+func (d *document) action(m *eventproto.Method) string {
+	if !m.Serves() || d.s.Client && m.Publishes() {
+		return "send"
 	}
+	return "receive"
+}
+
+func (d *document) operation(s *eventproto.Service, m *eventproto.Method, key string, first bool) *object {
 	summary, description := split(m.Comments.Leading)
-	o := newObject().set("action", action).set("channel", ref("channels", key)).
+	o := newObject().set("action", d.action(m)).set("channel", ref("channels", key)).
 		set("summary", summary).set("description", description).
 		set("tags", []*object{newObject().set("name", string(s.Desc.FullName()))}).
 		set("bindings", newObject().set("mqtt", binding(m))).
@@ -231,7 +247,7 @@ func (d *document) presence(s *eventproto.Service) {
 	if p == nil {
 		return
 	}
-	key := string(s.Desc.Name()) + ".presence"
+	key := d.name(s) + ".presence"
 	const name = "kratosmqtt.v1.Presence"
 	if !d.known[name] {
 		d.known[name] = true

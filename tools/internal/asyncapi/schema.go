@@ -147,13 +147,13 @@ func (s *schemas) enum(e *protogen.Enum) *object {
 	}
 	name := string(e.Desc.FullName())
 	if s.known[name] == nil {
-		description := text(e.Comments.Leading)
+		lines := []string{text(e.Comments.Leading)}
 		for _, v := range e.Values {
 			if c := text(v.Comments.Leading); c != "" {
-				description += "\n- " + string(v.Desc.Name()) + ": " + strings.ReplaceAll(c, "\n", " ")
+				lines = append(lines, "- "+string(v.Desc.Name())+": "+strings.ReplaceAll(c, "\n", " "))
 			}
 		}
-		s.add(name, newObject().set("type", "string").set("description", strings.TrimSpace(description)).set("enum", valueNames(e)))
+		s.add(name, newObject().set("type", "string").set("description", strings.TrimSpace(strings.Join(lines, "\n"))).set("enum", valueNames(e)))
 	}
 	return ref("components/schemas", name)
 }

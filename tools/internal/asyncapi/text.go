@@ -21,8 +21,8 @@ func text(c protogen.Comments) string {
 func split(c protogen.Comments) (summary, description string) {
 	all := text(c)
 	first := all
-	if i := strings.Index(all, "\n\n"); i >= 0 {
-		first = all[:i]
+	if paragraph, _, ok := strings.Cut(all, "\n\n"); ok {
+		first = paragraph
 	}
 	if i := strings.Index(strings.ReplaceAll(first, "\n", " ")+" ", ". "); i >= 0 {
 		first = first[:i]

@@ -61,8 +61,8 @@ func toNode(value any) *yaml.Node {
 
 func encode(value any) *yaml.Node {
 	n := new(yaml.Node)
-	if err := n.Encode(value); err != nil { // of our own values only
-		panic(fmt.Sprintf("asyncapi: encode %T: %v", value, err))
+	if err := n.Encode(value); err != nil {
+		n.SetString(fmt.Sprint(value)) // not one of ours, which all have a form
 	}
 	return n
 }

@@ -15,7 +15,7 @@ import (
 
 func (l *loader) qos(d protoreflect.Descriptor, at []int32, qos *uint32) {
 	if qos != nil && *qos > 2 {
-		l.report(d, at, "qos is %d, want 0, 1 or 2", *qos)
+		l.reportf(d, at, "qos is %d, want 0, 1 or 2", *qos)
 	}
 }
 
@@ -25,20 +25,20 @@ func (l *loader) expiry(d protoreflect.Descriptor, at []int32, expiry *durationp
 		return
 	}
 	if e := expiry.AsDuration(); e < time.Second || e%time.Second != 0 || e/time.Second > 1<<32-1 {
-		l.report(d, at, "expiry is %v, want whole seconds from 1 to 4294967295", e)
+		l.reportf(d, at, "expiry is %v, want whole seconds from 1 to 4294967295", e)
 	}
 }
 
 func (l *loader) codec(d protoreflect.Descriptor, at []int32, name string) {
 	if name != "" && !slices.Contains(l.codecs, name) {
-		l.report(d, at, "codec %q is not known (%s); name one of your own with the parameter codecs=%s",
+		l.reportf(d, at, "codec %q is not known (%s); name one of your own with the parameter codecs=%s",
 			name, strings.Join(l.codecs, ", "), name)
 	}
 }
 
 func (l *loader) group(d protoreflect.Descriptor, at []int32, name string) {
 	if i := strings.IndexAny(name, "/+#"); i >= 0 {
-		l.report(d, at, "group %q has a %c [MQTT-4.8.2-2]", name, name[i])
+		l.reportf(d, at, "group %q has a %c [MQTT-4.8.2-2]", name, name[i])
 	}
 }
 
@@ -46,14 +46,14 @@ func (l *loader) retry(d protoreflect.Descriptor, at []int32, r *v1.RetryRule) {
 	a := r.GetAttempts()
 	low, high := a.GetMinBackoff().AsDuration(), a.GetMaxBackoff().AsDuration()
 	if low < 0 || high < 0 {
-		l.report(d, append(at, 1), "retry: a negative pause")
+		l.reportf(d, append(at, 1), "retry: a negative pause")
 	}
 	if high > 0 && high < low {
-		l.report(d, append(at, 1), "retry: max_backoff %v is less than min_backoff %v", high, low)
+		l.reportf(d, append(at, 1), "retry: max_backoff %v is less than min_backoff %v", high, low)
 	}
 	for _, reason := range r.GetPermanentReasons() {
 		if strings.TrimSpace(reason) == "" {
-			l.report(d, append(at, 2), "retry: an empty permanent reason")
+			l.reportf(d, append(at, 2), "retry: an empty permanent reason")
 		}
 	}
 }
@@ -70,7 +70,7 @@ func (l *loader) text(m *protogen.Method, at []int32, name, path string) []*prot
 		}
 	}
 	if problem != "" {
-		l.report(m.Desc, at, "%s: %s", name, problem)
+		l.reportf(m.Desc, at, "%s: %s", name, problem)
 		return nil
 	}
 	return fields
@@ -80,7 +80,7 @@ func (l *loader) text(m *protogen.Method, at []int32, name, path string) []*prot
 func (l *loader) topics(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 	wild := m.Side == v1.Side_SIDE_SUBSCRIBE_ONLY
 	if rule.GetTopic() == "" {
-		l.report(m.Desc, methodOption(1), "the topic is empty")
+		l.reportf(m.Desc, methodOption(1), "the topic is empty")
 	} else {
 		l.topic(m, methodOption(1), join(d.GetTopicPrefix(), rule.GetTopic()), wild)
 	}
@@ -97,13 +97,13 @@ func (l *loader) topics(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 	}
 	t, problem := bind(m.Input, dead, false)
 	if problem != "" {
-		l.report(at, path, "dead_letter: %s", problem)
+		l.reportf(at, path, "dead_letter: %s", problem)
 		return
 	}
 	m.DeadLetter = t
 	for _, own := range m.Topics {
 		if event.Overlap(own.Filter(), t.Filter()) {
-			l.report(at, path, "dead_letter %q matches the filter %q of the method itself: dead letters would come back", dead, own.Filter())
+			l.reportf(at, path, "dead_letter %q matches the filter %q of the method itself: dead letters would come back", dead, own.Filter())
 		}
 	}
 }
@@ -111,12 +111,12 @@ func (l *loader) topics(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 func (l *loader) topic(m *Method, at []int32, text string, wild bool) {
 	t, problem := bind(m.Input, text, wild)
 	if problem != "" {
-		l.report(m.Desc, at, "%s", problem)
+		l.reportf(m.Desc, at, "%s", problem)
 		return
 	}
 	for _, other := range m.Topics {
 		if event.Overlap(other.Filter(), t.Filter()) {
-			l.report(m.Desc, at, "filters %q and %q of the method overlap: a broker may deliver twice", other.Filter(), t.Filter())
+			l.reportf(m.Desc, at, "filters %q and %q of the method overlap: a broker may deliver twice", other.Filter(), t.Filter())
 		}
 	}
 	m.Topics = append(m.Topics, t)
@@ -134,7 +134,7 @@ func (l *loader) overlaps(services []*Service) {
 					continue
 				}
 				if a, b, ok := common(m, other); ok {
-					l.report(m.Desc, methodOption(1), "filter %q overlaps %q of %s; if that is meant, set allow_overlap", a, b, other.Desc.FullName())
+					l.reportf(m.Desc, methodOption(1), "filter %q overlaps %q of %s; if that is meant, set allow_overlap", a, b, other.Desc.FullName())
 				}
 			}
 			before = append(before, m)

@@ -18,7 +18,7 @@ type Settings struct {
 }
 
 // Load gives the services with events of the files that are to be generated.
-// The error is of type [Problems] and has every fault of all of them.
+// The error is of type [OptionErrors] and has every fault of all of them.
 func Load(plugin *protogen.Plugin, settings Settings) ([]*Service, error) {
 	l := &loader{codecs: append([]string{"proto", "json"}, settings.Codecs...)}
 	var services []*Service
@@ -42,7 +42,7 @@ func Load(plugin *protogen.Plugin, settings Settings) ([]*Service, error) {
 
 type loader struct {
 	codecs   []string
-	problems Problems
+	problems OptionErrors
 }
 
 // service gives nil for a service without events.
@@ -67,7 +67,7 @@ func (l *loader) service(f *protogen.File, s *protogen.Service) *Service {
 		return nil
 	}
 	if name := string(s.Desc.Name()); strings.HasSuffix(name, "Service") {
-		l.report(s.Desc, nil, "a service of events must not end in Service: name it %sEvents, because the skeleton that the Kratos CLI makes of it would not compile",
+		l.reportf(s.Desc, nil, "a service of events must not end in Service: name it %sEvents, because the skeleton that the Kratos CLI makes of it would not compile",
 			strings.TrimSuffix(name, "Service"))
 	}
 	return service
@@ -88,7 +88,7 @@ func (l *loader) defaults(s *Service, d *v1.EventDefaults) {
 	l.qos(s.Desc, serviceOption(9, 2), p.Qos)
 	t, err := ParseTemplate(join(d.GetTopicPrefix(), p.GetTopic()), false)
 	if err != nil {
-		l.report(s.Desc, serviceOption(9, 1), "presence: %v", err)
+		l.reportf(s.Desc, serviceOption(9, 1), "presence: %v", err)
 		return
 	}
 	params := 0
@@ -102,7 +102,7 @@ func (l *loader) defaults(s *Service, d *v1.EventDefaults) {
 		}
 	}
 	if params != 1 {
-		l.report(s.Desc, serviceOption(9, 1), "presence: topic %q must have the one parameter {client_id}", t.Text)
+		l.reportf(s.Desc, serviceOption(9, 1), "presence: topic %q must have the one parameter {client_id}", t.Text)
 		return
 	}
 	s.Presence = &Presence{Topic: t, QoS: or(p.Qos, nil, DefaultQoS)}
@@ -111,6 +111,7 @@ func (l *loader) defaults(s *Service, d *v1.EventDefaults) {
 func serviceOption(field ...int32) []int32 {
 	return option(3, v1.E_Events.TypeDescriptor().Number(), field...)
 }
+
 func methodOption(field ...int32) []int32 {
 	return option(4, v1.E_Event.TypeDescriptor().Number(), field...)
 }
@@ -143,11 +144,11 @@ func (l *loader) method(p *protogen.Method, rule *v1.EventRule, d *v1.EventDefau
 func (l *loader) kind(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 	desc := m.Desc
 	if desc.IsStreamingClient() || desc.IsStreamingServer() {
-		l.report(desc, nil, "streaming is not supported: a stream of events is a unary method that is called for each of them")
+		l.reportf(desc, nil, "streaming is not supported: a stream of events is a unary method that is called for each of them")
 	}
 	if desc.Output().FullName() == "google.protobuf.Empty" {
 		if rule.Reply != nil {
-			l.report(desc, methodOption(13), "reply contradicts the return type google.protobuf.Empty, which has none")
+			l.reportf(desc, methodOption(13), "reply contradicts the return type google.protobuf.Empty, which has none")
 		}
 		l.batch(m, rule)
 		return
@@ -155,7 +156,7 @@ func (l *loader) kind(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 	m.Reply = &Reply{Timeout: DefaultReplyTimeout, QoS: or(replyQoS(rule), nil, DefaultQoS)}
 	if t := rule.GetReply().GetTimeout(); t != nil {
 		if m.Reply.Timeout = t.AsDuration(); m.Reply.Timeout <= 0 {
-			l.report(desc, methodOption(13, 1), "reply: timeout of %v", m.Reply.Timeout)
+			l.reportf(desc, methodOption(13, 1), "reply: timeout of %v", m.Reply.Timeout)
 		}
 	}
 	l.qos(desc, methodOption(13, 2), replyQoS(rule))
@@ -167,7 +168,7 @@ func (l *loader) kind(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 		{4, "retain", rule.GetRetain()}, {2, "additional_topics", len(rule.AdditionalTopics) > 0}, {15, "batch", rule.Batch != nil},
 	} {
 		if o.set {
-			l.report(desc, methodOption(o.field), "%s contradicts the return type %s: it is for events, which return google.protobuf.Empty", o.name, desc.Output().FullName())
+			l.reportf(desc, methodOption(o.field), "%s contradicts the return type %s: it is for events, which return google.protobuf.Empty", o.name, desc.Output().FullName())
 		}
 	}
 	if rule.Retain == nil && d.GetRetain() {
@@ -181,14 +182,14 @@ func (l *loader) batch(m *Method, rule *v1.EventRule) {
 		return
 	}
 	if !m.Serves() {
-		l.report(m.Desc, methodOption(15), "batch contradicts SIDE_PUBLISH_ONLY: there is no handler")
+		l.reportf(m.Desc, methodOption(15), "batch contradicts SIDE_PUBLISH_ONLY: there is no handler")
 	}
 	m.Batch = &Batch{MaxSize: either(b.GetMaxSize(), DefaultBatchSize), MaxWait: either(b.GetMaxWait().AsDuration(), DefaultBatchWait)}
 	if m.Batch.MaxWait < 0 || m.Batch.MaxWait > time.Minute {
-		l.report(m.Desc, methodOption(15, 2), "batch: max_wait of %v, want more than 0s and at most 1m", m.Batch.MaxWait)
+		l.reportf(m.Desc, methodOption(15, 2), "batch: max_wait of %v, want more than 0s and at most 1m", m.Batch.MaxWait)
 	}
 	if m.Batch.MaxSize > 10_000 {
-		l.report(m.Desc, methodOption(15, 1), "batch: max_size of %d, want at most 10000", m.Batch.MaxSize)
+		l.reportf(m.Desc, methodOption(15, 1), "batch: max_size of %d, want at most 10000", m.Batch.MaxSize)
 	}
 }
 

@@ -78,9 +78,10 @@ func (m *Method) Operation() string {
 // Event reports whether no reply is wanted.
 func (m *Method) Event() bool { return m.Reply == nil }
 
-// Serves reports whether the server has the method, Publishes whether the
-// client has it.
-func (m *Method) Serves() bool    { return m.Side != v1.Side_SIDE_PUBLISH_ONLY }
+// Serves reports whether the server has the method.
+func (m *Method) Serves() bool { return m.Side != v1.Side_SIDE_PUBLISH_ONLY }
+
+// Publishes reports whether the client has the method.
 func (m *Method) Publishes() bool { return m.Side != v1.Side_SIDE_SUBSCRIBE_ONLY }
 
 // Path is a path of fields as it is written in an option.

@@ -8,8 +8,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// Problem is a fault of an option.
-type Problem struct {
+// OptionError is a fault of an option.
+type OptionError struct {
 	// File, Line and Column say where, counted from 1.
 	File         string
 	Line, Column int
@@ -20,15 +20,15 @@ type Problem struct {
 }
 
 // Error has the form file:line:column: name: text.
-func (p *Problem) Error() string {
+func (p *OptionError) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s: %s", p.File, p.Line, p.Column, p.Name, p.Text)
 }
 
-// Problems are all the faults of a run, in the order of the files.
-type Problems []*Problem
+// OptionErrors are all the faults of a run, in the order of the files.
+type OptionErrors []*OptionError
 
 // Error has a line for each.
-func (p Problems) Error() string {
+func (p OptionErrors) Error() string {
 	lines := make([]string, len(p))
 	for i, problem := range p {
 		lines[i] = problem.Error()
@@ -36,7 +36,7 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-func (p Problems) sort() {
+func (p OptionErrors) sort() {
 	sort.SliceStable(p, func(i, j int) bool {
 		a, b := p[i], p[j]
 		if a.File != b.File {
@@ -46,9 +46,9 @@ func (p Problems) sort() {
 	})
 }
 
-// report notes a fault of d at the option, or as near to it as the compiler
+// reportf notes a fault of d at the option, or as near to it as the compiler
 // says: protoc knows the place of a whole { } value, buf that of each field.
-func (l *loader) report(d protoreflect.Descriptor, option []int32, format string, args ...any) {
+func (l *loader) reportf(d protoreflect.Descriptor, option []int32, format string, args ...any) {
 	file := d.ParentFile()
 	at := file.SourceLocations().ByDescriptor(d)
 	for n := len(option); n > 0; n-- {
@@ -58,7 +58,7 @@ func (l *loader) report(d protoreflect.Descriptor, option []int32, format string
 			break
 		}
 	}
-	l.problems = append(l.problems, &Problem{
+	l.problems = append(l.problems, &OptionError{
 		File: file.Path(), Line: at.StartLine + 1, Column: at.StartColumn + 1,
 		Name: d.FullName(), Text: fmt.Sprintf(format, args...),
 	})

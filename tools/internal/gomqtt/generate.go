@@ -3,6 +3,7 @@ package gomqtt
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -109,12 +110,7 @@ func bindName(m *eventproto.Method, i int) string {
 
 // descOf is the address of a method's description.
 func descOf(m *eventproto.Method, s *eventproto.Service) string {
-	for i := range s.Methods {
-		if s.Methods[i] == m {
-			return fmt.Sprintf("&%s.Methods[%d]", descName(s.Service), i)
-		}
-	}
-	panic("a method of another service")
+	return fmt.Sprintf("&%s.Methods[%d]", descName(s.Service), slices.Index(s.Methods, m))
 }
 
 // comment writes a leading comment, or the text in its place.

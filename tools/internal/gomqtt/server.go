@@ -1,6 +1,8 @@
 package gomqtt
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/compiler/protogen"
 
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
@@ -53,12 +55,7 @@ func (g generator) server(s *eventproto.Service) {
 
 // bound reports whether a template of the method has a parameter.
 func bound(m *eventproto.Method) bool {
-	for _, t := range m.Topics {
-		if hasParam(t) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.Topics, hasParam)
 }
 
 func hasParam(t *eventproto.Topic) bool {
@@ -96,11 +93,11 @@ func (g generator) presence(s *eventproto.Service) {
 	if s.Presence == nil {
 		return
 	}
-	type_ := protogen.GoIdent{GoName: "Presence", GoImportPath: optionsPackage}
+	presence := protogen.GoIdent{GoName: "Presence", GoImportPath: optionsPackage}
 	g.P()
 	g.P("// Watch", s.GoName, "Presence subscribes handler to the instances of ", s.Desc.FullName(), ": those that are there,")
 	g.P("// and each that comes or goes. An instance announces itself by Register", s.GoName, "MQTTServer.")
-	g.P("func Watch", s.GoName, "Presence(s ", eventPackage.Ident("ServiceRegistrar"), ", handler func(", contextPackage.Ident("Context"), ", *", type_, ") error, opts ...", eventPackage.Ident("RegisterOption"), ") {")
+	g.P("func Watch", s.GoName, "Presence(s ", eventPackage.Ident("ServiceRegistrar"), ", handler func(", contextPackage.Ident("Context"), ", *", presence, ") error, opts ...", eventPackage.Ident("RegisterOption"), ") {")
 	g.P(eventPackage.Ident("WatchPresence"), "(s, &", descName(s.Service), ", handler, opts...)")
 	g.P("}")
 }

@@ -110,23 +110,23 @@ func (g generator) binds(m *eventproto.Method) {
 
 // read writes how a topic is taken apart.
 func (g generator) read(t *eventproto.Topic) {
-	text := ""
+	var text strings.Builder
 	flush := func() {
-		if text != "" {
-			g.P("t.Literal(", quote(text), ")")
-			text = ""
+		if text.Len() > 0 {
+			g.P("t.Literal(", quote(text.String()), ")")
+			text.Reset()
 		}
 	}
 	for i, level := range t.Levels {
 		if i > 0 && level.Literal != "#" { // which matches without a slash, too
-			text += "/"
+			text.WriteByte('/')
 		}
 		switch {
 		case level.Wild:
 			flush()
 			g.P(map[string]string{"#": "t.Rest()", "+": "t.Skip()"}[level.Literal])
 		case t.Fields[i] == nil:
-			text += level.Literal
+			text.WriteString(level.Literal)
 		default:
 			flush()
 			g.P("v", i, " := t.", g.readCall(t.Fields[i], level.Tail))

@@ -85,7 +85,7 @@ const file_cases_additional_additional_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x01R\x05value2\x95\x01\n" +
 	"\x10AdditionalEvents\x12\x80\x01\n" +
 	"\x04Read\x12\x1a.golden.additional.Reading\x1a\x16.google.protobuf.Empty\"D\x8a\xd1\xcb\xf9\x0f>\n" +
-	"\x14readings/{device_id}\x12\x0elegacy/reading\x12\x16v0/{device_id}/readingBKZIgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/additionalb\x06proto3"
+	"\x14readings/{device_id}\x12\x0elegacy/reading\x12\x16v0/{device_id}/readingb\x06proto3"
 
 var (
 	file_cases_additional_additional_proto_rawDescOnce sync.Once

@@ -79,7 +79,7 @@ const file_cases_basic_basic_proto_rawDesc = "" +
 	"DoorEvents\x12P\n" +
 	"\n" +
 	"DoorOpened\x12\x14.golden.basic.Opened\x1a\x16.google.protobuf.Empty\"\x14\x8a\xd1\xcb\xf9\x0f\x0e\n" +
-	"\fdoors/openedBFZDgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/basicb\x06proto3"
+	"\fdoors/openedb\x06proto3"
 
 var (
 	file_cases_basic_basic_proto_rawDescOnce sync.Once

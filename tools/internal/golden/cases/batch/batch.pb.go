@@ -79,7 +79,7 @@ const file_cases_batch_batch_proto_rawDesc = "" +
 	"\x04rowsr\bevent_idz\n" +
 	"\b\xf4\x03\x12\x05\x10\x80\xda\xc4\t\x12A\n" +
 	"\x04Keep\x12\x11.golden.batch.Row\x1a\x16.google.protobuf.Empty\"\x0e\x8a\xd1\xcb\xf9\x0f\b\n" +
-	"\x04keptz\x00BFZDgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/batchb\x06proto3"
+	"\x04keptz\x00b\x06proto3"
 
 var (
 	file_cases_batch_batch_proto_rawDescOnce sync.Once

@@ -33,7 +33,7 @@ const file_cases_crosspkg_crosspkg_proto_rawDesc = "" +
 	"!told/{source.name}/{source.level}\x12U\n" +
 	"\x03Ask\x12\x1d.golden.crosspkg.other.Source\x1a\x1b.golden.crosspkg.other.Told\"\x12\x8a\xd1\xcb\xf9\x0f\f\n" +
 	"\n" +
-	"ask/{name}BIZGgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/crosspkgb\x06proto3"
+	"ask/{name}b\x06proto3"
 
 var file_cases_crosspkg_crosspkg_proto_goTypes = []any{
 	(*other.Told)(nil),    // 0: golden.crosspkg.other.Told

@@ -169,7 +169,7 @@ const file_cases_defaults_defaults_proto_rawDesc = "" +
 	"\t/jobs/v1/\x10\x02\x18\x01\"\x03\b\x90\x1c*\x04json2\aworkers:\tdead/jobsB\"\n" +
 	"\r\b\x05\x12\x05\x10\x80\x84\xaf_\x1a\x02\b\n" +
 	"\x12\x04GONE\x12\vNO_SUCH_JOBJ\x15\n" +
-	"\x13workers/{client_id}BIZGgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/defaultsb\x06proto3"
+	"\x13workers/{client_id}b\x06proto3"
 
 var (
 	file_cases_defaults_defaults_proto_rawDescOnce sync.Once

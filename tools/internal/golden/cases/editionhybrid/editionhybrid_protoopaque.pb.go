@@ -424,7 +424,7 @@ const file_cases_editionhybrid_editionhybrid_proto_rawDesc = "" +
 	"0things/{id}/{number}/{mode}/{part.name}/{set_id}:\tpart.namer\x02id\x12Q\n" +
 	"\x03Ask\x12\x1b.golden.editionhybrid.Thing\x1a\x1b.golden.editionhybrid.Reply\"\x10\x8a\xd1\xcb\xf9\x0f\n" +
 	"\n" +
-	"\bask/{id}BVZLgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/editionhybrid\x92\x03\x05\xd2>\x02\x10\x02b\beditionsp\xe8\a"
+	"\bask/{id}B\b\x92\x03\x05\xd2>\x02\x10\x02b\beditionsp\xe8\a"
 
 var file_cases_editionhybrid_editionhybrid_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_cases_editionhybrid_editionhybrid_proto_msgTypes = make([]protoimpl.MessageInfo, 3)

@@ -257,7 +257,7 @@ const file_cases_editionopen_editionopen_proto_rawDesc = "" +
 	"0things/{id}/{number}/{mode}/{part.name}/{set_id}:\tpart.namer\x02id\x12M\n" +
 	"\x03Ask\x12\x19.golden.editionopen.Thing\x1a\x19.golden.editionopen.Reply\"\x10\x8a\xd1\xcb\xf9\x0f\n" +
 	"\n" +
-	"\bask/{id}BTZJgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/editionopen\x92\x03\x05\xd2>\x02\x10\x01b\beditionsp\xe8\a"
+	"\bask/{id}B\b\x92\x03\x05\xd2>\x02\x10\x01b\beditionsp\xe8\a"
 
 var (
 	file_cases_editionopen_editionopen_proto_rawDescOnce sync.Once

@@ -29,7 +29,7 @@ const file_cases_empty_empty_proto_rawDesc = "" +
 	"\x17cases/empty/empty.proto\x12\fgolden.empty\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1bkratosmqtt/v1/options.proto2U\n" +
 	"\vEmptyEvents\x12F\n" +
 	"\x04Tick\x12\x16.google.protobuf.Empty\x1a\x16.google.protobuf.Empty\"\x0e\x8a\xd1\xcb\xf9\x0f\b\n" +
-	"\x04tick\x18\x00BFZDgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/emptyb\x06proto3"
+	"\x04tick\x18\x00b\x06proto3"
 
 var file_cases_empty_empty_proto_goTypes = []any{
 	(*emptypb.Empty)(nil), // 0: google.protobuf.Empty

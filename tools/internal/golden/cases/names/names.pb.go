@@ -103,7 +103,7 @@ const file_cases_names_names_proto_rawDesc = "" +
 	"\x06select\x12\x12.golden.names.func\x1a\x16.google.protobuf.Empty\"\x14\x8a\xd1\xcb\xf9\x0f\x0e\n" +
 	"\fother/{type}2:\n" +
 	"\x05Plain\x121\n" +
-	"\aignored\x12\x12.golden.names.func\x1a\x12.golden.names.funcBFZDgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/namesb\x06proto3"
+	"\aignored\x12\x12.golden.names.func\x1a\x12.golden.names.funcb\x06proto3"
 
 var (
 	file_cases_names_names_proto_rawDescOnce sync.Once

@@ -187,7 +187,7 @@ const file_cases_nested_nested_proto_rawDesc = "" +
 	"\fNestedEvents\x12\x86\x01\n" +
 	"\x05Moved\x12\x14.golden.nested.Moved\x1a\x16.google.protobuf.Empty\"O\x8a\xd1\xcb\xf9\x0fI\n" +
 	"*sites/{place.site}/rooms/{place.room.name}:\n" +
-	"place.siter\x0fplace.room.nameBGZEgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/nestedb\x06proto3"
+	"place.siter\x0fplace.room.nameb\x06proto3"
 
 var (
 	file_cases_nested_nested_proto_rawDescOnce sync.Once

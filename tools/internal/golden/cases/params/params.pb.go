@@ -336,7 +336,7 @@ const file_cases_params_params_proto_rawDesc = "" +
 	"\x05First\x12\x12.golden.params.All\x1a\x16.google.protobuf.Empty\")\x8a\xd1\xcb\xf9\x0f#\n" +
 	"\x1f{text}/first/only/one/two/threeH\x01\x12d\n" +
 	"\aPresent\x12\x12.golden.params.All\x1a\x16.google.protobuf.Empty\"-\x8a\xd1\xcb\xf9\x0f'\n" +
-	"%p/{maybe}/{maybe_number}/{maybe_kind}BGZEgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/paramsb\x06proto3"
+	"%p/{maybe}/{maybe_number}/{maybe_kind}b\x06proto3"
 
 var (
 	file_cases_params_params_proto_rawDescOnce sync.Once

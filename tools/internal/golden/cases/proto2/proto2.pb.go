@@ -169,7 +169,7 @@ const file_cases_proto2_proto2_proto_rawDesc = "" +
 	"\x05LARGE\x10\x022p\n" +
 	"\tBoxEvents\x12c\n" +
 	"\x05Moved\x12\x12.golden.proto2.Box\x1a\x16.google.protobuf.Empty\".\x8a\xd1\xcb\xf9\x0f(\n" +
-	"\"boxes/{id}/{weight}/{size}/{label}r\x02idBGZEgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/proto2"
+	"\"boxes/{id}/{weight}/{size}/{label}r\x02id"
 
 var (
 	file_cases_proto2_proto2_proto_rawDescOnce sync.Once

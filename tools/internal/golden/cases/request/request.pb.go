@@ -163,7 +163,7 @@ const file_cases_request_request_proto_rawDesc = "" +
 	"\x17devices/{device_id}/getj\x06\n" +
 	"\x02\b\x02\x10\x00\x12Z\n" +
 	"\x05Reset\x12\x18.golden.request.GetState\x1a\x14.golden.request.Done\"!\x8a\xd1\xcb\xf9\x0f\x1b\n" +
-	"\x19devices/{device_id}/resetBHZFgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/requestb\x06proto3"
+	"\x19devices/{device_id}/resetb\x06proto3"
 
 var (
 	file_cases_request_request_proto_rawDescOnce sync.Once

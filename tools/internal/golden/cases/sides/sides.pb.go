@@ -90,7 +90,7 @@ const file_cases_sides_sides_proto_rawDesc = "" +
 	"\bonly/out@\x022a\n" +
 	"\x13SubscribeOnlyEvents\x12J\n" +
 	"\tSubscribe\x12\x12.golden.sides.Note\x1a\x16.google.protobuf.Empty\"\x11\x8a\xd1\xcb\xf9\x0f\v\n" +
-	"\aonly/in@\x03BFZDgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/sidesb\x06proto3"
+	"\aonly/in@\x03b\x06proto3"
 
 var (
 	file_cases_sides_sides_proto_rawDescOnce sync.Once

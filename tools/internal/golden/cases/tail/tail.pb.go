@@ -89,7 +89,7 @@ const file_cases_tail_tail_proto_rawDesc = "" +
 	"\x15logs/{host}/{path=**}\x12L\n" +
 	"\n" +
 	"Everything\x12\x11.golden.tail.Line\x1a\x16.google.protobuf.Empty\"\x13\x8a\xd1\xcb\xf9\x0f\r\n" +
-	"\t{path=**}H\x01BEZCgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/tailb\x06proto3"
+	"\t{path=**}H\x01b\x06proto3"
 
 var (
 	file_cases_tail_tail_proto_rawDescOnce sync.Once

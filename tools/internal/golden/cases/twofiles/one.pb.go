@@ -76,7 +76,7 @@ const file_cases_twofiles_one_proto_rawDesc = "" +
 	"\x01a\x18\x01 \x01(\tR\x01a2R\n" +
 	"\tOneEvents\x12E\n" +
 	"\x04Tell\x12\x14.golden.twofiles.One\x1a\x16.google.protobuf.Empty\"\x0f\x8a\xd1\xcb\xf9\x0f\t\n" +
-	"\aone/{a}BIZGgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/twofilesb\x06proto3"
+	"\aone/{a}b\x06proto3"
 
 var (
 	file_cases_twofiles_one_proto_rawDescOnce sync.Once

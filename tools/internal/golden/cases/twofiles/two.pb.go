@@ -29,7 +29,7 @@ const file_cases_twofiles_two_proto_rawDesc = "" +
 	"\x18cases/twofiles/two.proto\x12\x0fgolden.twofiles\x1a\x18cases/twofiles/one.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1bkratosmqtt/v1/options.proto2R\n" +
 	"\tTwoEvents\x12E\n" +
 	"\x04Tell\x12\x14.golden.twofiles.One\x1a\x16.google.protobuf.Empty\"\x0f\x8a\xd1\xcb\xf9\x0f\t\n" +
-	"\atwo/{a}BIZGgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/twofilesb\x06proto3"
+	"\atwo/{a}b\x06proto3"
 
 var file_cases_twofiles_two_proto_goTypes = []any{
 	(*One)(nil),           // 0: golden.twofiles.One

@@ -509,7 +509,7 @@ const file_cases_types_types_proto_rawDesc = "" +
 	"\x04Tell\x12\x18.golden.types.Everything\x1a\x16.google.protobuf.Empty\"\x1d\x8a\xd1\xcb\xf9\x0f\x17\n" +
 	"\x0ftypes/{renamed}2\x04json\x12R\n" +
 	"\tTellProto\x12\x18.golden.types.Everything\x1a\x16.google.protobuf.Empty\"\x13\x8a\xd1\xcb\xf9\x0f\r\n" +
-	"\vtypes-protoBFZDgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/typesb\x06proto3"
+	"\vtypes-protob\x06proto3"
 
 var (
 	file_cases_types_types_proto_rawDescOnce sync.Once

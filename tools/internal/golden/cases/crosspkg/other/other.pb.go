@@ -176,7 +176,7 @@ const file_cases_crosspkg_other_other_proto_rawDesc = "" +
 	"\x05Level\x12\x15\n" +
 	"\x11LEVEL_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
-	"LEVEL_HIGH\x10\x01BWZUgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/crosspkg/other;otherpbb\x06proto3"
+	"LEVEL_HIGH\x10\x01b\x06proto3"
 
 var (
 	file_cases_crosspkg_other_other_proto_rawDescOnce sync.Once

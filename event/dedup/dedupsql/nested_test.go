@@ -1,0 +1,152 @@
+package dedupsql_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup/dedupsql"
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+)
+
+func nothing(context.Context) error { return nil }
+
+// A caller whose transaction goes on after a failure must not commit the id of
+// an effect that did not happen.
+func TestFailureWithinATransaction(t *testing.T) {
+	t.Parallel()
+	onBoth(t, dedupsql.Options{}, func(t *testing.T, db *sql.DB, w *dedupsql.Window) {
+		err := sqltx.Run(t.Context(), db, func(ctx context.Context) error {
+			if err := write("caller")(ctx); err != nil {
+				return err
+			}
+			if _, err := w.Once(ctx, "bad", func(ctx context.Context) error {
+				_ = write("undone")(ctx)
+				_, err := sqltx.From(ctx).ExecContext(ctx, "INSERT INTO nowhere VALUES (1)") // after this, PostgreSQL takes nothing more
+				return err
+			}); err == nil {
+				t.Error("the effect failed and Once did not")
+			}
+			for _, want := range []bool{false, true} {
+				if duplicate, err := w.Once(ctx, "good", write("good")); duplicate != want || err != nil {
+					t.Errorf("Once after a failure: %v, %v", duplicate, err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := effects(t, db); n != 2 {
+			t.Errorf("%d effects, want that of the caller and the good one", n)
+		}
+		for id, want := range map[string]bool{"bad": false, "good": true} {
+			if duplicate, err := w.Once(t.Context(), id, nothing); duplicate != want || err != nil {
+				t.Errorf("%s: %v, %v", id, duplicate, err)
+			}
+		}
+	})
+}
+
+// An effect whose context ends before the commit has not happened.
+func TestContextEndsBeforeTheCommit(t *testing.T) {
+	t.Parallel()
+	onBoth(t, dedupsql.Options{}, func(t *testing.T, db *sql.DB, w *dedupsql.Window) {
+		ctx, cancel := context.WithCancel(t.Context())
+		if _, err := w.Once(ctx, "a", func(ctx context.Context) error { defer cancel(); return write("a")(ctx) }); err == nil {
+			t.Error("nil after the end of the context")
+		}
+		if duplicate, err := w.Once(t.Context(), "a", write("a")); duplicate || err != nil {
+			t.Errorf("%v, %v", duplicate, err)
+		}
+		if n := effects(t, db); n != 1 {
+			t.Errorf("%d effects", n)
+		}
+	})
+}
+
+func TestSecondCallWaitsForTheFirst(t *testing.T) {
+	t.Parallel()
+	onBoth(t, dedupsql.Options{}, func(t *testing.T, db *sql.DB, w *dedupsql.Window) {
+		if d, err := sqltx.DialectOf(db); err != nil || d == sqltx.SQLite {
+			db.SetMaxOpenConns(1) // its own way of waiting knows no context
+		}
+		for id, failure := range map[string]error{"done": nil, "failed": errors.New("no luck")} {
+			inside, release := make(chan struct{}), make(chan struct{})
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				_, _ = w.Once(t.Context(), id, func(ctx context.Context) error {
+					close(inside)
+					<-release
+					return errors.Join(write(id)(ctx), failure)
+				})
+			})
+			<-inside
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			began := time.Now()
+			if _, err := w.Once(ctx, id, nothing); err == nil {
+				t.Error("did not wait")
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("waited %v beyond a context of 100 ms", took)
+			}
+			cancel()
+			wg.Go(func() {
+				if duplicate, err := w.Once(t.Context(), id, write(id)); duplicate != (failure == nil) || err != nil {
+					t.Errorf("after %v: %v, %v", failure, duplicate, err)
+				}
+			})
+			close(release)
+			wg.Wait()
+		}
+	})
+}
+
+// Ids come from outside: none of them may fail for ever.
+func TestHostileIDs(t *testing.T) {
+	t.Parallel()
+	onBoth(t, dedupsql.Options{}, func(t *testing.T, _ *sql.DB, w *dedupsql.Window) {
+		ids := []string{"nul\x00", "\xff", "\xfe", strings.Repeat("é", 5000), strings.Repeat("é", 5000) + "x", "'; DROP TABLE effect; --"}
+		for _, want := range []bool{false, true} {
+			for _, id := range ids {
+				if duplicate, err := w.Once(t.Context(), id, nothing); duplicate != want || err != nil {
+					t.Errorf("%.20q: %v, %v, want %v", id, duplicate, err, want)
+				}
+			}
+		}
+	})
+}
+
+// Expired ids are deleted faster than new ones come, also when a caller has the
+// transaction.
+func TestExpiredIDsGo(t *testing.T) {
+	t.Parallel()
+	onBoth(t, dedupsql.Options{TTL: time.Hour}, func(t *testing.T, db *sql.DB, w *dedupsql.Window) {
+		many := func(prefix string, n int, then string) {
+			t.Helper()
+			err := sqltx.Run(t.Context(), db, func(ctx context.Context) error {
+				for i := range n {
+					if _, err := w.Once(ctx, fmt.Sprint(prefix, i), nothing); err != nil {
+						return err
+					}
+				}
+				_, err := sqltx.From(ctx).ExecContext(ctx, then)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		many("old", 1000, "UPDATE mqtt_dedup SET expires = expires - 7200000")
+		many("new", 300, "SELECT 1")
+		var n int
+		if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM mqtt_dedup").Scan(&n); err != nil || n != 300 {
+			t.Errorf("%d ids are left, want the 300 new ones: %v", n, err)
+		}
+	})
+}

@@ -1,0 +1,54 @@
+package chain
+
+import (
+	"testing"
+
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+)
+
+// fleet is a broker of a run, with the faults that only this broker can make.
+type fleet interface {
+	mqtttest.Broker
+	// faults of the broker itself.
+	faults() []fault
+	// ordered says whether the broker keeps the order of a topic.
+	ordered() bool
+	// verdict is an error when the broker lost something of its own accord,
+	// which makes the run worthless.
+	verdict() error
+}
+
+func newFleet(tb testing.TB, o Options) fleet {
+	if o.Broker == Mosquitto {
+		return &mosquitto{mqtttest.Mosquitto(tb, mqtttest.WithCredentials(user, password)), o.Protocol}
+	}
+	return newScripted(tb, o)
+}
+
+// mosquitto loses the MQTT 5 session of a client that is connected when it is
+// stopped (2.0.11), so that it is stopped on MQTT 3.1.1 only.
+type mosquitto struct {
+	*mqtttest.MosquittoBroker
+	protocol string
+}
+
+func (m *mosquitto) faults() []fault {
+	kinds := []fault{{"pause broker", func(r *run) {
+		m.Pause()
+		r.pause(100, 500)
+		m.Resume()
+	}}}
+	if m.protocol == "3.1.1" {
+		kinds = append(kinds, fault{"restart broker", func(*run) {
+			m.Stop()
+			m.Start()
+		}})
+	}
+	return kinds
+}
+
+func (m *mosquitto) verdict() error { return nil }
+
+// ordered: with a queue for a client that has just come back, mosquitto 2.0.11
+// sends what arrives meanwhile between the entries of the queue.
+func (m *mosquitto) ordered() bool { return false }

@@ -1,0 +1,34 @@
+package server
+
+import (
+	"testing"
+
+	"github.com/go-kratos/kratos/v2/log"
+	"github.com/tx7do/kratos-transport/broker"
+
+	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+)
+
+func TestQuota(t *testing.T) {
+	b := mqtttest.NewScripted(t)
+	refused := b.Inject(scripted.Fault{
+		Direction: scripted.ToBroker, Type: scripted.Publish, Times: 2, Do: scripted.Refuse(0x97), // quota exceeded
+	})
+	rows := make(memory, 1)
+	c := &kratosmqttv1.Connection{Addresses: []string{b.URL()}, Protocol: "5"}
+	srv, err := NewMQTTServer(c, &ReportEvents{rows}, log.DefaultLogger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, srv)
+	event := &reportv1.RealTimeWarehousingData{EventId: "1"}
+	if err := srv.Publish(t.Context(), "reports/event", broker.NewMessage(event)); err != nil {
+		t.Fatal(err) // the third attempt went through
+	}
+	if row := <-rows; row.EventId != "1" || refused.Applied() != 2 || b.Dropped() != 0 {
+		t.Errorf("got %v after %d refusals, the broker dropped %d", row, refused.Applied(), b.Dropped())
+	}
+}

@@ -1,0 +1,156 @@
+package mqtttest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/tx7do/kratos-transport/broker"
+)
+
+// pair is a connected publisher and subscriber and a topic of their own.
+type pair struct {
+	t        *testing.T
+	c        *conformance
+	pub, sub broker.Broker
+	topic    string
+}
+
+// pair connects a new pair that is disconnected at the end of the test.
+func (c *conformance) pair(t *testing.T) *pair {
+	t.Helper()
+	p := &pair{t: t, c: c, topic: "conformance/" + uuid.NewString()}
+	p.pub, p.sub = c.newPair(t)
+	for name, b := range map[string]broker.Broker{"publisher": p.pub, "subscriber": p.sub} {
+		if err := b.Connect(); err != nil {
+			t.Fatalf("%s: connect: %v", name, err)
+		}
+		t.Cleanup(func() { _ = b.Disconnect() })
+	}
+	return p
+}
+
+// within is a context that ends when the patience does.
+func (p *pair) within() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), p.c.patience)
+	p.t.Cleanup(cancel)
+	return ctx
+}
+
+// subscribe registers a handler.
+func (p *pair) subscribe(filter string, h broker.Handler, opts ...broker.SubscribeOption) broker.Subscriber {
+	p.t.Helper()
+	s, err := p.sub.Subscribe(filter, h, nil, opts...)
+	if err != nil {
+		p.t.Fatalf("subscribe to %s: %v", filter, err)
+	}
+	if s == nil {
+		p.t.Fatalf("subscribe to %s: neither a subscriber nor an error", filter)
+	}
+	return s
+}
+
+// publish sends bodies one after the other; each must be accepted.
+func (p *pair) publish(topic string, bodies []string, opts ...broker.PublishOption) {
+	p.t.Helper()
+	for _, body := range bodies {
+		if err := p.pub.Publish(p.within(), topic, broker.NewMessage([]byte(body)), opts...); err != nil {
+			p.t.Fatalf("publish %.40q: %v", body, err)
+		}
+	}
+}
+
+// got is a message as a handler saw it.
+type got struct {
+	topic, body string
+	headers     broker.Headers
+}
+
+// inbox collects what a handler saw.
+type inbox struct {
+	mu   sync.Mutex
+	list []got
+}
+
+func (i *inbox) handle(_ context.Context, e broker.Event) error {
+	body, ok := e.Message().Body.([]byte)
+	if !ok {
+		return fmt.Errorf("body of type %T, want bytes", e.Message().Body)
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.list = append(i.list, got{e.Topic(), string(body), e.Message().HeadersCopy()})
+	return nil
+}
+
+func (i *inbox) all() []got {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.Clone(i.list)
+}
+
+func (i *inbox) bodies() (list []string) {
+	for _, m := range i.all() {
+		list = append(list, m.body)
+	}
+	return list
+}
+
+// expect waits for these messages, in this order, and no others.
+func (p *pair) expect(i *inbox, want []string) {
+	p.t.Helper()
+	p.eventually(func() error {
+		if have := len(i.all()); have < len(want) {
+			return fmt.Errorf("%d messages of %d", have, len(want))
+		}
+		return nil
+	})
+	have := i.bodies()
+	for n, body := range have {
+		if n >= len(want) || body != want[n] {
+			p.t.Fatalf("message %d is %.40q, want %.80q", n, body, want[min(n, len(want)):])
+		}
+	}
+}
+
+func (p *pair) eventually(cond func() error) {
+	p.t.Helper()
+	Eventually(p.t, p.c.patience, cond)
+}
+
+// bodies makes n different messages.
+func bodies(prefix string, n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf("%s%05d", prefix, i)
+	}
+	return list
+}
+
+// failing wraps a handler: while on, it fails in the given way after counting.
+type failing struct {
+	on    atomic.Bool
+	count atomic.Int64
+	next  broker.Handler
+	fail  func() error
+}
+
+func (f *failing) handle(ctx context.Context, e broker.Event) error {
+	if f.on.Load() {
+		f.count.Add(1)
+		return f.fail()
+	}
+	return f.next(ctx, e)
+}
+
+// settle gives what must not come a moment to come.
+func (p *pair) settle() {
+	t := time.NewTimer(50 * time.Millisecond)
+	defer t.Stop()
+	<-t.C
+}

@@ -1,0 +1,39 @@
+// Command faults sends messages through publishers, broker and consumers while
+// it breaks everything around them, and ends with one line that says what
+// became of them. It exits with 1 when one was lost. The environment variables
+// MESSAGES, FAULTS, KINDS, PROTOCOL, BROKER, SEED, RATE and DURATION say what to
+// run.
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/chain"
+)
+
+func main() {
+	chain.RunChild()
+	o, err := chain.Options{Progress: os.Stderr}.FromEnv()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "faults:", err)
+		os.Exit(2)
+	}
+	os.Exit(new(chain.Standalone).Main(func(tb testing.TB) {
+		r := chain.Run(tb, o)
+		for _, kind := range slices.Sorted(maps.Keys(r.Kinds)) {
+			fmt.Printf("%6d %s\n", r.Kinds[kind], kind)
+		}
+		if rare := r.Rare(); len(rare) > 0 {
+			fmt.Println("fewer than five times:", strings.Join(rare, ", "))
+		}
+		if err := r.Err(); err != nil {
+			tb.Errorf("faults: %v", err)
+		}
+		fmt.Println(r)
+	}))
+}

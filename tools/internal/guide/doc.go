@@ -1,0 +1,2 @@
+// Package guide runs what docs/guide/events.md shows.
+package guide

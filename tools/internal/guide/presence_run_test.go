@@ -1,0 +1,42 @@
+package guide
+
+import (
+	"testing"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
+)
+
+// TestWatch sees an instance come and go.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	url := mqtttest.Embedded(t).URL()
+	seen := make(chan bool, 10)
+	watcher := mqttserver.NewServer(mqttserver.Connection(connection(url, "watcher")), mqttserver.Name("watcher"))
+	watch(watcher, func(clientID string, is bool) {
+		if clientID == "fleet" {
+			seen <- is
+		}
+	})
+	start(t, watcher)
+	t.Run("instance", func(t *testing.T) {
+		start(t, NewMQTTServer(connection(url, "fleet"), &FleetEventsService{NewStore()}))
+		expect(t, seen, true)
+	})
+	expect(t, seen, false)
+}
+
+func expect(t *testing.T, seen <-chan bool, want bool) {
+	t.Helper()
+	for {
+		select {
+		case is := <-seen:
+			if is == want {
+				return
+			}
+		case <-time.After(patience):
+			t.Fatalf("online is not seen to be %v", want)
+		}
+	}
+}
