@@ -54,8 +54,7 @@ var PlantEvents_MQTT_ServiceDesc = event.ServiceDesc{
 	},
 }
 
-// PlantEvents is what the tests of the runtime send and receive.
-//
+// PlantEventsMQTTServer handles the events of golden.plant.PlantEvents.
 // A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
 type PlantEventsMQTTServer interface {
 	Measured(context.Context, *Reading) (*emptypb.Empty, error)
