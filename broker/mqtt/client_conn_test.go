@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	mqtt "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
@@ -54,7 +54,7 @@ func (f *fakeBroker) Request(ctx context.Context, topic string, msg *broker.Mess
 func TestClientConnOverAnotherBroker(t *testing.T) {
 	t.Parallel()
 	f := new(fakeBroker)
-	cc := mqtt.NewClientConn(f, mqtt.WithTopicPrefix("/site/a/"), nil)
+	cc := mqttbroker.NewClientConn(f, mqttbroker.WithTopicPrefix("/site/a/"), nil)
 	in := wrapperspb.String("x")
 	if err := cc.Publish(t.Context(), textMethod, "texts", in, event.Header("a", "1"), event.Header("a", "2")); err != nil {
 		t.Fatal(err)
@@ -103,12 +103,12 @@ func TestClientConn(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			url := mqtttest.NewScripted(t).URL()
-			b := mqtt.NewBroker(broker.WithAddress(url), mqtt.WithProtocol(version))
+			b := mqttbroker.NewBroker(broker.WithAddress(url), mqttbroker.WithProtocol(version))
 			if err := b.Connect(); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = b.Disconnect() })
-			cc := mqtt.NewClientConn(b)
+			cc := mqttbroker.NewClientConn(b)
 			in := wrapperspb.String("x")
 			if err := cc.Publish(t.Context(), textMethod, "texts", in, event.Retain(true), event.QoS(2), event.Header("a", "1"), event.Header("a", "2")); err != nil {
 				t.Fatal(err)
@@ -117,7 +117,7 @@ func TestClientConn(t *testing.T) {
 			_, err := b.Subscribe("texts", func(_ context.Context, e broker.Event) error {
 				arrived <- e
 				return nil
-			}, func() any { return new(wrapperspb.StringValue) }, mqtt.WithSubscribeQos(2))
+			}, func() any { return new(wrapperspb.StringValue) }, mqttbroker.WithSubscribeQos(2))
 			if err != nil {
 				t.Fatal(err)
 			}

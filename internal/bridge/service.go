@@ -38,7 +38,7 @@ type Presence struct {
 func (b *Broker) Announce(p *Presence) error {
 	s := b.state()
 	if s.err != nil {
-		return nil // Start reports it
+		return s.err
 	}
 	message := func(payload []byte) *engine.Message {
 		return &engine.Message{

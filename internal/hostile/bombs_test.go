@@ -162,7 +162,7 @@ func throw(t *testing.T, version byte, bombs []bomb, opts ...mqttserver.ServerOp
 			if took > worst.took {
 				worst.took, worst.time = took, bomb.name
 			}
-			if allocated > mostAllocated || took > mostTime {
+			if allocated > mostAllocated || took > mostTime && !raceEnabled { // which takes a hundred times as long
 				t.Errorf("%d bytes allocated within %v", allocated, took)
 			}
 		})

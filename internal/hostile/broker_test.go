@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds what is expected to happen soon.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // peer is a broker that a test scripts: it answers CONNECT and SUBSCRIBE, unless
 // told to send something else, acknowledges what is published, and keeps it.
@@ -64,10 +64,10 @@ func (p *peer) serve(c net.Conn) {
 			if p.script(c, n, "suback") {
 				return
 			}
-			_, _ = c.Write(mqtttest.SubackPacket(p.version, packet.ID(), 1))
 			p.mu.Lock()
 			p.live = c
 			p.mu.Unlock()
+			_, _ = c.Write(mqtttest.SubackPacket(p.version, packet.ID(), 1))
 			if p.script(c, n, "ready") {
 				return
 			}

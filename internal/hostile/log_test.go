@@ -58,15 +58,11 @@ func TestNobodyForgesALogLine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPeer(t, 5, func(c net.Conn, n int, when string) bool {
-				switch {
-				case n == 1 && when == "connack":
-					_, _ = c.Write(mqtttest.PacketOf(0x20, []byte{0, 0x88}, reason(text)))
-					return true
-				case n == 2 && when == "ready":
-					_, _ = c.Write(mqtttest.PacketOf(0xE0, []byte{0x8B}, reason(text)))
-					return true
+				if n > 1 || when != "connack" {
+					return false
 				}
-				return false
+				_, _ = c.Write(mqtttest.PacketOf(0x20, []byte{0, 0x88}, reason(text)))
+				return true
 			})
 			done := make(outcomes, 100)
 			srv, out := client(t, p.URL(), 5, mqttserver.WithHooks(done), mqttserver.DeadLetters(letters{deadletter.NewMemory(100)}),
@@ -77,7 +73,10 @@ func TestNobodyForgesALogLine(t *testing.T) {
 			if err := srv.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			mqtttest.Eventually(t, patience, func() bool { return p.connections.Load() > 2 && srv.Health().Ready })
+			wait(t, srv)
+			before := p.connections.Load()
+			p.send(t, mqtttest.PacketOf(0xE0, []byte{0x8B}, reason(text)))
+			mqtttest.Eventually(t, patience, func() bool { return p.connections.Load() > before && srv.Health().Ready })
 			topic := text[:min(len(text), 10_000)]
 			for i, prefix := range []string{"t/", "k/", "p/"} {
 				p.send(t, message(uint16(i+1), prefix+topic, `{"celsius":1}`))

@@ -2,37 +2,40 @@ package scripted_test
 
 import (
 	"fmt"
-	"net"
+	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	paho "github.com/eclipse/paho.mqtt.golang"
+
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
 )
 
-// A broker in any program, whose next two CONNECTs are refused.
-func ExampleListen() {
-	b, err := scripted.Listen(scripted.MaxInflight(100), scripted.WithFaults(scripted.Fault{
-		Type: scripted.Connect, Times: 2, Do: scripted.Refuse(0x88),
-	}))
+// The broker is too busy for the first two attempts to connect. What really
+// happened can be asked for afterwards.
+func Example() {
+	b, err := scripted.Listen()
 	if err != nil {
-		fmt.Println(err)
-		return
+		panic(err)
 	}
 	defer b.Close()
-	for range 3 {
-		c, err := net.Dial("tcp", b.Addr())
-		if err != nil {
-			fmt.Println(err)
-			return
-		}
-		_, _ = c.Write(mqtttest.ConnectPacket(5, "me", true))
-		answer, err := mqtttest.ReadPacket(c)
-		fmt.Printf("%v %#x %v\n", answer.Type(), answer.Body[1], err)
-		_ = c.Close()
+	busy, err := b.Inject(scripted.Fault{
+		Direction: scripted.ToBroker, Type: scripted.Connect, Times: 2, Do: scripted.Refuse(0x89), // server busy
+	})
+	if err != nil {
+		panic(err)
 	}
-	fmt.Println(b.Faults(), b.Dropped())
+
+	client := paho.NewClient(paho.NewClientOptions().AddBroker("tcp://" + b.Addr()).SetClientID("example").
+		SetConnectRetry(true).SetConnectRetryInterval(time.Millisecond))
+	client.Connect().Wait()
+	defer client.Disconnect(250)
+	token := client.Publish("devices/7/data", 1, false, "21.5")
+	token.Wait()
+
+	fmt.Println("error:", token.Error())
+	fmt.Println("refused:", busy.Applied())
+	fmt.Println("published:", b.Counts().Published, "dropped:", b.Dropped())
 	// Output:
-	// CONNACK 0x88 <nil>
-	// CONNACK 0x88 <nil>
-	// CONNACK 0x0 <nil>
-	// map[refuse connect:2] 0
+	// error: <nil>
+	// refused: 2
+	// published: 1 dropped: 0
 }

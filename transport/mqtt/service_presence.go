@@ -66,8 +66,8 @@ func (s *services) presence(b *bridge.Broker) error {
 			found = r
 		}
 	}
-	if found == nil {
-		return nil
+	if found == nil || b.Problem() != nil {
+		return errors.Join(errs...)
 	}
 	if err := b.Announce(found.presence); err != nil {
 		errs = append(errs, fmt.Errorf("%s tells of its presence: %w", found.desc.Name, err))

@@ -4,13 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/go-kratos/kratos/v2/middleware"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/plant"
+	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
 // rows keeps what was handled, in order.
@@ -29,8 +36,7 @@ func (r *rows) store(_ context.Context, in []*plant.Reading) error {
 	if r.fail != nil {
 		err = r.fail(in)
 	}
-	var items event.ItemErrors
-	if errors.As(err, &items) {
+	if items, ok := errors.AsType[event.ItemErrors](err); ok {
 		for i, in := range in {
 			if items[i] == nil {
 				r.done = append(r.done, in.GetId())
@@ -133,7 +139,7 @@ func TestBatchItemErrors(t *testing.T) {
 func TestBatchFailsAsAWhole(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(){
-		"error": nil, "panic": func() { panic("no") },
+		"error": nil, "panic": func() { panic("no") }, "goexit": runtime.Goexit,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -189,12 +195,74 @@ func TestBatchDeadLetters(t *testing.T) {
 	})
 }
 
+// A batch that takes too long is tried again, one message at a time, with
+// Transport and context of each attempt.
+func TestBatchDeadline(t *testing.T) {
+	t.Parallel()
+	places(t, func(t *testing.T, p *place) {
+		const operation = "/golden.plant.PlantEvents/Stored"
+		var calls []int
+		done := make(chan int, 10)
+		handler := func(ctx context.Context, in []*plant.Reading) error {
+			tr, ok := mqttserver.FromContext(ctx)
+			if !ok || tr.Operation() != operation {
+				return errors.New("no transport")
+			}
+			if calls = append(calls, tr.Attempt()); len(calls) == 1 {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			for range in {
+				done <- tr.Attempt()
+			}
+			return nil
+		}
+		var requests []int
+		srv, _ := p.server(t,
+			mqttserver.Subscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
+				operation: {HandlerTimeout: durationpb.New(20 * time.Millisecond)},
+			}}),
+			mqttserver.Middleware(func(next middleware.Handler) middleware.Handler {
+				return func(ctx context.Context, req any) (any, error) {
+					requests = append(requests, len(req.([]proto.Message)))
+					return next(ctx, req)
+				}
+			}))
+		plant.RegisterPlantEventsMQTTServer(srv, &service{}, event.Only("Stored"),
+			plant.PlantEvents_Stored_MQTT_Batch(handler, event.BatchSize(2), event.BatchWait(time.Hour)))
+		start(t, srv)
+		client, _ := p.client(t)
+		send(t, client, "a", 2)
+		if a, b := receive(t, done), receive(t, done); a != 2 || b != 2 {
+			t.Errorf("attempts %d and %d", a, b)
+		}
+		if !slices.Equal(requests, []int{2, 1, 1}) {
+			t.Errorf("middleware saw requests of %v", requests)
+		}
+	})
+}
+
+// QoS 0 that waits for its batch is bounded by the queue.
+func TestBatchBound(t *testing.T) {
+	t.Parallel()
+	places(t, func(t *testing.T, p *place) {
+		r := new(rows)
+		srv, _ := p.server(t, mqttserver.Subscriber(&v1.Subscriber{Queue: 3}))
+		plant.RegisterPlantEventsMQTTServer(srv, &service{}, event.Only("Stored"),
+			plant.PlantEvents_Stored_MQTT_Batch(r.store, event.BatchSize(1000), event.BatchWait(time.Hour)))
+		start(t, srv)
+		client, _ := p.client(t)
+		send(t, client, "a", 5, event.QoS(0))
+		eventually(t, "drops", func() bool { h := srv.Health(); return h.Queued == 3 && h.Dropped == 2 })
+	})
+}
+
 // Stop handles what waits for its batch.
 func TestBatchDrain(t *testing.T) {
 	t.Parallel()
 	places(t, func(t *testing.T, p *place) {
 		once := true
-		r := &rows{fail: func(in []*plant.Reading) error {
+		r := &rows{fail: func([]*plant.Reading) error {
 			if once {
 				once = false
 				return errors.New("no")

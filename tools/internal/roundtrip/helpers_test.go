@@ -141,11 +141,7 @@ func must(t testing.TB, err error) {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not in time: %s", what)
-		}
-	}
+	mqtttest.Eventually(t, patience, ok, what)
 }
 
 // service is a handler of the plant's events.
@@ -156,7 +152,7 @@ type service struct {
 
 var _ plant.PlantEventsMQTTServer = (*service)(nil)
 
-func call(f func(context.Context, *plant.Reading) error, ctx context.Context, in *plant.Reading) (*emptypb.Empty, error) {
+func call(ctx context.Context, f func(context.Context, *plant.Reading) error, in *plant.Reading) (*emptypb.Empty, error) {
 	if f == nil {
 		return nil, fmt.Errorf("nobody handles this")
 	}
@@ -164,15 +160,15 @@ func call(f func(context.Context, *plant.Reading) error, ctx context.Context, in
 }
 
 func (s *service) Measured(ctx context.Context, in *plant.Reading) (*emptypb.Empty, error) {
-	return call(s.measured, ctx, in)
+	return call(ctx, s.measured, in)
 }
 
 func (s *service) Shown(ctx context.Context, in *plant.Reading) (*emptypb.Empty, error) {
-	return call(s.shown, ctx, in)
+	return call(ctx, s.shown, in)
 }
 
 func (s *service) Stored(ctx context.Context, in *plant.Reading) (*emptypb.Empty, error) {
-	return call(s.stored, ctx, in)
+	return call(ctx, s.stored, in)
 }
 
 func (s *service) Ask(ctx context.Context, in *plant.Reading) (*plant.Answer, error) {

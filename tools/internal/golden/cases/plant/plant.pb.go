@@ -161,7 +161,7 @@ const file_cases_plant_plant_proto_rawDesc = "" +
 	"\fask/{device}j\x04\n" +
 	"\x02\b\x02\x1a#\x92\xd1\xcb\xf9\x0f\x1d\n" +
 	"\x05plantJ\x14\n" +
-	"\x12status/{client_id}BFZDgithub.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/plantb\x06proto3"
+	"\x12status/{client_id}b\x06proto3"
 
 var (
 	file_cases_plant_plant_proto_rawDescOnce sync.Once

@@ -1,0 +1,132 @@
+package event_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+)
+
+// levels are values of parameters and why they are refused, as one level and as
+// the rest of a topic; "" is taken.
+var levels = []struct{ value, level, tail string }{
+	{"kitchen", "", ""},
+	{"ä 世界", "", ""},
+	{"a$b", "", ""},
+	{"", "is empty", "is empty"},
+	{"a/b", "contains /", ""},
+	{"a//b", "contains /", "has an empty level"},
+	{"/a", "contains /", "has an empty level"},
+	{"a/", "contains /", "has an empty level"},
+	{"a+", "wildcard +", "wildcard +"},
+	{"#", "wildcard #", "wildcard #"},
+	{"a\x00", "control character", "control character"},
+	{"a\x7f", "control character", "control character"},
+	{"a\u0085", "control character", "control character"},
+	{"a\ufffe", "non-character", "non-character"},
+	{"a\ufdd0", "non-character", "non-character"},
+	{"a\xff", "UTF-8", "UTF-8"},
+}
+
+// TestParameters gives the values to builders and readers, behind a literal.
+func TestParameters(t *testing.T) {
+	t.Parallel()
+	for _, c := range levels {
+		var level, tail event.TopicBuilder
+		level.Literal("x/")
+		level.String("id", c.value)
+		topic, err := level.Topic()
+		refused(t, "x/"+c.value, topic, err, c.level)
+		tail.Literal("x/")
+		tail.Tail("id", c.value)
+		topic, err = tail.Topic()
+		refused(t, "x/"+c.value, topic, err, c.tail)
+
+		rest := event.ReadTopic("x/" + c.value)
+		rest.Literal("x/")
+		got := rest.Tail()
+		refused(t, c.value, got, rest.Err(), c.tail)
+		one := event.ReadTopic("x/" + c.value)
+		one.Literal("x/")
+		if got := one.Level(); c.level == "" && got != c.value {
+			t.Errorf("the level of x/%s is %q", c.value, got)
+		}
+		if err := one.Err(); (err != nil) != (c.level != "") {
+			t.Errorf("the level of x/%q: %v", c.value, err)
+		}
+	}
+}
+
+// refused wants an error of a bad topic, or the value.
+func refused(t *testing.T, want, got string, err error, problem string) {
+	t.Helper()
+	if problem == "" {
+		if err != nil || got != want {
+			t.Errorf("%q: got %q, %v", want, got, err)
+		}
+		return
+	}
+	var e *event.Error
+	if !errors.As(err, &e) || e.Reason != event.ReasonBadTopic || !strings.Contains(err.Error(), problem) {
+		t.Errorf("%q: err = %v, want %s", want, err, problem)
+	}
+}
+
+// TestDollar keeps what begins with $ to the broker, both ways [MQTT-4.7.2-1].
+func TestDollar(t *testing.T) {
+	t.Parallel()
+	var b event.TopicBuilder
+	b.String("id", "$SYS")
+	b.Literal("/x")
+	topic, err := b.Topic()
+	refused(t, "$SYS/x", topic, err, "begins the topic with $")
+	r := event.ReadTopic("$SYS/x")
+	r.Level()
+	r.Literal("/x")
+	refused(t, "$SYS/x", "", r.Err(), "begins with $")
+	r = event.ReadTopic("$own/x") // of a template that says so
+	r.Literal("$own/")
+	refused(t, "x", r.Level(), r.Err(), "")
+}
+
+// TestNumbers reads what is no number, or too large for its field.
+func TestNumbers(t *testing.T) {
+	t.Parallel()
+	for topic, ok := range map[string]bool{
+		"-2147483648": true, "2147483647": true, "2147483648": false, "": false, "x": false, "1.0": false, "0x1": false, "1_0": false, "1/2": false,
+	} {
+		r := event.ReadTopic(topic)
+		r.Int(32)
+		if err := r.Err(); (err == nil) != ok {
+			t.Errorf("%q: %v", topic, err)
+		}
+	}
+	for _, topic := range []string{"-1", "4294967296"} {
+		r := event.ReadTopic(topic)
+		r.Uint(32)
+		if r.Err() == nil {
+			t.Errorf("%q is taken", topic)
+		}
+	}
+	r := event.ReadTopic("yes")
+	if r.Bool(); r.Err() == nil {
+		t.Error("yes is a bool")
+	}
+}
+
+// TestLongTopic refuses what has no length on the wire [MQTT-1.5.4].
+func TestLongTopic(t *testing.T) {
+	t.Parallel()
+	for n, problem := range map[int]string{65533: "", 65534: "65536 bytes"} {
+		var b event.TopicBuilder
+		b.Literal("x/")
+		b.String("id", strings.Repeat("a", n))
+		topic, err := b.Topic()
+		refused(t, "x/"+strings.Repeat("a", n), topic, err, problem)
+	}
+	var b event.TopicBuilder
+	b.Enum("kind", "", 7)
+	topic, err := b.Topic()
+	refused(t, "", topic, err, "enum value 7 has no name")
+}

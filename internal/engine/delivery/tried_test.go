@@ -1,0 +1,96 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// An attempt that was made elsewhere counts, and who is behind a parked message
+// by then waits.
+func TestTried(t *testing.T) {
+	t.Parallel()
+	first := errors.New("first")
+	for name, tt := range map[string]struct {
+		err      error
+		hold     Hold
+		result   Result
+		attempts int
+	}{
+		"handled":         {nil, Free, Handled, 1},
+		"handled, behind": {nil, Behind, Handled, 1},
+		"failed":          {first, Free, Handled, 2},
+		"failed, behind":  {first, Behind, Parked, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var end Outcome
+			a, err := NewAttempts(func(context.Context, string, int) error { return nil }, Policy[string]{
+				Held:     func(string) Hold { return tt.hold },
+				Park:     func(context.Context, string, error, int) error { return nil },
+				Observer: Observer[string]{Finished: func(_ string, o Outcome) { end = o }},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := a.Deliver("m", nil)
+			d.Tried(time.Now(), tt.err)
+			for {
+				if _, done := d.Run(t.Context()); done {
+					break
+				}
+			}
+			if end.Result != tt.result || end.Attempts != tt.attempts {
+				t.Errorf("got %+v", end)
+			}
+		})
+	}
+}
+
+// What a task makes of its work is accepted during a drain, and nothing else.
+func TestContinueWhileDraining(t *testing.T) {
+	t.Parallel()
+	s, err := NewScheduler(t.Context(), SchedulerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, goOn, ran := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	s.Submit(Item{Must: true, Task: runFunc(func() {
+		close(running)
+		<-goOn
+		if s.Submit(Item{Must: true, Task: runFunc(func() {})}) != 0 {
+			t.Error("submitted while draining")
+		}
+		if s.Continue(Item{Must: true, Task: runFunc(func() { close(ran) })}) != 1 {
+			t.Error("not accepted")
+		}
+	})})
+	<-running
+	drained := make(chan error)
+	go func() { drained <- s.Drain(context.Background()) }()
+	for !s.isDraining() {
+		time.Sleep(time.Millisecond)
+	}
+	close(goOn)
+	<-ran
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+	if s.Continue(Item{Must: true, Task: runFunc(func() {})}) != 0 {
+		t.Error("accepted after the end")
+	}
+}
+
+func (s *Scheduler) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}
+
+type runFunc func()
+
+func (f runFunc) Run(context.Context) (time.Duration, bool) {
+	f()
+	return 0, true
+}
