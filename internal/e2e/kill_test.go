@@ -54,7 +54,7 @@ func eachProtocol(t *testing.T, kill func(t *testing.T, p *pair, l *load, n int)
 	// With the way in which Mosquitto logs them.
 	for protocol, logged := range map[string]string{"3.1.1": " as report-saver (p2,", "5": " as report-saver (p5,"} {
 		t.Run(protocol, func(t *testing.T) {
-			force := []string{"    client_id:", "    protocol: \"" + protocol + "\"\n    client_id:"}
+			force := []string{"${KM_MQTT_PROTOCOL:}", protocol}
 			p := split(t, sqliteStore(t), changed(t, "collector.yaml", force...), changed(t, "saver.yaml", force...))
 			if log := p.broker.Log(); !contains(log, logged) {
 				t.Fatalf("this is not MQTT %s:\n%s", protocol, log)
