@@ -60,11 +60,14 @@ func (s *suite) features() mqtttest.Features {
 }
 
 func (s *suite) options() []mqtttest.ConformanceOption {
-	return []mqtttest.ConformanceOption{
+	opts := []mqtttest.ConformanceOption{
 		mqtttest.WithQoS(mqttbroker.WithPublishQos, mqttbroker.WithSubscribeQos),
-		mqtttest.WithCut(func() { s.proxy.Cut() }),
 		mqtttest.WithReplier(s.serve),
 	}
+	if _, embedded := s.server.(*mqtttest.EmbeddedBroker); !embedded { // which loses messages under cuts by itself
+		opts = append(opts, mqtttest.WithCut(func() { s.proxy.Cut() }))
+	}
+	return opts
 }
 
 func (s *suite) pair(*testing.T) (publisher, subscriber broker.Broker) {
