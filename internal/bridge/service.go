@@ -5,6 +5,7 @@ import (
 
 	"github.com/go-kratos/kratos/v2/log"
 
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -53,4 +54,11 @@ func (b *Broker) Announce(p *Presence) error {
 			return message(payload), err
 		},
 	})
+}
+
+// Configured is what the configuration says of one operation; nil is nothing.
+func (b *Broker) Configured(operation string) *v1.Subscription {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.settings.subscriber.GetSubscriptions()[operation]
 }

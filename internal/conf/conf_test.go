@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-kratos/kratos/v2/log"
 	"go.uber.org/goleak"
 )
 
@@ -17,6 +18,7 @@ func TestMain(m *testing.M) {
 			_ = os.Unsetenv(key)
 		}
 	}
+	log.SetLogger(log.NewStdLogger(logged))
 	goleak.VerifyTestMain(m)
 }
 

@@ -109,6 +109,9 @@ func (r *registration) subscribeOptions(m *event.MethodDesc) []broker.SubscribeO
 	if g := r.options.Group; g != nil {
 		group = *g
 	}
+	if c := r.server.broker.Configured(m.Operation); c != nil && c.Group != nil {
+		group = c.GetGroup()
+	}
 	opts := []broker.SubscribeOption{broker.WithSubscribeQueueName(group)}
 	if d := m.Retry; d != nil {
 		opts = append(opts, func(o *broker.SubscribeOptions) {
@@ -140,9 +143,29 @@ func (r *registration) settings(s *bridge.SubscribeSettings, c *chained, h *even
 	if i < len(h.Bind) && h.Bind[i] != nil {
 		s.Method.Bind, s.Method.Mismatch = r.bind(h.Bind[i]), r.mismatch(m)
 	}
-	if m.DeadLetter != "" {
-		s.Method.LetterTopic = letterTopic(parseTemplate(m.DeadLetter), c.params, r.prefix)
+	if letters := r.letters(h); letters != "" {
+		s.Method.LetterTopic = letterTopic(parseTemplate(letters), c.params, r.prefix)
 	}
+}
+
+// letters is the template of the dead-letter topic: that of the configuration,
+// or of the method; "" for none.
+func (r *registration) letters(h *event.Handler) string {
+	c := r.server.broker.Configured(h.Method.Operation)
+	if c == nil || c.DeadLetter == nil {
+		return h.Method.DeadLetter
+	}
+	text := c.GetDeadLetter()
+	if text == "" {
+		return ""
+	}
+	for _, l := range parseTemplate(text).levels {
+		if problem := l.problem(h.New().ProtoReflect().Descriptor()); problem != "" {
+			r.fail(fmt.Errorf("%s: configured dead-letter topic %q: %s", h.Method.Operation, text, problem))
+			return ""
+		}
+	}
+	return text
 }
 
 // bind sets the fields of the topic behind the prefix.

@@ -3,6 +3,8 @@ package mqtt
 import (
 	"fmt"
 	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // template is a topic template of a description, which its generator checked:
@@ -27,6 +29,29 @@ func parseTemplate(text string) *template {
 		t.levels = append(t.levels, l)
 	}
 	return t
+}
+
+// problem is what is wrong with a level that no generator has checked.
+func (l templateLevel) problem(m protoreflect.MessageDescriptor) string {
+	if l.path == "" {
+		if l.text == "" || strings.ContainsAny(l.text, "+#{}") {
+			return fmt.Sprintf("level %q", l.text)
+		}
+		return ""
+	}
+	for i, name := range strings.Split(l.path, ".") {
+		if m == nil {
+			return fmt.Sprintf("no field %q", l.path)
+		}
+		f := m.Fields().ByName(protoreflect.Name(name))
+		if f == nil || f.IsList() || f.IsMap() {
+			return fmt.Sprintf("no field %q that can be a level", l.path)
+		}
+		if m = f.Message(); i == strings.Count(l.path, ".") && m != nil {
+			return fmt.Sprintf("field %q is a message", l.path)
+		}
+	}
+	return ""
 }
 
 // below is the template under a prefix; nil when it has no parameter.

@@ -887,7 +887,13 @@ type Subscription struct {
 	// the rule for its class: "retry", "dead_letter", "drop" or "acknowledge".
 	Reasons map[string]string `protobuf:"bytes,5,rep,name=reasons,proto3" json:"reasons,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Messages of the subscription handled at once.
-	Concurrency   uint32 `protobuf:"varint,6,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	Concurrency uint32 `protobuf:"varint,6,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	// Shared subscription of a generated service, over that of its options. Empty
+	// is none.
+	Group *string `protobuf:"bytes,7,opt,name=group,proto3,oneof" json:"group,omitempty"`
+	// Topic template that dead letters of a generated service are published to in
+	// addition to their store, over that of its options.
+	DeadLetter    *string `protobuf:"bytes,8,opt,name=dead_letter,json=deadLetter,proto3,oneof" json:"dead_letter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -962,6 +968,20 @@ func (x *Subscription) GetConcurrency() uint32 {
 		return x.Concurrency
 	}
 	return 0
+}
+
+func (x *Subscription) GetGroup() string {
+	if x != nil && x.Group != nil {
+		return *x.Group
+	}
+	return ""
+}
+
+func (x *Subscription) GetDeadLetter() string {
+	if x != nil && x.DeadLetter != nil {
+		return *x.DeadLetter
+	}
+	return ""
 }
 
 var File_kratosmqtt_v1_config_proto protoreflect.FileDescriptor
@@ -1051,17 +1071,22 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"maxPayload\x1a]\n" +
 	"\x12SubscriptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x121\n" +
-	"\x05value\x18\x02 \x01(\v2\x1b.kratosmqtt.v1.SubscriptionR\x05value:\x028\x01\"\xfc\x02\n" +
+	"\x05value\x18\x02 \x01(\v2\x1b.kratosmqtt.v1.SubscriptionR\x05value:\x028\x01\"\xd7\x03\n" +
 	"\fSubscription\x12B\n" +
 	"\x0fhandler_timeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x0ehandlerTimeout\x12<\n" +
 	"\fretry_budget\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vretryBudget\x12*\n" +
 	"\x05retry\x18\x03 \x01(\v2\x14.kratosmqtt.v1.RetryR\x05retry\x12\x1c\n" +
 	"\texhausted\x18\x04 \x01(\tR\texhausted\x12B\n" +
 	"\areasons\x18\x05 \x03(\v2(.kratosmqtt.v1.Subscription.ReasonsEntryR\areasons\x12 \n" +
-	"\vconcurrency\x18\x06 \x01(\rR\vconcurrency\x1a:\n" +
+	"\vconcurrency\x18\x06 \x01(\rR\vconcurrency\x12\x19\n" +
+	"\x05group\x18\a \x01(\tH\x00R\x05group\x88\x01\x01\x12$\n" +
+	"\vdead_letter\x18\b \x01(\tH\x01R\n" +
+	"deadLetter\x88\x01\x01\x1a:\n" +
 	"\fReasonsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B9Z7github.com/kratos-mqtt/" + "kratos-mqtt/api/kratosmqtt/v1;v1b\x06proto3"
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\b\n" +
+	"\x06_groupB\x0e\n" +
+	"\f_dead_letterB9Z7github.com/kratos-mqtt/" + "kratos-mqtt/api/kratosmqtt/v1;v1b\x06proto3"
 
 var (
 	file_kratosmqtt_v1_config_proto_rawDescOnce sync.Once
@@ -1130,6 +1155,7 @@ func file_kratosmqtt_v1_config_proto_init() {
 		return
 	}
 	file_kratosmqtt_v1_config_proto_msgTypes[0].OneofWrappers = []any{}
+	file_kratosmqtt_v1_config_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

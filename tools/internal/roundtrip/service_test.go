@@ -115,7 +115,7 @@ func TestDeadLetters(t *testing.T) {
 		attempts := make(chan int, 10)
 		srv, _ := p.server(t, mqttserver.Subscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 			"/golden.plant.PlantEvents/Measured": {Exhausted: "dead_letter", RetryBudget: durationpb.New(time.Minute)},
-			"/golden.plant.PlantEvents/Shown":    {Exhausted: "dead_letter", Retry: &v1.Retry{MaxAttempts: 1}},
+			"/golden.plant.PlantEvents/Shown":    {Exhausted: "dead_letter", Retry: &v1.Retry{MaxAttempts: 1}, DeadLetter: new("elsewhere/{device}")},
 		}}))
 		fail := func(ctx context.Context, in *plant.Reading) error {
 			tr, _ := mqttserver.FromContext(ctx)
@@ -124,7 +124,7 @@ func TestDeadLetters(t *testing.T) {
 		}
 		plant.RegisterPlantEventsMQTTServer(srv, &service{measured: fail, shown: fail}, event.Except("Ask"), event.TopicPrefix("x"))
 		letters := make(chan string, 10)
-		_, err := srv.Subscribe("x/dead/+", func(_ context.Context, e broker.Event) error {
+		_, err := srv.Subscribe("x/+/+", func(_ context.Context, e broker.Event) error {
 			letters <- e.Topic()
 			return nil
 		}, nil)
@@ -155,6 +155,9 @@ func TestDeadLetters(t *testing.T) {
 		}
 		must(t, client.Shown(within(t), &plant.Reading{Device: "config"}))
 		next(1)
+		if l := receive(t, letters); l != "x/elsewhere/config" {
+			t.Errorf("letter on %q", l)
+		}
 		store, err := srv.DeadLetters()
 		must(t, err)
 		eventually(t, "four letters", func() bool {
@@ -162,6 +165,24 @@ func TestDeadLetters(t *testing.T) {
 			return err == nil && stats.Dead == 4
 		})
 	})
+}
+
+// What the configuration says of an operation counts over its options, and is
+// checked as they are.
+func TestConfiguredOperations(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[string]*v1.Subscription{
+		"a/b":             {Group: new("a/b")},
+		`no field "nope"`: {DeadLetter: new("dead/{nope}")},
+		`level ""`:        {DeadLetter: new("dead//x")},
+	} {
+		srv := mqttserver.NewServer(mqttserver.WithAddress([]string{"mqtt://127.0.0.1:1"}), mqttserver.WithCodec("proto"),
+			mqttserver.Subscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"/golden.plant.PlantEvents/Measured": c}}))
+		plant.RegisterPlantEventsMQTTServer(srv, &service{}, event.Only("Measured"))
+		if err := srv.Start(within(t)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("err = %v, want %s", err, want)
+		}
+	}
 }
 
 func TestStrictTopicAndDedup(t *testing.T) {
