@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-kratos/kratos/v2/config"
 	"github.com/go-kratos/kratos/v2/config/env"
-	"github.com/go-kratos/kratos/v2/log"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/hostile"
 )
@@ -49,7 +48,7 @@ func TestBadFiles(t *testing.T) {
 
 // logged is what Kratos reports on its own, to the logger that it takes for all:
 // set once, because goroutines of its configuration log after they are done.
-var logged = new(safeBuilder) //nolint:gochecknoglobals // as the logger is
+var logged = new(safeBuilder)
 
 // safeBuilder may be written to by goroutines of Kratos that end later.
 type safeBuilder struct {
