@@ -200,6 +200,8 @@ func TestCutIsAReset(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	two.sync()
+	// The client hears of it before the broker has ended the session.
+	mqtttest.Eventually(t, patience, func() bool { return len(b.Sessions()) == 1 })
 	if n := b.Cut(); n != 1 {
 		t.Errorf("%d connections cut", n)
 	}
