@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/column"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
@@ -65,15 +66,11 @@ func (l *Letter) cloudEvent() (*message.Message, error) {
 		delete(attrs, "data_base64")
 	}
 	if len(l.Headers) > 0 {
-		pairs := make([][2]string, 0, len(l.Headers))
-		for _, h := range l.Headers {
-			pairs = append(pairs, [2]string{h.Key, h.Value})
-		}
-		list, err := json.Marshal(pairs)
+		list, err := column.Headers(l.Headers)
 		if err != nil {
 			return nil, err
 		}
-		attrs["headers"] = string(list)
+		attrs["headers"] = list
 	}
 	payload, err := json.Marshal(attrs)
 	if err != nil {
@@ -114,11 +111,7 @@ func (l *Letter) member(name string, raw json.RawMessage) (err error) {
 	case "correlationdata":
 		l.CorrelationData, err = base64.StdEncoding.DecodeString(text(raw))
 	case "headers":
-		var pairs [][2]string
-		err = json.Unmarshal([]byte(text(raw)), &pairs)
-		for _, p := range pairs {
-			l.Headers = append(l.Headers, message.Header{Key: p[0], Value: p[1]})
-		}
+		l.Headers, err = column.ParseHeaders(text(raw))
 	default:
 		return l.set(metadataOf(name), text(raw))
 	}

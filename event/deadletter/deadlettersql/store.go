@@ -6,7 +6,6 @@ package deadlettersql
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/column"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
@@ -202,18 +202,18 @@ func (s *Store) Stats(ctx context.Context) (deadletter.Stats, error) {
 }
 
 func values(l *deadletter.Letter) ([]any, error) {
-	pairs := make([][2]string, len(l.Headers))
+	list := make([]message.Header, len(l.Headers))
 	for i, h := range l.Headers {
-		pairs[i] = [2]string{clean(h.Key), clean(h.Value)}
+		list[i] = message.Header{Key: clean(h.Key), Value: clean(h.Value)}
 	}
-	headers, err := json.Marshal(pairs)
+	headers, err := column.Headers(list)
 	if err != nil {
 		return nil, fmt.Errorf("deadlettersql: headers: %w", err)
 	}
 	return []any{
 		l.ID, string(l.State), clean(l.Owner), clean(l.Filter), clean(l.Key), clean(l.Service), clean(l.EventID), clean(l.Reason),
-		l.Attempts, micros(l.Received), micros(l.Time), clean(l.Topic), notNil(l.Payload), int16(l.QoS), l.Retain,
-		clean(l.ContentType), clean(l.ResponseTopic), notNil(l.CorrelationData), int64(l.Expiry), string(headers),
+		l.Attempts, micros(l.Received), micros(l.Time), clean(l.Topic), column.Bytes(l.Payload), int16(l.QoS), l.Retain,
+		clean(l.ContentType), clean(l.ResponseTopic), column.Bytes(l.CorrelationData), int64(l.Expiry), headers,
 	}, nil
 }
 
@@ -223,18 +223,14 @@ func scan(row interface{ Scan(dest ...any) error }) (*deadletter.Letter, error) 
 		received, written, expiry int64
 		qos                       int16
 		state, headers            string
-		pairs                     [][2]string
 	)
 	err := row.Scan(&l.ID, &state, &l.Owner, &l.Filter, &l.Key, &l.Service, &l.EventID, &l.Reason, &l.Attempts, &received, &written,
 		&l.Topic, &l.Payload, &qos, &l.Retain, &l.ContentType, &l.ResponseTopic, &l.CorrelationData, &expiry, &headers)
 	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal([]byte(headers), &pairs); err != nil {
+	if l.Headers, err = column.ParseHeaders(headers); err != nil {
 		return nil, fmt.Errorf("letter %s: headers: %w", l.ID, err)
-	}
-	for _, p := range pairs {
-		l.Headers = append(l.Headers, message.Header{Key: p[0], Value: p[1]})
 	}
 	l.State, l.QoS, l.Expiry = deadletter.State(state), byte(qos), time.Duration(expiry)
 	l.Received, l.Time = moment(received), moment(written)
@@ -259,11 +255,4 @@ func moment(micros int64) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMicro(micros).UTC()
-}
-
-func notNil(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
 }

@@ -2,12 +2,11 @@ package outboxsql
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/column"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
-	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
@@ -59,34 +58,17 @@ func (s *Store) insertAll(ctx context.Context, entries []*outbox.Entry) error {
 }
 
 func (s *Store) insert(ctx context.Context, e *outbox.Entry, now time.Time) error {
-	headers, err := json.Marshal(pairs(e.Headers))
+	headers, err := column.Headers(e.Headers)
 	if err != nil {
 		return err
 	}
 	var seq int64
 	err = sqltx.Or(ctx, s.db).QueryRowContext(ctx, s.sql.insert,
-		e.ID, e.Key, e.Topic, notNil(e.Payload), int16(e.QoS), e.Retain, e.ContentType, e.ResponseTopic,
-		notNil(e.CorrelationData), int64(e.Expiry), string(headers), now.UnixMilli(), int64(e.Size())).Scan(&seq)
+		e.ID, e.Key, e.Topic, column.Bytes(e.Payload), int16(e.QoS), e.Retain, e.ContentType, e.ResponseTopic,
+		column.Bytes(e.CorrelationData), int64(e.Expiry), headers, now.UnixMilli(), int64(e.Size())).Scan(&seq)
 	if err != nil {
 		return err
 	}
 	e.Seq, e.Accepted = uint64(seq), now
 	return nil
-}
-
-// pairs keep the order of headers, and keys that occur again.
-func pairs(headers []message.Header) [][2]string {
-	p := make([][2]string, len(headers))
-	for i, h := range headers {
-		p[i] = [2]string{h.Key, h.Value}
-	}
-	return p
-}
-
-// notNil is for columns that know no NULL.
-func notNil(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
 }

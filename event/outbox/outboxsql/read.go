@@ -3,11 +3,10 @@ package outboxsql
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/column"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
@@ -61,28 +60,16 @@ func scan(rows *sql.Rows) (entries []*outbox.Entry, bad map[uint64]error, err er
 			return nil, nil, err
 		}
 		e.Seq, e.QoS, e.Expiry, e.Accepted = uint64(seq), byte(qos), time.Duration(expiry), time.UnixMilli(millis)
-		if e.Headers, err = parse(headers); err != nil {
+		if e.Headers, err = column.ParseHeaders(headers); err != nil {
 			if bad == nil {
 				bad = make(map[uint64]error)
 			}
-			bad[e.Seq] = err
+			bad[e.Seq] = fmt.Errorf("headers cannot be decoded: %w", err)
 			continue
 		}
 		entries = append(entries, &e)
 	}
 	return entries, bad, rows.Err()
-}
-
-func parse(headers string) ([]message.Header, error) {
-	var p [][2]string
-	if err := json.Unmarshal([]byte(headers), &p); err != nil {
-		return nil, fmt.Errorf("headers cannot be decoded: %w", err)
-	}
-	var list []message.Header
-	for _, h := range p {
-		list = append(list, message.Header{Key: h[0], Value: h[1]})
-	}
-	return list, nil
 }
 
 // lease reports whether we are the one that relays.
