@@ -544,7 +544,20 @@ type Outbox struct {
 	// How long acknowledged messages are kept, to be sent again if the
 	// connection is lost meanwhile: twice the time that the broker takes to save
 	// them. Default 0, for brokers that save before they acknowledge.
-	Hold          *durationpb.Duration `protobuf:"bytes,5,opt,name=hold,proto3" json:"hold,omitempty"`
+	Hold *durationpb.Duration `protobuf:"bytes,5,opt,name=hold,proto3" json:"hold,omitempty"`
+	// How long the broker may refuse a message before it is put aside, which
+	// lets the messages behind it go on. Default 1 h. One that ends connections is
+	// put aside at once.
+	RefusedLimit *durationpb.Duration `protobuf:"bytes,6,opt,name=refused_limit,json=refusedLimit,proto3" json:"refused_limit,omitempty"`
+	// Most attempts at a message that the broker refuses. Default: as many as
+	// refused_limit allows.
+	RefusedAttempts uint32 `protobuf:"varint,7,opt,name=refused_attempts,json=refusedAttempts,proto3" json:"refused_attempts,omitempty"`
+	// Most messages put aside. At the bound a refused message stays where it is
+	// and is tried on, at the end of long pauses. Default 10,000.
+	MaxQuarantined uint64 `protobuf:"varint,8,opt,name=max_quarantined,json=maxQuarantined,proto3" json:"max_quarantined,omitempty"`
+	// What becomes of a message that the broker has no subscriber for, by
+	// operation, over that of its options. MQTT 5.
+	Unrouted      map[string]*Unrouted `protobuf:"bytes,9,rep,name=unrouted,proto3" json:"unrouted,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -614,6 +627,92 @@ func (x *Outbox) GetHold() *durationpb.Duration {
 	return nil
 }
 
+func (x *Outbox) GetRefusedLimit() *durationpb.Duration {
+	if x != nil {
+		return x.RefusedLimit
+	}
+	return nil
+}
+
+func (x *Outbox) GetRefusedAttempts() uint32 {
+	if x != nil {
+		return x.RefusedAttempts
+	}
+	return 0
+}
+
+func (x *Outbox) GetMaxQuarantined() uint64 {
+	if x != nil {
+		return x.MaxQuarantined
+	}
+	return 0
+}
+
+func (x *Outbox) GetUnrouted() map[string]*Unrouted {
+	if x != nil {
+		return x.Unrouted
+	}
+	return nil
+}
+
+// Unrouted is what an outbox does with a message that the broker took although
+// no subscription matches it (PUBACK or PUBREC 0x10). A broker need not say so,
+// and a retained message is never unrouted.
+type Unrouted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "accept" counts and tells it (default), "retry" sends it again until there is
+	// a subscriber or max_age is over.
+	Policy string `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	// How long after its acceptance a message is sent again. Default 1 h.
+	MaxAge        *durationpb.Duration `protobuf:"bytes,2,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unrouted) Reset() {
+	*x = Unrouted{}
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unrouted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unrouted) ProtoMessage() {}
+
+func (x *Unrouted) ProtoReflect() protoreflect.Message {
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unrouted.ProtoReflect.Descriptor instead.
+func (*Unrouted) Descriptor() ([]byte, []int) {
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Unrouted) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *Unrouted) GetMaxAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxAge
+	}
+	return nil
+}
+
 // Dedup makes the effects of a message happen once within a window.
 type Dedup struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -630,7 +729,7 @@ type Dedup struct {
 
 func (x *Dedup) Reset() {
 	*x = Dedup{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[6]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +741,7 @@ func (x *Dedup) String() string {
 func (*Dedup) ProtoMessage() {}
 
 func (x *Dedup) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[6]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +754,7 @@ func (x *Dedup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dedup.ProtoReflect.Descriptor instead.
 func (*Dedup) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Dedup) GetDriver() string {
@@ -700,7 +799,7 @@ type DeadLetters struct {
 
 func (x *DeadLetters) Reset() {
 	*x = DeadLetters{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[7]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -712,7 +811,7 @@ func (x *DeadLetters) String() string {
 func (*DeadLetters) ProtoMessage() {}
 
 func (x *DeadLetters) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[7]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -725,7 +824,7 @@ func (x *DeadLetters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetters.ProtoReflect.Descriptor instead.
 func (*DeadLetters) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeadLetters) GetDriver() string {
@@ -778,14 +877,30 @@ type Subscriber struct {
 	Subscriptions map[string]*Subscription `protobuf:"bytes,7,rep,name=subscriptions,proto3" json:"subscriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Largest payload that is decoded, in bytes; a larger one is a dead letter at
 	// once. At most 1 MiB, as no larger packet is taken. Default 256 KiB.
-	MaxPayload    uint32 `protobuf:"varint,8,opt,name=max_payload,json=maxPayload,proto3" json:"max_payload,omitempty"`
+	MaxPayload uint32 `protobuf:"varint,8,opt,name=max_payload,json=maxPayload,proto3" json:"max_payload,omitempty"`
+	// Bytes of the messages that wait for a handler. Beyond it, as beyond queue,
+	// the connection is not read until there is room. Default 32 MiB.
+	QueueBytes uint64 `protobuf:"varint,9,opt,name=queue_bytes,json=queueBytes,proto3" json:"queue_bytes,omitempty"`
+	// How long a QoS 1 or 2 message that no subscription matches is kept
+	// unacknowledged for a subscription that comes later: since the connection or
+	// the last registration. Default 10 s.
+	UnmatchedGrace *durationpb.Duration `protobuf:"bytes,10,opt,name=unmatched_grace,json=unmatchedGrace,proto3" json:"unmatched_grace,omitempty"`
+	// What becomes of it after that: "dead_letter", with the reason "no
+	// subscription" (default), or "drop", counted.
+	Unmatched string `protobuf:"bytes,11,opt,name=unmatched,proto3" json:"unmatched,omitempty"`
+	// Topic filters that earlier versions of the service subscribed to and this
+	// one does not: they are unsubscribed. Needed where no durable store remembers
+	// them.
+	PreviousFilters []string `protobuf:"bytes,12,rep,name=previous_filters,json=previousFilters,proto3" json:"previous_filters,omitempty"`
+	// Leave such filters subscribed. Default false.
+	KeepFilters   bool `protobuf:"varint,13,opt,name=keep_filters,json=keepFilters,proto3" json:"keep_filters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Subscriber) Reset() {
 	*x = Subscriber{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[8]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -797,7 +912,7 @@ func (x *Subscriber) String() string {
 func (*Subscriber) ProtoMessage() {}
 
 func (x *Subscriber) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[8]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -810,7 +925,7 @@ func (x *Subscriber) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscriber.ProtoReflect.Descriptor instead.
 func (*Subscriber) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Subscriber) GetConcurrency() uint32 {
@@ -869,6 +984,41 @@ func (x *Subscriber) GetMaxPayload() uint32 {
 	return 0
 }
 
+func (x *Subscriber) GetQueueBytes() uint64 {
+	if x != nil {
+		return x.QueueBytes
+	}
+	return 0
+}
+
+func (x *Subscriber) GetUnmatchedGrace() *durationpb.Duration {
+	if x != nil {
+		return x.UnmatchedGrace
+	}
+	return nil
+}
+
+func (x *Subscriber) GetUnmatched() string {
+	if x != nil {
+		return x.Unmatched
+	}
+	return ""
+}
+
+func (x *Subscriber) GetPreviousFilters() []string {
+	if x != nil {
+		return x.PreviousFilters
+	}
+	return nil
+}
+
+func (x *Subscriber) GetKeepFilters() bool {
+	if x != nil {
+		return x.KeepFilters
+	}
+	return false
+}
+
 // Subscription is what differs from the other subscriptions. What is not set
 // is as in [Subscriber].
 type Subscription struct {
@@ -879,9 +1029,9 @@ type Subscription struct {
 	RetryBudget *durationpb.Duration `protobuf:"bytes,2,opt,name=retry_budget,json=retryBudget,proto3" json:"retry_budget,omitempty"`
 	// Pauses and number of the attempts.
 	Retry *Retry `protobuf:"bytes,3,opt,name=retry,proto3" json:"retry,omitempty"`
-	// What becomes of a message whose attempts are used up: "park" in the durable
-	// store (default where there is one), "dead_letter" (default otherwise),
-	// "block" to try on and acknowledge nothing, or "drop", counted.
+	// What becomes of a message whose attempts are used up: "dead_letter"
+	// (default), "park" in the durable store, where order matters more than
+	// progress, "block" to try on and acknowledge nothing, or "drop", counted.
 	Exhausted string `protobuf:"bytes,4,opt,name=exhausted,proto3" json:"exhausted,omitempty"`
 	// What becomes of an error by its reason, or by its code as in "404", over
 	// the rule for its class: "retry", "dead_letter", "drop" or "acknowledge".
@@ -893,14 +1043,24 @@ type Subscription struct {
 	Group *string `protobuf:"bytes,7,opt,name=group,proto3,oneof" json:"group,omitempty"`
 	// Topic template that dead letters of a generated service are published to in
 	// addition to their store, over that of its options.
-	DeadLetter    *string `protobuf:"bytes,8,opt,name=dead_letter,json=deadLetter,proto3,oneof" json:"dead_letter,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DeadLetter *string `protobuf:"bytes,8,opt,name=dead_letter,json=deadLetter,proto3,oneof" json:"dead_letter,omitempty"`
+	// "own" gives the subscription a session of its own, with its own in-flight
+	// window and queue: what it does not acknowledge holds up nobody else. Empty is
+	// the session of the others.
+	Session string `protobuf:"bytes,9,opt,name=session,proto3" json:"session,omitempty"`
+	// What the client id of a session of its own ends with, after a hyphen.
+	// Default: made of the operation's method, or of the filter.
+	SessionName string `protobuf:"bytes,10,opt,name=session_name,json=sessionName,proto3" json:"session_name,omitempty"`
+	// Most attempts at a parked message, those before it was parked included; 0 is
+	// no bound but park_limit. Default: max_attempts of retry.
+	ParkMaxAttempts *uint32 `protobuf:"varint,11,opt,name=park_max_attempts,json=parkMaxAttempts,proto3,oneof" json:"park_max_attempts,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Subscription) Reset() {
 	*x = Subscription{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[9]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +1072,7 @@ func (x *Subscription) String() string {
 func (*Subscription) ProtoMessage() {}
 
 func (x *Subscription) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[9]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +1085,7 @@ func (x *Subscription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
 func (*Subscription) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Subscription) GetHandlerTimeout() *durationpb.Duration {
@@ -984,6 +1144,27 @@ func (x *Subscription) GetDeadLetter() string {
 	return ""
 }
 
+func (x *Subscription) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *Subscription) GetSessionName() string {
+	if x != nil {
+		return x.SessionName
+	}
+	return ""
+}
+
+func (x *Subscription) GetParkMaxAttempts() uint32 {
+	if x != nil && x.ParkMaxAttempts != nil {
+		return *x.ParkMaxAttempts
+	}
+	return 0
+}
+
 var File_kratosmqtt_v1_config_proto protoreflect.FileDescriptor
 
 const file_kratosmqtt_v1_config_proto_rawDesc = "" +
@@ -1039,14 +1220,24 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\vmin_backoff\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"minBackoff\x12:\n" +
 	"\vmax_backoff\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"maxBackoff\"\xa1\x01\n" +
+	"maxBackoff\"\xcc\x03\n" +
 	"\x06Outbox\x12\x16\n" +
 	"\x06driver\x18\x01 \x01(\tR\x06driver\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +
 	"\vmax_entries\x18\x03 \x01(\x04R\n" +
 	"maxEntries\x12\x1b\n" +
 	"\tmax_bytes\x18\x04 \x01(\x04R\bmaxBytes\x12-\n" +
-	"\x04hold\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04hold\"k\n" +
+	"\x04hold\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04hold\x12>\n" +
+	"\rrefused_limit\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\frefusedLimit\x12)\n" +
+	"\x10refused_attempts\x18\a \x01(\rR\x0frefusedAttempts\x12'\n" +
+	"\x0fmax_quarantined\x18\b \x01(\x04R\x0emaxQuarantined\x12?\n" +
+	"\bunrouted\x18\t \x03(\v2#.kratosmqtt.v1.Outbox.UnroutedEntryR\bunrouted\x1aT\n" +
+	"\rUnroutedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12-\n" +
+	"\x05value\x18\x02 \x01(\v2\x17.kratosmqtt.v1.UnroutedR\x05value:\x028\x01\"V\n" +
+	"\bUnrouted\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\tR\x06policy\x122\n" +
+	"\amax_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\"k\n" +
 	"\x05Dedup\x12\x16\n" +
 	"\x06driver\x18\x01 \x01(\tR\x06driver\x121\n" +
 	"\x06window\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06window\x12\x17\n" +
@@ -1057,7 +1248,7 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\vmax_letters\x18\x03 \x01(\x04R\n" +
 	"maxLetters\x128\n" +
 	"\n" +
-	"park_limit\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tparkLimit\"\xf2\x03\n" +
+	"park_limit\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tparkLimit\"\xc3\x05\n" +
 	"\n" +
 	"Subscriber\x12 \n" +
 	"\vconcurrency\x18\x01 \x01(\rR\vconcurrency\x12\x14\n" +
@@ -1068,10 +1259,17 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\x05retry\x18\x06 \x01(\v2\x14.kratosmqtt.v1.RetryR\x05retry\x12R\n" +
 	"\rsubscriptions\x18\a \x03(\v2,.kratosmqtt.v1.Subscriber.SubscriptionsEntryR\rsubscriptions\x12\x1f\n" +
 	"\vmax_payload\x18\b \x01(\rR\n" +
-	"maxPayload\x1a]\n" +
+	"maxPayload\x12\x1f\n" +
+	"\vqueue_bytes\x18\t \x01(\x04R\n" +
+	"queueBytes\x12B\n" +
+	"\x0funmatched_grace\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\x0eunmatchedGrace\x12\x1c\n" +
+	"\tunmatched\x18\v \x01(\tR\tunmatched\x12)\n" +
+	"\x10previous_filters\x18\f \x03(\tR\x0fpreviousFilters\x12!\n" +
+	"\fkeep_filters\x18\r \x01(\bR\vkeepFilters\x1a]\n" +
 	"\x12SubscriptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x121\n" +
-	"\x05value\x18\x02 \x01(\v2\x1b.kratosmqtt.v1.SubscriptionR\x05value:\x028\x01\"\xd7\x03\n" +
+	"\x05value\x18\x02 \x01(\v2\x1b.kratosmqtt.v1.SubscriptionR\x05value:\x028\x01\"\xdb\x04\n" +
 	"\fSubscription\x12B\n" +
 	"\x0fhandler_timeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x0ehandlerTimeout\x12<\n" +
 	"\fretry_budget\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vretryBudget\x12*\n" +
@@ -1081,12 +1279,17 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\vconcurrency\x18\x06 \x01(\rR\vconcurrency\x12\x19\n" +
 	"\x05group\x18\a \x01(\tH\x00R\x05group\x88\x01\x01\x12$\n" +
 	"\vdead_letter\x18\b \x01(\tH\x01R\n" +
-	"deadLetter\x88\x01\x01\x1a:\n" +
+	"deadLetter\x88\x01\x01\x12\x18\n" +
+	"\asession\x18\t \x01(\tR\asession\x12!\n" +
+	"\fsession_name\x18\n" +
+	" \x01(\tR\vsessionName\x12/\n" +
+	"\x11park_max_attempts\x18\v \x01(\rH\x02R\x0fparkMaxAttempts\x88\x01\x01\x1a:\n" +
 	"\fReasonsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\b\n" +
 	"\x06_groupB\x0e\n" +
-	"\f_dead_letterB9Z7github.com/kratos-mqtt/" + "kratos-mqtt/api/kratosmqtt/v1;v1b\x06proto3"
+	"\f_dead_letterB\x14\n" +
+	"\x12_park_max_attemptsB9Z7github.com/kratos-mqtt/" + "kratos-mqtt/api/kratosmqtt/v1;v1b\x06proto3"
 
 var (
 	file_kratosmqtt_v1_config_proto_rawDescOnce sync.Once
@@ -1100,7 +1303,7 @@ func file_kratosmqtt_v1_config_proto_rawDescGZIP() []byte {
 	return file_kratosmqtt_v1_config_proto_rawDescData
 }
 
-var file_kratosmqtt_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_kratosmqtt_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_kratosmqtt_v1_config_proto_goTypes = []any{
 	(*Connection)(nil),          // 0: kratosmqtt.v1.Connection
 	(*Will)(nil),                // 1: kratosmqtt.v1.Will
@@ -1108,45 +1311,52 @@ var file_kratosmqtt_v1_config_proto_goTypes = []any{
 	(*Publisher)(nil),           // 3: kratosmqtt.v1.Publisher
 	(*Retry)(nil),               // 4: kratosmqtt.v1.Retry
 	(*Outbox)(nil),              // 5: kratosmqtt.v1.Outbox
-	(*Dedup)(nil),               // 6: kratosmqtt.v1.Dedup
-	(*DeadLetters)(nil),         // 7: kratosmqtt.v1.DeadLetters
-	(*Subscriber)(nil),          // 8: kratosmqtt.v1.Subscriber
-	(*Subscription)(nil),        // 9: kratosmqtt.v1.Subscription
-	nil,                         // 10: kratosmqtt.v1.Connection.WebsocketHeadersEntry
-	nil,                         // 11: kratosmqtt.v1.Subscriber.SubscriptionsEntry
-	nil,                         // 12: kratosmqtt.v1.Subscription.ReasonsEntry
-	(*durationpb.Duration)(nil), // 13: google.protobuf.Duration
+	(*Unrouted)(nil),            // 6: kratosmqtt.v1.Unrouted
+	(*Dedup)(nil),               // 7: kratosmqtt.v1.Dedup
+	(*DeadLetters)(nil),         // 8: kratosmqtt.v1.DeadLetters
+	(*Subscriber)(nil),          // 9: kratosmqtt.v1.Subscriber
+	(*Subscription)(nil),        // 10: kratosmqtt.v1.Subscription
+	nil,                         // 11: kratosmqtt.v1.Connection.WebsocketHeadersEntry
+	nil,                         // 12: kratosmqtt.v1.Outbox.UnroutedEntry
+	nil,                         // 13: kratosmqtt.v1.Subscriber.SubscriptionsEntry
+	nil,                         // 14: kratosmqtt.v1.Subscription.ReasonsEntry
+	(*durationpb.Duration)(nil), // 15: google.protobuf.Duration
 }
 var file_kratosmqtt_v1_config_proto_depIdxs = []int32{
 	2,  // 0: kratosmqtt.v1.Connection.tls:type_name -> kratosmqtt.v1.TLS
-	13, // 1: kratosmqtt.v1.Connection.keep_alive:type_name -> google.protobuf.Duration
-	13, // 2: kratosmqtt.v1.Connection.connect_timeout:type_name -> google.protobuf.Duration
-	13, // 3: kratosmqtt.v1.Connection.write_timeout:type_name -> google.protobuf.Duration
-	13, // 4: kratosmqtt.v1.Connection.max_reconnect_delay:type_name -> google.protobuf.Duration
-	13, // 5: kratosmqtt.v1.Connection.session_expiry:type_name -> google.protobuf.Duration
+	15, // 1: kratosmqtt.v1.Connection.keep_alive:type_name -> google.protobuf.Duration
+	15, // 2: kratosmqtt.v1.Connection.connect_timeout:type_name -> google.protobuf.Duration
+	15, // 3: kratosmqtt.v1.Connection.write_timeout:type_name -> google.protobuf.Duration
+	15, // 4: kratosmqtt.v1.Connection.max_reconnect_delay:type_name -> google.protobuf.Duration
+	15, // 5: kratosmqtt.v1.Connection.session_expiry:type_name -> google.protobuf.Duration
 	1,  // 6: kratosmqtt.v1.Connection.will:type_name -> kratosmqtt.v1.Will
-	10, // 7: kratosmqtt.v1.Connection.websocket_headers:type_name -> kratosmqtt.v1.Connection.WebsocketHeadersEntry
-	13, // 8: kratosmqtt.v1.Publisher.timeout:type_name -> google.protobuf.Duration
+	11, // 7: kratosmqtt.v1.Connection.websocket_headers:type_name -> kratosmqtt.v1.Connection.WebsocketHeadersEntry
+	15, // 8: kratosmqtt.v1.Publisher.timeout:type_name -> google.protobuf.Duration
 	4,  // 9: kratosmqtt.v1.Publisher.retry:type_name -> kratosmqtt.v1.Retry
-	13, // 10: kratosmqtt.v1.Retry.min_backoff:type_name -> google.protobuf.Duration
-	13, // 11: kratosmqtt.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
-	13, // 12: kratosmqtt.v1.Outbox.hold:type_name -> google.protobuf.Duration
-	13, // 13: kratosmqtt.v1.Dedup.window:type_name -> google.protobuf.Duration
-	13, // 14: kratosmqtt.v1.DeadLetters.park_limit:type_name -> google.protobuf.Duration
-	13, // 15: kratosmqtt.v1.Subscriber.handler_timeout:type_name -> google.protobuf.Duration
-	13, // 16: kratosmqtt.v1.Subscriber.retry_budget:type_name -> google.protobuf.Duration
-	4,  // 17: kratosmqtt.v1.Subscriber.retry:type_name -> kratosmqtt.v1.Retry
-	11, // 18: kratosmqtt.v1.Subscriber.subscriptions:type_name -> kratosmqtt.v1.Subscriber.SubscriptionsEntry
-	13, // 19: kratosmqtt.v1.Subscription.handler_timeout:type_name -> google.protobuf.Duration
-	13, // 20: kratosmqtt.v1.Subscription.retry_budget:type_name -> google.protobuf.Duration
-	4,  // 21: kratosmqtt.v1.Subscription.retry:type_name -> kratosmqtt.v1.Retry
-	12, // 22: kratosmqtt.v1.Subscription.reasons:type_name -> kratosmqtt.v1.Subscription.ReasonsEntry
-	9,  // 23: kratosmqtt.v1.Subscriber.SubscriptionsEntry.value:type_name -> kratosmqtt.v1.Subscription
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	15, // 10: kratosmqtt.v1.Retry.min_backoff:type_name -> google.protobuf.Duration
+	15, // 11: kratosmqtt.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
+	15, // 12: kratosmqtt.v1.Outbox.hold:type_name -> google.protobuf.Duration
+	15, // 13: kratosmqtt.v1.Outbox.refused_limit:type_name -> google.protobuf.Duration
+	12, // 14: kratosmqtt.v1.Outbox.unrouted:type_name -> kratosmqtt.v1.Outbox.UnroutedEntry
+	15, // 15: kratosmqtt.v1.Unrouted.max_age:type_name -> google.protobuf.Duration
+	15, // 16: kratosmqtt.v1.Dedup.window:type_name -> google.protobuf.Duration
+	15, // 17: kratosmqtt.v1.DeadLetters.park_limit:type_name -> google.protobuf.Duration
+	15, // 18: kratosmqtt.v1.Subscriber.handler_timeout:type_name -> google.protobuf.Duration
+	15, // 19: kratosmqtt.v1.Subscriber.retry_budget:type_name -> google.protobuf.Duration
+	4,  // 20: kratosmqtt.v1.Subscriber.retry:type_name -> kratosmqtt.v1.Retry
+	13, // 21: kratosmqtt.v1.Subscriber.subscriptions:type_name -> kratosmqtt.v1.Subscriber.SubscriptionsEntry
+	15, // 22: kratosmqtt.v1.Subscriber.unmatched_grace:type_name -> google.protobuf.Duration
+	15, // 23: kratosmqtt.v1.Subscription.handler_timeout:type_name -> google.protobuf.Duration
+	15, // 24: kratosmqtt.v1.Subscription.retry_budget:type_name -> google.protobuf.Duration
+	4,  // 25: kratosmqtt.v1.Subscription.retry:type_name -> kratosmqtt.v1.Retry
+	14, // 26: kratosmqtt.v1.Subscription.reasons:type_name -> kratosmqtt.v1.Subscription.ReasonsEntry
+	6,  // 27: kratosmqtt.v1.Outbox.UnroutedEntry.value:type_name -> kratosmqtt.v1.Unrouted
+	10, // 28: kratosmqtt.v1.Subscriber.SubscriptionsEntry.value:type_name -> kratosmqtt.v1.Subscription
+	29, // [29:29] is the sub-list for method output_type
+	29, // [29:29] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_kratosmqtt_v1_config_proto_init() }
@@ -1155,14 +1365,14 @@ func file_kratosmqtt_v1_config_proto_init() {
 		return
 	}
 	file_kratosmqtt_v1_config_proto_msgTypes[0].OneofWrappers = []any{}
-	file_kratosmqtt_v1_config_proto_msgTypes[9].OneofWrappers = []any{}
+	file_kratosmqtt_v1_config_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kratosmqtt_v1_config_proto_rawDesc), len(file_kratosmqtt_v1_config_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

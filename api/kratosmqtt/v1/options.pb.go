@@ -123,7 +123,10 @@ type EventRule struct {
 	// header for it.
 	IdField string `protobuf:"bytes,14,opt,name=id_field,json=idField,proto3" json:"id_field,omitempty"`
 	// A handler may take many messages at once: see BatchRule.
-	Batch         *BatchRule `protobuf:"bytes,15,opt,name=batch,proto3" json:"batch,omitempty"`
+	Batch *BatchRule `protobuf:"bytes,15,opt,name=batch,proto3" json:"batch,omitempty"`
+	// What an outbox does with a message that the broker has no subscriber for.
+	// Events only. A default for publishers; their configuration counts more.
+	Unrouted      *Unrouted `protobuf:"bytes,16,opt,name=unrouted,proto3" json:"unrouted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -259,6 +262,13 @@ func (x *EventRule) GetIdField() string {
 func (x *EventRule) GetBatch() *BatchRule {
 	if x != nil {
 		return x.Batch
+	}
+	return nil
+}
+
+func (x *EventRule) GetUnrouted() *Unrouted {
+	if x != nil {
+		return x.Unrouted
 	}
 	return nil
 }
@@ -638,7 +648,7 @@ var File_kratosmqtt_v1_options_proto protoreflect.FileDescriptor
 
 const file_kratosmqtt_v1_options_proto_rawDesc = "" +
 	"\n" +
-	"\x1bkratosmqtt/v1/options.proto\x12\rkratosmqtt.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1akratosmqtt/v1/config.proto\"\xc0\x04\n" +
+	"\x1bkratosmqtt/v1/options.proto\x12\rkratosmqtt.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1akratosmqtt/v1/config.proto\"\xf5\x04\n" +
 	"\tEventRule\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12+\n" +
 	"\x11additional_topics\x18\x02 \x03(\tR\x10additionalTopics\x12\x15\n" +
@@ -656,7 +666,8 @@ const file_kratosmqtt_v1_options_proto_rawDesc = "" +
 	"\x05retry\x18\f \x01(\v2\x18.kratosmqtt.v1.RetryRuleR\x05retry\x12.\n" +
 	"\x05reply\x18\r \x01(\v2\x18.kratosmqtt.v1.ReplyRuleR\x05reply\x12\x19\n" +
 	"\bid_field\x18\x0e \x01(\tR\aidField\x12.\n" +
-	"\x05batch\x18\x0f \x01(\v2\x18.kratosmqtt.v1.BatchRuleR\x05batchB\x06\n" +
+	"\x05batch\x18\x0f \x01(\v2\x18.kratosmqtt.v1.BatchRuleR\x05batch\x123\n" +
+	"\bunrouted\x18\x10 \x01(\v2\x17.kratosmqtt.v1.UnroutedR\bunroutedB\x06\n" +
 	"\x04_qosB\t\n" +
 	"\a_retainB\b\n" +
 	"\x06_group\"j\n" +
@@ -719,9 +730,10 @@ var file_kratosmqtt_v1_options_proto_goTypes = []any{
 	(*EventDefaults)(nil),               // 5: kratosmqtt.v1.EventDefaults
 	(*PresenceRule)(nil),                // 6: kratosmqtt.v1.PresenceRule
 	(*durationpb.Duration)(nil),         // 7: google.protobuf.Duration
-	(*Retry)(nil),                       // 8: kratosmqtt.v1.Retry
-	(*descriptorpb.MethodOptions)(nil),  // 9: google.protobuf.MethodOptions
-	(*descriptorpb.ServiceOptions)(nil), // 10: google.protobuf.ServiceOptions
+	(*Unrouted)(nil),                    // 8: kratosmqtt.v1.Unrouted
+	(*Retry)(nil),                       // 9: kratosmqtt.v1.Retry
+	(*descriptorpb.MethodOptions)(nil),  // 10: google.protobuf.MethodOptions
+	(*descriptorpb.ServiceOptions)(nil), // 11: google.protobuf.ServiceOptions
 }
 var file_kratosmqtt_v1_options_proto_depIdxs = []int32{
 	7,  // 0: kratosmqtt.v1.EventRule.expiry:type_name -> google.protobuf.Duration
@@ -729,21 +741,22 @@ var file_kratosmqtt_v1_options_proto_depIdxs = []int32{
 	2,  // 2: kratosmqtt.v1.EventRule.retry:type_name -> kratosmqtt.v1.RetryRule
 	3,  // 3: kratosmqtt.v1.EventRule.reply:type_name -> kratosmqtt.v1.ReplyRule
 	4,  // 4: kratosmqtt.v1.EventRule.batch:type_name -> kratosmqtt.v1.BatchRule
-	8,  // 5: kratosmqtt.v1.RetryRule.attempts:type_name -> kratosmqtt.v1.Retry
-	7,  // 6: kratosmqtt.v1.ReplyRule.timeout:type_name -> google.protobuf.Duration
-	7,  // 7: kratosmqtt.v1.BatchRule.max_wait:type_name -> google.protobuf.Duration
-	7,  // 8: kratosmqtt.v1.EventDefaults.expiry:type_name -> google.protobuf.Duration
-	2,  // 9: kratosmqtt.v1.EventDefaults.retry:type_name -> kratosmqtt.v1.RetryRule
-	6,  // 10: kratosmqtt.v1.EventDefaults.presence:type_name -> kratosmqtt.v1.PresenceRule
-	9,  // 11: kratosmqtt.v1.event:extendee -> google.protobuf.MethodOptions
-	10, // 12: kratosmqtt.v1.events:extendee -> google.protobuf.ServiceOptions
-	1,  // 13: kratosmqtt.v1.event:type_name -> kratosmqtt.v1.EventRule
-	5,  // 14: kratosmqtt.v1.events:type_name -> kratosmqtt.v1.EventDefaults
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	13, // [13:15] is the sub-list for extension type_name
-	11, // [11:13] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	8,  // 5: kratosmqtt.v1.EventRule.unrouted:type_name -> kratosmqtt.v1.Unrouted
+	9,  // 6: kratosmqtt.v1.RetryRule.attempts:type_name -> kratosmqtt.v1.Retry
+	7,  // 7: kratosmqtt.v1.ReplyRule.timeout:type_name -> google.protobuf.Duration
+	7,  // 8: kratosmqtt.v1.BatchRule.max_wait:type_name -> google.protobuf.Duration
+	7,  // 9: kratosmqtt.v1.EventDefaults.expiry:type_name -> google.protobuf.Duration
+	2,  // 10: kratosmqtt.v1.EventDefaults.retry:type_name -> kratosmqtt.v1.RetryRule
+	6,  // 11: kratosmqtt.v1.EventDefaults.presence:type_name -> kratosmqtt.v1.PresenceRule
+	10, // 12: kratosmqtt.v1.event:extendee -> google.protobuf.MethodOptions
+	11, // 13: kratosmqtt.v1.events:extendee -> google.protobuf.ServiceOptions
+	1,  // 14: kratosmqtt.v1.event:type_name -> kratosmqtt.v1.EventRule
+	5,  // 15: kratosmqtt.v1.events:type_name -> kratosmqtt.v1.EventDefaults
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	14, // [14:16] is the sub-list for extension type_name
+	12, // [12:14] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_kratosmqtt_v1_options_proto_init() }
