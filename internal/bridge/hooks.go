@@ -131,6 +131,6 @@ func tell[H, I any](hooks []H, method func(H, I), info I) {
 
 func delivered(d *engine.Delivery, attempt int) event.Delivery {
 	return event.Delivery{
-		Filter: d.Subscription().Filter, Topic: d.Topic, QoS: d.QoS, Size: len(d.Payload), Attempt: attempt,
+		Filter: d.Filter(), Topic: d.Topic, QoS: d.QoS, Size: len(d.Payload), Attempt: attempt,
 	}
 }

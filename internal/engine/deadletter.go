@@ -29,9 +29,9 @@ func (r *run) bury(ctx context.Context, d *Delivery, cause error, attempts int) 
 	if err != nil {
 		return err
 	}
-	if f := d.sub.OnDeadLetter; f != nil && !l.told {
+	if d.sub != nil && d.sub.OnDeadLetter != nil && !l.told {
 		l.told = true
-		c.hook(func() { f(ctx, d, cause) })
+		c.hook(func() { d.sub.OnDeadLetter(ctx, d, cause) })
 	}
 	attempts = d.attempts(attempts)
 	l.fill(deadletter.Dead, cause, attempts)
@@ -96,7 +96,7 @@ func (r *run) announce(ctx context.Context, d *Delivery, l *deadletter.Letter) {
 // letterTopic is "" for none.
 func (r *run) letterTopic(d *Delivery) (to string) {
 	c := r.client
-	if to = c.cfg.DeadLetterTopic; d.sub.LetterTopic == nil {
+	if to = c.cfg.DeadLetterTopic; d.sub == nil || d.sub.LetterTopic == nil {
 		return to
 	}
 	c.hook(func() {

@@ -83,7 +83,7 @@ func (r *run) finished(d *Delivery, o delivery.Outcome) {
 
 // ended ends what happened beside the attempts.
 func (r *run) ended(d *Delivery, o delivery.Outcome) {
-	if d.sub.ManualAck && o.Result != delivery.Handled {
+	if d.manual() && o.Result != delivery.Handled {
 		d.finish() // nobody else will acknowledge it
 	}
 	if o.Result == delivery.Dropped {

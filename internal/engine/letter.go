@@ -32,8 +32,8 @@ func (d *Delivery) attempts(n int) int {
 	return n
 }
 
-// letterOf gives the letter of a delivery, made once: it keeps its id however
-// often it is tried to store it.
+// letterOf returns the letter of a delivery, made once: it keeps its id however
+// often it is tried to store it. The delivery needs no subscription.
 func (r *run) letterOf(d *Delivery) (*letter, error) {
 	if d.letter != nil {
 		return d.letter, nil
@@ -44,7 +44,7 @@ func (r *run) letterOf(d *Delivery) (*letter, error) {
 		return nil, err
 	}
 	l := &deadletter.Letter{
-		Message: Kept(d.Inbound), ID: id, Filter: d.sub.Filter, Key: d.order(), Service: c.cfg.Service, Received: d.task.Started(),
+		Message: Kept(d.Inbound), ID: id, Filter: d.Filter(), Key: d.order(), Service: c.cfg.Service, Received: d.task.Started(),
 	}
 	now := time.Now()
 	if l.Received.IsZero() {
@@ -53,8 +53,8 @@ func (r *run) letterOf(d *Delivery) (*letter, error) {
 	if l.Expiry > 0 {
 		l.Expiry = max(time.Second, l.Expiry-now.Sub(l.Received))
 	}
-	if f := d.sub.EventID; f != nil {
-		c.hook(func() { l.EventID = f(d) })
+	if d.sub != nil && d.sub.EventID != nil {
+		c.hook(func() { l.EventID = d.sub.EventID(d) })
 	}
 	d.letter = &letter{Letter: l}
 	return d.letter, nil

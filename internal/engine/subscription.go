@@ -94,17 +94,29 @@ type Delivery struct {
 	task    delivery.Delivery[*Delivery]
 }
 
-// Subscription gives the registration that the delivery is for.
+// Subscription is the registration that the delivery is for; nil when no
+// subscription matched.
 func (d *Delivery) Subscription() *Subscription { return d.sub }
+
+// Filter is the topic filter of the subscription; "" when none matched.
+func (d *Delivery) Filter() string {
+	if d.sub == nil {
+		return ""
+	}
+	return d.sub.Filter
+}
 
 // Ack acknowledges a message of a subscription with ManualAck; otherwise, and
 // when called again, it does nothing. Safe from any goroutine, also after the
 // handler returned.
 func (d *Delivery) Ack() {
-	if d.sub.ManualAck {
+	if d.manual() {
 		d.finish()
 	}
 }
+
+// manual reports whether the handler acknowledges.
+func (d *Delivery) manual() bool { return d.sub != nil && d.sub.ManualAck }
 
 func (d *Delivery) finish() {
 	if d.acked.CompareAndSwap(false, true) {
@@ -114,7 +126,7 @@ func (d *Delivery) finish() {
 
 // order is the key that the message belongs to; "" is none.
 func (d *Delivery) order() string {
-	if d.sub.OrderingKey == nil {
+	if d.sub == nil || d.sub.OrderingKey == nil {
 		return d.Topic
 	}
 	return d.key
