@@ -35,6 +35,10 @@ type Entry struct {
 	// Key names the order that the entry belongs to: entries of one key are
 	// sent in the order of Seq. "" is the topic.
 	Key string
+	// RetryUnrouted is for how long after Accepted the entry is sent again when
+	// the broker took it although no subscription matches it; 0 takes that as
+	// its delivery. The sender of a [Relay] applies it.
+	RetryUnrouted time.Duration
 	// Accepted is when the store took it.
 	Accepted time.Time
 }

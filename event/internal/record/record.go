@@ -106,6 +106,9 @@ func (r *Reader) fail() {
 	}
 }
 
+// More reports whether something is left to be read.
+func (r *Reader) More() bool { return r.err == nil && len(r.b) > 0 }
+
 // Byte reads one byte.
 func (r *Reader) Byte() byte {
 	if len(r.b) == 0 {

@@ -3,6 +3,7 @@ package outboxfile
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/record"
@@ -21,7 +22,11 @@ func encode(e *outbox.Entry, accepted time.Time) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(accepted.UnixNano()))
 	b = record.AppendString(b, e.ID)
 	b = record.AppendString(b, e.Key)
-	return record.AppendMessage(b, &e.Message)
+	b = record.AppendMessage(b, &e.Message)
+	if e.RetryUnrouted > 0 { // earlier versions know nothing behind the message
+		b = binary.AppendUvarint(b, uint64(e.RetryUnrouted))
+	}
+	return b
 }
 
 // decode reads a record; what it returns is a copy.
@@ -37,6 +42,13 @@ func decode(key, rec []byte) (*outbox.Entry, error) {
 	e := &outbox.Entry{Seq: binary.BigEndian.Uint64(key), Accepted: acceptedOf(rec)}
 	e.ID, e.Key = r.String(), r.String()
 	e.Message = r.Message()
+	if r.More() {
+		n := r.Uvarint()
+		if n == 0 || n > math.MaxInt64 {
+			return nil, record.ErrDamaged
+		}
+		e.RetryUnrouted = time.Duration(n)
+	}
 	if err := errors.Join(r.Err(), e.Validate()); err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ func full() *outbox.Entry {
 			ResponseTopic: "r", CorrelationData: []byte{1, 2}, Expiry: time.Minute,
 			Headers: []message.Header{{Key: "k", Value: "v"}, {Key: "k", Value: ""}},
 		},
-		ID: "id", Key: "key",
+		ID: "id", Key: "key", RetryUnrouted: time.Hour,
 	}
 }
 

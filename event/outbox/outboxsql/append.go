@@ -58,7 +58,7 @@ func (s *Store) insertAll(ctx context.Context, entries []*outbox.Entry) error {
 }
 
 func (s *Store) insert(ctx context.Context, e *outbox.Entry, now time.Time) error {
-	headers, err := column.Headers(e.Headers)
+	headers, err := besides(e)
 	if err != nil {
 		return err
 	}

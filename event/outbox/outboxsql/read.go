@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/column"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
@@ -60,7 +59,7 @@ func scan(rows *sql.Rows) (entries []*outbox.Entry, bad map[uint64]error, err er
 			return nil, nil, err
 		}
 		e.Seq, e.QoS, e.Expiry, e.Accepted = uint64(seq), byte(qos), time.Duration(expiry), time.UnixMilli(millis)
-		if e.Headers, err = column.ParseHeaders(headers); err != nil {
+		if err = readBesides(&e, headers); err != nil {
 			if bad == nil {
 				bad = make(map[uint64]error)
 			}

@@ -25,7 +25,7 @@ func Schema(d sqltx.Dialect, table string) []string {
 	response_topic TEXT     NOT NULL,
 	correlation    %[3]s    NOT NULL,
 	expiry         BIGINT   NOT NULL, -- nanoseconds
-	headers        TEXT     NOT NULL, -- JSON
+	headers        TEXT     NOT NULL, -- JSON: pairs, or an object with those and what else an entry has
 	accepted       BIGINT   NOT NULL, -- milliseconds since 1970
 	size           BIGINT   NOT NULL, -- bytes
 	quarantined    TEXT     NOT NULL DEFAULT '' -- why it can never be sent

@@ -167,15 +167,16 @@ func testRoundTrip(t *testing.T, s outbox.Store) {
 			CorrelationData: []byte{0xfe, 0}, Expiry: 90 * time.Second,
 			Headers: []message.Header{{Key: "b", Value: "2"}, {Key: "a", Value: ""}, {Key: "b", Value: "é"}},
 		},
-		ID: outbox.NewID(), Key: "tenant/7",
+		ID: outbox.NewID(), Key: "tenant/7", RetryUnrouted: 90 * time.Minute,
 	}
+	bare := &outbox.Entry{Message: message.Message{Topic: "t"}, ID: "y", RetryUnrouted: time.Nanosecond}
 	least := &outbox.Entry{Message: message.Message{Topic: "t"}, ID: "x"}
-	put(t, s, full, least)
+	put(t, s, full, least, bare)
 	got := readAll(t, s, 10)
-	if len(got) != 2 {
-		t.Fatalf("read %d entries, want 2", len(got))
+	if len(got) != 3 {
+		t.Fatalf("read %d entries, want 3", len(got))
 	}
-	for i, want := range []*outbox.Entry{full, least} {
+	for i, want := range []*outbox.Entry{full, least, bare} {
 		g, w := *got[i], *want
 		if d := g.Accepted.Sub(w.Accepted).Abs(); d > time.Millisecond {
 			t.Errorf("Accepted read back %v off", d)
