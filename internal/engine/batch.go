@@ -43,6 +43,7 @@ func (b *Batch) validate() error {
 // messages wait for others.
 type batcher struct {
 	run  *run
+	at   *subscriber
 	sub  *Subscription
 	key  uint64
 	size int // bytes that may wait at QoS 0
@@ -78,10 +79,10 @@ func (r *run) newBatcher(s *Subscription) *batcher {
 		return nil
 	}
 	b := &batcher{
-		run: r, sub: s, alone: make(map[uint64]int), size: delivery.DefaultMaxBytes,
-		key: r.sched.Key("batch\x00" + s.Filter), // no topic has a NUL
+		run: r, at: s.at, sub: s, alone: make(map[uint64]int), size: delivery.DefaultMaxBytes,
+		key: s.at.sched.Key("batch\x00" + s.Filter), // no topic has a NUL
 	}
-	r.batchers.add(b)
+	s.at.batchers.add(b)
 	return b
 }
 
@@ -110,7 +111,7 @@ func (b *batcher) schedule() {
 		return
 	}
 	b.queued = true
-	b.run.sched.Submit(delivery.Item{Task: b, Lane: b.sub.lane, Key: b.key, Must: true})
+	b.at.sched.Submit(delivery.Item{Task: b, Lane: b.sub.lane, Key: b.key, Must: true})
 }
 
 // due is how long the next batch may wait for more. The mutex is held.
@@ -152,7 +153,7 @@ func (b *batcher) count() int {
 	return len(b.waiting)
 }
 
-// batchers are those of a run.
+// batchers are those of a session.
 type batchers struct {
 	mu  sync.Mutex
 	all []*batcher

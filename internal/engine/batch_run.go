@@ -63,7 +63,7 @@ func (b *batcher) single(d *Delivery, key uint64) {
 	if d.alone = true; key != 0 {
 		b.alone[key]++
 	}
-	b.run.sched.Continue(delivery.Item{
+	b.at.sched.Continue(delivery.Item{
 		Task: &d.task, Lane: b.sub.lane, Key: key, Size: len(d.Topic) + len(d.Payload), Must: true,
 	})
 }
@@ -83,7 +83,7 @@ func (b *batcher) finished(d *Delivery) {
 
 func (b *batcher) keyOf(d *Delivery) uint64 {
 	if name := d.order(); name != "" {
-		return b.run.sched.Key(name)
+		return b.at.sched.Key(name)
 	}
 	return 0
 }

@@ -237,14 +237,16 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
-	r, l, filter, err := c.enlist(s)
+	r, at, l, filter, err := c.enlist(s)
 	if err != nil {
 		return nil, err
 	}
 	if r != nil {
+		r.sub.Start() // also when it has none: the will is its
+		at.Start()
 		err := r.restoreOne(ctx, l)
 		if err == nil {
-			err = r.subscribe(ctx, filter)
+			err = at.Subscribe(ctx, filter)
 		}
 		if err != nil {
 			_ = c.Unsubscribe(ctx, s)
@@ -256,23 +258,23 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 }
 
 // enlist registers s with the run that there is, if any.
-func (c *Client) enlist(s *Subscription) (r *run, l *lot, f session.Filter, err error) {
+func (c *Client) enlist(s *Subscription) (r *run, at *subscriber, l *lot, f session.Filter, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.mayRegister(s); err != nil {
-		return nil, nil, f, err
+		return nil, nil, nil, f, err
 	}
 	r = c.run.Load()
 	if r != nil {
 		// Before the router knows it: a message of another filter may match.
 		if err := r.prepare(s); err != nil {
-			return nil, nil, f, err
+			return nil, nil, nil, f, err
 		}
 	}
 	if err := c.register(s); err != nil {
-		return nil, nil, f, err
+		return nil, nil, nil, f, err
 	}
-	return r, s.lot, c.wanted(s.Filter), nil
+	return r, s.at, s.lot, c.wanted(s.Session, s.Filter), nil
 }
 
 func (c *Client) mayRegister(s *Subscription) error {
@@ -319,22 +321,25 @@ func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
 	} else {
 		delete(c.same, s.Filter)
 	}
-	left, r := c.wanted(s.Filter), c.run.Load()
+	left, r, at := c.wanted(s.Session, s.Filter), c.run.Load(), s.at
 	if r != nil {
-		r.lots.remove(s.lot)
+		at.lots.remove(s.lot)
 	}
 	c.mu.Unlock()
 	if r == nil || left.Filter != "" {
 		return nil
 	}
-	return r.unsubscribe(ctx, s.Filter)
+	return at.Unsubscribe(ctx, s.Filter)
 }
 
-// wanted joins the registrations of one filter into what is asked of the
-// broker: the highest QoS, retained messages if any wants them, our own
+// wanted joins the registrations of one filter on one session into what is asked
+// of the broker: the highest QoS, retained messages if any wants them, our own
 // messages unless none does. The zero value means that nobody wants it.
-func (c *Client) wanted(filter string) (f session.Filter) {
+func (c *Client) wanted(name, filter string) (f session.Filter) {
 	for _, s := range c.same[filter] {
+		if s.Session != name {
+			continue
+		}
 		if f.Filter == "" {
 			f = session.Filter{Filter: filter, RetainHandling: s.RetainHandling, NoLocal: s.NoLocal}
 		}
@@ -353,7 +358,7 @@ func (c *Client) WaitReady(ctx context.Context) error {
 		r, began := c.run.Load(), c.began
 		c.mu.Unlock()
 		if r != nil {
-			return r.main().WaitReady(ctx)
+			return r.waitReady(ctx)
 		}
 		select {
 		case <-began:
@@ -382,13 +387,14 @@ func (c *Client) Protocol(ctx context.Context) (session.Protocol, error) {
 	return Auto, err
 }
 
-// Status is a snapshot of the main connection.
+// Status is a snapshot of the main connection; it is ready when every session
+// is.
 func (c *Client) Status() session.Status {
 	r := c.current()
 	if r == nil {
 		return session.Status{Ended: true}
 	}
-	return r.main().Status()
+	return r.status()
 }
 
 var errNotStarted = errors.New("not started")

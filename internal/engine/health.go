@@ -1,9 +1,5 @@
 package engine
 
-import (
-	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
-)
-
 // Health is a snapshot of a client.
 type Health struct {
 	// Connected is set while the main connection is up: the subscriber's, or
@@ -57,15 +53,14 @@ func (c *Client) Health() Health {
 		h.LastError = errNotStarted
 		return h
 	}
-	st := r.main().Status()
+	st := r.status()
 	h.Connected, h.Ready, h.LastError = st.Connected, st.Ready, st.LastError
-	h.Filters, h.Granted = r.sub.Filters()
-	for _, s := range append([]*session.Session{r.sub}, r.pubs.sessions...) {
+	for _, at := range r.subscribers() {
+		at.health(&h)
+	}
+	for _, s := range r.pubs.sessions {
 		h.InFlight += s.InFlight()
 	}
-	stats := r.sched.Stats()
-	h.Queued, h.Running = stats.Queued+r.batchers.count(), stats.Running
-	h.Parked, h.HeldKeys = r.lots.count()
 	h.DeadLetterError = r.troubles.last()
 	h.SelfTestError = r.selfTestError()
 	return h

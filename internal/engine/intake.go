@@ -5,10 +5,11 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
 
-// intake is the way from the subscriber's read loop to the workers. It matches
+// intake is the way from a subscriber's read loop to the workers. It matches
 // and queues; nothing of the user's runs here.
 type intake struct {
 	run *run
+	at  *subscriber
 
 	// Used by the read loop only.
 	batch []delivery.Item
@@ -20,7 +21,7 @@ var _ session.Sink = (*intake)(nil)
 // New allocates a message together with its first delivery: most topics have
 // one handler. QoS 0 beyond the bounds is dropped here.
 func (i *intake) New(qos byte, size int) *session.Inbound {
-	if qos == 0 && i.run.sched.Full(len(i.batch), size) {
+	if qos == 0 && i.at.sched.Full(len(i.batch), size) {
 		i.run.queueFull(1)
 		return nil
 	}
@@ -35,7 +36,7 @@ func (i *intake) Deliver(m *session.Inbound) {
 	matched := r.client.router.Match(m.Topic)
 	n := 0
 	for _, s := range matched {
-		if m.Through(s.id) {
+		if i.at.takes(s, m) {
 			n++
 		}
 	}
@@ -43,16 +44,16 @@ func (i *intake) Deliver(m *session.Inbound) {
 		r.unmatched(m)
 		return
 	}
-	r.arrived(m, matched)
+	i.at.arrived(m, matched)
 	done := delivery.Join(n, doner(m))
-	topicKey := r.sched.Key(m.Topic)
+	topicKey := i.at.sched.Key(m.Topic)
 	for _, s := range matched {
-		if !m.Through(s.id) {
+		if !i.at.takes(s, m) {
 			continue
 		}
 		key, d := topicKey, i.delivery()
 		if s.OrderingKey != nil {
-			key, d.key = r.orderingKey(s, m, key)
+			key, d.key = i.at.orderingKey(s, m, key)
 		}
 		task := s.deliver(d, m, done)
 		if s.batch != nil {
@@ -73,7 +74,7 @@ func (i *intake) Batch() {
 	if len(i.batch) == 0 {
 		return
 	}
-	i.run.sched.Submit(i.batch...)
+	i.at.sched.Submit(i.batch...)
 	clear(i.batch)
 	i.batch = i.batch[:0]
 	if cap(i.batch) > maxBatch {
@@ -82,13 +83,13 @@ func (i *intake) Batch() {
 }
 
 // orderingKey asks the subscription; a panic leaves the order to the topic.
-func (r *run) orderingKey(s *Subscription, m *session.Inbound, byTopic uint64) (key uint64, name string) {
+func (at *subscriber) orderingKey(s *Subscription, m *session.Inbound, byTopic uint64) (key uint64, name string) {
 	key, name = byTopic, m.Topic
-	r.client.hook(func() {
+	at.run.client.hook(func() {
 		if name = s.OrderingKey(m); name == "" {
 			key = 0
 		} else {
-			key = r.sched.Key(name)
+			key = at.sched.Key(name)
 		}
 	})
 	return key, name

@@ -180,7 +180,7 @@ func TestStopDrainsHandlers(t *testing.T) {
 		publish(t, c, "a", 1, "x")
 	}
 	<-started
-	eventually(t, func() bool { return c.current().sched.Stats().Queued == 9 })
+	eventually(t, func() bool { return c.current().sub.sched.Stats().Queued == 9 })
 	stopped := make(chan error, 1)
 	go func() { stopped <- c.Stop(within(t, patience)) }()
 	eventually(t, func() bool { return !c.Running() })
@@ -214,7 +214,7 @@ func TestStopLeavesWhatItCannotFinish(t *testing.T) {
 		return nil
 	}))
 	publish(t, c, "a", 1, "1", "2", "3")
-	eventually(t, func() bool { s := c.current().sched.Stats(); return s.Queued+s.Running == 3 })
+	eventually(t, func() bool { s := c.current().sub.sched.Stats(); return s.Queued+s.Running == 3 })
 	began := time.Now()
 	err := c.Stop(within(t, 100*time.Millisecond))
 	if took := time.Since(began); err == nil || took > 3*time.Second {

@@ -19,6 +19,7 @@ import (
 // is held: whatever arrives for it is parked behind.
 type lot struct {
 	run   *run
+	at    *subscriber
 	sub   *Subscription
 	lane  *delivery.Lane
 	flow  *delivery.Attempts[*Delivery] // of parked messages
@@ -65,7 +66,7 @@ func (c *Client) cannotPark(s *Subscription) error {
 }
 
 func (r *run) newLot(s *Subscription) (*lot, error) {
-	l := &lot{run: r, sub: s, lane: s.lane, owner: r.client.owner(s), keys: make(map[string]*held), alone: make(map[*held]struct{})}
+	l := &lot{run: r, at: s.at, sub: s, lane: s.lane, owner: r.client.owner(s), keys: make(map[string]*held), alone: make(map[*held]struct{})}
 	l.loading.Store(true)
 	policy := r.policy(s)
 	policy.MaxAttempts, policy.Park, policy.Observer = 1, l.parkAgain, r.observer()
@@ -142,7 +143,7 @@ func (l *lot) add(id, key string, failed bool) {
 		l.alone[h] = struct{}{}
 	} else {
 		// A queue of its own: what arrives must not wait for a retry.
-		h.order = l.run.sched.Key("parked\x00" + key)
+		h.order = l.at.sched.Key("parked\x00" + key)
 		l.keys[key] = h
 	}
 	var after time.Duration
@@ -184,9 +185,9 @@ func (l *lot) schedule(h *held, after time.Duration) {
 	switch {
 	case l.closed || l.loading.Load():
 	case after <= 0:
-		l.run.lots.take(h)
+		l.at.lots.take(h)
 	default:
-		h.timer = time.AfterFunc(after, func() { l.run.lots.take(h) })
+		h.timer = time.AfterFunc(after, func() { l.at.lots.take(h) })
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
 )
 
-// lots are the lots of a run. It bounds how many parked messages are handled
+// lots are the lots of a session. It bounds how many parked messages are handled
 // at once, so that new ones always find a worker.
 type lots struct {
 	sched *delivery.Scheduler

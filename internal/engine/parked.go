@@ -21,7 +21,7 @@ func (h *held) Run(ctx context.Context) (again time.Duration, done bool) {
 	}
 	// Not deferred: a handler that ends its goroutine is run again by the
 	// scheduler, and still has its turn.
-	h.lot.run.lots.give()
+	h.lot.at.lots.give()
 	return 0, true
 }
 

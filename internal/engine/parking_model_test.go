@@ -194,8 +194,8 @@ func simulate(t *testing.T, p plan) []string {
 			}
 			time.Sleep(time.Minute) //nolint:forbidigo // advances the clock of synctest
 		}
-		r.lots.close()
-		r.sched.Close()
+		r.sub.lots.close()
+		r.sub.sched.Close()
 		synctest.Wait()
 	}
 	w.mu.Lock()
@@ -235,7 +235,7 @@ func (w *world) over(r *run) bool {
 			return false
 		}
 	}
-	parked, _ := r.lots.count()
+	parked, _ := r.sub.lots.count()
 	return parked == 0
 }
 
@@ -280,5 +280,5 @@ func (w *world) deliver(r *run, s *Subscription, m *sent) {
 		return
 	}
 	in := &session.Inbound{Topic: m.key, Payload: fmt.Append(nil, m.n), QoS: 1}
-	r.sched.Submit(delivery.Item{Task: s.deliver(new(Delivery), in, m), Lane: s.lane, Key: r.sched.Key(m.key), Must: true})
+	r.sub.sched.Submit(delivery.Item{Task: s.deliver(new(Delivery), in, m), Lane: s.lane, Key: r.sub.sched.Key(m.key), Must: true})
 }

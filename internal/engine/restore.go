@@ -32,7 +32,7 @@ func (c *Client) ownerAt(i int) string {
 func (r *run) restore(ctx context.Context) error {
 	r.restoring.Lock()
 	defer r.restoring.Unlock()
-	all := slices.DeleteFunc(r.lots.list(), func(l *lot) bool { return !l.loading.Load() })
+	all := slices.DeleteFunc(r.allLots(), func(l *lot) bool { return !l.loading.Load() })
 	if len(all) == 0 {
 		return nil
 	}

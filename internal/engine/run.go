@@ -7,30 +7,26 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
 
 // run is what lives between Start and Stop.
 type run struct {
 	client  *Client
-	id      string // of the subscriber
-	sub     *session.Session
+	id      string      // of the subscriber
+	sub     *subscriber // the main one; ready to be connected
+	others  ownSessions
 	pubs    *publishers
-	sched   *delivery.Scheduler
-	intake  *intake
 	events  *events
 	version *session.Negotiation
 	drops   drops
 	left    leftovers
 	stopped chan struct{} // closed at the end of stop
 
-	lots      lots
 	restoring sync.Mutex // while parked messages are read back
 	troubles  troubles
 	checks    background
 	presence  *Presence
-	batchers  batchers
 
 	selfTested atomic.Pointer[error]
 }
@@ -38,29 +34,22 @@ type run struct {
 func newRun(c *Client) (*run, error) {
 	r := &run{client: c, presence: c.presence, stopped: make(chan struct{})}
 	r.events = &events{client: c, left: &r.left}
-	sched, err := delivery.NewScheduler(context.Background(), delivery.SchedulerOptions{
-		Workers: c.cfg.Concurrency, MaxCount: c.cfg.Queue, QueueFull: r.queueFull,
-	})
-	if err != nil {
-		return nil, &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
-	}
-	r.sched, r.intake = sched, &intake{run: r}
-	r.lots.init(sched, c.cfg.Concurrency)
 	r.checks.init()
 	r.id = c.cfg.clientID()
-	if err := r.open(r.id); err != nil {
-		sched.Close()
-		return nil, err
-	}
+	err := r.open(r.id)
 	for s := range c.subs {
-		if err := r.prepare(s); err != nil {
-			sched.Close()
-			return nil, err
+		if err == nil {
+			err = r.prepare(s)
 		}
-		if err := r.sub.Want(c.wanted(s.Filter)); err != nil {
-			sched.Close()
-			return nil, err
+		if err == nil {
+			err = s.at.Want(c.wanted(s.Session, s.Filter))
 		}
+	}
+	if err != nil {
+		for _, at := range r.subscribers() {
+			at.sched.Close()
+		}
+		return nil, err
 	}
 	return r, nil
 }
@@ -81,20 +70,11 @@ func (r *run) open(id string) (err error) {
 	r.version = version
 	subscribes := len(r.client.subs) > 0
 
-	sub := c.session(id)
-	sub.Negotiation, sub.SessionExpiry, sub.Sink = version, c.SessionExpiry, r.intake
-	sub.Notify = func(e session.Event) {
-		if _, lost := e.(session.Forgotten); lost {
-			r.client.counts.forgotten.Add(1)
-		}
-		main := r.main() == r.sub
-		r.events.add(e, main)
-		r.online(e, main)
-	}
+	var will *Message
 	if subscribes {
-		sub.Will = r.will()
+		will = r.will()
 	}
-	if r.sub, err = session.New(sub); err != nil {
+	if r.sub, err = r.newSubscriber("", will); err != nil {
 		return err
 	}
 	publisher := id + c.PublisherSuffix
@@ -104,7 +84,7 @@ func (r *run) open(id string) (err error) {
 		first := id == publisher
 		pub.Notify = func(e session.Event) {
 			r.publishing(e)
-			main := first && r.main() != r.sub
+			main := first && r.main() != r.sub.Session
 			r.events.add(e, main)
 			r.online(e, main)
 		}
@@ -124,6 +104,10 @@ func (r *run) start(ctx context.Context) error {
 	}
 	main := r.main()
 	main.Start()
+	others := r.others.list()
+	for _, at := range others {
+		at.Start()
+	}
 	if c.cfg.Retained {
 		r.checks.run(r.checkRetained)
 	}
@@ -133,6 +117,11 @@ func (r *run) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.connectTimeout())
 	defer cancel()
 	err := main.WaitAttempt(ctx)
+	for _, at := range others {
+		if err == nil {
+			err = at.WaitAttempt(ctx)
+		}
+	}
 	if err == nil || (!c.cfg.FailFast && !final(err)) {
 		return nil // down: the supervisor goes on trying
 	}
@@ -155,15 +144,18 @@ func (r *run) main() *session.Session {
 	r.client.mu.Lock()
 	defer r.client.mu.Unlock()
 	if len(r.client.subs) > 0 {
-		return r.sub
+		return r.sub.Session
 	}
 	return r.pubs.first()
 }
 
 // prepare gives a subscription its place in this run's scheduler.
 func (r *run) prepare(s *Subscription) error {
-	s.lane, s.lot, s.batch = r.sched.NewLane(s.Concurrency), nil, r.newBatcher(s)
 	var err error
+	if s.at, err = r.subscriber(s.Session); err != nil {
+		return err
+	}
+	s.lane, s.lot, s.batch = s.at.sched.NewLane(s.Concurrency), nil, r.newBatcher(s)
 	if r.client.cannotPark(s) == nil {
 		s.lot, err = r.newLot(s)
 	}
@@ -173,29 +165,22 @@ func (r *run) prepare(s *Subscription) error {
 	if err != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: err}
 	}
-	r.lots.add(s.lot)
+	s.at.lots.add(s.lot)
 	return nil
 }
 
-func (r *run) subscribe(ctx context.Context, f session.Filter) error {
-	r.sub.Start()
-	return r.sub.Subscribe(ctx, f)
-}
-
-func (r *run) unsubscribe(ctx context.Context, filter string) error {
-	return r.sub.Unsubscribe(ctx, filter)
-}
-
 // stop ends intake, drains the handlers, lets acknowledgements and publishes
-// leave, and says DISCONNECT on both connections.
+// leave, and says DISCONNECT on every connection.
 func (r *run) stop(ctx context.Context) error {
-	r.sub.StopIntake()
-	r.lots.close()
+	subscribers := r.subscribers()
+	for _, at := range subscribers {
+		at.StopIntake()
+		at.lots.close()
+	}
 	r.checks.stop()
-	r.batchers.flush()
-	drained := r.sched.Drain(ctx)
+	drained := drain(ctx, subscribers)
 	r.offline(ctx)
-	r.sub.Close(ctx)
+	closeAll(ctx, subscribers)
 	outbox, flying := r.flush(ctx)
 	r.closePublishers(ctx)
 	r.left.report(r.client, drained, outbox, flying)

@@ -22,6 +22,9 @@ type Handler func(ctx context.Context, d *Delivery) error
 type Subscription struct {
 	// Filter is the topic filter, with $share in front for a shared one.
 	Filter string
+	// Session names a session of its own, whose client id is the client's with a
+	// hyphen and the name; "" is the session of all others.
+	Session string
 	// QoS is the highest level wanted.
 	QoS byte
 	// Handler is required.
@@ -70,7 +73,8 @@ type Subscription struct {
 	// OnDeadLetter is told before a message is dead-lettered; nil is nobody.
 	OnDeadLetter func(ctx context.Context, d *Delivery, cause error)
 
-	id     uint32 // subscription identifier on MQTT 5
+	id     uint32      // subscription identifier on MQTT 5
+	at     *subscriber // of this run
 	flow   *delivery.Attempts[*Delivery]
 	lane   *delivery.Lane
 	lot    *lot     // nil when nothing is parked
