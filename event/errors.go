@@ -45,7 +45,12 @@ type Error struct {
 	// MayHaveBeenSent is true when a failed publish may still reach
 	// subscribers, so that publishing again may duplicate it.
 	MayHaveBeenSent bool
-	// Cause is the underlying error, or nil.
+	// Convicted is set when the broker ended every connection that carried this
+	// message, or this filter, alone: sending it again as it is would end the next
+	// one. An outbox puts such an entry aside at once.
+	Convicted bool
+	// Cause is the underlying error, or nil. When a connection was lost it
+	// contains a [Loss].
 	Cause error
 }
 
@@ -59,6 +64,9 @@ func (e *Error) Error() string {
 	fmt.Fprintf(&b, ": %s", strings.ReplaceAll(strings.ToLower(string(e.Reason)), "_", " "))
 	if e.MayHaveBeenSent {
 		b.WriteString(" (may have been sent)")
+	}
+	if e.Convicted {
+		b.WriteString(" (ends every connection)")
 	}
 	if e.Cause != nil {
 		fmt.Fprintf(&b, ": %v", e.Cause)

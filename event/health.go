@@ -64,6 +64,9 @@ type Health struct {
 	// SelfTestError is why the self-test of the last start failed; nil without
 	// one, and until it has.
 	SelfTestError error
+	// LastLoss is the last connection that was lost, of the subscriber or of a
+	// publisher; nil when none was since Start.
+	LastLoss *Loss
 	// LastError is why it is not connected or not ready; nil when it is.
 	LastError error
 }

@@ -106,7 +106,9 @@ type DisconnectHook interface{ OnDisconnect(info DisconnectInfo) }
 type DisconnectInfo struct {
 	ClientID string
 	Address  string
-	// Err is why: the broker's reason where it gave one.
+	// Cause is why, in one word: a metric label.
+	Cause Cause
+	// Err is why in full: it contains the [Loss].
 	Err error
 }
 

@@ -24,7 +24,8 @@ func public(op, topic string, err error) error {
 		return &event.Error{Op: op, Topic: clip(topic), Reason: reasonOfContext(err), Cause: err}
 	}
 	p := &event.Error{
-		Op: e.Op, Topic: clip(e.Topic), Reason: event.Reason(e.Reason), MayHaveBeenSent: e.MayHaveBeenSent, Cause: e.Cause,
+		Op: e.Op, Topic: clip(e.Topic), Reason: event.Reason(e.Reason), MayHaveBeenSent: e.MayHaveBeenSent,
+		Convicted: e.Convicted, Cause: e.Cause,
 	}
 	if many, ok := err.(interface{ Unwrap() []error }); ok && len(many.Unwrap()) > 1 {
 		p.Topic, p.Cause = "", err

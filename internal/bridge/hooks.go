@@ -100,7 +100,7 @@ func (s *hookSet) engineConnection(e *engine.Hooks) {
 	if hooks := s.disconnect; len(hooks) > 0 {
 		e.Disconnected = func(clientID, address string, err error) {
 			tell(hooks, event.DisconnectHook.OnDisconnect, event.DisconnectInfo{
-				ClientID: clientID, Address: address, Err: public("connect", "", err),
+				ClientID: clientID, Address: address, Cause: event.CauseOf(err), Err: public("connect", "", err),
 			})
 		}
 	}

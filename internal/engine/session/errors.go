@@ -40,6 +40,9 @@ type Error struct {
 	// MayHaveBeenSent is true when a failed publish may still reach
 	// subscribers; publishing again may then duplicate it.
 	MayHaveBeenSent bool
+	// Convicted is set when the broker ended every connection that carried this
+	// message, or this filter, alone.
+	Convicted bool
 	// Cause is the underlying error, or nil.
 	Cause error
 }
@@ -58,6 +61,9 @@ func (e *Error) Error() string {
 	fmt.Fprintf(&b, ": %s", strings.ReplaceAll(strings.ToLower(string(e.Reason)), "_", " "))
 	if e.MayHaveBeenSent {
 		b.WriteString(" (may have been sent)")
+	}
+	if e.Convicted {
+		b.WriteString(" (ends every connection)")
 	}
 	if e.Cause != nil {
 		fmt.Fprintf(&b, ": %v", e.Cause)
