@@ -19,13 +19,17 @@ type Memory struct {
 	mu      sync.Mutex
 	letters map[string]*Letter
 	ids     []string // of letters, in order
+	filters map[string][]string
 }
 
-var _ Store = (*Memory)(nil)
+var (
+	_ Store        = (*Memory)(nil)
+	_ FilterMemory = (*Memory)(nil)
+)
 
 // NewMemory returns a store with room for this many letters; 0 is no bound.
 func NewMemory(bound int) *Memory {
-	return &Memory{max: max(bound, 0), letters: make(map[string]*Letter)}
+	return &Memory{max: max(bound, 0), letters: make(map[string]*Letter), filters: make(map[string][]string)}
 }
 
 var errNoID = errors.New("deadletter: letter without an id")
@@ -128,4 +132,24 @@ func (l *Letter) clone() *Letter {
 	c := *l
 	c.Payload, c.CorrelationData, c.Headers = slices.Clone(l.Payload), slices.Clone(l.CorrelationData), slices.Clone(l.Headers)
 	return &c
+}
+
+// Filters implements [FilterMemory].
+func (m *Memory) Filters(_ context.Context, clientID string) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.filters[clientID]), nil
+}
+
+// SetFilters implements [FilterMemory].
+func (m *Memory) SetFilters(_ context.Context, clientID string, filters []string) error {
+	filters = slices.Compact(slices.Sorted(slices.Values(filters)))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(filters) == 0 {
+		delete(m.filters, clientID)
+		return nil
+	}
+	m.filters[clientID] = filters
+	return nil
 }

@@ -82,7 +82,7 @@ func Open(path string, o Options) (*Store, error) {
 		o.MaxLetters = 100_000
 	}
 	file, err := boltfile.Open(path, boltfile.Options{
-		Buckets: []string{bucket}, LockTimeout: o.LockTimeout,
+		Buckets: []string{bucket}, Added: []string{filtersBucket}, LockTimeout: o.LockTimeout,
 		Salvage: salvage, OnCorrupt: o.OnCorrupt,
 	})
 	if err != nil {
@@ -101,8 +101,14 @@ func Open(path string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// salvage recognises letters.
+// salvage recognises letters, and remembered filters by their key.
 func salvage(key, value []byte, _ map[string]uint64) string {
+	if isFilters(key) {
+		if _, err := decodeFilters(key, value); err == nil {
+			return filtersBucket
+		}
+		return ""
+	}
 	if _, err := decodeWhole(key, value); err != nil {
 		return ""
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/bbolt"
 	"go.uber.org/goleak"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
@@ -120,5 +121,47 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	if b, err := os.ReadFile(r.Path); err != nil || string(b) != "this is no database" {
 		t.Errorf("the damaged file is %q, %v", b, err)
+	}
+}
+
+// engine.md D1: a file of an earlier version, which has no place for filters, is
+// whole, and gets one.
+func TestOldFileRemembersFilters(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "letters.db")
+	s, err := deadletterfile.Open(path, deadletterfile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put(t.Context(), deadlettertest.Letter(1, deadletter.Dead)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("filters")) })
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 2 { // made, and read back
+		s, err := deadletterfile.Open(path, deadletterfile.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			err = s.SetFilters(t.Context(), "id", []string{"a", "b"})
+		} else if got, e := s.Filters(t.Context(), "id"); e != nil || len(got) != 2 {
+			t.Errorf("filters %q, %v", got, e)
+		}
+		if _, e := s.Get(t.Context(), deadlettertest.ID(1)); e != nil {
+			t.Error(e)
+		}
+		if err := errors.Join(err, s.Close()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

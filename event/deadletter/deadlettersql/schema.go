@@ -7,8 +7,13 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
-// Schema gives the statements that make the table, for who migrates with a tool
-// of its own. They do nothing to a table that is there.
+// filtersSuffix is what the table of remembered topic filters has behind the
+// name of that of the letters.
+const filtersSuffix = "_filter"
+
+// Schema returns the statements that make the tables, that of the letters and
+// <table>_filter with the topic filters of each client id, for who migrates with
+// a tool of its own. They do nothing to a table that is there.
 func Schema(d sqltx.Dialect, table string) []string {
 	return []string{
 		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (
@@ -34,6 +39,11 @@ func Schema(d sqltx.Dialect, table string) []string {
 	headers        TEXT     NOT NULL -- JSON
 )`, table, d.Blob()),
 		fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %[1]s_state ON %[1]s (state, owner, filter, id)`, table),
+		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (
+	client_id TEXT NOT NULL,
+	filter    TEXT NOT NULL, -- that the client subscribed to
+	PRIMARY KEY (client_id, filter)
+)`, table+filtersSuffix),
 	}
 }
 

@@ -13,7 +13,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
-// TestStore runs the contract of [deadletter.Store] as subtests. open returns
+// TestStore runs the contract of [deadletter.Store] as subtests, and that of
+// [deadletter.FilterMemory] for a store that implements it, too. open returns
 // an empty store each time that holds at most limit letters; 0 is no limit.
 func TestStore(t *testing.T, open func(t *testing.T, limit int) deadletter.Store) {
 	t.Helper()
@@ -33,6 +34,7 @@ func TestStore(t *testing.T, open func(t *testing.T, limit int) deadletter.Store
 		"ListSelects":          {0, testSelect},
 		"ListHasADefaultLimit": {0, testDefaultLimit},
 		"Delete":               {0, testDelete},
+		"RemembersFilters":     {1, testFilters},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -33,8 +33,12 @@ var (
 
 // Options set up a [File].
 type Options struct {
-	// Buckets are created when they are missing.
+	// Buckets are created together when the file is new; that one of them is
+	// missing later is damage.
 	Buckets []string
+	// Added are buckets that files of earlier versions do not have: each is
+	// created when it is missing.
+	Added []string
 	// LockTimeout is how long Open waits for another process to close the
 	// file; default 1 s.
 	LockTimeout time.Duration
@@ -49,6 +53,9 @@ type Options struct {
 	// OnCorrupt permits to recover a damaged file, and is told the result.
 	OnCorrupt func(Recovery)
 }
+
+// all are the buckets that an open file has.
+func (o *Options) all() []string { return slices.Concat(o.Buckets, o.Added) }
 
 // File is an open file. All methods are safe for concurrent use.
 type File struct {
@@ -83,7 +90,7 @@ func Open(path string, o Options) (*File, error) {
 	if err := f.open(path, o.LockTimeout); err != nil {
 		return nil, err
 	}
-	if err := f.create(path, o.Buckets); err != nil {
+	if err := f.create(path, o.all()); err != nil {
 		return nil, errors.Join(err, f.db.Close())
 	}
 	go f.commitAll()

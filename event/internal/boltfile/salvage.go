@@ -55,14 +55,14 @@ func (s *salvage) all(metas []meta) error {
 }
 
 func (s *salvage) sequence(bucket string, seq uint64) {
-	if slices.Contains(s.o.Buckets, bucket) && seq < 1<<62 { // a damaged one must not use the numbers up
+	if slices.Contains(s.o.all(), bucket) && seq < 1<<62 { // a damaged one must not use the numbers up
 		s.sequences[bucket] = max(s.sequences[bucket], seq)
 	}
 }
 
 func (s *salvage) known(bucket string, key, value []byte) {
 	switch {
-	case !slices.Contains(s.o.Buckets, bucket):
+	case !slices.Contains(s.o.all(), bucket):
 	case s.o.ValidKey != nil && !s.o.ValidKey(bucket, key):
 		s.lost++
 	default:
@@ -95,7 +95,7 @@ func (s *salvage) flush() {
 func (s *salvage) write(tx *bbolt.Tx) error {
 	for _, r := range s.batch {
 		there := false
-		for _, name := range s.o.Buckets {
+		for _, name := range s.o.all() {
 			b, err := tx.CreateBucketIfNotExists([]byte(name))
 			if err != nil {
 				return err
@@ -115,7 +115,7 @@ func (s *salvage) write(tx *bbolt.Tx) error {
 
 // setSequences has numbers go on behind all that were found.
 func (s *salvage) setSequences(tx *bbolt.Tx) error {
-	for _, name := range s.o.Buckets {
+	for _, name := range s.o.all() {
 		b, err := tx.CreateBucketIfNotExists([]byte(name))
 		if err != nil {
 			return err

@@ -1,0 +1,91 @@
+package deadlettersql
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+)
+
+var _ deadletter.FilterMemory = (*Store)(nil)
+
+func (s *Store) filters() string { return s.o.Table + filtersSuffix }
+
+// Filters implements [deadletter.FilterMemory].
+func (s *Store) Filters(ctx context.Context, clientID string) (filters []string, err error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT filter FROM "+s.filters()+" WHERE client_id = $1", clean(clientID))
+	if err != nil {
+		return nil, fmt.Errorf("deadlettersql: read filters: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var f string
+		if err := rows.Scan(&f); err != nil {
+			return nil, fmt.Errorf("deadlettersql: read filters: %w", err)
+		}
+		filters = append(filters, f)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("deadlettersql: read filters: %w", err)
+	}
+	slices.Sort(filters) // a database may have a collation
+	return filters, nil
+}
+
+// SetFilters implements [deadletter.FilterMemory], in one transaction of its
+// own, which touches only what changed.
+func (s *Store) SetFilters(ctx context.Context, clientID string, filters []string) error {
+	clientID = clean(clientID)
+	want := make(map[string]bool, len(filters))
+	for _, f := range filters {
+		want[clean(f)] = true
+	}
+	err := sqltx.Run(sqltx.With(ctx, nil), s.db, func(ctx context.Context) error {
+		tx := sqltx.From(ctx)
+		known, err := s.known(ctx, tx, clientID)
+		if err != nil {
+			return err
+		}
+		for f := range known {
+			if want[f] {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, "DELETE FROM "+s.filters()+" WHERE client_id = $1 AND filter = $2", clientID, f); err != nil {
+				return err
+			}
+		}
+		for f := range want {
+			if known[f] {
+				continue
+			}
+			// Another process with the client id may have written it meanwhile.
+			if _, err := tx.ExecContext(ctx, "INSERT INTO "+s.filters()+" (client_id, filter) VALUES ($1, $2) ON CONFLICT DO NOTHING", clientID, f); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("deadlettersql: write filters: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) known(ctx context.Context, q sqltx.Querier, clientID string) (map[string]bool, error) {
+	rows, err := q.QueryContext(ctx, "SELECT filter FROM "+s.filters()+" WHERE client_id = $1", clientID)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	known := make(map[string]bool)
+	for rows.Next() {
+		var f string
+		if err := rows.Scan(&f); err != nil {
+			return nil, err
+		}
+		known[f] = true
+	}
+	return known, rows.Err()
+}
