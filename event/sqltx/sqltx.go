@@ -8,6 +8,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 )
@@ -20,8 +21,18 @@ type carried struct {
 	// run is set when [Run] ends the transaction, and then tells ends.
 	run bool
 
-	mu   sync.Mutex
-	ends []func(committed bool)
+	mu    sync.Mutex
+	ends  []func(committed bool)
+	saved int // savepoints that were made, for their names
+}
+
+// savepoint names a new one: each has its own name, because a database takes
+// the youngest of several with one name.
+func (c *carried) savepoint() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.saved++
+	return fmt.Sprintf("sqltx_nested_%d", c.saved)
 }
 
 func (c *carried) onEnd(f func(bool)) {
@@ -133,15 +144,15 @@ func Nested(ctx context.Context, db *sql.DB, f func(context.Context) error) (err
 	if c == nil {
 		return Run(ctx, db, f)
 	}
-	if _, err := c.tx.ExecContext(ctx, "SAVEPOINT sqltx_nested"); err != nil {
+	name := c.savepoint()
+	if _, err := c.tx.ExecContext(ctx, "SAVEPOINT "+name); err != nil {
 		return err
 	}
 	before, done := c.registered(), false
 	defer func() {
 		if !done {
 			// Also after the end of ctx: the caller may not look at the error.
-			_, undo := c.tx.ExecContext(context.WithoutCancel(ctx), "ROLLBACK TO SAVEPOINT sqltx_nested")
-			err = errors.Join(err, ignoreDone(undo))
+			err = errors.Join(err, ignoreDone(c.undo(context.WithoutCancel(ctx), name)))
 			c.tell(before, false)
 		}
 	}()
@@ -149,7 +160,17 @@ func Nested(ctx context.Context, db *sql.DB, f func(context.Context) error) (err
 		return err
 	}
 	done = true
-	_, err = c.tx.ExecContext(ctx, "RELEASE SAVEPOINT sqltx_nested")
+	_, err = c.tx.ExecContext(ctx, "RELEASE SAVEPOINT "+name)
+	return err
+}
+
+// undo rolls back to a savepoint and ends it, as a rollback alone leaves it
+// there.
+func (c *carried) undo(ctx context.Context, name string) error {
+	if _, err := c.tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT "+name); err != nil {
+		return err
+	}
+	_, err := c.tx.ExecContext(ctx, "RELEASE SAVEPOINT "+name)
 	return err
 }
 

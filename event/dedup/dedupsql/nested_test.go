@@ -150,3 +150,40 @@ func TestExpiredIDsGo(t *testing.T) {
 		}
 	})
 }
+
+// An effect within an effect that fails leaves neither id behind: the next
+// delivery is no duplicate. stores.md 8.
+func TestOnceInOnceFails(t *testing.T) {
+	t.Parallel()
+	onBoth(t, dedupsql.Options{}, func(t *testing.T, db *sql.DB, w *dedupsql.Window) {
+		boom := errors.New("boom")
+		outer := func(ctx context.Context, inner error) error {
+			_, err := w.Once(ctx, "outer", func(ctx context.Context) error {
+				if err := write("outer")(ctx); err != nil {
+					return err
+				}
+				_, err := w.Once(ctx, "inner", func(ctx context.Context) error { return errors.Join(write("inner")(ctx), inner) })
+				return err
+			})
+			return err
+		}
+		err := sqltx.Run(t.Context(), db, func(ctx context.Context) error {
+			if err := outer(ctx, boom); !errors.Is(err, boom) {
+				t.Errorf("%v", err)
+			}
+			return nil // the caller goes on, and commits
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := effects(t, db); n != 0 {
+			t.Errorf("%d effects of what failed", n)
+		}
+		if err := sqltx.Run(t.Context(), db, func(ctx context.Context) error { return outer(ctx, nil) }); err != nil {
+			t.Fatal(err)
+		}
+		if n := effects(t, db); n != 2 {
+			t.Errorf("%d effects of the second delivery, want 2", n)
+		}
+	})
+}
