@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -47,16 +48,19 @@ type Window struct {
 	o     Options
 	calls atomic.Uint64
 
+	purging sync.Mutex // of who purges after an effect; others do not wait
+
 	forget, insert, purge string
 }
 
 var _ dedup.Window = (*Window)(nil)
 
 // purgeEvery is after how many ids expired ones are deleted, purgeLimit how
-// many of them at most.
+// many of them at most, and purgeTimeout how long that may take.
 const (
-	purgeEvery = 256
-	purgeLimit = 1024
+	purgeEvery   = 256
+	purgeLimit   = 1024
+	purgeTimeout = 5 * time.Second
 )
 
 // New opens no connection. The table must be there before the window is used:
@@ -83,16 +87,20 @@ func New(db *sql.DB, o Options) (*Window, error) {
 	text := func(s string) string {
 		return strings.NewReplacer("{table}", o.Table, "{now}", o.Dialect.Now()).Replace(s)
 	}
-	// Several may purge at a time: who finds a row locked leaves it to the other.
-	skip := ""
+	purge := `DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE expires <= {now} ORDER BY expires LIMIT $1)`
 	if o.Dialect == sqltx.Postgres {
-		skip = " FOR UPDATE SKIP LOCKED"
+		// The time changes within a statement, so that only a query of its own makes
+		// a bound for the index of it; and only a list of places keeps the deletion
+		// from joining the whole table. Several may purge at a time: a row that
+		// another one has locked is left to it.
+		purge = `DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE expires <= (SELECT {now})
+	ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED))`
 	}
 	return &Window{
 		db: db, o: o,
 		forget: text(`DELETE FROM {table} WHERE id = $1 AND expires <= {now}`),
 		insert: text(`INSERT INTO {table} (id, expires) VALUES ($1, {now} + $2) ON CONFLICT (id) DO NOTHING`),
-		purge:  text(`DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE expires <= {now} ORDER BY expires LIMIT $1` + skip + `)`),
+		purge:  text(purge),
 	}, nil
 }
 
@@ -133,11 +141,9 @@ func (w *Window) Once(ctx context.Context, id string, effect func(context.Contex
 	if id == "" {
 		return false, dedup.ErrNoID
 	}
+	due := false
 	err = sqltx.Nested(ctx, w.db, func(ctx context.Context) error {
 		fresh, err := w.claim(ctx, stored(id))
-		if err == nil && fresh && w.calls.Add(1)%purgeEvery == 0 {
-			_, err = w.purgeSome(ctx)
-		}
 		if err != nil {
 			return fmt.Errorf("dedupsql: %w", err)
 		}
@@ -145,9 +151,36 @@ func (w *Window) Once(ctx context.Context, id string, effect func(context.Contex
 		if duplicate {
 			return nil
 		}
+		due = w.calls.Add(1)%purgeEvery == 0
 		return effect(ctx)
 	})
+	if due {
+		w.purgeAfter(ctx)
+	}
 	return duplicate && err == nil, err
+}
+
+// purgeAfter purges once the transaction of ctx has ended, which is at once
+// without one. The effect has happened, so that what goes wrong is left to the
+// next purge.
+func (w *Window) purgeAfter(ctx context.Context) {
+	later := sqltx.With(context.WithoutCancel(ctx), nil)
+	purge := func(committed bool) {
+		if !committed || !w.purging.TryLock() { // only part of it may have ended
+			return
+		}
+		defer w.purging.Unlock()
+		ctx, cancel := context.WithTimeout(later, purgeTimeout)
+		defer cancel()
+		_, _ = w.purgeSome(ctx)
+	}
+	switch {
+	case sqltx.From(ctx) == nil:
+		purge(true)
+	case !sqltx.OnEnd(ctx, purge):
+		// Nobody tells its end, and another connection might wait for it.
+		_ = sqltx.Nested(ctx, w.db, func(ctx context.Context) error { _, err := w.purgeSome(ctx); return err })
+	}
 }
 
 // claim reports whether the id was not there.
@@ -173,9 +206,10 @@ func (w *Window) claim(ctx context.Context, id string) (bool, error) {
 	return false, nil
 }
 
-// Purge deletes up to 1,024 expired ids and says how many. Once does so with
-// every 256th id, in its transaction; a service that is mostly idle may call it
-// by itself.
+// Purge deletes up to 1,024 expired ids and returns how many. Once does so
+// after every 256th id, when its transaction has ended, within 5 s; in one of
+// [sqltx.With], whose end is not told, before that. A service that is mostly
+// idle may call it by itself.
 func (w *Window) Purge(ctx context.Context) (int, error) {
 	n, err := w.purgeSome(ctx)
 	if err != nil {
