@@ -150,6 +150,7 @@ func (t Telemetry) validate() error {
 	v.requireName("device_id", t.DeviceID)
 	v.limit("event_id", t.EventID, maxName)
 	v.texts(map[string]string{"device_id": t.DeviceID, "event_id": t.EventID})
+	v.moment("timestamp", t.MeasuredAt)
 	if t.MeasuredAt.IsZero() {
 		v["timestamp"] = "required"
 	}

@@ -150,9 +150,12 @@ func (u *ReportUsecase) publish(ctx context.Context, r Report, receipt Receipt) 
 }
 
 // SaveEvent stores an event once, however often it is delivered. Without an
-// event id it is a Kratos 400: it could not be told from its redelivery.
+// event id it is a Kratos 400, as it could not be told from its redelivery, and
+// with a time that no listing could show.
 func (u *ReportUsecase) SaveEvent(ctx context.Context, e EventReport) error {
-	if err := validateStored(e.EventID, map[string]string{"event_name": e.EventName, "report_data": e.Data}); err != nil {
+	v := validateStored(e.EventID, map[string]string{"event_name": e.EventName, "report_data": e.Data})
+	v.moment("create_time", e.CreateTime)
+	if err := v.err(); err != nil {
 		return err
 	}
 	return u.repo.SaveEvent(ctx, e)
@@ -161,11 +164,11 @@ func (u *ReportUsecase) SaveEvent(ctx context.Context, e EventReport) error {
 // SaveStatus stores a status once, however often it is delivered. Without an
 // event id it is a Kratos 400.
 func (u *ReportUsecase) SaveStatus(ctx context.Context, s StatusReport) error {
-	err := validateStored(s.EventID, map[string]string{
+	v := validateStored(s.EventID, map[string]string{
 		"data_name": s.DataName, "report_type": s.ReportType, "report_data": s.Data, "error_reason": s.ErrorReason,
 		"error_handling": s.ErrorHandling, "part_event": s.PartEvent, "part_date": s.PartDate,
 	})
-	if err != nil {
+	if err := v.err(); err != nil {
 		return err
 	}
 	return u.repo.SaveStatus(ctx, s)
@@ -203,10 +206,10 @@ func (r Report) rejection() string {
 	return ""
 }
 
-func validateStored(id string, texts map[string]string) error {
+func validateStored(id string, texts map[string]string) violations {
 	v := violations{}
 	v.requireName("event_id", id)
 	texts["event_id"] = id
 	v.texts(texts)
-	return v.err()
+	return v
 }

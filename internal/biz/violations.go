@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-kratos/kratos/v2/errors"
@@ -43,6 +44,14 @@ func (v violations) texts(values map[string]string) {
 		case strings.ContainsRune(value, 0):
 			v[field] = "contains the character NUL"
 		}
+	}
+}
+
+// moment requires a time that RFC 3339, a protobuf timestamp and a listing can
+// show: one of the years 1 to 9999, in UTC.
+func (v violations) moment(field string, t time.Time) {
+	if year := t.UTC().Year(); year < 1 || year > 9999 {
+		v[field] = "not within the years 1 to 9999 in UTC"
 	}
 }
 

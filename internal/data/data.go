@@ -5,10 +5,11 @@ package data
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
-	"github.com/go-kratos/kratos/v2/errors"
+	kerrors "github.com/go-kratos/kratos/v2/errors"
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/google/wire"
 	"github.com/pressly/goose/v3"
@@ -31,22 +32,26 @@ const migrationTimeout = time.Minute
 
 // Data is the database, or the lack of one. Safe for concurrent use.
 type Data struct {
-	db      *sql.DB // nil without a database
-	dialect dialect
+	db         *sql.DB // nil without a database
+	lists      *sql.DB // for reading lists, so that they do not wait for writers
+	dialect    dialect
+	unreadable unreadable
 }
 
 // dialect is what differs between databases: how to open one, and its
 // migrations. The statements of this package are the SQL that all of them share.
 type dialect struct {
-	open     func(source string) (*sql.DB, error)
-	migrator func(*sql.DB) (*goose.Provider, error)
+	open func(source string) (*sql.DB, error)
+	// openLists opens the pool for lists; nil takes that of the writers.
+	openLists func(source string) (*sql.DB, error)
+	migrator  func(*sql.DB) (*goose.Provider, error)
 }
 
 func dialectOf(driver string) dialect {
 	if driver == conf.DriverPostgres {
 		return dialect{open: openPostgres, migrator: postgresMigrator}
 	}
-	return dialect{open: openSQLite, migrator: sqliteMigrator}
+	return dialect{open: openSQLite, openLists: openSQLiteLists, migrator: sqliteMigrator}
 }
 
 // NewData opens the configured database and brings its tables up to date, for
@@ -57,13 +62,14 @@ func NewData(ctx context.Context, c *conf.Data, logger log.Logger) (*Data, func(
 		return &Data{}, func() {}, nil
 	}
 	d := &Data{dialect: dialectOf(c.Database.Driver)}
+	d.unreadable.log = log.NewHelper(logger)
 	db, err := d.dialect.open(c.Database.Source)
 	if err != nil {
 		return nil, nil, fmt.Errorf("database %s: %w", c.Database.Name(), err)
 	}
-	d.db = db
+	d.db, d.lists = db, db
 	cleanup := func() {
-		if err := db.Close(); err != nil {
+		if err := d.close(); err != nil {
 			log.NewHelper(logger).Errorf("close the database: %v", err)
 		}
 	}
@@ -71,7 +77,31 @@ func NewData(ctx context.Context, c *conf.Data, logger log.Logger) (*Data, func(
 		cleanup()
 		return nil, nil, fmt.Errorf("database %s (%s): %w", c.Database.Name(), conf.EnvDatabaseSource, err)
 	}
+	if d.dialect.openLists != nil {
+		lists, err := d.dialect.openLists(c.Database.Source)
+		if err != nil {
+			cleanup()
+			return nil, nil, fmt.Errorf("database %s: %w", c.Database.Name(), err)
+		}
+		if lists != nil {
+			d.lists = lists
+		}
+	}
 	return d, cleanup, nil
+}
+
+func (d *Data) close() error {
+	err := d.db.Close()
+	if d.lists != d.db {
+		err = errors.Join(d.lists.Close(), err)
+	}
+	return err
+}
+
+// reader is what a list is read from: the transaction of ctx, else the pool for
+// lists.
+func (d *Data) reader(ctx context.Context) sqltx.Querier {
+	return sqltx.Or(ctx, d.lists)
 }
 
 // NewTransaction returns the transactions of the database.
@@ -106,10 +136,10 @@ func (d *Data) exec(ctx context.Context, statement string, args ...any) error {
 }
 
 func errNoDatabase() error {
-	return errors.New(501, reportv1.ErrorReason_NO_DATABASE.String(), "this process runs without a database")
+	return kerrors.New(501, reportv1.ErrorReason_NO_DATABASE.String(), "this process runs without a database")
 }
 
 // databaseError keeps the details for the log and away from clients.
 func databaseError(err error) error {
-	return errors.InternalServer(reportv1.ErrorReason_DATABASE_FAILED.String(), "the database failed").WithCause(err)
+	return kerrors.InternalServer(reportv1.ErrorReason_DATABASE_FAILED.String(), "the database failed").WithCause(err)
 }

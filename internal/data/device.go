@@ -91,10 +91,10 @@ func scanTelemetry(rows *sql.Rows) (seq int64, t biz.Telemetry, err error) {
 	var sensors []byte
 	err = rows.Scan(&seq, &t.DeviceID, &t.EventID, &t.Temperature, &t.Humidity, &measured, &sensors)
 	if err != nil {
-		return 0, t, err
+		return seq, t, err
 	}
 	if err = json.Unmarshal(sensors, &t.Sensors); err != nil {
-		return 0, t, err
+		return seq, t, err
 	}
 	t.MeasuredAt, err = parseTime(measured)
 	return seq, t, err
@@ -103,7 +103,7 @@ func scanTelemetry(rows *sql.Rows) (seq int64, t biz.Telemetry, err error) {
 func scanAlert(rows *sql.Rows) (seq int64, a biz.Alert, err error) {
 	var measured string
 	if err = rows.Scan(&seq, &a.EventID, &a.DeviceID, &a.Kind, &a.Value, &a.Limit, &measured); err != nil {
-		return 0, a, err
+		return seq, a, err
 	}
 	a.MeasuredAt, err = parseTime(measured)
 	return seq, a, err

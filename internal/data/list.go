@@ -6,13 +6,14 @@ import (
 	"math"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
 // list runs a query whose $1 is the cursor (rows with a smaller seq are wanted)
 // and whose $2 is the limit, with further arguments from $3 on, newest first.
-// It returns the page and the cursor of the next one, 0 when there is none.
+// It returns the page and the cursor of the next one, 0 when there is none. A
+// row that scan cannot make sense of is left out, counted and logged: one of
+// them must not hide the others. scan returns the seq of such a row, too.
 func list[T any](ctx context.Context, d *Data, page biz.Page, scan func(*sql.Rows) (int64, T, error), query string, args ...any) (_ []T, next int64, err error) {
 	if d.db == nil {
 		return nil, 0, errNoDatabase()
@@ -22,22 +23,23 @@ func list[T any](ctx context.Context, d *Data, page biz.Page, scan func(*sql.Row
 		before = math.MaxInt64
 	}
 	// One more than asked for tells whether there is a next page.
-	rows, err := sqltx.Or(ctx, d.db).QueryContext(ctx, query, append([]any{before, page.Size + 1}, args...)...)
+	rows, err := d.reader(ctx).QueryContext(ctx, query, append([]any{before, page.Size + 1}, args...)...)
 	if err != nil {
 		return nil, 0, databaseError(err)
 	}
 	defer rows.Close()
 	var items []T
 	var last int64
-	for rows.Next() {
-		seq, item, err := scan(rows)
-		if err != nil {
-			return nil, 0, databaseError(err)
-		}
-		if len(items) == page.Size {
+	for n := 0; rows.Next(); n++ {
+		if n == page.Size {
 			return items, last, nil
 		}
-		items, last = append(items, item), seq
+		seq, item, err := scan(rows)
+		if last = seq; err != nil {
+			d.unreadable.note(seq, err)
+			continue
+		}
+		items = append(items, item)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, 0, databaseError(err)

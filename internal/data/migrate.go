@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/pressly/goose/v3"
 
@@ -22,9 +24,21 @@ func (d *Data) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = migrator.Up(ctx)
-	return err
+	// Two processes may find the same migration to do, where no lock keeps them
+	// apart: the second one fails, and looks again.
+	for tries := len(migrator.ListSources()) + 3; ; tries-- {
+		if _, err = migrator.Up(ctx); err == nil || tries <= 0 || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-time.After(rand.N(migrationPause)): //nolint:gosec // a pause is no secret
+		case <-ctx.Done():
+		}
+	}
 }
+
+// migrationPause is the longest pause before a failed migration is tried again.
+const migrationPause = 50 * time.Millisecond
 
 // storeTables is the migration that makes the tables of the outbox, the dedup
 // window and the dead letters, which belong to their packages. They are there

@@ -52,7 +52,7 @@ func (r *reportRepo) ListStatuses(ctx context.Context, page biz.Page) ([]biz.Sta
 func scanEvent(rows *sql.Rows) (seq int64, e biz.EventReport, err error) {
 	var created string
 	if err = rows.Scan(&seq, &e.EventID, &e.EventName, &e.Data, &created); err != nil {
-		return 0, e, err
+		return seq, e, err
 	}
 	e.CreateTime, err = parseTime(created)
 	return seq, e, err

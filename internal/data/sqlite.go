@@ -19,12 +19,21 @@ import (
 //go:embed migrations/sqlite/*.sql
 var sqliteMigrations embed.FS
 
-// openSQLite opens the file, with its folder made when missing. Nothing is
-// read or written before the first statement.
+// openSQLite opens the file, with its folder made when missing. A new file is
+// for this user only, and so are those that SQLite puts beside it, which take
+// its mode: it holds what was reported. Nothing is read or written before the
+// first statement.
 func openSQLite(source string) (*sql.DB, error) {
 	if source != conf.MemorySource {
 		if err := os.MkdirAll(filepath.Dir(source), 0o750); err != nil {
 			return nil, fmt.Errorf("folder of the database: %w", err)
+		}
+		file, err := os.OpenFile(source, os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := file.Close(); err != nil {
+			return nil, err
 		}
 	}
 	db, err := sql.Open("sqlite", sqliteDSN(source))
@@ -37,13 +46,32 @@ func openSQLite(source string) (*sql.DB, error) {
 	return db, nil
 }
 
+// sqliteReaders is how many lists may be read at once.
+const sqliteReaders = 4
+
+// openSQLiteLists opens connections that only read, beside the one that writes:
+// in WAL mode neither waits for the other. A database in memory belongs to its
+// connection, so that there are none.
+func openSQLiteLists(source string) (*sql.DB, error) {
+	if source == conf.MemorySource {
+		return nil, nil
+	}
+	db, err := sql.Open("sqlite", sqliteURL(source)+"?mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)")
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(sqliteReaders)
+	return db, nil
+}
+
+func sqliteURL(source string) string { return "file:" + (&url.URL{Path: source}).EscapedPath() }
+
 // sqliteDSN has every commit on disk before it returns: what is acknowledged to
 // the broker after it must survive a power failure too. A transaction takes the
 // write lock at its start, so that it waits for another process then, and does
 // not fail later.
 func sqliteDSN(source string) string {
-	return "file:" + (&url.URL{Path: source}).EscapedPath() +
-		"?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
+	return sqliteURL(source) + "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
 }
 
 func sqliteMigrator(db *sql.DB) (*goose.Provider, error) {

@@ -23,6 +23,9 @@ func (s *DeviceService) RecordTelemetry(ctx context.Context, msg *devicev1.Telem
 		Sensors:     msg.Sensors.AsMap(),
 	}
 	if msg.Timestamp != nil {
+		if msg.Timestamp.CheckValid() != nil {
+			return nil, invalid("timestamp", "not within the years 1 to 9999 in UTC")
+		}
 		t.MeasuredAt = msg.Timestamp.AsTime()
 	}
 	return nil, s.usecase.Record(ctx, t)

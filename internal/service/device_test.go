@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"math"
 	"reflect"
 	"testing"
 	"time"
@@ -50,6 +51,8 @@ func TestTelemetryThatCannotBeRecorded(t *testing.T) {
 		"no device":    {Humidity: proto.Float64(1), Timestamp: timestamppb.Now()},
 		"no timestamp": {DeviceId: "d1", Humidity: proto.Float64(1)},
 		"no reading":   {DeviceId: "d1", Timestamp: timestamppb.Now()},
+		"year 10000":   {DeviceId: "d1", Humidity: proto.Float64(1), Timestamp: &timestamppb.Timestamp{Seconds: 253402300800}}, // stores.md 12
+		"overflow":     {DeviceId: "d1", Humidity: proto.Float64(1), Timestamp: &timestamppb.Timestamp{Seconds: math.MaxInt64}},
 	} {
 		if _, err := events.RecordTelemetry(ctx, msg); kerrors.Code(err) != 400 {
 			t.Errorf("%s: got %v, want a 400, which is not retried", name, err)

@@ -82,6 +82,7 @@ func TestReportEventsThatCannotBeSaved(t *testing.T) {
 		"no time":         only(events.SaveEventReport(ctx, &reportv1.RealTimeWarehousingData{EventId: "e1"})),
 		"no event id":     only(events.SaveEventReport(ctx, &reportv1.RealTimeWarehousingData{CreateTime: created})),
 		"status, no id":   only(events.SaveUserReport(ctx, &reportv1.AcceptStatusReportData{})),
+		"year 10000":      only(events.SaveEventReport(ctx, &reportv1.RealTimeWarehousingData{EventId: "e1", CreateTime: "9999-12-31T23:59:59-12:00"})), // stores.md 12
 		"time in the end": only(events.SaveEventReport(ctx, &reportv1.RealTimeWarehousingData{EventId: "e1", CreateTime: "x"})),
 	} {
 		if kerrors.Code(err) != 400 {
