@@ -31,6 +31,11 @@ type Health struct {
 	// HeadersLost counts messages that went out without their headers or
 	// expiry, for which MQTT 3.1.1 has no place, since the client was made.
 	HeadersLost int64
+	// ContextHeadersDropped counts headers from the contexts of publishes, such as
+	// metadata, trace context and baggage, that were left out of their messages
+	// because they are no text that MQTT takes, or over the limits, since the
+	// client was made. The messages were sent. The log names each header once.
+	ContextHeadersDropped int64
 	// LateReplies counts replies that nobody waited for any more, or that
 	// answered no request of ours.
 	LateReplies int64

@@ -32,6 +32,7 @@ type Broker struct {
 	unnamed  sync.Once // says that nothing is kept without a client id
 	unplaced sync.Once // says that there is no place for a sequence
 	names    names     // of what was subscribed to
+	leftOut  leftOut
 }
 
 var _ broker.Broker = (*Broker)(nil)

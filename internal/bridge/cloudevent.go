@@ -1,10 +1,12 @@
 package bridge
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 	"time"
@@ -37,16 +39,16 @@ func checkSource(source string) error {
 }
 
 // structure turns the draft into a structured event: headers become
-// attributes.
-func (d *draft) structure(source string) error {
-	attrs := make(map[string]any, len(d.props.User)+8)
+// attributes, and so do those of the context that have a fit name.
+func (s *state) structure(d *draft) error {
+	attrs := make(map[string]any, len(d.props.User)+len(d.ambient)+8)
 	for _, u := range d.props.User {
 		if err := checkAttribute(u.Key); err != nil {
 			return err
 		}
 		attrs[u.Key] = u.Value
 	}
-	if err := d.context(attrs, source); err != nil {
+	if err := d.context(attrs, s.cloudEvents); err != nil {
 		return err
 	}
 	if err := engine.CheckSent(asHeaders(attrs)); err != nil {
@@ -57,12 +59,30 @@ func (d *draft) structure(source string) error {
 	} else {
 		attrs[attrDataBase64] = d.msg.Payload
 	}
-	payload, err := json.Marshal(attrs)
+	payload, err := s.encodeEvent(d, attrs)
 	if err != nil {
 		return err
 	}
 	d.msg.Payload, d.props.ContentType, d.props.User = payload, typeCloudEvent, nil
 	return nil
+}
+
+// encodeEvent adds the attributes of the context, unless they would make the
+// event too large.
+func (s *state) encodeEvent(d *draft, attrs map[string]any) ([]byte, error) {
+	if len(d.ambient) == 0 {
+		return json.Marshal(attrs)
+	}
+	asked := maps.Clone(attrs)
+	added := s.attributes(d, attrs)
+	payload, err := json.Marshal(attrs)
+	if err != nil || len(added) == 0 || len(payload) <= cmp.Or(s.cfg.MaxPayload, engine.DefaultMaxPayload) {
+		return payload, err
+	}
+	for _, u := range added {
+		s.leave(u, errNoRoom)
+	}
+	return json.Marshal(asked)
 }
 
 // asHeaders gives the attributes that arrive as headers.

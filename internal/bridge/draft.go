@@ -14,10 +14,11 @@ import (
 
 // draft is a message on its way out, before it has its form on the wire.
 type draft struct {
-	msg   Message
-	props engine.Properties
-	body  any  // before it was encoded
-	reply bool // goes back to who asked
+	msg     Message
+	props   engine.Properties // with the headers that were asked for
+	ambient []ambient         // headers of the context
+	body    any               // before it was encoded
+	reply   bool              // goes back to who asked
 }
 
 // user adds a header.
@@ -85,17 +86,18 @@ func (s *state) message(ctx context.Context, d *draft) (*Message, error) {
 	if err := s.numberable(d.props.User); err != nil {
 		return nil, badRequest("publish", d.msg.Topic, err.Error())
 	}
-	if source := s.cloudEvents; source != "" {
-		if err := d.structure(source); err != nil {
-			return nil, formError("publish", d.msg.Topic, err)
-		}
-	}
 	if !d.reply {
 		addMetadata(ctx, d)
+	}
+	if s.cloudEvents != "" {
+		if err := s.structure(d); err != nil {
+			return nil, formError("publish", d.msg.Topic, err)
+		}
 	}
 	if err := engine.CheckSent(d.props.User); err != nil {
 		return nil, tooLarge("publish", d.msg.Topic, err)
 	}
+	s.addAmbient(d)
 	if !d.bare() {
 		d.msg.Properties = &d.props
 	}

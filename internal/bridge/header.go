@@ -72,13 +72,26 @@ type draftCarrier struct{ *draft }
 var _ propagation.TextMapCarrier = draftCarrier{}
 
 // Get gives the last value of a key.
-func (c draftCarrier) Get(key string) string { return incomingCarrier(c.props.User).Get(key) }
+func (c draftCarrier) Get(key string) string {
+	for _, a := range slices.Backward(c.ambient) {
+		if a.Key == key {
+			return a.Value
+		}
+	}
+	return incomingCarrier(c.props.User).Get(key)
+}
 
 // Set replaces a key: trace context is single-valued.
 func (c draftCarrier) Set(key, value string) {
-	c.props.User = slices.DeleteFunc(c.props.User, func(u engine.UserProperty) bool { return u.Key == key })
-	c.user(key, value)
+	c.ambient = slices.DeleteFunc(c.ambient, func(a ambient) bool { return a.Key == key })
+	c.ambient = append(c.ambient, ambient{engine.UserProperty{Key: key, Value: value}, true})
 }
 
 // Keys lists the keys.
-func (c draftCarrier) Keys() []string { return incomingCarrier(c.props.User).Keys() }
+func (c draftCarrier) Keys() []string {
+	keys := incomingCarrier(c.props.User).Keys()
+	for _, a := range c.ambient {
+		keys = append(keys, a.Key)
+	}
+	return keys
+}

@@ -11,5 +11,6 @@ type Message struct {
 	// Direct sends it past the outbox.
 	Direct bool
 
-	id string // where it is known as text
+	id      string // where it is known as text
+	ambient int    // how many of the last user properties nobody asked for
 }

@@ -2,10 +2,14 @@ package bridge
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/go-kratos/kratos/v2/metadata"
 	"github.com/go-kratos/kratos/v2/transport"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
 // Prefixes of Kratos metadata: what travels one hop, and what travels on.
@@ -22,8 +26,8 @@ const (
 func addMetadata(ctx context.Context, d *draft) {
 	if tr, ok := transport.FromClientContext(ctx); ok && tr.Kind() == kind {
 		h := tr.RequestHeader()
-		for _, key := range h.Keys() {
-			addValues(d, key, h.Values(key))
+		for _, key := range slices.Sorted(slices.Values(h.Keys())) {
+			d.addAmbient(key, h.Values(key))
 		}
 		return
 	}
@@ -38,16 +42,18 @@ func addMetadata(ctx context.Context, d *draft) {
 // kind is that of the Kratos transport.
 const kind = "mqtt"
 
+// addPrefixed goes by the order of the names: where not all have room, it is
+// not by chance which have.
 func addPrefixed(d *draft, md metadata.Metadata, prefix string) {
-	for key, values := range md {
-		if key = strings.ToLower(key); strings.HasPrefix(key, prefix) {
-			addValues(d, key, values)
+	for _, key := range slices.Sorted(maps.Keys(md)) {
+		if name := strings.ToLower(key); strings.HasPrefix(name, prefix) {
+			d.addAmbient(name, md[key])
 		}
 	}
 }
 
-func addValues(d *draft, key string, values []string) {
+func (d *draft) addAmbient(key string, values []string) {
 	for _, v := range values {
-		d.user(key, v)
+		d.ambient = append(d.ambient, ambient{UserProperty: engine.UserProperty{Key: key, Value: v}})
 	}
 }

@@ -59,7 +59,7 @@ func (s *state) carried(m *Message) (*Message, error) {
 		d.props = *m.Properties
 	}
 	d.msg.Properties = &d.props
-	if err := d.structure(s.cloudEvents); err != nil {
+	if err := s.structure(d); err != nil {
 		return nil, formError("publish", m.Topic, err)
 	}
 	return &d.msg, nil

@@ -131,7 +131,11 @@ func (s *state) bring(ctx context.Context, m *Message, r *Retry) error {
 		return s.outbox.accept(ctx, *m)
 	}
 	s.number(m, 0)
-	return s.attempt(ctx, m, r)
+	err := s.attempt(ctx, m, r)
+	if s.lighten(m, err) {
+		err = s.attempt(ctx, m, r)
+	}
+	return err
 }
 
 func (s *state) bringAsync(ctx context.Context, m *Message, done func(error)) error {
@@ -139,7 +143,11 @@ func (s *state) bringAsync(ctx context.Context, m *Message, done func(error)) er
 		return s.outbox.acceptAsync(ctx, *m, done)
 	}
 	s.number(m, 0)
-	return public("publish", m.Topic, s.client.PublishAsync(ctx, &m.Message, done))
+	err := public("publish", m.Topic, s.client.PublishAsync(ctx, &m.Message, done))
+	if s.lighten(m, err) {
+		err = public("publish", m.Topic, s.client.PublishAsync(ctx, &m.Message, done))
+	}
+	return err
 }
 
 // publication says which message was published, without what belongs to the

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -53,6 +55,38 @@ func checkHeaders(list []UserProperty, most, bytes int) error {
 	}
 	if total > bytes {
 		return fmt.Errorf("headers of %d bytes, want at most %d", total, bytes)
+	}
+	return nil
+}
+
+// CheckHeaderText refuses a header that a broker may end the connection for: a
+// name or value that is no UTF-8 or contains U+0000 [MQTT-1.5.4-1],
+// [MQTT-1.5.4-2], and the control and non-characters that section 1.5.4 leaves
+// to the receiver, of which Mosquitto takes none.
+func CheckHeaderText(u UserProperty) error {
+	if u.Key == "" {
+		return errors.New("it has no name")
+	}
+	if err := checkPlain(u.Key); err != nil {
+		return fmt.Errorf("its name %w", err)
+	}
+	if err := checkPlain(u.Value); err != nil {
+		return fmt.Errorf("its value %w", err)
+	}
+	return nil
+}
+
+func checkPlain(s string) error {
+	if !utf8.ValidString(s) {
+		return errors.New("is not valid UTF-8")
+	}
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			return fmt.Errorf("contains the control character %U", r)
+		}
+		if r >= 0xFDD0 && r <= 0xFDEF || r&0xFFFE == 0xFFFE {
+			return fmt.Errorf("contains %U, which is no character", r)
+		}
 	}
 	return nil
 }
