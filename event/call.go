@@ -32,6 +32,10 @@ type Call struct {
 	QoS    byte
 	Retain bool
 	Expiry time.Duration
+	// Unrouted is what an outbox does with a message that the broker has no
+	// subscriber for, when an option says so; nil leaves it to the configuration,
+	// and that to the method.
+	Unrouted *Unrouted
 	// ID is the id of the message; "" leaves it to the connection.
 	ID string
 	// Headers go beside the payload.

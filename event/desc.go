@@ -64,6 +64,9 @@ type MethodDesc struct {
 	DeadLetter string
 	// Retry is nil unless the option says how.
 	Retry *RetryDesc
+	// Unrouted is what an outbox does with a message that the broker has no
+	// subscriber for; nil is the default.
+	Unrouted *Unrouted
 	// Reply is nil for an event.
 	Reply *ReplyDesc
 	// Batch is nil unless handlers may take many messages at once.

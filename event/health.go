@@ -28,6 +28,11 @@ type Health struct {
 	// SessionsLost counts how often the broker had lost the subscriber's session:
 	// messages published meanwhile did not arrive, since the client was made.
 	SessionsLost int64
+	// Unrouted counts messages that the broker took although no subscription
+	// matches them (PUBACK or PUBREC 0x10 of MQTT 5, which a broker need not
+	// send), less those that an outbox sends again, since the client was made.
+	// Retained messages are never unrouted.
+	Unrouted int64
 	// HeadersLost counts messages that went out without their headers or
 	// expiry, for which MQTT 3.1.1 has no place, since the client was made.
 	HeadersLost int64
@@ -85,8 +90,23 @@ type OutboxHealth struct {
 	Age   time.Duration
 	// Fill is how full it is, between 0 and 1, by the bound that is nearer.
 	Fill float64
-	// Quarantined counts messages that can never be sent and are kept.
+	// HeldBack is set while nothing is sent because its gate is closed.
+	HeldBack bool
+	// ClosedKeys is how many ordering keys wait because the first message of
+	// each was refused, found no subscriber, or failed otherwise; what is behind
+	// it waits with it. Other keys go on.
+	ClosedKeys int
+	// RefusedError is the last refusal of the broker that is to be tried again;
+	// nil once no key is closed.
+	RefusedError error
+	// Quarantined counts messages that can never be sent, or were refused for
+	// too long, and are kept.
 	Quarantined int
+	// Unrouted counts messages that left the outbox although the broker had no
+	// subscriber for them, Expired those that were dropped because their expiry
+	// was over before they could be sent, both since the client was made.
+	Unrouted int64
+	Expired  int64
 	// Err is why the store failed last; nil when it works.
 	Err error
 }

@@ -27,6 +27,10 @@ type PublishInfo struct {
 	Size int
 	// Duration is from the call to the acknowledgement.
 	Duration time.Duration
+	// Unrouted is set when the broker took the message although no subscription
+	// matches it; MQTT 5. It is no error. Of messages that an outbox took see
+	// [OutboxUnrouted].
+	Unrouted bool
 	// Err is what the caller was told; nil is success.
 	Err error
 }
@@ -203,7 +207,8 @@ type OutboxInfo struct {
 	Kind OutboxKind
 	// Health is the outbox after it.
 	Health OutboxHealth
-	// Topic and ID name the message of [OutboxQuarantined].
+	// Topic and ID name the message of [OutboxQuarantined], [OutboxRefused],
+	// [OutboxUnrouted] and [OutboxExpired].
 	Topic, ID string
 	// Err is why, where there is a reason.
 	Err error
@@ -221,8 +226,19 @@ const (
 	// OutboxFull is told when a message was refused for want of room; once
 	// until one is accepted again.
 	OutboxFull OutboxKind = "full"
-	// OutboxQuarantined is told of each entry that can never be sent.
+	// OutboxQuarantined is told of each entry that can never be sent, or was
+	// refused for too long.
 	OutboxQuarantined OutboxKind = "quarantined"
+	// OutboxRefused is told of each attempt that the broker refused and that
+	// another one follows.
+	OutboxRefused OutboxKind = "refused"
+	// OutboxUnrouted is told of each message that the broker took although no
+	// subscription matches it, when the outbox takes that for its delivery: at
+	// once, or when its time to be sent again is over.
+	OutboxUnrouted OutboxKind = "unrouted"
+	// OutboxExpired is told of each message that was dropped because its expiry
+	// was over before it could be sent.
+	OutboxExpired OutboxKind = "expired"
 	// OutboxFailed is told when the store fails, once until it works again.
 	OutboxFailed OutboxKind = "failed"
 )

@@ -12,7 +12,8 @@ func (b *Broker) Health() event.Health {
 	return event.Health{
 		Connected: h.Connected, Ready: h.Ready, Filters: h.Filters, Granted: h.Granted,
 		InFlight: h.InFlight, Queued: h.Queued, Running: h.Running,
-		Dropped: h.Dropped, Unmatched: h.Unmatched, SessionsLost: h.SessionsLost, HeadersLost: h.Headless, ContextHeadersDropped: b.leftOut.count.Load(), LateReplies: b.requests.late.Load(),
+		Dropped: h.Dropped, Unmatched: h.Unmatched, SessionsLost: h.SessionsLost, Unrouted: h.Unrouted,
+		HeadersLost: h.Headless, ContextHeadersDropped: b.leftOut.count.Load(), LateReplies: b.requests.late.Load(),
 		Duplicates: b.duplicates.Load(), WithoutID: b.withoutID.Load(), Missing: b.gaps.missing.Load(), Outbox: s.outbox.health(),
 		Parked: h.Parked, HeldKeys: h.HeldKeys, Discarded: h.Discarded, DeadLetterTopicFailed: h.TopicFailed,
 		DeadLettersBlocked: h.DeadLetterError != nil, DeadLetterError: h.DeadLetterError,

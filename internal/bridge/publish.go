@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/tx7do/kratos-transport/broker"
@@ -102,10 +103,23 @@ func (s *state) put(ctx context.Context, m *Message, r *Retry) error {
 	if len(s.told.publish) == 0 {
 		return s.bring(ctx, m, r)
 	}
-	started := time.Now()
+	started, unrouted := time.Now(), s.watchRoute(m)
 	err := s.bring(ctx, m, r)
-	s.outcome(m.publication(), started, err)
+	info := m.publication()
+	info.Unrouted = err == nil && unrouted.Load()
+	s.outcome(info, started, err)
 	return err
+}
+
+// watchRoute notes whether the broker had a subscriber for a message that goes
+// past the outbox.
+func (s *state) watchRoute(m *Message) *atomic.Bool {
+	unrouted := new(atomic.Bool)
+	m.Unrouted = func() (again bool) {
+		unrouted.Store(true)
+		return false
+	}
+	return unrouted
 }
 
 // putAsync is put without the wait: done is called once with the outcome,
@@ -114,8 +128,9 @@ func (s *state) putAsync(ctx context.Context, m *Message, done func(error)) erro
 	if len(s.told.publish) == 0 {
 		return s.bringAsync(ctx, m, done)
 	}
-	started, info := time.Now(), m.publication()
+	started, info, unrouted := time.Now(), m.publication(), s.watchRoute(m)
 	err := s.bringAsync(ctx, m, func(err error) {
+		info.Unrouted = err == nil && unrouted.Load()
 		s.outcome(info, started, err)
 		done(err)
 	})

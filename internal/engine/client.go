@@ -36,6 +36,8 @@ type Client struct {
 	last     *run                       // the one that was stopped last, perhaps not yet at its end
 
 	began chan struct{} // closed while there is a run
+
+	unroutedLog perMinute
 }
 
 // NewClient checks the configuration and opens nothing yet. The subscriptions

@@ -135,6 +135,10 @@ type Config struct {
 	// Publishing is told of each publishing connection that came up, and of each
 	// that was lost or failed to. It must be quick.
 	Publishing func(up bool)
+	// Granted is told, one at a time and in order, whether every wanted filter is
+	// granted in the present session of each connection that subscribes, and
+	// whether one of them began anew: the broker had kept none. It must be quick.
+	Granted func(fresh, all bool)
 	// Hooks are told what happens.
 	Hooks Hooks
 	// Outcome is what the callbacks of PublishAsync are told of an error; nil

@@ -24,6 +24,9 @@ type Health struct {
 	Unmatched int64
 	// SessionsLost counts how often the broker had lost the subscriber's session.
 	SessionsLost int64
+	// Unrouted counts messages that the broker took although no subscription
+	// matches them.
+	Unrouted int64
 	// Headless counts messages that went out on MQTT 3.1.1 without their user
 	// properties or expiry.
 	Headless int64
@@ -47,6 +50,7 @@ type Health struct {
 // Health is a snapshot of the client.
 func (c *Client) Health() Health {
 	h := Health{Dropped: c.Dropped(), Unmatched: c.Unmatched(), SessionsLost: c.counts.forgotten.Load(), Headless: c.Headless()}
+	h.Unrouted = c.counts.unrouted.Load()
 	h.Discarded, h.TopicFailed = c.counts.discarded.Load(), c.counts.topicFailed.Load()
 	r := c.current()
 	if r == nil {

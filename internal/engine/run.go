@@ -27,6 +27,7 @@ type run struct {
 	troubles  troubles
 	checks    background
 	presence  *Presence
+	grants    grants
 
 	selfTested atomic.Pointer[error]
 }
@@ -35,6 +36,7 @@ func newRun(c *Client) (*run, error) {
 	r := &run{client: c, presence: c.presence, stopped: make(chan struct{})}
 	r.events = &events{client: c, left: &r.left}
 	r.checks.init()
+	r.grants.init(c.cfg.Granted)
 	r.id = c.cfg.clientID()
 	err := r.open(r.id)
 	for s := range c.subs {
@@ -82,6 +84,7 @@ func (r *run) open(id string) (err error) {
 		pub := c.session(id)
 		pub.Negotiation, pub.SessionExpiry, pub.FreshStart = version, publisherExpiry, true
 		first := id == publisher
+		pub.Unrouted = r.unrouted
 		pub.Notify = func(e session.Event) {
 			r.publishing(e)
 			main := first && r.main() != r.sub.Session
@@ -166,6 +169,7 @@ func (r *run) prepare(s *Subscription) error {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: err}
 	}
 	s.at.lots.add(s.lot)
+	r.grants.expect(s.Session)
 	return nil
 }
 

@@ -57,6 +57,7 @@ func (r *run) newSubscriber(name string, will *Message) (*subscriber, error) {
 		if _, lost := e.(session.Forgotten); lost {
 			r.client.counts.forgotten.Add(1)
 		}
+		r.grants.note(name, e)
 		main := name == "" && r.main() == at.Session
 		r.events.add(e, main)
 		r.online(e, main)

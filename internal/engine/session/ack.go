@@ -40,25 +40,33 @@ func (o *outbound) acked(c *conn, a *wire.Ack) {
 // ackBatch is how many PUBACKs are taken together at most.
 const ackBatch = 256
 
-// puback collects the successful PUBACKs of one read, which are nearly all
+// pubacks collects the successful PUBACKs of one read, which are nearly all
 // that a publisher gets: one lock for many.
 type pubacks struct {
-	ids   []uint16
+	acks  []takenPuback
 	done  []completion
 	async []outcome
+}
+
+type takenPuback struct {
+	id       uint16
+	unrouted bool // no subscription matched
 }
 
 // settle completes what was collected, in order.
 func (o *outbound) settle(c *conn) {
 	p := &c.pubacks
-	if len(p.ids) == 0 {
+	if len(p.acks) == 0 {
 		return
 	}
 	o.mu.Lock()
 	if o.cur == c {
 		c.progress = true
-		for _, id := range p.ids {
-			if i, sl := o.win.find(id); sl != nil && o.tookPuback(sl) {
+		for _, a := range p.acks {
+			if i, sl := o.win.find(a.id); sl != nil && o.tookPuback(sl) {
+				if a.unrouted {
+					o.unrouted(sl)
+				}
 				p.done = append(p.done, o.end(i))
 			}
 		}
@@ -89,7 +97,7 @@ func (p *pubacks) tell() {
 	}
 	clear(p.done)
 	clear(p.async)
-	p.ids, p.done, p.async = p.ids[:0], p.done[:0], p.async[:0]
+	p.acks, p.done, p.async = p.acks[:0], p.done[:0], p.async[:0]
 }
 
 // step moves one slot through its exchange; over says that it ended, err with
@@ -127,6 +135,9 @@ func (o *outbound) pubrec(sl *slot, a *wire.Ack) (over bool, err error) {
 	case a.Reason >= codeFailed:
 		return true, o.ackError(a)
 	}
+	if a.Reason == wire.ReasonNoMatchingSubscribers && sl.state == slotSent {
+		o.unrouted(sl)
+	}
 	sl.state = slotReleased
 	o.answer(sl.id, 0)
 	return false, nil
@@ -147,4 +158,18 @@ func (o *outbound) ackError(a *wire.Ack) error {
 		Packet: a.Type.String(), Code: a.Reason,
 		Name: wire.ReasonName(a.Type, o.version, a.Reason), Detail: string(a.ReasonString),
 	}}
+}
+
+// unrouted notes that the broker took a message although no subscription
+// matches it. A retained one waits at the broker for those that come.
+func (o *outbound) unrouted(sl *slot) {
+	topic, retained := wire.PublishTopic(sl.frame)
+	if retained {
+		return
+	}
+	again := sl.unrouted != nil && sl.unrouted()
+	sl.unrouted = nil
+	if !again && o.onUnrouted != nil {
+		o.onUnrouted(topic)
+	}
 }

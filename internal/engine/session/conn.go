@@ -132,8 +132,8 @@ func (c *conn) frame(first byte, body []byte, oversize int) error {
 
 func (c *conn) acknowledged(a *wire.Ack) {
 	if a.Type == wire.TypePuback && a.Reason < codeFailed {
-		c.pubacks.ids = append(c.pubacks.ids, a.PacketID)
-		if len(c.pubacks.ids) >= ackBatch {
+		c.pubacks.acks = append(c.pubacks.acks, takenPuback{a.PacketID, a.Reason == wire.ReasonNoMatchingSubscribers})
+		if len(c.pubacks.acks) >= ackBatch {
 			c.s.out.settle(c)
 		}
 		return

@@ -23,6 +23,12 @@ type Message struct {
 	ID ID
 	// Stamp completes the message when it is sent; nil leaves it as it is.
 	Stamp Stamp
+	// Unrouted is called, before the outcome, when the broker took the message
+	// although no subscription matches it: MQTT 5, and never for a retained one,
+	// which is kept all the same. It reports whether the publisher sends it
+	// again, which is then not told to [Config.Unrouted]. It is called on the
+	// read loop with a lock held and must be quick; nil is false.
+	Unrouted func() (again bool)
 	// Properties are carried on MQTT 5 only; nil carries none.
 	Properties *Properties
 }

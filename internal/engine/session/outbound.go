@@ -36,6 +36,7 @@ type outbound struct {
 	version    wire.Version
 	limits     limits
 	finished   []finish // completions collected under mu, told after it
+	onUnrouted func(topic []byte)
 }
 
 // limits are the broker's, from CONNACK.
@@ -112,7 +113,7 @@ func (o *outbound) admit(m *Message, done completion) (sent, bool, error) {
 		o.win.drop(i)
 		return sent{}, false, err
 	}
-	sl.done = done
+	sl.done, sl.unrouted = done, m.Unrouted
 	o.win.push(i)
 	m.sent()
 	out := sent{conn: o.cur, slot: i, alone: o.win.used == 1}

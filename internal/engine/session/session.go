@@ -48,7 +48,7 @@ func New(cfg Config) (*Session, error) {
 		return nil, &Error{Op: opConnect, Reason: ReasonBadRequest, Cause: err}
 	}
 	s := &Session{cfg: cfg, done: make(chan struct{})}
-	s.out.win = newWindow(cfg.Window)
+	s.out.win, s.out.onUnrouted = newWindow(cfg.Window), cfg.Unrouted
 	s.async.onRun = s.out.called
 	s.async.outcome, s.async.chunk = cfg.Outcome, max(1, cfg.Window/8)
 	s.async.onPanic = func(v any, stack []byte) { s.cfg.Notify(CallbackPanicked{v, stack}) }

@@ -21,6 +21,8 @@ func (t *subscriptions) serve(s *Session, c *conn, ctl control) {
 		}
 		select {
 		case <-t.poke:
+		case answer := <-t.asked:
+			answer <- s.confirm(c, ctl)
 		case <-c.alive.Done():
 			return
 		}

@@ -12,6 +12,7 @@ type subscriptions struct {
 	wanted map[string]*wanted
 	order  []string // of first registration
 	poke   chan struct{}
+	asked  chan chan<- error // by Confirm; answered by serve
 	had    bool // a session of ours existed at the broker before
 }
 
@@ -30,7 +31,7 @@ type wanted struct {
 
 func (t *subscriptions) init() {
 	t.wanted = make(map[string]*wanted)
-	t.poke = make(chan struct{}, 1)
+	t.poke, t.asked = make(chan struct{}, 1), make(chan chan<- error)
 }
 
 func (t *subscriptions) add(f Filter, tentative bool) *wanted {

@@ -32,6 +32,8 @@ type slot struct {
 	resent  bool // a later connection carried it again
 	charged bool // this connection carried it: counts against its quota
 	left    bool // nobody waits for it any more
+
+	unrouted func() bool // of the message
 }
 
 const none int32 = -1
@@ -142,7 +144,7 @@ func (w *window) release(i int32, s *slot) {
 		w.qos2--
 	}
 	w.used--
-	s.state, s.done = slotFree, nil
+	s.state, s.done, s.unrouted = slotFree, nil, nil
 	if c := cap(s.frame); c > 0 && c <= keepFrame {
 		w.frames = append(w.frames, s.frame[:0])
 	}

@@ -43,6 +43,21 @@ func PacketIDOffset(frame []byte) int {
 	return at
 }
 
+// PublishTopic gives the topic of a whole PUBLISH, which lies in the frame, and
+// whether it is to be retained; nil for any other frame.
+func PublishTopic(frame []byte) (topic []byte, retain bool) {
+	h, ok, err := ParseHeader(frame)
+	if err != nil || !ok || h.Type() != TypePublish || len(frame) < h.Size+2 {
+		return nil, false
+	}
+	begin := h.Size + 2
+	end := begin + int(binary.BigEndian.Uint16(frame[h.Size:]))
+	if end > len(frame) {
+		return nil, false
+	}
+	return frame[begin:end], h.First&1 != 0
+}
+
 // PatchPacketID writes id at offset, as [PacketIDOffset] gave it, in place.
 // It does nothing and returns false when the offset is not within the frame
 // or id is 0.
