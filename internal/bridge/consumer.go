@@ -119,23 +119,32 @@ func (c *consumer) eventID(d *engine.Delivery) string {
 	return c.dedup.id(e)
 }
 
-// valuesContext adds the values of a subscription's context to those of an
-// attempt.
+// valuesContext puts the values of a subscription's context over those of an
+// attempt, which are Start's.
 type valuesContext struct {
 	context.Context
-	values context.Context
+	values context.Context // never ends
 }
 
 // Value implements context.Context.
 func (c valuesContext) Value(key any) any {
-	if v := c.Context.Value(key); v != nil {
+	if v := c.values.Value(key); v != nil {
 		return v
 	}
-	return c.values.Value(key)
+	return c.Context.Value(key)
+}
+
+// valuesOf returns the values of a subscription's context without its end, which
+// the context package would take for that of the attempt; nil without any.
+func valuesOf(ctx context.Context) context.Context {
+	if ctx == nil || ctx == context.Background() {
+		return nil
+	}
+	return context.WithoutCancel(ctx)
 }
 
 func withValues(ctx, values context.Context) context.Context {
-	if values == context.Background() {
+	if values == nil {
 		return ctx
 	}
 	return valuesContext{ctx, values}

@@ -5,10 +5,20 @@ import "context"
 // Connect starts the connection and keeps it until Disconnect. A broker that
 // is down is tried again in the background and no error, unless fail-fast is
 // set; settings that cannot work, a refused login and a refused filter are.
-// While connected it does nothing.
-func (b *Broker) Connect() error { return b.Start(context.Background()) }
+// While connected it does nothing. Handlers find the values of the context of
+// kratos-transport's options.
+func (b *Broker) Connect() error {
+	b.mu.RLock()
+	ctx := b.options.Context
+	b.mu.RUnlock()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	return b.Start(context.WithoutCancel(ctx))
+}
 
-// Start is Connect with a context that bounds the first attempt.
+// Start is Connect with a context that bounds the first attempt, and whose
+// values handlers find in theirs. Its end after that ends nothing.
 func (b *Broker) Start(ctx context.Context) error {
 	if ctx == nil {
 		return badRequest("connect", "", "context is nil")

@@ -19,7 +19,8 @@ const subscribeTimeout = 10 * time.Second
 // reports the refusal. A second handler on the same filter runs as well.
 //
 // The context of the handler ends at the deadline of its attempt and carries
-// the values of WithSubscribeContext, whose end does not end the subscription.
+// the values of WithSubscribeContext, whose end does not end the subscription,
+// and below them those of the context that the client was started with.
 // The generic options mean: a queue name makes a shared subscription
 // ($share/<name>/<filter>); concurrency bounds how many of its messages are
 // handled at once, those of one topic always one by one; retries, and the
@@ -85,7 +86,7 @@ func (s *state) consumer(topic string, handler broker.Handler, binder broker.Bin
 	}
 	handler = broker.ChainSubscriberMiddleware(handler, o.Middlewares)
 	return &consumer{
-		broker: s.broker, codec: codec, binder: binder, values: o.Context, refuse: own.refuse, method: own.Method, batch: own.Batch,
+		broker: s.broker, codec: codec, binder: binder, values: valuesOf(o.Context), refuse: own.refuse, method: own.Method, batch: own.Batch,
 		handler: broker.ChainSubscriberMiddleware(handler, s.options.SubscriberMiddlewares),
 	}, nil
 }

@@ -73,7 +73,7 @@ func (c *Client) Endpoint() string { return c.cfg.Addresses[0].String() }
 
 // Start connects: the subscriber when there are subscriptions, else the
 // publisher. It waits, within ctx and the connect timeout, for the outcome of
-// the first attempt. A refused filter, and a refused login, are errors and
+// the first attempt. Contexts of handlers have ctx's values, and not its end. A refused filter, and a refused login, are errors and
 // nothing is left running; a broker that is down is one with FailFast only,
 // and otherwise tried again for as long as the client runs. Starting twice is
 // one start.
@@ -109,7 +109,7 @@ func (c *Client) begin(ctx context.Context) (*run, error) {
 	if c.run.Load() != nil {
 		return nil, nil
 	}
-	r, err := newRun(c)
+	r, err := newRun(ctx, c)
 	if err == nil {
 		c.run.Store(r)
 		close(c.began)

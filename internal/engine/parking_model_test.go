@@ -262,7 +262,7 @@ func (w *world) start(t *testing.T) (*run, *Subscription) {
 	if _, err := c.Subscribe(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
-	r, err := newRun(c)
+	r, err := newRun(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

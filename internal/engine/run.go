@@ -13,6 +13,7 @@ import (
 // run is what lives between Start and Stop.
 type run struct {
 	client  *Client
+	base    context.Context // the values of Start's context, for handlers
 	id      string      // of the subscriber
 	sub     *subscriber // the main one; ready to be connected
 	others  ownSessions
@@ -32,8 +33,11 @@ type run struct {
 	selfTested atomic.Pointer[error]
 }
 
-func newRun(c *Client) (*run, error) {
-	r := &run{client: c, presence: c.presence, stopped: make(chan struct{})}
+// newRun takes from ctx what handlers find in their contexts. It does not take
+// its end: a Start is often given a deadline, and what was handled when Kratos'
+// context ends is for Stop to drain.
+func newRun(ctx context.Context, c *Client) (*run, error) {
+	r := &run{client: c, base: context.WithoutCancel(ctx), presence: c.presence, stopped: make(chan struct{})}
 	r.events = &events{client: c, left: &r.left}
 	r.checks.init()
 	r.grants.init(c.cfg.Granted)

@@ -39,7 +39,7 @@ func (o *ownSessions) list() []*subscriber {
 func (r *run) newSubscriber(name string, will *Message) (*subscriber, error) {
 	c := &r.client.cfg
 	at := &subscriber{run: r, name: name}
-	sched, err := delivery.NewScheduler(context.Background(), delivery.SchedulerOptions{
+	sched, err := delivery.NewScheduler(r.base, delivery.SchedulerOptions{
 		Workers: c.Concurrency, MaxCount: c.Queue, QueueFull: r.queueFull,
 	})
 	if err != nil {

@@ -97,6 +97,11 @@ func (s *Server) Address() string { return s.broker.Address() }
 // that cannot work, a refused login and a refused filter are errors, and so is
 // everything that was wrong with a RegisterService. Starting twice is one start;
 // Start after Stop works.
+//
+// Contexts of handlers, middleware and error handlers have the values of ctx, as
+// with Kratos' own servers: kratos.FromContext and what kratos.Context was given.
+// They do not have its end: an attempt ends by its deadline, or when Stop has
+// no more time.
 func (s *Server) Start(ctx context.Context) error {
 	if err := s.services.ready(s.broker); err != nil {
 		return err
