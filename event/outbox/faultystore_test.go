@@ -69,7 +69,7 @@ func (s *faultyStore) Append(ctx context.Context, entries ...*outbox.Entry) erro
 	return err
 }
 
-func (s *faultyStore) Read(ctx context.Context, after uint64, limit int) ([]*outbox.Entry, error) {
+func (s *faultyStore) Read(ctx context.Context, after uint64, limit int, without ...string) ([]*outbox.Entry, error) {
 	if err := s.fault(1); err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (s *faultyStore) Read(ctx context.Context, after uint64, limit int) ([]*out
 	defer s.mu.Unlock()
 	var out []*outbox.Entry
 	for {
-		es, err := s.Store.Read(ctx, after, limit)
+		es, err := s.Store.Read(ctx, after, limit, without...)
 		if err != nil || len(es) == 0 {
 			return out, err
 		}

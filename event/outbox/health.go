@@ -1,6 +1,9 @@
 package outbox
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Health is a snapshot of a [Relay] and its store.
 type Health struct {
@@ -10,6 +13,13 @@ type Health struct {
 	// acknowledged and stay until the end of Hold, ClosedKeys how many keys
 	// wait because an entry of theirs failed.
 	InFlight, Held, ClosedKeys int
+	// ClosedSince is when the oldest of those was closed; zero without one.
+	ClosedSince time.Time
+	// LastRefusal is the last refusal of an entry by the broker; its Seq is 0
+	// while there was none.
+	LastRefusal ClosedKey
+	// Standby is set while another process, which shares the store, relays.
+	Standby bool
 	// Sent counts acknowledged entries, Failed failed attempts, and Resent
 	// entries sent again because of ConnectionLost, since NewRelay.
 	Sent, Failed, Resent uint64

@@ -15,12 +15,16 @@ type MemoryOptions struct {
 	MaxEntries int
 	// MaxBytes is the sum of [Entry.Size] that may wait; default 64 MiB.
 	MaxBytes int64
+	// MaxQuarantined is how many entries may be quarantined, and
+	// MaxQuarantinedBytes their size; defaults 10,000 and 64 MiB.
+	MaxQuarantined      int
+	MaxQuarantinedBytes int64
 }
 
 // NewMemory returns a store for tests and development: its entries are gone
 // with the process. It fails for negative bounds.
 func NewMemory(o MemoryOptions) (Store, error) {
-	if o.MaxEntries < 0 || o.MaxBytes < 0 {
+	if o.MaxEntries < 0 || o.MaxBytes < 0 || o.MaxQuarantined < 0 || o.MaxQuarantinedBytes < 0 {
 		return nil, fmt.Errorf("outbox: memory: negative bound: %+v", o)
 	}
 	if o.MaxEntries == 0 {
@@ -28,6 +32,12 @@ func NewMemory(o MemoryOptions) (Store, error) {
 	}
 	if o.MaxBytes == 0 {
 		o.MaxBytes = 64 << 20
+	}
+	if o.MaxQuarantined == 0 {
+		o.MaxQuarantined = DefaultMaxQuarantined
+	}
+	if o.MaxQuarantinedBytes == 0 {
+		o.MaxQuarantinedBytes = DefaultMaxQuarantinedBytes
 	}
 	return &memory{o: o, appended: make(chan struct{}, 1)}, nil
 }
@@ -39,14 +49,14 @@ type memory struct {
 	o        MemoryOptions
 	appended chan struct{}
 
-	mu          sync.Mutex
-	closed      bool
-	seq         uint64
-	entries     []*Entry
-	seqs        []uint64 // of entries, also of the holes
-	live        int
-	bytes       int64
-	quarantined int
+	mu      sync.Mutex
+	closed  bool
+	seq     uint64
+	entries []*Entry
+	seqs    []uint64 // of entries, also of the holes
+	live    int
+	bytes   int64
+	aside   memoryQuarantine
 }
 
 func (m *memory) Append(_ context.Context, entries ...*Entry) error {
@@ -73,14 +83,18 @@ func (m *memory) Append(_ context.Context, entries ...*Entry) error {
 		m.entries, m.seqs = append(m.entries, &c), append(m.seqs, c.Seq)
 	}
 	m.live, m.bytes = m.live+len(entries), m.bytes+size
+	m.hint()
+	return nil
+}
+
+func (m *memory) hint() {
 	select {
 	case m.appended <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
-func (m *memory) Read(_ context.Context, after uint64, limit int) ([]*Entry, error) {
+func (m *memory) Read(_ context.Context, after uint64, limit int, without ...string) ([]*Entry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -92,7 +106,7 @@ func (m *memory) Read(_ context.Context, after uint64, limit int) ([]*Entry, err
 	}
 	var out []*Entry
 	for ; i < len(m.entries) && len(out) < limit; i++ {
-		if e := m.entries[i]; e != nil {
+		if e := m.entries[i]; e != nil && !slices.Contains(without, e.Order()) {
 			c := *e
 			out = append(out, &c)
 		}
@@ -108,19 +122,6 @@ func (m *memory) Delete(_ context.Context, seqs ...uint64) error {
 	}
 	for _, seq := range seqs {
 		m.remove(seq)
-	}
-	m.squeeze()
-	return nil
-}
-
-func (m *memory) Quarantine(_ context.Context, seq uint64, _ string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return ErrClosed
-	}
-	if m.remove(seq) {
-		m.quarantined++
 	}
 	m.squeeze()
 	return nil
@@ -163,7 +164,7 @@ func (m *memory) Stats(context.Context) (Stats, error) {
 	}
 	s := Stats{
 		Depth: m.live, Bytes: m.bytes, MaxDepth: m.o.MaxEntries, MaxBytes: m.o.MaxBytes,
-		Quarantined: m.quarantined,
+		Quarantined: len(m.aside.list), MaxQuarantined: m.o.MaxQuarantined,
 	}
 	if m.live > 0 { // the first is no hole after squeeze
 		s.Oldest = m.entries[0].Accepted
@@ -177,6 +178,6 @@ func (m *memory) Close() error {
 	if m.closed {
 		return ErrClosed
 	}
-	m.closed, m.entries, m.seqs = true, nil, nil
+	m.closed, m.entries, m.seqs, m.aside = true, nil, nil, memoryQuarantine{}
 	return nil
 }

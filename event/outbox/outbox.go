@@ -23,6 +23,14 @@ var ErrFull = errors.New("outbox: full")
 // ErrClosed is the error of every method of a closed store.
 var ErrClosed = errors.New("outbox: closed")
 
+// ErrNotHolder is the error of Read and Hold of a store that several processes
+// share, while another of them relays.
+var ErrNotHolder = errors.New("outbox: another process relays")
+
+// ErrQuarantineFull is the error of a Quarantine that its bound does not
+// permit. The entry stays where it is.
+var ErrQuarantineFull = errors.New("outbox: quarantine is full")
+
 // Entry is one message in an outbox.
 type Entry struct {
 	message.Message
@@ -85,13 +93,40 @@ type Store interface {
 	// Read returns up to limit entries with Seq > after, in order of Seq. It may
 	// return fewer to spare memory, and none only when there are none.
 	// Quarantined entries are left out; one that cannot be decoded is
-	// quarantined by this.
-	Read(ctx context.Context, after uint64, limit int) ([]*Entry, error)
+	// quarantined by this, or left out where it is when the quarantine is full.
+	// Entries whose [Entry.Order] is among without may be left out, so that many
+	// of them need not be read only to be passed by. Of a store that several
+	// processes share it is [ErrNotHolder] while another one relays.
+	Read(ctx context.Context, after uint64, limit int, without ...string) ([]*Entry, error)
 	// Delete removes entries; it is no error when they are gone already.
 	Delete(ctx context.Context, seqs ...uint64) error
 	// Quarantine takes an entry that can never be sent out of the way of the
-	// others, with the reason. It is kept for an operator.
+	// others, with the reason, of which 1,024 bytes are kept. It stays for an
+	// operator, and does not count for the bounds of what waits. It is
+	// [ErrQuarantineFull] at the bound of the quarantine; it is no error when the
+	// entry is gone, or quarantined already.
 	Quarantine(ctx context.Context, seq uint64, reason string) error
+	// Quarantined returns up to limit quarantined entries with Seq > after, in
+	// order of Seq.
+	Quarantined(ctx context.Context, after uint64, limit int) ([]Quarantined, error)
+	// Requeue puts quarantined entries back, with the Seq and ID that they had:
+	// all of them, or none with [ErrFull] beyond the bound of what waits. Each
+	// goes before the entries of its key that still wait, and after those that
+	// were sent while it was quarantined. It is no error when one is gone. A relay
+	// finds them when it next reads the store from the start; see
+	// [Relay.Requeue].
+	Requeue(ctx context.Context, seqs ...uint64) error
+	// Discard removes quarantined entries for good; it is no error when they are
+	// gone already.
+	Discard(ctx context.Context, seqs ...uint64) error
+	// Hold takes or renews the right to relay, which Read needs, and returns
+	// until when this process has it, by its own clock. It is [ErrNotHolder] while
+	// another process has it, and the zero time for a store that is not shared. It
+	// may be asked for before each Read: it is cheap while the right is fresh.
+	Hold(ctx context.Context) (until time.Time, err error)
+	// Yield gives the right to relay to whoever asks for it next. Without it
+	// nothing happens.
+	Yield(ctx context.Context) error
 	// Appended receives when entries may have come since the last receive: a
 	// hint, of capacity 1. A nil channel means that nothing tells, and the
 	// relay looks every PollInterval.
@@ -113,9 +148,28 @@ type Stats struct {
 	MaxBytes int64
 	// Oldest is when the oldest waiting entry was accepted; zero without one.
 	Oldest time.Time
-	// Quarantined is how many entries are kept that can never be sent.
-	Quarantined int
+	// Quarantined is how many entries are kept that can never be sent, and
+	// MaxQuarantined how many may be; 0 is no bound.
+	Quarantined, MaxQuarantined int
 }
+
+// Quarantined is an entry that can never be sent, as its store keeps it.
+type Quarantined struct {
+	Seq uint64
+	// Time is when it was quarantined; zero when that was not noted.
+	Time   time.Time
+	Reason string
+	// Entry is nil when it cannot be decoded.
+	Entry *Entry
+	// Raw is the record as a file has it; nil in other stores.
+	Raw []byte
+}
+
+// Bounds of the quarantine of a store, unless it is told otherwise.
+const (
+	DefaultMaxQuarantined      = 10_000
+	DefaultMaxQuarantinedBytes = 64 << 20
+)
 
 // Fill is how full the store is, between 0 and 1, by the bound that is nearer.
 func (s Stats) Fill() float64 {

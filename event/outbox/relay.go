@@ -39,6 +39,10 @@ type RelayOptions struct {
 	// Permanent reports whether an entry that failed so can never be sent: it
 	// is quarantined instead of sent again. Default: none.
 	Permanent func(error) bool
+	// Refused reports whether a failure that is not Permanent is the broker's
+	// refusal of that entry, and how long it is tried on. Default: none is, and
+	// an entry that fails is tried without end.
+	Refused func(error) (Refusal, bool)
 	// Observe is told what an operator has to know.
 	Observe Observe
 }
@@ -51,6 +55,13 @@ type Observe struct {
 	// Corrupt is told how many entries the store itself quarantined because
 	// they could not be decoded.
 	Corrupt func(n int)
+	// Refused is told of a key that a refusal closed, or keeps closed: at most
+	// once a minute for each [Refusal.Reason].
+	Refused func(k ClosedKey)
+	// QuarantineFull is told of an entry that was to be quarantined while the
+	// quarantine is at its bound: it stays, its key stays closed, and it is tried
+	// again at the end of long pauses. At most once a minute.
+	QuarantineFull func(k ClosedKey)
 	// Failed is told when the store fails, once until Works: it works again.
 	Failed func(err error)
 	Works  func()

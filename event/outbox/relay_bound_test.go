@@ -18,8 +18,8 @@ type counting struct {
 	read, reads int
 }
 
-func (c *counting) Read(ctx context.Context, after uint64, limit int) ([]*Entry, error) {
-	es, err := c.Store.Read(ctx, after, limit)
+func (c *counting) Read(ctx context.Context, after uint64, limit int, without ...string) ([]*Entry, error) {
+	es, err := c.Store.Read(ctx, after, limit, without...)
 	c.read += len(es)
 	c.reads++
 	return es, err

@@ -199,6 +199,12 @@ func (w *worker) quarantine(ctx context.Context, bad rejected) error {
 func (w *worker) read(ctx context.Context, from uint64, limit int) error {
 	start := time.Now()
 	entries, err := w.store.Read(ctx, from, limit)
+	if errors.Is(err, ErrNotHolder) { // nothing is known of what is there
+		w.mu.Lock()
+		w.w.atEnd = true
+		w.mu.Unlock()
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -114,8 +114,8 @@ type jumping struct {
 	by atomic.Int64
 }
 
-func (j *jumping) Read(ctx context.Context, after uint64, limit int) ([]*outbox.Entry, error) {
-	list, err := j.Store.Read(ctx, after, limit)
+func (j *jumping) Read(ctx context.Context, after uint64, limit int, without ...string) ([]*outbox.Entry, error) {
+	list, err := j.Store.Read(ctx, after, limit, without...)
 	moved := make([]*outbox.Entry, len(list))
 	for i, e := range list {
 		entry := *e

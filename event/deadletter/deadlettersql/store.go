@@ -181,7 +181,7 @@ func (s *Store) Delete(ctx context.Context, ids ...string) error {
 		for i, id := range part {
 			args[i], parameters[i] = id, fmt.Sprintf("$%d", i+1)
 		}
-		err := s.gauge.Free(func() (fill.Amount, error) {
+		err := s.gauge.Free(ctx, func() (fill.Amount, error) {
 			n, err := s.affects(ctx, strings.Replace(s.sql.remove, "{ids}", strings.Join(parameters, ", "), 1), args...)
 			return fill.Amount{Rows: n}, err
 		})

@@ -24,10 +24,14 @@ func (a Amount) over(bound Amount) bool {
 
 // Gauge knows how full a table is. To count a large table takes long, and a row
 // of totals would make every writer wait for the transaction of the one before.
-// So the table is counted now and then, for a twentieth of the time at most,
-// and in between the figure follows what this process does. It is exact unless
-// others write; then it is right again after a second, or after twenty times
-// what a count takes.
+// So the table is counted in the background now and then, for a twentieth of the
+// time at most, and in between the figure follows what this process does. It is
+// exact unless others write; what they do is known a second after it is asked
+// for, or after twenty times what a count takes.
+//
+// Nobody waits for a count but who would be refused without it, and who wants
+// the figure before there is one; both wait within their context. Until the
+// first count a hundredth of Bound may be written.
 type Gauge struct {
 	// DB has the table.
 	DB *sql.DB
@@ -36,48 +40,107 @@ type Gauge struct {
 	// Count counts.
 	Count func(ctx context.Context, q sqltx.Querier) (Amount, error)
 
-	// gate is held by who counts, and shared by those who write: a count sees
-	// all of a write or nothing. What happens in the transaction of a caller
-	// stays outside, because it may wait for others.
-	gate sync.RWMutex
+	// gate is shared by those who write, and held while a count takes the
+	// snapshot that it counts, not while it counts: the snapshot has all of a
+	// write or nothing. What happens in the transaction of a caller stays outside,
+	// because it may wait for others.
+	gate gate
 
-	mu      sync.Mutex
-	held    Amount
-	flying  Amount // written, or about to be, and perhaps not committed
-	counted time.Time
-	cost    time.Duration // of the last count
+	mu       sync.Mutex
+	held     Amount
+	since    Amount // what became of held since the snapshot that is being counted
+	flying   Amount // written, or about to be, and perhaps not committed
+	within   int    // of those, in transactions of callers
+	unsure   bool   // the last count may have some of them twice
+	counted  time.Time
+	cost     time.Duration // of the last count
+	patience time.Duration // of the next count
+	counting *counting     // nil while nobody counts
+	closed   bool
 }
 
-// The ages at which the figure is counted anew. One that stands in the way, or
-// that somebody asks for, may be as young as the cost permits; a caller's
-// transaction is spared for longer.
+// counting is a count under way.
+type counting struct {
+	done   chan struct{}
+	cancel context.CancelFunc
+	err    error // once done is closed
+}
+
 const (
-	maxAge       = time.Second
-	maxAgeWithin = time.Minute
-	costShare    = 20
+	// maxAge is the age at which the figure is counted anew. One that stands in
+	// the way, or that somebody asks for, may be as young as the cost permits.
+	maxAge    = time.Second
+	costShare = 20
+	// creditShare is the part of the bound that may be written before the first
+	// count has ended.
+	creditShare = 100
+	// minPatience is how long a count may take. One that takes longer is given
+	// up, and the next one may take twice as long.
+	minPatience = 30 * time.Second
+	maxPatience = 10 * time.Minute
 )
 
 // Write calls write if there is room for a, and reports whether there is.
 func (g *Gauge) Write(ctx context.Context, a Amount, write func() error) (room bool, err error) {
-	age := maxAge
-	if sqltx.From(ctx) != nil {
-		age = maxAgeWithin
+	if g.due(maxAge) {
+		g.start()
 	}
-	for _, age := range []time.Duration{age, 0} {
-		if err := g.refresh(ctx, age); err != nil {
+	for range 2 {
+		room, err := g.tryWrite(ctx, a, write)
+		if room || err != nil {
+			return room, err
+		}
+		if counted, err := g.recount(ctx); err != nil || !counted {
 			return false, err
 		}
-		if room, err = g.tryWrite(ctx, a, write); room {
-			break
-		}
 	}
-	return room, err
+	return g.tryWrite(ctx, a, write)
+}
+
+// recount waits for a count, if the figure may be younger than it is, and
+// reports whether it is now. In a transaction that has the only connection,
+// nobody else could count.
+func (g *Gauge) recount(ctx context.Context) (bool, error) {
+	if sqltx.From(ctx) != nil {
+		if !g.mayRecount() {
+			return false, nil
+		}
+		start := time.Now()
+		a, err := g.Count(ctx, sqltx.From(ctx))
+		if err == nil {
+			g.mu.Lock()
+			g.held, g.since, g.counted, g.cost, g.unsure = a, Amount{}, time.Now(), time.Since(start), false
+			g.mu.Unlock()
+		}
+		return err == nil, err
+	}
+	g.mu.Lock()
+	c := g.counting
+	g.mu.Unlock()
+	if c == nil {
+		if !g.mayRecount() {
+			return false, nil
+		}
+		c = g.start()
+	}
+	return true, c.wait(ctx)
+}
+
+func (c *counting) wait(ctx context.Context) error {
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (g *Gauge) tryWrite(ctx context.Context, a Amount, write func() error) (room bool, err error) {
 	if sqltx.From(ctx) == nil {
-		g.gate.RLock()
-		defer g.gate.RUnlock()
+		if err := g.gate.share(ctx); err != nil {
+			return false, err
+		}
+		defer g.gate.unshare()
 	}
 	if !g.reserve(a) {
 		return false, nil
@@ -87,16 +150,30 @@ func (g *Gauge) tryWrite(ctx context.Context, a Amount, write func() error) (roo
 		end(false)
 		return true, err
 	}
-	if !sqltx.OnEnd(ctx, end) {
-		end(true)
+	g.enter(1)
+	if sqltx.OnEnd(ctx, func(committed bool) { end(committed); g.enter(-1) }) {
+		return true, nil
 	}
+	end(true)
+	g.enter(-1)
 	return true, nil
+}
+
+func (g *Gauge) enter(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.within += n
 }
 
 func (g *Gauge) reserve(a Amount) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.held.plus(g.flying).plus(a).over(g.Bound) {
+	all := g.held.plus(g.flying).plus(a)
+	if g.counted.IsZero() {
+		if g.Bound.Rows > 0 && all.Rows > g.Bound.Rows/creditShare || g.Bound.Bytes > 0 && all.Bytes > g.Bound.Bytes/creditShare {
+			return false
+		}
+	} else if all.over(g.Bound) {
 		return false
 	}
 	g.flying = g.flying.plus(a)
@@ -108,52 +185,47 @@ func (g *Gauge) landed(a Amount, written bool) {
 	defer g.mu.Unlock()
 	g.flying = g.flying.minus(a)
 	if written {
-		g.held = g.held.plus(a)
+		g.held, g.since = g.held.plus(a), g.since.plus(a)
 	}
 }
 
 // Free calls free, which tells how much it removed.
-func (g *Gauge) Free(free func() (Amount, error)) error {
-	g.gate.RLock()
-	defer g.gate.RUnlock()
+func (g *Gauge) Free(ctx context.Context, free func() (Amount, error)) error {
+	if err := g.gate.share(ctx); err != nil {
+		return err
+	}
+	defer g.gate.unshare()
 	a, err := free()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.held = g.held.minus(a)
+	g.held, g.since = g.held.minus(a), g.since.minus(a)
 	return err
 }
 
-// Now is the figure, as young as the cost permits.
+// Now is the figure. One that is older than the cost of a count permits is
+// counted anew in the background; the first is waited for.
 func (g *Gauge) Now(ctx context.Context) (Amount, error) {
-	if err := g.refresh(ctx, 0); err != nil {
-		return Amount{}, err
+	g.mu.Lock()
+	known := !g.counted.IsZero()
+	g.mu.Unlock()
+	if !known {
+		if _, err := g.recount(ctx); err != nil {
+			return Amount{}, err
+		}
+	} else if g.due(0) {
+		g.start()
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return Amount{max(g.held.Rows, 0), max(g.held.Bytes, 0)}, nil
 }
 
-// refresh counts when the figure is older than age.
-func (g *Gauge) refresh(ctx context.Context, age time.Duration) error {
-	if !g.due(age) {
-		return nil
-	}
-	if sqltx.From(ctx) == nil {
-		g.gate.Lock()
-		defer g.gate.Unlock()
-		if !g.due(age) { // another one has counted meanwhile
-			return nil
-		}
-	}
-	start := time.Now()
-	a, err := g.Count(ctx, sqltx.Or(ctx, g.DB))
-	if err != nil {
-		return err
-	}
+// mayRecount reports whether a count might find more room than the last one.
+func (g *Gauge) mayRecount() bool {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.held, g.counted, g.cost = a, time.Now(), time.Since(start)
-	return nil
+	unsure := g.unsure
+	g.mu.Unlock()
+	return unsure || g.due(0)
 }
 
 func (g *Gauge) due(age time.Duration) bool {

@@ -21,8 +21,9 @@ type table struct {
 func (c *table) gauge(bound int64) *Gauge {
 	return &Gauge{Bound: Amount{Rows: bound}, Count: func(context.Context, sqltx.Querier) (Amount, error) {
 		c.counts++
+		rows := c.rows        // of a snapshot
 		<-time.After(c.takes) // of the clock of synctest
-		return Amount{Rows: c.rows}, c.err
+		return Amount{Rows: rows}, c.err
 	}}
 }
 
@@ -46,7 +47,7 @@ func TestGaugeFollows(t *testing.T) {
 		if c.counts != 1 {
 			t.Errorf("counted %d times", c.counts)
 		}
-		if err := g.Free(func() (Amount, error) { c.rows--; return Amount{Rows: 1}, nil }); err != nil {
+		if err := g.Free(t.Context(), func() (Amount, error) { c.rows--; return Amount{Rows: 1}, nil }); err != nil {
 			t.Fatal(err)
 		}
 		failure := errors.New("no luck")
@@ -63,10 +64,14 @@ func TestGaugeFollows(t *testing.T) {
 		}
 		c.rows = 3
 		<-time.After(1001 * time.Millisecond)
-		c.add(t, g, false)
+		if a, err := g.Now(t.Context()); err != nil || a.Rows != 1 {
+			t.Errorf("Now waited for a count: %+v, %v", a, err)
+		}
+		<-time.After(11 * time.Millisecond)
 		if a, err := g.Now(t.Context()); err != nil || a.Rows != 3 {
 			t.Errorf("Now: %+v, %v", a, err)
 		}
+		c.add(t, g, false)
 	})
 }
 

@@ -153,6 +153,18 @@ func (r *Reader) raw() []byte {
 	return s
 }
 
+// Skip reads a text or bytes, and returns them as they are in the record, not a
+// copy.
+func (r *Reader) Skip() []byte { return r.raw() }
+
+// SkipToTopic reads what AppendMessage wrote up to the topic, and returns that
+// as it is in the record, not a copy.
+func (r *Reader) SkipToTopic() []byte {
+	r.Byte()
+	r.Varint()
+	return r.raw()
+}
+
 // String reads a text.
 func (r *Reader) String() string { return string(r.raw()) }
 
@@ -163,6 +175,14 @@ func (r *Reader) Bytes() []byte {
 		return nil
 	}
 	return append(make([]byte, 0, len(s)), s...)
+}
+
+// SkipRest reads all that is left, and returns it as it is in the record, not a
+// copy.
+func (r *Reader) SkipRest() []byte {
+	s := r.b
+	r.b = nil
+	return s
 }
 
 // Rest reads all that is left.

@@ -56,12 +56,12 @@ func decode(key, rec []byte) (*outbox.Entry, error) {
 }
 
 // sizeOf and acceptedOf read a record without checking it; they are zero for
-// one that is too short.
+// one that is too short, and no size is beyond that of the record.
 func sizeOf(rec []byte) int64 {
 	if len(rec) < record.Head+fixed {
 		return 0
 	}
-	return int64(binary.BigEndian.Uint32(rec[record.Head:]))
+	return min(int64(binary.BigEndian.Uint32(rec[record.Head:])), int64(len(rec)))
 }
 
 func acceptedOf(rec []byte) time.Time {
@@ -72,3 +72,18 @@ func acceptedOf(rec []byte) time.Time {
 }
 
 func keyOf(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
+
+// orderOf reads the order of a record without checking or copying it: the key,
+// or else the topic.
+func orderOf(rec []byte) ([]byte, bool) {
+	if len(rec) < record.Head+fixed {
+		return nil, false
+	}
+	r := record.NewReader(rec[record.Head+fixed:])
+	r.Skip() // the id
+	if key := r.Skip(); len(key) > 0 {
+		return key, true
+	}
+	topic := r.SkipToTopic()
+	return topic, len(topic) > 0
+}

@@ -3,12 +3,11 @@ package outboxfile
 import (
 	"context"
 	"encoding/binary"
-	"time"
+	"errors"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/boltfile"
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/record"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
@@ -17,24 +16,28 @@ const maxRead = 8 << 20
 
 // Read implements [outbox.Store]. An entry that is damaged is quarantined and
 // left out.
-func (s *Store) Read(ctx context.Context, after uint64, limit int) ([]*outbox.Entry, error) {
+func (s *Store) Read(ctx context.Context, after uint64, limit int, without ...string) ([]*outbox.Entry, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		p := page{last: after}
-		if err := s.file.View(func(tx *bbolt.Tx) error { p.read(tx, limit); return nil }); err != nil {
+		if err := s.file.View(func(tx *bbolt.Tx) error { p.read(tx, limit, without); return nil }); err != nil {
 			return nil, wrap("read", err)
 		}
 		for _, b := range p.bad {
-			if err := s.Quarantine(ctx, b.seq, b.err.Error()); err != nil && len(p.entries) == 0 {
+			err := s.Quarantine(ctx, b.seq, b.err.Error())
+			if errors.Is(err, outbox.ErrQuarantineFull) {
+				break
+			}
+			if err != nil && len(p.entries) == 0 {
 				return nil, err
 			}
 		}
-		if len(p.entries) > 0 || len(p.bad) == 0 {
+		if len(p.entries) > 0 || p.end {
 			return p.entries, nil
 		}
-		after = p.last // all of them were damaged
+		after = p.last // all of them were damaged, or are to be left out
 	}
 }
 
@@ -43,6 +46,7 @@ type page struct {
 	entries []*outbox.Entry
 	bad     []damaged
 	last    uint64
+	end     bool // nothing is behind last
 }
 
 type damaged struct {
@@ -50,17 +54,31 @@ type damaged struct {
 	err error
 }
 
-func (p *page) read(tx *bbolt.Tx, limit int) {
-	size := 0
+// maxPage is how many entries are looked at in one transaction, which keeps
+// pages from being used again.
+const maxPage = 16 << 10
+
+func (p *page) read(tx *bbolt.Tx, limit int, without []string) {
 	if p.last == ^uint64(0) {
+		p.end = true
 		return
 	}
+	size, seen := 0, 0
 	c := tx.Bucket([]byte(entriesBucket)).Cursor()
-	for k, v := c.Seek(keyOf(p.last + 1)); k != nil && len(p.entries) < limit && len(p.bad) < 1000; k, v = c.Next() {
-		if size += len(v); size > maxRead && len(p.entries) > 0 {
+	for k, v := c.Seek(keyOf(p.last + 1)); ; k, v = c.Next() {
+		if k == nil {
+			p.end = true
 			return
 		}
+		if len(p.entries) >= limit || len(p.bad) >= 1000 || seen >= maxPage || size+len(v) > maxRead && len(p.entries) > 0 {
+			return
+		}
+		seen++
 		p.last = binary.BigEndian.Uint64(k)
+		if len(without) > 0 && isOneOf(v, without) {
+			continue
+		}
+		size += len(v)
 		e, err := decode(k, v)
 		if err != nil {
 			p.bad = append(p.bad, damaged{p.last, err})
@@ -70,102 +88,9 @@ func (p *page) read(tx *bbolt.Tx, limit int) {
 	}
 }
 
-// Quarantined is an entry that can never be sent.
-type Quarantined struct {
-	Seq    uint64
-	Time   time.Time
-	Reason string
-	// Entry is nil when it cannot be decoded.
-	Entry *outbox.Entry
-	// Raw is the record as it is in the file.
-	Raw []byte
-}
-
-// maxReason is how much of a reason is kept.
-const maxReason = 1024
-
-// Quarantine implements [outbox.Store]. The entry stays in the file until
-// DropQuarantined, and does not count for the bounds.
-func (s *Store) Quarantine(ctx context.Context, seq uint64, reason string) error {
-	reason = reason[:min(len(reason), maxReason)]
-	var n int
-	var size int64
-	now := time.Now()
-	apply := func(tx *bbolt.Tx) error {
-		n = 0
-		entries, key := tx.Bucket([]byte(entriesBucket)), keyOf(seq)
-		v := entries.Get(key)
-		if v == nil {
-			return nil
-		}
-		n, size = 1, sizeOf(v)
-		b := record.AppendString(record.AppendTime(nil, now), reason)
-		b = append(b, v...)
-		if err := tx.Bucket([]byte(quarantineBucket)).Put(key, b); err != nil {
-			return err
-		}
-		return entries.Delete(key)
-	}
-	finish := func(stored bool) {
-		if stored {
-			s.removed(n, size*int64(n), n)
-		}
-	}
-	return wrap("quarantine", s.file.Update(ctx, boltfile.Op{Grow: 4096, Apply: apply, Finish: finish}))
-}
-
-// Quarantined returns up to limit entries with Seq > after that can never be
-// sent, for an operator. To have one sent after all, append its Entry again and
-// drop it here.
-func (s *Store) Quarantined(_ context.Context, after uint64, limit int) ([]Quarantined, error) {
-	var out []Quarantined
-	err := s.file.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket([]byte(quarantineBucket)).Cursor()
-		k, v := c.Seek(keyOf(after))
-		if len(k) == 8 && binary.BigEndian.Uint64(k) == after {
-			k, v = c.Next()
-		}
-		for ; k != nil && len(out) < limit; k, v = c.Next() {
-			out = append(out, quarantinedOf(k, v))
-		}
-		return nil
-	})
-	return out, wrap("quarantined", err)
-}
-
-func quarantinedOf(k, v []byte) Quarantined {
-	r := record.NewReader(v)
-	q := Quarantined{Seq: binary.BigEndian.Uint64(k), Time: r.Time(), Reason: r.String()}
-	q.Raw = r.Rest()
-	if e, err := decode(k, q.Raw); err == nil {
-		q.Entry = e
-	}
-	return q
-}
-
-// DropQuarantined removes quarantined entries for good; it is no error when
-// they are gone already.
-func (s *Store) DropQuarantined(ctx context.Context, seqs ...uint64) error {
-	n := 0
-	apply := func(tx *bbolt.Tx) error {
-		n = 0
-		b := tx.Bucket([]byte(quarantineBucket))
-		for _, seq := range seqs {
-			key := keyOf(seq)
-			if b.Get(key) == nil {
-				continue
-			}
-			n++
-			if err := b.Delete(key); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	finish := func(stored bool) {
-		if stored {
-			s.removed(0, 0, -n)
-		}
-	}
-	return wrap("drop quarantined", s.file.Update(ctx, boltfile.Op{Apply: apply, Finish: finish}))
+// isOneOf reports whether the record is that of an entry with one of these
+// orders. It is not checked: one that is damaged is seen when it is decoded.
+func isOneOf(rec []byte, orders []string) bool {
+	order, ok := orderOf(rec)
+	return ok && slices.Contains(orders, string(order))
 }

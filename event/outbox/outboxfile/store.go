@@ -46,6 +46,10 @@ type Options struct {
 	MaxEntries int
 	// MaxBytes is the sum of their [outbox.Entry.Size]; default 1 GiB.
 	MaxBytes int64
+	// MaxQuarantined is how many entries may be quarantined, and
+	// MaxQuarantinedBytes their [outbox.Entry.Size]; defaults 10,000 and 64 MiB.
+	MaxQuarantined      int
+	MaxQuarantinedBytes int64
 	// LockTimeout is how long Open waits for another process to close the
 	// file; default 1 s.
 	LockTimeout time.Duration
@@ -69,13 +73,21 @@ type Store struct {
 	o        Options
 	appended chan struct{}
 
-	mu          sync.Mutex
-	depth       int
-	bytes       int64
-	asked       int // entries that are being appended
-	askedBytes  int64
-	quarantined int
+	mu         sync.Mutex
+	waiting    amount
+	asked      amount // that is being appended
+	aside      amount // quarantined
+	askedAside amount
 }
+
+// amount is a number of entries and their size.
+type amount struct {
+	n     int
+	bytes int64
+}
+
+func (a *amount) add(b amount)      { a.n, a.bytes = a.n+b.n, a.bytes+b.bytes }
+func (a *amount) subtract(b amount) { a.n, a.bytes = a.n-b.n, a.bytes-b.bytes }
 
 var _ outbox.Store = (*Store)(nil)
 
@@ -83,15 +95,21 @@ var _ outbox.Store = (*Store)(nil)
 // it is in, when they are missing. A file that is open already is [ErrLocked],
 // after LockTimeout. All of the file is read once: about a second for 1 GiB.
 func Open(path string, o Options) (*Store, error) {
-	if path == "" || o.MaxEntries < 0 || o.MaxBytes < 0 || o.LockTimeout < 0 {
-		return nil, fmt.Errorf("outbox file %q: no path, or a negative option: MaxEntries %d, MaxBytes %d, LockTimeout %v",
-			path, o.MaxEntries, o.MaxBytes, o.LockTimeout)
+	if path == "" || o.MaxEntries < 0 || o.MaxBytes < 0 || o.MaxQuarantined < 0 || o.MaxQuarantinedBytes < 0 || o.LockTimeout < 0 {
+		return nil, fmt.Errorf("outbox file %q: no path, or a negative option: MaxEntries %d, MaxBytes %d, MaxQuarantined %d, MaxQuarantinedBytes %d, LockTimeout %v",
+			path, o.MaxEntries, o.MaxBytes, o.MaxQuarantined, o.MaxQuarantinedBytes, o.LockTimeout)
 	}
 	if o.MaxEntries == 0 {
 		o.MaxEntries = 1_000_000
 	}
 	if o.MaxBytes == 0 {
 		o.MaxBytes = 1 << 30
+	}
+	if o.MaxQuarantined == 0 {
+		o.MaxQuarantined = outbox.DefaultMaxQuarantined
+	}
+	if o.MaxQuarantinedBytes == 0 {
+		o.MaxQuarantinedBytes = outbox.DefaultMaxQuarantinedBytes
 	}
 	file, err := boltfile.Open(path, boltfile.Options{
 		Buckets: []string{entriesBucket, quarantineBucket}, LockTimeout: o.LockTimeout,
@@ -127,13 +145,18 @@ func salvage(key, value []byte, sequences map[string]uint64) string {
 func (s *Store) count() error {
 	low := false
 	err := s.file.View(func(tx *bbolt.Tx) error {
-		s.quarantined = tx.Bucket([]byte(quarantineBucket)).Stats().KeyN
+		err := tx.Bucket([]byte(quarantineBucket)).ForEach(func(_, v []byte) error {
+			s.aside.add(amount{1, asideSize(v)})
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 		b := tx.Bucket([]byte(entriesBucket))
 		last, _ := b.Cursor().Last()
 		low = last != nil && binary.BigEndian.Uint64(last) > b.Sequence()
 		return b.ForEach(func(_, v []byte) error {
-			s.depth++
-			s.bytes += sizeOf(v)
+			s.waiting.add(amount{1, sizeOf(v)})
 			return nil
 		})
 	})
@@ -160,19 +183,19 @@ func (s *Store) Append(ctx context.Context, entries ...*outbox.Entry) error {
 			return err
 		}
 	}
-	a := appending{recs: make([][]byte, len(entries)), seqs: make([]uint64, len(entries))}
+	a := appending{amount: amount{n: len(entries)}, recs: make([][]byte, len(entries)), seqs: make([]uint64, len(entries))}
 	now, grow := time.Now(), 0
 	for i, e := range entries {
 		a.recs[i] = encode(e, now)
 		a.bytes += sizeOf(a.recs[i])
 		grow += len(a.recs[i])
 	}
-	if err := s.ask(len(entries), a.bytes); err != nil {
+	if err := s.ask(a.amount); err != nil {
 		return err
 	}
 	err := s.file.Update(ctx, boltfile.Op{
 		Grow: grow, Apply: a.apply,
-		Finish: func(stored bool) { s.answered(len(entries), a.bytes, stored) },
+		Finish: func(stored bool) { s.answered(a.amount, stored) },
 	})
 	if err != nil {
 		return wrap("append", err)
@@ -185,9 +208,9 @@ func (s *Store) Append(ctx context.Context, entries ...*outbox.Entry) error {
 
 // appending is the change that an Append makes.
 type appending struct {
-	recs  [][]byte
-	seqs  []uint64
-	bytes int64
+	amount
+	recs [][]byte
+	seqs []uint64
 }
 
 func (a *appending) apply(tx *bbolt.Tx) error {
@@ -209,24 +232,21 @@ func (a *appending) apply(tx *bbolt.Tx) error {
 }
 
 // ask takes room within the bounds, before anything is written.
-func (s *Store) ask(n int, bytes int64) error {
+func (s *Store) ask(a amount) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.depth+s.asked+n > s.o.MaxEntries || s.bytes+s.askedBytes+bytes > s.o.MaxBytes {
+	if s.waiting.n+s.asked.n+a.n > s.o.MaxEntries || s.waiting.bytes+s.asked.bytes+a.bytes > s.o.MaxBytes {
 		return outbox.ErrFull
 	}
-	s.asked += n
-	s.askedBytes += bytes
+	s.asked.add(a)
 	return nil
 }
 
-func (s *Store) answered(n int, bytes int64, stored bool) {
+func (s *Store) answered(a amount, stored bool) {
 	s.mu.Lock()
-	s.asked -= n
-	s.askedBytes -= bytes
+	s.asked.subtract(a)
 	if stored {
-		s.depth += n
-		s.bytes += bytes
+		s.waiting.add(a)
 	}
 	s.mu.Unlock()
 	if stored {
@@ -266,7 +286,7 @@ func (s *Store) delete(ctx context.Context, seqs []uint64, each int) error {
 		d := &deleting{seqs: some}
 		ops = append(ops, boltfile.Op{Apply: d.apply, Finish: func(stored bool) {
 			if stored {
-				s.removed(d.n, d.bytes, 0)
+				s.removed(d.amount)
 			}
 		}})
 	}
@@ -275,13 +295,12 @@ func (s *Store) delete(ctx context.Context, seqs []uint64, each int) error {
 
 // deleting is the change that a Delete makes.
 type deleting struct {
-	seqs  []uint64
-	n     int // of those that were there
-	bytes int64
+	seqs   []uint64
+	amount // of those that were there
 }
 
 func (d *deleting) apply(tx *bbolt.Tx) error {
-	d.n, d.bytes = 0, 0
+	d.amount = amount{}
 	entries := tx.Bucket([]byte(entriesBucket))
 	c := entries.Cursor()
 	for _, seq := range d.seqs {
@@ -289,8 +308,7 @@ func (d *deleting) apply(tx *bbolt.Tx) error {
 		if len(k) != 8 || binary.BigEndian.Uint64(k) != seq {
 			continue
 		}
-		d.n++
-		d.bytes += sizeOf(v)
+		d.add(amount{1, sizeOf(v)})
 		if err := c.Delete(); err != nil {
 			return err
 		}
@@ -305,13 +323,19 @@ func (d *deleting) apply(tx *bbolt.Tx) error {
 	return tx.Bucket([]byte(quarantineBucket)).SetSequence(sent)
 }
 
-func (s *Store) removed(n int, bytes int64, quarantined int) {
+func (s *Store) removed(a amount) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.depth -= n
-	s.bytes -= bytes
-	s.quarantined += quarantined
+	s.waiting.subtract(a)
 }
+
+// Hold implements [outbox.Store]: the file is open in this process only.
+func (s *Store) Hold(context.Context) (time.Time, error) {
+	return time.Time{}, wrap("hold", s.file.View(func(*bbolt.Tx) error { return nil }))
+}
+
+// Yield implements [outbox.Store]: there is nobody to yield to.
+func (s *Store) Yield(context.Context) error { return nil }
 
 // Appended implements [outbox.Store].
 func (s *Store) Appended() <-chan struct{} { return s.appended }
@@ -333,8 +357,8 @@ func (s *Store) Stats(context.Context) (outbox.Stats, error) {
 	}
 	s.mu.Lock()
 	st := outbox.Stats{
-		Depth: s.depth, Bytes: s.bytes, MaxDepth: s.o.MaxEntries, MaxBytes: s.o.MaxBytes,
-		Oldest: oldest, Quarantined: s.quarantined,
+		Depth: s.waiting.n, Bytes: s.waiting.bytes, MaxDepth: s.o.MaxEntries, MaxBytes: s.o.MaxBytes,
+		Oldest: oldest, Quarantined: s.aside.n, MaxQuarantined: s.o.MaxQuarantined,
 	}
 	s.mu.Unlock()
 	return st, wrap("write", s.file.Err())

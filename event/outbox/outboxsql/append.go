@@ -31,7 +31,7 @@ func (s *Store) Append(ctx context.Context, entries ...*outbox.Entry) error {
 	}
 	room, err := s.gauge.Write(ctx, a, func() error { return s.insertAll(ctx, entries) })
 	if err != nil {
-		return fmt.Errorf("outboxsql: append: %w", err)
+		return fmt.Errorf("outboxsql: append: %w", full(err))
 	}
 	if !room {
 		return outbox.ErrFull

@@ -3,6 +3,7 @@ package outboxsql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,90 +11,109 @@ import (
 )
 
 // Read implements [outbox.Store] for the process that holds the lease, which it
-// takes when it is free; for others there is nothing to read. On PostgreSQL it
-// waits, within ctx, for entries that cannot be put in order yet, because a
-// transaction that appended before them is under way; see Patience.
-func (s *Store) Read(ctx context.Context, after uint64, limit int) ([]*outbox.Entry, error) {
-	if err := s.usable(); err != nil {
-		return nil, err
+// takes when it is free. On PostgreSQL it waits, within ctx, for entries that
+// cannot be put in order yet, because a transaction that appended before them is
+// under way; see Patience.
+func (s *Store) Read(ctx context.Context, after uint64, limit int, without ...string) ([]*outbox.Entry, error) {
+	query, args := s.sql.read, []any{int64(after), int64(0), limit}
+	if len(without) > 0 {
+		query = s.sql.readWithout(len(without))
+		for _, order := range without {
+			args = append(args, clean(order))
+		}
 	}
-	held, err := s.lease(ctx)
-	if err != nil || !held {
-		return nil, err
-	}
-	upTo, err := s.settle(ctx, int64(after))
-	if err != nil || upTo <= int64(after) {
-		return nil, err
-	}
-	rows, err := s.db.QueryContext(ctx, s.sql.read, int64(after), upTo, limit)
-	if err != nil {
-		return nil, fmt.Errorf("outboxsql: read: %w", err)
-	}
-	entries, bad, err := scan(rows)
-	if err != nil {
-		return nil, fmt.Errorf("outboxsql: read: %w", err)
-	}
-	for seq, why := range bad {
-		if err := s.Quarantine(ctx, seq, why.Error()); err != nil {
+	for {
+		if err := s.usable(); err != nil {
+			return nil, err
+		}
+		if _, err := s.Hold(ctx); err != nil {
+			return nil, err
+		}
+		args[1] = s.settledUpTo()
+		p, err := s.page(ctx, query, args...)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case len(p.entries) > 0:
+			return p.entries, nil
+		case len(p.bad) > 0: // all of them were damaged
+			args[0] = p.last
+			continue
+		}
+		more, err := s.settle(ctx, max(args[0].(int64), args[1].(int64)))
+		if err != nil || !more {
 			return nil, err
 		}
 	}
-	if len(entries) == 0 && len(bad) > 0 {
-		return s.Read(ctx, after, limit)
-	}
-	return entries, nil
 }
 
-// scan gives the entries, and by seq why others cannot be decoded.
-func scan(rows *sql.Rows) (entries []*outbox.Entry, bad map[uint64]error, err error) {
+// page is what one query found.
+type page struct {
+	entries []*outbox.Entry
+	bad     map[int64]error // why others cannot be decoded
+	last    int64
+}
+
+func (s *Store) page(ctx context.Context, query string, args ...any) (p page, err error) {
+	if args[0].(int64) >= args[1].(int64) { // nothing is settled there
+		return p, nil
+	}
+	rows, err := s.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return p, fmt.Errorf("outboxsql: read: %w", err)
+	}
+	if p, err = scan(rows); err != nil {
+		return p, fmt.Errorf("outboxsql: read: %w", err)
+	}
+	for seq, why := range p.bad {
+		err := s.Quarantine(ctx, uint64(seq), why.Error())
+		if errors.Is(err, outbox.ErrQuarantineFull) {
+			break // they stay where they are
+		}
+		if err != nil && len(p.entries) == 0 {
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+func scan(rows *sql.Rows) (p page, err error) {
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		var (
-			e                   outbox.Entry
-			seq, expiry, millis int64
-			qos                 int16
-			headers             string
-		)
-		if err := rows.Scan(&seq, &e.ID, &e.Key, &e.Topic, &e.Payload, &qos, &e.Retain, &e.ContentType, &e.ResponseTopic,
-			&e.CorrelationData, &expiry, &headers, &millis); err != nil {
-			return nil, nil, err
+		e, bad, err := scanEntry(rows)
+		if err != nil {
+			return p, err
 		}
-		e.Seq, e.QoS, e.Expiry, e.Accepted = uint64(seq), byte(qos), time.Duration(expiry), time.UnixMilli(millis)
-		if err = readBesides(&e, headers); err != nil {
-			if bad == nil {
-				bad = make(map[uint64]error)
+		p.last = int64(e.Seq)
+		if bad != nil {
+			if p.bad == nil {
+				p.bad = make(map[int64]error)
 			}
-			bad[e.Seq] = fmt.Errorf("headers cannot be decoded: %w", err)
+			p.bad[p.last] = fmt.Errorf("headers cannot be decoded: %w", bad)
 			continue
 		}
-		entries = append(entries, &e)
+		p.entries = append(p.entries, e)
 	}
-	return entries, bad, rows.Err()
+	return p, rows.Err()
 }
 
-// lease reports whether we are the one that relays.
-func (s *Store) lease(ctx context.Context) (bool, error) {
-	now := time.Now()
-	s.mu.Lock()
-	fresh := s.leased.Sub(now) > s.o.Lease*2/3
-	s.mu.Unlock()
-	if fresh {
-		return true, nil
-	}
-	result, err := s.db.ExecContext(ctx, s.sql.claim, s.o.Owner, s.o.Lease.Milliseconds())
+// scanEntry reads the columns of an entry, and those that the statement has
+// behind them; bad is why the entry cannot be decoded.
+func scanEntry(rows *sql.Rows, more ...any) (e *outbox.Entry, bad, err error) {
+	var (
+		seq, expiry, millis int64
+		qos                 int16
+		headers             string
+	)
+	e = &outbox.Entry{}
+	err = rows.Scan(append([]any{
+		&seq, &e.ID, &e.Key, &e.Topic, &e.Payload, &qos, &e.Retain, &e.ContentType, &e.ResponseTopic,
+		&e.CorrelationData, &expiry, &headers, &millis,
+	}, more...)...)
 	if err != nil {
-		return false, fmt.Errorf("outboxsql: lease: %w", err)
+		return nil, nil, err
 	}
-	n, err := result.RowsAffected()
-	if err != nil {
-		return false, fmt.Errorf("outboxsql: lease: %w", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if n == 0 {
-		s.leased = time.Time{}
-		return false, nil
-	}
-	s.leased = now.Add(s.o.Lease)
-	return true, nil
+	e.Seq, e.QoS, e.Expiry, e.Accepted = uint64(seq), byte(qos), time.Duration(expiry), time.UnixMilli(millis)
+	return e, readBesides(e, headers), nil
 }

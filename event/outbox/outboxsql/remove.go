@@ -18,38 +18,14 @@ func (s *Store) Delete(ctx context.Context, seqs ...uint64) error {
 	}
 	for len(seqs) > 0 {
 		n := min(len(seqs), removeMost)
-		args := make([]any, n)
-		for i, seq := range seqs[:n] {
-			args[i] = int64(seq)
-		}
-		err := s.gauge.Free(func() (fill.Amount, error) {
-			return s.take(ctx, strings.Replace(s.sql.remove, "{seqs}", parameters(n), 1), args...)
+		in, args := list(seqs[:n])
+		err := s.gauge.Free(ctx, func() (fill.Amount, error) {
+			return s.take(ctx, strings.Replace(s.sql.remove, "{seqs}", in, 1), args...)
 		})
 		if err != nil {
-			return fmt.Errorf("outboxsql: delete: %w", err)
+			return fmt.Errorf("outboxsql: delete: %w", full(err))
 		}
 		seqs = seqs[n:]
-	}
-	return nil
-}
-
-// Quarantine implements [outbox.Store]. The entry stays in the table with the
-// reason in its column "quarantined"; an operator who empties that column has
-// it sent again.
-func (s *Store) Quarantine(ctx context.Context, seq uint64, reason string) error {
-	if err := s.usable(); err != nil {
-		return err
-	}
-	if reason = clean(reason); reason == "" {
-		reason = "no reason given"
-	}
-	err := s.gauge.Free(func() (fill.Amount, error) {
-		a, err := s.take(ctx, s.sql.quarantine, int64(seq), reason)
-		s.quarantined.Add(a.Rows)
-		return a, err
-	})
-	if err != nil {
-		return fmt.Errorf("outboxsql: quarantine: %w", err)
 	}
 	return nil
 }
@@ -69,7 +45,7 @@ func (s *Store) take(ctx context.Context, query string, args ...any) (a fill.Amo
 			return fill.Amount{}, err
 		}
 		if reason != "" {
-			s.quarantined.Add(-1)
+			s.aside.add(-1, -size)
 			continue
 		}
 		a.Rows++
@@ -78,11 +54,19 @@ func (s *Store) take(ctx context.Context, query string, args ...any) (a fill.Amo
 	return a, rows.Err()
 }
 
-// parameters are $1 to $n.
-func parameters(n int) string {
+// list is a list of parameters, and what they stand for.
+func list(seqs []uint64) (parameters string, args []any) {
+	for _, seq := range seqs {
+		args = append(args, int64(seq))
+	}
+	return numbered(1, len(seqs)), args
+}
+
+// numbered are n parameters from $first on.
+func numbered(first, n int) string {
 	var b strings.Builder
 	for i := range n {
-		fmt.Fprintf(&b, ", $%d", i+1)
+		fmt.Fprintf(&b, ", $%d", first+i)
 	}
 	return strings.TrimPrefix(b.String(), ", ")
 }

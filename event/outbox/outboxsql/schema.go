@@ -11,7 +11,14 @@ import (
 // Schema gives the statements that make the tables, for who migrates with a
 // tool of its own. They do nothing to tables that are there.
 func Schema(d sqltx.Dialect, table string) []string {
-	partial := "CREATE INDEX IF NOT EXISTS %[1]s_waiting ON %[1]s (seq) WHERE quarantined = ''"
+	// What is waiting is read by seq and counted by size from this index alone.
+	// That of earlier versions, _waiting, had no size and is not needed any more.
+	waiting := "CREATE INDEX IF NOT EXISTS %[1]s_fill ON %[1]s (quarantined, seq, size)"
+	aside := "SELECT 1"
+	if d == sqltx.Postgres { // a reason may be longer than what an index of it takes
+		waiting = "CREATE INDEX IF NOT EXISTS %[1]s_fill ON %[1]s (seq, size) WHERE quarantined = ''"
+		aside = "CREATE INDEX IF NOT EXISTS %[1]s_aside ON %[1]s (seq, size) WHERE quarantined > ''"
+	}
 	return []string{
 		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (
 	seq            %s,
@@ -30,7 +37,8 @@ func Schema(d sqltx.Dialect, table string) []string {
 	size           BIGINT   NOT NULL, -- bytes
 	quarantined    TEXT     NOT NULL DEFAULT '' -- why it can never be sent
 )`, table, d.Serial(), d.Blob()),
-		fmt.Sprintf(partial, table),
+		fmt.Sprintf(waiting, table), strings.ReplaceAll(aside, "%[1]s", table),
+		fmt.Sprintf("DROP INDEX IF EXISTS %s_waiting", table),
 		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s_lease (
 	name    TEXT   PRIMARY KEY,
 	owner   TEXT   NOT NULL,
@@ -53,10 +61,18 @@ func (s *Store) Migrate(ctx context.Context) error {
 
 // statements are those of one store, with the name of its table in them.
 type statements struct {
-	insert, read, remove, quarantine string
-	count, oldest                    string
-	claim, release                   string
+	insert, read, remove            string
+	quarantine, requeue, discard    string
+	quarantined, countAside, sizes  string
+	count, oldest                   string
+	claim, release                  string
 	visible, holders                 string // PostgreSQL: see settled
+}
+
+// readWithout is read, but for entries of n orders.
+func (s *statements) readWithout(n int) string {
+	return strings.Replace(s.read, "ORDER BY",
+		"AND CASE WHEN ordering_key = '' THEN topic ELSE ordering_key END NOT IN ("+numbered(4, n)+") ORDER BY", 1)
 }
 
 func prepare(d sqltx.Dialect, table string) statements {
@@ -70,9 +86,15 @@ func prepare(d sqltx.Dialect, table string) statements {
 		// What was quarantined before is not taken once more, so "" is what it was.
 		quarantine: name(`UPDATE {table} SET quarantined = $2 WHERE seq = $1 AND quarantined = '' RETURNING size, ''`),
 		remove:     name(`DELETE FROM {table} WHERE seq IN ({seqs}) RETURNING size, quarantined`),
-		count: name(`SELECT count(*) FILTER (WHERE quarantined = ''), COALESCE(sum(size) FILTER (WHERE quarantined = ''), 0),
-	count(*) FILTER (WHERE quarantined <> '') FROM {table}`),
-		oldest: name(`SELECT accepted FROM {table} WHERE quarantined = '' ORDER BY seq LIMIT 1`),
+		requeue:    name(`UPDATE {table} SET quarantined = '' WHERE seq IN ({seqs}) AND quarantined > '' RETURNING size, ''`),
+		discard:    name(`DELETE FROM {table} WHERE seq IN ({seqs}) AND quarantined > '' RETURNING size, quarantined`),
+		quarantined: name(`SELECT seq, id, ordering_key, topic, payload, qos, retain, content_type, response_topic,
+	correlation, expiry, headers, accepted, quarantined
+	FROM {table} WHERE seq > $1 AND quarantined > '' ORDER BY seq LIMIT $2`),
+		countAside: name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE quarantined > ''`),
+		sizes:      name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE seq IN ({seqs}) AND quarantined > ''`),
+		count:      name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE quarantined = ''`),
+		oldest: name(`SELECT seq, accepted FROM {table} WHERE seq >= $1 AND quarantined = '' ORDER BY seq LIMIT 1`),
 		claim: name(`INSERT INTO {table}_lease (name, owner, expires) VALUES ('relay', $1, {now} + $2)
 	ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires = excluded.expires
 	WHERE {table}_lease.owner = excluded.owner OR {table}_lease.expires < {now}`),

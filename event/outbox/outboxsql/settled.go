@@ -70,23 +70,36 @@ func (t *settled) overtake() {
 	clear(t.writers)
 }
 
-// settle gives the seq up to which may be read, beyond after. Without one it is
-// after; where entries are visible that are not settled, it waits for them.
-func (s *Store) settle(ctx context.Context, after int64) (int64, error) {
+// settledUpTo is the seq up to which may be read.
+func (s *Store) settledUpTo() int64 {
 	if s.o.Dialect != sqltx.Postgres {
-		return math.MaxInt64, nil // one writer at a time, and visible in order
+		return math.MaxInt64 // one writer at a time, and visible in order
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.settled.upTo
+}
+
+// settle reports whether more may be read, beyond after. Where entries are
+// visible that are not settled, it waits for them, for which the lease is kept.
+func (s *Store) settle(ctx context.Context, after int64) (bool, error) {
+	if s.o.Dialect != sqltx.Postgres {
+		return false, nil
 	}
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		if _, err := s.Hold(ctx); err != nil {
+			return false, err
+		}
 		visible, upTo, err := s.look(ctx)
 		if err != nil || upTo > after || visible <= after {
-			return max(upTo, after), err
+			return upTo > after, err
 		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return after, ctx.Err()
+			return false, ctx.Err()
 		}
 	}
 }

@@ -46,6 +46,11 @@ type Options struct {
 	// what they accept in that time. Default 1,000,000 and 1 GiB.
 	MaxEntries int
 	MaxBytes   int64
+	// MaxQuarantined is how many entries may be quarantined, and
+	// MaxQuarantinedBytes their [outbox.Entry.Size]; what other processes do is
+	// known after ten seconds. Defaults 10,000 and 64 MiB.
+	MaxQuarantined      int
+	MaxQuarantinedBytes int64
 	// Owner names this store to the others and must be its own. Default: a random
 	// name.
 	Owner string
@@ -57,7 +62,8 @@ type Options struct {
 	// Patience is how long, on PostgreSQL, a transaction that has appended and is
 	// still open holds up the entries behind it. Then it is overtaken: nothing of
 	// it is lost, a relay finds its entries when they are committed, but they are
-	// sent after entries of their key that were appended later. Default 2 s.
+	// sent after entries of their key that were appended later. It must be below
+	// Lease. Default 2 s, and a fifth of Lease at most.
 	Patience time.Duration
 }
 
@@ -70,8 +76,8 @@ type Store struct {
 
 	appended chan struct{}
 	gauge    fill.Gauge
-	// quarantined is what the last count found, and what was done since.
-	quarantined atomic.Int64
+	aside    aside
+	first    atomic.Int64 // the seq that was first when somebody looked; 0 is unknown
 
 	mu      sync.Mutex
 	closed  bool
@@ -92,11 +98,13 @@ func New(db *sql.DB, o Options) (*Store, error) {
 		errs = append(errs, err)
 	}
 	errs = append(errs, sqltx.Name(o.Table))
-	if o.MaxEntries < 0 || o.MaxBytes < 0 {
+	if o.MaxEntries < 0 || o.MaxBytes < 0 || o.MaxQuarantined < 0 || o.MaxQuarantinedBytes < 0 {
 		errs = append(errs, errors.New("outboxsql: negative bound"))
 	}
 	if o.Lease < 0 || o.Patience < 0 {
 		errs = append(errs, fmt.Errorf("outboxsql: lease of %v, patience of %v", o.Lease, o.Patience))
+	} else if o.Patience >= o.Lease { // who waits that long has lost it
+		errs = append(errs, fmt.Errorf("outboxsql: patience of %v must be below the lease of %v", o.Patience, o.Lease))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -117,6 +125,12 @@ func (o Options) withDefaults() Options {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = DefaultMaxBytes
 	}
+	if o.MaxQuarantined == 0 {
+		o.MaxQuarantined = outbox.DefaultMaxQuarantined
+	}
+	if o.MaxQuarantinedBytes == 0 {
+		o.MaxQuarantinedBytes = outbox.DefaultMaxQuarantinedBytes
+	}
 	if o.Owner == "" {
 		o.Owner = uuid.NewString()
 	}
@@ -124,7 +138,7 @@ func (o Options) withDefaults() Options {
 		o.Lease = DefaultLease
 	}
 	if o.Patience == 0 {
-		o.Patience = DefaultPatience
+		o.Patience = min(DefaultPatience, o.Lease/5)
 	}
 	return o
 }
@@ -158,17 +172,11 @@ func (s *Store) Close() error {
 		return outbox.ErrClosed
 	}
 	s.closed = true
-	held := !s.leased.IsZero()
 	s.mu.Unlock()
-	if !held {
-		return nil
-	}
+	s.gauge.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
 	defer cancel()
-	if _, err := s.db.ExecContext(ctx, s.sql.release, s.o.Owner); err != nil {
-		return fmt.Errorf("outboxsql: give the lease back: %w", err)
-	}
-	return nil
+	return s.giveBack(ctx)
 }
 
 // releaseTime bounds giving the lease back; otherwise it runs out.

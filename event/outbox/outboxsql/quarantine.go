@@ -1,0 +1,181 @@
+package outboxsql
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+)
+
+// aside knows how much is quarantined: as counted, and followed since then.
+type aside struct {
+	mu      sync.Mutex
+	held    fill.Amount
+	counted time.Time
+}
+
+// asideAge is how old that may be. The count reads an index of what is
+// quarantined, which has a bound.
+const asideAge = 10 * time.Second
+
+func (a *aside) add(rows, bytes int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.held.Rows += rows
+	a.held.Bytes += bytes
+}
+
+func (a *aside) now(ctx context.Context, s *Store) (fill.Amount, error) {
+	a.mu.Lock()
+	held, fresh := a.held, !a.counted.IsZero() && time.Since(a.counted) < asideAge
+	a.mu.Unlock()
+	if fresh {
+		return held, nil
+	}
+	err := sqltx.Or(ctx, s.db).QueryRowContext(ctx, s.sql.countAside).Scan(&held.Rows, &held.Bytes)
+	if err != nil {
+		return held, fmt.Errorf("outboxsql: count what is quarantined: %w", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.held, a.counted = held, time.Now()
+	return held, nil
+}
+
+// maxReason is how much of a reason is kept.
+const maxReason = 1024
+
+// stamp begins the reason of an entry with when it was quarantined.
+const stamp = "2006-01-02T15:04:05.000Z07:00"
+
+func stamped(reason string, now time.Time) string {
+	reason = clean(reason[:min(len(reason), maxReason)])
+	return strings.TrimSpace(now.UTC().Format(stamp) + " " + reason)
+}
+
+// unstamped reads what stamped wrote, and what earlier versions did, which noted
+// no time.
+func unstamped(text string) (time.Time, string) {
+	first, rest, _ := strings.Cut(text, " ")
+	at, err := time.Parse(stamp, first)
+	if err != nil {
+		return time.Time{}, text
+	}
+	return at, rest
+}
+
+// Quarantine implements [outbox.Store]. The entry stays in the table with the
+// time and the reason in its column "quarantined"; an operator who empties that
+// column has it sent again, as Requeue does.
+func (s *Store) Quarantine(ctx context.Context, seq uint64, reason string) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	held, err := s.aside.now(ctx, s)
+	if err != nil {
+		return err
+	}
+	if held.Rows >= int64(s.o.MaxQuarantined) || held.Bytes >= s.o.MaxQuarantinedBytes {
+		return outbox.ErrQuarantineFull
+	}
+	err = s.gauge.Free(ctx, func() (fill.Amount, error) {
+		a, err := s.take(ctx, s.sql.quarantine, int64(seq), stamped(reason, time.Now()))
+		s.aside.add(a.Rows, a.Bytes)
+		return a, err
+	})
+	if err != nil {
+		return fmt.Errorf("outboxsql: quarantine: %w", full(err))
+	}
+	return nil
+}
+
+// Quarantined implements [outbox.Store].
+func (s *Store) Quarantined(ctx context.Context, after uint64, limit int) ([]outbox.Quarantined, error) {
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	rows, err := sqltx.Or(ctx, s.db).QueryContext(ctx, s.sql.quarantined, int64(after), limit)
+	if err != nil {
+		return nil, fmt.Errorf("outboxsql: quarantined: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var out []outbox.Quarantined
+	for rows.Next() {
+		var reason string
+		e, bad, err := scanEntry(rows, &reason)
+		if err != nil {
+			return nil, fmt.Errorf("outboxsql: quarantined: %w", err)
+		}
+		q := outbox.Quarantined{Seq: e.Seq, Entry: e}
+		q.Time, q.Reason = unstamped(reason)
+		if bad != nil {
+			q.Entry = nil
+		}
+		out = append(out, q)
+	}
+	return out, rows.Err()
+}
+
+// Requeue implements [outbox.Store]. It has a transaction of its own, or that
+// of ctx. One that cannot be decoded is quarantined again by the Read that meets
+// it.
+func (s *Store) Requeue(ctx context.Context, seqs ...uint64) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	err := sqltx.Run(ctx, s.db, func(ctx context.Context) error {
+		for len(seqs) > 0 {
+			n := min(len(seqs), removeMost)
+			if err := s.requeue(ctx, seqs[:n]); err != nil {
+				return err
+			}
+			seqs = seqs[n:]
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("outboxsql: requeue: %w", full(err))
+	}
+	s.first.Store(0) // what was first may not be any more
+	s.hint()
+	return nil
+}
+
+func (s *Store) requeue(ctx context.Context, seqs []uint64) error {
+	in, args := list(seqs)
+	var a fill.Amount
+	row := sqltx.Or(ctx, s.db).QueryRowContext(ctx, strings.Replace(s.sql.sizes, "{seqs}", in, 1), args...)
+	if err := row.Scan(&a.Rows, &a.Bytes); err != nil {
+		return err
+	}
+	room, err := s.gauge.Write(ctx, a, func() error {
+		moved, err := s.take(ctx, strings.Replace(s.sql.requeue, "{seqs}", in, 1), args...)
+		s.aside.add(-moved.Rows, -moved.Bytes)
+		return err
+	})
+	if err == nil && !room {
+		err = outbox.ErrFull
+	}
+	return err
+}
+
+// Discard implements [outbox.Store]. Entries are removed by 500.
+func (s *Store) Discard(ctx context.Context, seqs ...uint64) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	for len(seqs) > 0 {
+		n := min(len(seqs), removeMost)
+		in, args := list(seqs[:n])
+		if _, err := s.take(ctx, strings.Replace(s.sql.discard, "{seqs}", in, 1), args...); err != nil {
+			return fmt.Errorf("outboxsql: discard: %w", full(err))
+		}
+		seqs = seqs[n:]
+	}
+	return nil
+}
