@@ -12,13 +12,16 @@ import (
 // with the codec that its content type names, else the request's.
 //
 // It waits within ctx, or the timeout option, else for 10 s. Replies come on
-// reply/<client id>/inbox, unless broker.WithReplyTopic says otherwise, which is
-// subscribed to when first used: from then on there is a second connection, the
-// subscriber's, with the configured client id. An error of the replier is a Kratos error with
-// its code and reason. TIMEOUT has MayHaveBeenSent set: the request may have
-// been carried out. MQTT 5 has response topic and correlation data; on 3.1.1
-// both sides need [WithCloudEvents], or the reason is UNSUPPORTED. At most 1024
-// requests wait at a time; more is QUOTA_EXCEEDED.
+// reply/<client id>/<random>, unless broker.WithReplyTopic says otherwise, over a
+// connection of their own, <client id>-req, which is opened when first needed and
+// whose session the broker does not keep. Requests may be sent inside handlers, in
+// any number at once: no handler holds up a reply. An error of the replier is a
+// Kratos error with its code and reason. TIMEOUT and CLOSED have MayHaveBeenSent
+// set: the request may have been carried out. MQTT 5 has response topic and
+// correlation data; on 3.1.1 both sides need [WithCloudEvents], or the reason is
+// UNSUPPORTED. At most 1024 requests wait at a time; more is QUOTA_EXCEEDED. At
+// most 64 topics for replies are subscribed to: those that no request waits on are
+// given back, and a request that finds none waits for one.
 func Request[Resp any](ctx context.Context, b broker.Broker, topic string, req any, opts ...broker.RequestOption) (*Resp, error) {
 	return bridge.Request[Resp](ctx, b, topic, req, opts...)
 }

@@ -137,7 +137,7 @@ func (b *Broker) open() *state {
 		s.client, b.client = client, client
 		b.settings.warn(s.log, &cfg)
 	}
-	s.replyPrefixes = []string{replyPrefix}
+	s.replyPrefixes = []string{engine.InboxPrefix}
 	if p := b.settings.ReplyPrefixes; p != nil {
 		s.replyPrefixes = p
 	}
@@ -158,7 +158,7 @@ func (s *state) delivery(from *Settings, cfg *engine.Config) error {
 	if from.Sequence {
 		s.sequence = newSequence(cfg.ClientID)
 	}
-	cfg.Arrived = s.broker.onArrival
+	cfg.Arrived, cfg.Replied = s.broker.onArrival, s.broker.replied
 	var err error
 	if s.outbox, err = s.outboxOf(from.Outbox); s.outbox != nil {
 		cfg.Flush, cfg.Publishing = s.outbox.stop, s.outbox.connection

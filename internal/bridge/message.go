@@ -11,6 +11,7 @@ type Message struct {
 	// Direct sends it past the outbox.
 	Direct bool
 
+	answer  bool   // to a request
 	id      string // where it is known as text
 	ambient int    // how many of the last user properties nobody asked for
 }

@@ -16,8 +16,9 @@ const opRequest = "request"
 
 // Request publishes a request at QoS 1 and waits for the reply: within ctx's
 // deadline or the timeout option's, else for 10 s. The request names a topic of
-// this client's, reply/<client id>/inbox unless the option says otherwise, which
-// is subscribed to when first used.
+// this process, reply/<client id>/<random> unless the option says otherwise,
+// which is subscribed to when first used, on a connection that is there for
+// replies only.
 //
 // MQTT 5 has a response topic and correlation data; on 3.1.1 they travel as
 // attributes of the CloudEvents carrier, and without it the error's reason is
@@ -60,10 +61,11 @@ func (s *state) exchange(ctx context.Context, topic string, msg *broker.Message,
 			Cause: errors.New("MQTT 3.1.1 has no response topic: it takes the CloudEvents carrier, or MQTT 5"),
 		}
 	}
-	replyTopic, err := s.listen(ctx, o.ReplyTopic)
+	inbox, err := s.client.OpenInbox(ctx, o.ReplyTopic)
 	if err != nil {
-		return nil, err
+		return nil, public(opRequest, o.ReplyTopic, err)
 	}
+	defer inbox.Close()
 	id := uuid.New()
 	reply, err := q.expect(topic, string(id[:]))
 	if err != nil {
@@ -71,7 +73,7 @@ func (s *state) exchange(ctx context.Context, topic string, msg *broker.Message,
 	}
 	defer q.forget(string(id[:]))
 	err = s.publish(ctx, topic, msg, broker.WithPublishBodyCodec(o.BodyCodec), PublishOption(func(p *PublishSettings) {
-		p.ResponseTopic, p.Correlation, p.Direct = replyTopic, id[:], true
+		p.ResponseTopic, p.Correlation, p.Direct = inbox.Topic, id[:], true
 		if deadline, ok := ctx.Deadline(); ok && version == engine.Version5 {
 			p.Expiry = max(time.Until(deadline), 1) // nobody waits for the reply any more
 		}
@@ -85,9 +87,21 @@ func (s *state) exchange(ctx context.Context, topic string, msg *broker.Message,
 	case <-ctx.Done():
 		return nil, &event.Error{
 			Op: opRequest, Topic: topic, Reason: reasonOfContext(ctx.Err()), MayHaveBeenSent: true,
-			Cause: errors.Join(errors.New("no reply"), ctx.Err()),
+			Cause: errors.Join(noReply(inbox), ctx.Err()),
+		}
+	case <-inbox.Ended():
+		return nil, &event.Error{
+			Op: opRequest, Topic: topic, Reason: event.ReasonClosed, MayHaveBeenSent: true,
+			Cause: errors.New("no reply before the client stopped"),
 		}
 	}
+}
+
+func noReply(inbox *engine.Inbox) error {
+	if inbox.Lost() {
+		return errors.New("no reply, and the connection that it comes on was lost meanwhile: a reply that was sent then is gone")
+	}
+	return errors.New("no reply")
 }
 
 // result gives the reply, or the error that it carries.

@@ -1,97 +1,24 @@
 package bridge
 
 import (
-	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
-
-	"github.com/google/uuid"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
-const (
-	replyPrefix  = "reply/"
-	maxRequests  = 1024 // that wait for a reply
-	maxReplyTops = 64   // topics for replies
-)
+const maxRequests = 1024 // that wait for a reply
 
-// requests are those that wait for a reply, and the subscriptions that replies
-// come through.
+// requests are those that wait for a reply.
 type requests struct {
 	mu      sync.Mutex
 	waiting map[string]chan *Event // by correlation data
-	topics  map[string]bool        // granted
-	inbox   string
-
-	turn chan struct{} // held by who subscribes
-	late atomic.Int64  // replies that nobody waits for
+	late    atomic.Int64           // replies that nobody waits for
 }
 
-func (q *requests) init() {
-	q.waiting, q.topics = make(map[string]chan *Event), make(map[string]bool)
-	q.turn = make(chan struct{}, 1)
-}
-
-// listen subscribes to the topic for replies, once, and waits for the SUBACK.
-func (s *state) listen(ctx context.Context, topic string) (string, error) {
-	q := &s.broker.requests
-	topic, known, err := q.topic(topic, s.cfg.ClientID)
-	if known || err != nil {
-		return topic, err
-	}
-	select {
-	case q.turn <- struct{}{}:
-		defer func() { <-q.turn }()
-	case <-ctx.Done():
-		return "", public(opRequest, topic, ctx.Err())
-	}
-	if _, known, _ = q.topic(topic, ""); known {
-		return topic, nil
-	}
-	b := s.broker
-	b.mu.RLock() // Init moves the subscriptions to another client
-	defer b.mu.RUnlock()
-	_, err = b.client.Subscribe(ctx, &engine.Subscription{Filter: topic, QoS: 1, Handler: b.replied})
-	if err != nil {
-		return "", public("subscribe", topic, err)
-	}
-	q.mu.Lock()
-	q.topics[topic] = true
-	q.mu.Unlock()
-	return topic, nil
-}
-
-// topic gives the topic for replies and whether it is subscribed to.
-func (q *requests) topic(topic, clientID string) (_ string, known bool, err error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if topic == "" {
-		topic = q.own(clientID)
-	}
-	switch {
-	case q.topics[topic]:
-		return topic, true, nil
-	case len(q.topics) >= maxReplyTops:
-		return "", false, quota(topic, "%d topics for replies are in use", maxReplyTops)
-	}
-	return topic, false, public(opRequest, topic, engine.ValidateTopic(topic))
-}
-
-// own gives the client's topic: one level of the client id, whatever is in it.
-func (q *requests) own(clientID string) string {
-	if q.inbox == "" {
-		if clientID == "" {
-			clientID = uuid.NewString()
-		}
-		level := strings.NewReplacer("%", "%25", "/", "%2F", "+", "%2B", "#", "%23").Replace(clientID)
-		q.inbox = replyPrefix + level + "/inbox"
-	}
-	return q.inbox
-}
+func (q *requests) init() { q.waiting = make(map[string]chan *Event) }
 
 // expect makes room for one reply.
 func (q *requests) expect(topic, correlation string) (<-chan *Event, error) {
@@ -111,7 +38,7 @@ func (q *requests) forget(correlation string) {
 	delete(q.waiting, correlation)
 }
 
-// take gives who waits for a reply, once.
+// take returns the channel of the request that waits for a reply, once.
 func (q *requests) take(correlation []byte) chan *Event {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -120,9 +47,9 @@ func (q *requests) take(correlation []byte) chan *Event {
 	return ch
 }
 
-// replied handles what arrives on a topic for replies. Nothing of it is worth a
-// second attempt.
-func (b *Broker) replied(_ context.Context, d *engine.Delivery) error {
+// replied takes what arrives on a topic for replies. It runs on the read loop of
+// their connection, and waits for nothing: the channel has room.
+func (b *Broker) replied(d *engine.Delivery) {
 	s, q := b.state(), &b.requests
 	e, err := s.event(d)
 	_, correlation := e.reply()
@@ -132,12 +59,11 @@ func (b *Broker) replied(_ context.Context, d *engine.Delivery) error {
 	}
 	if ch != nil {
 		ch <- e
-		return nil
+		return
 	}
 	if q.late.Add(1) == 1 {
 		s.log.Warnf("mqtt: a reply came too late, or answers no request of ours: topic %q; such replies are counted", clip(d.Topic))
 	}
-	return nil
 }
 
 func quota(topic, format string, args ...any) error {

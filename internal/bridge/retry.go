@@ -75,15 +75,23 @@ func (s *state) retry(retries int) Retry {
 // go. The message keeps its id.
 func (s *state) attempt(ctx context.Context, m *Message, r *Retry) error {
 	started := time.Now()
-	err := public("publish", m.Topic, s.client.Publish(ctx, &m.Message))
+	err := s.transmit(ctx, m)
 	s.unplaced()
 	if e, ok := errors.AsType[*event.Error](err); !ok || r.Attempts == 1 || !r.worth(e, m.QoS) {
 		return err
 	}
 	again := *m // in memory of its own: the fast path needs none
 	return r.again(ctx, started.Add(s.timeout()), m.QoS, err, func(ctx context.Context) error {
-		return public("publish", again.Topic, s.client.Publish(ctx, &again.Message))
+		return s.transmit(ctx, &again)
 	})
+}
+
+// transmit is one attempt.
+func (s *state) transmit(ctx context.Context, m *Message) error {
+	if m.answer {
+		return public("reply", m.Topic, s.client.Answer(ctx, &m.Message))
+	}
+	return public("publish", m.Topic, s.client.Publish(ctx, &m.Message))
 }
 
 // again publishes what failed before until it succeeds, may not be repeated, or

@@ -128,6 +128,10 @@ type Config struct {
 	// Nil sees none.
 	Arrived func(m *Inbound)
 
+	// Replied takes what arrives on an [Inbox], on its read loop: it must be quick.
+	// Nil takes nothing.
+	Replied func(d *Delivery)
+
 	// Flush is called by Stop, within its context, when the last handler ended
 	// and publishes still leave; it gives how many messages stay on this side, and
 	// how many of them were published and not acknowledged.

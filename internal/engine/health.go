@@ -62,6 +62,7 @@ func (c *Client) Health() Health {
 	for _, at := range r.subscribers() {
 		at.health(&h)
 	}
+	h.InFlight += r.answers.inFlight()
 	for _, s := range r.pubs.sessions {
 		h.InFlight += s.InFlight()
 	}

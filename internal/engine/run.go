@@ -18,6 +18,8 @@ type run struct {
 	sub     *subscriber // the main one; ready to be connected
 	others  ownSessions
 	pubs    *publishers
+	inboxes inboxes  // of requests
+	answers onDemand // to requests
 	events  *events
 	version *session.Negotiation
 	drops   drops
@@ -42,6 +44,7 @@ func newRun(ctx context.Context, c *Client) (*run, error) {
 	r.checks.init()
 	r.grants.init(c.cfg.Granted)
 	r.id = c.cfg.clientID()
+	r.initInboxes()
 	err := r.open(r.id)
 	for s := range c.subs {
 		if err == nil {
@@ -199,12 +202,14 @@ func (r *run) stop(ctx context.Context) error {
 	return nil
 }
 
-// closePublishers closes them side by side: each may wait for its publishes.
+// closePublishers closes them, and what requests use, side by side: each may wait for its publishes.
 func (r *run) closePublishers(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, s := range r.pubs.sessions {
 		wg.Go(func() { s.Close(ctx) })
 	}
+	wg.Go(func() { r.answers.close(ctx) })
+	wg.Go(func() { r.inboxes.close(ctx) })
 	wg.Wait()
 }
 

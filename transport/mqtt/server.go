@@ -132,14 +132,18 @@ func (s *Server) Publish(ctx context.Context, topic string, msg *broker.Message,
 }
 
 // Request sends a request at QoS 1 and waits for the reply: within ctx, or the
-// timeout option, else for 10 s. Replies come on reply/<client id>/inbox, unless
-// broker.WithReplyTopic says otherwise, which is subscribed to when first used.
-// The body of the reply is its bytes; the function [Request] decodes it. An
-// error of the replier is a Kratos error with its code and reason. TIMEOUT has
-// MayHaveBeenSent set: the request may have been carried out. MQTT 5 has
-// response topic and correlation data; on 3.1.1 both sides need
-// [WithCloudEvents], or the reason is UNSUPPORTED. At most 1024 requests wait at
-// a time; more is QUOTA_EXCEEDED.
+// timeout option, else for 10 s. Replies come on reply/<client id>/<random>,
+// unless broker.WithReplyTopic says otherwise, over a connection of their own,
+// <client id>-srv-req, which is opened when first needed and whose session the
+// broker does not keep. Handlers may send requests, in any number at once: none
+// holds up a reply. The body of the reply is its bytes; the function [Request]
+// decodes it. An error of the replier is a Kratos error with its code and reason.
+// TIMEOUT and CLOSED have MayHaveBeenSent set: the request may have been carried
+// out. MQTT 5 has response topic and correlation data; on 3.1.1 both sides need
+// [WithCloudEvents], or the reason is UNSUPPORTED. At most 1024 requests wait at a
+// time; more is QUOTA_EXCEEDED. At most 64 topics for replies are subscribed to:
+// those that no request waits on are given back, and a request that finds none
+// waits for one.
 func (s *Server) Request(ctx context.Context, topic string, msg *broker.Message, opts ...broker.RequestOption) (*broker.Message, error) {
 	return s.broker.Request(ctx, topic, msg, opts...)
 }

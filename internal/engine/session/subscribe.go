@@ -41,29 +41,11 @@ func (s *Session) want(f Filter, tentative bool) (*wanted, error) {
 // or refused it. A refused filter is not wanted any more, or as it was before;
 // when ctx ends first it stays wanted.
 func (s *Session) Subscribe(ctx context.Context, f Filter) error {
-	w, err := s.want(f, true)
+	w, err := s.Ask(f)
 	if err != nil {
 		return err
 	}
-	for w != nil {
-		select {
-		case <-w.settled:
-		case <-ctx.Done():
-			up := s.Status().Connected
-			return &Error{Op: opSubscribe, Topic: f.Filter, Reason: waitReason(up, ctx.Err()), Cause: s.downCause(up, ctx.Err())}
-		case <-s.done:
-			return s.overError(opSubscribe, f.Filter)
-		}
-		if err = w.err; err == nil {
-			w = s.subs.successor(w)
-		} else {
-			w = nil
-		}
-		if w != nil && w.removed {
-			return &Error{Op: opSubscribe, Topic: f.Filter, Reason: ReasonCanceled, Cause: errors.New("unsubscribed meanwhile")}
-		}
-	}
-	return err
+	return w.Wait(ctx)
 }
 
 // Unsubscribe stops wanting a filter and waits, within ctx, for the UNSUBACK

@@ -1,0 +1,98 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
+)
+
+// onDemand is a connection that is opened when first needed.
+type onDemand struct {
+	open func() (*session.Session, error)
+
+	mu      sync.Mutex
+	session *session.Session
+	closed  bool
+}
+
+var errStopped = errors.New("stopped")
+
+// get returns the session, connecting it when first used. After close it is an
+// error.
+func (o *onDemand) get() (*session.Session, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return nil, &Error{Op: "connect", Reason: session.ReasonClosed, Cause: errStopped}
+	}
+	if o.session == nil {
+		s, err := o.open()
+		if err != nil {
+			return nil, err
+		}
+		o.session = s
+		s.Start()
+	}
+	return o.session, nil
+}
+
+// made returns the session that there is; nil for none.
+func (o *onDemand) made() *session.Session {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.session
+}
+
+func (o *onDemand) inFlight() int {
+	if s := o.made(); s != nil {
+		return s.InFlight()
+	}
+	return 0
+}
+
+func (o *onDemand) close(ctx context.Context) {
+	o.mu.Lock()
+	o.closed = true
+	s := o.session
+	o.mu.Unlock()
+	if s != nil {
+		s.Close(ctx)
+	}
+}
+
+// clean are the settings of a session of this run that the broker keeps
+// nothing of. Its client id ends as the publisher's does, with another word.
+func (r *run) clean(word string) session.Config {
+	cfg := r.client.cfg.session(r.id + strings.TrimSuffix(r.client.cfg.PublisherSuffix, publisherWord) + word)
+	cfg.Negotiation, cfg.CleanSession, cfg.SessionExpiry = r.version, true, 0
+	cfg.Notify = func(e session.Event) { r.events.add(e, false) }
+	return cfg
+}
+
+// The words that client ids end with.
+const (
+	publisherWord = "pub"
+	inboxWord     = "req"   // replies to our requests
+	answerWord    = "reply" // our answers to requests
+)
+
+// Answer publishes the answer to a request as [Client.Publish] does, on a
+// connection of its own: what cannot be delivered there holds up nothing that is
+// published, nor the other way round.
+func (c *Client) Answer(ctx context.Context, m *Message) error {
+	r, err := c.mayPublish(m)
+	if err != nil {
+		return err
+	}
+	s, err := r.answers.get()
+	if err == nil {
+		err = s.Publish(ctx, m)
+	}
+	if err == nil && m.Properties != nil {
+		c.accepted(r, m)
+	}
+	return err
+}
