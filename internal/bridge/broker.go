@@ -132,6 +132,9 @@ func (b *Broker) open() *state {
 	s.policies = policies
 	problems = errors.Join(problems, s.delivery(&b.settings, &cfg), bad)
 	s.cfg = cfg
+	publish, err := Wrap(s.send, b.options.PublishMiddlewares)
+	s.publish = publish
+	problems = errors.Join(problems, err)
 	client, err := engine.NewClient(cfg, b.client)
 	if s.err = configError(problems, err); s.err == nil {
 		s.client, b.client = client, client
@@ -142,7 +145,6 @@ func (b *Broker) open() *state {
 		s.replyPrefixes = p
 	}
 	s.tracer = newTracer(b.settings.Trace, b.options.Tracings, b.settings.Propagation)
-	s.publish = broker.ChainPublishMiddleware(s.send, b.options.PublishMiddlewares)
 	b.now.Store(s)
 	return s
 }

@@ -84,10 +84,15 @@ func (s *state) consumer(topic string, handler broker.Handler, binder broker.Bin
 	if err != nil {
 		return nil, codecError("subscribe", topic, err)
 	}
-	handler = broker.ChainSubscriberMiddleware(handler, o.Middlewares)
+	if handler, err = Wrap(handler, o.Middlewares); err == nil {
+		handler, err = Wrap(handler, s.options.SubscriberMiddlewares)
+	}
+	if err != nil {
+		return nil, badRequest("subscribe", topic, err.Error())
+	}
 	return &consumer{
 		broker: s.broker, codec: codec, binder: binder, values: valuesOf(o.Context), refuse: own.refuse, method: own.Method, batch: own.Batch,
-		handler: broker.ChainSubscriberMiddleware(handler, s.options.SubscriberMiddlewares),
+		handler: handler,
 	}, nil
 }
 

@@ -14,8 +14,8 @@ import (
 type run struct {
 	client  *Client
 	base    context.Context // the values of Start's context, for handlers
-	id      string      // of the subscriber
-	sub     *subscriber // the main one; ready to be connected
+	id      string          // of the subscriber
+	sub     *subscriber     // the main one; ready to be connected
 	others  ownSessions
 	pubs    *publishers
 	inboxes inboxes  // of requests

@@ -1,6 +1,8 @@
 package mqtt
 
 import (
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 
@@ -9,6 +11,7 @@ import (
 
 // matcher picks the middleware of an operation as Kratos' own servers do: the
 // defaults, then those of the exact operation, else of the longest prefix.
+// It does not change once a chain was built from it: Use makes another.
 type matcher struct {
 	defaults []middleware.Middleware
 	exact    map[string][]middleware.Middleware
@@ -40,6 +43,16 @@ func (m *matcher) add(selector string, ms ...middleware.Middleware) {
 		}
 	}
 	m.exact[selector] = appendSet(m.exact[selector], ms)
+}
+
+// with returns a copy that was changed.
+func (m *matcher) with(change func(*matcher)) *matcher {
+	next := &matcher{defaults: slices.Clip(m.defaults), exact: maps.Clone(m.exact), prefixes: slices.Clone(m.prefixes)}
+	for selector, ms := range next.exact {
+		next.exact[selector] = slices.Clip(ms)
+	}
+	change(next)
+	return next
 }
 
 func (m *matcher) match(operation string) []middleware.Middleware {

@@ -60,7 +60,7 @@ func FailFast(enable bool) ServerOption {
 // Middleware adds Kratos middleware around every handler; given again it adds
 // more, after those before.
 func Middleware(m ...middleware.Middleware) ServerOption {
-	return func(s *Server) { s.middleware.use(m...) }
+	return func(s *Server) { s.change(func(all *matcher) { all.use(m...) }) }
 }
 
 // WithAddress sets the broker URLs, tried in order: mqtt, tcp, mqtts, ssl,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/go-kratos/kratos/v2/middleware"
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
@@ -48,21 +49,17 @@ func RegisterReplier[Req, Resp any](
 	}}
 	opts = append([]broker.SubscribeOption{broker.WithSubscribeContext(ctx)}, opts...)
 	opts = append(opts, bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.OnUndecodable(c.refuse) }))
-	_, err := srv.broker.Subscribe(topic, c.handle, func() any { return new(Req) }, opts...)
+	_, err := c.subscribe(topic, c.handle, func() any { return new(Req) }, opts...)
 	return err
 }
 
 // serve handles a request and replies.
-func (c *chained) serve(ctx context.Context, tr *Transport) error {
+func (c *chained) serve(ctx context.Context, tr *Transport, call middleware.Handler) error {
 	wanted, err := c.server.broker.ReplyWanted(tr.own)
 	if err != nil {
 		return err
 	}
-	handle := c.reply
-	if c.chain != nil {
-		handle = c.chain
-	}
-	reply, err := handle(ctx, tr.event.Message().Body)
+	reply, err := call(ctx, tr.event.Message().Body)
 	switch {
 	case !wanted:
 		return err

@@ -2,8 +2,10 @@ package mqtt
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-kratos/kratos/v2/middleware"
 	"github.com/go-kratos/kratos/v2/transport"
@@ -42,8 +44,11 @@ type Server struct {
 	broker  *bridge.Broker
 	options []broker.Option
 
-	mu         sync.RWMutex
-	middleware matcher
+	middleware atomic.Pointer[matcher]
+
+	mu       sync.RWMutex
+	handlers map[*chained]struct{} // registered
+	began    bool                  // Start was called: what is registered has its middleware at once
 
 	services services
 }
@@ -55,7 +60,8 @@ const publisherSuffix = "-srv-pub"
 // NewServer never fails: problems of the options are reported together by
 // RegisterSubscriber and Start.
 func NewServer(opts ...ServerOption) *Server {
-	s := &Server{}
+	s := &Server{handlers: make(map[*chained]struct{})}
+	s.middleware.Store(new(matcher))
 	set(func(s *bridge.Settings) { s.Config.PublisherSuffix = publisherSuffix })(s)
 	for _, o := range opts {
 		if o != nil {
@@ -70,11 +76,22 @@ func NewServer(opts ...ServerOption) *Server {
 func (s *Server) Name() string { return KindMQTT }
 
 // Use adds middleware for a selector: an operation, or a prefix with "*" at
-// its end. It affects handlers that have had no message yet.
+// its end. It counts for every attempt that begins after it returned.
+//
+// Middleware is constructed once for each handler: by Start, by a registration
+// after Start, and by a Use after Start anew. One that panics then, or makes
+// no handler, is an error of Start or of the registration; after a Use it is
+// logged, and the error of every attempt. No message is handled without its
+// middleware.
 func (s *Server) Use(selector string, m ...middleware.Middleware) {
+	s.change(func(all *matcher) { all.add(selector, m...) })
+	s.rebuild()
+}
+
+func (s *Server) change(change func(*matcher)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.middleware.add(selector, m...)
+	s.middleware.Store(s.middleware.Load().with(change))
 }
 
 // Endpoint is the URL of the first broker, without user information; the
@@ -103,7 +120,7 @@ func (s *Server) Address() string { return s.broker.Address() }
 // They do not have its end: an attempt ends by its deadline, or when Stop has
 // no more time.
 func (s *Server) Start(ctx context.Context) error {
-	if err := s.services.ready(s.broker); err != nil {
+	if err := errors.Join(s.services.ready(s.broker), s.chains()); err != nil {
 		return err
 	}
 	if err := s.broker.Start(ctx); err != nil {

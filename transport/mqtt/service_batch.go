@@ -21,14 +21,14 @@ func (c *chained) handleBatch(ctx context.Context, events []*bridge.Event) error
 			return fmt.Errorf("message is a %T, want one of %s", e.Message().Body, c.operation)
 		}
 	}
-	c.once.Do(c.build)
+	call, err := c.built()
+	if err != nil {
+		return err
+	}
 	first := events[0]
 	tr := &Transport{chained: c, event: first, own: first, delivery: first.Delivery(), request: requestHeader(first)}
 	ctx = transport.NewServerContext(ctx, tr)
-	if c.chain == nil {
-		return c.batch(ctx, in)
-	}
-	_, err := c.chain(ctx, in)
+	_, err = call(ctx, in)
 	return err
 }
 

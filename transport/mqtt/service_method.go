@@ -64,7 +64,7 @@ func (r *registration) register(h event.Handler) {
 		opts := append(r.subscribeOptions(m), bridge.SubscribeOption(func(s *bridge.SubscribeSettings) {
 			r.settings(s, c, &h, i)
 		}))
-		if _, err := r.server.broker.Subscribe(text, handler, func() any { return h.New() }, opts...); err != nil {
+		if _, err := c.subscribe(text, handler, func() any { return h.New() }, opts...); err != nil {
 			r.fail(fmt.Errorf("%s: %w", m.Operation, err))
 		}
 	}

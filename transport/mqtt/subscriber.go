@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"sync/atomic"
 
-	"github.com/go-kratos/kratos/v2/middleware"
 	"github.com/go-kratos/kratos/v2/transport"
 	"github.com/tx7do/kratos-transport/broker"
 	"google.golang.org/protobuf/proto"
@@ -57,15 +56,15 @@ func (s *Server) RegisterSubscriber(ctx context.Context, topic string, handler b
 // runs around it. For what the generic options mean see broker/mqtt's
 // NewBroker.
 func (s *Server) Subscribe(topic string, handler broker.Handler, binder broker.Binder, opts ...broker.SubscribeOption) (broker.Subscriber, error) {
-	if handler != nil {
-		handler = (&chained{server: s, operation: topic, handler: handler}).handle
+	if handler == nil {
+		return s.broker.Subscribe(topic, nil, binder, opts...)
 	}
-	return s.broker.Subscribe(topic, handler, binder, opts...)
+	c := &chained{server: s, operation: topic, handler: handler}
+	return c.subscribe(topic, c.handle, binder, opts...)
 }
 
-// chained is a handler behind the Kratos middleware of its operation. The
-// chain is built with the first message, so that Use may follow the
-// registration; what changes from message to message travels in the Transport.
+// chained is a handler behind the Kratos middleware of its operation. What
+// changes from message to message travels in the Transport.
 type chained struct {
 	server    *Server
 	operation string
@@ -73,9 +72,8 @@ type chained struct {
 	reply     func(ctx context.Context, req any) (any, error) // of a replier, or
 	batch     func(ctx context.Context, in []proto.Message) error
 	replyQoS  byte
-	params    *template // of the topic; nil without parameters
-	once      sync.Once
-	chain     middleware.Handler // nil without middleware
+	params    *template             // of the topic; nil without parameters
+	chain     atomic.Pointer[chain] // nil until Start, or the registration, builds it
 }
 
 func (c *chained) handle(ctx context.Context, e broker.Event) error {
@@ -83,40 +81,33 @@ func (c *chained) handle(ctx context.Context, e broker.Event) error {
 	if !ok {
 		return fmt.Errorf("a subscriber middleware changed the raw message to a %T", e.RawMessage())
 	}
-	c.once.Do(c.build)
+	call, err := c.built()
+	if err != nil {
+		return err
+	}
 	tr := &Transport{chained: c, event: e, own: own, delivery: own.Delivery(), request: requestHeader(own)}
 	ctx = transport.NewServerContext(ctx, tr)
 	if c.reply != nil {
-		return c.serve(ctx, tr)
+		return c.serve(ctx, tr, call)
 	}
-	if c.chain == nil {
-		return c.handler(ctx, e)
-	}
-	_, err := c.chain(ctx, e.Message().Body)
+	_, err = call(ctx, e.Message().Body)
 	return err
 }
 
-func (c *chained) build() {
-	c.server.mu.RLock()
-	defer c.server.mu.RUnlock()
-	ms := c.server.middleware.match(c.operation)
-	if len(ms) == 0 {
-		return
+// call is the end of the chain.
+func (c *chained) call(ctx context.Context, req any) (any, error) {
+	tr, ok := FromContext(ctx)
+	if !ok || tr.chained != c {
+		return nil, errNoTransport
 	}
-	c.chain = middleware.Chain(ms...)(func(ctx context.Context, req any) (any, error) {
-		tr, ok := FromContext(ctx)
-		if !ok || tr.chained != c {
-			return nil, errNoTransport
-		}
-		if c.batch != nil {
-			return nil, c.callBatch(ctx, req)
-		}
-		tr.event.Message().Body = req // a middleware may have replaced it
-		if c.reply != nil {
-			return c.reply(ctx, req)
-		}
-		return nil, c.handler(ctx, tr.event)
-	})
+	if c.batch != nil {
+		return nil, c.callBatch(ctx, req)
+	}
+	tr.event.Message().Body = req // a middleware may have replaced it
+	if c.reply != nil {
+		return c.reply(ctx, req)
+	}
+	return nil, c.handler(ctx, tr.event)
 }
 
 var (

@@ -1,0 +1,138 @@
+package mqtt
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/go-kratos/kratos/v2/middleware"
+	"github.com/tx7do/kratos-transport/broker"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+)
+
+// chain is a handler with its middleware around it. It is built before the
+// first message can arrive; one that cannot be built fails each attempt,
+// because middleware such as an authorisation must not be left out.
+type chain struct {
+	of   *matcher
+	call middleware.Handler // nil when err is not
+	err  error
+}
+
+// built returns what to call.
+func (c *chained) built() (middleware.Handler, error) {
+	b := c.chain.Load()
+	if b == nil {
+		return nil, errNotBuilt
+	}
+	return b.call, b.err
+}
+
+// build builds the chain from the middleware that there is now. While it does,
+// Use may add more, and is building it as well: the last one counts.
+func (c *chained) build() error {
+	for {
+		m := c.server.middleware.Load()
+		b := &chain{of: m}
+		if b.call, b.err = bridge.Wrap(c.call, m.match(c.operation)); b.err != nil {
+			b.err = fmt.Errorf("%s cannot be handled: %w", c.operation, b.err)
+		}
+		c.chain.Store(b)
+		if c.server.middleware.Load() == m {
+			return b.err
+		}
+	}
+}
+
+// subscribe registers the handler, whose chain Start builds, or, once that was
+// called, this.
+func (c *chained) subscribe(filter string, handler broker.Handler, binder broker.Binder, opts ...broker.SubscribeOption) (broker.Subscriber, error) {
+	if err := c.server.enlist(c); err != nil {
+		return nil, err
+	}
+	sub, err := c.server.broker.Subscribe(filter, handler, binder, opts...)
+	if err != nil {
+		c.server.forget(c)
+		return nil, err
+	}
+	return &subscription{Subscriber: sub, chained: c}, nil
+}
+
+// subscription is the handle of one registration.
+type subscription struct {
+	broker.Subscriber
+	chained *chained
+}
+
+// Unsubscribe takes the registration back and waits up to 10 s for the
+// UNSUBACK; the argument has no effect. Again it does nothing.
+func (s *subscription) Unsubscribe(remove bool) error {
+	s.chained.server.forget(s.chained)
+	return s.Subscriber.Unsubscribe(remove)
+}
+
+// enlist has the chain built by Start and with each Use from then on.
+func (s *Server) enlist(c *chained) error {
+	s.mu.Lock()
+	s.handlers[c] = struct{}{}
+	began := s.began
+	s.mu.Unlock()
+	if !began {
+		return nil
+	}
+	err := c.build()
+	if err != nil {
+		s.forget(c)
+		return registerError(err)
+	}
+	return nil
+}
+
+func (s *Server) forget(c *chained) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.handlers, c)
+}
+
+// chains builds those chains that are not of the middleware that there is now,
+// and those that could not be built.
+func (s *Server) chains() error {
+	s.mu.Lock()
+	s.began = true
+	all := slices.Collect(maps.Keys(s.handlers))
+	s.mu.Unlock()
+	failed := make(map[string]error)
+	for _, c := range all {
+		if b := c.chain.Load(); b != nil && b.err == nil && b.of == s.middleware.Load() {
+			continue
+		}
+		if err := c.build(); err != nil {
+			failed[c.operation] = err
+		}
+	}
+	var errs []error
+	for _, operation := range slices.Sorted(maps.Keys(failed)) {
+		errs = append(errs, failed[operation])
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return registerError(errors.Join(errs...))
+}
+
+// rebuild is chains for who has nobody to return an error to.
+func (s *Server) rebuild() {
+	s.mu.RLock()
+	began := s.began
+	s.mu.RUnlock()
+	if !began {
+		return
+	}
+	if err := s.chains(); err != nil {
+		s.broker.Log().Errorf("mqtt: each message fails: %v", err)
+	}
+}
+
+var errNotBuilt = errors.New("its middleware is not built yet")
