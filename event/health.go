@@ -48,6 +48,8 @@ type Health struct {
 	// HeldKeys the ordering keys that are held for them.
 	Parked   int
 	HeldKeys int
+	// Held are those of them that most messages wait for, ten at most.
+	Held []HeldKey
 	// DeadLettersBlocked is set while a dead letter, or a message to park, could
 	// not be stored: it stays unacknowledged, and is tried again.
 	// DeadLetterError is why; nil otherwise.

@@ -173,6 +173,24 @@ type ParkInfo struct {
 	Err error
 }
 
+// HeldHook is told once a minute of the ordering keys that most messages wait
+// for, ten at most.
+type HeldHook interface{ OnHeld(key HeldKey) }
+
+// HeldKey is an ordering key whose messages wait behind a parked one.
+type HeldKey struct {
+	// Filter is the topic filter of the subscription.
+	Filter string
+	// Key is the ordering key.
+	Key string
+	// Waiting is how many messages wait behind the one that is handled again.
+	Waiting int
+	// Since is when the key was held.
+	Since time.Time
+	// Reason is the last error.
+	Reason string
+}
+
 // DuplicateHook is told of each message that the dedup window suppressed.
 type DuplicateHook interface{ OnDuplicate(info DuplicateInfo) }
 

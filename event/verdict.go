@@ -27,9 +27,10 @@ type Exhausted string
 const (
 	// ExhaustedPark keeps the message in the durable store, acknowledges it,
 	// and goes on trying in the background; what arrives for its key waits
-	// behind it there. The default where the store parks.
+	// behind it there. It is for where order matters more than progress, and
+	// needs a store that parks and a client id.
 	ExhaustedPark Exhausted = "park"
-	// ExhaustedDeadLetter dead-letters it. The default otherwise.
+	// ExhaustedDeadLetter dead-letters it. The default.
 	ExhaustedDeadLetter Exhausted = "dead_letter"
 	// ExhaustedBlock goes on trying and acknowledges nothing, so that soon
 	// nothing more arrives either.

@@ -40,7 +40,8 @@ func TestDeadLetterStore(t *testing.T) {
 		handled <- e.Topic() + " " + e.Message().ID + " " + e.Message().Headers["k"]
 		return nil
 	}, nil, broker.WithSubscribeRetry(1, time.Millisecond), mqttbroker.WithSubscribeMaxBackoff(5*time.Millisecond),
-		mqttbroker.WithSubscribeRetryBudget(time.Second))
+		mqttbroker.WithSubscribeRetryBudget(time.Second),
+		mqttbroker.WithSubscribeExhausted(event.ExhaustedPark), mqttbroker.WithSubscribeParkMaxAttempts(0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +96,7 @@ func TestRetryOptionsAreChecked(t *testing.T) {
 		`"later" is not known`:                      {mqttbroker.WithSubscribeExhausted("later")},
 		`"R": "x" is not known`:                     {mqttbroker.WithSubscribeReason("R", "x"), mqttbroker.WithSubscribeReason("R2", event.Drop)},
 		"does not park":                             {mqttbroker.WithSubscribeExhausted(event.ExhaustedPark)},
+		"-1 attempts at a parked":                   {mqttbroker.WithSubscribeParkMaxAttempts(-1)},
 		"negative duration":                         {mqttbroker.WithSubscribeRetryBudget(-1)},
 		`"later" is not known, want park, dead_let`: {mqttbroker.WithSubscribeExhausted("later"), mqttbroker.WithSubscribeReason("", event.Drop)},
 	} {

@@ -9,13 +9,17 @@ func (b *Broker) Health() event.Health {
 		return event.Health{LastError: s.err}
 	}
 	h := s.client.Health()
+	held := make([]event.HeldKey, len(h.Held))
+	for i, k := range h.Held {
+		held[i] = event.HeldKey(k)
+	}
 	return event.Health{
 		Connected: h.Connected, Ready: h.Ready, Filters: h.Filters, Granted: h.Granted,
 		InFlight: h.InFlight, Queued: h.Queued, Running: h.Running,
 		Dropped: h.Dropped, Unmatched: h.Unmatched, SessionsLost: h.SessionsLost, Unrouted: h.Unrouted,
 		HeadersLost: h.Headless, ContextHeadersDropped: b.leftOut.count.Load(), LateReplies: b.requests.late.Load(),
 		Duplicates: b.duplicates.Load(), WithoutID: b.withoutID.Load(), Missing: b.gaps.missing.Load(), Outbox: s.outbox.health(),
-		Parked: h.Parked, HeldKeys: h.HeldKeys, Discarded: h.Discarded, DeadLetterTopicFailed: h.TopicFailed,
+		Parked: h.Parked, HeldKeys: h.HeldKeys, Held: held, Discarded: h.Discarded, DeadLetterTopicFailed: h.TopicFailed,
 		DeadLettersBlocked: h.DeadLetterError != nil, DeadLetterError: h.DeadLetterError,
 		SelfTestError: public("self-test", "", h.SelfTestError),
 		LastError:     public("connect", "", h.LastError),

@@ -16,6 +16,7 @@ type hookSet struct {
 	retry      []event.RetryHook
 	deadLetter []event.DeadLetterHook
 	park       []event.ParkHook
+	held       []event.HeldHook
 	connect    []event.ConnectHook
 	disconnect []event.DisconnectHook
 	session    []event.SessionHook
@@ -40,7 +41,7 @@ func sortHooks(hooks []any) (s *hookSet, err error) {
 
 func (s *hookSet) add(h any) bool {
 	found := []bool{
-		collect(&s.publish, h), collect(&s.handle, h), collect(&s.retry, h), collect(&s.deadLetter, h), collect(&s.park, h),
+		collect(&s.publish, h), collect(&s.handle, h), collect(&s.retry, h), collect(&s.deadLetter, h), collect(&s.park, h), collect(&s.held, h),
 		collect(&s.connect, h), collect(&s.disconnect, h), collect(&s.session, h), collect(&s.subscribe, h),
 		collect(&s.drop, h), collect(&s.duplicate, h), collect(&s.gap, h), collect(&s.outbox, h),
 	}
@@ -84,6 +85,9 @@ func (s *hookSet) engine() (e engine.Hooks) {
 		e.Parked = func(d *engine.Delivery, id, key string, attempts int, cause error) {
 			tell(hooks, event.ParkHook.OnPark, event.ParkInfo{Delivery: delivered(d, attempts), ID: id, Key: key, Err: cause})
 		}
+	}
+	if hooks := s.held; len(hooks) > 0 {
+		e.Held = func(h engine.HeldKey) { tell(hooks, event.HeldHook.OnHeld, event.HeldKey(h)) }
 	}
 	s.engineConnection(&e)
 	return e

@@ -22,6 +22,7 @@ import (
 type policy struct {
 	timeout, budget, minBackoff, maxBackoff time.Duration
 	attempts                                int
+	parkAttempts                            int // -1 is no bound
 	concurrency                             int
 	exhausted                               engine.Exhaustion
 	reasons                                 map[string]engine.Verdict // by reason or code
@@ -50,6 +51,9 @@ func readPolicies(c *v1.Subscriber, parks bool) (policies, error) {
 		var err error
 		if own.exhausted, err = exhaustion(event.Exhausted(s.GetExhausted())); err != nil {
 			p.addf(key+".exhausted", "%w", err)
+		}
+		if s.ParkMaxAttempts != nil {
+			own.parkAttempts = parkAttempts(int(s.GetParkMaxAttempts()))
 		}
 		if own.exhausted == engine.ExhaustedPark && !parks {
 			p.addf(key+".exhausted", "the store for dead letters does not park")
@@ -92,6 +96,14 @@ func (p *problems) retry(key string, r *v1.Retry, to *policy) {
 	if to.maxBackoff > 0 && to.minBackoff > to.maxBackoff {
 		p.addf(key, "min_backoff of %v is above max_backoff of %v", to.minBackoff, to.maxBackoff)
 	}
+}
+
+// parkAttempts is the engine's form of a number whose 0 is no bound.
+func parkAttempts(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
 }
 
 func exhaustion(e event.Exhausted) (engine.Exhaustion, error) {
@@ -167,6 +179,7 @@ func (p *policy) over(to *policy) {
 	put(&to.minBackoff, p.minBackoff)
 	put(&to.maxBackoff, p.maxBackoff)
 	put(&to.attempts, p.attempts)
+	put(&to.parkAttempts, p.parkAttempts)
 	put(&to.concurrency, p.concurrency)
 	put(&to.exhausted, p.exhausted)
 	if len(p.reasons) > 0 {
@@ -181,7 +194,7 @@ func (p *policy) over(to *policy) {
 func (p *policy) apply(sub *engine.Subscription) {
 	sub.Timeout, sub.Budget, sub.Backoff, sub.MaxBackoff = p.timeout, p.budget, p.minBackoff, p.maxBackoff
 	sub.MaxAttempts, sub.Concurrency, sub.Exhausted = p.attempts, p.concurrency, p.exhausted
-	sub.Classify = p.classify
+	sub.ParkMaxAttempts, sub.Classify = p.parkAttempts, p.classify
 	if sub.MaxBackoff > 0 && p.minBackoff > p.maxBackoff {
 		sub.MaxBackoff = p.minBackoff // set in two places: the longer first pause stands
 	}

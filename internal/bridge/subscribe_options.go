@@ -30,7 +30,10 @@ type SubscribeSettings struct {
 	Budget     time.Duration
 	MaxBackoff time.Duration
 	Exhausted  event.Exhausted
-	Reasons    map[string]event.Verdict
+	// ParkMaxAttempts is the most attempts at a parked message, 0 is no bound;
+	// nil is as for the others.
+	ParkMaxAttempts *int
+	Reasons         map[string]event.Verdict
 
 	reasons map[string]engine.Verdict
 	refuse  func(context.Context, *Event, error) error // told of what cannot be decoded
@@ -78,6 +81,12 @@ func subscription(filter string, o *broker.SubscribeOptions, s *SubscribeSetting
 	if sub.Exhausted, err = exhaustion(s.Exhausted); err != nil {
 		err = fmt.Errorf("exhausted: %w", err)
 	}
+	if n := s.ParkMaxAttempts; n != nil {
+		if *n < 0 {
+			err = errors.Join(err, fmt.Errorf("%d attempts at a parked message, want 0 or more", *n))
+		}
+		sub.ParkMaxAttempts = parkAttempts(*n)
+	}
 	sub.RetainHandling, sub.NoLocal = s.RetainHandling, s.NoLocal
 	if key := s.OrderingKey; key != nil {
 		sub.OrderingKey = func(m *engine.Inbound) string { return key(incoming{m}) }
@@ -99,6 +108,6 @@ func subscription(filter string, o *broker.SubscribeOptions, s *SubscribeSetting
 func (s *SubscribeSettings) policy(sub *engine.Subscription) policy {
 	return policy{
 		timeout: sub.Timeout, budget: sub.Budget, minBackoff: sub.Backoff, maxBackoff: sub.MaxBackoff,
-		attempts: sub.MaxAttempts, concurrency: sub.Concurrency, exhausted: sub.Exhausted, reasons: s.reasons,
+		attempts: sub.MaxAttempts, parkAttempts: sub.ParkMaxAttempts, concurrency: sub.Concurrency, exhausted: sub.Exhausted, reasons: s.reasons,
 	}
 }

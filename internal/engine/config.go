@@ -29,6 +29,7 @@ const (
 	DefaultStopTimeout    = 10 * time.Second
 	DefaultDeadLetter     = "dead-letter/"
 	DefaultParkLimit      = 24 * time.Hour
+	DefaultParkReport     = time.Minute
 	DefaultStoreTimeout   = 30 * time.Second
 	DefaultPublisher      = "-pub"
 )
@@ -106,6 +107,9 @@ type Config struct {
 	// ParkLimit is how long a parked message is handled again before it is a
 	// dead letter.
 	ParkLimit time.Duration
+	// ParkReport is how often is told which keys are held, and what other
+	// processes left parked is looked for.
+	ParkReport time.Duration
 	// StoreTimeout bounds one call of the store.
 	StoreTimeout time.Duration
 	// DeadLetterTopic is where dead letters are published, too; "" is nowhere.
@@ -220,6 +224,7 @@ func (c *Config) setDefaults() {
 	def(&c.PublisherSuffix, DefaultPublisher)
 	def(&c.Connections, 1)
 	def(&c.ParkLimit, DefaultParkLimit)
+	def(&c.ParkReport, DefaultParkReport)
 	def(&c.StoreTimeout, DefaultStoreTimeout)
 	if c.Logger == nil {
 		c.Logger = log.GetLogger()

@@ -34,6 +34,8 @@ type Health struct {
 	// the keys that are held for them.
 	Parked   int
 	HeldKeys int
+	// Held are the keys that most messages wait for, ten at most.
+	Held []HeldKey
 	// DeadLetterError is why the last letter could not be stored; nil when all
 	// could.
 	DeadLetterError error
@@ -66,6 +68,7 @@ func (c *Client) Health() Health {
 	for _, s := range r.pubs.sessions {
 		h.InFlight += s.InFlight()
 	}
+	h.Held, _ = r.held()
 	h.DeadLetterError = r.troubles.last()
 	h.SelfTestError = r.selfTestError()
 	return h

@@ -19,6 +19,9 @@ type Hooks struct {
 	// Parked is called once the store has a message that is handled again
 	// later; cause is nil when it only waits for others of its key.
 	Parked func(d *Delivery, id, key string, attempts int, cause error)
+	// Held is called once a minute for each of the keys that most messages wait
+	// for, ten at most.
+	Held func(h HeldKey)
 	// Connected is called after each attempt to connect; err is nil when the
 	// broker accepted.
 	Connected func(clientID, address string, sessionPresent bool, err error)

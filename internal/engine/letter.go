@@ -88,10 +88,7 @@ func (r *run) put(ctx context.Context, d *Delivery) error {
 	}
 	err = fmt.Errorf("dead-letter store: %w", err)
 	r.troubles.set(d, err)
-	if isFull(err) {
-		err = fmt.Errorf("%w: %w", delivery.ErrAgain, err)
-	}
-	return err
+	return fmt.Errorf("%w: %w", delivery.ErrAgain, err)
 }
 
 // retractTimeout bounds the deletion of a letter that was not needed.

@@ -43,6 +43,8 @@ type held struct {
 	// Guarded by the lot's mutex.
 	ids   []string // oldest first
 	timer *time.Timer
+	since time.Time // it is held
+	why   string    // the last error
 
 	// Used by the task only, which never runs twice at a time.
 	pauses  *backoff.ExponentialBackOff
@@ -69,7 +71,7 @@ func (r *run) newLot(s *Subscription) (*lot, error) {
 	l := &lot{run: r, at: s.at, sub: s, lane: s.lane, owner: r.client.owner(s), keys: make(map[string]*held), alone: make(map[*held]struct{})}
 	l.loading.Store(true)
 	policy := r.policy(s)
-	policy.MaxAttempts, policy.Park, policy.Observer = 1, l.parkAgain, r.observer()
+	policy.MaxAttempts, policy.Exhausted, policy.Park, policy.Observer = 1, delivery.ExhaustedPark, l.parkAgain, r.observer()
 	policy.Observer.Finished = func(d *Delivery, o delivery.Outcome) {
 		if d.letter.result = o.Result; o.Result == delivery.Parked && d.letter.State == deadletter.Dead {
 			d.letter.result = delivery.Exhausted // it became one instead
@@ -112,12 +114,15 @@ func (l *lot) park(ctx context.Context, d *Delivery, cause error, attempts int) 
 	if err != nil {
 		return err
 	}
+	if bound := l.sub.parkBound(); cause != nil && bound > 0 && attempts >= bound {
+		return r.bury(ctx, d, cause, attempts)
+	}
 	kept.Owner = l.owner
 	kept.fill(deadletter.Parked, cause, attempts)
 	if err := r.put(ctx, d); err != nil {
 		return err
 	}
-	l.add(kept.ID, kept.Key, cause != nil)
+	l.add(kept.Letter, cause != nil)
 	if cause != nil {
 		r.client.log.Warnf("mqtt: parked as %s: topic %q, key %q, %d attempts: %v", kept.ID, d.Topic, kept.Key, attempts, cause)
 	}
@@ -129,7 +134,8 @@ func (l *lot) park(ctx context.Context, d *Delivery, cause error, attempts int) 
 
 // add appends a stored message to its key, and has a new key handled: after a
 // pause when it has just failed.
-func (l *lot) add(id, key string, failed bool) {
+func (l *lot) add(kept *deadletter.Letter, failed bool) {
+	id, key := kept.ID, kept.Key
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.count.Add(1)
@@ -138,7 +144,7 @@ func (l *lot) add(id, key string, failed bool) {
 		h.ids = append(h.ids, id)
 		return
 	}
-	h = &held{lot: l, key: key, ids: []string{id}, pauses: l.newPauses()}
+	h = &held{lot: l, key: key, ids: []string{id}, pauses: l.newPauses(), since: kept.Time, why: kept.Reason}
 	if key == "" {
 		l.alone[h] = struct{}{}
 	} else {

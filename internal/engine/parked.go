@@ -91,6 +91,7 @@ func (h *held) trouble(ctx context.Context, id string, err error) (after time.Du
 		return 0, false
 	}
 	after = h.pause()
+	h.failed(err.Error())
 	h.lot.run.troubles.set(h, err)
 	h.lot.run.client.log.Errorf("mqtt: dead-letter store fails for parked message %s, retry in %v: %v", id, after, err)
 	return after, true
@@ -99,6 +100,7 @@ func (h *held) trouble(ctx context.Context, id string, err error) (after time.Du
 func (h *held) retryLater(d *Delivery) (after time.Duration, more bool) {
 	r := h.lot.run
 	r.troubles.clear(h)
+	h.failed(d.letter.Reason)
 	after = h.pause()
 	r.client.log.Warnf("mqtt: parked message %s failed again, retry in %v: topic %q, attempt %d: %s", d.letter.ID, after, d.Topic, d.Attempt, d.letter.Reason)
 	if f := r.client.cfg.Hooks.Retrying; f != nil {
@@ -108,11 +110,12 @@ func (h *held) retryLater(d *Delivery) (after time.Duration, more bool) {
 }
 
 // parkAgain leaves a message parked that failed once more, or makes it a dead
-// letter when that was for too long. What the store has is not written anew: an
+// letter when that was for too long or too often. What the store has is not written anew: an
 // operator may have deleted it meanwhile.
 func (l *lot) parkAgain(ctx context.Context, d *Delivery, cause error, attempts int) error {
-	kept := d.letter
-	if time.Since(kept.Received) < l.run.client.cfg.ParkLimit {
+	kept, bound := d.letter, l.sub.parkBound()
+	often := bound > 0 && d.attempts(attempts) >= bound
+	if !often && time.Since(kept.Received) < l.run.client.cfg.ParkLimit {
 		kept.Reason = reason(cause)
 		return nil
 	}

@@ -253,6 +253,7 @@ func (w *world) start(t *testing.T) (*run, *Subscription) {
 		t.Fatal(err)
 	}
 	s := on("+", w.handle)
+	s.Exhausted, s.ParkMaxAttempts = ExhaustedPark, -1
 	s.MaxAttempts, s.Classify = 3, func(err error) Verdict {
 		if errors.Is(err, errPermanent) {
 			return DeadLetter

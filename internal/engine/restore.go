@@ -89,7 +89,7 @@ func (r *run) readBack(ctx context.Context, q deadletter.Query, byFilter map[str
 			q.After = kept.ID
 			r.client.ids.After(kept.ID)
 			if l := byFilter[kept.Filter]; l != nil {
-				l.add(kept.ID, kept.Key, false)
+				l.add(kept, false)
 				found++
 			} else {
 				left[kept.Filter]++

@@ -121,6 +121,9 @@ func (r *run) start(ctx context.Context) error {
 	if c.cfg.Retained {
 		r.checks.run(r.checkRetained)
 	}
+	if c.store.Parks() {
+		r.checks.run(r.watchParked)
+	}
 	if len(c.cfg.SelfTest) > 0 {
 		r.checks.run(r.selfTest)
 	}

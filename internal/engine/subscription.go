@@ -62,9 +62,12 @@ type Subscription struct {
 	MaxBackoff time.Duration
 	// Classify decides about an error of the handler; nil retries all.
 	Classify func(error) delivery.Verdict
-	// Exhausted says what follows the last attempt; 0 parks where that is
-	// possible, and dead-letters otherwise.
+	// Exhausted says what follows the last attempt; 0 dead-letters.
 	Exhausted Exhaustion
+	// ParkMaxAttempts is the most attempts at a parked message, those before it
+	// was parked included; 0 is MaxAttempts, and less than 0 leaves it to the park
+	// limit of the client.
+	ParkMaxAttempts int
 	// EventID gives the id of a message for its letter; nil is none.
 	EventID func(d *Delivery) string
 	// LetterTopic names the topic that a dead letter is published on besides
@@ -134,6 +137,14 @@ func (d *Delivery) order() string {
 		return d.Topic
 	}
 	return d.key
+}
+
+// parkBound is the most attempts at a parked message; 0 is no bound.
+func (s *Subscription) parkBound() int {
+	if s.ParkMaxAttempts == 0 {
+		return s.MaxAttempts
+	}
+	return max(0, s.ParkMaxAttempts)
 }
 
 func (s *Subscription) shared() bool { return strings.HasPrefix(s.Filter, "$share/") }

@@ -47,7 +47,7 @@ func (h *harness) share(name string, exhausted event.Exhausted, messages, rounds
 	run := &poisoned{h: h, topic: h.name + "/" + name, messages: messages}
 	s := h.newSubscriber(b.URL(), "-"+name, mqttbroker.WithDeadLetters(deadletter.NewMemory(0)))
 	s.subscribe(run.topic+"/+", run.handle, append(quick(100),
-		mqttbroker.WithSubscribeRetryBudget(poisonBudget), mqttbroker.WithSubscribeExhausted(exhausted))...)
+		mqttbroker.WithSubscribeRetryBudget(poisonBudget), mqttbroker.WithSubscribeExhausted(exhausted), mqttbroker.WithSubscribeParkMaxAttempts(0))...)
 	s.run()
 	run.p = h.publisher(b.URL(), "-pub-"+name)
 	run.round() // warm

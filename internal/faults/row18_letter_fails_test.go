@@ -15,7 +15,8 @@ import (
 
 // Row 18: the store of dead letters takes nothing. The message is not
 // acknowledged, the letter is tried again and the health is degraded, until the
-// store works again; nothing is lost and the handler has not run again.
+// store works again; nothing is lost. The handler runs again meanwhile, since
+// what made it fail may be over.
 func TestFault_18_LetterNotStored(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -39,7 +40,7 @@ func TestFault_18_LetterNotStored(t *testing.T) {
 		if n := s.attempts.Load(); n < 2 {
 			h.Errorf("%d attempts", n)
 		}
-		for _, l := range h.lettersIn(store, deadletter.Parked) {
+		for _, l := range h.lettersIn(store, deadletter.Dead) {
 			h.rec.Handled(idOf(l.Payload))
 		}
 		h.settled()

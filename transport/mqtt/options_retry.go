@@ -30,10 +30,17 @@ func WithSubscribeMaxBackoff(d time.Duration) broker.SubscribeOption {
 // WithSubscribeExhausted says what becomes of a message whose attempts are used
 // up; an unknown value, and parking without a store that parks, without a
 // client id or with acknowledgement by hand, is an error of the subscribe.
-// Default: event.ExhaustedPark where that is possible, else
-// event.ExhaustedDeadLetter.
+// Default: event.ExhaustedDeadLetter.
 func WithSubscribeExhausted(e event.Exhausted) broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Exhausted = e })
+}
+
+// WithSubscribeParkMaxAttempts is the most attempts at a parked message, those
+// before it was parked included: then it is a dead letter, and the next message
+// of its key has its turn. 0 is no bound but the park limit; less is an error of
+// the subscribe. Default: that of broker.WithSubscribeRetry.
+func WithSubscribeParkMaxAttempts(n int) broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.ParkMaxAttempts = &n })
 }
 
 // WithSubscribeReason says what becomes of a message whose handler returned a

@@ -23,7 +23,8 @@ func TestExhausted(t *testing.T) {
 		permanent bool
 		want      []string
 	}{
-		"default":     {want: []string{"parked after 2: boom", "finished m parked 2 boom"}},
+		"default":     {want: []string{"dead after 2: boom", "finished m exhausted 2 boom"}}, // reports.md A9
+		"park":        {exhausted: ExhaustedPark, want: []string{"parked after 2: boom", "finished m parked 2 boom"}},
 		"no parking":  {noPark: true, want: []string{"dead after 2: boom", "finished m exhausted 2 boom"}},
 		"dead letter": {exhausted: ExhaustedDeadLetter, want: []string{"dead after 2: boom", "finished m exhausted 2 boom"}},
 		"drop":        {exhausted: ExhaustedDrop, want: []string{"finished m dropped 2 boom"}},

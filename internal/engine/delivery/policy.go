@@ -28,7 +28,7 @@ type Exhaustion int
 
 // The exhaustions.
 const (
-	// ExhaustedDefault parks it where there is a Park, else dead-letters it.
+	// ExhaustedDefault dead-letters it.
 	ExhaustedDefault Exhaustion = iota
 	// ExhaustedPark parks it.
 	ExhaustedPark
@@ -54,8 +54,9 @@ const (
 )
 
 // ErrAgain has the handler run again after the pause, if its attempts were used
-// up, when an error of DeadLetter or Park wraps it: who has no room for the
-// message cannot tell when there will be.
+// up, when an error of DeadLetter or Park wraps it: a store that has no room for
+// the message, or is away, cannot tell for how long, and what made the handler
+// fail may be over by then.
 var ErrAgain = errors.New("handle again")
 
 // Defaults of [Policy].
@@ -211,9 +212,6 @@ func (p Policy[M]) withDefaults() Policy[M] {
 	setDefault(&p.MaxBackoff, max(DefaultMaxBackoff, p.MinBackoff))
 	if p.Exhausted == ExhaustedDefault {
 		p.Exhausted = ExhaustedDeadLetter
-		if p.Park != nil {
-			p.Exhausted = ExhaustedPark
-		}
 	}
 	if p.Classify == nil {
 		p.Classify = func(error) Verdict { return Retry }

@@ -299,7 +299,12 @@ func TestBatchOrderBehindParked(t *testing.T) {
 			}
 			return errs
 		}
-		client := batches(t, p, r)
+		srv, _ := p.server(t, mqttserver.Subscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
+			"/golden.plant.PlantEvents/Stored": {Exhausted: "park", ParkMaxAttempts: proto.Uint32(0)},
+		}}))
+		plant.RegisterPlantEventsMQTTServer(srv, &service{}, event.Only("Stored"), plant.PlantEvents_Stored_MQTT_Batch(r.store))
+		start(t, srv)
+		client, _ := p.client(t)
 		ids := send(t, client, "a", 4)
 		others := send(t, client, "b", 4)
 		eventually(t, "the others", func() bool { return slices.Equal(r.handled(), others) })
