@@ -78,7 +78,7 @@ func TestHandlerContextsDescendFromStart(t *testing.T) {
 		}
 		parked <- n
 		return nil
-	}, mqttserver.WithSubscribeExhausted(event.ExhaustedPark), broker.WithSubscribeRetry(0, time.Millisecond))
+	}, mqttserver.WithSubscribeExhausted(event.ExhaustedPark), broker.WithSubscribeRetry(0, time.Millisecond), mqttserver.WithSubscribeParkMaxAttempts(0))
 	register(t, srv, "bad", func(ctx context.Context, _ string, _ broker.Headers, _ *reading) error {
 		return event.Permanent(errors.New("never"))
 	})
