@@ -134,13 +134,18 @@ type SessionLostInfo struct {
 // SubscribeHook is told what the broker answered to SUBSCRIBE.
 type SubscribeHook interface{ OnSubscribe(info SubscribeInfo) }
 
-// SubscribeInfo is a refused filter, or that every filter is granted.
+// SubscribeInfo is a filter that was refused or granted at a lower QoS, or that
+// every filter is granted.
 type SubscribeInfo struct {
-	// Filter was refused; empty when every filter is granted.
+	// Filter was refused, or granted at a lower QoS; empty when every filter is
+	// granted.
 	Filter string
-	// Granted is how many filters the broker has granted; 0 with a refusal.
+	// Granted is how many filters the broker has granted; 0 with a Filter.
 	Granted int
-	// Err is the refusal.
+	// AskedQoS and GrantedQoS differ for a filter that the broker granted at a
+	// lower QoS; both are 0 otherwise.
+	AskedQoS, GrantedQoS byte
+	// Err is the refusal, or names both levels; nil when every filter is granted.
 	Err error
 }
 

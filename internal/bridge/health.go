@@ -14,7 +14,7 @@ func (b *Broker) Health() event.Health {
 		held[i] = event.HeldKey(k)
 	}
 	return event.Health{
-		Connected: h.Connected, Ready: h.Ready, Filters: h.Filters, Granted: h.Granted,
+		Connected: h.Connected, Ready: h.Ready, Filters: h.Filters, Granted: h.Granted, GrantedLower: h.GrantedLower,
 		InFlight: h.InFlight, Queued: h.Queued, Running: h.Running,
 		Dropped: h.Dropped, Unmatched: h.Unmatched, SessionsLost: h.SessionsLost, Unrouted: h.Unrouted,
 		HeadersLost: h.Headless, ContextHeadersDropped: b.leftOut.count.Load(), LateReplies: b.requests.late.Load(),

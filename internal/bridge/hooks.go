@@ -120,6 +120,13 @@ func (s *hookSet) engineConnection(e *engine.Hooks) {
 			})
 		}
 	}
+	if hooks := s.subscribe; len(hooks) > 0 {
+		e.Lowered = func(filter string, asked, granted byte, err error) {
+			tell(hooks, event.SubscribeHook.OnSubscribe, event.SubscribeInfo{
+				Filter: filter, AskedQoS: asked, GrantedQoS: granted, Err: public("subscribe", filter, err),
+			})
+		}
+	}
 	if hooks := s.drop; len(hooks) > 0 {
 		e.Dropped = func(full, unmatched int) {
 			tell(hooks, event.DropHook.OnDrop, event.DropInfo{QueueFull: full, Unmatched: unmatched})

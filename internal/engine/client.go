@@ -239,7 +239,7 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
-	r, at, l, filter, err := c.enlist(s)
+	r, at, l, asked, err := c.enlist(s)
 	if err != nil {
 		return nil, err
 	}
@@ -248,7 +248,7 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 		at.Start()
 		err := r.restoreOne(ctx, l)
 		if err == nil {
-			err = at.Subscribe(ctx, filter)
+			err = asked.Wait(ctx)
 		}
 		if err != nil {
 			_ = c.Unsubscribe(ctx, s)
@@ -259,24 +259,34 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 	return func(ctx context.Context) error { return c.Unsubscribe(ctx, s) }, nil
 }
 
-// enlist registers s with the run that there is, if any.
-func (c *Client) enlist(s *Subscription) (r *run, at *subscriber, l *lot, f session.Filter, err error) {
+// enlist registers s with the run that there is, if any. What is wanted of the
+// broker changes in the same moment: others may register and take back handlers
+// of the filter, and the last change is the one that stands.
+func (c *Client) enlist(s *Subscription) (r *run, at *subscriber, l *lot, asked session.Wish, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.mayRegister(s); err != nil {
-		return nil, nil, nil, f, err
+		return nil, nil, nil, asked, err
 	}
 	r = c.run.Load()
 	if r != nil {
 		// Before the router knows it: a message of another filter may match.
 		if err := r.prepare(s); err != nil {
-			return nil, nil, nil, f, err
+			return nil, nil, nil, asked, err
 		}
 	}
 	if err := c.register(s); err != nil {
-		return nil, nil, nil, f, err
+		return nil, nil, nil, asked, err
 	}
-	return r, s.at, s.lot, c.wanted(s.Session, s.Filter), nil
+	if r != nil {
+		// A retained message comes once for each SUBSCRIBE: a handler that is new
+		// to the filter, and wants it, needs another one.
+		if asked, err = s.at.AskFor(c.wanted(s.Session, s.Filter), s.RetainHandling); err != nil {
+			c.takeOut(s)
+			s.at.lots.remove(s.lot)
+		}
+	}
+	return r, s.at, s.lot, asked, err
 }
 
 func (c *Client) mayRegister(s *Subscription) error {
@@ -302,6 +312,10 @@ func (c *Client) register(s *Subscription) error {
 	if err != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadTopic, Cause: err}
 	}
+	if most := c.cfg.Preset.MaxQoS; most > 0 && s.QoS > most && !s.capped {
+		s.capped = true
+		c.log.Warnf("mqtt: filter %q wants QoS %d, %s grants at most %d: that is asked for", s.Filter, s.QoS, c.cfg.Preset.Name, most)
+	}
 	c.subs[s] = remove
 	c.same[s.Filter] = append(c.same[s.Filter], s)
 	return nil
@@ -310,11 +324,31 @@ func (c *Client) register(s *Subscription) error {
 // Unsubscribe takes a registration back. Messages already handed to its
 // handler are finished.
 func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
+	_, err := c.delist(s).Gone(ctx)
+	return err
+}
+
+// delist takes s out; what it returns waits for the end of its filter, when that
+// does not stay and there is a run.
+func (c *Client) delist(s *Subscription) (asked session.Wish) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.takeOut(s) || c.run.Load() == nil {
+		return asked
+	}
+	s.at.lots.remove(s.lot)
+	if left := c.wanted(s.Session, s.Filter); left.Filter != "" {
+		s.at.Lower(left)
+		return asked
+	}
+	return s.at.Forget(s.Filter)
+}
+
+// takeOut reports whether s was registered. The lock is held.
+func (c *Client) takeOut(s *Subscription) bool {
 	remove := c.subs[s]
 	if remove == nil {
-		c.mu.Unlock()
-		return nil
+		return false
 	}
 	remove()
 	delete(c.subs, s)
@@ -323,15 +357,7 @@ func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
 	} else {
 		delete(c.same, s.Filter)
 	}
-	left, r, at := c.wanted(s.Session, s.Filter), c.run.Load(), s.at
-	if r != nil {
-		at.lots.remove(s.lot)
-	}
-	c.mu.Unlock()
-	if r == nil || left.Filter != "" {
-		return nil
-	}
-	return at.Unsubscribe(ctx, s.Filter)
+	return true
 }
 
 // wanted joins the registrations of one filter on one session into what is asked
@@ -348,6 +374,9 @@ func (c *Client) wanted(name, filter string) (f session.Filter) {
 		f.QoS = max(f.QoS, s.QoS)
 		f.RetainHandling = min(f.RetainHandling, s.RetainHandling)
 		f.NoLocal = f.NoLocal && s.NoLocal
+	}
+	if most := c.cfg.Preset.MaxQoS; most > 0 {
+		f.QoS = min(f.QoS, most) // the broker grants no more
 	}
 	return f
 }

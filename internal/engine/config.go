@@ -256,7 +256,7 @@ func (c *Config) session(clientID string) session.Config {
 		KeepAlive: c.KeepAlive, ConnectTimeout: c.ConnectTimeout, WriteTimeout: c.WriteTimeout,
 		PingTimeout: c.PingTimeout, MinReconnectDelay: c.MinReconnectDelay, MaxReconnectDelay: c.MaxReconnectDelay,
 		NoReconnect: c.NoReconnect, CleanSession: !c.persistent(),
-		RelaxedAcks: c.RelaxedAcks, PublishTimeout: c.PublishTimeout, Window: c.Window, TopicAliases: c.TopicAliases, Outcome: c.Outcome,
+		RelaxedAcks: c.RelaxedAcks, SubscribeFilters: c.Preset.SubscribeFilters, PublishTimeout: c.PublishTimeout, Window: c.Window, TopicAliases: c.TopicAliases, Outcome: c.Outcome,
 	}
 	s.Credentials = c.Credentials
 	if s.Credentials == nil && (c.Username != "" || c.Password != "") {

@@ -140,6 +140,9 @@ func (c *Client) report(n notice) {
 		c.log.Errorf("mqtt: the broker ends every connection of %q at once: another client uses this client id; next attempt in %v", ev.ClientID, ev.RetryIn)
 	case session.SubscriptionRefused:
 		c.log.Errorf("mqtt: %v", ev.Err)
+	case session.SubscriptionLowered:
+		c.log.Warnf("mqtt: filter %q is granted at QoS %d, asked for %d: its messages arrive at that level, and the client is not ready",
+			ev.Filter, ev.Granted, ev.Asked)
 	case session.CallbackPanicked:
 		c.logPanic(fmt.Sprintf("mqtt: a publish callback panicked: %v", ev.Value), ev.Stack)
 	}
@@ -172,6 +175,10 @@ func (c *Client) tell(event session.Event) {
 	case session.SubscriptionRefused:
 		if h.Subscribed != nil {
 			c.hook(func() { h.Subscribed(ev.Filter, 0, ev.Err) })
+		}
+	case session.SubscriptionLowered:
+		if h.Lowered != nil {
+			c.hook(func() { h.Lowered(ev.Filter, ev.Asked, ev.Granted, ev.Err()) })
 		}
 	}
 }

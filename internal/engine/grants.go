@@ -64,7 +64,7 @@ func (c *Client) Confirm(ctx context.Context) error {
 		return &Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: errNotStarted}
 	}
 	for _, at := range r.subscribers() {
-		if n, _ := at.Filters(); n == 0 {
+		if n, _, _ := at.Filters(); n == 0 {
 			continue
 		}
 		if err := at.Confirm(ctx); err != nil {

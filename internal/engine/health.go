@@ -5,12 +5,14 @@ type Health struct {
 	// Connected is set while the main connection is up: the subscriber's, or
 	// the publisher's when nothing is subscribed.
 	Connected bool
-	// Ready is set while connected with every filter granted.
+	// Ready is set while connected with every filter granted at the QoS that was
+	// asked for.
 	Ready bool
 	// Filters is how many are wanted, Granted how many of them the broker has
-	// granted.
-	Filters int
-	Granted int
+	// granted, and GrantedLower how many of those at a lower QoS.
+	Filters      int
+	Granted      int
+	GrantedLower int
 	// InFlight counts our QoS 1 and 2 messages that wait for an
 	// acknowledgement.
 	InFlight int

@@ -33,6 +33,9 @@ type Hooks struct {
 	// Subscribed is called with a filter that was refused, and with none and
 	// how many are granted once every one is.
 	Subscribed func(filter string, granted int, err error)
+	// Lowered is called with a filter that was granted at a lower QoS than was
+	// asked for.
+	Lowered func(filter string, asked, granted byte, err error)
 	// Dropped is called with how many messages were dropped since the last
 	// call, because the queue was full or because no subscription matched.
 	Dropped func(queueFull, unmatched int)

@@ -20,6 +20,12 @@ type Preset struct {
 	Clean session.Protocol
 	// NoShared says that the broker grants $share and delivers nothing.
 	NoShared bool
+	// MaxQoS is the highest level that the broker grants; no more is asked for. 0
+	// leaves it to the broker's answer.
+	MaxQoS byte
+	// SubscribeFilters is the most filters in one SUBSCRIBE on MQTT 3.1.1; 0 is the
+	// default, which every broker takes.
+	SubscribeFilters int
 }
 
 // presets lists the known brokers, by name.
@@ -33,7 +39,7 @@ func presets() []Preset {
 		// 2.15 speaks 3.1.1 only.
 		{Name: "nats", Persistent: session.Version31, Clean: session.Version31, NoShared: true},
 		// 3.10 speaks 3.1.1 only and grants QoS 2 as 1.
-		{Name: "rabbitmq", Persistent: session.Version31, Clean: session.Version31, NoShared: true},
+		{Name: "rabbitmq", Persistent: session.Version31, Clean: session.Version31, NoShared: true, MaxQoS: 1},
 	}
 }
 

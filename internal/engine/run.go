@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -144,6 +145,9 @@ func (r *run) start(ctx context.Context) error {
 // final says whether an outcome of the first attempt is a mistake in the
 // settings rather than an outage.
 func final(err error) bool {
+	if _, less := errors.AsType[*session.GrantedLess](err); less {
+		return false // it works, and is told
+	}
 	switch session.ReasonOf(err) {
 	case session.ReasonNetwork, session.ReasonNotConnected, session.ReasonTimeout, session.ReasonTakenOver,
 		session.ReasonQuota, "":

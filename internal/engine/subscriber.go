@@ -136,10 +136,10 @@ func (r *run) status() session.Status {
 
 // health adds what the session has to tell.
 func (at *subscriber) health(h *Health) {
-	filters, granted := at.Filters()
+	filters, granted, lower := at.Filters()
 	parked, held := at.lots.count()
 	stats := at.sched.Stats()
-	h.Filters, h.Granted = h.Filters+filters, h.Granted+granted
+	h.Filters, h.Granted, h.GrantedLower = h.Filters+filters, h.Granted+granted, h.GrantedLower+lower
 	h.InFlight += at.InFlight()
 	h.Queued, h.Running = h.Queued+stats.Queued+at.batchers.count(), h.Running+stats.Running
 	h.Parked, h.HeldKeys = h.Parked+parked, h.HeldKeys+held

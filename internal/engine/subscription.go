@@ -83,6 +83,7 @@ type Subscription struct {
 	lot    *lot     // nil when nothing is parked
 	batch  *batcher // nil without Batch
 	warned bool
+	capped bool // at the highest QoS of the broker; told
 }
 
 // Delivery is one message on its way through one handler.

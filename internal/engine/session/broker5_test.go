@@ -16,7 +16,7 @@ type peer5 struct {
 	net.Conn
 	n       int // counts connections from 1
 	connect *packets.Connect
-	suback  func(*packets.Subscribe) []byte   // properties and code; nil grants QoS 1
+	suback  func(*packets.Subscribe) []byte   // properties and code; nil grants
 	unsub   func(*packets.Unsubscribe) []byte // the same for UNSUBACK; nil is success
 }
 
@@ -80,7 +80,7 @@ func (p *peer5) next() packets.Packet {
 	for {
 		switch got := read5(p.Conn).(type) {
 		case *packets.Subscribe:
-			tail := []byte{0, 1}
+			tail := []byte{0, got.Subscriptions[0].QoS}
 			if p.suback != nil {
 				tail = p.suback(got)
 			}

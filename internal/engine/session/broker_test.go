@@ -13,7 +13,7 @@ type peer struct {
 	net.Conn
 	n       int // counts connections from 1
 	connect mqtttest.Packet
-	codes   func(filter string) byte // SUBACK, nil grants QoS 1
+	codes   func(filter string) byte // SUBACK, nil grants; what is no failure is what was asked for
 }
 
 // scripted starts a broker that accepts every connection, with the session
@@ -60,14 +60,25 @@ func (p *peer) next() (packet mqtttest.Packet, ok bool) {
 
 // grant gives one code for each filter of a SUBSCRIBE.
 func (p *peer) grant(packet mqtttest.Packet) (codes []byte) {
-	for _, f := range filtersOf(packet) {
-		code := byte(1)
+	for i, f := range filtersOf(packet) {
+		code := levelsOf(packet)[i]
 		if p.codes != nil {
-			code = p.codes(f)
+			if answer := p.codes(f); answer >= codeFailed {
+				code = answer
+			}
 		}
 		codes = append(codes, code)
 	}
 	return codes
+}
+
+// levelsOf are the levels of QoS that a SUBSCRIBE asks for.
+func levelsOf(p mqtttest.Packet) (list []byte) {
+	for b := p.Body[2:]; len(b) > 2; {
+		n := 2 + int(b[0])<<8 + int(b[1])
+		list, b = append(list, b[n]&3), b[n+1:]
+	}
+	return list
 }
 
 // filtersOf a SUBSCRIBE or UNSUBSCRIBE.

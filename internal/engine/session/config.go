@@ -26,6 +26,7 @@ const (
 	DefaultMaxPacketSize     = 1 << 20
 	DefaultSessionExpiry     = 24 * time.Hour
 	DefaultReceiveMaximum    = 1024
+	DefaultSubscribeFilters  = 8
 )
 
 // takeoverLosses and takeoverWindow decide when short connections mean that
@@ -87,6 +88,11 @@ type Config struct {
 	// broker may have outstanding to us, MQTT 5.
 	ReceiveMaximum int
 
+	// SubscribeFilters is the most filters in one SUBSCRIBE on MQTT 3.1.1: some
+	// brokers close the connection above 8, and none can announce it. On MQTT 5
+	// each filter has a SUBSCRIBE of its own.
+	SubscribeFilters int
+
 	// TopicAliases is how many topics we shorten on a connection, MQTT 5, as far
 	// as the broker accepts them; 0 is none.
 	TopicAliases int
@@ -147,6 +153,7 @@ func (c *Config) setDefaults() {
 	def(&c.MaxPacketSize, DefaultMaxPacketSize)
 	def(&c.SessionExpiry, DefaultSessionExpiry)
 	def(&c.ReceiveMaximum, DefaultReceiveMaximum)
+	def(&c.SubscribeFilters, DefaultSubscribeFilters)
 	if c.Negotiation == nil {
 		c.Negotiation = NewNegotiation(Auto)
 	}
@@ -201,6 +208,9 @@ func (c *Config) validate() error {
 	}
 	if c.ReceiveMaximum < 0 || c.ReceiveMaximum > math.MaxUint16 {
 		bad("receive maximum of %d, want 1 to 65535", c.ReceiveMaximum)
+	}
+	if c.SubscribeFilters < 0 {
+		bad("%d filters in a SUBSCRIBE, want at least 1", c.SubscribeFilters)
 	}
 	if c.TopicAliases < 0 || c.TopicAliases > math.MaxUint16 {
 		bad("%d topic aliases, want 0 to 65535", c.TopicAliases)

@@ -3,8 +3,10 @@ package session
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
@@ -88,19 +90,27 @@ func connackError(code byte) error {
 	return &CodeError{Packet: "CONNACK", Code: code, Name: wire.ReasonName(wire.TypeConnack, wire.V311, code)}
 }
 
+// subscribe sends as many packets as the bound on their filters makes necessary,
+// one behind the other without waiting for the answers between them.
 func (c *control311) subscribe(ctx context.Context, filters []Filter) ([]answer, error) {
-	want := make(map[string]byte, len(filters))
-	for _, f := range filters {
-		want[f.Filter] = f.QoS
+	tokens := make([]*paho.SubscribeToken, 0, len(filters)/c.cfg.SubscribeFilters+1)
+	for part := range slices.Chunk(filters, c.cfg.SubscribeFilters) {
+		want := make(map[string]byte, len(part))
+		for _, f := range part {
+			want[f.Filter] = f.QoS
+		}
+		tokens = append(tokens, c.client.SubscribeMultiple(want, nil).(*paho.SubscribeToken)) //nolint:forcetypeassert // documented
 	}
-	token := c.client.SubscribeMultiple(want, nil).(*paho.SubscribeToken) //nolint:forcetypeassert // documented
-	if err := await(ctx, token); err != nil {
-		return nil, err
+	granted := make(map[string]byte, len(filters))
+	for _, token := range tokens {
+		if err := await(ctx, token); err != nil {
+			return nil, err
+		}
+		if err := token.Error(); err != nil {
+			return nil, err
+		}
+		maps.Copy(granted, token.Result())
 	}
-	if err := token.Error(); err != nil {
-		return nil, err
-	}
-	granted := token.Result()
 	answers := make([]answer, len(filters))
 	for i, f := range filters {
 		code, ok := granted[f.Filter]

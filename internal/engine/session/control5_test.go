@@ -165,7 +165,7 @@ func TestManyFiltersAreSubscribedToAtOnce(t *testing.T) {
 			if !ok {
 				return
 			}
-			open = append(open, mqtttest.SubackPacket(5, sub.PacketID, 1))
+			open = append(open, mqtttest.SubackPacket(5, sub.PacketID, sub.Subscriptions[0].QoS))
 		}
 		p.send(open...)
 		serveAll5(p)

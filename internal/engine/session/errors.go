@@ -155,3 +155,16 @@ func permanent(err error) bool {
 	}
 	return false
 }
+
+// GrantedLess is the cause of an error about a filter that works, at a lower QoS
+// than was asked for.
+type GrantedLess struct{ Asked, Granted byte }
+
+// Error names both levels.
+func (e *GrantedLess) Error() string {
+	return fmt.Sprintf("granted at QoS %d, asked for %d", e.Granted, e.Asked)
+}
+
+func lessError(filter string, asked, granted byte) error {
+	return &Error{Op: opSubscribe, Topic: filter, Reason: ReasonUnsupported, Cause: &GrantedLess{asked, granted}}
+}

@@ -50,6 +50,16 @@ type SubscriptionRefused struct {
 	Err    error
 }
 
+// SubscriptionLowered reports a filter that the broker granted at a lower QoS than
+// was asked for.
+type SubscriptionLowered struct {
+	Filter         string
+	Asked, Granted byte
+}
+
+// Err is the event as an error.
+func (e SubscriptionLowered) Err() error { return lessError(e.Filter, e.Asked, e.Granted) }
+
 // Subscribed reports that every wanted filter is granted.
 type Subscribed struct{ Filters int }
 
@@ -74,6 +84,7 @@ func (ConnectionLost) event()      {}
 func (Forgotten) event()           {}
 func (TakenOver) event()           {}
 func (SubscriptionRefused) event() {}
+func (SubscriptionLowered) event() {}
 func (Subscribed) event()          {}
 func (Closed) event()              {}
 func (CallbackPanicked) event()    {}

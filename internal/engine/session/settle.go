@@ -33,28 +33,33 @@ func (t *subscriptions) serve(s *Session, c *conn, ctl control) {
 // for that of a message it has in flight to us; the next one has another id.
 const maxTries = 2048
 
-// maxFilters bounds one SUBSCRIBE packet.
+// maxFilters bounds how many filters are on their way at once, in as many
+// SUBSCRIBE packets as the version and the broker want.
 const maxFilters = 100
 
-// align sends one round of UNSUBSCRIBE and SUBSCRIBE. An error means that the
-// connection is no use any more: a broker that does not answer is tried again
-// on a new one.
+// align sends UNSUBSCRIBE and SUBSCRIBE until nothing is missing: an answer may
+// bring back what was wanted before. An error means that the connection is no
+// use any more: a broker that does not answer is tried again on a new one.
 func (t *subscriptions) align(s *Session, c *conn, ctl control) error {
-	add, drop := t.missing()
-	for _, w := range drop {
-		if err := t.unsubscribe(s, c, ctl, w); err != nil {
-			return err
+	for {
+		add, drop := t.missing()
+		if len(add)+len(drop) == 0 {
+			t.report(s)
+			return nil
+		}
+		for _, w := range drop {
+			if err := t.unsubscribe(s, c, ctl, w); err != nil {
+				return err
+			}
+		}
+		for len(add) > 0 {
+			n := min(len(add), maxFilters)
+			if err := t.subscribe(s, c, ctl, add[:n]); err != nil {
+				return err
+			}
+			add = add[n:]
 		}
 	}
-	for len(add) > 0 {
-		n := min(len(add), maxFilters)
-		if err := t.subscribe(s, c, ctl, add[:n]); err != nil {
-			return err
-		}
-		add = add[n:]
-	}
-	t.report(s)
-	return nil
 }
 
 func (t *subscriptions) unsubscribe(s *Session, c *conn, ctl control, w *wanted) error {
@@ -74,9 +79,15 @@ func (t *subscriptions) unsubscribe(s *Session, c *conn, ctl control, w *wanted)
 }
 
 func (t *subscriptions) subscribe(s *Session, c *conn, ctl control, add []*wanted) error {
+	if add = t.needless(c, add); len(add) == 0 {
+		return nil
+	}
 	filters := make([]Filter, len(add))
 	for i, w := range add {
 		filters[i] = w.Filter
+		if w.quiet {
+			filters[i].RetainHandling = retainNever
+		}
 		if c.version == wire.V5 && c.connack.SubIDAvailable {
 			filters[i].ID = FilterID(w.Filter.Filter)
 		}
@@ -92,11 +103,39 @@ func (t *subscriptions) subscribe(s *Session, c *conn, ctl control, add []*wante
 	}
 	for i, w := range add {
 		refusal := subackError(c.version, w.Filter.Filter, answers[i])
-		if t.answer(w, refusal) && refusal != nil {
+		switch stood := t.answer(w, answers[i].code, refusal); {
+		case !stood:
+		case refusal != nil:
 			s.cfg.Notify(SubscriptionRefused{w.Filter.Filter, refusal})
+		case answers[i].code < w.QoS:
+			s.cfg.Notify(SubscriptionLowered{w.Filter.Filter, w.QoS, answers[i].code})
 		}
 	}
 	return nil
+}
+
+// The retain handlings: at each SUBSCRIBE, at one of a new subscription, never.
+const (
+	retainAll = iota
+	retainNew
+	retainNever
+)
+
+// needless answers wishes that only lower what is granted where a SUBSCRIBE would
+// bring the retained messages again, to handlers that had them: MQTT 3.1.1. The
+// broker then goes on at the higher level.
+func (t *subscriptions) needless(c *conn, add []*wanted) (rest []*wanted) {
+	for _, w := range add {
+		t.mu.Lock()
+		before := w.before
+		t.mu.Unlock()
+		if c.version == wire.V311 && w.quiet && before != nil && before.granted && before.level >= w.QoS {
+			t.answer(w, before.level, nil)
+			continue
+		}
+		rest = append(rest, w)
+	}
+	return rest
 }
 
 func idInUse(a answer) bool { return a.code == codeInUse }
@@ -119,12 +158,12 @@ func reasonOfSuback(v wire.Version, code byte) Reason {
 	return reasonOfCode(code)
 }
 
-// report makes the session ready, or says which filters are refused.
+// report makes the session ready, or says which filters are not granted as they
+// are wanted.
 func (t *subscriptions) report(s *Session) {
-	n, refused := t.state()
-	was := s.Status().Ready
-	s.state.set(func(st *Status) { st.Ready, st.LastError = refused == nil, refused })
-	if refused == nil && !was && n > 0 {
+	n, news, why := t.state()
+	s.state.set(func(st *Status) { st.Ready, st.LastError = why == nil, why })
+	if news && n > 0 {
 		s.cfg.Notify(Subscribed{n})
 	}
 }

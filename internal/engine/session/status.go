@@ -94,8 +94,9 @@ func (s *Session) ended(err error) {
 	s.state.set(func(st *Status) { st.Ended, st.LastError = true, err })
 }
 
-// Filters says how many filters are wanted and how many of them are granted.
-func (s *Session) Filters() (wanted, granted int) {
+// Filters counts the filters that are wanted, those of them that are granted, and
+// of these those at a lower QoS than was asked for.
+func (s *Session) Filters() (wanted, granted, lower int) {
 	s.subs.mu.Lock()
 	defer s.subs.mu.Unlock()
 	for _, w := range s.subs.wanted {
@@ -104,9 +105,12 @@ func (s *Session) Filters() (wanted, granted int) {
 		}
 		if wanted++; w.granted {
 			granted++
+			if w.level < w.QoS {
+				lower++
+			}
 		}
 	}
-	return wanted, granted
+	return wanted, granted, lower
 }
 
 // InFlight counts our QoS 1 and 2 messages that wait for an acknowledgement.

@@ -16,11 +16,11 @@ const (
 // Start it only registers: the filter is part of the first SUBSCRIBE. A filter
 // that is refused stays wanted and is tried again on the next connection.
 func (s *Session) Want(f Filter) error {
-	_, err := s.want(f, false)
+	_, err := s.want(f, false, retainNew)
 	return err
 }
 
-func (s *Session) want(f Filter, tentative bool) (*wanted, error) {
+func (s *Session) want(f Filter, tentative bool, retain byte) (*wanted, error) {
 	if err := topic.ValidateFilter(f.Filter); err != nil {
 		return nil, &Error{Op: opSubscribe, Topic: shorten(f.Filter), Reason: ReasonBadTopic, Cause: err}
 	}
@@ -34,7 +34,7 @@ func (s *Session) want(f Filter, tentative bool) (*wanted, error) {
 	if err != nil {
 		return nil, &Error{Op: opSubscribe, Topic: f.Filter, Reason: ReasonBadRequest, Cause: err}
 	}
-	return s.subs.add(f, tentative), nil
+	return s.subs.add(f, tentative, retain), nil
 }
 
 // Subscribe wants a filter and waits, within ctx, until the broker has granted
@@ -49,21 +49,10 @@ func (s *Session) Subscribe(ctx context.Context, f Filter) error {
 }
 
 // Unsubscribe stops wanting a filter and waits, within ctx, for the UNSUBACK
-// when connected. When the broker refuses, which MQTT 5 lets it, it may go on
-// to deliver what matches.
+// when connected.
 func (s *Session) Unsubscribe(ctx context.Context, filter string) error {
-	w := s.subs.remove(filter)
-	if w == nil || !s.Status().Connected {
-		return nil
-	}
-	select {
-	case <-w.settled:
-		return w.err
-	case <-ctx.Done():
-		return &Error{Op: opUnsubscribe, Topic: filter, Reason: gaveUp(ctx.Err()), Cause: ctx.Err()}
-	case <-s.done:
-		return nil
-	}
+	_, err := s.Forget(filter).Gone(ctx)
+	return err
 }
 
 // overError is for callers that wait when the session has ended.

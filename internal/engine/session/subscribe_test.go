@@ -63,9 +63,9 @@ func (d *diary) keeping(p *peer) {
 			list := filtersOf(packet)
 			slices.Sort(list)
 			codes := make([]byte, 0, len(list))
-			for _, f := range filtersOf(packet) {
+			for i, f := range filtersOf(packet) {
 				d.add("%d subscribe %s", p.n, f)
-				code := byte(1)
+				code := levelsOf(packet)[i]
 				if strings.HasPrefix(f, "no") {
 					code = 0x80
 				}
@@ -295,7 +295,7 @@ func TestSubscriptionsThatReplaceEachOther(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
-	s.subs.add(Filter{Filter: "mute", QoS: 1}, true)
+	s.subs.add(Filter{Filter: "mute", QoS: 1}, true, retainNew)
 	if err := <-result; err != nil {
 		t.Error(err)
 	}
@@ -324,7 +324,9 @@ func TestRefusedUpgradeKeepsTheGrant(t *testing.T) {
 		}
 	}
 	s := open(t, scripted(t, false, codes), to(&j))
-	want(t, s, "a")
+	if err := s.Want(Filter{Filter: "a"}); err != nil {
+		t.Fatal(err)
+	}
 	s.Start()
 	ready(t, s)
 	asError(t, s.Subscribe(within(t, patience), Filter{Filter: "a", QoS: 1}), ReasonRefused)

@@ -13,7 +13,8 @@ type subscriptions struct {
 	order  []string // of first registration
 	poke   chan struct{}
 	asked  chan chan<- error // by Confirm; answered by serve
-	had    bool // a session of ours existed at the broker before
+	had    bool              // a session of ours existed at the broker before
+	told   bool              // that every filter is granted, on this connection
 }
 
 // wanted is one wish. It is settled once; another one takes its place when the
@@ -21,12 +22,17 @@ type subscriptions struct {
 type wanted struct {
 	Filter
 	tentative bool          // dropped when refused
-	granted   bool          // guarded by the table's mutex
 	removed   bool          // to be unsubscribed
+	quiet     bool          // nobody new wants retained messages
 	settled   chan struct{} // closed when the broker has answered, or there is a successor
 	err       error         // the refusal; valid once settled
-	before    *wanted       // granted already, comes back when this one is refused
-	after     *wanted       // the successor; guarded by the table's mutex
+
+	// Guarded by the table's mutex.
+	sent    bool // on this connection: retained messages may have come already
+	granted bool
+	level   byte    // that the broker granted
+	before  *wanted // granted already, comes back when this one is refused
+	after   *wanted // the successor
 }
 
 func (t *subscriptions) init() {
@@ -34,11 +40,12 @@ func (t *subscriptions) init() {
 	t.poke, t.asked = make(chan struct{}, 1), make(chan chan<- error)
 }
 
-func (t *subscriptions) add(f Filter, tentative bool) *wanted {
+// add notes a wish; retain is the retain handling of who is new.
+func (t *subscriptions) add(f Filter, tentative bool, retain byte) *wanted {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old := t.wanted[f.Filter]
-	if old != nil && old.Filter == f && !old.removed && !old.refused() {
+	if old != nil && old.Filter == f && !old.removed && !old.refused() && !(retain == retainAll && old.sent) {
 		return old
 	}
 	w := &wanted{Filter: f, tentative: tentative, settled: make(chan struct{})}
@@ -47,21 +54,38 @@ func (t *subscriptions) add(f Filter, tentative bool) *wanted {
 			w.before = old
 		}
 		w.tentative = tentative || w.before != nil // a refusal leaves what was granted
+		w.quiet = retain == retainNever && w.before != nil
 	}
 	t.replace(old, w)
 	t.signal()
 	return w
 }
 
-// remove gives nil when the filter was not wanted.
-func (t *subscriptions) remove(filter string) *wanted {
+// lower changes a granted wish to what those who are left want; nil is nothing
+// to do.
+func (t *subscriptions) lower(f Filter) *wanted {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old := t.wanted[f.Filter]
+	if old == nil || !old.granted || old.removed || old.Filter == f {
+		return nil
+	}
+	w := &wanted{Filter: f, tentative: true, quiet: true, settled: make(chan struct{}), before: old}
+	t.replace(old, w)
+	t.signal()
+	return w
+}
+
+// remove returns nil when the filter was not wanted. One that an earlier run may
+// have left at the broker is removed in any case.
+func (t *subscriptions) remove(filter string, left bool) *wanted {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old := t.wanted[filter]
-	if old == nil || old.removed {
+	if old == nil && !left || old != nil && (old.removed || left) {
 		return old
 	}
-	w := &wanted{Filter: old.Filter, removed: true, settled: make(chan struct{})}
+	w := &wanted{Filter: Filter{Filter: filter}, removed: true, settled: make(chan struct{})}
 	t.replace(old, w)
 	t.signal()
 	return w
@@ -103,6 +127,7 @@ func (t *subscriptions) attach(present bool) (had bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for name, w := range t.wanted {
+		w.sent = w.granted && present
 		if w.before != nil && !present {
 			w.before = w.before.again()
 		}
@@ -110,11 +135,13 @@ func (t *subscriptions) attach(present bool) (had bool) {
 			t.wanted[name] = w.again()
 		}
 	}
+	t.told = false
 	had, t.had = t.had, true
 	return had
 }
 
 // missing lists what the broker does not have yet, and what it has in vain.
+// What is listed is about to be sent.
 func (t *subscriptions) missing() (add []*wanted, drop []*wanted) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -123,25 +150,28 @@ func (t *subscriptions) missing() (add []*wanted, drop []*wanted) {
 		case w.removed:
 			drop = append(drop, w)
 		case !w.granted && !w.refused():
+			w.sent = true
 			add = append(add, w)
 		}
 	}
 	return add, drop
 }
 
-// answer notes what the broker said to one wish: nil is a grant. It reports
-// whether the wish still stood.
-func (t *subscriptions) answer(w *wanted, refusal error) bool {
+// answer notes what the broker said to one wish: nil is a grant, at this level. It
+// reports whether the wish still stood.
+func (t *subscriptions) answer(w *wanted, level byte, refusal error) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	name := w.Filter.Filter
 	if t.wanted[name] != w {
 		return false
 	}
-	w.granted = refusal == nil
+	w.granted, w.level = refusal == nil, level
 	w.settle(refusal)
 	switch {
-	case refusal == nil || !w.tentative:
+	case refusal == nil:
+		w.before = nil // or each change would hold all of those before it
+	case !w.tentative:
 	case w.before != nil:
 		t.wanted[name] = w.before
 	default:
@@ -165,22 +195,36 @@ func (t *subscriptions) delete(name string) {
 	t.order = slices.DeleteFunc(t.order, func(n string) bool { return n == name })
 }
 
-// state counts the filters wanted and joins the refusals.
-func (t *subscriptions) state() (n int, refused error) {
+// state counts the filters wanted, and says why not every one is granted as it
+// is wanted: by the refusals, and when there is none, by the lower levels. News
+// are that every filter is granted, at whatever level.
+func (t *subscriptions) state() (n int, news bool, why error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var errs []error
+	var refused, less []error
 	for _, name := range t.order {
 		w := t.wanted[name]
 		if !w.removed {
 			n++
 		}
-		if w.refused() {
-			errs = append(errs, w.err)
+		switch {
+		case w.refused():
+			refused = append(refused, w.err)
+		case w.granted && w.level < w.QoS:
+			less = append(less, lessError(name, w.QoS, w.level))
+		case !w.removed && !w.granted:
+			refused = append(refused, &Error{Op: opSubscribe, Topic: name, Reason: ReasonNotConnected, Cause: errUnanswered})
 		}
 	}
-	return n, errors.Join(errs...)
+	was := t.told
+	t.told = len(refused) == 0
+	if !t.told {
+		return n, false, errors.Join(refused...)
+	}
+	return n, !was, errors.Join(less...)
 }
+
+var errUnanswered = errors.New("the broker has not answered yet")
 
 // again is the same wish, not answered yet. Nobody waits for it, so that it
 // stays when it is refused.

@@ -5,21 +5,55 @@ import (
 	"errors"
 )
 
-// Wish is a filter that was asked for, to be waited for when no lock is held.
-// The zero value is none.
+// Wish is a change of the subscriptions whose answer can be waited for. It stands
+// from the moment it was asked for: who decides under a lock of its own what is
+// wanted asks under that lock, and waits without it. The zero value is none.
 type Wish struct {
 	session *Session
 	wanted  *wanted
 }
 
-// Ask wants a filter as [Session.Subscribe] does, without the wait.
-func (s *Session) Ask(f Filter) (Wish, error) {
-	w, err := s.want(f, true)
+// Ask wants a filter as [Session.Subscribe] does, without the wait. One that is
+// granted as it is wanted is not asked for again.
+func (s *Session) Ask(f Filter) (Wish, error) { return s.AskFor(f, retainNew) }
+
+// AskFor is Ask for somebody who is new to the filter, with a retain handling of
+// its own: for 0 a filter that the broker has granted already is asked for once
+// more, which brings its retained messages, and for 2 a change brings none.
+func (s *Session) AskFor(f Filter, retain byte) (Wish, error) {
+	w, err := s.want(f, true, retain)
 	return Wish{s, w}, err
 }
 
-// Forget stops wanting a filter without waiting for the UNSUBACK.
-func (s *Session) Forget(filter string) { s.subs.remove(filter) }
+// Lower asks for less than was granted, for those who are left, where that brings
+// nobody a retained message again: MQTT 3.1.1 leaves it for the next session.
+// What is not granted yet, or is refused, stays as it was.
+func (s *Session) Lower(f Filter) { s.subs.lower(f) }
+
+// Forget stops wanting a filter, without the wait for the UNSUBACK.
+func (s *Session) Forget(filter string) Wish { return Wish{s, s.subs.remove(filter, false)} }
+
+// Clear has the broker forget a filter that an earlier run may have left in the
+// session. It does nothing to one that is wanted, and does not wait.
+func (s *Session) Clear(filter string) Wish { return Wish{s, s.subs.remove(filter, true)} }
+
+// Gone waits, within ctx, for the UNSUBACK when connected, and reports whether it
+// came. When the broker refuses, which MQTT 5 lets it, it may go on to deliver
+// what matches.
+func (h Wish) Gone(ctx context.Context) (gone bool, err error) {
+	s, w := h.session, h.wanted
+	if w == nil || !w.removed || !s.Status().Connected {
+		return false, nil
+	}
+	select {
+	case <-w.settled:
+		return w.err == nil, w.err
+	case <-ctx.Done():
+		return false, &Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: gaveUp(ctx.Err()), Cause: ctx.Err()}
+	case <-s.done:
+		return false, nil
+	}
+}
 
 // Wait returns nil once the broker has granted the filter, or what took its
 // place, and otherwise why not.
