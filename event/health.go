@@ -28,6 +28,12 @@ type Health struct {
 	// messages that no subscription matched, both since the client was made.
 	Dropped   int64
 	Unmatched int64
+	// IllFormed counts QoS 0 messages that were dropped because their topic or
+	// properties are no well-formed text, since the client was made.
+	IllFormed int64
+	// BackPressure is for how long the broker has been held up because the queue
+	// of messages to handle was full again and again; 0 when it has room.
+	BackPressure time.Duration
 	// SessionsLost counts how often the broker had lost the subscriber's session:
 	// messages published meanwhile did not arrive, since the client was made.
 	SessionsLost int64

@@ -160,6 +160,9 @@ type DropInfo struct {
 	// Unmatched counts messages that no subscription matched, which a session
 	// of an earlier deployment may still deliver; they are acknowledged.
 	Unmatched int
+	// IllFormed counts QoS 0 messages whose topic or properties are no well-formed
+	// text.
+	IllFormed int
 }
 
 // ParkHook is told of each message that was parked: stored, acknowledged, and

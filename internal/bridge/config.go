@@ -108,6 +108,7 @@ func (s *Settings) Publisher(p *v1.Publisher) {
 func (s *Settings) Subscriber(c *v1.Subscriber) {
 	put(&s.Config.Concurrency, int(c.GetConcurrency()))
 	put(&s.Config.Queue, int(c.GetQueue()))
+	put(&s.Config.QueueBytes, int64(min(c.GetQueueBytes(), math.MaxInt64)))
 	putDuration(&s.Config.HandlerTimeout, c.GetHandlerTimeout())
 	putDuration(&s.Config.RetryBudget, c.GetRetryBudget())
 	put(&s.Config.DeadLetterTopic, c.GetDeadLetterTopic())

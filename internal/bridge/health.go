@@ -16,7 +16,7 @@ func (b *Broker) Health() event.Health {
 	return event.Health{
 		Connected: h.Connected, Ready: h.Ready, Filters: h.Filters, Granted: h.Granted, GrantedLower: h.GrantedLower,
 		InFlight: h.InFlight, Queued: h.Queued, Running: h.Running,
-		Dropped: h.Dropped, Unmatched: h.Unmatched, SessionsLost: h.SessionsLost, Unrouted: h.Unrouted,
+		Dropped: h.Dropped, Unmatched: h.Unmatched, IllFormed: h.IllFormed, BackPressure: h.BackPressure, SessionsLost: h.SessionsLost, Unrouted: h.Unrouted,
 		HeadersLost: h.Headless, ContextHeadersDropped: b.leftOut.count.Load(), LateReplies: b.requests.late.Load(),
 		Duplicates: b.duplicates.Load(), WithoutID: b.withoutID.Load(), Missing: b.gaps.missing.Load(), Outbox: s.outbox.health(),
 		Parked: h.Parked, HeldKeys: h.HeldKeys, Held: held, Discarded: h.Discarded, DeadLetterTopicFailed: h.TopicFailed,

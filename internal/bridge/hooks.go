@@ -128,8 +128,8 @@ func (s *hookSet) engineConnection(e *engine.Hooks) {
 		}
 	}
 	if hooks := s.drop; len(hooks) > 0 {
-		e.Dropped = func(full, unmatched int) {
-			tell(hooks, event.DropHook.OnDrop, event.DropInfo{QueueFull: full, Unmatched: unmatched})
+		e.Dropped = func(full, unmatched, illFormed int) {
+			tell(hooks, event.DropHook.OnDrop, event.DropInfo{QueueFull: full, Unmatched: unmatched, IllFormed: illFormed})
 		}
 	}
 }

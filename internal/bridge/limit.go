@@ -13,6 +13,9 @@ import (
 // event shows a delivery that is not decoded yet. The event is there also with
 // an error; of a message over a limit it is the bare one.
 func (s *state) event(d *engine.Delivery) (*Event, error) {
+	if err := d.IllFormed(); err != nil {
+		return bareEvent(d), &event.Error{Op: "decode", Topic: clip(d.Topic), Reason: event.ReasonCodec, Cause: err}
+	}
 	if n := d.Oversize; n > 0 {
 		return bareEvent(d), tooLarge("decode", d.Topic, fmt.Errorf("packet of %d bytes is over the limit: its payload was not kept", n))
 	}

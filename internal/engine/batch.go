@@ -42,18 +42,17 @@ func (b *Batch) validate() error {
 // them: one batch at a time, in the order of arrival. It holds no worker while
 // messages wait for others.
 type batcher struct {
-	run  *run
-	at   *subscriber
-	sub  *Subscription
-	key  uint64
-	size int // bytes that may wait at QoS 0
+	run *run
+	at  *subscriber
+	sub *Subscription
+	key uint64
 
 	mu       sync.Mutex
 	waiting  []arrival // oldest first
-	bytes    int
 	timer    *time.Timer
 	queued   bool // is with the scheduler
 	flushing bool
+	hurried  bool           // nothing more arrives before these are handled
 	alone    map[uint64]int // messages of a key that are handled singly now
 
 	// Used by the task only.
@@ -70,8 +69,6 @@ type arrival struct {
 	at  time.Time
 }
 
-func (a *arrival) bytes() int { return len(a.Topic) + len(a.Payload) }
-
 var _ delivery.Task = (*batcher)(nil)
 
 func (r *run) newBatcher(s *Subscription) *batcher {
@@ -79,24 +76,20 @@ func (r *run) newBatcher(s *Subscription) *batcher {
 		return nil
 	}
 	b := &batcher{
-		run: r, at: s.at, sub: s, alone: make(map[uint64]int), size: delivery.DefaultMaxBytes,
+		run: r, at: s.at, sub: s, alone: make(map[uint64]int),
 		key: s.at.sched.Key("batch\x00" + s.Filter), // no topic has a NUL
 	}
 	s.at.batchers.add(b)
 	return b
 }
 
-// add is called on the read loop. QoS 0 beyond the bounds is dropped.
+// add is called on the read loop, which counts the message against the bounds of
+// the queue until it is settled.
 func (b *batcher) add(d *Delivery, key uint64) {
 	a := arrival{d, key, time.Now()}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if d.QoS == 0 && (len(b.waiting) >= b.run.client.cfg.Queue || b.bytes+a.bytes() > b.size) {
-		b.run.queueFull(1)
-		return
-	}
 	b.waiting = append(b.waiting, a)
-	b.bytes += a.bytes()
 	b.schedule()
 }
 
@@ -116,7 +109,7 @@ func (b *batcher) schedule() {
 
 // due is how long the next batch may wait for more. The mutex is held.
 func (b *batcher) due() time.Duration {
-	if b.flushing || len(b.waiting) >= b.sub.Batch.MaxSize {
+	if b.flushing || b.hurried || len(b.waiting) >= b.sub.Batch.MaxSize {
 		return 0
 	}
 	return b.sub.Batch.MaxWait - time.Since(b.waiting[0].at)
@@ -140,11 +133,25 @@ func (b *batcher) flush() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.flushing = true
+	b.disarm()
+	b.schedule()
+}
+
+// hurry has handled what waits, without waiting for more: the queue is full.
+func (b *batcher) hurry() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hurried = len(b.waiting) > 0
+	b.disarm()
+	b.schedule()
+}
+
+// disarm stops the timer. The mutex is held.
+func (b *batcher) disarm() {
 	if b.timer != nil {
 		b.timer.Stop()
 		b.timer = nil
 	}
-	b.schedule()
 }
 
 func (b *batcher) count() int {
@@ -170,6 +177,14 @@ func (t *batchers) flush() {
 	defer t.mu.Unlock()
 	for _, b := range t.all {
 		b.flush()
+	}
+}
+
+func (t *batchers) hurry() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, b := range t.all {
+		b.hurry()
 	}
 }
 

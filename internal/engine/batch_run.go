@@ -33,13 +33,18 @@ func (b *batcher) Run(ctx context.Context) (again time.Duration, done bool) {
 // singly, or parked, follow it there.
 func (b *batcher) take() (batch []*Delivery) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	var gone room
+	defer func() {
+		b.hurried = false
+		b.mu.Unlock()
+		b.release(gone)
+	}()
 	n := 0
 	for ; n < len(b.waiting) && len(batch) < b.sub.Batch.MaxSize; n++ {
 		a := &b.waiting[n]
-		b.bytes -= a.bytes()
 		if b.follows(a) {
 			b.single(a.Delivery, a.key)
+			gone.add(a.Size)
 			continue
 		}
 		batch = append(batch, a.Delivery)
@@ -49,6 +54,13 @@ func (b *batcher) take() (batch []*Delivery) {
 		b.waiting = nil
 	}
 	return batch
+}
+
+// release takes messages off the bounds of the queue.
+func (b *batcher) release(gone room) {
+	if gone.count > 0 {
+		b.at.sched.Hold(-gone.count, -gone.bytes)
+	}
 }
 
 func (b *batcher) follows(a *arrival) bool {
@@ -64,7 +76,7 @@ func (b *batcher) single(d *Delivery, key uint64) {
 		b.alone[key]++
 	}
 	b.at.sched.Continue(delivery.Item{
-		Task: &d.task, Lane: b.sub.lane, Key: key, Size: len(d.Topic) + len(d.Payload), Must: true,
+		Task: &d.task, Lane: b.sub.lane, Key: key, Size: d.Size, Must: true,
 	})
 }
 
@@ -110,7 +122,9 @@ func (b *batcher) attempt(ctx context.Context) {
 
 // settle finishes what was handled, and sends on singly what was not.
 func (b *batcher) settle(ctx context.Context) {
+	var gone room
 	for i, d := range b.current {
+		gone.add(d.Size)
 		err := b.errs[i]
 		if err == nil {
 			err = b.fault
@@ -128,4 +142,5 @@ func (b *batcher) settle(ctx context.Context) {
 		b.mu.Unlock()
 	}
 	b.current, b.errs = nil, nil
+	b.release(gone)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/go-kratos/kratos/v2/log"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/topic"
 )
@@ -23,6 +24,7 @@ import (
 const (
 	DefaultConcurrency    = 16
 	DefaultQueue          = 1024
+	DefaultQueueBytes     = delivery.DefaultMaxBytes
 	DefaultHandlerTimeout = 30 * time.Second
 	DefaultRetryBudget    = 5 * time.Second
 	DefaultMaxPayload     = 256 << 10
@@ -116,9 +118,12 @@ type Config struct {
 	DeadLetterTopic string
 	// Concurrency is how many handlers run at once.
 	Concurrency int
-	// Queue is how many messages may wait for a handler; QoS 0 beyond it is
+	// Queue is how many messages may wait for a handler. Beyond it the connection
+	// is not read until there is room; QoS 0 waits for that briefly, and then is
 	// dropped and counted.
 	Queue int
+	// QueueBytes is the same in bytes, of whole packets.
+	QueueBytes int64
 	// HandlerTimeout bounds one attempt at one message.
 	HandlerTimeout time.Duration
 	// RetryBudget bounds all attempts at one message.
@@ -206,6 +211,9 @@ func (c *Config) resolve() error {
 			errs = append(errs, fmt.Errorf("will of QoS %d and %d bytes", w.QoS, len(w.Payload)))
 		}
 	}
+	if c.QueueBytes < 0 || c.QueueBytes > maxQueueBytes {
+		errs = append(errs, fmt.Errorf("queue of %d bytes, want 1 to %d", c.QueueBytes, int64(maxQueueBytes)))
+	}
 	errs = append(errs, c.checkBounds())
 	if err := errors.Join(errs...); err != nil {
 		return &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
@@ -216,6 +224,7 @@ func (c *Config) resolve() error {
 func (c *Config) setDefaults() {
 	def(&c.Concurrency, DefaultConcurrency)
 	def(&c.Queue, DefaultQueue)
+	def(&c.QueueBytes, DefaultQueueBytes)
 	def(&c.HandlerTimeout, DefaultHandlerTimeout)
 	def(&c.RetryBudget, DefaultRetryBudget)
 	def(&c.MaxPayload, DefaultMaxPayload)

@@ -6,6 +6,7 @@ import "sync/atomic"
 type counts struct {
 	dropped     atomic.Int64 // QoS 0 beyond the queue
 	unmatched   atomic.Int64 // no subscription for the topic
+	illFormed   atomic.Int64 // QoS 0 with ill-formed text
 	forgotten   atomic.Int64 // sessions of the subscriber that the broker lost
 	unrouted    atomic.Int64 // acknowledged by the broker without a subscriber
 	headless    atomic.Int64 // went out on MQTT 3.1.1 without their properties

@@ -1,5 +1,7 @@
 package engine
 
+import "time"
+
 // Health is a snapshot of a client.
 type Health struct {
 	// Connected is set while the main connection is up: the subscriber's, or
@@ -24,6 +26,12 @@ type Health struct {
 	// messages that no subscription matched.
 	Dropped   int64
 	Unmatched int64
+	// IllFormed counts QoS 0 messages that were dropped because their text was
+	// ill-formed.
+	IllFormed int64
+	// BackPressure is for how long the broker has been held up, because messages
+	// found no room again and again; 0 when they do.
+	BackPressure time.Duration
 	// SessionsLost counts how often the broker had lost the subscriber's session.
 	SessionsLost int64
 	// Unrouted counts messages that the broker took although no subscription
@@ -54,7 +62,7 @@ type Health struct {
 // Health is a snapshot of the client.
 func (c *Client) Health() Health {
 	h := Health{Dropped: c.Dropped(), Unmatched: c.Unmatched(), SessionsLost: c.counts.forgotten.Load(), Headless: c.Headless()}
-	h.Unrouted = c.counts.unrouted.Load()
+	h.Unrouted, h.IllFormed = c.counts.unrouted.Load(), c.counts.illFormed.Load()
 	h.Discarded, h.TopicFailed = c.counts.discarded.Load(), c.counts.topicFailed.Load()
 	r := c.current()
 	if r == nil {

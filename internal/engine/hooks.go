@@ -37,24 +37,26 @@ type Hooks struct {
 	// asked for.
 	Lowered func(filter string, asked, granted byte, err error)
 	// Dropped is called with how many messages were dropped since the last
-	// call, because the queue was full or because no subscription matched.
-	Dropped func(queueFull, unmatched int)
+	// call, because the queue was full, because no subscription matched, or
+	// because the text of a QoS 0 message was ill-formed.
+	Dropped func(queueFull, unmatched, illFormed int)
 }
 
 // drops collects what the read loop has to drop, so that a flood of it is one
 // call of the hook.
 type drops struct {
-	full, unmatched atomic.Int64
-	noted           atomic.Bool
+	full, unmatched, illFormed atomic.Int64
+	noted                      atomic.Bool
 }
 
-func (r *run) dropped(full, unmatched int) {
+func (r *run) dropped(full, unmatched, illFormed int) {
 	if r.client.cfg.Hooks.Dropped == nil {
 		return
 	}
 	d := &r.drops
 	d.full.Add(int64(full))
 	d.unmatched.Add(int64(unmatched))
+	d.illFormed.Add(int64(illFormed))
 	if d.noted.CompareAndSwap(false, true) {
 		r.events.do(r.reportDrops)
 	}
@@ -63,8 +65,8 @@ func (r *run) dropped(full, unmatched int) {
 func (r *run) reportDrops() {
 	d := &r.drops
 	d.noted.Store(false)
-	full, unmatched := d.full.Swap(0), d.unmatched.Swap(0)
-	if full+unmatched > 0 {
-		r.client.hook(func() { r.client.cfg.Hooks.Dropped(int(full), int(unmatched)) })
+	full, unmatched, illFormed := d.full.Swap(0), d.unmatched.Swap(0), d.illFormed.Swap(0)
+	if full+unmatched+illFormed > 0 {
+		r.client.hook(func() { r.client.cfg.Hooks.Dropped(int(full), int(unmatched), int(illFormed)) })
 	}
 }

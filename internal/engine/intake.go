@@ -8,23 +8,23 @@ import (
 // intake is the way from a subscriber's read loop to the workers. It matches
 // and queues; nothing of the user's runs here.
 type intake struct {
-	run *run
-	at  *subscriber
+	run     *run
+	at      *subscriber
+	awaited awaited
 
 	// Used by the read loop only.
-	batch []delivery.Item
-	next  *Delivery // that the message being delivered lies in
+	batch  []delivery.Item
+	next   *Delivery // that the message being delivered lies in
+	room   room
+	queued room // in batch
+	apart  room // with the batchers, and not counted yet
 }
 
-var _ session.Sink = (*intake)(nil)
+var _ session.Bounded = (*intake)(nil)
 
 // New allocates a message together with its first delivery: most topics have
-// one handler. QoS 0 beyond the bounds is dropped here.
-func (i *intake) New(qos byte, size int) *session.Inbound {
-	if qos == 0 && i.at.sched.Full(len(i.batch), size) {
-		i.run.queueFull(1)
-		return nil
-	}
+// one handler.
+func (i *intake) New(byte, int) *session.Inbound {
 	i.next = new(Delivery)
 	return &i.next.message
 }
@@ -55,22 +55,26 @@ func (i *intake) Deliver(m *session.Inbound) {
 		if s.OrderingKey != nil {
 			key, d.key = i.at.orderingKey(s, m, key)
 		}
+		s.overflows = false
 		task := s.deliver(d, m, done)
 		if s.batch != nil {
 			s.batch.add(d, key)
+			i.apart.add(m.Size)
 			continue
 		}
-		i.batch = append(i.batch, delivery.Item{
-			Task: task, Lane: s.lane, Key: key,
-			Size: len(m.Topic) + len(m.Payload), Must: m.QoS > 0,
-		})
+		i.batch = append(i.batch, delivery.Item{Task: task, Lane: s.lane, Key: key, Size: m.Size, Must: true})
+		i.queued.add(m.Size)
 	}
 }
 
-// Batch hands over what was collected. What the scheduler refuses is either
-// QoS 0 beyond the bounds, which it counts, or came after intake ended and
-// stays unacknowledged.
+// Batch hands over what was collected. What the scheduler refuses came after
+// intake ended and stays unacknowledged.
 func (i *intake) Batch() {
+	if i.apart.count > 0 {
+		i.at.sched.Hold(i.apart.count, i.apart.bytes)
+		i.apart = room{}
+	}
+	i.queued = room{}
 	if len(i.batch) == 0 {
 		return
 	}
@@ -127,6 +131,6 @@ func (r *run) unmatched(m *session.Inbound) {
 	if n := r.client.counts.unmatched.Add(1); n == 1 {
 		r.client.log.Warnf("mqtt: no subscription matches topic %q; such messages are acknowledged and counted", m.Topic)
 	}
-	r.dropped(0, 1)
+	r.dropped(0, 1, 0)
 	m.Done()
 }

@@ -19,6 +19,7 @@ const (
 	maxConnections  = 128
 	maxConcurrency  = 100_000
 	maxQueue        = 10_000_000
+	maxQueueBytes   = 1 << 40
 	maxAliases      = math.MaxUint16
 	maxHost         = 253 // of a name, RFC 1035
 	// suffixes is what client ids get behind them, in bytes: that of the

@@ -66,7 +66,7 @@ func newRun(ctx context.Context, c *Client) (*run, error) {
 
 func (r *run) queueFull(n int) {
 	r.client.counts.dropped.Add(int64(n))
-	r.dropped(n, 0)
+	r.dropped(n, 0, 0)
 }
 
 // publisherExpiry keeps the publisher's session for a reconnect, which resends

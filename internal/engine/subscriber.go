@@ -40,7 +40,7 @@ func (r *run) newSubscriber(name string, will *Message) (*subscriber, error) {
 	c := &r.client.cfg
 	at := &subscriber{run: r, name: name}
 	sched, err := delivery.NewScheduler(r.base, delivery.SchedulerOptions{
-		Workers: c.Concurrency, MaxCount: c.Queue, QueueFull: r.queueFull,
+		Workers: c.Concurrency, MaxCount: c.Queue, MaxBytes: c.QueueBytes,
 	})
 	if err != nil {
 		return nil, &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
@@ -53,6 +53,7 @@ func (r *run) newSubscriber(name string, will *Message) (*subscriber, error) {
 	}
 	cfg := c.session(id)
 	cfg.Negotiation, cfg.SessionExpiry, cfg.Sink, cfg.Will = r.version, c.SessionExpiry, at.intake, will
+	cfg.MaxHeld, cfg.MaxHeldBytes = max(c.Queue, c.Concurrency)+session.DefaultReceiveMaximum, 2*c.QueueBytes
 	cfg.Notify = func(e session.Event) {
 		if _, lost := e.(session.Forgotten); lost {
 			r.client.counts.forgotten.Add(1)
@@ -141,6 +142,7 @@ func (at *subscriber) health(h *Health) {
 	stats := at.sched.Stats()
 	h.Filters, h.Granted, h.GrantedLower = h.Filters+filters, h.Granted+granted, h.GrantedLower+lower
 	h.InFlight += at.InFlight()
+	h.BackPressure = max(h.BackPressure, at.BackPressure())
 	h.Queued, h.Running = h.Queued+stats.Queued+at.batchers.count(), h.Running+stats.Running
 	h.Parked, h.HeldKeys = h.Parked+parked, h.HeldKeys+held
 }

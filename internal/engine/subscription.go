@@ -84,6 +84,8 @@ type Subscription struct {
 	batch  *batcher // nil without Batch
 	warned bool
 	capped bool // at the highest QoS of the broker; told
+
+	overflows bool // dropped QoS 0 last; of the read loop
 }
 
 // Delivery is one message on its way through one handler.

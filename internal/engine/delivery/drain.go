@@ -89,7 +89,7 @@ func (s *Scheduler) stop() {
 	for q := range s.paused {
 		q.timer.Stop()
 	}
-	s.paused, s.spare, s.lanes = nil, nil, ring[*Lane]{}
+	s.paused, s.spare, s.lanes, s.awaited = nil, nil, ring[*Lane]{}, nil
 	s.dropped = s.count - s.running
 	s.count, s.bytes = s.running, 0
 	for _, w := range s.idle {

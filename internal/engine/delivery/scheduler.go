@@ -13,7 +13,7 @@ import (
 const (
 	DefaultWorkers     = 16
 	DefaultMaxCount    = 1024
-	DefaultMaxBytes    = 64 << 20
+	DefaultMaxBytes    = 32 << 20
 	DefaultIdleTimeout = 30 * time.Second
 	DefaultGrace       = time.Second
 )
@@ -73,6 +73,8 @@ type Scheduler struct {
 	pace     pace
 	count    int
 	bytes    int64
+	held     room // what is kept elsewhere and counts
+	awaited  []wish
 	running  int
 	workers  int
 	draining bool // no intake
@@ -200,15 +202,6 @@ func (s *Scheduler) Stats() Stats {
 		Workers: s.workers,
 		Bytes:   s.bytes,
 	}
-}
-
-// Full says whether an item of this size that is not Must would be refused, if
-// this many were submitted before it: for a caller that would rather not make
-// the item then.
-func (s *Scheduler) Full(before, size int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.count+before >= s.opts.MaxCount || s.bytes+int64(size) > s.opts.MaxBytes
 }
 
 func (s *Scheduler) full(size int) bool {

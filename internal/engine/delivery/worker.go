@@ -61,15 +61,16 @@ func (s *Scheduler) work(w *worker) {
 		current = s.lanes.pop().take()
 		s.running++
 		task := current.items.front().task
-		next := s.wake()
+		next, again := s.wake(), s.freed()
 		s.mu.Unlock()
 		next.signal()
+		again.tell()
 
-		again, done := task.Run(s.ctx)
+		pause, done := task.Run(s.ctx)
 
 		s.mu.Lock()
 		s.pace.finished++
-		s.settle(current, again, done)
+		s.settle(current, pause, done)
 		current = nil
 	}
 	s.mu.Unlock()
@@ -79,7 +80,9 @@ func (s *Scheduler) work(w *worker) {
 // held before and after.
 func (s *Scheduler) park(w *worker) bool {
 	s.idle = append(s.idle, w)
+	again := s.freed()
 	s.mu.Unlock()
+	again.tell()
 	if w.timer == nil {
 		w.timer = time.NewTimer(s.opts.IdleTimeout)
 	} else {
@@ -120,7 +123,8 @@ func (s *Scheduler) leave(q *keyQueue) {
 	if s.stopped && s.workers == 0 {
 		close(s.gone)
 	}
-	wake := s.wake()
+	wake, again := s.wake(), s.freed()
 	s.mu.Unlock()
 	wake.signal()
+	again.tell()
 }

@@ -27,23 +27,28 @@ type Conn struct {
 	reading chan struct{} // a token, held in Read
 	in      inbound
 	asked   requests
+	pings   atomic.Int32  // PINGREQs of the library without an answer
+	pause   pauses        // of reading
+	resume  chan struct{} // the frame that waits may be offered again
 
 	assembly sync.Mutex // guards partial
 	partial  []byte     // begin of a packet of the library
 
-	mu      sync.Mutex // guards what follows; never held during I/O or a callback
-	control outbox     // the library's frames, ahead of data
-	data    outbox     // the engine's frames, in call order
-	spare   [2]outbox  // emptied ones, for the next pass
-	writing bool       // somebody is the writer
-	idle    sync.Cond  // writing became false
-	refused bool       // Queue said no: Writable is due
-	ending  bool       // DISCONNECT is queued: nothing may follow it
-	err     error      // what ended the connection, nil while it lives
+	mu      sync.Mutex    // guards what follows; never held during I/O or a callback
+	control outbox        // the library's frames, ahead of data
+	data    outbox        // the engine's frames, in call order
+	spare   [2]outbox     // emptied ones, for the next pass
+	writing bool          // somebody is the writer
+	idle    sync.Cond     // writing became false
+	refused bool          // Queue said no: Writable is due
+	ending  bool          // DISCONNECT is queued: nothing may follow it
+	err     error         // what ended the connection, nil while it lives
+	jam     time.Duration // when it ended
 
 	watch    *watchdog     // of the writer
 	dead     atomic.Bool   // err is set
 	wake     chan struct{} // tells the flusher that there is work
+	over     chan struct{} // err is set
 	down     chan struct{} // the socket is closed
 	finished chan struct{} // Closed has returned
 }
@@ -61,7 +66,9 @@ func New(nc net.Conn, r Receiver, o Options) *Conn {
 		in:       inbound{buf: make([]byte, min(firstBuffer, o.ReadBuffer))},
 		asked:    requests{open: make(map[request]int)},
 		reading:  make(chan struct{}, 1),
+		resume:   make(chan struct{}, 1),
 		wake:     make(chan struct{}, 1),
+		over:     make(chan struct{}),
 		down:     make(chan struct{}),
 		finished: make(chan struct{}),
 	}
@@ -160,8 +167,9 @@ func (c *Conn) SetWriteDeadline(time.Time) error { return nil }
 
 // end records why the connection ended. c.mu is held.
 func (c *Conn) end(err error) {
-	c.err = err
+	c.err, c.jam = err, c.pause.jammed(time.Now())
 	c.dead.Store(true)
+	close(c.over)
 }
 
 // fail ends the connection because of err and gives back what ended it first.

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"errors"
 	"io"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
@@ -21,6 +22,11 @@ type inbound struct {
 	rest      []byte // of a control frame, on its way to the library
 	greeted   bool   // CONNACK has passed
 	delivered bool   // Frame was called since the last Batch
+	ours      int    // PINGRESPs of the broker that come too late, see pong
+
+	held       []byte // a frame that the receiver had no room for
+	heldHeader wire.Header
+	over       oversize // a packet over the limit, on its way
 }
 
 // Read gives the library the broker's control packets, byte for byte, and the
@@ -38,6 +44,10 @@ func (c *Conn) Read(p []byte) (int, error) {
 		if err == nil && frame != nil {
 			err = c.route(h, frame)
 		}
+		if errors.Is(err, ErrBusy) {
+			c.in.heldHeader, c.in.held, err = h, frame, nil
+			c.hold()
+		}
 		if err != nil {
 			return 0, c.fail(err)
 		}
@@ -47,9 +57,19 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next reads one whole frame, nil of a packet that was skipped. It is valid
-// until the next call.
+// next reads one whole frame: the one that waits first, of a packet over the
+// limit what is kept of it, and nil when the library wants an answer meanwhile.
+// It is valid until the next call.
 func (c *Conn) next() (wire.Header, []byte, error) {
+	in := &c.in
+	if frame := in.held; frame != nil {
+		in.held = nil
+		return in.heldHeader, frame, nil
+	}
+	if in.over.left > 0 {
+		return c.rest()
+	}
+	in.over.size = 0
 	for {
 		h, ok, err := wire.ParseHeader(c.in.buf[c.in.r:c.in.w])
 		if err != nil {
@@ -74,7 +94,12 @@ func (c *Conn) whole(h wire.Header) (frame []byte, done bool, err error) {
 	}
 	switch in, total := &c.in, h.Total(); {
 	case c.oversized(h):
-		return nil, true, c.skip(h)
+		in.heldHeader = h
+		if err := c.begin(h); err != nil {
+			return nil, false, err
+		}
+		_, frame, err = c.rest()
+		return frame, true, err
 	case in.w-in.r >= total:
 		frame = in.buf[in.r : in.r+total]
 		in.r += total
@@ -88,6 +113,15 @@ func (c *Conn) whole(h wire.Header) (frame []byte, done bool, err error) {
 	return nil, false, nil
 }
 
+// rest reads what is left of a packet over the limit.
+func (c *Conn) rest() (wire.Header, []byte, error) {
+	done, err := c.skip()
+	if err != nil || !done {
+		return c.in.heldHeader, nil, err
+	}
+	return c.in.heldHeader, c.in.over.head, nil
+}
+
 // route gives a frame to the receiver or leaves it in rest for the library.
 func (c *Conn) route(h wire.Header, frame []byte) error {
 	in := &c.in
@@ -96,6 +130,10 @@ func (c *Conn) route(h wire.Header, frame []byte) error {
 		// A frame of a connection given up must not count. Reading goes on,
 		// for a peer that writes before it reads what Close still sends.
 		return nil
+	}
+	if in.over.size > 0 {
+		in.delivered = true
+		return c.recv.(OversizeReceiver).Oversize(h.First, frame, in.over.size, in.over.digest) //nolint:forcetypeassert // see oversized
 	}
 	body := frame[h.Size:]
 	if h.Type().Data() {
@@ -110,6 +148,10 @@ func (c *Conn) route(h wire.Header, frame []byte) error {
 	case wire.TypeSuback, wire.TypeUnsuback:
 		if err := c.asked.settle(c.opts.Version, h, body); err != nil {
 			return err
+		}
+	case wire.TypePingresp:
+		if c.answered() {
+			return nil
 		}
 	case wire.TypeDisconnect:
 		var d wire.Disconnect

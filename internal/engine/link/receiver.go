@@ -13,7 +13,8 @@ type Receiver interface {
 	Connack(first byte, body []byte) error
 	// Frame gets each PUBLISH, PUBACK, PUBREC, PUBREL and PUBCOMP in the order
 	// of arrival. Its header is checked, its body is not. body is valid until
-	// return. An error ends the connection.
+	// return. ErrBusy leaves the frame for later, any other error ends the
+	// connection.
 	Frame(first byte, body []byte) error
 	// Batch follows one or more calls of Frame when the next thing is to wait
 	// for the socket, or to give the library a packet: the moment to hand over

@@ -2,6 +2,7 @@ package link
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
 )
@@ -12,8 +13,9 @@ const maxRequests = 1024
 // requests remembers what the library asked for, to judge the answers: more
 // codes than filters make a library index out of range.
 type requests struct {
-	mu   sync.Mutex
-	open map[request]int // number of filters
+	mu    sync.Mutex
+	open  map[request]int // number of filters
+	count atomic.Int32    // of open
 }
 
 type request struct {
@@ -37,6 +39,7 @@ func (r *requests) note(v wire.Version, h wire.Header, body []byte) error {
 	}
 	// The type of an answer follows that of its request.
 	r.open[request{h.Type() + 1, id}] = n
+	r.count.Store(int32(len(r.open)))
 	return nil
 }
 
@@ -50,6 +53,7 @@ func (r *requests) settle(v wire.Version, h wire.Header, body []byte) error {
 	r.mu.Lock()
 	want, asked := r.open[key]
 	delete(r.open, key)
+	r.count.Store(int32(len(r.open)))
 	r.mu.Unlock()
 	if h.Type() == wire.TypeUnsuback && v != wire.V5 {
 		want = 0 // it has no codes there

@@ -68,6 +68,11 @@ func (c *Conn) take(b []byte) (int, error) {
 		if err := c.asked.note(c.opts.Version, h, frame[h.Size:]); err != nil {
 			return 0, err
 		}
+		c.Resume() // its answer may be worth more room
+	}
+	if h.Type() == wire.TypePingreq {
+		c.pings.Add(1)
+		defer c.Resume()
 	}
 	return len(frame), c.queueControl(h, frame)
 }

@@ -101,8 +101,14 @@ type Config struct {
 	Window int
 	// QoS2Window is the most QoS 2 messages in flight on MQTT 3.1.1.
 	QoS2Window int
-	// MaxPacketSize is the largest packet taken from the broker, in bytes.
+	// MaxPacketSize is the largest packet taken from the broker, in bytes. Of a
+	// larger PUBLISH the payload is skipped, see [Inbound.Oversize]; any other
+	// ends the connection.
 	MaxPacketSize int
+	// MaxHeld and MaxHeldBytes bound what one connection delivered and has no
+	// acknowledgement for; beyond them it is not read. 0 is no bound.
+	MaxHeld      int
+	MaxHeldBytes int64
 
 	// Will is published by the broker when the connection ends without a
 	// DISCONNECT; nil for none. Of its properties only the user properties

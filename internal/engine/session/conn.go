@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync"
@@ -26,6 +27,14 @@ type conn struct {
 	up      bool // CONNACK accepted us
 	wake    bool // something is queued to write
 	pubacks pubacks
+	waiting bool      // a QoS 0 message waits for room
+	until   time.Time // no longer than this
+	full    bool      // twice the bounds are used up
+
+	// Guarded by the mutex of inbound.
+	held      int   // messages not acknowledged that this connection delivered
+	heldBytes int64 // of their packets
+	crowded   bool  // reading waits until there are fewer
 
 	// Guarded by the mutex of outbound.
 	since    time.Time     // CONNACK; zero before it
@@ -94,14 +103,17 @@ func (c *conn) Connack(_ byte, body []byte) error {
 }
 
 // Frame takes one frame of the data plane.
-func (c *conn) Frame(first byte, body []byte) error { return c.frame(first, body, 0) }
+func (c *conn) Frame(first byte, body []byte) error { return c.frame(first, body, nil) }
 
-// Oversize takes a PUBLISH of MQTT 3.1.1 over the limit, whose payload was
-// skipped: whoever handles it says what becomes of it.
-func (c *conn) Oversize(first byte, head []byte, size int) error { return c.frame(first, head, size) }
+// Oversize takes a PUBLISH over the limit, whose payload was skipped: whoever
+// handles it says what becomes of it.
+func (c *conn) Oversize(first byte, head []byte, size int, digest [sha256.Size]byte) error {
+	return c.frame(first, head, &flaw{size: size, digest: digest})
+}
 
-// frame takes a frame; oversize is the size of a packet without its payload.
-func (c *conn) frame(first byte, body []byte, oversize int) error {
+// frame takes a frame; flaw is what is wrong with a PUBLISH that cannot be
+// handled as it is.
+func (c *conn) frame(first byte, body []byte, f *flaw) error {
 	c.s.in.reading.Lock()
 	defer c.s.in.reading.Unlock()
 	switch {
@@ -114,13 +126,14 @@ func (c *conn) frame(first byte, body []byte, oversize int) error {
 	if t == wire.TypePublish {
 		var p wire.Publish
 		if err := p.Decode(c.version, first, body); err != nil {
-			return err
+			if f, err = c.illFormed(&p, first, body, f, err); f == nil {
+				return err
+			}
 		}
 		if p.Props.TopicAlias != 0 {
 			return errAlias // [MQTT-3.1.2-26]
 		}
-		c.s.publish(c, &p, body, oversize)
-		return nil
+		return c.s.publish(c, &p, body, f)
 	}
 	var a wire.Ack
 	if err := a.Decode(c.version, first, body); err != nil {
@@ -175,6 +188,7 @@ func (c *conn) Closed(err error) {
 		c.err = err
 		c.s.out.detach(c)
 		c.ledger.Retire()
+		c.s.jam.set(false)
 		c.cancel(err)
 		close(c.closed)
 	})

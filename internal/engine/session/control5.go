@@ -30,7 +30,7 @@ func (c *control5) connect(ctx context.Context, l *link.Conn, k credentials) err
 		Session:       newLibraryIDs(c.onClose),
 		PingHandler:   newPinger(l, c.cfg.PingTimeout),
 		AuthHandler:   noAuth{l},
-		PacketTimeout: c.cfg.ConnectTimeout,
+		PacketTimeout: forever, // the contexts of the calls have bounds of their own
 	})
 	ack, err := c.client.Connect(ctx, c.packet(k))
 	if err == nil {
@@ -52,12 +52,16 @@ func codeError(t wire.Type, code byte, detail string) *CodeError {
 	return &CodeError{Packet: t.String(), Code: code, Name: wire.ReasonName(t, wire.V5, code), Detail: detail}
 }
 
-// packet is our CONNECT. The Receive Maximum bounds what we hold, because the
-// read loop never stops; problem information is asked for, or a broker may
-// drop user properties. No topic alias is allowed to the broker.
+// forever is longer than any connection.
+const forever = 365 * 24 * time.Hour
+
+// packet is our CONNECT. The Receive Maximum bounds what we hold. A Maximum
+// Packet Size is not told to who sends us messages: the broker would drop a
+// larger one without a word [MQTT-3.1.2-25], while we make a dead letter of it.
+// Problem information is asked for, or a broker may drop user properties. No
+// topic alias is allowed to the broker.
 func (c *control5) packet(k credentials) *paho.Connect {
 	receiveMaximum := uint16(c.cfg.ReceiveMaximum)
-	maximumPacket := uint32(min(int64(c.cfg.MaxPacketSize), math.MaxUint32))
 	expiry := uint32(0) // the session ends with the connection
 	if !c.cfg.CleanSession {
 		expiry = wholeSeconds(c.cfg.SessionExpiry)
@@ -67,9 +71,13 @@ func (c *control5) packet(k credentials) *paho.Connect {
 		Username: k.username, UsernameFlag: k.username != "",
 		Password: []byte(k.password), PasswordFlag: k.password != "",
 		Properties: &paho.ConnectProperties{
-			ReceiveMaximum: &receiveMaximum, MaximumPacketSize: &maximumPacket,
+			ReceiveMaximum:        &receiveMaximum,
 			SessionExpiryInterval: &expiry, RequestProblemInfo: true,
 		},
+	}
+	if c.cfg.Sink == nil {
+		most := uint32(min(int64(c.cfg.MaxPacketSize), math.MaxUint32))
+		cp.Properties.MaximumPacketSize = &most
 	}
 	if w := c.cfg.Will; w != nil {
 		cp.WillMessage = &paho.WillMessage{Topic: w.Topic, Payload: w.Payload, QoS: w.QoS, Retain: w.Retain}

@@ -35,7 +35,7 @@ func TestConnectPacketOfMQTT5(t *testing.T) {
 		"defaults": {func(*Config) {}, func(c *packets.Connect) bool {
 			p := c.Properties
 			return c.ProtocolVersion == 5 && !c.CleanStart && *p.SessionExpiryInterval == 86_400 && c.KeepAlive == 30 &&
-				*p.ReceiveMaximum == DefaultReceiveMaximum && *p.MaximumPacketSize == DefaultMaxPacketSize &&
+				*p.ReceiveMaximum == DefaultReceiveMaximum && p.MaximumPacketSize == nil &&
 				(p.RequestProblemInfo == nil || *p.RequestProblemInfo == 1) && p.TopicAliasMaximum == nil &&
 				!c.UsernameFlag && !c.PasswordFlag && !c.WillFlag
 		}},

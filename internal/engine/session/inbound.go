@@ -2,10 +2,12 @@ package session
 
 import (
 	"bytes"
+	"errors"
 	"sync"
 	"sync/atomic"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
 )
 
@@ -17,29 +19,72 @@ type inbound struct {
 	mu       sync.Mutex
 	open     idTable[*Inbound] // delivered, acknowledgement not written
 	received idTable[bool]     // QoS 2: PUBREC written, PUBREL awaited
-	closed   atomic.Bool       // intake stopped: what arrives stays unacknowledged
+	texts    texts
+	closed   atomic.Bool // intake stopped: what arrives stays unacknowledged
 }
 
-// publish takes a PUBLISH from the read loop of c; oversize is the size of a
-// packet whose payload was skipped, or 0.
-func (s *Session) publish(c *conn, p *wire.Publish, body []byte, oversize int) {
+// publish takes a PUBLISH from the read loop of c; f is what is wrong with it,
+// or nil. [link.ErrBusy] says that there is no room for it.
+func (s *Session) publish(c *conn, p *wire.Publish, body []byte, f *flaw) error {
 	in := &s.in
 	if s.cfg.Sink == nil || in.closed.Load() || (p.Dup && s.redelivered(c, p)) {
-		return
+		s.flows(c)
+		return nil
 	}
-	m := newInbound(c, p, body)
+	switch err := s.admit(c, p, wire.MaxHeader+len(body)); {
+	case errors.Is(err, errDropped):
+		s.flows(c)
+		return nil
+	case err != nil:
+		return err
+	}
+	m := newInbound(c, p, body, f)
 	if m == nil {
-		return
+		return nil
 	}
-	m.Oversize = oversize
-	if p.QoS > 0 {
-		m.entry = c.ledger.Add(p.PacketID, p.QoS)
-		in.mu.Lock()
-		in.received.del(p.PacketID) // known without DUP is a new message
-		in.open.set(p.PacketID, m)
-		in.mu.Unlock()
+	if p.QoS > 0 && !s.open(c, m) {
+		if c.link.Asked() {
+			s.fullUp(c)
+		}
+		return link.ErrBusy
 	}
+	s.flows(c)
 	s.cfg.Sink.Deliver(m)
+	return nil
+}
+
+// open lists a message until it is acknowledged, unless there are too many.
+func (s *Session) open(c *conn, m *Inbound) bool {
+	in := &s.in
+	in.mu.Lock()
+	if c.crowded = s.crowded(c, m.Size); c.crowded {
+		in.mu.Unlock()
+		return false
+	}
+	in.received.del(m.PacketID) // known without DUP is a new message
+	if old := in.open.get(m.PacketID); old != nil {
+		old.leave(c)
+	}
+	in.open.set(m.PacketID, m)
+	m.hold(c)
+	in.mu.Unlock()
+	m.entry = c.ledger.Add(m.PacketID, m.QoS)
+	return true
+}
+
+// hold counts m against a connection. The mutex of inbound is held.
+func (m *Inbound) hold(c *conn) {
+	c.held++
+	c.heldBytes += int64(m.Size)
+	m.conn = c
+}
+
+// leave ends that, if it is c that holds it. The mutex of inbound is held.
+func (m *Inbound) leave(c *conn) {
+	if m.conn == c {
+		c.held--
+		c.heldBytes -= int64(m.Size)
+	}
 }
 
 // redelivered joins a repeated PUBLISH to the handling that goes on already,
@@ -52,8 +97,8 @@ func (s *Session) redelivered(c *conn, p *wire.Publish) bool {
 	known := in.open.get(p.PacketID)
 	again := known != nil && known.conn == c
 	join := !received && known != nil && known.same(p)
-	if join {
-		known.conn = c // acknowledgements of the older connection are void
+	if join && !again {
+		known.hold(c) // acknowledgements of the older connection are void
 	}
 	in.mu.Unlock()
 	switch {
@@ -73,12 +118,12 @@ func (s *Session) redelivered(c *conn, p *wire.Publish) bool {
 // same says whether a redelivery is the message that we still hold; the id
 // alone may have been used again.
 func (m *Inbound) same(p *wire.Publish) bool {
-	return m.QoS == p.QoS && m.Topic == bytesString(p.Topic) && bytes.Equal(m.Payload, p.Payload)
+	return m.QoS == p.QoS && m.named(p.Topic) && bytes.Equal(m.Payload, p.Payload)
 }
 
 // newInbound copies the frame's body once; topic and payload are views of the
 // copy. It is nil when the sink has no room for a QoS 0 message.
-func newInbound(c *conn, p *wire.Publish, body []byte) *Inbound {
+func newInbound(c *conn, p *wire.Publish, body []byte, f *flaw) *Inbound {
 	m := c.s.cfg.Sink.New(p.QoS, len(body))
 	if m == nil {
 		return nil
@@ -88,10 +133,13 @@ func newInbound(c *conn, p *wire.Publish, body []byte) *Inbound {
 	topicEnd := 2 + len(p.Topic)
 	m.Topic, m.Payload = bytesString(own[2:topicEnd]), own[len(own)-len(p.Payload):]
 	m.PacketID, m.QoS, m.Retain, m.Duplicate = p.PacketID, p.QoS, p.Retain, p.Dup
-	m.conn = c
+	m.Size = wire.MaxHeader + len(body)
 	if c.version == wire.V5 {
 		m.Properties = decodeProperties(&p.Props)
 		m.ids, m.idLen = p.Props.SubscriptionIDs, p.Props.SubscriptionIDCount
+	}
+	if f != nil {
+		m.bear(f)
 	}
 	return m
 }
@@ -99,30 +147,38 @@ func newInbound(c *conn, p *wire.Publish, body []byte) *Inbound {
 // acknowledge writes the acknowledgements of c's ledger, in its order.
 func (s *Session) acknowledge(c *conn, acks []delivery.Ack) {
 	var buf [8]byte
+	eased := false
 	for _, a := range acks {
 		t := wire.TypePuback
 		if a.QoS == 2 {
 			t = wire.TypePubrec
 		}
-		s.in.acked(c, a)
+		eased = s.acked(c, a) || eased
 		c.link.QueueAck(wire.AppendAck(buf[:0], c.version, t, a.PacketID, 0))
 	}
 	c.link.Wake()
+	if eased {
+		c.link.Resume()
+	}
 }
 
 // acked notes an acknowledgement that is about to be written, unless another
-// connection has taken the message, or another message the id, meanwhile.
-func (in *inbound) acked(c *conn, a delivery.Ack) {
+// connection has taken the message, or another message the id, meanwhile. It
+// reports whether that made the room which reading waits for.
+func (s *Session) acked(c *conn, a delivery.Ack) (eased bool) {
+	in := &s.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	m := in.open.get(a.PacketID)
 	if m == nil || m.conn != c {
-		return
+		return false
 	}
 	in.open.del(a.PacketID)
+	m.leave(c)
 	if a.QoS == 2 {
 		in.received.set(a.PacketID, true)
 	}
+	return s.eased(c)
 }
 
 // pubrel forgets a QoS 2 id and answers at once. An unknown id is the resend

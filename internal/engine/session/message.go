@@ -68,14 +68,18 @@ type Inbound struct {
 	Duplicate bool
 	// Properties are nil on MQTT 3.1.1.
 	Properties *Properties
-	// Oversize is the size in bytes of a packet over [Config.MaxPacketSize] on
-	// MQTT 3.1.1, whose payload was skipped; 0 of any other.
+	// Size is that of the whole packet in bytes, as it is counted against the
+	// bounds; of what was kept of it, when that is less.
+	Size int
+	// Oversize is the size in bytes of a packet over [Config.MaxPacketSize], whose
+	// payload was skipped; 0 of any other.
 	Oversize int
 
 	ids   [wire.KeptSubscriptionIDs]uint32
 	idLen int
 	entry *delivery.Entry
 	conn  *conn // that delivered it last; guarded by the mutex of inbound
+	flaw  *flaw // nil of a message that can be handled
 }
 
 // Through says whether the message came through the subscription with this

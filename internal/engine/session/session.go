@@ -20,14 +20,16 @@ import (
 
 // Session is one client identity. All methods are safe for concurrent use.
 type Session struct {
-	cfg    Config
-	out    outbound
-	in     inbound
-	calls  calls
-	timers sync.Pool
-	async  callbacks
-	state  state
-	subs   subscriptions
+	cfg     Config
+	out     outbound
+	in      inbound
+	bounded Bounded // the sink, when it is; else nil
+	jam     jam
+	calls   calls
+	timers  sync.Pool
+	async   callbacks
+	state   state
+	subs    subscriptions
 
 	stop    context.CancelCauseFunc
 	running context.Context
@@ -48,6 +50,7 @@ func New(cfg Config) (*Session, error) {
 		return nil, &Error{Op: opConnect, Reason: ReasonBadRequest, Cause: err}
 	}
 	s := &Session{cfg: cfg, done: make(chan struct{})}
+	s.bounded, _ = cfg.Sink.(Bounded)
 	s.out.win, s.out.onUnrouted = newWindow(cfg.Window), cfg.Unrouted
 	s.async.onRun = s.out.called
 	s.async.outcome, s.async.chunk = cfg.Outcome, max(1, cfg.Window/8)
@@ -212,7 +215,16 @@ func (s *Session) attach(c *conn) {
 
 // StopIntake leaves every message that arrives from now on unacknowledged, so
 // that the broker keeps it for the next connection of a persistent session.
-func (s *Session) StopIntake() { s.in.closed.Store(true) }
+// Reading goes on where it waited for room.
+func (s *Session) StopIntake() {
+	s.in.closed.Store(true)
+	s.out.mu.Lock()
+	c := s.out.cur
+	s.out.mu.Unlock()
+	if c != nil {
+		c.link.Resume()
+	}
+}
 
 // Close ends the session object: it waits within ctx for publishes in flight,
 // as long as there is a connection, says DISCONNECT and returns when no

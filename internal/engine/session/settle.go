@@ -1,7 +1,6 @@
 package session
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -63,7 +62,7 @@ func (t *subscriptions) align(s *Session, c *conn, ctl control) error {
 }
 
 func (t *subscriptions) unsubscribe(s *Session, c *conn, ctl control, w *wanted) error {
-	ctx, cancel := context.WithTimeout(c.alive, s.cfg.ConnectTimeout)
+	ctx, cancel := c.patient(s.cfg.ConnectTimeout)
 	defer cancel()
 	err := ctl.unsubscribe(ctx, w.Filter.Filter)
 	var code *CodeError
@@ -92,7 +91,7 @@ func (t *subscriptions) subscribe(s *Session, c *conn, ctl control, add []*wante
 			filters[i].ID = FilterID(w.Filter.Filter)
 		}
 	}
-	ctx, cancel := context.WithTimeout(c.alive, s.cfg.ConnectTimeout)
+	ctx, cancel := c.patient(s.cfg.ConnectTimeout)
 	defer cancel()
 	answers, err := ctl.subscribe(ctx, filters)
 	for tries := 1; err == nil && slices.ContainsFunc(answers, idInUse) && tries < maxTries; tries++ {

@@ -39,7 +39,8 @@ func (s *Session) want(f Filter, tentative bool, retain byte) (*wanted, error) {
 
 // Subscribe wants a filter and waits, within ctx, until the broker has granted
 // or refused it. A refused filter is not wanted any more, or as it was before;
-// when ctx ends first it stays wanted.
+// when ctx ends first, or the answer cannot be read for want of room, it stays
+// wanted.
 func (s *Session) Subscribe(ctx context.Context, f Filter) error {
 	w, err := s.Ask(f)
 	if err != nil {
@@ -49,7 +50,7 @@ func (s *Session) Subscribe(ctx context.Context, f Filter) error {
 }
 
 // Unsubscribe stops wanting a filter and waits, within ctx, for the UNSUBACK
-// when connected.
+// when connected, unless that cannot be read for want of room.
 func (s *Session) Unsubscribe(ctx context.Context, filter string) error {
 	_, err := s.Forget(filter).Gone(ctx)
 	return err

@@ -48,6 +48,11 @@ func (h Wish) Gone(ctx context.Context) (gone bool, err error) {
 	select {
 	case <-w.settled:
 		return w.err == nil, w.err
+	case <-s.jam.wait():
+		if w.isSettled() {
+			return w.err == nil, w.err
+		}
+		return false, &Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: ReasonQuota, Cause: errFullUp}
 	case <-ctx.Done():
 		return false, &Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: gaveUp(ctx.Err()), Cause: ctx.Err()}
 	case <-s.done:
@@ -63,6 +68,10 @@ func (h Wish) Wait(ctx context.Context) error {
 		filter := w.Filter.Filter
 		select {
 		case <-w.settled:
+		case <-s.jam.wait():
+			if !w.isSettled() {
+				return &Error{Op: opSubscribe, Topic: filter, Reason: ReasonQuota, Cause: errFullUp}
+			}
 		case <-ctx.Done():
 			up := s.Status().Connected
 			return &Error{Op: opSubscribe, Topic: filter, Reason: waitReason(up, ctx.Err()), Cause: s.downCause(up, ctx.Err())}

@@ -11,6 +11,9 @@ type MalformedError struct {
 	Rule string
 	// Detail says what is wrong, without any content of the message.
 	Detail string
+	// Text is set when the fault is in the characters of a string, not in the
+	// form of the packet: where the next packet begins is certain.
+	Text bool
 }
 
 // Error returns one line with type, detail and rule.
@@ -24,6 +27,10 @@ func (e *MalformedError) Error() string {
 
 func malformed(t Type, rule, detail string) error {
 	return &MalformedError{Type: t, Rule: rule, Detail: detail}
+}
+
+func illFormed(t Type, rule, detail string) error {
+	return &MalformedError{Type: t, Rule: rule, Detail: detail, Text: true}
 }
 
 // truncated is the error for a field that runs past the end of its packet.

@@ -40,17 +40,21 @@ type Properties struct {
 }
 
 // decode reads the properties of a PUBLISH from all, which holds nothing else.
-func (p *Properties) decode(all cursor) error {
+// The text of them is not judged with anyText.
+func (p *Properties) decode(all cursor, anyText bool) error {
 	var seen uint64
 	first, last := -1, 0
 	for c := all; len(c) > 0; {
 		at := len(all) - len(c)
-		prop, err := c.property(TypePublish, &seen)
+		prop, err := c.anyProperty(TypePublish, &seen)
+		if err == nil && !anyText {
+			err = checkPropertyText(TypePublish, prop)
+		}
 		if err != nil {
 			return err
 		}
 		if prop.id != propUser {
-			if err := p.set(prop); err != nil {
+			if err := p.set(prop, anyText); err != nil {
 				return err
 			}
 			continue
@@ -66,7 +70,7 @@ func (p *Properties) decode(all cursor) error {
 	return nil
 }
 
-func (p *Properties) set(prop property) error {
+func (p *Properties) set(prop property, anyText bool) error {
 	switch prop.id {
 	case propPayloadFormat:
 		if prop.num > 1 {
@@ -84,6 +88,9 @@ func (p *Properties) set(prop property) error {
 		p.ContentType = prop.data
 	case propResponseTopic:
 		p.ResponseTopic = prop.data
+		if anyText {
+			return nil
+		}
 		return checkTopic("response topic", prop.data, "MQTT-3.3.2-14")
 	case propCorrelationData:
 		p.CorrelationData = prop.data

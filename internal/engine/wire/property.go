@@ -147,6 +147,15 @@ func (c *cursor) rawProperty() (p property, ok bool) {
 // unknown, misplaced or repeated one and ill-formed text. seen has a bit for
 // every identifier met so far.
 func (c *cursor) property(t Type, seen *uint64) (property, error) {
+	p, err := c.anyProperty(t, seen)
+	if err != nil {
+		return p, err
+	}
+	return p, checkPropertyText(t, p)
+}
+
+// anyProperty is property for text that may be ill-formed.
+func (c *cursor) anyProperty(t Type, seen *uint64) (property, error) {
 	id := (*c)[0]
 	if kindOf(id) == kindUnknown {
 		return property{}, malformed(t, sectionProperties, "unknown property identifier")
@@ -163,7 +172,7 @@ func (c *cursor) property(t Type, seen *uint64) (property, error) {
 	if !ok {
 		return p, truncated(t, "property")
 	}
-	return p, checkPropertyText(t, p)
+	return p, nil
 }
 
 func checkPropertyText(t Type, p property) error {

@@ -38,6 +38,20 @@ type Publish struct {
 // [MQTT-3.3.2-2], an empty topic without an alias, and properties that do not
 // belong there. After an error p is not to be used.
 func (p *Publish) Decode(v Version, first byte, body []byte) error {
+	if err := p.decode(v, first, body, false); err != nil {
+		return err
+	}
+	return p.checkTopic(v)
+}
+
+// DecodeAnyText is Decode for a packet whose text may be ill-formed, see
+// [MalformedError.Text]: topic, response topic, content type and user properties
+// are taken as they are, and must not be used as what they claim to be.
+func (p *Publish) DecodeAnyText(v Version, first byte, body []byte) error {
+	return p.decode(v, first, body, true)
+}
+
+func (p *Publish) decode(v Version, first byte, body []byte, anyText bool) error {
 	if Type(first>>4) != TypePublish {
 		return malformed(Type(first>>4), "section 2.1.2", "not a PUBLISH")
 	}
@@ -63,12 +77,12 @@ func (p *Publish) Decode(v Version, first byte, body []byte) error {
 		if err != nil {
 			return err
 		}
-		if err := p.Props.decode(props); err != nil {
+		if err := p.Props.decode(props, anyText); err != nil {
 			return err
 		}
 	}
 	p.Payload = slices.Clip(c)
-	return p.checkTopic(v)
+	return nil
 }
 
 // checkTopic allows an empty topic only beside an alias, which only MQTT 5 has.

@@ -9,10 +9,10 @@ import (
 // surrogates [MQTT-1.5.4-1] and without U+0000 [MQTT-1.5.4-2].
 func checkText(t Type, field string, s []byte) error {
 	if !utf8.Valid(s) {
-		return malformed(t, "MQTT-1.5.4-1", field+" is not valid UTF-8")
+		return illFormed(t, "MQTT-1.5.4-1", field+" is not valid UTF-8")
 	}
 	if bytes.IndexByte(s, 0) >= 0 {
-		return malformed(t, "MQTT-1.5.4-2", field+" contains U+0000")
+		return illFormed(t, "MQTT-1.5.4-2", field+" contains U+0000")
 	}
 	return nil
 }
@@ -21,7 +21,7 @@ func checkText(t Type, field string, s []byte) error {
 // character: valid text without wildcards, by the given rule.
 func checkTopic(field string, s []byte, wildcardRule string) error {
 	if len(s) == 0 {
-		return malformed(TypePublish, "MQTT-4.7.3-1", field+" is empty")
+		return illFormed(TypePublish, "MQTT-4.7.3-1", field+" is empty")
 	}
 	if plain(s) {
 		return nil
@@ -30,7 +30,7 @@ func checkTopic(field string, s []byte, wildcardRule string) error {
 		return err
 	}
 	if bytes.IndexByte(s, '+') >= 0 || bytes.IndexByte(s, '#') >= 0 {
-		return malformed(TypePublish, wildcardRule, field+" contains a wildcard")
+		return illFormed(TypePublish, wildcardRule, field+" contains a wildcard")
 	}
 	return nil
 }

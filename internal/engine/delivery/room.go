@@ -1,0 +1,105 @@
+package delivery
+
+import "slices"
+
+// room is a number of items and the sum of their sizes in bytes.
+type room struct {
+	count int
+	bytes int64
+}
+
+// wish is who waits for room, and for how many bytes.
+type wish struct {
+	size int64
+	f    func()
+}
+
+// Room returns how many items may be submitted, and of how many bytes together,
+// before the bounds are reached, all of it doubled or not. Negative is how much
+// they are exceeded by; empty reports that nothing is there at all, so that one
+// item may be larger than the bound. As many items as there are workers always
+// have room.
+func (s *Scheduler) Room(twice bool) (count int, bytes int64, empty bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	most := s.bound()
+	if twice {
+		most = room{2 * most.count, 2 * most.bytes}
+	}
+	now := s.load()
+	return most.count - now.count, most.bytes - now.bytes, now.count <= 0
+}
+
+// AwaitRoom has f called once there is room for an item of this size in bytes
+// and an eighth of the bound besides, so that whoever waits goes on for a while
+// then: at once, or on a worker's goroutine. f must not block. Once for each
+// call; not at all when the scheduler is stopped before.
+func (s *Scheduler) AwaitRoom(size int, f func()) {
+	w := wish{int64(size), f}
+	s.mu.Lock()
+	now := s.eased(w)
+	if !now && !s.stopped {
+		s.awaited = append(s.awaited, w)
+	}
+	s.mu.Unlock()
+	if now {
+		f()
+	}
+}
+
+// Hold counts items that are kept elsewhere against the bounds, until they are
+// taken off again with negative numbers.
+func (s *Scheduler) Hold(count int, bytes int64) {
+	s.mu.Lock()
+	s.held.count += count
+	s.held.bytes += bytes
+	again := s.freed()
+	s.mu.Unlock()
+	again.tell()
+}
+
+func (s *Scheduler) bound() room {
+	return room{max(s.opts.MaxCount, s.opts.Workers), s.opts.MaxBytes}
+}
+
+// load is what counts against the bounds. The mutex is held, as in the
+// methods below.
+func (s *Scheduler) load() room {
+	return room{s.count + s.held.count, s.bytes + s.held.bytes}
+}
+
+// eased reports whether w has what it waits for.
+func (s *Scheduler) eased(w wish) bool {
+	most, now := s.bound(), s.load()
+	if now.count > most.count-max(1, most.count/8) {
+		return false
+	}
+	return now.count <= 0 || now.bytes+max(w.size, most.bytes/8) <= most.bytes
+}
+
+// freed takes those off the list who have room now. The caller tells them
+// without the mutex.
+func (s *Scheduler) freed() (again wishes) {
+	if len(s.awaited) == 0 || !slices.ContainsFunc(s.awaited, s.eased) {
+		return nil
+	}
+	var left []wish
+	for _, w := range s.awaited {
+		if s.eased(w) {
+			again = append(again, w)
+		} else {
+			left = append(left, w)
+		}
+	}
+	s.awaited = left
+	return again
+}
+
+// wishes are those that came true.
+type wishes []wish
+
+func (t wishes) tell() {
+	for _, w := range t {
+		w.f()
+	}
+}

@@ -1,0 +1,186 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
+)
+
+// Bounded is a [Sink] whose room ends. While it has none the connection is not
+// read: back-pressure on the socket holds up the broker. It is called on the
+// read loop and must not block.
+type Bounded interface {
+	Sink
+	// Room reports whether there is room for a message of this size in bytes;
+	// twice asks for it within twice the bounds. Without room in the bounds
+	// themselves again is resumed, from any goroutine, when there is.
+	Room(size int, twice bool, again Resumer) bool
+	// Overflow is told of a QoS 0 message that there is no room for, and reports
+	// whether it is dropped now, which it then counts: because it has waited, or
+	// because one of its subscription has before, and nothing was taken since.
+	Overflow(m *Inbound, waited bool) (dropped bool)
+	// IllFormed is told of a QoS 0 message that was dropped because its text is
+	// ill-formed.
+	IllFormed(err error)
+}
+
+// Resumer goes on with what waits for room. Resume never waits itself.
+type Resumer interface{ Resume() }
+
+// roomWait is how long a QoS 0 message may hold up what comes behind it.
+const roomWait = 20 * time.Millisecond
+
+// errDropped is the outcome of a QoS 0 message that nobody has room for.
+var errDropped = errors.New("dropped")
+
+// admit finds room for a message: nil, errDropped, or [link.ErrBusy] to have it
+// offered again.
+func (s *Session) admit(c *conn, p *wire.Publish, size int) error {
+	if s.bounded == nil || s.bounded.Room(size, false, c.link) {
+		return nil
+	}
+	if c.link.Asked() {
+		if s.bounded.Room(size, true, c.link) {
+			return nil
+		}
+		s.fullUp(c)
+	}
+	if p.QoS > 0 {
+		return link.ErrBusy
+	}
+	waited := c.waiting && time.Now().After(c.until)
+	m := &Inbound{Topic: string(p.Topic), ids: p.Props.SubscriptionIDs, idLen: p.Props.SubscriptionIDCount}
+	if s.bounded.Overflow(m, waited) {
+		return errDropped
+	}
+	if !c.waiting {
+		c.waiting, c.until = true, time.Now().Add(roomWait)
+		time.AfterFunc(roomWait+time.Millisecond, c.link.Resume)
+	}
+	return link.ErrBusy
+}
+
+// heldBounds bound the messages of one connection that are not acknowledged:
+// those that are done behind one that is not take no room of the sink's any
+// more, and their memory is needed for a redelivery.
+func (s *Session) heldBounds(c *conn) (count int, bytes int64) {
+	count, bytes = s.cfg.MaxHeld, s.cfg.MaxHeldBytes
+	if c.link.Asked() {
+		return 2 * count, 2 * bytes
+	}
+	return count, bytes
+}
+
+// crowded reports whether a connection holds too much to take a message of this
+// size. in.mu is held.
+func (s *Session) crowded(c *conn, size int) bool {
+	count, bytes := s.cfg.MaxHeld, s.cfg.MaxHeldBytes
+	if count == 0 || c.held == 0 || c.held < count && c.heldBytes+int64(size) <= bytes {
+		return false
+	}
+	count, bytes = s.heldBounds(c)
+	return c.held >= count || c.heldBytes+int64(size) > bytes
+}
+
+// eased reports whether a crowded connection has room again, and some more. in.mu
+// is held.
+func (s *Session) eased(c *conn) bool {
+	if !c.crowded || c.held > s.cfg.MaxHeld*7/8 || c.heldBytes > s.cfg.MaxHeldBytes*7/8 && c.held > 0 {
+		return false
+	}
+	c.crowded = false
+	return true
+}
+
+// jam is the state in which the answer to a SUBSCRIBE or UNSUBSCRIBE cannot be
+// read, because twice the bounds are used up.
+type jam struct {
+	mu sync.Mutex
+	on bool
+	ch chan struct{} // closed while on
+}
+
+var errFullUp = errors.New("the broker's answer is behind messages that nobody has room for: their queue is at twice its bound")
+
+func (j *jam) set(on bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.ch == nil {
+		j.ch = make(chan struct{})
+	}
+	switch {
+	case on && !j.on:
+		close(j.ch)
+	case !on && j.on:
+		j.ch = make(chan struct{})
+	}
+	j.on = on
+}
+
+// wait returns what is closed while there is a jam.
+func (j *jam) wait() <-chan struct{} {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.ch == nil {
+		j.ch = make(chan struct{})
+	}
+	return j.ch
+}
+
+// fullUp fails the calls that wait for an answer of the broker. What they asked
+// for goes on.
+func (s *Session) fullUp(c *conn) {
+	c.full = true
+	s.jam.set(true)
+}
+
+// flows ends the wait for room, and the jam.
+func (s *Session) flows(c *conn) {
+	c.waiting = false
+	if c.full {
+		c.full = false
+		s.jam.set(false)
+	}
+}
+
+// BackPressure returns for how long messages have found no room again and
+// again, 0 when they do or there is no connection.
+func (s *Session) BackPressure() time.Duration {
+	s.out.mu.Lock()
+	c := s.out.cur
+	s.out.mu.Unlock()
+	if c == nil {
+		return 0
+	}
+	return c.link.Jam()
+}
+
+// patient returns a context that ends with the connection, or after d of
+// reading: an answer cannot come while nothing is read.
+func (c *conn) patient(d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(c.alive)
+	before := c.link.Paused()
+	go func() {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+			}
+			more := c.link.Paused() - before
+			if more <= 0 {
+				cancel(context.DeadlineExceeded)
+				return
+			}
+			before += more
+			t.Reset(more)
+		}
+	}()
+	return ctx, func() { cancel(context.Canceled) }
+}
