@@ -90,6 +90,27 @@ type Health struct {
 	LastLoss *Loss
 	// LastError is why it is not connected or not ready; nil when it is.
 	LastError error
+	// Sessions are those that some subscriptions have to themselves, in the order
+	// of registration; what they count is in the numbers above, too. Connected is
+	// about the main connection, Ready about all of them.
+	Sessions []SessionHealth
+}
+
+// SessionHealth is a snapshot of a session of its own.
+type SessionHealth struct {
+	// ClientID is that of its connection.
+	ClientID string
+	// Connected is set while its connection is up, Ready while all of its filters
+	// are granted, too.
+	Connected, Ready bool
+	// Filters is how many topic filters are wanted on it, Granted how many of them
+	// the broker has granted.
+	Filters, Granted int
+	// Queued counts its messages that wait for a handler, Running those that are
+	// being handled.
+	Queued, Running int
+	// LastError is why it is not connected or not ready; nil when it is.
+	LastError error
 }
 
 // OutboxHealth is a snapshot of an outbox.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -26,6 +27,9 @@ type Registration struct {
 	StrictTopic bool
 	// Batches are handlers of many messages, by the name of the method.
 	Batches map[string]Batch
+	// Sessions are those of methods that have one of their own, by the name of the
+	// method; an empty one is to be derived.
+	Sessions map[string]string
 
 	only, except []string
 	errs         []error
@@ -34,13 +38,18 @@ type Registration struct {
 // NewRegistration applies options, and reports what is wrong with them all at
 // once.
 func NewRegistration(d *ServiceDesc, opts []RegisterOption) (*Registration, error) {
-	r := &Registration{Batches: make(map[string]Batch)}
+	r := &Registration{Batches: make(map[string]Batch), Sessions: make(map[string]string)}
 	for _, o := range opts {
 		if o != nil {
 			o.applyRegistration(r)
 		}
 	}
 	for _, name := range slices.Concat(r.only, r.except) {
+		if d.Method(name) == nil {
+			r.errs = append(r.errs, fmt.Errorf("%s has no method %q", d.Name, name))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Sessions)) {
 		if d.Method(name) == nil {
 			r.errs = append(r.errs, fmt.Errorf("%s has no method %q", d.Name, name))
 		}
@@ -94,6 +103,16 @@ func TopicPrefix(levels string) RegisterOption {
 // Default: the topic wins, and the message is counted.
 func StrictTopic() RegisterOption {
 	return registerOption(func(r *Registration) { r.StrictTopic = true })
+}
+
+// OwnSession gives a method a session of its own with the broker, with its own
+// in-flight window and queue: what it does not acknowledge holds up no other
+// subscription. Its client id ends with a hyphen and the name; "" takes the name of
+// the method. Methods that give the same name share a session. An unknown method is
+// an error of Start. Default: the session of all others, unless the configuration
+// says otherwise.
+func OwnSession(method, name string) RegisterOption {
+	return registerOption(func(r *Registration) { r.Sessions[method] = name })
 }
 
 // Batch is a handler of many messages.

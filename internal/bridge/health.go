@@ -1,6 +1,9 @@
 package bridge
 
-import "github.com/kratos-mqtt/kratos-mqtt/event"
+import (
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
 
 // Health is a snapshot. It needs no connection.
 func (b *Broker) Health() event.Health {
@@ -15,6 +18,7 @@ func (b *Broker) Health() event.Health {
 	}
 	return event.Health{
 		Connected: h.Connected, Ready: h.Ready, Filters: h.Filters, Granted: h.Granted, GrantedLower: h.GrantedLower,
+		Sessions: sessions(h.Sessions),
 		InFlight: h.InFlight, Queued: h.Queued, Running: h.Running,
 		Dropped: h.Dropped, Unmatched: h.Unmatched, IllFormed: h.IllFormed, BackPressure: h.BackPressure, SessionsLost: h.SessionsLost, Unrouted: h.Unrouted,
 		HeadersLost: h.Headless, ContextHeadersDropped: b.leftOut.count.Load(), LateReplies: b.requests.late.Load(),
@@ -24,4 +28,13 @@ func (b *Broker) Health() event.Health {
 		SelfTestError: public("self-test", "", h.SelfTestError),
 		LastError:     public("connect", "", h.LastError),
 	}
+}
+
+func sessions(all []engine.SessionHealth) (list []event.SessionHealth) {
+	for _, h := range all {
+		own := event.SessionHealth(h)
+		own.LastError = public("connect", "", h.LastError)
+		list = append(list, own)
+	}
+	return list
 }

@@ -26,6 +26,8 @@ type policy struct {
 	concurrency                             int
 	exhausted                               engine.Exhaustion
 	reasons                                 map[string]engine.Verdict // by reason or code
+	ownSession                              bool
+	sessionName                             string
 }
 
 // policies are those of a service's configuration.
@@ -58,6 +60,7 @@ func readPolicies(c *v1.Subscriber, parks bool) (policies, error) {
 		if own.exhausted == engine.ExhaustedPark && !parks {
 			p.addf(key+".exhausted", "the store for dead letters does not park")
 		}
+		own.session(&p, key, s)
 		verdicts := make(map[string]event.Verdict, len(s.GetReasons()))
 		for reason, v := range s.GetReasons() {
 			verdicts[reason] = event.Verdict(v)
@@ -182,6 +185,8 @@ func (p *policy) over(to *policy) {
 	put(&to.parkAttempts, p.parkAttempts)
 	put(&to.concurrency, p.concurrency)
 	put(&to.exhausted, p.exhausted)
+	put(&to.ownSession, p.ownSession)
+	put(&to.sessionName, p.sessionName)
 	if len(p.reasons) > 0 {
 		merged := make(map[string]engine.Verdict, len(to.reasons)+len(p.reasons))
 		maps.Copy(merged, to.reasons)

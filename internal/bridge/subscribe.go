@@ -58,6 +58,7 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 	known := []string{own.Operation, topic, filter}
 	p := s.policies.policy(own.policy(sub), known...)
 	p.apply(sub)
+	p.place(sub, own.Operation, topic)
 	sub.Handler, sub.OnDeadLetter, sub.EventID = c.handle, c.failed, c.eventID
 	c.describe(sub)
 	c.collect(sub)

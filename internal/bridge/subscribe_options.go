@@ -35,6 +35,9 @@ type SubscribeSettings struct {
 	ParkMaxAttempts *int
 	Reasons         map[string]event.Verdict
 
+	OwnSession  bool   // apart from the other subscriptions
+	SessionName string // of it; "" is derived
+
 	reasons map[string]engine.Verdict
 	refuse  func(context.Context, *Event, error) error // told of what cannot be decoded
 }
@@ -109,5 +112,6 @@ func (s *SubscribeSettings) policy(sub *engine.Subscription) policy {
 	return policy{
 		timeout: sub.Timeout, budget: sub.Budget, minBackoff: sub.Backoff, maxBackoff: sub.MaxBackoff,
 		attempts: sub.MaxAttempts, parkAttempts: sub.ParkMaxAttempts, concurrency: sub.Concurrency, exhausted: sub.Exhausted, reasons: s.reasons,
+		ownSession: s.OwnSession, sessionName: s.SessionName,
 	}
 }

@@ -293,6 +293,9 @@ func (c *Client) mayRegister(s *Subscription) error {
 	if c.subs[s] != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: errors.New("registered already")}
 	}
+	if err := c.sharesSession(s); err != nil {
+		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: err}
+	}
 	if c.cfg.Preset.NoShared && s.shared() {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonUnsupported, Cause: fmt.Errorf(
 			"%s delivers nothing on shared subscriptions (queue name, group)", c.cfg.Preset.Name)}

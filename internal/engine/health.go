@@ -57,6 +57,19 @@ type Health struct {
 	SelfTestError error
 	// LastError is why it is not connected or not ready.
 	LastError error
+	// Sessions are those that some subscriptions have to themselves, in the order
+	// of registration. What they count is in the numbers above, too.
+	Sessions []SessionHealth
+}
+
+// SessionHealth is a snapshot of a session of its own.
+type SessionHealth struct {
+	ClientID         string
+	Connected        bool
+	Ready            bool
+	Filters, Granted int
+	Queued, Running  int
+	LastError        error
 }
 
 // Health is a snapshot of the client.

@@ -47,11 +47,7 @@ func (r *run) newSubscriber(name string, will *Message) (*subscriber, error) {
 	}
 	at.sched, at.intake = sched, &intake{run: r, at: at}
 	at.lots.init(sched, c.Concurrency)
-	id := r.id
-	if name != "" {
-		id += "-" + name
-	}
-	cfg := c.session(id)
+	cfg := c.session(at.clientID())
 	cfg.Negotiation, cfg.SessionExpiry, cfg.Sink, cfg.Will = r.version, c.SessionExpiry, at.intake, will
 	cfg.MaxHeld, cfg.MaxHeldBytes = max(c.Queue, c.Concurrency)+session.DefaultReceiveMaximum, 2*c.QueueBytes
 	cfg.Notify = func(e session.Event) {
@@ -105,6 +101,13 @@ func (r *run) allLots() (all []*lot) {
 	return all
 }
 
+func (at *subscriber) clientID() string {
+	if at.name == "" {
+		return at.run.id
+	}
+	return at.run.id + "-" + at.name
+}
+
 // takes reports whether a message of this session is for s, whose filter matches.
 func (at *subscriber) takes(s *Subscription, m *session.Inbound) bool {
 	return s.Session == at.name && m.Through(s.id)
@@ -145,6 +148,14 @@ func (at *subscriber) health(h *Health) {
 	h.BackPressure = max(h.BackPressure, at.BackPressure())
 	h.Queued, h.Running = h.Queued+stats.Queued+at.batchers.count(), h.Running+stats.Running
 	h.Parked, h.HeldKeys = h.Parked+parked, h.HeldKeys+held
+	if at.name == "" {
+		return
+	}
+	st := at.Status()
+	h.Sessions = append(h.Sessions, SessionHealth{
+		ClientID: at.clientID(), Connected: st.Connected, Ready: st.Ready, Filters: filters, Granted: granted,
+		Queued: stats.Queued + at.batchers.count(), Running: stats.Running, LastError: st.LastError,
+	})
 }
 
 // drain waits for the handlers of all of them, side by side.

@@ -23,8 +23,12 @@ type Subscription struct {
 	// Filter is the topic filter, with $share in front for a shared one.
 	Filter string
 	// Session names a session of its own, whose client id is the client's with a
-	// hyphen and the name; "" is the session of all others.
+	// hyphen and the name; "" is the session of all others. Subscriptions that
+	// name one share it.
 	Session string
+	// SessionOf is what the name was derived of; "" is a name that was given. Only
+	// subscriptions with equal ones share a session.
+	SessionOf string
 	// QoS is the highest level wanted.
 	QoS byte
 	// Handler is required.
@@ -197,6 +201,9 @@ func (s *Subscription) validate() error {
 	}
 	if s.MaxBackoff > 0 && s.Backoff > s.MaxBackoff {
 		errs = append(errs, fmt.Errorf("first pause of %v is above the longest of %v", s.Backoff, s.MaxBackoff))
+	}
+	if s.Session != "" {
+		errs = append(errs, s.checkSession())
 	}
 	if s.Batch != nil {
 		if s.ManualAck {

@@ -60,3 +60,16 @@ func WithSubscribeNoLocal() broker.SubscribeOption {
 func WithSubscribeOrderingKey(key func(m event.Incoming) string) broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.OrderingKey = key })
 }
+
+// WithSubscribeOwnSession gives the subscription a session of its own: a
+// connection with the client id <client id>-<name>, kept by the broker as the
+// other one is, with its own in-flight window, its own queue, and as many workers
+// again. What it does not acknowledge, because it is paused, slow, or blocked,
+// holds up no other subscription, and it is not held up by any. Subscriptions that
+// give the same name share a session. "" derives the name: from the method of a
+// generated service, else from the filter; a name that two different ones derive, or
+// one derives and the other gives, is an error of the registration that names both.
+// Default: the session of all others.
+func WithSubscribeOwnSession(name string) broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.OwnSession, s.SessionName = true, name })
+}

@@ -133,6 +133,9 @@ func (r *registration) settings(s *bridge.SubscribeSettings, c *chained, h *even
 			s.Reasons[reason] = event.DeadLetter
 		}
 	}
+	if name, ok := r.options.Sessions[m.Name]; ok {
+		s.OwnSession, s.SessionName = true, name
+	}
 	if b, ok := r.options.Batches[m.Name]; ok {
 		s.Batch = &bridge.Batch{MaxSize: b.MaxSize, MaxWait: b.MaxWait, Handle: c.handleBatch}
 	}

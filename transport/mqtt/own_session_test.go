@@ -1,0 +1,382 @@
+package mqtt_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tx7do/kratos-transport/broker"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
+)
+
+// blocked is a handler that fails until it is mended, and its options: what it
+// gets stays unacknowledged.
+type blocked struct {
+	mended  atomic.Bool
+	handled atomic.Int64
+}
+
+func (b *blocked) handle(context.Context, string, broker.Headers, *reading) error {
+	if !b.mended.Load() {
+		return errors.New("the database is away")
+	}
+	b.handled.Add(1)
+	return nil
+}
+
+func (b *blocked) options(opts ...broker.SubscribeOption) []broker.SubscribeOption {
+	return append([]broker.SubscribeOption{
+		mqttserver.WithSubscribeExhausted(event.ExhaustedBlock), mqttserver.WithSubscribeRetryBudget(10 * time.Millisecond),
+		mqttserver.WithSubscribeMaxBackoff(20 * time.Millisecond), broker.WithSubscribeRetry(0, 10*time.Millisecond),
+	}, opts...)
+}
+
+// sends publishes n messages below a prefix, each on a topic of its own.
+func sends(t testing.TB, b broker.Broker, prefix string, n int) {
+	t.Helper()
+	done := make(chan error, n)
+	for i := range n {
+		err := b.Publish(within(t, patience), fmt.Sprintf("%s/%d", prefix, i), broker.NewMessage(reading{1}),
+			broker.WithPublishAsync(func(err error) { done <- err }))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range n {
+		if err := receive(t, done); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func reaches(n *atomic.Int64, want int) func() error {
+	return func() error {
+		if got := n.Load(); got != int64(want) {
+			return fmt.Errorf("%d handled, want %d", got, want)
+		}
+		return nil
+	}
+}
+
+// What a subscription with a session of its own does not acknowledge holds up no
+// other, however much of it there is. Without one everything stands still after
+// the broker's window.
+func TestOwnSessionHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	const window, stuck, others = 20, 300, 1000 // in flight at the broker
+	for name, own := range map[string]bool{"own session": true, "shared session": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
+				var bad blocked
+				var good atomic.Int64
+				srv := c.server(t, mqttserver.WithClientId("app"), mqttserver.Subscriber(&v1.Subscriber{Queue: 64}))
+				opts := bad.options()
+				if own {
+					opts = append(opts, mqttserver.WithSubscribeOwnSession("slow"))
+				}
+				register(t, srv, "bad/+", bad.handle, opts...)
+				register(t, srv, "good/+", func(context.Context, string, broker.Headers, *reading) error {
+					good.Add(1)
+					return nil
+				})
+				start(t, srv)
+				data := c.broker(t)
+				sends(t, data, "bad", stuck)
+				sends(t, data, "good", others)
+				if own {
+					mqtttest.Eventually(t, patience, reaches(&good, others))
+					h := srv.Health()
+					if !h.Ready || len(h.Sessions) != 1 || h.Sessions[0].ClientID != "app-slow" || !h.Sessions[0].Ready {
+						t.Errorf("health %+v", h)
+					}
+				} else {
+					mqtttest.Eventually(t, patience, func() bool { return srv.Health().Queued+srv.Health().Running >= window })
+					if n := good.Load(); n > window {
+						t.Errorf("%d handled on the session that is blocked: the test proves nothing", n)
+					}
+				}
+				bad.mended.Store(true)
+				mqtttest.Eventually(t, patience, reaches(&bad.handled, stuck))
+				mqtttest.Eventually(t, patience, reaches(&good, others))
+				if n := b.Dropped(); n > 0 {
+					t.Errorf("the broker dropped %d messages", n)
+				}
+			}, scripted.MaxInflight(window))
+		})
+	}
+}
+
+// Handlers of a session of its own that take all of its workers leave the others
+// theirs.
+func TestOwnSessionHasWorkersOfItsOwn(t *testing.T) {
+	t.Parallel()
+	eachScripted(t, func(t *testing.T, c carrier, _ *mqtttest.Scripted) {
+		const workers = 4
+		srv := c.server(t, mqttserver.Subscriber(&v1.Subscriber{Concurrency: workers}))
+		release, busy := make(chan struct{}), make(chan string, 10)
+		register(t, srv, "hang/+", func(_ context.Context, topic string, _ broker.Headers, _ *reading) error {
+			busy <- topic
+			<-release
+			return nil
+		}, mqttserver.WithSubscribeOwnSession("hang"))
+		got := make(chan string, 10)
+		register(t, srv, "good/+", into(got))
+		start(t, srv)
+		defer close(release)
+		data := c.broker(t)
+		sends(t, data, "hang", workers)
+		for range workers {
+			receive(t, busy)
+		}
+		sends(t, data, "good", workers)
+		for range workers {
+			receive(t, got)
+		}
+	})
+}
+
+// The session is as the client's is: kept by the broker while the process is
+// away, and closed with it.
+func TestOwnSessionIsKept(t *testing.T) {
+	t.Parallel()
+	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
+		connected := func() (ids []string) {
+			for _, s := range b.Sessions() {
+				if s.Connected && strings.HasPrefix(s.ClientID, "app") {
+					ids = append(ids, fmt.Sprint(s.ClientID, s.Filters))
+				}
+			}
+			return ids
+		}
+		got := make(chan string, 100)
+		data := c.broker(t)
+		for round := range 3 {
+			srv := c.server(t, mqttserver.WithClientId("app"))
+			register(t, srv, "one/+", into(got), mqttserver.WithSubscribeOwnSession("mine"))
+			register(t, srv, "two/+", into(got), mqttserver.WithSubscribeOwnSession("mine"))
+			register(t, srv, "three/+", into(got))
+			start(t, srv)
+			want := []string{"app[three/+]", "app-mine[one/+ two/+]"}
+			mqtttest.Eventually(t, patience, func() error {
+				if ids := connected(); !slices.Equal(ids, want) {
+					return fmt.Errorf("sessions %q, want %q", ids, want)
+				}
+				return nil
+			})
+			if round > 0 { // published while it was away
+				for range 3 {
+					receive(t, got)
+				}
+			}
+			if err := srv.Stop(within(t, patience)); err != nil {
+				t.Fatal(err)
+			}
+			if ids := connected(); len(ids) > 0 {
+				t.Fatalf("%q are still connected after Stop", ids)
+			}
+			for _, prefix := range []string{"one", "two", "three"} {
+				sends(t, data, prefix, 1)
+			}
+		}
+	})
+}
+
+// Subscribe and Unsubscribe while running, and Stop and Start, move sessions of
+// their own like the other one.
+func TestOwnSessionLifecycle(t *testing.T) {
+	t.Parallel()
+	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
+		srv := c.server(t, mqttserver.WithClientId("app"))
+		got := make(chan string, 100)
+		register(t, srv, "main", into(got))
+		start(t, srv)
+		late, err := srv.Subscribe("late/+", func(_ context.Context, e broker.Event) error {
+			got <- e.Topic()
+			return nil
+		}, nil, mqttserver.WithSubscribeOwnSession("late"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := srv.WaitReady(within(t, patience)); err != nil {
+			t.Fatal(err)
+		}
+		data := c.broker(t)
+		for range 2 {
+			sends(t, data, "late", 1)
+			if topic := receive(t, got); topic != "late/0" {
+				t.Errorf("got %q", topic)
+			}
+			if err := errors.Join(srv.Stop(within(t, patience)), srv.Start(t.Context()), srv.WaitReady(within(t, patience))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := late.Unsubscribe(true); err != nil {
+			t.Fatal(err)
+		}
+		if h := srv.Health(); !h.Ready || h.Filters != 1 {
+			t.Errorf("health %+v", h)
+		}
+		mqtttest.Eventually(t, patience, func() bool {
+			return !slices.ContainsFunc(b.Sessions(), func(s scripted.Session) bool { return s.ClientID == "app-late" && len(s.Filters) > 0 })
+		})
+	})
+}
+
+// Ready means that every session is, and Start reports what is wrong with any.
+func TestOwnSessionReadiness(t *testing.T) {
+	t.Parallel()
+	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
+		refused := b.Inject(scripted.Fault{Type: scripted.Subscribe, Client: scripted.ClientID("app-mine"), Do: scripted.Refuse(0x87)})
+		srv := c.server(t, mqttserver.WithClientId("app"))
+		got := make(chan string, 10)
+		register(t, srv, "one", into(got), mqttserver.WithSubscribeOwnSession("mine"))
+		register(t, srv, "two", into(got))
+		if err := srv.Start(t.Context()); err == nil || !strings.Contains(err.Error(), `"one"`) {
+			t.Errorf("Start with a refused filter of a session of its own: %v", err)
+		}
+		refused.Remove()
+		start(t, srv)
+		if n := b.Cut("app-mine"); n != 1 {
+			t.Fatalf("%d connections cut", n)
+		}
+		b.Refuse(true)
+		mqtttest.Eventually(t, patience, func() bool { return !srv.Health().Ready })
+		h := srv.Health()
+		if !h.Connected || len(h.Sessions) != 1 || h.Sessions[0].Connected || h.Sessions[0].LastError == nil || h.LastError == nil {
+			t.Errorf("health %+v", h)
+		}
+		b.Refuse(false)
+		if err := srv.WaitReady(within(t, patience)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Names of sessions are those of one subscription unless they are given to
+// several, and make client ids that nothing else has.
+func TestOwnSessionNames(t *testing.T) {
+	t.Parallel()
+	type subscription struct {
+		filter string
+		own    *v1.Subscription
+	}
+	own := func(name string) *v1.Subscription { return &v1.Subscription{Session: "own", SessionName: name} }
+	for name, tt := range map[string]struct {
+		all  []subscription
+		want []string // in the error; none is no error
+		ids  []string
+	}{
+		"derived":             {[]subscription{{"a/+/c", own("")}}, nil, []string{"app-a_x_c"}},
+		"long":                {[]subscription{{strings.Repeat("long/", 20) + "#", own("")}}, nil, []string{"app-" + strings.Repeat("long_", 11) + "-"}},
+		"given to two":        {[]subscription{{"a", own("s")}, {"b", own("s")}}, nil, []string{"app-s"}},
+		"two handlers":        {[]subscription{{"a", own("")}, {"a", own("")}}, nil, []string{"app-a"}},
+		"derived of two":      {[]subscription{{"a/b", own("")}, {"a_b", own("")}}, []string{`"a/b"`, `"a_b"`, "session_name"}, nil},
+		"derived and given":   {[]subscription{{"a/b", own("")}, {"c", own("a_b")}}, []string{`"a/b"`, `"c"`}, nil},
+		"a publisher's":       {[]subscription{{"a", own("pub")}}, []string{`"pub"`}, nil},
+		"another publisher's": {[]subscription{{"a", own("pub-2")}}, []string{`"pub-2"`}, nil},
+		"derived is reserved": {[]subscription{{"reply", own("")}}, []string{`"reply"`, "session_name"}, nil},
+		"no client id":        {[]subscription{{"a", own("a/b")}}, []string{`"a/b"`, "letters"}, nil},
+		"unknown value":       {[]subscription{{"a", &v1.Subscription{Session: "mine"}}}, []string{`subscriptions["a"].session`, `"mine"`, "own"}, nil},
+		"name without":        {[]subscription{{"a", &v1.Subscription{SessionName: "x"}}}, []string{`subscriptions["a"].session_name`}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := mqtttest.NewScripted(t)
+			c := &v1.Subscriber{Subscriptions: make(map[string]*v1.Subscription)}
+			for _, s := range tt.all {
+				c.Subscriptions[s.filter] = s.own
+			}
+			srv, _ := server(t, b.URL(), mqttserver.WithClientId("app"), mqttserver.Subscriber(c))
+			var err error
+			for _, s := range tt.all {
+				err = errors.Join(err, srv.RegisterSubscriber(t.Context(), s.filter, func(context.Context, broker.Event) error { return nil }, nil))
+			}
+			if tt.want == nil {
+				if err != nil {
+					t.Fatal(err)
+				}
+				start(t, srv)
+				for _, id := range tt.ids {
+					if !slices.ContainsFunc(b.Sessions(), func(s scripted.Session) bool { return strings.HasPrefix(s.ClientID, id) && len(s.Filters) > 0 }) {
+						t.Errorf("no session %q in %v", id, b.Sessions())
+					}
+				}
+				return
+			}
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, text := range tt.want {
+				if !strings.Contains(err.Error(), text) {
+					t.Errorf("%q is not in %v", text, err)
+				}
+			}
+		})
+	}
+}
+
+// A generated method has its session by register option and by configuration,
+// named after the method.
+func TestOwnSessionOfAMethod(t *testing.T) {
+	t.Parallel()
+	const operation = "/test.Events/SaveReport"
+	for name, tt := range map[string]struct {
+		config *v1.Subscription
+		opts   []event.RegisterOption
+		id     string
+	}{
+		"by configuration":       {&v1.Subscription{Session: "own"}, nil, "app-SaveReport"},
+		"by option":              {nil, []event.RegisterOption{event.OwnSession("SaveReport", "")}, "app-SaveReport"},
+		"named by option":        {nil, []event.RegisterOption{event.OwnSession("SaveReport", "reports")}, "app-reports"},
+		"named by configuration": {&v1.Subscription{Session: "own", SessionName: "r"}, []event.RegisterOption{event.OwnSession("SaveReport", "reports")}, "app-r"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := mqtttest.NewScripted(t)
+			c := &v1.Subscriber{RetryBudget: durationpb.New(time.Second)}
+			if tt.config != nil {
+				c.Subscriptions = map[string]*v1.Subscription{operation: tt.config}
+			}
+			srv, _ := server(t, b.URL(), mqttserver.WithClientId("app"), mqttserver.Subscriber(c), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("5")))
+			d := &event.ServiceDesc{Name: "test.Events", Methods: []event.MethodDesc{{
+				Name: "SaveReport", Operation: operation, Topic: "a/x", AdditionalTopics: []string{"b/x"}, Filters: []string{"a/x", "b/x"}, QoS: 1, Codec: "json",
+			}}}
+			m, got := &d.Methods[0], make(chan struct{}, 10)
+			srv.RegisterService(d, []event.Handler{event.NewHandler(m, func(context.Context, *wrapperspb.DoubleValue) (*emptypb.Empty, error) {
+				got <- struct{}{}
+				return nil, nil
+			}, nil, nil)}, tt.opts...)
+			start(t, srv)
+			if !slices.ContainsFunc(b.Sessions(), func(s scripted.Session) bool { return s.ClientID == tt.id && slices.Equal(s.Filters, m.Filters) }) {
+				t.Errorf("sessions %v, want %q with %q", b.Sessions(), tt.id, m.Filters)
+			}
+			if err := srv.Publish(within(t, patience), "b/x", broker.NewMessage(wrapperspb.Double(1))); err != nil {
+				t.Fatal(err)
+			}
+			receive(t, got)
+		})
+	}
+	t.Run("unknown", func(t *testing.T) {
+		t.Parallel()
+		srv, _ := server(t, mqtttest.NewScripted(t).URL())
+		srv.RegisterService(&event.ServiceDesc{Name: "test.Events"}, nil, event.OwnSession("Nothing", ""))
+		if err := srv.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "Nothing") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
