@@ -39,7 +39,8 @@ type Features struct {
 	// messages, survive Stop and Start.
 	PersistsOverRestart bool
 	// PersistsConnectedMQTT5 is the same for the MQTT 5 session of a client
-	// that is connected while the broker stops.
+	// that is connected while the broker stops. Mosquitto does so only when the
+	// client connected without Clean Start.
 	PersistsConnectedMQTT5 bool
 	// Headers tells whether messages carry headers, and Requests whether a
 	// request gets a reply: on MQTT 3.1.1 only with a carrier for them.

@@ -71,7 +71,7 @@ func (b *MosquittoBroker) WebSocketURL() string { return loopbackURL("ws", b.por
 func (b *MosquittoBroker) Features() Features {
 	f := Features{
 		Name: "mosquitto", MQTT5: true, Headers: true, Requests: true, QoS2: true, SharedSubscriptions: true, Retained: true,
-		PersistsRetained: true, PersistsOverRestart: true, PersistsConnectedMQTT5: false, MaxInflight: 20,
+		PersistsRetained: true, PersistsOverRestart: true, PersistsConnectedMQTT5: true, MaxInflight: 20,
 	}
 	if b.settings.maxInflight > 0 {
 		f.MaxInflight = b.settings.maxInflight

@@ -1,6 +1,10 @@
 package mqtt_test
 
 import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tx7do/kratos-transport/broker"
@@ -55,5 +59,122 @@ func TestExchangesOfAnEarlierProcessCostNothing(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// reports.md A12: Mosquitto saves no MQTT 5 session whose CONNECT had Clean
+// Start. Ours that are to be kept never have it, also that of a publisher, which
+// begins anew (ADR 13): both are there after each orderly restart of the broker,
+// whether the client was connected when it stopped or away.
+func TestMosquittoKeepsSessionsOverItsRestart(t *testing.T) {
+	t.Parallel()
+	const rounds = 10
+	for name, opts := range map[string][]broker.Option{
+		"preset": {mqttbroker.WithProtocol(""), mqttbroker.WithPreset("mosquitto")},
+		"auto":   {mqttbroker.WithProtocol("auto")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := mqtttest.Mosquitto(t)
+			b, out := logged(t, server.URL(), append(opts, mqttbroker.WithClientId("kept"))...)
+			got := subscribe(t, b, "a")
+			if err := b.Connect(); err != nil {
+				t.Fatal(err)
+			}
+			publish(t, b, "a", "first") // opens the publisher's connection
+			receive(t, got)
+			wait := func() {
+				t.Helper()
+				if err := b.(interface{ WaitReady(context.Context) error }).WaitReady(within(t, patience)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i := range rounds {
+				server.Stop()
+				server.Start()
+				publish(t, b, "a", "again") // on a connection to the new process
+				receive(t, got)
+				wait()
+				for _, id := range []string{`"kept"`, `"kept-pub"`} {
+					mqtttest.Eventually(t, patience, func() bool { return out.count("as "+id+", session present: true") == i+1 },
+						"round %d: the session of %s is not there", i+1, id)
+				}
+			}
+			if err := b.Disconnect(); err != nil {
+				t.Fatal(err)
+			}
+			server.Stop()
+			server.Start()
+			other := connected(t, server.URL(), mqttbroker.WithProtocol("5"))
+			publish(t, other, "a", "while away")
+			if err := b.Connect(); err != nil {
+				t.Fatal(err)
+			}
+			for receive(t, got).body != `"while away"` {
+				continue // what the stop cut off comes again
+			}
+			if n := health(t, b).SessionsLost; n != 0 {
+				t.Errorf("%d sessions lost", n)
+			}
+		})
+	}
+}
+
+// What is in flight at QoS 2 is finished after an orderly restart of Mosquitto:
+// nothing fails with "may have been sent", and nothing arrives twice.
+func TestQoS2OverARestartOfMosquitto(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, qos2OverARestart)
+}
+
+func qos2OverARestart(t *testing.T, protocol string) {
+	const publishers, each, restarts = 16, 200, 3
+	server := mqtttest.Mosquitto(t)
+	b := connected(t, server.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithClientId("twice"))
+	counts := make(map[string]int)
+	done := make(chan struct{})
+	_, err := b.Subscribe("a/+", func(_ context.Context, e broker.Event) error {
+		if m := string(e.Message().Body.([]byte)); m == `"end"` {
+			close(done)
+		} else {
+			counts[m]++ // one at a time
+		}
+		return nil
+	}, nil, mqttbroker.WithSubscribeQos(2), broker.WithSubscribeConcurrency(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	var sent atomic.Int64
+	for p := range publishers {
+		all.Go(func() {
+			for i := range each {
+				err := b.Publish(within(t, patience), fmt.Sprintf("a/%d", p), broker.NewMessage(fmt.Sprintf("%d-%d", p, i)), mqttbroker.WithPublishQos(2))
+				if err != nil {
+					t.Errorf("publish %d of %d: %v", i, p, err)
+				}
+				sent.Add(1)
+			}
+		})
+	}
+	for i := range restarts {
+		mqtttest.Eventually(t, 4*patience, func() bool { return sent.Load() > int64((i+1)*publishers*each/(restarts+1)) })
+		server.Stop()
+		server.Start()
+	}
+	all.Wait()
+	publish(t, b, "a/end", "end", mqttbroker.WithPublishQos(2))
+	receive(t, done)
+	mqtttest.Eventually(t, patience, func() bool { return health(t, b).Queued+health(t, b).Running == 0 })
+	if err := b.Disconnect(); err != nil {
+		t.Fatal(err)
+	}
+	for m, n := range counts {
+		if n != 1 {
+			t.Errorf("%s arrived %d times", m, n)
+		}
+	}
+	if len(counts) != publishers*each {
+		t.Errorf("%d of %d arrived", len(counts), publishers*each)
 	}
 }

@@ -20,31 +20,25 @@ type fleet interface {
 
 func newFleet(tb testing.TB, o Options) fleet {
 	if o.Broker == Mosquitto {
-		return &mosquitto{mqtttest.Mosquitto(tb, mqtttest.WithCredentials(user, password)), o.Protocol}
+		return &mosquitto{mqtttest.Mosquitto(tb, mqtttest.WithCredentials(user, password))}
 	}
 	return newScripted(tb, o)
 }
 
-// mosquitto loses the MQTT 5 session of a client that is connected when it is
-// stopped (2.0.11), so that it is stopped on MQTT 3.1.1 only.
-type mosquitto struct {
-	*mqtttest.MosquittoBroker
-	protocol string
-}
+type mosquitto struct{ *mqtttest.MosquittoBroker }
 
 func (m *mosquitto) faults() []fault {
-	kinds := []fault{{"pause broker", func(r *run) {
-		m.Pause()
-		r.pause(100, 500)
-		m.Resume()
-	}}}
-	if m.protocol == "3.1.1" {
-		kinds = append(kinds, fault{"restart broker", func(*run) {
+	return []fault{
+		{"pause broker", func(r *run) {
+			m.Pause()
+			r.pause(100, 500)
+			m.Resume()
+		}},
+		{"restart broker", func(*run) {
 			m.Stop()
 			m.Start()
-		}})
+		}},
 	}
-	return kinds
 }
 
 func (m *mosquitto) verdict() error { return nil }

@@ -33,9 +33,9 @@ func presets() []Preset {
 	return []Preset{
 		// mochi 2.7.9 dead-locks when MQTT 5 clients reconnect.
 		{Name: "embedded", Persistent: session.Version31, Clean: session.Version31},
-		// 2.0.11 loses the MQTT 5 session of a subscriber that is connected
-		// when the broker stops.
-		{Name: "mosquitto", Persistent: session.Version31, Clean: session.Auto},
+		// 2.0.11 speaks 5 well. It does not save a session whose CONNECT had
+		// Clean Start, which ours that are to be kept never have.
+		{Name: "mosquitto", Persistent: session.Version5, Clean: session.Version5},
 		// 2.15 speaks 3.1.1 only.
 		{Name: "nats", Persistent: session.Version31, Clean: session.Version31, NoShared: true},
 		// 3.10 speaks 3.1.1 only and grants QoS 2 as 1.

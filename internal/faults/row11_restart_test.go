@@ -13,9 +13,9 @@ import (
 )
 
 // Row 11: the broker is stopped in order and started again under load, with the
-// reconnect delays of a service. On MQTT 3.1.1 nothing is lost. Mosquitto 2.0.11
-// may lose the MQTT 5 session of a subscriber that is connected then: either
-// nothing is lost, or each such loss is told, by hook, count and log.
+// reconnect delays of a service. Nothing is lost, and no session: Mosquitto 2.0.11
+// does not save an MQTT 5 session whose CONNECT had Clean Start, and those that
+// are to be kept have none.
 func TestFault_11_BrokerRestart(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -55,15 +55,10 @@ func TestFault_11_BrokerRestart(t *testing.T) {
 		}
 		s.ready()
 		p.must(h.name+"/data/end", id(restarts*perRestart))
-		n := len(s.sessionsLost())
-		if n == 0 {
-			h.settled()
-			return
-		}
-		if !h.five() {
+		if n := len(s.sessionsLost()); n > 0 {
 			h.Errorf("%d sessions lost", n)
 		}
-		h.lossIsTold(s, n)
+		h.settled()
 	})
 }
 

@@ -23,9 +23,9 @@ type ServiceName string
 // Within the window each event is handled once; nil remembers none. What no handler
 // can handle is kept as letters; nil are retained messages at the broker.
 //
-// Requests are answered where the configuration says MQTT 5: with 3.1.1 they have
-// no place for the topic of the reply, and to find that out when connecting would
-// be too late.
+// Requests are answered where the configuration means MQTT 5, by its protocol or
+// its preset: with 3.1.1 they have no place for the topic of the reply, and to
+// find that out when connecting would be too late.
 func NewMQTTServer(
 	c *conf.Server, m *conf.MQTT, connection *kratosmqttv1.Connection, name ServiceName, window dedup.Window,
 	letters deadletter.Store, reports *service.ReportService, devices *service.DeviceService, logger log.Logger,
@@ -50,7 +50,7 @@ func NewMQTTServer(
 	)
 	reportv1.RegisterReportEventsMQTTServer(srv, reports)
 	var opts []event.RegisterOption
-	if connection.Protocol != protocol5 {
+	if !speaks5(connection) {
 		log.NewHelper(logger).Infof("state of devices: by HTTP and gRPC only; by MQTT too with mqtt.connection.protocol %q", protocol5)
 		opts = append(opts, event.Except("GetDeviceState"))
 	}
@@ -60,3 +60,7 @@ func NewMQTTServer(
 
 // protocol5 is MQTT 5 in the configuration.
 const protocol5 = "5"
+
+func speaks5(c *kratosmqttv1.Connection) bool {
+	return c.GetProtocol() == protocol5 || c.GetProtocol() == "" && c.GetPreset() == "mosquitto"
+}

@@ -71,7 +71,8 @@ type Config struct {
 	// flight. What another process left there would end as a loss: the broker
 	// takes a QoS 2 message for one that it has already when its packet
 	// identifier waits for a PUBREL [MQTT-4.3.3-2], and counts such exchanges
-	// against its limits.
+	// against its limits. The session that is used begins without Clean Start all
+	// the same: Mosquitto 2.0 does not save those that began with it.
 	FreshStart bool
 	// RelaxedAcks lets acknowledgements leave as soon as a message is done
 	// instead of in receive order, for brokers that accept any order on MQTT

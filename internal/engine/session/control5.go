@@ -19,7 +19,6 @@ import (
 type control5 struct {
 	cfg      *Config
 	client   *paho.Client
-	fresh    bool                             // begin with a new session
 	wildcard bool                             // the broker takes filters with wildcards
 	onClose  func(reason byte, detail string) // DISCONNECT of the broker, on the read loop
 }
@@ -67,7 +66,7 @@ func (c *control5) packet(k credentials) *paho.Connect {
 		expiry = wholeSeconds(c.cfg.SessionExpiry)
 	}
 	cp := &paho.Connect{
-		ClientID: c.cfg.ClientID, CleanStart: c.cfg.CleanSession || c.fresh, KeepAlive: uint16(c.cfg.KeepAlive / time.Second),
+		ClientID: c.cfg.ClientID, CleanStart: c.cfg.CleanSession, KeepAlive: uint16(c.cfg.KeepAlive / time.Second),
 		Username: k.username, UsernameFlag: k.username != "",
 		Password: []byte(k.password), PasswordFlag: k.password != "",
 		Properties: &paho.ConnectProperties{

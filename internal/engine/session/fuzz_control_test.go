@@ -118,7 +118,7 @@ func FuzzHandshake(f *testing.F) {
 		defer cancel()
 		c := newConn(s, v)
 		c.link = link.New(newScript(connack, suback), c, link.Options{Version: v})
-		ctl := newControl(&s.cfg, c, false)
+		ctl := newControl(&s.cfg, c)
 		err = ctl.connect(ctx, c.link, credentials{})
 		if err == nil && c.connack.Reason == 0 {
 			checkHandshake(ctx, t, v, ctl, connack, suback)

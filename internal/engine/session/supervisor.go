@@ -113,23 +113,36 @@ func (s *Session) dial(addr link.Address) (c *conn, ctl control, undecided bool,
 	if err != nil {
 		return nil, nil, false, err
 	}
+	c, ctl, err = s.handshake(ctx, &s.cfg, nc, version, k)
+	if err != nil {
+		undecided = s.running.Err() == nil && s.cfg.Negotiation.failed(version, err)
+		return nil, nil, undecided, connectError(err)
+	}
+	if fresh && c.connack.SessionPresent {
+		if c, ctl, err = s.renew(ctx, c, ctl, addr, k); err != nil {
+			return nil, nil, false, err
+		}
+	}
+	s.began = true
+	return c, ctl, false, nil
+}
+
+// handshake connects on a socket, which is closed when it fails.
+func (s *Session) handshake(ctx context.Context, cfg *Config, nc net.Conn, version wire.Version, k credentials) (c *conn, ctl control, err error) {
 	c = newConn(s, version)
 	c.link = link.New(nc, c, link.Options{
-		Version: c.version, MaxPacketSize: s.cfg.MaxPacketSize, WriteTimeout: s.cfg.WriteTimeout,
+		Version: c.version, MaxPacketSize: cfg.MaxPacketSize, WriteTimeout: cfg.WriteTimeout,
 	})
-	ctl = newControl(&s.cfg, c, fresh)
+	ctl = newControl(cfg, c)
 	err = ctl.connect(ctx, c.link, k)
 	if err == nil && c.connack.Reason != 0 {
 		err = connackError(c.connack.Reason) // one that the library does not know
 	}
 	if err != nil {
 		s.drop(c, ctl)
-		err = c.refusal(err)
-		undecided = s.running.Err() == nil && s.cfg.Negotiation.failed(c.version, err)
-		return nil, nil, undecided, connectError(err)
+		return nil, nil, c.refusal(err)
 	}
-	s.began = true
-	return c, ctl, false, nil
+	return c, ctl, nil
 }
 
 func (s *Session) socket(ctx context.Context, addr link.Address) (net.Conn, error) {
@@ -141,22 +154,9 @@ func (s *Session) socket(ctx context.Context, addr link.Address) (net.Conn, erro
 	return nc, nil
 }
 
-// purge ends the session that the broker keeps. MQTT 3.1.1 has no clean start
-// of a session that is to be kept, so it takes a connection of its own.
-func (s *Session) purge(ctx context.Context, addr link.Address, k credentials) error {
-	nc, err := s.socket(ctx, addr)
-	if err != nil {
-		return err
-	}
-	if err := purge311(ctx, &s.cfg, nc, k); err != nil {
-		return connectError(err)
-	}
-	return nil
-}
-
-func newControl(cfg *Config, c *conn, fresh bool) control {
+func newControl(cfg *Config, c *conn) control {
 	if c.version == wire.V5 {
-		return &control5{cfg: cfg, onClose: c.dismissed, fresh: fresh}
+		return &control5{cfg: cfg, onClose: c.dismissed}
 	}
 	return &control311{cfg: cfg}
 }
