@@ -19,7 +19,9 @@ var ErrNoLetter = errors.New("deadletter: the message is no dead letter")
 // with what the letter knows in user properties whose names begin with
 // "dead-letter-". Without, for MQTT 3.1.1, it is a CloudEvent in structured
 // JSON of the type kratosmqtt.deadletter.v1, whose data is the original
-// payload. QoS is 1, and the letter does not expire.
+// payload. QoS is 1, and the letter does not expire. What the letter does not
+// have of its message is in "dead-letter-omitted-size", "-sha256" and "-more", or
+// in the attributes omittedsize, omittedsha256 and omittedmore.
 func Encode(l *Letter, properties bool) (*message.Message, error) {
 	if l == nil || l.ID == "" {
 		return nil, errNoID

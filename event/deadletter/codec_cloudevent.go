@@ -32,6 +32,12 @@ func metadataOf(attribute string) string {
 		return "topic"
 	case "eventid":
 		return "event-id"
+	case "omittedsize":
+		return "omitted-size"
+	case "omittedsha256":
+		return "omitted-sha256"
+	case "omittedmore":
+		return "omitted-more"
 	}
 	return attribute
 }

@@ -40,6 +40,10 @@ func (l *Letter) metadata() [][2]string {
 		{"qos", number(int(l.QoS))},
 		{"retain", flag(l.Retain)},
 		{"expiry", number(int(l.Expiry / time.Millisecond))},
+		{"until", stamp(l.Until)},
+		{"omitted-size", number(int(l.Omitted.Size))},
+		{"omitted-sha256", l.Omitted.SHA256},
+		{"omitted-more", flag(l.Omitted.More)},
 	}
 	return slices.DeleteFunc(all, func(kv [2]string) bool { return kv[1] == "" })
 }
@@ -81,6 +85,14 @@ func (l *Letter) set(name, value string) (err error) {
 		l.QoS = byte(n)
 	case "retain":
 		l.Retain = value == "true"
+	case "until":
+		l.Until, err = moment(value)
+	case "omitted-size":
+		l.Omitted.Size, err = size(value)
+	case "omitted-sha256":
+		l.Omitted.SHA256 = value
+	case "omitted-more":
+		l.Omitted.More = value == "true"
 	case "expiry":
 		var ms uint64
 		ms, err = strconv.ParseUint(value, 10, 43) // fits a Duration
@@ -136,6 +148,12 @@ func number(n int) string {
 		return ""
 	}
 	return strconv.Itoa(n)
+}
+
+// size is the inverse of number for a size in bytes.
+func size(text string) (int64, error) {
+	n, err := strconv.ParseUint(text, 10, 63)
+	return int64(n), err //nolint:gosec // of 63 bits
 }
 
 func flag(set bool) string {

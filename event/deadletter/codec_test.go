@@ -32,6 +32,7 @@ func full() *deadletter.Letter {
 		ID: "01890a5d-ac96-774b-bcce-b302099a8057", State: deadletter.Parked, EventID: "event 1", Filter: "plant/+/order",
 		Key: "7", Owner: "saver-1", Service: "saver", Reason: "no such \"customer\"", Attempts: 4,
 		Received: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), Time: time.Date(2026, 1, 2, 3, 4, 9, 0, time.UTC),
+		Until: time.Date(2026, 1, 3, 3, 4, 5, 0, time.UTC), Omitted: deadletter.Omitted{Size: 1 << 33, SHA256: "0a", More: true},
 	}
 }
 

@@ -22,6 +22,12 @@ var ErrFull = errors.New("deadletter: store is full")
 // ErrNotFound is the error of Get for a letter that is not there.
 var ErrNotFound = errors.New("deadletter: no such letter")
 
+// ErrUnfit is the error of a Put that the store refuses for what the letter is,
+// and would refuse later: too large, or a text that it cannot keep. The letter
+// is stored smaller then, see [Letter.Smaller]. From the function that Replay
+// publishes with it lets the replay go on with the next letter.
+var ErrUnfit = errors.New("deadletter: the letter is not taken as it is")
+
 // State says what happens with a [Letter].
 type State string
 
@@ -58,6 +64,11 @@ type Letter struct {
 	// Received is when the message arrived, Time when the letter was written
 	// last.
 	Received, Time time.Time
+	// Until is when a parked letter should have become a dead one; the zero time
+	// is not known, as of dead ones.
+	Until time.Time
+	// Omitted says what of the message is not here; the zero value is nothing.
+	Omitted Omitted
 }
 
 // Query selects letters.
@@ -66,6 +77,9 @@ type Query struct {
 	State  State
 	Owner  string
 	Filter string
+	// OverAt selects the parked letters whose time was over then, see
+	// [Letter.Over]; the zero time selects by the rest.
+	OverAt time.Time
 	// After is the ID of the last letter of the page before; "" is the first
 	// page.
 	After string
@@ -85,7 +99,8 @@ type Stats struct {
 type Store interface {
 	// Put returns nil once the letter is durable. A letter of the same ID is
 	// replaced, which is how a parked one becomes dead, and never refused for
-	// want of room. Beyond the bound it is [ErrFull].
+	// want of room. Beyond the bound it is [ErrFull], and [ErrUnfit] for a letter
+	// that the store never takes as it is; every other error means not now.
 	Put(ctx context.Context, l *Letter) error
 	// Get returns one letter, or [ErrNotFound].
 	Get(ctx context.Context, id string) (*Letter, error)

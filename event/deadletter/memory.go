@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"time"
 )
 
 // DefaultPage is the size of a page when [Query.Limit] is 0.
@@ -20,10 +21,12 @@ type Memory struct {
 	letters map[string]*Letter
 	ids     []string // of letters, in order
 	filters map[string][]string
+	claims  Claims
 }
 
 var (
 	_ Store        = (*Memory)(nil)
+	_ Claimer      = (*Memory)(nil)
 	_ FilterMemory = (*Memory)(nil)
 )
 
@@ -50,6 +53,20 @@ func (m *Memory) Put(_ context.Context, l *Letter) error {
 		m.ids = slices.Insert(m.ids, i, l.ID)
 	}
 	m.letters[l.ID] = l.clone()
+	m.claims.End(l.ID)
+	return nil
+}
+
+// Claim implements [Claimer].
+func (m *Memory) Claim(_ context.Context, id string, d time.Duration) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.letters[id] != nil && m.claims.Take(id, d), nil
+}
+
+// Release implements [Claimer].
+func (m *Memory) Release(_ context.Context, id string) error {
+	m.claims.End(id)
 	return nil
 }
 
@@ -87,6 +104,7 @@ func (m *Memory) Delete(_ context.Context, ids ...string) error {
 		if i, ok := slices.BinarySearch(m.ids, id); ok {
 			m.ids = slices.Delete(m.ids, i, i+1)
 			delete(m.letters, id)
+			m.claims.End(id)
 		}
 	}
 	return nil
@@ -114,10 +132,10 @@ func (m *Memory) Parks() bool { return true }
 func (m *Memory) String() string { return "memory" }
 
 // Matches reports whether a letter has the State, Owner and Filter that are
-// asked for, and comes after After.
+// asked for, was over at OverAt, and comes after After.
 func (q Query) Matches(l *Letter) bool {
 	return (q.State == "" || q.State == l.State) && (q.Owner == "" || q.Owner == l.Owner) &&
-		(q.Filter == "" || q.Filter == l.Filter) && l.ID > q.After
+		(q.Filter == "" || q.Filter == l.Filter) && (q.OverAt.IsZero() || l.Over(q.OverAt)) && l.ID > q.After
 }
 
 func (q Query) limit() int {

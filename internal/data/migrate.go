@@ -60,3 +60,17 @@ func storeTables(d sqltx.Dialect) *goose.Migration {
 	}
 	return goose.NewGoMigration(version, &goose.GoFunc{RunTx: up}, nil)
 }
+
+// letterColumns is the migration that brings the table of the dead letters up to
+// date.
+func letterColumns(d sqltx.Dialect) *goose.Migration {
+	const version = 4 // after 00003 of the SQL files
+	up := func(ctx context.Context, tx *sql.Tx) error {
+		s, err := deadlettersql.New(nil, deadlettersql.Options{Dialect: d})
+		if err != nil {
+			return err
+		}
+		return s.Migrate(sqltx.With(ctx, tx))
+	}
+	return goose.NewGoMigration(version, &goose.GoFunc{RunTx: up}, nil)
+}

@@ -53,5 +53,5 @@ func postgresMigrator(db *sql.DB) (*goose.Provider, error) {
 		return nil, err
 	}
 	return goose.NewProvider(goose.DialectPostgres, db, migrations,
-		goose.WithGoMigrations(storeTables(sqltx.Postgres)), goose.WithSessionLocker(locker))
+		goose.WithGoMigrations(storeTables(sqltx.Postgres), letterColumns(sqltx.Postgres)), goose.WithSessionLocker(locker))
 }

@@ -79,5 +79,5 @@ func sqliteMigrator(db *sql.DB) (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(goose.DialectSQLite3, db, migrations, goose.WithGoMigrations(storeTables(sqltx.SQLite)))
+	return goose.NewProvider(goose.DialectSQLite3, db, migrations, goose.WithGoMigrations(storeTables(sqltx.SQLite), letterColumns(sqltx.SQLite)))
 }

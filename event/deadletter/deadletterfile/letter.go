@@ -20,6 +20,13 @@ func stateByte(s deadletter.State) byte {
 	return deadByte
 }
 
+func moreByte(more bool) byte {
+	if more {
+		return 1
+	}
+	return 0
+}
+
 // stateOf is the state of a record, unchecked; 0 for no record.
 func stateOf(rec []byte) byte {
 	switch {
@@ -39,6 +46,10 @@ func encode(l *deadletter.Letter) []byte {
 		b = record.AppendString(b, s)
 	}
 	b = record.AppendMessage(b, &l.Message)
+	if !l.Until.IsZero() || l.Omitted != (deadletter.Omitted{}) { // which earlier versions do not know
+		b = binary.AppendVarint(record.AppendTime(b, l.Until), l.Omitted.Size)
+		b = append(record.AppendString(b, l.Omitted.SHA256), moreByte(l.Omitted.More))
+	}
 	record.Seal([]byte(l.ID), b)
 	return b
 }
@@ -71,5 +82,9 @@ func decodeWhole(key, rec []byte) (*deadletter.Letter, error) {
 		*s = r.String()
 	}
 	l.Message = r.Message()
+	if r.More() {
+		l.Until = r.Time()
+		l.Omitted = deadletter.Omitted{Size: r.Varint(), SHA256: r.String(), More: r.Byte() != 0}
+	}
 	return l, r.Err()
 }

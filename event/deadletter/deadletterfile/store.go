@@ -66,9 +66,15 @@ type Store struct {
 	mu           sync.Mutex
 	dead, parked int
 	asked        int // letters that are being put and may be new
+
+	// claims end with the process, and no other one can open the file.
+	claims deadletter.Claims
 }
 
-var _ deadletter.Store = (*Store)(nil)
+var (
+	_ deadletter.Store   = (*Store)(nil)
+	_ deadletter.Claimer = (*Store)(nil)
+)
 
 // Open opens the store in a file, and creates the file, and the folders that it
 // is in, when they are missing. A file that is open already is [ErrLocked],
@@ -155,6 +161,7 @@ func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
 		s.asked--
 		if stored {
 			s.count(was, stateOf(rec))
+			s.claims.End(string(id))
 		}
 	}
 	return wrap("put", s.file.Update(ctx, boltfile.Op{Grow: len(id) + len(rec), Apply: apply, Finish: finish}))
@@ -218,7 +225,7 @@ func (s *Store) List(ctx context.Context, q deadletter.Query) ([]*deadletter.Let
 			if q.State == deadletter.Parked && stateOf(v) != parkedByte {
 				continue
 			}
-			if l := decode(k, v); selects(q, l) {
+			if l := decode(k, v); q.Matches(l) {
 				out = append(out, l)
 			}
 		}
@@ -230,9 +237,19 @@ func (s *Store) List(ctx context.Context, q deadletter.Query) ([]*deadletter.Let
 	return out, nil
 }
 
-func selects(q deadletter.Query, l *deadletter.Letter) bool {
-	return (q.State == "" || q.State == l.State) && (q.Owner == "" || q.Owner == l.Owner) &&
-		(q.Filter == "" || q.Filter == l.Filter)
+// Claim implements [deadletter.Claimer]. The claim ends with the process.
+func (s *Store) Claim(_ context.Context, id string, d time.Duration) (ok bool, err error) {
+	err = s.file.View(func(tx *bbolt.Tx) error {
+		ok = tx.Bucket([]byte(bucket)).Get([]byte(id)) != nil
+		return nil
+	})
+	return err == nil && ok && s.claims.Take(id, d), wrap("claim", err)
+}
+
+// Release implements [deadletter.Claimer].
+func (s *Store) Release(_ context.Context, id string) error {
+	s.claims.End(id)
+	return nil
 }
 
 // Delete implements [deadletter.Store]. It works on a full disk.
@@ -260,10 +277,14 @@ func (s *Store) Delete(ctx context.Context, ids ...string) error {
 	finish := func(stored bool) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if !stored {
+			return
+		}
 		for _, was := range gone {
-			if stored {
-				s.count(was, 0)
-			}
+			s.count(was, 0)
+		}
+		for _, id := range ids {
+			s.claims.End(id)
 		}
 	}
 	return wrap("delete", s.file.Update(ctx, boltfile.Op{Apply: apply, Finish: finish}))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
@@ -11,9 +12,19 @@ import (
 // name of that of the letters.
 const filtersSuffix = "_filter"
 
+// added are the columns that later versions have added.
+var added = []string{
+	`park_until     BIGINT   NOT NULL DEFAULT 0`, // microseconds since 1970
+	`omitted_size   BIGINT   NOT NULL DEFAULT 0`,
+	`omitted_sha256 TEXT     NOT NULL DEFAULT ''`,
+	`omitted_more   BOOLEAN  NOT NULL DEFAULT FALSE`,
+	`claimed        BIGINT   NOT NULL DEFAULT 0`, // until then, in milliseconds since 1970 by the clock of the database
+}
+
 // Schema returns the statements that make the tables, that of the letters and
 // <table>_filter with the topic filters of each client id, for who migrates with
-// a tool of its own. They do nothing to a table that is there.
+// a tool of its own. They do nothing to a table that is there: one that an
+// earlier version made lacks columns, which Migrate adds.
 func Schema(d sqltx.Dialect, table string) []string {
 	return []string{
 		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (
@@ -36,9 +47,11 @@ func Schema(d sqltx.Dialect, table string) []string {
 	response_topic TEXT     NOT NULL,
 	correlation    %[2]s    NOT NULL,
 	expiry         BIGINT   NOT NULL, -- nanoseconds
-	headers        TEXT     NOT NULL -- JSON
-)`, table, d.Blob()),
-		fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %[1]s_state ON %[1]s (state, owner, filter, id)`, table),
+	headers        TEXT     NOT NULL, -- JSON
+	%[3]s
+)`, table, d.Blob(), strings.Join(added, ",\n\t")),
+		fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %[1]s_by_state ON %[1]s (state, id)`, table),
+		fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %[1]s_by_owner ON %[1]s (state, owner, id)`, table),
 		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (
 	client_id TEXT NOT NULL,
 	filter    TEXT NOT NULL, -- that the client subscribed to
@@ -48,33 +61,62 @@ func Schema(d sqltx.Dialect, table string) []string {
 }
 
 const columns = `id, state, owner, filter, ordering_key, service, event_id, reason, attempts, received, written,
-	topic, payload, qos, retain, content_type, response_topic, correlation, expiry, headers`
+	topic, payload, qos, retain, content_type, response_topic, correlation, expiry, headers,
+	park_until, omitted_size, omitted_sha256, omitted_more`
 
-type statements struct{ update, insert, get, list, remove, stats, count string }
+type statements struct{ update, insert, get, list, remove, stats, count, claim, release string }
 
 func prepare(d sqltx.Dialect, table string) statements {
 	text := func(s string) string {
-		return strings.NewReplacer("{table}", table, "{columns}", columns, "{replace}", replace()).Replace(s)
+		return strings.NewReplacer("{table}", table, "{columns}", columns, "{replace}", replace(), "{now}", d.Now()).Replace(s)
 	}
 	s := statements{
 		update: text(`UPDATE {table} SET state = $2, owner = $3, filter = $4, ordering_key = $5, service = $6, event_id = $7,
 	reason = $8, attempts = $9, received = $10, written = $11, topic = $12, payload = $13, qos = $14, retain = $15,
-	content_type = $16, response_topic = $17, correlation = $18, expiry = $19, headers = $20 WHERE id = $1`),
+	content_type = $16, response_topic = $17, correlation = $18, expiry = $19, headers = $20,
+	park_until = $21, omitted_size = $22, omitted_sha256 = $23, omitted_more = $24, claimed = 0 WHERE id = $1`),
 		insert: text(`INSERT INTO {table} ({columns})
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+	$21, $22, $23, $24)
 	ON CONFLICT (id) DO UPDATE SET {replace}`), // another one has put the same letter since the update
 		get: text(`SELECT {columns} FROM {table} WHERE id = $1`),
-		list: text(`SELECT {columns} FROM {table} WHERE id > $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR owner = $3)
-	AND ($4 = '' OR filter = $4) ORDER BY id LIMIT $5`),
-		remove: text(`DELETE FROM {table} WHERE id IN ({ids})`),
-		stats:  text(`SELECT count(*) FILTER (WHERE state = 'dead'), count(*) FILTER (WHERE state = 'parked') FROM {table}`),
-		count:  text(`SELECT count(*) FROM {table}`),
-	}
-	if d == sqltx.Postgres {
-		// A parameter that is compared with a constant has no type of its own.
-		s.list = strings.NewReplacer("$2 =", "$2::text =", "$3 =", "$3::text =", "$4 =", "$4::text =").Replace(s.list)
+		// Of the conditions only those that are asked for become part of it: a plan
+		// for all of them could use no index.
+		list:    text(`SELECT {columns} FROM {table} WHERE id > $1{conditions} ORDER BY id LIMIT $2`),
+		remove:  text(`DELETE FROM {table} WHERE id IN ({ids})`),
+		stats:   text(`SELECT state, count(*) FROM {table} GROUP BY state`),
+		count:   text(`SELECT count(*) FROM {table}`),
+		claim:   text(`UPDATE {table} SET claimed = {now} + $2 WHERE id = $1 AND claimed <= {now}`),
+		release: text(`UPDATE {table} SET claimed = 0 WHERE id = $1`),
 	}
 	return s
+}
+
+// listing returns the statement and the arguments of a query.
+func (s *statements) listing(q deadletter.Query) (string, []any) {
+	limit := q.Limit
+	if limit <= 0 {
+		limit = deadletter.DefaultPage
+	}
+	args := []any{q.After, limit}
+	var conditions strings.Builder
+	where := func(condition string, value any) {
+		args = append(args, value)
+		fmt.Fprintf(&conditions, " AND "+condition, len(args))
+	}
+	if q.State != "" {
+		where("state = $%d", string(q.State))
+	}
+	if q.Owner != "" {
+		where("owner = $%d", q.Owner)
+	}
+	if q.Filter != "" {
+		where("filter = $%d", q.Filter)
+	}
+	if !q.OverAt.IsZero() { // as Letter.Over says
+		where("state = 'parked' AND park_until > 0 AND park_until + (park_until - received) / 10 < $%d", q.OverAt.UnixMicro())
+	}
+	return strings.Replace(s.list, "{conditions}", conditions.String(), 1), args
 }
 
 // replace sets all columns to what was to be inserted.
@@ -84,5 +126,5 @@ func replace() string {
 		column = strings.TrimSpace(column)
 		sets = append(sets, column+" = excluded."+column)
 	}
-	return strings.Join(sets, ", ")
+	return strings.Join(append(sets, "claimed = 0"), ", ")
 }

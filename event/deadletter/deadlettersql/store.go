@@ -43,6 +43,7 @@ type Store struct {
 	o     Options
 	sql   statements
 	gauge fill.Gauge
+	stats statistics
 }
 
 var _ deadletter.Store = (*Store)(nil)
@@ -73,10 +74,11 @@ func New(db *sql.DB, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Migrate makes the table if it is not there. Several processes may do so at
-// the same time.
+// Migrate makes the tables if they are not there, and brings those of earlier
+// versions up to date, in the transaction of ctx or in one of its own. Several
+// processes may do so at the same time.
 func (s *Store) Migrate(ctx context.Context) error {
-	if err := sqltx.Migrate(ctx, s.db, s.o.Dialect, Schema(s.o.Dialect, s.o.Table)); err != nil {
+	if err := sqltx.Run(ctx, s.db, s.migrate); err != nil {
 		return fmt.Errorf("deadlettersql: make table %s: %w", s.o.Table, err)
 	}
 	return nil
@@ -103,7 +105,7 @@ func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
 	ctx = sqltx.With(ctx, nil)
 	replaced, err := s.affects(ctx, s.sql.update, args...)
 	if err != nil {
-		return fmt.Errorf("deadlettersql: put: %w", err)
+		return putError(err)
 	}
 	if replaced > 0 {
 		return nil
@@ -113,7 +115,7 @@ func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("deadlettersql: put: %w", err)
+		return putError(err)
 	}
 	if !room {
 		return deadletter.ErrFull
@@ -147,16 +149,10 @@ func (s *Store) Get(ctx context.Context, id string) (*deadletter.Letter, error) 
 	return l, nil
 }
 
-// defaultLimit is that of [deadletter.Query].
-const defaultLimit = 100
-
 // List implements [deadletter.Store].
 func (s *Store) List(ctx context.Context, q deadletter.Query) (letters []*deadletter.Letter, err error) {
-	limit := q.Limit
-	if limit <= 0 {
-		limit = defaultLimit
-	}
-	rows, err := s.db.QueryContext(ctx, s.sql.list, q.After, string(q.State), q.Owner, q.Filter, limit)
+	statement, args := s.sql.listing(q)
+	rows, err := s.db.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return nil, fmt.Errorf("deadlettersql: list: %w", err)
 	}
@@ -192,15 +188,6 @@ func (s *Store) Delete(ctx context.Context, ids ...string) error {
 	return nil
 }
 
-// Stats implements [deadletter.Store].
-func (s *Store) Stats(ctx context.Context) (deadletter.Stats, error) {
-	st := deadletter.Stats{Max: s.o.MaxLetters}
-	if err := s.db.QueryRowContext(ctx, s.sql.stats).Scan(&st.Dead, &st.Parked); err != nil {
-		return deadletter.Stats{}, fmt.Errorf("deadlettersql: count: %w", err)
-	}
-	return st, nil
-}
-
 func values(l *deadletter.Letter) ([]any, error) {
 	list := make([]message.Header, len(l.Headers))
 	for i, h := range l.Headers {
@@ -214,6 +201,7 @@ func values(l *deadletter.Letter) ([]any, error) {
 		l.ID, string(l.State), clean(l.Owner), clean(l.Filter), clean(l.Key), clean(l.Service), clean(l.EventID), clean(l.Reason),
 		l.Attempts, micros(l.Received), micros(l.Time), clean(l.Topic), column.Bytes(l.Payload), int16(l.QoS), l.Retain,
 		clean(l.ContentType), clean(l.ResponseTopic), column.Bytes(l.CorrelationData), int64(l.Expiry), headers,
+		micros(l.Until), l.Omitted.Size, clean(l.Omitted.SHA256), l.Omitted.More,
 	}, nil
 }
 
@@ -221,11 +209,13 @@ func scan(row interface{ Scan(dest ...any) error }) (*deadletter.Letter, error) 
 	var (
 		l                         deadletter.Letter
 		received, written, expiry int64
+		until                     int64
 		qos                       int16
 		state, headers            string
 	)
 	err := row.Scan(&l.ID, &state, &l.Owner, &l.Filter, &l.Key, &l.Service, &l.EventID, &l.Reason, &l.Attempts, &received, &written,
-		&l.Topic, &l.Payload, &qos, &l.Retain, &l.ContentType, &l.ResponseTopic, &l.CorrelationData, &expiry, &headers)
+		&l.Topic, &l.Payload, &qos, &l.Retain, &l.ContentType, &l.ResponseTopic, &l.CorrelationData, &expiry, &headers,
+		&until, &l.Omitted.Size, &l.Omitted.SHA256, &l.Omitted.More)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +223,7 @@ func scan(row interface{ Scan(dest ...any) error }) (*deadletter.Letter, error) 
 		return nil, fmt.Errorf("letter %s: headers: %w", l.ID, err)
 	}
 	l.State, l.QoS, l.Expiry = deadletter.State(state), byte(qos), time.Duration(expiry)
-	l.Received, l.Time = moment(received), moment(written)
+	l.Received, l.Time, l.Until = moment(received), moment(written), moment(until)
 	return &l, nil
 }
 

@@ -14,7 +14,8 @@ import (
 )
 
 // TestStore runs the contract of [deadletter.Store] as subtests, and that of
-// [deadletter.FilterMemory] for a store that implements it, too. open returns
+// [deadletter.FilterMemory] and [deadletter.Claimer] for a store that implements
+// them, too. open returns
 // an empty store each time that holds at most limit letters; 0 is no limit.
 func TestStore(t *testing.T, open func(t *testing.T, limit int) deadletter.Store) {
 	t.Helper()
@@ -35,6 +36,12 @@ func TestStore(t *testing.T, open func(t *testing.T, limit int) deadletter.Store
 		"ListHasADefaultLimit": {0, testDefaultLimit},
 		"Delete":               {0, testDelete},
 		"RemembersFilters":     {1, testFilters},
+		"KeepsWhatIsOmitted":   {0, testOmitted},
+		"SelectsWhatIsOver":    {0, testOver},
+		"Claims":               {0, testClaims},
+		"ReplayGoesOn":         {0, testReplayGoesOn},
+		"ReplaysAtOnce":        {0, testReplaysAtOnce},
+		"DropsInBatches":       {0, testDropAll},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,35 @@
+package deadletter
+
+import (
+	"sync"
+	"time"
+)
+
+// Claims are the claims on the letters of a store that belongs to one process:
+// they end with it. The zero value is ready for use, by many goroutines.
+type Claims struct {
+	mu    sync.Mutex
+	until map[string]time.Time // by id
+}
+
+// Take claims a letter unless somebody has, and reports whether it did.
+func (c *Claims) Take(id string, d time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if now.Before(c.until[id]) {
+		return false
+	}
+	if c.until == nil {
+		c.until = make(map[string]time.Time)
+	}
+	c.until[id] = now.Add(d)
+	return true
+}
+
+// End ends a claim, if there is one.
+func (c *Claims) End(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.until, id)
+}

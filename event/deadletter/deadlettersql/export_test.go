@@ -1,0 +1,9 @@
+package deadlettersql
+
+import "github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+
+// Listing is the statement of a query and its arguments.
+func (s *Store) Listing(q deadletter.Query) (string, []any) { return s.sql.listing(q) }
+
+// Counting is the statement of the statistics.
+func (s *Store) Counting() string { return s.sql.stats }

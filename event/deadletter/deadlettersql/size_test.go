@@ -1,0 +1,182 @@
+package deadlettersql_test
+
+import (
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadlettertest"
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+)
+
+// fillMany puts n dead letters, and ten parked ones among them.
+func fillMany(t *testing.T, db *sql.DB, n int) {
+	t.Helper()
+	d, err := sqltx.DialectOf(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, blob := "substr('000000000' || n, -9)", "x'01'"
+	if d == sqltx.Postgres {
+		number, blob = "lpad(n::text, 9, '0')", `'\x01'::bytea`
+	}
+	statement := `WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < $1)
+	INSERT INTO mqtt_dead_letter (id, state, owner, filter, ordering_key, service, event_id, reason, attempts, received, written,
+		topic, payload, qos, retain, content_type, response_topic, correlation, expiry, headers)
+	SELECT ` + number + `, CASE WHEN n % ($1 / 10) = 0 THEN 'parked' ELSE 'dead' END, 'owner', 'f', '', '', '', '', 1, 1, 1,
+		't', ` + blob + `, 1, FALSE, '', '', ` + blob + `, 0, '[]' FROM s`
+	if d == sqltx.Postgres {
+		statement = strings.ReplaceAll(statement, "$1", "$1::int")
+	}
+	if _, err := db.ExecContext(t.Context(), statement, n); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "ANALYZE mqtt_dead_letter"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func planOf(t *testing.T, db *sql.DB, statement string, args ...any) string {
+	t.Helper()
+	explain := "EXPLAIN QUERY PLAN "
+	if d, _ := sqltx.DialectOf(db); d == sqltx.Postgres {
+		explain = "EXPLAIN "
+	}
+	rows, err := db.QueryContext(t.Context(), explain+statement, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for rows.Next() {
+		texts := make([]sql.NullString, len(columns))
+		to := make([]any, len(columns))
+		for i := range texts {
+			to[i] = &texts[i]
+		}
+		if err := rows.Scan(to...); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, texts[len(texts)-1].String)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// A start reads back what is parked, and nothing else: a million dead letters
+// make it no slower. stores.md, cost per operation.
+func TestListsUseAnIndex(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open func(*testing.T) *sql.DB) {
+		db := open(t)
+		s := store(t, db, 0)
+		fillMany(t, db, 100_000)
+		for name, q := range map[string]deadletter.Query{
+			"restore":     {State: deadletter.Parked, Owner: "owner"},
+			"restore one": {State: deadletter.Parked, Owner: "owner", Filter: "f"},
+			"parked":      {State: deadletter.Parked, After: "000000005"},
+			"over":        {State: deadletter.Parked, OverAt: time.Now()},
+			"dead":        {State: deadletter.Dead, After: "000050000"},
+			"all":         {After: "000050000"},
+		} {
+			statement, args := s.Listing(q)
+			plan := planOf(t, db, statement, args...)
+			if strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "SCAN") {
+				t.Errorf("%s reads the table:\n%s", name, plan)
+			}
+			if q.State == deadletter.Parked && !strings.Contains(plan, "mqtt_dead_letter_by_") {
+				t.Errorf("%s does not go by state:\n%s", name, plan)
+			}
+			if strings.Contains(plan, "TEMP B-TREE") {
+				t.Errorf("%s sorts:\n%s", name, plan)
+			}
+		}
+		letters, err := s.List(t.Context(), deadletter.Query{State: deadletter.Parked, Owner: "owner", Filter: "f"})
+		if err != nil || len(letters) != 10 {
+			t.Errorf("%d parked letters, %v", len(letters), err)
+		}
+		var wg sync.WaitGroup
+		for range 20 { // share counts
+			wg.Go(func() {
+				if st, err := s.Stats(t.Context()); err != nil || st.Dead != 99_990 || st.Parked != 10 {
+					t.Errorf("%+v, %v", st, err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// What a database refuses for what it is, is told from what it refuses now.
+func TestUnfit(t *testing.T) {
+	t.Parallel()
+	db := postgres.Open(t)
+	s := store(t, db, 0)
+	random := make([]byte, 10_000)
+	_, _ = rand.Read(random)
+	l := deadlettertest.Letter(1, deadletter.Parked)
+	l.Owner = hex.EncodeToString(random) // more than an index takes
+	if err := s.Put(t.Context(), l); !errors.Is(err, deadletter.ErrUnfit) {
+		t.Errorf("%v", err)
+	}
+	for l = l.Smaller(); l != nil; l = l.Smaller() {
+		if s.Put(t.Context(), l) == nil {
+			break
+		}
+	}
+	if l == nil {
+		t.Error("no smaller form is taken")
+	}
+	if _, err := db.ExecContext(t.Context(), "DROP TABLE mqtt_dead_letter"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put(t.Context(), deadlettertest.Letter(2, deadletter.Dead)); err == nil || errors.Is(err, deadletter.ErrUnfit) {
+		t.Errorf("without a table: %v", err)
+	}
+}
+
+// A table of an earlier version gets its columns, and keeps its letters.
+func TestMigrateOldTable(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open func(*testing.T) *sql.DB) {
+		db := open(t)
+		blob := "BLOB"
+		if d, _ := sqltx.DialectOf(db); d == sqltx.Postgres {
+			blob = "BYTEA"
+		}
+		for _, statement := range []string{
+			`CREATE TABLE mqtt_dead_letter (id TEXT PRIMARY KEY, state TEXT NOT NULL, owner TEXT NOT NULL, filter TEXT NOT NULL,
+	ordering_key TEXT NOT NULL, service TEXT NOT NULL, event_id TEXT NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL,
+	received BIGINT NOT NULL, written BIGINT NOT NULL, topic TEXT NOT NULL, payload ` + blob + ` NOT NULL, qos SMALLINT NOT NULL,
+	retain BOOLEAN NOT NULL, content_type TEXT NOT NULL, response_topic TEXT NOT NULL, correlation ` + blob + ` NOT NULL,
+	expiry BIGINT NOT NULL, headers TEXT NOT NULL)`,
+			`CREATE INDEX mqtt_dead_letter_state ON mqtt_dead_letter (state, owner, filter, id)`,
+			`INSERT INTO mqtt_dead_letter VALUES ('old', 'parked', 'o', 'f', 'k', '', '', '', 1, 1700000000000000, 1700000000000000,
+	't', '', 1, FALSE, '', '', '', 0, '[]')`,
+		} {
+			if _, err := db.ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := store(t, db, 0)
+		l, err := s.Get(t.Context(), "old")
+		if err != nil || l.Topic != "t" || l.Until.Sub(l.Received) != 24*time.Hour {
+			t.Errorf("%+v, %v", l, err)
+		}
+		if err := s.Put(t.Context(), deadlettertest.Letter(1, deadletter.Dead)); err != nil {
+			t.Error(err)
+		}
+	})
+}
