@@ -87,7 +87,10 @@ func (c *clientConn) call(m *event.MethodDesc, topic string, in proto.Message, o
 	if idKnown {
 		call.ID = m.ID(in)
 	}
-	return call, bridge.PublishOption(func(s *bridge.PublishSettings) { s.Key, s.OrderKey, s.IDKnown = key, key, idKnown })
+	return call, bridge.PublishOption(func(s *bridge.PublishSettings) {
+		s.Key, s.OrderKey, s.IDKnown = key, key, idKnown
+		s.Method, s.Unrouted = m, call.Unrouted
+	})
 }
 
 // newCallMessage makes the broker's message. Its headers are single-valued, so that

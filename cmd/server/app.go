@@ -17,6 +17,7 @@ import (
 	"github.com/go-kratos/kratos/v2/transport/http"
 
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/data"
@@ -35,7 +36,7 @@ func newApp(
 	registrar registry.Registrar, hs *http.Server, gs *grpc.Server, ms *mqttserver.Server,
 	embedded *server.Embedded, connection *kratosmqttv1.Connection, hold *data.Hold, publisher *data.Broker,
 ) *kratos.App {
-	hold.Until(subscribed(ms))
+	hold.Until(subscriptions(ms))
 	var app *kratos.App
 	unwatch := func() bool { return false }
 	stop := func() {
@@ -67,13 +68,12 @@ func newApp(
 	return app
 }
 
-// subscribed waits until this process has subscribed; nil when another process
-// does.
-func subscribed(ms *mqttserver.Server) func(context.Context) error {
+// subscriptions are those of this process; nil when another one subscribes.
+func subscriptions(ms *mqttserver.Server) event.Subscriptions {
 	if ms == nil {
 		return nil
 	}
-	return ms.WaitReady
+	return ms
 }
 
 // servers lists the servers that are there. Reports are taken in until HTTP and

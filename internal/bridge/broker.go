@@ -28,6 +28,7 @@ type Broker struct {
 	dedups
 	requests requests
 	gaps     gaps
+	grants   grants // of the subscriptions
 	gapLog   gapLog
 	unnamed  sync.Once // says that nothing is kept without a client id
 	unplaced sync.Once // says that there is no place for a sequence
@@ -160,7 +161,7 @@ func (s *state) delivery(from *Settings, cfg *engine.Config) error {
 	if from.Sequence {
 		s.sequence = newSequence(cfg.ClientID)
 	}
-	cfg.Arrived, cfg.Replied = s.broker.onArrival, s.broker.replied
+	cfg.Arrived, cfg.Replied, cfg.Granted = s.broker.onArrival, s.broker.replied, s.broker.grants.note
 	var err error
 	if s.outbox, err = s.outboxOf(from.Outbox); s.outbox != nil {
 		cfg.Flush, cfg.Publishing = s.outbox.stop, s.outbox.connection

@@ -1,6 +1,10 @@
 package bridge
 
-import "github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+import (
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
 
 // Message is a message on its way out, in its form on the wire.
 type Message struct {
@@ -8,6 +12,9 @@ type Message struct {
 	// Key names the order that the message belongs to in an outbox; "" is the
 	// topic.
 	Key string
+	// RetryUnrouted is for how long an outbox sends it again while the broker has
+	// no subscriber for it; 0 is not at all.
+	RetryUnrouted time.Duration
 	// Direct sends it past the outbox.
 	Direct bool
 

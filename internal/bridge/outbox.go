@@ -1,11 +1,15 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
@@ -18,8 +22,19 @@ type Outbox struct {
 	Store outbox.Store
 	Hold  time.Duration
 	Poll  time.Duration
-	// Gate holds the relay back until it returns nil.
-	Gate func(ctx context.Context) error
+	// Gate holds the relay back until it returns nil, Subscriptions while they
+	// are not granted, Own while those of the broker itself are not.
+	Gate          func(ctx context.Context) error
+	Subscriptions event.Subscriptions
+	Own           bool
+	// Unrouted is what becomes of messages without a subscriber, by operation.
+	Unrouted map[string]event.Unrouted
+	// RefusedLimit and RefusedAttempts bound how long a message is tried that the
+	// broker refuses; 0 is the default.
+	RefusedLimit    time.Duration
+	RefusedAttempts int
+
+	problems []error // of the configuration
 }
 
 // OutboxOption is an option of the outbox.
@@ -43,11 +58,11 @@ type keeper struct {
 	store  outbox.Store
 	alarms alarms
 	async  appender
+	gate   *gate // nil holds nothing back
 
 	mu     sync.Mutex
 	relay  *outbox.Relay // of this run, or of the next
 	cancel context.CancelFunc
-	opened bool          // the gate
 	ended  chan struct{} // closed when the relay's goroutine ended; nil while there is none
 	down   bool          // a publishing connection is
 	hurry  func()        // ends the wait for a flush; nil without one
@@ -57,6 +72,10 @@ func newKeeper(s *state, cfg Outbox) (*keeper, error) {
 	k := &keeper{state: s, cfg: cfg, store: cfg.Store}
 	k.alarms.keeper, k.async.keeper = k, k
 	k.async.init()
+	if cfg.Own {
+		cfg.Subscriptions = s.broker
+	}
+	k.gate = newGate(k, &cfg)
 	if s.sequence != nil && cfg.Store != nil {
 		k.store = numberedStore{cfg.Store, s.sequence}
 	}
@@ -93,6 +112,23 @@ func (k *keeper) accept(ctx context.Context, m Message) error {
 	return k.appended(ctx, m.Topic, k.store.Append(ctx, e))
 }
 
+// maxKey is the longest ordering key, in bytes, which is that of a topic.
+const maxKey = math.MaxUint16
+
+// checkKey refuses a key that not every store can keep: one bad key must not
+// fail the others that go into the store with it.
+func checkKey(what, key string) error {
+	switch {
+	case len(key) > maxKey:
+		return fmt.Errorf("%s of %d bytes, want at most %d", what, len(key), maxKey)
+	case !utf8.ValidString(key):
+		return fmt.Errorf("%s is no UTF-8", what)
+	case strings.IndexByte(key, 0) >= 0:
+		return fmt.Errorf("%s contains a NUL", what)
+	}
+	return nil
+}
+
 // entry checks a message and gives it the form of the store, which shares no
 // memory with it.
 func (k *keeper) entry(ctx context.Context, m *Message) (*outbox.Entry, error) {
@@ -106,7 +142,14 @@ func (k *keeper) entry(ctx context.Context, m *Message) (*outbox.Entry, error) {
 	if err != nil {
 		return nil, public("publish", m.Topic, err)
 	}
-	return &outbox.Entry{Message: engine.Stored(&m.Message), ID: m.identity(), Key: m.Key}, nil
+	e := &outbox.Entry{Message: engine.Stored(&m.Message), ID: m.identity(), Key: m.Key}
+	if err := cmp.Or(checkKey("ordering key", e.Key), checkKey("id", e.ID)); err != nil {
+		return nil, badRequest("publish", m.Topic, err.Error())
+	}
+	if !e.Retain {
+		e.RetryUnrouted = m.RetryUnrouted
+	}
+	return e, nil
 }
 
 // appended turns the store's answer into what the publisher is told.
@@ -125,21 +168,6 @@ func (k *keeper) appended(ctx context.Context, topic string, err error) error {
 		e.Reason = reasonOfContext(ctx.Err())
 	}
 	return e
-}
-
-// send publishes an entry for the relay.
-func (k *keeper) send(ctx context.Context, e *outbox.Entry, done func(error)) error {
-	m := Message{Message: *engine.Outgoing(&e.Message)}
-	if m.Properties != nil && m.Properties.Expiry > 0 { // it counts from the publish
-		m.Properties.Expiry = max(m.Properties.Expiry-time.Since(e.Accepted), time.Second)
-	}
-	if !m.named() {
-		m.name(e.ID)
-	}
-	k.state.number(&m, e.Seq)
-	err := k.state.client.PublishAsync(ctx, &m.Message, done)
-	k.state.unplaced()
-	return public("publish", e.Topic, err)
 }
 
 // permanent says that an entry can never be sent.
@@ -192,7 +220,10 @@ func (k *keeper) health() (none event.OutboxHealth) {
 	relay := k.relay
 	k.mu.Unlock()
 	h := relay.Health(ctx)
-	return outboxHealth(h.Stats, h.Err)
+	out := outboxHealth(h.Stats, h.Err)
+	out.HeldBack, out.ClosedKeys = !k.gate.isOpen(), h.ClosedKeys
+	out.Unrouted, out.Expired = k.alarms.unrouted.Load(), k.alarms.expired.Load()
+	return out
 }
 
 func outboxHealth(s outbox.Stats, err error) event.OutboxHealth {
@@ -213,6 +244,12 @@ func (s *state) outboxOf(cfg *Outbox) (*keeper, error) {
 	}
 	if cfg.Hold < 0 || cfg.Poll < 0 {
 		return nil, fmt.Errorf("outbox: hold of %v, poll interval of %v", cfg.Hold, cfg.Poll)
+	}
+	if cfg.RefusedLimit < 0 || cfg.RefusedAttempts < 0 {
+		return nil, fmt.Errorf("outbox: refused limit of %v, %d refused attempts", cfg.RefusedLimit, cfg.RefusedAttempts)
+	}
+	if err := errors.Join(cfg.problems...); err != nil {
+		return nil, err
 	}
 	k, err := newKeeper(s, *cfg)
 	if err != nil {

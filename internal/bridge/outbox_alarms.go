@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
@@ -15,6 +16,10 @@ type alarms struct {
 	full   atomic.Bool // the last message was refused
 	logged atomic.Bool // that it is full, since it was last below the low mark
 	broken atomic.Bool
+
+	unrouted, expired atomic.Int64 // messages
+	known             atomic.Pointer[event.OutboxHealth]
+	expiredLog        perMinute
 }
 
 // appended looks at the answer of the store to a publish.
@@ -95,7 +100,37 @@ func (a *alarms) tell(info event.OutboxInfo) {
 	a.hook(info)
 }
 
+// hasExpired is told of a message that its receivers want no more.
+func (a *alarms) hasExpired(e *outbox.Entry) {
+	n := a.expired.Add(1)
+	if a.expiredLog.due(time.Now()) {
+		a.keeper.state.log.Warnf("mqtt: a message expired in the outbox and is dropped: topic %q, id %q, expiry %v (%d so far; said once a minute)",
+			clip(e.Topic), clip(e.ID), e.Expiry, n)
+	}
+	a.light(event.OutboxInfo{Kind: event.OutboxExpired, Topic: e.Topic, ID: e.ID})
+}
+
+// hasNoSubscriber is told of a message that left for nobody.
+func (a *alarms) hasNoSubscriber(e *outbox.Entry) {
+	a.unrouted.Add(1)
+	a.light(event.OutboxInfo{Kind: event.OutboxUnrouted, Topic: e.Topic, ID: e.ID})
+}
+
+// light tells with the health that was known last: what happens to many
+// messages must not cost a question to the store each.
+func (a *alarms) light(info event.OutboxInfo) {
+	if len(a.keeper.state.told.outbox) == 0 {
+		return
+	}
+	if h := a.known.Load(); h != nil {
+		info.Health = *h
+	}
+	info.Health.Unrouted, info.Health.Expired = a.unrouted.Load(), a.expired.Load()
+	a.hook(info)
+}
+
 func (a *alarms) hook(info event.OutboxInfo) {
+	a.known.Store(&info.Health)
 	s := a.keeper.state
 	s.protect("a hook", func() { tell(s.told.outbox, event.OutboxHook.OnOutbox, info) })
 }

@@ -86,8 +86,9 @@ func (k *keeper) limited(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeout(ctx, k.state.timeout())
 }
 
-// append brings a batch into the store. What there is no room for together may
-// have room one by one.
+// append brings a batch into the store. What the store does not take together it
+// may take one by one: neither want of room nor one bad message is the fault of
+// the others.
 func (a *appender) append(batch []*appending) {
 	ctx, cancel := context.WithTimeout(context.Background(), a.keeper.state.timeout())
 	defer cancel()
@@ -97,9 +98,9 @@ func (a *appender) append(batch []*appending) {
 	}
 	store := a.keeper.store
 	err := store.Append(ctx, entries...)
-	apart := len(entries) > 1 && errors.Is(err, outbox.ErrFull)
+	apart := len(entries) > 1 && err != nil && !errors.Is(err, outbox.ErrClosed) && ctx.Err() == nil
 	for _, p := range batch {
-		if apart {
+		if apart && ctx.Err() == nil {
 			err = store.Append(ctx, p.entry)
 		}
 		p.err = a.keeper.appended(ctx, p.entry.Topic, err)

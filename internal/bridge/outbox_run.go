@@ -2,7 +2,7 @@ package bridge
 
 import (
 	"context"
-	"errors"
+	"sync"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
@@ -18,56 +18,44 @@ func (k *keeper) start() {
 	}
 	var ctx context.Context
 	ctx, k.cancel = context.WithCancel(context.Background())
-	k.opened, k.ended = false, make(chan struct{})
+	k.ended = make(chan struct{})
 	go k.run(ctx, k.relay, k.ended)
 }
 
-// gatePause is the time between two questions to a gate that fails.
-const gatePause = time.Second
-
 func (k *keeper) run(ctx context.Context, relay *outbox.Relay, ended chan<- struct{}) {
 	defer close(ended)
-	for !k.open(ctx) {
-		if ctx.Err() != nil || !pause(ctx, gatePause) {
-			return
-		}
+	ctx, cancel := context.WithCancel(ctx)
+	var gate sync.WaitGroup
+	if k.gate != nil {
+		gate.Go(func() { k.gate.run(ctx) })
 	}
 	if err := relay.Run(ctx); err != nil {
 		k.state.log.Errorf("mqtt: nothing is sent from the outbox any more: %v", err)
 	}
+	cancel()
+	gate.Wait()
 }
-
-// open waits for the gate.
-func (k *keeper) open(ctx context.Context) bool {
-	if gate := k.cfg.Gate; gate != nil {
-		err := errGate
-		k.state.protect("the gate of the outbox", func() { err = gate(ctx) })
-		if err != nil {
-			if ctx.Err() == nil {
-				k.state.log.Warnf("mqtt: the outbox is held back: %v", err)
-			}
-			return false
-		}
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.opened = true
-	return true
-}
-
-var errGate = errors.New("the gate panicked")
 
 // connection is told how a publishing connection is.
 func (k *keeper) connection(up bool) {
 	k.mu.Lock()
-	relay, hurry := k.relay, k.hurry
+	relay := k.relay
 	k.down = !up
 	k.mu.Unlock()
+	k.gate.connection()
 	if up {
 		relay.ConnectionUp()
 		return
 	}
 	relay.ConnectionLost()
+	k.hurryUp()
+}
+
+// hurryUp ends the wait for a flush that cannot go on.
+func (k *keeper) hurryUp() {
+	k.mu.Lock()
+	hurry := k.hurry
+	k.mu.Unlock()
 	if hurry != nil {
 		hurry()
 	}
@@ -79,17 +67,19 @@ func (k *keeper) connection(up bool) {
 func (k *keeper) stop(ctx context.Context) (left, flying int) {
 	k.async.wait(ctx)
 	k.mu.Lock()
-	relay, cancel, ended, useful := k.relay, k.cancel, k.ended, k.opened && !k.down
+	relay, cancel, ended, useful := k.relay, k.cancel, k.ended, !k.down
 	k.mu.Unlock()
 	if ended == nil {
 		return 0, 0
 	}
-	if useful {
+	if useful && k.gate.isOpen() {
 		k.flush(ctx, relay)
 	}
+	undecided := k.gate.undecided() // no session knows of them any more
 	cancel()
 	<-ended
 	left, flying = k.leftIn(relay)
+	flying -= undecided
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.renew(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/tx7do/kratos-transport/broker"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -23,6 +24,9 @@ type PublishSettings struct {
 	ID     string // over the message's
 	Key    string // of the order in an outbox, else the topic
 	Direct bool   // past the outbox
+
+	Method   *event.MethodDesc // of a generated client; nil without one
+	Unrouted *event.Unrouted   // over what configuration and method say
 
 	OrderKey string // that the message has itself; a header where there is room
 	IDKnown  bool   // the message has its id itself, likewise

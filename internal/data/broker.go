@@ -18,7 +18,7 @@ import (
 )
 
 // Broker is the publishing side of the MQTT connection. Messages wait in the
-// outbox until they are sent, and until this process has subscribed; without an
+// outbox until they are sent, and while this process is not subscribed; without an
 // outbox it is Publish that waits. Safe for concurrent use.
 type Broker struct {
 	broker.Broker
@@ -48,8 +48,8 @@ func NewBroker(connection *kratosmqttv1.Connection, c *conf.MQTT, store outbox.S
 	}
 	if store != nil {
 		opts = append(opts, mqttbroker.WithOutbox(store,
-			mqttbroker.OutboxGate(hold.Wait),
-			mqttbroker.OutboxHold(c.GetOutbox().GetHold().AsDuration()),
+			mqttbroker.OutboxSubscriptions(hold),
+			mqttbroker.OutboxConfig(c.GetOutbox()),
 			mqttbroker.OutboxPollInterval(pollOf(c.OutboxDriver()))))
 	}
 	b := mqttbroker.NewBroker(opts...)

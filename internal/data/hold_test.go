@@ -3,50 +3,85 @@ package data
 import (
 	"context"
 	"errors"
-	"sync/atomic"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 var errNotReady = errors.New("not ready")
 
-func TestHoldUntilSubscribed(t *testing.T) {
+// subscriptions are fake ones.
+type subscriptions struct {
+	mu   sync.Mutex
+	now  event.Granted
+	told func(event.Granted)
+}
+
+func (s *subscriptions) WatchGranted(f func(event.Granted)) func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = f
+	f(s.now)
+	return func() {}
+}
+
+func (s *subscriptions) set(now event.Granted) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now = now
+	s.told(now)
+}
+
+func (s *subscriptions) ConfirmGranted(context.Context) error { return errNotReady }
+
+func (s *subscriptions) Subscribes(topic string) bool { return topic == "ours" }
+
+// reports.md A1: what was subscribed once is not for ever.
+func TestHoldIsAskedPerSession(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h, ready := NewHold(), make(chan struct{})
-		passed := make(chan error, 2)
+		h, passed := NewHold(), make(chan error, 2)
 		for range 2 {
 			go func() { passed <- h.Wait(t.Context()) }()
 		}
-		synctest.Wait()
-		var calls atomic.Int64
-		h.Until(func(ctx context.Context) error {
-			calls.Add(1)
-			select {
-			case <-ready:
-				return nil
-			case <-ctx.Done():
-				return errNotReady
-			}
-		})
-		short, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := h.Wait(short); !errors.Is(err, errNotReady) {
-			t.Errorf("got %v before it is ready", err)
+		var seen []event.Granted
+		stop := h.WatchGranted(func(g event.Granted) { seen = append(seen, g) })
+		if h.Subscribes("ours") {
+			t.Error("subscribes before anybody said so")
 		}
+		synctest.Wait()
+		subs := new(subscriptions)
+		h.Until(subs)
+		synctest.Wait()
 		if len(passed) != 0 {
 			t.Error("let go before it is ready")
 		}
-		close(ready)
+		subs.set(event.Granted{Session: 1, All: true})
 		for range 2 {
 			if err := <-passed; err != nil {
 				t.Error(err)
 			}
 		}
-		before := calls.Load()
-		if err := h.Wait(t.Context()); err != nil || calls.Load() != before {
-			t.Errorf("asked again once it was ready: %v", err)
+		if !h.Subscribes("ours") || h.Subscribes("theirs") || !errors.Is(h.ConfirmGranted(t.Context()), errNotReady) {
+			t.Error("does not ask the subscriber")
+		}
+		subs.set(event.Granted{Session: 1})
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := h.Wait(short); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("lets go when the connection is lost: %v", err)
+		}
+		stop()
+		subs.set(event.Granted{Session: 2, All: true})
+		if err := h.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if want := []event.Granted{{}, {}, {Session: 1, All: true}, {Session: 1}}; !slices.Equal(seen, want) {
+			t.Errorf("told %v, want %v", seen, want)
 		}
 	})
 }
@@ -55,9 +90,12 @@ func TestHoldNothingBack(t *testing.T) {
 	t.Parallel()
 	h := NewHold()
 	h.Until(nil)
-	h.Until(func(context.Context) error { return errNotReady })
-	if err := h.Wait(t.Context()); err != nil {
+	h.Until(new(subscriptions))
+	if err := errors.Join(h.Wait(t.Context()), h.ConfirmGranted(t.Context())); err != nil {
 		t.Error(err)
+	}
+	if h.Subscribes("ours") {
+		t.Error("the second subscriber counts")
 	}
 }
 
@@ -65,7 +103,11 @@ func TestHoldOfAProcessThatNeverStarts(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := NewHold().Wait(ctx); !errors.Is(err, context.Canceled) {
+	h := NewHold()
+	if err := h.Wait(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if err := h.ConfirmGranted(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

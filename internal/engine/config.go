@@ -145,8 +145,9 @@ type Config struct {
 	// and publishes still leave; it gives how many messages stay on this side, and
 	// how many of them were published and not acknowledged.
 	Flush func(ctx context.Context) (left, flying int)
-	// Publishing is told of each publishing connection that came up, and of each
-	// that was lost or failed to. It must be quick.
+	// Publishing is told of each publishing connection that comes up, before
+	// anything is sent on it, and of each that was lost or failed to. It is called
+	// on read loops, too, and must be quick.
 	Publishing func(up bool)
 	// Granted is told, one at a time and in order, whether every wanted filter is
 	// granted in the present session of each connection that subscribes, and

@@ -39,7 +39,7 @@ func (g *grants) note(name string, e session.Event) {
 		fresh = !ev.SessionPresent
 	case session.Subscribed:
 		granted = true
-	case session.ConnectionLost, session.ConnectFailed, session.TakenOver, session.SubscriptionRefused, session.Closed:
+	case session.ConnectionLost, session.ConnectFailed, session.TakenOver, session.Closed:
 	default:
 		return
 	}

@@ -64,7 +64,7 @@ func (r *run) publishing(e session.Event) {
 		return
 	}
 	switch e.(type) {
-	case session.Connected:
+	case session.Attached:
 		f(true)
 	case session.ConnectionLost, session.ConnectFailed, session.TakenOver:
 		f(false)

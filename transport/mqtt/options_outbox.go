@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
 )
@@ -23,8 +25,10 @@ import (
 // and again until the broker acknowledges them, QoS 2 too: subscribers know them
 // by their id. With several connections messages of one key on different topics
 // may overtake each other. What can never be sent is quarantined in the store,
-// logged, and told to event.OutboxHook, like a store that is full or fails. An
-// expiry goes on in the outbox, but for its last second.
+// logged, and told to event.OutboxHook, like a store that is full or fails. What
+// the broker refuses closes its key, is told, and is quarantined after
+// [OutboxRefusedLimit]. An expiry goes on in the outbox, on MQTT 3.1.1 too: what
+// expired there is dropped instead of sent, counted and told.
 //
 // QoS 0, what is published directly, requests and replies go past the outbox, and
 // may overtake it. Stop sends what it can within its time while there is a
@@ -52,10 +56,61 @@ func OutboxPollInterval(d time.Duration) OutboxOption {
 	return func(o *bridge.Outbox) { o.Poll = d }
 }
 
-// OutboxGate holds everything back until gate returns nil, each time after
-// Start: until this service's own subscriptions are granted, for one. An error
-// is logged, and gate asked again after 1 s. Its context ends with Stop. Default:
-// none.
+// OutboxSubscriptions holds everything back while the subscriptions that this
+// process itself needs are not granted in the present session: a broker takes
+// and drops what nobody has subscribed to, also after it lost its sessions. They
+// are those of a Server or Broker, which tells of each change; nothing is polled.
+//
+// The gate closes with each change of theirs, and with each publishing connection
+// that is lost or comes up, and opens when every filter is granted and the broker
+// has confirmed that after the last change. What the broker acknowledged while it
+// was closed is judged then: it stays delivered when the session is still that of
+// the sending, and is sent again, as the same message, when the broker had lost
+// it. An answer of MQTT 5 that nobody subscribes to a topic that they match
+// closes it, too. event.OutboxHealth.HeldBack is set meanwhile. A filter that the
+// broker refuses keeps it closed. Default: none.
+func OutboxSubscriptions(s event.Subscriptions) OutboxOption {
+	return func(o *bridge.Outbox) { o.Subscriptions = s }
+}
+
+// OutboxOwnSubscriptions is [OutboxSubscriptions] with those of this server
+// itself.
+func OutboxOwnSubscriptions() OutboxOption {
+	return func(o *bridge.Outbox) { o.Own = true }
+}
+
+// OutboxGate holds everything back until gate returns nil: after Start, and
+// again after each publishing connection that is lost or comes up, with which the
+// broker's sessions may have gone. What the broker acknowledged meanwhile is sent
+// again, as the same message. An error is logged, and gate asked again after 1 s.
+// Its context ends with Stop. For subscriptions of this process see
+// [OutboxSubscriptions], which counts over it. Default: none.
 func OutboxGate(gate func(ctx context.Context) error) OutboxOption {
 	return func(o *bridge.Outbox) { o.Gate = gate }
+}
+
+// OutboxUnrouted says what becomes of the messages of one operation,
+// /package.Service/Method, that the broker has no subscriber for, over what the
+// method says and under event.RetryUnrouted of a call. Default: they count as
+// delivered, are counted, told to event.OutboxHook and logged once a minute.
+func OutboxUnrouted(operation string, u event.Unrouted) OutboxOption {
+	return func(o *bridge.Outbox) { o.SetUnrouted(operation, u) }
+}
+
+// OutboxRefusedLimit is how long the broker may refuse a message before it is put
+// aside in the store, which lets the messages behind it go on, and attempts how
+// often; 0 is the default. One that ends connections (event.Error.Convicted), and
+// one that can never be sent, is put aside at once. Default: 1 h and any number
+// of attempts for NOT_AUTHORIZED and REFUSED; without end for QUOTA_EXCEEDED,
+// which is no fault of the message.
+func OutboxRefusedLimit(d time.Duration, attempts int) OutboxOption {
+	return func(o *bridge.Outbox) { o.RefusedLimit, o.RefusedAttempts = d, attempts }
+}
+
+// OutboxConfig applies what the configuration of a service says about how an
+// outbox sends: hold, refused_limit, refused_attempts and unrouted. Where the
+// messages are kept, and the bounds of that, belong to the store. nil changes
+// nothing.
+func OutboxConfig(c *v1.Outbox) OutboxOption {
+	return func(o *bridge.Outbox) { o.Configure(c) }
 }

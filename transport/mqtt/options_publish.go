@@ -1,9 +1,12 @@
 package mqtt
 
 import (
+	"time"
+
 	"github.com/tx7do/kratos-transport/broker"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
 )
 
@@ -33,6 +36,16 @@ func WithPublishMessageID(id string) broker.PublishOption {
 // outbox. Default: the topic. Without an outbox it has no effect.
 func WithPublishOrderingKey(key string) broker.PublishOption {
 	return bridge.PublishOption(func(s *bridge.PublishSettings) { s.Key = key })
+}
+
+// WithPublishRetryUnrouted has an outbox send the message again, as long as the
+// broker has no subscriber for it and at most for maxAge after its acceptance; 0
+// is event.DefaultUnroutedAge. MQTT 5. Default: it counts as delivered. Without an
+// outbox it has no effect.
+func WithPublishRetryUnrouted(maxAge time.Duration) broker.PublishOption {
+	return bridge.PublishOption(func(s *bridge.PublishSettings) {
+		s.Unrouted = &event.Unrouted{Retry: true, MaxAge: maxAge}
+	})
 }
 
 // WithPublishDirect sends the message past the outbox: Publish returns when the

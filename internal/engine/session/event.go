@@ -13,6 +13,10 @@ type Connected struct {
 	SessionPresent bool
 }
 
+// Attached reports a CONNACK that accepted us before anything is sent on the
+// connection; Connected follows.
+type Attached struct{ ClientID string }
+
 // ConnectFailed reports an attempt that did not reach an accepting CONNACK.
 type ConnectFailed struct {
 	ClientID string
@@ -78,6 +82,7 @@ type CallbackPanicked struct {
 	Stack []byte
 }
 
+func (Attached) event()            {}
 func (Connected) event()           {}
 func (ConnectFailed) event()       {}
 func (ConnectionLost) event()      {}

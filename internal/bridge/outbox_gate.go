@@ -1,0 +1,258 @@
+package bridge
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+)
+
+// gate lets messages of the outbox go while the subscriptions that this process
+// needs are granted in the present session, and judges what the broker
+// acknowledged: a broker that lost its sessions takes messages for nobody.
+//
+// It is open when the subscriptions are granted, and the broker has confirmed
+// that after the last change on either side: the publishing connection may be
+// back before the subscriber notices that its own is gone. What is acknowledged
+// while it is closed waits for the next time that it is open: it was delivered
+// when the session is still that of the sending, and goes again when it is not.
+type gate struct {
+	keeper *keeper
+	subs   event.Subscriptions             // nil with ask
+	ask    func(ctx context.Context) error // waits until messages may go
+
+	mu      sync.Mutex
+	granted event.Granted
+	changes uint64 // on either side
+	open    bool
+	told    bool          // that it is closed, in the log
+	opening chan struct{} // closed when it opens
+	changed chan struct{} // cap 1: something to look at
+	waiting []judgement
+}
+
+// judgement is an acknowledgement that waits.
+type judgement struct {
+	session uint64
+	done    func(delivered bool)
+}
+
+// newGate returns nil for an outbox that nothing holds back.
+func newGate(k *keeper, cfg *Outbox) *gate {
+	g := &gate{keeper: k, subs: cfg.Subscriptions, ask: cfg.Gate}
+	switch {
+	case g.subs != nil:
+		g.ask = g.confirm
+	case g.ask == nil:
+		return nil
+	default:
+		g.granted.All = true // ask says so each time
+	}
+	g.opening, g.changed = make(chan struct{}), make(chan struct{}, 1)
+	return g
+}
+
+// confirmTimeout bounds one question whether the subscriptions still stand.
+const confirmTimeout = 5 * time.Second
+
+func (g *gate) confirm(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
+	defer cancel()
+	return g.subs.ConfirmGranted(ctx)
+}
+
+// run opens the gate whenever it may be, until ctx ends. What waits from an
+// earlier run is in the store.
+func (g *gate) run(ctx context.Context) {
+	g.mu.Lock()
+	g.waiting = nil
+	g.upset()
+	g.mu.Unlock()
+	if g.subs != nil {
+		defer g.subs.WatchGranted(g.note)()
+	}
+	for ctx.Err() == nil {
+		at, wanted := g.look()
+		if !wanted {
+			g.pause(ctx, nil)
+			continue
+		}
+		err := errGate
+		g.keeper.state.protect("the gate of the outbox", func() { err = g.ask(ctx) })
+		if err == nil {
+			g.opened(at)
+		} else if ctx.Err() == nil {
+			g.tell(err)
+			retry := time.NewTimer(gatePause)
+			g.pause(ctx, retry.C)
+			retry.Stop()
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waiting = nil
+	g.upset()
+}
+
+// pause waits for a change, or for over.
+func (g *gate) pause(ctx context.Context, over <-chan time.Time) {
+	select {
+	case <-g.changed:
+	case <-over:
+	case <-ctx.Done():
+	}
+}
+
+// look reports whether to ask, and about which state.
+func (g *gate) look() (at uint64, wanted bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.changes, !g.open && g.granted.All
+}
+
+// tell says once for each time that it is closed why.
+func (g *gate) tell(err error) {
+	g.mu.Lock()
+	told := g.told
+	g.told = true
+	g.mu.Unlock()
+	if !told {
+		g.keeper.state.log.Warnf("mqtt: the outbox is held back: %v", err)
+	}
+}
+
+// opened opens the gate, unless something has changed since the question.
+func (g *gate) opened(at uint64) {
+	g.mu.Lock()
+	if g.changes != at {
+		g.mu.Unlock()
+		return
+	}
+	session, list := g.granted.Session, g.waiting
+	g.open, g.told, g.waiting = true, false, nil
+	close(g.opening)
+	g.mu.Unlock()
+	for _, j := range list {
+		j.done(j.session == session)
+	}
+	g.keeper.retryNow()
+}
+
+// upset closes the gate until it is confirmed anew, with mu held.
+func (g *gate) upset() {
+	g.changes++
+	if g.open {
+		g.open, g.opening = false, make(chan struct{})
+	}
+	select {
+	case g.changed <- struct{}{}:
+	default:
+	}
+}
+
+// note is told how the subscriptions stand.
+func (g *gate) note(now event.Granted) {
+	g.mu.Lock()
+	g.granted = now
+	g.upset()
+	g.mu.Unlock()
+	if !now.All {
+		g.keeper.hurryUp()
+	}
+}
+
+// connection is told of each publishing connection that comes up, before
+// anything is sent on it, and of each that is lost. Without subscriptions to
+// follow, a session of them is taken to end with it.
+func (g *gate) connection() {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.subs == nil {
+		g.granted.Session++
+	}
+	g.upset()
+}
+
+// wait returns when the gate is open, with the session of the subscriptions.
+func (g *gate) wait(ctx context.Context) (session uint64, err error) {
+	if g == nil {
+		return 0, nil
+	}
+	for {
+		g.mu.Lock()
+		open, opening, session := g.open, g.opening, g.granted.Session
+		g.mu.Unlock()
+		if open {
+			return session, nil
+		}
+		select {
+		case <-opening:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
+// isOpen reports whether messages may go now.
+func (g *gate) isOpen() bool {
+	if g == nil {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.open
+}
+
+// judge calls done, now or when the gate is open, with whether what the broker
+// acknowledged was sent in the session that there is. Doubt closes the gate
+// until that is confirmed.
+func (g *gate) judge(session uint64, doubt bool, done func(delivered bool)) {
+	if g == nil {
+		done(true)
+		return
+	}
+	g.mu.Lock()
+	if doubt && g.open {
+		g.upset()
+	}
+	if !g.open {
+		g.waiting = append(g.waiting, judgement{session, done})
+		g.mu.Unlock()
+		return
+	}
+	now := g.granted.Session
+	g.mu.Unlock()
+	done(session == now)
+}
+
+// undecided is how many acknowledgements wait.
+func (g *gate) undecided() int {
+	if g == nil {
+		return 0
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiting)
+}
+
+// gatePause is the time between two questions to a gate that fails.
+const gatePause = time.Second
+
+var errGate = errors.New("the gate panicked")
+
+// errNotGranted is why an acknowledged message is sent again.
+var errNotGranted = &event.Error{
+	Op: "publish", Reason: event.ReasonSessionLost, MayHaveBeenSent: true,
+	Cause: errors.New("acknowledged by a broker that had lost the subscriptions of this process"),
+}
+
+// gateError is why nothing was sent.
+func gateError(topic string, err error) error {
+	return &event.Error{Op: "publish", Topic: clip(topic), Reason: reasonOfContext(cmp.Or(err, context.Canceled)), Cause: errors.New("the outbox is held back")}
+}

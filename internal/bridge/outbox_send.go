@@ -1,0 +1,93 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
+
+// flight is one attempt to send an entry.
+type flight struct {
+	keeper   *keeper
+	entry    *outbox.Entry
+	session  uint64 // of the subscriptions, when it was sent
+	unrouted atomic.Bool
+	done     func(error)
+}
+
+// errUnrouted is why an entry is sent again that the broker took for nobody.
+var errUnrouted = errors.New("the broker has no subscriber for the topic")
+
+// send publishes an entry for the relay.
+func (k *keeper) send(ctx context.Context, e *outbox.Entry, done func(error)) error {
+	session, err := k.gate.wait(ctx)
+	if err != nil {
+		return gateError(e.Topic, err)
+	}
+	waited := time.Since(e.Accepted)
+	if e.Expiry > 0 && waited >= e.Expiry {
+		k.alarms.hasExpired(e)
+		done(nil)
+		return nil
+	}
+	m := Message{Message: *engine.Outgoing(&e.Message)}
+	if m.Properties != nil && m.Properties.Expiry > 0 { // it counts from the publish
+		m.Properties.Expiry -= max(0, waited)
+	}
+	if !m.named() {
+		m.name(e.ID)
+	}
+	f := &flight{keeper: k, entry: e, session: session, done: done}
+	m.Unrouted = f.missed
+	k.state.number(&m, e.Seq)
+	err = k.state.client.PublishAsync(ctx, &m.Message, f.outcome)
+	k.state.unplaced()
+	return public("publish", e.Topic, err)
+}
+
+// missed notes that no subscription matched; the keeper counts it itself, when
+// it is not sent again.
+func (f *flight) missed() (again bool) {
+	f.unrouted.Store(true)
+	return true
+}
+
+// outcome is what the broker said.
+func (f *flight) outcome(err error) {
+	if err != nil {
+		f.done(err)
+		return
+	}
+	g, missed := f.keeper.gate, f.unrouted.Load()
+	// Nobody for what this process subscribes to: its session is not what it was.
+	doubt := missed && g != nil && g.subs != nil && g.subs.Subscribes(f.entry.Topic)
+	g.judge(f.session, doubt, f.acknowledged)
+}
+
+// acknowledged is told whether the acknowledgement counts.
+func (f *flight) acknowledged(delivered bool) {
+	switch e := f.entry; {
+	case !delivered:
+		f.done(errNotGranted)
+	case !f.unrouted.Load():
+		f.done(nil)
+	case time.Since(e.Accepted) < e.RetryUnrouted:
+		f.done(errUnrouted)
+	default:
+		f.keeper.state.client.CountUnrouted(e.Topic)
+		f.keeper.alarms.hasNoSubscriber(e)
+		f.done(nil)
+	}
+}
+
+// retryNow has the relay try at once what waits for the end of a pause.
+func (k *keeper) retryNow() {
+	k.mu.Lock()
+	relay := k.relay
+	k.mu.Unlock()
+	relay.ConnectionUp()
+}
