@@ -90,15 +90,16 @@ type Health struct {
 	LastLoss *Loss
 	// LastError is why it is not connected or not ready; nil when it is.
 	LastError error
-	// Sessions are those that some subscriptions have to themselves, in the order
-	// of registration; what they count is in the numbers above, too. Connected is
-	// about the main connection, Ready about all of them.
+	// Sessions are those that were opened, each with a connection: subscribers, the
+	// main one first, publishers, and those for requests. What they count is in the
+	// numbers above, too. Connected is about the main one, Ready about it and all
+	// subscribers.
 	Sessions []SessionHealth
 }
 
-// SessionHealth is a snapshot of a session of its own.
+// SessionHealth is a snapshot of one session.
 type SessionHealth struct {
-	// ClientID is that of its connection.
+	// ClientID is what the broker knows it by.
 	ClientID string
 	// Connected is set while its connection is up, Ready while all of its filters
 	// are granted, too.
@@ -106,6 +107,9 @@ type SessionHealth struct {
 	// Filters is how many topic filters are wanted on it, Granted how many of them
 	// the broker has granted.
 	Filters, Granted int
+	// InFlight counts its messages on their way out that wait for an
+	// acknowledgement.
+	InFlight int
 	// Queued counts its messages that wait for a handler, Running those that are
 	// being handled.
 	Queued, Running int

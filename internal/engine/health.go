@@ -1,6 +1,11 @@
 package engine
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
+)
 
 // Health is a snapshot of a client.
 type Health struct {
@@ -57,19 +62,33 @@ type Health struct {
 	SelfTestError error
 	// LastError is why it is not connected or not ready.
 	LastError error
-	// Sessions are those that some subscriptions have to themselves, in the order
-	// of registration. What they count is in the numbers above, too.
+	// Sessions are those that were opened: subscribers, publishers, and what
+	// requests use. What they count is in the numbers above, too.
 	Sessions []SessionHealth
 }
 
-// SessionHealth is a snapshot of a session of its own.
+// SessionHealth is a snapshot of one session.
 type SessionHealth struct {
 	ClientID         string
-	Connected        bool
-	Ready            bool
+	Connected, Ready bool
 	Filters, Granted int
+	InFlight         int
 	Queued, Running  int
 	LastError        error
+}
+
+// session adds what is open; nil is not. It returns its place.
+func (h *Health) session(s *session.Session) *SessionHealth {
+	if s == nil || !s.Started() {
+		return new(SessionHealth)
+	}
+	st := s.Status()
+	own := SessionHealth{
+		ClientID: s.ClientID(), Connected: st.Connected, Ready: st.Ready, InFlight: s.InFlight(), LastError: st.LastError,
+	}
+	own.Filters, own.Granted, _ = s.Filters()
+	h.Sessions = append(h.Sessions, own)
+	return &h.Sessions[len(h.Sessions)-1]
 }
 
 // Health is a snapshot of the client.
@@ -87,9 +106,8 @@ func (c *Client) Health() Health {
 	for _, at := range r.subscribers() {
 		at.health(&h)
 	}
-	h.InFlight += r.answers.inFlight()
-	for _, s := range r.pubs.sessions {
-		h.InFlight += s.InFlight()
+	for _, s := range append(slices.Clip(r.pubs.sessions), r.answers.made(), r.inboxes.conn.made()) {
+		h.InFlight += h.session(s).InFlight
 	}
 	h.Held, _ = r.held()
 	h.DeadLetterError = r.troubles.last()

@@ -169,19 +169,14 @@ func (q *inboxes) give(s *session.Session, name string, failed bool) {
 // granted waits until the broker has granted a filter on the connection that
 // there is: a clean session has lost those of the one before.
 func granted(ctx context.Context, s *session.Session, filter string) error {
-	for {
-		up := s.Status().Connected
-		wish, err := s.Ask(session.Filter{Filter: filter, QoS: 1})
-		if err == nil {
-			err = wish.Wait(ctx)
-		}
-		if err != nil || up {
-			return err
-		}
-		if err := s.WaitConnected(ctx); err != nil {
-			return err
-		}
+	if err := s.WaitConnected(ctx, final); err != nil {
+		return err
 	}
+	wish, err := s.Ask(session.Filter{Filter: filter, QoS: 1})
+	if err != nil {
+		return err
+	}
+	return wish.Wait(ctx)
 }
 
 // Close ends the wait.

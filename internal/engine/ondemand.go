@@ -46,13 +46,6 @@ func (o *onDemand) made() *session.Session {
 	return o.session
 }
 
-func (o *onDemand) inFlight() int {
-	if s := o.made(); s != nil {
-		return s.InFlight()
-	}
-	return 0
-}
-
 func (o *onDemand) close(ctx context.Context) {
 	o.mu.Lock()
 	o.closed = true

@@ -144,18 +144,12 @@ func (at *subscriber) health(h *Health) {
 	parked, held := at.lots.count()
 	stats := at.sched.Stats()
 	h.Filters, h.Granted, h.GrantedLower = h.Filters+filters, h.Granted+granted, h.GrantedLower+lower
-	h.InFlight += at.InFlight()
 	h.BackPressure = max(h.BackPressure, at.BackPressure())
 	h.Queued, h.Running = h.Queued+stats.Queued+at.batchers.count(), h.Running+stats.Running
 	h.Parked, h.HeldKeys = h.Parked+parked, h.HeldKeys+held
-	if at.name == "" {
-		return
-	}
-	st := at.Status()
-	h.Sessions = append(h.Sessions, SessionHealth{
-		ClientID: at.clientID(), Connected: st.Connected, Ready: st.Ready, Filters: filters, Granted: granted,
-		Queued: stats.Queued + at.batchers.count(), Running: stats.Running, LastError: st.LastError,
-	})
+	own := h.session(at.Session)
+	h.InFlight += own.InFlight
+	own.Queued, own.Running = stats.Queued+at.batchers.count(), stats.Running
 }
 
 // drain waits for the handlers of all of them, side by side.

@@ -357,7 +357,7 @@ type connectHook struct{ ids chan string }
 
 func (h connectHook) OnConnect(i event.ConnectInfo) { h.ids <- i.ClientID }
 
-// Hooks and log name each connection.
+// Hooks, log and Health name each connection.
 func TestConnectionsOfRequestsAreNamed(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.NewScripted(t)
@@ -379,6 +379,9 @@ func TestConnectionsOfRequestsAreNamed(t *testing.T) {
 		t.Errorf("got %q, want %q", ids, want)
 	}
 	for _, id := range ids {
+		if s := sessionIn(t, srv.Health(), id); !s.Connected || s.LastError != nil {
+			t.Errorf("health %+v", s)
+		}
 		if !strings.Contains(out.String(), fmt.Sprintf("as %q", id)) {
 			t.Errorf("the log does not name %q", id)
 		}
@@ -413,4 +416,47 @@ func TestReplyTopicBelongsToTheProcess(t *testing.T) {
 		}
 		seen = append(seen, topic)
 	}
+}
+
+// Where the client id for replies may not connect, or its topic may not be read,
+// a request says so at once.
+func TestRequestWithoutAccess(t *testing.T) {
+	t.Parallel()
+	test := func(t *testing.T, refuse func(b *mqtttest.Scripted), opts ...scripted.Option) {
+		t.Helper()
+		eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
+			startReplier(t, c)
+			refuse(b)
+			data := c.broker(t, mqttbroker.WithClientId("data"))
+			ctx, began := within(t, time.Minute), time.Now()
+			for range 2 {
+				_, err := mqttbroker.Request[reading](ctx, data, "double", reading{1})
+				var e *event.Error
+				if !errors.As(err, &e) || e.MayHaveBeenSent || e.Reason != event.ReasonNotAuthorized && e.Reason != event.ReasonRefused {
+					t.Errorf("got %v", err)
+				}
+			}
+			if d := time.Since(began); d > patience {
+				t.Errorf("it took %v", d)
+			}
+			if err := data.Publish(within(t, patience), "x", broker.NewMessage(reading{1})); err != nil {
+				t.Errorf("a publish beside it: %v", err)
+			}
+		}, opts...)
+	}
+	t.Run("connect", func(t *testing.T) {
+		t.Parallel()
+		test(t, func(*mqtttest.Scripted) {}, scripted.WithAuthentication(func(id, _, _ string) byte {
+			if id == "data-req" {
+				return 0x87
+			}
+			return 0
+		}))
+	})
+	t.Run("subscribe", func(t *testing.T) {
+		t.Parallel()
+		test(t, func(b *mqtttest.Scripted) {
+			b.Inject(scripted.Fault{Type: scripted.Subscribe, Client: scripted.ClientID("data-req"), Do: scripted.Refuse(0x87)})
+		})
+	})
 }

@@ -59,6 +59,12 @@ func (s *state) wait(ctx context.Context, holds func(Status) bool) (Status, erro
 	}
 }
 
+// ClientID is that of the settings.
+func (s *Session) ClientID() string { return s.cfg.ClientID }
+
+// Started reports whether Start, or Close, was called.
+func (s *Session) Started() bool { return s.started.Load() }
+
 // Status is a snapshot.
 func (s *Session) Status() Status { return s.state.get() }
 

@@ -89,14 +89,19 @@ func (h Wish) Wait(ctx context.Context) error {
 }
 
 // WaitConnected returns nil once there is a connection; the filters that a lost
-// session took along are then asked for again.
-func (s *Session) WaitConnected(ctx context.Context) error {
-	now, err := s.state.wait(ctx, func(st Status) bool { return st.Connected || st.Ended })
-	if now.Connected {
+// session took along are then asked for again. Without one it returns at once why
+// the last attempt failed when that is hopeless.
+func (s *Session) WaitConnected(ctx context.Context, hopeless func(error) bool) error {
+	now, err := s.state.wait(ctx, func(st Status) bool {
+		return st.Connected || st.Ended || st.LastError != nil && hopeless(st.LastError)
+	})
+	switch {
+	case now.Connected:
 		return nil
-	}
-	if err == nil {
+	case err != nil:
+		return &Error{Op: opConnect, Reason: ReasonNotConnected, Cause: s.downCause(false, err)}
+	case now.Ended:
 		return s.overError(opConnect, "")
 	}
-	return &Error{Op: opConnect, Reason: ReasonNotConnected, Cause: s.downCause(false, err)}
+	return now.LastError
 }
