@@ -34,6 +34,8 @@ func (h *harness) polite(subscribe func(n int, p mqtttest.Packet) []byte, more f
 				if more != nil {
 					more(n, c)
 				}
+			case mqtttest.TypeUnsubscribe:
+				_, _ = c.Write(h.gone(p))
 			case mqtttest.TypePublish:
 				if p.QoS() == 1 {
 					_, _ = c.Write(mqtttest.AckPacket(mqtttest.TypePuback, p.ID()))
@@ -48,4 +50,12 @@ func (h *harness) polite(subscribe func(n int, p mqtttest.Packet) []byte, more f
 // grant grants QoS 1.
 func (h *harness) grant(_ int, p mqtttest.Packet) []byte {
 	return mqtttest.SubackPacket(h.level(), p.ID(), 1)
+}
+
+// gone is the UNSUBACK for one filter.
+func (h *harness) gone(p mqtttest.Packet) []byte {
+	if h.five() {
+		return mqtttest.PacketOf(byte(mqtttest.TypeUnsuback)<<4, mqtttest.Uint16Field(p.ID()), []byte{0, 0})
+	}
+	return mqtttest.AckPacket(mqtttest.TypeUnsuback, p.ID())
 }

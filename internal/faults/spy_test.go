@@ -22,6 +22,7 @@ type spy struct {
 	gaps       []event.GapInfo
 
 	full, unmatched     atomic.Int64
+	illFormed           atomic.Int64
 	published, unsent   atomic.Int64 // publishes with nil, and with an error
 	attempts, duplicate atomic.Int64
 }
@@ -98,6 +99,7 @@ func (s *spy) OnDuplicate(event.DuplicateInfo) { s.duplicate.Add(1) }
 func (s *spy) OnDrop(i event.DropInfo) {
 	s.full.Add(int64(i.QueueFull))
 	s.unmatched.Add(int64(i.Unmatched))
+	s.illFormed.Add(int64(i.IllFormed))
 }
 
 // connected is when the connections were accepted.

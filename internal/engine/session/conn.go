@@ -27,8 +27,8 @@ type conn struct {
 	up      bool // CONNACK accepted us
 	wake    bool // something is queued to write
 	pubacks pubacks
-	waiting bool      // a QoS 0 message waits for room
-	until   time.Time // no longer than this
+	waits   int       // for room, of the QoS 0 message at hand
+	until   time.Time // of the last of them
 	full    bool      // twice the bounds are used up
 
 	// Guarded by the mutex of inbound.
