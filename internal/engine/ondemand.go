@@ -68,6 +68,8 @@ func (r *run) clean(word string) session.Config {
 // The words that client ids end with.
 const (
 	publisherWord = "pub"
+	serverWord    = "srv" // before those of a server
+	readerWord    = "letters"
 	inboxWord     = "req"   // replies to our requests
 	answerWord    = "reply" // our answers to requests
 )

@@ -14,7 +14,7 @@ import (
 
 // readerSuffix makes the client id of the connection that retained messages
 // are read on.
-const readerSuffix = "-letters"
+const readerSuffix = "-" + readerWord
 
 // readTimeout bounds a read whose context has no deadline.
 const readTimeout = 30 * time.Second

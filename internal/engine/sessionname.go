@@ -4,16 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"slices"
 	"strings"
 )
 
 // maxSessionName bounds the name of a session of its own.
 const maxSessionName = 64
-
-// reservedSessions are what the client's own client ids end with, after the
-// hyphen, or begin to.
-var reservedSessions = []string{publisherWord, "srv", inboxWord, answerWord, "letters"}
 
 // checkSession reports a name that would make no client id of its own, or one
 // that not every broker takes.
@@ -32,8 +27,9 @@ func checkSessionName(name string) error {
 	if len(name) > maxSessionName || strings.ContainsFunc(name, func(r rune) bool { return !plain(r) }) {
 		return fmt.Errorf("name %q: want 1 to %d letters, digits, - and _", shorten(name), maxSessionName)
 	}
-	if first, _, _ := strings.Cut(name, "-"); slices.Contains(reservedSessions, first) {
-		return fmt.Errorf("name %q: %s is what client ids of this library's own end with: want another first word", name, first)
+	switch first, _, _ := strings.Cut(name, "-"); first {
+	case publisherWord, serverWord, inboxWord, answerWord, readerWord:
+		return fmt.Errorf("name %q: %s is what client ids of this library's own go on with: want another first word", name, first)
 	}
 	return nil
 }
