@@ -64,6 +64,12 @@ type Health struct {
 	// DeadLetterError is why; nil otherwise.
 	DeadLettersBlocked bool
 	DeadLetterError    error
+	// LettersCut counts dead letters that have not all of their message, because
+	// it was over a limit or their store did not take it as it was. LettersLost
+	// counts messages that were discarded, as Discarded says, because the store
+	// took no form of their letter. Both since the client was made.
+	LettersCut  int64
+	LettersLost int64
 	// Discarded counts messages that were acknowledged unhandled because a
 	// policy says so, since the client was made.
 	Discarded int64

@@ -19,7 +19,7 @@ type Omitted struct {
 	// SHA256 is the hash of the payload in hexadecimal digits, by which it may be
 	// found elsewhere; "" is not known.
 	SHA256 string
-	// More is set when also headers are missing and texts are cut.
+	// More is set when also headers are missing, and texts are cut or escaped.
 	More bool
 }
 
@@ -36,7 +36,7 @@ func (o Omitted) String() string {
 		parts = append(parts, "SHA-256 "+o.SHA256)
 	}
 	if o.More {
-		parts = append(parts, "headers, long texts")
+		parts = append(parts, "headers or texts")
 	}
 	return strings.Join(parts, ", ")
 }
@@ -55,16 +55,26 @@ func (l *Letter) Smaller() *Letter {
 		sum := sha256.Sum256(l.Payload)
 		c.Omitted.Size, c.Omitted.SHA256 = int64(len(l.Payload)), hex.EncodeToString(sum[:])
 		c.Payload = nil
-	case !l.Omitted.More:
-		c.Omitted.More = true
-		c.Headers, c.CorrelationData, c.ContentType, c.ResponseTopic = nil, nil, "", ""
-		for _, text := range []*string{&c.Topic, &c.EventID, &c.Filter, &c.Key, &c.Owner, &c.Service, &c.Reason} {
-			*text = cut(*text)
-		}
-	default:
+	case l.Omitted.More && !c.shorten():
 		return nil
+	default:
+		c.shorten()
+		c.Omitted.More = true
 	}
 	return &c
+}
+
+// shorten leaves out what the smallest form does not have, and reports whether
+// there was any of it.
+func (l *Letter) shorten() (changed bool) {
+	changed = len(l.Headers) > 0 || len(l.CorrelationData) > 0 || l.ContentType != "" || l.ResponseTopic != ""
+	l.Headers, l.CorrelationData, l.ContentType, l.ResponseTopic = nil, nil, "", ""
+	for _, text := range []*string{&l.Topic, &l.EventID, &l.Filter, &l.Key, &l.Owner, &l.Service, &l.Reason} {
+		short := cut(*text)
+		changed = changed || short != *text
+		*text = short
+	}
+	return changed
 }
 
 func cut(text string) string {

@@ -2,10 +2,13 @@ package bridge
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
@@ -21,8 +24,8 @@ func (b *Broker) DeadLetters() (deadletter.Store, error) {
 }
 
 // Replay publishes dead letters again as they came, without codec, carrier and
-// middleware, and deletes each once the broker has it; see
-// [deadletter.Replay].
+// middleware, and deletes each once the broker has it. What the broker refuses
+// for what it is stays and does not stop the others; see [deadletter.Replay].
 func (b *Broker) Replay(ctx context.Context, ids ...string) (int, error) {
 	if ctx == nil {
 		return 0, badRequest("replay", "", "context is nil")
@@ -32,8 +35,27 @@ func (b *Broker) Replay(ctx context.Context, ids ...string) (int, error) {
 		return 0, s.err
 	}
 	return deadletter.Replay(ctx, s.client.DeadLetters(), func(ctx context.Context, l *deadletter.Letter) error {
-		return public("replay", l.Topic, s.client.Publish(ctx, engine.Outgoing(&l.Message)))
+		err := public("replay", l.Topic, s.client.Publish(ctx, engine.Outgoing(&l.Message)))
+		if ofTheLetter(err) {
+			return fmt.Errorf("%w: %w", deadletter.ErrUnfit, err)
+		}
+		return err
 	}, ids...)
+}
+
+// ofTheLetter reports whether a publish failed for what the message is, so that
+// another one may go well.
+func ofTheLetter(err error) bool {
+	e, ok := errors.AsType[*event.Error](err)
+	if !ok {
+		return false
+	}
+	switch e.Reason {
+	case event.ReasonTooLarge, event.ReasonBadTopic, event.ReasonBadRequest, event.ReasonNotAuthorized,
+		event.ReasonRefused, event.ReasonUnsupported:
+		return true
+	}
+	return false
 }
 
 // names are the filters and operations that were subscribed to.

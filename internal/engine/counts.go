@@ -12,6 +12,8 @@ type counts struct {
 	headless    atomic.Int64 // went out on MQTT 3.1.1 without their properties
 	discarded   atomic.Int64 // acknowledged unhandled by policy
 	topicFailed atomic.Int64 // dead letters that did not reach their topic
+	lettersCut  atomic.Int64 // dead letters that have not all of their message
+	lettersLost atomic.Int64 // messages whose letter no store took, discarded
 }
 
 // Dropped is how many QoS 0 messages found the queue full.

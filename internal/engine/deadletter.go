@@ -10,6 +10,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
 
 func isFull(err error) bool { return errors.Is(err, deadletter.ErrFull) }
@@ -35,7 +36,7 @@ func (r *run) bury(ctx context.Context, d *Delivery, cause error, attempts int) 
 	}
 	attempts = d.attempts(attempts)
 	l.fill(deadletter.Dead, cause, attempts)
-	if err := r.put(ctx, d); err != nil {
+	if err := r.put(ctx, d); err != nil || l.lost {
 		return err
 	}
 	r.announce(ctx, d, l.Letter)
@@ -79,17 +80,33 @@ func (r *run) announce(ctx context.Context, d *Delivery, l *deadletter.Letter) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
 	defer cancel()
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		m, err := r.encode(ctx, l, false)
-		if err == nil {
-			m.Topic = to
-			err = r.pubs.of(to).Publish(ctx, m)
-		}
-		return struct{}{}, err
-	})
+	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, r.announceOnce(ctx, to, l) })
 	if err != nil {
 		c.counts.topicFailed.Add(1)
 		c.log.Errorf("mqtt: dead letter %s is in its store, but not on its topic: %v", l.ID, err)
+	}
+}
+
+// announceOnce publishes a letter, smaller when it is too large as it is. No
+// error but those of a connection is worth another try.
+func (r *run) announceOnce(ctx context.Context, to string, l *deadletter.Letter) error {
+	for {
+		m, err := r.encode(ctx, l, false)
+		if err != nil {
+			return err
+		}
+		m.Topic = to
+		err = r.pubs.of(to).Publish(ctx, m)
+		switch session.ReasonOf(err) {
+		case session.ReasonTooLarge:
+			if l = l.Smaller(); l != nil {
+				continue
+			}
+			return backoff.Permanent(err)
+		case session.ReasonBadRequest, session.ReasonBadTopic, session.ReasonNotAuthorized, session.ReasonUnsupported:
+			return backoff.Permanent(err)
+		}
+		return err
 	}
 }
 

@@ -58,6 +58,11 @@ type Health struct {
 	// that are in their store and not on their topic.
 	Discarded   int64
 	TopicFailed int64
+	// LettersCut counts dead letters that have not all of their message,
+	// LettersLost messages that were discarded because the store took no form of
+	// their letter.
+	LettersCut  int64
+	LettersLost int64
 	// SelfTestError is why the self-test failed.
 	SelfTestError error
 	// LastError is why it is not connected or not ready.
@@ -96,6 +101,7 @@ func (c *Client) Health() Health {
 	h := Health{Dropped: c.Dropped(), Unmatched: c.Unmatched(), SessionsLost: c.counts.forgotten.Load(), Headless: c.Headless()}
 	h.Unrouted, h.IllFormed = c.counts.unrouted.Load(), c.counts.illFormed.Load()
 	h.Discarded, h.TopicFailed = c.counts.discarded.Load(), c.counts.topicFailed.Load()
+	h.LettersCut, h.LettersLost = c.counts.lettersCut.Load(), c.counts.lettersLost.Load()
 	r := c.current()
 	if r == nil {
 		h.LastError = errNotStarted

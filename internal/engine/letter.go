@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -20,6 +22,8 @@ const maxReason = 1 << 10
 type letter struct {
 	*deadletter.Letter
 	told   bool            // the subscription knows
+	doubt  bool            // the store refused this form once
+	lost   bool            // the store takes no form
 	before int             // attempts that an earlier delivery made
 	result delivery.Result // of one that was parked
 }
@@ -56,8 +60,18 @@ func (r *run) letterOf(d *Delivery) (*letter, error) {
 	if d.sub != nil && d.sub.EventID != nil {
 		c.hook(func() { l.EventID = d.sub.EventID(d) })
 	}
+	l.Omitted = omitted(d.Inbound)
 	d.letter = &letter{Letter: l}
 	return d.letter, nil
+}
+
+// omitted is what of a message was not taken when it arrived.
+func omitted(m *session.Inbound) (o deadletter.Omitted) {
+	if m.Oversize > 0 {
+		o.Size, o.SHA256 = int64(max(0, m.Oversize-m.Size)), hex.EncodeToString(m.Digest())
+	}
+	o.More = m.IllFormed() != nil
+	return o
 }
 
 // fill says why and how the letter is written this time.
@@ -79,16 +93,68 @@ func (l *lot) deliver(kept *deadletter.Letter, before int) *Delivery {
 	return d
 }
 
-// put stores the letter. While that fails the client's health says so.
+// put stores the letter, in a smaller form when the store does not take it as it
+// is. Where it takes none the letter is lost, which is told: to wait for it
+// would stop everything behind it for good. While the store fails or is full the
+// client's health says so.
 func (r *run) put(ctx context.Context, d *Delivery) error {
-	err := r.client.store.Put(ctx, d.letter.Letter)
-	if err == nil {
-		r.troubles.clear(d)
-		return nil
+	for {
+		err := r.client.store.Put(ctx, d.letter.Letter)
+		if err == nil {
+			r.stored(d)
+			return nil
+		}
+		if !r.unfit(d, err) {
+			err = fmt.Errorf("dead-letter store: %w", err)
+			r.troubles.set(d, err)
+			return fmt.Errorf("%w: %w", delivery.ErrAgain, err)
+		}
+		if d.letter.State == deadletter.Parked {
+			return errUnfit // it becomes a dead letter first
+		}
+		smaller := d.letter.Smaller()
+		if smaller == nil {
+			r.lose(d, err)
+			return nil
+		}
+		r.client.log.Warnf("mqtt: dead letter %s is kept smaller, without %v: topic %q: %v", d.letter.ID, smaller.Omitted, d.Topic, err)
+		d.letter.Letter, d.letter.doubt = smaller, false
 	}
-	err = fmt.Errorf("dead-letter store: %w", err)
-	r.troubles.set(d, err)
-	return fmt.Errorf("%w: %w", delivery.ErrAgain, err)
+}
+
+// errUnfit is that of a message that cannot be parked as it is.
+var errUnfit = errors.New("the store does not take the message as it is")
+
+// unfit reports whether a store would refuse the letter later, too. What ends
+// the connection, or is refused without a better reason, has to be so twice: it
+// may have been something else.
+func (r *run) unfit(d *Delivery, err error) bool {
+	if !errors.Is(err, deadletter.ErrUnfit) {
+		return false
+	}
+	if e, ok := errors.AsType[*Error](err); !ok || e.Reason != session.ReasonRefused || e.Convicted || d.letter.doubt {
+		return true
+	}
+	d.letter.doubt = true
+	return false
+}
+
+func (r *run) stored(d *Delivery) {
+	r.troubles.clear(d)
+	if d.letter.Omitted != (deadletter.Omitted{}) && d.letter.State == deadletter.Dead {
+		r.client.counts.lettersCut.Add(1)
+	}
+}
+
+// lose gives up a letter that its store takes in no form.
+func (r *run) lose(d *Delivery, err error) {
+	c := r.client
+	r.troubles.clear(d)
+	d.letter.lost = true
+	c.counts.lettersLost.Add(1)
+	c.counts.discarded.Add(1)
+	c.log.Errorf("mqtt: message discarded, as its store takes no letter of it in any form: topic %q, %v, reason %q: %v",
+		d.Topic, d.letter.Omitted, d.letter.Reason, err)
 }
 
 // retractTimeout bounds the deletion of a letter that was not needed.

@@ -117,9 +117,13 @@ func (l *lot) park(ctx context.Context, d *Delivery, cause error, attempts int) 
 	if bound := l.sub.parkBound(); cause != nil && bound > 0 && attempts >= bound {
 		return r.bury(ctx, d, cause, attempts)
 	}
-	kept.Owner = l.owner
+	kept.Owner, kept.Until = l.owner, kept.Received.Add(r.client.cfg.ParkLimit)
 	kept.fill(deadletter.Parked, cause, attempts)
-	if err := r.put(ctx, d); err != nil {
+	err = r.put(ctx, d)
+	if errors.Is(err, errUnfit) {
+		return r.bury(ctx, d, cmp.Or(cause, err), attempts)
+	}
+	if err != nil {
 		return err
 	}
 	l.add(kept.Letter, cause != nil)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
 
 // retained keeps each dead letter as a retained message at the broker, which
@@ -44,7 +45,17 @@ func (s *retained) Put(ctx context.Context, l *deadletter.Letter) error {
 		return err
 	}
 	m.Topic, m.Retain = s.topic(l.ID), true
-	return s.publish(ctx, m)
+	err = s.publish(ctx, m)
+	switch session.ReasonOf(err) {
+	case session.ReasonTooLarge, session.ReasonBadRequest:
+		return fmt.Errorf("%w: %w", deadletter.ErrUnfit, err)
+	case session.ReasonRefused:
+		// The broker takes the letter in no form, or no letters any more: the next
+		// one tests that first.
+		s.tested.Store(false)
+		return fmt.Errorf("%w: %w", deadletter.ErrUnfit, err)
+	}
+	return err
 }
 
 // Get implements [deadletter.Store].
