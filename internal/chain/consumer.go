@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadletterfile"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -41,7 +42,7 @@ func consume(ctx context.Context, cfg childConfig) error {
 	)
 	h := &handler{seed: cfg.Seed, handled: handled, failing: make(map[id]time.Time)}
 	filter := fmt.Sprintf("chain/%d/+", cfg.Index)
-	if _, err := srv.Subscribe(filter, h.handle, nil, mqttserver.WithSubscribeQos(2)); err != nil {
+	if _, err := srv.Subscribe(filter, h.handle, nil, mqttserver.WithSubscribeQos(2), mqttserver.WithSubscribeExhausted(event.ExhaustedPark)); err != nil {
 		return err
 	}
 	if err := srv.Start(ctx); err != nil {
