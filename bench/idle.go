@@ -41,7 +41,7 @@ var idleKinds = map[string]func(contender.Target) error{
 		}
 		return nil
 	},
-	"subscriber": func(t contender.Target) error {
+	"engine-subscriber": func(t contender.Target) error {
 		_, err := contender.EngineSubscriber(t, &contender.Subscription{Filter: "idle/+", QoS: 1, Handle: func([]byte) {}})
 		return err
 	},
@@ -94,8 +94,8 @@ func idle(w io.Writer, e *env) (below []string, err error) {
 	}{
 		{"publisher", 4, true},
 		{"publisher", 5, true},
-		{"subscriber", 4, true},
-		{"subscriber", 5, true},
+		{"engine-subscriber", 4, true},
+		{"engine-subscriber", 5, true},
 		{"publisher-used", 4, false},
 		{"server", 4, false},
 		{"paho", 4, false},

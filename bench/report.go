@@ -19,13 +19,18 @@ type result struct {
 // decode is what proto.Unmarshal allocates.
 func (r *result) report(w io.Writer, decode float64) (below []string) {
 	for _, g := range r.row.goals {
+		of := ""
+		if g.over == fastestOther {
+			g.over = r.fastest()
+			of = " over " + g.over
+		}
 		ratios := r.ratios(g)
 		if len(ratios) == 0 {
 			continue
 		}
 		median := middle(ratios)
-		line := fmt.Sprintf("ratio %s %.2f min %.2f max %.2f%s",
-			g.name, median, slices.Min(ratios), slices.Max(ratios), bounds(g.must, g.aim))
+		line := fmt.Sprintf("ratio %s %.2f min %.2f max %.2f%s%s",
+			g.name, median, slices.Min(ratios), slices.Max(ratios), of, bounds(g.must, g.aim))
 		fmt.Fprintln(w, line)
 		if missed(median, g.must, g.must >= g.aim) {
 			below = append(below, line)
@@ -59,12 +64,46 @@ func (r *result) info(w io.Writer, name string) {
 	for _, x := range s {
 		reorders += x.Reorders
 	}
-	fmt.Fprintf(w, "info %s %s %.0f/s cpu %.2f µs allocs %.2f bytes %.0f calls %.3f reorders %d lost %.0f%%\n", r.row.name, name,
+	fmt.Fprintf(w, "info %s %s %.0f/s cpu %.2f µs allocs %.2f bytes %.0f calls %.3f reorders %d lost %.2f%%\n", r.row.name, name,
 		r.median(name, rate), r.median(name, cpu),
 		r.median(name, func(s meter.Sample) float64 { return s.Allocs }),
 		r.median(name, func(s meter.Sample) float64 { return s.Bytes }),
 		r.median(name, func(s meter.Sample) float64 { return s.Calls }), reorders,
-		100*r.median(name, func(s meter.Sample) float64 { return s.Lost }))
+		100*r.lost(name))
+}
+
+// lost is the largest share that a contender lost in any round.
+func (r *result) lost(name string) (most float64) {
+	for _, s := range r.samples[name] {
+		most = max(most, s.Lost)
+	}
+	return most
+}
+
+// losses are those of ours that are over the row's limit.
+func (r *result) losses() (over []string) {
+	if r.row.maxLost == 0 {
+		return nil
+	}
+	for _, e := range r.row.entries {
+		if n := r.lost(e.name); ours(e.name) && n > r.row.maxLost {
+			over = append(over, fmt.Sprintf("%s %s lost %.2f%%, at most %.2f%%", r.row.name, e.name, 100*n, 100*r.row.maxLost))
+		}
+	}
+	return over
+}
+
+// fastest finds the contender that [fastestOther] stands for, "" for none.
+func (r *result) fastest() (name string) {
+	for _, e := range r.row.entries {
+		if ours(e.name) || r.lost(e.name) > 0 {
+			continue
+		}
+		if name == "" || r.median(e.name, rate) > r.median(name, rate) {
+			name = e.name
+		}
+	}
+	return name
 }
 
 func (r *result) ratios(g goal) (out []float64) {

@@ -19,7 +19,7 @@ func brokerOptions(t Target, typed bool) []broker.Option {
 		codec = broker.WithCodec("proto")
 	}
 	opts := []broker.Option{
-		broker.WithAddress(t.url("mqtt", "mqtts")), codec,
+		broker.WithAddress(t.url("mqtt", "mqtts")), codec, mqttbroker.WithProtocolVersion(uint(t.Version)),
 		mqttbroker.WithClientId(clientID()), mqttbroker.WithKratosLogger(log.NewStdLogger(io.Discard)),
 	}
 	if t.TLS != nil {

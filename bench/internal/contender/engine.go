@@ -15,7 +15,7 @@ func engineConfig(t Target) (engine.Config, error) {
 	addresses, err := engine.ParseAddresses([]string{t.url("mqtt", "mqtts")})
 	cfg := engine.Config{
 		Addresses: addresses, ClientID: clientID(), Protocol: engine.Version31,
-		FailFast: true, Logger: log.NewStdLogger(io.Discard),
+		Window: Window, FailFast: true, Logger: log.NewStdLogger(io.Discard),
 	}
 	if t.Version == 5 {
 		cfg.Protocol = engine.Version5

@@ -8,11 +8,44 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/reading"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// Native publishes as a user of the native publisher does.
-func Native(t Target) (*Publisher, error) { return Engine(t) }
+// Native publishes with the native publisher of broker/mqtt, as its users do.
+func Native(t Target) (*Publisher, error) {
+	p, err := mqttbroker.NewPublisher(append(brokerOptions(t, false), mqttbroker.WithPublisher(&v1.Publisher{InFlight: Window}))...)
+	if err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	if err := p.Connect(ctx); err != nil {
+		return nil, err
+	}
+	return &Publisher{
+		Wait: func(w *Work) error {
+			payload, err := w.payload()
+			if err != nil {
+				return err
+			}
+			return p.Publish(ctx, w.Topic, payload)
+		},
+		Pipeline: func(w *Work) error {
+			sent, done := int64(0), w.ack
+			for ; !w.Stopped.Load(); sent++ {
+				payload, err := w.payload()
+				if err != nil {
+					return err
+				}
+				if err := p.PublishAsync(ctx, w.Topic, payload, done); err != nil {
+					return err
+				}
+			}
+			return w.settle(sent)
+		},
+		Close: func() { _ = p.Close(ctx) },
+	}, nil
+}
 
 // NativeSubscriber subscribes at the server layer, with the Transport in the
 // handler's context.

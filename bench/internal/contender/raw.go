@@ -3,16 +3,19 @@ package contender
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"io"
 	"net"
-	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/null"
 )
 
 var errHandshake = errors.New("no CONNACK")
 
-// Raw publishes prepared frames on a socket, half a window in one write, and
-// counts the acknowledgements: what loopback and broker allow.
+// Raw publishes prepared frames on a socket: what loopback and broker allow to
+// who does nothing else. It keeps to the [Window] of the others: each of its
+// packet identifiers, of which there are so many, is used again only after its
+// PUBACK. All frames that there is room for leave in one write.
 func Raw(t Target) (*Publisher, error) {
 	nc, err := net.Dial("tcp", t.Host)
 	if err != nil {
@@ -36,12 +39,8 @@ func rawConnect(nc net.Conn) error {
 		return err
 	}
 	var ack [4]byte
-	for have := 0; have < len(ack); {
-		n, err := nc.Read(ack[have:])
-		if err != nil {
-			return err
-		}
-		have += n
+	if _, err := io.ReadFull(nc, ack[:]); err != nil {
+		return err
 	}
 	if ack[0] != 0x20 || ack[3] != 0 {
 		return errHandshake
@@ -49,46 +48,63 @@ func rawConnect(nc net.Conn) error {
 	return nil
 }
 
+// pipeline writes as far as the window is open; acknowledgements open it.
 func (r *raw) pipeline(w *Work) error {
-	const half = Window / 2
-	var batch []byte
-	for id := range uint16(half) {
-		batch, _, _ = null.AppendPublish(batch, 4, 1, w.Topic, id+1, w.Payload)
+	var frames []byte // all of the window, one after the other
+	for id := range uint16(Window) {
+		frames, _, _ = null.AppendPublish(frames, 4, 1, w.Topic, id+1, w.Payload)
 	}
-	room := make(chan struct{}, 2) // halves that may be sent
-	room <- struct{}{}
-	room <- struct{}{}
-	go r.count(w, half, room)
-	sent := int64(0)
+	size := len(frames) / Window // an identifier always takes two bytes
+	acked := make(chan int, Window)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- r.count(w, acked)
+		close(acked)
+	}()
+	next, room, sent := 0, Window, int64(0)
 	for !w.Stopped.Load() {
-		select {
-		case <-room:
-		case <-time.After(10 * time.Second):
-			return errors.New("no acknowledgements")
+		n := min(room, Window-next) // up to the end of the prepared frames
+		if n > 0 {
+			if _, err := r.nc.Write(frames[next*size : (next+n)*size]); err != nil {
+				return err
+			}
+			next, room, sent = (next+n)%Window, room-n, sent+int64(n)
 		}
-		if _, err := r.nc.Write(batch); err != nil {
-			return err
+		if room > 0 && n > 0 {
+			continue
 		}
-		sent += half
+		k, ok := <-acked
+		if !ok {
+			return <-ended
+		}
+		room += k
 	}
 	return w.settle(sent)
 }
 
-// count ends with the connection.
-func (r *raw) count(w *Work, half int, room chan<- struct{}) {
+// count tells how many PUBACKs came, and ends with the connection. They come in
+// the order of the frames, or the window would not be what it is.
+func (r *raw) count(w *Work, acked chan<- int) error {
 	buf := make([]byte, 64<<10)
-	bytes, due := 0, half
+	have, due := 0, uint16(1)
 	for {
-		n, err := r.nc.Read(buf)
+		n, err := r.nc.Read(buf[have:])
 		if err != nil {
-			return
+			return err
 		}
-		before := bytes / 4 // a PUBACK has four bytes
-		bytes += n
-		acks := bytes/4 - before
+		have += n
+		acks := have / 4 // a PUBACK has four bytes
+		for i := range acks {
+			p := buf[4*i:]
+			if id := binary.BigEndian.Uint16(p[2:]); p[0] != 0x40 || id != due {
+				return fmt.Errorf("packet %#x for %d, want the PUBACK of %d", p[0], id, due)
+			}
+			due = due%Window + 1
+		}
+		have = copy(buf, buf[4*acks:have])
 		w.Done.Add(int64(acks))
-		for due -= acks; due <= 0; due += half {
-			room <- struct{}{}
+		if acks > 0 {
+			acked <- acks // never waits: there is room for as many as can be in flight
 		}
 	}
 }
