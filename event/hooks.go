@@ -231,7 +231,8 @@ type OutboxHook interface{ OnOutbox(info OutboxInfo) }
 type OutboxInfo struct {
 	// Kind says what happened.
 	Kind OutboxKind
-	// Health is the outbox after it.
+	// Health is the outbox after it; with [OutboxUnrouted] and [OutboxExpired],
+	// which may be many, as it was known last, with their counts.
 	Health OutboxHealth
 	// Topic and ID name the message of [OutboxQuarantined], [OutboxRefused],
 	// [OutboxUnrouted] and [OutboxExpired].
@@ -255,8 +256,12 @@ const (
 	// OutboxQuarantined is told of each entry that can never be sent, or was
 	// refused for too long.
 	OutboxQuarantined OutboxKind = "quarantined"
-	// OutboxRefused is told of each attempt that the broker refused and that
-	// another one follows.
+	// OutboxQuarantineFull is told of a message that was to be quarantined while
+	// as many are as may be: it stays where it is; at most once a minute.
+	OutboxQuarantineFull OutboxKind = "quarantine full"
+	// OutboxRefused is told of a message that the broker refused, that is tried
+	// again, and that others of its order wait for: at most once a minute for each
+	// reason.
 	OutboxRefused OutboxKind = "refused"
 	// OutboxUnrouted is told of each message that the broker took although no
 	// subscription matches it, when the outbox takes that for its delivery: at

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
@@ -65,6 +66,18 @@ func (k orderOption) apply(m *bridge.Message) { m.Key = string(k) }
 // OrderingKey names the order that the message belongs to in an outbox. Default:
 // the topic. Without an outbox it has no effect.
 func OrderingKey(key string) MessageOption { return orderOption(key) }
+
+type unroutedOption time.Duration
+
+func (d unroutedOption) apply(m *bridge.Message) { m.RetryUnrouted = time.Duration(d) }
+
+// RetryUnrouted has an outbox send the message again, as long as the broker has
+// no subscriber for it and at most for maxAge after its acceptance; 0 is
+// event.DefaultUnroutedAge. MQTT 5. Default: it counts as delivered. Without an
+// outbox it has no effect.
+func RetryUnrouted(maxAge time.Duration) MessageOption {
+	return unroutedOption((&event.Unrouted{Retry: true, MaxAge: maxAge}).RetryFor())
+}
 
 type directOption struct{}
 

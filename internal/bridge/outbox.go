@@ -85,7 +85,7 @@ func newKeeper(s *state, cfg Outbox) (*keeper, error) {
 // renew makes the relay of the next run: each runs once.
 func (k *keeper) renew() error {
 	relay, err := outbox.NewRelay(k.store, k.send, outbox.RelayOptions{
-		Hold: k.cfg.Hold, PollInterval: k.cfg.Poll, Permanent: permanent, Observe: k.alarms.observe(),
+		Hold: k.cfg.Hold, PollInterval: k.cfg.Poll, Permanent: permanent, Refused: k.refusal, Observe: k.alarms.observe(),
 	})
 	if err == nil {
 		k.relay = relay
@@ -170,19 +170,6 @@ func (k *keeper) appended(ctx context.Context, topic string, err error) error {
 	return e
 }
 
-// permanent says that an entry can never be sent.
-func permanent(err error) bool {
-	e, ok := errors.AsType[*event.Error](err)
-	if !ok {
-		return false
-	}
-	switch e.Reason {
-	case event.ReasonBadTopic, event.ReasonTooLarge, event.ReasonBadRequest, event.ReasonUnsupported, event.ReasonCodec:
-		return true
-	}
-	return false
-}
-
 // numberedStore forgets the numbers of entries that are never sent again.
 type numberedStore struct {
 	outbox.Store
@@ -222,6 +209,9 @@ func (k *keeper) health() (none event.OutboxHealth) {
 	h := relay.Health(ctx)
 	out := outboxHealth(h.Stats, h.Err)
 	out.HeldBack, out.ClosedKeys = !k.gate.isOpen(), h.ClosedKeys
+	if h.ClosedKeys > 0 && h.LastRefusal.Seq != 0 {
+		out.RefusedError = h.LastRefusal.Err
+	}
 	out.Unrouted, out.Expired = k.alarms.unrouted.Load(), k.alarms.expired.Load()
 	return out
 }

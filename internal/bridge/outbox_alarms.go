@@ -70,8 +70,18 @@ func (a *alarms) observe() outbox.Observe {
 			a.told(event.OutboxLow, s)
 		},
 		Quarantined: func(e *outbox.Entry, err error) {
-			a.keeper.state.log.Errorf("mqtt: a message can never be sent and is put aside: topic %q, id %q: %v", clip(e.Topic), clip(e.ID), err)
+			a.keeper.state.log.Errorf("mqtt: a message cannot be sent and is put aside: topic %q, id %q: %v", clip(e.Topic), clip(e.ID), err)
 			a.tell(event.OutboxInfo{Kind: event.OutboxQuarantined, Topic: e.Topic, ID: e.ID, Err: err})
+		},
+		Refused: func(k outbox.ClosedKey) {
+			a.keeper.state.log.Warnf("mqtt: the broker refuses a message, and others of its order wait behind it: topic %q, id %q, %d attempts since %s (said once a minute for each reason): %v",
+				clip(k.Topic), clip(k.ID), k.Attempts, k.Since.Format(time.RFC3339), k.Err)
+			a.tell(event.OutboxInfo{Kind: event.OutboxRefused, Topic: k.Topic, ID: k.ID, Err: k.Err})
+		},
+		QuarantineFull: func(k outbox.ClosedKey) {
+			a.keeper.state.log.Errorf("mqtt: a message cannot be put aside, as too many are: topic %q, id %q waits with others of its order behind it: %v",
+				clip(k.Topic), clip(k.ID), k.Err)
+			a.tell(event.OutboxInfo{Kind: event.OutboxQuarantineFull, Topic: k.Topic, ID: k.ID, Err: k.Err})
 		},
 		Corrupt: func(n int) {
 			a.keeper.state.log.Errorf("mqtt: %d messages in the outbox cannot be read and are put aside", n)

@@ -35,19 +35,20 @@ func NewOutbox(c *conf.MQTT, d *Data, logger log.Logger) (outbox.Store, func(), 
 
 func openOutbox(c *conf.MQTT, d *Data, helper *log.Helper) (outbox.Store, error) {
 	entries, bytes := atMost(c.GetOutbox().GetMaxEntries()), atMost(c.GetOutbox().GetMaxBytes())
+	aside := atMost(c.GetOutbox().GetMaxQuarantined())
 	switch c.OutboxDriver() {
 	case conf.DriverFile:
 		return opened(outboxfile.Open(c.Outbox.Path, outboxfile.Options{
-			MaxEntries: entries, MaxBytes: int64(bytes),
+			MaxEntries: entries, MaxBytes: int64(bytes), MaxQuarantined: aside,
 			// Reports are still taken then, and an operator finds the damaged file.
 			OnCorrupt: func(r outboxfile.Recovery) {
 				helper.Errorf("the outbox was damaged (%v): %d messages recovered, %d not; the damaged file is %s", r.Err, r.Kept, r.Lost, r.Path)
 			},
 		}))
 	case conf.DriverSQL:
-		return opened(outboxsql.New(d.db, outboxsql.Options{MaxEntries: entries, MaxBytes: int64(bytes)}))
+		return opened(outboxsql.New(d.db, outboxsql.Options{MaxEntries: entries, MaxBytes: int64(bytes), MaxQuarantined: aside}))
 	case conf.DriverMemory:
-		return outbox.NewMemory(outbox.MemoryOptions{MaxEntries: entries, MaxBytes: int64(bytes)})
+		return outbox.NewMemory(outbox.MemoryOptions{MaxEntries: entries, MaxBytes: int64(bytes), MaxQuarantined: aside})
 	}
 	return nil, nil
 }

@@ -61,12 +61,12 @@ func (s *Store) Migrate(ctx context.Context) error {
 
 // statements are those of one store, with the name of its table in them.
 type statements struct {
-	insert, read, remove            string
-	quarantine, requeue, discard    string
-	quarantined, countAside, sizes  string
-	count, oldest                   string
-	claim, release                  string
-	visible, holders                 string // PostgreSQL: see settled
+	insert, read, remove           string
+	quarantine, requeue, discard   string
+	quarantined, countAside, sizes string
+	count, oldest                  string
+	claim, release                 string
+	visible, holders               string // PostgreSQL: see settled
 }
 
 // readWithout is read, but for entries of n orders.
@@ -94,7 +94,7 @@ func prepare(d sqltx.Dialect, table string) statements {
 		countAside: name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE quarantined > ''`),
 		sizes:      name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE seq IN ({seqs}) AND quarantined > ''`),
 		count:      name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE quarantined = ''`),
-		oldest: name(`SELECT seq, accepted FROM {table} WHERE seq >= $1 AND quarantined = '' ORDER BY seq LIMIT 1`),
+		oldest:     name(`SELECT seq, accepted FROM {table} WHERE seq >= $1 AND quarantined = '' ORDER BY seq LIMIT 1`),
 		claim: name(`INSERT INTO {table}_lease (name, owner, expires) VALUES ('relay', $1, {now} + $2)
 	ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires = excluded.expires
 	WHERE {table}_lease.owner = excluded.owner OR {table}_lease.expires < {now}`),

@@ -1,0 +1,255 @@
+package mqtt_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+)
+
+// gated is a publisher whose outbox follows a subscriber, each through a proxy of
+// its own to a broker that keeps nothing.
+type gated struct {
+	server     *mqtttest.MosquittoBroker
+	pub, sub   *mqtttest.Proxy
+	publisher  broker.Broker
+	subscriber broker.Broker
+	store      outbox.Store
+	got        <-chan seen
+	topic      string
+	out        *logs
+}
+
+func newGated(t *testing.T, protocol string) *gated {
+	t.Helper()
+	g := &gated{server: mqtttest.Mosquitto(t, mqtttest.WithConfig("persistence false")), store: memory(t, 0), topic: "gate/ours"}
+	g.pub, g.sub = mqtttest.NewProxy(t, g.server.URL()), mqtttest.NewProxy(t, g.server.URL())
+	g.subscriber = open(t, g.sub.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithClientId("sub"))
+	g.got = subscribe(t, g.subscriber, "gate/#")
+	g.publisher, g.out = logged(t, g.pub.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithClientId("pub"),
+		mqttbroker.WithOutbox(g.store, mqttbroker.OutboxSubscriptions(subscriptionsOf(t, g.subscriber))))
+	if err := g.publisher.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func subscriptionsOf(t testing.TB, b broker.Broker) event.Subscriptions {
+	t.Helper()
+	s, ok := b.(event.Subscriptions)
+	if !ok {
+		t.Fatal("the broker does not tell of its subscriptions")
+	}
+	return s
+}
+
+// publish accepts n messages, numbered from first.
+func (g *gated) publish(t *testing.T, first, n int) {
+	t.Helper()
+	for i := range n {
+		publish(t, g.publisher, g.topic, fmt.Sprint(first+i))
+	}
+}
+
+// want receives the messages numbered from first, in whatever order and number
+// of copies.
+func (g *gated) want(t *testing.T, first, n int) {
+	t.Helper()
+	missing := make(map[string]bool, n)
+	for i := range n {
+		missing[fmt.Sprint(first+i)] = true
+	}
+	for len(missing) > 0 {
+		delete(missing, strings.Trim(receive(t, g.got).body, `"`))
+	}
+	wantDepth(t, g.store, 0)
+}
+
+// held waits until the publisher is back and holds n messages.
+func (g *gated) held(t *testing.T, n int) {
+	t.Helper()
+	mqtttest.Eventually(t, patience, func() error {
+		h := health(t, g.publisher)
+		if !h.Connected || !h.Outbox.HeldBack || h.Outbox.Depth != n {
+			return fmt.Errorf("connected %t, held back %t, %d in the outbox, want %d", h.Connected, h.Outbox.HeldBack, h.Outbox.Depth, n)
+		}
+		return nil
+	})
+}
+
+// reports.md A1: nothing is sent before the subscriptions of this process are
+// granted, in the present session.
+func TestOutboxGateIsAskedPerSession(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, protocol string) {
+		g := newGated(t, protocol)
+		g.publish(t, 0, 10)
+		if h := health(t, g.publisher).Outbox; !h.HeldBack {
+			t.Error("open before anything is subscribed")
+		}
+		if err := g.subscriber.Connect(); err != nil {
+			t.Fatal(err)
+		}
+		g.want(t, 0, 10)
+		g.sub.Refuse(true)
+		g.server.Stop()
+		g.publish(t, 10, 10)
+		g.server.Start()
+		g.held(t, 10)
+		g.sub.Refuse(false)
+		g.want(t, 10, 10)
+		if err := g.subscriber.Disconnect(); err != nil {
+			t.Fatal(err)
+		}
+		g.publish(t, 20, 5)
+		g.held(t, 5)
+		if err := g.subscriber.Connect(); err != nil {
+			t.Fatal(err)
+		}
+		g.want(t, 20, 5)
+	})
+}
+
+// reports.md A1: the publishing connection is back before the subscriber notices
+// that its own belongs to a broker that is gone.
+func TestOutboxGateDoesNotTrustAnOldConnection(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, protocol string) {
+		g := newGated(t, protocol)
+		if err := g.subscriber.Connect(); err != nil {
+			t.Fatal(err)
+		}
+		g.publish(t, 0, 10)
+		g.want(t, 0, 10)
+		g.sub.Stall(true)
+		g.server.Stop()
+		g.publish(t, 10, 10)
+		g.server.Start()
+		g.held(t, 10)
+		if !health(t, g.subscriber).Connected {
+			t.Fatal("the subscriber has noticed: this proves nothing")
+		}
+		g.sub.Stall(false)
+		g.want(t, 10, 10)
+	})
+}
+
+// reports.md A1: what was in flight is sent again by the connection that
+// returns first, and acknowledged, for nobody.
+func TestOutboxTakesNoAcknowledgementOfALostSession(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, protocol string) {
+		g := newGated(t, protocol)
+		if err := g.subscriber.Connect(); err != nil {
+			t.Fatal(err)
+		}
+		g.publish(t, 0, 1)
+		g.want(t, 0, 1)
+		g.pub.BlackHole(mqtttest.ToBroker, true)
+		g.publish(t, 1, 10)
+		mqtttest.Eventually(t, patience, func() bool { return health(t, g.publisher).InFlight == 10 })
+		g.sub.Refuse(true)
+		g.pub.Refuse(true)
+		g.server.Stop()
+		acks := make(chan struct{}, 100)
+		g.pub.Observe(func(o mqtttest.Observed) {
+			if o.Type() == mqtttest.TypePuback {
+				acks <- struct{}{}
+			}
+		})
+		g.server.Start()
+		g.pub.BlackHole(mqtttest.ToBroker, false)
+		g.pub.Refuse(false)
+		for range 10 {
+			receive(t, acks)
+		}
+		g.held(t, 10)
+		g.sub.Refuse(false)
+		g.want(t, 1, 10)
+	})
+}
+
+// A subscriber that comes back to the session that it had is sent nothing twice.
+func TestOutboxKeepsTheAcknowledgementsOfAKeptSession(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, protocol string) {
+		g := newGated(t, protocol)
+		if err := g.subscriber.Connect(); err != nil {
+			t.Fatal(err)
+		}
+		g.publish(t, 0, 1)
+		g.want(t, 0, 1)
+		release := make(chan struct{})
+		g.pub.Observe(func(o mqtttest.Observed) {
+			if o.Type() == mqtttest.TypePuback {
+				<-release
+			}
+		})
+		g.publish(t, 1, 1)
+		if m := receive(t, g.got); strings.Trim(m.body, `"`) != "1" {
+			t.Fatalf("got %s", m.body)
+		}
+		mqtttest.Eventually(t, patience, func() bool { return g.sub.Counts().Passed(mqtttest.ToBroker, mqtttest.TypePuback) == 2 })
+		g.sub.Refuse(true)
+		g.sub.Cut()
+		mqtttest.Eventually(t, patience, func() bool { return health(t, g.publisher).Outbox.HeldBack })
+		close(release)
+		mqtttest.Eventually(t, patience, func() bool { return health(t, g.publisher).InFlight == 0 })
+		g.held(t, 1)
+		g.sub.Refuse(false)
+		wantDepth(t, g.store, 0)
+		g.publish(t, 2, 1)
+		if m := receive(t, g.got); strings.Trim(m.body, `"`) != "2" {
+			t.Errorf("got %s twice", m.body)
+		}
+	})
+}
+
+// A function is asked again after each publishing connection.
+func TestOutboxGateFunctionIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	proxy := mqtttest.NewProxy(t, mqtttest.Mosquitto(t).URL())
+	asked, first, second := make(chan struct{}, 100), make(chan struct{}), make(chan struct{})
+	var again atomic.Bool
+	store := memory(t, 0)
+	p := open(t, proxy.URL(), mqttbroker.WithOutbox(store, mqttbroker.OutboxGate(func(ctx context.Context) error {
+		gate := first
+		if again.Load() {
+			gate = second
+		}
+		asked <- struct{}{}
+		select {
+		case <-gate:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})))
+	publish(t, p, "a", "x")
+	if err := p.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, asked)
+	close(first)
+	wantDepth(t, store, 0)
+	again.Store(true)
+	for len(asked) > 0 {
+		receive(t, asked)
+	}
+	proxy.Cut()
+	receive(t, asked)
+	publish(t, p, "a", "x")
+	if h := health(t, p).Outbox; !h.HeldBack || h.Depth != 1 {
+		t.Errorf("%+v after a lost connection", h)
+	}
+	close(second)
+	wantDepth(t, store, 0)
+}
