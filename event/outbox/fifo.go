@@ -37,3 +37,11 @@ func (q *fifo[T]) pop() (v T, ok bool) {
 	}
 	return v, true
 }
+
+func (q *fifo[T]) all(yield func(T) bool) {
+	for _, v := range q.s[q.head:] {
+		if !yield(v) {
+			return
+		}
+	}
+}

@@ -12,12 +12,14 @@ type waiter struct {
 	asked  bool // the end of the store is being looked for since it came
 	known  bool // target is
 	target uint64
+	err    error // once done is closed
 }
 
 // Flush returns nil once everything that was in the store when it was called is
 // acknowledged and deleted, or quarantined; with Hold, that includes the end of
 // it. Entries that are accepted meanwhile may be waited for too. It ends with
-// the error of ctx, or with [ErrStopped].
+// the error of ctx, with [ErrStopped], or with [ErrNotHolder] while another
+// process relays: what that does is not known here.
 func (r *Relay) Flush(ctx context.Context) error {
 	w := &waiter{done: make(chan struct{})}
 	r.mu.Lock()
@@ -31,7 +33,7 @@ func (r *Relay) Flush(ctx context.Context) error {
 	r.wake()
 	select {
 	case <-w.done:
-		return nil
+		return w.err
 	case <-r.done:
 		return ErrStopped
 	case <-ctx.Done():
@@ -81,4 +83,13 @@ func (w *worker) check(ctx context.Context) error {
 		return over
 	})
 	return nil
+}
+
+// giveUpFlush ends all that wait.
+func (r *Relay) giveUpFlush(err error) {
+	for _, x := range r.waiters {
+		x.err = err
+		close(x.done)
+	}
+	r.waiters = nil
 }

@@ -33,10 +33,14 @@ func (r *Relay) Health(ctx context.Context) Health {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := Health{
-		Stats: s, InFlight: r.w.flying, Held: r.w.held.len(), ClosedKeys: r.w.closed,
+		Stats: s, InFlight: r.w.flying, Held: r.w.held.len(), ClosedKeys: r.w.shut.lanes,
 		Sent: r.counts.sent, Failed: r.counts.failed, Resent: r.counts.resent,
-		Err: r.failingLocked(),
+		LastRefusal: r.refusal, Standby: r.lease.standby, Err: r.failingLocked(),
 	}
+	r.w.shut.oldest(func(l *lane) bool {
+		h.ClosedSince = l.closed.since
+		return false
+	})
 	if h.Err == nil {
 		h.Err = err
 	}

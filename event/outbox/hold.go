@@ -12,27 +12,32 @@ func (w *window) connectionLost(now time.Time) int {
 			break
 		}
 		it.state, it.resent = lost, true
-		it.lane.skip(it.seq)
+		w.skip(it.lane, it.seq)
 		lanes[it.lane] = struct{}{}
 		n++
 	}
 	for l := range lanes {
 		w.dropSkipped(l)
-		w.goBack(l)
+		w.settle(l)
 	}
 	return n
 }
 
 // dropSkipped drops what is queued behind entries that are to be read again.
 func (w *window) dropSkipped(l *lane) {
+	first := l.skipped
+	if l.closed != nil && l.closed.head != 0 {
+		first = l.closed.head
+	}
 	for i, it := range l.queue {
-		if it.seq < l.skipped {
+		if it.seq < first {
 			continue
 		}
-		for _, it := range l.queue[i:] {
+		behind := l.queue[i:]
+		l.queue = l.queue[:i:i]
+		for _, it := range behind {
 			w.drop(it)
 		}
-		l.queue = l.queue[:i]
 		return
 	}
 }

@@ -3,8 +3,6 @@ package outbox
 import (
 	"slices"
 	"time"
-
-	"github.com/cenkalti/backoff/v5"
 )
 
 // state is what an entry is waiting for.
@@ -28,8 +26,9 @@ type item struct {
 	state   state
 	attempt int
 	size    int64
-	// alone is set when nothing else of its lane was in flight at the time.
-	alone bool
+	// alone is set when nothing else of its lane was in flight at the time, and
+	// head while it is counted as the head of a closed lane.
+	alone, head bool
 	// resent is set for an item that was held and lost: once is enough.
 	resent bool
 	acked  time.Time
@@ -37,38 +36,64 @@ type item struct {
 
 // lane has the items of one key.
 //
-// After a failure the lane is closed: its first item is tried alone after a
-// pause, and its others are forgotten, to be read again from the store (skipped
-// says from where on), so that a closed lane costs one entry of memory however
-// many wait for it. When the first has gone through, the lane is open again,
+// After a failure the lane is closed: all its items are forgotten, and only the
+// seq of the first is kept, which is read again after a pause and tried alone.
+// So a closed lane costs some hundred bytes however many wait for it, and no
+// room of the others. When the first has gone through, the lane is open again,
 // but careful: up to the last item that failed they go one at a time.
 type lane struct {
-	key     string
-	items   int     // that the relay knows
-	queue   []*item // to be sent, in order of seq
-	flying  int
-	closed  bool
-	careful uint64 // the last seq that failed; 0 is none
-	retryAt time.Time
-	pauses  *backoff.ExponentialBackOff
-	// skipped is the seq from which on entries in the store may not be known;
-	// 0 is none. Those in the queue are below it.
-	skipped uint64
-	waiting bool // in window.waiting
+	key       string
+	items     int     // that the relay knows
+	queue     []*item // to be sent, in order of seq
+	flying    int
+	rejecting int // on their way to the quarantine, before which nothing is sent
+	careful   uint64
+	closed    *closed // nil while it is open
+	refusals  *refusals
+	// skipped is the seq from which on, and last the one up to which, entries may
+	// be in the store only; 0 is none. The head of a closed lane is not among them.
+	skipped, last uint64
+	seen          int  // how often one was met there since the lane was closed
+	left          bool // out of what is read, from leftFrom on: see window.heavy
+	leftFrom      uint64
 }
 
-// takes reports whether entries of the lane that are read are to be kept: a
-// closed lane needs only the one to be tried next.
-func (l *lane) takes() bool { return !l.closed || len(l.queue) == 0 && l.flying == 0 }
+// closed is what a closed lane has besides.
+type closed struct {
+	head     uint64 // the first entry, in the store only; 0 when it is not known
+	place    place
+	index    int // in the heap
+	retryAt  time.Time
+	pauses   int
+	since    time.Time
+	attempts int
+	err      error
+	reason   string
+	seq      uint64 // of the entry that failed last, with its topic and id
+	topic    string
+	id       string
+}
+
+// place is where a closed lane waits.
+type place uint8
+
+const (
+	nowhere place = iota // for an outcome, or for its turn
+	pausing              // in the heap
+	fetched              // for its head to be read
+	seeking              // for the first of its entries to be met in a pass
+)
+
+// refusals are those of a lane since something of it went through.
+type refusals struct {
+	topic, reason string
+	since         time.Time
+	n             int
+}
 
 // sendable is the item that may be sent now, nil if none.
-func (l *lane) sendable(now time.Time) *item {
-	switch {
-	case len(l.queue) == 0:
-		return nil
-	case l.closed && (l.flying > 0 || now.Before(l.retryAt)):
-		return nil
-	case l.careful > 0 && l.flying > 0:
+func (l *lane) sendable() *item {
+	if len(l.queue) == 0 || l.rejecting > 0 || (l.closed != nil || l.careful > 0) && l.flying > 0 {
 		return nil
 	}
 	return l.queue[0]
@@ -93,41 +118,18 @@ func (l *lane) pop() *item {
 	it := l.queue[0]
 	l.queue[0] = nil
 	l.queue = l.queue[1:]
-	it.state, it.alone = flying, l.closed || l.careful > 0
+	it.state, it.alone = flying, l.closed != nil || l.careful > 0
 	it.attempt++
 	l.flying++
 	return it
 }
 
-// skip notes that an entry is in the store only.
-func (l *lane) skip(seq uint64) {
-	if l.skipped == 0 || seq < l.skipped {
-		l.skipped = seq
-	}
-}
-
 // passed notes that an item has gone through, and reports whether the lane
 // returned to normal.
 func (l *lane) passed(it *item) (normal bool) {
-	if !it.alone {
-		return false
-	}
-	l.closed, l.pauses = false, nil
-	if l.careful > it.seq {
+	if !it.alone || l.careful > it.seq {
 		return false
 	}
 	l.careful = 0
 	return true
-}
-
-// close notes a failure of an item of the lane.
-func (l *lane) close(it *item, now time.Time, o *RelayOptions) {
-	if l.pauses == nil {
-		l.pauses = newPauses(o)
-	}
-	if !l.closed || it.alone { // one pause for all that were in flight together
-		l.retryAt = now.Add(l.pauses.NextBackOff())
-	}
-	l.closed = true
-	l.careful = max(l.careful, it.seq)
 }

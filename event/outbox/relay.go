@@ -93,8 +93,20 @@ var ErrStopped = errors.New("outbox: relay stopped")
 // id, not that it is lost.
 //
 // Memory is bounded: at most 4 x Batch entries and about MaxBytes, however many
-// wait. With Hold, some 100 bytes more for each entry held back. Keys beyond
-// 3 x Batch that fail at the same time hold up the others.
+// wait. With Hold, some 100 bytes more for each entry held back. A key that
+// waits because its first entry failed costs some hundred bytes, and nothing of
+// the room of the others; beyond 250,000 of those nothing new is read until some
+// went through. Those first entries are tried again at the end of their pauses,
+// up to a quarter of Batch at a time, and, as long as they fail, 100 in a second.
+//
+// How the store is, is measured beside the work, for a tenth of the time at
+// most, and at most 10 s each time.
+//
+// Where several processes share the store, one relays at a time. It checks
+// before each send that it still may, drops what it has read when it may not,
+// and lets another one relay when it has not been able to send for as long as
+// the right lasts: because its connection is down, the send function does not
+// return, or no outcome comes.
 //
 // All methods are safe for concurrent use.
 type Relay struct {
@@ -115,6 +127,13 @@ type Relay struct {
 	waiters  []*waiter
 	failure  [jobKinds]error
 	counts   counts
+	lease    lease
+	own      int       // entries that the relay quarantined
+	measured *measured // not yet looked at
+	refusal  ClosedKey // the last
+	tell     tellings
+	sweepNow bool // the store is to be read from the start
+	atPoll   bool // it is time to look at everything
 }
 
 type counts struct{ sent, failed, resent uint64 }
@@ -165,6 +184,9 @@ func (o RelayOptions) withDefaults() RelayOptions {
 	if o.MinBackoff == 0 {
 		o.MinBackoff = min(100*time.Millisecond, o.MaxBackoff)
 	}
+	if o.Refused == nil {
+		o.Refused = func(error) (Refusal, bool) { return Refusal{}, false }
+	}
 	if o.Permanent == nil {
 		o.Permanent = func(error) bool { return false }
 	}
@@ -185,6 +207,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	var sender sync.WaitGroup
 	sender.Go(func() { r.runSender(ctx) })
+	sender.Go(func() { r.runMeasurer(ctx) })
 	err := r.runWorker(ctx)
 	cancel()
 	sender.Wait()
@@ -213,6 +236,7 @@ func (r *Relay) finish(ctx context.Context) error {
 	r.mu.Lock()
 	r.ended = true
 	seqs := r.w.acked
+	r.lease.end()
 	r.mu.Unlock()
 	if len(seqs) == 0 {
 		return nil
@@ -262,7 +286,11 @@ func (r *Relay) Stop(ctx context.Context) error {
 // each at most once; without Hold nothing happens.
 func (r *Relay) ConnectionLost() {
 	r.mu.Lock()
-	r.counts.resent += uint64(r.w.connectionLost(time.Now()))
+	now := time.Now()
+	if r.lease.down.IsZero() {
+		r.lease.down = now
+	}
+	r.counts.resent += uint64(r.w.connectionLost(now))
 	r.mu.Unlock()
 	r.wake()
 }
@@ -271,7 +299,8 @@ func (r *Relay) ConnectionLost() {
 // end of its pause is sent now.
 func (r *Relay) ConnectionUp() {
 	r.mu.Lock()
-	r.w.retryNow()
+	r.lease.down = time.Time{}
+	r.w.retryNow(time.Now())
 	r.mu.Unlock()
 	r.wake()
 }

@@ -8,67 +8,108 @@ import (
 // runSender hands entries to the send function, one after the other, whenever
 // the window permits.
 func (r *Relay) runSender(ctx context.Context) {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
 	for ctx.Err() == nil {
-		f, wait := r.nextFlight()
+		f := r.nextFlight(ctx)
 		if f.it != nil {
-			if err := r.send(ctx, f.entry, func(err error) { r.outcome(f, err) }); err != nil {
+			if err := r.send(f.ctx, f.entry, func(err error) { r.outcome(f, err) }); err != nil {
 				r.outcome(f, err)
 			}
+			r.sent()
 			continue
 		}
-		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
 		case <-r.stopping:
 			return
 		case <-r.wakeSender:
-		case <-timer.C:
 		}
 	}
 }
 
 // flight is one attempt to send an item.
 type flight struct {
+	ctx     context.Context // ends with the lease
 	it      *item
 	entry   *Entry
 	attempt int
 }
 
-// nextFlight is what to send now, or how long to wait at most before asking
-// again.
-func (r *Relay) nextFlight() (flight, time.Duration) {
+// nextFlight is what to send now, nothing while this process may not send.
+func (r *Relay) nextFlight(ctx context.Context) flight {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.isStopping() {
-		return flight{}, time.Hour
+	now := time.Now()
+	if r.isStopping() || !r.lease.permits(now) {
+		return flight{}
 	}
-	it, wait := r.w.next(time.Now())
+	it := r.w.next()
 	if it == nil {
-		return flight{}, wait
+		return flight{}
 	}
-	return flight{it: it, entry: it.entry, attempt: it.attempt}, 0
+	if r.w.flying == 1 {
+		r.lease.heard = now
+	}
+	r.lease.sending = now
+	return flight{ctx: r.lease.within(ctx), it: it, entry: it.entry, attempt: it.attempt}
+}
+
+func (r *Relay) sent() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lease.sending = time.Time{}
 }
 
 // outcome takes the outcome of one attempt; of two outcomes the first counts.
 func (r *Relay) outcome(f flight, err error) {
+	var ref Refusal
+	permanent, refused := false, false
+	if err != nil {
+		if permanent = r.o.Permanent(err); !permanent {
+			ref, refused = r.o.Refused(err)
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended || f.it.state != flying || f.it.attempt != f.attempt {
 		return
 	}
 	now := time.Now()
+	r.lease.heard = now
+	if err == nil || permanent || refused {
+		r.lease.answered = now
+	}
 	switch {
 	case err == nil:
 		r.counts.sent++
 		r.w.acknowledge(f.it, now)
-	case r.o.Permanent(err):
+	case permanent:
 		r.counts.failed++
-		r.w.reject(f.it, err)
+		r.w.reject(f.it, err, "")
+	case refused:
+		r.counts.failed++
+		r.refuse(f.it, ref, err, now)
 	default:
 		r.counts.failed++
-		r.w.fail(f.it, now)
+		r.w.fail(f.it, err, "", now)
 	}
 	r.wake()
+}
+
+// refuse notes that the broker refused an item.
+func (r *Relay) refuse(it *item, ref Refusal, err error, now time.Time) {
+	l := it.lane
+	k := ClosedKey{
+		Key: l.key, Topic: short(it.entry.Topic), ID: short(it.entry.ID), Seq: it.seq, Since: now, Attempts: 1,
+		Err: err, Reason: ref.Reason,
+	}
+	if last := r.w.refused(it, ref, err, now); last != nil {
+		r.w.reject(it, last, ref.Reason)
+	} else {
+		r.w.fail(it, err, ref.Reason, now)
+		if l.closed.seq == it.seq {
+			k = l.closedKey()
+		}
+	}
+	r.refusal = k
+	r.tell.refused(k, now)
 }

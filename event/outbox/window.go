@@ -1,37 +1,33 @@
 package outbox
 
-import (
-	"time"
-)
+import "time"
 
 // window is what the relay knows of the store: the items in memory, by seq and
 // by lane, and how far the store was read. It has no locks and does no input or
 // output.
 //
-// The store is read upwards, from pos. Up to frontier it was read before: what
-// is still there is either known or belongs to a lane that skipped it. When
-// such a lane takes entries again, pos goes back to what it skipped; when no
-// such lane is left, pos jumps to the frontier.
+// The store is read upwards, from frontier. Up to there what is still in it is
+// either known or was skipped by its lane. When lanes take entries again, a pass
+// reads what they skipped, beside the reading at the frontier, for all of them
+// that wait when it begins.
 type window struct {
 	o     *RelayOptions
 	known map[uint64]*item
 	lanes map[string]*lane
 	// turns has a lane for each item that may perhaps be sent.
 	turns fifo[*lane]
-	// waiting has the closed lanes.
-	waiting []*lane
-	// behind has the lanes that take entries again and have skipped some.
-	behind map[*lane]struct{}
+	shut  shut
+	pass  pass
+	heavy map[*lane]struct{} // that are left out of what is read
 
-	closed int   // lanes
 	flying int   // items in flight
 	loaded int   // items with an entry
 	bytes  int64 // of those
 
-	pos, frontier uint64
-	atEnd         bool // nothing was found after pos
-	sweeping      bool // reading all from the start
-	chunk         int  // how many to read at a time
+	frontier uint64
+	atEnd    bool // nothing was found after frontier
+	chunk    int  // how many to read at a time
+	epoch    int  // of what is read: what was asked for in an earlier one is of no use
 
 	acked      []uint64 // to be deleted
 	ackedSince time.Time
@@ -40,82 +36,61 @@ type window struct {
 }
 
 type rejected struct {
-	entry *Entry
-	err   error
+	it     *item
+	entry  *Entry
+	err    error
+	reason string
 }
 
 func newWindow(o RelayOptions) *window {
 	return &window{
-		o: &o, known: map[uint64]*item{}, lanes: map[string]*lane{}, behind: map[*lane]struct{}{},
+		o: &o, known: map[uint64]*item{}, lanes: map[string]*lane{},
+		heavy: map[*lane]struct{}{}, shut: newShut(&o),
+		pass:  pass{behind: map[*lane]struct{}{}, later: map[*lane]struct{}{}},
 		chunk: min(16, o.Batch),
 	}
 }
 
-// next takes the next item into flight; without one it says how long to wait
-// for the end of the next pause.
-func (w *window) next(now time.Time) (*item, time.Duration) {
-	wait := w.due(now)
+// next takes the next item into flight, nil without one.
+func (w *window) next() *item {
 	for w.flying < w.o.Batch {
 		l, ok := w.turns.pop()
 		if !ok {
-			break
+			return nil
 		}
-		if l.sendable(now) == nil {
+		if l.sendable() == nil {
 			continue
 		}
 		w.flying++
-		return l.pop(), 0
+		return l.pop()
 	}
-	return nil, wait
-}
-
-// due gives a turn to the closed lanes whose pause is over, and says when the
-// next one will be.
-func (w *window) due(now time.Time) time.Duration {
-	wait, kept := time.Hour, w.waiting[:0]
-	for _, l := range w.waiting {
-		switch {
-		case !l.closed || l.flying > 0 || len(l.queue) == 0:
-			l.waiting = false // the next outcome, or entry read, puts it back
-		case now.Before(l.retryAt):
-			wait = min(wait, l.retryAt.Sub(now))
-			kept = append(kept, l)
-		default:
-			l.waiting = false
-			w.turns.push(l)
-		}
-	}
-	clear(w.waiting[len(kept):])
-	w.waiting = kept
-	return wait
-}
-
-// await puts a closed lane that has something to send among the waiting.
-func (w *window) await(l *lane) {
-	if l.closed && l.flying == 0 && len(l.queue) > 0 && !l.waiting {
-		l.waiting = true
-		w.waiting = append(w.waiting, l)
-	}
-}
-
-// retryNow ends all pauses.
-func (w *window) retryNow() {
-	for _, l := range w.waiting {
-		l.retryAt = time.Time{}
-	}
+	return nil
 }
 
 // landed is the part that all outcomes have in common.
 func (w *window) landed(it *item) {
 	it.lane.flying--
 	w.flying--
+	w.headless(it)
+}
+
+// headless notes that an item is no longer the head of a closed lane.
+func (w *window) headless(it *item) {
+	if it.head {
+		it.head = false
+		w.shut.heads--
+	}
 }
 
 // acknowledge notes that the broker has taken an item over.
 func (w *window) acknowledge(it *item, now time.Time) {
+	if it.head {
+		w.shut.worth()
+	}
 	w.landed(it)
 	it.acked = now
 	w.unload(it)
+	it.lane.refusals = nil
 	if w.o.Hold > 0 && !it.resent {
 		it.state = held
 		w.held.push(it)
@@ -134,69 +109,101 @@ func (w *window) release(it *item, now time.Time) {
 	w.acked = append(w.acked, it.seq)
 }
 
-// reject notes that an item can never be sent.
-func (w *window) reject(it *item, err error) {
+// reject notes that an item can never be sent. Its lane waits until it is in
+// the quarantine, or cannot be.
+func (w *window) reject(it *item, err error, reason string) {
 	w.landed(it)
 	it.state = acked
-	w.rejected = append(w.rejected, rejected{entry: it.entry, err: err})
+	w.rejected = append(w.rejected, rejected{it: it, entry: it.entry, err: err, reason: reason})
 	w.unload(it)
-	w.through(it)
+	it.lane.rejecting++
 }
 
-func (w *window) through(it *item) {
-	l := it.lane
-	wasClosed := l.closed
-	normal := l.passed(it)
-	if wasClosed && !l.closed {
-		w.closed--
-	}
-	if normal {
+// quarantined notes that a rejected item is in the quarantine.
+func (w *window) quarantined(r rejected) {
+	l := r.it.lane
+	l.rejecting--
+	w.through(r.it)
+	if l.rejecting == 0 && l.closed == nil {
 		for range l.queue {
 			w.turns.push(l)
 		}
-	} else if !l.closed && l.careful > 0 && l.flying == 0 {
-		w.turns.push(l)
 	}
-	w.await(l)
-	w.goBack(l)
+	w.forget(r.it.seq)
 }
 
-// fail notes that an attempt failed: the item is the first of its lane again,
-// or is forgotten, to be read again, when an earlier one is.
-func (w *window) fail(it *item, now time.Time) {
+// unquarantined notes that there is no room for a rejected item: it stays the
+// first of its lane.
+func (w *window) unquarantined(r rejected, now time.Time) {
+	l := r.it.lane
+	l.rejecting--
+	w.close(r.it, r.entry, r.err, r.reason, now)
+	l.closed.retryAt = now.Add(max(longPause, w.o.MaxBackoff))
+	r.it.state = gone
+	delete(w.known, r.it.seq)
+	l.items--
+	w.skip(l, r.it.seq)
+	w.dropAll(l)
+	w.settle(l)
+}
+
+// longPause is the pause of an entry for which the quarantine has no room.
+const longPause = time.Minute
+
+func (w *window) through(it *item) {
+	l := it.lane
+	if it.alone && l.closed != nil && l.rejecting == 0 {
+		w.open(l)
+	}
+	normal := l.passed(it)
+	switch {
+	case l.closed != nil:
+	case normal:
+		for range l.queue {
+			w.turns.push(l)
+		}
+	case l.careful > 0 && l.flying == 0:
+		w.turns.push(l)
+	}
+	w.settle(l)
+}
+
+// fail notes that an attempt failed: the lane is closed, and forgets its items.
+func (w *window) fail(it *item, err error, reason string, now time.Time) {
 	w.landed(it)
 	l := it.lane
-	if !l.closed {
-		w.closed++
+	if w.close(it, it.entry, err, reason, now) || it.alone {
+		// One pause for all that were in flight together.
+		l.closed.retryAt = now.Add(pause(w.o, l.closed.pauses))
+		l.closed.pauses++
 	}
-	l.close(it, now, w.o)
-	if l.skipped == 0 || it.seq < l.skipped {
-		l.insert(it)
-	} else {
-		w.drop(it)
-	}
-	for _, x := range l.queue[min(1, len(l.queue)):] {
-		w.drop(x)
-	}
-	l.queue = l.queue[:min(1, len(l.queue))]
-	if !l.takes() {
-		delete(w.behind, l)
-	}
-	w.await(l)
-	w.goBack(l)
+	l.careful = max(l.careful, it.seq)
+	w.drop(it)
+	w.dropAll(l)
+	w.settle(l)
 }
 
 // drop forgets an item that is to be sent, so that it is read again.
 func (w *window) drop(it *item) {
+	w.headless(it)
 	w.unload(it)
-	it.lane.skip(it.seq)
 	if it.resent {
 		it.state = lost // and remembered as that
-		return
+	} else {
+		it.state = gone
+		delete(w.known, it.seq)
+		it.lane.items--
 	}
-	it.state = gone
-	delete(w.known, it.seq)
-	it.lane.items--
+	w.skip(it.lane, it.seq)
+}
+
+// dropAll drops what is queued.
+func (w *window) dropAll(l *lane) {
+	queue := l.queue
+	l.queue = nil
+	for _, it := range queue {
+		w.drop(it)
+	}
 }
 
 func (w *window) unload(it *item) {
@@ -218,10 +225,8 @@ func (w *window) forget(seq uint64) {
 
 // collect removes a lane that nothing is known of.
 func (w *window) collect(l *lane) {
-	if l.items == 0 && l.skipped == 0 && w.lanes[l.key] == l {
-		delete(w.lanes, l.key)
-		if l.closed {
-			w.closed--
-		}
+	if l.items > 0 || l.skipped != 0 || l.closed != nil || w.lanes[l.key] != l {
+		return
 	}
+	delete(w.lanes, l.key)
 }

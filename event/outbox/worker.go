@@ -13,12 +13,16 @@ import (
 type jobKind int
 
 const (
-	idle jobKind = iota
+	idle    jobKind = iota
+	holding         // the right to relay
+	yielding
 	deleting
 	quarantining
-	measuring
 	checking // whether a Flush is done
-	reading
+	reading  // on at the frontier
+	passing  // again what was skipped
+	fetching // the heads of closed lanes
+	measuring
 	ending
 	jobKinds
 )
@@ -27,29 +31,34 @@ const (
 const maxDelete = 4096
 
 type job struct {
-	kind  jobKind
-	seqs  []uint64
-	bad   rejected
-	from  uint64
-	limit int
-	wait  time.Duration // of idle
+	kind    jobKind
+	seqs    []uint64
+	bad     rejected
+	from    uint64
+	limit   int
+	lanes   []*lane  // to be read, or left out
+	without []string // of those
+	epoch   int
+	wait    time.Duration // of idle
 }
 
 // worker does all reading and writing of the store, one job at a time: what is
-// read is therefore always compared with what is known to be deleted.
+// read is therefore always compared with what is known to be deleted. Measuring
+// is beside it.
 type worker struct {
 	*Relay
 	pauses    [jobKinds]*backoff.ExponentialBackOff
 	notBefore [jobKinds]time.Time
 
-	nextPoll, nextSweep  time.Time
-	sweepCost            time.Duration
-	measureDue, checkDue bool
+	nextPoll, nextSweep, nextHold time.Time
+	passCost                      time.Duration
+	checkDue                      bool
+	// spared is until when a job leaves the store to the others, by its cost, and
+	// last the kind of the last job that read.
+	spared [jobKinds]time.Time
+	last   jobKind
 
-	high     bool
-	measured bool // base is set
-	base     int  // quarantined entries that were known of before
-	own      int  // quarantined by the relay
+	fill fillWatch
 }
 
 func (r *Relay) runWorker(ctx context.Context) error {
@@ -57,6 +66,9 @@ func (r *Relay) runWorker(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
+		if err := w.tellAll(); err != nil {
+			return err
+		}
 		j := w.nextJob(time.Now())
 		switch j.kind {
 		case ending:
@@ -99,23 +111,85 @@ func (w *worker) nextJob(now time.Time) job {
 		return job{kind: ending}
 	}
 	w.poll(now)
-	may := func(k jobKind) bool { return !now.Before(w.notBefore[k]) }
+	if j := w.leaseJob(now); j.kind != idle {
+		return j
+	}
+	retry := win.due(now)
 	awaited := (stopping || len(w.waiters) > 0) && win.flying == 0
 	deleteNow := awaited || len(win.acked) >= w.o.Batch || now.Sub(win.ackedSince) >= deleteDelay
 	switch {
-	case len(win.rejected) > 0 && may(quarantining):
+	case len(win.rejected) > 0 && w.may(quarantining, now):
 		return job{kind: quarantining, bad: win.rejected[0]}
-	case len(win.acked) > 0 && deleteNow && may(deleting):
+	case len(win.acked) > 0 && deleteNow && w.may(deleting, now):
 		return job{kind: deleting, seqs: win.acked[:min(len(win.acked), maxDelete)]}
-	case w.measureDue && may(measuring):
-		return job{kind: measuring}
-	case w.checkDue && w.anyTarget() && may(checking):
+	case !w.lease.permits(now):
+	case w.checkDue && w.anyTarget() && w.last != checking && w.may(checking, now):
 		return job{kind: checking}
-	case !stopping && win.room() && w.healthy() && may(reading):
-		w.asked()
-		return job{kind: reading, from: win.from(), limit: win.chunk}
+	case !stopping && w.healthy():
+		if j := w.readJob(now); j.kind != idle {
+			return j
+		}
 	}
-	return job{kind: idle, wait: w.idleFor(now)}
+	return job{kind: idle, wait: min(retry, w.idleFor(now))}
+}
+
+// leaseJob is what to do about the right to relay.
+func (w *worker) leaseJob(now time.Time) job {
+	l := &w.lease
+	useless := l.shared && l.useless(now, w.w.flying)
+	switch {
+	case l.ctx != nil && !now.Before(l.until):
+		w.lost(false)
+	case l.ctx != nil && useless:
+		return job{kind: yielding}
+	}
+	if (l.known && !l.shared) || useless && !l.sending.IsZero() || useless && !l.down.IsZero() {
+		return job{}
+	}
+	if !now.Before(w.nextHold) && w.may(holding, now) {
+		return job{kind: holding}
+	}
+	return job{}
+}
+
+// may reports whether a job may be done: not in the pause after a failure, nor
+// while it leaves the store to the others.
+func (w *worker) may(k jobKind, now time.Time) bool {
+	return !now.Before(w.notBefore[k.class()]) && !now.Before(w.spared[k])
+}
+
+// readJob is what to read now. What is new goes first, but heads and passes have
+// their turn after it, for a quarter of the time at most.
+func (w *worker) readJob(now time.Time) job {
+	win := w.w
+	if !win.pass.on {
+		sweep := w.sweepNow || !now.Before(w.nextSweep) && w.atPoll
+		w.atPoll = false
+		win.pass.begin(sweep)
+		if sweep {
+			w.sweepNow, w.passCost = false, 0
+		}
+	}
+	ahead := win.ahead() && w.may(reading, now)
+	turn := func(k jobKind) bool {
+		return !now.Before(w.notBefore[reading]) && (!ahead || w.last != k && !now.Before(w.spared[k]))
+	}
+	lanes, without := win.without()
+	j := job{limit: win.chunk, epoch: win.epoch, lanes: lanes, without: without}
+	switch {
+	case len(win.shut.fetch) > 0 && turn(fetching):
+		j.kind, j.without = fetching, nil
+		j.lanes, j.from, j.limit = win.heads()
+	case win.pass.on && win.room() && turn(passing):
+		j.kind, j.from = passing, win.pass.at
+	case ahead:
+		j.kind, j.from = reading, win.frontier
+		if len(w.waiters) > 0 { // a Flush waits for what is in the store, all of it
+			j.lanes, j.without = nil, nil
+			w.asked()
+		}
+	}
+	return j
 }
 
 // healthy is false while entries cannot be deleted or quarantined: then no more
@@ -130,11 +204,7 @@ func (w *worker) poll(now time.Time) {
 		return
 	}
 	w.nextPoll = now.Add(w.o.PollInterval)
-	w.measureDue, w.checkDue, w.w.atEnd = true, true, false
-	if !w.w.sweeping && !now.Before(w.nextSweep) {
-		w.w.sweep()
-		w.sweepCost = 0
-	}
+	w.checkDue, w.atPoll, w.w.atEnd = true, true, false
 }
 
 func (w *worker) idleFor(now time.Time) time.Duration {
@@ -142,27 +212,49 @@ func (w *worker) idleFor(now time.Time) time.Duration {
 	if len(w.w.acked) > 0 {
 		wait = min(wait, max(w.w.ackedSince.Add(deleteDelay).Sub(now), w.notBefore[deleting].Sub(now)))
 	}
-	for k, t := range w.notBefore {
-		if d := t.Sub(now); d > 0 && jobKind(k) != deleting {
+	until := func(t time.Time) {
+		if d := t.Sub(now); d > 0 {
 			wait = min(wait, d)
 		}
+	}
+	for k := range jobKinds {
+		if k != deleting {
+			until(w.notBefore[k])
+		}
+		until(w.spared[k])
+	}
+	if w.lease.shared {
+		until(w.nextHold)
+		until(w.lease.until)
 	}
 	return max(wait, 0)
 }
 
 func (w *worker) do(ctx context.Context, j job) error {
+	start := time.Now()
 	switch j.kind {
+	case holding:
+		return w.hold(ctx)
+	case yielding:
+		return w.yield(ctx)
 	case deleting:
 		return w.delete(ctx, j.seqs)
 	case quarantining:
 		return w.quarantine(ctx, j.bad)
-	case measuring:
-		return w.measure(ctx)
-	case checking:
-		return w.check(ctx)
-	default:
-		return w.read(ctx, j.from, j.limit)
 	}
+	w.last = j.kind
+	err := w.look(ctx, j)
+	// Others have the store for three times as long, and what a check costs is at
+	// most a tenth of the time.
+	w.spared[j.kind] = time.Now().Add(time.Since(start) * map[jobKind]time.Duration{checking: 9, passing: 3, fetching: 3}[j.kind])
+	if errors.Is(err, ErrNotHolder) {
+		w.mu.Lock()
+		w.lost(true)
+		w.nextHold = time.Now().Add(w.o.PollInterval)
+		w.mu.Unlock()
+		return nil
+	}
+	return err
 }
 
 func (w *worker) delete(ctx context.Context, seqs []uint64) error {
@@ -181,79 +273,84 @@ func (w *worker) delete(ctx context.Context, seqs []uint64) error {
 }
 
 func (w *worker) quarantine(ctx context.Context, bad rejected) error {
-	if err := w.store.Quarantine(ctx, bad.entry.Seq, bad.err.Error()); err != nil {
+	err := w.store.Quarantine(ctx, bad.entry.Seq, bad.err.Error())
+	if err != nil && !errors.Is(err, ErrQuarantineFull) {
 		return err
 	}
-	w.own++
+	full := err != nil
 	w.mu.Lock()
-	w.w.forget(bad.entry.Seq)
 	w.w.rejected = w.w.rejected[1:]
+	now := time.Now()
+	var k ClosedKey
+	if full {
+		w.w.unquarantined(bad, now)
+		k = bad.it.lane.closedKey()
+		full = now.Sub(w.tell.full) >= tellEvery
+	} else {
+		w.w.quarantined(bad)
+		w.own++
+	}
+	if full {
+		w.tell.full = now
+	}
 	w.checkDue = true
 	w.mu.Unlock()
-	if f := w.o.Observe.Quarantined; f != nil {
-		f(bad.entry, bad.err)
+	wakeUp(w.wakeSender)
+	switch o := &w.o.Observe; {
+	case err == nil && o.Quarantined != nil:
+		o.Quarantined(bad.entry, bad.err)
+	case full && o.QuarantineFull != nil:
+		o.QuarantineFull(k)
 	}
 	return nil
 }
 
-func (w *worker) read(ctx context.Context, from uint64, limit int) error {
-	start := time.Now()
-	entries, err := w.store.Read(ctx, from, limit)
-	if errors.Is(err, ErrNotHolder) { // nothing is known of what is there
-		w.mu.Lock()
-		w.w.atEnd = true
-		w.mu.Unlock()
-		return nil
+// look reads.
+func (w *worker) look(ctx context.Context, j job) error {
+	if j.kind == checking {
+		return w.check(ctx)
 	}
+	start := time.Now()
+	entries, err := w.store.Read(ctx, j.from, j.limit, j.without...)
 	if err != nil {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	defer wakeUp(w.wakeSender)
+	if j.epoch != w.w.epoch {
+		return nil
+	}
 	now := time.Now()
-	w.sweepCost += max(now.Sub(start), time.Duration(len(entries))*time.Microsecond)
-	sweeping := w.w.sweeping
-	if len(entries) == 0 {
-		w.reachedEnd()
+	switch j.kind {
+	case fetching:
+		w.w.loadHeads(j.lanes, entries)
+	case passing:
+		w.passCost += max(now.Sub(start), time.Duration(len(entries))*time.Microsecond)
+		sweeping := w.w.pass.sweeping
+		w.w.loadPass(entries)
+		if sweeping && !w.w.pass.on { // reading what is not sent is at most 1 % of the time
+			w.nextSweep = now.Add(w.o.PollInterval + 100*w.passCost)
+		}
+	default:
+		if len(entries) == 0 {
+			w.reachedEnd()
+		}
+		w.w.loadAhead(entries, j.lanes)
 	}
-	w.w.load(from, entries)
-	if sweeping && !w.w.sweeping { // reading what is not sent is at most 1 % of the time
-		w.nextSweep = now.Add(w.o.PollInterval + 100*w.sweepCost)
-	}
-	wakeUp(w.wakeSender)
 	return nil
 }
 
-// measure looks at the fill of the store, and for entries that it quarantined.
-func (w *worker) measure(ctx context.Context) error {
-	s, err := w.store.Stats(ctx)
-	if err != nil {
-		return err
+// class is the kind that a job fails as: all that reads fails alike.
+func (k jobKind) class() jobKind {
+	if k == passing || k == fetching {
+		return reading
 	}
-	w.measureDue = false
-	o := &w.o.Observe
-	switch fill := s.Fill(); {
-	case !w.high && fill >= highWater:
-		w.high = true
-		if o.High != nil {
-			o.High(s)
-		}
-	case w.high && fill < lowWater:
-		w.high = false
-		if o.Low != nil {
-			o.Low(s)
-		}
-	}
-	n := s.Quarantined - w.own - w.base
-	w.base += n
-	if n > 0 && w.measured && o.Corrupt != nil {
-		o.Corrupt(n)
-	}
-	w.measured = true
-	return nil
+	return k
 }
 
 func (w *worker) failed(k jobKind, err error) {
+	k = k.class()
 	if w.pauses[k] == nil {
 		w.pauses[k] = newPauses(&w.o)
 	}
@@ -268,6 +365,7 @@ func (w *worker) failed(k jobKind, err error) {
 }
 
 func (w *worker) worked(k jobKind) {
+	k = k.class()
 	if w.pauses[k] == nil {
 		return
 	}

@@ -1,0 +1,116 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// lease is the right to relay, where several processes share a store: nothing
+// is read and nothing sent without it. It is the worker that takes, renews and
+// gives it up.
+type lease struct {
+	known   bool // whether the store is shared is
+	shared  bool
+	standby bool // another process has it
+	until   time.Time
+	length  time.Duration
+
+	ctx    context.Context // of what is sent; ends with the lease
+	cancel context.CancelFunc
+	timer  *time.Timer
+
+	// When something was last heard, and the broker last answered; since when the
+	// connection is down, and the sender in its function.
+	heard, answered, down, sending time.Time
+}
+
+// permits reports whether this process may read and send.
+func (l *lease) permits(now time.Time) bool {
+	return l.known && (!l.shared || now.Before(l.until))
+}
+
+// within returns the context of one attempt.
+func (l *lease) within(ctx context.Context) context.Context {
+	if !l.shared {
+		return ctx
+	}
+	return l.ctx
+}
+
+// taken notes that the lease is there until then; zero is for ever.
+func (l *lease) taken(ctx context.Context, until, now time.Time) {
+	l.known, l.shared, l.standby = true, !until.IsZero(), false
+	if !l.shared {
+		return
+	}
+	if l.ctx == nil {
+		l.ctx, l.cancel = context.WithCancel(ctx)
+		l.timer = time.AfterFunc(until.Sub(now), l.cancel)
+		l.heard = now
+	} else if until.After(l.until) {
+		l.timer.Reset(until.Sub(now))
+	}
+	l.length = max(l.length, until.Sub(now))
+	l.until = until
+}
+
+// end notes that it is not there any more.
+func (l *lease) end() {
+	l.until = time.Time{}
+	if l.ctx != nil {
+		l.timer.Stop()
+		l.cancel()
+		l.ctx = nil
+	}
+}
+
+// useless reports whether this process has not been able to send for as long as
+// a lease: another one shall.
+func (l *lease) useless(now time.Time, flying int) bool {
+	long := func(since time.Time) bool { return !since.IsZero() && now.Sub(since) >= l.length }
+	return long(l.sending) ||
+		flying > 0 && long(l.heard) ||
+		long(l.down) && !l.answered.After(l.down)
+}
+
+// hold takes or renews the right to relay.
+func (w *worker) hold(ctx context.Context) error {
+	now := time.Now()
+	until, err := w.store.Hold(ctx)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if errors.Is(err, ErrNotHolder) {
+		w.lost(true)
+		w.nextHold = now.Add(w.o.PollInterval)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w.lease.taken(ctx, until, now)
+	w.nextHold = now.Add(until.Sub(now) / 3)
+	wakeUp(w.wakeSender)
+	return nil
+}
+
+// lost notes that another process relays, or may.
+func (w *worker) lost(standby bool) {
+	if w.lease.ctx != nil {
+		w.w.lose()
+	}
+	w.lease.end()
+	w.lease.known, w.lease.shared, w.lease.standby = true, true, standby
+	if standby {
+		w.giveUpFlush(ErrNotHolder)
+	}
+}
+
+// yield gives the lease to who can send. Others look every PollInterval.
+func (w *worker) yield(ctx context.Context) error {
+	w.mu.Lock()
+	w.lost(false)
+	w.nextHold = time.Now().Add(max(2*w.o.PollInterval, 100*time.Millisecond))
+	w.mu.Unlock()
+	return w.store.Yield(ctx)
+}

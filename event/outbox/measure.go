@@ -1,0 +1,121 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Measuring goes on beside the work. It takes a tenth of the time at most, and
+// each time no longer than measureTime.
+const (
+	measureTime  = 10 * time.Second
+	measureShare = 10
+)
+
+// measured is what the store was like.
+type measured struct {
+	stats Stats
+	err   error
+	own   int // entries that the relay had quarantined; -1 if it did meanwhile
+}
+
+// runMeasurer asks the store how it is until ctx ends.
+func (r *Relay) runMeasurer(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		start := time.Now()
+		m := r.measure(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		r.mu.Lock()
+		r.measured = &m
+		r.mu.Unlock()
+		wakeUp(r.wakeWorker)
+		timer.Reset(max(r.o.PollInterval, (measureShare-1)*time.Since(start)))
+	}
+}
+
+func (r *Relay) measure(ctx context.Context) (m measured) {
+	own := func() int {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.own
+	}
+	m.own = own()
+	ctx, cancel := context.WithTimeoutCause(ctx, measureTime, fmt.Errorf("outbox: the store was not measured within %v", measureTime))
+	defer cancel()
+	m.stats, m.err = r.store.Stats(ctx)
+	if m.err != nil && context.Cause(ctx) != nil {
+		m.err = fmt.Errorf("%w: %w", context.Cause(ctx), m.err)
+	}
+	if own() != m.own {
+		m.own = -1
+	}
+	return m
+}
+
+// fillWatch knows what was told of the fill of the store, and of entries that it
+// quarantined itself.
+type fillWatch struct {
+	high     bool
+	measured bool // base is set
+	base     int  // quarantined entries that were known of before
+}
+
+// tellAll tells what came up since the last job. Its error is that of a closed
+// store.
+func (w *worker) tellAll() error {
+	w.mu.Lock()
+	m, refused := w.measured, w.tell.due
+	w.measured, w.tell.due = nil, nil
+	w.mu.Unlock()
+	if f := w.o.Observe.Refused; f != nil {
+		for _, k := range refused {
+			f(k)
+		}
+	}
+	switch {
+	case m == nil:
+	case errors.Is(m.err, ErrClosed):
+		return m.err
+	case m.err != nil:
+		w.failed(measuring, m.err)
+	default:
+		w.worked(measuring)
+		w.fill.look(&w.o.Observe, m)
+	}
+	return nil
+}
+
+func (f *fillWatch) look(o *Observe, m *measured) {
+	switch fill := m.stats.Fill(); {
+	case !f.high && fill >= highWater:
+		f.high = true
+		if o.High != nil {
+			o.High(m.stats)
+		}
+	case f.high && fill < lowWater:
+		f.high = false
+		if o.Low != nil {
+			o.Low(m.stats)
+		}
+	}
+	if m.own < 0 {
+		return
+	}
+	n := m.stats.Quarantined - m.own - f.base
+	f.base += n
+	if n > 0 && f.measured && o.Corrupt != nil {
+		o.Corrupt(n)
+	}
+	f.measured = true
+}
