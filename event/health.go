@@ -57,6 +57,10 @@ type Health struct {
 	// HeldKeys the ordering keys that are held for them.
 	Parked   int
 	HeldKeys int
+	// ForeignParked counts messages that are parked in the durable store and that
+	// nobody here handles, as of a minute ago: other processes may, and once their
+	// time is over, by a tenth, they become dead letters.
+	ForeignParked int
 	// Held are those of them that most messages wait for, ten at most.
 	Held []HeldKey
 	// DeadLettersBlocked is set while a dead letter, or a message to park, could

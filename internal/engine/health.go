@@ -49,6 +49,9 @@ type Health struct {
 	// the keys that are held for them.
 	Parked   int
 	HeldKeys int
+	// ForeignParked counts messages that are parked in the store and that no
+	// subscription of this client handles.
+	ForeignParked int
 	// Held are the keys that most messages wait for, ten at most.
 	Held []HeldKey
 	// DeadLetterError is why the last letter could not be stored; nil when all
@@ -115,6 +118,7 @@ func (c *Client) Health() Health {
 	for _, s := range append(slices.Clip(r.pubs.sessions), r.answers.made(), r.inboxes.conn.made()) {
 		h.InFlight += h.session(s).InFlight
 	}
+	h.ForeignParked = int(r.foreign.Load())
 	h.Held, _ = r.held()
 	h.DeadLetterError = r.troubles.last()
 	h.SelfTestError = r.selfTestError()

@@ -55,11 +55,14 @@ func most(keys []HeldKey) []HeldKey {
 	return keys[:min(len(keys), maxHeld)]
 }
 
-// watchParked tells now and then what waits.
+// watchParked looks now and then at what is parked: here, what waits, and
+// elsewhere, what nobody handles.
 func (r *run) watchParked(ctx context.Context) {
 	tick := time.NewTicker(r.client.cfg.ParkReport)
 	defer tick.Stop()
 	for {
+		r.sweepParked(ctx)
+		r.countForeign(ctx)
 		select {
 		case <-tick.C:
 			r.tellHeld()

@@ -100,7 +100,7 @@ func (r *run) readBack(ctx context.Context, q deadletter.Query, byFilter map[str
 		r.client.log.Infof("mqtt: %d parked messages of %q are handled again", found, q.Owner)
 	}
 	for _, filter := range slices.Sorted(maps.Keys(left)) {
-		r.client.log.Warnf("mqtt: %d messages of %q stay parked: nobody subscribes to %q any more", left[filter], q.Owner, filter)
+		r.client.log.Warnf("mqtt: %d messages of %q stay parked until their time is over: nobody subscribes to %q any more", left[filter], q.Owner, filter)
 	}
 	return nil
 }

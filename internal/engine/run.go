@@ -33,6 +33,7 @@ type run struct {
 	presence  *Presence
 	grants    grants
 
+	foreign    atomic.Int64 // parked messages that nobody here handles
 	selfTested atomic.Pointer[error]
 }
 

@@ -112,12 +112,16 @@ type Delivery struct {
 // subscription matched.
 func (d *Delivery) Subscription() *Subscription { return d.sub }
 
-// Filter is the topic filter of the subscription; "" when none matched.
+// Filter is the topic filter of the subscription; "" when none matched, and of a
+// letter that somebody else parked the one that it came with.
 func (d *Delivery) Filter() string {
-	if d.sub == nil {
-		return ""
+	switch {
+	case d.sub != nil:
+		return d.sub.Filter
+	case d.letter != nil:
+		return d.letter.Filter
 	}
-	return d.sub.Filter
+	return ""
 }
 
 // Ack acknowledges a message of a subscription with ManualAck; otherwise, and
