@@ -113,10 +113,18 @@ func (at *subscriber) takes(s *Subscription, m *session.Inbound) bool {
 	return s.Session == at.name && m.Through(s.id)
 }
 
+// needed are the sessions of their own that anything is subscribed to on.
+func (r *run) needed() []*subscriber {
+	return slices.DeleteFunc(r.others.list(), func(at *subscriber) bool {
+		n, _, _ := at.Filters()
+		return n == 0
+	})
+}
+
 // waitReady returns nil once every session is connected with its filters granted.
 func (r *run) waitReady(ctx context.Context) error {
 	err := r.main().WaitReady(ctx)
-	for _, at := range r.others.list() {
+	for _, at := range r.needed() {
 		if err == nil {
 			err = at.WaitReady(ctx)
 		}
@@ -127,7 +135,7 @@ func (r *run) waitReady(ctx context.Context) error {
 // status is that of the main connection, and ready only with all others.
 func (r *run) status() session.Status {
 	st := r.main().Status()
-	for _, at := range r.others.list() {
+	for _, at := range r.needed() {
 		if own := at.Status(); !own.Ready {
 			st.Ready = false
 			if st.LastError == nil {

@@ -18,6 +18,7 @@ import (
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
@@ -239,6 +240,7 @@ func TestOwnSessionLifecycle(t *testing.T) {
 		if err := late.Unsubscribe(true); err != nil {
 			t.Fatal(err)
 		}
+		b.Cut("app-late") // a session without subscriptions is nothing to wait for
 		if h := srv.Health(); !h.Ready || h.Filters != 1 {
 			t.Errorf("health %+v", h)
 		}
@@ -424,4 +426,47 @@ func TestOwnSessionAtMosquitto(t *testing.T) {
 			mqtttest.Eventually(t, patience, reaches(&bad.handled, stuck))
 		})
 	}
+}
+
+// What is parked belongs to the subscription, whichever session it has: another
+// deployment gives it one, or takes it away, and goes on with it.
+func TestOwnSessionParks(t *testing.T) {
+	t.Parallel()
+	eachScripted(t, func(t *testing.T, c carrier, _ *mqtttest.Scripted) {
+		store := deadletter.NewMemory(0)
+		var failing, first, second blocked
+		served := func(handler, other *blocked, own bool) *mqttserver.Server {
+			srv := c.server(t, mqttserver.WithClientId("app"), mqttserver.DeadLetters(store))
+			opts := []broker.SubscribeOption{
+				mqttserver.WithSubscribeExhausted(event.ExhaustedPark), broker.WithSubscribeRetry(1, time.Millisecond),
+				mqttserver.WithSubscribeParkMaxAttempts(0), mqttserver.WithSubscribeMaxBackoff(10 * time.Millisecond),
+			}
+			register(t, srv, "work/+", handler.handle, opts...)
+			if own {
+				opts = append(opts, mqttserver.WithSubscribeOwnSession(""))
+			}
+			register(t, srv, "work/+", other.handle, opts...)
+			start(t, srv)
+			return srv
+		}
+		first.mended.Store(true)
+		srv := served(&first, &failing, true)
+		sends(t, c.broker(t), "work", 10)
+		mqtttest.Eventually(t, patience, func() error {
+			if h := srv.Health(); h.Parked != 10 || h.Queued+h.Running > 10 {
+				return fmt.Errorf("health %+v", h)
+			}
+			return nil
+		})
+		if err := srv.Stop(within(t, patience)); err != nil {
+			t.Fatal(err)
+		}
+		second.mended.Store(true)
+		srv = served(&first, &second, false)
+		mqtttest.Eventually(t, patience, reaches(&second.handled, 10))
+		mqtttest.Eventually(t, patience, func() bool { return srv.Health().Parked == 0 })
+		if n := first.handled.Load(); n != 10 {
+			t.Errorf("the other handler handled %d, want 10", n)
+		}
+	})
 }
