@@ -858,7 +858,7 @@ func (x *DeadLetters) GetParkLimit() *durationpb.Duration {
 // Subscriber tunes how messages are handled.
 type Subscriber struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Messages handled at once over all subscriptions. Default 16.
+	// Messages handled at once over all subscriptions of a session. Default 16.
 	Concurrency uint32 `protobuf:"varint,1,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
 	// Messages waiting for a handler before the queue counts as full.
 	// Default 1024.
@@ -1045,10 +1045,11 @@ type Subscription struct {
 	// addition to their store, over that of its options.
 	DeadLetter *string `protobuf:"bytes,8,opt,name=dead_letter,json=deadLetter,proto3,oneof" json:"dead_letter,omitempty"`
 	// "own" gives the subscription a session of its own, with its own in-flight
-	// window and queue: what it does not acknowledge holds up nobody else. Empty is
-	// the session of the others.
+	// window, queue and workers: what it does not acknowledge holds up nobody else.
+	// Empty is the session of the others.
 	Session string `protobuf:"bytes,9,opt,name=session,proto3" json:"session,omitempty"`
-	// What the client id of a session of its own ends with, after a hyphen.
+	// What the client id of a session of its own ends with, after a hyphen: 1 to 64
+	// letters, digits, - and _. Subscriptions with the same name share the session.
 	// Default: made of the operation's method, or of the filter.
 	SessionName string `protobuf:"bytes,10,opt,name=session_name,json=sessionName,proto3" json:"session_name,omitempty"`
 	// Most attempts at a parked message, those before it was parked included; 0 is
