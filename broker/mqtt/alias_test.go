@@ -2,14 +2,18 @@ package mqtt_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tx7do/kratos-transport/broker"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
 )
 
 // With aliases a topic is on the wire once for each connection, and subscribers
@@ -74,5 +78,56 @@ func TestTopicAliases(t *testing.T) {
 	defer mu.Unlock()
 	if want := topics * each / 2; long > want {
 		t.Errorf("%d of %d publishes carried their topic, want at most %d", long, topics*each, want)
+	}
+}
+
+// engine.md D12a: naming an alias makes the first packet of a topic longer. No
+// packet is larger than the broker takes, and whatever fits without is sent.
+func TestTopicAliasWithinPacketLimit(t *testing.T) {
+	t.Parallel()
+	const limit = 100
+	b := mqtttest.NewScripted(t, scripted.MaxPacket(limit), scripted.AliasMaximum(1000))
+	var largest, connections atomic.Int64
+	b.Observe(func(o scripted.Observed) {
+		switch {
+		case o.Direction == scripted.ToBroker && o.Packet.Type() == scripted.Connect:
+			connections.Add(1)
+		case o.Direction == scripted.ToBroker && o.Packet.Type() == scripted.Publish:
+			largest.Store(max(largest.Load(), int64(len(o.Packet.Encode()))))
+		}
+	})
+	p, err := mqttbroker.NewPublisher(broker.WithAddress(b.URL()), mqttbroker.WithProtocol("5"),
+		mqttbroker.WithClientId("alias-limit"), mqttbroker.WithTopicAliases(1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := within(t, patience)
+	if err := p.Connect(ctx); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.Close(context.Background()) }()
+	before := connections.Load()
+	sent := 0
+	for size := range limit {
+		for _, qos := range []byte{0, 1} {
+			topic := fmt.Sprintf("alias/limit/%d/%d", size, qos) // new to the connection
+			err := p.Publish(ctx, topic, make([]byte, size), mqttbroker.QoS(qos))
+			e, _ := errors.AsType[*event.Error](err)
+			switch {
+			case err == nil:
+				sent++
+			case e == nil || e.Reason != event.ReasonTooLarge:
+				t.Fatalf("%d bytes: %v", size, err)
+			}
+		}
+	}
+	if err := p.Publish(ctx, "alias/limit", nil, mqttbroker.QoS(1)); err != nil {
+		t.Fatal(err)
+	}
+	if n := connections.Load() - before; n > 0 {
+		t.Errorf("%d more connections", n)
+	}
+	if largest.Load() != limit || sent < limit {
+		t.Errorf("largest packet of %d bytes, %d sent", largest.Load(), sent)
 	}
 }

@@ -10,12 +10,14 @@ import (
 type aliases struct {
 	known map[string]uint16
 	limit int // 0 is off
+	most  int // bytes that a packet may have, 0 is no limit
 	buf   []byte
 }
 
-// reset begins a connection whose broker accepts this many.
-func (a *aliases) reset(limit int) {
-	a.known, a.limit = nil, limit
+// reset begins a connection whose broker accepts this many, and packets of this
+// size in bytes.
+func (a *aliases) reset(limit, most int) {
+	a.known, a.limit, a.most = nil, limit, most
 	if limit > 0 {
 		a.known = make(map[string]uint16)
 	}
@@ -23,7 +25,8 @@ func (a *aliases) reset(limit int) {
 
 // shorten gives the frame to send in the place of a kept one, and what to call
 // once it is queued. Large frames, which are not copied on their way, stay as
-// they are.
+// they are, and so do those that naming the alias would make too large for the
+// broker [MQTT-3.2.2-15].
 func (a *aliases) shorten(frame []byte) (short []byte, sent func()) {
 	if a.limit == 0 || len(frame) >= straightThrough {
 		return frame, nil
@@ -48,7 +51,7 @@ func (a *aliases) shorten(frame []byte) (short []byte, sent func()) {
 		return frame, nil // all are taken
 	}
 	p.Props.TopicAlias = alias
-	if a.buf, err = p.Append(a.buf[:0], wire.V5); err != nil {
+	if a.buf, err = p.Append(a.buf[:0], wire.V5); err != nil || a.most > 0 && len(a.buf) > a.most {
 		return frame, nil
 	}
 	return a.buf, sent

@@ -38,7 +38,7 @@ func (o *outbound) attach(c *conn) (lost int) {
 	}
 	o.win.rewind()
 	o.quota = int(a.ReceiveMaximum)
-	o.aliases.reset(min(o.aliasCap, int(a.TopicAliasMaximum)))
+	o.aliases.reset(min(o.aliasCap, int(a.TopicAliasMaximum)), int(a.MaximumPacketSize))
 	o.limits = limits{maxQoS: a.MaximumQoS, retain: a.RetainAvailable, maxPacket: int(a.MaximumPacketSize)}
 	o.pump()
 	o.wake()
