@@ -208,7 +208,7 @@ func (inboxSink) New(byte, int) *session.Inbound { return new(session.Inbound) }
 
 // Deliver implements [session.Sink].
 func (s inboxSink) Deliver(m *session.Inbound) {
-	if f := s.client.cfg.Replied; f != nil && m.Oversize == 0 {
+	if f := s.client.cfg.Replied; f != nil && m.Oversize == 0 && m.IllFormed() == nil {
 		s.client.hook(func() { f(&Delivery{Inbound: m, Attempt: 1}) })
 	}
 	m.Done()

@@ -16,9 +16,15 @@ import (
 type OversizeReceiver interface {
 	// Oversize gets the PUBLISH without its payload: the topic, with QoS 1 and 2
 	// the packet identifier, and on MQTT 5 the properties, or none in the place
-	// of more than 64 KiB. size is that of the whole packet, digest the SHA-256 of
-	// the payload. It is called as Frame is, and may return ErrBusy, too.
-	Oversize(first byte, head []byte, size int, digest [sha256.Size]byte) error
+	// of more than 64 KiB. It is called as Frame is, and may return ErrBusy, too.
+	Oversize(first byte, head []byte, s Skipped) error
+}
+
+// Skipped is what a packet over the limit was.
+type Skipped struct {
+	Packet  int // bytes of all of it
+	Payload int // bytes of its payload
+	SHA256  [sha256.Size]byte
 }
 
 // maxHeadProperties is how many bytes of properties are kept of a packet over
@@ -29,12 +35,11 @@ const maxHeadProperties = 64 << 10
 // receiver. Only what is in front of the payload takes memory, whatever length
 // the packet claims.
 type oversize struct {
-	size    int // of the whole packet; 0 is none
+	Skipped // without a packet there is none
 	head    []byte
 	left    int // bytes still to be read
 	payload int // those of them that are the payload
 	hash    hash.Hash
-	digest  [sha256.Size]byte
 }
 
 // oversized reports whether a packet is a PUBLISH whose payload is to be skipped.
@@ -51,7 +56,7 @@ func (c *Conn) begin(h wire.Header) error {
 	c.batch()
 	c.in.r += h.Size
 	o := &c.in.over
-	*o = oversize{size: h.Total(), left: h.Remaining, hash: sha256.New()}
+	*o = oversize{Skipped: Skipped{Packet: h.Total()}, left: h.Remaining, hash: sha256.New()}
 	if err := c.keep(2); err != nil {
 		return err
 	}
@@ -65,15 +70,18 @@ func (c *Conn) begin(h wire.Header) error {
 		}
 	}
 	o.payload = o.left
-	if !c.version5() {
-		return nil
+	if c.version5() {
+		if err := c.keepProperties(); err != nil {
+			return err
+		}
 	}
-	return c.takeProperties()
+	o.Payload = o.payload
+	return nil
 }
 
-// takeProperties reads the properties and their length. What is wrong with
+// keepProperties reads the properties and their length. What is wrong with
 // them is found by whoever decodes the head.
-func (c *Conn) takeProperties() error {
+func (c *Conn) keepProperties() error {
 	o := &c.in.over
 	from, n := len(o.head), 0
 	for i := 0; i < 4 && o.left > 0; i++ {
@@ -140,7 +148,7 @@ func (c *Conn) skip() (done bool, err error) {
 		}
 		in.r, o.left = in.r+m, o.left-m
 	}
-	o.hash.Sum(o.digest[:0])
+	o.hash.Sum(o.SHA256[:0])
 	o.hash = nil
 	return true, nil
 }

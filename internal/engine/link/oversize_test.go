@@ -2,7 +2,6 @@ package link
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -18,8 +17,8 @@ type tolerant struct {
 	heads []string
 }
 
-func (r *tolerant) Oversize(first byte, head []byte, size int, _ [sha256.Size]byte) error {
-	r.heads = append(r.heads, fmt.Sprintf("%x %q %d", first, head, size))
+func (r *tolerant) Oversize(first byte, head []byte, s Skipped) error {
+	r.heads = append(r.heads, fmt.Sprintf("%x %q %d", first, head, s.Packet))
 	return nil
 }
 

@@ -69,7 +69,7 @@ func (c *Conn) next() (wire.Header, []byte, error) {
 	if in.over.left > 0 {
 		return c.rest()
 	}
-	in.over.size = 0
+	in.over.Packet = 0
 	for {
 		h, ok, err := wire.ParseHeader(c.in.buf[c.in.r:c.in.w])
 		if err != nil {
@@ -131,9 +131,9 @@ func (c *Conn) route(h wire.Header, frame []byte) error {
 		// for a peer that writes before it reads what Close still sends.
 		return nil
 	}
-	if in.over.size > 0 {
+	if in.over.Packet > 0 {
 		in.delivered = true
-		return c.recv.(OversizeReceiver).Oversize(h.First, frame, in.over.size, in.over.digest) //nolint:forcetypeassert // see oversized
+		return c.recv.(OversizeReceiver).Oversize(h.First, frame, in.over.Skipped) //nolint:forcetypeassert // see oversized
 	}
 	body := frame[h.Size:]
 	if h.Type().Data() {

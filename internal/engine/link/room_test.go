@@ -266,9 +266,9 @@ func TestOversizeHead(t *testing.T) {
 				Options{Version: tt.version, MaxPacketSize: 2000, ReadBuffer: 256})
 			_, _ = io.ReadAll(readerOnly{c})
 			switch {
-			case rec.head != tt.want || rec.size != len(sent):
-				t.Errorf("%s in pieces of %d: head of %d bytes %.40q, size %d", name, piece, len(rec.head), rec.head, rec.size)
-			case rec.digest != sha256.Sum256(payload):
+			case rec.head != tt.want || rec.Packet != len(sent) || rec.Payload != len(payload):
+				t.Errorf("%s in pieces of %d: head of %d bytes %.40q, size %d", name, piece, len(rec.head), rec.head, rec.Packet)
+			case rec.SHA256 != sha256.Sum256(payload):
 				t.Errorf("%s in pieces of %d: another digest", name, piece)
 			}
 			_ = far.Close()
@@ -280,18 +280,17 @@ func TestOversizeHead(t *testing.T) {
 // heads is a recorder of the last packet over the limit.
 type heads struct {
 	*recorder
-	head   string
-	size   int
-	digest [sha256.Size]byte
-	busy   int // refusals first
+	Skipped
+	head string
+	busy int // refusals first
 }
 
-func (r *heads) Oversize(_ byte, head []byte, size int, digest [sha256.Size]byte) error {
+func (r *heads) Oversize(_ byte, head []byte, s Skipped) error {
 	if r.busy > 0 {
 		r.busy--
 		return ErrBusy
 	}
-	r.head, r.size, r.digest = string(head), size, digest
+	r.head, r.Skipped = string(head), s
 	return nil
 }
 
@@ -348,8 +347,8 @@ func TestOversizeTakesNoMemory(t *testing.T) {
 	if taken := after.TotalAlloc - before.TotalAlloc; taken > 1<<20 {
 		t.Errorf("%d bytes allocated", taken)
 	}
-	if rec.size != size+5 || !bytes.Equal(rec.received(), publish(2, 9)) {
-		t.Errorf("size %d, behind it %x", rec.size, rec.received())
+	if rec.Packet != size+5 || rec.Payload != size-6 || !bytes.Equal(rec.received(), publish(2, 9)) {
+		t.Errorf("size %d, behind it %x", rec.Packet, rec.received())
 	}
 	if want := append(connack(wire.V5), pingresp...); !bytes.Equal(got, want) {
 		t.Errorf("the library got %x, want %x", got, want)

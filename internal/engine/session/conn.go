@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync"
@@ -107,8 +106,8 @@ func (c *conn) Frame(first byte, body []byte) error { return c.frame(first, body
 
 // Oversize takes a PUBLISH over the limit, whose payload was skipped: whoever
 // handles it says what becomes of it.
-func (c *conn) Oversize(first byte, head []byte, size int, digest [sha256.Size]byte) error {
-	return c.frame(first, head, &flaw{size: size, digest: digest})
+func (c *conn) Oversize(first byte, head []byte, s link.Skipped) error {
+	return c.frame(first, head, &flaw{skipped: s})
 }
 
 // frame takes a frame; flaw is what is wrong with a PUBLISH that cannot be

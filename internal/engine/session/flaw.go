@@ -1,13 +1,13 @@
 package session
 
 import (
-	"crypto/sha256"
 	"errors"
 	"hash/maphash"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/printable"
 )
@@ -16,10 +16,9 @@ import (
 // as it is. It is not thrown away: the broker would deliver it again, or it would
 // be lost without a trace.
 type flaw struct {
-	size   int               // of a packet over the limit; 0 is none
-	digest [sha256.Size]byte // of the payload that was skipped
-	text   error             // that is ill-formed; nil is none
-	topic  string            // as it arrived, when its text is
+	skipped link.Skipped // of a packet over the limit
+	text    error        // that is ill-formed; nil is none
+	topic   string       // as it arrived, when its text is
 }
 
 // Digest returns the SHA-256 of a payload that was skipped because the packet is
@@ -28,7 +27,15 @@ func (m *Inbound) Digest() []byte {
 	if m.Oversize == 0 || m.flaw == nil {
 		return nil
 	}
-	return m.flaw.digest[:]
+	return m.flaw.skipped.SHA256[:]
+}
+
+// Skipped is the size in bytes of such a payload; 0 when it is there.
+func (m *Inbound) Skipped() int {
+	if m.flaw == nil {
+		return 0
+	}
+	return m.flaw.skipped.Payload
 }
 
 // IllFormed says what is wrong with the text of the packet; nil is nothing.
@@ -43,7 +50,7 @@ func (m *Inbound) IllFormed() error {
 
 // bear makes m the form in which it can be kept.
 func (m *Inbound) bear(f *flaw) {
-	m.flaw, m.Oversize = f, f.size
+	m.flaw, m.Oversize = f, f.skipped.Packet
 	if f.text == nil {
 		return
 	}
