@@ -68,7 +68,7 @@ func (r *run) letterOf(d *Delivery) (*letter, error) {
 // omitted is what of a message was not taken when it arrived.
 func omitted(m *session.Inbound) (o deadletter.Omitted) {
 	if m.Oversize > 0 {
-		o.Size, o.SHA256 = int64(max(0, m.Oversize-m.Size)), hex.EncodeToString(m.Digest())
+		o.Size, o.SHA256 = int64(m.Skipped()), hex.EncodeToString(m.Digest())
 	}
 	o.More = m.IllFormed() != nil
 	return o
