@@ -41,7 +41,14 @@ func (i *intake) Deliver(m *session.Inbound) {
 		}
 	}
 	if n == 0 {
-		r.unmatched(m)
+		for _, it := range i.at.moved(m) {
+			i.batch = append(i.batch, it)
+			i.queued.add(it.Size)
+			n++
+		}
+		if n == 0 {
+			r.unmatched(m)
+		}
 		return
 	}
 	i.at.arrived(m, matched)

@@ -20,6 +20,7 @@ type subscriber struct {
 	intake   *intake
 	lots     lots
 	batchers batchers
+	guests   guests
 }
 
 // ownSessions are the subscribers that some subscriptions have to themselves,

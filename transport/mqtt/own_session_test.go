@@ -470,3 +470,32 @@ func TestOwnSessionParks(t *testing.T) {
 		}
 	})
 }
+
+// What waits in the session of all for a subscription that has one of its own by
+// now still goes to its handler.
+func TestOwnSessionTakesItsBacklogAlong(t *testing.T) {
+	t.Parallel()
+	const backlog = 50
+	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
+		var before, after blocked
+		before.mended.Store(true)
+		after.mended.Store(true)
+		srv := c.server(t, mqttserver.WithClientId("app"))
+		register(t, srv, "work/+", before.handle)
+		start(t, srv)
+		if err := srv.Stop(within(t, patience)); err != nil {
+			t.Fatal(err)
+		}
+		sends(t, c.broker(t), "work", backlog)
+		srv = c.server(t, mqttserver.WithClientId("app"))
+		register(t, srv, "work/+", after.handle, mqttserver.WithSubscribeOwnSession("mine"))
+		start(t, srv)
+		mqtttest.Eventually(t, patience, reaches(&after.handled, backlog))
+		mqtttest.Eventually(t, patience, func() bool {
+			return !slices.ContainsFunc(b.Sessions(), func(s scripted.Session) bool { return s.ClientID == "app" && s.Pending > 0 })
+		})
+		if h := srv.Health(); h.Unmatched != 0 {
+			t.Errorf("health %+v", h)
+		}
+	})
+}

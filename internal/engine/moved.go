@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"sync"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
+)
+
+// guests are subscriptions of other sessions whose messages still come on this
+// one: an earlier deployment had their filter here, and the broker kept them. Each
+// has a lane here, since what waits counts for the session that it came on.
+type guests struct {
+	mu    sync.Mutex
+	lanes map[*Subscription]*delivery.Lane
+}
+
+// moved returns the items that bring a message, which no subscription of this
+// session takes, to those of other sessions that its filter has moved to; none are
+// none. Safe from any goroutine.
+func (at *subscriber) moved(m *session.Inbound) (items []delivery.Item) {
+	var to []*Subscription
+	for _, s := range at.run.client.router.Match(m.Topic) {
+		if s.Session != at.name && m.Through(s.id) {
+			to = append(to, s)
+		}
+	}
+	if len(to) == 0 {
+		return nil
+	}
+	done, topicKey := delivery.Join(len(to), doner(m)), at.sched.Key(m.Topic)
+	for _, s := range to {
+		key, d := topicKey, new(Delivery)
+		if s.OrderingKey != nil {
+			key, d.key = at.orderingKey(s, m, key)
+		}
+		// Singly also where there are batches, which are those of the other session.
+		items = append(items, delivery.Item{
+			Task: s.deliver(d, m, done), Lane: at.guest(s), Key: key, Size: m.Size, Must: true,
+		})
+	}
+	return items
+}
+
+func (at *subscriber) guest(s *Subscription) *delivery.Lane {
+	g := &at.guests
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.lanes[s]
+	if l == nil {
+		if g.lanes == nil {
+			g.lanes = make(map[*Subscription]*delivery.Lane)
+		}
+		l = at.sched.NewLane(s.Concurrency)
+		g.lanes[s] = l
+		at.run.client.log.Infof("mqtt: %q still has messages of filter %q, which session %q has by now: they go to the same handler",
+			at.clientID(), s.Filter, s.at.clientID())
+	}
+	return l
+}
