@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // Settings are parameters of both plugins.
@@ -137,6 +138,7 @@ func (l *loader) method(p *protogen.Method, rule *v1.EventRule, d *v1.EventDefau
 	m.ID = l.text(p, methodOption(14), "id_field", rule.GetIdField())
 	l.kind(m, rule, d)
 	l.topics(m, rule, d)
+	l.unrouted(m, rule)
 	return m
 }
 
@@ -166,6 +168,7 @@ func (l *loader) kind(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 		set   bool
 	}{
 		{4, "retain", rule.GetRetain()}, {2, "additional_topics", len(rule.AdditionalTopics) > 0}, {15, "batch", rule.Batch != nil},
+		{16, "unrouted", rule.Unrouted != nil},
 	} {
 		if o.set {
 			l.reportf(desc, methodOption(o.field), "%s contradicts the return type %s: it is for events, which return google.protobuf.Empty", o.name, desc.Output().FullName())
@@ -190,6 +193,32 @@ func (l *loader) batch(m *Method, rule *v1.EventRule) {
 	}
 	if m.Batch.MaxSize > 10_000 {
 		l.reportf(m.Desc, methodOption(15, 1), "batch: max_size of %d, want at most 10000", m.Batch.MaxSize)
+	}
+}
+
+// unrouted is about publishing: what an outbox does with a message that nobody
+// subscribes to.
+func (l *loader) unrouted(m *Method, rule *v1.EventRule) {
+	u := rule.GetUnrouted()
+	if u == nil {
+		return
+	}
+	retry, age := u.GetPolicy() == "retry", u.GetMaxAge()
+	switch p := u.GetPolicy(); {
+	case p != "" && p != "accept" && !retry:
+		l.reportf(m.Desc, methodOption(16, 1), "unrouted: policy %q, want accept or retry", p)
+	case !m.Publishes():
+		l.reportf(m.Desc, methodOption(16), "unrouted contradicts SIDE_SUBSCRIBE_ONLY: nothing is published")
+	case age != nil && !retry:
+		l.reportf(m.Desc, methodOption(16, 2), "unrouted: max_age is for the policy retry")
+	case age != nil && (!age.IsValid() || age.AsDuration() <= 0):
+		l.reportf(m.Desc, methodOption(16, 2), "unrouted: max_age of %v, want more than 0s", age.AsDuration())
+	case retry && m.Retain:
+		l.reportf(m.Desc, methodOption(16, 1), "unrouted: retry contradicts retain: a retained message waits at the broker, and is never unrouted")
+	case retry && m.QoS == 0:
+		l.reportf(m.Desc, methodOption(16, 1), "unrouted: retry contradicts qos 0: such a message does not wait in an outbox")
+	case retry:
+		m.Unrouted = &Unrouted{MaxAge: either(age.AsDuration(), event.DefaultUnroutedAge)}
 	}
 }
 

@@ -34,6 +34,7 @@ type Method struct {
 	Retry           *v1.RetryRule
 	Reply           *Reply // nil for an event
 	Batch           *Batch
+	Unrouted        *Unrouted // nil accepts
 }
 
 // Topic is a template bound to the fields of the method's message.
@@ -54,6 +55,9 @@ type Batch struct {
 	MaxSize uint32
 	MaxWait time.Duration
 }
+
+// Unrouted says for how long a message is sent again that nobody subscribes to.
+type Unrouted struct{ MaxAge time.Duration }
 
 // Presence says where an instance of the service tells that it is there.
 type Presence struct {

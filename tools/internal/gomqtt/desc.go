@@ -84,6 +84,9 @@ func (g generator) policies(m *eventproto.Method) {
 		}
 		g.P("Retry: &", eventPackage.Ident("RetryDesc"), "{", strings.Join(fields, ", "), "},")
 	}
+	if u := m.Unrouted; u != nil {
+		g.P("Unrouted: &", eventPackage.Ident("Unrouted"), "{Retry: true, MaxAge: ", g.duration(u.MaxAge), "},")
+	}
 	if r := m.Reply; r != nil {
 		g.P("Reply: &", eventPackage.Ident("ReplyDesc"), "{Timeout: ", g.duration(r.Timeout), ", QoS: ", r.QoS, "},")
 	}
