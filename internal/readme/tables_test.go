@@ -41,6 +41,7 @@ func TestFields(t *testing.T) {
 		"publisher.max_payload":          fmt.Sprintf("%d KiB", engine.DefaultMaxPayload>>10),
 		"subscriber.concurrency":         fmt.Sprint(engine.DefaultConcurrency),
 		"subscriber.queue":               fmt.Sprint(engine.DefaultQueue),
+		"subscriber.queue_bytes":         fmt.Sprintf("%d MiB", engine.DefaultQueueBytes>>20),
 		"subscriber.max_payload":         fmt.Sprintf("%d KiB", engine.DefaultMaxPayload>>10),
 		"subscriber.handler_timeout":     span(engine.DefaultHandlerTimeout),
 		"subscriber.retry_budget":        span(engine.DefaultRetryBudget),
