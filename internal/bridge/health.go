@@ -26,6 +26,7 @@ func (b *Broker) Health() event.Health {
 		Parked: h.Parked, HeldKeys: h.HeldKeys, ForeignParked: h.ForeignParked, Held: held, Discarded: h.Discarded, LettersCut: h.LettersCut, LettersLost: h.LettersLost, DeadLetterTopicFailed: h.TopicFailed,
 		DeadLettersBlocked: h.DeadLetterError != nil, DeadLetterError: h.DeadLetterError,
 		SelfTestError: public("self-test", "", h.SelfTestError),
+		LastLoss:      h.LastLoss,
 		LastError:     public("connect", "", h.LastError),
 	}
 }

@@ -72,26 +72,59 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 func (c *Client) Endpoint() string { return c.cfg.Addresses[0].String() }
 
 // Start connects: the subscriber when there are subscriptions, else the
-// publisher. It waits, within ctx and the connect timeout, for the outcome of
-// the first attempt. Contexts of handlers have ctx's values, and not its end. A refused filter, and a refused login, are errors and
+// publisher. It waits for the outcome of the first attempt, which tries each
+// address of the list once, within ctx and the connect timeout of each. A refused
+// filter, and a login or settings that every address refuses, are errors and
 // nothing is left running; a broker that is down is one with FailFast only,
-// and otherwise tried again for as long as the client runs. Starting twice is
-// one start.
+// and otherwise tried again for as long as the client runs. A context that has
+// ended is an error. A second Start waits for the outcome of the first, and
+// returns the same. Contexts of handlers have ctx's values, and not its end.
 func (c *Client) Start(ctx context.Context) error {
-	r, err := c.begin(ctx)
-	if r == nil || err != nil {
-		return err
+	if err := ctx.Err(); err != nil {
+		return gaveUp("not started", err)
 	}
-	if err := r.start(ctx); err != nil {
+	r, first, err := c.begin(ctx)
+	switch {
+	case err != nil:
+		return err
+	case !first:
+		return r.join(ctx, r.began, &r.failure, "waiting for the outcome of another Start")
+	}
+	err = r.start(ctx)
+	if err != nil {
 		_ = c.Stop(ctx)
-		return err
 	}
-	return nil
+	r.failure = err
+	close(r.began)
+	return err
 }
 
-// begin makes the run of a Start, nil when there is one already. It waits for
+// join waits within ctx for what somebody else has begun, and returns its error.
+func (r *run) join(ctx context.Context, over <-chan struct{}, outcome *error, what string) error {
+	select {
+	case <-over:
+		return *outcome
+	case <-ctx.Done():
+	}
+	select {
+	case <-over: // at once: the truth is the better answer
+		return *outcome
+	default:
+		return gaveUp(what, ctx.Err())
+	}
+}
+
+func gaveUp(what string, err error) error {
+	reason := session.ReasonCanceled
+	if errors.Is(err, context.DeadlineExceeded) {
+		reason = session.ReasonTimeout
+	}
+	return &Error{Op: "connect", Reason: reason, Cause: fmt.Errorf("%s: %w", what, err)}
+}
+
+// begin makes the run of a Start, unless there is one already. It waits for
 // the end of the one before: both would use the same client ids.
-func (c *Client) begin(ctx context.Context) (*run, error) {
+func (c *Client) begin(ctx context.Context) (r *run, first bool, err error) {
 	for {
 		c.mu.Lock()
 		last := c.last
@@ -102,43 +135,49 @@ func (c *Client) begin(ctx context.Context) (*run, error) {
 		select {
 		case <-last.stopped:
 		case <-ctx.Done():
-			return nil, &Error{Op: "connect", Reason: session.ReasonTimeout, Cause: fmt.Errorf("waiting for the end of Stop: %w", ctx.Err())}
+			return nil, false, gaveUp("waiting for the end of Stop", ctx.Err())
 		}
 	}
 	defer c.mu.Unlock()
-	if c.run.Load() != nil {
-		return nil, nil
+	if r := c.run.Load(); r != nil {
+		return r, false, nil
 	}
-	r, err := newRun(ctx, c)
-	if err == nil {
+	if r, err = newRun(ctx, c); err == nil {
 		c.run.Store(r)
 		close(c.began)
 	}
-	return r, err
+	return r, true, err
 }
 
 // Stop drains within ctx, or within 10 s when ctx has no deadline: intake
 // ends, handlers finish, acknowledgements and publishes leave, DISCONNECT.
 // What is left is logged by count; it stays unacknowledged, for the broker to
-// deliver again. Afterwards no goroutine remains. Stopping twice is one stop.
+// deliver again. Afterwards no goroutine remains but that of a callback for
+// credentials or TLS settings that has not returned. A second Stop waits, within
+// its own context, for the end of the first, and returns the same. Stop before
+// Start does nothing.
 func (c *Client) Stop(ctx context.Context) error {
-	c.mu.Lock()
-	r := c.run.Load()
-	if r != nil {
-		c.run.Store(nil)
-		c.last, c.began = r, make(chan struct{})
-	}
-	c.mu.Unlock()
-	if r == nil {
-		return nil
-	}
-	defer close(r.stopped)
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, DefaultStopTimeout)
 		defer cancel()
 	}
-	return r.stop(ctx)
+	c.mu.Lock()
+	r, last := c.run.Load(), c.last
+	if r != nil {
+		c.run.Store(nil)
+		c.last, c.began = r, make(chan struct{})
+	}
+	c.mu.Unlock()
+	switch {
+	case r != nil:
+		defer close(r.stopped)
+		r.unclean = r.stop(ctx)
+		return r.unclean
+	case last != nil && !last.hasStopped():
+		return last.join(ctx, last.stopped, &last.unclean, "waiting for the end of another Stop")
+	}
+	return nil
 }
 
 // Running says whether the client is between Start and Stop.

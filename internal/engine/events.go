@@ -128,23 +128,35 @@ func (c *Client) report(n notice) {
 		c.warnUnsupported()
 		c.log.Infof("mqtt: %d topic filters granted", ev.Filters)
 	case session.ConnectFailed:
+		if ev.RetryIn == 0 {
+			c.log.Warnf("mqtt: cannot connect to %s as %q, trying the next address: %v", ev.Address, ev.ClientID, ev.Err)
+			return
+		}
 		c.log.Warnf("mqtt: cannot connect to %s as %q, next attempt in %v: %v", ev.Address, ev.ClientID, ev.RetryIn, ev.Err)
 	case session.ConnectionLost:
 		c.log.Warnf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Address, ev.ClientID, ev.RetryIn, ev.Err)
-		if n.main && c.cfg.OnDisconnect != nil {
-			c.hook(func() { c.cfg.OnDisconnect(ev.Err) })
-		}
+		c.lost(n.main, ev.Err)
+	case session.TakenOver:
+		c.log.Errorf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Address, ev.ClientID, ev.RetryIn, ev.Err)
+		c.lost(n.main, ev.Err)
+	case session.ExpiryReduced:
+		c.log.Warnf("mqtt: the broker keeps the session of %q for %v without a connection, and not for %v as asked: what is published in a longer outage is lost", ev.ClientID, ev.Granted, ev.Wanted)
 	case session.Forgotten:
 		c.log.Warnf("mqtt: the broker lost the session of %q: messages published meanwhile are gone, %d of ours ended with an unknown outcome", ev.ClientID, ev.Unfinished)
-	case session.TakenOver:
-		c.log.Errorf("mqtt: the broker ends every connection of %q at once: another client uses this client id; next attempt in %v", ev.ClientID, ev.RetryIn)
 	case session.SubscriptionRefused:
 		c.log.Errorf("mqtt: %v", ev.Err)
 	case session.SubscriptionLowered:
 		c.log.Warnf("mqtt: filter %q is granted at QoS %d, asked for %d: its messages arrive at that level, and the client is not ready",
 			ev.Filter, ev.Granted, ev.Asked)
 	case session.CallbackPanicked:
-		c.logPanic(fmt.Sprintf("mqtt: a publish callback panicked: %v", ev.Value), ev.Stack)
+		c.logPanic(fmt.Sprintf("mqtt: a %s callback panicked: %v", ev.What, ev.Value), ev.Stack)
+	}
+}
+
+// lost calls the function that follows the main connection.
+func (c *Client) lost(main bool, err error) {
+	if main && c.cfg.OnDisconnect != nil {
+		c.hook(func() { c.cfg.OnDisconnect(err) })
 	}
 }
 
@@ -161,6 +173,10 @@ func (c *Client) tell(event session.Event) {
 			c.hook(func() { h.Connected(ev.ClientID, ev.Address, false, ev.Err) })
 		}
 	case session.ConnectionLost:
+		if h.Disconnected != nil {
+			c.hook(func() { h.Disconnected(ev.ClientID, ev.Address, ev.Err) })
+		}
+	case session.TakenOver:
 		if h.Disconnected != nil {
 			c.hook(func() { h.Disconnected(ev.ClientID, ev.Address, ev.Err) })
 		}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
 
@@ -68,6 +69,9 @@ type Health struct {
 	LettersLost int64
 	// SelfTestError is why the self-test failed.
 	SelfTestError error
+	// LastLoss is the last connection that was lost, of any session since Start;
+	// nil when none was.
+	LastLoss *event.Loss
 	// LastError is why it is not connected or not ready.
 	LastError error
 	// Sessions are those that were opened: subscribers, publishers, and what
@@ -96,6 +100,7 @@ func (h *Health) session(s *session.Session) *SessionHealth {
 	}
 	own.Filters, own.Granted, _ = s.Filters()
 	h.Sessions = append(h.Sessions, own)
+	h.lost(st.LastLoss)
 	return &h.Sessions[len(h.Sessions)-1]
 }
 
@@ -123,4 +128,11 @@ func (c *Client) Health() Health {
 	h.DeadLetterError = r.troubles.last()
 	h.SelfTestError = r.selfTestError()
 	return h
+}
+
+// lost keeps the latest loss.
+func (h *Health) lost(l *event.Loss) {
+	if l != nil && (h.LastLoss == nil || l.At.After(h.LastLoss.At)) {
+		h.LastLoss = l
+	}
 }

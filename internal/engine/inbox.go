@@ -169,7 +169,7 @@ func (q *inboxes) give(s *session.Session, name string, failed bool) {
 // granted waits until the broker has granted a filter on the connection that
 // there is: a clean session has lost those of the one before.
 func granted(ctx context.Context, s *session.Session, filter string) error {
-	if err := s.WaitConnected(ctx, final); err != nil {
+	if err := s.WaitConnected(ctx, session.Final); err != nil {
 		return err
 	}
 	wish, err := s.Ask(session.Filter{Filter: filter, QoS: 1})

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -25,7 +24,10 @@ type run struct {
 	version *session.Negotiation
 	drops   drops
 	left    leftovers
+	began   chan struct{} // closed when the outcome of Start is known
+	failure error         // of Start; valid once it began
 	stopped chan struct{} // closed at the end of stop
+	unclean error         // of Stop; valid once it stopped
 
 	restoring sync.Mutex // while parked messages are read back
 	troubles  troubles
@@ -41,7 +43,7 @@ type run struct {
 // its end: a Start is often given a deadline, and what was handled when Kratos'
 // context ends is for Stop to drain.
 func newRun(ctx context.Context, c *Client) (*run, error) {
-	r := &run{client: c, base: context.WithoutCancel(ctx), presence: c.presence, stopped: make(chan struct{})}
+	r := &run{client: c, base: context.WithoutCancel(ctx), presence: c.presence, began: make(chan struct{}), stopped: make(chan struct{})}
 	r.events = &events{client: c, left: &r.left}
 	r.checks.init()
 	r.grants.init(c.cfg.Granted)
@@ -108,7 +110,8 @@ func (r *run) open(id string) (err error) {
 	return err
 }
 
-// start opens the main connection and waits for its first outcome.
+// start opens the main connection and waits for its first outcome, for which it
+// tries each address once.
 func (r *run) start(ctx context.Context) error {
 	c := r.client
 	if err := r.restore(ctx); err != nil {
@@ -129,7 +132,7 @@ func (r *run) start(ctx context.Context) error {
 	if len(c.cfg.SelfTest) > 0 {
 		r.checks.run(r.selfTest)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.connectTimeout())
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(c.cfg.Addresses))*c.connectTimeout())
 	defer cancel()
 	err := main.WaitAttempt(ctx)
 	for _, at := range others {
@@ -137,31 +140,18 @@ func (r *run) start(ctx context.Context) error {
 			err = at.WaitAttempt(ctx)
 		}
 	}
-	if err == nil || (!c.cfg.FailFast && !final(err)) {
+	if err == nil || (!c.cfg.FailFast && !session.Final(err)) {
 		return nil // down: the supervisor goes on trying
 	}
 	return err
 }
 
-// final says whether an outcome of the first attempt is a mistake in the
-// settings rather than an outage.
-func final(err error) bool {
-	if _, less := errors.AsType[*session.GrantedLess](err); less {
-		return false // it works, and is told
-	}
-	switch session.ReasonOf(err) {
-	case session.ReasonNetwork, session.ReasonNotConnected, session.ReasonTimeout, session.ReasonTakenOver,
-		session.ReasonQuota, "":
-		return false
-	}
-	return true
-}
-
-// main is the connection that readiness is about.
+// main is the connection that readiness is about: the subscriber's once it was
+// started in this run, also when its last subscription has ended.
 func (r *run) main() *session.Session {
 	r.client.mu.Lock()
 	defer r.client.mu.Unlock()
-	if len(r.client.subs) > 0 {
+	if len(r.client.subs) > 0 || r.sub.Started() {
 		return r.sub.Session
 	}
 	return r.pubs.first()

@@ -21,12 +21,13 @@ const (
 	rewrite
 	replay
 	call
+	end
 )
 
 func (k kind) String() string {
 	names := [...]string{
 		"pass", "refuse", "drop", "delay", "cut before", "cut after", "cut within", "half-open", "stop reading",
-		"rewrite", "replay", "call",
+		"rewrite", "replay", "call", "end",
 	}
 	return names[k]
 }
@@ -79,6 +80,11 @@ func CutAfter() Action { return Action{kind: cutAfter} }
 // CutWithin sends half of a packet to a client and then cuts the connection. On
 // a packet from a client it is [CutBefore].
 func CutWithin() Action { return Action{kind: cutWithin} }
+
+// End ends the connection in order instead of treating a packet of the client,
+// as brokers do that refuse it: after a DISCONNECT with this reason code on MQTT
+// 5, 0 for none, and with FIN.
+func End(code byte) Action { return Action{kind: end, code: code} }
 
 // HalfOpen makes the connection dead without closing it: from this packet on
 // nothing is read and nothing written, until [Broker.HalfOpen] is called with

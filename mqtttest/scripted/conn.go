@@ -148,6 +148,16 @@ func (c *conn) refuseFurther(code byte) {
 	}
 }
 
+// goodbye ends the connection in order; a client of MQTT 5 is told a code that
+// is not 0.
+func (c *conn) goodbye(code byte) {
+	if c.version == 5 && code != 0 {
+		c.end([]byte{byte(Disconnect) << 4, 1, code})
+		return
+	}
+	c.out.put(nil, 0, fin)
+}
+
 // end sends a last packet.
 func (c *conn) end(packet []byte) {
 	c.send(packet)

@@ -11,8 +11,8 @@
 // A [Fault] is injected while the broker runs, or from the start with
 // [WithFaults]. It matches packets by direction, type, client and topic, spares
 // the first ones, hits as many as wanted, for a time or by chance, and says what
-// happens to them: [Refuse], [Drop], [Delay], [CutBefore], [CutAfter], [Rewrite],
-// [Replay], [HalfOpen], [StopReading], [Do]. Other faults act at once:
+// happens to them: [Refuse], [Drop], [Delay], [CutBefore], [CutAfter], [End],
+// [Rewrite], [Replay], [HalfOpen], [StopReading], [Do]. Other faults act at once:
 // [Broker.Cut], [Broker.Freeze], [Broker.HalfOpen], [Broker.Refuse]. With the
 // same seed ([WithSeed]) the same packets are chosen. [Broker.Faults] counts what
 // really happened, by kind.

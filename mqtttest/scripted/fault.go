@@ -58,6 +58,9 @@ func (f *Fault) validate() error {
 	if f.Direction == ToBroker && f.Type == Connect && (f.Do.kind == rewrite || f.Do.kind == replay) {
 		errs = append(errs, fmt.Errorf("%v on CONNECT", f.Do.kind))
 	}
+	if f.Do.kind == end && (f.Direction != ToBroker || f.Type == Connect || f.Type == AnyType) {
+		errs = append(errs, fmt.Errorf("%v of %v %v", f.Do.kind, f.Type, f.Direction))
+	}
 	if f.Do.kind == refuse {
 		answered := f.Type == Connect || f.Type == Subscribe || f.Type == Unsubscribe || f.Type == Publish
 		if f.Direction != ToBroker || !answered {

@@ -42,6 +42,9 @@ func (c *conn) faulty(p Packet, v *Injected) error {
 		err := c.handle(p, nil)
 		c.reset()
 		return errors.Join(err, errCut)
+	case end:
+		c.goodbye(v.action.code)
+		return errCut
 	case halfOpen:
 		c.hold(true, true)
 		return nil

@@ -20,7 +20,7 @@ func (o *outbound) acked(c *conn, a *wire.Ack) {
 		o.mu.Unlock()
 		return
 	}
-	c.progress = true
+	c.noteUse()
 	i, sl := o.win.find(a.PacketID)
 	over, err := o.step(sl, a)
 	var done completion
@@ -61,7 +61,7 @@ func (o *outbound) settle(c *conn) {
 	}
 	o.mu.Lock()
 	if o.cur == c {
-		c.progress = true
+		c.noteUse()
 		for _, a := range p.acks {
 			if i, sl := o.win.find(a.id); sl != nil && o.tookPuback(sl) {
 				if a.unrouted {
@@ -138,7 +138,10 @@ func (o *outbound) pubrec(sl *slot, a *wire.Ack) (over bool, err error) {
 	if a.Reason == wire.ReasonNoMatchingSubscribers && sl.state == slotSent {
 		o.unrouted(sl)
 	}
-	sl.state = slotReleased
+	if sl.state != slotReleased {
+		o.recs++
+		sl.state, sl.recs = slotReleased, o.recs
+	}
 	o.answer(sl.id, 0)
 	return false, nil
 }

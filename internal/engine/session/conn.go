@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,11 +35,15 @@ type conn struct {
 	crowded   bool  // reading waits until there are fewer
 
 	// Guarded by the mutex of outbound.
-	since    time.Time     // CONNACK; zero before it
-	progress bool          // the broker acknowledged something
-	life     time.Duration // from CONNACK to the end
+	since    time.Time // CONNACK; zero before it
+	sent     string    // topic of the last QoS 0 message
+	sentAt   time.Time
+	patience *time.Timer // with suspects; nil without
+	evidence evidence    // why it ended; valid after closed
 
-	over atomic.Bool // ended: nothing that was read on it counts any more
+	over   atomic.Bool // ended: nothing that was read on it counts any more
+	useful atomic.Bool // the broker granted, acknowledged or sent something
+	clean  bool        // CONNECT asked for a new session
 
 	// dismissal is the DISCONNECT of the broker, MQTT 5.
 	dismissal atomic.Pointer[CodeError]
@@ -74,6 +77,7 @@ var (
 	errConnackTwice = errors.New("second CONNACK")
 	errAlias        = errors.New("topic alias, although we allow none")
 	errVersion      = errors.New("another version was settled meanwhile")
+	errPresent      = errors.New("CONNACK says that a session is present, although a new one was asked for [MQTT-3.2.2-4]")
 )
 
 // Connack reads what the broker announces before the library sees it: data
@@ -91,6 +95,9 @@ func (c *conn) Connack(_ byte, body []byte) error {
 		return err
 	}
 	if c.connack.Reason == 0 {
+		if c.clean && c.connack.SessionPresent {
+			return errPresent
+		}
 		if !c.s.cfg.Negotiation.connected(c.version) {
 			return errVersion
 		}
@@ -132,6 +139,7 @@ func (c *conn) frame(first byte, body []byte, f *flaw) error {
 		if p.Props.TopicAlias != 0 {
 			return errAlias // [MQTT-3.1.2-26]
 		}
+		c.noteUse()
 		return c.s.publish(c, &p, body, f)
 	}
 	var a wire.Ack
@@ -185,6 +193,7 @@ func (c *conn) Closed(err error) {
 			err = errors.New("connection closed")
 		}
 		c.err = err
+		c.evidence = evidence{version: c.version, code: c.dismissal.Load(), err: err, paused: c.link.Jam() >= blockedFor}
 		c.s.out.detach(c)
 		c.ledger.Retire()
 		c.s.jam.set(false)
@@ -207,7 +216,7 @@ func (c *conn) refusal(err error) error {
 		return err
 	}
 	return &CodeError{
-		Packet: "CONNACK", Code: c.connack.Reason, Detail: c.connack.ReasonString,
+		Packet: "CONNACK", Code: c.connack.Reason, Detail: detail(c.connack.ReasonString, c.connack.ServerReference),
 		Name: wire.ReasonName(wire.TypeConnack, c.version, c.connack.Reason),
 	}
 }
@@ -217,20 +226,9 @@ func (c *conn) dismissed(reason byte, detail string) {
 	c.dismissal.Store(codeError(wire.TypeDisconnect, reason, detail))
 }
 
-// cause is the broker's reason for the end where it gave one.
-func (c *conn) cause() error {
-	if code := c.dismissal.Load(); code != nil {
-		return code
+// noteUse remembers that the connection was of use.
+func (c *conn) noteUse() {
+	if !c.useful.Load() {
+		c.useful.Store(true)
 	}
-	return c.err
-}
-
-// lossError explains the end of the connection: the broker's reason where it
-// gave one.
-func (c *conn) lossError() error {
-	reason := ReasonNetwork
-	if code := c.dismissal.Load(); code != nil {
-		reason = reasonOfCode(code.Code)
-	}
-	return &Error{Op: opConnect, Reason: reason, Cause: fmt.Errorf("connection lost: %w", c.cause())}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -41,10 +42,19 @@ func (c *control5) connect(ctx context.Context, l *link.Conn, k credentials) err
 		return fmt.Errorf("no CONNACK: %w", err)
 	}
 	refusal := codeError(wire.TypeConnack, ack.ReasonCode, "")
-	if ack.Properties != nil {
-		refusal.Detail = ack.Properties.ReasonString
+	if p := ack.Properties; p != nil {
+		refusal.Detail = detail(p.ReasonString, p.ServerReference)
 	}
 	return refusal
+}
+
+// detail is what a broker adds to a reason code. The server that it names is
+// told, and not followed: an operator decides where we connect.
+func detail(text, server string) string {
+	if server == "" {
+		return text
+	}
+	return strings.TrimSpace(text + " server reference " + strconv.Quote(server))
 }
 
 func codeError(t wire.Type, code byte, detail string) *CodeError {

@@ -143,19 +143,6 @@ func reasonOfConnack(code byte) Reason {
 	return reasonOfCode(code)
 }
 
-// permanent says that trying again without a change of settings is pointless.
-func permanent(err error) bool {
-	var code *CodeError
-	if !errors.As(err, &code) {
-		return false
-	}
-	switch reasonOfConnack(code.Code) {
-	case ReasonNotAuthorized, ReasonBadRequest, ReasonUnsupported:
-		return true
-	}
-	return false
-}
-
 // GrantedLess is the cause of an error about a filter that works, at a lower QoS
 // than was asked for.
 type GrantedLess struct{ Asked, Granted byte }

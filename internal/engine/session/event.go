@@ -1,6 +1,10 @@
 package session
 
-import "time"
+import (
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+)
 
 // Event is something worth a log line or a metric. The set grows; consumers
 // switch on the types they know.
@@ -17,7 +21,8 @@ type Connected struct {
 // connection; Connected follows.
 type Attached struct{ ClientID string }
 
-// ConnectFailed reports an attempt that did not reach an accepting CONNACK.
+// ConnectFailed reports an address that did not accept us. RetryIn is 0 when
+// the next address of the list follows at once.
 type ConnectFailed struct {
 	ClientID string
 	Address  string
@@ -27,10 +32,9 @@ type ConnectFailed struct {
 
 // ConnectionLost reports the end of a connection that we did not ask for.
 type ConnectionLost struct {
-	ClientID string
-	Address  string
-	Err      error
-	RetryIn  time.Duration
+	*event.Loss
+	Err     error // with the loss as its cause
+	RetryIn time.Duration
 }
 
 // Forgotten reports that the broker had no session of ours although we expected
@@ -41,11 +45,19 @@ type Forgotten struct {
 	Unfinished int
 }
 
-// TakenOver reports connections that end as soon as they begin, which a
-// second client with our client id causes.
+// TakenOver reports the end of a connection that a second client with our
+// client id causes.
 type TakenOver struct {
-	ClientID string
-	RetryIn  time.Duration
+	*event.Loss
+	Err     error
+	RetryIn time.Duration
+}
+
+// ExpiryReduced reports a broker that keeps our session for a shorter time than
+// was asked for.
+type ExpiryReduced struct {
+	ClientID        string
+	Wanted, Granted time.Duration
 }
 
 // SubscriptionRefused reports a filter that the broker did not grant.
@@ -76,8 +88,10 @@ type Closed struct {
 	Unacknowledged int
 }
 
-// CallbackPanicked reports a panic in the callback of an asynchronous publish.
+// CallbackPanicked reports a panic in a callback of the user's: of an
+// asynchronous publish, or for credentials or TLS settings.
 type CallbackPanicked struct {
+	What  string
 	Value any
 	Stack []byte
 }
@@ -88,6 +102,7 @@ func (ConnectFailed) event()       {}
 func (ConnectionLost) event()      {}
 func (Forgotten) event()           {}
 func (TakenOver) event()           {}
+func (ExpiryReduced) event()       {}
 func (SubscriptionRefused) event() {}
 func (SubscriptionLowered) event() {}
 func (Subscribed) event()          {}

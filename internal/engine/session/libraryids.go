@@ -39,11 +39,11 @@ func (*libraryIDs) ConAckReceived(io.Writer, *packets.Connect, *packets.Connack)
 // library's own callback for it comes later.
 func (l *libraryIDs) ConnectionLost(d *packets.Disconnect) error {
 	if d != nil {
-		detail := ""
-		if d.Properties != nil {
-			detail = d.Properties.ReasonString
+		text := ""
+		if p := d.Properties; p != nil {
+			text = detail(p.ReasonString, p.ServerReference)
 		}
-		l.dismissed(d.ReasonCode, detail)
+		l.dismissed(d.ReasonCode, text)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

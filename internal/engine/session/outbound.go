@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
 )
@@ -26,8 +27,11 @@ type outbound struct {
 	blocked    bool // the connection's queue is full
 	calling    int  // callbacks not yet run
 	closed     error
-	unfinished int // publishes that close cut off
-	barren     int // short connections in a row that acknowledged nothing
+	unfinished int    // publishes that close cut off
+	receive    int    // the broker's Receive Maximum
+	suspects   int    // messages at the head of the window that may end connections
+	probe      int    // how many may be in flight until they are cleared; 0 is no limit
+	recs       uint32 // PUBRECs so far
 	waiters    []*waiter
 	scratch    []byte // QoS 0 frames
 	idRoom     [idProperty5]byte
@@ -143,6 +147,7 @@ func (o *outbound) admitQoS0(m *Message, n need) (sent, bool, error) {
 	}
 	if ok {
 		m.sent()
+		o.cur.sent, o.cur.sentAt = m.Topic, time.Now()
 	}
 	return out, ok, nil
 }
@@ -161,19 +166,28 @@ func (o *outbound) encode(dst []byte, m *Message, id uint16) ([]byte, error) {
 // check refuses what the broker said it cannot take [MQTT-3.2.2-11],
 // [MQTT-3.2.2-14].
 func (o *outbound) check(m *Message) error {
-	switch {
-	case m.QoS > o.limits.maxQoS:
-		return o.fail(m, ReasonUnsupported, fmt.Errorf("the broker takes QoS %d at most", o.limits.maxQoS))
-	case m.Retain && !o.limits.retain:
-		return o.fail(m, ReasonUnsupported, errors.New("the broker keeps no retained messages"))
+	if reason, err := o.limits.check(m.QoS, m.Retain, 0); err != nil {
+		return o.fail(m, reason, err)
 	}
 	return nil
+}
+
+func (l *limits) check(qos byte, retain bool, size int) (Reason, error) {
+	switch {
+	case qos > l.maxQoS:
+		return ReasonUnsupported, fmt.Errorf("the broker takes QoS %d at most", l.maxQoS)
+	case retain && !l.retain:
+		return ReasonUnsupported, errors.New("the broker keeps no retained messages")
+	case l.maxPacket > 0 && size > l.maxPacket:
+		return ReasonTooLarge, tooLarge(size, l.maxPacket)
+	}
+	return "", nil
 }
 
 // pump hands listed slots to the connection, in order, as far as the broker's
 // quota and the connection's queue allow.
 func (o *outbound) pump() {
-	for o.cur != nil && o.win.next != none && !o.blocked && o.quota > 0 {
+	for o.cur != nil && o.win.next != none && !o.blocked && o.quota > 0 && !o.probing() {
 		sl := &o.win.slots[o.win.next]
 		first := sl.state == slotQueued
 		if !first {
@@ -227,28 +241,33 @@ func (o *outbound) writable(c *conn) {
 }
 
 // abandon is called by a publisher that gives up on the message in a slot. It
-// reports whether the message was on no wire yet, and then takes it back.
-func (o *outbound) abandon(i int32, done completion) (unsent bool) {
+// reports whether the message was on no wire yet, and then takes it back, or that
+// the exchange is over: then the outcome is on its way to the publisher.
+func (o *outbound) abandon(i int32, done completion) (unsent, over bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	sl := &o.win.slots[i]
-	if sl.done != done { // its exchange is over
-		return false
+	if sl.done != done {
+		return false, true
 	}
 	if !sl.carried {
 		o.end(i)
 		o.wake()
-		return true
+		return true, false
 	}
 	sl.left = true
-	return false
+	return false, false
 }
 
 // end takes a listed slot out of the window. A callback still to run goes on
 // counting against it.
 func (o *outbound) end(i int32) completion {
-	if o.win.slots[i].charged {
+	sl := &o.win.slots[i]
+	if sl.charged {
 		o.quota++
+	}
+	if sl.suspect {
+		o.cleared()
 	}
 	done := o.win.remove(i)
 	if _, async := done.(*asyncCall); async {

@@ -1,18 +1,10 @@
 package session
 
 import (
-	"errors"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
 )
-
-// barrenLosses is how many short connections in a row may acknowledge nothing
-// before the message first in flight is given up: some brokers answer what
-// they refuse by ending the connection, and would do so for ever.
-const barrenLosses = 5
-
-var errBarren = errors.New("the broker ended every connection without an acknowledgement of it")
 
 // attach makes c the connection that carries the window, called inside Read
 // when its CONNACK passes and before anything else can arrive.
@@ -29,17 +21,19 @@ func (o *outbound) attach(c *conn) (lost int) {
 	if o.qos2Cap = c.s.cfg.QoS2Window; c.version != wire.V311 {
 		o.qos2Cap = o.win.size // the broker says what it takes
 	}
-	if o.barren >= barrenLosses && o.win.head != none {
-		o.barren = 0
-		o.finish(o.win.head, &Error{Op: opPublish, Reason: ReasonRefused, MayHaveBeenSent: true, Cause: errBarren})
-	}
+	o.limits = limits{maxQoS: a.MaximumQoS, retain: a.RetainAvailable, maxPacket: int(a.MaximumPacketSize)}
 	if !a.SessionPresent {
 		lost = o.forget()
 	}
+	o.refit()
+	o.win.releasedFirst()
 	o.win.rewind()
-	o.quota = int(a.ReceiveMaximum)
+	o.receive, o.probe = int(a.ReceiveMaximum), min(o.suspects, 1)
+	o.quota = o.receive
 	o.aliases.reset(min(o.aliasCap, int(a.TopicAliasMaximum)), int(a.MaximumPacketSize))
-	o.limits = limits{maxQoS: a.MaximumQoS, retain: a.RetainAvailable, maxPacket: int(a.MaximumPacketSize)}
+	if o.probe > 0 {
+		c.patience = time.AfterFunc(probeTime, func() { o.impatient(c) })
+	}
 	o.pump()
 	o.wake()
 	return lost
@@ -49,6 +43,7 @@ func (o *outbound) attach(c *conn) (lost int) {
 // is published again as a new message, QoS 2 cannot be without risking a
 // second delivery.
 func (o *outbound) forget() (lost int) {
+	o.win.retired = nil
 	for i := o.win.head; i != none; {
 		sl := &o.win.slots[i]
 		next := sl.next
@@ -72,6 +67,22 @@ func (o *outbound) finish(i int32, err error) {
 	o.finished = append(o.finished, finish{o.end(i), err})
 }
 
+// refit ends what an earlier connection took and this one announces not to
+// take [MQTT-3.2.2-11], [MQTT-3.2.2-14], [MQTT-3.2.2-15]: it may be another
+// broker of the list.
+func (o *outbound) refit() {
+	for i := o.win.head; i != none; {
+		sl := &o.win.slots[i]
+		next := sl.next
+		if sl.state != slotReleased {
+			if reason, err := o.limits.check(sl.qos, sl.frame[0]&1 != 0, len(sl.frame)); err != nil {
+				o.giveUp(i, &Error{Op: opPublish, Reason: reason, MayHaveBeenSent: sl.carried, Cause: err})
+			}
+		}
+		i = next
+	}
+}
+
 // detach is called once for the connection that ended.
 func (o *outbound) detach(c *conn) {
 	o.mu.Lock()
@@ -80,18 +91,29 @@ func (o *outbound) detach(c *conn) {
 	if o.cur == c {
 		o.cur = nil
 	}
+	if c.patience != nil {
+		c.patience.Stop()
+	}
 	if !c.since.IsZero() {
-		c.life = time.Since(c.since)
-		o.judge(c)
+		c.evidence.life = time.Since(c.since)
+		c.evidence.publishing = o.inFlight()
+		if c.sent != "" && time.Since(c.sentAt) < justNow {
+			c.evidence.sent = c.sent
+		}
 	}
 	o.wake()
 }
 
-// judge counts connections that were no use to the message first in flight.
-func (o *outbound) judge(c *conn) {
-	if h := o.win.head; h == none || !o.win.slots[h].charged || c.progress || c.life >= takeoverWindow {
-		o.barren = 0
-		return
+// justNow is how long after a QoS 0 message the end of a connection may be the
+// answer to it.
+const justNow = time.Second
+
+// topicOf is the topic of a PUBLISH frame of ours.
+func topicOf(frame []byte) string {
+	h, ok, err := wire.ParseHeader(frame)
+	if err != nil || !ok || len(frame) < h.Size+2 {
+		return ""
 	}
-	o.barren++
+	n := int(frame[h.Size])<<8 | int(frame[h.Size+1])
+	return string(frame[h.Size+2 : min(len(frame), h.Size+2+n)])
 }

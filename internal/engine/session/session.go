@@ -10,10 +10,12 @@ package session
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/topic"
 )
@@ -36,7 +38,12 @@ type Session struct {
 	done    chan struct{} // closed when the supervisor has ended
 	started atomic.Bool
 	closing sync.Once
-	began   bool // there was a connection; of the supervisor
+
+	// Of the supervisor:
+	began   bool // there was a connection
+	login   callback[credentials]
+	secured callback[*tls.Config]
+	reduced uint32 // 1 more than the last session expiry that was told, in seconds; of the read loop
 }
 
 // errStopped is the cause of everything that ends because of Close.
@@ -54,7 +61,8 @@ func New(cfg Config) (*Session, error) {
 	s.out.win, s.out.onUnrouted = newWindow(cfg.Window), cfg.Unrouted
 	s.async.onRun = s.out.called
 	s.async.outcome, s.async.chunk = cfg.Outcome, max(1, cfg.Window/8)
-	s.async.onPanic = func(v any, stack []byte) { s.cfg.Notify(CallbackPanicked{v, stack}) }
+	s.async.onPanic = func(v any, stack []byte) { s.panicked("publish", v, stack) }
+	s.login.what, s.secured.what = "credentials", "TLS"
 	s.state.init()
 	s.subs.init()
 	s.running, s.stop = context.WithCancelCause(context.Background())
@@ -95,7 +103,12 @@ func (s *Session) Publish(ctx context.Context, m *Message) error {
 		s.calls.put(c)
 		return onTopic(err, m.Topic)
 	}
-	unsent := s.out.abandon(out.slot, c)
+	unsent, over := s.out.abandon(out.slot, c)
+	if over { // in the same instant: the truth is the better answer
+		err = <-c.done
+		s.calls.put(c)
+		return onTopic(err, m.Topic)
+	}
 	err = cmp.Or(ctx.Err(), context.DeadlineExceeded)
 	return &Error{Op: opPublish, Topic: m.Topic, Reason: gaveUp(err), MayHaveBeenSent: !unsent, Cause: err}
 }
@@ -211,7 +224,19 @@ func (s *Session) attach(c *conn) {
 	if s.subs.attach(c.connack.SessionPresent) && !c.connack.SessionPresent && !s.cfg.CleanSession {
 		s.cfg.Notify(Forgotten{ClientID: s.cfg.ClientID, Unfinished: lost})
 	}
+	s.noteExpiry(c)
 	s.out.tell()
+}
+
+// noteExpiry tells, once for each value, of a broker that keeps the session for
+// a shorter time than asked for.
+func (s *Session) noteExpiry(c *conn) {
+	a := &c.connack
+	if s.cfg.CleanSession || !a.HasSessionExpiry || a.SessionExpiry >= wholeSeconds(s.cfg.SessionExpiry) || s.reduced == a.SessionExpiry+1 {
+		return
+	}
+	s.reduced = a.SessionExpiry + 1
+	s.cfg.Notify(ExpiryReduced{s.cfg.ClientID, s.cfg.SessionExpiry, time.Duration(a.SessionExpiry) * time.Second})
 }
 
 // StopIntake leaves every message that arrives from now on unacknowledged, so

@@ -51,14 +51,31 @@ func (t *subscriptions) align(s *Session, c *conn, ctl control) error {
 				return err
 			}
 		}
-		for len(add) > 0 {
-			n := min(len(add), maxFilters)
+		for suspects := 1; len(add) > 0; {
+			n := together(add, suspects)
+			if add[0].suspect {
+				suspects *= 2
+			}
 			if err := t.subscribe(s, c, ctl, add[:n]); err != nil {
 				return err
 			}
 			add = add[n:]
 		}
 	}
+}
+
+// together is how many of the next filters are asked for together. Suspects go
+// apart from others: the first alone, then ever more of them.
+func together(add []*wanted, suspects int) int {
+	most := maxFilters
+	if add[0].suspect {
+		most = min(most, suspects)
+	}
+	n := 1
+	for n < min(len(add), most) && add[n].suspect == add[0].suspect {
+		n++
+	}
+	return n
 }
 
 func (t *subscriptions) unsubscribe(s *Session, c *conn, ctl control, w *wanted) error {
@@ -93,6 +110,7 @@ func (t *subscriptions) subscribe(s *Session, c *conn, ctl control, add []*wante
 	}
 	ctx, cancel := c.patient(s.cfg.ConnectTimeout)
 	defer cancel()
+	t.await(add)
 	answers, err := ctl.subscribe(ctx, filters)
 	for tries := 1; err == nil && slices.ContainsFunc(answers, idInUse) && tries < maxTries; tries++ {
 		answers, err = ctl.subscribe(ctx, filters)
@@ -100,15 +118,13 @@ func (t *subscriptions) subscribe(s *Session, c *conn, ctl control, add []*wante
 	if err != nil {
 		return fmt.Errorf("no SUBACK: %w", err)
 	}
+	t.await(nil)
 	for i, w := range add {
 		refusal := subackError(c.version, w.Filter.Filter, answers[i])
-		switch stood := t.answer(w, answers[i].code, refusal); {
-		case !stood:
-		case refusal != nil:
-			s.cfg.Notify(SubscriptionRefused{w.Filter.Filter, refusal})
-		case answers[i].code < w.QoS:
-			s.cfg.Notify(SubscriptionLowered{w.Filter.Filter, w.QoS, answers[i].code})
+		if refusal == nil {
+			c.noteUse()
 		}
+		s.answered(w, answers[i].code, refusal)
 	}
 	return nil
 }
@@ -137,6 +153,17 @@ func (t *subscriptions) needless(c *conn, add []*wanted) (rest []*wanted) {
 	return rest
 }
 
+// answered notes the answer to a wish, and tells of a refusal or a lower level.
+func (s *Session) answered(w *wanted, level byte, refusal error) {
+	switch stood := s.subs.answer(w, level, refusal); {
+	case !stood:
+	case refusal != nil:
+		s.cfg.Notify(SubscriptionRefused{w.Filter.Filter, refusal})
+	case level < w.QoS:
+		s.cfg.Notify(SubscriptionLowered{w.Filter.Filter, w.QoS, level})
+	}
+}
+
 func idInUse(a answer) bool { return a.code == codeInUse }
 
 func subackError(v wire.Version, filter string, a answer) error {
@@ -161,7 +188,7 @@ func reasonOfSuback(v wire.Version, code byte) Reason {
 // are wanted.
 func (t *subscriptions) report(s *Session) {
 	n, news, why := t.state()
-	s.state.set(func(st *Status) { st.Ready, st.LastError = why == nil, why })
+	s.state.set(func(st *Status) { st.Ready, st.Convicting, st.LastError = why == nil, false, why })
 	if news && n > 0 {
 		s.cfg.Notify(Subscribed{n})
 	}

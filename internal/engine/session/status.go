@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"sync"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // Status is a snapshot of a session.
@@ -15,8 +17,13 @@ type Status struct {
 	Ended bool
 	// Attempts counts tries to connect that failed in a row.
 	Attempts int
+	// Convicting is set while it is being found out which message or filter ends
+	// the connections.
+	Convicting bool
 	// LastError is why it is not connected or not ready; nil when it is.
 	LastError error
+	// LastLoss is the last connection that was lost, nil when none was.
+	LastLoss *event.Loss
 }
 
 // state is the status and the signal that it changed.
@@ -76,9 +83,9 @@ func (s *Session) WaitReady(ctx context.Context) error {
 }
 
 // WaitAttempt returns nil when the session is ready, or what went wrong with
-// the first attempt: the connection, or a filter that was refused.
+// the first attempt: all addresses, or a filter that was refused.
 func (s *Session) WaitAttempt(ctx context.Context) error {
-	return s.await(ctx, func(st Status) bool { return st.Ready || st.Ended || st.LastError != nil })
+	return s.await(ctx, func(st Status) bool { return st.Ready || st.Ended || (st.LastError != nil && !st.Convicting) })
 }
 
 func (s *Session) await(ctx context.Context, over func(Status) bool) error {

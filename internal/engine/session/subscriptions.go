@@ -1,20 +1,23 @@
 package session
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"sync"
+	"time"
 )
 
 // subscriptions is what we want and what the broker granted.
 type subscriptions struct {
-	mu     sync.Mutex
-	wanted map[string]*wanted
-	order  []string // of first registration
-	poke   chan struct{}
-	asked  chan chan<- error // by Confirm; answered by serve
-	had    bool              // a session of ours existed at the broker before
-	told   bool              // that every filter is granted, on this connection
+	mu      sync.Mutex
+	wanted  map[string]*wanted
+	order   []string // of first registration
+	poke    chan struct{}
+	asked   chan chan<- error // by Confirm; answered by serve
+	had     bool              // a session of ours existed at the broker before
+	told    bool              // that every filter is granted, on this connection
+	pending []*wanted         // in a SUBSCRIBE that has no answer yet
 }
 
 // wanted is one wish. It is settled once; another one takes its place when the
@@ -24,6 +27,9 @@ type wanted struct {
 	tentative bool          // dropped when refused
 	removed   bool          // to be unsubscribed
 	quiet     bool          // nobody new wants retained messages
+	suspect   bool          // asked for when the broker ended a connection
+	alone     uint8         // how often it was the only one
+	until     time.Time     // convicted: not asked for again before
 	settled   chan struct{} // closed when the broker has answered, or there is a successor
 	err       error         // the refusal; valid once settled
 
@@ -131,7 +137,7 @@ func (t *subscriptions) attach(present bool) (had bool) {
 		if w.before != nil && !present {
 			w.before = w.before.again()
 		}
-		if w.refused() || (w.granted && !present) {
+		if (w.refused() && time.Now().After(w.until)) || (w.granted && !present) {
 			t.wanted[name] = w.again()
 		}
 	}
@@ -154,7 +160,16 @@ func (t *subscriptions) missing() (add []*wanted, drop []*wanted) {
 			add = append(add, w)
 		}
 	}
+	slices.SortStableFunc(add, func(a, b *wanted) int { return cmp.Compare(rank(a), rank(b)) })
 	return add, drop
+}
+
+// rank puts suspects behind the others, which need not wait for them.
+func rank(w *wanted) int {
+	if w.suspect {
+		return 1
+	}
+	return 0
 }
 
 // answer notes what the broker said to one wish: nil is a grant, at this level. It
@@ -167,6 +182,7 @@ func (t *subscriptions) answer(w *wanted, level byte, refusal error) bool {
 		return false
 	}
 	w.granted, w.level = refusal == nil, level
+	w.suspect, w.alone = false, 0
 	w.settle(refusal)
 	switch {
 	case refusal == nil:

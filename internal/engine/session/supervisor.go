@@ -2,13 +2,14 @@ package session
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
 )
@@ -19,58 +20,139 @@ const opConnect = "connect"
 // until the session is closed.
 func (s *Session) supervise() {
 	defer close(s.done)
-	var (
-		failures int // in a row
-		takeover int // connections in a row that the broker ended at once
-		down     = time.Now()
-	)
-	for next := 0; s.running.Err() == nil; {
-		addr := s.cfg.Addresses[next%len(s.cfg.Addresses)]
-		c, ctl, err := s.connect(addr)
+	r := retries{down: time.Now()}
+	for s.running.Err() == nil {
+		c, ctl, addr, err := s.connectAny(&r)
 		if err != nil {
-			failures++
-			takeover = 0 // the broker itself is away, or the way to it: that is nobody else with our id
-			next++       // after a loss the same address comes first: our session is there
-			if !s.failed(addr, err, failures, time.Since(down)) {
+			r.failures++
+			r.short = 0 // the broker itself is away, or the way to it: that is nobody else with our id
+			if !s.failed(addr, err, &r) {
 				return
 			}
 			continue
 		}
 		s.hold(c, ctl, addr)
-		down = time.Now()
-		if failures = 0; c.life < takeoverWindow {
-			failures = 1
-		}
-		if takeover = countTakeover(takeover, c); takeover >= takeoverLosses {
-			s.takenOver(c)
-		} else if !s.lost(addr, c, failures) {
+		if !s.lost(addr, c, &r) {
 			return
 		}
 	}
 }
 
+// retries is what the pause before the next attempt depends on.
+type retries struct {
+	next       int       // of the addresses
+	failures   int       // in a row without a useful exchange
+	down       time.Time // since when there was none
+	short      int       // connections in a row that the broker ended at once and in order
+	suspicions int       // connections in a row that ended with suspects
+}
+
+// connectAny is one attempt: each address once, the one that was connected last
+// first, because our session is there. The error is that of the whole list, the
+// address the last one that was tried.
+func (s *Session) connectAny(r *retries) (c *conn, ctl control, addr link.Address, err error) {
+	var errs []error
+	for i := range s.cfg.Addresses {
+		at := (r.next + i) % len(s.cfg.Addresses)
+		addr = s.cfg.Addresses[at]
+		if c, ctl, err = s.connect(addr); err == nil {
+			r.next = at
+			return c, ctl, addr, nil
+		}
+		errs = append(errs, err)
+		if s.running.Err() != nil {
+			break
+		}
+		if i < len(s.cfg.Addresses)-1 {
+			s.cfg.Notify(ConnectFailed{s.cfg.ClientID, addr.String(), err, 0})
+		}
+	}
+	return nil, nil, addr, attemptError(errs)
+}
+
 // failed reports an attempt that reached no connection and waits for the
 // next; false ends the session.
-func (s *Session) failed(addr link.Address, err error, failures int, down time.Duration) bool {
-	if permanent(err) {
+func (s *Session) failed(addr link.Address, err error, r *retries) bool {
+	failures, down := r.failures, time.Since(r.down)
+	if Final(err) {
 		failures, down = slowly, s.cfg.MaxReconnectDelay
 	}
 	delay := s.backoff(failures, down)
-	return s.pause(err, ConnectFailed{s.cfg.ClientID, addr.String(), err, delay}, delay)
+	last := err
+	if list, ok := errors.AsType[*listError](err); ok {
+		last = list.errs[len(list.errs)-1]
+	}
+	return s.pause(err, ConnectFailed{s.cfg.ClientID, addr.String(), last, delay}, delay, false)
 }
 
-// lost reports the end of a connection and waits for the next attempt.
-func (s *Session) lost(addr link.Address, c *conn, failures int) bool {
-	delay := s.backoff(failures, 0)
-	err := c.lossError()
-	return s.pause(err, ConnectionLost{s.cfg.ClientID, addr.String(), err, delay}, delay)
-}
-
-func (s *Session) pause(err error, event Event, delay time.Duration) bool {
+// lost judges the end of a connection, reports it and waits for the next
+// attempt; false ends the session.
+func (s *Session) lost(addr link.Address, c *conn, r *retries) bool {
 	if s.running.Err() != nil {
 		return false
 	}
-	s.down(err)
+	l := s.verdict(addr, c, r)
+	if c.evidence.life >= takeoverWindow || c.useful.Load() {
+		r.failures, r.down = 0, time.Now()
+	}
+	if c.evidence.life < takeoverWindow {
+		r.failures++
+	}
+	err := lossError(l)
+	if l.Cause == event.CauseTakenOver {
+		return s.takenOver(l, err)
+	}
+	delay := s.backoff(r.failures, time.Since(r.down))
+	suspecting := r.suspicions > 0
+	if suspecting && r.suspicions <= manySuspicions {
+		delay = s.suspicionPause(r.suspicions)
+	}
+	return s.pause(err, ConnectionLost{l, err, delay}, delay, suspecting)
+}
+
+// verdict decides why a connection ended, and accuses what ended it.
+func (s *Session) verdict(addr link.Address, c *conn, r *retries) *event.Loss {
+	e := &c.evidence
+	e.subscribing, e.short = s.subs.unanswered(), r.short
+	loss := e.judge()
+	loss.ClientID, loss.Address, loss.At = s.cfg.ClientID, addr.String(), time.Now()
+	l := &loss
+	s.state.set(func(st *Status) { st.LastLoss = l })
+	if e.isShort() || l.Code == wire.ReasonSessionTakenOver {
+		r.short++
+	} else {
+		r.short = 0
+	}
+	if l.Code == wire.ReasonSessionTakenOver {
+		r.short = takeoverLosses
+	}
+	switch {
+	case l.Cause == event.CauseSubscribe:
+		r.suspicions++
+		if w := s.subs.accuse(l, e.life); w != nil {
+			r.short = 0
+			s.answered(w, 0, convicted(opSubscribe, w.Filter.Filter, l))
+		}
+	case l.Cause == event.CausePublish && e.publishing.n > 0:
+		r.suspicions++
+		if s.out.accuse(l, e.life) {
+			r.short = 0
+		}
+		s.out.tell()
+	default:
+		r.suspicions = 0
+	}
+	s.subs.await(nil)
+	return l
+}
+
+// pause waits before the next attempt. While suspects are tried the outcome of
+// the first attempt is open.
+func (s *Session) pause(err error, event Event, delay time.Duration, suspecting bool) bool {
+	if s.running.Err() != nil {
+		return false
+	}
+	s.down(err, suspecting)
 	s.cfg.Notify(event)
 	if s.cfg.NoReconnect {
 		s.ended(err)
@@ -81,8 +163,8 @@ func (s *Session) pause(err error, event Event, delay time.Duration) bool {
 	return true
 }
 
-// connect is one attempt. It includes what it takes to find the version that
-// the broker speaks.
+// connect is one attempt at one address. It includes what it takes to find the
+// version that the broker speaks.
 func (s *Session) connect(addr link.Address) (c *conn, ctl control, err error) {
 	for range closesBeforeFallback + 1 {
 		var undecided bool
@@ -130,6 +212,7 @@ func (s *Session) dial(addr link.Address) (c *conn, ctl control, undecided bool,
 // handshake connects on a socket, which is closed when it fails.
 func (s *Session) handshake(ctx context.Context, cfg *Config, nc net.Conn, version wire.Version, k credentials) (c *conn, ctl control, err error) {
 	c = newConn(s, version)
+	c.clean = cfg.CleanSession
 	c.link = link.New(nc, c, link.Options{
 		Version: c.version, MaxPacketSize: cfg.MaxPacketSize, WriteTimeout: cfg.WriteTimeout,
 	})
@@ -146,7 +229,10 @@ func (s *Session) handshake(ctx context.Context, cfg *Config, nc net.Conn, versi
 }
 
 func (s *Session) socket(ctx context.Context, addr link.Address) (net.Conn, error) {
-	d := link.Dialer{TLS: s.cfg.TLS, Header: s.cfg.Header, Timeout: s.cfg.ConnectTimeout}
+	d := link.Dialer{Header: s.cfg.Header, Timeout: s.cfg.ConnectTimeout}
+	if s.cfg.TLS != nil {
+		d.TLS = func() (*tls.Config, error) { return s.secured.ask(ctx, s.panicked, s.cfg.TLS) }
+	}
 	nc, err := d.Dial(ctx, addr)
 	if err != nil {
 		return nil, &Error{Op: opConnect, Reason: ReasonNetwork, Cause: err}
@@ -161,12 +247,19 @@ func newControl(cfg *Config, c *conn) control {
 	return &control311{cfg: cfg}
 }
 
+// credentials are asked for anew for each connection.
 func (s *Session) credentials(ctx context.Context, addr link.Address) (k credentials, err error) {
-	k = credentials{addr.Username, string(addr.Password)}
-	if s.cfg.Credentials != nil {
-		k.username, k.password, err = s.cfg.Credentials(ctx)
+	if s.cfg.Credentials == nil {
+		return credentials{addr.Username, string(addr.Password)}, nil
 	}
-	return k, err
+	return s.login.ask(ctx, s.panicked, func() (k credentials, err error) {
+		k.username, k.password, err = s.cfg.Credentials(ctx)
+		return k, err
+	})
+}
+
+func (s *Session) panicked(what string, v any, stack []byte) {
+	s.cfg.Notify(CallbackPanicked{what, v, stack})
 }
 
 func connectError(err error) error {
@@ -196,40 +289,17 @@ func (s *Session) drop(c *conn, ctl control) {
 	<-c.closed
 }
 
-func (s *Session) down(err error) {
-	s.state.set(func(st *Status) { st.Attempts++; st.LastError = err })
-}
-
-// countTakeover counts connections that the broker itself ended right after
-// CONNACK; a reset or a timeout is the network's doing.
-func countTakeover(n int, c *conn) int {
-	if code := c.dismissal.Load(); code != nil {
-		if code.Code == wire.ReasonSessionTakenOver {
-			return takeoverLosses
-		}
-		return 0 // it had another reason, such as its own end
-	}
-	if c.life < takeoverWindow && errors.Is(c.err, io.EOF) {
-		return n + 1
-	}
-	return 0
+func (s *Session) down(err error, suspecting bool) {
+	s.state.set(func(st *Status) { st.Attempts++; st.LastError, st.Convicting = err, suspecting })
 }
 
 // takenOver stops the fight over a client id: from here on one attempt after
 // half to all of the maximum delay, until a connection holds. A fleet that takes
 // something else for it must not come back at the same instant either.
-func (s *Session) takenOver(c *conn) {
-	if s.running.Err() != nil {
-		return
-	}
+func (s *Session) takenOver(l *event.Loss, err error) bool {
 	half := s.cfg.MaxReconnectDelay / 2
 	delay := half + rand.N(half+1)
-	err := &Error{Op: opConnect, Reason: ReasonTakenOver, Cause: fmt.Errorf(
-		"the broker ended our connections for those of another client: does it use the client id %q, too? %w",
-		s.cfg.ClientID, c.cause())}
-	s.down(err)
-	s.cfg.Notify(TakenOver{s.cfg.ClientID, delay})
-	s.sleep(delay)
+	return s.pause(err, TakenOver{l, err, delay}, delay, false)
 }
 
 // slowly is the number of failures after which attempts are as rare as they get.

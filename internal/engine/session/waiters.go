@@ -32,8 +32,8 @@ func (o *outbound) admits(n need) bool {
 		return false
 	}
 	room := o.win.used+o.calling < o.win.size
-	if n.qos == 0 {
-		return !o.blocked && (room || !n.callback)
+	if n.qos == 0 { // nothing else goes beside a suspect
+		return !o.blocked && o.probe == 0 && (room || !n.callback)
 	}
 	return room && !o.win.full(n.qos, o.qos2Cap)
 }

@@ -1,6 +1,11 @@
 package session
 
-import "github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
+import (
+	"cmp"
+	"slices"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
+)
 
 // Packet ids of application messages come from the upper half; the client
 // library numbers its SUBSCRIBE and UNSUBSCRIBE packets in the lower half.
@@ -28,10 +33,13 @@ type slot struct {
 	id      uint16
 	qos     byte
 	state   slotState
-	carried bool // some connection had it
-	resent  bool // a later connection carried it again
-	charged bool // this connection carried it: counts against its quota
-	left    bool // nobody waits for it any more
+	carried bool   // some connection had it
+	resent  bool   // a later connection carried it again
+	charged bool   // this connection carried it: counts against its quota
+	suspect bool   // in flight when the broker ended a connection
+	alone   uint8  // how often it was the only one
+	recs    uint32 // when its PUBREC came: PUBRELs keep this order
+	left    bool   // nobody waits for it any more
 
 	unrouted func() bool // of the message
 }
@@ -55,6 +63,7 @@ type window struct {
 	next     int32 // first slot that this connection has not carried
 	used     int
 	qos2     int
+	retired  map[uint16]struct{} // ids of QoS 2 exchanges that were given up
 }
 
 func newWindow(size int) window {
@@ -81,6 +90,7 @@ func (w *window) take(qos byte) (int32, *slot) {
 	s := &w.slots[i]
 	w.renumber(i, s)
 	s.qos, s.state, s.carried, s.resent, s.charged, s.left = qos, slotQueued, false, false, false, false
+	s.suspect, s.alone = false, 0
 	if n := len(w.frames); n > 0 {
 		s.frame, w.frames = w.frames[n-1], w.frames[:n-1]
 	}
@@ -91,10 +101,24 @@ func (w *window) take(qos byte) (int32, *slot) {
 	return i, s
 }
 
-// renumber gives the slot the next id of its row.
+// renumber sets the slot's next id of its row, over those that are retired as
+// long as there is another.
 func (w *window) renumber(i int32, s *slot) {
-	s.id = uint16(idBase + int(i) + int(s.round)*w.size)
-	s.round = (s.round + 1) % w.rounds
+	for range w.rounds {
+		s.id = uint16(idBase + int(i) + int(s.round)*w.size)
+		s.round = (s.round + 1) % w.rounds
+		if _, retired := w.retired[s.id]; !retired {
+			return
+		}
+	}
+}
+
+// retire keeps an id from being used again in this session.
+func (w *window) retire(id uint16) {
+	if w.retired == nil {
+		w.retired = make(map[uint16]struct{})
+	}
+	w.retired[id] = struct{}{}
 }
 
 // push appends a taken slot to the list.
@@ -182,6 +206,27 @@ func (w *window) rewind() {
 	w.next = w.head
 	for i := w.head; i != none; i = w.slots[i].next {
 		w.slots[i].charged = false
+	}
+}
+
+// releasedFirst moves the slots that wait for PUBCOMP to the front, in the order
+// of their PUBRECs [MQTT-4.6.0-4]. Messages keep theirs [MQTT-4.6.0-1].
+func (w *window) releasedFirst() {
+	var released, others []int32
+	for i := w.head; i != none; i = w.slots[i].next {
+		if w.slots[i].state == slotReleased {
+			released = append(released, i)
+		} else {
+			others = append(others, i)
+		}
+	}
+	if len(released) == 0 {
+		return
+	}
+	slices.SortFunc(released, func(a, b int32) int { return cmp.Compare(w.slots[a].recs, w.slots[b].recs) })
+	w.head, w.tail = none, none
+	for _, i := range append(released, others...) {
+		w.push(i)
 	}
 }
 

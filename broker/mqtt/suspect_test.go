@@ -1,0 +1,288 @@
+package mqtt_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-kratos/kratos/v2/log"
+	"github.com/tx7do/kratos-transport/broker"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+)
+
+// convictedWithin is what the issue promises: a second, with the default delays.
+const convictedWithin = time.Second + slack
+
+// slack is what a busy machine adds.
+const slack = 1500 * time.Millisecond
+
+// ending is a way in which a broker ends the connection over a packet.
+type ending struct {
+	name, protocol string
+	do             scripted.Action
+	reason         event.Reason
+	code           int
+}
+
+func endings() []ending {
+	return []ending{
+		{"3.1.1 FIN", "3.1.1", scripted.End(0), event.ReasonRefused, 502},
+		{"3.1.1 RST", "3.1.1", scripted.CutBefore(), event.ReasonRefused, 502},
+		{"5 RST", "5", scripted.CutBefore(), event.ReasonRefused, 502},
+		{"5 DISCONNECT 0x87", "5", scripted.End(0x87), event.ReasonNotAuthorized, 403},
+		{"5 DISCONNECT 0x95", "5", scripted.End(0x95), event.ReasonTooLarge, 413},
+	}
+}
+
+// lossSpy keeps why connections ended.
+type lossSpy struct {
+	mu   sync.Mutex
+	list []event.DisconnectInfo
+}
+
+func (s *lossSpy) OnDisconnect(i event.DisconnectInfo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = append(s.list, i)
+}
+
+func (s *lossSpy) all() []event.DisconnectInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]event.DisconnectInfo(nil), s.list...)
+}
+
+// engine.md D4, reports.md A3, C10: one message that the broker answers by ending
+// the connection fails within a second, and nobody else's does. The cause is in
+// the error, the log, the hook and the health in the same words.
+func TestForbiddenPublishHarmsNobodyElse(t *testing.T) {
+	t.Parallel()
+	for _, e := range endings() {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			b := mqtttest.NewScripted(t)
+			forbid(b, scripted.Publish, "forbidden", e.do)
+			spy := new(lossSpy)
+			defaults := mqttbroker.WithConnectRetryInterval(200 * time.Millisecond)
+			m, out := logged(t, b.URL(), mqttbroker.WithProtocol(e.protocol), defaults, mqttbroker.WithMaxReconnectInterval(30*time.Second), mqttbroker.WithHooks(spy))
+			if err := m.Connect(); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			var all sync.WaitGroup
+			for i := range 50 {
+				all.Go(func() {
+					if err := m.Publish(within(t, patience), fmt.Sprintf("free/%d", i), broker.NewMessage("x")); err != nil {
+						t.Errorf("another topic: %v", err)
+					}
+				})
+			}
+			err := m.Publish(within(t, patience), "forbidden", broker.NewMessage("x"))
+			if took := time.Since(began); took > convictedWithin {
+				t.Errorf("convicted after %v", took)
+			}
+			all.Wait()
+			if took := time.Since(began); took > convictedWithin {
+				t.Errorf("the others took %v", took)
+			}
+			got := wantReason(t, err, e.reason, e.code)
+			if !got.Convicted || got.Topic != "forbidden" || event.CauseOf(err) != event.CausePublish {
+				t.Errorf("%+v", got)
+			}
+			oneVerdict(t, got, spy, out, health(t, m).LastLoss)
+			if out.count("another client") != 0 {
+				t.Error("taken for a takeover")
+			}
+		})
+	}
+}
+
+// oneVerdict checks that error, hook, log and health tell the same.
+func oneVerdict(t *testing.T, err error, spy *lossSpy, out *logs, last *event.Loss) {
+	t.Helper()
+	mqtttest.Eventually(t, patience, func() bool { return len(spy.all()) >= 2 })
+	list := spy.all()
+	end := list[len(list)-1]
+	if end.Cause != event.CausePublish || last == nil || last.Cause != event.CausePublish || last.Topic != "forbidden" {
+		t.Fatalf("hook %+v, health %+v", end, last)
+	}
+	for name, text := range map[string]string{"error": err.Error(), "hook": end.Err.Error(), "log": out.String()} {
+		if !strings.Contains(text, last.Error()) {
+			t.Errorf("the %s does not say %q: %s", name, last, text)
+		}
+	}
+}
+
+// forbid makes the broker end each connection that carries this topic or filter.
+func forbid(b *mqtttest.Scripted, kind scripted.PacketType, name string, do scripted.Action) *scripted.Injected {
+	return b.Inject(scripted.Fault{Direction: scripted.ToBroker, Type: kind, Filter: scripted.Topic(name), Do: do})
+}
+
+// stores.md 3: what gets through on each connection does not acquit the message
+// that ends it.
+func TestProgressOfOthersAcquitsNobody(t *testing.T) {
+	t.Parallel()
+	for _, e := range endings() {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			b := mqtttest.NewScripted(t)
+			forbid(b, scripted.Publish, "forbidden", e.do)
+			m := connected(t, b.URL(), mqttbroker.WithProtocol(e.protocol), mqttbroker.WithConnectRetryInterval(200*time.Millisecond))
+			ctx, stop := context.WithCancel(t.Context())
+			var load sync.WaitGroup
+			for i := range 8 { // never without others in flight
+				load.Go(func() {
+					for ctx.Err() == nil {
+						if err := m.Publish(within(t, patience), fmt.Sprintf("free/%d", i), broker.NewMessage("x")); err != nil {
+							t.Errorf("another topic: %v", err)
+						}
+					}
+				})
+			}
+			began := time.Now()
+			err := m.Publish(within(t, patience), "forbidden", broker.NewMessage("x"))
+			took := time.Since(began)
+			stop()
+			load.Wait()
+			if wantReason(t, err, e.reason, e.code); took > convictedWithin {
+				t.Errorf("convicted after %v", took)
+			}
+		})
+	}
+}
+
+// Asynchronous publishes, and one of QoS 2, are treated alike.
+func TestForbiddenPublishOfEveryForm(t *testing.T) {
+	t.Parallel()
+	for _, qos := range []byte{1, 2} {
+		for _, e := range endings() {
+			t.Run(fmt.Sprintf("%s QoS %d", e.name, qos), func(t *testing.T) {
+				t.Parallel()
+				b := mqtttest.NewScripted(t)
+				forbid(b, scripted.Publish, "forbidden", e.do)
+				p, err := mqttbroker.NewPublisher(broker.WithAddress(b.URL()), mqttbroker.WithProtocol(e.protocol),
+					mqttbroker.WithKratosLogger(log.NewStdLogger(new(logs))),
+					mqttbroker.WithClientId("form"), mqttbroker.WithConnectRetryInterval(10*time.Millisecond))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := p.Connect(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = p.Close(within(t, patience)) }()
+				bad, err := p.Send(within(t, patience), "forbidden", nil, mqttbroker.QoS(qos))
+				if err != nil {
+					t.Fatal(err)
+				}
+				var good []*mqttbroker.Pending
+				for range 100 {
+					w, err := p.Send(within(t, patience), "free", nil, mqttbroker.QoS(qos))
+					if err != nil {
+						t.Fatal(err)
+					}
+					good = append(good, w)
+				}
+				if got := wantReason(t, bad.Wait(within(t, patience)), e.reason, e.code); !got.Convicted {
+					t.Error(got)
+				}
+				for _, w := range good {
+					if err := w.Wait(within(t, patience)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// reports.md A3: what a default Mosquitto answers by closing.
+func TestMosquittoThatCloses(t *testing.T) {
+	t.Parallel()
+	b := mqtttest.Mosquitto(t, mqtttest.WithConfig("retain_available false"))
+	deep := strings.Repeat("a/", 201) + "a"
+	for name, send := range map[string]func(broker.Broker) error{
+		"retained": func(m broker.Broker) error {
+			return m.Publish(within(t, patience), "kept", broker.NewMessage("x"), mqttbroker.WithPublishRetained(true))
+		},
+		"201 levels": func(m broker.Broker) error { return m.Publish(within(t, patience), deep, broker.NewMessage("x")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, out := logged(t, b.URL(), mqttbroker.WithConnectRetryInterval(200*time.Millisecond), mqttbroker.WithMaxReconnectInterval(30*time.Second))
+			if err := m.Connect(); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			got := wantReason(t, send(m), event.ReasonRefused, 502)
+			if took := time.Since(began); took > convictedWithin || !got.Convicted {
+				t.Errorf("after %v: %v", took, got)
+			}
+			for i := range 20 {
+				publish(t, m, fmt.Sprintf("free/%d", i), "x")
+			}
+			if out.count("another client") != 0 {
+				t.Error("taken for a takeover")
+			}
+		})
+	}
+}
+
+// engine.md "Suspected": a broker that closes on a forbidden SUBSCRIBE is not
+// taken over. The filter is found among the others, which go on.
+func TestForbiddenSubscriptionIsFound(t *testing.T) {
+	t.Parallel()
+	for _, e := range endings()[:4] {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			b := mqtttest.NewScripted(t)
+			forbid(b, scripted.Subscribe, "forbidden/#", e.do)
+			m, out := logged(t, b.URL(), mqttbroker.WithProtocol(e.protocol))
+			got := make(map[string]<-chan seen)
+			for _, f := range []string{"a", "b", "forbidden/#", "c"} {
+				got[f] = subscribe(t, m, f)
+			}
+			began := time.Now()
+			err := m.Connect()
+			if took := time.Since(began); took > convictedWithin {
+				t.Errorf("convicted after %v", took)
+			}
+			refusal := wantReason(t, err, e.reason, e.code)
+			if !refusal.Convicted || refusal.Topic != "forbidden/#" || event.CauseOf(err) != event.CauseSubscribe || out.count("another client") != 0 {
+				t.Errorf("%+v", refusal)
+			}
+		})
+	}
+}
+
+// The same for one that comes later: it alone fails, and the others go on.
+func TestForbiddenSubscriptionLater(t *testing.T) {
+	t.Parallel()
+	for _, e := range endings()[:4] {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			b := mqtttest.NewScripted(t)
+			forbid(b, scripted.Subscribe, "forbidden/#", e.do)
+			m := open(t, b.URL(), mqttbroker.WithProtocol(e.protocol), mqttbroker.WithClientId("later"))
+			got := subscribe(t, m, "a")
+			if err := m.Connect(); err != nil {
+				t.Fatal(err)
+			}
+			_, err := m.Subscribe("forbidden/#", func(context.Context, broker.Event) error { return nil }, nil)
+			if refusal := wantReason(t, err, e.reason, e.code); !refusal.Convicted {
+				t.Errorf("%+v", refusal)
+			}
+			publish(t, m, "a", "x")
+			receive(t, got)
+			if h := health(t, m); !h.Ready || h.Filters != 1 {
+				t.Errorf("%+v", h)
+			}
+		})
+	}
+}

@@ -1,0 +1,189 @@
+package session
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+)
+
+// A broker may answer what it does not take by ending the connection; one of
+// MQTT 3.1.1 has no other way [MQTT-3.3.5-2]. After such a loss whatever was in
+// flight on it is suspect. The next connection carries the first suspect alone:
+// an acknowledgement clears it, and then two go together, four, and so on, so
+// that a crowd of innocents is cleared in a few round trips. Who is alone on a
+// connection when the broker ends it, for the first time where the broker gave a
+// reason code and for the second where it gave none, is convicted: it fails, and
+// the others go on.
+
+// aloneLosses is how often the broker has to end a connection that carries a
+// suspect alone, without and with a reason code of its own.
+const (
+	aloneLosses         = 2
+	aloneLossesWithCode = 1
+)
+
+// The pauses before suspects are tried again: conviction is a matter of a second,
+// and what is innocent waits for it. The first is that of any short outage, since
+// the broker may have stopped; after many in a row the usual ones follow, for a
+// stream of messages that each end a connection.
+const (
+	firstSuspicion = 200 * time.Millisecond
+	nextSuspicion  = 50 * time.Millisecond
+	manySuspicions = 16
+)
+
+// probeTime is how long a connection may go on with few messages in flight. A
+// broker that does not take one ends the connection at once; one that is slow, or
+// never answers, must not hold up the others.
+const probeTime = time.Second
+
+// blockedFor is how long a connection that we do not read may block its broker
+// before that is taken for the cause of its end.
+const blockedFor = time.Second
+
+// suspicionPause is the pause before the n-th connection in a row with suspects.
+func (s *Session) suspicionPause(n int) time.Duration {
+	limit := nextSuspicion
+	if n <= 1 {
+		limit = firstSuspicion
+	}
+	return rand.N(min(s.cfg.MinReconnectDelay, limit) + 1)
+}
+
+// convicted is the error of a message or filter that ends every connection.
+func convicted(op, name string, l *event.Loss) *Error {
+	e := &Error{Op: op, Topic: name, Reason: ReasonRefused, Convicted: true, Cause: l}
+	if l.Code != 0 {
+		e.Reason = reasonOfCode(l.Code)
+	}
+	e.MayHaveBeenSent = op == opPublish && e.Reason == ReasonRefused // a better reason says that it was not taken
+	return e
+}
+
+// enough reports whether a suspect that was alone so often is convicted.
+func enough(alone uint8, l *event.Loss) bool {
+	if l.Code != 0 {
+		return alone >= aloneLossesWithCode
+	}
+	return alone >= aloneLosses
+}
+
+// accuse makes suspects of what a lost connection had in flight, which are the
+// first messages of the window, and ends the exchange of a convicted one. It
+// reports whether there was one.
+func (o *outbound) accuse(l *event.Loss, life time.Duration) (found bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	known := o.win.head != none && o.win.slots[o.win.head].suspect
+	o.suspects = 0
+	for i := o.win.head; i != none; i = o.win.slots[i].next {
+		sl := &o.win.slots[i]
+		if sl.suspect = sl.charged; sl.suspect { // who was not there is cleared
+			o.suspects++
+		}
+	}
+	if o.suspects != 1 || !known || life >= takeoverWindow {
+		return false
+	}
+	head := &o.win.slots[o.win.head]
+	head.alone++
+	if !enough(head.alone, l) {
+		return false
+	}
+	o.giveUp(o.win.head, convicted(opPublish, "", l))
+	return true
+}
+
+// giveUp ends the exchange of a message that may have reached the broker. What
+// the broker knows of a QoS 2 exchange stays there: another message with its
+// packet id would be taken for a repetition, so that the id is not used again in
+// this session [MQTT-4.3.3-2].
+func (o *outbound) giveUp(i int32, err error) {
+	if sl := &o.win.slots[i]; sl.qos == 2 && sl.carried {
+		o.win.retire(sl.id)
+	}
+	o.finish(i, err)
+}
+
+// cleared takes one suspect away, and lets more of them go together once all
+// that went are acknowledged.
+func (o *outbound) cleared() {
+	o.suspects--
+	switch {
+	case o.suspects == 0:
+		o.probe = 0
+	case o.quota == o.receive:
+		o.probe *= 2
+	}
+}
+
+// probing reports whether nothing more may be in flight until suspects are
+// cleared.
+func (o *outbound) probing() bool { return o.probe > 0 && o.receive-o.quota >= o.probe }
+
+// impatient lets the others go when the suspects of a connection have not been
+// answered in time. They stay suspects for its end.
+func (o *outbound) impatient(c *conn) {
+	o.mu.Lock()
+	if o.cur == c && o.probe > 0 {
+		o.probe = 0
+		o.pump()
+		o.wake()
+	}
+	o.mu.Unlock()
+	c.link.Wake()
+}
+
+// inFlight are the messages that this connection carried and that were not
+// acknowledged.
+func (o *outbound) inFlight() (c crowd) {
+	for i := o.win.head; i != none && o.win.slots[i].charged; i = o.win.slots[i].next {
+		if c.n++; c.n == 1 {
+			c.first = topicOf(o.win.slots[i].frame)
+		}
+	}
+	return c
+}
+
+// convictedFor is how long a convicted filter is not asked for again by itself:
+// asking costs connections. A new call of Subscribe asks at once.
+const convictedFor = 5 * time.Minute
+
+// await notes the filters of a SUBSCRIBE on its way, none once it is answered.
+func (t *subscriptions) await(filters []*wanted) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pending = filters
+}
+
+// unanswered are the filters of a SUBSCRIBE that was on its way.
+func (t *subscriptions) unanswered() (c crowd) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.n = len(t.pending); c.n > 0 {
+		c.first = t.pending[0].Filter.Filter
+	}
+	return c
+}
+
+// accuse makes suspects of the filters of the SUBSCRIBE that a lost connection
+// had on its way, and returns the one that is convicted, if any.
+func (t *subscriptions) accuse(l *event.Loss, life time.Duration) (guilty *wanted) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known := len(t.pending) == 1 && t.pending[0].suspect && life < takeoverWindow
+	for _, w := range t.wanted {
+		w.suspect = slices.Contains(t.pending, w) // who was not there is cleared
+	}
+	if !known {
+		return nil
+	}
+	w := t.pending[0]
+	if w.alone++; !enough(w.alone, l) {
+		return nil
+	}
+	w.until = time.Now().Add(convictedFor)
+	return w
+}
