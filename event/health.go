@@ -50,6 +50,10 @@ type Health struct {
 	// because they are no text that MQTT takes, or over the limits, since the
 	// client was made. The messages were sent. The log names each header once.
 	ContextHeadersDropped int64
+	// Deletions counts empty messages, with which MQTT deletes a retained one, that
+	// were acknowledged without a call of their handler, because its codec cannot
+	// decode them, since the client was made.
+	Deletions int64
 	// LateReplies counts replies that nobody waited for any more, or that
 	// answered no request of ours.
 	LateReplies int64

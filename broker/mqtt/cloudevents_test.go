@@ -212,3 +212,26 @@ func TestPublisherCarriesCloudEvents(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// reports.md C1: JSON text may begin with white space, and so may an event. A
+// handler must not be called with the event in the place of its data.
+func TestCloudEventBehindWhiteSpace(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, url string, version broker.Option) {
+		bare := connected(t, url, mqttbroker.WithProtocol("3.1.1"), broker.WithCodec("")) // no content type
+		got := subscribe(t, connected(t, url, version, mqttbroker.WithCloudEvents("/s")), "a")
+		const text = `{"specversion":"1.0","id":"1","source":"s","type":"t","data":{"n":1}}`
+		for _, space := range []string{"\n", "\r\n", " ", "\t", " \t\r\n "} {
+			publish(t, bare, "a", space+text+space)
+			if m := receive(t, got); m.body != `{"n":1}` {
+				t.Errorf("behind %q: got %q", space, m.body)
+			}
+		}
+		for _, other := range []string{"\n", " ", "\n1", "\v" + text} { // none of these is an object
+			publish(t, bare, "a", other)
+			if m := receive(t, got); m.body != other {
+				t.Errorf("%q: got %q", other, m.body)
+			}
+		}
+	})
+}

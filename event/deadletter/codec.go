@@ -1,6 +1,7 @@
 package deadletter
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -42,7 +43,7 @@ func Decode(m *message.Message) (*Letter, error) {
 	switch {
 	case m.Header(IDHeader) != "":
 		err = l.fromProperties(m)
-	case strings.HasPrefix(m.ContentType, contentType) || len(m.Payload) > 0 && m.Payload[0] == '{':
+	case strings.HasPrefix(m.ContentType, contentType) || bytes.HasPrefix(bytes.TrimLeft(m.Payload, " \t\r\n"), []byte("{")):
 		err = l.fromCloudEvent(m.Payload)
 	default:
 		return nil, ErrNoLetter

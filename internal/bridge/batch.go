@@ -33,6 +33,10 @@ func (c *consumer) handleMany(ctx context.Context, ds []*engine.Delivery, errs [
 	events, at := make([]*Event, 0, len(ds)), make([]int, 0, len(ds))
 	for i, d := range ds {
 		e, err := c.receive(s, d)
+		if errors.Is(err, errDeletion) {
+			_ = c.skip(s)
+			continue
+		}
 		if err != nil {
 			errs[i] = formError("decode", d.Topic, err)
 			continue

@@ -34,6 +34,8 @@ type Broker struct {
 	unplaced sync.Once // says that there is no place for a sequence
 	names    names     // of what was subscribed to
 	leftOut  leftOut
+
+	deletions atomic.Int64 // empty messages that no handler was called for
 }
 
 var _ broker.Broker = (*Broker)(nil)

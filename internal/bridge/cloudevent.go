@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
@@ -236,7 +237,7 @@ func unwrap(d *engine.Delivery, carrier bool) (*cloudEvent, error) {
 	switch {
 	case named && isStructured(d.Properties.ContentType):
 		return parseCloudEvent(d.Payload)
-	case named || !carrier || len(d.Payload) == 0 || d.Payload[0] != '{':
+	case named || !carrier || !beginsObject(d.Payload):
 		return nil, nil
 	}
 	e, err := parseCloudEvent(d.Payload)
@@ -244,6 +245,13 @@ func unwrap(d *engine.Delivery, carrier bool) (*cloudEvent, error) {
 		return nil, nil //nolint:nilerr // a bare message
 	}
 	return e, nil
+}
+
+// beginsObject reports whether a payload may be a JSON object, which is cheaper
+// than reading it. White space may come before it (RFC 8259, section 2).
+func beginsObject(payload []byte) bool {
+	rest := bytes.TrimLeft(payload, " \t\r\n")
+	return len(rest) > 0 && rest[0] == '{'
 }
 
 func isStructured(contentType string) bool {

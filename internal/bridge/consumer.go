@@ -2,6 +2,8 @@ package bridge
 
 import (
 	"context"
+	"errors"
+	"sync"
 
 	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/tx7do/kratos-transport/broker"
@@ -21,6 +23,8 @@ type consumer struct {
 	dedup   *deduper                                   // nil handles everything
 	method  *Method                                    // nil is a subscription by hand
 	batch   *Batch                                     // nil handles each message by itself
+	filter  string
+	skipped sync.Once // the log tells of deletions
 }
 
 // handle is one attempt. The message is decoded anew for each: a handler may
@@ -28,6 +32,9 @@ type consumer struct {
 func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 	s := c.broker.state()
 	e, err := c.receive(s, d)
+	if errors.Is(err, errDeletion) {
+		return c.skip(s)
+	}
 	if err != nil {
 		return c.undecodable(ctx, e, formError("decode", d.Topic, err))
 	}
@@ -67,11 +74,34 @@ func (c *consumer) decode(e *Event) error {
 	}
 	to := c.binder()
 	body, err := decode(pick(c.codec, e.ContentType(), to), e.Payload(), to)
+	if err != nil && e.deletes() {
+		return errDeletion
+	}
 	if err != nil {
 		return err
 	}
 	e.msg.Body = body
 	return c.method.bind(e)
+}
+
+// errDeletion is the error of an empty message that cannot be decoded.
+var errDeletion = errors.New("no payload")
+
+// deletes reports whether the message is what MQTT deletes a retained message
+// with [MQTT-3.3.1-10]: an empty one, which the broker passes on. An empty
+// request is a bad one.
+func (e *Event) deletes() bool {
+	topic, _ := e.reply()
+	return e.ce == nil && len(e.delivery.Payload) == 0 && topic == ""
+}
+
+// skip acknowledges a deletion, which a handler of what was there has no value for.
+func (c *consumer) skip(s *state) error {
+	c.broker.deletions.Add(1)
+	c.skipped.Do(func() {
+		s.log.Infof("mqtt: an empty message, which deletes a retained one, is not for the handler of %q: such messages are counted in Deletions", c.filter)
+	})
+	return nil
 }
 
 // undecodable gives a replier the chance to tell its requester.

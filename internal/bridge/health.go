@@ -21,7 +21,7 @@ func (b *Broker) Health() event.Health {
 		Sessions: sessions(h.Sessions),
 		InFlight: h.InFlight, Queued: h.Queued, Running: h.Running,
 		Dropped: h.Dropped, Unmatched: h.Unmatched, IllFormed: h.IllFormed, BackPressure: h.BackPressure, SessionsLost: h.SessionsLost, Unrouted: h.Unrouted,
-		HeadersLost: h.Headless, ContextHeadersDropped: b.leftOut.count.Load(), LateReplies: b.requests.late.Load(),
+		HeadersLost: h.Headless, ContextHeadersDropped: b.leftOut.count.Load(), Deletions: b.deletions.Load(), LateReplies: b.requests.late.Load(),
 		Duplicates: b.duplicates.Load(), WithoutID: b.withoutID.Load(), Missing: b.gaps.missing.Load(), Outbox: s.outbox.health(),
 		Parked: h.Parked, HeldKeys: h.HeldKeys, ForeignParked: h.ForeignParked, Held: held, Discarded: h.Discarded, LettersCut: h.LettersCut, LettersLost: h.LettersLost, DeadLetterTopicFailed: h.TopicFailed,
 		DeadLettersBlocked: h.DeadLetterError != nil, DeadLetterError: h.DeadLetterError,

@@ -92,7 +92,7 @@ func (s *state) consumer(topic string, handler broker.Handler, binder broker.Bin
 		return nil, badRequest("subscribe", topic, err.Error())
 	}
 	return &consumer{
-		broker: s.broker, codec: codec, binder: binder, values: valuesOf(o.Context), refuse: own.refuse, method: own.Method, batch: own.Batch,
+		broker: s.broker, filter: topic, codec: codec, binder: binder, values: valuesOf(o.Context), refuse: own.refuse, method: own.Method, batch: own.Batch,
 		handler: handler,
 	}, nil
 }

@@ -116,12 +116,12 @@ func TestHeartbeatOfAForeignDevice(t *testing.T) {
 func TestStateByRequest(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		protocol string
-		answered bool
-	}{{"5", true}, {"3.1.1", false}} {
-		t.Run(test.protocol, func(t *testing.T) {
+		protocol, preset string
+		answered         bool
+	}{{"5", "", true}, {"3.1.1", "mosquitto", false}, {"", "mosquitto", true}} {
+		t.Run(test.protocol+test.preset, func(t *testing.T) {
 			t.Parallel()
-			b, address, saver := devices(t, "KM_MQTT_PROTOCOL="+test.protocol)
+			b, address, saver := devices(t, "KM_MQTT_PROTOCOL="+test.protocol, "KM_MQTT_PRESET="+test.preset)
 			mosquittoPub(t, address, "devices/robot-3/heartbeat", "{}")
 			wantListed(t, saver.base+"/v1/devices/robot-3/state", `"online":true`)
 			timeout := startTimeout
