@@ -2,9 +2,6 @@ package mqtt_test
 
 import (
 	"context"
-	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/tx7do/kratos-transport/broker"
@@ -117,64 +114,5 @@ func TestMosquittoKeepsSessionsOverItsRestart(t *testing.T) {
 				t.Errorf("%d sessions lost", n)
 			}
 		})
-	}
-}
-
-// What is in flight at QoS 2 is finished after an orderly restart of Mosquitto:
-// nothing fails with "may have been sent", and nothing arrives twice.
-func TestQoS2OverARestartOfMosquitto(t *testing.T) {
-	t.Parallel()
-	bothProtocols(t, qos2OverARestart)
-}
-
-func qos2OverARestart(t *testing.T, protocol string) {
-	const publishers, each, restarts = 16, 200, 3
-	server := mqtttest.Mosquitto(t)
-	b := connected(t, server.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithClientId("twice"))
-	counts := make(map[string]int)
-	done := make(chan struct{})
-	_, err := b.Subscribe("a/+", func(_ context.Context, e broker.Event) error {
-		if m := string(e.Message().Body.([]byte)); m == `"end"` {
-			close(done)
-		} else {
-			counts[m]++ // one at a time
-		}
-		return nil
-	}, nil, mqttbroker.WithSubscribeQos(2), broker.WithSubscribeConcurrency(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	var sent atomic.Int64
-	for p := range publishers {
-		all.Go(func() {
-			for i := range each {
-				err := b.Publish(within(t, patience), fmt.Sprintf("a/%d", p), broker.NewMessage(fmt.Sprintf("%d-%d", p, i)), mqttbroker.WithPublishQos(2))
-				if err != nil {
-					t.Errorf("publish %d of %d: %v", i, p, err)
-				}
-				sent.Add(1)
-			}
-		})
-	}
-	for i := range restarts {
-		mqtttest.Eventually(t, 4*patience, func() bool { return sent.Load() > int64((i+1)*publishers*each/(restarts+1)) })
-		server.Stop()
-		server.Start()
-	}
-	all.Wait()
-	publish(t, b, "a/end", "end", mqttbroker.WithPublishQos(2))
-	receive(t, done)
-	mqtttest.Eventually(t, patience, func() bool { return health(t, b).Queued+health(t, b).Running == 0 })
-	if err := b.Disconnect(); err != nil {
-		t.Fatal(err)
-	}
-	for m, n := range counts {
-		if n != 1 {
-			t.Errorf("%s arrived %d times", m, n)
-		}
-	}
-	if len(counts) != publishers*each {
-		t.Errorf("%d of %d arrived", len(counts), publishers*each)
 	}
 }
