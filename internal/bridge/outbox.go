@@ -203,10 +203,7 @@ func (k *keeper) health() (none event.OutboxHealth) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
 	defer cancel()
-	k.mu.Lock()
-	relay := k.relay
-	k.mu.Unlock()
-	h := relay.Health(ctx)
+	h := k.current().Health(ctx)
 	out := outboxHealth(h.Stats, h.Err)
 	out.HeldBack, out.ClosedKeys = !k.gate.isOpen(), h.ClosedKeys
 	if h.ClosedKeys > 0 && h.LastRefusal.Seq != 0 {

@@ -26,7 +26,7 @@ func (b *Broker) OutboxQuarantined(ctx context.Context, after uint64, limit int)
 // of their order that still wait: all of them, or OUTBOX_FULL and none. One that is
 // gone is no error. The other errors are those of [Broker.OutboxQuarantined].
 func (b *Broker) OutboxRequeue(ctx context.Context, seqs ...uint64) error {
-	return b.aside(ctx, func(k *keeper) error { return k.store.Requeue(ctx, seqs...) })
+	return b.aside(ctx, func(k *keeper) error { return k.current().Requeue(ctx, seqs...) })
 }
 
 // OutboxDiscard removes messages that were put aside for good. One that is gone

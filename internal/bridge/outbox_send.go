@@ -86,8 +86,12 @@ func (f *flight) acknowledged(delivered bool) {
 
 // retryNow has the relay try at once what waits for the end of a pause.
 func (k *keeper) retryNow() {
+	k.current().ConnectionUp()
+}
+
+// current is the relay of this run, or of the next.
+func (k *keeper) current() *outbox.Relay {
 	k.mu.Lock()
-	relay := k.relay
-	k.mu.Unlock()
-	relay.ConnectionUp()
+	defer k.mu.Unlock()
+	return k.relay
 }

@@ -1,0 +1,170 @@
+package mqtt_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+)
+
+// aclBroker is a Mosquitto that takes publishes to allowed/# only, and answers the
+// others with PUBACK 0x87 on MQTT 5.
+func aclBroker(t *testing.T) string {
+	t.Helper()
+	return mqtttest.Mosquitto(t, mqtttest.WithACL("topic readwrite allowed/#")).URL()
+}
+
+// stores.md 2: any number of refused keys holds up nobody else, and an operator
+// sees them.
+func TestOutboxRefusedKeysHoldUpNobody(t *testing.T) {
+	t.Parallel()
+	const refused, allowed = 800, 10
+	url := aclBroker(t)
+	got := subscribe(t, connected(t, url, mqttbroker.WithProtocol("5")), "allowed/#")
+	spy, store := new(outboxSpy), memory(t, 0)
+	b, out := logged(t, url, mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(store), mqttbroker.WithHooks(spy))
+	if err := b.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range refused {
+		publish(t, b, fmt.Sprintf("devices/%d/command", i), "x")
+	}
+	mqtttest.Eventually(t, patience, func() error {
+		if n := health(t, b).Outbox.ClosedKeys; n != refused {
+			return fmt.Errorf("%d closed keys, want %d", n, refused)
+		}
+		return nil
+	})
+	began := time.Now()
+	for i := range allowed {
+		publish(t, b, fmt.Sprintf("allowed/%d", i), "x")
+	}
+	for range allowed {
+		receive(t, got)
+	}
+	if took := time.Since(began); took > patience/4 {
+		t.Errorf("10 allowed messages took %v", took)
+	}
+	wantDepth(t, store, refused)
+	wantReason(t, health(t, b).Outbox.RefusedError, event.ReasonNotAuthorized, 403)
+	told := spy.of(event.OutboxRefused)
+	if len(told) != 1 || told[0].ID == "" || told[0].Topic == "" || told[0].Err == nil {
+		t.Errorf("hook was told %+v", told)
+	}
+	if n := out.count("the broker refuses a message"); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
+}
+
+// What is refused for too long is put aside, and what waits behind it goes on.
+func TestOutboxPutsAsideWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	url := aclBroker(t)
+	for name, limit := range map[string]mqttbroker.OutboxOption{
+		"time":     mqttbroker.OutboxRefusedLimit(300*time.Millisecond, 0),
+		"attempts": mqttbroker.OutboxRefusedLimit(0, 3),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			topic := "allowed/" + name
+			got := subscribe(t, connected(t, url, mqttbroker.WithProtocol("5")), topic)
+			spy, store := new(outboxSpy), memory(t, 0)
+			b, _ := logged(t, url, mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(store, limit), mqttbroker.WithHooks(spy))
+			publish(t, b, "devices/1/command", "x", mqttbroker.WithPublishOrderingKey("k"))
+			publish(t, b, topic, "behind", mqttbroker.WithPublishOrderingKey("k"))
+			if err := b.Connect(); err != nil {
+				t.Fatal(err)
+			}
+			receive(t, got)
+			wantDepth(t, store, 0)
+			if h := health(t, b).Outbox; h.Quarantined != 1 || h.ClosedKeys != 0 || h.RefusedError != nil {
+				t.Errorf("%+v", h)
+			}
+			if told := spy.of(event.OutboxQuarantined); len(told) != 1 || told[0].Topic != "devices/1/command" {
+				t.Errorf("hook was told %+v", told)
+			}
+		})
+	}
+}
+
+// The limits are checked with everything else.
+func TestOutboxConfigIsChecked(t *testing.T) {
+	t.Parallel()
+	for want, opt := range map[string]mqttbroker.OutboxOption{
+		"refused limit of -1ns, 0 refused attempts":                      mqttbroker.OutboxRefusedLimit(-1, 0),
+		`outbox.unrouted["Save"]: want an operation`:                     mqttbroker.OutboxConfig(&v1.Outbox{Unrouted: map[string]*v1.Unrouted{"Save": {}}}),
+		`outbox.unrouted["/p.S/M"].policy: "keep", want accept or retry`: mqttbroker.OutboxConfig(&v1.Outbox{Unrouted: map[string]*v1.Unrouted{"/p.S/M": {Policy: "keep"}}}),
+		`outbox.unrouted["/p.S/M"].max_age: -1s, want 0s or more`:        mqttbroker.OutboxConfig(&v1.Outbox{Unrouted: map[string]*v1.Unrouted{"/p.S/M": {Policy: "retry", MaxAge: durationpb.New(-time.Second)}}}),
+		"outbox.refused_limit: -1s, want 0s or more":                     mqttbroker.OutboxConfig(&v1.Outbox{RefusedLimit: durationpb.New(-time.Second)}),
+	} {
+		err := open(t, "mqtt://127.0.0.1:1", mqttbroker.WithOutbox(memory(t, 0), opt)).Init()
+		wantReason(t, err, event.ReasonBadRequest, 400)
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	store := memory(t, 0)
+	b := open(t, "mqtt://127.0.0.1:1", mqttbroker.WithOutbox(store, mqttbroker.OutboxConfig(&v1.Outbox{Unrouted: map[string]*v1.Unrouted{
+		"/p.S/M": {Policy: "retry", MaxAge: durationpb.New(time.Minute)},
+	}})))
+	method := &event.MethodDesc{Name: "M", Operation: "/p.S/M", QoS: 1, Codec: "proto"}
+	if err := mqttbroker.NewClientConn(b).Publish(t.Context(), method, "a", newString("x")); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := store.Read(t.Context(), 0, 1); err != nil || len(list) != 1 || list[0].RetryUnrouted != time.Minute {
+		t.Errorf("kept %+v, %v", list, err)
+	}
+}
+
+// stores.md 3, reports.md A4: a message that ends every connection is put aside,
+// and all others arrive, with few reconnects.
+func TestOutboxPutsAsideWhatEndsConnections(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, protocol string) {
+		const n = 200
+		server := mqtttest.NewScripted(t, scripted.WithFaults(scripted.Fault{
+			Type: scripted.Publish, Filter: scripted.Topic("poison"), Do: scripted.CutBefore(),
+		}))
+		got := subscribe(t, connected(t, server.URL(), mqttbroker.WithProtocol(protocol)), "good/#")
+		spy, store := new(outboxSpy), memory(t, 0)
+		b, out := logged(t, server.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithClientId("pub"), mqttbroker.WithOutbox(store), mqttbroker.WithHooks(spy))
+		for i := range n {
+			publish(t, b, fmt.Sprintf("good/%d", i%50), fmt.Sprint(i))
+			if i == n/2 {
+				publish(t, b, "poison", "x")
+			}
+		}
+		if err := b.Connect(); err != nil {
+			t.Fatal(err)
+		}
+		missing := make(map[string]bool)
+		for i := range n {
+			missing[fmt.Sprint(i)] = true
+		}
+		for len(missing) > 0 {
+			delete(missing, strings.Trim(receive(t, got).body, `"`))
+		}
+		wantDepth(t, store, 0)
+		if h := health(t, b).Outbox; h.Quarantined != 1 {
+			t.Errorf("%d put aside, want 1", h.Quarantined)
+		}
+		told := spy.of(event.OutboxQuarantined)
+		if len(told) != 1 || told[0].Topic != "poison" {
+			t.Fatalf("hook was told %+v", told)
+		}
+		if e := wantReason(t, told[0].Err, event.ReasonRefused, 502); !e.Convicted {
+			t.Errorf("not convicted: %v", e)
+		}
+		if lost := out.count("mqtt: lost "); lost > 10 {
+			t.Errorf("%d connections lost for one message", lost)
+		}
+	})
+}
