@@ -31,16 +31,15 @@ func (c *chained) built() (middleware.Handler, error) {
 }
 
 // build builds the chain from the middleware that there is now. While it does,
-// Use may add more, and is building it as well: the last one counts.
+// Use may add more and build it as well: none replaces a later one.
 func (c *chained) build() error {
 	for {
-		m := c.server.middleware.Load()
+		before, m := c.chain.Load(), c.server.middleware.Load()
 		b := &chain{of: m}
 		if b.call, b.err = bridge.Wrap(c.call, m.match(c.operation)); b.err != nil {
 			b.err = fmt.Errorf("%s cannot be handled: %w", c.operation, b.err)
 		}
-		c.chain.Store(b)
-		if c.server.middleware.Load() == m {
+		if c.chain.CompareAndSwap(before, b) && c.server.middleware.Load() == m {
 			return b.err
 		}
 	}
@@ -112,7 +111,7 @@ func (s *Server) chains() error {
 			failed[c.operation] = err
 		}
 	}
-	var errs []error
+	errs := make([]error, 0, len(failed))
 	for _, operation := range slices.Sorted(maps.Keys(failed)) {
 		errs = append(errs, failed[operation])
 	}

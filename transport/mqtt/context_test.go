@@ -79,7 +79,7 @@ func TestHandlerContextsDescendFromStart(t *testing.T) {
 		parked <- n
 		return nil
 	}, mqttserver.WithSubscribeExhausted(event.ExhaustedPark), broker.WithSubscribeRetry(0, time.Millisecond), mqttserver.WithSubscribeParkMaxAttempts(0))
-	register(t, srv, "bad", func(ctx context.Context, _ string, _ broker.Headers, _ *reading) error {
+	register(t, srv, "bad", func(_ context.Context, _ string, _ broker.Headers, _ *reading) error {
 		return event.Permanent(errors.New("never"))
 	})
 	err := mqttserver.RegisterReplier(srv, t.Context(), "asked", func(ctx context.Context, in *reading) (*reading, error) {
