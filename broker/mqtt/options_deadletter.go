@@ -32,6 +32,14 @@ func WithRetainedDeadLetters() broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.Retained = true })
 }
 
+// WithMaxRetainedDeadLetters bounds the dead letters that are kept as retained
+// messages: beyond it nothing is acknowledged that needs one. They are counted
+// before the first letter of a process; what others write meanwhile is not
+// seen. Default: 100,000.
+func WithMaxRetainedDeadLetters(n int) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Config.MaxLetters = n })
+}
+
 // WithDeadLetterTopic publishes dead letters to this topic, too, once their store has
 // them: with user properties on MQTT 5, as a CloudEvent on 3.1.1, see
 // deadletter.Decode. A publish that fails is tried again for 5 s, logged and
@@ -59,7 +67,8 @@ func DeadLetterStore(b broker.Broker) (deadletter.Store, error) {
 
 // Replay publishes the dead letters of these ids again, without ids all of
 // them, to their original topics, and deletes each once the broker has it. It
-// returns how many and stops at the first error; see [deadletter.Replay].
+// returns how many; a letter that cannot be replayed stays, is named in the error
+// and does not stop the others, see [deadletter.Replay].
 func Replay(ctx context.Context, b broker.Broker, ids ...string) (int, error) {
 	own, err := ours(b)
 	if err != nil {

@@ -32,6 +32,7 @@ const (
 	DefaultDeadLetter     = "dead-letter/"
 	DefaultParkLimit      = 24 * time.Hour
 	DefaultParkReport     = time.Minute
+	DefaultMaxLetters     = 100_000
 	DefaultStoreTimeout   = 30 * time.Second
 	DefaultPublisher      = "-pub"
 )
@@ -106,6 +107,8 @@ type Config struct {
 	// Retained says that retained messages are chosen and not the last resort:
 	// their self-test runs at Start.
 	Retained bool
+	// MaxLetters bounds retained letters.
+	MaxLetters int
 	// ParkLimit is how long a parked message is handled again before it is a
 	// dead letter.
 	ParkLimit time.Duration
@@ -187,8 +190,8 @@ func (c *Config) resolve() error {
 	}
 	for name, n := range map[string]int{
 		"concurrency": c.Concurrency, "queue": c.Queue, "maximum payload": c.MaxPayload, "in-flight window": c.Window,
-		"maximum payload to receive": c.MaxInbound,
-		"publisher connections":      c.Connections, "topic aliases": c.TopicAliases,
+		"maximum payload to receive": c.MaxInbound, "most retained letters": c.MaxLetters,
+		"publisher connections": c.Connections, "topic aliases": c.TopicAliases,
 	} {
 		if n < 0 {
 			errs = append(errs, fmt.Errorf("%s of %d", name, n))
@@ -235,6 +238,7 @@ func (c *Config) setDefaults() {
 	def(&c.Connections, 1)
 	def(&c.ParkLimit, DefaultParkLimit)
 	def(&c.ParkReport, DefaultParkReport)
+	def(&c.MaxLetters, DefaultMaxLetters)
 	def(&c.StoreTimeout, DefaultStoreTimeout)
 	if c.Logger == nil {
 		c.Logger = log.GetLogger()

@@ -1,12 +1,11 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
-	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
 
@@ -25,6 +23,11 @@ type retained struct {
 	client *Client
 	turn   chan struct{} // of who reads; one at a time has the client id
 	tested atomic.Bool
+
+	mu      sync.Mutex
+	ahead   *letterPage // what the last list read; nil is nothing
+	letters int         // that there are, as far as is known here
+	counted time.Time   // zero until they were
 }
 
 var _ deadletter.Store = (*retained)(nil)
@@ -40,6 +43,9 @@ func (s *retained) Put(ctx context.Context, l *deadletter.Letter) error {
 	if r == nil {
 		return errNotStarted
 	}
+	if err := s.room(ctx); err != nil {
+		return err
+	}
 	m, err := r.encode(ctx, l, true)
 	if err != nil {
 		return err
@@ -47,6 +53,10 @@ func (s *retained) Put(ctx context.Context, l *deadletter.Letter) error {
 	m.Topic, m.Retain = s.topic(l.ID), true
 	err = s.publish(ctx, m)
 	switch session.ReasonOf(err) {
+	case "":
+		if err == nil {
+			s.note(1)
+		}
 	case session.ReasonTooLarge, session.ReasonBadRequest:
 		return fmt.Errorf("%w: %w", deadletter.ErrUnfit, err)
 	case session.ReasonRefused:
@@ -63,31 +73,95 @@ func (s *retained) Get(ctx context.Context, id string) (*deadletter.Letter, erro
 	if id == "" || strings.ContainsAny(id, "+#/") {
 		return nil, deadletter.ErrNotFound
 	}
-	found, err := s.read(ctx, s.topic(id))
-	if err != nil {
+	var found oneMessage
+	if err := s.read(ctx, s.topic(id), &found); err != nil {
 		return nil, err
 	}
-	for _, m := range found {
-		return deadletter.Decode(m)
+	if found.last == nil {
+		return nil, deadletter.ErrNotFound
 	}
-	return nil, deadletter.ErrNotFound
+	return deadletter.Decode(found.last)
 }
 
-// List implements [deadletter.Store]. It reads every letter there is. What is
-// no letter is left out.
+// List implements [deadletter.Store]. The broker sends every letter there is for
+// it, of which 32 MiB are kept for the pages that follow within 30 s. What is no
+// letter is left out.
 func (s *retained) List(ctx context.Context, q deadletter.Query) ([]*deadletter.Letter, error) {
-	found, err := s.read(ctx, s.topic("+"))
+	s.mu.Lock()
+	if p := s.ahead; p != nil && p.follows(q) {
+		defer s.mu.Unlock()
+		return p.page(q), nil
+	}
+	s.ahead = nil
+	s.mu.Unlock()
+	p, err := s.readAll(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	var page []*deadletter.Letter
-	for _, m := range found {
-		if l, err := deadletter.Decode(m); err == nil && q.Matches(l) {
-			page = append(page, l)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(p.sorted) > 0 {
+		s.ahead = p
+		time.AfterFunc(readAheadAge, func() { s.forget(p) })
+	}
+	return p.page(q), nil
+}
+
+// forget lets go of what was read ahead.
+func (s *retained) forget(p *letterPage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ahead == p {
+		s.ahead = nil
+	}
+}
+
+// readAll reads every letter.
+func (s *retained) readAll(ctx context.Context, q deadletter.Query) (*letterPage, error) {
+	p := &letterPage{prefix: s.topic(""), query: q, began: time.Now()}
+	if err := s.read(ctx, s.topic("+"), p); err != nil {
+		return nil, err
+	}
+	p.done()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.letters = p.count
+	return p, nil
+}
+
+// recount is how often letters are counted while there is no room: others may
+// have deleted some.
+const recount = time.Minute
+
+// room is [deadletter.ErrFull] at the bound. Letters are counted before the
+// first one of a process, then what this process writes and deletes is followed.
+// A count that fails stops no letter.
+func (s *retained) room(ctx context.Context) error {
+	s.mu.Lock()
+	due := s.counted.IsZero() || s.letters >= s.client.cfg.MaxLetters && time.Since(s.counted) > recount
+	if due {
+		s.counted = time.Now()
+	}
+	s.mu.Unlock()
+	if due {
+		if _, err := s.Stats(ctx); err != nil {
+			s.client.log.Warnf("mqtt: retained dead letters could not be counted: %v", err)
+			return nil
 		}
 	}
-	slices.SortFunc(page, func(a, b *deadletter.Letter) int { return cmp.Compare(a.ID, b.ID) })
-	return page[:min(len(page), cmp.Or(max(q.Limit, 0), deadletter.DefaultPage))], nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.letters < s.client.cfg.MaxLetters {
+		return nil
+	}
+	return fmt.Errorf("%w: there are %d retained letters, want fewer than %d", deadletter.ErrFull, s.letters, s.client.cfg.MaxLetters)
+}
+
+// note follows what this process writes and deletes.
+func (s *retained) note(by int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.letters = max(0, s.letters+by)
 }
 
 // Delete implements [deadletter.Store]: an empty message clears what is
@@ -97,15 +171,28 @@ func (s *retained) Delete(ctx context.Context, ids ...string) error {
 		if err := s.publish(ctx, &Message{Topic: s.topic(id), QoS: 1, Retain: true}); err != nil {
 			return err
 		}
+		s.note(-1)
+		s.mu.Lock()
+		if s.ahead != nil {
+			s.ahead.without([]string{id})
+		}
+		s.mu.Unlock()
 	}
 	return nil
 }
 
-// Stats implements [deadletter.Store]. It reads every letter there is.
+// Stats implements [deadletter.Store]. The broker sends every letter there is
+// for it, of which nothing is kept.
 func (s *retained) Stats(ctx context.Context) (deadletter.Stats, error) {
-	found, err := s.read(ctx, s.topic("+"))
-	return deadletter.Stats{Dead: len(found)}, err
+	p, err := s.readAll(ctx, deadletter.Query{After: afterAll})
+	if err != nil {
+		return deadletter.Stats{}, err
+	}
+	return deadletter.Stats{Dead: p.count, Max: s.client.cfg.MaxLetters}, nil
 }
+
+// afterAll is behind every id.
+const afterAll = "\U0010FFFF"
 
 // Parks implements [deadletter.Store].
 func (s *retained) Parks() bool { return false }
@@ -164,11 +251,11 @@ func (s *retained) probe(ctx context.Context, m *Message) (err error) {
 			err = errors.Join(err, fmt.Errorf("clearing: %w", e))
 		}
 	}()
-	found, err := s.read(ctx, m.Topic)
-	if err != nil {
+	var found oneMessage
+	if err := s.read(ctx, m.Topic, &found); err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(found, func(f *message.Message) bool { return string(f.Payload) == string(m.Payload) }) {
+	if found.last == nil || string(found.last.Payload) != string(m.Payload) {
 		return errNotKept
 	}
 	return nil

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
 
@@ -19,32 +18,32 @@ const readerSuffix = "-" + readerWord
 // readTimeout bounds a read whose context has no deadline.
 const readTimeout = 30 * time.Second
 
-// read gives the retained messages of a filter. It has a connection of its own
-// for that: on the subscriber's they would wait for acknowledgements, which may
-// be waiting for this.
-func (s *retained) read(ctx context.Context, filter string) ([]*message.Message, error) {
+// read has take see the retained messages of a filter, one at a time. It has a
+// connection of its own for that: on the subscriber's they would wait for
+// acknowledgements, which may be waiting for this.
+func (s *retained) read(ctx context.Context, filter string, take taker) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 	r := s.client.publishing()
 	if r == nil {
-		return nil, errNotStarted
+		return errNotStarted
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	c := &collector{end: s.topic("end/" + id.String()), arrived: make(chan struct{}, 1), ended: make(chan struct{})}
+	c := &collector{take: take, end: s.topic("end/" + id.String()), arrived: make(chan struct{}, 1), ended: make(chan struct{})}
 	cfg := s.client.cfg.session(r.id + s.client.cfg.PublisherSuffix + readerSuffix)
 	cfg.Negotiation, cfg.Sink, cfg.CleanSession, cfg.SessionExpiry = r.version, c, true, 0
 	reader, err := session.New(cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	reader.Start()
 	defer func() {
@@ -55,14 +54,23 @@ func (s *retained) read(ctx context.Context, filter string) ([]*message.Message,
 	return c.collect(ctx, reader, filter)
 }
 
-// collector takes the messages of a read.
+// taker takes the retained messages of a read, which is the only one to call it.
+type taker interface {
+	// keep takes a message that may not be kept itself, clear the topic of one
+	// that was cleared meanwhile.
+	keep(m *session.Inbound)
+	clear(topic string)
+}
+
+// collector hands on the messages of a read, and notes when they end.
 type collector struct {
+	take    taker
 	end     string        // topic of the message that is sent when all are due
 	arrived chan struct{} // of capacity 1
 	ended   chan struct{}
 
 	mu    sync.Mutex
-	found map[string]*message.Message
+	count int
 	over  bool
 }
 
@@ -83,14 +91,11 @@ func (c *collector) Deliver(m *session.Inbound) {
 			c.over = true
 			close(c.ended)
 		}
-	case len(m.Payload) == 0:
-		delete(c.found, m.Topic)
+	case len(m.Payload) == 0 && m.Oversize == 0:
+		c.take.clear(m.Topic)
 	default:
-		if c.found == nil {
-			c.found = make(map[string]*message.Message)
-		}
-		kept := Kept(m)
-		c.found[m.Topic] = &kept
+		c.count++
+		c.take.keep(m)
 	}
 	select {
 	case c.arrived <- struct{}{}:
@@ -106,37 +111,42 @@ func (c *collector) Batch() {}
 const quiet = 100 * time.Millisecond
 
 // collect subscribes. MQTT does not say when all retained messages were sent,
-// so that a message of ours follows them.
-func (c *collector) collect(ctx context.Context, s *session.Session, filter string) ([]*message.Message, error) {
-	for _, f := range []string{c.end, filter} {
-		if err := s.Subscribe(ctx, session.Filter{Filter: f, QoS: 1}); err != nil {
-			return nil, err
+// so that a message of ours follows them. They come at QoS 0: at QoS 1 a broker
+// queues them, and drops what its queue does not hold, which is 1,000 messages
+// at Mosquitto as it is installed. The message of ours is of QoS 1, whose queue
+// is empty then, so that it is not dropped for them.
+func (c *collector) collect(ctx context.Context, s *session.Session, filter string) error {
+	for _, f := range []session.Filter{{Filter: c.end, QoS: 1}, {Filter: filter}} {
+		if err := s.Subscribe(ctx, f); err != nil {
+			return err
 		}
 	}
 	if err := s.Publish(ctx, &Message{Topic: c.end, QoS: 1}); err != nil {
-		return nil, err
+		return err
 	}
 	select {
 	case <-c.ended:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("reading %q: %w", filter, ctx.Err())
+		return c.late(ctx, filter)
 	}
 	for {
 		select {
 		case <-c.arrived:
 		case <-time.After(quiet):
-			return c.list(), nil
+			c.mu.Lock() // what was taken is seen after this
+			defer c.mu.Unlock()
+			return nil
 		case <-ctx.Done():
-			return nil, fmt.Errorf("reading %q: %w", filter, ctx.Err())
+			return c.late(ctx, filter)
 		}
 	}
 }
 
-func (c *collector) list() (all []*message.Message) {
+// late is the error of a read that did not end in time.
+func (c *collector) late(ctx context.Context, filter string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, m := range c.found {
-		all = append(all, m)
-	}
-	return all
+	return fmt.Errorf("reading %q: %w: %d retained messages came, and the end of them, %q, did not: "+
+		"the broker is slow, forbids that topic, or its queue for one client is too short (max_queued_messages of Mosquitto)",
+		filter, ctx.Err(), c.count, c.end)
 }

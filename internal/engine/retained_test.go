@@ -80,7 +80,7 @@ func TestRetainedStore(t *testing.T) {
 				t.Errorf("%q: %v", id, err)
 			}
 		}
-		if st, err := s.Stats(within(t, patience)); err != nil || st != (deadletter.Stats{Dead: 1}) {
+		if st, err := s.Stats(within(t, patience)); err != nil || st != (deadletter.Stats{Dead: 1, Max: DefaultMaxLetters}) {
 			t.Errorf("%+v %v", st, err)
 		}
 		if n := c.Unmatched(); n != 0 {

@@ -3,6 +3,7 @@ package server
 import (
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/go-kratos/kratos/v2/middleware/recovery"
+	"math"
 
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
@@ -46,6 +47,7 @@ func NewMQTTServer(
 		mqttserver.Middleware(recovery.Recovery()),
 		mqttserver.Dedup(window),
 		keep,
+		mqttserver.MaxRetainedDeadLetters(int(min(m.GetDeadLetters().GetMaxLetters(), math.MaxInt32))), //nolint:gosec // bounded
 		mqttserver.ParkLimit(m.GetDeadLetters().GetParkLimit().AsDuration()),
 	)
 	reportv1.RegisterReportEventsMQTTServer(srv, reports)

@@ -28,6 +28,14 @@ func RetainedDeadLetters() ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.Retained = true })
 }
 
+// MaxRetainedDeadLetters bounds the dead letters that are kept as retained
+// messages: beyond it nothing is acknowledged that needs one. They are counted
+// before the first letter of a process; what others write meanwhile is not
+// seen. Default: 100,000.
+func MaxRetainedDeadLetters(n int) ServerOption {
+	return set(func(s *bridge.Settings) { s.Config.MaxLetters = n })
+}
+
 // DeadLetterTopic publishes dead letters to this topic, too, once their store has
 // them: with user properties on MQTT 5, as a CloudEvent on 3.1.1, see
 // deadletter.Decode. A publish that fails is tried again for 5 s, logged and
@@ -48,7 +56,8 @@ func (s *Server) DeadLetters() (deadletter.Store, error) { return s.broker.DeadL
 
 // Replay publishes the dead letters of these ids again, without ids all of
 // them, to their original topics, and deletes each once the broker has it. It
-// returns how many and stops at the first error; see [deadletter.Replay].
+// returns how many; a letter that cannot be replayed stays, is named in the error
+// and does not stop the others, see [deadletter.Replay].
 func (s *Server) Replay(ctx context.Context, ids ...string) (int, error) {
 	return s.broker.Replay(ctx, ids...)
 }

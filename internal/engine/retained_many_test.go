@@ -1,0 +1,136 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+)
+
+// putMany puts n letters of a kilobyte, many at a time.
+func putMany(t *testing.T, s deadletter.Store, n int) {
+	t.Helper()
+	var ids deadletter.IDs
+	errs := make(chan error, n)
+	slots := make(chan struct{}, 64)
+	for i := range n {
+		id, err := ids.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := &deadletter.Letter{ID: id, State: deadletter.Dead, Reason: "bad", Filter: "work/+"}
+		l.Topic, l.Payload, l.QoS = fmt.Sprint("work/", i), []byte(strings.Repeat("x", 1000)), 1
+		slots <- struct{}{}
+		go func() {
+			defer func() { <-slots }()
+			errs <- s.Put(within(t, patience), l)
+		}()
+	}
+	for range n {
+		if err := <-errs; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// More letters than Mosquitto queues for a client as it is installed are
+// counted, listed and replayed. stores.md 5.
+func TestManyRetainedLetters(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, version option) {
+		const letters = 3000
+		b := mqtttest.Mosquitto(t, mqtttest.WithConfig("max_queued_messages 1000"))
+		c := running(t, client(t, b.URL(), version), on("other", idle))
+		s := c.DeadLetters()
+		putMany(t, s, letters)
+		if st, err := s.Stats(within(t, patience)); err != nil || st.Dead != letters {
+			t.Fatalf("%+v, %v", st, err)
+		}
+		var last string
+		for n := 0; ; {
+			page, err := s.List(within(t, patience), deadletter.Query{After: last})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n += len(page); len(page) == 0 {
+				if n != letters {
+					t.Errorf("%d letters are listed", n)
+				}
+				break
+			}
+			for _, l := range page {
+				if l.ID <= last || len(l.Payload) != 1000 {
+					t.Fatalf("%s after %s, %d bytes", l.ID, last, len(l.Payload))
+				}
+				last = l.ID
+			}
+		}
+		var replayed atomic.Int64
+		n, err := deadletter.Replay(within(t, 2*patience), s, func(context.Context, *deadletter.Letter) error { replayed.Add(1); return nil })
+		if n != letters || replayed.Load() != letters || err != nil {
+			t.Errorf("%d replayed, %d published, %v", n, replayed.Load(), err)
+		}
+		if st, err := s.Stats(within(t, patience)); err != nil || st.Dead != 0 {
+			t.Errorf("%+v, %v", st, err)
+		}
+	})
+}
+
+// Retained letters have a bound, as those of other stores.
+func TestRetainedLettersAreFull(t *testing.T) {
+	t.Parallel()
+	b := mqtttest.Mosquitto(t)
+	other := running(t, client(t, b.URL(), func(c *Config) { c.ClientID = "other" }))
+	putMany(t, other.DeadLetters(), 2)
+	c := running(t, client(t, b.URL(), func(c *Config) { c.MaxLetters = 3 }), on("other", idle))
+	s := c.DeadLetters()
+	putMany(t, s, 1)
+	l := &deadletter.Letter{ID: "1", State: deadletter.Dead}
+	l.Topic = "t"
+	if err := s.Put(within(t, patience), l); !errors.Is(err, deadletter.ErrFull) {
+		t.Errorf("%v", err)
+	}
+	if st, err := s.Stats(within(t, patience)); err != nil || st != (deadletter.Stats{Dead: 3, Max: 3}) {
+		t.Errorf("%+v, %v", st, err)
+	}
+	if n, err := deadletter.Drop(within(t, patience), s); n != 3 || err != nil {
+		t.Errorf("%d dropped, %v", n, err)
+	}
+	if err := s.Put(within(t, patience), l); err != nil {
+		t.Error(err)
+	}
+}
+
+// A read keeps no more in memory than it may, and loses nothing by that.
+func TestRetainedPagesAreBounded(t *testing.T) {
+	t.Parallel()
+	const letters = 200
+	p := &letterPage{prefix: "p/", began: time.Now()}
+	for i := range letters {
+		n := (i * 7) % letters // not in order
+		l := &deadletter.Letter{ID: fmt.Sprintf("%03d", n), State: deadletter.Dead}
+		l.Topic, l.Payload = "t", make([]byte, 1<<20)
+		m, err := deadletter.Encode(l, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := Outgoing(m)
+		p.keep(&Inbound{Topic: "p/" + l.ID, Payload: out.Payload, Properties: out.Properties, Retain: true})
+		if p.bytes > readAhead+2<<20 {
+			t.Fatalf("%d bytes are kept", p.bytes)
+		}
+	}
+	p.done()
+	if p.count != letters || !p.cut || len(p.sorted) < 20 || p.sorted[0].ID != "000" || p.sorted[len(p.sorted)-1].ID != fmt.Sprintf("%03d", len(p.sorted)-1) {
+		t.Errorf("%d counted, %d kept", p.count, len(p.sorted))
+	}
+	if p.follows(deadletter.Query{After: "015", Limit: 100}) || !p.follows(deadletter.Query{After: "009", Limit: 5}) {
+		t.Error("pages beyond what is kept, or within")
+	}
+}

@@ -1,0 +1,152 @@
+package engine
+
+import (
+	"container/heap"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
+)
+
+const (
+	// readAhead is how many bytes of letters one read keeps for the pages that
+	// follow: MQTT sends all letters each time.
+	readAhead = 32 << 20
+	// readAheadAge is how long they count as what the broker has.
+	readAheadAge = 30 * time.Second
+	// letterBytes is what a letter takes in memory besides what is in it.
+	letterBytes = 1 << 10
+)
+
+// letterPage is what a read keeps of the letters of a query: the first of them in
+// the order of their ids, as many as the bound permits. It counts all.
+type letterPage struct {
+	prefix string // of their topics
+	query  deadletter.Query
+	count  int  // retained letters that came, whatever their query
+	bytes  int  // of what is kept
+	cut    bool // there are more than what is kept
+	began  time.Time
+
+	kept   letterHeap           // the last id first
+	sorted []*deadletter.Letter // once all came
+}
+
+// letterHeap has the letter with the last id on top.
+type letterHeap []*deadletter.Letter
+
+func (h letterHeap) Len() int           { return len(h) }
+func (h letterHeap) Less(i, j int) bool { return h[i].ID > h[j].ID }
+func (h letterHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *letterHeap) Push(x any)        { *h = append(*h, x.(*deadletter.Letter)) } //nolint:forcetypeassert // of this type
+func (h *letterHeap) Pop() any {
+	old := *h
+	last := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return last
+}
+
+func (p *letterPage) keep(m *session.Inbound) {
+	if m.Retain {
+		p.count++
+	}
+	id := strings.TrimPrefix(m.Topic, p.prefix)
+	if id <= p.query.After || p.cut && len(p.kept) > 0 && id >= p.kept[0].ID {
+		return
+	}
+	kept := Kept(m)
+	l, err := deadletter.Decode(&kept)
+	if err != nil || !p.query.Matches(l) {
+		return
+	}
+	if !m.Retain { // written just now, perhaps over one that came before
+		p.clear(m.Topic)
+	}
+	heap.Push(&p.kept, l)
+	p.bytes += sizeOf(l)
+	for p.bytes > readAhead && len(p.kept) > 1 {
+		p.bytes -= sizeOf(heap.Pop(&p.kept).(*deadletter.Letter)) //nolint:forcetypeassert // of this type
+		p.cut = true
+	}
+}
+
+func (p *letterPage) clear(topic string) {
+	id := strings.TrimPrefix(topic, p.prefix)
+	i := slices.IndexFunc(p.kept, func(l *deadletter.Letter) bool { return l.ID == id })
+	if i >= 0 {
+		p.bytes -= sizeOf(p.kept[i])
+		heap.Remove(&p.kept, i)
+	}
+}
+
+// done sorts what came.
+func (p *letterPage) done() {
+	p.sorted = slices.SortedFunc(slices.Values(p.kept), func(a, b *deadletter.Letter) int { return strings.Compare(a.ID, b.ID) })
+	p.kept = nil
+}
+
+// follows reports whether the page of q is in what was read for one before it.
+func (p *letterPage) follows(q deadletter.Query) bool {
+	same := p.query.State == q.State && p.query.Owner == q.Owner && p.query.Filter == q.Filter && p.query.OverAt.Equal(q.OverAt)
+	if !same || q.After == "" || q.After < p.query.After || time.Since(p.began) > readAheadAge {
+		return false
+	}
+	return !p.cut || len(p.after(q)) >= limitOf(q)
+}
+
+func (p *letterPage) after(q deadletter.Query) []*deadletter.Letter {
+	i, there := slices.BinarySearchFunc(p.sorted, q.After, func(l *deadletter.Letter, id string) int { return strings.Compare(l.ID, id) })
+	if there {
+		i++
+	}
+	return p.sorted[i:]
+}
+
+// page returns copies, as the caller may change them.
+func (p *letterPage) page(q deadletter.Query) (page []*deadletter.Letter) {
+	all := p.after(q)
+	for _, l := range all[:min(len(all), limitOf(q))] {
+		c := *l
+		page = append(page, &c)
+	}
+	return page
+}
+
+// without forgets letters that were deleted.
+func (p *letterPage) without(ids []string) {
+	for _, id := range ids {
+		i, there := slices.BinarySearchFunc(p.sorted, id, func(l *deadletter.Letter, id string) int { return strings.Compare(l.ID, id) })
+		if there {
+			p.sorted = slices.Delete(p.sorted, i, i+1)
+		}
+	}
+}
+
+func limitOf(q deadletter.Query) int {
+	if q.Limit <= 0 {
+		return deadletter.DefaultPage
+	}
+	return q.Limit
+}
+
+func sizeOf(l *deadletter.Letter) int {
+	n := letterBytes + len(l.Payload) + len(l.CorrelationData) + len(l.Topic) + len(l.Reason)
+	for _, h := range l.Headers {
+		n += len(h.Key) + len(h.Value)
+	}
+	return n
+}
+
+// oneMessage keeps the messages of a read of one topic.
+type oneMessage struct{ last *message.Message }
+
+func (o *oneMessage) keep(m *session.Inbound) {
+	kept := Kept(m)
+	o.last = &kept
+}
+
+func (o *oneMessage) clear(string) { o.last = nil }
