@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"sync"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
@@ -55,6 +56,21 @@ func (at *subscriber) guest(s *Subscription) *delivery.Lane {
 		g.lanes[s] = l
 		at.run.client.log.Infof("mqtt: %q still has messages of filter %q, which session %q has by now: they go to the same handler",
 			at.clientID(), s.Filter, s.at.clientID())
+		at.run.checks.run(func(ctx context.Context) { at.leave(ctx, s) })
 	}
 	return l
+}
+
+// leave has the broker forget here what has moved to another session, once that
+// one has it: until then each message comes on both.
+func (at *subscriber) leave(ctx context.Context, s *Subscription) {
+	if s.at.WaitReady(ctx) != nil {
+		return // at the next start then
+	}
+	c := at.run.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wanted(at.name, s.Filter).Filter == "" {
+		at.Clear(s.Filter)
+	}
 }

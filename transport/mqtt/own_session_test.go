@@ -494,8 +494,70 @@ func TestOwnSessionTakesItsBacklogAlong(t *testing.T) {
 		mqtttest.Eventually(t, patience, func() bool {
 			return !slices.ContainsFunc(b.Sessions(), func(s scripted.Session) bool { return s.ClientID == "app" && s.Pending > 0 })
 		})
+		leftBehind(t, b, "app")
+		sends(t, c.broker(t), "work", backlog)
+		mqtttest.Eventually(t, patience, reaches(&after.handled, 2*backlog))
 		if h := srv.Health(); h.Unmatched != 0 {
 			t.Errorf("health %+v", h)
+		}
+	})
+}
+
+// leftBehind waits until a session has no filters any more.
+func leftBehind(t testing.TB, b *mqtttest.Scripted, id string) {
+	t.Helper()
+	mqtttest.Eventually(t, patience, func() error {
+		for _, s := range b.Sessions() {
+			if s.ClientID == id && len(s.Filters) > 0 {
+				return fmt.Errorf("%q still has %q", id, s.Filters)
+			}
+		}
+		return nil
+	})
+}
+
+// Batches are collected on the session that the messages come on; what still
+// comes on the session of before is handled singly.
+func TestOwnSessionHandlesBatches(t *testing.T) {
+	t.Parallel()
+	const n = 50
+	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
+		var handled atomic.Int64
+		served := func(opts ...event.RegisterOption) *mqttserver.Server {
+			srv := c.server(t, mqttserver.WithClientId("app"))
+			d := &event.ServiceDesc{Name: "test.Events", Methods: []event.MethodDesc{{
+				Name: "Save", Operation: "/test.Events/Save", Topic: "work/{x}", Filters: []string{"work/+"}, QoS: 1, Codec: "json",
+				Batch: &event.BatchDesc{MaxSize: 10, MaxWait: 20 * time.Millisecond},
+			}}}
+			m := &d.Methods[0]
+			batch := event.NewBatch(m, func(_ context.Context, in []*emptypb.Empty) error {
+				handled.Add(int64(len(in)))
+				return nil
+			})
+			h := event.NewHandler(m, func(context.Context, *emptypb.Empty) (*emptypb.Empty, error) { return nil, nil }, nil)
+			srv.RegisterService(d, []event.Handler{h}, append(opts, batch)...)
+			start(t, srv)
+			return srv
+		}
+		send := func() {
+			data := c.broker(t)
+			for i := range n {
+				if err := data.Publish(within(t, patience), fmt.Sprintf("work/%d", i), broker.NewMessage(&emptypb.Empty{})); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := served().Stop(within(t, patience)); err != nil {
+			t.Fatal(err)
+		}
+		send()
+		srv := served(event.OwnSession("Save", ""))
+		mqtttest.Eventually(t, patience, reaches(&handled, n))
+		leftBehind(t, b, "app")
+		send()
+		mqtttest.Eventually(t, patience, reaches(&handled, 2*n))
+		if s := sessionIn(t, srv.Health(), "app-Save"); s.Filters != 1 {
+			t.Errorf("health %+v", s)
 		}
 	})
 }
