@@ -13,6 +13,19 @@ func TestMemory(t *testing.T) {
 	outboxtest.TestStore(t, newMemory)
 }
 
+// stores.md 13.
+func TestMemoryQuarantineBound(t *testing.T) {
+	t.Parallel()
+	outboxtest.TestQuarantineBound(t, func(t *testing.T) outbox.Store {
+		t.Helper()
+		s, err := outbox.NewMemory(outbox.MemoryOptions{MaxQuarantined: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+}
+
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]outbox.MemoryOptions{

@@ -72,6 +72,15 @@ func TestStore(t *testing.T) {
 	outboxtest.TestStore(t, func(t *testing.T) outbox.Store { return open(t, newPath(t), outboxfile.Options{}) })
 }
 
+// stores.md 13.
+func TestQuarantineBound(t *testing.T) {
+	t.Parallel()
+	outboxtest.TestQuarantineBound(t, func(t *testing.T) outbox.Store {
+		t.Helper()
+		return open(t, newPath(t), outboxfile.Options{MaxQuarantined: 3})
+	})
+}
+
 func TestReopen(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)

@@ -84,7 +84,7 @@ func (s *Store) Quarantine(ctx context.Context, seq uint64, reason string) error
 		return outbox.ErrQuarantineFull
 	}
 	err = s.gauge.Free(ctx, func() (fill.Amount, error) {
-		a, err := s.take(ctx, s.sql.quarantine, int64(seq), stamped(reason, time.Now()))
+		a, err := s.take(ctx, s.db, s.sql.quarantine, int64(seq), stamped(reason, time.Now()))
 		s.aside.add(a.Rows, a.Bytes)
 		return a, err
 	})
@@ -154,7 +154,7 @@ func (s *Store) requeue(ctx context.Context, seqs []uint64) error {
 		return err
 	}
 	room, err := s.gauge.Write(ctx, a, func() error {
-		moved, err := s.take(ctx, strings.Replace(s.sql.requeue, "{seqs}", in, 1), args...)
+		moved, err := s.take(ctx, sqltx.Or(ctx, s.db), strings.Replace(s.sql.requeue, "{seqs}", in, 1), args...)
 		s.aside.add(-moved.Rows, -moved.Bytes)
 		return err
 	})
@@ -172,7 +172,7 @@ func (s *Store) Discard(ctx context.Context, seqs ...uint64) error {
 	for len(seqs) > 0 {
 		n := min(len(seqs), removeMost)
 		in, args := list(seqs[:n])
-		if _, err := s.take(ctx, strings.Replace(s.sql.discard, "{seqs}", in, 1), args...); err != nil {
+		if _, err := s.take(ctx, s.db, strings.Replace(s.sql.discard, "{seqs}", in, 1), args...); err != nil {
 			return fmt.Errorf("outboxsql: discard: %w", full(err))
 		}
 		seqs = seqs[n:]

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
 // removeMost is how many entries one statement removes.
@@ -20,7 +21,7 @@ func (s *Store) Delete(ctx context.Context, seqs ...uint64) error {
 		n := min(len(seqs), removeMost)
 		in, args := list(seqs[:n])
 		err := s.gauge.Free(ctx, func() (fill.Amount, error) {
-			return s.take(ctx, strings.Replace(s.sql.remove, "{seqs}", in, 1), args...)
+			return s.take(ctx, s.db, strings.Replace(s.sql.remove, "{seqs}", in, 1), args...)
 		})
 		if err != nil {
 			return fmt.Errorf("outboxsql: delete: %w", full(err))
@@ -32,8 +33,8 @@ func (s *Store) Delete(ctx context.Context, seqs ...uint64) error {
 
 // take runs a statement that returns the size of each waiting entry that it
 // took away.
-func (s *Store) take(ctx context.Context, query string, args ...any) (a fill.Amount, err error) {
-	rows, err := s.db.QueryContext(ctx, query, args...)
+func (s *Store) take(ctx context.Context, q sqltx.Querier, query string, args ...any) (a fill.Amount, err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return a, err
 	}

@@ -67,6 +67,17 @@ func TestStore(t *testing.T) {
 	})
 }
 
+// stores.md 13.
+func TestQuarantineBound(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open func(testing.TB) *sql.DB) {
+		outboxtest.TestQuarantineBound(t, func(t *testing.T) outbox.Store {
+			t.Helper()
+			return store(t, open(t), outboxsql.Options{MaxQuarantined: 3})
+		})
+	})
+}
+
 func entry(key string, n int) *outbox.Entry { return outboxtest.Entry(key, n) }
 
 func read(t *testing.T, s outbox.Store) (ids []string) {

@@ -31,6 +31,11 @@ func TestStore(t *testing.T, open func(t *testing.T) outbox.Store) {
 		"Delete":                 testDelete,
 		"SeqIsNeverUsedAgain":    testSeq,
 		"Quarantine":             testQuarantine,
+		"Quarantined":            testQuarantined,
+		"Requeue":                testRequeue,
+		"Discard":                testDiscard,
+		"ReadWithout":            testWithout,
+		"Hold":                   testHold,
 		"Stats":                  testStats,
 		"Appended":               testAppended,
 		"AppendAfterItsContext":  testContext,
@@ -381,9 +386,12 @@ func testClose(t *testing.T, s outbox.Store) {
 	ctx := t.Context()
 	_, readErr := s.Read(ctx, 0, 1)
 	_, statsErr := s.Stats(ctx)
+	_, listErr := s.Quarantined(ctx, 0, 1)
+	_, holdErr := s.Hold(ctx)
 	for name, err := range map[string]error{
 		"Append": s.Append(ctx, Entry("a", 2)), "Read": readErr, "Stats": statsErr,
 		"Delete": s.Delete(ctx, 1), "Quarantine": s.Quarantine(ctx, 1, "x"), "Close": s.Close(),
+		"Quarantined": listErr, "Requeue": s.Requeue(ctx, 1), "Discard": s.Discard(ctx, 1), "Hold": holdErr,
 	} {
 		if !errors.Is(err, outbox.ErrClosed) {
 			t.Errorf("%s after Close: %v, want ErrClosed", name, err)
