@@ -35,6 +35,12 @@ func TestBrokerBackWithoutSessions(t *testing.T) {
 	}
 }
 
+// The same with a broker that keeps nothing at all.
+func TestAedesBackWithoutSessions(t *testing.T) {
+	t.Parallel()
+	comesBack(t, mqtttest.Aedes(t), "3.1.1", rounds())
+}
+
 // comesBack runs the rounds with one service.
 func comesBack(t *testing.T, b restarted, protocol string, rounds int) {
 	t.Helper()

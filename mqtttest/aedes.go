@@ -1,0 +1,119 @@
+package mqtttest
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+)
+
+// AedesBroker is the Node.js broker aedes in a process of its own: MQTT 3.1.1,
+// everything in memory, sessions too, so that a stop loses all of it.
+type AedesBroker struct {
+	tb      testing.TB
+	port    int
+	process *process
+}
+
+var _ Broker = (*AedesBroker)(nil)
+
+// aedesVersion is the one that the starter is tried with.
+const aedesVersion = "0.51.3"
+
+const aedesScript = `
+const aedes = require(process.argv[1])();
+require("net").createServer(aedes.handle).listen(Number(process.argv[2]), "127.0.0.1");
+`
+
+// HaveAedes tells whether Node.js and aedes are installed: the latter in
+// .tools/npm/node_modules of the working directory or of one above it.
+func HaveAedes() bool { return lookPath("node") != "" && aedesPath() != "" }
+
+// Aedes starts a broker on a free loopback port. Without the programs the test is
+// skipped, or fails when the environment variable CI is "true". What the program
+// prints is shown when the test fails.
+func Aedes(tb testing.TB) *AedesBroker {
+	tb.Helper()
+	if !HaveAedes() {
+		missing(tb, "aedes", "install Node.js, and npm install --prefix .tools/npm aedes@"+aedesVersion)
+	}
+	b := &AedesBroker{tb: tb}
+	tb.Cleanup(b.cleanup)
+	var err error
+	for range startAttempts {
+		var ports []int
+		if ports, err = freePorts(1); err != nil {
+			break
+		}
+		b.port = ports[0]
+		b.process = &process{
+			path: lookPath("node"), args: []string{"-e", aedesScript, "--", aedesPath(), strconv.Itoa(b.port)}, dir: tb.TempDir(),
+		}
+		if err = b.start(); err == nil {
+			return b
+		}
+	}
+	tb.Fatalf("mqtttest: aedes: %v", err)
+	return nil
+}
+
+// aedesPath is the folder of the package, "" without one.
+func aedesPath() string {
+	dir, err := os.Getwd()
+	for err == nil {
+		path := filepath.Join(dir, ".tools", "npm", "node_modules", "aedes")
+		if _, missing := os.Stat(path); missing == nil {
+			return path
+		}
+		above := filepath.Dir(dir)
+		if above == dir {
+			break
+		}
+		dir = above
+	}
+	return ""
+}
+
+// URL implements [Broker].
+func (b *AedesBroker) URL() string { return loopbackURL("mqtt", b.port, "") }
+
+// Features implements [Broker].
+func (*AedesBroker) Features() Features {
+	return Features{Name: "aedes", QoS2: true, Retained: true}
+}
+
+// Stop implements [Broker]: SIGTERM, and everything is gone.
+func (b *AedesBroker) Stop() {
+	b.tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if err := b.process.end(ctx, sigTerminate); err != nil {
+		b.tb.Errorf("mqtttest: aedes: %v", err)
+	}
+}
+
+// Start implements [Broker].
+func (b *AedesBroker) Start() {
+	b.tb.Helper()
+	if err := b.start(); err != nil {
+		b.tb.Errorf("mqtttest: aedes: %v", err)
+	}
+}
+
+func (b *AedesBroker) start() error {
+	if err := b.process.start(); err != nil {
+		return err
+	}
+	return poll(startTimeout, func() error { return ready(b.process, b.port, answers) })
+}
+
+func (b *AedesBroker) cleanup() {
+	if b.process == nil {
+		return
+	}
+	b.Stop()
+	if b.tb.Failed() {
+		b.tb.Logf("log of aedes:\n%s", b.process.log.String())
+	}
+}
