@@ -1,9 +1,10 @@
 package server
 
 import (
+	"math"
+
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/go-kratos/kratos/v2/middleware/recovery"
-	"math"
 
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"

@@ -25,18 +25,18 @@ type statistics struct {
 const (
 	statsTimeout = 30 * time.Second
 	statsShare   = 20
-	// statsCheap is what a count may cost to be made each time.
-	statsCheap = 20 * time.Millisecond
+	// statsLarge is from how many letters on a count is not made each time.
+	statsLarge = 100_000
 )
 
-// Stats implements [deadletter.Store]. With hundreds of thousands of letters it
-// may be as old as twenty times what counting them takes, some seconds; it
-// waits for a count within ctx.
+// Stats implements [deadletter.Store]. From 100,000 letters on it may be as old
+// as twenty times what counting them takes, some seconds; it waits for a count
+// within ctx.
 func (s *Store) Stats(ctx context.Context) (deadletter.Stats, error) {
 	st := &s.stats
 	st.mu.Lock()
 	if st.running == nil {
-		if st.err == nil && st.cost > statsCheap && time.Since(st.at) < statsShare*st.cost {
+		if st.err == nil && st.last.Dead+st.last.Parked >= statsLarge && time.Since(st.at) < statsShare*st.cost {
 			defer st.mu.Unlock()
 			return st.last, nil
 		}
