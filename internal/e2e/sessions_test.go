@@ -41,6 +41,17 @@ func TestAedesBackWithoutSessions(t *testing.T) {
 	comesBack(t, mqtttest.Aedes(t), "3.1.1", rounds())
 }
 
+// ejabberd keeps its sessions in memory, and speaks both versions.
+func TestEjabberdBackWithoutSessions(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"3.1.1", "5"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			comesBack(t, mqtttest.Ejabberd(t), protocol, number("E2E_ROUNDS", 1)) // one takes some seconds
+		})
+	}
+}
+
 // comesBack runs the rounds with one service.
 func comesBack(t *testing.T, b restarted, protocol string, rounds int) {
 	t.Helper()

@@ -1,0 +1,147 @@
+package mqtttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// EjabberdBroker is an ejabberd node with nothing but its MQTT module, without
+// Erlang's distribution: MQTT 3.1.1 and 5, sessions in memory, so that a stop loses
+// them.
+type EjabberdBroker struct {
+	tb      testing.TB
+	dir     string
+	port    int
+	process *process
+}
+
+var _ Broker = (*EjabberdBroker)(nil)
+
+// HaveEjabberd tells whether Erlang and ejabberd are installed where Debian puts
+// them.
+func HaveEjabberd() bool { return lookPath("erl") != "" && ejabberdPath() != "" }
+
+// ejabberdPath is the folder of its code, "" without one.
+func ejabberdPath() string {
+	for _, pattern := range []string{"/usr/lib/*/ejabberd-*/ebin/ejabberd.beam", "/usr/lib/erlang/lib/ejabberd-*/ebin/ejabberd.beam"} {
+		if found, err := filepath.Glob(pattern); err == nil && len(found) > 0 {
+			return filepath.Dir(found[0])
+		}
+	}
+	return ""
+}
+
+// Ejabberd starts a node on a free loopback port, with configuration and data in a
+// folder of the test. Without the program the test is skipped, or fails when the
+// environment variable CI is "true". Its log is shown when the test fails.
+func Ejabberd(tb testing.TB) *EjabberdBroker {
+	tb.Helper()
+	if !HaveEjabberd() {
+		missing(tb, "ejabberd", "install the ejabberd package of Debian")
+	}
+	b := &EjabberdBroker{tb: tb, dir: tb.TempDir()}
+	code := ejabberdPath()
+	b.process = &process{
+		path: lookPath("erl"), dir: b.dir,
+		args: []string{"-noinput", "-mnesia", "dir", fmt.Sprintf("%q", b.file("mnesia")), "-pa", code, "-s", "ejabberd"},
+		env: append(os.Environ(), "HOME="+b.dir, "SPOOL_DIR="+b.dir, "EJABBERD_CONFIG_PATH="+b.file("ejabberd.yml"),
+			"EJABBERD_LOG_PATH="+b.file("ejabberd.log"), "ERL_LIBS="+filepath.Dir(filepath.Dir(code)), "ERL_CRASH_DUMP=/dev/null"),
+	}
+	tb.Cleanup(b.cleanup)
+	var err error
+	for range startAttempts {
+		if err = b.configure(); err == nil {
+			err = b.start()
+		}
+		if !errors.Is(err, errNotRunning) {
+			break
+		}
+	}
+	if err != nil {
+		tb.Fatalf("mqtttest: ejabberd: %v\n%s", err, b.log())
+	}
+	return b
+}
+
+// ejabberdConfig lets in whoever names a user, and lets each do everything.
+const ejabberdConfig = `hosts: [localhost]
+loglevel: warning
+auth_method: [anonymous]
+anonymous_protocol: login_anon
+allow_multiple_connections: true
+listen:
+  -
+    port: %d
+    ip: "127.0.0.1"
+    module: mod_mqtt
+    backlog: 100
+modules:
+  mod_mqtt:
+    access_publish:
+      "#":
+        - allow: all
+    access_subscribe:
+      "#":
+        - allow: all
+`
+
+func (b *EjabberdBroker) configure() error {
+	ports, err := freePorts(1)
+	if err != nil {
+		return err
+	}
+	b.port = ports[0]
+	return os.WriteFile(b.file("ejabberd.yml"), fmt.Appendf(nil, ejabberdConfig, b.port), 0o600)
+}
+
+func (b *EjabberdBroker) file(name string) string { return filepath.Join(b.dir, name) }
+
+// URL implements [Broker]. It names a user, whom this node does not know and lets
+// in.
+func (b *EjabberdBroker) URL() string { return fmt.Sprintf("mqtt://test:test@127.0.0.1:%d", b.port) }
+
+// Features implements [Broker].
+func (*EjabberdBroker) Features() Features {
+	return Features{Name: "ejabberd", MQTT5: true, Headers: true, QoS2: true, Retained: true}
+}
+
+// Stop implements [Broker]: SIGTERM, and its sessions are gone.
+func (b *EjabberdBroker) Stop() {
+	b.tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if err := b.process.end(ctx, sigTerminate); err != nil {
+		b.tb.Errorf("mqtttest: ejabberd: %v", err)
+	}
+}
+
+// Start implements [Broker].
+func (b *EjabberdBroker) Start() {
+	b.tb.Helper()
+	if err := b.start(); err != nil {
+		b.tb.Errorf("mqtttest: ejabberd: %v", err)
+	}
+}
+
+func (b *EjabberdBroker) start() error {
+	if err := b.process.start(); err != nil {
+		return err
+	}
+	return poll(startTimeout, func() error { return ready(b.process, b.port, answers) })
+}
+
+func (b *EjabberdBroker) log() string {
+	text, _ := os.ReadFile(b.file("ejabberd.log")) // there may be none
+	return b.process.log.String() + string(text)
+}
+
+func (b *EjabberdBroker) cleanup() {
+	b.Stop()
+	if b.tb.Failed() {
+		b.tb.Logf("log of ejabberd:\n%s", b.log())
+	}
+}
