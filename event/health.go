@@ -28,6 +28,12 @@ type Health struct {
 	// messages that no subscription matched, both since the client was made.
 	Dropped   int64
 	Unmatched int64
+	// UnmatchedKept counts QoS 1 and 2 messages that no subscription matches yet:
+	// they stay unacknowledged for one that is registered in time.
+	// UnmatchedLetters counts those that found none and became dead letters, since
+	// the client was made.
+	UnmatchedKept    int
+	UnmatchedLetters int64
 	// IllFormed counts QoS 0 messages that were dropped because their topic or
 	// properties are no well-formed text, since the client was made.
 	IllFormed int64

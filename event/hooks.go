@@ -76,7 +76,8 @@ type DeadLetterInfo struct {
 
 // Delivery says which message a handler had.
 type Delivery struct {
-	// Filter is the subscription's topic filter: a metric label, unlike Topic.
+	// Filter is the subscription's topic filter: a metric label, unlike Topic. It
+	// is empty for a dead letter of a message that no subscription matched.
 	Filter string
 	// Topic is the name that the message was published on.
 	Topic string
@@ -149,17 +150,23 @@ type SubscribeInfo struct {
 	Err error
 }
 
-// DropHook is told of messages that arrived and reached no handler. Many are
-// told at once.
+// DropHook is told of messages that arrived and reached no handler, for good or
+// for now. Many are told at once.
 type DropHook interface{ OnDrop(info DropInfo) }
 
 // DropInfo counts dropped messages since the last call.
 type DropInfo struct {
 	// QueueFull counts QoS 0 messages that found the queue full.
 	QueueFull int
-	// Unmatched counts messages that no subscription matched, which a session
-	// of an earlier deployment may still deliver; they are acknowledged.
+	// Unmatched counts messages that were acknowledged because no subscription
+	// matched: those of QoS 0, those for a filter that was taken back, and those
+	// that a policy drops.
 	Unmatched int
+	// UnmatchedKept counts QoS 1 and 2 messages that no subscription matched and
+	// that are not dropped: they stay unacknowledged for one that comes later.
+	// One that finds none in time is told to [DeadLetterHook], with no filter, or
+	// counted in Unmatched when it is dropped after all.
+	UnmatchedKept int
 	// IllFormed counts QoS 0 messages whose topic or properties are no well-formed
 	// text.
 	IllFormed int

@@ -40,6 +40,19 @@ const (
 	ExhaustedDrop Exhausted = "drop"
 )
 
+// Unmatched says what becomes of a QoS 1 or 2 message that no subscription matches
+// and that has waited for one long enough. Its text is the value of a setting.
+type Unmatched string
+
+// What may become of it.
+const (
+	// UnmatchedDeadLetter makes it a dead letter with the reason "no
+	// subscription", which can be replayed. The default.
+	UnmatchedDeadLetter Unmatched = "dead_letter"
+	// UnmatchedDrop acknowledges it, counted.
+	UnmatchedDrop Unmatched = "drop"
+)
+
 // judged is an error with its verdict.
 type judged struct {
 	error

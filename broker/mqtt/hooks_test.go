@@ -115,7 +115,7 @@ func TestHookIsToldOfUnmatchedMessages(t *testing.T) {
 	}
 	publish(t, connected(t, url), "gone", "x")
 	s := new(spy)
-	b := open(t, url, append(id, mqttbroker.WithHooks(s))...)
+	b := open(t, url, append(id, mqttbroker.WithHooks(s), mqttbroker.WithUnmatched(0, event.UnmatchedDrop))...)
 	subscribe(t, b, "other")
 	if err := b.Connect(); err != nil {
 		t.Fatal(err)

@@ -113,6 +113,7 @@ func (s *Settings) Subscriber(c *v1.Subscriber) {
 	putDuration(&s.Config.RetryBudget, c.GetRetryBudget())
 	put(&s.Config.DeadLetterTopic, c.GetDeadLetterTopic())
 	put(&s.Config.MaxInbound, int(c.GetMaxPayload()))
+	s.unmatched(c)
 	if c != nil {
 		s.subscriber = proto.CloneOf(c)
 	}

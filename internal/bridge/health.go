@@ -20,7 +20,7 @@ func (b *Broker) Health() event.Health {
 		Connected: h.Connected, Ready: h.Ready, Filters: h.Filters, Granted: h.Granted, GrantedLower: h.GrantedLower,
 		Sessions: sessions(h.Sessions),
 		InFlight: h.InFlight, Queued: h.Queued, Running: h.Running,
-		Dropped: h.Dropped, Unmatched: h.Unmatched, IllFormed: h.IllFormed, BackPressure: h.BackPressure, SessionsLost: h.SessionsLost, Unrouted: h.Unrouted,
+		Dropped: h.Dropped, Unmatched: h.Unmatched, UnmatchedKept: h.UnmatchedKept, UnmatchedLetters: h.UnmatchedLetters, IllFormed: h.IllFormed, BackPressure: h.BackPressure, SessionsLost: h.SessionsLost, Unrouted: h.Unrouted,
 		HeadersLost: h.Headless, ContextHeadersDropped: b.leftOut.count.Load(), Deletions: b.deletions.Load(), LateReplies: b.requests.late.Load(),
 		Duplicates: b.duplicates.Load(), WithoutID: b.withoutID.Load(), Missing: b.gaps.missing.Load(), Outbox: s.outbox.health(),
 		Parked: h.Parked, HeldKeys: h.HeldKeys, ForeignParked: h.ForeignParked, Held: held, Discarded: h.Discarded, LettersCut: h.LettersCut, LettersLost: h.LettersLost, DeadLetterTopicFailed: h.TopicFailed,

@@ -128,8 +128,10 @@ func (s *hookSet) engineConnection(e *engine.Hooks) {
 		}
 	}
 	if hooks := s.drop; len(hooks) > 0 {
-		e.Dropped = func(full, unmatched, illFormed int) {
-			tell(hooks, event.DropHook.OnDrop, event.DropInfo{QueueFull: full, Unmatched: unmatched, IllFormed: illFormed})
+		e.Dropped = func(full, unmatched, illFormed, kept int) {
+			tell(hooks, event.DropHook.OnDrop, event.DropInfo{
+				QueueFull: full, Unmatched: unmatched, IllFormed: illFormed, UnmatchedKept: kept,
+			})
 		}
 	}
 }

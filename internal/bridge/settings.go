@@ -11,6 +11,7 @@ import (
 	"github.com/tx7do/kratos-transport/tracing"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
@@ -49,6 +50,8 @@ type Settings struct {
 	Outbox *Outbox
 	// Dedup remembers the ids of handled messages; nil remembers none.
 	Dedup dedup.Window
+	// Unmatched says what becomes of messages without a subscription.
+	Unmatched event.Unmatched
 	// OnDisconnect is told why a connection was lost.
 	OnDisconnect func(error)
 
@@ -134,6 +137,9 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 		errs = append(errs, err)
 	}
 	cfg.ForceAuto = s.Protocol == "auto"
+	if err = s.resolveUnmatched(&cfg); err != nil {
+		errs = append(errs, err)
+	}
 	if cfg.Preset, err = engine.FindPreset(s.Preset); err != nil {
 		errs = append(errs, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +30,8 @@ type Client struct {
 	mu       sync.Mutex
 	subs     map[*Subscription]func()   // registered, with what takes it out of the router
 	same     map[string][]*Subscription // those, by filter
+	known    map[uint32]int             // how many of those have an identifier
+	left     map[subscriptionName]bool  // taken back while stopped
 	run      atomic.Pointer[run]        // nil while stopped; changed under mu
 	presence *Presence                  // nil tells nothing
 	last     *run                       // the one that was stopped last, perhaps not yet at its end
@@ -49,6 +50,7 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 	c := &Client{
 		cfg: cfg, log: log.NewHelper(SafeLogger(cfg.Logger)),
 		router: topic.NewTrie[*Subscription](0), subs: make(map[*Subscription]func()), same: make(map[string][]*Subscription),
+		known: make(map[uint32]int), left: make(map[subscriptionName]bool),
 		began: make(chan struct{}),
 	}
 	if c.store = cfg.DeadLetters; c.store == nil {
@@ -265,162 +267,6 @@ func (c *Client) mayPublish(m *Message) (*run, error) {
 		return nil, &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonNotConnected, Cause: errNotStarted}
 	}
 	return r, nil
-}
-
-// Subscribe registers a handler. While running it waits, within ctx, for the
-// SUBACK, and a refusal is an error that leaves nothing registered; before
-// Start the filter becomes part of the first SUBSCRIBE. The function returned
-// takes the registration back, and the filter with its last one.
-func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(context.Context) error, err error) {
-	if ctx == nil {
-		return nil, &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: errors.New("context is nil")}
-	}
-	if err := s.validate(); err != nil {
-		return nil, err
-	}
-	r, at, l, asked, err := c.enlist(s)
-	if err != nil {
-		return nil, err
-	}
-	if r != nil {
-		r.sub.Start() // also when it has none: the will is its
-		at.Start()
-		err := r.restoreOne(ctx, l)
-		if err == nil {
-			err = asked.Wait(ctx)
-		}
-		if err != nil {
-			_ = c.Unsubscribe(ctx, s)
-			return nil, err
-		}
-		c.warnUnsupported()
-	}
-	return func(ctx context.Context) error { return c.Unsubscribe(ctx, s) }, nil
-}
-
-// enlist registers s with the run that there is, if any. What is wanted of the
-// broker changes in the same moment: others may register and take back handlers
-// of the filter, and the last change is the one that stands.
-func (c *Client) enlist(s *Subscription) (r *run, at *subscriber, l *lot, asked session.Wish, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.mayRegister(s); err != nil {
-		return nil, nil, nil, asked, err
-	}
-	r = c.run.Load()
-	if r != nil {
-		// Before the router knows it: a message of another filter may match.
-		if err := r.prepare(s); err != nil {
-			return nil, nil, nil, asked, err
-		}
-	}
-	if err := c.register(s); err != nil {
-		return nil, nil, nil, asked, err
-	}
-	if r != nil {
-		// A retained message comes once for each SUBSCRIBE: a handler that is new
-		// to the filter, and wants it, needs another one.
-		if asked, err = s.at.AskFor(c.wanted(s.Session, s.Filter), s.RetainHandling); err != nil {
-			c.takeOut(s)
-			s.at.lots.remove(s.lot)
-		}
-	}
-	return r, s.at, s.lot, asked, err
-}
-
-func (c *Client) mayRegister(s *Subscription) error {
-	if c.subs[s] != nil {
-		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: errors.New("registered already")}
-	}
-	if err := c.sharesSession(s); err != nil {
-		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: err}
-	}
-	if c.cfg.Preset.NoShared && s.shared() {
-		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonUnsupported, Cause: fmt.Errorf(
-			"%s delivers nothing on shared subscriptions (queue name, group)", c.cfg.Preset.Name)}
-	}
-	if why := c.cannotPark(s); s.Exhausted == ExhaustedPark && why != nil {
-		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: why}
-	}
-	return nil
-}
-
-func (c *Client) register(s *Subscription) error {
-	if err := c.mayRegister(s); err != nil {
-		return err
-	}
-	s.id = session.FilterID(s.Filter) // before a message can find it
-	remove, err := c.router.Add(s.Filter, s)
-	if err != nil {
-		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadTopic, Cause: err}
-	}
-	if most := c.cfg.Preset.MaxQoS; most > 0 && s.QoS > most && !s.capped {
-		s.capped = true
-		c.log.Warnf("mqtt: filter %q wants QoS %d, %s grants at most %d: that is asked for", s.Filter, s.QoS, c.cfg.Preset.Name, most)
-	}
-	c.subs[s] = remove
-	c.same[s.Filter] = append(c.same[s.Filter], s)
-	return nil
-}
-
-// Unsubscribe takes a registration back. Messages already handed to its
-// handler are finished.
-func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
-	_, err := c.delist(s).Gone(ctx)
-	return err
-}
-
-// delist takes s out; what it returns waits for the end of its filter, when that
-// does not stay and there is a run.
-func (c *Client) delist(s *Subscription) (asked session.Wish) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.takeOut(s) || c.run.Load() == nil {
-		return asked
-	}
-	s.at.lots.remove(s.lot)
-	if left := c.wanted(s.Session, s.Filter); left.Filter != "" {
-		s.at.Lower(left)
-		return asked
-	}
-	return s.at.Forget(s.Filter)
-}
-
-// takeOut reports whether s was registered. The lock is held.
-func (c *Client) takeOut(s *Subscription) bool {
-	remove := c.subs[s]
-	if remove == nil {
-		return false
-	}
-	remove()
-	delete(c.subs, s)
-	if left := slices.DeleteFunc(c.same[s.Filter], func(x *Subscription) bool { return x == s }); len(left) > 0 {
-		c.same[s.Filter] = left
-	} else {
-		delete(c.same, s.Filter)
-	}
-	return true
-}
-
-// wanted joins the registrations of one filter on one session into what is asked
-// of the broker: the highest QoS, retained messages if any wants them, our own
-// messages unless none does. The zero value means that nobody wants it.
-func (c *Client) wanted(name, filter string) (f session.Filter) {
-	for _, s := range c.same[filter] {
-		if s.Session != name {
-			continue
-		}
-		if f.Filter == "" {
-			f = session.Filter{Filter: filter, RetainHandling: s.RetainHandling, NoLocal: s.NoLocal}
-		}
-		f.QoS = max(f.QoS, s.QoS)
-		f.RetainHandling = min(f.RetainHandling, s.RetainHandling)
-		f.NoLocal = f.NoLocal && s.NoLocal
-	}
-	if most := c.cfg.Preset.MaxQoS; most > 0 {
-		f.QoS = min(f.QoS, most) // the broker grants no more
-	}
-	return f
 }
 
 // WaitReady returns nil once connected with every filter granted. It waits

@@ -131,6 +131,20 @@ type Config struct {
 	HandlerTimeout time.Duration
 	// RetryBudget bounds all attempts at one message.
 	RetryBudget time.Duration
+	// UnmatchedGrace is how long a QoS 1 or 2 message that no subscription matches
+	// is kept unacknowledged for one that comes later, since the connection or the
+	// last registration; nil is 10 s.
+	UnmatchedGrace *time.Duration
+	// UnmatchedDrop drops it after that, counted, instead of making it a dead
+	// letter.
+	UnmatchedDrop bool
+	// PreviousFilters are filters of earlier versions that the session may still
+	// have; they are unsubscribed.
+	PreviousFilters []string
+	// KeepFilters leaves filters that nobody wants any more subscribed.
+	KeepFilters bool
+	// Role says in errors what the client is: "the server layer".
+	Role string
 	// RelaxedAcks acknowledges each message of MQTT 3.1.1 when it is done
 	// instead of in receive order.
 	RelaxedAcks bool

@@ -316,32 +316,58 @@ func TestT08_QoS0Flood(t *testing.T) {
 	}
 }
 
-// A topic that nothing matches, of an earlier deployment, is acknowledged and
-// counted: it would stop everything behind it.
+// Messages that nothing matches, of an earlier deployment, do not stop what is
+// behind them: after the grace they are dead letters, or dropped where a policy
+// says so.
 func TestT03_UnmatchedTopic(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Mosquitto(t)
-	first := running(t, client(t, b.URL()), on("old", func(context.Context, *Delivery) error { return nil }))
-	if err := first.Stop(within(t, patience)); err != nil {
-		t.Fatal(err)
-	}
-	source := running(t, client(t, b.URL(), func(c *Config) { c.ClientID = "source" }))
-	for range 30 { // more than the broker's window
-		publish(t, source, "old", 1, "x")
-	}
-	var (
-		got seen
-		log book
-	)
-	second := running(t, client(t, b.URL(), logTo(&log)), on("new", func(_ context.Context, d *Delivery) error {
-		got.add("%s", d.Payload)
-		return nil
-	}))
-	publish(t, source, "new", 1, "y")
-	got.wait(t, 1)
-	eventually(t, func() bool { return second.Unmatched() == 30 })
-	if !log.has("WARN", "no subscription matches", `"old"`) {
-		t.Errorf("%v", log.all())
+	for _, drop := range []bool{false, true} {
+		t.Run(fmt.Sprintf("drop %t", drop), func(t *testing.T) {
+			t.Parallel()
+			b := mqtttest.Mosquitto(t)
+			first := running(t, client(t, b.URL()), on("old", func(context.Context, *Delivery) error { return nil }))
+			if err := first.Stop(within(t, patience)); err != nil {
+				t.Fatal(err)
+			}
+			source := running(t, client(t, b.URL(), func(c *Config) { c.ClientID = "source" }))
+			for range 30 { // more than the broker's window
+				publish(t, source, "old", 1, "x")
+			}
+			var (
+				got   seen
+				log   book
+				grace = 300 * time.Millisecond
+				store = deadletter.NewMemory(0)
+			)
+			second := running(t, client(t, b.URL(), logTo(&log), keepIn(store), func(c *Config) {
+				c.UnmatchedGrace, c.UnmatchedDrop = &grace, drop
+			}), on("new", func(_ context.Context, d *Delivery) error {
+				got.add("%s", d.Payload)
+				return nil
+			}))
+			publish(t, source, "new", 1, "y")
+			got.wait(t, 1)
+			dropped, letters := int64(0), int64(30)
+			if drop {
+				dropped, letters = 30, 0
+			}
+			eventually(t, func() bool {
+				h := second.Health()
+				return h.Unmatched == dropped && h.UnmatchedLetters == letters && h.UnmatchedKept == 0
+			})
+			list, err := store.List(t.Context(), deadletter.Query{})
+			if err != nil || int64(len(list)) != letters {
+				t.Errorf("%d letters, %v", len(list), err)
+			}
+			for _, l := range list {
+				if l.Reason != "no subscription" || l.Topic != "old" || string(l.Payload) != "x" || l.Filter != "" || l.Attempts != 0 {
+					t.Errorf("%+v", l)
+				}
+			}
+			if !log.has("WARN", "no subscription matches", `"old"`, "kept") {
+				t.Errorf("%v", log.all())
+			}
+		})
 	}
 }
 
@@ -439,7 +465,7 @@ func TestRefusedAtRunTime(t *testing.T) {
 		t.Error(err)
 	}
 	// At Start it is an error, too, and nothing is left running.
-	c = client(t, refuse)
+	c = client(t, refuse, func(c *Config) { c.ClientID = "another" })
 	if _, err := c.Subscribe(t.Context(), on("no", h)); err != nil {
 		t.Fatal(err)
 	}

@@ -98,6 +98,14 @@ func Filter(filter, group string, broad bool) (string, error) {
 	return shared, nil
 }
 
+// ValidateFilter checks a topic filter, shared or not.
+func ValidateFilter(filter string) error {
+	if err := topic.ValidateFilter(filter); err != nil {
+		return &Error{Op: "subscribe", Topic: shorten(filter), Reason: session.ReasonBadTopic, Cause: err}
+	}
+	return nil
+}
+
 // ValidateTopic checks a topic name.
 func ValidateTopic(name string) error {
 	if err := topic.ValidateName(name); err != nil {

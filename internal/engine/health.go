@@ -32,6 +32,11 @@ type Health struct {
 	// messages that no subscription matched.
 	Dropped   int64
 	Unmatched int64
+	// UnmatchedKept counts messages that no subscription matches yet and that are
+	// kept unacknowledged for one, UnmatchedLetters those that found none in time
+	// and became dead letters.
+	UnmatchedKept    int
+	UnmatchedLetters int64
 	// IllFormed counts QoS 0 messages that were dropped because their text was
 	// ill-formed.
 	IllFormed int64
@@ -106,7 +111,7 @@ func (h *Health) session(s *session.Session) *SessionHealth {
 
 // Health is a snapshot of the client.
 func (c *Client) Health() Health {
-	h := Health{Dropped: c.Dropped(), Unmatched: c.Unmatched(), SessionsLost: c.counts.forgotten.Load(), Headless: c.Headless()}
+	h := Health{Dropped: c.Dropped(), Unmatched: c.Unmatched(), UnmatchedLetters: c.counts.unmatchedLetters.Load(), SessionsLost: c.counts.forgotten.Load(), Headless: c.Headless()}
 	h.Unrouted, h.IllFormed = c.counts.unrouted.Load(), c.counts.illFormed.Load()
 	h.Discarded, h.TopicFailed = c.counts.discarded.Load(), c.counts.topicFailed.Load()
 	h.LettersCut, h.LettersLost = c.counts.lettersCut.Load(), c.counts.lettersLost.Load()

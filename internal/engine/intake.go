@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
@@ -30,48 +32,121 @@ func (i *intake) New(byte, int) *session.Inbound {
 }
 
 // Deliver queues one item for each matching subscription. The message is done
-// when every one of them is.
+// when every one of them is. One that nothing matches is kept for a while.
 func (i *intake) Deliver(m *session.Inbound) {
-	r := i.run
-	matched := r.client.router.Match(m.Topic)
-	n := 0
-	for _, s := range matched {
-		if i.at.takes(s, m) {
-			n++
+	for !i.deliver(m) {
+		if !i.at.strays.take(m) {
+			return
 		}
 	}
+}
+
+// deliver reports whether a subscription takes the message. While messages are
+// kept, their handler may be registered at the same time: it gets those first.
+func (i *intake) deliver(m *session.Inbound) bool {
+	if t := &i.at.strays; t.some.Load() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+	}
+	matched, n := i.at.match(m)
 	if n == 0 {
-		for _, it := range i.at.moved(m) {
-			i.batch = append(i.batch, it)
+		items := i.at.moved(m)
+		for _, it := range items {
 			i.queued.add(it.Size)
+		}
+		i.batch = append(i.batch, items...)
+		return len(items) > 0
+	}
+	for _, s := range matched {
+		s.overflows = s.overflows && !i.at.takes(s, m)
+	}
+	before := len(i.batch)
+	i.batch = i.at.route(m, matched, n, i.batch, &i.apart, i.next)
+	i.next = nil
+	for range len(i.batch) - before {
+		i.queued.add(m.Size)
+	}
+	return true
+}
+
+// hand queues a message that was kept, on whatever goroutine.
+func (i *intake) hand(m *session.Inbound) {
+	matched, n := i.at.match(m)
+	var apart room
+	var items []delivery.Item
+	if n > 0 {
+		items = i.at.route(m, matched, n, nil, &apart, nil)
+	} else {
+		items = i.at.moved(m)
+	}
+	if apart.count > 0 {
+		i.at.sched.Hold(apart.count, apart.bytes)
+	}
+	if len(items) > 0 {
+		i.at.sched.Submit(items...)
+	}
+}
+
+// match returns the subscriptions whose filter matches; n of them, those that
+// the session takes the message for, are meant. A subscription identifier tells
+// copies apart. It does not say who may have the message: the broker writes that
+// of the filter that there was when it was published, and where none of them is
+// ours the topic decides, as on MQTT 3.1.1.
+func (at *subscriber) match(m *session.Inbound) (matched []*Subscription, n int) {
+	matched = at.run.client.router.Match(m.Topic)
+	n = at.count(matched, m)
+	if n == 0 && len(matched) > 0 && m.Identified() && !at.run.client.knows(m) {
+		m.Anonymize()
+		n = at.count(matched, m)
+	}
+	return matched, n
+}
+
+func (at *subscriber) count(matched []*Subscription, m *session.Inbound) (n int) {
+	for _, s := range matched {
+		if at.takes(s, m) {
 			n++
 		}
-		if n == 0 {
-			r.unmatched(m)
-		}
-		return
 	}
-	i.at.arrived(m, matched)
+	return n
+}
+
+// matches reports whether a subscription takes the message, of this session or
+// of one that its filter has moved to.
+func (at *subscriber) matches(m *session.Inbound) bool {
+	matched, n := at.match(m)
+	return n > 0 || slices.ContainsFunc(matched, func(s *Subscription) bool {
+		return s.Session != at.name && m.Through(s.id)
+	})
+}
+
+// route makes the deliveries of a message to the n subscriptions that take it,
+// and adds what goes to the scheduler to items; first is memory for one of them,
+// or nil. What goes to batches is counted in apart.
+func (at *subscriber) route(m *session.Inbound, matched []*Subscription, n int, items []delivery.Item, apart *room, first *Delivery) []delivery.Item {
+	at.arrived(m, matched)
 	done := delivery.Join(n, doner(m))
-	topicKey := i.at.sched.Key(m.Topic)
+	topicKey := at.sched.Key(m.Topic)
 	for _, s := range matched {
-		if !i.at.takes(s, m) {
+		if !at.takes(s, m) {
 			continue
 		}
-		key, d := topicKey, i.delivery()
-		if s.OrderingKey != nil {
-			key, d.key = i.at.orderingKey(s, m, key)
+		key, d := topicKey, first
+		if first = nil; d == nil {
+			d = new(Delivery)
 		}
-		s.overflows = false
+		if s.OrderingKey != nil {
+			key, d.key = at.orderingKey(s, m, key)
+		}
 		task := s.deliver(d, m, done)
 		if s.batch != nil {
 			s.batch.add(d, key)
-			i.apart.add(m.Size)
+			apart.add(m.Size)
 			continue
 		}
-		i.batch = append(i.batch, delivery.Item{Task: task, Lane: s.lane, Key: key, Size: m.Size, Must: true})
-		i.queued.add(m.Size)
+		items = append(items, delivery.Item{Task: task, Lane: s.lane, Key: key, Size: m.Size, Must: true})
 	}
+	return items
 }
 
 // Batch hands over what was collected. What the scheduler refuses came after
@@ -111,15 +186,6 @@ const maxBatch = 4096
 
 func doner(m *session.Inbound) delivery.Doner { return m }
 
-// delivery gives the one that New made, and new ones to further handlers.
-func (i *intake) delivery() *Delivery {
-	d := i.next
-	if i.next = nil; d == nil {
-		d = new(Delivery)
-	}
-	return d
-}
-
 // deliver makes the task that brings m to the handler.
 func (s *Subscription) deliver(d *Delivery, m *session.Inbound, done delivery.Doner) delivery.Task {
 	d.Inbound, d.sub, d.done = m, s, done
@@ -129,15 +195,4 @@ func (s *Subscription) deliver(d *Delivery, m *session.Inbound, done delivery.Do
 	}
 	s.flow.Prepare(&d.task, d, end)
 	return &d.task
-}
-
-// unmatched takes what a persistent session still delivers for a filter of an
-// earlier deployment: nobody here can handle it, and keeping it would stop
-// everything behind it.
-func (r *run) unmatched(m *session.Inbound) {
-	if n := r.client.counts.unmatched.Add(1); n == 1 {
-		r.client.log.Warnf("mqtt: no subscription matches topic %q; such messages are acknowledged and counted", m.Topic)
-	}
-	r.dropped(0, 1, 0)
-	m.Done()
 }

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +36,7 @@ type run struct {
 	checks    background
 	presence  *Presence
 	grants    grants
+	filters   filterBook
 
 	foreign    atomic.Int64 // parked messages that nobody here handles
 	selfTested atomic.Pointer[error]
@@ -48,6 +51,7 @@ func newRun(ctx context.Context, c *Client) (*run, error) {
 	r.checks.init()
 	r.grants.init(c.cfg.Granted)
 	r.id = c.cfg.clientID()
+	r.filters.init(r)
 	r.initInboxes()
 	err := r.open(r.id)
 	for s := range c.subs {
@@ -64,6 +68,7 @@ func newRun(ctx context.Context, c *Client) (*run, error) {
 		}
 		return nil, err
 	}
+	r.clearLeft()
 	return r, nil
 }
 
@@ -118,11 +123,17 @@ func (r *run) start(ctx context.Context) error {
 		return err
 	}
 	main := r.main()
-	main.Start()
 	others := r.others.list()
-	for _, at := range others {
-		at.Start()
+	for _, at := range r.subscribers() {
+		if at.Session != main && at == r.sub {
+			continue // nothing is subscribed, and it stays closed
+		}
+		r.filters.begin(ctx, at, slices.Sorted(maps.Keys(c.wants(at.name)))...)()
+		if err := at.connect(); err != nil {
+			return err
+		}
 	}
+	main.Start()
 	if c.cfg.Retained {
 		r.checks.run(r.checkRetained)
 	}
@@ -184,6 +195,7 @@ func (r *run) stop(ctx context.Context) error {
 	subscribers := r.subscribers()
 	for _, at := range subscribers {
 		at.StopIntake()
+		at.strays.close()
 		at.lots.close()
 	}
 	r.checks.stop()

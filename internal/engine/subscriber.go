@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
@@ -16,11 +17,21 @@ type subscriber struct {
 	*session.Session
 	run      *run
 	name     string // of a session of its own; "" is that of all others
+	id       string // the client id
 	sched    *delivery.Scheduler
 	intake   *intake
 	lots     lots
 	batchers batchers
 	guests   guests
+
+	strays    strays
+	strayLane *delivery.Lane
+	buryStray *delivery.Attempts[*Delivery]
+	resumed   atomic.Pointer[bool] // whether the first connection found the session
+	tidying   sync.Once
+
+	claiming sync.Mutex
+	release  func() // the client id; nil while it is not claimed
 }
 
 // ownSessions are the subscribers that some subscriptions have to themselves,
@@ -48,12 +59,23 @@ func (r *run) newSubscriber(name string, will *Message) (*subscriber, error) {
 	}
 	at.sched, at.intake = sched, &intake{run: r, at: at}
 	at.lots.init(sched, c.Concurrency)
-	cfg := c.session(at.clientID())
+	at.id = at.clientID()
+	if err := at.prepareStrays(); err != nil {
+		sched.Close()
+		return nil, &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
+	}
+	cfg := c.session(at.id)
 	cfg.Negotiation, cfg.SessionExpiry, cfg.Sink, cfg.Will = r.version, c.SessionExpiry, at.intake, will
 	cfg.MaxHeld, cfg.MaxHeldBytes = max(c.Queue, c.Concurrency)+session.DefaultReceiveMaximum, 2*c.QueueBytes
 	cfg.Notify = func(e session.Event) {
 		if _, lost := e.(session.Forgotten); lost {
 			r.client.counts.forgotten.Add(1)
+		}
+		switch ev := e.(type) {
+		case session.Attached:
+			at.attached(ev.SessionPresent)
+		case session.Subscribed:
+			at.subscribed()
 		}
 		r.grants.note(name, e)
 		main := name == "" && r.main() == at.Session
@@ -153,6 +175,7 @@ func (at *subscriber) health(h *Health) {
 	parked, held := at.lots.count()
 	stats := at.sched.Stats()
 	h.Filters, h.Granted, h.GrantedLower = h.Filters+filters, h.Granted+granted, h.GrantedLower+lower
+	h.UnmatchedKept += at.strays.count()
 	h.BackPressure = max(h.BackPressure, at.BackPressure())
 	h.Queued, h.Running = h.Queued+stats.Queued+at.batchers.count(), h.Running+stats.Running
 	h.Parked, h.HeldKeys = h.Parked+parked, h.HeldKeys+held
@@ -188,7 +211,10 @@ func drain(ctx context.Context, all []*subscriber) error {
 func closeAll(ctx context.Context, all []*subscriber) {
 	var wg sync.WaitGroup
 	for _, at := range all {
-		wg.Go(func() { at.Close(ctx) })
+		wg.Go(func() {
+			at.Close(ctx)
+			at.unclaim()
+		})
 	}
 	wg.Wait()
 }

@@ -66,7 +66,9 @@ func TestNobodyForgesALogLine(t *testing.T) {
 			})
 			done := make(outcomes, 100)
 			srv, out := client(t, p.URL(), 5, mqttserver.WithHooks(done), mqttserver.DeadLetters(letters{deadletter.NewMemory(100)}),
-				mqttserver.Subscriber(&v1.Subscriber{RetryBudget: durationpb.New(300 * time.Millisecond)}))
+				mqttserver.Subscriber(&v1.Subscriber{
+					RetryBudget: durationpb.New(300 * time.Millisecond), UnmatchedGrace: durationpb.New(0),
+				}))
 			handle(t, srv, "t/#", func(context.Context, *reading) error { return errors.New(text) })
 			handle(t, srv, "k/#", func(context.Context, *reading) error { return kerrors.BadRequest(text, text) })
 			handle(t, srv, "p/#", func(context.Context, *reading) error { panic(text) })
@@ -89,7 +91,7 @@ func TestNobodyForgesALogLine(t *testing.T) {
 				t.Errorf("error %q", got.err)
 			}
 			p.send(t, message(5, "unmatched/"+topic, ""))
-			mqtttest.Eventually(t, patience, func() bool { return srv.Health().Unmatched == 1 })
+			mqtttest.Eventually(t, patience, func() bool { return srv.Health().UnmatchedLetters == 1 })
 			checkForgery(t, out.String())
 		})
 	}

@@ -62,7 +62,9 @@ const publisherSuffix = "-srv-pub"
 func NewServer(opts ...ServerOption) *Server {
 	s := &Server{handlers: make(map[*chained]struct{})}
 	s.middleware.Store(new(matcher))
-	set(func(s *bridge.Settings) { s.Config.PublisherSuffix = publisherSuffix })(s)
+	set(func(s *bridge.Settings) {
+		s.Config.PublisherSuffix, s.Config.Role = publisherSuffix, "the server layer"
+	})(s)
 	for _, o := range opts {
 		if o != nil {
 			o(s)

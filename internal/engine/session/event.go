@@ -19,7 +19,10 @@ type Connected struct {
 
 // Attached reports a CONNACK that accepted us before anything is sent on the
 // connection; Connected follows.
-type Attached struct{ ClientID string }
+type Attached struct {
+	ClientID       string
+	SessionPresent bool
+}
 
 // ConnectFailed reports an address that did not accept us. RetryIn is 0 when
 // the next address of the list follows at once.

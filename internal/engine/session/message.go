@@ -89,6 +89,19 @@ func (m *Inbound) Through(id uint32) bool {
 	return m.idLen == 0 || slices.Contains(m.ids[:min(m.idLen, len(m.ids))], id) || m.idLen > len(m.ids)
 }
 
+// Identified reports whether the message names the subscriptions that it came
+// through.
+func (m *Inbound) Identified() bool { return m.idLen > 0 }
+
+// ThroughAny reports whether known holds for one of its subscription identifiers.
+func (m *Inbound) ThroughAny(known func(id uint32) bool) bool {
+	return m.idLen > len(m.ids) || slices.ContainsFunc(m.ids[:m.idLen], known)
+}
+
+// Anonymize forgets the subscription identifiers, before anybody else has the
+// message: it may then have come through any filter that matches.
+func (m *Inbound) Anonymize() { m.idLen = 0 }
+
 // Done says that the message needs no redelivery. Its acknowledgement leaves
 // in receive order [MQTT-4.6.0-2] on the connection that delivered it last,
 // or not at all when that connection is gone. Calling it again changes

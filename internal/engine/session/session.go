@@ -216,7 +216,7 @@ func (out sent) write() {
 
 // attach is called when a CONNACK accepts us, inside Read.
 func (s *Session) attach(c *conn) {
-	s.cfg.Notify(Attached{ClientID: s.cfg.ClientID})
+	s.cfg.Notify(Attached{ClientID: s.cfg.ClientID, SessionPresent: c.connack.SessionPresent})
 	if !c.connack.SessionPresent {
 		s.in.sessionLost()
 	}

@@ -60,6 +60,22 @@ func (h Wish) Gone(ctx context.Context) (gone bool, err error) {
 	}
 }
 
+// Answered waits, within ctx and over reconnects, for the broker's answer, or for
+// another wish in the place of this one, and returns the refusal.
+func (h Wish) Answered(ctx context.Context) error {
+	if h.wanted == nil {
+		return nil
+	}
+	select {
+	case <-h.wanted.settled:
+		return h.wanted.err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-h.session.done:
+		return h.session.overError(opUnsubscribe, h.wanted.Filter.Filter)
+	}
+}
+
 // Wait returns nil once the broker has granted the filter, or what took its
 // place, and otherwise why not.
 func (h Wish) Wait(ctx context.Context) error {

@@ -1,0 +1,373 @@
+package mqtt_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+)
+
+// eachKeeper runs a test on brokers that keep sessions, on both versions.
+func eachKeeper(t *testing.T, test func(t *testing.T, b mqtttest.Broker, protocol string)) {
+	t.Helper()
+	for _, protocol := range []string{"3.1.1", "5"} {
+		t.Run("scripted "+protocol, func(t *testing.T) {
+			t.Parallel()
+			test(t, mqtttest.NewScripted(t), protocol)
+		})
+		t.Run("mosquitto "+protocol, func(t *testing.T) {
+			t.Parallel()
+			test(t, mqtttest.Mosquitto(t), protocol)
+		})
+	}
+}
+
+// leave has the session of a client subscribe to filters and go, and publishes
+// n messages on each of the topics.
+func leave(t *testing.T, b mqtttest.Broker, id, protocol string, filters []string, n int, topics ...string) {
+	t.Helper()
+	first := open(t, b.URL(), mqttbroker.WithClientId(id), mqttbroker.WithProtocol(protocol))
+	for _, f := range filters {
+		subscribe(t, first, f)
+	}
+	if err := first.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Disconnect(); err != nil {
+		t.Fatal(err)
+	}
+	source := connected(t, b.URL(), mqttbroker.WithProtocol(protocol))
+	for i := range n {
+		for _, topic := range topics {
+			publish(t, source, topic, fmt.Sprintf("%d", i), mqttbroker.WithPublishQos(1))
+		}
+	}
+}
+
+// inOrder checks that n messages arrive in the order of their publishing.
+func inOrder(t *testing.T, got <-chan seen, n int) {
+	t.Helper()
+	for i := range n {
+		if m := receive(t, got); m.body != fmt.Sprintf(`"%d"`, i) {
+			t.Fatalf("message %d is %s", i, m.body)
+		}
+	}
+}
+
+// engine.md D1: kratos-transport's own order. The first Subscribe opens the
+// session, and the broker sends what it kept for the second one.
+func TestUnmatchedMessageFindsLateHandler(t *testing.T) {
+	t.Parallel()
+	eachKeeper(t, func(t *testing.T, server mqtttest.Broker, protocol string) {
+		t.Helper()
+		leave(t, server, "late", protocol, []string{"a", "b"}, 10, "b")
+		b := open(t, server.URL(), mqttbroker.WithClientId("late"), mqttbroker.WithProtocol(protocol))
+		if err := b.Connect(); err != nil {
+			t.Fatal(err)
+		}
+		subscribe(t, b, "a")
+		// They are here, and wait.
+		mqtttest.Eventually(t, patience, func() bool { return healthOf(b).UnmatchedKept == 10 })
+		inOrder(t, subscribe(t, b, "b"), 10)
+		if h := healthOf(b); h.Unmatched != 0 || h.UnmatchedKept != 0 || h.UnmatchedLetters != 0 {
+			t.Errorf("%+v", h)
+		}
+	})
+}
+
+// engine.md D1: what finds no handler in time is a dead letter, which comes back
+// to one that is there later; what is behind it goes on.
+func TestUnmatchedMessageIsADeadLetter(t *testing.T) {
+	t.Parallel()
+	eachKeeper(t, func(t *testing.T, server mqtttest.Broker, protocol string) {
+		t.Helper()
+		const n = 30 // more than a broker's window
+		leave(t, server, "gone", protocol, []string{"a", "old"}, n, "old", "a")
+		store, told := deadletter.NewMemory(0), make(letterSpy, n)
+		b := open(t, server.URL(), mqttbroker.WithClientId("gone"), mqttbroker.WithProtocol(protocol), mqttbroker.WithDeadLetters(store),
+			mqttbroker.WithUnmatched(200*time.Millisecond, event.UnmatchedDeadLetter), mqttbroker.WithHooks(told))
+		got := subscribe(t, b, "a")
+		if err := b.Connect(); err != nil {
+			t.Fatal(err)
+		}
+		inOrder(t, got, n)
+		ids := make([]string, 0, n)
+		for range n {
+			i := receive(t, told)
+			if i.Filter != "" || i.Topic != "old" || !strings.Contains(i.Err.Error(), "no subscription") {
+				t.Errorf("%+v", i)
+			}
+			ids = append(ids, i.ID)
+		}
+		mqtttest.Eventually(t, patience, func() bool { return healthOf(b).UnmatchedLetters == n })
+		late := subscribe(t, b, "old")
+		if replayed, err := mqttbroker.Replay(within(t, patience), b, ids...); err != nil || replayed != n {
+			t.Errorf("%d replayed, %v", replayed, err)
+		}
+		inOrder(t, late, n)
+	})
+}
+
+// letterSpy is told of dead letters.
+type letterSpy chan event.DeadLetterInfo
+
+func (s letterSpy) OnDeadLetter(i event.DeadLetterInfo) { s <- i }
+
+// engine.md D1: dropped is what a policy says so of, counted and told.
+func TestUnmatchedMessageIsDroppedByPolicy(t *testing.T) {
+	t.Parallel()
+	server := mqtttest.NewScripted(t)
+	leave(t, server, "policy", "5", []string{"old"}, 5, "old")
+	store, spy := deadletter.NewMemory(0), new(dropSpy)
+	b := open(t, server.URL(), mqttbroker.WithClientId("policy"), mqttbroker.WithProtocol("5"), mqttbroker.WithDeadLetters(store),
+		mqttbroker.WithUnmatched(0, event.UnmatchedDrop), mqttbroker.WithHooks(spy))
+	subscribe(t, b, "new")
+	if err := b.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	mqtttest.Eventually(t, patience, func() bool { return spy.kept.Load() == 5 && spy.dropped.Load() == 5 })
+	if h := healthOf(b); h.Unmatched != 5 || h.UnmatchedLetters != 0 {
+		t.Errorf("%+v", h)
+	}
+	mqtttest.Eventually(t, patience, func() bool { return pending(server, "policy") == 0 })
+	if st, err := store.Stats(t.Context()); err != nil || st.Dead != 0 {
+		t.Errorf("%+v, %v", st, err)
+	}
+}
+
+type dropSpy struct{ kept, dropped atomic.Int64 }
+
+func (s *dropSpy) OnDrop(i event.DropInfo) {
+	s.kept.Add(int64(i.UnmatchedKept))
+	s.dropped.Add(int64(i.Unmatched))
+}
+
+// pending is how many messages the broker has no acknowledgement for.
+func pending(b *mqtttest.Scripted, id string) int {
+	for _, s := range b.Sessions() {
+		if s.ClientID == id {
+			return s.Pending
+		}
+	}
+	return 0
+}
+
+// engine.md D1: what is kept when the client stops stays at the broker.
+func TestUnmatchedMessageSurvivesAStop(t *testing.T) {
+	t.Parallel()
+	server := mqtttest.NewScripted(t)
+	leave(t, server, "stop", "3.1.1", []string{"a", "b"}, 5, "b")
+	b := open(t, server.URL(), mqttbroker.WithClientId("stop"))
+	subscribe(t, b, "a")
+	if err := b.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	mqtttest.Eventually(t, patience, func() bool { return healthOf(b).UnmatchedKept == 5 })
+	if err := b.Disconnect(); err != nil {
+		t.Fatal(err)
+	}
+	if n := pending(server, "stop"); n != 5 {
+		t.Errorf("%d at the broker", n)
+	}
+	got := subscribe(t, b, "b") // stopped: part of the next start
+	if err := b.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	inOrder(t, got, 5)
+}
+
+// engine.md D1: a cut while messages are kept: the broker delivers them again,
+// and each is handled once.
+func TestUnmatchedMessageSurvivesACut(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"3.1.1", "5"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			server := mqtttest.NewScripted(t)
+			leave(t, server, "cut", protocol, []string{"a", "b"}, 5, "b")
+			b := open(t, server.URL(), mqttbroker.WithClientId("cut"), mqttbroker.WithProtocol(protocol))
+			subscribe(t, b, "a")
+			if err := b.Connect(); err != nil {
+				t.Fatal(err)
+			}
+			mqtttest.Eventually(t, patience, func() bool { return healthOf(b).UnmatchedKept == 5 })
+			server.Cut("cut")
+			mqtttest.Eventually(t, patience, func() bool {
+				all := server.Sessions()
+				i := slices.IndexFunc(all, func(s scripted.Session) bool { return s.ClientID == "cut" })
+				return all[i].Connected && all[i].Inflight == 5
+			})
+			got := subscribe(t, b, "b")
+			inOrder(t, got, 5)
+			mqtttest.Eventually(t, patience, func() bool { return pending(server, "cut") == 0 })
+			if len(got) > 0 {
+				t.Errorf("%d more", len(got))
+			}
+		})
+	}
+}
+
+// engine.md D2: what is queued carries the identifier of the filter that there was
+// when it was published. A new filter, or a group, that matches gets it all the
+// same.
+func TestChangedFilterKeepsTheBacklog(t *testing.T) {
+	t.Parallel()
+	eachKeeper(t, func(t *testing.T, server mqtttest.Broker, protocol string) {
+		t.Helper()
+		for name, change := range map[string]struct {
+			filter string
+			opts   []broker.SubscribeOption
+		}{"wider": {"devices/#", nil}, "shared": {"devices/+/data", []broker.SubscribeOption{broker.WithSubscribeQueueName("savers")}}} {
+			leave(t, server, name, protocol, []string{"devices/+/data"}, 10, "devices/1/data")
+			b := open(t, server.URL(), mqttbroker.WithClientId(name), mqttbroker.WithProtocol(protocol))
+			got := subscribe(t, b, change.filter, change.opts...)
+			if err := b.Connect(); err != nil {
+				t.Fatal(err)
+			}
+			inOrder(t, got, 10)
+			if h := healthOf(b); h.Unmatched != 0 || h.UnmatchedLetters != 0 {
+				t.Errorf("%s: %+v", name, h)
+			}
+		}
+	})
+}
+
+// engine.md D1.4: filters that a new version does not have are unsubscribed, by
+// what a store remembers or the configuration names, shared ones too; not those
+// that are registered late, and none where they are to be kept.
+func TestVanishedFilterIsUnsubscribed(t *testing.T) {
+	t.Parallel()
+	const old, shared, kept, late = "old/+", "$share/g/kept", "kept", "late"
+	for name, test := range map[string]struct {
+		remembers bool
+		opts      []broker.Option
+		want      []string
+	}{
+		"remembered": {true, nil, []string{kept, late}},
+		"named":      {false, []broker.Option{mqttbroker.WithPreviousFilters(old, shared, kept)}, []string{kept, late}},
+		"keep":       {true, []broker.Option{mqttbroker.WithKeepFilters(true)}, []string{shared, kept, late, old}},
+		"unknown":    {false, nil, []string{shared, kept, late, old}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, store := mqtttest.NewScripted(t), deadletter.NewMemory(0)
+			version := func(opts ...broker.Option) broker.Broker {
+				opts = append(opts, mqttbroker.WithClientId("v"), mqttbroker.WithUnmatched(300*time.Millisecond, ""))
+				if test.remembers {
+					opts = append(opts, mqttbroker.WithDeadLetters(store))
+				}
+				return open(t, server.URL(), opts...)
+			}
+			first := version()
+			subscribe(t, first, old)
+			subscribe(t, first, kept, broker.WithSubscribeQueueName("g"))
+			subscribe(t, first, kept)
+			if err := first.Connect(); err != nil {
+				t.Fatal(err)
+			}
+			subscribe(t, first, late)
+			if list, err := store.Filters(t.Context(), "v"); err != nil || test.remembers && !slices.Equal(list, []string{shared, kept, late, old}) {
+				t.Errorf("remembered %q, %v", list, err)
+			}
+			if err := first.Disconnect(); err != nil {
+				t.Fatal(err)
+			}
+			second := version(test.opts...)
+			subscribe(t, second, kept)
+			if err := second.Connect(); err != nil {
+				t.Fatal(err)
+			}
+			subscribe(t, second, late) // has not vanished
+			filters := func() []string {
+				for _, s := range server.Sessions() {
+					if s.ClientID == "v" {
+						return s.Filters
+					}
+				}
+				return nil
+			}
+			if len(test.want) == 4 {
+				<-time.After(time.Second) // nothing happens
+			}
+			mqtttest.Eventually(t, patience, func() error {
+				if got := filters(); !slices.Equal(got, test.want) {
+					return fmt.Errorf("the broker has %q, want %q", got, test.want)
+				}
+				return nil
+			})
+			if test.remembers {
+				mqtttest.Eventually(t, patience, func() error {
+					if list, err := store.Filters(t.Context(), "v"); err != nil || !slices.Equal(list, test.want) {
+						return fmt.Errorf("remembered %q, want %q, %w", list, test.want, err)
+					}
+					return nil
+				})
+			}
+		})
+	}
+}
+
+// engine.md D1.4: a filter that was unsubscribed while the client was stopped is
+// unsubscribed at the next start.
+func TestUnsubscribedWhileStopped(t *testing.T) {
+	t.Parallel()
+	server := mqtttest.NewScripted(t)
+	b := open(t, server.URL(), mqttbroker.WithClientId("v"))
+	sub, err := b.Subscribe("old", nothing, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	subscribe(t, b, "kept")
+	for n := range 2 {
+		if err := b.Connect(); err != nil {
+			t.Fatal(err)
+		}
+		if n == 1 {
+			break
+		}
+		if err := b.Disconnect(); err != nil {
+			t.Fatal(err)
+		}
+		if err := sub.Unsubscribe(false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list := server.Sessions(); !slices.Equal(list[0].Filters, []string{"kept"}) {
+		t.Errorf("%+v", list)
+	}
+}
+
+// A store that cannot remember filters stops neither start nor subscriptions.
+func TestFiltersThatCannotBeRemembered(t *testing.T) {
+	t.Parallel()
+	server := mqtttest.NewScripted(t)
+	b, out := logged(t, server.URL(), mqttbroker.WithClientId("v"), mqttbroker.WithDeadLetters(forgetful{deadletter.NewMemory(0)}))
+	subscribe(t, b, "a")
+	if err := b.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	subscribe(t, b, "b")
+	if n := out.count("are not remembered"); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+}
+
+type forgetful struct{ *deadletter.Memory }
+
+func (forgetful) Parks() bool { return false }
+
+func (forgetful) Filters(context.Context, string) ([]string, error) { return nil, errors.New("away") }
+
+func (forgetful) SetFilters(context.Context, string, []string) error { return errors.New("away") }

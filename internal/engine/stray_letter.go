@@ -1,0 +1,46 @@
+package engine
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
+)
+
+// prepareStrays makes what brings unmatched messages to the store of dead
+// letters: as one that no retry helps, tried until the store has it.
+func (at *subscriber) prepareStrays() (err error) {
+	r := at.run
+	policy := r.policy(&Subscription{Classify: func(error) delivery.Verdict { return delivery.DeadLetter }})
+	policy.DeadLetter = func(ctx context.Context, d *Delivery, cause error, _ int) error {
+		return r.bury(ctx, d, cause, 0) // no handler ran
+	}
+	all := r.observer()
+	policy.Observer = delivery.Observer[*Delivery]{DeadLetterFailed: all.DeadLetterFailed, Finished: func(d *Delivery, o delivery.Outcome) {
+		r.finished(d, o)
+		r.client.counts.unmatchedLetters.Add(1)
+	}}
+	at.strays.at, at.strayLane = at, at.sched.NewLane(0)
+	at.buryStray, err = delivery.NewAttempts(func(context.Context, *Delivery, int) error { return errNoSubscription }, policy)
+	return err
+}
+
+// keeps tells that a message is kept.
+func (r *run) keeps(m *session.Inbound, grace time.Duration) {
+	c := r.client
+	if c.counts.kept.Add(1) == 1 {
+		then := "a dead letter"
+		if c.cfg.UnmatchedDrop {
+			then = "dropped"
+		}
+		c.log.Warnf("mqtt: no subscription matches topic %q: the message is kept unacknowledged for %v, for a subscription that comes later, and then %s; further ones are counted",
+			shorten(m.Topic), grace, then)
+	}
+	r.noteKept()
+}
+
+// isReply reports whether a topic is one for replies. They come over a session of
+// their own; in that of the subscriber an earlier version left some.
+func isReply(topic string) bool { return strings.HasPrefix(topic, InboxPrefix) }
