@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/topic"
@@ -87,6 +88,7 @@ type Subscription struct {
 	lot    *lot     // nil when nothing is parked
 	batch  *batcher // nil without Batch
 	warned bool
+	mixed  bool // beside others; told
 	capped bool // at the highest QoS of the broker; told
 
 	overflows bool // dropped QoS 0 last; of the read loop
@@ -174,10 +176,42 @@ func (c *Client) warnUnsupported() {
 			filters = append(filters, s.Filter)
 		}
 	}
+	mixed := c.mixedGroups()
 	c.mu.Unlock()
+	for _, m := range mixed {
+		c.log.Warnf("mqtt: on MQTT 3.1.1 messages do not say which filter they came through: what comes for %q may also run the handler of %q, in each member of its group; use MQTT 5, or another client id for one of the two",
+			m[0], m[1])
+	}
 	for _, f := range filters {
 		c.log.Warnf("mqtt: filter %q: retain handling and no-local have no effect on MQTT 3.1.1", f)
 	}
+}
+
+// mixedGroups lists, once each, shared filters beside others of the same session
+// that can match the same topics. The lock is held.
+func (c *Client) mixedGroups() (pairs [][2]string) {
+	for s := range c.subs {
+		if !s.shared() || s.mixed {
+			continue
+		}
+		for other := range c.subs {
+			if other.Filter != s.Filter && other.Session == s.Session && event.Overlap(unshared(other.Filter), unshared(s.Filter)) {
+				s.mixed = true
+				pairs = append(pairs, [2]string{other.Filter, s.Filter})
+				break
+			}
+		}
+	}
+	return pairs
+}
+
+// unshared is a filter without $share and group.
+func unshared(filter string) string {
+	_, inner, _, err := topic.ParseShared(filter)
+	if err != nil {
+		return filter
+	}
+	return inner
 }
 
 func (s *Subscription) validate() error {
