@@ -23,6 +23,7 @@ type retained struct {
 	client *Client
 	turn   chan struct{} // of who reads; one at a time has the client id
 	tested atomic.Bool
+	warned atomic.Bool // that a read may be incomplete
 
 	mu      sync.Mutex
 	ahead   *letterPage // what the last list read; nil is nothing
@@ -123,6 +124,10 @@ func (s *retained) readAll(ctx context.Context, q deadletter.Query) (*letterPage
 		return nil, err
 	}
 	p.done()
+	if p.unsafe() && !s.warned.Swap(true) {
+		s.client.log.Warnf("mqtt: %d retained dead letters of %d bytes came, and there may be more: a broker may drop what a connection does not "+
+			"take at once beyond its queue (max_queued_messages of Mosquitto); replay or drop these first, or choose a store", p.count, p.came)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.letters = p.count
@@ -182,7 +187,8 @@ func (s *retained) Delete(ctx context.Context, ids ...string) error {
 }
 
 // Stats implements [deadletter.Store]. The broker sends every letter there is
-// for it, of which nothing is kept.
+// for it, of which nothing is kept. Of more than 1,000 letters of more than 1 MiB
+// a broker may drop some on their way, which is logged: then they are more.
 func (s *retained) Stats(ctx context.Context) (deadletter.Stats, error) {
 	p, err := s.readAll(ctx, deadletter.Query{After: afterAll})
 	if err != nil {

@@ -27,6 +27,7 @@ type letterPage struct {
 	prefix string // of their topics
 	query  deadletter.Query
 	count  int  // retained letters that came, whatever their query
+	came   int  // bytes of them
 	bytes  int  // of what is kept
 	cut    bool // there are more than what is kept
 	began  time.Time
@@ -53,6 +54,7 @@ func (h *letterHeap) Pop() any {
 func (p *letterPage) keep(m *session.Inbound) {
 	if m.Retain {
 		p.count++
+		p.came += len(m.Topic) + len(m.Payload)
 	}
 	id := strings.TrimPrefix(m.Topic, p.prefix)
 	if id <= p.query.After || p.cut && len(p.kept) > 0 && id >= p.kept[0].ID {
@@ -82,6 +84,17 @@ func (p *letterPage) clear(topic string) {
 		heap.Remove(&p.kept, i)
 	}
 }
+
+// What a broker that bounds its queue may send in one go without dropping any of
+// it: the queue of Mosquitto as it is installed, and what sockets hold.
+const (
+	safeCount = 1000
+	safeBytes = 1 << 20
+)
+
+// unsafe reports whether the broker may have dropped letters on their way. They
+// are still retained.
+func (p *letterPage) unsafe() bool { return p.count > safeCount && p.came > safeBytes }
 
 // done sorts what came.
 func (p *letterPage) done() {

@@ -113,7 +113,8 @@ const quiet = 100 * time.Millisecond
 // collect subscribes. MQTT does not say when all retained messages were sent,
 // so that a message of ours follows them. They come at QoS 0: at QoS 1 a broker
 // queues them, and drops what its queue does not hold, which is 1,000 messages
-// at Mosquitto as it is installed. The message of ours is of QoS 1, whose queue
+// at Mosquitto as it is installed; at QoS 0 it drops those only that the socket
+// does not take at once. The message of ours is of QoS 1, whose queue
 // is empty then, so that it is not dropped for them.
 func (c *collector) collect(ctx context.Context, s *session.Session, filter string) error {
 	for _, f := range []session.Filter{{Filter: c.end, QoS: 1}, {Filter: filter}} {
