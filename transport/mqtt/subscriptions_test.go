@@ -212,7 +212,9 @@ func TestSharedBesideItsOwnFilterWarns(t *testing.T) {
 			return out.count(`what comes for \"x/1\" may also run the handler of \"$share/g/x/+\"`)+
 				out.count(`what comes for "x/1" may also run the handler of "$share/g/x/+"`) == want
 		})
-		if lines := strings.Split(out.String(), "\n"); slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, `"$share/g/apart"`) && strings.Contains(l, "may also run") }) {
+		if lines := strings.Split(out.String(), "\n"); slices.ContainsFunc(lines, func(l string) bool {
+			return strings.Contains(l, `"$share/g/apart"`) && strings.Contains(l, "may also run")
+		}) {
 			t.Errorf("%s", out)
 		}
 	}
