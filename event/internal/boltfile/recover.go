@@ -50,7 +50,7 @@ func examine(path string, o Options) error {
 	metas := readMetas(f, info.Size())
 	damage := errors.New("no valid meta page")
 	if len(metas) > 0 {
-		t := tree{f: f, size: info.Size(), meta: metas[0]}
+		t := tree{f: f, size: info.Size(), meta: metas[0], reuse: true}
 		found := map[string]bool{}
 		t.bucket = func(name string, _ uint64) { found[name] = true }
 		t.record = func(bucket string, key, _ []byte) {

@@ -75,19 +75,57 @@ type tree struct {
 	f    io.ReaderAt
 	size int64 // of the file
 	meta meta
-	// record is called for each record of each bucket; key and value are valid
-	// within the call. bucket is called for each bucket.
+	// record is called for each record of each bucket. bucket is called for each bucket.
 	record func(bucket string, key, value []byte)
 	bucket func(name string, sequence uint64)
 	// shallow keeps scan from going into the tree.
 	shallow bool
 
-	seen   map[uint64]struct{} // pages
-	damage error               // the first
+	seen   pages
+	damage error // the first
+	// reuse permits to read each page into the memory of the one before, by depth:
+	// then what record is given is valid within the call only. The trees of
+	// buckets come after that of the root.
+	reuse    bool
+	bufs     [2 * (maxDepth + 1)][]byte
+	elements [2 * (maxDepth + 1)][]element
+	within   bool // the tree of a bucket
+}
+
+// slot is that of a page in bufs and elements.
+func (t *tree) slot(depth int) int {
+	if t.within {
+		return maxDepth + 1 + depth
+	}
+	return depth
+}
+
+// pages is a set of pages, one bit each.
+type pages struct {
+	bits  []uint64
+	added []uint64
+}
+
+func (p *pages) add(id uint64) (again bool) {
+	if n := int(id/64) + 1; len(p.bits) < n {
+		p.bits = append(p.bits, make([]uint64, n-len(p.bits))...)
+	}
+	bit := uint64(1) << (id % 64)
+	again = p.bits[id/64]&bit != 0
+	p.bits[id/64] |= bit
+	p.added = append(p.added, id)
+	return again
+}
+
+func (p *pages) clear() {
+	for _, id := range p.added {
+		p.bits[id/64] = 0
+	}
+	p.added = p.added[:0]
 }
 
 func (t *tree) walk() error {
-	t.seen = map[uint64]struct{}{}
+	t.seen.clear()
 	t.page(t.meta.root, nil, nil, 0, t.bucketOf)
 	return t.damage
 }
@@ -95,14 +133,13 @@ func (t *tree) walk() error {
 // scan goes through all leaf pages of the file, whether anything points to them
 // or not: also those that were in use once and are not yet overwritten.
 func (t *tree) scan() {
-	t.seen = map[uint64]struct{}{}
 	for id := uint64(2); int64(id) < t.size/t.meta.pageSize; id++ {
-		clear(t.seen) // pages may overlap with former ones
-		b, ok := t.read(id)
+		t.seen.clear() // pages may overlap with former ones
+		b, ok := t.read(id, 0)
 		if !ok {
 			continue
 		}
-		elements, isLeaf, _ := parse(b)
+		elements, isLeaf, _ := parse(b, nil)
 		if !isLeaf {
 			continue
 		}
@@ -137,11 +174,12 @@ func (t *tree) page(id uint64, low, high []byte, depth int, leaf func(e element)
 		t.damagef(id, "too deep")
 		return
 	}
-	b, ok := t.read(id)
+	b, ok := t.read(id, depth)
 	if !ok {
 		return
 	}
-	elements, isLeaf, err := parse(b)
+	elements, isLeaf, err := parse(b, t.elements[t.slot(depth)][:0])
+	t.elements[t.slot(depth)] = elements
 	if err != nil {
 		t.damagef(id, "%v", err)
 	}
@@ -162,7 +200,7 @@ func (t *tree) page(id uint64, low, high []byte, depth int, leaf func(e element)
 }
 
 // read reads a page with its overflow, once.
-func (t *tree) read(id uint64) ([]byte, bool) {
+func (t *tree) read(id uint64, depth int) ([]byte, bool) {
 	var head [pageHeader]byte
 	if id < 2 || id >= t.meta.top || int64(id) >= t.size/t.meta.pageSize {
 		t.damagef(id, "outside of the file")
@@ -183,13 +221,17 @@ func (t *tree) read(id uint64) ([]byte, bool) {
 		return nil, false
 	}
 	for i := range n {
-		if _, again := t.seen[id+i]; again {
+		if t.seen.add(id + i) {
 			t.damagef(id, "is used twice")
 			return nil, false
 		}
-		t.seen[id+i] = struct{}{}
 	}
-	b := make([]byte, int64(n)*t.meta.pageSize)
+	size := int64(n) * t.meta.pageSize
+	buf := &t.bufs[t.slot(depth)]
+	if int64(cap(*buf)) < size || !t.reuse {
+		*buf = make([]byte, size)
+	}
+	b := (*buf)[:size]
 	if _, err := t.f.ReadAt(b, at); err != nil {
 		t.damagef(id, "%v", err)
 		return nil, false
@@ -197,18 +239,19 @@ func (t *tree) read(id uint64) ([]byte, bool) {
 	return b, true
 }
 
-// parse returns the elements of a page, up to the first that is damaged.
-func parse(b []byte) (elements []element, isLeaf bool, err error) {
+// parse appends the elements of a page to what it is given, up to the first that
+// is damaged.
+func parse(b []byte, elements []element) (_ []element, isLeaf bool, err error) {
 	order := binary.NativeEndian
 	flags, count := order.Uint16(b[8:]), int(order.Uint16(b[10:]))
 	isLeaf = flags == leafFlag
 	switch {
 	case !isLeaf && flags != branchFlag:
-		return nil, false, fmt.Errorf("flags are %#x", flags)
+		return elements, false, fmt.Errorf("flags are %#x", flags)
 	case !isLeaf && count == 0:
-		return nil, false, errors.New("no children")
+		return elements, false, errors.New("no children")
 	case pageHeader+16*count > len(b):
-		return nil, false, fmt.Errorf("%d elements", count)
+		return elements, false, fmt.Errorf("%d elements", count)
 	}
 	next := uint64(pageHeader + 16*count) // bbolt leaves no gaps, so that a wrong count shows
 	for i := range count {
@@ -266,14 +309,16 @@ func (t *tree) bucketOf(e element) {
 		if t.shallow {
 			return
 		}
+		t.within = true
 		t.page(root, nil, nil, 0, leaf)
+		t.within = false
 		return
 	}
 	if len(e.value) < 16+pageHeader { // a small bucket is kept within its record
 		t.damagef(t.meta.root, "has a bucket that is cut")
 		return
 	}
-	elements, isLeaf, err := parse(e.value[16:])
+	elements, isLeaf, err := parse(e.value[16:], nil)
 	if err == nil && !isLeaf {
 		err = errors.New("bucket without leaves")
 	}

@@ -7,8 +7,11 @@
 // and after a loss of power, as far as disk and file system keep what they
 // acknowledged.
 //
-// The file grows with the backlog and is used again, but never shrinks; it may
-// take about twice MaxBytes.
+// The file grows with the backlog and is used again, but never shrinks. It may
+// take about twice MaxBytes where entries leave about in the order in which they
+// came. Where a few of many that came together stay, as those of refused keys, a
+// page keeps its room until three quarters of it are empty: then it may take five
+// times MaxBytes, and some hundred bytes more for each entry.
 package outboxfile
 
 import (
@@ -93,7 +96,8 @@ var _ outbox.Store = (*Store)(nil)
 
 // Open opens the outbox in a file, and creates the file, and the folders that
 // it is in, when they are missing. A file that is open already is [ErrLocked],
-// after LockTimeout. All of the file is read once: about a second for 1 GiB.
+// after LockTimeout. All of the file is read: about a second for 1 GiB, with little
+// memory.
 func Open(path string, o Options) (*Store, error) {
 	if path == "" || o.MaxEntries < 0 || o.MaxBytes < 0 || o.MaxQuarantined < 0 || o.MaxQuarantinedBytes < 0 || o.LockTimeout < 0 {
 		return nil, fmt.Errorf("outbox file %q: no path, or a negative option: MaxEntries %d, MaxBytes %d, MaxQuarantined %d, MaxQuarantinedBytes %d, LockTimeout %v",

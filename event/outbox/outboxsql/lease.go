@@ -2,6 +2,8 @@ package outboxsql
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -22,8 +24,11 @@ func (s *Store) Hold(ctx context.Context) (time.Time, error) {
 		return until, nil
 	}
 	result, err := s.db.ExecContext(ctx, s.sql.claim, s.o.Owner, s.o.Lease.Milliseconds())
+	if isFull(err) {
+		return s.holdWithout(ctx, now, err)
+	}
 	if err != nil {
-		return time.Time{}, fmt.Errorf("outboxsql: lease: %w", full(err))
+		return time.Time{}, fmt.Errorf("outboxsql: lease: %w", err)
 	}
 	n, err := result.RowsAffected()
 	if err != nil {
@@ -36,6 +41,31 @@ func (s *Store) Hold(ctx context.Context) (time.Time, error) {
 		return time.Time{}, outbox.ErrNotHolder
 	}
 	s.leased = now.Add(s.o.Lease)
+	return s.leased, nil
+}
+
+// fullLease is how long what is known of the lease holds while it cannot be
+// written.
+const fullLease = time.Second
+
+// holdWithout holds the lease although it cannot be written, because the disk is
+// full: what waits is to be sent all the same, which is what makes room. Nobody
+// else can take it either as long as that is so. Two processes that start on a
+// full disk may both send, with the same ids.
+func (s *Store) holdWithout(ctx context.Context, now time.Time, full error) (time.Time, error) {
+	var owner string
+	var over bool
+	err := s.db.QueryRowContext(ctx, s.sql.holder).Scan(&owner, &over)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, fmt.Errorf("outboxsql: lease: %w: %w", outbox.ErrFull, errors.Join(full, err))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil && owner != s.o.Owner && !over {
+		s.leased = time.Time{}
+		return time.Time{}, outbox.ErrNotHolder
+	}
+	s.leased = now.Add(min(fullLease, s.o.Lease))
 	return s.leased, nil
 }
 

@@ -65,7 +65,7 @@ type statements struct {
 	quarantine, requeue, discard   string
 	quarantined, countAside, sizes string
 	count, oldest                  string
-	claim, release                 string
+	claim, release, holder         string
 	visible, holders               string // PostgreSQL: see settled
 }
 
@@ -98,6 +98,7 @@ func prepare(d sqltx.Dialect, table string) statements {
 		claim: name(`INSERT INTO {table}_lease (name, owner, expires) VALUES ('relay', $1, {now} + $2)
 	ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires = excluded.expires
 	WHERE {table}_lease.owner = excluded.owner OR {table}_lease.expires < {now}`),
+		holder:  name(`SELECT owner, expires < {now} FROM {table}_lease WHERE name = 'relay'`),
 		release: name(`DELETE FROM {table}_lease WHERE name = 'relay' AND owner = $1`),
 	}
 	s.insert = name(`INSERT INTO {table} (id, ordering_key, topic, payload, qos, retain, content_type, response_topic,
