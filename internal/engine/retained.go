@@ -23,7 +23,9 @@ type retained struct {
 	client *Client
 	turn   chan struct{} // of who reads; one at a time has the client id
 	tested atomic.Bool
-	warned atomic.Bool // that a read may be incomplete
+
+	testing chan struct{} // of who tests
+	warned  atomic.Bool   // that a read may be incomplete
 
 	mu      sync.Mutex
 	ahead   *letterPage // what the last list read; nil is nothing
@@ -33,7 +35,9 @@ type retained struct {
 
 var _ deadletter.Store = (*retained)(nil)
 
-func newRetained(c *Client) *retained { return &retained{client: c, turn: make(chan struct{}, 1)} }
+func newRetained(c *Client) *retained {
+	return &retained{client: c, turn: make(chan struct{}, 1), testing: make(chan struct{}, 1)}
+}
 
 // Put implements [deadletter.Store].
 func (s *retained) Put(ctx context.Context, l *deadletter.Letter) error {
@@ -230,6 +234,15 @@ func (s *retained) test(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(testTimeout, s.client.cfg.StoreTimeout))
 	defer cancel()
+	select { // one test is enough for all that wait
+	case s.testing <- struct{}{}:
+		defer func() { <-s.testing }()
+	case <-ctx.Done():
+		return fmt.Errorf("self-test of retained messages: waiting for another one: %w", ctx.Err())
+	}
+	if s.tested.Load() {
+		return nil
+	}
 	id, err := uuid.NewV7()
 	if err != nil {
 		return err
