@@ -38,7 +38,7 @@ func TestFault_29_Takeover(t *testing.T) {
 		if !strings.Contains(err.Error(), h.name+"-same") {
 			h.Errorf("the error does not name the client id: %v", err)
 		}
-		if n := h.said.logs("another client uses this client id"); n != 1 {
+		if n := h.said.logs("another client uses the client id"); n != 1 {
 			h.Errorf("logged %d times", n)
 		}
 		fights := len(loser.connected())

@@ -51,7 +51,7 @@ func TestFault_37_MalformedBytes(t *testing.T) {
 		if n := len(s.lost()); n != len(cases) {
 			h.Errorf("%d connections lost, want %d", n, len(cases))
 		}
-		if n := h.said.logs("another client uses this client id"); n > 0 {
+		if n := h.said.logs("another client uses the client id"); n > 0 {
 			h.Errorf("taken %d times for a takeover", n)
 		}
 	})

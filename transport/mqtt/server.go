@@ -51,6 +51,7 @@ type Server struct {
 	began    bool                  // Start was called: what is registered has its middleware at once
 
 	services services
+	stopped  order
 }
 
 // publisherSuffix keeps the server's publishing connection apart from that of
@@ -114,18 +115,29 @@ func (s *Server) Address() string { return s.broker.Address() }
 // Start connects and subscribes, and returns when both are done or the broker
 // turned out to be down: then it is tried again in the background. Settings
 // that cannot work, a refused login and a refused filter are errors, and so is
-// everything that was wrong with a RegisterService. Starting twice is one start;
-// Start after Stop works.
+// everything that was wrong with a RegisterService. A second Start waits for the
+// outcome of the first, and returns the same; Start after Stop works.
+//
+// An application that ends at once may call Stop before Start, each on a
+// goroutine of its own. The first Start after that returns nil and connects
+// nothing, as on Kratos' HTTP server, and so does a Start that Stop ends: nobody
+// would stop it any more.
 //
 // Contexts of handlers, middleware and error handlers have the values of ctx, as
 // with Kratos' own servers: kratos.FromContext and what kratos.Context was given.
 // They do not have its end: an attempt ends by its deadline, or when Stop has
 // no more time.
 func (s *Server) Start(ctx context.Context) error {
+	if s.stopped.first() {
+		return nil
+	}
 	if err := errors.Join(s.services.ready(s.broker), s.chains()); err != nil {
 		return err
 	}
 	if err := s.broker.Start(ctx); err != nil {
+		if e, ok := errors.AsType[*event.Error](err); ok && e.Reason == event.ReasonClosed {
+			return nil
+		}
 		return err
 	}
 	return s.services.began(ctx, s.broker)
@@ -133,8 +145,13 @@ func (s *Server) Start(ctx context.Context) error {
 
 // Stop drains within ctx: intake ends, handlers finish, acknowledgements and
 // publishes leave, DISCONNECT. What is left stays unacknowledged and is logged
-// by count. Afterwards no goroutine remains.
-func (s *Server) Stop(ctx context.Context) error { return s.broker.Stop(ctx) }
+// by count. Afterwards no goroutine remains. A second Stop waits, within its own
+// context, for the end of the first. Before the first Start it makes that one
+// return at once.
+func (s *Server) Stop(ctx context.Context) error {
+	s.stopped.early()
+	return s.broker.Stop(ctx)
+}
 
 // WaitReady returns nil once the server is connected with every filter
 // granted, and an error when ctx ends before. It waits for Start too, which

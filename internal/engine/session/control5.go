@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -54,7 +53,7 @@ func detail(text, server string) string {
 	if server == "" {
 		return text
 	}
-	return strings.TrimSpace(text + " server reference " + strconv.Quote(server))
+	return strings.TrimSpace(text + " server reference " + server)
 }
 
 func codeError(t wire.Type, code byte, detail string) *CodeError {

@@ -92,12 +92,7 @@ func (s *Session) lost(addr link.Address, c *conn, r *retries) bool {
 		return false
 	}
 	l := s.verdict(addr, c, r)
-	if c.evidence.life >= takeoverWindow || c.useful.Load() {
-		r.failures, r.down = 0, time.Now()
-	}
-	if c.evidence.life < takeoverWindow {
-		r.failures++
-	}
+	s.account(c, r)
 	err := lossError(l)
 	if l.Cause == event.CauseTakenOver {
 		return s.takenOver(l, err)
@@ -108,6 +103,17 @@ func (s *Session) lost(addr link.Address, c *conn, r *retries) bool {
 		delay = s.suspicionPause(r.suspicions)
 	}
 	return s.pause(err, ConnectionLost{l, err, delay}, delay, suspecting)
+}
+
+// account lets pauses grow until a connection was of use: the broker granted,
+// acknowledged or sent something on it, or it lived.
+func (s *Session) account(c *conn, r *retries) {
+	if c.evidence.life >= takeoverWindow || c.useful.Load() {
+		r.failures, r.down = 0, time.Now()
+	}
+	if c.evidence.life < takeoverWindow {
+		r.failures++
+	}
 }
 
 // verdict decides why a connection ended, and accuses what ended it.

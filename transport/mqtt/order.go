@@ -1,0 +1,27 @@
+package mqtt
+
+import "sync"
+
+// order notes a Stop that came before the first Start.
+type order struct {
+	mu     sync.Mutex
+	begun  bool // Start was called
+	before bool // and Stop before it
+}
+
+// early is called by Stop.
+func (o *order) early() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.before = !o.begun
+}
+
+// first is called by Start, and reports whether this one has been stopped
+// already.
+func (o *order) first() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	stopped := o.before
+	o.begun, o.before = true, false
+	return stopped
+}
