@@ -16,9 +16,8 @@ import (
 // evidence is what is known of a connection that ended, and all that its cause
 // is decided by.
 type evidence struct {
-	code        *CodeError // the broker's DISCONNECT, MQTT 5
-	err         error      // what ended the socket
-	version     wire.Version
+	code        *CodeError    // the broker's DISCONNECT, MQTT 5
+	err         error         // what ended the socket
 	life        time.Duration // from CONNACK to the end
 	paused      bool          // we did not read, and the broker may have been blocked
 	subscribing crowd         // filters of a SUBSCRIBE without its SUBACK
@@ -77,10 +76,10 @@ func (e *evidence) suspects(said event.Cause) (event.Cause, crowd) {
 }
 
 // isShort reports whether the other side ended the connection in order soon after
-// CONNACK, which a second client with our client id makes it do. On MQTT 5 it says
-// so [MQTT-3.1.4-3].
+// CONNACK, which a second client with our client id makes it do. On MQTT 5 it has
+// to say so [MQTT-3.1.4-3], but Mosquitto 2.0.11 does not.
 func (e *evidence) isShort() bool {
-	return e.version == wire.V311 && e.life < takeoverWindow && closedInOrder(e.err)
+	return e.code == nil && e.life < takeoverWindow && closedInOrder(e.err)
 }
 
 // said is what the broker's DISCONNECT, or the way in which the socket ended,

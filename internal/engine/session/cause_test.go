@@ -35,7 +35,6 @@ func TestCauseOfALoss(t *testing.T) {
 	}{
 		"taken over, in its words":            {evidence{code: said(0x8E), err: io.EOF, publishing: flying}, event.CauseTakenOver, "", 0},
 		"taken over, by timing":               {evidence{err: io.EOF, life: soon, short: many}, event.CauseTakenOver, "", 0},
-		"MQTT 5 would have said so":           {evidence{version: wire.V5, err: io.EOF, life: soon, short: many}, event.CauseClosed, "", 0},
 		"not often enough":                    {evidence{err: io.EOF, life: soon, short: many - 1}, event.CauseClosed, "", 0},
 		"not soon enough":                     {evidence{err: io.EOF, life: long, short: many}, event.CauseClosed, "", 0},
 		"a reset is no takeover":              {evidence{err: reset, life: soon, short: many}, event.CauseNetwork, "", 0},
@@ -62,9 +61,6 @@ func TestCauseOfALoss(t *testing.T) {
 		"a packet against the rules":          {evidence{err: &wire.MalformedError{}, publishing: flying}, event.CauseProtocol, "", 0},
 		"the way there":                       {evidence{err: syscall.EHOSTUNREACH, publishing: flying}, event.CauseNetwork, "", 0},
 	} {
-		if tc.version == 0 {
-			tc.version = wire.V311
-		}
 		l := tc.judge()
 		if l.Cause != tc.cause || l.Topic != tc.topic || l.Suspects != tc.n {
 			t.Errorf("%s: %q, topic %q, %d suspects", name, l.Cause, l.Topic, l.Suspects)

@@ -193,7 +193,7 @@ func (c *conn) Closed(err error) {
 			err = errors.New("connection closed")
 		}
 		c.err = err
-		c.evidence = evidence{version: c.version, code: c.dismissal.Load(), err: err, paused: c.link.Jam() >= blockedFor}
+		c.evidence = evidence{code: c.dismissal.Load(), err: err, paused: c.link.Jam() >= blockedFor}
 		c.s.out.detach(c)
 		c.ledger.Retire()
 		c.s.jam.set(false)

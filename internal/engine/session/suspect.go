@@ -107,15 +107,16 @@ func (o *outbound) giveUp(i int32, err error) {
 	o.finish(i, err)
 }
 
-// cleared takes one suspect away, and lets more of them go together once all
-// that went are acknowledged.
+// cleared takes one suspect away, and lets one more of them go together: twice
+// as many with each round trip. Once those that are left are all on their way,
+// nothing would be learnt by holding back the others.
 func (o *outbound) cleared() {
 	o.suspects--
-	switch {
-	case o.suspects == 0:
+	if o.probe == 0 {
+		return
+	}
+	if o.probe++; o.suspects < o.probe {
 		o.probe = 0
-	case o.quota == o.receive:
-		o.probe *= 2
 	}
 }
 
