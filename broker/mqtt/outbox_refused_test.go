@@ -16,10 +16,11 @@ import (
 )
 
 // aclBroker is a Mosquitto that takes publishes to allowed/# only, and answers the
-// others with PUBACK 0x87 on MQTT 5.
+// others with PUBACK 0x87 on MQTT 5; without a bound of its queue it would end the
+// connection as well.
 func aclBroker(t *testing.T) string {
 	t.Helper()
-	return mqtttest.Mosquitto(t, mqtttest.WithACL("topic readwrite allowed/#")).URL()
+	return mqtttest.Mosquitto(t, mqtttest.WithACL("topic readwrite allowed/#"), mqtttest.WithConfig("max_queued_messages 100000")).URL()
 }
 
 // stores.md 2: any number of refused keys holds up nobody else, and an operator
