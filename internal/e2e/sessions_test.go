@@ -1,7 +1,11 @@
 package e2e
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -107,4 +111,106 @@ func refusals(output, id string) (n int) {
 		}
 	}
 	return n
+}
+
+// What a broker without persistence had acknowledged and not delivered when it
+// was stopped under load is gone: it is counted and named, exactly.
+func TestBrokerStoppedUnderLoad(t *testing.T) {
+	t.Parallel()
+	b, db := mqtttest.Mosquitto(t, mqtttest.WithConfig("persistence false")), sqliteStore(t)
+	config := changed(t, "config.yaml", "mqtt:\n  connection:", "mqtt:\n  publisher: {sequence: true}\n  connection:")
+	proxy := mqtttest.NewProxy(t, b.URL())
+	s := start(t, config, append(db.env, "KM_MQTT_BROKER="+proxy.URL(), "KM_MQTT_PROTOCOL=5")...)
+	awaitReady(t, s)
+	l, tab := newLoad(t, s.base), db.open(t)
+	l.postAll(t, away, nil)
+	unlock := tab.lock(t) // the saver comes to a stop, and messages wait at the broker
+	before := proxy.Counts().Passed(mqtttest.ToClient, mqtttest.TypePuback)
+	stop := l.keepPosting(t, 2*clients, time.Millisecond)
+	mqtttest.Eventually(t, startTimeout, func() bool {
+		return proxy.Counts().Passed(mqtttest.ToClient, mqtttest.TypePuback) >= before+window+5*away
+	})
+	b.Stop()
+	unlock()
+	b.Start()
+	stop()
+	if err := l.postOne(t.Context()); err != nil { // behind all others of its topic
+		t.Fatal(err)
+	}
+	last, accepted := int(l.next.Load()), len(l.accepted)
+	mqtttest.Eventually(t, time.Minute, func() error {
+		counts, err := tab.numbers()
+		if err != nil {
+			return err
+		}
+		lost, named := accepted-len(counts), missingIn(s.output.String())
+		if counts[last] == 0 || lost != named {
+			return fmt.Errorf("last one is there: %t; %d of %d accepted reports are no row, %d are named", counts[last] > 0, lost, accepted, named)
+		}
+		return nil
+	})
+	lost := missingIn(s.output.String())
+	t.Logf("%d of %d accepted reports were lost with the broker, and named", lost, accepted)
+	if lost == 0 {
+		t.Error("nothing was lost: this proves nothing")
+	}
+	if !contains(s.output.String(), `the broker lost the session of "report-service"`) {
+		t.Error("the lost session is not in the log")
+	}
+}
+
+// window is what a broker sends to the saver before it waits.
+const window = 1024
+
+// lock keeps everybody else from writing to the database until unlock is called.
+func (tab table) lock(t testing.TB) (unlock func()) {
+	t.Helper()
+	conn, err := tab.db.Conn(t.Context())
+	if err == nil {
+		_, err = conn.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		_, err := conn.ExecContext(context.Background(), "ROLLBACK")
+		if err := errors.Join(err, conn.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+var (
+	missingLine = regexp.MustCompile(`mqtt: (\d+) messages are missing: topic "reports/event"`)
+	lateLine    = regexp.MustCompile(`mqtt: late, and not missing any more: topic "reports/event"`)
+)
+
+// missingIn is how many messages a log calls missing in the end.
+func missingIn(output string) (n int) {
+	for _, match := range missingLine.FindAllStringSubmatch(output, -1) {
+		missing, err := strconv.Atoi(match[1])
+		if err == nil {
+			n += missing
+		}
+	}
+	return n - len(lateLine.FindAllString(output, -1))
+}
+
+// reports.md A2: a collector whose saver has no session keeps its reports, as the
+// broker of MQTT 5 says that nobody subscribes.
+func TestReportsWaitForASaver(t *testing.T) {
+	t.Parallel()
+	b, db := mqtttest.Mosquitto(t, mqtttest.WithConfig("persistence false")), sqliteStore(t)
+	env := []string{"KM_MQTT_BROKER=" + b.URL(), "KM_MQTT_PROTOCOL=5"}
+	collector := start(t, "collector.yaml", env...)
+	l := newLoad(t, collector.base)
+	l.postAll(t, away, nil)
+	saver := start(t, "saver.yaml", append(db.env, env...)...)
+	l.wantRows(t, db.open(t))
+	saver.stop(t)
+	b.Stop()
+	b.Start() // without the saver's session
+	l.postAll(t, away, nil)
+	start(t, "saver.yaml", append(db.env, env...)...)
+	l.wantRows(t, db.open(t))
 }
