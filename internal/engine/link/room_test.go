@@ -97,7 +97,7 @@ func TestBusyReceiverStopsReading(t *testing.T) {
 	}
 	rec.room.Store(100)
 	c.Resume()
-	for range written { //nolint:revive // until it is closed
+	for range written { // until it is closed
 	}
 	want := bytes.Join([][]byte{publish(1, 20), publish(2, 20), publish(3, 500)}, nil)
 	eventually(t, "the others arrive", func() bool { return bytes.Equal(rec.received(), want) })
@@ -226,7 +226,7 @@ func TestEndWhilePaused(t *testing.T) {
 		end(c, far)
 		receive(t, name+": the end", c.Done())
 		_ = far.Close()
-		for range got { //nolint:revive // Read has to return
+		for range got { // Read has to return
 		}
 		jam := c.Jam()
 		if jam <= 0 || c.Jam() != jam {
