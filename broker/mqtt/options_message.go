@@ -79,8 +79,9 @@ func WithSubscribeBroad() broker.SubscribeOption {
 // WithSubscribeRetainHandling says when the broker sends the messages that it
 // has kept: 0 at each SUBSCRIBE, 1 only when the subscription is new, 2 never;
 // others are an error of the subscribe. With several subscriptions on one
-// filter the lowest counts. MQTT 5 only: 3.1.1 sends them each time, and the log
-// says so once. Default: 0.
+// filter the lowest counts. One with 0 that is registered later has the broker
+// send them again, also to those that had them. MQTT 5 only: 3.1.1 sends them each
+// time, and the log says so once. Default: 0.
 func WithSubscribeRetainHandling(when byte) broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.RetainHandling = when })
 }

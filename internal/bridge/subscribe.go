@@ -114,7 +114,9 @@ func (s *subscriber) Options() broker.SubscribeOptions { return s.options }
 func (s *subscriber) Topic() string { return s.topic }
 
 // Unsubscribe takes the registration back and waits up to 10 s for the
-// UNSUBACK; the argument has no effect. Again it does nothing.
+// UNSUBACK; the argument has no effect. What still comes for a filter without
+// handlers is acknowledged and counted: to replace a handler, register the new one
+// first. Again it does nothing.
 func (s *subscriber) Unsubscribe(bool) error {
 	if !s.closed.CompareAndSwap(false, true) {
 		return nil

@@ -54,7 +54,7 @@ func TestPersistentSession(t *testing.T) {
 		var s seen
 		subscriber := func() *mqttserver.Server {
 			srv := server(t, c.broker.URL(), c.version)
-			register(t, srv, name(t), s.handle, mqttserver.WithSubscribeQos(2))
+			register(t, srv, name(t), s.handle, mqttserver.WithSubscribeQos(c.granted(2)))
 			run(t, srv)
 			return srv
 		}

@@ -23,7 +23,7 @@ func TestMatrix(t *testing.T) {
 			t.Run(fmt.Sprint("QoS", qos), func(t *testing.T) {
 				var s seen
 				srv := server(t, c.broker.URL(), c.version)
-				register(t, srv, name(t), s.handle, mqttserver.WithSubscribeQos(qos))
+				register(t, srv, name(t), s.handle, mqttserver.WithSubscribeQos(c.granted(qos)))
 				run(t, srv)
 				p := publisher(t, c.broker.URL(), c.version)
 				publishAll(t, p, name(t), bodies, mqttbroker.QoS(qos), mqttbroker.UserProperty("k", "v"))

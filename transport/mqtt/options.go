@@ -98,7 +98,8 @@ func WithCredentials(ask func(ctx context.Context) (username, password string, e
 }
 
 // WithClientId sets the client id of the subscriber; the publisher adds
-// "-srv-pub". Each running process needs its own. Default: a random one, and
+// "-srv-pub". Each running process needs its own, and within one it subscribes
+// once at an address: a second session is TAKEN_OVER. Default: a random one, and
 // messages published while the process is down are not kept.
 //
 //nolint:revive // the name is kratos-transport's
