@@ -56,6 +56,7 @@ func (r *run) initInboxes() {
 	q.topics, q.ended, q.room = make(map[string]*inbox), make(chan struct{}), make(chan struct{})
 	// Nobody guesses it, and a process that had the client id before has another.
 	q.own = InboxPrefix + topicLevel(r.id) + "/" + uuid.NewString()
+	q.conn.cfg, r.answers.cfg = &r.client.cfg, &r.client.cfg
 	q.conn.open = func() (*session.Session, error) {
 		cfg := r.clean(inboxWord)
 		cfg.Sink = inboxSink{r.client}

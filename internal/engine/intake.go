@@ -58,7 +58,9 @@ func (i *intake) deliver(m *session.Inbound) bool {
 		return len(items) > 0
 	}
 	for _, s := range matched {
-		s.overflows = s.overflows && !i.at.takes(s, m)
+		if i.at.takes(s, m) { // others are their own read loop's
+			s.overflows = false
+		}
 	}
 	before := len(i.batch)
 	i.batch = i.at.route(m, matched, n, i.batch, &i.apart, i.next)

@@ -9,12 +9,15 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
 
-// onDemand is a connection that is opened when first needed.
+// onDemand is a connection that is opened when first needed. Its client id is that
+// of one client in a process.
 type onDemand struct {
+	cfg  *Config
 	open func() (*session.Session, error)
 
 	mu      sync.Mutex
 	session *session.Session
+	release func() // its client id
 	closed  bool
 }
 
@@ -31,6 +34,10 @@ func (o *onDemand) get() (*session.Session, error) {
 	if o.session == nil {
 		s, err := o.open()
 		if err != nil {
+			return nil, err
+		}
+		if o.release, err = o.cfg.claim(s.ClientID()); err != nil {
+			s.Close(context.Background()) // it was not started: this does not wait
 			return nil, err
 		}
 		o.session = s
@@ -53,6 +60,7 @@ func (o *onDemand) close(ctx context.Context) {
 	o.mu.Unlock()
 	if s != nil {
 		s.Close(ctx)
+		o.release()
 	}
 }
 

@@ -57,6 +57,7 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 			_ = c.Unsubscribe(ctx, s)
 			return nil, err
 		}
+		r.adoptMoved(at)
 		c.warnUnsupported()
 	}
 	return func(ctx context.Context) error { return c.Unsubscribe(ctx, s) }, nil

@@ -64,15 +64,20 @@ func (at *subscriber) claim() error {
 	if at.release != nil {
 		return nil
 	}
-	c := &at.run.client.cfg
-	release, address, holder := inUse.claim(c.Addresses, at.id, c.owner())
-	if holder != "" {
-		return &Error{Op: "connect", Reason: session.ReasonTakenOver, Cause: fmt.Errorf(
-			"client id %q subscribes at %s for %s in this process already, and the broker would hand its session to %s: "+
-				"give one of the two a client_id of its own, such as %q", at.id, address, holder, c.owner(), at.id+"-2")}
-	}
+	release, err := at.run.client.cfg.claim(at.id)
 	at.release = release
-	return nil
+	return err
+}
+
+// claim takes a client id for one session of the client.
+func (c *Config) claim(id string) (release func(), err error) {
+	release, address, holder := inUse.claim(c.Addresses, id, c.owner())
+	if holder != "" {
+		return nil, &Error{Op: "connect", Reason: session.ReasonTakenOver, Cause: fmt.Errorf(
+			"client id %q subscribes at %s for %s in this process already, and the broker would hand its session to %s: "+
+				"give one of the two a client_id of its own, such as %q", id, address, holder, c.owner(), id+"-2")}
+	}
+	return release, nil
 }
 
 // connect claims the client id and begins to connect.

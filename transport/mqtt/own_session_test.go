@@ -472,43 +472,55 @@ func TestOwnSessionParks(t *testing.T) {
 }
 
 // What waits in the session of all for a subscription that has one of its own by
-// now still goes to its handler.
+// now still goes to its handler, also when that is registered after the start.
 func TestOwnSessionTakesItsBacklogAlong(t *testing.T) {
 	t.Parallel()
-	const backlog = 50
-	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
-		var before, after blocked
-		before.mended.Store(true)
-		after.mended.Store(true)
-		srv := c.server(t, mqttserver.WithClientId("app"))
-		register(t, srv, "work/+", before.handle)
-		start(t, srv)
-		if err := srv.Stop(within(t, patience)); err != nil {
-			t.Fatal(err)
-		}
-		sends(t, c.broker(t), "work", backlog)
-		srv = c.server(t, mqttserver.WithClientId("app"))
-		register(t, srv, "work/+", after.handle, mqttserver.WithSubscribeOwnSession("mine"))
-		start(t, srv)
-		mqtttest.Eventually(t, patience, reaches(&after.handled, backlog))
-		mqtttest.Eventually(t, patience, func() bool {
-			return !slices.ContainsFunc(b.Sessions(), func(s scripted.Session) bool { return s.ClientID == "app" && s.Pending > 0 })
+	const backlog = 15 // within the window: nothing behind it is acknowledged before it
+	for name, late := range map[string]bool{"before the start": false, "after it": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
+				var before, after blocked
+				before.mended.Store(true)
+				after.mended.Store(true)
+				srv := c.server(t, mqttserver.WithClientId("app"))
+				register(t, srv, "work/+", before.handle)
+				start(t, srv)
+				if err := srv.Stop(within(t, patience)); err != nil {
+					t.Fatal(err)
+				}
+				sends(t, c.broker(t), "work", backlog)
+				srv = c.server(t, mqttserver.WithClientId("app"))
+				if late {
+					register(t, srv, "other", before.handle)
+					start(t, srv)
+					mqtttest.Eventually(t, patience, func() bool { return srv.Health().UnmatchedKept == backlog })
+				}
+				register(t, srv, "work/+", after.handle, mqttserver.WithSubscribeOwnSession("mine"))
+				if !late {
+					start(t, srv)
+				}
+				mqtttest.Eventually(t, patience, reaches(&after.handled, backlog))
+				mqtttest.Eventually(t, patience, func() bool {
+					return !slices.ContainsFunc(b.Sessions(), func(s scripted.Session) bool { return s.ClientID == "app" && s.Pending > 0 })
+				})
+				leftBehind(t, b, "app", "work/+")
+				sends(t, c.broker(t), "work", backlog)
+				mqtttest.Eventually(t, patience, reaches(&after.handled, 2*backlog))
+				if h := srv.Health(); h.Unmatched != 0 {
+					t.Errorf("health %+v", h)
+				}
+			})
 		})
-		leftBehind(t, b, "app")
-		sends(t, c.broker(t), "work", backlog)
-		mqtttest.Eventually(t, patience, reaches(&after.handled, 2*backlog))
-		if h := srv.Health(); h.Unmatched != 0 {
-			t.Errorf("health %+v", h)
-		}
-	})
+	}
 }
 
-// leftBehind waits until a session has no filters any more.
-func leftBehind(t testing.TB, b *mqtttest.Scripted, id string) {
+// leftBehind waits until a session does not have a filter any more.
+func leftBehind(t testing.TB, b *mqtttest.Scripted, id, filter string) {
 	t.Helper()
 	mqtttest.Eventually(t, patience, func() error {
 		for _, s := range b.Sessions() {
-			if s.ClientID == id && len(s.Filters) > 0 {
+			if s.ClientID == id && slices.Contains(s.Filters, filter) {
 				return fmt.Errorf("%q still has %q", id, s.Filters)
 			}
 		}
@@ -553,7 +565,7 @@ func TestOwnSessionHandlesBatches(t *testing.T) {
 		send()
 		srv := served(event.OwnSession("Save", ""))
 		mqtttest.Eventually(t, patience, reaches(&handled, n))
-		leftBehind(t, b, "app")
+		leftBehind(t, b, "app", "work/+")
 		send()
 		mqtttest.Eventually(t, patience, reaches(&handled, 2*n))
 		if s := sessionIn(t, srv.Health(), "app-Save"); s.Filters != 1 {

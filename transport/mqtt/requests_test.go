@@ -460,3 +460,24 @@ func TestRequestWithoutAccess(t *testing.T) {
 		})
 	})
 }
+
+// Two clients of a process with one client id would throw each other off the
+// broker: the second is told.
+func TestRequestsOfTwoClientsWithOneID(t *testing.T) {
+	t.Parallel()
+	eachScripted(t, func(t *testing.T, c carrier, _ *mqtttest.Scripted) {
+		startReplier(t, c)
+		request := func(b broker.Broker) error {
+			_, err := mqttbroker.Request[reading](within(t, patience), b, "double", reading{1})
+			return err
+		}
+		if err := request(c.broker(t, mqttbroker.WithClientId("data"))); err != nil {
+			t.Fatal(err)
+		}
+		err := request(c.broker(t, mqttbroker.WithClientId("data")))
+		var e *event.Error
+		if !errors.As(err, &e) || e.Reason != event.ReasonTakenOver || !strings.Contains(err.Error(), `"data-req"`) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
