@@ -79,7 +79,7 @@ type Config struct {
 	MinReconnectDelay time.Duration
 	MaxReconnectDelay time.Duration
 	NoReconnect       bool
-	// FailFast makes Start an error when the first attempt to connect fails.
+	// FailFast makes Start an error when no address of the list accepts.
 	FailFast bool
 
 	// PublishTimeout bounds a publish whose context has no deadline.
