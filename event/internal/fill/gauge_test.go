@@ -3,6 +3,7 @@ package fill
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 // table counts what others wrote, in this time.
 type table struct {
+	mu     sync.Mutex
 	rows   int64
 	takes  time.Duration
 	counts int
@@ -20,16 +22,25 @@ type table struct {
 
 func (c *table) gauge(bound int64) *Gauge {
 	return &Gauge{Bound: Amount{Rows: bound}, Count: func(context.Context, sqltx.Querier) (Amount, error) {
+		c.mu.Lock()
 		c.counts++
-		rows := c.rows        // of a snapshot
+		rows := c.rows // of a snapshot
+		c.mu.Unlock()
 		<-time.After(c.takes) // of the clock of synctest
 		return Amount{Rows: rows}, c.err
 	}}
 }
 
+func (c *table) grow() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rows++
+	return nil
+}
+
 func (c *table) add(t *testing.T, g *Gauge, want bool) {
 	t.Helper()
-	room, err := g.Write(t.Context(), Amount{Rows: 1}, func() error { c.rows++; return nil })
+	room, err := g.Write(t.Context(), Amount{Rows: 1}, c.grow)
 	if err != nil || room != want {
 		t.Errorf("room %v, %v; want %v", room, err, want)
 	}

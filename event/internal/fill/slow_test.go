@@ -3,6 +3,7 @@ package fill
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,9 +16,9 @@ import (
 func TestNobodyWaitsForACountThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		hang := false
+		var hang atomic.Bool
 		g := &Gauge{Bound: Amount{Rows: 1000}, Count: func(ctx context.Context, _ sqltx.Querier) (Amount, error) {
-			if hang {
+			if hang.Load() {
 				<-ctx.Done()
 				return Amount{}, ctx.Err()
 			}
@@ -27,7 +28,7 @@ func TestNobodyWaitsForACountThatHangs(t *testing.T) {
 		if _, err := g.Now(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		hang = true
+		hang.Store(true)
 		<-time.After(2 * time.Second)
 		wrote := 0
 		write := func(rows int64) (bool, error) {
@@ -68,7 +69,7 @@ func TestSlowCountsStopNoWrites(t *testing.T) {
 		defer g.Close()
 		for range 50 {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-			room, err := g.Write(ctx, Amount{Rows: 1}, func() error { c.rows++; return nil })
+			room, err := g.Write(ctx, Amount{Rows: 1}, c.grow)
 			cancel()
 			if !room || err != nil {
 				t.Fatalf("Write: %v, %v", room, err)
