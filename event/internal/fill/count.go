@@ -11,9 +11,11 @@ import (
 
 const (
 	// gateTime is how long a count waits for the writes that are under way, and
-	// keeps others from beginning. Without their end the figure is too high by
-	// them until the next count.
-	gateTime = 200 * time.Millisecond
+	// keeps others from beginning; then those may, and it waits again, gateTries
+	// times in all. Without their end the figure is too high by them until the
+	// next count.
+	gateTime  = 200 * time.Millisecond
+	gateTries = 8
 	// snapshotTime is how long the gate is held for the snapshot.
 	snapshotTime = time.Second
 )
@@ -73,9 +75,10 @@ func (g *Gauge) count(ctx context.Context) (a Amount, took time.Duration, err er
 }
 
 func (g *Gauge) snapshot(ctx context.Context) (q sqltx.Querier, end func(), err error) {
-	waiting, cancel := context.WithTimeout(ctx, gateTime)
-	defer cancel()
-	held := g.gate.hold(waiting) == nil
+	held := false
+	for try := 0; try < gateTries && !held && ctx.Err() == nil; try++ {
+		held = g.holdFor(ctx, gateTime)
+	}
 	if held {
 		defer g.gate.release()
 	}
@@ -92,6 +95,12 @@ func (g *Gauge) snapshot(ctx context.Context) (q sqltx.Querier, end func(), err 
 	defer g.mu.Unlock()
 	g.since, g.unsure = Amount{}, !held || g.within > 0
 	return q, end, nil
+}
+
+func (g *Gauge) holdFor(ctx context.Context, d time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return g.gate.hold(ctx) == nil
 }
 
 // begin begins a transaction that sees one state of the database.
