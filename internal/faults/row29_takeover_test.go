@@ -8,6 +8,7 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
 // Row 29: two clients use one client id, and each throws the other out. After
@@ -18,7 +19,9 @@ func TestFault_29_Takeover(t *testing.T) {
 		b := h.mosquitto()
 		away := mqttbroker.WithMaxReconnectInterval(time.Minute)
 		one := h.subscriber(b.URL(), "-same", h.name+"/data", away)
-		two := h.newSubscriber(b.URL(), "-same", away)
+		// Another address stands for another process: one does not take its own
+		// session over.
+		two := h.newSubscriber(mqtttest.NewProxy(h, b.URL()).URL(), "-same", away)
 		two.record(h.name + "/data")
 		if err := two.start(); err != nil {
 			h.Fatal(err)
