@@ -11,7 +11,7 @@ import (
 // that all clients of a process share, and has to be: what one of them cannot see
 // is another one that connects with its id. The broker would hand the session
 // with everything in it to whoever comes last.
-var inUse = sessionRegistry{holders: make(map[sessionKey]string)}
+var inUse = sessionRegistry{holders: make(map[sessionKey]string)} //nolint:gochecknoglobals // of the process
 
 // sessionRegistry knows who holds which session.
 type sessionRegistry struct {

@@ -51,7 +51,7 @@ func (t *subscriptions) add(f Filter, tentative bool, retain byte) *wanted {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old := t.wanted[f.Filter]
-	if old != nil && old.Filter == f && !old.removed && !old.refused() && !(retain == retainAll && old.sent) {
+	if old != nil && old.Filter == f && !old.removed && !old.refused() && (retain != retainAll || !old.sent) {
 		return old
 	}
 	w := &wanted{Filter: f, tentative: tentative, settled: make(chan struct{})}
