@@ -61,12 +61,36 @@ var matrix = [...]string{
 	"duplicate delivery",
 	"reordering after resume",
 	"latency and stalls",
+
+	// Isolation: one bad thing stays one bad thing.
+	"handler registered after the backlog came",
+	"filter or group changed between two versions",
+	"publish that ends the connection",
+	"the same in an outbox",
+	"letter that its store does not take",
+	"ill-formed text in a whole PUBLISH",
+	"message beyond every limit",
+	"requests within handlers",
+	"thousands of keys refused",
+	"statistics of an outbox slow or hanging",
+	"turn of a replica without a connection",
+	"ordering key that no store takes",
+	"context that does not fit",
+	"SUBSCRIBE that ends the connection",
+	"first address down",
+	"blocked subscription in its own session",
+	"broker faster than handlers",
+	"broker back without sessions",
+	"damaged letter",
+	"database of a store hangs",
+	"callback that hangs or panics",
+	"message that nobody subscribes to",
 }
 
 // TestMatrixIsComplete looks for the tests of each row in the whole repository.
 func TestMatrixIsComplete(t *testing.T) {
 	t.Parallel()
-	if len(matrix) != 44 {
+	if len(matrix) != 66 {
 		t.Fatalf("%d rows", len(matrix))
 	}
 	rows, unknown := faultTests(t, filepath.Join("..", ".."))

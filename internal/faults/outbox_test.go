@@ -1,13 +1,19 @@
 package faults_test
 
 import (
+	"database/sql"
 	"fmt"
 	"path/filepath"
 	"sync"
 
+	_ "modernc.org/sqlite"
+
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxfile"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
 // fileOutbox opens a store on disk; close may be called early.
@@ -79,3 +85,38 @@ func (h *harness) window() dedup.Window {
 // messageID makes the id of a message the one of its payload; on MQTT 3.1.1 a
 // CloudEvent carries it.
 func messageID(id string) mqttbroker.MessageOption { return mqttbroker.UserProperty("id", id) }
+
+// memoryOutbox is an outbox that no disk slows down.
+func (h *harness) memoryOutbox() outbox.Store {
+	h.Helper()
+	s, err := outbox.NewMemory(outbox.MemoryOptions{})
+	if err != nil {
+		h.Fatal(err)
+	}
+	return s
+}
+
+// sqlOutbox is one in a database of its own.
+func (h *harness) sqlOutbox() outbox.Store {
+	h.Helper()
+	return h.sqlOutboxAt(filepath.Join(h.TempDir(), "outbox.db"), outboxsql.Options{Dialect: sqltx.SQLite})
+}
+
+// sqlOutboxAt may share its file with others.
+func (h *harness) sqlOutboxAt(path string, o outboxsql.Options) outbox.Store {
+	h.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)")
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.Cleanup(func() { _ = db.Close() })
+	store, err := outboxsql.New(db, o)
+	if err == nil {
+		err = store.Migrate(h.within(patience))
+	}
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.Cleanup(func() { _ = store.Close() })
+	return store
+}
