@@ -20,7 +20,7 @@ func TestFault_52_RequestsInHandlers(t *testing.T) {
 	eachVersion(t, func(h *harness) {
 		const requests = 64
 		b := mqtttest.NewScripted(h)
-		var opts []broker.Option
+		opts := []broker.Option{broker.WithCodec("proto")}
 		if !h.five() {
 			opts = append(opts, mqttbroker.WithCloudEvents("//test/"+h.name))
 		}
