@@ -2,7 +2,6 @@ package faults_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -38,58 +37,6 @@ func TestFault_58_SubscribeEndsConnection(t *testing.T) {
 		h.noTakeover()
 		if health := s.health(); !health.Connected {
 			h.Errorf("%+v", health)
-		}
-	})
-}
-
-// Row 59: the first address of the list is down, wherever a connection begins.
-func TestFault_59_FirstAddressDown(t *testing.T) {
-	t.Parallel()
-	eachVersion(t, func(h *harness) {
-		b := mqtttest.NewScripted(h)
-		down := mqtttest.NewProxy(h, b.URL())
-		down.Refuse(true)
-		s := h.newSubscriber(down.URL(), "-sub", mqttbroker.WithFailFast(true), alsoAt(b.URL()))
-		s.record(h.name + "/data/+")
-		if err := s.start(); err != nil {
-			h.Fatal(err)
-		}
-		if !s.health().Ready {
-			h.Error("Start returned before the second address was tried")
-		}
-		p := h.publisher(b.URL(), "-pub")
-		l := p.load(nil)
-		l.sendAll(h.name+"/data", 0, 20) // at once after Start
-		l.succeeded()
-		h.settled()
-	})
-}
-
-// Row 65: the user's own functions hang or panic. A stop keeps to its time.
-func TestFault_65_HangingCallback(t *testing.T) {
-	t.Parallel()
-	eachVersion(t, func(h *harness) {
-		b := mqtttest.NewScripted(h)
-		asked, hang := make(chan struct{}, 100), make(chan struct{})
-		h.Cleanup(func() { close(hang) })
-		p := h.newPublisher(b.URL(), "-pub", mqttbroker.WithCredentials(func(context.Context) (string, string, error) {
-			asked <- struct{}{}
-			<-hang // whatever its context says
-			return "", "", errors.New("too late")
-		}))
-		go func() { _ = p.connect() }()
-		<-asked
-		began := time.Now()
-		_ = p.close(time.Second)
-		if took := time.Since(began); took > time.Second+slack {
-			h.Errorf("Close with a second took %v", took)
-		}
-		panics := h.newPublisher(b.URL(), "-panics", mqttbroker.WithCredentials(func(context.Context) (string, string, error) {
-			panic("no credentials today")
-		}))
-		_ = panics.connect()
-		if err := panics.close(time.Second); err != nil {
-			h.Log(err)
 		}
 	})
 }
