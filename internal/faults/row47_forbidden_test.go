@@ -28,7 +28,7 @@ func TestFault_47_PublishEndsConnection(t *testing.T) {
 		s.run()
 		p := h.publisher(b.URL(), "-pub", mqttbroker.WithConnectRetryInterval(200*time.Millisecond), mqttbroker.WithMaxReconnectInterval(30*time.Second))
 		f.unharmed(p, func() {
-			for range 3 {
+			for range 2 {
 				began := time.Now()
 				err := p.publish(h.within(patience), h.deepTopic(), id(1))
 				took := time.Since(began)

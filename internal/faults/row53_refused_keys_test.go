@@ -3,6 +3,7 @@ package faults_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
@@ -33,6 +34,7 @@ func TestFault_53_KeysRefused(t *testing.T) {
 		}
 	})
 	h.eventually(func() error { return atLeast("closed keys", p.health().Outbox.ClosedKeys, keys) })
+	_ = p.close(time.Second) // the refused ones stay in the outbox
 	if n := h.said.logs("0x87") + h.said.logs("not authorized"); n == 0 || n > 10 {
 		h.Errorf("%d lines about %d refused topics", n, keys)
 	}

@@ -25,7 +25,7 @@ func TestFault_66_Unrouted(t *testing.T) {
 			return
 		}
 		h.rec.Accepted(id(1))
-		h.eventually(func() error { return atLeast("unrouted", int(p.health().Unrouted), 1) })
+		h.eventually(func() error { return atLeast("closed keys", p.health().Outbox.ClosedKeys, 1) })
 		s.record(h.name + "/nobody")
 	})
 	p.emptied()
