@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -23,7 +24,9 @@ func (at *subscriber) prepareStrays() (err error) {
 		r.client.counts.unmatchedLetters.Add(1)
 	}}
 	at.strays.at, at.strayLane = at, at.sched.NewLane(0)
-	at.buryStray, err = delivery.NewAttempts(func(context.Context, *Delivery, int) error { return errNoSubscription }, policy)
+	at.buryStray, err = delivery.NewAttempts(func(_ context.Context, d *Delivery, _ int) error {
+		return cmp.Or(d.IllFormed(), errNoSubscription)
+	}, policy)
 	return err
 }
 

@@ -94,6 +94,12 @@ func (t *strays) take(m *session.Inbound) (found bool) {
 		t.at.drop(m)
 		return false
 	}
+	if m.IllFormed() != nil { // no handler can take it, and others wait behind it
+		t.some.Store(len(t.kept) > 0)
+		t.mu.Unlock()
+		t.at.settle([]stray{{m, now}})
+		return false
+	}
 	t.kept = append(t.kept, stray{m, now})
 	t.bytes += int64(m.Size)
 	over := t.due(now)

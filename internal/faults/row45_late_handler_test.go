@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"fmt"
 	"testing"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
@@ -27,8 +28,14 @@ func TestFault_45_HandlerRegisteredLate(t *testing.T) {
 		l.succeeded()
 		s := h.newSubscriber(b.URL(), "-sub")
 		f := h.newFlow(s)
+		f.p = p
 		s.run()
-		f.unharmed(p, func() { s.record(h.name + "/late/+") })
+		share := f.window(func() { s.record(h.name + "/late/+") })
+		h.figure("what has nothing to do with the late handler keeps", fmt.Sprintf("%.0f %%", 100*share))
+		if share < flowShare {
+			h.Errorf("%.0f %% are handled in time", 100*share)
+		}
+		h.settled()
 		if n := b.Dropped(); n > 0 {
 			h.Errorf("the broker dropped %d", n)
 		}

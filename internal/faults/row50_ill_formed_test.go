@@ -38,6 +38,9 @@ func TestFault_50_IllFormedText(t *testing.T) {
 			}
 		})
 		h.eventually(func() error { return atLeast("letters", len(h.lettersIn(store, deadletter.Dead)), 1) })
+		if letters := h.lettersIn(store, deadletter.Dead); !strings.Contains(letters[0].Reason, "UTF-8") {
+			h.Errorf("reason %q", letters[0].Reason)
+		}
 		if n := len(s.lost()); n < 1 || n > 3 {
 			h.Errorf("%d connections lost for one message", n)
 		}
