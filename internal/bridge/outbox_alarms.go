@@ -20,6 +20,7 @@ type alarms struct {
 	unrouted, expired atomic.Int64 // messages
 	known             atomic.Pointer[event.OutboxHealth]
 	expiredLog        perMinute
+	awaitsLog         perMinute
 }
 
 // appended looks at the answer of the store to a publish.
@@ -118,6 +119,14 @@ func (a *alarms) hasExpired(e *outbox.Entry) {
 			clip(e.Topic), clip(e.ID), e.Expiry, n)
 	}
 	a.light(event.OutboxInfo{Kind: event.OutboxExpired, Topic: e.Topic, ID: e.ID})
+}
+
+// awaitsSubscriber is told of a message that is kept until there is a subscriber.
+func (a *alarms) awaitsSubscriber(e *outbox.Entry) {
+	if a.awaitsLog.due(time.Now()) {
+		a.keeper.state.log.Warnf("mqtt: the broker has no subscriber for topic %q: the message stays in the outbox until there is one, for %v at most, and others of its order wait behind it (said once a minute)",
+			clip(e.Topic), e.RetryUnrouted)
+	}
 }
 
 // hasNoSubscriber is told of a message that left for nobody.

@@ -76,6 +76,7 @@ func (f *flight) acknowledged(delivered bool) {
 	case !f.unrouted.Load():
 		f.done(nil)
 	case time.Since(e.Accepted) < e.RetryUnrouted:
+		f.keeper.alarms.awaitsSubscriber(e)
 		f.done(errUnrouted)
 	default:
 		f.keeper.state.client.CountUnrouted(e.Topic)

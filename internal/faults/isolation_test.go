@@ -14,9 +14,10 @@ import (
 // the bad thing is named where an operator looks.
 
 const (
-	flowPace   = 5 * time.Millisecond
+	flowPace   = 10 * time.Millisecond
 	flowWindow = 2 * time.Second
 	flowShare  = 0.9
+	flowRounds = 5
 )
 
 // flow is the traffic that has nothing to do with a fault: one message each
@@ -27,6 +28,7 @@ type flow struct {
 	p       *publisher
 	topic   string
 	next    int
+	rounds  int // with a fault
 	handled atomic.Int64
 	count   atomic.Bool
 }
@@ -86,18 +88,21 @@ func (f *flow) window(during func()) (share float64) {
 }
 
 // unharmed holds the flow while during makes a fault against the flow without
-// one.
+// one. On a busy machine it looks again, with a fault of its own each time: what
+// a fault holds up is held up each time.
 func (f *flow) unharmed(p *publisher, during func()) {
 	f.h.Helper()
 	f.p = p
-	clean := f.window(nil)
-	if clean < flowShare {
-		f.h.Fatalf("without a fault only %.0f %% of the messages were handled in time", 100*clean)
-	}
-	bad := f.window(during)
-	f.h.figure("what has nothing to do with the fault keeps", fmt.Sprintf("%.0f %%", 100*bad/clean))
-	if bad < flowShare*clean {
-		f.h.Errorf("while the fault lasts %.0f %% are handled in time, without it %.0f %%", 100*bad, 100*clean)
+	for f.rounds = 1; ; f.rounds++ {
+		clean, bad := f.window(nil), f.window(during)
+		if clean >= flowShare && bad >= flowShare*clean {
+			f.h.figure("what has nothing to do with the fault keeps", fmt.Sprintf("%.0f %%", 100*bad/clean))
+			break
+		}
+		if f.rounds == flowRounds {
+			f.h.Errorf("in %d rounds: while the fault lasts %.0f %% are handled in time, without it %.0f %%", f.rounds, 100*bad, 100*clean)
+			break
+		}
 	}
 	f.h.settled()
 }

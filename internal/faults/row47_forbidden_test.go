@@ -93,7 +93,7 @@ func TestFault_48_PoisonInOutbox(t *testing.T) {
 			}
 		})
 		h.eventually(func() error { return atLeast("put aside", p.health().Outbox.Quarantined, 1) })
-		if n := cuts.Applied(); n > 5 {
+		if n := cuts.Applied(); n > 5*int64(f.rounds) {
 			h.Errorf("%d connections ended for one message", n)
 		}
 		p.emptied()

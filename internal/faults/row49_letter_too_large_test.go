@@ -43,13 +43,13 @@ func TestFault_49_LetterTooLarge(t *testing.T) {
 				h.Error(err)
 			}
 		})
-		h.eventually(func() error { return atLeast("letters", len(s.told()), 1) })
+		h.eventually(func() error { return atLeast("letters", len(s.told()), f.rounds) })
 		store, err := s.s.DeadLetters()
 		if err != nil {
 			h.Fatal(err)
 		}
 		letters := h.lettersIn(store, deadletter.Dead)
-		if len(letters) != 1 || letters[0].Topic != h.name+"/typed" || len(letters[0].Payload) > 0 {
+		if len(letters) != f.rounds || letters[0].Topic != h.name+"/typed" || len(letters[0].Payload) > 0 {
 			h.Errorf("%d letters: %.300s", len(letters), fmt.Sprintf("%+v", letters))
 		}
 	})

@@ -25,7 +25,7 @@ func TestFault_51_MessageTooLarge(t *testing.T) {
 		p := h.publisher(b.URL(), "-pub")
 		foreign := h.foreign(b.URL())
 		f.unharmed(p, func() {
-			for _, size := range []int{2 << 20, 20 << 20} {
+			for _, size := range []int{2 << 20, 8 << 20} {
 				foreign(h.name+"/large", make([]byte, size))
 			}
 		})

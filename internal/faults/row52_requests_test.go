@@ -57,8 +57,8 @@ func TestFault_52_RequestsInHandlers(t *testing.T) {
 			}
 			l.wait()
 		})
-		h.eventually(func() error { return atLeast("answered", int(answered.Load()), requests) })
-		if n := answered.Load(); n != requests {
+		h.eventually(func() error { return atLeast("answered", int(answered.Load()), requests*f.rounds) })
+		if n := answered.Load(); n != requests*int64(f.rounds) {
 			h.Errorf("%d answered of %d", n, requests)
 		}
 	})

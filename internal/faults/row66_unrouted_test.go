@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ func TestFault_66_Unrouted(t *testing.T) {
 	f := h.newFlow(s)
 	s.run()
 	p := h.publisher(b.URL(), "-pub", mqttbroker.WithOutbox(h.memoryOutbox()))
-	f.unharmed(p, func() {
+	f.unharmed(p, sync.OnceFunc(func() {
 		h.rec.Attempted(id(1))
 		if err := p.publish(h.within(patience), h.name+"/nobody", id(1), mqttbroker.RetryUnrouted(time.Minute)); err != nil {
 			h.Error(err)
@@ -27,7 +28,7 @@ func TestFault_66_Unrouted(t *testing.T) {
 		h.rec.Accepted(id(1))
 		h.eventually(func() error { return atLeast("closed keys", p.health().Outbox.ClosedKeys, 1) })
 		s.record(h.name + "/nobody")
-	})
+	}))
 	p.emptied()
 	if n := h.said.logs("no matching subscribers") + h.said.logs("unrouted") + h.said.logs("no subscriber"); n == 0 {
 		h.Error("the log says nothing of it")
