@@ -29,7 +29,7 @@ type restarted interface {
 // reports.md A1: a broker that comes back without its sessions is sent nothing
 // before this process has subscribed there again. Everything that was accepted
 // while it was away, and until all of that was sent, becomes a row.
-func TestBrokerBackWithoutSessions(t *testing.T) {
+func TestFault_62_BackWithoutSessions(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"3.1.1", "5"} {
 		t.Run(protocol, func(t *testing.T) {
@@ -40,13 +40,13 @@ func TestBrokerBackWithoutSessions(t *testing.T) {
 }
 
 // The same with a broker that keeps nothing at all.
-func TestAedesBackWithoutSessions(t *testing.T) {
+func TestFault_62_AedesBackWithoutSessions(t *testing.T) {
 	t.Parallel()
 	comesBack(t, mqtttest.Aedes(t), "3.1.1", rounds())
 }
 
 // ejabberd keeps its sessions in memory, and speaks both versions.
-func TestEjabberdBackWithoutSessions(t *testing.T) {
+func TestFault_62_EjabberdBackWithoutSessions(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"3.1.1", "5"} {
 		t.Run(protocol, func(t *testing.T) {

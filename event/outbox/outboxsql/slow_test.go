@@ -89,7 +89,7 @@ func TestOpenSnapshotStopsNothing(t *testing.T) {
 
 // stores.md 9a: a publish ends with its context while the network to the
 // database holds a count.
-func TestAppendEndsWithItsContext(t *testing.T) {
+func TestFault_64_AppendEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	dsn, err := url.Parse(postgres.DSN(t))
 	if err != nil {
