@@ -167,7 +167,9 @@ func (l *loader) kind(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 		name  string
 		set   bool
 	}{
-		{4, "retain", rule.GetRetain()}, {2, "additional_topics", len(rule.AdditionalTopics) > 0}, {15, "batch", rule.Batch != nil},
+		{4, "retain", rule.GetRetain()},
+		{2, "additional_topics", len(rule.AdditionalTopics) > 0},
+		{15, "batch", rule.Batch != nil},
 		{16, "unrouted", rule.Unrouted != nil},
 	} {
 		if o.set {
