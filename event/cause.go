@@ -48,10 +48,10 @@ const (
 	CauseNetwork Cause = "network"
 )
 
-// Loss is why one connection ended. errors.As finds it in the error of a call
+// LossError is why one connection ended. errors.As finds it in the error of a call
 // that the loss failed, in that of [DisconnectInfo] and in [Health]; its text is
 // the same everywhere, and in the log.
-type Loss struct {
+type LossError struct {
 	// ClientID tells the subscriber's connection from the publisher's.
 	ClientID string
 	// Address is the broker's URL, without user information.
@@ -73,7 +73,7 @@ type Loss struct {
 }
 
 // Error returns one line without any secret.
-func (l *Loss) Error() string {
+func (l *LossError) Error() string {
 	var b strings.Builder
 	b.WriteString("connection lost: ")
 	switch {
@@ -94,11 +94,11 @@ func (l *Loss) Error() string {
 }
 
 // Unwrap returns what ended the connection.
-func (l *Loss) Unwrap() error { return l.Err }
+func (l *LossError) Unwrap() error { return l.Err }
 
-// CauseOf returns the cause of the first [Loss] in err's chain, or "".
+// CauseOf returns the cause of the first [LossError] in err's chain, or "".
 func CauseOf(err error) Cause {
-	if l, ok := errors.AsType[*Loss](err); ok {
+	if l, ok := errors.AsType[*LossError](err); ok {
 		return l.Cause
 	}
 	return ""

@@ -12,7 +12,7 @@ import (
 // The words of a loss are the same wherever it is shown.
 func TestLossInWords(t *testing.T) {
 	t.Parallel()
-	for want, loss := range map[string]event.Loss{
+	for want, loss := range map[string]event.LossError{
 		`connection lost: the broker ended it over a publish to "a/b": EOF`:                                  {Cause: event.CausePublish, Topic: "a/b", Suspects: 1, Err: io.EOF},
 		`connection lost: the broker ended it over a publish to "a/b" or another of 3 in flight: EOF`:        {Cause: event.CausePublish, Topic: "a/b", Suspects: 3, Err: io.EOF},
 		`connection lost: the broker ended it over a subscription to "a/#": EOF`:                             {Cause: event.CauseSubscribe, Topic: "a/#", Err: io.EOF},

@@ -50,7 +50,7 @@ type Error struct {
 	// one. An outbox puts such an entry aside at once.
 	Convicted bool
 	// Cause is the underlying error, or nil. When a connection was lost it
-	// contains a [Loss].
+	// contains a [LossError].
 	Cause error
 }
 

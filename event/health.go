@@ -107,7 +107,7 @@ type Health struct {
 	SelfTestError error
 	// LastLoss is the last connection that was lost, of the subscriber or of a
 	// publisher; nil when none was since Start.
-	LastLoss *Loss
+	LastLoss *LossError
 	// LastError is why it is not connected or not ready; nil when it is.
 	LastError error
 	// Sessions are those that were opened, each with a connection: subscribers, the

@@ -113,7 +113,7 @@ type DisconnectInfo struct {
 	Address  string
 	// Cause is why, in one word: a metric label.
 	Cause Cause
-	// Err is why in full: it contains the [Loss].
+	// Err is why in full: it contains the [LossError].
 	Err error
 }
 

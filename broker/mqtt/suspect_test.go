@@ -105,7 +105,7 @@ func TestForbiddenPublishHarmsNobodyElse(t *testing.T) {
 }
 
 // oneVerdict checks that error, hook, log and health tell the same.
-func oneVerdict(t *testing.T, err error, spy *lossSpy, out *logs, last *event.Loss) {
+func oneVerdict(t *testing.T, err error, spy *lossSpy, out *logs, last *event.LossError) {
 	t.Helper()
 	mqtttest.Eventually(t, patience, func() bool { return len(spy.all()) >= 2 })
 	list := spy.all()

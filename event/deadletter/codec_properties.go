@@ -153,7 +153,7 @@ func number(n int) string {
 // size is the inverse of number for a size in bytes.
 func size(text string) (int64, error) {
 	n, err := strconv.ParseUint(text, 10, 63)
-	return int64(n), err //nolint:gosec // of 63 bits
+	return int64(n), err
 }
 
 func flag(set bool) string {

@@ -33,7 +33,7 @@ func BenchmarkGrowth(b *testing.B) {
 	}
 	pg := pgtest.NewServer()
 	defer func() { _ = pg.Close() }()
-	for _, size := range strings.Split(sizes, ",") {
+	for size := range strings.SplitSeq(sizes, ",") {
 		n, err := strconv.Atoi(size)
 		if err != nil {
 			b.Fatal(err)

@@ -127,15 +127,14 @@ func (m *memory) Delete(_ context.Context, seqs ...uint64) error {
 	return nil
 }
 
-func (m *memory) remove(seq uint64) bool {
+func (m *memory) remove(seq uint64) {
 	i, found := slices.BinarySearch(m.seqs, seq)
 	if !found || m.entries[i] == nil {
-		return false
+		return
 	}
 	m.bytes -= int64(m.entries[i].Size())
 	m.live--
 	m.entries[i] = nil
-	return true
 }
 
 func (m *memory) squeeze() {

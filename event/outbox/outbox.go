@@ -82,24 +82,9 @@ func (e *Entry) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Store keeps entries until they are deleted. All methods are safe for
-// concurrent use, and fail with [ErrClosed] after Close.
-type Store interface {
-	// Append returns nil once every entry is durable, as far as the store is:
-	// all of them or none. It sets Seq and Accepted. Beyond the bound it is
-	// [ErrFull] at once. A store of SQL uses the transaction in ctx, if there
-	// is one (package sqltx); the entries are there when that commits.
-	Append(ctx context.Context, entries ...*Entry) error
-	// Read returns up to limit entries with Seq > after, in order of Seq. It may
-	// return fewer to spare memory, and none only when there are none.
-	// Quarantined entries are left out; one that cannot be decoded is
-	// quarantined by this, or left out where it is when the quarantine is full.
-	// Entries whose [Entry.Order] is among without may be left out, so that many
-	// of them need not be read only to be passed by. Of a store that several
-	// processes share it is [ErrNotHolder] while another one relays.
-	Read(ctx context.Context, after uint64, limit int, without ...string) ([]*Entry, error)
-	// Delete removes entries; it is no error when they are gone already.
-	Delete(ctx context.Context, seqs ...uint64) error
+// Quarantine is the part of a [Store] that keeps, for an operator, entries that
+// cannot be sent.
+type Quarantine interface {
 	// Quarantine takes an entry that can never be sent out of the way of the
 	// others, with the reason, of which 1,024 bytes are kept. It stays for an
 	// operator, and does not count for the bounds of what waits. It is
@@ -119,6 +104,27 @@ type Store interface {
 	// Discard removes quarantined entries for good; it is no error when they are
 	// gone already.
 	Discard(ctx context.Context, seqs ...uint64) error
+}
+
+// Store keeps entries until they are deleted. All methods are safe for
+// concurrent use, and fail with [ErrClosed] after Close.
+type Store interface {
+	Quarantine
+	// Append returns nil once every entry is durable, as far as the store is:
+	// all of them or none. It sets Seq and Accepted. Beyond the bound it is
+	// [ErrFull] at once. A store of SQL uses the transaction in ctx, if there
+	// is one (package sqltx); the entries are there when that commits.
+	Append(ctx context.Context, entries ...*Entry) error
+	// Read returns up to limit entries with Seq > after, in order of Seq. It may
+	// return fewer to spare memory, and none only when there are none.
+	// Quarantined entries are left out; one that cannot be decoded is
+	// quarantined by this, or left out where it is when the quarantine is full.
+	// Entries whose [Entry.Order] is among without may be left out, so that many
+	// of them need not be read only to be passed by. Of a store that several
+	// processes share it is [ErrNotHolder] while another one relays.
+	Read(ctx context.Context, after uint64, limit int, without ...string) ([]*Entry, error)
+	// Delete removes entries; it is no error when they are gone already.
+	Delete(ctx context.Context, seqs ...uint64) error
 	// Hold takes or renews the right to relay, which Read needs, and returns
 	// until when this process has it, by its own clock. It is [ErrNotHolder] while
 	// another process has it, and the zero time for a store that is not shared. It

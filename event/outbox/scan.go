@@ -172,7 +172,7 @@ func (w *window) take(e *Entry, passing bool) {
 	_, reading := w.pass.behind[l]
 	reading = reading && passing
 	switch {
-	case l.closed != nil && !(reading && l.closed.place == seeking):
+	case l.closed != nil && (!reading || l.closed.place != seeking):
 		w.pastClosed(l, e)
 		return
 	case l.skipped != 0 && !reading: // earlier ones come first

@@ -74,7 +74,7 @@ func (p pauses) Swap(i, j int) {
 }
 
 func (p *pauses) Push(x any) {
-	l := x.(*lane)
+	l := x.(*lane) //nolint:forcetypeassert // of container/heap
 	l.closed.index = len(*p)
 	*p = append(*p, l)
 }

@@ -30,6 +30,18 @@ const (
 // maxDelete is how many entries one Delete takes.
 const maxDelete = 4096
 
+// sparing is for how many times as long as a job took the store is left to
+// others before the next one of its kind.
+func (k jobKind) sparing() int {
+	switch k {
+	case checking:
+		return 9
+	case passing, fetching:
+		return 3
+	}
+	return 0
+}
+
 type job struct {
 	kind    jobKind
 	seqs    []uint64
@@ -246,7 +258,7 @@ func (w *worker) do(ctx context.Context, j job) error {
 	err := w.look(ctx, j)
 	// Others have the store for three times as long, and what a check costs is at
 	// most a tenth of the time.
-	w.spared[j.kind] = time.Now().Add(time.Since(start) * map[jobKind]time.Duration{checking: 9, passing: 3, fetching: 3}[j.kind])
+	w.spared[j.kind] = time.Now().Add(time.Duration(j.kind.sparing()) * time.Since(start))
 	if errors.Is(err, ErrNotHolder) {
 		w.mu.Lock()
 		w.lost(true)

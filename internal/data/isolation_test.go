@@ -51,7 +51,7 @@ func TestProcessesMigrateANewFileTogether(t *testing.T) {
 func TestSQLiteFilesArePrivate(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "shared")
-	if err := os.Mkdir(folder, 0o755); err != nil { //nolint:gosec // the point of the test
+	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	source := filepath.Join(folder, "reports.db")

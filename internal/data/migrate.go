@@ -31,7 +31,7 @@ func (d *Data) migrate(ctx context.Context) error {
 			return err
 		}
 		select {
-		case <-time.After(rand.N(migrationPause)): //nolint:gosec // a pause is no secret
+		case <-time.After(rand.N(migrationPause)):
 		case <-ctx.Done():
 		}
 	}

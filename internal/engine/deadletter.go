@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -12,8 +11,6 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
-
-func isFull(err error) bool { return errors.Is(err, deadletter.ErrFull) }
 
 // DeadLetters is the store that is in use.
 func (c *Client) DeadLetters() deadletter.Store { return c.store }

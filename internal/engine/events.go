@@ -134,10 +134,10 @@ func (c *Client) report(n notice) {
 		}
 		c.log.Warnf("mqtt: cannot connect to %s as %q, next attempt in %v: %v", ev.Address, ev.ClientID, ev.RetryIn, ev.Err)
 	case session.ConnectionLost:
-		c.log.Warnf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Address, ev.ClientID, ev.RetryIn, ev.Err)
+		c.log.Warnf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Loss.Address, ev.Loss.ClientID, ev.RetryIn, ev.Err)
 		c.lost(n.main, ev.Err)
 	case session.TakenOver:
-		c.log.Errorf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Address, ev.ClientID, ev.RetryIn, ev.Err)
+		c.log.Errorf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Loss.Address, ev.Loss.ClientID, ev.RetryIn, ev.Err)
 		c.lost(n.main, ev.Err)
 	case session.ExpiryReduced:
 		c.log.Warnf("mqtt: the broker keeps the session of %q for %v without a connection, and not for %v as asked: what is published in a longer outage is lost", ev.ClientID, ev.Granted, ev.Wanted)
@@ -174,11 +174,11 @@ func (c *Client) tell(event session.Event) {
 		}
 	case session.ConnectionLost:
 		if h.Disconnected != nil {
-			c.hook(func() { h.Disconnected(ev.ClientID, ev.Address, ev.Err) })
+			c.hook(func() { h.Disconnected(ev.Loss.ClientID, ev.Loss.Address, ev.Err) })
 		}
 	case session.TakenOver:
 		if h.Disconnected != nil {
-			c.hook(func() { h.Disconnected(ev.ClientID, ev.Address, ev.Err) })
+			c.hook(func() { h.Disconnected(ev.Loss.ClientID, ev.Loss.Address, ev.Err) })
 		}
 	case session.Forgotten:
 		if h.SessionLost != nil {

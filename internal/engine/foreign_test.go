@@ -39,7 +39,7 @@ func TestParkedOfAnOwnerThatIsGone(t *testing.T) {
 	for i := range 2 {
 		clients = append(clients, running(t, client(t, b.URL(), keepIn(store), func(c *Config) {
 			c.ClientID, c.ParkReport = fmt.Sprint("saver-", i), 10*time.Millisecond
-			c.Hooks.DeadLettered = func(d *Delivery, id, _ string, attempts int, cause error) {
+			c.Hooks.DeadLettered = func(d *Delivery, id, _ string, attempts int, _ error) {
 				told.add("%s %s %d", id, d.Filter(), attempts)
 			}
 		}), on("work/+", idle)))

@@ -76,7 +76,7 @@ type Health struct {
 	SelfTestError error
 	// LastLoss is the last connection that was lost, of any session since Start;
 	// nil when none was.
-	LastLoss *event.Loss
+	LastLoss *event.LossError
 	// LastError is why it is not connected or not ready.
 	LastError error
 	// Sessions are those that were opened: subscribers, publishers, and what
@@ -136,7 +136,7 @@ func (c *Client) Health() Health {
 }
 
 // lost keeps the latest loss.
-func (h *Health) lost(l *event.Loss) {
+func (h *Health) lost(l *event.LossError) {
 	if l != nil && (h.LastLoss == nil || l.At.After(h.LastLoss.At)) {
 		h.LastLoss = l
 	}

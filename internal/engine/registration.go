@@ -38,29 +38,37 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 		}
 	}
 	if r != nil {
-		for _, other := range r.subscribers() {
-			if other != at { // where the filter may have been before
-				other.strays.rematch()
-			}
-		}
-		err := r.sub.connect() // also when it has none: the will is its
-		if err == nil {
-			err = at.connect()
-		}
-		if err == nil {
-			err = r.restoreOne(ctx, l)
-		}
-		if err == nil {
-			err = asked.Wait(ctx)
-		}
-		if err != nil {
+		if err := c.await(ctx, r, at, l, asked); err != nil {
 			_ = c.Unsubscribe(ctx, s)
 			return nil, err
 		}
-		r.adoptMoved(at)
-		c.warnUnsupported()
 	}
 	return func(ctx context.Context) error { return c.Unsubscribe(ctx, s) }, nil
+}
+
+// await waits, within ctx, until a subscription that was registered while running
+// has its session, its parked messages and its grant.
+func (c *Client) await(ctx context.Context, r *run, at *subscriber, l *lot, asked session.Wish) error {
+	for _, other := range r.subscribers() {
+		if other != at { // where the filter may have been before
+			other.strays.rematch()
+		}
+	}
+	if err := r.sub.connect(); err != nil { // also when it has none: the will is its
+		return err
+	}
+	if err := at.connect(); err != nil {
+		return err
+	}
+	if err := r.restoreOne(ctx, l); err != nil {
+		return err
+	}
+	if err := asked.Wait(ctx); err != nil {
+		return err
+	}
+	r.adoptMoved(at)
+	c.warnUnsupported()
+	return nil
 }
 
 // place returns the run that there is, and its session for s; nil without a run.

@@ -48,7 +48,7 @@ func NewMQTTServer(
 		mqttserver.Middleware(recovery.Recovery()),
 		mqttserver.Dedup(window),
 		keep,
-		mqttserver.MaxRetainedDeadLetters(int(min(m.GetDeadLetters().GetMaxLetters(), math.MaxInt32))), //nolint:gosec // bounded
+		mqttserver.MaxRetainedDeadLetters(int(min(m.GetDeadLetters().GetMaxLetters(), math.MaxInt32))),
 		mqttserver.ParkLimit(m.GetDeadLetters().GetParkLimit().AsDuration()),
 	)
 	reportv1.RegisterReportEventsMQTTServer(srv, reports)

@@ -3,6 +3,7 @@ package deadlettersql
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
@@ -11,25 +12,13 @@ import (
 
 var _ deadletter.FilterMemory = (*Store)(nil)
 
-func (s *Store) filters() string { return s.o.Table + filtersSuffix }
-
 // Filters implements [deadletter.FilterMemory].
 func (s *Store) Filters(ctx context.Context, clientID string) (filters []string, err error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT filter FROM "+s.filters()+" WHERE client_id = $1", clean(clientID))
+	known, err := s.known(ctx, s.db, clean(clientID))
 	if err != nil {
 		return nil, fmt.Errorf("deadlettersql: read filters: %w", err)
 	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var f string
-		if err := rows.Scan(&f); err != nil {
-			return nil, fmt.Errorf("deadlettersql: read filters: %w", err)
-		}
-		filters = append(filters, f)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("deadlettersql: read filters: %w", err)
-	}
+	filters = slices.AppendSeq(filters, maps.Keys(known))
 	slices.Sort(filters) // a database may have a collation
 	return filters, nil
 }
@@ -52,7 +41,7 @@ func (s *Store) SetFilters(ctx context.Context, clientID string, filters []strin
 			if want[f] {
 				continue
 			}
-			if _, err := tx.ExecContext(ctx, "DELETE FROM "+s.filters()+" WHERE client_id = $1 AND filter = $2", clientID, f); err != nil {
+			if _, err := tx.ExecContext(ctx, s.sql.forget, clientID, f); err != nil {
 				return err
 			}
 		}
@@ -61,7 +50,7 @@ func (s *Store) SetFilters(ctx context.Context, clientID string, filters []strin
 				continue
 			}
 			// Another process with the client id may have written it meanwhile.
-			if _, err := tx.ExecContext(ctx, "INSERT INTO "+s.filters()+" (client_id, filter) VALUES ($1, $2) ON CONFLICT DO NOTHING", clientID, f); err != nil {
+			if _, err := tx.ExecContext(ctx, s.sql.remember, clientID, f); err != nil {
 				return err
 			}
 		}
@@ -74,7 +63,7 @@ func (s *Store) SetFilters(ctx context.Context, clientID string, filters []strin
 }
 
 func (s *Store) known(ctx context.Context, q sqltx.Querier, clientID string) (map[string]bool, error) {
-	rows, err := q.QueryContext(ctx, "SELECT filter FROM "+s.filters()+" WHERE client_id = $1", clientID)
+	rows, err := q.QueryContext(ctx, s.sql.filters, clientID)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err := sqltx.Migrate(ctx, s.db, s.o.Dialect, statements[:1]); err != nil {
 		return err
 	}
-	for _, column := range added {
+	for _, column := range added() {
 		if err := s.addColumn(ctx, tx, column); err != nil {
 			return err
 		}

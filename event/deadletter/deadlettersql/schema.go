@@ -13,12 +13,14 @@ import (
 const filtersSuffix = "_filter"
 
 // added are the columns that later versions have added.
-var added = []string{
-	`park_until     BIGINT   NOT NULL DEFAULT 0`, // microseconds since 1970
-	`omitted_size   BIGINT   NOT NULL DEFAULT 0`,
-	`omitted_sha256 TEXT     NOT NULL DEFAULT ''`,
-	`omitted_more   BOOLEAN  NOT NULL DEFAULT FALSE`,
-	`claimed        BIGINT   NOT NULL DEFAULT 0`, // until then, in milliseconds since 1970 by the clock of the database
+func added() []string {
+	return []string{
+		`park_until     BIGINT   NOT NULL DEFAULT 0`, // microseconds since 1970
+		`omitted_size   BIGINT   NOT NULL DEFAULT 0`,
+		`omitted_sha256 TEXT     NOT NULL DEFAULT ''`,
+		`omitted_more   BOOLEAN  NOT NULL DEFAULT FALSE`,
+		`claimed        BIGINT   NOT NULL DEFAULT 0`, // until then, in milliseconds since 1970 by the clock of the database
+	}
 }
 
 // Schema returns the statements that make the tables, that of the letters and
@@ -49,7 +51,7 @@ func Schema(d sqltx.Dialect, table string) []string {
 	expiry         BIGINT   NOT NULL, -- nanoseconds
 	headers        TEXT     NOT NULL, -- JSON
 	%[3]s
-)`, table, d.Blob(), strings.Join(added, ",\n\t")),
+)`, table, d.Blob(), strings.Join(added(), ",\n\t")),
 		fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %[1]s_by_state ON %[1]s (state, id)`, table),
 		fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %[1]s_by_owner ON %[1]s (state, owner, id)`, table),
 		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (
@@ -64,7 +66,10 @@ const columns = `id, state, owner, filter, ordering_key, service, event_id, reas
 	topic, payload, qos, retain, content_type, response_topic, correlation, expiry, headers,
 	park_until, omitted_size, omitted_sha256, omitted_more`
 
-type statements struct{ update, insert, get, list, remove, stats, count, claim, release string }
+type statements struct {
+	update, insert, get, list, remove, stats, count, claim, release string
+	filters, remember, forget                                       string
+}
 
 func prepare(d sqltx.Dialect, table string) statements {
 	text := func(s string) string {
@@ -88,6 +93,10 @@ func prepare(d sqltx.Dialect, table string) statements {
 		count:   text(`SELECT count(*) FROM {table}`),
 		claim:   text(`UPDATE {table} SET claimed = {now} + $2 WHERE id = $1 AND claimed <= {now}`),
 		release: text(`UPDATE {table} SET claimed = 0 WHERE id = $1`),
+
+		filters:  text(`SELECT filter FROM {table}` + filtersSuffix + ` WHERE client_id = $1`),
+		remember: text(`INSERT INTO {table}` + filtersSuffix + ` (client_id, filter) VALUES ($1, $2) ON CONFLICT DO NOTHING`),
+		forget:   text(`DELETE FROM {table}` + filtersSuffix + ` WHERE client_id = $1 AND filter = $2`),
 	}
 	return s
 }

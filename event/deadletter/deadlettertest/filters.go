@@ -3,6 +3,7 @@ package deadlettertest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -44,13 +45,13 @@ func testFilters(t *testing.T, s deadletter.Store) {
 	var wg sync.WaitGroup
 	for n := range 8 {
 		wg.Go(func() {
-			if err := m.SetFilters(t.Context(), fmt.Sprint("c", n), []string{fmt.Sprint(n)}); err != nil {
+			if err := m.SetFilters(t.Context(), fmt.Sprint("c", n), []string{strconv.Itoa(n)}); err != nil {
 				t.Errorf("SetFilters: %v", err)
 			}
 		})
 	}
 	wg.Wait()
 	for n := range 8 {
-		want(fmt.Sprint("c", n), fmt.Sprint(n))
+		want(fmt.Sprint("c", n), strconv.Itoa(n))
 	}
 }

@@ -180,7 +180,7 @@ func testReplaysAtOnce(t *testing.T, s deadletter.Store) {
 		t.Skip("the store has no claims")
 	}
 	const letters, replays = 60, 3
-	var want []string
+	want := make([]string, 0, letters)
 	for n := range letters {
 		put(t, s, Letter(n, deadletter.Dead))
 		want = append(want, ID(n))

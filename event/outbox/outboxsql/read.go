@@ -15,7 +15,7 @@ import (
 // cannot be put in order yet, because a transaction that appended before them is
 // under way; see Patience.
 func (s *Store) Read(ctx context.Context, after uint64, limit int, without ...string) ([]*outbox.Entry, error) {
-	query, args := s.sql.read, []any{int64(after), int64(0), limit}
+	query, from, args := s.sql.read, int64(after), []any{limit}
 	if len(without) > 0 {
 		query = s.sql.readWithout(len(without))
 		for _, order := range without {
@@ -29,8 +29,8 @@ func (s *Store) Read(ctx context.Context, after uint64, limit int, without ...st
 		if _, err := s.Hold(ctx); err != nil {
 			return nil, err
 		}
-		args[1] = s.settledUpTo()
-		p, err := s.page(ctx, query, args...)
+		settled := s.settledUpTo()
+		p, err := s.page(ctx, query, from, settled, args...)
 		if err != nil {
 			return nil, err
 		}
@@ -38,10 +38,10 @@ func (s *Store) Read(ctx context.Context, after uint64, limit int, without ...st
 		case len(p.entries) > 0:
 			return p.entries, nil
 		case len(p.bad) > 0: // all of them were damaged
-			args[0] = p.last
+			from = p.last
 			continue
 		}
-		more, err := s.settle(ctx, max(args[0].(int64), args[1].(int64)))
+		more, err := s.settle(ctx, max(from, settled))
 		if err != nil || !more {
 			return nil, err
 		}
@@ -55,11 +55,12 @@ type page struct {
 	last    int64
 }
 
-func (s *Store) page(ctx context.Context, query string, args ...any) (p page, err error) {
-	if args[0].(int64) >= args[1].(int64) { // nothing is settled there
+// page reads what is behind from, up to what is settled.
+func (s *Store) page(ctx context.Context, query string, from, settled int64, args ...any) (p page, err error) {
+	if from >= settled {
 		return p, nil
 	}
-	rows, err := s.db.QueryContext(ctx, query, args...)
+	rows, err := s.db.QueryContext(ctx, query, append([]any{from, settled}, args...)...)
 	if err != nil {
 		return p, fmt.Errorf("outboxsql: read: %w", err)
 	}

@@ -58,7 +58,7 @@ func Final(err error) bool {
 		return false
 	}
 	if e.Op != opConnect {
-		_, less := errors.AsType[*GrantedLess](err)
+		_, less := errors.AsType[*GrantedLessError](err)
 		return !less && finalReason(e.Reason) // what works, at a lower level, is told
 	}
 	code, ok := errors.AsType[*CodeError](err)

@@ -34,9 +34,9 @@ type crowd struct {
 
 // judge says why a connection ended: by what the broker said, by what we did,
 // by what was in flight, by which packet was just sent, and only then by timing.
-func (e *evidence) judge() event.Loss {
+func (e *evidence) judge() event.LossError {
 	said := e.said()
-	l := event.Loss{Cause: said, Err: e.err}
+	l := event.LossError{Cause: said, Err: e.err}
 	if e.code != nil {
 		l.Code, l.Err = e.code.Code, e.code
 	}
@@ -156,9 +156,11 @@ func isBreach(err error) bool {
 }
 
 // lossError is a loss as the error of a connection.
-func lossError(l *event.Loss) error { return &Error{Op: opConnect, Reason: reasonOfLoss(l), Cause: l} }
+func lossError(l *event.LossError) error {
+	return &Error{Op: opConnect, Reason: reasonOfLoss(l), Cause: l}
+}
 
-func reasonOfLoss(l *event.Loss) Reason {
+func reasonOfLoss(l *event.LossError) Reason {
 	switch {
 	case l.Cause == event.CauseTakenOver:
 		return ReasonTakenOver

@@ -143,15 +143,15 @@ func reasonOfConnack(code byte) Reason {
 	return reasonOfCode(code)
 }
 
-// GrantedLess is the cause of an error about a filter that works, at a lower QoS
+// GrantedLessError is the cause of an error about a filter that works, at a lower QoS
 // than was asked for.
-type GrantedLess struct{ Asked, Granted byte }
+type GrantedLessError struct{ Asked, Granted byte }
 
 // Error names both levels.
-func (e *GrantedLess) Error() string {
+func (e *GrantedLessError) Error() string {
 	return fmt.Sprintf("granted at QoS %d, asked for %d", e.Granted, e.Asked)
 }
 
 func lessError(filter string, asked, granted byte) error {
-	return &Error{Op: opSubscribe, Topic: filter, Reason: ReasonUnsupported, Cause: &GrantedLess{asked, granted}}
+	return &Error{Op: opSubscribe, Topic: filter, Reason: ReasonUnsupported, Cause: &GrantedLessError{asked, granted}}
 }

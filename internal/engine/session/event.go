@@ -35,7 +35,7 @@ type ConnectFailed struct {
 
 // ConnectionLost reports the end of a connection that we did not ask for.
 type ConnectionLost struct {
-	*event.Loss
+	Loss    *event.LossError
 	Err     error // with the loss as its cause
 	RetryIn time.Duration
 }
@@ -51,7 +51,7 @@ type Forgotten struct {
 // TakenOver reports the end of a connection that a second client with our
 // client id causes.
 type TakenOver struct {
-	*event.Loss
+	Loss    *event.LossError
 	Err     error
 	RetryIn time.Duration
 }

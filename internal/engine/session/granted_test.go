@@ -27,7 +27,7 @@ func TestGrantedLessIsToldAndNotReady(t *testing.T) {
 				t.Errorf("%+v", e)
 			}
 			err := s.WaitAttempt(within(t, patience))
-			var less *GrantedLess
+			var less *GrantedLessError
 			if !errors.As(err, &less) || less.Asked != 2 || less.Granted != 0 || asError(t, err, ReasonUnsupported).Topic != "less" {
 				t.Errorf("%v", err)
 			}

@@ -23,7 +23,7 @@ type Status struct {
 	// LastError is why it is not connected or not ready; nil when it is.
 	LastError error
 	// LastLoss is the last connection that was lost, nil when none was.
-	LastLoss *event.Loss
+	LastLoss *event.LossError
 }
 
 // state is the status and the signal that it changed.

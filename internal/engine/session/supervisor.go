@@ -117,7 +117,7 @@ func (s *Session) account(c *conn, r *retries) {
 }
 
 // verdict decides why a connection ended, and accuses what ended it.
-func (s *Session) verdict(addr link.Address, c *conn, r *retries) *event.Loss {
+func (s *Session) verdict(addr link.Address, c *conn, r *retries) *event.LossError {
 	e := &c.evidence
 	e.subscribing, e.short = s.subs.unanswered(), r.short
 	loss := e.judge()
@@ -302,7 +302,7 @@ func (s *Session) down(err error, suspecting bool) {
 // takenOver stops the fight over a client id: from here on one attempt after
 // half to all of the maximum delay, until a connection holds. A fleet that takes
 // something else for it must not come back at the same instant either.
-func (s *Session) takenOver(l *event.Loss, err error) bool {
+func (s *Session) takenOver(l *event.LossError, err error) bool {
 	half := s.cfg.MaxReconnectDelay / 2
 	delay := half + rand.N(half+1)
 	return s.pause(err, TakenOver{l, err, delay}, delay, false)

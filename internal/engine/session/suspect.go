@@ -53,7 +53,7 @@ func (s *Session) suspicionPause(n int) time.Duration {
 }
 
 // convicted is the error of a message or filter that ends every connection.
-func convicted(op, name string, l *event.Loss) *Error {
+func convicted(op, name string, l *event.LossError) *Error {
 	e := &Error{Op: op, Topic: name, Reason: ReasonRefused, Convicted: true, Cause: l}
 	if l.Code != 0 {
 		e.Reason = reasonOfCode(l.Code)
@@ -63,7 +63,7 @@ func convicted(op, name string, l *event.Loss) *Error {
 }
 
 // enough reports whether a suspect that was alone so often is convicted.
-func enough(alone uint8, l *event.Loss) bool {
+func enough(alone uint8, l *event.LossError) bool {
 	if l.Code != 0 {
 		return alone >= aloneLossesWithCode
 	}
@@ -73,7 +73,7 @@ func enough(alone uint8, l *event.Loss) bool {
 // accuse makes suspects of what a lost connection had in flight, which are the
 // first messages of the window, and ends the exchange of a convicted one. It
 // reports whether there was one.
-func (o *outbound) accuse(l *event.Loss, life time.Duration) (found bool) {
+func (o *outbound) accuse(l *event.LossError, life time.Duration) (found bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	known := o.win.head != none && o.win.slots[o.win.head].suspect
@@ -171,7 +171,7 @@ func (t *subscriptions) unanswered() (c crowd) {
 
 // accuse makes suspects of the filters of the SUBSCRIBE that a lost connection
 // had on its way, and returns the one that is convicted, if any.
-func (t *subscriptions) accuse(l *event.Loss, life time.Duration) (guilty *wanted) {
+func (t *subscriptions) accuse(l *event.LossError, life time.Duration) (guilty *wanted) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	known := len(t.pending) == 1 && t.pending[0].suspect && life < takeoverWindow

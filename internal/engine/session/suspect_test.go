@@ -14,7 +14,7 @@ import (
 
 // closes ends a connection as a broker does, and lets the supervisor's judge
 // look at it.
-func closes(t testing.TB, s *Session, c *conn, r *retries) *event.Loss {
+func closes(t testing.TB, s *Session, c *conn, r *retries) *event.LossError {
 	t.Helper()
 	c.Closed(io.EOF)
 	return s.verdict(s.cfg.Addresses[0], c, r)

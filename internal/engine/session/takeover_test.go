@@ -21,7 +21,7 @@ func TestT23_Takeover(t *testing.T) {
 	mqtttest.Eventually(t, patience, func() bool { return len(eventsOf[TakenOver](&one))+len(eventsOf[TakenOver](&two)) > 0 })
 	for _, j := range []*journal{&one, &two} {
 		for _, e := range eventsOf[TakenOver](j) {
-			if e.ClientID != "the same" || e.RetryIn < 150*time.Millisecond || e.RetryIn > 300*time.Millisecond {
+			if e.Loss.ClientID != "the same" || e.RetryIn < 150*time.Millisecond || e.RetryIn > 300*time.Millisecond {
 				t.Errorf("%+v", e)
 			}
 			if n := len(eventsOf[Connected](j)); n < takeoverLosses {
