@@ -95,7 +95,7 @@ func TestHooks(t *testing.T) {
 		"handle in/+ in/1 1 true", "handle in/+ in/bad 1 false", "handle in/+ in/bad 2 false", "retry in/bad 1 true",
 		"dead letter in/bad dead-letter/service/ID 2 true fail",
 	} {
-		mqtttest.Eventually(t, patience, func() bool { return s.saw(what) }, "%s in %q", what, s.seen)
+		mqtttest.Eventually(t, patience, func() bool { return s.saw(what) }, "no %s", what)
 	}
 	proxy.Cut()
 	mqtttest.Eventually(t, patience, func() bool { return s.saw("disconnect true") })
