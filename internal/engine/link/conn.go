@@ -90,8 +90,12 @@ func (c *Conn) Close() error {
 		<-c.down
 		return nil
 	}
-	c.end(net.ErrClosed)
 	goodbye := c.ending
+	if c.pings.Load() > 0 && !goodbye { // how the library for MQTT 3.1.1 says so
+		c.end(ErrNoPingresp)
+	} else {
+		c.end(net.ErrClosed)
+	}
 	c.mu.Unlock()
 
 	over := make(chan struct{})

@@ -7,7 +7,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
 )
 
-// Why a frame was refused; found with errors.Is in a [*FrameError]. A frame
+// Why a frame was refused, or a connection given up; found with errors.Is, those
+// of a frame in a [*FrameError]. A frame
 // that breaks the rules of its own type gives a [*wire.MalformedError] instead.
 // A refusal of what the broker sent ends the connection; of what the library
 // sent, it is the error of the Write, and nothing of the frame was sent.
@@ -25,6 +26,9 @@ var (
 	// ErrBacklog: too many control packets wait for an answer, or for a peer
 	// that does not read.
 	ErrBacklog = errors.New("too many control packets are waiting")
+	// ErrNoPingresp: the peer did not answer a PINGREQ in time. The library found
+	// out, and closed the connection.
+	ErrNoPingresp = errors.New("no PINGRESP in time")
 )
 
 // FrameError says which packet was refused, and why.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
 )
 
@@ -55,7 +56,7 @@ func TestCauseOfALoss(t *testing.T) {
 		"the broker moves":                    {evidence{code: said(0x9D), err: io.EOF, publishing: flying}, event.CauseMoved, "", 0},
 		"the broker's limit":                  {evidence{code: said(0x97), err: io.EOF, publishing: flying}, event.CauseQuota, "", 0},
 		"too slow for the broker":             {evidence{code: said(0x8D), err: io.EOF, publishing: flying}, event.CauseKeepAlive, "", 0},
-		"too slow for us":                     {evidence{err: errNoPingresp, publishing: flying}, event.CauseKeepAlive, "", 0},
+		"too slow for us":                     {evidence{err: link.ErrNoPingresp, publishing: flying}, event.CauseKeepAlive, "", 0},
 		"a write that stalls":                 {evidence{err: fmt.Errorf("write: %w", os.ErrDeadlineExceeded), publishing: flying}, event.CauseKeepAlive, "", 0},
 		"no SUBACK":                           {evidence{err: fmt.Errorf("no SUBACK: %w", context.DeadlineExceeded), subscribing: filters}, event.CauseKeepAlive, "", 0},
 		"a packet against the rules":          {evidence{err: &wire.MalformedError{}, publishing: flying}, event.CauseProtocol, "", 0},

@@ -12,6 +12,8 @@ import (
 	"github.com/eclipse/paho.golang/packets"
 
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
 )
 
 func asCode(t testing.TB, err error, packet string, code byte, detail string) {
@@ -375,7 +377,7 @@ func TestKeepAliveOfTheServer(t *testing.T) {
 			c.KeepAlive, c.PingTimeout = time.Hour, 50*time.Millisecond
 		}).Start()
 		lost := waitEvent[ConnectionLost](t, &j, 1)
-		if !errors.Is(lost[0].Err, errNoPingresp) {
+		if !errors.Is(lost[0].Err, link.ErrNoPingresp) {
 			t.Fatal(lost[0].Err)
 		}
 		waitEvent[Connected](t, &j, 2)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
 )
 
 // engine.md "Suspected": a publish whose time ends in the same instant as its
@@ -64,7 +66,7 @@ func TestPausesGrowUntilAUsefulExchange(t *testing.T) {
 		if useful {
 			c.noteUse()
 		}
-		c.Closed(errNoPingresp)
+		c.Closed(link.ErrNoPingresp)
 		s.account(c, r)
 		return r.failures
 	}

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"net"
 	"time"
 
@@ -23,8 +22,6 @@ type pinger struct {
 }
 
 var _ paho.Pinger = (*pinger)(nil)
-
-var errNoPingresp = errors.New("no PINGRESP in time")
 
 func newPinger(l *link.Conn, timeout time.Duration) *pinger {
 	return &pinger{link: l, timeout: timeout, answer: make(chan struct{}, 1)}
@@ -68,7 +65,7 @@ func (p *pinger) ping(ctx context.Context, conn net.Conn, timeout time.Duration)
 	case <-ctx.Done():
 		return nil
 	case <-late.C:
-		return errNoPingresp
+		return link.ErrNoPingresp
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -168,7 +169,7 @@ func TestNetworkAccusesNobody(t *testing.T) {
 	c, _ := attached(t, s, true)
 	async(t, s, 1, "", &o)
 	for range 10 {
-		c.Closed(errNoPingresp)
+		c.Closed(link.ErrNoPingresp)
 		s.verdict(s.cfg.Addresses[0], c, r)
 		c, _ = attached(t, s, true)
 	}

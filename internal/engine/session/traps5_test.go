@@ -11,6 +11,8 @@ import (
 	"github.com/eclipse/paho.golang/packets"
 
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
 )
 
 // The traps of the MQTT 5 library. V3 and V8 are about handlers, which the
@@ -420,7 +422,7 @@ func TestHalfOpenOnMQTT5(t *testing.T) {
 	if err := s.PublishAsync(ctx, &Message{Topic: "a", QoS: 1}, o.add); err != nil {
 		t.Fatal(err)
 	}
-	if lost := waitEvent[ConnectionLost](t, &j, 1); !errors.Is(lost[0].Err, errNoPingresp) {
+	if lost := waitEvent[ConnectionLost](t, &j, 1); !errors.Is(lost[0].Err, link.ErrNoPingresp) {
 		t.Fatal(lost[0].Err)
 	}
 	proxy.BlackHole(mqtttest.ToClient, false)
