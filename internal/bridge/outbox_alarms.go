@@ -8,6 +8,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
 // alarms tell an operator what became of the outbox, each once until it is over.
@@ -19,8 +20,8 @@ type alarms struct {
 
 	unrouted, expired atomic.Int64 // messages
 	known             atomic.Pointer[event.OutboxHealth]
-	expiredLog        perMinute
-	awaitsLog         perMinute
+	expiredLog        engine.PerMinute
+	awaitsLog         engine.PerMinute
 }
 
 // appended looks at the answer of the store to a publish.
@@ -114,7 +115,7 @@ func (a *alarms) tell(info event.OutboxInfo) {
 // hasExpired is told of a message that its receivers want no more.
 func (a *alarms) hasExpired(e *outbox.Entry) {
 	n := a.expired.Add(1)
-	if a.expiredLog.due(time.Now()) {
+	if a.expiredLog.Due(time.Now()) {
 		a.keeper.state.log.Warnf("mqtt: a message expired in the outbox and is dropped: topic %q, id %q, expiry %v (%d so far; said once a minute)",
 			clip(e.Topic), clip(e.ID), e.Expiry, n)
 	}
@@ -123,7 +124,7 @@ func (a *alarms) hasExpired(e *outbox.Entry) {
 
 // awaitsSubscriber is told of a message that is kept until there is a subscriber.
 func (a *alarms) awaitsSubscriber(e *outbox.Entry) {
-	if a.awaitsLog.due(time.Now()) {
+	if a.awaitsLog.Due(time.Now()) {
 		a.keeper.state.log.Warnf("mqtt: the broker has no subscriber for topic %q: the message stays in the outbox until there is one, for %v at most, and others of its order wait behind it (said once a minute)",
 			clip(e.Topic), e.RetryUnrouted)
 	}

@@ -38,7 +38,7 @@ type Client struct {
 
 	began chan struct{} // closed while there is a run
 
-	unroutedLog perMinute
+	unroutedLog PerMinute
 }
 
 // NewClient checks the configuration and opens nothing yet. The subscriptions

@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "time"
 
 // unrouted counts a message that the broker took although no subscription
 // matches it, and says so once a minute. It is called on a read loop.
@@ -23,7 +20,7 @@ func (c *Client) CountUnrouted(topic string) {
 }
 
 func (c *Client) countUnrouted() (n int64, due bool) {
-	return c.counts.unrouted.Add(1), c.unroutedLog.due(time.Now())
+	return c.counts.unrouted.Add(1), c.unroutedLog.Due(time.Now())
 }
 
 func (c *Client) tellUnrouted(topic string, n int64) {
@@ -32,11 +29,3 @@ func (c *Client) tellUnrouted(topic string, n int64) {
 
 // maxShown is how many characters of a topic are shown.
 const maxShown = 128
-
-// perMinute lets one of many lines of a log through each minute.
-type perMinute struct{ last atomic.Int64 }
-
-func (p *perMinute) due(now time.Time) bool {
-	last, at := p.last.Load(), now.UnixNano()
-	return (last == 0 || at-last >= int64(time.Minute)) && p.last.CompareAndSwap(last, at)
-}
