@@ -40,7 +40,7 @@ func TestOutboxRefusedKeysHoldUpNobody(t *testing.T) {
 	}
 	mqtttest.Eventually(t, patience, func() error {
 		if n := health(t, b).Outbox.ClosedKeys; n != refused {
-			return fmt.Errorf("%d closed keys, want %d", n, refused)
+			return fmt.Errorf("%d closed keys, want %d: %+v", n, refused, health(t, b))
 		}
 		return nil
 	})

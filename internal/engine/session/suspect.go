@@ -92,7 +92,9 @@ func (o *outbound) accuse(l *event.LossError, life time.Duration) (found bool) {
 	if !enough(head.alone, l) {
 		return false
 	}
-	o.giveUp(o.win.head, convicted(opPublish, "", l))
+	err := convicted(opPublish, "", l)
+	o.convicts.add(head.frame, err, time.Now())
+	o.giveUp(o.win.head, err)
 	return true
 }
 
