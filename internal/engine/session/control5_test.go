@@ -11,9 +11,8 @@ import (
 
 	"github.com/eclipse/paho.golang/packets"
 
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
 func asCode(t testing.TB, err error, packet string, code byte, detail string) {

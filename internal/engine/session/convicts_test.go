@@ -58,11 +58,11 @@ func TestConvictsAreHeldBack(t *testing.T) {
 			}
 		}
 		for hold := firstHold; hold <= longestHold; hold *= 2 {
-			time.Sleep(hold - time.Millisecond)
+			<-time.After(hold - time.Millisecond)
 			if !held(Message{Topic: "bad", QoS: 1}, size) {
 				t.Errorf("tried again before %v", hold)
 			}
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 			if held(Message{Topic: "bad", QoS: 1}, size) {
 				t.Errorf("held back after %v", hold)
 			}

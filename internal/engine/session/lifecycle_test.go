@@ -7,9 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
 // engine.md "Suspected": a publish whose time ends in the same instant as its

@@ -10,9 +10,8 @@ import (
 
 	"github.com/eclipse/paho.golang/packets"
 
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
 // The traps of the MQTT 5 library. V3 and V8 are about handlers, which the
