@@ -5,7 +5,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"testing"
+	"time"
 
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -32,7 +34,7 @@ func TestFault_37_MalformedBytes(t *testing.T) {
 				_, _ = c.Write(mqtttest.PublishPacket(h.level(), 1, h.name+"/data", 1, id(0)))
 			}
 		})
-		s := h.newSubscriber(fake.URL(), "-sub")
+		s := h.newSubscriber(fake.URL(), "-sub", mqttbroker.WithMaxReconnectInterval(10*time.Millisecond))
 		s.record(h.name + "/data")
 		if err := s.start(); err != nil {
 			h.Logf("the first: %v", err)

@@ -74,34 +74,6 @@ func TestFault_47_PublishEndsConnectionAmongOthers(t *testing.T) {
 	})
 }
 
-// Row 47: the forbidden publish comes again and again. After the first one the
-// others are told at once, and cost nobody a connection.
-func TestFault_47_StreamOfForbiddenPublishes(t *testing.T) {
-	t.Parallel()
-	eachVersion(t, func(h *harness) {
-		b := mqtttest.NewScripted(h)
-		bad := h.name + "/bad"
-		cuts := b.Inject(scripted.Fault{Direction: scripted.ToBroker, Type: scripted.Publish, Filter: scripted.Topic(bad), Do: scripted.CutBefore()})
-		s := h.newSubscriber(b.URL(), "-sub")
-		f := h.newFlow(s)
-		s.run()
-		p := h.publisher(b.URL(), "-pub", mqttbroker.WithConnectRetryInterval(200*time.Millisecond), mqttbroker.WithMaxReconnectInterval(30*time.Second))
-		f.unharmed(p, func() {
-			tick := time.NewTicker(50 * time.Millisecond)
-			defer tick.Stop()
-			for range 30 {
-				h.wantReason(p.publish(h.within(patience), bad, id(1)), event.ReasonRefused)
-				<-tick.C
-			}
-		})
-		h.figure("connections that 30 forbidden publishes in 1.5 s cost", cuts.Applied()/int64(f.rounds))
-		if n := cuts.Applied(); n > 8*int64(f.rounds) {
-			h.Errorf("%d connections ended", n)
-		}
-		h.noTakeover()
-	})
-}
-
 // Row 48: the same message in an outbox. It is put aside with its reason, and
 // the connection is not ended again and again for it.
 func TestFault_48_PoisonInOutbox(t *testing.T) {

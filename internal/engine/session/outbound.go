@@ -21,7 +21,6 @@ const straightThrough = 32 << 10
 type outbound struct {
 	mu         sync.Mutex
 	win        window
-	convicts   convicts
 	cur        *conn // nil while down
 	quota      int   // PUBLISHes that the broker still takes [MQTT-4.9.0-1]
 	qos2Cap    int
@@ -114,9 +113,6 @@ func (o *outbound) admit(m *Message, done completion) (sent, bool, error) {
 	i, sl := o.win.take(m.QoS)
 	frame, err := o.encode(sl.frame[:0], m, sl.id)
 	sl.frame = frame
-	if err == nil {
-		err = o.convicts.check(m, len(frame))
-	}
 	if err != nil {
 		o.win.drop(i)
 		return sent{}, false, err
@@ -133,9 +129,6 @@ func (o *outbound) admit(m *Message, done completion) (sent, bool, error) {
 // waits for: the window bounds the rest.
 func (o *outbound) admitQoS0(m *Message, n need) (sent, bool, error) {
 	frame, err := o.encode(o.scratch[:0], m, 0)
-	if err == nil {
-		err = o.convicts.check(m, len(frame))
-	}
 	if err != nil {
 		return sent{}, false, err
 	}

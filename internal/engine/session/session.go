@@ -59,7 +59,6 @@ func New(cfg Config) (*Session, error) {
 	s := &Session{cfg: cfg, done: make(chan struct{})}
 	s.bounded, _ = cfg.Sink.(Bounded)
 	s.out.win, s.out.onUnrouted = newWindow(cfg.Window), cfg.Unrouted
-	s.out.convicts = make(convicts)
 	s.async.onRun = s.out.called
 	s.async.outcome, s.async.chunk = cfg.Outcome, max(1, cfg.Window/8)
 	s.async.onPanic = func(v any, stack []byte) { s.panicked("publish", v, stack) }

@@ -92,9 +92,7 @@ func (o *outbound) accuse(l *event.LossError, life time.Duration) (found bool) {
 	if !enough(head.alone, l) {
 		return false
 	}
-	err := convicted(opPublish, "", l)
-	o.convicts.add(head.frame, err, time.Now())
-	o.giveUp(o.win.head, err)
+	o.giveUp(o.win.head, convicted(opPublish, "", l))
 	return true
 }
 
