@@ -14,13 +14,13 @@ import (
 // an acknowledgement clears it, and then two go together, four, and so on, so
 // that a crowd of innocents is cleared in a few round trips. Who is alone on a
 // connection when the broker ends it, for the first time where the broker gave a
-// reason code and for the second where it gave none, is convicted: it fails, and
+// reason code and for the third where it gave none, is convicted: it fails, and
 // the others go on.
 
 // aloneLosses is how often the broker has to end a connection that carries a
 // suspect alone, without and with a reason code of its own.
 const (
-	aloneLosses         = 2
+	aloneLosses         = 3
 	aloneLossesWithCode = 1
 )
 
