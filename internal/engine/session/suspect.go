@@ -24,6 +24,10 @@ const (
 	aloneLossesWithCode = 1
 )
 
+// releasedLosses is the same for one that the broker took with a PUBREC and whose
+// PUBREL is all that is sent.
+const releasedLosses = 16
+
 // The pauses before suspects are tried again: conviction is a matter of a second,
 // and what is innocent waits for it. The first is that of any short outage, since
 // the broker may have stopped; after many in a row the usual ones follow, for a
@@ -89,10 +93,27 @@ func (o *outbound) accuse(l *event.LossError, life time.Duration) (found bool) {
 	}
 	head := &o.win.slots[o.win.head]
 	head.alone++
+	if head.state == slotReleased {
+		return o.unreleased(head, l)
+	}
 	if !enough(head.alone, l) {
 		return false
 	}
 	o.giveUp(o.win.head, convicted(opPublish, "", l))
+	return true
+}
+
+// unreleased ends the exchange of a QoS 2 message that the broker took with a
+// PUBREC, when it ends every connection over the PUBREL. Nothing is wrong with the
+// message, so that nobody is convicted of it; but it must not hold up the others
+// for ever.
+func (o *outbound) unreleased(head *slot, l *event.LossError) bool {
+	if head.alone < releasedLosses {
+		return false
+	}
+	err := convicted(opPublish, "", l)
+	err.Convicted, err.MayHaveBeenSent = false, true
+	o.giveUp(o.win.head, err)
 	return true
 }
 

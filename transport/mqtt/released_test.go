@@ -1,0 +1,56 @@
+package mqtt_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxfile"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
+)
+
+// A QoS 2 message that the broker took with PUBREC is not what ends
+// connections that are cut while its PUBREL is on the way.
+func TestMessageTakenByPubrecIsNotConvicted(t *testing.T) {
+	t.Parallel()
+	for _, proto := range []string{"3.1.1", "5"} {
+		t.Run(proto, func(t *testing.T) {
+			t.Parallel()
+			b := mqtttest.NewScripted(t)
+			srv, _ := server(t, b.URL(), mqttserver.WithClientId("svc"), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol(proto)))
+			start(t, srv)
+			b.Inject(scripted.Fault{
+				Direction: scripted.ToBroker, Type: scripted.Pubrel, Times: 6, Do: scripted.CutBefore(),
+			})
+			err := srv.Publish(within(t, 20*time.Second), "innocent", broker.NewMessage(reading{1}), mqttbroker.WithPublishQos(2))
+			if err != nil {
+				t.Errorf("taken by PUBREC, and yet: %v", err)
+			}
+		})
+	}
+}
+
+func TestMessageTakenByPubrecIsNotPutAside(t *testing.T) {
+	t.Parallel()
+	b := mqtttest.NewScripted(t)
+	store, err := outboxfile.Open(t.TempDir()+"/o.db", outboxfile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	srv, _ := server(t, b.URL(), mqttserver.WithClientId("svc"), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("5")), mqttserver.Outbox(store))
+	start(t, srv)
+	b.Inject(scripted.Fault{Direction: scripted.ToBroker, Type: scripted.Pubrel, Times: 6, Do: scripted.CutBefore()})
+	if err := srv.Publish(within(t, patience), "innocent", broker.NewMessage(reading{1}), mqttbroker.WithPublishQos(2)); err != nil {
+		t.Fatal(err)
+	}
+	mqtttest.Eventually(t, patience, func() bool { h := srv.Health().Outbox; return h.Depth == 0 || h.Quarantined > 0 })
+	if h := srv.Health().Outbox; h.Quarantined > 0 {
+		q, err := srv.OutboxQuarantined(t.Context(), 0, 10)
+		t.Errorf("put aside: %+v %v", q, err)
+	}
+}
