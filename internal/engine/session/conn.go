@@ -22,8 +22,10 @@ type conn struct {
 	connack wire.Connack
 
 	// Used by the read loop only.
-	up      bool // CONNACK accepted us
-	wake    bool // something is queued to write
+	up      bool                           // CONNACK accepted us
+	apart   bool                           // it carries no messages: it is there to end an earlier session
+	isApart func(sessionPresent bool) bool // decides that; nil is never
+	wake    bool                           // something is queued to write
 	pubacks pubacks
 	waits   int       // for room, of the QoS 0 message at hand
 	until   time.Time // of the last of them
@@ -102,6 +104,9 @@ func (c *conn) Connack(_ byte, body []byte) error {
 			return errVersion
 		}
 		c.up = true
+		if c.apart = c.isApart != nil && c.isApart(c.connack.SessionPresent); c.apart {
+			return nil
+		}
 		c.s.attach(c)
 		c.link.Wake()
 	}
@@ -127,6 +132,8 @@ func (c *conn) frame(first byte, body []byte, f *flaw) error {
 		return errOver
 	case !c.up:
 		return errEarly
+	case c.apart:
+		return nil // of the session that is about to end
 	}
 	t := wire.Type(first >> 4)
 	if t == wire.TypePublish {

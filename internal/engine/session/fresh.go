@@ -31,11 +31,12 @@ func (s *Session) renew(ctx context.Context, old *conn, ctl control, addr link.A
 	clean.CleanSession, clean.SessionExpiry, clean.Will = true, 0, nil
 	var c *conn
 	for _, cfg := range []*Config{&clean, &s.cfg} {
+		apart := func(bool) bool { return cfg == &clean }
 		nc, err := s.socket(ctx, addr)
 		if err != nil {
 			return nil, nil, err
 		}
-		if c, ctl, err = s.handshake(ctx, cfg, nc, wire.V5, k); err != nil {
+		if c, ctl, err = s.handshake(ctx, cfg, nc, wire.V5, k, apart); err != nil {
 			return nil, nil, connectError(err)
 		}
 		if cfg == &clean {

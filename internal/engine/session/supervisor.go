@@ -201,7 +201,7 @@ func (s *Session) dial(addr link.Address) (c *conn, ctl control, undecided bool,
 	if err != nil {
 		return nil, nil, false, err
 	}
-	c, ctl, err = s.handshake(ctx, &s.cfg, nc, version, k)
+	c, ctl, err = s.handshake(ctx, &s.cfg, nc, version, k, func(present bool) bool { return fresh && present })
 	if err != nil {
 		undecided = s.running.Err() == nil && s.cfg.Negotiation.failed(version, err)
 		return nil, nil, undecided, connectError(err)
@@ -215,10 +215,11 @@ func (s *Session) dial(addr link.Address) (c *conn, ctl control, undecided bool,
 	return c, ctl, false, nil
 }
 
-// handshake connects on a socket, which is closed when it fails.
-func (s *Session) handshake(ctx context.Context, cfg *Config, nc net.Conn, version wire.Version, k credentials) (c *conn, ctl control, err error) {
+// handshake connects on a socket, which is closed when it fails. Whether the
+// connection carries no messages is up to apart.
+func (s *Session) handshake(ctx context.Context, cfg *Config, nc net.Conn, version wire.Version, k credentials, apart func(present bool) bool) (c *conn, ctl control, err error) {
 	c = newConn(s, version)
-	c.clean = cfg.CleanSession
+	c.clean, c.isApart = cfg.CleanSession, apart
 	c.link = link.New(nc, c, link.Options{
 		Version: c.version, MaxPacketSize: cfg.MaxPacketSize, WriteTimeout: cfg.WriteTimeout,
 	})
