@@ -111,13 +111,17 @@ func (c *wsConn) Read(p []byte) (int, error) {
 	}
 }
 
-// streamError makes an orderly close the end of the stream.
+// streamError makes a close of the peer the end of the stream, as FIN is of a
+// socket: brokers that refuse a packet close with whatever status they like, and
+// it is no fault of the network. A status that says more stays in the text.
 func streamError(err error) error {
 	switch websocket.CloseStatus(err) {
+	case -1: // nothing of the kind
+		return err
 	case websocket.StatusNormalClosure, websocket.StatusGoingAway:
 		return io.EOF
 	}
-	return err
+	return fmt.Errorf("%w: %w", io.EOF, err)
 }
 
 func (c *wsConn) Write(p []byte) (int, error) {

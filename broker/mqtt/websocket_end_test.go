@@ -1,0 +1,117 @@
+package mqtt_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/tx7do/kratos-transport/broker"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+)
+
+// webSocket puts a WebSocket front before a broker, which ends connections with
+// this status when the broker ends its own; -1 is without a closing handshake.
+func webSocket(t testing.TB, to string, status websocket.StatusCode) string {
+	t.Helper()
+	u, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"mqtt"}})
+		if err != nil {
+			return
+		}
+		defer func() { _ = ws.CloseNow() }()
+		ws.SetReadLimit(-1)
+		raw, err := net.Dial("tcp", u.Host)
+		if err != nil {
+			return
+		}
+		var up sync.WaitGroup
+		up.Go(func() {
+			defer func() { _ = raw.Close() }()
+			for {
+				_, b, err := ws.Read(context.Background())
+				if err != nil {
+					return
+				}
+				if _, err := raw.Write(b); err != nil {
+					return
+				}
+			}
+		})
+		buf := make([]byte, 32<<10)
+		for {
+			n, err := raw.Read(buf)
+			if err != nil {
+				break
+			}
+			if ws.Write(context.Background(), websocket.MessageBinary, buf[:n]) != nil {
+				break
+			}
+		}
+		if status >= 0 {
+			_ = ws.Close(status, "")
+		}
+		_ = ws.CloseNow()
+		up.Wait()
+	}))
+	t.Cleanup(front.Close)
+	return "ws" + strings.TrimPrefix(front.URL, "http") + "/mqtt"
+}
+
+// Brokers end a WebSocket with whatever status they like, or with none: a
+// forbidden publish is found all the same, and nobody else is harmed.
+func TestForbiddenPublishOverWebSocket(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"3.1.1", "5"} {
+		for _, status := range []websocket.StatusCode{
+			-1, websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusProtocolError, websocket.StatusNoStatusRcvd,
+			websocket.StatusPolicyViolation, websocket.StatusInternalError,
+		} {
+			t.Run(fmt.Sprintf("%s status %d", protocol, status), func(t *testing.T) {
+				t.Parallel()
+				b := mqtttest.NewScripted(t)
+				forbid(b, scripted.Publish, "forbidden", scripted.End(0))
+				spy := new(lossSpy)
+				m, out := logged(t, webSocket(t, b.URL(), status), mqttbroker.WithProtocol(protocol), mqttbroker.WithHooks(spy),
+					mqttbroker.WithConnectRetryInterval(200*time.Millisecond), mqttbroker.WithMaxReconnectInterval(30*time.Second))
+				if err := m.Connect(); err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				var all sync.WaitGroup
+				for i := range 20 {
+					all.Go(func() {
+						if err := m.Publish(within(t, patience), fmt.Sprintf("free/%d", i), broker.NewMessage("x")); err != nil {
+							t.Errorf("another topic: %v", err)
+						}
+					})
+				}
+				err := m.Publish(within(t, patience), "forbidden", broker.NewMessage("x"))
+				if took := time.Since(began); took > convictedWithin {
+					t.Errorf("convicted after %v", took)
+				}
+				all.Wait()
+				got := wantReason(t, err, event.ReasonRefused, 502)
+				if !got.Convicted || event.CauseOf(err) != event.CausePublish {
+					t.Errorf("%+v", got)
+				}
+				oneVerdict(t, got, spy, out, health(t, m).LastLoss)
+			})
+		}
+	}
+}
