@@ -8,6 +8,11 @@ import "context"
 // way to ask for them, so their names are kept where the service keeps its
 // letters, and what is remembered and not wanted is unsubscribed.
 //
+// What is remembered for a client id with " (after start)" behind it are those of
+// its filters that were registered after Start: their messages are waited for
+// after a restart, those of other filters that are not registered any more are
+// dead letters at once.
+//
 // All methods are safe for concurrent use. A process that finds nothing, or a
 // store that fails, unsubscribes nothing: it loses no message by that.
 type FilterMemory interface {

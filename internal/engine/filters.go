@@ -26,6 +26,10 @@ func (c *Client) knows(m *session.Inbound) bool {
 // from earlier processes: a filter is written down before its SUBSCRIBE is sent,
 // and struck out after its UNSUBACK. What is in it and not wanted has vanished
 // from the code.
+//
+// It also knows which of them were registered after Start. One that was there
+// before Start in an earlier process, and is not in this one, has no handler to
+// wait for; one that came after Start may come again.
 type filterBook struct {
 	run   *run
 	store deadletter.FilterMemory // nil remembers nothing beyond this process
@@ -39,13 +43,18 @@ type filterBook struct {
 
 // filterPage is that of one client id.
 type filterPage struct {
-	filters map[string]bool
-	read    bool // from the store
+	filters map[string]bool // and whether they were registered after Start
+	late    []string        // the latter ones, as the store has them
+	read    bool            // from the store
 }
 
 // filterTimeout bounds one call of the store: what it remembers is not worth a
 // long wait.
 const filterTimeout = 5 * time.Second
+
+// afterStart is behind the client id under which the store has those filters
+// that were registered after Start.
+const afterStart = " (after start)"
 
 func (b *filterBook) init(r *run) {
 	b.run, b.turn = r, make(chan struct{}, 1)
@@ -65,7 +74,7 @@ func (b *filterBook) of(at *subscriber) (p *filterPage, kept bool) {
 		p = &filterPage{filters: make(map[string]bool), read: b.store == nil}
 		if at.name == "" {
 			for _, f := range c.cfg.PreviousFilters {
-				p.filters[f] = true
+				p.filters[f] = false
 			}
 		}
 		b.pages[at.id] = p
@@ -73,17 +82,21 @@ func (b *filterBook) of(at *subscriber) (p *filterPage, kept bool) {
 	return p, true
 }
 
-// begin writes down what a session is about to subscribe to. A store that fails
+// begin writes down what a session is about to subscribe to: filters, and whether
+// they were registered after Start. A store that fails
 // is told, and stops nothing: what it does not know later is not unsubscribed,
 // and its messages become dead letters.
-func (b *filterBook) begin(ctx context.Context, at *subscriber, filters ...string) (end func()) {
+func (b *filterBook) begin(ctx context.Context, at *subscriber, filters map[string]bool) (end func()) {
 	b.mu.Lock()
 	p, kept := b.of(at)
 	changed := false
-	for _, f := range filters {
+	for f, late := range filters {
 		b.asking[subscriptionName{at.name, f}]++
-		if kept && !p.filters[f] {
-			p.filters[f], changed = true, true
+		if !kept {
+			continue
+		}
+		if was, known := p.filters[f]; !known || was != late {
+			p.filters[f], changed = late, true
 		}
 	}
 	unread := kept && !p.read
@@ -94,7 +107,7 @@ func (b *filterBook) begin(ctx context.Context, at *subscriber, filters ...strin
 	return func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		for _, f := range filters {
+		for f := range filters {
 			name := subscriptionName{at.name, f}
 			if b.asking[name]--; b.asking[name] <= 0 {
 				delete(b.asking, name)
@@ -111,7 +124,10 @@ func (b *filterBook) strike(ctx context.Context, at *subscriber, filters ...stri
 	p, kept := b.of(at)
 	changed := false
 	for _, f := range filters {
-		if kept && p.filters[f] && !wanted[f] && b.asking[subscriptionName{at.name, f}] == 0 {
+		if !kept || b.needs(at, f, wanted) {
+			continue
+		}
+		if _, known := p.filters[f]; known {
 			delete(p.filters, f)
 			changed = true
 		}
@@ -122,8 +138,24 @@ func (b *filterBook) strike(ctx context.Context, at *subscriber, filters ...stri
 	}
 }
 
+// needs reports whether a filter is wanted, or about to be. The mutex is held.
+func (b *filterBook) needs(at *subscriber, filter string, wanted map[string]bool) bool {
+	_, registered := wanted[filter]
+	return registered || b.asking[subscriptionName{at.name, filter}] > 0
+}
+
 // vanished lists what the broker may have and nobody wants.
-func (b *filterBook) vanished(at *subscriber) (list []string) {
+func (b *filterBook) vanished(at *subscriber) []string {
+	return b.unwanted(at, func(bool) bool { return true })
+}
+
+// gone lists those of the vanished that no version registered after Start: this
+// one does not have them any more.
+func (b *filterBook) gone(at *subscriber) []string {
+	return b.unwanted(at, func(late bool) bool { return !late })
+}
+
+func (b *filterBook) unwanted(at *subscriber, which func(late bool) bool) (list []string) {
 	wanted := b.run.client.wants(at.name)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -131,8 +163,8 @@ func (b *filterBook) vanished(at *subscriber) (list []string) {
 	if !kept {
 		return nil
 	}
-	for f := range p.filters {
-		if !wanted[f] && b.asking[subscriptionName{at.name, f}] == 0 {
+	for f, late := range p.filters {
+		if which(late) && !b.needs(at, f, wanted) {
 			list = append(list, f)
 		}
 	}
@@ -173,35 +205,76 @@ func (b *filterBook) exchange(ctx context.Context, at *subscriber) error {
 	if !kept {
 		return nil
 	}
-	var before []string
+	var before, lateBefore []string
 	if !read {
 		var err error
 		if before, err = b.store.Filters(ctx, at.id); err != nil {
 			return err
 		}
+		if lateBefore, err = b.store.Filters(ctx, at.id+afterStart); err != nil {
+			return err
+		}
 	}
 	b.mu.Lock()
-	p.read = true
-	for _, f := range before {
-		p.filters[f] = true
+	if !read {
+		for _, f := range before {
+			if _, known := p.filters[f]; !known {
+				p.filters[f] = slices.Contains(lateBefore, f)
+			}
+		}
+		p.read, p.late = true, lateBefore
 	}
-	now := slices.Sorted(maps.Keys(p.filters))
+	now, late := p.lists()
+	lateBefore = p.late
 	b.mu.Unlock()
+	// First what came after Start: without it nothing would wait for those.
+	if !slices.Equal(late, lateBefore) {
+		if err := b.store.SetFilters(ctx, at.id+afterStart, late); err != nil {
+			return err
+		}
+		b.mu.Lock()
+		p.late = late
+		b.mu.Unlock()
+	}
 	if !read && slices.Equal(now, before) {
 		return nil
 	}
 	return b.store.SetFilters(ctx, at.id, now)
 }
 
-// wants are the filters that are registered for one of the sessions.
+// lists returns all filters, and those that were registered after Start, sorted.
+func (p *filterPage) lists() (all, late []string) {
+	all = slices.Sorted(maps.Keys(p.filters))
+	for _, f := range all {
+		if p.filters[f] {
+			late = append(late, f)
+		}
+	}
+	return all, late
+}
+
+// wants returns the filters that are registered for one of the sessions, and
+// whether all their registrations came after Start.
 func (c *Client) wants(name string) map[string]bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := make(map[string]bool, len(c.same))
-	for f, subs := range c.same {
-		if slices.ContainsFunc(subs, func(s *Subscription) bool { return s.Session == name }) {
-			all[f] = true
+	for f := range c.same {
+		if registered, late := c.registered(name, f); registered {
+			all[f] = late
 		}
 	}
 	return all
+}
+
+// registered reports whether a filter is registered for a session, and whether all
+// its registrations came after Start. The lock is held.
+func (c *Client) registered(name, filter string) (registered, late bool) {
+	late = true
+	for _, s := range c.same[filter] {
+		if s.Session == name {
+			registered, late = true, late && s.late
+		}
+	}
+	return registered, late
 }

@@ -31,7 +31,7 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 			return nil, err
 		}
 		if r != nil {
-			defer r.filters.begin(ctx, at, s.Filter)()
+			defer r.filters.begin(ctx, at, map[string]bool{s.Filter: c.late(s)})()
 		}
 		if l, asked, moved, err = c.enlist(s, r, at); err != nil {
 			return nil, err
@@ -69,6 +69,15 @@ func (c *Client) await(ctx context.Context, r *run, at *subscriber, l *lot, aske
 	r.adoptMoved(at)
 	c.warnUnsupported()
 	return nil
+}
+
+// late reports whether what is being registered after Start makes the filter one
+// that comes after it: no other registration was there before.
+func (c *Client) late(s *Subscription) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, late := c.registered(s.Session, s.Filter)
+	return late
 }
 
 // place returns the run that there is, and its session for s; nil without a run.
@@ -116,6 +125,7 @@ func (c *Client) join(s *Subscription, r *run) (l *lot, asked session.Wish, move
 			return nil, asked, false, err
 		}
 	}
+	s.late = r != nil
 	if err := c.register(s); err != nil {
 		return nil, asked, false, err
 	}

@@ -3,8 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -128,7 +126,8 @@ func (r *run) start(ctx context.Context) error {
 		if at.Session != main && at == r.sub {
 			continue // nothing is subscribed, and it stays closed
 		}
-		r.filters.begin(ctx, at, slices.Sorted(maps.Keys(c.wants(at.name)))...)()
+		r.filters.begin(ctx, at, c.wants(at.name))()
+		at.strays.expectNone(r.filters.gone(at))
 		if err := at.connect(); err != nil {
 			return err
 		}

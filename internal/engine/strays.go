@@ -41,7 +41,9 @@ type strays struct {
 	until     time.Time // end of the grace
 	timer     *time.Timer
 	closed    bool
-	takenBack []takenBack // oldest first
+	takenBack []takenBack         // oldest first
+	gone      *topic.Trie[uint32] // filters without a handler to come; nil are none
+	told      bool                // that a message came for one of those
 }
 
 // stray is one kept message.
@@ -94,9 +96,15 @@ func (t *strays) take(m *session.Inbound) (found bool) {
 		t.at.drop(m)
 		return false
 	}
-	if m.IllFormed() != nil { // no handler can take it, and others wait behind it
+	if gone := t.isGone(m); gone || m.IllFormed() != nil {
+		// No handler is to come, and others wait behind the acknowledgement.
+		first := gone && !t.told
+		t.told = t.told || gone
 		t.some.Store(len(t.kept) > 0)
 		t.mu.Unlock()
+		if first {
+			t.at.run.tellGone(t.at, m)
+		}
 		t.at.settle([]stray{{m, now}})
 		return false
 	}

@@ -90,6 +90,7 @@ type Subscription struct {
 	warned bool
 	mixed  bool // beside others; told
 	capped bool // at the highest QoS of the broker; told
+	late   bool // registered after Start
 
 	overflows bool // dropped QoS 0 last; of the read loop
 }

@@ -2,9 +2,11 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/topic"
 )
 
 // attached is told of each connection, before its first message.
@@ -20,6 +22,39 @@ func (at *subscriber) subscribed() {
 		at.strays.begin()
 		at.run.checks.run(at.tidy)
 	})
+}
+
+// expectNone notes the filters that the broker has from an earlier version of the
+// service, and that nobody is to register. It is called before the session
+// connects. Who registers one of them all the same gets what comes from then on.
+func (t *strays) expectNone(filters []string) {
+	if len(filters) == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.gone = topic.NewTrie[uint32](0)
+	for _, f := range filters {
+		_, _ = t.gone.Add(f, session.FilterID(f)) // on an error no broker took it either
+	}
+}
+
+// isGone reports whether an unmatched message came for one of those. Waiting would
+// bring it no handler and stop what is behind it: acknowledgements leave in order,
+// and a broker sends no more than its window, often 20 messages. The mutex is held.
+func (t *strays) isGone(m *session.Inbound) bool {
+	return t.gone != nil && slices.ContainsFunc(t.gone.Match(m.Topic), m.Through)
+}
+
+// tellGone tells of the first such message.
+func (r *run) tellGone(at *subscriber, m *session.Inbound) {
+	c := r.client
+	then := "a dead letter"
+	if c.cfg.UnmatchedDrop {
+		then = "dropped"
+	}
+	c.log.Warnf("mqtt: topic %q is of a filter that the session of %q has from an earlier version of the service, and that this one has no subscription for: the message is %s at once; further ones are counted",
+		shorten(m.Topic), at.id, then)
 }
 
 // tidy unsubscribes what vanished from the code. It waits as long as messages wait
