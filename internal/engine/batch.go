@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -170,6 +171,18 @@ func (t *batchers) add(b *batcher) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.all = append(t.all, b)
+}
+
+// remove forgets the batcher of a subscription that was taken back; nil is none.
+// What waits is handled at once, and what a read loop still brings.
+func (t *batchers) remove(b *batcher) {
+	if b == nil {
+		return
+	}
+	t.mu.Lock()
+	t.all = slices.DeleteFunc(t.all, func(x *batcher) bool { return x == b })
+	t.mu.Unlock()
+	b.flush()
 }
 
 func (t *batchers) flush() {

@@ -51,7 +51,7 @@ func (r *run) listParked(ctx context.Context, q deadletter.Query) ([]*deadletter
 // handles reports whether a subscription here handles the letter again.
 func (r *run) handles(l *deadletter.Letter) bool {
 	for _, lot := range r.allLots() {
-		if lot.owner == l.Owner && lot.sub.Filter == l.Filter {
+		if lot.sub.Filter == l.Filter && lot.has(l.Owner) {
 			return true
 		}
 	}

@@ -55,7 +55,7 @@ func (r *run) initInboxes() {
 	q := &r.inboxes
 	q.topics, q.ended, q.room = make(map[string]*inbox), make(chan struct{}), make(chan struct{})
 	// Nobody guesses it, and a process that had the client id before has another.
-	q.own = InboxPrefix + topicLevel(r.id) + "/" + uuid.NewString()
+	q.own = r.inboxPrefix() + uuid.NewString()
 	q.conn.cfg, r.answers.cfg = &r.client.cfg, &r.client.cfg
 	q.conn.open = func() (*session.Session, error) {
 		cfg := r.clean(inboxWord)
@@ -72,6 +72,10 @@ func (r *run) initInboxes() {
 	}
 	r.answers.open = func() (*session.Session, error) { return session.New(r.clean(answerWord)) }
 }
+
+// inboxPrefix is what the topics for replies of each process with our client id
+// have in front of something random.
+func (r *run) inboxPrefix() string { return InboxPrefix + topicLevel(r.id) + "/" }
 
 // topicLevel makes one level of a client id, whatever is in it.
 func topicLevel(id string) string {

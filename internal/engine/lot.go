@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,13 +24,14 @@ type lot struct {
 	sub   *Subscription
 	lane  *delivery.Lane
 	flow  *delivery.Attempts[*Delivery] // of parked messages
-	owner string
+	owner string                        // of what is parked from now on
 
 	loading atomic.Bool  // what an earlier run left is not read yet
 	count   atomic.Int64 // of parked messages
 
 	mu     sync.Mutex
 	closed bool
+	heirOf []string // owners of what is parked here besides
 	keys   map[string]*held
 	alone  map[*held]struct{} // messages without order, each by itself
 }
@@ -83,12 +85,33 @@ func (r *run) newLot(s *Subscription) (*lot, error) {
 	return l, err
 }
 
-// hold is asked before a message is handled.
+// owners are those of what is parked here.
+func (l *lot) owners() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string{l.owner}, l.heirOf...)
+}
+
+// has reports whether an owner's messages are handled here.
+func (l *lot) has(owner string) bool { return l != nil && slices.Contains(l.owners(), owner) }
+
+// inherit takes over what others parked, as long as any of it is there.
+func (l *lot) inherit(owners ...string) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.heirOf = append(l.heirOf, owners...)
+}
+
+// hold is asked before a message is handled. One that is not here as a whole
+// waits for nobody: parked, it would be handled as if what is there were all.
 func (l *lot) hold(d *Delivery) delivery.Hold {
 	if l.loading.Load() {
 		return delivery.Unknown
 	}
-	if l.count.Load() == 0 {
+	if l.count.Load() == 0 || omitted(d.Inbound) != (deadletter.Omitted{}) {
 		return delivery.Free
 	}
 	key := d.order()
@@ -114,7 +137,8 @@ func (l *lot) park(ctx context.Context, d *Delivery, cause error, attempts int) 
 	if err != nil {
 		return err
 	}
-	if bound := l.sub.parkBound(); cause != nil && bound > 0 && attempts >= bound {
+	bound := l.sub.parkBound()
+	if often := cause != nil && bound > 0 && attempts >= bound; often || kept.Omitted != (deadletter.Omitted{}) {
 		return r.bury(ctx, d, cause, attempts)
 	}
 	kept.Owner, kept.Until = l.owner, kept.Received.Add(r.client.cfg.ParkLimit)
@@ -168,7 +192,9 @@ func (l *lot) add(kept *deadletter.Letter, failed bool) {
 func (l *lot) done(h *held) (more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.count.Add(-1)
+	if l.count.Add(-1) == 0 {
+		l.heirOf = nil
+	}
 	h.ids = h.ids[1:]
 	if len(h.ids) > 0 {
 		return true

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
@@ -74,7 +75,14 @@ func (h *held) load(ctx context.Context, id string) error {
 	if kept.State != deadletter.Parked {
 		return deadletter.ErrNotFound // no longer ours to handle
 	}
-	h.current = h.lot.deliver(kept, h.tries)
+	d := h.lot.deliver(kept, h.tries)
+	if kept.Omitted != (deadletter.Omitted{}) { // as an earlier version parked some, or the store could not read all
+		if err := h.lot.run.bury(ctx, d, fmt.Errorf("the parked message is not whole: %v: %s", kept.Omitted, kept.Reason), 0); err != nil {
+			return err
+		}
+		return deadletter.ErrNotFound
+	}
+	h.current = d
 	return nil
 }
 

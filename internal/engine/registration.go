@@ -134,7 +134,7 @@ func (c *Client) join(s *Subscription, r *run) (l *lot, asked session.Wish, move
 		// to the filter, and wants it, needs another one.
 		if asked, err = s.at.AskFor(c.wanted(s.Session, s.Filter), s.RetainHandling); err != nil {
 			c.takeOut(s)
-			s.at.lots.remove(s.lot)
+			s.at.dismiss(s)
 		}
 	}
 	return s.lot, asked, false, err
@@ -178,11 +178,14 @@ func (c *Client) register(s *Subscription) error {
 }
 
 // Unsubscribe takes a registration back. Messages already handed to its
-// handler are finished. What the broker has on its way for a filter without
+// handler are finished, and what it parked goes to another handler of the filter. What the broker has on its way for a filter without
 // handlers is acknowledged and counted as unmatched: to replace a handler,
 // register the new one first.
 func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
-	r, at, asked := c.delist(s)
+	r, at, asked, heir := c.delist(s)
+	if heir != nil {
+		r.handOver(ctx, s.lot, heir)
+	}
 	gone, err := asked.Gone(ctx)
 	if gone {
 		r.filters.strike(ctx, at, s.Filter)
@@ -191,8 +194,8 @@ func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
 }
 
 // delist takes s out; asked is what waits for the end of its filter, when that
-// does not stay and there is a run.
-func (c *Client) delist(s *Subscription) (r *run, at *subscriber, asked session.Wish) {
+// does not stay and there is a run, and heir is who has what s parked then.
+func (c *Client) delist(s *Subscription) (r *run, at *subscriber, asked session.Wish, heir *lot) {
 	if r = c.run.Load(); r != nil {
 		at, _ = r.subscriber(s.Session) // is there: s was registered with it
 	}
@@ -203,7 +206,7 @@ func (c *Client) delist(s *Subscription) (r *run, at *subscriber, asked session.
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.takeOut(s) {
-		return r, at, asked
+		return r, at, asked, heir
 	}
 	left := c.wanted(s.Session, s.Filter)
 	switch {
@@ -214,12 +217,13 @@ func (c *Client) delist(s *Subscription) (r *run, at *subscriber, asked session.
 	case at == nil || at.run != c.run.Load():
 		// Stopped and started meanwhile: the run has it from the registration.
 		at = s.at
-		at.lots.remove(s.lot)
+		at.dismiss(s)
 		if left.Filter == "" {
 			asked = at.Forget(s.Filter)
 		}
 	default:
-		at.lots.remove(s.lot)
+		at.dismiss(s)
+		heir = c.heir(s)
 		if left.Filter != "" {
 			at.Lower(left)
 			break
@@ -230,7 +234,7 @@ func (c *Client) delist(s *Subscription) (r *run, at *subscriber, asked session.
 	if at != nil {
 		r = at.run
 	}
-	return r, at, asked
+	return r, at, asked, heir
 }
 
 // takeOut reports whether s was registered. The lock is held.

@@ -58,10 +58,11 @@ func (c *Config) owner() string {
 
 // claim makes the session the only one of the process with its client id, before
 // it connects. It is released at the end of Stop; claiming twice is one claim.
+// After Stop it claims nothing, and connects no more: nobody would release it.
 func (at *subscriber) claim() error {
 	at.claiming.Lock()
 	defer at.claiming.Unlock()
-	if at.release != nil {
+	if at.release != nil || at.over {
 		return nil
 	}
 	release, err := at.run.client.cfg.claim(at.id)
@@ -92,6 +93,7 @@ func (at *subscriber) connect() error {
 func (at *subscriber) unclaim() {
 	at.claiming.Lock()
 	defer at.claiming.Unlock()
+	at.over = true
 	if at.release != nil {
 		at.release()
 		at.release = nil

@@ -11,11 +11,18 @@ import (
 )
 
 // owner names who holds the parked messages of a subscription: this client, and
-// of several handlers on one filter which. The client's lock is held.
+// of several handlers on one filter which, by its place among them. The client's
+// lock is held.
 func (c *Client) owner(s *Subscription) string {
-	i := slices.Index(c.same[s.Filter], s)
-	if i < 0 {
-		i = len(c.same[s.Filter]) // is about to be registered
+	all := c.same[s.Filter]
+	i := slices.Index(all, s)
+	if i >= 0 {
+		return c.ownerAt(i)
+	}
+	// Is about to be registered. The places of those that were taken back are
+	// their heirs'.
+	for i = len(all); slices.ContainsFunc(all, func(x *Subscription) bool { return x.lot.has(c.ownerAt(i)) }); {
+		i++
 	}
 	return c.ownerAt(i)
 }
@@ -27,8 +34,45 @@ func (c *Client) ownerAt(i int) string {
 	return fmt.Sprintf("%s#%d", c.cfg.ClientID, i+1)
 }
 
+// heir is the lot that goes on with what another one parked whose handler was
+// taken back: to replace a handler, the new one is registered first. It is nil
+// when nothing is parked, or there is no other handler on the filter. The lock is
+// held.
+func (c *Client) heir(s *Subscription) *lot {
+	if s.lot == nil || s.lot.count.Load() == 0 && !s.lot.loading.Load() {
+		return nil
+	}
+	for _, other := range c.same[s.Filter] {
+		if other.lot != nil {
+			other.lot.inherit(s.lot.owners()...)
+			return other.lot
+		}
+	}
+	return nil
+}
+
+// handOver gives the heir what is parked. A store that fails leaves it to the
+// next start.
+func (r *run) handOver(ctx context.Context, from, to *lot) {
+	r.restoring.Lock()
+	defer r.restoring.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, r.client.cfg.StoreTimeout)
+	defer cancel()
+	for _, owner := range from.owners() {
+		q := deadletter.Query{Owner: owner, Filter: to.sub.Filter}
+		if _, err := r.readBack(ctx, q, func(string) *lot { return to }); err != nil {
+			r.client.log.Errorf("mqtt: what %q parked of %q is handled again by the next start: %v", owner, to.sub.Filter, err)
+		}
+	}
+}
+
+// emptyPlaces is how many places behind the last handler have nothing parked
+// before restore looks no further.
+const emptyPlaces = 8
+
 // restore reads back what earlier runs parked. Until it has, nothing is
-// handled: a message may belong behind a parked one.
+// handled: a message may belong behind a parked one. What belongs to a place
+// that no handler has, since there were more of them, is the first one's.
 func (r *run) restore(ctx context.Context) error {
 	r.restoring.Lock()
 	defer r.restoring.Unlock()
@@ -36,18 +80,33 @@ func (r *run) restore(ctx context.Context) error {
 	if len(all) == 0 {
 		return nil
 	}
-	byOwner := map[string]map[string]*lot{r.client.ownerAt(0): {}}
+	byOwner, first := make(map[string]map[string]*lot), make(map[string]*lot)
 	for _, l := range all {
 		if byOwner[l.owner] == nil {
 			byOwner[l.owner] = make(map[string]*lot)
 		}
 		byOwner[l.owner][l.sub.Filter] = l
+		if f := first[l.sub.Filter]; f == nil || len(l.owner) < len(f.owner) || len(l.owner) == len(f.owner) && l.owner < f.owner {
+			first[l.sub.Filter] = l
+		}
 	}
-	gone := r.client.ownerAt(len(byOwner)) // of a handler that there was
-	byOwner[gone] = nil
-	for _, owner := range slices.Sorted(maps.Keys(byOwner)) {
-		if err := r.readBack(ctx, deadletter.Query{Owner: owner}, byOwner[owner]); err != nil {
+	for i, known, empty := 0, 0, 0; known < len(byOwner) || empty < emptyPlaces; i++ {
+		owner := r.client.ownerAt(i)
+		if byOwner[owner] != nil {
+			known++
+		}
+		found, err := r.readBack(ctx, deadletter.Query{Owner: owner}, func(filter string) *lot {
+			if l := byOwner[owner][filter]; l != nil {
+				return l
+			}
+			first[filter].inherit(owner)
+			return first[filter]
+		})
+		if err != nil {
 			return err
+		}
+		if empty++; found > 0 {
+			empty = 0
 		}
 	}
 	for _, l := range all {
@@ -67,20 +126,22 @@ func (r *run) restoreOne(ctx context.Context, l *lot) error {
 		return nil
 	}
 	q := deadletter.Query{Owner: l.owner, Filter: l.sub.Filter}
-	if err := r.readBack(ctx, q, map[string]*lot{l.sub.Filter: l}); err != nil {
+	if _, err := r.readBack(ctx, q, func(string) *lot { return l }); err != nil {
 		return err
 	}
 	l.loaded()
 	return nil
 }
 
-func (r *run) readBack(ctx context.Context, q deadletter.Query, byFilter map[string]*lot) error {
+// readBack gives what is parked to the lot of its filter, nil where there is
+// none, and reports how many messages there are.
+func (r *run) readBack(ctx context.Context, q deadletter.Query, of func(filter string) *lot) (n int, err error) {
 	q.State = deadletter.Parked
 	left, found := make(map[string]int), 0
 	for {
 		page, err := r.client.store.List(ctx, q)
 		if err != nil {
-			return &Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: fmt.Errorf("dead-letter store: reading parked messages: %w", err)}
+			return 0, &Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: fmt.Errorf("dead-letter store: reading parked messages: %w", err)}
 		}
 		if len(page) == 0 {
 			break
@@ -88,7 +149,8 @@ func (r *run) readBack(ctx context.Context, q deadletter.Query, byFilter map[str
 		for _, kept := range page {
 			q.After = kept.ID
 			r.client.ids.After(kept.ID)
-			if l := byFilter[kept.Filter]; l != nil {
+			n++
+			if l := of(kept.Filter); l != nil {
 				l.add(kept, false)
 				found++
 			} else {
@@ -102,5 +164,5 @@ func (r *run) readBack(ctx context.Context, q deadletter.Query, byFilter map[str
 	for _, filter := range slices.Sorted(maps.Keys(left)) {
 		r.client.log.Warnf("mqtt: %d messages of %q stay parked until their time is over: nobody subscribes to %q any more", left[filter], q.Owner, filter)
 	}
-	return nil
+	return n, nil
 }

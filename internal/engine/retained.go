@@ -56,6 +56,9 @@ func (s *retained) Put(ctx context.Context, l *deadletter.Letter) error {
 		return err
 	}
 	m.Topic, m.Retain = s.topic(l.ID), true
+	if n := packetOf(m); n > maxLetter {
+		return fmt.Errorf("%w: about %d bytes, of which %d could be read back", deadletter.ErrUnfit, n, maxLetter)
+	}
 	err = s.publish(ctx, m)
 	switch session.ReasonOf(err) {
 	case "":
@@ -71,6 +74,18 @@ func (s *retained) Put(ctx context.Context, l *deadletter.Letter) error {
 		return fmt.Errorf("%w: %w", deadletter.ErrUnfit, err)
 	}
 	return err
+}
+
+// packetOf is about how many bytes a message takes, and not less.
+func packetOf(m *Message) int {
+	n := 1<<10 + len(m.Topic) + len(m.Payload)
+	if p := m.Properties; p != nil {
+		n += len(p.ContentType) + len(p.ResponseTopic) + len(p.CorrelationData)
+		for _, u := range p.User {
+			n += 5 + len(u.Key) + len(u.Value)
+		}
+	}
+	return n
 }
 
 // Get implements [deadletter.Store].

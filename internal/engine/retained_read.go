@@ -18,6 +18,12 @@ const readerSuffix = "-" + readerWord
 // readTimeout bounds a read whose context has no deadline.
 const readTimeout = 30 * time.Second
 
+// maxLetter is the largest packet that a read takes, in bytes, and about the
+// largest letter that is written: one that could not be read back would be lost.
+// On MQTT 3.1.1 a letter is a third larger than its payload, and more for what
+// it says besides.
+const maxLetter = 4 * session.DefaultMaxPacketSize
+
 // read has take see the retained messages of a filter, one at a time. It has a
 // connection of its own for that: on the subscriber's they would wait for
 // acknowledgements, which may be waiting for this.
@@ -41,6 +47,7 @@ func (s *retained) read(ctx context.Context, filter string, take taker) error {
 	c := &collector{take: take, end: s.topic("end/" + id.String()), arrived: make(chan struct{}, 1), ended: make(chan struct{})}
 	cfg := s.client.cfg.session(r.id + s.client.cfg.PublisherSuffix + readerSuffix)
 	cfg.Negotiation, cfg.Sink, cfg.CleanSession, cfg.SessionExpiry = r.version, c, true, 0
+	cfg.MaxPacketSize = maxLetter
 	reader, err := session.New(cfg)
 	if err != nil {
 		return err

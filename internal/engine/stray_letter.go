@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
@@ -44,6 +46,10 @@ func (r *run) keeps(m *session.Inbound, grace time.Duration) {
 	r.noteKept()
 }
 
-// isReply reports whether a topic is one for replies. They come over a session of
-// their own; in that of the subscriber an earlier version left some.
-func isReply(topic string) bool { return strings.HasPrefix(topic, InboxPrefix) }
+// isReply reports whether a topic is one for replies to this client. They come
+// over a session of their own; in that of the subscriber an earlier version left
+// some. Other topics with the same first level are anybody's.
+func (r *run) isReply(topic string) bool {
+	name, ours := strings.CutPrefix(topic, r.inboxPrefix())
+	return ours && uuid.Validate(name) == nil
+}

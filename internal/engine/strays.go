@@ -231,7 +231,7 @@ func (t *strays) remember(s *Subscription) {
 // unwanted reports whether a message belongs to a filter that was taken back, or
 // is a reply to a request of an earlier process. The mutex is held.
 func (t *strays) unwanted(m *session.Inbound) bool {
-	return isReply(m.Topic) || slices.ContainsFunc(t.takenBack, func(b takenBack) bool {
+	return t.at.run.isReply(m.Topic) || slices.ContainsFunc(t.takenBack, func(b takenBack) bool {
 		return m.Through(b.id) && topic.Match(b.filter, m.Topic)
 	})
 }

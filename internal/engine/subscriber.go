@@ -32,6 +32,7 @@ type subscriber struct {
 
 	claiming sync.Mutex
 	release  func() // the client id; nil while it is not claimed
+	over     bool   // it is not claimed any more
 }
 
 // ownSessions are the subscribers that some subscriptions have to themselves,
@@ -129,6 +130,12 @@ func (at *subscriber) clientID() string {
 		return at.run.id
 	}
 	return at.run.id + "-" + at.name
+}
+
+// dismiss ends what a subscription had here that was taken back.
+func (at *subscriber) dismiss(s *Subscription) {
+	at.lots.remove(s.lot)
+	at.batchers.remove(s.batch)
 }
 
 // takes reports whether a message of this session is for s, whose filter matches.

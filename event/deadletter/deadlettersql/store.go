@@ -219,8 +219,8 @@ func scan(row interface{ Scan(dest ...any) error }) (*deadletter.Letter, error) 
 	if err != nil {
 		return nil, err
 	}
-	if l.Headers, err = column.ParseHeaders(headers); err != nil {
-		return nil, fmt.Errorf("letter %s: headers: %w", l.ID, err)
+	if l.Headers, err = column.ParseHeaders(headers); err != nil { // changed by hand: the other letters are none the worse
+		l.Reason, l.Omitted.More = fmt.Sprintf("headers cannot be read: %v; %s", err, l.Reason), true
 	}
 	l.State, l.QoS, l.Expiry = deadletter.State(state), byte(qos), time.Duration(expiry)
 	l.Received, l.Time, l.Until = moment(received), moment(written), moment(until)

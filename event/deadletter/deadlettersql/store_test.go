@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,6 +93,32 @@ func TestHostileLetter(t *testing.T) {
 		const mended = "a\uFFFDb\uFFFDc"
 		if got.Topic != mended || got.Reason != mended || got.Headers[0].Value != mended || string(got.Payload) != bad {
 			t.Errorf("read back %+v", got)
+		}
+	})
+}
+
+// A row that was changed by hand is a letter that is not whole, and keeps nobody
+// from the others.
+func TestDamagedRow(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open func(*testing.T) *sql.DB) {
+		db := open(t)
+		s := store(t, db, 0)
+		for i := range 3 {
+			if err := s.Put(t.Context(), deadlettertest.Letter(i, deadletter.Dead)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := db.ExecContext(t.Context(), "UPDATE mqtt_dead_letter SET headers = '[[' WHERE id = $1", deadlettertest.ID(1)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := deadletter.Replay(t.Context(), s, func(context.Context, *deadletter.Letter) error { return nil })
+		if n != 2 || !errors.Is(err, deadletter.ErrOmitted) {
+			t.Errorf("%d replayed, %v", n, err)
+		}
+		list, err := s.List(t.Context(), deadletter.Query{})
+		if err != nil || len(list) != 1 || !strings.Contains(list[0].Reason, "headers cannot be read") {
+			t.Errorf("left %+v, %v", list, err)
 		}
 	})
 }
