@@ -15,11 +15,18 @@ import (
 // in the session for a filter that an earlier process had: a subscription that is
 // registered in time handles it, in the order of arrival. The time counts from
 // the connection and anew from each registration, to three times as much at most;
-// messages that arrived later are acknowledged behind it. 0 keeps none, less is an
-// error. What has then is a dead letter with the reason "no subscription" in the
-// store for dead letters, or dropped and counted; another value is an error. QoS 0
-// is dropped at once, and so is what still comes for a filter after Unsubscribe.
-// Default: 10 s, and event.UnmatchedDeadLetter, which "" stands for, too.
+// messages that arrived later are handled meanwhile, and acknowledged after it. 0
+// keeps none; less than 0 is an error of Connect.
+//
+// What found no subscription in that time becomes, with event.UnmatchedDeadLetter
+// or "", a dead letter with the reason "no subscription" in the store for dead
+// letters, and with event.UnmatchedDrop it is dropped and counted; another value
+// is an error of Connect. Either way it is acknowledged then, and the broker does
+// not deliver it again. At once, and not after the time, this becomes of messages
+// of a filter that is gone: one that [WithPreviousFilters] names, or that an earlier
+// process registered before Connect and this one did not, where the store remembers
+// filters. QoS 0 is dropped at once, and so is what still comes for a filter after
+// Unsubscribe. Default: 10 s, and event.UnmatchedDeadLetter.
 func WithUnmatched(grace time.Duration, then event.Unmatched) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.UnmatchedGrace, s.Unmatched = &grace, then })
 }
@@ -28,7 +35,9 @@ func WithUnmatched(grace time.Duration, then event.Unmatched) broker.Option {
 // that earlier versions of the service subscribed to and this one does not: the
 // broker keeps them with the session, and MQTT cannot list them. They are
 // unsubscribed once all of ours are granted and no message waits for a
-// subscription any more. A store for dead letters that is a
+// subscription any more; what comes for them before is a dead letter at once, as
+// [WithUnmatched] says. One that is subscribed to stays, with a warning; what is no
+// topic filter is an error of Connect. A store for dead letters that is a
 // deadletter.FilterMemory, as those in SQL and in a file are, remembers filters
 // itself. Default: none.
 func WithPreviousFilters(filters ...string) broker.Option {

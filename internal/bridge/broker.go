@@ -131,7 +131,7 @@ func (b *Broker) open() *state {
 	cfg, problems := b.settings.resolve(&b.options)
 	s.log = log.NewHelper(engine.SafeLogger(orGlobal(cfg.Logger)))
 	s.hooks(&cfg, b.settings.OnDisconnect)
-	policies, bad := readPolicies(b.settings.subscriber, cfg.DeadLetters != nil && cfg.DeadLetters.Parks())
+	policies, bad := readPolicies(b.settings.subscriber, engine.CannotPark(cfg.DeadLetters, cfg.ClientID))
 	s.policies = policies
 	problems = errors.Join(problems, s.delivery(&b.settings, &cfg), bad)
 	s.cfg = cfg

@@ -28,7 +28,7 @@ func TestParkMaxAttempts(t *testing.T) {
 	} {
 		all, err := readPolicies(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 			"f": {Exhausted: string(event.ExhaustedPark), ParkMaxAttempts: tt.config},
-		}}, true)
+		}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

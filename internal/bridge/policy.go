@@ -36,8 +36,9 @@ type policies struct {
 	by  map[string]policy // topic filter, or operation
 }
 
-// readPolicies reports every problem, by its key.
-func readPolicies(c *v1.Subscriber, parks bool) (policies, error) {
+// readPolicies reports every problem, by its key; cannotPark is why nothing can be
+// parked, nil when it can.
+func readPolicies(c *v1.Subscriber, cannotPark error) (policies, error) {
 	var p problems
 	all := policies{by: make(map[string]policy, len(c.GetSubscriptions()))}
 	p.retry("subscriber.retry", c.GetRetry(), &all.all)
@@ -57,8 +58,8 @@ func readPolicies(c *v1.Subscriber, parks bool) (policies, error) {
 		if s.ParkMaxAttempts != nil {
 			own.parkAttempts = parkAttempts(int(s.GetParkMaxAttempts()))
 		}
-		if own.exhausted == engine.ExhaustedPark && !parks {
-			p.addf(key+".exhausted", "the store for dead letters does not park")
+		if own.exhausted == engine.ExhaustedPark && cannotPark != nil {
+			p.addf(key+".exhausted", "%w", cannotPark)
 		}
 		own.session(&p, key, s)
 		verdicts := make(map[string]event.Verdict, len(s.GetReasons()))

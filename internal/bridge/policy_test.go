@@ -27,7 +27,7 @@ func TestPoliciesNameAllProblems(t *testing.T) {
 			"a/+": {HandlerTimeout: negative, RetryBudget: invalid, Exhausted: "give up", Reasons: map[string]string{"X": "ignore", "": "drop"}},
 			"b":   {Exhausted: "park", Retry: &v1.Retry{MinBackoff: negative, MaxBackoff: invalid}},
 		},
-	}, false)
+	}, errors.New("nothing parks"))
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -39,7 +39,7 @@ func TestPoliciesNameAllProblems(t *testing.T) {
 		`subscriber.subscriptions["a/+"].exhausted: "give up" is not known, want park`,
 		`subscriber.subscriptions["a/+"].reasons: "": no reason`,
 		`"X": "ignore" is not known, want retry`,
-		`subscriber.subscriptions["b"].exhausted: the store for dead letters does not park`,
+		`subscriber.subscriptions["b"].exhausted: nothing parks`,
 		`subscriber.subscriptions["b"].retry.min_backoff: -1s is negative`,
 		`subscriber.subscriptions["b"].retry.max_backoff: no valid duration`,
 	} {
@@ -47,7 +47,7 @@ func TestPoliciesNameAllProblems(t *testing.T) {
 			t.Errorf("%v\ndoes not say %s", err, want)
 		}
 	}
-	if _, err := readPolicies(nil, false); err != nil {
+	if _, err := readPolicies(nil, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -65,7 +65,7 @@ func TestPolicyPrecedence(t *testing.T) {
 			},
 			"/pkg.Events/Report": {HandlerTimeout: durationpb.New(time.Hour)},
 		},
-	}, true)
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

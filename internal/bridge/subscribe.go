@@ -56,6 +56,7 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 		return nil, err
 	}
 	known := []string{own.Operation, topic, filter}
+	b.names.add(known...) // also of a subscription that is refused: its key is right
 	p := s.policies.policy(own.policy(sub), known...)
 	p.apply(sub)
 	p.place(sub, own.Operation, topic)
@@ -68,7 +69,6 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 		release()
 		return nil, public("subscribe", topic, err)
 	}
-	b.names.add(known...)
 	if own.QoS > 0 && s.cfg.ClientID == "" {
 		b.unnamed.Do(func() {
 			s.log.Warnf("mqtt: no client id: messages published while the process is down are not kept (first for filter %q)", filter)

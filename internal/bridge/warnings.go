@@ -24,9 +24,6 @@ func (s *Settings) warn(l *log.Helper, cfg *engine.Config) {
 			l.Warnf("mqtt: the password goes to %s in clear text: use mqtts", a)
 		}
 	}
-	if cfg.ClientID == "" && cfg.DeadLetters != nil && cfg.DeadLetters.Parks() {
-		l.Warnf("mqtt: nothing is parked without a client id, as nobody would come back to it: messages that fail for long become dead letters")
-	}
 	if cfg.ClientID == "" && cfg.CleanSession != nil && !*cfg.CleanSession {
 		l.Warnf("mqtt: the session shall be kept, but there is no client id: each start leaves a session behind that nobody comes back to")
 	}

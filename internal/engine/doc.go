@@ -8,6 +8,7 @@ package engine
 import (
 	"crypto/tls"
 	"errors"
+	"strings"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
@@ -15,7 +16,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/topic"
 )
 
-var errBroad = errors.New("the filter takes in every topic; if that is meant, say so with the option for broad filters")
+var (
+	errBroad  = errors.New("the filter has no level of text, and takes in what others publish, too: want a narrower one, or the option WithSubscribeBroad")
+	errSystem = errors.New("the broker's own topics, which begin with $SYS, need the option WithSubscribeBroad")
+)
 
 // The words of the parts that the public packages need.
 type (
@@ -86,7 +90,11 @@ func LoadTLS(ca, cert, key, serverName string, insecure bool) (*tls.Config, erro
 // empty. Filters that take in more than one may mean, as "#" does, need broad.
 func Filter(filter, group string, broad bool) (string, error) {
 	if topic.IsBroad(filter) && !broad {
-		return "", &Error{Op: "subscribe", Topic: filter, Reason: session.ReasonBadTopic, Cause: errBroad}
+		cause := errBroad
+		if strings.Contains(filter, "$SYS") {
+			cause = errSystem
+		}
+		return "", &Error{Op: "subscribe", Topic: filter, Reason: session.ReasonBadTopic, Cause: cause}
 	}
 	if group == "" {
 		return filter, nil

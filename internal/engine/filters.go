@@ -38,7 +38,8 @@ type filterBook struct {
 	mu     sync.Mutex
 	pages  map[string]*filterPage // by client id
 	asking map[subscriptionName]int
-	told   bool // that the store fails
+	told   bool            // that the store fails
+	hinted map[string]bool // filters that are named as gone, and registered
 }
 
 // filterPage is that of one client id.
@@ -59,6 +60,7 @@ const afterStart = " (after start)"
 func (b *filterBook) init(r *run) {
 	b.run, b.turn = r, make(chan struct{}, 1)
 	b.pages, b.asking = make(map[string]*filterPage), make(map[subscriptionName]int)
+	b.hinted = make(map[string]bool)
 	b.store, _ = r.client.store.(deadletter.FilterMemory)
 }
 
@@ -90,7 +92,11 @@ func (b *filterBook) begin(ctx context.Context, at *subscriber, filters map[stri
 	b.mu.Lock()
 	p, kept := b.of(at)
 	changed := false
+	var still []string
 	for f, late := range filters {
+		if at.name == "" && !b.hinted[f] && slices.Contains(b.run.client.cfg.PreviousFilters, f) {
+			b.hinted[f], still = true, append(still, f)
+		}
 		b.asking[subscriptionName{at.name, f}]++
 		if !kept {
 			continue
@@ -101,6 +107,9 @@ func (b *filterBook) begin(ctx context.Context, at *subscriber, filters map[stri
 	}
 	unread := kept && !p.read
 	b.mu.Unlock()
+	for _, f := range still {
+		b.run.client.log.Warnf("mqtt: filter %q is named as one of earlier versions (previous_filters) and has a subscription: it stays subscribed; take it out of the list", f)
+	}
 	if changed || unread {
 		b.save(ctx, at)
 	}

@@ -58,13 +58,23 @@ type held struct {
 // cannotPark says why a subscription's messages are not parked; nil if they
 // are.
 func (c *Client) cannotPark(s *Subscription) error {
+	if err := CannotPark(c.store, c.cfg.ClientID); err != nil {
+		return err
+	}
+	if s.ManualAck {
+		return errors.New("messages that are acknowledged by hand cannot be parked, as parking acknowledges them: want automatic acknowledgement, or another exhausted than park")
+	}
+	return nil
+}
+
+// CannotPark reports why a client with this store and client id can park nothing,
+// and what is wanted; nil if it can. A nil store does not park.
+func CannotPark(store deadletter.Store, clientID string) error {
 	switch {
-	case !c.store.Parks():
-		return errors.New("the store for dead letters does not park")
-	case c.cfg.ClientID == "":
-		return errors.New("without a client id nobody would come back to parked messages")
-	case s.ManualAck:
-		return errors.New("what is acknowledged by hand is not parked, which acknowledges")
+	case store == nil || !store.Parks():
+		return errors.New("the store for dead letters does not park: want one in SQL or a file, or another exhausted than park")
+	case clientID == "":
+		return errors.New("without a client id nobody comes back to parked messages: want a client_id, or another exhausted than park")
 	}
 	return nil
 }

@@ -35,10 +35,13 @@ func WithSubscribeExhausted(e event.Exhausted) broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Exhausted = e })
 }
 
-// WithSubscribeParkMaxAttempts is the most attempts at a parked message, those
-// before it was parked included: then it is a dead letter, and the next message
-// of its key has its turn. 0 is no bound but the park limit; less is an error of
-// the subscribe. Default: that of broker.WithSubscribeRetry.
+// WithSubscribeParkMaxAttempts sets the most attempts at a parked message, as a
+// number that includes those before it was parked. After them it is a dead letter,
+// and the next message of its key has its turn. A parked message is acknowledged
+// already, so the broker delivers it no more, whatever the attempts bring. 0 is no
+// bound but [ParkLimit]; less is an
+// error of the subscribe. It has an effect with event.ExhaustedPark only. Default:
+// the attempts of broker.WithSubscribeRetry, and without those 0.
 func WithSubscribeParkMaxAttempts(n int) broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.ParkMaxAttempts = &n })
 }

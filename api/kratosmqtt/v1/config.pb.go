@@ -876,21 +876,23 @@ type Subscriber struct {
 	// What differs for one subscription, by topic filter or by operation.
 	Subscriptions map[string]*Subscription `protobuf:"bytes,7,rep,name=subscriptions,proto3" json:"subscriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Largest payload that is decoded, in bytes; a larger one is a dead letter at
-	// once. At most 1 MiB, as no larger packet is taken. Default 256 KiB.
+	// once. At most 1 MiB: of a packet over that the payload is skipped while it
+	// is read, and its dead letter has size and hash instead. Default 256 KiB.
 	MaxPayload uint32 `protobuf:"varint,8,opt,name=max_payload,json=maxPayload,proto3" json:"max_payload,omitempty"`
 	// Bytes of the messages that wait for a handler. Beyond it, as beyond queue,
 	// the connection is not read until there is room. Default 32 MiB.
 	QueueBytes uint64 `protobuf:"varint,9,opt,name=queue_bytes,json=queueBytes,proto3" json:"queue_bytes,omitempty"`
 	// How long a QoS 1 or 2 message that no subscription matches is kept
 	// unacknowledged for a subscription that comes later: since the connection or
-	// the last registration. Default 10 s.
+	// the last registration. Messages of a filter that is gone, see
+	// previous_filters, are not kept. 0s keeps none. Default 10 s.
 	UnmatchedGrace *durationpb.Duration `protobuf:"bytes,10,opt,name=unmatched_grace,json=unmatchedGrace,proto3" json:"unmatched_grace,omitempty"`
 	// What becomes of it after that: "dead_letter", with the reason "no
 	// subscription" (default), or "drop", counted.
 	Unmatched string `protobuf:"bytes,11,opt,name=unmatched,proto3" json:"unmatched,omitempty"`
 	// Topic filters that earlier versions of the service subscribed to and this
-	// one does not: they are unsubscribed. Needed where no durable store remembers
-	// them.
+	// one does not: they are unsubscribed, and what still comes for them is a dead
+	// letter at once. Needed where no durable store remembers them. Default: none.
 	PreviousFilters []string `protobuf:"bytes,12,rep,name=previous_filters,json=previousFilters,proto3" json:"previous_filters,omitempty"`
 	// Leave such filters subscribed. Default false.
 	KeepFilters   bool `protobuf:"varint,13,opt,name=keep_filters,json=keepFilters,proto3" json:"keep_filters,omitempty"`
