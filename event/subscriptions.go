@@ -18,8 +18,16 @@ type Granted struct {
 // broker/mqtt, as the gate of an outbox follows them. All methods are safe for
 // concurrent use.
 type Subscriptions interface {
-	// WatchGranted calls f with how they stand, and then with each change, one
-	// at a time and in order, until stop has returned. f must return soon.
+	// Granted returns how they stand now. It returns at once: an outbox asks
+	// before it sends, and again when the broker has answered.
+	Granted() Granted
+	// WatchGranted has f called with how they stand, and then after each change,
+	// until stop: one call at a time, in order, on a goroutine of its own. f may
+	// take its time, call stop, and watch: nothing else waits for it. Changes that
+	// come while it runs are not queued: the next call has the last state, and
+	// there is none when that is what f was told before. Granted may therefore be
+	// ahead of f. stop does not wait for a call that runs; no other one begins
+	// after it. A panic is logged, and the next change is told.
 	WatchGranted(f func(Granted)) (stop func())
 	// ConfirmGranted returns nil when the broker has answered, on each connection
 	// that subscribes, to something that was asked after the call: a connection

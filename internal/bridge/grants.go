@@ -2,8 +2,6 @@ package bridge
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"sync"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
@@ -11,18 +9,17 @@ import (
 
 var _ event.Subscriptions = (*Broker)(nil)
 
-// grants tell how the subscriptions stand, over all clients that a broker has.
+// grants know how the subscriptions stand, over all clients that a broker has.
 type grants struct {
 	mu       sync.Mutex
 	now      event.Granted
-	last     int
-	watchers map[int]func(event.Granted)
+	watchers map[*watcher]struct{}
 }
 
-// note is told by the client, one at a time.
+// note is told by the client, one at a time. It waits for nobody.
 func (g *grants) note(fresh, all bool) {
 	g.mu.Lock()
-	defer g.mu.Unlock() // also while telling: the order counts
+	defer g.mu.Unlock()
 	next := event.Granted{Session: g.now.Session, All: all}
 	if fresh || all && next.Session == 0 {
 		next.Session++
@@ -31,27 +28,34 @@ func (g *grants) note(fresh, all bool) {
 		return
 	}
 	g.now = next
-	for _, id := range slices.Sorted(maps.Keys(g.watchers)) {
-		g.watchers[id](next)
+	for w := range g.watchers {
+		w.tell(next)
 	}
+}
+
+// Granted implements [event.Subscriptions].
+func (b *Broker) Granted() event.Granted {
+	b.grants.mu.Lock()
+	defer b.grants.mu.Unlock()
+	return b.grants.now
 }
 
 // WatchGranted implements [event.Subscriptions].
 func (b *Broker) WatchGranted(f func(event.Granted)) (stop func()) {
+	w := &watcher{broker: b, f: f}
 	g := &b.grants
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.watchers == nil {
-		g.watchers = make(map[int]func(event.Granted))
+		g.watchers = make(map[*watcher]struct{})
 	}
-	g.last++
-	id := g.last
-	g.watchers[id] = f
-	f(g.now)
+	g.watchers[w] = struct{}{}
+	w.tell(g.now)
 	return func() {
 		g.mu.Lock()
-		defer g.mu.Unlock()
-		delete(g.watchers, id)
+		delete(g.watchers, w)
+		g.mu.Unlock()
+		w.stop()
 	}
 }
 

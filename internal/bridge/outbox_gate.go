@@ -72,7 +72,7 @@ func (g *gate) run(ctx context.Context) {
 	g.upset()
 	g.mu.Unlock()
 	if g.subs != nil {
-		defer g.subs.WatchGranted(g.note)()
+		defer g.subs.WatchGranted(func(event.Granted) { g.noticed() })()
 	}
 	for ctx.Err() == nil {
 		at, wanted := g.look()
@@ -108,6 +108,7 @@ func (g *gate) pause(ctx context.Context, over <-chan time.Time) {
 
 // look reports whether to ask, and about which state.
 func (g *gate) look() (at uint64, wanted bool) {
+	g.refresh()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.changes, !g.open && g.granted.All
@@ -126,6 +127,7 @@ func (g *gate) tell(err error) {
 
 // opened opens the gate, unless something has changed since the question.
 func (g *gate) opened(at uint64) {
+	g.refresh()
 	g.mu.Lock()
 	if g.changes != at {
 		g.mu.Unlock()
@@ -153,13 +155,29 @@ func (g *gate) upset() {
 	}
 }
 
-// note is told how the subscriptions stand.
-func (g *gate) note(now event.Granted) {
+// refresh closes the gate when the subscriptions stand otherwise than it knows.
+// Each decision asks: whoever watches them may be told later than the relay
+// sends.
+func (g *gate) refresh() {
+	if g.subs == nil {
+		return
+	}
+	now := g.subs.Granted()
 	g.mu.Lock()
-	g.granted = now
-	g.upset()
+	defer g.mu.Unlock()
+	if now != g.granted {
+		g.granted = now
+		g.upset()
+	}
+}
+
+// noticed is called after each change of the subscriptions.
+func (g *gate) noticed() {
+	g.refresh()
+	g.mu.Lock()
+	all := g.granted.All
 	g.mu.Unlock()
-	if !now.All {
+	if !all {
 		g.keeper.hurryUp()
 	}
 }
@@ -185,6 +203,7 @@ func (g *gate) wait(ctx context.Context) (session uint64, err error) {
 		return 0, nil
 	}
 	for {
+		g.refresh()
 		g.mu.Lock()
 		open, opening, session := g.open, g.opening, g.granted.Session
 		g.mu.Unlock()
@@ -204,6 +223,7 @@ func (g *gate) isOpen() bool {
 	if g == nil {
 		return true
 	}
+	g.refresh()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.open
@@ -217,6 +237,7 @@ func (g *gate) judge(session uint64, doubt bool, done func(delivered bool)) {
 		done(true)
 		return
 	}
+	g.refresh()
 	g.mu.Lock()
 	if doubt && g.open {
 		g.upset()

@@ -14,26 +14,46 @@ import (
 
 var errNotReady = errors.New("not ready")
 
-// subscriptions are fake ones.
+// subscriptions are fake ones, which tell each change on a goroutine of its own.
 type subscriptions struct {
 	mu   sync.Mutex
 	now  event.Granted
-	told func(event.Granted)
+	last int
+	told map[int]func(event.Granted)
+}
+
+func (s *subscriptions) Granted() event.Granted {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
 }
 
 func (s *subscriptions) WatchGranted(f func(event.Granted)) func() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.told = f
-	f(s.now)
-	return func() {}
+	if s.told == nil {
+		s.told = make(map[int]func(event.Granted))
+	}
+	s.last++
+	id := s.last
+	s.told[id] = f
+	go f(s.now)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.told, id)
+	}
 }
 
+// set has everybody told, and returns when they were. It is for synctest.
 func (s *subscriptions) set(now event.Granted) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.now = now
-	s.told(now)
+	for _, f := range s.told {
+		go f(now)
+	}
+	s.mu.Unlock()
+	synctest.Wait()
 }
 
 func (s *subscriptions) ConfirmGranted(context.Context) error { return errNotReady }
@@ -54,6 +74,8 @@ func TestHoldIsAskedPerSession(t *testing.T) {
 			t.Error("subscribes before anybody said so")
 		}
 		synctest.Wait()
+		never := h.WatchGranted(func(event.Granted) { t.Error("told after stop") })
+		never()
 		subs := new(subscriptions)
 		h.Until(subs)
 		synctest.Wait()
@@ -80,9 +102,34 @@ func TestHoldIsAskedPerSession(t *testing.T) {
 		if err := h.Wait(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if want := []event.Granted{{}, {}, {Session: 1, All: true}, {Session: 1}}; !slices.Equal(seen, want) {
+		if want := []event.Granted{{}, {Session: 1, All: true}, {Session: 1}}; !slices.Equal(seen, want) {
 			t.Errorf("told %v, want %v", seen, want)
 		}
+	})
+}
+
+// Whoever watches may watch and stop from its own call, and one that hangs holds
+// up nobody.
+func TestHoldWithAWatcherThatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, subs, let := NewHold(), new(subscriptions), make(chan struct{})
+		for range 2 { // before and after Until
+			stop := h.WatchGranted(func(event.Granted) {
+				h.WatchGranted(func(event.Granted) {})()
+				<-let
+			})
+			defer stop()
+			h.Until(subs)
+		}
+		passed := make(chan error, 1)
+		go func() { passed <- h.Wait(t.Context()) }()
+		subs.set(event.Granted{Session: 1, All: true})
+		if len(passed) != 1 || <-passed != nil {
+			t.Error("a watcher that hangs holds up who waits")
+		}
+		close(let)
+		synctest.Wait()
 	})
 }
 

@@ -8,8 +8,12 @@ import (
 
 var _ event.Subscriptions = (*Server)(nil)
 
+// Granted implements [event.Subscriptions]: it returns how the server's
+// subscriptions stand now.
+func (s *Server) Granted() event.Granted { return s.broker.Granted() }
+
 // WatchGranted implements [event.Subscriptions]: f is told how the server's
-// subscriptions stand, and of each change.
+// subscriptions stand, and of changes, on a goroutine of its own.
 func (s *Server) WatchGranted(f func(event.Granted)) (stop func()) { return s.broker.WatchGranted(f) }
 
 // ConfirmGranted implements [event.Subscriptions]: it returns nil when the broker
