@@ -96,6 +96,36 @@ func TestOutboxPutsAsideWhatIsRefused(t *testing.T) {
 	}
 }
 
+// Disconnect does not wait for what the broker refuses, and says that it is left.
+func TestDisconnectWithRefusedKeys(t *testing.T) {
+	t.Parallel()
+	url := aclBroker(t)
+	for name, hold := range map[string]time.Duration{"at once": 0, "hold": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := memory(t, 0)
+			b, out := logged(t, url, mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(store, mqttbroker.OutboxHold(hold)))
+			for i := range 10 {
+				publish(t, b, fmt.Sprintf("devices/%d/command", i), "x")
+			}
+			if err := b.Connect(); err != nil {
+				t.Fatal(err)
+			}
+			publish(t, b, "allowed/1", "x")
+			began := time.Now()
+			if err := b.Disconnect(); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("Disconnect took %v", took)
+			}
+			if out.count("the broker refuses what is left: 10 keys wait, the last for mqtt: publish") != 1 {
+				t.Error("the log does not say what is left")
+			}
+		})
+	}
+}
+
 // The limits are checked with everything else.
 func TestOutboxConfigIsChecked(t *testing.T) {
 	t.Parallel()

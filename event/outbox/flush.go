@@ -2,9 +2,14 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 )
+
+// ErrRefused is the error of a Flush that ended because the broker refuses all
+// that is left; the last refusal is wrapped with it.
+var ErrRefused = errors.New("outbox: the broker refuses what is left")
 
 // waiter is a Flush that waits until nothing is in the store up to target.
 type waiter struct {
@@ -18,7 +23,8 @@ type waiter struct {
 // Flush returns nil once everything that was in the store when it was called is
 // acknowledged and deleted, or quarantined; with Hold, that includes the end of
 // it. Entries that are accepted meanwhile may be waited for too. It ends with
-// the error of ctx, with [ErrStopped], or with [ErrNotHolder] while another
+// the error of ctx, with [ErrStopped], with [ErrRefused] when all that is left
+// waits for entries that the broker refuses, or with [ErrNotHolder] while another
 // process relays: what that does is not known here.
 func (r *Relay) Flush(ctx context.Context) error {
 	w := &waiter{done: make(chan struct{})}
@@ -82,7 +88,48 @@ func (w *worker) check(ctx context.Context) error {
 		}
 		return over
 	})
+	if !w.anyTarget() || w.w.held.len() > 0 || !w.w.onlyRefused() {
+		return nil
+	}
+	err = fmt.Errorf("%w: %d keys wait, the last for %w", ErrRefused, w.w.shut.lanes, w.refusal.Err)
+	w.waiters = slices.DeleteFunc(w.waiters, func(x *waiter) bool {
+		if x.known {
+			x.err = err
+			close(x.done)
+		}
+		return x.known
+	})
 	return nil
+}
+
+// OnlyRefused reports whether something is left in the store, and the relay knows
+// of nothing there but keys that the broker refuses and entries that Hold keeps:
+// there is nothing that a Flush could wait for.
+func (r *Relay) OnlyRefused() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.w.atEnd && r.w.onlyRefused()
+}
+
+// onlyRefused reports whether every lane waits for a refused item, or has
+// nothing but held ones, and at least one waits.
+func (w *window) onlyRefused() bool {
+	if w.shut.lanes == 0 || len(w.acked) > 0 || len(w.rejected) > 0 {
+		return false
+	}
+	for _, l := range w.lanes {
+		switch {
+		case l.rejecting > 0:
+			return false
+		case l.closed != nil:
+			if l.closed.reason == "" {
+				return false
+			}
+		case l.flying > 0, len(l.queue) > 0, l.skipped != 0:
+			return false
+		}
+	}
+	return true
 }
 
 // giveUpFlush ends all that wait.

@@ -125,6 +125,7 @@ type Relay struct {
 	stopOnce bool
 	w        *window
 	waiters  []*waiter
+	checkDue bool // whether a Flush is done is to be looked at
 	failure  [jobKinds]error
 	counts   counts
 	lease    lease

@@ -111,5 +111,6 @@ func (r *Relay) refuse(it *item, ref Refusal, err error, now time.Time) {
 		}
 	}
 	r.refusal = k
+	r.checkDue = true // perhaps nothing else is left
 	r.tell.refused(k, now)
 }

@@ -64,7 +64,6 @@ type worker struct {
 
 	nextPoll, nextSweep, nextHold time.Time
 	passCost                      time.Duration
-	checkDue                      bool
 	// spared is until when a job leaves the store to the others, by its cost, and
 	// last the kind of the last job that read.
 	spared [jobKinds]time.Time

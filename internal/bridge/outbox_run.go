@@ -2,6 +2,8 @@ package bridge
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -112,18 +114,28 @@ func (k *keeper) flush(ctx context.Context, relay *outbox.Relay) {
 		k.hurry = nil
 		k.mu.Unlock()
 	}()
+	if err := k.flushed(ctx, relay); err == nil {
+		_ = relay.Stop(ctx)
+	} else if errors.Is(err, outbox.ErrRefused) {
+		k.state.log.Warnf("mqtt: the outbox is not emptied: %v", err)
+		_ = relay.Stop(ctx)
+	}
+}
+
+// flushed returns the error of Flush, and does not wait for the end of Hold.
+func (k *keeper) flushed(ctx context.Context, relay *outbox.Relay) error {
 	if k.cfg.Hold == 0 {
-		if relay.Flush(ctx) == nil {
-			_ = relay.Stop(ctx)
-		}
-		return
+		return relay.Flush(ctx)
 	}
 	for h := relay.Health(ctx); h.Err == nil && (h.InFlight > 0 || h.Depth > h.Held); h = relay.Health(ctx) {
+		if relay.OnlyRefused() {
+			return fmt.Errorf("%w: %d keys wait, the last for %w", outbox.ErrRefused, h.ClosedKeys, h.LastRefusal.Err)
+		}
 		if !pause(ctx, holdPoll) {
-			return
+			return ctx.Err()
 		}
 	}
-	_ = relay.Stop(ctx)
+	return nil
 }
 
 // holdPoll is how often a flush looks at what is held.

@@ -1,0 +1,85 @@
+package outbox_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+)
+
+// refusesAll takes every failure for a refusal that is tried for an hour.
+func refusesAll(error) (outbox.Refusal, bool) {
+	return outbox.Refusal{Reason: "NOT_AUTHORIZED", After: time.Hour}, true
+}
+
+// A flush ends when all that is left waits behind refused entries, whether they
+// were refused before it or are during it, and sends the others first.
+func TestFlushEndsAtRefusedKeys(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]bool{"refused before": true, "refused meanwhile": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s, b := newMemory(t), &broker{fail: map[string]error{"a-0": errRefused, "a-1": errRefused, "b-0": errRefused}}
+				r, stop := start(t, s, b.send, outbox.RelayOptions{Refused: refusesAll})
+				defer stop()
+				fill(t, s, entry("a", 0), entry("a", 1), entry("b", 0), entry("c", 0))
+				if before {
+					advance(time.Minute)
+				}
+				began := time.Now()
+				err := r.Flush(t.Context())
+				if !errors.Is(err, outbox.ErrRefused) || !errors.Is(err, errRefused) || !strings.Contains(err.Error(), "2 keys") {
+					t.Errorf("Flush: %v", err)
+				}
+				if took := time.Since(began); took > 2*time.Second {
+					t.Errorf("took %v", took)
+				}
+				if n := depth(t, s); n != 3 || !r.OnlyRefused() {
+					t.Errorf("%d left, only refused %t, want 3 and true", n, r.OnlyRefused())
+				}
+				b.heal()
+				advance(time.Minute)
+				if err := r.Flush(t.Context()); err != nil || depth(t, s) != 0 || r.OnlyRefused() {
+					t.Errorf("Flush when nothing is refused: %v, %d left", err, depth(t, s))
+				}
+			})
+		})
+	}
+}
+
+// What failed for another reason may go through at any moment, and is waited for;
+// so is what is held back, but that does not hide what is refused.
+func TestFlushWaitsForWhatIsNotRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, b := newMemory(t), &broker{fail: map[string]error{"a-0": errRefused, "b-0": errDown}}
+		r, stop := start(t, s, b.send, outbox.RelayOptions{Hold: time.Minute, Refused: func(err error) (outbox.Refusal, bool) {
+			if errors.Is(err, errRefused) {
+				return refusesAll(err)
+			}
+			return outbox.Refusal{}, false
+		}})
+		defer stop()
+		fill(t, s, entry("a", 0), entry("b", 0), entry("c", 0))
+		flushed := make(chan error, 1)
+		go func() { flushed <- r.Flush(t.Context()) }()
+		advance(10 * time.Second)
+		if r.OnlyRefused() || len(flushed) > 0 {
+			t.Error("does not wait for an entry that only failed")
+		}
+		b.mu.Lock()
+		delete(b.fail, "b-0")
+		b.mu.Unlock()
+		advance(10 * time.Second)
+		if !r.OnlyRefused() || len(flushed) > 0 {
+			t.Errorf("only refused %t, want true; flushed %d before the end of Hold", r.OnlyRefused(), len(flushed))
+		}
+		if err := <-flushed; !errors.Is(err, outbox.ErrRefused) || depth(t, s) != 1 {
+			t.Errorf("Flush: %v, %d left", err, depth(t, s))
+		}
+	})
+}
