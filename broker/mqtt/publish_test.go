@@ -237,6 +237,27 @@ func TestPublishUnlessConnected(t *testing.T) {
 		if err := b.Disconnect(); err != nil {
 			t.Fatal(err)
 		}
-		wantReason(t, b.Publish(t.Context(), "a", msg), event.ReasonNotConnected, 503)
+		wantReason(t, b.Publish(t.Context(), "a", msg), event.ReasonClosed, 503)
+	}
+}
+
+// Stopped is what it says after Stop, also when the broker was down all the
+// time; a Connect that failed has started nothing.
+func TestPublishAfterStop(t *testing.T) {
+	t.Parallel()
+	server := mqtttest.Embedded(t)
+	server.Stop()
+	b := connected(t, server.URL())
+	if err := b.Disconnect(); err != nil {
+		t.Fatal(err)
+	}
+	msg := broker.NewMessage("x")
+	err := b.Publish(t.Context(), "a", msg)
+	if wantReason(t, err, event.ReasonClosed, 503); !strings.Contains(err.Error(), "stopped") {
+		t.Errorf("got %v", err)
+	}
+	wantReason(t, b.Publish(t.Context(), "a", msg, broker.WithPublishAsync(nil)), event.ReasonClosed, 503)
+	if err := health(t, b).LastError; err == nil || !strings.Contains(err.Error(), "stopped") {
+		t.Errorf("health says %v", err)
 	}
 }

@@ -264,7 +264,7 @@ func (c *Client) mayPublish(m *Message) (*run, error) {
 	}
 	r := c.publishing()
 	if r == nil {
-		return nil, &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonNotConnected, Cause: errNotStarted}
+		return nil, c.absent("publish", m.Topic)
 	}
 	return r, nil
 }
@@ -282,7 +282,7 @@ func (c *Client) WaitReady(ctx context.Context) error {
 		select {
 		case <-began:
 		case <-ctx.Done():
-			return &Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: errNotStarted}
+			return c.absent("connect", "")
 		}
 	}
 }
@@ -292,7 +292,7 @@ func (c *Client) WaitReady(ctx context.Context) error {
 func (c *Client) Protocol(ctx context.Context) (session.Protocol, error) {
 	r := c.publishing()
 	if r == nil {
-		return Auto, &Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: errNotStarted}
+		return Auto, c.absent("connect", "")
 	}
 	if v := r.version.Settled(); v != Auto {
 		return v, nil
@@ -317,6 +317,28 @@ func (c *Client) Status() session.Status {
 }
 
 var errNotStarted = errors.New("not started")
+
+// absent is the error of a call that needs a run while there is none.
+func (c *Client) absent(op, topic string) error {
+	err := c.absence()
+	reason := session.ReasonNotConnected
+	if errors.Is(err, errStopped) {
+		reason = session.ReasonClosed
+	}
+	return &Error{Op: op, Topic: topic, Reason: reason, Cause: err}
+}
+
+// absence is why there is no run: the client was stopped, or was never started,
+// which a failed Start counts as.
+func (c *Client) absence() error {
+	c.mu.Lock()
+	last := c.last
+	c.mu.Unlock()
+	if last != nil && !last.failed() {
+		return errStopped
+	}
+	return errNotStarted
+}
 
 func payloadError(size, limit int) error {
 	return fmt.Errorf("payload of %d bytes, limit %d", size, limit)

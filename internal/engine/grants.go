@@ -61,7 +61,7 @@ func (g *grants) note(name string, e session.Event) {
 func (c *Client) Confirm(ctx context.Context) error {
 	r := c.current()
 	if r == nil {
-		return &Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: errNotStarted}
+		return c.absent("connect", "")
 	}
 	for _, at := range r.subscribers() {
 		if n, _, _ := at.Filters(); n == 0 {

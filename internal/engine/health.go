@@ -117,7 +117,7 @@ func (c *Client) Health() Health {
 	h.LettersCut, h.LettersLost = c.counts.lettersCut.Load(), c.counts.lettersLost.Load()
 	r := c.current()
 	if r == nil {
-		h.LastError = errNotStarted
+		h.LastError = c.absence()
 		return h
 	}
 	st := r.status()

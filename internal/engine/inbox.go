@@ -89,7 +89,7 @@ func topicLevel(id string) string {
 func (c *Client) OpenInbox(ctx context.Context, name string) (*Inbox, error) {
 	r := c.publishing()
 	if r == nil {
-		return nil, &Error{Op: "request", Topic: name, Reason: session.ReasonNotConnected, Cause: errNotStarted}
+		return nil, c.absent("request", name)
 	}
 	q := &r.inboxes
 	if name == "" {

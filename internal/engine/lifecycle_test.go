@@ -73,7 +73,7 @@ func TestStartStopStart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := c.Publish(t.Context(), &Message{Topic: "a"}); reasonOf(err) != session.ReasonNotConnected {
+	if err := c.Publish(t.Context(), &Message{Topic: "a"}); reasonOf(err) != session.ReasonClosed {
 		t.Errorf("after Stop: %v", err)
 	}
 	running(t, c)

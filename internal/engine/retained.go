@@ -46,7 +46,7 @@ func (s *retained) Put(ctx context.Context, l *deadletter.Letter) error {
 	}
 	r := s.client.publishing()
 	if r == nil {
-		return errNotStarted
+		return s.client.absence()
 	}
 	if err := s.room(ctx); err != nil {
 		return err
@@ -230,7 +230,7 @@ func (s *retained) topic(id string) string { return s.client.cfg.letterPrefix() 
 func (s *retained) publish(ctx context.Context, m *Message) error {
 	r := s.client.publishing()
 	if r == nil {
-		return errNotStarted
+		return s.client.absence()
 	}
 	return r.pubs.of(m.Topic).Publish(ctx, m)
 }

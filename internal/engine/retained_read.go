@@ -38,7 +38,7 @@ func (s *retained) read(ctx context.Context, filter string, take taker) error {
 	}
 	r := s.client.publishing()
 	if r == nil {
-		return errNotStarted
+		return s.client.absence()
 	}
 	id, err := uuid.NewV7()
 	if err != nil {

@@ -190,7 +190,7 @@ func TestRetainedIsChosen(t *testing.T) {
 	for _, err := range []error{
 		c.DeadLetters().Put(t.Context(), &deadletter.Letter{ID: "1"}), c.DeadLetters().Delete(t.Context(), "1"), second(c.DeadLetters().Stats(t.Context())),
 	} {
-		if !errors.Is(err, errNotStarted) {
+		if !errors.Is(err, errStopped) {
 			t.Errorf("after Stop: %v", err)
 		}
 	}

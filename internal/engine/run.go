@@ -230,3 +230,13 @@ func (r *run) hasStopped() bool {
 		return false
 	}
 }
+
+// failed reports whether Start has ended with an error.
+func (r *run) failed() bool {
+	select {
+	case <-r.began:
+		return r.failure != nil
+	default:
+		return false
+	}
+}
