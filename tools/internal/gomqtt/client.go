@@ -36,26 +36,31 @@ func (g generator) client(s *eventproto.Service) {
 	g.P("func New", name, "(cc ", eventPackage.Ident("ClientConn"), ") ", name, " { return &", private, "{cc} }")
 	for _, m := range methods {
 		g.P()
-		g.P("func (c *", private, ") ", g.signature(m), " {")
-		g.P("topic, err := ", topicName(m), "(in)")
-		g.P("if err != nil {")
-		if m.Event() {
-			g.P("return err")
-		} else {
-			g.P("return nil, err")
-		}
-		g.P("}")
-		if m.Event() {
-			g.P("return c.cc.Publish(ctx, ", descOf(m, s), ", topic, in, opts...)")
-		} else {
-			g.P("out := new(", m.Output.GoIdent, ")")
-			g.P("if err := c.cc.Request(ctx, ", descOf(m, s), ", topic, in, out, opts...); err != nil {")
-			g.P("return nil, err")
-			g.P("}")
-			g.P("return out, nil")
-		}
-		g.P("}")
+		g.call(s, m, private)
 	}
+}
+
+// call writes a method of the publisher.
+func (g generator) call(s *eventproto.Service, m *eventproto.Method, private string) {
+	c, ctx, in, opts := g.local("c"), g.local("ctx"), g.local("in"), g.local("opts")
+	topic, out, err := g.local("topic"), g.local("out"), g.local("err")
+	g.P("func (", c, " *", private, ") ", g.signature(m), " {")
+	g.P(topic, ", ", err, " := ", topicName(m), "(", in, ")")
+	g.P("if ", err, " != nil {")
+	if m.Event() {
+		g.P("return ", err)
+		g.P("}")
+		g.P("return ", c, ".cc.Publish(", ctx, ", ", descOf(m, s), ", ", topic, ", ", in, ", ", opts, "...)")
+	} else {
+		g.P("return nil, ", err)
+		g.P("}")
+		g.P(out, " := new(", m.Output.GoIdent, ")")
+		g.P("if ", err, " := ", c, ".cc.Request(", ctx, ", ", descOf(m, s), ", ", topic, ", ", in, ", ", out, ", ", opts, "...); ", err, " != nil {")
+		g.P("return nil, ", err)
+		g.P("}")
+		g.P("return ", out, ", nil")
+	}
+	g.P("}")
 }
 
 func (g generator) signature(m *eventproto.Method) string {
@@ -63,6 +68,6 @@ func (g generator) signature(m *eventproto.Method) string {
 	if !m.Event() {
 		out = "(*" + g.QualifiedGoIdent(m.Output.GoIdent) + ", error)"
 	}
-	return m.GoName + "(ctx " + g.QualifiedGoIdent(contextPackage.Ident("Context")) + ", in *" + g.QualifiedGoIdent(m.Input.GoIdent) +
-		", opts ..." + g.QualifiedGoIdent(eventPackage.Ident("CallOption")) + ") " + out
+	return m.GoName + "(" + g.local("ctx") + " " + g.QualifiedGoIdent(contextPackage.Ident("Context")) + ", " + g.local("in") + " *" + g.QualifiedGoIdent(m.Input.GoIdent) +
+		", " + g.local("opts") + " ..." + g.QualifiedGoIdent(eventPackage.Ident("CallOption")) + ") " + out
 }

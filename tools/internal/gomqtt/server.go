@@ -34,14 +34,15 @@ func (g generator) server(s *eventproto.Service) {
 	}
 	g.P("}")
 	g.P()
+	registrar, srv, opts := g.local("s"), g.local("srv"), g.local("opts")
 	g.P("// Register", name, " subscribes srv to the events. What is wrong is an error of the server's Start.")
-	g.P("func Register", name, "(s ", eventPackage.Ident("ServiceRegistrar"), ", srv ", name, ", opts ...", eventPackage.Ident("RegisterOption"), ") {")
-	g.P("s.RegisterService(&", descName(s.Service), ", []", eventPackage.Ident("Handler"), "{")
+	g.P("func Register", name, "(", registrar, " ", eventPackage.Ident("ServiceRegistrar"), ", ", srv, " ", name, ", ", opts, " ...", eventPackage.Ident("RegisterOption"), ") {")
+	g.P(registrar, ".RegisterService(&", descName(s.Service), ", []", eventPackage.Ident("Handler"), "{")
 	for _, m := range s.Methods {
 		if !m.Serves() {
 			continue
 		}
-		args := []any{eventPackage.Ident("NewHandler"), "(", descOf(m, s), ", srv.", m.GoName}
+		args := []any{eventPackage.Ident("NewHandler"), "(", descOf(m, s), ", ", srv, ".", m.GoName}
 		if bound(m) {
 			for i := range m.Topics {
 				args = append(args, ", ", bindArgument(m, i))
@@ -49,7 +50,7 @@ func (g generator) server(s *eventproto.Service) {
 		}
 		g.P(append(args, "),")...)
 	}
-	g.P("}, opts...)")
+	g.P("}, ", opts, "...)")
 	g.P("}")
 }
 

@@ -16,17 +16,18 @@ func (g generator) build(m *eventproto.Method) {
 	t := m.Topics[0]
 	g.P()
 	g.P("// ", topicName(m), " is the topic of in: ", t.Text)
-	g.P("func ", topicName(m), "(in *", m.Input.GoIdent, ") (string, error) {")
+	b := g.local("t")
+	g.P("func ", topicName(m), "(", g.local("in"), " *", m.Input.GoIdent, ") (string, error) {")
 	defer g.P("}")
 	if !hasParam(t) {
 		g.P("return ", quote(t.Text), ", nil")
 		return
 	}
-	g.P("var t ", eventPackage.Ident("TopicBuilder"))
-	each(t, func(text string) { g.P("t.Literal(", quote(text), ")") }, func(i int, path []*protogen.Field) {
-		g.P("t.", g.appendCall(path, t.Levels[i].Tail))
+	g.P("var ", b, " ", eventPackage.Ident("TopicBuilder"))
+	each(t, func(text string) { g.P(b, ".Literal(", quote(text), ")") }, func(i int, path []*protogen.Field) {
+		g.P(b, ".", g.appendCall(path, t.Levels[i].Tail))
 	})
-	g.P("return t.Topic()")
+	g.P("return ", b, ".Topic()")
 }
 
 // each goes along a template, with the slashes joined to the texts.
@@ -52,7 +53,7 @@ func each(t *eventproto.Topic, literal func(text string), param func(i int, path
 }
 
 func (g generator) appendCall(path []*protogen.Field, tail bool) string {
-	f, value := path[len(path)-1], "in"+getters(path)
+	f, value := path[len(path)-1], g.local("in")+getters(path)
 	name := quote(eventproto.Path(path))
 	switch k := f.Desc.Kind(); {
 	case tail:
@@ -92,28 +93,30 @@ func (g generator) binds(m *eventproto.Method) {
 			continue
 		}
 		g.P()
-		g.P("func ", bindName(m, n), "(topic string, in *", m.Input.GoIdent, ") (mismatch string, err error) {")
-		g.P("t := ", eventPackage.Ident("ReadTopic"), "(topic)")
-		g.read(t)
-		g.P("if err := t.Err(); err != nil {")
-		g.P("return \"\", err")
+		topic, in, reader := g.local("topic"), g.local("in"), g.local("t")
+		mismatch, err := g.local("mismatch"), g.local("err")
+		g.P("func ", bindName(m, n), "(", topic, " string, ", in, " *", m.Input.GoIdent, ") (", mismatch, " string, ", err, " error) {")
+		g.P(reader, " := ", eventPackage.Ident("ReadTopic"), "(", topic, ")")
+		g.read(t, reader)
+		g.P("if ", err, " := ", reader, ".Err(); ", err, " != nil {")
+		g.P("return \"\", ", err)
 		g.P("}")
 		for i, path := range t.Fields {
 			if path != nil {
 				g.set(i, path)
 			}
 		}
-		g.P("return mismatch, nil")
+		g.P("return ", mismatch, ", nil")
 		g.P("}")
 	}
 }
 
-// read writes how a topic is taken apart.
-func (g generator) read(t *eventproto.Topic) {
+// read writes how a topic is taken apart by the variable reader.
+func (g generator) read(t *eventproto.Topic, reader string) {
 	var text strings.Builder
 	flush := func() {
 		if text.Len() > 0 {
-			g.P("t.Literal(", quote(text.String()), ")")
+			g.P(reader, ".Literal(", quote(text.String()), ")")
 			text.Reset()
 		}
 	}
@@ -124,12 +127,12 @@ func (g generator) read(t *eventproto.Topic) {
 		switch {
 		case level.Wild:
 			flush()
-			g.P(map[string]string{"#": "t.Rest()", "+": "t.Skip()"}[level.Literal])
+			g.P(reader, map[string]string{"#": ".Rest()", "+": ".Skip()"}[level.Literal])
 		case t.Fields[i] == nil:
 			text.WriteString(level.Literal)
 		default:
 			flush()
-			g.P("v", i, " := t.", g.readCall(t.Fields[i], level.Tail))
+			g.P(g.level(i), " := ", reader, ".", g.readCall(t.Fields[i], level.Tail))
 		}
 	}
 	flush()
@@ -160,22 +163,25 @@ func (g generator) readCall(path []*protogen.Field, tail bool) string {
 	}
 }
 
+// level is the variable that holds the value of the i-th level.
+func (g generator) level(i int) string { return g.local(fmt.Sprintf("level%d", i+1)) }
+
 // set writes how a field gets the value of a level.
 func (g generator) set(i int, path []*protogen.Field) {
-	f, value := path[len(path)-1], fmt.Sprintf("v%d", i)
+	f, value, mismatch := path[len(path)-1], g.level(i), g.local("mismatch")
 	if t := g.goType(f); t != "" {
 		value = fmt.Sprintf("%s(%s)", t, value)
 	}
-	holder := "in"
+	holder := g.local("in")
 	for _, parent := range path[:len(path)-1] {
 		holder = g.parent(holder, parent)
 	}
 	name, has := quote(eventproto.Path(path)), g.has(holder, f)
 	if has == "" {
-		g.P("mismatch = ", eventPackage.Ident("Mismatch"), "(mismatch, ", name, ", ", holder, ".", getter(f), "(), ", value, ")")
+		g.P(mismatch, " = ", eventPackage.Ident("Mismatch"), "(", mismatch, ", ", name, ", ", holder, ".", getter(f), "(), ", value, ")")
 	} else {
 		g.P("if ", has, " && ", holder, ".", getter(f), "() != ", value, " {")
-		g.P("mismatch = ", name)
+		g.P(mismatch, " = ", name)
 		g.P("}")
 	}
 	switch {
@@ -183,8 +189,9 @@ func (g generator) set(i int, path []*protogen.Field) {
 		setter, _ := f.MethodName("Set")
 		g.P(holder, ".", setter, "(", value, ")")
 	case f.Desc.HasPresence():
-		g.P("p", i, " := ", value)
-		g.P(holder, ".", f.GoName, " = &p", i)
+		p := g.local(fmt.Sprintf("p%d", i+1))
+		g.P(p, " := ", value)
+		g.P(holder, ".", f.GoName, " = &", p)
 	default:
 		g.P(holder, ".", f.GoName, " = ", value)
 	}

@@ -74,24 +74,24 @@ func AdditionalEvents_Read_MQTT_Topic(in *Reading) (string, error) {
 func _AdditionalEvents_Read_MQTT_Bind0(topic string, in *Reading) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("readings/")
-	v1 := t.Level()
+	level2 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), v1)
-	in.DeviceId = v1
+	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
+	in.DeviceId = level2
 	return mismatch, nil
 }
 
 func _AdditionalEvents_Read_MQTT_Bind2(topic string, in *Reading) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("v0/")
-	v1 := t.Level()
+	level2 := t.Level()
 	t.Literal("/reading")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), v1)
-	in.DeviceId = v1
+	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
+	in.DeviceId = level2
 	return mismatch, nil
 }

@@ -98,22 +98,22 @@ func CrossEvents_Tell_MQTT_Topic(in *other.Told) (string, error) {
 func _CrossEvents_Tell_MQTT_Bind0(topic string, in *other.Told) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("told/")
-	v1 := t.Level()
+	level2 := t.Level()
 	t.Literal("/")
-	v2 := t.Enum(other.Level_value)
+	level3 := t.Enum(other.Level_value)
 	if err := t.Err(); err != nil {
 		return "", err
 	}
 	if in.Source == nil {
 		in.Source = new(other.Source)
 	}
-	mismatch = event.Mismatch(mismatch, "source.name", in.GetSource().GetName(), v1)
-	in.GetSource().Name = v1
+	mismatch = event.Mismatch(mismatch, "source.name", in.GetSource().GetName(), level2)
+	in.GetSource().Name = level2
 	if in.Source == nil {
 		in.Source = new(other.Source)
 	}
-	mismatch = event.Mismatch(mismatch, "source.level", in.GetSource().GetLevel(), other.Level(v2))
-	in.GetSource().Level = other.Level(v2)
+	mismatch = event.Mismatch(mismatch, "source.level", in.GetSource().GetLevel(), other.Level(level3))
+	in.GetSource().Level = other.Level(level3)
 	return mismatch, nil
 }
 
@@ -128,11 +128,11 @@ func CrossEvents_Ask_MQTT_Topic(in *other.Source) (string, error) {
 func _CrossEvents_Ask_MQTT_Bind0(topic string, in *other.Source) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("ask/")
-	v1 := t.Level()
+	level2 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "name", in.GetName(), v1)
-	in.Name = v1
+	mismatch = event.Mismatch(mismatch, "name", in.GetName(), level2)
+	in.Name = level2
 	return mismatch, nil
 }

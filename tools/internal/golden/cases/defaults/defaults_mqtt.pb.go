@@ -132,12 +132,12 @@ func DefaultEvents_Take_MQTT_Topic(in *Job) (string, error) {
 func _DefaultEvents_Take_MQTT_Bind0(topic string, in *Job) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("jobs/v1/take/")
-	v3 := t.Level()
+	level4 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "queue", in.GetQueue(), v3)
-	in.Queue = v3
+	mismatch = event.Mismatch(mismatch, "queue", in.GetQueue(), level4)
+	in.Queue = level4
 	return mismatch, nil
 }
 
@@ -152,12 +152,12 @@ func DefaultEvents_Override_MQTT_Topic(in *Job) (string, error) {
 func _DefaultEvents_Override_MQTT_Bind0(topic string, in *Job) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("jobs/v1/override/")
-	v3 := t.Level()
+	level4 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "queue", in.GetQueue(), v3)
-	in.Queue = v3
+	mismatch = event.Mismatch(mismatch, "queue", in.GetQueue(), level4)
+	in.Queue = level4
 	return mismatch, nil
 }
 

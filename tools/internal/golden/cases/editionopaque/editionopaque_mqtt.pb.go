@@ -105,39 +105,39 @@ func ThingEvents_Tell_MQTT_Topic(in *Thing) (string, error) {
 func _ThingEvents_Tell_MQTT_Bind0(topic string, in *Thing) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("things/")
-	v1 := t.Level()
+	level2 := t.Level()
 	t.Literal("/")
-	v2 := t.Int(32)
+	level3 := t.Int(32)
 	t.Literal("/")
-	v3 := t.Enum(Mode_value)
+	level4 := t.Enum(Mode_value)
 	t.Literal("/")
-	v4 := t.Level()
+	level5 := t.Level()
 	t.Literal("/")
-	v5 := t.Bool()
+	level6 := t.Bool()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	if in.HasId() && in.GetId() != v1 {
+	if in.HasId() && in.GetId() != level2 {
 		mismatch = "id"
 	}
-	in.SetId(v1)
-	mismatch = event.Mismatch(mismatch, "number", in.GetNumber(), int32(v2))
-	in.SetNumber(int32(v2))
-	if in.HasMode() && in.GetMode() != Mode(v3) {
+	in.SetId(level2)
+	mismatch = event.Mismatch(mismatch, "number", in.GetNumber(), int32(level3))
+	in.SetNumber(int32(level3))
+	if in.HasMode() && in.GetMode() != Mode(level4) {
 		mismatch = "mode"
 	}
-	in.SetMode(Mode(v3))
+	in.SetMode(Mode(level4))
 	if !in.HasPart() {
 		in.SetPart(new(Part))
 	}
-	if in.GetPart().HasName() && in.GetPart().GetName() != v4 {
+	if in.GetPart().HasName() && in.GetPart().GetName() != level5 {
 		mismatch = "part.name"
 	}
-	in.GetPart().SetName(v4)
-	if in.HasSetId() && in.GetSetId() != v5 {
+	in.GetPart().SetName(level5)
+	if in.HasSetId() && in.GetSetId() != level6 {
 		mismatch = "set_id"
 	}
-	in.SetSetId(v5)
+	in.SetSetId(level6)
 	return mismatch, nil
 }
 
@@ -152,13 +152,13 @@ func ThingEvents_Ask_MQTT_Topic(in *Thing) (string, error) {
 func _ThingEvents_Ask_MQTT_Bind0(topic string, in *Thing) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("ask/")
-	v1 := t.Level()
+	level2 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	if in.HasId() && in.GetId() != v1 {
+	if in.HasId() && in.GetId() != level2 {
 		mismatch = "id"
 	}
-	in.SetId(v1)
+	in.SetId(level2)
 	return mismatch, nil
 }

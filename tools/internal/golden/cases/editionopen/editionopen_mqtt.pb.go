@@ -105,43 +105,43 @@ func ThingEvents_Tell_MQTT_Topic(in *Thing) (string, error) {
 func _ThingEvents_Tell_MQTT_Bind0(topic string, in *Thing) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("things/")
-	v1 := t.Level()
+	level2 := t.Level()
 	t.Literal("/")
-	v2 := t.Int(32)
+	level3 := t.Int(32)
 	t.Literal("/")
-	v3 := t.Enum(Mode_value)
+	level4 := t.Enum(Mode_value)
 	t.Literal("/")
-	v4 := t.Level()
+	level5 := t.Level()
 	t.Literal("/")
-	v5 := t.Bool()
+	level6 := t.Bool()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	if in.Id != nil && in.GetId() != v1 {
+	if in.Id != nil && in.GetId() != level2 {
 		mismatch = "id"
 	}
-	p1 := v1
-	in.Id = &p1
-	mismatch = event.Mismatch(mismatch, "number", in.GetNumber(), int32(v2))
-	in.Number = int32(v2)
-	if in.Mode != nil && in.GetMode() != Mode(v3) {
+	p2 := level2
+	in.Id = &p2
+	mismatch = event.Mismatch(mismatch, "number", in.GetNumber(), int32(level3))
+	in.Number = int32(level3)
+	if in.Mode != nil && in.GetMode() != Mode(level4) {
 		mismatch = "mode"
 	}
-	p3 := Mode(v3)
-	in.Mode = &p3
+	p4 := Mode(level4)
+	in.Mode = &p4
 	if in.Part == nil {
 		in.Part = new(Part)
 	}
-	if in.GetPart().Name != nil && in.GetPart().GetName() != v4 {
+	if in.GetPart().Name != nil && in.GetPart().GetName() != level5 {
 		mismatch = "part.name"
 	}
-	p4 := v4
-	in.GetPart().Name = &p4
-	if in.SetId != nil && in.GetSetId() != v5 {
+	p5 := level5
+	in.GetPart().Name = &p5
+	if in.SetId != nil && in.GetSetId() != level6 {
 		mismatch = "set_id"
 	}
-	p5 := v5
-	in.SetId = &p5
+	p6 := level6
+	in.SetId = &p6
 	return mismatch, nil
 }
 
@@ -156,14 +156,14 @@ func ThingEvents_Ask_MQTT_Topic(in *Thing) (string, error) {
 func _ThingEvents_Ask_MQTT_Bind0(topic string, in *Thing) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("ask/")
-	v1 := t.Level()
+	level2 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	if in.Id != nil && in.GetId() != v1 {
+	if in.Id != nil && in.GetId() != level2 {
 		mismatch = "id"
 	}
-	p1 := v1
-	in.Id = &p1
+	p2 := level2
+	in.Id = &p2
 	return mismatch, nil
 }

@@ -76,11 +76,11 @@ func ReportEvents_Save_MQTT_Topic(in *Report) (string, error) {
 func _ReportEvents_Save_MQTT_Bind0(topic string, in *Report) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("reports/")
-	v1 := t.Level()
+	level2 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "id", in.GetId(), v1)
-	in.Id = v1
+	mismatch = event.Mismatch(mismatch, "id", in.GetId(), level2)
+	in.Id = level2
 	return mismatch, nil
 }

@@ -128,13 +128,13 @@ func FleetEvents_SaveReading_MQTT_Topic(in *Reading) (string, error) {
 func _FleetEvents_SaveReading_MQTT_Bind0(topic string, in *Reading) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("fleet/devices/")
-	v2 := t.Level()
+	level3 := t.Level()
 	t.Literal("/reading")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), v2)
-	in.DeviceId = v2
+	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level3)
+	in.DeviceId = level3
 	return mismatch, nil
 }
 
@@ -165,12 +165,12 @@ func FleetEvents_GetState_MQTT_Topic(in *StateRequest) (string, error) {
 func _FleetEvents_GetState_MQTT_Bind0(topic string, in *StateRequest) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("fleet/devices/")
-	v2 := t.Level()
+	level3 := t.Level()
 	t.Literal("/state")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), v2)
-	in.DeviceId = v2
+	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level3)
+	in.DeviceId = level3
 	return mismatch, nil
 }

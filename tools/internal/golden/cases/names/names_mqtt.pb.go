@@ -99,20 +99,20 @@ func SnakeCaseEvents_Select_MQTT_Topic(in *Func) (string, error) {
 func _SnakeCaseEvents_Select_MQTT_Bind0(topic string, in *Func) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("select/")
-	v1 := t.Level()
+	level2 := t.Level()
 	t.Literal("/")
-	v2 := t.Level()
+	level3 := t.Level()
 	t.Literal("/")
-	v3 := t.Level()
+	level4 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "type", in.GetType(), v1)
-	in.Type = v1
-	mismatch = event.Mismatch(mismatch, "get_type", in.GetGetType_(), v2)
-	in.GetType_ = v2
-	mismatch = event.Mismatch(mismatch, "range", in.GetRange(), v3)
-	in.Range = v3
+	mismatch = event.Mismatch(mismatch, "type", in.GetType(), level2)
+	in.Type = level2
+	mismatch = event.Mismatch(mismatch, "get_type", in.GetGetType_(), level3)
+	in.GetType_ = level3
+	mismatch = event.Mismatch(mismatch, "range", in.GetRange(), level4)
+	in.Range = level4
 	return mismatch, nil
 }
 
@@ -180,11 +180,11 @@ func OtherEvents_Select_MQTT_Topic(in *Func) (string, error) {
 func _OtherEvents_Select_MQTT_Bind0(topic string, in *Func) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("other/")
-	v1 := t.Level()
+	level2 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "type", in.GetType(), v1)
-	in.Type = v1
+	mismatch = event.Mismatch(mismatch, "type", in.GetType(), level2)
+	in.Type = level2
 	return mismatch, nil
 }

@@ -77,24 +77,24 @@ func NestedEvents_Moved_MQTT_Topic(in *Moved) (string, error) {
 func _NestedEvents_Moved_MQTT_Bind0(topic string, in *Moved) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("sites/")
-	v1 := t.Level()
+	level2 := t.Level()
 	t.Literal("/rooms/")
-	v3 := t.Level()
+	level4 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
 	if in.Place == nil {
 		in.Place = new(Place)
 	}
-	mismatch = event.Mismatch(mismatch, "place.site", in.GetPlace().GetSite(), v1)
-	in.GetPlace().Site = v1
+	mismatch = event.Mismatch(mismatch, "place.site", in.GetPlace().GetSite(), level2)
+	in.GetPlace().Site = level2
 	if in.Place == nil {
 		in.Place = new(Place)
 	}
 	if in.GetPlace().Room == nil {
 		in.GetPlace().Room = new(Place_Room)
 	}
-	mismatch = event.Mismatch(mismatch, "place.room.name", in.GetPlace().GetRoom().GetName(), v3)
-	in.GetPlace().GetRoom().Name = v3
+	mismatch = event.Mismatch(mismatch, "place.room.name", in.GetPlace().GetRoom().GetName(), level4)
+	in.GetPlace().GetRoom().Name = level4
 	return mismatch, nil
 }

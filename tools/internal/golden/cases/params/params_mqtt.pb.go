@@ -139,48 +139,48 @@ func ParamEvents_Numbers_MQTT_Topic(in *All) (string, error) {
 func _ParamEvents_Numbers_MQTT_Bind0(topic string, in *All) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("n/")
-	v1 := t.Int(32)
+	level2 := t.Int(32)
 	t.Literal("/")
-	v2 := t.Int(64)
+	level3 := t.Int(64)
 	t.Literal("/")
-	v3 := t.Uint(32)
+	level4 := t.Uint(32)
 	t.Literal("/")
-	v4 := t.Uint(64)
+	level5 := t.Uint(64)
 	t.Literal("/")
-	v5 := t.Int(32)
+	level6 := t.Int(32)
 	t.Literal("/")
-	v6 := t.Int(64)
+	level7 := t.Int(64)
 	t.Literal("/")
-	v7 := t.Uint(32)
+	level8 := t.Uint(32)
 	t.Literal("/")
-	v8 := t.Uint(64)
+	level9 := t.Uint(64)
 	t.Literal("/")
-	v9 := t.Int(32)
+	level10 := t.Int(32)
 	t.Literal("/")
-	v10 := t.Int(64)
+	level11 := t.Int(64)
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "i32", in.GetI32(), int32(v1))
-	in.I32 = int32(v1)
-	mismatch = event.Mismatch(mismatch, "i64", in.GetI64(), v2)
-	in.I64 = v2
-	mismatch = event.Mismatch(mismatch, "u32", in.GetU32(), uint32(v3))
-	in.U32 = uint32(v3)
-	mismatch = event.Mismatch(mismatch, "u64", in.GetU64(), v4)
-	in.U64 = v4
-	mismatch = event.Mismatch(mismatch, "s32", in.GetS32(), int32(v5))
-	in.S32 = int32(v5)
-	mismatch = event.Mismatch(mismatch, "s64", in.GetS64(), v6)
-	in.S64 = v6
-	mismatch = event.Mismatch(mismatch, "f32", in.GetF32(), uint32(v7))
-	in.F32 = uint32(v7)
-	mismatch = event.Mismatch(mismatch, "f64", in.GetF64(), v8)
-	in.F64 = v8
-	mismatch = event.Mismatch(mismatch, "sf32", in.GetSf32(), int32(v9))
-	in.Sf32 = int32(v9)
-	mismatch = event.Mismatch(mismatch, "sf64", in.GetSf64(), v10)
-	in.Sf64 = v10
+	mismatch = event.Mismatch(mismatch, "i32", in.GetI32(), int32(level2))
+	in.I32 = int32(level2)
+	mismatch = event.Mismatch(mismatch, "i64", in.GetI64(), level3)
+	in.I64 = level3
+	mismatch = event.Mismatch(mismatch, "u32", in.GetU32(), uint32(level4))
+	in.U32 = uint32(level4)
+	mismatch = event.Mismatch(mismatch, "u64", in.GetU64(), level5)
+	in.U64 = level5
+	mismatch = event.Mismatch(mismatch, "s32", in.GetS32(), int32(level6))
+	in.S32 = int32(level6)
+	mismatch = event.Mismatch(mismatch, "s64", in.GetS64(), level7)
+	in.S64 = level7
+	mismatch = event.Mismatch(mismatch, "f32", in.GetF32(), uint32(level8))
+	in.F32 = uint32(level8)
+	mismatch = event.Mismatch(mismatch, "f64", in.GetF64(), level9)
+	in.F64 = level9
+	mismatch = event.Mismatch(mismatch, "sf32", in.GetSf32(), int32(level10))
+	in.Sf32 = int32(level10)
+	mismatch = event.Mismatch(mismatch, "sf64", in.GetSf64(), level11)
+	in.Sf64 = level11
 	return mismatch, nil
 }
 
@@ -201,24 +201,24 @@ func ParamEvents_Texts_MQTT_Topic(in *All) (string, error) {
 func _ParamEvents_Texts_MQTT_Bind0(topic string, in *All) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("t/")
-	v1 := t.Level()
+	level2 := t.Level()
 	t.Literal("/")
-	v2 := t.Bool()
+	level3 := t.Bool()
 	t.Literal("/")
-	v3 := t.Enum(Kind_value)
+	level4 := t.Enum(Kind_value)
 	t.Literal("/")
-	v4 := t.Enum(All_Inner_value)
+	level5 := t.Enum(All_Inner_value)
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "text", in.GetText(), v1)
-	in.Text = v1
-	mismatch = event.Mismatch(mismatch, "flag", in.GetFlag(), v2)
-	in.Flag = v2
-	mismatch = event.Mismatch(mismatch, "kind", in.GetKind(), Kind(v3))
-	in.Kind = Kind(v3)
-	mismatch = event.Mismatch(mismatch, "inner", in.GetInner(), All_Inner(v4))
-	in.Inner = All_Inner(v4)
+	mismatch = event.Mismatch(mismatch, "text", in.GetText(), level2)
+	in.Text = level2
+	mismatch = event.Mismatch(mismatch, "flag", in.GetFlag(), level3)
+	in.Flag = level3
+	mismatch = event.Mismatch(mismatch, "kind", in.GetKind(), Kind(level4))
+	in.Kind = Kind(level4)
+	mismatch = event.Mismatch(mismatch, "inner", in.GetInner(), All_Inner(level5))
+	in.Inner = All_Inner(level5)
 	return mismatch, nil
 }
 
@@ -232,13 +232,13 @@ func ParamEvents_First_MQTT_Topic(in *All) (string, error) {
 
 func _ParamEvents_First_MQTT_Bind0(topic string, in *All) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
-	v0 := t.Level()
+	level1 := t.Level()
 	t.Literal("/first/only/one/two/three")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "text", in.GetText(), v0)
-	in.Text = v0
+	mismatch = event.Mismatch(mismatch, "text", in.GetText(), level1)
+	in.Text = level1
 	return mismatch, nil
 }
 
@@ -257,28 +257,28 @@ func ParamEvents_Present_MQTT_Topic(in *All) (string, error) {
 func _ParamEvents_Present_MQTT_Bind0(topic string, in *All) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("p/")
-	v1 := t.Level()
+	level2 := t.Level()
 	t.Literal("/")
-	v2 := t.Int(64)
+	level3 := t.Int(64)
 	t.Literal("/")
-	v3 := t.Enum(Kind_value)
+	level4 := t.Enum(Kind_value)
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	if in.Maybe != nil && in.GetMaybe() != v1 {
+	if in.Maybe != nil && in.GetMaybe() != level2 {
 		mismatch = "maybe"
 	}
-	p1 := v1
-	in.Maybe = &p1
-	if in.MaybeNumber != nil && in.GetMaybeNumber() != v2 {
+	p2 := level2
+	in.Maybe = &p2
+	if in.MaybeNumber != nil && in.GetMaybeNumber() != level3 {
 		mismatch = "maybe_number"
 	}
-	p2 := v2
-	in.MaybeNumber = &p2
-	if in.MaybeKind != nil && in.GetMaybeKind() != Kind(v3) {
+	p3 := level3
+	in.MaybeNumber = &p3
+	if in.MaybeKind != nil && in.GetMaybeKind() != Kind(level4) {
 		mismatch = "maybe_kind"
 	}
-	p3 := Kind(v3)
-	in.MaybeKind = &p3
+	p4 := Kind(level4)
+	in.MaybeKind = &p4
 	return mismatch, nil
 }

@@ -143,12 +143,12 @@ func PlantEvents_Measured_MQTT_Topic(in *Reading) (string, error) {
 func _PlantEvents_Measured_MQTT_Bind0(topic string, in *Reading) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("plant/measured/")
-	v2 := t.Level()
+	level3 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), v2)
-	in.Device = v2
+	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), level3)
+	in.Device = level3
 	return mismatch, nil
 }
 
@@ -163,25 +163,25 @@ func PlantEvents_Shown_MQTT_Topic(in *Reading) (string, error) {
 func _PlantEvents_Shown_MQTT_Bind0(topic string, in *Reading) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("plant/shown/")
-	v2 := t.Level()
+	level3 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), v2)
-	in.Device = v2
+	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), level3)
+	in.Device = level3
 	return mismatch, nil
 }
 
 func _PlantEvents_Shown_MQTT_Bind1(topic string, in *Reading) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("plant/old/")
-	v2 := t.Level()
+	level3 := t.Level()
 	t.Literal("/shown")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), v2)
-	in.Device = v2
+	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), level3)
+	in.Device = level3
 	return mismatch, nil
 }
 
@@ -196,12 +196,12 @@ func PlantEvents_Stored_MQTT_Topic(in *Reading) (string, error) {
 func _PlantEvents_Stored_MQTT_Bind0(topic string, in *Reading) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("plant/stored/")
-	v2 := t.Level()
+	level3 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), v2)
-	in.Device = v2
+	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), level3)
+	in.Device = level3
 	return mismatch, nil
 }
 
@@ -222,11 +222,11 @@ func PlantEvents_Ask_MQTT_Topic(in *Reading) (string, error) {
 func _PlantEvents_Ask_MQTT_Bind0(topic string, in *Reading) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("plant/ask/")
-	v2 := t.Level()
+	level3 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), v2)
-	in.Device = v2
+	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), level3)
+	in.Device = level3
 	return mismatch, nil
 }

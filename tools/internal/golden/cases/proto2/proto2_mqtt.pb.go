@@ -78,35 +78,35 @@ func BoxEvents_Moved_MQTT_Topic(in *Box) (string, error) {
 func _BoxEvents_Moved_MQTT_Bind0(topic string, in *Box) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("boxes/")
-	v1 := t.Level()
+	level2 := t.Level()
 	t.Literal("/")
-	v2 := t.Int(32)
+	level3 := t.Int(32)
 	t.Literal("/")
-	v3 := t.Enum(Size_value)
+	level4 := t.Enum(Size_value)
 	t.Literal("/")
-	v4 := t.Level()
+	level5 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	if in.Id != nil && in.GetId() != v1 {
+	if in.Id != nil && in.GetId() != level2 {
 		mismatch = "id"
 	}
-	p1 := v1
-	in.Id = &p1
-	if in.Weight != nil && in.GetWeight() != int32(v2) {
+	p2 := level2
+	in.Id = &p2
+	if in.Weight != nil && in.GetWeight() != int32(level3) {
 		mismatch = "weight"
 	}
-	p2 := int32(v2)
-	in.Weight = &p2
-	if in.Size != nil && in.GetSize() != Size(v3) {
+	p3 := int32(level3)
+	in.Weight = &p3
+	if in.Size != nil && in.GetSize() != Size(level4) {
 		mismatch = "size"
 	}
-	p3 := Size(v3)
-	in.Size = &p3
-	if in.Label != nil && in.GetLabel() != v4 {
+	p4 := Size(level4)
+	in.Size = &p4
+	if in.Label != nil && in.GetLabel() != level5 {
 		mismatch = "label"
 	}
-	p4 := v4
-	in.Label = &p4
+	p5 := level5
+	in.Label = &p5
 	return mismatch, nil
 }

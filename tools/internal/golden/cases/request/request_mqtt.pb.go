@@ -102,13 +102,13 @@ func RequestEvents_Get_MQTT_Topic(in *GetState) (string, error) {
 func _RequestEvents_Get_MQTT_Bind0(topic string, in *GetState) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("devices/")
-	v1 := t.Level()
+	level2 := t.Level()
 	t.Literal("/get")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), v1)
-	in.DeviceId = v1
+	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
+	in.DeviceId = level2
 	return mismatch, nil
 }
 
@@ -124,12 +124,12 @@ func RequestEvents_Reset_MQTT_Topic(in *GetState) (string, error) {
 func _RequestEvents_Reset_MQTT_Bind0(topic string, in *GetState) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("devices/")
-	v1 := t.Level()
+	level2 := t.Level()
 	t.Literal("/reset")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), v1)
-	in.DeviceId = v1
+	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
+	in.DeviceId = level2
 	return mismatch, nil
 }

@@ -101,28 +101,28 @@ func SideEvents_Publish_MQTT_Topic(in *Note) (string, error) {
 func _SideEvents_Subscribe_MQTT_Bind0(topic string, in *Note) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("in/")
-	v1 := t.Level()
+	level2 := t.Level()
 	t.Literal("/")
 	t.Skip()
 	t.Literal("/x")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "from", in.GetFrom(), v1)
-	in.From = v1
+	mismatch = event.Mismatch(mismatch, "from", in.GetFrom(), level2)
+	in.From = level2
 	return mismatch, nil
 }
 
 func _SideEvents_SubscribeAll_MQTT_Bind0(topic string, in *Note) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("all/")
-	v1 := t.Level()
+	level2 := t.Level()
 	t.Rest()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "from", in.GetFrom(), v1)
-	in.From = v1
+	mismatch = event.Mismatch(mismatch, "from", in.GetFrom(), level2)
+	in.From = level2
 	return mismatch, nil
 }
 

@@ -91,16 +91,16 @@ func TailEvents_Log_MQTT_Topic(in *Line) (string, error) {
 func _TailEvents_Log_MQTT_Bind0(topic string, in *Line) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("logs/")
-	v1 := t.Level()
+	level2 := t.Level()
 	t.Literal("/")
-	v2 := t.Tail()
+	level3 := t.Tail()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "host", in.GetHost(), v1)
-	in.Host = v1
-	mismatch = event.Mismatch(mismatch, "path", in.GetPath(), v2)
-	in.Path = v2
+	mismatch = event.Mismatch(mismatch, "host", in.GetHost(), level2)
+	in.Host = level2
+	mismatch = event.Mismatch(mismatch, "path", in.GetPath(), level3)
+	in.Path = level3
 	return mismatch, nil
 }
 
@@ -113,11 +113,11 @@ func TailEvents_Everything_MQTT_Topic(in *Line) (string, error) {
 
 func _TailEvents_Everything_MQTT_Bind0(topic string, in *Line) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
-	v0 := t.Tail()
+	level1 := t.Tail()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "path", in.GetPath(), v0)
-	in.Path = v0
+	mismatch = event.Mismatch(mismatch, "path", in.GetPath(), level1)
+	in.Path = level1
 	return mismatch, nil
 }

@@ -71,11 +71,11 @@ func TwoEvents_Tell_MQTT_Topic(in *One) (string, error) {
 func _TwoEvents_Tell_MQTT_Bind0(topic string, in *One) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("two/")
-	v1 := t.Level()
+	level2 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "a", in.GetA(), v1)
-	in.A = v1
+	mismatch = event.Mismatch(mismatch, "a", in.GetA(), level2)
+	in.A = level2
 	return mismatch, nil
 }

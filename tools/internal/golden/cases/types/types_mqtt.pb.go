@@ -89,12 +89,12 @@ func TypeEvents_Tell_MQTT_Topic(in *Everything) (string, error) {
 func _TypeEvents_Tell_MQTT_Bind0(topic string, in *Everything) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("types/")
-	v1 := t.Level()
+	level2 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "renamed", in.GetRenamed(), v1)
-	in.Renamed = v1
+	mismatch = event.Mismatch(mismatch, "renamed", in.GetRenamed(), level2)
+	in.Renamed = level2
 	return mismatch, nil
 }
 
