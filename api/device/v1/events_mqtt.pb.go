@@ -158,13 +158,13 @@ func DeviceEvents_RecordTelemetry_MQTT_Topic(in *Telemetry) (string, error) {
 func _DeviceEvents_RecordTelemetry_MQTT_Bind0(topic string, in *Telemetry) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("devices/")
-	v1 := t.Level()
+	level2 := t.Level()
 	t.Literal("/data")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), v1)
-	in.DeviceId = v1
+	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
+	in.DeviceId = level2
 	return mismatch, nil
 }
 
@@ -180,13 +180,13 @@ func DeviceEvents_RecordHeartbeat_MQTT_Topic(in *Heartbeat) (string, error) {
 func _DeviceEvents_RecordHeartbeat_MQTT_Bind0(topic string, in *Heartbeat) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("devices/")
-	v1 := t.Level()
+	level2 := t.Level()
 	t.Literal("/heartbeat")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), v1)
-	in.DeviceId = v1
+	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
+	in.DeviceId = level2
 	return mismatch, nil
 }
 
@@ -202,13 +202,13 @@ func DeviceEvents_GetDeviceState_MQTT_Topic(in *GetDeviceStateRequest) (string, 
 func _DeviceEvents_GetDeviceState_MQTT_Bind0(topic string, in *GetDeviceStateRequest) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
 	t.Literal("devices/")
-	v1 := t.Level()
+	level2 := t.Level()
 	t.Literal("/state/get")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), v1)
-	in.DeviceId = v1
+	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
+	in.DeviceId = level2
 	return mismatch, nil
 }
 

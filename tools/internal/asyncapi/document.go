@@ -256,7 +256,7 @@ func (d *document) presence(s *eventproto.Service) {
 				set("service", newObject().set("type", "string")).
 				set("clientId", newObject().set("type", "string")).
 				set("online", newObject().set("type", "boolean")).
-				set("since", newObject().set("type", "string").set("format", "date-time")))))
+				set("since", orNull(newObject().set("type", "string").set("format", "date-time"))))))
 	}
 	d.channels.set(key, newObject().set("address", p.Topic.Address()).
 		set("messages", newObject().set("Presence", ref("components/messages", name))).

@@ -65,8 +65,22 @@ func (s *schemas) field(f *protogen.Field) *object {
 		o = newObject().set("type", "array").set("items", s.single(f))
 	default:
 		o = s.single(f)
+		if nullable(f.Desc) {
+			o = orNull(o)
+		}
 	}
 	return s.describe(f, o)
+}
+
+// nullable reports whether the JSON of a field that is not set may be null:
+// Kratos' codec writes fields with presence in that way. What is not set in a
+// oneof, proto3's optional included, is left out by every encoder.
+func nullable(f protoreflect.FieldDescriptor) bool {
+	return f.HasPresence() && f.ContainingOneof() == nil && f.Cardinality() != protoreflect.Required
+}
+
+func orNull(o *object) *object {
+	return newObject().set("anyOf", []*object{o, newObject().set("type", "null")})
 }
 
 // describe adds what the field says of itself. Beside a $ref nothing counts
@@ -113,9 +127,9 @@ func scalar(k protoreflect.Kind) *object {
 	case protoreflect.BytesKind:
 		return o.set("type", "string").set("contentEncoding", "base64")
 	case protoreflect.FloatKind:
-		return o.set("type", "number").set("format", "float")
+		return float(o, "float")
 	case protoreflect.DoubleKind:
-		return o.set("type", "number").set("format", "double")
+		return float(o, "double")
 	case protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind:
 		return o.set("type", "string").set("format", "int64").set("pattern", "^-?[0-9]+$")
 	case protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
@@ -126,6 +140,11 @@ func scalar(k protoreflect.Kind) *object {
 		return o.set("type", "string")
 	}
 	return o.set("type", "integer").set("format", "int32")
+}
+
+// float takes a number, or the text of one that JSON has no number for.
+func float(o *object, format string) *object {
+	return o.set("type", []string{"number", "string"}).set("format", format).set("pattern", "^(NaN|-?Infinity)$")
 }
 
 func keyPattern(k protoreflect.Kind) string {
@@ -153,7 +172,15 @@ func (s *schemas) enum(e *protogen.Enum) *object {
 				lines = append(lines, "- "+string(v.Desc.Name())+": "+strings.ReplaceAll(c, "\n", " "))
 			}
 		}
-		s.add(name, newObject().set("type", "string").set("description", strings.TrimSpace(strings.Join(lines, "\n"))).set("enum", valueNames(e)))
+		o := newObject().set("description", strings.TrimSpace(strings.Join(lines, "\n")))
+		known := newObject().set("type", "string").set("enum", valueNames(e))
+		if e.Desc.IsClosed() {
+			o.node.Content = append(o.node.Content, known.node.Content...)
+		} else {
+			o.set("anyOf", []*object{known, newObject().set("type", "integer").set("format", "int32").
+				set("description", "The number of a value that this document does not know.")})
+		}
+		s.add(name, o)
 	}
 	return ref("components/schemas", name)
 }
@@ -169,9 +196,6 @@ func valueNames(e *protogen.Enum) (names []string) {
 // any other.
 func wellKnown(name protoreflect.FullName) *object {
 	o := newObject()
-	nullable := func(k protoreflect.Kind) *object {
-		return newObject().set("oneOf", []*object{scalar(k), newObject().set("type", "null")})
-	}
 	switch name {
 	case "google.protobuf.Timestamp":
 		return o.set("type", "string").set("format", "date-time")
@@ -192,23 +216,23 @@ func wellKnown(name protoreflect.FullName) *object {
 			set("properties", newObject().set("@type", newObject().set("type", "string").set("description", "Type URL of the message."))).
 			set("required", []string{"@type"}).set("additionalProperties", true)
 	case "google.protobuf.BoolValue":
-		return nullable(protoreflect.BoolKind)
+		return scalar(protoreflect.BoolKind)
 	case "google.protobuf.BytesValue":
-		return nullable(protoreflect.BytesKind)
+		return scalar(protoreflect.BytesKind)
 	case "google.protobuf.DoubleValue":
-		return nullable(protoreflect.DoubleKind)
+		return scalar(protoreflect.DoubleKind)
 	case "google.protobuf.FloatValue":
-		return nullable(protoreflect.FloatKind)
+		return scalar(protoreflect.FloatKind)
 	case "google.protobuf.Int32Value":
-		return nullable(protoreflect.Int32Kind)
+		return scalar(protoreflect.Int32Kind)
 	case "google.protobuf.Int64Value":
-		return nullable(protoreflect.Int64Kind)
+		return scalar(protoreflect.Int64Kind)
 	case "google.protobuf.UInt32Value":
-		return nullable(protoreflect.Uint32Kind)
+		return scalar(protoreflect.Uint32Kind)
 	case "google.protobuf.UInt64Value":
-		return nullable(protoreflect.Uint64Kind)
+		return scalar(protoreflect.Uint64Kind)
 	case "google.protobuf.StringValue":
-		return nullable(protoreflect.StringKind)
+		return scalar(protoreflect.StringKind)
 	}
 	return nil
 }
