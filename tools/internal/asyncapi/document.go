@@ -1,12 +1,12 @@
 package asyncapi
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"google.golang.org/protobuf/compiler/protogen"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
 )
@@ -37,7 +37,7 @@ func (d *document) build(name string, services []*eventproto.Service) *object {
 	for _, s := range services {
 		d.service(s)
 	}
-	info := newObject().set("title", or(d.s.Title, name)).set("version", or(d.s.Version, version(name))).set("tags", d.tags)
+	info := newObject().set("title", or(d.s.Title, or(name, "events"))).set("version", or(d.s.Version, version(name))).set("tags", d.tags)
 	components := newObject().set("messages", d.messages)
 	all := newObject()
 	for _, n := range d.schemas.order {
@@ -108,19 +108,19 @@ func (d *document) method(s *eventproto.Service, m *eventproto.Method) {
 	}
 	if m.Reply != nil {
 		d.channels.set(name+".reply", newObject().set("address", always{nil}).
-			set("messages", newObject().set(string(m.Output.Desc.Name()), d.message(m.Output, m.Codec))))
+			set("messages", newObject().set(string(m.Output.Desc.Name()), d.message(m.Output, m.Codec, reply))))
 	}
 }
 
 func (d *document) channel(m *eventproto.Method, t *eventproto.Topic) *object {
-	params := newObject()
+	params, names := newObject(), t.Names()
 	for i, level := range t.Levels {
-		if name := level.Name(i); name != "" {
-			params.set(name, d.parameter(level, t.Fields[i]))
+		if names[i] != "" {
+			params.set(names[i], d.parameter(level, t.Fields[i]))
 		}
 	}
 	return newObject().set("address", t.Address()).
-		set("messages", newObject().set(string(m.Input.Desc.Name()), d.message(m.Input, m.Codec))).
+		set("messages", newObject().set(string(m.Input.Desc.Name()), d.message(m.Input, m.Codec, roleOf(m)))).
 		set("parameters", params).
 		set("x-mqtt-filter", t.Filter())
 }
@@ -137,10 +137,13 @@ func (d *document) parameter(level eventproto.Level, path []*protogen.Field) *ob
 	o.set("description", or(text(f.Comments.Leading), "Field "+eventproto.Path(path)+"."))
 	names := make([]string, len(path))
 	for i, p := range path {
-		names[i] = p.Desc.JSONName()
+		names[i] = pointer.Replace(p.Desc.JSONName())
 	}
 	return o.set("location", "$message.payload#/"+strings.Join(names, "/")).multi(level.Tail)
 }
+
+// pointer escapes a name in a JSON pointer [RFC 6901, 3].
+var pointer = strings.NewReplacer("~", "~0", "/", "~1")
 
 func (o *object) multi(is bool) *object {
 	if is {
@@ -161,6 +164,9 @@ func (d *document) action(m *eventproto.Method) string {
 
 func (d *document) operation(s *eventproto.Service, m *eventproto.Method, key string, first bool) *object {
 	summary, description := split(m.Comments.Leading)
+	if m.Reply != nil {
+		description = strings.TrimSpace(or(description, text(m.Comments.Leading)) + "\n\n" + requesters)
+	}
 	o := newObject().set("action", d.action(m)).set("channel", ref("channels", key)).
 		set("summary", summary).set("description", description).
 		set("tags", []*object{newObject().set("name", string(s.Desc.FullName()))}).
@@ -204,39 +210,32 @@ func binding(m *eventproto.Method) *object {
 	return o.set("bindingVersion", bindingVersion)
 }
 
-// message writes a message once and gives the reference to it.
-func (d *document) message(m *protogen.Message, codec string) *object {
+// message writes a message once and returns the reference to it.
+func (d *document) message(m *protogen.Message, codec string, r role) *object {
 	name := string(m.Desc.FullName())
 	if codec != eventproto.DefaultCodec {
 		name += "." + codec
 	}
+	name += string(r)
 	if !d.known[name] {
 		d.known[name] = true
-		content := contentType(codec, m.Desc.FullName())
+		content := contentType(codec)
 		summary, _ := split(m.Comments.Leading)
-		d.messages.set(name, newObject().set("name", string(m.Desc.FullName())).set("title", string(m.Desc.Name())).
+		o := newObject().set("name", string(m.Desc.FullName())).set("title", string(m.Desc.Name())).
 			set("summary", summary).set("contentType", content).
-			set("headers", headers()).
-			set("payload", d.schemas.message(m)).
-			set("bindings", newObject().set("mqtt", newObject().set("contentType", content).set("bindingVersion", bindingVersion))))
+			set("headers", headers(r)).
+			set("payload", d.schemas.message(m))
+		if r != event {
+			o.set("correlationId", newObject().set("location", "$message.header#/correlationData"))
+		}
+		d.messages.set(name, o.set("bindings", newObject().set("mqtt", messageBinding(content, r))))
 	}
 	return ref("components/messages", name)
 }
 
-// headers are the user properties that every message may have.
-func headers() *object {
-	property := func(what string) *object { return newObject().set("type", "string").set("description", what) }
-	return newObject().set("type", "object").set("properties", newObject().
-		set("id", property("Id of the message, the same for every delivery of it.")).
-		set("traceparent", property("W3C trace context.")))
-}
-
-func contentType(codec string, _ protoreflect.FullName) string {
-	switch codec {
-	case "proto":
-		return "application/x-protobuf"
-	case "json":
-		return "application/json"
+func contentType(codec string) string {
+	if codec == "proto" {
+		return "application/protobuf"
 	}
 	return "application/" + codec
 }
@@ -248,6 +247,9 @@ func (d *document) presence(s *eventproto.Service) {
 		return
 	}
 	key := d.name(s) + ".presence"
+	if slices.ContainsFunc(s.Methods, func(m *eventproto.Method) bool { return m.Desc.Name() == "presence" }) {
+		key += ".instances"
+	}
 	const name = "kratosmqtt.v1.Presence"
 	if !d.known[name] {
 		d.known[name] = true

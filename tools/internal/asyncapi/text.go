@@ -9,7 +9,7 @@ import (
 
 // text is a comment without the space in front of each line.
 func text(c protogen.Comments) string {
-	lines := strings.Split(string(c), "\n")
+	lines := strings.Split(strings.ReplaceAll(string(c), "\r", ""), "\n")
 	for i, l := range lines {
 		lines[i] = strings.TrimRight(strings.TrimPrefix(l, " "), " \t")
 	}

@@ -108,6 +108,17 @@ func typeName(f *protogen.Field) string {
 	return f.Desc.Kind().String()
 }
 
+// kindName is the type of a field with its label.
+func kindName(f *protogen.Field) string {
+	switch {
+	case f.Desc.IsMap():
+		return "a map"
+	case f.Desc.IsList():
+		return "repeated " + typeName(f)
+	}
+	return "of type " + typeName(f)
+}
+
 func names(m *protogen.Message) string {
 	if len(m.Fields) == 0 {
 		return "none"

@@ -1,6 +1,7 @@
 package eventproto
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -13,9 +14,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-func (l *loader) qos(d protoreflect.Descriptor, at []int32, qos *uint32) {
+// qos checks a value; name is that of the option.
+func (l *loader) qos(d protoreflect.Descriptor, at []int32, name string, qos *uint32) {
 	if qos != nil && *qos > 2 {
-		l.reportf(d, at, "qos is %d, want 0, 1 or 2", *qos)
+		l.reportf(d, at, "%s is %d, want 0, 1 or 2", name, *qos)
 	}
 }
 
@@ -37,8 +39,11 @@ func (l *loader) codec(d protoreflect.Descriptor, at []int32, name string) {
 }
 
 func (l *loader) group(d protoreflect.Descriptor, at []int32, name string) {
-	if i := strings.IndexAny(name, "/+#"); i >= 0 {
-		l.reportf(d, at, "group %q has a %c [MQTT-4.8.2-2]", name, name[i])
+	for _, r := range name {
+		if strings.ContainsRune("/+#", r) || control(r) {
+			l.reportf(d, at, "group %q has the character %q; a group is one level of text without /, +, # and control characters [MQTT-4.8.2-2]", name, r)
+			return
+		}
 	}
 }
 
@@ -66,7 +71,7 @@ func (l *loader) text(m *protogen.Method, at []int32, name, path string) []*prot
 	fields, problem := resolve(m.Input, strings.Split(path, "."))
 	if problem == "" {
 		if last := fields[len(fields)-1]; last.Desc.Kind() != protoreflect.StringKind || last.Desc.IsList() {
-			problem = "field \"" + path + "\" must be a string"
+			problem = fmt.Sprintf("field %q of message %s is %s, want a string that is not repeated", path, last.Parent.Desc.FullName(), kindName(last))
 		}
 	}
 	if problem != "" {

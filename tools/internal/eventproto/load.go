@@ -77,7 +77,7 @@ func (l *loader) service(f *protogen.File, s *protogen.Service) *Service {
 // defaults checks what is said for the whole service.
 func (l *loader) defaults(s *Service, d *v1.EventDefaults) {
 	at := func(field int32) []int32 { return serviceOption(field) }
-	l.qos(s.Desc, at(2), d.Qos)
+	l.qos(s.Desc, at(2), "qos", d.Qos)
 	l.expiry(s.Desc, at(4), d.Expiry)
 	l.codec(s.Desc, at(5), d.Codec)
 	l.group(s.Desc, at(6), d.GetGroup())
@@ -86,7 +86,7 @@ func (l *loader) defaults(s *Service, d *v1.EventDefaults) {
 	if p == nil {
 		return
 	}
-	l.qos(s.Desc, serviceOption(9, 2), p.Qos)
+	l.qos(s.Desc, serviceOption(9, 2), "presence.qos", p.Qos)
 	t, err := ParseTemplate(join(d.GetTopicPrefix(), p.GetTopic()), false)
 	if err != nil {
 		l.reportf(s.Desc, serviceOption(9, 1), "presence: %v", err)
@@ -129,7 +129,7 @@ func (l *loader) method(p *protogen.Method, rule *v1.EventRule, d *v1.EventDefau
 	if m.Retry = rule.GetRetry(); m.Retry == nil {
 		m.Retry = d.GetRetry()
 	}
-	l.qos(p.Desc, methodOption(3), rule.Qos)
+	l.qos(p.Desc, methodOption(3), "qos", rule.Qos)
 	l.expiry(p.Desc, methodOption(5), rule.Expiry)
 	l.codec(p.Desc, methodOption(6), rule.GetCodec())
 	l.group(p.Desc, methodOption(10), rule.GetGroup())
@@ -161,7 +161,7 @@ func (l *loader) kind(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 			l.reportf(desc, methodOption(13, 1), "reply: timeout of %v", m.Reply.Timeout)
 		}
 	}
-	l.qos(desc, methodOption(13, 2), replyQoS(rule))
+	l.qos(desc, methodOption(13, 2), "reply.qos", replyQoS(rule))
 	for _, o := range []struct {
 		field int32
 		name  string

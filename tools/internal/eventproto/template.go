@@ -2,6 +2,8 @@ package eventproto
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -78,13 +80,21 @@ func (p *parser) whole() error {
 		return p.fail(0, "is not valid UTF-8 [MQTT-1.5.4-1]")
 	case strings.HasPrefix(p.text, "$share/") || strings.HasPrefix(p.text, "$queue/"):
 		return p.fail(0, "names a shared subscription; use the option group")
+	case p.text == "$SYS" || strings.HasPrefix(p.text, "$SYS/"):
+		return p.fail(0, "is below $SYS, which is the broker's own and no event [MQTT5 4.7.2]; subscribe in code, with WithSubscribeBroad")
 	}
 	for i, r := range p.text {
-		if r < 0x20 || r >= 0x7F && r < 0xA0 || r&0xFFFE == 0xFFFE || r >= 0xFDD0 && r <= 0xFDEF {
+		if control(r) {
 			return p.fail(i, "contains a control character or non-character")
 		}
 	}
 	return nil
+}
+
+// control reports whether a broker may close the connection over a character
+// [MQTT-1.5.4-1].
+func control(r rune) bool {
+	return r < 0x20 || r >= 0x7F && r < 0xA0 || r&0xFFFE == 0xFFFE || r >= 0xFDD0 && r <= 0xFDEF
 }
 
 func (p *parser) level(text string, offset int, last bool) (Level, error) {
@@ -166,25 +176,35 @@ func (t *Template) Filter() string {
 // Address is the template with underscores in the place of dots and without
 // patterns, as AsyncAPI wants it. A wildcard is a parameter of its own.
 func (t *Template) Address() string {
-	parts := make([]string, len(t.Levels))
+	parts := t.Names()
 	for i, l := range t.Levels {
-		parts[i] = l.Literal
-		if name := l.Name(i); name != "" {
-			parts[i] = "{" + name + "}"
+		if parts[i] != "" {
+			parts[i] = "{" + parts[i] + "}"
+		} else {
+			parts[i] = l.Literal
 		}
 	}
 	return strings.Join(parts, "/")
 }
 
-// Name is the name of the i-th level as a parameter, "" for text.
-func (l Level) Name(i int) string {
-	switch {
-	case l.Param != nil:
-		return strings.Join(l.Param, "_")
-	case l.Wild:
-		return fmt.Sprintf("level%d", i+1)
+// Names returns the name of each level as a parameter, "" for text. A second
+// parameter of a name, {a_b} beside {a.b}, has the number of its level behind it.
+func (t *Template) Names() []string {
+	names := make([]string, len(t.Levels))
+	for i, l := range t.Levels {
+		name := ""
+		switch {
+		case l.Param != nil:
+			name = strings.Join(l.Param, "_")
+		case l.Wild:
+			name = "level" + strconv.Itoa(i+1)
+		}
+		for name != "" && slices.Contains(names, name) {
+			name += "_" + strconv.Itoa(i+1)
+		}
+		names[i] = name
 	}
-	return ""
+	return names
 }
 
 // Wild reports whether there is a wildcard: nobody can publish to it.
