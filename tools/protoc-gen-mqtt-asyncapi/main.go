@@ -13,14 +13,45 @@ package main
 import (
 	"flag"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"google.golang.org/protobuf/compiler/protogen"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/pluginpb"
 
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/asyncapi"
 )
 
 func main() {
+	if err := run(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(os.Args[0]), err)
+		os.Exit(1)
+	}
+}
+
+// run answers one request. It is protogen's own, but that it wants no
+// go_package: a document needs none.
+func run(in io.Reader, out io.Writer) error {
+	b, err := io.ReadAll(in)
+	if err != nil {
+		return err
+	}
+	request := new(pluginpb.CodeGeneratorRequest)
+	if err := proto.Unmarshal(b, request); err != nil {
+		return err
+	}
+	for _, f := range request.GetProtoFile() {
+		if f.GetOptions().GetGoPackage() == "" {
+			if f.Options == nil {
+				f.Options = new(descriptorpb.FileOptions)
+			}
+			f.Options.GoPackage = proto.String("document/" + f.GetName())
+		}
+	}
 	var s asyncapi.Settings
 	var flags flag.FlagSet
 	flags.BoolVar(&s.Merge, "merge", false, "")
@@ -29,12 +60,23 @@ func main() {
 	flags.StringVar(&s.Server, "server", "", "")
 	codecs := flags.String("codecs", "", "")
 	as := flags.String("as", "server", "")
-	protogen.Options{ParamFunc: flags.Set}.Run(func(plugin *protogen.Plugin) error {
-		if *as != "server" && *as != "client" {
-			return fmt.Errorf("as=%s, want server or client", *as)
-		}
-		s.Client = *as == "client"
-		s.Codecs = strings.FieldsFunc(*codecs, func(r rune) bool { return r == ';' })
-		return asyncapi.Generate(plugin, s)
-	})
+	plugin, err := protogen.Options{ParamFunc: flags.Set}.New(request)
+	if err != nil {
+		return err
+	}
+	if *as != "server" && *as != "client" {
+		return fmt.Errorf("as=%s, want server or client", *as)
+	}
+	s.Client = *as == "client"
+	s.Codecs = strings.FieldsFunc(*codecs, func(r rune) bool { return r == ';' })
+	s.Sources = os.DirFS(".")
+	if err := asyncapi.Generate(plugin, s); err != nil {
+		plugin.Error(err)
+	}
+	answer, err := proto.Marshal(plugin.Response())
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(answer)
+	return err
 }

@@ -2,10 +2,13 @@
 package asyncapi
 
 import (
+	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 
 	"google.golang.org/protobuf/compiler/protogen"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/pluginpb"
 
@@ -23,6 +26,9 @@ type Settings struct {
 	Title, Version string
 	// Server is a broker's URL: mqtt://host:port.
 	Server string
+	// Sources is where the .proto files are, to see whether a request has all of
+	// a package. Nil: it is taken to have them.
+	Sources fs.FS
 }
 
 // Generate writes a file x.asyncapi.yaml for each package that has services of
@@ -39,6 +45,7 @@ func Generate(plugin *protogen.Plugin, s Settings) error {
 	if s.Merge {
 		return write(plugin, s, "asyncapi.yaml", "events", services)
 	}
+	documents := make(map[string]protoreflect.FullName)
 	for len(services) > 0 {
 		pkg := services[0].Desc.ParentFile().Package()
 		var own, others []*eventproto.Service
@@ -49,8 +56,15 @@ func Generate(plugin *protogen.Plugin, s Settings) error {
 				others = append(others, service)
 			}
 		}
-		dir := path.Dir(own[0].File.Desc.Path())
-		if err := write(plugin, s, path.Join(dir, base(string(pkg))+".asyncapi.yaml"), string(pkg), own); err != nil {
+		if err := complete(plugin, s.Sources, own[0].File); err != nil {
+			return err
+		}
+		file := path.Join(path.Dir(own[0].File.Desc.Path()), base(string(pkg))+".asyncapi.yaml")
+		if other, ok := documents[file]; ok {
+			return fmt.Errorf("packages %s and %s would share %s: give each package a folder of its own, or ask for one document with merge=true", other, pkg, file)
+		}
+		documents[file] = pkg
+		if err := write(plugin, s, file, string(pkg), own); err != nil {
 			return err
 		}
 		services = others
