@@ -10,6 +10,9 @@ SERVICE := $(notdir $(firstword $(wildcard cmd/*)))
 # What `make test` looks at, and flags to add to `go test`, or for `make bench`.
 PKG ?= ./...
 FLAGS ?=
+# The documents that api/contract.txt is about, and what `make api` may do to it.
+CONTRACT := $(sort $(wildcard api/*/*/*.asyncapi.yaml))
+BREAK ?=
 
 .PHONY: help
 help: ## List these targets
@@ -29,12 +32,13 @@ fuzz: ## Run every fuzz target for FUZZTIME (30s); PKG=pattern picks some
 	@scripts/fuzz.sh $(filter-out ./...,$(PKG))
 
 .PHONY: check
-check: check-format check-vet check-tidy check-api check-asyncapi check-wire check-imports check-lint ## Format, vet, lint, import rules, generated code, go.mod
+check: check-format check-vet check-tidy check-api check-contract check-proto check-asyncapi check-wire check-imports check-lint ## Format, vet, lint, import rules, generated code, go.mod
 	@echo "check: all good"
 
 .PHONY: api
-api: plugins ## Generate Go code and AsyncAPI documents from every .proto file
+api: plugins ## Generate Go code and AsyncAPI documents from every .proto file; BREAK=confirmed accepts a broken contract
 	@scripts/generate.sh .
+	@go run ./tools/contract -write $(if $(filter confirmed,$(BREAK)),-confirm) api/contract.txt $(CONTRACT)
 
 .PHONY: golden
 golden: ## Write anew what the generators of tools/ make of their test cases
@@ -82,6 +86,16 @@ check-tidy:
 check-api: plugins
 	@echo "check: generated code"
 	@scripts/check-generated.sh
+
+.PHONY: check-contract
+check-contract:
+	@echo "check: contract"
+	@go run ./tools/contract api/contract.txt $(CONTRACT)
+
+.PHONY: check-proto
+check-proto:
+	@echo "check: buf lint"
+	@scripts/check-proto.sh
 
 .PHONY: check-asyncapi
 check-asyncapi:

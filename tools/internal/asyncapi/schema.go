@@ -1,6 +1,7 @@
 package asyncapi
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -40,7 +41,7 @@ func (s *schemas) fields(m *protogen.Message, o *object) {
 	properties := newObject()
 	var required []string
 	for _, f := range m.Fields {
-		properties.set(f.Desc.JSONName(), s.field(f))
+		properties.set(f.Desc.JSONName(), numbered(f, s.field(f)))
 		if f.Desc.Cardinality() == protoreflect.Required {
 			required = append(required, f.Desc.JSONName())
 		}
@@ -70,6 +71,42 @@ func (s *schemas) field(f *protogen.Field) *object {
 		}
 	}
 	return s.describe(f, o)
+}
+
+// numbered adds what a decoder of protobuf needs to know of a field.
+func numbered(f *protogen.Field, o *object) *object {
+	if o.node.Content[0].Value == "$ref" {
+		o = newObject().set("allOf", []*object{o})
+	} else {
+		o = &object{node: o.node} // well-known schemas are shared
+		o.node.Content = slices.Clip(o.node.Content)
+	}
+	return o.set("x-protobuf", protobuf(f))
+}
+
+// protobuf is the declaration of a field without its name: repeated sint32 = 3.
+func protobuf(f *protogen.Field) string {
+	kind := func(f *protogen.Field) string {
+		switch {
+		case f.Enum != nil:
+			return string(f.Enum.Desc.FullName())
+		case f.Message != nil:
+			return string(f.Message.Desc.FullName())
+		}
+		return f.Desc.Kind().String()
+	}
+	text := kind(f)
+	switch {
+	case f.Desc.IsMap():
+		text = fmt.Sprintf("map<%s, %s>", kind(f.Message.Fields[0]), kind(f.Message.Fields[1]))
+	case f.Desc.IsList():
+		text = "repeated " + text
+	case f.Desc.Cardinality() == protoreflect.Required:
+		text = "required " + text
+	case f.Desc.HasPresence() && f.Message == nil && (f.Oneof == nil || f.Oneof.Desc.IsSynthetic()):
+		text = "optional " + text
+	}
+	return fmt.Sprintf("%s = %d", text, f.Desc.Number())
 }
 
 // nullable reports whether the JSON of a field that is not set may be null:
