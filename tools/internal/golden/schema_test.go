@@ -26,11 +26,11 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/asyncapi"
-	)
+)
 
 // messagesPerSchema times the schemas of all documents is above 10,000.
 const messagesPerSchema = 100
