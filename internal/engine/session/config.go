@@ -79,8 +79,8 @@ type Config struct {
 	// 3.1.1; MQTT 5 keeps the order [MQTT-4.6.0-2].
 	RelaxedAcks bool
 
-	// Negotiation finds the protocol version; shared by the sessions of one
-	// client. Nil means MQTT 5 with a fallback, for this session alone.
+	// Negotiation finds the protocol version and the address to begin with; shared
+	// by the sessions of one client, which have the same addresses. Nil means MQTT 5 with a fallback, for this session alone.
 	Negotiation *Negotiation
 	// SessionExpiry is how long the broker keeps a session that is not clean,
 	// MQTT 5.

@@ -46,6 +46,7 @@ type conn struct {
 	over   atomic.Bool // ended: nothing that was read on it counts any more
 	useful atomic.Bool // the broker granted, acknowledged or sent something
 	clean  bool        // CONNECT asked for a new session
+	at     int         // which address of the list
 
 	// dismissal is the DISCONNECT of the broker, MQTT 5.
 	dismissal atomic.Pointer[CodeError]
@@ -63,7 +64,7 @@ var (
 )
 
 func newConn(s *Session, v wire.Version) *conn {
-	c := &conn{s: s, version: v, closed: make(chan struct{})}
+	c := &conn{s: s, version: v, at: s.trying, closed: make(chan struct{})}
 	c.alive, c.cancel = context.WithCancelCause(s.running)
 	relaxed := s.cfg.RelaxedAcks && v == wire.V311
 	c.ledger = delivery.NewLedger(relaxed, func(acks []delivery.Ack) { s.acknowledge(c, acks) })
@@ -237,5 +238,6 @@ func (c *conn) dismissed(reason byte, detail string) {
 func (c *conn) noteUse() {
 	if !c.useful.Load() {
 		c.useful.Store(true)
+		c.s.cfg.Negotiation.address.Store(int32(c.at))
 	}
 }

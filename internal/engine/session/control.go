@@ -13,7 +13,8 @@ type control interface {
 	// connect performs the handshake on a dialled link. The error of a
 	// refusing CONNACK is a *CodeError.
 	connect(ctx context.Context, l *link.Conn, k credentials) error
-	// subscribe asks for filters and returns one answer for each.
+	// subscribe asks for filters and returns one answer for each. With an error
+	// some of them may be missing.
 	subscribe(ctx context.Context, filters []Filter) ([]answer, error)
 	// unsubscribe gives a filter up. A refusal is a *CodeError.
 	unsubscribe(ctx context.Context, filter string) error
@@ -27,8 +28,9 @@ type credentials struct{ username, password string }
 // answer is what the broker says to one filter: its reason code and, on MQTT
 // 5, its reason string.
 type answer struct {
-	code   byte
-	detail string
+	code    byte
+	detail  string
+	missing bool
 }
 
 // Filter is one wanted subscription.

@@ -1,9 +1,9 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -101,25 +101,26 @@ func (c *control311) subscribe(ctx context.Context, filters []Filter) ([]answer,
 		}
 		tokens = append(tokens, c.client.SubscribeMultiple(want, nil).(*paho.SubscribeToken)) //nolint:forcetypeassert // documented
 	}
-	granted := make(map[string]byte, len(filters))
-	for _, token := range tokens {
-		if err := await(ctx, token); err != nil {
-			return nil, err
-		}
-		if err := token.Error(); err != nil {
-			return nil, err
-		}
-		maps.Copy(granted, token.Result())
-	}
 	answers := make([]answer, len(filters))
-	for i, f := range filters {
-		code, ok := granted[f.Filter]
-		if !ok {
-			code = codeFailed
+	var first error
+	for i, token := range tokens {
+		err := await(ctx, token)
+		if err == nil {
+			err = token.Error()
 		}
-		answers[i].code = code
+		first = cmp.Or(first, err)
+		from := i * c.cfg.SubscribeFilters
+		for j, f := range filters[from:min(len(filters), from+c.cfg.SubscribeFilters)] {
+			a := answer{code: codeFailed, missing: err != nil}
+			if err == nil {
+				if code, ok := token.Result()[f.Filter]; ok {
+					a.code = code
+				}
+			}
+			answers[from+j] = a
+		}
 	}
-	return answers, nil
+	return answers, first
 }
 
 func (c *control311) unsubscribe(ctx context.Context, filter string) error {

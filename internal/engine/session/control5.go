@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -116,12 +117,13 @@ func (c *control5) subscribe(ctx context.Context, filters []Filter) ([]answer, e
 		wg.Go(func() { answers[i], errs[i] = c.subscribeOne(ctx, f) })
 	}
 	wg.Wait()
-	for _, err := range errs {
+	var first error
+	for i, err := range errs {
 		if err != nil {
-			return nil, err
+			answers[i].missing, first = true, cmp.Or(first, err)
 		}
 	}
-	return answers, nil
+	return answers, first
 }
 
 func (c *control5) subscribeOne(ctx context.Context, f Filter) (answer, error) {

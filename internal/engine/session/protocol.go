@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
 )
@@ -22,8 +23,9 @@ const (
 // of answering a CONNECT of version 5 before 3.1.1 is tried.
 const closesBeforeFallback = 2
 
-// Negotiation finds the version that a broker speaks, once for all sessions of
-// a process. It falls back only on a CONNACK that names the version, or on
+// Negotiation is what the sessions of a process learn from each other: the
+// address of their list that is of use, so that each does not meet a dead one by
+// itself, and the version that the broker speaks. It falls back only on a CONNACK that names the version, or on
 // closes before CONNACK followed by a success of 3.1.1; a broker once connected
 // at 5 is never downgraded. Safe for concurrent use.
 type Negotiation struct {
@@ -31,6 +33,7 @@ type Negotiation struct {
 	settled wire.Version // 0 while unknown
 	older   bool         // the next attempt is 3.1.1
 	closes  int
+	address atomic.Int32 // of the list, that was of use last
 }
 
 // NewNegotiation starts with the wanted protocol.

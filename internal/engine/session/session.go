@@ -41,6 +41,7 @@ type Session struct {
 
 	// Of the supervisor:
 	began   bool // there was a connection
+	trying  int  // which address of the list
 	login   callback[credentials]
 	secured callback[*tls.Config]
 	reduced uint32 // 1 more than the last session expiry that was told, in seconds; of the read loop

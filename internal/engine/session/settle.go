@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,8 +19,10 @@ func (t *subscriptions) serve(s *Session, c *conn, ctl control) {
 			}
 			return
 		}
+		later := t.later()
 		select {
 		case <-t.poke:
+		case <-later:
 		case answer := <-t.asked:
 			answer <- s.confirm(c, ctl)
 		case <-c.alive.Done():
@@ -72,7 +75,7 @@ func together(add []*wanted, suspects int) int {
 		most = min(most, suspects)
 	}
 	n := 1
-	for n < min(len(add), most) && add[n].suspect == add[0].suspect {
+	for n < min(len(add), most) && add[n].suspect == add[0].suspect && add[n].ignored == 0 {
 		n++
 	}
 	return n
@@ -84,10 +87,12 @@ func (t *subscriptions) unsubscribe(s *Session, c *conn, ctl control, w *wanted)
 	err := ctl.unsubscribe(ctx, w.Filter.Filter)
 	var code *CodeError
 	switch {
+	case err != nil && timedOut(ctx) && t.ignored(w): // on another connection, too
+		t.gone(w, &Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: ReasonTimeout, Cause: errNoUnsuback})
 	case errors.As(err, &code): // asking again would not help
 		t.gone(w, &Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: reasonOfCode(code.Code), Cause: code})
 	case err != nil:
-		return fmt.Errorf("no UNSUBACK: %w", err)
+		return fmt.Errorf("%w: %w", errNoUnsuback, why(ctx, err))
 	default:
 		t.gone(w, nil)
 	}
@@ -115,16 +120,33 @@ func (t *subscriptions) subscribe(s *Session, c *conn, ctl control, add []*wante
 	for tries := 1; err == nil && slices.ContainsFunc(answers, idInUse) && tries < maxTries; tries++ {
 		answers, err = ctl.subscribe(ctx, filters)
 	}
-	if err != nil {
-		return fmt.Errorf("no SUBACK: %w", err)
-	}
-	t.await(nil)
+	var late []*wanted
 	for i, w := range add {
+		if err != nil && (i >= len(answers) || answers[i].missing) {
+			late = append(late, w)
+			continue
+		}
 		refusal := subackError(c.version, w.Filter.Filter, answers[i])
 		if refusal == nil {
 			c.noteUse()
 		}
 		s.answered(w, answers[i].code, refusal)
+	}
+	t.await(late)
+	switch {
+	case err == nil:
+		return nil
+	case !timedOut(ctx):
+		return fmt.Errorf("no SUBACK: %w", err)
+	}
+	t.late(late, s.cfg.ConnectTimeout)
+	err = fmt.Errorf("%w: %w", errNoSuback, context.DeadlineExceeded)
+	if !c.useful.Load() {
+		return err
+	}
+	t.await(nil)
+	for _, w := range late {
+		s.cfg.Notify(SubscriptionRefused{w.Filter.Filter, &Error{Op: opSubscribe, Topic: w.Filter.Filter, Reason: ReasonTimeout, Cause: err}})
 	}
 	return nil
 }

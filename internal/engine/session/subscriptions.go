@@ -29,7 +29,8 @@ type wanted struct {
 	quiet     bool          // nobody new wants retained messages
 	suspect   bool          // asked for when the broker ended a connection
 	alone     uint8         // how often it was the only one
-	until     time.Time     // convicted: not asked for again before
+	until     time.Time     // convicted, or without an answer: not asked for again before
+	ignored   uint8         // how often there was no answer
 	settled   chan struct{} // closed when the broker has answered, or there is a successor
 	err       error         // the refusal; valid once settled
 
@@ -134,6 +135,9 @@ func (t *subscriptions) attach(present bool) (had bool) {
 	defer t.mu.Unlock()
 	for name, w := range t.wanted {
 		w.sent = w.granted && present
+		if !w.isSettled() {
+			w.until = time.Time{}
+		}
 		if w.before != nil && !present {
 			w.before = w.before.again()
 		}
@@ -155,7 +159,7 @@ func (t *subscriptions) missing() (add []*wanted, drop []*wanted) {
 		switch w := t.wanted[name]; {
 		case w.removed:
 			drop = append(drop, w)
-		case !w.granted && !w.refused():
+		case !w.granted && !w.refused() && !time.Now().Before(w.until):
 			w.sent = true
 			add = append(add, w)
 		}
@@ -164,12 +168,14 @@ func (t *subscriptions) missing() (add []*wanted, drop []*wanted) {
 	return add, drop
 }
 
-// rank puts suspects behind the others, which need not wait for them.
+// rank puts suspects behind the others, which need not wait for them, and last
+// what had no answer.
 func rank(w *wanted) int {
+	rank := int(w.ignored) << 1
 	if w.suspect {
-		return 1
+		rank++
 	}
-	return 0
+	return rank
 }
 
 // answer notes what the broker said to one wish: nil is a grant, at this level. It
@@ -182,7 +188,7 @@ func (t *subscriptions) answer(w *wanted, level byte, refusal error) bool {
 		return false
 	}
 	w.granted, w.level = refusal == nil, level
-	w.suspect, w.alone = false, 0
+	w.suspect, w.alone, w.ignored = false, 0, 0
 	w.settle(refusal)
 	switch {
 	case refusal == nil:

@@ -31,6 +31,7 @@ func (s *Session) supervise() {
 			}
 			continue
 		}
+		r.placed = true
 		s.hold(c, ctl, addr)
 		if !s.lost(addr, c, &r) {
 			return
@@ -41,6 +42,8 @@ func (s *Session) supervise() {
 // retries is what the pause before the next attempt depends on.
 type retries struct {
 	next       int       // of the addresses
+	placed     bool      // there was a connection
+	useless    int       // connections in a row that were of no use
 	failures   int       // in a row without a useful exchange
 	down       time.Time // since when there was none
 	short      int       // connections in a row that the broker ended at once and in order
@@ -48,15 +51,19 @@ type retries struct {
 }
 
 // connectAny is one attempt: each address once, the one that was connected last
-// first, because our session is there. The error is that of the whole list, the
+// first, because our session is there; before there was one, that which is of use
+// to others. The error is that of the whole list, the
 // address the last one that was tried.
 func (s *Session) connectAny(r *retries) (c *conn, ctl control, addr link.Address, err error) {
 	var errs []error
+	if !r.placed {
+		r.next = int(s.cfg.Negotiation.address.Load())
+	}
 	for i := range s.cfg.Addresses {
-		at := (r.next + i) % len(s.cfg.Addresses)
-		addr = s.cfg.Addresses[at]
+		s.trying = (r.next + i) % len(s.cfg.Addresses)
+		addr = s.cfg.Addresses[s.trying]
 		if c, ctl, err = s.connect(addr); err == nil {
-			r.next = at
+			r.next = s.trying
 			return c, ctl, addr, nil
 		}
 		errs = append(errs, err)
@@ -93,6 +100,7 @@ func (s *Session) lost(addr link.Address, c *conn, r *retries) bool {
 	}
 	l := s.verdict(addr, c, r)
 	s.account(c, r)
+	r.leave(c, l)
 	err := lossError(l)
 	if l.Cause == event.CauseTakenOver {
 		return s.takenOver(l, err)
@@ -113,6 +121,24 @@ func (s *Session) account(c *conn, r *retries) {
 	}
 	if c.evidence.life < takeoverWindow {
 		r.failures++
+	}
+}
+
+// leave goes on to the next address of the list where this one accepts
+// connections and is of no use on them: twice in a row, since anything may be cut
+// once, or at once when it names another server, or does not take or answer a
+// filter, which another one may.
+func (r *retries) leave(c *conn, l *event.LossError) {
+	switch e := &c.evidence; {
+	case l.Cause == event.CauseMoved:
+		r.next++
+	case l.Cause == event.CauseTakenOver: // it follows us everywhere
+	case c.useful.Load() || e.life >= takeoverWindow && !isTimeout(e.err):
+		r.useless = 0
+	default:
+		if r.useless++; r.useless > 1 || l.Cause == event.CauseSubscribe || errors.Is(e.err, errNoSuback) {
+			r.next++
+		}
 	}
 }
 
