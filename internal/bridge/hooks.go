@@ -87,7 +87,7 @@ func (s *hookSet) engine() (e engine.Hooks) {
 		}
 	}
 	if hooks := s.held; len(hooks) > 0 {
-		e.Held = func(h engine.HeldKey) { tell(hooks, event.HeldHook.OnHeld, event.HeldKey(h)) }
+		e.Held = func(h event.HeldKey) { tell(hooks, event.HeldHook.OnHeld, h) }
 	}
 	s.engineConnection(&e)
 	return e

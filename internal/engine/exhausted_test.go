@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -84,11 +85,11 @@ func TestHeldKeyIsTold(t *testing.T) {
 	s.MaxAttempts, s.Backoff, s.MaxBackoff = 1, time.Millisecond, 5*time.Millisecond
 	park(s)
 	var log book
-	told := make(chan HeldKey, 1000)
+	told := make(chan event.HeldKey, 1000)
 	began := time.Now()
 	c := running(t, client(t, mqtttest.Mosquitto(t).URL(), keepIn(store), logTo(&log), func(c *Config) {
 		c.ParkReport = 20 * time.Millisecond
-		c.Hooks.Held = func(h HeldKey) {
+		c.Hooks.Held = func(h event.HeldKey) {
 			if h.Waiting == 3 {
 				told <- h
 			}
@@ -96,7 +97,7 @@ func TestHeldKeyIsTold(t *testing.T) {
 	}), s)
 	publish(t, c, "orders/1", 1, "bad", "a", "b", "c")
 	publish(t, c, "orders/2", 1, "bad")
-	check := func(h HeldKey) {
+	check := func(h event.HeldKey) {
 		t.Helper()
 		if h.Filter != "orders/+" || h.Key != "orders/1" || h.Waiting != 3 || h.Reason != "the till is closed" ||
 			h.Since.Before(began) || h.Since.After(time.Now()) {

@@ -5,20 +5,9 @@ import (
 	"context"
 	"slices"
 	"time"
-)
 
-// HeldKey is an ordering key whose messages wait behind a parked one.
-type HeldKey struct {
-	// Filter is the topic filter of the subscription.
-	Filter string
-	Key    string
-	// Waiting is how many messages wait behind the one that is handled again.
-	Waiting int
-	// Since is when the key was held.
-	Since time.Time
-	// Reason is the last error.
-	Reason string
-}
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+)
 
 // maxHeld is how many keys are named in a log and a snapshot: those with most
 // messages.
@@ -33,12 +22,12 @@ func (h *held) failed(why string) {
 
 // held returns the keys that most messages wait for, and how many keys there
 // are.
-func (r *run) held() (top []HeldKey, keys int) {
+func (r *run) held() (top []event.HeldKey, keys int) {
 	for _, l := range r.allLots() {
 		l.mu.Lock()
 		keys += len(l.keys)
 		for _, h := range l.keys {
-			top = append(top, HeldKey{Filter: l.sub.Filter, Key: h.key, Waiting: len(h.ids) - 1, Since: h.since, Reason: h.why})
+			top = append(top, event.HeldKey{Filter: l.sub.Filter, Key: h.key, Waiting: len(h.ids) - 1, Since: h.since, Reason: h.why})
 			if len(top) >= 2*maxHeld {
 				top = most(top)
 			}
@@ -48,8 +37,8 @@ func (r *run) held() (top []HeldKey, keys int) {
 	return most(top), keys
 }
 
-func most(keys []HeldKey) []HeldKey {
-	slices.SortFunc(keys, func(a, b HeldKey) int {
+func most(keys []event.HeldKey) []event.HeldKey {
+	slices.SortFunc(keys, func(a, b event.HeldKey) int {
 		return cmp.Or(cmp.Compare(b.Waiting, a.Waiting), a.Since.Compare(b.Since), cmp.Compare(a.Key, b.Key))
 	})
 	return keys[:min(len(keys), maxHeld)]

@@ -3,6 +3,8 @@ package engine
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // Hooks are told what happens. Each may be nil, which costs nothing. They are
@@ -21,7 +23,7 @@ type Hooks struct {
 	Parked func(d *Delivery, id, key string, attempts int, cause error)
 	// Held is called once a minute for each of the keys that most messages wait
 	// for, ten at most.
-	Held func(h HeldKey)
+	Held func(h event.HeldKey)
 	// Connected is called after each attempt to connect; err is nil when the
 	// broker accepted.
 	Connected func(clientID, address string, sessionPresent bool, err error)

@@ -243,7 +243,7 @@ func TestDeadLetterTopicFails(t *testing.T) {
 	p.Drop(mqtttest.ToClient, mqtttest.TypePuback, 1000)
 	source := running(t, client(t, b.URL(), func(c *Config) { c.ClientID = "source" }))
 	publish(t, source, "work", 1, "x")
-	eventually(t, func() bool { return c.Health().TopicFailed == 1 && acks(p) == 1 })
+	eventually(t, func() bool { return c.Health().DeadLetterTopicFailed == 1 && acks(p) == 1 })
 	if st := statsOf(t, store); st.Dead != 1 || c.Health().DeadLetterError != nil {
 		t.Errorf("%+v", st)
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
@@ -177,7 +178,7 @@ func (r *run) status() session.Status {
 }
 
 // health adds what the session has to tell.
-func (at *subscriber) health(h *Health) {
+func (at *subscriber) health(h *event.Health) {
 	filters, granted, lower := at.Filters()
 	parked, held := at.lots.count()
 	stats := at.sched.Stats()
@@ -186,7 +187,7 @@ func (at *subscriber) health(h *Health) {
 	h.BackPressure = max(h.BackPressure, at.BackPressure())
 	h.Queued, h.Running = h.Queued+stats.Queued+at.batchers.count(), h.Running+stats.Running
 	h.Parked, h.HeldKeys = h.Parked+parked, h.HeldKeys+held
-	own := h.session(at.Session)
+	own := addSession(h, at.Session)
 	h.InFlight += own.InFlight
 	own.Queued, own.Running = stats.Queued+at.batchers.count(), stats.Running
 }
