@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
@@ -21,7 +23,7 @@ const millisFrom = 100_000_000_000
 // UnmarshalJSON reads what devices send: the members of Telemetry by their
 // proto or JSON names, any other member into sensors, and the timestamp as RFC
 // 3339 or as Unix time in seconds or milliseconds. It replaces the content of
-// t. Kratos' json codec prefers it over protojson.
+// t. Both names of one field are an error, as they are in protojson. Kratos' json codec prefers it over protojson.
 func (t *Telemetry) UnmarshalJSON(data []byte) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil {
@@ -29,6 +31,11 @@ func (t *Telemetry) UnmarshalJSON(data []byte) error {
 	}
 	if members == nil {
 		return errors.New("telemetry: not an object")
+	}
+	for _, twice := range [][2]string{{"event_id", "eventId"}, {"device_id", "deviceId"}} {
+		if members[twice[0]] != nil && members[twice[1]] != nil {
+			return fmt.Errorf("telemetry: members %q and %q are the same field, want one of them", twice[0], twice[1])
+		}
 	}
 	t.Reset()
 	var sensors map[string]any
@@ -42,8 +49,8 @@ func (t *Telemetry) UnmarshalJSON(data []byte) error {
 		sensors = make(map[string]any)
 	}
 	// Of two values with one name the one outside sensors counts.
-	for name, raw := range members {
-		if err := t.setMember(name, raw, sensors); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if err := t.setMember(name, members[name], sensors); err != nil {
 			return fmt.Errorf("telemetry: member %q: %w", name, err)
 		}
 	}

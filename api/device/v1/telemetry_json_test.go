@@ -40,6 +40,8 @@ var corpus = map[string]struct {
 		&v1.Telemetry{Sensors: sensors(map[string]any{"pressure": 1013.0, "gps": map[string]any{"lat": 1.5}, "door": "open"})},
 	},
 	"sensor twice":         {`{"sensors":{"a":1},"a":2}`, &v1.Telemetry{Sensors: sensors(map[string]any{"a": 2.0})}},
+	"two names of one id":  {`{"event_id":"a","eventId":"b"}`, nil}, // reports.md C8
+	"two names of device":  {`{"deviceId":"a","device_id":"b"}`, nil},
 	"text as temperature":  {`{"temperature":"warm"}`, nil},
 	"huge number":          {`{"temperature":1e999}`, nil},
 	"far future":           {`{"timestamp":1e300}`, nil},
