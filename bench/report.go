@@ -131,7 +131,7 @@ func bounds(must, aim float64) string {
 	return fmt.Sprintf(" must %g aim %g", must, aim)
 }
 
-// missed says whether a number does not reach its must.
+// missed reports whether a number does not reach its must.
 func missed(n, must float64, cost bool) bool {
 	switch {
 	case must == 0:

@@ -21,7 +21,7 @@ func (s *sequences) saw(payload []byte) {
 	}
 }
 
-// result gives the reorders, and the share of messages that were sent and not
+// result returns the reorders, and the share of messages that were sent and not
 // handled.
 func (s *sequences) result(handled int64) (reorders int64, lost float64) {
 	sent := uint64(0)

@@ -54,7 +54,7 @@ type MethodDesc struct {
 	Retain bool
 	Expiry time.Duration
 	Codec  string
-	// Key gives the ordering key of a message, ID its id; nil where the option
+	// Key returns the ordering key of a message, ID its id; nil where the option
 	// names no field for it.
 	Key func(in proto.Message) string
 	ID  func(in proto.Message) string

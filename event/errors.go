@@ -54,7 +54,7 @@ type Error struct {
 	Cause error
 }
 
-// Error gives one line without any secret.
+// Error returns one line without any secret.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "mqtt: %s", e.Op)
@@ -74,7 +74,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
 // Code is the HTTP status that Kratos reports for the error.

@@ -75,7 +75,7 @@ func bindFunc[I any, In pointer[I]](bind func(string, In) (string, error)) BindF
 }
 
 // TextOf makes a reader of a string field. It is used by generated code; the
-// reader gives "" for another type of message.
+// reader returns "" for another type of message.
 func TextOf[In proto.Message](get func(In) string) func(proto.Message) string {
 	return func(in proto.Message) string {
 		if typed, ok := in.(In); ok {

@@ -130,7 +130,7 @@ type Batch struct {
 // with an error is handled again, or dead-lettered, by itself.
 type ItemErrors []error
 
-// Error counts the failures and gives the first.
+// Error counts the failures and returns the first.
 func (e ItemErrors) Error() string {
 	n, first := 0, error(nil)
 	for _, err := range e {
@@ -143,7 +143,7 @@ func (e ItemErrors) Error() string {
 	return fmt.Sprintf("%d of %d messages failed, the first one: %v", n, len(e), first)
 }
 
-// Unwrap gives the errors.
+// Unwrap returns the errors.
 func (e ItemErrors) Unwrap() []error { return e }
 
 // BatchOption changes the bounds of batches.

@@ -195,7 +195,7 @@ func (t *TopicReader) Skip() {
 // Rest takes everything away.
 func (t *TopicReader) Rest() { t.rest = "" }
 
-// Tail takes the rest away, and gives it.
+// Tail takes the rest away, and returns it.
 func (t *TopicReader) Tail() string {
 	tail := t.rest
 	t.rest = ""

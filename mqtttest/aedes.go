@@ -26,7 +26,7 @@ const aedes = require(process.argv[1])();
 require("net").createServer(aedes.handle).listen(Number(process.argv[2]), "127.0.0.1");
 `
 
-// HaveAedes tells whether Node.js and aedes are installed: the latter in
+// HaveAedes reports whether Node.js and aedes are installed: the latter in
 // .tools/npm/node_modules of the working directory or of one above it.
 func HaveAedes() bool { return lookPath("node") != "" && aedesPath() != "" }
 

@@ -23,26 +23,26 @@ type Broker interface {
 type Features struct {
 	// Name is the name of the program, as it appears in test names.
 	Name string
-	// MQTT5 tells whether MQTT 5 is spoken; MQTT 3.1.1 always is.
+	// MQTT5 reports whether MQTT 5 is spoken; MQTT 3.1.1 always is.
 	MQTT5 bool
 	// QoS2 is false where a subscription at QoS 2 is granted as 1.
 	QoS2 bool
-	// SharedSubscriptions tells whether $share/group/filter delivers. Some
+	// SharedSubscriptions reports whether $share/group/filter delivers. Some
 	// brokers grant it and deliver nothing.
 	SharedSubscriptions bool
-	// Retained tells whether retained messages are kept.
+	// Retained reports whether retained messages are kept.
 	Retained bool
-	// PersistsRetained tells whether retained messages survive Stop and Start,
+	// PersistsRetained reports whether retained messages survive Stop and Start,
 	// also those of the last seconds.
 	PersistsRetained bool
-	// PersistsOverRestart tells whether MQTT 3.1.1 sessions, with queued
+	// PersistsOverRestart reports whether MQTT 3.1.1 sessions, with queued
 	// messages, survive Stop and Start.
 	PersistsOverRestart bool
 	// PersistsConnectedMQTT5 is the same for the MQTT 5 session of a client
 	// that is connected while the broker stops. Mosquitto does so only when the
 	// client connected without Clean Start.
 	PersistsConnectedMQTT5 bool
-	// Headers tells whether messages carry headers, and Requests whether a
+	// Headers reports whether messages carry headers, and Requests whether a
 	// request gets a reply: on MQTT 3.1.1 only with a carrier for them.
 	// [Conformance] asks; the brokers here set them to what MQTT 5 can do.
 	Headers, Requests bool

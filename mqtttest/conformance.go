@@ -40,7 +40,7 @@ func WithPatience(d time.Duration) ConformanceOption {
 // the handler returned nil, unsubscribing, sessions over a reconnect,
 // concurrency, large payloads, requests, and errors instead of panics.
 //
-// newPair gives a publisher and a subscriber of the same server, initialised and
+// newPair returns a publisher and a subscriber of the same server, initialised and
 // not connected; features says what that server can do, Headers and Requests in
 // the version of MQTT that is spoken. Each pair is connected and disconnected by
 // the suite and has client ids of its own. The subscriber's session outlives

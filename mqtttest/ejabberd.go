@@ -21,7 +21,7 @@ type EjabberdBroker struct {
 
 var _ Broker = (*EjabberdBroker)(nil)
 
-// HaveEjabberd tells whether Erlang and ejabberd are installed where Debian puts
+// HaveEjabberd reports whether Erlang and ejabberd are installed where Debian puts
 // them.
 func HaveEjabberd() bool { return lookPath("erl") != "" && ejabberdPath() != "" }
 

@@ -28,7 +28,7 @@ type MosquittoBroker struct {
 
 var _ Broker = (*MosquittoBroker)(nil)
 
-// HaveMosquitto tells whether the mosquitto program is installed.
+// HaveMosquitto reports whether the mosquitto program is installed.
 func HaveMosquitto() bool { return mosquittoPath() != "" }
 
 // Mosquitto starts a real mosquitto on free loopback ports. Without the program

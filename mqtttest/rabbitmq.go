@@ -30,7 +30,7 @@ func WithRabbitMQConfig(lines ...string) RabbitMQOption {
 	return rabbitOption(func(s *settings) { s.config = append(s.config, lines...) })
 }
 
-// HaveRabbitMQ tells whether the RabbitMQ server and Erlang's port mapper are
+// HaveRabbitMQ reports whether the RabbitMQ server and Erlang's port mapper are
 // installed.
 func HaveRabbitMQ() bool { return rabbitPath() != "" && epmdPath() != "" }
 

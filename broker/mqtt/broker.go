@@ -17,7 +17,7 @@ import (
 // Publish returns nil only when the broker has acknowledged the message (QoS 1,
 // the default, and 2) or the bytes were handed to a live connection (QoS 0).
 // While disconnected it waits for the connection: within the context's
-// deadline, or for 10 s. MayHaveBeenSent of an error tells whether publishing
+// deadline, or for 10 s. MayHaveBeenSent of an error reports whether publishing
 // again may duplicate.
 //
 // With [WithOutbox] it returns nil once the message is in the outbox, also while

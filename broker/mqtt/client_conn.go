@@ -75,7 +75,7 @@ func (c *clientConn) Request(ctx context.Context, m *event.MethodDesc, topic str
 	return take(reply, m.Codec, out)
 }
 
-// call gives what is asked for, and as an option what the message says itself:
+// call returns what is asked for, and as an option what the message says itself:
 // headers of that are only sent where there is room for them.
 func (c *clientConn) call(m *event.MethodDesc, topic string, in proto.Message, opts []event.CallOption) (event.Call, broker.PublishOption) {
 	call := event.NewCall(m, c.prefix+topic, opts)

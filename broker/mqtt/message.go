@@ -54,7 +54,7 @@ func UserProperty(key, value string) MessageOption {
 	})
 }
 
-// MessageID gives the message this id, as the user property "id" on MQTT 5 and
+// MessageID sets the id of the message, as the user property "id" on MQTT 5 and
 // as the id of its CloudEvent: whoever handles it knows it again. Default: none,
 // a UUIDv7 with [WithMessageIDs], an outbox, or [WithCloudEvents].
 func MessageID(id string) MessageOption { return UserProperty("id", id) }

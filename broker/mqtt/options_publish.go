@@ -9,7 +9,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
 )
 
-// WithPublishMessageID gives the message this id, over that of the message and
+// WithPublishMessageID sets the id of the message, over the one that it has and
 // over a header "id". It is the user property "id" on MQTT 5 and the id of the
 // CloudEvent, stays the same however often the message is sent, and is what
 // subscribers know duplicates by. Default: a UUIDv7, which MQTT 3.1.1 has no
@@ -41,7 +41,7 @@ func WithPublishDirect() broker.PublishOption {
 	return bridge.PublishOption(func(s *bridge.PublishSettings) { s.Direct = true })
 }
 
-// WithMessageIDs gives an id, a UUIDv7, to the messages of a [Publisher] that
+// WithMessageIDs sets an id, a UUIDv7, on the messages of a [Publisher] that
 // have none: the user property "id" on MQTT 5. It allocates nothing, but costs
 // 43 bytes on the wire and about 0.2 µs, a third of the rate of small messages.
 // Default: false; messages of [NewBroker], of an outbox and with

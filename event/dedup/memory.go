@@ -86,7 +86,7 @@ func (m *memory) Once(ctx context.Context, id string, effect func(context.Contex
 	return false, nil
 }
 
-// claim says whether id was seen, or else gives the end of the call to wait
+// claim reports whether id was seen, or else returns the end of the call to wait
 // for; without either the id is the caller's.
 func (m *memory) claim(id string) (duplicate bool, wait <-chan struct{}) {
 	m.mu.Lock()

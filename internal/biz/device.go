@@ -168,8 +168,8 @@ func (v violations) finite(field string, value *float64) {
 	}
 }
 
-// deriveID gives a reading without event id the identity that each of its
-// deliveries gets again.
+// deriveID returns the identity of a reading without event id, which is the same
+// for each of its deliveries.
 func (t Telemetry) deriveID() (string, error) {
 	// encoding/json sorts map keys, so equal readings have equal bytes.
 	values, err := json.Marshal([]any{t.Temperature, t.Humidity, t.Sensors})

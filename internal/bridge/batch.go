@@ -20,7 +20,7 @@ type Batch struct {
 	Handle func(ctx context.Context, events []*Event) error
 }
 
-// collect gives the subscription its batches.
+// collect sets the batches of the subscription.
 func (c *consumer) collect(sub *engine.Subscription) {
 	if c.batch != nil {
 		sub.Batch = &engine.Batch{MaxSize: c.batch.MaxSize, MaxWait: c.batch.MaxWait, Handler: c.handleMany}

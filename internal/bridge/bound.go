@@ -74,7 +74,7 @@ func checkJSON(data []byte) error {
 	return nil
 }
 
-// endOfString gives where the string ends that starts at i.
+// endOfString returns where the string ends that starts at i.
 func endOfString(data []byte, i int) int {
 	for i++; i < len(data); i++ {
 		switch data[i] {
@@ -123,7 +123,7 @@ func (n *nested) message(data []byte, md protoreflect.MessageDescriptor, depth i
 	return nil
 }
 
-// valueOf gives the bytes of a field that may be a message, nil of another, and
+// valueOf returns the bytes of a field that may be a message, nil of another, and
 // how many bytes the field takes, which is negative when it is malformed.
 func valueOf(num protowire.Number, typ protowire.Type, data []byte) ([]byte, int) {
 	switch typ {
@@ -135,7 +135,7 @@ func valueOf(num protowire.Number, typ protowire.Type, data []byte) ([]byte, int
 	return nil, protowire.ConsumeFieldValue(num, typ, data)
 }
 
-// messageIn gives the type of a field that is a message, nil of another.
+// messageIn returns the type of a field that is a message, nil of another.
 func messageIn(md protoreflect.MessageDescriptor, num protowire.Number) protoreflect.MessageDescriptor {
 	if fd := md.Fields().ByNumber(num); fd != nil {
 		return fd.Message()

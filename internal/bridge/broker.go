@@ -78,7 +78,7 @@ func New(opts ...broker.Option) *Broker {
 // Name is "mqtt".
 func (b *Broker) Name() string { return "mqtt" }
 
-// Options gives the generic options. There is no user information in the
+// Options returns the generic options. There is no user information in the
 // addresses.
 func (b *Broker) Options() broker.Options {
 	b.mu.RLock()
@@ -112,7 +112,7 @@ func (b *Broker) Init(opts ...broker.Option) error {
 
 func errRunning() error { return badRequest("init", "", "cannot init while connected") }
 
-// state gives the current state, resolved when first asked for.
+// state returns the current state, resolved when first asked for.
 func (b *Broker) state() *state {
 	if s := b.now.Load(); s != nil {
 		return s
@@ -178,7 +178,7 @@ func orGlobal(l log.Logger) log.Logger {
 	return l
 }
 
-// hooks keeps a panic of the user's from ending the process, and gives
+// hooks keeps a panic of the user's from ending the process, and returns
 // OnDisconnect an error that users know.
 func (s *state) hooks(cfg *engine.Config, onDisconnect func(error)) {
 	if cb := cfg.OnConnect; cb != nil {

@@ -86,7 +86,7 @@ func (s *state) encodeEvent(d *draft, attrs map[string]any) ([]byte, error) {
 	return json.Marshal(asked)
 }
 
-// asHeaders gives the attributes that arrive as headers.
+// asHeaders returns the attributes that arrive as headers.
 func asHeaders(attrs map[string]any) (list []engine.UserProperty) {
 	for name, value := range attrs {
 		if text, ok := value.(string); ok && name != attrContentType && name != attrResponse {
@@ -205,7 +205,7 @@ func (e *cloudEvent) takeData(members map[string]json.RawMessage) (err error) {
 	return nil
 }
 
-// text gives a string's value, and other JSON values as they are written.
+// text returns a string's value, and other JSON values as they are written.
 func text(raw json.RawMessage) string {
 	var s string
 	if json.Unmarshal(raw, &s) == nil {
@@ -224,7 +224,7 @@ func binary(s string) []byte {
 	return b
 }
 
-// unwrap gives the structured event in a message, nil when it is none. MQTT 5
+// unwrap returns the structured event in a message, nil when it is none. MQTT 5
 // names it by content type; without one only the carrier's option lets us
 // look, and what is no event is then a bare message.
 func unwrap(d *engine.Delivery, carrier bool) (*cloudEvent, error) {

@@ -11,7 +11,7 @@ import (
 
 var errNoCodec = errors.New("no codec: it is not registered, or none was set")
 
-// codec gives the codec of that name, or the broker's when name is empty,
+// codec returns the codec of that name, or the broker's when name is empty,
 // which is nil when it has none: then only bytes and strings can be sent and
 // received, as they are.
 func (s *state) codec(name string) (encoding.Codec, error) {

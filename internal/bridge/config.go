@@ -75,7 +75,7 @@ func (s *Settings) connection(c *v1.Connection) {
 	}
 }
 
-// tlsFiles gives nil for a message that says nothing, as one from a
+// tlsFiles returns nil for a message that says nothing, as one from a
 // configuration file with empty placeholders does.
 func tlsFiles(t *v1.TLS) *TLSFiles {
 	f := TLSFiles{t.GetCaFile(), t.GetCertFile(), t.GetKeyFile(), t.GetServerName(), t.GetInsecureSkipVerify()}

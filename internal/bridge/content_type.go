@@ -27,7 +27,7 @@ func contentType(codec string) string {
 	return "application/" + codec
 }
 
-// codecOf gives the codec that a content type names, or nil. Whoever may publish
+// codecOf returns the codec that a content type names, or nil. Whoever may publish
 // chooses it, so that it is one of the two that are safe to be given anything;
 // others that the process has registered, such as YAML, or one that inflates,
 // are for subscriptions to ask for. The common names are looked at first, as
@@ -58,13 +58,13 @@ func codecOf(contentType string) encoding.Codec {
 	return nil
 }
 
-// isJSON says whether a content type is JSON text.
+// isJSON reports whether a content type is JSON text.
 func isJSON(contentType string) bool {
 	media, _, _ := mime.ParseMediaType(contentType)
 	return media == typeJSON || strings.HasSuffix(media, "+json") || media == "text/json"
 }
 
-// pick gives the codec of a message: the one that its content type names, or
+// pick returns the codec of a message: the one that its content type names, or
 // else the subscription's. Without a codec the subscription wants the bytes,
 // and protobuf cannot fill what is no message of protobuf.
 func pick(own encoding.Codec, contentType string, body any) encoding.Codec {

@@ -116,7 +116,7 @@ type scopes struct {
 	taken map[string][]bool // by filter
 }
 
-// claim gives the first place on a filter that is free, and what gives it back.
+// claim returns the first place on a filter that is free, and what gives it back.
 func (s *scopes) claim(service, filter string) (scope string, release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -81,7 +81,7 @@ func (d *draft) headers(msg *broker.Message, named bool) {
 	}
 }
 
-// message gives the draft its form on the wire.
+// message returns the draft in its form on the wire.
 func (s *state) message(ctx context.Context, d *draft) (*Message, error) {
 	if err := s.numberable(d.props.User); err != nil {
 		return nil, badRequest("publish", d.msg.Topic, err.Error())

@@ -14,7 +14,7 @@ func publicPublish(err error) error { return public("publish", "", err) }
 
 // public turns an error of the engine into the one that users see: always an
 // *event.Error. Of several, as when more than one filter is refused, the first
-// gives the reason and the cause names them all.
+// sets the reason and the cause names them all.
 func public(op, topic string, err error) error {
 	if err == nil {
 		return nil

@@ -99,7 +99,7 @@ func (e *Event) ContentType() string {
 	return ""
 }
 
-// reply gives where a reply is wanted, "" for nowhere, and what ties it to the
+// reply returns where a reply is wanted, "" for nowhere, and what ties it to the
 // request.
 func (e *Event) reply() (topic string, correlation []byte) {
 	if p := e.delivery.Properties; p != nil && (p.ResponseTopic != "" || p.CorrelationData != nil) {

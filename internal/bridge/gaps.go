@@ -92,7 +92,7 @@ func (g *gaps) flush() {
 	g.tell(reports)
 }
 
-// find gives the series, new or as it was.
+// find returns the series, new or as it was.
 func (g *gaps) find(source, topic string) *series {
 	key := seriesKey{source, topic}
 	if e := g.series[key]; e != nil {
@@ -113,7 +113,7 @@ func (g *gaps) find(source, topic string) *series {
 	return s
 }
 
-// take notes a number and gives how many more are missing since. The first that
+// take notes a number and returns how many more are missing since. The first that
 // is seen tells nothing of those before: we may have come later.
 func (s *series) take(n uint64) (missing int) {
 	switch before := s.last; {
@@ -170,7 +170,7 @@ type gapLog struct {
 	left  int // since the last line
 }
 
-// may says whether there is a line for the next one, and how many went without.
+// may reports whether there is a line for the next one, and how many went without.
 func (l *gapLog) may(now time.Time) (ok bool, left int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
-// header gives everything that came beside the payload, in order: the
+// header returns everything that came beside the payload, in order: the
 // attributes of a structured event, then the user properties. Attributes that
 // were sent with a prefix are there without it, too.
 func header(d *engine.Delivery, ce *cloudEvent) []engine.UserProperty {
@@ -32,7 +32,7 @@ func header(d *engine.Delivery, ce *cloudEvent) []engine.UserProperty {
 	return slices.Concat(plain, own)
 }
 
-// last gives the last value of a key, which is the one that counts where there
+// last returns the last value of a key, which is the one that counts where there
 // is room for one only.
 func last(list []engine.UserProperty, key string) (string, bool) {
 	for _, l := range slices.Backward(list) {
@@ -48,7 +48,7 @@ type incomingCarrier []engine.UserProperty
 
 var _ propagation.TextMapCarrier = incomingCarrier(nil)
 
-// Get gives the last value of a key.
+// Get returns the last value of a key.
 func (c incomingCarrier) Get(key string) string {
 	v, _ := last(c, key)
 	return v
@@ -71,7 +71,7 @@ type draftCarrier struct{ *draft }
 
 var _ propagation.TextMapCarrier = draftCarrier{}
 
-// Get gives the last value of a key.
+// Get returns the last value of a key.
 func (c draftCarrier) Get(key string) string {
 	for _, a := range slices.Backward(c.ambient) {
 		if a.Key == key {

@@ -61,7 +61,7 @@ func collect[H any](to *[]H, hook any) bool {
 	return ok
 }
 
-// engine gives the engine's form of those that it knows, in which what nobody
+// engine returns the engine's form of those that it knows, in which what nobody
 // wants to know is nil.
 func (s *hookSet) engine() (e engine.Hooks) {
 	if hooks := s.handle; len(hooks) > 0 {

@@ -46,7 +46,7 @@ func newIDField(name string, body any) (*idField, error) {
 	return nil, fmt.Errorf("id field %q: a %T has no such field of text or whole numbers", name, body)
 }
 
-// of gives the value, "" when there is none.
+// of returns the value, "" when there is none.
 func (f *idField) of(body any) string {
 	if m, ok := body.(proto.Message); ok {
 		return f.fromMessage(m)

@@ -11,7 +11,7 @@ import (
 // idKey is the user property, and the CloudEvents attribute, of a message's id.
 const idKey = "id"
 
-// named says whether the message has an id to be known by: as a user property,
+// named reports whether the message has an id to be known by: as a user property,
 // or as the CloudEvent that somebody made of it.
 func (m *Message) named() bool {
 	if m.id != "" || m.ID != (engine.ID{}) {
@@ -27,7 +27,7 @@ func headerID(list []engine.UserProperty) string {
 	return cmp.Or(id, prefixed)
 }
 
-// name gives the message an id that it had before.
+// name sets an id that the message had before.
 func (m *Message) name(id string) {
 	if u, err := uuid.Parse(id); err == nil && u.String() == id {
 		m.ID = engine.ID(u)
@@ -39,7 +39,7 @@ func (m *Message) name(id string) {
 	m.Properties.User = append(m.Properties.User, engine.UserProperty{Key: idKey, Value: id})
 }
 
-// identity gives the id of a message as text, and a new one to the message that
+// identity returns the id of a message as text, and a new one to the message that
 // has none.
 func (m *Message) identity() string {
 	switch {

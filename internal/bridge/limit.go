@@ -57,8 +57,8 @@ type lineError struct{ error }
 // maxQuoted is how much of a codec's error is shown, in bytes.
 const maxQuoted = 256
 
-// Error gives one line.
+// Error returns one line.
 func (e lineError) Error() string { return printable.Short(e.error.Error(), maxQuoted) }
 
-// Unwrap gives the error as it was.
+// Unwrap returns the error as it was.
 func (e lineError) Unwrap() error { return e.error }

@@ -41,7 +41,7 @@ func (l *line[T]) take() []T {
 	return batch
 }
 
-// busy says whether there is anybody in line.
+// busy reports whether there is anybody in line.
 func (l *line[T]) busy() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

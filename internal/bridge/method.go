@@ -18,9 +18,9 @@ type Method struct {
 	Bind func(topic string, body any) (mismatch string, err error)
 	// Mismatch is told of that before the handler runs; an error is the handler's.
 	Mismatch func(d *engine.Delivery, field string) error
-	// ID gives the id of a message without another one.
+	// ID returns the id of a message without another one.
 	ID func(body any) string
-	// Key gives the ordering key of a message that has none as a header; "" is
+	// Key returns the ordering key of a message that has none as a header; "" is
 	// the topic.
 	Key func(body any) string
 	// LetterTopic is where a dead letter is published besides its store; body is

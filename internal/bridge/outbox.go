@@ -93,7 +93,7 @@ func (k *keeper) renew() error {
 	return err
 }
 
-// keeps says whether the message goes through the outbox: QoS 0 promises
+// keeps reports whether the message goes through the outbox: QoS 0 promises
 // nothing, and has to be quick.
 func (s *state) keeps(m *Message) bool { return s.outbox != nil && m.QoS > 0 && !m.Direct }
 
@@ -129,7 +129,7 @@ func checkKey(what, key string) error {
 	return nil
 }
 
-// entry checks a message and gives it the form of the store, which shares no
+// entry checks a message and returns it in the form of the store, which shares no
 // memory with it.
 func (k *keeper) entry(ctx context.Context, m *Message) (*outbox.Entry, error) {
 	if ctx == nil {
@@ -221,7 +221,7 @@ func outboxHealth(s outbox.Stats, err error) event.OutboxHealth {
 
 var errNoStore = errors.New("the outbox has no store")
 
-// outboxOf gives the outbox of the settings, nil without one.
+// outboxOf returns the outbox of the settings, nil without one.
 func (s *state) outboxOf(cfg *Outbox) (*keeper, error) {
 	if cfg == nil {
 		return nil, nil

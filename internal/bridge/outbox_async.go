@@ -78,7 +78,7 @@ func (k *keeper) behind(ctx context.Context, e *outbox.Entry) error {
 	return &event.Error{Op: "publish", Topic: clip(e.Topic), Reason: reasonOfContext(err), MayHaveBeenSent: true, Cause: err}
 }
 
-// limited gives a context without a deadline the one of every publish.
+// limited sets on a context without a deadline the one of every publish.
 func (k *keeper) limited(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}

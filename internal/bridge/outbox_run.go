@@ -64,7 +64,7 @@ func (k *keeper) hurryUp() {
 }
 
 // stop sends, within ctx and as long as there is a connection, what is in the
-// outbox, ends the relay, and gives how much is left for the next start and how
+// outbox, ends the relay, and returns how much is left for the next start and how
 // much of that has no outcome yet.
 func (k *keeper) stop(ctx context.Context) (left, flying int) {
 	k.async.wait(ctx)

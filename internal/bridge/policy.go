@@ -157,7 +157,7 @@ func readReasons(all map[string]event.Verdict) (map[string]engine.Verdict, error
 	return known, errors.Join(errs...)
 }
 
-// classify gives the verdict for an error: its own, else by its reason, else by
+// classify returns the verdict for an error: its own, else by its reason, else by
 // its code, else by its class.
 func (p *policy) classify(err error) engine.Verdict {
 	if v, ok := event.VerdictOf(err); ok {
@@ -196,7 +196,7 @@ func (p *policy) over(to *policy) {
 	}
 }
 
-// apply gives the subscription its policy.
+// apply sets the policy of the subscription.
 func (p *policy) apply(sub *engine.Subscription) {
 	sub.Timeout, sub.Budget, sub.Backoff, sub.MaxBackoff = p.timeout, p.budget, p.minBackoff, p.maxBackoff
 	sub.MaxAttempts, sub.Concurrency, sub.Exhausted = p.attempts, p.concurrency, p.exhausted

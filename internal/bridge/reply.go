@@ -27,7 +27,7 @@ const (
 // maxStatus keeps an error text from making a reply too large.
 const maxStatus = 1 << 10
 
-// ReplyWanted says whether a message is a request. Its response topic comes
+// ReplyWanted reports whether a message is a request. Its response topic comes
 // from whoever may publish: it must be a topic name that starts with one of the
 // allowed prefixes, or the error is final.
 func (b *Broker) ReplyWanted(e *Event) (bool, error) {
@@ -51,7 +51,7 @@ func (s *state) mayReply(topic string) bool {
 	})
 }
 
-// under says whether a topic starts with the levels of a prefix: "a" allows "a"
+// under reports whether a topic starts with the levels of a prefix: "a" allows "a"
 // and "a/b", but not "ab".
 func under(topic, prefix string) bool {
 	rest, ok := strings.CutPrefix(topic, prefix)
@@ -85,7 +85,7 @@ func unsendable(err error) bool {
 	return errors.As(err, &e) && (e.Reason == event.ReasonCodec || e.Reason == event.ReasonTooLarge || e.Reason == event.ReasonBadRequest)
 }
 
-// statusOf gives the properties of an error.
+// statusOf returns the properties of an error.
 func statusOf(err error) []engine.UserProperty {
 	k := kerrors.FromError(err)
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -105,7 +105,7 @@ func statusOf(err error) []engine.UserProperty {
 // clean keeps to the text that MQTT takes [MQTT-1.5.4-1], [MQTT-1.5.4-2].
 func clean(s string) string { return strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "") }
 
-// failureIn gives the error that a reply carries.
+// failureIn returns the error that a reply carries.
 func failureIn(header []engine.UserProperty) error {
 	text, ok := last(header, statusCode)
 	if !ok {

@@ -104,7 +104,7 @@ func noReply(inbox *engine.Inbox) error {
 	return errors.New("no reply")
 }
 
-// result gives the reply, or the error that it carries.
+// result returns the reply, or the error that it carries.
 func (s *state) result(topic string, e *Event, o *broker.RequestOptions, own *RequestSettings) (*broker.Message, error) {
 	if err := failureIn(e.header); err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ type Requester interface {
 	Request(ctx context.Context, topic string, msg *broker.Message, opts ...broker.RequestOption) (*broker.Message, error)
 }
 
-// Request sends a request and gives the reply as a Resp.
+// Request sends a request and returns the reply as a Resp.
 func Request[Resp any](ctx context.Context, r Requester, topic string, req any, opts ...broker.RequestOption) (*Resp, error) {
 	bind := RequestOption(func(s *RequestSettings) { s.Binder = func() any { return new(Resp) } })
 	msg, err := r.Request(ctx, topic, &broker.Message{Body: req, Partition: -1, Offset: -1}, append(slices.Clip(opts), bind)...)

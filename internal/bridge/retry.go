@@ -61,7 +61,7 @@ func (r *Retry) resolve() error {
 	return errors.Join(errs...)
 }
 
-// retry gives the policy of one publish, whose generic option may ask for a
+// retry returns the policy of one publish, whose generic option may ask for a
 // number of retries.
 func (s *state) retry(retries int) Retry {
 	r := s.retries
@@ -124,7 +124,7 @@ func (r *Retry) again(ctx context.Context, deadline time.Time, qos byte, err err
 	return nil
 }
 
-// worth says whether another attempt may succeed and do no harm.
+// worth reports whether another attempt may succeed and do no harm.
 func (r *Retry) worth(e *event.Error, qos byte) bool {
 	if qos != 1 && e.MayHaveBeenSent {
 		return false // would be a second delivery

@@ -27,7 +27,7 @@ func (p *policy) session(problems *problems, key string, s *v1.Subscription) {
 	}
 }
 
-// place gives the subscription its session: one name for all filters of an
+// place sets the session of the subscription: one name for all filters of an
 // operation, and for all groups of a filter.
 func (p *policy) place(sub *engine.Subscription, operation, filter string) {
 	switch {

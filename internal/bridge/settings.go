@@ -44,7 +44,7 @@ type Settings struct {
 	Retry Retry
 	// Sequence numbers the messages of each topic.
 	Sequence bool
-	// IDs gives ids to ready bytes, too.
+	// IDs also sets ids on ready bytes.
 	IDs bool
 	// Outbox takes what is published; nil sends it at once.
 	Outbox *Outbox
@@ -119,7 +119,7 @@ func (s *Settings) takeAddresses(o *broker.Options) {
 	}
 }
 
-// resolve gives the engine's configuration and every problem that the engine
+// resolve returns the engine's configuration and every problem that the engine
 // does not see.
 func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	cfg := s.Config
@@ -168,7 +168,7 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	return cfg, errors.Join(errs...)
 }
 
-// tls gives the source of the TLS configuration: config, which was set in
+// tls returns the source of the TLS configuration: config, which was set in
 // code, or else the files, which are read anew for each connection, so that a
 // rotation needs no restart.
 func (s *Settings) tls(config *tls.Config) (func() (*tls.Config, error), error) {

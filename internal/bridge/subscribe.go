@@ -107,7 +107,7 @@ type subscriber struct {
 	closed  atomic.Bool
 }
 
-// Options gives the generic options of the subscription.
+// Options returns the generic options of the subscription.
 func (s *subscriber) Options() broker.SubscribeOptions { return s.options }
 
 // Topic is the topic filter as it was registered.

@@ -73,7 +73,7 @@ func readSubscribeOptions(opts []broker.SubscribeOption) (broker.SubscribeOption
 	return o, s
 }
 
-// subscription gives the engine's form of the options. Retries that are not
+// subscription returns the engine's form of the options. Retries that are not
 // set are left to the budget; an explicit 0 is a single attempt.
 func subscription(filter string, o *broker.SubscribeOptions, s *SubscribeSettings) (*engine.Subscription, error) {
 	sub := &engine.Subscription{

@@ -11,7 +11,7 @@ type fleet interface {
 	mqtttest.Broker
 	// faults of the broker itself.
 	faults() []fault
-	// ordered says whether the broker keeps the order of a topic.
+	// ordered reports whether the broker keeps the order of a topic.
 	ordered() bool
 	// verdict is an error when the broker lost something of its own accord,
 	// which makes the run worthless.

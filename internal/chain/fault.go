@@ -105,7 +105,7 @@ func (r *run) restart(s *station) {
 	s.child.start()
 }
 
-// rounds gives the kinds in an order that has each of them before any comes
+// rounds returns the kinds in an order that has each of them before any comes
 // again.
 func rounds(kinds []fault, random *rand.Rand) func() fault {
 	var left []fault

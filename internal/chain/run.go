@@ -154,7 +154,7 @@ func (r *run) settle() {
 	}
 }
 
-// complete says whether everything that can be handled was. Only the logs are
+// complete reports whether everything that can be handled was. Only the logs are
 // asked.
 func (r *run) complete() bool {
 	v := newVerdict(r.o.Seed)

@@ -51,7 +51,7 @@ func (v *verdict) handle(i id) {
 	v.last[order] = max(v.last[order], i.number)
 }
 
-// handledAll says whether everything was handled that can be.
+// handledAll reports whether everything was handled that can be.
 func (v *verdict) handledAll() bool {
 	for i, s := range v.states {
 		if s&isAccepted != 0 && s&isHandled == 0 && i.fate(v.seed) != poison {

@@ -32,7 +32,7 @@ func (d *Data_Database) Name() string {
 	return "postgres://" + net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))) + "/" + c.Database
 }
 
-// isFile tells whether the source is a path.
+// isFile reports whether the source is a path.
 func (d *Data_Database) isFile() bool {
 	return d != nil && d.Driver != DriverPostgres && d.Source != "" && d.Source != MemorySource
 }

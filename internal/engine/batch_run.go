@@ -29,7 +29,7 @@ func (b *batcher) Run(ctx context.Context) (again time.Duration, done bool) {
 	return 0, true
 }
 
-// take gives the next batch. Messages behind one of their key that is handled
+// take returns the next batch. Messages behind one of their key that is handled
 // singly, or parked, follow it there.
 func (b *batcher) take() (batch []*Delivery) {
 	b.mu.Lock()

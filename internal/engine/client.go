@@ -182,7 +182,7 @@ func (c *Client) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Running says whether the client is between Start and Stop.
+// Running reports whether the client is between Start and Stop.
 func (c *Client) Running() bool { return c.current() != nil }
 
 // Stopped says that the client was never started, or that Stop has ended: its

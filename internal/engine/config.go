@@ -159,7 +159,7 @@ type Config struct {
 	Replied func(d *Delivery)
 
 	// Flush is called by Stop, within its context, when the last handler ended
-	// and publishes still leave; it gives how many messages stay on this side, and
+	// and publishes still leave; it returns how many messages stay on this side, and
 	// how many of them were published and not acknowledged.
 	Flush func(ctx context.Context) (left, flying int)
 	// Publishing is told of each publishing connection that comes up, before
@@ -269,7 +269,7 @@ func def[T comparable](v *T, d T) {
 // letterPrefix is where dead letters are retained.
 func (c *Config) letterPrefix() string { return DefaultDeadLetter + c.Service + "/" }
 
-// persistent says whether the broker shall keep our sessions.
+// persistent reports whether the broker shall keep our sessions.
 func (c *Config) persistent() bool {
 	if c.CleanSession != nil {
 		return !*c.CleanSession
@@ -277,7 +277,7 @@ func (c *Config) persistent() bool {
 	return c.ClientID != ""
 }
 
-// session gives the settings of one of the two connections.
+// session returns the settings of one of the two connections.
 func (c *Config) session(clientID string) session.Config {
 	s := session.Config{
 		Addresses: c.Addresses, ClientID: clientID, TLS: c.TLS, Header: c.Header,
@@ -293,7 +293,7 @@ func (c *Config) session(clientID string) session.Config {
 	return s
 }
 
-// clientID gives the configured id, or one that no other process uses.
+// clientID returns the configured id, or one that no other process uses.
 func (c *Config) clientID() string {
 	if c.ClientID != "" {
 		return c.ClientID

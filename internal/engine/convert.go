@@ -6,7 +6,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
-// Outgoing gives a message of a store the form that is published.
+// Outgoing returns a message of a store in the form that is published.
 func Outgoing(m *message.Message) *Message {
 	out := &Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain}
 	if m.ContentType == "" && m.ResponseTopic == "" && m.CorrelationData == nil && m.Expiry == 0 && len(m.Headers) == 0 {
@@ -21,13 +21,13 @@ func Outgoing(m *message.Message) *Message {
 	return out
 }
 
-// Stored gives a message on its way out the form that stores keep. It shares
+// Stored returns a message on its way out in the form that stores keep. It shares
 // no memory with m.
 func Stored(m *Message) message.Message {
 	return stored(m.Topic, m.Payload, m.QoS, m.Retain, m.Properties)
 }
 
-// Kept gives a message that arrived the form that stores keep. It shares no
+// Kept returns a message that arrived in the form that stores keep. It shares no
 // memory with m.
 func Kept(m *Inbound) message.Message {
 	return stored(m.Topic, m.Payload, m.QoS, m.Retain, m.Properties)

@@ -45,7 +45,7 @@ func (r *run) bury(ctx context.Context, d *Delivery, cause error, attempts int) 
 	return nil
 }
 
-// own says whether the message is one of our dead letters, whose handler must
+// own reports whether the message is one of our dead letters, whose handler must
 // not make letters of letters for ever.
 func (r *run) own(d *Delivery) bool {
 	c := &r.client.cfg
@@ -125,7 +125,7 @@ func (r *run) letterTopic(d *Delivery) (to string) {
 	return to
 }
 
-// encode gives a letter its form on the wire, which depends on the protocol. A
+// encode returns a letter in its form on the wire, which depends on the protocol. A
 // retained message without a payload would be none [MQTT-3.3.1-6].
 func (r *run) encode(ctx context.Context, l *deadletter.Letter, retain bool) (*Message, error) {
 	version, err := r.client.Protocol(ctx)

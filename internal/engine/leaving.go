@@ -24,7 +24,7 @@ func (l *leftovers) closed(ev session.Closed) {
 	l.unacknowledged += ev.Unacknowledged
 }
 
-// flush lets go what waits for the broker on this side, and gives what is left
+// flush lets go what waits for the broker on this side, and returns what is left
 // and how much of that the sessions have, too.
 func (r *run) flush(ctx context.Context) (left, flying int) {
 	if f := r.client.cfg.Flush; f != nil {

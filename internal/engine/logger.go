@@ -16,7 +16,7 @@ const (
 	maxTail = 1 << 10
 )
 
-// SafeLogger gives a logger whose lines nobody can forge: topics, reasons and
+// SafeLogger returns a logger whose lines nobody can forge: topics, reasons and
 // errors hold text of strangers, so that everything in a value that could end
 // the line or steer a terminal is escaped. Stack traces keep their lines.
 func SafeLogger(l log.Logger) log.Logger { return safeLogger{l} }

@@ -43,7 +43,7 @@ func presets() []Preset {
 	}
 }
 
-// FindPreset gives the preset of that name; the empty name is the one that
+// FindPreset returns the preset of that name; the empty name is the one that
 // knows nothing.
 func FindPreset(name string) (Preset, error) {
 	if name == "" {

@@ -35,7 +35,7 @@ func newPublishers(n int, id string, open func(id string) (*session.Session, err
 // first is the session that stands for all of them.
 func (p *publishers) first() *session.Session { return p.sessions[0] }
 
-// of gives the session of a topic, connecting it when first used.
+// of returns the session of a topic, connecting it when first used.
 func (p *publishers) of(topic string) *session.Session {
 	s := p.first()
 	if n := uint64(len(p.sessions)); n > 1 {

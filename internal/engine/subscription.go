@@ -73,7 +73,7 @@ type Subscription struct {
 	// was parked included; 0 is MaxAttempts, and less than 0 leaves it to the park
 	// limit of the client.
 	ParkMaxAttempts int
-	// EventID gives the id of a message for its letter; nil is none.
+	// EventID returns the id of a message for its letter; nil is none.
 	EventID func(d *Delivery) string
 	// LetterTopic names the topic that a dead letter is published on besides
 	// its store, over that of the client; nil is the client's.

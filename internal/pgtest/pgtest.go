@@ -77,7 +77,7 @@ func (r *runner) Run() int {
 	return code
 }
 
-// DSN gives the URL of a new, empty database, which is dropped at the end of
+// DSN returns the URL of a new, empty database, which is dropped at the end of
 // the test. Without PostgreSQL on this machine the test is skipped, or fails
 // when the environment variable CI is "true".
 func (s *Server) DSN(tb testing.TB) string {
@@ -106,7 +106,7 @@ func (s *Server) DSN(tb testing.TB) string {
 	return s.url(name)
 }
 
-// Open gives a pool of connections to a new, empty database.
+// Open returns a pool of connections to a new, empty database.
 func (s *Server) Open(tb testing.TB) *sql.DB {
 	tb.Helper()
 	db, err := sql.Open(Driver, s.DSN(tb))
@@ -200,7 +200,7 @@ func (s *Server) ready() error {
 	}
 }
 
-// find gives the folder of the programs, "" without one.
+// find returns the folder of the programs, "" without one.
 func find() string {
 	if path, err := exec.LookPath("postgres"); err == nil {
 		return filepath.Dir(path)

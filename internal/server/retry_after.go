@@ -46,7 +46,7 @@ type tryLaterError struct{ cause *errors.Error }
 // Error implements error.
 func (e *tryLaterError) Error() string { return e.cause.Error() }
 
-// Unwrap gives the Kratos error.
+// Unwrap returns the Kratos error.
 func (e *tryLaterError) Unwrap() error { return e.cause }
 
 // GRPCStatus is what gRPC sends.

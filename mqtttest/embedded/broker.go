@@ -39,7 +39,7 @@ func New(opts ...Option) (*Broker, error) {
 }
 
 // Start opens the addresses and returns when clients can connect. An address
-// that cannot be opened gives an error that names it and wraps the one of the
+// that cannot be opened is an error that names it and wraps the one of the
 // system. ctx bounds Start only.
 func (b *Broker) Start(ctx context.Context) error {
 	b.mu.Lock()

@@ -12,7 +12,7 @@ import (
 // Client is a session that the broker knows.
 type Client struct {
 	ID string
-	// Connected tells whether the client is there now.
+	// Connected reports whether the client is there now.
 	Connected bool
 	// ProtocolVersion is 4 for MQTT 3.1.1 and 5 for MQTT 5.
 	ProtocolVersion byte

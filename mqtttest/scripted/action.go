@@ -98,7 +98,7 @@ func StopReading() Action { return Action{kind: stopReading} }
 
 // Rewrite puts other bytes in the place of the packet: none, one or several
 // packets, well formed or not. F must not call the broker, and must not keep the
-// packet. [Packet.Encode] gives the packet itself. A CONNECT is left alone.
+// packet. [Packet.Encode] returns the packet itself. A CONNECT is left alone.
 func Rewrite(f func(Packet) [][]byte) Action { return Action{kind: rewrite, rewrite: f} }
 
 // Malformed sends these bytes in the place of the packet.

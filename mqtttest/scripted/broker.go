@@ -128,7 +128,7 @@ func (b *Broker) open() error {
 	}
 }
 
-// bound says whether the port is one that the broker had before.
+// bound reports whether the port is one that the broker had before.
 func (b *Broker) bound() bool {
 	b.listen.Lock()
 	defer b.listen.Unlock()

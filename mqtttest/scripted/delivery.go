@@ -65,7 +65,7 @@ func (w *window) carry(d *delivery, connection int) {
 	}
 }
 
-// identify gives a packet identifier that is not in use, rolling over all of
+// identify returns a packet identifier that is not in use, rolling over all of
 // them before one is used again.
 func (w *window) identify(d *delivery) {
 	for {

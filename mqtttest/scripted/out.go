@@ -125,7 +125,7 @@ func (o *out) awaitRoom(closed <-chan struct{}) {
 	}
 }
 
-// last says whether the end of the stream waits to be written, or was.
+// last reports whether the end of the stream waits to be written, or was.
 func (o *out) last() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -21,10 +21,10 @@ func (p Packet) Type() PacketType { return PacketType(p.First >> 4) }
 // QoS of a PUBLISH.
 func (p Packet) QoS() byte { return p.First >> 1 & 3 }
 
-// Dup tells whether a PUBLISH carries the DUP flag.
+// Dup reports whether a PUBLISH carries the DUP flag.
 func (p Packet) Dup() bool { return p.First&8 != 0 }
 
-// Retain tells whether a PUBLISH carries the RETAIN flag.
+// Retain reports whether a PUBLISH carries the RETAIN flag.
 func (p Packet) Retain() bool { return p.First&1 != 0 }
 
 // Topic of a PUBLISH, empty where an alias stands for it.

@@ -193,5 +193,5 @@ func varintSize(n uint32) int {
 
 func clone(b []byte) []byte { return append([]byte{}, b...) }
 
-// validTopic says whether s can be published to.
+// validTopic reports whether s can be published to.
 func validTopic(s string) bool { return s != "" && !strings.ContainsAny(s, "+#") }

@@ -62,7 +62,7 @@ func (b *Broker) lookup(topic []byte) *route {
 	return r
 }
 
-// publish gives a message to all who subscribed, and says whether there were
+// publish gives a message to all who subscribed, and reports whether there were
 // any.
 func (b *Broker) publish(m *message) bool {
 	r := b.lookup([]byte(m.topic))
@@ -108,7 +108,7 @@ func (b *Broker) direct(m *message, subs []*subscription) {
 	}
 }
 
-// join adds or replaces a subscription and says whether it is new.
+// join adds or replaces a subscription and reports whether it is new.
 func (b *Broker) join(s *session, r request, id uint32) (sub *subscription, fresh bool) {
 	old := s.subs[r.filter]
 	sub = &subscription{request: r, session: s, levels: strings.Split(r.plain, "/")}

@@ -47,7 +47,7 @@ type LostMessage struct {
 	QoS      byte
 }
 
-// lazy says whether state is saved now and then only.
+// lazy reports whether state is saved now and then only.
 func (b *Broker) lazy() bool { return b.options.saveEvery > 0 || b.options.saveAfter > 0 }
 
 // changed counts a change of what is saved.

@@ -25,7 +25,7 @@ func (c *conn) sendPublish(d *delivery, dup bool) {
 	}
 }
 
-// tooLarge says whether a delivery exceeds the Maximum Packet Size of the
+// tooLarge reports whether a delivery exceeds the Maximum Packet Size of the
 // client [MQTT-3.1.2-24].
 func (c *conn) tooLarge(d *delivery) bool {
 	limit := c.connect.maximumPacket

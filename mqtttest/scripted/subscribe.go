@@ -117,7 +117,7 @@ func splitFilter(filter string) (share, plain string, err error) {
 	return share, plain, nil
 }
 
-// matches says whether a topic matches the levels of a filter.
+// matches reports whether a topic matches the levels of a filter.
 func matches(levels []string, topic string) bool {
 	if topic[0] == '$' && (levels[0] == "#" || levels[0] == "+") {
 		return false // [MQTT-4.7.2-1]

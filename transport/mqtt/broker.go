@@ -6,7 +6,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// Broker gives the server as kratos-transport's interface, for code that takes
+// Broker returns the server as kratos-transport's interface, for code that takes
 // one. It publishes and subscribes as the server does; Init, Connect and
 // Disconnect are errors, because the server's connection is not theirs to
 // change.

@@ -24,7 +24,7 @@ func WithSequence(enable bool) ServerOption {
 	return set(func(s *bridge.Settings) { s.Sequence = enable })
 }
 
-// WithPublishMessageID gives the message this id, over that of the message and
+// WithPublishMessageID sets the id of the message, over the one that it has and
 // over a header "id": the user property "id" on MQTT 5, the id of the CloudEvent.
 // Default: a UUIDv7, which MQTT 3.1.1 has no place for without
 // [WithCloudEvents].

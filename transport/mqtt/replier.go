@@ -77,7 +77,7 @@ func (c *chained) refuse(ctx context.Context, e *bridge.Event, err error) error 
 	return c.server.broker.Reply(ctx, e, c.replyQoS, nil, nil, err)
 }
 
-// list gives all values, keys in no order.
+// list returns all values, keys in no order.
 func (h *headerCarrier) list() (list []engine.UserProperty) {
 	for key, values := range h.values {
 		for _, v := range values {

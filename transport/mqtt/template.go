@@ -113,7 +113,7 @@ func newPrefix(text string) prefix {
 	return prefix{text + "/", strings.Count(text, "/") + 1}
 }
 
-// cut gives the topic behind the prefix, and the levels of it in the topic.
+// cut returns the topic behind the prefix, and the levels of it in the topic.
 func (p prefix) cut(topic string) (levels, rest string) {
 	at := 0
 	for range p.levels {

@@ -76,7 +76,7 @@ func (t *Transport) ID() string { return t.own.ID() }
 // Attempt counts the handler's attempts at the message, from 1.
 func (t *Transport) Attempt() int { return t.delivery.Attempt }
 
-// FromContext gives the MQTT transport of a handler's context.
+// FromContext returns the MQTT transport of a handler's context.
 func FromContext(ctx context.Context) (*Transport, bool) {
 	tr, ok := transport.FromServerContext(ctx)
 	if !ok {

@@ -45,7 +45,7 @@ func (c *conn) serve() {
 	}
 }
 
-// frames handles the whole frames in b and gives their size.
+// frames handles the whole frames in b and returns their size.
 func (c *conn) frames(b []byte) (used int, ok bool) {
 	for {
 		remaining, size := header(b[used:])

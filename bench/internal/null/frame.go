@@ -13,7 +13,7 @@ const (
 	disconnect  = 14
 )
 
-// header reads a fixed header and gives its size; 0 is not complete, -1 is not
+// header reads a fixed header and returns its size; 0 is not complete, -1 is not
 // MQTT.
 func header(b []byte) (remaining, size int) {
 	for i := 1; i < len(b) && i < 5; i++ {
@@ -28,7 +28,7 @@ func header(b []byte) (remaining, size int) {
 	return 0, 0
 }
 
-// varint reads a variable byte integer and gives the rest of b.
+// varint reads a variable byte integer and returns the rest of b.
 func varint(b []byte) (n int, rest []byte) {
 	for i := 0; i < len(b) && i < 4; i++ {
 		n |= int(b[i]&0x7F) << (7 * i)
@@ -59,7 +59,7 @@ func field(b []byte) (f, rest []byte, ok bool) {
 	return b[2 : 2+n], b[2+n:], true
 }
 
-// AppendPublish appends a PUBLISH frame to dst and gives where its packet
+// AppendPublish appends a PUBLISH frame to dst and returns where its packet
 // identifier (QoS above 0) and its payload are.
 func AppendPublish(dst []byte, version, qos byte, topic string, id uint16, payload []byte) (frame []byte, idAt, payloadAt int) {
 	remaining := 2 + len(topic) + len(payload)

@@ -21,7 +21,7 @@ const (
 	Counted = "counted"
 )
 
-// Filter gives the filter of a source that sends payloads of a kind, on so
+// Filter returns the filter of a source that sends payloads of a kind, on so
 // many topics in turn.
 func Filter(kind string, topics int) string {
 	return fmt.Sprintf("%s%s/%d/plant-7/telemetry/+", sourcePrefix, kind, topics)

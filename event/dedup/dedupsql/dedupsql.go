@@ -104,7 +104,7 @@ func New(db *sql.DB, o Options) (*Window, error) {
 	}, nil
 }
 
-// Schema gives the statements that make the table, for who migrates with a tool
+// Schema returns the statements that make the table, for who migrates with a tool
 // of its own. They do nothing to a table that is there.
 func Schema(table string) []string {
 	return []string{

@@ -18,7 +18,7 @@ type Op struct {
 	// it were the first.
 	Apply func(tx *bbolt.Tx) error
 	// Finish is called once, in the order of the file, before Update returns
-	// for the op: stored says whether the change is in the file. That may be so
+	// for the op: stored reports whether the change is in the file. That may be so
 	// although Update fails.
 	Finish func(stored bool)
 }

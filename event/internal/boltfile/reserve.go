@@ -71,7 +71,7 @@ func zeros(f *os.File, from, to int64) error {
 // a quota, or under the limit for the size of a file.
 func IsFull(err error) bool {
 	for _, e := range fullErrors() {
-		// bbolt gives some errors of the system as text only.
+		// bbolt returns some errors of the system as text only.
 		if errors.Is(err, e) || err != nil && strings.Contains(err.Error(), e.Error()) {
 			return true
 		}

@@ -63,7 +63,7 @@ func (l *Lane) offer() {
 	l.scheduler.lanes.push(l)
 }
 
-// take gives the next key to a worker. The lane was listed.
+// take hands the next key to a worker. The lane was listed.
 func (l *Lane) take() *keyQueue {
 	q := l.ready.pop()
 	l.listed = false

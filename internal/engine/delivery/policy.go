@@ -40,7 +40,7 @@ const (
 	ExhaustedDrop
 )
 
-// Hold says whether a message may be handled now.
+// Hold reports whether a message may be handled now.
 type Hold int
 
 // The holds.

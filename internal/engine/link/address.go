@@ -49,7 +49,7 @@ func (e *AddressError) Error() string {
 	return where + ": " + e.Err.Error()
 }
 
-// Unwrap gives the problem.
+// Unwrap returns the problem.
 func (e *AddressError) Unwrap() error { return e.Err }
 
 // Address is where a broker listens, and what to say there. It is immutable by
@@ -109,7 +109,7 @@ func (a Address) HostPort() string {
 	return net.JoinHostPort(a.Host, strconv.Itoa(int(a.Port)))
 }
 
-// Secure tells whether the connection is encrypted.
+// Secure reports whether the connection is encrypted.
 func (a Address) Secure() bool {
 	switch a.Scheme {
 	case "ssl", "tls", "mqtts", "wss":
@@ -118,7 +118,7 @@ func (a Address) Secure() bool {
 	return false
 }
 
-// WebSocket tells whether MQTT is carried in WebSocket messages.
+// WebSocket reports whether MQTT is carried in WebSocket messages.
 func (a Address) WebSocket() bool { return a.Scheme == "ws" || a.Scheme == "wss" }
 
 // URL is a new URL of the address, without user information and query.
@@ -133,7 +133,7 @@ func (a Address) URL() *url.URL {
 // String is URL as text.
 func (a Address) String() string { return a.URL().String() }
 
-// defaultPort gives the port that IANA or custom assign to a scheme, 0 when the
+// defaultPort returns the port that IANA or custom assign to a scheme, 0 when the
 // scheme is unknown.
 func defaultPort(scheme string) uint16 {
 	switch scheme {
@@ -249,7 +249,7 @@ func isIPv6(s string) bool {
 	return err == nil && ip.Is6() && (ip.Zone() == "" || isWord(ip.Zone()))
 }
 
-// isWord tells whether s consists of the characters of host names, IPv4
+// isWord reports whether s consists of the characters of host names, IPv4
 // addresses, zones and schemes.
 func isWord(s string) bool {
 	for _, r := range s {

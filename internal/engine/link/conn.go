@@ -176,7 +176,7 @@ func (c *Conn) end(err error) {
 	close(c.over)
 }
 
-// fail ends the connection because of err and gives back what ended it first.
+// fail ends the connection because of err and returns what ended it first.
 // It leaves a connection alone that Close is just emptying.
 func (c *Conn) fail(err error) error {
 	if !c.dead.Load() {
@@ -197,5 +197,5 @@ func closeNow(nc net.Conn) error {
 	return nc.Close()
 }
 
-// version5 tells whether the connection speaks MQTT 5.
+// version5 reports whether the connection speaks MQTT 5.
 func (c *Conn) version5() bool { return c.opts.Version == wire.V5 }

@@ -21,17 +21,17 @@ type DialError struct {
 	Err     error
 }
 
-// Error gives address and cause.
+// Error returns address and cause.
 func (e *DialError) Error() string { return fmt.Sprintf("dial %s: %v", e.Address, e.Err) }
 
-// Unwrap gives the cause: a *net.OpError, a TLS error, a context error, …
+// Unwrap returns the cause: a *net.OpError, a TLS error, a context error, …
 func (e *DialError) Unwrap() error { return e.Err }
 
 // Dialer opens connections to brokers. The zero value dials every scheme, with
 // the system's certificate roots. A Dialer is not changed by Dial and may be
 // used by several goroutines.
 type Dialer struct {
-	// TLS gives the configuration for encrypted schemes. It is called for
+	// TLS returns the configuration for encrypted schemes. It is called for
 	// every dial, so that renewed certificates count at the next connection.
 	// The result is cloned; versions below 1.2 are not negotiated and
 	// ServerName is the address' host when empty. nil: system roots.

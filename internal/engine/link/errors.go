@@ -9,7 +9,7 @@ import (
 
 // Why a frame was refused, or a connection given up; found with errors.Is, those
 // of a frame in a [*FrameError]. A frame
-// that breaks the rules of its own type gives a [*wire.MalformedError] instead.
+// that breaks the rules of its own type is a [*wire.MalformedError] instead.
 // A refusal of what the broker sent ends the connection; of what the library
 // sent, it is the error of the Write, and nothing of the frame was sent.
 var (
@@ -43,7 +43,7 @@ func (e *FrameError) Error() string {
 	return fmt.Sprintf("mqtt: %v of %d bytes: %v", e.Type, e.Size, e.Err)
 }
 
-// Unwrap gives the reason.
+// Unwrap returns the reason.
 func (e *FrameError) Unwrap() error { return e.Err }
 
 func refuse(h wire.Header, reason error) error {

@@ -28,7 +28,7 @@ func (c *Conn) flusher() {
 }
 
 // pass writes what is queued at this moment, unless somebody else is writing,
-// and tells whether the flusher has something left to do.
+// and reports whether the flusher has something left to do.
 func (c *Conn) pass() (more bool) {
 	c.mu.Lock()
 	if c.writing || c.err != nil || !c.queued() {
@@ -100,7 +100,7 @@ func (c *Conn) stalled() {
 	_ = c.fail(fmt.Errorf("write: nothing taken within %v: %w", c.opts.WriteTimeout, os.ErrDeadlineExceeded))
 }
 
-// queued tells whether anything waits to be written. c.mu is held.
+// queued reports whether anything waits to be written. c.mu is held.
 func (c *Conn) queued() bool { return c.control.size+c.data.size > 0 }
 
 // offerRoom tells the receiver that a queue it found full has room.
@@ -116,7 +116,7 @@ func (c *Conn) offerRoom() {
 	}
 }
 
-// ended waits until lent frames are free and gives what ended the connection.
+// ended waits until lent frames are free and returns what ended the connection.
 func (c *Conn) ended() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

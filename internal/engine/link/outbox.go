@@ -31,7 +31,7 @@ func (o *outbox) lend(frame []byte) {
 	o.size += len(frame)
 }
 
-// each gives the bytes in order, in as few slices as possible.
+// each returns the bytes in order, in as few slices as possible.
 func (o *outbox) each(write func([]byte) error) error {
 	from := 0
 	for _, l := range o.lent {

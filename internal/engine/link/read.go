@@ -86,7 +86,7 @@ func (c *Conn) next() (wire.Header, []byte, error) {
 	}
 }
 
-// whole gives the frame whose header is at hand, unless the buffer has to be
+// whole returns the frame whose header is at hand, unless the buffer has to be
 // filled first.
 func (c *Conn) whole(h wire.Header) (frame []byte, done bool, err error) {
 	if err := c.checkInbound(h); err != nil {

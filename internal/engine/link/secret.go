@@ -13,7 +13,7 @@ import (
 // exported one.
 type Secret string
 
-// String gives "***", or "" for the empty secret.
+// String returns "***", or "" for the empty secret.
 func (s Secret) String() string {
 	if s == "" {
 		return ""

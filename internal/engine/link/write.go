@@ -47,7 +47,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// take queues the first packet in b and gives its size, 0 when it is not
+// take queues the first packet in b and returns its size, 0 when it is not
 // complete.
 func (c *Conn) take(b []byte) (int, error) {
 	if err := c.checkOutbound(b[0]); err != nil {

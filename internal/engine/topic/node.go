@@ -100,7 +100,7 @@ func drop[V any](rs *[]registration[V], order uint64) bool {
 }
 
 // descend appends to found all registrations below n that the levels in name
-// belong to. wild tells whether wildcards may take the next level, which they
+// belong to. wild reports whether wildcards may take the next level, which they
 // may not when it is the first one and starts with $ [MQTT-4.7.2-1].
 func (n *node[V]) descend(name string, wild bool, found []registration[V]) []registration[V] {
 	level, rest, more := strings.Cut(name, "/")

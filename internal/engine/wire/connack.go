@@ -36,9 +36,9 @@ type Connack struct {
 	SubIDAvailable bool
 	// SharedAvailable says that shared subscriptions work; default true.
 	SharedAvailable bool
-	// HasSessionExpiry tells whether SessionExpiry is present.
+	// HasSessionExpiry reports whether SessionExpiry is present.
 	HasSessionExpiry bool
-	// HasServerKeepAlive tells whether ServerKeepAlive is present.
+	// HasServerKeepAlive reports whether ServerKeepAlive is present.
 	HasServerKeepAlive bool
 }
 

@@ -43,7 +43,7 @@ func PacketIDOffset(frame []byte) int {
 	return at
 }
 
-// PublishTopic gives the topic of a whole PUBLISH, which lies in the frame, and
+// PublishTopic returns the topic of a whole PUBLISH, which lies in the frame, and
 // whether it is to be retained; nil for any other frame.
 func PublishTopic(frame []byte) (topic []byte, retain bool) {
 	h, ok, err := ParseHeader(frame)

@@ -33,9 +33,9 @@ type Properties struct {
 	// PayloadFormat is 1 for UTF-8 text and 0 for unspecified bytes, valid
 	// when HasPayloadFormat.
 	PayloadFormat byte
-	// HasMessageExpiry tells whether MessageExpiry is present.
+	// HasMessageExpiry reports whether MessageExpiry is present.
 	HasMessageExpiry bool
-	// HasPayloadFormat tells whether PayloadFormat is present.
+	// HasPayloadFormat reports whether PayloadFormat is present.
 	HasPayloadFormat bool
 }
 

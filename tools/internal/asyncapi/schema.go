@@ -16,7 +16,7 @@ type schemas struct {
 	known map[string]*object
 }
 
-// message gives the reference to a message's schema, and writes it when it is
+// message returns the reference to a message's schema, and writes it when it is
 // new.
 func (s *schemas) message(m *protogen.Message) *object {
 	if known := wellKnown(m.Desc.FullName()); known != nil {
@@ -196,7 +196,7 @@ func keyPattern(k protoreflect.Kind) string {
 	return "^-?[0-9]+$"
 }
 
-// enum gives the reference to an enum's schema: the names of its values.
+// enum returns the reference to an enum's schema: the names of its values.
 func (s *schemas) enum(e *protogen.Enum) *object {
 	if e.Desc.FullName() == "google.protobuf.NullValue" {
 		return newObject().set("type", "null")

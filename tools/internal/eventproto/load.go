@@ -18,7 +18,7 @@ type Settings struct {
 	Codecs []string
 }
 
-// Load gives the services with events of the files that are to be generated.
+// Load returns the services with events of the files that are to be generated.
 // The error is of type [OptionErrors] and has every fault of all of them.
 func Load(plugin *protogen.Plugin, settings Settings) ([]*Service, error) {
 	l := &loader{codecs: append([]string{"proto", "json"}, settings.Codecs...)}
@@ -46,7 +46,7 @@ type loader struct {
 	problems OptionErrors
 }
 
-// service gives nil for a service without events.
+// service returns nil for a service without events.
 func (l *loader) service(f *protogen.File, s *protogen.Service) *Service {
 	defaults := new(v1.EventDefaults)
 	has := proto.HasExtension(s.Desc.Options(), v1.E_Events)
