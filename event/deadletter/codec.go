@@ -15,7 +15,7 @@ const IDHeader = prefix + "id"
 // ErrNoLetter is the error of Decode for a message that is none.
 var ErrNoLetter = errors.New("deadletter: the message is no dead letter")
 
-// Encode gives the letter the form in which it is published on a topic, which
+// Encode returns the letter in the form in which it is published on a topic, which
 // is left empty. With properties, which is MQTT 5, it is the original message
 // with what the letter knows in user properties whose names begin with
 // "dead-letter-". Without, for MQTT 3.1.1, it is a CloudEvent in structured

@@ -16,7 +16,7 @@ const (
 	unknown     = "unknown" // source of a letter without a service
 )
 
-// attribute gives the name of a CloudEvents attribute: subject is the original
+// attribute returns the name of a CloudEvents attribute: subject is the original
 // topic, and the others have lower-case letters only.
 func attribute(name string) string {
 	if name == "topic" {
@@ -127,7 +127,7 @@ func (l *Letter) member(name string, raw json.RawMessage) (err error) {
 	return nil
 }
 
-// text gives a string's value, and other JSON values as they are written.
+// text returns a string's value, and other JSON values as they are written.
 func text(raw json.RawMessage) string {
 	var s string
 	if json.Unmarshal(raw, &s) == nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
-// Schema gives the statements that make the tables, for who migrates with a
+// Schema returns the statements that make the tables, for who migrates with a
 // tool of its own. They do nothing to tables that are there.
 func Schema(d sqltx.Dialect, table string) []string {
 	// What is waiting is read by seq and counted by size from this index alone.

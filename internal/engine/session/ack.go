@@ -119,7 +119,7 @@ func (o *outbound) step(sl *slot, a *wire.Ack) (over bool, err error) {
 	return false, nil
 }
 
-// tookPuback says whether a PUBACK completes the exchange. A broker of MQTT
+// tookPuback reports whether a PUBACK completes the exchange. A broker of MQTT
 // 3.1.1 without QoS 2 answers it so: it has taken the message at QoS 1.
 func (o *outbound) tookPuback(sl *slot) bool {
 	return sl.state == slotSent && (sl.qos == 1 || o.version == wire.V311)

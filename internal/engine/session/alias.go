@@ -23,7 +23,7 @@ func (a *aliases) reset(limit, most int) {
 	}
 }
 
-// shorten gives the frame to send in the place of a kept one, and what to call
+// shorten returns the frame to send in the place of a kept one, and what to call
 // once it is queued. Large frames, which are not copied on their way, stay as
 // they are, and so do those that naming the alias would make too large for the
 // broker [MQTT-3.2.2-15].

@@ -17,7 +17,7 @@ type call struct{ done chan error }
 
 func (c *call) complete(err error) { c.done <- err }
 
-// wait gives the outcome; ok is false when the caller's time is up first.
+// wait returns the outcome; ok is false when the caller's time is up first.
 func (c *call) wait(ctx context.Context, timeout <-chan time.Time) (ok bool, err error) {
 	select {
 	case err = <-c.done:
@@ -74,7 +74,7 @@ type asyncCall struct {
 	topic string
 }
 
-// get gives the completion of one publish. It is used again after complete,
+// get returns the completion of one publish. It is used again after complete,
 // which is called once.
 func (c *callbacks) get(fn func(error), topic string) *asyncCall {
 	a, ok := c.pool.Get().(*asyncCall)
@@ -92,7 +92,7 @@ func (c *asyncCall) complete(err error) {
 	c.to.add(c.end(err))
 }
 
-// end gives the outcome and the memory back.
+// end returns the outcome and puts the memory back.
 func (c *asyncCall) end(err error) outcome {
 	o := outcome{c.fn, err}
 	c.fn, c.topic = nil, ""

@@ -133,7 +133,7 @@ type Config struct {
 
 // Sink takes the messages of a session on its read loop and must not block.
 type Sink interface {
-	// New gives the memory for the next message, of zero value: the sink may
+	// New returns the memory for the next message, of zero value: the sink may
 	// have allocated it together with what it needs itself. At QoS 0 nil drops
 	// the message before it costs anything.
 	New(qos byte, size int) *Inbound

@@ -50,7 +50,7 @@ type Error struct {
 // maxTopic is how many characters of a topic are shown.
 const maxTopic = 128
 
-// Error gives one line without any secret.
+// Error returns one line without any secret.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("mqtt: ")
@@ -71,10 +71,10 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// ReasonOf gives the reason of the first [Error] in err's chain, or "".
+// ReasonOf returns the reason of the first [Error] in err's chain, or "".
 func ReasonOf(err error) Reason {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Reason

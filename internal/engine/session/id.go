@@ -48,7 +48,7 @@ const idProperty = "id"
 // idProperty5 is its size on the wire.
 const idProperty5 = 1 + 2 + len(idProperty) + 2 + idText
 
-// property gives the wire form of the user property.
+// property returns the wire form of the user property.
 func (id *ID) property(dst []byte) []byte {
 	var text [idText]byte
 	id.encode(&text)

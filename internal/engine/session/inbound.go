@@ -115,7 +115,7 @@ func (s *Session) redelivered(c *conn, p *wire.Publish) bool {
 	return true
 }
 
-// same says whether a redelivery is the message that we still hold; the id
+// same reports whether a redelivery is the message that we still hold; the id
 // alone may have been used again.
 func (m *Inbound) same(p *wire.Publish) bool {
 	return m.QoS == p.QoS && m.named(p.Topic) && bytes.Equal(m.Payload, p.Payload)

@@ -14,7 +14,7 @@ type limit struct {
 	timers *sync.Pool // of stopped timers
 }
 
-// reached gives the channel that ends the wait; nil when ctx does that.
+// reached returns the channel that ends the wait; nil when ctx does that.
 func (l *limit) reached(ctx context.Context) <-chan time.Time {
 	if l.timer == nil {
 		if _, ok := ctx.Deadline(); ok || l.after <= 0 {

@@ -82,7 +82,7 @@ type Inbound struct {
 	flaw  *flaw // nil of a message that can be handled
 }
 
-// Through says whether the message came through the subscription with this
+// Through reports whether the message came through the subscription with this
 // identifier. Without identifiers, as on MQTT 3.1.1, it may have come through
 // any that matches.
 func (m *Inbound) Through(id uint32) bool {

@@ -13,7 +13,7 @@ type Stamp interface {
 	Sent()
 }
 
-// stamped gives the message to send.
+// stamped returns the message to send.
 func (m *Message) stamped(v wire.Version) *Message {
 	if m.Stamp == nil {
 		return m

@@ -128,7 +128,7 @@ func (t *subscriptions) signal() {
 }
 
 // attach asks again for what went with the session, whose answer then counts as
-// if it were the first, and gives refused filters another chance. It says
+// if it were the first, and gives refused filters another chance. It reports
 // whether a session of ours had existed.
 func (t *subscriptions) attach(present bool) (had bool) {
 	t.mu.Lock()

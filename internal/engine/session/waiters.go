@@ -21,7 +21,7 @@ type waiter struct {
 	woken bool // has been told, and has not looked yet
 }
 
-// admits says whether one with this need has to wait no longer.
+// admits reports whether one with this need has to wait no longer.
 func (o *outbound) admits(n need) bool {
 	switch {
 	case n.drained:
@@ -38,7 +38,7 @@ func (o *outbound) admits(n need) bool {
 	return room && !o.win.full(n.qos, o.qos2Cap)
 }
 
-// behind says whether a newcomer has to queue: somebody in line may go first.
+// behind reports whether a newcomer has to queue: somebody in line may go first.
 func (o *outbound) behind() bool {
 	for _, w := range o.waiters {
 		if o.admits(w.need) {

@@ -73,7 +73,7 @@ func newWindow(size int) window {
 	}
 }
 
-// full says whether a message of this QoS has to wait for an acknowledgement.
+// full reports whether a message of this QoS has to wait for an acknowledgement.
 func (w *window) full(qos byte, qos2Cap int) bool {
 	return w.used >= w.size || (qos == 2 && w.qos2 >= qos2Cap)
 }
@@ -185,7 +185,7 @@ func (w *window) release(i int32, s *slot) {
 // keepFrame is the largest frame buffer that is used again.
 const keepFrame = 4 << 10
 
-// find gives the slot that an acknowledgement is for, or nil when the id
+// find returns the slot that an acknowledgement is for, or nil when the id
 // belongs to no exchange in flight.
 func (w *window) find(id uint16) (int32, *slot) {
 	if id < idBase {
