@@ -141,6 +141,7 @@ func (o *outbound) pubrec(sl *slot, a *wire.Ack) (over bool, err error) {
 	if sl.state != slotReleased {
 		o.recs++
 		sl.state, sl.recs = slotReleased, o.recs
+		o.ended++
 	}
 	o.answer(sl.id, 0)
 	return false, nil

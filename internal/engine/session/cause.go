@@ -138,7 +138,7 @@ func closedInOrder(err error) bool {
 
 // isTimeout reports whether we gave up waiting for the other side.
 func isTimeout(err error) bool {
-	return errors.Is(err, link.ErrNoPingresp) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
+	return errors.Is(err, link.ErrNoPingresp) || errors.Is(err, errNoAck) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // isBreach reports whether we ended the connection over a packet of the broker.

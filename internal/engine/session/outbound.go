@@ -32,6 +32,8 @@ type outbound struct {
 	suspects   int    // messages at the head of the window that may end connections
 	probe      int    // how many may be in flight until they are cleared; 0 is no limit
 	recs       uint32 // PUBRECs so far
+	ended      uint64 // steps of exchanges so far
+	stuck      stuck
 	waiters    []*waiter
 	scratch    []byte // QoS 0 frames
 	idRoom     [idProperty5]byte
@@ -78,6 +80,7 @@ func (s *Session) send(ctx context.Context, m *Message, n need, done completion,
 		}
 		if w == nil {
 			w = o.enter(n)
+			o.watch()
 		}
 		w.woken = false
 		connected := o.cur != nil
@@ -122,6 +125,7 @@ func (o *outbound) admit(m *Message, done completion) (sent, bool, error) {
 	m.sent()
 	out := sent{conn: o.cur, slot: i, alone: o.win.used == 1}
 	o.pump()
+	o.watch()
 	return out, true, nil
 }
 
@@ -265,6 +269,7 @@ func (o *outbound) end(i int32) completion {
 	sl := &o.win.slots[i]
 	if sl.charged {
 		o.quota++
+		o.ended++
 	}
 	if sl.suspect {
 		o.cleared()
@@ -314,6 +319,9 @@ func (o *outbound) drain(ctx context.Context) {
 func (o *outbound) close(cause error) {
 	o.mu.Lock()
 	o.closed, o.cur = cause, nil
+	if t := o.stuck.timer; t != nil {
+		t.Stop()
+	}
 	for i := o.win.head; i != none; i = o.win.head {
 		sl := &o.win.slots[i]
 		err := &Error{Op: opPublish, Reason: closedReason(cause), MayHaveBeenSent: sl.carried, Cause: cause}

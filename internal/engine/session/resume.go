@@ -36,6 +36,7 @@ func (o *outbound) attach(c *conn) (lost int) {
 	}
 	o.pump()
 	o.wake()
+	o.watch()
 	return lost
 }
 

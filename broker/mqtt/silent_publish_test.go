@@ -1,0 +1,44 @@
+package mqtt_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+)
+
+// A broker that never acknowledges the messages of one topic, because what it
+// asks for permission hangs, takes no room from the other topics for good.
+func TestTopicWithoutAcknowledgement(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"3.1.1", "5"} {
+		for _, qos := range []byte{1, 2} {
+			t.Run(fmt.Sprintf("%s QoS %d", protocol, qos), func(t *testing.T) {
+				t.Parallel()
+				b := mqtttest.NewScripted(t)
+				forbid(b, scripted.Publish, "silent", scripted.Drop())
+				m, out := logged(t, b.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithInFlight(8))
+				if err := m.Connect(); err != nil {
+					t.Fatal(err)
+				}
+				at := mqttbroker.WithPublishQos(qos)
+				for range 10 {
+					if err := m.Publish(within(t, 100*time.Millisecond), "silent", broker.NewMessage("x"), at); err == nil {
+						t.Fatal("acknowledged")
+					}
+				}
+				for range 100 {
+					publish(t, m, "free", "x", at)
+				}
+				if out.count(`the first to "silent"`) != 1 {
+					t.Error("the log does not name the topic")
+				}
+			})
+		}
+	}
+}
