@@ -27,9 +27,10 @@ type Conn struct {
 	reading chan struct{} // a token, held in Read
 	in      inbound
 	asked   requests
-	pings   atomic.Int32  // PINGREQs of the library without an answer
-	pause   pauses        // of reading
-	resume  chan struct{} // the frame that waits may be offered again
+	pings   atomic.Int32           // PINGREQs of the library without an answer
+	probe   atomic.Pointer[func()] // what waits for the answer to Ping
+	pause   pauses                 // of reading
+	resume  chan struct{}          // the frame that waits may be offered again
 
 	assembly sync.Mutex // guards partial
 	partial  []byte     // begin of a packet of the library

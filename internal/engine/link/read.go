@@ -150,6 +150,10 @@ func (c *Conn) route(h wire.Header, frame []byte) error {
 			return err
 		}
 	case wire.TypePingresp:
+		if answered := c.probe.Swap(nil); answered != nil {
+			(*answered)()
+			return nil
+		}
 		if c.answered() {
 			return nil
 		}
