@@ -24,7 +24,7 @@ const (
 	CauseSubscribe Cause = "subscribe"
 	// CauseTakenOver is another client with our client id: the broker said so,
 	// or it ended several connections in a row at once and in order, with nothing
-	// of ours to blame.
+	// of ours to blame: nothing was on its way, or what was, was taken a moment later.
 	CauseTakenOver Cause = "taken-over"
 	// CauseBackPressure is a broker that gave up on a write while we did not
 	// read, because the queue of messages to handle was full.
@@ -67,6 +67,10 @@ type LossError struct {
 	Topic string
 	// Suspects counts the messages or filters that may be to blame.
 	Suspects int
+	// Contested is set when messages were in flight and are not to blame: those of
+	// several losses before, each soon after its CONNACK, were all acknowledged a
+	// moment later. The network is cut, or another client uses the client id.
+	Contested bool
 	// Err is what ended the connection: the broker's DISCONNECT, or the error of
 	// the socket.
 	Err error
@@ -78,7 +82,9 @@ func (l *LossError) Error() string {
 	b.WriteString("connection lost: ")
 	switch {
 	case l.Cause == CauseTakenOver:
-		fmt.Fprintf(&b, "another client uses the client id %q", l.ClientID)
+		fmt.Fprintf(&b, "another client uses the client id %q: %s", l.ClientID, ownID)
+	case l.Contested:
+		fmt.Fprintf(&b, "%s; if another client uses the client id %q, %s", l.Cause.phrase(), l.ClientID, ownID)
 	case l.Topic == "":
 		b.WriteString(l.Cause.phrase())
 	default:
@@ -92,6 +98,9 @@ func (l *LossError) Error() string {
 	}
 	return b.String()
 }
+
+// ownID is what is wanted of instances that fight over a session.
+const ownID = "give each instance a client_id of its own, for example one with its host name"
 
 // Unwrap returns what ended the connection.
 func (l *LossError) Unwrap() error { return l.Err }

@@ -3,6 +3,7 @@ package event
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	kerrors "github.com/go-kratos/kratos/v2/errors"
 )
@@ -48,7 +49,16 @@ type Error struct {
 	// Convicted is set when the broker ended every connection that carried this
 	// message, or this filter, alone: sending it again as it is would end the next
 	// one. An outbox puts such an entry aside at once.
+	//
+	// With HeldFor set it is the verdict on the messages before this one: it was
+	// not sent itself, and an outbox keeps the entry as one that is refused.
 	Convicted bool
+	// HeldFor is set when the message was not sent, because the broker ended
+	// connections over several in a row to its topic, at its QoS and with its retain
+	// flag, or over messages to three topics that differ from it in one level
+	// (Convicted is then not set). It is how long it takes until the next one may
+	// go: a second at first, up to a minute, and 0 once one was acknowledged.
+	HeldFor time.Duration
 	// Cause is the underlying error, or nil. When a connection was lost it
 	// contains a [LossError].
 	Cause error
@@ -67,6 +77,9 @@ func (e *Error) Error() string {
 	}
 	if e.Convicted {
 		b.WriteString(" (ends every connection)")
+	}
+	if e.HeldFor > 0 {
+		b.WriteString(" (held back)")
 	}
 	if e.Cause != nil {
 		fmt.Fprintf(&b, ": %v", e.Cause)

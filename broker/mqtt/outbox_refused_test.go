@@ -199,3 +199,35 @@ func TestOutboxPutsAsideWhatEndsConnections(t *testing.T) {
 		}
 	})
 }
+
+// What is only held back, because those before it ended connections, was not tried:
+// it stays in the outbox as what the broker refuses, and its turn comes.
+func TestOutboxKeepsWhatIsHeldBack(t *testing.T) {
+	t.Parallel()
+	server := mqtttest.NewScripted(t, scripted.WithFaults(scripted.Fault{
+		Type: scripted.Publish, Filter: scripted.Topic("poison"), Do: scripted.End(0),
+	}))
+	spy, store := new(outboxSpy), memory(t, 0)
+	b, _ := logged(t, server.URL(), mqttbroker.WithProtocol("3.1.1"), mqttbroker.WithClientId("pub"), mqttbroker.WithOutbox(store), mqttbroker.WithHooks(spy))
+	if err := b.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	aside := func(n int) func() error {
+		return func() error {
+			if h := health(t, b).Outbox; h.Quarantined != n {
+				return fmt.Errorf("%d put aside, want %d", h.Quarantined, n)
+			}
+			return nil
+		}
+	}
+	for n := range 2 {
+		publish(t, b, "poison", "x")
+		mqtttest.Eventually(t, patience, aside(n+1))
+	}
+	publish(t, b, "poison", "x")
+	mqtttest.Eventually(t, patience, func() bool { return len(spy.of(event.OutboxRefused)) > 0 })
+	if e := wantReason(t, spy.of(event.OutboxRefused)[0].Err, event.ReasonRefused, 502); e.HeldFor <= 0 || !e.Convicted || e.MayHaveBeenSent {
+		t.Errorf("%+v", e)
+	}
+	mqtttest.Eventually(t, patience, aside(3))
+}

@@ -21,7 +21,7 @@ func permanent(err error) bool {
 	if !ok {
 		return false
 	}
-	if e.Convicted {
+	if e.Convicted && e.HeldFor == 0 { // it was tried itself
 		return true
 	}
 	switch e.Reason {

@@ -17,6 +17,10 @@ func (h *harness) deepTopic() string { return h.name + strings.Repeat("/x", 205)
 // convictionTime bounds the search for the message that ends connections.
 const convictionTime = time.Second
 
+// mostEnds is how many connections one search costs at most on a quiet link: the
+// first, six resets that find it alone, and one more that a busy machine adds.
+const mostEnds = 8
+
 // Row 47: the broker answers a publish by ending the connection. That publish
 // fails within a second with a reason, and nobody is taken for another client.
 func TestFault_47_PublishEndsConnection(t *testing.T) {
@@ -93,7 +97,7 @@ func TestFault_48_PoisonInOutbox(t *testing.T) {
 			}
 		})
 		h.eventually(func() error { return atLeast("put aside", p.health().Outbox.Quarantined, 1) })
-		if n := cuts.Applied(); n > 5*int64(f.rounds) {
+		if n := cuts.Applied(); n > mostEnds*int64(f.rounds) {
 			h.Errorf("%d connections ended for one message", n)
 		}
 		p.emptied()

@@ -31,7 +31,7 @@ func TestFault_58_SubscribeEndsConnection(t *testing.T) {
 				h.Error("the forbidden filter was granted")
 			}
 		})
-		if n := cuts.Applied(); n > 5*int64(f.rounds) {
+		if n := cuts.Applied(); n > mostEnds*int64(f.rounds) {
 			h.Errorf("%d connections ended for one filter", n)
 		}
 		h.noTakeover()

@@ -25,6 +25,7 @@ func (o *outbound) acked(c *conn, a *wire.Ack) {
 	over, err := o.step(sl, a)
 	var done completion
 	if over {
+		o.acquit(sl)
 		done = o.end(i)
 		next := o.win.next
 		o.pump()
@@ -67,6 +68,7 @@ func (o *outbound) settle(c *conn) {
 				if a.unrouted {
 					o.unrouted(sl)
 				}
+				o.acquit(sl)
 				p.done = append(p.done, o.end(i))
 			}
 		}

@@ -18,12 +18,14 @@ import (
 type evidence struct {
 	code        *CodeError    // the broker's DISCONNECT, MQTT 5
 	err         error         // what ended the socket
+	late        bool          // not at once after a suspect that was alone
 	life        time.Duration // from CONNACK to the end
 	paused      bool          // we did not read, and the broker may have been blocked
 	subscribing crowd         // filters of a SUBSCRIBE without its SUBACK
 	publishing  crowd         // messages on it without an acknowledgement
 	sent        string        // topic of a QoS 0 message sent just before
 	short       int           // connections in a row before it that ended at once and in order
+	cleared     int           // losses in a row before it that ended at once, and whose suspects were all acknowledged since
 }
 
 // crowd is a number of things of which the first is named.
@@ -47,6 +49,11 @@ func (e *evidence) judge() event.LossError {
 	switch {
 	case e.code == nil && e.paused:
 		l.Cause = event.CauseBackPressure
+	case e.isContested():
+		l.Cause, l.Contested = event.CauseNetwork, true
+		if closedInOrder(e.err) {
+			l.Cause = event.CauseTakenOver
+		}
 	case who.n > 0:
 		l.Cause, l.Topic, l.Suspects = cause, who.first, who.n
 	case e.code != nil: // it blames a packet of ours, and there is none
@@ -78,8 +85,18 @@ func (e *evidence) suspects(said event.Cause) (event.Cause, crowd) {
 // isShort reports whether the other side ended the connection in order soon after
 // CONNACK, which a second client with our client id makes it do. On MQTT 5 it has
 // to say so [MQTT-3.1.4-3], but Mosquitto 2.0.11 does not.
-func (e *evidence) isShort() bool {
-	return e.code == nil && e.life < takeoverWindow && closedInOrder(e.err)
+func (e *evidence) isShort() bool { return e.isSoon() && closedInOrder(e.err) }
+
+// isSoon is isShort in whatever way: a broker that has not read all that a busy
+// client sent resets.
+func (e *evidence) isSoon() bool {
+	return e.code == nil && e.life < takeoverWindow && endedByPeer(e.err)
+}
+
+// isContested reports whether messages were on their way, but messages are not to
+// blame: those of the losses before were all taken a moment later.
+func (e *evidence) isContested() bool {
+	return e.isSoon() && e.publishing.n > 0 && e.subscribing.n == 0 && e.sent == "" && e.cleared >= takeoverLosses
 }
 
 // said is what the broker's DISCONNECT, or the way in which the socket ended,

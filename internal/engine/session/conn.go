@@ -37,11 +37,13 @@ type conn struct {
 	crowded   bool  // reading waits until there are fewer
 
 	// Guarded by the mutex of outbound.
-	since    time.Time // CONNACK; zero before it
-	sent     string    // topic of the last QoS 0 message
-	sentAt   time.Time
-	patience *time.Timer // with suspects; nil without
-	evidence evidence    // why it ended; valid after closed
+	since     time.Time // CONNACK; zero before it
+	sent      string    // topic of the last QoS 0 message
+	sentAt    time.Time
+	patience  *time.Timer   // with suspects; nil without
+	alone     time.Time     // when the first suspect went
+	roundTrip time.Duration // that of the PINGREQ before it
+	evidence  evidence      // why it ended; valid after closed
 
 	over   atomic.Bool // ended: nothing that was read on it counts any more
 	useful atomic.Bool // the broker granted, acknowledged or sent something

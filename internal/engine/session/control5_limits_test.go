@@ -92,7 +92,7 @@ func TestReceiveMaximumOfAnMQTT5Broker(t *testing.T) {
 func TestConnectionLostDuringSubscribe(t *testing.T) {
 	t.Parallel()
 	url := scripted5(t, welcome(), func(p *peer5) {
-		if p.n > aloneLosses { // once more convicts the filter
+		if p.n > enoughWeight/weightInOrder { // once more convicts the filter
 			serveAll5(p)
 			return
 		}

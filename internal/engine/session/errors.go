@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Reason says why an operation failed. Its text is stable: it is part of the
@@ -43,6 +44,10 @@ type Error struct {
 	// Convicted is set when the broker ended every connection that carried this
 	// message, or this filter, alone.
 	Convicted bool
+	// HeldFor is for how long messages of this kind are refused without being sent,
+	// because the broker ended connections over several of them; 0 when this one was
+	// tried.
+	HeldFor time.Duration
 	// Cause is the underlying error, or nil.
 	Cause error
 }
@@ -64,6 +69,9 @@ func (e *Error) Error() string {
 	}
 	if e.Convicted {
 		b.WriteString(" (ends every connection)")
+	}
+	if e.HeldFor > 0 {
+		b.WriteString(" (held back)")
 	}
 	if e.Cause != nil {
 		fmt.Fprintf(&b, ": %v", e.Cause)

@@ -27,10 +27,14 @@ type outbound struct {
 	blocked    bool // the connection's queue is full
 	calling    int  // callbacks not yet run
 	closed     error
-	unfinished int    // publishes that close cut off
-	receive    int    // the broker's Receive Maximum
-	suspects   int    // messages at the head of the window that may end connections
-	probe      int    // how many may be in flight until they are cleared; 0 is no limit
+	unfinished int  // publishes that close cut off
+	receive    int  // the broker's Receive Maximum
+	suspects   int  // messages at the head of the window that may end connections
+	probe      int  // how many may be in flight until they are cleared; 0 is no limit
+	proving    bool // nothing may be in flight until a PINGREQ is answered
+	search     search
+	unrest     *unrest
+	kinds      kinds
 	recs       uint32 // PUBRECs so far
 	ended      uint64 // steps of exchanges so far
 	stuck      stuck
@@ -100,7 +104,10 @@ func (o *outbound) try(m *Message, n need, done completion, w *waiter) (out sent
 	case o.closed != nil:
 		return out, false, o.fail(m, closedReason(o.closed), o.closed)
 	case !o.admits(n) || (w == nil && o.behind()):
-		return out, false, nil
+		return out, false, o.held(m) // at once, also while there is no connection
+	}
+	if err := o.held(m); err != nil {
+		return out, false, err
 	}
 	if err := o.check(m); err != nil {
 		return out, false, err
@@ -120,7 +127,7 @@ func (o *outbound) admit(m *Message, done completion) (sent, bool, error) {
 		o.win.drop(i)
 		return sent{}, false, err
 	}
-	sl.done, sl.unrouted = done, m.Unrouted
+	sl.done, sl.unrouted, sl.weight = done, m.Unrouted, o.kinds.try(m)
 	o.win.push(i)
 	m.sent()
 	out := sent{conn: o.cur, slot: i, alone: o.win.used == 1}
@@ -210,6 +217,9 @@ func (o *outbound) pump() {
 			sl.state, sl.carried = slotSent, true
 		}
 		sl.charged = true
+		if o.probe == 1 && o.cur.alone.IsZero() {
+			o.cur.alone = time.Now()
+		}
 		o.quota--
 		o.win.next = sl.next
 	}

@@ -28,10 +28,11 @@ func (o *outbound) attach(c *conn) (lost int) {
 	o.refit()
 	o.win.releasedFirst()
 	o.win.rewind()
-	o.receive, o.probe = int(a.ReceiveMaximum), min(o.suspects, 1)
+	o.receive, o.probe, o.proving = int(a.ReceiveMaximum), min(o.suspects, 1), false
 	o.quota = o.receive
 	o.aliases.reset(min(o.aliasCap, int(a.TopicAliasMaximum)), int(a.MaximumPacketSize))
 	if o.probe > 0 {
+		o.prove(c)
 		c.patience = time.AfterFunc(probeTime, func() { o.impatient(c) })
 	}
 	o.pump()
@@ -97,7 +98,7 @@ func (o *outbound) detach(c *conn) {
 	}
 	if !c.since.IsZero() {
 		c.evidence.life = time.Since(c.since)
-		c.evidence.publishing = o.inFlight()
+		c.evidence.publishing, c.evidence.late = o.inFlight(), c.isLate()
 		if c.sent != "" && time.Since(c.sentAt) < justNow {
 			c.evidence.sent = c.sent
 		}

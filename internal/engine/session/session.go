@@ -32,6 +32,7 @@ type Session struct {
 	async   callbacks
 	state   state
 	subs    subscriptions
+	unrest  unrest
 
 	stop    context.CancelCauseFunc
 	running context.Context
@@ -60,6 +61,7 @@ func New(cfg Config) (*Session, error) {
 	s := &Session{cfg: cfg, done: make(chan struct{})}
 	s.bounded, _ = cfg.Sink.(Bounded)
 	s.out.win, s.out.onUnrouted = newWindow(cfg.Window), cfg.Unrouted
+	s.out.unrest = &s.unrest
 	s.async.onRun = s.out.called
 	s.async.outcome, s.async.chunk = cfg.Outcome, max(1, cfg.Window/8)
 	s.async.onPanic = func(v any, stack []byte) { s.panicked("publish", v, stack) }

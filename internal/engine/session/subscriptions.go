@@ -29,6 +29,7 @@ type wanted struct {
 	quiet     bool          // nobody new wants retained messages
 	suspect   bool          // asked for when the broker ended a connection
 	alone     uint8         // how often it was the only one
+	weight    uint8         // of these ends as evidence against it
 	until     time.Time     // convicted, or without an answer: not asked for again before
 	ignored   uint8         // how often there was no answer
 	settled   chan struct{} // closed when the broker has answered, or there is a successor
@@ -188,7 +189,7 @@ func (t *subscriptions) answer(w *wanted, level byte, refusal error) bool {
 		return false
 	}
 	w.granted, w.level = refusal == nil, level
-	w.suspect, w.alone, w.ignored = false, 0, 0
+	w.suspect, w.alone, w.weight, w.ignored = false, 0, 0, 0
 	w.settle(refusal)
 	switch {
 	case refusal == nil:

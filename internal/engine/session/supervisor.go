@@ -26,6 +26,7 @@ func (s *Session) supervise() {
 		if err != nil {
 			r.failures++
 			r.short = 0 // the broker itself is away, or the way to it: that is nobody else with our id
+			s.unrest.otherwise()
 			if !s.failed(addr, err, &r) {
 				return
 			}
@@ -145,11 +146,14 @@ func (r *retries) leave(c *conn, l *event.LossError) {
 // verdict decides why a connection ended, and accuses what ended it.
 func (s *Session) verdict(addr link.Address, c *conn, r *retries) *event.LossError {
 	e := &c.evidence
-	e.subscribing, e.short = s.subs.unanswered(), r.short
+	e.subscribing, e.short, e.cleared = s.subs.unanswered(), r.short, s.unrest.clearedInRow()
 	loss := e.judge()
 	loss.ClientID, loss.Address, loss.At = s.cfg.ClientID, addr.String(), time.Now()
 	l := &loss
 	s.state.set(func(st *Status) { st.LastLoss = l })
+	if !e.isSoon() {
+		s.unrest.otherwise()
+	}
 	if e.isShort() || l.Code == wire.ReasonSessionTakenOver {
 		r.short++
 	} else {
@@ -161,18 +165,22 @@ func (s *Session) verdict(addr link.Address, c *conn, r *retries) *event.LossErr
 	switch {
 	case l.Cause == event.CauseSubscribe:
 		r.suspicions++
-		if w := s.subs.accuse(l, e.life); w != nil {
+		if w := s.subs.accuse(l, e, &s.unrest); w != nil {
 			r.short = 0
 			s.answered(w, 0, convicted(opSubscribe, w.Filter.Filter, l))
 		}
-	case l.Cause == event.CausePublish && e.publishing.n > 0:
+	case (l.Cause == event.CausePublish || l.Cause == event.CauseNetwork && l.Contested) && e.publishing.n > 0:
 		r.suspicions++
-		if s.out.accuse(l, e.life) {
+		if s.out.accuse(l, e) {
 			r.short = 0
+			s.unrest.otherwise()
 		}
 		s.out.tell()
 	default:
 		r.suspicions = 0
+		if l.Code == 0 {
+			s.unrest.cut(1)
+		}
 	}
 	s.subs.await(nil)
 	return l

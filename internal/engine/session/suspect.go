@@ -10,22 +10,15 @@ import (
 
 // A broker may answer what it does not take by ending the connection; one of
 // MQTT 3.1.1 has no other way [MQTT-3.3.5-2]. After such a loss whatever was in
-// flight on it is suspect. The next connection carries the first suspect alone:
-// an acknowledgement clears it, and then two go together, four, and so on, so
-// that a crowd of innocents is cleared in a few round trips. Who is alone on a
-// connection when the broker ends it, for the first time where the broker gave a
-// reason code and for the third where it gave none, is convicted: it fails, and
-// the others go on.
+// flight on it is suspect. The next connection carries the first suspect alone,
+// once it has shown that it carries anything: an acknowledgement clears the
+// suspect, and then two go together, four, and so on, so that a crowd of innocents
+// is cleared in a few round trips. Who is alone on a connection when it ends, so
+// often that the network cannot be to blame (see trial.go), is convicted: it fails,
+// and the others go on.
 
-// aloneLosses is how often the broker has to end a connection that carries a
-// suspect alone, without and with a reason code of its own.
-const (
-	aloneLosses         = 3
-	aloneLossesWithCode = 1
-)
-
-// releasedLosses is the same for one that the broker took with a PUBREC and whose
-// PUBREL is all that is sent.
+// releasedLosses is how often the broker has to end a connection that carries
+// nothing but the PUBREL of a message that it took with a PUBREC.
 const releasedLosses = 16
 
 // The pauses before suspects are tried again: conviction is a matter of a second,
@@ -35,7 +28,7 @@ const releasedLosses = 16
 const (
 	firstSuspicion = 200 * time.Millisecond
 	nextSuspicion  = 50 * time.Millisecond
-	manySuspicions = 16
+	manySuspicions = 2 * mostWeight
 )
 
 // probeTime is how long a connection may go on with few messages in flight. A
@@ -66,21 +59,14 @@ func convicted(op, name string, l *event.LossError) *Error {
 	return e
 }
 
-// enough reports whether a suspect that was alone so often is convicted.
-func enough(alone uint8, l *event.LossError) bool {
-	if l.Code != 0 {
-		return alone >= aloneLossesWithCode
-	}
-	return alone >= aloneLosses
-}
-
 // accuse makes suspects of what a lost connection had in flight, which are the
 // first messages of the window, and ends the exchange of a convicted one. It
 // reports whether there was one.
-func (o *outbound) accuse(l *event.LossError, life time.Duration) (found bool) {
+func (o *outbound) accuse(l *event.LossError, e *evidence) (found bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	known := o.win.head != none && o.win.slots[o.win.head].suspect
+	o.search.lost(o.suspects == 0, e)
 	o.suspects = 0
 	for i := o.win.head; i != none; i = o.win.slots[i].next {
 		sl := &o.win.slots[i]
@@ -88,18 +74,20 @@ func (o *outbound) accuse(l *event.LossError, life time.Duration) (found bool) {
 			o.suspects++
 		}
 	}
-	if o.suspects != 1 || !known || life >= takeoverWindow {
+	if o.suspects != 1 || !known || e.life >= takeoverWindow {
 		return false
 	}
 	head := &o.win.slots[o.win.head]
 	head.alone++
+	head.weight += e.weight()
 	if head.state == slotReleased {
 		return o.unreleased(head, l)
 	}
-	if !enough(head.alone, l) {
+	if !o.unrest.enough(head.alone, head.weight, l) {
 		return false
 	}
-	o.giveUp(o.win.head, convicted(opPublish, "", l))
+	o.search.found = true
+	o.convict(o.win.head, convicted(opPublish, "", l))
 	return true
 }
 
@@ -143,14 +131,16 @@ func (o *outbound) cleared() {
 
 // probing reports whether nothing more may be in flight until suspects are
 // cleared.
-func (o *outbound) probing() bool { return o.probe > 0 && o.receive-o.quota >= o.probe }
+func (o *outbound) probing() bool {
+	return o.proving || o.probe > 0 && o.receive-o.quota >= o.probe
+}
 
 // impatient lets the others go when the suspects of a connection have not been
 // answered in time. They stay suspects for its end.
 func (o *outbound) impatient(c *conn) {
 	o.mu.Lock()
 	if o.cur == c && o.probe > 0 {
-		o.probe = 0
+		o.probe, o.proving = 0, false
 		o.pump()
 		o.wake()
 	}
@@ -192,10 +182,10 @@ func (t *subscriptions) unanswered() (c crowd) {
 
 // accuse makes suspects of the filters of the SUBSCRIBE that a lost connection
 // had on its way, and returns the one that is convicted, if any.
-func (t *subscriptions) accuse(l *event.LossError, life time.Duration) (guilty *wanted) {
+func (t *subscriptions) accuse(l *event.LossError, e *evidence, u *unrest) (guilty *wanted) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	known := len(t.pending) == 1 && t.pending[0].suspect && life < takeoverWindow
+	known := len(t.pending) == 1 && t.pending[0].suspect && e.life < takeoverWindow
 	for _, w := range t.wanted {
 		w.suspect = slices.Contains(t.pending, w) // who was not there is cleared
 	}
@@ -203,7 +193,8 @@ func (t *subscriptions) accuse(l *event.LossError, life time.Duration) (guilty *
 		return nil
 	}
 	w := t.pending[0]
-	if w.alone++; !enough(w.alone, l) {
+	w.alone++
+	if w.weight += e.weight(); !u.enough(w.alone, w.weight, l) {
 		return nil
 	}
 	w.until = time.Now().Add(convictedFor)

@@ -38,7 +38,7 @@ func TestT02_MessageThatEndsEveryConnection(t *testing.T) {
 	if l := closes(t, s, c, r); l.Cause != event.CausePublish || l.Suspects != 21 || l.Topic != "t" {
 		t.Errorf("%+v", l)
 	}
-	for n := range aloneLosses {
+	for n := range enoughWeight / weightInOrder {
 		c, tape = attached(t, s, true)
 		if got := tape.wait(t, 1); len(got) != 1 || string(got[0].Payload()) != "poison" {
 			t.Fatalf("alone: %v", got)
@@ -145,7 +145,7 @@ func TestCodeConvictsAtOnce(t *testing.T) {
 		var o outcomes
 		c, _ := attached(t, s, true)
 		async(t, s, 1, "", &o)
-		for range 1 + aloneLossesWithCode {
+		for range 1 + losingWithCode {
 			if len(o.all()) != 0 {
 				t.Fatal("convicted too soon")
 			}
@@ -168,7 +168,7 @@ func TestNetworkAccusesNobody(t *testing.T) {
 	var o outcomes
 	c, _ := attached(t, s, true)
 	async(t, s, 1, "", &o)
-	for range 10 {
+	for range 30 {
 		c.Closed(link.ErrNoPingresp)
 		s.verdict(s.cfg.Addresses[0], c, r)
 		c, _ = attached(t, s, true)
@@ -191,7 +191,7 @@ func TestIDOfAConvictedQoS2IsNotUsedAgain(t *testing.T) {
 		if released {
 			feed(t, c, ack(mqtttest.TypePubrec, bad))
 		}
-		losses := 1 + aloneLosses
+		losses := 1 + enoughWeight/weightInOrder
 		if released { // the broker took it: given up late, and not convicted
 			losses = 1 + releasedLosses
 		}

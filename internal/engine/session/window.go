@@ -38,6 +38,7 @@ type slot struct {
 	charged bool   // this connection carried it: counts against its quota
 	suspect bool   // in flight when the broker ended a connection
 	alone   uint8  // how often it was the only one
+	weight  uint8  // of these ends as evidence against it
 	ignored uint8  // connections that ended because nothing was acknowledged
 	recs    uint32 // when its PUBREC came: PUBRELs keep this order
 	left    bool   // nobody waits for it any more
@@ -91,7 +92,7 @@ func (w *window) take(qos byte) (int32, *slot) {
 	s := &w.slots[i]
 	w.renumber(i, s)
 	s.qos, s.state, s.carried, s.resent, s.charged, s.left = qos, slotQueued, false, false, false, false
-	s.suspect, s.alone, s.ignored = false, 0, 0
+	s.suspect, s.alone, s.weight, s.ignored = false, 0, 0, 0
 	if n := len(w.frames); n > 0 {
 		s.frame, w.frames = w.frames[n-1], w.frames[:n-1]
 	}

@@ -1,0 +1,169 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+)
+
+// frameOf is a PUBLISH as it waits in the window.
+func frameOf(m *Message) []byte {
+	topic := []byte(m.Topic)
+	return append(append([]byte{0x30 | m.flags(), byte(2 + len(topic) + 2), 0, byte(len(topic))}, topic...), 0x80, 0)
+}
+
+// kindsTest drives what is held by topic.
+type kindsTest struct{ kinds }
+
+func (k *kindsTest) convict(m *Message) {
+	l := &event.LossError{Cause: event.CausePublish, Err: io.EOF}
+	k.kinds.convict(frameOf(m), convicted(opPublish, "", l), time.Now())
+}
+
+func (k *kindsTest) take(m *Message) { k.taken(&slot{qos: m.QoS, frame: frameOf(m)}) }
+
+func (k *kindsTest) held(t *testing.T, m *Message) time.Duration {
+	t.Helper()
+	err := k.refuse(m, time.Now())
+	if err == nil {
+		return 0
+	}
+	var e *Error
+	if !errors.As(err, &e) || e.Reason != ReasonRefused || e.MayHaveBeenSent || e.HeldFor <= 0 || e.Topic != m.Topic || event.CauseOf(err) != event.CausePublish {
+		t.Errorf("%+v", err)
+	}
+	return e.HeldFor
+}
+
+func at1(topic string) *Message { return &Message{Topic: topic, QoS: 1} }
+
+// The second conviction in a row holds a topic, for a pause that doubles; nothing
+// else of the client is held, and one that is taken ends it.
+func TestTopicIsHeldAfterTwoConvictions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var k kindsTest
+		bad := at1("a/bad")
+		k.convict(bad)
+		if k.held(t, bad) > 0 {
+			t.Fatal("held after one conviction")
+		}
+		k.take(bad)
+		k.convict(bad)
+		if k.held(t, bad) > 0 {
+			t.Fatal("held although one was taken in between")
+		}
+		k.convict(bad)
+		for want := firstHold; ; want = min(2*want, longestHold) {
+			if got := k.held(t, bad); got != want {
+				t.Fatalf("held for %v, want %v", got, want)
+			}
+			for _, m := range []*Message{at1("a/good"), at1("bad"), {Topic: "a/bad", QoS: 2}, {Topic: "a/bad", QoS: 1, Retain: true}, {Topic: "a/bad"}} {
+				if k.held(t, m) > 0 || k.try(m) != 0 {
+					t.Fatalf("%+v is held", m)
+				}
+			}
+			<-time.After(want)
+			if k.held(t, bad) > 0 || k.try(bad) != weightOfKind {
+				t.Fatalf("held after %v", want)
+			}
+			if k.held(t, bad) != want {
+				t.Fatal("two are let through")
+			}
+			k.convict(bad)
+			if want == longestHold {
+				break
+			}
+		}
+		k.take(bad)
+		if k.held(t, bad) > 0 || len(k.known) != 0 {
+			t.Errorf("held after one was taken, %d known", len(k.known))
+		}
+	})
+}
+
+// Three convicted topics that differ in one level hold what differs in the same
+// one, without a verdict on it; a topic of theirs that is taken ends it.
+func TestTopicsThatDifferInALevelAreHeld(t *testing.T) {
+	t.Parallel()
+	for _, form := range []string{"forbidden/%d", "%d/forbidden", "a/%d/b", "%d"} {
+		var k kindsTest
+		topic := func(n int) *Message { return at1(fmt.Sprintf(form, n)) }
+		k.convict(topic(1))
+		k.convict(topic(2))
+		k.convict(topic(2)) // is none of three
+		if k.held(t, topic(4)) > 0 {
+			t.Errorf("%s: held after two topics", form)
+		}
+		k.convict(topic(3))
+		var e *Error
+		if err := k.refuse(topic(4), time.Now()); !errors.As(err, &e) || e.Convicted || e.HeldFor <= 0 {
+			t.Errorf("%s: %v", form, err)
+		}
+		if k.held(t, at1("free/1/2")) > 0 {
+			t.Errorf("%s: holds another topic", form)
+		}
+		k.take(topic(5))
+		if k.held(t, topic(4)) > 0 {
+			t.Errorf("%s: held after one of them was taken", form)
+		}
+	}
+}
+
+func TestKindsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var k kindsTest
+		k.convict(at1("first"))
+		for n := range maxKinds {
+			<-time.After(time.Millisecond)
+			k.convict(at1(fmt.Sprintf("%d/a/b/c/d/e/f/g/h/i/j/k", n)))
+		}
+		if len(k.known) > maxKinds {
+			t.Errorf("%d known", len(k.known))
+		}
+		if keys, n := k.keys([]byte("first"), 2); n != 2 || k.known[keys[0]] != nil {
+			t.Error("the oldest is still there")
+		}
+	})
+}
+
+// What waits in the window beside the second convicted message of its topic goes
+// with it, and nothing else does.
+func TestConvictedTopicTakesItsOthersAlong(t *testing.T) {
+	t.Parallel()
+	s, r := direct(t), new(retries)
+	publish := func(topic string, qos byte) *outcomes {
+		o := new(outcomes)
+		if err := s.PublishAsync(within(t, patience), &Message{Topic: topic, QoS: qos}, o.add); err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	c, _ := attached(t, s, true)
+	var bad []*outcomes
+	for range 10 {
+		bad = append(bad, publish("bad", 1))
+	}
+	good, other := publish("good", 1), publish("bad", 2)
+	for range 2 * (1 + enoughWeight/weightInOrder) {
+		closes(t, s, c, r)
+		c, _ = attached(t, s, true)
+	}
+	for _, o := range bad {
+		if e := asError(t, o.wait(t, 1)[0], ReasonRefused); !e.Convicted || e.HeldFor > 0 {
+			t.Errorf("%+v", e)
+		}
+	}
+	if err := s.Publish(within(t, patience), at1("bad")); asError(t, err, ReasonRefused).HeldFor <= 0 {
+		t.Error(err)
+	}
+	if len(good.all())+len(other.all()) > 0 {
+		t.Error(good.all(), other.all())
+	}
+}

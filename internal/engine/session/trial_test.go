@@ -1,0 +1,162 @@
+package session
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+)
+
+// A link that is cut again and again convicts nobody, wherever the cuts fall: each
+// message that is taken in the end shows what they were.
+func TestCutLinkConvictsNobody(t *testing.T) {
+	t.Parallel()
+	const most = enoughWeight/weightOfEnd - 1 // as many in a row is another matter
+	s, r := direct(t, windowOf(64)), new(retries)
+	var o outcomes
+	c, _ := attached(t, s, true)
+	for range 50 {
+		for range 3 {
+			async(t, s, 1, "", &o)
+		}
+		for range 1 + rand.N(most+1) { // the first of them is alone on each but the first
+			cut(c)
+			s.verdict(s.cfg.Addresses[0], c, r)
+			c, _ = attached(t, s, true)
+		}
+		for len(ids(s)) > 0 {
+			feed(t, c, puback(ids(s)[0]))
+		}
+	}
+	for _, err := range o.wait(t, 150) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What convicts on a quiet link, and that each recent loss without a culprit makes
+// more of it necessary, up to a bound.
+func TestHowManyEndsConvict(t *testing.T) {
+	t.Parallel()
+	ends := func(before int, how func(*conn)) (n int) {
+		s, r := direct(t), new(retries)
+		for range before { // with nothing in flight
+			c, _ := attached(t, s, true)
+			cut(c)
+			s.verdict(s.cfg.Addresses[0], c, r)
+		}
+		var o outcomes
+		c, _ := attached(t, s, true)
+		async(t, s, 1, "", &o)
+		for len(o.all()) == 0 && n < 50 {
+			how(c)
+			s.verdict(s.cfg.Addresses[0], c, r)
+			if len(ids(s)) == 0 {
+				o.wait(t, 1)
+			}
+			c, _ = attached(t, s, true)
+			n++
+		}
+		return n
+	}
+	inOrder := func(c *conn) { c.Closed(io.EOF) }
+	late := func(c *conn) {
+		c.alone = time.Now().Add(-time.Second)
+		c.Closed(io.EOF)
+	}
+	for _, tt := range []struct {
+		name   string
+		before int
+		how    func(*conn)
+		want   int
+	}{
+		{"in order", 0, inOrder, 1 + 3},
+		{"reset", 0, cut, 1 + 6},
+		{"late", 0, late, 1 + 6},
+		{"in order, after two cuts", 2, inOrder, 1 + 5},
+		{"reset, after two cuts", 2, cut, 1 + 10},
+		{"in order, after many", 40, inOrder, 1 + 10},
+		{"reset, after many", 40, cut, 1 + 20},
+	} {
+		if n := ends(tt.before, tt.how); n != tt.want {
+			t.Errorf("%s: convicted by %d ends, want %d", tt.name, n, tt.want)
+		}
+	}
+}
+
+// A link that ends before it has carried anything accuses nobody.
+func TestNobodyIsOnTrialBeforeTheLinkIsProven(t *testing.T) {
+	t.Parallel()
+	s, r := direct(t), new(retries)
+	var o outcomes
+	c, _ := attached(t, s, true)
+	async(t, s, 1, "", &o)
+	for range 30 {
+		if l := closes(t, s, c, r); l.Cause == event.CauseTakenOver {
+			r.short = 0
+		}
+		c, _ = linked(t, s)
+		accept(t, c, true)
+	}
+	s.out.proved(c, time.Now())
+	feed(t, c, puback(ids(s)[0]))
+	if err := o.wait(t, 1)[0]; err != nil {
+		t.Error(err)
+	}
+}
+
+// What happened more than a minute ago counts no more.
+func TestOldCutsCountNoMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var u unrest
+		u.cut(100)
+		l := new(event.LossError)
+		if u.enough(9, mostWeight-1, l) || !u.enough(10, mostWeight, l) {
+			t.Error("the bound is another")
+		}
+		<-time.After(cutsCount)
+		if u.enough(2, enoughWeight-1, l) || !u.enough(3, enoughWeight, l) {
+			t.Error("still counted")
+		}
+	})
+}
+
+// Losses soon after CONNACK whose suspects are all taken a moment later point to
+// another client with our client id, or, where they are resets, to the network.
+func TestClearedAgainAndAgainIsAnotherClient(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		how   func(*conn)
+		cause event.Cause
+	}{
+		"in order": {func(c *conn) { c.Closed(io.EOF) }, event.CauseTakenOver},
+		"reset":    {cut, event.CauseNetwork},
+	} {
+		s, r := direct(t), new(retries)
+		var o outcomes
+		for n := range takeoverLosses + 1 {
+			c, _ := attached(t, s, true)
+			for len(ids(s)) > 0 {
+				feed(t, c, puback(ids(s)[0]))
+			}
+			async(t, s, 1, fmt.Sprint(n), &o)
+			async(t, s, 1, fmt.Sprint(n), &o)
+			tt.how(c)
+			l := s.verdict(s.cfg.Addresses[0], c, r)
+			if last := n == takeoverLosses; last != l.Contested || last && l.Cause != tt.cause {
+				t.Errorf("%s: loss %d: %v", name, n, l)
+			}
+		}
+		for _, err := range o.all() {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
