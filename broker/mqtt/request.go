@@ -19,8 +19,8 @@ import (
 // Kratos error with its code and reason. TIMEOUT and CLOSED have MayHaveBeenSent
 // set: the request may have been carried out. MQTT 5 has response topic and
 // correlation data; on 3.1.1 both sides need [WithCloudEvents], or the reason is
-// UNSUPPORTED. At most 1024 requests wait at a time; more is QUOTA_EXCEEDED. At
-// most 64 topics for replies are subscribed to: those that no request waits on are
+// UNSUPPORTED. At most 2048 requests wait at a time, and those for one topic take
+// at most as many as they leave free; more is QUOTA_EXCEEDED. At most 64 topics for replies are subscribed to: those that no request waits on are
 // given back, and a request that finds none waits for one.
 func Request[Resp any](ctx context.Context, b broker.Broker, topic string, req any, opts ...broker.RequestOption) (*Resp, error) {
 	return bridge.Request[Resp](ctx, b, topic, req, opts...)

@@ -176,9 +176,9 @@ func (s *Server) Publish(ctx context.Context, topic string, msg *broker.Message,
 // decodes it. An error of the replier is a Kratos error with its code and reason.
 // TIMEOUT and CLOSED have MayHaveBeenSent set: the request may have been carried
 // out. MQTT 5 has response topic and correlation data; on 3.1.1 both sides need
-// [WithCloudEvents], or the reason is UNSUPPORTED. At most 1024 requests wait at a
-// time; more is QUOTA_EXCEEDED. At most 64 topics for replies are subscribed to:
-// those that no request waits on are given back, and a request that finds none
+// [WithCloudEvents], or the reason is UNSUPPORTED. At most 2048 requests wait at a
+// time, and those for one topic take at most as many as they leave free; more is
+// QUOTA_EXCEEDED. At most 64 topics for replies are subscribed to: those that no request waits on are given back, and a request that finds none
 // waits for one.
 func (s *Server) Request(ctx context.Context, topic string, msg *broker.Message, opts ...broker.RequestOption) (*broker.Message, error) {
 	return s.broker.Request(ctx, topic, msg, opts...)
