@@ -3,11 +3,17 @@ package sqltx
 import (
 	"context"
 	"database/sql"
+	"strings"
 )
 
 // Migrate runs statements that make tables if they are not there, in the
 // transaction of ctx or in one of its own. Processes that do so at the same
 // time wait for each other: on PostgreSQL, IF NOT EXISTS alone fails then.
+//
+// What is there already locks nobody out: PostgreSQL takes the lock of a new
+// index before it looks whether there is one, so that a process that starts would
+// wait for every open transaction that has written to the table, and all writers
+// for it. So an index is looked for first.
 func Migrate(ctx context.Context, db *sql.DB, d Dialect, statements []string) error {
 	return Run(ctx, db, func(ctx context.Context) error {
 		if d == Postgres {
@@ -16,10 +22,34 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect, statements []string) er
 			}
 		}
 		for _, statement := range statements {
+			if d == Postgres {
+				there, err := hasIndex(ctx, From(ctx), statement)
+				if err != nil {
+					return err
+				}
+				if there {
+					continue
+				}
+			}
 			if _, err := From(ctx).ExecContext(ctx, statement); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// hasIndex reports whether the statement makes an index that is there, in the
+// schema of its table, where it would be made.
+func hasIndex(ctx context.Context, q Querier, statement string) (there bool, err error) {
+	words := strings.Fields(statement)
+	if len(words) > 1 && words[0] == "CREATE" && words[1] == "UNIQUE" {
+		words = words[1:]
+	}
+	if len(words) < 8 || strings.Join(words[1:5], " ") != "INDEX IF NOT EXISTS" || words[6] != "ON" {
+		return false, nil
+	}
+	err = q.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM pg_class i JOIN pg_class t ON t.relnamespace = i.relnamespace
+	WHERE i.relname = lower($1) AND i.relkind = 'i' AND t.oid = to_regclass($2))`, words[5], words[7]).Scan(&there)
+	return there, err
 }

@@ -29,15 +29,16 @@ func (s *Store) migrate(ctx context.Context) error {
 	return sqltx.Migrate(ctx, s.db, s.o.Dialect, statements)
 }
 
-// addColumn adds a column that is not there.
+// addColumn adds a column that is not there. It looks first: PostgreSQL locks
+// everybody out before it does, and would wait for whoever writes a letter.
 func (s *Store) addColumn(ctx context.Context, tx sqltx.Querier, column string) error {
+	columns := `SELECT count(*) FROM pragma_table_info($1) WHERE name = $2`
 	if s.o.Dialect == sqltx.Postgres {
-		_, err := tx.ExecContext(ctx, fmt.Sprintf(`ALTER TABLE %s ADD COLUMN IF NOT EXISTS %s`, s.o.Table, column))
-		return err
+		columns = `SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2 AND NOT attisdropped`
 	}
 	var there int
 	name := strings.Fields(column)[0]
-	err := tx.QueryRowContext(ctx, `SELECT count(*) FROM pragma_table_info($1) WHERE name = $2`, s.o.Table, name).Scan(&there)
+	err := tx.QueryRowContext(ctx, columns, s.o.Table, name).Scan(&there)
 	if err != nil || there > 0 {
 		return err
 	}

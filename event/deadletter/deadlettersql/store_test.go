@@ -182,3 +182,27 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
+
+// A process that starts while a letter is being written waits for nobody, and
+// nobody for it.
+func TestMigrateLocksNobodyOut(t *testing.T) {
+	t.Parallel()
+	db := postgres.Open(t)
+	s := store(t, db, 0)
+	tx, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(t.Context(), "UPDATE "+deadlettersql.DefaultTable+" SET state = state"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := s.Migrate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put(ctx, deadlettertest.Letter(1, deadletter.Dead)); err != nil {
+		t.Error(err)
+	}
+}
