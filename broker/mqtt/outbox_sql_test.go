@@ -17,17 +17,17 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Messages are sent when the transaction that they are part of commits, and
-// never when it does not.
-func TestOutboxInATransaction(t *testing.T) {
-	t.Parallel()
+// sqlStore is an outbox in a database of its own.
+func sqlStore(t testing.TB, o outboxsql.Options) (*outboxsql.Store, *sql.DB) {
+	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "t.db")+
 		"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	store, err := outboxsql.New(db, outboxsql.Options{Dialect: sqltx.SQLite})
+	o.Dialect = sqltx.SQLite
+	store, err := outboxsql.New(db, o)
 	if err == nil {
 		err = store.Migrate(t.Context())
 	}
@@ -35,6 +35,14 @@ func TestOutboxInATransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
+	return store, db
+}
+
+// Messages are sent when the transaction that they are part of commits, and
+// never when it does not.
+func TestOutboxInATransaction(t *testing.T) {
+	t.Parallel()
+	store, db := sqlStore(t, outboxsql.Options{})
 	url := mqtttest.Embedded(t).URL()
 	got := subscribe(t, connected(t, url), "tx/+")
 	b := connected(t, url, mqttbroker.WithOutbox(store))

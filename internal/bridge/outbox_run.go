@@ -39,17 +39,19 @@ func (k *keeper) run(ctx context.Context, relay *outbox.Relay, ended chan<- stru
 }
 
 // connection is told how a publishing connection is.
-func (k *keeper) connection(up bool) {
+func (k *keeper) connection(up, any bool) {
 	k.mu.Lock()
 	relay := k.relay
-	k.down = !up
+	k.down = !any
 	k.mu.Unlock()
 	k.gate.connection()
-	if up {
+	if !up {
+		relay.ConnectionLost()
+	}
+	if any { // what another one carries is not to wait for this one
 		relay.ConnectionUp()
 		return
 	}
-	relay.ConnectionLost()
 	k.hurryUp()
 }
 

@@ -22,11 +22,17 @@ type flight struct {
 // errUnrouted is why an entry is sent again that the broker took for nobody.
 var errUnrouted = errors.New("the broker has no subscriber for the topic")
 
+// errApart is why an entry waits although others are sent.
+var errApart = errors.New("the connection of this topic is down")
+
 // send publishes an entry for the relay.
 func (k *keeper) send(ctx context.Context, e *outbox.Entry, done func(error)) error {
 	session, err := k.gate.wait(ctx)
 	if err != nil {
 		return gateError(e.Topic, err)
+	}
+	if k.state.client.Apart(e.Topic) { // its key waits, and no other one
+		return errApart
 	}
 	waited := time.Since(e.Accepted)
 	if e.Expiry > 0 && waited >= e.Expiry {

@@ -233,6 +233,13 @@ func (c *Client) PublishAsync(ctx context.Context, m *Message, fn func(error)) e
 	return err
 }
 
+// Apart reports whether what is published on a topic would wait for a connection
+// that is not there yet, while another one is.
+func (c *Client) Apart(topic string) bool {
+	r := c.current()
+	return r != nil && r.pubs.apart(topic)
+}
+
 // Check refuses what cannot be published, without a connection.
 func (c *Client) Check(m *Message) error {
 	if err := c.checkSize(m); err != nil {

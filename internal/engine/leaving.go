@@ -58,15 +58,17 @@ func (l *leftovers) report(c *Client, drained error, outbox, flying int) {
 
 // publishing is told how the publishing connections are, at once: what an
 // outbox holds back must be known to be in danger before the next connection.
-func (r *run) publishing(e session.Event) {
-	f := r.client.cfg.Publishing
+func (r *run) publishing(id string, e session.Event) {
+	f, up := r.client.cfg.Publishing, false
 	if f == nil {
 		return
 	}
 	switch e.(type) {
 	case session.Attached:
-		f(true)
+		up = true
 	case session.ConnectionLost, session.ConnectFailed, session.TakenOver:
-		f(false)
+	default:
+		return
 	}
+	f(up, r.pubs.note(id, up))
 }

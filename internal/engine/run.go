@@ -100,7 +100,7 @@ func (r *run) open(id string) (err error) {
 		first := id == publisher
 		pub.Unrouted = r.unrouted
 		pub.Notify = func(e session.Event) {
-			r.publishing(e)
+			r.publishing(id, e)
 			main := first && r.main() != r.sub.Session
 			r.events.add(e, main)
 			r.online(e, main)
