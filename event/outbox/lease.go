@@ -88,7 +88,7 @@ func (w *worker) hold(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.lease.taken(ctx, until, now)
+	w.lease.taken(w.life, until, now)
 	w.nextHold = now.Add(until.Sub(now) / 3)
 	wakeUp(w.wakeSender)
 	return nil

@@ -11,6 +11,7 @@ package outbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
@@ -30,6 +31,15 @@ var ErrNotHolder = errors.New("outbox: another process relays")
 // ErrQuarantineFull is the error of a Quarantine that its bound does not
 // permit. The entry stays where it is.
 var ErrQuarantineFull = errors.New("outbox: quarantine is full")
+
+// BusyError is the error of a Delete or Quarantine that has done all but Seqs, on
+// which somebody else works in a transaction of the database. They may be asked
+// for again later, and hold up nobody else until then.
+type BusyError struct{ Seqs []uint64 }
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("outbox: %d entries are locked by others, the first is %d", len(e.Seqs), e.Seqs[0])
+}
 
 // Entry is one message in an outbox.
 type Entry struct {
@@ -89,7 +99,8 @@ type Quarantine interface {
 	// others, with the reason, of which 1,024 bytes are kept. It stays for an
 	// operator, and does not count for the bounds of what waits. It is
 	// [ErrQuarantineFull] at the bound of the quarantine; it is no error when the
-	// entry is gone, or quarantined already.
+	// entry is gone, or quarantined already. Of a store in a database it may be a
+	// [BusyError].
 	Quarantine(ctx context.Context, seq uint64, reason string) error
 	// Quarantined returns up to limit quarantined entries with Seq > after, in
 	// order of Seq.
@@ -123,7 +134,8 @@ type Store interface {
 	// of them need not be read only to be passed by. Of a store that several
 	// processes share it is [ErrNotHolder] while another one relays.
 	Read(ctx context.Context, after uint64, limit int, without ...string) ([]*Entry, error)
-	// Delete removes entries; it is no error when they are gone already.
+	// Delete removes entries; it is no error when they are gone already. Of a store
+	// in a database it may be a [BusyError].
 	Delete(ctx context.Context, seqs ...uint64) error
 	// Hold takes or renews the right to relay, which Read needs, and returns
 	// until when this process has it, by its own clock. It is [ErrNotHolder] while

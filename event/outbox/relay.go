@@ -236,7 +236,7 @@ func (r *Relay) begin(cancel context.CancelFunc) error {
 func (r *Relay) finish(ctx context.Context) error {
 	r.mu.Lock()
 	r.ended = true
-	seqs := r.w.acked
+	seqs := append(r.w.acked, r.w.busy...)
 	r.lease.end()
 	r.mu.Unlock()
 	if len(seqs) == 0 {
@@ -244,7 +244,11 @@ func (r *Relay) finish(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastDelete)
 	defer cancel()
-	if err := r.store.Delete(ctx, seqs...); err != nil && !errors.Is(err, ErrClosed) {
+	err := r.store.Delete(ctx, seqs...)
+	if e, ok := errors.AsType[*BusyError](err); ok {
+		seqs = e.Seqs
+	}
+	if err != nil && !errors.Is(err, ErrClosed) {
 		return fmt.Errorf("outbox: %d acknowledged entries were not deleted and will be sent again: %w", len(seqs), err)
 	}
 	return nil

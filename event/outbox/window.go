@@ -31,6 +31,7 @@ type window struct {
 
 	acked      []uint64 // to be deleted
 	ackedSince time.Time
+	busy       []uint64   // acknowledged, and locked by others
 	rejected   []rejected // to be quarantined
 	held       fifo[*item]
 }

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -59,6 +60,7 @@ type job struct {
 // is beside it.
 type worker struct {
 	*Relay
+	life      context.Context // of Run
 	pauses    [jobKinds]*backoff.ExponentialBackOff
 	notBefore [jobKinds]time.Time
 
@@ -69,11 +71,13 @@ type worker struct {
 	spared [jobKinds]time.Time
 	last   jobKind
 
+	limits [jobKinds]time.Duration // of the next job, where it is over storeTime
+
 	fill fillWatch
 }
 
 func (r *Relay) runWorker(ctx context.Context) error {
-	w := &worker{Relay: r, nextSweep: time.Now().Add(r.o.PollInterval)}
+	w := &worker{Relay: r, life: ctx, nextSweep: time.Now().Add(r.o.PollInterval)}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -206,7 +210,7 @@ func (w *worker) readJob(now time.Time) job {
 // healthy is false while entries cannot be deleted or quarantined: then no more
 // are sent, because each would be sent again after a restart.
 func (w *worker) healthy() bool {
-	return w.failure[deleting] == nil && len(w.w.rejected) < w.o.Batch
+	return w.failure[deleting] == nil && len(w.w.rejected) < w.o.Batch && len(w.w.busy) < w.o.Batch
 }
 
 // poll has everything looked at again when it is time.
@@ -216,6 +220,7 @@ func (w *worker) poll(now time.Time) {
 	}
 	w.nextPoll = now.Add(w.o.PollInterval)
 	w.checkDue, w.atPoll, w.w.atEnd = true, true, false
+	w.w.acked, w.w.busy = append(w.w.acked, w.w.busy...), nil
 }
 
 func (w *worker) idleFor(now time.Time) time.Duration {
@@ -241,7 +246,31 @@ func (w *worker) idleFor(now time.Time) time.Duration {
 	return max(wait, 0)
 }
 
+// A job that takes longer than storeTime has failed: a connection to a database
+// may hang for a quarter of an hour before the system gives it up, while a new one
+// would work. Where it is the store that is slow, the next one has twice as long.
+const (
+	storeTime    = 30 * time.Second
+	maxStoreTime = 10 * time.Minute
+)
+
 func (w *worker) do(ctx context.Context, j job) error {
+	k, start := j.kind.class(), time.Now()
+	limit := max(w.limits[k], storeTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("outbox: the store did not answer within %v", limit))
+	defer cancel()
+	err := w.doWithin(ctx, j)
+	switch {
+	case err == nil:
+		w.limits[k] = 2 * time.Since(start)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		w.limits[k] = min(2*limit, maxStoreTime)
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return err
+}
+
+func (w *worker) doWithin(ctx context.Context, j job) error {
 	start := time.Now()
 	switch j.kind {
 	case holding:
@@ -269,14 +298,21 @@ func (w *worker) do(ctx context.Context, j job) error {
 }
 
 func (w *worker) delete(ctx context.Context, seqs []uint64) error {
-	if err := w.store.Delete(ctx, seqs...); err != nil {
+	var busy []uint64
+	err := w.store.Delete(ctx, seqs...)
+	if e, ok := errors.AsType[*BusyError](err); ok {
+		busy = e.Seqs
+	} else if err != nil {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, seq := range seqs {
-		w.w.forget(seq)
+		if !slices.Contains(busy, seq) {
+			w.w.forget(seq)
+		}
 	}
+	w.w.busy = append(w.w.busy, busy...)
 	w.w.acked = slices.Clone(w.w.acked[len(seqs):])
 	w.w.ackedSince = time.Now()
 	w.checkDue = true
@@ -285,6 +321,13 @@ func (w *worker) delete(ctx context.Context, seqs []uint64) error {
 
 func (w *worker) quarantine(ctx context.Context, bad rejected) error {
 	err := w.store.Quarantine(ctx, bad.entry.Seq, bad.err.Error())
+	if _, busy := errors.AsType[*BusyError](err); busy {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.w.rejected = append(slices.Clone(w.w.rejected[1:]), bad) // others first
+		w.spared[quarantining] = time.Now().Add(w.o.PollInterval / time.Duration(len(w.w.rejected)))
+		return nil
+	}
 	if err != nil && !errors.Is(err, ErrQuarantineFull) {
 		return err
 	}

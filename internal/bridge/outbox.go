@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -179,8 +180,11 @@ type numberedStore struct {
 // Delete implements [outbox.Store].
 func (n numberedStore) Delete(ctx context.Context, seqs ...uint64) error {
 	err := n.Store.Delete(ctx, seqs...)
+	busy, ok := errors.AsType[*outbox.BusyError](err)
 	if err == nil {
 		n.sequence.forget(seqs...)
+	} else if ok { // those are asked for again
+		n.sequence.forget(slices.DeleteFunc(slices.Clone(seqs), func(seq uint64) bool { return slices.Contains(busy.Seqs, seq) })...)
 	}
 	return err
 }

@@ -83,13 +83,21 @@ func (s *Store) Quarantine(ctx context.Context, seq uint64, reason string) error
 	if held.Rows >= int64(s.o.MaxQuarantined) || held.Bytes >= s.o.MaxQuarantinedBytes {
 		return outbox.ErrQuarantineFull
 	}
-	err = s.gauge.Free(ctx, func() (fill.Amount, error) {
-		a, err := s.take(ctx, s.db, s.sql.quarantine, int64(seq), stamped(reason, time.Now()))
+	took := 0
+	err = s.gauge.Free(ctx, func() (a fill.Amount, err error) {
+		a, took, err = s.take(ctx, s.db, s.sql.quarantine, int64(seq), stamped(reason, time.Now()))
 		s.aside.add(a.Rows, a.Bytes)
 		return a, err
 	})
+	var left []uint64
+	if err == nil && took == 0 {
+		left, err = s.left(ctx, []uint64{seq})
+	}
 	if err != nil {
 		return fmt.Errorf("outboxsql: quarantine: %w", full(err))
+	}
+	if len(left) > 0 {
+		return &outbox.BusyError{Seqs: left}
 	}
 	return nil
 }
@@ -154,7 +162,7 @@ func (s *Store) requeue(ctx context.Context, seqs []uint64) error {
 		return err
 	}
 	room, err := s.gauge.Write(ctx, a, func() error {
-		moved, err := s.take(ctx, sqltx.Or(ctx, s.db), strings.Replace(s.sql.requeue, "{seqs}", in, 1), args...)
+		moved, _, err := s.take(ctx, sqltx.Or(ctx, s.db), strings.Replace(s.sql.requeue, "{seqs}", in, 1), args...)
 		s.aside.add(-moved.Rows, -moved.Bytes)
 		return err
 	})
@@ -172,7 +180,7 @@ func (s *Store) Discard(ctx context.Context, seqs ...uint64) error {
 	for len(seqs) > 0 {
 		n := min(len(seqs), removeMost)
 		in, args := list(seqs[:n])
-		if _, err := s.take(ctx, s.db, strings.Replace(s.sql.discard, "{seqs}", in, 1), args...); err != nil {
+		if _, _, err := s.take(ctx, s.db, strings.Replace(s.sql.discard, "{seqs}", in, 1), args...); err != nil {
 			return fmt.Errorf("outboxsql: discard: %w", full(err))
 		}
 		seqs = seqs[n:]

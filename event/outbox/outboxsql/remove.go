@@ -6,45 +6,81 @@ import (
 	"strings"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
 // removeMost is how many entries one statement removes.
 const removeMost = 500
 
-// Delete implements [outbox.Store]. Entries are removed by 500.
+// Delete implements [outbox.Store]. Entries are removed by 500. On PostgreSQL
+// those that somebody else has locked are left, in an [outbox.BusyError].
 func (s *Store) Delete(ctx context.Context, seqs ...uint64) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
+	var busy []uint64
 	for len(seqs) > 0 {
 		n := min(len(seqs), removeMost)
 		in, args := list(seqs[:n])
-		err := s.gauge.Free(ctx, func() (fill.Amount, error) {
-			return s.take(ctx, s.db, strings.Replace(s.sql.remove, "{seqs}", in, 1), args...)
+		took := 0
+		err := s.gauge.Free(ctx, func() (a fill.Amount, err error) {
+			a, took, err = s.take(ctx, s.db, strings.Replace(s.sql.remove, "{seqs}", in, 1), args...)
+			return a, err
 		})
+		if err == nil && took < n {
+			var left []uint64
+			left, err = s.left(ctx, seqs[:n])
+			busy = append(busy, left...)
+		}
 		if err != nil {
 			return fmt.Errorf("outboxsql: delete: %w", full(err))
 		}
 		seqs = seqs[n:]
 	}
+	if len(busy) > 0 {
+		return &outbox.BusyError{Seqs: busy}
+	}
 	return nil
 }
 
+// left are those of some entries that could not be taken: none on SQLite, where
+// whoever writes has all of the database.
+func (s *Store) left(ctx context.Context, seqs []uint64) (left []uint64, err error) {
+	if s.sql.left == "" {
+		return nil, nil
+	}
+	in, args := list(seqs)
+	rows, err := s.db.QueryContext(ctx, strings.Replace(s.sql.left, "{seqs}", in, 1), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			return nil, err
+		}
+		left = append(left, uint64(seq))
+	}
+	return left, rows.Err()
+}
+
 // take runs a statement that returns the size of each waiting entry that it
-// took away.
-func (s *Store) take(ctx context.Context, q sqltx.Querier, query string, args ...any) (a fill.Amount, err error) {
+// took away, and how many rows there were.
+func (s *Store) take(ctx context.Context, q sqltx.Querier, query string, args ...any) (a fill.Amount, n int, err error) {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
-		return a, err
+		return a, 0, err
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var size int64
 		var reason string
 		if err := rows.Scan(&size, &reason); err != nil {
-			return fill.Amount{}, err
+			return fill.Amount{}, 0, err
 		}
+		n++
 		if reason != "" {
 			s.aside.add(-1, -size)
 			continue
@@ -52,7 +88,7 @@ func (s *Store) take(ctx context.Context, q sqltx.Querier, query string, args ..
 		a.Rows++
 		a.Bytes += size
 	}
-	return a, rows.Err()
+	return a, n, rows.Err()
 }
 
 // list is a list of parameters, and what they stand for.

@@ -67,6 +67,7 @@ type statements struct {
 	count, oldest                  string
 	claim, release, holder         string
 	visible, holders               string // PostgreSQL: see settled
+	left                           string // PostgreSQL: which of some wait
 }
 
 // readWithout is read, but for entries of n orders.
@@ -105,6 +106,11 @@ func prepare(d sqltx.Dialect, table string) statements {
 	correlation, expiry, headers, accepted, size)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING seq`)
 	if d == sqltx.Postgres {
+		// A row that somebody has locked keeps nobody waiting for the others.
+		free := "ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE seq %s FOR UPDATE SKIP LOCKED))"
+		s.remove = name("DELETE FROM {table} WHERE " + fmt.Sprintf(free, "IN ({seqs})") + " RETURNING size, quarantined")
+		s.quarantine = name("UPDATE {table} SET quarantined = $2 WHERE " + fmt.Sprintf(free, "= $1") + " AND quarantined = '' RETURNING size, ''")
+		s.left = name("SELECT seq FROM {table} WHERE seq IN ({seqs}) AND quarantined = ''")
 		s.visible = name(`SELECT COALESCE((SELECT seq FROM {table} WHERE seq > $1 AND quarantined = '' ORDER BY seq DESC LIMIT 1), 0)`)
 		s.holders = name(`SELECT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND mode = 'RowExclusiveLock'
 	AND granted AND relation = '{table}'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)

@@ -1,0 +1,79 @@
+package outbox_test
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+)
+
+// hangingStore hangs as a database does whose connection is dead: until its
+// context ends. Answers is how many calls that still takes; slow is how long each
+// takes else.
+type hangingStore struct {
+	outbox.Store
+	hangs atomic.Int32
+	slow  time.Duration
+}
+
+func (s *hangingStore) wait(ctx context.Context) error {
+	if s.hangs.Add(-1) >= 0 {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	select {
+	case <-time.After(s.slow):
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+func (s *hangingStore) Read(ctx context.Context, after uint64, limit int, without ...string) ([]*outbox.Entry, error) {
+	if err := s.wait(ctx); err != nil {
+		return nil, err
+	}
+	return s.Store.Read(ctx, after, limit, without...)
+}
+
+func (s *hangingStore) Delete(ctx context.Context, seqs ...uint64) error {
+	if err := s.wait(ctx); err != nil {
+		return err
+	}
+	return s.Store.Delete(ctx, seqs...)
+}
+
+// A question that a store never answers is asked again, and told; one that it
+// answers slowly has the time that it takes.
+func TestStoreThatHangs(t *testing.T) {
+	t.Parallel()
+	for name, slow := range map[string]time.Duration{"once": 0, "slow": 3 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &hangingStore{Store: newMemory(t), slow: slow}
+				s.hangs.Store(1)
+				fill(t, s, entry("a", 1), entry("b", 1))
+				told := make(chan error, 10)
+				_, stop := start(t, s, func(_ context.Context, _ *outbox.Entry, done func(error)) error {
+					done(nil)
+					return nil
+				}, outbox.RelayOptions{Observe: outbox.Observe{Failed: func(err error) { told <- err }}})
+				time.Sleep(time.Minute + 10*slow)
+				if st, _ := s.Stats(t.Context()); st.Depth != 0 {
+					t.Errorf("%d entries left", st.Depth)
+				}
+				if len(told) == 0 {
+					t.Error("not told")
+				} else if err := <-told; !strings.Contains(err.Error(), "did not answer within 30s") {
+					t.Error(err)
+				}
+				s.slow = 0
+				stop()
+			})
+		})
+	}
+}
