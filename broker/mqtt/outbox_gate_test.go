@@ -253,3 +253,38 @@ func TestOutboxGateFunctionIsAskedAgain(t *testing.T) {
 	close(second)
 	wantDepth(t, store, 0)
 }
+
+// Who has taken back its last subscription waits for none: not after a new
+// connection, and not after a new start.
+func TestOutboxGateWithoutSubscriptions(t *testing.T) {
+	t.Parallel()
+	bothProtocols(t, func(t *testing.T, protocol string) {
+		server := mqtttest.Mosquitto(t)
+		proxy := mqtttest.NewProxy(t, server.URL())
+		got := subscribe(t, connected(t, server.URL()), "gate/#")
+		b := connected(t, proxy.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithClientId("last"),
+			mqttbroker.WithOutbox(memory(t, 0), mqttbroker.OutboxOwnSubscriptions()))
+		s, err := b.Subscribe("own", func(context.Context, broker.Event) error { return nil }, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Unsubscribe(true); err != nil {
+			t.Fatal(err)
+		}
+		publish(t, b, "gate/1", "x")
+		receive(t, got)
+		before := proxy.Counts().Connections
+		proxy.Cut()
+		mqtttest.Eventually(t, patience, func() bool { return proxy.Counts().Connections == before+2 })
+		publish(t, b, "gate/2", "x")
+		receive(t, got)
+		if err := b.Disconnect(); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Connect(); err != nil {
+			t.Fatal(err)
+		}
+		publish(t, b, "gate/3", "x")
+		receive(t, got)
+	})
+}

@@ -32,6 +32,7 @@ type Client struct {
 	same     map[string][]*Subscription // those, by filter
 	known    map[uint32]int             // how many of those have an identifier
 	left     map[subscriptionName]bool  // taken back while stopped
+	had      bool                       // a subscription, ever
 	run      atomic.Pointer[run]        // nil while stopped; changed under mu
 	presence *Presence                  // nil tells nothing
 	last     *run                       // the one that was stopped last, perhaps not yet at its end
@@ -61,7 +62,7 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 	}
 	old.mu.Lock()
 	defer old.mu.Unlock()
-	c.presence = old.presence
+	c.presence, c.had = old.presence, old.had
 	for s := range old.subs {
 		if err := c.register(s); err != nil {
 			return nil, err
@@ -236,7 +237,7 @@ func (c *Client) PublishAsync(ctx context.Context, m *Message, fn func(error)) e
 // Apart reports whether what is published on a topic would wait for a connection
 // that is not there yet, while another one is.
 func (c *Client) Apart(topic string) bool {
-	r := c.current()
+	r := c.publishing() // also while the outbox is flushed at the end
 	return r != nil && r.pubs.apart(topic)
 }
 

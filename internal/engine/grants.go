@@ -28,6 +28,16 @@ func (g *grants) expect(name string) {
 	}
 }
 
+// none says that a run has no subscriptions, though there were some before: what
+// waited for them waits no longer, until the run ends.
+func (g *grants) none(none bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.tell != nil && len(g.all) == 0 {
+		g.tell(false, none)
+	}
+}
+
 // note takes an event of a session, in their order.
 func (g *grants) note(name string, e session.Event) {
 	if g.tell == nil {
@@ -37,7 +47,7 @@ func (g *grants) note(name string, e session.Event) {
 	switch ev := e.(type) {
 	case session.Connected:
 		fresh = !ev.SessionPresent
-	case session.Subscribed:
+	case session.Subscribed, session.NothingWanted:
 		granted = true
 	case session.ConnectionLost, session.ConnectFailed, session.TakenOver, session.Closed:
 	default:

@@ -170,7 +170,7 @@ func (c *Client) register(s *Subscription) error {
 		s.capped = true
 		c.log.Warnf("mqtt: filter %q wants QoS %d, %s grants at most %d: that is asked for", s.Filter, s.QoS, c.cfg.Preset.Name, most)
 	}
-	c.subs[s] = remove
+	c.subs[s], c.had = remove, true
 	c.known[s.id]++
 	delete(c.left, subscriptionName{s.Session, s.Filter})
 	c.same[s.Filter] = append(c.same[s.Filter], s)

@@ -132,6 +132,9 @@ func (r *run) start(ctx context.Context) error {
 			return err
 		}
 	}
+	if c.had {
+		r.grants.none(true)
+	}
 	main.Start()
 	if c.cfg.Retained {
 		r.checks.run(r.checkRetained)
@@ -202,6 +205,7 @@ func (r *run) stop(ctx context.Context) error {
 	r.offline(ctx)
 	closeAll(ctx, subscribers)
 	outbox, flying := r.flush(ctx)
+	r.grants.none(false)
 	r.closePublishers(ctx)
 	r.left.report(r.client, drained, outbox, flying)
 	r.events.wait(ctx)

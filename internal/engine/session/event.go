@@ -82,6 +82,10 @@ func (e SubscriptionLowered) Err() error { return lessError(e.Filter, e.Asked, e
 // Subscribed reports that every wanted filter is granted.
 type Subscribed struct{ Filters int }
 
+// NothingWanted reports that no filter is wanted, on a new connection or when the
+// last one that was not granted was taken back.
+type NothingWanted struct{}
+
 // Closed reports the end of the session object, with what it left undone.
 type Closed struct {
 	ClientID string
@@ -109,5 +113,6 @@ func (ExpiryReduced) event()       {}
 func (SubscriptionRefused) event() {}
 func (SubscriptionLowered) event() {}
 func (Subscribed) event()          {}
+func (NothingWanted) event()       {}
 func (Closed) event()              {}
 func (CallbackPanicked) event()    {}

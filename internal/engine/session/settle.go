@@ -211,7 +211,10 @@ func reasonOfSuback(v wire.Version, code byte) Reason {
 func (t *subscriptions) report(s *Session) {
 	n, news, why := t.state()
 	s.state.set(func(st *Status) { st.Ready, st.Convicting, st.LastError = why == nil, false, why })
-	if news && n > 0 {
+	switch {
+	case news && n > 0:
 		s.cfg.Notify(Subscribed{n})
+	case news:
+		s.cfg.Notify(NothingWanted{})
 	}
 }
