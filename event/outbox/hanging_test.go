@@ -17,7 +17,7 @@ import (
 type hangingStore struct {
 	outbox.Store
 	hangs atomic.Int32
-	slow  time.Duration
+	slow  atomic.Int64
 }
 
 func (s *hangingStore) wait(ctx context.Context) error {
@@ -26,7 +26,7 @@ func (s *hangingStore) wait(ctx context.Context) error {
 		return ctx.Err()
 	}
 	select {
-	case <-time.After(s.slow):
+	case <-time.After(time.Duration(s.slow.Load())):
 	case <-ctx.Done():
 	}
 	return ctx.Err()
@@ -54,7 +54,8 @@ func TestStoreThatHangs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := &hangingStore{Store: newMemory(t), slow: slow}
+				s := &hangingStore{Store: newMemory(t)}
+				s.slow.Store(int64(slow))
 				s.hangs.Store(1)
 				fill(t, s, entry("a", 1), entry("b", 1))
 				told := make(chan error, 10)
@@ -71,7 +72,7 @@ func TestStoreThatHangs(t *testing.T) {
 				} else if err := <-told; !strings.Contains(err.Error(), "did not answer within 30s") {
 					t.Error(err)
 				}
-				s.slow = 0
+				s.slow.Store(0)
 				stop()
 			})
 		})
