@@ -91,7 +91,7 @@ func scan(rows *sql.Rows) (p page, err error) {
 			if p.bad == nil {
 				p.bad = make(map[int64]error)
 			}
-			p.bad[p.last] = fmt.Errorf("headers cannot be decoded: %w", bad)
+			p.bad[p.last] = fmt.Errorf("the entry cannot be decoded: %w", bad)
 			continue
 		}
 		p.entries = append(p.entries, e)
@@ -108,13 +108,20 @@ func scanEntry(rows *sql.Rows, more ...any) (e *outbox.Entry, bad, err error) {
 		headers             string
 	)
 	e = &outbox.Entry{}
-	err = rows.Scan(append([]any{
+	columns := append([]any{
 		&seq, &e.ID, &e.Key, &e.Topic, &e.Payload, &qos, &e.Retain, &e.ContentType, &e.ResponseTopic,
 		&e.CorrelationData, &expiry, &headers, &millis,
-	}, more...)...)
-	if err != nil {
-		return nil, nil, err
+	}, more...)
+	if bad = rows.Scan(columns...); bad != nil { // SQLite keeps a text where a number should be
+		for i := 1; i < len(columns)-len(more); i++ {
+			columns[i] = new(any)
+		}
+		err = rows.Scan(columns...)
+		return &outbox.Entry{Seq: uint64(seq)}, bad, err
 	}
 	e.Seq, e.QoS, e.Expiry, e.Accepted = uint64(seq), byte(qos), time.Duration(expiry), time.UnixMilli(millis)
-	return e, readBesides(e, headers), nil
+	if qos < 0 || qos > 2 {
+		bad = fmt.Errorf("QoS %d", qos)
+	}
+	return e, errors.Join(bad, e.Validate(), readBesides(e, headers)), nil
 }
