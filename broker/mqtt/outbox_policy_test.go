@@ -32,6 +32,18 @@ func (s *outboxSpy) of(kind event.OutboxKind) (list []event.OutboxInfo) {
 	return list
 }
 
+// want waits for n infos of one kind.
+func (s *outboxSpy) want(t testing.TB, kind event.OutboxKind, n int) []event.OutboxInfo {
+	t.Helper()
+	mqtttest.Eventually(t, patience, func() error {
+		if list := s.of(kind); len(list) != n {
+			return fmt.Errorf("told %d times of %v, want %d: %+v", len(list), kind, n, list)
+		}
+		return nil
+	})
+	return s.of(kind)
+}
+
 // reports.md A2: what nobody subscribes to is sent again when that was asked for,
 // and holds up nobody but its own key; otherwise it is taken for delivered and
 // told. A retained message waits at the broker in any case.
@@ -59,7 +71,7 @@ func TestOutboxRetriesUnrouted(t *testing.T) {
 	if h.Outbox.ClosedKeys != 1 || h.Outbox.Unrouted != 1 || h.Unrouted != 1 || h.Outbox.RefusedError != nil {
 		t.Errorf("%d closed keys, %d unrouted in the outbox, %d in all, refused %v", h.Outbox.ClosedKeys, h.Outbox.Unrouted, h.Unrouted, h.Outbox.RefusedError)
 	}
-	if told := spy.of(event.OutboxUnrouted); len(told) != 1 || told[0].Topic != "nobody" || told[0].ID == "" || told[0].Health.Unrouted != 1 {
+	if told := spy.want(t, event.OutboxUnrouted, 1); told[0].Topic != "nobody" || told[0].ID == "" || told[0].Health.Unrouted != 1 {
 		t.Errorf("hook was told %+v", told)
 	}
 	got := subscribe(t, sub, "late")
@@ -83,9 +95,7 @@ func TestOutboxGivesUpOnUnrouted(t *testing.T) {
 		}
 	}
 	wantDepth(t, store, 0)
-	if n := len(spy.of(event.OutboxUnrouted)); n != 3 {
-		t.Errorf("hook was told of %d", n)
-	}
+	spy.want(t, event.OutboxUnrouted, 3)
 }
 
 // By operation: the call counts over the configuration, and that over the method.
@@ -144,7 +154,7 @@ func TestOutboxDropsExpired(t *testing.T) {
 		if h := health(t, b).Outbox; h.Expired != 1 || out.count("expired in the outbox") != 1 {
 			t.Errorf("%+v; not counted and logged once", h)
 		}
-		if told := spy.of(event.OutboxExpired); len(told) != 1 || told[0].Topic != topic || told[0].Health.Expired != 1 {
+		if told := spy.want(t, event.OutboxExpired, 1); told[0].Topic != topic || told[0].Health.Expired != 1 {
 			t.Errorf("hook was told %+v", told)
 		}
 	})

@@ -56,8 +56,8 @@ func TestOutboxRefusedKeysHoldUpNobody(t *testing.T) {
 	}
 	wantDepth(t, store, refused)
 	wantReason(t, health(t, b).Outbox.RefusedError, event.ReasonNotAuthorized, 403)
-	told := spy.of(event.OutboxRefused)
-	if len(told) != 1 || told[0].ID == "" || told[0].Topic == "" || told[0].Err == nil {
+	told := spy.want(t, event.OutboxRefused, 1)
+	if told[0].ID == "" || told[0].Topic == "" || told[0].Err == nil {
 		t.Errorf("hook was told %+v", told)
 	}
 	if n := out.count("the broker refuses a message"); n != 1 {
@@ -89,7 +89,7 @@ func TestOutboxPutsAsideWhatIsRefused(t *testing.T) {
 			if h := health(t, b).Outbox; h.Quarantined != 1 || h.ClosedKeys != 0 || h.RefusedError != nil {
 				t.Errorf("%+v", h)
 			}
-			if told := spy.of(event.OutboxQuarantined); len(told) != 1 || told[0].Topic != "devices/1/command" {
+			if told := spy.want(t, event.OutboxQuarantined, 1); told[0].Topic != "devices/1/command" {
 				t.Errorf("hook was told %+v", told)
 			}
 		})
@@ -187,8 +187,8 @@ func TestOutboxPutsAsideWhatEndsConnections(t *testing.T) {
 		if h := health(t, b).Outbox; h.Quarantined != 1 {
 			t.Errorf("%d put aside, want 1", h.Quarantined)
 		}
-		told := spy.of(event.OutboxQuarantined)
-		if len(told) != 1 || told[0].Topic != "poison" {
+		told := spy.want(t, event.OutboxQuarantined, 1)
+		if told[0].Topic != "poison" {
 			t.Fatalf("hook was told %+v", told)
 		}
 		if e := wantReason(t, told[0].Err, event.ReasonRefused, 502); !e.Convicted {

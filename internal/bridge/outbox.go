@@ -72,6 +72,7 @@ type keeper struct {
 func newKeeper(s *state, cfg Outbox) (*keeper, error) {
 	k := &keeper{state: s, cfg: cfg, store: cfg.Store}
 	k.alarms.keeper, k.async.keeper = k, k
+	k.alarms.calls.work = k.alarms.call
 	k.async.init()
 	if cfg.Own {
 		cfg.Subscriptions = s.broker

@@ -20,8 +20,14 @@ type alarms struct {
 
 	unrouted, expired atomic.Int64 // messages
 	known             atomic.Pointer[event.OutboxHealth]
-	expiredLog        engine.PerMinute
-	awaitsLog         engine.PerMinute
+	// calls of hooks are made by a goroutine of their own: one that is slow, or
+	// hangs, holds up the others, and no message.
+	calls   line[func()]
+	inLine  atomic.Int64
+	leftOut engine.PerMinute
+
+	expiredLog engine.PerMinute
+	awaitsLog  engine.PerMinute
 }
 
 // appended looks at the answer of the store to a publish.
@@ -97,19 +103,18 @@ func (a *alarms) observe() outbox.Observe {
 var errCorrupt = errors.New("the entry cannot be decoded")
 
 func (a *alarms) told(kind event.OutboxKind, s outbox.Stats) {
-	a.hook(event.OutboxInfo{Kind: kind, Health: outboxHealth(s, nil)})
+	a.later(func() { a.hook(event.OutboxInfo{Kind: kind, Health: outboxHealth(s, nil)}) })
 }
 
 // tell asks the store how it is, when somebody wants to know.
 func (a *alarms) tell(info event.OutboxInfo) {
-	if len(a.keeper.state.told.outbox) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
-	defer cancel()
-	s, err := a.keeper.store.Stats(ctx)
-	info.Health = outboxHealth(s, err)
-	a.hook(info)
+	a.later(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
+		defer cancel()
+		s, err := a.keeper.store.Stats(ctx)
+		info.Health = outboxHealth(s, err)
+		a.hook(info)
+	})
 }
 
 // hasExpired is told of a message that its receivers want no more.
@@ -139,18 +144,55 @@ func (a *alarms) hasNoSubscriber(e *outbox.Entry) {
 // light tells with the health that was known last: what happens to many
 // messages must not cost a question to the store each.
 func (a *alarms) light(info event.OutboxInfo) {
+	unrouted, expired := a.unrouted.Load(), a.expired.Load()
+	a.later(func() {
+		if h := a.known.Load(); h != nil {
+			info.Health = *h
+		}
+		info.Health.Unrouted, info.Health.Expired = unrouted, expired
+		a.hook(info)
+	})
+}
+
+// maxInLine bounds the calls of hooks that wait for the one before.
+const maxInLine = 10_000
+
+// later has a hook called, in order. When it is so slow that too many calls wait,
+// calls are left out.
+func (a *alarms) later(call func()) {
 	if len(a.keeper.state.told.outbox) == 0 {
 		return
 	}
-	if h := a.known.Load(); h != nil {
-		info.Health = *h
+	if a.inLine.Add(1) > maxInLine {
+		a.inLine.Add(-1)
+		if a.leftOut.Due(time.Now()) {
+			a.keeper.state.log.Warnf("mqtt: an outbox hook is slow, or hangs: it is not told of everything (said once a minute)")
+		}
+		return
 	}
-	info.Health.Unrouted, info.Health.Expired = a.unrouted.Load(), a.expired.Load()
-	a.hook(info)
+	a.calls.add(call)
+}
+
+func (a *alarms) call(batch []func()) {
+	for _, call := range batch {
+		call()
+		a.inLine.Add(-1)
+	}
 }
 
 func (a *alarms) hook(info event.OutboxInfo) {
 	a.known.Store(&info.Health)
 	s := a.keeper.state
 	s.protect("a hook", func() { tell(s.told.outbox, event.OutboxHook.OnOutbox, info) })
+}
+
+// toldGrace is what the last calls may take after the end of the context.
+const toldGrace = 100 * time.Millisecond
+
+// wait returns when the hooks were told of everything, or soon after ctx ends.
+func (a *alarms) wait(ctx context.Context) {
+	a.calls.wait(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), toldGrace)
+	defer cancel()
+	a.calls.wait(ctx)
 }

@@ -80,9 +80,7 @@ func (g *gate) run(ctx context.Context) {
 			g.pause(ctx, nil)
 			continue
 		}
-		err := errGate
-		g.keeper.state.protect("the gate of the outbox", func() { err = g.ask(ctx) })
-		if err == nil {
+		if err := g.question(ctx); err == nil {
 			g.opened(at)
 		} else if ctx.Err() == nil {
 			g.tell(err)
@@ -95,6 +93,32 @@ func (g *gate) run(ctx context.Context) {
 	defer g.mu.Unlock()
 	g.waiting = nil
 	g.upset()
+}
+
+// gateGrace is what a gate may take to return after the end of its context.
+const gateGrace = 100 * time.Millisecond
+
+// question asks, on a goroutine of its own: a function that does not look at its
+// context must not hold up a stop.
+func (g *gate) question(ctx context.Context) error {
+	answer := make(chan error, 1)
+	go func() {
+		err := errGate
+		g.keeper.state.protect("the gate of the outbox", func() { err = g.ask(ctx) })
+		answer <- err
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-time.After(gateGrace):
+		g.keeper.state.log.Warnf("mqtt: the gate of the outbox has not returned after the end of its context")
+		return ctx.Err()
+	}
 }
 
 // pause waits for a change, or for over.

@@ -82,6 +82,7 @@ func (k *keeper) stop(ctx context.Context) (left, flying int) {
 	undecided := k.gate.undecided() // no session knows of them any more
 	cancel()
 	<-ended
+	k.alarms.wait(ctx)
 	left, flying = k.leftIn(relay)
 	flying -= undecided
 	k.mu.Lock()
