@@ -49,7 +49,7 @@ func (p *calls) put(c *call) { p.pool.Put(c) }
 // callbacks runs the callbacks of asynchronous publishes on a goroutine of
 // their own, in the order of the acknowledgements, so that nothing of the
 // user's runs on the read loop. What waits here still counts against the
-// in-flight window: a slow callback slows the publisher, not the memory.
+// in-flight window: a slow callback slows those who want one, not the memory.
 type callbacks struct {
 	mu      sync.Mutex
 	queue   []outcome

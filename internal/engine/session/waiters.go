@@ -31,11 +31,13 @@ func (o *outbound) admits(n need) bool {
 	case o.cur == nil:
 		return false
 	}
-	room := o.win.used+o.calling < o.win.size
-	if n.qos == 0 { // nothing else goes beside a suspect
-		return !o.blocked && o.probe == 0 && (room || !n.callback)
+	if n.callback && o.win.used+o.calling >= o.win.size { // who waits needs no callback, which may hang
+		return false
 	}
-	return room && !o.win.full(n.qos, o.qos2Cap)
+	if n.qos == 0 { // nothing else goes beside a suspect
+		return !o.blocked && o.probe == 0
+	}
+	return !o.win.full(n.qos, o.qos2Cap)
 }
 
 // behind reports whether a newcomer has to queue: somebody in line may go first.

@@ -1,0 +1,79 @@
+package mqtt_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+)
+
+// A callback that hangs holds up asynchronous publishes only: what somebody waits
+// for needs no callback.
+func TestHangingCallbackLeavesOthersRoom(t *testing.T) {
+	t.Parallel()
+	b := mqtttest.NewScripted(t)
+	p, err := mqttbroker.NewPublisher(broker.WithAddress(b.URL()), mqttbroker.WithProtocol("5"), mqttbroker.WithInFlight(8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	release := make(chan struct{})
+	defer func() { _ = p.Close(context.Background()) }()
+	defer close(release)
+	for { // until the callbacks have the whole window
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		err := p.PublishAsync(ctx, "a", nil, func(error) { <-release })
+		cancel()
+		if err != nil {
+			break
+		}
+	}
+	for _, qos := range []mqttbroker.MessageOption{mqttbroker.QoS(0), mqttbroker.QoS(1), mqttbroker.QoS(2)} {
+		if err := p.Publish(within(t, 2*time.Second), "a", nil, qos); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A broker that never answers the UNSUBSCRIBE of one filter keeps nobody from
+// others, and the connection is not given up over it again and again.
+func TestUnsubscribeWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"3.1.1", "5"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			b := mqtttest.NewScripted(t)
+			forbid(b, scripted.Unsubscribe, "silent", scripted.Drop())
+			spy := new(lossSpy)
+			m, _ := logged(t, b.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithConnectTimeout(500*time.Millisecond),
+				mqttbroker.WithHooks(spy))
+			if err := m.Connect(); err != nil {
+				t.Fatal(err)
+			}
+			s, err := m.Subscribe("silent", func(context.Context, broker.Event) error { return nil }, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Unsubscribe(true); err != nil {
+				t.Log(err)
+			}
+			got := subscribe(t, m, "other")
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			for ctx.Err() == nil {
+				publish(t, m, "other", "x")
+				receive(t, got)
+			}
+			if n := len(spy.all()); n > 2 {
+				t.Errorf("%d connections lost", n)
+			}
+		})
+	}
+}
