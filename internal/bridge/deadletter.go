@@ -35,7 +35,7 @@ func (b *Broker) Replay(ctx context.Context, ids ...string) (int, error) {
 		return 0, s.err
 	}
 	return deadletter.Replay(ctx, s.client.DeadLetters(), func(ctx context.Context, l *deadletter.Letter) error {
-		err := public("replay", l.Topic, s.client.Publish(ctx, engine.Outgoing(&l.Message)))
+		err := public("replay", l.Topic, s.client.Republish(ctx, engine.Outgoing(&l.Message)))
 		if ofTheLetter(err) {
 			return fmt.Errorf("%w: %w", deadletter.ErrUnfit, err)
 		}

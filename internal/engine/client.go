@@ -220,6 +220,16 @@ func (c *Client) Publish(ctx context.Context, m *Message) error {
 	return err
 }
 
+// Republish is Publish for what came from the broker: it is held to no limit of
+// ours on what is published, which whoever sent it did not know.
+func (c *Client) Republish(ctx context.Context, m *Message) error {
+	r := c.publishing()
+	if r == nil {
+		return &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonNotConnected, Cause: errNotStarted}
+	}
+	return r.pubs.of(m.Topic).Publish(ctx, m)
+}
+
 // PublishAsync calls fn once with the outcome, unless it returns an error. It
 // waits within ctx for a connection and for room in the in-flight window.
 func (c *Client) PublishAsync(ctx context.Context, m *Message, fn func(error)) error {

@@ -39,7 +39,7 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 	}
 	if r != nil {
 		if err := c.await(ctx, r, at, l, asked); err != nil {
-			_ = c.Unsubscribe(ctx, s)
+			_ = c.takeBack(ctx, s, true)
 			return nil, err
 		}
 	}
@@ -182,7 +182,15 @@ func (c *Client) register(s *Subscription) error {
 // handlers is acknowledged and counted as unmatched: to replace a handler,
 // register the new one first.
 func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
-	r, at, asked, heir := c.delist(s)
+	return c.takeBack(ctx, s, false)
+}
+
+// takeBack ends a registration, which failed or is not wanted any more. Of one
+// that failed the broker may still have messages, from a session that is older:
+// they are as wanted as before, and wait for another try like all that nothing
+// matches.
+func (c *Client) takeBack(ctx context.Context, s *Subscription, failed bool) error {
+	r, at, asked, heir := c.delist(s, failed)
 	if heir != nil {
 		r.handOver(ctx, s.lot, heir)
 	}
@@ -195,7 +203,7 @@ func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
 
 // delist takes s out; asked is what waits for the end of its filter, when that
 // does not stay and there is a run, and heir is who has what s parked then.
-func (c *Client) delist(s *Subscription) (r *run, at *subscriber, asked session.Wish, heir *lot) {
+func (c *Client) delist(s *Subscription, failed bool) (r *run, at *subscriber, asked session.Wish, heir *lot) {
 	if r = c.run.Load(); r != nil {
 		at, _ = r.subscriber(s.Session) // is there: s was registered with it
 	}
@@ -211,7 +219,7 @@ func (c *Client) delist(s *Subscription) (r *run, at *subscriber, asked session.
 	left := c.wanted(s.Session, s.Filter)
 	switch {
 	case c.run.Load() == nil:
-		if left.Filter == "" && c.last != nil {
+		if left.Filter == "" && c.last != nil && !failed {
 			c.left[subscriptionName{s.Session, s.Filter}] = true
 		}
 	case at == nil || at.run != c.run.Load():
@@ -228,7 +236,9 @@ func (c *Client) delist(s *Subscription) (r *run, at *subscriber, asked session.
 			at.Lower(left)
 			break
 		}
-		at.strays.forget(s.Filter)
+		if !failed {
+			at.strays.forget(s.Filter)
+		}
 		asked = at.Forget(s.Filter)
 	}
 	if at != nil {

@@ -237,13 +237,21 @@ func (s *Store) List(ctx context.Context, q deadletter.Query) ([]*deadletter.Let
 	return out, nil
 }
 
-// Claim implements [deadletter.Claimer]. The claim ends with the process.
+// Claim implements [deadletter.Claimer]. The claim ends with the process. It is
+// looked for the letter only once it is claimed: who had it before may have
+// deleted it until then.
 func (s *Store) Claim(_ context.Context, id string, d time.Duration) (ok bool, err error) {
+	if !s.claims.Take(id, d) {
+		return false, nil
+	}
 	err = s.file.View(func(tx *bbolt.Tx) error {
 		ok = tx.Bucket([]byte(bucket)).Get([]byte(id)) != nil
 		return nil
 	})
-	return err == nil && ok && s.claims.Take(id, d), wrap("claim", err)
+	if !ok {
+		s.claims.End(id)
+	}
+	return ok, wrap("claim", err)
 }
 
 // Release implements [deadletter.Claimer].

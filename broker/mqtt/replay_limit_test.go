@@ -1,0 +1,48 @@
+package mqtt_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+)
+
+// A message that was larger than what this service publishes itself goes back
+// to where it came from all the same.
+func TestReplayOfWhatIsLargerThanOurs(t *testing.T) {
+	t.Parallel()
+	const size = 400_000
+	url, store := mqtttest.NewScripted(t).URL(), deadletter.NewMemory(0)
+	b := connected(t, url, mqttbroker.WithDeadLetters(store), mqttbroker.WithSubscriber(&v1.Subscriber{MaxPayload: 1 << 20}))
+	handled := make(chan int, 1)
+	var mended atomic.Bool
+	_, err := b.Subscribe("in", func(_ context.Context, e broker.Event) error {
+		if !mended.Load() {
+			return event.Permanent(errors.New("not yet"))
+		}
+		handled <- len(e.Message().Body.([]byte))
+		return nil
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := connected(t, url, mqttbroker.WithPublisher(&v1.Publisher{MaxPayload: 1 << 20}))
+	publish(t, source, "in", []byte(strings.Repeat("x", size)))
+	mqtttest.Eventually(t, patience, func() bool { return stats(t, store).Dead == 1 })
+	mended.Store(true)
+	if n, err := mqttbroker.Replay(within(t, patience), b); n != 1 || err != nil {
+		t.Fatalf("%d replayed, %v", n, err)
+	}
+	if n := receive(t, handled); n < size {
+		t.Errorf("%d bytes", n)
+	}
+}
