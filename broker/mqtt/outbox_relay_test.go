@@ -106,7 +106,7 @@ func TestOutboxHighAndLow(t *testing.T) {
 	mqtttest.Eventually(t, patience, func() bool {
 		return slices.Equal(spy.kinds(), []event.OutboxKind{event.OutboxHigh, event.OutboxLow})
 	})
-	if out.count("the outbox is 90 % full") != 1 {
+	if out.count(" % full: ") != 1 {
 		t.Error("not logged")
 	}
 }
