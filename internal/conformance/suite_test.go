@@ -60,14 +60,11 @@ func (s *suite) features() mqtttest.Features {
 }
 
 func (s *suite) options() []mqtttest.ConformanceOption {
-	opts := []mqtttest.ConformanceOption{
+	return []mqtttest.ConformanceOption{
 		mqtttest.WithQoS(mqttbroker.WithPublishQos, mqttbroker.WithSubscribeQos),
 		mqtttest.WithReplier(s.serve),
+		mqtttest.WithCut(func() { s.proxy.Cut() }),
 	}
-	if _, embedded := s.server.(*mqtttest.EmbeddedBroker); !embedded { // which loses messages under cuts by itself
-		opts = append(opts, mqtttest.WithCut(func() { s.proxy.Cut() }))
-	}
-	return opts
 }
 
 func (s *suite) pair(*testing.T) (publisher, subscriber broker.Broker) {

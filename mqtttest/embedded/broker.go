@@ -124,11 +124,13 @@ func (b *Broker) disconnect(ctx context.Context) error {
 		_ = l.Close()
 		l.limitWrites(time.Now().Add(goodbye))
 	}
+	var told sync.WaitGroup
 	for _, cl := range b.server.Clients.GetAll() {
 		if cl.Properties.ProtocolVersion == 5 && !cl.Closed() { // before MQTT 5 a server sends no DISCONNECT
-			_ = b.server.DisconnectClient(cl, packets.ErrServerShuttingDown)
+			told.Go(func() { _ = b.server.DisconnectClient(cl, packets.ErrServerShuttingDown) })
 		}
 	}
+	told.Wait() // goodbye at most
 	var gone sync.WaitGroup
 	for _, l := range b.listeners {
 		l.closeConns()
@@ -177,6 +179,7 @@ func newServer(cfg *config) (*mochi.Server, error) {
 	err := errors.Join(
 		server.AddHook(&admission{user: cfg.user, password: cfg.password}, nil),
 		server.AddHook(new(sequence), nil),
+		server.AddHook(newHandover(server), nil),
 		server.Serve(),
 	)
 	if err != nil {

@@ -6,23 +6,27 @@ import (
 	"fmt"
 	"io"
 	"net"
+
+	"github.com/mochi-mqtt/server/v2/listeners"
 )
 
 var errTooLarge = errors.New("packet larger than the maximum packet size")
 
 // checkedConn hands the broker whole frames that passed the checker, and
-// nothing else. Read is called by one goroutine, the client's.
+// nothing else. Read and settled are called by one
+// goroutine, the client's.
 type checkedConn struct {
-	net.Conn
+	*output
 	in      *bufio.Reader
 	check   checker
 	maximum int
 	frame   []byte // reused for the next frame
 	rest    []byte // what the broker has not read of it yet
+	settle  func() // ends a handover; nil without one
 }
 
 func newCheckedConn(c net.Conn, maximum uint32) *checkedConn {
-	return &checkedConn{Conn: c, in: bufio.NewReaderSize(c, 2048), maximum: int(maximum)}
+	return &checkedConn{output: newOutput(c), in: bufio.NewReaderSize(c, 2048), maximum: int(maximum)}
 }
 
 // Read implements net.Conn.
@@ -87,4 +91,21 @@ func (c *checkedConn) header() ([]byte, int, error) {
 		}
 	}
 	return nil, 0, fmt.Errorf("%w: remaining length of more than four bytes", errMalformed)
+}
+
+// serveConn lets the library serve a stream until that ends.
+func serveConn(serve listeners.EstablishFn, scheme string, stream net.Conn, maximum uint32) error {
+	c := newCheckedConn(stream, maximum)
+	go c.run()
+	defer c.Close()
+	defer c.settled() // wherever the library left it
+	return serve(scheme, c)
+}
+
+// settled ends the handover that this connection is in, if any.
+func (c *checkedConn) settled() {
+	if c.settle != nil {
+		c.settle()
+		c.settle = nil
+	}
 }

@@ -45,8 +45,7 @@ func exchange(serve func(string, net.Conn) error, data []byte) []byte {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		stream := source{Conn: server, r: io.LimitReader(server, int64(len(data)))}
-		_ = serve("fuzz", newCheckedConn(stream, 4096))
-		_ = server.Close()
+		_ = serveConn(serve, "fuzz", stream, 4096)
 	})
 	wg.Go(func() { _, _ = client.Write(data) }) // the broker may end it first
 	answer, _ := io.ReadAll(client)

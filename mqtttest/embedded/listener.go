@@ -82,8 +82,7 @@ func (l *listener) handle(c net.Conn) {
 		l.log.Debug("embedded broker: handshake", "remote", c.RemoteAddr().String(), "error", err)
 		return
 	}
-	defer stream.Close()
-	if err := l.serve(l.scheme, newCheckedConn(stream, l.maximum)); err != nil {
+	if err := serveConn(l.serve, l.scheme, stream, l.maximum); err != nil {
 		l.log.Debug("embedded broker: connection ended", "remote", c.RemoteAddr().String(), "error", err)
 	}
 }

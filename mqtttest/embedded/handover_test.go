@@ -1,0 +1,206 @@
+package embedded
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const persistent = 0 // flags of CONNECT
+
+// publish is a PUBLISH at QoS 1.
+func publish(id uint16, topic string, payload []byte) []byte {
+	return frame(0x32, text(topic), binary.BigEndian.AppendUint16(nil, id), payload)
+}
+
+func subscribe(filter string) []byte { return frame(0x82, []byte{0, 1}, text(filter), []byte{1}) }
+
+// received reads the next packet.
+func received(r *bufio.Reader) (first byte, body []byte, err error) {
+	if first, err = r.ReadByte(); err != nil {
+		return 0, nil, err
+	}
+	n, err := binary.ReadUvarint(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	body = make([]byte, n)
+	_, err = io.ReadFull(r, body)
+	return first, body, err
+}
+
+// await reads up to a packet with this first byte.
+func await(t *testing.T, r *bufio.Reader, want byte) {
+	t.Helper()
+	for {
+		first, _, err := received(r)
+		if err != nil {
+			t.Fatalf("waiting for packet %#x: %v", want, err)
+		}
+		if first == want {
+			return
+		}
+	}
+}
+
+// errNone is the error of message when the broker answers to a PINGREQ instead.
+var errNone = errors.New("no message before PINGRESP")
+
+// message reads the next PUBLISH at QoS 1, acknowledges it and returns its payload.
+func message(c net.Conn, r *bufio.Reader) (string, error) {
+	for {
+		first, body, err := received(r)
+		if err != nil {
+			return "", err
+		}
+		switch first & 0xF0 {
+		case 0xD0:
+			return "", errNone
+		case 0x30:
+		default:
+			continue
+		}
+		topic := int(binary.BigEndian.Uint16(body))
+		rest := body[2+topic:]
+		if _, err := c.Write(frame(0x40, rest[:2])); err != nil {
+			return "", err
+		}
+		return string(rest[2:]), nil
+	}
+}
+
+// session makes a persistent session with a subscription, and leaves it.
+func session(t *testing.T, b *Broker, id, filter string) {
+	t.Helper()
+	c := dial(t, b, connect(4, persistent, text(id)), subscribe(filter))
+	await(t, bufio.NewReader(c), 0x90)
+	_ = c.Close()
+}
+
+// What was acknowledged waits for whoever comes back a moment later.
+func TestAcknowledgedMessageWaitsForTheSession(t *testing.T) {
+	t.Parallel()
+	const crowd, rounds = 100, 40
+	b := started(t)
+	for i := range crowd { // the more there are, the longer a message takes to all
+		session(t, b, fmt.Sprint("crowd", i), "t")
+	}
+	session(t, b, "away", "t")
+	p := dial(t, b, hello(4))
+	answers := bufio.NewReader(p)
+	for i := range rounds {
+		c := dial(t, b) // only CONNECT is missing
+		want := fmt.Sprint(i)
+		if _, err := p.Write(publish(1, "t", []byte(want))); err != nil {
+			t.Fatal(err)
+		}
+		await(t, answers, 0x40)
+		if _, err := c.Write(append(connect(4, persistent, text("away")), frame(0xC0)...)); err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReader(c)
+		await(t, r, 0x20)
+		if got, err := message(c, r); got != want {
+			t.Fatalf("round %d: message %q, %v", i, got, err)
+		}
+		await(t, r, 0xD0)
+		if _, err := c.Write(frame(0xC0)); err != nil { // the broker has our PUBACK
+			t.Fatal(err)
+		}
+		await(t, r, 0xD0)
+		_ = c.Close()
+	}
+}
+
+// A session that goes from connection to connection while messages come loses
+// none, and has them in order.
+func TestTakeoverLosesNothing(t *testing.T) {
+	t.Parallel()
+	const messages = 1000
+	b := started(t)
+	session(t, b, "s", "t")
+	var publishing sync.WaitGroup
+	defer publishing.Wait()
+	publishing.Go(func() {
+		p := dial(t, b, hello(4))
+		answers := bufio.NewReader(p)
+		for i := range messages {
+			if _, err := p.Write(publish(uint16(i+1), "t", fmt.Append(nil, i))); err != nil {
+				t.Error(err)
+				return
+			}
+			if i%8 == 7 { // a few at a time
+				for range 8 {
+					_, _, _ = received(answers)
+				}
+			}
+		}
+	})
+	next := 0
+	for next < messages {
+		c := dial(t, b, connect(4, persistent, text("s")))
+		r := bufio.NewReader(c)
+		if first, _, err := received(r); err != nil || first != 0x20 {
+			t.Fatalf("first packet %#x, %v", first, err)
+		}
+		for range 20 {
+			got, err := message(c, r)
+			if err != nil {
+				t.Fatalf("after %d messages: %v", next, err)
+			}
+			var n int
+			if _, err := fmt.Sscan(got, &n); err != nil {
+				t.Fatal(err)
+			}
+			if n > next {
+				t.Fatalf("message %d came before %d", n, next)
+			}
+			if next = max(next, n+1); next == messages {
+				break
+			}
+		}
+	}
+}
+
+// A client that does not read holds up neither those who publish to it, nor those
+// who connect.
+func TestClientThatDoesNotReadHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	const messages = 150
+	b := started(t)
+	stuck := dial(t, b)                                                 // it reads nothing
+	if err := stuck.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil { //nolint:forcetypeassert // as dialled
+		t.Fatal(err)
+	}
+	hello := connect(4, persistent, text("stuck"))
+	hello[10] = 1 // a keep-alive time beyond that of the test
+	if _, err := stuck.Write(append(hello, subscribe("t")...)); err != nil {
+		t.Fatal(err)
+	}
+	other := dial(t, b, connect(4, persistent, text("other")), subscribe("t"))
+	r := bufio.NewReader(other)
+	await(t, r, 0x90)
+	p := dial(t, b, connect(4, 2, text("pub")))
+	answers := bufio.NewReader(p)
+	body := []byte(strings.Repeat("x", 64<<10)) // more than sockets hold
+	for i := range messages {
+		if _, err := p.Write(publish(uint16(i+1), "t", body)); err != nil {
+			t.Fatal(err)
+		}
+		await(t, answers, 0x40)
+		if _, err := message(other, r); err != nil {
+			t.Fatalf("message %d: %v", i, err)
+		}
+	}
+	connected(t, dial(t, b, connect(4, persistent, text("new"))))
+	connected(t, dial(t, b, connect(4, persistent, text("stuck"))))
+	if n := b.Dropped(); n != 0 {
+		t.Errorf("%d messages dropped", n)
+	}
+}
