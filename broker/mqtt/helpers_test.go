@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,29 @@ import (
 
 // patience bounds what is expected to happen soon.
 const patience = 10 * time.Second
+
+// advances waits until count returns want, however slow the machine is. It fails
+// the test when the count has stood still for patience, over many looks in which
+// this process could run, with the state and what every goroutine does.
+func advances(t *testing.T, want int, count func() int, state func() any) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	last, changed, looks := -1, time.Now(), 0
+	for {
+		looks++
+		switch n := count(); {
+		case n == want:
+			return
+		case n != last:
+			last, changed, looks = n, time.Now(), 0
+		case time.Since(changed) > patience && looks > 100:
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d for %v, want %d: %+v\n%s", n, time.Since(changed), want, state(), stacks[:runtime.Stack(stacks, true)])
+		}
+		<-tick.C
+	}
+}
 
 // logs keeps what is logged.
 type logs struct {

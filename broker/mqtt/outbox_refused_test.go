@@ -38,12 +38,9 @@ func TestOutboxRefusedKeysHoldUpNobody(t *testing.T) {
 	for i := range refused {
 		publish(t, b, fmt.Sprintf("devices/%d/command", i), "x")
 	}
-	mqtttest.Eventually(t, patience, func() error {
-		if n := health(t, b).Outbox.ClosedKeys; n != refused {
-			return fmt.Errorf("%d closed keys, want %d: %+v", n, refused, health(t, b))
-		}
-		return nil
-	})
+	advances(t, refused,
+		func() int { return health(t, b).Outbox.ClosedKeys },
+		func() any { return health(t, b) })
 	began := time.Now()
 	for i := range allowed {
 		publish(t, b, fmt.Sprintf("allowed/%d", i), "x")
