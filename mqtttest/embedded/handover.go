@@ -113,5 +113,5 @@ func (h *handover) evict(cl *mochi.Client) {
 // connOf is the connection of a client: all but the inline one came through a
 // listener of ours.
 func connOf(cl *mochi.Client) *checkedConn {
-	return cl.Net.Conn.(*checkedConn) //nolint:forcetypeassert // see above
+	return cl.Net.Conn.(*checkedConn)
 }

@@ -175,7 +175,7 @@ func TestClientThatDoesNotReadHoldsUpNobody(t *testing.T) {
 	const messages = 150
 	b := started(t)
 	stuck := dial(t, b)                                                 // it reads nothing
-	if err := stuck.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil { //nolint:forcetypeassert // as dialled
+	if err := stuck.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
 		t.Fatal(err)
 	}
 	hello := connect(4, persistent, text("stuck"))
