@@ -7,18 +7,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-kratos/kratos/v2/log"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
 	// Nothing of the caller's environment reaches the tests.
 	for _, variable := range os.Environ() {
-		if key, _, _ := strings.Cut(variable, "="); strings.HasPrefix(key, EnvPrefix) {
+		if key, _, _ := strings.Cut(variable, "="); strings.HasPrefix(key, "KM_") {
 			_ = os.Unsetenv(key)
 		}
 	}
-	log.SetLogger(log.NewStdLogger(logged))
 	goleak.VerifyTestMain(m)
 }
 
@@ -193,7 +191,7 @@ device: {temperature_limit: NaN, offline_after: 0s}
 		},
 		"database": {
 			"data: {database: {driver: oracle}}",
-			[]string{`data.database.driver "oracle"`, "data.database.source", EnvDatabaseSource},
+			[]string{"data.database.driver: want sqlite", "data.database.source", EnvDatabaseSource},
 		},
 		"PostgreSQL": {
 			`data: {database: {driver: postgres, source: "postgres://u:topsecret@host:port/x"}}`,
@@ -207,16 +205,16 @@ mqtt:
   dead_letters: {driver: sql, park_limit: -1s}
 `,
 			[]string{
-				`mqtt.outbox.driver "tape"`, "mqtt.outbox.hold", `mqtt.dedup.driver "sql": needs a database`, "mqtt.dedup.window",
-				`mqtt.dead_letters.driver "sql": needs a database`, "mqtt.dead_letters.park_limit",
+				"mqtt.outbox.driver: want one of", "mqtt.outbox.hold", "mqtt.dedup.driver: sql needs a database", "mqtt.dedup.window",
+				"mqtt.dead_letters.driver: sql needs a database", "mqtt.dead_letters.park_limit",
 			},
 		},
 		"stores without a place": {
 			"mqtt: {outbox: {driver: file}, dead_letters: {driver: file}, dedup: {driver: file}}",
-			[]string{"mqtt.outbox.path", EnvOutboxPath, "mqtt.dead_letters.path", `mqtt.dedup.driver "file"`},
+			[]string{"mqtt.outbox.path", EnvOutboxPath, "mqtt.dead_letters.path", "mqtt.dedup.driver: want one of"},
 		},
 		"typing mistake": {`server: {htpp: {addr: "127.0.0.1:0"}}`, []string{"htpp"}},
-		"wrong type":     {"server: {http: {timeout: soon}}", []string{"soon"}},
+		"wrong type":     {"server: {http: {timeout: soon}}", []string{"config.yaml:1: server.http.timeout: want a duration"}},
 		"no YAML":        {"a: [", []string{"config.yaml"}},
 	} {
 		_, err := Load(write(t, test.text))

@@ -2,7 +2,6 @@ package conf
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"strconv"
 
@@ -45,14 +44,14 @@ func (d *Data_Database) check() error {
 	switch d.Driver {
 	case "", DriverSQLite, DriverPostgres:
 	default:
-		errs = append(errs, fmt.Errorf("data.database.driver %q: want %q or %q", d.Driver, DriverSQLite, DriverPostgres))
+		errs = append(errs, problem("data.database.driver", "want %s or %s", DriverSQLite, DriverPostgres))
 	}
 	if d.Source == "" {
-		errs = append(errs, fmt.Errorf("data.database.source: empty, set %s", EnvDatabaseSource))
+		errs = append(errs, problem("data.database.source", "empty, set %s", EnvDatabaseSource))
 	} else if d.Driver == DriverPostgres {
 		// What pgx says may quote the password of a source that it cannot read.
 		if _, err := pgx.ParseConfig(d.Source); err != nil {
-			errs = append(errs, errors.New(`data.database.source: want "postgres://user:password@host:port/database" or "host=... dbname=..."`))
+			errs = append(errs, problem("data.database.source", "want postgres://user:password@host:port/database or host=... dbname=..."))
 		}
 	}
 	return errors.Join(errs...)

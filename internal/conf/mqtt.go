@@ -2,7 +2,6 @@ package conf
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -72,10 +71,10 @@ func (b *Bootstrap) checkStores() error {
 
 func (b *Bootstrap) checkDriver(section, driver string, want ...string) error {
 	if !slices.Contains(want, driver) {
-		return fmt.Errorf("%s.driver %q: want one of %s", section, driver, strings.Join(want, ", "))
+		return problem(section+".driver", "want one of %s", strings.Join(want, ", "))
 	}
 	if driver == DriverSQL && b.GetData().GetDatabase() == nil {
-		return fmt.Errorf("%s.driver %q: needs a database, but data.database is not configured", section, driver)
+		return problem(section+".driver", "%s needs a database, but data.database is not configured", driver)
 	}
 	return nil
 }
@@ -85,14 +84,14 @@ func checkPath(section, driver, path, variable string) error {
 		return nil
 	}
 	if variable != "" {
-		return fmt.Errorf("%s.path: empty, set %s", section, variable)
+		return problem(section+".path", "empty, set %s", variable)
 	}
-	return fmt.Errorf("%s.path: empty", section)
+	return problem(section+".path", "empty, want the path of a file")
 }
 
 func notNegative(field string, d *durationpb.Duration) error {
 	if d.AsDuration() < 0 {
-		return fmt.Errorf("%s %s: negative", field, d.AsDuration())
+		return problem(field, "is %s, want 0 or more", d.AsDuration())
 	}
 	return nil
 }

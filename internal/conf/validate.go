@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/kratos-mqtt/kratos-mqtt/configfile"
 )
 
 // Validate reports everything that is wrong or missing, joined.
@@ -21,21 +24,31 @@ func (b *Bootstrap) Validate() error {
 		b.checkStores(),
 	}
 	if server.GetHttp() == nil && server.GetGrpc() == nil && server.GetMqtt() == nil {
-		errs = append(errs, errors.New("server: none of http, grpc and mqtt is configured"))
+		errs = append(errs, problem("server", "none of http, grpc and mqtt is configured"))
 	}
 	if server.GetMqtt() != nil && b.GetData().GetDatabase() == nil {
-		errs = append(errs, errors.New("server.mqtt: saves to a database, but data.database is not configured"))
+		errs = append(errs, problem("server.mqtt", "saves to a database, but data.database is not configured"))
 	}
 	if len(b.GetMqtt().GetConnection().GetAddresses()) == 0 && server.GetEmbedded() == nil {
-		errs = append(errs, fmt.Errorf("mqtt.connection.addresses: empty, set %s", EnvMQTTBroker))
+		errs = append(errs, problem("mqtt.connection.addresses", "empty, set %s", EnvMQTTBroker))
+	}
+	for i, address := range b.GetMqtt().GetConnection().GetAddresses() {
+		if strings.TrimSpace(address) == "" {
+			errs = append(errs, problem(fmt.Sprintf("mqtt.connection.addresses[%d]", i), "is blank, want the URL of a broker"))
+		}
 	}
 	if limit := b.GetDevice().GetTemperatureLimit(); math.IsNaN(limit) || math.IsInf(limit, 0) {
-		errs = append(errs, errors.New("device.temperature_limit: not a number"))
+		errs = append(errs, problem("device.temperature_limit", "not a number, want degrees Celsius"))
 	}
 	if silence := b.GetDevice().GetOfflineAfter(); silence != nil && silence.AsDuration() <= 0 {
-		errs = append(errs, fmt.Errorf("device.offline_after %s: want more than 0", silence.AsDuration()))
+		errs = append(errs, problem("device.offline_after", "is %s, want more than 0", silence.AsDuration()))
 	}
 	return errors.Join(errs...)
+}
+
+// problem is what is wrong with a key.
+func problem(key, format string, args ...any) error {
+	return &configfile.KeyError{Key: key, Text: fmt.Sprintf(format, args...)}
 }
 
 func checkListener(section string, configured bool, addr string, timeout *durationpb.Duration) error {
@@ -44,10 +57,10 @@ func checkListener(section string, configured bool, addr string, timeout *durati
 	}
 	var errs []error
 	if _, _, err := net.SplitHostPort(addr); err != nil {
-		errs = append(errs, fmt.Errorf("%s.addr %q: want host:port", section, addr))
+		errs = append(errs, problem(section+".addr", "want host:port, as in 127.0.0.1:8000"))
 	}
 	if timeout != nil && timeout.AsDuration() < time.Millisecond {
-		errs = append(errs, fmt.Errorf("%s.timeout %s: want at least 1ms", section, timeout.AsDuration()))
+		errs = append(errs, problem(section+".timeout", "is %s, want at least 1ms", timeout.AsDuration()))
 	}
 	return errors.Join(errs...)
 }

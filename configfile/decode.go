@@ -1,0 +1,303 @@
+package configfile
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"gopkg.in/yaml.v3"
+)
+
+// maxNodes bounds what aliases of a file can multiply to.
+const maxNodes = 100_000
+
+// plain is what a key may look like to be repeated in a problem.
+var plain = regexp.MustCompile(`^[A-Za-z][\w-]{0,63}$`)
+
+// decoder fills a message, and goes on behind each problem.
+type decoder struct {
+	file     string
+	lookup   func(name string) (string, bool)
+	problems Problems
+	lines    map[string]int      // of each key
+	sections map[string][]string // keys by the name of their message
+	nodes    int
+}
+
+func (d *decoder) report(line int, key, format string, args ...any) {
+	d.problems = append(d.problems, &Problem{File: d.file, Line: line, Key: key, Text: fmt.Sprintf(format, args...)})
+}
+
+// resolve follows aliases.
+func (d *decoder) resolve(n *yaml.Node) *yaml.Node {
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return n
+}
+
+// message fills m with the members of a mapping.
+func (d *decoder) message(n *yaml.Node, m protoreflect.Message, at string) {
+	name := string(m.Descriptor().FullName())
+	d.sections[name] = append(d.sections[name], at)
+	seen := make(map[protoreflect.Name]int)
+	d.members(n, at, func(key, value *yaml.Node) {
+		f := field(m.Descriptor(), key.Value)
+		if f == nil && !plain.MatchString(key.Value) { // it may have slipped in from a value
+			d.report(key.Line, at, "has a key that is no name of a field%s", suggestion(m.Descriptor(), key.Value))
+			return
+		}
+		if f == nil {
+			d.report(key.Line, join(at, key.Value), "unknown key%s", suggestion(m.Descriptor(), key.Value))
+			return
+		}
+		place := join(at, string(f.Name()))
+		if line := seen[f.Name()]; line > 0 {
+			d.report(key.Line, place, "is set twice, in line %d, too", line)
+			return
+		}
+		seen[f.Name()] = key.Line
+		d.lines[place] = key.Line
+		if o := f.ContainingOneof(); o != nil && !o.IsSynthetic() && m.WhichOneof(o) != nil {
+			d.report(key.Line, place, "contradicts %s: only one of %s can be set", m.WhichOneof(o).Name(), o.Name())
+			return
+		}
+		d.field(value, m, f, place)
+	})
+}
+
+// members calls f for each member of a mapping, those of << included, which count
+// less than the others.
+func (d *decoder) members(n *yaml.Node, at string, f func(key, value *yaml.Node)) {
+	own := make(map[string]bool)
+	var merged []*yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if d.nodes++; d.nodes > maxNodes {
+			return
+		}
+		switch {
+		case key.Tag == "!!merge":
+			merged = append(merged, value)
+		case key.Kind != yaml.ScalarNode:
+			d.report(key.Line, at, "has a key that is %s, want text", kindOf(key))
+		default:
+			own[key.Value] = true
+			f(key, d.resolve(value))
+		}
+	}
+	for _, value := range merged {
+		value = d.resolve(value)
+		sources := []*yaml.Node{value}
+		if value.Kind == yaml.SequenceNode {
+			sources = value.Content
+		}
+		for _, source := range sources {
+			if source = d.resolve(source); source.Kind != yaml.MappingNode {
+				d.report(source.Line, at, "merges (<<) %s, want keys with values", kindOf(source))
+				continue
+			}
+			d.members(source, at, func(key, value *yaml.Node) {
+				if !own[key.Value] {
+					own[key.Value] = true
+					f(key, value)
+				}
+			})
+		}
+	}
+}
+
+// field sets one field of m.
+func (d *decoder) field(n *yaml.Node, m protoreflect.Message, f protoreflect.FieldDescriptor, at string) {
+	switch {
+	case f.IsMap():
+		d.mapping(n, m, f, at)
+	case f.IsList():
+		d.list(n, m, f, at)
+	default:
+		if v, ok := d.single(n, f, at, func() protoreflect.Value { return m.NewField(f) }); ok {
+			m.Set(f, v)
+		}
+	}
+}
+
+func (d *decoder) mapping(n *yaml.Node, m protoreflect.Message, f protoreflect.FieldDescriptor, at string) {
+	if n.Kind != yaml.MappingNode {
+		if !empty(n) {
+			d.report(n.Line, at, "is %s, want keys with values", kindOf(n))
+		}
+		return
+	}
+	entries := m.Mutable(f).Map()
+	d.members(n, at, func(key, value *yaml.Node) {
+		place := join(at, key.Value)
+		d.lines[place] = key.Line
+		k, problem := scalar(key.Value, f.MapKey())
+		if problem != "" {
+			d.report(key.Line, place, "as a key %s", problem)
+			return
+		}
+		if entries.Has(k.MapKey()) {
+			d.report(key.Line, place, "is set twice")
+			return
+		}
+		if v, ok := d.single(value, f.MapValue(), place, entries.NewValue); ok {
+			entries.Set(k.MapKey(), v)
+		}
+	})
+}
+
+func (d *decoder) list(n *yaml.Node, m protoreflect.Message, f protoreflect.FieldDescriptor, at string) {
+	list := m.Mutable(f).List()
+	switch n.Kind {
+	case yaml.SequenceNode:
+		for i, item := range n.Content {
+			place := at + "[" + strconv.Itoa(i) + "]"
+			d.lines[place] = item.Line
+			if v, ok := d.single(d.resolve(item), f, place, list.NewElement); ok {
+				list.Append(v)
+			}
+		}
+	case yaml.ScalarNode:
+		d.split(n, f, list, at)
+	default:
+		d.report(n.Line, at, "is %s, want a list, as in [a, b]", kindOf(n))
+	}
+}
+
+// split makes a list of what a placeholder resolves to.
+func (d *decoder) split(n *yaml.Node, f protoreflect.FieldDescriptor, list protoreflect.List, at string) {
+	if empty(n) {
+		return
+	}
+	e, err := expand(n.Value, d.lookup)
+	switch {
+	case err != nil:
+		d.report(n.Line, at, "%v", err)
+		return
+	case !e.whole || f.Message() != nil:
+		d.report(n.Line, at, "is %s, want a list, as in [a, b]", kindOf(n))
+		return
+	}
+	for item := range strings.SplitSeq(e.text, ",") {
+		if item = strings.TrimSpace(item); item == "" {
+			continue
+		}
+		v, problem := scalar(item, f)
+		if problem != "" {
+			d.report(n.Line, at, "%s", problem)
+			return
+		}
+		list.Append(v)
+	}
+}
+
+// single is one value. ok is false for one that is left unset, with or without a
+// problem.
+func (d *decoder) single(n *yaml.Node, f protoreflect.FieldDescriptor, at string, empties func() protoreflect.Value) (v protoreflect.Value, ok bool) {
+	if f.Message() != nil && !textual(f.Message()) {
+		if n.Kind == yaml.MappingNode {
+			v = empties()
+			d.message(n, v.Message(), at)
+			return v, true
+		}
+		if n.Tag == "!!null" {
+			d.report(n.Line, at, "is empty; write {} for defaults, or leave the key out")
+		} else {
+			d.report(n.Line, at, "is %s, want keys with values", kindOf(n))
+		}
+		return v, false
+	}
+	if n.Kind != yaml.ScalarNode {
+		d.report(n.Line, at, "is %s, want %s", kindOf(n), wanted(f))
+		return v, false
+	}
+	if empty(n) {
+		return v, false
+	}
+	e, err := expand(n.Value, d.lookup)
+	if err != nil {
+		d.report(n.Line, at, "%v", err)
+		return v, false
+	}
+	if e.whole && e.text == "" {
+		return v, false
+	}
+	value, problem := value(e.text, n, f, empties)
+	if problem != "" {
+		d.report(n.Line, at, "%s", problem)
+	}
+	return value, problem == ""
+}
+
+// field finds one by its name in the .proto file or in JSON.
+func field(m protoreflect.MessageDescriptor, name string) protoreflect.FieldDescriptor {
+	if f := m.Fields().ByName(protoreflect.Name(name)); f != nil {
+		return f
+	}
+	return m.Fields().ByJSONName(name)
+}
+
+// suggestion names the key that may be meant, or those that there are.
+func suggestion(m protoreflect.MessageDescriptor, name string) string {
+	best, least, all := "", 3, make(map[string]bool)
+	for i := range m.Fields().Len() {
+		known := string(m.Fields().Get(i).Name())
+		all[known] = true
+		if n := distance(strings.ToLower(name), known); n < least {
+			best, least = known, n
+		}
+	}
+	if best != "" {
+		return ", did you mean " + best + "?"
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return "; known are " + strings.Join(slices.Sorted(maps.Keys(all)), ", ")
+}
+
+// distance is the number of letters to change between two names (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		previous := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := previous
+			if a[i] != b[j] {
+				cost++
+			}
+			previous = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+func empty(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+
+func kindOf(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a section of keys"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	switch n.Tag {
+	case "!!null":
+		return "empty"
+	case "!!bool":
+		return "true or false"
+	case "!!int", "!!float":
+		return "a number"
+	}
+	return "text"
+}

@@ -1,0 +1,157 @@
+package configfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"gopkg.in/yaml.v3"
+)
+
+// Load reads a file into m, which should be empty, and runs the checks, which
+// see m as far as it could be read. The error is of type [Problems] and has what
+// is wrong with the file and what the checks found: of each [KeyError] with its
+// place in the file, but for keys that could not be read. It returns any other
+// error when the file cannot be opened.
+func Load(path string, m proto.Message, checks ...func() error) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	return Parse(path, text, m, os.LookupEnv, checks...)
+}
+
+// Parse is [Load] of a text: path is the name in errors, lookup finds
+// environment variables.
+func Parse(path string, text []byte, m proto.Message, lookup func(name string) (string, bool), checks ...func() error) error {
+	d := &decoder{file: path, lookup: lookup, lines: make(map[string]int), sections: make(map[string][]string)}
+	root, readable := d.parse(text)
+	if root != nil {
+		d.message(root, m.ProtoReflect(), "")
+	}
+	for _, check := range checks {
+		if readable { // else everything is missing
+			d.found(check())
+		}
+	}
+	if len(d.problems) == 0 {
+		return nil
+	}
+	d.problems.sort()
+	return d.problems
+}
+
+// parse returns the root of the file, nil when it is empty, and reports whether
+// it is YAML with keys.
+func (d *decoder) parse(text []byte) (root *yaml.Node, readable bool) {
+	y := yaml.NewDecoder(strings.NewReader(string(text)))
+	var document, second yaml.Node
+	switch err := y.Decode(&document); {
+	case errors.Is(err, io.EOF):
+		return nil, true
+	case err != nil:
+		d.syntax(err, text)
+		return nil, false
+	}
+	switch err := y.Decode(&second); {
+	case err == nil:
+		d.report(second.Line, "", "has a second document; one is wanted")
+	case !errors.Is(err, io.EOF):
+		d.syntax(err, text)
+	}
+	root = d.resolve(document.Content[0])
+	if root.Kind != yaml.MappingNode {
+		d.report(root.Line, "", "is %s, want keys with values", kindOf(root))
+		return nil, false
+	}
+	return root, true
+}
+
+// What is repeated of a parser's error; the rest of its text may quote the file.
+var repeated = regexp.MustCompile(`did not find expected [\w ',\]}-]*|mapping values are not allowed[\w ]*|` +
+	`found character that cannot start any token|found a tab character[\w ]*|unknown anchor|could not find expected [\w ':]*|control characters are not allowed|` +
+	`found unexpected [\w ]*|block sequence entries are not allowed[\w ]*`)
+
+var (
+	lineOf  = regexp.MustCompile(`line (\d+)`)
+	aliasOf = regexp.MustCompile(`unknown anchor '([^']+)'`)
+)
+
+func (d *decoder) syntax(err error, text []byte) {
+	what, line := repeated.FindString(err.Error()), 1 // which the parser does not name
+	if m := lineOf.FindStringSubmatch(err.Error()); m != nil {
+		line, _ = strconv.Atoi(m[1])
+	}
+	if m := aliasOf.FindStringSubmatch(err.Error()); m != nil {
+		before, _, _ := strings.Cut(string(text), "*"+m[1])
+		line = 1 + strings.Count(before, "\n")
+	}
+	if what == "" {
+		what = "it cannot be read"
+	}
+	d.report(line, "", "is no YAML: %s", strings.TrimSpace(what))
+}
+
+// found adds what a check returned.
+func (d *decoder) found(err error) {
+	keys, rest := keyErrors(err)
+	for _, k := range keys {
+		d.located(k)
+	}
+	for _, e := range rest {
+		d.problems = append(d.problems, &Problem{File: d.file, Text: e.Error()})
+	}
+}
+
+// located adds a KeyError at each place that its section has in the file, and
+// without a line when the section is not there.
+func (d *decoder) located(k *KeyError) {
+	places := []string{""}
+	if k.Section != "" {
+		if places = d.sections[k.Section]; places == nil {
+			d.problems = append(d.problems, &Problem{File: d.file, Key: k.Key, Text: k.Text})
+			return
+		}
+	}
+	for _, place := range places {
+		key := join(place, k.Key)
+		if !d.reported(key) {
+			d.problems = append(d.problems, &Problem{File: d.file, Line: d.line(key), Key: key, Text: k.Text})
+		}
+	}
+}
+
+// reported reports whether a key, one that it is in, or an item of it could not
+// be read.
+func (d *decoder) reported(key string) bool {
+	for _, p := range d.problems {
+		if p.Key != "" && (key == p.Key || strings.HasPrefix(key, p.Key+".") || strings.HasPrefix(p.Key, key+"[")) {
+			return true
+		}
+	}
+	return false
+}
+
+// line is that of a key, or of the nearest one around it that is there.
+func (d *decoder) line(key string) int {
+	for key != "" {
+		if n := d.lines[key]; n > 0 {
+			return n
+		}
+		i := strings.LastIndexByte(key, '.')
+		key = key[:max(i, 0)]
+	}
+	return 0
+}
+
+func join(place, key string) string {
+	if place == "" {
+		return key
+	}
+	return place + "." + key
+}

@@ -1,0 +1,64 @@
+package configfile
+
+import (
+	"fmt"
+	"strings"
+)
+
+// expanded is a text whose placeholders are resolved.
+type expanded struct {
+	text string
+	// whole is set when the text was one placeholder and nothing else.
+	whole bool
+}
+
+// expand resolves ${NAME} and ${NAME:default}.
+func expand(text string, lookup func(name string) (string, bool)) (expanded, error) {
+	var b strings.Builder
+	e := expanded{}
+	for rest := text; ; {
+		before, after, ok := strings.Cut(rest, "${")
+		if !ok {
+			b.WriteString(rest)
+			break
+		}
+		if strings.HasSuffix(before, "$") { // $${
+			b.WriteString(before[:len(before)-1] + "${")
+			rest = after
+			continue
+		}
+		b.WriteString(before)
+		inside, behind, ok := strings.Cut(after, "}")
+		if !ok {
+			return e, fmt.Errorf("has ${ without }; $${ stands for ${ itself")
+		}
+		name, otherwise, hasDefault := strings.Cut(inside, ":")
+		if !variable(name) {
+			return e, fmt.Errorf("has ${...} without the name of an environment variable; $${ stands for ${ itself")
+		}
+		value, set := lookup(name)
+		switch {
+		case set && value != "":
+			b.WriteString(value)
+		case hasDefault:
+			b.WriteString(otherwise)
+		default:
+			return e, fmt.Errorf("${%s} resolves to nothing: set the environment variable %s, or write a default as in ${%s:default}", name, name, name)
+		}
+		e.whole = before == "" && behind == "" && rest == text
+		rest = behind
+	}
+	e.text = b.String()
+	return e, nil
+}
+
+// variable reports whether a name is one of an environment variable [POSIX 8.1].
+func variable(name string) bool {
+	for i, r := range name {
+		letter := r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		if !letter && (i == 0 || r < '0' || r > '9') {
+			return false
+		}
+	}
+	return name != ""
+}

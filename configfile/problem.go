@@ -1,0 +1,119 @@
+package configfile
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/printable"
+)
+
+// Problem is one thing that is wrong with a file.
+type Problem struct {
+	// File is the path that was read.
+	File string
+	// Line is counted from 1; 0 when the key is nowhere in the file.
+	Line int
+	// Key is the path of the key, as in mqtt.connection.keep_alive; empty for the
+	// file as a whole.
+	Key string
+	// Text says what is wrong and what is wanted. It quotes no values.
+	Text string
+}
+
+// Error has the form file:line: key: text.
+func (p *Problem) Error() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d", p.Line)
+	}
+	b.WriteString(": ")
+	if p.Key != "" {
+		b.WriteString(printable.Short(p.Key, 256) + ": ")
+	}
+	b.WriteString(p.Text)
+	return b.String()
+}
+
+// Problems are all that is wrong with a file, in the order of its lines; what has
+// no line comes last.
+type Problems []*Problem
+
+// Error has a line for each.
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i, problem := range p {
+		lines[i] = problem.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap returns the problems.
+func (p Problems) Unwrap() []error {
+	errs := make([]error, len(p))
+	for i, problem := range p {
+		errs[i] = problem
+	}
+	return errs
+}
+
+func (p Problems) sort() {
+	slices.SortStableFunc(p, func(a, b *Problem) int {
+		switch {
+		case a.Line == b.Line:
+			return 0
+		case a.Line == 0:
+			return 1
+		case b.Line == 0:
+			return -1
+		}
+		return a.Line - b.Line
+	})
+}
+
+// KeyError is what a check finds wrong with one key. Load adds the place of the
+// key to it.
+type KeyError struct {
+	// Section is the full name of the message that the key is in, as in
+	// kratosmqtt.v1.Connection: whoever checks a message does not know where it
+	// stands. Empty for a key from the root of the file.
+	Section string
+	// Key is the name of the field, or a path from the section.
+	Key string
+	// Text says what is wrong and what is wanted.
+	Text string
+}
+
+// Error has the form key: text.
+func (e *KeyError) Error() string {
+	return e.Key + ": " + e.Text
+}
+
+// keyErrors finds all of an error's tree, and what is left beside them.
+func keyErrors(err error) (keys []*KeyError, rest []error) {
+	if err == nil {
+		return nil, nil
+	}
+	if k, ok := err.(*KeyError); ok { //nolint:errorlint // the tree is walked here
+		return []*KeyError{k}, nil
+	}
+	var inside []error
+	switch e := err.(type) { //nolint:errorlint // the tree is walked here
+	case interface{ Unwrap() []error }:
+		inside = e.Unwrap()
+	case interface{ Unwrap() error }:
+		if k := (*KeyError)(nil); errors.As(err, &k) {
+			inside = []error{e.Unwrap()}
+		}
+	}
+	if len(inside) == 0 {
+		return nil, []error{err}
+	}
+	for _, e := range inside {
+		k, r := keyErrors(e)
+		keys, rest = append(keys, k...), append(rest, r...)
+	}
+	return keys, rest
+}
