@@ -1,0 +1,81 @@
+package outboxsql_test
+
+import (
+	"database/sql"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+)
+
+// A table that was never analysed, with a backlog that came at once: what reads a
+// part of it goes by an ordered index from the first time on.
+func TestReadsOfANewTableUseTheIndex(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open func(testing.TB) *sql.DB) {
+		db := open(t)
+		s := store(t, db, outboxsql.Options{})
+		explain := "EXPLAIN QUERY PLAN "
+		if d, _ := sqltx.DialectOf(db); d == sqltx.Postgres {
+			explain = "EXPLAIN "
+			if _, err := db.ExecContext(t.Context(), "ALTER TABLE mqtt_outbox SET (autovacuum_enabled = false)"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		generate(t, db, "t", 100_000)
+		for statement, args := range s.Statements() {
+			plan := planOf(t, db, explain+statement, args...)
+			for _, bad := range []string{"Seq Scan on mqtt_outbox", "Sort", "SCAN mqtt_outbox", "TEMP B-TREE"} {
+				if strings.Contains(plan, bad) {
+					t.Errorf("%s\nreads more than it returns:\n%s", statement, plan)
+				}
+			}
+		}
+		var took []time.Duration
+		for range 20 {
+			began := time.Now()
+			if entries, err := s.Read(t.Context(), 1, 256); err != nil || len(entries) != 256 || entries[0].Seq != 2 {
+				t.Fatalf("%d entries, %v", len(entries), err)
+			}
+			took = append(took, time.Since(began))
+		}
+		// The first one also opens a connection.
+		first, last := slices.Min(took[1:4]), slices.Min(took[17:])
+		if first > 5*last {
+			t.Errorf("the first reads take %v, the last %v", first, last)
+		}
+	})
+}
+
+// planOf is what a database says of its plan, one line a row.
+func planOf(t *testing.T, db *sql.DB, statement string, args ...any) string {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), statement, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for rows.Next() {
+		texts := make([]sql.NullString, len(columns))
+		to := make([]any, len(columns))
+		for i := range texts {
+			to[i] = &texts[i]
+		}
+		if err := rows.Scan(to...); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, texts[len(texts)-1].String)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "\n")
+}
