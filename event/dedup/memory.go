@@ -3,11 +3,12 @@ package dedup
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/expirable"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
 )
 
 // Defaults of [MemoryOptions].
@@ -32,8 +33,9 @@ type MemoryOptions struct {
 // NewMemory returns a window that lasts as long as the process. It fails for
 // negative bounds.
 func NewMemory(o MemoryOptions) (Window, error) {
-	if o.MaxIDs < 0 || o.TTL < 0 {
-		return nil, fmt.Errorf("dedup: memory: negative bound: %+v", o)
+	err := option.NotNegative("dedup: memory", map[string]int64{"MaxIDs": int64(o.MaxIDs)}, map[string]time.Duration{"TTL": o.TTL})
+	if err != nil {
+		return nil, err
 	}
 	if o.MaxIDs == 0 {
 		o.MaxIDs = DefaultMaxIDs

@@ -3,10 +3,11 @@ package outbox
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
 )
 
 // MemoryOptions bound a store of [NewMemory].
@@ -24,8 +25,12 @@ type MemoryOptions struct {
 // NewMemory returns a store for tests and development: its entries are gone
 // with the process. It fails for negative bounds.
 func NewMemory(o MemoryOptions) (Store, error) {
-	if o.MaxEntries < 0 || o.MaxBytes < 0 || o.MaxQuarantined < 0 || o.MaxQuarantinedBytes < 0 {
-		return nil, fmt.Errorf("outbox: memory: negative bound: %+v", o)
+	err := option.NotNegative("outbox: memory", map[string]int64{
+		"MaxEntries": int64(o.MaxEntries), "MaxBytes": o.MaxBytes,
+		"MaxQuarantined": int64(o.MaxQuarantined), "MaxQuarantinedBytes": o.MaxQuarantinedBytes,
+	}, nil)
+	if err != nil {
+		return nil, err
 	}
 	if o.MaxEntries == 0 {
 		o.MaxEntries = 10_000

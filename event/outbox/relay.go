@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
 )
 
 // SendFunc sends one entry. It is called by one goroutine, in order, and need
@@ -144,23 +146,19 @@ type counts struct{ sent, failed, resent uint64 }
 func NewRelay(store Store, send SendFunc, o RelayOptions) (*Relay, error) {
 	var errs []error
 	if store == nil {
-		errs = append(errs, errors.New("outbox: relay without store"))
+		errs = append(errs, errors.New("outbox: relay: the store is nil, want one to read from"))
 	}
 	if send == nil {
-		errs = append(errs, errors.New("outbox: relay without send function"))
+		errs = append(errs, errors.New("outbox: relay: the send function is nil, want one that publishes"))
 	}
-	if o.Batch < 0 || o.MaxBytes < 0 {
-		errs = append(errs, errors.New("outbox: relay: negative bound"))
-	}
-	if o.Hold < 0 || o.PollInterval < 0 || o.MinBackoff < 0 || o.MaxBackoff < 0 {
-		errs = append(errs, errors.New("outbox: relay: negative duration"))
-	}
+	errs = append(errs, option.NotNegative("outbox: relay", map[string]int64{"Batch": int64(o.Batch), "MaxBytes": int64(o.MaxBytes)},
+		map[string]time.Duration{"Hold": o.Hold, "PollInterval": o.PollInterval, "MinBackoff": o.MinBackoff, "MaxBackoff": o.MaxBackoff}))
 	o = o.withDefaults()
 	if o.MinBackoff > o.MaxBackoff {
-		errs = append(errs, fmt.Errorf("outbox: relay: MinBackoff %v is over MaxBackoff %v", o.MinBackoff, o.MaxBackoff))
+		errs = append(errs, fmt.Errorf("outbox: relay: MinBackoff is %v, want at most the MaxBackoff of %v", o.MinBackoff, o.MaxBackoff))
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return &Relay{
 		store: store, send: send, o: o, w: newWindow(o),

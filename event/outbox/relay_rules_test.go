@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -349,8 +350,7 @@ func TestRelayWaterMarks(t *testing.T) {
 func TestNewRelayReportsAllProblems(t *testing.T) {
 	t.Parallel()
 	_, err := outbox.NewRelay(nil, nil, outbox.RelayOptions{Batch: -1, Hold: -1, MinBackoff: time.Hour, MaxBackoff: time.Second})
-	var all interface{ Unwrap() []error }
-	if !errors.As(err, &all) || len(all.Unwrap()) != 5 {
+	if err == nil || strings.Count(err.Error(), "\n") != 4 { // one a line
 		t.Errorf("NewRelay: %v", err)
 	}
 }

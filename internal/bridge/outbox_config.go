@@ -17,6 +17,11 @@ import (
 // Configure applies what the configuration of a service says about how an
 // outbox sends; the store and its bounds are made before. nil changes nothing.
 func (o *Outbox) Configure(c *v1.Outbox) {
+	switch d := c.GetDriver(); d {
+	case "", "file", "sql", "memory", "none":
+	default:
+		o.badf("outbox.driver: %q, want file, sql, memory or none", d)
+	}
 	o.duration("outbox.hold", c.GetHold(), &o.Hold)
 	o.duration("outbox.refused_limit", c.GetRefusedLimit(), &o.RefusedLimit)
 	put(&o.RefusedAttempts, int(min(c.GetRefusedAttempts(), math.MaxInt32)))

@@ -109,8 +109,8 @@ func OutboxRefusedLimit(d time.Duration, attempts int) OutboxOption {
 
 // OutboxConfig applies what the configuration of a service says about how an
 // outbox sends: hold, refused_limit, refused_attempts and unrouted. Where the
-// messages are kept, and the bounds of that, belong to the store. nil changes
-// nothing.
+// messages are kept, and the bounds of that, belong to the store, but a driver
+// that there is not is an error. nil changes nothing.
 func OutboxConfig(c *v1.Outbox) OutboxOption {
 	return func(o *bridge.Outbox) { o.Configure(c) }
 }

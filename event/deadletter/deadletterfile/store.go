@@ -17,6 +17,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/boltfile"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
 )
 
 var (
@@ -80,9 +81,13 @@ var (
 // is in, when they are missing. A file that is open already is [ErrLocked],
 // after LockTimeout.
 func Open(path string, o Options) (*Store, error) {
-	if path == "" || o.MaxLetters < 0 || o.LockTimeout < 0 {
-		return nil, fmt.Errorf("deadletter file %q: no path, or a negative option: MaxLetters %d, LockTimeout %v",
-			path, o.MaxLetters, o.LockTimeout)
+	if path == "" {
+		return nil, errors.New("deadletter file: the path is empty, want that of a file")
+	}
+	err := option.NotNegative(fmt.Sprintf("deadletter file %q", path), map[string]int64{"MaxLetters": int64(o.MaxLetters)},
+		map[string]time.Duration{"LockTimeout": o.LockTimeout})
+	if err != nil {
+		return nil, err
 	}
 	if o.MaxLetters == 0 {
 		o.MaxLetters = 100_000

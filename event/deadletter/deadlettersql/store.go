@@ -15,6 +15,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/column"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
@@ -63,9 +64,7 @@ func New(db *sql.DB, o Options) (*Store, error) {
 		o.Dialect = d
 		errs = append(errs, err)
 	}
-	if o.MaxLetters < 0 {
-		errs = append(errs, fmt.Errorf("deadlettersql: at most %d letters", o.MaxLetters))
-	}
+	errs = append(errs, option.NotNegative("deadlettersql", map[string]int64{"MaxLetters": int64(o.MaxLetters)}, nil))
 	if err := errors.Join(append(errs, sqltx.Name(o.Table))...); err != nil {
 		return nil, err
 	}

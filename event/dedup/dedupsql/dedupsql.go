@@ -21,6 +21,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
@@ -78,9 +79,7 @@ func New(db *sql.DB, o Options) (*Window, error) {
 		o.Dialect = d
 		errs = append(errs, err)
 	}
-	if o.TTL < 0 {
-		errs = append(errs, fmt.Errorf("dedupsql: TTL of %v", o.TTL))
-	}
+	errs = append(errs, option.NotNegative("dedupsql", nil, map[string]time.Duration{"TTL": o.TTL}))
 	if err := errors.Join(append(errs, sqltx.Name(o.Table))...); err != nil {
 		return nil, err
 	}

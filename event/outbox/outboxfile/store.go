@@ -26,6 +26,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/boltfile"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/record"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
@@ -99,9 +100,15 @@ var _ outbox.Store = (*Store)(nil)
 // after LockTimeout. All of the file is read: about a second for 1 GiB, with little
 // memory.
 func Open(path string, o Options) (*Store, error) {
-	if path == "" || o.MaxEntries < 0 || o.MaxBytes < 0 || o.MaxQuarantined < 0 || o.MaxQuarantinedBytes < 0 || o.LockTimeout < 0 {
-		return nil, fmt.Errorf("outbox file %q: no path, or a negative option: MaxEntries %d, MaxBytes %d, MaxQuarantined %d, MaxQuarantinedBytes %d, LockTimeout %v",
-			path, o.MaxEntries, o.MaxBytes, o.MaxQuarantined, o.MaxQuarantinedBytes, o.LockTimeout)
+	if path == "" {
+		return nil, errors.New("outbox file: the path is empty, want that of a file")
+	}
+	err := option.NotNegative(fmt.Sprintf("outbox file %q", path), map[string]int64{
+		"MaxEntries": int64(o.MaxEntries), "MaxBytes": o.MaxBytes,
+		"MaxQuarantined": int64(o.MaxQuarantined), "MaxQuarantinedBytes": o.MaxQuarantinedBytes,
+	}, map[string]time.Duration{"LockTimeout": o.LockTimeout})
+	if err != nil {
+		return nil, err
 	}
 	if o.MaxEntries == 0 {
 		o.MaxEntries = 1_000_000

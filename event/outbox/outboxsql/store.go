@@ -20,6 +20,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
@@ -98,13 +99,12 @@ func New(db *sql.DB, o Options) (*Store, error) {
 		errs = append(errs, err)
 	}
 	errs = append(errs, sqltx.Name(o.Table))
-	if o.MaxEntries < 0 || o.MaxBytes < 0 || o.MaxQuarantined < 0 || o.MaxQuarantinedBytes < 0 {
-		errs = append(errs, errors.New("outboxsql: negative bound"))
-	}
-	if o.Lease < 0 || o.Patience < 0 {
-		errs = append(errs, fmt.Errorf("outboxsql: lease of %v, patience of %v", o.Lease, o.Patience))
-	} else if o.Patience >= o.Lease { // who waits that long has lost it
-		errs = append(errs, fmt.Errorf("outboxsql: patience of %v must be below the lease of %v", o.Patience, o.Lease))
+	errs = append(errs, option.NotNegative("outboxsql", map[string]int64{
+		"MaxEntries": int64(o.MaxEntries), "MaxBytes": o.MaxBytes,
+		"MaxQuarantined": int64(o.MaxQuarantined), "MaxQuarantinedBytes": o.MaxQuarantinedBytes,
+	}, map[string]time.Duration{"Lease": o.Lease, "Patience": o.Patience}))
+	if o.Patience >= max(o.Lease, 1) { // who waits that long has lost it
+		errs = append(errs, fmt.Errorf("outboxsql: Patience is %v, want less than the Lease of %v", o.Patience, o.Lease))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
