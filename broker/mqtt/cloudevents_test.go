@@ -137,7 +137,7 @@ func TestCloudEventsByContentType(t *testing.T) {
 	t.Parallel()
 	b := mqtt5(t, broker.WithCodec(""))
 	got := messages(t, b, "a", nil)
-	letters := subscribe(t, b, "dead-letter/+/+")
+	letters := subscribe(t, b, "dead-letter/+/+/+")
 	structured := mqttbroker.WithPublishContentType("application/cloudevents+json; charset=utf-8")
 	publish(t, b, "a", `{"specversion":"1.0","id":"7","source":"s","type":"t","tenant":"x","n":5,"data":"d","datacontenttype":"text/plain"}`, structured)
 	if m := receive(t, got); m.ID != "7" || string(m.Body.([]byte)) != "d" || m.Headers["tenant"] != "x" || m.Headers["n"] != "5" {

@@ -46,7 +46,7 @@ func (s *spy) OnHandle(i event.HandleInfo) {
 func (s *spy) OnRetry(i event.RetryInfo) { s.note("retry %s %d %t", i.Topic, i.Attempt, i.After > 0) }
 
 func (s *spy) OnDeadLetter(i event.DeadLetterInfo) {
-	s.note("dead letter %s %s %d %t %v", i.Topic, strings.Replace(i.Destination, i.ID, "ID", 1), i.Attempt, i.ID != "", i.Err)
+	s.note("dead letter %s %s %d %t %v", i.Topic, strings.Replace(i.Destination, i.ID[max(0, len(i.ID)-2):]+"/"+i.ID, "ID", 1), i.Attempt, i.ID != "", i.Err)
 }
 
 func (s *spy) OnConnect(i event.ConnectInfo) {

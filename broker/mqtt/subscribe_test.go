@@ -248,7 +248,7 @@ func TestHandlerErrors(t *testing.T) {
 					told <- e.Error()
 					return nil
 				}))
-			letters := subscribe(t, b, "dead-letter/svc/+")
+			letters := subscribe(t, b, "dead-letter/svc/+/+")
 			attempts := make(chan int, 100)
 			n := 0
 			_, err := b.Subscribe("a", func(context.Context, broker.Event) error {
@@ -302,7 +302,7 @@ func TestUndecodableMessageIsDeadLettered(t *testing.T) {
 					told <- e
 					panic("error handler")
 				}))
-			letters := subscribe(t, b, "dead-letter/svc/+")
+			letters := subscribe(t, b, "dead-letter/svc/+/+")
 			_, err := broker.Subscribe(b, "a", func(context.Context, string, broker.Headers, *stringValue) error {
 				t.Error("the handler ran")
 				return nil

@@ -50,7 +50,7 @@ func letterKeepers(t *testing.T, source, file string) map[string]func(r *running
 		conf.DriverRetained: func(r *running) []string {
 			found := make(chan paho.Message, 1)
 			reader := connectDevice(t, r.broker, "reader")
-			if err := wait(reader.Subscribe("dead-letter/test/+", 1, func(_ paho.Client, m paho.Message) { found <- m })); err != nil {
+			if err := wait(reader.Subscribe("dead-letter/test/+/+", 1, func(_ paho.Client, m paho.Message) { found <- m })); err != nil {
 				t.Fatal(err)
 			}
 			m := <-found

@@ -28,6 +28,12 @@ var ErrNotFound = errors.New("deadletter: no such letter")
 // publishes with it lets the replay go on with the next letter.
 var ErrUnfit = errors.New("deadletter: the letter is not taken as it is")
 
+// ErrIncomplete is the error of List and Stats beside what was found, when there
+// may be more letters that could not be read now: a page may lack letters, and a
+// count is a lower bound. Retained letters have it, when a broker has more of them
+// than it sends. Replay and Drop take what was found and return it too.
+var ErrIncomplete = errors.New("deadletter: not all letters could be read")
+
 // State says what happens with a [Letter].
 type State string
 
@@ -104,11 +110,12 @@ type Store interface {
 	Put(ctx context.Context, l *Letter) error
 	// Get returns one letter, or [ErrNotFound].
 	Get(ctx context.Context, id string) (*Letter, error)
-	// List returns letters in order of ID, oldest first.
+	// List returns letters in order of ID, oldest first; beside a page its error
+	// is [ErrIncomplete], if any.
 	List(ctx context.Context, q Query) ([]*Letter, error)
 	// Delete removes letters; it is no error when they are gone already.
 	Delete(ctx context.Context, ids ...string) error
-	// Stats is a snapshot.
+	// Stats is a snapshot; with [ErrIncomplete] its counts are lower bounds.
 	Stats(ctx context.Context) (Stats, error)
 	// Parks reports whether parked letters may be kept here: they are written
 	// often, and read back in order at a start.

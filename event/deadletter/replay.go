@@ -1,6 +1,7 @@
 package deadletter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,8 @@ var (
 // an error that wraps [ErrUnfit]; of named ones also [ErrNotFound],
 // [ErrParked], [ErrClaimed]) stays and does not stop the others: err names all
 // of them, the first 20 in detail. Any other error of publish, and one of the
-// store, ends the replay. n is how many letters were replayed.
+// store, ends the replay, but for [ErrIncomplete]: then err is that too, and what
+// was found is replayed. n is how many letters were replayed.
 //
 // Where the store is a [Claimer], two replays at once publish each letter once.
 // A letter whose deletion failed is published again by a later Replay. publish
@@ -102,11 +104,12 @@ func (r *replay) named(ctx context.Context, ids []string) error {
 
 func (r *replay) all(ctx context.Context) error {
 	take := func(l *Letter) error { _, err := r.one(ctx, l); return err }
-	if err := eachDead(ctx, r.store, func(page []*Letter) error { return forAll(page, take) }); err != nil {
-		return err
+	lacking := eachDead(ctx, r.store, func(page []*Letter) error { return forAll(page, take) })
+	if lacking != nil && !errors.Is(lacking, ErrIncomplete) {
+		return lacking
 	}
 	now := time.Now()
-	return eachPage(ctx, r.store, Query{State: Parked, OverAt: now}, func(page []*Letter) error {
+	err := eachPage(ctx, r.store, Query{State: Parked, OverAt: now}, func(page []*Letter) error {
 		return forAll(page, func(l *Letter) error {
 			if !l.Over(now) { // of a store that does not know OverAt
 				return nil
@@ -114,6 +117,7 @@ func (r *replay) all(ctx context.Context) error {
 			return take(l)
 		})
 	})
+	return cmp.Or(err, lacking)
 }
 
 func forAll(page []*Letter, f func(*Letter) error) error {
@@ -162,7 +166,8 @@ const deleteTimeout = 10 * time.Second
 
 // Drop deletes letters unhandled and returns how many there were: the named
 // ones, parked ones among them, or without ids every dead one. A parked letter
-// that is being handled at the moment is handled to its end.
+// that is being handled at the moment is handled to its end. With
+// [ErrIncomplete] there may be more dead ones, which another Drop finds.
 func Drop(ctx context.Context, store Store, ids ...string) (n int, err error) {
 	if len(ids) == 0 {
 		err = eachDead(ctx, store, func(page []*Letter) error {
@@ -196,32 +201,38 @@ func Drop(ctx context.Context, store Store, ids ...string) (n int, err error) {
 // eachDead calls f with pages of as many letters as are dead now: what is
 // replayed may come back as a new one.
 func eachDead(ctx context.Context, store Store, f func([]*Letter) error) error {
-	stats, err := store.Stats(ctx)
-	if err != nil {
-		return err
+	stats, lacking := store.Stats(ctx)
+	if lacking != nil && !errors.Is(lacking, ErrIncomplete) {
+		return lacking
 	}
 	left := stats.Dead
-	return eachPage(ctx, store, Query{State: Dead}, func(page []*Letter) error {
+	err := eachPage(ctx, store, Query{State: Dead}, func(page []*Letter) error {
 		page = page[:min(len(page), left)]
 		if left -= len(page); len(page) == 0 {
 			return errEnough
 		}
 		return f(page)
 	})
+	return cmp.Or(err, lacking)
 }
 
 // errEnough ends eachPage.
 var errEnough = errors.New("enough")
 
-func eachPage(ctx context.Context, store Store, q Query, f func([]*Letter) error) error {
+// eachPage calls f with each page that there is, and returns [ErrIncomplete] at
+// the end when one may lack letters.
+func eachPage(ctx context.Context, store Store, q Query, f func([]*Letter) error) (lacking error) {
 	for {
 		page, err := store.List(ctx, q)
+		if errors.Is(err, ErrIncomplete) {
+			lacking, err = err, nil
+		}
 		if err != nil || len(page) == 0 {
-			return err
+			return cmp.Or(err, lacking)
 		}
 		q.After = page[len(page)-1].ID
 		if err := f(page); errors.Is(err, errEnough) {
-			return nil
+			return lacking
 		} else if err != nil {
 			return err
 		}

@@ -227,7 +227,7 @@ func TestV3_FailingHandlersAreDeadLettered(t *testing.T) {
 	eachCell(t, func(t *testing.T, c cell) {
 		var letters, s seen
 		watch := server(t, c.broker.URL(), c.version, mqttserver.WithClientId(name(t)+"-watch"))
-		register(t, watch, "dead-letter/"+name(t)+"/+", letters.handle)
+		register(t, watch, "dead-letter/"+name(t)+"/+/+", letters.handle)
 		run(t, watch)
 		srv := server(t, c.broker.URL(), c.version, mqttserver.Name(name(t)))
 		register(t, srv, name(t), func(ctx context.Context, e broker.Event) error {

@@ -99,7 +99,7 @@ type Config struct {
 	// Service names the service in dead letters and logs.
 	Service string
 	// DeadLetters keeps messages that no retry helps. Nil keeps each as a
-	// retained message "dead-letter/<Service>/<id>" at the broker.
+	// retained message "dead-letter/<Service>/<part>/<id>" at the broker.
 	DeadLetters deadletter.Store
 	// SelfTest names topics that a message is sent to at Start, which has to come
 	// back.

@@ -25,7 +25,7 @@ type retained struct {
 	tested atomic.Bool
 
 	testing chan struct{} // of who tests
-	warned  atomic.Bool   // that a read may be incomplete
+	many    atomic.Bool   // letters, too many for a broker to send in one go
 
 	mu      sync.Mutex
 	ahead   *letterPage // what the last list read; nil is nothing
@@ -94,7 +94,7 @@ func (s *retained) Get(ctx context.Context, id string) (*deadletter.Letter, erro
 		return nil, deadletter.ErrNotFound
 	}
 	var found oneMessage
-	if err := s.read(ctx, s.topic(id), &found); err != nil {
+	if err := s.read(ctx, &found, s.topic(id)); err != nil {
 		return nil, err
 	}
 	if found.last == nil {
@@ -105,12 +105,12 @@ func (s *retained) Get(ctx context.Context, id string) (*deadletter.Letter, erro
 
 // List implements [deadletter.Store]. The broker sends every letter there is for
 // it, of which 32 MiB are kept for the pages that follow within 30 s. What is no
-// letter is left out.
+// letter is left out. With [deadletter.ErrIncomplete] the page may lack letters.
 func (s *retained) List(ctx context.Context, q deadletter.Query) ([]*deadletter.Letter, error) {
 	s.mu.Lock()
 	if p := s.ahead; p != nil && p.follows(q) {
 		defer s.mu.Unlock()
-		return p.page(q), nil
+		return p.page(q), p.incomplete()
 	}
 	s.ahead = nil
 	s.mu.Unlock()
@@ -124,7 +124,7 @@ func (s *retained) List(ctx context.Context, q deadletter.Query) ([]*deadletter.
 		s.ahead = p
 		time.AfterFunc(readAheadAge, func() { s.forget(p) })
 	}
-	return p.page(q), nil
+	return p.page(q), p.incomplete()
 }
 
 // forget lets go of what was read ahead.
@@ -136,17 +136,26 @@ func (s *retained) forget(p *letterPage) {
 	}
 }
 
-// readAll reads every letter.
+// readAll reads every letter: all at once where a broker sends as many in one go,
+// else part by part.
 func (s *retained) readAll(ctx context.Context, q deadletter.Query) (*letterPage, error) {
-	p := &letterPage{prefix: s.topic(""), query: q, began: time.Now()}
-	if err := s.read(ctx, s.topic("+"), p); err != nil {
+	p := newLetterPage(s.client.cfg.letterPrefix(), q, !s.many.Load())
+	var err error
+	if p.atOnce {
+		err = s.read(ctx, p, s.everywhere())
+	}
+	if errors.Is(err, errMany) {
+		s.many.Store(true)
+		p = newLetterPage(p.prefix, q, false)
+	}
+	if !p.atOnce {
+		err = s.read(ctx, p, s.parts()...)
+	}
+	if err != nil {
 		return nil, err
 	}
 	p.done()
-	if p.unsafe() && !s.warned.Swap(true) {
-		s.client.log.Warnf("mqtt: %d retained dead letters of %d bytes came, and there may be more: a broker may drop what a connection does not "+
-			"take at once beyond its queue (max_queued_messages of Mosquitto); replay or drop these first, or choose a store", p.count, p.came)
-	}
+	s.many.Store(p.count > fewCount && p.came > fewBytes)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.letters = p.count
@@ -159,7 +168,8 @@ const recount = time.Minute
 
 // room is [deadletter.ErrFull] at the bound. Letters are counted before the
 // first one of a process, then what this process writes and deletes is followed.
-// A count that fails stops no letter.
+// A count that fails stops no letter, and one that is incomplete is taken as it
+// is, so that the bound may be exceeded by what did not come.
 func (s *retained) room(ctx context.Context) error {
 	s.mu.Lock()
 	due := s.counted.IsZero() || s.letters >= s.client.cfg.MaxLetters && time.Since(s.counted) > recount
@@ -168,8 +178,11 @@ func (s *retained) room(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	if due {
-		if _, err := s.Stats(ctx); err != nil {
+		_, err := s.Stats(ctx)
+		if err != nil {
 			s.client.log.Warnf("mqtt: retained dead letters could not be counted: %v", err)
+		}
+		if err != nil && !errors.Is(err, deadletter.ErrIncomplete) {
 			return nil
 		}
 	}
@@ -206,14 +219,14 @@ func (s *retained) Delete(ctx context.Context, ids ...string) error {
 }
 
 // Stats implements [deadletter.Store]. The broker sends every letter there is
-// for it, of which nothing is kept. Of more than 1,000 letters of more than 1 MiB
-// a broker may drop some on their way, which is logged: then they are more.
+// for it, of which nothing is kept. With [deadletter.ErrIncomplete] there are at
+// least as many letters as it returns.
 func (s *retained) Stats(ctx context.Context) (deadletter.Stats, error) {
 	p, err := s.readAll(ctx, deadletter.Query{After: afterAll})
 	if err != nil {
 		return deadletter.Stats{}, err
 	}
-	return deadletter.Stats{Dead: p.count, Max: s.client.cfg.MaxLetters}, nil
+	return deadletter.Stats{Dead: p.count, Max: s.client.cfg.MaxLetters}, p.incomplete()
 }
 
 // afterAll is behind every id.
@@ -223,9 +236,7 @@ const afterAll = "\U0010FFFF"
 func (s *retained) Parks() bool { return false }
 
 // String describes the store.
-func (s *retained) String() string { return "retained messages " + s.topic("<id>") }
-
-func (s *retained) topic(id string) string { return s.client.cfg.letterPrefix() + id }
+func (s *retained) String() string { return "retained messages " + s.somewhere() }
 
 func (s *retained) publish(ctx context.Context, m *Message) error {
 	r := s.client.publishing()
@@ -262,12 +273,12 @@ func (s *retained) test(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	probe := &Message{Topic: s.topic("check/" + id.String()), Payload: []byte(id.String()), QoS: 1, Retain: true}
+	probe := &Message{Topic: s.client.cfg.letterPrefix() + "check/retained/" + id.String(), Payload: []byte(id.String()), QoS: 1, Retain: true}
 	if err := s.probe(ctx, probe); err != nil {
 		return fmt.Errorf("self-test of retained messages on %q: %w", probe.Topic, err)
 	}
 	if !s.tested.Swap(true) {
-		s.client.log.Infof("mqtt: the broker keeps retained messages: dead letters go to %q", s.topic("<id>"))
+		s.client.log.Infof("mqtt: the broker keeps retained messages: dead letters go to %q", s.somewhere())
 	}
 	return nil
 }
@@ -286,7 +297,7 @@ func (s *retained) probe(ctx context.Context, m *Message) (err error) {
 		}
 	}()
 	var found oneMessage
-	if err := s.read(ctx, m.Topic, &found); err != nil {
+	if err := s.read(ctx, &found, m.Topic); err != nil {
 		return err
 	}
 	if found.last == nil || string(found.last.Payload) != string(m.Payload) {

@@ -1,20 +1,20 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// putMany puts n letters of a kilobyte, many at a time.
-func putMany(t *testing.T, s deadletter.Store, n int) {
+// putMany puts n letters of so many bytes, many at a time.
+func putMany(t *testing.T, s deadletter.Store, n, size int) {
 	t.Helper()
 	var ids deadletter.IDs
 	errs := make(chan error, n)
@@ -25,7 +25,7 @@ func putMany(t *testing.T, s deadletter.Store, n int) {
 			t.Fatal(err)
 		}
 		l := &deadletter.Letter{ID: id, State: deadletter.Dead, Reason: "bad", Filter: "work/+"}
-		l.Topic, l.Payload, l.QoS = fmt.Sprint("work/", i), []byte(strings.Repeat("x", 1000)), 1
+		l.Topic, l.Payload, l.QoS = fmt.Sprint("work/", i), []byte(strings.Repeat("x", size)), 1
 		slots <- struct{}{}
 		go func() {
 			defer func() { <-slots }()
@@ -48,7 +48,7 @@ func TestManyRetainedLetters(t *testing.T) {
 		b := mqtttest.Mosquitto(t, mqtttest.WithConfig("max_queued_messages 1000"))
 		c := running(t, client(t, b.URL(), version), on("other", idle))
 		s := c.DeadLetters()
-		putMany(t, s, letters)
+		putMany(t, s, letters, 1000)
 		if st, err := s.Stats(within(t, patience)); err != nil || st.Dead != letters {
 			t.Fatalf("%+v, %v", st, err)
 		}
@@ -87,10 +87,10 @@ func TestRetainedLettersAreFull(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.Mosquitto(t)
 	other := running(t, client(t, b.URL(), func(c *Config) { c.ClientID = "other" }))
-	putMany(t, other.DeadLetters(), 2)
+	putMany(t, other.DeadLetters(), 2, 1000)
 	c := running(t, client(t, b.URL(), func(c *Config) { c.MaxLetters = 3 }), on("other", idle))
 	s := c.DeadLetters()
-	putMany(t, s, 1)
+	putMany(t, s, 1, 1000)
 	l := &deadletter.Letter{ID: "1", State: deadletter.Dead}
 	l.Topic = "t"
 	if err := s.Put(within(t, patience), l); !errors.Is(err, deadletter.ErrFull) {
@@ -111,7 +111,7 @@ func TestRetainedLettersAreFull(t *testing.T) {
 func TestRetainedPagesAreBounded(t *testing.T) {
 	t.Parallel()
 	const letters = 200
-	p := &letterPage{prefix: "p/", began: time.Now()}
+	p := newLetterPage("p/", deadletter.Query{}, false)
 	for i := range letters {
 		n := (i * 7) % letters // not in order
 		l := &deadletter.Letter{ID: fmt.Sprintf("%03d", n), State: deadletter.Dead}
@@ -121,7 +121,10 @@ func TestRetainedPagesAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		out := Outgoing(m)
-		p.keep(&Inbound{Topic: "p/" + l.ID, Payload: out.Payload, Properties: out.Properties, Retain: true})
+		err = p.keep(&Inbound{Topic: "p/" + part(l.ID) + "/" + l.ID, Payload: out.Payload, Properties: out.Properties, Retain: true})
+		if err != nil {
+			t.Fatal(err)
+		}
 		if p.bytes > readAhead+2<<20 {
 			t.Fatalf("%d bytes are kept", p.bytes)
 		}
@@ -132,5 +135,60 @@ func TestRetainedPagesAreBounded(t *testing.T) {
 	}
 	if p.follows(deadletter.Query{After: "015", Limit: 100}) || !p.follows(deadletter.Query{After: "009", Limit: 5}) {
 		t.Error("pages beyond what is kept, or within")
+	}
+}
+
+// Letters are counted in full, or the count is an error: 3,000 of 20 kB are more
+// than what Mosquitto queues and sockets hold.
+func TestManyLargeRetainedLetters(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, version option) {
+		const letters = 3000
+		b := mqtttest.Mosquitto(t, mqtttest.WithConfig("max_queued_messages 1000"))
+		c := running(t, client(t, b.URL(), version), on("other", idle))
+		s := c.DeadLetters()
+		putMany(t, s, letters, 20_000)
+		if st, err := s.Stats(within(t, patience)); err != nil || st.Dead != letters {
+			t.Errorf("%+v, %v", st, err)
+		}
+		n, err := deadletter.Replay(within(t, 6*patience), s, func(context.Context, *deadletter.Letter) error { return nil })
+		if n != letters || err != nil {
+			t.Errorf("%d replayed, %v", n, err)
+		}
+	})
+}
+
+// More letters in one part than a broker may send in one go are an error beside
+// what came, and the message of a self-test is no letter.
+func TestIncompletePart(t *testing.T) {
+	t.Parallel()
+	p := newLetterPage("p/", deadletter.Query{}, false)
+	keep := func(topic string) {
+		if err := p.keep(&Inbound{Topic: topic, Payload: make([]byte, 2000), Retain: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		p.next()
+		for i := range safeCount {
+			keep(fmt.Sprintf("p/aa/%04daa", i))
+		}
+	}
+	keep("p/check/retained/1")
+	keep("p/ab/1aa")
+	if err := p.incomplete(); err != nil || p.count != 2*safeCount {
+		t.Errorf("%d, %v", p.count, err)
+	}
+	keep("p/aa/1aa")
+	if err := p.incomplete(); !errors.Is(err, deadletter.ErrIncomplete) {
+		t.Errorf("%v", err)
+	}
+	once := newLetterPage("p/", deadletter.Query{}, true)
+	var err error
+	for range safeCount {
+		err = cmp.Or(err, once.keep(&Inbound{Topic: "p/aa/1aa", Payload: make([]byte, 2000), Retain: true}))
+	}
+	if !errors.Is(err, errMany) {
+		t.Errorf("%v", err)
 	}
 }

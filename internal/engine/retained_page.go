@@ -2,6 +2,8 @@ package engine
 
 import (
 	"container/heap"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +33,11 @@ type letterPage struct {
 	bytes  int  // of what is kept
 	cut    bool // there are more than what is kept
 	began  time.Time
+	atOnce bool // all letters are those of one filter
+	part   struct {
+		count, came int // of the filters that are read
+	}
+	lacking bool // letters of a part may have been dropped on their way
 
 	kept   letterHeap           // the last id first
 	sorted []*deadletter.Letter // once all came
@@ -51,12 +58,26 @@ func (h *letterHeap) Pop() any {
 	return last
 }
 
-func (p *letterPage) keep(m *session.Inbound) {
-	if m.Retain {
-		p.count++
-		p.came += len(m.Topic) + len(m.Payload)
+func newLetterPage(prefix string, q deadletter.Query, atOnce bool) *letterPage {
+	return &letterPage{prefix: prefix, query: q, atOnce: atOnce, began: time.Now()}
+}
+
+func (p *letterPage) keep(m *session.Inbound) error {
+	id := letterID(p.prefix, m.Topic)
+	if id == "" {
+		return nil
 	}
-	id := strings.TrimPrefix(m.Topic, p.prefix)
+	if m.Retain {
+		if err := p.countOne(len(m.Topic) + len(m.Payload)); err != nil {
+			return err
+		}
+	}
+	p.put(id, m)
+	return nil
+}
+
+// put keeps a letter that the query selects.
+func (p *letterPage) put(id string, m *session.Inbound) {
 	if id <= p.query.After || p.cut && len(p.kept) > 0 && id >= p.kept[0].ID {
 		return
 	}
@@ -77,7 +98,7 @@ func (p *letterPage) keep(m *session.Inbound) {
 }
 
 func (p *letterPage) clear(topic string) {
-	id := strings.TrimPrefix(topic, p.prefix)
+	id := letterID(p.prefix, topic)
 	i := slices.IndexFunc(p.kept, func(l *deadletter.Letter) bool { return l.ID == id })
 	if i >= 0 {
 		p.bytes -= sizeOf(p.kept[i])
@@ -85,16 +106,46 @@ func (p *letterPage) clear(topic string) {
 	}
 }
 
-// What a broker that bounds its queue may send in one go without dropping any of
-// it: the queue of Mosquitto as it is installed, and what sockets hold.
 const (
+	// More than fewCount letters of more than fewBytes are read part by part: a
+	// broker may drop them when it has to send them in one go.
+	fewCount = 100
+	fewBytes = 256 << 10
+	// Of more than safeCount letters of more than safeBytes in one part a broker
+	// may have dropped some: the first is the queue of Mosquitto as it is
+	// installed, the second what sockets hold.
 	safeCount = 1000
 	safeBytes = 1 << 20
 )
 
-// unsafe reports whether the broker may have dropped letters on their way. They
-// are still retained.
-func (p *letterPage) unsafe() bool { return p.count > safeCount && p.came > safeBytes }
+// errMany ends a read of all letters at once.
+var errMany = errors.New("there are too many letters for one read")
+
+// countOne counts a letter of so many bytes.
+func (p *letterPage) countOne(size int) error {
+	p.count++
+	p.came += size
+	p.part.count++
+	p.part.came += size
+	if p.atOnce && p.count > fewCount && p.came > fewBytes {
+		return errMany
+	}
+	p.lacking = p.lacking || p.part.count > safeCount && p.part.came > safeBytes
+	return nil
+}
+
+func (p *letterPage) next() { p.part.count, p.part.came = 0, 0 }
+
+// incomplete is [deadletter.ErrIncomplete] when the broker may have dropped
+// letters on their way. They are still retained.
+func (p *letterPage) incomplete() error {
+	if !p.lacking {
+		return nil
+	}
+	return fmt.Errorf("%w: %d retained letters came, want at most %d below each of %d topics: a broker may drop what its queue for one client "+
+		"does not hold (max_queued_messages of Mosquitto); replay or drop these first, then the others come, or choose a store",
+		deadletter.ErrIncomplete, p.count, safeCount, letterParts)
+}
 
 // done sorts what came.
 func (p *letterPage) done() {
@@ -157,9 +208,12 @@ func sizeOf(l *deadletter.Letter) int {
 // oneMessage keeps the messages of a read of one topic.
 type oneMessage struct{ last *message.Message }
 
-func (o *oneMessage) keep(m *session.Inbound) {
+func (o *oneMessage) keep(m *session.Inbound) error {
 	kept := Kept(m)
 	o.last = &kept
+	return nil
 }
 
 func (o *oneMessage) clear(string) { o.last = nil }
+
+func (o *oneMessage) next() {}

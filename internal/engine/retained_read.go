@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -24,10 +26,11 @@ const readTimeout = 30 * time.Second
 // it says besides.
 const maxLetter = 4 * session.DefaultMaxPacketSize
 
-// read has take see the retained messages of a filter, one at a time. It has a
-// connection of its own for that: on the subscriber's they would wait for
-// acknowledgements, which may be waiting for this.
-func (s *retained) read(ctx context.Context, filter string, take taker) error {
+// read has take see the retained messages of filters, one at a time, and those of
+// a few filters after the other. It has a connection of its own for that: on the
+// subscriber's they would wait for acknowledgements, which may be waiting for
+// this. An error of take ends it.
+func (s *retained) read(ctx context.Context, take taker, filters ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	select {
@@ -44,7 +47,7 @@ func (s *retained) read(ctx context.Context, filter string, take taker) error {
 	if err != nil {
 		return err
 	}
-	c := &collector{take: take, end: s.topic("end/" + id.String()), arrived: make(chan struct{}, 1), ended: make(chan struct{})}
+	c := &collector{take: take, end: s.client.cfg.letterPrefix() + "end/read/" + id.String(), arrived: make(chan struct{}, 1)}
 	cfg := s.client.cfg.session(r.id + s.client.cfg.PublisherSuffix + readerSuffix)
 	cfg.Negotiation, cfg.Sink, cfg.CleanSession, cfg.SessionExpiry = r.version, c, true, 0
 	cfg.MaxPacketSize = maxLetter
@@ -58,27 +61,31 @@ func (s *retained) read(ctx context.Context, filter string, take taker) error {
 		defer cancel()
 		reader.Close(ctx)
 	}()
-	return c.collect(ctx, reader, filter)
+	return c.collect(ctx, reader, filters)
 }
 
 // taker takes the retained messages of a read, which is the only one to call it.
 type taker interface {
 	// keep takes a message that may not be kept itself, clear the topic of one
 	// that was cleared meanwhile.
-	keep(m *session.Inbound)
+	keep(m *session.Inbound) error
 	clear(topic string)
+	// next begins with the messages of other filters.
+	next()
 }
 
-// collector hands on the messages of a read, and notes when they end.
+// collector hands on the messages of a read, and notes when those of a few filters
+// end.
 type collector struct {
 	take    taker
-	end     string        // topic of the message that is sent when all are due
+	end     string        // topic of the message that is sent when all of some filters are due
 	arrived chan struct{} // of capacity 1
-	ended   chan struct{}
 
 	mu    sync.Mutex
 	count int
-	over  bool
+	ended int   // the last end that came
+	err   error // of take
+	group struct{ count, bytes int }
 }
 
 var _ session.Sink = (*collector)(nil)
@@ -94,15 +101,15 @@ func (c *collector) Deliver(m *session.Inbound) {
 	defer c.mu.Unlock()
 	switch {
 	case m.Topic == c.end:
-		if !c.over {
-			c.over = true
-			close(c.ended)
-		}
+		n, _ := strconv.Atoi(string(m.Payload))
+		c.ended = max(c.ended, n)
 	case len(m.Payload) == 0 && m.Oversize == 0:
 		c.take.clear(m.Topic)
-	default:
+	case c.err == nil:
 		c.count++
-		c.take.keep(m)
+		c.group.count++
+		c.group.bytes += len(m.Topic) + len(m.Payload)
+		c.err = c.take.keep(m)
 	}
 	select {
 	case c.arrived <- struct{}{}:
@@ -117,25 +124,25 @@ func (c *collector) Batch() {}
 // they retain beside the rest.
 const quiet = 100 * time.Millisecond
 
-// collect subscribes. MQTT does not say when all retained messages were sent,
-// so that a message of ours follows them. They come at QoS 0: at QoS 1 a broker
-// queues them, and drops what its queue does not hold, which is 1,000 messages
-// at Mosquitto as it is installed; at QoS 0 it drops those only that the socket
-// does not take at once. The message of ours is of QoS 1, whose queue
-// is empty then, so that it is not dropped for them.
-func (c *collector) collect(ctx context.Context, s *session.Session, filter string) error {
-	for _, f := range []session.Filter{{Filter: c.end, QoS: 1}, {Filter: filter}} {
-		if err := s.Subscribe(ctx, f); err != nil {
-			return err
-		}
-	}
-	if err := s.Publish(ctx, &Message{Topic: c.end, QoS: 1}); err != nil {
+// collect subscribes to a few filters after the other. MQTT does not say when all
+// retained messages were sent, so that a message of ours follows them.
+// They come at QoS 0: at QoS 1 a broker queues them, and drops what its queue does
+// not hold, which is 1,000 messages at Mosquitto as it is installed; at QoS 0 it
+// drops those only that neither the socket nor that queue takes. The message of
+// ours is of QoS 1, so that it is not dropped for them.
+func (c *collector) collect(ctx context.Context, s *session.Session, filters []string) error {
+	if err := s.Subscribe(ctx, session.Filter{Filter: c.end, QoS: 1}); err != nil {
 		return err
 	}
-	select {
-	case <-c.ended:
-	case <-ctx.Done():
-		return c.late(ctx, filter)
+	for group, i := 1, 0; i < len(filters); {
+		c.next()
+		if err := subscribeAll(ctx, s, filters[i:min(i+group, len(filters))]); err != nil {
+			return err
+		}
+		if err := c.untilEnd(ctx, s, i+1); err != nil {
+			return c.late(err, filters[i])
+		}
+		i, group = i+group, c.nextGroup(group)
 	}
 	for {
 		select {
@@ -143,18 +150,97 @@ func (c *collector) collect(ctx context.Context, s *session.Session, filter stri
 		case <-time.After(quiet):
 			c.mu.Lock() // what was taken is seen after this
 			defer c.mu.Unlock()
-			return nil
+			return c.err
 		case <-ctx.Done():
-			return c.late(ctx, filter)
+			return c.late(ctx.Err(), filters[len(filters)-1])
+		}
+	}
+}
+
+// maxGroup is how many filters are subscribed to at once: as many, by those
+// before, as match groupCount messages and groupBytes, which a socket takes.
+const (
+	maxGroup   = 8
+	groupCount = 100
+	groupBytes = 256 << 10
+)
+
+// next begins with the messages of other filters.
+func (c *collector) next() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.group.count, c.group.bytes = 0, 0
+	c.take.next()
+}
+
+// nextGroup returns how many filters come next after so many.
+func (c *collector) nextGroup(n int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fit := min(groupCount*n/max(1, c.group.count), groupBytes*n/max(1, c.group.bytes))
+	return min(max(1, fit), maxGroup)
+}
+
+func subscribeAll(ctx context.Context, s *session.Session, filters []string) error {
+	wishes := make([]session.Wish, len(filters))
+	for i, filter := range filters {
+		var err error
+		if wishes[i], err = s.Ask(session.Filter{Filter: filter}); err != nil {
+			return err
+		}
+	}
+	for _, w := range wishes {
+		if err := w.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// silent is how long nothing may come before the end.
+const silent = 20 * time.Millisecond
+
+// untilEnd sends the message that ends the n-th filter and those with it, and waits for it. While
+// nothing comes it is sent again, at QoS 0, for a broker that has more to send and
+// does so only when it hears from us: Mosquitto 2.0 may miss that its socket takes
+// more again, and is silent until the next ping.
+func (c *collector) untilEnd(ctx context.Context, s *session.Session, n int) error {
+	sent := make(chan error, 1)
+	if err := s.PublishAsync(ctx, &Message{Topic: c.end, Payload: []byte(strconv.Itoa(n)), QoS: 1}, func(err error) { sent <- err }); err != nil {
+		return err
+	}
+	for {
+		c.mu.Lock()
+		over, err := c.ended >= n, c.err
+		c.mu.Unlock()
+		if over || err != nil {
+			return err
+		}
+		select {
+		case err := <-sent:
+			if err != nil {
+				return err
+			}
+			sent = nil
+		case <-c.arrived:
+		case <-time.After(silent):
+			if err := s.Publish(ctx, &Message{Topic: c.end, Payload: []byte(strconv.Itoa(n))}); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
 
 // late is the error of a read that did not end in time.
-func (c *collector) late(ctx context.Context, filter string) error {
+func (c *collector) late(err error, filter string) error {
+	if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return fmt.Errorf("reading %q: %w: %d retained messages came, and the end of them, %q, did not: "+
 		"the broker is slow, forbids that topic, or its queue for one client is too short (max_queued_messages of Mosquitto)",
-		filter, ctx.Err(), c.count, c.end)
+		filter, err, c.count, c.end)
 }

@@ -189,7 +189,7 @@ func TestKratosMiddlewareWorksUnchanged(t *testing.T) {
 		return nil
 	})
 	letters := make(chan string, 1)
-	err := srv.RegisterSubscriber(t.Context(), "dead-letter/svc/+", func(_ context.Context, e broker.Event) error {
+	err := srv.RegisterSubscriber(t.Context(), "dead-letter/svc/+/+", func(_ context.Context, e broker.Event) error {
 		letters <- string(e.Message().Body.([]byte))
 		return nil
 	}, nil)

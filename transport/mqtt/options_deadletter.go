@@ -14,7 +14,7 @@ import (
 // are handled again in order; that takes a client id, and Start reads them back
 // before it subscribes, so that a store that fails is an error of Start. The
 // store is not closed by us. Default, and nil: each dead letter is a retained
-// message "dead-letter/<service>/<id>" at the broker, after a test that the
+// message "dead-letter/<service>/<part>/<id>" at the broker, after a test that the
 // broker keeps those.
 func DeadLetters(store deadletter.Store) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.DeadLetters = store })
@@ -31,7 +31,8 @@ func RetainedDeadLetters() ServerOption {
 // MaxRetainedDeadLetters bounds the dead letters that are kept as retained
 // messages: beyond it nothing is acknowledged that needs one. They are counted
 // before the first letter of a process; what others write meanwhile is not
-// seen. Default: 100,000.
+// seen, and where a count is incomplete ([deadletter.ErrIncomplete]) the bound is
+// exceeded by what it lacks. Default: 100,000.
 func MaxRetainedDeadLetters(n int) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.MaxLetters = n })
 }

@@ -248,7 +248,7 @@ func TestResponseTopicIsNotTrusted(t *testing.T) {
 	start(t, open)
 	b := c.broker(t)
 	letters := make(chan string, 10)
-	_, err := b.Subscribe("dead-letter/+/+", func(_ context.Context, e broker.Event) error {
+	_, err := b.Subscribe("dead-letter/+/+/+", func(_ context.Context, e broker.Event) error {
 		letters <- string(e.Message().Body.([]byte)) + e.Message().Headers["dead-letter-reason"] // by version
 		return nil
 	}, nil)

@@ -21,7 +21,7 @@ type DeadLetter struct {
 }
 
 func registerDeadLetters(srv *mqttserver.Server, store Letters) error {
-	return mqttserver.RegisterSubscriber(srv, context.Background(), "dead-letter/reports/+",
+	return mqttserver.RegisterSubscriber(srv, context.Background(), "dead-letter/reports/+/+",
 		func(ctx context.Context, _ string, _ broker.Headers, l *DeadLetter) error { return store.Keep(ctx, l) },
 		mqttserver.WithSubscribeCodec("json"))
 }
