@@ -138,17 +138,17 @@ func TestRetainedPagesAreBounded(t *testing.T) {
 	}
 }
 
-// Letters are counted in full, or the count is an error: 3,000 of 20 kB are more
+// Letters are counted in full, or the count is an error: 2,000 of 20 kB are more
 // than what Mosquitto queues and sockets hold.
 func TestManyLargeRetainedLetters(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version option) {
-		const letters = 3000
+		const letters = 2000
 		b := mqtttest.Mosquitto(t, mqtttest.WithConfig("max_queued_messages 1000"))
 		c := running(t, client(t, b.URL(), version), on("other", idle))
 		s := c.DeadLetters()
 		putMany(t, s, letters, 20_000)
-		if st, err := s.Stats(within(t, patience)); err != nil || st.Dead != letters {
+		if st, err := s.Stats(within(t, 4*patience)); err != nil || st.Dead != letters {
 			t.Errorf("%+v, %v", st, err)
 		}
 		n, err := deadletter.Replay(within(t, 6*patience), s, func(context.Context, *deadletter.Letter) error { return nil })

@@ -17,7 +17,7 @@ import (
 // are read on.
 const readerSuffix = "-" + readerWord
 
-// readTimeout bounds a read whose context has no deadline.
+// readTimeout bounds the wait for another read, and for what a few filters match.
 const readTimeout = 30 * time.Second
 
 // maxLetter is the largest packet that a read takes, in bytes, and about the
@@ -31,14 +31,10 @@ const maxLetter = 4 * session.DefaultMaxPacketSize
 // subscriber's they would wait for acknowledgements, which may be waiting for
 // this. An error of take ends it.
 func (s *retained) read(ctx context.Context, take taker, filters ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := s.takeTurn(ctx); err != nil {
+		return err
 	}
+	defer func() { <-s.turn }()
 	r := s.client.publishing()
 	if r == nil {
 		return s.client.absence()
@@ -62,6 +58,17 @@ func (s *retained) read(ctx context.Context, take taker, filters ...string) erro
 		reader.Close(ctx)
 	}()
 	return c.collect(ctx, reader, filters)
+}
+
+func (s *retained) takeTurn(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for another read of retained letters: %w", ctx.Err())
+	}
 }
 
 // taker takes the retained messages of a read, which is the only one to call it.
@@ -131,16 +138,12 @@ const quiet = 100 * time.Millisecond
 // drops those only that neither the socket nor that queue takes. The message of
 // ours is of QoS 1, so that it is not dropped for them.
 func (c *collector) collect(ctx context.Context, s *session.Session, filters []string) error {
-	if err := s.Subscribe(ctx, session.Filter{Filter: c.end, QoS: 1}); err != nil {
+	if err := subscribeAll(ctx, s, session.Filter{Filter: c.end, QoS: 1}); err != nil {
 		return err
 	}
 	for group, i := 1, 0; i < len(filters); {
-		c.next()
-		if err := subscribeAll(ctx, s, filters[i:min(i+group, len(filters))]); err != nil {
+		if err := c.collectGroup(ctx, s, filters[i:min(i+group, len(filters))], i+1); err != nil {
 			return err
-		}
-		if err := c.untilEnd(ctx, s, i+1); err != nil {
-			return c.late(err, filters[i])
 		}
 		i, group = i+group, c.nextGroup(group)
 	}
@@ -162,7 +165,7 @@ func (c *collector) collect(ctx context.Context, s *session.Session, filters []s
 const (
 	maxGroup   = 8
 	groupCount = 100
-	groupBytes = 256 << 10
+	groupBytes = 1 << 20
 )
 
 // next begins with the messages of other filters.
@@ -181,11 +184,28 @@ func (c *collector) nextGroup(n int) int {
 	return min(max(1, fit), maxGroup)
 }
 
-func subscribeAll(ctx context.Context, s *session.Session, filters []string) error {
+// collectGroup is the n-th filter and those with it.
+func (c *collector) collectGroup(ctx context.Context, s *session.Session, names []string, n int) error {
+	c.next()
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	filters := make([]session.Filter, len(names))
+	for i, name := range names {
+		filters[i].Filter = name
+	}
+	if err := subscribeAll(ctx, s, filters...); err != nil {
+		return err
+	}
+	return c.late(c.untilEnd(ctx, s, n), names[0])
+}
+
+func subscribeAll(ctx context.Context, s *session.Session, filters ...session.Filter) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	wishes := make([]session.Wish, len(filters))
-	for i, filter := range filters {
+	for i, f := range filters {
 		var err error
-		if wishes[i], err = s.Ask(session.Filter{Filter: filter}); err != nil {
+		if wishes[i], err = s.Ask(f); err != nil {
 			return err
 		}
 	}
