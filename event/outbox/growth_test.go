@@ -3,16 +3,13 @@ package outbox_test
 import (
 	"database/sql"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
 	"testing"
-	"time"
 
 	_ "modernc.org/sqlite"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/growth"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxfile"
@@ -27,22 +24,14 @@ import (
 // GROWTH names other numbers of entries than 10,000 and 100,000, as
 // "10000,100000,1000000".
 func BenchmarkGrowth(b *testing.B) {
-	sizes := os.Getenv("GROWTH")
-	if sizes == "" {
-		sizes = "10000,100000"
-	}
 	pg := pgtest.NewServer()
 	defer func() { _ = pg.Close() }()
-	for size := range strings.SplitSeq(sizes, ",") {
-		n, err := strconv.Atoi(size)
-		if err != nil {
-			b.Fatal(err)
-		}
+	for _, n := range growth.Sizes(b) {
 		for name, open := range map[string]func(*testing.B) func() outbox.Store{
 			"file": fileStores, "sqlite": sqliteStores,
 			"postgres": func(b *testing.B) func() outbox.Store { b.Helper(); return sqlStores(b, pg.Open(b)) },
 		} {
-			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) { growth(b, n, open(b)) })
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) { measure(b, n, open(b)) })
 		}
 	}
 }
@@ -84,7 +73,7 @@ func sqlStores(b *testing.B, db *sql.DB) func() outbox.Store {
 	}
 }
 
-func growth(b *testing.B, n int, open func() outbox.Store) {
+func measure(b *testing.B, n int, open func() outbox.Store) {
 	b.Helper()
 	ctx := b.Context()
 	one := func(i int) *outbox.Entry {
@@ -106,12 +95,8 @@ func growth(b *testing.B, n int, open func() outbox.Store) {
 		fail(s.Append(ctx, es...))
 	}
 	fail(s.Close())
-	took := map[string]time.Duration{}
-	timed := func(name string, do func()) {
-		began := time.Now()
-		do()
-		took[name] += time.Since(began)
-	}
+	times := growth.New(b)
+	timed := func(name string, do func()) { times.Do(name, func() error { do(); return nil }) }
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -119,22 +104,14 @@ func growth(b *testing.B, n int, open func() outbox.Store) {
 	runtime.ReadMemStats(&after)
 	timed("append-first", func() { fail(s.Append(ctx, one(0))) })
 	timed("stats-first", func() { _, err := s.Stats(ctx); fail(err) })
-	rounds := 0
 	for b.Loop() {
-		rounds++
 		e := one(0)
 		timed("append", func() { fail(s.Append(ctx, e)) })
 		timed("read-256", func() { _, err := s.Read(ctx, uint64(n/2), 256); fail(err) })
 		timed("stats", func() { _, err := s.Stats(ctx); fail(err) })
 		timed("delete", func() { fail(s.Delete(ctx, e.Seq)) })
 	}
-	for name, d := range took {
-		if name != "open" && !strings.HasSuffix(name, "-first") {
-			d /= time.Duration(rounds)
-		}
-		b.ReportMetric(float64(d.Microseconds())/1000, name+"-ms")
-	}
+	times.Report()
 	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/(1<<20), "open-MiB-allocated")
-	b.ReportMetric(0, "ns/op")
 	fail(s.Close())
 }

@@ -64,9 +64,10 @@ type Store struct {
 	file *boltfile.File
 	max  int
 
-	mu           sync.Mutex
-	dead, parked int
-	asked        int // letters that are being put and may be new
+	mu     sync.Mutex
+	dead   int
+	parked map[string]struct{} // ids: they are few, and read back at a start
+	asked  int                 // letters that are being put and may be new
 
 	// claims end with the process, and no other one can open the file.
 	claims deadletter.Claims
@@ -99,10 +100,10 @@ func Open(path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("deadletter file: %w", err)
 	}
-	s := &Store{file: file, max: o.MaxLetters}
+	s := &Store{file: file, max: o.MaxLetters, parked: make(map[string]struct{})}
 	err = file.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket([]byte(bucket)).ForEach(func(_, v []byte) error {
-			s.count(0, stateOf(v))
+		return tx.Bucket([]byte(bucket)).ForEach(func(k, v []byte) error {
+			s.count(string(k), 0, stateOf(v))
 			return nil
 		})
 	})
@@ -127,15 +128,16 @@ func salvage(key, value []byte, _ map[string]uint64) string {
 }
 
 // count notes that a letter changed its state; 0 is none.
-func (s *Store) count(from, to byte) {
-	for state, by := range map[byte]int{from: -1, to: +1} {
-		switch {
-		case from == to:
-		case state == deadByte:
-			s.dead += by
-		case state == parkedByte:
-			s.parked += by
-		}
+func (s *Store) count(id string, from, to byte) {
+	if from == deadByte {
+		s.dead--
+	}
+	if to == deadByte {
+		s.dead++
+	}
+	delete(s.parked, id)
+	if to == parkedByte {
+		s.parked[id] = struct{}{}
 	}
 }
 
@@ -165,7 +167,7 @@ func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
 		defer s.mu.Unlock()
 		s.asked--
 		if stored {
-			s.count(was, stateOf(rec))
+			s.count(string(id), was, stateOf(rec))
 			s.claims.End(string(id))
 		}
 	}
@@ -176,7 +178,7 @@ func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
 // room: it is replaced.
 func (s *Store) ask(id []byte) error {
 	s.mu.Lock()
-	full := s.dead+s.parked+s.asked >= s.max
+	full := s.dead+len(s.parked)+s.asked >= s.max
 	if !full {
 		s.asked++
 	}
@@ -214,25 +216,37 @@ func (s *Store) Get(_ context.Context, id string) (l *deadletter.Letter, err err
 	return l, wrap("get", err)
 }
 
-// List implements [deadletter.Store]. It reads letters until the page is full.
-func (s *Store) List(ctx context.Context, q deadletter.Query) ([]*deadletter.Letter, error) {
+// List implements [deadletter.Store]. It reads letters until the page is full;
+// parked ones are found without reading the others.
+func (s *Store) List(ctx context.Context, q deadletter.Query) (out []*deadletter.Letter, err error) {
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
-	var out []*deadletter.Letter
-	err := s.file.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket([]byte(bucket)).Cursor()
+	take := func(k, v []byte) {
+		if l := decode(k, v); q.Matches(l) {
+			out = append(out, l)
+		}
+	}
+	err = s.file.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte(bucket))
+		if q.State == deadletter.Parked {
+			for _, id := range s.parkedAfter(q.After) {
+				if len(out) == q.Limit || ctx.Err() != nil {
+					break
+				}
+				if v := b.Get([]byte(id)); stateOf(v) == parkedByte {
+					take([]byte(id), v)
+				}
+			}
+			return ctx.Err()
+		}
+		c := b.Cursor()
 		k, v := c.Seek([]byte(q.After))
 		if k != nil && string(k) == q.After {
 			k, v = c.Next()
 		}
 		for ; k != nil && len(out) < q.Limit && ctx.Err() == nil; k, v = c.Next() {
-			if q.State == deadletter.Parked && stateOf(v) != parkedByte {
-				continue
-			}
-			if l := decode(k, v); q.Matches(l) {
-				out = append(out, l)
-			}
+			take(k, v)
 		}
 		return ctx.Err()
 	})
@@ -240,6 +254,19 @@ func (s *Store) List(ctx context.Context, q deadletter.Query) ([]*deadletter.Let
 		return nil, wrap("list", err)
 	}
 	return out, nil
+}
+
+// parkedAfter returns the ids of parked letters behind one, in order.
+func (s *Store) parkedAfter(after string) (ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.parked {
+		if id > after {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // Claim implements [deadletter.Claimer]. The claim ends with the process. It is
@@ -270,17 +297,16 @@ func (s *Store) Delete(ctx context.Context, ids ...string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	ids = slices.Clone(ids) // ctx may end before they are used
-	gone := make([]byte, 0, len(ids))
+	ids = slices.Clone(ids)           // ctx may end before they are used
+	gone := make([]byte, 0, len(ids)) // the state of each, 0 of one that was not there
 	apply := func(tx *bbolt.Tx) error {
 		gone = gone[:0]
 		b := tx.Bucket([]byte(bucket))
 		for _, id := range ids {
 			was := stateOf(b.Get([]byte(id)))
-			if was == 0 {
+			if gone = append(gone, was); was == 0 {
 				continue
 			}
-			gone = append(gone, was)
 			if err := b.Delete([]byte(id)); err != nil {
 				return err
 			}
@@ -293,10 +319,8 @@ func (s *Store) Delete(ctx context.Context, ids ...string) error {
 		if !stored {
 			return
 		}
-		for _, was := range gone {
-			s.count(was, 0)
-		}
-		for _, id := range ids {
+		for i, id := range ids {
+			s.count(id, gone[i], 0)
 			s.claims.End(id)
 		}
 	}
@@ -308,7 +332,7 @@ func (s *Store) Delete(ctx context.Context, ids ...string) error {
 // writes again is tried once a second then.
 func (s *Store) Stats(context.Context) (deadletter.Stats, error) {
 	s.mu.Lock()
-	st := deadletter.Stats{Dead: s.dead, Parked: s.parked, Max: s.max}
+	st := deadletter.Stats{Dead: s.dead, Parked: len(s.parked), Max: s.max}
 	s.mu.Unlock()
 	return st, wrap("write", s.file.Err())
 }
