@@ -44,7 +44,7 @@ func TestReadsOfANewTableUseTheIndex(t *testing.T) {
 		}
 		// The first one also opens a connection.
 		first, last := slices.Min(took[1:4]), slices.Min(took[17:])
-		if first > 5*last {
+		if first > 5*last+10*time.Millisecond { // a busy machine is no plan
 			t.Errorf("the first reads take %v, the last %v", first, last)
 		}
 	})
