@@ -7,10 +7,19 @@ import "time"
 // tracing are built on hooks.
 //
 // Methods are called concurrently, for one hook too, after the fact and never
-// on a connection's read loop. They must return soon: OnPublish delays the
-// publisher or the callbacks behind it, OnHandle, OnRetry, OnDeadLetter and
-// OnPark a handler's worker, the others each other. A panic is logged, and other hooks may miss the
-// call; messages do not suffer. Nothing is measured for an interface that no hook implements.
+// on a connection's read loop. Some are called where it happens and must return
+// soon: OnPublish delays the publisher, or the callbacks of PublishAsync behind it;
+// OnHandle, OnRetry, OnDeadLetter, OnPark and OnDuplicate delay the worker of their
+// handler, whose message is not acknowledged meanwhile. While one of these hangs,
+// so does what it delays, and nothing else.
+//
+// All others are told by a goroutine that each hook has, in order: one that hangs
+// is told nothing more and delays nobody. 10,000 calls wait for it at most; what
+// comes then it misses, which is counted in the log. Stop waits for these calls
+// within its context.
+//
+// A panic is logged, and where it happens other hooks may miss the call; messages
+// do not suffer. Nothing is measured for an interface that no hook implements.
 
 // PublishHook is told the outcome of each publish of the application; dead
 // letters are told to [DeadLetterHook].

@@ -185,16 +185,16 @@ func WithInFlight(n int) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.Window = n })
 }
 
-// WithOnConnect calls cb after each accepted connection, on a goroutine that
-// it must not block for long, and from which it must not call Disconnect. A
-// panic is logged. nil calls nothing.
+// WithOnConnect calls cb after each accepted connection, on a goroutine that it
+// shares with the callback of [WithOnDisconnect]: one that hangs delays nothing
+// else. It must not call Disconnect, which waits for it. A panic is logged. nil
+// calls nothing.
 func WithOnConnect(cb func()) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.OnConnect = cb })
 }
 
 // WithOnDisconnect calls cb with an *event.Error after each lost connection, on
-// a goroutine that it must not block for long, and from which it must not call
-// Disconnect. A Disconnect of our own is no loss. A panic is logged. nil calls
+// the goroutine of [WithOnConnect], and must not call Disconnect either. A Disconnect of our own is no loss. A panic is logged. nil calls
 // nothing.
 func WithOnDisconnect(cb func(error)) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.OnDisconnect = cb })
@@ -218,7 +218,8 @@ func WithCloudEvents(source string) broker.Option {
 
 // WithHooks adds hooks, each of which implements one or more of the hook
 // interfaces of package event; a value that implements none is an error of Init
-// and Connect. Given again it adds more. Default: none, and no cost.
+// and Connect. Given again it adds more. Package event says
+// what a hook that hangs delays, if anything. Default: none, and no cost.
 func WithHooks(hooks ...any) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Hooks = append(s.Hooks, hooks...) })
 }

@@ -55,9 +55,9 @@ func (p *Publisher) Publish(ctx context.Context, topic string, payload []byte, o
 // called once with what Publish would have returned, on a goroutine of the
 // publisher, in the order of the acknowledgements. It waits, within ctx or for
 // 10 s, for a connection and for room in the in-flight window, which a slow
-// done fills for other asynchronous publishes; when it returns an error, done is
-// not called. done may be nil; a panic in it is logged. The payload is free when
-// it returns.
+// done fills: one that hangs stops the callbacks and the PublishAsync behind it,
+// and neither Publish nor an outbox. When it returns an error, done is not called.
+// done may be nil; a panic in it is logged. The payload is free when it returns.
 func (p *Publisher) PublishAsync(ctx context.Context, topic string, payload []byte, done func(error), opts ...MessageOption) error {
 	if len(opts) == 0 { // stays on the stack
 		return p.broker.SendAsync(ctx, &bridge.Message{Message: engine.Message{Topic: topic, Payload: payload, QoS: defaultQoS}}, done)

@@ -156,6 +156,7 @@ func (b *Broker) open() *state {
 // reports every problem of it.
 func (s *state) delivery(from *Settings, cfg *engine.Config) error {
 	s.told, _ = sortHooks(from.Hooks) // resolve reports what is wrong
+	s.told.log, cfg.Hooks = s.log, s.told.engine()
 	s.window, s.retries, s.ids = from.Dedup, from.Retry, from.IDs
 	if source := from.CloudEvents; source != nil {
 		s.cloudEvents = *source
@@ -178,15 +179,15 @@ func orGlobal(l log.Logger) log.Logger {
 	return l
 }
 
-// hooks keeps a panic of the user's from ending the process, and returns
-// OnDisconnect an error that users know.
+// hooks has OnConnect and OnDisconnect told like hooks, and passes OnDisconnect an
+// error that users know.
 func (s *state) hooks(cfg *engine.Config, onDisconnect func(error)) {
 	if cb := cfg.OnConnect; cb != nil {
-		cfg.OnConnect = func() { s.protect("OnConnect", cb) }
+		cfg.OnConnect = func() { s.told.main.add(func() { s.protect("OnConnect", cb) }) }
 	}
 	if onDisconnect != nil {
 		cfg.OnDisconnect = func(err error) {
-			s.protect("OnDisconnect", func() { onDisconnect(public("connect", "", err)) })
+			s.told.main.add(func() { s.protect("OnDisconnect", func() { onDisconnect(public("connect", "", err)) }) })
 		}
 	}
 }

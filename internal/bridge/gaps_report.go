@@ -32,7 +32,7 @@ func (b *Broker) inEvent(e *Event) {
 func (b *Broker) tellGaps(reports []event.GapInfo) {
 	s := b.state()
 	for _, info := range reports {
-		s.protect("a hook", func() { tell(s.told.gap, event.GapHook.OnGap, info) })
+		later(s.told.gap, event.GapHook.OnGap, info)
 		if info.Missing < 0 {
 			s.log.Infof("mqtt: late, and not missing any more: topic %q, number %d of %q", clip(info.Topic), info.Got, clip(info.Source))
 			continue

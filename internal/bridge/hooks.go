@@ -5,31 +5,52 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-kratos/kratos/v2/log"
+
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
-// hookSet are the user's hooks by what they want to be told.
+// hookSet are the user's hooks by what they want to be told. The first are
+// called where it happens, the others by their tellers.
 type hookSet struct {
 	publish    []event.PublishHook
 	handle     []event.HandleHook
 	retry      []event.RetryHook
 	deadLetter []event.DeadLetterHook
 	park       []event.ParkHook
-	held       []event.HeldHook
-	connect    []event.ConnectHook
-	disconnect []event.DisconnectHook
-	session    []event.SessionHook
-	subscribe  []event.SubscribeHook
-	drop       []event.DropHook
 	duplicate  []event.DuplicateHook
-	gap        []event.GapHook
-	outbox     []event.OutboxHook
+
+	held       []told[event.HeldHook]
+	connect    []told[event.ConnectHook]
+	disconnect []told[event.DisconnectHook]
+	session    []told[event.SessionHook]
+	subscribe  []told[event.SubscribeHook]
+	drop       []told[event.DropHook]
+	gap        []told[event.GapHook]
+	outbox     []told[event.OutboxHook]
+
+	log     *log.Helper
+	tellers []*teller // one for each hook, and main
+	main    *teller   // of OnConnect and OnDisconnect
+}
+
+// told is a hook with what calls it.
+type told[H any] struct {
+	hook   H
+	teller *teller
+}
+
+func (s *hookSet) newTeller() *teller {
+	t := &teller{set: s}
+	s.tellers = append(s.tellers, t)
+	return t
 }
 
 // sortHooks reports every value that is no hook.
 func sortHooks(hooks []any) (s *hookSet, err error) {
 	s = new(hookSet)
+	s.main = s.newTeller()
 	var errs []error
 	for _, h := range hooks {
 		if !s.add(h) {
@@ -40,10 +61,12 @@ func sortHooks(hooks []any) (s *hookSet, err error) {
 }
 
 func (s *hookSet) add(h any) bool {
+	t := s.newTeller()
 	found := []bool{
-		collect(&s.publish, h), collect(&s.handle, h), collect(&s.retry, h), collect(&s.deadLetter, h), collect(&s.park, h), collect(&s.held, h),
-		collect(&s.connect, h), collect(&s.disconnect, h), collect(&s.session, h), collect(&s.subscribe, h),
-		collect(&s.drop, h), collect(&s.duplicate, h), collect(&s.gap, h), collect(&s.outbox, h),
+		collect(&s.publish, h), collect(&s.handle, h), collect(&s.retry, h),
+		collect(&s.deadLetter, h), collect(&s.park, h), collect(&s.duplicate, h),
+		collectTold(&s.held, h, t), collectTold(&s.connect, h, t), collectTold(&s.disconnect, h, t), collectTold(&s.session, h, t),
+		collectTold(&s.subscribe, h, t), collectTold(&s.drop, h, t), collectTold(&s.gap, h, t), collectTold(&s.outbox, h, t),
 	}
 	for _, ok := range found {
 		if ok {
@@ -57,6 +80,14 @@ func collect[H any](to *[]H, hook any) bool {
 	h, ok := hook.(H)
 	if ok {
 		*to = append(*to, h)
+	}
+	return ok
+}
+
+func collectTold[H any](to *[]told[H], hook any, t *teller) bool {
+	h, ok := hook.(H)
+	if ok {
+		*to = append(*to, told[H]{h, t})
 	}
 	return ok
 }
@@ -87,7 +118,7 @@ func (s *hookSet) engine() (e engine.Hooks) {
 		}
 	}
 	if hooks := s.held; len(hooks) > 0 {
-		e.Held = func(h event.HeldKey) { tell(hooks, event.HeldHook.OnHeld, h) }
+		e.Held = func(h event.HeldKey) { later(hooks, event.HeldHook.OnHeld, h) }
 	}
 	s.engineConnection(&e)
 	return e
@@ -96,42 +127,44 @@ func (s *hookSet) engine() (e engine.Hooks) {
 func (s *hookSet) engineConnection(e *engine.Hooks) {
 	if hooks := s.connect; len(hooks) > 0 {
 		e.Connected = func(clientID, address string, present bool, err error) {
-			tell(hooks, event.ConnectHook.OnConnect, event.ConnectInfo{
+			later(hooks, event.ConnectHook.OnConnect, event.ConnectInfo{
 				ClientID: clientID, Address: address, SessionPresent: present, Err: public("connect", "", err),
 			})
 		}
 	}
 	if hooks := s.disconnect; len(hooks) > 0 {
 		e.Disconnected = func(clientID, address string, err error) {
-			tell(hooks, event.DisconnectHook.OnDisconnect, event.DisconnectInfo{
+			later(hooks, event.DisconnectHook.OnDisconnect, event.DisconnectInfo{
 				ClientID: clientID, Address: address, Cause: event.CauseOf(err), Err: public("connect", "", err),
 			})
 		}
 	}
 	if hooks := s.session; len(hooks) > 0 {
 		e.SessionLost = func(clientID string, unfinished int) {
-			tell(hooks, event.SessionHook.OnSessionLost, event.SessionLostInfo{ClientID: clientID, Unfinished: unfinished})
+			later(hooks, event.SessionHook.OnSessionLost, event.SessionLostInfo{ClientID: clientID, Unfinished: unfinished})
 		}
 	}
 	if hooks := s.subscribe; len(hooks) > 0 {
 		e.Subscribed = func(filter string, granted int, err error) {
-			tell(hooks, event.SubscribeHook.OnSubscribe, event.SubscribeInfo{
+			later(hooks, event.SubscribeHook.OnSubscribe, event.SubscribeInfo{
 				Filter: filter, Granted: granted, Err: public("subscribe", filter, err),
 			})
 		}
 	}
 	if hooks := s.subscribe; len(hooks) > 0 {
 		e.Lowered = func(filter string, asked, granted byte, err error) {
-			tell(hooks, event.SubscribeHook.OnSubscribe, event.SubscribeInfo{
+			later(hooks, event.SubscribeHook.OnSubscribe, event.SubscribeInfo{
 				Filter: filter, AskedQoS: asked, GrantedQoS: granted, Err: public("subscribe", filter, err),
 			})
 		}
 	}
 	if hooks := s.drop; len(hooks) > 0 {
 		e.Dropped = func(full, unmatched, illFormed, kept int) {
-			tell(hooks, event.DropHook.OnDrop, event.DropInfo{
-				QueueFull: full, Unmatched: unmatched, IllFormed: illFormed, UnmatchedKept: kept,
-			})
+			for _, h := range hooks {
+				h.teller.dropped(h.hook, event.DropInfo{
+					QueueFull: full, Unmatched: unmatched, IllFormed: illFormed, UnmatchedKept: kept,
+				})
+			}
 		}
 	}
 }
@@ -139,6 +172,13 @@ func (s *hookSet) engineConnection(e *engine.Hooks) {
 func tell[H, I any](hooks []H, method func(H, I), info I) {
 	for _, h := range hooks {
 		method(h, info)
+	}
+}
+
+// later has each hook told, and waits for none.
+func later[H, I any](hooks []told[H], method func(H, I), info I) {
+	for _, h := range hooks {
+		h.teller.add(func() { method(h.hook, info) })
 	}
 }
 

@@ -1,6 +1,10 @@
 package bridge
 
-import "context"
+import (
+	"context"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
 
 // Connect starts the connection and keeps it until Disconnect. A broker that
 // is down is tried again in the background and no error, unless fail-fast is
@@ -56,7 +60,13 @@ func (b *Broker) Stop(ctx context.Context) error {
 	if s == nil || s.client == nil { // nothing was ever started
 		return nil
 	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, engine.DefaultStopTimeout)
+		defer cancel()
+	}
 	err := public("disconnect", "", s.client.Stop(ctx))
+	s.told.wait(ctx)
 	if s.sequence != nil {
 		s.sequence.reset()
 	}

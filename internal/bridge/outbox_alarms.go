@@ -20,8 +20,8 @@ type alarms struct {
 
 	unrouted, expired atomic.Int64 // messages
 	known             atomic.Pointer[event.OutboxHealth]
-	// calls of hooks are made by a goroutine of their own: one that is slow, or
-	// hangs, holds up the others, and no message.
+	// calls ask the store how it is, and hand that to the hooks, on a goroutine of
+	// their own: a slow store holds up no message.
 	calls   line[func()]
 	inLine  atomic.Int64
 	leftOut engine.PerMinute
@@ -154,11 +154,11 @@ func (a *alarms) light(info event.OutboxInfo) {
 	})
 }
 
-// maxInLine bounds the calls of hooks that wait for the one before.
+// maxInLine bounds the calls that wait for the one before.
 const maxInLine = 10_000
 
-// later has a hook called, in order. When it is so slow that too many calls wait,
-// calls are left out.
+// later has the hooks told, in order. When the store is so slow that too many
+// calls wait, calls are left out.
 func (a *alarms) later(call func()) {
 	if len(a.keeper.state.told.outbox) == 0 {
 		return
@@ -166,7 +166,7 @@ func (a *alarms) later(call func()) {
 	if a.inLine.Add(1) > maxInLine {
 		a.inLine.Add(-1)
 		if a.leftOut.Due(time.Now()) {
-			a.keeper.state.log.Warnf("mqtt: an outbox hook is slow, or hangs: it is not told of everything (said once a minute)")
+			a.keeper.state.log.Warnf("mqtt: the store of the outbox is slow: hooks are not told of everything (said once a minute)")
 		}
 		return
 	}
@@ -182,8 +182,7 @@ func (a *alarms) call(batch []func()) {
 
 func (a *alarms) hook(info event.OutboxInfo) {
 	a.known.Store(&info.Health)
-	s := a.keeper.state
-	s.protect("a hook", func() { tell(s.told.outbox, event.OutboxHook.OnOutbox, info) })
+	later(a.keeper.state.told.outbox, event.OutboxHook.OnOutbox, info)
 }
 
 // toldGrace is what the last calls may take after the end of the context.

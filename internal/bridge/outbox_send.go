@@ -50,7 +50,7 @@ func (k *keeper) send(ctx context.Context, e *outbox.Entry, done func(error)) er
 	f := &flight{keeper: k, entry: e, session: session, done: done}
 	m.Unrouted = f.missed
 	k.state.number(&m, e.Seq)
-	err = k.state.client.PublishAsync(ctx, &m.Message, f.outcome)
+	err = k.state.client.Relay(ctx, &m.Message, f.outcome)
 	k.state.unplaced()
 	return public("publish", e.Topic, err)
 }

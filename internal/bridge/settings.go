@@ -146,11 +146,9 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	if s.CloudEvents != nil {
 		errs = append(errs, checkSource(*s.CloudEvents))
 	}
-	hooks, err := sortHooks(s.Hooks)
-	if err != nil {
+	if _, err = sortHooks(s.Hooks); err != nil {
 		errs = append(errs, err)
 	}
-	cfg.Hooks = hooks.engine()
 	if s.Codec != "" && encoding.GetCodec(s.Codec) == nil {
 		bad("codec %q is not registered", s.Codec)
 	}

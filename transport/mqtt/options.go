@@ -147,16 +147,16 @@ func WithEnableKeepAlive(bool) ServerOption {
 	return WithBrokerOptions(bridge.Ignore("WithEnableKeepAlive"))
 }
 
-// WithOnConnect calls cb after each accepted connection, on a goroutine that
-// it must not block for long, and from which it must not call Stop. A panic is
-// logged. nil calls nothing.
+// WithOnConnect calls cb after each accepted connection, on a goroutine that it
+// shares with the callback of [WithOnDisconnect]: one that hangs delays nothing
+// else. It must not call Stop, which waits for it. A panic is logged. nil calls
+// nothing.
 func WithOnConnect(cb func()) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.OnConnect = cb })
 }
 
 // WithOnDisconnect calls cb with an *event.Error after each lost connection, on
-// a goroutine that it must not block for long, and from which it must not call
-// Stop. A Stop of our own is no loss. A panic is logged. nil calls nothing.
+// the goroutine of [WithOnConnect], and must not call Stop either. A Stop of our own is no loss. A panic is logged. nil calls nothing.
 func WithOnDisconnect(cb func(error)) ServerOption {
 	return set(func(s *bridge.Settings) { s.OnDisconnect = cb })
 }
@@ -179,7 +179,8 @@ func WithCloudEvents(source string) ServerOption {
 
 // WithHooks adds hooks, each of which implements one or more of the hook
 // interfaces of package event; a value that implements none is an error of
-// Start. Given again it adds more. Default: none, and no cost.
+// Start. Given again it adds more. Package event says
+// what a hook that hangs delays, if anything. Default: none, and no cost.
 func WithHooks(hooks ...any) ServerOption {
 	return set(func(s *bridge.Settings) { s.Hooks = append(s.Hooks, hooks...) })
 }

@@ -88,6 +88,10 @@ func (p *pubacks) tell() {
 		switch d := done.(type) {
 		case nil:
 		case *asyncCall:
+			if to != nil && to != d.to {
+				to.add(p.async...)
+				p.async = p.async[:0]
+			}
 			to = d.to
 			p.async = append(p.async, d.end(nil))
 		default:

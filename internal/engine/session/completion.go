@@ -56,6 +56,7 @@ type callbacks struct {
 	next    []outcome     // taken from queue; used by the goroutine only
 	idle    chan struct{} // closed when the goroutine ends; nil without one
 	pool    sync.Pool     // of *asyncCall
+	waiting int           // callbacks not yet run; of the lock of outbound
 	chunk   int           // how many callbacks make room for others together
 	onRun   func(n int)   // before n callbacks, with no lock held: one may publish, and needs room
 	onPanic func(v any, stack []byte)

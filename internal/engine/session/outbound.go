@@ -25,7 +25,6 @@ type outbound struct {
 	quota      int   // PUBLISHes that the broker still takes [MQTT-4.9.0-1]
 	qos2Cap    int
 	blocked    bool // the connection's queue is full
-	calling    int  // callbacks not yet run
 	closed     error
 	unfinished int  // publishes that close cut off
 	receive    int  // the broker's Receive Maximum
@@ -153,8 +152,8 @@ func (o *outbound) admitQoS0(m *Message, n need) (sent, bool, error) {
 		return sent{}, false, nil //nolint:nilerr // the connection is over: wait for the next
 	}
 	o.blocked = !ok
-	if ok && n.callback {
-		o.calling++
+	if ok && n.calls != nil {
+		n.calls.waiting++
 	}
 	if ok {
 		m.sent()
@@ -274,7 +273,7 @@ func (o *outbound) abandon(i int32, done completion) (unsent, over bool) {
 }
 
 // end takes a listed slot out of the window. A callback still to run goes on
-// counting against it.
+// counting against the room of its kind.
 func (o *outbound) end(i int32) completion {
 	sl := &o.win.slots[i]
 	if sl.charged {
@@ -285,17 +284,17 @@ func (o *outbound) end(i int32) completion {
 		o.cleared()
 	}
 	done := o.win.remove(i)
-	if _, async := done.(*asyncCall); async {
-		o.calling++
+	if a, async := done.(*asyncCall); async {
+		a.to.waiting++
 	}
 	return done
 }
 
 // called is told that n callbacks run now.
-func (o *outbound) called(n int) {
+func (o *outbound) called(c *callbacks, n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.calling -= n
+	c.waiting -= n
 	o.wake()
 }
 

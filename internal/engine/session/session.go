@@ -29,7 +29,8 @@ type Session struct {
 	jam     jam
 	calls   calls
 	timers  sync.Pool
-	async   callbacks
+	async   callbacks // of PublishAsync
+	relayed callbacks // of Relay
 	state   state
 	subs    subscriptions
 	unrest  unrest
@@ -62,9 +63,11 @@ func New(cfg Config) (*Session, error) {
 	s.bounded, _ = cfg.Sink.(Bounded)
 	s.out.win, s.out.onUnrouted = newWindow(cfg.Window), cfg.Unrouted
 	s.out.unrest = &s.unrest
-	s.async.onRun = s.out.called
-	s.async.outcome, s.async.chunk = cfg.Outcome, max(1, cfg.Window/8)
-	s.async.onPanic = func(v any, stack []byte) { s.panicked("publish", v, stack) }
+	for _, c := range []*callbacks{&s.async, &s.relayed} {
+		c.onRun = func(n int) { s.out.called(c, n) }
+		c.outcome, c.chunk = cfg.Outcome, max(1, cfg.Window/8)
+		c.onPanic = func(v any, stack []byte) { s.panicked("publish", v, stack) }
+	}
 	s.login.what, s.secured.what = "credentials", "TLS"
 	s.state.init()
 	s.subs.init()
@@ -123,16 +126,26 @@ func (s *Session) Publish(ctx context.Context, m *Message) error {
 // timeout ends the exchange: the outcome may take as long as an outage. QoS 0
 // completes when the bytes were handed to a live connection.
 func (s *Session) PublishAsync(ctx context.Context, m *Message, fn func(error)) error {
+	return s.publishAsync(ctx, m, &s.async, fn)
+}
+
+// Relay is PublishAsync for a callback that is not the user's: it waits behind
+// none of those, and what they hold of the room is not missed.
+func (s *Session) Relay(ctx context.Context, m *Message, fn func(error)) error {
+	return s.publishAsync(ctx, m, &s.relayed, fn)
+}
+
+func (s *Session) publishAsync(ctx context.Context, m *Message, calls *callbacks, fn func(error)) error {
 	if err := s.checkMessage(ctx, m); err != nil {
 		return err
 	}
 	if fn == nil {
 		return &Error{Op: opPublish, Topic: m.Topic, Reason: ReasonBadRequest, Cause: errors.New("callback is nil")}
 	}
-	done := s.async.get(fn, m.Topic)
+	done := calls.get(fn, m.Topic)
 	wait := limit{after: s.cfg.PublishTimeout, timers: &s.timers}
 	defer wait.stop()
-	out, err := s.send(ctx, m, need{qos: m.QoS, callback: true}, done, &wait)
+	out, err := s.send(ctx, m, need{qos: m.QoS, calls: calls}, done, &wait)
 	if err != nil {
 		return err
 	}
@@ -272,6 +285,7 @@ func (s *Session) Close(ctx context.Context) {
 		<-s.done
 		s.out.close(errStopped)
 		s.async.wait(ctx)
+		s.relayed.wait(ctx)
 		s.ended(&Error{Op: opConnect, Reason: ReasonClosed, Cause: errStopped})
 		s.cfg.Notify(Closed{ClientID: s.cfg.ClientID, Unfinished: s.out.cutOff(), Unacknowledged: s.in.count()})
 	})

@@ -8,9 +8,9 @@ import (
 
 // need is what somebody in line waits for.
 type need struct {
-	qos      byte
-	callback bool // the outcome goes to a callback, which takes room until it ran
-	drained  bool // waits for an empty window instead
+	qos     byte
+	calls   *callbacks // that the outcome goes to; takes room until it ran. nil for none
+	drained bool       // waits for an empty window instead
 }
 
 // waiter is a publisher in line for room or for a connection, first come first
@@ -31,7 +31,7 @@ func (o *outbound) admits(n need) bool {
 	case o.cur == nil:
 		return false
 	}
-	if n.callback && o.win.used+o.calling >= o.win.size { // who waits needs no callback, which may hang
+	if c := n.calls; c != nil && o.win.used+c.waiting >= o.win.size { // of its own kind only: one may hang
 		return false
 	}
 	if n.qos == 0 { // nothing else goes beside a suspect
