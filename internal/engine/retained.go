@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
 
@@ -100,12 +101,26 @@ func (s *retained) Get(ctx context.Context, id string) (*deadletter.Letter, erro
 	if found.last == nil {
 		return nil, deadletter.ErrNotFound
 	}
-	return deadletter.Decode(found.last)
+	return letterIn(found.last, id), nil
+}
+
+// letterIn reads a letter. What cannot be read is one all the same, that says so
+// and has the payload that is there, as in other stores: it may have been written
+// on MQTT 5, whose properties MQTT 3.1.1 does not show.
+func letterIn(m *message.Message, id string) *deadletter.Letter {
+	l, err := deadletter.Decode(m)
+	if err == nil {
+		return l
+	}
+	l = &deadletter.Letter{ID: id, State: deadletter.Dead, Reason: reason(fmt.Errorf("letter cannot be read, on MQTT 5 it may be: %w", err))}
+	l.Payload = m.Payload
+	return l
 }
 
 // List implements [deadletter.Store]. The broker sends every letter there is for
-// it, of which 32 MiB are kept for the pages that follow within 30 s. What is no
-// letter is left out. With [deadletter.ErrIncomplete] the page may lack letters.
+// it, of which 32 MiB are kept for the pages that follow within 30 s. What cannot
+// be read is listed with a reason that says so. With [deadletter.ErrIncomplete] the
+// page may lack letters.
 func (s *retained) List(ctx context.Context, q deadletter.Query) ([]*deadletter.Letter, error) {
 	s.mu.Lock()
 	if p := s.ahead; p != nil && p.follows(q) {

@@ -82,8 +82,8 @@ func (p *letterPage) put(id string, m *session.Inbound) {
 		return
 	}
 	kept := Kept(m)
-	l, err := deadletter.Decode(&kept)
-	if err != nil || !p.query.Matches(l) {
+	l := letterIn(&kept, id)
+	if !p.query.Matches(l) {
 		return
 	}
 	if !m.Retain { // written just now, perhaps over one that came before
