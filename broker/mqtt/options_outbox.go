@@ -35,8 +35,9 @@ import (
 // QoS 0, what is published directly, requests and replies go past the outbox, and
 // may overtake it. Disconnect sends what it can within its time while there is a
 // connection; the rest stays in the store, is counted in the log, and is sent
-// after the next start. The store is the caller's: it is not closed. Default:
-// none.
+// after the next start. The store is the caller's: it is not closed. It belongs to
+// one broker or server: two of a process that were given the same store would each
+// send all that is in it. Default: none.
 func WithOutbox(store outbox.Store, opts ...OutboxOption) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.SetOutbox(store, opts) })
 }
@@ -70,7 +71,8 @@ func OutboxPollInterval(d time.Duration) OutboxOption {
 // the sending, and is sent again, as the same message, when the broker had lost
 // it. An answer of MQTT 5 that nobody subscribes to a topic that they match
 // closes it, too. event.OutboxHealth.HeldBack is set meanwhile. A filter that the
-// broker refuses keeps it closed. Default: none.
+// broker refuses keeps it closed, and so does the lack of any subscription until
+// there was a first one. Default: none.
 func OutboxSubscriptions(s event.Subscriptions) OutboxOption {
 	return func(o *bridge.Outbox) { o.Subscriptions = s }
 }

@@ -282,3 +282,20 @@ func operatorOf(t testing.TB, b broker.Broker) operator {
 	}
 	return op
 }
+
+// What nobody subscribes to stays in the outbox, and makes no stop take all of its
+// time.
+func TestOutboxStopLeavesWhatIsUnrouted(t *testing.T) {
+	t.Parallel()
+	url := mqtttest.Mosquitto(t).URL()
+	b := connected(t, url, mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(memory(t, 0)))
+	publish(t, b, "nobody", "x", mqttbroker.WithPublishRetryUnrouted(0))
+	mqtttest.Eventually(t, patience, func() bool { return health(t, b).Outbox.ClosedKeys == 1 })
+	began := time.Now()
+	if err := b.Disconnect(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("the stop took %v", took)
+	}
+}

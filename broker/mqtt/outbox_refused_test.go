@@ -116,7 +116,7 @@ func TestDisconnectWithRefusedKeys(t *testing.T) {
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("Disconnect took %v", took)
 			}
-			if out.count("the broker refuses what is left: 10 keys wait, the last for mqtt: publish") != 1 {
+			if out.count("the broker refuses what is left: 10 keys wait, the first for mqtt: publish") != 1 {
 				t.Error("the log does not say what is left")
 			}
 		})

@@ -8,7 +8,7 @@ import (
 )
 
 // ErrRefused is the error of a Flush that ended because the broker refuses all
-// that is left; the last refusal is wrapped with it.
+// that is left, or it is awaited; why the first key waits is wrapped with it.
 var ErrRefused = errors.New("outbox: the broker refuses what is left")
 
 // waiter is a Flush that waits until nothing is in the store up to target.
@@ -91,7 +91,7 @@ func (w *worker) check(ctx context.Context) error {
 	if !w.anyTarget() || w.w.held.len() > 0 || !w.w.onlyRefused() {
 		return nil
 	}
-	err = fmt.Errorf("%w: %d keys wait, the last for %w", ErrRefused, w.w.shut.lanes, w.refusal.Err)
+	err = fmt.Errorf("%w: %d keys wait, the first for %w", ErrRefused, w.w.shut.lanes, w.w.shut.why())
 	w.waiters = slices.DeleteFunc(w.waiters, func(x *waiter) bool {
 		if x.known {
 			x.err = err
@@ -103,7 +103,7 @@ func (w *worker) check(ctx context.Context) error {
 }
 
 // OnlyRefused reports whether something is left in the store, and the relay knows
-// of nothing there but keys that the broker refuses and entries that Hold keeps:
+// of nothing there but keys that the broker refuses, or that are awaited, and entries that Hold keeps:
 // there is nothing that a Flush could wait for.
 func (r *Relay) OnlyRefused() bool {
 	r.mu.Lock()
@@ -122,7 +122,7 @@ func (w *window) onlyRefused() bool {
 		case l.rejecting > 0:
 			return false
 		case l.closed != nil:
-			if l.closed.reason == "" {
+			if l.closed.reason == "" && !l.closed.awaited {
 				return false
 			}
 		case l.flying > 0, len(l.queue) > 0, l.skipped != 0:

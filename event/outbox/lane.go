@@ -69,6 +69,7 @@ type closed struct {
 	attempts int
 	err      error
 	reason   string
+	awaited  bool   // the end of the failure is
 	seq      uint64 // of the entry that failed last, with its topic and id
 	topic    string
 	id       string

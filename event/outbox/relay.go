@@ -45,6 +45,10 @@ type RelayOptions struct {
 	// refusal of that entry, and how long it is tried on. Default: none is, and
 	// an entry that fails is tried without end.
 	Refused func(error) (Refusal, bool)
+	// Awaited reports whether a failure that is neither lasts until somebody else
+	// does something, as to subscribe: Flush does not wait for such entries. Default:
+	// none does.
+	Awaited func(error) bool
 	// Observe is told what an operator has to know.
 	Observe Observe
 }
@@ -185,6 +189,9 @@ func (o RelayOptions) withDefaults() RelayOptions {
 	}
 	if o.Refused == nil {
 		o.Refused = func(error) (Refusal, bool) { return Refusal{}, false }
+	}
+	if o.Awaited == nil {
+		o.Awaited = func(error) bool { return false }
 	}
 	if o.Permanent == nil {
 		o.Permanent = func(error) bool { return false }

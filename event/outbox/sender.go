@@ -62,10 +62,11 @@ func (r *Relay) sent() {
 // outcome takes the outcome of one attempt; of two outcomes the first counts.
 func (r *Relay) outcome(f flight, err error) {
 	var ref Refusal
-	permanent, refused := false, false
+	permanent, refused, awaited := false, false, false
 	if err != nil {
 		if permanent = r.o.Permanent(err); !permanent {
 			ref, refused = r.o.Refused(err)
+			awaited = !refused && r.o.Awaited(err)
 		}
 	}
 	r.mu.Lock()
@@ -91,6 +92,9 @@ func (r *Relay) outcome(f flight, err error) {
 	default:
 		r.counts.failed++
 		r.w.fail(f.it, err, "", now)
+		if c := f.it.lane.closed; c != nil && c.seq == f.it.seq {
+			c.awaited = awaited
+		}
 	}
 	r.wake()
 }

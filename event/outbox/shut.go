@@ -58,6 +58,15 @@ func (s *shut) oldest(yield func(*lane) bool) {
 	}
 }
 
+// why is why the lane waits that was closed first.
+func (s *shut) why() (err error) {
+	s.oldest(func(l *lane) bool {
+		err = l.closed.err
+		return false
+	})
+	return err
+}
+
 // retryRate is how many heads are tried in a second beyond the first batch,
 // while they fail.
 const retryRate = 100
@@ -203,7 +212,7 @@ func (w *window) close(it *item, e *Entry, err error, reason string, now time.Ti
 	}
 	if it.seq == c.seq {
 		c.attempts++
-		c.err, c.reason = err, reason
+		c.err, c.reason, c.awaited = err, reason, false
 		c.topic, c.id = short(e.Topic), short(e.ID)
 		if c.topic == l.key { // one text is enough
 			c.topic = l.key

@@ -87,7 +87,7 @@ func newKeeper(s *state, cfg Outbox) (*keeper, error) {
 // renew makes the relay of the next run: each runs once.
 func (k *keeper) renew() error {
 	relay, err := outbox.NewRelay(k.store, k.send, outbox.RelayOptions{
-		Hold: k.cfg.Hold, PollInterval: k.cfg.Poll, Permanent: permanent, Refused: k.refusal, Observe: k.alarms.observe(),
+		Hold: k.cfg.Hold, PollInterval: k.cfg.Poll, Permanent: permanent, Refused: k.refusal, Awaited: awaited, Observe: k.alarms.observe(),
 	})
 	if err == nil {
 		k.relay = relay

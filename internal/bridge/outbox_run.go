@@ -132,7 +132,11 @@ func (k *keeper) flushed(ctx context.Context, relay *outbox.Relay) error {
 	}
 	for h := relay.Health(ctx); h.Err == nil && (h.InFlight > 0 || h.Depth > h.Held); h = relay.Health(ctx) {
 		if relay.OnlyRefused() {
-			return fmt.Errorf("%w: %d keys wait, the last for %w", outbox.ErrRefused, h.ClosedKeys, h.LastRefusal.Err)
+			err := error(outbox.ErrRefused)
+			for _, c := range relay.ClosedKeys(1) {
+				err = fmt.Errorf("%w: %d keys wait, the first for %w", err, h.ClosedKeys, c.Err)
+			}
+			return err
 		}
 		if !pause(ctx, holdPoll) {
 			return ctx.Err()

@@ -22,6 +22,9 @@ type flight struct {
 // errUnrouted is why an entry is sent again that the broker took for nobody.
 var errUnrouted = errors.New("the broker has no subscriber for the topic")
 
+// awaited reports whether an entry waits for somebody to subscribe.
+func awaited(err error) bool { return errors.Is(err, errUnrouted) }
+
 // errApart is why an entry waits although others are sent.
 var errApart = errors.New("the connection of this topic is down")
 

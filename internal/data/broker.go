@@ -78,7 +78,11 @@ func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message,
 	return b.Broker.Publish(ctx, topic, msg, opts...)
 }
 
-func (b *Broker) connected() bool {
-	h, ok := b.Broker.(interface{ Health() event.Health })
-	return ok && h.Health().Connected
+func (b *Broker) connected() bool { return b.health().Connected }
+
+func (b *Broker) health() (none event.Health) {
+	if h, ok := b.Broker.(interface{ Health() event.Health }); ok {
+		return h.Health()
+	}
+	return none
 }

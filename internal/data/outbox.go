@@ -63,20 +63,32 @@ func opened[S outbox.Store](s S, err error) (outbox.Store, error) {
 
 func atMost(n uint64) int { return int(min(n, math.MaxInt)) }
 
-// flushPoll is how often a flush looks.
-const flushPoll = 10 * time.Millisecond
+// flushPoll is how often a flush looks, and flushStuck how long nothing may leave,
+// while keys are closed, until all that is left is taken to wait behind those.
+const (
+	flushPoll  = 10 * time.Millisecond
+	flushStuck = time.Second
+)
 
 // Flush waits, within ctx, until the outbox is empty, as long as the broker is
 // there: what is accepted before a stop is then handled before it, too. What is
-// left stays for the next start.
+// left stays for the next start, and so does what waits behind messages that the
+// broker refuses, or has no subscriber for.
 func (b *Broker) Flush(ctx context.Context) {
 	if b.store == nil {
 		return
 	}
 	tick := time.NewTicker(flushPoll)
 	defer tick.Stop()
+	depth, since := -1, time.Now()
 	for b.connected() {
-		if s, err := b.store.Stats(ctx); err != nil || s.Depth == 0 {
+		s, err := b.store.Stats(ctx)
+		if err != nil || s.Depth == 0 {
+			return
+		}
+		if s.Depth != depth {
+			depth, since = s.Depth, time.Now()
+		} else if time.Since(since) >= flushStuck && b.health().Outbox.ClosedKeys > 0 {
 			return
 		}
 		select {

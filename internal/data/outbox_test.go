@@ -124,10 +124,13 @@ func TestAlertIsPublishedWithItsReading(t *testing.T) {
 // connection is a broker whose connection is up or down.
 type connection struct {
 	fakeBroker
-	up bool
+	up     bool
+	closed int // keys
 }
 
-func (c *connection) Health() event.Health { return event.Health{Connected: c.up} }
+func (c *connection) Health() event.Health {
+	return event.Health{Connected: c.up, Outbox: event.OutboxHealth{ClosedKeys: c.closed}}
+}
 
 func TestFlush(t *testing.T) {
 	t.Parallel()
@@ -149,6 +152,7 @@ func TestFlush(t *testing.T) {
 	if ctx.Err() == nil {
 		t.Errorf("returned after %v with a message waiting", time.Since(began))
 	}
+	(&Broker{Broker: &connection{up: true, closed: 1}, store: store}).Flush(t.Context()) // it is refused, for ever perhaps
 	flushed := make(chan struct{})
 	go func() {
 		defer close(flushed)
