@@ -40,6 +40,7 @@ func (s *Session) renew(ctx context.Context, old *conn, ctl control, addr link.A
 			return nil, nil, connectError(err)
 		}
 		if cfg == &clean {
+			s.renewed = true // once: what is there from now on may be in use
 			s.drop(c, ctl)
 		}
 	}

@@ -106,6 +106,13 @@ func (o *outbound) detach(c *conn) {
 	o.wake()
 }
 
+// share keeps the packet ids apart from those of another client with our client id.
+func (o *outbound) share() {
+	o.mu.Lock()
+	o.win.narrow()
+	o.mu.Unlock()
+}
+
 // justNow is how long after a QoS 0 message the end of a connection may be the
 // answer to it.
 const justNow = time.Second

@@ -43,6 +43,7 @@ type Session struct {
 
 	// Of the supervisor:
 	began   bool // there was a connection
+	renewed bool // what an earlier process left at the broker is gone
 	trying  int  // which address of the list
 	login   callback[credentials]
 	secured callback[*tls.Config]

@@ -150,6 +150,9 @@ func (s *Session) verdict(addr link.Address, c *conn, r *retries) *event.LossErr
 	loss := e.judge()
 	loss.ClientID, loss.Address, loss.At = s.cfg.ClientID, addr.String(), time.Now()
 	l := &loss
+	if l.Contested || l.Cause == event.CauseTakenOver {
+		s.out.share()
+	}
 	s.state.set(func(st *Status) { st.LastLoss = l })
 	if !e.isSoon() {
 		s.unrest.otherwise()
@@ -225,11 +228,12 @@ func (s *Session) dial(addr link.Address) (c *conn, ctl control, undecided bool,
 		return nil, nil, false, &Error{Op: opConnect, Reason: ReasonNotAuthorized, Cause: fmt.Errorf("credentials: %w", err)}
 	}
 	version := s.cfg.Negotiation.version()
-	fresh := s.cfg.FreshStart && !s.cfg.CleanSession && !s.began
+	fresh := s.cfg.FreshStart && !s.cfg.CleanSession && !s.began && !s.renewed
 	if fresh && version != wire.V5 {
 		if err := s.purge(ctx, addr, k); err != nil {
 			return nil, nil, false, err
 		}
+		s.renewed = true
 	}
 	nc, err := s.socket(ctx, addr)
 	if err != nil {

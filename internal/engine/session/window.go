@@ -2,6 +2,7 @@ package session
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
@@ -12,6 +13,16 @@ import (
 const (
 	idBase  = 0x8000
 	idCount = 0x8000
+)
+
+// Two processes with one client id, a wrong setting, share a session as well: with a
+// packet id that the other one has in use the broker takes a QoS 2 message for a
+// repetition, and acknowledges it without passing it on [MQTT-4.3.3-2]. So the ids
+// begin anywhere, and who finds another client at work keeps to a share of them,
+// which has those of several windows.
+const (
+	idShares    = 16
+	leastRounds = 8
 )
 
 type slotState uint8
@@ -58,6 +69,8 @@ type window struct {
 	frames   [][]byte // buffers of ended exchanges: slots are many, messages in flight few
 	size     int
 	rounds   int32
+	first    int32 // round in which the ids begin
+	base     int32 // of the share, in rounds
 	freeHead int32 // free slots, linked by next
 	freeTail int32
 	head     int32
@@ -69,8 +82,9 @@ type window struct {
 }
 
 func newWindow(size int) window {
+	rounds := int32(idCount / size)
 	return window{
-		size: size, rounds: int32(idCount / size),
+		size: size, rounds: rounds, first: rand.Int32N(rounds),
 		freeHead: none, freeTail: none, head: none, tail: none, next: none,
 	}
 }
@@ -85,7 +99,7 @@ func (w *window) take(qos byte) (int32, *slot) {
 	i := w.freeHead
 	if len(w.slots) < w.size {
 		i = int32(len(w.slots))
-		w.slots = append(w.slots, slot{})
+		w.slots = append(w.slots, slot{round: w.first})
 	} else if w.freeHead = w.slots[i].next; w.freeHead == none {
 		w.freeTail = none
 	}
@@ -107,11 +121,28 @@ func (w *window) take(qos byte) (int32, *slot) {
 // long as there is another.
 func (w *window) renumber(i int32, s *slot) {
 	for range w.rounds {
-		s.id = uint16(idBase + int(i) + int(s.round)*w.size)
+		s.id = uint16(idBase + int(i) + int(w.base+s.round)*w.size)
 		s.round = (s.round + 1) % w.rounds
 		if _, retired := w.retired[s.id]; !retired {
 			return
 		}
+	}
+}
+
+// narrow keeps the ids that are given from now on to a share that is drawn at random.
+func (w *window) narrow() {
+	total := int32(idCount / w.size)
+	if share := max(total/idShares, min(total, leastRounds)); share < w.rounds {
+		w.keep(share, rand.Int32N(total/share))
+	}
+}
+
+// keep keeps the ids to the n-th share of this size, in rounds.
+func (w *window) keep(size, n int32) {
+	w.rounds, w.base = size, n*size
+	w.first %= size
+	for i := range w.slots {
+		w.slots[i].round %= size
 	}
 }
 
