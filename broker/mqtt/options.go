@@ -161,9 +161,11 @@ func WithWill(topic string, payload []byte, qos byte, retain bool) broker.Option
 }
 
 // WithWebSocketHeader sends headers with the upgrade request of ws and wss
-// addresses. They are never logged. Default: none.
+// addresses, whatever the case of their names. A Host is that of the request,
+// which otherwise has the address', without a port that is the scheme's default.
+// They are never logged. Default: none.
 func WithWebSocketHeader(h http.Header) broker.Option {
-	return bridge.Option(func(s *bridge.Settings) { s.Config.Header = h.Clone() })
+	return bridge.Option(func(s *bridge.Settings) { s.Header(h) })
 }
 
 // WithConnections sets how many connections to publish on; a topic always uses

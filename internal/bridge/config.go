@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"crypto/tls"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -60,18 +61,39 @@ func (s *Settings) connection(c *v1.Connection) {
 	put(&s.Protocol, c.GetProtocol())
 	put(&s.Preset, c.GetPreset())
 	put(&cfg.Will, will(c.GetWill()))
-	if headers := c.GetWebsocketHeaders(); len(headers) > 0 {
-		cfg.Header = make(http.Header, len(headers))
-		for name, value := range headers {
-			cfg.Header.Set(name, value)
-		}
-	}
+	s.upgrade(c.GetWebsocketHeaders())
 	if c != nil && c.AutoReconnect != nil {
 		cfg.NoReconnect = !c.GetAutoReconnect()
 	}
 	if c != nil && c.CleanSession != nil {
 		clean := c.GetCleanSession()
 		cfg.CleanSession = &clean
+	}
+}
+
+// upgrade takes the headers of the WebSocket upgrade request. Two names that
+// differ in case only are one header.
+func (s *Settings) upgrade(headers map[string]string) {
+	if len(headers) == 0 {
+		return
+	}
+	s.Config.Header, s.headerTwice = make(http.Header, len(headers)), nil
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		key := http.CanonicalHeaderKey(name)
+		if s.Config.Header[key] != nil {
+			s.headerTwice = append(s.headerTwice, key)
+		}
+		s.Config.Header.Set(key, headers[name])
+	}
+}
+
+// Header sets the headers of the WebSocket upgrade request, in place of those
+// before it, by their canonical names.
+func (s *Settings) Header(h http.Header) {
+	s.Config.Header, s.headerTwice = make(http.Header, len(h)), nil
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		key := http.CanonicalHeaderKey(name)
+		s.Config.Header[key] = append(s.Config.Header[key], h[name]...)
 	}
 }
 

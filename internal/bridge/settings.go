@@ -57,6 +57,7 @@ type Settings struct {
 
 	subscriber   *v1.Subscriber
 	noConnection bool // the service's configuration has none
+	headerTwice  []string
 	ignored      []string
 	addresses    []engine.Address // parsed from Addrs of the generic options
 	addressErr   error
@@ -131,6 +132,9 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if s.noConnection {
 		bad("the configuration has no connection")
+	}
+	for _, name := range s.headerTwice {
+		bad("websocket_headers has %s twice: names of headers differ in more than case", name)
 	}
 	var err error
 	if cfg.Protocol, err = engine.ParseProtocol(s.Protocol); err != nil {

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
 
@@ -118,16 +120,19 @@ func checkText(s string, most int) error {
 }
 
 // checkUpgrade refuses headers that would change the upgrade request itself, or
-// end up as other headers. Values are secrets.
+// end up as other headers; a Host may be chosen. Values are secrets.
 func checkUpgrade(h http.Header) error {
 	var errs []error
 	for name, values := range h {
 		switch key := strings.ToLower(name); {
 		case !token(name):
 			errs = append(errs, fmt.Errorf("WebSocket header %.40q is no name of a header", name))
-		case strings.HasPrefix(key, "sec-websocket-") || key == "upgrade" || key == "connection" || key == "host" ||
+		case strings.HasPrefix(key, "sec-websocket-") || key == "upgrade" || key == "connection" ||
 			key == "content-length" || key == "transfer-encoding":
 			errs = append(errs, fmt.Errorf("WebSocket header %q belongs to the upgrade itself", name))
+		}
+		if strings.EqualFold(name, "Host") && (len(values) != 1 || !httpguts.ValidHostHeader(values[0])) {
+			errs = append(errs, errors.New("WebSocket header Host is no host name or host:port"))
 		}
 		for _, v := range values {
 			if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7F }) {

@@ -65,7 +65,8 @@ type Connection struct {
 	SessionExpiry *durationpb.Duration `protobuf:"bytes,14,opt,name=session_expiry,json=sessionExpiry,proto3" json:"session_expiry,omitempty"`
 	// Published by the broker when the connection ends without a DISCONNECT.
 	Will *Will `protobuf:"bytes,15,opt,name=will,proto3" json:"will,omitempty"`
-	// Headers of the upgrade request of ws and wss addresses. Never logged.
+	// Headers of the upgrade request of ws and wss addresses, whatever the case of
+	// their names. A Host is that of the request, over the address'. Never logged.
 	WebsocketHeaders map[string]string `protobuf:"bytes,16,rep,name=websocket_headers,json=websocketHeaders,proto3" json:"websocket_headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache

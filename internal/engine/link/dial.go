@@ -43,7 +43,8 @@ type Dialer struct {
 	// TCP before the system drops the connection (Linux only). Default 30 s,
 	// negative: the system's setting. It has no effect with Proxy.
 	UserTimeout time.Duration
-	// Header is sent with the WebSocket handshake.
+	// Header is sent with the WebSocket handshake, by canonical names. A Host in it
+	// is that of the request.
 	Header http.Header
 	// Path is the WebSocket path of addresses without one. Default "/mqtt".
 	Path string

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,6 +50,7 @@ func (d *Dialer) dialWebSocket(ctx context.Context, a Address) (net.Conn, error)
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		HTTPHeader:   d.Header.Clone(),
+		Host:         d.host(a),
 		Subprotocols: []string{subprotocol},
 	})
 	if err == nil && ws.Subprotocol() != subprotocol {
@@ -78,6 +81,19 @@ func (d *Dialer) webSocketURL(a Address) string {
 		}
 	}
 	return u.String()
+}
+
+// host is the Host of the upgrade request: that of Header, or else the address'
+// without a port that is its scheme's default, which browsers leave out, too
+// (RFC 9110, section 4.2.3): signatures and strict proxies compare it.
+func (d *Dialer) host(a Address) string {
+	if host := d.Header.Get("Host"); host != "" {
+		return host
+	}
+	if a.Port == defaultPort(a.Scheme) {
+		return strings.TrimSuffix(a.HostPort(), ":"+strconv.Itoa(int(a.Port)))
+	}
+	return a.HostPort()
 }
 
 // wsConn reads and writes MQTT as a byte stream in binary WebSocket messages,

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,4 +139,52 @@ func TestPongAfterIdle(t *testing.T) {
 	}
 	c.Abort(nil)
 	<-c.Done()
+}
+
+// reports.md C3: a port that is the scheme's default is not in Host, which signed
+// URLs and strict proxies compare.
+func TestWebSocketHost(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	hosts := make(chan string, 1)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hosts <- r.Host
+		webSocket(echo, subprotocol).ServeHTTP(w, r)
+	})
+	plain, secure := httptest.NewServer(handler), httptest.NewUnstartedServer(handler)
+	t.Cleanup(plain.Close)
+	secure.TLS = ca.serverConfig()
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	for _, tc := range []struct{ raw, header, want string }{
+		{"ws://localhost/mqtt", "", "localhost"},
+		{"ws://localhost:80/mqtt", "", "localhost"},
+		{"ws://localhost:443/mqtt", "", "localhost:443"},
+		{"wss://localhost/mqtt?X-Amz-Signature=1", "", "localhost"},
+		{"wss://localhost:80/mqtt", "", "localhost:80"},
+		{"ws://[::1]/mqtt", "", "[::1]"},
+		{"ws://[::1%25lo]/mqtt", "", "[::1]"},
+		{"ws://[::1]:81/mqtt", "", "[::1]:81"},
+		{"wss://localhost/mqtt", "signed.example:8443", "signed.example:8443"},
+	} {
+		server := plain
+		if strings.HasPrefix(tc.raw, "wss") {
+			server = secure
+		}
+		d := Dialer{TLS: ca.trust, Proxy: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
+		}}
+		if tc.header != "" {
+			d.Header = http.Header{"Host": {tc.header}}
+		}
+		nc, err := d.Dial(t.Context(), mustParse(t, tc.raw))
+		if err != nil {
+			t.Errorf("%s: %v", tc.raw, err)
+			continue
+		}
+		if got := <-hosts; got != tc.want {
+			t.Errorf("%s, header %q: Host %q, want %q", tc.raw, tc.header, got, tc.want)
+		}
+		_ = nc.Close()
+	}
 }
