@@ -15,6 +15,7 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/configfile"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
@@ -152,11 +153,11 @@ data:
 `
 	check := func() error {
 		return fmt.Errorf("settings: %w", errors.Join(
-			&configfile.KeyError{Section: "kratosmqtt.v1.Connection", Key: "keep_alive", Text: "is not there"}, // it could not be read
-			&configfile.KeyError{Section: "kratosmqtt.v1.Connection", Key: "write_timeout", Text: "is above keep_alive"},
-			&configfile.KeyError{Section: "kratosmqtt.v1.Connection", Key: "addresses", Text: "is empty"},
-			&configfile.KeyError{Section: "kratosmqtt.v1.Outbox", Key: "driver", Text: "is unknown"},
-			&configfile.KeyError{Key: "data.database.driver", Text: "want sqlite"},
+			&event.SettingError{Section: "kratosmqtt.v1.Connection", Key: "keep_alive", Text: "is not there"}, // it could not be read
+			&event.SettingError{Section: "kratosmqtt.v1.Connection", Key: "write_timeout", Text: "is above keep_alive"},
+			&event.SettingError{Section: "kratosmqtt.v1.Connection", Key: "addresses", Text: "is empty"},
+			&event.SettingError{Section: "kratosmqtt.v1.Outbox", Key: "driver", Text: "is unknown"},
+			&event.SettingError{Key: "data.database.driver", Text: "want sqlite"},
 			errors.New("nothing runs"),
 		))
 	}
@@ -165,7 +166,7 @@ c.yaml:3: mqtt.connection.keep_alive: want a duration with a unit, such as 30s o
 c.yaml:4: mqtt.connection.write_timeout: is above keep_alive
 c.yaml:5: mqtt.connection.colour: unknown key; known are `
 	last := `c.yaml:7: data.database.driver: want sqlite
-c.yaml: driver: is unknown
+c.yaml: outbox.driver: is unknown
 c.yaml: nothing runs`
 	for range 20 {
 		err := parse(text, new(conf.Bootstrap), check)

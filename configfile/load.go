@@ -11,11 +11,13 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"gopkg.in/yaml.v3"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // Load reads a file into m, which should be empty, and runs the checks, which
 // see m as far as it could be read. The error is of type [Problems] and has what
-// is wrong with the file and what the checks found: of each [KeyError] with its
+// is wrong with the file and what the checks found: of each [event.SettingError] with its
 // place in the file, but for keys that could not be read. It returns any other
 // error when the file cannot be opened.
 func Load(path string, m proto.Message, checks ...func() error) error {
@@ -99,7 +101,7 @@ func (d *decoder) syntax(err error, text []byte) {
 
 // found adds what a check returned.
 func (d *decoder) found(err error) {
-	keys, rest := keyErrors(err)
+	keys, rest := settings(err)
 	for _, k := range keys {
 		d.located(k)
 	}
@@ -108,13 +110,13 @@ func (d *decoder) found(err error) {
 	}
 }
 
-// located adds a KeyError at each place that its section has in the file, and
+// located adds a setting at each place that its section has in the file, and
 // without a line when the section is not there.
-func (d *decoder) located(k *KeyError) {
+func (d *decoder) located(k *event.SettingError) {
 	places := []string{""}
 	if k.Section != "" {
 		if places = d.sections[k.Section]; places == nil {
-			d.problems = append(d.problems, &Problem{File: d.file, Key: k.Key, Text: k.Text})
+			d.problems = append(d.problems, &Problem{File: d.file, Text: k.Error()})
 			return
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/printable"
 )
 
@@ -73,38 +74,21 @@ func (p Problems) sort() {
 	})
 }
 
-// KeyError is what a check finds wrong with one key. Load adds the place of the
-// key to it.
-type KeyError struct {
-	// Section is the full name of the message that the key is in, as in
-	// kratosmqtt.v1.Connection: whoever checks a message does not know where it
-	// stands. Empty for a key from the root of the file.
-	Section string
-	// Key is the name of the field, or a path from the section.
-	Key string
-	// Text says what is wrong and what is wanted.
-	Text string
-}
-
-// Error has the form key: text.
-func (e *KeyError) Error() string {
-	return e.Key + ": " + e.Text
-}
-
-// keyErrors finds all of an error's tree, and what is left beside them.
-func keyErrors(err error) (keys []*KeyError, rest []error) {
+// settings finds all [event.SettingError]s of an error's tree, and what is left
+// beside them.
+func settings(err error) (keys []*event.SettingError, rest []error) {
 	if err == nil {
 		return nil, nil
 	}
-	if k, ok := err.(*KeyError); ok { //nolint:errorlint // the tree is walked here
-		return []*KeyError{k}, nil
+	if k, ok := err.(*event.SettingError); ok { //nolint:errorlint // the tree is walked here
+		return []*event.SettingError{k}, nil
 	}
 	var inside []error
 	switch e := err.(type) { //nolint:errorlint // the tree is walked here
 	case interface{ Unwrap() []error }:
 		inside = e.Unwrap()
 	case interface{ Unwrap() error }:
-		if k := (*KeyError)(nil); errors.As(err, &k) {
+		if k := (*event.SettingError)(nil); errors.As(err, &k) {
 			inside = []error{e.Unwrap()}
 		}
 	}
@@ -112,7 +96,7 @@ func keyErrors(err error) (keys []*KeyError, rest []error) {
 		return nil, []error{err}
 	}
 	for _, e := range inside {
-		k, r := keyErrors(e)
+		k, r := settings(e)
 		keys, rest = append(keys, k...), append(rest, r...)
 	}
 	return keys, rest

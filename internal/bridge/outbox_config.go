@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -17,13 +16,13 @@ import (
 // Configure applies what the configuration of a service says about how an
 // outbox sends; the store and its bounds are made before. nil changes nothing.
 func (o *Outbox) Configure(c *v1.Outbox) {
-	switch d := c.GetDriver(); d {
+	switch c.GetDriver() {
 	case "", "file", "sql", "memory", "none":
 	default:
-		o.badf("outbox.driver: %q, want file, sql, memory or none", d)
+		o.badf("driver", "is not known, want file, sql, memory or none")
 	}
-	o.duration("outbox.hold", c.GetHold(), &o.Hold)
-	o.duration("outbox.refused_limit", c.GetRefusedLimit(), &o.RefusedLimit)
+	o.duration("hold", c.GetHold(), &o.Hold)
+	o.duration("refused_limit", c.GetRefusedLimit(), &o.RefusedLimit)
 	put(&o.RefusedAttempts, int(min(c.GetRefusedAttempts(), math.MaxInt32)))
 	for _, operation := range slices.Sorted(maps.Keys(c.GetUnrouted())) {
 		o.unrouted(operation, c.GetUnrouted()[operation])
@@ -34,20 +33,20 @@ func (o *Outbox) duration(key string, d *durationpb.Duration, to *time.Duration)
 	switch {
 	case d == nil:
 	case !d.IsValid() || d.AsDuration() < 0:
-		o.badf("%s: %v, want 0s or more", key, d.AsDuration())
+		o.badf(key, "is %v, want 0s or more", d.AsDuration())
 	default:
 		put(to, d.AsDuration())
 	}
 }
 
 func (o *Outbox) unrouted(operation string, c *v1.Unrouted) {
-	key := fmt.Sprintf("outbox.unrouted[%q]", operation)
+	key := "unrouted." + operation
 	if !strings.HasPrefix(operation, "/") || strings.Count(operation, "/") != 2 {
-		o.badf("%s: want an operation, as /package.Service/Method", key)
+		o.badf(key, "want an operation, as /package.Service/Method")
 	}
 	u := event.Unrouted{Retry: c.GetPolicy() == "retry"}
 	if p := c.GetPolicy(); p != "" && p != "accept" && p != "retry" {
-		o.badf("%s.policy: %q, want accept or retry", key, p)
+		o.badf(key+".policy", "is not known, want accept or retry")
 	}
 	o.duration(key+".max_age", c.GetMaxAge(), &u.MaxAge)
 	o.SetUnrouted(operation, u)
@@ -61,8 +60,8 @@ func (o *Outbox) SetUnrouted(operation string, u event.Unrouted) {
 	o.Unrouted[operation] = u
 }
 
-func (o *Outbox) badf(format string, args ...any) {
-	o.problems = append(o.problems, fmt.Errorf(format, args...))
+func (o *Outbox) badf(key, format string, args ...any) {
+	o.problems = append(o.problems, event.Setting("Outbox", key, format, args...))
 }
 
 // retryUnrouted is for how long a message goes again while it has no

@@ -41,9 +41,9 @@ type policies struct {
 func readPolicies(c *v1.Subscriber, cannotPark error) (policies, error) {
 	var p problems
 	all := policies{by: make(map[string]policy, len(c.GetSubscriptions()))}
-	p.retry("subscriber.retry", c.GetRetry(), &all.all)
+	p.retry("retry", c.GetRetry(), &all.all)
 	for _, name := range slices.Sorted(maps.Keys(c.GetSubscriptions())) {
-		key, s := fmt.Sprintf("subscriber.subscriptions[%q]", name), c.GetSubscriptions()[name]
+		key, s := "subscriptions."+name, c.GetSubscriptions()[name]
 		if name == "" {
 			p.addf(key, "want a topic filter or an operation")
 		}
@@ -77,17 +77,18 @@ func readPolicies(c *v1.Subscriber, cannotPark error) (policies, error) {
 // problems are collected with the keys that they belong to.
 type problems []error
 
+// addf adds a problem of a setting of the subscriber.
 func (p *problems) addf(key, format string, args ...any) {
-	*p = append(*p, fmt.Errorf(key+": "+format, args...))
+	*p = append(*p, event.Setting("Subscriber", key, format, args...))
 }
 
 func (p *problems) duration(key string, d *durationpb.Duration, to *time.Duration) {
 	switch {
 	case d == nil:
 	case !d.IsValid():
-		p.addf(key, "no valid duration")
+		p.addf(key, "is no valid duration")
 	case d.AsDuration() < 0:
-		p.addf(key, "%v is negative", d.AsDuration())
+		p.addf(key, "is %v, want 0s or more", d.AsDuration())
 	default:
 		*to = d.AsDuration()
 	}
@@ -98,7 +99,7 @@ func (p *problems) retry(key string, r *v1.Retry, to *policy) {
 	p.duration(key+".min_backoff", r.GetMinBackoff(), &to.minBackoff)
 	p.duration(key+".max_backoff", r.GetMaxBackoff(), &to.maxBackoff)
 	if to.maxBackoff > 0 && to.minBackoff > to.maxBackoff {
-		p.addf(key, "min_backoff of %v is above max_backoff of %v", to.minBackoff, to.maxBackoff)
+		p.addf(key, "min_backoff is %v, want at most max_backoff, %v", to.minBackoff, to.maxBackoff)
 	}
 }
 

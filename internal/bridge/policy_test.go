@@ -32,16 +32,16 @@ func TestPoliciesNameAllProblems(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{
-		`subscriber.retry: min_backoff of 1m0s is above max_backoff of 1s`,
-		`subscriber.subscriptions[""]: want a topic filter`,
-		`subscriber.subscriptions["a/+"].handler_timeout: -1s is negative`,
-		`subscriber.subscriptions["a/+"].retry_budget: no valid duration`,
-		`subscriber.subscriptions["a/+"].exhausted: "give up" is not known, want park`,
-		`subscriber.subscriptions["a/+"].reasons: "": no reason`,
+		`subscriber.retry: min_backoff is 1m0s, want at most max_backoff, 1s`,
+		`subscriber.subscriptions.: want a topic filter`,
+		`subscriber.subscriptions.a/+.handler_timeout: is -1s, want 0s or more`,
+		`subscriber.subscriptions.a/+.retry_budget: is no valid duration`,
+		`subscriber.subscriptions.a/+.exhausted: "give up" is not known, want park`,
+		`subscriber.subscriptions.a/+.reasons: "": no reason`,
 		`"X": "ignore" is not known, want retry`,
-		`subscriber.subscriptions["b"].exhausted: nothing parks`,
-		`subscriber.subscriptions["b"].retry.min_backoff: -1s is negative`,
-		`subscriber.subscriptions["b"].retry.max_backoff: no valid duration`,
+		`subscriber.subscriptions.b.exhausted: nothing parks`,
+		`subscriber.subscriptions.b.retry.min_backoff: is -1s, want 0s or more`,
+		`subscriber.subscriptions.b.retry.max_backoff: is no valid duration`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\ndoes not say %s", err, want)

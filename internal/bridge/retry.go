@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -41,10 +40,10 @@ func (r *Retry) merge(c *v1.Retry) {
 func (r *Retry) resolve() error {
 	var errs []error
 	if r.Attempts < 0 {
-		errs = append(errs, fmt.Errorf("publish retry: %d attempts", r.Attempts))
+		errs = append(errs, event.Setting("Publisher", "retry.max_attempts", "is %d, want 1 or more, or nothing for as many as the time allows", r.Attempts))
 	}
 	if r.MinBackoff < 0 || r.MaxBackoff < 0 {
-		errs = append(errs, fmt.Errorf("publish retry: pauses of %v to %v", r.MinBackoff, r.MaxBackoff))
+		errs = append(errs, event.Setting("Publisher", "retry.min_backoff", "pauses of %v to %v, want 0s or more", r.MinBackoff, r.MaxBackoff))
 	}
 	if r.MinBackoff == 0 {
 		r.MinBackoff = defaultMinBackoff
@@ -56,7 +55,7 @@ func (r *Retry) resolve() error {
 		r.MaxBackoff = max(defaultMaxBackoff, r.MinBackoff)
 	}
 	if r.MinBackoff > r.MaxBackoff {
-		errs = append(errs, fmt.Errorf("publish retry: first pause of %v, longest of %v", r.MinBackoff, r.MaxBackoff))
+		errs = append(errs, event.Setting("Publisher", "retry.min_backoff", "is %v, want at most max_backoff, %v", r.MinBackoff, r.MaxBackoff))
 	}
 	return errors.Join(errs...)
 }

@@ -125,27 +125,32 @@ func (s *Settings) takeAddresses(o *broker.Options) {
 func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	cfg := s.Config
 	cfg.Addresses, cfg.Outcome = s.addresses, publicPublish
-	errs := []error{s.addressErr}
+	var errs []error
+	if s.addressErr != nil {
+		errs = append(errs, event.Setting("Connection", "addresses", "%w", s.addressErr))
+	}
 	if s.addressErr != nil {
 		cfg.Addresses = make([]engine.Address, 1) // or the engine reports that there is none
 	}
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	bad := func(key, format string, args ...any) {
+		errs = append(errs, event.Setting("Connection", key, format, args...))
+	}
 	if s.noConnection {
-		bad("the configuration has no connection")
+		errs = append(errs, errors.New("the configuration has no connection"))
 	}
 	for _, name := range s.headerTwice {
 		bad("websocket_headers has %s twice: names of headers differ in more than case", name)
 	}
 	var err error
 	if cfg.Protocol, err = engine.ParseProtocol(s.Protocol); err != nil {
-		errs = append(errs, err)
+		bad("protocol", "%w", err)
 	}
 	cfg.ForceAuto = s.Protocol == "auto"
 	if err = s.resolveUnmatched(&cfg); err != nil {
 		errs = append(errs, err)
 	}
 	if cfg.Preset, err = engine.FindPreset(s.Preset); err != nil {
-		errs = append(errs, err)
+		bad("preset", "%w", err)
 	}
 	if s.CloudEvents != nil {
 		errs = append(errs, checkSource(*s.CloudEvents))
@@ -154,17 +159,17 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 		errs = append(errs, err)
 	}
 	if s.Codec != "" && encoding.GetCodec(s.Codec) == nil {
-		bad("codec %q is not registered", s.Codec)
+		errs = append(errs, fmt.Errorf("codec %q is not registered", s.Codec))
 	}
 	if k := cfg.KeepAlive; k > 0 && k < time.Second {
-		bad("keep-alive of %v, want at least 1s", k)
+		bad("keep_alive", "is %v, want at least 1s", k)
 	}
 	if cfg.TLS, err = s.tls(o.TLSConfig); err != nil {
-		errs = append(errs, lineError{err})
+		bad("tls", "%w", lineError{err})
 	}
 	for _, a := range s.addresses {
 		if (o.Secure || cfg.TLS != nil) && !a.Secure() {
-			bad("TLS is asked for, but %s is a plain address: use mqtts", a)
+			bad("addresses", "TLS is asked for, but %s is a plain address: use mqtts", a)
 		}
 	}
 	return cfg, errors.Join(errs...)

@@ -28,7 +28,7 @@ func (s *Settings) unmatched(c *v1.Subscriber) {
 func (s *Settings) resolveUnmatched(cfg *engine.Config) error {
 	var p problems
 	if g := cfg.UnmatchedGrace; g != nil && *g < 0 {
-		p.addf("subscriber.unmatched_grace", "%v is negative", *g)
+		p.addf("unmatched_grace", "is %v, want 0s or more", *g)
 	}
 	switch s.Unmatched {
 	case "", event.UnmatchedDeadLetter:
@@ -36,11 +36,11 @@ func (s *Settings) resolveUnmatched(cfg *engine.Config) error {
 	case event.UnmatchedDrop:
 		cfg.UnmatchedDrop = true
 	default:
-		p.addf("subscriber.unmatched", "%q is not known, want %s or %s", s.Unmatched, event.UnmatchedDeadLetter, event.UnmatchedDrop)
+		p.addf("unmatched", "is not known, want %s or %s", event.UnmatchedDeadLetter, event.UnmatchedDrop)
 	}
 	for i, f := range cfg.PreviousFilters {
 		if err := engine.ValidateFilter(f); err != nil {
-			p.addf(fmt.Sprintf("subscriber.previous_filters[%d]", i), "%w", err)
+			p.addf(fmt.Sprintf("previous_filters[%d]", i), "%w", err)
 		}
 	}
 	return errors.Join(p...)

@@ -10,7 +10,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/kratos-mqtt/kratos-mqtt/configfile"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // Validate reports everything that is wrong or missing, joined.
@@ -48,7 +48,7 @@ func (b *Bootstrap) Validate() error {
 
 // problem is what is wrong with a key.
 func problem(key, format string, args ...any) error {
-	return &configfile.KeyError{Key: key, Text: fmt.Sprintf(format, args...)}
+	return &event.SettingError{Key: key, Text: fmt.Sprintf(format, args...)}
 }
 
 func checkListener(section string, configured bool, addr string, timeout *durationpb.Duration) error {

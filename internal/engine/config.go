@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-kratos/kratos/v2/log"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
@@ -188,49 +189,33 @@ type Config struct {
 func (c *Config) resolve() error {
 	c.setDefaults()
 	var errs []error
+	bad := func(section, key, format string, args ...any) {
+		errs = append(errs, event.Setting(section, key, format, args...))
+	}
 	if len(c.Addresses) == 0 {
-		errs = append(errs, errors.New("no broker address"))
+		bad("Connection", "addresses", "no broker address, want the URL of a broker, as in mqtt://host:1883")
 	}
 	if err := topic.ValidateName(cmp.Or(c.DeadLetterTopic, c.letterPrefix())); err != nil {
-		errs = append(errs, fmt.Errorf("dead-letter topic: %w", err))
+		bad("Subscriber", "dead_letter_topic", "%w", err)
 	}
 	if c.Retained && c.DeadLetters != nil {
-		errs = append(errs, errors.New("both a store for dead letters and retained ones are chosen"))
+		bad("DeadLetters", "driver", "both a store for dead letters and retained ones are chosen")
 	}
 	for _, name := range c.SelfTest {
 		if err := topic.ValidateName(name); err != nil {
 			errs = append(errs, fmt.Errorf("self-test: %w", err))
 		}
 	}
-	for name, n := range map[string]int{
-		"concurrency": c.Concurrency, "queue": c.Queue, "maximum payload": c.MaxPayload, "in-flight window": c.Window,
-		"maximum payload to receive": c.MaxInbound, "most retained letters": c.MaxLetters,
-		"publisher connections": c.Connections, "topic aliases": c.TopicAliases,
-	} {
-		if n < 0 {
-			errs = append(errs, fmt.Errorf("%s of %d", name, n))
-		}
-	}
-	for name, d := range map[string]time.Duration{
-		"handler timeout": c.HandlerTimeout, "retry budget": c.RetryBudget, "publish timeout": c.PublishTimeout,
-		"keep-alive": c.KeepAlive, "connect timeout": c.ConnectTimeout, "write timeout": c.WriteTimeout,
-		"maximum reconnect delay": c.MaxReconnectDelay, "session expiry": c.SessionExpiry,
-		"park limit": c.ParkLimit, "store timeout": c.StoreTimeout,
-	} {
-		if d < 0 {
-			errs = append(errs, fmt.Errorf("%s of %v", name, d))
-		}
-	}
 	if w := c.Will; w != nil {
 		if err := topic.ValidateName(w.Topic); err != nil {
-			errs = append(errs, fmt.Errorf("will: %w", err))
+			bad("Connection", "will.topic", "%w", err)
 		}
-		if w.QoS > 2 || len(w.Payload) > math.MaxUint16 {
-			errs = append(errs, fmt.Errorf("will of QoS %d and %d bytes", w.QoS, len(w.Payload)))
+		if w.QoS > 2 {
+			bad("Connection", "will.qos", "is %d, want 0, 1 or 2", w.QoS)
 		}
-	}
-	if c.QueueBytes < 0 || c.QueueBytes > maxQueueBytes {
-		errs = append(errs, fmt.Errorf("queue of %d bytes, want 1 to %d", c.QueueBytes, int64(maxQueueBytes)))
+		if n := len(w.Payload); n > math.MaxUint16 {
+			bad("Connection", "will.payload", "has %d bytes, want at most %d", n, math.MaxUint16)
+		}
 	}
 	errs = append(errs, c.checkBounds())
 	if err := errors.Join(errs...); err != nil {
