@@ -141,7 +141,7 @@ func TestRetryFromConfiguration(t *testing.T) {
 	}
 	config.Subscriptions["a"].Exhausted = "?"
 	bad := mqttbroker.NewBroker(broker.WithAddress("mqtt://h:1"), mqttbroker.WithSubscriber(config))
-	if err := bad.Init(); err == nil || !strings.Contains(err.Error(), `subscriber.subscriptions["a"].exhausted`) {
+	if err := bad.Init(); err == nil || !strings.Contains(err.Error(), `subscriber.subscriptions.a.exhausted`) {
 		t.Error(err)
 	}
 }

@@ -185,7 +185,7 @@ func TestProblemsAreReportedTogether(t *testing.T) {
 	check := func(name string, err error) {
 		t.Helper()
 		wantReason(t, err, event.ReasonBadRequest, 400)
-		for _, want := range []string{"scheme", "connect timeout", "write timeout", "publish timeout", "keep-alive", `protocol "3"`} {
+		for _, want := range []string{"scheme", "connection.connect_timeout", "connection.write_timeout", "publisher.timeout", "connection.keep_alive", `protocol "3"`} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %q is not in: %v", name, want, err)
 			}
@@ -226,7 +226,7 @@ func TestBadSettings(t *testing.T) {
 		"secure, plain":        {[]broker.Option{broker.WithAddress("mqtt://h:1"), broker.WithEnableSecure(true)}, "plain address"},
 		"configured TLS":       {[]broker.Option{mqttbroker.WithConnection(&v1.Connection{Addresses: []string{"mqtt://h:1"}, Tls: &v1.TLS{ServerName: "h"}})}, "plain address"},
 		"MQTT 3.1":             {[]broker.Option{broker.WithAddress("mqtt://h:1"), mqttbroker.WithProtocolVersion(3)}, `protocol "3"`},
-		"bad dead-letter name": {[]broker.Option{broker.WithAddress("mqtt://h:1"), mqttbroker.WithServiceName("a/#")}, "dead-letter topic"},
+		"bad dead-letter name": {[]broker.Option{broker.WithAddress("mqtt://h:1"), mqttbroker.WithServiceName("a/#")}, "name of the service"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -127,12 +127,12 @@ func TestDisconnectWithRefusedKeys(t *testing.T) {
 func TestOutboxConfigIsChecked(t *testing.T) {
 	t.Parallel()
 	for want, opt := range map[string]mqttbroker.OutboxOption{
-		"refused limit of -1ns, 0 refused attempts":                      mqttbroker.OutboxRefusedLimit(-1, 0),
-		`outbox.unrouted["Save"]: want an operation`:                     mqttbroker.OutboxConfig(&v1.Outbox{Unrouted: map[string]*v1.Unrouted{"Save": {}}}),
-		`outbox.unrouted["/p.S/M"].policy: "keep", want accept or retry`: mqttbroker.OutboxConfig(&v1.Outbox{Unrouted: map[string]*v1.Unrouted{"/p.S/M": {Policy: "keep"}}}),
-		`outbox.unrouted["/p.S/M"].max_age: -1s, want 0s or more`:        mqttbroker.OutboxConfig(&v1.Outbox{Unrouted: map[string]*v1.Unrouted{"/p.S/M": {Policy: "retry", MaxAge: durationpb.New(-time.Second)}}}),
-		`outbox.driver: "fil", want file, sql, memory or none`:           mqttbroker.OutboxConfig(&v1.Outbox{Driver: "fil"}),
-		"outbox.refused_limit: -1s, want 0s or more":                     mqttbroker.OutboxConfig(&v1.Outbox{RefusedLimit: durationpb.New(-time.Second)}),
+		"refused limit of -1ns, 0 refused attempts":                         mqttbroker.OutboxRefusedLimit(-1, 0),
+		`outbox.unrouted.Save: want an operation`:                           mqttbroker.OutboxConfig(&v1.Outbox{Unrouted: map[string]*v1.Unrouted{"Save": {}}}),
+		`outbox.unrouted./p.S/M.policy: is not known, want accept or retry`: mqttbroker.OutboxConfig(&v1.Outbox{Unrouted: map[string]*v1.Unrouted{"/p.S/M": {Policy: "keep"}}}),
+		`outbox.unrouted./p.S/M.max_age: is -1s, want 0s or more`:           mqttbroker.OutboxConfig(&v1.Outbox{Unrouted: map[string]*v1.Unrouted{"/p.S/M": {Policy: "retry", MaxAge: durationpb.New(-time.Second)}}}),
+		`outbox.driver: is not known, want file, sql, memory or none`:       mqttbroker.OutboxConfig(&v1.Outbox{Driver: "fil"}),
+		"outbox.refused_limit: is -1s, want 0s or more":                     mqttbroker.OutboxConfig(&v1.Outbox{RefusedLimit: durationpb.New(-time.Second)}),
 	} {
 		err := open(t, "mqtt://127.0.0.1:1", mqttbroker.WithOutbox(memory(t, 0), opt)).Init()
 		wantReason(t, err, event.ReasonBadRequest, 400)

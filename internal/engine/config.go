@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -195,8 +194,12 @@ func (c *Config) resolve() error {
 	if len(c.Addresses) == 0 {
 		bad("Connection", "addresses", "no broker address, want the URL of a broker, as in mqtt://host:1883")
 	}
-	if err := topic.ValidateName(cmp.Or(c.DeadLetterTopic, c.letterPrefix())); err != nil {
-		bad("Subscriber", "dead_letter_topic", "%w", err)
+	if c.DeadLetterTopic != "" {
+		if err := topic.ValidateName(c.DeadLetterTopic); err != nil {
+			bad("Subscriber", "dead_letter_topic", "%w", err)
+		}
+	} else if err := topic.ValidateName(c.letterPrefix()); err != nil {
+		errs = append(errs, fmt.Errorf("name of the service, which is in the topics of dead letters: %w", err))
 	}
 	if c.Retained && c.DeadLetters != nil {
 		bad("DeadLetters", "driver", "both a store for dead letters and retained ones are chosen")

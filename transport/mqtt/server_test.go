@@ -240,7 +240,7 @@ func TestBadOptionsAreReportedTogether(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantReason(t, err, event.ReasonBadRequest, 400)
-			for _, want := range []string{"scheme", `codec "nope"`, "keep-alive", "handler timeout", "retry budget", "dead-letter topic"} {
+			for _, want := range []string{"scheme", `codec "nope"`, "connection.keep_alive", "subscriber.handler_timeout", "subscriber.retry_budget", "subscriber.dead_letter_topic"} {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("%q is not in: %v", want, err)
 				}
