@@ -36,7 +36,7 @@ func TestParkWithoutClientIDSaysWhatIsWanted(t *testing.T) {
 	inConfig := open(t, server.URL(), mqttbroker.WithDeadLetters(deadletter.NewMemory(0)),
 		mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"a": {Exhausted: "park"}}}))
 	_, err := inConfig.Subscribe("a", nothing, nil)
-	names(t, err, `subscriber.subscriptions["a"].exhausted`, "want a client_id")
+	names(t, err, `subscriber.subscriptions.a.exhausted`, "want a client_id")
 
 	inCode, out := logged(t, server.URL(), mqttbroker.WithDeadLetters(deadletter.NewMemory(0)),
 		mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"a": {Concurrency: 1}}}))

@@ -139,7 +139,7 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 		errs = append(errs, errors.New("the configuration has no connection"))
 	}
 	for _, name := range s.headerTwice {
-		bad("websocket_headers has %s twice: names of headers differ in more than case", name)
+		bad("websocket_headers", "has %s twice: names of headers differ in more than case", name)
 	}
 	var err error
 	if cfg.Protocol, err = engine.ParseProtocol(s.Protocol); err != nil {
