@@ -65,19 +65,8 @@ func (m *memory) Once(ctx context.Context, id string, effect func(context.Contex
 	if id == "" {
 		return false, ErrNoID
 	}
-	for {
-		duplicate, wait := m.claim(id)
-		if duplicate {
-			return true, nil
-		}
-		if wait == nil {
-			break
-		}
-		select {
-		case <-wait:
-		case <-ctx.Done():
-			return false, ctx.Err()
-		}
+	if duplicate, err := m.await(ctx, id); duplicate || err != nil {
+		return duplicate, err
 	}
 	done := false
 	defer func() { m.release(id, done) }() // also when the effect panics
@@ -86,6 +75,22 @@ func (m *memory) Once(ctx context.Context, id string, effect func(context.Contex
 	}
 	done = true
 	return false, nil
+}
+
+// await reports whether id was seen, and otherwise takes it for the caller once no
+// other call has it.
+func (m *memory) await(ctx context.Context, id string) (duplicate bool, err error) {
+	for {
+		duplicate, wait := m.claim(id)
+		if wait == nil {
+			return duplicate, nil
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
 }
 
 // claim reports whether id was seen, or else returns the end of the call to wait

@@ -112,10 +112,10 @@ func rules() []rule {
 			deep:   true,
 		},
 		{
-			why:    "service sees api and biz",
+			why:    "service sees api and biz, and of event what a handler of batches decides with",
 			from:   []string{"./internal/service/..."},
 			forbid: []string{"./...", "database/sql"},
-			allow:  []string{"./api/...", "./internal/biz/...", "./internal/service/..."},
+			allow:  []string{"./api/...", "./event", "./internal/biz/...", "./internal/service/..."},
 		},
 		{
 			why:    "data sees biz, conf, api, broker/mqtt and event",

@@ -17,6 +17,7 @@ type reportFake struct {
 	mu       sync.Mutex
 	events   []EventReport
 	statuses []StatusReport
+	saves    int
 }
 
 func (f *reportFake) PublishEvent(_ context.Context, e EventReport) error {
@@ -33,12 +34,16 @@ func (f *reportFake) PublishStatus(_ context.Context, s StatusReport) error {
 	return f.fail
 }
 
-func (f *reportFake) SaveEvent(ctx context.Context, e EventReport) error {
-	return f.PublishEvent(ctx, e)
+func (f *reportFake) SaveEvents(_ context.Context, list []EventReport) error {
+	f.saves++
+	f.events = append(f.events, list...)
+	return f.fail
 }
 
-func (f *reportFake) SaveStatus(ctx context.Context, s StatusReport) error {
-	return f.PublishStatus(ctx, s)
+func (f *reportFake) SaveStatuses(_ context.Context, list []StatusReport) error {
+	f.saves++
+	f.statuses = append(f.statuses, list...)
+	return f.fail
 }
 
 func (f *reportFake) ListEvents(_ context.Context, p Page) ([]EventReport, int64, error) {

@@ -21,7 +21,7 @@ func TestTimesOutOfRangeAreRefused(t *testing.T) {
 		}
 		device, report := &deviceFake{}, &reportFake{}
 		errs := map[string]error{
-			"create_time": NewReportUsecase(report, report, nil).SaveEvent(t.Context(), EventReport{EventID: "e", CreateTime: at}),
+			"create_time": only(NewReportUsecase(report, report, nil).SaveEvents(t.Context(), []EventReport{{EventID: "e", CreateTime: at}})),
 		}
 		if !at.IsZero() { // which is none of a reading
 			errs["timestamp"] = NewDeviceUsecase(device, device, device, Limits{}).Record(t.Context(), reading(func(r *Telemetry) { r.MeasuredAt = at }))

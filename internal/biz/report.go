@@ -73,12 +73,13 @@ type ReportPublisher interface {
 	PublishStatus(context.Context, StatusReport) error
 }
 
-// ReportRepo keeps reports. Saving an event id that is already there changes
-// nothing and is no error. Lists are newest first and end with the cursor of
-// the next page, 0 on the last. Methods may be called at the same time.
+// ReportRepo keeps reports. All reports of a call are saved, or none. Saving an
+// event id that is already there changes nothing and is no error. Lists are newest
+// first and end with the cursor of the next page, 0 on the last. Methods may be
+// called at the same time.
 type ReportRepo interface {
-	SaveEvent(context.Context, EventReport) error
-	SaveStatus(context.Context, StatusReport) error
+	SaveEvents(context.Context, []EventReport) error
+	SaveStatuses(context.Context, []StatusReport) error
 	ListEvents(context.Context, Page) ([]EventReport, int64, error)
 	ListStatuses(context.Context, Page) ([]StatusReport, int64, error)
 }
@@ -149,29 +150,19 @@ func (u *ReportUsecase) publish(ctx context.Context, r Report, receipt Receipt) 
 	})
 }
 
-// SaveEvent stores an event once, however often it is delivered. Without an
-// event id it is a Kratos 400, as it could not be told from its redelivery, and
-// with a time that no listing could show.
-func (u *ReportUsecase) SaveEvent(ctx context.Context, e EventReport) error {
-	v := validateStored(e.EventID, map[string]string{"event_name": e.EventName, "report_data": e.Data})
-	v.moment("create_time", e.CreateTime)
-	if err := v.err(); err != nil {
-		return err
-	}
-	return u.repo.SaveEvent(ctx, e)
+// SaveEvents stores each event once, however often it is delivered. One without an
+// event id, which could not be told from its redelivery, or with a time that no
+// listing could show, is refused with a Kratos 400 of its own: refused has an error
+// for each event, nil for those that are stored, and is nil when all are. err is why
+// none is stored.
+func (u *ReportUsecase) SaveEvents(ctx context.Context, events []EventReport) (refused []error, err error) {
+	return save(ctx, events, EventReport.validate, u.repo.SaveEvents)
 }
 
-// SaveStatus stores a status once, however often it is delivered. Without an
-// event id it is a Kratos 400.
-func (u *ReportUsecase) SaveStatus(ctx context.Context, s StatusReport) error {
-	v := validateStored(s.EventID, map[string]string{
-		"data_name": s.DataName, "report_type": s.ReportType, "report_data": s.Data, "error_reason": s.ErrorReason,
-		"error_handling": s.ErrorHandling, "part_event": s.PartEvent, "part_date": s.PartDate,
-	})
-	if err := v.err(); err != nil {
-		return err
-	}
-	return u.repo.SaveStatus(ctx, s)
+// SaveStatuses stores each status once, however often it is delivered, under the
+// rules of SaveEvents.
+func (u *ReportUsecase) SaveStatuses(ctx context.Context, statuses []StatusReport) (refused []error, err error) {
+	return save(ctx, statuses, StatusReport.validate, u.repo.SaveStatuses)
 }
 
 // ListEvents returns a page of stored events and the cursor of the next.
@@ -204,12 +195,4 @@ func (r Report) rejection() string {
 		return reasonNotJSON
 	}
 	return ""
-}
-
-func validateStored(id string, texts map[string]string) violations {
-	v := violations{}
-	v.requireName("event_id", id)
-	texts["event_id"] = id
-	v.texts(texts)
-	return v
 }

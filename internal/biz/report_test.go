@@ -161,16 +161,41 @@ func TestDebugLogsTheDecisionWithoutTheKey(t *testing.T) {
 	}
 }
 
+// only is the error of the only one that was to be saved.
+func only(refused []error, err error) error {
+	if refused != nil {
+		return refused[0]
+	}
+	return err
+}
+
+// One report that cannot be stored is refused by itself.
+func TestSaveRefusesTheInvalidOnly(t *testing.T) {
+	t.Parallel()
+	fake := &reportFake{}
+	u := newReports(fake)
+	refused, err := u.SaveEvents(t.Context(), []EventReport{{EventID: "e1"}, {}, {EventID: "e2"}, {EventID: "\x00"}})
+	if err != nil || len(refused) != 4 || refused[0] != nil || refused[2] != nil || kerrors.Code(refused[1]) != 400 || kerrors.Code(refused[3]) != 400 {
+		t.Errorf("refused %v, %v", refused, err)
+	}
+	if want := []EventReport{{EventID: "e1"}, {EventID: "e2"}}; !reflect.DeepEqual(fake.events, want) || fake.saves != 1 {
+		t.Errorf("saved %+v in %d calls", fake.events, fake.saves)
+	}
+	if refused, err := u.SaveStatuses(t.Context(), []StatusReport{{}}); err != nil || kerrors.Code(refused[0]) != 400 || fake.saves != 1 {
+		t.Errorf("refused %v, %v, %d calls", refused, err, fake.saves)
+	}
+}
+
 func TestSaveNeedsAnEventID(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	for id, want := range map[string]int{"": 400, strings.Repeat("x", maxName+1): 400, "e1": 200} {
 		fake := &reportFake{}
 		u := newReports(fake)
-		if code := kerrors.Code(u.SaveEvent(ctx, EventReport{EventID: id})); code != want {
+		if code := kerrors.Code(only(u.SaveEvents(ctx, []EventReport{{EventID: id}}))); code != want {
 			t.Errorf("event %q: code %d, want %d", id, code, want)
 		}
-		if code := kerrors.Code(u.SaveStatus(ctx, StatusReport{EventID: id})); code != want {
+		if code := kerrors.Code(only(u.SaveStatuses(ctx, []StatusReport{{EventID: id}}))); code != want {
 			t.Errorf("status %q: code %d, want %d", id, code, want)
 		}
 		if saved := len(fake.events) + len(fake.statuses); (saved == 2) != (want == 200) {
@@ -179,15 +204,15 @@ func TestSaveNeedsAnEventID(t *testing.T) {
 	}
 	u := newReports(&reportFake{fail: errFake})
 	for name, err := range map[string]error{ // no database of ours keeps it
-		"event_name":  u.SaveEvent(ctx, EventReport{EventID: "e1", EventName: "\x00"}),
-		"report_data": u.SaveStatus(ctx, StatusReport{EventID: "e1", Data: "a\x00"}),
-		"event_id":    u.SaveStatus(ctx, StatusReport{EventID: "\x00"}),
+		"event_name":  only(u.SaveEvents(ctx, []EventReport{{EventID: "e1", EventName: "\x00"}})),
+		"report_data": only(u.SaveStatuses(ctx, []StatusReport{{EventID: "e1", Data: "a\x00"}})),
+		"event_id":    only(u.SaveStatuses(ctx, []StatusReport{{EventID: "\x00"}})),
 	} {
 		if e := kerrors.FromError(err); e == nil || e.Code != 400 || e.Metadata[name] == "" {
 			t.Errorf("NUL in %s: %v", name, err)
 		}
 	}
-	if err := u.SaveEvent(ctx, EventReport{EventID: "e1"}); !errors.Is(err, errFake) {
+	if err := only(u.SaveEvents(ctx, []EventReport{{EventID: "e1"}})); !errors.Is(err, errFake) {
 		t.Errorf("got %v", err)
 	}
 }

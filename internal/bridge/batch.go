@@ -11,7 +11,7 @@ import (
 )
 
 // Batch has decoded messages handled many at a time. The middleware of
-// kratos-transport, which is for one message, and the dedup window are left out.
+// kratos-transport, which is for one message, is left out.
 type Batch struct {
 	MaxSize int
 	MaxWait time.Duration
@@ -47,7 +47,7 @@ func (c *consumer) handleMany(ctx context.Context, ds []*engine.Delivery, errs [
 		return nil
 	}
 	ctx, end := s.tracer.process(withValues(ctx, c.values), events[0])
-	items, err := itemErrors(c.batch.Handle(ctx, events), len(events))
+	items, err := c.handleEach(ctx, events)
 	end(errors.Join(append(items, err)...))
 	for i, item := range items {
 		errs[at[i]] = item

@@ -18,10 +18,11 @@ import (
 // deduper keeps one subscription from handling a message again whose id the
 // window remembers.
 type deduper struct {
-	window dedup.Window
-	scope  string
-	field  *idField // nil looks into no message
-	silent sync.Once
+	window  dedup.Window
+	batches dedup.BatchWindow // the window, unless it takes none
+	scope   string
+	field   *idField // nil looks into no message
+	silent  sync.Once
 }
 
 // claim gives the consumer its place among those that know duplicates, when
@@ -38,14 +39,16 @@ func (c *consumer) claim(s *state, filter string, o *broker.SubscribeOptions, ow
 			return nil, badRequest("subscribe", filter, err.Error())
 		}
 	}
-	if s.window != nil && c.batch != nil {
-		s.log.Warnf("mqtt: filter %q: messages handled in batches are not looked for in the dedup window", filter)
+	if s.window == nil || !o.AutoAck {
+		return func() {}, nil
 	}
-	if s.window == nil || !o.AutoAck || c.batch != nil {
+	batches, ok := s.window.(dedup.BatchWindow)
+	if c.batch != nil && !ok {
+		s.log.Warnf("mqtt: filter %q: messages handled in batches are not looked for in the dedup window: a %T takes no batches (dedup.BatchWindow)", filter, s.window)
 		return func() {}, nil
 	}
 	scope, release := s.broker.scopes.claim(s.cfg.Service, filter)
-	c.dedup = &deduper{window: s.window, scope: scope, field: field}
+	c.dedup = &deduper{window: s.window, batches: batches, scope: scope, field: field}
 	return release, nil
 }
 

@@ -35,12 +35,14 @@ type Data struct {
 	db         *sql.DB // nil without a database
 	lists      *sql.DB // for reading lists, so that they do not wait for writers
 	dialect    dialect
+	writes     map[string]*sqltx.Prepared // by their text; not changed after the start
 	unreadable unreadable
 }
 
-// dialect is what differs between databases: how to open one, and its
-// migrations. The statements of this package are the SQL that all of them share.
+// dialect is what differs between databases: how to open one, its migrations, and
+// what {rows} is. The statements of this package are the SQL that all of them share.
 type dialect struct {
+	name sqltx.Dialect
 	open func(source string) (*sql.DB, error)
 	// openLists opens the pool for lists; nil takes that of the writers.
 	openLists func(source string) (*sql.DB, error)
@@ -49,9 +51,9 @@ type dialect struct {
 
 func dialectOf(driver string) dialect {
 	if driver == conf.DriverPostgres {
-		return dialect{open: openPostgres, migrator: postgresMigrator}
+		return dialect{name: sqltx.Postgres, open: openPostgres, migrator: postgresMigrator}
 	}
-	return dialect{open: openSQLite, openLists: openSQLiteLists, migrator: sqliteMigrator}
+	return dialect{name: sqltx.SQLite, open: openSQLite, openLists: openSQLiteLists, migrator: sqliteMigrator}
 }
 
 // NewData opens the configured database and brings its tables up to date, for
@@ -73,7 +75,10 @@ func NewData(ctx context.Context, c *conf.Data, logger log.Logger) (*Data, func(
 			log.NewHelper(logger).Errorf("close the database: %v", err)
 		}
 	}
-	if err := d.migrate(ctx); err != nil {
+	if err = d.migrate(ctx); err == nil {
+		err = d.prepare(ctx)
+	}
+	if err != nil {
 		cleanup()
 		return nil, nil, fmt.Errorf("database %s (%s): %w", c.Database.Name(), conf.EnvDatabaseSource, err)
 	}
@@ -122,17 +127,6 @@ func (d *Data) InTx(ctx context.Context, f func(context.Context) error) error {
 		return databaseError(err)
 	}
 	return err
-}
-
-// exec runs a statement in the transaction of ctx, if there is one.
-func (d *Data) exec(ctx context.Context, statement string, args ...any) error {
-	if d.db == nil {
-		return errNoDatabase()
-	}
-	if _, err := sqltx.Or(ctx, d.db).ExecContext(ctx, statement, args...); err != nil {
-		return databaseError(err)
-	}
-	return nil
 }
 
 func errNoDatabase() error {

@@ -28,7 +28,7 @@ func TestRowsOutliveTheProcess(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := NewReportRepo(data).SaveEvent(ctx, biz.EventReport{EventID: "e1"}); err != nil {
+		if err := NewReportRepo(data).SaveEvents(ctx, []biz.EventReport{{EventID: "e1"}}); err != nil {
 			t.Error(err)
 		}
 		cleanup()
@@ -56,7 +56,7 @@ func TestPragmas(t *testing.T) {
 func TestMemoryDatabase(t *testing.T) {
 	t.Parallel()
 	repo := NewReportRepo(open(t, sqliteConfig(conf.MemorySource)))
-	if err := repo.SaveEvent(context.Background(), biz.EventReport{EventID: "e1"}); err != nil {
+	if err := repo.SaveEvents(context.Background(), []biz.EventReport{{EventID: "e1"}}); err != nil {
 		t.Fatal(err)
 	}
 	events, _, err := repo.ListEvents(context.Background(), biz.Page{Size: 1})
@@ -109,7 +109,7 @@ func TestDatabaseErrorsKeepTheirDetailsFromClients(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		for name, err := range map[string]error{
-			"save": NewReportRepo(data).SaveEvent(ctx, biz.EventReport{EventID: "e1"}),
+			"save": NewReportRepo(data).SaveEvents(ctx, []biz.EventReport{{EventID: "e1"}}),
 			"list": func() error {
 				_, _, err := NewReportRepo(data).ListEvents(ctx, biz.Page{Size: 1})
 				return err
@@ -206,11 +206,11 @@ func TestInTx(t *testing.T) {
 		repo, ctx := NewReportRepo(data), t.Context()
 		save := func(fail error) error {
 			return data.InTx(ctx, func(ctx context.Context) error {
-				if err := repo.SaveEvent(ctx, eventReport(1)); err != nil {
+				if err := repo.SaveEvents(ctx, []biz.EventReport{eventReport(1)}); err != nil {
 					return err
 				}
 				return data.InTx(ctx, func(ctx context.Context) error { // the same one
-					return errors.Join(repo.SaveStatus(ctx, biz.StatusReport{EventID: "s1"}), fail)
+					return errors.Join(repo.SaveStatuses(ctx, []biz.StatusReport{{EventID: "s1"}}), fail)
 				})
 			})
 		}

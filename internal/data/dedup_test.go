@@ -26,7 +26,7 @@ func TestDedupCommitsWithTheRow(t *testing.T) {
 			rows      int
 		}{{errNotReady, false, 0}, {nil, false, 1}, {nil, true, 1}} {
 			duplicate, err := window.Once(t.Context(), "m1", func(ctx context.Context) error {
-				return errors.Join(repo.SaveEvent(ctx, eventReport(i)), step.fail)
+				return errors.Join(repo.SaveEvents(ctx, []biz.EventReport{eventReport(i)}), step.fail)
 			})
 			if !errors.Is(err, step.fail) || duplicate != step.duplicate {
 				t.Errorf("delivery %d: duplicate %t, %v", i, duplicate, err)

@@ -56,7 +56,7 @@ func TestSQLiteFilesArePrivate(t *testing.T) {
 	}
 	source := filepath.Join(folder, "reports.db")
 	repo := NewReportRepo(open(t, sqliteConfig(source)))
-	if err := repo.SaveEvent(t.Context(), eventReport(1)); err != nil {
+	if err := repo.SaveEvents(t.Context(), []biz.EventReport{eventReport(1)}); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{source, source + "-wal", source + "-shm"} {
@@ -116,7 +116,7 @@ func TestUnreadableRowIsLeftOut(t *testing.T) {
 			e.CreateTime = at
 			id := fmt.Sprint(i)
 			for _, err := range []error{
-				reports.SaveEvent(ctx, e),
+				reports.SaveEvents(ctx, []biz.EventReport{e}),
 				devices.SaveTelemetry(ctx, biz.Telemetry{DeviceID: "d", EventID: id, MeasuredAt: at}),
 				devices.SaveAlert(ctx, biz.Alert{DeviceID: "d", EventID: id, MeasuredAt: at}),
 			} {
@@ -167,11 +167,11 @@ func TestListsDoNotWaitForWriters(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *conf.Data) {
 		data := open(t, c)
 		repo := NewReportRepo(data)
-		if err := repo.SaveEvent(t.Context(), eventReport(1)); err != nil {
+		if err := repo.SaveEvents(t.Context(), []biz.EventReport{eventReport(1)}); err != nil {
 			t.Fatal(err)
 		}
 		err := data.InTx(t.Context(), func(tx context.Context) error {
-			if err := repo.SaveEvent(tx, eventReport(2)); err != nil {
+			if err := repo.SaveEvents(tx, []biz.EventReport{eventReport(2)}); err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)

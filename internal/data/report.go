@@ -8,12 +8,15 @@ import (
 )
 
 const (
-	insertEvent = `INSERT INTO realtime_warehousing (event_id, event_name, report_data, create_time)
-		VALUES ($1, $2, $3, $4) ON CONFLICT (event_id) DO NOTHING`
+	insertEvents = `INSERT INTO realtime_warehousing (event_id, event_name, report_data, create_time)
+		SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3
+		FROM {rows} WHERE true ON CONFLICT (event_id) DO NOTHING`
 
-	insertStatus = `INSERT INTO acceptance_status (event_id, data_name, report_type, report_data,
+	insertStatuses = `INSERT INTO acceptance_status (event_id, data_name, report_type, report_data,
 			error_reason, error_handling, status, part_event, part_date)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (event_id) DO NOTHING`
+		SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3,
+			value ->> 4, value ->> 5, CAST(value ->> 6 AS INTEGER), value ->> 7, value ->> 8
+		FROM {rows} WHERE true ON CONFLICT (event_id) DO NOTHING`
 
 	selectEvents = `SELECT seq, event_id, event_name, report_data, create_time
 		FROM realtime_warehousing WHERE seq < $1 ORDER BY seq DESC LIMIT $2`
@@ -28,15 +31,25 @@ type reportRepo struct{ data *Data }
 // NewReportRepo keeps reports in the database.
 func NewReportRepo(data *Data) biz.ReportRepo { return &reportRepo{data: data} }
 
-// SaveEvent implements biz.ReportRepo.
-func (r *reportRepo) SaveEvent(ctx context.Context, e biz.EventReport) error {
-	return r.data.exec(ctx, insertEvent, e.EventID, e.EventName, e.Data, formatTime(e.CreateTime))
+// SaveEvents implements biz.ReportRepo.
+func (r *reportRepo) SaveEvents(ctx context.Context, events []biz.EventReport) error {
+	rows := make([][]any, len(events))
+	for i, e := range events {
+		rows[i] = []any{e.EventID, e.EventName, e.Data, formatTime(e.CreateTime)}
+	}
+	return r.data.insert(ctx, insertEvents, rows)
 }
 
-// SaveStatus implements biz.ReportRepo.
-func (r *reportRepo) SaveStatus(ctx context.Context, s biz.StatusReport) error {
-	return r.data.exec(ctx, insertStatus, s.EventID, s.DataName, s.ReportType, s.Data,
-		s.ErrorReason, s.ErrorHandling, s.Status, s.PartEvent, s.PartDate)
+// SaveStatuses implements biz.ReportRepo.
+func (r *reportRepo) SaveStatuses(ctx context.Context, statuses []biz.StatusReport) error {
+	rows := make([][]any, len(statuses))
+	for i, s := range statuses {
+		rows[i] = []any{
+			s.EventID, s.DataName, s.ReportType, s.Data,
+			s.ErrorReason, s.ErrorHandling, s.Status, s.PartEvent, s.PartDate,
+		}
+	}
+	return r.data.insert(ctx, insertStatuses, rows)
 }
 
 // ListEvents implements biz.ReportRepo.

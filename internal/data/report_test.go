@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func TestReportsAreStoredOnce(t *testing.T) {
 		changed := first
 		changed.Data = "changed"
 		for _, s := range []biz.StatusReport{first, first, changed} {
-			if err := repo.SaveStatus(ctx, s); err != nil {
+			if err := repo.SaveStatuses(ctx, []biz.StatusReport{s}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -41,7 +42,7 @@ func TestReportsAreStoredOnce(t *testing.T) {
 		var redelivered sync.WaitGroup
 		for i := range 200 {
 			redelivered.Go(func() {
-				if err := repo.SaveEvent(ctx, eventReport(i%50)); err != nil {
+				if err := repo.SaveEvents(ctx, []biz.EventReport{eventReport(i % 50)}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -54,13 +55,40 @@ func TestReportsAreStoredOnce(t *testing.T) {
 	})
 }
 
+// Reports of one call are stored together, in their order, whatever is in them,
+// and each once.
+func TestReportsAreStoredTogether(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, c *conf.Data) {
+		repo := NewReportRepo(open(t, c))
+		var list, want []biz.EventReport
+		for i := range 250 {
+			e := eventReport(i)
+			if i == 7 {
+				e.Data = "\"\\\u2028<&>\x01\U0001F600'\n[]{}"
+			}
+			list = append(list, e, e)
+			want = append(want, e)
+		}
+		slices.Reverse(want)
+		for range 2 {
+			if err := repo.SaveEvents(t.Context(), list); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, _, err := repo.ListEvents(t.Context(), biz.Page{Size: 1000})
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%d events, %v", len(got), err)
+		}
+	})
+}
+
 func TestPagesAreNewestFirst(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *conf.Data) {
 		repo := NewReportRepo(open(t, c))
 		ctx := context.Background()
 		const rows = 7
 		for i := range rows {
-			if err := repo.SaveEvent(ctx, eventReport(i)); err != nil {
+			if err := repo.SaveEvents(ctx, []biz.EventReport{eventReport(i)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -78,7 +106,7 @@ func TestPagesAreNewestFirst(t *testing.T) {
 					break
 				}
 				if page.Before == 0 && size == 3 { // what arrives meanwhile moves nothing
-					if err := repo.SaveEvent(ctx, eventReport(0)); err != nil {
+					if err := repo.SaveEvents(ctx, []biz.EventReport{eventReport(0)}); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -115,7 +143,7 @@ func BenchmarkSaveEvent(b *testing.B) {
 			defer cleanup()
 			repo := NewReportRepo(data)
 			for i := 0; b.Loop(); i++ {
-				if err := repo.SaveEvent(context.Background(), eventReport(i)); err != nil {
+				if err := repo.SaveEvents(context.Background(), []biz.EventReport{eventReport(i)}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -120,19 +120,24 @@ func (b *batcher) attempt(ctx context.Context) {
 	}
 }
 
-// settle finishes what was handled, and sends on singly what was not.
+// settle finishes what was handled, and sends on singly what was not. The error of
+// a whole batch may be the fault of one message, so that it decides about none.
 func (b *batcher) settle(ctx context.Context) {
 	var gone room
 	for i, d := range b.current {
 		gone.add(d.Size)
-		err := b.errs[i]
+		err, together := b.errs[i], false
 		if err == nil {
-			err = b.fault
+			err, together = b.fault, len(b.current) > 1
 		}
-		if err != nil && ctx.Err() != nil {
+		switch {
+		case err != nil && ctx.Err() != nil:
 			continue // we cut it off: not the handler's failure
+		case err != nil && together:
+			d.task.TriedTogether(b.started, err)
+		default:
+			d.task.Tried(b.started, err)
 		}
-		d.task.Tried(b.started, err)
 		if err == nil {
 			d.task.Run(ctx)
 			continue

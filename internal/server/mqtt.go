@@ -51,7 +51,9 @@ func NewMQTTServer(
 		mqttserver.MaxRetainedDeadLetters(int(min(m.GetDeadLetters().GetMaxLetters(), math.MaxInt32))),
 		mqttserver.ParkLimit(m.GetDeadLetters().GetParkLimit().AsDuration()),
 	)
-	reportv1.RegisterReportEventsMQTTServer(srv, reports)
+	reportv1.RegisterReportEventsMQTTServer(srv, reports,
+		reportv1.ReportEvents_SaveEventReport_MQTT_Batch(reports.SaveEventReports),
+		reportv1.ReportEvents_SaveUserReport_MQTT_Batch(reports.SaveUserReports))
 	var opts []event.RegisterOption
 	if !speaks5(connection) {
 		log.NewHelper(logger).Infof("state of devices: by HTTP and gRPC only; by MQTT too with mqtt.connection.protocol %q", protocol5)

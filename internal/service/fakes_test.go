@@ -31,19 +31,21 @@ func (f *fake) devices() *biz.DeviceUsecase { return biz.NewDeviceUsecase(f, f, 
 
 func (f *fake) InTx(ctx context.Context, g func(context.Context) error) error { return g(ctx) }
 
-func (f *fake) PublishEvent(ctx context.Context, e biz.EventReport) error { return f.SaveEvent(ctx, e) }
-
-func (f *fake) PublishStatus(ctx context.Context, s biz.StatusReport) error {
-	return f.SaveStatus(ctx, s)
+func (f *fake) PublishEvent(ctx context.Context, e biz.EventReport) error {
+	return f.SaveEvents(ctx, []biz.EventReport{e})
 }
 
-func (f *fake) SaveEvent(_ context.Context, e biz.EventReport) error {
-	f.events = append(f.events, e)
+func (f *fake) PublishStatus(ctx context.Context, s biz.StatusReport) error {
+	return f.SaveStatuses(ctx, []biz.StatusReport{s})
+}
+
+func (f *fake) SaveEvents(_ context.Context, list []biz.EventReport) error {
+	f.events = append(f.events, list...)
 	return f.fail
 }
 
-func (f *fake) SaveStatus(_ context.Context, s biz.StatusReport) error {
-	f.statuses = append(f.statuses, s)
+func (f *fake) SaveStatuses(_ context.Context, list []biz.StatusReport) error {
+	f.statuses = append(f.statuses, list...)
 	return f.fail
 }
 

@@ -16,22 +16,42 @@ var _ reportv1.ReportEventsMQTTServer = (*ReportService)(nil)
 // report. The message is acknowledged only after it returned nil; a Kratos 400
 // sends it to the dead letters at once, any other error is retried.
 func (s *ReportService) SaveEventReport(ctx context.Context, msg *reportv1.RealTimeWarehousingData) (*emptypb.Empty, error) {
-	created, err := time.Parse(time.RFC3339Nano, msg.CreateTime)
-	if err != nil {
-		return nil, invalid("create_time", "not RFC 3339")
-	}
-	return nil, s.usecase.SaveEvent(ctx, biz.EventReport{
-		EventID:    msg.EventId,
-		EventName:  msg.EventName,
-		Data:       msg.ReportData,
-		CreateTime: created,
-	})
+	return nil, single(s.SaveEventReports(ctx, []*reportv1.RealTimeWarehousingData{msg}))
+}
+
+// SaveEventReports saves many valid reports at once, under the rules of
+// SaveEventReport for each.
+func (s *ReportService) SaveEventReports(ctx context.Context, list []*reportv1.RealTimeWarehousingData) error {
+	return saveEach(ctx, list, eventReport, s.usecase.SaveEvents)
 }
 
 // SaveUserReport implements reportv1.ReportEventsMQTTServer: it saves the record of
 // a rejected report, under the same rules.
 func (s *ReportService) SaveUserReport(ctx context.Context, msg *reportv1.AcceptStatusReportData) (*emptypb.Empty, error) {
-	return nil, s.usecase.SaveStatus(ctx, biz.StatusReport{
+	return nil, single(s.SaveUserReports(ctx, []*reportv1.AcceptStatusReportData{msg}))
+}
+
+// SaveUserReports saves the records of many rejected reports at once, under the
+// same rules.
+func (s *ReportService) SaveUserReports(ctx context.Context, list []*reportv1.AcceptStatusReportData) error {
+	return saveEach(ctx, list, statusReport, s.usecase.SaveStatuses)
+}
+
+func eventReport(msg *reportv1.RealTimeWarehousingData) (biz.EventReport, error) {
+	created, err := time.Parse(time.RFC3339Nano, msg.CreateTime)
+	if err != nil {
+		return biz.EventReport{}, invalid("create_time", "not RFC 3339")
+	}
+	return biz.EventReport{
+		EventID:    msg.EventId,
+		EventName:  msg.EventName,
+		Data:       msg.ReportData,
+		CreateTime: created,
+	}, nil
+}
+
+func statusReport(msg *reportv1.AcceptStatusReportData) (biz.StatusReport, error) {
+	return biz.StatusReport{
 		EventID:       msg.EventId,
 		DataName:      msg.DataName,
 		ReportType:    msg.ReportType,
@@ -41,7 +61,7 @@ func (s *ReportService) SaveUserReport(ctx context.Context, msg *reportv1.Accept
 		Status:        msg.Status,
 		PartEvent:     msg.PartEvent,
 		PartDate:      msg.PartDate,
-	})
+	}, nil
 }
 
 func eventMessage(e biz.EventReport) *reportv1.RealTimeWarehousingData {

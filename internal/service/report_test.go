@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
@@ -92,6 +93,31 @@ func TestReportEventsThatCannotBeSaved(t *testing.T) {
 	events = NewReportService((&fake{fail: errFake}).reports())
 	_, err := events.SaveEventReport(ctx, &reportv1.RealTimeWarehousingData{EventId: "e1", CreateTime: created})
 	if !errors.Is(err, errFake) {
+		t.Errorf("database down: %v", err)
+	}
+}
+
+// Of a batch, what cannot be saved is refused by itself; a database that fails is
+// the error of the whole batch.
+func TestReportBatches(t *testing.T) {
+	t.Parallel()
+	created := time.Now().UTC().Format(time.RFC3339Nano)
+	list := []*reportv1.RealTimeWarehousingData{
+		{EventId: "e1", CreateTime: created}, {EventId: "e2", CreateTime: "x"}, {CreateTime: created}, {EventId: "e3", CreateTime: created},
+	}
+	f := &fake{}
+	items, ok := errors.AsType[event.ItemErrors](NewReportService(f.reports()).SaveEventReports(t.Context(), list))
+	if !ok || len(items) != 4 || items[0] != nil || items[3] != nil || kerrors.Code(items[1]) != 400 || kerrors.Code(items[2]) != 400 {
+		t.Errorf("errors %v", items)
+	}
+	if len(f.events) != 2 || f.events[0].EventID != "e1" || f.events[1].EventID != "e3" {
+		t.Errorf("saved %+v", f.events)
+	}
+	if err := NewReportService(f.reports()).SaveUserReports(t.Context(), []*reportv1.AcceptStatusReportData{{EventId: "s1"}, {EventId: "s2"}}); err != nil || len(f.statuses) != 2 {
+		t.Errorf("statuses %+v, %v", f.statuses, err)
+	}
+	err := NewReportService((&fake{fail: errFake}).reports()).SaveEventReports(t.Context(), list)
+	if _, ok := errors.AsType[event.ItemErrors](err); ok || !errors.Is(err, errFake) {
 		t.Errorf("database down: %v", err)
 	}
 }

@@ -26,6 +26,7 @@ var ReportEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			QoS: 1, Codec: "proto",
 			ID:       event.TextOf((*AcceptStatusReportData).GetEventId),
 			Unrouted: &event.Unrouted{Retry: true, MaxAge: 1 * time.Hour},
+			Batch:    &event.BatchDesc{MaxSize: 200, MaxWait: 2 * time.Millisecond},
 		},
 		{
 			Name: "SaveEventReport", Operation: "/report.v1.ReportEvents/SaveEventReport",
@@ -33,7 +34,7 @@ var ReportEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			QoS: 1, Codec: "proto",
 			ID:       event.TextOf((*RealTimeWarehousingData).GetEventId),
 			Unrouted: &event.Unrouted{Retry: true, MaxAge: 1 * time.Hour},
-			Batch:    &event.BatchDesc{MaxSize: 200, MaxWait: 20 * time.Millisecond},
+			Batch:    &event.BatchDesc{MaxSize: 200, MaxWait: 2 * time.Millisecond},
 		},
 	},
 }
@@ -93,6 +94,12 @@ func (c *reportEventsMQTTClient) SaveEventReport(ctx context.Context, in *RealTi
 // ReportEvents_SaveUserReport_MQTT_Topic is the topic of in: reports/user
 func ReportEvents_SaveUserReport_MQTT_Topic(in *AcceptStatusReportData) (string, error) {
 	return "reports/user", nil
+}
+
+// ReportEvents_SaveUserReport_MQTT_Batch registers a handler of many messages in the place of SaveUserReport. Its nil error
+// acknowledges all of them, event.ItemErrors decides about each.
+func ReportEvents_SaveUserReport_MQTT_Batch(handler func(context.Context, []*AcceptStatusReportData) error, opts ...event.BatchOption) event.RegisterOption {
+	return event.NewBatch(&ReportEvents_MQTT_ServiceDesc.Methods[0], handler, opts...)
 }
 
 // ReportEvents_SaveEventReport_MQTT_Topic is the topic of in: reports/event

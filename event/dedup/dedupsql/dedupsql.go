@@ -51,7 +51,8 @@ type Window struct {
 
 	purging sync.Mutex // of who purges after an effect; others do not wait
 
-	forget, insert, purge string
+	claimOne, claimEach, releaseEach *sqltx.Prepared
+	purge                            string
 }
 
 var _ dedup.Window = (*Window)(nil)
@@ -95,11 +96,21 @@ func New(db *sql.DB, o Options) (*Window, error) {
 		purge = `DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE expires <= (SELECT {now})
 	ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED))`
 	}
+	// A list of ids is one JSON array, so that the statement is the same for any
+	// number of them.
+	list := `json_each($1)`
+	if o.Dialect == sqltx.Postgres {
+		list = `json_array_elements_text($1::json) AS ids (value)`
+	}
+	const claim = ` ON CONFLICT (id) DO UPDATE SET expires = excluded.expires WHERE {table}.expires <= {now}`
+	prepared := func(s string) *sqltx.Prepared { return sqltx.NewPrepared(db, o.Dialect, text(s)) }
 	return &Window{
 		db: db, o: o,
-		forget: text(`DELETE FROM {table} WHERE id = $1 AND expires <= {now}`),
-		insert: text(`INSERT INTO {table} (id, expires) VALUES ($1, {now} + $2) ON CONFLICT (id) DO NOTHING`),
-		purge:  text(purge),
+		claimOne: prepared(`INSERT INTO {table} (id, expires) VALUES ($1, {now} + $2)` + claim),
+		// WHERE true tells SQLite that ON is not part of the FROM.
+		claimEach:   prepared(`INSERT INTO {table} (id, expires) SELECT value, {now} + $2 FROM ` + list + ` WHERE true` + claim + ` RETURNING id`),
+		releaseEach: prepared(`DELETE FROM {table} WHERE id IN (SELECT value FROM ` + list + `)`),
+		purge:       text(purge),
 	}, nil
 }
 
@@ -139,6 +150,9 @@ func (w *Window) Migrate(ctx context.Context) error {
 func (w *Window) Once(ctx context.Context, id string, effect func(context.Context) error) (duplicate bool, err error) {
 	if id == "" {
 		return false, dedup.ErrNoID
+	}
+	if err := w.claimOne.Prepare(ctx); err != nil {
+		return false, fmt.Errorf("dedupsql: %w", err)
 	}
 	due := false
 	err = sqltx.Nested(ctx, w.db, func(ctx context.Context) error {
@@ -182,27 +196,14 @@ func (w *Window) purgeAfter(ctx context.Context) {
 	}
 }
 
-// claim reports whether the id was not there.
+// claim reports whether the id was not there, or has expired.
 func (w *Window) claim(ctx context.Context, id string) (bool, error) {
-	tx := sqltx.Or(ctx, w.db)
-	for range 2 {
-		result, err := tx.ExecContext(ctx, w.insert, id, w.o.TTL.Milliseconds())
-		if err != nil {
-			return false, err
-		}
-		if n, err := result.RowsAffected(); err != nil || n > 0 {
-			return n > 0, err
-		}
-		// There already; it may have expired.
-		result, err = tx.ExecContext(ctx, w.forget, id)
-		if err != nil {
-			return false, err
-		}
-		if n, err := result.RowsAffected(); err != nil || n == 0 {
-			return false, err
-		}
+	result, err := w.claimOne.Exec(ctx, id, w.o.TTL.Milliseconds())
+	if err != nil {
+		return false, err
 	}
-	return false, nil
+	n, err := result.RowsAffected()
+	return n > 0, err
 }
 
 // Purge deletes up to 1,024 expired ids and returns how many. Once does so

@@ -126,6 +126,14 @@ func (d *Delivery[M]) Tried(started time.Time, err error) {
 	}
 }
 
+// TriedTogether is [Delivery.Tried] for a failure of many messages as a whole. It
+// counts, and judges none of them: the next Run tries the message by itself,
+// whatever the error was and however few attempts it has.
+func (d *Delivery[M]) TriedTogether(started time.Time, err error) {
+	d.Tried(started, err)
+	d.tried = false
+}
+
 // Started is when the first attempt began; zero when there was none.
 func (d *Delivery[M]) Started() time.Time { return d.started }
 

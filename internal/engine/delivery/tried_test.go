@@ -94,3 +94,34 @@ func (f runFunc) Run(context.Context) (time.Duration, bool) {
 	f()
 	return 0, true
 }
+
+// A failure of many as a whole is judged for none of them: each is tried by
+// itself, also when no retry is left or would help.
+func TestTriedTogether(t *testing.T) {
+	t.Parallel()
+	never := errors.New("never")
+	for name, single := range map[string]error{"good by itself": nil, "bad by itself": never} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var end Outcome
+			tries := 0
+			a, err := NewAttempts(func(context.Context, string, int) error { tries++; return single }, Policy[string]{
+				MaxAttempts: 1,
+				Classify:    func(error) Verdict { return DeadLetter },
+				DeadLetter:  func(context.Context, string, error, int) error { return nil },
+				Observer:    Observer[string]{Finished: func(_ string, o Outcome) { end = o }},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := a.Deliver("m", nil)
+			d.TriedTogether(time.Now(), never)
+			if _, done := d.Run(t.Context()); !done || tries != 1 || end.Attempts != 2 {
+				t.Errorf("done %v, %d tries, outcome %+v", done, tries, end)
+			}
+			if got, want := end.Result == Handled, single == nil; got != want {
+				t.Errorf("result %v", end.Result)
+			}
+		})
+	}
+}

@@ -1,0 +1,111 @@
+package bridge
+
+import (
+	"context"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
+)
+
+// handleEach runs the handler of batches for those messages that are no
+// duplicates, and returns an error for each, or one of all of them.
+func (c *consumer) handleEach(ctx context.Context, events []*Event) (items []error, rest error) {
+	if c.dedup == nil {
+		return itemErrors(c.batch.Handle(ctx, events), len(events))
+	}
+	b := c.identify(events)
+	if len(b.keys) == 0 {
+		return itemErrors(c.batch.Handle(ctx, events), len(events))
+	}
+	b.handle = c.batch.Handle
+	outcomes, err := c.dedup.batches.OnceEach(ctx, b.keys, b.effect)
+	if err != nil {
+		return nil, err
+	}
+	if !b.handled { // those without an id still are to be
+		if _, err := b.effect(ctx, nil); err != nil {
+			return nil, err
+		}
+	}
+	for i, k := range b.key {
+		if k < 0 {
+			continue
+		}
+		switch o := outcomes[k]; {
+		case o.Duplicate, o.Err == nil && b.first[k] != i:
+			c.duplicate(events[i], b.ids[k])
+		default:
+			b.items[i] = o.Err
+		}
+	}
+	return b.items, nil
+}
+
+// identified are the messages of a batch by their ids.
+type identified struct {
+	events []*Event
+	key    []int    // of each message, its place in keys; -1 for one without an id
+	keys   []string // what the window remembers, each once
+	ids    []string // of each key
+	first  []int    // of each key, the first message with it
+
+	handle  func(context.Context, []*Event) error
+	handled bool    // the handler was called, or had nothing to handle
+	items   []error // of messages
+}
+
+func (c *consumer) identify(events []*Event) *identified {
+	b := &identified{events: events, key: make([]int, len(events)), items: make([]error, len(events))}
+	places := make(map[string]int, len(events))
+	for i, e := range events {
+		id := c.dedup.id(e)
+		if id == "" {
+			c.withoutID(e)
+			b.key[i] = -1
+			continue
+		}
+		key := c.dedup.key(id)
+		place, ok := places[key]
+		if !ok {
+			place = len(b.keys)
+			places[key] = place
+			b.keys, b.ids, b.first = append(b.keys, key), append(b.ids, id), append(b.first, i)
+		}
+		b.key[i] = place
+	}
+	return b
+}
+
+var _ dedup.EachEffect = (*identified)(nil).effect
+
+// effect handles the first message of each fresh key, and those without an id, in
+// their order.
+func (b *identified) effect(ctx context.Context, fresh []int) (failed []error, err error) {
+	b.handled = true
+	wanted := make(map[int]int, len(fresh)) // key to its place in fresh
+	for n, k := range fresh {
+		wanted[k] = n
+	}
+	var some []*Event
+	var at []int
+	for i, k := range b.key {
+		if _, ok := wanted[k]; k < 0 || ok && b.first[k] == i {
+			some, at = append(some, b.events[i]), append(at, i)
+		}
+	}
+	if len(some) == 0 {
+		return nil, nil
+	}
+	items, err := itemErrors(b.handle(ctx, some), len(some))
+	if err != nil || items == nil {
+		return nil, err
+	}
+	failed = make([]error, len(fresh))
+	for n, i := range at {
+		if k := b.key[i]; k < 0 {
+			b.items[i] = items[n]
+		} else {
+			failed[wanted[k]] = items[n]
+		}
+	}
+	return failed, nil
+}

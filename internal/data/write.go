@@ -1,0 +1,58 @@
+package data
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+)
+
+// rowsOf is what {rows} stands for in a statement that inserts any number of rows:
+// $1 is a JSON array of arrays, one for each row, so that one prepared statement
+// does for all.
+func rowsOf(d sqltx.Dialect) string {
+	if d == sqltx.Postgres {
+		return "json_array_elements($1::json) AS list (value)"
+	}
+	return "json_each($1)"
+}
+
+// writes are the statements that are run for messages, and prepared at the start:
+// later most of them are run in a transaction, which has SQLite's only connection.
+func writes() []string {
+	return []string{insertEvents, insertStatuses, insertTelemetry, insertAlert, upsertHeartbeat}
+}
+
+func (d *Data) prepare(ctx context.Context) error {
+	d.writes = make(map[string]*sqltx.Prepared)
+	for _, text := range writes() {
+		p := sqltx.NewPrepared(d.db, d.dialect.name, strings.ReplaceAll(text, "{rows}", rowsOf(d.dialect.name)))
+		if err := p.Prepare(ctx); err != nil {
+			return fmt.Errorf("prepare %s: %w", text, err)
+		}
+		d.writes[text] = p
+	}
+	return nil
+}
+
+// exec runs one of the writes in the transaction of ctx, if there is one.
+func (d *Data) exec(ctx context.Context, statement string, args ...any) error {
+	if d.db == nil {
+		return errNoDatabase()
+	}
+	if _, err := d.writes[statement].Exec(ctx, args...); err != nil {
+		return databaseError(err)
+	}
+	return nil
+}
+
+// insert runs one of the writes for all rows at once.
+func (d *Data) insert(ctx context.Context, statement string, rows [][]any) error {
+	text, err := json.Marshal(rows)
+	if err != nil {
+		return databaseError(err)
+	}
+	return d.exec(ctx, statement, string(text))
+}
