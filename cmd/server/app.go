@@ -53,7 +53,7 @@ func newApp(
 		kratos.Registrar(registrar),
 		kratos.StopTimeout(stopTimeout),
 		kratos.Signal(syscall.SIGQUIT), // run caught the others, before Kratos would
-		kratos.Server(servers(hs, gs, ms, embedded, connection, publisher)...),
+		kratos.Server(servers(hs, gs, ms, embedded, connection, publisher, logger)...),
 		// Only now, because Kratos cannot stop what it has not started.
 		kratos.AfterStart(func(context.Context) error {
 			unwatch = context.AfterFunc(ctx, stop)
@@ -81,7 +81,7 @@ func subscriptions(ms *mqttserver.Server) event.Subscriptions {
 // handled until after that.
 func servers(
 	hs *http.Server, gs *grpc.Server, ms *mqttserver.Server,
-	embedded *server.Embedded, connection *kratosmqttv1.Connection, publisher *data.Broker,
+	embedded *server.Embedded, connection *kratosmqttv1.Connection, publisher *data.Broker, logger log.Logger,
 ) []transport.Server {
 	var first []server.Server
 	if hs != nil {
@@ -93,22 +93,40 @@ func servers(
 	if ms == nil {
 		return server.StopTogether(first)
 	}
-	drain := func(ctx context.Context) {
-		flush(ctx, publisher)
-		embedded.Drain(ctx, connection.ClientId)
-	}
-	return server.StopInOrder(first, drain, ms)
+	return server.StopInOrder(first, server.Drain{
+		Run: func(ctx context.Context) {
+			within(ctx, publisher.Flush)
+			within(ctx, func(ctx context.Context) { embedded.Drain(ctx, connection.ClientId) })
+		},
+		Backlogs: backlogs(ms, embedded, connection, publisher),
+		Logger:   logger,
+	}, ms)
 }
 
-// flush sends what the outbox holds within half of the time that is left; the
-// other half is the subscriber's.
-func flush(ctx context.Context, publisher *data.Broker) {
+// backlogs are the places where reports may be left.
+func backlogs(ms *mqttserver.Server, embedded *server.Embedded, connection *kratosmqttv1.Connection, publisher *data.Broker) []server.Backlog {
+	outbox := server.Backlog{Place: "in the outbox", Fate: "they are sent after the next start", Count: publisher.Waiting}
+	if broker := embedded.Backlog(connection.ClientId); broker != nil {
+		return []server.Backlog{outbox, *broker}
+	}
+	return []server.Backlog{outbox, {
+		Place: "with the subscriber", Fate: "the broker sends them again",
+		Count: func() int {
+			h := ms.Health()
+			return h.Queued + h.Running
+		},
+	}}
+}
+
+// within calls f with half of the time that is left; the other half is for what
+// comes after it.
+func within(ctx context.Context, f func(context.Context)) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
 		defer cancel()
 	}
-	publisher.Flush(ctx)
+	f(ctx)
 }
 
 // instanceID tells the processes of the service apart.

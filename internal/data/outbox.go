@@ -63,6 +63,23 @@ func opened[S outbox.Store](s S, err error) (outbox.Store, error) {
 
 func atMost(n uint64) int { return int(min(n, math.MaxInt)) }
 
+// Waiting is how many messages the outbox holds; 0 when it cannot tell.
+func (b *Broker) Waiting() int {
+	if b.store == nil {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), waitingTimeout)
+	defer cancel()
+	s, err := b.store.Stats(ctx)
+	if err != nil {
+		return 0
+	}
+	return s.Depth
+}
+
+// waitingTimeout bounds the question how much waits.
+const waitingTimeout = time.Second
+
 // flushPoll is how often a flush looks, and flushStuck how long nothing may leave,
 // while keys are closed, until all that is left is taken to wait behind those.
 const (

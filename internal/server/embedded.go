@@ -15,8 +15,9 @@ import (
 const (
 	// embeddedStop bounds the stop of the embedded broker.
 	embeddedStop = 5 * time.Second
-	// drainLimit bounds Drain, drainPoll is how often it looks.
-	drainLimit = 2 * time.Second
+	// drainStall is how long Drain waits while nothing becomes less, drainPoll how
+	// often it looks.
+	drainStall = 2 * time.Second
 	drainPoll  = 10 * time.Millisecond
 )
 
@@ -78,27 +79,44 @@ func (e *Embedded) URL() string {
 
 // Drain waits until the subscriber with this client id has acknowledged every
 // message that the broker accepted at QoS 1 or 2: what the broker holds when it
-// closes is gone. It gives up, with a warning, when ctx ends or after 2 s, which
-// happens when devices go on sending.
+// closes is gone. It gives up when ctx ends, or when for 2 s there were never fewer
+// than before, which happens when devices go on sending.
 func (e *Embedded) Drain(ctx context.Context, clientID string) {
 	if e == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, drainLimit)
-	defer cancel()
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
+	fewest, since := e.queued(clientID), time.Now()
 	// Twice nothing, because the broker confirms a message a moment before it
 	// queues it.
 	for idle := 0; idle < 2; {
 		select {
 		case <-ctx.Done():
-			e.log.Warnf("embedded MQTT broker: stopping with %d messages not handled", e.queued(clientID))
 			return
 		case <-tick.C:
 		}
-		if idle++; e.queued(clientID) > 0 {
+		n := e.queued(clientID)
+		if idle++; n > 0 {
 			idle = 0
 		}
+		if n < fewest {
+			fewest, since = n, time.Now()
+		}
+		if n > 0 && time.Since(since) >= drainStall {
+			return
+		}
+	}
+}
+
+// Backlog is what the subscriber with this client id has not acknowledged; nil is
+// none.
+func (e *Embedded) Backlog(clientID string) *Backlog {
+	if e == nil {
+		return nil
+	}
+	return &Backlog{
+		Place: "at the embedded broker", Fate: "they are lost: this broker keeps nothing",
+		Count: func() int { return e.queued(clientID) },
 	}
 }

@@ -101,13 +101,26 @@ func TestTakenPortOfTheEmbeddedBroker(t *testing.T) {
 	wantTaken(t, err, port, conf.EnvMQTTAddr)
 }
 
+// As long as the backlog becomes less Drain waits for it, however long that takes.
+func TestDrainWaitsForProgress(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		e := &Embedded{queued: func(string) int { return max(0, 600-int(time.Since(began)/time.Second)*10) }}
+		e.Drain(t.Context(), "me")
+		if took := time.Since(began).Round(time.Second); took != time.Minute {
+			t.Errorf("took %v, want the minute that the backlog takes", took)
+		}
+	})
+}
+
 func TestDrainWaitsUntilNothingIsQueued(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		handledAfter, limit, want time.Duration
 	}{
 		"handled":        {300 * time.Millisecond, time.Minute, 320 * time.Millisecond},
-		"never handled":  {time.Hour, time.Minute, drainLimit},
+		"never handled":  {time.Hour, time.Minute, drainStall},
 		"the stop ends":  {time.Hour, time.Second, time.Second},
 		"nothing queued": {0, time.Minute, 2 * drainPoll},
 	} {
@@ -118,10 +131,7 @@ func TestDrainWaitsUntilNothingIsQueued(t *testing.T) {
 				timer := time.AfterFunc(test.handledAfter, func() { queued.Store(0) })
 				defer timer.Stop()
 			}
-			e := &Embedded{
-				log:    log.NewHelper(log.DefaultLogger),
-				queued: func(string) int { return int(queued.Load()) },
-			}
+			e := &Embedded{queued: func(string) int { return int(queued.Load()) }}
 			ctx, cancel := context.WithTimeout(t.Context(), test.limit)
 			defer cancel()
 			began := time.Now()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/go-kratos/kratos/v2/log"
 	"github.com/go-kratos/kratos/v2/transport"
 )
 
@@ -22,11 +23,23 @@ func StopTogether(servers []Server) []transport.Server {
 	return all
 }
 
+// Drain is what happens between the stop of the intake and that of the subscriber.
+type Drain struct {
+	// Run returns when what was accepted is on its way to the subscriber, or ctx
+	// ends.
+	Run func(ctx context.Context)
+	// Backlogs are the places where something may be left meanwhile, in the order
+	// of the way.
+	Backlogs []Backlog
+	Logger   log.Logger
+}
+
 // StopInOrder wraps servers for one Kratos app, which stops all of its servers
 // at the same time, so that last stops only after all of first have stopped and
-// drain has returned. Then whatever first accepted until its end is still
-// handled by last. All of them share the app's stop timeout.
-func StopInOrder(first []Server, drain func(context.Context), last Server) []transport.Server {
+// the drain has returned. Then whatever first accepted until its end is still
+// handled by last. All of them share the app's stop timeout. Once a second the log
+// says how much is left.
+func StopInOrder(first []Server, drain Drain, last Server) []transport.Server {
 	var stopped sync.WaitGroup
 	servers := make([]transport.Server, 0, len(first)+1)
 	for _, srv := range first {
@@ -50,13 +63,15 @@ func (s *stopsFirst) Stop(ctx context.Context) error {
 type stopsLast struct {
 	Server
 	first *sync.WaitGroup
-	drain func(context.Context)
+	drain Drain
 }
 
 // Stop implements transport.Server. It needs no way out of its wait: the
 // servers it waits for are stopped with the same ctx.
 func (s *stopsLast) Stop(ctx context.Context) error {
 	s.first.Wait()
-	s.drain(ctx)
+	told := tellProgress(log.NewHelper(s.drain.Logger), s.drain.Backlogs)
+	defer told()
+	s.drain.Run(ctx)
 	return s.Server.Stop(ctx)
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/go-kratos/kratos/v2/log"
 	"github.com/go-kratos/kratos/v2/transport"
 )
 
@@ -50,7 +51,7 @@ func TestStopInOrder(t *testing.T) {
 	j, gate := &journal{}, make(chan struct{})
 	servers := StopInOrder(
 		[]Server{&recorded{name: "first", gate: gate, fail: errStop, journal: j}, &recorded{name: "second", journal: j}},
-		func(context.Context) { j.add("drain") },
+		Drain{Run: func(context.Context) { j.add("drain") }, Logger: log.DefaultLogger},
 		&recorded{name: "last", journal: j},
 	)
 	errs := make([]error, len(servers))
@@ -77,7 +78,7 @@ func TestStopInOrder(t *testing.T) {
 func TestStopTwice(t *testing.T) {
 	t.Parallel()
 	j := &journal{}
-	servers := StopInOrder([]Server{&recorded{name: "first", journal: j}}, func(context.Context) {}, &recorded{name: "last", journal: j})
+	servers := StopInOrder([]Server{&recorded{name: "first", journal: j}}, Drain{Run: func(context.Context) {}, Logger: log.DefaultLogger}, &recorded{name: "last", journal: j})
 	for range 2 {
 		for _, srv := range servers {
 			if err := srv.Stop(context.Background()); err != nil {
