@@ -35,9 +35,11 @@ import (
 // QoS 0, what is published directly, requests and replies go past the outbox, and
 // may overtake it. Disconnect sends what it can within its time while there is a
 // connection; the rest stays in the store, is counted in the log, and is sent
-// after the next start. The store is the caller's: it is not closed. It belongs to
-// one broker or server: two of a process that were given the same store would each
-// send all that is in it. Default: none.
+// after the next start. The store is the caller's: it is not closed. Several
+// brokers and servers of a process may be given one store: the first sends all that
+// is in it, by its own options and connection, until it stops; then the next one
+// does, within the poll interval. That is logged, since a store for each is what is
+// usually wanted. Default: none.
 func WithOutbox(store outbox.Store, opts ...OutboxOption) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.SetOutbox(store, opts) })
 }

@@ -18,7 +18,8 @@ type Health struct {
 	// LastRefusal is the last refusal of an entry by the broker; its Seq is 0
 	// while there was none.
 	LastRefusal ClosedKey
-	// Standby is set while another process, which shares the store, relays.
+	// Standby is set while another process that shares the store, or another relay
+	// of this one, sends.
 	Standby bool
 	// Sent counts acknowledged entries, Failed failed attempts, and Resent
 	// entries sent again because of ConnectionLost, since NewRelay.

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// lease is the right to relay, where several processes share a store: nothing
-// is read and nothing sent without it. It is the worker that takes, renews and
-// gives it up.
+// lease is the right to relay, where several processes share a store, or several
+// relays of one: nothing is read and nothing sent without it. It is the worker that
+// takes, renews and gives it up.
 type lease struct {
 	known   bool // whether the store is shared is
 	shared  bool
-	standby bool // another process has it
+	standby bool // another relay has it
 	until   time.Time
 	length  time.Duration
 
@@ -77,7 +77,11 @@ func (l *lease) useless(now time.Time, flying int) bool {
 // hold takes or renews the right to relay.
 func (w *worker) hold(ctx context.Context) error {
 	now := time.Now()
-	until, err := w.store.Hold(ctx)
+	var until time.Time
+	err := ErrNotHolder
+	if w.claim() {
+		until, err = w.store.Hold(ctx)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if errors.Is(err, ErrNotHolder) {
@@ -94,7 +98,7 @@ func (w *worker) hold(ctx context.Context) error {
 	return nil
 }
 
-// lost notes that another process relays, or may.
+// lost notes that another relay sends, or may.
 func (w *worker) lost(standby bool) {
 	if w.lease.ctx != nil {
 		w.w.lose()
@@ -106,11 +110,12 @@ func (w *worker) lost(standby bool) {
 	}
 }
 
-// yield gives the lease to who can send. Others look every PollInterval.
+// yield gives the lease, and the claim, to who can send. Others look every PollInterval.
 func (w *worker) yield(ctx context.Context) error {
 	w.mu.Lock()
 	w.lost(false)
 	w.nextHold = time.Now().Add(max(2*w.o.PollInterval, 100*time.Millisecond))
 	w.mu.Unlock()
+	w.unclaim()
 	return w.store.Yield(ctx)
 }

@@ -51,6 +51,7 @@ func NewMemory(o MemoryOptions) (Store, error) {
 // hole (nil), and holes are squeezed out when they are the greater part, so
 // that deletes in any order cost little.
 type memory struct {
+	OneRelay
 	o        MemoryOptions
 	appended chan struct{}
 

@@ -25,8 +25,8 @@ var ErrFull = errors.New("outbox: full")
 var ErrClosed = errors.New("outbox: closed")
 
 // ErrNotHolder is the error of Read and Hold of a store that several processes
-// share, while another of them relays.
-var ErrNotHolder = errors.New("outbox: another process relays")
+// share, while another of them relays, and of a Flush while another relay sends.
+var ErrNotHolder = errors.New("outbox: another relay sends")
 
 // ErrQuarantineFull is the error of a Quarantine that its bound does not
 // permit. The entry stays where it is.
@@ -118,7 +118,9 @@ type Quarantine interface {
 }
 
 // Store keeps entries until they are deleted. All methods are safe for
-// concurrent use, and fail with [ErrClosed] after Close.
+// concurrent use, and fail with [ErrClosed] after Close. One that may be given to
+// several brokers or servers of a process is a [Claimer], too; all of this module
+// are.
 type Store interface {
 	Quarantine
 	// Append returns nil once every entry is durable, as far as the store is:

@@ -68,6 +68,9 @@ type Observe struct {
 	// quarantine is at its bound: it stays, its key stays closed, and it is tried
 	// again at the end of long pauses. At most once a minute.
 	QuarantineFull func(k ClosedKey)
+	// Taken is told when the relay stands by, because another one of this process
+	// works on the store: once, until it has the store itself.
+	Taken func()
 	// Failed is told when the store fails, once until Works: it works again.
 	Failed func(err error)
 	Works  func()
@@ -108,7 +111,8 @@ var ErrStopped = errors.New("outbox: relay stopped")
 // How the store is, is measured beside the work, for a tenth of the time at
 // most, and at most 10 s each time.
 //
-// Where several processes share the store, one relays at a time. It checks
+// Where several relays of this process were given one store, one sends at a time;
+// see [Claimer]. Where several processes share the store, one relays at a time. It checks
 // before each send that it still may, drops what it has read when it may not,
 // and lets another one relay when it has not been able to send for as long as
 // the right lasts: because its connection is down, the send function does not
@@ -124,6 +128,10 @@ type Relay struct {
 	wakeWorker chan struct{}
 	stopping   chan struct{} // closed by Stop
 	done       chan struct{} // closed when Run returned
+
+	// Of the goroutine of Run:
+	release   func() // gives the claim of the store back; nil without it
+	toldTaken bool   // that another relay has it
 
 	mu       sync.Mutex
 	cancel   context.CancelFunc // of Run
@@ -218,6 +226,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	cancel()
 	sender.Wait()
 	err = errors.Join(err, r.finish(ctx))
+	r.unclaim()
 	close(r.done)
 	return err
 }

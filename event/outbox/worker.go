@@ -53,6 +53,7 @@ type job struct {
 	without []string // of those
 	epoch   int
 	wait    time.Duration // of idle
+	deaf    bool          // of idle: what is appended is for another relay of the store to hear
 }
 
 // worker does all reading and writing of the store, one job at a time: what is
@@ -90,11 +91,15 @@ func (r *Relay) runWorker(ctx context.Context) error {
 			return nil
 		case idle:
 			timer.Reset(j.wait)
+			appended := r.store.Appended()
+			if j.deaf {
+				appended = nil
+			}
 			select {
 			case <-ctx.Done():
 			case <-r.wakeWorker:
 			case <-timer.C:
-			case <-r.store.Appended():
+			case <-appended:
 				r.mu.Lock()
 				r.w.atEnd = false
 				r.mu.Unlock()
@@ -145,7 +150,7 @@ func (w *worker) nextJob(now time.Time) job {
 			return j
 		}
 	}
-	return job{kind: idle, wait: min(retry, w.idleFor(now))}
+	return job{kind: idle, wait: min(retry, w.idleFor(now)), deaf: w.lease.standby}
 }
 
 // leaseJob is what to do about the right to relay.

@@ -178,6 +178,14 @@ type numberedStore struct {
 	sequence *sequence
 }
 
+// Claim implements [outbox.Claimer], as the store does.
+func (n numberedStore) Claim() (release func(), ok bool) {
+	if c, ok := n.Store.(outbox.Claimer); ok {
+		return c.Claim()
+	}
+	return func() {}, true
+}
+
 // Delete implements [outbox.Store].
 func (n numberedStore) Delete(ctx context.Context, seqs ...uint64) error {
 	err := n.Store.Delete(ctx, seqs...)

@@ -66,6 +66,9 @@ func (a *alarms) works() {
 // observe is what the relay tells.
 func (a *alarms) observe() outbox.Observe {
 	return outbox.Observe{
+		Taken: func() {
+			a.keeper.state.log.Warnf("mqtt: the outbox stands by: another Broker or Server of this process was given the same store, and sends what is in it until it stops; want a store for each")
+		},
 		Failed: a.failed,
 		Works:  a.works,
 		High: func(s outbox.Stats) {

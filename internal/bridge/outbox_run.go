@@ -131,6 +131,9 @@ func (k *keeper) flushed(ctx context.Context, relay *outbox.Relay) error {
 		return relay.Flush(ctx)
 	}
 	for h := relay.Health(ctx); h.Err == nil && (h.InFlight > 0 || h.Depth > h.Held); h = relay.Health(ctx) {
+		if h.Standby {
+			return outbox.ErrNotHolder
+		}
 		if relay.OnlyRefused() {
 			err := error(outbox.ErrRefused)
 			for _, c := range relay.ClosedKeys(1) {

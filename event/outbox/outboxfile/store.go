@@ -73,6 +73,7 @@ const (
 
 // Store is an outbox in a file. It implements [outbox.Store].
 type Store struct {
+	outbox.OneRelay
 	file     *boltfile.File
 	o        Options
 	appended chan struct{}
@@ -93,7 +94,10 @@ type amount struct {
 func (a *amount) add(b amount)      { a.n, a.bytes = a.n+b.n, a.bytes+b.bytes }
 func (a *amount) subtract(b amount) { a.n, a.bytes = a.n-b.n, a.bytes-b.bytes }
 
-var _ outbox.Store = (*Store)(nil)
+var (
+	_ outbox.Store   = (*Store)(nil)
+	_ outbox.Claimer = (*Store)(nil)
+)
 
 // Open opens the outbox in a file, and creates the file, and the folders that
 // it is in, when they are missing. A file that is open already is [ErrLocked],

@@ -71,6 +71,7 @@ type Options struct {
 // Store is an outbox in a table. Its database must be opened so that writers
 // wait for each other: SQLite with a busy timeout.
 type Store struct {
+	outbox.OneRelay
 	db  *sql.DB
 	o   Options
 	sql statements
@@ -86,7 +87,10 @@ type Store struct {
 	settled settled
 }
 
-var _ outbox.Store = (*Store)(nil)
+var (
+	_ outbox.Store   = (*Store)(nil)
+	_ outbox.Claimer = (*Store)(nil)
+)
 
 // New opens no connection. The tables must be there before it is used: see
 // Migrate and [Schema]. It reports all problems of the options at once.
