@@ -57,6 +57,9 @@ type Options struct {
 // all are the buckets that an open file has.
 func (o *Options) all() []string { return slices.Concat(o.Buckets, o.Added) }
 
+// probeBucket is written to when a commit failed, to see whether one works again.
+const probeBucket = "probe"
+
 // File is an open file. All methods are safe for concurrent use.
 type File struct {
 	db   *bbolt.DB
@@ -178,11 +181,11 @@ func (f *File) Err() error {
 	}
 	f.probed = time.Now()
 	f.pending = append(f.pending, newOp(Op{Grow: 1, Apply: func(tx *bbolt.Tx) error {
-		b, err := tx.CreateBucketIfNotExists([]byte("probe"))
+		b, err := tx.CreateBucketIfNotExists([]byte(probeBucket))
 		if err != nil {
 			return err
 		}
-		return b.Put([]byte("probe"), []byte{1})
+		return b.Put([]byte(probeBucket), []byte{1})
 	}}))
 	f.wakeUp()
 	return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -203,6 +204,34 @@ func TestSmallBucketsAndMissingOnes(t *testing.T) {
 	t.Cleanup(func() { _ = f.Close() })
 	if r.Kept != 1 || r.Err == nil || keys(t, f) != 1 {
 		t.Errorf("recovery: %+v, %d keys", r, keys(t, f))
+	}
+}
+
+// A file of another store, whose path stands in the wrong place, is not damaged: a
+// recovery would take what is in it away from its owner.
+func TestFileOfAnotherStore(t *testing.T) {
+	t.Parallel()
+	f, path := openTest(t)
+	if err := f.Update(t.Context(), put("a")); err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	for _, onCorrupt := range []func(Recovery){nil, func(r Recovery) { t.Errorf("recovered: %+v", r) }} {
+		_, err := Open(path, Options{
+			Buckets: []string{"other"}, OnCorrupt: onCorrupt,
+			ValidKey: func(string, []byte) bool { return false },
+		})
+		if err == nil || errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), `something else, which keeps "b" there`) {
+			t.Errorf("Open of a file of another store: %v", err)
+		}
+	}
+	f, err := Open(path, Options{Buckets: []string{"b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	if keys(t, f) != 1 {
+		t.Errorf("%d keys are left", keys(t, f))
 	}
 }
 

@@ -6,6 +6,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -59,6 +62,9 @@ func examine(path string, o Options) error {
 			}
 		}
 		damage = t.walk()
+		if names := foreign(found, o.all()); names != nil {
+			return fmt.Errorf("%s: is a file of something else, which keeps %s there", path, strings.Join(names, ", "))
+		}
 		for _, name := range o.Buckets { // all are made together
 			if len(found) > 0 && !found[name] {
 				damage = errors.Join(damage, fmt.Errorf("bucket %s is missing", name))
@@ -79,6 +85,22 @@ func examine(path string, o Options) error {
 	}
 	o.OnCorrupt(r)
 	return nil
+}
+
+// foreign returns the buckets of a file that has none of ours: another store's,
+// or another program's, which no recovery may move aside.
+func foreign(found map[string]bool, ours []string) []string {
+	var names []string
+	for name := range found {
+		switch {
+		case slices.Contains(ours, name):
+			return nil
+		case name != probeBucket:
+			names = append(names, strconv.Quote(name))
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // lock keeps writers away by bbolt's own lock, as far as bbolt opens the file.
