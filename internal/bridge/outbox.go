@@ -242,6 +242,9 @@ func (s *state) outboxOf(cfg *Outbox) (*keeper, error) {
 	if cfg.Store == nil {
 		return nil, errNoStore
 	}
+	if err := noNil("store of the outbox", cfg.Store); err != nil {
+		return nil, err
+	}
 	if cfg.Hold < 0 || cfg.Poll < 0 {
 		return nil, fmt.Errorf("outbox: hold of %v, poll interval of %v", cfg.Hold, cfg.Poll)
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/go-kratos/kratos/v2/encoding"
@@ -152,6 +153,7 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	if cfg.Preset, err = engine.FindPreset(s.Preset); err != nil {
 		bad("preset", "%w", err)
 	}
+	errs = append(errs, noNil("store for dead letters", cfg.DeadLetters), noNil("dedup window", s.Dedup))
 	if s.CloudEvents != nil {
 		errs = append(errs, checkSource(*s.CloudEvents))
 	}
@@ -173,6 +175,15 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 		}
 	}
 	return cfg, errors.Join(errs...)
+}
+
+// noNil refuses a nil pointer in an interface, which is what a store becomes whose
+// error of Open was ignored: it is not nil, and would end the process later.
+func noNil(what string, v any) error {
+	if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && r.IsNil() {
+		return fmt.Errorf("the %s is a nil %T", what, v)
+	}
+	return nil
 }
 
 // tls returns the source of the TLS configuration: config, which was set in

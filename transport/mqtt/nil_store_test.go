@@ -1,0 +1,31 @@
+package mqtt_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadletterfile"
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup/dedupsql"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxfile"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
+)
+
+// A store whose error of Open was ignored is a nil pointer in an interface: Start
+// says which, where the process would end in a goroutine of its own later.
+func TestNilStore(t *testing.T) {
+	t.Parallel()
+	b := mqtttest.NewScripted(t)
+	for want, opt := range map[string]mqttserver.ServerOption{
+		"store for dead letters is a nil *deadletterfile.Store": mqttserver.DeadLetters((*deadletterfile.Store)(nil)),
+		"dedup window is a nil *dedupsql.Window":                mqttserver.Dedup((*dedupsql.Window)(nil)),
+		"store of the outbox is a nil *outboxfile.Store":        mqttserver.Outbox((*outboxfile.Store)(nil)),
+	} {
+		srv := mqttserver.NewServer(mqttserver.WithAddress([]string{b.URL()}), opt)
+		err := srv.Start(t.Context())
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Start is %v, want %q", err, want)
+		}
+		_ = srv.Stop(t.Context())
+	}
+}
