@@ -126,7 +126,7 @@ func (c *Client) report(n notice) {
 		}
 	case session.Subscribed:
 		c.warnUnsupported()
-		c.log.Infof("mqtt: %d topic filters granted", ev.Filters)
+		c.log.Infof("mqtt: topic filters granted to %q: %d", ev.ClientID, ev.Filters)
 	case session.ConnectFailed:
 		if ev.RetryIn == 0 {
 			c.log.Warnf("mqtt: cannot connect to %s as %q, trying the next address: %v", ev.Address, ev.ClientID, ev.Err)

@@ -81,10 +81,10 @@ func (at *subscriber) tidy(ctx context.Context) {
 			if ctx.Err() != nil {
 				return // what is not struck out is tried again by the next run
 			}
-			r.client.log.Warnf("mqtt: filter %q has no subscription any more, and the broker does not let it go: %v", f, err)
+			r.client.log.Warnf("mqtt: filter %q has no subscription any more in the session of %q, and the broker does not let it go: %v", f, at.id, err)
 			continue
 		}
-		r.client.log.Infof("mqtt: unsubscribed from %q, which has no subscription any more", f)
+		r.client.log.Infof("mqtt: unsubscribed the session of %q from %q, which has no subscription there any more", at.id, f)
 		r.filters.strike(ctx, at, f)
 	}
 }

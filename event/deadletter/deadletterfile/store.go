@@ -62,6 +62,7 @@ const (
 // whose reason says so and whose payload is what was found.
 type Store struct {
 	file *boltfile.File
+	path string
 	max  int
 
 	mu     sync.Mutex
@@ -100,7 +101,7 @@ func Open(path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("deadletter file: %w", err)
 	}
-	s := &Store{file: file, max: o.MaxLetters, parked: make(map[string]struct{})}
+	s := &Store{file: file, path: path, max: o.MaxLetters, parked: make(map[string]struct{})}
 	err = file.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(bucket)).ForEach(func(k, v []byte) error {
 			s.count(string(k), 0, stateOf(v))
@@ -112,6 +113,9 @@ func Open(path string, o Options) (*Store, error) {
 	}
 	return s, nil
 }
+
+// String says where the letters are.
+func (s *Store) String() string { return "file " + s.path }
 
 // salvage recognises letters, and remembered filters by their key.
 func salvage(key, value []byte, _ map[string]uint64) string {

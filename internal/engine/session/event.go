@@ -80,7 +80,10 @@ type SubscriptionLowered struct {
 func (e SubscriptionLowered) Err() error { return lessError(e.Filter, e.Asked, e.Granted) }
 
 // Subscribed reports that every wanted filter is granted.
-type Subscribed struct{ Filters int }
+type Subscribed struct {
+	ClientID string
+	Filters  int
+}
 
 // NothingWanted reports that no filter is wanted, on a new connection or when the
 // last one that was not granted was taken back.

@@ -213,7 +213,7 @@ func (t *subscriptions) report(s *Session) {
 	s.state.set(func(st *Status) { st.Ready, st.Convicting, st.LastError = why == nil, false, why })
 	switch {
 	case news && n > 0:
-		s.cfg.Notify(Subscribed{n})
+		s.cfg.Notify(Subscribed{ClientID: s.cfg.ClientID, Filters: n})
 	case news:
 		s.cfg.Notify(NothingWanted{})
 	}
