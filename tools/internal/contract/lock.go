@@ -8,7 +8,7 @@ import (
 )
 
 // head explains the file to whoever opens it.
-const head = "# What the AsyncAPI documents promise. Written by make api; make check compares.\n"
+const head = "# What the AsyncAPI documents promise. Written and compared by tools/contract.\n"
 
 // Marshal writes a contract as lines in a fixed order, so that a change of it
 // is seen in a review.
