@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -53,11 +54,11 @@ func (s *Settings) connection(c *v1.Connection) {
 	put(&cfg.ClientID, c.GetClientId())
 	put(&cfg.Username, c.GetUsername())
 	put(&cfg.Password, c.GetPassword())
-	putDuration(&cfg.KeepAlive, c.GetKeepAlive())
-	putDuration(&cfg.ConnectTimeout, c.GetConnectTimeout())
-	putDuration(&cfg.WriteTimeout, c.GetWriteTimeout())
-	putDuration(&cfg.MaxReconnectDelay, c.GetMaxReconnectDelay())
-	putDuration(&cfg.SessionExpiry, c.GetSessionExpiry())
+	s.duration("Connection", "keep_alive", c.GetKeepAlive(), &cfg.KeepAlive)
+	s.duration("Connection", "connect_timeout", c.GetConnectTimeout(), &cfg.ConnectTimeout)
+	s.duration("Connection", "write_timeout", c.GetWriteTimeout(), &cfg.WriteTimeout)
+	s.duration("Connection", "max_reconnect_delay", c.GetMaxReconnectDelay(), &cfg.MaxReconnectDelay)
+	s.sessionExpiry(c)
 	put(&s.Protocol, c.GetProtocol())
 	put(&s.Preset, c.GetPreset())
 	put(&cfg.Will, will(c.GetWill()))
@@ -111,13 +112,13 @@ func will(w *v1.Will) *engine.Message {
 	if w == nil {
 		return nil
 	}
-	return &engine.Message{Topic: w.GetTopic(), Payload: w.GetPayload(), QoS: byte(min(w.GetQos(), math.MaxUint8)), Retain: w.GetRetain()}
+	return &engine.Message{Topic: w.GetTopic(), Payload: []byte(w.GetPayload()), QoS: byte(min(w.GetQos(), math.MaxUint8)), Retain: w.GetRetain()}
 }
 
 // Publisher applies the publisher part of a service's configuration; nil
 // changes nothing.
 func (s *Settings) Publisher(p *v1.Publisher) {
-	putDuration(&s.Config.PublishTimeout, p.GetTimeout())
+	s.duration("Publisher", "timeout", p.GetTimeout(), &s.Config.PublishTimeout)
 	put(&s.Config.MaxPayload, int(p.GetMaxPayload()))
 	put(&s.Config.Window, int(p.GetInFlight()))
 	put(&s.Config.Connections, int(p.GetConnections()))
@@ -131,13 +132,46 @@ func (s *Settings) Subscriber(c *v1.Subscriber) {
 	put(&s.Config.Concurrency, int(c.GetConcurrency()))
 	put(&s.Config.Queue, int(c.GetQueue()))
 	put(&s.Config.QueueBytes, int64(min(c.GetQueueBytes(), math.MaxInt64)))
-	putDuration(&s.Config.HandlerTimeout, c.GetHandlerTimeout())
-	putDuration(&s.Config.RetryBudget, c.GetRetryBudget())
+	s.duration("Subscriber", "handler_timeout", c.GetHandlerTimeout(), &s.Config.HandlerTimeout)
+	if d := c.GetRetryBudget(); d != nil && d.AsDuration() == 0 {
+		s.Config.RetryBudget = 1 // over after the first attempt
+	} else {
+		putDuration(&s.Config.RetryBudget, d)
+	}
 	put(&s.Config.DeadLetterTopic, c.GetDeadLetterTopic())
 	put(&s.Config.MaxInbound, int(c.GetMaxPayload()))
 	s.unmatched(c)
 	if c != nil {
 		s.subscriber = proto.CloneOf(c)
+	}
+}
+
+// duration takes a setting whose 0 means nothing: written into a configuration
+// it is a problem, because the default is not what was asked for.
+func (s *Settings) duration(section, key string, d *durationpb.Duration, to *time.Duration) {
+	if d == nil {
+		return
+	}
+	same := func(e *event.SettingError) bool { return e.Section == "kratosmqtt.v1."+section && e.Key == key }
+	s.zeros = slices.DeleteFunc(slices.Clone(s.zeros), same)
+	if d.AsDuration() == 0 {
+		s.zeros = append(s.zeros, event.Setting(section, key, "is 0s, want more; leave it out for the default"))
+	}
+	putDuration(to, d)
+}
+
+// sessionExpiry takes 0 for a session that ends with its connection, which is a
+// clean one on both versions of MQTT.
+func (s *Settings) sessionExpiry(c *v1.Connection) {
+	d := c.GetSessionExpiry()
+	if d == nil || d.AsDuration() != 0 {
+		s.duration("Connection", "session_expiry", d, &s.Config.SessionExpiry)
+		return
+	}
+	clean := true
+	s.Config.CleanSession = &clean
+	if c.CleanSession != nil && !c.GetCleanSession() {
+		s.zeros = append(s.zeros, event.Setting("Connection", "session_expiry", "is 0s, which contradicts clean_session: false"))
 	}
 }
 

@@ -57,6 +57,7 @@ type Settings struct {
 	OnDisconnect func(error)
 
 	subscriber   *v1.Subscriber
+	zeros        []*event.SettingError // settings that 0 means nothing to
 	noConnection bool // the service's configuration has none
 	headerTwice  []string
 	ignored      []string
@@ -135,6 +136,9 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	}
 	bad := func(key, format string, args ...any) {
 		errs = append(errs, event.Setting("Connection", key, format, args...))
+	}
+	for _, zero := range s.zeros {
+		errs = append(errs, zero)
 	}
 	if s.noConnection {
 		errs = append(errs, errors.New("the configuration has no connection"))

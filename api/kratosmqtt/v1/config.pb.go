@@ -24,6 +24,91 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Settings is all of it, for a service that embeds one message.
+type Settings struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Connection    *Connection            `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	Publisher     *Publisher             `protobuf:"bytes,2,opt,name=publisher,proto3" json:"publisher,omitempty"`
+	Subscriber    *Subscriber            `protobuf:"bytes,3,opt,name=subscriber,proto3" json:"subscriber,omitempty"`
+	Outbox        *Outbox                `protobuf:"bytes,4,opt,name=outbox,proto3" json:"outbox,omitempty"`
+	Dedup         *Dedup                 `protobuf:"bytes,5,opt,name=dedup,proto3" json:"dedup,omitempty"`
+	DeadLetters   *DeadLetters           `protobuf:"bytes,6,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Settings) Reset() {
+	*x = Settings{}
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Settings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Settings) ProtoMessage() {}
+
+func (x *Settings) ProtoReflect() protoreflect.Message {
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Settings.ProtoReflect.Descriptor instead.
+func (*Settings) Descriptor() ([]byte, []int) {
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Settings) GetConnection() *Connection {
+	if x != nil {
+		return x.Connection
+	}
+	return nil
+}
+
+func (x *Settings) GetPublisher() *Publisher {
+	if x != nil {
+		return x.Publisher
+	}
+	return nil
+}
+
+func (x *Settings) GetSubscriber() *Subscriber {
+	if x != nil {
+		return x.Subscriber
+	}
+	return nil
+}
+
+func (x *Settings) GetOutbox() *Outbox {
+	if x != nil {
+		return x.Outbox
+	}
+	return nil
+}
+
+func (x *Settings) GetDedup() *Dedup {
+	if x != nil {
+		return x.Dedup
+	}
+	return nil
+}
+
+func (x *Settings) GetDeadLetters() *DeadLetters {
+	if x != nil {
+		return x.DeadLetters
+	}
+	return nil
+}
+
 // Connection says which broker to use and who we are to it.
 type Connection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -60,8 +145,8 @@ type Connection struct {
 	// What is known of a broker: "mosquitto", "rabbitmq", "nats" or "embedded".
 	// Default: none, which trusts what the broker says of itself.
 	Preset string `protobuf:"bytes,13,opt,name=preset,proto3" json:"preset,omitempty"`
-	// How long the broker keeps a session that is not clean, MQTT 5. Default
-	// 24 h.
+	// How long the broker keeps a session that is not clean, MQTT 5. 0s ends it
+	// with the connection, as clean_session does. Default 24 h.
 	SessionExpiry *durationpb.Duration `protobuf:"bytes,14,opt,name=session_expiry,json=sessionExpiry,proto3" json:"session_expiry,omitempty"`
 	// Published by the broker when the connection ends without a DISCONNECT.
 	Will *Will `protobuf:"bytes,15,opt,name=will,proto3" json:"will,omitempty"`
@@ -74,7 +159,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[0]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -86,7 +171,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[0]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -99,7 +184,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{0}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Connection) GetAddresses() []string {
@@ -219,8 +304,8 @@ type Will struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Topic name, without wildcards. Required.
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
-	// Payload, at most 64 KiB.
-	Payload []byte `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
+	// Payload, text of at most 64 KiB. An option sets one that is no text.
+	Payload string `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
 	// QoS 0, 1 or 2.
 	Qos uint32 `protobuf:"varint,3,opt,name=qos,proto3" json:"qos,omitempty"`
 	// Keep the message for later subscribers.
@@ -231,7 +316,7 @@ type Will struct {
 
 func (x *Will) Reset() {
 	*x = Will{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[1]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -243,7 +328,7 @@ func (x *Will) String() string {
 func (*Will) ProtoMessage() {}
 
 func (x *Will) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[1]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -256,7 +341,7 @@ func (x *Will) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Will.ProtoReflect.Descriptor instead.
 func (*Will) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{1}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Will) GetTopic() string {
@@ -266,11 +351,11 @@ func (x *Will) GetTopic() string {
 	return ""
 }
 
-func (x *Will) GetPayload() []byte {
+func (x *Will) GetPayload() string {
 	if x != nil {
 		return x.Payload
 	}
-	return nil
+	return ""
 }
 
 func (x *Will) GetQos() uint32 {
@@ -306,7 +391,7 @@ type TLS struct {
 
 func (x *TLS) Reset() {
 	*x = TLS{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[2]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -318,7 +403,7 @@ func (x *TLS) String() string {
 func (*TLS) ProtoMessage() {}
 
 func (x *TLS) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[2]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -331,7 +416,7 @@ func (x *TLS) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TLS.ProtoReflect.Descriptor instead.
 func (*TLS) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *TLS) GetCaFile() string {
@@ -393,7 +478,7 @@ type Publisher struct {
 
 func (x *Publisher) Reset() {
 	*x = Publisher{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[3]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -405,7 +490,7 @@ func (x *Publisher) String() string {
 func (*Publisher) ProtoMessage() {}
 
 func (x *Publisher) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[3]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -418,7 +503,7 @@ func (x *Publisher) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publisher.ProtoReflect.Descriptor instead.
 func (*Publisher) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Publisher) GetTimeout() *durationpb.Duration {
@@ -480,7 +565,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[4]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -492,7 +577,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[4]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -505,7 +590,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Retry) GetMaxAttempts() uint32 {
@@ -565,7 +650,7 @@ type Outbox struct {
 
 func (x *Outbox) Reset() {
 	*x = Outbox{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[5]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -577,7 +662,7 @@ func (x *Outbox) String() string {
 func (*Outbox) ProtoMessage() {}
 
 func (x *Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[5]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -590,7 +675,7 @@ func (x *Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
 func (*Outbox) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Outbox) GetDriver() string {
@@ -672,7 +757,7 @@ type Unrouted struct {
 
 func (x *Unrouted) Reset() {
 	*x = Unrouted{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[6]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -684,7 +769,7 @@ func (x *Unrouted) String() string {
 func (*Unrouted) ProtoMessage() {}
 
 func (x *Unrouted) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[6]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -697,7 +782,7 @@ func (x *Unrouted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unrouted.ProtoReflect.Descriptor instead.
 func (*Unrouted) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Unrouted) GetPolicy() string {
@@ -730,7 +815,7 @@ type Dedup struct {
 
 func (x *Dedup) Reset() {
 	*x = Dedup{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[7]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +827,7 @@ func (x *Dedup) String() string {
 func (*Dedup) ProtoMessage() {}
 
 func (x *Dedup) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[7]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +840,7 @@ func (x *Dedup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dedup.ProtoReflect.Descriptor instead.
 func (*Dedup) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Dedup) GetDriver() string {
@@ -800,7 +885,7 @@ type DeadLetters struct {
 
 func (x *DeadLetters) Reset() {
 	*x = DeadLetters{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[8]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -812,7 +897,7 @@ func (x *DeadLetters) String() string {
 func (*DeadLetters) ProtoMessage() {}
 
 func (x *DeadLetters) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[8]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -825,7 +910,7 @@ func (x *DeadLetters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetters.ProtoReflect.Descriptor instead.
 func (*DeadLetters) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DeadLetters) GetDriver() string {
@@ -866,8 +951,8 @@ type Subscriber struct {
 	Queue uint32 `protobuf:"varint,2,opt,name=queue,proto3" json:"queue,omitempty"`
 	// Bound of one attempt of a handler. Default 30 s.
 	HandlerTimeout *durationpb.Duration `protobuf:"bytes,3,opt,name=handler_timeout,json=handlerTimeout,proto3" json:"handler_timeout,omitempty"`
-	// Time for all attempts at one message before it is parked or dead-lettered.
-	// Default 5 s.
+	// Time for all attempts at one message before it is parked or dead-lettered. 0s
+	// is one attempt. Default 5 s.
 	RetryBudget *durationpb.Duration `protobuf:"bytes,4,opt,name=retry_budget,json=retryBudget,proto3" json:"retry_budget,omitempty"`
 	// Topic that dead letters are published to in addition to their store.
 	// Default: none.
@@ -903,7 +988,7 @@ type Subscriber struct {
 
 func (x *Subscriber) Reset() {
 	*x = Subscriber{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[9]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -915,7 +1000,7 @@ func (x *Subscriber) String() string {
 func (*Subscriber) ProtoMessage() {}
 
 func (x *Subscriber) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[9]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -928,7 +1013,7 @@ func (x *Subscriber) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscriber.ProtoReflect.Descriptor instead.
 func (*Subscriber) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Subscriber) GetConcurrency() uint32 {
@@ -1064,7 +1149,7 @@ type Subscription struct {
 
 func (x *Subscription) Reset() {
 	*x = Subscription{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[10]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1161,7 @@ func (x *Subscription) String() string {
 func (*Subscription) ProtoMessage() {}
 
 func (x *Subscription) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[10]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1174,7 @@ func (x *Subscription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
 func (*Subscription) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Subscription) GetHandlerTimeout() *durationpb.Duration {
@@ -1173,7 +1258,18 @@ var File_kratosmqtt_v1_config_proto protoreflect.FileDescriptor
 
 const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\n" +
-	"\x1akratosmqtt/v1/config.proto\x12\rkratosmqtt.v1\x1a\x1egoogle/protobuf/duration.proto\"\xeb\x06\n" +
+	"\x1akratosmqtt/v1/config.proto\x12\rkratosmqtt.v1\x1a\x1egoogle/protobuf/duration.proto\"\xd2\x02\n" +
+	"\bSettings\x129\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\v2\x19.kratosmqtt.v1.ConnectionR\n" +
+	"connection\x126\n" +
+	"\tpublisher\x18\x02 \x01(\v2\x18.kratosmqtt.v1.PublisherR\tpublisher\x129\n" +
+	"\n" +
+	"subscriber\x18\x03 \x01(\v2\x19.kratosmqtt.v1.SubscriberR\n" +
+	"subscriber\x12-\n" +
+	"\x06outbox\x18\x04 \x01(\v2\x15.kratosmqtt.v1.OutboxR\x06outbox\x12*\n" +
+	"\x05dedup\x18\x05 \x01(\v2\x14.kratosmqtt.v1.DedupR\x05dedup\x12=\n" +
+	"\fdead_letters\x18\x06 \x01(\v2\x1a.kratosmqtt.v1.DeadLettersR\vdeadLetters\"\xeb\x06\n" +
 	"\n" +
 	"Connection\x12\x1c\n" +
 	"\taddresses\x18\x01 \x03(\tR\taddresses\x12\x1b\n" +
@@ -1201,7 +1297,7 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\x0e_clean_session\"`\n" +
 	"\x04Will\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x18\n" +
-	"\apayload\x18\x02 \x01(\fR\apayload\x12\x10\n" +
+	"\apayload\x18\x02 \x01(\tR\apayload\x12\x10\n" +
 	"\x03qos\x18\x03 \x01(\rR\x03qos\x12\x16\n" +
 	"\x06retain\x18\x04 \x01(\bR\x06retain\"\xa9\x01\n" +
 	"\x03TLS\x12\x17\n" +
@@ -1307,60 +1403,67 @@ func file_kratosmqtt_v1_config_proto_rawDescGZIP() []byte {
 	return file_kratosmqtt_v1_config_proto_rawDescData
 }
 
-var file_kratosmqtt_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_kratosmqtt_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_kratosmqtt_v1_config_proto_goTypes = []any{
-	(*Connection)(nil),          // 0: kratosmqtt.v1.Connection
-	(*Will)(nil),                // 1: kratosmqtt.v1.Will
-	(*TLS)(nil),                 // 2: kratosmqtt.v1.TLS
-	(*Publisher)(nil),           // 3: kratosmqtt.v1.Publisher
-	(*Retry)(nil),               // 4: kratosmqtt.v1.Retry
-	(*Outbox)(nil),              // 5: kratosmqtt.v1.Outbox
-	(*Unrouted)(nil),            // 6: kratosmqtt.v1.Unrouted
-	(*Dedup)(nil),               // 7: kratosmqtt.v1.Dedup
-	(*DeadLetters)(nil),         // 8: kratosmqtt.v1.DeadLetters
-	(*Subscriber)(nil),          // 9: kratosmqtt.v1.Subscriber
-	(*Subscription)(nil),        // 10: kratosmqtt.v1.Subscription
-	nil,                         // 11: kratosmqtt.v1.Connection.WebsocketHeadersEntry
-	nil,                         // 12: kratosmqtt.v1.Outbox.UnroutedEntry
-	nil,                         // 13: kratosmqtt.v1.Subscriber.SubscriptionsEntry
-	nil,                         // 14: kratosmqtt.v1.Subscription.ReasonsEntry
-	(*durationpb.Duration)(nil), // 15: google.protobuf.Duration
+	(*Settings)(nil),            // 0: kratosmqtt.v1.Settings
+	(*Connection)(nil),          // 1: kratosmqtt.v1.Connection
+	(*Will)(nil),                // 2: kratosmqtt.v1.Will
+	(*TLS)(nil),                 // 3: kratosmqtt.v1.TLS
+	(*Publisher)(nil),           // 4: kratosmqtt.v1.Publisher
+	(*Retry)(nil),               // 5: kratosmqtt.v1.Retry
+	(*Outbox)(nil),              // 6: kratosmqtt.v1.Outbox
+	(*Unrouted)(nil),            // 7: kratosmqtt.v1.Unrouted
+	(*Dedup)(nil),               // 8: kratosmqtt.v1.Dedup
+	(*DeadLetters)(nil),         // 9: kratosmqtt.v1.DeadLetters
+	(*Subscriber)(nil),          // 10: kratosmqtt.v1.Subscriber
+	(*Subscription)(nil),        // 11: kratosmqtt.v1.Subscription
+	nil,                         // 12: kratosmqtt.v1.Connection.WebsocketHeadersEntry
+	nil,                         // 13: kratosmqtt.v1.Outbox.UnroutedEntry
+	nil,                         // 14: kratosmqtt.v1.Subscriber.SubscriptionsEntry
+	nil,                         // 15: kratosmqtt.v1.Subscription.ReasonsEntry
+	(*durationpb.Duration)(nil), // 16: google.protobuf.Duration
 }
 var file_kratosmqtt_v1_config_proto_depIdxs = []int32{
-	2,  // 0: kratosmqtt.v1.Connection.tls:type_name -> kratosmqtt.v1.TLS
-	15, // 1: kratosmqtt.v1.Connection.keep_alive:type_name -> google.protobuf.Duration
-	15, // 2: kratosmqtt.v1.Connection.connect_timeout:type_name -> google.protobuf.Duration
-	15, // 3: kratosmqtt.v1.Connection.write_timeout:type_name -> google.protobuf.Duration
-	15, // 4: kratosmqtt.v1.Connection.max_reconnect_delay:type_name -> google.protobuf.Duration
-	15, // 5: kratosmqtt.v1.Connection.session_expiry:type_name -> google.protobuf.Duration
-	1,  // 6: kratosmqtt.v1.Connection.will:type_name -> kratosmqtt.v1.Will
-	11, // 7: kratosmqtt.v1.Connection.websocket_headers:type_name -> kratosmqtt.v1.Connection.WebsocketHeadersEntry
-	15, // 8: kratosmqtt.v1.Publisher.timeout:type_name -> google.protobuf.Duration
-	4,  // 9: kratosmqtt.v1.Publisher.retry:type_name -> kratosmqtt.v1.Retry
-	15, // 10: kratosmqtt.v1.Retry.min_backoff:type_name -> google.protobuf.Duration
-	15, // 11: kratosmqtt.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
-	15, // 12: kratosmqtt.v1.Outbox.hold:type_name -> google.protobuf.Duration
-	15, // 13: kratosmqtt.v1.Outbox.refused_limit:type_name -> google.protobuf.Duration
-	12, // 14: kratosmqtt.v1.Outbox.unrouted:type_name -> kratosmqtt.v1.Outbox.UnroutedEntry
-	15, // 15: kratosmqtt.v1.Unrouted.max_age:type_name -> google.protobuf.Duration
-	15, // 16: kratosmqtt.v1.Dedup.window:type_name -> google.protobuf.Duration
-	15, // 17: kratosmqtt.v1.DeadLetters.park_limit:type_name -> google.protobuf.Duration
-	15, // 18: kratosmqtt.v1.Subscriber.handler_timeout:type_name -> google.protobuf.Duration
-	15, // 19: kratosmqtt.v1.Subscriber.retry_budget:type_name -> google.protobuf.Duration
-	4,  // 20: kratosmqtt.v1.Subscriber.retry:type_name -> kratosmqtt.v1.Retry
-	13, // 21: kratosmqtt.v1.Subscriber.subscriptions:type_name -> kratosmqtt.v1.Subscriber.SubscriptionsEntry
-	15, // 22: kratosmqtt.v1.Subscriber.unmatched_grace:type_name -> google.protobuf.Duration
-	15, // 23: kratosmqtt.v1.Subscription.handler_timeout:type_name -> google.protobuf.Duration
-	15, // 24: kratosmqtt.v1.Subscription.retry_budget:type_name -> google.protobuf.Duration
-	4,  // 25: kratosmqtt.v1.Subscription.retry:type_name -> kratosmqtt.v1.Retry
-	14, // 26: kratosmqtt.v1.Subscription.reasons:type_name -> kratosmqtt.v1.Subscription.ReasonsEntry
-	6,  // 27: kratosmqtt.v1.Outbox.UnroutedEntry.value:type_name -> kratosmqtt.v1.Unrouted
-	10, // 28: kratosmqtt.v1.Subscriber.SubscriptionsEntry.value:type_name -> kratosmqtt.v1.Subscription
-	29, // [29:29] is the sub-list for method output_type
-	29, // [29:29] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	1,  // 0: kratosmqtt.v1.Settings.connection:type_name -> kratosmqtt.v1.Connection
+	4,  // 1: kratosmqtt.v1.Settings.publisher:type_name -> kratosmqtt.v1.Publisher
+	10, // 2: kratosmqtt.v1.Settings.subscriber:type_name -> kratosmqtt.v1.Subscriber
+	6,  // 3: kratosmqtt.v1.Settings.outbox:type_name -> kratosmqtt.v1.Outbox
+	8,  // 4: kratosmqtt.v1.Settings.dedup:type_name -> kratosmqtt.v1.Dedup
+	9,  // 5: kratosmqtt.v1.Settings.dead_letters:type_name -> kratosmqtt.v1.DeadLetters
+	3,  // 6: kratosmqtt.v1.Connection.tls:type_name -> kratosmqtt.v1.TLS
+	16, // 7: kratosmqtt.v1.Connection.keep_alive:type_name -> google.protobuf.Duration
+	16, // 8: kratosmqtt.v1.Connection.connect_timeout:type_name -> google.protobuf.Duration
+	16, // 9: kratosmqtt.v1.Connection.write_timeout:type_name -> google.protobuf.Duration
+	16, // 10: kratosmqtt.v1.Connection.max_reconnect_delay:type_name -> google.protobuf.Duration
+	16, // 11: kratosmqtt.v1.Connection.session_expiry:type_name -> google.protobuf.Duration
+	2,  // 12: kratosmqtt.v1.Connection.will:type_name -> kratosmqtt.v1.Will
+	12, // 13: kratosmqtt.v1.Connection.websocket_headers:type_name -> kratosmqtt.v1.Connection.WebsocketHeadersEntry
+	16, // 14: kratosmqtt.v1.Publisher.timeout:type_name -> google.protobuf.Duration
+	5,  // 15: kratosmqtt.v1.Publisher.retry:type_name -> kratosmqtt.v1.Retry
+	16, // 16: kratosmqtt.v1.Retry.min_backoff:type_name -> google.protobuf.Duration
+	16, // 17: kratosmqtt.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
+	16, // 18: kratosmqtt.v1.Outbox.hold:type_name -> google.protobuf.Duration
+	16, // 19: kratosmqtt.v1.Outbox.refused_limit:type_name -> google.protobuf.Duration
+	13, // 20: kratosmqtt.v1.Outbox.unrouted:type_name -> kratosmqtt.v1.Outbox.UnroutedEntry
+	16, // 21: kratosmqtt.v1.Unrouted.max_age:type_name -> google.protobuf.Duration
+	16, // 22: kratosmqtt.v1.Dedup.window:type_name -> google.protobuf.Duration
+	16, // 23: kratosmqtt.v1.DeadLetters.park_limit:type_name -> google.protobuf.Duration
+	16, // 24: kratosmqtt.v1.Subscriber.handler_timeout:type_name -> google.protobuf.Duration
+	16, // 25: kratosmqtt.v1.Subscriber.retry_budget:type_name -> google.protobuf.Duration
+	5,  // 26: kratosmqtt.v1.Subscriber.retry:type_name -> kratosmqtt.v1.Retry
+	14, // 27: kratosmqtt.v1.Subscriber.subscriptions:type_name -> kratosmqtt.v1.Subscriber.SubscriptionsEntry
+	16, // 28: kratosmqtt.v1.Subscriber.unmatched_grace:type_name -> google.protobuf.Duration
+	16, // 29: kratosmqtt.v1.Subscription.handler_timeout:type_name -> google.protobuf.Duration
+	16, // 30: kratosmqtt.v1.Subscription.retry_budget:type_name -> google.protobuf.Duration
+	5,  // 31: kratosmqtt.v1.Subscription.retry:type_name -> kratosmqtt.v1.Retry
+	15, // 32: kratosmqtt.v1.Subscription.reasons:type_name -> kratosmqtt.v1.Subscription.ReasonsEntry
+	7,  // 33: kratosmqtt.v1.Outbox.UnroutedEntry.value:type_name -> kratosmqtt.v1.Unrouted
+	11, // 34: kratosmqtt.v1.Subscriber.SubscriptionsEntry.value:type_name -> kratosmqtt.v1.Subscription
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_kratosmqtt_v1_config_proto_init() }
@@ -1368,15 +1471,15 @@ func file_kratosmqtt_v1_config_proto_init() {
 	if File_kratosmqtt_v1_config_proto != nil {
 		return
 	}
-	file_kratosmqtt_v1_config_proto_msgTypes[0].OneofWrappers = []any{}
-	file_kratosmqtt_v1_config_proto_msgTypes[10].OneofWrappers = []any{}
+	file_kratosmqtt_v1_config_proto_msgTypes[1].OneofWrappers = []any{}
+	file_kratosmqtt_v1_config_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kratosmqtt_v1_config_proto_rawDesc), len(file_kratosmqtt_v1_config_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
