@@ -1,0 +1,26 @@
+package stores
+
+import (
+	"cmp"
+	"strings"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+)
+
+func outboxDriver(c *v1.Settings) string { return cmp.Or(c.GetOutbox().GetDriver(), DriverNone) }
+
+func dedupDriver(c *v1.Settings) string { return cmp.Or(c.GetDedup().GetDriver(), DriverNone) }
+
+func lettersDriver(c *v1.Settings) string {
+	otherwise := DriverRetained
+	if c.GetDeadLetters().GetPath() != "" {
+		otherwise = DriverFile
+	}
+	return cmp.Or(c.GetDeadLetters().GetDriver(), otherwise)
+}
+
+// list is a, b or c.
+func list(names []string) string {
+	n := len(names) - 1
+	return strings.Join(names[:n], ", ") + " or " + names[n]
+}

@@ -1,0 +1,212 @@
+// Package stores opens the stores that a configuration names: an outbox, a
+// dedup window and dead letters are then a matter of configuration.
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadletterfile"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadlettersql"
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup/dedupsql"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxfile"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
+)
+
+// The drivers. Empty is DriverNone, but for dead letters, where it is DriverFile
+// with a path, else DriverRetained.
+const (
+	DriverFile     = "file"
+	DriverSQL      = "sql"
+	DriverMemory   = "memory"
+	DriverRetained = "retained" // messages at the broker
+	DriverNone     = "none"
+)
+
+// Stores are the stores of one service. The zero value has none.
+type Stores struct {
+	// Outbox takes what is published; nil for none. One publisher of a process may
+	// have it.
+	Outbox outbox.Store
+	// Dedup remembers handled messages; nil for none.
+	Dedup dedup.Window
+	// DeadLetters keeps what cannot be handled; nil for retained messages at the
+	// broker.
+	DeadLetters deadletter.Store
+
+	closers []func() error
+}
+
+// Options are what a configuration does not have. The zero value is useful.
+type Options struct {
+	// DB is the database of the driver "sql"; nil without one. It is not closed
+	// here.
+	DB *sql.DB
+	// Folder is where relative paths start. Default: the working directory.
+	Folder string
+	// Migrated leaves the tables of the driver "sql" to whoever makes them with
+	// the Schema of their packages. Default false: they are made when missing.
+	Migrated bool
+	// OnDamaged is told of a file that was damaged and what of it was kept; the
+	// store works on. Default: nobody is told.
+	OnDamaged func(store, report string)
+}
+
+// Check reports everything that is wrong with the stores of a configuration, with
+// the keys ([event.SettingError]). database is whether there is one.
+func Check(c *v1.Settings, database bool) error {
+	var errs []error
+	check := func(section, driver, path string, known ...string) {
+		switch {
+		case !slices.Contains(known, driver):
+			errs = append(errs, event.Setting(section, "driver", "want %s", list(known)))
+		case driver == DriverFile && path == "":
+			errs = append(errs, event.Setting(section, "path", "is empty, want the path of a file"))
+		case driver == DriverSQL && !database:
+			errs = append(errs, event.Setting(section, "driver", "sql needs a database"))
+		}
+	}
+	check("Outbox", outboxDriver(c), c.GetOutbox().GetPath(), DriverFile, DriverSQL, DriverMemory, DriverNone)
+	check("Dedup", dedupDriver(c), "", DriverSQL, DriverMemory, DriverNone)
+	check("DeadLetters", lettersDriver(c), c.GetDeadLetters().GetPath(), DriverSQL, DriverFile, DriverRetained)
+	if w := c.GetDedup().GetWindow(); w != nil && w.AsDuration() <= 0 {
+		errs = append(errs, event.Setting("Dedup", "window", "is %v, want more than 0s", w.AsDuration()))
+	}
+	if l := c.GetDeadLetters().GetParkLimit(); l != nil && l.AsDuration() <= 0 {
+		errs = append(errs, event.Setting("DeadLetters", "park_limit", "is %v, want more than 0s", l.AsDuration()))
+	}
+	return errors.Join(errs...)
+}
+
+// Open opens what the configuration names. The returned function closes it; what
+// waits in a durable outbox is sent after the next start. It fails for what Check
+// reports, and when a file or a table cannot be opened.
+func Open(ctx context.Context, c *v1.Settings, o Options) (*Stores, func(), error) {
+	s := new(Stores)
+	if err := Check(c, o.DB != nil); err != nil {
+		return nil, nil, err
+	}
+	err := errors.Join(s.openOutbox(ctx, c, o), s.openDedup(ctx, c, o), s.openLetters(ctx, c, o))
+	if err != nil {
+		return nil, nil, errors.Join(err, s.close())
+	}
+	return s, func() { _ = s.close() }, nil
+}
+
+// close closes the stores in the reverse order.
+func (s *Stores) close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+func (s *Stores) openOutbox(ctx context.Context, c *v1.Settings, o Options) (err error) {
+	entries, bytes := atMost(c.GetOutbox().GetMaxEntries()), int64(atMost(c.GetOutbox().GetMaxBytes()))
+	aside := atMost(c.GetOutbox().GetMaxQuarantined())
+	switch outboxDriver(c) {
+	case DriverFile:
+		var f *outboxfile.Store
+		f, err = outboxfile.Open(o.path(c.GetOutbox().GetPath()), outboxfile.Options{
+			MaxEntries: entries, MaxBytes: bytes, MaxQuarantined: aside,
+			OnCorrupt: func(r outboxfile.Recovery) {
+				o.damaged("outbox", fmt.Sprintf("%v: %d messages recovered, %d not; the damaged file is %s", r.Err, r.Kept, r.Lost, r.Path))
+			},
+		})
+		if err == nil {
+			s.Outbox, s.closers = f, append(s.closers, f.Close)
+		}
+	case DriverSQL:
+		var t *outboxsql.Store
+		t, err = outboxsql.New(o.DB, outboxsql.Options{MaxEntries: entries, MaxBytes: bytes, MaxQuarantined: aside})
+		if err == nil && !o.Migrated {
+			err = t.Migrate(ctx)
+		}
+		if err == nil {
+			s.Outbox, s.closers = t, append(s.closers, t.Close)
+		}
+	case DriverMemory:
+		s.Outbox, err = outbox.NewMemory(outbox.MemoryOptions{MaxEntries: entries, MaxBytes: bytes, MaxQuarantined: aside})
+	}
+	return wrap("outbox", err)
+}
+
+func (s *Stores) openDedup(ctx context.Context, c *v1.Settings, o Options) (err error) {
+	ttl := c.GetDedup().GetWindow().AsDuration()
+	switch dedupDriver(c) {
+	case DriverSQL:
+		var w *dedupsql.Window
+		w, err = dedupsql.New(o.DB, dedupsql.Options{TTL: ttl})
+		if err == nil && !o.Migrated {
+			err = w.Migrate(ctx)
+		}
+		if err == nil {
+			s.Dedup = w
+		}
+	case DriverMemory:
+		s.Dedup, err = dedup.NewMemory(dedup.MemoryOptions{TTL: ttl, MaxIDs: int(c.GetDedup().GetMaxIds())})
+	}
+	return wrap("dedup", err)
+}
+
+func (s *Stores) openLetters(ctx context.Context, c *v1.Settings, o Options) (err error) {
+	most := atMost(c.GetDeadLetters().GetMaxLetters())
+	switch lettersDriver(c) {
+	case DriverSQL:
+		var t *deadlettersql.Store
+		t, err = deadlettersql.New(o.DB, deadlettersql.Options{MaxLetters: most})
+		if err == nil && !o.Migrated {
+			err = t.Migrate(ctx)
+		}
+		if err == nil {
+			s.DeadLetters = t
+		}
+	case DriverFile:
+		var f *deadletterfile.Store
+		f, err = deadletterfile.Open(o.path(c.GetDeadLetters().GetPath()), deadletterfile.Options{
+			MaxLetters: most,
+			OnCorrupt: func(r deadletterfile.Recovery) {
+				o.damaged("dead letters", fmt.Sprintf("%v: %d letters recovered, %d not; the damaged file is %s", r.Err, r.Kept, r.Lost, r.Path))
+			},
+		})
+		if err == nil {
+			s.DeadLetters, s.closers = f, append(s.closers, f.Close)
+		}
+	}
+	return wrap("dead letters", err)
+}
+
+func (o Options) path(p string) string {
+	if filepath.IsAbs(p) || o.Folder == "" {
+		return p
+	}
+	return filepath.Join(o.Folder, p)
+}
+
+func (o Options) damaged(store, report string) {
+	if o.OnDamaged != nil {
+		o.OnDamaged(store, report)
+	}
+}
+
+func wrap(store string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", store, err)
+}
+
+// atMost is a bound of a configuration; 0 leaves the default of the store.
+func atMost(n uint64) int { return int(min(n, math.MaxInt)) }

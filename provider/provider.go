@@ -1,0 +1,56 @@
+// Package provider wires both layers of MQTT into a Kratos service with Wire.
+//
+//	panic(wire.Build(provider.Set, provider.NoDatabase, biz.ProviderSet, …, newApp))
+//
+// wants the *v1.Settings of the service's configuration and a log.Logger, and
+// provides the stores, the broker of the data layer, the [event.ClientConn] that
+// generated publishers take, and the server for kratos.Server. A service with a
+// database provides its *sql.DB in the place of NoDatabase.
+package provider
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/go-kratos/kratos/v2/log"
+	"github.com/google/wire"
+	"github.com/tx7do/kratos-transport/broker"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/stores"
+	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
+)
+
+// Set provides everything that configuration decides.
+var Set = wire.NewSet(Stores, Broker, ClientConn, Server)
+
+// NoDatabase provides no database: the driver "sql" is an error then.
+func NoDatabase() *sql.DB { return nil }
+
+// Stores opens the stores that the configuration names. The returned function
+// closes them.
+func Stores(c *v1.Settings, db *sql.DB, logger log.Logger) (*stores.Stores, func(), error) {
+	helper := log.NewHelper(logger)
+	return stores.Open(context.Background(), c, stores.Options{
+		DB: db,
+		OnDamaged: func(store, report string) {
+			helper.Errorf("the file of the %s was damaged: %s", store, report)
+		},
+	})
+}
+
+// Broker is the data layer. The returned function disconnects it.
+func Broker(c *v1.Settings, s *stores.Stores, logger log.Logger) (broker.Broker, func(), error) {
+	return mqttbroker.Open(c, s, logger)
+}
+
+// ClientConn is what generated publishers take.
+func ClientConn(b broker.Broker) event.ClientConn { return mqttbroker.NewClientConn(b) }
+
+// Server is the server layer. Services register with it, and kratos.Server
+// starts it.
+func Server(c *v1.Settings, s *stores.Stores, logger log.Logger) *mqttserver.Server {
+	return mqttserver.Open(c, s, logger)
+}

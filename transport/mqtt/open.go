@@ -1,0 +1,38 @@
+package mqtt
+
+import (
+	"math"
+
+	"github.com/go-kratos/kratos/v2/log"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event/stores"
+)
+
+// Open is the server layer from configuration alone: a server with the dead
+// letters and the window of the stores, which decodes with the codec "proto"
+// unless an option says otherwise. What is wrong with the configuration is an error
+// of Start, and of Check of package broker/mqtt before that. Nil stores are retained
+// dead letters and no window, a nil logger is Kratos' global one; opts come last.
+//
+// The outbox of the stores belongs to the data layer. In a service without one,
+// Outbox(s.Outbox, OutboxConfig(c.GetOutbox())) gives it to the server.
+func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...ServerOption) *Server {
+	all := []ServerOption{
+		Connection(c.GetConnection()), Subscriber(c.GetSubscriber()), WithCodec("proto"),
+		MaxRetainedDeadLetters(int(min(c.GetDeadLetters().GetMaxLetters(), math.MaxInt32))),
+		ParkLimit(c.GetDeadLetters().GetParkLimit().AsDuration()),
+	}
+	if logger != nil {
+		all = append(all, Logger(logger))
+	}
+	if s != nil && s.Dedup != nil {
+		all = append(all, Dedup(s.Dedup))
+	}
+	if s != nil && s.DeadLetters != nil {
+		all = append(all, DeadLetters(s.DeadLetters))
+	} else {
+		all = append(all, RetainedDeadLetters())
+	}
+	return NewServer(append(all, opts...)...)
+}
