@@ -10,11 +10,15 @@ import (
 )
 
 // Load reads one configuration file, fills its ${NAME:default} placeholders
-// from the environment and checks the result. Its problems come at once, each
-// with file, line and key ([configfile.Problems]).
-func Load(path string) (*Bootstrap, error) {
+// from the environment and checks the result, also by checks of others. Its
+// problems come at once, each with file, line and key ([configfile.Problems]).
+func Load(path string, checks ...func(*Bootstrap) error) (*Bootstrap, error) {
 	b := new(Bootstrap)
-	if err := configfile.Load(path, b, b.Validate); err != nil {
+	all := []func() error{b.Validate}
+	for _, check := range checks {
+		all = append(all, func() error { return check(b) })
+	}
+	if err := configfile.Load(path, b, all...); err != nil {
 		return nil, err
 	}
 	b.clean(filepath.Dir(path))

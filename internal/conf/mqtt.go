@@ -5,7 +5,10 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 )
 
 // The drivers of the outbox, the dedup window and the dead letters.
@@ -37,6 +40,27 @@ func (b *Bootstrap) DeadLettersDriver() string {
 		otherwise = DriverFile
 	}
 	return or(letters.GetDriver(), b.ifDatabase(otherwise))
+}
+
+// Settings are all messages of kratosmqtt.v1, with the drivers that are meant
+// where none is configured.
+func (b *Bootstrap) Settings() *kratosmqttv1.Settings {
+	m := b.GetMqtt()
+	s := &kratosmqttv1.Settings{
+		Connection: m.GetConnection(), Publisher: m.GetPublisher(), Subscriber: b.GetServer().GetMqtt(),
+		Outbox: proto.CloneOf(m.GetOutbox()), Dedup: proto.CloneOf(m.GetDedup()), DeadLetters: proto.CloneOf(m.GetDeadLetters()),
+	}
+	if s.Dedup == nil {
+		s.Dedup = new(kratosmqttv1.Dedup)
+	}
+	if s.DeadLetters == nil {
+		s.DeadLetters = new(kratosmqttv1.DeadLetters)
+	}
+	s.Dedup.Driver, s.DeadLetters.Driver = b.DedupDriver(), b.DeadLettersDriver()
+	if s.Subscriber == nil { // nothing to keep
+		s.DeadLetters = nil
+	}
+	return s
 }
 
 func (b *Bootstrap) ifDatabase(otherwise string) string {
