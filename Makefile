@@ -105,7 +105,7 @@ check-asyncapi:
 .PHONY: check-wire
 check-wire:
 	@echo "check: wire"
-	@go tool wire diff ./cmd/...
+	@go tool wire diff ./cmd/... ./internal/readme/provider
 
 .PHONY: check-imports
 check-imports:

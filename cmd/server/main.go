@@ -14,7 +14,10 @@ import (
 
 	"github.com/go-kratos/kratos/v2/log"
 	ggrpc "google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
+	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/server"
 )
@@ -53,7 +56,7 @@ func run(path string) error {
 	if err != nil {
 		return err
 	}
-	c, err := conf.Load(file)
+	c, err := conf.Load(file, checkMQTT)
 	if err != nil {
 		return err
 	}
@@ -70,6 +73,20 @@ func run(path string) error {
 		return err
 	}
 	return nil
+}
+
+// checkMQTT reports what the library would refuse. Without an address the embedded
+// broker has one.
+func checkMQTT(c *conf.Bootstrap) error {
+	s := c.Settings()
+	if s.Connection == nil {
+		s.Connection = new(kratosmqttv1.Connection)
+	}
+	if len(s.Connection.GetAddresses()) == 0 {
+		s.Connection = proto.CloneOf(s.Connection)
+		s.Connection.Addresses = []string{"mqtt://127.0.0.1:1883"}
+	}
+	return mqttbroker.Check(s, c.GetData().GetDatabase() != nil)
 }
 
 func newLogger() log.Logger {

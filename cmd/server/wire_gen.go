@@ -42,12 +42,13 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 		cleanup()
 		return nil, nil, err
 	}
-	store, cleanup3, err := data.NewOutbox(mqtt, dataData, logger)
+	stores, cleanup3, err := data.NewStores(contextContext, bootstrap, dataData, logger)
 	if err != nil {
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
+	store := stores.Outbox
 	hold := data.NewHold()
 	broker, cleanup4, err := data.NewBroker(connection, mqtt, store, hold, logger)
 	if err != nil {
@@ -85,29 +86,10 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 		cleanup()
 		return nil, nil, err
 	}
-	window, err := data.NewDedup(bootstrap, dataData)
-	if err != nil {
-		cleanup6()
-		cleanup5()
-		cleanup4()
-		cleanup3()
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
-	deadletterStore, cleanup7, err := data.NewDeadLetters(bootstrap, dataData, logger)
-	if err != nil {
-		cleanup6()
-		cleanup5()
-		cleanup4()
-		cleanup3()
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
+	window := stores.Dedup
+	deadletterStore := stores.DeadLetters
 	mqttServer, err := server.NewMQTTServer(confServer, mqtt, connection, serviceName, window, deadletterStore, reportService, deviceService, logger)
 	if err != nil {
-		cleanup7()
 		cleanup6()
 		cleanup5()
 		cleanup4()
@@ -118,7 +100,6 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 	}
 	app := newApp(contextContext, bootstrap, serviceName, logger, writer, registrar, httpServer, grpcServer, mqttServer, embedded, connection, hold, broker)
 	return app, func() {
-		cleanup7()
 		cleanup6()
 		cleanup5()
 		cleanup4()

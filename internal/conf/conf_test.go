@@ -200,18 +200,18 @@ device: {temperature_limit: NaN, offline_after: 0s}
 		"stores": {
 			`
 mqtt:
-  outbox: {driver: tape, hold: -1s}
+  outbox: {driver: tape}
   dedup: {driver: sql, window: -1s}
   dead_letters: {driver: sql, park_limit: -1s}
 `,
 			[]string{
-				"mqtt.outbox.driver: want one of", "mqtt.outbox.hold", "mqtt.dedup.driver: sql needs a database", "mqtt.dedup.window",
+				"mqtt.outbox.driver: want file,", "mqtt.dedup.driver: sql needs a database", "mqtt.dedup.window",
 				"mqtt.dead_letters.driver: sql needs a database", "mqtt.dead_letters.park_limit",
 			},
 		},
 		"stores without a place": {
 			"mqtt: {outbox: {driver: file}, dead_letters: {driver: file}, dedup: {driver: file}}",
-			[]string{"mqtt.outbox.path", EnvOutboxPath, "mqtt.dead_letters.path", "mqtt.dedup.driver: want one of"},
+			[]string{"mqtt.outbox.path", "mqtt.dead_letters.path", "mqtt.dedup.driver: want sql"},
 		},
 		"typing mistake": {`server: {htpp: {addr: "127.0.0.1:0"}}`, []string{"htpp"}},
 		"wrong type":     {"server: {http: {timeout: soon}}", []string{"config.yaml:1: server.http.timeout: want a duration"}},

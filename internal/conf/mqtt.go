@@ -1,12 +1,7 @@
 package conf
 
 import (
-	"errors"
-	"slices"
-	"strings"
-
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 )
@@ -57,9 +52,6 @@ func (b *Bootstrap) Settings() *kratosmqttv1.Settings {
 		s.DeadLetters = new(kratosmqttv1.DeadLetters)
 	}
 	s.Dedup.Driver, s.DeadLetters.Driver = b.DedupDriver(), b.DeadLettersDriver()
-	if s.Subscriber == nil { // nothing to keep
-		s.DeadLetters = nil
-	}
 	return s
 }
 
@@ -75,47 +67,4 @@ func or(configured, otherwise string) string {
 		return configured
 	}
 	return otherwise
-}
-
-// checkStores reports what is wrong with the places where messages are kept.
-func (b *Bootstrap) checkStores() error {
-	m := b.GetMqtt()
-	outbox, letters := m.OutboxDriver(), b.DeadLettersDriver()
-	return errors.Join(
-		b.checkDriver("mqtt.outbox", outbox, DriverFile, DriverSQL, DriverMemory, DriverNone),
-		checkPath("mqtt.outbox", outbox, m.GetOutbox().GetPath(), EnvOutboxPath),
-		notNegative("mqtt.outbox.hold", m.GetOutbox().GetHold()),
-		b.checkDriver("mqtt.dedup", b.DedupDriver(), DriverSQL, DriverMemory, DriverNone),
-		notNegative("mqtt.dedup.window", m.GetDedup().GetWindow()),
-		b.checkDriver("mqtt.dead_letters", letters, DriverSQL, DriverFile, DriverRetained),
-		checkPath("mqtt.dead_letters", letters, m.GetDeadLetters().GetPath(), ""),
-		notNegative("mqtt.dead_letters.park_limit", m.GetDeadLetters().GetParkLimit()),
-	)
-}
-
-func (b *Bootstrap) checkDriver(section, driver string, want ...string) error {
-	if !slices.Contains(want, driver) {
-		return problem(section+".driver", "want one of %s", strings.Join(want, ", "))
-	}
-	if driver == DriverSQL && b.GetData().GetDatabase() == nil {
-		return problem(section+".driver", "%s needs a database, but data.database is not configured", driver)
-	}
-	return nil
-}
-
-func checkPath(section, driver, path, variable string) error {
-	if driver != DriverFile || path != "" {
-		return nil
-	}
-	if variable != "" {
-		return problem(section+".path", "empty, set %s", variable)
-	}
-	return problem(section+".path", "empty, want the path of a file")
-}
-
-func notNegative(field string, d *durationpb.Duration) error {
-	if d.AsDuration() < 0 {
-		return problem(field, "is %s, want 0 or more", d.AsDuration())
-	}
-	return nil
 }

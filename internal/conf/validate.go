@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/stores"
 )
 
 // Validate reports everything that is wrong or missing, joined.
@@ -21,7 +22,7 @@ func (b *Bootstrap) Validate() error {
 		checkListener("server.grpc", server.GetGrpc() != nil, server.GetGrpc().GetAddr(), server.GetGrpc().GetTimeout()),
 		checkListener("server.embedded", server.GetEmbedded() != nil, server.GetEmbedded().GetAddr(), nil),
 		b.GetData().GetDatabase().check(),
-		b.checkStores(),
+		stores.Check(b.Settings(), b.GetData().GetDatabase() != nil),
 	}
 	if server.GetHttp() == nil && server.GetGrpc() == nil && server.GetMqtt() == nil {
 		errs = append(errs, problem("server", "none of http, grpc and mqtt is configured"))

@@ -16,6 +16,7 @@ import (
 
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+	"github.com/kratos-mqtt/kratos-mqtt/event/stores"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
@@ -23,8 +24,7 @@ import (
 // ProviderSet provides the repositories and publishers.
 var ProviderSet = wire.NewSet(
 	NewData, NewTransaction, NewReportRepo, NewDeviceRepo,
-	NewOutbox, NewHold, NewBroker, NewClientConn, NewReportPublisher, NewDevicePublisher,
-	NewDedup, NewDeadLetters,
+	NewStores, wire.FieldsOf(new(*stores.Stores), "Outbox", "Dedup", "DeadLetters"), NewHold, NewBroker, NewClientConn, NewReportPublisher, NewDevicePublisher,
 )
 
 // migrationTimeout bounds the migrations at the start.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/go-kratos/kratos/v2/log"
+
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
@@ -16,10 +18,12 @@ func TestDedupCommitsWithTheRow(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *conf.Data) {
 		data := open(t, c)
 		repo := NewReportRepo(data)
-		window, err := NewDedup(&conf.Bootstrap{Data: c}, data)
+		s, cleanup, err := NewStores(t.Context(), &conf.Bootstrap{Data: c}, data, log.DefaultLogger)
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(cleanup)
+		window := s.Dedup
 		for i, step := range []struct {
 			fail      error
 			duplicate bool
@@ -43,9 +47,9 @@ func TestDedupDrivers(t *testing.T) {
 	t.Parallel()
 	for driver, want := range map[string]bool{conf.DriverMemory: true, conf.DriverNone: false, "": false} {
 		c := &conf.Bootstrap{Mqtt: &conf.MQTT{Dedup: &kratosmqttv1.Dedup{Driver: driver}}}
-		window, err := NewDedup(c, &Data{})
-		if err != nil || (window != nil) != want {
-			t.Errorf("%q: got %T, %v", driver, window, err)
+		s, _, err := NewStores(t.Context(), c, &Data{}, log.DefaultLogger)
+		if err != nil || (s.Dedup != nil) != want {
+			t.Errorf("%q: got %+v, %v", driver, s, err)
 		}
 	}
 }

@@ -22,12 +22,12 @@ func outboxConfig(driver, path string, bound uint64) *conf.MQTT {
 
 func newOutbox(t *testing.T, c *conf.MQTT, d *Data) outbox.Store {
 	t.Helper()
-	store, cleanup, err := NewOutbox(c, d, log.DefaultLogger)
+	s, cleanup, err := NewStores(t.Context(), &conf.Bootstrap{Mqtt: c}, d, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cleanup)
-	return store
+	return s.Outbox
 }
 
 // offline publishes to a broker that is not there.
@@ -85,7 +85,7 @@ func TestOutboxFileIsForOneProcess(t *testing.T) {
 	t.Parallel()
 	c := outboxConfig(conf.DriverFile, filepath.Join(t.TempDir(), "outbox.db"), 0)
 	newOutbox(t, c, &Data{})
-	if _, _, err := NewOutbox(c, &Data{}, log.DefaultLogger); err == nil {
+	if _, _, err := NewStores(t.Context(), &conf.Bootstrap{Mqtt: c}, &Data{}, log.DefaultLogger); err == nil {
 		t.Error("opened twice")
 	}
 }

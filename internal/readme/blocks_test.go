@@ -46,11 +46,12 @@ func TestGo(t *testing.T) {
 	}
 }
 
-// goFiles are the tests below a folder, but for those of this package.
+// goFiles are the tests and the wirings below a folder, but for those of this
+// package.
 func goFiles(t *testing.T, dir string) (sources []string) {
 	t.Helper()
 	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, _ fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, "_test.go") && filepath.Dir(filepath.Join(dir, path)) != "." {
+		if err == nil && (strings.HasSuffix(path, "_test.go") || filepath.Base(path) == "wire.go") && filepath.Dir(filepath.Join(dir, path)) != "." {
 			text, err := os.ReadFile(filepath.Join(dir, path))
 			sources = append(sources, unindent(string(text)))
 			return err
