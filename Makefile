@@ -10,6 +10,8 @@ SERVICE := $(notdir $(firstword $(wildcard cmd/*)))
 # What `make test` looks at, and flags to add to `go test`, or for `make bench`.
 PKG ?= ./...
 FLAGS ?=
+# How long a turn of `make bench-service` takes.
+SECONDS ?= 5
 # The documents that api/contract.txt is about, and what `make api` may do to it.
 CONTRACT := $(sort $(wildcard api/*/*/*.asyncapi.yaml))
 BREAK ?=
@@ -49,6 +51,12 @@ golden: ## Write anew what the generators of tools/ make of their test cases
 bench: ## Compare side by side with other clients; FLAGS="-only publish -rounds 7"
 	@cd bench && go build -o ../bin/bench .
 	@exec ./bin/bench $(FLAGS)
+
+.PHONY: bench-service
+bench-service: ## Compare the service with the same steps written by hand; SECONDS=5 a turn, FLAGS="-databases sqlite -rounds 5"
+	@go build -o ./bin/ ./cmd/...
+	@cd bench && go build -o ../bin/handwritten ./handwritten && go build -o ../bin/bench-service ./service
+	@exec ./bin/bench-service -server ./bin/$(SERVICE) -handwritten ./bin/handwritten -time $(SECONDS)s $(FLAGS)
 
 .PHONY: faults
 faults: ## Send messages through a chain that breaks; MESSAGES= FAULTS= KINDS= PROTOCOL=3.1.1|5 BROKER=scripted|mosquitto SEED=

@@ -84,26 +84,45 @@ func (s *Server) DSN(tb testing.TB) string {
 	tb.Helper()
 	bin := find()
 	if bin == "" {
-		const hint = "PostgreSQL is not installed (Debian: postgresql)"
 		if os.Getenv("CI") == "true" {
-			tb.Fatalf("pgtest: CI=true and %s", hint)
+			tb.Fatalf("pgtest: CI=true and %v", ErrMissing)
 		}
-		tb.Skip(hint)
+		tb.Skip(ErrMissing)
 	}
-	s.once.Do(func() { s.err = s.start(bin) })
-	if s.err != nil {
-		tb.Fatalf("pgtest: %v", s.err)
-	}
-	name := fmt.Sprintf("test_%d", s.bases.Add(1))
-	if err := s.admin("CREATE DATABASE " + name); err != nil {
+	url, drop, err := s.create(bin)
+	if err != nil {
 		tb.Fatalf("pgtest: %v", err)
 	}
 	tb.Cleanup(func() {
-		if err := s.admin("DROP DATABASE " + name + " WITH (FORCE)"); err != nil {
+		if err := drop(); err != nil {
 			tb.Errorf("pgtest: %v", err)
 		}
 	})
-	return s.url(name)
+	return url
+}
+
+// ErrMissing is the error of Create where PostgreSQL is not installed.
+var ErrMissing = errors.New("PostgreSQL is not installed (Debian: postgresql)")
+
+// Create returns the URL of a new, empty database, for programs that are no tests,
+// which call Close in the end.
+func (s *Server) Create() (url string, err error) {
+	bin := find()
+	if bin == "" {
+		return "", ErrMissing
+	}
+	url, _, err = s.create(bin)
+	return url, err
+}
+
+func (s *Server) create(bin string) (url string, drop func() error, err error) {
+	s.once.Do(func() { s.err = s.start(bin) })
+	if s.err != nil {
+		return "", nil, s.err
+	}
+	name := fmt.Sprintf("test_%d", s.bases.Add(1))
+	drop = func() error { return s.admin("DROP DATABASE " + name + " WITH (FORCE)") }
+	return s.url(name), drop, s.admin("CREATE DATABASE " + name)
 }
 
 // Open returns a pool of connections to a new, empty database.

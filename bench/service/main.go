@@ -1,0 +1,109 @@
+// Command service measures the reference service side by side with the same steps
+// written by hand (package handwritten), from the HTTP request to the row.
+//
+// Each contender is a process with a Mosquitto and a database of its own, and all
+// of them are loaded in turn, in the opposite order every second round. One line for
+// each turn, medians in the end:
+//
+//	<database> <contender> posts/s rows/s p50 p99 cpu broker-cpu
+//
+// rows/s counts until every accepted report is a row. cpu is user and system time of
+// the service's process for one report, in µs.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/pgtest"
+)
+
+type settings struct {
+	server, handwritten string
+	length              time.Duration
+	rounds, clients     int
+	size, inflight      int
+	databases, only     string
+}
+
+func main() {
+	var s settings
+	flag.StringVar(&s.server, "server", "bin/server", "program of the reference service")
+	flag.StringVar(&s.handwritten, "handwritten", "bin/handwritten", "program of the contender written by hand")
+	flag.DurationVar(&s.length, "time", 5*time.Second, "length of one turn")
+	flag.IntVar(&s.rounds, "rounds", 3, "turns of each contender")
+	flag.IntVar(&s.clients, "clients", 64, "connections that post")
+	flag.IntVar(&s.size, "size", 200, "bytes of a report's content")
+	flag.IntVar(&s.inflight, "inflight", 0, "messages that Mosquitto sends ahead; 0 is no bound, its own default is 20")
+	flag.StringVar(&s.databases, "databases", "sqlite,postgres", "databases to run on")
+	flag.StringVar(&s.only, "only", "", "contenders to run, by their names; empty is all")
+	flag.Parse()
+	if err := s.run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-service:", err)
+		os.Exit(1)
+	}
+}
+
+// contenders are what is compared; the first one is the measure.
+var contenders = []string{byHand, withOutbox, withoutOutbox}
+
+const (
+	byHand        = "by-hand"
+	withOutbox    = "service"
+	withoutOutbox = "service-no-outbox"
+)
+
+func (s *settings) run() error {
+	// Commits wait for the disk, as they do in production.
+	postgres := pgtest.NewServer(pgtest.Durable()...)
+	defer func() { _ = postgres.Close() }()
+	for _, database := range strings.Split(s.databases, ",") {
+		results, err := s.measure(database, postgres)
+		if err != nil {
+			return fmt.Errorf("%s: %w", database, err)
+		}
+		summary(os.Stdout, database, results)
+	}
+	return nil
+}
+
+func (s *settings) measure(database string, postgres *pgtest.Server) (map[string][]sample, error) {
+	var running []*contender
+	defer func() {
+		for _, c := range running {
+			c.stop()
+		}
+	}()
+	for _, name := range contenders {
+		if s.only != "" && !slices.Contains(strings.Split(s.only, ","), name) {
+			continue
+		}
+		c, err := s.start(name, database, postgres)
+		if c != nil {
+			running = append(running, c)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	results := make(map[string][]sample)
+	for round := range s.rounds {
+		turn := slices.Clone(running)
+		if round%2 == 1 {
+			slices.Reverse(turn)
+		}
+		for _, c := range turn {
+			got, err := c.turn(s)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", c.name, err)
+			}
+			fmt.Printf("%-8s %-18s %v\n", database, c.name, got)
+			results[c.name] = append(results[c.name], got)
+		}
+	}
+	return results, nil
+}
