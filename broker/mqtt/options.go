@@ -168,6 +168,28 @@ func WithWebSocketHeader(h http.Header) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Header(h) })
 }
 
+// WithProxy has connections go through a proxy: "http://[user:password@]host:port",
+// which is asked for a tunnel by CONNECT, https, which encrypts that, socks5 or
+// socks5h, which resolve the broker's name themselves; TLS and WebSocket run
+// inside. "environment" takes it from ALL_PROXY, over which HTTPS_PROXY counts
+// for encrypted addresses and HTTP_PROXY for ws, but for hosts of NO_PROXY and
+// this machine. An https proxy is trusted as the broker is. User name and
+// password are never logged; the errors of a connection name the proxy. What is
+// no such URL is an error of Init and Connect. Default: "", none, whatever the
+// environment says.
+func WithProxy(url string) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Proxy = url })
+}
+
+// WithALPN names the protocols to offer in the TLS handshake of mqtts, ssl and tls
+// addresses, in order of preference, over those of the TLS configuration:
+// "x-amzn-mqtt-ca" for AWS IoT at port 443, for example. A broker that has none
+// of them refuses the handshake. It has no effect on wss, which is always
+// "http/1.1"; plain addresses are an error then. Default: none.
+func WithALPN(protocols ...string) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.ALPN = protocols })
+}
+
 // WithConnections sets how many connections to publish on; a topic always uses
 // the same one, so that its messages keep their order. Default: 1.
 func WithConnections(n int) broker.Option {

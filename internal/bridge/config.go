@@ -61,6 +61,10 @@ func (s *Settings) connection(c *v1.Connection) {
 	s.sessionExpiry(c)
 	put(&s.Protocol, c.GetProtocol())
 	put(&s.Preset, c.GetPreset())
+	put(&s.Proxy, c.GetProxy())
+	if names := c.GetTls().GetAlpn(); len(names) > 0 {
+		s.ALPN = slices.Clone(names)
+	}
 	put(&cfg.Will, will(c.GetWill()))
 	s.upgrade(c.GetWebsocketHeaders())
 	if c != nil && c.AutoReconnect != nil {

@@ -31,6 +31,11 @@ type Settings struct {
 	Preset string
 	// Files name the TLS files; nil for none.
 	Files *TLSFiles
+	// ALPN are the protocols that TLS offers; empty offers none.
+	ALPN []string
+	// Proxy is the URL of one, which may have secrets, or "environment"; empty for
+	// none.
+	Proxy string
 	// Trace makes spans with OpenTelemetry's global provider.
 	Trace bool
 	// Propagation are tracing options that alone make no spans.
@@ -170,8 +175,8 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	if k := cfg.KeepAlive; k > 0 && k < time.Second {
 		bad("keep_alive", "is %v, want at least 1s", k)
 	}
-	if cfg.TLS, err = s.tls(o.TLSConfig); err != nil {
-		bad("tls", "%w", lineError{err})
+	if err = s.reach(&cfg, o.TLSConfig); err != nil {
+		errs = append(errs, err)
 	}
 	for _, a := range s.addresses {
 		if (o.Secure || cfg.TLS != nil) && !a.Secure() {

@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"net"
 	"slices"
 
 	"github.com/go-kratos/kratos/v2/log"
@@ -20,17 +19,18 @@ func (s *Settings) warn(l *log.Helper, cfg *engine.Config) {
 		l.Warnf("mqtt: the broker's certificate is not verified (insecure_skip_verify): for development only")
 	}
 	for _, a := range cfg.Addresses {
-		if (cfg.Password != "" || len(a.Password) > 0) && !a.Secure() && !loopback(a) {
+		if (cfg.Password != "" || len(a.Password) > 0) && !a.Secure() && !a.Loopback() {
 			l.Warnf("mqtt: the password goes to %s in clear text: use mqtts", a)
+		}
+	}
+	seen := make(map[string]bool)
+	for _, a := range cfg.Addresses {
+		if proxy := cfg.Proxy.InClear(a); proxy != "" && !seen[proxy] {
+			seen[proxy] = true
+			l.Warnf("mqtt: the proxy's password goes to %s in clear text: use https", proxy)
 		}
 	}
 	if cfg.ClientID == "" && cfg.CleanSession != nil && !*cfg.CleanSession {
 		l.Warnf("mqtt: the session shall be kept, but there is no client id: each start leaves a session behind that nobody comes back to")
 	}
-}
-
-func loopback(a engine.Address) bool {
-	host := a.URL().Hostname()
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -56,6 +56,8 @@ type Config struct {
 	TLS func() (*tls.Config, error)
 	// Header is sent with the upgrade request of ws and wss addresses.
 	Header http.Header
+	// Proxy is what connections go through; the zero value is none.
+	Proxy Proxy
 	// Protocol is the version of MQTT. Auto leaves it to the preset, and with
 	// ForceAuto to the broker.
 	Protocol  session.Protocol
@@ -268,7 +270,7 @@ func (c *Config) persistent() bool {
 // session returns the settings of one of the two connections.
 func (c *Config) session(clientID string) session.Config {
 	s := session.Config{
-		Addresses: c.Addresses, ClientID: clientID, TLS: c.TLS, Header: c.Header,
+		Addresses: c.Addresses, ClientID: clientID, TLS: c.TLS, Header: c.Header, Proxy: c.Proxy,
 		KeepAlive: c.KeepAlive, ConnectTimeout: c.ConnectTimeout, WriteTimeout: c.WriteTimeout,
 		PingTimeout: c.PingTimeout, MinReconnectDelay: c.MinReconnectDelay, MaxReconnectDelay: c.MaxReconnectDelay,
 		NoReconnect: c.NoReconnect, CleanSession: !c.persistent(),

@@ -41,6 +41,8 @@ type (
 	Reason = session.Reason
 	// Address is one broker.
 	Address = link.Address
+	// Proxy is what connections go through.
+	Proxy = link.Proxy
 	// Verdict says what becomes of a message whose handler failed.
 	Verdict = delivery.Verdict
 	// Exhaustion says what becomes of a message whose attempts are used up.
@@ -79,6 +81,10 @@ func NewID() ID { return session.NewID() }
 // ParseAddresses reads broker URLs and reports all problems at once, none of
 // which contains a secret.
 func ParseAddresses(raw []string) ([]Address, error) { return link.ParseAddresses(raw) }
+
+// ParseProxy reads the URL of a proxy, or "environment"; "" is none. The error has
+// no secret.
+func ParseProxy(raw string) (Proxy, error) { return link.ParseProxy(raw) }
 
 // LoadTLS reads the files of a TLS connection and reports all problems at
 // once.

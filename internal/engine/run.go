@@ -145,7 +145,8 @@ func (r *run) start(ctx context.Context) error {
 	if len(c.cfg.SelfTest) > 0 {
 		r.checks.run(r.selfTest)
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(c.cfg.Addresses))*c.connectTimeout())
+	// The attempts have bounds of their own, and what they met says more than this one.
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(c.cfg.Addresses))*c.connectTimeout()+time.Second)
 	defer cancel()
 	err := main.WaitAttempt(ctx)
 	for _, at := range others {

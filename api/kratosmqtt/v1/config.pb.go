@@ -153,8 +153,13 @@ type Connection struct {
 	// Headers of the upgrade request of ws and wss addresses, whatever the case of
 	// their names. A Host is that of the request, over the address'. Never logged.
 	WebsocketHeaders map[string]string `protobuf:"bytes,16,rep,name=websocket_headers,json=websocketHeaders,proto3" json:"websocket_headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Proxy that connections go through: "http://[user:password@]host:port", https,
+	// socks5 or socks5h; or "environment" for ALL_PROXY, HTTPS_PROXY, HTTP_PROXY and
+	// NO_PROXY. User information is never logged. Default: none, whatever the
+	// environment says.
+	Proxy         string `protobuf:"bytes,17,opt,name=proxy,proto3" json:"proxy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Connection) Reset() {
@@ -299,6 +304,13 @@ func (x *Connection) GetWebsocketHeaders() map[string]string {
 	return nil
 }
 
+func (x *Connection) GetProxy() string {
+	if x != nil {
+		return x.Proxy
+	}
+	return ""
+}
+
 // Will is the message that a broker publishes for a client that vanished.
 type Will struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -385,8 +397,11 @@ type TLS struct {
 	ServerName string `protobuf:"bytes,4,opt,name=server_name,json=serverName,proto3" json:"server_name,omitempty"`
 	// Accept any certificate. For development only; logged as a warning.
 	InsecureSkipVerify bool `protobuf:"varint,5,opt,name=insecure_skip_verify,json=insecureSkipVerify,proto3" json:"insecure_skip_verify,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Protocols to offer in the handshake (ALPN), in order of preference, as in
+	// "x-amzn-mqtt-ca" for AWS IoT at port 443. Not for wss. Default: none.
+	Alpn          []string `protobuf:"bytes,6,rep,name=alpn,proto3" json:"alpn,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TLS) Reset() {
@@ -452,6 +467,13 @@ func (x *TLS) GetInsecureSkipVerify() bool {
 		return x.InsecureSkipVerify
 	}
 	return false
+}
+
+func (x *TLS) GetAlpn() []string {
+	if x != nil {
+		return x.Alpn
+	}
+	return nil
 }
 
 // Publisher tunes how messages are sent.
@@ -1269,7 +1291,7 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"subscriber\x12-\n" +
 	"\x06outbox\x18\x04 \x01(\v2\x15.kratosmqtt.v1.OutboxR\x06outbox\x12*\n" +
 	"\x05dedup\x18\x05 \x01(\v2\x14.kratosmqtt.v1.DedupR\x05dedup\x12=\n" +
-	"\fdead_letters\x18\x06 \x01(\v2\x1a.kratosmqtt.v1.DeadLettersR\vdeadLetters\"\xeb\x06\n" +
+	"\fdead_letters\x18\x06 \x01(\v2\x1a.kratosmqtt.v1.DeadLettersR\vdeadLetters\"\x81\a\n" +
 	"\n" +
 	"Connection\x12\x1c\n" +
 	"\taddresses\x18\x01 \x03(\tR\taddresses\x12\x1b\n" +
@@ -1289,7 +1311,8 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\x06preset\x18\r \x01(\tR\x06preset\x12@\n" +
 	"\x0esession_expiry\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\rsessionExpiry\x12'\n" +
 	"\x04will\x18\x0f \x01(\v2\x13.kratosmqtt.v1.WillR\x04will\x12\\\n" +
-	"\x11websocket_headers\x18\x10 \x03(\v2/.kratosmqtt.v1.Connection.WebsocketHeadersEntryR\x10websocketHeaders\x1aC\n" +
+	"\x11websocket_headers\x18\x10 \x03(\v2/.kratosmqtt.v1.Connection.WebsocketHeadersEntryR\x10websocketHeaders\x12\x14\n" +
+	"\x05proxy\x18\x11 \x01(\tR\x05proxy\x1aC\n" +
 	"\x15WebsocketHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x11\n" +
@@ -1299,14 +1322,15 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\tR\apayload\x12\x10\n" +
 	"\x03qos\x18\x03 \x01(\rR\x03qos\x12\x16\n" +
-	"\x06retain\x18\x04 \x01(\bR\x06retain\"\xa9\x01\n" +
+	"\x06retain\x18\x04 \x01(\bR\x06retain\"\xbd\x01\n" +
 	"\x03TLS\x12\x17\n" +
 	"\aca_file\x18\x01 \x01(\tR\x06caFile\x12\x1b\n" +
 	"\tcert_file\x18\x02 \x01(\tR\bcertFile\x12\x19\n" +
 	"\bkey_file\x18\x03 \x01(\tR\akeyFile\x12\x1f\n" +
 	"\vserver_name\x18\x04 \x01(\tR\n" +
 	"serverName\x120\n" +
-	"\x14insecure_skip_verify\x18\x05 \x01(\bR\x12insecureSkipVerify\"\xe8\x01\n" +
+	"\x14insecure_skip_verify\x18\x05 \x01(\bR\x12insecureSkipVerify\x12\x12\n" +
+	"\x04alpn\x18\x06 \x03(\tR\x04alpn\"\xe8\x01\n" +
 	"\tPublisher\x123\n" +
 	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x1f\n" +
 	"\vmax_payload\x18\x02 \x01(\rR\n" +

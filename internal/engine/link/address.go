@@ -70,16 +70,20 @@ type Address struct {
 // mqtts), 80 (ws) and 443 (wss). IPv6 addresses may go without brackets where
 // no port follows. Errors are [*AddressError] and hold no secret.
 func ParseAddress(raw string) (Address, error) {
-	a, err := parseAddress(strings.TrimSpace(raw))
+	a, err := parseAddress(raw, "tcp", defaultPort)
 	if err != nil {
-		// Where there is an "@" a part of the password may have been taken
-		// for a scheme.
-		if strings.Contains(raw, "@") || !isWord(a.Scheme) {
-			a.Scheme = ""
-		}
-		return Address{}, &AddressError{Scheme: a.Scheme, Err: err}
+		return Address{}, &AddressError{Scheme: harmless(a.Scheme, raw), Err: err}
 	}
 	return a, nil
+}
+
+// harmless returns the scheme unless it may hold a secret: where there is an "@" a
+// part of the password may have been taken for one.
+func harmless(scheme, raw string) string {
+	if strings.Contains(raw, "@") || !isWord(scheme) {
+		return ""
+	}
+	return scheme
 }
 
 // ParseAddresses reads every address of the list and reports all problems at
@@ -121,6 +125,12 @@ func (a Address) Secure() bool {
 // WebSocket reports whether MQTT is carried in WebSocket messages.
 func (a Address) WebSocket() bool { return a.Scheme == "ws" || a.Scheme == "wss" }
 
+// Loopback reports whether the host is this machine.
+func (a Address) Loopback() bool {
+	ip := net.ParseIP(a.Host)
+	return a.Host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
 // URL is a new URL of the address, without user information and query.
 func (a Address) URL() *url.URL {
 	u := &url.URL{Scheme: a.Scheme, Host: a.HostPort()}
@@ -149,16 +159,18 @@ func defaultPort(scheme string) uint16 {
 	return 0
 }
 
-func parseAddress(raw string) (a Address, err error) {
+// parseAddress reads a URL of a scheme that port knows; without one it is usual.
+func parseAddress(raw, usual string, port func(scheme string) uint16) (a Address, err error) {
+	raw = strings.TrimSpace(raw)
 	if strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 		return a, ErrCharacter
 	}
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
-		scheme, rest = "tcp", raw
+		scheme, rest = usual, raw
 	}
 	a.Scheme = strings.ToLower(scheme)
-	if a.Port = defaultPort(a.Scheme); a.Port == 0 {
+	if a.Port = port(a.Scheme); a.Port == 0 {
 		return a, ErrScheme
 	}
 	authority, tail := rest, ""

@@ -41,16 +41,16 @@ type Dialer struct {
 	Timeout time.Duration
 	// UserTimeout is how long sent bytes may stay unacknowledged by the peer's
 	// TCP before the system drops the connection (Linux only). Default 30 s,
-	// negative: the system's setting. It has no effect with Proxy.
+	// negative: the system's setting. With Proxy the peer is the proxy.
 	UserTimeout time.Duration
 	// Header is sent with the WebSocket handshake, by canonical names. A Host in it
 	// is that of the request.
 	Header http.Header
 	// Path is the WebSocket path of addresses without one. Default "/mqtt".
 	Path string
-	// Proxy opens the TCP connection in place of the system; TLS and WebSocket
-	// run over what it returns. nil: no proxy, whatever the environment says.
-	Proxy func(ctx context.Context, network, hostPort string) (net.Conn, error)
+	// Proxy is what the TCP connection goes through; TLS and WebSocket run inside.
+	// The zero value is none, whatever the environment says.
+	Proxy Proxy
 }
 
 // Dial connects to a and completes the TLS and WebSocket handshakes. TCP
@@ -82,9 +82,18 @@ func (d *Dialer) dial(ctx context.Context, a Address) (net.Conn, error) {
 }
 
 func (d *Dialer) dialTCP(ctx context.Context, a Address) (net.Conn, error) {
-	if d.Proxy != nil {
-		return d.Proxy(ctx, "tcp", a.HostPort())
+	proxy, ok := d.Proxy.of(a)
+	if !ok {
+		return d.connect(ctx, a.HostPort())
 	}
+	nc, err := d.through(ctx, proxy, a.HostPort())
+	if err != nil {
+		return nil, &ProxyError{Proxy: proxy.String(), Err: err}
+	}
+	return nc, nil
+}
+
+func (d *Dialer) connect(ctx context.Context, hostPort string) (net.Conn, error) {
 	userTimeout := d.UserTimeout
 	if userTimeout == 0 {
 		userTimeout = defaultUserTimeout
@@ -93,7 +102,7 @@ func (d *Dialer) dialTCP(ctx context.Context, a Address) (net.Conn, error) {
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true},
 		ControlContext:  setUserTimeout(userTimeout),
 	}
-	return nd.DialContext(ctx, "tcp", a.HostPort())
+	return nd.DialContext(ctx, "tcp", hostPort)
 }
 
 func (d *Dialer) dialTLS(ctx context.Context, a Address) (net.Conn, error) {

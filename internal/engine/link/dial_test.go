@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/proxytest"
 )
 
 // patience is how long tests wait for what must happen.
@@ -266,14 +268,9 @@ func TestT29_DialProxyHeaderAndPath(t *testing.T) {
 		webSocket(echo, subprotocol).ServeHTTP(w, r)
 	}))
 	defer ws.Close()
-	var through atomic.Value
-	d := Dialer{
-		Header: http.Header{"Authorization": {"Bearer token"}},
-		Proxy: func(ctx context.Context, network, hostPort string) (net.Conn, error) {
-			through.Store(hostPort)
-			return new(net.Dialer).DialContext(ctx, network, ws.Listener.Addr().String())
-		},
-	}
+	proxy := proxytest.New(t, nil)
+	proxy.To = ws.Listener.Addr().String()
+	d := Dialer{Header: http.Header{"Authorization": {"Bearer token"}}, Proxy: mustProxy(t, proxy.URL("http", ""))}
 	for _, tc := range []struct{ path, raw, want string }{
 		{"", "ws://broker.invalid", "/mqtt"},
 		{"", "ws://broker.invalid/?q=1", "/?q=1"},
@@ -291,8 +288,8 @@ func TestT29_DialProxyHeaderAndPath(t *testing.T) {
 		if h := <-header; h.Get("Authorization") != "Bearer token" || h.Get("Sec-WebSocket-Protocol") != "mqtt" {
 			t.Errorf("header %v", h)
 		}
-		if through.Load() != "broker.invalid:80" {
-			t.Errorf("proxy was asked for %v", through.Load())
+		if got := <-proxy.Asked; got != "broker.invalid:80" {
+			t.Errorf("proxy was asked for %v", got)
 		}
 		_ = nc.Close()
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/proxytest"
 )
 
 // dialWS connects to a WebSocket server that runs serve.
@@ -163,7 +165,6 @@ func TestWebSocketHost(t *testing.T) {
 		{"wss://localhost/mqtt?X-Amz-Signature=1", "", "localhost"},
 		{"wss://localhost:80/mqtt", "", "localhost:80"},
 		{"ws://[::1]/mqtt", "", "[::1]"},
-		{"ws://[::1%25lo]/mqtt", "", "[::1]"},
 		{"ws://[::1]:81/mqtt", "", "[::1]:81"},
 		{"wss://localhost/mqtt", "signed.example:8443", "signed.example:8443"},
 	} {
@@ -171,9 +172,9 @@ func TestWebSocketHost(t *testing.T) {
 		if strings.HasPrefix(tc.raw, "wss") {
 			server = secure
 		}
-		d := Dialer{TLS: ca.trust, Proxy: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
-		}}
+		proxy := proxytest.New(t, nil)
+		proxy.To = server.Listener.Addr().String()
+		d := Dialer{TLS: ca.trust, Proxy: mustProxy(t, proxy.URL("http", ""))}
 		if tc.header != "" {
 			d.Header = http.Header{"Host": {tc.header}}
 		}

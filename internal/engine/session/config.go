@@ -51,6 +51,8 @@ type Config struct {
 	TLS func() (*tls.Config, error)
 	// Header is sent with the upgrade request of a WebSocket address.
 	Header http.Header
+	// Proxy is what connections go through; the zero value is none.
+	Proxy link.Proxy
 
 	// KeepAlive travels in whole seconds, rounded up.
 	KeepAlive         time.Duration

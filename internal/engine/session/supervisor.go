@@ -274,7 +274,7 @@ func (s *Session) handshake(ctx context.Context, cfg *Config, nc net.Conn, versi
 }
 
 func (s *Session) socket(ctx context.Context, addr link.Address) (net.Conn, error) {
-	d := link.Dialer{Header: s.cfg.Header, Timeout: s.cfg.ConnectTimeout}
+	d := link.Dialer{Header: s.cfg.Header, Timeout: s.cfg.ConnectTimeout, Proxy: s.cfg.Proxy}
 	if s.cfg.TLS != nil {
 		d.TLS = func() (*tls.Config, error) { return s.secured.ask(ctx, s.panicked, s.cfg.TLS) }
 	}
