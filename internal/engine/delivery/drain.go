@@ -16,13 +16,16 @@ type DrainError struct {
 	// Running is how many tasks ignore their cancelled context; each keeps one
 	// goroutine until it returns.
 	Running int
-	// Err is the cause the context ended with, or ErrClosed.
+	// Err is the cause the context ended with or would have, or ErrClosed.
 	Err error
 }
 
+// errLate is the cause of a drain that ended before its time.
+var errLate = fmt.Errorf("the next attempt is later than that: %w", context.DeadlineExceeded)
+
 // Error implements error.
 func (e *DrainError) Error() string {
-	return fmt.Sprintf("delivery: drain ended early, %d dropped, %d still running: %v", e.Dropped, e.Running, e.Err)
+	return fmt.Sprintf("%d not handled, %d still running: %v", e.Dropped, e.Running, e.Err)
 }
 
 // Unwrap returns Err.
@@ -31,14 +34,20 @@ func (e *DrainError) Unwrap() error { return e.Err }
 // Drain refuses new items and waits until all accepted ones, also those that
 // wait to be run again, are finished; then the workers end. When ctx ends
 // first, running tasks are cancelled, the rest is dropped, and Drain waits up
-// to Grace more for the running ones to return. The result is nil when every
-// accepted item was finished, else a [*DrainError].
+// to Grace more for the running ones to return. It does not wait when all that
+// is left waits to be run again after the deadline of ctx. The result is nil when
+// every accepted item was finished, else a [*DrainError].
 func (s *Scheduler) Drain(ctx context.Context) error {
-	s.refuse()
+	until, _ := ctx.Deadline()
+	s.refuse(until)
+	var cause error
 	select {
 	case <-s.drained:
 	case <-s.gone:
+	case <-s.late:
+		cause = errLate
 	case <-ctx.Done():
+		cause = context.Cause(ctx)
 	}
 	s.stop()
 	s.await(s.opts.Grace)
@@ -48,7 +57,6 @@ func (s *Scheduler) Drain(ctx context.Context) error {
 	if s.dropped == 0 && s.running == 0 {
 		return nil
 	}
-	cause := context.Cause(ctx)
 	if cause == nil {
 		cause = ErrClosed
 	}
@@ -59,21 +67,39 @@ func (s *Scheduler) Drain(ctx context.Context) error {
 // for the workers: a task that ignores its context holds it up, see Drain.
 // Closing twice is allowed.
 func (s *Scheduler) Close() {
-	s.refuse()
+	s.refuse(time.Time{})
 	s.stop()
 	<-s.gone
 }
 
-func (s *Scheduler) refuse() {
+func (s *Scheduler) refuse(until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
 		return
 	}
-	s.draining = true
+	s.draining, s.until = true, until
 	if s.count == 0 {
 		close(s.drained)
+		return
 	}
+	s.giveUp()
+}
+
+// giveUp ends a drain that would wait in vain, for what has a pause to its end or
+// longer, and all that is behind it: the time is of use to who comes after, such
+// as an outbox. The mutex is held.
+func (s *Scheduler) giveUp() {
+	if !s.draining || s.until.IsZero() || s.tooLate || s.count == 0 || s.running > 0 || s.lanes.len() > 0 {
+		return
+	}
+	for q := range s.paused {
+		if q.due.Before(s.until) {
+			return
+		}
+	}
+	s.tooLate = true
+	close(s.late)
 }
 
 // stop cancels the running tasks and drops the others.

@@ -64,7 +64,7 @@ func TestT31DrainWithABlockedHandlerLeavesNothing(t *testing.T) {
 		if !errors.As(err, &left) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("err = %v", err)
 		}
-		if want := "delivery: drain ended early, 2 dropped, 0 still running: context deadline exceeded"; err.Error() != want {
+		if want := "2 not handled, 0 still running: context deadline exceeded"; err.Error() != want {
 			t.Errorf("err = %q, want %q", err, want)
 		}
 		// The 20 finished when they were told to, the other two did not.
@@ -73,6 +73,34 @@ func TestT31DrainWithABlockedHandlerLeavesNothing(t *testing.T) {
 		}
 		if got := s.Stats(); got != (Stats{}) {
 			t.Errorf("Stats = %+v", got)
+		}
+	})
+}
+
+// What waits beyond the end of a drain is not waited for: the rest of a stop needs
+// the time. What is due before is run once more.
+func TestDrainEndsWhenTheRestIsDueLater(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScheduler(t, SchedulerOptions{Workers: 2})
+		runs := 0
+		blocked := againFunc(func(context.Context) (time.Duration, bool) {
+			runs++
+			return time.Duration(runs) * 2 * time.Second, false
+		})
+		s.Submit(Item{Key: 7, Task: blocked}, Item{Key: 7, Task: taskFunc(func(context.Context) { t.Error("overtook") })})
+		s.Submit(Item{Key: 8, Task: taskFunc(func(context.Context) { time.Sleep(3 * time.Second) })})
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		start := time.Now()
+		err := s.Drain(ctx) // the second run is after 2 s and the next would be after 6 s, the other task ends after 3 s
+		if took := time.Since(start); took != 3*time.Second {
+			t.Errorf("took %v", took)
+		}
+		var left *DrainError
+		if !errors.As(err, &left) || !errors.Is(err, context.DeadlineExceeded) || left.Dropped != 2 || left.Running != 0 || runs != 2 {
+			t.Errorf("%v after %d runs", err, runs)
 		}
 	})
 }

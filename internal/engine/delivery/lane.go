@@ -23,6 +23,7 @@ type keyQueue struct {
 	key   uint64
 	items ring[work]
 	timer *time.Timer // while paused
+	due   time.Time   // when it ends
 }
 
 // work is what is kept of an [Item].

@@ -61,6 +61,7 @@ type Scheduler struct {
 	cancel context.CancelFunc
 
 	drained chan struct{} // closed when draining and nothing is left
+	late    chan struct{} // closed when draining and the rest is due after until
 	gone    chan struct{} // closed when stopped and no worker is left
 
 	mu       sync.Mutex
@@ -77,9 +78,11 @@ type Scheduler struct {
 	awaited  []wish
 	running  int
 	workers  int
-	draining bool // no intake
-	stopped  bool // nothing is started any more
-	dropped  int  // items left unfinished when stopped
+	draining bool      // no intake
+	until    time.Time // of the drain; zero is no end
+	tooLate  bool      // late is closed
+	stopped  bool      // nothing is started any more
+	dropped  int       // items left unfinished when stopped
 }
 
 // NewScheduler returns a scheduler without workers; they start with the first
@@ -94,6 +97,7 @@ func NewScheduler(ctx context.Context, opts SchedulerOptions) (*Scheduler, error
 		opts:    opts.withDefaults(),
 		seed:    maphash.MakeSeed(),
 		drained: make(chan struct{}),
+		late:    make(chan struct{}),
 		gone:    make(chan struct{}),
 		paused:  make(map[*keyQueue]struct{}),
 	}
@@ -228,6 +232,7 @@ func (s *Scheduler) settle(q *keyQueue, again time.Duration, done bool) {
 		lane.ready.push(q)
 	}
 	lane.offer()
+	s.giveUp()
 }
 
 // finish removes the oldest item of a key. The mutex is held.
@@ -247,6 +252,7 @@ func (s *Scheduler) finish(q *keyQueue) {
 // pause keeps a key from the workers for a while. The mutex is held.
 func (s *Scheduler) pause(q *keyQueue, d time.Duration) {
 	s.paused[q] = struct{}{}
+	q.due = time.Now().Add(d)
 	q.timer = time.AfterFunc(d, func() { s.resume(q) })
 }
 
