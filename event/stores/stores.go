@@ -3,6 +3,7 @@
 package stores
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -52,6 +53,10 @@ type Options struct {
 	// DB is the database of the driver "sql"; nil without one. It is not closed
 	// here.
 	DB *sql.DB
+	// OutboxDB is a pool of the same database for the outbox alone: who waits where
+	// somebody has locked its table keeps a connection meanwhile, and would soon keep
+	// all. Default: DB.
+	OutboxDB *sql.DB
 	// Folder is where relative paths start. Default: the working directory.
 	Folder string
 	// Migrated leaves the tables of the driver "sql" to whoever makes them with
@@ -130,7 +135,7 @@ func (s *Stores) openOutbox(ctx context.Context, c *v1.Settings, o Options) (err
 		}
 	case DriverSQL:
 		var t *outboxsql.Store
-		t, err = outboxsql.New(o.DB, outboxsql.Options{MaxEntries: entries, MaxBytes: bytes, MaxQuarantined: aside})
+		t, err = outboxsql.New(cmp.Or(o.OutboxDB, o.DB), outboxsql.Options{MaxEntries: entries, MaxBytes: bytes, MaxQuarantined: aside})
 		if err == nil && !o.Migrated {
 			err = t.Migrate(ctx)
 		}

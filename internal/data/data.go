@@ -34,6 +34,7 @@ const migrationTimeout = time.Minute
 type Data struct {
 	db         *sql.DB // nil without a database
 	lists      *sql.DB // for reading lists, so that they do not wait for writers
+	messages   *sql.DB // for the outbox, so that nobody else waits where that is stuck
 	dialect    dialect
 	writes     map[string]*sqltx.Prepared // by their text; not changed after the start
 	unreadable unreadable
@@ -44,14 +45,18 @@ type Data struct {
 type dialect struct {
 	name sqltx.Dialect
 	open func(source string) (*sql.DB, error)
-	// openLists opens the pool for lists; nil takes that of the writers.
-	openLists func(source string) (*sql.DB, error)
-	migrator  func(*sql.DB) (*goose.Provider, error)
+	// openLists and openMessages open the pools for lists and for the outbox; nil
+	// takes that of the writers.
+	openLists, openMessages func(source string) (*sql.DB, error)
+	migrator                func(*sql.DB) (*goose.Provider, error)
 }
 
 func dialectOf(driver string) dialect {
 	if driver == conf.DriverPostgres {
-		return dialect{name: sqltx.Postgres, open: openPostgres, migrator: postgresMigrator}
+		return dialect{
+			name: sqltx.Postgres, open: openPostgres, migrator: postgresMigrator,
+			openLists: openPostgresLists, openMessages: openPostgresMessages,
+		}
 	}
 	return dialect{name: sqltx.SQLite, open: openSQLite, openLists: openSQLiteLists, migrator: sqliteMigrator}
 }
@@ -69,7 +74,7 @@ func NewData(ctx context.Context, c *conf.Data, logger log.Logger) (*Data, func(
 	if err != nil {
 		return nil, nil, fmt.Errorf("database %s: %w", c.Database.Name(), err)
 	}
-	d.db, d.lists = db, db
+	d.db, d.lists, d.messages = db, db, db
 	cleanup := func() {
 		if err := d.close(); err != nil {
 			log.NewHelper(logger).Errorf("close the database: %v", err)
@@ -82,25 +87,39 @@ func NewData(ctx context.Context, c *conf.Data, logger log.Logger) (*Data, func(
 		cleanup()
 		return nil, nil, fmt.Errorf("database %s (%s): %w", c.Database.Name(), conf.EnvDatabaseSource, err)
 	}
-	if d.dialect.openLists != nil {
-		lists, err := d.dialect.openLists(c.Database.Source)
-		if err != nil {
-			cleanup()
-			return nil, nil, fmt.Errorf("database %s: %w", c.Database.Name(), err)
-		}
-		if lists != nil {
-			d.lists = lists
-		}
+	if err := d.openMore(c.Database.Source); err != nil {
+		cleanup()
+		return nil, nil, fmt.Errorf("database %s: %w", c.Database.Name(), err)
 	}
 	return d, cleanup, nil
 }
 
-func (d *Data) close() error {
-	err := d.db.Close()
-	if d.lists != d.db {
-		err = errors.Join(d.lists.Close(), err)
+// openMore opens the pools beside that of the writers.
+func (d *Data) openMore(source string) error {
+	for pool, open := range map[**sql.DB]func(string) (*sql.DB, error){
+		&d.lists: d.dialect.openLists, &d.messages: d.dialect.openMessages,
+	} {
+		if open == nil {
+			continue
+		}
+		db, err := open(source)
+		if err != nil {
+			return err
+		}
+		if db != nil {
+			*pool = db
+		}
 	}
-	return err
+	return nil
+}
+
+func (d *Data) close() (err error) {
+	for _, pool := range []*sql.DB{d.lists, d.messages} {
+		if pool != d.db {
+			err = errors.Join(err, pool.Close())
+		}
+	}
+	return errors.Join(err, d.db.Close())
 }
 
 // reader is what a list is read from: the transaction of ctx, else the pool for

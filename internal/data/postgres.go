@@ -16,9 +16,15 @@ import (
 )
 
 const (
-	// postgresConnections bounds the connections of one process; PostgreSQL
-	// allows 100 altogether unless told otherwise.
+	// postgresConnections bounds the connections with which one process handles
+	// messages; PostgreSQL allows 100 altogether unless told otherwise.
 	postgresConnections = 20
+	// postgresListConnections and postgresMessageConnections are those beside them
+	// for lists and for the outbox. Who waits for a table that somebody has locked
+	// keeps a connection meanwhile, so that one pool for all would soon be one of
+	// waiters.
+	postgresListConnections    = 4
+	postgresMessageConnections = 8
 	// postgresIdle is how many of them stay open while nothing happens.
 	postgresIdle = 8
 	// postgresLifetime lets a changed server, or password, be noticed in time.
@@ -30,13 +36,25 @@ var postgresMigrations embed.FS
 
 // openPostgres reads the source. Nothing is dialled before the first statement.
 func openPostgres(source string) (*sql.DB, error) {
+	return postgresPool(source, postgresConnections)
+}
+
+func openPostgresLists(source string) (*sql.DB, error) {
+	return postgresPool(source, postgresListConnections)
+}
+
+func openPostgresMessages(source string) (*sql.DB, error) {
+	return postgresPool(source, postgresMessageConnections)
+}
+
+func postgresPool(source string, connections int) (*sql.DB, error) {
 	c, err := pgx.ParseConfig(source)
 	if err != nil { // which may quote the source, and with it a password
 		return nil, errors.New("the source is no PostgreSQL URL and no list of keywords")
 	}
 	db := stdlib.OpenDB(*c)
-	db.SetMaxOpenConns(postgresConnections)
-	db.SetMaxIdleConns(postgresIdle)
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(min(connections, postgresIdle))
 	db.SetConnMaxLifetime(postgresLifetime)
 	return db, nil
 }

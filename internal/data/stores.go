@@ -19,7 +19,7 @@ func NewStores(ctx context.Context, c *conf.Bootstrap, d *Data, logger log.Logge
 		settings.DeadLetters = nil // nothing is handled here
 	}
 	return stores.Open(ctx, settings, stores.Options{
-		DB: d.db, Migrated: true,
+		DB: d.db, OutboxDB: d.messages, Migrated: true,
 		// Work goes on then, and an operator finds the damaged file.
 		OnDamaged: func(store, report string) { helper.Errorf("the file of the %s was damaged: %s", store, report) },
 	})
