@@ -75,7 +75,12 @@ func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message,
 				"not yet subscribed at the broker, nothing was accepted").WithCause(err)
 		}
 	}
-	return b.Broker.Publish(ctx, topic, msg, opts...)
+	err := b.Broker.Publish(ctx, topic, msg, opts...)
+	if b.store != nil && errors.Code(err) == 504 { // the broker is not asked
+		return errors.GatewayTimeout(reportv1.ErrorReason_OUTBOX_FAILED.String(),
+			"the outbox did not answer in time, the event may still arrive").WithCause(err)
+	}
+	return err
 }
 
 func (b *Broker) connected() bool { return b.health().Connected }

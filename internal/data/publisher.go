@@ -2,6 +2,7 @@ package data
 
 import (
 	"context"
+	stderrors "errors"
 	"fmt"
 	"time"
 
@@ -118,10 +119,13 @@ func publishError(err error) error {
 	case reason == string(event.ReasonOutboxFull):
 		return errors.ServiceUnavailable(reportv1.ErrorReason_OUTBOX_FULL.String(),
 			"too much waits for the broker already, nothing was accepted; try again later").WithCause(err)
-	case reason == string(event.ReasonOutboxFailed):
-		return errors.ServiceUnavailable(reportv1.ErrorReason_OUTBOX_FAILED.String(),
-			"the event could not be kept, nothing was accepted").WithCause(err)
-	case reason == reportv1.ErrorReason_NOT_READY.String():
+	case reason == string(event.ReasonOutboxFailed) && code == 503:
+		said := "the event could not be kept, nothing was accepted"
+		if e, ok := stderrors.AsType[*event.Error](err); !ok || e.MayHaveBeenSent {
+			said = "the outbox failed, the event may still arrive"
+		}
+		return errors.ServiceUnavailable(reportv1.ErrorReason_OUTBOX_FAILED.String(), said).WithCause(err)
+	case reason == reportv1.ErrorReason_NOT_READY.String(), reason == reportv1.ErrorReason_OUTBOX_FAILED.String():
 		return err
 	case code == 503:
 		return errors.ServiceUnavailable(reportv1.ErrorReason_BROKER_UNAVAILABLE.String(),

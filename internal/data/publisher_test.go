@@ -155,6 +155,32 @@ func TestPublishErrors(t *testing.T) {
 	}
 }
 
+// A client that posts again what may still arrive makes two of one, and an
+// operator looks where the answer points to.
+func TestAFailedOutboxIsSaidToBeOne(t *testing.T) {
+	t.Parallel()
+	const open, nothing = "may still arrive", "nothing was accepted"
+	for _, test := range []struct {
+		cause event.Error
+		code  int
+		said  string
+	}{
+		{event.Error{Reason: event.ReasonTimeout, MayHaveBeenSent: true}, 504, open},
+		{event.Error{Reason: event.ReasonOutboxFailed, MayHaveBeenSent: true}, 503, open},
+		{event.Error{Reason: event.ReasonOutboxFailed}, 503, nothing},
+	} {
+		store, err := outbox.NewMemory(outbox.MemoryOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &Broker{Broker: &fakeBroker{fail: &test.cause}, store: store}
+		e := kerrors.FromError(NewReportPublisher(NewClientConn(b)).PublishEvent(t.Context(), eventReport(1)))
+		if int(e.Code) != test.code || e.Reason != "OUTBOX_FAILED" || !strings.Contains(e.Message, test.said) {
+			t.Errorf("%v: got %v, want %d that says %q", &test.cause, e, test.code, test.said)
+		}
+	}
+}
+
 func TestPublishLeavesTimeForTheAnswer(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)

@@ -46,7 +46,8 @@ const (
 	ErrorReason_PUBLISH_REFUSED ErrorReason = 7
 	// 503: the outbox is at its bound; nothing was accepted.
 	ErrorReason_OUTBOX_FULL ErrorReason = 8
-	// 503: the outbox could not keep the event; nothing was accepted.
+	// 503: the outbox could not keep the event, 504: it did not answer in time; the
+	// event may still arrive where the message says so.
 	ErrorReason_OUTBOX_FAILED ErrorReason = 9
 )
 
