@@ -49,7 +49,7 @@ type state struct {
 	client  *engine.Client // nil when err is not
 	err     error
 	tracer  tracer
-	log     *log.Helper
+	log     *engine.Log
 	publish broker.PublishHandler
 
 	told     *hookSet // the user's hooks
@@ -129,7 +129,7 @@ func (b *Broker) state() *state {
 func (b *Broker) open() *state {
 	s := &state{broker: b, options: b.options}
 	cfg, problems := b.settings.resolve(&b.options)
-	s.log = log.NewHelper(engine.SafeLogger(orGlobal(cfg.Logger)))
+	s.log = engine.NewLog(orGlobal(cfg.Logger))
 	s.hooks(&cfg, b.settings.OnDisconnect)
 	policies, bad := readPolicies(b.settings.subscriber, engine.CannotPark(cfg.DeadLetters, cfg.ClientID))
 	s.policies = policies

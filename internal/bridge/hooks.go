@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/go-kratos/kratos/v2/log"
-
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
@@ -30,7 +28,7 @@ type hookSet struct {
 	gap        []told[event.GapHook]
 	outbox     []told[event.OutboxHook]
 
-	log     *log.Helper
+	log     *engine.Log
 	tellers []*teller // one for each hook, and main
 	main    *teller   // of OnConnect and OnDisconnect
 }

@@ -3,14 +3,12 @@ package bridge
 import (
 	"time"
 
-	"github.com/go-kratos/kratos/v2/log"
-
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
 // Log is the logger.
-func (b *Broker) Log() *log.Helper { return b.state().log }
+func (b *Broker) Log() *engine.Log { return b.state().log }
 
 // Problem is why the options cannot work; nil when they can.
 func (b *Broker) Problem() error { return b.state().err }

@@ -63,7 +63,7 @@ type Settings struct {
 
 	subscriber   *v1.Subscriber
 	zeros        []*event.SettingError // settings that 0 means nothing to
-	noConnection bool // the service's configuration has none
+	noConnection bool                  // the service's configuration has none
 	headerTwice  []string
 	ignored      []string
 	addresses    []engine.Address // parsed from Addrs of the generic options

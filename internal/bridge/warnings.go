@@ -3,13 +3,11 @@ package bridge
 import (
 	"slices"
 
-	"github.com/go-kratos/kratos/v2/log"
-
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
 // warn logs what works, but hardly as meant.
-func (s *Settings) warn(l *log.Helper, cfg *engine.Config) {
+func (s *Settings) warn(l *engine.Log, cfg *engine.Config) {
 	slices.Sort(s.ignored)
 	for _, name := range slices.Compact(s.ignored) {
 		l.Infof("mqtt: option %s has no effect here", name)

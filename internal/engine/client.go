@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-kratos/kratos/v2/log"
-
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/topic"
@@ -21,7 +19,7 @@ import (
 // Stop. All methods are safe for concurrent use.
 type Client struct {
 	cfg    Config
-	log    *log.Helper
+	log    *Log
 	router *topic.Trie[*Subscription]
 	counts counts
 	store  deadletter.Store
@@ -49,7 +47,7 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		cfg: cfg, log: log.NewHelper(SafeLogger(cfg.Logger)),
+		cfg: cfg, log: NewLog(cfg.Logger),
 		router: topic.NewTrie[*Subscription](0), subs: make(map[*Subscription]func()), same: make(map[string][]*Subscription),
 		known: make(map[uint32]int), left: make(map[subscriptionName]bool),
 		began: make(chan struct{}),

@@ -7,16 +7,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-kratos/kratos/v2/log"
-
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
 
 // events logs what happens to the connections and calls the user's hooks, on
 // one goroutine of its own: sessions must not wait for either.
 type events struct {
-	client *Client
-	left   *leftovers
+	client  *Client
+	left    *leftovers
+	outages outages // of the goroutine that works
 
 	mu    sync.Mutex
 	queue []notice
@@ -63,7 +62,7 @@ func (e *events) work(idle chan struct{}) {
 				n.call()
 				continue
 			}
-			e.client.report(n)
+			e.client.report(n, e.outages)
 			e.client.tell(n.event)
 		}
 	}
@@ -114,13 +113,18 @@ func (c *Client) hook(f func()) {
 }
 
 func (c *Client) logPanic(text string, stack []byte) {
-	c.log.Errorw(log.DefaultMessageKey, text, stackKey, string(stack))
+	c.log.Panic(text, stack)
 }
 
-func (c *Client) report(n notice) {
+// report writes what happened into the log.
+func (c *Client) report(n notice, outages outages) {
 	switch ev := n.event.(type) {
 	case session.Connected:
-		c.log.Infof("mqtt: connected to %s as %q, session present: %t", ev.Address, ev.ClientID, ev.SessionPresent)
+		text := fmt.Sprintf("mqtt: connected to %s as %q, session present: %t", ev.Address, ev.ClientID, ev.SessionPresent)
+		if took, attempts := outages.ended(ev.ClientID); attempts > 0 {
+			text += fmt.Sprintf(", after %d failed attempts in %v", attempts, rounded(took))
+		}
+		c.log.Infof("%s", text)
 		if n.main && c.cfg.OnConnect != nil {
 			c.hook(c.cfg.OnConnect)
 		}
@@ -128,16 +132,18 @@ func (c *Client) report(n notice) {
 		c.warnUnsupported()
 		c.log.Infof("mqtt: topic filters granted to %q: %d", ev.ClientID, ev.Filters)
 	case session.ConnectFailed:
-		if ev.RetryIn == 0 {
-			c.log.Warnf("mqtt: cannot connect to %s as %q, trying the next address: %v", ev.Address, ev.ClientID, ev.Err)
-			return
+		next := "trying the next address"
+		if ev.RetryIn > 0 {
+			next = fmt.Sprintf("next attempt in %v", rounded(ev.RetryIn))
 		}
-		c.log.Warnf("mqtt: cannot connect to %s as %q, next attempt in %v: %v", ev.Address, ev.ClientID, ev.RetryIn, ev.Err)
+		c.log.Logf(outages.failed(ev), "mqtt: cannot connect to %s as %q, %s: %s", ev.Address, ev.ClientID, next, withoutAddress(ev.Err, ev.Address))
 	case session.ConnectionLost:
-		c.log.Warnf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Loss.Address, ev.Loss.ClientID, ev.RetryIn, ev.Err)
+		outages.lost(ev.Loss.ClientID)
+		c.log.Warnf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Loss.Address, ev.Loss.ClientID, rounded(ev.RetryIn), ev.Err)
 		c.lost(n.main, ev.Err)
 	case session.TakenOver:
-		c.log.Errorf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Loss.Address, ev.Loss.ClientID, ev.RetryIn, ev.Err)
+		outages.lost(ev.Loss.ClientID)
+		c.log.Errorf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Loss.Address, ev.Loss.ClientID, rounded(ev.RetryIn), ev.Err)
 		c.lost(n.main, ev.Err)
 	case session.ExpiryReduced:
 		c.log.Warnf("mqtt: the broker keeps the session of %q for %v without a connection, and not for %v as asked: what is published in a longer outage is lost", ev.ClientID, ev.Granted, ev.Wanted)

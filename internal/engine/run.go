@@ -45,7 +45,7 @@ type run struct {
 // context ends is for Stop to drain.
 func newRun(ctx context.Context, c *Client) (*run, error) {
 	r := &run{client: c, base: context.WithoutCancel(ctx), presence: c.presence, began: make(chan struct{}), stopped: make(chan struct{})}
-	r.events = &events{client: c, left: &r.left}
+	r.events = &events{client: c, left: &r.left, outages: make(outages)}
 	r.checks.init()
 	r.grants.init(c.cfg.Granted)
 	r.id = c.cfg.clientID()
