@@ -1,6 +1,7 @@
 package event
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -117,18 +118,34 @@ func (e *Error) Code() int {
 }
 
 // As lets kratos errors.FromError, Code and Reason understand the error. The
-// cause stays on this side: it may name hosts that callers need not know.
+// cause stays on this side: it may name hosts that callers need not know. A
+// [ParameterError] is about what the caller sent, and goes along.
 func (e *Error) As(target any) bool {
 	t, ok := target.(**kerrors.Error)
 	if !ok {
 		return false
 	}
 	k := kerrors.New(e.Code(), string(e.Reason), e.summary())
-	if e.MayHaveBeenSent {
-		k = k.WithMetadata(map[string]string{"may_have_been_sent": "true"})
+	md := make(map[string]string)
+	if p := e.parameter(); p != nil {
+		p.annotate(md)
+		k.Message += ": " + p.Error()
 	}
-	*t = k
+	if e.MayHaveBeenSent {
+		md["may_have_been_sent"] = "true"
+	}
+	*t = k.WithMetadata(md)
 	return true
+}
+
+// parameter is what is wrong with a value that came from the caller, who may know
+// it.
+func (e *Error) parameter() *ParameterError {
+	var p *ParameterError
+	if e.Reason == ReasonBadTopic && errors.As(e.Cause, &p) {
+		return p
+	}
+	return nil
 }
 
 func (e *Error) summary() string {

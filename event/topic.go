@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // maxTopic is the largest topic in bytes [MQTT-1.5.4].
@@ -57,16 +56,17 @@ func (t *TopicBuilder) Bool(value bool) {
 // Enum adds the name of a value; name is "" for a number that has none.
 func (t *TopicBuilder) Enum(field, name string, number int32) {
 	if name == "" {
-		t.fail(field, "enum value "+strconv.Itoa(int(number))+" has no name")
+		t.fail(field, unnamed(number))
 		return
 	}
 	t.Literal(name)
 }
 
-// Topic is the topic, or why there is none: an [*Error] of [ReasonBadTopic].
+// Topic is the topic, or why there is none: an [*Error] of [ReasonBadTopic] with a
+// [*ParameterError], which names field, character and rule.
 func (t *TopicBuilder) Topic() (string, error) {
 	if t.err == nil && len(t.b) > maxTopic {
-		t.fail("", fmt.Sprintf("topic of %d bytes, limit %d", len(t.b), maxTopic))
+		t.fail("", &ParameterError{Problem: fmt.Sprintf("topic of %d bytes", len(t.b)), Rule: ruleTooLong})
 	}
 	if t.err != nil {
 		return "", t.err
@@ -76,75 +76,28 @@ func (t *TopicBuilder) Topic() (string, error) {
 
 func (t *TopicBuilder) add(field, value string, tail bool) {
 	t.Literal("")
-	if problem := badLevel(value, tail); problem != "" {
+	if problem := badLevel(value, tail); problem != nil {
 		t.fail(field, problem)
 		return
 	}
 	if len(t.b) == 0 && value[0] == '$' {
-		t.fail(field, "begins the topic with $")
+		t.fail(field, &ParameterError{Problem: "begins the topic with", Character: "$", Rule: ruleDollar})
 		return
 	}
 	t.b = append(t.b, value...)
 }
 
-func (t *TopicBuilder) fail(field, problem string) {
+func (t *TopicBuilder) fail(field string, problem *ParameterError) {
 	if t.err != nil {
 		return
 	}
-	if field != "" {
-		problem = "field " + field + " " + problem
-	}
-	t.err = &Error{Op: "publish", Reason: ReasonBadTopic, Cause: topicError(problem)}
+	problem.Field = field
+	t.err = &Error{Op: "publish", Reason: ReasonBadTopic, Cause: problem}
 }
 
 type topicError string
 
 func (e topicError) Error() string { return string(e) }
-
-// badLevel says what is wrong with a level, "" for nothing.
-func badLevel(value string, tail bool) string {
-	if value == "" {
-		return "is empty"
-	}
-	plain := true // ASCII without anything to look at twice
-	for i := range len(value) {
-		switch c := value[i]; {
-		case c == '+' || c == '#':
-			return "contains the wildcard " + string(rune(c))
-		case c == '/':
-			if !tail {
-				return "contains /, but is one level"
-			}
-			if i == 0 || i == len(value)-1 || value[i-1] == '/' {
-				return "has an empty level"
-			}
-		case c < 0x20 || c == 0x7F:
-			return "contains a control character"
-		case c >= utf8.RuneSelf:
-			plain = false
-		}
-	}
-	if !plain {
-		return badText(value)
-	}
-	return ""
-}
-
-// badText looks at what is beyond ASCII [MQTT-1.5.4-1, 1.5.4-2].
-func badText(value string) string {
-	if !utf8.ValidString(value) {
-		return "is not valid UTF-8"
-	}
-	for _, r := range value {
-		if r >= 0x80 && r < 0xA0 {
-			return "contains a control character"
-		}
-		if r&0xFFFE == 0xFFFE || r >= 0xFDD0 && r <= 0xFDEF {
-			return "contains a non-character"
-		}
-	}
-	return ""
-}
 
 // TopicReader takes a topic apart along a template. It is used by generated
 // code and allocates nothing but errors.
@@ -206,8 +159,8 @@ func (t *TopicReader) Tail() string {
 // take checks the value of a parameter. A wildcard at the start matches no $
 // [MQTT-4.7.2-1], so nor does a parameter.
 func (t *TopicReader) take(value string, tail bool) {
-	if problem := badLevel(value, tail); problem != "" {
-		t.fail("has a level that " + problem)
+	if problem := badLevel(value, tail); problem != nil {
+		t.fail("has a level that " + problem.Error())
 	}
 	if t.dollar {
 		t.fail("begins with $")

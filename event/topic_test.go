@@ -2,8 +2,12 @@ package event_test
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"strings"
 	"testing"
+
+	kerrors "github.com/go-kratos/kratos/v2/errors"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
@@ -129,4 +133,44 @@ func TestLongTopic(t *testing.T) {
 	b.Enum("kind", "", 7)
 	topic, err := b.Topic()
 	refused(t, "", topic, err, "enum value 7 has no name")
+}
+
+// reports.md C13: an invalid parameter names field, character and rule, in the
+// error and in the metadata of the Kratos error that HTTP and gRPC show.
+func TestParameterError(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ value, character, rule string }{
+		{"a+b", "+", "a topic to publish to has no + and no # [MQTT-4.7.1-1]"},
+		{"a/b", "/", "the value is one level of a topic, and / parts levels"},
+		{"", "", "no level of a topic is empty"},
+		{"$a", "$", "topics that begin with $ are the broker's own [MQTT-4.7.2-1]"},
+		{"a\x00", "U+0000", "a topic has no control characters and no non-characters of Unicode [MQTT-1.5.4-1]"},
+		{"a\u0085", "U+0085", "a topic has no control characters and no non-characters of Unicode [MQTT-1.5.4-1]"},
+		{"a\U0001FFFF", "U+1FFFF", "a topic has no control characters and no non-characters of Unicode [MQTT-1.5.4-1]"},
+		{"s3cr3t\xff", "", "a topic is valid UTF-8 [MQTT-1.5.4-1]"},
+	} {
+		var b event.TopicBuilder
+		b.String("site.id", c.value)
+		_, err := b.Topic()
+		p, ok := errors.AsType[*event.ParameterError](err)
+		if !ok || p.Field != "site.id" || p.Character != c.character || p.Rule != c.rule {
+			t.Errorf("%q: %+v in %v", c.value, p, err)
+		}
+		k := kerrors.FromError(fmt.Errorf("in biz: %w", err))
+		want := map[string]string{"field": "site.id", "character": c.character, "rule": c.rule}
+		if c.character == "" {
+			delete(want, "character")
+		}
+		if k.Code != 400 || k.Reason != "BAD_TOPIC" || !maps.Equal(k.Metadata, want) {
+			t.Errorf("%q: %+v", c.value, k)
+		}
+		for _, part := range []string{"field site.id ", c.character, c.rule} {
+			if !strings.Contains(k.Message, part) || !strings.Contains(err.Error(), part) {
+				t.Errorf("%q: %s is not in %s, %v", c.value, part, k.Message, err)
+			}
+		}
+		if strings.Contains(k.Message+err.Error(), "s3cr3t") {
+			t.Errorf("the value is in %v", err)
+		}
+	}
 }
