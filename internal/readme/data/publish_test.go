@@ -4,6 +4,7 @@ package data
 import (
 	"context"
 
+	"github.com/go-kratos/kratos/v2/log"
 	"github.com/google/wire"
 	"github.com/tx7do/kratos-transport/broker"
 
@@ -14,8 +15,8 @@ import (
 
 var ProviderSet = wire.NewSet(NewBroker, NewReportPublisher)
 
-func NewBroker(c *kratosmqttv1.Connection) (broker.Broker, func(), error) {
-	b := mqttbroker.NewBroker(mqttbroker.WithConnection(c), broker.WithCodec("proto"))
+func NewBroker(c *kratosmqttv1.Connection, logger log.Logger) (broker.Broker, func(), error) {
+	b := mqttbroker.NewBroker(mqttbroker.WithConnection(c), broker.WithCodec("proto"), mqttbroker.WithKratosLogger(logger))
 	if err := b.Connect(); err != nil { // wrong settings; a broker that is down is no error
 		return nil, nil, err
 	}

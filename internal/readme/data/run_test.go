@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-kratos/kratos/v2/log"
 	"github.com/tx7do/kratos-transport/broker"
 	"go.uber.org/goleak"
 
@@ -22,7 +23,7 @@ var _ = ProviderSet
 // TestPublish publishes through the providers that are shown.
 func TestPublish(t *testing.T) {
 	t.Parallel()
-	b, cleanup, err := NewBroker(&kratosmqttv1.Connection{Addresses: []string{mqtttest.Embedded(t).URL()}, Preset: "embedded"})
+	b, cleanup, err := NewBroker(&kratosmqttv1.Connection{Addresses: []string{mqtttest.Embedded(t).URL()}, Preset: "embedded"}, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,12 +52,12 @@ func TestPublish(t *testing.T) {
 // TestComments holds what the comments of the code say.
 func TestComments(t *testing.T) {
 	t.Parallel()
-	if _, _, err := NewBroker(&kratosmqttv1.Connection{Addresses: []string{"http://127.0.0.1"}}); err == nil {
+	if _, _, err := NewBroker(&kratosmqttv1.Connection{Addresses: []string{"http://127.0.0.1"}}, log.DefaultLogger); err == nil {
 		t.Error("wrong settings are no error")
 	}
 	down := mqtttest.Embedded(t)
 	down.Stop()
-	b, cleanup, err := NewBroker(&kratosmqttv1.Connection{Addresses: []string{down.URL()}, Preset: "embedded"})
+	b, cleanup, err := NewBroker(&kratosmqttv1.Connection{Addresses: []string{down.URL()}, Preset: "embedded"}, log.DefaultLogger)
 	if err != nil {
 		t.Fatalf("a broker that is down is an error: %v", err)
 	}
