@@ -16,6 +16,8 @@ type watcher struct {
 	mu      sync.Mutex
 	next    event.Granted
 	due     bool // next is to be told
+	last    event.Granted
+	told    bool // last is what f was told before
 	running bool
 	stopped bool
 }
@@ -38,27 +40,23 @@ func (w *watcher) stop() {
 	w.stopped = true
 }
 
-// run owns the goroutine. Changes that took each other back meanwhile are no
-// change.
+// run owns the goroutine.
 func (w *watcher) run() {
-	var told event.Granted
-	for first := true; ; first = false {
-		g, ok := w.take()
-		if !ok {
-			return
-		}
-		if first || g != told {
-			told = g
-			w.call(g)
-		}
+	for g, ok := w.take(); ok; g, ok = w.take() {
+		w.call(g)
 	}
 }
 
+// take returns what is to be told. Changes that took each other back before they
+// were told are no change.
 func (w *watcher) take() (g event.Granted, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	ok = w.due && !w.stopped
+	ok = w.due && !w.stopped && (!w.told || w.next != w.last)
 	w.due, w.running = false, ok
+	if ok {
+		w.last, w.told = w.next, true
+	}
 	return w.next, ok
 }
 
