@@ -103,8 +103,8 @@ func (w *worker) check(ctx context.Context) error {
 }
 
 // OnlyRefused reports whether something is left in the store, and the relay knows
-// of nothing there but keys that the broker refuses, or that are awaited, and entries that Hold keeps:
-// there is nothing that a Flush could wait for.
+// of nothing there but keys that the broker refuses, or that are awaited, and
+// entries that Hold keeps: there is nothing that a Flush could wait for.
 func (r *Relay) OnlyRefused() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -148,8 +148,6 @@ func (s *hookSet) engineConnection(e *engine.Hooks) {
 				Filter: filter, Granted: granted, Err: public("subscribe", filter, err),
 			})
 		}
-	}
-	if hooks := s.subscribe; len(hooks) > 0 {
 		e.Lowered = func(filter string, asked, granted byte, err error) {
 			later(hooks, event.SubscribeHook.OnSubscribe, event.SubscribeInfo{
 				Filter: filter, AskedQoS: asked, GrantedQoS: granted, Err: public("subscribe", filter, err),

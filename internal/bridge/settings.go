@@ -135,8 +135,6 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	var errs []error
 	if s.addressErr != nil {
 		errs = append(errs, event.Setting("Connection", "addresses", "%w", s.addressErr))
-	}
-	if s.addressErr != nil {
 		cfg.Addresses = make([]engine.Address, 1) // or the engine reports that there is none
 	}
 	bad := func(key, format string, args ...any) {

@@ -13,8 +13,7 @@ import (
 var errTooLarge = errors.New("packet larger than the maximum packet size")
 
 // checkedConn hands the broker whole frames that passed the checker, and
-// nothing else. Read and settled are called by one
-// goroutine, the client's.
+// nothing else. Read and settled are called by one goroutine, the client's.
 type checkedConn struct {
 	*output
 	in      *bufio.Reader

@@ -174,7 +174,7 @@ func TestClientThatDoesNotReadHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	const messages = 150
 	b := started(t)
-	stuck := dial(t, b)                                                 // it reads nothing
+	stuck := dial(t, b) // it reads nothing
 	if err := stuck.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
 		t.Fatal(err)
 	}

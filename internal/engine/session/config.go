@@ -82,7 +82,8 @@ type Config struct {
 	RelaxedAcks bool
 
 	// Negotiation finds the protocol version and the address to begin with; shared
-	// by the sessions of one client, which have the same addresses. Nil means MQTT 5 with a fallback, for this session alone.
+	// by the sessions of one client, which have the same addresses. Nil means MQTT 5
+	// with a fallback, for this session alone.
 	Negotiation *Negotiation
 	// SessionExpiry is how long the broker keeps a session that is not clean,
 	// MQTT 5.

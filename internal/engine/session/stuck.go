@@ -77,7 +77,7 @@ func (o *outbound) look() {
 		o.mu.Unlock()
 		return
 	}
-	err := o.unanswered(time.Duration(s.looks) * stuckLook)
+	err := o.endIgnored(time.Duration(s.looks) * stuckLook)
 	o.mu.Unlock()
 	o.tell()
 	c.abort(err)
@@ -93,9 +93,9 @@ func (o *outbound) awaited() bool {
 	return false
 }
 
-// unanswered ends the exchanges that are not worth another connection, and says
+// endIgnored ends the exchanges that are not worth another connection, and returns
 // why this one ends.
-func (o *outbound) unanswered(after time.Duration) error {
+func (o *outbound) endIgnored(after time.Duration) error {
 	crowd := o.inFlight()
 	err := fmt.Errorf("%w for %v of any of %d messages, the first to %q", errNoAck, after, crowd.n, shorten(crowd.first))
 	for i := o.win.head; i != none && o.win.slots[i].charged; {

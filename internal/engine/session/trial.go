@@ -126,9 +126,9 @@ func (s *search) lost(first bool, e *evidence) {
 	s.soon = e.isSoon() && e.sent == ""
 }
 
-// acquit is told of a message that was acknowledged: its kind is taken. It ended none of the
-// connections that it was alone on; and when it is the last of the suspects and
-// none was convicted, nobody ended any.
+// acquit is told of a message that was acknowledged: its kind is taken. It ended
+// none of the connections that it was alone on; and when it is the last of the
+// suspects and none was convicted, nobody ended any.
 func (o *outbound) acquit(sl *slot) {
 	o.kinds.taken(sl)
 	if !sl.suspect {
