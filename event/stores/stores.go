@@ -62,8 +62,8 @@ type Options struct {
 	// Migrated leaves the tables of the driver "sql" to whoever makes them with
 	// the Schema of their packages. Default false: they are made when missing.
 	Migrated bool
-	// OnDamaged is told of a file that was damaged and what of it was kept; the
-	// store works on. Default: nobody is told.
+	// OnDamaged permits to recover a damaged file, and is told what of it was kept;
+	// the store works on. Default: it is left as it is, and an error of Open.
 	OnDamaged func(store, report string)
 }
 
@@ -126,9 +126,7 @@ func (s *Stores) openOutbox(ctx context.Context, c *v1.Settings, o Options) (err
 		var f *outboxfile.Store
 		f, err = outboxfile.Open(o.path(c.GetOutbox().GetPath()), outboxfile.Options{
 			MaxEntries: entries, MaxBytes: bytes, MaxQuarantined: aside,
-			OnCorrupt: func(r outboxfile.Recovery) {
-				o.damaged("outbox", fmt.Sprintf("%v: %d messages recovered, %d not; the damaged file is %s", r.Err, r.Kept, r.Lost, r.Path))
-			},
+			OnCorrupt: o.recovered("outbox", "messages"),
 		})
 		if err == nil {
 			s.Outbox, s.closers = f, append(s.closers, f.Close)
@@ -182,9 +180,7 @@ func (s *Stores) openLetters(ctx context.Context, c *v1.Settings, o Options) (er
 		var f *deadletterfile.Store
 		f, err = deadletterfile.Open(o.path(c.GetDeadLetters().GetPath()), deadletterfile.Options{
 			MaxLetters: most,
-			OnCorrupt: func(r deadletterfile.Recovery) {
-				o.damaged("dead letters", fmt.Sprintf("%v: %d letters recovered, %d not; the damaged file is %s", r.Err, r.Kept, r.Lost, r.Path))
-			},
+			OnCorrupt:  o.recovered("dead letters", "letters"),
 		})
 		if err == nil {
 			s.DeadLetters, s.closers = f, append(s.closers, f.Close)
@@ -200,9 +196,13 @@ func (o Options) path(p string) string {
 	return filepath.Join(o.Folder, p)
 }
 
-func (o Options) damaged(store, report string) {
-	if o.OnDamaged != nil {
-		o.OnDamaged(store, report)
+// recovered is nil where nobody would be told: nothing is recovered then.
+func (o Options) recovered(store, things string) func(outboxfile.Recovery) {
+	if o.OnDamaged == nil {
+		return nil
+	}
+	return func(r outboxfile.Recovery) {
+		o.OnDamaged(store, fmt.Sprintf("%v: %d %s recovered, %d not; the damaged file is %s", r.Err, r.Kept, things, r.Lost, r.Path))
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxfile"
 	"github.com/kratos-mqtt/kratos-mqtt/event/stores"
 )
 
@@ -108,4 +109,28 @@ func TestOpenClosesWhatItHasOpened(t *testing.T) {
 		t.Fatal(err)
 	}
 	cleanup()
+}
+
+// A damaged file is recovered only where somebody is told of what was lost.
+func TestDamagedFile(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "o.db"), []byte("no database"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := &v1.Settings{Outbox: &v1.Outbox{Driver: "file", Path: "o.db"}}
+	o := stores.Options{Folder: folder}
+	if _, _, err := stores.Open(t.Context(), c, o); !errors.Is(err, outboxfile.ErrCorrupt) {
+		t.Errorf("Open with nobody to tell: %v", err)
+	}
+	var told string
+	o.OnDamaged = func(store, report string) { told = store + ": " + report }
+	_, cleanup, err := stores.Open(t.Context(), c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cleanup()
+	if !strings.HasPrefix(told, "outbox: ") || !strings.Contains(told, "the damaged file is "+folder) {
+		t.Errorf("told %q", told)
+	}
 }
