@@ -31,6 +31,9 @@ func (s *Store) Hold(ctx context.Context) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("outboxsql: lease: %w", err)
 	}
 	n, err := result.RowsAffected()
+	if err == nil && n == 0 {
+		n, err = s.succeed(ctx)
+	}
 	if err != nil {
 		return time.Time{}, fmt.Errorf("outboxsql: lease: %w", err)
 	}
@@ -42,6 +45,46 @@ func (s *Store) Hold(ctx context.Context) (time.Time, error) {
 	}
 	s.leased = now.Add(s.o.Lease)
 	return s.leased, nil
+}
+
+// rival is what was seen of the lease of another process, and since when.
+type rival struct {
+	owner   string
+	expires int64
+	since   time.Time
+}
+
+// silentLeases is for how many of our own leases another one may stay as it is.
+// Who has it renews it when a third is over, so that its lease may be longer.
+const silentLeases = 6
+
+// succeed takes the lease of a process that has not renewed it for long, although
+// it has not run out: the clock of the database went back, and nobody would send
+// until it is where it was. It returns how many leases it has, 0 or 1.
+func (s *Store) succeed(ctx context.Context) (int64, error) {
+	var r rival
+	err := s.db.QueryRowContext(ctx, s.sql.rival).Scan(&r.owner, &r.expires)
+	if errors.Is(err, sql.ErrNoRows) { // given back a moment ago
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	r.since = time.Now()
+	s.mu.Lock()
+	if r.owner == s.rival.owner && r.expires == s.rival.expires {
+		r.since = s.rival.since
+	}
+	s.rival = r
+	s.mu.Unlock()
+	if time.Since(r.since) < silentLeases*s.o.Lease {
+		return 0, nil
+	}
+	result, err := s.db.ExecContext(ctx, s.sql.succeed, s.o.Owner, s.o.Lease.Milliseconds(), r.owner, r.expires)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 // fullLease is how long what is known of the lease holds while it cannot be

@@ -78,6 +78,7 @@ type statements struct {
 	quarantined, countAside, sizes string
 	count, oldest                  string
 	claim, release, holder         string
+	rival, succeed                 string // see succeed
 	visible, holders               string // PostgreSQL: see settled
 	left                           string // PostgreSQL: which of some wait
 }
@@ -114,6 +115,8 @@ func prepare(d sqltx.Dialect, table string) statements {
 	ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires = excluded.expires
 	WHERE {table}_lease.owner = excluded.owner OR {table}_lease.expires < {now}`),
 		holder:  name(`SELECT owner, expires < {now} FROM {table}_lease WHERE name = 'relay'`),
+		rival:   name(`SELECT owner, expires FROM {table}_lease WHERE name = 'relay'`),
+		succeed: name(`UPDATE {table}_lease SET owner = $1, expires = {now} + $2 WHERE name = 'relay' AND owner = $3 AND expires = $4`),
 		release: name(`DELETE FROM {table}_lease WHERE name = 'relay' AND owner = $1`),
 	}
 	s.insert = name(`INSERT INTO {table} (id, ordering_key, topic, payload, qos, retain, content_type, response_topic,

@@ -58,7 +58,9 @@ type Options struct {
 	// Lease is how long the others wait for the holder when it neither reads nor
 	// ends, because it was killed, or because its broker is away and it has no
 	// more room. Entries that it still has in flight then may be sent twice, with
-	// the same id. Default 10 s.
+	// the same id. Should the clock of the database go back, they wait for six of
+	// their own: processes that share a table should have about the same. Default
+	// 10 s.
 	Lease time.Duration
 	// Patience is how long, on PostgreSQL, a transaction that has appended and is
 	// still open holds up the entries behind it. Then it is overtaken: nothing of
@@ -84,6 +86,7 @@ type Store struct {
 	mu      sync.Mutex
 	closed  bool
 	leased  time.Time // until when, by our clock
+	rival   rival     // that was seen last
 	settled settled
 }
 
