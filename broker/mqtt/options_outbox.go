@@ -54,6 +54,18 @@ func OutboxHold(d time.Duration) OutboxOption {
 	return func(o *bridge.Outbox) { o.Hold = d }
 }
 
+// OutboxDirect lets a publish go past the store while nothing waits there and the
+// broker is connected: it is accepted with the broker's acknowledgement, which spares
+// the disk. When that does not come within d, or nothing may be sent, the message is
+// stored as ever, under the same id, and so are those after it until the store is
+// empty again: the order stays. It needs a store that counts in memory
+// (outbox.Counter, as those of file and memory do), and has no effect with
+// OutboxHold, with numbered messages, within a transaction and on asynchronous
+// publishes. Default: 0, everything is stored first.
+func OutboxDirect(d time.Duration) OutboxOption {
+	return func(o *bridge.Outbox) { o.Direct = d }
+}
+
 // OutboxPollInterval is how often the store is looked at without a hint that
 // there is something, as with a table that other processes write to. Default:
 // 1 s.

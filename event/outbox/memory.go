@@ -93,6 +93,13 @@ func (m *memory) Append(_ context.Context, entries ...*Entry) error {
 	return nil
 }
 
+// Waiting implements [Counter].
+func (m *memory) Waiting() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.live
+}
+
 func (m *memory) hint() {
 	select {
 	case m.appended <- struct{}{}:

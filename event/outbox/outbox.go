@@ -157,6 +157,13 @@ type Store interface {
 	Close() error
 }
 
+// Counter is an optional part of a [Store] that knows in memory how much waits.
+type Counter interface {
+	// Waiting is how many entries wait, those included that are being appended. It
+	// costs next to nothing.
+	Waiting() int
+}
+
 // Stats is a snapshot of a [Store].
 type Stats struct {
 	// Depth is how many entries wait, Bytes the size of their payloads, topics

@@ -23,6 +23,9 @@ type Outbox struct {
 	Store outbox.Store
 	Hold  time.Duration
 	Poll  time.Duration
+	// Direct is how long a publish may take that goes past the store while nothing
+	// waits there; 0 has everything stored.
+	Direct time.Duration
 	// Gate holds the relay back until it returns nil, Subscriptions while they
 	// are not granted, Own while those of the broker itself are not.
 	Gate          func(ctx context.Context) error
@@ -60,6 +63,7 @@ type keeper struct {
 	alarms alarms
 	async  appender
 	gate   *gate // nil holds nothing back
+	direct direct
 
 	mu     sync.Mutex
 	relay  *outbox.Relay // of this run, or of the next
@@ -78,6 +82,7 @@ func newKeeper(s *state, cfg Outbox) (*keeper, error) {
 		cfg.Subscriptions = s.broker
 	}
 	k.gate = newGate(k, &cfg)
+	k.direct.init(k)
 	if s.sequence != nil && cfg.Store != nil {
 		k.store = numberedStore{cfg.Store, s.sequence}
 	}
@@ -110,6 +115,9 @@ func (k *keeper) accept(ctx context.Context, m Message) error {
 	defer cancel()
 	if k.async.store.busy() && sqltx.From(ctx) == nil {
 		return k.behind(ctx, e)
+	}
+	if k.direct.send(ctx, e) {
+		return nil
 	}
 	return k.appended(ctx, m.Topic, k.store.Append(ctx, e))
 }
@@ -245,8 +253,8 @@ func (s *state) outboxOf(cfg *Outbox) (*keeper, error) {
 	if err := noNil("store of the outbox", cfg.Store); err != nil {
 		return nil, err
 	}
-	if cfg.Hold < 0 || cfg.Poll < 0 {
-		return nil, fmt.Errorf("outbox: hold of %v, poll interval of %v", cfg.Hold, cfg.Poll)
+	if cfg.Hold < 0 || cfg.Poll < 0 || cfg.Direct < 0 {
+		return nil, fmt.Errorf("outbox: hold of %v, poll interval of %v, direct within %v", cfg.Hold, cfg.Poll, cfg.Direct)
 	}
 	if cfg.RefusedLimit < 0 || cfg.RefusedAttempts < 0 {
 		return nil, fmt.Errorf("outbox: refused limit of %v, %d refused attempts", cfg.RefusedLimit, cfg.RefusedAttempts)

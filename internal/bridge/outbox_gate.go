@@ -253,6 +253,32 @@ func (g *gate) isOpen() bool {
 	return g.open
 }
 
+// now returns the session of the subscriptions when the gate is open.
+func (g *gate) now() (session uint64, open bool) {
+	if g == nil {
+		return 0, true
+	}
+	g.refresh()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.granted.Session, g.open
+}
+
+// stands reports whether what was sent in a session, and is acknowledged, counts as
+// delivered: the gate is open, and the session is still the same. Doubt closes it.
+func (g *gate) stands(session uint64, doubt bool) bool {
+	if g == nil {
+		return true
+	}
+	g.refresh()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if doubt && g.open {
+		g.upset()
+	}
+	return g.open && session == g.granted.Session
+}
+
 // judge calls done, now or when the gate is open, with whether what the broker
 // acknowledged was sent in the session that there is. Doubt closes the gate
 // until that is confirmed.

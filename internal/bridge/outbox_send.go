@@ -43,6 +43,17 @@ func (k *keeper) send(ctx context.Context, e *outbox.Entry, done func(error)) er
 		done(nil)
 		return nil
 	}
+	m := outgoing(e, waited)
+	f := &flight{keeper: k, entry: e, session: session, done: done}
+	m.Unrouted = f.missed
+	k.state.number(&m, e.Seq)
+	err = k.state.client.Relay(ctx, &m.Message, f.outcome)
+	k.state.unplaced()
+	return public("publish", e.Topic, err)
+}
+
+// outgoing is the message of an entry that has waited.
+func outgoing(e *outbox.Entry, waited time.Duration) Message {
 	m := Message{Message: *engine.Outgoing(&e.Message)}
 	if m.Properties != nil && m.Properties.Expiry > 0 { // it counts from the publish
 		m.Properties.Expiry -= max(0, waited)
@@ -50,12 +61,7 @@ func (k *keeper) send(ctx context.Context, e *outbox.Entry, done func(error)) er
 	if !m.named() {
 		m.name(e.ID)
 	}
-	f := &flight{keeper: k, entry: e, session: session, done: done}
-	m.Unrouted = f.missed
-	k.state.number(&m, e.Seq)
-	err = k.state.client.Relay(ctx, &m.Message, f.outcome)
-	k.state.unplaced()
-	return public("publish", e.Topic, err)
+	return m
 }
 
 // missed notes that no subscription matched; the keeper counts it itself, when

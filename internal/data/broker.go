@@ -30,6 +30,10 @@ type Broker struct {
 // transaction of a message has committed.
 const commitPoll = 200 * time.Millisecond
 
+// directLimit is how long the broker may take to acknowledge a report that is not
+// stored first.
+const directLimit = 50 * time.Millisecond
+
 func pollOf(driver string) time.Duration {
 	if driver == conf.DriverSQL {
 		return commitPoll
@@ -50,6 +54,7 @@ func NewBroker(connection *kratosmqttv1.Connection, c *conf.MQTT, store outbox.S
 		opts = append(opts, mqttbroker.WithOutbox(store,
 			mqttbroker.OutboxSubscriptions(hold),
 			mqttbroker.OutboxConfig(c.GetOutbox()),
+			mqttbroker.OutboxDirect(directLimit),
 			mqttbroker.OutboxPollInterval(pollOf(c.OutboxDriver()))))
 	}
 	b := mqttbroker.NewBroker(opts...)

@@ -379,6 +379,13 @@ func (s *Store) Stats(context.Context) (outbox.Stats, error) {
 	return st, wrap("write", s.file.Err())
 }
 
+// Waiting implements [outbox.Counter].
+func (s *Store) Waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting.n + s.asked.n
+}
+
 // Close waits for what is being written and closes the file. The entries stay.
 func (s *Store) Close() error { return wrap("close", s.file.Close()) }
 

@@ -1,0 +1,111 @@
+package bridge
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+)
+
+// direct sends a message at once instead of storing it first, while nothing waits
+// in the store and nothing holds the relay back: what the broker has acknowledged
+// needs no disk. The order stays that of the publishes, because a message goes past
+// the store only when none before it is in there.
+type direct struct {
+	keeper  *keeper
+	store   outbox.Counter // nil stores everything
+	resumes atomic.Int64   // nanoseconds since 1970: not before, after a failure
+}
+
+const (
+	// directPause is for how long everything is stored after a message had to be.
+	directPause = 250 * time.Millisecond
+	// directBacklog is how many entries may wait for which a message waits: they
+	// are gone in a moment. directPoll is how often it looks.
+	directBacklog = 1024
+	directPoll    = time.Millisecond
+)
+
+func (d *direct) init(k *keeper) {
+	d.keeper = k
+	// What is held, or numbered by its place in the store, has to be in the store.
+	if k.cfg.Direct > 0 && k.cfg.Hold == 0 && k.state.sequence == nil {
+		d.store, _ = k.cfg.Store.(outbox.Counter)
+	}
+}
+
+// send reports whether the broker has the message, which it is to have at QoS 1: of
+// QoS 2 a second attempt would be a second message. Otherwise the message
+// is to be stored; it may arrive all the same, under the same id.
+func (d *direct) send(ctx context.Context, e *outbox.Entry) bool {
+	if d.store == nil || e.QoS != 1 || sqltx.From(ctx) != nil || time.Now().UnixNano() < d.resumes.Load() || !d.keeper.relaying() {
+		return false
+	}
+	session, open := d.keeper.gate.now()
+	if !open || d.keeper.state.client.Apart(e.Topic) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.keeper.cfg.Direct)
+	defer cancel()
+	if d.empty(ctx) && d.publish(ctx, e, session) {
+		return true
+	}
+	d.resumes.Store(time.Now().Add(directPause).UnixNano())
+	return false
+}
+
+// empty reports whether nothing waits in the store, or no longer within ctx.
+func (d *direct) empty(ctx context.Context) bool {
+	n := d.store.Waiting()
+	if n == 0 || n > directBacklog {
+		return n == 0
+	}
+	tick := time.NewTicker(directPoll)
+	defer tick.Stop()
+	for d.store.Waiting() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+func (d *direct) publish(ctx context.Context, e *outbox.Entry, session uint64) bool {
+	k := d.keeper
+	e.Accepted = time.Now()
+	var unrouted atomic.Bool
+	m := outgoing(e, 0)
+	m.Unrouted = func() (again bool) {
+		unrouted.Store(true)
+		return true
+	}
+	err := k.state.client.Publish(ctx, &m.Message)
+	k.state.unplaced()
+	missed := unrouted.Load()
+	g := k.gate
+	// Nobody for what this process subscribes to: its session is not what it was.
+	doubt := missed && g != nil && g.subs != nil && g.subs.Subscribes(e.Topic)
+	if err != nil || !g.stands(session, doubt) {
+		return false
+	}
+	if !missed {
+		return true
+	}
+	if e.RetryUnrouted > 0 {
+		return false // the relay tries it again, until somebody subscribes
+	}
+	k.state.client.CountUnrouted(e.Topic)
+	k.alarms.hasNoSubscriber(e)
+	return true
+}
+
+// relaying reports whether the relay runs and its connection is there.
+func (k *keeper) relaying() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.ended != nil && !k.down
+}
