@@ -27,7 +27,8 @@ type saved struct{ bucket, key, value []byte }
 // all reads by the newest meta page, and by the one before it, which reaches
 // some pages that are damaged there, and at last all pages that look like
 // leaves, because a damaged branch hides those below it. That brings back
-// records that were deleted; Options.Salvage chooses among those.
+// records that were deleted; Options.Salvage chooses among those. Without a meta
+// page that is all that can be done.
 func (s *salvage) all(metas []meta) error {
 	info, err := s.f.Stat()
 	if err != nil {
@@ -41,8 +42,14 @@ func (s *salvage) all(metas []meta) error {
 		_ = trees[i].walk() // the damage is known
 		s.flush()
 	}
-	if len(metas) > 0 && s.o.Salvage != nil {
-		last := tree{f: s.f, size: info.Size(), meta: metas[0], bucket: s.sequence, shallow: true}
+	whole, found := meta{}, false
+	if len(metas) > 0 {
+		whole, found = metas[0], true
+	} else if s.o.Salvage != nil {
+		whole, found = s.guess(info.Size())
+	}
+	if found && s.o.Salvage != nil {
+		last := tree{f: s.f, size: info.Size(), meta: whole, bucket: s.sequence, shallow: true}
 		last.scan() // for the sequences, which Salvage is given
 		last.bucket, last.record = nil, s.unknown
 		last.scan()
@@ -52,6 +59,29 @@ func (s *salvage) all(metas []meta) error {
 		return s.err
 	}
 	return s.db.Update(s.setSequences)
+}
+
+// guess is a meta page for a file that has lost both: all there is to know is the
+// size of a page, which is the one in which there are records. That of this system
+// is tried first.
+func (s *salvage) guess(size int64) (meta, bool) {
+	sizes := []int64{int64(os.Getpagesize())}
+	for n := int64(64 << 10); n >= 512; n /= 2 {
+		sizes = append(sizes, n)
+	}
+	for _, n := range sizes {
+		m, found := meta{pageSize: n, top: uint64(size / n)}, false
+		t := tree{f: s.f, size: size, meta: m, shallow: true}
+		t.bucket = func(string, uint64) {}
+		t.record = func(_ string, key, value []byte) {
+			found = found || s.o.Salvage(key, value, nil) != ""
+		}
+		t.scan()
+		if found {
+			return m, true
+		}
+	}
+	return meta{}, false
 }
 
 func (s *salvage) sequence(bucket string, seq uint64) {

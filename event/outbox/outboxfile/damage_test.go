@@ -218,6 +218,21 @@ func TestWildBytes(t *testing.T) {
 	}
 }
 
+// The two pages at the start of a file say where everything is. Without them all
+// is still there, and found.
+func TestFileWithoutItsStart(t *testing.T) {
+	t.Parallel()
+	file, want := sample(t)
+	b := bytes.Clone(file)
+	for i := range 2 * os.Getpagesize() {
+		b[i] = byte(rand.Uint32())
+	}
+	out := reopen(t, b, want)
+	if out.recovered == nil || out.there != len(want) {
+		t.Errorf("%d of %d entries are there: %+v", out.there, len(want), out.recovered)
+	}
+}
+
 func TestCorruptFileIsLeftAloneByDefault(t *testing.T) {
 	t.Parallel()
 	file, _ := sample(t)
