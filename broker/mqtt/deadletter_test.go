@@ -93,8 +93,8 @@ func TestRetryOptionsAreChecked(t *testing.T) {
 	t.Parallel()
 	b := open(t, "mqtt://127.0.0.1:1", mqttbroker.WithClientId("checked"))
 	for want, opts := range map[string][]broker.SubscribeOption{
-		`"later" is not known`:                      {mqttbroker.WithSubscribeExhausted("later")},
-		`"R": "x" is not known`:                     {mqttbroker.WithSubscribeReason("R", "x"), mqttbroker.WithSubscribeReason("R2", event.Drop)},
+		`exhausted "later" is not known`:            {mqttbroker.WithSubscribeExhausted("later")},
+		`"R": is not known`:                         {mqttbroker.WithSubscribeReason("R", "x"), mqttbroker.WithSubscribeReason("R2", event.Drop)},
 		"does not park":                             {mqttbroker.WithSubscribeExhausted(event.ExhaustedPark)},
 		"-1 attempts at a parked":                   {mqttbroker.WithSubscribeParkMaxAttempts(-1)},
 		"negative duration":                         {mqttbroker.WithSubscribeRetryBudget(-1)},

@@ -185,7 +185,7 @@ func TestProblemsAreReportedTogether(t *testing.T) {
 	check := func(name string, err error) {
 		t.Helper()
 		wantReason(t, err, event.ReasonBadRequest, 400)
-		for _, want := range []string{"scheme", "connection.connect_timeout", "connection.write_timeout", "publisher.timeout", "connection.keep_alive", `protocol "3"`} {
+		for _, want := range []string{"scheme", "connection.connect_timeout", "connection.write_timeout", "publisher.timeout", "connection.keep_alive", `connection.protocol: is not known`} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %q is not in: %v", name, want, err)
 			}
@@ -225,7 +225,7 @@ func TestBadSettings(t *testing.T) {
 		"TLS, plain address":   {[]broker.Option{broker.WithAddress("mqtt://h:1"), broker.WithTLSConfig(&tls.Config{})}, "plain address"},
 		"secure, plain":        {[]broker.Option{broker.WithAddress("mqtt://h:1"), broker.WithEnableSecure(true)}, "plain address"},
 		"configured TLS":       {[]broker.Option{mqttbroker.WithConnection(&v1.Connection{Addresses: []string{"mqtt://h:1"}, Tls: &v1.TLS{ServerName: "h"}})}, "plain address"},
-		"MQTT 3.1":             {[]broker.Option{broker.WithAddress("mqtt://h:1"), mqttbroker.WithProtocolVersion(3)}, `protocol "3"`},
+		"MQTT 3.1":             {[]broker.Option{broker.WithAddress("mqtt://h:1"), mqttbroker.WithProtocolVersion(3)}, `connection.protocol: is not known`},
 		"bad dead-letter name": {[]broker.Option{broker.WithAddress("mqtt://h:1"), mqttbroker.WithServiceName("a/#")}, "name of the service"},
 	}
 	for name, tt := range tests {

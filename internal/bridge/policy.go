@@ -124,7 +124,7 @@ func exhaustion(e event.Exhausted) (engine.Exhaustion, error) {
 	case event.ExhaustedDrop:
 		return engine.ExhaustedDrop, nil
 	}
-	return 0, fmt.Errorf("%q is not known, want park, dead_letter, block or drop", string(e))
+	return 0, errors.New("is not known, want park, dead_letter, block or drop")
 }
 
 func verdict(v event.Verdict) (engine.Verdict, error) {
@@ -138,7 +138,7 @@ func verdict(v event.Verdict) (engine.Verdict, error) {
 	case event.Acknowledge:
 		return engine.Acknowledge, nil
 	}
-	return engine.Retry, fmt.Errorf("%q is not known, want retry, dead_letter, drop or acknowledge", string(v))
+	return engine.Retry, errors.New("is not known, want retry, dead_letter, drop or acknowledge")
 }
 
 // readReasons reports every value that is no verdict.

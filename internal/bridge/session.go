@@ -23,7 +23,7 @@ func (p *policy) session(problems *problems, key string, s *v1.Subscription) {
 			problems.addf(key+".session_name", "has no effect without session: %s", sessionOwn)
 		}
 	default:
-		problems.addf(key+".session", "%q is not known, want %s or nothing", s.GetSession(), sessionOwn)
+		problems.addf(key+".session", "is not known, want %s or nothing", sessionOwn)
 	}
 }
 

@@ -82,7 +82,7 @@ func subscription(filter string, o *broker.SubscribeOptions, s *SubscribeSetting
 	}
 	var err error
 	if sub.Exhausted, err = exhaustion(s.Exhausted); err != nil {
-		err = fmt.Errorf("exhausted: %w", err)
+		err = fmt.Errorf("exhausted %q %w", s.Exhausted, err)
 	}
 	if n := s.ParkMaxAttempts; n != nil {
 		if *n < 0 {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,7 +58,7 @@ func FindPreset(name string) (Preset, error) {
 	for _, p := range all {
 		names = append(names, p.Name)
 	}
-	return Preset{}, fmt.Errorf("broker preset %q is not known, want one of %s", name, strings.Join(names, ", "))
+	return Preset{}, fmt.Errorf("is not known, want one of %s", strings.Join(names, ", "))
 }
 
 // protocol is the configured one, else what suits the broker.
@@ -81,5 +82,5 @@ func ParseProtocol(s string) (session.Protocol, error) {
 	case "5":
 		return session.Version5, nil
 	}
-	return session.Auto, fmt.Errorf("protocol %q is not known, want auto, 3.1.1 or 5", s)
+	return session.Auto, errors.New("is not known, want auto, 3.1.1 or 5")
 }

@@ -642,8 +642,8 @@ type Outbox struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "file", "sql", "memory" (not durable), or empty for no outbox.
 	Driver string `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// File of the driver "file". A relative path starts at the folder of the
-	// configuration file. Folders are created.
+	// File of the driver "file". A relative path starts where the service says.
+	// Folders are created.
 	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	// Most messages waiting. Default 1,000,000.
 	MaxEntries uint64 `protobuf:"varint,3,opt,name=max_entries,json=maxEntries,proto3" json:"max_entries,omitempty"`
@@ -892,8 +892,8 @@ type DeadLetters struct {
 	// "sql", "file", or "retained" messages at the broker. Default: "sql" where
 	// the service has a database, else "file" where path is set, else "retained".
 	Driver string `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// File of the driver "file". A relative path starts at the folder of the
-	// configuration file. Folders are created.
+	// File of the driver "file". A relative path starts where the service says.
+	// Folders are created.
 	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	// Most letters kept. At the bound nothing more is acknowledged that would
 	// need one. Default 100,000.
