@@ -92,7 +92,8 @@ func Group(name string) RegisterOption {
 }
 
 // TopicPrefix puts levels in front of every topic filter, such as
-// "site/plant1" or, for all sites, "site/+". A dead-letter topic of a method is
+// "site/plant1" or, for all sites, "site/+". A slash at the end says nothing, one
+// at the start begins every filter with a slash. A dead-letter topic of a method is
 // under the levels that the message came with; the presence of a service under
 // the prefix, unless that has wildcards. Default: none.
 func TopicPrefix(levels string) RegisterOption {

@@ -16,12 +16,13 @@ import (
 // ClientOption configures [NewClientConn].
 type ClientOption func(*clientConn)
 
-// WithTopicPrefix puts levels in front of every topic, such as "site/plant1".
-// Default: none.
+// WithTopicPrefix puts levels in front of every topic, such as "site/plant1". A
+// slash at the end says nothing, one at the start begins every topic with a
+// slash. Default: none.
 func WithTopicPrefix(levels string) ClientOption {
 	return func(c *clientConn) {
-		if levels = strings.Trim(levels, "/"); levels != "" {
-			c.prefix = levels + "/"
+		if c.prefix = ""; levels != "" {
+			c.prefix = strings.TrimRight(levels, "/") + "/"
 		}
 	}
 }

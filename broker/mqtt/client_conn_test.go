@@ -59,7 +59,7 @@ func TestClientConnOverAnotherBroker(t *testing.T) {
 	if err := cc.Publish(t.Context(), textMethod, "texts", in, event.Header("a", "1"), event.Header("a", "2")); err != nil {
 		t.Fatal(err)
 	}
-	if f.topic != "site/a/texts" || f.msg.Body != proto.Message(in) || f.msg.ID != "x" || f.msg.Headers["a"] != "1" {
+	if f.topic != "/site/a/texts" || f.msg.Body != proto.Message(in) || f.msg.ID != "x" || f.msg.Headers["a"] != "1" {
 		t.Errorf("topic %q, message %+v", f.topic, f.msg)
 	}
 	if err := cc.Publish(t.Context(), textMethod, "texts", in, event.Topic("elsewhere"), event.ID("own")); err != nil || f.topic != "elsewhere" || f.msg.ID != "own" {

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/tx7do/kratos-transport/broker"
@@ -162,7 +163,7 @@ func (r *registration) letters(h *event.Handler) string {
 	if text == "" {
 		return ""
 	}
-	for _, l := range parseTemplate(text).levels {
+	for _, l := range parseTemplate(strings.TrimPrefix(text, "/")).levels {
 		if problem := l.problem(h.New().ProtoReflect().Descriptor()); problem != "" {
 			r.fail(fmt.Errorf("%s: configured dead-letter topic %q: %s", h.Method.Operation, text, problem))
 			return ""

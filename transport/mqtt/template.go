@@ -106,11 +106,14 @@ type prefix struct {
 	levels int
 }
 
+// newPrefix takes a slash at the end of text for nothing, and one at its start for
+// a level, as topics have it.
 func newPrefix(text string) prefix {
-	if text = strings.Trim(text, "/"); text == "" {
+	if text == "" {
 		return prefix{}
 	}
-	return prefix{text + "/", strings.Count(text, "/") + 1}
+	text = strings.TrimRight(text, "/") + "/"
+	return prefix{text, strings.Count(text, "/")}
 }
 
 // cut returns the topic behind the prefix, and the levels of it in the topic.

@@ -32,7 +32,10 @@ func TestPrefix(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ prefix, topic, levels, rest string }{
 		{"", "a/b", "", "a/b"},
-		{"/s/+/", "s/1/a/b", "s/1/", "a/b"},
+		{"s/+/", "s/1/a/b", "s/1/", "a/b"},
+		{"/s/+/", "/s/1/a/b", "/s/1/", "a/b"},
+		{"/", "/a/b", "/", "a/b"},
+		{"s", "s//a", "s/", "/a"},
 		{"s", "s/a", "s/", "a"},
 		{"s/t", "s", "s", ""},
 	} {

@@ -443,7 +443,8 @@ func (x *BatchRule) GetMaxWait() *durationpb.Duration {
 // EventDefaults hold for every event of a service that does not say otherwise.
 type EventDefaults struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Levels of text in front of every topic.
+	// Levels of text in front of every topic, such as "fleet". A slash at the end
+	// says nothing; one at the start begins every topic with a slash.
 	TopicPrefix string               `protobuf:"bytes,1,opt,name=topic_prefix,json=topicPrefix,proto3" json:"topic_prefix,omitempty"`
 	Qos         *uint32              `protobuf:"varint,2,opt,name=qos,proto3,oneof" json:"qos,omitempty"`
 	Retain      *bool                `protobuf:"varint,3,opt,name=retain,proto3,oneof" json:"retain,omitempty"`

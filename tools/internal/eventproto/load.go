@@ -243,11 +243,13 @@ func either[T comparable](first, second T) T {
 	return second
 }
 
+// join puts a prefix in front of a topic. A slash at its end says nothing; one at
+// its start is a level, as in a topic: /a is not a [MQTT-4.7.3].
 func join(prefix, topic string) string {
-	if prefix = strings.Trim(prefix, "/"); prefix == "" || topic == "" {
+	if prefix == "" || topic == "" {
 		return topic
 	}
-	return prefix + "/" + topic
+	return strings.TrimRight(prefix, "/") + "/" + topic
 }
 
 // fieldOf finds a field of a message by its name in proto.

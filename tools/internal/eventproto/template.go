@@ -17,7 +17,8 @@ type Template struct {
 
 // Level is one level of a [Template].
 type Level struct {
-	// Literal is its text, or the wildcard + or #; empty for a parameter.
+	// Literal is its text, or the wildcard + or #; empty for a parameter, and for the
+	// first level of a topic that begins with a slash.
 	Literal string
 	Wild    bool
 	// Param is the path of a field, Tail says that it takes the rest.
@@ -99,6 +100,8 @@ func control(r rune) bool {
 
 func (p *parser) level(text string, offset int, last bool) (Level, error) {
 	switch {
+	case text == "" && offset == 0 && !last: // of a topic that begins with a slash
+		return Level{}, nil
 	case text == "":
 		return Level{}, p.fail(offset, "has an empty level")
 	case text == "+" || text == "#":

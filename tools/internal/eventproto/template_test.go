@@ -10,7 +10,7 @@ import (
 // templates are seeds, good and bad.
 var templates = []string{
 	"doors/opened", "devices/{device_id}/data", "{a}", "{a.b.c}/x", "logs/{host}/{path=**}", "{path=**}",
-	"", "/", "a//b", "/a", "a/", "{", "}", "{}", "{a", "a}", "x{a}", "{a}{b}", "{a=*}", "{a=**}/b", "{$a}", "{a..b}",
+	"", "/", "//", "a//b", "/a", "/a/{b}", "/{a}", "//a", "/+/#", "a/", "{", "}", "{}", "{a", "a}", "x{a}", "{a}{b}", "{a=*}", "{a=**}/b", "{$a}", "{a..b}",
 	"+", "#", "a/#", "a/#/b", "+/a", "a+", "$SYS/x", "$share/g/a", "$queue/a", "ä/{ö}", "a/\x00", "a/\x7f", "\xff",
 	strings.Repeat("x", 65536), strings.Repeat("a/", 100) + "a",
 }
@@ -37,7 +37,8 @@ func FuzzParseTemplate(f *testing.F) {
 			if l.Offset < 0 || !strings.HasPrefix(text[l.Offset:], levels[i]) {
 				t.Fatalf("%q: level %d at byte %d", text, i, l.Offset)
 			}
-			if (l.Literal == "") == (l.Param == nil) {
+			slash := i == 0 && levels[0] == "" // at the start
+			if (l.Literal == "") == (l.Param == nil) != slash {
 				t.Fatalf("%q: level %d is %+v", text, i, l)
 			}
 		}

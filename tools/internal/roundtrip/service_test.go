@@ -55,7 +55,7 @@ func TestEvents(t *testing.T) {
 		plant.RegisterPlantEventsMQTTServer(srv, &service{measured: saw(ch), shown: saw(ch)},
 			event.TopicPrefix("site/+"), event.Only("Measured", "Shown"), event.Group("savers"))
 		start(t, srv)
-		client, b := p.client(t, mqttbroker.WithTopicPrefix("/site/a/"))
+		client, b := p.client(t, mqttbroker.WithTopicPrefix("site/a/"))
 		ctx := within(t)
 		must(t, client.Measured(ctx, &plant.Reading{Id: "m1", Device: "d1", Value: 7},
 			event.Header("lot", "a"), event.Header("lot", "b")))

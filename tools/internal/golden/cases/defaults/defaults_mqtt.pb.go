@@ -21,11 +21,11 @@ const _ = event.SupportPackageIsVersion1
 var DefaultEvents_MQTT_ServiceDesc = event.ServiceDesc{
 	Name:     "golden.defaults.DefaultEvents",
 	File:     "cases/defaults/defaults.proto",
-	Presence: &event.PresenceDesc{Topic: "jobs/v1/workers/{client_id}", Filter: "jobs/v1/workers/+", QoS: 1},
+	Presence: &event.PresenceDesc{Topic: "/jobs/v1/workers/{client_id}", Filter: "/jobs/v1/workers/+", QoS: 1},
 	Methods: []event.MethodDesc{
 		{
 			Name: "Take", Operation: "/golden.defaults.DefaultEvents/Take",
-			Topic: "jobs/v1/take/{queue}", Filters: []string{"jobs/v1/take/+"},
+			Topic: "/jobs/v1/take/{queue}", Filters: []string{"/jobs/v1/take/+"},
 			QoS: 2, Codec: "json",
 			Retain:     true,
 			Expiry:     1 * time.Hour,
@@ -35,7 +35,7 @@ var DefaultEvents_MQTT_ServiceDesc = event.ServiceDesc{
 		},
 		{
 			Name: "Override", Operation: "/golden.defaults.DefaultEvents/Override",
-			Topic: "jobs/v1/override/{queue}", Filters: []string{"jobs/v1/override/+"},
+			Topic: "/jobs/v1/override/{queue}", Filters: []string{"/jobs/v1/override/+"},
 			QoS: 0, Codec: "proto",
 			Expiry:     90 * time.Second,
 			DeadLetter: "dead/override/{queue}",
@@ -44,7 +44,7 @@ var DefaultEvents_MQTT_ServiceDesc = event.ServiceDesc{
 		},
 		{
 			Name: "Question", Operation: "/golden.defaults.DefaultEvents/Question",
-			Topic: "jobs/v1/question", Filters: []string{"jobs/v1/question"},
+			Topic: "/jobs/v1/question", Filters: []string{"/jobs/v1/question"},
 			QoS: 2, Codec: "json",
 			Expiry:     1 * time.Hour,
 			Group:      "workers",
@@ -121,47 +121,47 @@ func WatchDefaultEventsPresence(s event.ServiceRegistrar, handler func(context.C
 	event.WatchPresence(s, &DefaultEvents_MQTT_ServiceDesc, handler, opts...)
 }
 
-// DefaultEvents_Take_MQTT_Topic is the topic of in: jobs/v1/take/{queue}
+// DefaultEvents_Take_MQTT_Topic is the topic of in: /jobs/v1/take/{queue}
 func DefaultEvents_Take_MQTT_Topic(in *Job) (string, error) {
 	var t event.TopicBuilder
-	t.Literal("jobs/v1/take/")
+	t.Literal("/jobs/v1/take/")
 	t.String("queue", in.GetQueue())
 	return t.Topic()
 }
 
 func _DefaultEvents_Take_MQTT_Bind0(topic string, in *Job) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
-	t.Literal("jobs/v1/take/")
-	level4 := t.Level()
+	t.Literal("/jobs/v1/take/")
+	level5 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "queue", in.GetQueue(), level4)
-	in.Queue = level4
+	mismatch = event.Mismatch(mismatch, "queue", in.GetQueue(), level5)
+	in.Queue = level5
 	return mismatch, nil
 }
 
-// DefaultEvents_Override_MQTT_Topic is the topic of in: jobs/v1/override/{queue}
+// DefaultEvents_Override_MQTT_Topic is the topic of in: /jobs/v1/override/{queue}
 func DefaultEvents_Override_MQTT_Topic(in *Job) (string, error) {
 	var t event.TopicBuilder
-	t.Literal("jobs/v1/override/")
+	t.Literal("/jobs/v1/override/")
 	t.String("queue", in.GetQueue())
 	return t.Topic()
 }
 
 func _DefaultEvents_Override_MQTT_Bind0(topic string, in *Job) (mismatch string, err error) {
 	t := event.ReadTopic(topic)
-	t.Literal("jobs/v1/override/")
-	level4 := t.Level()
+	t.Literal("/jobs/v1/override/")
+	level5 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "queue", in.GetQueue(), level4)
-	in.Queue = level4
+	mismatch = event.Mismatch(mismatch, "queue", in.GetQueue(), level5)
+	in.Queue = level5
 	return mismatch, nil
 }
 
-// DefaultEvents_Question_MQTT_Topic is the topic of in: jobs/v1/question
+// DefaultEvents_Question_MQTT_Topic is the topic of in: /jobs/v1/question
 func DefaultEvents_Question_MQTT_Topic(in *Ask) (string, error) {
-	return "jobs/v1/question", nil
+	return "/jobs/v1/question", nil
 }
