@@ -132,7 +132,7 @@ func TestProblems(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			err := parse(c.text, new(conf.Bootstrap))
-			var problems configfile.Problems
+			var problems configfile.FileErrors
 			if !errors.As(err, &problems) || len(problems) != 1 || !strings.HasPrefix(err.Error(), c.want) {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}

@@ -22,14 +22,14 @@ var plain = regexp.MustCompile(`^[A-Za-z][\w-]{0,63}$`)
 type decoder struct {
 	file     string
 	lookup   func(name string) (string, bool)
-	problems Problems
+	problems FileErrors
 	lines    map[string]int      // of each key
 	sections map[string][]string // keys by the name of their message
 	nodes    int
 }
 
-func (d *decoder) report(line int, key, format string, args ...any) {
-	d.problems = append(d.problems, &Problem{File: d.file, Line: line, Key: key, Text: fmt.Sprintf(format, args...)})
+func (d *decoder) reportf(line int, key, format string, args ...any) {
+	d.problems = append(d.problems, &FileError{File: d.file, Line: line, Key: key, Text: fmt.Sprintf(format, args...)})
 }
 
 // resolve follows aliases.
@@ -48,22 +48,22 @@ func (d *decoder) message(n *yaml.Node, m protoreflect.Message, at string) {
 	d.members(n, at, func(key, value *yaml.Node) {
 		f := field(m.Descriptor(), key.Value)
 		if f == nil && !plain.MatchString(key.Value) { // it may have slipped in from a value
-			d.report(key.Line, at, "has a key that is no name of a field%s", suggestion(m.Descriptor(), key.Value))
+			d.reportf(key.Line, at, "has a key that is no name of a field%s", suggestion(m.Descriptor(), key.Value))
 			return
 		}
 		if f == nil {
-			d.report(key.Line, join(at, key.Value), "unknown key%s", suggestion(m.Descriptor(), key.Value))
+			d.reportf(key.Line, join(at, key.Value), "unknown key%s", suggestion(m.Descriptor(), key.Value))
 			return
 		}
 		place := join(at, string(f.Name()))
 		if line := seen[f.Name()]; line > 0 {
-			d.report(key.Line, place, "is set twice, in line %d, too", line)
+			d.reportf(key.Line, place, "is set twice, in line %d, too", line)
 			return
 		}
 		seen[f.Name()] = key.Line
 		d.lines[place] = key.Line
 		if o := f.ContainingOneof(); o != nil && !o.IsSynthetic() && m.WhichOneof(o) != nil {
-			d.report(key.Line, place, "contradicts %s: only one of %s can be set", m.WhichOneof(o).Name(), o.Name())
+			d.reportf(key.Line, place, "contradicts %s: only one of %s can be set", m.WhichOneof(o).Name(), o.Name())
 			return
 		}
 		d.field(value, m, f, place)
@@ -84,7 +84,7 @@ func (d *decoder) members(n *yaml.Node, at string, f func(key, value *yaml.Node)
 		case key.Tag == "!!merge":
 			merged = append(merged, value)
 		case key.Kind != yaml.ScalarNode:
-			d.report(key.Line, at, "has a key that is %s, want text", kindOf(key))
+			d.reportf(key.Line, at, "has a key that is %s, want text", kindOf(key))
 		default:
 			own[key.Value] = true
 			f(key, d.resolve(value))
@@ -98,7 +98,7 @@ func (d *decoder) members(n *yaml.Node, at string, f func(key, value *yaml.Node)
 		}
 		for _, source := range sources {
 			if source = d.resolve(source); source.Kind != yaml.MappingNode {
-				d.report(source.Line, at, "merges (<<) %s, want keys with values", kindOf(source))
+				d.reportf(source.Line, at, "merges (<<) %s, want keys with values", kindOf(source))
 				continue
 			}
 			d.members(source, at, func(key, value *yaml.Node) {
@@ -128,7 +128,7 @@ func (d *decoder) field(n *yaml.Node, m protoreflect.Message, f protoreflect.Fie
 func (d *decoder) mapping(n *yaml.Node, m protoreflect.Message, f protoreflect.FieldDescriptor, at string) {
 	if n.Kind != yaml.MappingNode {
 		if !empty(n) {
-			d.report(n.Line, at, "is %s, want keys with values", kindOf(n))
+			d.reportf(n.Line, at, "is %s, want keys with values", kindOf(n))
 		}
 		return
 	}
@@ -138,11 +138,11 @@ func (d *decoder) mapping(n *yaml.Node, m protoreflect.Message, f protoreflect.F
 		d.lines[place] = key.Line
 		k, problem := scalar(key.Value, f.MapKey())
 		if problem != "" {
-			d.report(key.Line, place, "as a key %s", problem)
+			d.reportf(key.Line, place, "as a key %s", problem)
 			return
 		}
 		if entries.Has(k.MapKey()) {
-			d.report(key.Line, place, "is set twice")
+			d.reportf(key.Line, place, "is set twice")
 			return
 		}
 		if v, ok := d.single(value, f.MapValue(), place, entries.NewValue); ok {
@@ -165,7 +165,7 @@ func (d *decoder) list(n *yaml.Node, m protoreflect.Message, f protoreflect.Fiel
 	case yaml.ScalarNode:
 		d.split(n, f, list, at)
 	default:
-		d.report(n.Line, at, "is %s, want a list, as in [a, b]", kindOf(n))
+		d.reportf(n.Line, at, "is %s, want a list, as in [a, b]", kindOf(n))
 	}
 }
 
@@ -177,10 +177,10 @@ func (d *decoder) split(n *yaml.Node, f protoreflect.FieldDescriptor, list proto
 	e, err := expand(n.Value, d.lookup)
 	switch {
 	case err != nil:
-		d.report(n.Line, at, "%v", err)
+		d.reportf(n.Line, at, "%v", err)
 		return
 	case !e.whole || f.Message() != nil:
-		d.report(n.Line, at, "is %s, want a list, as in [a, b]", kindOf(n))
+		d.reportf(n.Line, at, "is %s, want a list, as in [a, b]", kindOf(n))
 		return
 	}
 	for item := range strings.SplitSeq(e.text, ",") {
@@ -189,7 +189,7 @@ func (d *decoder) split(n *yaml.Node, f protoreflect.FieldDescriptor, list proto
 		}
 		v, problem := scalar(item, f)
 		if problem != "" {
-			d.report(n.Line, at, "%s", problem)
+			d.reportf(n.Line, at, "%s", problem)
 			return
 		}
 		list.Append(v)
@@ -206,14 +206,14 @@ func (d *decoder) single(n *yaml.Node, f protoreflect.FieldDescriptor, at string
 			return v, true
 		}
 		if n.Tag == "!!null" {
-			d.report(n.Line, at, "is empty; write {} for defaults, or leave the key out")
+			d.reportf(n.Line, at, "is empty; write {} for defaults, or leave the key out")
 		} else {
-			d.report(n.Line, at, "is %s, want keys with values", kindOf(n))
+			d.reportf(n.Line, at, "is %s, want keys with values", kindOf(n))
 		}
 		return v, false
 	}
 	if n.Kind != yaml.ScalarNode {
-		d.report(n.Line, at, "is %s, want %s", kindOf(n), wanted(f))
+		d.reportf(n.Line, at, "is %s, want %s", kindOf(n), wanted(f))
 		return v, false
 	}
 	if empty(n) {
@@ -221,7 +221,7 @@ func (d *decoder) single(n *yaml.Node, f protoreflect.FieldDescriptor, at string
 	}
 	e, err := expand(n.Value, d.lookup)
 	if err != nil {
-		d.report(n.Line, at, "%v", err)
+		d.reportf(n.Line, at, "%v", err)
 		return v, false
 	}
 	if e.whole && e.text == "" {
@@ -229,7 +229,7 @@ func (d *decoder) single(n *yaml.Node, f protoreflect.FieldDescriptor, at string
 	}
 	value, problem := value(e.text, n, f, empties)
 	if problem != "" {
-		d.report(n.Line, at, "%s", problem)
+		d.reportf(n.Line, at, "%s", problem)
 	}
 	return value, problem == ""
 }

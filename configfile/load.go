@@ -16,7 +16,7 @@ import (
 )
 
 // Load reads a file into m, which should be empty, and runs the checks, which
-// see m as far as it could be read. The error is of type [Problems] and has what
+// see m as far as it could be read. The error is of type [FileErrors] and has what
 // is wrong with the file and what the checks found: of each [event.SettingError] with its
 // place in the file, but for keys that could not be read. It returns any other
 // error when the file cannot be opened.
@@ -62,13 +62,13 @@ func (d *decoder) parse(text []byte) (root *yaml.Node, readable bool) {
 	}
 	switch err := y.Decode(&second); {
 	case err == nil:
-		d.report(second.Line, "", "has a second document; one is wanted")
+		d.reportf(second.Line, "", "has a second document; one is wanted")
 	case !errors.Is(err, io.EOF):
 		d.syntax(err, text)
 	}
 	root = d.resolve(document.Content[0])
 	if root.Kind != yaml.MappingNode {
-		d.report(root.Line, "", "is %s, want keys with values", kindOf(root))
+		d.reportf(root.Line, "", "is %s, want keys with values", kindOf(root))
 		return nil, false
 	}
 	return root, true
@@ -96,7 +96,7 @@ func (d *decoder) syntax(err error, text []byte) {
 	if what == "" {
 		what = "it cannot be read"
 	}
-	d.report(line, "", "is no YAML: %s", strings.TrimSpace(what))
+	d.reportf(line, "", "is no YAML: %s", strings.TrimSpace(what))
 }
 
 // found adds what a check returned.
@@ -106,7 +106,7 @@ func (d *decoder) found(err error) {
 		d.located(k)
 	}
 	for _, e := range rest {
-		d.problems = append(d.problems, &Problem{File: d.file, Text: e.Error()})
+		d.problems = append(d.problems, &FileError{File: d.file, Text: e.Error()})
 	}
 }
 
@@ -116,14 +116,14 @@ func (d *decoder) located(k *event.SettingError) {
 	places := []string{""}
 	if k.Section != "" {
 		if places = d.sections[k.Section]; places == nil {
-			d.problems = append(d.problems, &Problem{File: d.file, Text: k.Error()})
+			d.problems = append(d.problems, &FileError{File: d.file, Text: k.Error()})
 			return
 		}
 	}
 	for _, place := range places {
 		key := join(place, k.Key)
 		if !d.reported(key) {
-			d.problems = append(d.problems, &Problem{File: d.file, Line: d.line(key), Key: key, Text: k.Text})
+			d.problems = append(d.problems, &FileError{File: d.file, Line: d.line(key), Key: key, Text: k.Text})
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package configfile
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -30,11 +31,11 @@ func expand(text string, lookup func(name string) (string, bool)) (expanded, err
 		b.WriteString(before)
 		inside, behind, ok := strings.Cut(after, "}")
 		if !ok {
-			return e, fmt.Errorf("has ${ without }; $${ stands for ${ itself")
+			return e, errors.New("has ${ without }; $${ stands for ${ itself")
 		}
 		name, otherwise, hasDefault := strings.Cut(inside, ":")
 		if !variable(name) {
-			return e, fmt.Errorf("has ${...} without the name of an environment variable; $${ stands for ${ itself")
+			return e, errors.New("has ${...} without the name of an environment variable; $${ stands for ${ itself")
 		}
 		value, set := lookup(name)
 		switch {

@@ -10,8 +10,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/printable"
 )
 
-// Problem is one thing that is wrong with a file.
-type Problem struct {
+// FileError is one thing that is wrong with a file.
+type FileError struct {
 	// File is the path that was read.
 	File string
 	// Line is counted from 1; 0 when the key is nowhere in the file.
@@ -24,7 +24,7 @@ type Problem struct {
 }
 
 // Error has the form file:line: key: text.
-func (p *Problem) Error() string {
+func (p *FileError) Error() string {
 	var b strings.Builder
 	b.WriteString(p.File)
 	if p.Line > 0 {
@@ -38,12 +38,12 @@ func (p *Problem) Error() string {
 	return b.String()
 }
 
-// Problems are all that is wrong with a file, in the order of its lines; what has
+// FileErrors are all that is wrong with a file, in the order of its lines; what has
 // no line comes last.
-type Problems []*Problem
+type FileErrors []*FileError
 
 // Error has a line for each.
-func (p Problems) Error() string {
+func (p FileErrors) Error() string {
 	lines := make([]string, len(p))
 	for i, problem := range p {
 		lines[i] = problem.Error()
@@ -52,7 +52,7 @@ func (p Problems) Error() string {
 }
 
 // Unwrap returns the problems.
-func (p Problems) Unwrap() []error {
+func (p FileErrors) Unwrap() []error {
 	errs := make([]error, len(p))
 	for i, problem := range p {
 		errs[i] = problem
@@ -60,8 +60,8 @@ func (p Problems) Unwrap() []error {
 	return errs
 }
 
-func (p Problems) sort() {
-	slices.SortStableFunc(p, func(a, b *Problem) int {
+func (p FileErrors) sort() {
+	slices.SortStableFunc(p, func(a, b *FileError) int {
 		switch {
 		case a.Line == b.Line:
 			return 0

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -37,12 +38,7 @@ func (e *SettingError) Unwrap() error { return e.Cause }
 // "Connection". The last operand of %w is its cause.
 func Setting(section, key, format string, args ...any) *SettingError {
 	err := fmt.Errorf(format, args...)
-	cause, _ := err.(interface{ Unwrap() error }) //nolint:errorlint // made here
-	s := &SettingError{Section: "kratosmqtt.v1." + section, Key: key, Text: err.Error()}
-	if cause != nil {
-		s.Cause = cause.Unwrap()
-	}
-	return s
+	return &SettingError{Section: "kratosmqtt.v1." + section, Key: key, Text: err.Error(), Cause: errors.Unwrap(err)}
 }
 
 // snake is the name of a message as that of a field: DeadLetters, dead_letters.

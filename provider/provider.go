@@ -23,8 +23,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// Set provides everything that configuration decides.
-var Set = wire.NewSet(Stores, Broker, ClientConn, Server)
+// Set provides everything that configuration decides. It must not be changed.
+var Set = wire.NewSet(Stores, Broker, ClientConn, Server) //nolint:gochecknoglobals // as wire wants it
 
 // NoDatabase provides no database: the driver "sql" is an error then.
 func NoDatabase() *sql.DB { return nil }

@@ -63,7 +63,7 @@ func TestStoreThatHangs(t *testing.T) {
 					done(nil)
 					return nil
 				}, outbox.RelayOptions{Observe: outbox.Observe{Failed: func(err error) { told <- err }}})
-				time.Sleep(time.Minute + 10*slow)
+				<-time.After(time.Minute + 10*slow)
 				if st, _ := s.Stats(t.Context()); st.Depth != 0 {
 					t.Errorf("%d entries left", st.Depth)
 				}

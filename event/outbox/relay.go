@@ -163,7 +163,7 @@ func NewRelay(store Store, send SendFunc, o RelayOptions) (*Relay, error) {
 	if send == nil {
 		errs = append(errs, errors.New("outbox: relay: the send function is nil, want one that publishes"))
 	}
-	errs = append(errs, option.NotNegative("outbox: relay", map[string]int64{"Batch": int64(o.Batch), "MaxBytes": int64(o.MaxBytes)},
+	errs = append(errs, option.NotNegative("outbox: relay", map[string]int64{"Batch": int64(o.Batch), "MaxBytes": o.MaxBytes},
 		map[string]time.Duration{"Hold": o.Hold, "PollInterval": o.PollInterval, "MinBackoff": o.MinBackoff, "MaxBackoff": o.MaxBackoff}))
 	o = o.withDefaults()
 	if o.MinBackoff > o.MaxBackoff {

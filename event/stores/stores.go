@@ -111,8 +111,8 @@ func Open(ctx context.Context, c *v1.Settings, o Options) (*Stores, func(), erro
 // close closes the stores in the reverse order.
 func (s *Stores) close() error {
 	var errs []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i]())
+	for _, end := range slices.Backward(s.closers) {
+		errs = append(errs, end())
 	}
 	s.closers = nil
 	return errors.Join(errs...)

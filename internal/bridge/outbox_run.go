@@ -39,16 +39,16 @@ func (k *keeper) run(ctx context.Context, relay *outbox.Relay, ended chan<- stru
 }
 
 // connection is told how a publishing connection is.
-func (k *keeper) connection(up, any bool) {
+func (k *keeper) connection(up, some bool) {
 	k.mu.Lock()
 	relay := k.relay
-	k.down = !any
+	k.down = !some
 	k.mu.Unlock()
 	k.gate.connection()
 	if !up {
 		relay.ConnectionLost()
 	}
-	if any { // what another one carries is not to wait for this one
+	if some { // what another one carries is not to wait for this one
 		relay.ConnectionUp()
 		return
 	}
@@ -135,7 +135,7 @@ func (k *keeper) flushed(ctx context.Context, relay *outbox.Relay) error {
 			return outbox.ErrNotHolder
 		}
 		if relay.OnlyRefused() {
-			err := error(outbox.ErrRefused)
+			var err error = outbox.ErrRefused
 			for _, c := range relay.ClosedKeys(1) {
 				err = fmt.Errorf("%w: %d keys wait, the first for %w", err, h.ClosedKeys, c.Err)
 			}

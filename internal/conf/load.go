@@ -11,10 +11,11 @@ import (
 
 // Load reads one configuration file, fills its ${NAME:default} placeholders
 // from the environment and checks the result, also by checks of others. Its
-// problems come at once, each with file, line and key ([configfile.Problems]).
+// problems come at once, each with file, line and key ([configfile.FileErrors]).
 func Load(path string, checks ...func(*Bootstrap) error) (*Bootstrap, error) {
 	b := new(Bootstrap)
-	all := []func() error{b.Validate}
+	all := make([]func() error, 0, 1+len(checks))
+	all = append(all, b.Validate)
 	for _, check := range checks {
 		all = append(all, func() error { return check(b) })
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -43,9 +44,7 @@ func TestPayloadsKeepTheContract(t *testing.T) {
 		t.Fatalf("command: %v, %v", command, err)
 	}
 	_ = command.Body.Close()
-	for name, n := range map[string]int{"device.v1.DeviceState": 6, "device.v1.Alert": 3, "device.v1.Command": 1, "device.v1.GetDeviceStateRequest": 6} {
-		c.want[name] = n
-	}
+	maps.Copy(c.want, map[string]int{"device.v1.DeviceState": 6, "device.v1.Alert": 3, "device.v1.Command": 1, "device.v1.GetDeviceStateRequest": 6})
 	for missing := true; missing; {
 		line, ok := <-seen
 		if !ok {

@@ -166,8 +166,8 @@ type Config struct {
 	Flush func(ctx context.Context) (left, flying int)
 	// Publishing is told of each publishing connection that comes up, before
 	// anything is sent on it, and of each that was lost or failed to. It is called
-	// on read loops, too, and must be quick. Any is whether one is there then.
-	Publishing func(up, any bool)
+	// on read loops, too, and must be quick. Some is whether one is there then.
+	Publishing func(up, some bool)
 	// Granted is told, one at a time and in order, whether every wanted filter is
 	// granted in the present session of each connection that subscribes, and
 	// whether one of them began anew: the broker had kept none. It must be quick.

@@ -55,7 +55,7 @@ func (p *publishers) index(topic string) int {
 }
 
 // note notes whether a connection is there, and reports whether any is.
-func (p *publishers) note(id string, up bool) (any bool) {
+func (p *publishers) note(id string, up bool) (some bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if up {

@@ -28,7 +28,7 @@ func TestBadSettingsInAFile(t *testing.T) {
 		}
 		c := new(v1.Settings)
 		err := configfile.Load(path, c, func() error { return mqttbroker.Check(c, false) })
-		var problems configfile.Problems
+		var problems configfile.FileErrors
 		if !errors.As(err, &problems) {
 			t.Errorf("%s/%s: accepted, or %v", row.Rule, row.Case, err)
 			continue

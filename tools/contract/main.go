@@ -70,7 +70,7 @@ func run(lock string, documents []string, write, confirm bool) error {
 		}
 	}
 	switch {
-	case len(breaks) > 0 && !(write && confirm):
+	case len(breaks) > 0 && (!write || !confirm):
 		return fmt.Errorf("%s: the other side would break:\n  %s\nif that is meant: make api BREAK=confirmed", lock, strings.Join(breaks, "\n  "))
 	case write:
 		return os.WriteFile(lock, current.Marshal(), 0o644)

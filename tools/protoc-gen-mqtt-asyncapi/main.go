@@ -49,7 +49,7 @@ func run(in io.Reader, out io.Writer) error {
 			if f.Options == nil {
 				f.Options = new(descriptorpb.FileOptions)
 			}
-			f.Options.GoPackage = proto.String("document/" + f.GetName())
+			f.Options.GoPackage = new("document/" + f.GetName())
 		}
 	}
 	var s asyncapi.Settings

@@ -30,11 +30,11 @@ func TestFileWithoutPackages(t *testing.T) {
 			protodesc.ToFileDescriptorProto(v1.File_kratosmqtt_v1_config_proto),
 			protodesc.ToFileDescriptorProto(v1.File_kratosmqtt_v1_options_proto),
 			{
-				Name: proto.String("told.proto"), Syntax: proto.String("proto3"),
+				Name: new("told.proto"), Syntax: new("proto3"),
 				Dependency:  []string{"kratosmqtt/v1/options.proto", "google/protobuf/empty.proto"},
-				MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("Told")}},
-				Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("ToldEvents"), Method: []*descriptorpb.MethodDescriptorProto{{
-					Name: proto.String("Tell"), InputType: proto.String(".Told"), OutputType: proto.String(".google.protobuf.Empty"), Options: options,
+				MessageType: []*descriptorpb.DescriptorProto{{Name: new("Told")}},
+				Service: []*descriptorpb.ServiceDescriptorProto{{Name: new("ToldEvents"), Method: []*descriptorpb.MethodDescriptorProto{{
+					Name: new("Tell"), InputType: new(".Told"), OutputType: new(".google.protobuf.Empty"), Options: options,
 				}}}},
 			},
 		},

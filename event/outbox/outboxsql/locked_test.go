@@ -22,7 +22,7 @@ func lock(t *testing.T, db *sql.DB, seq int) (release func()) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = tx.Rollback() })
-	if _, err := tx.ExecContext(t.Context(), "SELECT * FROM mqtt_outbox WHERE seq = $1 FOR UPDATE", seq); err != nil {
+	if _, err := tx.ExecContext(t.Context(), "SELECT seq FROM mqtt_outbox WHERE seq = $1 FOR UPDATE", seq); err != nil {
 		t.Fatal(err)
 	}
 	return func() { _ = tx.Rollback() }

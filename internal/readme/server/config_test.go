@@ -20,7 +20,7 @@ func TestConfigFile(t *testing.T) {
 	if err := os.WriteFile(filepath.Join("configs", "config.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var problems configfile.Problems
+	var problems configfile.FileErrors
 	if err := load(); !errors.As(err, &problems) || len(problems) != 1 || problems[0].Line != 2 || problems[0].Key != "mqtt.connection.keepalive" {
 		t.Errorf("err = %v", err)
 	}

@@ -137,13 +137,13 @@ func (d *document) parameter(level eventproto.Level, path []*protogen.Field) *ob
 	o.set("description", or(text(f.Comments.Leading), "Field "+eventproto.Path(path)+"."))
 	names := make([]string, len(path))
 	for i, p := range path {
-		names[i] = pointer.Replace(p.Desc.JSONName())
+		names[i] = pointer(p.Desc.JSONName())
 	}
 	return o.set("location", "$message.payload#/"+strings.Join(names, "/")).multi(level.Tail)
 }
 
 // pointer escapes a name in a JSON pointer [RFC 6901, 3].
-var pointer = strings.NewReplacer("~", "~0", "/", "~1")
+func pointer(name string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(name) }
 
 func (o *object) multi(is bool) *object {
 	if is {

@@ -3,8 +3,8 @@
 package contract
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -18,12 +18,12 @@ type Contract map[string]string
 // has written.
 func Of(document []byte) (Contract, error) {
 	var d struct {
-		Channels   map[string]channel
-		Operations map[string]operation
+		Channels   map[string]channel   `yaml:"channels"`
+		Operations map[string]operation `yaml:"operations"`
 		Components struct {
-			Messages map[string]message
-			Schemas  map[string]schema
-		}
+			Messages map[string]message `yaml:"messages"`
+			Schemas  map[string]schema  `yaml:"schemas"`
+		} `yaml:"components"`
 	}
 	if err := yaml.Unmarshal(document, &d); err != nil {
 		return nil, err
@@ -35,8 +35,8 @@ func Of(document []byte) (Contract, error) {
 		c[at+"action"] = o.Action
 		c[at+"topic"] = ch.Address
 		c[at+"filter"] = ch.Filter
-		c[at+"qos"] = fmt.Sprint(o.Bindings.MQTT.QoS)
-		c[at+"retain"] = fmt.Sprint(o.Bindings.MQTT.Retain)
+		c[at+"qos"] = strconv.Itoa(o.Bindings.MQTT.QoS)
+		c[at+"retain"] = strconv.FormatBool(o.Bindings.MQTT.Retain)
 		c.carries(at+"message", ch, d.Components.Messages)
 		if o.Reply != nil {
 			c.carries(at+"reply", d.Channels[last(o.Reply.Channel.Ref)], d.Components.Messages)
@@ -66,34 +66,38 @@ type reference struct {
 }
 
 type channel struct {
-	Address  string
-	Filter   string `yaml:"x-mqtt-filter"`
-	Messages map[string]reference
+	Address  string               `yaml:"address"`
+	Filter   string               `yaml:"x-mqtt-filter"`
+	Messages map[string]reference `yaml:"messages"`
 }
 
 type operation struct {
-	Action   string
-	Channel  reference
-	Reply    *struct{ Channel reference }
+	Action  string    `yaml:"action"`
+	Channel reference `yaml:"channel"`
+	Reply   *struct {
+		Channel reference `yaml:"channel"`
+	} `yaml:"reply"`
 	Bindings struct {
 		MQTT struct {
-			QoS    int
-			Retain bool
-		}
-	}
+			QoS    int  `yaml:"qos"`
+			Retain bool `yaml:"retain"`
+		} `yaml:"mqtt"`
+	} `yaml:"bindings"`
 }
 
 type message struct {
-	Name        string
+	Name        string `yaml:"name"`
 	ContentType string `yaml:"contentType"`
 }
 
 type schema struct {
 	Properties map[string]struct {
 		Protobuf string `yaml:"x-protobuf"`
-	}
-	Enum  []string
-	AnyOf []struct{ Enum []string } `yaml:"anyOf"`
+	} `yaml:"properties"`
+	Enum  []string `yaml:"enum"`
+	AnyOf []struct {
+		Enum []string `yaml:"enum"`
+	} `yaml:"anyOf"`
 }
 
 func (s schema) values() []string {
