@@ -132,6 +132,7 @@ func TestOutboxConfigIsChecked(t *testing.T) {
 		`outbox.unrouted./p.S/M.policy: is not known, want accept or retry`: mqttbroker.OutboxConfig(&v1.Outbox{Unrouted: map[string]*v1.Unrouted{"/p.S/M": {Policy: "keep"}}}),
 		`outbox.unrouted./p.S/M.max_age: is -1s, want 0s or more`:           mqttbroker.OutboxConfig(&v1.Outbox{Unrouted: map[string]*v1.Unrouted{"/p.S/M": {Policy: "retry", MaxAge: durationpb.New(-time.Second)}}}),
 		`outbox.driver: is not known, want file, sql, memory or none`:       mqttbroker.OutboxConfig(&v1.Outbox{Driver: "fil"}),
+		"outbox.refused_limit: is 0s, want more":                            mqttbroker.OutboxConfig(&v1.Outbox{RefusedLimit: durationpb.New(0)}),
 		"outbox.refused_limit: is -1s, want 0s or more":                     mqttbroker.OutboxConfig(&v1.Outbox{RefusedLimit: durationpb.New(-time.Second)}),
 	} {
 		err := open(t, "mqtt://127.0.0.1:1", mqttbroker.WithOutbox(memory(t, 0), opt)).Init()

@@ -22,7 +22,7 @@ func (o *Outbox) Configure(c *v1.Outbox) {
 		o.badf("driver", "is not known, want file, sql, memory or none")
 	}
 	o.duration("hold", c.GetHold(), &o.Hold)
-	o.duration("refused_limit", c.GetRefusedLimit(), &o.RefusedLimit)
+	o.positive("refused_limit", c.GetRefusedLimit(), &o.RefusedLimit)
 	put(&o.RefusedAttempts, int(min(c.GetRefusedAttempts(), math.MaxInt32)))
 	for _, operation := range slices.Sorted(maps.Keys(c.GetUnrouted())) {
 		o.unrouted(operation, c.GetUnrouted()[operation])
@@ -39,6 +39,15 @@ func (o *Outbox) duration(key string, d *durationpb.Duration, to *time.Duration)
 	}
 }
 
+// positive takes a setting whose 0 means nothing.
+func (o *Outbox) positive(key string, d *durationpb.Duration, to *time.Duration) {
+	if d != nil && d.AsDuration() == 0 {
+		o.badf(key, "is 0s, want more; leave it out for the default")
+		return
+	}
+	o.duration(key, d, to)
+}
+
 func (o *Outbox) unrouted(operation string, c *v1.Unrouted) {
 	key := "unrouted." + operation
 	if !strings.HasPrefix(operation, "/") || strings.Count(operation, "/") != 2 {
@@ -48,7 +57,7 @@ func (o *Outbox) unrouted(operation string, c *v1.Unrouted) {
 	if p := c.GetPolicy(); p != "" && p != "accept" && p != "retry" {
 		o.badf(key+".policy", "is not known, want accept or retry")
 	}
-	o.duration(key+".max_age", c.GetMaxAge(), &u.MaxAge)
+	o.positive(key+".max_age", c.GetMaxAge(), &u.MaxAge)
 	o.SetUnrouted(operation, u)
 }
 

@@ -49,7 +49,11 @@ func readPolicies(c *v1.Subscriber, cannotPark error) (policies, error) {
 		}
 		own := policy{concurrency: int(s.GetConcurrency())}
 		p.duration(key+".handler_timeout", s.GetHandlerTimeout(), &own.timeout)
-		p.duration(key+".retry_budget", s.GetRetryBudget(), &own.budget)
+		if d := s.GetRetryBudget(); d != nil && d.AsDuration() == 0 {
+			own.budget = 1 // over after the first attempt, as that of all
+		} else {
+			p.duration(key+".retry_budget", d, &own.budget)
+		}
 		p.retry(key+".retry", s.GetRetry(), &own)
 		var err error
 		if own.exhausted, err = exhaustion(event.Exhausted(s.GetExhausted())); err != nil {
@@ -82,13 +86,17 @@ func (p *problems) addf(key, format string, args ...any) {
 	*p = append(*p, event.Setting("Subscriber", key, format, args...))
 }
 
+// duration takes a setting whose 0 means nothing: the default is not what was
+// asked for.
 func (p *problems) duration(key string, d *durationpb.Duration, to *time.Duration) {
 	switch {
 	case d == nil:
 	case !d.IsValid():
 		p.addf(key, "is no valid duration")
 	case d.AsDuration() < 0:
-		p.addf(key, "is %v, want 0s or more", d.AsDuration())
+		p.addf(key, "is %v, want more than 0s", d.AsDuration())
+	case d.AsDuration() == 0:
+		p.addf(key, "is 0s, want more; leave it out for the default")
 	default:
 		*to = d.AsDuration()
 	}

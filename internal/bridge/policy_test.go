@@ -25,6 +25,7 @@ func TestPoliciesNameAllProblems(t *testing.T) {
 		Subscriptions: map[string]*v1.Subscription{
 			"":    {},
 			"a/+": {HandlerTimeout: negative, RetryBudget: invalid, Exhausted: "give up", Reasons: map[string]string{"X": "ignore", "": "drop"}},
+			"c":   {HandlerTimeout: durationpb.New(0), RetryBudget: durationpb.New(0)},
 			"b":   {Exhausted: "park", Retry: &v1.Retry{MinBackoff: negative, MaxBackoff: invalid}},
 		},
 	}, errors.New("nothing parks"))
@@ -34,18 +35,26 @@ func TestPoliciesNameAllProblems(t *testing.T) {
 	for _, want := range []string{
 		`subscriber.retry: min_backoff is 1m0s, want at most max_backoff, 1s`,
 		`subscriber.subscriptions.: want a topic filter`,
-		`subscriber.subscriptions.a/+.handler_timeout: is -1s, want 0s or more`,
+		`subscriber.subscriptions.a/+.handler_timeout: is -1s, want more than 0s`,
 		`subscriber.subscriptions.a/+.retry_budget: is no valid duration`,
 		`subscriber.subscriptions.a/+.exhausted: is not known, want park`,
 		`subscriber.subscriptions.a/+.reasons: "": no reason`,
 		`"X": is not known, want retry`,
+		`subscriber.subscriptions.c.handler_timeout: is 0s, want more`,
 		`subscriber.subscriptions.b.exhausted: nothing parks`,
-		`subscriber.subscriptions.b.retry.min_backoff: is -1s, want 0s or more`,
+		`subscriber.subscriptions.b.retry.min_backoff: is -1s, want more than 0s`,
 		`subscriber.subscriptions.b.retry.max_backoff: is no valid duration`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\ndoes not say %s", err, want)
 		}
+	}
+	if strings.Contains(err.Error(), "c.retry_budget") { // no time for a second attempt
+		t.Error(err)
+	}
+	once, err := readPolicies(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"c": {RetryBudget: durationpb.New(0)}}}, nil)
+	if err != nil || once.by["c"].budget != 1 {
+		t.Errorf("a budget of 0s is %v, %v, want the least", once.by["c"].budget, err)
 	}
 	if _, err := readPolicies(nil, nil); err != nil {
 		t.Error(err)
