@@ -45,7 +45,7 @@ func TestOwnSessionNames(t *testing.T) {
 		"another publisher's": {[]subscription{{"a", own("pub-2")}}, []string{`"pub-2"`}, nil},
 		"derived is reserved": {[]subscription{{"reply", own("")}}, []string{`"reply"`, "session_name"}, nil},
 		"no client id":        {[]subscription{{"a", own("a/b")}}, []string{`"a/b"`, "letters"}, nil},
-		"unknown value":       {[]subscription{{"a", &v1.Subscription{Session: "mine"}}}, []string{`subscriptions.a.session`, `"mine"`, "own"}, nil},
+		"unknown value":       {[]subscription{{"a", &v1.Subscription{Session: "mine"}}}, []string{`subscriptions.a.session`, `session: is not known`, "own"}, nil},
 		"name without":        {[]subscription{{"a", &v1.Subscription{SessionName: "x"}}}, []string{`subscriptions.a.session_name`}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
