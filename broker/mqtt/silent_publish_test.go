@@ -42,3 +42,31 @@ func TestTopicWithoutAcknowledgement(t *testing.T) {
 		}
 	}
 }
+
+// Callers that come now and then and wait only for a moment find room as well:
+// hardly ever is one of them there when it is looked after.
+func TestTopicWithoutAcknowledgementAndImpatientCallers(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"3.1.1", "5"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			b := mqtttest.NewScripted(t)
+			forbid(b, scripted.Publish, "silent", scripted.Drop())
+			m := connected(t, b.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithInFlight(8))
+			for range 8 {
+				if err := m.Publish(within(t, 50*time.Millisecond), "silent", broker.NewMessage("x")); err == nil {
+					t.Fatal("acknowledged")
+				}
+			}
+			seldom := time.NewTicker(2 * time.Second)
+			defer seldom.Stop()
+			for range 5 {
+				if m.Publish(within(t, 300*time.Millisecond), "free", broker.NewMessage("x")) == nil {
+					return
+				}
+				<-seldom.C
+			}
+			t.Error("another topic finds no room")
+		})
+	}
+}

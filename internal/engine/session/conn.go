@@ -37,12 +37,13 @@ type conn struct {
 	crowded   bool  // reading waits until there are fewer
 
 	// Guarded by the mutex of outbound.
+	begun     time.Time // CONNECT
 	since     time.Time // CONNACK; zero before it
 	sent      string    // topic of the last QoS 0 message
 	sentAt    time.Time
 	patience  *time.Timer   // with suspects; nil without
 	alone     time.Time     // when the first suspect went
-	roundTrip time.Duration // that of the PINGREQ before it
+	roundTrip time.Duration // that of the PINGREQ before it; until then that of CONNECT
 	evidence  evidence      // why it ended; valid after closed
 
 	over   atomic.Bool // ended: nothing that was read on it counts any more
@@ -66,7 +67,7 @@ var (
 )
 
 func newConn(s *Session, v wire.Version) *conn {
-	c := &conn{s: s, version: v, at: s.trying, closed: make(chan struct{})}
+	c := &conn{s: s, version: v, at: s.trying, begun: time.Now(), closed: make(chan struct{})}
 	c.alive, c.cancel = context.WithCancelCause(s.running)
 	relaxed := s.cfg.RelaxedAcks && v == wire.V311
 	c.ledger = delivery.NewLedger(relaxed, func(acks []delivery.Ack) { s.acknowledge(c, acks) })

@@ -51,6 +51,7 @@ type kinds struct {
 type kind struct {
 	topics [convictedTopics]uint64 // different ones that were convicted, as hashes
 	row    int                     // of the first topic, convictions in a row
+	doubt  int                     // weight of the ends whose suspects could not be sent again
 	at     time.Time               // of the last one
 	hold   time.Duration           // 0 while it is not held
 	until  time.Time
@@ -59,6 +60,9 @@ type kind struct {
 
 // keys are the kinds that a message belongs to, that of its topic first.
 func (k *kinds) keys(topic []byte, flags byte) (keys [1 + kindLevels]uint64, n int) {
+	if k.known == nil {
+		k.seed, k.known = maphash.MakeSeed(), make(map[uint64]*kind)
+	}
 	var h maphash.Hash
 	add := func(before, after []byte) {
 		h.SetSeed(k.seed)
@@ -88,18 +92,10 @@ func flagsOf(frame []byte) byte { return frame[0] & 7 }
 // convict notes a convicted message, and reports whether messages of its topic are
 // held from now on.
 func (k *kinds) convict(frame []byte, err *Error, now time.Time) (held bool) {
-	if k.known == nil {
-		k.seed, k.known = maphash.MakeSeed(), make(map[uint64]*kind)
-	}
 	topic, _ := wire.PublishTopic(frame)
 	keys, n := k.keys(topic, flagsOf(frame))
 	for i, key := range keys[:n] {
-		it := k.known[key]
-		if it == nil {
-			k.room()
-			it = new(kind)
-			k.known[key] = it
-		}
+		it := k.at(key)
 		it.at, it.err = now, err
 		it.note(keys[0], i == 0)
 		if it.hold > 0 {
@@ -211,6 +207,51 @@ func (k *kinds) try(m *Message) (weight uint8) {
 		}
 	}
 	return weightOfKind
+}
+
+// doubt is told of a message whose exchange cannot go on, because the session is
+// lost. A suspect at QoS 2 is never alone on a connection then: what tells is that
+// connections end with its topic on the way, one after the other, and that no
+// message of it is acknowledged in between. The error is that of a topic of which
+// that is enough, and messages of which are held from now on. The search finds
+// nobody any more, but that does not clear the messages.
+func (o *outbound) doubt(sl *slot) error {
+	if !sl.suspect || sl.qos != 2 || sl.state == slotReleased {
+		return nil
+	}
+	o.search.found = true
+	if !o.kinds.doubt(sl.frame, int(o.search.weight), amongOthers*o.unrest.wanted()) {
+		return nil
+	}
+	err := convicted(opPublish, "", o.search.loss)
+	err.MayHaveBeenSent = true
+	o.kinds.convict(sl.frame, err, time.Now())
+	return err
+}
+
+// doubt adds to what speaks against a topic, and reports whether it is enough to
+// hold its messages.
+func (k *kinds) doubt(frame []byte, weight, enough int) bool {
+	topic, _ := wire.PublishTopic(frame)
+	keys, _ := k.keys(topic, flagsOf(frame))
+	it := k.at(keys[0])
+	it.at = time.Now()
+	if it.doubt += weight; it.doubt < enough && it.hold == 0 {
+		return false
+	}
+	it.row = max(it.row, convictionsOfTopic-1)
+	return true
+}
+
+// at is a kind, which is known from now on.
+func (k *kinds) at(key uint64) *kind {
+	it := k.known[key]
+	if it == nil {
+		k.room()
+		it = new(kind)
+		k.known[key] = it
+	}
+	return it
 }
 
 // convict ends the exchange of a convicted message, and those of the others of its

@@ -15,6 +15,7 @@ func (o *outbound) attach(c *conn) (lost int) {
 		return 0
 	}
 	c.since = time.Now()
+	c.roundTrip = c.since.Sub(c.begun)
 	a := &c.connack
 	o.cur, o.version, o.blocked = c, c.version, false
 	o.aliasCap = c.s.cfg.TopicAliases
@@ -33,7 +34,7 @@ func (o *outbound) attach(c *conn) (lost int) {
 	o.aliases.reset(min(o.aliasCap, int(a.TopicAliasMaximum)), int(a.MaximumPacketSize))
 	if o.probe > 0 {
 		o.prove(c)
-		c.patience = time.AfterFunc(probeTime, func() { o.impatient(c) })
+		c.patience = time.AfterFunc(c.trialTime(), func() { o.impatient(c) })
 	}
 	o.pump()
 	o.wake()
@@ -43,21 +44,27 @@ func (o *outbound) attach(c *conn) (lost int) {
 
 // forget ends or restarts every exchange that a lost session cut short: QoS 1
 // is published again as a new message, QoS 2 cannot be without risking a
-// second delivery.
+// second delivery. A suspect that nobody waits for is published again all the
+// same: who gives up soon would never be found.
 func (o *outbound) forget() (lost int) {
-	o.win.retired = nil
+	o.win.retired, o.win.worn = nil, false
 	for i := o.win.head; i != none; {
 		sl := &o.win.slots[i]
 		next := sl.next
 		switch {
-		case sl.left:
+		case sl.left && (sl.qos == 2 || !sl.suspect):
+			o.doubt(sl)
 			o.end(i)
 		case sl.state == slotQueued:
 		case sl.qos == 1:
 			o.win.republish(i)
 		default:
 			lost++
-			o.finish(i, &Error{Op: opPublish, Reason: ReasonSessionLost, MayHaveBeenSent: true})
+			err := o.doubt(sl)
+			if err == nil {
+				err = &Error{Op: opPublish, Reason: ReasonSessionLost, MayHaveBeenSent: true}
+			}
+			o.finish(i, err)
 		}
 		i = next
 	}
@@ -111,6 +118,13 @@ func (o *outbound) share() {
 	o.mu.Lock()
 	o.win.narrow()
 	o.mu.Unlock()
+}
+
+// isWorn reports whether the session has no packet ids left to go on with.
+func (o *outbound) isWorn() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.win.worn
 }
 
 // justNow is how long after a QoS 0 message the end of a connection may be the

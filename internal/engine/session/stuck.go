@@ -15,16 +15,20 @@ import (
 // again, and given up, too, when that was in vain several times.
 
 // The patience with a full window, in looks at it: with messages that somebody
-// waits for, and with such that every caller gave up.
+// waits for, and with such that every caller gave up. With the former it is longer
+// on the connection after one that was given up, and where acknowledgements were
+// seen to take longer: a broker may be no more than slow, and would be slow again.
 const (
 	stuckLook      = time.Second
 	stuckLooks     = 10
 	abandonedLooks = 3
+	slowness       = 2  // times what was seen is waited for
+	longestLooks   = 60 // at most
 )
 
 // stuckConnections is on how many connections a message that somebody waits for
 // may keep the others from room.
-const stuckConnections = 3
+const stuckConnections = 2
 
 var errNoAck = errors.New("no acknowledgement")
 
@@ -32,50 +36,76 @@ var errNoAck = errors.New("no acknowledgement")
 type stuck struct {
 	timer *time.Timer // to the next look; nil without
 	conn  *conn
+	qos   byte   // of who began to wait for room
 	ended uint64 // of outbound, at the last look
 	looks int    // in a row without an acknowledgement
+	slow  int    // looks to wait for because the broker may be slow
 }
 
-// isStuck reports whether somebody waits for nothing but an acknowledgement.
-func (o *outbound) isStuck() bool {
+// progress notes that the broker acknowledged something, on this connection.
+func (s *stuck) progress(c *conn, ended uint64) {
+	if s.conn == c {
+		s.slow = min(slowness*s.looks, longestLooks)
+	}
+	s.conn, s.ended, s.looks = c, ended, 0
+}
+
+// isStuck reports whether somebody waits for nothing but an acknowledgement, and
+// at which QoS.
+func (o *outbound) isStuck() (qos byte, ok bool) {
 	if o.cur == nil || o.blocked || o.closed != nil {
-		return false
+		return 0, false
 	}
 	if o.quota <= 0 && o.win.next != none {
-		return true
+		return 1, true
 	}
 	for _, w := range o.waiters {
 		if w.qos > 0 && o.win.full(w.qos, o.qos2Cap) {
-			return true
+			return w.qos, true
 		}
 	}
-	return false
+	return 0, false
+}
+
+// isFull reports whether who came would have to wait for an acknowledgement.
+func (o *outbound) isFull(qos byte) bool {
+	return o.cur != nil && !o.blocked && o.closed == nil && (o.quota <= 0 || o.win.full(qos, o.qos2Cap))
 }
 
 // watch begins to look when somebody has to wait.
 func (o *outbound) watch() {
-	if o.stuck.timer == nil && o.isStuck() {
-		o.stuck.looks = 0
+	if o.stuck.timer != nil {
+		return
+	}
+	if qos, ok := o.isStuck(); ok {
+		o.stuck.qos, o.stuck.looks = qos, 0
 		o.stuck.timer = time.AfterFunc(stuckLook, o.look)
 	}
 }
 
+// look goes on as long as there is no room, also when nobody waits for it in this
+// moment: callers with short deadlines that come now and then are to find some.
 func (o *outbound) look() {
 	o.mu.Lock()
 	s, c := &o.stuck, o.cur
 	s.timer = nil
-	if !o.isStuck() {
+	if c != nil && (s.conn != c || s.ended != o.ended) {
+		s.progress(c, o.ended)
+	}
+	if !o.isFull(s.qos) {
+		o.watch()
 		o.mu.Unlock()
 		return
 	}
-	if s.conn != c || s.ended != o.ended {
-		s.conn, s.ended, s.looks = c, o.ended, 0
-	}
 	s.looks++
-	if s.looks < stuckLooks && (s.looks < abandonedLooks || o.awaited()) {
+	awaited := o.awaited()
+	if s.looks < abandonedLooks || awaited && s.looks < max(stuckLooks, s.slow) {
 		s.timer = time.AfterFunc(stuckLook, o.look)
 		o.mu.Unlock()
 		return
+	}
+	if awaited {
+		s.slow = max(s.slow, slowness*stuckLooks)
 	}
 	err := o.endIgnored(time.Duration(s.looks) * stuckLook)
 	o.mu.Unlock()

@@ -228,7 +228,7 @@ func (s *Session) dial(addr link.Address) (c *conn, ctl control, undecided bool,
 		return nil, nil, false, &Error{Op: opConnect, Reason: ReasonNotAuthorized, Cause: fmt.Errorf("credentials: %w", err)}
 	}
 	version := s.cfg.Negotiation.version()
-	fresh := s.cfg.FreshStart && !s.cfg.CleanSession && !s.began && !s.renewed
+	fresh := s.cfg.FreshStart && !s.cfg.CleanSession && (!s.began && !s.renewed || s.out.isWorn())
 	if fresh && version != wire.V5 {
 		if err := s.purge(ctx, addr, k); err != nil {
 			return nil, nil, false, err

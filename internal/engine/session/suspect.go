@@ -34,7 +34,10 @@ const (
 // probeTime is how long a connection may go on with few messages in flight. A
 // broker that does not take one ends the connection at once; one that is slow, or
 // never answers, must not hold up the others.
-const probeTime = time.Second
+const (
+	probeTime    = time.Second     // besides some round trips of the link
+	longestTrial = 8 * time.Second // for the proof of the link, and again for the suspect
+)
 
 // blockedFor is how long a connection that we do not read may block its broker
 // before that is taken for the cause of its end.
@@ -66,7 +69,7 @@ func (o *outbound) accuse(l *event.LossError, e *evidence) (found bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	known := o.win.head != none && o.win.slots[o.win.head].suspect
-	o.search.lost(o.suspects == 0, e)
+	o.search.lost(o.suspects == 0, l, e)
 	o.suspects = 0
 	for i := o.win.head; i != none; i = o.win.slots[i].next {
 		sl := &o.win.slots[i]

@@ -27,6 +27,7 @@ const (
 	weightOfCut    = 2  // more for each recent loss without a culprit
 	mostWeight     = 20 // what convicts on the worst of links
 	losingWithCode = 1  // ends with a reason code
+	amongOthers    = 2  // times as much convicts a topic whose messages were not alone
 )
 
 // cutsCount is for how long a loss without a culprit counts.
@@ -77,6 +78,11 @@ func (u *unrest) enough(alone, weight uint8, l *event.LossError) bool {
 	if l.Code != 0 {
 		return alone >= losingWithCode
 	}
+	return int(weight) >= u.wanted()
+}
+
+// wanted is the weight that convicts without a reason code.
+func (u *unrest) wanted() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	wanted := enoughWeight
@@ -85,7 +91,7 @@ func (u *unrest) enough(alone, weight uint8, l *event.LossError) bool {
 			wanted += weightOfCut
 		}
 	}
-	return int(weight) >= wanted
+	return wanted
 }
 
 // cleared notes a search that found nobody.
@@ -115,14 +121,17 @@ type search struct {
 	losses int  // of connections
 	found  bool // somebody was convicted
 	soon   bool // the last of the losses came soon after CONNACK
+	weight uint8
+	loss   *event.LossError // the last one, and its weight
 }
 
 // lost notes a loss with suspects; first begins another search.
-func (s *search) lost(first bool, e *evidence) {
+func (s *search) lost(first bool, l *event.LossError, e *evidence) {
 	if first {
 		*s = search{}
 	}
 	s.losses++
+	s.loss, s.weight = l, e.weight()
 	s.soon = e.isSoon() && e.sent == ""
 }
 
@@ -158,11 +167,18 @@ func (o *outbound) proved(c *conn, asked time.Time) {
 	o.mu.Lock()
 	if o.cur == c && o.proving {
 		o.proving, c.roundTrip = false, time.Since(asked)
+		c.patience.Reset(c.trialTime()) // the suspect's own time
 		o.pump()
 		o.wake()
 	}
 	o.mu.Unlock()
 	c.link.Wake()
+}
+
+// trialTime is how long a connection may go on with few messages in flight, which
+// is more where the answer takes longer. The mutex of outbound is held.
+func (c *conn) trialTime() time.Duration {
+	return min(probeTime+promptRoundTrips*c.roundTrip, longestTrial)
 }
 
 // isLate reports whether a connection ended later than the answer to the message

@@ -79,6 +79,7 @@ type window struct {
 	used     int
 	qos2     int
 	retired  map[uint16]struct{} // ids of QoS 2 exchanges that were given up
+	worn     bool                // a slot has no other id any more: the session has to end
 }
 
 func newWindow(size int) window {
@@ -121,7 +122,7 @@ func (w *window) take(qos byte) (int32, *slot) {
 // long as there is another.
 func (w *window) renumber(i int32, s *slot) {
 	for range w.rounds {
-		s.id = uint16(idBase + int(i) + int(w.base+s.round)*w.size)
+		s.id = w.idOf(int(i), s.round)
 		s.round = (s.round + 1) % w.rounds
 		if _, retired := w.retired[s.id]; !retired {
 			return
@@ -146,12 +147,24 @@ func (w *window) keep(size, n int32) {
 	}
 }
 
-// retire keeps an id from being used again in this session.
+// retire keeps an id from being used again in this session, which has to end when
+// that was the last one of its slot.
 func (w *window) retire(id uint16) {
 	if w.retired == nil {
 		w.retired = make(map[uint16]struct{})
 	}
 	w.retired[id] = struct{}{}
+	i := int(id-idBase) % w.size
+	for round := range w.rounds {
+		if _, retired := w.retired[w.idOf(i, round)]; !retired {
+			return
+		}
+	}
+	w.worn = true
+}
+
+func (w *window) idOf(i int, round int32) uint16 {
+	return uint16(idBase + i + int(w.base+round)*w.size)
 }
 
 // push appends a taken slot to the list.
