@@ -177,6 +177,13 @@ func (c *Client) register(s *Subscription) error {
 	return nil
 }
 
+// hadSubscriptions reports whether there ever was a registration.
+func (c *Client) hadSubscriptions() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.had
+}
+
 // Unsubscribe takes a registration back. Messages already handed to its
 // handler are finished, and what it parked goes to another handler of the filter. What the broker has on its way for a filter without
 // handlers is acknowledged and counted as unmatched: to replace a handler,

@@ -132,7 +132,7 @@ func (r *run) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if c.had {
+	if c.hadSubscriptions() {
 		r.grants.none(true)
 	}
 	main.Start()
