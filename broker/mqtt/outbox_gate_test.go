@@ -118,6 +118,19 @@ func TestOutboxGateIsAskedPerSession(t *testing.T) {
 	})
 }
 
+// Where nothing is sent for long because of subscriptions that lack, the log says so
+// once.
+func TestOutboxHeldBackIsLogged(t *testing.T) {
+	t.Parallel()
+	g := newGated(t, "5")
+	g.publish(t, 0, 1)
+	mqtttest.Eventually(t, patience, func() bool { return g.out.count("the outbox is held back: the broker has not granted") == 1 })
+	if err := g.subscriber.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	g.want(t, 0, 1)
+}
+
 // reports.md A1: the publishing connection is back before the subscriber notices
 // that its own belongs to a broker that is gone.
 func TestOutboxGateDoesNotTrustAnOldConnection(t *testing.T) {

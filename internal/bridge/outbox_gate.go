@@ -77,7 +77,7 @@ func (g *gate) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		at, wanted := g.look()
 		if !wanted {
-			g.pause(ctx, nil)
+			g.await(ctx)
 			continue
 		}
 		if err := g.question(ctx); err == nil {
@@ -119,6 +119,27 @@ func (g *gate) question(ctx context.Context) error {
 		g.keeper.state.log.Warnf("mqtt: the gate of the outbox has not returned after the end of its context")
 		return ctx.Err()
 	}
+}
+
+// await waits for a change, and says what it waits for when that takes long: the
+// grants may be behind a backlog that the broker sends first.
+func (g *gate) await(ctx context.Context) {
+	long := time.NewTimer(gateTell)
+	defer long.Stop()
+	select {
+	case <-g.changed:
+		return
+	case <-ctx.Done():
+		return
+	case <-long.C:
+	}
+	g.mu.Lock()
+	open := g.open
+	g.mu.Unlock()
+	if !open {
+		g.tell(errUngranted)
+	}
+	g.pause(ctx, nil)
 }
 
 // pause waits for a change, or for over.
@@ -314,6 +335,11 @@ func (g *gate) undecided() int {
 
 // gatePause is the time between two questions to a gate that fails.
 const gatePause = time.Second
+
+// gateTell is how long subscriptions may lack in silence.
+const gateTell = 5 * time.Second
+
+var errUngranted = errors.New("the broker has not granted the subscriptions of this process in the present session")
 
 var errGate = errors.New("the gate panicked")
 
