@@ -107,6 +107,14 @@ func OutboxGate(gate func(ctx context.Context) error) OutboxOption {
 	return func(o *bridge.Outbox) { o.Gate = gate }
 }
 
+// OutboxBacklog keeps messages that this process subscribes to itself in the store
+// while it has not handled enough of those before them, so that it is the store that
+// fills up, and publishes that are refused, and not the broker's memory. b is a hook
+// of the subscriber, too. Messages of other topics go on. Default: none.
+func OutboxBacklog(b *event.Backlog) OutboxOption {
+	return func(o *bridge.Outbox) { o.Backlog = b }
+}
+
 // OutboxUnrouted says what becomes of the messages of one operation,
 // /package.Service/Method, that the broker has no subscriber for, over what the
 // method says and under event.RetryUnrouted of a call. Default: they count as

@@ -34,9 +34,13 @@ const stopTimeout = 20 * time.Second
 func newApp(
 	ctx context.Context, c *conf.Bootstrap, name server.ServiceName, logger log.Logger, out io.Writer,
 	registrar registry.Registrar, hs *http.Server, gs *grpc.Server, ms *mqttserver.Server,
-	embedded *server.Embedded, connection *kratosmqttv1.Connection, hold *data.Hold, publisher *data.Broker,
+	embedded *server.Embedded, connection *kratosmqttv1.Connection, hold *data.Hold, backlog *event.Backlog, publisher *data.Broker,
 ) *kratos.App {
 	hold.Until(subscriptions(ms))
+	backlog.Follow(subscriptions(ms), func() bool {
+		h := ms.Health()
+		return h.Queued+h.Running == 0
+	})
 	var app *kratos.App
 	unwatch := func() bool { return false }
 	stop := func() {

@@ -50,7 +50,8 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 	}
 	store := stores.Outbox
 	hold := data.NewHold()
-	broker, cleanup4, err := data.NewBroker(connection, mqtt, store, hold, logger)
+	backlog := data.NewBacklog(mqtt)
+	broker, cleanup4, err := data.NewBroker(connection, mqtt, store, hold, backlog, logger)
 	if err != nil {
 		cleanup3()
 		cleanup2()
@@ -88,7 +89,7 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 	}
 	window := stores.Dedup
 	deadletterStore := stores.DeadLetters
-	mqttServer, err := server.NewMQTTServer(confServer, mqtt, connection, serviceName, window, deadletterStore, reportService, deviceService, logger)
+	mqttServer, err := server.NewMQTTServer(confServer, mqtt, connection, serviceName, window, deadletterStore, backlog, reportService, deviceService, logger)
 	if err != nil {
 		cleanup6()
 		cleanup5()
@@ -98,7 +99,7 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 		cleanup()
 		return nil, nil, err
 	}
-	app := newApp(contextContext, bootstrap, serviceName, logger, writer, registrar, httpServer, grpcServer, mqttServer, embedded, connection, hold, broker)
+	app := newApp(contextContext, bootstrap, serviceName, logger, writer, registrar, httpServer, grpcServer, mqttServer, embedded, connection, hold, backlog, broker)
 	return app, func() {
 		cleanup6()
 		cleanup5()

@@ -31,6 +31,8 @@ type Outbox struct {
 	Gate          func(ctx context.Context) error
 	Subscriptions event.Subscriptions
 	Own           bool
+	// Backlog bounds what this process has sent to itself; nil bounds nothing.
+	Backlog *event.Backlog
 	// Unrouted is what becomes of messages without a subscriber, by operation.
 	Unrouted map[string]event.Unrouted
 	// RefusedLimit and RefusedAttempts bound how long a message is tried that the
@@ -83,6 +85,9 @@ func newKeeper(s *state, cfg Outbox) (*keeper, error) {
 	}
 	k.gate = newGate(k, &cfg)
 	k.direct.init(k)
+	if cfg.Backlog != nil {
+		cfg.Backlog.OnRoom(k.retryNow)
+	}
 	if s.sequence != nil && cfg.Store != nil {
 		k.store = numberedStore{cfg.Store, s.sequence}
 	}

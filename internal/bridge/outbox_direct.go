@@ -49,8 +49,13 @@ func (d *direct) send(ctx context.Context, e *outbox.Entry) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.keeper.cfg.Direct)
 	defer cancel()
-	if d.empty(ctx) && d.publish(ctx, e, session) {
-		return true
+	if d.empty(ctx) {
+		if back, ok := d.keeper.take(e); ok {
+			if d.publish(ctx, e, session) {
+				return true
+			}
+			back()
+		}
 	}
 	d.resumes.Store(time.Now().Add(directPause).UnixNano())
 	return false

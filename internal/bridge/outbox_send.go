@@ -28,6 +28,22 @@ func awaited(err error) bool { return errors.Is(err, errUnrouted) }
 // errApart is why an entry waits although others are sent.
 var errApart = errors.New("the connection of this topic is down")
 
+// errBehind is why an entry waits that this process would have to handle itself.
+var errBehind = errors.New("this process has not handled enough of what it has sent to itself")
+
+// take reports whether an entry has room in the backlog of this process, and returns
+// what gives it back.
+func (k *keeper) take(e *outbox.Entry) (back func(), ok bool) {
+	b := k.cfg.Backlog
+	if b == nil {
+		return func() {}, true
+	}
+	if !b.Take(e.Topic, len(e.Payload)) {
+		return nil, false
+	}
+	return func() { b.Return(e.Topic, len(e.Payload)) }, true
+}
+
 // send publishes an entry for the relay.
 func (k *keeper) send(ctx context.Context, e *outbox.Entry, done func(error)) error {
 	session, err := k.gate.wait(ctx)
@@ -43,11 +59,23 @@ func (k *keeper) send(ctx context.Context, e *outbox.Entry, done func(error)) er
 		done(nil)
 		return nil
 	}
+	back, ok := k.take(e)
+	if !ok {
+		return errBehind
+	}
 	m := outgoing(e, waited)
-	f := &flight{keeper: k, entry: e, session: session, done: done}
+	f := &flight{keeper: k, entry: e, session: session, done: func(err error) {
+		if err != nil {
+			back()
+		}
+		done(err)
+	}}
 	m.Unrouted = f.missed
 	k.state.number(&m, e.Seq)
 	err = k.state.client.Relay(ctx, &m.Message, f.outcome)
+	if err != nil {
+		back()
+	}
 	k.state.unplaced()
 	return public("publish", e.Topic, err)
 }

@@ -231,9 +231,14 @@ type MQTT struct {
 	Dedup *v1.Dedup `protobuf:"bytes,4,opt,name=dedup,proto3" json:"dedup,omitempty"`
 	// Where messages are kept that no handler could handle. A path is relative as
 	// that of a database.
-	DeadLetters   *v1.DeadLetters `protobuf:"bytes,5,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DeadLetters *v1.DeadLetters `protobuf:"bytes,5,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
+	// How many bytes of reports may be on their way from this process to its own
+	// subscribers, behind the outbox. Beyond it they wait in the outbox, or are
+	// refused with 503 without one. A process that does not subscribe cannot know,
+	// and has no such bound. Default 32 MiB.
+	MaxUnsavedBytes uint64 `protobuf:"varint,6,opt,name=max_unsaved_bytes,json=maxUnsavedBytes,proto3" json:"max_unsaved_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *MQTT) Reset() {
@@ -299,6 +304,13 @@ func (x *MQTT) GetDeadLetters() *v1.DeadLetters {
 		return x.DeadLetters
 	}
 	return nil
+}
+
+func (x *MQTT) GetMaxUnsavedBytes() uint64 {
+	if x != nil {
+		return x.MaxUnsavedBytes
+	}
+	return 0
 }
 
 // Device is about what devices send.
@@ -600,7 +612,7 @@ const file_conf_conf_proto_rawDesc = "" +
 	"\bdatabase\x18\x01 \x01(\v2\x13.conf.Data.DatabaseR\bdatabase\x1a:\n" +
 	"\bDatabase\x12\x16\n" +
 	"\x06driver\x18\x01 \x01(\tR\x06driver\x12\x16\n" +
-	"\x06source\x18\x02 \x01(\tR\x06source\"\x93\x02\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\"\xbf\x02\n" +
 	"\x04MQTT\x129\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\v2\x19.kratosmqtt.v1.ConnectionR\n" +
@@ -608,7 +620,8 @@ const file_conf_conf_proto_rawDesc = "" +
 	"\tpublisher\x18\x02 \x01(\v2\x18.kratosmqtt.v1.PublisherR\tpublisher\x12-\n" +
 	"\x06outbox\x18\x03 \x01(\v2\x15.kratosmqtt.v1.OutboxR\x06outbox\x12*\n" +
 	"\x05dedup\x18\x04 \x01(\v2\x14.kratosmqtt.v1.DedupR\x05dedup\x12=\n" +
-	"\fdead_letters\x18\x05 \x01(\v2\x1a.kratosmqtt.v1.DeadLettersR\vdeadLetters\"\x90\x01\n" +
+	"\fdead_letters\x18\x05 \x01(\v2\x1a.kratosmqtt.v1.DeadLettersR\vdeadLetters\x12*\n" +
+	"\x11max_unsaved_bytes\x18\x06 \x01(\x04R\x0fmaxUnsavedBytes\"\x90\x01\n" +
 	"\x06Device\x120\n" +
 	"\x11temperature_limit\x18\x01 \x01(\x01H\x00R\x10temperatureLimit\x88\x01\x01\x12>\n" +
 	"\roffline_after\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\fofflineAfterB\x14\n" +

@@ -22,8 +22,9 @@ import (
 // outbox it is Publish that waits. Safe for concurrent use.
 type Broker struct {
 	broker.Broker
-	store outbox.Store // nil without an outbox
-	hold  *Hold
+	store   outbox.Store // nil without an outbox
+	hold    *Hold
+	backlog *event.Backlog
 }
 
 // commitPoll is how often a table is looked at: nothing tells when the
@@ -43,7 +44,7 @@ func pollOf(driver string) time.Duration {
 
 // NewBroker connects, and does not wait for that. The returned function waits for
 // what is in flight, sends what it can of the outbox and disconnects.
-func NewBroker(connection *kratosmqttv1.Connection, c *conf.MQTT, store outbox.Store, hold *Hold, logger log.Logger) (*Broker, func(), error) {
+func NewBroker(connection *kratosmqttv1.Connection, c *conf.MQTT, store outbox.Store, hold *Hold, backlog *event.Backlog, logger log.Logger) (*Broker, func(), error) {
 	opts := []broker.Option{
 		broker.WithCodec("proto"),
 		mqttbroker.WithConnection(connection),
@@ -55,6 +56,7 @@ func NewBroker(connection *kratosmqttv1.Connection, c *conf.MQTT, store outbox.S
 			mqttbroker.OutboxSubscriptions(hold),
 			mqttbroker.OutboxConfig(c.GetOutbox()),
 			mqttbroker.OutboxDirect(directLimit),
+			mqttbroker.OutboxBacklog(backlog),
 			mqttbroker.OutboxPollInterval(pollOf(c.OutboxDriver()))))
 	}
 	b := mqttbroker.NewBroker(opts...)
@@ -69,23 +71,32 @@ func NewBroker(connection *kratosmqttv1.Connection, c *conf.MQTT, store outbox.S
 			log.NewHelper(logger).Errorf("disconnect the MQTT publisher: %v", err)
 		}
 	}
-	return &Broker{Broker: b, store: store, hold: hold}, cleanup, nil
+	return &Broker{Broker: b, store: store, hold: hold, backlog: backlog}, cleanup, nil
 }
 
 // Publish implements broker.Broker.
 func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
-	if b.store == nil {
-		if err := b.hold.Wait(ctx); err != nil {
-			return errors.ServiceUnavailable(reportv1.ErrorReason_NOT_READY.String(),
-				"not yet subscribed at the broker, nothing was accepted").WithCause(err)
+	if b.store != nil {
+		err := b.Broker.Publish(ctx, topic, msg, opts...)
+		if errors.Code(err) == 504 { // the broker is not asked
+			return errors.GatewayTimeout(reportv1.ErrorReason_OUTBOX_FAILED.String(),
+				"the outbox did not answer in time, the event may still arrive").WithCause(err)
 		}
+		return err
 	}
-	err := b.Broker.Publish(ctx, topic, msg, opts...)
-	if b.store != nil && errors.Code(err) == 504 { // the broker is not asked
-		return errors.GatewayTimeout(reportv1.ErrorReason_OUTBOX_FAILED.String(),
-			"the outbox did not answer in time, the event may still arrive").WithCause(err)
+	if err := b.hold.Wait(ctx); err != nil {
+		return errors.ServiceUnavailable(reportv1.ErrorReason_NOT_READY.String(),
+			"not yet subscribed at the broker, nothing was accepted").WithCause(err)
 	}
-	return err
+	back, err := admit(b.backlog, topic, msg)
+	if err != nil {
+		return err
+	}
+	if err := b.Broker.Publish(ctx, topic, msg, opts...); err != nil {
+		back()
+		return err
+	}
+	return nil
 }
 
 func (b *Broker) connected() bool { return b.health().Connected }

@@ -24,7 +24,7 @@ import (
 // ProviderSet provides the repositories and publishers.
 var ProviderSet = wire.NewSet(
 	NewData, NewTransaction, NewReportRepo, NewDeviceRepo,
-	NewStores, wire.FieldsOf(new(*stores.Stores), "Outbox", "Dedup", "DeadLetters"), NewHold, NewBroker, NewClientConn, NewReportPublisher, NewDevicePublisher,
+	NewStores, wire.FieldsOf(new(*stores.Stores), "Outbox", "Dedup", "DeadLetters"), NewHold, NewBacklog, NewBroker, NewClientConn, NewReportPublisher, NewDevicePublisher,
 )
 
 // migrationTimeout bounds the migrations at the start.

@@ -125,7 +125,8 @@ func publishError(err error) error {
 			said = "the outbox failed, the event may still arrive"
 		}
 		return errors.ServiceUnavailable(reportv1.ErrorReason_OUTBOX_FAILED.String(), said).WithCause(err)
-	case reason == reportv1.ErrorReason_NOT_READY.String(), reason == reportv1.ErrorReason_OUTBOX_FAILED.String():
+	case reason == reportv1.ErrorReason_NOT_READY.String(), reason == reportv1.ErrorReason_OUTBOX_FAILED.String(),
+		reason == reportv1.ErrorReason_SAVER_BEHIND.String():
 		return err
 	case code == 503:
 		return errors.ServiceUnavailable(reportv1.ErrorReason_BROKER_UNAVAILABLE.String(),

@@ -8,8 +8,6 @@ import (
 	"github.com/go-kratos/kratos/v2/middleware"
 	"github.com/go-kratos/kratos/v2/middleware/recovery"
 	"github.com/go-kratos/kratos/v2/transport"
-
-	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
 )
 
 // requestMiddleware is what every HTTP and gRPC request goes through.
@@ -23,8 +21,8 @@ func requestMiddleware(logger log.Logger) []middleware.Middleware {
 
 // logFailures logs requests that failed through no fault of the caller, with
 // the cause that the answer leaves out. Requests themselves are not logged:
-// they carry keys; nor are those that a full outbox refuses, one by one: they
-// come in floods, and the outbox tells of that itself.
+// they carry keys; nor are those that are refused for want of room, one by one:
+// they come in floods, and the outbox tells of that itself.
 func logFailures(logger log.Logger) middleware.Middleware {
 	helper := log.NewHelper(logger)
 	return func(next middleware.Handler) middleware.Handler {
@@ -33,7 +31,7 @@ func logFailures(logger log.Logger) middleware.Middleware {
 			if err == nil {
 				return reply, nil
 			}
-			if e := errors.FromError(err); e.Code >= 500 && e.Code != 501 && e.Reason != reportv1.ErrorReason_OUTBOX_FULL.String() {
+			if e := errors.FromError(err); e.Code >= 500 && e.Code != 501 && !forNow(e) {
 				helper.WithContext(ctx).Errorw("msg", "request failed", "operation", operation(ctx),
 					"code", e.Code, "reason", e.Reason, "error", err)
 			}

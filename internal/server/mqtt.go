@@ -23,14 +23,15 @@ type ServiceName string
 
 // NewMQTTServer subscribes the events of the services at the broker, once started.
 // Within the window each event is handled once; nil remembers none. What no handler
-// can handle is kept as letters; nil are retained messages at the broker.
+// can handle is kept as letters; nil are retained messages at the broker. The backlog
+// is told what is handled.
 //
 // Requests are answered where the configuration means MQTT 5, by its protocol or
 // its preset: with 3.1.1 they have no place for the topic of the reply, and to
 // find that out when connecting would be too late.
 func NewMQTTServer(
 	c *conf.Server, m *conf.MQTT, connection *kratosmqttv1.Connection, name ServiceName, window dedup.Window,
-	letters deadletter.Store, reports *service.ReportService, devices *service.DeviceService, logger log.Logger,
+	letters deadletter.Store, backlog *event.Backlog, reports *service.ReportService, devices *service.DeviceService, logger log.Logger,
 ) (*mqttserver.Server, error) {
 	if c.GetMqtt() == nil {
 		return nil, nil
@@ -47,6 +48,7 @@ func NewMQTTServer(
 		mqttserver.Logger(logger),
 		mqttserver.Middleware(recovery.Recovery()),
 		mqttserver.Dedup(window),
+		mqttserver.WithHooks(backlog),
 		keep,
 		mqttserver.MaxRetainedDeadLetters(int(min(m.GetDeadLetters().GetMaxLetters(), math.MaxInt32))),
 		mqttserver.ParkLimit(m.GetDeadLetters().GetParkLimit().AsDuration()),

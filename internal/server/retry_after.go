@@ -29,7 +29,7 @@ func tellRetryAfter() middleware.Middleware {
 	return func(next middleware.Handler) middleware.Handler {
 		return func(ctx context.Context, req any) (any, error) {
 			reply, err := next(ctx, req)
-			if err == nil || errors.Reason(err) != reportv1.ErrorReason_OUTBOX_FULL.String() {
+			if err == nil || !forNow(err) {
 				return reply, err
 			}
 			if tr, ok := transport.FromServerContext(ctx); ok {
@@ -38,6 +38,15 @@ func tellRetryAfter() middleware.Middleware {
 			return reply, &tryLaterError{errors.FromError(err)}
 		}
 	}
+}
+
+// forNow reports whether a request was refused for want of room.
+func forNow(err error) bool {
+	switch errors.Reason(err) {
+	case reportv1.ErrorReason_OUTBOX_FULL.String(), reportv1.ErrorReason_SAVER_BEHIND.String():
+		return true
+	}
+	return false
 }
 
 // tryLaterError is a Kratos error with a RetryInfo among its gRPC details.

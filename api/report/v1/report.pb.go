@@ -49,21 +49,24 @@ const (
 	// 503: the outbox could not keep the event, 504: it did not answer in time; the
 	// event may still arrive where the message says so.
 	ErrorReason_OUTBOX_FAILED ErrorReason = 9
+	// 503: too much of what was accepted is not saved yet; nothing was accepted.
+	ErrorReason_SAVER_BEHIND ErrorReason = 10
 )
 
 // Enum value maps for ErrorReason.
 var (
 	ErrorReason_name = map[int32]string{
-		0: "ERROR_REASON_UNSPECIFIED",
-		1: "VALIDATION_FAILED",
-		2: "BROKER_UNAVAILABLE",
-		3: "BROKER_TIMEOUT",
-		4: "NOT_READY",
-		5: "NO_DATABASE",
-		6: "DATABASE_FAILED",
-		7: "PUBLISH_REFUSED",
-		8: "OUTBOX_FULL",
-		9: "OUTBOX_FAILED",
+		0:  "ERROR_REASON_UNSPECIFIED",
+		1:  "VALIDATION_FAILED",
+		2:  "BROKER_UNAVAILABLE",
+		3:  "BROKER_TIMEOUT",
+		4:  "NOT_READY",
+		5:  "NO_DATABASE",
+		6:  "DATABASE_FAILED",
+		7:  "PUBLISH_REFUSED",
+		8:  "OUTBOX_FULL",
+		9:  "OUTBOX_FAILED",
+		10: "SAVER_BEHIND",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED": 0,
@@ -76,6 +79,7 @@ var (
 		"PUBLISH_REFUSED":          7,
 		"OUTBOX_FULL":              8,
 		"OUTBOX_FAILED":            9,
+		"SAVER_BEHIND":             10,
 	}
 )
 
@@ -514,7 +518,7 @@ const file_report_v1_report_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"z\n" +
 	"\x11ListStatusesReply\x12=\n" +
 	"\bstatuses\x18\x01 \x03(\v2!.report.v1.AcceptStatusReportDataR\bstatuses\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*\xdc\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*\xee\x01\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11VALIDATION_FAILED\x10\x01\x12\x16\n" +
@@ -525,7 +529,9 @@ const file_report_v1_report_proto_rawDesc = "" +
 	"\x0fDATABASE_FAILED\x10\x06\x12\x13\n" +
 	"\x0fPUBLISH_REFUSED\x10\a\x12\x0f\n" +
 	"\vOUTBOX_FULL\x10\b\x12\x11\n" +
-	"\rOUTBOX_FAILED\x10\t2\xb3\x02\n" +
+	"\rOUTBOX_FAILED\x10\t\x12\x10\n" +
+	"\fSAVER_BEHIND\x10\n" +
+	"2\xb3\x02\n" +
 	"\rReportService\x12^\n" +
 	"\n" +
 	"PostReport\x12\x1c.report.v1.PostReportRequest\x1a\x1a.report.v1.PostReportReply\"\x16\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/v1/reports\x12^\n" +
