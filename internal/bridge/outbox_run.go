@@ -87,6 +87,9 @@ func (k *keeper) stop(ctx context.Context) (left, flying int) {
 	flying -= undecided
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.ended != ended { // another stop was faster: what runs by now is the next start's
+		return left, flying
+	}
 	if err := k.renew(); err != nil {
 		k.state.log.Errorf("mqtt: outbox: %v", err) // the options were good before
 	}
