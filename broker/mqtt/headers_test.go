@@ -199,3 +199,16 @@ func TestHeadersLostAreCounted(t *testing.T) {
 		t.Errorf("%d counted, want 2", n)
 	}
 }
+
+// reports.md C: names of headers are compared without case, as a sender may have
+// any: the id, and trace context over that of the publisher.
+func TestHeadersIgnoreCase(t *testing.T) {
+	t.Parallel()
+	b := mqtt5(t)
+	got := messages(t, b, "a", nil)
+	publish(t, b, "a", "x", mqttbroker.WithPublishUserProperty("ID", "event-7"))
+	m := receive(t, got)
+	if _, second := m.Headers["id"]; m.ID != "event-7" || second {
+		t.Errorf("got %+v", m)
+	}
+}

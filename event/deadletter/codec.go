@@ -1,10 +1,8 @@
 package deadletter
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
@@ -43,7 +41,7 @@ func Decode(m *message.Message) (*Letter, error) {
 	switch {
 	case m.Header(IDHeader) != "":
 		err = l.fromProperties(m)
-	case strings.HasPrefix(m.ContentType, contentType) || bytes.HasPrefix(bytes.TrimLeft(m.Payload, " \t\r\n"), []byte("{")):
+	case mayBeEvent(m):
 		err = l.fromCloudEvent(m.Payload)
 	default:
 		return nil, ErrNoLetter
@@ -58,4 +56,13 @@ func Decode(m *message.Message) (*Letter, error) {
 		l.State = Dead
 	}
 	return l, nil
+}
+
+// mayBeEvent reports whether a message is named as a CloudEvent, or has no content
+// type, as on MQTT 3.1.1, and may be one.
+func mayBeEvent(m *message.Message) bool {
+	if m.ContentType == "" {
+		return message.MayBeObject(m.Payload)
+	}
+	return message.FormatOf(m.ContentType) == message.FormatEvent
 }

@@ -11,9 +11,8 @@ import (
 )
 
 const (
-	contentType = "application/cloudevents+json"
-	eventType   = "kratosmqtt.deadletter.v1"
-	unknown     = "unknown" // source of a letter without a service
+	eventType = "kratosmqtt.deadletter.v1"
+	unknown   = "unknown" // source of a letter without a service
 )
 
 // attribute returns the name of a CloudEvents attribute: subject is the original
@@ -82,12 +81,12 @@ func (l *Letter) cloudEvent() (*message.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &message.Message{Payload: payload, QoS: 1, ContentType: contentType}, nil
+	return &message.Message{Payload: payload, QoS: 1, ContentType: message.TypeEvent}, nil
 }
 
 func (l *Letter) fromCloudEvent(payload []byte) error {
 	var members map[string]json.RawMessage
-	if err := json.Unmarshal(payload, &members); err != nil {
+	if err := json.Unmarshal(message.JSONText(payload), &members); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoLetter, err)
 	}
 	if text(members["type"]) != eventType {

@@ -50,7 +50,7 @@ func (l *Letter) metadata() [][2]string {
 
 // set is the inverse of metadata; unknown names are of a later version.
 func (l *Letter) set(name, value string) (err error) {
-	switch name {
+	switch strings.ToLower(name) {
 	case "id":
 		l.ID = value
 	case "topic":
@@ -114,7 +114,7 @@ func (l *Letter) properties() *message.Message {
 		m.Headers = append(m.Headers, message.Header{Key: prefix + kv[0], Value: kv[1]})
 	}
 	for _, h := range l.Headers {
-		if strings.HasPrefix(h.Key, prefix) {
+		if _, ours := cutPrefix(h.Key, prefix); ours {
 			h.Key = escape + h.Key
 		}
 		m.Headers = append(m.Headers, h)
@@ -126,11 +126,11 @@ func (l *Letter) fromProperties(m *message.Message) error {
 	l.Message = *m
 	l.QoS, l.Retain, l.Expiry, l.Headers = 0, false, 0, nil
 	for _, h := range m.Headers {
-		if original, ok := strings.CutPrefix(h.Key, escape); ok {
+		if original, ok := cutPrefix(h.Key, escape); ok {
 			l.Headers = append(l.Headers, message.Header{Key: original, Value: h.Value})
 			continue
 		}
-		name, ours := strings.CutPrefix(h.Key, prefix)
+		name, ours := cutPrefix(h.Key, prefix)
 		if !ours {
 			l.Headers = append(l.Headers, h)
 			continue
@@ -140,6 +140,14 @@ func (l *Letter) fromProperties(m *message.Message) error {
 		}
 	}
 	return nil
+}
+
+// cutPrefix is strings.CutPrefix for the name of a header, whose case says nothing.
+func cutPrefix(key, start string) (rest string, found bool) {
+	if len(key) < len(start) || !strings.EqualFold(key[:len(start)], start) {
+		return key, false
+	}
+	return key[len(start):], true
 }
 
 // number and its like leave out what is zero.

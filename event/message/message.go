@@ -5,6 +5,7 @@ package message
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -35,11 +36,11 @@ type Message struct {
 // Header is one header of a [Message].
 type Header struct{ Key, Value string }
 
-// Header is the last value of a key, which is the one that counts where there
-// is room for one only; "" without one.
+// Header is the last value of a key, whatever the case of it, which is the one that
+// counts where there is room for one only; "" without one.
 func (m *Message) Header(key string) string {
 	for _, h := range slices.Backward(m.Headers) {
-		if h.Key == key {
+		if strings.EqualFold(h.Key, key) {
 			return h.Value
 		}
 	}

@@ -71,7 +71,7 @@ func (s *state) addOne(d *draft, a ambient, asked int) {
 		s.leave(a.UserProperty, err)
 		return
 	}
-	list, same := d.props.User, func(u engine.UserProperty) bool { return u.Key == a.Key }
+	list, same := d.props.User, func(u engine.UserProperty) bool { return strings.EqualFold(u.Key, a.Key) }
 	if slices.ContainsFunc(list[:min(asked, len(list))], same) {
 		if !a.single {
 			return // what the caller says counts
@@ -148,7 +148,7 @@ func (s *state) attributes(d *draft, attrs map[string]any) (added []engine.UserP
 // reserved reports whether a header says what the message is, which no context
 // may change: its id and order, and the attributes of a CloudEvent.
 func reserved(name string) bool {
-	switch name {
+	switch name = strings.ToLower(name); name {
 	case idKey, OrderHeader, "source", "type", "subject", "time", "dataschema", attrSpecVersion, attrContentType:
 		return true
 	}

@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
@@ -9,18 +8,17 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
 // The structured JSON format of CloudEvents 1.0, the one form that MQTT 3.1.1
 // can carry, too.
 const (
-	typeCloudEvent  = "application/cloudevents+json"
-	typeCloudEvents = "application/cloudevents" // of every structured format
 	specVersion     = "1.0"
 	attrResponse    = "responsetopic"   // ours, for MQTT 3.1.1
 	attrCorrelation = "correlationdata" // ours, a Binary
@@ -55,7 +53,7 @@ func (s *state) structure(d *draft) error {
 	if err := engine.CheckSent(asHeaders(attrs)); err != nil {
 		return tooLarge("publish", d.msg.Topic, err)
 	}
-	if isJSON(d.props.ContentType) && json.Valid(d.msg.Payload) {
+	if message.FormatOf(d.props.ContentType).IsJSON() && json.Valid(d.msg.Payload) {
 		attrs[attrData] = json.RawMessage(d.msg.Payload)
 	} else {
 		attrs[attrDataBase64] = d.msg.Payload
@@ -64,7 +62,7 @@ func (s *state) structure(d *draft) error {
 	if err != nil {
 		return err
 	}
-	d.msg.Payload, d.props.ContentType, d.props.User = payload, typeCloudEvent, nil
+	d.msg.Payload, d.props.ContentType, d.props.User = payload, message.TypeEvent, nil
 	return nil
 }
 
@@ -146,17 +144,33 @@ type cloudEvent struct {
 	attributes  []engine.UserProperty // but the above
 }
 
+// errNoEvent is of what is named as an event, or says that it is one, and breaks
+// the rules of events.
 var errNoEvent = errors.New("no CloudEvent in structured JSON")
+
+// membersOf reads a JSON object.
+func membersOf(payload []byte) (members map[string]json.RawMessage, err error) {
+	payload = message.JSONText(payload)
+	if err = checkJSON(payload); err == nil {
+		err = json.Unmarshal(payload, &members)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoEvent, err)
+	}
+	return members, nil
+}
 
 // parseCloudEvent reads the structured JSON format.
 func parseCloudEvent(payload []byte) (*cloudEvent, error) {
-	if err := checkJSON(payload); err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoEvent, err)
+	members, err := membersOf(payload)
+	if err != nil {
+		return nil, err
 	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(payload, &members); err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoEvent, err)
-	}
+	return eventOf(members)
+}
+
+// eventOf makes the event of its members.
+func eventOf(members map[string]json.RawMessage) (*cloudEvent, error) {
 	for _, name := range []string{attrSpecVersion, idKey, "source", "type"} {
 		value := text(members[name])
 		if value == "" || name == attrSpecVersion && value != specVersion {
@@ -170,8 +184,8 @@ func parseCloudEvent(payload []byte) (*cloudEvent, error) {
 	if err := e.takeData(members); err != nil {
 		return nil, err
 	}
-	for name, raw := range members {
-		switch name {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		switch raw := members[name]; name {
 		case attrData, attrDataBase64, attrContentType, attrResponse, attrCorrelation:
 		default:
 			if string(raw) != "null" {
@@ -194,10 +208,10 @@ func (e *cloudEvent) takeData(members map[string]json.RawMessage) (err error) {
 		if e.data, err = base64.StdEncoding.DecodeString(text(coded)); err != nil {
 			return fmt.Errorf("%w: data_base64: %w", errNoEvent, err)
 		}
-	case isText && (e.contentType == "" || isJSON(e.contentType)):
+	case isText && (e.contentType == "" || message.FormatOf(e.contentType).IsJSON()):
 		e.data = raw
 		if e.contentType == "" {
-			e.contentType = typeJSON
+			e.contentType = message.TypeJSON
 		}
 	case isText:
 		e.data = []byte(text(raw))
@@ -224,36 +238,30 @@ func binary(s string) []byte {
 	return b
 }
 
-// unwrap returns the structured event in a message, nil when it is none. MQTT 5
-// names it by content type; without one only the carrier's option lets us
-// look, and what is no event is then a bare message.
+// unwrap returns the structured event in a message, nil when it is none. Its
+// content type decides. Where there is none, as on MQTT 3.1.1, the carrier's
+// option lets us look, and what has a specversion is an event: what is no event
+// is a bare message, but never one that is broken.
 func unwrap(d *engine.Delivery, carrier bool) (*cloudEvent, error) {
-	if d.Properties != nil {
-		if id, _ := last(d.Properties.User, deadletter.IDHeader); id != "" {
+	named := ""
+	if p := d.Properties; p != nil {
+		if id, _ := last(p.User, deadletter.IDHeader); id != "" {
 			return nil, nil // the message as it was, perhaps because it is no event
 		}
+		named = p.ContentType
 	}
-	named := d.Properties != nil && d.Properties.ContentType != ""
-	switch {
-	case named && isStructured(d.Properties.ContentType):
+	switch message.FormatOf(named) {
+	case message.FormatEvent:
 		return parseCloudEvent(d.Payload)
-	case named || !carrier || !beginsObject(d.Payload):
+	case message.FormatEventBatch, message.FormatEventOther:
+		return nil, fmt.Errorf("%w: content type %q, want %s", errNoEvent, clip(named), message.TypeEvent)
+	}
+	if named != "" || !carrier || !message.MayBeObject(d.Payload) {
 		return nil, nil
 	}
-	e, err := parseCloudEvent(d.Payload)
-	if err != nil {
-		return nil, nil //nolint:nilerr // a bare message
+	members, err := membersOf(d.Payload)
+	if err != nil || members[attrSpecVersion] == nil {
+		return nil, nil //nolint:nilerr // a bare message, which its codec judges
 	}
-	return e, nil
-}
-
-// beginsObject reports whether a payload may be a JSON object, which is cheaper
-// than reading it. White space may come before it (RFC 8259, section 2).
-func beginsObject(payload []byte) bool {
-	rest := bytes.TrimLeft(payload, " \t\r\n")
-	return len(rest) > 0 && rest[0] == '{'
-}
-
-func isStructured(contentType string) bool {
-	return len(contentType) >= len(typeCloudEvents) && strings.EqualFold(contentType[:len(typeCloudEvents)], typeCloudEvents)
+	return eventOf(members)
 }

@@ -94,7 +94,7 @@ func TestContentTypes(t *testing.T) {
 	for in, want := range map[string]string{
 		"": "", "application/json": "json", "application/protobuf": "proto", "application/x-protobuf": "proto",
 		"application/json; charset=utf-8": "json", "application/problem+json": "json", "APPLICATION/JSON": "json",
-		"text/json": "", "application/": "", "application/none": "", ";": "", "/": "", "application/proto": "proto",
+		"text/json": "json", "application/": "", "application/none": "", ";": "", "/": "", "application/proto": "proto",
 	} {
 		got := ""
 		if c := codecOf(in); c != nil {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/go-kratos/kratos/v2/encoding"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
 var errNoCodec = errors.New("no codec: it is not registered, or none was set")
@@ -66,6 +68,9 @@ func unmarshal(codec encoding.Codec, data []byte, body any) (err error) {
 			return nil
 		}
 		return errNoCodec
+	}
+	if codec.Name() == jsonCodec {
+		data = message.JSONText(data)
 	}
 	if err := checkBounds(codec, data, body); err != nil {
 		return err

@@ -1,17 +1,13 @@
 package bridge
 
 import (
-	"mime"
-	"strings"
-
 	"github.com/go-kratos/kratos/v2/encoding"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
 const (
-	typeJSON  = "application/json"
-	typeProto = "application/protobuf"
-
 	jsonCodec  = "json"
 	protoCodec = "proto"
 )
@@ -20,9 +16,9 @@ const (
 func contentType(codec string) string {
 	switch codec {
 	case jsonCodec:
-		return typeJSON
+		return message.TypeJSON
 	case protoCodec:
-		return typeProto
+		return message.TypeProto
 	}
 	return "application/" + codec
 }
@@ -30,38 +26,15 @@ func contentType(codec string) string {
 // codecOf returns the codec that a content type names, or nil. Whoever may publish
 // chooses it, so that it is one of the two that are safe to be given anything;
 // others that the process has registered, such as YAML, or one that inflates,
-// are for subscriptions to ask for. The common names are looked at first, as
-// they are sent.
+// are for subscriptions to ask for.
 func codecOf(contentType string) encoding.Codec {
-	switch contentType {
-	case "":
-		return nil
-	case typeJSON:
+	switch f := message.FormatOf(contentType); {
+	case f.IsJSON():
 		return encoding.GetCodec(jsonCodec)
-	case typeProto:
-		return encoding.GetCodec(protoCodec)
-	}
-	media, _, err := mime.ParseMediaType(contentType)
-	sub, ok := strings.CutPrefix(media, "application/")
-	if err != nil || !ok {
-		return nil
-	}
-	if i := strings.LastIndexByte(sub, '+'); i >= 0 {
-		sub = sub[i+1:]
-	}
-	switch sub {
-	case jsonCodec:
-		return encoding.GetCodec(jsonCodec)
-	case protoCodec, "protobuf", "x-protobuf", "vnd.google.protobuf":
+	case f == message.FormatProto:
 		return encoding.GetCodec(protoCodec)
 	}
 	return nil
-}
-
-// isJSON reports whether a content type is JSON text.
-func isJSON(contentType string) bool {
-	media, _, _ := mime.ParseMediaType(contentType)
-	return media == typeJSON || strings.HasSuffix(media, "+json") || media == "text/json"
 }
 
 // pick returns the codec of a message: the one that its content type names, or

@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/tx7do/kratos-transport/broker"
 	"google.golang.org/protobuf/proto"
@@ -75,7 +76,7 @@ func (s *state) draft(topic string, msg *broker.Message, codecName string, own *
 // equal on the wire. The id of a message counts over a header of that name.
 func (d *draft) headers(msg *broker.Message, named bool) {
 	for _, key := range slices.Sorted(maps.Keys(msg.Headers)) {
-		if key != idKey || !named {
+		if !named || !strings.EqualFold(key, idKey) {
 			d.user(key, msg.Headers[key])
 		}
 	}

@@ -25,18 +25,18 @@ func header(d *engine.Delivery, ce *cloudEvent) []engine.UserProperty {
 	}
 	var plain []engine.UserProperty
 	for _, u := range own {
-		if name, ok := strings.CutPrefix(u.Key, binaryPrefix); ok && name != "" {
+		if name, ok := strings.CutPrefix(strings.ToLower(u.Key), binaryPrefix); ok && name != "" {
 			plain = append(plain, engine.UserProperty{Key: name, Value: u.Value})
 		}
 	}
 	return slices.Concat(plain, own)
 }
 
-// last returns the last value of a key, which is the one that counts where there
-// is room for one only.
+// last returns the last value of a key, whatever the case of it, which is the one
+// that counts where there is room for one only.
 func last(list []engine.UserProperty, key string) (string, bool) {
 	for _, l := range slices.Backward(list) {
-		if l.Key == key {
+		if strings.EqualFold(l.Key, key) {
 			return l.Value, true
 		}
 	}
@@ -74,7 +74,7 @@ var _ propagation.TextMapCarrier = draftCarrier{}
 // Get returns the last value of a key.
 func (c draftCarrier) Get(key string) string {
 	for _, a := range slices.Backward(c.ambient) {
-		if a.Key == key {
+		if strings.EqualFold(a.Key, key) {
 			return a.Value
 		}
 	}
@@ -83,7 +83,7 @@ func (c draftCarrier) Get(key string) string {
 
 // Set replaces a key: trace context is single-valued.
 func (c draftCarrier) Set(key, value string) {
-	c.ambient = slices.DeleteFunc(c.ambient, func(a ambient) bool { return a.Key == key })
+	c.ambient = slices.DeleteFunc(c.ambient, func(a ambient) bool { return strings.EqualFold(a.Key, key) })
 	c.ambient = append(c.ambient, ambient{engine.UserProperty{Key: key, Value: value}, true})
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -17,7 +18,7 @@ func (m *Message) named() bool {
 	if m.id != "" || m.ID != (engine.ID{}) {
 		return true
 	}
-	return m.Properties != nil && (isStructured(m.Properties.ContentType) || headerID(m.Properties.User) != "")
+	return m.Properties != nil && (message.FormatOf(m.Properties.ContentType).IsEvent() || headerID(m.Properties.User) != "")
 }
 
 // headerID is the id among user properties, "" without one.

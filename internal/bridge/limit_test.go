@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -160,10 +161,10 @@ func pipeline(tb testing.TB, carrier bool) func(d *engine.Delivery) (handled boo
 // what is empty may be skipped, and only a handler may panic.
 func FuzzConsume(f *testing.F) {
 	for payload := range cloudEvents {
-		f.Add([]byte(payload), typeCloudEvent, "id", "1", uint8(1), false)
+		f.Add([]byte(payload), message.TypeEvent, "id", "1", uint8(1), false)
 		f.Add([]byte(payload), "", "k", "v", uint8(0), true)
 	}
-	for _, contentType := range []string{typeJSON, typeProto, "application/yaml", "application/x+json; charset=x", ";;", "application/gzip"} {
+	for _, contentType := range []string{message.TypeJSON, message.TypeProto, "application/yaml", "application/x+json; charset=x", ";;", "application/gzip"} {
 		f.Add([]byte(`{"a":[true,null,1e9,"x"]}`), contentType, "ce-specversion", "1.0", uint8(2), false)
 		f.Add([]byte("true"), contentType, "ce-id", "2", uint8(1), false)
 		f.Add([]byte("\x20\x01"), contentType, "id", "3", uint8(70), false)

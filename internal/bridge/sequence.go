@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -167,7 +168,7 @@ func (s *state) number(m *Message, entry uint64) {
 	}
 	m.Stamp = &stamp{
 		sequence: s.sequence, topic: m.Topic, entry: entry,
-		event: s.cloudEvents != "" && m.Properties != nil && isStructured(m.Properties.ContentType),
+		event: s.cloudEvents != "" && m.Properties != nil && message.FormatOf(m.Properties.ContentType) == message.FormatEvent,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -42,7 +43,7 @@ func (b *Broker) Announce(p *Presence) error {
 	message := func(payload []byte) *engine.Message {
 		return &engine.Message{
 			Topic: p.Topic, Payload: payload, QoS: p.QoS, Retain: true,
-			Properties: &engine.Properties{ContentType: typeJSON},
+			Properties: &engine.Properties{ContentType: message.TypeJSON},
 		}
 	}
 	return s.client.Announce(&engine.Presence{

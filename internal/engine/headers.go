@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -48,7 +49,7 @@ func checkHeaders(list []UserProperty, most, bytes int) error {
 		if len(u.Key) > MaxHeaderKey {
 			return fmt.Errorf("header %q... has a name of %d bytes, want at most %d", cut(u.Key, 32), len(u.Key), MaxHeaderKey)
 		}
-		if u.Key == idHeader && len(u.Value) > MaxID {
+		if strings.EqualFold(u.Key, idHeader) && len(u.Value) > MaxID {
 			return fmt.Errorf("id of %d bytes, want at most %d", len(u.Value), MaxID)
 		}
 		total += len(u.Key) + len(u.Value)

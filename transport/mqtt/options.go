@@ -171,8 +171,9 @@ func WithOnDisconnect(cb func(error)) ServerOption {
 // stays readable, other data is base64.
 //
 // Structured events that arrive are unwrapped: on MQTT 5 by their content type,
-// also without this option; where there is none, as on 3.1.1, only with it, and
-// what is no event is then a bare message. Default: bare messages.
+// also without this option; where there is none, as on 3.1.1, only with it:
+// a JSON object with a specversion is an event, and what is none a bare
+// message. A broken event is a dead letter. Default: bare messages.
 func WithCloudEvents(source string) ServerOption {
 	return set(func(s *bridge.Settings) { s.CloudEvents = &source })
 }
