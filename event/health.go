@@ -152,6 +152,9 @@ type OutboxHealth struct {
 	// each was refused, found no subscriber, or failed otherwise; what is behind
 	// it waits with it. Other keys go on.
 	ClosedKeys int
+	// UnansweredKeys is how many of those wait because the broker did not
+	// acknowledge the message. They are tried two at a time, with growing pauses.
+	UnansweredKeys int
 	// RefusedError is the last refusal of the broker that is to be tried again;
 	// nil once no key is closed.
 	RefusedError error

@@ -279,6 +279,9 @@ const (
 	// again, and that others of its order wait for: at most once a minute for each
 	// reason.
 	OutboxRefused OutboxKind = "refused"
+	// OutboxUnanswered is told of a message that the broker does not acknowledge
+	// although it answers a PINGREQ, and that is tried again: at most once a minute.
+	OutboxUnanswered OutboxKind = "unanswered"
 	// OutboxUnrouted is told of each message that the broker took although no
 	// subscription matches it, when the outbox takes that for its delivery: at
 	// once, or when its time to be sent again is over.

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// ErrRefused is the error of a Flush that ended because the broker refuses all
-// that is left, or it is awaited; why the first key waits is wrapped with it.
+// ErrRefused is the error of a Flush that ended because the broker refuses, or does
+// not acknowledge, all that is left, or it is awaited; why the first key waits is wrapped with it.
 var ErrRefused = errors.New("outbox: the broker refuses what is left")
 
 // waiter is a Flush that waits until nothing is in the store up to target.
@@ -103,8 +103,9 @@ func (w *worker) check(ctx context.Context) error {
 }
 
 // OnlyRefused reports whether something is left in the store, and the relay knows
-// of nothing there but keys that the broker refuses, or that are awaited, and
-// entries that Hold keeps: there is nothing that a Flush could wait for.
+// of nothing there but keys that the broker refuses or does not acknowledge, or that
+// are awaited, and entries that Hold keeps: there is nothing that a Flush could wait
+// for.
 func (r *Relay) OnlyRefused() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -122,7 +123,7 @@ func (w *window) onlyRefused() bool {
 		case l.rejecting > 0:
 			return false
 		case l.closed != nil:
-			if l.closed.reason == "" && !l.closed.awaited {
+			if l.closed.reason == "" && !l.closed.awaited && !l.closed.silent {
 				return false
 			}
 		case l.flying > 0, len(l.queue) > 0, l.skipped != 0:

@@ -11,8 +11,9 @@ type Health struct {
 	Stats
 	// InFlight is how many entries wait for an outcome, Held how many were
 	// acknowledged and stay until the end of Hold, ClosedKeys how many keys
-	// wait because an entry of theirs failed.
-	InFlight, Held, ClosedKeys int
+	// wait because an entry of theirs failed, UnansweredKeys how many of those
+	// because the broker did not acknowledge it.
+	InFlight, Held, ClosedKeys, UnansweredKeys int
 	// ClosedSince is when the oldest of those was closed; zero without one.
 	ClosedSince time.Time
 	// LastRefusal is the last refusal of an entry by the broker; its Seq is 0
@@ -36,7 +37,8 @@ func (r *Relay) Health(ctx context.Context) Health {
 	h := Health{
 		Stats: s, InFlight: r.w.flying, Held: r.w.held.len(), ClosedKeys: r.w.shut.lanes,
 		Sent: r.counts.sent, Failed: r.counts.failed, Resent: r.counts.resent,
-		LastRefusal: r.refusal, Standby: r.lease.standby, Err: r.failingLocked(),
+		UnansweredKeys: r.w.shut.silence.lanes,
+		LastRefusal:    r.refusal, Standby: r.lease.standby, Err: r.failingLocked(),
 	}
 	r.w.shut.oldest(func(l *lane) bool {
 		h.ClosedSince = l.closed.since

@@ -29,6 +29,8 @@ type item struct {
 	// alone is set when nothing else of its lane was in flight at the time, and
 	// head while it is counted as the head of a closed lane.
 	alone, head bool
+	// trial is set while it is counted as one of a lane without acknowledgements.
+	trial bool
 	// resent is set for an item that was held and lost: once is enough.
 	resent bool
 	acked  time.Time
@@ -70,9 +72,18 @@ type closed struct {
 	err      error
 	reason   string
 	awaited  bool   // the end of the failure is
+	silent   bool   // there was no acknowledgement
 	seq      uint64 // of the entry that failed last, with its topic and id
 	topic    string
 	id       string
+}
+
+// failure is why an attempt failed.
+type failure struct {
+	err     error
+	reason  string // of the refusal
+	awaited bool   // somebody else ends it
+	silent  bool   // there was no acknowledgement
 }
 
 // place is where a closed lane waits.

@@ -78,8 +78,12 @@ func (w *worker) tellAll() error {
 	m, refused := w.measured, w.tell.due
 	w.measured, w.tell.due = nil, nil
 	w.mu.Unlock()
-	if f := w.o.Observe.Refused; f != nil {
-		for _, k := range refused {
+	for _, k := range refused {
+		f := w.o.Observe.Refused
+		if k.Unanswered {
+			f = w.o.Observe.Unanswered
+		}
+		if f != nil {
 			f(k)
 		}
 	}

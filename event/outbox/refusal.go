@@ -34,6 +34,9 @@ type ClosedKey struct {
 	// failure that is none.
 	Err    error
 	Reason string
+	// Unanswered is set when the broker did not acknowledge it: see
+	// [RelayOptions.Unanswered].
+	Unanswered bool
 	// Behind is set when entries of the key are known to wait behind the first.
 	Behind bool
 }
@@ -66,7 +69,7 @@ func (l *lane) closedKey() ClosedKey {
 	c := l.closed
 	return ClosedKey{
 		Key: l.key, Topic: c.topic, ID: c.id, Seq: c.seq, Since: c.since, Attempts: c.attempts,
-		Err: c.err, Reason: c.reason, Behind: l.skipped != 0 || l.left,
+		Err: c.err, Reason: c.reason, Unanswered: c.silent, Behind: l.skipped != 0 || l.left,
 	}
 }
 
@@ -84,6 +87,9 @@ const (
 
 func (t *tellings) refused(k ClosedKey, now time.Time) {
 	reason := k.Reason
+	if k.Unanswered {
+		reason = "\x00unanswered"
+	}
 	last, known := t.last[reason]
 	if !known && len(t.last) >= maxReasons {
 		reason = "\x00others"

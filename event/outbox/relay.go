@@ -49,6 +49,12 @@ type RelayOptions struct {
 	// does something, as to subscribe: Flush does not wait for such entries. Default:
 	// none does.
 	Awaited func(error) bool
+	// Unanswered reports whether a failure that is neither Permanent nor Refused is
+	// the lack of an acknowledgement, which takes room for as long as it is waited
+	// for: of such keys two are tried at a time, with pauses between that grow from
+	// 1 s to 30 s until one is acknowledged, and Flush does not wait for them. Default:
+	// none is.
+	Unanswered func(error) bool
 	// Observe is told what an operator has to know.
 	Observe Observe
 }
@@ -64,6 +70,9 @@ type Observe struct {
 	// Refused is told of a key that a refusal closed, or keeps closed: at most
 	// once a minute for each [Refusal.Reason].
 	Refused func(k ClosedKey)
+	// Unanswered is told of a key that the lack of an acknowledgement closed, or keeps
+	// closed: at most once a minute.
+	Unanswered func(k ClosedKey)
 	// QuarantineFull is told of an entry that was to be quarantined while the
 	// quarantine is at its bound: it stays, its key stays closed, and it is tried
 	// again at the end of long pauses. At most once a minute.
@@ -106,7 +115,8 @@ var ErrStopped = errors.New("outbox: relay stopped")
 // waits because its first entry failed costs some hundred bytes, and nothing of
 // the room of the others; beyond 250,000 of those nothing new is read until some
 // went through. Those first entries are tried again at the end of their pauses,
-// up to a quarter of Batch at a time, and, as long as they fail, 100 in a second.
+// up to a quarter of Batch at a time, and, as long as they fail, 100 in a second; of
+// those without an acknowledgement two at a time.
 //
 // How the store is, is measured beside the work, for a tenth of the time at
 // most, and at most 10 s each time.
@@ -200,6 +210,9 @@ func (o RelayOptions) withDefaults() RelayOptions {
 	}
 	if o.Awaited == nil {
 		o.Awaited = func(error) bool { return false }
+	}
+	if o.Unanswered == nil {
+		o.Unanswered = func(error) bool { return false }
 	}
 	if o.Permanent == nil {
 		o.Permanent = func(error) bool { return false }

@@ -155,7 +155,8 @@ func (w *window) put(l *lane, e *Entry, head bool) {
 	}
 	it.entry, it.size, it.head = e, int64(e.Size()), head
 	if head {
-		w.shut.heads++
+		w.shut.taken(l, 1)
+		it.trial = l.closed.silent
 	}
 	w.loaded++
 	w.bytes += it.size

@@ -62,11 +62,12 @@ func (r *Relay) sent() {
 // outcome takes the outcome of one attempt; of two outcomes the first counts.
 func (r *Relay) outcome(f flight, err error) {
 	var ref Refusal
-	permanent, refused, awaited := false, false, false
+	permanent, refused, fails := false, false, failure{err: err}
 	if err != nil {
 		if permanent = r.o.Permanent(err); !permanent {
 			ref, refused = r.o.Refused(err)
-			awaited = !refused && r.o.Awaited(err)
+			fails.awaited = !refused && r.o.Awaited(err)
+			fails.silent = !refused && r.o.Unanswered(err)
 		}
 	}
 	r.mu.Lock()
@@ -91,9 +92,10 @@ func (r *Relay) outcome(f flight, err error) {
 		r.refuse(f.it, ref, err, now)
 	default:
 		r.counts.failed++
-		r.w.fail(f.it, err, "", now)
-		if c := f.it.lane.closed; c != nil && c.seq == f.it.seq {
-			c.awaited = awaited
+		r.w.fail(f.it, fails, now)
+		if c := f.it.lane.closed; fails.silent && c.silent {
+			r.checkDue = true // perhaps nothing else is left
+			r.tell.refused(f.it.lane.closedKey(), now)
 		}
 	}
 	r.wake()
@@ -109,7 +111,7 @@ func (r *Relay) refuse(it *item, ref Refusal, err error, now time.Time) {
 	if last := r.w.refused(it, ref, err, now); last != nil {
 		r.w.reject(it, last, ref.Reason)
 	} else {
-		r.w.fail(it, err, ref.Reason, now)
+		r.w.fail(it, failure{err: err, reason: ref.Reason}, now)
 		if l.closed.seq == it.seq {
 			k = l.closedKey()
 		}

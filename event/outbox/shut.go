@@ -20,6 +20,7 @@ type shut struct {
 	tokens  float64
 	filled  time.Time
 	order   fifo[inOrder]
+	silence silence
 }
 
 // inOrder are the lanes as they were closed; it is stale when the lane is open
@@ -107,24 +108,32 @@ func pause(o *RelayOptions, n int) time.Duration {
 
 func (s *shut) await(l *lane) {
 	l.closed.place = pausing
-	heap.Push(&s.pausing, l)
+	heap.Push(s.heap(l), l)
 }
 
 // remove takes a lane out of wherever it waits.
 func (s *shut) remove(l *lane) {
 	switch l.closed.place {
 	case pausing:
-		heap.Remove(&s.pausing, l.closed.index)
+		heap.Remove(s.heap(l), l.closed.index)
 	case fetched:
 		for i, x := range s.fetch {
 			if x == l {
 				s.fetch = append(s.fetch[:i], s.fetch[i+1:]...)
-				s.heads--
+				s.taken(l, -1)
 				break
 			}
 		}
 	}
 	l.closed.place = nowhere
+}
+
+// taken counts the head of a lane as taken to be tried, or, with -1, no longer.
+func (s *shut) taken(l *lane, n int) {
+	s.heads += n
+	if l.closed.silent {
+		s.silence.trials += n
+	}
 }
 
 func (s *shut) refill(now time.Time) {
@@ -142,10 +151,14 @@ func (s *shut) room() bool { return s.heads < max(1, s.o.Batch/4) }
 // due has the heads read of those lanes whose pause is over, and returns how
 // long it will be until there is one more.
 func (w *window) due(now time.Time) time.Duration {
+	w.shut.refill(now)
+	return min(w.dueOf(&w.shut.pausing, now), w.dueOf(&w.shut.silence.pausing, now))
+}
+
+func (w *window) dueOf(from *pauses, now time.Time) time.Duration {
 	s := &w.shut
-	s.refill(now)
-	for len(s.pausing) > 0 {
-		l := s.pausing[0]
+	for len(*from) > 0 {
+		l := (*from)[0]
 		switch {
 		case now.Before(l.closed.retryAt):
 			return l.closed.retryAt.Sub(now)
@@ -154,13 +167,18 @@ func (w *window) due(now time.Time) time.Duration {
 		case s.tokens < 1:
 			return time.Millisecond + time.Duration((1-s.tokens)/retryRate*float64(time.Second))
 		}
+		if l.closed.silent {
+			if wait := s.silence.due(now); wait > 0 {
+				return wait
+			}
+		}
 		s.tokens--
-		heap.Pop(&s.pausing)
+		heap.Pop(from)
 		l.closed.place = nowhere
 		if l.closed.head != 0 {
 			l.closed.place = fetched
 			s.fetch = append(s.fetch, l)
-			s.heads++
+			s.taken(l, 1)
 			continue
 		}
 		w.seek(l)
@@ -189,11 +207,12 @@ func (w *window) retryNow(now time.Time) {
 		}
 	}
 	heap.Init(&w.shut.pausing)
+	w.shut.silence.until = time.Time{} // the next few
 }
 
 // close closes the lane of an item that failed, and notes what failed; it
 // reports whether the lane was open.
-func (w *window) close(it *item, e *Entry, err error, reason string, now time.Time) (was bool) {
+func (w *window) close(it *item, e *Entry, f failure, now time.Time) (was bool) {
 	l := it.lane
 	c := l.closed
 	if was = c == nil; was {
@@ -212,7 +231,8 @@ func (w *window) close(it *item, e *Entry, err error, reason string, now time.Ti
 	}
 	if it.seq == c.seq {
 		c.attempts++
-		c.err, c.reason, c.awaited = err, reason, false
+		c.err, c.reason, c.awaited = f.err, f.reason, f.awaited
+		w.shut.silence.mark(c, f.silent)
 		c.topic, c.id = short(e.Topic), short(e.ID)
 		if c.topic == l.key { // one text is enough
 			c.topic = l.key
@@ -229,6 +249,7 @@ func (w *window) open(l *lane) {
 	}
 	w.shut.remove(l)
 	w.shut.lanes--
+	w.shut.silence.mark(c, false)
 	l.closed = nil
 	delete(w.pass.behind, l)
 	delete(w.pass.later, l)

@@ -81,12 +81,19 @@ func (w *window) headless(it *item) {
 		it.head = false
 		w.shut.heads--
 	}
+	if it.trial {
+		it.trial = false
+		w.shut.silence.trials--
+	}
 }
 
 // acknowledge notes that the broker has taken an item over.
 func (w *window) acknowledge(it *item, now time.Time) {
 	if it.head {
 		w.shut.worth()
+	}
+	if it.trial {
+		w.shut.silence.answered()
 	}
 	w.landed(it)
 	it.acked = now
@@ -138,7 +145,7 @@ func (w *window) quarantined(r rejected) {
 func (w *window) unquarantined(r rejected, now time.Time) {
 	l := r.it.lane
 	l.rejecting--
-	w.close(r.it, r.entry, r.err, r.reason, now)
+	w.close(r.it, r.entry, failure{err: r.err, reason: r.reason}, now)
 	l.closed.retryAt = now.Add(max(longPause, w.o.MaxBackoff))
 	r.it.state = gone
 	delete(w.known, r.it.seq)
@@ -170,10 +177,13 @@ func (w *window) through(it *item) {
 }
 
 // fail notes that an attempt failed: the lane is closed, and forgets its items.
-func (w *window) fail(it *item, err error, reason string, now time.Time) {
+func (w *window) fail(it *item, f failure, now time.Time) {
+	if f.silent {
+		w.shut.silence.unanswered(it.trial, now)
+	}
 	w.landed(it)
 	l := it.lane
-	if w.close(it, it.entry, err, reason, now) || it.alone {
+	if w.close(it, it.entry, f, now) || it.alone {
 		// One pause for all that were in flight together.
 		l.closed.retryAt = now.Add(pause(w.o, l.closed.pauses))
 		l.closed.pauses++

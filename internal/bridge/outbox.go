@@ -97,7 +97,8 @@ func newKeeper(s *state, cfg Outbox) (*keeper, error) {
 // renew makes the relay of the next run: each runs once.
 func (k *keeper) renew() error {
 	relay, err := outbox.NewRelay(k.store, k.send, outbox.RelayOptions{
-		Hold: k.cfg.Hold, PollInterval: k.cfg.Poll, Permanent: permanent, Refused: k.refusal, Awaited: awaited, Observe: k.alarms.observe(),
+		Hold: k.cfg.Hold, PollInterval: k.cfg.Poll, Permanent: permanent, Refused: k.refusal, Awaited: awaited, Unanswered: unanswered,
+		Observe: k.alarms.observe(),
 	})
 	if err == nil {
 		k.relay = relay
@@ -231,7 +232,7 @@ func (k *keeper) health() (none event.OutboxHealth) {
 	defer cancel()
 	h := k.current().Health(ctx)
 	out := outboxHealth(h.Stats, h.Err)
-	out.HeldBack, out.ClosedKeys = !k.gate.isOpen(), h.ClosedKeys
+	out.HeldBack, out.ClosedKeys, out.UnansweredKeys = !k.gate.isOpen(), h.ClosedKeys, h.UnansweredKeys
 	if h.ClosedKeys > 0 && h.LastRefusal.Seq != 0 {
 		out.RefusedError = h.LastRefusal.Err
 	}

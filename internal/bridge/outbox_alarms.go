@@ -89,6 +89,11 @@ func (a *alarms) observe() outbox.Observe {
 				clip(k.Topic), clip(k.ID), k.Attempts, k.Since.Format(time.RFC3339), k.Err)
 			a.tell(event.OutboxInfo{Kind: event.OutboxRefused, Topic: k.Topic, ID: k.ID, Err: k.Err})
 		},
+		Unanswered: func(k outbox.ClosedKey) {
+			a.keeper.state.log.Warnf("mqtt: the broker does not acknowledge a message, and others of its order wait behind it: topic %q, id %q, %d attempts since %s (said once a minute): %v",
+				clip(k.Topic), clip(k.ID), k.Attempts, k.Since.Format(time.RFC3339), k.Err)
+			a.tell(event.OutboxInfo{Kind: event.OutboxUnanswered, Topic: k.Topic, ID: k.ID, Err: k.Err})
+		},
 		QuarantineFull: func(k outbox.ClosedKey) {
 			a.keeper.state.log.Errorf("mqtt: a message cannot be put aside, as too many are: topic %q, id %q waits with others of its order behind it: %v",
 				clip(k.Topic), clip(k.ID), k.Err)

@@ -49,3 +49,9 @@ func (k *keeper) refusal(err error) (outbox.Refusal, bool) {
 	}
 	return r, true
 }
+
+// unanswered reports whether the broker had an entry, and did not acknowledge it.
+func unanswered(err error) bool {
+	e, ok := errors.AsType[*event.Error](err)
+	return ok && e.Reason == event.ReasonTimeout && e.MayHaveBeenSent
+}

@@ -27,8 +27,9 @@ import (
 // may overtake each other. What can never be sent is quarantined in the store,
 // logged, and told to event.OutboxHook, like a store that is full or fails. What
 // the broker refuses closes its key, is told, and is quarantined after
-// [OutboxRefusedLimit]. An expiry goes on in the outbox, on MQTT 3.1.1 too: what
-// expired there is dropped instead of sent, counted and told.
+// [OutboxRefusedLimit]. What the broker does not acknowledge closes its key, too, is
+// told, and tried again without end. An expiry goes on in the outbox, on MQTT 3.1.1
+// too: what expired there is dropped instead of sent, counted and told.
 //
 // QoS 0, what is published directly, requests and replies go past the outbox, and
 // may overtake it. Stop sends what it can within its time while there is a

@@ -22,6 +22,9 @@ func (o *outbound) acked(c *conn, a *wire.Ack) {
 	}
 	c.noteUse()
 	i, sl := o.win.find(a.PacketID)
+	if sl == nil {
+		o.answered(c, a)
+	}
 	over, err := o.step(sl, a)
 	var done completion
 	if over {
@@ -64,7 +67,12 @@ func (o *outbound) settle(c *conn) {
 	if o.cur == c {
 		c.noteUse()
 		for _, a := range p.acks {
-			if i, sl := o.win.find(a.id); sl != nil && o.tookPuback(sl) {
+			i, sl := o.win.find(a.id)
+			if sl == nil {
+				o.answered(c, &wire.Ack{Type: wire.TypePuback, PacketID: a.id})
+				continue
+			}
+			if o.tookPuback(sl) {
 				if a.unrouted {
 					o.unrouted(sl)
 				}

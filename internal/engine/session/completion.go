@@ -56,6 +56,7 @@ type callbacks struct {
 	next    []outcome     // taken from queue; used by the goroutine only
 	idle    chan struct{} // closed when the goroutine ends; nil without one
 	pool    sync.Pool     // of *asyncCall
+	kept    bool          // an outbox has the messages
 	waiting int           // callbacks not yet run; of the lock of outbound
 	chunk   int           // how many callbacks make room for others together
 	onRun   func(n int)   // before n callbacks, with no lock held: one may publish, and needs room
@@ -73,6 +74,12 @@ type asyncCall struct {
 	to    *callbacks
 	fn    func(error)
 	topic string
+}
+
+// isKept reports whether an outbox has the message.
+func isKept(done completion) bool {
+	a, ok := done.(*asyncCall)
+	return ok && a.to.kept
 }
 
 // get returns the completion of one publish. It is used again after complete,

@@ -37,6 +37,7 @@ type outbound struct {
 	recs       uint32 // PUBRECs so far
 	ended      uint64 // steps of exchanges so far
 	stuck      stuck
+	owing      owing
 	waiters    []*waiter
 	scratch    []byte // QoS 0 frames
 	idRoom     [idProperty5]byte
@@ -126,7 +127,7 @@ func (o *outbound) admit(m *Message, done completion) (sent, bool, error) {
 		o.win.drop(i)
 		return sent{}, false, err
 	}
-	sl.done, sl.unrouted, sl.weight = done, m.Unrouted, o.kinds.try(m)
+	sl.done, sl.unrouted, sl.weight, sl.kept = done, m.Unrouted, o.kinds.try(m), isKept(done)
 	o.win.push(i)
 	m.sent()
 	out := sent{conn: o.cur, slot: i, alone: o.win.used == 1}
@@ -216,6 +217,10 @@ func (o *outbound) pump() {
 			sl.state, sl.carried = slotSent, true
 		}
 		sl.charged = true
+		if sl.kept {
+			sl.looks, sl.asked, sl.outlived = 0, false, false
+			o.watchKept()
+		}
 		if o.probe == 1 && o.cur.alone.IsZero() {
 			o.cur.alone = time.Now()
 		}
@@ -328,8 +333,10 @@ func (o *outbound) drain(ctx context.Context) {
 func (o *outbound) close(cause error) {
 	o.mu.Lock()
 	o.closed, o.cur = cause, nil
-	if t := o.stuck.timer; t != nil {
-		t.Stop()
+	for _, t := range []*time.Timer{o.stuck.timer, o.owing.timer} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 	for i := o.win.head; i != none; i = o.win.head {
 		sl := &o.win.slots[i]

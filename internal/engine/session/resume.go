@@ -23,6 +23,7 @@ func (o *outbound) attach(c *conn) (lost int) {
 		o.qos2Cap = o.win.size // the broker says what it takes
 	}
 	o.limits = limits{maxQoS: a.MaximumQoS, retain: a.RetainAvailable, maxPacket: int(a.MaximumPacketSize)}
+	o.settled()
 	if !a.SessionPresent {
 		lost = o.forget()
 	}

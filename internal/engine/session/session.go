@@ -69,6 +69,7 @@ func New(cfg Config) (*Session, error) {
 		c.outcome, c.chunk = cfg.Outcome, max(1, cfg.Window/8)
 		c.onPanic = func(v any, stack []byte) { s.panicked("publish", v, stack) }
 	}
+	s.relayed.kept = true
 	s.login.what, s.secured.what = "credentials", "TLS"
 	s.state.init()
 	s.subs.init()
@@ -130,8 +131,10 @@ func (s *Session) PublishAsync(ctx context.Context, m *Message, fn func(error)) 
 	return s.publishAsync(ctx, m, &s.async, fn)
 }
 
-// Relay is PublishAsync for a callback that is not the user's: it waits behind
-// none of those, and what they hold of the room is not missed.
+// Relay is PublishAsync for an outbox, which keeps the message and sends it again:
+// its callback waits behind none of the user's, and what they hold of the room is not
+// missed; and what the broker does not acknowledge, although it answers a PINGREQ,
+// fails after some seconds with TIMEOUT.
 func (s *Session) Relay(ctx context.Context, m *Message, fn func(error)) error {
 	return s.publishAsync(ctx, m, &s.relayed, fn)
 }

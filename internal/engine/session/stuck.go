@@ -12,7 +12,8 @@ import (
 // pings keep alive: once they have all of it, nothing else is sent any more. When
 // somebody has waited for room and nothing was acknowledged for a while, the
 // connection is given up, and with it what nobody waits for; the rest is sent
-// again, and given up, too, when that was in vain several times.
+// again, and given up, too, when that was in vain several times. What an outbox keeps
+// does not wait for that: see owing.go.
 
 // The patience with a full window, in looks at it: with messages that somebody
 // waits for, and with such that every caller gave up. With the former it is longer

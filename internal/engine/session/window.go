@@ -54,6 +54,11 @@ type slot struct {
 	recs    uint32 // when its PUBREC came: PUBRELs keep this order
 	left    bool   // nobody waits for it any more
 
+	kept     bool  // by an outbox, which sends it again
+	looks    uint8 // at it on this connection, without an acknowledgement
+	asked    bool  // a PINGREQ is under way that was sent after it
+	outlived bool  // that was answered
+
 	unrouted func() bool // of the message
 }
 
@@ -78,7 +83,7 @@ type window struct {
 	next     int32 // first slot that this connection has not carried
 	used     int
 	qos2     int
-	retired  map[uint16]struct{} // ids of QoS 2 exchanges that were given up
+	retired  map[uint16]struct{} // ids of exchanges that were given up: of QoS 2, and of QoS 1 on this connection
 	worn     bool                // a slot has no other id any more: the session has to end
 }
 
@@ -107,7 +112,7 @@ func (w *window) take(qos byte) (int32, *slot) {
 	s := &w.slots[i]
 	w.renumber(i, s)
 	s.qos, s.state, s.carried, s.resent, s.charged, s.left = qos, slotQueued, false, false, false, false
-	s.suspect, s.alone, s.weight, s.ignored = false, 0, 0, 0
+	s.suspect, s.alone, s.weight, s.ignored, s.kept = false, 0, 0, 0, false
 	if n := len(w.frames); n > 0 {
 		s.frame, w.frames = w.frames[n-1], w.frames[:n-1]
 	}
