@@ -40,9 +40,9 @@ func (e *ParameterError) Error() string {
 
 // annotate adds it to the metadata of a Kratos error.
 func (e *ParameterError) annotate(md map[string]string) {
-	for key, value := range map[string]string{"field": e.Field, "character": e.Character, "rule": e.Rule} {
-		if value != "" {
-			md[key] = value
+	for _, kv := range [...][2]string{{"field", e.Field}, {"character", e.Character}, {"rule", e.Rule}} {
+		if kv[1] != "" {
+			md[kv[0]] = kv[1]
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package mqtt_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -117,9 +118,9 @@ func TestBareMessagesBesideCloudEvents(t *testing.T) {
 		bare := connected(t, url, mqttbroker.WithProtocol("3.1.1"), broker.WithCodec("")) // no content type
 		got := subscribe(t, connected(t, url, version, mqttbroker.WithCloudEvents("/s")), "a")
 		for in, want := range map[string]string{
-			`{"specversion":"1.0","id":"1","source":"s","type":"t","data":{"n":1}}`:          `{"n":1}`,
-			`{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"AAE="}`:    "\x00\x01",
-			`{"specversion":"1.0","id":"1","source":"s","type":"t"}`:                         "",
+			`{"specversion":"1.0","id":"1","source":"s","type":"t","data":{"n":1}}`:       `{"n":1}`,
+			`{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"AAE="}`: "\x00\x01",
+			`{"specversion":"1.0","id":"1","source":"s","type":"t"}`:                      "",
 			`{"n":1}`: `{"n":1}`,
 			`{`:       `{`,
 			"text":    "text",
@@ -193,6 +194,39 @@ func TestFormsOfCloudEvents(t *testing.T) {
 		if !strings.Contains(l.Reason, l.ContentType) || !strings.Contains(l.Reason, "want application/cloudevents+json") {
 			t.Errorf("reason %s", l.Reason)
 		}
+	}
+}
+
+// reports.md C2: an empty message deletes a retained one, whatever it is named.
+func TestDeletionWithAContentType(t *testing.T) {
+	t.Parallel()
+	letters := deadletter.NewMemory(0)
+	b := mqtt5(t, broker.WithCodec(""), mqttbroker.WithDeadLetters(letters), mqttbroker.WithCloudEvents("/s"))
+	got := messages(t, b, "a", func() any { return new(map[string]any) }, mqttbroker.WithSubscribeCodec("json"))
+	p, err := mqttbroker.NewPublisher(broker.WithAddress(b.Options().Addrs...), mqttbroker.WithProtocol("5"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Connect(within(t, patience)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close(context.Background()) })
+	for _, contentType := range []string{"application/cloudevents+json", "application/cloudevents-batch+json", "application/json", "", "text/plain"} {
+		if err := p.Publish(within(t, patience), "a", nil, mqttbroker.Retain(true), mqttbroker.ContentType(contentType)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Publish(within(t, patience), "a", []byte(`{"n":1}`)); err != nil { // behind them, in order
+		t.Fatal(err)
+	}
+	if m := receive(t, got); fmt.Sprint(*m.Body.(*map[string]any)) != "map[n:1]" {
+		t.Errorf("got %v", m.Body)
+	}
+	if n := health(t, b).Deletions; n != 5 {
+		t.Errorf("%d deletions, want 5", n)
+	}
+	if st, err := letters.Stats(t.Context()); err != nil || st.Dead > 0 {
+		t.Errorf("%+v, %v", st, err)
 	}
 }
 

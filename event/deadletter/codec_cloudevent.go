@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/column"
@@ -92,8 +94,8 @@ func (l *Letter) fromCloudEvent(payload []byte) error {
 	if text(members["type"]) != eventType {
 		return fmt.Errorf("%w: of another type", ErrNoLetter)
 	}
-	for name, raw := range members {
-		if err := l.member(name, raw); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if err := l.member(name, members[name]); err != nil {
 			return err
 		}
 	}
@@ -118,7 +120,10 @@ func (l *Letter) member(name string, raw json.RawMessage) (err error) {
 	case "headers":
 		l.Headers, err = column.ParseHeaders(text(raw))
 	default:
-		return l.set(metadataOf(name), text(raw))
+		// A member "topic" beside subject must not be a second name of the topic.
+		if own := metadataOf(name); attribute(own) == name {
+			return l.set(own, text(raw))
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrNoLetter, name, err)

@@ -216,3 +216,39 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// reports.md C8: of two members that could mean one field the attribute counts,
+// and not the order of a map.
+func TestDecodeHasOneNameForEachField(t *testing.T) {
+	t.Parallel()
+	const text = `{"specversion":"1.0","type":"kratosmqtt.deadletter.v1","source":"/s","id":"1",
+		"subject":"a","topic":"other","eventid":"e","event-id":"other","omittedsize":"1","omitted-size":"2"}`
+	for range 50 {
+		l, err := deadletter.Decode(&message.Message{Payload: []byte(text)})
+		if err != nil || l.Topic != "a" || l.EventID != "e" || l.Omitted.Size != 1 {
+			t.Fatalf("got %+v, %v", l, err)
+		}
+	}
+}
+
+// The content type decides in any case, and without one the text may begin with
+// white space or a byte order mark.
+func TestDecodeByContentType(t *testing.T) {
+	t.Parallel()
+	const text = `{"specversion":"1.0","type":"kratosmqtt.deadletter.v1","source":"/s","id":"1","subject":"a"}`
+	for contentType, ok := range map[string]bool{
+		"": true, "Application/CloudEvents+JSON; charset=utf-8": true, "application/json": false, "application/cloudevents-batch+json": false,
+	} {
+		for _, start := range []string{"", "\n", "\uFEFF"} {
+			_, err := deadletter.Decode(&message.Message{Payload: []byte(start + text), ContentType: contentType})
+			if (err == nil) != ok {
+				t.Errorf("%q, behind %q: %v", contentType, start, err)
+			}
+		}
+	}
+	m := &message.Message{Payload: []byte("x"), Headers: []message.Header{{Key: "Dead-Letter-ID", Value: "1"}, {Key: "DEAD-LETTER-Topic", Value: "a"}, {Key: "Dead-Letter-Header-dead-letter-x", Value: "o"}}}
+	l, err := deadletter.Decode(m)
+	if err != nil || l.ID != "1" || l.Topic != "a" || len(l.Headers) != 1 || l.Headers[0].Key != "dead-letter-x" {
+		t.Errorf("got %+v, %v", l, err)
+	}
+}

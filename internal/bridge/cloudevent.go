@@ -101,12 +101,17 @@ func (d *draft) context(attrs map[string]any, source string) error {
 	}
 	d.msg.id, _ = attrs[idKey].(string)
 	p := &d.props
-	for name, value := range map[string]string{
-		attrSpecVersion: specVersion, "source": source, "type": d.typeName(), "subject": d.msg.Topic,
-		"time": time.Now().UTC().Format(time.RFC3339Nano), attrContentType: p.ContentType, attrResponse: p.ResponseTopic,
+	for _, a := range [...][2]string{
+		{attrSpecVersion, specVersion},
+		{"source", source},
+		{"type", d.typeName()},
+		{"subject", d.msg.Topic},
+		{"time", time.Now().UTC().Format(time.RFC3339Nano)},
+		{attrContentType, p.ContentType},
+		{attrResponse, p.ResponseTopic},
 	} {
-		if attrs[name] == nil && value != "" {
-			attrs[name] = value
+		if attrs[a[0]] == nil && a[1] != "" {
+			attrs[a[0]] = a[1]
 		}
 	}
 	if p.CorrelationData != nil {
@@ -249,6 +254,9 @@ func unwrap(d *engine.Delivery, carrier bool) (*cloudEvent, error) {
 			return nil, nil // the message as it was, perhaps because it is no event
 		}
 		named = p.ContentType
+	}
+	if len(d.Payload) == 0 {
+		return nil, nil // no event, whatever it is named: it deletes a retained message
 	}
 	switch message.FormatOf(named) {
 	case message.FormatEvent:

@@ -96,18 +96,22 @@ func NewData(ctx context.Context, c *conf.Data, logger log.Logger) (*Data, func(
 
 // openMore opens the pools beside that of the writers.
 func (d *Data) openMore(source string) error {
-	for pool, open := range map[**sql.DB]func(string) (*sql.DB, error){
-		&d.lists: d.dialect.openLists, &d.messages: d.dialect.openMessages,
+	for _, more := range []struct {
+		pool **sql.DB
+		open func(string) (*sql.DB, error)
+	}{
+		{&d.lists, d.dialect.openLists},
+		{&d.messages, d.dialect.openMessages},
 	} {
-		if open == nil {
+		if more.open == nil {
 			continue
 		}
-		db, err := open(source)
+		db, err := more.open(source)
 		if err != nil {
 			return err
 		}
 		if db != nil {
-			*pool = db
+			*more.pool = db
 		}
 	}
 	return nil

@@ -189,14 +189,21 @@ func (c *Config) validate() error {
 	if n := len(c.ClientID); n == 0 || n > math.MaxUint16 {
 		bad("client id of %d bytes, want 1 to 65535", n)
 	}
-	for name, d := range map[string]time.Duration{
-		"keep-alive": c.KeepAlive, "connect timeout": c.ConnectTimeout, "write timeout": c.WriteTimeout,
-		"ping timeout": c.PingTimeout, "reconnect delay": c.MinReconnectDelay,
-		"maximum reconnect delay": c.MaxReconnectDelay, "publish timeout": c.PublishTimeout,
-		"session expiry": c.SessionExpiry,
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"keep-alive", c.KeepAlive},
+		{"connect timeout", c.ConnectTimeout},
+		{"write timeout", c.WriteTimeout},
+		{"ping timeout", c.PingTimeout},
+		{"reconnect delay", c.MinReconnectDelay},
+		{"maximum reconnect delay", c.MaxReconnectDelay},
+		{"publish timeout", c.PublishTimeout},
+		{"session expiry", c.SessionExpiry},
 	} {
-		if d < 0 {
-			bad("%s of %v, want more than 0", name, d)
+		if d.value < 0 {
+			bad("%s of %v, want more than 0", d.name, d.value)
 		}
 	}
 	if c.KeepAlive > math.MaxUint16*time.Second {
