@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
@@ -24,6 +25,8 @@ type contender struct {
 	broker     *exec.Cmd
 	service    *exec.Cmd
 	db         *sql.DB
+	writer     func() (*sql.DB, error) // opens the database for a trigger
+	postgres   bool
 	rows       int
 }
 
@@ -54,8 +57,9 @@ func (s *settings) start(name, database string, postgres *pgtest.Server) (*conte
 		if source, err = postgres.Create(); err != nil {
 			return c, err
 		}
-		driver, dsn = pgtest.Driver, source
+		c.postgres, driver, dsn = true, pgtest.Driver, source
 	}
+	c.writer = func() (*sql.DB, error) { return sql.Open(driver, strings.Replace(dsn, "mode=ro&", "", 1)) }
 	config := filepath.Join(dir, "mosquitto.conf")
 	if err := os.WriteFile(config, fmt.Appendf(nil, mosquittoConfig, ports[0], s.inflight), 0o600); err != nil {
 		return c, err
@@ -84,6 +88,10 @@ func (s *settings) launch(c *contender, broker, database, source string) (*exec.
 		return launch(c.dir, nil, s.handwritten,
 			"-http", c.addr, "-broker", "tcp://"+broker, "-driver", database, "-source", source)
 	}
+	config, err := s.config(c.dir)
+	if err != nil {
+		return nil, err
+	}
 	outbox := "file"
 	if c.name == withoutOutbox {
 		outbox = "none"
@@ -92,7 +100,24 @@ func (s *settings) launch(c *contender, broker, database, source string) (*exec.
 		"KM_HTTP_ADDR=" + c.addr, "KM_GRPC_ADDR=127.0.0.1:0", "KM_MQTT_BROKER=mqtt://" + broker, "KM_MQTT_PRESET=mosquitto",
 		"KM_OUTBOX=" + outbox, "KM_OUTBOX_PATH=" + filepath.Join(c.dir, "outbox.db"),
 		"KM_DATABASE_DRIVER=" + database, "KM_DATABASE_SOURCE=" + source,
-	}, s.server, "-conf", "configs")
+	}, s.server, "-conf", config)
+}
+
+// config writes the configuration of the service, with another bound of its outbox.
+func (s *settings) config(dir string) (string, error) {
+	text, err := os.ReadFile(filepath.Join("configs", "config.yaml"))
+	if err != nil {
+		return "", err
+	}
+	if s.maxBytes > 0 {
+		line := `    path: "${KM_OUTBOX_PATH:../data/outbox.db}"` + "\n"
+		if !strings.Contains(string(text), line) {
+			return "", fmt.Errorf("no line %q in the configuration", line)
+		}
+		text = []byte(strings.Replace(string(text), line, line+fmt.Sprintf("    max_bytes: %d\n", s.maxBytes), 1))
+	}
+	path := filepath.Join(dir, "config.yaml")
+	return path, os.WriteFile(path, text, 0o600)
 }
 
 func launch(dir string, env []string, program string, args ...string) (*exec.Cmd, error) {

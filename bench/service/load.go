@@ -16,7 +16,7 @@ import (
 // posted is what came of a load.
 type posted struct {
 	accepted, refused int
-	took              []time.Duration // of accepted ones, sorted
+	took, tookRefused []time.Duration // sorted
 }
 
 // load posts reports over kept connections, one at a time on each, for a while. It
@@ -44,6 +44,7 @@ func load(addr string, connections, size int, length time.Duration) (*posted, er
 			mu.Lock()
 			defer mu.Unlock()
 			all.accepted, all.refused, all.took = all.accepted+mine.accepted, all.refused+mine.refused, append(all.took, mine.took...)
+			all.tookRefused = append(all.tookRefused, mine.tookRefused...)
 			if err != nil {
 				failed = err
 			}
@@ -51,6 +52,7 @@ func load(addr string, connections, size int, length time.Duration) (*posted, er
 	}
 	wg.Wait()
 	slices.Sort(all.took)
+	slices.Sort(all.tookRefused)
 	return all, failed
 }
 
@@ -75,6 +77,7 @@ func post(addr string, request []byte, end time.Time) (mine posted, err error) {
 			mine.took = append(mine.took, time.Since(began))
 		case status == 503:
 			mine.refused++
+			mine.tookRefused = append(mine.tookRefused, time.Since(began))
 		default:
 			return mine, fmt.Errorf("status %d", status)
 		}

@@ -8,7 +8,8 @@
 //	<database> <contender> posts/s rows/s p50 p99 cpu broker-cpu
 //
 // rows/s counts until every accepted report is a row. cpu is user and system time of
-// the service's process for one report, in µs.
+// the service's process for one report, in µs; memory is the most that the service,
+// and the broker, had resident.
 package main
 
 import (
@@ -28,6 +29,8 @@ type settings struct {
 	rounds, clients     int
 	size, inflight      int
 	databases, only     string
+	slow                int
+	maxBytes            int64
 }
 
 func main() {
@@ -41,6 +44,8 @@ func main() {
 	flag.IntVar(&s.inflight, "inflight", 0, "messages that Mosquitto sends ahead; 0 is no bound, its own default is 20")
 	flag.StringVar(&s.databases, "databases", "sqlite,postgres", "databases to run on")
 	flag.StringVar(&s.only, "only", "", "contenders to run, by their names; empty is all")
+	flag.IntVar(&s.slow, "slow", 0, "rows a second that the database takes during a turn, by a trigger; 0 slows nothing")
+	flag.Int64Var(&s.maxBytes, "max-bytes", 0, "bound of the service's outbox; 0 is its default")
 	flag.Parse()
 	if err := s.run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-service:", err)

@@ -12,18 +12,19 @@ import (
 
 // sample is what one turn measured.
 type sample struct {
-	posts, rows     float64 // a second
-	refused         float64 // share of the answers
-	p50, p99        time.Duration
-	cpu, cpuBroker  time.Duration // for one report
-	drained, memory float64       // seconds until the last row; MiB of the service
+	posts, rows    float64 // a second
+	refused        float64 // share of the answers
+	p50, p99       time.Duration
+	p99Refused     time.Duration
+	cpu, cpuBroker time.Duration // for one report
+	memory, held   float64       // MiB of the service and of the broker
 }
 
 // String is one line of the table.
 func (s sample) String() string {
-	return fmt.Sprintf("%7.0f posts/s %7.0f rows/s  p50 %7v p99 %7v  cpu %4d µs  broker %3d µs  %5.1f MiB  refused %.1f %%",
+	return fmt.Sprintf("%7.0f posts/s %7.0f rows/s  p50 %7v p99 %7v  cpu %4d µs  broker %3d µs  memory %3.0f and %3.0f MiB  refused %.1f %% p99 %v",
 		s.posts, s.rows, s.p50.Round(10*time.Microsecond), s.p99.Round(10*time.Microsecond),
-		s.cpu.Microseconds(), s.cpuBroker.Microseconds(), s.memory, 100*s.refused)
+		s.cpu.Microseconds(), s.cpuBroker.Microseconds(), s.memory, s.held, 100*s.refused, s.p99Refused.Round(10*time.Microsecond))
 }
 
 // turn loads a contender and waits for the rows of what it accepted.
@@ -36,6 +37,10 @@ func (c *contender) turn(s *settings) (got sample, err error) {
 	if err != nil {
 		return got, err
 	}
+	if err := c.slow(s.slow, s.length); err != nil {
+		return got, err
+	}
+	memory := c.watchMemory()
 	began := time.Now()
 	p, err := load(c.addr, s.clients, s.size, s.length)
 	if err != nil {
@@ -59,13 +64,39 @@ func (c *contender) turn(s *settings) (got sample, err error) {
 		return got, err
 	}
 	n := time.Duration(p.accepted)
+	got.memory, got.held = memory()
+	if len(p.tookRefused) > 0 {
+		got.p99Refused = p.tookRefused[len(p.tookRefused)*99/100]
+	}
 	return sample{
+		memory: got.memory, held: got.held, p99Refused: got.p99Refused,
 		posts: float64(p.accepted) / took.Seconds(), rows: float64(p.accepted) / all.Seconds(),
 		refused: float64(p.refused) / float64(p.refused+p.accepted),
 		p50:     p.took[len(p.took)/2], p99: p.took[len(p.took)*99/100],
 		cpu: (after - service) / n, cpuBroker: (brokerAfter - broker) / n,
-		drained: all.Seconds(), memory: memoryOf(c.service.Process.Pid),
 	}, nil
+}
+
+// watchMemory returns what returns the most memory that service and broker had.
+func (c *contender) watchMemory() (most func() (service, broker float64)) {
+	over, ended := make(chan struct{}), make(chan struct{})
+	var service, broker float64
+	go func() {
+		defer close(ended)
+		for {
+			service, broker = max(service, memoryOf(c.service.Process.Pid)), max(broker, memoryOf(c.broker.Process.Pid))
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-over:
+				return
+			}
+		}
+	}()
+	return func() (float64, float64) {
+		close(over)
+		<-ended
+		return service, broker
+	}
 }
 
 // tick is the unit of /proc/<pid>/stat.
@@ -122,6 +153,7 @@ func summary(w io.Writer, database string, results map[string][]sample) {
 		fmt.Fprintf(w, "median   %-8s %-18s %v\n", database, name, sample{
 			posts: of(list, func(s sample) float64 { return s.posts }), rows: of(list, func(s sample) float64 { return s.rows }),
 			refused: of(list, func(s sample) float64 { return s.refused }), memory: of(list, func(s sample) float64 { return s.memory }),
+			held: of(list, func(s sample) float64 { return s.held }), p99Refused: duration(list, func(s sample) time.Duration { return s.p99Refused }),
 			p50: duration(list, func(s sample) time.Duration { return s.p50 }), p99: duration(list, func(s sample) time.Duration { return s.p99 }),
 			cpu:       duration(list, func(s sample) time.Duration { return s.cpu }),
 			cpuBroker: duration(list, func(s sample) time.Duration { return s.cpuBroker }),

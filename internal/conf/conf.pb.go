@@ -235,7 +235,7 @@ type MQTT struct {
 	// How many bytes of reports may be on their way from this process to its own
 	// subscribers, behind the outbox. Beyond it they wait in the outbox, or are
 	// refused with 503 without one. A process that does not subscribe cannot know,
-	// and has no such bound. Default 32 MiB.
+	// and has no such bound. Default 16 MiB.
 	MaxUnsavedBytes uint64 `protobuf:"varint,6,opt,name=max_unsaved_bytes,json=maxUnsavedBytes,proto3" json:"max_unsaved_bytes,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache

@@ -14,7 +14,7 @@ import (
 )
 
 // defaultUnsaved is how many bytes may be between this process and itself.
-const defaultUnsaved = 32 << 20
+const defaultUnsaved = 16 << 20
 
 // NewBacklog returns the bound on what this process has published and not saved.
 func NewBacklog(c *conf.MQTT) *event.Backlog {
