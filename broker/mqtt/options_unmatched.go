@@ -45,6 +45,16 @@ func WithPreviousFilters(filters ...string) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.PreviousFilters = filters })
 }
 
+// WithSharedGroupPrefix is for brokers whose shared subscriptions do not begin with
+// $share, as MQTT 5 has it: "$SharedSubscription" of some older ones, or "$queue",
+// which has no groups, so that all shared subscriptions of a filter are one; a
+// second group of it is an error of the registration. Filters are written with
+// $share on this side, also for [WithPreviousFilters]. What is not one level that
+// begins with $ is an error of Connect. Default: "$share".
+func WithSharedGroupPrefix(prefix string) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Config.SharePrefix = prefix })
+}
+
 // WithKeepFilters leaves topic filters subscribed that the service has no
 // subscription for any more; their messages become dead letters, see
 // [WithUnmatched]. Default: false.

@@ -19,6 +19,7 @@ func (s *Settings) unmatched(c *v1.Subscriber) {
 	}
 	put(&s.Unmatched, event.Unmatched(c.GetUnmatched()))
 	put(&s.Config.KeepFilters, c.GetKeepFilters())
+	put(&s.Config.SharePrefix, c.GetSharedGroupPrefix())
 	if filters := c.GetPreviousFilters(); len(filters) > 0 {
 		s.Config.PreviousFilters = slices.Clone(filters)
 	}
@@ -37,6 +38,11 @@ func (s *Settings) resolveUnmatched(cfg *engine.Config) error {
 		cfg.UnmatchedDrop = true
 	default:
 		p.addf("unmatched", "is not known, want %s or %s", event.UnmatchedDeadLetter, event.UnmatchedDrop)
+	}
+	if cfg.SharePrefix != "" {
+		if err := engine.ValidateSharePrefix(cfg.SharePrefix); err != nil {
+			p.addf("shared_group_prefix", "%w", err)
+		}
 	}
 	for i, f := range cfg.PreviousFilters {
 		if err := engine.ValidateFilter(f); err != nil {

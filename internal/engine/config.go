@@ -140,6 +140,9 @@ type Config struct {
 	// UnmatchedDrop drops it after that, counted, instead of making it a dead
 	// letter.
 	UnmatchedDrop bool
+	// SharePrefix is what the broker has in the place of $share in shared filters; ""
+	// is that.
+	SharePrefix string
 	// PreviousFilters are filters of earlier versions that the session may still
 	// have; they are unsubscribed.
 	PreviousFilters []string
@@ -274,7 +277,7 @@ func (c *Config) session(clientID string) session.Config {
 		KeepAlive: c.KeepAlive, ConnectTimeout: c.ConnectTimeout, WriteTimeout: c.WriteTimeout,
 		PingTimeout: c.PingTimeout, MinReconnectDelay: c.MinReconnectDelay, MaxReconnectDelay: c.MaxReconnectDelay,
 		NoReconnect: c.NoReconnect, CleanSession: !c.persistent(),
-		RelaxedAcks: c.RelaxedAcks, SubscribeFilters: c.Preset.SubscribeFilters, PublishTimeout: c.PublishTimeout, Window: c.Window, TopicAliases: c.TopicAliases, Outcome: c.Outcome,
+		RelaxedAcks: c.RelaxedAcks, SubscribeFilters: c.Preset.SubscribeFilters, SharePrefix: c.SharePrefix, PublishTimeout: c.PublishTimeout, Window: c.Window, TopicAliases: c.TopicAliases, Outcome: c.Outcome,
 	}
 	s.Credentials = c.Credentials
 	if s.Credentials == nil && (c.Username != "" || c.Password != "") {

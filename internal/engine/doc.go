@@ -112,6 +112,9 @@ func Filter(filter, group string, broad bool) (string, error) {
 	return shared, nil
 }
 
+// ValidateSharePrefix checks what a broker has in the place of $share.
+func ValidateSharePrefix(prefix string) error { return topic.ValidateSharePrefix(prefix) }
+
 // ValidateFilter checks a topic filter, shared or not.
 func ValidateFilter(filter string) error {
 	if err := topic.ValidateFilter(filter); err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/topic"
 )
 
 // Subscribe registers a handler. While running it waits, within ctx, for the
@@ -151,8 +152,24 @@ func (c *Client) mayRegister(s *Subscription) error {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonUnsupported, Cause: fmt.Errorf(
 			"%s delivers nothing on shared subscriptions (queue name, group)", c.cfg.Preset.Name)}
 	}
+	if err := c.oneGroup(s); err != nil {
+		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: err}
+	}
 	if why := c.cannotPark(s); s.Exhausted == ExhaustedPark && why != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: why}
+	}
+	return nil
+}
+
+// oneGroup refuses a second group of a filter where the broker knows no groups.
+func (c *Client) oneGroup(s *Subscription) error {
+	if c.cfg.SharePrefix != topic.GroupLess || !s.shared() {
+		return nil
+	}
+	for other := range c.subs {
+		if other.shared() && other.Filter != s.Filter && unshared(other.Filter) == unshared(s.Filter) {
+			return fmt.Errorf("%s has no groups: all shared subscriptions of a filter are one, want one group for them", topic.GroupLess)
+		}
 	}
 	return nil
 }

@@ -103,7 +103,8 @@ func jsonBombs() []bomb {
 		j("text", "escape sequence for a value in protobuf", "proto/value", codec, text("\x1b[31m")),
 		j("text", "C1 control for a value in protobuf", "proto/value", codec, text("\u009b31m")),
 		j("text", "line separator in a name that is wrong", "proto/file", codec, text("{\"name\":{\"\u2028ERROR forged\":1}}")),
-		j("text", "byte order mark", "json/map", codec, text("\ufeff{}")),
+		j("text", "byte order mark, which says nothing", "json/map", "", text("\ufeff{}")),
+		j("text", "two byte order marks", "json/map", codec, text("\ufeff\ufeff{}")),
 		j("text", "UTF-16", "json/map", codec, text("\xff\xfe{\x00}\x00")),
 
 		j("form", "nothing, which deletes", "json/map", "", text("")),

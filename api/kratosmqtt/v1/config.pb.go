@@ -1003,9 +1003,13 @@ type Subscriber struct {
 	// letter at once. Needed where no durable store remembers them. Default: none.
 	PreviousFilters []string `protobuf:"bytes,12,rep,name=previous_filters,json=previousFilters,proto3" json:"previous_filters,omitempty"`
 	// Leave such filters subscribed. Default false.
-	KeepFilters   bool `protobuf:"varint,13,opt,name=keep_filters,json=keepFilters,proto3" json:"keep_filters,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	KeepFilters bool `protobuf:"varint,13,opt,name=keep_filters,json=keepFilters,proto3" json:"keep_filters,omitempty"`
+	// What shared filters begin with at the broker: "$SharedSubscription" of some
+	// older ones, or "$queue", which has no groups. They are written with $share in
+	// this configuration and in code. Default "$share".
+	SharedGroupPrefix string `protobuf:"bytes,14,opt,name=shared_group_prefix,json=sharedGroupPrefix,proto3" json:"shared_group_prefix,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Subscriber) Reset() {
@@ -1127,6 +1131,13 @@ func (x *Subscriber) GetKeepFilters() bool {
 		return x.KeepFilters
 	}
 	return false
+}
+
+func (x *Subscriber) GetSharedGroupPrefix() string {
+	if x != nil {
+		return x.SharedGroupPrefix
+	}
+	return ""
 }
 
 // Subscription is what differs from the other subscriptions. What is not set
@@ -1372,7 +1383,7 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\vmax_letters\x18\x03 \x01(\x04R\n" +
 	"maxLetters\x128\n" +
 	"\n" +
-	"park_limit\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tparkLimit\"\xc3\x05\n" +
+	"park_limit\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tparkLimit\"\xf3\x05\n" +
 	"\n" +
 	"Subscriber\x12 \n" +
 	"\vconcurrency\x18\x01 \x01(\rR\vconcurrency\x12\x14\n" +
@@ -1390,7 +1401,8 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	" \x01(\v2\x19.google.protobuf.DurationR\x0eunmatchedGrace\x12\x1c\n" +
 	"\tunmatched\x18\v \x01(\tR\tunmatched\x12)\n" +
 	"\x10previous_filters\x18\f \x03(\tR\x0fpreviousFilters\x12!\n" +
-	"\fkeep_filters\x18\r \x01(\bR\vkeepFilters\x1a]\n" +
+	"\fkeep_filters\x18\r \x01(\bR\vkeepFilters\x12.\n" +
+	"\x13shared_group_prefix\x18\x0e \x01(\tR\x11sharedGroupPrefix\x1a]\n" +
 	"\x12SubscriptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x121\n" +
 	"\x05value\x18\x02 \x01(\v2\x1b.kratosmqtt.v1.SubscriptionR\x05value:\x028\x01\"\xdb\x04\n" +

@@ -97,6 +97,9 @@ type Config struct {
 	// each filter has a SUBSCRIBE of its own.
 	SubscribeFilters int
 
+	// SharePrefix is what the broker has in the place of $share; "" is that.
+	SharePrefix string
+
 	// TopicAliases is how many topics we shorten on a connection, MQTT 5, as far
 	// as the broker accepts them; 0 is none.
 	TopicAliases int

@@ -285,11 +285,15 @@ func (s *Session) socket(ctx context.Context, addr link.Address) (net.Conn, erro
 	return nc, nil
 }
 
-func newControl(cfg *Config, c *conn) control {
+func newControl(cfg *Config, c *conn) (ctl control) {
+	ctl = &control311{cfg: cfg}
 	if c.version == wire.V5 {
-		return &control5{cfg: cfg, onClose: c.dismissed}
+		ctl = &control5{cfg: cfg, onClose: c.dismissed}
 	}
-	return &control311{cfg: cfg}
+	if cfg.SharePrefix != "" {
+		ctl = sharedControl{ctl, cfg.SharePrefix}
+	}
+	return ctl
 }
 
 // credentials are asked for anew for each connection.

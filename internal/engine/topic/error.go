@@ -12,6 +12,7 @@ const (
 	KindGroup    Kind = "share name"
 	KindParam    Kind = "topic parameter"
 	KindTemplate Kind = "topic template"
+	KindPrefix   Kind = "prefix of shared filters"
 )
 
 // Error says which rule a text breaks.

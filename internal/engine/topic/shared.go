@@ -4,6 +4,40 @@ import "strings"
 
 const sharePrefix = "$share/"
 
+// GroupLess is the prefix of shared filters without a group: all of a filter are one.
+const GroupLess = "$queue"
+
+// SharedAs returns a filter as a broker with another prefix for shared ones has it:
+// prefix/group/inner, or, with [GroupLess], prefix/inner. "" is $share, and an
+// unshared filter stays as it is.
+func SharedAs(prefix, filter string) string {
+	rest, shared := strings.CutPrefix(filter, sharePrefix)
+	if !shared || prefix == "" {
+		return filter
+	}
+	if prefix == GroupLess {
+		_, rest, _ = strings.Cut(rest, "/")
+	}
+	return prefix + "/" + rest
+}
+
+// ValidateSharePrefix checks what stands in front of a group: one level that begins
+// with $, and is not the broker's own $SYS. The error is an [*Error].
+func ValidateSharePrefix(s string) error {
+	if err := checkText(KindPrefix, s); err != nil {
+		return err
+	}
+	switch {
+	case s[0] != '$' || len(s) == 1:
+		return &Error{KindPrefix, s, "", "does not begin with $, as in $share"}
+	case strings.ContainsAny(s, "/+#"):
+		return &Error{KindPrefix, s, "", "is not one level of text"}
+	case s == "$SYS":
+		return &Error{KindPrefix, s, "", "is of the broker's own topics"}
+	}
+	return nil
+}
+
 // ParseShared checks a filter and takes a shared one apart:
 // "$share/group/inner". Of an unshared filter inner is the filter itself. A
 // group has at least one character [MQTT-4.8.2-1], none of / + #, and a
