@@ -56,7 +56,8 @@ func (r *deviceRepo) SaveHeartbeat(ctx context.Context, deviceID string, at time
 	return r.data.exec(ctx, upsertHeartbeat, deviceID, formatTime(at))
 }
 
-// LastHeartbeat implements biz.DeviceRepo.
+// LastHeartbeat implements biz.DeviceRepo. One that cannot be read is none, until the
+// next.
 func (r *deviceRepo) LastHeartbeat(ctx context.Context, deviceID string) (time.Time, error) {
 	if r.data.db == nil {
 		return time.Time{}, errNoDatabase()
@@ -71,7 +72,8 @@ func (r *deviceRepo) LastHeartbeat(ctx context.Context, deviceID string) (time.T
 	}
 	at, err := parseTime(seen)
 	if err != nil {
-		return time.Time{}, databaseError(err)
+		r.data.unreadable.note(0, fmt.Errorf("heartbeat of device %q: %w", deviceID, err))
+		return time.Time{}, nil
 	}
 	return at, nil
 }
@@ -96,8 +98,10 @@ func scanTelemetry(rows *sql.Rows) (seq int64, t biz.Telemetry, err error) {
 	if err = json.Unmarshal(sensors, &t.Sensors); err != nil {
 		return seq, t, err
 	}
-	t.MeasuredAt, err = parseTime(measured)
-	return seq, t, err
+	if t.MeasuredAt, err = parseTime(measured); err != nil {
+		return seq, t, err
+	}
+	return seq, t, readable(t.DeviceID, t.EventID)
 }
 
 func scanAlert(rows *sql.Rows) (seq int64, a biz.Alert, err error) {
@@ -105,6 +109,8 @@ func scanAlert(rows *sql.Rows) (seq int64, a biz.Alert, err error) {
 	if err = rows.Scan(&seq, &a.EventID, &a.DeviceID, &a.Kind, &a.Value, &a.Limit, &measured); err != nil {
 		return seq, a, err
 	}
-	a.MeasuredAt, err = parseTime(measured)
-	return seq, a, err
+	if a.MeasuredAt, err = parseTime(measured); err != nil {
+		return seq, a, err
+	}
+	return seq, a, readable(a.EventID, a.DeviceID, a.Kind)
 }

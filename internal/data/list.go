@@ -3,8 +3,10 @@ package data
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"math"
 	"time"
+	"unicode/utf8"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
@@ -47,7 +49,28 @@ func list[T any](ctx context.Context, d *Data, page biz.Page, scan func(*sql.Row
 	return items, 0, nil
 }
 
-// formatTime and parseTime are how times stand in TEXT columns.
+// formatTime and parseTime are how times stand in TEXT columns. A time that no
+// listing can show, which needs a year of 1 to 9999 in UTC, is none.
 func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-func parseTime(text string) (time.Time, error) { return time.Parse(time.RFC3339Nano, text) }
+func parseTime(text string) (time.Time, error) {
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if year := at.UTC().Year(); year < 1 || year > 9999 {
+		return time.Time{}, fmt.Errorf("%s is not within the years 1 to 9999 in UTC", text)
+	}
+	return at, nil
+}
+
+// readable reports a text that no listing can show, because it is no UTF-8, which
+// SQLite keeps all the same.
+func readable(texts ...string) error {
+	for _, text := range texts {
+		if !utf8.ValidString(text) {
+			return fmt.Errorf("%.40q is no UTF-8", text)
+		}
+	}
+	return nil
+}

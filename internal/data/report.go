@@ -67,12 +67,17 @@ func scanEvent(rows *sql.Rows) (seq int64, e biz.EventReport, err error) {
 	if err = rows.Scan(&seq, &e.EventID, &e.EventName, &e.Data, &created); err != nil {
 		return seq, e, err
 	}
-	e.CreateTime, err = parseTime(created)
-	return seq, e, err
+	if e.CreateTime, err = parseTime(created); err != nil {
+		return seq, e, err
+	}
+	return seq, e, readable(e.EventID, e.EventName, e.Data)
 }
 
 func scanStatus(rows *sql.Rows) (seq int64, s biz.StatusReport, err error) {
 	err = rows.Scan(&seq, &s.EventID, &s.DataName, &s.ReportType, &s.Data,
 		&s.ErrorReason, &s.ErrorHandling, &s.Status, &s.PartEvent, &s.PartDate)
-	return seq, s, err
+	if err != nil {
+		return seq, s, err
+	}
+	return seq, s, readable(s.EventID, s.DataName, s.ReportType, s.Data, s.ErrorReason, s.ErrorHandling, s.PartEvent, s.PartDate)
 }
