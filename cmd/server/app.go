@@ -99,8 +99,9 @@ func servers(
 	}
 	return server.StopInOrder(first, server.Drain{
 		Run: func(ctx context.Context) {
-			within(ctx, publisher.Flush)
-			within(ctx, func(ctx context.Context) { embedded.Drain(ctx, connection.ClientId) })
+			within(ctx, 50, publisher.Flush)
+			// What is left there is lost, and what runs then needs a moment only.
+			within(ctx, 85, func(ctx context.Context) { embedded.Drain(ctx, connection.ClientId) })
 		},
 		Backlogs: backlogs(ms, embedded, connection, publisher),
 		Logger:   logger,
@@ -122,12 +123,12 @@ func backlogs(ms *mqttserver.Server, embedded *server.Embedded, connection *krat
 	}}
 }
 
-// within calls f with half of the time that is left; the other half is for what
+// within calls f with so many percent of the time that is left; the rest is for what
 // comes after it.
-func within(ctx context.Context, f func(context.Context)) {
+func within(ctx context.Context, percent int, f func(context.Context)) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)*time.Duration(percent)/100)
 		defer cancel()
 	}
 	f(ctx)

@@ -60,9 +60,14 @@ type running struct {
 
 func start(t *testing.T, c *conf.Bootstrap) *running {
 	t.Helper()
+	return startWith(t, c, quiet())
+}
+
+func startWith(t *testing.T, c *conf.Bootstrap, logger log.Logger) *running {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	started := make(writes, 1)
-	app, cleanup, err := wireApp(ctx, c, server.ServiceName("test"), quiet(), started)
+	app, cleanup, err := wireApp(ctx, c, server.ServiceName("test"), logger, started)
 	if err != nil {
 		cancel()
 		t.Fatal(err)

@@ -7,7 +7,10 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/go-kratos/kratos/v2/log"
 
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
@@ -48,6 +51,59 @@ func TestSlowSaverIsFeltAtTheDoor(t *testing.T) {
 			eventually(t, func() bool { return r.post(t, 1) })
 			eventually(t, func() bool { return len(r.list(t, "/v1/reports?page_size=1000", "reports")) == accepted+2 })
 		})
+	}
+}
+
+// lines keeps what is logged.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) have(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), text)
+}
+
+// reports.md A10: a stop with a backlog says what it does, waits for it, and what it
+// says in the end is true.
+func TestStopSaysWhatIsLeft(t *testing.T) {
+	source, out := filepath.Join(t.TempDir(), "test.db"), new(lines)
+	r := startWith(t, allInOne(source), log.NewStdLogger(out))
+	if !r.post(t, 0) {
+		t.Fatal("refused")
+	}
+	eventually(t, func() bool { return len(r.list(t, "/v1/reports", "reports")) == 1 })
+	release := lock(t, source)
+	for n := range 30 {
+		if !r.post(t, n+1) {
+			t.Fatalf("report %d was refused", n)
+		}
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		r.stop()
+	}()
+	eventually(t, func() bool {
+		return out.have("what was accepted is handled first: 30 messages at the embedded broker")
+	})
+	eventually(t, func() bool { return out.have("stopping for 1s: still to handle: 30 messages at the embedded broker") })
+	release()
+	<-stopped
+	if !out.have("stopping: all that was accepted is handled") {
+		t.Error("the end is not told")
+	}
+	again := start(t, allInOne(source))
+	if rows := len(again.list(t, "/v1/reports", "reports")); rows != 31 {
+		t.Errorf("%d rows of 31 accepted reports", rows)
 	}
 }
 

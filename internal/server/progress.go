@@ -48,14 +48,38 @@ func tellProgress(helper *log.Helper, backlogs []Backlog) (end func()) {
 	return func() {
 		close(over)
 		<-ended
+		took := time.Since(began).Round(time.Millisecond)
 		switch {
-		case total(backlogs) > 0:
-			helper.Warnf("stopped after %v with %s", time.Since(began).Round(time.Millisecond), left(backlogs, true))
+		case settled(backlogs) > 0:
+			helper.Warnf("stopped after %v with %s", took, left(backlogs, true))
 		case before > 0:
-			helper.Infof("stopping: all that was accepted is handled, after %v", time.Since(began).Round(time.Millisecond))
+			helper.Infof("stopping: all that was accepted is handled, after %v", took)
 		}
 	}
 }
+
+// settled is the total once it stays the same: the last acknowledgements may still be
+// on their way.
+func settled(backlogs []Backlog) int {
+	n := total(backlogs)
+	for range settlePolls {
+		if n == 0 {
+			break
+		}
+		<-time.After(settlePoll)
+		now := total(backlogs)
+		if now == n {
+			break
+		}
+		n = now
+	}
+	return n
+}
+
+const (
+	settlePoll  = 50 * time.Millisecond
+	settlePolls = 20
+)
 
 func total(backlogs []Backlog) (n int) {
 	for _, b := range backlogs {
