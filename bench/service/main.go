@@ -16,8 +16,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/pgtest"
@@ -31,6 +34,9 @@ type settings struct {
 	databases, only     string
 	slow                int
 	maxBytes            int64
+
+	mu      sync.Mutex
+	running []*contender
 }
 
 func main() {
@@ -66,6 +72,7 @@ func (s *settings) run() error {
 	// Commits wait for the disk, as they do in production.
 	postgres := pgtest.NewServer(pgtest.Durable()...)
 	defer func() { _ = postgres.Close() }()
+	s.stopOnSignal(postgres)
 	for _, database := range strings.Split(s.databases, ",") {
 		results, err := s.measure(database, postgres)
 		if err != nil {
@@ -77,19 +84,16 @@ func (s *settings) run() error {
 }
 
 func (s *settings) measure(database string, postgres *pgtest.Server) (map[string][]sample, error) {
-	var running []*contender
-	defer func() {
-		for _, c := range running {
-			c.stop()
-		}
-	}()
+	defer s.stopAll()
 	for _, name := range contenders {
 		if s.only != "" && !slices.Contains(strings.Split(s.only, ","), name) {
 			continue
 		}
 		c, err := s.start(name, database, postgres)
 		if c != nil {
-			running = append(running, c)
+			s.mu.Lock()
+			s.running = append(s.running, c)
+			s.mu.Unlock()
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
@@ -97,7 +101,7 @@ func (s *settings) measure(database string, postgres *pgtest.Server) (map[string
 	}
 	results := make(map[string][]sample)
 	for round := range s.rounds {
-		turn := slices.Clone(running)
+		turn := slices.Clone(s.running)
 		if round%2 == 1 {
 			slices.Reverse(turn)
 		}
@@ -111,4 +115,25 @@ func (s *settings) measure(database string, postgres *pgtest.Server) (map[string
 		}
 	}
 	return results, nil
+}
+
+func (s *settings) stopAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.running {
+		c.stop()
+	}
+	s.running = nil
+}
+
+// stopOnSignal leaves no process behind.
+func (s *settings) stopOnSignal(postgres *pgtest.Server) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		s.stopAll()
+		_ = postgres.Close()
+		os.Exit(1)
+	}()
 }
