@@ -53,12 +53,14 @@ func TestUsualFormatsCostNothing(t *testing.T) {
 
 func TestMayBeObject(t *testing.T) {
 	t.Parallel()
-	for payload, want := range map[string]bool{
-		"{": true, "\n{}": true, " \t\r\n{": true, "\uFEFF{": true, "\uFEFF\n{": true,
-		"": false, "[{}]": false, "\n": false, "a{": false, "\x00{": false, "\uFEFF": false,
-	} {
-		if got := message.MayBeObject([]byte(payload)); got != want {
-			t.Errorf("%q: %t", payload, got)
+	for _, payload := range []string{"{", "\n{}", " \t\r\n{", "\uFEFF{", "\uFEFF\n{"} {
+		if !message.MayBeObject([]byte(payload)) {
+			t.Errorf("%q may be none", payload)
+		}
+	}
+	for _, payload := range []string{"", "[{}]", "\n", "a{", "\x00{", "\uFEFF"} {
+		if message.MayBeObject([]byte(payload)) {
+			t.Errorf("%q may be one", payload)
 		}
 	}
 	if got := string(message.JSONText([]byte("\uFEFF\uFEFF{}"))); got != "\uFEFF{}" {
