@@ -153,7 +153,7 @@ func rules() []rule {
 		{
 			why:    "kratos-transport is known to the fronts, to the suite that holds any of its brokers to its promises, and, for its options and headers, to the sample's outer layers",
 			from:   []string{"./..."},
-			except: []string{"./mqtttest", "./broker/mqtt/...", "./transport/mqtt/...", "./internal/bridge/...", "./internal/chain", "./internal/data/...", "./internal/server/...", "./internal/service/..."},
+			except: []string{"./provider", "./mqtttest", "./broker/mqtt/...", "./transport/mqtt/...", "./internal/bridge/...", "./internal/chain", "./internal/data/...", "./internal/server/...", "./internal/service/..."},
 			forbid: []string{transport + "/..."},
 		},
 	}
