@@ -138,7 +138,7 @@ func (k *keeper) flushed(ctx context.Context, relay *outbox.Relay) error {
 			return outbox.ErrNotHolder
 		}
 		if relay.OnlyRefused() {
-			var err error = outbox.ErrRefused
+			err := outbox.ErrRefused
 			for _, c := range relay.ClosedKeys(1) {
 				err = fmt.Errorf("%w: %d keys wait, the first for %w", err, h.ClosedKeys, c.Err)
 			}

@@ -54,7 +54,7 @@ func (o *outbound) forget() (lost int) {
 		next := sl.next
 		switch {
 		case sl.left && (sl.qos == 2 || !sl.suspect):
-			o.doubt(sl)
+			_ = o.doubt(sl) // nobody is there to be told
 			o.end(i)
 		case sl.state == slotQueued:
 		case sl.qos == 1:
