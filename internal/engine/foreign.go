@@ -67,7 +67,7 @@ func (r *run) orphan(ctx context.Context, id string) error {
 	if !kept.Over(time.Now()) {
 		return deadletter.ErrNotFound // somebody was quicker
 	}
-	d := &Delivery{letter: &letter{Letter: kept, before: kept.Attempts}}
+	d := &Delivery{letter: &letter{Letter: kept}, before: kept.Attempts}
 	d.Inbound = &session.Inbound{
 		Topic: kept.Topic, Payload: kept.Payload, QoS: kept.QoS, Retain: kept.Retain, Duplicate: true,
 		Properties: Outgoing(&kept.Message).Properties,

@@ -24,16 +24,12 @@ type letter struct {
 	told   bool            // the subscription knows
 	doubt  bool            // the store refused this form once
 	lost   bool            // the store takes no form
-	before int             // attempts that an earlier delivery made
 	result delivery.Result // of one that was parked
 }
 
 // attempts counts those of earlier deliveries of a parked message, too.
 func (d *Delivery) attempts(n int) int {
-	if d.letter != nil {
-		n += d.letter.before
-	}
-	return n
+	return n + d.before
 }
 
 // letterOf returns the letter of a delivery, made once: it keeps its id however
@@ -84,7 +80,7 @@ func (l *letter) fill(state deadletter.State, cause error, attempts int) {
 
 // deliver makes the delivery of a parked letter.
 func (l *lot) deliver(kept *deadletter.Letter, before int) *Delivery {
-	d := &Delivery{sub: l.sub, key: kept.Key, letter: &letter{Letter: kept, before: kept.Attempts + before}}
+	d := &Delivery{sub: l.sub, key: kept.Key, letter: &letter{Letter: kept}, before: kept.Attempts + before}
 	d.Inbound = &session.Inbound{
 		Topic: kept.Topic, Payload: kept.Payload, QoS: kept.QoS, Retain: kept.Retain, Duplicate: true,
 		Properties: Outgoing(&kept.Message).Properties,

@@ -107,6 +107,7 @@ type Delivery struct {
 	acked   atomic.Bool
 	key     string  // of OrderingKey; else the topic counts
 	alone   bool    // handled by itself by a subscription with batches
+	before  int     // attempts that an earlier delivery made; the watchdog reads it at any time
 	letter  *letter // once it is one
 	task    delivery.Delivery[*Delivery]
 }

@@ -63,6 +63,7 @@ type Delivery[M any] struct {
 	done     Doner
 
 	started time.Time // of the first attempt
+	since   time.Time // of the first attempt that the budget counts
 	outcome Outcome
 	tried   bool // an attempt ended and was not judged
 	judged  bool // the outcome stands
@@ -119,7 +120,7 @@ func (d *Delivery[M]) finish() (time.Duration, bool) {
 // once: the next Run goes on with what follows from it. Call it before the first
 // Run.
 func (d *Delivery[M]) Tried(started time.Time, err error) {
-	d.started, d.tried, d.moved = started, true, err != nil
+	d.started, d.since, d.tried, d.moved = started, started, true, err != nil
 	d.outcome = Outcome{Attempts: 1, Err: err}
 	if f := d.attempts.policy.Observer.Attempted; f != nil {
 		f(d.msg, 1, time.Since(started), err)
@@ -128,10 +129,11 @@ func (d *Delivery[M]) Tried(started time.Time, err error) {
 
 // TriedTogether is [Delivery.Tried] for a failure of many messages as a whole. It
 // counts, and judges none of them: the next Run tries the message by itself,
-// whatever the error was and however few attempts it has.
+// whatever the error was and however few attempts it has. Its budget begins with
+// that attempt: what held up all of them may have been another one.
 func (d *Delivery[M]) TriedTogether(started time.Time, err error) {
 	d.Tried(started, err)
-	d.tried = false
+	d.tried, d.since = false, time.Time{}
 }
 
 // Started is when the first attempt began; zero when there was none.
@@ -155,6 +157,9 @@ func (d *Delivery[M]) try(ctx context.Context) {
 		d.started, d.pauses = now, nil
 	} else {
 		c = new(attemptContext)
+	}
+	if d.since.IsZero() {
+		d.since = now
 	}
 	c.begin(ctx, now.Add(a.policy.Deadline))
 	d.outcome.Attempts++
@@ -238,7 +243,7 @@ func (d *Delivery[M]) giveUp() {
 func (d *Delivery[M]) exhausted(pause time.Duration) bool {
 	p := &d.attempts.policy
 	return (p.MaxAttempts > 0 && d.outcome.Attempts >= p.MaxAttempts) ||
-		time.Since(d.started)+pause >= p.Budget
+		time.Since(d.since)+pause >= p.Budget
 }
 
 // bury hands the message to DeadLetter or Park.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -124,4 +125,37 @@ func TestTriedTogether(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What took the time of all, perhaps one of them, leaves each its whole budget.
+func TestTriedTogetherLeavesTheBudget(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const long = 30 * time.Second
+		tries := 0
+		a := newAttempts(t, func(context.Context, string, int) error {
+			if tries++; tries < 3 {
+				return errBoom
+			}
+			return nil
+		}, Policy[string]{DeadLetter: func(context.Context, string, error, int) error {
+			t.Error("a dead letter")
+			return nil
+		}})
+		began := time.Now()
+		time.Sleep(long)
+		d := a.Deliver("m", nil)
+		d.TriedTogether(began, errBoom)
+		time.Sleep(long) // behind the others of its batch
+		for {
+			again, done := d.Run(t.Context())
+			if done {
+				break
+			}
+			time.Sleep(again)
+		}
+		if tries != 3 || !d.Started().Equal(began) {
+			t.Errorf("%d tries, begun at %v, want 3 and %v", tries, d.Started(), began)
+		}
+	})
 }
