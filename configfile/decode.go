@@ -12,8 +12,12 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// maxNodes bounds what aliases of a file can multiply to.
-const maxNodes = 100_000
+// What aliases of a file can multiply to is bounded, and how deep they nest:
+// the names of keys grow with that.
+const (
+	maxNodes = 100_000
+	maxDepth = 100
+)
 
 // plain is what a key may look like to be repeated in a problem.
 var plain = regexp.MustCompile(`^[A-Za-z][\w-]{0,63}$`)
@@ -26,6 +30,7 @@ type decoder struct {
 	lines    map[string]int      // of each key
 	sections map[string][]string // keys by the name of their message
 	nodes    int
+	depth    int
 }
 
 func (d *decoder) reportf(line int, key, format string, args ...any) {
@@ -73,11 +78,19 @@ func (d *decoder) message(n *yaml.Node, m protoreflect.Message, at string) {
 // members calls f for each member of a mapping, those of << included, which count
 // less than the others.
 func (d *decoder) members(n *yaml.Node, at string, f func(key, value *yaml.Node)) {
+	if d.depth++; d.depth > maxDepth {
+		if d.depth = d.depth - 1; !d.full() { // one is enough
+			d.nodes = maxNodes + 1
+			d.reportf(n.Line, "", "nests deeper than %d sections: it is not read further", maxDepth)
+		}
+		return
+	}
+	defer func() { d.depth-- }()
 	own := make(map[string]bool)
 	var merged []*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		if d.nodes++; d.nodes > maxNodes {
+		if !d.count(key.Line) {
 			return
 		}
 		switch {
@@ -110,6 +123,21 @@ func (d *decoder) members(n *yaml.Node, at string, f func(key, value *yaml.Node)
 		}
 	}
 }
+
+// count notes a key or an item, and reports whether it is to be read. The first
+// that is not is a problem: the rest of the file must not be lost unseen.
+func (d *decoder) count(line int) bool {
+	if d.full() {
+		return false
+	}
+	if d.nodes++; d.full() {
+		d.reportf(line, "", "has more than %d keys and items, those of aliases included: it is not read further", maxNodes)
+		return false
+	}
+	return true
+}
+
+func (d *decoder) full() bool { return d.nodes > maxNodes }
 
 // field sets one field of m.
 func (d *decoder) field(n *yaml.Node, m protoreflect.Message, f protoreflect.FieldDescriptor, at string) {
@@ -156,6 +184,9 @@ func (d *decoder) list(n *yaml.Node, m protoreflect.Message, f protoreflect.Fiel
 	switch n.Kind {
 	case yaml.SequenceNode:
 		for i, item := range n.Content {
+			if !d.count(item.Line) {
+				return
+			}
 			place := at + "[" + strconv.Itoa(i) + "]"
 			d.lines[place] = item.Line
 			if v, ok := d.single(d.resolve(item), f, place, list.NewElement); ok {

@@ -7,7 +7,8 @@
 //	err := configfile.Load("configs/config.yaml", b, func() error { return validate(b) })
 //
 // A value may refer to the environment: ${NAME} is the variable NAME, and an
-// error when there is none; ${NAME:default} has a default, which may be empty.
+// error when there is none; ${NAME:default} has a default, which may be empty,
+// and has no braces.
 // A variable that is set but empty counts as none. $${ stands for ${ itself. A
 // value that is nothing but a placeholder and resolves to nothing leaves its
 // key unset; for a list, what it resolves to is split at commas.

@@ -34,6 +34,9 @@ func expand(text string, lookup func(name string) (string, bool)) (expanded, err
 			return e, errors.New("has ${ without }; $${ stands for ${ itself")
 		}
 		name, otherwise, hasDefault := strings.Cut(inside, ":")
+		if strings.Contains(otherwise, "{") { // its } would be taken for the end of the placeholder
+			return e, errors.New("has a default with {, which a placeholder cannot have: write the text without a placeholder, or set the variable")
+		}
 		if !variable(name) {
 			return e, errors.New("has ${...} without the name of an environment variable; $${ stands for ${ itself")
 		}

@@ -1,0 +1,42 @@
+package configfile_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+)
+
+// TestBounds wants a problem where a file is not read to its end.
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	var many strings.Builder
+	many.WriteString("subscriptions:\n")
+	for i := range 60_000 {
+		fmt.Fprintf(&many, "  a/%d: {exhausted: park}\n", i)
+	}
+	for _, c := range []struct {
+		name, text string
+		m          proto.Message
+		want       string
+	}{
+		{"many keys", many.String(), &v1.Subscriber{}, "c.yaml:50001: has more than 100000 keys and items"},
+		{"many items", "previous_filters: [" + strings.Repeat("a,", 100_001) + "]", &v1.Subscriber{}, "c.yaml:1: has more than 100000 keys"},
+		{"an alias in itself", "nested_type: &a\n- name: x\n  nested_type: *a\n", &descriptorpb.DescriptorProto{}, "nests deeper than 100 sections"},
+		{"merges in itself", "client_id: x\ntls: &a\n  ca_file: x\n  <<: [*a, *a]\n", &v1.Connection{}, "nests deeper than 100 sections"},
+		{"a placeholder in a default", "password: ${NAME:${SECRET}}", &v1.Connection{}, "c.yaml:1: password: has a default with {"},
+		{"braces in a default", `username: '${NAME:{"a":1}}'`, &v1.Connection{}, "c.yaml:1: username: has a default with {"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			err := parse(c.text, c.m)
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Count(err.Error(), "\n") > 0 {
+				t.Errorf("err = %v, want %q alone", err, c.want)
+			}
+		})
+	}
+}
