@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/contract"
@@ -49,6 +50,9 @@ func run(lock string, documents []string, write, confirm bool) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
+		if key := conflict(current, c); key != "" {
+			return fmt.Errorf("%s: %s is also promised by a document before it, and differs: compare them with a lock each", file, key)
+		}
 		maps.Copy(current, c)
 	}
 	old := make(contract.Contract)
@@ -78,4 +82,15 @@ func run(lock string, documents []string, write, confirm bool) error {
 		return fmt.Errorf("%s lacks what the documents promise: %v\nrun make api and commit it", lock, changes[0])
 	}
 	return nil
+}
+
+// conflict is the first promise that two documents make differently; one would
+// hide what becomes of the other.
+func conflict(a, b contract.Contract) string {
+	for _, key := range slices.Sorted(maps.Keys(b)) {
+		if value, ok := a[key]; ok && value != b[key] {
+			return key
+		}
+	}
+	return ""
 }

@@ -18,6 +18,11 @@ type Contract map[string]string
 // has written.
 func Of(document []byte) (Contract, error) {
 	var d struct {
+		Info struct {
+			Tags []struct {
+				Name string `yaml:"name"`
+			} `yaml:"tags"`
+		} `yaml:"info"`
 		Channels   map[string]channel   `yaml:"channels"`
 		Operations map[string]operation `yaml:"operations"`
 		Components struct {
@@ -28,9 +33,13 @@ func Of(document []byte) (Contract, error) {
 	if err := yaml.Unmarshal(document, &d); err != nil {
 		return nil, err
 	}
+	services := make([]string, len(d.Info.Tags))
+	for i, tag := range d.Info.Tags {
+		services[i] = tag.Name
+	}
 	c := make(Contract)
 	for name, o := range d.Operations {
-		at := "operation " + name + " "
+		at := "operation " + full(name, services) + " "
 		ch := d.Channels[last(o.Channel.Ref)]
 		c[at+"action"] = o.Action
 		c[at+"topic"] = ch.Address
@@ -51,6 +60,24 @@ func Of(document []byte) (Contract, error) {
 		}
 	}
 	return c, nil
+}
+
+// full is the name of an operation with the package of its service, which a
+// document of one package leaves out: versions of a package have services of
+// one name.
+func full(operation string, services []string) string {
+	for _, s := range services {
+		if strings.HasPrefix(operation, s+".") {
+			return operation
+		}
+	}
+	for _, s := range services {
+		pkg := s[:strings.LastIndexByte(s, '.')+1]
+		if strings.HasPrefix(operation, s[len(pkg):]+".") {
+			return pkg + operation
+		}
+	}
+	return operation
 }
 
 // carries notes the one message of a channel.
