@@ -57,8 +57,8 @@ func OutboxHold(d time.Duration) OutboxOption {
 
 // OutboxDirect lets a publish go past the store while nothing waits there and the
 // broker is connected: it is accepted with the broker's acknowledgement, which spares
-// the disk. When that does not come within d, or nothing may be sent, the message is
-// stored as ever, under the same id, and so are those after it until the store is
+// the disk. When that does not come within d, or half of the caller's time, or nothing
+// may be sent, the message is stored as ever, under the same id, and so are those after it until the store is
 // empty again: the order stays. It needs a store that counts in memory
 // (outbox.Counter, as those of file and memory do), and has no effect with
 // OutboxHold, with numbered messages, within a transaction and on asynchronous

@@ -176,3 +176,20 @@ func TestOutboxDirectUnderCuts(t *testing.T) {
 	}
 	wantDepth(t, store, 0)
 }
+
+// A caller with less time than a direct publish may take finds the message accepted
+// by the store, as without one.
+func TestOutboxDirectLeavesTimeToStore(t *testing.T) {
+	t.Parallel()
+	server := mqtttest.NewScripted(t, scripted.WithFaults(scripted.Fault{
+		Direction: scripted.ToClient, Type: scripted.Puback, Do: scripted.Drop(), Times: 1,
+	}))
+	store := countedFile(t)
+	b := connected(t, server.URL(), mqttbroker.WithOutbox(store, mqttbroker.OutboxDirect(patience)))
+	if err := b.Publish(within(t, 2*time.Second), "short", broker.NewMessage("x")); err != nil {
+		t.Errorf("not accepted: %v", err)
+	}
+	if n := store.n.Load(); n != 1 {
+		t.Errorf("%d stored, want 1", n)
+	}
+}

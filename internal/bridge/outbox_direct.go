@@ -47,7 +47,11 @@ func (d *direct) send(ctx context.Context, e *outbox.Entry) bool {
 	if !open || d.keeper.state.client.Apart(e.Topic) {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.keeper.cfg.Direct)
+	patience := d.keeper.cfg.Direct
+	if end, ok := ctx.Deadline(); ok { // half of the caller's time is the store's
+		patience = min(patience, time.Until(end)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if d.empty(ctx) {
 		if back, ok := d.keeper.take(e); ok {
