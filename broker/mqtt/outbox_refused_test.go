@@ -193,7 +193,9 @@ func TestOutboxPutsAsideWhatEndsConnections(t *testing.T) {
 		if e := wantReason(t, told[0].Err, event.ReasonRefused, 502); !e.Convicted {
 			t.Errorf("not convicted: %v", e)
 		}
-		if lost := out.count("mqtt: lost "); lost > 10 {
+		// Six ends alone convict, and a reset throws away acknowledgements that were not
+		// read yet, so that those before it are looked at again.
+		if lost := out.count("mqtt: lost "); lost > 20 {
 			t.Errorf("%d connections lost for one message", lost)
 		}
 	})
