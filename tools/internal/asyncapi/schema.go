@@ -106,7 +106,11 @@ func protobuf(f *protogen.Field) string {
 	case f.Desc.HasPresence() && f.Message == nil && (f.Oneof == nil || f.Oneof.Desc.IsSynthetic()):
 		text = "optional " + text
 	}
-	return fmt.Sprintf("%s = %d", text, f.Desc.Number())
+	text = fmt.Sprintf("%s = %d", text, f.Desc.Number())
+	if f.Oneof != nil && !f.Oneof.Desc.IsSynthetic() {
+		text += " in oneof " + string(f.Oneof.Desc.Name())
+	}
+	return text
 }
 
 // nullable reports whether the JSON of a field that is not set may be null:
@@ -217,7 +221,11 @@ func (s *schemas) enum(e *protogen.Enum) *object {
 			o.set("anyOf", []*object{known, newObject().set("type", "integer").set("format", "int32").
 				set("description", "The number of a value that this document does not know.")})
 		}
-		s.add(name, o)
+		numbers := newObject()
+		for _, v := range e.Values {
+			numbers.set(string(v.Desc.Name()), always{int32(v.Desc.Number())})
+		}
+		s.add(name, o.set("x-protobuf-values", numbers))
 	}
 	return ref("components/schemas", name)
 }

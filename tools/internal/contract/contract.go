@@ -3,7 +3,6 @@
 package contract
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
@@ -48,6 +47,7 @@ func Of(document []byte) (Contract, error) {
 		c[at+"retain"] = strconv.FormatBool(o.Bindings.MQTT.Retain)
 		c.carries(at+"message", ch, d.Components.Messages)
 		if o.Reply != nil {
+			c[at+"reply qos"] = strconv.Itoa(o.ReplyQoS)
 			c.carries(at+"reply", d.Channels[last(o.Reply.Channel.Ref)], d.Components.Messages)
 		}
 	}
@@ -55,8 +55,8 @@ func Of(document []byte) (Contract, error) {
 		for field, p := range s.Properties {
 			c["field "+name+"."+field] = p.Protobuf
 		}
-		for _, value := range s.values() {
-			c["value "+name+"."+value] = "yes"
+		for value, number := range s.Numbers {
+			c["value "+name+"."+value] = strconv.Itoa(number)
 		}
 	}
 	return c, nil
@@ -104,6 +104,7 @@ type operation struct {
 	Reply   *struct {
 		Channel reference `yaml:"channel"`
 	} `yaml:"reply"`
+	ReplyQoS int `yaml:"x-mqtt-reply-qos"`
 	Bindings struct {
 		MQTT struct {
 			QoS    int  `yaml:"qos"`
@@ -121,18 +122,7 @@ type schema struct {
 	Properties map[string]struct {
 		Protobuf string `yaml:"x-protobuf"`
 	} `yaml:"properties"`
-	Enum  []string `yaml:"enum"`
-	AnyOf []struct {
-		Enum []string `yaml:"enum"`
-	} `yaml:"anyOf"`
-}
-
-func (s schema) values() []string {
-	all := slices.Clone(s.Enum)
-	for _, one := range s.AnyOf {
-		all = append(all, one.Enum...)
-	}
-	return all
+	Numbers map[string]int `yaml:"x-protobuf-values"` // of an enum
 }
 
 // last is the last part of a reference.

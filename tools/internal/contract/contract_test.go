@@ -44,6 +44,7 @@ operations:
     reply:
       channel:
         $ref: '#/channels/DeviceEvents.Get.reply'
+    x-mqtt-reply-qos: 1
 components:
   messages:
     device.v1.Report:
@@ -72,6 +73,9 @@ components:
             - ON
             - OFF
         - type: integer
+      x-protobuf-values:
+        ON: 0
+        OFF: 1
 `
 
 // TestBreaks changes one thing of a document.
@@ -98,9 +102,12 @@ func TestBreaks(t *testing.T) {
 		{"another type", "x-protobuf: string = 1", "x-protobuf: bytes = 1", "field device.v1.Report.deviceId"},
 		{"another number", "x-protobuf: string = 1", "x-protobuf: string = 7", "field device.v1.Report.deviceId"},
 		{"presence that is gone", "x-protobuf: optional device.v1.Mode = 2", "x-protobuf: device.v1.Mode = 2", "field device.v1.Report.mode"},
-		{"a dropped value", "            - OFF\n", "", "value device.v1.Mode.OFF"},
+		{"another number of a value", "OFF: 1", "OFF: 2", "value device.v1.Mode.OFF"},
+		{"a field that moves into a oneof", "x-protobuf: string = 1", "x-protobuf: string = 1 in oneof by", "field device.v1.Report.deviceId"},
+		{"another QoS of the reply", "x-mqtt-reply-qos: 1", "x-mqtt-reply-qos: 0", "operation DeviceEvents.Get reply qos"},
+		{"a dropped value", "        OFF: 1\n", "", "value device.v1.Mode.OFF"},
 		{"a renamed operation", "operations:\n  DeviceEvents.Report:", "operations:\n  DeviceEvents.Tell:", "operation DeviceEvents.Report"},
-		{"a new value", "            - OFF\n", "            - OFF\n            - IDLE\n", ""},
+		{"a new value", "        OFF: 1\n", "        OFF: 1\n        IDLE: 2\n", ""},
 		{"a new field", "        mode:\n", "        size:\n          x-protobuf: int32 = 3\n        mode:\n", ""},
 		{"another description", "type: string\n          x-", "type: string\n          description: The id.\n          x-", ""},
 	} {
