@@ -145,6 +145,17 @@ func TestLock(t *testing.T) {
 	if err != nil || len(again) != len(c) || len(Compare(c, again)) > 0 {
 		t.Errorf("%d promises, want %d: %v, %v", len(again), len(c), Compare(c, again), err)
 	}
+	again, err = Unmarshal([]byte(strings.ReplaceAll(string(c.Marshal()), "\n", "\r\n")))
+	if err != nil || len(Compare(c, again)) > 0 {
+		t.Errorf("with CRLF: %v, %v", Compare(c, again), err)
+	}
+	odd, err := Of([]byte(strings.Replace(document, "deviceId:", `"a: b\n":`, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err = Unmarshal(odd.Marshal()); err != nil || len(Compare(odd, again)) > 0 {
+		t.Errorf("an odd json_name: %v, %v", Compare(odd, again), err)
+	}
 	if _, err := Unmarshal([]byte("# a comment\nno value\n")); err == nil || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("err = %v, want line 2", err)
 	}

@@ -24,7 +24,7 @@ func (c Contract) Marshal() []byte {
 // Unmarshal reads what Marshal has written.
 func Unmarshal(lock []byte) (Contract, error) {
 	c := make(Contract)
-	for i, line := range strings.Split(string(lock), "\n") {
+	for i, line := range strings.Split(strings.ReplaceAll(string(lock), "\r\n", "\n"), "\n") {
 		if line == "" || line[0] == '#' {
 			continue
 		}
