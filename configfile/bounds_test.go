@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 )
@@ -38,5 +39,23 @@ func TestBounds(t *testing.T) {
 				t.Errorf("err = %v, want %q alone", err, c.want)
 			}
 		})
+	}
+}
+
+// TestMergedNames merges a key in the other of its two forms: what is written
+// beside << counts.
+func TestMergedNames(t *testing.T) {
+	t.Parallel()
+	c := new(v1.Connection)
+	if err := parse("<<: {keepAlive: 5s}\nkeep_alive: 7s\n", c); err != nil || c.GetKeepAlive().GetSeconds() != 7 {
+		t.Errorf("%v, %v", c, err)
+	}
+}
+
+// TestFloatRange wants a number that is too large to be refused, not infinite.
+func TestFloatRange(t *testing.T) {
+	t.Parallel()
+	if err := parse("value: 1e39", new(wrapperspb.FloatValue)); err == nil || !strings.Contains(err.Error(), "c.yaml:1: value: want a number") {
+		t.Errorf("err = %v", err)
 	}
 }

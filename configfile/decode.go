@@ -50,7 +50,13 @@ func (d *decoder) message(n *yaml.Node, m protoreflect.Message, at string) {
 	name := string(m.Descriptor().FullName())
 	d.sections[name] = append(d.sections[name], at)
 	seen := make(map[protoreflect.Name]int)
-	d.members(n, at, func(key, value *yaml.Node) {
+	one := func(key string) string {
+		if f := field(m.Descriptor(), key); f != nil {
+			return string(f.Name())
+		}
+		return key
+	}
+	d.members(n, at, one, func(key, value *yaml.Node) {
 		f := field(m.Descriptor(), key.Value)
 		if f == nil && !plain.MatchString(key.Value) { // it may have slipped in from a value
 			d.reportf(key.Line, at, "has a key that is no name of a field%s", suggestion(m.Descriptor(), key.Value))
@@ -76,8 +82,8 @@ func (d *decoder) message(n *yaml.Node, m protoreflect.Message, at string) {
 }
 
 // members calls f for each member of a mapping, those of << included, which count
-// less than the others.
-func (d *decoder) members(n *yaml.Node, at string, f func(key, value *yaml.Node)) {
+// less than the others. name is one for all forms of a key.
+func (d *decoder) members(n *yaml.Node, at string, name func(key string) string, f func(key, value *yaml.Node)) {
 	if d.depth++; d.depth > maxDepth {
 		if d.depth = d.depth - 1; !d.full() { // one is enough
 			d.nodes = maxNodes + 1
@@ -99,7 +105,7 @@ func (d *decoder) members(n *yaml.Node, at string, f func(key, value *yaml.Node)
 		case key.Kind != yaml.ScalarNode:
 			d.reportf(key.Line, at, "has a key that is %s, want text", kindOf(key))
 		default:
-			own[key.Value] = true
+			own[name(key.Value)] = true
 			f(key, d.resolve(value))
 		}
 	}
@@ -114,9 +120,9 @@ func (d *decoder) members(n *yaml.Node, at string, f func(key, value *yaml.Node)
 				d.reportf(source.Line, at, "merges (<<) %s, want keys with values", kindOf(source))
 				continue
 			}
-			d.members(source, at, func(key, value *yaml.Node) {
-				if !own[key.Value] {
-					own[key.Value] = true
+			d.members(source, at, name, func(key, value *yaml.Node) {
+				if !own[name(key.Value)] {
+					own[name(key.Value)] = true
 					f(key, value)
 				}
 			})
@@ -161,7 +167,8 @@ func (d *decoder) mapping(n *yaml.Node, m protoreflect.Message, f protoreflect.F
 		return
 	}
 	entries := m.Mutable(f).Map()
-	d.members(n, at, func(key, value *yaml.Node) {
+	asWritten := func(key string) string { return key }
+	d.members(n, at, asWritten, func(key, value *yaml.Node) {
 		place := join(at, key.Value)
 		d.lines[place] = key.Line
 		k, problem := scalar(key.Value, f.MapKey())

@@ -132,13 +132,14 @@ func scalar(text string, f protoreflect.FieldDescriptor) (v protoreflect.Value, 
 			return protoreflect.ValueOfEnum(e.Number()), ""
 		}
 		return v, "want " + wanted(f)
-	case protoreflect.FloatKind, protoreflect.DoubleKind:
+	case protoreflect.FloatKind:
 		var n float64
-		if n, err = strconv.ParseFloat(text, 64); err == nil && f.Kind() == protoreflect.FloatKind {
-			v = protoreflect.ValueOfFloat32(float32(n))
-		} else {
-			v = protoreflect.ValueOfFloat64(n)
-		}
+		n, err = strconv.ParseFloat(text, 32)
+		v = protoreflect.ValueOfFloat32(float32(n))
+	case protoreflect.DoubleKind:
+		var n float64
+		n, err = strconv.ParseFloat(text, 64)
+		v = protoreflect.ValueOfFloat64(n)
 	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind:
 		var n int64
 		n, err = strconv.ParseInt(text, 10, 32)
