@@ -84,14 +84,15 @@ func (d *decoder) message(n *yaml.Node, m protoreflect.Message, at string) {
 // members calls f for each member of a mapping, those of << included, which count
 // less than the others. name is one for all forms of a key.
 func (d *decoder) members(n *yaml.Node, at string, name func(key string) string, f func(key, value *yaml.Node)) {
-	if d.depth++; d.depth > maxDepth {
-		if d.depth = d.depth - 1; !d.full() { // one is enough
+	d.depth++
+	defer func() { d.depth-- }()
+	if d.depth > maxDepth {
+		if !d.full() { // one is enough
 			d.nodes = maxNodes + 1
 			d.reportf(n.Line, "", "nests deeper than %d sections: it is not read further", maxDepth)
 		}
 		return
 	}
-	defer func() { d.depth-- }()
 	own := make(map[string]bool)
 	var merged []*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {

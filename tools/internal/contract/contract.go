@@ -53,7 +53,7 @@ func Of(document []byte) (Contract, error) {
 	}
 	for name, s := range d.Components.Schemas {
 		for field, p := range s.Properties {
-			c["field "+name+"."+oneLine.Replace(field)] = p.Protobuf
+			c["field "+name+"."+oneLine(field)] = p.Protobuf
 		}
 		for value, number := range s.Numbers {
 			c["value "+name+"."+value] = strconv.Itoa(number)
@@ -90,7 +90,9 @@ func (c Contract) carries(at string, ch channel, messages map[string]message) {
 
 // oneLine keeps a json_name, which may have any characters, apart from the value
 // behind it.
-var oneLine = strings.NewReplacer(":", `\u003a`, "\n", `\n`, "\r", `\r`, `\`, `\\`)
+func oneLine(field string) string {
+	return strings.NewReplacer(":", `\u003a`, "\n", `\n`, "\r", `\r`, `\`, `\\`).Replace(field)
+}
 
 type reference struct {
 	Ref string `yaml:"$ref"`
