@@ -118,6 +118,7 @@ func TestProblems(t *testing.T) {
 		{"text as a map", "mqtt: {connection: {websocket_headers: a}}", "c.yaml:1: mqtt.connection.websocket_headers: is text, want keys with values"},
 		{"a list in a map", "mqtt: {connection: {websocket_headers: {a: [b]}}}", "c.yaml:1: mqtt.connection.websocket_headers.a: is a list, want text"},
 		{"a key twice", "device: {offline_after: 1s,\n  offlineAfter: 2s}", "c.yaml:2: device.offline_after: is set twice, in line 1, too"},
+		{"a key of a map twice", "mqtt: {connection: {websocket_headers: {a: , a: x}}}", "c.yaml:1: mqtt.connection.websocket_headers.a: is set twice"},
 		{"a key as a list", "? [a]\n: b", "c.yaml:1: has a key that is a list, want text"},
 		{"a variable that is not there", "mqtt:\n  connection:\n    password: ${NONE}", "c.yaml:3: mqtt.connection.password: ${NONE} resolves to nothing: set the environment variable NONE, or write a default as in ${NONE:default}"},
 		{"an empty variable", "mqtt: {connection: {client_id: '${EMPTY}'}}", "c.yaml:1: mqtt.connection.client_id: ${EMPTY} resolves to nothing"},

@@ -169,16 +169,17 @@ func (d *decoder) mapping(n *yaml.Node, m protoreflect.Message, f protoreflect.F
 	}
 	entries := m.Mutable(f).Map()
 	asWritten := func(key string) string { return key }
+	seen := make(map[string]bool)
 	d.members(n, at, asWritten, func(key, value *yaml.Node) {
 		place := join(at, key.Value)
-		d.lines[place] = key.Line
+		if seen[key.Value] {
+			d.reportf(key.Line, place, "is set twice")
+			return
+		}
+		seen[key.Value], d.lines[place] = true, key.Line
 		k, problem := scalar(key.Value, f.MapKey())
 		if problem != "" {
 			d.reportf(key.Line, place, "as a key %s", problem)
-			return
-		}
-		if entries.Has(k.MapKey()) {
-			d.reportf(key.Line, place, "is set twice")
 			return
 		}
 		if v, ok := d.single(value, f.MapValue(), place, entries.NewValue); ok {

@@ -45,6 +45,7 @@ func Of(document []byte) (Contract, error) {
 		c[at+"filter"] = ch.Filter
 		c[at+"qos"] = strconv.Itoa(o.Bindings.MQTT.QoS)
 		c[at+"retain"] = strconv.FormatBool(o.Bindings.MQTT.Retain)
+		c[at+"expiry"] = strconv.FormatInt(o.Bindings.MQTT.Expiry, 10) + " s"
 		c.carries(at+"message", ch, d.Components.Messages)
 		if o.Reply != nil {
 			c[at+"reply qos"] = strconv.Itoa(o.ReplyQoS)
@@ -113,8 +114,9 @@ type operation struct {
 	ReplyQoS int `yaml:"x-mqtt-reply-qos"`
 	Bindings struct {
 		MQTT struct {
-			QoS    int  `yaml:"qos"`
-			Retain bool `yaml:"retain"`
+			QoS    int   `yaml:"qos"`
+			Retain bool  `yaml:"retain"`
+			Expiry int64 `yaml:"messageExpiryInterval"`
 		} `yaml:"mqtt"`
 	} `yaml:"bindings"`
 }

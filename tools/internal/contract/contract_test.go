@@ -93,6 +93,8 @@ func TestBreaks(t *testing.T) {
 		{"a renamed topic", "address: devices/{id}/report", "address: device/{id}/report", "operation DeviceEvents.Report topic"},
 		{"another filter", "x-mqtt-filter: devices/+/report", "x-mqtt-filter: devices/#", "operation DeviceEvents.Report filter"},
 		{"a lower QoS", "qos: 1", "qos: 0", "operation DeviceEvents.Report qos"},
+		{"another expiry", "retain: false", "retain: false\n        messageExpiryInterval: 5", "operation "},
+		{"a new required field", "        mode:\n", "        size:\n          x-protobuf: required int32 = 3\n        mode:\n", "field device.v1.Report.size"},
 		{"retained", "retain: false", "retain: true", "operation DeviceEvents.Report retain"},
 		{"the other direction", "action: receive", "action: send", "operation DeviceEvents.Report action"},
 		{"another codec", "contentType: application/protobuf", "contentType: application/json", "operation DeviceEvents.Report message"},

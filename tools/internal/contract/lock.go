@@ -42,11 +42,15 @@ type Change struct {
 	Key string
 	// Old and New are the values; "" for a promise that is not there.
 	Old, New string
+
+	// required is set for a new field that a known message must have.
+	required bool
 }
 
 // Breaking reports whether the other side can notice. A new operation, field or
-// value breaks nobody.
-func (c Change) Breaking() bool { return c.Old != "" }
+// value breaks nobody, but for a required field of a message that is there: what
+// older publishers send lacks it.
+func (c Change) Breaking() bool { return c.Old != "" || c.required }
 
 // String says what changed.
 func (c Change) String() string {
@@ -65,8 +69,20 @@ func Compare(old, current Contract) (changes []Change) {
 	maps.Copy(all, current)
 	for _, key := range slices.Sorted(maps.Keys(all)) {
 		if old[key] != current[key] {
-			changes = append(changes, Change{key, old[key], current[key]})
+			required := old[key] == "" && strings.HasPrefix(current[key], "required ") && old.hasMessageOf(key)
+			changes = append(changes, Change{Key: key, Old: old[key], New: current[key], required: required})
 		}
 	}
 	return changes
+}
+
+// hasMessageOf reports whether another field of a field's message is known.
+func (c Contract) hasMessageOf(field string) bool {
+	message := field[:strings.LastIndexByte(field, '.')+1]
+	for key := range c {
+		if strings.HasPrefix(key, message) {
+			return true
+		}
+	}
+	return false
 }
