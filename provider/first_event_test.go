@@ -83,7 +83,7 @@ func firstEvent(t *testing.T, c *v1.Settings, topic string) {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
 	})
-	app := kratos.New(kratos.Logger(logger), kratos.Server(front, srv), kratos.BeforeStart(srv.Start))
+	app := kratos.New(kratos.Server(front, srv), kratos.BeforeStart(srv.Start))
 	ended := make(chan error, 1)
 	go func() { ended <- app.Run() }()
 	client := &http.Client{Timeout: time.Minute}

@@ -31,7 +31,7 @@ func (d *Dialer) through(ctx context.Context, p Address, hostPort string) (net.C
 		return nil, err
 	}
 	// Unblocks reads and writes; who owns the connection later sets its own deadlines.
-	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Now()) })
 	err = tunnel(nc, p, hostPort)
 	if !stop() {
 		err = ctx.Err()

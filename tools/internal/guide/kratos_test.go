@@ -62,13 +62,15 @@ func TestKratosCommands(t *testing.T) {
 				kratos(t, dir, words[2:])
 			case "protoc":
 				run(t, dir, "protoc", words[1:]...)
+			case "go":
+				run(t, dir, "go", words[1:]...)
 			default:
 				t.Errorf("nothing runs %q", line)
 			}
 		}
 	}
-	if seen != 3 {
-		t.Errorf("the guide shows %d commands, want protoc, kratos proto client and server", seen)
+	if seen != 5 {
+		t.Errorf("the guide shows %d commands, want protoc, kratos proto client and server, and contract twice", seen)
 	}
 	skeleton := filepath.Join(dir, "internal", "service", "fleetevents.go")
 	if want, got := read(t, "testdata/fleetevents.go.txt"), read(t, skeleton); !bytes.Equal(want, got) {
