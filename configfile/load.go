@@ -1,6 +1,7 @@
 package configfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -51,7 +52,7 @@ func Parse(path string, text []byte, m proto.Message, lookup func(name string) (
 // parse returns the root of the file, nil when it is empty, and reports whether
 // it is YAML with keys.
 func (d *decoder) parse(text []byte) (root *yaml.Node, readable bool) {
-	y := yaml.NewDecoder(strings.NewReader(string(text)))
+	y := yaml.NewDecoder(bytes.NewReader(text))
 	var document, second yaml.Node
 	switch err := y.Decode(&document); {
 	case errors.Is(err, io.EOF):

@@ -31,7 +31,7 @@ func wrapped(m protoreflect.MessageDescriptor) protoreflect.FieldDescriptor {
 	return nil
 }
 
-// wanted says what a field takes.
+// wanted returns what a field takes, in words.
 func wanted(f protoreflect.FieldDescriptor) string {
 	if m := f.Message(); m != nil {
 		switch m.FullName() {

@@ -12,6 +12,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/stores"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
 )
 
 // commitPoll is how often a table is looked at: nothing tells when the
@@ -33,7 +34,7 @@ func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...broker.Op
 		}
 		all = append(all, WithOutbox(s.Outbox, how...))
 	}
-	b := NewBroker(append(all, opts...)...)
+	b := bridge.New(append(all, opts...)...)
 	if err := b.Init(); err != nil {
 		return nil, nil, fmt.Errorf("MQTT publisher: %w", err)
 	}
@@ -42,7 +43,7 @@ func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...broker.Op
 	}
 	cleanup := func() {
 		if err := b.Disconnect(); err != nil {
-			log.NewHelper(orGlobal(logger)).Errorf("disconnect the MQTT publisher: %v", err)
+			b.Log().Errorf("disconnect the MQTT publisher: %v", err)
 		}
 	}
 	return b, cleanup, nil
@@ -67,11 +68,4 @@ func settings(c *v1.Settings, logger log.Logger) []broker.Option {
 		opts = append(opts, WithKratosLogger(logger))
 	}
 	return opts
-}
-
-func orGlobal(l log.Logger) log.Logger {
-	if l == nil {
-		return log.GetLogger()
-	}
-	return l
 }

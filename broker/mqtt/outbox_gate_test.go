@@ -267,7 +267,7 @@ func TestOutboxGateFunctionIsAskedAgain(t *testing.T) {
 	wantDepth(t, store, 0)
 }
 
-// Who has taken back its last subscription waits for none: not after a new
+// A process that has taken back its last subscription waits for none: not after a new
 // connection, and not after a new start.
 func TestOutboxGateWithoutSubscriptions(t *testing.T) {
 	t.Parallel()

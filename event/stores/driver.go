@@ -11,12 +11,14 @@ func outboxDriver(c *v1.Settings) string { return cmp.Or(c.GetOutbox().GetDriver
 
 func dedupDriver(c *v1.Settings) string { return cmp.Or(c.GetDedup().GetDriver(), DriverNone) }
 
-func lettersDriver(c *v1.Settings) string {
+// DeadLettersDriver returns the driver that a configuration means: the one it
+// names, else DriverFile with a path, else DriverRetained.
+func DeadLettersDriver(c *v1.DeadLetters) string {
 	otherwise := DriverRetained
-	if c.GetDeadLetters().GetPath() != "" {
+	if c.GetPath() != "" {
 		otherwise = DriverFile
 	}
-	return cmp.Or(c.GetDeadLetters().GetDriver(), otherwise)
+	return cmp.Or(c.GetDriver(), otherwise)
 }
 
 // list is a, b or c.

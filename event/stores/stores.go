@@ -83,7 +83,7 @@ func Check(c *v1.Settings, database bool) error {
 	}
 	check("Outbox", outboxDriver(c), c.GetOutbox().GetPath(), DriverFile, DriverSQL, DriverMemory, DriverNone)
 	check("Dedup", dedupDriver(c), "", DriverSQL, DriverMemory, DriverNone)
-	check("DeadLetters", lettersDriver(c), c.GetDeadLetters().GetPath(), DriverSQL, DriverFile, DriverRetained)
+	check("DeadLetters", DeadLettersDriver(c.GetDeadLetters()), c.GetDeadLetters().GetPath(), DriverSQL, DriverFile, DriverRetained)
 	if w := c.GetDedup().GetWindow(); w != nil && w.AsDuration() <= 0 {
 		errs = append(errs, event.Setting("Dedup", "window", "is %v, want more than 0s", w.AsDuration()))
 	}
@@ -166,7 +166,7 @@ func (s *Stores) openDedup(ctx context.Context, c *v1.Settings, o Options) (err 
 
 func (s *Stores) openLetters(ctx context.Context, c *v1.Settings, o Options) (err error) {
 	most := atMost(c.GetDeadLetters().GetMaxLetters())
-	switch lettersDriver(c) {
+	switch DeadLettersDriver(c.GetDeadLetters()) {
 	case DriverSQL:
 		var t *deadlettersql.Store
 		t, err = deadlettersql.New(o.DB, deadlettersql.Options{MaxLetters: most})

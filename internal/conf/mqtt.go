@@ -1,28 +1,31 @@
 package conf
 
 import (
+	"cmp"
+
 	"google.golang.org/protobuf/proto"
 
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event/stores"
 )
 
 // The drivers of the outbox, the dedup window and the dead letters.
 const (
-	DriverFile     = "file"
-	DriverSQL      = "sql"
-	DriverMemory   = "memory"
-	DriverRetained = "retained"
-	DriverNone     = "none"
+	DriverFile     = stores.DriverFile
+	DriverSQL      = stores.DriverSQL
+	DriverMemory   = stores.DriverMemory
+	DriverRetained = stores.DriverRetained
+	DriverNone     = stores.DriverNone
 )
 
 // OutboxDriver is how messages wait for the broker: DriverNone unless
 // configured.
-func (m *MQTT) OutboxDriver() string { return or(m.GetOutbox().GetDriver(), DriverNone) }
+func (m *MQTT) OutboxDriver() string { return cmp.Or(m.GetOutbox().GetDriver(), DriverNone) }
 
 // DedupDriver is how the effects of messages happen once: in the database where
 // there is one, unless configured.
 func (b *Bootstrap) DedupDriver() string {
-	return or(b.GetMqtt().GetDedup().GetDriver(), b.ifDatabase(DriverNone))
+	return cmp.Or(b.GetMqtt().GetDedup().GetDriver(), b.ifDatabase(DriverNone))
 }
 
 // DeadLettersDriver is where messages are kept that cannot be handled: unless
@@ -30,11 +33,7 @@ func (b *Bootstrap) DedupDriver() string {
 // broker.
 func (b *Bootstrap) DeadLettersDriver() string {
 	letters := b.GetMqtt().GetDeadLetters()
-	otherwise := DriverRetained
-	if letters.GetPath() != "" {
-		otherwise = DriverFile
-	}
-	return or(letters.GetDriver(), b.ifDatabase(otherwise))
+	return cmp.Or(letters.GetDriver(), b.ifDatabase(stores.DeadLettersDriver(letters)))
 }
 
 // Settings are all messages of kratosmqtt.v1, with the drivers that are meant
@@ -58,13 +57,6 @@ func (b *Bootstrap) Settings() *kratosmqttv1.Settings {
 func (b *Bootstrap) ifDatabase(otherwise string) string {
 	if b.GetData().GetDatabase() != nil {
 		return DriverSQL
-	}
-	return otherwise
-}
-
-func or(configured, otherwise string) string {
-	if configured != "" {
-		return configured
 	}
 	return otherwise
 }

@@ -75,13 +75,18 @@ func (s *schemas) field(f *protogen.Field) *object {
 
 // numbered adds what a decoder of protobuf needs to know of a field.
 func numbered(f *protogen.Field, o *object) *object {
+	return extensible(o).set("x-protobuf", protobuf(f))
+}
+
+// extensible returns a schema that members can be added to. Beside a $ref nothing
+// counts (JSON Schema draft 7), so that goes into an allOf.
+func extensible(o *object) *object {
 	if o.node.Content[0].Value == "$ref" {
-		o = newObject().set("allOf", []*object{o})
-	} else {
-		o = &object{node: o.node} // well-known schemas are shared
-		o.node.Content = slices.Clip(o.node.Content)
+		return newObject().set("allOf", []*object{o})
 	}
-	return o.set("x-protobuf", protobuf(f))
+	o = &object{node: o.node} // the other one may be used elsewhere
+	o.node.Content = slices.Clip(o.node.Content)
+	return o
 }
 
 // protobuf is the declaration of a field without its name: repeated sint32 = 3.
@@ -124,8 +129,7 @@ func orNull(o *object) *object {
 	return newObject().set("anyOf", []*object{o, newObject().set("type", "null")})
 }
 
-// describe adds what the field says of itself. Beside a $ref nothing counts
-// (JSON Schema draft 7), so that goes into an allOf.
+// describe adds what the field says of itself.
 func (s *schemas) describe(f *protogen.Field, o *object) *object {
 	description := text(f.Comments.Leading)
 	if f.Oneof != nil && !f.Oneof.Desc.IsSynthetic() {
@@ -135,13 +139,7 @@ func (s *schemas) describe(f *protogen.Field, o *object) *object {
 	if description == "" && !old {
 		return o
 	}
-	if o.node.Content[0].Value == "$ref" {
-		o = newObject().set("allOf", []*object{o})
-	} else {
-		o = &object{node: o.node} // well-known schemas are shared
-		o.node.Content = slices.Clip(o.node.Content)
-	}
-	o.set("description", description)
+	o = extensible(o).set("description", description)
 	if old {
 		o.set("deprecated", true)
 	}

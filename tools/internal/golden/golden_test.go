@@ -164,20 +164,9 @@ func compile(t *testing.T, files ...string) *descriptorpb.FileDescriptorSet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, seen := new(descriptorpb.FileDescriptorSet), make(map[string]bool)
-	var add func(f protoreflect.FileDescriptor)
-	add = func(f protoreflect.FileDescriptor) {
-		if seen[f.Path()] {
-			return
-		}
-		seen[f.Path()] = true
-		for i := range f.Imports().Len() {
-			add(f.Imports().Get(i).FileDescriptor)
-		}
-		set.File = append(set.File, protodesc.ToFileDescriptorProto(f))
-	}
+	set := new(descriptorpb.FileDescriptorSet)
 	for _, f := range linked {
-		add(f)
+		with(set, f)
 	}
 	for _, f := range set.GetFile() {
 		if strings.HasPrefix(f.GetOptions().GetGoPackage(), module) {
