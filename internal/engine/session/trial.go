@@ -27,7 +27,7 @@ const (
 	weightOfCut    = 2  // more for each recent loss without a culprit
 	mostWeight     = 20 // what convicts on the worst of links
 	losingWithCode = 1  // ends with a reason code
-	amongOthers    = 2  // times as much convicts a topic whose messages were not alone
+	amongOthers    = 4  // times as much convicts a topic whose messages were not alone
 )
 
 // cutsCount is for how long a loss without a culprit counts.
