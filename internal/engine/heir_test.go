@@ -85,6 +85,32 @@ func TestFewerHandlersLeaveNothingParked(t *testing.T) {
 	eventually(t, func() bool { return statsOf(t, store) == (deadletter.Stats{}) })
 }
 
+// What is inherited at a restart and then handed to a successor is parked once,
+// however many messages it is.
+func TestHeirOfAnHeirParksOnce(t *testing.T) {
+	t.Parallel()
+	b := mqtttest.NewScripted(t)
+	store := deadletter.NewMemory(0)
+	c := running(t, client(t, b.URL(), keepIn(store)), parks("work", ignore), parks("work", ignore), parks("work", down))
+	publish(t, c, "work", 1, "1", "2", "3")
+	eventually(t, func() bool { return c.Health().Parked == 3 })
+	if err := c.Stop(within(t, patience)); err != nil {
+		t.Fatal(err)
+	}
+	old := parks("work", down)
+	c = running(t, client(t, b.URL(), keepIn(store)), old)
+	eventually(t, func() bool { return c.Health().Parked == 3 })
+	if _, err := c.Subscribe(within(t, patience), parks("work", down)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Unsubscribe(within(t, patience), old); err != nil {
+		t.Fatal(err)
+	}
+	if h := c.Health(); h.Parked != 3 || h.HeldKeys != 1 {
+		t.Errorf("%d are parked, %d keys held, want 3 and 1", h.Parked, h.HeldKeys)
+	}
+}
+
 // A message that arrived without its payload, as it is over the limit, does not
 // wait behind a parked one: handled later it would look like an empty one.
 func TestMessageThatIsNotWholeIsNotParked(t *testing.T) {

@@ -112,7 +112,11 @@ func (l *lot) inherit(owners ...string) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.heirOf = append(l.heirOf, owners...)
+	for _, owner := range owners {
+		if !slices.Contains(l.heirOf, owner) { // once, however many messages it has
+			l.heirOf = append(l.heirOf, owner)
+		}
+	}
 }
 
 // hold is asked before a message is handled. One that is not here as a whole
