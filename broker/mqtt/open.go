@@ -63,9 +63,7 @@ func Check(c *v1.Settings, database bool) error {
 
 // settings are the options of a configuration.
 func settings(c *v1.Settings, logger log.Logger) []broker.Option {
-	opts := []broker.Option{broker.WithCodec("proto"), WithConnection(c.GetConnection()), WithPublisher(c.GetPublisher())}
-	if logger != nil {
-		opts = append(opts, WithKratosLogger(logger))
+	return []broker.Option{
+		broker.WithCodec("proto"), WithConnection(c.GetConnection()), WithPublisher(c.GetPublisher()), WithKratosLogger(logger),
 	}
-	return opts
 }

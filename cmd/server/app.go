@@ -37,10 +37,7 @@ func newApp(
 	embedded *server.Embedded, connection *kratosmqttv1.Connection, hold *data.Hold, backlog *event.Backlog, publisher *data.Broker,
 ) *kratos.App {
 	hold.Until(subscriptions(ms))
-	backlog.Follow(subscriptions(ms), func() bool {
-		h := ms.Health()
-		return h.Queued+h.Running == 0
-	})
+	backlog.Follow(subscriptions(ms), func() bool { return unhandled(ms) == 0 })
 	var app *kratos.App
 	unwatch := func() bool { return false }
 	stop := func() {
@@ -116,11 +113,14 @@ func backlogs(ms *mqttserver.Server, embedded *server.Embedded, connection *krat
 	}
 	return []server.Backlog{outbox, {
 		Place: "with the subscriber", Fate: "the broker sends them again",
-		Count: func() int {
-			h := ms.Health()
-			return h.Queued + h.Running
-		},
+		Count: func() int { return unhandled(ms) },
 	}}
+}
+
+// unhandled is how many messages the subscriber has and has not handled.
+func unhandled(ms *mqttserver.Server) int {
+	h := ms.Health()
+	return h.Queued + h.Running
 }
 
 // within calls f with so many percent of the time that is left; the rest is for what

@@ -110,7 +110,7 @@ func (w *worker) lost(standby bool) {
 	}
 }
 
-// yield gives the lease, and the claim, to who can send. Others look every PollInterval.
+// yield gives the lease, and the claim, to whoever can send. Others look every PollInterval.
 func (w *worker) yield(ctx context.Context) error {
 	w.mu.Lock()
 	w.lost(false)

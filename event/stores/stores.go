@@ -36,8 +36,8 @@ const (
 
 // Stores are the stores of one service. The zero value has none.
 type Stores struct {
-	// Outbox takes what is published; nil for none. One publisher of a process may
-	// have it.
+	// Outbox takes what is published; nil for none. Of several publishers with it
+	// one sends at a time.
 	Outbox outbox.Store
 	// Dedup remembers handled messages; nil for none.
 	Dedup dedup.Window

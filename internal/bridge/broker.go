@@ -193,10 +193,13 @@ func (s *state) hooks(cfg *engine.Config, onDisconnect func(error)) {
 }
 
 // protect runs a callback of the user's and logs its panic.
-func (s *state) protect(what string, f func()) {
+func (s *state) protect(what string, f func()) { protect(s.log, what, f) }
+
+// protect runs a callback of the user's, and logs its panic.
+func protect(l *engine.Log, what string, f func()) {
 	defer func() {
 		if r := recover(); r != nil {
-			s.log.Errorf("mqtt: %s panicked: %v", what, r)
+			l.Errorf("mqtt: %s panicked: %v", what, r)
 		}
 	}()
 	f()

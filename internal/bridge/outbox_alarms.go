@@ -145,6 +145,7 @@ func (a *alarms) awaitsSubscriber(e *outbox.Entry) {
 
 // hasNoSubscriber is told of a message that left for nobody.
 func (a *alarms) hasNoSubscriber(e *outbox.Entry) {
+	a.keeper.state.client.CountUnrouted(e.Topic)
 	a.unrouted.Add(1)
 	a.light(event.OutboxInfo{Kind: event.OutboxUnrouted, Topic: e.Topic, ID: e.ID})
 }
@@ -162,16 +163,13 @@ func (a *alarms) light(info event.OutboxInfo) {
 	})
 }
 
-// maxInLine bounds the calls that wait for the one before.
-const maxInLine = 10_000
-
 // later has the hooks told, in order. When the store is so slow that too many
 // calls wait, calls are left out.
 func (a *alarms) later(call func()) {
 	if len(a.keeper.state.told.outbox) == 0 {
 		return
 	}
-	if a.inLine.Add(1) > maxInLine {
+	if a.inLine.Add(1) > maxTold {
 		a.inLine.Add(-1)
 		if a.leftOut.Due(time.Now()) {
 			a.keeper.state.log.Warnf("mqtt: the store of the outbox is slow: hooks are not told of everything (said once a minute)")
@@ -193,13 +191,10 @@ func (a *alarms) hook(info event.OutboxInfo) {
 	later(a.keeper.state.told.outbox, event.OutboxHook.OnOutbox, info)
 }
 
-// toldGrace is what the last calls may take after the end of the context.
-const toldGrace = 100 * time.Millisecond
-
 // wait returns when the hooks were told of everything, or soon after ctx ends.
 func (a *alarms) wait(ctx context.Context) {
 	a.calls.wait(ctx)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), toldGrace)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hookGrace)
 	defer cancel()
 	a.calls.wait(ctx)
 }

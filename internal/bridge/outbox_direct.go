@@ -86,28 +86,20 @@ func (d *direct) empty(ctx context.Context) bool {
 func (d *direct) publish(ctx context.Context, e *outbox.Entry, session uint64) bool {
 	k := d.keeper
 	e.Accepted = time.Now()
-	var unrouted atomic.Bool
+	f := &flight{keeper: k, entry: e, session: session}
 	m := outgoing(e, 0)
-	m.Unrouted = func() (again bool) {
-		unrouted.Store(true)
-		return true
-	}
+	m.Unrouted = f.missed
 	err := k.state.client.Publish(ctx, &m.Message)
 	k.state.unplaced()
-	missed := unrouted.Load()
-	g := k.gate
-	// Nobody for what this process subscribes to: its session is not what it was.
-	doubt := missed && g != nil && g.subs != nil && g.subs.Subscribes(e.Topic)
-	if err != nil || !g.stands(session, doubt) {
+	if err != nil || !k.gate.stands(session, f.doubt()) {
 		return false
 	}
-	if !missed {
+	if !f.unrouted.Load() {
 		return true
 	}
 	if e.RetryUnrouted > 0 {
 		return false // the relay tries it again, until somebody subscribes
 	}
-	k.state.client.CountUnrouted(e.Topic)
 	k.alarms.hasNoSubscriber(e)
 	return true
 }

@@ -265,13 +265,8 @@ func (g *gate) wait(ctx context.Context) (session uint64, err error) {
 
 // isOpen reports whether messages may go now.
 func (g *gate) isOpen() bool {
-	if g == nil {
-		return true
-	}
-	g.refresh()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.open
+	_, open := g.now()
+	return open
 }
 
 // now returns the session of the subscriptions when the gate is open.

@@ -105,10 +105,14 @@ func (f *flight) outcome(err error) {
 		f.done(err)
 		return
 	}
-	g, missed := f.keeper.gate, f.unrouted.Load()
-	// Nobody for what this process subscribes to: its session is not what it was.
-	doubt := missed && g != nil && g.subs != nil && g.subs.Subscribes(f.entry.Topic)
-	g.judge(f.session, doubt, f.acknowledged)
+	f.keeper.gate.judge(f.session, f.doubt(), f.acknowledged)
+}
+
+// doubt reports whether there is nobody for what this process subscribes to: its
+// session is not what it was.
+func (f *flight) doubt() bool {
+	g := f.keeper.gate
+	return f.unrouted.Load() && g != nil && g.subs != nil && g.subs.Subscribes(f.entry.Topic)
 }
 
 // acknowledged is told whether the acknowledgement counts.
@@ -122,7 +126,6 @@ func (f *flight) acknowledged(delivered bool) {
 		f.keeper.alarms.awaitsSubscriber(e)
 		f.done(errUnrouted)
 	default:
-		f.keeper.state.client.CountUnrouted(e.Topic)
 		f.keeper.alarms.hasNoSubscriber(e)
 		f.done(nil)
 	}

@@ -77,7 +77,7 @@ func (t *teller) takeDrops() event.DropInfo {
 func (t *teller) run(idle chan<- struct{}) {
 	defer close(idle)
 	for f := t.next(); f != nil; f = t.next() {
-		t.call(f)
+		protect(t.set.log, "a hook", f)
 	}
 }
 
@@ -92,15 +92,6 @@ func (t *teller) next() func() {
 	t.queue[0] = nil
 	t.queue = t.queue[1:]
 	return f
-}
-
-func (t *teller) call(f func()) {
-	defer func() {
-		if v := recover(); v != nil {
-			t.set.log.Errorf("mqtt: a hook panicked: %v", v)
-		}
-	}()
-	f()
 }
 
 // hookGrace is what the last calls may take after the end of the context: they

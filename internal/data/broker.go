@@ -2,7 +2,6 @@ package data
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/go-kratos/kratos/v2/errors"
@@ -45,12 +44,7 @@ func pollOf(driver string) time.Duration {
 // NewBroker connects, and does not wait for that. The returned function waits for
 // what is in flight, sends what it can of the outbox and disconnects.
 func NewBroker(connection *kratosmqttv1.Connection, c *conf.MQTT, store outbox.Store, hold *Hold, backlog *event.Backlog, logger log.Logger) (*Broker, func(), error) {
-	opts := []broker.Option{
-		broker.WithCodec("proto"),
-		mqttbroker.WithConnection(connection),
-		mqttbroker.WithPublisher(c.GetPublisher()),
-		mqttbroker.WithKratosLogger(logger),
-	}
+	var opts []broker.Option
 	if store != nil {
 		opts = append(opts, mqttbroker.WithOutbox(store,
 			mqttbroker.OutboxSubscriptions(hold),
@@ -59,17 +53,10 @@ func NewBroker(connection *kratosmqttv1.Connection, c *conf.MQTT, store outbox.S
 			mqttbroker.OutboxBacklog(backlog),
 			mqttbroker.OutboxPollInterval(pollOf(c.OutboxDriver()))))
 	}
-	b := mqttbroker.NewBroker(opts...)
-	if err := b.Init(); err != nil {
-		return nil, nil, fmt.Errorf("MQTT publisher: %w", err)
-	}
-	if err := b.Connect(); err != nil {
-		return nil, nil, fmt.Errorf("MQTT publisher: %w", err)
-	}
-	cleanup := func() {
-		if err := b.Disconnect(); err != nil {
-			log.NewHelper(logger).Errorf("disconnect the MQTT publisher: %v", err)
-		}
+	settings := &kratosmqttv1.Settings{Connection: connection, Publisher: c.GetPublisher()}
+	b, cleanup, err := mqttbroker.Open(settings, nil, logger, opts...)
+	if err != nil {
+		return nil, nil, err
 	}
 	return &Broker{Broker: b, store: store, hold: hold, backlog: backlog}, cleanup, nil
 }
@@ -98,8 +85,6 @@ func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message,
 	}
 	return nil
 }
-
-func (b *Broker) connected() bool { return b.health().Connected }
 
 func (b *Broker) health() (none event.Health) {
 	if h, ok := b.Broker.(interface{ Health() event.Health }); ok {

@@ -40,14 +40,14 @@ func (b *Broker) Flush(ctx context.Context) {
 	tick := time.NewTicker(flushPoll)
 	defer tick.Stop()
 	depth, since := -1, time.Now()
-	for b.connected() {
+	for h := b.health(); h.Connected; h = b.health() {
 		s, err := b.store.Stats(ctx)
 		if err != nil || s.Depth == 0 {
 			return
 		}
 		if s.Depth != depth {
 			depth, since = s.Depth, time.Now()
-		} else if time.Since(since) >= flushStuck && b.health().Outbox.ClosedKeys > 0 {
+		} else if time.Since(since) >= flushStuck && h.Outbox.ClosedKeys > 0 {
 			return
 		}
 		select {

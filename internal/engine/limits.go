@@ -146,7 +146,7 @@ func checkUpgrade(h http.Header) error {
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		values := h[name]
 		switch key := strings.ToLower(name); {
-		case !token(name):
+		case !httpguts.ValidHeaderFieldName(name):
 			bad("%.40q is no name of a header", name)
 		case strings.HasPrefix(key, "sec-websocket-") || key == "upgrade" || key == "connection" ||
 			key == "content-length" || key == "transfer-encoding":
@@ -156,20 +156,10 @@ func checkUpgrade(h http.Header) error {
 			bad("Host is no host name or host:port")
 		}
 		for _, v := range values {
-			if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7F }) {
+			if !httpguts.ValidHeaderFieldValue(v) {
 				bad("the value of %.40q has a control character", name)
 			}
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func token(s string) bool {
-	for _, c := range []byte(s) {
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !letter && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
-			return false
-		}
-	}
-	return s != ""
 }

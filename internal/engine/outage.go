@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"strings"
@@ -47,10 +48,7 @@ func (o outages) lost(clientID string) {
 
 // failed notes an attempt and returns how it is logged.
 func (o outages) failed(ev session.ConnectFailed) log.Level {
-	now, reason := o.of(ev.ClientID), session.ReasonNetwork
-	if e := (*Error)(nil); errors.As(ev.Err, &e) {
-		reason = e.Reason
-	}
+	now, reason := o.of(ev.ClientID), cmp.Or(session.ReasonOf(ev.Err), session.ReasonNetwork)
 	now.attempts++
 	kind := failure{ev.Address, reason}
 	if now.told[kind] || now.lost && reason == session.ReasonNetwork {

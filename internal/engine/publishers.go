@@ -15,9 +15,8 @@ type publishers struct {
 	seed     maphash.Seed
 	sessions []*session.Session
 
-	mu  sync.Mutex
-	ids []string
-	up  map[string]bool // by client id
+	mu sync.Mutex
+	up map[string]bool // by client id
 }
 
 // newPublishers makes n sessions: id, id-2, id-3...
@@ -32,7 +31,7 @@ func newPublishers(n int, id string, open func(id string) (*session.Session, err
 		if err != nil {
 			return nil, err
 		}
-		p.sessions, p.ids = append(p.sessions, s), append(p.ids, name)
+		p.sessions = append(p.sessions, s)
 	}
 	return p, nil
 }
@@ -71,7 +70,7 @@ func (p *publishers) note(id string, up bool) (some bool) {
 func (p *publishers) apart(topic string) bool {
 	i := p.index(topic)
 	p.mu.Lock()
-	apart := len(p.up) > 0 && !p.up[p.ids[i]]
+	apart := len(p.up) > 0 && !p.up[p.sessions[i].ClientID()]
 	p.mu.Unlock()
 	if apart {
 		p.sessions[i].Start()

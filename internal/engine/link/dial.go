@@ -114,6 +114,11 @@ func (d *Dialer) dialTLS(ctx context.Context, a Address) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	return encrypt(ctx, raw, config)
+}
+
+// encrypt makes the TLS handshake on a connection, which is closed when it fails.
+func encrypt(ctx context.Context, raw net.Conn, config *tls.Config) (net.Conn, error) {
 	nc := tls.Client(raw, config)
 	if err := nc.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()

@@ -3,7 +3,6 @@ package link
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -53,12 +52,7 @@ func (d *Dialer) secureProxy(ctx context.Context, raw net.Conn, p Address) (net.
 	}
 	config.ServerName, config.NextProtos = p.Host, []string{"http/1.1"}
 	config.Certificates, config.GetClientCertificate = nil, nil
-	nc := tls.Client(raw, config)
-	if err := nc.HandshakeContext(ctx); err != nil {
-		_ = raw.Close()
-		return nil, fmt.Errorf("TLS handshake: %w", err)
-	}
-	return nc, nil
+	return encrypt(ctx, raw, config)
 }
 
 // tunnel asks an HTTP proxy for a connection (RFC 9110, section 9.3.6).

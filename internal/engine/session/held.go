@@ -243,7 +243,7 @@ func (k *kinds) doubt(frame []byte, weight, enough int) bool {
 	return true
 }
 
-// at is a kind, which is known from now on.
+// at returns the kind of a key, which it adds if it is not known.
 func (k *kinds) at(key uint64) *kind {
 	it := k.known[key]
 	if it == nil {

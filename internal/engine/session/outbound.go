@@ -100,14 +100,14 @@ func (s *Session) send(ctx context.Context, m *Message, n need, done completion,
 
 // try admits m if its turn has come; w is its place in the line, if any.
 func (o *outbound) try(m *Message, n need, done completion, w *waiter) (out sent, ok bool, err error) {
-	switch {
-	case o.closed != nil:
+	if o.closed != nil {
 		return out, false, o.fail(m, closedReason(o.closed), o.closed)
-	case !o.admits(n) || (w == nil && o.behind()):
-		return out, false, o.held(m) // at once, also while there is no connection
 	}
-	if err := o.held(m); err != nil {
+	if err := o.held(m); err != nil { // at once, also while there is no connection
 		return out, false, err
+	}
+	if !o.admits(n) || (w == nil && o.behind()) {
+		return out, false, nil
 	}
 	if err := o.check(m); err != nil {
 		return out, false, err
