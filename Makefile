@@ -34,7 +34,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (30s); PKG=pattern picks some
 	@scripts/fuzz.sh $(filter-out ./...,$(PKG))
 
 .PHONY: check
-check: check-format check-vet check-tidy check-api check-contract check-proto check-asyncapi check-wire check-imports check-lint ## Format, vet, lint, import rules, generated code, go.mod
+check: check-format check-vet check-tidy check-api check-contract check-proto check-asyncapi check-wire check-imports check-licences check-lint ## Format, vet, lint, import rules, generated code, go.mod
 	@echo "check: all good"
 
 .PHONY: api
@@ -46,6 +46,10 @@ api: plugins ## Generate Go code and AsyncAPI documents from every .proto file; 
 golden: ## Write anew what the generators of tools/ make of their test cases
 	@go test -count=1 ./tools/internal/golden -run 'TestGolden|TestErrors' -update
 	@go test -count=1 ./tools/internal/golden
+
+.PHONY: licences
+licences: ## List the licences of all dependencies anew, in docs/licences.md
+	@go run ./tools/licences -write docs/licences.md
 
 .PHONY: bench
 bench: ## Compare side by side with other clients; FLAGS="-only publish -rounds 7"
@@ -120,6 +124,11 @@ check-imports:
 	@echo "check: import rules"
 	@go test -count=1 ./internal/archtest -run 'Import|Embedded|Length'
 
+.PHONY: check-licences
+check-licences:
+	@echo "check: licences"
+	@go run ./tools/licences docs/licences.md
+
 .PHONY: check-lint
 check-lint:
 	@echo "check: golangci-lint"
@@ -135,8 +144,16 @@ plugins: .tools/protoc-gen-go .tools/protoc-gen-go-grpc own-plugins
 own-plugins:
 	@go build -o .tools/ ./tools/protoc-gen-go-mqtt ./tools/protoc-gen-mqtt-asyncapi
 
-.tools/npm/node_modules/@asyncapi/parser:
-	@npm install --silent --no-audit --no-fund --prefix .tools/npm @asyncapi/parser@3.6.3
+# Programs from npm that tests and checks run: exactly those of the lock file,
+# and none of their install scripts.
+.PHONY: npm
+npm: .tools/npm/node_modules/.package-lock.json ## Install the npm packages that some tests and checks run
+
+.tools/npm/node_modules/.package-lock.json: scripts/npm/package.json scripts/npm/package-lock.json
+	@mkdir -p .tools/npm
+	@cp scripts/npm/*.json .tools/npm/
+	@npm ci --ignore-scripts --silent --no-audit --no-fund --prefix .tools/npm
+	@touch $@
 
 .tools/protoc-gen-go: PACKAGE := google.golang.org/protobuf/cmd/protoc-gen-go
 .tools/protoc-gen-go-grpc: PACKAGE := google.golang.org/grpc/cmd/protoc-gen-go-grpc

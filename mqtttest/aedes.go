@@ -36,7 +36,7 @@ func HaveAedes() bool { return lookPath("node") != "" && aedesPath() != "" }
 func Aedes(tb testing.TB) *AedesBroker {
 	tb.Helper()
 	if !HaveAedes() {
-		missing(tb, "aedes", "install Node.js, and npm install --prefix .tools/npm aedes@"+aedesVersion)
+		missing(tb, "aedes", "install Node.js, and npm install --ignore-scripts --prefix .tools/npm aedes@"+aedesVersion)
 	}
 	b := &AedesBroker{tb: tb}
 	tb.Cleanup(b.cleanup)

@@ -12,7 +12,7 @@ skip() {
 for program in node npm; do
 	command -v "$program" >/dev/null || skip "no $program"
 done
-make --silent .tools/npm/node_modules/@asyncapi/parser || skip "the parser cannot be installed"
+make --silent npm || skip "the parser cannot be installed"
 
 mapfile -t documents < <(find api tools/internal/golden/cases -name '*.asyncapi.yaml' | sort)
 exec node scripts/check-asyncapi.mjs "${documents[@]}"

@@ -90,7 +90,7 @@ func mqttJS(t *testing.T, broker *url.URL, topic, payload string) {
 	node := need(t, "node")
 	modules := filepath.Join(root, ".tools", "npm", "node_modules")
 	if _, err := os.Stat(filepath.Join(modules, "mqtt")); err != nil {
-		missing(t, "MQTT.js is not installed: npm install --prefix .tools/npm mqtt@5.16.0")
+		missing(t, "MQTT.js is not installed: make npm")
 	}
 	cmd := exec.Command(node, "-e", mqttJSScript, broker.String(), topic, payload)
 	cmd.Env = append(os.Environ(), "NODE_PATH="+modules)

@@ -1,0 +1,103 @@
+// Command licences lists the licences of what this module links and of the npm
+// packages that its checks run, and refuses others than the accepted ones.
+//
+//	licences FILE         compare FILE with the list, exit 1 if they differ
+//	licences -write FILE  write it
+//
+// It runs in the folder of go.mod and reads the module cache.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+const npmLock = "scripts/npm/package-lock.json"
+
+func main() {
+	write := flag.Bool("write", false, "write the file")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	if err := run(context.Background(), flag.Arg(0), *write); err != nil {
+		fmt.Fprintln(os.Stderr, "licences:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, file string, write bool) error {
+	modules, err := goModules(ctx)
+	if err != nil {
+		return err
+	}
+	packages, err := npmPackages(npmLock)
+	if err != nil {
+		return err
+	}
+	if err := refused(slices.Concat(modules, packages)); err != nil {
+		return err
+	}
+	want := document(modules, packages)
+	if write {
+		return os.WriteFile(file, want, 0o644)
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(got, want) {
+		return fmt.Errorf("%s is not what the dependencies have: `make licences` writes it", file)
+	}
+	return nil
+}
+
+// dependency is a module or package of somebody else.
+type dependency struct {
+	name     string
+	licences []string // SPDX identifiers, sorted; all of them hold
+}
+
+// accepted are the licences that a service may link without opening its own
+// source: EPL-2.0 and MPL-2.0 ask for that of their own files only.
+const accepted = "0BSD Apache-2.0 BSD-2-Clause BSD-3-Clause BSL-1.0 CC0-1.0 EPL-2.0 " +
+	"ISC MIT MIT-0 MPL-2.0 Python-2.0 Unicode-DFS-2016 Unlicense Zlib"
+
+func isAccepted(licence string) bool { return slices.Contains(strings.Fields(accepted), licence) }
+
+// refused returns one error for each dependency without an accepted licence.
+func refused(all []dependency) error {
+	var bad []error
+	for _, d := range all {
+		if len(d.licences) == 0 {
+			bad = append(bad, fmt.Errorf("%s: no licence found; wanted one of %s", d.name, accepted))
+		}
+		for _, licence := range d.licences {
+			if !isAccepted(licence) {
+				bad = append(bad, fmt.Errorf("%s: licence %s is not accepted; wanted one of %s", d.name, licence, accepted))
+			}
+		}
+	}
+	return errors.Join(bad...)
+}
+
+func document(modules, packages []dependency) []byte {
+	var out bytes.Buffer
+	out.WriteString("# Licences of dependencies\n\nWritten by `make licences`, held by `make check-licences`.\n")
+	section := func(title string, all []dependency) {
+		fmt.Fprintf(&out, "\n## %s\n\n| name | licence |\n|---|---|\n", title)
+		for _, d := range all {
+			fmt.Fprintf(&out, "| %s | %s |\n", d.name, strings.Join(d.licences, ", "))
+		}
+	}
+	section("Go modules that are linked", modules)
+	section("npm packages that checks and tests run", packages)
+	return out.Bytes()
+}
