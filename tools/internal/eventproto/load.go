@@ -1,6 +1,7 @@
 package eventproto
 
 import (
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -27,10 +28,14 @@ func Load(plugin *protogen.Plugin, settings Settings) ([]*Service, error) {
 		if !f.Generate {
 			continue
 		}
+		before := len(services)
 		for _, s := range f.Services {
 			if service := l.service(f, s); service != nil {
 				services = append(services, service)
 			}
+		}
+		if len(services) > before {
+			l.inside(f)
 		}
 	}
 	l.overlaps(services)
@@ -39,6 +44,13 @@ func Load(plugin *protogen.Plugin, settings Settings) ([]*Service, error) {
 		return nil, l.problems
 	}
 	return services, nil
+}
+
+// inside refuses a file whose code would be written outside of the output folder.
+func (l *loader) inside(f *protogen.File) {
+	if name := f.GeneratedFilenamePrefix; !filepath.IsLocal(name) {
+		l.reportf(f.Desc, []int32{8, 11}, "go_package leads to the file %q, which is outside of the output folder", name)
+	}
 }
 
 type loader struct {

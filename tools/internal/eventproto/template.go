@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -81,21 +82,21 @@ func (p *parser) whole() error {
 		return p.fail(0, "is not valid UTF-8 [MQTT-1.5.4-1]")
 	case strings.HasPrefix(p.text, "$share/") || strings.HasPrefix(p.text, "$queue/"):
 		return p.fail(0, "names a shared subscription; use the option group")
-	case p.text == "$SYS" || strings.HasPrefix(p.text, "$SYS/"):
-		return p.fail(0, "is below $SYS, which is the broker's own and no event [MQTT5 4.7.2]; subscribe in code, with WithSubscribeBroad")
+	case p.text[0] == '$':
+		return p.fail(0, "begins with $, which is the broker's own and no event [MQTT5 4.7.2]; subscribe in code, with WithSubscribeBroad")
 	}
 	for i, r := range p.text {
 		if control(r) {
-			return p.fail(i, "contains a control character or non-character")
+			return p.fail(i, "contains a control character, a non-character or a bidirectional mark")
 		}
 	}
 	return nil
 }
 
 // control reports whether a broker may close the connection over a character
-// [MQTT-1.5.4-1].
+// [MQTT-1.5.4-1], or an editor or terminal shows others in its place.
 func control(r rune) bool {
-	return r < 0x20 || r >= 0x7F && r < 0xA0 || r&0xFFFE == 0xFFFE || r >= 0xFDD0 && r <= 0xFDEF
+	return unicode.Is(unicode.Bidi_Control, r) || r == 0x2028 || r == 0x2029 || r < 0x20 || r >= 0x7F && r < 0xA0 || r&0xFFFE == 0xFFFE || r >= 0xFDD0 && r <= 0xFDEF
 }
 
 func (p *parser) level(text string, offset int, last bool) (Level, error) {

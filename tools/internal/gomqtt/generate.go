@@ -3,6 +3,7 @@ package gomqtt
 
 import (
 	"fmt"
+	"go/build/constraint"
 	"slices"
 	"strings"
 	"time"
@@ -124,7 +125,16 @@ func (g generator) comment(c protogen.Comments, otherwise ...any) {
 		}
 		return
 	}
-	g.P(strings.TrimSuffix(c.String(), "\n"))
+	for line := range strings.Lines(string(c)) {
+		line = strings.TrimRight(line, "\r\n")
+		switch {
+		case constraint.IsPlusBuild("//" + line): // which gofmt moves to the head of the file
+			line = fmt.Sprintf(" %q", strings.TrimSpace(line))
+		case line != "" && line[0] != ' ' && line[0] != '\t':
+			line = " " + line // "//go:generate" is a directive, "// go:generate" is text
+		}
+		g.P("//", line)
+	}
 }
 
 func (g generator) deprecated(m *eventproto.Method) {
