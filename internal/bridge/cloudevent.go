@@ -13,6 +13,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bounds"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -156,7 +157,7 @@ var errNoEvent = errors.New("no CloudEvent in structured JSON")
 // membersOf reads a JSON object.
 func membersOf(payload []byte) (members map[string]json.RawMessage, err error) {
 	payload = message.JSONText(payload)
-	if err = checkJSON(payload); err == nil {
+	if err = bounds.Check(jsonCodec, payload, nil); err == nil {
 		err = json.Unmarshal(payload, &members)
 	}
 	if err != nil {

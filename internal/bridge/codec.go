@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bounds"
 )
 
 var errNoCodec = errors.New("no codec: it is not registered, or none was set")
@@ -72,7 +73,7 @@ func unmarshal(codec encoding.Codec, data []byte, body any) (err error) {
 	if codec.Name() == jsonCodec {
 		data = message.JSONText(data)
 	}
-	if err := checkBounds(codec, data, body); err != nil {
+	if err := bounds.Check(codec.Name(), data, body); err != nil {
 		return err
 	}
 	defer recovered(codec, &err)

@@ -1,19 +1,26 @@
-package bridge
+// Package bounds bounds what a payload of a stranger may make of itself in
+// memory, before it is decoded. All doors of a service, MQTT, HTTP and gRPC, have
+// the same bounds: what one of them takes is not refused behind it.
+package bounds
 
 import (
 	"errors"
 	"fmt"
 
-	"github.com/go-kratos/kratos/v2/encoding"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
-// What a payload may make of itself in memory. A nested message of protobuf
-// takes two bytes of a payload and some hundred in memory, an object of JSON
-// three.
+// The codecs that are looked over, by Kratos' names.
+const (
+	JSON  = "json"
+	Proto = "proto"
+)
+
+// A nested message of protobuf takes two bytes of a payload and some hundred in
+// memory, an object of JSON three.
 const (
 	// maxDepth is how deep messages, objects and lists may be nested.
 	maxDepth = 100
@@ -25,28 +32,47 @@ const (
 	harmless = 2 * maxDepth
 )
 
+// The errors of [Check].
 var (
-	errTooDeep = fmt.Errorf("payload is nested more than %d deep", maxDepth)
-	errTooMany = errors.New("payload has too many nested messages, objects or lists for its size")
+	ErrTooDeep = fmt.Errorf("payload is nested more than %d deep", maxDepth)
+	ErrTooMany = errors.New("payload has too many nested messages, objects or lists for its size")
 )
 
-// checkBounds looks over a payload in one of the two encodings that a stranger
-// can choose before it is decoded: its own code would go 10,000 deep and
-// allocate without a bound. It leaves it to the codec to say what is malformed.
-func checkBounds(codec encoding.Codec, data []byte, body any) error {
+// Check looks over a payload in one of the two encodings that a stranger can choose
+// before it is decoded into body: the codec's own code would go 10,000 deep and
+// allocate without a bound. It is [ErrTooDeep], [ErrTooMany] or nil, and leaves it
+// to the codec to say what is malformed.
+func Check(codec string, data []byte, body any) error {
 	if len(data) <= harmless {
 		return nil
 	}
-	switch codec.Name() {
-	case jsonCodec:
+	switch codec {
+	case JSON:
 		return checkJSON(data)
-	case protoCodec:
+	case Proto:
 		if m, ok := body.(proto.Message); ok {
 			n := nested{left: maxNested(len(data))}
 			return n.message(data, m.ProtoReflect().Descriptor(), 1)
 		}
 	}
 	return nil
+}
+
+// The most bytes in memory that a byte of a payload becomes: of a message of plain
+// fields, of which strings are copied once, and of any other.
+const (
+	plainGrows  = 2
+	othersGrows = 64
+)
+
+// Memory returns the most bytes that a payload of that size takes when it is
+// decoded into m and has passed [Check].
+func Memory(size int, m proto.Message) int {
+	md := m.ProtoReflect().Descriptor()
+	if plain(md) {
+		return size * plainGrows
+	}
+	return size * othersGrows
 }
 
 func maxNested(size int) int { return max(minBound, size/bytesPerNested) }
@@ -65,11 +91,11 @@ func checkJSON(data []byte) error {
 			depth--
 		}
 		if depth > maxDepth {
-			return errTooDeep
+			return ErrTooDeep
 		}
 	}
 	if left < 0 {
-		return errTooMany
+		return ErrTooMany
 	}
 	return nil
 }
@@ -92,7 +118,7 @@ type nested struct{ left int }
 
 func (n *nested) message(data []byte, md protoreflect.MessageDescriptor, depth int) error {
 	if depth > maxDepth {
-		return errTooDeep
+		return ErrTooDeep
 	}
 	if flat(md) {
 		return nil
@@ -113,7 +139,7 @@ func (n *nested) message(data []byte, md protoreflect.MessageDescriptor, depth i
 		}
 		if inner := messageIn(md, num); inner != nil {
 			if n.left--; n.left < 0 {
-				return errTooMany
+				return ErrTooMany
 			}
 			if err := n.message(value, inner, depth+1); err != nil {
 				return err
@@ -149,14 +175,23 @@ func messageIn(md protoreflect.MessageDescriptor, num protowire.Number) protoref
 	return nil
 }
 
-// flat says that no field is a message, as of most events.
+// flat reports whether no field is a message, as of most events.
 func flat(md protoreflect.MessageDescriptor) bool {
+	return without(md, func(fd protoreflect.FieldDescriptor) bool { return fd.Message() != nil })
+}
+
+// plain reports whether each field is one value.
+func plain(md protoreflect.MessageDescriptor) bool {
+	return without(md, func(fd protoreflect.FieldDescriptor) bool { return fd.Message() != nil || fd.IsList() })
+}
+
+func without(md protoreflect.MessageDescriptor, unwanted func(protoreflect.FieldDescriptor) bool) bool {
 	if md.ExtensionRanges().Len() > 0 {
 		return false
 	}
 	fields := md.Fields()
 	for i := range fields.Len() {
-		if fields.Get(i).Message() != nil {
+		if unwanted(fields.Get(i)) {
 			return false
 		}
 	}

@@ -1,4 +1,4 @@
-package bridge
+package bounds
 
 import (
 	"bytes"
@@ -41,19 +41,19 @@ func TestBounds(t *testing.T) {
 		want  error
 	}{
 		"protobuf 98 deep":          {"proto", deepList(49), list, nil},
-		"protobuf 102 deep":         {"proto", deepList(51), list, errTooDeep},
-		"protobuf 4,000 deep":       {"proto", deepList(2_000), list, errTooDeep},
+		"protobuf 102 deep":         {"proto", deepList(51), list, ErrTooDeep},
+		"protobuf 4,000 deep":       {"proto", deepList(2_000), list, ErrTooDeep},
 		"protobuf just enough":      {"proto", emptyMessages(2 * minBound), list, nil},
-		"protobuf one too many":     {"proto", emptyMessages(2*minBound + 2), list, errTooMany},
+		"protobuf one too many":     {"proto", emptyMessages(2*minBound + 2), list, ErrTooMany},
 		"protobuf many of a string": {"proto", bytes.Repeat([]byte{0x0A, 0}, 60_000), func() any { return new(wrapperspb.StringValue) }, nil},
 		"protobuf unknown fields":   {"proto", bytes.Repeat([]byte{0x7A, 0}, 60_000), list, nil},
 		"protobuf unknown group":    {"proto", append(bytes.Repeat([]byte{0x7B}, 300), bytes.Repeat([]byte{0x7C}, 300)...), list, nil},
 		"JSON 100 deep":             {"json", []byte(strings.Repeat("[", 100) + strings.Repeat("]", 150)), nil, nil},
-		"JSON 101 deep":             {"json", []byte(strings.Repeat("[", 101) + strings.Repeat("]", 101)), object, errTooDeep},
-		"JSON of objects":           {"json", []byte(strings.Repeat(`{"a":`, 101) + "1" + strings.Repeat("}", 101)), object, errTooDeep},
+		"JSON 101 deep":             {"json", []byte(strings.Repeat("[", 101) + strings.Repeat("]", 101)), object, ErrTooDeep},
+		"JSON of objects":           {"json", []byte(strings.Repeat(`{"a":`, 101) + "1" + strings.Repeat("}", 101)), object, ErrTooDeep},
 		"JSON brackets in a string": {"json", []byte(`"` + strings.Repeat(`[{\"`, 200) + `"`), object, nil},
 		"JSON just enough":          {"json", []byte("[" + strings.Repeat("{},", minBound-2) + "{}]"), object, nil},
-		"JSON too many":             {"json", []byte("[" + strings.Repeat("{},", minBound) + "{}]"), object, errTooMany},
+		"JSON too many":             {"json", []byte("[" + strings.Repeat("{},", minBound) + "{}]"), object, ErrTooMany},
 		"another codec":             {"form", deepList(2_000), list, nil},
 	}
 	for name, tt := range tests {
@@ -63,13 +63,13 @@ func TestBounds(t *testing.T) {
 			if tt.body != nil {
 				body = tt.body()
 			}
-			if err := checkBounds(named(tt.codec), tt.data, body); !errors.Is(err, tt.want) || tt.want == nil && err != nil {
+			if err := Check(tt.codec, tt.data, body); !errors.Is(err, tt.want) || tt.want == nil && err != nil {
 				t.Fatalf("got %v, want %v", err, tt.want)
 			}
 			if tt.body == nil || tt.want != nil || tt.codec == "form" {
 				return
 			}
-			if err := unmarshal(encoding.GetCodec(tt.codec), tt.data, tt.body()); err != nil && !strings.Contains(name, "group") {
+			if err := encoding.GetCodec(tt.codec).Unmarshal(tt.data, tt.body()); err != nil && !strings.Contains(name, "group") {
 				t.Errorf("not decoded: %v", err)
 			}
 		})
@@ -81,16 +81,10 @@ func TestBoundGrowsWithThePayload(t *testing.T) {
 	t.Parallel()
 	reading := append([]byte{0x0A, 8}, bytes.Repeat([]byte{0}, 8)...) // 10 bytes each
 	data := bytes.Repeat(reading, 100_000)
-	if err := checkBounds(named("proto"), data, new(structpb.ListValue)); err != nil {
+	if err := Check("proto", data, new(structpb.ListValue)); err != nil {
 		t.Error(err)
 	}
 }
-
-type named string
-
-func (named) Marshal(any) ([]byte, error) { return nil, errNoCodec }
-func (named) Unmarshal([]byte, any) error { return errNoCodec }
-func (n named) Name() string              { return string(n) }
 
 // The most memory that a payload of the default limit can take: what the guide
 // says, times the handlers at work.
@@ -122,7 +116,7 @@ func TestLargestAmplification(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		err := unmarshal(encoding.GetCodec(h.codec), h.data, body)
+		err := encoding.GetCodec(h.codec).Unmarshal(h.data, body)
 		runtime.GC()
 		runtime.ReadMemStats(&after)
 		live := int64(after.HeapAlloc) - int64(before.HeapAlloc)
@@ -130,8 +124,8 @@ func TestLargestAmplification(t *testing.T) {
 		if live > most {
 			t.Errorf("%s: %d bytes live", name, live)
 		}
-		if m, ok := body.(proto.Message); ok {
-			runtime.KeepAlive(m)
+		if m, ok := body.(proto.Message); ok && live > int64(Memory(len(h.data), m)) {
+			t.Errorf("%s: %d bytes live, %d at most by Memory", name, live, Memory(len(h.data), m))
 		}
 		runtime.KeepAlive(body)
 	}
@@ -170,7 +164,7 @@ func members(size int) []byte {
 	return b.Bytes()
 }
 
-func BenchmarkCheckBounds(b *testing.B) {
+func BenchmarkCheck(b *testing.B) {
 	list, _ := structpb.NewList([]any{1.0, "two", map[string]any{"three": 3.0}, []any{true}})
 	text, _ := list.MarshalJSON()
 	binary, _ := proto.Marshal(list)
@@ -178,7 +172,7 @@ func BenchmarkCheckBounds(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(data)))
 			for b.Loop() {
-				if err := checkBounds(named(name), data, list); err != nil {
+				if err := Check(name, data, list); err != nil {
 					b.Fatal(err)
 				}
 			}
