@@ -34,6 +34,9 @@ const (
 	CauseShutdown Cause = "shutdown"
 	// CauseMoved is a broker that wants us to use another server.
 	CauseMoved Cause = "moved"
+	// CauseLimits is ours: messages of an outbox wait that this broker, as it announced,
+	// does not take, and another address of the list may.
+	CauseLimits Cause = "limits"
 	// CauseQuota is a rate or quota of the broker that was exceeded.
 	CauseQuota Cause = "quota"
 	// CauseKeepAlive is a peer that did not answer in time, on either side.
@@ -128,6 +131,8 @@ func (c Cause) phrase() string {
 		return "the broker ended it for reasons of its own"
 	case CauseMoved:
 		return "the broker names another server"
+	case CauseLimits:
+		return "left for another address"
 	case CauseQuota:
 		return "a limit of the broker"
 	case CauseKeepAlive:

@@ -60,6 +60,12 @@ type Error struct {
 	// (Convicted is then not set). It is how long it takes until the next one may
 	// go: a second at first, up to a minute, and 0 once one was acknowledged.
 	HeldFor time.Duration
+	// ByBroker is set when the limit or verdict is one of the broker, announced in its
+	// CONNACK or said of this message: another address, or the same broker with
+	// other settings, may take the message as it is, and an outbox keeps it. Without
+	// it TOO_LARGE, BAD_TOPIC and the like are about limits of ours, which are the same
+	// everywhere.
+	ByBroker bool
 	// Cause is the underlying error, or nil. When a connection was lost it
 	// contains a [LossError].
 	Cause error
@@ -133,6 +139,9 @@ func (e *Error) As(target any) bool {
 	}
 	if e.MayHaveBeenSent {
 		md["may_have_been_sent"] = "true"
+	}
+	if e.ByBroker {
+		md["by_broker"] = "true"
 	}
 	*t = k.WithMetadata(md)
 	return true

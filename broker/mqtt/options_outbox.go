@@ -127,9 +127,10 @@ func OutboxUnrouted(operation string, u event.Unrouted) OutboxOption {
 // OutboxRefusedLimit is how long the broker may refuse a message before it is put
 // aside in the store, which lets the messages behind it go on, and attempts how
 // often; 0 is the default. One that ends connections (event.Error.Convicted), and
-// one that can never be sent, is put aside at once. Default: 1 h and any number
-// of attempts for NOT_AUTHORIZED and REFUSED; without end for QUOTA_EXCEEDED,
-// which is no fault of the message.
+// one that is over limits of ours, is put aside at once. Default: 1 h and any number
+// of attempts for NOT_AUTHORIZED, REFUSED and BAD_TOPIC; without end for
+// QUOTA_EXCEEDED, and for TOO_LARGE and UNSUPPORTED of the broker
+// (event.Error.ByBroker), which are no fault of the message.
 func OutboxRefusedLimit(d time.Duration, attempts int) OutboxOption {
 	return func(o *bridge.Outbox) { o.RefusedLimit, o.RefusedAttempts = d, attempts }
 }

@@ -238,7 +238,7 @@ func TestOutboxPutBack(t *testing.T) {
 	const tooLarge = 0x95
 	url, got := publishFails(t, tooLarge, tooLarge)
 	store := memory(t, 0)
-	b := connected(t, url, mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(store))
+	b := connected(t, url, mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(store, mqttbroker.OutboxRefusedLimit(0, 1)))
 	publish(t, b, "a", "first")
 	publish(t, b, "b", "second")
 	receive(t, got)

@@ -15,13 +15,13 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// What the broker never takes is put aside, and others go on.
+// What the broker refuses for longer than it may is put aside, and others go on.
 func TestOutboxQuarantine(t *testing.T) {
 	t.Parallel()
 	const tooLarge = 0x95
 	url, got := publishFails(t, tooLarge)
 	spy, store := new(outboxSpy), memory(t, 0)
-	b, out := logged(t, url, mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(store), mqttbroker.WithHooks(spy))
+	b, out := logged(t, url, mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(store, mqttbroker.OutboxRefusedLimit(0, 1)), mqttbroker.WithHooks(spy))
 	if err := b.Publish(t.Context(), "a", broker.NewMessage("first", broker.WithID("7"))); err != nil {
 		t.Fatal(err)
 	}
@@ -34,8 +34,7 @@ func TestOutboxQuarantine(t *testing.T) {
 		t.Errorf("got %q", m)
 	}
 	wantDepth(t, store, 0)
-	mqtttest.Eventually(t, patience, func() bool { return len(spy.kinds()) == 1 })
-	i := spy.seen[0]
+	i := spy.want(t, event.OutboxQuarantined, 1)[0]
 	if i.Kind != event.OutboxQuarantined || i.ID != "7" || i.Topic != "a" || i.Health.Quarantined != 1 || i.Err == nil {
 		t.Errorf("hook was told %+v", i)
 	}

@@ -25,7 +25,7 @@ func public(op, topic string, err error) error {
 	}
 	p := &event.Error{
 		Op: e.Op, Topic: clip(e.Topic), Reason: event.Reason(e.Reason), MayHaveBeenSent: e.MayHaveBeenSent,
-		Convicted: e.Convicted, HeldFor: e.HeldFor, Cause: e.Cause,
+		Convicted: e.Convicted, HeldFor: e.HeldFor, ByBroker: e.ByBroker, Cause: e.Cause,
 	}
 	if many, ok := err.(interface{ Unwrap() []error }); ok && len(many.Unwrap()) > 1 {
 		p.Topic, p.Cause = "", err

@@ -14,8 +14,9 @@ import (
 // put aside.
 const DefaultRefusedLimit = time.Hour
 
-// permanent reports whether an entry can never be sent: trying again would not
-// help it, or ends the connection of all others.
+// permanent reports whether an entry can never be sent: it is over limits of ours,
+// which were others when it was accepted, or it ends the connection of all others.
+// What a broker announced or said is never permanent: the next one may take it.
 func permanent(err error) bool {
 	e, ok := errors.AsType[*event.Error](err)
 	if !ok {
@@ -23,6 +24,9 @@ func permanent(err error) bool {
 	}
 	if e.Convicted && e.HeldFor == 0 { // it was tried itself
 		return true
+	}
+	if e.ByBroker {
+		return false
 	}
 	switch e.Reason {
 	case event.ReasonBadTopic, event.ReasonTooLarge, event.ReasonBadRequest, event.ReasonUnsupported, event.ReasonCodec:
@@ -32,7 +36,8 @@ func permanent(err error) bool {
 }
 
 // refusal reports whether the broker refused an entry, and for how long that is
-// tried on: rights may come back, and a quota is no fault of the entry.
+// tried on: rights may come back. A quota, and what the broker takes at most, are
+// no fault of the entry, which waits for as long as nobody set a limit.
 func (k *keeper) refusal(err error) (outbox.Refusal, bool) {
 	e, ok := errors.AsType[*event.Error](err)
 	if !ok {
@@ -40,9 +45,9 @@ func (k *keeper) refusal(err error) (outbox.Refusal, bool) {
 	}
 	r := outbox.Refusal{Reason: string(e.Reason), After: k.cfg.RefusedLimit, Attempts: k.cfg.RefusedAttempts}
 	switch e.Reason {
-	case event.ReasonNotAuthorized, event.ReasonRefused:
+	case event.ReasonNotAuthorized, event.ReasonRefused, event.ReasonBadTopic:
 		r.After = cmp.Or(r.After, DefaultRefusedLimit)
-	case event.ReasonQuota:
+	case event.ReasonQuota, event.ReasonTooLarge, event.ReasonUnsupported:
 		r.After = cmp.Or(r.After, math.MaxInt64)
 	default:
 		return outbox.Refusal{}, false

@@ -172,7 +172,7 @@ func (o *outbound) ackError(a *wire.Ack) error {
 	if a.Reason < codeFailed {
 		return nil
 	}
-	return &Error{Op: opPublish, Reason: reasonOfCode(a.Reason), Cause: &CodeError{
+	return &Error{Op: opPublish, Reason: reasonOfCode(a.Reason), ByBroker: true, Cause: &CodeError{
 		Packet: a.Type.String(), Code: a.Reason,
 		Name: wire.ReasonName(a.Type, o.version, a.Reason), Detail: string(a.ReasonString),
 	}}

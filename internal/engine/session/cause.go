@@ -104,6 +104,8 @@ func (e *evidence) isContested() bool {
 // this kind is to blame.
 func (e *evidence) said() event.Cause {
 	switch {
+	case errors.Is(e.err, errLimits):
+		return event.CauseLimits
 	case e.code != nil:
 		return causeOfCode(e.code.Code)
 	case endedByPeer(e.err):

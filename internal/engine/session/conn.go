@@ -46,10 +46,12 @@ type conn struct {
 	roundTrip time.Duration // that of the PINGREQ before it; until then that of CONNECT
 	evidence  evidence      // why it ended; valid after closed
 
-	over   atomic.Bool // ended: nothing that was read on it counts any more
-	useful atomic.Bool // the broker granted, acknowledged or sent something
-	clean  bool        // CONNECT asked for a new session
-	at     int         // which address of the list
+	over    atomic.Bool   // ended: nothing that was read on it counts any more
+	useful  atomic.Bool   // the broker granted, acknowledged or sent something
+	clean   bool          // CONNECT asked for a new session
+	left    chan struct{} // closed when it is left for another address
+	leftFor int           // that; valid once left
+	at      int           // which address of the list
 
 	// dismissal is the DISCONNECT of the broker, MQTT 5.
 	dismissal atomic.Pointer[CodeError]
@@ -67,7 +69,7 @@ var (
 )
 
 func newConn(s *Session, v wire.Version) *conn {
-	c := &conn{s: s, version: v, at: s.trying, begun: time.Now(), closed: make(chan struct{})}
+	c := &conn{s: s, version: v, at: s.trying, begun: time.Now(), left: make(chan struct{}), closed: make(chan struct{})}
 	c.alive, c.cancel = context.WithCancelCause(s.running)
 	relaxed := s.cfg.RelaxedAcks && v == wire.V311
 	c.ledger = delivery.NewLedger(relaxed, func(acks []delivery.Ack) { s.acknowledge(c, acks) })
@@ -202,6 +204,9 @@ func (c *conn) Closed(err error) {
 	c.once.Do(func() {
 		if err == nil {
 			err = errors.New("connection closed")
+		}
+		if c.isLeft() {
+			err = errLimits
 		}
 		c.err = err
 		c.evidence = evidence{code: c.dismissal.Load(), err: err, paused: c.link.Jam() >= blockedFor}

@@ -1,26 +1,11 @@
 package session
 
 import (
-	"errors"
-	"fmt"
 	"math"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
 )
-
-var errTooLarge = errors.New("over the broker's maximum packet size")
-
-func tooLarge(size, limit int) error {
-	return fmt.Errorf("packet of %d bytes, limit %d: %w", size, limit, errTooLarge)
-}
-
-func reasonOfEncode(err error) Reason {
-	if errors.Is(err, errTooLarge) {
-		return ReasonTooLarge
-	}
-	return ReasonBadRequest
-}
 
 // encode appends the PUBLISH frame of m to dst. room is memory for the id.
 func encode(dst []byte, m *Message, id uint16, v wire.Version, room []byte) ([]byte, error) {

@@ -48,6 +48,9 @@ type Error struct {
 	// because the broker ended connections over several of them; 0 when this one was
 	// tried.
 	HeldFor time.Duration
+	// ByBroker is set when it is a limit or a verdict of the broker of the present
+	// connection: another one may take the message as it is.
+	ByBroker bool
 	// Cause is the underlying error, or nil.
 	Cause error
 }

@@ -179,7 +179,7 @@ func (k *kinds) refuse(m *Message, now time.Time) error {
 	}
 	left := it.until.Sub(now)
 	return &Error{
-		Op: opPublish, Topic: m.Topic, Reason: it.err.Reason, Convicted: sameTopic, HeldFor: left,
+		Op: opPublish, Topic: m.Topic, Reason: it.err.Reason, Convicted: sameTopic, HeldFor: left, ByBroker: true,
 		Cause: fmt.Errorf("not sent: the broker ended connections over %s, %d in a row; the next one may go in %v: %w",
 			what, it.row, left.Round(time.Millisecond), it.err.Cause),
 	}

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -45,15 +44,9 @@ type outbound struct {
 	aliasCap   int // how many we want; 0 is none
 	version    wire.Version
 	limits     limits
+	offers     offers
 	finished   []finish // completions collected under mu, told after it
 	onUnrouted func(topic []byte)
-}
-
-// limits are the broker's, from CONNACK.
-type limits struct {
-	maxQoS    byte
-	retain    bool
-	maxPacket int // 0 is none
 }
 
 type finish struct {
@@ -109,7 +102,7 @@ func (o *outbound) try(m *Message, n need, done completion, w *waiter) (out sent
 	if !o.admits(n) || (w == nil && o.behind()) {
 		return out, false, nil
 	}
-	if err := o.check(m); err != nil {
+	if err := o.check(m, isKept(done)); err != nil {
 		return out, false, err
 	}
 	if m.QoS == 0 {
@@ -121,7 +114,7 @@ func (o *outbound) try(m *Message, n need, done completion, w *waiter) (out sent
 // admit encodes m for the current connection and takes it into the window.
 func (o *outbound) admit(m *Message, done completion) (sent, bool, error) {
 	i, sl := o.win.take(m.QoS)
-	frame, err := o.encode(sl.frame[:0], m, sl.id)
+	frame, err := o.encode(sl.frame[:0], m, sl.id, isKept(done))
 	sl.frame = frame
 	if err != nil {
 		o.win.drop(i)
@@ -139,7 +132,7 @@ func (o *outbound) admit(m *Message, done completion) (sent, bool, error) {
 // admitQoS0 is not ok when the connection's queue is full, which only QoS 0
 // waits for: the window bounds the rest.
 func (o *outbound) admitQoS0(m *Message, n need) (sent, bool, error) {
-	frame, err := o.encode(o.scratch[:0], m, 0)
+	frame, err := o.encode(o.scratch[:0], m, 0, false)
 	if err != nil {
 		return sent{}, false, err
 	}
@@ -163,42 +156,29 @@ func (o *outbound) admitQoS0(m *Message, n need) (sent, bool, error) {
 	return out, ok, nil
 }
 
-func (o *outbound) encode(dst []byte, m *Message, id uint16) ([]byte, error) {
+func (o *outbound) encode(dst []byte, m *Message, id uint16, kept bool) ([]byte, error) {
 	frame, err := encode(dst, m.stamped(o.version), id, o.version, o.idRoom[:0])
-	if limit := o.limits.maxPacket; err == nil && limit > 0 && len(frame) > limit {
-		err = tooLarge(len(frame), limit)
-	}
 	if err != nil {
-		return dst, o.fail(m, reasonOfEncode(err), err)
+		return dst, o.fail(m, ReasonBadRequest, err)
+	}
+	if err := o.lacks(demand{m.QoS, m.Retain, len(frame)}, m.Topic, kept); err != nil {
+		return dst, err
 	}
 	return frame, nil
 }
 
-// check refuses what the broker said it cannot take [MQTT-3.2.2-11],
-// [MQTT-3.2.2-14].
-func (o *outbound) check(m *Message) error {
-	if reason, err := o.limits.check(m.QoS, m.Retain, 0); err != nil {
-		return o.fail(m, reason, err)
+// check refuses what the broker said it cannot take, before it takes room.
+func (o *outbound) check(m *Message, kept bool) error {
+	if err := o.lacks(demand{qos: m.QoS, retain: m.Retain}, m.Topic, kept); err != nil {
+		return err
 	}
 	return nil
-}
-
-func (l *limits) check(qos byte, retain bool, size int) (Reason, error) {
-	switch {
-	case qos > l.maxQoS:
-		return ReasonUnsupported, fmt.Errorf("the broker takes QoS %d at most", l.maxQoS)
-	case retain && !l.retain:
-		return ReasonUnsupported, errors.New("the broker keeps no retained messages")
-	case l.maxPacket > 0 && size > l.maxPacket:
-		return ReasonTooLarge, tooLarge(size, l.maxPacket)
-	}
-	return "", nil
 }
 
 // pump hands listed slots to the connection, in order, as far as the broker's
 // quota and the connection's queue allow.
 func (o *outbound) pump() {
-	for o.cur != nil && o.win.next != none && !o.blocked && o.quota > 0 && !o.probing() {
+	for o.cur != nil && o.win.next != none && !o.blocked && o.quota > 0 && !o.probing() && !o.offers.leaving {
 		sl := &o.win.slots[o.win.next]
 		first := sl.state == slotQueued
 		if !first {
@@ -333,7 +313,7 @@ func (o *outbound) drain(ctx context.Context) {
 func (o *outbound) close(cause error) {
 	o.mu.Lock()
 	o.closed, o.cur = cause, nil
-	for _, t := range []*time.Timer{o.stuck.timer, o.owing.timer} {
+	for _, t := range []*time.Timer{o.stuck.timer, o.owing.timer, o.offers.timer} {
 		if t != nil {
 			t.Stop()
 		}

@@ -23,6 +23,7 @@ func (o *outbound) attach(c *conn) (lost int) {
 		o.qos2Cap = o.win.size // the broker says what it takes
 	}
 	o.limits = limits{maxQoS: a.MaximumQoS, retain: a.RetainAvailable, maxPacket: int(a.MaximumPacketSize)}
+	o.offers.attached(c, o.limits)
 	o.settled()
 	if !a.SessionPresent {
 		lost = o.forget()
@@ -85,8 +86,9 @@ func (o *outbound) refit() {
 		sl := &o.win.slots[i]
 		next := sl.next
 		if sl.state != slotReleased {
-			if reason, err := o.limits.check(sl.qos, sl.frame[0]&1 != 0, len(sl.frame)); err != nil {
-				o.giveUp(i, &Error{Op: opPublish, Reason: reason, MayHaveBeenSent: sl.carried, Cause: err})
+			if err := o.lacks(demand{sl.qos, sl.frame[0]&1 != 0, len(sl.frame)}, "", sl.kept); err != nil {
+				err.MayHaveBeenSent = sl.carried
+				o.giveUp(i, err)
 			}
 		}
 		i = next
@@ -100,6 +102,7 @@ func (o *outbound) detach(c *conn) {
 	c.over.Store(true)
 	if o.cur == c {
 		o.cur = nil
+		o.offers.stop()
 	}
 	if c.patience != nil {
 		c.patience.Stop()

@@ -133,6 +133,8 @@ func (r *retries) leave(c *conn, l *event.LossError) {
 	switch e := &c.evidence; {
 	case l.Cause == event.CauseMoved:
 		r.next++
+	case l.Cause == event.CauseLimits:
+		r.next = c.leftFor
 	case l.Cause == event.CauseTakenOver: // it follows us everywhere
 	case c.useful.Load() || e.life >= takeoverWindow && !isTimeout(e.err):
 		r.useless = 0
@@ -181,7 +183,7 @@ func (s *Session) verdict(addr link.Address, c *conn, r *retries) *event.LossErr
 		s.out.tell()
 	default:
 		r.suspicions = 0
-		if l.Code == 0 {
+		if l.Code == 0 && l.Cause != event.CauseLimits {
 			s.unrest.cut(1)
 		}
 	}
@@ -324,7 +326,7 @@ func (s *Session) hold(c *conn, ctl control, addr link.Address) {
 	s.state.set(func(st *Status) { st.Connected, st.Attempts, st.LastError = true, 0, nil })
 	s.cfg.Notify(Connected{s.cfg.ClientID, addr.String(), c.connack.SessionPresent})
 	s.subs.serve(s, c, ctl)
-	if s.running.Err() != nil {
+	if s.running.Err() != nil || c.isLeft() {
 		ctl.disconnect() // behind everything that is queued
 	}
 	s.drop(c, ctl)

@@ -54,7 +54,7 @@ func (s *Session) suspicionPause(n int) time.Duration {
 
 // convicted is the error of a message or filter that ends every connection.
 func convicted(op, name string, l *event.LossError) *Error {
-	e := &Error{Op: op, Topic: name, Reason: ReasonRefused, Convicted: true, Cause: l}
+	e := &Error{Op: op, Topic: name, Reason: ReasonRefused, Convicted: true, ByBroker: true, Cause: l}
 	if l.Code != 0 {
 		e.Reason = reasonOfCode(l.Code)
 	}

@@ -21,7 +21,7 @@ func Valid(m *Message) error {
 	head := *m
 	head.Payload, head.QoS = nil, 0
 	if _, err := encode(nil, &head, 0, wire.V5, nil); err != nil {
-		return &Error{Op: opPublish, Topic: m.Topic, Reason: reasonOfEncode(err), Cause: err}
+		return &Error{Op: opPublish, Topic: m.Topic, Reason: ReasonBadRequest, Cause: err}
 	}
 	return nil
 }
