@@ -26,6 +26,7 @@ import (
 func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceName server.ServiceName, logger log.Logger, writer io.Writer) (*kratos.App, func(), error) {
 	registrar := server.NewRegistrar()
 	confServer := bootstrap.Server
+	room := server.NewRoom()
 	mqtt := bootstrap.Mqtt
 	embedded, cleanup, err := server.NewEmbedded(confServer, mqtt, logger)
 	if err != nil {
@@ -70,7 +71,7 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 	limits := newLimits(device)
 	deviceUsecase := biz.NewDeviceUsecase(transaction, deviceRepo, devicePublisher, limits)
 	deviceService := service.NewDeviceService(deviceUsecase)
-	httpServer, cleanup5, err := server.NewHTTPServer(confServer, reportService, deviceService, logger)
+	httpServer, cleanup5, err := server.NewHTTPServer(confServer, room, reportService, deviceService, logger)
 	if err != nil {
 		cleanup4()
 		cleanup3()
@@ -78,7 +79,7 @@ func wireApp(contextContext context.Context, bootstrap *conf.Bootstrap, serviceN
 		cleanup()
 		return nil, nil, err
 	}
-	grpcServer, cleanup6, err := server.NewGRPCServer(confServer, reportService, deviceService, logger)
+	grpcServer, cleanup6, err := server.NewGRPCServer(confServer, room, reportService, deviceService, logger)
 	if err != nil {
 		cleanup5()
 		cleanup4()

@@ -124,12 +124,12 @@ func rules() []rule {
 			allow:  []string{"./internal/biz/...", "./internal/conf/...", "./internal/data/...", "./api/...", "./broker/mqtt", "./event/..."},
 		},
 		{
-			why:    "server sees service, api, conf, transport/mqtt and the stores it is given, and the embedded broker it can start",
+			why:    "server sees service, api, conf, transport/mqtt, the bounds of payloads and the stores it is given, and the embedded broker it can start",
 			from:   []string{"./internal/server/..."},
 			forbid: []string{"./..."},
 			allow: []string{
 				"./internal/service/...", "./internal/conf/...", "./internal/server/...", "./api/...", "./transport/mqtt",
-				"./event", "./event/dedup", "./event/deadletter", "./mqtttest/embedded",
+				"./event", "./event/dedup", "./event/deadletter", "./internal/bounds", "./mqtttest/embedded",
 			},
 		},
 		{

@@ -15,6 +15,9 @@ var ProviderSet = wire.NewSet(NewReportUsecase, NewDeviceUsecase)
 type Page struct {
 	// Size is the largest number of entries wanted, at least 1.
 	Size int
+	// Bytes is where the page ends, too: with the entry before the one that would
+	// take its data beyond them, and not before the first. 0 for nowhere.
+	Bytes int
 	// Before is the cursor that the page before ended with, 0 for the newest
 	// page.
 	Before int64

@@ -373,8 +373,16 @@ type Server_HTTP struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Listen address, host:port. Port 0 takes a free one.
 	Addr string `protobuf:"bytes,1,opt,name=addr,proto3" json:"addr,omitempty"`
-	// Bound on one request. Default 5 s.
-	Timeout       *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// Bound on one request, and on each of reading and writing it. Default 5 s.
+	Timeout *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// Names that this process is reached by, without a port. Requests for another
+	// name than these, localhost or an address are refused with 421, as a page of
+	// another site can have its own name lead here. Default: none, and then any name
+	// is taken unless addr is on loopback.
+	Hosts []string `protobuf:"bytes,3,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	// Other sites whose pages may use the API, as "https://console.example". Default:
+	// none, requests from pages of other sites are refused with 403.
+	Origins       []string `protobuf:"bytes,4,rep,name=origins,proto3" json:"origins,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -423,13 +431,33 @@ func (x *Server_HTTP) GetTimeout() *durationpb.Duration {
 	return nil
 }
 
+func (x *Server_HTTP) GetHosts() []string {
+	if x != nil {
+		return x.Hosts
+	}
+	return nil
+}
+
+func (x *Server_HTTP) GetOrigins() []string {
+	if x != nil {
+		return x.Origins
+	}
+	return nil
+}
+
 // GRPC is the gRPC API.
 type Server_GRPC struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Listen address, host:port. Port 0 takes a free one.
 	Addr string `protobuf:"bytes,1,opt,name=addr,proto3" json:"addr,omitempty"`
 	// Bound on one call. Default 5 s.
-	Timeout       *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	Timeout *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// Tell anybody which services and messages there are, for tools as grpcurl.
+	// Default false.
+	Reflection bool `protobuf:"varint,3,opt,name=reflection,proto3" json:"reflection,omitempty"`
+	// Tell anybody of the connections of this process, by grpc.channelz and the rest
+	// of gRPC's admin services. Default false.
+	Channelz      bool `protobuf:"varint,4,opt,name=channelz,proto3" json:"channelz,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -476,6 +504,20 @@ func (x *Server_GRPC) GetTimeout() *durationpb.Duration {
 		return x.Timeout
 	}
 	return nil
+}
+
+func (x *Server_GRPC) GetReflection() bool {
+	if x != nil {
+		return x.Reflection
+	}
+	return false
+}
+
+func (x *Server_GRPC) GetChannelz() bool {
+	if x != nil {
+		return x.Channelz
+	}
+	return false
 }
 
 // Embedded is an MQTT broker inside this process, for development.
@@ -594,18 +636,24 @@ const file_conf_conf_proto_rawDesc = "" +
 	".conf.DataR\x04data\x12\x1e\n" +
 	"\x04mqtt\x18\x03 \x01(\v2\n" +
 	".conf.MQTTR\x04mqtt\x12$\n" +
-	"\x06device\x18\x04 \x01(\v2\f.conf.DeviceR\x06device\"\xfa\x02\n" +
+	"\x06device\x18\x04 \x01(\v2\f.conf.DeviceR\x06device\"\xe7\x03\n" +
 	"\x06Server\x12%\n" +
 	"\x04http\x18\x01 \x01(\v2\x11.conf.Server.HTTPR\x04http\x12%\n" +
 	"\x04grpc\x18\x02 \x01(\v2\x11.conf.Server.GRPCR\x04grpc\x12-\n" +
 	"\x04mqtt\x18\x03 \x01(\v2\x19.kratosmqtt.v1.SubscriberR\x04mqtt\x121\n" +
-	"\bembedded\x18\x04 \x01(\v2\x15.conf.Server.EmbeddedR\bembedded\x1aO\n" +
+	"\bembedded\x18\x04 \x01(\v2\x15.conf.Server.EmbeddedR\bembedded\x1a\x7f\n" +
 	"\x04HTTP\x12\x12\n" +
 	"\x04addr\x18\x01 \x01(\tR\x04addr\x123\n" +
-	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x1aO\n" +
+	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x14\n" +
+	"\x05hosts\x18\x03 \x03(\tR\x05hosts\x12\x18\n" +
+	"\aorigins\x18\x04 \x03(\tR\aorigins\x1a\x8b\x01\n" +
 	"\x04GRPC\x12\x12\n" +
 	"\x04addr\x18\x01 \x01(\tR\x04addr\x123\n" +
-	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x1a\x1e\n" +
+	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x1e\n" +
+	"\n" +
+	"reflection\x18\x03 \x01(\bR\n" +
+	"reflection\x12\x1a\n" +
+	"\bchannelz\x18\x04 \x01(\bR\bchannelz\x1a\x1e\n" +
 	"\bEmbedded\x12\x12\n" +
 	"\x04addr\x18\x01 \x01(\tR\x04addr\"s\n" +
 	"\x04Data\x12/\n" +

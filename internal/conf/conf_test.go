@@ -189,6 +189,10 @@ device: {temperature_limit: NaN, offline_after: 0s}
 `,
 			[]string{"server.http.addr", "server.http.timeout", "server.grpc.addr", "data.database", "mqtt.connection.addresses", "device.temperature_limit", "device.offline_after"},
 		},
+		"other sites": {
+			`server: {http: {addr: ":0", hosts: [a.example, "a.example:80", "http://a.example"], origins: ["https://a.example", "https://a.example/", "a.example", "*"]}}`,
+			[]string{"server.http.hosts[1]", "server.http.hosts[2]", "server.http.origins[1]", "server.http.origins[2]", "server.http.origins[3]"},
+		},
 		"database": {
 			"data: {database: {driver: oracle}}",
 			[]string{"data.database.driver: want sqlite", "data.database.source", EnvDatabaseSource},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/url"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ func (b *Bootstrap) Validate() error {
 		checkListener("server.http", server.GetHttp() != nil, server.GetHttp().GetAddr(), server.GetHttp().GetTimeout()),
 		checkListener("server.grpc", server.GetGrpc() != nil, server.GetGrpc().GetAddr(), server.GetGrpc().GetTimeout()),
 		checkListener("server.embedded", server.GetEmbedded() != nil, server.GetEmbedded().GetAddr(), nil),
+		server.GetHttp().checkSites(),
 		b.GetData().GetDatabase().check(),
 		stores.Check(b.Settings(), b.GetData().GetDatabase() != nil),
 	}
@@ -62,6 +64,23 @@ func checkListener(section string, configured bool, addr string, timeout *durati
 	}
 	if timeout != nil && timeout.AsDuration() < time.Millisecond {
 		errs = append(errs, problem(section+".timeout", "is %s, want at least 1ms", timeout.AsDuration()))
+	}
+	return errors.Join(errs...)
+}
+
+// checkSites looks at the names of this process and the sites that may use it.
+func (c *Server_HTTP) checkSites() error {
+	var errs []error
+	for i, host := range c.GetHosts() {
+		if host == "" || strings.ContainsAny(host, ":/@*? \t") {
+			errs = append(errs, problem(fmt.Sprintf("server.http.hosts[%d]", i), "is no name of a host, want one without scheme and port, as in reports.example"))
+		}
+	}
+	for i, origin := range c.GetOrigins() {
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme == "" || u.Host == "" || origin != u.Scheme+"://"+strings.ToLower(u.Host) {
+			errs = append(errs, problem(fmt.Sprintf("server.http.origins[%d]", i), "is no origin, want scheme and host in lower case and no path, as in https://console.example"))
+		}
 	}
 	return errors.Join(errs...)
 }

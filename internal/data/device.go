@@ -88,29 +88,37 @@ func (r *deviceRepo) ListAlerts(ctx context.Context, page biz.Page) ([]biz.Alert
 	return list(ctx, r.data, page, scanAlert, selectAlerts)
 }
 
-func scanTelemetry(rows *sql.Rows) (seq int64, t biz.Telemetry, err error) {
+// sensorsGrow is how much larger than their JSON decoded values are, as far as a page
+// is concerned: small ones are some ten times that.
+const sensorsGrow = 8
+
+func scanTelemetry(rows *sql.Rows) (r row, t biz.Telemetry, err error) {
 	var measured string
 	var sensors []byte
-	err = rows.Scan(&seq, &t.DeviceID, &t.EventID, &t.Temperature, &t.Humidity, &measured, &sensors)
+	err = rows.Scan(&r.seq, &t.DeviceID, &t.EventID, &t.Temperature, &t.Humidity, &measured, &sensors)
+	r.holds(t.DeviceID, t.EventID)
+	r.bytes += sensorsGrow * len(sensors)
 	if err != nil {
-		return seq, t, err
+		return r, t, err
 	}
 	if err = json.Unmarshal(sensors, &t.Sensors); err != nil {
-		return seq, t, err
+		return r, t, err
 	}
 	if t.MeasuredAt, err = parseTime(measured); err != nil {
-		return seq, t, err
+		return r, t, err
 	}
-	return seq, t, readable(t.DeviceID, t.EventID)
+	return r, t, readable(t.DeviceID, t.EventID)
 }
 
-func scanAlert(rows *sql.Rows) (seq int64, a biz.Alert, err error) {
+func scanAlert(rows *sql.Rows) (r row, a biz.Alert, err error) {
 	var measured string
-	if err = rows.Scan(&seq, &a.EventID, &a.DeviceID, &a.Kind, &a.Value, &a.Limit, &measured); err != nil {
-		return seq, a, err
+	err = rows.Scan(&r.seq, &a.EventID, &a.DeviceID, &a.Kind, &a.Value, &a.Limit, &measured)
+	r.holds(a.EventID, a.DeviceID, a.Kind)
+	if err != nil {
+		return r, a, err
 	}
 	if a.MeasuredAt, err = parseTime(measured); err != nil {
-		return seq, a, err
+		return r, a, err
 	}
-	return seq, a, readable(a.EventID, a.DeviceID, a.Kind)
+	return r, a, readable(a.EventID, a.DeviceID, a.Kind)
 }

@@ -15,8 +15,9 @@ import (
 // and whose $2 is the limit, with further arguments from $3 on, newest first.
 // It returns the page and the cursor of the next one, 0 when there is none. A
 // row that scan cannot make sense of is left out, counted and logged: one of
-// them must not hide the others. scan returns the seq of such a row, too.
-func list[T any](ctx context.Context, d *Data, page biz.Page, scan func(*sql.Rows) (int64, T, error), query string, args ...any) (_ []T, next int64, err error) {
+// them must not hide the others. scan returns the seq and the bytes of such a row,
+// too.
+func list[T any](ctx context.Context, d *Data, page biz.Page, scan func(*sql.Rows) (row, T, error), query string, args ...any) (_ []T, next int64, err error) {
 	if d.db == nil {
 		return nil, 0, errNoDatabase()
 	}
@@ -32,13 +33,16 @@ func list[T any](ctx context.Context, d *Data, page biz.Page, scan func(*sql.Row
 	defer rows.Close()
 	var items []T
 	var last int64
-	for n := 0; rows.Next(); n++ {
+	for n, size := 0, 0; rows.Next(); n++ {
 		if n == page.Size {
 			return items, last, nil
 		}
-		seq, item, err := scan(rows)
-		if last = seq; err != nil {
-			d.unreadable.note(seq, err)
+		row, item, err := scan(rows)
+		if size += row.bytes; page.Bytes > 0 && size > page.Bytes && n > 0 {
+			return items, last, nil
+		}
+		if last = row.seq; err != nil {
+			d.unreadable.note(row.seq, err)
 			continue
 		}
 		items = append(items, item)
@@ -47,6 +51,19 @@ func list[T any](ctx context.Context, d *Data, page biz.Page, scan func(*sql.Row
 		return nil, 0, databaseError(err)
 	}
 	return items, 0, nil
+}
+
+// row is where a row stands, and what its texts take.
+type row struct {
+	seq   int64
+	bytes int
+}
+
+// holds counts the bytes of texts. In a row with a wrong column some may be missing.
+func (r *row) holds(texts ...string) {
+	for _, text := range texts {
+		r.bytes += len(text)
+	}
 }
 
 // formatTime and parseTime are how times stand in TEXT columns. A time that no

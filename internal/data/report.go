@@ -62,22 +62,25 @@ func (r *reportRepo) ListStatuses(ctx context.Context, page biz.Page) ([]biz.Sta
 	return list(ctx, r.data, page, scanStatus, selectStatuses)
 }
 
-func scanEvent(rows *sql.Rows) (seq int64, e biz.EventReport, err error) {
+func scanEvent(rows *sql.Rows) (r row, e biz.EventReport, err error) {
 	var created string
-	if err = rows.Scan(&seq, &e.EventID, &e.EventName, &e.Data, &created); err != nil {
-		return seq, e, err
+	err = rows.Scan(&r.seq, &e.EventID, &e.EventName, &e.Data, &created)
+	r.holds(e.EventID, e.EventName, e.Data)
+	if err != nil {
+		return r, e, err
 	}
 	if e.CreateTime, err = parseTime(created); err != nil {
-		return seq, e, err
+		return r, e, err
 	}
-	return seq, e, readable(e.EventID, e.EventName, e.Data)
+	return r, e, readable(e.EventID, e.EventName, e.Data)
 }
 
-func scanStatus(rows *sql.Rows) (seq int64, s biz.StatusReport, err error) {
-	err = rows.Scan(&seq, &s.EventID, &s.DataName, &s.ReportType, &s.Data,
+func scanStatus(rows *sql.Rows) (r row, s biz.StatusReport, err error) {
+	err = rows.Scan(&r.seq, &s.EventID, &s.DataName, &s.ReportType, &s.Data,
 		&s.ErrorReason, &s.ErrorHandling, &s.Status, &s.PartEvent, &s.PartDate)
+	r.holds(s.EventID, s.DataName, s.ReportType, s.Data, s.ErrorReason, s.ErrorHandling, s.PartEvent, s.PartDate)
 	if err != nil {
-		return seq, s, err
+		return r, s, err
 	}
-	return seq, s, readable(s.EventID, s.DataName, s.ReportType, s.Data, s.ErrorReason, s.ErrorHandling, s.PartEvent, s.PartDate)
+	return r, s, readable(s.EventID, s.DataName, s.ReportType, s.Data, s.ErrorReason, s.ErrorHandling, s.PartEvent, s.PartDate)
 }

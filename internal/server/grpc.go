@@ -2,19 +2,25 @@ package server
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/go-kratos/kratos/v2/transport/grpc"
+	"golang.org/x/net/netutil"
+	ggrpc "google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/keepalive"
 
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bounds"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/service"
 )
 
 // NewGRPCServer opens the configured address and serves the gRPC API on it. The
 // returned function closes the address again, in case the server never runs.
-func NewGRPCServer(c *conf.Server, reports *service.ReportService, devices *service.DeviceService, logger log.Logger) (*grpc.Server, func(), error) {
+func NewGRPCServer(c *conf.Server, room *Room, reports *service.ReportService, devices *service.DeviceService, logger log.Logger) (*grpc.Server, func(), error) {
 	if c.GetGrpc() == nil {
 		return nil, func() {}, nil
 	}
@@ -22,13 +28,37 @@ func NewGRPCServer(c *conf.Server, reports *service.ReportService, devices *serv
 	if err != nil {
 		return nil, nil, fmt.Errorf("gRPC server: %w", err)
 	}
-	srv := grpc.NewServer(
-		grpc.Listener(lis),
+	timeout := timeoutOf(c.Grpc.Timeout)
+	opts := []grpc.ServerOption{
+		grpc.Listener(netutil.LimitListener(lis, maxConnections)),
 		grpc.Address(lis.Addr().String()),
-		grpc.Timeout(timeoutOf(c.Grpc.Timeout)),
+		grpc.Timeout(timeout),
 		grpc.Middleware(requestMiddleware(logger)...),
-	)
-	reportv1.RegisterReportServiceServer(srv, reports)
-	devicev1.RegisterDeviceServiceServer(srv, devices)
+		grpc.Options(append(limits(timeout), ggrpc.InTapHandle(newDoor(c.Grpc, timeout).enter))...),
+	}
+	if !c.Grpc.Reflection {
+		opts = append(opts, grpc.DisableReflection())
+	}
+	srv := grpc.NewServer(opts...)
+	registrar := &bounded{srv, room}
+	reportv1.RegisterReportServiceServer(registrar, reports)
+	devicev1.RegisterDeviceServiceServer(registrar, devices)
 	return srv, func() { _ = lis.Close() }, nil
+}
+
+// maxStreams is how many calls one connection may have at a time.
+const maxStreams = 100
+
+// limits are those of HTTP, for gRPC. A message that comes compressed is bounded
+// again when it is not any more.
+func limits(timeout time.Duration) []ggrpc.ServerOption {
+	return []ggrpc.ServerOption{
+		ggrpc.MaxRecvMsgSize(maxBody),
+		ggrpc.MaxHeaderListSize(maxHeader),
+		ggrpc.MaxConcurrentStreams(maxStreams),
+		ggrpc.ConnectionTimeout(timeout),
+		ggrpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 2 * idleTime, Time: idleTime, Timeout: timeout}),
+		ggrpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		ggrpc.ForceServerCodecV2(boundedCodec{encoding.GetCodecV2(bounds.Proto)}),
+	}
 }

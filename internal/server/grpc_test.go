@@ -21,9 +21,17 @@ import (
 // serveGRPC runs the gRPC server over s and returns a client of it.
 func serveGRPC(t *testing.T, s *stub) reportv1.ReportServiceClient {
 	t.Helper()
+	return reportv1.NewReportServiceClient(serveGRPCWith(t, s, NewRoom(), &conf.Server_GRPC{}))
+}
+
+// serveGRPCWith is the same with a room and settings; without a timeout it is a minute.
+func serveGRPCWith(t *testing.T, s *stub, room *Room, c *conf.Server_GRPC) *grpc.ClientConn {
+	t.Helper()
 	reports, devices := s.services()
-	c := &conf.Server{Grpc: &conf.Server_GRPC{Addr: "127.0.0.1:0", Timeout: durationpb.New(time.Minute)}}
-	srv, cleanup, err := NewGRPCServer(c, reports, devices, log.DefaultLogger)
+	if c.Addr = "127.0.0.1:0"; c.Timeout == nil {
+		c.Timeout = durationpb.New(time.Minute)
+	}
+	srv, cleanup, err := NewGRPCServer(&conf.Server{Grpc: c}, room, reports, devices, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +46,7 @@ func serveGRPC(t *testing.T, s *stub) reportv1.ReportServiceClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return reportv1.NewReportServiceClient(conn)
+	return conn
 }
 
 func TestGRPCAnswers(t *testing.T) {
@@ -71,7 +79,7 @@ func TestGRPCAnswers(t *testing.T) {
 
 func TestNoGRPCServerUnlessConfigured(t *testing.T) {
 	t.Parallel()
-	srv, cleanup, err := NewGRPCServer(nil, nil, nil, log.DefaultLogger)
+	srv, cleanup, err := NewGRPCServer(nil, nil, nil, nil, log.DefaultLogger)
 	if srv != nil || err != nil {
 		t.Errorf("got %v, %v", srv, err)
 	}

@@ -2,10 +2,11 @@ package server
 
 import (
 	"fmt"
-	nethttp "net/http"
+	"time"
 
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/go-kratos/kratos/v2/transport/http"
+	"golang.org/x/net/netutil"
 
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
@@ -13,14 +14,20 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/service"
 )
 
-// maxBody bounds a request's body: 64 KiB of content as JSON escapes it at
-// worst, and the rest of a report.
-const maxBody = 512 << 10
+const (
+	// maxHeader bounds the header of a request, in bytes.
+	maxHeader = 16 << 10
+	// maxConnections is how many connections each server has. Further ones wait until
+	// one of those ends.
+	maxConnections = 1024
+	// idleTime is how long a connection without a request is kept.
+	idleTime = time.Minute
+)
 
 // NewHTTPServer opens the configured address and serves the HTTP API on it, and the
 // contracts of the events at /asyncapi/. The
 // returned function closes the address again, in case the server never runs.
-func NewHTTPServer(c *conf.Server, reports *service.ReportService, devices *service.DeviceService, logger log.Logger) (*http.Server, func(), error) {
+func NewHTTPServer(c *conf.Server, room *Room, reports *service.ReportService, devices *service.DeviceService, logger log.Logger) (*http.Server, func(), error) {
 	if c.GetHttp() == nil {
 		return nil, func() {}, nil
 	}
@@ -28,20 +35,21 @@ func NewHTTPServer(c *conf.Server, reports *service.ReportService, devices *serv
 	if err != nil {
 		return nil, nil, fmt.Errorf("HTTP server: %w", err)
 	}
+	timeout := timeoutOf(c.Http.Timeout)
 	srv := http.NewServer(
-		http.Listener(lis),
+		http.Listener(netutil.LimitListener(lis, maxConnections)),
 		http.Address(lis.Addr().String()),
-		http.Timeout(timeoutOf(c.Http.Timeout)),
-		http.Filter(limitBody),
+		http.Timeout(timeout),
+		http.Filter(newGuard(c.Http, lis.Addr()).filter, shares(room)),
+		http.RequestDecoder(decodeRequest),
+		http.ResponseEncoder(encodeResponse),
+		http.ErrorEncoder(encodeError),
 		http.Middleware(requestMiddleware(logger)...),
 	)
-	srv.ReadHeaderTimeout = timeoutOf(c.Http.Timeout)
+	srv.ReadTimeout, srv.WriteTimeout, srv.IdleTimeout = timeout, 2*timeout, idleTime
+	srv.MaxHeaderBytes = maxHeader
 	reportv1.RegisterReportServiceHTTPServer(srv, reports)
 	devicev1.RegisterDeviceServiceHTTPServer(srv, devices)
 	srv.HandlePrefix(asyncAPIPath, asyncAPI())
 	return srv, func() { _ = lis.Close() }, nil
-}
-
-func limitBody(next nethttp.Handler) nethttp.Handler {
-	return nethttp.MaxBytesHandler(next, maxBody)
 }

@@ -20,9 +20,17 @@ const validReport = `{"report_type":"event","app_id":"a","app_key":"k","event_na
 // serveHTTP runs the HTTP server over s and returns its URL.
 func serveHTTP(t *testing.T, s *stub) string {
 	t.Helper()
+	return serveHTTPWith(t, s, NewRoom(), &conf.Server_HTTP{})
+}
+
+// serveHTTPWith is the same with a room and settings; without a timeout it is a minute.
+func serveHTTPWith(t *testing.T, s *stub, room *Room, c *conf.Server_HTTP) string {
+	t.Helper()
 	reports, devices := s.services()
-	c := &conf.Server{Http: &conf.Server_HTTP{Addr: "127.0.0.1:0", Timeout: durationpb.New(time.Minute)}}
-	srv, cleanup, err := NewHTTPServer(c, reports, devices, log.DefaultLogger)
+	if c.Addr = "127.0.0.1:0"; c.Timeout == nil {
+		c.Timeout = durationpb.New(time.Minute)
+	}
+	srv, cleanup, err := NewHTTPServer(&conf.Server{Http: c}, room, reports, devices, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +82,7 @@ func TestHTTPAnswers(t *testing.T) {
 		"recorded":            {"POST", "/v1/reports", strings.Replace(validReport, "event", "weather", 1), 200, `"accepted":false`},
 		"every field":         {"POST", "/v1/reports", `{}`, 400, `"metadata":{"app_id":"required","app_key":"required","event_name":"required","report_type":"required"}`},
 		"no JSON":             {"POST", "/v1/reports", `{`, 400, `"reason":"CODEC"`},
-		"too large a body":    {"POST", "/v1/reports", `{"content":"` + strings.Repeat("x", maxBody) + `"}`, 400, `too large`},
+		"too large a body":    {"POST", "/v1/reports", `{"content":"` + strings.Repeat("x", maxBody) + `"}`, 413, `too large`},
 		"too large a content": {"POST", "/v1/reports", `{"content":"` + strings.Repeat("x", 65<<10) + `"}`, 400, `at most 65536 allowed`},
 		"list":                {"GET", "/v1/reports?page_size=1", ``, 200, `"eventId":"e1"`},
 		"bad page":            {"GET", "/v1/reports?page_size=-1", ``, 400, `page_size`},
@@ -122,7 +130,7 @@ func TestFullOutboxSaysWhenToTryAgain(t *testing.T) {
 
 func TestNoHTTPServerUnlessConfigured(t *testing.T) {
 	t.Parallel()
-	srv, cleanup, err := NewHTTPServer(&conf.Server{}, nil, nil, log.DefaultLogger)
+	srv, cleanup, err := NewHTTPServer(&conf.Server{}, nil, nil, nil, log.DefaultLogger)
 	if srv != nil || err != nil {
 		t.Errorf("got %v, %v", srv, err)
 	}

@@ -24,6 +24,8 @@ type stub struct {
 
 	fail      error
 	published atomic.Int64
+
+	reportData string // of the report that is listed
 }
 
 func (s *stub) PublishEvent(context.Context, biz.EventReport) error {
@@ -34,7 +36,7 @@ func (s *stub) PublishEvent(context.Context, biz.EventReport) error {
 func (s *stub) PublishStatus(context.Context, biz.StatusReport) error { return s.fail }
 
 func (s *stub) ListEvents(context.Context, biz.Page) ([]biz.EventReport, int64, error) {
-	return []biz.EventReport{{EventID: "e1"}}, 0, nil
+	return []biz.EventReport{{EventID: "e1", Data: s.reportData}}, 0, nil
 }
 
 func (s *stub) ListTelemetry(_ context.Context, device string, _ biz.Page) ([]biz.Telemetry, int64, error) {

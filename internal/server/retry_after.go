@@ -33,17 +33,19 @@ func tellRetryAfter() middleware.Middleware {
 				return reply, err
 			}
 			if tr, ok := transport.FromServerContext(ctx); ok {
-				tr.ReplyHeader().Set(retryAfterHeader, strconv.Itoa(int(retryAfter.Seconds())))
+				tr.ReplyHeader().Set(retryAfterHeader, retryAfterSeconds())
 			}
 			return reply, &tryLaterError{errors.FromError(err)}
 		}
 	}
 }
 
+func retryAfterSeconds() string { return strconv.Itoa(int(retryAfter.Seconds())) }
+
 // forNow reports whether a request was refused for want of room.
 func forNow(err error) bool {
 	switch errors.Reason(err) {
-	case reportv1.ErrorReason_OUTBOX_FULL.String(), reportv1.ErrorReason_SAVER_BEHIND.String():
+	case reportv1.ErrorReason_OUTBOX_FULL.String(), reportv1.ErrorReason_SAVER_BEHIND.String(), reasonBusy:
 		return true
 	}
 	return false

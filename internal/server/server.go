@@ -9,7 +9,7 @@ import (
 
 // ProviderSet provides the servers and what they share.
 var ProviderSet = wire.NewSet(
-	NewHTTPServer, NewGRPCServer, NewMQTTServer,
+	NewRoom, NewHTTPServer, NewGRPCServer, NewMQTTServer,
 	NewEmbedded, NewConnection, NewRegistrar,
 )
 

@@ -37,7 +37,7 @@ func TestTelemetryRoundTrip(t *testing.T) {
 	if err != nil || len(reply.Telemetry) != 1 || !proto.Equal(reply.Telemetry[0], msg) || reply.NextPageToken != tokenOf(9) {
 		t.Errorf("listed %v, %v", reply, err)
 	}
-	if f.page != (biz.Page{Size: 50, Before: 3}) {
+	if f.page != (biz.Page{Size: 50, Bytes: maxPageBytes, Before: 3}) {
 		t.Errorf("page %+v", f.page)
 	}
 }

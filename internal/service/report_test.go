@@ -65,7 +65,7 @@ func TestReportEventsRoundTrip(t *testing.T) {
 	if err != nil || len(reports.Reports) != 1 || !proto.Equal(reports.Reports[0], event) || reports.NextPageToken != tokenOf(9) {
 		t.Errorf("reports: %v, %v", reports, err)
 	}
-	if f.page != (biz.Page{Size: 3, Before: 5}) {
+	if f.page != (biz.Page{Size: 3, Bytes: maxPageBytes, Before: 5}) {
 		t.Errorf("page %+v", f.page)
 	}
 	statuses, err := s.ListStatuses(ctx, &reportv1.ListStatusesRequest{})

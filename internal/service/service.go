@@ -20,6 +20,9 @@ var ProviderSet = wire.NewSet(NewReportService, NewDeviceService)
 const (
 	defaultPageSize = 50
 	maxPageSize     = 1000
+	// maxPageBytes bounds the data of a page, so that its answer stays below the
+	// 4 MiB that clients of gRPC take, and many of them fit into memory.
+	maxPageBytes = 1 << 20
 )
 
 // pageRequest is what every list request has.
@@ -29,9 +32,9 @@ type pageRequest interface {
 }
 
 // pageOf reads the page that a request asks for: 0 entries mean the default,
-// too many are cut to the maximum.
+// too many are cut to the maximum, and so is a page of too many bytes.
 func pageOf(req pageRequest) (biz.Page, error) {
-	page := biz.Page{Size: int(req.GetPageSize())}
+	page := biz.Page{Size: int(req.GetPageSize()), Bytes: maxPageBytes}
 	switch {
 	case page.Size < 0:
 		return page, invalid("page_size", "negative")

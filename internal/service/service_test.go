@@ -17,10 +17,10 @@ func TestPageOf(t *testing.T) {
 		want  biz.Page
 		field string
 	}{
-		"default":           {0, "", biz.Page{Size: 50}, ""},
-		"as asked":          {7, "", biz.Page{Size: 7}, ""},
-		"cut to maximum":    {1001, "", biz.Page{Size: 1000}, ""},
-		"with token":        {7, tokenOf(42), biz.Page{Size: 7, Before: 42}, ""},
+		"default":           {0, "", biz.Page{Size: 50, Bytes: maxPageBytes}, ""},
+		"as asked":          {7, "", biz.Page{Size: 7, Bytes: maxPageBytes}, ""},
+		"cut to maximum":    {1001, "", biz.Page{Size: 1000, Bytes: maxPageBytes}, ""},
+		"with token":        {7, tokenOf(42), biz.Page{Size: 7, Bytes: maxPageBytes, Before: 42}, ""},
 		"negative":          {-1, "", biz.Page{}, "page_size"},
 		"no base64":         {1, "?", biz.Page{}, "page_token"},
 		"no number":         {1, "eA", biz.Page{}, "page_token"},

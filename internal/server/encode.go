@@ -1,0 +1,66 @@
+package server
+
+import (
+	nethttp "net/http"
+	"strings"
+
+	"github.com/go-kratos/kratos/v2/encoding"
+	"github.com/go-kratos/kratos/v2/errors"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bounds"
+)
+
+// answerGrows is the most bytes that a byte of an answer becomes: six where JSON
+// escapes a control character, and the message itself besides.
+const answerGrows = 8
+
+// accepted returns the codec that a request wants its answer in: JSON, unless it
+// asks for protobuf first.
+func accepted(r *nethttp.Request) (codec encoding.Codec, mediaType string) {
+	first, _, _ := strings.Cut(r.Header.Get("Accept"), ",")
+	if codec := codecOf(first); codec != nil && codec.Name() == bounds.Proto {
+		return codec, strings.TrimSpace(first)
+	}
+	return encoding.GetCodec(bounds.JSON), "application/json"
+}
+
+// encodeResponse encodes an answer, within the room for it.
+func encodeResponse(w nethttp.ResponseWriter, r *nethttp.Request, v any) error {
+	if m, ok := v.(proto.Message); ok {
+		if err := shareOf(r.Context()).take(answerGrows * proto.Size(m)); err != nil {
+			return err
+		}
+	}
+	codec, mediaType := accepted(r)
+	data, err := codec.Marshal(v)
+	if err != nil {
+		return err
+	}
+	describe(w.Header(), mediaType)
+	_, err = w.Write(data) //nolint:gosec // G705: JSON or protobuf, and nosniff says so
+	return err
+}
+
+// encodeError encodes the Kratos form of an error.
+func encodeError(w nethttp.ResponseWriter, r *nethttp.Request, err error) {
+	e := errors.FromError(err)
+	if e.Reason == reasonBusy {
+		w.Header().Set(retryAfterHeader, retryAfterSeconds())
+	}
+	codec, mediaType := accepted(r)
+	body, err := codec.Marshal(e)
+	if err != nil {
+		w.WriteHeader(nethttp.StatusInternalServerError)
+		return
+	}
+	describe(w.Header(), mediaType)
+	w.WriteHeader(int(e.Code))
+	_, _ = w.Write(body) //nolint:gosec // G705, as above; an error means that the client is gone
+}
+
+// describe says what an answer is, and that it is nothing else, such as a page.
+func describe(h nethttp.Header, mediaType string) {
+	h.Set("Content-Type", mediaType)
+	h.Set("X-Content-Type-Options", "nosniff")
+}

@@ -1,0 +1,96 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/go-kratos/kratos/v2/errors"
+	ggrpc "google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bounds"
+)
+
+// bounded registers services whose requests are within the bounds that events have,
+// and within the room for them.
+type bounded struct {
+	ggrpc.ServiceRegistrar
+	room *Room
+}
+
+// RegisterService implements grpc.ServiceRegistrar.
+func (b *bounded) RegisterService(desc *ggrpc.ServiceDesc, impl any) {
+	d := *desc
+	d.Methods = slices.Clone(desc.Methods)
+	for i := range d.Methods {
+		d.Methods[i].Handler = b.method(d.Methods[i].Handler)
+	}
+	b.ServiceRegistrar.RegisterService(&d, impl)
+}
+
+// method wraps that of a generated file, which calls decode before any interceptor
+// has a say.
+func (b *bounded) method(next ggrpc.MethodHandler) ggrpc.MethodHandler {
+	return func(srv any, ctx context.Context, decode func(any) error, interceptor ggrpc.UnaryServerInterceptor) (any, error) {
+		s := b.room.share()
+		reply, err := next(srv, ctx, func(v any) error {
+			r := &request{message: v, share: s}
+			if err := decode(r); err != nil {
+				return err
+			}
+			return r.err
+		}, interceptor)
+		if m, ok := reply.(proto.Message); ok && err == nil {
+			err = s.take(answerGrows * proto.Size(m))
+		}
+		// The stream ends when the answer is sent.
+		context.AfterFunc(ctx, s.giveBack)
+		if errors.Reason(err) == reasonBusy {
+			err = &tryLaterError{errors.FromError(err)}
+		}
+		return reply, err
+	}
+}
+
+// request is what the codec decodes into a message of a bounded service.
+type request struct {
+	message any
+	share   *share
+	err     error // a Kratos error, which the codec's own would not stay
+}
+
+// boundedCodec looks over requests before it decodes them.
+type boundedCodec struct{ encoding.CodecV2 }
+
+// Unmarshal implements encoding.CodecV2.
+func (c boundedCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	r, ok := v.(*request)
+	if !ok { // of a service of gRPC or Kratos
+		r = &request{message: v}
+	}
+	m, ok := r.message.(proto.Message)
+	if !ok {
+		return fmt.Errorf("message is a %T, want a proto.Message", r.message)
+	}
+	buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer buf.Free()
+	err := bounds.Check(bounds.Proto, buf.ReadOnlyData(), m)
+	if err != nil {
+		err = errors.BadRequest(reasonCodec, err.Error())
+	} else if r.share != nil {
+		err = r.share.take(buf.Len() + bounds.Memory(buf.Len(), m))
+	}
+	if err == nil {
+		if err = proto.Unmarshal(buf.ReadOnlyData(), m); err != nil {
+			err = errors.BadRequest(reasonCodec, err.Error())
+		}
+	}
+	if r.share == nil {
+		return err
+	}
+	r.err = err
+	return nil
+}

@@ -1,0 +1,87 @@
+package server
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
+
+	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
+	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+)
+
+const (
+	// maxCalls is how many calls there are at a time, over all connections: each may
+	// have a message of maxBody that is on its way.
+	maxCalls = 256
+	// maxWatches is the same for what lasts as long as its caller wants.
+	maxWatches = 64
+)
+
+// door lets calls in, before anything of their messages has come.
+type door struct {
+	open    []string // services, by how their methods begin
+	timeout time.Duration
+	calls   atomic.Int64
+	watches atomic.Int64
+}
+
+// newDoor is open to the services of this process and to health checks, and to what
+// the configuration asks for: Kratos registers more than that, with no way to
+// leave all of it out.
+func newDoor(c *conf.Server_GRPC, timeout time.Duration) *door {
+	d := &door{timeout: timeout}
+	d.open = []string{
+		"/" + reportv1.ReportService_ServiceDesc.ServiceName + "/",
+		"/" + devicev1.DeviceService_ServiceDesc.ServiceName + "/",
+		"/grpc.health.v1.Health/",
+	}
+	if c.Reflection {
+		d.open = append(d.open, "/grpc.reflection.", "/kratos.api.Metadata/")
+	}
+	if c.Channelz {
+		d.open = append(d.open, "/grpc.channelz.", "/envoy.service.status.")
+	}
+	return d
+}
+
+// enter implements tap.ServerInHandle. It bounds the time of the whole call, as
+// that of a request by HTTP: Kratos' own bound begins when the message is there.
+func (d *door) enter(ctx context.Context, info *tap.Info) (context.Context, error) {
+	method := info.FullMethodName
+	if !slices.ContainsFunc(d.open, func(service string) bool { return strings.HasPrefix(method, service) }) {
+		return ctx, status.Error(codes.Unimplemented, "unknown service, or one that server.grpc does not turn on")
+	}
+	for _, contentType := range info.Header["content-type"] {
+		if subtype, ok := strings.CutPrefix(contentType, "application/grpc+"); ok && subtype != "proto" {
+			return ctx, status.Error(codes.Unimplemented, "messages are in protobuf, want application/grpc or application/grpc+proto")
+		}
+	}
+	count, most := &d.calls, int64(maxCalls)
+	if lasts(method) {
+		count, most = &d.watches, maxWatches
+	}
+	if count.Add(1) > most {
+		count.Add(-1)
+		return ctx, status.Error(codes.Unavailable, "too many calls at a time; try again later")
+	}
+	context.AfterFunc(ctx, func() { count.Add(-1) })
+	if lasts(method) {
+		return ctx, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*d.timeout)
+	context.AfterFunc(ctx, cancel)
+	return ctx, nil
+}
+
+// lasts reports whether a call ends when its caller wants, which none of a service of
+// this process does.
+func lasts(method string) bool {
+	return method == "/grpc.health.v1.Health/Watch" || strings.HasPrefix(method, "/grpc.reflection.")
+}

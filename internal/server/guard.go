@@ -1,0 +1,101 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	nethttp "net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/go-kratos/kratos/v2/errors"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+)
+
+// guard keeps pages of other sites, in a browser that reaches this process, from
+// using it: the service asks for no password, so that to be reachable would be
+// enough.
+type guard struct {
+	// hosts are names that this process goes by, besides localhost and addresses.
+	hosts []string
+	// origins are other sites whose pages may use it.
+	origins []string
+	// strict refuses all other names.
+	strict bool
+}
+
+func newGuard(c *conf.Server_HTTP, listens net.Addr) *guard {
+	tcp, ok := listens.(*net.TCPAddr)
+	return &guard{
+		hosts: c.Hosts, origins: c.Origins,
+		strict: len(c.Hosts) > 0 || ok && tcp.IP.IsLoopback(),
+	}
+}
+
+// filter refuses requests from pages of other sites, and such with a name that this
+// process does not have: a page can have its own name lead to 127.0.0.1, and is then no
+// other site to a browser.
+func (g *guard) filter(next nethttp.Handler) nethttp.Handler {
+	return nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		if !g.knows(r.Host) {
+			encodeError(w, r, errors.New(nethttp.StatusMisdirectedRequest, "UNKNOWN_HOST",
+				fmt.Sprintf("Host is %.100q, want localhost, an address or a name of server.http.hosts", r.Host)))
+			return
+		}
+		origin := r.Header.Get("Origin")
+		if slices.Contains(g.origins, origin) {
+			allow(w.Header(), origin)
+			if r.Method == nethttp.MethodOptions {
+				w.WriteHeader(nethttp.StatusNoContent)
+				return
+			}
+		} else if foreign(r, origin) {
+			encodeError(w, r, errors.Forbidden("FOREIGN_ORIGIN",
+				fmt.Sprintf("a page of another site may not do that (Origin %.100q, Sec-Fetch-Site %.20q): server.http.origins has those that may",
+					origin, r.Header.Get("Sec-Fetch-Site"))))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// knows reports whether a request means this process. No name of somebody else can be
+// an address.
+func (g *guard) knows(host string) bool {
+	if !g.strict || host == "" {
+		return true
+	}
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") ||
+		net.ParseIP(strings.Trim(host, "[]")) != nil ||
+		slices.ContainsFunc(g.hosts, func(h string) bool { return strings.EqualFold(h, host) })
+}
+
+// foreign reports whether a browser says that a page of another site makes the
+// request. Programs say nothing of the kind. A link that somebody follows is none: it
+// only shows, and to the reader only. Without that exception nothing that only reads
+// is open to others, although they could not see the answer.
+func foreign(r *nethttp.Request, origin string) bool {
+	if origin != "" {
+		u, err := url.Parse(origin)
+		return err != nil || !strings.EqualFold(u.Host, r.Host) // the origin "null" has no host
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "none", "same-origin":
+		return false
+	}
+	link := r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+	return !link || r.Method != nethttp.MethodGet && r.Method != nethttp.MethodHead
+}
+
+// allow lets pages of an origin read answers, and send what is no form.
+func allow(h nethttp.Header, origin string) {
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Allow-Methods", "GET, POST")
+	h.Set("Access-Control-Allow-Headers", "Content-Type")
+	h.Add("Vary", "Origin")
+}
