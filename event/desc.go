@@ -60,6 +60,10 @@ type MethodDesc struct {
 	ID  func(in proto.Message) string
 	// Group is the shared subscription's; "" is none.
 	Group string
+	// TrustSender takes trace context, baggage and metadata from whoever publishes.
+	TrustSender bool
+	// IgnoreRetained keeps messages from the handler that the broker had kept.
+	IgnoreRetained bool
 	// DeadLetter is a topic template; "" is none.
 	DeadLetter string
 	// Retry is nil unless the option says how.

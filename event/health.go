@@ -60,6 +60,14 @@ type Health struct {
 	// were acknowledged without a call of their handler, because its codec cannot
 	// decode them, since the client was made.
 	Deletions int64
+	// RetainedIgnored counts messages that the broker had kept and that were
+	// acknowledged without a call of their handler, because it ignores such, since
+	// the client was made.
+	RetainedIgnored int64
+	// MetadataRefused counts headers with Kratos metadata (x-md-...) that were not
+	// taken over because their sender is not trusted and they are not allowed, once
+	// for each attempt of a handler, since the server was made.
+	MetadataRefused int64
 	// LateReplies counts replies that nobody waited for any more, or that
 	// answered no request of ours.
 	LateReplies int64

@@ -31,14 +31,38 @@ type Registration struct {
 	// method; an empty one is to be derived.
 	Sessions map[string]string
 
-	only, except []string
-	errs         []error
+	trust, retained choices
+	only, except    []string
+	errs            []error
+}
+
+// choices are answers by the name of a method; that of "" is for all others.
+type choices map[string]bool
+
+func (c choices) set(yes bool, methods []string) {
+	if len(methods) == 0 {
+		clear(c) // what was said of some before is over
+		methods = []string{""}
+	}
+	for _, m := range methods {
+		c[m] = yes
+	}
+}
+
+func (c choices) of(method string, otherwise bool) bool {
+	if yes, ok := c[method]; ok {
+		return yes
+	}
+	if yes, ok := c[""]; ok {
+		return yes
+	}
+	return otherwise
 }
 
 // NewRegistration applies options, and reports what is wrong with them all at
 // once.
 func NewRegistration(d *ServiceDesc, opts []RegisterOption) (*Registration, error) {
-	r := &Registration{Batches: make(map[string]Batch), Sessions: make(map[string]string)}
+	r := &Registration{Batches: make(map[string]Batch), Sessions: make(map[string]string), trust: make(choices), retained: make(choices)}
 	for _, o := range opts {
 		if o != nil {
 			o.applyRegistration(r)
@@ -49,8 +73,11 @@ func NewRegistration(d *ServiceDesc, opts []RegisterOption) (*Registration, erro
 			r.errs = append(r.errs, fmt.Errorf("%s has no method %q", d.Name, name))
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.Sessions)) {
-		if d.Method(name) == nil {
+	named := slices.Sorted(maps.Keys(r.Sessions))
+	named = append(named, slices.Sorted(maps.Keys(r.trust))...)
+	named = append(named, slices.Sorted(maps.Keys(r.retained))...)
+	for _, name := range named {
+		if name != "" && d.Method(name) == nil {
 			r.errs = append(r.errs, fmt.Errorf("%s has no method %q", d.Name, name))
 		}
 	}
@@ -68,6 +95,15 @@ func NewRegistration(d *ServiceDesc, opts []RegisterOption) (*Registration, erro
 // Wants reports whether a method is to be registered.
 func (r *Registration) Wants(method string) bool {
 	return (r.only == nil || slices.Contains(r.only, method)) && !slices.Contains(r.except, method)
+}
+
+// TrustsSender reports whether the senders of a method are trusted.
+func (r *Registration) TrustsSender(m *MethodDesc) bool { return r.trust.of(m.Name, m.TrustSender) }
+
+// IgnoresRetained reports whether a method's handler sees no retained messages. A
+// request is never retained.
+func (r *Registration) IgnoresRetained(m *MethodDesc) bool {
+	return m.Reply == nil && r.retained.of(m.Name, m.IgnoreRetained)
 }
 
 type registerOption func(*Registration)
@@ -114,6 +150,27 @@ func StrictTopic() RegisterOption {
 // says otherwise.
 func OwnSession(method, name string) RegisterOption {
 	return registerOption(func(r *Registration) { r.Sessions[method] = name })
+}
+
+// TrustSender says whether the senders of these methods, or of all when none is
+// named, are trusted with the context of the handler: then their trace context is the
+// parent of its span instead of a link, their baggage is in the context, and their
+// x-md- headers are Kratos metadata, which goes along with what the handler
+// publishes. The broker must let nobody else publish on the topics. An unknown method
+// is an error of Start. The configuration of the operation counts over it. Default: as
+// in proto, which is false unless it says trust_sender.
+func TrustSender(trust bool, methods ...string) RegisterOption {
+	return registerOption(func(r *Registration) { r.trust.set(trust, methods) })
+}
+
+// IgnoreRetained says whether messages that the broker had kept are acknowledged and
+// counted (RetainedIgnored of the health) without a call of the handlers of these
+// methods, or of all when none is named. On MQTT 5 the broker is also asked not to
+// send them. An unknown method is an error of Start. The configuration of the
+// operation counts over it. Default: as in proto, which is false unless it says
+// ignore_retained.
+func IgnoreRetained(ignore bool, methods ...string) RegisterOption {
+	return registerOption(func(r *Registration) { r.retained.set(ignore, methods) })
 }
 
 // Batch is a handler of many messages.

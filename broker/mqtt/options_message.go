@@ -116,3 +116,25 @@ func WithSubscribeOrderingKey(key func(m event.Incoming) string) broker.Subscrib
 func WithSubscribeOwnSession(name string) broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.OwnSession, s.SessionName = true, name })
 }
+
+// WithSubscribeTrustSender trusts whoever publishes on the topics of the subscription
+// with the context of the handler: the publish is the parent of the handler's span
+// instead of a link, so that its sampling counts, its baggage is in the context, and
+// its x-md- headers are Kratos metadata of a server's handler. The broker must let nobody else publish there. A batch is linked to its
+// messages in any case. The configuration of the subscription counts over it.
+// Default: false.
+func WithSubscribeTrustSender() broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.TrustSender = true })
+}
+
+// WithSubscribeIgnoreRetained acknowledges messages that the broker had kept, counts
+// them (RetainedIgnored of the health), and calls no handler: for what says "now", as
+// a heartbeat does. On MQTT 5 the broker is also asked not to send them, as
+// WithSubscribeRetainHandling(2) does; where another subscription on the filter wants
+// them it gets them alone. A message that is published with the retain flag while the
+// subscription is there is handled: it comes without the flag, because Retain As
+// Published is never asked for. The configuration of the subscription counts over it.
+// Default: false.
+func WithSubscribeIgnoreRetained() broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.IgnoreRetained = true })
+}

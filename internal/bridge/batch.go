@@ -46,7 +46,7 @@ func (c *consumer) handleMany(ctx context.Context, ds []*engine.Delivery, errs [
 	if len(events) == 0 {
 		return nil
 	}
-	ctx, end := s.tracer.process(withValues(ctx, c.values), events[0])
+	ctx, end := s.tracer.processBatch(withValues(ctx, c.values), events)
 	items, err := c.handleEach(ctx, events)
 	end(errors.Join(append(items, err)...))
 	for i, item := range items {

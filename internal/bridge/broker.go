@@ -35,7 +35,8 @@ type Broker struct {
 	names    names     // of what was subscribed to
 	leftOut  leftOut
 
-	deletions atomic.Int64 // empty messages that no handler was called for
+	deletions       atomic.Int64 // empty messages that no handler was called for
+	metadataRefused atomic.Int64 // of senders that are not trusted
 }
 
 var _ broker.Broker = (*Broker)(nil)
@@ -56,6 +57,7 @@ type state struct {
 	policies policies
 	retries  Retry
 	ids      bool // of ready bytes
+	allowed  allowed
 
 	window   dedup.Window
 	outbox   *keeper   // nil sends at once
@@ -133,7 +135,9 @@ func (b *Broker) open() *state {
 	s.hooks(&cfg, b.settings.OnDisconnect)
 	policies, bad := readPolicies(b.settings.subscriber, engine.CannotPark(cfg.DeadLetters, cfg.ClientID))
 	s.policies = policies
-	problems = errors.Join(problems, s.delivery(&b.settings, &cfg), bad)
+	names, notAllowed := newAllowed(b.settings.AllowedMetadata)
+	s.allowed = names
+	problems = errors.Join(problems, s.delivery(&b.settings, &cfg), bad, notAllowed)
 	s.cfg = cfg
 	publish, err := Wrap(s.send, b.options.PublishMiddlewares)
 	s.publish = publish
@@ -147,7 +151,7 @@ func (b *Broker) open() *state {
 	if p := b.settings.ReplyPrefixes; p != nil {
 		s.replyPrefixes = p
 	}
-	s.tracer = newTracer(b.settings.Trace, b.options.Tracings, b.settings.Propagation)
+	s.tracer = newTracer(b.settings.Trace, b.options.Tracings, b.settings.Propagator)
 	b.now.Store(s)
 	return s
 }

@@ -145,6 +145,9 @@ func (s *Settings) Subscriber(c *v1.Subscriber) {
 	put(&s.Config.DeadLetterTopic, c.GetDeadLetterTopic())
 	put(&s.Config.MaxInbound, int(c.GetMaxPayload()))
 	s.unmatched(c)
+	if names := c.GetAllowedMetadata(); len(names) > 0 {
+		s.AllowedMetadata = slices.Clone(names)
+	}
 	if c != nil {
 		s.subscriber = proto.CloneOf(c)
 	}

@@ -23,6 +23,7 @@ type consumer struct {
 	dedup   *deduper                                   // nil handles everything
 	method  *Method                                    // nil is a subscription by hand
 	batch   *Batch                                     // nil handles each message by itself
+	trusts  bool                                       // the sender, with the context of the handler
 	filter  string
 	skipped sync.Once // the log tells of deletions
 }
@@ -49,7 +50,7 @@ func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 // error.
 func (c *consumer) receive(s *state, d *engine.Delivery) (*Event, error) {
 	e, err := s.event(d)
-	e.codec = c.codec
+	e.codec, e.state, e.trusted = c.codec, s, c.trusts
 	c.broker.inEvent(e)
 	if err == nil {
 		err = c.decode(e)

@@ -18,6 +18,8 @@ type Event struct {
 	err      error
 	id       string // of the method's field
 	mismatch string // field that the payload had otherwise than the topic
+	state    *state // nil unless a handler gets the event
+	trusted  bool   // the sender, with the context of the handler
 }
 
 var _ broker.Event = (*Event)(nil)

@@ -28,6 +28,7 @@ type policy struct {
 	reasons                                 map[string]engine.Verdict // by reason or code
 	ownSession                              bool
 	sessionName                             string
+	trustSender, ignoreRetained             *bool
 }
 
 // policies are those of a service's configuration.
@@ -47,7 +48,7 @@ func readPolicies(c *v1.Subscriber, cannotPark error) (policies, error) {
 		if name == "" {
 			p.addf(key, "want a topic filter or an operation")
 		}
-		own := policy{concurrency: int(s.GetConcurrency())}
+		own := policy{concurrency: int(s.GetConcurrency()), trustSender: s.TrustSender, ignoreRetained: s.IgnoreRetained}
 		p.duration(key+".handler_timeout", s.GetHandlerTimeout(), &own.timeout)
 		if d := s.GetRetryBudget(); d != nil && d.AsDuration() == 0 {
 			own.budget = 1 // over after the first attempt, as that of all
@@ -197,6 +198,8 @@ func (p *policy) over(to *policy) {
 	put(&to.exhausted, p.exhausted)
 	put(&to.ownSession, p.ownSession)
 	put(&to.sessionName, p.sessionName)
+	put(&to.trustSender, p.trustSender)
+	put(&to.ignoreRetained, p.ignoreRetained)
 	if len(p.reasons) > 0 {
 		merged := make(map[string]engine.Verdict, len(to.reasons)+len(p.reasons))
 		maps.Copy(merged, to.reasons)
@@ -210,10 +213,14 @@ func (p *policy) apply(sub *engine.Subscription) {
 	sub.Timeout, sub.Budget, sub.Backoff, sub.MaxBackoff = p.timeout, p.budget, p.minBackoff, p.maxBackoff
 	sub.MaxAttempts, sub.Concurrency, sub.Exhausted = p.attempts, p.concurrency, p.exhausted
 	sub.ParkMaxAttempts, sub.Classify = p.parkAttempts, p.classify
+	sub.IgnoreRetained = p.ignoreRetained != nil && *p.ignoreRetained
 	if sub.MaxBackoff > 0 && p.minBackoff > p.maxBackoff {
 		sub.MaxBackoff = p.minBackoff // set in two places: the longer first pause stands
 	}
 }
+
+// trustsSender reports whether the context that came with a message is taken over.
+func (p *policy) trustsSender() bool { return p.trustSender != nil && *p.trustSender }
 
 // policy joins what code and configuration say about a subscription, which is
 // known by its names.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/tx7do/kratos-transport/broker"
-	"github.com/tx7do/kratos-transport/tracing"
+	"go.opentelemetry.io/otel/propagation"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
@@ -38,8 +38,11 @@ type Settings struct {
 	Proxy string
 	// Trace makes spans with OpenTelemetry's global provider.
 	Trace bool
-	// Propagation are tracing options that alone make no spans.
-	Propagation []tracing.Option
+	// Propagator returns that of trace context, which alone makes no spans; nil is
+	// kratos-transport's default.
+	Propagator func() propagation.TextMapPropagator
+	// AllowedMetadata names what is taken from senders that are not trusted.
+	AllowedMetadata []string
 	// CloudEvents is the source of the carrier's events; nil is no carrier.
 	CloudEvents *string
 	// ReplyPrefixes of response topics; nil is the default.

@@ -61,6 +61,7 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 	p.apply(sub)
 	p.place(sub, own.Operation, topic)
 	sub.Handler, sub.OnDeadLetter, sub.EventID = c.handle, c.failed, c.eventID
+	c.trusts = p.trustsSender()
 	c.describe(sub)
 	c.collect(sub)
 	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)

@@ -38,6 +38,9 @@ type SubscribeSettings struct {
 	OwnSession  bool   // apart from the other subscriptions
 	SessionName string // of it; "" is derived
 
+	TrustSender    bool // with trace context, baggage and metadata
+	IgnoreRetained bool // messages that the broker had kept are not handled
+
 	reasons map[string]engine.Verdict
 	refuse  func(context.Context, *Event, error) error // told of what cannot be decoded
 }
@@ -112,6 +115,6 @@ func (s *SubscribeSettings) policy(sub *engine.Subscription) policy {
 	return policy{
 		timeout: sub.Timeout, budget: sub.Budget, minBackoff: sub.Backoff, maxBackoff: sub.MaxBackoff,
 		attempts: sub.MaxAttempts, parkAttempts: sub.ParkMaxAttempts, concurrency: sub.Concurrency, exhausted: sub.Exhausted, reasons: s.reasons,
-		ownSession: s.OwnSession, sessionName: s.SessionName,
+		ownSession: s.OwnSession, sessionName: s.SessionName, trustSender: &s.TrustSender, ignoreRetained: &s.IgnoreRetained,
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tx7do/kratos-transport/tracing"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
 	oteltrace "go.opentelemetry.io/otel/trace"
 )
 
@@ -14,20 +15,27 @@ import (
 type tracer struct {
 	producer *tracing.Tracer
 	consumer *tracing.Tracer
+	links    propagation.TextMapPropagator // reads what a span is linked to
 }
 
 // newTracer makes spans when trace is set, with OpenTelemetry's global
-// provider, or when there are generic options, with theirs.
-func newTracer(trace bool, generic, more []tracing.Option) tracer {
+// provider, or when there are generic options, with theirs. propagator may be nil:
+// kratos-transport's options do not tell which one they name, so links are then read
+// in the form of W3C, which the convention for MQTT 5 is.
+func newTracer(trace bool, generic []tracing.Option, propagator func() propagation.TextMapPropagator) tracer {
 	if !trace && len(generic) == 0 {
 		return tracer{}
 	}
-	opts := slices.Concat(generic, more)
-	// Names without a destination: a device's topic is of unbounded cardinality.
-	return tracer{
-		producer: tracing.NewTracer(oteltrace.SpanKindProducer, "send", opts...),
-		consumer: tracing.NewTracer(oteltrace.SpanKindConsumer, "process", opts...),
+	t := tracer{links: propagation.TraceContext{}}
+	opts := slices.Clone(generic)
+	if propagator != nil {
+		t.links = propagator()
+		opts = append(opts, tracing.WithPropagator(t.links))
 	}
+	// Names without a destination: a device's topic is of unbounded cardinality.
+	t.producer = tracing.NewTracer(oteltrace.SpanKindProducer, "send", opts...)
+	t.consumer = tracing.NewTracer(oteltrace.SpanKindConsumer, "process", opts...)
+	return t
 }
 
 // send starts the span of a publish, whose context goes with the message; end
@@ -45,19 +53,51 @@ func (t tracer) send(ctx context.Context, d *draft) (_ context.Context, end func
 	return ctx, func(err error) { t.producer.End(ctx, span, err) }
 }
 
-// process starts the span of one attempt of a handler, whose parent is the
-// publish when the message has its context.
+// process starts the span of one attempt of a handler. The publish is its parent
+// when its sender is trusted. Otherwise the span is the root of a trace of our own,
+// which our sampler decides about, with a link to the publish: whoever may publish
+// must not choose what we record, nor in which trace.
 func (t tracer) process(ctx context.Context, e *Event) (_ context.Context, end func(error)) {
 	if t.consumer == nil {
 		return ctx, func(error) {}
 	}
+	if e.trusted {
+		return t.start(ctx, incomingCarrier(e.header), e)
+	}
+	return t.root(ctx, []*Event{e})
+}
+
+// processBatch is process for messages that one call handles. They may be of many
+// traces, so that none of them is the parent.
+func (t tracer) processBatch(ctx context.Context, events []*Event) (_ context.Context, end func(error)) {
+	if t.consumer == nil {
+		return ctx, func(error) {}
+	}
+	return t.root(ctx, events, attribute.Int("messaging.batch.message_count", len(events)))
+}
+
+// root starts a span without a parent that is linked to the publishes.
+func (t tracer) root(ctx context.Context, events []*Event, more ...attribute.KeyValue) (context.Context, func(error)) {
+	ctx, end := t.start(oteltrace.ContextWithSpanContext(ctx, oteltrace.SpanContext{}), incomingCarrier(nil), events[0], more...)
+	span := oteltrace.SpanFromContext(ctx)
+	for _, e := range events {
+		// Only the place in a trace is taken from it, no baggage.
+		from := oteltrace.SpanContextFromContext(t.links.Extract(context.Background(), incomingCarrier(e.header)))
+		if from.IsValid() {
+			span.AddLink(oteltrace.Link{SpanContext: from})
+		}
+	}
+	return ctx, end
+}
+
+func (t tracer) start(ctx context.Context, from incomingCarrier, e *Event, more ...attribute.KeyValue) (context.Context, func(error)) {
 	d := e.delivery
-	ctx, span := t.consumer.Start(ctx, incomingCarrier(e.header),
+	ctx, span := t.consumer.Start(ctx, from, append(more,
 		attribute.String("messaging.system", "mqtt"),
 		attribute.String("messaging.operation.name", "process"),
 		attribute.String("messaging.operation.type", "process"),
 		attribute.String("messaging.destination.template", d.Subscription().Filter),
 		attribute.String("messaging.destination.name", d.Topic),
-	)
+	)...)
 	return ctx, func(err error) { t.consumer.End(ctx, span, err) }
 }

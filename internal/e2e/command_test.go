@@ -119,6 +119,36 @@ func TestHeartbeatOfAForeignDevice(t *testing.T) {
 	wantListed(t, state, `"temperature":20`)
 }
 
+// security.md S15: a heartbeat that the broker has kept since long ago makes no device
+// online, at no start of the service. One that is sent now does, retained or not.
+func TestSecurity_S15_ARetainedHeartbeatIsOld(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"5", "3.1.1"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			b := mqtttest.Mosquitto(t)
+			address, err := url.Parse(b.URL())
+			if err != nil {
+				t.Fatal(err)
+			}
+			beat := func(device string) {
+				run(t, exec.Command(need(t, "mosquitto_pub"), "-h", address.Hostname(), "-p", address.Port(),
+					"-q", "1", "-r", "-t", "devices/"+device+"/heartbeat", "-m", "{}"))
+			}
+			beat("dead")
+			db, _ := database(t)
+			for _, live := range []string{"live-1", "live-2"} {
+				saver := start(t, "saver.yaml", "KM_MQTT_BROKER="+b.URL(), "KM_MQTT_CLIENT_ID=devices", "KM_MQTT_PROTOCOL="+protocol, db)
+				awaitReady(t, saver)
+				beat(live) // behind what the SUBSCRIBE brought
+				wantListed(t, saver.base+"/v1/devices/"+live+"/state", `"online":true`)
+				wantListed(t, saver.base+"/v1/devices/dead/state", `"online":false`)
+				saver.stop(t)
+			}
+		})
+	}
+}
+
 // On MQTT 5 the state is the reply to a request; on 3.1.1, which has no response
 // topic, requests wait in vain, and everything else works.
 func TestStateByRequest(t *testing.T) {

@@ -13,6 +13,7 @@ type counts struct {
 	forgotten        atomic.Int64 // sessions of the subscriber that the broker lost
 	unrouted         atomic.Int64 // acknowledged by the broker without a subscriber
 	headless         atomic.Int64 // went out on MQTT 3.1.1 without their properties
+	retainedIgnored  atomic.Int64 // kept by the broker, and of no use to the handler
 	discarded        atomic.Int64 // acknowledged unhandled by policy
 	topicFailed      atomic.Int64 // dead letters that did not reach their topic
 	lettersCut       atomic.Int64 // dead letters that have not all of their message

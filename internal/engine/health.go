@@ -17,6 +17,7 @@ func (c *Client) Health() event.Health {
 	}
 	h.Unrouted, h.IllFormed = c.counts.unrouted.Load(), c.counts.illFormed.Load()
 	h.Discarded, h.DeadLetterTopicFailed = c.counts.discarded.Load(), c.counts.topicFailed.Load()
+	h.RetainedIgnored = c.counts.retainedIgnored.Load()
 	h.LettersCut, h.LettersLost = c.counts.lettersCut.Load(), c.counts.lettersLost.Load()
 	r := c.current()
 	if r == nil {

@@ -50,12 +50,12 @@ func (i *intake) deliver(m *session.Inbound) bool {
 	}
 	matched, n := i.at.match(m)
 	if n == 0 {
-		items := i.at.moved(m)
+		items, found := i.at.moved(m)
 		for _, it := range items {
 			i.queued.add(it.Size)
 		}
 		i.batch = append(i.batch, items...)
-		return len(items) > 0
+		return found
 	}
 	for _, s := range matched {
 		if i.at.takes(s, m) { // others are their own read loop's
@@ -79,7 +79,7 @@ func (i *intake) hand(m *session.Inbound) {
 	if n > 0 {
 		items = i.at.route(m, matched, n, nil, &apart, nil)
 	} else {
-		items = i.at.moved(m)
+		items, _ = i.at.moved(m)
 	}
 	if apart.count > 0 {
 		i.at.sched.Hold(apart.count, apart.bytes)
@@ -124,13 +124,18 @@ func (at *subscriber) matches(m *session.Inbound) bool {
 
 // route makes the deliveries of a message to the n subscriptions that take it,
 // and adds what goes to the scheduler to items; first is memory for one of them,
-// or nil. What goes to batches is counted in apart.
+// or nil. What goes to batches is counted in apart. With those that ignore it the
+// message is done.
 func (at *subscriber) route(m *session.Inbound, matched []*Subscription, n int, items []delivery.Item, apart *room, first *Delivery) []delivery.Item {
 	at.arrived(m, matched)
 	done := delivery.Join(n, doner(m))
 	topicKey := at.sched.Key(m.Topic)
 	for _, s := range matched {
 		if !at.takes(s, m) {
+			continue
+		}
+		if s.ignores(m) {
+			at.ignore(done)
 			continue
 		}
 		key, d := topicKey, first
@@ -149,6 +154,12 @@ func (at *subscriber) route(m *session.Inbound, matched []*Subscription, n int, 
 		items = append(items, delivery.Item{Task: task, Lane: s.lane, Key: key, Size: m.Size, Must: true})
 	}
 	return items
+}
+
+// ignore counts a message that its subscription has no use for.
+func (at *subscriber) ignore(done delivery.Doner) {
+	at.run.client.counts.retainedIgnored.Add(1)
+	done.Done()
 }
 
 // Batch hands over what was collected. What the scheduler refuses came after

@@ -17,9 +17,9 @@ type guests struct {
 }
 
 // moved returns the items that bring a message, which no subscription of this
-// session takes, to those of other sessions that its filter has moved to; none are
-// none. Safe from any goroutine.
-func (at *subscriber) moved(m *session.Inbound) (items []delivery.Item) {
+// session takes, to those of other sessions that its filter has moved to, and
+// reports whether there are such. Safe from any goroutine.
+func (at *subscriber) moved(m *session.Inbound) (items []delivery.Item, found bool) {
 	var to []*Subscription
 	for _, s := range at.run.client.router.Match(m.Topic) {
 		if s.Session != at.name && m.Through(s.id) {
@@ -27,10 +27,14 @@ func (at *subscriber) moved(m *session.Inbound) (items []delivery.Item) {
 		}
 	}
 	if len(to) == 0 {
-		return nil
+		return nil, false
 	}
 	done, topicKey := delivery.Join(len(to), doner(m)), at.sched.Key(m.Topic)
 	for _, s := range to {
+		if s.ignores(m) {
+			at.ignore(done)
+			continue
+		}
 		key, d := topicKey, new(Delivery)
 		if s.OrderingKey != nil {
 			key, d.key = at.orderingKey(s, m, key)
@@ -40,7 +44,7 @@ func (at *subscriber) moved(m *session.Inbound) (items []delivery.Item) {
 			Task: s.deliver(d, m, done), Lane: at.guest(s), Key: key, Size: m.Size, Must: true,
 		})
 	}
-	return items
+	return items, true
 }
 
 func (at *subscriber) guest(s *Subscription) *delivery.Lane {

@@ -133,7 +133,7 @@ func (c *Client) join(s *Subscription, r *run) (l *lot, asked session.Wish, move
 	if r != nil {
 		// A retained message comes once for each SUBSCRIBE: a handler that is new
 		// to the filter, and wants it, needs another one.
-		if asked, err = s.at.AskFor(c.wanted(s.Session, s.Filter), s.RetainHandling); err != nil {
+		if asked, err = s.at.AskFor(c.wanted(s.Session, s.Filter), s.retainHandling()); err != nil {
 			c.takeOut(s)
 			s.at.dismiss(s)
 		}
@@ -300,10 +300,10 @@ func (c *Client) wanted(name, filter string) (f session.Filter) {
 			continue
 		}
 		if f.Filter == "" {
-			f = session.Filter{Filter: filter, RetainHandling: s.RetainHandling, NoLocal: s.NoLocal}
+			f = session.Filter{Filter: filter, RetainHandling: s.retainHandling(), NoLocal: s.NoLocal}
 		}
 		f.QoS = max(f.QoS, s.QoS)
-		f.RetainHandling = min(f.RetainHandling, s.RetainHandling)
+		f.RetainHandling = min(f.RetainHandling, s.retainHandling())
 		f.NoLocal = f.NoLocal && s.NoLocal
 	}
 	if most := c.cfg.Preset.MaxQoS; most > 0 {

@@ -39,6 +39,11 @@ type Subscription struct {
 	// RetainHandling says when the broker sends retained messages, MQTT 5: 0 at
 	// each SUBSCRIBE, 1 at a new one only, 2 never.
 	RetainHandling byte
+	// IgnoreRetained has messages that the broker had kept acknowledged and counted
+	// instead of handled, and on MQTT 5 not sent, as RetainHandling 2 does. A message
+	// that is published with the retain flag while the subscription is there comes
+	// without it, because Retain As Published is never asked for.
+	IgnoreRetained bool
 	// NoLocal keeps our own messages away, MQTT 5. Not with a shared filter
 	// [MQTT-3.8.3-4].
 	NoLocal bool
@@ -161,6 +166,20 @@ func (s *Subscription) parkBound() int {
 	}
 	return max(0, s.ParkMaxAttempts)
 }
+
+// ignores reports whether a message is acknowledged without the handler.
+func (s *Subscription) ignores(m *session.Inbound) bool { return s.IgnoreRetained && m.Retain }
+
+// retainHandling is what the subscription wants of the broker.
+func (s *Subscription) retainHandling() byte {
+	if s.IgnoreRetained {
+		return retainNever
+	}
+	return s.RetainHandling
+}
+
+// retainNever has the broker send no retained messages.
+const retainNever = 2
 
 func (s *Subscription) shared() bool { return strings.HasPrefix(s.Filter, "$share/") }
 

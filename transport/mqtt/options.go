@@ -7,7 +7,7 @@ import (
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/go-kratos/kratos/v2/middleware"
 	"github.com/tx7do/kratos-transport/broker"
-	"github.com/tx7do/kratos-transport/tracing"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
@@ -124,9 +124,12 @@ func WithTracerProvider(p trace.TracerProvider) ServerOption {
 
 // WithPropagator sets the propagator of trace context, which travels in user
 // properties (MQTT 5) or in the attributes of a CloudEvent. Bare messages on MQTT
-// 3.1.1 have no place for it: there each side begins a trace of its own.
+// 3.1.1 have no place for it: there each side begins a trace of its own. The span of
+// a handler is linked to the publish, and is its child, with the sender's baggage,
+// where the sender is trusted, see [WithSubscribeTrustSender]. Default: W3C trace
+// context and baggage.
 func WithPropagator(p propagation.TextMapPropagator) ServerOption {
-	return set(func(s *bridge.Settings) { s.Propagation = append(s.Propagation, tracing.WithPropagator(p)) })
+	return set(func(s *bridge.Settings) { s.Propagator = func() propagation.TextMapPropagator { return p } })
 }
 
 // WithGlobalTracerProvider makes a span of each publish and each attempt of a
@@ -138,7 +141,19 @@ func WithGlobalTracerProvider() ServerOption {
 // WithGlobalPropagator uses OpenTelemetry's global propagator, see
 // [WithPropagator].
 func WithGlobalPropagator() ServerOption {
-	return set(func(s *bridge.Settings) { s.Propagation = append(s.Propagation, tracing.WithGlobalPropagator()) })
+	return set(func(s *bridge.Settings) { s.Propagator = otel.GetTextMapPropagator })
+}
+
+// WithAllowedMetadata names the Kratos metadata that is taken over from senders that
+// are not trusted, see [WithSubscribeTrustSender]: whole names, or what they begin
+// with and a *, as in "x-md-global-region" and "x-md-local-*". Any sender may then
+// set it, and what begins with x-md-global- goes along with what the handler
+// publishes. A name that does not begin with x-md- is an error of Start: Kratos'
+// metadata middleware takes other headers only by an option of its own, from anybody.
+// What is refused is counted as MetadataRefused of the health; the handler finds it
+// in the headers of the message. Default: none.
+func WithAllowedMetadata(names ...string) ServerOption {
+	return set(func(s *bridge.Settings) { s.AllowedMetadata = names })
 }
 
 // WithEnableKeepAlive has no effect: the server opens no port of its own only

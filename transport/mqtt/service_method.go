@@ -140,6 +140,7 @@ func (r *registration) settings(s *bridge.SubscribeSettings, c *chained, h *even
 	if b, ok := r.options.Batches[m.Name]; ok {
 		s.Batch = &bridge.Batch{MaxSize: b.MaxSize, MaxWait: b.MaxWait, Handle: c.handleBatch}
 	}
+	s.TrustSender, s.IgnoreRetained = r.options.TrustsSender(m), r.options.IgnoresRetained(m)
 	if m.Reply != nil {
 		s.OnUndecodable(c.refuse)
 	}

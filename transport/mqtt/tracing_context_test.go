@@ -16,8 +16,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// The span of a handler is a child of the publish, where the message can carry
-// that; kratos-transport's tracing sets the global provider, so nothing here
+// The span of a handler is a child of the publish of a trusted sender, where the
+// message can carry that; kratos-transport's tracing sets the global provider, so nothing here
 // runs in parallel.
 func TestTraceContextTravels(t *testing.T) {
 	before := otel.GetTracerProvider()
@@ -43,7 +43,7 @@ func TestTraceContextTravels(t *testing.T) {
 			srv, _ := server(t, tt.broker.URL(), append(tt.opts, mqttserver.WithTracerProvider(provider),
 				mqttserver.WithBrokerOptions(mqttbroker.WithProtocol(tt.version)))...)
 			done := make(chan string, 1)
-			register(t, srv, "a", into(done))
+			register(t, srv, "a", into(done), mqttserver.WithSubscribeTrustSender())
 			start(t, srv)
 			publish(t, srv, "a")
 			receive(t, done)
@@ -65,8 +65,8 @@ func TestTraceContextTravels(t *testing.T) {
 	}
 }
 
-// Kratos' metadata middleware on the server finds what the publisher's context
-// had.
+// Kratos' metadata middleware on the server finds what the context of a trusted
+// publisher had.
 func TestKratosMetadataTravels(t *testing.T) {
 	t.Parallel()
 	c := carrier{mqtttest.Mosquitto(t).URL(), mqttbroker.WithProtocol("5"), false}
@@ -76,7 +76,7 @@ func TestKratosMetadataTravels(t *testing.T) {
 		md, _ := metadata.FromServerContext(ctx)
 		got <- md
 		return nil
-	})
+	}, mqttserver.WithSubscribeTrustSender())
 	start(t, srv)
 	ctx := metadata.AppendToClientContext(within(t, patience), "x-md-global-tenant", "t")
 	if err := srv.Publish(ctx, "a", broker.NewMessage(reading{})); err != nil {

@@ -44,7 +44,11 @@ func (t *Transport) Operation() string { return t.chained.operation }
 
 // RequestHeader are the user properties of the message (MQTT 5) and the
 // attributes of its CloudEvent, all values of a key in order, keys in lower
-// case.
+// case. Middleware takes context from it, so that trace context, baggage and Kratos
+// metadata (x-md-...) are in it only when the sender is trusted, see
+// [WithSubscribeTrustSender], or the metadata is allowed, see [WithAllowedMetadata].
+// The headers that a handler gets have them in any case. Of a batch it is that of the
+// first message.
 func (t *Transport) RequestHeader() transport.Header { return &t.request }
 
 // ReplyHeader are the headers of the reply of a replier, sent as user properties
@@ -124,7 +128,7 @@ func (h *headerCarrier) Keys() []string {
 func (h *headerCarrier) Values(key string) []string { return h.values[strings.ToLower(key)] }
 
 func requestHeader(e *bridge.Event) (h headerCarrier) {
-	for _, u := range e.Header() {
+	for _, u := range e.RequestHeader() {
 		h.Add(u.Key, u.Value)
 	}
 	return h

@@ -483,12 +483,12 @@ const file_device_v1_events_proto_rawDesc = "" +
 	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\x12\x16\n" +
 	"\x06online\x18\x02 \x01(\bR\x06online\x127\n" +
 	"\tlast_seen\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\x12;\n" +
-	"\x0elast_telemetry\x18\x04 \x01(\v2\x14.device.v1.TelemetryR\rlastTelemetry2\xae\x04\n" +
+	"\x0elast_telemetry\x18\x04 \x01(\v2\x14.device.v1.TelemetryR\rlastTelemetry2\xb1\x04\n" +
 	"\fDeviceEvents\x12a\n" +
 	"\x0fRecordTelemetry\x12\x14.device.v1.Telemetry\x1a\x16.google.protobuf.Empty\" \x8a\xd1\xcb\xf9\x0f\x1a\n" +
-	"\x18devices/{device_id}/data\x12h\n" +
-	"\x0fRecordHeartbeat\x12\x14.device.v1.Heartbeat\x1a\x16.google.protobuf.Empty\"'\x8a\xd1\xcb\xf9\x0f!\n" +
-	"\x1ddevices/{device_id}/heartbeat\x18\x00\x12w\n" +
+	"\x18devices/{device_id}/data\x12k\n" +
+	"\x0fRecordHeartbeat\x12\x14.device.v1.Heartbeat\x1a\x16.google.protobuf.Empty\"*\x8a\xd1\xcb\xf9\x0f$\n" +
+	"\x1ddevices/{device_id}/heartbeat\x18\x00\x88\x01\x01\x12w\n" +
 	"\x0eGetDeviceState\x12 .device.v1.GetDeviceStateRequest\x1a\x16.device.v1.DeviceState\"+\x8a\xd1\xcb\xf9\x0f%\n" +
 	"\x1ddevices/{device_id}/state/getj\x04\n" +
 	"\x02\b\x05\x12Y\n" +

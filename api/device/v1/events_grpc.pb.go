@@ -36,7 +36,8 @@ type DeviceEventsClient interface {
 	// RecordTelemetry keeps a reading, and raises the alert that it deserves.
 	RecordTelemetry(ctx context.Context, in *Telemetry, opts ...grpc.CallOption) (*emptypb.Empty, error)
 	// RecordHeartbeat notes that a device is there. One that is lost does not
-	// matter: the next one follows.
+	// matter: the next one follows. One that the broker had kept says nothing about
+	// now.
 	RecordHeartbeat(ctx context.Context, in *Heartbeat, opts ...grpc.CallOption) (*emptypb.Empty, error)
 	// GetDeviceState tells what is known of a device. The method of the same name
 	// of DeviceService is the same over HTTP and gRPC. It takes MQTT 5: 3.1.1 has
@@ -117,7 +118,8 @@ type DeviceEventsServer interface {
 	// RecordTelemetry keeps a reading, and raises the alert that it deserves.
 	RecordTelemetry(context.Context, *Telemetry) (*emptypb.Empty, error)
 	// RecordHeartbeat notes that a device is there. One that is lost does not
-	// matter: the next one follows.
+	// matter: the next one follows. One that the broker had kept says nothing about
+	// now.
 	RecordHeartbeat(context.Context, *Heartbeat) (*emptypb.Empty, error)
 	// GetDeviceState tells what is known of a device. The method of the same name
 	// of DeviceService is the same over HTTP and gRPC. It takes MQTT 5: 3.1.1 has

@@ -29,6 +29,7 @@ var DeviceEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			Name: "RecordHeartbeat", Operation: "/device.v1.DeviceEvents/RecordHeartbeat",
 			Topic: "devices/{device_id}/heartbeat", Filters: []string{"devices/+/heartbeat"},
 			QoS: 0, Codec: "json",
+			IgnoreRetained: true,
 		},
 		{
 			Name: "GetDeviceState", Operation: "/device.v1.DeviceEvents/GetDeviceState",
@@ -59,7 +60,8 @@ type DeviceEventsMQTTServer interface {
 	// RecordTelemetry keeps a reading, and raises the alert that it deserves.
 	RecordTelemetry(context.Context, *Telemetry) (*emptypb.Empty, error)
 	// RecordHeartbeat notes that a device is there. One that is lost does not
-	// matter: the next one follows.
+	// matter: the next one follows. One that the broker had kept says nothing about
+	// now.
 	RecordHeartbeat(context.Context, *Heartbeat) (*emptypb.Empty, error)
 	// GetDeviceState tells what is known of a device. The method of the same name
 	// of DeviceService is the same over HTTP and gRPC. It takes MQTT 5: 3.1.1 has
@@ -82,7 +84,8 @@ type DeviceEventsMQTTClient interface {
 	// RecordTelemetry keeps a reading, and raises the alert that it deserves.
 	RecordTelemetry(ctx context.Context, in *Telemetry, opts ...event.CallOption) error
 	// RecordHeartbeat notes that a device is there. One that is lost does not
-	// matter: the next one follows.
+	// matter: the next one follows. One that the broker had kept says nothing about
+	// now.
 	RecordHeartbeat(ctx context.Context, in *Heartbeat, opts ...event.CallOption) error
 	// GetDeviceState tells what is known of a device. The method of the same name
 	// of DeviceService is the same over HTTP and gRPC. It takes MQTT 5: 3.1.1 has

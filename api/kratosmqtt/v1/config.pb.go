@@ -1008,8 +1008,11 @@ type Subscriber struct {
 	// older ones, or "$queue", which has no groups. They are written with $share in
 	// this configuration and in code. Default "$share".
 	SharedGroupPrefix string `protobuf:"bytes,14,opt,name=shared_group_prefix,json=sharedGroupPrefix,proto3" json:"shared_group_prefix,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Kratos metadata (x-md-...) that is taken from senders that are not trusted: names,
+	// or what they begin with and a *, as in "x-md-global-region". Default: none.
+	AllowedMetadata []string `protobuf:"bytes,15,rep,name=allowed_metadata,json=allowedMetadata,proto3" json:"allowed_metadata,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Subscriber) Reset() {
@@ -1140,6 +1143,13 @@ func (x *Subscriber) GetSharedGroupPrefix() string {
 	return ""
 }
 
+func (x *Subscriber) GetAllowedMetadata() []string {
+	if x != nil {
+		return x.AllowedMetadata
+	}
+	return nil
+}
+
 // Subscription is what differs from the other subscriptions. What is not set
 // is as in [Subscriber].
 type Subscription struct {
@@ -1176,8 +1186,14 @@ type Subscription struct {
 	// Most attempts at a parked message, those before it was parked included; 0 is
 	// no bound but park_limit. Default: max_attempts of retry.
 	ParkMaxAttempts *uint32 `protobuf:"varint,11,opt,name=park_max_attempts,json=parkMaxAttempts,proto3,oneof" json:"park_max_attempts,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Senders are trusted with trace context, baggage and metadata, over what the
+	// options say: for topics that only services of one's own may publish on.
+	TrustSender *bool `protobuf:"varint,12,opt,name=trust_sender,json=trustSender,proto3,oneof" json:"trust_sender,omitempty"`
+	// Messages that the broker had kept (retained) are acknowledged and counted, and
+	// no handler sees them, over what the options say.
+	IgnoreRetained *bool `protobuf:"varint,13,opt,name=ignore_retained,json=ignoreRetained,proto3,oneof" json:"ignore_retained,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Subscription) Reset() {
@@ -1287,6 +1303,20 @@ func (x *Subscription) GetParkMaxAttempts() uint32 {
 	return 0
 }
 
+func (x *Subscription) GetTrustSender() bool {
+	if x != nil && x.TrustSender != nil {
+		return *x.TrustSender
+	}
+	return false
+}
+
+func (x *Subscription) GetIgnoreRetained() bool {
+	if x != nil && x.IgnoreRetained != nil {
+		return *x.IgnoreRetained
+	}
+	return false
+}
+
 var File_kratosmqtt_v1_config_proto protoreflect.FileDescriptor
 
 const file_kratosmqtt_v1_config_proto_rawDesc = "" +
@@ -1383,7 +1413,7 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\vmax_letters\x18\x03 \x01(\x04R\n" +
 	"maxLetters\x128\n" +
 	"\n" +
-	"park_limit\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tparkLimit\"\xf3\x05\n" +
+	"park_limit\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tparkLimit\"\x9e\x06\n" +
 	"\n" +
 	"Subscriber\x12 \n" +
 	"\vconcurrency\x18\x01 \x01(\rR\vconcurrency\x12\x14\n" +
@@ -1402,10 +1432,11 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\tunmatched\x18\v \x01(\tR\tunmatched\x12)\n" +
 	"\x10previous_filters\x18\f \x03(\tR\x0fpreviousFilters\x12!\n" +
 	"\fkeep_filters\x18\r \x01(\bR\vkeepFilters\x12.\n" +
-	"\x13shared_group_prefix\x18\x0e \x01(\tR\x11sharedGroupPrefix\x1a]\n" +
+	"\x13shared_group_prefix\x18\x0e \x01(\tR\x11sharedGroupPrefix\x12)\n" +
+	"\x10allowed_metadata\x18\x0f \x03(\tR\x0fallowedMetadata\x1a]\n" +
 	"\x12SubscriptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x121\n" +
-	"\x05value\x18\x02 \x01(\v2\x1b.kratosmqtt.v1.SubscriptionR\x05value:\x028\x01\"\xdb\x04\n" +
+	"\x05value\x18\x02 \x01(\v2\x1b.kratosmqtt.v1.SubscriptionR\x05value:\x028\x01\"\xd6\x05\n" +
 	"\fSubscription\x12B\n" +
 	"\x0fhandler_timeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x0ehandlerTimeout\x12<\n" +
 	"\fretry_budget\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vretryBudget\x12*\n" +
@@ -1419,13 +1450,17 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\asession\x18\t \x01(\tR\asession\x12!\n" +
 	"\fsession_name\x18\n" +
 	" \x01(\tR\vsessionName\x12/\n" +
-	"\x11park_max_attempts\x18\v \x01(\rH\x02R\x0fparkMaxAttempts\x88\x01\x01\x1a:\n" +
+	"\x11park_max_attempts\x18\v \x01(\rH\x02R\x0fparkMaxAttempts\x88\x01\x01\x12&\n" +
+	"\ftrust_sender\x18\f \x01(\bH\x03R\vtrustSender\x88\x01\x01\x12,\n" +
+	"\x0fignore_retained\x18\r \x01(\bH\x04R\x0eignoreRetained\x88\x01\x01\x1a:\n" +
 	"\fReasonsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\b\n" +
 	"\x06_groupB\x0e\n" +
 	"\f_dead_letterB\x14\n" +
-	"\x12_park_max_attemptsB9Z7github.com/kratos-mqtt/" + "kratos-mqtt/api/kratosmqtt/v1;v1b\x06proto3"
+	"\x12_park_max_attemptsB\x0f\n" +
+	"\r_trust_senderB\x12\n" +
+	"\x10_ignore_retainedB9Z7github.com/kratos-mqtt/" + "kratos-mqtt/api/kratosmqtt/v1;v1b\x06proto3"
 
 var (
 	file_kratosmqtt_v1_config_proto_rawDescOnce sync.Once

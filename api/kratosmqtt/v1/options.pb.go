@@ -126,7 +126,19 @@ type EventRule struct {
 	Batch *BatchRule `protobuf:"bytes,15,opt,name=batch,proto3" json:"batch,omitempty"`
 	// What an outbox does with a message that the broker has no subscriber for.
 	// Events only. A default for publishers; their configuration counts more.
-	Unrouted      *Unrouted `protobuf:"bytes,16,opt,name=unrouted,proto3" json:"unrouted,omitempty"`
+	Unrouted *Unrouted `protobuf:"bytes,16,opt,name=unrouted,proto3" json:"unrouted,omitempty"`
+	// Messages that the broker had kept (retained) are acknowledged and counted,
+	// and no handler sees them: for what says "I am here now", as a heartbeat does.
+	// What is published with the retain flag while the consumer is subscribed is not
+	// one of them. Events only. A default for consumers; their configuration counts
+	// more. Default false.
+	IgnoreRetained *bool `protobuf:"varint,17,opt,name=ignore_retained,json=ignoreRetained,proto3,oneof" json:"ignore_retained,omitempty"`
+	// Senders are trusted with the context of the handler: their trace context is
+	// the parent of its span instead of a link, their baggage is in it, and their
+	// x-md- headers are Kratos metadata, which travels on. For topics that only
+	// services of one's own may publish on, never for those of devices. A default
+	// for consumers; their configuration counts more. Default false.
+	TrustSender   *bool `protobuf:"varint,18,opt,name=trust_sender,json=trustSender,proto3,oneof" json:"trust_sender,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -271,6 +283,20 @@ func (x *EventRule) GetUnrouted() *Unrouted {
 		return x.Unrouted
 	}
 	return nil
+}
+
+func (x *EventRule) GetIgnoreRetained() bool {
+	if x != nil && x.IgnoreRetained != nil {
+		return *x.IgnoreRetained
+	}
+	return false
+}
+
+func (x *EventRule) GetTrustSender() bool {
+	if x != nil && x.TrustSender != nil {
+		return *x.TrustSender
+	}
+	return false
 }
 
 // RetryRule says how a failed handler is retried.
@@ -454,9 +480,11 @@ type EventDefaults struct {
 	DeadLetter  string               `protobuf:"bytes,7,opt,name=dead_letter,json=deadLetter,proto3" json:"dead_letter,omitempty"`
 	Retry       *RetryRule           `protobuf:"bytes,8,opt,name=retry,proto3" json:"retry,omitempty"`
 	// Messages that say whether an instance is there.
-	Presence      *PresenceRule `protobuf:"bytes,9,opt,name=presence,proto3" json:"presence,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Presence       *PresenceRule `protobuf:"bytes,9,opt,name=presence,proto3" json:"presence,omitempty"`
+	TrustSender    *bool         `protobuf:"varint,10,opt,name=trust_sender,json=trustSender,proto3,oneof" json:"trust_sender,omitempty"`
+	IgnoreRetained *bool         `protobuf:"varint,11,opt,name=ignore_retained,json=ignoreRetained,proto3,oneof" json:"ignore_retained,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *EventDefaults) Reset() {
@@ -550,6 +578,20 @@ func (x *EventDefaults) GetPresence() *PresenceRule {
 		return x.Presence
 	}
 	return nil
+}
+
+func (x *EventDefaults) GetTrustSender() bool {
+	if x != nil && x.TrustSender != nil {
+		return *x.TrustSender
+	}
+	return false
+}
+
+func (x *EventDefaults) GetIgnoreRetained() bool {
+	if x != nil && x.IgnoreRetained != nil {
+		return *x.IgnoreRetained
+	}
+	return false
 }
 
 // PresenceRule declares two retained messages on one topic: online, published
@@ -649,7 +691,7 @@ var File_kratosmqtt_v1_options_proto protoreflect.FileDescriptor
 
 const file_kratosmqtt_v1_options_proto_rawDesc = "" +
 	"\n" +
-	"\x1bkratosmqtt/v1/options.proto\x12\rkratosmqtt.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1akratosmqtt/v1/config.proto\"\xf5\x04\n" +
+	"\x1bkratosmqtt/v1/options.proto\x12\rkratosmqtt.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1akratosmqtt/v1/config.proto\"\xf0\x05\n" +
 	"\tEventRule\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12+\n" +
 	"\x11additional_topics\x18\x02 \x03(\tR\x10additionalTopics\x12\x15\n" +
@@ -668,10 +710,14 @@ const file_kratosmqtt_v1_options_proto_rawDesc = "" +
 	"\x05reply\x18\r \x01(\v2\x18.kratosmqtt.v1.ReplyRuleR\x05reply\x12\x19\n" +
 	"\bid_field\x18\x0e \x01(\tR\aidField\x12.\n" +
 	"\x05batch\x18\x0f \x01(\v2\x18.kratosmqtt.v1.BatchRuleR\x05batch\x123\n" +
-	"\bunrouted\x18\x10 \x01(\v2\x17.kratosmqtt.v1.UnroutedR\bunroutedB\x06\n" +
+	"\bunrouted\x18\x10 \x01(\v2\x17.kratosmqtt.v1.UnroutedR\bunrouted\x12,\n" +
+	"\x0fignore_retained\x18\x11 \x01(\bH\x03R\x0eignoreRetained\x88\x01\x01\x12&\n" +
+	"\ftrust_sender\x18\x12 \x01(\bH\x04R\vtrustSender\x88\x01\x01B\x06\n" +
 	"\x04_qosB\t\n" +
 	"\a_retainB\b\n" +
-	"\x06_group\"j\n" +
+	"\x06_groupB\x12\n" +
+	"\x10_ignore_retainedB\x0f\n" +
+	"\r_trust_sender\"j\n" +
 	"\tRetryRule\x120\n" +
 	"\battempts\x18\x01 \x01(\v2\x14.kratosmqtt.v1.RetryR\battempts\x12+\n" +
 	"\x11permanent_reasons\x18\x02 \x03(\tR\x10permanentReasons\"_\n" +
@@ -681,7 +727,7 @@ const file_kratosmqtt_v1_options_proto_rawDesc = "" +
 	"\x04_qos\"\\\n" +
 	"\tBatchRule\x12\x19\n" +
 	"\bmax_size\x18\x01 \x01(\rR\amaxSize\x124\n" +
-	"\bmax_wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\amaxWait\"\xf1\x02\n" +
+	"\bmax_wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\amaxWait\"\xec\x03\n" +
 	"\rEventDefaults\x12!\n" +
 	"\ftopic_prefix\x18\x01 \x01(\tR\vtopicPrefix\x12\x15\n" +
 	"\x03qos\x18\x02 \x01(\rH\x00R\x03qos\x88\x01\x01\x12\x1b\n" +
@@ -692,10 +738,15 @@ const file_kratosmqtt_v1_options_proto_rawDesc = "" +
 	"\vdead_letter\x18\a \x01(\tR\n" +
 	"deadLetter\x12.\n" +
 	"\x05retry\x18\b \x01(\v2\x18.kratosmqtt.v1.RetryRuleR\x05retry\x127\n" +
-	"\bpresence\x18\t \x01(\v2\x1b.kratosmqtt.v1.PresenceRuleR\bpresenceB\x06\n" +
+	"\bpresence\x18\t \x01(\v2\x1b.kratosmqtt.v1.PresenceRuleR\bpresence\x12&\n" +
+	"\ftrust_sender\x18\n" +
+	" \x01(\bH\x03R\vtrustSender\x88\x01\x01\x12,\n" +
+	"\x0fignore_retained\x18\v \x01(\bH\x04R\x0eignoreRetained\x88\x01\x01B\x06\n" +
 	"\x04_qosB\t\n" +
 	"\a_retainB\b\n" +
-	"\x06_group\"C\n" +
+	"\x06_groupB\x0f\n" +
+	"\r_trust_senderB\x12\n" +
+	"\x10_ignore_retained\"C\n" +
 	"\fPresenceRule\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x15\n" +
 	"\x03qos\x18\x02 \x01(\rH\x00R\x03qos\x88\x01\x01B\x06\n" +

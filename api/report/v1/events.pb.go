@@ -241,14 +241,14 @@ const file_report_v1_events_proto_rawDesc = "" +
 	"\x06status\x18\a \x01(\x05R\x06status\x12\x1d\n" +
 	"\n" +
 	"part_event\x18\b \x01(\tR\tpartEvent\x12\x1b\n" +
-	"\tpart_date\x18\t \x01(\tR\bpartDate2\xa5\x02\n" +
+	"\tpart_date\x18\t \x01(\tR\bpartDate2\xaf\x02\n" +
 	"\fReportEvents\x12\x87\x01\n" +
 	"\x0eSaveUserReport\x12!.report.v1.AcceptStatusReportData\x1a\x16.google.protobuf.Empty\":\x8a\xd1\xcb\xf9\x0f4\n" +
 	"\freports/user2\x05protor\bevent_idz\t\b\xc8\x01\x12\x04\x10\x80\x89z\x82\x01\a\n" +
 	"\x05retry\x12\x8a\x01\n" +
 	"\x0fSaveEventReport\x12\".report.v1.RealTimeWarehousingData\x1a\x16.google.protobuf.Empty\";\x8a\xd1\xcb\xf9\x0f5\n" +
 	"\rreports/event2\x05protor\bevent_idz\t\b\xc8\x01\x12\x04\x10\x80\x89z\x82\x01\a\n" +
-	"\x05retryB5Z3github.com/kratos-mqtt/" + "kratos-mqtt/api/report/v1;v1b\x06proto3"
+	"\x05retry\x1a\b\x92\xd1\xcb\xf9\x0f\x02P\x01B5Z3github.com/kratos-mqtt/" + "kratos-mqtt/api/report/v1;v1b\x06proto3"
 
 var (
 	file_report_v1_events_proto_rawDescOnce sync.Once

@@ -27,7 +27,8 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// ReportEvents carries reports from the collectors to the savers.
+// ReportEvents carries reports from the collectors to the savers. Both are ours,
+// and the broker lets nobody else publish on reports/#: a trace goes through.
 type ReportEventsClient interface {
 	// SaveUserReport keeps the record of a report that was taken but not fit for
 	// processing.
@@ -68,7 +69,8 @@ func (c *reportEventsClient) SaveEventReport(ctx context.Context, in *RealTimeWa
 // All implementations must embed UnimplementedReportEventsServer
 // for forward compatibility.
 //
-// ReportEvents carries reports from the collectors to the savers.
+// ReportEvents carries reports from the collectors to the savers. Both are ours,
+// and the broker lets nobody else publish on reports/#: a trace goes through.
 type ReportEventsServer interface {
 	// SaveUserReport keeps the record of a report that was taken but not fit for
 	// processing.

@@ -194,6 +194,12 @@ func (d *document) consumer(m *eventproto.Method, o *object) {
 	o.set("x-mqtt-group", m.Group).
 		set("x-mqtt-ordering-key", eventproto.Path(m.OrderingKey)).
 		set("x-mqtt-id-field", eventproto.Path(m.ID))
+	if m.IgnoreRetained {
+		o.set("x-mqtt-ignore-retained", true)
+	}
+	if m.TrustSender {
+		o.set("x-mqtt-trust-sender", true)
+	}
 	if m.DeadLetter != nil {
 		o.set("x-mqtt-dead-letter", m.DeadLetter.Text)
 	}

@@ -137,6 +137,8 @@ func (l *loader) method(p *protogen.Method, rule *v1.EventRule, d *v1.EventDefau
 		Expiry: either(rule.Expiry.AsDuration(), d.Expiry.AsDuration()),
 		Codec:  either(either(rule.GetCodec(), d.GetCodec()), DefaultCodec),
 		Group:  or(rule.Group, d.Group, ""),
+
+		TrustSender: or(rule.TrustSender, d.TrustSender, false), IgnoreRetained: or(rule.IgnoreRetained, d.IgnoreRetained, false),
 	}
 	if m.Retry = rule.GetRetry(); m.Retry == nil {
 		m.Retry = d.GetRetry()
@@ -151,6 +153,7 @@ func (l *loader) method(p *protogen.Method, rule *v1.EventRule, d *v1.EventDefau
 	l.kind(m, rule, d)
 	l.topics(m, rule, d)
 	l.unrouted(m, rule)
+	l.consumed(m, rule)
 	return m
 }
 
@@ -183,13 +186,18 @@ func (l *loader) kind(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 		{2, "additional_topics", len(rule.AdditionalTopics) > 0},
 		{15, "batch", rule.Batch != nil},
 		{16, "unrouted", rule.Unrouted != nil},
+		{17, "ignore_retained", rule.GetIgnoreRetained()},
 	} {
 		if o.set {
 			l.reportf(desc, methodOption(o.field), "%s contradicts the return type %s: it is for events, which return google.protobuf.Empty", o.name, desc.Output().FullName())
 		}
 	}
+	// The defaults are about the events of the service.
 	if rule.Retain == nil && d.GetRetain() {
-		m.Retain = false // the default is about the events of the service
+		m.Retain = false
+	}
+	if rule.IgnoreRetained == nil {
+		m.IgnoreRetained = false
 	}
 }
 
@@ -234,6 +242,20 @@ func (l *loader) unrouted(m *Method, rule *v1.EventRule) {
 	case retry:
 		m.Unrouted = &Unrouted{MaxAge: either(age.AsDuration(), event.DefaultUnroutedAge)}
 	}
+}
+
+// consumed finds what is about a handler that there is none of.
+func (l *loader) consumed(m *Method, rule *v1.EventRule) {
+	if m.Serves() {
+		return
+	}
+	if rule.GetIgnoreRetained() {
+		l.reportf(m.Desc, methodOption(17), "ignore_retained contradicts SIDE_PUBLISH_ONLY: there is no handler")
+	}
+	if rule.GetTrustSender() {
+		l.reportf(m.Desc, methodOption(18), "trust_sender contradicts SIDE_PUBLISH_ONLY: there is no handler")
+	}
+	m.TrustSender, m.IgnoreRetained = false, false // defaults of the others
 }
 
 // or is the first value that is set.

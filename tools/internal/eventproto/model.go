@@ -35,6 +35,8 @@ type Method struct {
 	Reply           *Reply // nil for an event
 	Batch           *Batch
 	Unrouted        *Unrouted // nil accepts
+	TrustSender     bool
+	IgnoreRetained  bool
 }
 
 // Topic is a template bound to the fields of the method's message.

@@ -63,6 +63,12 @@ func (g generator) method(m *eventproto.Method) {
 	if m.ID != nil {
 		g.P("ID: ", g.text(m, m.ID), ",")
 	}
+	if m.TrustSender {
+		g.P("TrustSender: true,")
+	}
+	if m.IgnoreRetained {
+		g.P("IgnoreRetained: true,")
+	}
 	g.policies(m)
 }
 

@@ -156,20 +156,22 @@ const file_cases_defaults_defaults_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\tR\x05queue\"\x05\n" +
 	"\x03Ask\"\b\n" +
-	"\x06Answer2\xa0\x03\n" +
+	"\x06Answer2\xf8\x03\n" +
 	"\rDefaultEvents\x12J\n" +
 	"\x04Take\x12\x14.golden.defaults.Job\x1a\x16.google.protobuf.Empty\"\x14\x8a\xd1\xcb\xf9\x0f\x0e\n" +
-	"\ftake/{queue}\x12\x84\x01\n" +
-	"\bOverride\x12\x14.golden.defaults.Job\x1a\x16.google.protobuf.Empty\"J\x8a\xd1\xcb\xf9\x0fD\n" +
+	"\ftake/{queue}\x12\x8a\x01\n" +
+	"\bOverride\x12\x14.golden.defaults.Job\x1a\x16.google.protobuf.Empty\"P\x8a\xd1\xcb\xf9\x0fJ\n" +
 	"\x10override/{queue}\x18\x00 \x00*\x02\bZ2\x05protoR\x00Z\x15dead/override/{queue}b\x04\n" +
-	"\x02\b\x01r\x02id\x12K\n" +
+	"\x02\b\x01r\x02id\x88\x01\x00\x90\x01\x00\x12L\n" +
+	"\x04Tell\x12\x14.golden.defaults.Job\x1a\x16.google.protobuf.Empty\"\x16\x8a\xd1\xcb\xf9\x0f\x10\n" +
+	"\ftell/{queue}@\x02\x12K\n" +
 	"\bQuestion\x12\x14.golden.defaults.Ask\x1a\x17.golden.defaults.Answer\"\x10\x8a\xd1\xcb\xf9\x0f\n" +
 	"\n" +
-	"\bquestion\x1ao\x92\xd1\xcb\xf9\x0fi\n" +
+	"\bquestion\x1as\x92\xd1\xcb\xf9\x0fm\n" +
 	"\t/jobs/v1/\x10\x02\x18\x01\"\x03\b\x90\x1c*\x04json2\aworkers:\tdead/jobsB\"\n" +
 	"\r\b\x05\x12\x05\x10\x80\x84\xaf_\x1a\x02\b\n" +
 	"\x12\x04GONE\x12\vNO_SUCH_JOBJ\x15\n" +
-	"\x13workers/{client_id}b\x06proto3"
+	"\x13workers/{client_id}P\x01X\x01b\x06proto3"
 
 var (
 	file_cases_defaults_defaults_proto_rawDescOnce sync.Once
@@ -193,12 +195,14 @@ var file_cases_defaults_defaults_proto_goTypes = []any{
 var file_cases_defaults_defaults_proto_depIdxs = []int32{
 	0, // 0: golden.defaults.DefaultEvents.Take:input_type -> golden.defaults.Job
 	0, // 1: golden.defaults.DefaultEvents.Override:input_type -> golden.defaults.Job
-	1, // 2: golden.defaults.DefaultEvents.Question:input_type -> golden.defaults.Ask
-	3, // 3: golden.defaults.DefaultEvents.Take:output_type -> google.protobuf.Empty
-	3, // 4: golden.defaults.DefaultEvents.Override:output_type -> google.protobuf.Empty
-	2, // 5: golden.defaults.DefaultEvents.Question:output_type -> golden.defaults.Answer
-	3, // [3:6] is the sub-list for method output_type
-	0, // [0:3] is the sub-list for method input_type
+	0, // 2: golden.defaults.DefaultEvents.Tell:input_type -> golden.defaults.Job
+	1, // 3: golden.defaults.DefaultEvents.Question:input_type -> golden.defaults.Ask
+	3, // 4: golden.defaults.DefaultEvents.Take:output_type -> google.protobuf.Empty
+	3, // 5: golden.defaults.DefaultEvents.Override:output_type -> google.protobuf.Empty
+	3, // 6: golden.defaults.DefaultEvents.Tell:output_type -> google.protobuf.Empty
+	2, // 7: golden.defaults.DefaultEvents.Question:output_type -> golden.defaults.Answer
+	4, // [4:8] is the sub-list for method output_type
+	0, // [0:4] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name

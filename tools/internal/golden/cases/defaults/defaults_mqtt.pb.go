@@ -27,11 +27,13 @@ var DefaultEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			Name: "Take", Operation: "/golden.defaults.DefaultEvents/Take",
 			Topic: "/jobs/v1/take/{queue}", Filters: []string{"/jobs/v1/take/+"},
 			QoS: 2, Codec: "json",
-			Retain:     true,
-			Expiry:     1 * time.Hour,
-			Group:      "workers",
-			DeadLetter: "dead/jobs",
-			Retry:      &event.RetryDesc{MaxAttempts: 5, MinBackoff: 200 * time.Millisecond, MaxBackoff: 10 * time.Second, PermanentReasons: []string{"GONE", "NO_SUCH_JOB"}},
+			Retain:         true,
+			Expiry:         1 * time.Hour,
+			Group:          "workers",
+			DeadLetter:     "dead/jobs",
+			TrustSender:    true,
+			IgnoreRetained: true,
+			Retry:          &event.RetryDesc{MaxAttempts: 5, MinBackoff: 200 * time.Millisecond, MaxBackoff: 10 * time.Second, PermanentReasons: []string{"GONE", "NO_SUCH_JOB"}},
 		},
 		{
 			Name: "Override", Operation: "/golden.defaults.DefaultEvents/Override",
@@ -43,14 +45,25 @@ var DefaultEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			Retry:      &event.RetryDesc{MaxAttempts: 1},
 		},
 		{
-			Name: "Question", Operation: "/golden.defaults.DefaultEvents/Question",
-			Topic: "/jobs/v1/question", Filters: []string{"/jobs/v1/question"},
+			Name: "Tell", Operation: "/golden.defaults.DefaultEvents/Tell",
+			Topic: "/jobs/v1/tell/{queue}", Filters: []string{"/jobs/v1/tell/+"},
 			QoS: 2, Codec: "json",
+			Retain:     true,
 			Expiry:     1 * time.Hour,
 			Group:      "workers",
 			DeadLetter: "dead/jobs",
 			Retry:      &event.RetryDesc{MaxAttempts: 5, MinBackoff: 200 * time.Millisecond, MaxBackoff: 10 * time.Second, PermanentReasons: []string{"GONE", "NO_SUCH_JOB"}},
-			Reply:      &event.ReplyDesc{Timeout: 5 * time.Second, QoS: 1},
+		},
+		{
+			Name: "Question", Operation: "/golden.defaults.DefaultEvents/Question",
+			Topic: "/jobs/v1/question", Filters: []string{"/jobs/v1/question"},
+			QoS: 2, Codec: "json",
+			Expiry:      1 * time.Hour,
+			Group:       "workers",
+			DeadLetter:  "dead/jobs",
+			TrustSender: true,
+			Retry:       &event.RetryDesc{MaxAttempts: 5, MinBackoff: 200 * time.Millisecond, MaxBackoff: 10 * time.Second, PermanentReasons: []string{"GONE", "NO_SUCH_JOB"}},
+			Reply:       &event.ReplyDesc{Timeout: 5 * time.Second, QoS: 1},
 		},
 	},
 }
@@ -68,7 +81,7 @@ func RegisterDefaultEventsMQTTServer(s event.ServiceRegistrar, srv DefaultEvents
 	s.RegisterService(&DefaultEvents_MQTT_ServiceDesc, []event.Handler{
 		event.NewHandler(&DefaultEvents_MQTT_ServiceDesc.Methods[0], srv.Take, _DefaultEvents_Take_MQTT_Bind0),
 		event.NewHandler(&DefaultEvents_MQTT_ServiceDesc.Methods[1], srv.Override, _DefaultEvents_Override_MQTT_Bind0),
-		event.NewHandler(&DefaultEvents_MQTT_ServiceDesc.Methods[2], srv.Question),
+		event.NewHandler(&DefaultEvents_MQTT_ServiceDesc.Methods[3], srv.Question),
 	}, opts...)
 }
 
@@ -77,6 +90,7 @@ func RegisterDefaultEventsMQTTServer(s event.ServiceRegistrar, srv DefaultEvents
 type DefaultEventsMQTTClient interface {
 	Take(ctx context.Context, in *Job, opts ...event.CallOption) error
 	Override(ctx context.Context, in *Job, opts ...event.CallOption) error
+	Tell(ctx context.Context, in *Job, opts ...event.CallOption) error
 	Question(ctx context.Context, in *Ask, opts ...event.CallOption) (*Answer, error)
 }
 
@@ -103,13 +117,21 @@ func (c *defaultEventsMQTTClient) Override(ctx context.Context, in *Job, opts ..
 	return c.cc.Publish(ctx, &DefaultEvents_MQTT_ServiceDesc.Methods[1], topic, in, opts...)
 }
 
+func (c *defaultEventsMQTTClient) Tell(ctx context.Context, in *Job, opts ...event.CallOption) error {
+	topic, err := DefaultEvents_Tell_MQTT_Topic(in)
+	if err != nil {
+		return err
+	}
+	return c.cc.Publish(ctx, &DefaultEvents_MQTT_ServiceDesc.Methods[2], topic, in, opts...)
+}
+
 func (c *defaultEventsMQTTClient) Question(ctx context.Context, in *Ask, opts ...event.CallOption) (*Answer, error) {
 	topic, err := DefaultEvents_Question_MQTT_Topic(in)
 	if err != nil {
 		return nil, err
 	}
 	out := new(Answer)
-	if err := c.cc.Request(ctx, &DefaultEvents_MQTT_ServiceDesc.Methods[2], topic, in, out, opts...); err != nil {
+	if err := c.cc.Request(ctx, &DefaultEvents_MQTT_ServiceDesc.Methods[3], topic, in, out, opts...); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -159,6 +181,14 @@ func _DefaultEvents_Override_MQTT_Bind0(topic string, in *Job) (mismatch string,
 	mismatch = event.Mismatch(mismatch, "queue", in.GetQueue(), level5)
 	in.Queue = level5
 	return mismatch, nil
+}
+
+// DefaultEvents_Tell_MQTT_Topic is the topic of in: /jobs/v1/tell/{queue}
+func DefaultEvents_Tell_MQTT_Topic(in *Job) (string, error) {
+	var t event.TopicBuilder
+	t.Literal("/jobs/v1/tell/")
+	t.String("queue", in.GetQueue())
+	return t.Topic()
 }
 
 // DefaultEvents_Question_MQTT_Topic is the topic of in: /jobs/v1/question

@@ -1,0 +1,78 @@
+package bridge
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"go.opentelemetry.io/otel"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+)
+
+// allowed are the names of Kratos metadata that is taken from senders that are not
+// trusted, in lower case; one that ends with * allows all that begin with the rest.
+type allowed []string
+
+// newAllowed reports names that could never count.
+func newAllowed(names []string) (a allowed, err error) {
+	for _, name := range names {
+		if name = strings.ToLower(name); !strings.HasPrefix(name, metadataPrefix) {
+			err = errors.Join(err, event.Setting("Subscriber", "allowed_metadata", "%q does not begin with %s, as Kratos metadata does", name, metadataPrefix))
+		}
+		a = append(a, name)
+	}
+	return a, err
+}
+
+func (a allowed) has(name string) bool {
+	return slices.ContainsFunc(a, func(want string) bool {
+		if prefix, ok := strings.CutSuffix(want, "*"); ok {
+			return strings.HasPrefix(name, prefix)
+		}
+		return name == want
+	})
+}
+
+// RequestHeader is the header for whoever takes context from it, as Kratos'
+// middleware for metadata and tracing does. Of a sender that is not trusted it has
+// no trace context, no baggage, and only the metadata that is allowed.
+func (e *Event) RequestHeader() []engine.UserProperty {
+	if e.trusted || !slices.ContainsFunc(e.header, isContext) {
+		return e.header
+	}
+	list := make([]engine.UserProperty, 0, len(e.header))
+	for _, u := range e.header {
+		name := strings.ToLower(u.Key)
+		switch {
+		case propagates(name):
+		case strings.HasPrefix(name, metadataPrefix) && !e.state.allowed.has(name):
+			e.state.broker.metadataRefused.Add(1)
+		default:
+			list = append(list, u)
+		}
+	}
+	return list
+}
+
+func isContext(u engine.UserProperty) bool {
+	name := strings.ToLower(u.Key)
+	return strings.HasPrefix(name, metadataPrefix) || propagates(name)
+}
+
+// propagates reports whether a header carries trace context or baggage in a form
+// that is in use, or in that of OpenTelemetry's global propagator.
+func propagates(name string) bool {
+	switch name {
+	case "traceparent", "tracestate", "baggage", "b3", "uber-trace-id", "x-amzn-trace-id":
+		return true
+	}
+	for _, prefix := range []string{"x-b3-", "uberctx-", "ot-tracer-", "ot-baggage-"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return !strings.HasPrefix(name, metadataPrefix) &&
+		slices.ContainsFunc(otel.GetTextMapPropagator().Fields(), func(f string) bool { return strings.EqualFold(f, name) })
+}
