@@ -102,6 +102,11 @@ type Health struct {
 	// those that it could not know for lack of an id, since the client was made.
 	Duplicates int64
 	WithoutID  int64
+	// IDMismatches counts messages whose header names another id than the field that
+	// is declared for it, KeyMismatches those whose header names another ordering key,
+	// both since the client was made. The field counted.
+	IDMismatches  int64
+	KeyMismatches int64
 	// TopicMismatches counts messages of generated handlers whose payload
 	// contradicted their topic, since the server was made.
 	TopicMismatches int64

@@ -32,6 +32,7 @@ type Registration struct {
 	Sessions map[string]string
 
 	trust, retained choices
+	ids, keys       choices // that span topics
 	only, except    []string
 	errs            []error
 }
@@ -62,7 +63,10 @@ func (c choices) of(method string, otherwise bool) bool {
 // NewRegistration applies options, and reports what is wrong with them all at
 // once.
 func NewRegistration(d *ServiceDesc, opts []RegisterOption) (*Registration, error) {
-	r := &Registration{Batches: make(map[string]Batch), Sessions: make(map[string]string), trust: make(choices), retained: make(choices)}
+	r := &Registration{
+		Batches: make(map[string]Batch), Sessions: make(map[string]string),
+		trust: make(choices), retained: make(choices), ids: make(choices), keys: make(choices),
+	}
 	for _, o := range opts {
 		if o != nil {
 			o.applyRegistration(r)
@@ -76,6 +80,8 @@ func NewRegistration(d *ServiceDesc, opts []RegisterOption) (*Registration, erro
 	named := slices.Sorted(maps.Keys(r.Sessions))
 	named = append(named, slices.Sorted(maps.Keys(r.trust))...)
 	named = append(named, slices.Sorted(maps.Keys(r.retained))...)
+	named = append(named, slices.Sorted(maps.Keys(r.ids))...)
+	named = append(named, slices.Sorted(maps.Keys(r.keys))...)
 	for _, name := range named {
 		if name != "" && d.Method(name) == nil {
 			r.errs = append(r.errs, fmt.Errorf("%s has no method %q", d.Name, name))
@@ -105,6 +111,12 @@ func (r *Registration) TrustsSender(m *MethodDesc) bool { return r.trust.of(m.Na
 func (r *Registration) IgnoresRetained(m *MethodDesc) bool {
 	return m.Reply == nil && r.retained.of(m.Name, m.IgnoreRetained)
 }
+
+// IDsSpan reports whether the ids of a method are unique over its topics.
+func (r *Registration) IDsSpan(m *MethodDesc) bool { return r.ids.of(m.Name, m.IDsSpanTopics) }
+
+// KeysSpan reports whether a key of a method orders all topics of a filter.
+func (r *Registration) KeysSpan(m *MethodDesc) bool { return r.keys.of(m.Name, m.KeysSpanTopics) }
 
 type registerOption func(*Registration)
 
@@ -171,6 +183,27 @@ func TrustSender(trust bool, methods ...string) RegisterOption {
 // ignore_retained.
 func IgnoreRetained(ignore bool, methods ...string) RegisterOption {
 	return registerOption(func(r *Registration) { r.retained.set(ignore, methods) })
+}
+
+// IDsSpanTopics says whether an id of these methods, or of all when none is named, is
+// unique over all topics of the method: a message that comes again on another topic is
+// a duplicate for the dedup window then. Whoever may publish on one of the topics can
+// have messages on the others acknowledged unhandled. The levels of a [TopicPrefix]
+// with wildcards still keep ids apart. An unknown method is an error of Start.
+// Default: as in proto, where an id counts within its topic.
+func IDsSpanTopics(span bool, methods ...string) RegisterOption {
+	return registerOption(func(r *Registration) { r.ids.set(span, methods) })
+}
+
+// KeysSpanTopics says whether an ordering key of these methods, or of all when none is
+// named, orders the messages of all topics of a filter. Whoever may publish on one of
+// the topics can then hold up the keys of others: while a message is retried, or
+// parked, the key waits. The levels of a [TopicPrefix] with wildcards still keep keys
+// apart, and a key that is a parameter of the topic spans in any case. An unknown
+// method is an error of Start. Default: as in proto, where a key counts within its
+// topic.
+func KeysSpanTopics(span bool, methods ...string) RegisterOption {
+	return registerOption(func(r *Registration) { r.keys.set(span, methods) })
 }
 
 // Batch is a handler of many messages.

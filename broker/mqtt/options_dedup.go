@@ -11,23 +11,36 @@ import (
 // the window remembers is acknowledged without a call of its handler, counted in
 // the health, and told to event.DuplicateHook. Ids are remembered for each
 // subscription apart, under the name of the service; a subscription is known by
-// its filter and its place among those with the same one. The handler runs inside
+// its filter and its place among those with the same one. There an id counts within
+// its topic, and that of a CloudEvent within its source, too: what one device sends
+// is never a duplicate of another one's message; see [WithIDsSpanTopics]. The handler runs inside
 // the window, whose transaction, if it has one, is in its context (event/sqltx).
 // An error of the window is one of the handler: the message is tried again.
 //
-// The id is the user property "id", else that of the CloudEvent, else the field
-// that [WithIDField] names. A message without one is handled each time, which is
+// The id is that of the field that [WithIDField] names, else the user property "id",
+// else that of the CloudEvent. A message without one is handled each time, which is
 // counted, and logged once for a subscription. So is every message of a
 // subscription without automatic acknowledgement. Default: none.
 func WithDedup(window dedup.Window) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Dedup = window })
 }
 
-// WithIDField names the field of the decoded message that has its id, for
-// messages that carry none as a user property "id" or as a CloudEvent: of protobuf
+// WithIDField names the field of the decoded message that has its id: of protobuf
 // by its name in the .proto file or in JSON, of a struct by its name in JSON or in
-// Go, of a map by its key. A field that is not there, or is no text, bytes or whole
-// number, is an error of the subscribe. Default: none. It needs [WithDedup].
+// Go, of a map by its key. It counts over the id of a header; a header with another
+// one is counted as IDMismatches of the health, and logged once a minute. Without a
+// value the header counts. A field that is not there, or is no text, bytes or whole
+// number, is an error of the subscribe. Default: none. Duplicates are known by it with
+// [WithDedup].
 func WithIDField(name string) broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.IDField = name })
+}
+
+// WithIDsSpanTopics says that an id is unique over all topics of the subscription,
+// and not only within its topic: a message that comes again on another topic is a
+// duplicate. Whoever may publish on one of the topics can then have messages on the
+// others acknowledged unhandled. The id of a CloudEvent still counts within its
+// source. Default: false. It needs [WithDedup].
+func WithIDsSpanTopics() broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.IDsSpanTopics = true })
 }

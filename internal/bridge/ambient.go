@@ -149,7 +149,7 @@ func (s *state) attributes(d *draft, attrs map[string]any) (added []engine.UserP
 // may change: its id and order, and the attributes of a CloudEvent.
 func reserved(name string) bool {
 	switch name = strings.ToLower(name); name {
-	case idKey, OrderHeader, "source", "type", "subject", "time", "dataschema", attrSpecVersion, attrContentType:
+	case idKey, OrderHeader, attrSource, "type", "subject", "time", "dataschema", attrSpecVersion, attrContentType:
 		return true
 	}
 	return strings.HasPrefix(name, binaryPrefix)

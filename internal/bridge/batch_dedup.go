@@ -57,13 +57,13 @@ func (c *consumer) identify(events []*Event) *identified {
 	b := &identified{events: events, key: make([]int, len(events)), items: make([]error, len(events))}
 	places := make(map[string]int, len(events))
 	for i, e := range events {
-		id := c.dedup.id(e)
+		id := e.ID()
 		if id == "" {
 			c.withoutID(e)
 			b.key[i] = -1
 			continue
 		}
-		key := c.dedup.key(id)
+		key := c.dedup.key(e, id)
 		place, ok := places[key]
 		if !ok {
 			place = len(b.keys)

@@ -26,14 +26,15 @@ type Broker struct {
 	client   *engine.Client // the last one that could be made; it has the subscriptions
 
 	dedups
-	requests requests
-	gaps     gaps
-	grants   grants // of the subscriptions
-	gapLog   gapLog
-	unnamed  sync.Once // says that nothing is kept without a client id
-	unplaced sync.Once // says that there is no place for a sequence
-	names    names     // of what was subscribed to
-	leftOut  leftOut
+	contradictions contradictions
+	requests       requests
+	gaps           gaps
+	grants         grants // of the subscriptions
+	gapLog         gapLog
+	unnamed        sync.Once // says that nothing is kept without a client id
+	unplaced       sync.Once // says that there is no place for a sequence
+	names          names     // of what was subscribed to
+	leftOut        leftOut
 
 	deletions       atomic.Int64 // empty messages that no handler was called for
 	metadataRefused atomic.Int64 // of senders that are not trusted

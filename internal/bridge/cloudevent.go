@@ -28,6 +28,7 @@ const (
 	attrData        = "data"
 	attrDataBase64  = "data_base64"
 	attrSpecVersion = "specversion"
+	attrSource      = "source"
 )
 
 // checkSource checks the source of our events, a non-empty URI reference.
@@ -104,7 +105,7 @@ func (d *draft) context(attrs map[string]any, source string) error {
 	p := &d.props
 	for _, a := range [...][2]string{
 		{attrSpecVersion, specVersion},
-		{"source", source},
+		{attrSource, source},
 		{"type", d.typeName()},
 		{"subject", d.msg.Topic},
 		{"time", time.Now().UTC().Format(time.RFC3339Nano)},
@@ -118,7 +119,7 @@ func (d *draft) context(attrs map[string]any, source string) error {
 	if p.CorrelationData != nil {
 		attrs[attrCorrelation] = p.CorrelationData // base64 in JSON
 	}
-	if attrs[attrSpecVersion] != specVersion || attrs["source"] == "" || attrs["type"] == "" || attrs[idKey] == "" {
+	if attrs[attrSpecVersion] != specVersion || attrs[attrSource] == "" || attrs["type"] == "" || attrs[idKey] == "" {
 		return errors.New("headers specversion, id, source and type are attributes of the CloudEvent and break its rules")
 	}
 	return nil
@@ -177,7 +178,7 @@ func parseCloudEvent(payload []byte) (*cloudEvent, error) {
 
 // eventOf makes the event of its members.
 func eventOf(members map[string]json.RawMessage) (*cloudEvent, error) {
-	for _, name := range []string{attrSpecVersion, idKey, "source", "type"} {
+	for _, name := range []string{attrSpecVersion, idKey, attrSource, "type"} {
 		value := text(members[name])
 		if value == "" || name == attrSpecVersion && value != specVersion {
 			return nil, fmt.Errorf("%w: attribute %s is %s", errNoEvent, name, clip(string(members[name])))

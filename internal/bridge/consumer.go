@@ -20,6 +20,7 @@ type consumer struct {
 	binder  broker.Binder
 	values  context.Context
 	refuse  func(context.Context, *Event, error) error // may be nil
+	field   *idField                                   // declared in code; nil is none
 	dedup   *deduper                                   // nil handles everything
 	method  *Method                                    // nil is a subscription by hand
 	batch   *Batch                                     // nil handles each message by itself
@@ -58,6 +59,9 @@ func (c *consumer) receive(s *state, d *engine.Delivery) (*Event, error) {
 	if err == nil && e.mismatch != "" {
 		err = c.method.Mismatch(d, e.mismatch)
 	}
+	if err == nil {
+		c.compare(e)
+	}
 	return e, err
 }
 
@@ -82,7 +86,10 @@ func (c *consumer) decode(e *Event) error {
 		return err
 	}
 	e.msg.Body = body
-	return c.method.bind(e)
+	if err = c.method.bind(e); err == nil {
+		c.identifyBy(e)
+	}
+	return err
 }
 
 // errDeletion is the error of an empty message that cannot be decoded.
@@ -136,18 +143,10 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 // eventID is the id of a message for its letter.
 func (c *consumer) eventID(d *engine.Delivery) string {
 	e, err := c.broker.state().event(d)
-	field := c.dedup != nil && c.dedup.field != nil
-	if id := e.ID(); id != "" || err != nil || !field && !c.method.hasID() {
-		return id
+	if e.codec = c.codec; err == nil && c.declaresID() {
+		_ = c.decode(e) // without it the header counts
 	}
-	e.codec = c.codec
-	if c.decode(e) != nil {
-		return ""
-	}
-	if !field {
-		return e.ID()
-	}
-	return c.dedup.id(e)
+	return e.ID()
 }
 
 // valuesContext puts the values of a subscription's context over those of an

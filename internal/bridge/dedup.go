@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -21,7 +20,8 @@ type deduper struct {
 	window  dedup.Window
 	batches dedup.BatchWindow // the window, unless it takes none
 	scope   string
-	field   *idField // nil looks into no message
+	span    bool                      // ids are unique over topics
+	levels  func(topic string) string // that ids never span; nil is none
 	silent  sync.Once
 }
 
@@ -29,13 +29,12 @@ type deduper struct {
 // there is a window. A message that is acknowledged by hand is done later than
 // its handler, and never suppressed.
 func (c *consumer) claim(s *state, filter string, o *broker.SubscribeOptions, own *SubscribeSettings) (release func(), err error) {
-	var field *idField
 	if own.IDField != "" {
 		var body any
 		if c.binder != nil {
 			body = c.binder()
 		}
-		if field, err = newIDField(own.IDField, body); err != nil {
+		if c.field, err = newIDField(own.IDField, body); err != nil {
 			return nil, badRequest("subscribe", filter, err.Error())
 		}
 	}
@@ -47,41 +46,48 @@ func (c *consumer) claim(s *state, filter string, o *broker.SubscribeOptions, ow
 		s.log.Warnf("mqtt: filter %q: messages handled in batches are not looked for in the dedup window: a %T takes no batches (dedup.BatchWindow)", filter, s.window)
 		return func() {}, nil
 	}
-	scope, release := s.broker.scopes.claim(s.cfg.Service, filter)
-	c.dedup = &deduper{window: s.window, batches: batches, scope: scope, field: field}
-	return release, nil
+	c.dedup = &deduper{window: s.window, batches: batches, span: own.IDsSpanTopics}
+	if c.method != nil {
+		c.dedup.levels = c.method.Levels
+	}
+	if own.IDScope == nil {
+		c.dedup.scope, release = s.broker.scopes.claim(s.cfg.Service, filter)
+		return release, nil
+	}
+	if own.IDScope.name == "" { // its place is kept for the other filters
+		own.IDScope.name, _ = s.broker.scopes.claim(s.cfg.Service, filter)
+	}
+	c.dedup.scope = own.IDScope.name
+	return func() {}, nil
 }
+
+// IDScope has the subscriptions of one method remember ids together. The zero value
+// is ready; its subscriptions are made one after the other.
+type IDScope struct{ name string }
 
 // once runs effect unless the message is a duplicate. A message without an id
 // cannot be known again.
 func (c *consumer) once(ctx context.Context, e *Event, effect func(context.Context) error) error {
 	d := c.dedup
-	id := d.id(e)
+	id := e.ID()
 	if id == "" {
 		c.withoutID(e)
 		return effect(ctx)
 	}
-	duplicate, err := d.window.Once(ctx, d.key(id), effect)
+	duplicate, err := d.window.Once(ctx, d.key(e, id), effect)
 	if err == nil && duplicate {
 		c.duplicate(e, id)
 	}
 	return err
 }
 
-// id is the user property, or the CloudEvent's, or that of the message's field.
-func (d *deduper) id(e *Event) string {
-	if id := cmp.Or(headerID(e.header), e.id); id != "" || d.field == nil {
-		return id
-	}
-	return d.field.of(e.msg.Body)
-}
-
 // longID is the length up to which ids are kept as they are.
 const longID = 128
 
-// key is what the window remembers: the id in the scope of the subscription.
-// Ids come from whoever may publish: what a store might choke on is hashed.
-func (d *deduper) key(id string) string {
+// key is what the window remembers: the id in the scope of the subscription, and
+// there in its topic, which is what access rules guard, and in its CloudEvent's
+// source. Ids come from whoever may publish: what a store might choke on is hashed.
+func (d *deduper) key(e *Event, id string) string {
 	plain := len(id) <= longID
 	for i := 0; plain && i < len(id); i++ {
 		plain = id[i] > ' ' && id[i] < 0x7F
@@ -90,7 +96,32 @@ func (d *deduper) key(id string) string {
 		sum := sha256.Sum256([]byte(id))
 		id = "sha256:" + hex.EncodeToString(sum[:])
 	}
-	return d.scope + ":" + id
+	var buf [256]byte
+	key := append(buf[:0], d.scope...)
+	if place := d.place(e); place != "" {
+		key = append(key, '/')
+		key = append(key, place...)
+	}
+	key = append(key, ':')
+	return string(append(key, id...))
+}
+
+// place is where ids are unique, in a form of one length; "" is everywhere.
+func (d *deduper) place(e *Event) string {
+	within, source := e.delivery.Topic, e.source()
+	if d.span {
+		if within = ""; d.levels != nil {
+			within = d.levels(e.delivery.Topic)
+		}
+	}
+	if within == "" && source == "" {
+		return ""
+	}
+	var buf [256]byte
+	text := append(buf[:0], within...)
+	text = append(text, 0) // in no topic
+	sum := sha256.Sum256(append(text, source...))
+	return hex.EncodeToString(sum[:16])
 }
 
 func (c *consumer) duplicate(e *Event, id string) {

@@ -7,6 +7,8 @@ import (
 	"google.golang.org/protobuf/types/known/apipb"
 	"google.golang.org/protobuf/types/known/typepb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
 type embedded struct{ Deep int }
@@ -93,15 +95,69 @@ func TestDedupKeys(t *testing.T) {
 	d := deduper{scope: first}
 	seen := make(map[string]string)
 	for _, id := range []string{"1", "a:b", "A", "a b", "\x00", "\x00\x00", "ü", strings.Repeat("x", 1000), strings.Repeat("x", 1001)} {
-		key := d.key(id)
+		key := d.key(arrivedOn("a/1"), id)
 		if twin, ok := seen[key]; ok {
 			t.Errorf("%q and %q are one", id, twin)
 		}
-		if seen[key] = id; len(key) > 150 || strings.ContainsAny(key, "\x00 ü") {
+		if seen[key] = id; len(key) > 200 || strings.ContainsAny(key, "\x00 ü") {
 			t.Errorf("key %q", key)
 		}
 	}
-	if d.key("1") != first+":1" {
-		t.Error("a plain id is not readable")
+	if key := d.key(arrivedOn("a/1"), "1"); !strings.HasPrefix(key, first+"/") || !strings.HasSuffix(key, ":1") {
+		t.Errorf("a plain id is not readable: %s", key)
+	}
+}
+
+func arrivedOn(topic string, header ...string) *Event {
+	e := &Event{delivery: &engine.Delivery{Inbound: &engine.Inbound{Topic: topic}}}
+	for i := 0; i < len(header); i += 2 {
+		e.header = append(e.header, engine.UserProperty{Key: header[i], Value: header[i+1]})
+	}
+	return e
+}
+
+// An id counts within its topic, that of a CloudEvent within its source, too, and a
+// declared one for itself.
+func TestDedupKeysAreScoped(t *testing.T) {
+	t.Parallel()
+	event := func(topic, source string) *Event {
+		return arrivedOn(topic, "specversion", "1.0", "id", "1", "source", source)
+	}
+	declared := event("a/1", "/A")
+	declared.id = "1"
+	tenants := func(topic string) string { return topic[:2] }
+	for name, tt := range map[string]struct {
+		d    *deduper
+		a, b *Event
+		same bool
+	}{
+		"one topic":                          {&deduper{}, arrivedOn("a/1"), arrivedOn("a/1"), true},
+		"two topics":                         {&deduper{}, arrivedOn("a/1"), arrivedOn("a/2"), false},
+		"one source":                         {&deduper{}, event("a/1", "/A"), event("a/1", "/A"), true},
+		"two sources":                        {&deduper{}, event("a/1", "/A"), event("a/1", "/B"), false},
+		"a source on two topics":             {&deduper{}, event("a/1", "/A"), event("a/2", "/A"), false},
+		"source and topic, cut elsewhere":    {&deduper{}, event("a/1", "2"), event("a/12", ""), false},
+		"a source without an event":          {&deduper{}, arrivedOn("a/1", "source", "/A"), arrivedOn("a/1", "source", "/B"), true},
+		"declared, in events of two sources": {&deduper{}, declared, arrivedOn("a/1"), true},
+		"spanning, two topics":               {&deduper{span: true}, arrivedOn("a/1"), arrivedOn("b/2"), true},
+		"spanning, one source":               {&deduper{span: true}, event("a/1", "/A"), event("b/2", "/A"), true},
+		"spanning, two sources":              {&deduper{span: true}, event("a/1", "/A"), event("a/1", "/B"), false},
+		"spanning, two tenants":              {&deduper{span: true, levels: tenants}, arrivedOn("a/1"), arrivedOn("b/1"), false},
+		"spanning, one tenant":               {&deduper{span: true, levels: tenants}, arrivedOn("a/1"), arrivedOn("a/2"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if a, b := tt.d.key(tt.a, "1"), tt.d.key(tt.b, "1"); (a == b) != tt.same {
+				t.Errorf("%s and %s", a, b)
+			}
+		})
+	}
+}
+
+// The key is made once for a message, and costs the id, its place, and the text.
+func TestDedupKeyAllocations(t *testing.T) {
+	e, d := arrivedOn("devices/sensor-1/data", "id", "1"), deduper{scope: "0123456789abcdef"}
+	if n := testing.AllocsPerRun(100, func() { d.key(e, "0192e4a0-7a3b-7c51-8d1f-3e2c9b4a5d6e") }); n > 2 {
+		t.Errorf("%v allocations", n)
 	}
 }

@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"cmp"
+
 	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/tx7do/kratos-transport/broker"
 
@@ -16,7 +18,7 @@ type Event struct {
 	codec    encoding.Codec // the subscription's
 	msg      broker.Message
 	err      error
-	id       string // of the method's field
+	id       string // of the field that is declared for it
 	mismatch string // field that the payload had otherwise than the topic
 	state    *state // nil unless a handler gets the event
 	trusted  bool   // the sender, with the context of the handler
@@ -73,13 +75,22 @@ func (e *Event) Delivery() *engine.Delivery { return e.delivery }
 // Header is what came beside the payload, with all values of a key, in order.
 func (e *Event) Header() []engine.UserProperty { return e.header }
 
-// ID is the message's id: its user property "id", else the id of its
-// CloudEvent, else that of the field that the method names for it, else "".
-func (e *Event) ID() string {
-	if id, _ := last(e.header, idKey); id != "" {
-		return id
+// ID is the message's id: that of the field that is declared for it, once the
+// message is decoded, else its user property "id", else the id of its CloudEvent,
+// else "".
+func (e *Event) ID() string { return cmp.Or(e.id, headerID(e.header)) }
+
+// source is that of a CloudEvent whose id counts, which is unique within it; ""
+// where another id counts.
+func (e *Event) source() string {
+	if e.id != "" {
+		return ""
 	}
-	return e.id
+	if _, binary := last(e.header, attrSpecVersion); e.ce == nil && !binary {
+		return ""
+	}
+	source, _ := last(e.header, attrSource)
+	return source
 }
 
 // Payload is the data of the message, without the event around it.

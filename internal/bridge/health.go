@@ -13,6 +13,7 @@ func (b *Broker) Health() event.Health {
 	h.MetadataRefused = b.metadataRefused.Load()
 	h.LateReplies, h.Missing = b.requests.late.Load(), b.gaps.missing.Load()
 	h.Duplicates, h.WithoutID = b.duplicates.Load(), b.withoutID.Load()
+	h.IDMismatches, h.KeyMismatches = b.contradictions.ids.Load(), b.contradictions.keys.Load()
 	h.Outbox = s.outbox.health()
 	h.SelfTestError = public("self-test", "", h.SelfTestError)
 	h.LastError = public("connect", "", h.LastError)

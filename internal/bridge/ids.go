@@ -23,6 +23,9 @@ func (m *Message) named() bool {
 
 // headerID is the id among user properties, "" without one.
 func headerID(list []engine.UserProperty) string {
+	if len(list) == 0 {
+		return ""
+	}
 	id, _ := last(list, idKey)
 	prefixed, _ := last(list, binaryPrefix+idKey)
 	return cmp.Or(id, prefixed)

@@ -1,14 +1,6 @@
 package bridge
 
-import (
-	"cmp"
-
-	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
-)
-
-// OrderHeader carries the ordering key of a message, as the CloudEvents
-// extension for partitioning does.
-const OrderHeader = "partitionkey"
+import "github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 
 // Method is what generated code knows of the messages of one subscription. Its
 // functions may be nil, but for Mismatch beside Bind.
@@ -18,64 +10,49 @@ type Method struct {
 	Bind func(topic string, body any) (mismatch string, err error)
 	// Mismatch is told of that before the handler runs; an error is the handler's.
 	Mismatch func(d *engine.Delivery, field string) error
-	// ID returns the id of a message without another one.
+	// ID returns the declared id of a decoded message; "" leaves it to the header.
 	ID func(body any) string
-	// Key returns the ordering key of a message that has none as a header; "" is
-	// the topic.
+	// Key returns the declared ordering key of a decoded message; "" is the topic.
+	// Nil leaves it to the header.
 	Key func(body any) string
+	// KeyOfTopic returns the same of the topic, for a key that is a parameter of
+	// that; nil for another one.
+	KeyOfTopic func(topic string) string
+	// KeysSpan says that a key orders all topics of the filter.
+	KeysSpan bool
+	// Levels returns the levels of a topic that ids and keys never span; nil is none.
+	Levels func(topic string) string
 	// LetterTopic is where a dead letter is published besides its store; body is
 	// nil when it cannot be decoded.
 	LetterTopic func(topic string, body any) (string, error)
 }
 
-func (m *Method) hasID() bool { return m != nil && m.ID != nil }
-
 // bind completes a decoded event.
 func (m *Method) bind(e *Event) (err error) {
-	if m == nil {
+	if m == nil || m.Bind == nil {
 		return nil
 	}
-	if m.Bind != nil {
-		if e.mismatch, err = m.Bind(e.delivery.Topic, e.msg.Body); err != nil {
-			return err
-		}
-	}
-	if m.ID != nil && e.msg.ID == "" {
-		e.id = m.ID(e.msg.Body)
-		e.msg.ID = e.id
-	}
-	return nil
+	e.mismatch, err = m.Bind(e.delivery.Topic, e.msg.Body)
+	return err
 }
 
 // describe gives the subscription what needs the message.
 func (c *consumer) describe(sub *engine.Subscription) {
-	if c.method == nil {
+	m := c.method
+	if m == nil {
 		return
 	}
-	if c.method.Key != nil {
-		sub.OrderingKey = c.orderingKey
+	switch {
+	case m.KeyOfTopic != nil:
+		sub.Order = m.orderOfTopic
+	case m.Key != nil:
+		sub.OrderingKey = c.orderOfField
+	default:
+		sub.Order = m.orderOfHeader
 	}
-	if c.method.LetterTopic != nil {
+	if m.LetterTopic != nil {
 		sub.LetterTopic = c.letterTopic
 	}
-}
-
-// orderingKey decodes the message only when no header has its key. What cannot
-// be decoded is in the order of its topic.
-func (c *consumer) orderingKey(m *engine.Inbound) string {
-	if m.Properties != nil {
-		if key, _ := last(m.Properties.User, OrderHeader); key != "" {
-			return key
-		}
-	}
-	e, err := c.open(&engine.Delivery{Inbound: m})
-	if key, _ := last(e.header, OrderHeader); key != "" {
-		return key
-	}
-	if err != nil {
-		return m.Topic
-	}
-	return cmp.Or(c.method.Key(e.msg.Body), m.Topic)
 }
 
 func (c *consumer) letterTopic(d *engine.Delivery) (string, error) {

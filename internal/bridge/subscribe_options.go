@@ -22,7 +22,9 @@ type SubscribeSettings struct {
 	RetainHandling byte
 	NoLocal        bool
 	OrderingKey    func(event.Incoming) string // nil is the topic
-	IDField        string                      // of the message, where nothing else names it
+	IDField        string                      // of the message, which counts over its header
+	IDsSpanTopics  bool                        // ids are unique over topics
+	IDScope        *IDScope                    // of several filters; nil is one of its own
 
 	Operation  string  // beside the topic filter
 	Method     *Method // of generated code; nil is a subscription by hand

@@ -142,9 +142,7 @@ func (at *subscriber) route(m *session.Inbound, matched []*Subscription, n int, 
 		if first = nil; d == nil {
 			d = new(Delivery)
 		}
-		if s.OrderingKey != nil {
-			key, d.key = at.orderingKey(s, m, key)
-		}
+		key, d.key = at.order(s, m, key)
 		task := s.deliver(d, m, done)
 		if s.batch != nil {
 			s.batch.add(d, key)
@@ -179,6 +177,21 @@ func (i *intake) Batch() {
 	if cap(i.batch) > maxBatch {
 		i.batch = nil
 	}
+}
+
+// order returns the order that a message belongs to, and its name; "" is the topic's,
+// or none.
+func (at *subscriber) order(s *Subscription, m *session.Inbound, byTopic uint64) (key uint64, name string) {
+	switch {
+	case s.OrderingKey != nil:
+		return at.orderingKey(s, m, byTopic)
+	case s.Order == nil:
+		return byTopic, ""
+	}
+	if name = s.Order(m); name == "" {
+		return byTopic, ""
+	}
+	return at.sched.Key(name), name
 }
 
 // orderingKey asks the subscription; a panic leaves the order to the topic.

@@ -36,9 +36,7 @@ func (at *subscriber) moved(m *session.Inbound) (items []delivery.Item, found bo
 			continue
 		}
 		key, d := topicKey, new(Delivery)
-		if s.OrderingKey != nil {
-			key, d.key = at.orderingKey(s, m, key)
-		}
+		key, d.key = at.order(s, m, key)
 		// Singly also where there are batches, which are those of the other session.
 		items = append(items, delivery.Item{
 			Task: s.deliver(d, m, done), Lane: at.guest(s), Key: key, Size: m.Size, Must: true,

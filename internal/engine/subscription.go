@@ -51,6 +51,9 @@ type Subscription struct {
 	// runs on the read loop: all of its input is in memory, and it must not
 	// wait for anything. Nil is the topic.
 	OrderingKey func(m *session.Inbound) string
+	// Order is OrderingKey for who neither allocates nor panics; here "" is the order
+	// of the topic. It counts only without OrderingKey.
+	Order func(m *session.Inbound) string
 	// Concurrency bounds how many of this subscription's messages are handled
 	// at once; 0 leaves it to the client's bound. Messages of one topic are
 	// always handled one at a time, in order.
@@ -110,7 +113,7 @@ type Delivery struct {
 	sub     *Subscription
 	done    delivery.Doner
 	acked   atomic.Bool
-	key     string  // of OrderingKey; else the topic counts
+	key     string  // of OrderingKey or Order; else the topic counts
 	alone   bool    // handled by itself by a subscription with batches
 	before  int     // attempts that an earlier delivery made; the watchdog reads it at any time
 	letter  *letter // once it is one
@@ -153,7 +156,7 @@ func (d *Delivery) finish() {
 
 // order is the key that the message belongs to; "" is none.
 func (d *Delivery) order() string {
-	if d.sub == nil || d.sub.OrderingKey == nil {
+	if d.key == "" && (d.sub == nil || d.sub.OrderingKey == nil) {
 		return d.Topic
 	}
 	return d.key

@@ -51,6 +51,7 @@ func (r *registration) register(h event.Handler) {
 	case m.Reply != nil:
 		r.replies = append(r.replies, m.Operation)
 	}
+	ids := new(bridge.IDScope)
 	for i := range m.Filters {
 		text := r.prefix.text + m.Filters[i]
 		r.filters = append(r.filters, filter{m.Operation, text})
@@ -64,6 +65,9 @@ func (r *registration) register(h event.Handler) {
 		}
 		opts := append(r.subscribeOptions(m), bridge.SubscribeOption(func(s *bridge.SubscribeSettings) {
 			r.settings(s, c, &h, i)
+			if s.IDsSpanTopics = r.options.IDsSpan(m); s.IDsSpanTopics {
+				s.IDScope = ids
+			}
 		}))
 		if _, err := c.subscribe(text, handler, func() any { return h.New() }, opts...); err != nil {
 			r.fail(fmt.Errorf("%s: %w", m.Operation, err))
@@ -144,7 +148,14 @@ func (r *registration) settings(s *bridge.SubscribeSettings, c *chained, h *even
 	if m.Reply != nil {
 		s.OnUndecodable(c.refuse)
 	}
-	s.Method = &bridge.Method{ID: ofMessage(m.ID), Key: ofMessage(m.Key)}
+	s.Method = &bridge.Method{
+		ID: ofMessage(m.ID), Key: ofMessage(m.Key),
+		KeysSpan: r.options.KeysSpan(m),
+		Levels:   r.prefix.tenant(),
+	}
+	if m.Key != nil && c.params.has(m.KeyField) {
+		s.Method.KeyOfTopic = func(topic string) string { return c.params.value(topic, m.KeyField) }
+	}
 	if i < len(h.Bind) && h.Bind[i] != nil {
 		s.Method.Bind, s.Method.Mismatch = r.bind(h.Bind[i]), r.mismatch(m)
 	}

@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -84,6 +85,30 @@ func (t *template) read(topic string) map[string]string {
 	return values
 }
 
+// has reports whether a field is a parameter.
+func (t *template) has(path string) bool {
+	return t != nil && path != "" && slices.ContainsFunc(t.levels, func(l templateLevel) bool { return l.path == path })
+}
+
+// value is what a topic has for one parameter, as [template.read] has it; "" is
+// nothing.
+func (t *template) value(topic, path string) string {
+	for _, l := range t.levels {
+		if l.path == path && l.tail {
+			return topic
+		}
+		level, rest, more := strings.Cut(topic, "/")
+		if l.path == path {
+			return level
+		}
+		if !more {
+			return ""
+		}
+		topic = rest
+	}
+	return ""
+}
+
 // render builds a topic of the values of the parameters.
 func (t *template) render(value func(path string) (string, error)) (string, error) {
 	parts := make([]string, len(t.levels))
@@ -114,6 +139,18 @@ func newPrefix(text string) prefix {
 	}
 	text = strings.TrimRight(text, "/") + "/"
 	return prefix{text, strings.Count(text, "/")}
+}
+
+// tenant returns what finds the levels of the prefix in a topic, where it has
+// wildcards: what is below different ones is never the same. nil is one without.
+func (p prefix) tenant() func(topic string) string {
+	if !strings.Contains(p.text, "+") {
+		return nil
+	}
+	return func(topic string) string {
+		levels, _ := p.cut(topic)
+		return levels
+	}
 }
 
 // cut returns the topic behind the prefix, and the levels of it in the topic.

@@ -102,8 +102,11 @@ type EventRule struct {
 	// Name of a Kratos codec: "proto", the default, "json", or another one that
 	// is registered. On MQTT 5 a consumer follows the content type instead.
 	Codec string `protobuf:"bytes,6,opt,name=codec,proto3" json:"codec,omitempty"`
-	// Path of a string field: messages with the same value are handled in order.
-	// Default: the topic.
+	// Path of a string field: messages with the same value are handled in order,
+	// whatever a header says. A field that is a parameter of the topic orders all
+	// topics of the template; any other one orders each topic apart, because only
+	// the topic is guarded by access rules: see keys_span_topics. Default: the
+	// header "partitionkey" within its topic, and without one the topic.
 	OrderingKey string `protobuf:"bytes,7,opt,name=ordering_key,json=orderingKey,proto3" json:"ordering_key,omitempty"`
 	// Which side is generated.
 	Side Side `protobuf:"varint,8,opt,name=side,proto3,enum=kratosmqtt.v1.Side" json:"side,omitempty"`
@@ -119,8 +122,8 @@ type EventRule struct {
 	Retry *RetryRule `protobuf:"bytes,12,opt,name=retry,proto3" json:"retry,omitempty"`
 	// How replies travel. Requests only.
 	Reply *ReplyRule `protobuf:"bytes,13,opt,name=reply,proto3" json:"reply,omitempty"`
-	// Path of a string field that identifies the message, for where there is no
-	// header for it.
+	// Path of a string field that identifies the message within its topic. It counts
+	// over the id of a header. Default: the header.
 	IdField string `protobuf:"bytes,14,opt,name=id_field,json=idField,proto3" json:"id_field,omitempty"`
 	// A handler may take many messages at once: see BatchRule.
 	Batch *BatchRule `protobuf:"bytes,15,opt,name=batch,proto3" json:"batch,omitempty"`
@@ -138,9 +141,17 @@ type EventRule struct {
 	// x-md- headers are Kratos metadata, which travels on. For topics that only
 	// services of one's own may publish on, never for those of devices. A default
 	// for consumers; their configuration counts more. Default false.
-	TrustSender   *bool `protobuf:"varint,18,opt,name=trust_sender,json=trustSender,proto3,oneof" json:"trust_sender,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	TrustSender *bool `protobuf:"varint,18,opt,name=trust_sender,json=trustSender,proto3,oneof" json:"trust_sender,omitempty"`
+	// An id is unique over all topics of the method, so that a message that comes
+	// again on another topic is a duplicate. Whoever may publish on one of them can
+	// have messages on the others taken for duplicates. Default: within its topic.
+	IdsSpanTopics bool `protobuf:"varint,19,opt,name=ids_span_topics,json=idsSpanTopics,proto3" json:"ids_span_topics,omitempty"`
+	// An ordering key orders the messages of all topics of a template. Whoever may
+	// publish on one of them can hold up the keys of others. Default: within its
+	// topic, unless the key is a parameter of that.
+	KeysSpanTopics bool `protobuf:"varint,20,opt,name=keys_span_topics,json=keysSpanTopics,proto3" json:"keys_span_topics,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *EventRule) Reset() {
@@ -295,6 +306,20 @@ func (x *EventRule) GetIgnoreRetained() bool {
 func (x *EventRule) GetTrustSender() bool {
 	if x != nil && x.TrustSender != nil {
 		return *x.TrustSender
+	}
+	return false
+}
+
+func (x *EventRule) GetIdsSpanTopics() bool {
+	if x != nil {
+		return x.IdsSpanTopics
+	}
+	return false
+}
+
+func (x *EventRule) GetKeysSpanTopics() bool {
+	if x != nil {
+		return x.KeysSpanTopics
 	}
 	return false
 }
@@ -691,7 +716,7 @@ var File_kratosmqtt_v1_options_proto protoreflect.FileDescriptor
 
 const file_kratosmqtt_v1_options_proto_rawDesc = "" +
 	"\n" +
-	"\x1bkratosmqtt/v1/options.proto\x12\rkratosmqtt.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1akratosmqtt/v1/config.proto\"\xf0\x05\n" +
+	"\x1bkratosmqtt/v1/options.proto\x12\rkratosmqtt.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1akratosmqtt/v1/config.proto\"\xc2\x06\n" +
 	"\tEventRule\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12+\n" +
 	"\x11additional_topics\x18\x02 \x03(\tR\x10additionalTopics\x12\x15\n" +
@@ -712,7 +737,9 @@ const file_kratosmqtt_v1_options_proto_rawDesc = "" +
 	"\x05batch\x18\x0f \x01(\v2\x18.kratosmqtt.v1.BatchRuleR\x05batch\x123\n" +
 	"\bunrouted\x18\x10 \x01(\v2\x17.kratosmqtt.v1.UnroutedR\bunrouted\x12,\n" +
 	"\x0fignore_retained\x18\x11 \x01(\bH\x03R\x0eignoreRetained\x88\x01\x01\x12&\n" +
-	"\ftrust_sender\x18\x12 \x01(\bH\x04R\vtrustSender\x88\x01\x01B\x06\n" +
+	"\ftrust_sender\x18\x12 \x01(\bH\x04R\vtrustSender\x88\x01\x01\x12&\n" +
+	"\x0fids_span_topics\x18\x13 \x01(\bR\ridsSpanTopics\x12(\n" +
+	"\x10keys_span_topics\x18\x14 \x01(\bR\x0ekeysSpanTopicsB\x06\n" +
 	"\x04_qosB\t\n" +
 	"\a_retainB\b\n" +
 	"\x06_groupB\x12\n" +

@@ -150,6 +150,7 @@ func (l *loader) method(p *protogen.Method, rule *v1.EventRule, d *v1.EventDefau
 	l.retry(p.Desc, methodOption(12), rule.GetRetry())
 	m.OrderingKey = l.text(p, methodOption(7), "ordering_key", rule.GetOrderingKey())
 	m.ID = l.text(p, methodOption(14), "id_field", rule.GetIdField())
+	m.IDsSpanTopics, m.KeysSpanTopics = rule.GetIdsSpanTopics(), rule.GetKeysSpanTopics()
 	l.kind(m, rule, d)
 	l.topics(m, rule, d)
 	l.unrouted(m, rule)

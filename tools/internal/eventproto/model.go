@@ -37,6 +37,8 @@ type Method struct {
 	Unrouted        *Unrouted // nil accepts
 	TrustSender     bool
 	IgnoreRetained  bool
+	// IDsSpanTopics and KeysSpanTopics are as in the option.
+	IDsSpanTopics, KeysSpanTopics bool
 }
 
 // Topic is a template bound to the fields of the method's message.

@@ -58,7 +58,7 @@ func (g generator) method(m *eventproto.Method) {
 		g.P("DeadLetter: ", quote(m.DeadLetter.Text), ",")
 	}
 	if m.OrderingKey != nil {
-		g.P("Key: ", g.text(m, m.OrderingKey), ",")
+		g.P("Key: ", g.text(m, m.OrderingKey), ", KeyField: ", quote(eventproto.Path(m.OrderingKey)), ",")
 	}
 	if m.ID != nil {
 		g.P("ID: ", g.text(m, m.ID), ",")
@@ -68,6 +68,12 @@ func (g generator) method(m *eventproto.Method) {
 	}
 	if m.IgnoreRetained {
 		g.P("IgnoreRetained: true,")
+	}
+	if m.IDsSpanTopics {
+		g.P("IDsSpanTopics: true,")
+	}
+	if m.KeysSpanTopics {
+		g.P("KeysSpanTopics: true,")
 	}
 	g.policies(m)
 }

@@ -73,13 +73,13 @@ const file_cases_batch_batch_proto_rawDesc = "" +
 	"\n" +
 	"\x17cases/batch/batch.proto\x12\fgolden.batch\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1bkratosmqtt/v1/options.proto\" \n" +
 	"\x03Row\x12\x19\n" +
-	"\bevent_id\x18\x01 \x01(\tR\aeventId2\xa7\x01\n" +
+	"\bevent_id\x18\x01 \x01(\tR\aeventId2\xad\x01\n" +
 	"\vBatchEvents\x12U\n" +
 	"\x04Save\x12\x11.golden.batch.Row\x1a\x16.google.protobuf.Empty\"\"\x8a\xd1\xcb\xf9\x0f\x1c\n" +
 	"\x04rowsr\bevent_idz\n" +
-	"\b\xf4\x03\x12\x05\x10\x80\xda\xc4\t\x12A\n" +
-	"\x04Keep\x12\x11.golden.batch.Row\x1a\x16.google.protobuf.Empty\"\x0e\x8a\xd1\xcb\xf9\x0f\b\n" +
-	"\x04keptz\x00b\x06proto3"
+	"\b\xf4\x03\x12\x05\x10\x80\xda\xc4\t\x12G\n" +
+	"\x04Keep\x12\x11.golden.batch.Row\x1a\x16.google.protobuf.Empty\"\x14\x8a\xd1\xcb\xf9\x0f\x0e\n" +
+	"\x04keptz\x00\x98\x01\x01\xa0\x01\x01b\x06proto3"
 
 var (
 	file_cases_batch_batch_proto_rawDescOnce sync.Once

@@ -32,7 +32,9 @@ var BatchEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			Name: "Keep", Operation: "/golden.batch.BatchEvents/Keep",
 			Topic: "kept", Filters: []string{"kept"},
 			QoS: 1, Codec: "proto",
-			Batch: &event.BatchDesc{MaxSize: 100, MaxWait: 50 * time.Millisecond},
+			IDsSpanTopics:  true,
+			KeysSpanTopics: true,
+			Batch:          &event.BatchDesc{MaxSize: 100, MaxWait: 50 * time.Millisecond},
 		},
 	},
 }

@@ -25,8 +25,8 @@ var ThingEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			Name: "Tell", Operation: "/golden.editionopaque.ThingEvents/Tell",
 			Topic: "things/{id}/{number}/{mode}/{part.name}/{set_id}", Filters: []string{"things/+/+/+/+/+"},
 			QoS: 1, Codec: "proto",
-			Key: event.TextOf(func(in *Thing) string { return in.GetPart().GetName() }),
-			ID:  event.TextOf((*Thing).GetId),
+			Key: event.TextOf(func(in *Thing) string { return in.GetPart().GetName() }), KeyField: "part.name",
+			ID: event.TextOf((*Thing).GetId),
 		},
 		{
 			Name: "Ask", Operation: "/golden.editionopaque.ThingEvents/Ask",

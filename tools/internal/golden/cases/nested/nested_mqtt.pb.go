@@ -24,8 +24,8 @@ var NestedEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			Name: "Moved", Operation: "/golden.nested.NestedEvents/Moved",
 			Topic: "sites/{place.site}/rooms/{place.room.name}", Filters: []string{"sites/+/rooms/+"},
 			QoS: 1, Codec: "proto",
-			Key: event.TextOf(func(in *Moved) string { return in.GetPlace().GetSite() }),
-			ID:  event.TextOf(func(in *Moved) string { return in.GetPlace().GetRoom().GetName() }),
+			Key: event.TextOf(func(in *Moved) string { return in.GetPlace().GetSite() }), KeyField: "place.site",
+			ID: event.TextOf(func(in *Moved) string { return in.GetPlace().GetRoom().GetName() }),
 		},
 	},
 }

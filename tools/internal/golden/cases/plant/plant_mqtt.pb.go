@@ -41,7 +41,7 @@ var PlantEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			Name: "Stored", Operation: "/golden.plant.PlantEvents/Stored",
 			Topic: "plant/stored/{device}", Filters: []string{"plant/stored/+"},
 			QoS: 1, Codec: "proto",
-			Key:   event.TextOf((*Reading).GetLot),
+			Key: event.TextOf((*Reading).GetLot), KeyField: "lot",
 			Retry: &event.RetryDesc{MaxAttempts: 3, MinBackoff: 1 * time.Millisecond},
 			Batch: &event.BatchDesc{MaxSize: 5, MaxWait: 20 * time.Millisecond},
 		},
