@@ -37,9 +37,17 @@ var (
 // counts over it.
 const collectAt = 400
 
+// collectFrom is the memory, in bytes, from which on it is collected more often than
+// that: what strangers can have this process hold at a time is less. GOMEMLIMIT in the
+// environment counts over it.
+const collectFrom = 512 << 20
+
 func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(collectAt)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(collectFrom)
 	}
 	path := flag.String("conf", conf.DefaultPath, "configuration `file`, or folder with a config.yaml")
 	flag.Parse()

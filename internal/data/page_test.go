@@ -1,6 +1,7 @@
 package data
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,44 @@ func TestS8PagesEndAtBytes(t *testing.T) {
 				if want := string(rune('A' + len(sizes) - 1 - i)); id != want {
 					t.Fatalf("%s: row %d is %q, want %q", name, i, id, want)
 				}
+			}
+		}
+	})
+}
+
+// S8: a batch of large rows is as many statements as it takes, in one transaction: all of
+// it is stored, or nothing. 200 rows of 64 KiB were one statement of 77 MB as JSON.
+func TestS8BatchesOfLargeRows(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, c *conf.Data) {
+		repo := NewReportRepo(open(t, c))
+		at := time.Date(2026, 5, 6, 12, 0, 0, 0, time.UTC)
+		var events []biz.EventReport
+		for i := range 40 {
+			events = append(events, biz.EventReport{EventID: string(rune('A' + i)), Data: strings.Repeat("\x01", 64<<10), CreateTime: at})
+		}
+		rows := make([][]any, len(events))
+		for i, e := range events {
+			rows[i] = []any{e.EventID, e.Data}
+		}
+		for all := rows; len(all) > 0; {
+			text, n, err := encodeRows(all)
+			if err != nil || len(text) > statementBytes+1 && n > 1 || n < 1 {
+				t.Fatalf("%d rows in %d bytes, %v", n, len(text), err)
+			}
+			all = all[n:]
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := repo.SaveEvents(ctx, events); err == nil {
+			t.Error("saved with an ended context")
+		}
+		for want := range 2 {
+			got, _, err := repo.ListEvents(t.Context(), biz.Page{Size: 1000})
+			if err != nil || len(got) != want*len(events) {
+				t.Fatalf("%d rows, %v", len(got), err)
+			}
+			if err := repo.SaveEvents(t.Context(), events); err != nil {
+				t.Fatal(err)
 			}
 		}
 	})

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -48,11 +49,53 @@ func (d *Data) exec(ctx context.Context, statement string, args ...any) error {
 	return nil
 }
 
-// insert runs one of the writes for all rows at once.
+// statementBytes is where the rows of one statement end: a batch of large ones is
+// several statements of one transaction, or it would be in memory several times over.
+const statementBytes = 1 << 20
+
+// insert runs one of the writes for all rows, or for none.
 func (d *Data) insert(ctx context.Context, statement string, rows [][]any) error {
-	text, err := json.Marshal(rows)
+	text, n, err := encodeRows(rows)
 	if err != nil {
 		return databaseError(err)
 	}
-	return d.exec(ctx, statement, string(text))
+	if n == len(rows) {
+		return d.exec(ctx, statement, text)
+	}
+	return d.InTx(ctx, func(ctx context.Context) error {
+		for len(rows) > 0 {
+			text, n, err := encodeRows(rows)
+			if err != nil {
+				return databaseError(err)
+			}
+			if err := d.exec(ctx, statement, text); err != nil {
+				return err
+			}
+			rows = rows[n:]
+		}
+		return nil
+	})
+}
+
+// encodeRows encodes as many rows, from the first on, as one statement takes, and at
+// least one.
+func encodeRows(rows [][]any) (text string, n int, err error) {
+	var b bytes.Buffer
+	b.WriteByte('[')
+	for _, row := range rows {
+		one, err := json.Marshal(row)
+		if err != nil {
+			return "", 0, err
+		}
+		if n > 0 && b.Len()+len(one) > statementBytes {
+			break
+		}
+		if n > 0 {
+			b.WriteByte(',')
+		}
+		b.Write(one)
+		n++
+	}
+	b.WriteByte(']')
+	return b.String(), n, nil
 }
