@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -68,7 +69,7 @@ func run(path string) error {
 	defer release()
 	context.AfterFunc(ctx, release)
 
-	logger := newLogger()
+	logger := newLogger(os.Stderr)
 	log.SetLogger(logger)
 	file, err := conf.Locate(path)
 	if err != nil {
@@ -107,8 +108,9 @@ func checkMQTT(c *conf.Bootstrap) error {
 	return mqttbroker.Check(s, c.GetData().GetDatabase() != nil)
 }
 
-func newLogger() log.Logger {
-	return log.With(log.NewFilter(log.NewStdLogger(os.Stderr), log.FilterLevel(log.LevelInfo)),
+// newLogger writes lines that nobody whose text is in them can forge.
+func newLogger(to io.Writer) log.Logger {
+	return log.With(log.NewFilter(mqttbroker.SafeLogger(log.NewStdLogger(to)), log.FilterLevel(log.LevelInfo)),
 		"ts", log.DefaultTimestamp,
 		"caller", log.DefaultCaller,
 		"service", Name,

@@ -6,7 +6,6 @@ import (
 	"github.com/go-kratos/kratos/v2/errors"
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/go-kratos/kratos/v2/middleware"
-	"github.com/go-kratos/kratos/v2/middleware/recovery"
 	"github.com/go-kratos/kratos/v2/transport"
 )
 
@@ -15,7 +14,7 @@ func requestMiddleware(logger log.Logger) []middleware.Middleware {
 	return []middleware.Middleware{
 		tellRetryAfter(),
 		logFailures(logger),
-		recovery.Recovery(),
+		recoverPanics(logger),
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"github.com/go-kratos/kratos/v2/log"
-	"github.com/go-kratos/kratos/v2/middleware/recovery"
 
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
@@ -46,7 +45,7 @@ func NewMQTTServer(
 		mqttserver.Name(string(name)),
 		mqttserver.WithCodec("proto"),
 		mqttserver.Logger(logger),
-		mqttserver.Middleware(recovery.Recovery()),
+		mqttserver.Middleware(recoverPanics(logger)),
 		mqttserver.Dedup(window),
 		mqttserver.WithHooks(backlog),
 		keep,

@@ -19,7 +19,7 @@ var ProviderSet = wire.NewSet(NewMQTTServer)
 func NewMQTTServer(c *kratosmqttv1.Connection, reports *ReportEvents, logger log.Logger) (*mqttserver.Server, error) {
 	srv := mqttserver.NewServer(
 		mqttserver.Connection(c), mqttserver.WithCodec("proto"), mqttserver.Name("reports"),
-		mqttserver.Logger(logger), mqttserver.Middleware(logging.Server(logger)),
+		mqttserver.Logger(logger), mqttserver.Middleware(logging.Server(mqttserver.SafeLogger(logger))),
 	)
 	return srv, mqttserver.RegisterSubscriber(srv, context.Background(), "reports/event", reports.Save)
 }

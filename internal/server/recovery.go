@@ -1,0 +1,29 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/go-kratos/kratos/v2/log"
+	"github.com/go-kratos/kratos/v2/middleware"
+	"github.com/go-kratos/kratos/v2/middleware/recovery"
+)
+
+// recoverPanics makes an error of a panic, and logs where it was. Unlike Kratos' own
+// it does not log the request, which has a key in it.
+func recoverPanics(logger log.Logger) middleware.Middleware {
+	helper := log.NewHelper(logger)
+	return func(next middleware.Handler) middleware.Handler {
+		return func(ctx context.Context, req any) (reply any, err error) {
+			defer func() {
+				if p := recover(); p != nil {
+					helper.WithContext(ctx).Errorw("msg", "request panicked", "operation", operation(ctx),
+						"request", fmt.Sprintf("%T", req), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+					err = recovery.ErrUnknownRequest
+				}
+			}()
+			return next(ctx, req)
+		}
+	}
+}
