@@ -98,6 +98,9 @@ type ReplyDesc struct {
 	Timeout time.Duration
 	// QoS of the reply.
 	QoS byte
+	// Topics are the templates of response topics that a requester may name; none is
+	// the default.
+	Topics []string
 }
 
 // BatchDesc bounds batches.

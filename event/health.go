@@ -71,6 +71,11 @@ type Health struct {
 	// LateReplies counts replies that nobody waited for any more, or that
 	// answered no request of ours.
 	LateReplies int64
+	// RepliesDropped counts replies of ours that their requesters did not get,
+	// because the response topic is not allowed, because a requester had its share,
+	// or because the broker did not take them, since the client was made. Their
+	// requests were handled and acknowledged.
+	RepliesDropped int64
 	// Parked counts messages that are handled again from the durable store,
 	// HeldKeys the ordering keys that are held for them.
 	Parked   int

@@ -292,3 +292,21 @@ const (
 	// OutboxFailed is told when the store fails, once until it works again.
 	OutboxFailed OutboxKind = "failed"
 )
+
+// ReplyHook is told of each reply to a request that was dropped.
+type ReplyHook interface{ OnReplyDropped(info ReplyDroppedInfo) }
+
+// ReplyDroppedInfo is a reply that its requester did not get. The request was
+// handled and acknowledged.
+type ReplyDroppedInfo struct {
+	// Delivery is the request.
+	Delivery
+	// ResponseTopic is where the reply was to go. Whoever sent the request chose it,
+	// and it is shortened.
+	ResponseTopic string
+	// Reason is why, in one word: a metric label. BAD_TOPIC is a response topic that
+	// is not allowed, QUOTA_EXCEEDED a requester that had its share or is barred.
+	Reason Reason
+	// Err is why in full.
+	Err error
+}

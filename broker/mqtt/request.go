@@ -12,7 +12,7 @@ import (
 // with the codec that its content type names, else the request's.
 //
 // It waits within ctx, or the timeout option, else for 10 s. Replies come on
-// reply/<client id>/<random>, unless broker.WithReplyTopic says otherwise, over a
+// inbox/<client id>/<random UUID>, unless broker.WithReplyTopic says otherwise, over a
 // connection of their own, <client id>-req, which is opened when first needed and
 // whose session the broker does not keep. Requests may be sent inside handlers, in
 // any number at once: no handler holds up a reply. An error of the replier is a

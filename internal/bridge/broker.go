@@ -28,6 +28,7 @@ type Broker struct {
 	dedups
 	contradictions contradictions
 	requests       requests
+	replies        replies // of ours to requests of others
 	gaps           gaps
 	grants         grants // of the subscriptions
 	gapLog         gapLog
@@ -64,8 +65,11 @@ type state struct {
 	outbox   *keeper   // nil sends at once
 	sequence *sequence // nil numbers nothing
 
-	cloudEvents   string   // source of our events; empty is no carrier
-	replyPrefixes []string // of response topics that we publish to
+	cloudEvents string // source of our events; empty is no carrier
+
+	replyTopics   []replyTopic // that we publish to; nil leaves it to the methods
+	unboundTopics []replyTopic
+	replyLimits   ReplyLimits
 }
 
 // New never fails and never returns nil: problems of the options are returned
@@ -148,10 +152,6 @@ func (b *Broker) open() *state {
 		s.client, b.client = client, client
 		b.settings.warn(s.log, &cfg)
 	}
-	s.replyPrefixes = []string{engine.InboxPrefix}
-	if p := b.settings.ReplyPrefixes; p != nil {
-		s.replyPrefixes = p
-	}
 	s.tracer = newTracer(b.settings.Trace, b.options.Tracings, b.settings.Propagator)
 	b.now.Store(s)
 	return s
@@ -174,7 +174,23 @@ func (s *state) delivery(from *Settings, cfg *engine.Config) error {
 	if s.outbox, err = s.outboxOf(from.Outbox); s.outbox != nil {
 		cfg.Flush, cfg.Publishing = s.outbox.stop, s.outbox.connection
 	}
-	return errors.Join(s.retries.resolve(), err)
+	return errors.Join(s.retries.resolve(), err, s.replying(from))
+}
+
+// replying resolves where replies may go, and how many.
+func (s *state) replying(from *Settings) (err error) {
+	if from.ReplyTopics != nil {
+		s.replyTopics, err = parseReplyTopics(from.ReplyTopics, true)
+	}
+	unbound, bad := parseReplyTopics(from.UnboundReplyTopics, false)
+	s.unboundTopics, s.replyLimits = unbound, from.ReplyLimits.resolved()
+	if err != nil {
+		err = event.Setting("Subscriber", "replies.topics", "%w", err)
+	}
+	if bad != nil {
+		bad = event.Setting("Subscriber", "replies.unbound_topics", "%w", bad)
+	}
+	return errors.Join(err, bad)
 }
 
 func orGlobal(l log.Logger) log.Logger {

@@ -148,6 +148,7 @@ func (s *Settings) Subscriber(c *v1.Subscriber) {
 	if names := c.GetAllowedMetadata(); len(names) > 0 {
 		s.AllowedMetadata = slices.Clone(names)
 	}
+	s.Replies(c.GetReplies())
 	if c != nil {
 		s.subscriber = proto.CloneOf(c)
 	}
@@ -191,3 +192,14 @@ func put[T comparable](to *T, v T) {
 }
 
 func putDuration(to *time.Duration, d *durationpb.Duration) { put(to, d.AsDuration()) }
+
+// Replies applies where replies may go, and how many; nil changes nothing.
+func (s *Settings) Replies(c *v1.Replies) {
+	if topics := c.GetTopics(); len(topics) > 0 {
+		s.ReplyTopics = slices.Clone(topics)
+	}
+	if topics := c.GetUnboundTopics(); len(topics) > 0 {
+		s.UnboundReplyTopics = slices.Clone(topics)
+	}
+	s.ReplyLimits.merge(c)
+}

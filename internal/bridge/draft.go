@@ -40,10 +40,10 @@ func (s *state) draft(topic string, msg *broker.Message, codecName string, own *
 	case own.codec != nil:
 		codec = own.codec
 	}
-	d := &draft{body: msg.Body, reply: own.isReply}
+	d := &draft{body: msg.Body, reply: own.answer != nil}
 	d.msg = Message{
 		Message: engine.Message{Topic: topic, QoS: own.QoS, Retain: own.Retain},
-		Key:     own.Key, Direct: own.Direct, answer: own.isReply, RetryUnrouted: s.outbox.retryUnrouted(own),
+		Key:     own.Key, Direct: own.Direct, answer: own.answer, RetryUnrouted: s.outbox.retryUnrouted(own),
 	}
 	if d.msg.Payload, err = marshal(codec, msg.Body); err != nil {
 		return nil, codecError("publish", topic, err)

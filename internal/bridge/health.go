@@ -11,6 +11,7 @@ func (b *Broker) Health() event.Health {
 	h := s.client.Health()
 	h.ContextHeadersDropped, h.Deletions = b.leftOut.count.Load(), b.deletions.Load()
 	h.MetadataRefused = b.metadataRefused.Load()
+	h.RepliesDropped = b.replies.dropped.Load()
 	h.LateReplies, h.Missing = b.requests.late.Load(), b.gaps.missing.Load()
 	h.Duplicates, h.WithoutID = b.duplicates.Load(), b.withoutID.Load()
 	h.IDMismatches, h.KeyMismatches = b.contradictions.ids.Load(), b.contradictions.keys.Load()

@@ -27,6 +27,7 @@ type hookSet struct {
 	drop       []told[event.DropHook]
 	gap        []told[event.GapHook]
 	outbox     []told[event.OutboxHook]
+	reply      []told[event.ReplyHook]
 
 	log     *engine.Log
 	tellers []*teller // one for each hook, and main
@@ -65,6 +66,7 @@ func (s *hookSet) add(h any) bool {
 		collect(&s.deadLetter, h), collect(&s.park, h), collect(&s.duplicate, h),
 		collectTold(&s.held, h, t), collectTold(&s.connect, h, t), collectTold(&s.disconnect, h, t), collectTold(&s.session, h, t),
 		collectTold(&s.subscribe, h, t), collectTold(&s.drop, h, t), collectTold(&s.gap, h, t), collectTold(&s.outbox, h, t),
+		collectTold(&s.reply, h, t),
 	}
 	for _, ok := range found {
 		if ok {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	kerrors "github.com/go-kratos/kratos/v2/errors"
 	"github.com/tx7do/kratos-transport/broker"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -16,60 +15,6 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
-
-// A response topic is a stranger's wish.
-func TestReplyTopics(t *testing.T) {
-	t.Parallel()
-	for name, tt := range map[string]struct {
-		prefixes []string // nil is the default
-		yes, no  []string
-	}{
-		"default": {
-			nil,
-			[]string{"reply/a", "reply/a/b", "reply/", "reply//a", "reply/../a", "reply/$SYS", "reply/%2F"},
-			[]string{
-				"reply", "replyx", "replyx/a", "Reply/a", "/reply/a", " reply/a", "a/reply/b", "$SYS/a", "$share/g/reply/a",
-				"reply/+", "reply/#", "reply/a\x00", "reply/\xff", "reply/" + strings.Repeat("x", 65_535), "\ufeffreply/a", "dead-letter/service",
-			},
-		},
-		"own": {
-			[]string{"answers", "a/b/"},
-			[]string{"answers", "answers/a", "a/b/c"},
-			[]string{"answersx", "answers$", "a/b", "a/bc", "reply/a", "answers/#", "ANSWERS/a"},
-		},
-		"all": {
-			[]string{""},
-			[]string{"a", "reply/a", "/", "a/$SYS"},
-			[]string{"$SYS/a", "$share/g/a", "$", "+", "#", "a/\x00"},
-		},
-		"none": {[]string{}, nil, []string{"reply/a", "a"}},
-	} {
-		opts := []broker.Option{broker.WithAddress("mqtt://127.0.0.1:1")}
-		if tt.prefixes != nil {
-			opts = append(opts, Option(func(s *Settings) { s.ReplyPrefixes = tt.prefixes }))
-		}
-		b := New(opts...)
-		for _, topic := range tt.yes {
-			if wanted, err := b.ReplyWanted(asking(topic)); !wanted || err != nil {
-				t.Errorf("%s: %q: %v, %v", name, topic, wanted, err)
-			}
-		}
-		for _, topic := range tt.no {
-			wanted, err := b.ReplyWanted(asking(topic))
-			var e *event.Error
-			if wanted || !errors.As(err, &e) || e.Reason != event.ReasonBadTopic || kerrors.Code(err) != 400 {
-				t.Errorf("%s: %.40q: %v, %v", name, topic, wanted, err)
-			}
-			if err != nil && (len(err.Error()) > 1000 || strings.ContainsAny(err.Error(), "\x00\n\r")) {
-				t.Errorf("%s: not fit for a log: %q", name, err)
-			}
-		}
-	}
-}
-
-func asking(responseTopic string) *Event {
-	return &Event{delivery: &engine.Delivery{Inbound: &engine.Inbound{Properties: &engine.Properties{ResponseTopic: responseTopic}}}}
-}
 
 // Headers over the limits are not sent, by whatever way.
 func TestHeaderLimitsOfPublish(t *testing.T) {
@@ -104,20 +49,6 @@ func TestHeaderLimitsOfPublish(t *testing.T) {
 				t.Errorf("%s by %s: %v", name, way, err)
 			}
 		}
-	}
-}
-
-// A reply is a stranger's as well.
-func TestFailureInAReplyIsOneLine(t *testing.T) {
-	t.Parallel()
-	err := failureIn([]engine.UserProperty{
-		{Key: statusCode, Value: "418"}, {Key: statusReason, Value: "A\nB"}, {Key: statusMessage, Value: "\x1b[31mred\r\n"},
-	})
-	if k := kerrors.FromError(err); k.Code != 418 || k.Reason != `A\nB` || k.Message != `\x1b[31mred\r\n` {
-		t.Errorf("%+v", k)
-	}
-	if err := failureIn([]engine.UserProperty{{Key: statusCode, Value: "\x1b[31m\n" + strings.Repeat("9", 1000)}}); strings.ContainsAny(err.Error(), "\x1b\n") || len(err.Error()) > 500 {
-		t.Errorf("%q", err)
 	}
 }
 

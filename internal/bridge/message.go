@@ -18,7 +18,19 @@ type Message struct {
 	// Direct sends it past the outbox.
 	Direct bool
 
-	answer  bool   // to a request
-	id      string // where it is known as text
-	ambient int    // how many of the last user properties nobody asked for
+	answer  *Answer // to a request; nil is none
+	id      string  // where it is known as text
+	ambient int     // how many of the last user properties nobody asked for
+}
+
+// size is about what the message takes on the wire, in bytes.
+func (m *Message) size() int {
+	n := len(m.Topic) + len(m.Payload)
+	if p := m.Properties; p != nil {
+		n += len(p.ContentType) + len(p.ResponseTopic) + len(p.CorrelationData)
+		for _, u := range p.User {
+			n += len(u.Key) + len(u.Value)
+		}
+	}
+	return n
 }

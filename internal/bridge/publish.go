@@ -92,6 +92,9 @@ func (s *state) sendSync(ctx context.Context, topic string, msg *broker.Message,
 	m, err := s.message(ctx, d)
 	if err == nil {
 		policy := s.retry(r.generic.Retries)
+		if m.answer != nil {
+			policy.Attempts = 1 // the next request is as good as another attempt
+		}
 		err = s.put(ctx, m, &policy)
 	}
 	end(err)

@@ -36,7 +36,7 @@ type PublishSettings struct {
 
 	codec   encoding.Codec // over the generic options'
 	noCodec bool           // the body is bytes
-	isReply bool           // goes back: no metadata of the context
+	answer  *Answer        // goes back: no metadata of the context; nil is none
 
 	qosSet bool // else the generic number of acknowledgements counts
 }

@@ -16,7 +16,7 @@ const opRequest = "request"
 
 // Request publishes a request at QoS 1 and waits for the reply: within ctx's
 // deadline or the timeout option's, else for 10 s. The request names a topic of
-// this process, reply/<client id>/<random> unless the option says otherwise,
+// this process, inbox/<client id>/<random UUID> unless the option says otherwise,
 // which is subscribed to when first used, on a connection that is there for
 // replies only.
 //

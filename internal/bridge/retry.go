@@ -87,8 +87,8 @@ func (s *state) attempt(ctx context.Context, m *Message, r *Retry) error {
 
 // transmit is one attempt.
 func (s *state) transmit(ctx context.Context, m *Message) error {
-	if m.answer {
-		return public("reply", m.Topic, s.client.Answer(ctx, &m.Message))
+	if m.answer != nil {
+		return m.answer.transmit(ctx, s, m)
 	}
 	return public("publish", m.Topic, s.client.Publish(ctx, &m.Message))
 }

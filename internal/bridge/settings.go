@@ -45,8 +45,12 @@ type Settings struct {
 	AllowedMetadata []string
 	// CloudEvents is the source of the carrier's events; nil is no carrier.
 	CloudEvents *string
-	// ReplyPrefixes of response topics; nil is the default.
-	ReplyPrefixes []string
+	// ReplyTopics are templates of response topics, nil is the default, and
+	// UnboundReplyTopics those for anybody.
+	ReplyTopics        []string
+	UnboundReplyTopics []string
+	// ReplyLimits bound replies.
+	ReplyLimits ReplyLimits
 	// Hooks are the user's, checked when the settings are resolved.
 	Hooks []any
 	// Retry is how publishes are tried again.

@@ -147,7 +147,7 @@ func (c *contract) check(t *testing.T, line string) {
 		t.Fatal(err)
 	}
 	for _, ch := range c.channels {
-		reply := ch.filter == "" && strings.HasPrefix(topic, "reply/")
+		reply := ch.filter == "" && (strings.HasPrefix(topic, "inbox/") || strings.HasPrefix(topic, "reply/"))
 		if !reply && (ch.filter == "" || !event.Overlap(ch.filter, topic)) {
 			continue
 		}

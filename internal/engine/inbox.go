@@ -17,8 +17,10 @@ import (
 // MaxInboxes bounds the topics for replies that are subscribed to at a time.
 const MaxInboxes = 64
 
-// InboxPrefix is what the topic for replies of a client begins with.
-const InboxPrefix = "reply/"
+// InboxPrefix is what the topic for replies of a client begins with. It is not that
+// of the response topics that access rules bind to a device: a client and a device
+// may have the same name.
+const InboxPrefix = "inbox/"
 
 // inboxes are the topics that replies to our requests come on, and their
 // session. What arrives there is taken on its read loop and acknowledged at
@@ -70,12 +72,15 @@ func (r *run) initInboxes() {
 		}
 		return session.New(cfg)
 	}
-	r.answers.open = func() (*session.Session, error) { return session.New(r.clean(answerWord)) }
+	r.answers.open = r.openAnswers
 }
 
 // inboxPrefix is what the topics for replies of each process with our client id
 // have in front of something random.
 func (r *run) inboxPrefix() string { return InboxPrefix + topicLevel(r.id) + "/" }
+
+// formerInboxPrefix is what earlier versions had in the place of [InboxPrefix].
+const formerInboxPrefix = "reply/"
 
 // topicLevel makes one level of a client id, whatever is in it.
 func topicLevel(id string) string {

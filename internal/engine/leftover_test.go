@@ -57,13 +57,13 @@ func TestStopDuringStartLeavesTheClientID(t *testing.T) {
 func TestTopicsBelowReplyAreKept(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.NewScripted(t)
-	reply := InboxPrefix + idOf(t) + "/" + uuid.NewString()
+	reply := formerInboxPrefix + idOf(t) + "/" + uuid.NewString()
 	c := running(t, client(t, b.URL()), on("reply/#", ignore))
 	if err := c.Stop(within(t, patience)); err != nil {
 		t.Fatal(err)
 	}
 	source := running(t, client(t, b.URL(), func(c *Config) { c.ClientID = "source" }))
-	topics := []string{"reply/orders", InboxPrefix + idOf(t) + "/1", InboxPrefix + "other/" + uuid.NewString()}
+	topics := []string{"reply/orders", formerInboxPrefix + idOf(t) + "/1", formerInboxPrefix + "other/" + uuid.NewString()}
 	for _, topic := range append(topics, reply) {
 		publish(t, source, topic, 1, topic)
 	}

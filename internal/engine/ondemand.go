@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
@@ -92,10 +93,38 @@ func (c *Client) Answer(ctx context.Context, m *Message) error {
 	}
 	s, err := r.answers.get()
 	if err == nil {
+		r.provable(m)
 		err = s.Publish(ctx, m)
 	}
 	if err == nil && m.Properties != nil {
 		c.accepted(r, m)
 	}
 	return err
+}
+
+// answersSuspect is for how long after the loss of their connection answers of QoS 0
+// are sent as QoS 1.
+const answersSuspect = time.Minute
+
+// openAnswers makes the session of our answers to requests, and notes when its
+// connection is lost.
+func (r *run) openAnswers() (*session.Session, error) {
+	cfg := r.clean(answerWord)
+	told := cfg.Notify
+	cfg.Notify = func(e session.Event) {
+		if _, ok := e.(session.ConnectionLost); ok {
+			now := time.Now()
+			r.answersLost.Store(&now)
+		}
+		told(e)
+	}
+	return session.New(cfg)
+}
+
+// provable makes an answer one that can be found out to end connections, when one
+// has been lost: of QoS 0 nobody knows whether the broker took it.
+func (r *run) provable(m *Message) {
+	if lost := r.answersLost.Load(); m.QoS == 0 && lost != nil && time.Since(*lost) < answersSuspect {
+		m.QoS = 1
+	}
 }

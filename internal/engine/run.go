@@ -12,22 +12,23 @@ import (
 
 // run is what lives between Start and Stop.
 type run struct {
-	client  *Client
-	base    context.Context // the values of Start's context, for handlers
-	id      string          // of the subscriber
-	sub     *subscriber     // the main one; ready to be connected
-	others  ownSessions
-	pubs    *publishers
-	inboxes inboxes  // of requests
-	answers onDemand // to requests
-	events  *events
-	version *session.Negotiation
-	drops   drops
-	left    leftovers
-	began   chan struct{} // closed when the outcome of Start is known
-	failure error         // of Start; valid once it began
-	stopped chan struct{} // closed at the end of stop
-	unclean error         // of Stop; valid once it stopped
+	client      *Client
+	base        context.Context // the values of Start's context, for handlers
+	id          string          // of the subscriber
+	sub         *subscriber     // the main one; ready to be connected
+	others      ownSessions
+	pubs        *publishers
+	inboxes     inboxes                   // of requests
+	answers     onDemand                  // to requests
+	answersLost atomic.Pointer[time.Time] // their connection, last; nil is not
+	events      *events
+	version     *session.Negotiation
+	drops       drops
+	left        leftovers
+	began       chan struct{} // closed when the outcome of Start is known
+	failure     error         // of Start; valid once it began
+	stopped     chan struct{} // closed at the end of stop
+	unclean     error         // of Stop; valid once it stopped
 
 	restoring sync.Mutex // while parked messages are read back
 	troubles  troubles

@@ -50,6 +50,10 @@ func (r *run) keeps(m *session.Inbound, grace time.Duration) {
 // over a session of their own; in that of the subscriber an earlier version left
 // some. Other topics with the same first level are anybody's.
 func (r *run) isReply(topic string) bool {
-	name, ours := strings.CutPrefix(topic, r.inboxPrefix())
-	return ours && uuid.Validate(name) == nil
+	for _, prefix := range []string{InboxPrefix, formerInboxPrefix} {
+		if name, ours := strings.CutPrefix(topic, prefix+topicLevel(r.id)+"/"); ours && uuid.Validate(name) == nil {
+			return true
+		}
+	}
+	return false
 }

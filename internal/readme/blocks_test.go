@@ -20,7 +20,7 @@ const guide = root + "/tools/internal/guide"
 
 // kinds are the blocks that are checked, each by a test of this package, those
 // of proto and buf by one of guide.
-var kinds = []string{"go", "sh", "yaml", "mosquitto", "proto", "buf"}
+var kinds = []string{"go", "sh", "yaml", "mosquitto", "acl", "proto", "buf"}
 
 func TestEveryBlockIsChecked(t *testing.T) {
 	t.Parallel()
@@ -104,6 +104,15 @@ func TestMosquitto(t *testing.T) {
 	t.Parallel()
 	for _, b := range blocksOf(t, "mosquitto") {
 		broker := mqtttest.Mosquitto(t, mqtttest.WithConfig(strings.Split(b.text, "\n")...))
+		mqtttest.Raw(t, broker.URL()).Connect(4, "readme", true)
+	}
+}
+
+// TestAccessRules starts Mosquitto with the rules of each block.
+func TestAccessRules(t *testing.T) {
+	t.Parallel()
+	for _, b := range blocksOf(t, "acl") {
+		broker := mqtttest.Mosquitto(t, mqtttest.WithACL(strings.Split(b.text, "\n")...))
 		mqtttest.Raw(t, broker.URL()).Connect(4, "readme", true)
 	}
 }

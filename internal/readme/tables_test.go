@@ -76,6 +76,7 @@ func TestFields(t *testing.T) {
 		"publisher.":    &kratosmqttv1.Publisher{},
 		"subscriber.":   &kratosmqttv1.Subscriber{},
 		"retry.":        &kratosmqttv1.Retry{},
+		"replies.":      &kratosmqttv1.Replies{},
 		"outbox.":       &kratosmqttv1.Outbox{},
 		"dedup.":        &kratosmqttv1.Dedup{},
 		"dead_letters.": &kratosmqttv1.DeadLetters{},

@@ -219,11 +219,3 @@ func WithSelfTest(topics ...string) ServerOption {
 func WithRelaxedAcks(enable bool) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.RelaxedAcks = enable })
 }
-
-// WithReplyTopics allows repliers to publish to response topics that start with
-// the levels of one of these prefixes; "" allows all but those that start with $. A request
-// says itself where its reply goes, so that without this whoever may publish a
-// request could have the server publish anywhere. Default: "reply/".
-func WithReplyTopics(prefixes ...string) ServerOption {
-	return set(func(s *bridge.Settings) { s.ReplyPrefixes = append([]string{}, prefixes...) })
-}

@@ -21,11 +21,18 @@ import (
 // ReplyHeader.
 //
 // An error is the reply, too, with the code, reason and message of its Kratos
-// error, and is not retried; so is a request that cannot be decoded. A panic is
-// retried and dead-lettered like that of a subscriber: use Kratos' recovery
-// middleware to reply it. A message without a response topic is handled as by a
-// subscriber. A response topic that is no topic name or is not allowed, see
-// [WithReplyTopics], is dead-lettered without a call of the handler.
+// error, and is not retried; so is a request that cannot be decoded. The code is 400
+// to 599, any other one goes out as 500. An error that is no Kratos error, no
+// *event.Error and no gRPC status goes out as "internal error", and in full to the
+// log. A panic is retried and dead-lettered like that of a subscriber: use Kratos'
+// recovery middleware to reply it. A message without a response topic is handled as
+// by a subscriber.
+//
+// A reply that cannot be delivered is dropped, counted as RepliesDropped of the
+// health, told to hooks and, once a minute, to the log, and its request is
+// acknowledged: one whose response topic is not allowed, see [WithReplyTopics],
+// whose requester had its share, or that the broker does not take. It is tried once,
+// for the time of a publish, or as long as the request's expiry says.
 //
 // MQTT 5 has response topic and correlation data; MQTT 3.1.1 takes the
 // CloudEvents carrier on both sides.
@@ -40,7 +47,11 @@ func RegisterReplier[Req, Resp any](
 	if handler == nil {
 		return &event.Error{Op: "subscribe", Topic: topic, Reason: event.ReasonBadRequest, Cause: errNilHandler}
 	}
-	c := &chained{server: srv, operation: topic, replyQoS: defaultQoS, reply: func(ctx context.Context, req any) (any, error) {
+	replier, err := srv.broker.NewReplier(bridge.ReplierSettings{Operation: topic, Filter: topic, QoS: defaultQoS})
+	if err != nil {
+		return err
+	}
+	c := &chained{server: srv, operation: topic, replier: replier, reply: func(ctx context.Context, req any) (any, error) {
 		r, ok := req.(*Req)
 		if !ok {
 			return nil, fmt.Errorf("request is a %T, want a %T", req, new(Req))
@@ -49,32 +60,30 @@ func RegisterReplier[Req, Resp any](
 	}}
 	opts = append([]broker.SubscribeOption{broker.WithSubscribeContext(ctx)}, opts...)
 	opts = append(opts, bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.OnUndecodable(c.refuse) }))
-	_, err := c.subscribe(topic, c.handle, func() any { return new(Req) }, opts...)
+	_, err = c.subscribe(topic, c.handle, func() any { return new(Req) }, opts...)
 	return err
 }
 
 // serve handles a request and replies.
 func (c *chained) serve(ctx context.Context, tr *Transport, call middleware.Handler) error {
-	wanted, err := c.server.broker.ReplyWanted(tr.own)
-	if err != nil {
-		return err
-	}
+	answer := c.replier.Answer(tr.own, tr.event.Message().Body)
 	reply, err := call(ctx, tr.event.Message().Body)
 	switch {
-	case !wanted:
+	case answer == nil:
 		return err
 	case err != nil && errors.Is(ctx.Err(), context.Canceled):
 		return err // we stop: whoever gets the request next may answer it
 	}
-	return c.server.broker.Reply(ctx, tr.own, c.replyQoS, reply, tr.reply.list(), err)
+	return answer.Send(ctx, reply, tr.reply.list(), err)
 }
 
 // refuse replies to a request that cannot be decoded.
 func (c *chained) refuse(ctx context.Context, e *bridge.Event, err error) error {
-	if wanted, bad := c.server.broker.ReplyWanted(e); bad != nil || !wanted {
-		return errors.Join(err, bad)
+	answer := c.replier.Answer(e, nil)
+	if answer == nil {
+		return err
 	}
-	return c.server.broker.Reply(ctx, e, c.replyQoS, nil, nil, err)
+	return answer.Send(ctx, nil, nil, err)
 }
 
 // list returns all values, keys in no order.

@@ -113,7 +113,7 @@ func TestReplyTopicsAreGivenBack(t *testing.T) {
 			defer mu.Unlock()
 			for _, f := range o.Filters() {
 				switch {
-				case !strings.HasPrefix(f, "reply/"):
+				case !strings.HasPrefix(f, "reply/") && !strings.HasPrefix(f, "inbox/"):
 				case o.Type() == scripted.Subscribe:
 					open[f] = true
 				case o.Type() == scripted.Unsubscribe:
@@ -122,7 +122,7 @@ func TestReplyTopicsAreGivenBack(t *testing.T) {
 			}
 			highest = max(highest, len(open))
 		})
-		startReplier(t, c)
+		startReplier(t, c, mqttserver.WithUnboundReplyTopics("reply/#"))
 		data := c.broker(t, mqttbroker.WithClientId("data"))
 		var wg sync.WaitGroup
 		for worker := range 8 {
@@ -151,7 +151,7 @@ func TestReplyTopicsWaitForRoom(t *testing.T) {
 	t.Parallel()
 	const requests = 100
 	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
-		srv, release := c.server(t, mqttserver.Subscriber(&v1.Subscriber{Concurrency: uint32(requests)})), make(chan struct{})
+		srv, release := c.server(t, mqttserver.WithUnboundReplyTopics("reply/#"), mqttserver.Subscriber(&v1.Subscriber{Concurrency: uint32(requests)})), make(chan struct{})
 		err := mqttserver.RegisterReplier(srv, t.Context(), "slow/+", func(ctx context.Context, r *reading) (*reading, error) {
 			<-release
 			return double(ctx, r)
@@ -410,7 +410,7 @@ func TestReplyTopicBelongsToTheProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		topic := receive(t, topics)
-		rest, ok := strings.CutPrefix(topic, "reply/data/")
+		rest, ok := strings.CutPrefix(topic, "inbox/data/")
 		if !ok || len(rest) < 22 || slices.Contains(seen, topic) {
 			t.Errorf("reply topic %q, before %q", topic, seen)
 		}

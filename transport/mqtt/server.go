@@ -168,7 +168,7 @@ func (s *Server) Publish(ctx context.Context, topic string, msg *broker.Message,
 }
 
 // Request sends a request at QoS 1 and waits for the reply: within ctx, or the
-// timeout option, else for 10 s. Replies come on reply/<client id>/<random>,
+// timeout option, else for 10 s. Replies come on inbox/<client id>/<random UUID>,
 // unless broker.WithReplyTopic says otherwise, over a connection of their own,
 // <client id>-srv-req, which is opened when first needed and whose session the
 // broker does not keep. Handlers may send requests, in any number at once: none

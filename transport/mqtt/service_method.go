@@ -98,7 +98,7 @@ func (r *registration) chained(h *event.Handler, i int) *chained {
 		return c
 	}
 	if h.Method.Reply != nil {
-		c.reply, c.replyQoS = call, h.Method.Reply.QoS
+		c.reply, c.replier = call, r.replier(h.Method, c, i)
 		return c
 	}
 	c.handler = func(ctx context.Context, e broker.Event) error {

@@ -71,7 +71,7 @@ type chained struct {
 	handler   broker.Handler                                  // or
 	reply     func(ctx context.Context, req any) (any, error) // of a replier, or
 	batch     func(ctx context.Context, in []proto.Message) error
-	replyQoS  byte
+	replier   *bridge.Replier       // with reply
 	params    *template             // of the topic; nil without parameters
 	chain     atomic.Pointer[chain] // nil until Start, or the registration, builds it
 }

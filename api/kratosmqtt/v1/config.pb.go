@@ -1011,8 +1011,10 @@ type Subscriber struct {
 	// Kratos metadata (x-md-...) that is taken from senders that are not trusted: names,
 	// or what they begin with and a *, as in "x-md-global-region". Default: none.
 	AllowedMetadata []string `protobuf:"bytes,15,rep,name=allowed_metadata,json=allowedMetadata,proto3" json:"allowed_metadata,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Where replies to requests may go, and how many.
+	Replies       *Replies `protobuf:"bytes,16,opt,name=replies,proto3" json:"replies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Subscriber) Reset() {
@@ -1150,6 +1152,124 @@ func (x *Subscriber) GetAllowedMetadata() []string {
 	return nil
 }
 
+func (x *Subscriber) GetReplies() *Replies {
+	if x != nil {
+		return x.Replies
+	}
+	return nil
+}
+
+// Replies bounds the replies to requests. A request says itself where its reply
+// goes, so that without bounds whoever may send one could have the service publish
+// anything anywhere. A reply beyond them is dropped, counted and told; its request
+// is acknowledged all the same. Topics of the form inbox/<client id>/<random UUID>,
+// which our own clients use, are always allowed.
+type Replies struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Templates of response topics: levels of text, parameters of the request's topic
+	// by name, as in "reply/{device_id}/#", or by the number of its wildcard, as in
+	// "reply/{1}/#", and # at the end for whatever is below. Each has a parameter, so
+	// that a requester chooses nothing but what its own topic allows. They count over
+	// those of the methods. Default: those of the method, else reply/, all parameters
+	// of the request's topic, and /#.
+	Topics []string `protobuf:"bytes,1,rep,name=topics,proto3" json:"topics,omitempty"`
+	// Response topics for anybody who may send a request, without parameters, as in
+	// "reply/#". Default: none.
+	UnboundTopics []string `protobuf:"bytes,2,rep,name=unbound_topics,json=unboundTopics,proto3" json:"unbound_topics,omitempty"`
+	// Most levels of a response topic. Default 16.
+	MaxLevels uint32 `protobuf:"varint,3,opt,name=max_levels,json=maxLevels,proto3" json:"max_levels,omitempty"`
+	// Most characters of a response topic. Default 256.
+	MaxLength uint32 `protobuf:"varint,4,opt,name=max_length,json=maxLength,proto3" json:"max_length,omitempty"`
+	// Most replies a minute to one requester, which is a topic of requests; of a topic
+	// without parameters it is one client's response topics. Default 60,000.
+	PerMinute uint32 `protobuf:"varint,5,opt,name=per_minute,json=perMinute,proto3" json:"per_minute,omitempty"`
+	// Most bytes of replies a minute to one requester. Default 64 MiB.
+	BytesPerMinute uint64 `protobuf:"varint,6,opt,name=bytes_per_minute,json=bytesPerMinute,proto3" json:"bytes_per_minute,omitempty"`
+	// Most requesters that are remembered. Default 4096.
+	MaxRequesters uint32 `protobuf:"varint,7,opt,name=max_requesters,json=maxRequesters,proto3" json:"max_requesters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Replies) Reset() {
+	*x = Replies{}
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Replies) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Replies) ProtoMessage() {}
+
+func (x *Replies) ProtoReflect() protoreflect.Message {
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Replies.ProtoReflect.Descriptor instead.
+func (*Replies) Descriptor() ([]byte, []int) {
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Replies) GetTopics() []string {
+	if x != nil {
+		return x.Topics
+	}
+	return nil
+}
+
+func (x *Replies) GetUnboundTopics() []string {
+	if x != nil {
+		return x.UnboundTopics
+	}
+	return nil
+}
+
+func (x *Replies) GetMaxLevels() uint32 {
+	if x != nil {
+		return x.MaxLevels
+	}
+	return 0
+}
+
+func (x *Replies) GetMaxLength() uint32 {
+	if x != nil {
+		return x.MaxLength
+	}
+	return 0
+}
+
+func (x *Replies) GetPerMinute() uint32 {
+	if x != nil {
+		return x.PerMinute
+	}
+	return 0
+}
+
+func (x *Replies) GetBytesPerMinute() uint64 {
+	if x != nil {
+		return x.BytesPerMinute
+	}
+	return 0
+}
+
+func (x *Replies) GetMaxRequesters() uint32 {
+	if x != nil {
+		return x.MaxRequesters
+	}
+	return 0
+}
+
 // Subscription is what differs from the other subscriptions. What is not set
 // is as in [Subscriber].
 type Subscription struct {
@@ -1198,7 +1318,7 @@ type Subscription struct {
 
 func (x *Subscription) Reset() {
 	*x = Subscription{}
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[11]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1330,7 @@ func (x *Subscription) String() string {
 func (*Subscription) ProtoMessage() {}
 
 func (x *Subscription) ProtoReflect() protoreflect.Message {
-	mi := &file_kratosmqtt_v1_config_proto_msgTypes[11]
+	mi := &file_kratosmqtt_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1343,7 @@ func (x *Subscription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
 func (*Subscription) Descriptor() ([]byte, []int) {
-	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_kratosmqtt_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Subscription) GetHandlerTimeout() *durationpb.Duration {
@@ -1413,7 +1533,7 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\vmax_letters\x18\x03 \x01(\x04R\n" +
 	"maxLetters\x128\n" +
 	"\n" +
-	"park_limit\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tparkLimit\"\x9e\x06\n" +
+	"park_limit\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tparkLimit\"\xd0\x06\n" +
 	"\n" +
 	"Subscriber\x12 \n" +
 	"\vconcurrency\x18\x01 \x01(\rR\vconcurrency\x12\x14\n" +
@@ -1433,10 +1553,22 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\x10previous_filters\x18\f \x03(\tR\x0fpreviousFilters\x12!\n" +
 	"\fkeep_filters\x18\r \x01(\bR\vkeepFilters\x12.\n" +
 	"\x13shared_group_prefix\x18\x0e \x01(\tR\x11sharedGroupPrefix\x12)\n" +
-	"\x10allowed_metadata\x18\x0f \x03(\tR\x0fallowedMetadata\x1a]\n" +
+	"\x10allowed_metadata\x18\x0f \x03(\tR\x0fallowedMetadata\x120\n" +
+	"\areplies\x18\x10 \x01(\v2\x16.kratosmqtt.v1.RepliesR\areplies\x1a]\n" +
 	"\x12SubscriptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x121\n" +
-	"\x05value\x18\x02 \x01(\v2\x1b.kratosmqtt.v1.SubscriptionR\x05value:\x028\x01\"\xd6\x05\n" +
+	"\x05value\x18\x02 \x01(\v2\x1b.kratosmqtt.v1.SubscriptionR\x05value:\x028\x01\"\xf6\x01\n" +
+	"\aReplies\x12\x16\n" +
+	"\x06topics\x18\x01 \x03(\tR\x06topics\x12%\n" +
+	"\x0eunbound_topics\x18\x02 \x03(\tR\runboundTopics\x12\x1d\n" +
+	"\n" +
+	"max_levels\x18\x03 \x01(\rR\tmaxLevels\x12\x1d\n" +
+	"\n" +
+	"max_length\x18\x04 \x01(\rR\tmaxLength\x12\x1d\n" +
+	"\n" +
+	"per_minute\x18\x05 \x01(\rR\tperMinute\x12(\n" +
+	"\x10bytes_per_minute\x18\x06 \x01(\x04R\x0ebytesPerMinute\x12%\n" +
+	"\x0emax_requesters\x18\a \x01(\rR\rmaxRequesters\"\xd6\x05\n" +
 	"\fSubscription\x12B\n" +
 	"\x0fhandler_timeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x0ehandlerTimeout\x12<\n" +
 	"\fretry_budget\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vretryBudget\x12*\n" +
@@ -1474,7 +1606,7 @@ func file_kratosmqtt_v1_config_proto_rawDescGZIP() []byte {
 	return file_kratosmqtt_v1_config_proto_rawDescData
 }
 
-var file_kratosmqtt_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_kratosmqtt_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_kratosmqtt_v1_config_proto_goTypes = []any{
 	(*Settings)(nil),            // 0: kratosmqtt.v1.Settings
 	(*Connection)(nil),          // 1: kratosmqtt.v1.Connection
@@ -1487,12 +1619,13 @@ var file_kratosmqtt_v1_config_proto_goTypes = []any{
 	(*Dedup)(nil),               // 8: kratosmqtt.v1.Dedup
 	(*DeadLetters)(nil),         // 9: kratosmqtt.v1.DeadLetters
 	(*Subscriber)(nil),          // 10: kratosmqtt.v1.Subscriber
-	(*Subscription)(nil),        // 11: kratosmqtt.v1.Subscription
-	nil,                         // 12: kratosmqtt.v1.Connection.WebsocketHeadersEntry
-	nil,                         // 13: kratosmqtt.v1.Outbox.UnroutedEntry
-	nil,                         // 14: kratosmqtt.v1.Subscriber.SubscriptionsEntry
-	nil,                         // 15: kratosmqtt.v1.Subscription.ReasonsEntry
-	(*durationpb.Duration)(nil), // 16: google.protobuf.Duration
+	(*Replies)(nil),             // 11: kratosmqtt.v1.Replies
+	(*Subscription)(nil),        // 12: kratosmqtt.v1.Subscription
+	nil,                         // 13: kratosmqtt.v1.Connection.WebsocketHeadersEntry
+	nil,                         // 14: kratosmqtt.v1.Outbox.UnroutedEntry
+	nil,                         // 15: kratosmqtt.v1.Subscriber.SubscriptionsEntry
+	nil,                         // 16: kratosmqtt.v1.Subscription.ReasonsEntry
+	(*durationpb.Duration)(nil), // 17: google.protobuf.Duration
 }
 var file_kratosmqtt_v1_config_proto_depIdxs = []int32{
 	1,  // 0: kratosmqtt.v1.Settings.connection:type_name -> kratosmqtt.v1.Connection
@@ -1502,39 +1635,40 @@ var file_kratosmqtt_v1_config_proto_depIdxs = []int32{
 	8,  // 4: kratosmqtt.v1.Settings.dedup:type_name -> kratosmqtt.v1.Dedup
 	9,  // 5: kratosmqtt.v1.Settings.dead_letters:type_name -> kratosmqtt.v1.DeadLetters
 	3,  // 6: kratosmqtt.v1.Connection.tls:type_name -> kratosmqtt.v1.TLS
-	16, // 7: kratosmqtt.v1.Connection.keep_alive:type_name -> google.protobuf.Duration
-	16, // 8: kratosmqtt.v1.Connection.connect_timeout:type_name -> google.protobuf.Duration
-	16, // 9: kratosmqtt.v1.Connection.write_timeout:type_name -> google.protobuf.Duration
-	16, // 10: kratosmqtt.v1.Connection.max_reconnect_delay:type_name -> google.protobuf.Duration
-	16, // 11: kratosmqtt.v1.Connection.session_expiry:type_name -> google.protobuf.Duration
+	17, // 7: kratosmqtt.v1.Connection.keep_alive:type_name -> google.protobuf.Duration
+	17, // 8: kratosmqtt.v1.Connection.connect_timeout:type_name -> google.protobuf.Duration
+	17, // 9: kratosmqtt.v1.Connection.write_timeout:type_name -> google.protobuf.Duration
+	17, // 10: kratosmqtt.v1.Connection.max_reconnect_delay:type_name -> google.protobuf.Duration
+	17, // 11: kratosmqtt.v1.Connection.session_expiry:type_name -> google.protobuf.Duration
 	2,  // 12: kratosmqtt.v1.Connection.will:type_name -> kratosmqtt.v1.Will
-	12, // 13: kratosmqtt.v1.Connection.websocket_headers:type_name -> kratosmqtt.v1.Connection.WebsocketHeadersEntry
-	16, // 14: kratosmqtt.v1.Publisher.timeout:type_name -> google.protobuf.Duration
+	13, // 13: kratosmqtt.v1.Connection.websocket_headers:type_name -> kratosmqtt.v1.Connection.WebsocketHeadersEntry
+	17, // 14: kratosmqtt.v1.Publisher.timeout:type_name -> google.protobuf.Duration
 	5,  // 15: kratosmqtt.v1.Publisher.retry:type_name -> kratosmqtt.v1.Retry
-	16, // 16: kratosmqtt.v1.Retry.min_backoff:type_name -> google.protobuf.Duration
-	16, // 17: kratosmqtt.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
-	16, // 18: kratosmqtt.v1.Outbox.hold:type_name -> google.protobuf.Duration
-	16, // 19: kratosmqtt.v1.Outbox.refused_limit:type_name -> google.protobuf.Duration
-	13, // 20: kratosmqtt.v1.Outbox.unrouted:type_name -> kratosmqtt.v1.Outbox.UnroutedEntry
-	16, // 21: kratosmqtt.v1.Unrouted.max_age:type_name -> google.protobuf.Duration
-	16, // 22: kratosmqtt.v1.Dedup.window:type_name -> google.protobuf.Duration
-	16, // 23: kratosmqtt.v1.DeadLetters.park_limit:type_name -> google.protobuf.Duration
-	16, // 24: kratosmqtt.v1.Subscriber.handler_timeout:type_name -> google.protobuf.Duration
-	16, // 25: kratosmqtt.v1.Subscriber.retry_budget:type_name -> google.protobuf.Duration
+	17, // 16: kratosmqtt.v1.Retry.min_backoff:type_name -> google.protobuf.Duration
+	17, // 17: kratosmqtt.v1.Retry.max_backoff:type_name -> google.protobuf.Duration
+	17, // 18: kratosmqtt.v1.Outbox.hold:type_name -> google.protobuf.Duration
+	17, // 19: kratosmqtt.v1.Outbox.refused_limit:type_name -> google.protobuf.Duration
+	14, // 20: kratosmqtt.v1.Outbox.unrouted:type_name -> kratosmqtt.v1.Outbox.UnroutedEntry
+	17, // 21: kratosmqtt.v1.Unrouted.max_age:type_name -> google.protobuf.Duration
+	17, // 22: kratosmqtt.v1.Dedup.window:type_name -> google.protobuf.Duration
+	17, // 23: kratosmqtt.v1.DeadLetters.park_limit:type_name -> google.protobuf.Duration
+	17, // 24: kratosmqtt.v1.Subscriber.handler_timeout:type_name -> google.protobuf.Duration
+	17, // 25: kratosmqtt.v1.Subscriber.retry_budget:type_name -> google.protobuf.Duration
 	5,  // 26: kratosmqtt.v1.Subscriber.retry:type_name -> kratosmqtt.v1.Retry
-	14, // 27: kratosmqtt.v1.Subscriber.subscriptions:type_name -> kratosmqtt.v1.Subscriber.SubscriptionsEntry
-	16, // 28: kratosmqtt.v1.Subscriber.unmatched_grace:type_name -> google.protobuf.Duration
-	16, // 29: kratosmqtt.v1.Subscription.handler_timeout:type_name -> google.protobuf.Duration
-	16, // 30: kratosmqtt.v1.Subscription.retry_budget:type_name -> google.protobuf.Duration
-	5,  // 31: kratosmqtt.v1.Subscription.retry:type_name -> kratosmqtt.v1.Retry
-	15, // 32: kratosmqtt.v1.Subscription.reasons:type_name -> kratosmqtt.v1.Subscription.ReasonsEntry
-	7,  // 33: kratosmqtt.v1.Outbox.UnroutedEntry.value:type_name -> kratosmqtt.v1.Unrouted
-	11, // 34: kratosmqtt.v1.Subscriber.SubscriptionsEntry.value:type_name -> kratosmqtt.v1.Subscription
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	15, // 27: kratosmqtt.v1.Subscriber.subscriptions:type_name -> kratosmqtt.v1.Subscriber.SubscriptionsEntry
+	17, // 28: kratosmqtt.v1.Subscriber.unmatched_grace:type_name -> google.protobuf.Duration
+	11, // 29: kratosmqtt.v1.Subscriber.replies:type_name -> kratosmqtt.v1.Replies
+	17, // 30: kratosmqtt.v1.Subscription.handler_timeout:type_name -> google.protobuf.Duration
+	17, // 31: kratosmqtt.v1.Subscription.retry_budget:type_name -> google.protobuf.Duration
+	5,  // 32: kratosmqtt.v1.Subscription.retry:type_name -> kratosmqtt.v1.Retry
+	16, // 33: kratosmqtt.v1.Subscription.reasons:type_name -> kratosmqtt.v1.Subscription.ReasonsEntry
+	7,  // 34: kratosmqtt.v1.Outbox.UnroutedEntry.value:type_name -> kratosmqtt.v1.Unrouted
+	12, // 35: kratosmqtt.v1.Subscriber.SubscriptionsEntry.value:type_name -> kratosmqtt.v1.Subscription
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_kratosmqtt_v1_config_proto_init() }
@@ -1543,14 +1677,14 @@ func file_kratosmqtt_v1_config_proto_init() {
 		return
 	}
 	file_kratosmqtt_v1_config_proto_msgTypes[1].OneofWrappers = []any{}
-	file_kratosmqtt_v1_config_proto_msgTypes[11].OneofWrappers = []any{}
+	file_kratosmqtt_v1_config_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kratosmqtt_v1_config_proto_rawDesc), len(file_kratosmqtt_v1_config_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -385,7 +385,14 @@ type ReplyRule struct {
 	// How long a client waits when its context has no deadline. Default 5 s.
 	Timeout *durationpb.Duration `protobuf:"bytes,1,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// QoS of the reply. Default 1.
-	Qos           *uint32 `protobuf:"varint,2,opt,name=qos,proto3,oneof" json:"qos,omitempty"`
+	Qos *uint32 `protobuf:"varint,2,opt,name=qos,proto3,oneof" json:"qos,omitempty"`
+	// Templates of the response topics that a requester may name: levels of text,
+	// parameters of the topic or fields of the message, as in "{device_id}", and # at
+	// the end for whatever is below. Each has a parameter. Below the topic_prefix of
+	// the service. What the broker's access rules guard is the topic: a field that is
+	// not in it says what the sender likes. A default for consumers; their
+	// configuration counts more. Default: reply/, all parameters of the topic, and /#.
+	Topics        []string `protobuf:"bytes,3,rep,name=topics,proto3" json:"topics,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -432,6 +439,13 @@ func (x *ReplyRule) GetQos() uint32 {
 		return *x.Qos
 	}
 	return 0
+}
+
+func (x *ReplyRule) GetTopics() []string {
+	if x != nil {
+		return x.Topics
+	}
+	return nil
 }
 
 // BatchRule lets a handler take many messages at once, which are acknowledged
@@ -747,10 +761,11 @@ const file_kratosmqtt_v1_options_proto_rawDesc = "" +
 	"\r_trust_sender\"j\n" +
 	"\tRetryRule\x120\n" +
 	"\battempts\x18\x01 \x01(\v2\x14.kratosmqtt.v1.RetryR\battempts\x12+\n" +
-	"\x11permanent_reasons\x18\x02 \x03(\tR\x10permanentReasons\"_\n" +
+	"\x11permanent_reasons\x18\x02 \x03(\tR\x10permanentReasons\"w\n" +
 	"\tReplyRule\x123\n" +
 	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x15\n" +
-	"\x03qos\x18\x02 \x01(\rH\x00R\x03qos\x88\x01\x01B\x06\n" +
+	"\x03qos\x18\x02 \x01(\rH\x00R\x03qos\x88\x01\x01\x12\x16\n" +
+	"\x06topics\x18\x03 \x03(\tR\x06topicsB\x06\n" +
 	"\x04_qos\"\\\n" +
 	"\tBatchRule\x12\x19\n" +
 	"\bmax_size\x18\x01 \x01(\rR\amaxSize\x124\n" +

@@ -178,7 +178,8 @@ func (d *document) operation(s *eventproto.Service, m *eventproto.Method, key st
 			set("address", newObject().set("location", "$message.header#/responseTopic")).
 			set("channel", ref("channels", reply)).
 			set("messages", []*object{ref("channels/"+reply+"/messages", string(m.Output.Desc.Name()))}))
-		o.set("x-mqtt-reply-timeout", m.Reply.Timeout.String()).set("x-mqtt-reply-qos", always{m.Reply.QoS})
+		o.set("x-mqtt-reply-timeout", m.Reply.Timeout.String()).set("x-mqtt-reply-qos", always{m.Reply.QoS}).
+			set("x-mqtt-reply-topics", replyTopics(m))
 	}
 	if deprecated(m.Desc.Options()) {
 		o.set("x-deprecated", true)

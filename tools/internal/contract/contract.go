@@ -49,6 +49,7 @@ func Of(document []byte) (Contract, error) {
 		c.carries(at+"message", ch, d.Components.Messages)
 		if o.Reply != nil {
 			c[at+"reply qos"] = strconv.Itoa(o.ReplyQoS)
+			c[at+"reply topics"] = strings.Join(o.ReplyTopics, ", ")
 			c.carries(at+"reply", d.Channels[last(o.Reply.Channel.Ref)], d.Components.Messages)
 		}
 	}
@@ -111,8 +112,9 @@ type operation struct {
 	Reply   *struct {
 		Channel reference `yaml:"channel"`
 	} `yaml:"reply"`
-	ReplyQoS int `yaml:"x-mqtt-reply-qos"`
-	Bindings struct {
+	ReplyQoS    int      `yaml:"x-mqtt-reply-qos"`
+	ReplyTopics []string `yaml:"x-mqtt-reply-topics"`
+	Bindings    struct {
 		MQTT struct {
 			QoS    int   `yaml:"qos"`
 			Retain bool  `yaml:"retain"`

@@ -92,6 +92,7 @@ func (l *loader) topics(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 	for i, t := range rule.GetAdditionalTopics() {
 		l.topic(m, methodOption(2, int32(i)), join(d.GetTopicPrefix(), t), wild)
 	}
+	l.replyTopics(m, rule, d)
 	dead, at := rule.GetDeadLetter(), protoreflect.Descriptor(m.Desc)
 	path := methodOption(11)
 	if dead == "" {
@@ -110,6 +111,28 @@ func (l *loader) topics(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 		if event.Overlap(own.Filter(), t.Filter()) {
 			l.reportf(at, path, "dead_letter %q matches the filter %q of the method itself: dead letters would come back", dead, own.Filter())
 		}
+	}
+}
+
+// replyTopics are those that the service publishes to for a stranger: each is bound
+// to the request.
+func (l *loader) replyTopics(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
+	if m.Reply == nil {
+		return
+	}
+	for i, text := range rule.GetReply().GetTopics() {
+		t, problem := bind(m.Input, join(d.GetTopicPrefix(), text), true)
+		at := methodOption(13, 3, int32(i))
+		switch {
+		case problem != "":
+			l.reportf(m.Desc, at, "reply: %s", problem)
+			continue
+		case slices.ContainsFunc(t.Levels, func(v Level) bool { return v.Literal == "+" }):
+			l.reportf(m.Desc, at, "reply: topic %q: has the wildcard +, want text, parameters, and # at the end for whatever is below", text)
+		case !slices.ContainsFunc(t.Levels, func(v Level) bool { return v.Param != nil }):
+			l.reportf(m.Desc, at, "reply: topic %q: has no parameter, so that whoever may send a request could have anybody get the reply", text)
+		}
+		m.Reply.Topics = append(m.Reply.Topics, t)
 	}
 }
 

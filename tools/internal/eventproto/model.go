@@ -52,6 +52,7 @@ type Topic struct {
 type Reply struct {
 	Timeout time.Duration
 	QoS     uint32
+	Topics  []*Topic // that a requester may name; none is the default
 }
 
 // Batch bounds batches.

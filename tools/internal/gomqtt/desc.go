@@ -100,7 +100,15 @@ func (g generator) policies(m *eventproto.Method) {
 		g.P("Unrouted: &", eventPackage.Ident("Unrouted"), "{Retry: true, MaxAge: ", g.duration(u.MaxAge), "},")
 	}
 	if r := m.Reply; r != nil {
-		g.P("Reply: &", eventPackage.Ident("ReplyDesc"), "{Timeout: ", g.duration(r.Timeout), ", QoS: ", r.QoS, "},")
+		topics := ""
+		if len(r.Topics) > 0 {
+			texts := make([]string, len(r.Topics))
+			for i, t := range r.Topics {
+				texts[i] = t.Text
+			}
+			topics = fmt.Sprintf(", Topics: %#v", texts)
+		}
+		g.P("Reply: &", eventPackage.Ident("ReplyDesc"), "{Timeout: ", g.duration(r.Timeout), ", QoS: ", r.QoS, topics, "},")
 	}
 	if b := m.Batch; b != nil {
 		g.P("Batch: &", eventPackage.Ident("BatchDesc"), "{MaxSize: ", b.MaxSize, ", MaxWait: ", g.duration(b.MaxWait), "},")

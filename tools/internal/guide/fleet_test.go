@@ -28,7 +28,8 @@ func NewMQTTServer(c *kratosmqttv1.Connection, fleet *FleetEventsService) *mqtts
 	return srv
 }
 
-// GetState answers a request. A Kratos error travels to the client as it is.
+// GetState answers a request. A Kratos error travels to the client as it is; any
+// other one is an internal error there, and in the log in full here.
 func (s *FleetEventsService) GetState(_ context.Context, in *v1.StateRequest) (*v1.State, error) {
 	if in.GetDeviceId() != "gate-1" {
 		return nil, kerrors.NotFound("NO_DEVICE", "there is no such device")

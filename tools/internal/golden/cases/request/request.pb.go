@@ -157,11 +157,13 @@ const file_cases_request_request_proto_rawDesc = "" +
 	"\tdevice_id\x18\x01 \x01(\tR\bdeviceId\"\x17\n" +
 	"\x05State\x12\x0e\n" +
 	"\x02on\x18\x01 \x01(\bR\x02on\"\x06\n" +
-	"\x04Done2\xcc\x01\n" +
+	"\x04Done2\xc7\x02\n" +
 	"\rRequestEvents\x12_\n" +
 	"\x03Get\x12\x18.golden.request.GetState\x1a\x15.golden.request.State\"'\x8a\xd1\xcb\xf9\x0f!\n" +
 	"\x17devices/{device_id}/getj\x06\n" +
-	"\x02\b\x02\x10\x00\x12Z\n" +
+	"\x02\b\x02\x10\x00\x12y\n" +
+	"\x04Find\x12\x18.golden.request.GetState\x1a\x15.golden.request.State\"@\x8a\xd1\xcb\xf9\x0f:\n" +
+	"\x04findj2\x1a\x13answers/{device_id}\x1a\x1bdevices/{device_id}/found/#\x12Z\n" +
 	"\x05Reset\x12\x18.golden.request.GetState\x1a\x14.golden.request.Done\"!\x8a\xd1\xcb\xf9\x0f\x1b\n" +
 	"\x19devices/{device_id}/resetb\x06proto3"
 
@@ -185,11 +187,13 @@ var file_cases_request_request_proto_goTypes = []any{
 }
 var file_cases_request_request_proto_depIdxs = []int32{
 	0, // 0: golden.request.RequestEvents.Get:input_type -> golden.request.GetState
-	0, // 1: golden.request.RequestEvents.Reset:input_type -> golden.request.GetState
-	1, // 2: golden.request.RequestEvents.Get:output_type -> golden.request.State
-	2, // 3: golden.request.RequestEvents.Reset:output_type -> golden.request.Done
-	2, // [2:4] is the sub-list for method output_type
-	0, // [0:2] is the sub-list for method input_type
+	0, // 1: golden.request.RequestEvents.Find:input_type -> golden.request.GetState
+	0, // 2: golden.request.RequestEvents.Reset:input_type -> golden.request.GetState
+	1, // 3: golden.request.RequestEvents.Get:output_type -> golden.request.State
+	1, // 4: golden.request.RequestEvents.Find:output_type -> golden.request.State
+	2, // 5: golden.request.RequestEvents.Reset:output_type -> golden.request.Done
+	3, // [3:6] is the sub-list for method output_type
+	0, // [0:3] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name

@@ -27,6 +27,12 @@ var RequestEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			Reply: &event.ReplyDesc{Timeout: 2 * time.Second, QoS: 0},
 		},
 		{
+			Name: "Find", Operation: "/golden.request.RequestEvents/Find",
+			Topic: "find", Filters: []string{"find"},
+			QoS: 1, Codec: "proto",
+			Reply: &event.ReplyDesc{Timeout: 5 * time.Second, QoS: 1, Topics: []string{"answers/{device_id}", "devices/{device_id}/found/#"}},
+		},
+		{
 			Name: "Reset", Operation: "/golden.request.RequestEvents/Reset",
 			Topic: "devices/{device_id}/reset", Filters: []string{"devices/+/reset"},
 			QoS: 1, Codec: "proto",
@@ -40,6 +46,8 @@ var RequestEvents_MQTT_ServiceDesc = event.ServiceDesc{
 type RequestEventsMQTTServer interface {
 	// Get asks a device.
 	Get(context.Context, *GetState) (*State, error)
+	// Find has response topics of its own.
+	Find(context.Context, *GetState) (*State, error)
 	Reset(context.Context, *GetState) (*Done, error)
 }
 
@@ -47,7 +55,8 @@ type RequestEventsMQTTServer interface {
 func RegisterRequestEventsMQTTServer(s event.ServiceRegistrar, srv RequestEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&RequestEvents_MQTT_ServiceDesc, []event.Handler{
 		event.NewHandler(&RequestEvents_MQTT_ServiceDesc.Methods[0], srv.Get, _RequestEvents_Get_MQTT_Bind0),
-		event.NewHandler(&RequestEvents_MQTT_ServiceDesc.Methods[1], srv.Reset, _RequestEvents_Reset_MQTT_Bind0),
+		event.NewHandler(&RequestEvents_MQTT_ServiceDesc.Methods[1], srv.Find),
+		event.NewHandler(&RequestEvents_MQTT_ServiceDesc.Methods[2], srv.Reset, _RequestEvents_Reset_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -56,6 +65,8 @@ func RegisterRequestEventsMQTTServer(s event.ServiceRegistrar, srv RequestEvents
 type RequestEventsMQTTClient interface {
 	// Get asks a device.
 	Get(ctx context.Context, in *GetState, opts ...event.CallOption) (*State, error)
+	// Find has response topics of its own.
+	Find(ctx context.Context, in *GetState, opts ...event.CallOption) (*State, error)
 	Reset(ctx context.Context, in *GetState, opts ...event.CallOption) (*Done, error)
 }
 
@@ -78,13 +89,25 @@ func (c *requestEventsMQTTClient) Get(ctx context.Context, in *GetState, opts ..
 	return out, nil
 }
 
+func (c *requestEventsMQTTClient) Find(ctx context.Context, in *GetState, opts ...event.CallOption) (*State, error) {
+	topic, err := RequestEvents_Find_MQTT_Topic(in)
+	if err != nil {
+		return nil, err
+	}
+	out := new(State)
+	if err := c.cc.Request(ctx, &RequestEvents_MQTT_ServiceDesc.Methods[1], topic, in, out, opts...); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *requestEventsMQTTClient) Reset(ctx context.Context, in *GetState, opts ...event.CallOption) (*Done, error) {
 	topic, err := RequestEvents_Reset_MQTT_Topic(in)
 	if err != nil {
 		return nil, err
 	}
 	out := new(Done)
-	if err := c.cc.Request(ctx, &RequestEvents_MQTT_ServiceDesc.Methods[1], topic, in, out, opts...); err != nil {
+	if err := c.cc.Request(ctx, &RequestEvents_MQTT_ServiceDesc.Methods[2], topic, in, out, opts...); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -110,6 +133,11 @@ func _RequestEvents_Get_MQTT_Bind0(topic string, in *GetState) (mismatch string,
 	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
 	in.DeviceId = level2
 	return mismatch, nil
+}
+
+// RequestEvents_Find_MQTT_Topic is the topic of in: find
+func RequestEvents_Find_MQTT_Topic(in *GetState) (string, error) {
+	return "find", nil
 }
 
 // RequestEvents_Reset_MQTT_Topic is the topic of in: devices/{device_id}/reset

@@ -1,0 +1,106 @@
+package bridge
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestResponseTopicsAreBounded(t *testing.T) {
+	t.Parallel()
+	l := ReplyLimits{Levels: 3, Length: 7}.resolved()
+	for topic, want := range map[string]bool{"a/b/c": true, "a/b/c/d": false, "a/b/c/": false, "äöüäöüä": true, "aaaaaaaa": false, "": true} {
+		if err := l.check(topic); (err == nil) != want {
+			t.Errorf("%q: %v", topic, err)
+		}
+	}
+	l = ReplyLimits{}.resolved()
+	if err := l.check("reply/A" + strings.Repeat("/x", 14)); err != nil {
+		t.Error(err)
+	}
+	if l.check("reply/A"+strings.Repeat("/x", 205)) == nil {
+		t.Error("207 levels are allowed")
+	}
+}
+
+// One requester has its share and no more, and takes none of another's.
+func TestRequestersHaveTheirShare(t *testing.T) {
+	t.Parallel()
+	var r requesters
+	l := ReplyLimits{PerMinute: 60, BytesPerMinute: 6000}.resolved()
+	a, b, now := r.key("a"), r.key("b"), time.Now()
+	admitted := func(key uint64, n, size int) (ok int) {
+		for range n {
+			if r.admit(key, size, &l, now) == nil {
+				ok++
+			}
+		}
+		return ok
+	}
+	if n := admitted(a, 100, 1); n != 60 {
+		t.Errorf("%d replies at once, want 60", n)
+	}
+	if n := admitted(b, 10, 3000); n != 2 {
+		t.Errorf("%d replies of 3000 bytes at once, want 2", n)
+	}
+	now = now.Add(10 * time.Second)
+	if n := admitted(a, 100, 1); n != 10 {
+		t.Errorf("%d replies after 10 s, want 10", n)
+	}
+	if n := admitted(b, 10, 10_000); n != 1 { // goes, and is owed
+		t.Errorf("%d large replies, want 1", n)
+	}
+	now = now.Add(time.Minute)
+	if n := admitted(b, 10, 1); n != 0 {
+		t.Errorf("%d replies on credit", n)
+	}
+	if n := admitted(r.key("c"), 10, 1); n != 10 {
+		t.Errorf("another requester got %d of 10", n)
+	}
+}
+
+func TestRequestersAreBarredLongerEachTime(t *testing.T) {
+	t.Parallel()
+	var r requesters
+	l, now := ReplyLimits{}.resolved(), time.Now()
+	key := r.key("a")
+	for _, minutes := range []int{1, 2, 4, 8, 16, 32, 60, 60} {
+		want := time.Duration(minutes) * time.Minute
+		if bar := r.barred(key, &l, now); bar != want {
+			t.Errorf("barred for %v, want %v", bar, want)
+		}
+		if err := r.admit(key, 1, &l, now.Add(want-1)); err == nil {
+			t.Error("admitted while barred")
+		}
+		now = now.Add(want)
+		if err := r.admit(key, 1, &l, now); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// However many there are, few are remembered, and a bar outlives a crowd of
+// others.
+func TestRequestersAreBounded(t *testing.T) {
+	t.Parallel()
+	var r requesters
+	l, now := ReplyLimits{Requesters: 100}.resolved(), time.Now()
+	barred := r.key("barred")
+	r.barred(barred, &l, now)
+	for i := range 10_000 {
+		if err := r.admit(r.key(fmt.Sprint(i)), 1, &l, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, linked := len(r.known), 0
+	for s := r.oldest; s != nil; s = s.newer {
+		linked++
+	}
+	if n > 100 || n != linked {
+		t.Errorf("%d and %d requesters are remembered, want at most 100", n, linked)
+	}
+	if r.admit(barred, 1, &l, now) == nil {
+		t.Error("the bar was forgotten")
+	}
+}

@@ -1,0 +1,400 @@
+package mqtt_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	kerrors "github.com/go-kratos/kratos/v2/errors"
+	"github.com/go-kratos/kratos/v2/log"
+	khttp "github.com/go-kratos/kratos/v2/transport/http"
+	"github.com/tx7do/kratos-transport/broker"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
+)
+
+// lossHook counts the connections of a server that are lost.
+type lossHook struct{ lost atomic.Int64 }
+
+func (h *lossHook) OnDisconnect(event.DisconnectInfo) { h.lost.Add(1) }
+
+// deadHook counts dead letters and parked messages.
+type deadHook struct{ n atomic.Int64 }
+
+func (h *deadHook) OnDeadLetter(event.DeadLetterInfo) { h.n.Add(1) }
+func (h *deadHook) OnPark(event.ParkInfo)             { h.n.Add(1) }
+
+// dropHook keeps why replies were dropped.
+type dropHook struct {
+	mu      sync.Mutex
+	dropped []event.ReplyDroppedInfo
+}
+
+func (h *dropHook) OnReplyDropped(info event.ReplyDroppedInfo) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.dropped = append(h.dropped, info)
+}
+
+func (h *dropHook) reasons() (all []event.Reason) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.dropped {
+		all = append(all, h.dropped[i].Reason)
+	}
+	return all
+}
+
+// guarded is a Mosquitto whose rules let a user publish below devices/<user>/, and
+// read the replies to that; the service may do everything.
+func guarded(t testing.TB) *mqtttest.MosquittoBroker {
+	t.Helper()
+	return mqtttest.Mosquitto(t, mqtttest.WithACL(
+		"user service", "topic readwrite #",
+		"pattern write devices/%u/#", "pattern read reply/%u/#", "pattern read inbox/%u/#"))
+}
+
+// as is a client of a user, whose client id is the same.
+func as(t testing.TB, url, user string, opts ...broker.Option) broker.Broker {
+	t.Helper()
+	c := carrier{url, mqttbroker.WithProtocol("5"), false}
+	return c.broker(t, append([]broker.Option{mqttbroker.WithAuth(user, ""), mqttbroker.WithClientId(user)}, opts...)...)
+}
+
+// state is a service that tells the state of devices, with its hooks.
+func stateService(t testing.TB, url string, opts ...mqttserver.ServerOption) (srv *mqttserver.Server, handled *atomic.Int64, out *logs) {
+	t.Helper()
+	srv, out = server(t, url, append([]mqttserver.ServerOption{
+		mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("5")), mqttserver.WithAuth("service", ""), mqttserver.WithClientId("service"),
+	}, opts...)...)
+	handled = new(atomic.Int64)
+	err := mqttserver.RegisterReplier(srv, t.Context(), "devices/+/state/get", func(_ context.Context, v *wrapperspb.DoubleValue) (*wrapperspb.DoubleValue, error) {
+		handled.Add(1)
+		return wrapperspb.Double(2 * v.GetValue()), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, srv)
+	return srv, handled, out
+}
+
+// stateOf is the same as a generated service, whose replies have this QoS.
+func stateOf(qos byte) (*event.ServiceDesc, []event.Handler) {
+	d := &event.ServiceDesc{Name: "test.States", Methods: []event.MethodDesc{{
+		Name: "Get", Operation: "/test.States/Get", Topic: "devices/{device_id}/state/get", Filters: []string{"devices/+/state/get"}, QoS: 1, Codec: "json",
+		Reply: &event.ReplyDesc{Timeout: time.Second, QoS: qos},
+	}}}
+	return d, []event.Handler{event.NewHandler(&d.Methods[0],
+		func(_ context.Context, v *wrapperspb.DoubleValue) (*wrapperspb.DoubleValue, error) {
+			return wrapperspb.Double(2 * v.GetValue()), nil
+		}, nil)}
+}
+
+// ask publishes a request with a response topic of the sender's choice.
+func ask(t testing.TB, b broker.Broker, device, responseTopic string) {
+	t.Helper()
+	err := b.Publish(within(t, patience), "devices/"+device+"/state/get", broker.NewMessage(wrapperspb.Double(1)),
+		bridge.PublishOption(func(p *bridge.PublishSettings) { p.ResponseTopic, p.Correlation = responseTopic, []byte("chosen") }))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// honest makes requests of a device, and returns how many were answered within a
+// time each.
+func honest(t testing.TB, b broker.Broker, device string, n int, each time.Duration) (answered int) {
+	t.Helper()
+	for range n {
+		r, err := mqttbroker.Request[wrapperspb.DoubleValue](t.Context(), b, "devices/"+device+"/state/get", wrapperspb.Double(21), broker.WithRequestTimeout(each))
+		if err == nil && r.GetValue() == 42 {
+			answered++
+		}
+	}
+	return answered
+}
+
+// One request with a response topic that Mosquitto ends connections over cost the
+// service its publishing connection for a day: a topic of 207 levels is sent to
+// nobody. security.md S3
+func TestResponseTopicThatEndsConnectionsIsNotSent(t *testing.T) {
+	t.Parallel()
+	url := guarded(t).URL()
+	losses, letters, drops := new(lossHook), new(deadHook), new(dropHook)
+	srv, handled, out := stateService(t, url, mqttserver.WithHooks(losses, letters, drops))
+	a, b := as(t, url, "A"), as(t, url, "B")
+	const bad = 20
+	for i := range bad {
+		ask(t, a, "A", fmt.Sprintf("reply/A/%d%s", i, strings.Repeat("/x", 204)))
+	}
+	if n := honest(t, b, "B", 15, 2*time.Second); n != 15 {
+		t.Errorf("%d of 15 honest requests were answered", n)
+	}
+	mqtttest.Eventually(t, patience, func() bool { return srv.Health().RepliesDropped == bad && handled.Load() == bad+15 })
+	mqtttest.Eventually(t, patience, func() bool { return len(drops.reasons()) == bad })
+	for _, reason := range drops.reasons() {
+		if reason != event.ReasonBadTopic {
+			t.Errorf("dropped for %s", reason)
+		}
+	}
+	if n := losses.lost.Load(); n != 0 {
+		t.Errorf("%d connections were lost", n)
+	}
+	if n := letters.n.Load(); n != 0 {
+		t.Errorf("%d requests failed", n)
+	}
+	if n := out.count("reply to a request on topic"); n != 1 {
+		t.Errorf("%d lines tell of it, want 1", n)
+	}
+}
+
+// A sends requests whose replies it wants B to have, where it may not publish
+// itself. security.md S6
+func TestRepliesGoToNobodyElse(t *testing.T) {
+	t.Parallel()
+	url := guarded(t).URL()
+	srv, handled, _ := stateService(t, url)
+	a, b := as(t, url, "A"), as(t, url, "B")
+	got := make(chan string, 100)
+	for _, filter := range []string{"reply/B/#", "inbox/B/#"} {
+		_, err := b.Subscribe(filter, func(_ context.Context, e broker.Event) error {
+			got <- e.Topic()
+			return nil
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	topics := []string{"reply/B/inbox", "reply/B", "reply/A/../B/x", "inbox/B/inbox", "inbox/B", "reply/+/x", "devices/B/commands"}
+	for _, topic := range topics {
+		if !strings.Contains(topic, "+") {
+			ask(t, a, "A", topic)
+		}
+	}
+	ask(t, b, "B", "reply/B/mine") // behind them
+	if topic := receive(t, got); topic != "reply/B/mine" {
+		t.Errorf("B got a message on %q", topic)
+	}
+	mqtttest.Eventually(t, patience, func() bool { return handled.Load() == int64(len(topics)) })
+	if n := len(got); n != 0 {
+		t.Errorf("B got %d more", n)
+	}
+	if n := srv.Health().RepliesDropped; n != int64(len(topics))-2 { // one is no topic, one is A's own
+		t.Errorf("%d replies were dropped", n)
+	}
+}
+
+// A requester gets its share of replies and bytes, and others have theirs.
+func TestRequestersGetTheirShareOfReplies(t *testing.T) {
+	t.Parallel()
+	url := guarded(t).URL()
+	drops := new(dropHook)
+	srv, handled, _ := stateService(t, url, mqttserver.WithHooks(drops), mqttserver.Replies(&v1.Replies{PerMinute: 20}))
+	a, b := as(t, url, "A"), as(t, url, "B")
+	got := make(chan string, 1000)
+	_, err := a.Subscribe("reply/A/#", func(_ context.Context, e broker.Event) error {
+		got <- e.Topic()
+		return nil
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		ask(t, a, "A", "reply/A/x")
+	}
+	if n := honest(t, b, "B", 15, 2*time.Second); n != 15 {
+		t.Errorf("%d of 15 honest requests were answered", n)
+	}
+	mqtttest.Eventually(t, patience, func() bool { return handled.Load() == 115 })
+	dropped := srv.Health().RepliesDropped
+	if dropped < 70 || dropped > 80 { // some come back while it runs
+		t.Errorf("%d of 100 replies were dropped, want 80", dropped)
+	}
+	mqtttest.Eventually(t, patience, func() bool { return int64(len(got)) == 100-dropped })
+	for _, reason := range drops.reasons() {
+		if reason != event.ReasonQuota {
+			t.Errorf("dropped for %s", reason)
+		}
+	}
+}
+
+// A broker that ends connections over a response topic that is allowed ends that of
+// the replies: a few times, then the requester gets none for a while. Requests and
+// events of others go on, and their replies arrive.
+func TestResponseTopicThatEndsConnectionsHurtsItsRequester(t *testing.T) {
+	t.Parallel()
+	for _, qos := range []byte{0, 1} {
+		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
+			t.Parallel()
+			b := mqtttest.NewScripted(t)
+			b.Inject(scripted.Fault{
+				Direction: scripted.ToBroker, Type: scripted.Publish, Do: scripted.CutBefore(),
+				Filter: func(topic string) bool { return strings.HasPrefix(topic, "reply/A/") },
+			})
+			losses, letters, drops := new(lossHook), new(deadHook), new(dropHook)
+			srv, _ := server(t, b.URL(), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("5")), mqttserver.WithHooks(losses, letters, drops))
+			srv.RegisterService(stateOf(qos))
+			var events atomic.Int64
+			register(t, srv, "events/+", func(context.Context, string, broker.Headers, *reading) error {
+				events.Add(1)
+				return nil
+			})
+			start(t, srv)
+			c := carrier{b.URL(), mqttbroker.WithProtocol("5"), false}
+			attacker, client := c.broker(t), c.broker(t, mqttbroker.WithClientId("B"))
+			for i := range 20 {
+				ask(t, attacker, "A", fmt.Sprintf("reply/A/%d/%d", i, i)) // no two alike
+			}
+			for i := 0; qos == 0 && srv.Health().RepliesDropped == 0; i++ { // nobody knows what became of the first ones
+				ask(t, attacker, "A", fmt.Sprintf("reply/A/%d/%d", i, i))
+			}
+			for i := range 100 {
+				if err := client.Publish(within(t, patience), fmt.Sprint("events/", i), broker.NewMessage(reading{1})); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := honest(t, client, "B", 15, 5*time.Second); n < 14 {
+				t.Errorf("%d of 15 honest requests were answered", n)
+			}
+			mqtttest.Eventually(t, patience, func() bool { return events.Load() == 100 && (qos == 0 || srv.Health().RepliesDropped >= 19) })
+			before, dropped := losses.lost.Load(), srv.Health().RepliesDropped
+			for i := range 20 {
+				ask(t, attacker, "A", fmt.Sprintf("reply/A/more/%d", i))
+			}
+			mqtttest.Eventually(t, patience, func() bool { return srv.Health().RepliesDropped >= dropped+20 })
+			if n := honest(t, client, "B", 15, 2*time.Second); n != 15 {
+				t.Errorf("%d of 15 honest requests were answered while the requester is barred", n)
+			}
+			if n := losses.lost.Load(); n > 12 || n != before {
+				t.Errorf("%d connections were lost, %d of them later", n, n-before)
+			}
+			if n := letters.n.Load(); n != 0 {
+				t.Errorf("%d requests failed", n)
+			}
+			for _, h := range srv.Health().Sessions {
+				if !h.Connected {
+					t.Errorf("%q is not connected", h.ClientID)
+				}
+			}
+			t.Logf("%d connections lost; %d drops", losses.lost.Load(), srv.Health().RepliesDropped)
+		})
+	}
+}
+
+// A reply that the broker refuses by code is dropped at once, and its request is
+// acknowledged, as the next one of the same topic shows.
+func TestRefusedReplyDoesNotHoldItsRequest(t *testing.T) {
+	t.Parallel()
+	for _, code := range []byte{0x87, 0x97, 0x80} {
+		t.Run(fmt.Sprintf("0x%x", code), func(t *testing.T) {
+			t.Parallel()
+			b := mqtttest.NewScripted(t)
+			b.Inject(scripted.Fault{
+				Direction: scripted.ToBroker, Type: scripted.Publish, Do: scripted.Refuse(code), Filter: scripted.Topic("reply/A/bad"),
+			})
+			letters, drops := new(deadHook), new(dropHook)
+			srv, handled, _ := stateService(t, b.URL(), mqttserver.WithHooks(letters, drops))
+			client := carrier{b.URL(), mqttbroker.WithProtocol("5"), false}.broker(t)
+			got := make(chan string, 10)
+			_, err := client.Subscribe("reply/A/#", func(_ context.Context, e broker.Event) error {
+				got <- e.Topic()
+				return nil
+			}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			ask(t, client, "A", "reply/A/bad")
+			ask(t, client, "A", "reply/A/good")
+			if topic := receive(t, got); topic != "reply/A/good" {
+				t.Errorf("got %q", topic)
+			}
+			if took := time.Since(began); took > 3*time.Second {
+				t.Errorf("the next request waited %v", took)
+			}
+			if srv.Health().RepliesDropped != 1 || handled.Load() != 2 || letters.n.Load() != 0 {
+				t.Errorf("%d dropped, %d handled, %d failed", srv.Health().RepliesDropped, handled.Load(), letters.n.Load())
+			}
+			mqtttest.Eventually(t, patience, func() bool { return len(drops.reasons()) == 1 })
+		})
+	}
+}
+
+// A replier by hand answers with any status code; the HTTP server that passes the
+// error on gives a status that there is. security.md S13
+func TestReplierChoosesNoStatusCode(t *testing.T) {
+	t.Parallel()
+	c := carrier{mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("5"), false}
+	replier, b := c.broker(t), c.broker(t)
+	_, err := replier.Subscribe("ask/+", func(ctx context.Context, e broker.Event) error {
+		in := e.RawMessage().(*bridge.Event).Delivery().Properties
+		code := strings.TrimPrefix(e.Topic(), "ask/")
+		return replier.Publish(ctx, in.ResponseTopic, broker.NewMessage([]byte("{}")),
+			bridge.PublishOption(func(p *bridge.PublishSettings) { p.Correlation = in.CorrelationData }),
+			mqttbroker.WithPublishUserProperty("statuscode", code),
+			mqttbroker.WithPublishUserProperty("statusreason", strings.Repeat("R\n", 1000)))
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code, want := range map[string]int{"1000": 502, "99999": 502, "302": 502, "-1": 502, "0": 502, "250": 502, "404": 404} {
+		_, err := b.Request(within(t, patience), "ask/"+code, broker.NewMessage(reading{1}))
+		k := kerrors.FromError(err)
+		if err == nil || int(k.Code) != want || len(k.Reason) > 200 || strings.Contains(k.Reason, "\n") {
+			t.Errorf("%s: %v", code, err)
+			continue
+		}
+		w := httptest.NewRecorder()
+		khttp.DefaultErrorEncoder(w, httptest.NewRequest(http.MethodGet, "/", nil), err)
+		if w.Code != want {
+			t.Errorf("%s: HTTP status %d", code, w.Code)
+		}
+	}
+}
+
+// What a handler did not mean for its requester stays in the service's log.
+func TestUnknownErrorIsNotTold(t *testing.T) {
+	t.Parallel()
+	eachCarrier(t, func(t *testing.T, c carrier) {
+		out := new(logs)
+		srv := c.server(t, mqttserver.Logger(log.NewStdLogger(out)))
+		const secret = "connect to 10.1.2.3:5432 as app: SELECT secret"
+		err := mqttserver.RegisterReplier(srv, t.Context(), "ask", func(_ context.Context, r *reading) (*reading, error) {
+			if r.Celsius > 0 {
+				return nil, kerrors.NotFound("GONE", "no such device").WithCause(errors.New(secret))
+			}
+			return nil, errors.New(secret + "\nforged")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start(t, srv)
+		b := c.broker(t)
+		_, err = b.Request(within(t, patience), "ask", broker.NewMessage(reading{-1}))
+		k := kerrors.FromError(err)
+		if k.Code != 500 || k.Reason != "INTERNAL" || k.Message != "internal error" || strings.Contains(fmt.Sprintf("%+v", err), "10.1.2.3") {
+			t.Errorf("got %v", err)
+		}
+		if text := out.String(); out.count(secret) != 1 || !strings.Contains(text, `\nforged`) {
+			t.Errorf("log: %s", text)
+		}
+		_, err = b.Request(within(t, patience), "ask", broker.NewMessage(reading{1}))
+		if k := kerrors.FromError(err); k.Code != 404 || k.Reason != "GONE" || k.Message != "no such device" {
+			t.Errorf("got %v", err)
+		}
+	})
+}
