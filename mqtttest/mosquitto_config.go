@@ -48,7 +48,7 @@ func (b *MosquittoBroker) globalLines() []string {
 		"persistence true",
 		"persistence_location " + b.dir + "/",
 		"max_queued_messages 0",
-		fmt.Sprintf("allow_anonymous %t", b.settings.user == ""),
+		fmt.Sprintf("allow_anonymous %t", len(b.users()) == 0),
 	}
 	if me, err := user.Current(); err == nil {
 		lines = append(lines, "user "+me.Username) // root would become another user, who cannot read the files
@@ -56,7 +56,7 @@ func (b *MosquittoBroker) globalLines() []string {
 	if b.settings.maxInflight > 0 {
 		lines = append(lines, fmt.Sprintf("max_inflight_messages %d", b.settings.maxInflight))
 	}
-	if b.settings.user != "" {
+	if len(b.users()) > 0 {
 		lines = append(lines, "password_file "+b.file("passwords"))
 	}
 	if len(b.settings.acl) > 0 {
@@ -97,15 +97,27 @@ func (b *MosquittoBroker) SetPassword(user, password string) {
 	}
 }
 
-func (b *MosquittoBroker) writePasswords() error {
+// users are all that are admitted, with their passwords; none admits everybody.
+func (b *MosquittoBroker) users() [][2]string {
 	if b.settings.user == "" {
+		return b.settings.users
+	}
+	return append([][2]string{{b.settings.user, b.settings.password}}, b.settings.users...)
+}
+
+func (b *MosquittoBroker) writePasswords() error {
+	var lines []string
+	for _, u := range b.users() {
+		hash, err := mosquittoHash(u[1])
+		if err != nil {
+			return err
+		}
+		lines = append(lines, u[0]+":"+hash)
+	}
+	if len(lines) == 0 {
 		return nil
 	}
-	hash, err := mosquittoHash(b.settings.password)
-	if err != nil {
-		return err
-	}
-	return b.write("passwords", []string{b.settings.user + ":" + hash})
+	return b.write("passwords", lines)
 }
 
 // mosquittoHash writes a password as mosquitto's password file has it:

@@ -77,6 +77,23 @@ func TestMosquittoQueueIsUnbounded(t *testing.T) {
 	mqtttest.Eventually(t, patience, func() bool { return len(again.received()) == n })
 }
 
+func TestMosquittoAdmitsUsers(t *testing.T) {
+	t.Parallel()
+	b := mqtttest.Mosquitto(t, mqtttest.WithUser("ann", "a"), mqtttest.WithUser("bob", "b"))
+	for _, tt := range []struct {
+		user, password string
+		admitted       bool
+	}{{"ann", "a", true}, {"bob", "b", true}, {"ann", "b", false}, {"", "", false}} {
+		c, err := tryDial(b.URL(), "c", func(o *paho.ClientOptions) { o.SetUsername(tt.user).SetPassword(tt.password) })
+		if (err == nil) != tt.admitted {
+			t.Errorf("user %q with %q: %v", tt.user, tt.password, err)
+		}
+		if err == nil {
+			c.Disconnect(0)
+		}
+	}
+}
+
 func TestMosquittoPasswordChanges(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.Mosquitto(t, mqtttest.WithCredentials("ann", "old"))

@@ -20,6 +20,7 @@ type settings struct {
 	clientCerts    bool
 	user, password string
 	maxInflight    int
+	users          [][2]string // more of them, with their passwords
 	acl            []string
 	config         []string
 }
@@ -52,6 +53,12 @@ func WithClientCertificates(ca *CA) Option {
 // WithCredentials admits only this user.
 func WithCredentials(user, password string) Option {
 	return anyOption(func(s *settings) { s.user, s.password = user, password })
+}
+
+// WithUser admits one more user beside that of [WithCredentials], as a broker has
+// one for each device. Mosquitto only.
+func WithUser(user, password string) MosquittoOption {
+	return mosquittoOption(func(s *settings) { s.users = append(s.users, [2]string{user, password}) })
 }
 
 // WithMaxInflight sets max_inflight_messages: how many QoS 1 and 2 messages

@@ -107,10 +107,17 @@ type subscriber struct {
 // newSubscriber makes one that is stopped at the end of the row.
 func (h *harness) newSubscriber(url, id string, opts ...broker.Option) *subscriber {
 	h.Helper()
+	return h.newServer(url, id, nil, opts...)
+}
+
+// newServer is newSubscriber with what is an option of the server only.
+func (h *harness) newServer(url, id string, more []mqttserver.ServerOption, opts ...broker.Option) *subscriber {
+	h.Helper()
 	s := &spy{said: &h.said}
-	srv := mqttserver.NewServer(
+	srv := mqttserver.NewServer(append([]mqttserver.ServerOption{
 		mqttserver.WithAddress([]string{url}), mqttserver.WithCodec(""),
-		mqttserver.WithBrokerOptions(h.settings(id, s, opts)...))
+		mqttserver.WithBrokerOptions(h.settings(id, s, opts)...),
+	}, more...)...)
 	h.said.value(srv)
 	out := &subscriber{s, h, srv}
 	h.Cleanup(func() {
