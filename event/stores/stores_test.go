@@ -134,3 +134,37 @@ func TestDamagedFile(t *testing.T) {
 		t.Errorf("told %q", told)
 	}
 }
+
+// S18: the files of an outbox and of letters are opened at their path and nowhere else,
+// and are for this user only, as are the folders that are made for them.
+func TestS18LinksAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	for name, settings := range map[string]func(path string) *v1.Settings{
+		"outbox":       func(path string) *v1.Settings { return &v1.Settings{Outbox: &v1.Outbox{Driver: "file", Path: path}} },
+		"dead letters": func(path string) *v1.Settings { return &v1.Settings{DeadLetters: &v1.DeadLetters{Path: path}} },
+	} {
+		folder := t.TempDir()
+		target, link := filepath.Join(folder, "target"), filepath.Join(folder, "link")
+		if err := os.Symlink(target, link); err != nil {
+			t.Skip(err)
+		}
+		_, _, err := stores.Open(t.Context(), settings(link), stores.Options{OnDamaged: func(store, report string) { t.Error(store, report) }})
+		if err == nil || !strings.Contains(err.Error(), "want the path of a file itself") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Lstat(target); err == nil {
+			t.Errorf("%s: a file was made where the link leads to", name)
+		}
+		file := filepath.Join(folder, "new", "file.db")
+		_, cleanup, err := stores.Open(t.Context(), settings(file), stores.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cleanup()
+		for path, want := range map[string]os.FileMode{file: 0o600, filepath.Dir(file): 0o700} {
+			if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+				t.Errorf("%s: %v, %v", path, info, err)
+			}
+		}
+	}
+}

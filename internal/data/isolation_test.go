@@ -190,3 +190,32 @@ func TestListsDoNotWaitForWriters(t *testing.T) {
 		}
 	})
 }
+
+// S18: a path that somebody has made a link of is not followed, neither to the database
+// nor to what SQLite puts beside it, and the folder that is made is private.
+func TestS18SQLiteFollowsNoLink(t *testing.T) {
+	t.Parallel()
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		folder := filepath.Join(t.TempDir(), "data")
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		source, target := filepath.Join(folder, "reports.db"), filepath.Join(t.TempDir(), "target")
+		if err := os.Symlink(target, source+suffix); err != nil {
+			t.Skip(err)
+		}
+		_, cleanup, err := NewData(t.Context(), sqliteConfig(source), log.DefaultLogger)
+		if err == nil {
+			cleanup()
+			t.Errorf("a link at %q was followed", suffix)
+		}
+		if _, err := os.Lstat(target); err == nil {
+			t.Errorf("a link at %q: a file was made where it leads to", suffix)
+		}
+	}
+	folder := filepath.Join(t.TempDir(), "new")
+	open(t, sqliteConfig(filepath.Join(folder, "reports.db")))
+	if info, err := os.Stat(folder); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("folder: %v, %v", info, err)
+	}
+}

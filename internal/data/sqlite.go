@@ -14,6 +14,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/ownfile"
 )
 
 //go:embed migrations/sqlite/*.sql
@@ -21,14 +22,15 @@ var sqliteMigrations embed.FS
 
 // openSQLite opens the file, with its folder made when missing. A new file is
 // for this user only, and so are those that SQLite puts beside it, which take
-// its mode: it holds what was reported. Nothing is read or written before the
-// first statement.
+// its mode: it holds what was reported. A symbolic link is an error, and SQLite
+// follows none for the files beside it. Nothing is read or written before the first
+// statement.
 func openSQLite(source string) (*sql.DB, error) {
 	if source != conf.MemorySource {
-		if err := os.MkdirAll(filepath.Dir(source), 0o750); err != nil {
+		if err := ownfile.Folder(filepath.Dir(source)); err != nil {
 			return nil, fmt.Errorf("folder of the database: %w", err)
 		}
-		file, err := os.OpenFile(source, os.O_CREATE|os.O_RDWR, 0o600)
+		file, err := ownfile.Open(source, os.O_CREATE|os.O_RDWR)
 		if err != nil {
 			return nil, err
 		}

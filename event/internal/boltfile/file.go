@@ -17,6 +17,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/ownfile"
 )
 
 // The errors of this package, besides those of the system.
@@ -78,12 +80,13 @@ type File struct {
 	reserved int64 // of the committer: the disk has blocks up to here
 }
 
-// Open opens or creates a file, and the folders that it is in.
+// Open opens or creates a file, and the folders that it is in, for this user only. A
+// symbolic link is an error.
 func Open(path string, o Options) (*File, error) {
 	if o.LockTimeout == 0 {
 		o.LockTimeout = time.Second
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+	if err := ownfile.Folder(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
 	if err := examine(path, o); err != nil {
@@ -106,8 +109,8 @@ func (f *File) open(path string, timeout time.Duration) error {
 			Timeout:        timeout,
 			FreelistType:   bbolt.FreelistMapType,
 			NoFreelistSync: true, // examine has read the tree anyway
-			OpenFile: func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
-				f.raw, err = os.OpenFile(name, flag, mode)
+			OpenFile: func(name string, flag int, _ os.FileMode) (_ *os.File, err error) {
+				f.raw, err = ownfile.Open(name, flag)
 				return f.raw, err
 			},
 		})

@@ -13,6 +13,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/ownfile"
 )
 
 // Recovery is what became of a damaged file.
@@ -30,22 +32,22 @@ type Recovery struct {
 // that is permitted. bbolt would read a damaged file until it panics, or for
 // ever.
 func examine(path string, o Options) error {
-	info, err := os.Stat(path)
+	if err := ownfile.Check(path); err != nil {
+		return err
+	}
+	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s: not a file", path)
-	}
 	unlock, err := lock(path, o.LockTimeout)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	f, err := os.Open(path)
+	f, err := ownfile.Open(path, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -107,7 +109,10 @@ func foreign(found map[string]bool, ours []string) []string {
 func lock(path string, timeout time.Duration) (unlock func(), err error) {
 	var db *bbolt.DB
 	err = guard(func() (err error) {
-		db, err = bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: timeout})
+		db, err = bbolt.Open(path, 0, &bbolt.Options{
+			ReadOnly: true, Timeout: timeout,
+			OpenFile: func(name string, flag int, _ os.FileMode) (*os.File, error) { return ownfile.Open(name, flag) },
+		})
 		return err
 	})
 	switch {
