@@ -52,8 +52,9 @@ const (
 	ruleEmpty    = "no level of a topic is empty"
 	ruleOneLevel = "the value is one level of a topic, and / parts levels"
 	ruleWildcard = "a topic to publish to has no + and no # [MQTT-4.7.1-1]"
-	ruleDollar   = "topics that begin with $ are the broker's own [MQTT-4.7.2-1]"
+	ruleDollar   = "levels that begin with $ are the broker's own [MQTT-4.7.2-1]"
 	ruleControl  = "a topic has no control characters and no non-characters of Unicode [MQTT-1.5.4-1]"
+	ruleHidden   = "no character turns text around or ends a line, or a topic is not what it looks like"
 	ruleUTF8     = "a topic is valid UTF-8 [MQTT-1.5.4-1]"
 	ruleTooLong  = "a topic has at most 65535 bytes [MQTT-4.7.3-3]"
 	ruleEnumName = "the value is the name of an enum value"
@@ -68,6 +69,8 @@ func badLevel(value string, tail bool) *ParameterError {
 	plain := true // ASCII without anything to look at twice
 	for i := range len(value) {
 		switch c := value[i]; {
+		case c == '$' && (i == 0 || value[i-1] == '/'):
+			return &ParameterError{Problem: "begins with", Character: "$", Rule: ruleDollar}
 		case c == '+' || c == '#':
 			return &ParameterError{Problem: "contains the wildcard", Character: string(rune(c)), Rule: ruleWildcard}
 		case c == '/':
@@ -95,6 +98,9 @@ func badText(value string) *ParameterError {
 		return &ParameterError{Problem: "is not valid UTF-8", Rule: ruleUTF8}
 	}
 	for _, r := range value {
+		if unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
+			return &ParameterError{Problem: "contains the hidden character", Character: fmt.Sprintf("U+%04X", r), Rule: ruleHidden}
+		}
 		if r >= 0x80 && r < 0xA0 || r&0xFFFE == 0xFFFE || r >= 0xFDD0 && r <= 0xFDEF {
 			return badCharacter(r)
 		}

@@ -27,9 +27,9 @@ func (t *TopicBuilder) Literal(text string) {
 }
 
 // String adds the value of a parameter: one whole level. Empty values, + # / at
-// any place, a $ that begins the topic, control characters and invalid UTF-8
-// are refused, never escaped: access rules and foreign devices would not
-// understand it.
+// any place, a $ that begins a level, control characters, marks that turn text around
+// and invalid UTF-8 are refused, never escaped: access rules and foreign devices would
+// not understand it.
 func (t *TopicBuilder) String(field, value string) { t.add(field, value, false) }
 
 // Tail adds the value of a parameter that takes the rest: one or more levels.
@@ -80,10 +80,6 @@ func (t *TopicBuilder) add(field, value string, tail bool) {
 		t.fail(field, problem)
 		return
 	}
-	if len(t.b) == 0 && value[0] == '$' {
-		t.fail(field, &ParameterError{Problem: "begins the topic with", Character: "$", Rule: ruleDollar})
-		return
-	}
 	t.b = append(t.b, value...)
 }
 
@@ -104,13 +100,11 @@ func (e topicError) Error() string { return string(e) }
 type TopicReader struct {
 	rest string
 	err  string
-	// dollar is true as long as what was read is nothing, and $ comes.
-	dollar bool
 }
 
 // ReadTopic begins with the whole topic.
 func ReadTopic(topic string) TopicReader {
-	return TopicReader{rest: topic, dollar: strings.HasPrefix(topic, "$")}
+	return TopicReader{rest: topic}
 }
 
 // Literal takes text of the template away, with the slashes around it.
@@ -121,7 +115,6 @@ func (t *TopicReader) Literal(text string) {
 		return
 	}
 	t.rest = rest
-	t.dollar = false
 }
 
 // Level takes one level away, which must be one that [TopicBuilder.String]
@@ -156,14 +149,10 @@ func (t *TopicReader) Tail() string {
 	return tail
 }
 
-// take checks the value of a parameter. A wildcard at the start matches no $
-// [MQTT-4.7.2-1], so nor does a parameter.
+// take checks the value of a parameter.
 func (t *TopicReader) take(value string, tail bool) {
 	if problem := badLevel(value, tail); problem != nil {
 		t.fail("has a level that " + problem.Error())
-	}
-	if t.dollar {
-		t.fail("begins with $")
 	}
 }
 

@@ -31,6 +31,13 @@ var levels = []struct{ value, level, tail string }{
 	{"a\ufffe", "non-character", "non-character"},
 	{"a\ufdd0", "non-character", "non-character"},
 	{"a\xff", "UTF-8", "UTF-8"},
+	{"$SYS", "begins with $", "begins with $"},
+	{"a/$b", "contains /", "begins with $"},
+	{"\u202ednuor", "hidden character U+202E", "hidden character U+202E"},
+	{"a\u2066b", "hidden character U+2066", "hidden character U+2066"},
+	{"a\u061c", "hidden character U+061C", "hidden character U+061C"},
+	{"a\u2029", "hidden character U+2029", "hidden character U+2029"},
+	{"\u202eä", "hidden character", "hidden character"},
 }
 
 // TestParameters gives the values to builders and readers, behind a literal.
@@ -84,7 +91,7 @@ func TestDollar(t *testing.T) {
 	b.String("id", "$SYS")
 	b.Literal("/x")
 	topic, err := b.Topic()
-	refused(t, "$SYS/x", topic, err, "begins the topic with $")
+	refused(t, "$SYS/x", topic, err, "begins with $")
 	r := event.ReadTopic("$SYS/x")
 	r.Level()
 	r.Literal("/x")
@@ -143,10 +150,13 @@ func TestParameterError(t *testing.T) {
 		{"a+b", "+", "a topic to publish to has no + and no # [MQTT-4.7.1-1]"},
 		{"a/b", "/", "the value is one level of a topic, and / parts levels"},
 		{"", "", "no level of a topic is empty"},
-		{"$a", "$", "topics that begin with $ are the broker's own [MQTT-4.7.2-1]"},
+		{"$a", "$", "levels that begin with $ are the broker's own [MQTT-4.7.2-1]"},
 		{"a\x00", "U+0000", "a topic has no control characters and no non-characters of Unicode [MQTT-1.5.4-1]"},
 		{"a\u0085", "U+0085", "a topic has no control characters and no non-characters of Unicode [MQTT-1.5.4-1]"},
 		{"a\U0001FFFF", "U+1FFFF", "a topic has no control characters and no non-characters of Unicode [MQTT-1.5.4-1]"},
+		{"a\u202Eb", "U+202E", "no character turns text around or ends a line, or a topic is not what it looks like"},
+		{"\u200F", "U+200F", "no character turns text around or ends a line, or a topic is not what it looks like"},
+		{"a\u2028", "U+2028", "no character turns text around or ends a line, or a topic is not what it looks like"},
 		{"s3cr3t\xff", "", "a topic is valid UTF-8 [MQTT-1.5.4-1]"},
 	} {
 		var b event.TopicBuilder

@@ -4,6 +4,7 @@ import (
 	"context"
 	stderrors "errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/go-kratos/kratos/v2/errors"
@@ -114,6 +115,12 @@ func withinAnswer(ctx context.Context) (context.Context, context.CancelFunc) {
 func publishError(err error) error {
 	if err == nil {
 		return nil
+	}
+	if p, ok := stderrors.AsType[*event.ParameterError](err); ok && p.Field != "" {
+		// The fields of messages are named as those of the requests they are made of.
+		problem := strings.TrimSpace(p.Problem+" "+p.Character) + ": " + p.Rule
+		return errors.BadRequest(reportv1.ErrorReason_VALIDATION_FAILED.String(), p.Field+": "+problem).
+			WithMetadata(map[string]string{p.Field: problem}).WithCause(err)
 	}
 	switch code, reason := errors.Code(err), errors.Reason(err); {
 	case reason == string(event.ReasonOutboxFull):

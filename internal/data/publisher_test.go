@@ -213,3 +213,27 @@ func TestPublishWaitsForTheSubscriptions(t *testing.T) {
 		t.Errorf("an outbox waits too: %v", err)
 	}
 }
+
+// S18: a device whose id cannot be a level of a topic is a 400 that names the field and
+// the rule, whoever found out.
+func TestS18DevicesThatCannotBeLevels(t *testing.T) {
+	t.Parallel()
+	for id, problem := range map[string]string{
+		"$SYS":         "begins with $: levels that begin with $",
+		"a\u202eb":     "contains the hidden character U+202E: ",
+		"a\nb":         "contains the control character U+000A: ",
+		"a\u2028b":     "contains the hidden character U+2028: ",
+		"a\U0001FFFFb": "contains the non-character U+1FFFF: ",
+	} {
+		fake := &fakeBroker{}
+		devices := biz.NewDeviceUsecase(nil, nil, NewDevicePublisher(NewClientConn(over(fake))), biz.Limits{})
+		_, err := devices.Send(t.Context(), biz.Command{DeviceID: id, Name: "open"})
+		e := kerrors.FromError(err)
+		if e == nil || e.Code != 400 || e.Reason != "VALIDATION_FAILED" || !strings.HasPrefix(e.Metadata["device_id"], problem) || !strings.HasPrefix(e.Message, "device_id: "+problem) {
+			t.Errorf("%q: %v", id, err)
+		}
+		if fake.body != nil {
+			t.Errorf("%q: sent", id)
+		}
+	}
+}
