@@ -23,7 +23,9 @@ type BatchWindow interface {
 	// then reports as failed is committed too, unless it undid that itself
 	// ([sqltx.Nested]).
 	//
-	// Calls with ids in common wait for each other within ctx, as with Once.
+	// An id that another call is handling has the error [ErrRunning] in its outcome,
+	// and effect runs for the others. A window that knows of such an id only for all
+	// of them fails with [ErrRunning], and runs nothing.
 	OnceEach(ctx context.Context, ids []string, effect EachEffect) ([]Outcome, error)
 }
 
@@ -34,7 +36,8 @@ type EachEffect func(ctx context.Context, fresh []int) (failed []error, err erro
 type Outcome struct {
 	// Duplicate is set when the id was remembered, so that nothing was done.
 	Duplicate bool
-	// Err is why the effect of this id failed; then the id is not remembered.
+	// Err is why the effect of this id failed, or [ErrRunning] when it did not run;
+	// then the id is not remembered.
 	Err error
 }
 

@@ -14,8 +14,8 @@ type Window interface {
 	// returned nil. It reports whether id was remembered, in which case effect
 	// did not run; its error is that of effect or of the window, and then id is
 	// not remembered and the message is to be delivered again. Of two calls
-	// with one id at the same time, the second waits, within ctx, for the first.
-	// A window of SQL runs effect with its transaction in the context (package
+	// with one id at the same time, the second does not wait for the first: its
+	// error is [ErrRunning]. A window of SQL runs effect with its transaction in the context (package
 	// sqltx), and both commit together.
 	Once(ctx context.Context, id string, effect func(context.Context) error) (duplicate bool, err error)
 }

@@ -46,8 +46,7 @@ func NewMemory(o MemoryOptions) (Window, error) {
 	return &memory{
 		ttl: o.TTL, began: time.Now(),
 		// Its own expiry has a goroutine that never ends; ours needs none.
-		seen:    expirable.NewLRU[string, time.Duration](o.MaxIDs, nil, 0),
-		running: make(map[string]chan struct{}),
+		seen: expirable.NewLRU[string, time.Duration](o.MaxIDs, nil, 0),
 	}, nil
 }
 
@@ -57,7 +56,7 @@ type memory struct {
 
 	mu      sync.Mutex
 	seen    *expirable.LRU[string, time.Duration] // when, since began
-	running map[string]chan struct{}              // closed when the effect has ended
+	running Running
 }
 
 // Once implements [Window].
@@ -65,7 +64,7 @@ func (m *memory) Once(ctx context.Context, id string, effect func(context.Contex
 	if id == "" {
 		return false, ErrNoID
 	}
-	if duplicate, err := m.await(ctx, id); duplicate || err != nil {
+	if duplicate, err := m.claim(id); duplicate || err != nil {
 		return duplicate, err
 	}
 	done := false
@@ -77,25 +76,9 @@ func (m *memory) Once(ctx context.Context, id string, effect func(context.Contex
 	return false, nil
 }
 
-// await reports whether id was seen, and otherwise takes it for the caller once no
-// other call has it.
-func (m *memory) await(ctx context.Context, id string) (duplicate bool, err error) {
-	for {
-		duplicate, wait := m.claim(id)
-		if wait == nil {
-			return duplicate, nil
-		}
-		select {
-		case <-wait:
-		case <-ctx.Done():
-			return false, ctx.Err()
-		}
-	}
-}
-
-// claim reports whether id was seen, or else returns the end of the call to wait
-// for; without either the id is the caller's.
-func (m *memory) claim(id string) (duplicate bool, wait <-chan struct{}) {
+// claim reports whether id was seen, and otherwise takes it for the caller, unless
+// another call has it.
+func (m *memory) claim(id string) (duplicate bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if at, ok := m.seen.Get(id); ok {
@@ -104,19 +87,14 @@ func (m *memory) claim(id string) (duplicate bool, wait <-chan struct{}) {
 		}
 		m.seen.Remove(id)
 	}
-	if end, ok := m.running[id]; ok {
-		return false, end
-	}
-	m.running[id] = make(chan struct{})
-	return false, nil
+	return false, m.running.Begin(id)
 }
 
 func (m *memory) release(id string, done bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	close(m.running[id])
-	delete(m.running, id)
 	if done {
+		m.mu.Lock()
 		m.seen.Add(id, time.Since(m.began))
+		m.mu.Unlock()
 	}
+	m.running.End(id)
 }

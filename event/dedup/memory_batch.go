@@ -3,7 +3,6 @@ package dedup
 import (
 	"context"
 	"slices"
-	"strings"
 )
 
 var _ BatchWindow = (*memory)(nil)
@@ -21,20 +20,15 @@ func (m *memory) OnceEach(ctx context.Context, ids []string, effect EachEffect) 
 			m.release(ids[i], done[i])
 		}
 	}()
-	// In one order, so that two batches never wait for each other.
-	for _, i := range sorted(ids) {
-		duplicate, err := m.await(ctx, ids[i])
-		if err != nil {
-			return nil, err
-		}
-		if outcomes[i].Duplicate = duplicate; !duplicate {
+	for i, id := range ids {
+		duplicate, err := m.claim(id)
+		if outcomes[i] = (Outcome{duplicate, err}); !duplicate && err == nil {
 			mine = append(mine, i)
 		}
 	}
 	if len(mine) == 0 {
 		return outcomes, nil
 	}
-	slices.Sort(mine)
 	failed, err := effect.Run(ctx, slices.Clone(mine))
 	if err != nil {
 		return nil, err
@@ -43,14 +37,4 @@ func (m *memory) OnceEach(ctx context.Context, ids []string, effect EachEffect) 
 		outcomes[i].Err, done[i] = failed[n], failed[n] == nil
 	}
 	return outcomes, nil
-}
-
-// sorted returns the places of ids in the order of the ids.
-func sorted(ids []string) []int {
-	places := make([]int, len(ids))
-	for i := range places {
-		places[i] = i
-	}
-	slices.SortFunc(places, func(a, b int) int { return strings.Compare(ids[a], ids[b]) })
-	return places
 }

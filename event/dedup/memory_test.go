@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -88,40 +87,40 @@ func TestMemoryForgetsAfterItsTime(t *testing.T) {
 	})
 }
 
-func TestMemoryWaitsForTheFirst(t *testing.T) {
+// Who comes second is told so at once, and again when the first has ended: after a
+// failure it is the first.
+func TestMemoryDoesNotWaitForTheFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := window(t, dedup.MemoryOptions{})
-		var ran, duplicates atomic.Int64
-		var wg sync.WaitGroup
-		for range 10 {
-			wg.Go(func() {
-				duplicate, err := w.Once(t.Context(), "a", func(context.Context) error {
-					<-time.After(time.Minute)
-					if ran.Add(1) == 1 {
-						return errors.New("the first fails")
-					}
-					return nil
-				})
-				if duplicate && err == nil {
-					duplicates.Add(1)
+		nothing := func(context.Context) error { return nil }
+		for _, outcome := range []error{errors.New("the first fails"), nil} {
+			over := make(chan struct{})
+			go func() {
+				_, _ = w.Once(t.Context(), "a", func(context.Context) error { <-over; return outcome })
+			}()
+			synctest.Wait()
+			var told atomic.Int64
+			for range 10 {
+				_, err := w.Once(t.Context(), "a", nothing)
+				running, ok := errors.AsType[*dedup.RunningError](err)
+				if !ok || !errors.Is(err, dedup.ErrRunning) {
+					t.Fatalf("err = %v", err)
 				}
-			})
+				running.OnEnd(func() { told.Add(1) })
+			}
+			if n := told.Load(); n != 0 {
+				t.Errorf("told %d times before the end", n)
+			}
+			close(over)
+			synctest.Wait()
+			if n := told.Load(); n != 10 {
+				t.Errorf("told %d times, want 10", n)
+			}
 		}
-		wg.Wait()
-		if ran.Load() != 2 || duplicates.Load() != 8 {
-			t.Errorf("%d effects, %d duplicates", ran.Load(), duplicates.Load())
+		if duplicate, err := w.Once(t.Context(), "a", nothing); !duplicate || err != nil {
+			t.Errorf("%t, %v", duplicate, err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		go func() {
-			_, _ = w.Once(t.Context(), "b", func(context.Context) error { <-time.After(time.Hour); return nil })
-		}()
-		synctest.Wait()
-		if _, err := w.Once(ctx, "b", func(context.Context) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("err = %v", err)
-		}
-		<-time.After(time.Hour)
 	})
 }
 

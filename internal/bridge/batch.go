@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
@@ -48,12 +50,15 @@ func (c *consumer) handleMany(ctx context.Context, ds []*engine.Delivery, errs [
 	}
 	ctx, end := s.tracer.processBatch(withValues(ctx, c.values), events)
 	items, err := c.handleEach(ctx, events)
-	end(errors.Join(append(items, err)...))
+	end(errors.Join(append(slices.DeleteFunc(slices.Clone(items), isWaiting), err)...))
 	for i, item := range items {
 		errs[at[i]] = item
 	}
 	return err
 }
+
+// isWaiting reports whether an error is of no attempt.
+func isWaiting(err error) bool { return errors.Is(err, dedup.ErrRunning) }
 
 // itemErrors takes the decisions about each of n messages out of an error; what
 // is left is about all of them.

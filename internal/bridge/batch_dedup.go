@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 )
@@ -16,8 +17,11 @@ func (c *consumer) handleEach(ctx context.Context, events []*Event) (items []err
 	if len(b.keys) == 0 {
 		return itemErrors(c.batch.Handle(ctx, events), len(events))
 	}
-	b.handle = c.batch.Handle
+	b.handle, b.ran = c.batch.Handle, make([]bool, len(b.keys))
 	outcomes, err := c.dedup.batches.OnceEach(ctx, b.keys, b.effect)
+	if err != nil && !b.handled && errors.Is(err, dedup.ErrRunning) {
+		return b.allWaiting(err), nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -33,6 +37,8 @@ func (c *consumer) handleEach(ctx context.Context, events []*Event) (items []err
 		switch o := outcomes[k]; {
 		case o.Duplicate, o.Err == nil && b.first[k] != i:
 			c.duplicate(events[i], b.ids[k])
+		case o.Err != nil && !b.ran[k]:
+			b.items[i] = whileRunning(events[i], o.Err)
 		default:
 			b.items[i] = o.Err
 		}
@@ -49,6 +55,7 @@ type identified struct {
 	first  []int    // of each key, the first message with it
 
 	handle  func(context.Context, []*Event) error
+	ran     []bool  // of each key, its effect
 	handled bool    // the handler was called, or had nothing to handle
 	items   []error // of messages
 }
@@ -75,6 +82,14 @@ func (c *consumer) identify(events []*Event) *identified {
 	return b
 }
 
+// allWaiting is for a window that does not say which of the ids is being handled.
+func (b *identified) allWaiting(err error) []error {
+	for i, e := range b.events {
+		b.items[i] = whileRunning(e, err)
+	}
+	return b.items
+}
+
 var _ dedup.EachEffect = (*identified)(nil).effect
 
 // effect handles the first message of each fresh key, and those without an id, in
@@ -84,6 +99,7 @@ func (b *identified) effect(ctx context.Context, fresh []int) (failed []error, e
 	wanted := make(map[int]int, len(fresh)) // key to its place in fresh
 	for n, k := range fresh {
 		wanted[k] = n
+		b.ran[k] = true
 	}
 	var some []*Event
 	var at []int

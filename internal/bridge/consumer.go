@@ -66,6 +66,7 @@ func (c *consumer) receive(s *state, d *engine.Delivery) (*Event, error) {
 }
 
 func (c *consumer) run(ctx context.Context, s *state, e *Event) error {
+	e.begun = true
 	ctx, end := s.tracer.process(ctx, e)
 	err := c.handler(ctx, e)
 	end(err)

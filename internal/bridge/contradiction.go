@@ -35,7 +35,7 @@ func (c *consumer) identifyBy(e *Event) {
 
 // compare notes a header that contradicts a declared field, once for a message.
 func (c *consumer) compare(e *Event) {
-	if len(e.header) == 0 || e.delivery.Attempt > 1 {
+	if len(e.header) == 0 || !e.delivery.First() {
 		return
 	}
 	b := c.broker

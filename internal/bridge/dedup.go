@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
 )
 
 // deduper keeps one subscription from handling a message again whose id the
@@ -75,10 +77,28 @@ func (c *consumer) once(ctx context.Context, e *Event, effect func(context.Conte
 		return effect(ctx)
 	}
 	duplicate, err := d.window.Once(ctx, d.key(e, id), effect)
-	if err == nil && duplicate {
+	switch {
+	case err == nil && duplicate:
 		c.duplicate(e, id)
+	case err != nil && !e.begun:
+		return whileRunning(e, err)
 	}
 	return err
+}
+
+// whileRunning has a message handled again, without an attempt counted and without a
+// worker, while its id is being handled elsewhere; other errors of a window are those
+// of an attempt.
+func whileRunning(e *Event, err error) error {
+	if !errors.Is(err, dedup.ErrRunning) {
+		return err
+	}
+	later := &engine.LaterError{Err: err}
+	if running, ok := errors.AsType[*dedup.RunningError](err); ok {
+		later.OnEnd = running.OnEnd
+	}
+	e.delivery.Waited = true
+	return later
 }
 
 // longID is the length up to which ids are kept as they are.

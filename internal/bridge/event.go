@@ -19,6 +19,7 @@ type Event struct {
 	msg      broker.Message
 	err      error
 	id       string // of the field that is declared for it
+	begun    bool   // the handler was called
 	mismatch string // field that the payload had otherwise than the topic
 	state    *state // nil unless a handler gets the event
 	trusted  bool   // the sender, with the context of the handler

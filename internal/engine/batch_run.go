@@ -82,7 +82,7 @@ func (b *batcher) single(d *Delivery, key uint64) {
 
 // finished lets the messages of a key into batches again.
 func (b *batcher) finished(d *Delivery) {
-	key := b.keyOf(d)
+	key := b.at.keyOf(d)
 	if !d.alone || key == 0 {
 		return
 	}
@@ -91,13 +91,6 @@ func (b *batcher) finished(d *Delivery) {
 	if b.alone[key]--; b.alone[key] <= 0 {
 		delete(b.alone, key)
 	}
-}
-
-func (b *batcher) keyOf(d *Delivery) uint64 {
-	if name := d.order(); name != "" {
-		return b.at.sched.Key(name)
-	}
-	return 0
 }
 
 // attempt is the first one of all messages of the batch.
@@ -133,6 +126,7 @@ func (b *batcher) settle(ctx context.Context) {
 		switch {
 		case err != nil && ctx.Err() != nil:
 			continue // we cut it off: not the handler's failure
+		case delivery.IsLater(err): // nothing was tried
 		case err != nil && together:
 			d.task.TriedTogether(b.started, err)
 		default:
@@ -143,7 +137,7 @@ func (b *batcher) settle(ctx context.Context) {
 			continue
 		}
 		b.mu.Lock()
-		b.single(d, b.keyOf(d))
+		b.single(d, b.at.keyOf(d))
 		b.mu.Unlock()
 	}
 	b.current, b.errs = nil, nil

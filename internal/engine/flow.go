@@ -21,6 +21,7 @@ func (r *run) flow(s *Subscription) (*delivery.Attempts[*Delivery], error) {
 			b.finished(d)
 		}
 	}
+	policy.Waker = s.waker
 	if s.lot != nil {
 		policy.Held, policy.Park = s.lot.hold, s.lot.park
 	}
@@ -41,6 +42,24 @@ func (r *run) policy(s *Subscription) delivery.Policy[*Delivery] {
 func (s *Subscription) handle(ctx context.Context, d *Delivery, attempt int) error {
 	d.Attempt = d.attempts(attempt)
 	return s.Handler(ctx, d)
+}
+
+// waker returns what has a message handled now that could not be before; nil when its
+// task cannot be found.
+func (s *Subscription) waker(d *Delivery) func() {
+	key := s.at.keyOf(d)
+	if key == 0 {
+		return nil
+	}
+	return func() { s.lane.Wake(key, &d.task) }
+}
+
+// keyOf is the order of a delivery in the scheduler; 0 is none.
+func (at *subscriber) keyOf(d *Delivery) uint64 {
+	if name := d.order(); name != "" {
+		return at.sched.Key(name)
+	}
+	return 0
 }
 
 // observer logs what an operator has to know; a message handled at the first

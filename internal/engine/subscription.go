@@ -108,6 +108,9 @@ type Delivery struct {
 	*session.Inbound
 	// Attempt counts from 1.
 	Attempt int
+	// Waited is set by a handler that returned [LaterError]: the next call is no other
+	// attempt.
+	Waited bool
 
 	message session.Inbound // memory that Inbound may point to
 	sub     *Subscription
@@ -153,6 +156,9 @@ func (d *Delivery) finish() {
 		d.done.Done()
 	}
 }
+
+// First reports whether the handler has the message for the first time.
+func (d *Delivery) First() bool { return d.Attempt <= 1 && !d.Waited }
 
 // order is the key that the message belongs to; "" is none.
 func (d *Delivery) order() string {

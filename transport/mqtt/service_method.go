@@ -200,7 +200,7 @@ func (r *registration) bind(bind event.BindFunc) func(string, any) (string, erro
 func (r *registration) mismatch(m *event.MethodDesc) func(*engine.Delivery, string) error {
 	var once sync.Once
 	return func(d *engine.Delivery, field string) error {
-		if d.Attempt <= 1 {
+		if d.First() {
 			r.server.services.mismatches.Add(1)
 		}
 		if r.options.StrictTopic {

@@ -32,8 +32,20 @@ func (w *Window) OnceEach(ctx context.Context, ids []string, effect dedup.EachEf
 		return nil, fmt.Errorf("dedupsql: %w", err)
 	}
 	outcomes, due := make([]dedup.Outcome, len(ids)), false
+	mine, taken := make([]int, 0, len(keys)), make([]string, 0, len(keys))
+	defer func() { w.running.End(taken...) }() // also when the effect panics
+	for i, key := range keys {
+		if err := w.running.Begin(key); err != nil {
+			outcomes[i].Err = err
+			continue
+		}
+		mine, taken = append(mine, i), append(taken, key)
+	}
+	if len(mine) == 0 {
+		return outcomes, nil
+	}
 	err := sqltx.Nested(ctx, w.db, func(ctx context.Context) error {
-		fresh, err := w.claimAll(ctx, keys, outcomes)
+		fresh, err := w.claimAll(ctx, keys, mine, outcomes)
 		if err != nil {
 			return fmt.Errorf("dedupsql: %w", err)
 		}
@@ -57,35 +69,25 @@ func (w *Window) OnceEach(ctx context.Context, ids []string, effect dedup.EachEf
 	return outcomes, err
 }
 
-// claimAll returns the places of the keys that were not there, and marks the
-// others as duplicates. The keys go to the database in one order, so that two
-// batches never wait for each other.
-func (w *Window) claimAll(ctx context.Context, keys []string, outcomes []dedup.Outcome) (fresh []int, err error) {
-	text, err := json.Marshal(slices.Sorted(slices.Values(keys)))
+// claimAll returns the places, of those that are ours, of the keys that were not
+// there, and marks the others as duplicates.
+func (w *Window) claimAll(ctx context.Context, keys []string, mine []int, outcomes []dedup.Outcome) (fresh []int, err error) {
+	wanted := make([]string, len(mine))
+	for n, i := range mine {
+		wanted[n] = keys[i]
+	}
+	claimed, err := w.claimed(ctx, wanted)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := w.claimEach.Query(ctx, string(text), w.o.TTL.Milliseconds())
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	claimed := make(map[string]struct{}, len(keys))
-	for rows.Next() {
-		var key string
-		if err := rows.Scan(&key); err != nil {
-			return nil, err
-		}
-		claimed[key] = struct{}{}
-	}
-	for i, key := range keys {
-		if _, ok := claimed[key]; ok {
+	for _, i := range mine {
+		if _, ok := claimed[keys[i]]; ok {
 			fresh = append(fresh, i)
 		} else {
 			outcomes[i].Duplicate = true
 		}
 	}
-	return fresh, rows.Err()
+	return fresh, nil
 }
 
 // release takes back the keys whose effect failed.

@@ -49,6 +49,7 @@ type Window struct {
 	o     Options
 	calls atomic.Uint64
 
+	running dedup.Running
 	purging sync.Mutex // of who purges after an effect; others do not wait
 
 	claimOne, claimEach, releaseEach *sqltx.Prepared
@@ -96,21 +97,11 @@ func New(db *sql.DB, o Options) (*Window, error) {
 		purge = `DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE expires <= (SELECT {now})
 	ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED))`
 	}
-	// A list of ids is one JSON array, so that the statement is the same for any
-	// number of them.
-	list := `json_each($1)`
-	if o.Dialect == sqltx.Postgres {
-		list = `json_array_elements_text($1::json) AS ids (value)`
-	}
-	const claim = ` ON CONFLICT (id) DO UPDATE SET expires = excluded.expires WHERE {table}.expires <= {now}`
 	prepared := func(s string) *sqltx.Prepared { return sqltx.NewPrepared(db, o.Dialect, text(s)) }
+	one, each, release := claims(o.Dialect)
 	return &Window{
 		db: db, o: o,
-		claimOne: prepared(`INSERT INTO {table} (id, expires) VALUES ($1, {now} + $2)` + claim),
-		// WHERE true tells SQLite that ON is not part of the FROM.
-		claimEach:   prepared(`INSERT INTO {table} (id, expires) SELECT value, {now} + $2 FROM ` + list + ` WHERE true` + claim + ` RETURNING id`),
-		releaseEach: prepared(`DELETE FROM {table} WHERE id IN (SELECT value FROM ` + list + `)`),
-		purge:       text(purge),
+		claimOne: prepared(one), claimEach: prepared(each), releaseEach: prepared(release), purge: text(purge),
 	}, nil
 }
 
@@ -142,11 +133,12 @@ func (w *Window) Migrate(ctx context.Context) error {
 // themselves. When the outcome of a commit stays unknown, because the connection
 // was lost, Once returns an error, and the next delivery finds out.
 //
-// Of two calls with one id the second waits in the database until the first has
-// committed or rolled back. An effect must not call Once with its own id. On
-// SQLite there is one writer at a time, so that calls wait for each other
-// whatever their ids: in a pool of one connection within ctx, in a larger one as
-// long as its busy_timeout says, and then it is an error.
+// Of two calls with one id the second is told [dedup.ErrRunning]: at once when the
+// first is in this window, else, on PostgreSQL, when it has waited 20 ms for the
+// transaction of the first. On SQLite there is one writer at a time, so that calls of
+// several processes, and others in one, wait for each other whatever their ids: in a
+// pool of one connection within ctx, in a larger one as long as its busy_timeout says,
+// and then it is an error.
 func (w *Window) Once(ctx context.Context, id string, effect func(context.Context) error) (duplicate bool, err error) {
 	if id == "" {
 		return false, dedup.ErrNoID
@@ -154,9 +146,14 @@ func (w *Window) Once(ctx context.Context, id string, effect func(context.Contex
 	if err := w.claimOne.Prepare(ctx); err != nil {
 		return false, fmt.Errorf("dedupsql: %w", err)
 	}
+	key := stored(id)
+	if err := w.running.Begin(key); err != nil {
+		return false, err
+	}
+	defer w.running.End(key)
 	due := false
 	err = sqltx.Nested(ctx, w.db, func(ctx context.Context) error {
-		fresh, err := w.claim(ctx, stored(id))
+		fresh, err := w.claim(ctx, key)
 		if err != nil {
 			return fmt.Errorf("dedupsql: %w", err)
 		}
@@ -194,16 +191,6 @@ func (w *Window) purgeAfter(ctx context.Context) {
 		// Nobody tells its end, and another connection might wait for it.
 		_ = sqltx.Nested(ctx, w.db, func(ctx context.Context) error { _, err := w.purgeSome(ctx); return err })
 	}
-}
-
-// claim reports whether the id was not there, or has expired.
-func (w *Window) claim(ctx context.Context, id string) (bool, error) {
-	result, err := w.claimOne.Exec(ctx, id, w.o.TTL.Milliseconds())
-	if err != nil {
-		return false, err
-	}
-	n, err := result.RowsAffected()
-	return n > 0, err
 }
 
 // Purge deletes up to 1,024 expired ids and returns how many. Once does so

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup/dedupsql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
@@ -70,11 +71,19 @@ func TestContextEndsBeforeTheCommit(t *testing.T) {
 	})
 }
 
-func TestSecondCallWaitsForTheFirst(t *testing.T) {
+// Who comes second is told so, and does not wait: in this process at once, and in
+// another one, which is another window here, soon. SQLite has one writer whatever the
+// ids are.
+func TestSecondCallDoesNotWaitForTheFirst(t *testing.T) {
 	t.Parallel()
 	onBoth(t, dedupsql.Options{}, func(t *testing.T, db *sql.DB, w *dedupsql.Window) {
-		if d, err := sqltx.DialectOf(db); err != nil || d == sqltx.SQLite {
-			db.SetMaxOpenConns(1) // its own way of waiting knows no context
+		dialect, err := sqltx.DialectOf(db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := dedupsql.New(db, dedupsql.Options{})
+		if err != nil {
+			t.Fatal(err)
 		}
 		for id, failure := range map[string]error{"done": nil, "failed": errors.New("no luck")} {
 			inside, release := make(chan struct{}), make(chan struct{})
@@ -87,25 +96,61 @@ func TestSecondCallWaitsForTheFirst(t *testing.T) {
 				})
 			})
 			<-inside
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-			began := time.Now()
-			if _, err := w.Once(ctx, id, nothing); err == nil {
-				t.Error("did not wait")
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			_, err := w.Once(ctx, id, nothing)
+			if _, told := errors.AsType[*dedup.RunningError](err); !told {
+				t.Errorf("in this process: %v", err)
 			}
-			if took := time.Since(began); took > 5*time.Second {
-				t.Errorf("waited %v beyond a context of 100 ms", took)
-			}
-			cancel()
-			wg.Go(func() {
-				if duplicate, err := w.Once(t.Context(), id, write(id)); duplicate != (failure == nil) || err != nil {
-					t.Errorf("after %v: %v, %v", failure, duplicate, err)
+			if dialect == sqltx.Postgres {
+				if _, err := other.Once(ctx, id, nothing); !errors.Is(err, dedup.ErrRunning) {
+					t.Errorf("in another process: %v", err)
 				}
-			})
+				if _, err := other.OnceEach(ctx, []string{"free", id}, nothingEach); !errors.Is(err, dedup.ErrRunning) {
+					t.Errorf("in another process, in a batch: %v", err)
+				}
+			}
 			close(release)
 			wg.Wait()
+			if duplicate, err := other.Once(t.Context(), id, write(id)); duplicate != (failure == nil) || err != nil {
+				t.Errorf("after %v: %v, %v", failure, duplicate, err)
+			}
 		}
 	})
 }
+
+// The limit to waiting for an id is none of what the effect waits for.
+func TestEffectWaitsAsItLikes(t *testing.T) {
+	t.Parallel()
+	onBoth(t, dedupsql.Options{}, func(t *testing.T, db *sql.DB, w *dedupsql.Window) {
+		if d, err := sqltx.DialectOf(db); err != nil || d != sqltx.Postgres {
+			t.Skip("no such limit")
+		}
+		err := sqltx.Run(t.Context(), db, func(ctx context.Context) error {
+			if _, err := sqltx.From(ctx).ExecContext(ctx, "SET LOCAL lock_timeout = '7s'"); err != nil {
+				return err
+			}
+			limit := func(ctx context.Context) error {
+				var got string
+				if err := sqltx.From(ctx).QueryRowContext(ctx, "SHOW lock_timeout").Scan(&got); err != nil || got != "7s" {
+					t.Errorf("lock_timeout = %s, %v", got, err)
+				}
+				return nil
+			}
+			_, err := w.Once(ctx, "one", limit)
+			if err != nil {
+				return err
+			}
+			_, err = w.OnceEach(ctx, []string{"one", "two", "three"}, func(ctx context.Context, _ []int) ([]error, error) { return nil, limit(ctx) })
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func nothingEach(context.Context, []int) ([]error, error) { return nil, nil }
 
 // Ids come from outside: none of them may fail for ever.
 func TestHostileIDs(t *testing.T) {

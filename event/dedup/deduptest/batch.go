@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 )
@@ -28,7 +27,7 @@ func Batches(t *testing.T, open func(t *testing.T) dedup.BatchWindow) {
 		"one memory with Once":           withOnce,
 		"ids that no window takes":       refused,
 		"batches with ids in common":     inCommon,
-		"waiting ends with the context":  waits,
+		"an id that is being handled":    running,
 		"an effect that decides wrongly": wrongDecision,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -152,7 +151,8 @@ func wrongDecision(t *testing.T, w dedup.BatchWindow) {
 }
 
 // inCommon has batches of the same ids in different orders at a time: none waits
-// for another for good, and each id has one effect.
+// for another for good, and each id has one effect. What another batch is at is
+// handed over again, as a subscriber does.
 func inCommon(t *testing.T, w dedup.BatchWindow) {
 	const batches, size = 8, 25
 	ids := make([]string, size)
@@ -167,17 +167,25 @@ func inCommon(t *testing.T, w dedup.BatchWindow) {
 			slices.Reverse(mine)
 		}
 		wg.Go(func() {
-			outcomes, err := w.OnceEach(t.Context(), mine, func(_ context.Context, fresh []int) ([]error, error) {
-				effects.Add(int64(len(fresh)))
-				return nil, nil
-			})
-			if err != nil {
-				t.Error(err)
-			}
-			for _, o := range outcomes {
-				if o.Duplicate {
-					duplicates.Add(1)
+			for len(mine) > 0 && t.Context().Err() == nil {
+				outcomes, err := w.OnceEach(t.Context(), mine, func(_ context.Context, fresh []int) ([]error, error) {
+					effects.Add(int64(len(fresh)))
+					return nil, nil
+				})
+				if err != nil && !errors.Is(err, dedup.ErrRunning) {
+					t.Error(err)
+					return
 				}
+				var again []string
+				for i, id := range mine {
+					switch {
+					case err != nil || errors.Is(outcomes[i].Err, dedup.ErrRunning):
+						again = append(again, id)
+					case outcomes[i].Duplicate:
+						duplicates.Add(1)
+					}
+				}
+				mine = again
 			}
 		})
 	}
@@ -187,7 +195,9 @@ func inCommon(t *testing.T, w dedup.BatchWindow) {
 	}
 }
 
-func waits(t *testing.T, w dedup.BatchWindow) {
+// running has a batch meet an id that another one is at: it does not wait for that,
+// and afterwards the id is a duplicate.
+func running(t *testing.T, w dedup.BatchWindow) {
 	inside, over := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -201,10 +211,19 @@ func waits(t *testing.T, w dedup.BatchWindow) {
 		}
 	})
 	<-inside
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := w.OnceEach(ctx, []string{"c", "b"}, func(context.Context, []int) ([]error, error) { return nil, nil }); err == nil {
-		t.Error("a batch did not wait for the one that has one of its ids")
+	outcomes, err := w.OnceEach(t.Context(), []string{"b"}, func(context.Context, []int) ([]error, error) {
+		t.Error("an effect ran beside the one of its id")
+		return nil, nil
+	})
+	if err == nil && len(outcomes) == 1 {
+		err = outcomes[0].Err
+	}
+	if !errors.Is(err, dedup.ErrRunning) {
+		t.Errorf("a batch: %v, want %v", err, dedup.ErrRunning)
+	}
+	_, err = w.Once(t.Context(), "a", func(context.Context) error { t.Error("an effect ran beside the one of its id"); return nil })
+	if !errors.Is(err, dedup.ErrRunning) {
+		t.Errorf("a single one: %v, want %v", err, dedup.ErrRunning)
 	}
 	close(over)
 	wg.Wait()

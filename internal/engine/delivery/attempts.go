@@ -70,6 +70,7 @@ type Delivery[M any] struct {
 	gaveUp  bool // no attempt is due but for want of room
 	moved   bool // failed elsewhere, perhaps together with one before it
 	pauses  *backoff.ExponentialBackOff
+	waits   int // calls of the handler that could not begin
 
 	first attemptContext // of the first attempt; later ones get their own
 	watch watch
@@ -154,7 +155,10 @@ func (d *Delivery[M]) try(ctx context.Context) {
 	a, now := d.attempts, time.Now()
 	c := &d.first
 	if d.outcome.Attempts == 0 {
-		d.started, d.pauses = now, nil
+		d.pauses = nil
+	}
+	if d.started.IsZero() {
+		d.started = now
 	} else {
 		c = new(attemptContext)
 	}
@@ -168,7 +172,7 @@ func (d *Delivery[M]) try(ctx context.Context) {
 	defer func() {
 		c.end()
 		d.unwatch()
-		if f := a.policy.Observer.Attempted; f != nil {
+		if f := a.policy.Observer.Attempted; f != nil && !IsLater(d.outcome.Err) {
 			f(d.msg, d.outcome.Attempts, time.Since(now), d.outcome.Err)
 		}
 	}()
@@ -178,6 +182,9 @@ func (d *Delivery[M]) try(ctx context.Context) {
 // judge decides what follows from the last attempt: an outcome, or another
 // attempt after a pause.
 func (d *Delivery[M]) judge() (again time.Duration, judged bool) {
+	if again, ok := d.later(); ok {
+		return again, false
+	}
 	err, policy := d.outcome.Err, &d.attempts.policy
 	if err == nil {
 		d.outcome.Result = Handled

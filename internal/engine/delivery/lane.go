@@ -24,6 +24,7 @@ type keyQueue struct {
 	items ring[work]
 	timer *time.Timer // while paused
 	due   time.Time   // when it ends
+	woken bool        // while with a worker: it is not paused then
 }
 
 // work is what is kept of an [Item].

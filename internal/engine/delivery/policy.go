@@ -112,6 +112,9 @@ type Policy[M any] struct {
 	// Held is asked before the first attempt, after each pause again; nil is
 	// Free.
 	Held func(msg M) Hold
+	// Waker returns what has the task of a message run now, when its handler could
+	// not begin: see [LaterError]. Nil, and a nil result, leave it to pauses.
+	Waker func(msg M) (wake func())
 	// Observer is told what happens.
 	Observer Observer[M]
 }

@@ -226,7 +226,7 @@ func (s *Scheduler) settle(q *keyQueue, again time.Duration, done bool) {
 		return
 	case done:
 		s.finish(q)
-	case again > 0:
+	case again > 0 && !q.woken:
 		s.pause(q, again)
 	default:
 		lane.ready.push(q)

@@ -59,6 +59,7 @@ func (s *Scheduler) work(w *worker) {
 			continue
 		}
 		current = s.lanes.pop().take()
+		current.woken = false
 		s.running++
 		task := current.items.front().task
 		next, again := s.wake(), s.freed()
