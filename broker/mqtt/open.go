@@ -3,6 +3,7 @@ package mqtt
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/go-kratos/kratos/v2/log"
@@ -52,9 +53,9 @@ func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...broker.Op
 // Check reports everything that is wrong with a configuration, of both layers,
 // with the key of each setting ([event.SettingError]). It opens nothing. It is a
 // check for configfile.Load, which adds file and line; database is whether the
-// service has one.
+// service has one. It logs nothing: what works, but hardly as meant, is told at the start.
 func Check(c *v1.Settings, database bool) error {
-	opts := append(settings(c, nil), WithSubscriber(c.GetSubscriber()), WithDeadLetters(deadletter.NewMemory(0)))
+	opts := append(settings(c, log.NewStdLogger(io.Discard)), WithSubscriber(c.GetSubscriber()), WithDeadLetters(deadletter.NewMemory(0)))
 	if waiting, err := outbox.NewMemory(outbox.MemoryOptions{}); err == nil && c.GetOutbox() != nil {
 		opts = append(opts, WithOutbox(waiting, OutboxConfig(c.GetOutbox())))
 	}

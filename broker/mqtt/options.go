@@ -181,6 +181,14 @@ func WithProxy(url string) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Proxy = url })
 }
 
+// WithStrict refuses what is otherwise a warning at the start: a password, another login
+// or an Authorization header that goes to a broker or a proxy in clear text, unless that
+// is this machine, and a certificate that is not verified. Each is then an error of
+// Init and Connect. Default: false.
+func WithStrict(enable bool) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Strict = enable })
+}
+
 // WithALPN names the protocols to offer in the TLS handshake of mqtts, ssl and tls
 // addresses, in order of preference, over those of the TLS configuration:
 // "x-amzn-mqtt-ca" for AWS IoT at port 443, for example. A broker that has none

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -324,6 +325,10 @@ func TestWarnings(t *testing.T) {
 		"password in clear text":  {"mqtt://192.0.2.1:1883", []broker.Option{mqttbroker.WithAuth("u", "p")}, "clear text"},
 		"of the address":          {"mqtt://u:p@192.0.2.1:1883", nil, "clear text"},
 		"password over TLS":       {"mqtts://192.0.2.1:8883", []broker.Option{mqttbroker.WithAuth("u", "p")}, ""},
+		"asked for":               {"tcp://192.0.2.1:1883", []broker.Option{mqttbroker.WithCredentials(func(context.Context) (string, string, error) { return "u", "p", nil })}, "clear text"},
+		"over ws":                 {"ws://broker.example/mqtt", []broker.Option{mqttbroker.WithAuth("u", "p")}, "clear text"},
+		"a header":                {"ws://broker.example/mqtt", []broker.Option{mqttbroker.WithWebSocketHeader(http.Header{"Authorization": {"Bearer x"}})}, "the Authorization header goes to ws://broker.example:80"},
+		"no password":             {"mqtt://192.0.2.1:1883", nil, ""},
 		"session without a name":  {"mqtt://127.0.0.1:1", []broker.Option{mqttbroker.WithCleanSession(false)}, "no client id"},
 		"unverified certificates": {"mqtts://127.0.0.1:1", []broker.Option{mqttbroker.WithConnection(&v1.Connection{Tls: &v1.TLS{InsecureSkipVerify: true}})}, "not verified"},
 	}
@@ -338,5 +343,42 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("want %q in the log: %q", tt.want, out)
 			}
 		})
+	}
+}
+
+// S18: what is a warning is an error of strict settings, with the key of the setting, and
+// shows no secret; a configuration is looked at without a line of the log.
+func TestS18StrictSettings(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		c    *v1.Connection
+		want string // the key; nothing when empty
+	}{
+		"password to another machine": {&v1.Connection{Addresses: []string{"mqtt://192.0.2.1:1883"}, Username: "u", Password: "s3cr3t"}, "connection.addresses"},
+		"in the address":              {&v1.Connection{Addresses: []string{"mqtts://a.example", "ws://u:s3cr3t@192.0.2.1/x"}}, "connection.addresses"},
+		"header":                      {&v1.Connection{Addresses: []string{"ws://192.0.2.1/x"}, WebsocketHeaders: map[string]string{"authorization": "s3cr3t"}}, "connection.websocket_headers"},
+		"proxy":                       {&v1.Connection{Addresses: []string{"mqtts://192.0.2.1"}, Proxy: "http://u:s3cr3t@192.0.2.2:80"}, "connection.proxy"},
+		"certificate":                 {&v1.Connection{Addresses: []string{"mqtts://192.0.2.1"}, Tls: &v1.TLS{InsecureSkipVerify: true}}, "connection.tls.insecure_skip_verify"},
+		"this machine":                {&v1.Connection{Addresses: []string{"mqtt://127.0.0.1", "ws://localhost", "mqtt://[::1]"}, Username: "u", Password: "s3cr3t"}, ""},
+		"encrypted":                   {&v1.Connection{Addresses: []string{"mqtts://192.0.2.1", "wss://192.0.2.1"}, Username: "u", Password: "s3cr3t"}, ""},
+		"no password":                 {&v1.Connection{Addresses: []string{"mqtt://192.0.2.1"}}, ""},
+	} {
+		if err := mqttbroker.Check(&v1.Settings{Connection: tt.c}, false); err != nil {
+			t.Errorf("%s, not strict: %v", name, err)
+		}
+		tt.c.Strict = true
+		err := mqttbroker.Check(&v1.Settings{Connection: tt.c}, false)
+		if tt.want == "" {
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), tt.want+": ") || strings.Contains(err.Error(), "s3cr3t") {
+			t.Errorf("%s: %v, want %s", name, err, tt.want)
+		}
+	}
+	if err := mqttbroker.NewBroker(broker.WithAddress("mqtt://u:p@192.0.2.1"), mqttbroker.WithStrict(true)).Init(); err == nil {
+		t.Error("by option: no error")
 	}
 }

@@ -62,6 +62,7 @@ func (s *Settings) connection(c *v1.Connection) {
 	put(&s.Protocol, c.GetProtocol())
 	put(&s.Preset, c.GetPreset())
 	put(&s.Proxy, c.GetProxy())
+	put(&s.Strict, c.GetStrict())
 	if names := c.GetTls().GetAlpn(); len(names) > 0 {
 		s.ALPN = slices.Clone(names)
 	}

@@ -36,6 +36,8 @@ type Settings struct {
 	// Proxy is the URL of one, which may have secrets, or "environment"; empty for
 	// none.
 	Proxy string
+	// Strict refuses what is otherwise a warning: secrets in clear text.
+	Strict bool
 	// Trace makes spans with OpenTelemetry's global provider.
 	Trace bool
 	// Propagator returns that of trace context, which alone makes no spans; nil is
@@ -182,6 +184,10 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	}
 	if err = s.reach(&cfg, o.TLSConfig); err != nil {
 		errs = append(errs, err)
+	} else if s.Strict {
+		for _, r := range s.risks(&cfg) {
+			bad(r.key, "%s; strict settings refuse it", r.text)
+		}
 	}
 	for _, a := range s.addresses {
 		if (o.Secure || cfg.TLS != nil) && !a.Secure() {

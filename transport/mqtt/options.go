@@ -87,6 +87,14 @@ func WithAuth(username string, password string) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.Username, s.Config.Password = username, password })
 }
 
+// WithStrict refuses what is otherwise a warning at the start: a password, another login
+// or an Authorization header that goes to a broker or a proxy in clear text, unless that
+// is this machine, and a certificate that is not verified. Each is then an error of
+// Start. Default: false.
+func WithStrict(enable bool) ServerOption {
+	return WithBrokerOptions(bridge.Option(func(s *bridge.Settings) { s.Strict = enable }))
+}
+
 // WithCredentials asks for user name and password before each CONNECT, so that
 // a token that was renewed counts from the next connection on. It counts over
 // [WithAuth] and over those in an address. ask runs on a goroutine of the

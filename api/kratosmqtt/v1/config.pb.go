@@ -157,7 +157,11 @@ type Connection struct {
 	// socks5 or socks5h; or "environment" for ALL_PROXY, HTTPS_PROXY, HTTP_PROXY and
 	// NO_PROXY. User information is never logged. Default: none, whatever the
 	// environment says.
-	Proxy         string `protobuf:"bytes,17,opt,name=proxy,proto3" json:"proxy,omitempty"`
+	Proxy string `protobuf:"bytes,17,opt,name=proxy,proto3" json:"proxy,omitempty"`
+	// Refuse what is otherwise a warning at the start: a password, or another login,
+	// that goes to a broker or a proxy in clear text, unless that is this machine, and
+	// a certificate that is not verified. Default false.
+	Strict        bool `protobuf:"varint,18,opt,name=strict,proto3" json:"strict,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -309,6 +313,13 @@ func (x *Connection) GetProxy() string {
 		return x.Proxy
 	}
 	return ""
+}
+
+func (x *Connection) GetStrict() bool {
+	if x != nil {
+		return x.Strict
+	}
+	return false
 }
 
 // Will is the message that a broker publishes for a client that vanished.
@@ -1452,7 +1463,7 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"subscriber\x12-\n" +
 	"\x06outbox\x18\x04 \x01(\v2\x15.kratosmqtt.v1.OutboxR\x06outbox\x12*\n" +
 	"\x05dedup\x18\x05 \x01(\v2\x14.kratosmqtt.v1.DedupR\x05dedup\x12=\n" +
-	"\fdead_letters\x18\x06 \x01(\v2\x1a.kratosmqtt.v1.DeadLettersR\vdeadLetters\"\x81\a\n" +
+	"\fdead_letters\x18\x06 \x01(\v2\x1a.kratosmqtt.v1.DeadLettersR\vdeadLetters\"\x99\a\n" +
 	"\n" +
 	"Connection\x12\x1c\n" +
 	"\taddresses\x18\x01 \x03(\tR\taddresses\x12\x1b\n" +
@@ -1473,7 +1484,8 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\x0esession_expiry\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\rsessionExpiry\x12'\n" +
 	"\x04will\x18\x0f \x01(\v2\x13.kratosmqtt.v1.WillR\x04will\x12\\\n" +
 	"\x11websocket_headers\x18\x10 \x03(\v2/.kratosmqtt.v1.Connection.WebsocketHeadersEntryR\x10websocketHeaders\x12\x14\n" +
-	"\x05proxy\x18\x11 \x01(\tR\x05proxy\x1aC\n" +
+	"\x05proxy\x18\x11 \x01(\tR\x05proxy\x12\x16\n" +
+	"\x06strict\x18\x12 \x01(\bR\x06strict\x1aC\n" +
 	"\x15WebsocketHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x11\n" +
