@@ -66,6 +66,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 		defer cancel()
 	}
 	err := public("disconnect", "", s.client.Stop(ctx))
+	b.replies.attempts.wait(ctx) // their connection is closed
 	s.told.wait(ctx)
 	if s.sequence != nil {
 		s.sequence.reset()

@@ -157,17 +157,47 @@ func (r *Replier) param(topic, name string) string {
 	return r.wild.value(topic, name)
 }
 
+// workerTime is for how long a reply holds the worker of its handler: nearly all are
+// acknowledged by then, and those that are not hold up nobody else's messages.
+const workerTime = 50 * time.Millisecond
+
 // Send publishes the reply: body, in the codec of the request when its content type
 // names one, or failure, as a status. A body that cannot be sent is a failure, too.
-// It makes one attempt. What cannot be delivered is counted and told, and is no
-// error: the request has been handled. The error is that of a client that stops,
-// where whoever gets the request next may answer it.
+// It makes one attempt; the request is done after that. What cannot be delivered is
+// counted and told, and is no error: the request has been handled. The error is that
+// of a client that stops, where whoever gets the request next may answer it.
 func (a *Answer) Send(ctx context.Context, body any, header []engine.UserProperty, failure error) error {
 	status := a.status(failure)
-	err := a.refused
-	if err == nil {
-		err = a.send(ctx, body, header, status)
+	if a.refused != nil {
+		a.of.broker.state().replyDropped(a, a.refused)
+		return nil
 	}
+	sent := make(chan error, 1)
+	a.of.broker.replies.attempts.start(func() { sent <- a.attempt(ctx, body, header, status) })
+	wait := time.NewTimer(workerTime)
+	defer wait.Stop()
+	select {
+	case err := <-sent:
+		return err
+	case <-wait.C:
+	}
+	a.event.delivery.Await(func() bool {
+		select {
+		case err := <-sent:
+			if err != nil {
+				sent <- err // we stop, and what is not done is not acknowledged
+			}
+			return err == nil
+		default:
+			return false
+		}
+	})
+	return nil
+}
+
+// attempt sends the reply. The error is that of a client that stops.
+func (a *Answer) attempt(ctx context.Context, body any, header []engine.UserProperty, status *kerrors.Error) error {
+	err := a.send(ctx, body, header, status)
 	if e, ok := errors.AsType[*event.Error](err); ok && e.Reason == event.ReasonClosed {
 		return err
 	}

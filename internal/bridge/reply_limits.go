@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"math"
@@ -11,6 +12,7 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/printable"
 )
 
 // Defaults of [ReplyLimits].
@@ -24,8 +26,9 @@ const (
 
 // The bars of a requester whose reply ended a connection.
 const (
-	firstBar   = time.Minute
+	firstBar   = 15 * time.Second
 	longestBar = time.Hour
+	barGrowth  = 4
 )
 
 // ReplyLimits bound what a stranger can have the service publish; 0 is the
@@ -69,6 +72,9 @@ func (l ReplyLimits) resolved() ReplyLimits {
 
 // check looks at the form of a response topic.
 func (l *ReplyLimits) check(topic string) error {
+	if printable.Line(topic) != topic {
+		return errors.New("response topic has characters that are not printable")
+	}
 	if n := utf8.RuneCountInString(topic); n > l.Length {
 		return fmt.Errorf("response topic of %d characters, want at most %d (max_length of the replies)", n, l.Length)
 	}
@@ -141,12 +147,15 @@ func (r *requesters) admit(key uint64, size int, l *ReplyLimits, now time.Time) 
 }
 
 // barred notes that the broker ended connections over a reply, and returns for how
-// long its requester gets none: twice as long each time.
+// long its requester gets none: longer each time, until it kept still for an hour.
 func (r *requesters) barred(key uint64, l *ReplyLimits, now time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.share(key, l, now)
-	s.bar = min(max(2*s.bar, firstBar), longestBar)
+	if now.Sub(s.until) > longestBar {
+		s.bar = 0
+	}
+	s.bar = min(max(barGrowth*s.bar, firstBar), longestBar)
 	s.until = now.Add(s.bar)
 	return s.bar
 }

@@ -65,8 +65,8 @@ func TestRequestersAreBarredLongerEachTime(t *testing.T) {
 	var r requesters
 	l, now := ReplyLimits{}.resolved(), time.Now()
 	key := r.key("a")
-	for _, minutes := range []int{1, 2, 4, 8, 16, 32, 60, 60} {
-		want := time.Duration(minutes) * time.Minute
+	for _, seconds := range []int{15, 60, 240, 960, 3600, 3600} {
+		want := time.Duration(seconds) * time.Second
 		if bar := r.barred(key, &l, now); bar != want {
 			t.Errorf("barred for %v, want %v", bar, want)
 		}
@@ -77,6 +77,9 @@ func TestRequestersAreBarredLongerEachTime(t *testing.T) {
 		if err := r.admit(key, 1, &l, now); err != nil {
 			t.Error(err)
 		}
+	}
+	if bar := r.barred(key, &l, now.Add(time.Hour+1)); bar != firstBar {
+		t.Errorf("barred for %v after an hour", bar)
 	}
 }
 

@@ -43,8 +43,9 @@ func isStatus(code int) bool {
 }
 
 // forRequester is the error as its requester may know it: what a handler means for
-// the caller is a Kratos error, an [event.Error] or a gRPC status. Of any other one
-// the text may name hosts and queries; hidden is set for it.
+// the caller is a Kratos error, an [event.Error], or a gRPC status that blames the
+// caller or has a reason. Of any other one the text may name hosts and queries, as
+// that of a gRPC client without a connection does; hidden is set for it.
 func forRequester(err error) (e *kerrors.Error, hidden bool) {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return kerrors.GatewayTimeout(string(event.ReasonTimeout), "the handler's time was up"), false
@@ -52,10 +53,14 @@ func forRequester(err error) (e *kerrors.Error, hidden bool) {
 	if k, ok := errors.AsType[*kerrors.Error](err); ok {
 		return k, false
 	}
+	code := http.StatusInternalServerError
 	if _, ok := status.FromError(err); ok {
-		return kerrors.FromError(err), false
+		k := kerrors.FromError(err)
+		if code = int(k.Code); code < http.StatusInternalServerError || k.Reason != "" {
+			return k, false
+		}
 	}
-	return kerrors.InternalServer(reasonInternal, "internal error"), true
+	return kerrors.New(code, reasonInternal, "internal error"), true
 }
 
 // statusOf returns the properties of an error. A code that is none of an error

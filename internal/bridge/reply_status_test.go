@@ -84,17 +84,18 @@ func TestUnknownErrorsGoOutAsAConstantText(t *testing.T) {
 		reason, message string
 		hidden          bool
 	}{
-		"unknown":            {secret, 500, "INTERNAL", "internal error", true},
-		"wrapped":            {fmt.Errorf("get: %w", secret), 500, "INTERNAL", "internal error", true},
-		"canceled":           {context.Canceled, 500, "INTERNAL", "internal error", true},
-		"permanent":          {event.Permanent(secret), 500, "INTERNAL", "internal error", true},
-		"Kratos":             {kerrors.NotFound("GONE", "no such device"), 404, "GONE", "no such device", false},
-		"Kratos, wrapped":    {fmt.Errorf("get: %w", kerrors.NotFound("GONE", "no such device").WithCause(secret)), 404, "GONE", "no such device", false},
-		"Kratos, no error":   {kerrors.New(302, "MOVED", "there"), 500, "MOVED", "there", false},
-		"Kratos, four digit": {kerrors.New(1000, "ODD", ""), 500, "ODD", "", false},
-		"ours":               {&event.Error{Op: "publish", Reason: event.ReasonTimeout, Cause: secret}, 504, "TIMEOUT", "mqtt publish failed: timeout", false},
-		"gRPC":               {status.Error(codes.NotFound, "no row"), 404, "", "no row", false},
-		"time":               {fmt.Errorf("%w: %w", secret, context.DeadlineExceeded), 504, "TIMEOUT", "the handler's time was up", false},
+		"unknown":             {secret, 500, "INTERNAL", "internal error", true},
+		"wrapped":             {fmt.Errorf("get: %w", secret), 500, "INTERNAL", "internal error", true},
+		"canceled":            {context.Canceled, 500, "INTERNAL", "internal error", true},
+		"permanent":           {event.Permanent(secret), 500, "INTERNAL", "internal error", true},
+		"Kratos":              {kerrors.NotFound("GONE", "no such device"), 404, "GONE", "no such device", false},
+		"Kratos, wrapped":     {fmt.Errorf("get: %w", kerrors.NotFound("GONE", "no such device").WithCause(secret)), 404, "GONE", "no such device", false},
+		"Kratos, no error":    {kerrors.New(302, "MOVED", "there"), 500, "MOVED", "there", false},
+		"Kratos, four digit":  {kerrors.New(1000, "ODD", ""), 500, "ODD", "", false},
+		"ours":                {&event.Error{Op: "publish", Reason: event.ReasonTimeout, Cause: secret}, 504, "TIMEOUT", "mqtt publish failed: timeout", false},
+		"gRPC":                {status.Error(codes.NotFound, "no row"), 404, "", "no row", false},
+		"gRPC, no connection": {status.Error(codes.Unavailable, "dial tcp 10.1.2.3:5432"), 503, "INTERNAL", "internal error", true},
+		"time":                {fmt.Errorf("%w: %w", secret, context.DeadlineExceeded), 504, "TIMEOUT", "the handler's time was up", false},
 	} {
 		k, hidden := forRequester(tt.err)
 		got := statusOf(k)

@@ -34,7 +34,7 @@ func TestReplyTopicsAreBoundToTheRequest(t *testing.T) {
 			[]string{"reply/A", "reply/A/inbox", "reply/A/", "reply/A/../B", "reply/A/$SYS", "inbox/any/" + random},
 			[]string{
 				"reply/B", "reply/B/inbox", "reply/AB", "reply/a/x", "reply", "reply/", "reply//A", "/reply/A", " reply/A", "x/reply/A", "$SYS/reply/A",
-				"$share/g/reply/A", "reply/+", "reply/A/#", "reply/A/\x00", "reply/A/\xff", "reply/A/" + strings.Repeat("x", 65_535), "\ufeffreply/A",
+				"$share/g/reply/A", "reply/+", "reply/A/#", "reply/A/\x00", "reply/A/\x01", "reply/A/\u202e", "reply/A/\uffff", "reply/A/\xff", "reply/A/" + strings.Repeat("x", 65_535), "\ufeffreply/A",
 				"dead-letter/service/1", "A", "reply/A" + strings.Repeat("/x", 207), "reply/{1}/x",
 				"inbox/any", "inbox/any/x", "inbox//" + random, "inbox/any/" + random + "/x", "inbox/" + random, "inbox/any/x/" + random,
 				"inbox/any/{" + random + "}", "inbox/any/urn:uuid:" + random, "inbox/any/00000000-0000-0000-0000-000000000000",

@@ -110,6 +110,7 @@ const answersSuspect = time.Minute
 // connection is lost.
 func (r *run) openAnswers() (*session.Session, error) {
 	cfg := r.clean(answerWord)
+	cfg.Rash = true // a stranger chose where it goes, and the next one's answer waits
 	told := cfg.Notify
 	cfg.Notify = func(e session.Event) {
 		if _, ok := e.(session.ConnectionLost); ok {

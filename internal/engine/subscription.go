@@ -148,6 +148,11 @@ func (d *Delivery) Ack() {
 	}
 }
 
+// Await has the message wait, after its handler returned nil, until over returns
+// true, while it holds no worker. The handler calls it on its own goroutine; over is
+// called again and again, and must not wait.
+func (d *Delivery) Await(over func() bool) { d.task.Await(over) }
+
 // manual reports whether the handler acknowledges.
 func (d *Delivery) manual() bool { return d.sub != nil && d.sub.ManualAck }
 

@@ -295,6 +295,61 @@ func TestResponseTopicThatEndsConnectionsHurtsItsRequester(t *testing.T) {
 	}
 }
 
+// Twenty requesters with response topics that end connections leave ten others their
+// replies, and events their time. security.md S3
+func TestManyThatEndConnectionsLeaveOthersTheirReplies(t *testing.T) {
+	t.Parallel()
+	const attackers, devices, each = 20, 10, 15
+	b := mqtttest.NewScripted(t)
+	b.Inject(scripted.Fault{
+		Direction: scripted.ToBroker, Type: scripted.Publish, Do: scripted.CutBefore(),
+		Filter: func(topic string) bool { return strings.HasPrefix(topic, "reply/A") },
+	})
+	losses, letters := new(lossHook), new(deadHook)
+	srv, _, _ := stateService(t, b.URL(), mqttserver.WithHooks(losses, letters))
+	var slowest atomic.Int64
+	handled := make(chan struct{}, 1000)
+	register(t, srv, "events/+", func(_ context.Context, _ string, _ broker.Headers, r *reading) error {
+		took := time.Since(time.UnixMicro(int64(r.Celsius)))
+		slowest.Store(max(slowest.Load(), int64(took)))
+		handled <- struct{}{}
+		return nil
+	})
+	c := carrier{b.URL(), mqttbroker.WithProtocol("5"), false}
+	attacker, source, client := c.broker(t), c.broker(t), c.broker(t, mqttbroker.WithClientId("B"))
+	for i := range 2 * attackers {
+		device := fmt.Sprint("A", i%attackers)
+		ask(t, attacker, device, fmt.Sprintf("reply/%s/%d", device, i))
+	}
+	var answered atomic.Int64
+	var wg sync.WaitGroup
+	for i := range devices {
+		wg.Go(func() { answered.Add(int64(honest(t, client, fmt.Sprint("B", i), each, 2*time.Second))) })
+	}
+	const events = 200
+	for i := range events {
+		err := source.Publish(within(t, patience), fmt.Sprint("events/", i), broker.NewMessage(reading{float64(time.Now().UnixMicro())}))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	wg.Wait()
+	for range events {
+		receive(t, handled)
+	}
+	mqtttest.Eventually(t, patience, func() bool { return srv.Health().RepliesDropped == 2*attackers })
+	t.Logf("%d of %d answered, %d connections lost, slowest event %v", answered.Load(), devices*each, losses.lost.Load(), time.Duration(slowest.Load()))
+	if n := answered.Load(); n < devices*each*9/10 {
+		t.Errorf("%d of %d honest requests were answered", n, devices*each)
+	}
+	if d := time.Duration(slowest.Load()); d > 3*time.Second {
+		t.Errorf("an event waited %v", d)
+	}
+	if n := letters.n.Load(); n != 0 {
+		t.Errorf("%d requests failed", n)
+	}
+}
+
 // A reply that the broker refuses by code is dropped at once, and its request is
 // acknowledged, as the next one of the same topic shows.
 func TestRefusedReplyDoesNotHoldItsRequest(t *testing.T) {

@@ -69,6 +69,8 @@ type Delivery[M any] struct {
 	judged  bool // the outcome stands
 	gaveUp  bool // no attempt is due but for want of room
 	moved   bool // failed elsewhere, perhaps together with one before it
+	rest    func() (over bool)
+	looks   int // at rest
 	pauses  *backoff.ExponentialBackOff
 	waits   int // calls of the handler that could not begin
 
@@ -103,9 +105,26 @@ func (d *Delivery[M]) Run(ctx context.Context) (again time.Duration, done bool) 
 		if again, done = d.bury(ctx); !done {
 			return again, false
 		}
+	} else if d.rest != nil && !d.rest() {
+		again = min(firstLook<<d.looks, longestLook)
+		d.looks = min(d.looks+1, 10)
+		return again, false
 	}
 	return d.finish()
 }
+
+// The pauses between looks at what is left of a handled message.
+const (
+	firstLook   = 5 * time.Millisecond
+	longestLook = 200 * time.Millisecond
+)
+
+// Await has a message that was handled wait until over returns true: its handler,
+// which calls Await on its own goroutine before it returns nil, left something to
+// do to another goroutine. Meanwhile the message holds no worker, its key stays
+// paused, and it is not done. over is called on a worker and must not wait. It is
+// forgotten when the attempt fails.
+func (d *Delivery[M]) Await(over func() bool) { d.rest = over }
 
 func (d *Delivery[M]) finish() (time.Duration, bool) {
 	if f := d.attempts.policy.Observer.Finished; f != nil {
@@ -168,6 +187,7 @@ func (d *Delivery[M]) try(ctx context.Context) {
 	c.begin(ctx, now.Add(a.policy.Deadline))
 	d.outcome.Attempts++
 	d.tried, d.outcome.Err = true, ErrGoexit // stands if the handler does not return
+	d.rest = nil
 	d.watchOverrun(now)
 	defer func() {
 		c.end()

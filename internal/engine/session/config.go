@@ -64,6 +64,10 @@ type Config struct {
 	// PublishTimeout bounds a publish whose context has no deadline.
 	PublishTimeout time.Duration
 
+	// Rash convicts a message of the first connection that ends with it alone, on a
+	// quiet link: for messages of which a lost one is less than the time of others.
+	Rash bool
+
 	// NoReconnect ends the session object with its first connection.
 	NoReconnect bool
 	// CleanSession asks the broker to keep nothing between connections.

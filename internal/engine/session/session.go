@@ -64,6 +64,7 @@ func New(cfg Config) (*Session, error) {
 	s.bounded, _ = cfg.Sink.(Bounded)
 	s.out.win, s.out.onUnrouted = newWindow(cfg.Window), cfg.Unrouted
 	s.out.unrest = &s.unrest
+	s.unrest.rash = cfg.Rash
 	for _, c := range []*callbacks{&s.async, &s.relayed} {
 		c.onRun = func(n int) { s.out.called(c, n) }
 		c.outcome, c.chunk = cfg.Outcome, max(1, cfg.Window/8)

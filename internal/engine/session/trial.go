@@ -55,6 +55,8 @@ type unrest struct {
 	mu    sync.Mutex
 	cuts  []time.Time // oldest first, no more than count
 	inRow int         // searches in a row that found nobody, each begun by a loss soon after CONNACK
+
+	rash bool // see Config; does not change
 }
 
 // maxCuts is how many losses count.
@@ -86,6 +88,9 @@ func (u *unrest) wanted() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	wanted := enoughWeight
+	if u.rash {
+		wanted = weightOfEnd
+	}
 	for _, at := range u.cuts {
 		if time.Since(at) < cutsCount {
 			wanted += weightOfCut

@@ -43,8 +43,8 @@ func TestCutLinkConvictsNobody(t *testing.T) {
 // more of it necessary, up to a bound.
 func TestHowManyEndsConvict(t *testing.T) {
 	t.Parallel()
-	ends := func(before int, how func(*conn)) (n int) {
-		s, r := direct(t), new(retries)
+	ends := func(rash bool, before int, how func(*conn)) (n int) {
+		s, r := direct(t, func(c *Config) { c.Rash = rash }), new(retries)
 		for range before { // with nothing in flight
 			c, _ := attached(t, s, true)
 			cut(c)
@@ -74,17 +74,21 @@ func TestHowManyEndsConvict(t *testing.T) {
 		before int
 		how    func(*conn)
 		want   int
+		rash   int
 	}{
-		{"in order", 0, inOrder, 1 + 3},
-		{"reset", 0, cut, 1 + 6},
-		{"late", 0, late, 1 + 6},
-		{"in order, after two cuts", 2, inOrder, 1 + 5},
-		{"reset, after two cuts", 2, cut, 1 + 10},
-		{"in order, after many", 40, inOrder, 1 + 10},
-		{"reset, after many", 40, cut, 1 + 20},
+		{"in order", 0, inOrder, 1 + 3, 1 + 1},
+		{"reset", 0, cut, 1 + 6, 1 + 1},
+		{"late", 0, late, 1 + 6, 1 + 1},
+		{"in order, after two cuts", 2, inOrder, 1 + 5, 1 + 3},
+		{"reset, after two cuts", 2, cut, 1 + 10, 1 + 5},
+		{"in order, after many", 40, inOrder, 1 + 10, 1 + 8},
+		{"reset, after many", 40, cut, 1 + 20, 1 + 15},
 	} {
-		if n := ends(tt.before, tt.how); n != tt.want {
+		if n := ends(false, tt.before, tt.how); n != tt.want {
 			t.Errorf("%s: convicted by %d ends, want %d", tt.name, n, tt.want)
+		}
+		if n := ends(true, tt.before, tt.how); n != tt.rash {
+			t.Errorf("%s, rash: convicted by %d ends, want %d", tt.name, n, tt.rash)
 		}
 	}
 }
