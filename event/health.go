@@ -118,6 +118,12 @@ type Health struct {
 	// Missing counts messages that publishers with a sequence sent and that did
 	// not arrive, less those that arrived late, since the client was made.
 	Missing int64
+	// SequenceJumps counts numbers that were further ahead than a publisher can have
+	// got, each one finding, however far. SequencesForgotten counts sequences that were
+	// forgotten because there was no room for more, of their topic or in all: what of
+	// them was missing next was not noticed. Both since the client was made.
+	SequenceJumps      int64
+	SequencesForgotten int64
 	// Outbox is zero without an outbox.
 	Outbox OutboxHealth
 	// SelfTestError is why the self-test of the last start failed; nil without

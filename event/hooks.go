@@ -236,6 +236,9 @@ type GapInfo struct {
 	// Missing is how many numbers are missing; negative when that many were
 	// reported before and arrived now.
 	Missing int
+	// Jump is set for a number that is further ahead than a publisher can have got:
+	// then Missing is 0, as nobody knows, and the sequence begins anew behind it.
+	Jump bool
 	// Got is the number that arrived, Expected the one that should have.
 	Got, Expected uint64
 }

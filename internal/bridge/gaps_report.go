@@ -10,7 +10,7 @@ import (
 // watch has the broker notice gaps.
 func (b *Broker) watch() {
 	b.gaps.later = func(f func()) { b.state().client.Later(f) } // messages arrive: there is a client
-	b.gaps.tell = b.tellGaps
+	b.gaps.tell, b.gaps.full = b.tellGaps, b.tellForgotten
 }
 
 // onArrival looks at each message, on the read loop.
@@ -33,6 +33,13 @@ func (b *Broker) tellGaps(reports []event.GapInfo) {
 	s := b.state()
 	for _, info := range reports {
 		later(s.told.gap, event.GapHook.OnGap, info)
+		if info.Jump {
+			if ok, left := b.gapLog.may(time.Now()); ok {
+				s.log.Warnf("mqtt: a number cannot be, and says nothing of what is missing: topic %q, number %d of %q arrived where %d was next (%d more such gaps were not logged)",
+					clip(info.Topic), info.Got, clip(info.Source), info.Expected, left)
+			}
+			continue
+		}
 		if info.Missing < 0 {
 			s.log.Infof("mqtt: late, and not missing any more: topic %q, number %d of %q", clip(info.Topic), info.Got, clip(info.Source))
 			continue
@@ -42,4 +49,10 @@ func (b *Broker) tellGaps(reports []event.GapInfo) {
 				info.Missing, clip(info.Topic), info.Got, clip(info.Source), info.Expected, left)
 		}
 	}
+}
+
+// tellForgotten runs on the client's goroutine.
+func (b *Broker) tellForgotten(topic string) {
+	b.state().log.Warnf("mqtt: no room for more sequences: one of topic %q was forgotten, and what of it is missing now is not noticed (%d so far, said once a minute)",
+		clip(topic), b.gaps.forgotten.Load())
 }

@@ -15,6 +15,11 @@ import (
 // watching gives gaps that tell nobody yet.
 func watching() *gaps { return &gaps{later: func(func()) {}} }
 
+// telling gives gaps that tell at once.
+func telling(tell func([]event.GapInfo)) *gaps {
+	return &gaps{later: func(f func()) { f() }, tell: tell, full: func(string) {}}
+}
+
 func numbered(source string, n uint64) []engine.UserProperty {
 	return []engine.UserProperty{
 		{Key: attrSequence, Value: fmt.Sprintf("%020d", n)}, {Key: attrCounter, Value: source},
@@ -37,7 +42,7 @@ func TestGaps(t *testing.T) {
 		"duplicates":          {[]uint64{1, 2, 2, 1, 4, 4, 2}, 1, []int{1}},
 		"late and duplicate":  {[]uint64{1, 3, 2, 2, 2}, 0, []int{1, -1}},
 		"two gaps":            {[]uint64{1, 3, 5, 2}, 1, []int{1, 1, -1}},
-		"nonsense":            {[]uint64{1, math.MaxUint64, 2, 3}, 0, nil},
+		"nonsense":            {[]uint64{1, math.MaxUint64, 2, 3}, 0, []int{0}},
 		"no number":           {[]uint64{1, 0, 2}, 0, nil},
 		"before the first":    {[]uint64{5, 3, 6}, 0, nil},
 		"a very large number": {[]uint64{math.MaxUint64, 1}, 0, nil},
@@ -45,11 +50,11 @@ func TestGaps(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var told []int
-			g := &gaps{later: func(f func()) { f() }, tell: func(list []event.GapInfo) {
+			g := telling(func(list []event.GapInfo) {
 				for _, i := range list {
 					told = append(told, i.Missing)
 				}
-			}}
+			})
 			for _, n := range tt.numbers {
 				g.arrived("t", numbered("s", n))
 			}
@@ -92,11 +97,14 @@ func TestGapsAreBounded(t *testing.T) {
 	for n := range uint64(10 * maxReports) {
 		g.arrived("t", numbered("s", 1+2*n))
 	}
-	if len(g.series) != maxSeries || g.recent.Len() != maxSeries || len(g.reports) != maxReports {
-		t.Errorf("%d series, %d in order, %d reports", len(g.series), g.recent.Len(), len(g.reports))
+	if n := g.table.root.count; n != maxSeries || len(g.table.topics) != maxSeries || len(g.reports) != maxReports {
+		t.Errorf("%d series, %d topics, %d reports", n, len(g.table.topics), len(g.reports))
 	}
-	if holes := g.find("s", "t").holes; len(holes) != maxHoles {
-		t.Errorf("%d holes", len(holes))
+	if n := g.forgotten.Load(); n != 101 {
+		t.Errorf("%d were forgotten", n)
+	}
+	if s, _ := g.table.find("s", "t"); len(s.holes) != maxHoles {
+		t.Errorf("%d holes", len(s.holes))
 	}
 	if n := g.missing.Load(); n != 10*maxReports-1 {
 		t.Errorf("missing %d", n)

@@ -14,6 +14,7 @@ func (b *Broker) Health() event.Health {
 	h.RepliesDropped = b.replies.dropped.Load()
 	h.LateReplies, h.Missing = b.requests.late.Load(), b.gaps.missing.Load()
 	h.Duplicates, h.WithoutID = b.duplicates.Load(), b.withoutID.Load()
+	h.SequenceJumps, h.SequencesForgotten = b.gaps.jumps.Load(), b.gaps.forgotten.Load()
 	h.IDMismatches, h.KeyMismatches = b.contradictions.ids.Load(), b.contradictions.keys.Load()
 	h.Outbox = s.outbox.health()
 	h.SelfTestError = public("self-test", "", h.SelfTestError)
