@@ -192,6 +192,9 @@ func (n *neighbours) unharmed(service *subscriber, attack func(first int) (end f
 	if err := rep.Err(); err != nil {
 		n.Errorf("honest messages: %v", err)
 	}
+	if rep.Duplicates > 0 && n.losses == 0 {
+		n.Errorf("%d messages were handled again although no connection should end", rep.Duplicates)
+	}
 	if lost := service.lost(); len(lost) > n.losses {
 		n.Errorf("%d connections of the service lost, want %d at most; first %+v", len(lost), n.losses, lost[0].info)
 	}

@@ -23,8 +23,8 @@ func TestFault_71_RepliesToOthers(t *testing.T) {
 			// The broker guards the topic itself: without the service in between
 			// nothing gets there.
 			n.rogue.publish(wire{topic: "reply/" + of + "/inbox", correlation: id(hostile + first + i), payload: []byte("{}")})
+			n.rogue.publish(ask(n.rogue, "reply/"+rogue+"/inbox", id(hostile+first+i)))
 		}
-		n.rogue.publish(ask(n.rogue, "reply/"+rogue+"/inbox", id(hostile+first)))
 		return nil
 	})
 	h.figure("replies on the topics of others", n.foreign.Load())

@@ -1,6 +1,8 @@
 package faults_test
 
 import (
+	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,6 +68,10 @@ func (s *spy) OnSubscribe(i event.SubscribeInfo) {
 
 func (s *spy) OnDeadLetter(i event.DeadLetterInfo) {
 	_ = s.said.err(i.Err)
+	i.Topic = strings.Clone(i.Topic) // which is a part of the message, as that of the error is
+	if i.Err != nil {
+		i.Err = errors.New(i.Err.Error())
+	}
 	s.tell(i, func() { s.letters = append(s.letters, i) })
 }
 
