@@ -262,6 +262,24 @@ func TestCloudEventsByContentType(t *testing.T) {
 	receive(t, letters)
 }
 
+// The properties of a dead letter mean something where letters are, and nothing
+// anywhere else: a sender cannot switch the envelope off. security.md S17.
+func TestLetterPropertiesAreOfLettersOnly(t *testing.T) {
+	t.Parallel()
+	b := mqtt5(t, broker.WithCodec(""), mqttbroker.WithDeadLetterTopic("dead"))
+	for topic, opts := range map[string][]broker.SubscribeOption{
+		"a": nil, "letters": {mqttbroker.WithSubscribeDeadLetters()}, "dead": nil, "dead-letter/x/00/1": nil,
+	} {
+		got := messages(t, b, topic, nil, opts...)
+		publish(t, b, topic, `{"specversion":"1.0","id":"7","source":"s","type":"t","name":"EVIL","data":"good","datacontenttype":"text/plain"}`,
+			mqttbroker.WithPublishContentType("application/cloudevents+json"), mqttbroker.WithPublishUserProperty("dead-letter-id", "x"))
+		m := receive(t, got)
+		if letter := topic != "a"; (string(m.Body.([]byte)) == "good") == letter || (m.ID == "7") == letter {
+			t.Errorf("%s: id %q, %s", topic, m.ID, m.Body)
+		}
+	}
+}
+
 func TestCloudEventsInBinaryMode(t *testing.T) {
 	t.Parallel()
 	b := mqtt5(t)

@@ -63,6 +63,15 @@ func WithSubscribeCodec(name string) broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Codec = name })
 }
 
+// WithSubscribeDeadLetters says that what arrives are dead letters, on whatever
+// topic: the user properties "dead-letter-*" mean something there. A letter is handed
+// over as its message came, not unwrapped as an event. Below "dead-letter/", and on the
+// dead-letter topic of the same server or broker, it is so without the option; on
+// other topics anybody may set these properties, and they are headers like others.
+func WithSubscribeDeadLetters() broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Letters = true })
+}
+
 // WithSubscribeTimeout bounds one attempt of the handler: its context ends. A
 // handler that goes on all the same gets no second attempt meanwhile, and no
 // message of its topic is handled. Default: 30 s.

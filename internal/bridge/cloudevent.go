@@ -252,7 +252,7 @@ func binary(s string) []byte {
 func unwrap(d *engine.Delivery, carrier bool) (*cloudEvent, error) {
 	named := ""
 	if p := d.Properties; p != nil {
-		if id, _ := last(p.User, deadletter.IDHeader); id != "" {
+		if id, _ := last(p.User, deadletter.IDHeader); id != "" && d.Letters() {
 			return nil, nil // the message as it was, perhaps because it is no event
 		}
 		named = p.ContentType

@@ -60,6 +60,7 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 	p := s.policies.policy(own.policy(sub), known...)
 	p.apply(sub)
 	p.place(sub, own.Operation, topic)
+	sub.Letters = own.Letters || topic == s.cfg.DeadLetterTopic
 	sub.Handler, sub.OnDeadLetter, sub.EventID = c.handle, c.failed, c.eventID
 	c.trusts = p.trustsSender()
 	c.describe(sub)

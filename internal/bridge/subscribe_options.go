@@ -18,6 +18,7 @@ type SubscribeSettings struct {
 	Codec   string
 	Timeout time.Duration
 	Broad   bool // "#" and "$SYS" filters are meant
+	Letters bool // what arrives are dead letters
 
 	RetainHandling byte
 	NoLocal        bool

@@ -86,6 +86,8 @@ type Subscription struct {
 	// LetterTopic names the topic that a dead letter is published on besides
 	// its store, over that of the client; nil is the client's.
 	LetterTopic func(d *Delivery) (string, error)
+	// Letters says that what arrives are dead letters, on whatever topic.
+	Letters bool
 	// OnDeadLetter is told before a message is dead-lettered; nil is nobody.
 	OnDeadLetter func(ctx context.Context, d *Delivery, cause error)
 
@@ -126,6 +128,12 @@ type Delivery struct {
 // Subscription is the registration that the delivery is for; nil when no
 // subscription matched.
 func (d *Delivery) Subscription() *Subscription { return d.sub }
+
+// Letters reports whether the message is a dead letter as far as its topic and its
+// subscription tell, whatever it says of itself: it is on a topic for them.
+func (d *Delivery) Letters() bool {
+	return strings.HasPrefix(d.Topic, DefaultDeadLetter) || d.sub != nil && d.sub.Letters
+}
 
 // Filter is the topic filter of the subscription; "" when none matched, and of a
 // letter that somebody else parked the one that it came with.
