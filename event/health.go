@@ -97,6 +97,10 @@ type Health struct {
 	// took no form of their letter. Both since the client was made.
 	LettersCut  int64
 	LettersLost int64
+	// LettersOverShare counts messages that were discarded, as Discarded says, because
+	// letters of the same origin have taken its share of the store, since the client
+	// was made.
+	LettersOverShare int64
 	// Discarded counts messages that were acknowledged unhandled because a
 	// policy says so, since the client was made.
 	Discarded int64

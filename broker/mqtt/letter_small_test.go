@@ -88,7 +88,7 @@ func TestLetterOverTheLimitIsKeptSmaller(t *testing.T) {
 			}
 			// What cannot be replayed is named, and the rest is replayed.
 			other := *letters[0]
-			other.ID, other.Topic, other.Payload, other.Omitted = "zzz", "in/again", []byte("good"), deadletter.Omitted{}
+			other.ID, other.Topic, other.Payload, other.Omitted = "ffffffff-ffff-7fff-bfff-ffffffffffff", "in/again", []byte("good"), deadletter.Omitted{}
 			if err := store.Put(within(t, patience), &other); err != nil {
 				t.Fatal(err)
 			}

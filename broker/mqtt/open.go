@@ -55,7 +55,8 @@ func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...broker.Op
 // check for configfile.Load, which adds file and line; database is whether the
 // service has one. It logs nothing: what works, but hardly as meant, is told at the start.
 func Check(c *v1.Settings, database bool) error {
-	opts := append(settings(c, log.NewStdLogger(io.Discard)), WithSubscriber(c.GetSubscriber()), WithDeadLetters(deadletter.NewMemory(0)))
+	opts := append(settings(c, log.NewStdLogger(io.Discard)), WithSubscriber(c.GetSubscriber()),
+		WithDeadLettersConfig(c.GetDeadLetters()), WithDeadLetters(deadletter.NewMemory(0)))
 	if waiting, err := outbox.NewMemory(outbox.MemoryOptions{}); err == nil && c.GetOutbox() != nil {
 		opts = append(opts, WithOutbox(waiting, OutboxConfig(c.GetOutbox())))
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tx7do/kratos-transport/broker"
 
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
@@ -39,6 +40,44 @@ func WithRetainedDeadLetters() broker.Option {
 // exceeded by what it lacks. Default: 100,000.
 func WithMaxRetainedDeadLetters(n int) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.MaxLetters = n })
+}
+
+// WithMaxRetainedDeadLetterBytes bounds the bytes of dead letters that are kept as
+// retained messages, in the same way. Default: 256 MiB.
+func WithMaxRetainedDeadLetterBytes(n int64) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Config.MaxLetterBytes = n })
+}
+
+// WithRetainedDeadLetterShare is how much of these bounds the letters of one origin may
+// have once they are half used up: one part of n, see [deadletter.Bounds]. Stores
+// of other packages have an option for it. Default: 8; 1 is no bound.
+func WithRetainedDeadLetterShare(n int) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Config.LetterShare = n })
+}
+
+// WithBlockOverShare leaves a message unacknowledged whose letter is over the share of
+// its origin in whatever store, and tries it again: what is behind it in its session
+// is not acknowledged either, whoever sent it, so that one sender can stop all.
+// Default: its letter is kept without the payload, and where that has no room it is
+// dropped, logged and counted in Health's LettersOverShare.
+func WithBlockOverShare() broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.BlockOverShare() })
+}
+
+// WithDeadLetterKeys signs retained dead letters with HMAC-SHA256: the first key signs,
+// all verify, so that a new one can be put in front while letters of the old one are
+// left. Whoever may write below dead-letter/<service>/ can forge letters otherwise: with
+// keys, one that none of them has signed is listed as suspect, and replayed only by a
+// call that confirms it. Each key has 32 bytes at least. Default: none.
+func WithDeadLetterKeys(keys ...[]byte) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.Config.LetterKeys = keys })
+}
+
+// WithDeadLettersConfig takes bounds, share, keys and park limit from a service's
+// configuration; its store is opened by package event/stores. What is unset there
+// keeps what options before it said.
+func WithDeadLettersConfig(c *v1.DeadLetters) broker.Option {
+	return bridge.Option(func(s *bridge.Settings) { s.DeadLetters(c) })
 }
 
 // WithDeadLetterTopic publishes dead letters to this topic, too, once their store has
@@ -76,6 +115,17 @@ func Replay(ctx context.Context, b broker.Broker, ids ...string) (int, error) {
 		return 0, err
 	}
 	return own.Replay(ctx, ids...)
+}
+
+// ReplayConfirmed is [Replay] of the letters of these ids, also of suspect ones
+// ([deadletter.Letter]'s Suspect), for who has looked at what they would publish, and
+// where. Without ids it is an error.
+func ReplayConfirmed(ctx context.Context, b broker.Broker, ids ...string) (int, error) {
+	own, err := ours(b)
+	if err != nil {
+		return 0, err
+	}
+	return own.ReplayConfirmed(ctx, ids...)
 }
 
 func ours(b broker.Broker) (*bridge.Broker, error) {

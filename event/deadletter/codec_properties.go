@@ -15,6 +15,8 @@ import (
 const (
 	prefix = "dead-letter-"
 	escape = prefix + "header-"
+	// macName names the signature of a letter.
+	macName = "mac"
 )
 
 // metadata is what a letter knows beside its message, as text; both forms have
@@ -44,6 +46,7 @@ func (l *Letter) metadata() [][2]string {
 		{"omitted-size", number(int(l.Omitted.Size))},
 		{"omitted-sha256", l.Omitted.SHA256},
 		{"omitted-more", flag(l.Omitted.More)},
+		{macName, l.MAC},
 	}
 	return slices.DeleteFunc(all, func(kv [2]string) bool { return kv[1] == "" })
 }
@@ -91,6 +94,8 @@ func (l *Letter) set(name, value string) (err error) {
 		l.Omitted.Size, err = size(value)
 	case "omitted-sha256":
 		l.Omitted.SHA256 = value
+	case macName:
+		l.MAC = value
 	case "omitted-more":
 		l.Omitted.More = value == "true"
 	case "expiry":

@@ -75,6 +75,13 @@ type Letter struct {
 	Until time.Time
 	// Omitted says what of the message is not here; the zero value is nothing.
 	Omitted Omitted
+	// MAC is the signature that a letter came with which others could have written,
+	// see [Keys]; "" is none. Stores do not keep it.
+	MAC string
+	// Suspect says why the letter may not be what this service wrote: it is from
+	// where others may write, and something of it does not fit. Replay leaves such a
+	// letter, unless somebody confirms it; see [ErrSuspect]. "" is nothing.
+	Suspect string
 }
 
 // Query selects letters.
@@ -91,6 +98,10 @@ type Query struct {
 	After string
 	// Limit is the size of a page; 0 is 100.
 	Limit int
+	// Bytes is the size of a page in bytes, by [Letter.Size]; 0 is 8 MiB. A page
+	// ends before the letter that goes beyond it, but has one letter at least: one
+	// that has fewer than Limit is not the last, one that has none is.
+	Bytes int64
 }
 
 // Stats is a snapshot of a [Store].
@@ -99,14 +110,18 @@ type Stats struct {
 	Dead, Parked int
 	// Max is the bound of their sum; 0 is none.
 	Max int
+	// Bytes is what they take, by [Letter.Size], and MaxBytes the bound of it; 0 is
+	// none. A store that does not count bytes has 0 for both.
+	Bytes, MaxBytes int64
 }
 
 // Store keeps letters. All methods are safe for concurrent use.
 type Store interface {
 	// Put returns nil once the letter is durable. A letter of the same ID is
 	// replaced, which is how a parked one becomes dead, and never refused for
-	// want of room. Beyond the bound it is [ErrFull], and [ErrUnfit] for a letter
-	// that the store never takes as it is; every other error means not now.
+	// want of room. Beyond the bound it is [ErrFull], beyond the share of its origin
+	// [ErrShare], and [ErrUnfit] for a letter that the store never takes as it is;
+	// every other error means not now.
 	Put(ctx context.Context, l *Letter) error
 	// Get returns one letter, or [ErrNotFound].
 	Get(ctx context.Context, id string) (*Letter, error)

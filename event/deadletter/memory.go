@@ -9,13 +9,17 @@ import (
 	"time"
 )
 
-// DefaultPage is the size of a page when [Query.Limit] is 0.
-const DefaultPage = 100
+// The size of a page when [Query.Limit] or [Query.Bytes] is 0.
+const (
+	DefaultPage      = 100
+	DefaultPageBytes = 8 << 20
+)
 
 // Memory keeps letters in memory, for tests and development: they end with the
 // process. It parks.
 type Memory struct {
-	max int
+	bounds Bounds
+	usage  *Usage
 
 	mu      sync.Mutex
 	letters map[string]*Letter
@@ -30,9 +34,13 @@ var (
 	_ FilterMemory = (*Memory)(nil)
 )
 
-// NewMemory returns a store with room for this many letters; 0 is no bound.
-func NewMemory(bound int) *Memory {
-	return &Memory{max: max(bound, 0), letters: make(map[string]*Letter), filters: make(map[string][]string)}
+// NewMemory returns a store with room for this many letters, of which one origin
+// has its share, see [Bounds]; 0 is no bound.
+func NewMemory(bound int) *Memory { return NewBoundedMemory(Bounds{Letters: max(bound, 0)}) }
+
+// NewBoundedMemory returns a store with these bounds, as they are.
+func NewBoundedMemory(b Bounds) *Memory {
+	return &Memory{bounds: b, usage: NewUsage(b), letters: make(map[string]*Letter), filters: make(map[string][]string)}
 }
 
 var errNoID = errors.New("deadletter: letter without an id")
@@ -45,12 +53,15 @@ func (m *Memory) Put(_ context.Context, l *Letter) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old := m.letters[l.ID]
-	if old == nil && m.max > 0 && len(m.ids) >= m.max {
-		return ErrFull
-	}
 	if old == nil {
+		if err := m.usage.Take(l.Origin(), l.Size()); err != nil {
+			return err
+		}
 		i, _ := slices.BinarySearch(m.ids, l.ID)
 		m.ids = slices.Insert(m.ids, i, l.ID)
+	} else {
+		m.usage.Add(old.Origin(), -1, -old.Size())
+		m.usage.Add(l.Origin(), 1, l.Size())
 	}
 	m.letters[l.ID] = l.clone()
 	m.claims.End(l.ID)
@@ -84,14 +95,16 @@ func (m *Memory) Get(_ context.Context, id string) (*Letter, error) {
 func (m *Memory) List(_ context.Context, q Query) (page []*Letter, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	from := sort.Search(len(m.ids), func(i int) bool { return m.ids[i] > q.After })
+	from, full := sort.Search(len(m.ids), func(i int) bool { return m.ids[i] > q.After }), q.Full()
 	for _, id := range m.ids[from:] {
-		if len(page) == q.limit() {
+		l := m.letters[id]
+		if !q.Matches(l) {
+			continue
+		}
+		if full(l) {
 			break
 		}
-		if l := m.letters[id]; q.Matches(l) {
-			page = append(page, l.clone())
-		}
+		page = append(page, l.clone())
 	}
 	return page, nil
 }
@@ -103,6 +116,7 @@ func (m *Memory) Delete(_ context.Context, ids ...string) error {
 	for _, id := range ids {
 		if i, ok := slices.BinarySearch(m.ids, id); ok {
 			m.ids = slices.Delete(m.ids, i, i+1)
+			m.usage.Add(m.letters[id].Origin(), -1, -m.letters[id].Size())
 			delete(m.letters, id)
 			m.claims.End(id)
 		}
@@ -114,7 +128,7 @@ func (m *Memory) Delete(_ context.Context, ids ...string) error {
 func (m *Memory) Stats(context.Context) (Stats, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := Stats{Max: m.max}
+	s := Stats{Max: m.bounds.Letters, Bytes: m.usage.All().Bytes, MaxBytes: m.bounds.Bytes}
 	for _, l := range m.letters {
 		if l.State == Parked {
 			s.Parked++
@@ -138,11 +152,23 @@ func (q Query) Matches(l *Letter) bool {
 		(q.Filter == "" || q.Filter == l.Filter) && (q.OverAt.IsZero() || l.Over(q.OverAt)) && l.ID > q.After
 }
 
-func (q Query) limit() int {
-	if q.Limit <= 0 {
-		return DefaultPage
+// Full returns a function for one page: it is asked with each letter before that is
+// put on the page, and reports whether it has no room there any more.
+func (q Query) Full() func(l *Letter) bool {
+	left, bytes := q.Limit, q.Bytes
+	if left <= 0 {
+		left = DefaultPage
 	}
-	return q.Limit
+	if bytes <= 0 {
+		bytes = DefaultPageBytes
+	}
+	first := true
+	return func(l *Letter) bool {
+		left, bytes = left-1, bytes-l.Size()
+		full := left < 0 || bytes < 0 && !first
+		first = false
+		return full
+	}
 }
 
 // clone copies what a caller may change.

@@ -18,6 +18,10 @@ var (
 	// ErrDamaged is the error of replaying a letter that its store can no longer
 	// read.
 	ErrDamaged = errors.New("deadletter: the letter is damaged")
+	// ErrSuspect is the error of replaying a letter that may not be what the service
+	// wrote, see [Letter]'s Suspect: what would be published is what somebody else
+	// chose, with the rights of the service.
+	ErrSuspect = errors.New("deadletter: the letter is suspect")
 	// ErrClaimed is the error of replaying a letter that somebody else replays at
 	// the moment.
 	ErrClaimed = errors.New("deadletter: the letter is being replayed by somebody else")
@@ -29,7 +33,7 @@ var (
 // every letter that is dead when it begins, and parked ones whose time is over
 // ([Letter.Over]).
 //
-// A letter that cannot be replayed ([ErrDamaged], [ErrOmitted], publish returns
+// A letter that cannot be replayed ([ErrDamaged], [ErrOmitted], [ErrSuspect], publish returns
 // an error that wraps [ErrUnfit]; of named ones also [ErrNotFound],
 // [ErrParked], [ErrClaimed]) stays and does not stop the others: err names all
 // of them, the first 20 in detail. Any other error of publish, and one of the
@@ -42,7 +46,19 @@ var (
 // what the broker keeps for that topic may be newer, and its QoS is at least 1,
 // as the letter ends with it.
 func Replay(ctx context.Context, store Store, publish func(ctx context.Context, l *Letter) error, ids ...string) (n int, err error) {
-	r := replay{store: store, publish: publish}
+	return run(ctx, &replay{store: store, publish: publish}, ids)
+}
+
+// ReplayConfirmed is [Replay] of the letters of these ids, also of suspect ones: the
+// caller has looked at what they would publish, and where. Without ids it is an error.
+func ReplayConfirmed(ctx context.Context, store Store, publish func(ctx context.Context, l *Letter) error, ids ...string) (n int, err error) {
+	if len(ids) == 0 {
+		return 0, errors.New("deadletter: no letter is named, want the ids of those that are confirmed")
+	}
+	return run(ctx, &replay{store: store, publish: publish, confirmed: true}, ids)
+}
+
+func run(ctx context.Context, r *replay, ids []string) (n int, err error) {
 	if len(ids) > 0 {
 		err = r.named(ctx, ids)
 	} else {
@@ -56,8 +72,10 @@ type replay struct {
 	store   Store
 	publish func(ctx context.Context, l *Letter) error
 	n       int // replayed
-	left    []error
-	more    int // that are not in left
+	// confirmed takes suspect letters, too.
+	confirmed bool
+	left      []error
+	more      int // that are not in left
 }
 
 // maxLeft is how many letters an error names in detail.
@@ -138,6 +156,9 @@ func (r *replay) one(ctx context.Context, l *Letter) (called bool, err error) {
 	case l.Topic == "":
 		r.leave(l.ID, fmt.Errorf("%w: %s", ErrDamaged, l.Reason))
 		return true, nil
+	case l.Suspect != "" && !r.confirmed:
+		r.leave(l.ID, fmt.Errorf("%w: %s", ErrSuspect, l.Suspect))
+		return true, nil
 	}
 	l.Retain, l.QoS = false, max(1, l.QoS)
 	called, err = WithClaim(ctx, r.store, l.ID, func(ctx context.Context) error { return r.publish(ctx, l) })
@@ -153,7 +174,11 @@ func (r *replay) one(ctx context.Context, l *Letter) (called bool, err error) {
 	// Also after the end of ctx: it has been published.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
-	if err := r.store.Delete(ctx, l.ID); err != nil {
+	switch err := r.store.Delete(ctx, l.ID); {
+	case errors.Is(err, ErrUnfit):
+		r.leave(l.ID, fmt.Errorf("it was replayed, and could not be deleted: %w", err))
+		return true, nil
+	case err != nil:
 		return true, fmt.Errorf("deadletter: %s was replayed, and could not be deleted: %w", l.ID, err)
 	}
 	r.n++
@@ -169,20 +194,31 @@ const deleteTimeout = 10 * time.Second
 // that is being handled at the moment is handled to its end. With
 // [ErrIncomplete] there may be more dead ones, which another Drop finds.
 func Drop(ctx context.Context, store Store, ids ...string) (n int, err error) {
+	var left error // the last one that stays
 	if len(ids) == 0 {
 		err = eachDead(ctx, store, func(page []*Letter) error {
 			ids := make([]string, len(page))
 			for i, l := range page {
 				ids[i] = l.ID
 			}
-			if err := store.Delete(ctx, ids...); err != nil {
-				return err
+			err := store.Delete(ctx, ids...)
+			if errors.Is(err, ErrUnfit) {
+				gone, err := dropEach(ctx, store, ids)
+				n, left = n+gone, cmp.Or(err, left)
+				return nil
 			}
-			n += len(ids)
-			return nil
+			if err == nil {
+				n += len(ids)
+			}
+			return err
 		})
-		return n, err
+		return n, cmp.Or(err, left)
 	}
+	return dropEach(ctx, store, ids)
+}
+
+// dropEach deletes one letter after the other, and goes on behind those that stay.
+func dropEach(ctx context.Context, store Store, ids []string) (n int, left error) {
 	for _, id := range ids {
 		switch _, err := store.Get(ctx, id); {
 		case errors.Is(err, ErrNotFound):
@@ -190,12 +226,16 @@ func Drop(ctx context.Context, store Store, ids ...string) (n int, err error) {
 		case err != nil:
 			return n, err
 		}
-		if err := store.Delete(ctx, id); err != nil {
+		switch err := store.Delete(ctx, id); {
+		case errors.Is(err, ErrUnfit):
+			left = err
+		case err != nil:
 			return n, err
+		default:
+			n++
 		}
-		n++
 	}
-	return n, nil
+	return n, left
 }
 
 // eachDead calls f with pages of as many letters as are dead now: what is

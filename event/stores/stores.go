@@ -165,11 +165,12 @@ func (s *Stores) openDedup(ctx context.Context, c *v1.Settings, o Options) (err 
 }
 
 func (s *Stores) openLetters(ctx context.Context, c *v1.Settings, o Options) (err error) {
-	most := atMost(c.GetDeadLetters().GetMaxLetters())
+	most, bytes := atMost(c.GetDeadLetters().GetMaxLetters()), int64(atMost(c.GetDeadLetters().GetMaxBytes()))
+	share := atMost(uint64(c.GetDeadLetters().GetShare()))
 	switch DeadLettersDriver(c.GetDeadLetters()) {
 	case DriverSQL:
 		var t *deadlettersql.Store
-		t, err = deadlettersql.New(o.DB, deadlettersql.Options{MaxLetters: most})
+		t, err = deadlettersql.New(o.DB, deadlettersql.Options{MaxLetters: most, MaxBytes: bytes, Share: share})
 		if err == nil && !o.Migrated {
 			err = t.Migrate(ctx)
 		}
@@ -179,8 +180,8 @@ func (s *Stores) openLetters(ctx context.Context, c *v1.Settings, o Options) (er
 	case DriverFile:
 		var f *deadletterfile.Store
 		f, err = deadletterfile.Open(o.path(c.GetDeadLetters().GetPath()), deadletterfile.Options{
-			MaxLetters: most,
-			OnCorrupt:  o.recovered("dead letters", "letters"),
+			MaxLetters: most, MaxBytes: bytes, Share: share,
+			OnCorrupt: o.recovered("dead letters", "letters"),
 		})
 		if err == nil {
 			s.DeadLetters, s.closers = f, append(s.closers, f.Close)

@@ -155,6 +155,31 @@ func (s *Settings) Subscriber(c *v1.Subscriber) {
 	}
 }
 
+// What becomes of a message whose letter is over the share of its origin.
+const (
+	overShareDrop  = "drop"
+	overShareBlock = "block"
+)
+
+// DeadLetters applies the part of a service's configuration that is about dead
+// letters, but for their store; nil changes nothing.
+func (s *Settings) DeadLetters(c *v1.DeadLetters) {
+	put(&s.Config.MaxLetters, int(min(c.GetMaxLetters(), math.MaxInt32)))
+	put(&s.Config.MaxLetterBytes, int64(min(c.GetMaxBytes(), math.MaxInt64)))
+	put(&s.Config.LetterShare, int(min(c.GetShare(), math.MaxInt32)))
+	putDuration(&s.Config.ParkLimit, c.GetParkLimit())
+	put(&s.overShare, c.GetOverShare())
+	if keys := c.GetMacKeys(); len(keys) > 0 {
+		s.Config.LetterKeys = nil
+		for _, key := range keys {
+			s.Config.LetterKeys = append(s.Config.LetterKeys, []byte(key))
+		}
+	}
+}
+
+// BlockOverShare is the option for a configuration that says block.
+func (s *Settings) BlockOverShare() { s.overShare = overShareBlock }
+
 // duration takes a setting whose 0 means nothing: written into a configuration
 // it is a problem, because the default is not what was asked for.
 func (s *Settings) duration(section, key string, d *durationpb.Duration, to *time.Duration) {

@@ -27,6 +27,17 @@ func (b *Broker) DeadLetters() (deadletter.Store, error) {
 // middleware, and deletes each once the broker has it. What the broker refuses
 // for what it is stays and does not stop the others; see [deadletter.Replay].
 func (b *Broker) Replay(ctx context.Context, ids ...string) (int, error) {
+	return b.replay(ctx, deadletter.Replay, ids)
+}
+
+// ReplayConfirmed is Replay of named letters, also of suspect ones.
+func (b *Broker) ReplayConfirmed(ctx context.Context, ids ...string) (int, error) {
+	return b.replay(ctx, deadletter.ReplayConfirmed, ids)
+}
+
+type replayFunc func(context.Context, deadletter.Store, func(context.Context, *deadletter.Letter) error, ...string) (int, error)
+
+func (b *Broker) replay(ctx context.Context, replay replayFunc, ids []string) (int, error) {
 	if ctx == nil {
 		return 0, badRequest("replay", "", "context is nil")
 	}
@@ -34,7 +45,7 @@ func (b *Broker) Replay(ctx context.Context, ids ...string) (int, error) {
 	if s.err != nil {
 		return 0, s.err
 	}
-	return deadletter.Replay(ctx, s.client.DeadLetters(), func(ctx context.Context, l *deadletter.Letter) error {
+	return replay(ctx, s.client.DeadLetters(), func(ctx context.Context, l *deadletter.Letter) error {
 		err := public("replay", l.Topic, s.client.Republish(ctx, engine.Outgoing(&l.Message)))
 		if ofTheLetter(err) {
 			return fmt.Errorf("%w: %w", deadletter.ErrUnfit, err)

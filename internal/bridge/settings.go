@@ -71,6 +71,7 @@ type Settings struct {
 	OnDisconnect func(error)
 
 	subscriber   *v1.Subscriber
+	overShare    string                // of the configuration of dead letters
 	zeros        []*event.SettingError // settings that 0 means nothing to
 	noConnection bool                  // the service's configuration has none
 	headerTwice  []string
@@ -165,6 +166,13 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	cfg.ForceAuto = s.Protocol == "auto"
 	if err = s.resolveUnmatched(&cfg); err != nil {
 		errs = append(errs, err)
+	}
+	switch s.overShare {
+	case "":
+	case overShareDrop, overShareBlock:
+		cfg.BlockOverShare = s.overShare == overShareBlock
+	default:
+		errs = append(errs, event.Setting("DeadLetters", "over_share", "is %q, want %s or %s", s.overShare, overShareDrop, overShareBlock))
 	}
 	if cfg.Preset, err = engine.FindPreset(s.Preset); err != nil {
 		bad("preset", "%w", err)

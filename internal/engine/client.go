@@ -37,7 +37,8 @@ type Client struct {
 
 	began chan struct{} // closed while there is a run
 
-	unroutedLog PerMinute
+	unroutedLog, overShareLog PerMinute
+	letterLog, blockedLog     fewPerMinute
 }
 
 // NewClient checks the configuration and opens nothing yet. The subscriptions

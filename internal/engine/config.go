@@ -32,7 +32,8 @@ const (
 	DefaultDeadLetter     = "dead-letter/"
 	DefaultParkLimit      = 24 * time.Hour
 	DefaultParkReport     = time.Minute
-	DefaultMaxLetters     = 100_000
+	DefaultMaxLetters     = deadletter.DefaultMaxLetters
+	DefaultMaxLetterBytes = 256 << 20
 	DefaultStoreTimeout   = 30 * time.Second
 	DefaultPublisher      = "-pub"
 )
@@ -109,8 +110,14 @@ type Config struct {
 	// Retained says that retained messages are chosen and not the last resort:
 	// their self-test runs at Start.
 	Retained bool
-	// MaxLetters bounds retained letters.
-	MaxLetters int
+	// MaxLetters and MaxLetterBytes bound retained letters, and LetterShare is how
+	// much of that one origin may have, see [deadletter.Bounds].
+	MaxLetters     int
+	MaxLetterBytes int64
+	LetterShare    int
+	// BlockOverShare leaves a message unacknowledged whose letter is over the share
+	// of its origin, instead of dropping it.
+	BlockOverShare bool
 	// ParkLimit is how long a parked message is handled again before it is a
 	// dead letter.
 	ParkLimit time.Duration
@@ -119,6 +126,8 @@ type Config struct {
 	ParkReport time.Duration
 	// StoreTimeout bounds one call of the store.
 	StoreTimeout time.Duration
+	// LetterKeys sign retained letters: the first signs, all verify; none does neither.
+	LetterKeys deadletter.Keys
 	// DeadLetterTopic is where dead letters are published, too; "" is nowhere.
 	DeadLetterTopic string
 	// Concurrency is how many handlers run at once.
@@ -225,6 +234,9 @@ func (c *Config) resolve() error {
 			bad("Connection", "will.payload", "has %d bytes, want at most %d", n, math.MaxUint16)
 		}
 	}
+	if err := c.LetterKeys.Check(); err != nil {
+		bad("DeadLetters", "mac_keys", "%w", err)
+	}
 	errs = append(errs, c.checkBounds())
 	if err := errors.Join(errs...); err != nil {
 		return &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
@@ -246,6 +258,7 @@ func (c *Config) setDefaults() {
 	def(&c.ParkLimit, DefaultParkLimit)
 	def(&c.ParkReport, DefaultParkReport)
 	def(&c.MaxLetters, DefaultMaxLetters)
+	def(&c.MaxLetterBytes, DefaultMaxLetterBytes)
 	def(&c.StoreTimeout, DefaultStoreTimeout)
 	if c.Logger == nil {
 		c.Logger = log.GetLogger()
@@ -257,6 +270,11 @@ func def[T comparable](v *T, d T) {
 	if *v == zero {
 		*v = d
 	}
+}
+
+// letterBounds are those of retained letters.
+func (c *Config) letterBounds() deadletter.Bounds {
+	return deadletter.Bounds{Letters: c.MaxLetters, Bytes: c.MaxLetterBytes, Share: c.LetterShare}
 }
 
 // letterPrefix is where dead letters are retained.

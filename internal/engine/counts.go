@@ -18,6 +18,7 @@ type counts struct {
 	topicFailed      atomic.Int64 // dead letters that did not reach their topic
 	lettersCut       atomic.Int64 // dead letters that have not all of their message
 	lettersLost      atomic.Int64 // messages whose letter no store took, discarded
+	lettersOverShare atomic.Int64 // messages whose origin has its share of the store, discarded
 }
 
 // Dropped is how many QoS 0 messages found the queue full.

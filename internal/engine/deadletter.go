@@ -38,7 +38,9 @@ func (r *run) bury(ctx context.Context, d *Delivery, cause error, attempts int) 
 	}
 	r.announce(ctx, d, l.Letter)
 	to := destination(c.store, l.ID)
-	c.log.Errorf("mqtt: dead-lettered to %q as %s: topic %q, %d attempts: %v", to, l.ID, d.Topic, attempts, cause)
+	c.letterLog.say(func(others string) {
+		c.log.Errorf("mqtt: dead-lettered to %q as %s: topic %q, %d attempts%s: %v", to, l.ID, d.Topic, attempts, others, cause)
+	})
 	if h := c.cfg.Hooks.DeadLettered; h != nil {
 		c.hook(func() { h(d, l.ID, to, attempts, cause) })
 	}
@@ -133,7 +135,7 @@ func (r *run) encode(ctx context.Context, l *deadletter.Letter, retain bool) (*M
 		return nil, err
 	}
 	properties := version != Version31 && (!retain || len(l.Payload) > 0)
-	m, err := deadletter.Encode(l, properties)
+	m, err := r.client.cfg.LetterKeys.Encode(l, properties)
 	if err != nil {
 		return nil, err
 	}

@@ -80,7 +80,9 @@ func (r *run) observer() delivery.Observer[*Delivery] {
 		},
 		Finished: r.finished,
 		DeadLetterFailed: func(d *Delivery, after time.Duration, err error) {
-			log.Errorf("mqtt: letter not accepted, message stays as it is, retry in %v: topic %q: %v", after, d.Topic, err)
+			r.client.blockedLog.say(func(others string) {
+				log.Errorf("mqtt: letter not accepted, message stays as it is, retry in %v: topic %q%s: %v", after, d.Topic, others, err)
+			})
 		},
 	}
 	if h := hooks.Handled; h != nil {

@@ -19,6 +19,7 @@ func (c *Client) Health() event.Health {
 	h.Discarded, h.DeadLetterTopicFailed = c.counts.discarded.Load(), c.counts.topicFailed.Load()
 	h.RetainedIgnored = c.counts.retainedIgnored.Load()
 	h.LettersCut, h.LettersLost = c.counts.lettersCut.Load(), c.counts.lettersLost.Load()
+	h.LettersOverShare = c.counts.lettersOverShare.Load()
 	r := c.current()
 	if r == nil {
 		h.LastError = c.absence()

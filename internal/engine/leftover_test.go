@@ -85,7 +85,7 @@ func TestLargestRetainedLetter(t *testing.T) {
 		b := mqtttest.NewScripted(t)
 		s := on("work", func(context.Context, *Delivery) error { return errors.New("bad") })
 		s.MaxAttempts = 1
-		c := running(t, client(t, b.URL(), version, func(c *Config) { c.MaxPayload = 1 << 20 }), s)
+		c := running(t, client(t, b.URL(), version, func(c *Config) { c.MaxPayload, c.MaxInbound = 1<<20, 1<<20 }), s)
 		const size = 1<<20 - 100
 		publish(t, c, "work", 1, strings.Repeat("x", size))
 		eventually(t, func() bool { return len(b.Retained()) == 1 && c.Health().Running == 0 })
@@ -97,7 +97,7 @@ func TestLargestRetainedLetter(t *testing.T) {
 			t.Error(err)
 		}
 		over := list[0]
-		over.ID, over.Payload = "over", make([]byte, maxLetter)
+		over.ID, over.Payload = numbered(1), make([]byte, maxLetter)
 		if err := c.DeadLetters().Put(within(t, patience), over); !errors.Is(err, deadletter.ErrUnfit) {
 			t.Errorf("a letter that could not be read back: %v", err)
 		}

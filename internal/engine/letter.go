@@ -57,6 +57,9 @@ func (r *run) letterOf(d *Delivery) (*letter, error) {
 		c.hook(func() { l.EventID = d.sub.EventID(d) })
 	}
 	l.Omitted = omitted(d.Inbound)
+	if len(l.Payload) > c.cfg.MaxInbound {
+		l = l.Smaller() // what is over the limit takes no room in a store either
+	}
 	d.letter = &letter{Letter: l}
 	return d.letter, nil
 }
@@ -100,7 +103,18 @@ func (r *run) put(ctx context.Context, d *Delivery) error {
 			r.stored(d)
 			return nil
 		}
-		if !r.unfit(d, err) {
+		if errors.Is(err, deadletter.ErrShare) && !r.client.cfg.BlockOverShare {
+			if d.letter.State == deadletter.Parked {
+				return fmt.Errorf("%w: %w", errUnfit, err)
+			}
+			if smaller := d.letter.Smaller(); smaller != nil && errors.Is(err, deadletter.ErrUnfit) {
+				d.letter.Letter = smaller
+				continue
+			}
+			r.overShare(d, err)
+			return nil
+		}
+		if errors.Is(err, deadletter.ErrShare) || !r.unfit(d, err) {
 			err = fmt.Errorf("dead-letter store: %w", err)
 			r.troubles.set(d, err)
 			return fmt.Errorf("%w: %w", delivery.ErrAgain, err)
@@ -113,7 +127,9 @@ func (r *run) put(ctx context.Context, d *Delivery) error {
 			r.lose(d, err)
 			return nil
 		}
-		r.client.log.Warnf("mqtt: dead letter %s is kept smaller, without %v: topic %q: %v", d.letter.ID, smaller.Omitted, d.Topic, err)
+		r.client.letterLog.say(func(others string) {
+			r.client.log.Warnf("mqtt: dead letter %s is kept smaller, without %v: topic %q%s: %v", d.letter.ID, smaller.Omitted, d.Topic, others, err)
+		})
 		d.letter.Letter, d.letter.doubt = smaller, false
 	}
 }
@@ -149,8 +165,23 @@ func (r *run) lose(d *Delivery, err error) {
 	d.letter.lost = true
 	c.counts.lettersLost.Add(1)
 	c.counts.discarded.Add(1)
-	c.log.Errorf("mqtt: message discarded, as its store takes no letter of it in any form: topic %q, %v, reason %q: %v",
-		d.Topic, d.letter.Omitted, d.letter.Reason, err)
+	c.letterLog.say(func(others string) {
+		c.log.Errorf("mqtt: message discarded, as its store takes no letter of it in any form: topic %q, %v, reason %q%s: %v",
+			d.Topic, d.letter.Omitted, d.letter.Reason, others, err)
+	})
+}
+
+// overShare gives up a letter for which its origin has no room left: to wait for it
+// would let one sender stop all others.
+func (r *run) overShare(d *Delivery, err error) {
+	c := r.client
+	r.troubles.clear(d)
+	d.letter.lost = true
+	c.counts.discarded.Add(1)
+	if n := c.counts.lettersOverShare.Add(1); c.overShareLog.Due(time.Now()) {
+		c.log.Errorf("mqtt: message discarded, as letters of its origin have taken its share of their store (%d so far; said once a minute): origin %q, topic %q, reason %q: %v",
+			n, d.letter.Origin(), d.Topic, d.letter.Reason, err)
+	}
 }
 
 // retractTimeout bounds the deletion of a letter that was not needed.

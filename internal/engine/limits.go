@@ -53,6 +53,8 @@ func (c *Config) checkBounds() error {
 		{"Subscriber", "queue", int64(c.Queue), maxQueue},
 		{"Subscriber", "queue_bytes", c.QueueBytes, maxQueueBytes},
 		{"DeadLetters", "max_letters", int64(c.MaxLetters), math.MaxInt64},
+		{"DeadLetters", "max_bytes", c.MaxLetterBytes, math.MaxInt64},
+		{"DeadLetters", "share", int64(c.LetterShare), math.MaxInt32},
 	} {
 		if n.value < 0 || n.value > n.max {
 			bad(n.section, n.key, "is %d, want 1 to %d, or nothing for the default", n.value, n.max)

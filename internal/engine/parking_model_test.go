@@ -167,7 +167,7 @@ func (m *sent) Done() {
 }
 
 func simulate(t *testing.T, p plan) []string {
-	w := &world{plan: p, Memory: deadletter.NewMemory(p.bound), rand: rand.New(rand.NewPCG(p.seed, 1))}
+	w := &world{plan: p, Memory: deadletter.NewBoundedMemory(deadletter.Bounds{Letters: p.bound, Share: 1}), rand: rand.New(rand.NewPCG(p.seed, 1))}
 	for n := range p.messages {
 		w.sent = append(w.sent, &sent{world: w, n: n, key: fmt.Sprint(n % p.keys)})
 	}

@@ -59,6 +59,7 @@ func statsOf(t testing.TB, s deadletter.Store) deadletter.Stats {
 	if err != nil {
 		t.Fatal(err)
 	}
+	st.Bytes = 0
 	return st
 }
 

@@ -24,7 +24,7 @@ func putMany(t *testing.T, s deadletter.Store, n, size int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := &deadletter.Letter{ID: id, State: deadletter.Dead, Reason: "bad", Filter: "work/+"}
+		l := &deadletter.Letter{ID: id, State: deadletter.Dead, Reason: "bad", Filter: "work/+", Service: "shop"}
 		l.Topic, l.Payload, l.QoS = fmt.Sprint("work/", i), []byte(strings.Repeat("x", size)), 1
 		slots <- struct{}{}
 		go func() {
@@ -46,7 +46,7 @@ func TestManyRetainedLetters(t *testing.T) {
 	eachVersion(t, func(t *testing.T, version option) {
 		const letters = 3000
 		b := mqtttest.Mosquitto(t, mqtttest.WithConfig("max_queued_messages 1000"))
-		c := running(t, client(t, b.URL(), version), on("other", idle))
+		c := running(t, client(t, b.URL(), version), on("work/+", idle))
 		s := c.DeadLetters()
 		putMany(t, s, letters, 1000)
 		if st, err := s.Stats(within(t, patience)); err != nil || st.Dead != letters {
@@ -88,15 +88,15 @@ func TestRetainedLettersAreFull(t *testing.T) {
 	b := mqtttest.Mosquitto(t)
 	other := running(t, client(t, b.URL(), func(c *Config) { c.ClientID = "other" }))
 	putMany(t, other.DeadLetters(), 2, 1000)
-	c := running(t, client(t, b.URL(), func(c *Config) { c.MaxLetters = 3 }), on("other", idle))
+	c := running(t, client(t, b.URL(), func(c *Config) { c.MaxLetters, c.LetterShare = 3, 1 }), on("work/+", idle))
 	s := c.DeadLetters()
 	putMany(t, s, 1, 1000)
-	l := &deadletter.Letter{ID: "1", State: deadletter.Dead}
+	l := &deadletter.Letter{ID: numbered(1), State: deadletter.Dead}
 	l.Topic = "t"
 	if err := s.Put(within(t, patience), l); !errors.Is(err, deadletter.ErrFull) {
 		t.Errorf("%v", err)
 	}
-	if st, err := s.Stats(within(t, patience)); err != nil || st != (deadletter.Stats{Dead: 3, Max: 3}) {
+	if st, err := s.Stats(within(t, patience)); err != nil || st.Dead != 3 || st.Max != 3 {
 		t.Errorf("%+v, %v", st, err)
 	}
 	if n, err := deadletter.Drop(within(t, patience), s); n != 3 || err != nil {
@@ -112,9 +112,10 @@ func TestRetainedPagesAreBounded(t *testing.T) {
 	t.Parallel()
 	const letters = 200
 	p := newLetterPage("p/", deadletter.Query{}, false)
+	p.check.ours = func(string) bool { return true }
 	for i := range letters {
 		n := (i * 7) % letters // not in order
-		l := &deadletter.Letter{ID: fmt.Sprintf("%03d", n), State: deadletter.Dead}
+		l := &deadletter.Letter{ID: numbered(n), State: deadletter.Dead}
 		l.Topic, l.Payload = "t", make([]byte, 1<<20)
 		m, err := deadletter.Encode(l, true)
 		if err != nil {
@@ -130,10 +131,10 @@ func TestRetainedPagesAreBounded(t *testing.T) {
 		}
 	}
 	p.done()
-	if p.count != letters || !p.cut || len(p.sorted) < 20 || p.sorted[0].ID != "000" || p.sorted[len(p.sorted)-1].ID != fmt.Sprintf("%03d", len(p.sorted)-1) {
+	if p.count != letters || !p.cut || len(p.sorted) < 20 || p.sorted[0].ID != numbered(0) || p.sorted[len(p.sorted)-1].ID != numbered(len(p.sorted)-1) {
 		t.Errorf("%d counted, %d kept", p.count, len(p.sorted))
 	}
-	if p.follows(deadletter.Query{After: "015", Limit: 100}) || !p.follows(deadletter.Query{After: "009", Limit: 5}) {
+	if p.follows(deadletter.Query{After: numbered(25), Limit: 100}) || !p.follows(deadletter.Query{After: numbered(9), Limit: 5}) {
 		t.Error("pages beyond what is kept, or within")
 	}
 }
@@ -145,7 +146,7 @@ func TestManyLargeRetainedLetters(t *testing.T) {
 	eachVersion(t, func(t *testing.T, version option) {
 		const letters = 2000
 		b := mqtttest.Mosquitto(t, mqtttest.WithConfig("max_queued_messages 1000"))
-		c := running(t, client(t, b.URL(), version), on("other", idle))
+		c := running(t, client(t, b.URL(), version), on("work/+", idle))
 		s := c.DeadLetters()
 		putMany(t, s, letters, 20_000)
 		if st, err := s.Stats(within(t, 4*patience)); err != nil || st.Dead != letters {
@@ -163,6 +164,7 @@ func TestManyLargeRetainedLetters(t *testing.T) {
 func TestIncompletePart(t *testing.T) {
 	t.Parallel()
 	p := newLetterPage("p/", deadletter.Query{}, false)
+	p.check.ours = func(string) bool { return true }
 	keep := func(topic string) {
 		if err := p.keep(&Inbound{Topic: topic, Payload: make([]byte, 2000), Retain: true}); err != nil {
 			t.Fatal(err)
@@ -171,11 +173,11 @@ func TestIncompletePart(t *testing.T) {
 	for range 2 {
 		p.next()
 		for i := range safeCount {
-			keep(fmt.Sprintf("p/aa/%04daa", i))
+			keep(fmt.Sprintf("p/aa/%04daa", i)) // also where no letter belongs
 		}
 	}
 	keep("p/check/retained/1")
-	keep("p/ab/1aa")
+	keep("p/ab/1aa/deeper")
 	if err := p.incomplete(); err != nil || p.count != 2*safeCount {
 		t.Errorf("%d, %v", p.count, err)
 	}
@@ -184,6 +186,7 @@ func TestIncompletePart(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	once := newLetterPage("p/", deadletter.Query{}, true)
+	once.check = p.check
 	var err error
 	for range safeCount {
 		err = cmp.Or(err, once.keep(&Inbound{Topic: "p/aa/1aa", Payload: make([]byte, 2000), Retain: true}))

@@ -27,11 +27,13 @@ const (
 // the order of their ids, as many as the bound permits. It counts all.
 type letterPage struct {
 	prefix string // of their topics
+	check  letterCheck
 	query  deadletter.Query
-	count  int  // retained letters that came, whatever their query
-	came   int  // bytes of them
-	bytes  int  // of what is kept
-	cut    bool // there are more than what is kept
+	count  int               // retained letters that came, whatever their query
+	came   int               // bytes of them
+	bytes  int               // of what is kept
+	cut    bool              // there are more than what is kept
+	usage  *deadletter.Usage // of all that came; nil is not asked for
 	began  time.Time
 	atOnce bool // all letters are those of one filter
 	part   struct {
@@ -72,6 +74,11 @@ func (p *letterPage) keep(m *session.Inbound) error {
 			return err
 		}
 	}
+	if p.usage != nil && m.Retain {
+		kept := Kept(m)
+		l := p.check.letter(&kept, id)
+		p.usage.Add(l.Origin(), 1, l.Size())
+	}
 	p.put(id, m)
 	return nil
 }
@@ -82,7 +89,7 @@ func (p *letterPage) put(id string, m *session.Inbound) {
 		return
 	}
 	kept := Kept(m)
-	l := letterIn(&kept, id)
+	l := p.check.letter(&kept, id)
 	if !p.query.Matches(l) {
 		return
 	}
@@ -159,7 +166,14 @@ func (p *letterPage) follows(q deadletter.Query) bool {
 	if !same || q.After == "" || q.After < p.query.After || time.Since(p.began) > readAheadAge {
 		return false
 	}
-	return !p.cut || len(p.after(q)) >= limitOf(q)
+	if !p.cut {
+		return true
+	}
+	full, enough := q.Full(), false
+	for _, l := range p.after(q) {
+		enough = enough || full(l)
+	}
+	return enough
 }
 
 func (p *letterPage) after(q deadletter.Query) []*deadletter.Letter {
@@ -172,8 +186,11 @@ func (p *letterPage) after(q deadletter.Query) []*deadletter.Letter {
 
 // page returns copies, as the caller may change them.
 func (p *letterPage) page(q deadletter.Query) (page []*deadletter.Letter) {
-	all := p.after(q)
-	for _, l := range all[:min(len(all), limitOf(q))] {
+	full := q.Full()
+	for _, l := range p.after(q) {
+		if full(l) {
+			break
+		}
 		c := *l
 		page = append(page, &c)
 	}
@@ -188,13 +205,6 @@ func (p *letterPage) without(ids []string) {
 			p.sorted = slices.Delete(p.sorted, i, i+1)
 		}
 	}
-}
-
-func limitOf(q deadletter.Query) int {
-	if q.Limit <= 0 {
-		return deadletter.DefaultPage
-	}
-	return q.Limit
 }
 
 func sizeOf(l *deadletter.Letter) int {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -31,6 +30,13 @@ const maxLetter = 4 * session.DefaultMaxPacketSize
 // subscriber's they would wait for acknowledgements, which may be waiting for
 // this. An error of take ends it.
 func (s *retained) read(ctx context.Context, take taker, filters ...string) error {
+	return s.reading(ctx, take, func(ctx context.Context, c *collector, reader *session.Session) error {
+		return c.collect(ctx, reader, filters)
+	})
+}
+
+// reading calls f with a connection whose messages go to take.
+func (s *retained) reading(ctx context.Context, take taker, f func(context.Context, *collector, *session.Session) error) error {
 	if err := s.takeTurn(ctx); err != nil {
 		return err
 	}
@@ -39,7 +45,7 @@ func (s *retained) read(ctx context.Context, take taker, filters ...string) erro
 	if r == nil {
 		return s.client.absence()
 	}
-	id, err := uuid.NewV7()
+	id, err := uuid.NewRandom()
 	if err != nil {
 		return err
 	}
@@ -57,7 +63,7 @@ func (s *retained) read(ctx context.Context, take taker, filters ...string) erro
 		defer cancel()
 		reader.Close(ctx)
 	}()
-	return c.collect(ctx, reader, filters)
+	return f(ctx, c, reader)
 }
 
 func (s *retained) takeTurn(ctx context.Context) error {
@@ -90,8 +96,9 @@ type collector struct {
 
 	mu    sync.Mutex
 	count int
-	ended int   // the last end that came
-	err   error // of take
+	mark  string // payload of the end that is waited for, which nobody knows before it is sent
+	ended bool   // it came
+	err   error  // of take
 	group struct{ count, bytes int }
 }
 
@@ -108,8 +115,10 @@ func (c *collector) Deliver(m *session.Inbound) {
 	defer c.mu.Unlock()
 	switch {
 	case m.Topic == c.end:
-		n, _ := strconv.Atoi(string(m.Payload))
-		c.ended = max(c.ended, n)
+		if c.mark == "" || string(m.Payload) != c.mark {
+			return // of somebody else
+		}
+		c.ended = true
 	case len(m.Payload) == 0 && m.Oversize == 0:
 		c.take.clear(m.Topic)
 	case c.err == nil:
@@ -131,6 +140,9 @@ func (c *collector) Batch() {}
 // they retain beside the rest.
 const quiet = 100 * time.Millisecond
 
+// quietLimit is how long that is waited for: somebody may send on and on.
+const quietLimit = 5 * time.Second
+
 // collect subscribes to a few filters after the other. MQTT does not say when all
 // retained messages were sent, so that a message of ours follows them.
 // They come at QoS 0: at QoS 1 a broker queues them, and drops what its queue does
@@ -142,18 +154,24 @@ func (c *collector) collect(ctx context.Context, s *session.Session, filters []s
 		return err
 	}
 	for group, i := 1, 0; i < len(filters); {
-		if err := c.collectGroup(ctx, s, filters[i:min(i+group, len(filters))], i+1); err != nil {
+		if err := c.collectGroup(ctx, s, filters[i:min(i+group, len(filters))]); err != nil {
 			return err
 		}
 		i, group = i+group, c.nextGroup(group)
+	}
+	over := time.After(quietLimit)
+	taken := func() error {
+		c.mu.Lock() // what was taken is seen after this
+		defer c.mu.Unlock()
+		return c.err
 	}
 	for {
 		select {
 		case <-c.arrived:
 		case <-time.After(quiet):
-			c.mu.Lock() // what was taken is seen after this
-			defer c.mu.Unlock()
-			return c.err
+			return taken()
+		case <-over:
+			return taken()
 		case <-ctx.Done():
 			return c.late(ctx.Err(), filters[len(filters)-1])
 		}
@@ -184,8 +202,8 @@ func (c *collector) nextGroup(n int) int {
 	return min(max(1, fit), maxGroup)
 }
 
-// collectGroup is the n-th filter and those with it.
-func (c *collector) collectGroup(ctx context.Context, s *session.Session, names []string, n int) error {
+// collectGroup reads a few filters at once.
+func (c *collector) collectGroup(ctx context.Context, s *session.Session, names []string) error {
 	c.next()
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -196,7 +214,7 @@ func (c *collector) collectGroup(ctx context.Context, s *session.Session, names 
 	if err := subscribeAll(ctx, s, filters...); err != nil {
 		return err
 	}
-	return c.late(c.untilEnd(ctx, s, n), names[0])
+	return c.late(c.untilEnd(ctx, s), names[0])
 }
 
 func subscribeAll(ctx context.Context, s *session.Session, filters ...session.Filter) error {
@@ -220,18 +238,27 @@ func subscribeAll(ctx context.Context, s *session.Session, filters ...session.Fi
 // silent is how long nothing may come before the end.
 const silent = 20 * time.Millisecond
 
-// untilEnd sends the message that ends the n-th filter and those with it, and waits for it. While
-// nothing comes it is sent again, at QoS 0, for a broker that has more to send and
-// does so only when it hears from us: Mosquitto 2.0 may miss that its socket takes
-// more again, and is silent until the next ping.
-func (c *collector) untilEnd(ctx context.Context, s *session.Session, n int) error {
-	sent := make(chan error, 1)
-	if err := s.PublishAsync(ctx, &Message{Topic: c.end, Payload: []byte(strconv.Itoa(n)), QoS: 1}, func(err error) { sent <- err }); err != nil {
+// untilEnd sends the message that ends the filters that were subscribed to last, and
+// waits for it. While nothing comes it is sent again, at QoS 0, for a broker that has
+// more to send and does so only when it hears from us: Mosquitto 2.0 may miss that its
+// socket takes more again, and is silent until the next ping.
+func (c *collector) untilEnd(ctx context.Context, s *session.Session) error {
+	mark, err := uuid.NewRandom()
+	if err != nil {
+		return err
+	}
+	end := Message{Topic: c.end, Payload: []byte(mark.String())}
+	c.mu.Lock()
+	c.mark, c.ended = mark.String(), false
+	c.mu.Unlock()
+	sent, first := make(chan error, 1), end
+	first.QoS = 1
+	if err := s.PublishAsync(ctx, &first, func(err error) { sent <- err }); err != nil {
 		return err
 	}
 	for {
 		c.mu.Lock()
-		over, err := c.ended >= n, c.err
+		over, err := c.ended, c.err
 		c.mu.Unlock()
 		if over || err != nil {
 			return err
@@ -244,7 +271,8 @@ func (c *collector) untilEnd(ctx context.Context, s *session.Session, n int) err
 			sent = nil
 		case <-c.arrived:
 		case <-time.After(silent):
-			if err := s.Publish(ctx, &Message{Topic: c.end, Payload: []byte(strconv.Itoa(n))}); err != nil {
+			again := end
+			if err := s.Publish(ctx, &again); err != nil {
 				return err
 			}
 		case <-ctx.Done():

@@ -3,6 +3,8 @@ package engine
 import (
 	"fmt"
 	"strings"
+
+	"github.com/google/uuid"
 )
 
 // letterParts is how many parts the topics of retained letters are in: a broker
@@ -11,8 +13,14 @@ import (
 const letterParts = 256
 
 // topic is where a letter is retained: below the part that its id ends with, so
-// that letters can be read part by part.
-func (s *retained) topic(id string) string { return s.client.cfg.letterPrefix() + part(id) + "/" + id }
+// that letters can be read part by part. The topic of a letter names it, too: one that
+// is not where it belongs has no other id.
+func (s *retained) topic(id string) string {
+	if letterID(s.client.cfg.letterPrefix(), id) != "" {
+		return id
+	}
+	return s.client.cfg.letterPrefix() + part(id) + "/" + id
+}
 
 // somewhere describes the topics of letters.
 func (s *retained) somewhere() string {
@@ -42,11 +50,24 @@ func (s *retained) parts() []string {
 	return filters
 }
 
-// letterID returns the id in the topic of a letter, and "" for another topic.
+// letterID returns the id of the letter on a topic, and "" where no letter can be.
+// Only an id that a service makes, in its part, is one: what is on another topic below
+// those was written by somebody else, and has its topic for an id, by which it can be
+// dropped.
 func letterID(prefix, topic string) string {
-	rest, _ := strings.CutPrefix(topic, prefix)
-	if in, id, ok := strings.Cut(rest, "/"); ok && in == part(id) {
+	rest, below := strings.CutPrefix(topic, prefix)
+	in, id, two := strings.Cut(rest, "/")
+	switch {
+	case !below || !two || strings.Contains(id, "/") || strings.ContainsAny(topic, "+#"):
+		return ""
+	case isLetterID(id) && in == part(id):
 		return id
 	}
-	return ""
+	return topic
+}
+
+// isLetterID reports whether a text is a UUID as letters have it, in its one form.
+func isLetterID(id string) bool {
+	u, err := uuid.Parse(id)
+	return err == nil && u.String() == id
 }

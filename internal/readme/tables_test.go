@@ -15,6 +15,7 @@ import (
 
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadlettersql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
@@ -53,6 +54,8 @@ func TestFields(t *testing.T) {
 		"dedup.window":                   hours(dedup.DefaultTTL),
 		"dedup.max_ids":                  thousands(dedup.DefaultMaxIDs),
 		"dead_letters.max_letters":       thousands(deadlettersql.DefaultMaxLetters),
+		"dead_letters.max_bytes":         fmt.Sprintf("%d GiB", deadlettersql.DefaultMaxBytes>>30),
+		"dead_letters.share":             fmt.Sprint(deadletter.DefaultShare),
 		"dead_letters.park_limit":        hours(engine.DefaultParkLimit),
 	}
 	page := load(t, configuration)

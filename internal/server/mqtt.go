@@ -1,8 +1,6 @@
 package server
 
 import (
-	"math"
-
 	"github.com/go-kratos/kratos/v2/log"
 
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
@@ -49,8 +47,7 @@ func NewMQTTServer(
 		mqttserver.Dedup(window),
 		mqttserver.WithHooks(backlog),
 		keep,
-		mqttserver.MaxRetainedDeadLetters(int(min(m.GetDeadLetters().GetMaxLetters(), math.MaxInt32))),
-		mqttserver.ParkLimit(m.GetDeadLetters().GetParkLimit().AsDuration()),
+		mqttserver.DeadLettersConfig(m.GetDeadLetters()),
 	)
 	reportv1.RegisterReportEventsMQTTServer(srv, reports,
 		reportv1.ReportEvents_SaveEventReport_MQTT_Batch(reports.SaveEventReports),

@@ -1,8 +1,6 @@
 package mqtt
 
 import (
-	"math"
-
 	"github.com/go-kratos/kratos/v2/log"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
@@ -20,8 +18,7 @@ import (
 func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...ServerOption) *Server {
 	all := []ServerOption{
 		Connection(c.GetConnection()), Subscriber(c.GetSubscriber()), WithCodec("proto"),
-		MaxRetainedDeadLetters(int(min(c.GetDeadLetters().GetMaxLetters(), math.MaxInt32))),
-		ParkLimit(c.GetDeadLetters().GetParkLimit().AsDuration()),
+		DeadLettersConfig(c.GetDeadLetters()),
 	}
 	if logger != nil {
 		all = append(all, Logger(logger))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
 )
@@ -37,6 +38,44 @@ func MaxRetainedDeadLetters(n int) ServerOption {
 	return set(func(s *bridge.Settings) { s.Config.MaxLetters = n })
 }
 
+// MaxRetainedDeadLetterBytes bounds the bytes of dead letters that are kept as
+// retained messages, in the same way. Default: 256 MiB.
+func MaxRetainedDeadLetterBytes(n int64) ServerOption {
+	return set(func(s *bridge.Settings) { s.Config.MaxLetterBytes = n })
+}
+
+// RetainedDeadLetterShare is how much of these bounds the letters of one origin may
+// have once they are half used up: one part of n, see [deadletter.Bounds]. Stores
+// of other packages have an option for it. Default: 8; 1 is no bound.
+func RetainedDeadLetterShare(n int) ServerOption {
+	return set(func(s *bridge.Settings) { s.Config.LetterShare = n })
+}
+
+// BlockOverShare leaves a message unacknowledged whose letter is over the share of
+// its origin in whatever store, and tries it again: what is behind it in its session
+// is not acknowledged either, whoever sent it, so that one sender can stop all.
+// Default: its letter is kept without the payload, and where that has no room it is
+// dropped, logged and counted in Health's LettersOverShare.
+func BlockOverShare() ServerOption {
+	return set(func(s *bridge.Settings) { s.BlockOverShare() })
+}
+
+// DeadLetterKeys signs retained dead letters with HMAC-SHA256: the first key signs,
+// all verify, so that a new one can be put in front while letters of the old one are
+// left. Whoever may write below dead-letter/<service>/ can forge letters otherwise: with
+// keys, one that none of them has signed is listed as suspect, and replayed only by a
+// call that confirms it. Each key has 32 bytes at least. Default: none.
+func DeadLetterKeys(keys ...[]byte) ServerOption {
+	return set(func(s *bridge.Settings) { s.Config.LetterKeys = keys })
+}
+
+// DeadLettersConfig takes bounds, share, keys and park limit from a service's
+// configuration; its store is opened by package event/stores. What is unset there
+// keeps what options before it said.
+func DeadLettersConfig(c *v1.DeadLetters) ServerOption {
+	return set(func(s *bridge.Settings) { s.DeadLetters(c) })
+}
+
 // DeadLetterTopic publishes dead letters to this topic, too, once their store has
 // them: with user properties on MQTT 5, as a CloudEvent on 3.1.1, see
 // deadletter.Decode. A publish that fails is tried again for 5 s, logged and
@@ -61,4 +100,11 @@ func (s *Server) DeadLetters() (deadletter.Store, error) { return s.broker.DeadL
 // and does not stop the others, see [deadletter.Replay].
 func (s *Server) Replay(ctx context.Context, ids ...string) (int, error) {
 	return s.broker.Replay(ctx, ids...)
+}
+
+// ReplayConfirmed is Replay of the letters of these ids, also of suspect ones
+// ([deadletter.Letter]'s Suspect), for who has looked at what they would publish, and
+// where. Without ids it is an error.
+func (s *Server) ReplayConfirmed(ctx context.Context, ids ...string) (int, error) {
+	return s.broker.ReplayConfirmed(ctx, ids...)
 }

@@ -911,7 +911,23 @@ type DeadLetters struct {
 	MaxLetters uint64 `protobuf:"varint,3,opt,name=max_letters,json=maxLetters,proto3" json:"max_letters,omitempty"`
 	// How long a parked message is handled again before it is a dead letter.
 	// Default 24 h.
-	ParkLimit     *durationpb.Duration `protobuf:"bytes,4,opt,name=park_limit,json=parkLimit,proto3" json:"park_limit,omitempty"`
+	ParkLimit *durationpb.Duration `protobuf:"bytes,4,opt,name=park_limit,json=parkLimit,proto3" json:"park_limit,omitempty"`
+	// Most bytes that letters take. Default 1 GiB, of retained letters 256 MiB.
+	MaxBytes uint64 `protobuf:"varint,5,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	// How much of max_letters and max_bytes the letters of one origin may have once
+	// the store is half full: one part of so many. The origin is the topic up to the
+	// level that the first wildcard of the subscription stands for, as in devices/7 of
+	// devices/+/data. Default 8; 1 is all of it.
+	Share uint32 `protobuf:"varint,6,opt,name=share,proto3" json:"share,omitempty"`
+	// What becomes of a message whose letter is over that share, also without its
+	// payload: "drop", counted (default), or "block", which acknowledges neither it
+	// nor what came behind it, from whomever.
+	OverShare string `protobuf:"bytes,7,opt,name=over_share,json=overShare,proto3" json:"over_share,omitempty"`
+	// Keys that retained letters are signed with (HMAC-SHA256): the first signs, all
+	// verify. A letter without such a signature is listed as suspect then, and replayed
+	// only by a call that confirms it. Each has 32 characters at least, and is never
+	// logged. Default: none, which signs nothing.
+	MacKeys       []string `protobuf:"bytes,8,rep,name=mac_keys,json=macKeys,proto3" json:"mac_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -970,6 +986,34 @@ func (x *DeadLetters) GetMaxLetters() uint64 {
 func (x *DeadLetters) GetParkLimit() *durationpb.Duration {
 	if x != nil {
 		return x.ParkLimit
+	}
+	return nil
+}
+
+func (x *DeadLetters) GetMaxBytes() uint64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
+func (x *DeadLetters) GetShare() uint32 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+func (x *DeadLetters) GetOverShare() string {
+	if x != nil {
+		return x.OverShare
+	}
+	return ""
+}
+
+func (x *DeadLetters) GetMacKeys() []string {
+	if x != nil {
+		return x.MacKeys
 	}
 	return nil
 }
@@ -1538,14 +1582,19 @@ const file_kratosmqtt_v1_config_proto_rawDesc = "" +
 	"\x05Dedup\x12\x16\n" +
 	"\x06driver\x18\x01 \x01(\tR\x06driver\x121\n" +
 	"\x06window\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06window\x12\x17\n" +
-	"\amax_ids\x18\x03 \x01(\rR\x06maxIds\"\x94\x01\n" +
+	"\amax_ids\x18\x03 \x01(\rR\x06maxIds\"\x81\x02\n" +
 	"\vDeadLetters\x12\x16\n" +
 	"\x06driver\x18\x01 \x01(\tR\x06driver\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +
 	"\vmax_letters\x18\x03 \x01(\x04R\n" +
 	"maxLetters\x128\n" +
 	"\n" +
-	"park_limit\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tparkLimit\"\xd0\x06\n" +
+	"park_limit\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tparkLimit\x12\x1b\n" +
+	"\tmax_bytes\x18\x05 \x01(\x04R\bmaxBytes\x12\x14\n" +
+	"\x05share\x18\x06 \x01(\rR\x05share\x12\x1d\n" +
+	"\n" +
+	"over_share\x18\a \x01(\tR\toverShare\x12\x19\n" +
+	"\bmac_keys\x18\b \x03(\tR\amacKeys\"\xd0\x06\n" +
 	"\n" +
 	"Subscriber\x12 \n" +
 	"\vconcurrency\x18\x01 \x01(\rR\vconcurrency\x12\x14\n" +

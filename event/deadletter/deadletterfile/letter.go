@@ -38,6 +38,29 @@ func stateOf(rec []byte) byte {
 	return deadByte
 }
 
+// sizeOf is what a record takes in the file, as far as it is known here.
+func sizeOf(id, rec []byte) int64 { return int64(len(id) + len(rec)) }
+
+// originOf is the origin of the letter in a record, unchecked; what is damaged has
+// one of its own. It reads no payload.
+func originOf(rec []byte) string {
+	if len(rec) < record.Head {
+		return ""
+	}
+	r := record.NewReader(rec[record.Head:])
+	r.Byte()
+	r.Time()
+	r.Time()
+	r.Varint()
+	r.Skip() // event id
+	l := deadletter.Letter{Filter: r.String()}
+	for range 4 { // key, owner, service, reason
+		r.Skip()
+	}
+	l.Topic = string(r.SkipToTopic())
+	return l.Origin()
+}
+
 func encode(l *deadletter.Letter) []byte {
 	b := append(record.New(256+len(l.Payload)), stateByte(l.State))
 	b = record.AppendTime(record.AppendTime(b, l.Received), l.Time)

@@ -40,6 +40,13 @@ type Options struct {
 	// MaxLetters is how many letters may be kept, dead and parked; default
 	// 100,000.
 	MaxLetters int
+	// MaxBytes is how many bytes they may take; default 1 GiB. The file may be
+	// larger by what bbolt needs for itself, and does not shrink.
+	MaxBytes int64
+	// Share is how much of either bound letters of one origin may take once the
+	// store is half full: one part of so many; default 8, and 1 is all of it. See
+	// [deadletter.Bounds].
+	Share int
 	// LockTimeout is how long Open waits for another process to close the
 	// file; default 1 s.
 	LockTimeout time.Duration
@@ -61,14 +68,14 @@ const (
 // A letter that is damaged on disk is not lost: it is listed as a dead one
 // whose reason says so and whose payload is what was found.
 type Store struct {
-	file *boltfile.File
-	path string
-	max  int
+	file   *boltfile.File
+	path   string
+	bounds deadletter.Bounds
+	usage  *deadletter.Usage // with what is being put
 
 	mu     sync.Mutex
 	dead   int
 	parked map[string]struct{} // ids: they are few, and read back at a start
-	asked  int                 // letters that are being put and may be new
 
 	// claims end with the process, and no other one can open the file.
 	claims deadletter.Claims
@@ -86,13 +93,12 @@ func Open(path string, o Options) (*Store, error) {
 	if path == "" {
 		return nil, errors.New("deadletter file: the path is empty, want that of a file")
 	}
-	err := option.NotNegative(fmt.Sprintf("deadletter file %q", path), map[string]int64{"MaxLetters": int64(o.MaxLetters)},
+	err := option.NotNegative(fmt.Sprintf("deadletter file %q", path), map[string]int64{
+		"MaxLetters": int64(o.MaxLetters), "MaxBytes": o.MaxBytes, "Share": int64(o.Share),
+	},
 		map[string]time.Duration{"LockTimeout": o.LockTimeout})
 	if err != nil {
 		return nil, err
-	}
-	if o.MaxLetters == 0 {
-		o.MaxLetters = 100_000
 	}
 	file, err := boltfile.Open(path, boltfile.Options{
 		Buckets: []string{bucket}, Added: []string{filtersBucket}, LockTimeout: o.LockTimeout,
@@ -101,10 +107,12 @@ func Open(path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("deadletter file: %w", err)
 	}
-	s := &Store{file: file, path: path, max: o.MaxLetters, parked: make(map[string]struct{})}
+	bounds := deadletter.Bounds{Letters: o.MaxLetters, Bytes: o.MaxBytes, Share: o.Share}.WithDefaults()
+	s := &Store{file: file, path: path, bounds: bounds, usage: deadletter.NewUsage(bounds), parked: make(map[string]struct{})}
 	err = file.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(bucket)).ForEach(func(k, v []byte) error {
 			s.count(string(k), 0, stateOf(v))
+			s.usage.Add(originOf(v), 1, sizeOf(k, v))
 			return nil
 		})
 	})
@@ -155,39 +163,46 @@ func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
 	case l.State != deadletter.Dead && l.State != deadletter.Parked:
 		return fmt.Errorf("deadletter file: no such state: %q", l.State)
 	}
-	id, rec := []byte(l.ID), encode(l)
-	if err := s.ask(id); err != nil {
+	id, rec, origin := []byte(l.ID), encode(l), l.Origin()
+	size := sizeOf(id, rec)
+	if err := s.ask(id, origin, size); err != nil {
 		return err
 	}
-	var was byte
+	var (
+		was  byte
+		from string // origin of the letter that is replaced, and its size
+		old  int64
+	)
 	apply := func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(bucket))
 		b.FillPercent = 0.9 // ids grow with time
-		was = stateOf(b.Get(id))
+		before := b.Get(id)
+		if was = stateOf(before); was != 0 {
+			from, old = originOf(before), sizeOf(id, before)
+		}
 		return b.Put(id, rec)
 	}
 	finish := func(stored bool) {
+		if !stored {
+			s.usage.Add(origin, -1, -size)
+			return
+		}
+		if was != 0 {
+			s.usage.Add(from, -1, -old)
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.asked--
-		if stored {
-			s.count(string(id), was, stateOf(rec))
-			s.claims.End(string(id))
-		}
+		s.count(string(id), was, stateOf(rec))
+		s.claims.End(string(id))
 	}
 	return wrap("put", s.file.Update(ctx, boltfile.Op{Grow: len(id) + len(rec), Apply: apply, Finish: finish}))
 }
 
-// ask takes room for a letter. At the bound, only one that is there already has
+// ask takes room for a letter. At a bound, only one that is there already has
 // room: it is replaced.
-func (s *Store) ask(id []byte) error {
-	s.mu.Lock()
-	full := s.dead+len(s.parked)+s.asked >= s.max
-	if !full {
-		s.asked++
-	}
-	s.mu.Unlock()
-	if !full {
+func (s *Store) ask(id []byte, origin string, size int64) error {
+	full := s.usage.Take(origin, size)
+	if full == nil {
 		return nil
 	}
 	there := false
@@ -198,11 +213,9 @@ func (s *Store) ask(id []byte) error {
 		return wrap("put", err)
 	}
 	if !there {
-		return deadletter.ErrFull
+		return full
 	}
-	s.mu.Lock()
-	s.asked++
-	s.mu.Unlock()
+	s.usage.Add(origin, 1, size)
 	return nil
 }
 
@@ -223,19 +236,19 @@ func (s *Store) Get(_ context.Context, id string) (l *deadletter.Letter, err err
 // List implements [deadletter.Store]. It reads letters until the page is full;
 // parked ones are found without reading the others.
 func (s *Store) List(ctx context.Context, q deadletter.Query) (out []*deadletter.Letter, err error) {
-	if q.Limit <= 0 {
-		q.Limit = 100
-	}
+	page, full := q.Full(), false
 	take := func(k, v []byte) {
 		if l := decode(k, v); q.Matches(l) {
-			out = append(out, l)
+			if full = page(l); !full {
+				out = append(out, l)
+			}
 		}
 	}
 	err = s.file.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(bucket))
 		if q.State == deadletter.Parked {
 			for _, id := range s.parkedAfter(q.After) {
-				if len(out) == q.Limit || ctx.Err() != nil {
+				if full || ctx.Err() != nil {
 					break
 				}
 				if v := b.Get([]byte(id)); stateOf(v) == parkedByte {
@@ -249,7 +262,7 @@ func (s *Store) List(ctx context.Context, q deadletter.Query) (out []*deadletter
 		if k != nil && string(k) == q.After {
 			k, v = c.Next()
 		}
-		for ; k != nil && len(out) < q.Limit && ctx.Err() == nil; k, v = c.Next() {
+		for ; k != nil && !full && ctx.Err() == nil; k, v = c.Next() {
 			take(k, v)
 		}
 		return ctx.Err()
@@ -301,16 +314,23 @@ func (s *Store) Delete(ctx context.Context, ids ...string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	ids = slices.Clone(ids)           // ctx may end before they are used
-	gone := make([]byte, 0, len(ids)) // the state of each, 0 of one that was not there
+	ids = slices.Clone(ids) // ctx may end before they are used
+	type letter struct {
+		state  byte // 0 of one that was not there
+		origin string
+		size   int64
+	}
+	gone := make([]letter, 0, len(ids))
 	apply := func(tx *bbolt.Tx) error {
 		gone = gone[:0]
 		b := tx.Bucket([]byte(bucket))
 		for _, id := range ids {
-			was := stateOf(b.Get([]byte(id)))
-			if gone = append(gone, was); was == 0 {
+			v := b.Get([]byte(id))
+			if v == nil {
+				gone = append(gone, letter{})
 				continue
 			}
+			gone = append(gone, letter{stateOf(v), originOf(v), sizeOf([]byte(id), v)})
 			if err := b.Delete([]byte(id)); err != nil {
 				return err
 			}
@@ -318,13 +338,16 @@ func (s *Store) Delete(ctx context.Context, ids ...string) error {
 		return nil
 	}
 	finish := func(stored bool) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
 		if !stored {
 			return
 		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		for i, id := range ids {
-			s.count(id, gone[i], 0)
+			if gone[i].state != 0 {
+				s.usage.Add(gone[i].origin, -1, -gone[i].size)
+			}
+			s.count(id, gone[i].state, 0)
 			s.claims.End(id)
 		}
 	}
@@ -336,8 +359,9 @@ func (s *Store) Delete(ctx context.Context, ids ...string) error {
 // writes again is tried once a second then.
 func (s *Store) Stats(context.Context) (deadletter.Stats, error) {
 	s.mu.Lock()
-	st := deadletter.Stats{Dead: s.dead, Parked: len(s.parked), Max: s.max}
+	st := deadletter.Stats{Dead: s.dead, Parked: len(s.parked), Max: s.bounds.Letters, MaxBytes: s.bounds.Bytes}
 	s.mu.Unlock()
+	st.Bytes = s.usage.All().Bytes
 	return st, wrap("write", s.file.Err())
 }
 

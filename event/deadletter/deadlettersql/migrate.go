@@ -25,7 +25,9 @@ func (s *Store) migrate(ctx context.Context) error {
 		fmt.Sprintf(`DROP INDEX IF EXISTS %s_state`, table), // of an earlier version
 		// Letters that an earlier version parked: it did so for a day unless told
 		// otherwise.
-		fmt.Sprintf(`UPDATE %s SET park_until = received + 86400000000 WHERE state = 'parked' AND park_until = 0`, table))
+		fmt.Sprintf(`UPDATE %s SET park_until = received + 86400000000 WHERE state = 'parked' AND park_until = 0`, table),
+		// And those of which one did not note what they take: about that, for nobody.
+		fmt.Sprintf(`UPDATE %s SET bytes = 1024 + length(payload) WHERE origin = 0 AND bytes = 0`, table))
 	return sqltx.Migrate(ctx, s.db, s.o.Dialect, statements)
 }
 

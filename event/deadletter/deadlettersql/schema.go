@@ -20,6 +20,8 @@ func added() []string {
 		`omitted_sha256 TEXT     NOT NULL DEFAULT ''`,
 		`omitted_more   BOOLEAN  NOT NULL DEFAULT FALSE`,
 		`claimed        BIGINT   NOT NULL DEFAULT 0`, // until then, in milliseconds since 1970 by the clock of the database
+		`origin         BIGINT   NOT NULL DEFAULT 0`, // hash of whose share it counts for
+		`bytes          BIGINT   NOT NULL DEFAULT 0`, // what it takes
 	}
 }
 
@@ -53,6 +55,7 @@ func Schema(d sqltx.Dialect, table string) []string {
 	%[3]s
 )`, table, d.Blob(), strings.Join(added(), ",\n\t")),
 		fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %[1]s_by_state ON %[1]s (state, id)`, table),
+		fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %[1]s_by_origin ON %[1]s (origin, bytes)`, table),
 		fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %[1]s_by_owner ON %[1]s (state, owner, id)`, table),
 		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (
 	client_id TEXT NOT NULL,
@@ -64,11 +67,11 @@ func Schema(d sqltx.Dialect, table string) []string {
 
 const columns = `id, state, owner, filter, ordering_key, service, event_id, reason, attempts, received, written,
 	topic, payload, qos, retain, content_type, response_topic, correlation, expiry, headers,
-	park_until, omitted_size, omitted_sha256, omitted_more`
+	park_until, omitted_size, omitted_sha256, omitted_more, origin, bytes`
 
 type statements struct {
-	update, insert, get, list, remove, stats, count, claim, release string
-	filters, remember, forget                                       string
+	update, insert, get, list, remove, stats, count, origin, claim, release string
+	filters, remember, forget                                               string
 }
 
 func prepare(d sqltx.Dialect, table string) statements {
@@ -79,18 +82,19 @@ func prepare(d sqltx.Dialect, table string) statements {
 		update: text(`UPDATE {table} SET state = $2, owner = $3, filter = $4, ordering_key = $5, service = $6, event_id = $7,
 	reason = $8, attempts = $9, received = $10, written = $11, topic = $12, payload = $13, qos = $14, retain = $15,
 	content_type = $16, response_topic = $17, correlation = $18, expiry = $19, headers = $20,
-	park_until = $21, omitted_size = $22, omitted_sha256 = $23, omitted_more = $24, claimed = 0 WHERE id = $1`),
+	park_until = $21, omitted_size = $22, omitted_sha256 = $23, omitted_more = $24, origin = $25, bytes = $26, claimed = 0 WHERE id = $1`),
 		insert: text(`INSERT INTO {table} ({columns})
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-	$21, $22, $23, $24)
+	$21, $22, $23, $24, $25, $26)
 	ON CONFLICT (id) DO UPDATE SET {replace}`), // another one has put the same letter since the update
 		get: text(`SELECT {columns} FROM {table} WHERE id = $1`),
 		// Of the conditions only those that are asked for become part of it: a plan
 		// for all of them could use no index.
 		list:    text(`SELECT {columns} FROM {table} WHERE id > $1{conditions} ORDER BY id LIMIT $2`),
-		remove:  text(`DELETE FROM {table} WHERE id IN ({ids})`),
+		remove:  text(`DELETE FROM {table} WHERE id IN ({ids}) RETURNING bytes`),
 		stats:   text(`SELECT state, count(*) FROM {table} GROUP BY state`),
-		count:   text(`SELECT count(*) FROM {table}`),
+		count:   text(`SELECT count(*), coalesce(sum(bytes), 0) FROM {table}`),
+		origin:  text(`SELECT count(*), coalesce(sum(bytes), 0) FROM (SELECT bytes FROM {table} WHERE origin = $1 LIMIT $2) AS own`),
 		claim:   text(`UPDATE {table} SET claimed = {now} + $2 WHERE id = $1 AND claimed <= {now}`),
 		release: text(`UPDATE {table} SET claimed = 0 WHERE id = $1`),
 

@@ -73,7 +73,7 @@ func (s *Store) countStates(ctx context.Context) (st deadletter.Stats, err error
 		return st, fmt.Errorf("deadlettersql: count: %w", err)
 	}
 	defer func() { _ = rows.Close() }()
-	st.Max = s.o.MaxLetters
+	st.Max, st.MaxBytes = s.bounds.Letters, s.bounds.Bytes
 	for rows.Next() {
 		var state string
 		var n int
@@ -88,6 +88,9 @@ func (s *Store) countStates(ctx context.Context) (st deadletter.Stats, err error
 	}
 	if err := rows.Err(); err != nil {
 		return deadletter.Stats{}, fmt.Errorf("deadlettersql: count: %w", err)
+	}
+	if held, known := s.gauge.Known(); known {
+		st.Bytes = held.Bytes
 	}
 	return st, nil
 }

@@ -23,7 +23,8 @@ import (
 // Defaults of [Options].
 const (
 	DefaultTable      = "mqtt_dead_letter"
-	DefaultMaxLetters = 100_000
+	DefaultMaxLetters = deadletter.DefaultMaxLetters
+	DefaultMaxBytes   = deadletter.DefaultMaxBytes
 )
 
 // Options set up a [Store]. The zero value is useful.
@@ -35,6 +36,13 @@ type Options struct {
 	// MaxLetters bounds dead and parked letters together. It is exact for one
 	// process; what others write is known after a second. Default 100,000.
 	MaxLetters int
+	// MaxBytes bounds what they take, by [deadletter.Letter.Size], in the same way.
+	// Default 1 GiB.
+	MaxBytes int64
+	// Share is how much of either bound letters of one origin may take once the
+	// table is half full: one part of so many. What other processes write is known
+	// after a second, too. Default 8, and 1 is all of it. See [deadletter.Bounds].
+	Share int
 }
 
 // Store is a [deadletter.Store] in a table. Safe for concurrent use, also by
@@ -45,6 +53,9 @@ type Store struct {
 	sql   statements
 	gauge fill.Gauge
 	stats statistics
+
+	bounds  deadletter.Bounds
+	origins origins
 }
 
 var _ deadletter.Store = (*Store)(nil)
@@ -56,20 +67,21 @@ func New(db *sql.DB, o Options) (*Store, error) {
 	if o.Table == "" {
 		o.Table = DefaultTable
 	}
-	if o.MaxLetters == 0 {
-		o.MaxLetters = DefaultMaxLetters
-	}
 	if o.Dialect == "" {
 		d, err := sqltx.DialectOf(db)
 		o.Dialect = d
 		errs = append(errs, err)
 	}
-	errs = append(errs, option.NotNegative("deadlettersql", map[string]int64{"MaxLetters": int64(o.MaxLetters)}, nil))
+	errs = append(errs, option.NotNegative("deadlettersql", map[string]int64{
+		"MaxLetters": int64(o.MaxLetters), "MaxBytes": o.MaxBytes, "Share": int64(o.Share),
+	}, nil))
 	if err := errors.Join(append(errs, sqltx.Name(o.Table))...); err != nil {
 		return nil, err
 	}
 	s := &Store{db: db, o: o, sql: prepare(o.Dialect, o.Table)}
-	s.gauge.DB, s.gauge.Count, s.gauge.Bound = db, s.count, fill.Amount{Rows: int64(o.MaxLetters)}
+	s.bounds = deadletter.Bounds{Letters: o.MaxLetters, Bytes: o.MaxBytes, Share: o.Share}.WithDefaults()
+	s.gauge.DB, s.gauge.Count = db, s.count
+	s.gauge.Bound = fill.Amount{Rows: int64(s.bounds.Letters), Bytes: s.bounds.Bytes}
 	return s, nil
 }
 
@@ -109,7 +121,11 @@ func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
 	if replaced > 0 {
 		return nil
 	}
-	room, err := s.gauge.Write(ctx, fill.Amount{Rows: 1}, func() error {
+	origin := originOf(l)
+	if err := s.shareOf(ctx, origin, l.Size()); err != nil {
+		return err
+	}
+	room, err := s.gauge.Write(ctx, fill.Amount{Rows: 1, Bytes: l.Size()}, func() error {
 		_, err := s.affects(ctx, s.sql.insert, args...)
 		return err
 	})
@@ -119,6 +135,7 @@ func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
 	if !room {
 		return deadletter.ErrFull
 	}
+	s.origins.note(origin, l.Size())
 	return nil
 }
 
@@ -132,7 +149,7 @@ func (s *Store) affects(ctx context.Context, statement string, args ...any) (int
 
 // count counts the whole table, for the gauge.
 func (s *Store) count(ctx context.Context, q sqltx.Querier) (a fill.Amount, err error) {
-	err = q.QueryRowContext(ctx, s.sql.count).Scan(&a.Rows)
+	err = q.QueryRowContext(ctx, s.sql.count).Scan(&a.Rows, &a.Bytes)
 	return a, err
 }
 
@@ -156,10 +173,14 @@ func (s *Store) List(ctx context.Context, q deadletter.Query) (letters []*deadle
 		return nil, fmt.Errorf("deadlettersql: list: %w", err)
 	}
 	defer func() { _ = rows.Close() }()
+	full := q.Full()
 	for rows.Next() {
 		l, err := scan(rows)
 		if err != nil {
 			return nil, fmt.Errorf("deadlettersql: list: %w", err)
+		}
+		if full(l) {
+			return letters, nil
 		}
 		letters = append(letters, l)
 	}
@@ -177,14 +198,31 @@ func (s *Store) Delete(ctx context.Context, ids ...string) error {
 			args[i], parameters[i] = id, fmt.Sprintf("$%d", i+1)
 		}
 		err := s.gauge.Free(ctx, func() (fill.Amount, error) {
-			n, err := s.affects(ctx, strings.Replace(s.sql.remove, "{ids}", strings.Join(parameters, ", "), 1), args...)
-			return fill.Amount{Rows: n}, err
+			return s.remove(ctx, strings.Replace(s.sql.remove, "{ids}", strings.Join(parameters, ", "), 1), args)
 		})
+		s.origins.forget()
 		if err != nil {
 			return fmt.Errorf("deadlettersql: delete: %w", err)
 		}
 	}
 	return nil
+}
+
+// remove returns how much it removed.
+func (s *Store) remove(ctx context.Context, statement string, args []any) (a fill.Amount, err error) {
+	rows, err := s.db.QueryContext(ctx, statement, args...)
+	if err != nil {
+		return a, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var size int64
+		if err := rows.Scan(&size); err != nil {
+			return a, err
+		}
+		a.Rows, a.Bytes = a.Rows+1, a.Bytes+size
+	}
+	return a, rows.Err()
 }
 
 func values(l *deadletter.Letter) ([]any, error) {
@@ -200,7 +238,7 @@ func values(l *deadletter.Letter) ([]any, error) {
 		l.ID, string(l.State), clean(l.Owner), clean(l.Filter), clean(l.Key), clean(l.Service), clean(l.EventID), clean(l.Reason),
 		l.Attempts, micros(l.Received), micros(l.Time), clean(l.Topic), column.Bytes(l.Payload), int16(l.QoS), l.Retain,
 		clean(l.ContentType), clean(l.ResponseTopic), column.Bytes(l.CorrelationData), int64(l.Expiry), headers,
-		micros(l.Until), l.Omitted.Size, clean(l.Omitted.SHA256), l.Omitted.More,
+		micros(l.Until), l.Omitted.Size, clean(l.Omitted.SHA256), l.Omitted.More, originOf(l), l.Size(),
 	}, nil
 }
 
@@ -212,9 +250,10 @@ func scan(row interface{ Scan(dest ...any) error }) (*deadletter.Letter, error) 
 		qos                       int16
 		state, headers            string
 	)
+	var origin, bytes int64 // which follow from the rest
 	err := row.Scan(&l.ID, &state, &l.Owner, &l.Filter, &l.Key, &l.Service, &l.EventID, &l.Reason, &l.Attempts, &received, &written,
 		&l.Topic, &l.Payload, &qos, &l.Retain, &l.ContentType, &l.ResponseTopic, &l.CorrelationData, &expiry, &headers,
-		&until, &l.Omitted.Size, &l.Omitted.SHA256, &l.Omitted.More)
+		&until, &l.Omitted.Size, &l.Omitted.SHA256, &l.Omitted.More, &origin, &bytes)
 	if err != nil {
 		return nil, err
 	}

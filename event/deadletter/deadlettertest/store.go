@@ -32,6 +32,8 @@ func TestStore(t *testing.T, open func(t *testing.T, limit int) deadletter.Store
 		"Full":                 {3, testFull},
 		"FullWhileConcurrent":  {20, testFullConcurrent},
 		"ListPages":            {0, testPages},
+		"ListPagesInBytes":     {0, testPagesInBytes},
+		"Share":                {16, testShare},
 		"ListSelects":          {0, testSelect},
 		"ListHasADefaultLimit": {0, testDefaultLimit},
 		"Delete":               {0, testDelete},

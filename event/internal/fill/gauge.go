@@ -202,6 +202,15 @@ func (g *Gauge) Free(ctx context.Context, free func() (Amount, error)) error {
 	return err
 }
 
+// Known is the figure as it is, without waiting for anything; false until the first
+// count has ended.
+func (g *Gauge) Known() (Amount, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	all := g.held.plus(g.flying)
+	return Amount{max(all.Rows, 0), max(all.Bytes, 0)}, !g.counted.IsZero()
+}
+
 // Now is the figure. One that is older than the cost of a count permits is
 // counted anew in the background; the first is waited for.
 func (g *Gauge) Now(ctx context.Context) (Amount, error) {

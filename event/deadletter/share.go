@@ -1,0 +1,181 @@
+package deadletter
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+)
+
+// ErrShare is the error of a Put that would take more than the share of one
+// origin, see [Bounds] and [Letter.Origin]. Where it wraps [ErrUnfit], too, bytes
+// are what is used up, and a smaller form of the letter may have room. A later Put
+// has room once letters of that origin are gone.
+var ErrShare = errors.New("deadletter: the share of one origin is used up")
+
+// Defaults of [Bounds].
+const (
+	DefaultMaxLetters = 100_000
+	DefaultMaxBytes   = 1 << 30
+	DefaultShare      = 8
+)
+
+// Bounds are what a store keeps, and what of that one origin may have: while the
+// store is less than half full, as much as it sends; from then on one part of
+// Share. So nobody fills a store alone, and a service with one busy topic has half
+// of it.
+type Bounds struct {
+	// Letters and Bytes are what all letters together may be; 0 is no bound.
+	Letters int
+	Bytes   int64
+	// Share is how many origins the store has room for at least: one may have a
+	// Share-th part of either bound once the store is half full. 0 is 8, 1 is no
+	// bound for an origin.
+	Share int
+}
+
+// WithDefaults returns the bounds with the defaults in the place of zeros.
+func (b Bounds) WithDefaults() Bounds {
+	if b.Letters == 0 {
+		b.Letters = DefaultMaxLetters
+	}
+	if b.Bytes == 0 {
+		b.Bytes = DefaultMaxBytes
+	}
+	return b
+}
+
+// Use is how many letters there are, and how many bytes they take.
+type Use struct {
+	Letters int
+	Bytes   int64
+}
+
+func (u *Use) add(letters int, bytes int64) { u.Letters, u.Bytes = u.Letters+letters, u.Bytes+bytes }
+
+// Room reports whether one more letter of size bytes has room where all letters are
+// all, and those of its origin own: nil, [ErrShare] or [ErrFull]. own is called
+// only where it matters. An origin that has its share is told so also where the
+// store is full, so that it never waits for others.
+func (b Bounds) Room(size int64, all Use, own func() (Use, error)) error {
+	fewest, least := b.Letters > 0 && 2*(all.Letters+1) > b.Letters, b.Bytes > 0 && 2*(all.Bytes+size) > b.Bytes
+	share := b.Share
+	if share == 0 {
+		share = DefaultShare
+	}
+	if share > 1 && (fewest || least) {
+		of, err := own()
+		if err != nil {
+			return err
+		}
+		if most := max(1, b.Letters/share); fewest && of.Letters+1 > most {
+			return fmt.Errorf("%w: it has %d letters, and may have %d while the store is more than half full", ErrShare, of.Letters, most)
+		}
+		if most := b.Bytes / int64(share); least && of.Bytes+size > most {
+			return fmt.Errorf("%w: it has %d bytes, and may have %d while the store is more than half full: %w", ErrShare, of.Bytes, most, ErrUnfit)
+		}
+	}
+	switch {
+	case b.Letters > 0 && all.Letters+1 > b.Letters:
+		return fmt.Errorf("%w: it has %d letters, and may have %d", ErrFull, all.Letters, b.Letters)
+	case b.Bytes > 0 && all.Bytes+size > b.Bytes:
+		return fmt.Errorf("%w: it has %d bytes, and may have %d", ErrFull, all.Bytes, b.Bytes)
+	}
+	return nil
+}
+
+const (
+	usageRows    = 4
+	usageColumns = 1024
+)
+
+// Usage follows how much a store of one process holds, of all origins together and
+// of each. It takes 64 KiB whatever there is: an origin is counted in four of
+// 4,096 places, by hashes that differ from one start to the next, and has what the
+// emptiest of them says. That is what it has, or in a store of many letters a
+// little more, a thousandth of all at most in practice. Made by [NewUsage]; safe
+// for concurrent use.
+type Usage struct {
+	bounds Bounds
+	seeds  [usageRows]maphash.Seed
+
+	mu     sync.Mutex
+	all    Use
+	places [usageRows][usageColumns]Use
+}
+
+// NewUsage returns the usage of an empty store.
+func NewUsage(b Bounds) *Usage {
+	u := &Usage{bounds: b}
+	for i := range u.seeds {
+		u.seeds[i] = maphash.MakeSeed()
+	}
+	return u
+}
+
+// Take takes room for a letter, or returns [ErrShare] or [ErrFull].
+func (u *Usage) Take(origin string, size int64) error {
+	at := u.at(origin)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	err := u.bounds.Room(size, u.all, func() (Use, error) { return u.of(at), nil })
+	if err == nil {
+		u.change(at, 1, size)
+	}
+	return err
+}
+
+// Add notes letters that are there whatever the bounds are, or with numbers below 0
+// that they are gone.
+func (u *Usage) Add(origin string, letters int, bytes int64) {
+	at := u.at(origin)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.change(at, letters, bytes)
+}
+
+// Forget notes that letters are gone whose origin and size are not known: what the
+// origins have stays too much by them.
+func (u *Usage) Forget(letters int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.all.Letters = max(0, u.all.Letters-letters)
+}
+
+// All is what there is.
+func (u *Usage) All() Use {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.all
+}
+
+// Of is what an origin has, or a little more.
+func (u *Usage) Of(origin string) Use {
+	at := u.at(origin)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.of(at)
+}
+
+func (u *Usage) at(origin string) (at [usageRows]int) {
+	for i, seed := range u.seeds {
+		at[i] = int(maphash.String(seed, origin) % usageColumns)
+	}
+	return at
+}
+
+func (u *Usage) of(at [usageRows]int) Use {
+	least := u.places[0][at[0]]
+	for row := 1; row < usageRows; row++ {
+		place := u.places[row][at[row]]
+		least.Letters, least.Bytes = min(least.Letters, place.Letters), min(least.Bytes, place.Bytes)
+	}
+	return least
+}
+
+func (u *Usage) change(at [usageRows]int, letters int, bytes int64) {
+	u.all.add(letters, bytes)
+	for row, column := range at {
+		u.places[row][column].add(letters, bytes)
+	}
+}

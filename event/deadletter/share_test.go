@@ -1,0 +1,82 @@
+package deadletter_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+)
+
+func TestOrigin(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ topic, filter, want string }{
+		{"devices/7/data", "devices/+/data", "devices/7"},
+		{"devices/7/a/b/c", "devices/+/#", "devices/7"},
+		{"devices/7/a/b/c", "devices/#", "devices/7"},
+		{"devices/7", "#", "devices"},
+		{"devices/7/data", "$share/group/devices/+/data", "devices/7"},
+		{"tenant/devices/7", "+/devices/+", "tenant"},
+		{"reports/user", "reports/user", "reports/user"},
+		{"a/b/c", "", "a/b"},
+		{"a", "", "a"},
+		{"devices", "devices/#", "devices"},
+		{"", "", ""},
+		{"/a/b", "/+/b", "/a"},
+	} {
+		l := deadletter.Letter{Filter: tt.filter, Message: message.Message{Topic: tt.topic}}
+		if got := l.Origin(); got != tt.want {
+			t.Errorf("%q of %q: %q, want %q", tt.topic, tt.filter, got, tt.want)
+		}
+	}
+}
+
+// Bytes have shares, too: what is over one may be kept smaller.
+func TestShareOfBytes(t *testing.T) {
+	t.Parallel()
+	u := deadletter.NewUsage(deadletter.Bounds{Letters: 1000, Bytes: 8000})
+	for range 4 {
+		if err := u.Take("A", 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := u.Take("A", 10); !errors.Is(err, deadletter.ErrShare) || !errors.Is(err, deadletter.ErrUnfit) {
+		t.Errorf("beyond half of the store: %v", err)
+	}
+	if err := u.Take("B", 1000); err != nil {
+		t.Error(err)
+	}
+	if err := u.Take("B", 1); !errors.Is(err, deadletter.ErrShare) {
+		t.Errorf("beyond the share: %v", err)
+	}
+	u.Add("B", -1, -1000)
+	u.Add("A", -4, -4000)
+	if err := u.Take("B", 1000); err != nil {
+		t.Error(err)
+	}
+	if all, of := u.All(), u.Of("B"); all != of || all != (deadletter.Use{Letters: 1, Bytes: 1000}) {
+		t.Errorf("%+v, %+v", all, of)
+	}
+}
+
+// Of a million letters from as many origins an honest one is not taken to have sent
+// many.
+func TestUsageOfManyOrigins(t *testing.T) {
+	t.Parallel()
+	const origins = 1_000_000
+	u := deadletter.NewUsage(deadletter.Bounds{Letters: 2 * origins, Bytes: 1 << 40})
+	for i := range origins {
+		u.Add(fmt.Sprint("devices/", i), 1, 1000)
+	}
+	u.Add("devices/A", origins/2, origins*500)
+	if got := u.Of("devices/A").Letters; got < origins/2 || got > origins/2+origins/500 {
+		t.Errorf("%d letters of A, want %d", got, origins/2)
+	}
+	if got := u.Of("devices/B").Letters; got > origins/500 {
+		t.Errorf("%d letters of B, which has none", got)
+	}
+	if err := u.Take("devices/B", 1000); err != nil {
+		t.Error(err)
+	}
+}
