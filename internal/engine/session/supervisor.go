@@ -45,6 +45,7 @@ type retries struct {
 	next       int       // of the addresses
 	placed     bool      // there was a connection
 	useless    int       // connections in a row that were of no use
+	brief      int       // connections in a row that did not live, of use or not
 	failures   int       // in a row without a useful exchange
 	down       time.Time // since when there was none
 	short      int       // connections in a row that the broker ended at once and in order
@@ -128,22 +129,34 @@ func (s *Session) account(c *conn, r *retries) {
 // leave goes on to the next address of the list where this one accepts
 // connections and is of no use on them: twice in a row, since anything may be cut
 // once, or at once when it names another server, or does not take or answer a
-// filter, which another one may.
+// filter, which another one may. One whose connections never live is left in the end
+// even if something goes over them: it may grant nothing and send a message each time.
 func (r *retries) leave(c *conn, l *event.LossError) {
-	switch e := &c.evidence; {
+	e := &c.evidence
+	if r.brief++; e.life >= takeoverWindow {
+		r.brief = 0
+	}
+	switch {
 	case l.Cause == event.CauseMoved:
 		r.next++
 	case l.Cause == event.CauseLimits:
 		r.next = c.leftFor
 	case l.Cause == event.CauseTakenOver: // it follows us everywhere
 	case c.useful.Load() || e.life >= takeoverWindow && !isTimeout(e.err):
-		r.useless = 0
+		if r.useless = 0; r.brief >= mostBrief {
+			r.next++
+			r.brief = 0
+		}
 	default:
 		if r.useless++; r.useless > 1 || l.Cause == event.CauseSubscribe || errors.Is(e.err, errNoSuback) {
 			r.next++
 		}
 	}
 }
+
+// mostBrief is how many connections in a row may end soon before another address is
+// tried.
+const mostBrief = 5
 
 // verdict decides why a connection ended, and accuses what ended it.
 func (s *Session) verdict(addr link.Address, c *conn, r *retries) *event.LossError {
