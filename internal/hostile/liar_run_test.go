@@ -56,6 +56,7 @@ func meet(t *testing.T, row liar, version byte) {
 	keep.Send(mqtttest.ConnectPacket(4, "feeder", true), []byte{0x33, 10, 0, 4, 'i', 'n', '/', '0', 0, 1, '{', '}'})
 	keep.Expect(mqtttest.TypeConnack)
 	mqtttest.Eventually(t, patience, func() bool { return len(bad.Retained()) == 1 })
+	_ = keep.Close() // or Stop waits for it
 	at := newLedger(bad, good)
 	faults := make([]*scripted.Injected, len(row.faults))
 	for i, f := range row.faults {
