@@ -25,33 +25,55 @@ func list[T any](ctx context.Context, d *Data, page biz.Page, scan func(*sql.Row
 	if before == 0 {
 		before = math.MaxInt64
 	}
-	// One more than asked for tells whether there is a next page.
-	rows, err := d.reader(ctx).QueryContext(ctx, query, append([]any{before, page.Size + 1}, args...)...)
+	var items []T
+	for n, size, full := 0, 0, false; ; {
+		// One more than asked for tells whether there is a next page.
+		limit := min(page.Size+1-n, chunk)
+		got, err := d.eachRow(ctx, query, append([]any{before, limit}, args...), func(rows *sql.Rows) bool {
+			row, item, err := scan(rows)
+			size += row.bytes
+			if full = n == page.Size || page.Bytes > 0 && size > page.Bytes && n > 0; full {
+				return false
+			}
+			n++
+			before = row.seq
+			if err != nil {
+				d.unreadable.note(row.seq, err)
+				return true
+			}
+			items = append(items, item)
+			return true
+		})
+		switch {
+		case err != nil:
+			return nil, 0, databaseError(err)
+		case full:
+			return items, before, nil
+		case got < limit:
+			return items, 0, nil
+		}
+	}
+}
+
+// eachRow calls do with the rows of a query, until it returns false, and returns how
+// many there were.
+func (d *Data) eachRow(ctx context.Context, query string, args []any, do func(*sql.Rows) bool) (n int, err error) {
+	rows, err := d.reader(ctx).QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, 0, databaseError(err)
+		return 0, err
 	}
 	defer rows.Close()
-	var items []T
-	var last int64
-	for n, size := 0, 0; rows.Next(); n++ {
-		if n == page.Size {
-			return items, last, nil
+	for rows.Next() {
+		if n++; !do(rows) {
+			break
 		}
-		row, item, err := scan(rows)
-		if size += row.bytes; page.Bytes > 0 && size > page.Bytes && n > 0 {
-			return items, last, nil
-		}
-		if last = row.seq; err != nil {
-			d.unreadable.note(row.seq, err)
-			continue
-		}
-		items = append(items, item)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, 0, databaseError(err)
-	}
-	return items, 0, nil
+	return n, rows.Err()
 }
+
+// chunk is how many rows are asked for at a time: PostgreSQL sends all of them, also
+// those behind the end of a page that ends at bytes.
+const chunk = 100
 
 // row is where a row stands, and what its texts take.
 type row struct {
