@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tx7do/kratos-transport/broker"
 
@@ -194,4 +195,87 @@ func TestOverShareBlocks(t *testing.T) {
 		t.Errorf("%d dropped, %v", n, err)
 	}
 	mqtttest.Eventually(t, patience, func() bool { return !healthOf(b).DeadLettersBlocked })
+}
+
+// What is parked counts, too: a key whose messages all wait takes its share, and what
+// is beyond it is no longer parked, so that others can be.
+func TestParkedMessagesHaveAShare(t *testing.T) {
+	t.Parallel()
+	store := deadletter.NewMemory(16)
+	b := connected(t, mqtttest.Mosquitto(t).URL(), mqttbroker.WithClientId("saver"), mqttbroker.WithDeadLetters(store))
+	stored := make(chan string, 10)
+	_, err := b.Subscribe("devices/+/data", func(_ context.Context, e broker.Event) error {
+		if !strings.HasPrefix(e.Topic(), "devices/B/") {
+			return errors.New("not yet")
+		}
+		stored <- e.Topic()
+		return nil
+	}, nil, broker.WithSubscribeRetry(0, time.Hour), mqttbroker.WithSubscribeMaxBackoff(time.Hour),
+		mqttbroker.WithSubscribeExhausted(event.ExhaustedPark), mqttbroker.WithSubscribeParkMaxAttempts(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 30 {
+		publish(t, b, "devices/A/data", fmt.Sprint(i))
+	}
+	mqtttest.Eventually(t, patience, func() bool { return healthOf(b).LettersOverShare == 22 })
+	publish(t, b, "devices/C/data", "x")
+	mqtttest.Eventually(t, patience, func() bool { st := stats(t, store); return st.Parked == 9 && st.Dead == 0 })
+	publish(t, b, "devices/B/data", "x")
+	receive(t, stored)
+}
+
+// Retained letters have shares, also when a process begins with what another one left.
+func TestRetainedLettersHaveShares(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"3.1.1", "5"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			m := mqtttest.Mosquitto(t)
+			for start, want := range []int{8, 8} {
+				b := open(t, m.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithClientId("saver"), mqttbroker.WithServiceName("shop"),
+					mqttbroker.WithDeadLettersConfig(&v1.DeadLetters{MaxLetters: 16}))
+				if err := b.Connect(); err != nil {
+					t.Fatal(err)
+				}
+				bad := func(_ context.Context, e broker.Event) error { return event.Permanent(errors.New("bad")) }
+				if _, err := b.Subscribe("devices/+/data", bad, nil); err != nil {
+					t.Fatal(err)
+				}
+				for i := range 20 {
+					publish(t, b, "devices/A/data", fmt.Sprint(i))
+				}
+				mqtttest.Eventually(t, patience, func() bool { return healthOf(b).LettersOverShare == int64(12+8*start) })
+				publish(t, b, fmt.Sprintf("devices/%d/data", start), "x")
+				store, err := mqttbroker.DeadLetterStore(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				mqtttest.Eventually(t, patience, func() bool {
+					st, err := store.Stats(within(t, patience))
+					return err == nil && st.Dead == want+start+1 && st.Max == 16 && st.Bytes > 0
+				})
+				if err := b.Disconnect(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// What is wrong with the configuration of letters is told by its key.
+func TestLetterSettingsAreChecked(t *testing.T) {
+	t.Parallel()
+	err := mqttbroker.Check(&v1.Settings{
+		Connection:  &v1.Connection{Addresses: []string{"mqtt://h:1"}, ClientId: "c"},
+		DeadLetters: &v1.DeadLetters{Driver: "retained", OverShare: "shrink", MacKeys: []string{strings.Repeat("k", 32), "secret"}},
+	}, false)
+	for _, want := range []string{`dead_letters.over_share: is "shrink", want drop or block`, "dead_letters.mac_keys: key 2 has 6 bytes, want at least 32"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %s", err, want)
+		}
+	}
+	if err != nil && strings.Contains(err.Error(), "secret") {
+		t.Error("a key is in the error")
+	}
 }

@@ -7,3 +7,6 @@ func (s *Store) Listing(q deadletter.Query) (string, []any) { return s.sql.listi
 
 // Counting is the statement of the statistics.
 func (s *Store) Counting() string { return s.sql.stats }
+
+// Sizing are the statements that count all letters, and those of one origin.
+func (s *Store) Sizing() (all, origin string) { return s.sql.count, s.sql.origin }

@@ -107,6 +107,15 @@ func TestListsUseAnIndex(t *testing.T) {
 		if err != nil || len(letters) != 10 {
 			t.Errorf("%d parked letters, %v", len(letters), err)
 		}
+		// What is held is counted in an index, with its bytes; and of one origin no
+		// more than there is of it.
+		all, origin := s.Sizing()
+		if plan := planOf(t, db, all); strings.Contains(plan, "SCAN") && !strings.Contains(plan, "COVERING INDEX") {
+			t.Errorf("the count reads the payloads:\n%s", plan)
+		}
+		if plan := planOf(t, db, origin, 7, 100); !strings.Contains(plan, "mqtt_dead_letter_by_origin") {
+			t.Errorf("the count of an origin reads the table:\n%s", plan)
+		}
 		var wg sync.WaitGroup
 		for range 20 { // share counts
 			wg.Go(func() {
