@@ -1,0 +1,84 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+)
+
+// A device that sends under ids that another one uses as well, by accident or not,
+// takes nothing from it: each reading is stored and has its alert, and one that is
+// sent again has no second one.
+func TestDevicesWithTheSameIDs(t *testing.T) {
+	t.Parallel()
+	const readings = 10
+	b := mqtttest.Mosquitto(t)
+	db, _ := database(t)
+	saver := start(t, "saver.yaml", "KM_MQTT_BROKER="+b.URL(), "KM_MQTT_CLIENT_ID=same-ids", db)
+	awaitReady(t, saver)
+	p, err := mqttbroker.NewPublisher(broker.WithAddress(b.URL()), mqttbroker.WithProtocol("5"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close(context.Background()) })
+	for _, device := range []string{"A", "B", "B"} {
+		for id := range readings {
+			err := p.Publish(t.Context(), "devices/"+device+"/data", fmt.Appendf(nil, `{"temperature": %d, "timestamp": "2026-01-02T03:04:05Z"}`, 70+id),
+				mqttbroker.MessageID(fmt.Sprint(id+1)), mqttbroker.ContentType("application/json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// What comes last is handled last on its topic.
+	if err := p.Publish(t.Context(), "devices/B/data", []byte(`{"temperature": 1, "timestamp": "2026-01-02T03:04:05Z"}`), mqttbroker.MessageID("last"), mqttbroker.ContentType("application/json")); err != nil {
+		t.Fatal(err)
+	}
+	c := client(t)
+	mqtttest.Eventually(t, startTimeout, func() error {
+		stored, err := rowsOf(c, saver.base+"/v1/devices/B/telemetry?page_size=100", "telemetry")
+		if err != nil {
+			return err
+		}
+		alerts, err := rowsOf(c, saver.base+"/v1/alerts?page_size=100", "alerts")
+		if err == nil && (stored != readings+1 || alerts != readings) {
+			err = fmt.Errorf("stored %d of %d readings of B and %d of %d alerts", stored, readings+1, alerts, readings)
+		}
+		return err
+	})
+}
+
+// rowsOf counts the rows of device B in a listing.
+func rowsOf(c *http.Client, address, list string) (n int, err error) {
+	resp, err := c.Get(address)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var page map[string]json.RawMessage
+	if err := json.NewDecoder(resp.Body).Decode(&page); err != nil || resp.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("%s: status %d, %w", address, resp.StatusCode, err)
+	}
+	var rows []struct {
+		DeviceID string `json:"deviceId"`
+	}
+	if page[list] != nil {
+		err = json.Unmarshal(page[list], &rows)
+	}
+	for _, row := range rows {
+		if row.DeviceID == "B" {
+			n++
+		}
+	}
+	return n, err
+}
