@@ -72,9 +72,11 @@ func decodeRequest(r *nethttp.Request, v any) error {
 		return nil
 	}
 	codec := codecOf(r.Header.Get("Content-Type"))
-	if codec == nil || r.Header.Get("Content-Encoding") != "" {
-		return errors.New(nethttp.StatusUnsupportedMediaType, reasonCodec, fmt.Sprintf("Content-Type %.100q, Content-Encoding %.100q: want application/json or application/protobuf, not encoded",
-			r.Header.Get("Content-Type"), r.Header.Get("Content-Encoding")))
+	if codec == nil {
+		return unsupported("Content-Type is %.100q, want application/json or application/protobuf", r.Header.Get("Content-Type"))
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" {
+		return unsupported("Content-Encoding is %.100q, want none", encoding)
 	}
 	s := shareOf(r.Context())
 	data, err := readBody(r.Body, s)
@@ -93,6 +95,10 @@ func decodeRequest(r *nethttp.Request, v any) error {
 		return errors.BadRequest(reasonCodec, "body unmarshal "+err.Error())
 	}
 	return nil
+}
+
+func unsupported(format string, args ...any) error {
+	return errors.New(nethttp.StatusUnsupportedMediaType, reasonCodec, fmt.Sprintf(format, args...))
 }
 
 // firstRead is the memory for a body before any of it has come.

@@ -2,18 +2,48 @@ package server
 
 import (
 	nethttp "net/http"
+	"slices"
 	"strings"
 
 	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/go-kratos/kratos/v2/errors"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/bounds"
 )
 
-// answerGrows is the most bytes that a byte of an answer becomes: six where JSON
-// escapes a control character, and the message itself besides.
+// answerGrows is the most bytes that a byte of an answer becomes, where bounds.Memory
+// would be wrong by far: messages of texts in a list. Six where JSON escapes a control
+// character, and the message itself besides.
 const answerGrows = 8
+
+// answerMemory returns the most bytes that an answer takes until it is sent.
+func answerMemory(m proto.Message) int {
+	size := proto.Size(m)
+	if holdsValues(m.ProtoReflect().Descriptor(), nil) {
+		return bounds.Memory(size, m)
+	}
+	return answerGrows * size
+}
+
+// holdsValues reports whether a message has any values of JSON in it, of which each takes
+// two bytes and a hundred in memory.
+func holdsValues(md protoreflect.MessageDescriptor, above []protoreflect.FullName) bool {
+	if md.FullName() == "google.protobuf.Value" {
+		return true
+	}
+	if slices.Contains(above, md.FullName()) {
+		return false
+	}
+	fields := md.Fields()
+	for i := range fields.Len() {
+		if inner := fields.Get(i).Message(); inner != nil && holdsValues(inner, append(above, md.FullName())) {
+			return true
+		}
+	}
+	return false
+}
 
 // accepted returns the codec that a request wants its answer in: JSON, unless it
 // asks for protobuf first.
@@ -28,7 +58,7 @@ func accepted(r *nethttp.Request) (codec encoding.Codec, mediaType string) {
 // encodeResponse encodes an answer, within the room for it.
 func encodeResponse(w nethttp.ResponseWriter, r *nethttp.Request, v any) error {
 	if m, ok := v.(proto.Message); ok {
-		if err := shareOf(r.Context()).take(answerGrows * proto.Size(m)); err != nil {
+		if err := shareOf(r.Context()).take(answerMemory(m)); err != nil {
 			return err
 		}
 	}

@@ -33,7 +33,7 @@ func NewGRPCServer(c *conf.Server, room *Room, reports *service.ReportService, d
 		grpc.Listener(netutil.LimitListener(lis, maxConnections)),
 		grpc.Address(lis.Addr().String()),
 		grpc.Timeout(timeout),
-		grpc.Middleware(requestMiddleware(logger)...),
+		grpc.Middleware(requestMiddleware(room, logger)...),
 		grpc.Options(append(limits(timeout), ggrpc.InTapHandle(newDoor(c.Grpc, timeout).enter))...),
 	}
 	if !c.Grpc.Reflection {

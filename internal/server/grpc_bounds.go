@@ -44,7 +44,7 @@ func (b *bounded) method(next ggrpc.MethodHandler) ggrpc.MethodHandler {
 			return r.err
 		}, interceptor)
 		if m, ok := reply.(proto.Message); ok && err == nil {
-			err = s.take(answerGrows * proto.Size(m))
+			err = s.take(answerMemory(m))
 		}
 		// The stream ends when the answer is sent.
 		context.AfterFunc(ctx, s.giveBack)

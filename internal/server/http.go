@@ -44,7 +44,7 @@ func NewHTTPServer(c *conf.Server, room *Room, reports *service.ReportService, d
 		http.RequestDecoder(decodeRequest),
 		http.ResponseEncoder(encodeResponse),
 		http.ErrorEncoder(encodeError),
-		http.Middleware(requestMiddleware(logger)...),
+		http.Middleware(requestMiddleware(room, logger)...),
 	)
 	srv.ReadTimeout, srv.WriteTimeout, srv.IdleTimeout = timeout, 2*timeout, idleTime
 	srv.MaxHeaderBytes = maxHeader

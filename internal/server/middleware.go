@@ -10,10 +10,11 @@ import (
 )
 
 // requestMiddleware is what every HTTP and gRPC request goes through.
-func requestMiddleware(logger log.Logger) []middleware.Middleware {
+func requestMiddleware(room *Room, logger log.Logger) []middleware.Middleware {
 	return []middleware.Middleware{
 		tellRetryAfter(),
 		logFailures(logger),
+		room.queueReads(),
 		recoverPanics(logger),
 	}
 }

@@ -20,11 +20,14 @@ const reasonBusy = "BUSY"
 
 // Room is the memory for the requests of a process, whichever way they come in.
 // Safe for concurrent use.
-type Room struct{ left atomic.Int64 }
+type Room struct {
+	left  atomic.Int64
+	reads chan struct{} // full when no more may read
+}
 
 // NewRoom returns the room of a process.
 func NewRoom() *Room {
-	r := new(Room)
+	r := &Room{reads: make(chan struct{}, maxReads)}
 	r.left.Store(allRoom)
 	return r
 }
