@@ -161,6 +161,10 @@ func (r *Replier) param(topic, name string) string {
 // acknowledged by then, and those that are not hold up nobody else's messages.
 const workerTime = 50 * time.Millisecond
 
+// maxWaitingBytes of replies wait without a worker. What comes beyond that keeps its
+// own, so that nobody fills the memory with replies that do not go out.
+const maxWaitingBytes = 16 << 20
+
 // Send publishes the reply: body, in the codec of the request when its content type
 // names one, or failure, as a status. A body that cannot be sent is a failure, too.
 // It makes one attempt; the request is done after that. What cannot be delivered is
@@ -180,6 +184,9 @@ func (a *Answer) Send(ctx context.Context, body any, header []engine.UserPropert
 	case err := <-sent:
 		return err
 	case <-wait.C:
+	}
+	if a.of.broker.replies.waiting.Load() > maxWaitingBytes {
+		return <-sent
 	}
 	a.event.delivery.Await(func() bool {
 		select {
@@ -258,6 +265,9 @@ func (a *Answer) transmit(ctx context.Context, s *state, m *Message) error {
 	if err := replies.admit(a.requester, m.size(), &s.replyLimits, time.Now()); err != nil {
 		return overLimit(a.topic, err)
 	}
+	size := int64(m.size())
+	replies.waiting.Add(size)
+	defer replies.waiting.Add(-size)
 	err := public(opReply, m.Topic, s.client.Answer(ctx, &m.Message))
 	if e, ok := errors.AsType[*event.Error](err); ok && e.Convicted && e.HeldFor == 0 {
 		bar := replies.barred(a.requester, &s.replyLimits, time.Now())

@@ -19,6 +19,7 @@ type replies struct {
 	told    atomic.Int64 // of dropped, by the log
 
 	attempts attempts
+	waiting  atomic.Int64 // bytes of replies that are under way
 }
 
 // replyDropped counts a reply that its requester does not get, and tells of it.

@@ -350,6 +350,45 @@ func TestManyThatEndConnectionsLeaveOthersTheirReplies(t *testing.T) {
 	}
 }
 
+// Replies that do not go out are bounded in bytes: those that wait beyond it hold up
+// the requests behind them, which the bounds of the queue are for.
+func TestWaitingRepliesAreBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	const requests, size = 200, 200 << 10
+	b := mqtttest.NewScripted(t, scripted.MaxInflight(1000))
+	fault := b.Inject(scripted.Fault{
+		Direction: scripted.ToClient, Type: scripted.Puback, Client: scripted.ClientID("service-srv-reply"), Do: scripted.Drop(),
+	})
+	srv, _ := server(t, b.URL(), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("5")), mqttserver.WithClientId("service"))
+	const tooMany = (16<<20)/size + 2*16 + 1 // without a worker, and two turns of the workers
+	over := make(chan struct{})
+	var handled atomic.Int64
+	text := strings.Repeat("x", size)
+	err := mqttserver.RegisterReplier(srv, t.Context(), "devices/+/state/get", func(context.Context, *wrapperspb.DoubleValue) (*wrapperspb.StringValue, error) {
+		if handled.Add(1) == tooMany {
+			close(over)
+		}
+		return wrapperspb.String(text), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, srv)
+	client := carrier{b.URL(), mqttbroker.WithProtocol("5"), false}.broker(t)
+	for i := range requests {
+		ask(t, client, fmt.Sprint(i), fmt.Sprintf("reply/%d/x", i))
+	}
+	mqtttest.Eventually(t, patience, func() bool { return handled.Load() > (16<<20)/size && srv.Health().Running == 16 })
+	select {
+	case <-over:
+		t.Errorf("%d replies of %d bytes wait", tooMany, size)
+	case <-time.After(time.Second): // all would have been handled by now
+	}
+	fault.Remove()
+	b.Cut("service-srv-reply") // what waits is sent again
+	mqtttest.Eventually(t, patience, func() bool { return handled.Load() == requests && srv.Health().Running == 0 })
+}
+
 // A reply that the broker refuses by code is dropped at once, and its request is
 // acknowledged, as the next one of the same topic shows.
 func TestRefusedReplyDoesNotHoldItsRequest(t *testing.T) {

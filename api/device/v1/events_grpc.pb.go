@@ -41,7 +41,7 @@ type DeviceEventsClient interface {
 	RecordHeartbeat(ctx context.Context, in *Heartbeat, opts ...grpc.CallOption) (*emptypb.Empty, error)
 	// GetDeviceState tells what is known of a device. The method of the same name
 	// of DeviceService is the same over HTTP and gRPC. It takes MQTT 5: 3.1.1 has
-	// no place for the response topic.
+	// no place for the response topic. A device names one below reply/<device_id>/.
 	GetDeviceState(ctx context.Context, in *GetDeviceStateRequest, opts ...grpc.CallOption) (*DeviceState, error)
 	// RaiseAlert says that a reading passed a limit.
 	RaiseAlert(ctx context.Context, in *Alert, opts ...grpc.CallOption) (*emptypb.Empty, error)
@@ -123,7 +123,7 @@ type DeviceEventsServer interface {
 	RecordHeartbeat(context.Context, *Heartbeat) (*emptypb.Empty, error)
 	// GetDeviceState tells what is known of a device. The method of the same name
 	// of DeviceService is the same over HTTP and gRPC. It takes MQTT 5: 3.1.1 has
-	// no place for the response topic.
+	// no place for the response topic. A device names one below reply/<device_id>/.
 	GetDeviceState(context.Context, *GetDeviceStateRequest) (*DeviceState, error)
 	// RaiseAlert says that a reading passed a limit.
 	RaiseAlert(context.Context, *Alert) (*emptypb.Empty, error)

@@ -65,7 +65,7 @@ type DeviceEventsMQTTServer interface {
 	RecordHeartbeat(context.Context, *Heartbeat) (*emptypb.Empty, error)
 	// GetDeviceState tells what is known of a device. The method of the same name
 	// of DeviceService is the same over HTTP and gRPC. It takes MQTT 5: 3.1.1 has
-	// no place for the response topic.
+	// no place for the response topic. A device names one below reply/<device_id>/.
 	GetDeviceState(context.Context, *GetDeviceStateRequest) (*DeviceState, error)
 }
 
@@ -89,7 +89,7 @@ type DeviceEventsMQTTClient interface {
 	RecordHeartbeat(ctx context.Context, in *Heartbeat, opts ...event.CallOption) error
 	// GetDeviceState tells what is known of a device. The method of the same name
 	// of DeviceService is the same over HTTP and gRPC. It takes MQTT 5: 3.1.1 has
-	// no place for the response topic.
+	// no place for the response topic. A device names one below reply/<device_id>/.
 	GetDeviceState(ctx context.Context, in *GetDeviceStateRequest, opts ...event.CallOption) (*DeviceState, error)
 	// RaiseAlert says that a reading passed a limit.
 	RaiseAlert(ctx context.Context, in *Alert, opts ...event.CallOption) error

@@ -70,7 +70,7 @@ func headers(r role) *object {
 	property := func(what string) *object { return newObject().set("type", "string").set("description", what) }
 	properties := newObject()
 	if r == reply {
-		properties.set("statuscode", property("Kratos' error code, as that of HTTP. Absent when the request was handled.").set("pattern", "^[0-9]+$")).
+		properties.set("statuscode", property("Kratos' error code, as that of HTTP, 400 to 599. Absent when the request was handled.").set("pattern", "^[45][0-9][0-9]$")).
 			set("statusreason", property("Kratos' error reason.")).
 			set("statusmessage", property("Text of the error."))
 	} else {
