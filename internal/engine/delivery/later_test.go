@@ -46,6 +46,7 @@ func TestLaterHoldsNoWorker(t *testing.T) {
 			t.Errorf("handled %v, %+v", order, s.Stats())
 		}
 		<-time.After(time.Minute) // longer than any budget
+		synctest.Wait()           // also for what is due at the same time
 		began := time.Now()
 		busy = false
 		end()
