@@ -127,6 +127,16 @@ func (d *device) write(packet []byte) {
 	_, _ = d.conn.Write(packet)
 }
 
+// writeOver sends the same bytes so many times, in about that time.
+func (d *device) writeOver(over time.Duration, times int, packet []byte) {
+	pace := time.NewTicker(max(time.Microsecond, over/time.Duration(times)))
+	defer pace.Stop()
+	for range times {
+		d.write(packet)
+		<-pace.C
+	}
+}
+
 // wire is a message as a device sends it. On MQTT 3.1.1 headers have a place in a
 // CloudEvent only.
 type wire struct {

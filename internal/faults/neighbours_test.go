@@ -27,7 +27,6 @@ const (
 	before        = 1500 * time.Millisecond // without anything hostile
 	beside        = 2 * time.Second         // with it
 	stuck         = 100 * time.Millisecond  // is for how long no busy machine keeps a device from writing
-	attempts      = 3                       // at measuring, on a busy machine
 )
 
 // hostile is the first number of what the hostile one sends, apart from theirs.
@@ -181,7 +180,7 @@ func (n *neighbours) unharmed(service *subscriber, attack func(first int) (end f
 		if clean >= flowShare && bad >= flowShare*clean {
 			break
 		}
-		if round == attempts {
+		if round == flowRounds {
 			n.Errorf("in %d rounds: beside the hostile one %.0f %% are handled in time, without it %.0f %%", round, 100*bad, 100*clean)
 			break
 		}

@@ -40,7 +40,7 @@ func TestFault_76_RetainedHeartbeat(t *testing.T) {
 		}},
 	}, func(h *harness, way again) {
 		n := h.newNeighbours()
-		n.losses = way.losses * attempts
+		n.losses = way.losses * flowRounds
 		proxy := mqtttest.NewProxy(h, n.broker.URL())
 		var live, stale atomic.Int64
 		s := h.newSubscriber(proxy.URL(), "", mqttbroker.WithCloudEvents("/faults"))
