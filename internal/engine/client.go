@@ -38,7 +38,8 @@ type Client struct {
 	began chan struct{} // closed while there is a run
 
 	unroutedLog, overShareLog PerMinute
-	letterLog, blockedLog     fewPerMinute
+	// letterLog is about what became of messages that were not handled.
+	letterLog, blockedLog, retryLog fewPerMinute
 }
 
 // NewClient checks the configuration and opens nothing yet. The subscriptions

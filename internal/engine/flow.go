@@ -72,7 +72,9 @@ func (r *run) observer() delivery.Observer[*Delivery] {
 			log.Warnf("mqtt: handler of %q passed its deadline and goes on: topic %q, attempt %d", d.sub.Filter, d.Topic, attempt)
 		},
 		Retrying: func(d *Delivery, attempts int, after time.Duration, err error) {
-			log.Warnf("mqtt: handler of %q failed, retry in %v: topic %q, attempt %d: %v", d.sub.Filter, after, d.Topic, attempts, err)
+			r.client.retryLog.say(func(others string) {
+				log.Warnf("mqtt: handler of %q failed, retry in %v: topic %q, attempt %d%s: %v", d.sub.Filter, after, d.Topic, attempts, others, err)
+			})
 			logPanic(r, err)
 			if h := hooks.Retrying; h != nil {
 				r.client.hook(func() { h(d, attempts, after, err) })
@@ -109,7 +111,9 @@ func (r *run) ended(d *Delivery, o delivery.Outcome) {
 	}
 	if o.Result == delivery.Dropped {
 		r.client.counts.discarded.Add(1)
-		r.client.log.Errorf("mqtt: discarded by policy: topic %q, %d attempts: %v", d.Topic, d.attempts(o.Attempts), o.Err)
+		r.client.letterLog.say(func(others string) {
+			r.client.log.Errorf("mqtt: discarded by policy: topic %q, %d attempts%s: %v", d.Topic, d.attempts(o.Attempts), others, o.Err)
+		})
 	}
 	if d.letter != nil {
 		r.troubles.clear(d)

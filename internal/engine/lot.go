@@ -166,7 +166,9 @@ func (l *lot) park(ctx context.Context, d *Delivery, cause error, attempts int) 
 	}
 	l.add(kept.Letter, cause != nil)
 	if cause != nil {
-		r.client.log.Warnf("mqtt: parked as %s: topic %q, key %q, %d attempts: %v", kept.ID, d.Topic, kept.Key, attempts, cause)
+		r.client.letterLog.say(func(others string) {
+			r.client.log.Warnf("mqtt: parked as %s: topic %q, key %q, %d attempts%s: %v", kept.ID, d.Topic, kept.Key, attempts, others, cause)
+		})
 	}
 	if h := r.client.cfg.Hooks.Parked; h != nil {
 		r.client.hook(func() { h(d, kept.ID, kept.Key, attempts, cause) })
