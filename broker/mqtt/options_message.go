@@ -108,7 +108,10 @@ func WithSubscribeNoLocal() broker.SubscribeOption {
 // with the same key are handled one at a time in the order of arrival, others
 // in parallel; "" is no order. Acknowledgements keep theirs all the same. key
 // runs on the connection's read loop: it must be quick and wait for nothing. A
-// panic in it is logged and leaves the order to the topic. Default: the topic.
+// panic in it is logged and leaves the order to the topic. A key of what the sender
+// may write, payload or header, orders all topics of the filter: put the topic in
+// front of it where not all senders are trusted, or one that fails holds up the keys
+// of others. Default: the topic.
 func WithSubscribeOrderingKey(key func(m event.Incoming) string) broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.OrderingKey = key })
 }

@@ -73,8 +73,9 @@ func (t *Transport) Duplicate() bool { return t.delivery.Duplicate }
 // parameters.
 func (t *Transport) Params() map[string]string { return t.chained.params.read(t.delivery.Topic) }
 
-// ID is the message's id: its user property "id" (MQTT 5), else the id of its
-// CloudEvent, else the field that a generated method names as id_field, else "".
+// ID is the message's id: that of the field that a generated method names as
+// id_field, or [WithIDField], else its user property "id" (MQTT 5), else the id of its
+// CloudEvent, else "". It is the sender's word, and unique within its topic at most.
 func (t *Transport) ID() string { return t.own.ID() }
 
 // Attempt counts the handler's attempts at the message, from 1.
