@@ -2,19 +2,13 @@ package mqtt_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	kerrors "github.com/go-kratos/kratos/v2/errors"
-	"github.com/go-kratos/kratos/v2/log"
-	khttp "github.com/go-kratos/kratos/v2/transport/http"
 	"github.com/tx7do/kratos-transport/broker"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -426,69 +420,4 @@ func TestRefusedReplyDoesNotHoldItsRequest(t *testing.T) {
 			mqtttest.Eventually(t, patience, func() bool { return len(drops.reasons()) == 1 })
 		})
 	}
-}
-
-// A replier by hand answers with any status code; the HTTP server that passes the
-// error on gives a status that there is. security.md S13
-func TestReplierChoosesNoStatusCode(t *testing.T) {
-	t.Parallel()
-	c := carrier{mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("5"), false}
-	replier, b := c.broker(t), c.broker(t)
-	_, err := replier.Subscribe("ask/+", func(ctx context.Context, e broker.Event) error {
-		in := e.RawMessage().(*bridge.Event).Delivery().Properties
-		code := strings.TrimPrefix(e.Topic(), "ask/")
-		return replier.Publish(ctx, in.ResponseTopic, broker.NewMessage([]byte("{}")),
-			bridge.PublishOption(func(p *bridge.PublishSettings) { p.Correlation = in.CorrelationData }),
-			mqttbroker.WithPublishUserProperty("statuscode", code),
-			mqttbroker.WithPublishUserProperty("statusreason", strings.Repeat("R\n", 1000)))
-	}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for code, want := range map[string]int{"1000": 502, "99999": 502, "302": 502, "-1": 502, "0": 502, "250": 502, "404": 404} {
-		_, err := b.Request(within(t, patience), "ask/"+code, broker.NewMessage(reading{1}))
-		k := kerrors.FromError(err)
-		if err == nil || int(k.Code) != want || len(k.Reason) > 200 || strings.Contains(k.Reason, "\n") {
-			t.Errorf("%s: %v", code, err)
-			continue
-		}
-		w := httptest.NewRecorder()
-		khttp.DefaultErrorEncoder(w, httptest.NewRequest(http.MethodGet, "/", nil), err)
-		if w.Code != want {
-			t.Errorf("%s: HTTP status %d", code, w.Code)
-		}
-	}
-}
-
-// What a handler did not mean for its requester stays in the service's log.
-func TestUnknownErrorIsNotTold(t *testing.T) {
-	t.Parallel()
-	eachCarrier(t, func(t *testing.T, c carrier) {
-		out := new(logs)
-		srv := c.server(t, mqttserver.Logger(log.NewStdLogger(out)))
-		const secret = "connect to 10.1.2.3:5432 as app: SELECT secret"
-		err := mqttserver.RegisterReplier(srv, t.Context(), "ask", func(_ context.Context, r *reading) (*reading, error) {
-			if r.Celsius > 0 {
-				return nil, kerrors.NotFound("GONE", "no such device").WithCause(errors.New(secret))
-			}
-			return nil, errors.New(secret + "\nforged")
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		start(t, srv)
-		b := c.broker(t)
-		_, err = b.Request(within(t, patience), "ask", broker.NewMessage(reading{-1}))
-		k := kerrors.FromError(err)
-		if k.Code != 500 || k.Reason != "INTERNAL" || k.Message != "internal error" || strings.Contains(fmt.Sprintf("%+v", err), "10.1.2.3") {
-			t.Errorf("got %v", err)
-		}
-		if text := out.String(); out.count(secret) != 1 || !strings.Contains(text, `\nforged`) {
-			t.Errorf("log: %s", text)
-		}
-		_, err = b.Request(within(t, patience), "ask", broker.NewMessage(reading{1}))
-		if k := kerrors.FromError(err); k.Code != 404 || k.Reason != "GONE" || k.Message != "no such device" {
-			t.Errorf("got %v", err)
-		}
-	})
 }
