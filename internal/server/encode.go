@@ -78,6 +78,10 @@ func encodeError(w nethttp.ResponseWriter, r *nethttp.Request, err error) {
 	if e.Reason == reasonBusy {
 		w.Header().Set(retryAfterHeader, retryAfterSeconds())
 	}
+	if unread(e) {
+		// Or the server waits for the rest of the body before it answers.
+		w.Header().Set("Connection", "close")
+	}
 	codec, mediaType := accepted(r)
 	body, err := codec.Marshal(e)
 	if err != nil {
@@ -87,6 +91,16 @@ func encodeError(w nethttp.ResponseWriter, r *nethttp.Request, err error) {
 	describe(w.Header(), mediaType)
 	w.WriteHeader(int(e.Code))
 	_, _ = w.Write(body) //nolint:gosec // G705, as above; an error means that the client is gone
+}
+
+// unread reports whether a request was refused before all of its body was there.
+func unread(e *errors.Error) bool {
+	switch e.Code {
+	case nethttp.StatusForbidden, nethttp.StatusMisdirectedRequest, nethttp.StatusUnsupportedMediaType,
+		nethttp.StatusRequestEntityTooLarge, nethttp.StatusRequestTimeout:
+		return true
+	}
+	return e.Reason == reasonBusy
 }
 
 // describe says what an answer is, and that it is nothing else, such as a page.
