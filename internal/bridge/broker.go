@@ -61,6 +61,8 @@ type state struct {
 	ids      bool // of ready bytes
 	allowed  allowed
 
+	contextFields []string // headers of propagators, in lower case
+
 	window   dedup.Window
 	outbox   *keeper   // nil sends at once
 	sequence *sequence // nil numbers nothing
@@ -152,6 +154,7 @@ func (b *Broker) open() *state {
 		s.client, b.client = client, client
 		b.settings.warn(s.log, &cfg)
 	}
+	s.contextFields = contextFields(b.settings.Propagator)
 	s.tracer = newTracer(b.settings.Trace, b.options.Tracings, b.settings.Propagator)
 	b.now.Store(s)
 	return s

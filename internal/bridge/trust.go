@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
@@ -39,14 +40,14 @@ func (a allowed) has(name string) bool {
 // middleware for metadata and tracing does. Of a sender that is not trusted it has
 // no trace context, no baggage, and only the metadata that is allowed.
 func (e *Event) RequestHeader() []engine.UserProperty {
-	if e.trusted || !slices.ContainsFunc(e.header, isContext) {
+	if e.trusted || !slices.ContainsFunc(e.header, e.state.isContext) {
 		return e.header
 	}
 	list := make([]engine.UserProperty, 0, len(e.header))
 	for _, u := range e.header {
 		name := strings.ToLower(u.Key)
 		switch {
-		case propagates(name):
+		case e.state.propagates(name):
 		case strings.HasPrefix(name, metadataPrefix) && !e.state.allowed.has(name):
 			e.state.broker.metadataRefused.Add(1)
 		default:
@@ -56,14 +57,30 @@ func (e *Event) RequestHeader() []engine.UserProperty {
 	return list
 }
 
-func isContext(u engine.UserProperty) bool {
+func (s *state) isContext(u engine.UserProperty) bool {
 	name := strings.ToLower(u.Key)
-	return strings.HasPrefix(name, metadataPrefix) || propagates(name)
+	return strings.HasPrefix(name, metadataPrefix) || s.propagates(name)
 }
 
-// propagates reports whether a header carries trace context or baggage in a form
-// that is in use, or in that of OpenTelemetry's global propagator.
-func propagates(name string) bool {
+// contextFields are the headers of a propagator that is not one of the usual: ours,
+// or OpenTelemetry's global one.
+func contextFields(own func() propagation.TextMapPropagator) (names []string) {
+	fields := otel.GetTextMapPropagator().Fields()
+	if own != nil {
+		fields = append(fields, own().Fields()...)
+	}
+	for _, f := range fields {
+		// Kratos' has a field of metadata, which the list of what is allowed is for.
+		if name := strings.ToLower(f); !strings.HasPrefix(name, metadataPrefix) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// propagates reports whether a header, in lower case, carries trace context or
+// baggage.
+func (s *state) propagates(name string) bool {
 	switch name {
 	case "traceparent", "tracestate", "baggage", "b3", "uber-trace-id", "x-amzn-trace-id":
 		return true
@@ -73,6 +90,5 @@ func propagates(name string) bool {
 			return true
 		}
 	}
-	return !strings.HasPrefix(name, metadataPrefix) &&
-		slices.ContainsFunc(otel.GetTextMapPropagator().Fields(), func(f string) bool { return strings.EqualFold(f, name) })
+	return slices.Contains(s.contextFields, name)
 }

@@ -134,10 +134,14 @@ func WithTracerProvider(p trace.TracerProvider) ServerOption {
 // properties (MQTT 5) or in the attributes of a CloudEvent. Bare messages on MQTT
 // 3.1.1 have no place for it: there each side begins a trace of its own. The span of
 // a handler is linked to the publish, and is its child, with the sender's baggage,
-// where the sender is trusted, see [WithSubscribeTrustSender]. Default: W3C trace
-// context and baggage.
+// where the sender is trusted, see [WithSubscribeTrustSender]. Default, and with nil:
+// W3C trace context and baggage.
 func WithPropagator(p propagation.TextMapPropagator) ServerOption {
-	return set(func(s *bridge.Settings) { s.Propagator = func() propagation.TextMapPropagator { return p } })
+	return set(func(s *bridge.Settings) {
+		if s.Propagator = nil; p != nil {
+			s.Propagator = func() propagation.TextMapPropagator { return p }
+		}
+	})
 }
 
 // WithGlobalTracerProvider makes a span of each publish and each attempt of a

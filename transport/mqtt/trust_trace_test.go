@@ -3,6 +3,7 @@ package mqtt_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -169,6 +170,46 @@ func TestProcessIsLinkedToSend(t *testing.T) {
 		t.Errorf("the span of Kratos' middleware has the parent %v, want process, %v", handler.Parent, process.SpanContext)
 	}
 }
+
+// Headers of a propagator that is not one of the usual are context, too: middleware
+// does not see them, and links are read from them.
+func TestOwnPropagatorIsNotTrustedEither(t *testing.T) {
+	provider, exporter := tracedBy(t, sdktrace.AlwaysSample())
+	c := carrier{mqtttest.Mosquitto(t).URL(), mqttbroker.WithProtocol("5"), false}
+	srv := c.server(t, mqttserver.WithTracerProvider(provider), mqttserver.WithPropagator(nil), mqttserver.WithPropagator(renamed{}))
+	seen := make(chan []string, 1)
+	register(t, srv, "a", func(ctx context.Context, _ string, _ broker.Headers, _ *reading) error {
+		tr, _ := mqttserver.FromContext(ctx)
+		seen <- tr.RequestHeader().Keys()
+		return nil
+	})
+	start(t, srv)
+	sent := mqttbroker.WithPublishUserProperty("X-Trace", "00-"+forgedTrace+"-0000000000000001-01")
+	if err := c.broker(t).Publish(within(t, patience), "a", broker.NewMessage(reading{}), sent); err != nil {
+		t.Fatal(err)
+	}
+	if keys := receive(t, seen); slices.Contains(keys, "x-trace") {
+		t.Errorf("middleware sees %v", keys)
+	}
+	if err := srv.Stop(within(t, patience)); err != nil {
+		t.Fatal(err)
+	}
+	spans := exporter.GetSpans()
+	if len(spans) != 1 || spans[0].Parent.IsValid() || len(spans[0].Links) != 1 || spans[0].Links[0].SpanContext.TraceID().String() != forgedTrace {
+		t.Errorf("spans %+v", spans)
+	}
+}
+
+// renamed is W3C trace context under another name.
+type renamed struct{}
+
+func (renamed) Inject(context.Context, propagation.TextMapCarrier) {}
+
+func (renamed) Extract(ctx context.Context, c propagation.TextMapCarrier) context.Context {
+	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": c.Get("x-trace")})
+}
+
+func (renamed) Fields() []string { return []string{"X-Trace"} }
 
 // A batch has messages of many traces: it is linked to each of them, and none is
 // its parent, trusted or not.
