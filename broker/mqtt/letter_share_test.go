@@ -238,7 +238,7 @@ func TestRetainedLettersHaveShares(t *testing.T) {
 				if err := b.Connect(); err != nil {
 					t.Fatal(err)
 				}
-				bad := func(_ context.Context, e broker.Event) error { return event.Permanent(errors.New("bad")) }
+				bad := func(context.Context, broker.Event) error { return event.Permanent(errors.New("bad")) }
 				if _, err := b.Subscribe("devices/+/data", bad, nil); err != nil {
 					t.Fatal(err)
 				}
