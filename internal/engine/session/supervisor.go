@@ -46,6 +46,7 @@ type retries struct {
 	placed     bool      // there was a connection
 	useless    int       // connections in a row that were of no use
 	brief      int       // connections in a row that did not live, of use or not
+	hasty      int       // connections in a row that were of use, and ended soon
 	failures   int       // in a row without a useful exchange
 	down       time.Time // since when there was none
 	short      int       // connections in a row that the broker ended at once and in order
@@ -115,15 +116,29 @@ func (s *Session) lost(addr link.Address, c *conn, r *retries) bool {
 	return s.pause(err, ConnectionLost{l, err, delay}, delay, suspecting)
 }
 
+// Connections that are of use and end soon all the same, many in a row, get longer
+// pauses, too: briefly granting something costs a broker nothing. They are a few
+// seconds at most, since something is carried each time.
+const (
+	manyHasty     = 10
+	hastyFailures = 4
+)
+
 // account lets pauses grow until a connection was of use: the broker granted,
 // acknowledged or sent something on it, or it lived.
 func (s *Session) account(c *conn, r *retries) {
-	if c.evidence.life >= takeoverWindow || c.useful.Load() {
+	switch {
+	case c.evidence.life >= takeoverWindow:
+		r.failures, r.hasty, r.down = 0, 0, time.Now()
+		return
+	case !c.useful.Load():
+	case r.hasty < manyHasty:
+		r.hasty++
 		r.failures, r.down = 0, time.Now()
+	default:
+		r.failures = min(r.failures, hastyFailures)
 	}
-	if c.evidence.life < takeoverWindow {
-		r.failures++
-	}
+	r.failures++
 }
 
 // leave goes on to the next address of the list where this one accepts
