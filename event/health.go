@@ -40,6 +40,9 @@ type Health struct {
 	// BackPressure is for how long the broker has been held up because the queue
 	// of messages to handle was full again and again; 0 when it has room.
 	BackPressure time.Duration
+	// BeyondReceiveMaximum counts messages that a broker of MQTT 5 sent beyond what it may
+	// have unacknowledged, since Start. They are handled as any other.
+	BeyondReceiveMaximum int64
 	// SessionsLost counts how often the broker had lost the subscriber's session:
 	// messages published meanwhile did not arrive, since the client was made.
 	SessionsLost int64

@@ -16,8 +16,8 @@ func (s *state) event(d *engine.Delivery) (*Event, error) {
 	if err := d.IllFormed(); err != nil {
 		return bareEvent(d), &event.Error{Op: "decode", Topic: clip(d.Topic), Reason: event.ReasonCodec, Cause: err}
 	}
-	if n := d.Oversize; n > 0 {
-		return bareEvent(d), tooLarge("decode", d.Topic, fmt.Errorf("packet of %d bytes is over the limit: its payload was not kept", n))
+	if err := d.OverLimit(); err != nil {
+		return bareEvent(d), tooLarge("decode", d.Topic, fmt.Errorf("%w: its payload was not kept", err))
 	}
 	limit := cmp.Or(s.cfg.MaxInbound, engine.DefaultMaxPayload)
 	if n := len(d.Payload); n > limit {

@@ -57,9 +57,6 @@ func (r *run) letterOf(d *Delivery) (*letter, error) {
 		c.hook(func() { l.EventID = d.sub.EventID(d) })
 	}
 	l.Omitted = omitted(d.Inbound)
-	if len(l.Payload) > c.cfg.MaxInbound {
-		l = l.Smaller() // what is over the limit takes no room in a store either
-	}
 	d.letter = &letter{Letter: l}
 	return d.letter, nil
 }
@@ -69,7 +66,7 @@ func omitted(m *session.Inbound) (o deadletter.Omitted) {
 	if m.Oversize > 0 {
 		o.Size, o.SHA256 = int64(m.Skipped()), hex.EncodeToString(m.Digest())
 	}
-	o.More = m.IllFormed() != nil
+	o.More = m.IllFormed() != nil || m.Cut()
 	return o
 }
 

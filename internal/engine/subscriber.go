@@ -68,7 +68,7 @@ func (r *run) newSubscriber(name string, will *Message) (*subscriber, error) {
 	}
 	cfg := c.session(at.id)
 	cfg.Negotiation, cfg.SessionExpiry, cfg.Sink, cfg.Will = r.version, c.SessionExpiry, at.intake, will
-	cfg.MaxHeld, cfg.MaxHeldBytes = max(c.Queue, c.Concurrency)+session.DefaultReceiveMaximum, 2*c.QueueBytes
+	c.bound(&cfg)
 	cfg.Notify = func(e session.Event) {
 		if _, lost := e.(session.Forgotten); lost {
 			r.client.counts.forgotten.Add(1)
@@ -184,6 +184,7 @@ func (at *subscriber) health(h *event.Health) {
 	stats := at.sched.Stats()
 	h.Filters, h.Granted, h.GrantedLower = h.Filters+filters, h.Granted+granted, h.GrantedLower+lower
 	h.UnmatchedKept += at.strays.count()
+	h.BeyondReceiveMaximum += at.Beyond()
 	h.BackPressure = max(h.BackPressure, at.BackPressure())
 	h.Queued, h.Running = h.Queued+stats.Queued+at.batchers.count(), h.Running+stats.Running
 	h.Parked, h.HeldKeys = h.Parked+parked, h.HeldKeys+held

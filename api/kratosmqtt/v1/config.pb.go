@@ -665,8 +665,9 @@ type Outbox struct {
 	// them. Default 0, for brokers that save before they acknowledge.
 	Hold *durationpb.Duration `protobuf:"bytes,5,opt,name=hold,proto3" json:"hold,omitempty"`
 	// How long the broker may refuse a message before it is put aside, which
-	// lets the messages behind it go on. Default 1 h. One that ends connections is
-	// put aside at once.
+	// lets the messages behind it go on. Default 1 h, and no limit for a quota and
+	// for what the broker announced not to take. One that ends connections is put
+	// aside at once.
 	RefusedLimit *durationpb.Duration `protobuf:"bytes,6,opt,name=refused_limit,json=refusedLimit,proto3" json:"refused_limit,omitempty"`
 	// Most attempts at a message that the broker refuses. Default: as many as
 	// refused_limit allows.
@@ -1038,12 +1039,15 @@ type Subscriber struct {
 	Retry *Retry `protobuf:"bytes,6,opt,name=retry,proto3" json:"retry,omitempty"`
 	// What differs for one subscription, by topic filter or by operation.
 	Subscriptions map[string]*Subscription `protobuf:"bytes,7,rep,name=subscriptions,proto3" json:"subscriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Largest payload that is decoded, in bytes; a larger one is a dead letter at
-	// once. At most 1 MiB: of a packet over that the payload is skipped while it
-	// is read, and its dead letter has size and hash instead. Default 256 KiB.
+	// Largest payload that is decoded, in bytes; a larger one is skipped when it
+	// arrives and is a dead letter at once, with size and hash instead. So is one
+	// with more than 64 user properties, or 8 KiB of them. At most 1 MiB. Default
+	// 256 KiB.
 	MaxPayload uint32 `protobuf:"varint,8,opt,name=max_payload,json=maxPayload,proto3" json:"max_payload,omitempty"`
-	// Bytes of the messages that wait for a handler. Beyond it, as beyond queue,
-	// the connection is not read until there is room. Default 32 MiB.
+	// Bytes of the messages that wait for a handler, of whole packets. Beyond it,
+	// as beyond queue, the connection is not read until there is room; what is not
+	// acknowledged has twice that. On MQTT 5 the Receive Maximum follows from it:
+	// messages of the largest size are within the bound. Default 32 MiB.
 	QueueBytes uint64 `protobuf:"varint,9,opt,name=queue_bytes,json=queueBytes,proto3" json:"queue_bytes,omitempty"`
 	// How long a QoS 1 or 2 message that no subscription matches is kept
 	// unacknowledged for a subscription that comes later: since the connection or

@@ -162,7 +162,7 @@ func isTimeout(err error) bool {
 
 // isBreach reports whether we ended the connection over a packet of the broker.
 func isBreach(err error) bool {
-	for _, breach := range []error{errEarly, errConnackTwice, errAlias, errPresent} {
+	for _, breach := range []error{errEarly, errConnackTwice, errAlias, errPresent, errOverrun} {
 		if errors.Is(err, breach) {
 			return true
 		}

@@ -116,6 +116,13 @@ type Config struct {
 	// larger PUBLISH the payload is skipped, see [Inbound.Oversize]; any other
 	// ends the connection.
 	MaxPacketSize int
+	// MaxPayload is the largest payload, in bytes, and MaxHeaders and MaxHeaderBytes
+	// are the most user properties, and bytes of their names and values, of a message
+	// that is taken whole. What is over them is skipped, too, when it arrives. 0 is no
+	// limit, and 1,024 user properties.
+	MaxPayload     int
+	MaxHeaders     int
+	MaxHeaderBytes int
 	// MaxHeld and MaxHeldBytes bound what one connection delivered and has no
 	// acknowledgement for; beyond them it is not read. 0 is no bound.
 	MaxHeld      int

@@ -27,9 +27,10 @@ type conn struct {
 	isApart func(sessionPresent bool) bool // decides that; nil is never
 	wake    bool                           // something is queued to write
 	pubacks pubacks
-	waits   int       // for room, of the QoS 0 message at hand
-	until   time.Time // of the last of them
-	full    bool      // twice the bounds are used up
+	waits   int         // for room, of the QoS 0 message at hand
+	until   time.Time   // of the last of them
+	full    bool        // twice the bounds are used up
+	overrun *time.Timer // to what follows from that; valid while full
 
 	// Guarded by the mutex of inbound.
 	held      int   // messages not acknowledged that this connection delivered
@@ -46,15 +47,15 @@ type conn struct {
 	roundTrip time.Duration // that of the PINGREQ before it; until then that of CONNECT
 	evidence  evidence      // why it ended; valid after closed
 
-	over    atomic.Bool   // ended: nothing that was read on it counts any more
-	useful  atomic.Bool   // the broker granted, acknowledged or sent something
-	clean   bool          // CONNECT asked for a new session
-	left    chan struct{} // closed when it is left for another address
-	leftFor int           // that; valid once left
-	at      int           // which address of the list
+	over   atomic.Bool // ended: nothing that was read on it counts any more
+	useful atomic.Bool // the broker granted, acknowledged or sent something
+	clean  bool        // CONNECT asked for a new session
+	at     int         // which address of the list
 
 	// dismissal is the DISCONNECT of the broker, MQTT 5.
 	dismissal atomic.Pointer[CodeError]
+	// parting is why we leave it; nil while we do not.
+	parting atomic.Pointer[parting]
 
 	alive  context.Context // ends with the connection or the session
 	cancel context.CancelCauseFunc
@@ -69,7 +70,7 @@ var (
 )
 
 func newConn(s *Session, v wire.Version) *conn {
-	c := &conn{s: s, version: v, at: s.trying, begun: time.Now(), left: make(chan struct{}), closed: make(chan struct{})}
+	c := &conn{s: s, version: v, at: s.trying, begun: time.Now(), closed: make(chan struct{})}
 	c.alive, c.cancel = context.WithCancelCause(s.running)
 	relaxed := s.cfg.RelaxedAcks && v == wire.V311
 	c.ledger = delivery.NewLedger(relaxed, func(acks []delivery.Ack) { s.acknowledge(c, acks) })
@@ -205,8 +206,8 @@ func (c *conn) Closed(err error) {
 		if err == nil {
 			err = errors.New("connection closed")
 		}
-		if c.isLeft() {
-			err = errLimits
+		if p := c.parting.Load(); p != nil {
+			err = p.err
 		}
 		c.err = err
 		c.evidence = evidence{code: c.dismissal.Load(), err: err, paused: c.link.Jam() >= blockedFor}

@@ -20,7 +20,7 @@ type control interface {
 	unsubscribe(ctx context.Context, filter string) error
 	// disconnect says goodbye when the link is alive, and ends every
 	// goroutine of the library in any case.
-	disconnect()
+	disconnect(reason byte)
 }
 
 type credentials struct{ username, password string }

@@ -131,7 +131,7 @@ func (c *control311) unsubscribe(ctx context.Context, filter string) error {
 	return token.Error()
 }
 
-func (c *control311) disconnect() {
+func (c *control311) disconnect(byte) {
 	if c.client != nil {
 		c.client.Disconnect(uint(quiesce / time.Millisecond))
 	}

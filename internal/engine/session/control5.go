@@ -171,9 +171,9 @@ func (c *control5) unsubscribe(ctx context.Context, filter string) error {
 	return refusal
 }
 
-func (c *control5) disconnect() {
+func (c *control5) disconnect(reason byte) {
 	if c.client != nil {
-		_ = c.client.Disconnect(&paho.Disconnect{ReasonCode: 0})
+		_ = c.client.Disconnect(&paho.Disconnect{ReasonCode: reason})
 	}
 }
 

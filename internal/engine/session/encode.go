@@ -59,12 +59,14 @@ func optional(s string) []byte {
 	return stringBytes(s)
 }
 
-// maxUser is how many user properties of a message are kept. An empty one takes
-// 5 bytes of a packet and 32 in memory, and nobody above takes nearly as many.
+// maxUser is how many user properties of a message are kept where no limit is set.
+// An empty one takes 5 bytes of a packet and 32 in memory, and nobody above takes
+// nearly as many.
 const maxUser = 1024
 
-// decodeProperties copies what the handler may keep; nil when there is nothing.
-func decodeProperties(p *wire.Properties) *Properties {
+// decodeProperties copies what the handler may keep, of the user properties those
+// within the limits; nil when there is nothing.
+func decodeProperties(p *wire.Properties, l *bodyLimits) *Properties {
 	if p.ContentType == nil && p.ResponseTopic == nil && p.CorrelationData == nil && !p.HasMessageExpiry && len(p.User) == 0 {
 		return nil
 	}
@@ -76,8 +78,12 @@ func decodeProperties(p *wire.Properties) *Properties {
 	if p.HasMessageExpiry {
 		out.Expiry = time.Duration(p.MessageExpiry) * time.Second
 	}
+	if n := min(p.UserCount, l.headers); n > 0 {
+		out.User = make([]UserProperty, 0, n)
+	}
+	bytes := 0
 	for k, v := range p.UserPairs() {
-		if len(out.User) == maxUser {
+		if bytes += len(k) + len(v); len(out.User) == l.headers || l.headerBytes > 0 && bytes > l.headerBytes {
 			break
 		}
 		out.User = append(out.User, UserProperty{string(k), string(v)})

@@ -16,13 +16,27 @@ import (
 // as it is. It is not thrown away: the broker would deliver it again, or it would
 // be lost without a trace.
 type flaw struct {
-	skipped link.Skipped // of a packet over the limit
+	skipped link.Skipped // of a packet over a limit
+	over    error        // which; nil is none
+	cut     bool         // user properties are missing
 	text    error        // that is ill-formed; nil is none
 	topic   string       // as it arrived, when its text is
 }
 
-// Digest returns the SHA-256 of a payload that was skipped because the packet is
-// over the limit; nil when the payload is there.
+// OverLimit says which limit the message is over; nil is none. Its payload was
+// skipped, and it may not have all of its user properties.
+func (m *Inbound) OverLimit() error {
+	if m.flaw == nil {
+		return nil
+	}
+	return m.flaw.over
+}
+
+// Cut reports whether user properties are missing, which were over a limit.
+func (m *Inbound) Cut() bool { return m.flaw != nil && m.flaw.cut }
+
+// Digest returns the SHA-256 of a payload that was skipped because the message is
+// over a limit; nil when the payload is there.
 func (m *Inbound) Digest() []byte {
 	if m.Oversize == 0 || m.flaw == nil {
 		return nil

@@ -25,7 +25,7 @@ func (s *Session) purge(ctx context.Context, addr link.Address, k credentials) e
 // on with: Mosquitto 2.0.11 saves no session whose last CONNECT had it, so that
 // the exchanges in flight would end with the next restart of the broker.
 func (s *Session) renew(ctx context.Context, old *conn, ctl control, addr link.Address, k credentials) (*conn, control, error) {
-	ctl.disconnect() // or the will would be published
+	ctl.disconnect(0) // or the will would be published
 	s.drop(old, ctl)
 	clean := s.cfg
 	clean.CleanSession, clean.SessionExpiry, clean.Will = true, 0, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/link"
@@ -20,25 +21,33 @@ type inbound struct {
 	open     idTable[*Inbound] // delivered, acknowledgement not written
 	received idTable[bool]     // QoS 2: PUBREC written, PUBREL awaited
 	texts    texts
-	closed   atomic.Bool // intake stopped: what arrives stays unacknowledged
+	overran  time.Time    // when a broker was left for sending too much
+	beyond   atomic.Int64 // messages that arrived beyond the Receive Maximum
+	closed   atomic.Bool  // intake stopped: what arrives stays unacknowledged
 }
 
 // publish takes a PUBLISH from the read loop of c; f is what is wrong with it,
 // or nil. [link.ErrBusy] says that there is no room for it.
 func (s *Session) publish(c *conn, p *wire.Publish, body []byte, f *flaw) error {
 	in := &s.in
-	if s.cfg.Sink == nil || in.closed.Load() || (p.Dup && s.redelivered(c, p)) {
+	if s.cfg.Sink == nil || in.closed.Load() {
 		s.flows(c)
 		return nil
 	}
-	switch err := s.admit(c, p, wire.MaxHeader+len(body)); {
+	f = s.fit(p, wire.MaxHeader+len(body), f)
+	if p.Dup && s.redelivered(c, p) {
+		s.flows(c)
+		return nil
+	}
+	size := s.sizeOf(p)
+	switch err := s.admit(c, p, size); {
 	case errors.Is(err, errDropped):
 		s.flows(c)
 		return nil
 	case err != nil:
 		return err
 	}
-	m := newInbound(c, p, body, f)
+	m := newInbound(c, p, size, f)
 	if m == nil {
 		return nil
 	}
@@ -67,6 +76,9 @@ func (s *Session) open(c *conn, m *Inbound) bool {
 	}
 	in.open.set(m.PacketID, m)
 	m.hold(c)
+	if c.version == wire.V5 && c.held > s.cfg.ReceiveMaximum {
+		in.beyond.Add(1)
+	}
 	in.mu.Unlock()
 	m.entry = c.ledger.Add(m.PacketID, m.QoS)
 	return true
@@ -121,21 +133,19 @@ func (m *Inbound) same(p *wire.Publish) bool {
 	return m.QoS == p.QoS && m.named(p.Topic) && bytes.Equal(m.Payload, p.Payload)
 }
 
-// newInbound copies the frame's body once; topic and payload are views of the
-// copy. It is nil when the sink has no room for a QoS 0 message.
-func newInbound(c *conn, p *wire.Publish, body []byte, f *flaw) *Inbound {
-	m := c.s.cfg.Sink.New(p.QoS, len(body))
+// newInbound copies topic and payload at once; both are views of the copy. It is
+// nil when the sink has no room for a QoS 0 message.
+func newInbound(c *conn, p *wire.Publish, size int, f *flaw) *Inbound {
+	m := c.s.cfg.Sink.New(p.QoS, size)
 	if m == nil {
 		return nil
 	}
-	own := make([]byte, len(body))
-	copy(own, body)
-	topicEnd := 2 + len(p.Topic)
-	m.Topic, m.Payload = bytesString(own[2:topicEnd]), own[len(own)-len(p.Payload):]
+	own := append(append(make([]byte, 0, len(p.Topic)+len(p.Payload)), p.Topic...), p.Payload...)
+	m.Topic, m.Payload = bytesString(own[:len(p.Topic)]), own[len(p.Topic):]
 	m.PacketID, m.QoS, m.Retain, m.Duplicate = p.PacketID, p.QoS, p.Retain, p.Dup
-	m.Size = wire.MaxHeader + len(body)
+	m.Size = size
 	if c.version == wire.V5 {
-		m.Properties = decodeProperties(&p.Props)
+		m.Properties = decodeProperties(&p.Props, &c.s.limits)
 		m.ids, m.idLen = p.Props.SubscriptionIDs, p.Props.SubscriptionIDCount
 	}
 	if f != nil {
@@ -205,6 +215,9 @@ func (in *inbound) sessionLost() {
 	in.received.clear()
 	in.mu.Unlock()
 }
+
+// Beyond counts the messages that the broker sent beyond our Receive Maximum, MQTT 5.
+func (s *Session) Beyond() int64 { return s.in.beyond.Load() }
 
 // count is how many messages were delivered and not acknowledged.
 func (in *inbound) count() (n int) {

@@ -68,11 +68,12 @@ type Inbound struct {
 	Duplicate bool
 	// Properties are nil on MQTT 3.1.1.
 	Properties *Properties
-	// Size is that of the whole packet in bytes, as it is counted against the
-	// bounds; of what was kept of it, when that is less.
+	// Size is that of the whole packet in bytes, and what its user properties take
+	// besides, as it is counted against all bounds; of what was kept of it, when that
+	// is less.
 	Size int
-	// Oversize is the size in bytes of a packet over [Config.MaxPacketSize], whose
-	// payload was skipped; 0 of any other.
+	// Oversize is the size in bytes of a packet over a limit, whose payload was
+	// skipped; 0 of any other. See [Inbound.OverLimit].
 	Oversize int
 
 	ids   [wire.KeptSubscriptionIDs]uint32

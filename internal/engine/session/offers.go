@@ -141,16 +141,5 @@ func (o *outbound) depart(c *conn, until time.Time) {
 		return
 	}
 	f.stay = min(2*f.stay, longestStay)
-	c.leftFor = f.next
-	close(c.left)
-}
-
-// isLeft reports whether the connection is left for another address.
-func (c *conn) isLeft() bool {
-	select {
-	case <-c.left:
-		return true
-	default:
-		return false
-	}
+	c.part(&parting{err: errLimits, next: f.next})
 }

@@ -51,7 +51,7 @@ func TestLacksOfOneAddress(t *testing.T) {
 	t.Parallel()
 	for places, kept := range map[int]bool{1: true, 2: false} {
 		s := &Session{cfg: Config{Addresses: make([]link.Address, places)}}
-		c := &conn{s: s, left: make(chan struct{})}
+		c := &conn{s: s}
 		o := &s.out
 		o.cur, o.limits = c, limits{maxQoS: 1}
 		o.offers.attached(c, o.limits)

@@ -140,8 +140,35 @@ func (j *jam) wait() <-chan struct{} {
 // fullUp fails the calls that wait for an answer of the broker. What they asked
 // for goes on.
 func (s *Session) fullUp(c *conn) {
+	if !c.full {
+		c.overrun = time.AfterFunc(s.cfg.ConnectTimeout, func() { s.overrun(c) })
+	}
 	c.full = true
 	s.jam.set(true)
+}
+
+// overrunPause is for how long a broker that was told is left alone.
+const overrunPause = time.Hour
+
+var errOverrun = errors.New("the broker sent more than it may before an acknowledgement, and twice of what is held here stays used up: receive maximum exceeded [MQTT-3.3.4-9]")
+
+// overrun leaves a broker of MQTT 5 that has sent more than the Receive Maximum when
+// twice of our bounds have been used up for long, with its answer behind them, and
+// says why. Some know no better, and would do the same on each connection: those are
+// held up by what is not read, as before.
+func (s *Session) overrun(c *conn) {
+	in := &s.in
+	in.mu.Lock()
+	now := time.Now()
+	over := c.version == wire.V5 && !c.over.Load() && c.held > s.cfg.ReceiveMaximum &&
+		(in.overran.IsZero() || now.Sub(in.overran) > overrunPause)
+	if over {
+		in.overran = now
+	}
+	in.mu.Unlock()
+	if over {
+		c.part(&parting{err: errOverrun, code: wire.ReasonReceiveMaximumExceeded})
+	}
 }
 
 // flows ends the wait for room, and the jam.
@@ -149,6 +176,7 @@ func (s *Session) flows(c *conn) {
 	c.waits = 0
 	if c.full {
 		c.full = false
+		c.overrun.Stop()
 		s.jam.set(false)
 	}
 }

@@ -27,6 +27,7 @@ type Session struct {
 	in      inbound
 	bounded Bounded // the sink, when it is; else nil
 	jam     jam
+	limits  bodyLimits
 	calls   calls
 	timers  sync.Pool
 	async   callbacks // of PublishAsync
@@ -62,6 +63,7 @@ func New(cfg Config) (*Session, error) {
 	}
 	s := &Session{cfg: cfg, done: make(chan struct{})}
 	s.bounded, _ = cfg.Sink.(Bounded)
+	s.limits = cfg.bodyLimits()
 	s.out.win, s.out.onUnrouted = newWindow(cfg.Window), cfg.Unrouted
 	s.out.unrest = &s.unrest
 	s.unrest.rash = cfg.Rash

@@ -27,8 +27,6 @@ func (t *subscriptions) serve(s *Session, c *conn, ctl control) {
 			answer <- s.confirm(c, ctl)
 		case <-c.alive.Done():
 			return
-		case <-c.left:
-			return
 		}
 	}
 }

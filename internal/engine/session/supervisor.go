@@ -155,7 +155,7 @@ func (r *retries) leave(c *conn, l *event.LossError) {
 	case l.Cause == event.CauseMoved:
 		r.next++
 	case l.Cause == event.CauseLimits:
-		r.next = c.leftFor
+		r.next = c.parting.Load().next
 	case l.Cause == event.CauseTakenOver: // it follows us everywhere
 	case c.useful.Load() || e.life >= takeoverWindow && !isTimeout(e.err):
 		if r.useless = 0; r.brief >= mostBrief {
@@ -354,8 +354,10 @@ func (s *Session) hold(c *conn, ctl control, addr link.Address) {
 	s.state.set(func(st *Status) { st.Connected, st.Attempts, st.LastError = true, 0, nil })
 	s.cfg.Notify(Connected{s.cfg.ClientID, addr.String(), c.connack.SessionPresent})
 	s.subs.serve(s, c, ctl)
-	if s.running.Err() != nil || c.isLeft() {
-		ctl.disconnect() // behind everything that is queued
+	if p := c.parting.Load(); p != nil {
+		ctl.disconnect(p.code)
+	} else if s.running.Err() != nil {
+		ctl.disconnect(0) // behind everything that is queued
 	}
 	s.drop(c, ctl)
 	s.state.set(func(st *Status) { st.Connected, st.Ready = false, false })
@@ -364,7 +366,7 @@ func (s *Session) hold(c *conn, ctl control, addr link.Address) {
 // drop ends the socket and every goroutine of the library.
 func (s *Session) drop(c *conn, ctl control) {
 	_ = c.link.Close()
-	ctl.disconnect()
+	ctl.disconnect(0)
 	<-c.closed
 }
 

@@ -20,6 +20,9 @@ type Properties struct {
 	// [AppendUser], read it with [Properties.UserPairs]: after Decode it may
 	// have other properties in between.
 	User []byte
+	// UserCount and UserBytes are how many user properties Decode met, and the bytes
+	// of their names and values.
+	UserCount, UserBytes int
 	// SubscriptionIDs are the first identifiers of the subscriptions that
 	// matched, as many as SubscriptionIDCount says but at most
 	// [KeptSubscriptionIDs]. A client never sends any [MQTT-3.3.4-6].
@@ -59,6 +62,8 @@ func (p *Properties) decode(all cursor, anyText bool) error {
 			}
 			continue
 		}
+		p.UserCount++
+		p.UserBytes += len(prop.data) + len(prop.value)
 		if first < 0 {
 			first = at
 		}

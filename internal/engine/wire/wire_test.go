@@ -95,6 +95,7 @@ func TestDecodedPublish(t *testing.T) {
 		HasPayloadFormat: true, PayloadFormat: 1, HasMessageExpiry: true, MessageExpiry: 10, TopicAlias: 5,
 		ContentType: []byte("ct"), ResponseTopic: []byte("rt"), CorrelationData: []byte("cd"),
 		SubscriptionIDs: [KeptSubscriptionIDs]uint32{1, 128}, SubscriptionIDCount: 2,
+		UserCount: 2, UserBytes: 4,
 	}}
 	if !reflect.DeepEqual(p, want) {
 		t.Errorf("got  %+v\nwant %+v", p, want)
