@@ -37,14 +37,15 @@ type flood struct {
 
 func floods() map[string]flood {
 	payload := make([]byte, 100_000)
-	publish := func(version, qos byte, payload []byte) flood {
+	publish := func(version, qos byte, properties, payload []byte) flood {
 		f := flood{only: version, most: floodMost}
 		body := mqtttest.StringField("in/0")
 		if qos > 0 {
 			body = append(body, 0, 0)
 		}
 		if version == 5 {
-			body = append(body, 0)
+			body = append(body, varint(len(properties))...)
+			body = append(body, properties...)
 		}
 		f.packet = mqtttest.PacketOf(0x30|qos<<1, body, payload)
 		if len(f.packet) < 100 {
@@ -55,21 +56,38 @@ func floods() map[string]flood {
 		}
 		return f
 	}
+	var many []byte
+	for range 10_000 {
+		many = append(many, 0x26, 0, 1, 'k', 0, 1, 'v')
+	}
 	return map[string]flood{
-		"QoS 0":                            publish(4, 0, payload),
-		"QoS 1":                            publish(4, 1, payload),
-		"QoS 2, never released":            publish(4, 2, payload),
-		"QoS 1 beyond Receive Maximum":     publish(5, 1, payload),
-		"QoS 2 beyond Receive Maximum":     publish(5, 2, payload),
-		"QoS 0 of version 5":               publish(5, 0, payload),
-		"QoS 1, small, of all ids":         publish(4, 1, []byte(`{}`)),
-		"QoS 1, small, of all ids, with 5": publish(5, 1, []byte(`{}`)),
+		"QoS 1 with 10,000 properties":     publish(5, 1, many, []byte(`{}`)),
+		"QoS 0 with 10,000 properties":     publish(5, 0, many, []byte(`{}`)),
+		"QoS 0":                            publish(4, 0, nil, payload),
+		"QoS 1":                            publish(4, 1, nil, payload),
+		"QoS 2, never released":            publish(4, 2, nil, payload),
+		"QoS 1 beyond Receive Maximum":     publish(5, 1, nil, payload),
+		"QoS 2 beyond Receive Maximum":     publish(5, 2, nil, payload),
+		"QoS 0 of version 5":               publish(5, 0, nil, payload),
+		"QoS 1, small, of all ids":         publish(4, 1, nil, []byte(`{}`)),
+		"QoS 1, small, of all ids, with 5": publish(5, 1, nil, []byte(`{}`)),
+	}
+}
+
+func varint(n int) (b []byte) {
+	for {
+		digit := byte(n & 0x7f)
+		if n >>= 7; n == 0 {
+			return append(b, digit)
+		}
+		b = append(b, digit|0x80)
 	}
 }
 
 // TestFloodTakesNoMoreThanTheBound: a broker sends far beyond the Receive Maximum and
 // waits for no acknowledgement, while the handler takes one message for ever. What is
-// in memory is bounded in bytes at each QoS and of both versions, and the other address serves once the flood is over.
+// in memory is bounded in bytes at each QoS and of both versions, properties
+// included, and the other address serves once the flood is over.
 //
 // It measures the process, so that nothing runs beside it.
 func TestFloodTakesNoMoreThanTheBound(t *testing.T) {

@@ -16,10 +16,24 @@ import (
 )
 
 // TestNoIdentityFromAMessage: of the headers that a stranger sends, Kratos'
-// metadata takes the x-md- keys alone, and a publish of the handler passes on
-// the x-md-global- keys alone.
+// metadata takes none, and a publish of the handler passes none on. Of a sender that
+// the subscription trusts those are the x-md- and x-md-global- keys alone.
 func TestNoIdentityFromAMessage(t *testing.T) {
 	t.Parallel()
+	t.Run("stranger", func(t *testing.T) {
+		t.Parallel()
+		identity(t, nil, []string{"id"}) // of its own
+	})
+	t.Run("trusted", func(t *testing.T) {
+		t.Parallel()
+		identity(t, []string{"x-md-c", "x-md-global-a", "x-md-global-b"}, []string{"id", "x-md-global-a", "x-md-global-b"},
+			mqttserver.WithSubscribeTrustSender())
+	})
+}
+
+// identity wants these keys in the metadata, and those on the next message.
+func identity(t *testing.T, taken, on []string, opts ...broker.SubscribeOption) {
+	t.Helper()
 	p := newPeer(t, 5, func(net.Conn, int, string) bool { return false })
 	srv, _ := client(t, p.URL(), 5, mqttserver.Middleware(metadata.Server()))
 	got := make(chan kmetadata.Metadata, 1)
@@ -27,7 +41,7 @@ func TestNoIdentityFromAMessage(t *testing.T) {
 		md, _ := kmetadata.FromServerContext(ctx)
 		got <- md
 		return srv.Publish(ctx, "next", broker.NewMessage(*m))
-	})
+	}, opts...)
 	start(t, srv)
 	var properties []byte
 	for _, key := range []string{
@@ -39,7 +53,7 @@ func TestNoIdentityFromAMessage(t *testing.T) {
 	}
 	p.send(t, bombPacket(5, bomb{topic: "t", properties: properties}, []byte(`{"celsius":1}`)))
 	md := receive(t, got)
-	if keys := slices.Sorted(maps.Keys(md)); !slices.Equal(keys, []string{"x-md-c", "x-md-global-a", "x-md-global-b"}) {
+	if keys := slices.Sorted(maps.Keys(md)); !slices.Equal(keys, taken) {
 		t.Errorf("metadata %v", md)
 	}
 	var next mqtttest.Packet
@@ -52,7 +66,7 @@ func TestNoIdentityFromAMessage(t *testing.T) {
 		}
 		return false
 	})
-	if keys := userKeys(next); !slices.Equal(keys, []string{"id", "x-md-global-a", "x-md-global-b"}) { // and the id of its own
+	if keys := userKeys(next); !slices.Equal(keys, on) {
 		t.Errorf("passed on %v", keys)
 	}
 }
