@@ -167,12 +167,8 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	if err = s.resolveUnmatched(&cfg); err != nil {
 		errs = append(errs, err)
 	}
-	switch s.overShare {
-	case "":
-	case overShareDrop, overShareBlock:
-		cfg.BlockOverShare = s.overShare == overShareBlock
-	default:
-		errs = append(errs, event.Setting("DeadLetters", "over_share", "is %q, want %s or %s", s.overShare, overShareDrop, overShareBlock))
+	if err = s.resolveOverShare(&cfg); err != nil {
+		errs = append(errs, err)
 	}
 	if cfg.Preset, err = engine.FindPreset(s.Preset); err != nil {
 		bad("preset", "%w", err)
@@ -203,6 +199,17 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 		}
 	}
 	return cfg, errors.Join(errs...)
+}
+
+func (s *Settings) resolveOverShare(cfg *engine.Config) error {
+	switch s.overShare {
+	case "":
+	case overShareDrop, overShareBlock:
+		cfg.BlockOverShare = s.overShare == overShareBlock
+	default:
+		return event.Setting("DeadLetters", "over_share", "is %q, want %s or %s", s.overShare, overShareDrop, overShareBlock)
+	}
+	return nil
 }
 
 // noNil refuses a nil pointer in an interface, which is what a store becomes whose
