@@ -244,7 +244,7 @@ func (s *Session) attach(c *conn) {
 		s.in.sessionLost()
 	}
 	lost := s.out.attach(c)
-	if s.subs.attach(c.connack.SessionPresent) && !c.connack.SessionPresent && !s.cfg.CleanSession {
+	if s.subs.attach(c.connack.SessionPresent, c.at) && !c.connack.SessionPresent && !s.cfg.CleanSession {
 		s.cfg.Notify(Forgotten{ClientID: s.cfg.ClientID, Unfinished: lost})
 	}
 	s.noteExpiry(c)

@@ -17,6 +17,7 @@ type subscriptions struct {
 	asked   chan chan<- error // by Confirm; answered by serve
 	had     bool              // a session of ours existed at the broker before
 	told    bool              // that every filter is granted, on this connection
+	at      int               // address of the last connection
 	pending []*wanted         // in a SUBSCRIBE that has no answer yet
 }
 
@@ -129,11 +130,14 @@ func (t *subscriptions) signal() {
 }
 
 // attach asks again for what went with the session, whose answer then counts as
-// if it were the first, and gives refused filters another chance. It reports
-// whether a session of ours had existed.
-func (t *subscriptions) attach(present bool) (had bool) {
+// if it were the first, and gives refused filters another chance: one that ended
+// connections later, unless this is another address of the list than it was refused
+// at. It reports whether a session of ours had existed.
+func (t *subscriptions) attach(present bool, at int) (had bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	moved := t.at != at
+	t.at = at
 	for name, w := range t.wanted {
 		w.sent = w.granted && present
 		if !w.isSettled() {
@@ -142,7 +146,7 @@ func (t *subscriptions) attach(present bool) (had bool) {
 		if w.before != nil && !present {
 			w.before = w.before.again()
 		}
-		if (w.refused() && time.Now().After(w.until)) || (w.granted && !present) {
+		if (w.refused() && (moved || time.Now().After(w.until))) || (w.granted && !present) {
 			t.wanted[name] = w.again()
 		}
 	}
