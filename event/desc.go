@@ -54,7 +54,8 @@ type MethodDesc struct {
 	Retain bool
 	// IDsSpanTopics says that ids are unique over the topics of the method, and
 	// KeysSpanTopics that a key orders all topics of a filter. Default: both count
-	// within their topic, but a key that is a parameter of the topic spans.
+	// within their topic, but a key that is a parameter of the topic within the
+	// parameters in front of it.
 	IDsSpanTopics  bool
 	KeysSpanTopics bool
 	Expiry         time.Duration

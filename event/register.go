@@ -199,9 +199,9 @@ func IDsSpanTopics(span bool, methods ...string) RegisterOption {
 // named, orders the messages of all topics of a filter. Whoever may publish on one of
 // the topics can then hold up the keys of others: while a message is retried, or
 // parked, the key waits. The levels of a [TopicPrefix] with wildcards still keep keys
-// apart, and a key that is a parameter of the topic spans in any case. An unknown
-// method is an error of Start. Default: as in proto, where a key counts within its
-// topic.
+// apart. An unknown method is an error of Start. Default: as in proto, where a key
+// counts within its topic, and one that is a parameter of the topic within the
+// parameters in front of it.
 func KeysSpanTopics(span bool, methods ...string) RegisterOption {
 	return registerOption(func(r *Registration) { r.keys.set(span, methods) })
 }

@@ -154,7 +154,11 @@ func (r *registration) settings(s *bridge.SubscribeSettings, c *chained, h *even
 		Levels:   r.prefix.tenant(),
 	}
 	if m.Key != nil && c.params.has(m.KeyField) {
-		s.Method.KeyOfTopic = func(topic string) string { return c.params.value(topic, m.KeyField) }
+		read := c.params.guarded
+		if s.Method.KeysSpan {
+			read = c.params.value
+		}
+		s.Method.KeyOfTopic = func(topic string) string { return read(topic, m.KeyField) }
 	}
 	if i < len(h.Bind) && h.Bind[i] != nil {
 		s.Method.Bind, s.Method.Mismatch = r.bind(h.Bind[i]), r.mismatch(m)

@@ -109,6 +109,33 @@ func (t *template) value(topic, path string) string {
 	return ""
 }
 
+// guarded is the value of a parameter behind those of the parameters in front of it,
+// with slashes between them; "" without a value. Access rules guard a topic from its
+// front: who may publish below a/ has no say about what is named the same below b/.
+func (t *template) guarded(topic, path string) string {
+	var parts []string
+	for _, l := range t.levels {
+		level, rest, more := strings.Cut(topic, "/")
+		if l.tail {
+			level, more = topic, false
+		}
+		if l.path != "" {
+			parts = append(parts, level)
+		}
+		if l.path == path {
+			if level == "" {
+				return ""
+			}
+			return strings.Join(parts, "/")
+		}
+		if !more {
+			return ""
+		}
+		topic = rest
+	}
+	return ""
+}
+
 // render builds a topic of the values of the parameters.
 func (t *template) render(value func(path string) (string, error)) (string, error) {
 	parts := make([]string, len(t.levels))

@@ -104,9 +104,10 @@ type EventRule struct {
 	Codec string `protobuf:"bytes,6,opt,name=codec,proto3" json:"codec,omitempty"`
 	// Path of a string field: messages with the same value are handled in order,
 	// whatever a header says. A field that is a parameter of the topic orders all
-	// topics of the template; any other one orders each topic apart, because only
-	// the topic is guarded by access rules: see keys_span_topics. Default: the
-	// header "partitionkey" within its topic, and without one the topic.
+	// topics that have the same parameters up to it; any other one orders each topic
+	// apart, because access rules guard topics only, from their front: see
+	// keys_span_topics. Default: the header "partitionkey" within its topic, and
+	// without one the topic.
 	OrderingKey string `protobuf:"bytes,7,opt,name=ordering_key,json=orderingKey,proto3" json:"ordering_key,omitempty"`
 	// Which side is generated.
 	Side Side `protobuf:"varint,8,opt,name=side,proto3,enum=kratosmqtt.v1.Side" json:"side,omitempty"`
@@ -148,7 +149,7 @@ type EventRule struct {
 	IdsSpanTopics bool `protobuf:"varint,19,opt,name=ids_span_topics,json=idsSpanTopics,proto3" json:"ids_span_topics,omitempty"`
 	// An ordering key orders the messages of all topics of a template. Whoever may
 	// publish on one of them can hold up the keys of others. Default: within its
-	// topic, unless the key is a parameter of that.
+	// topic, or, of a parameter of that, within the parameters in front of it.
 	KeysSpanTopics bool `protobuf:"varint,20,opt,name=keys_span_topics,json=keysSpanTopics,proto3" json:"keys_span_topics,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
