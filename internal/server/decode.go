@@ -8,6 +8,7 @@ import (
 	"mime"
 	nethttp "net/http"
 	"os"
+	"strings"
 
 	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/go-kratos/kratos/v2/errors"
@@ -68,14 +69,14 @@ func shareOf(ctx context.Context) *share {
 // decodeRequest decodes the body of a request, of the two media types only, within
 // the bounds that events have, and within the room for it.
 func decodeRequest(r *nethttp.Request, v any) error {
-	if r.Body == nethttp.NoBody {
+	if r.ContentLength == 0 { // shares has put another body in the place of none
 		return nil
 	}
 	codec := codecOf(r.Header.Get("Content-Type"))
 	if codec == nil {
 		return unsupported("Content-Type is %.100q, want application/json or application/protobuf", r.Header.Get("Content-Type"))
 	}
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" {
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return unsupported("Content-Encoding is %.100q, want none", encoding)
 	}
 	s := shareOf(r.Context())

@@ -29,12 +29,13 @@ func NewGRPCServer(c *conf.Server, room *Room, reports *service.ReportService, d
 		return nil, nil, fmt.Errorf("gRPC server: %w", err)
 	}
 	timeout := timeoutOf(c.Grpc.Timeout)
+	door := newDoor(c.Grpc, timeout)
 	opts := []grpc.ServerOption{
 		grpc.Listener(netutil.LimitListener(lis, maxConnections)),
 		grpc.Address(lis.Addr().String()),
 		grpc.Timeout(timeout),
 		grpc.Middleware(requestMiddleware(room, logger)...),
-		grpc.Options(append(limits(timeout), ggrpc.InTapHandle(newDoor(c.Grpc, timeout).enter))...),
+		grpc.Options(append(limits(timeout), ggrpc.InTapHandle(door.enter), ggrpc.UnaryInterceptor(door.answers))...),
 	}
 	if !c.Grpc.Reflection {
 		opts = append(opts, grpc.DisableReflection())
@@ -56,6 +57,7 @@ func limits(timeout time.Duration) []ggrpc.ServerOption {
 		ggrpc.MaxRecvMsgSize(maxBody),
 		ggrpc.MaxHeaderListSize(maxHeader),
 		ggrpc.MaxConcurrentStreams(maxStreams),
+		ggrpc.Creds(newTimed(2 * timeout)),
 		ggrpc.ConnectionTimeout(timeout),
 		ggrpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 2 * idleTime, Time: idleTime, Timeout: timeout}),
 		ggrpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),

@@ -43,11 +43,12 @@ func (b *bounded) method(next ggrpc.MethodHandler) ggrpc.MethodHandler {
 			}
 			return r.err
 		}, interceptor)
-		if m, ok := reply.(proto.Message); ok && err == nil {
-			err = s.take(answerMemory(m))
+		if a, ok := reply.(*answer); ok && err == nil {
+			if m, ok := a.message.(proto.Message); ok {
+				err = s.take(answerMemory(m))
+			}
 		}
-		// The stream ends when the answer is sent.
-		context.AfterFunc(ctx, s.giveBack)
+		visitOf(ctx).then(s.giveBack)
 		if errors.Reason(err) == reasonBusy {
 			err = &tryLaterError{errors.FromError(err)}
 		}
@@ -65,6 +66,14 @@ type request struct {
 // boundedCodec looks over requests before it decodes them.
 type boundedCodec struct{ encoding.CodecV2 }
 
+// Marshal implements encoding.CodecV2.
+func (c boundedCodec) Marshal(v any) (mem.BufferSlice, error) {
+	if a, ok := v.(*answer); ok {
+		return a.encode()
+	}
+	return c.CodecV2.Marshal(v) // of a stream
+}
+
 // Unmarshal implements encoding.CodecV2.
 func (c boundedCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	r, ok := v.(*request)
@@ -73,7 +82,7 @@ func (c boundedCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	}
 	m, ok := r.message.(proto.Message)
 	if !ok {
-		return fmt.Errorf("message is a %T, want a proto.Message", r.message)
+		return errNoMessage(r.message)
 	}
 	buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer buf.Free()
@@ -94,3 +103,5 @@ func (c boundedCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	r.err = err
 	return nil
 }
+
+func errNoMessage(v any) error { return fmt.Errorf("message is a %T, want a proto.Message", v) }

@@ -71,12 +71,15 @@ func (d *door) enter(ctx context.Context, info *tap.Info) (context.Context, erro
 		count.Add(-1)
 		return ctx, status.Error(codes.Unavailable, "too many calls at a time; try again later")
 	}
-	context.AfterFunc(ctx, func() { count.Add(-1) })
+	leave := func() { count.Add(-1) }
 	if lasts(method) {
+		context.AfterFunc(ctx, leave)
 		return ctx, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*d.timeout)
 	context.AfterFunc(ctx, cancel)
+	ctx, v := newVisit(ctx)
+	v.then(leave)
 	return ctx, nil
 }
 

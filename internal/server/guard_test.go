@@ -151,6 +151,12 @@ func TestS10MediaTypes(t *testing.T) {
 	if code, _, _ := ask(t, "POST", url+"/v1/reports", validReport, map[string]string{"Content-Type": "application/json", "Content-Encoding": "gzip"}); code != 415 {
 		t.Errorf("compressed: %d", code)
 	}
+	if code, text, _ := ask(t, "POST", url+"/v1/reports", validReport, map[string]string{"Content-Type": "application/json", "Content-Encoding": "identity"}); code != 200 {
+		t.Errorf("not compressed, and says so: %d %s", code, text)
+	}
+	if code, text, _ := ask(t, "POST", url+"/v1/reports", "", nil); code != 400 || !strings.Contains(text, "VALIDATION_FAILED") {
+		t.Errorf("no body, so of no type: %d %s", code, text)
+	}
 	for accept, want := range map[string]string{
 		"": "application/json", "*/*": "application/json", "application/xml": "application/json", "application/yaml": "application/json",
 		"application/protobuf": "application/protobuf",

@@ -1,0 +1,210 @@
+package server
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	ggrpc "google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
+)
+
+// visit is a call from when it is let in until its answer is on the wire. To gRPC a call
+// is over when its answer is put in line for that, which a caller who takes nothing can
+// make last for ever.
+type visit struct {
+	answered atomic.Bool
+
+	mu    sync.Mutex
+	over  bool
+	atEnd []func()
+}
+
+type visitKey struct{}
+
+// newVisit returns the context of a call, which ends with its context, or when its
+// answer is taken.
+func newVisit(ctx context.Context) (context.Context, *visit) {
+	v := new(visit)
+	context.AfterFunc(ctx, func() {
+		if !v.answered.Load() {
+			v.end()
+		}
+	})
+	return context.WithValue(ctx, visitKey{}, v), v
+}
+
+// visitOf returns that of a call; one that nobody has let in ends with its context.
+func visitOf(ctx context.Context) *visit {
+	if v, ok := ctx.Value(visitKey{}).(*visit); ok {
+		return v
+	}
+	_, v := newVisit(ctx)
+	return v
+}
+
+// then has f called at the end, at once if that has been.
+func (v *visit) then(f func()) {
+	v.mu.Lock()
+	over := v.over
+	if !over {
+		v.atEnd = append(v.atEnd, f)
+	}
+	v.mu.Unlock()
+	if over {
+		f()
+	}
+}
+
+func (v *visit) end() {
+	v.mu.Lock()
+	do := v.atEnd
+	v.over, v.atEnd = true, nil
+	v.mu.Unlock()
+	for _, f := range do {
+		f()
+	}
+}
+
+// answer is what the codec encodes, for a visit.
+type answer struct {
+	message any
+	visit   *visit
+	conn    *timedConn
+	timeout time.Duration
+}
+
+// answers is the outermost interceptor. What is sent is not compressed: that would be a
+// copy of which gRPC says nothing.
+func (d *door) answers(ctx context.Context, req any, _ *ggrpc.UnaryServerInfo, handler ggrpc.UnaryHandler) (any, error) {
+	reply, err := handler(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := ggrpc.SetSendCompressor(ctx, encoding.Identity); err != nil {
+		return nil, err
+	}
+	a := &answer{message: reply, visit: visitOf(ctx), timeout: 2 * d.timeout}
+	if p, ok := peer.FromContext(ctx); ok {
+		if info, ok := p.AuthInfo.(connInfo); ok {
+			a.conn = info.conn
+		}
+	}
+	return a, nil
+}
+
+// pooled is the least capacity of memory that gRPC gives back.
+const pooled = 1<<10 + 1
+
+// encode encodes an answer. Its visit ends when gRPC has sent that, or its connection
+// ends, which it does when the answer is not taken in time, as by HTTP.
+func (a *answer) encode() (mem.BufferSlice, error) {
+	m, ok := a.message.(proto.Message)
+	if !ok {
+		return nil, errNoMessage(a.message)
+	}
+	data, err := proto.MarshalOptions{}.MarshalAppend(make([]byte, 0, max(pooled, proto.Size(m))), m)
+	if err != nil {
+		return nil, err
+	}
+	a.visit.answered.Store(true)
+	if a.conn != nil {
+		timer := time.AfterFunc(a.timeout, func() { _ = a.conn.Close() })
+		a.visit.then(func() { timer.Stop() })
+		a.conn.holds(a.visit)
+	}
+	return mem.BufferSlice{mem.NewBuffer(&data, a)}, nil
+}
+
+// Get implements mem.BufferPool.
+func (a *answer) Get(length int) *[]byte {
+	data := make([]byte, length)
+	return &data
+}
+
+// Put implements mem.BufferPool: gRPC has no use for the answer any more.
+func (a *answer) Put(*[]byte) { a.visit.end() }
+
+// timed makes connections that end when nobody reads from them, and that calls know.
+type timed struct {
+	credentials.TransportCredentials
+	timeout time.Duration
+}
+
+func newTimed(timeout time.Duration) timed { return timed{insecure.NewCredentials(), timeout} }
+
+// ServerHandshake implements credentials.TransportCredentials.
+func (c timed) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn := &timedConn{Conn: raw, timeout: c.timeout, visits: make(map[*visit]struct{})}
+	return conn, connInfo{credentials.CommonAuthInfo{SecurityLevel: credentials.NoSecurity}, conn}, nil
+}
+
+// Clone implements credentials.TransportCredentials.
+func (c timed) Clone() credentials.TransportCredentials {
+	return timed{c.TransportCredentials.Clone(), c.timeout}
+}
+
+type connInfo struct {
+	credentials.CommonAuthInfo
+	conn *timedConn
+}
+
+// AuthType implements credentials.AuthInfo.
+func (connInfo) AuthType() string { return "insecure" }
+
+// timedConn bounds each write, and ends the visits with answers on it when it ends.
+type timedConn struct {
+	net.Conn
+	timeout time.Duration
+
+	mu     sync.Mutex
+	closed bool
+	visits map[*visit]struct{}
+}
+
+// Write implements net.Conn.
+func (c *timedConn) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+// holds notes a visit until it ends.
+func (c *timedConn) holds(v *visit) {
+	c.mu.Lock()
+	closed := c.closed
+	if !closed {
+		c.visits[v] = struct{}{}
+	}
+	c.mu.Unlock()
+	if closed {
+		v.end()
+		return
+	}
+	v.then(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.visits, v)
+	})
+}
+
+// Close implements net.Conn.
+func (c *timedConn) Close() error {
+	err := c.Conn.Close()
+	c.mu.Lock()
+	visits := c.visits
+	c.closed, c.visits = true, nil
+	c.mu.Unlock()
+	for v := range visits {
+		v.end()
+	}
+	return err
+}
