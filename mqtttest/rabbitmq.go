@@ -190,6 +190,13 @@ func (b *RabbitMQBroker) Resume() {
 	b.check(b.node.server.signal(sigResume))
 }
 
+// Control runs rabbitmqctl on the node, to add users, permissions and the like. The
+// test fails when that fails.
+func (b *RabbitMQBroker) Control(args ...string) {
+	b.tb.Helper()
+	b.check(b.node.control(b.tb.Context(), args))
+}
+
 // Log returns the end of what the node printed.
 func (b *RabbitMQBroker) Log() string { return b.node.server.log.String() }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -135,6 +136,18 @@ func (n *rabbitNode) start() error {
 		return err
 	}
 	return poll(rabbitStartTimeout, func() error { return ready(n.server, n.ports.mqtt, answers) })
+}
+
+// control runs rabbitmqctl, in the environment of the node.
+func (n *rabbitNode) control(ctx context.Context, args []string) error {
+	ctx, cancel := context.WithTimeout(ctx, rabbitStartTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, lookPath("/usr/lib/rabbitmq/bin/rabbitmqctl", "rabbitmqctl"), args...)
+	cmd.Dir, cmd.Env = n.dir, n.environment()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("rabbitmqctl %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return nil
 }
 
 // end stops the server; the port mapper stays.

@@ -32,6 +32,88 @@ func rules(t *testing.T) []string {
 	return strings.Split(strings.TrimSpace(string(block[1])), "\n")
 }
 
+// At RabbitMQ a device with the permissions of the guide publishes on its own topics,
+// and nothing of others; nor does it subscribe to anything of theirs.
+func TestPermissionsOfTheGuide(t *testing.T) {
+	t.Parallel()
+	b := mqtttest.RabbitMQ(t)
+	page, err := os.ReadFile(filepath.Join(root, "docs", "guide", "trust.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := regexp.MustCompile("(?m)^rabbitmqctl (.*)$").FindAllSubmatch(page, -1)
+	if len(commands) != 2 {
+		t.Fatalf("the guide shows %d commands, want 2", len(commands))
+	}
+	b.Control("add_user", "device-1", "any")
+	for _, command := range commands {
+		b.Control(strings.Fields(strings.ReplaceAll(string(command[1]), "'", ""))...)
+	}
+	seen := make(chan string, 8)
+	witness := mqttbroker.NewBroker(broker.WithAddress(b.URL()), mqttbroker.WithProtocol("3.1.1"))
+	_, err = witness.Subscribe("devices/#", func(_ context.Context, e broker.Event) error {
+		seen <- e.Topic()
+		return nil
+	}, nil, mqttbroker.WithSubscribeBroad())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := witness.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = witness.Disconnect() })
+
+	device := func(publish func(p *mqttbroker.Publisher) error) error {
+		p, err := mqttbroker.NewPublisher(broker.WithAddress(b.URL()), mqttbroker.WithProtocol("3.1.1"),
+			mqttbroker.WithAuth("device-1", "any"), mqttbroker.WithClientId("device-1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = p.Close(context.Background()) }()
+		return publish(p)
+	}
+	// RabbitMQ ends the connection over a topic that is forbidden.
+	for _, topic := range []string{"devices/device-2/data", "devices/device-1/commands", "devices/device-1/data/more"} {
+		err := device(func(p *mqttbroker.Publisher) error {
+			return p.Publish(t.Context(), topic, []byte("{}"), mqttbroker.QoS(1))
+		})
+		if err == nil {
+			t.Errorf("publish on %s: no error", topic)
+		}
+	}
+	for _, topic := range []string{"devices/device-1/data", "devices/device-1/heartbeat", "devices/device-1/state/get"} {
+		if err := device(func(p *mqttbroker.Publisher) error {
+			return p.Publish(t.Context(), topic, []byte("{}"), mqttbroker.QoS(1))
+		}); err != nil {
+			t.Errorf("publish on %s: %v", topic, err)
+		}
+		select {
+		case got := <-seen:
+			if got != topic {
+				t.Errorf("the broker passed on %s, want %s", got, topic)
+			}
+		case <-time.After(startTimeout):
+			t.Errorf("%s does not arrive", topic)
+		}
+	}
+
+	reader := mqttbroker.NewBroker(broker.WithAddress(b.URL()), mqttbroker.WithProtocol("3.1.1"),
+		mqttbroker.WithAuth("device-1", "any"), mqttbroker.WithClientId("device-1"))
+	if err := reader.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = reader.Disconnect() })
+	for filter, allowed := range map[string]bool{"devices/+/commands": false, "reply/device-2/x": false, "devices/device-1/commands": true} {
+		_, err := reader.Subscribe(filter, func(context.Context, broker.Event) error { return nil }, nil)
+		if (err == nil) != allowed {
+			t.Errorf("subscribe to %s: %v, allowed %t", filter, err, allowed)
+		}
+	}
+}
+
 // login is a data layer with a user name, whose client id it is, too.
 func login(t *testing.T, address, user string) *mqttbroker.Publisher {
 	t.Helper()
