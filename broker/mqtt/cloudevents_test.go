@@ -263,7 +263,7 @@ func TestCloudEventsByContentType(t *testing.T) {
 }
 
 // The properties of a dead letter mean something where letters are, and nothing
-// anywhere else: a sender cannot switch the envelope off. security.md S17.
+// anywhere else: a sender cannot switch the envelope off.
 func TestLetterPropertiesAreOfLettersOnly(t *testing.T) {
 	t.Parallel()
 	b := mqtt5(t, broker.WithCodec(""), mqttbroker.WithDeadLetterTopic("dead"))

@@ -17,7 +17,6 @@ import (
 
 // Whoever can write below dead-letter/<service>/ has nothing published with the
 // service's rights, and keeps no letter of the service from its one replay.
-// security.md S9.
 func TestForgedLettersAreNotPublished(t *testing.T) {
 	t.Parallel()
 	m := mqtttest.Mosquitto(t)

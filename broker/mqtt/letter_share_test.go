@@ -62,7 +62,7 @@ func sender(t *testing.T, url, protocol string) func(topic string, payload []byt
 }
 
 // A device whose messages all become letters takes its share of the store, and no
-// more: nothing that others send waits for it, nor is lost. security.md S5.
+// more: nothing that others send waits for it, nor is lost.
 func TestOneDeviceCannotFillTheLetters(t *testing.T) {
 	t.Parallel()
 	const bound, bad, good = 500, 600, 30
@@ -120,7 +120,7 @@ func TestOneDeviceCannotFillTheLetters(t *testing.T) {
 }
 
 // What is over the limit of payloads is kept as size and hash, so that the disk has
-// a bound in bytes; and a page of letters has one, too. security.md S5.
+// a bound in bytes; and a page of letters has one, too.
 func TestLettersAreBoundedInBytes(t *testing.T) {
 	t.Parallel()
 	t.Run("over the payload limit", func(t *testing.T) {

@@ -346,9 +346,9 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// S18: what is a warning is an error of strict settings, with the key of the setting, and
+// What is a warning is an error of strict settings, with the key of the setting, and
 // shows no secret; a configuration is looked at without a line of the log.
-func TestS18StrictSettings(t *testing.T) {
+func TestStrictSettings(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		c    *v1.Connection

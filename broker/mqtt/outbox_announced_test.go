@@ -31,7 +31,7 @@ var (
 	noRetain    = []byte{0x25, 0}
 )
 
-// S1: what a broker announces is a limit of its connection. One CONNACK put the
+// What a broker announces is a limit of its connection. One CONNACK put the
 // whole accepted backlog aside.
 func TestOutboxS1AnnouncedLimitPutsNothingAside(t *testing.T) {
 	t.Parallel()

@@ -30,9 +30,9 @@ func (l *logged) String() string {
 	return l.b.String()
 }
 
-// S11: a report that has itself logged writes one line, and one that forges a line or
+// A report that has itself logged writes one line, and one that forges a line or
 // moves a terminal's cursor does not: the log of the service is as its main makes it.
-func TestS11ReportsForgeNoLines(t *testing.T) {
+func TestReportsForgeNoLines(t *testing.T) {
 	out := new(logged)
 	before := log.GetLogger()
 	t.Cleanup(func() { log.SetLogger(before) })

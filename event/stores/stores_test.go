@@ -135,9 +135,9 @@ func TestDamagedFile(t *testing.T) {
 	}
 }
 
-// S18: the files of an outbox and of letters are opened at their path and nowhere else,
+// The files of an outbox and of letters are opened at their path and nowhere else,
 // and are for this user only, as are the folders that are made for them.
-func TestS18LinksAreNotFollowed(t *testing.T) {
+func TestLinksAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	for name, settings := range map[string]func(path string) *v1.Settings{
 		"outbox":       func(path string) *v1.Settings { return &v1.Settings{Outbox: &v1.Outbox{Driver: "file", Path: path}} },

@@ -21,7 +21,7 @@ import (
 )
 
 // A replier chooses no status that the caller's HTTP server cannot answer with, and
-// no success that is none. security.md S13
+// no success that is none.
 func TestStatusCodeOfAReplierIsAnError(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]int{

@@ -26,9 +26,9 @@ type stringer struct{}
 
 func (stringer) String() string { return forged }
 
-// S11: what strangers wrote is on one line with printable characters only, whatever its
+// What strangers wrote is on one line with printable characters only, whatever its
 // type and whoever logs it: 10 lines and more of two messages were forged.
-func TestS11SafeLogger(t *testing.T) {
+func TestSafeLogger(t *testing.T) {
 	// not parallel: Kratos' recovery writes to the global logger
 	var out bytes.Buffer
 	logger := log.With(SafeLogger(log.NewStdLogger(&out)), "ts", log.DefaultTimestamp, "caller", log.DefaultCaller)

@@ -191,9 +191,9 @@ func TestListsDoNotWaitForWriters(t *testing.T) {
 	})
 }
 
-// S18: a path that somebody has made a link of is not followed, neither to the database
+// A path that somebody has made a link of is not followed, neither to the database
 // nor to what SQLite puts beside it, and the folder that is made is private.
-func TestS18SQLiteFollowsNoLink(t *testing.T) {
+func TestSQLiteFollowsNoLink(t *testing.T) {
 	t.Parallel()
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		folder := filepath.Join(t.TempDir(), "data")

@@ -10,9 +10,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// S8: a page ends at bytes as well as at rows, and the next one goes on behind it:
+// A page ends at bytes as well as at rows, and the next one goes on behind it:
 // every row comes once, also one that is larger than a page.
-func TestS8PagesEndAtBytes(t *testing.T) {
+func TestPagesEndAtBytes(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *conf.Data) {
 		const pageBytes = 1 << 20
 		sizes := []int{64 << 10, 1, 2 << 20, pageBytes - 200, 300, 64 << 10}
@@ -91,9 +91,9 @@ func TestS8PagesEndAtBytes(t *testing.T) {
 	})
 }
 
-// S8: a batch of large rows is as many statements as it takes, in one transaction: all of
+// A batch of large rows is as many statements as it takes, in one transaction: all of
 // it is stored, or nothing. 200 rows of 64 KiB were one statement of 77 MB as JSON.
-func TestS8BatchesOfLargeRows(t *testing.T) {
+func TestBatchesOfLargeRows(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *conf.Data) {
 		repo := NewReportRepo(open(t, c))
 		at := time.Date(2026, 5, 6, 12, 0, 0, 0, time.UTC)

@@ -214,9 +214,9 @@ func TestPublishWaitsForTheSubscriptions(t *testing.T) {
 	}
 }
 
-// S18: a device whose id cannot be a level of a topic is a 400 that names the field and
+// A device whose id cannot be a level of a topic is a 400 that names the field and
 // the rule, whoever found out.
-func TestS18DevicesThatCannotBeLevels(t *testing.T) {
+func TestDevicesThatCannotBeLevels(t *testing.T) {
 	t.Parallel()
 	for id, problem := range map[string]string{
 		"$SYS":         "begins with $: levels that begin with $",

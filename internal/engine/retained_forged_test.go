@@ -51,7 +51,7 @@ func (p *published) publish(_ context.Context, l *deadletter.Letter) error {
 }
 
 // Letters that somebody else wrote are listed as what they are, and not replayed;
-// the service's own are replayed once and are gone then. security.md S9.
+// the service's own are replayed once and are gone then.
 func TestForgedRetainedLetters(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version option) {

@@ -218,9 +218,9 @@ const (
 	common   = 250 * kilo
 )
 
-// S7: whatever a device or a broker sends, what it takes stays within the bound.
+// Whatever a device or a broker sends, what it takes stays within the bound.
 // Not parallel: it measures the process.
-func TestS7MemoryIsBounded(t *testing.T) {
+func TestMemoryIsBounded(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector's own memory would be counted")
 	}
@@ -260,10 +260,10 @@ func bytesOf(n int, b ...byte) []byte {
 	return out
 }
 
-// S7: a broker that withholds the answer to a SUBSCRIBE and sends meanwhile what it
+// A broker that withholds the answer to a SUBSCRIBE and sends meanwhile what it
 // may not is told so once [MQTT-3.3.4-9], when twice of our bounds stay used up. One
 // that goes on is held up by what is not read.
-func TestS7BeyondTwiceTheReceiveMaximum(t *testing.T) {
+func TestBeyondTwiceTheReceiveMaximum(t *testing.T) {
 	t.Parallel()
 	const queue = 32
 	f := &deluge{qos: 1, n: 60_000, payload: 100, withholds: true}

@@ -11,9 +11,9 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// S18: a broker that ends each session, at whatever stage, is not asked for another
+// A broker that ends each session, at whatever stage, is not asked for another
 // one again and again: after the first few the pauses grow.
-func TestS18SessionsThatEndAtOnce(t *testing.T) {
+func TestSessionsThatEndAtOnce(t *testing.T) {
 	t.Parallel()
 	const watched, most = 8 * time.Second, 25
 	for _, stage := range []string{"connack", "ready"} {

@@ -32,8 +32,8 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// S18: a link is not followed, whether what it leads to is there or not.
-func TestS18Links(t *testing.T) {
+// A link is not followed, whether what it leads to is there or not.
+func TestLinks(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	target := filepath.Join(folder, "target")

@@ -69,9 +69,9 @@ func allocated(f func()) int {
 	return int(after.TotalAlloc - before.TotalAlloc)
 }
 
-// S8: a bomb is refused before it is decoded, by gRPC as by MQTT and HTTP, and
+// A bomb is refused before it is decoded, by gRPC as by MQTT and HTTP, and
 // compressed, too: 4 MB of nested Values were 220 MB in memory.
-func TestS8BombsByGRPC(t *testing.T) { // not parallel: it measures
+func TestBombsByGRPC(t *testing.T) { // not parallel: it measures
 	room := NewRoom()
 	conn := serveGRPCWith(t, &stub{}, room, &conf.Server_GRPC{})
 	send := func(data []byte, opts ...grpc.CallOption) error {
@@ -129,8 +129,8 @@ func eventually(t *testing.T, met func() bool) {
 	}
 }
 
-// S8, S18: HTTP has the limits that the subscribers have: what they would refuse is not sent.
-func TestS8BombsByHTTP(t *testing.T) {
+// HTTP has the limits that the subscribers have: what they would refuse is not sent.
+func TestBombsByHTTP(t *testing.T) {
 	t.Parallel()
 	room := NewRoom()
 	s := &stub{}
@@ -154,9 +154,9 @@ func TestS8BombsByHTTP(t *testing.T) {
 	wantEmpty(t, room)
 }
 
-// S8: bodies that never end take room only within the bound, and small requests get
+// Bodies that never end take room only within the bound, and small requests get
 // through meanwhile. 900 of them took 500 MB.
-func TestS8HalfBodies(t *testing.T) {
+func TestHalfBodies(t *testing.T) {
 	t.Parallel()
 	room := NewRoom()
 	url := serveHTTPWith(t, &stub{}, room, &conf.Server_HTTP{})
@@ -195,9 +195,9 @@ func TestS8HalfBodies(t *testing.T) {
 // halfReport is the header of a report whose body may never come.
 const halfReport = "POST /v1/reports HTTP/1.1\r\nHost: x.localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
-// S8: half a body holds its connection only as long as a request may take: there was
+// Half a body holds its connection only as long as a request may take: there was
 // no end to it.
-func TestS8HalfBodiesEnd(t *testing.T) {
+func TestHalfBodiesEnd(t *testing.T) {
 	t.Parallel()
 	url := serveHTTPWith(t, &stub{}, NewRoom(), &conf.Server_HTTP{Timeout: durationpb.New(100 * time.Millisecond)})
 	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
@@ -215,8 +215,8 @@ func TestS8HalfBodiesEnd(t *testing.T) {
 	}
 }
 
-// S8: half a message by gRPC holds its place only as long as a call may take.
-func TestS8HalfMessagesByGRPC(t *testing.T) {
+// Half a message by gRPC holds its place only as long as a call may take.
+func TestHalfMessagesByGRPC(t *testing.T) {
 	t.Parallel()
 	conn := serveGRPCWith(t, &stub{}, NewRoom(), &conf.Server_GRPC{Timeout: durationpb.New(100 * time.Millisecond)})
 	stream, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true}, devicev1.DeviceService_SendCommand_FullMethodName)
@@ -229,8 +229,8 @@ func TestS8HalfMessagesByGRPC(t *testing.T) {
 	}
 }
 
-// S8: what answers take is bounded over all requests, and so is what requests take.
-func TestS8Room(t *testing.T) {
+// What answers take is bounded over all requests, and so is what requests take.
+func TestRoom(t *testing.T) {
 	t.Parallel()
 	room := NewRoom()
 	const each = 8 << 20
@@ -258,8 +258,8 @@ func TestS8Room(t *testing.T) {
 	wantEmpty(t, room)
 }
 
-// S8: a large answer for which there is no room is refused with the time to try again.
-func TestS8AnswersNeedRoom(t *testing.T) {
+// A large answer for which there is no room is refused with the time to try again.
+func TestAnswersNeedRoom(t *testing.T) {
 	t.Parallel()
 	room := NewRoom()
 	s := &stub{reportData: strings.Repeat("\x01", 1<<20)}

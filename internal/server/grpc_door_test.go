@@ -18,9 +18,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// S18: nobody is told of connections and messages unless the configuration says so;
+// Nobody is told of connections and messages unless the configuration says so;
 // health checks are there always.
-func TestS18AdminServicesAreOff(t *testing.T) {
+func TestAdminServicesAreOff(t *testing.T) {
 	t.Parallel()
 	calls := map[string]func(context.Context, *grpc.ClientConn) error{
 		"channelz": func(ctx context.Context, cc *grpc.ClientConn) error {
@@ -65,8 +65,8 @@ func TestS18AdminServicesAreOff(t *testing.T) {
 	}
 }
 
-// S10: gRPC has protobuf only.
-func TestS10GRPCInJSON(t *testing.T) {
+// GRPC has protobuf only.
+func TestGRPCInJSON(t *testing.T) {
 	t.Parallel()
 	conn := serveGRPCWith(t, &stub{}, NewRoom(), new(conf.Server_GRPC))
 	_, err := reportv1.NewReportServiceClient(conn).ListReports(t.Context(), new(reportv1.ListReportsRequest), grpc.CallContentSubtype("json"))
@@ -75,9 +75,9 @@ func TestS10GRPCInJSON(t *testing.T) {
 	}
 }
 
-// S8: there are so many calls at a time, whatever their callers do, and what lasts is
+// There are so many calls at a time, whatever their callers do, and what lasts is
 // counted by itself.
-func TestS8Calls(t *testing.T) {
+func TestCalls(t *testing.T) {
 	t.Parallel()
 	d := newDoor(new(conf.Server_GRPC), defaultTimeout)
 	call := &tap.Info{FullMethodName: reportv1.ReportService_PostReport_FullMethodName}

@@ -45,9 +45,9 @@ func ask(t *testing.T, method, url, body string, headers map[string]string) (int
 	return res.StatusCode, string(text), res.Header
 }
 
-// S10: no page of another site commands devices or reads of them through the loopback
+// No page of another site commands devices or reads of them through the loopback
 // of whoever looks at it; programs and the site's own pages do.
-func TestS10OtherSites(t *testing.T) {
+func TestOtherSites(t *testing.T) {
 	t.Parallel()
 	s := &stub{}
 	url := serveHTTPWith(t, s, NewRoom(), &conf.Server_HTTP{Hosts: []string{"reports.example"}, Origins: []string{"https://console.example"}})
@@ -106,9 +106,9 @@ func TestS10OtherSites(t *testing.T) {
 	}
 }
 
-// S10: what a form of another site can send is not read, nor what else Kratos has
+// What a form of another site can send is not read, nor what else Kratos has
 // a codec for.
-func TestS10MediaTypes(t *testing.T) {
+func TestMediaTypes(t *testing.T) {
 	t.Parallel()
 	s := &stub{}
 	url := serveHTTP(t, s)
@@ -169,7 +169,7 @@ func TestS10MediaTypes(t *testing.T) {
 }
 
 // A server that is to be reached by others takes any name, unless names are configured.
-func TestS10Names(t *testing.T) {
+func TestNames(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		ip    net.IP

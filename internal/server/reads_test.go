@@ -22,9 +22,9 @@ type called struct {
 
 func (c called) Operation() string { return c.operation }
 
-// S8: so many lists are made at a time; others wait, and are told to come again when
+// So many lists are made at a time; others wait, and are told to come again when
 // their time is over. Reports are taken meanwhile.
-func TestS8Reads(t *testing.T) {
+func TestReads(t *testing.T) {
 	t.Parallel()
 	room := NewRoom()
 	running, end, ended := make(chan bool), make(chan bool), make(chan error)

@@ -13,8 +13,8 @@ import (
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
 )
 
-// S11: neither a panic nor Kratos' logging middleware shows the key of a request.
-func TestS11NoKeysInTheLog(t *testing.T) {
+// Neither a panic nor Kratos' logging middleware shows the key of a request.
+func TestNoKeysInTheLog(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	logger := log.NewStdLogger(&out)

@@ -107,9 +107,9 @@ func (f *frames) lists(t *testing.T, n int) (streams []uint32) {
 
 func noWindow() http2.Setting { return http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0} }
 
-// S8: answers that their callers do not take are within the room for all, and only as
+// Answers that their callers do not take are within the room for all, and only as
 // long as a call may take, as by HTTP: 250 of them took 470 MB, for ever.
-func TestS8AnswersThatNobodyTakes(t *testing.T) {
+func TestAnswersThatNobodyTakes(t *testing.T) {
 	t.Parallel()
 	room := NewRoom()
 	s := &stub{reportData: strings.Repeat("x", 1<<20)}
@@ -134,8 +134,8 @@ func TestS8AnswersThatNobodyTakes(t *testing.T) {
 	wantEmpty(t, room)
 }
 
-// S8: an answer gives its room back however it ends.
-func TestS8AnswersEnd(t *testing.T) {
+// An answer gives its room back however it ends.
+func TestAnswersEnd(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*frames, uint32) error{
 		"taken": func(f *frames, id uint32) error {
@@ -161,8 +161,8 @@ func TestS8AnswersEnd(t *testing.T) {
 	}
 }
 
-// S8: small answers that nobody takes count as calls, also those of health checks.
-func TestS8SmallAnswersAreCalls(t *testing.T) {
+// Small answers that nobody takes count as calls, also those of health checks.
+func TestSmallAnswersAreCalls(t *testing.T) {
 	t.Parallel()
 	conn := serveGRPCWith(t, &stub{}, NewRoom(), &conf.Server_GRPC{})
 	for range maxCalls/maxStreams + 1 {

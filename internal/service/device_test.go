@@ -52,11 +52,11 @@ func TestTelemetryThatCannotBeRecorded(t *testing.T) {
 		"no timestamp": {DeviceId: "d1", Humidity: proto.Float64(1)},
 		"no reading":   {DeviceId: "d1", Timestamp: timestamppb.Now()},
 		"year 10000":   {DeviceId: "d1", Humidity: proto.Float64(1), Timestamp: &timestamppb.Timestamp{Seconds: 253402300800}}, // stores.md 12
-		// S18: by protobuf a timestamp may be any number; stored, no list could show it.
-		"S18, 1e15 s":   {DeviceId: "d1", Humidity: proto.Float64(1), Timestamp: &timestamppb.Timestamp{Seconds: 1e15}},
-		"S18, before 1": {DeviceId: "d1", Humidity: proto.Float64(1), Timestamp: &timestamppb.Timestamp{Seconds: -1e15}},
-		"S18, nanos":    {DeviceId: "d1", Humidity: proto.Float64(1), Timestamp: &timestamppb.Timestamp{Nanos: -1}},
-		"overflow":      {DeviceId: "d1", Humidity: proto.Float64(1), Timestamp: &timestamppb.Timestamp{Seconds: math.MaxInt64}},
+		// By protobuf a timestamp may be any number; stored, no list could show it.
+		"1e15 s":   {DeviceId: "d1", Humidity: proto.Float64(1), Timestamp: &timestamppb.Timestamp{Seconds: 1e15}},
+		"before 1": {DeviceId: "d1", Humidity: proto.Float64(1), Timestamp: &timestamppb.Timestamp{Seconds: -1e15}},
+		"nanos":    {DeviceId: "d1", Humidity: proto.Float64(1), Timestamp: &timestamppb.Timestamp{Nanos: -1}},
+		"overflow": {DeviceId: "d1", Humidity: proto.Float64(1), Timestamp: &timestamppb.Timestamp{Seconds: math.MaxInt64}},
 	} {
 		if _, err := events.RecordTelemetry(ctx, msg); kerrors.Code(err) != 400 {
 			t.Errorf("%s: got %v, want a 400, which is not retried", name, err)

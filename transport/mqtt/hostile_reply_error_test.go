@@ -21,7 +21,7 @@ import (
 )
 
 // A replier by hand answers with any status code; the HTTP server that passes the
-// error on gives a status that there is. security.md S13
+// error on gives a status that there is.
 func TestReplierChoosesNoStatusCode(t *testing.T) {
 	t.Parallel()
 	c := carrier{mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("5"), false}

@@ -124,7 +124,7 @@ func honest(t testing.TB, b broker.Broker, device string, n int, each time.Durat
 
 // One request with a response topic that Mosquitto ends connections over cost the
 // service its publishing connection for a day: a topic of 207 levels is sent to
-// nobody. security.md S3
+// nobody.
 func TestResponseTopicThatEndsConnectionsIsNotSent(t *testing.T) {
 	t.Parallel()
 	url := guarded(t).URL()
@@ -157,7 +157,7 @@ func TestResponseTopicThatEndsConnectionsIsNotSent(t *testing.T) {
 }
 
 // A sends requests whose replies it wants B to have, where it may not publish
-// itself. security.md S6
+// itself.
 func TestRepliesGoToNobodyElse(t *testing.T) {
 	t.Parallel()
 	url := guarded(t).URL()
@@ -290,7 +290,7 @@ func TestResponseTopicThatEndsConnectionsHurtsItsRequester(t *testing.T) {
 }
 
 // Twenty requesters with response topics that end connections leave ten others their
-// replies, and events their time. security.md S3
+// replies, and events their time.
 func TestManyThatEndConnectionsLeaveOthersTheirReplies(t *testing.T) {
 	t.Parallel()
 	const attackers, devices, each = 20, 10, 15

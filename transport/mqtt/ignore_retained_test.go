@@ -16,12 +16,12 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// security.md S15: one retained heartbeat made a dead device live at every start, and
+// One retained heartbeat made a dead device live at every start, and
 // after every reconnect, because SUBSCRIBE brings it. A method that ignores retained
 // messages does not get it; one that is published with the retain flag while it is
 // subscribed it gets. With one message in flight the next one arrives only once the
 // one before it is acknowledged.
-func TestSecurity_S15_ARetainedMessageIsNotFresh(t *testing.T) {
+func TestARetainedMessageIsNotFresh(t *testing.T) {
 	t.Parallel()
 	on, off := true, false
 	configured := func(ignore *bool) mqttserver.ServerOption {

@@ -18,10 +18,10 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// security.md S16: a device set Kratos metadata, such as the tenant, which then went
+// A device set Kratos metadata, such as the tenant, which then went
 // along with whatever its handler published. Now it takes a name that is allowed, or
 // a sender that is trusted.
-func TestSecurity_S16_ASenderSetsNoMetadata(t *testing.T) {
+func TestASenderSetsNoMetadata(t *testing.T) {
 	t.Parallel()
 	sent := []string{"x-md-global-tenant", "X-MD-Global-Role", "x-md-local-hop", "X-Md-Service-Name"}
 	all := []string{"x-md-global-role", "x-md-global-tenant", "x-md-local-hop", "x-md-service-name"}

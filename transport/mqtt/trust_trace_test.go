@@ -48,10 +48,10 @@ func tracedBy(t *testing.T, s sdktrace.Sampler) (*sdktrace.TracerProvider, *trac
 	return provider, exporter
 }
 
-// security.md S16: a device chose which of its messages are recorded, and in which
+// A device chose which of its messages are recorded, and in which
 // trace, and put baggage into the handler's context. Now only a sender that the
 // operation trusts does.
-func TestSecurity_S16_ASenderDoesNotChooseTheTrace(t *testing.T) {
+func TestASenderDoesNotChooseTheTrace(t *testing.T) {
 	const n = 10
 	on, off := true, false
 	texts := func(trust bool) *event.ServiceDesc {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// S18: a broker that grants something and ends the connection, again and again, is
+// A broker that grants something and ends the connection, again and again, is
 // not asked five times a second; a connection that lived ends that.
 func TestPausesGrowWhileConnectionsAreBrief(t *testing.T) {
 	t.Parallel()

@@ -11,7 +11,7 @@ import (
 // everything is what a broker takes that announces nothing.
 func everything() limits { return limits{maxQoS: 2, retain: true} }
 
-// S1: each address that offers no more is looked at once, and again after an hour;
+// Each address that offers no more is looked at once, and again after an hour;
 // nobody goes back and forth between those that offer the same.
 func TestOffersLookAtEachAddressOnce(t *testing.T) {
 	t.Parallel()
