@@ -91,7 +91,7 @@ func prepare(d sqltx.Dialect, table string) statements {
 		// Of the conditions only those that are asked for become part of it: a plan
 		// for all of them could use no index.
 		list:    text(`SELECT {columns} FROM {table} WHERE id > $1{conditions} ORDER BY id LIMIT $2`),
-		remove:  text(`DELETE FROM {table} WHERE id IN ({ids}) RETURNING bytes`),
+		remove:  text(`DELETE FROM {table} WHERE id IN ({ids}) RETURNING origin, bytes`),
 		stats:   text(`SELECT state, count(*) FROM {table} GROUP BY state`),
 		count:   text(`SELECT count(*), coalesce(sum(bytes), 0) FROM {table}`),
 		origin:  text(`SELECT count(*), coalesce(sum(bytes), 0) FROM (SELECT bytes FROM {table} WHERE origin = $1 LIMIT $2) AS own`),

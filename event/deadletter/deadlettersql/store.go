@@ -200,7 +200,6 @@ func (s *Store) Delete(ctx context.Context, ids ...string) error {
 		err := s.gauge.Free(ctx, func() (fill.Amount, error) {
 			return s.remove(ctx, strings.Replace(s.sql.remove, "{ids}", strings.Join(parameters, ", "), 1), args)
 		})
-		s.origins.forget()
 		if err != nil {
 			return fmt.Errorf("deadlettersql: delete: %w", err)
 		}
@@ -216,11 +215,12 @@ func (s *Store) remove(ctx context.Context, statement string, args []any) (a fil
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		var size int64
-		if err := rows.Scan(&size); err != nil {
+		var origin, size int64
+		if err := rows.Scan(&origin, &size); err != nil {
 			return a, err
 		}
 		a.Rows, a.Bytes = a.Rows+1, a.Bytes+size
+		s.origins.gone(origin, size)
 	}
 	return a, rows.Err()
 }
