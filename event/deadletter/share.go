@@ -45,6 +45,10 @@ func (b Bounds) WithDefaults() Bounds {
 	return b
 }
 
+// smallest is what the smallest form of a letter takes at most, see [Letter.Smaller]:
+// there is none to ask for instead.
+const smallest = 4 << 10
+
 // Use is how many letters there are, and how many bytes they take.
 type Use struct {
 	Letters int
@@ -54,14 +58,21 @@ type Use struct {
 func (u *Use) add(letters int, bytes int64) { u.Letters, u.Bytes = u.Letters+letters, u.Bytes+bytes }
 
 // Room reports whether one more letter of size bytes has room where all letters are
-// all, and those of its origin own: nil, [ErrShare] or [ErrFull]. own is called
+// all, and those of its origin own: nil, [ErrShare], [ErrFull], or [ErrUnfit] for
+// one that is larger than all that it may ever have. own is called
 // only where it matters. An origin that has its share is told so also where the
 // store is full, so that it never waits for others.
 func (b Bounds) Room(size int64, all Use, own func() (Use, error)) error {
+	if b.Bytes > 0 && size > b.Bytes {
+		return fmt.Errorf("%w: it has %d bytes, and all letters may have %d", ErrUnfit, size, b.Bytes)
+	}
 	fewest, least := b.Letters > 0 && 2*(all.Letters+1) > b.Letters, b.Bytes > 0 && 2*(all.Bytes+size) > b.Bytes
 	share := b.Share
 	if share == 0 {
 		share = DefaultShare
+	}
+	if most := b.Bytes / int64(share); share > 1 && least && size > max(most, smallest) {
+		return fmt.Errorf("%w: it has %d bytes, and one origin may have %d while the store is more than half full", ErrUnfit, size, most)
 	}
 	if share > 1 && (fewest || least) {
 		of, err := own()
@@ -85,30 +96,36 @@ func (b Bounds) Room(size int64, all Use, own func() (Use, error)) error {
 }
 
 const (
-	usageRows    = 4
-	usageColumns = 1024
+	usageRows = 4
+	// minColumns and maxColumns bound the places of a row, of which there are
+	// shareColumns for each share, so that what an origin has too much is little of
+	// one.
+	minColumns, maxColumns = 1 << 10, 1 << 16
+	shareColumns           = 128
 )
 
 // Usage follows how much a store of one process holds, of all origins together and
 // of each. It takes 64 KiB whatever there is: an origin is counted in four of
 // 4,096 places, by hashes that differ from one start to the next, and has what the
 // emptiest of them says. That is what it has, or in a store of many letters a
-// little more, a thousandth of all at most in practice. Made by [NewUsage]; safe
-// for concurrent use.
+// little more, a thousandth of all at most in practice. Where shares are smaller than
+// an eighth there are more places, 4 MiB at most from a share of 512 on. Made by
+// [NewUsage]; safe for concurrent use.
 type Usage struct {
 	bounds Bounds
 	seeds  [usageRows]maphash.Seed
 
 	mu     sync.Mutex
 	all    Use
-	places [usageRows][usageColumns]Use
+	places [usageRows][]Use
 }
 
 // NewUsage returns the usage of an empty store.
 func NewUsage(b Bounds) *Usage {
 	u := &Usage{bounds: b}
+	columns := min(max(minColumns, shareColumns*min(b.Share, maxColumns)), maxColumns)
 	for i := range u.seeds {
-		u.seeds[i] = maphash.MakeSeed()
+		u.seeds[i], u.places[i] = maphash.MakeSeed(), make([]Use, columns)
 	}
 	return u
 }
@@ -134,14 +151,6 @@ func (u *Usage) Add(origin string, letters int, bytes int64) {
 	u.change(at, letters, bytes)
 }
 
-// Forget notes that letters are gone whose origin and size are not known: what the
-// origins have stays too much by them.
-func (u *Usage) Forget(letters int) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.all.Letters = max(0, u.all.Letters-letters)
-}
-
 // All is what there is.
 func (u *Usage) All() Use {
 	u.mu.Lock()
@@ -159,7 +168,7 @@ func (u *Usage) Of(origin string) Use {
 
 func (u *Usage) at(origin string) (at [usageRows]int) {
 	for i, seed := range u.seeds {
-		at[i] = int(maphash.String(seed, origin) % usageColumns)
+		at[i] = int(maphash.String(seed, origin) % uint64(len(u.places[i])))
 	}
 	return at
 }

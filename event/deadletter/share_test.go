@@ -80,3 +80,51 @@ func TestUsageOfManyOrigins(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A letter that would not fit into an empty store is not one that waits for room, and
+// neither is one that alone is more than a share: a smaller form may fit.
+func TestLetterBeyondTheBound(t *testing.T) {
+	t.Parallel()
+	for _, share := range []int{0, 1, 3} {
+		b := deadletter.Bounds{Letters: 100, Bytes: 60_000, Share: share}
+		none := func() (deadletter.Use, error) { return deadletter.Use{}, nil }
+		for _, size := range []int64{60_001, 1 << 40} {
+			err := b.Room(size, deadletter.Use{}, none)
+			if !errors.Is(err, deadletter.ErrUnfit) || errors.Is(err, deadletter.ErrFull) || errors.Is(err, deadletter.ErrShare) {
+				t.Errorf("share %d: %d bytes: %v, want ErrUnfit", share, size, err)
+			}
+		}
+		if err := b.Room(30_000, deadletter.Use{}, none); err != nil {
+			t.Errorf("share %d: half of the store: %v", share, err)
+		}
+		if share == 1 {
+			continue
+		}
+		err := b.Room(25_000, deadletter.Use{Letters: 1, Bytes: 30_000}, none)
+		if !errors.Is(err, deadletter.ErrUnfit) || errors.Is(err, deadletter.ErrShare) {
+			t.Errorf("share %d: more than a share: %v, want ErrUnfit", share, err)
+		}
+	}
+}
+
+// However many origins have letters, and however small the shares are: nobody is told
+// to have what others have.
+func TestManyOriginsBlameNobody(t *testing.T) {
+	t.Parallel()
+	for _, share := range []int{8, 100, 2000} {
+		u := deadletter.NewUsage(deadletter.Bounds{Letters: 100_000, Bytes: 1 << 30, Share: share})
+		for i := range 90_000 {
+			if err := u.Take(fmt.Sprint("devices/", i), 1000); err != nil {
+				t.Fatalf("share %d: origin %d of one letter each: %v", share, i, err)
+			}
+		}
+		for i := range 20 {
+			origin := fmt.Sprint("honest/", i)
+			for n := range 40 {
+				if err := u.Take(origin, 1000); err != nil {
+					t.Fatalf("share %d: letter %d of %s: %v", share, n+1, origin, err)
+				}
+			}
+		}
+	}
+}
