@@ -196,7 +196,7 @@ func TestDeadLetterFails(t *testing.T) {
 	c := running(t, client(t, p.URL(), logTo(&log), func(c *Config) { c.StoreTimeout = time.Second }), bad)
 	kept := c.store.(*retained)
 	kept.tested.Store(true) // what is dropped below is of letters
-	kept.counted = time.Now()
+	kept.taken.counted = time.Now()
 	source := running(t, client(t, b.URL(), func(c *Config) { c.ClientID = "source" }))
 	p.Drop(mqtttest.ToClient, mqtttest.TypePuback, 2) // of the letters
 	publish(t, source, "work", 1, "x")

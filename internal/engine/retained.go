@@ -23,16 +23,15 @@ type retained struct {
 	testing chan struct{} // of who tests
 	many    atomic.Bool   // letters, too many for a broker to send in one go
 
-	mu      sync.Mutex
-	ahead   *letterPage       // what the last list read; nil is nothing
-	usage   *deadletter.Usage // letters that there are, as far as is known here
-	counted time.Time         // zero until they were
+	mu    sync.Mutex
+	ahead *letterPage // what the last list read; nil is nothing
+	taken taken
 }
 
 var _ deadletter.Store = (*retained)(nil)
 
 func newRetained(c *Client) *retained {
-	return &retained{client: c, turn: make(chan struct{}, 1), testing: make(chan struct{}, 1), usage: deadletter.NewUsage(c.cfg.letterBounds())}
+	return &retained{client: c, turn: make(chan struct{}, 1), testing: make(chan struct{}, 1), taken: newTaken(c.cfg.letterBounds())}
 }
 
 // Put implements [deadletter.Store].
@@ -96,7 +95,11 @@ func (s *retained) Get(ctx context.Context, id string) (*deadletter.Letter, erro
 	if found.last == nil {
 		return nil, deadletter.ErrNotFound
 	}
-	return s.client.letterCheck().letter(found.last, letterID(s.client.cfg.letterPrefix(), topic)), nil
+	l, counts := s.client.letterCheck().letter(found.last, letterID(s.client.cfg.letterPrefix(), topic))
+	if counts {
+		s.taken.saw(l)
+	}
+	return l, nil
 }
 
 // List implements [deadletter.Store]. The broker sends every letter there is for
@@ -108,7 +111,7 @@ func (s *retained) List(ctx context.Context, q deadletter.Query) ([]*deadletter.
 	s.mu.Lock()
 	if p := s.ahead; p != nil && p.follows(q) {
 		defer s.mu.Unlock()
-		return p.page(q), p.incomplete()
+		return s.taken.sawPage(p, p.page(q)), p.incomplete()
 	}
 	s.ahead = nil
 	s.mu.Unlock()
@@ -122,7 +125,7 @@ func (s *retained) List(ctx context.Context, q deadletter.Query) ([]*deadletter.
 		s.ahead = p
 		time.AfterFunc(readAheadAge, func() { s.forget(p) })
 	}
-	return p.page(q), p.incomplete()
+	return s.taken.sawPage(p, p.page(q)), p.incomplete()
 }
 
 // forget lets go of what was read ahead.
@@ -155,9 +158,7 @@ func (s *retained) readAll(ctx context.Context, q deadletter.Query) (*letterPage
 	p.done()
 	s.many.Store(p.count > fewCount && p.came > fewBytes)
 	if p.usage != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.usage, s.counted = p.usage, time.Now()
+		s.taken.set(p.usage, p.began)
 	}
 	return p, nil
 }
@@ -170,45 +171,6 @@ func (s *retained) newPage(q deadletter.Query, atOnce bool) *letterPage {
 		p.usage = deadletter.NewUsage(s.client.cfg.letterBounds())
 	}
 	return p
-}
-
-// recountAge is how often letters are counted while there is no room: others may
-// have deleted some.
-const recountAge = time.Minute
-
-// room takes room for a letter, which giveBack returns. Letters are counted before
-// the first one of a process, then what this process writes and deletes is followed.
-// A count that fails stops no letter, and one that is incomplete is taken as it
-// is, so that the bounds may be exceeded by what did not come.
-func (s *retained) room(ctx context.Context, origin string, size int64) (giveBack func(), err error) {
-	s.mu.Lock()
-	first := s.counted.IsZero()
-	s.mu.Unlock()
-	if first {
-		s.recount(ctx)
-	}
-	for again := !first; ; again = false {
-		s.mu.Lock()
-		usage, old := s.usage, time.Since(s.counted) > recountAge
-		s.mu.Unlock()
-		err := usage.Take(origin, size)
-		if err == nil {
-			return func() { usage.Add(origin, -1, -size) }, nil
-		}
-		if !again || !old {
-			return nil, err
-		}
-		s.recount(ctx)
-	}
-}
-
-func (s *retained) recount(ctx context.Context) {
-	s.mu.Lock()
-	s.counted = time.Now()
-	s.mu.Unlock()
-	if _, err := s.Stats(ctx); err != nil {
-		s.client.log.Warnf("mqtt: retained dead letters could not be counted: %v", err)
-	}
 }
 
 // Delete implements [deadletter.Store]: an empty message clears what is
@@ -231,8 +193,8 @@ func (s *retained) Delete(ctx context.Context, ids ...string) error {
 		if err != nil {
 			return err
 		}
+		s.taken.gone(id)
 		s.mu.Lock()
-		s.usage.Forget(1)
 		if s.ahead != nil {
 			s.ahead.without([]string{id})
 		}
@@ -250,7 +212,7 @@ func (s *retained) Stats(ctx context.Context) (deadletter.Stats, error) {
 		return deadletter.Stats{}, err
 	}
 	of := s.client.cfg.letterBounds()
-	return deadletter.Stats{Dead: p.count, Max: of.Letters, Bytes: p.usage.All().Bytes, MaxBytes: of.Bytes}, p.incomplete()
+	return deadletter.Stats{Dead: p.count, Max: of.Letters, Bytes: p.size, MaxBytes: of.Bytes}, p.incomplete()
 }
 
 // afterAll is behind every id.

@@ -25,24 +25,28 @@ func (c *Client) letterCheck() letterCheck {
 // it says of itself. What cannot be read is a letter all the same, that says so and has
 // the payload that is there, as in other stores: it may have been written on MQTT 5,
 // whose properties MQTT 3.1.1 does not show.
-func (c letterCheck) letter(m *message.Message, id string) *deadletter.Letter {
-	l, err := deadletter.Decode(m)
-	if err != nil {
-		l = &deadletter.Letter{Reason: reason(fmt.Errorf("letter cannot be read, on MQTT 5 it may be: %w", err))}
+//
+// counts reports whether the service may have written it, so that it takes of the room
+// for letters: what somebody else writes must not take that of anybody.
+func (c letterCheck) letter(m *message.Message, id string) (l *deadletter.Letter, counts bool) {
+	l, unread := deadletter.Decode(m)
+	if unread != nil {
+		l = &deadletter.Letter{Reason: reason(fmt.Errorf("letter cannot be read, on MQTT 5 it may be: %w", unread))}
 		l.Payload = m.Payload
 	}
-	if err := errors.Join(err, c.doubt(l, id)); err != nil {
+	foreign := c.foreign(l, id)
+	if err := errors.Join(unread, foreign, c.unknown(l)); err != nil {
 		l.Suspect = reason(err)
 	}
+	counts = foreign == nil || unread != nil && len(c.keys) == 0 && isLetterID(id)
 	l.ID, l.State, l.Owner = id, deadletter.Dead, ""
 	l.Reason = reason(errors.New(l.Reason))
-	return l
+	return l, counts
 }
 
-// doubt is why a letter may not be what this service wrote; nil is nothing. Only a
-// signature proves that it is. Without keys it is what the letter says, which is
-// believed where a message could have come to the service with that topic anyway.
-func (c letterCheck) doubt(l *deadletter.Letter, id string) error {
+// foreign is why a letter is not what this service wrote; nil is nothing. Only a
+// signature proves that it is.
+func (c letterCheck) foreign(l *deadletter.Letter, id string) error {
 	var errs []error
 	switch {
 	case !isLetterID(id):
@@ -56,11 +60,17 @@ func (c letterCheck) doubt(l *deadletter.Letter, id string) error {
 	if l.State != deadletter.Dead {
 		errs = append(errs, fmt.Errorf("its state is %q, want %q", shorten(string(l.State)), deadletter.Dead))
 	}
-	switch err := c.keys.Verify(l); {
-	case len(c.keys) > 0 && err != nil:
-		errs = append(errs, err)
-	case len(c.keys) == 0 && !c.ours(l.Topic):
-		errs = append(errs, fmt.Errorf("its message was on %q, which no subscription of this client matches", shorten(l.Topic)))
+	if len(c.keys) > 0 {
+		errs = append(errs, c.keys.Verify(l))
 	}
 	return errors.Join(errs...)
+}
+
+// unknown doubts a letter without a signature of which it is only known what it says.
+// That is believed where a message could have come to the service with that topic anyway.
+func (c letterCheck) unknown(l *deadletter.Letter) error {
+	if len(c.keys) > 0 || c.ours(l.Topic) {
+		return nil
+	}
+	return fmt.Errorf("its message was on %q, which no subscription of this client matches", shorten(l.Topic))
 }

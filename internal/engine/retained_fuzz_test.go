@@ -36,7 +36,7 @@ func FuzzRetainedLetter(f *testing.F) {
 				{Key: deadletter.IDHeader, Value: id}, {Key: "dead-letter-topic", Value: "work"}, {Key: "dead-letter-service", Value: "shop"}, {Key: key, Value: value},
 			}}
 			for _, m := range []*message.Message{in, {Payload: payload}} {
-				l := check.letter(m, at)
+				l, _ := check.letter(m, at)
 				if l.ID != at || l.State != deadletter.Dead || strings.ContainsAny(l.Reason+l.Suspect, "\n\x1b") {
 					t.Fatalf("%+v", l)
 				}

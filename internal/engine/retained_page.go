@@ -33,7 +33,8 @@ type letterPage struct {
 	came   int               // bytes of them
 	bytes  int               // of what is kept
 	cut    bool              // there are more than what is kept
-	usage  *deadletter.Usage // of all that came; nil is not asked for
+	usage  *deadletter.Usage // of those that count; nil is not asked for
+	size   int64             // of all that came, where usage is asked for
 	began  time.Time
 	atOnce bool // all letters are those of one filter
 	part   struct {
@@ -41,8 +42,9 @@ type letterPage struct {
 	}
 	lacking bool // letters of a part may have been dropped on their way
 
-	kept   letterHeap           // the last id first
-	sorted []*deadletter.Letter // once all came
+	kept    letterHeap           // the last id first
+	sorted  []*deadletter.Letter // once all came
+	foreign map[string]struct{}  // ids of those that take no room
 }
 
 // letterHeap has the letter with the last id on top.
@@ -61,7 +63,7 @@ func (h *letterHeap) Pop() any {
 }
 
 func newLetterPage(prefix string, q deadletter.Query, atOnce bool) *letterPage {
-	return &letterPage{prefix: prefix, query: q, atOnce: atOnce, began: time.Now()}
+	return &letterPage{prefix: prefix, query: q, atOnce: atOnce, began: time.Now(), foreign: make(map[string]struct{})}
 }
 
 func (p *letterPage) keep(m *session.Inbound) error {
@@ -76,8 +78,10 @@ func (p *letterPage) keep(m *session.Inbound) error {
 	}
 	if p.usage != nil && m.Retain {
 		kept := Kept(m)
-		l := p.check.letter(&kept, id)
-		p.usage.Add(l.Origin(), 1, l.Size())
+		l, counts := p.check.letter(&kept, id)
+		if p.size += l.Size(); counts {
+			p.usage.Add(l.Origin(), 1, l.Size())
+		}
 	}
 	p.put(id, m)
 	return nil
@@ -89,7 +93,7 @@ func (p *letterPage) put(id string, m *session.Inbound) {
 		return
 	}
 	kept := Kept(m)
-	l := p.check.letter(&kept, id)
+	l, counts := p.check.letter(&kept, id)
 	if !p.query.Matches(l) {
 		return
 	}
@@ -97,9 +101,14 @@ func (p *letterPage) put(id string, m *session.Inbound) {
 		p.clear(m.Topic)
 	}
 	heap.Push(&p.kept, l)
+	if !counts {
+		p.foreign[id] = struct{}{}
+	}
 	p.bytes += sizeOf(l)
 	for p.bytes > readAhead && len(p.kept) > 1 {
-		p.bytes -= sizeOf(heap.Pop(&p.kept).(*deadletter.Letter)) //nolint:forcetypeassert // of this type
+		last := heap.Pop(&p.kept).(*deadletter.Letter) //nolint:forcetypeassert // of this type
+		p.bytes -= sizeOf(last)
+		delete(p.foreign, last.ID)
 		p.cut = true
 	}
 }
@@ -109,6 +118,7 @@ func (p *letterPage) clear(topic string) {
 	i := slices.IndexFunc(p.kept, func(l *deadletter.Letter) bool { return l.ID == id })
 	if i >= 0 {
 		p.bytes -= sizeOf(p.kept[i])
+		delete(p.foreign, id)
 		heap.Remove(&p.kept, i)
 	}
 }
