@@ -1,9 +1,11 @@
 package eventproto
 
 import (
+	"go/token"
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 
 	"google.golang.org/protobuf/compiler/protogen"
 	"google.golang.org/protobuf/proto"
@@ -46,10 +48,22 @@ func Load(plugin *protogen.Plugin, settings Settings) ([]*Service, error) {
 	return services, nil
 }
 
-// inside refuses a file whose code would be written outside of the output folder.
+// inside refuses a file whose code would be written outside of the output folder, or
+// have more in it than code of its own: protogen takes the name of the package as it is,
+// with all lines that are in it.
 func (l *loader) inside(f *protogen.File) {
+	goPackage := []int32{8, 11}
 	if name := f.GeneratedFilenamePrefix; !filepath.IsLocal(name) {
-		l.reportf(f.Desc, []int32{8, 11}, "go_package leads to the file %q, which is outside of the output folder", name)
+		l.reportf(f.Desc, goPackage, "go_package leads to the file %q, which is outside of the output folder", name)
+	}
+	if name := string(f.GoPackageName); !token.IsIdentifier(name) {
+		l.reportf(f.Desc, goPackage, "go_package names the package %q, want a Go identifier behind the semicolon", name)
+	}
+	for _, text := range []string{f.GeneratedFilenamePrefix, string(f.GoImportPath), f.Desc.Path()} {
+		if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			l.reportf(f.Desc, goPackage, "%q is no path, want printable characters", text)
+			break
+		}
 	}
 }
 

@@ -16,14 +16,23 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/gomqtt"
 )
 
-// TestOutputStaysInFolder generates from a go_package that leads elsewhere.
+// TestOutputStaysInFolder generates from a go_package that leads elsewhere, or brings
+// lines of its own into the code.
 func TestOutputStaysInFolder(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		parameter, goPackage string
 		bad                  bool
 	}{
+		{"", "example.com/a;x", false},
 		{"", "example.com/a", false},
+		{"", "example.com/a;_1", false},
+		{"", "example.com/a;x\n\n//go:generate touch pwned\n", true},
+		{"", "example.com/a;x; import _ \"os/exec\"; func init() {} //", true},
+		{"", "example.com/a;foo-bar", true},
+		{"", "example.com/a;func", true},
+		{"", "example.com/a\n//go:generate touch pwned;x", true},
+		{"paths=source_relative", "example.com/a;x\n//go:generate touch pwned", true},
 		{"", "example.com/a/../b", false},
 		{"", "example.com/a/../../../../x", true},
 		{"", "/etc/x", true},
@@ -33,7 +42,7 @@ func TestOutputStaysInFolder(t *testing.T) {
 		for _, f := range set.GetFile() {
 			switch {
 			case strings.HasPrefix(f.GetName(), "cases/"):
-				f.Options = &descriptorpb.FileOptions{GoPackage: new(c.goPackage + ";x")}
+				f.Options = &descriptorpb.FileOptions{GoPackage: &c.goPackage}
 			case f.GetOptions().GetGoPackage() == "":
 				f.Options = &descriptorpb.FileOptions{GoPackage: new("example.com/options")}
 			}
