@@ -85,12 +85,26 @@ var matrix = [...]string{
 	"database of a store hangs",
 	"callback that hangs or panics",
 	"message that nobody subscribes to",
+
+	// A hostile neighbour: what a device may do harms no other.
+	"ids of others taken",
+	"reply that ends the connection",
+	"ordering key of others",
+	"letters of one device, many or large",
+	"replies to others",
+	"memory filled by one device",
+	"forged letters",
+	"duplicates that wait for a running id",
+	"numbers that hide or invent gaps",
+	"retained heartbeat",
+	"trace context and metadata of a device",
+	"header of letters on another message",
 }
 
 // TestMatrixIsComplete looks for the tests of each row in the whole repository.
 func TestMatrixIsComplete(t *testing.T) {
 	t.Parallel()
-	if len(matrix) != 66 {
+	if len(matrix) != 78 {
 		t.Fatalf("%d rows", len(matrix))
 	}
 	rows, unknown := faultTests(t, filepath.Join("..", ".."))
@@ -183,7 +197,7 @@ func TestOnlyTheHarnessMakesClients(t *testing.T) {
 		})
 		for _, d := range file.Decls {
 			f, ok := d.(*ast.FuncDecl)
-			if ok && faultTest.MatchString(f.Name.Name) && !mentions(f, "eachVersion", "oneByOne", "newHarness") {
+			if ok && faultTest.MatchString(f.Name.Name) && !mentions(f, "eachVersion", "eachWay", "memoryOfOne", "oneByOne", "newHarness") {
 				t.Errorf("%s in %s does not use the harness", f.Name.Name, path)
 			}
 		}
