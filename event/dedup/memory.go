@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/expirable"
-
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
 )
 
@@ -22,8 +20,10 @@ var ErrNoID = errors.New("dedup: no id")
 
 // MemoryOptions bound a window of [NewMemory]. The zero value is useful.
 type MemoryOptions struct {
-	// MaxIDs is how many ids are remembered; beyond it the one that was not
-	// seen for longest is forgotten. Default 100,000.
+	// MaxIDs is how many ids are remembered. Beyond it, of those who have most the
+	// one that was not seen for longest is forgotten: a sender that makes up ids
+	// has none of others forgotten. Whose an id is says what is in front of its
+	// first slash or colon; ids without one are all of one. Default 100,000.
 	MaxIDs int
 	// TTL is how long an id is remembered, by a clock that nobody sets. It
 	// should not be shorter than the broker keeps sessions. Default 24 h.
@@ -43,19 +43,14 @@ func NewMemory(o MemoryOptions) (Window, error) {
 	if o.TTL == 0 {
 		o.TTL = DefaultTTL
 	}
-	return &memory{
-		ttl: o.TTL, began: time.Now(),
-		// Its own expiry has a goroutine that never ends; ours needs none.
-		seen: expirable.NewLRU[string, time.Duration](o.MaxIDs, nil, 0),
-	}, nil
+	return &memory{began: time.Now(), seen: newRemembered(o.MaxIDs, o.TTL)}, nil
 }
 
 type memory struct {
-	ttl   time.Duration
 	began time.Time // has a monotonic reading, and so has what is measured from it
 
 	mu      sync.Mutex
-	seen    *expirable.LRU[string, time.Duration] // when, since began
+	seen    *remembered
 	running Running
 }
 
@@ -81,11 +76,8 @@ func (m *memory) Once(ctx context.Context, id string, effect func(context.Contex
 func (m *memory) claim(id string) (duplicate bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if at, ok := m.seen.Get(id); ok {
-		if time.Since(m.began)-at < m.ttl {
-			return true, nil
-		}
-		m.seen.Remove(id)
+	if m.seen.has(id, time.Since(m.began)) {
+		return true, nil
 	}
 	return false, m.running.Begin(id)
 }
@@ -93,7 +85,7 @@ func (m *memory) claim(id string) (duplicate bool, err error) {
 func (m *memory) release(id string, done bool) {
 	if done {
 		m.mu.Lock()
-		m.seen.Add(id, time.Since(m.began))
+		m.seen.add(id, time.Since(m.began))
 		m.mu.Unlock()
 	}
 	m.running.End(id)

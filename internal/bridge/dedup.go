@@ -24,6 +24,7 @@ type deduper struct {
 	scope   string
 	span    bool                      // ids are unique over topics
 	levels  func(topic string) string // that ids never span; nil is none
+	guard   int                       // levels of topics that say whose an id is; 0 is all
 	silent  sync.Once
 }
 
@@ -48,7 +49,7 @@ func (c *consumer) claim(s *state, filter string, o *broker.SubscribeOptions, ow
 		s.log.Warnf("mqtt: filter %q: messages handled in batches are not looked for in the dedup window: a %T takes no batches (dedup.BatchWindow)", filter, s.window)
 		return func() {}, nil
 	}
-	c.dedup = &deduper{window: s.window, batches: batches, span: own.IDsSpanTopics}
+	c.dedup = &deduper{window: s.window, batches: batches, span: own.IDsSpanTopics, guard: guardOf(filter)}
 	if c.method != nil {
 		c.dedup.levels = c.method.Levels
 	}
@@ -104,9 +105,10 @@ func whileRunning(e *Event, err error) error {
 // longID is the length up to which ids are kept as they are.
 const longID = 128
 
-// key is what the window remembers: the id in the scope of the subscription, and
-// there in its topic, which is what access rules guard, and in its CloudEvent's
-// source. Ids come from whoever may publish: what a store might choke on is hashed.
+// key is what the window remembers: whose the id is, and then the id in the scope of
+// the subscription, and there in its topic, which is what access rules guard, and in
+// its CloudEvent's source. Ids come from whoever may publish: what a store might choke
+// on is hashed.
 func (d *deduper) key(e *Event, id string) string {
 	plain := len(id) <= longID
 	for i := 0; plain && i < len(id); i++ {
@@ -117,13 +119,53 @@ func (d *deduper) key(e *Event, id string) string {
 		id = "sha256:" + hex.EncodeToString(sum[:])
 	}
 	var buf [256]byte
-	key := append(buf[:0], d.scope...)
+	key := d.owner(buf[:0], e.delivery.Topic)
+	key = append(key, d.scope...)
 	if place := d.place(e); place != "" {
 		key = append(key, '/')
 		key = append(key, place...)
 	}
 	key = append(key, ':')
 	return string(append(key, id...))
+}
+
+// owner begins a key with who pays for the room that the window has for it: what
+// access rules guard of the topic, in a form of one length, and a slash. What spans
+// topics belongs to the scope, which follows, or to its levels that keep tenants apart.
+func (d *deduper) owner(key []byte, topic string) []byte {
+	if d.span && d.levels == nil {
+		return key
+	}
+	var buf [256]byte
+	name, levels := buf[:0], d.guard
+	if d.span {
+		name = append(append(name, d.scope...), 0) // in no topic
+		topic, levels = d.levels(topic), 0
+	}
+	sum := sha256.Sum256(append(name, guarded(topic, levels)...))
+	return append(hex.AppendEncode(key, sum[:8]), '/')
+}
+
+// guardOf is how many levels of a filter's topics access rules guard: those up to its
+// first wildcard; 0 is all of them.
+func guardOf(filter string) int {
+	if w := wildcardsOf(filter); len(w.at) > 0 {
+		return w.at[0] + 1
+	}
+	return 0
+}
+
+// guarded is the topic without what comes behind its first n levels.
+func guarded(topic string, n int) string {
+	for i := 0; n > 0 && i < len(topic); i++ {
+		if topic[i] != '/' {
+			continue
+		}
+		if n--; n == 0 {
+			return topic[:i]
+		}
+	}
+	return topic
 }
 
 // place is where ids are unique, in a form of one length; "" is everywhere.

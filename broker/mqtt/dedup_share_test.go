@@ -1,0 +1,49 @@
+package mqtt_test
+
+import (
+	"fmt"
+	"testing"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+)
+
+// A window in memory has one bound for all. A device that makes up ids, CloudEvents
+// sources and topics has its own ids forgotten, and not those of others, whose
+// messages would be handled again.
+func TestIDsOfOneDeviceDoNotCrowdOutOthers(t *testing.T) {
+	t.Parallel()
+	window, err := dedup.NewMemory(dedup.MemoryOptions{MaxIDs: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := connected(t, mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithDedup(window))
+	got := subscribe(t, b, "devices/+/#")
+	others := subscribe(t, b, "devices/+/+/+")
+	send := func(topic, id, source string) {
+		t.Helper()
+		publish(t, b, topic, "x", mqttbroker.WithPublishUserProperty("id", id), mqttbroker.WithPublishUserProperty("type", "t"),
+			mqttbroker.WithPublishUserProperty("specversion", "1.0"), mqttbroker.WithPublishUserProperty("source", source))
+	}
+	for i := range 20 {
+		send("devices/B/data", fmt.Sprint(i), "/B")
+		receive(t, got)
+	}
+	for i := range 150 {
+		send("devices/A/data", fmt.Sprint("id-", i), "/A")
+		receive(t, got)
+		send("devices/A/data", "id", fmt.Sprint("/A/", i))
+		receive(t, got)
+		send(fmt.Sprintf("devices/A/%d/data", i), "id", "/A")
+		receive(t, got)
+		receive(t, others)
+	}
+	for i := range 20 {
+		send("devices/B/data", fmt.Sprint(i), "/B")
+	}
+	mqtttest.Eventually(t, patience, func() bool { return health(t, b).Duplicates+int64(len(got)) == 20 })
+	if d := health(t, b).Duplicates; d != 20 {
+		t.Errorf("of 20 messages that came again %d were known", d)
+	}
+}
