@@ -16,8 +16,10 @@ import (
 // connection.
 
 // The age, in looks, at which a PINGREQ is to show that the broker is alive. A
-// message that is acknowledged after it was given up makes it twice that one's, and
-// each new connection half of that again.
+// message that is acknowledged after it was given up makes it twice that one's, and so
+// does the end of a connection that is full of what was given up and on which nothing
+// was acknowledged: the broker may be slow with all of it, and had no time to show
+// that. Each new connection makes it half of that again.
 const (
 	owingLook   = time.Second
 	askLooks    = 2
@@ -34,6 +36,7 @@ type owing struct {
 	timer *time.Timer // to the next look; nil without
 	asked *conn       // that a PINGREQ of ours is under way on
 	ask   uint8       // the age, in looks, to ask at
+	began uint64      // ended of outbound, when the connection began
 	owed  map[uint16]owed
 }
 
@@ -80,6 +83,9 @@ func (o *outbound) lookAtKept() {
 	var err error
 	if n := len(u.owed); n >= maxOwed || n > 0 && n >= o.receive/2 {
 		err = fmt.Errorf("%w of %d messages", errNoAck, n)
+		if u.began == o.ended {
+			u.wait()
+		}
 	}
 	o.pump()
 	o.wake()
@@ -154,6 +160,13 @@ func (o *outbound) answered(c *conn, a *wire.Ack) {
 	c.wake = true
 }
 
+// wait makes the age on the next connection twice that of what was given up.
+func (u *owing) wait() {
+	for _, was := range u.owed {
+		u.ask = max(u.ask, min(4*was.looks, 2*maxAskLooks)) // and half of it again
+	}
+}
+
 // settled forgets what an earlier connection owed.
 func (o *outbound) settled() {
 	u := &o.owing
@@ -163,5 +176,5 @@ func (o *outbound) settled() {
 		}
 	}
 	clear(u.owed)
-	u.asked, u.ask = nil, u.ask/2
+	u.asked, u.ask, u.began = nil, u.ask/2, o.ended
 }
