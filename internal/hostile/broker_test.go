@@ -33,6 +33,9 @@ type peer struct {
 	// refusal, if set, are the properties of the PUBACK that refuses what the
 	// client publishes.
 	refusal []byte
+	// forgets what is published.
+	forgets bool
+	refused atomic.Int64
 
 	connections atomic.Int64
 	mu          sync.Mutex
@@ -86,10 +89,13 @@ func (p *peer) serve(c net.Conn) {
 // keep notes a PUBLISH of the client, a dead letter in these tests, and
 // acknowledges it.
 func (p *peer) keep(c net.Conn, packet mqtttest.Packet) {
-	p.mu.Lock()
-	p.published = append(p.published, packet)
-	p.mu.Unlock()
+	if !p.forgets {
+		p.mu.Lock()
+		p.published = append(p.published, packet)
+		p.mu.Unlock()
+	}
 	if p.refusal != nil {
+		p.refused.Add(1)
 		_, _ = c.Write(mqtttest.PacketOf(0x40, mqtttest.Uint16Field(packet.ID()), []byte{0x87}, p.refusal))
 		return
 	}

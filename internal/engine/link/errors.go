@@ -24,8 +24,8 @@ var (
 	// identifiers. A new connection starts again from the first.
 	ErrPacketID = errors.New("packet identifier belongs to the data plane")
 	// ErrBacklog: too many control packets wait for an answer, or for a peer
-	// that does not read.
-	ErrBacklog = errors.New("too many control packets are waiting")
+	// that does not read, or too many acknowledgements for one.
+	ErrBacklog = errors.New("too many control packets or acknowledgements are waiting")
 	// ErrNoPingresp: the peer did not answer a PINGREQ in time. The library found
 	// out, and closed the connection.
 	ErrNoPingresp = errors.New("no PINGRESP in time")

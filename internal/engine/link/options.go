@@ -12,6 +12,7 @@ const (
 	firstBuffer          = 2 << 10 // of a connection that has nothing to read yet
 	defaultWriteTimeout  = 10 * time.Second
 	defaultQueueLimit    = 128 << 10
+	defaultAckLimit      = 1 << 20
 
 	// controlLimit bounds a control packet from the broker: the largest are a
 	// CONNACK with user properties and a SUBACK with many codes.
@@ -47,6 +48,9 @@ type Options struct {
 	// QueueLimit is how many bytes of data frames may wait to be written.
 	// Default 128 KiB.
 	QueueLimit int
+	// AckLimit is how many bytes of acknowledgements may wait to be written.
+	// Default 1 MiB, which is some 200,000 of them.
+	AckLimit int
 }
 
 func (o Options) withDefaults() Options {
@@ -57,6 +61,7 @@ func (o Options) withDefaults() Options {
 	o.ReadBuffer = max(orDefault(o.ReadBuffer, defaultReadBuffer), wire.MaxHeader)
 	o.WriteTimeout = orDefault(o.WriteTimeout, defaultWriteTimeout)
 	o.QueueLimit = orDefault(o.QueueLimit, defaultQueueLimit)
+	o.AckLimit = orDefault(o.AckLimit, defaultAckLimit)
 	return o
 }
 

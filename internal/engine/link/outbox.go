@@ -12,6 +12,7 @@ type outbox struct {
 	buf   []byte
 	lent  []loan
 	size  int // bytes of all frames
+	acks  int // those of them that are acknowledgements
 	slack int // passes in a row that hardly used buf
 }
 
@@ -51,7 +52,7 @@ func (o *outbox) reset() {
 	o.recycle()
 	clear(o.lent) // let go of the frames
 	o.lent = o.lent[:0]
-	o.size = 0
+	o.size, o.acks = 0, 0
 }
 
 // recycle empties the buffer for its next use. One that stayed nearly empty for

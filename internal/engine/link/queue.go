@@ -1,6 +1,10 @@
 package link
 
-import "net"
+import (
+	"net"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/wire"
+)
 
 // Queue puts a data frame behind those queued before, without waiting for the
 // socket. Call Flush or Wake to have it written. ok is false when the queue is
@@ -30,15 +34,24 @@ func (c *Conn) Queue(frame []byte) (ok bool, err error) {
 }
 
 // QueueAck is Queue for acknowledgements, which are never refused: the window
-// and Receive Maximum bound them. They keep their order among the data frames.
-// On an ended connection it does nothing, since an acknowledgement is worth
-// nothing on another one. frame is free when QueueAck returns.
+// and Receive Maximum bound those of a peer that keeps to them. One that has more
+// than AckLimit to answer and does not read the answers loses the connection. They
+// keep their order among the data frames. On an ended connection it does nothing,
+// since an acknowledgement is worth nothing on another one. frame is free when
+// QueueAck returns.
 func (c *Conn) QueueAck(frame []byte) {
 	c.mu.Lock()
+	full := false
 	if c.closing() == nil {
-		c.data.add(frame)
+		if full = c.data.acks+len(frame) > c.opts.AckLimit; !full {
+			c.data.add(frame)
+			c.data.acks += len(frame)
+		}
 	}
 	c.mu.Unlock()
+	if full {
+		_ = c.fail(&FrameError{Type: wire.Type(frame[0] >> 4), Size: len(frame), Err: ErrBacklog})
+	}
 }
 
 // Flush writes what is queued on the caller's goroutine if nobody else is

@@ -11,6 +11,8 @@ const (
 	// growStep is how much of a large frame is allocated before its bytes
 	// arrive.
 	growStep = 256 << 10
+	// bigFills is how many fills of the buffer a larger one outlives its use.
+	bigFills = 64
 	// maxEmptyReads ends a connection that delivers neither bytes nor errors.
 	maxEmptyReads = 100
 )
@@ -23,6 +25,9 @@ type inbound struct {
 	greeted   bool   // CONNACK has passed
 	delivered bool   // Frame was called since the last Batch
 	ours      int    // PINGRESPs of the broker that come too late, see pong
+
+	big  []byte // of the last frame that did not fit into buf
+	idle int    // fills since then
 
 	held       []byte // a frame that the receiver had no room for
 	heldHeader wire.Header
@@ -184,6 +189,11 @@ func (c *Conn) batch() {
 func (c *Conn) fill() error {
 	in := &c.in
 	c.batch()
+	if in.big != nil && in.held == nil {
+		if in.idle++; in.idle > bigFills {
+			in.big = nil
+		}
+	}
 	in.w = copy(in.buf, in.buf[in.r:in.w])
 	in.r = 0
 	n, err := c.readSome(in.buf[in.w:])
@@ -204,24 +214,29 @@ func (in *inbound) grow(size int) {
 }
 
 // large reads the rest of a frame that does not fit into the buffer. Memory
-// follows the bytes that arrive, so that a length alone takes none.
+// follows the bytes that arrive, so that a length alone takes none. It is used
+// again: a flood of large frames that are dropped would be as much garbage.
 func (c *Conn) large(total int) ([]byte, error) {
 	in := &c.in
 	c.batch()
 	have := in.w - in.r
-	frame := make([]byte, have, min(total, max(growStep, have)))
-	copy(frame, in.buf[in.r:in.w])
+	frame := in.big[:0]
+	if cap(frame) < have {
+		frame = make([]byte, 0, min(total, max(growStep, have)))
+	}
+	frame = append(frame, in.buf[in.r:in.w]...)
 	in.r, in.w = 0, 0
 	for len(frame) < total {
 		if len(frame) == cap(frame) {
 			frame = append(make([]byte, 0, min(total, 2*cap(frame))), frame...)
 		}
-		n, err := c.readSome(frame[len(frame):cap(frame)])
+		n, err := c.readSome(frame[len(frame):min(total, cap(frame))])
 		if err != nil {
 			return nil, err
 		}
 		frame = frame[:len(frame)+n]
 	}
+	in.big, in.idle = frame, 0
 	return frame, nil
 }
 

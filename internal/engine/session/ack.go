@@ -174,7 +174,7 @@ func (o *outbound) ackError(a *wire.Ack) error {
 	}
 	return &Error{Op: opPublish, Reason: reasonOfCode(a.Reason), ByBroker: true, Cause: &CodeError{
 		Packet: a.Type.String(), Code: a.Reason,
-		Name: wire.ReasonName(a.Type, o.version, a.Reason), Detail: string(a.ReasonString),
+		Name: wire.ReasonName(a.Type, o.version, a.Reason), Detail: clip(string(a.ReasonString)),
 	}}
 }
 

@@ -186,6 +186,13 @@ func (c *Config) setDefaults() {
 	}
 }
 
+// ackLimit is how many bytes of acknowledgements may wait for the broker to read:
+// those of all that it may have sent, and many more.
+func (c *Config) ackLimit() int {
+	const least, each = 1 << 20, 8
+	return least + each*(c.MaxHeld+c.Window)
+}
+
 func def[T comparable](v *T, d T) {
 	var zero T
 	if *v == zero {

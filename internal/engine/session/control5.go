@@ -52,9 +52,21 @@ func (c *control5) connect(ctx context.Context, l *link.Conn, k credentials) err
 // told, and not followed: an operator decides where we connect.
 func detail(text, server string) string {
 	if server == "" {
-		return text
+		return clip(text)
 	}
-	return strings.TrimSpace(text + " server reference " + server)
+	return strings.TrimSpace(clip(text) + " server reference " + clip(server))
+}
+
+// clip copies the begin of a broker's text, of which more is not shown: errors are
+// kept, one for each key of an outbox, and a broker may say 64 KiB each time.
+func clip(text string) string {
+	n := 0
+	for i := range text {
+		if n++; n > maxDetail {
+			return strings.Clone(text[:i])
+		}
+	}
+	return strings.Clone(text)
 }
 
 func codeError(t wire.Type, code byte, detail string) *CodeError {
@@ -139,7 +151,7 @@ func (c *control5) subscribeOne(ctx context.Context, f Filter) (answer, error) {
 	case ack != nil && len(ack.Reasons) == 1: // a refusal is an error of the library's, too
 		a := answer{code: ack.Reasons[0]}
 		if ack.Properties != nil {
-			a.detail = ack.Properties.ReasonString
+			a.detail = clip(ack.Properties.ReasonString)
 		}
 		return a, nil
 	case errors.Is(err, paho.ErrInvalidArguments):
@@ -166,7 +178,7 @@ func (c *control5) unsubscribe(ctx context.Context, filter string) error {
 	}
 	refusal := codeError(wire.TypeUnsuback, ack.Reasons[0], "")
 	if ack.Properties != nil {
-		refusal.Detail = ack.Properties.ReasonString
+		refusal.Detail = clip(ack.Properties.ReasonString)
 	}
 	return refusal
 }

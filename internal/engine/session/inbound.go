@@ -35,9 +35,14 @@ func (s *Session) publish(c *conn, p *wire.Publish, body []byte, f *flaw) error 
 		return nil
 	}
 	f = s.fit(p, wire.MaxHeader+len(body), f)
-	if p.Dup && s.redelivered(c, p) {
-		s.flows(c)
-		return nil
+	if p.Dup {
+		switch joined, busy := s.redelivered(c, p); {
+		case busy:
+			return s.wait(c)
+		case joined:
+			s.flows(c)
+			return nil
+		}
 	}
 	size := s.sizeOf(p)
 	switch err := s.admit(c, p, size); {
@@ -52,14 +57,19 @@ func (s *Session) publish(c *conn, p *wire.Publish, body []byte, f *flaw) error 
 		return nil
 	}
 	if p.QoS > 0 && !s.open(c, m) {
-		if c.link.Asked() {
-			s.fullUp(c)
-		}
-		return link.ErrBusy
+		return s.wait(c)
 	}
 	s.flows(c)
 	s.cfg.Sink.Deliver(m)
 	return nil
+}
+
+// wait has a message offered again when the connection is not crowded any more.
+func (s *Session) wait(c *conn) error {
+	if c.link.Asked() {
+		s.fullUp(c)
+	}
+	return link.ErrBusy
 }
 
 // open lists a message until it is acknowledged, unless there are too many.
@@ -101,11 +111,16 @@ func (m *Inbound) leave(c *conn) {
 
 // redelivered joins a repeated PUBLISH to the handling that goes on already,
 // or to the PUBREC that was lost, so that no handler runs for it again. DUP
-// alone says nothing: it may be the first copy that arrives.
-func (s *Session) redelivered(c *conn, p *wire.Publish) bool {
+// alone says nothing: it may be the first copy that arrives. Busy is a connection
+// that has no room for another PUBREC: they wait in line behind what is not done.
+func (s *Session) redelivered(c *conn, p *wire.Publish) (joined, busy bool) {
 	in := &s.in
 	in.mu.Lock()
 	received := p.QoS == 2 && in.received.get(p.PacketID)
+	if c.crowded = received && s.crowded(c, 0); c.crowded {
+		in.mu.Unlock()
+		return false, true
+	}
 	known := in.open.get(p.PacketID)
 	again := known != nil && known.conn == c
 	join := !received && known != nil && known.same(p)
@@ -117,14 +132,14 @@ func (s *Session) redelivered(c *conn, p *wire.Publish) bool {
 	case received:
 		c.ledger.Add(p.PacketID, p.QoS).Done()
 	case !join:
-		return false
+		return false, false
 	case again: // sent again without a reconnect: its acknowledgement will come
 	case !c.ledger.Adopt(known.entry, p.PacketID, p.QoS):
 		// The older connection was about to acknowledge it: it is done, and the
 		// acknowledgement was not written.
 		c.ledger.Add(p.PacketID, p.QoS).Done()
 	}
-	return true
+	return true, false
 }
 
 // same reports whether a redelivery is the message that we still hold; the id
@@ -179,14 +194,12 @@ func (s *Session) acked(c *conn, a delivery.Ack) (eased bool) {
 	in := &s.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	m := in.open.get(a.PacketID)
-	if m == nil || m.conn != c {
-		return false
-	}
-	in.open.del(a.PacketID)
-	m.leave(c)
-	if a.QoS == 2 {
-		in.received.set(a.PacketID, true)
+	if m := in.open.get(a.PacketID); m != nil && m.conn == c {
+		in.open.del(a.PacketID)
+		m.leave(c)
+		if a.QoS == 2 {
+			in.received.set(a.PacketID, true)
+		}
 	}
 	return s.eased(c)
 }

@@ -85,17 +85,26 @@ func (s *Session) heldBounds(c *conn) (count int, bytes int64) {
 // size. in.mu is held.
 func (s *Session) crowded(c *conn, size int) bool {
 	count, bytes := s.cfg.MaxHeld, s.cfg.MaxHeldBytes
-	if count == 0 || c.held == 0 || c.held < count && c.heldBytes+int64(size) <= bytes {
+	if count == 0 {
+		return false
+	}
+	held := c.owed()
+	if held == 0 || held < count && c.heldBytes+int64(size) <= bytes {
 		return false
 	}
 	count, bytes = s.heldBounds(c)
-	return c.held >= count || c.heldBytes+int64(size) > bytes
+	return held >= count || c.heldBytes+int64(size) > bytes
 }
+
+// owed is how many acknowledgements wait for their turn: of the messages that are
+// held, and of those whose identifier the broker used again or repeats meanwhile.
+// in.mu is held.
+func (c *conn) owed() int { return max(c.held, c.ledger.Len()) }
 
 // eased reports whether a crowded connection has room again, and some more. in.mu
 // is held.
 func (s *Session) eased(c *conn) bool {
-	if !c.crowded || c.held > s.cfg.MaxHeld*7/8 || c.heldBytes > s.cfg.MaxHeldBytes*7/8 && c.held > 0 {
+	if held := c.owed(); !c.crowded || held > s.cfg.MaxHeld*7/8 || c.heldBytes > s.cfg.MaxHeldBytes*7/8 && held > 0 {
 		return false
 	}
 	c.crowded = false

@@ -239,6 +239,7 @@ func (out sent) write() {
 
 // attach is called when a CONNACK accepts us, inside Read.
 func (s *Session) attach(c *conn) {
+	s.jam.set(false) // the last frame of the connection before may have come after its end
 	s.cfg.Notify(Attached{ClientID: s.cfg.ClientID, SessionPresent: c.connack.SessionPresent})
 	if !c.connack.SessionPresent {
 		s.in.sessionLost()

@@ -290,6 +290,7 @@ func (s *Session) handshake(ctx context.Context, cfg *Config, nc net.Conn, versi
 	c.clean, c.isApart = cfg.CleanSession, apart
 	c.link = link.New(nc, c, link.Options{
 		Version: c.version, MaxPacketSize: cfg.MaxPacketSize, WriteTimeout: cfg.WriteTimeout,
+		AckLimit: cfg.ackLimit(),
 	})
 	ctl = newControl(cfg, c)
 	err = ctl.connect(ctx, c.link, k)
