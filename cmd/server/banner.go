@@ -59,10 +59,15 @@ func brokers(connection *kratosmqttv1.Connection, embedded *server.Embedded) str
 	}
 	var addresses []string
 	for _, address := range connection.Addresses {
-		if u, err := url.Parse(address); err == nil && u.Host != "" {
-			address = u.Scheme + "://" + u.Host // without user information
-		}
-		addresses = append(addresses, address)
+		addresses = append(addresses, withoutUser(address))
 	}
 	return strings.Join(addresses, ", ")
+}
+
+// withoutUser leaves scheme and host of an address, which may have no scheme.
+func withoutUser(address string) string {
+	if u, err := url.Parse(address); err == nil && u.Host != "" {
+		return u.Scheme + "://" + u.Host
+	}
+	return address[strings.LastIndexByte(address, '@')+1:]
 }

@@ -201,6 +201,14 @@ device: {temperature_limit: NaN, offline_after: 0s}
 			`data: {database: {driver: postgres, source: "postgres://u:topsecret@host:port/x"}}`,
 			[]string{"data.database.source: want", "none of http, grpc and mqtt"},
 		},
+		"PostgreSQL without its driver": {
+			`data: {database: {source: "postgres://u:topsecret@host/x"}}`,
+			[]string{"data.database.source: is of PostgreSQL", "KM_DATABASE_DRIVER", "none of http, grpc and mqtt"},
+		},
+		"keywords of PostgreSQL without its driver": {
+			`data: {database: {source: "host=h password=topsecret"}}`,
+			[]string{"data.database.source: is of PostgreSQL", "KM_DATABASE_DRIVER", "none of http, grpc and mqtt"},
+		},
 		"stores": {
 			`
 mqtt:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -53,6 +54,14 @@ func (d *Data_Database) check() error {
 		if _, err := pgx.ParseConfig(d.Source); err != nil {
 			errs = append(errs, problem("data.database.source", "want postgres://user:password@host:port/database or host=... dbname=..."))
 		}
+	} else if isPostgres(d.Source) {
+		errs = append(errs, problem("data.database.source", "is of PostgreSQL, want the path of a file, or set data.database.driver to %s (%s)", DriverPostgres, EnvDatabaseDriver))
 	}
 	return errors.Join(errs...)
+}
+
+// isPostgres reports whether a source is none of SQLite: as a path it would be made, and
+// shown with its password.
+func isPostgres(source string) bool {
+	return strings.Contains(source, "://") || strings.Contains(source, "password=")
 }
