@@ -22,7 +22,8 @@ type Telemetry struct {
 	Temperature *float64
 	Humidity    *float64
 	MeasuredAt  time.Time
-	// Sensors are further readings, values as encoding/json decodes them.
+	// Sensors are further readings, values as encoding/json decodes them, of which
+	// [ReadableSensors] is true.
 	Sensors map[string]any
 }
 
@@ -157,9 +158,40 @@ func (t Telemetry) validate() error {
 	if t.Temperature == nil && t.Humidity == nil && len(t.Sensors) == 0 {
 		v["temperature"] = "one reading at least is required"
 	}
+	if !ReadableSensors(t.Sensors) {
+		v["sensors"] = fmt.Sprintf("nested more than %d deep", maxNested)
+	}
 	v.finite("temperature", t.Temperature)
 	v.finite("humidity", t.Humidity)
 	return v.err()
+}
+
+// maxNested is how deep readings may be nested. In protobuf each level is up to three,
+// and libraries of other languages read no message of more than 100: one reading would
+// keep their callers from the whole list.
+const maxNested = 30
+
+// ReadableSensors reports whether everybody can read them.
+func ReadableSensors(sensors map[string]any) bool { return nestedWithin(sensors, maxNested+1) }
+
+func nestedWithin(value any, levels int) bool {
+	switch value := value.(type) {
+	case map[string]any:
+		for _, inner := range value {
+			if !nestedWithin(inner, levels-1) {
+				return false
+			}
+		}
+	case []any:
+		for _, inner := range value {
+			if !nestedWithin(inner, levels-1) {
+				return false
+			}
+		}
+	default:
+		return true
+	}
+	return levels > 0
 }
 
 func (v violations) finite(field string, value *float64) {

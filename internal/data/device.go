@@ -104,6 +104,9 @@ func scanTelemetry(rows *sql.Rows) (r row, t biz.Telemetry, err error) {
 	if err = json.Unmarshal(sensors, &t.Sensors); err != nil {
 		return r, t, err
 	}
+	if !biz.ReadableSensors(t.Sensors) {
+		return r, t, errors.New("sensors are nested deeper than everybody can read")
+	}
 	if t.MeasuredAt, err = parseTime(measured); err != nil {
 		return r, t, err
 	}

@@ -143,3 +143,46 @@ func TestListAlerts(t *testing.T) {
 		t.Errorf("telemetry: %v", err)
 	}
 }
+
+// What is recorded is listed in a form that all libraries of protobuf read: but for that
+// of Go they take 100 messages in each other, and one reading kept them from the list.
+func TestNestedReadingsAreReadByEverybody(t *testing.T) {
+	t.Parallel()
+	for name, inner := range map[string]func(any) any{
+		"objects": func(v any) any { return map[string]any{"a": v} },
+		"lists":   func(v any) any { return []any{v} },
+	} {
+		var value any = 1.0
+		for range 29 {
+			value = inner(value)
+		}
+		record := func(value any) (*fake, error) {
+			sensors, err := structpb.NewStruct(map[string]any{"a": value})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := &fake{}
+			_, err = NewDeviceService(f.devices()).RecordTelemetry(t.Context(), &devicev1.Telemetry{DeviceId: "d1", Sensors: sensors, Timestamp: timestamppb.Now()})
+			return f, err
+		}
+		f, err := record(inner(value))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		reply, err := NewDeviceService(f.devices()).ListTelemetry(t.Context(), &devicev1.ListTelemetryRequest{DeviceId: "d1"})
+		if err != nil || len(reply.Telemetry) != 1 {
+			t.Fatal(reply, err)
+		}
+		data, err := proto.Marshal(reply)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := (proto.UnmarshalOptions{RecursionLimit: 100}).Unmarshal(data, reply); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := record(inner(inner(value))); kerrors.Code(err) != 400 {
+			t.Errorf("%s: nested deeper: %v", name, err)
+		}
+	}
+}
