@@ -17,6 +17,7 @@ type Replier struct {
 	wild   wildcards
 	topics []replyTopic // of the method, else the standard ones
 	hidden engine.PerMinute
+	unsent engine.PerMinute
 }
 
 // ReplierSettings say whose requests a [Replier] answers.

@@ -103,7 +103,9 @@ func (a *Answer) send(ctx context.Context, body any, header []engine.UserPropert
 		if !unsendable(err) {
 			return err
 		}
-		s.log.Errorf("mqtt: %s: the reply cannot be sent: %v", a.of.own.Operation, lineError{err})
+		if a.of.unsent.Due(time.Now()) {
+			s.log.Errorf("mqtt: %s: the reply cannot be sent (said once a minute): %v", a.of.own.Operation, lineError{err})
+		}
 		status, header = kerrors.InternalServer(reasonBadReply, "the reply cannot be sent"), nil
 	}
 	return publish(PublishSettings{User: append(slices.Clone(header), statusOf(status)...), noCodec: true}, []byte{})

@@ -100,7 +100,9 @@ func (b *batcher) attempt(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	overrun := time.AfterFunc(deadline, func() {
-		b.run.client.log.Warnf("mqtt: handler of batches of %q passed its deadline and goes on", b.sub.Filter)
+		b.run.client.overrunLog.say(func(others string) {
+			b.run.client.log.Warnf("mqtt: handler of batches of %q passed its deadline and goes on%s", b.sub.Filter, others)
+		})
 	})
 	defer overrun.Stop()
 	for _, d := range b.current {

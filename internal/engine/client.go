@@ -39,7 +39,8 @@ type Client struct {
 
 	unroutedLog, overShareLog PerMinute
 	// letterLog is about what became of messages that were not handled.
-	letterLog, blockedLog, retryLog fewPerMinute
+	letterLog, blockedLog, retryLog           fewPerMinute
+	parkedLog, topicLog, overrunLog, panicLog fewPerMinute
 }
 
 // NewClient checks the configuration and opens nothing yet. The subscriptions

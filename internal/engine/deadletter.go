@@ -20,7 +20,9 @@ func (c *Client) DeadLetters() deadletter.Store { return c.store }
 func (r *run) bury(ctx context.Context, d *Delivery, cause error, attempts int) error {
 	c := r.client
 	if r.own(d) {
-		c.log.Errorf("mqtt: a dead letter failed again and is given up, its store has it: topic %q, %d attempts: %v", d.Topic, attempts, cause)
+		c.letterLog.say(func(others string) {
+			c.log.Errorf("mqtt: a dead letter failed again and is given up, its store has it: topic %q, %d attempts%s: %v", d.Topic, attempts, others, cause)
+		})
 		return nil
 	}
 	l, err := r.letterOf(d)
@@ -82,7 +84,9 @@ func (r *run) announce(ctx context.Context, d *Delivery, l *deadletter.Letter) {
 	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, r.announceOnce(ctx, to, l) })
 	if err != nil {
 		c.counts.topicFailed.Add(1)
-		c.log.Errorf("mqtt: dead letter %s is in its store, but not on its topic: %v", l.ID, err)
+		c.topicLog.say(func(others string) {
+			c.log.Errorf("mqtt: dead letter %s is in its store, but not on its topic%s: %v", l.ID, others, err)
+		})
 	}
 }
 
@@ -122,7 +126,9 @@ func (r *run) letterTopic(d *Delivery) (to string) {
 			return
 		}
 		c.counts.topicFailed.Add(1)
-		c.log.Errorf("mqtt: no dead-letter topic of its own for a message on topic %q: %v", d.Topic, err)
+		c.topicLog.say(func(others string) {
+			c.log.Errorf("mqtt: no dead-letter topic of its own for a message on topic %q%s: %v", d.Topic, others, err)
+		})
 	})
 	return to
 }

@@ -69,7 +69,9 @@ func (r *run) observer() delivery.Observer[*Delivery] {
 	o := delivery.Observer[*Delivery]{
 		Overrun: func(d *Delivery, attempt int) {
 			attempt = d.attempts(attempt)
-			log.Warnf("mqtt: handler of %q passed its deadline and goes on: topic %q, attempt %d", d.sub.Filter, d.Topic, attempt)
+			r.client.overrunLog.say(func(others string) {
+				log.Warnf("mqtt: handler of %q passed its deadline and goes on: topic %q, attempt %d%s", d.sub.Filter, d.Topic, attempt, others)
+			})
 		},
 		Retrying: func(d *Delivery, attempts int, after time.Duration, err error) {
 			r.client.retryLog.say(func(others string) {

@@ -190,7 +190,9 @@ func (r *run) retract(d *Delivery) {
 	ctx, cancel := context.WithTimeout(context.Background(), retractTimeout)
 	defer cancel()
 	if err := r.client.store.Delete(ctx, d.letter.ID); err != nil {
-		r.client.log.Warnf("mqtt: topic %q was handled, its letter %s may be left: %v", d.Topic, d.letter.ID, err)
+		r.client.topicLog.say(func(others string) {
+			r.client.log.Warnf("mqtt: topic %q was handled, its letter %s may be left%s: %v", d.Topic, d.letter.ID, others, err)
+		})
 	}
 }
 

@@ -60,7 +60,8 @@ func (h *held) step(ctx context.Context) (after time.Duration, more bool) {
 	if err := h.lot.run.client.store.Delete(ctx, id); err != nil {
 		return h.trouble(ctx, id, err)
 	}
-	h.lot.run.client.log.Infof("mqtt: parked message %s handled", id)
+	c := h.lot.run.client
+	c.parkedLog.say(func(others string) { c.log.Infof("mqtt: parked message %s handled%s", id, others) })
 	return 0, h.next()
 }
 
@@ -101,7 +102,10 @@ func (h *held) trouble(ctx context.Context, id string, err error) (after time.Du
 	after = h.pause()
 	h.failed(err.Error())
 	h.lot.run.troubles.set(h, err)
-	h.lot.run.client.log.Errorf("mqtt: dead-letter store fails for parked message %s, retry in %v: %v", id, after, err)
+	c := h.lot.run.client
+	c.blockedLog.say(func(others string) {
+		c.log.Errorf("mqtt: dead-letter store fails for parked message %s, retry in %v%s: %v", id, after, others, err)
+	})
 	return after, true
 }
 
@@ -110,7 +114,10 @@ func (h *held) retryLater(d *Delivery) (after time.Duration, more bool) {
 	r.troubles.clear(h)
 	h.failed(d.letter.Reason)
 	after = h.pause()
-	r.client.log.Warnf("mqtt: parked message %s failed again, retry in %v: topic %q, attempt %d: %s", d.letter.ID, after, d.Topic, d.Attempt, d.letter.Reason)
+	r.client.parkedLog.say(func(others string) {
+		r.client.log.Warnf("mqtt: parked message %s failed again, retry in %v: topic %q, attempt %d%s: %s",
+			d.letter.ID, after, d.Topic, d.Attempt, others, d.letter.Reason)
+	})
 	if f := r.client.cfg.Hooks.Retrying; f != nil {
 		r.client.hook(func() { f(d, d.Attempt, after, errors.New(d.letter.Reason)) })
 	}
