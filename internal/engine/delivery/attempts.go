@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -72,7 +73,8 @@ type Delivery[M any] struct {
 	rest    func() (over bool)
 	looks   int // at rest
 	pauses  *backoff.ExponentialBackOff
-	waits   int // calls of the handler that could not begin
+	waits   int         // calls of the handler that could not begin
+	asked   atomic.Bool // an OnEnd has a function of ours that it has not called yet
 
 	first attemptContext // of the first attempt; later ones get their own
 	watch watch

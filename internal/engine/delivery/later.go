@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// LaterError is the error of a handler that could not begin, because somebody else is at
+// LaterError is the error of a handler that could not begin, because another call is at
 // the same piece of work. It is no attempt: nothing is counted, told or judged, and the
 // budget does not begin. The message keeps its place and holds no worker until the
 // handler is called again.
 type LaterError struct {
 	// Err is why.
 	Err error
-	// OnEnd has f called once it is worth to begin; nil when nobody knows.
+	// OnEnd has f called, once, when the handler can begin; nil when nobody knows
+	// when that is.
 	OnEnd func(f func())
 }
 
@@ -24,35 +25,38 @@ func (l *LaterError) Unwrap() error { return l.Err }
 
 // IsLater reports whether an error is a [LaterError], or wraps one.
 func IsLater(err error) bool {
-	if err == nil {
-		return false
-	}
 	_, ok := errors.AsType[*LaterError](err)
 	return ok
 }
 
 // The pauses before a handler that could not begin is called again: growing ones
-// where nobody tells, and a long one, should a word be lost, where somebody does.
+// where nobody tells when it can begin, and a long one, to be safe, where OnEnd does.
 const (
 	firstLater = 20 * time.Millisecond
 	maxLater   = time.Second
 	toldLater  = 5 * time.Second
 )
 
-// later reports whether the last call of the handler was none, and the pause before
-// the next one.
+// later reports whether the handler could not begin when it was called, and returns
+// the pause before the next call.
 func (d *Delivery[M]) later() (again time.Duration, ok bool) {
-	if !IsLater(d.outcome.Err) {
+	l, ok := errors.AsType[*LaterError](d.outcome.Err)
+	if !ok {
 		return 0, false
 	}
-	l, _ := errors.AsType[*LaterError](d.outcome.Err)
 	d.outcome.Err = nil
 	if d.outcome.Attempts--; d.outcome.Attempts == 0 {
 		d.since = time.Time{}
 	}
 	if waker := d.attempts.policy.Waker; waker != nil && l.OnEnd != nil {
 		if wake := waker(d.msg); wake != nil {
-			l.OnEnd(wake)
+			// Once, however often it is tried meanwhile: what it waits for may never end.
+			if d.asked.CompareAndSwap(false, true) {
+				l.OnEnd(func() {
+					d.asked.Store(false)
+					wake()
+				})
+			}
 			return toldLater, true
 		}
 	}
