@@ -34,8 +34,8 @@ const (
 	CauseShutdown Cause = "shutdown"
 	// CauseMoved is a broker that wants us to use another server.
 	CauseMoved Cause = "moved"
-	// CauseLimits is ours: messages of an outbox wait that this broker, as it announced,
-	// does not take, and another address of the list may.
+	// CauseLimits is our own decision: messages of an outbox are over what this broker
+	// announced to take, and another address of the list may take them.
 	CauseLimits Cause = "limits"
 	// CauseQuota is a rate or quota of the broker that was exceeded.
 	CauseQuota Cause = "quota"

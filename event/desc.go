@@ -52,19 +52,20 @@ type MethodDesc struct {
 	// the service, or the defaults 1, false, 0 and "proto".
 	QoS    byte
 	Retain bool
-	// IDsSpanTopics says that ids are unique over the topics of the method, and
-	// KeysSpanTopics that a key orders all topics of a filter. Default: both count
-	// within their topic, but a key that is a parameter of the topic within the
-	// parameters in front of it.
-	IDsSpanTopics  bool
-	KeysSpanTopics bool
-	Expiry         time.Duration
-	Codec          string
+	Expiry time.Duration
+	Codec  string
 	// Key returns the ordering key of a message, ID its id; nil where the option
 	// names no field for it. KeyField is the path of the key's field.
 	Key      func(in proto.Message) string
 	KeyField string
 	ID       func(in proto.Message) string
+	// IDsSpanTopics says that ids are unique over all topics of the method. Without it
+	// an id counts within its topic.
+	IDsSpanTopics bool
+	// KeysSpanTopics says that a key orders all topics of a filter. Without it a key
+	// counts within its topic, and one that is a parameter of the topic within the
+	// parameters in front of it.
+	KeysSpanTopics bool
 	// Group is the shared subscription's; "" is none.
 	Group string
 	// TrustSender takes trace context, baggage and metadata from whoever publishes.

@@ -296,7 +296,7 @@ const (
 	OutboxFailed OutboxKind = "failed"
 )
 
-// ReplyHook is told of each reply to a request that was dropped.
+// ReplyHook is told of each reply that was dropped.
 type ReplyHook interface{ OnReplyDropped(info ReplyDroppedInfo) }
 
 // ReplyDroppedInfo is a reply that its requester did not get. The request was

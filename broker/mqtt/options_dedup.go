@@ -13,9 +13,12 @@ import (
 // subscription apart, under the name of the service; a subscription is known by
 // its filter and its place among those with the same one. There an id counts within
 // its topic, and that of a CloudEvent within its source, too: what one device sends
-// is never a duplicate of another one's message; see [WithIDsSpanTopics]. The handler runs inside
-// the window, whose transaction, if it has one, is in its context (event/sqltx).
-// An error of the window is one of the handler: the message is tried again.
+// is never a duplicate of another one's message; see [WithIDsSpanTopics].
+//
+// The handler runs inside the window, whose transaction, if it has one, is in its
+// context (event/sqltx). An error of the window is one of the handler: the message is
+// tried again. A message whose id is being handled waits for the end of that, without
+// a worker and without an attempt.
 //
 // The id is that of the field that [WithIDField] names, else the user property "id",
 // else that of the CloudEvent. A message without one is handled each time, which is

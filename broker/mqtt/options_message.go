@@ -131,10 +131,9 @@ func WithSubscribeOwnSession(name string) broker.SubscribeOption {
 
 // WithSubscribeTrustSender trusts whoever publishes on the topics of the subscription
 // with the context of the handler: the publish is the parent of the handler's span
-// instead of a link, so that its sampling counts, its baggage is in the context, and
-// its x-md- headers are Kratos metadata of a server's handler. The broker must let nobody else publish there. A batch is linked to its
-// messages in any case. The configuration of the subscription counts over it.
-// Default: false.
+// instead of a link, so that its sampling counts, and its baggage is in the context.
+// The broker must let nobody else publish there. A batch is linked to its messages in
+// any case. The configuration of the subscription counts over it. Default: false.
 func WithSubscribeTrustSender() broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.TrustSender = true })
 }

@@ -42,6 +42,9 @@ func (b Bounds) WithDefaults() Bounds {
 	if b.Bytes == 0 {
 		b.Bytes = DefaultMaxBytes
 	}
+	if b.Share == 0 {
+		b.Share = DefaultShare
+	}
 	return b
 }
 
@@ -57,32 +60,33 @@ type Use struct {
 
 func (u *Use) add(letters int, bytes int64) { u.Letters, u.Bytes = u.Letters+letters, u.Bytes+bytes }
 
-// Room reports whether one more letter of size bytes has room where all letters are
-// all, and those of its origin own: nil, [ErrShare], [ErrFull], or [ErrUnfit] for
-// one that is larger than all that it may ever have. own is called
-// only where it matters. An origin that has its share is told so also where the
-// store is full, so that it never waits for others.
+// Room returns nil when one more letter, of size bytes, has room, and otherwise
+// [ErrShare], [ErrFull], or [ErrUnfit] for one that is larger than what it may ever
+// have. all is what all letters take. own returns what those of the same origin take; it
+// is called only when that matters, and its error is returned. An origin that has its
+// share gets ErrShare also where the store is full, so that it never waits for others.
 func (b Bounds) Room(size int64, all Use, own func() (Use, error)) error {
 	if b.Bytes > 0 && size > b.Bytes {
 		return fmt.Errorf("%w: it has %d bytes, and all letters may have %d", ErrUnfit, size, b.Bytes)
 	}
-	fewest, least := b.Letters > 0 && 2*(all.Letters+1) > b.Letters, b.Bytes > 0 && 2*(all.Bytes+size) > b.Bytes
+	// Which of the bounds is more than half used up.
+	letters, bytes := b.Letters > 0 && 2*(all.Letters+1) > b.Letters, b.Bytes > 0 && 2*(all.Bytes+size) > b.Bytes
 	share := b.Share
 	if share == 0 {
 		share = DefaultShare
 	}
-	if most := b.Bytes / int64(share); share > 1 && least && size > max(most, smallest) {
+	if most := b.Bytes / int64(share); share > 1 && bytes && size > max(most, smallest) {
 		return fmt.Errorf("%w: it has %d bytes, and one origin may have %d while the store is more than half full", ErrUnfit, size, most)
 	}
-	if share > 1 && (fewest || least) {
+	if share > 1 && (letters || bytes) {
 		of, err := own()
 		if err != nil {
 			return err
 		}
-		if most := max(1, b.Letters/share); fewest && of.Letters+1 > most {
+		if most := max(1, b.Letters/share); letters && of.Letters+1 > most {
 			return fmt.Errorf("%w: it has %d letters, and may have %d while the store is more than half full", ErrShare, of.Letters, most)
 		}
-		if most := b.Bytes / int64(share); least && of.Bytes+size > most {
+		if most := b.Bytes / int64(share); bytes && of.Bytes+size > most {
 			return fmt.Errorf("%w: it has %d bytes, and may have %d while the store is more than half full: %w", ErrShare, of.Bytes, most, ErrUnfit)
 		}
 	}
@@ -151,14 +155,14 @@ func (u *Usage) Add(origin string, letters int, bytes int64) {
 	u.change(at, letters, bytes)
 }
 
-// All is what there is.
+// All returns what all letters take.
 func (u *Usage) All() Use {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.all
 }
 
-// Of is what an origin has, or a little more.
+// Of returns what the letters of an origin take, or a little more.
 func (u *Usage) Of(origin string) Use {
 	at := u.at(origin)
 	u.mu.Lock()

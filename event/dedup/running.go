@@ -29,7 +29,7 @@ func (e *RunningError) OnEnd(f func()) {
 	}
 }
 
-// Running has the ids that are being handled in this process. It is for
+// Running keeps the ids that are being handled in this process. It is for
 // implementations of [Window]. The zero value is ready; safe for concurrent use.
 type Running struct {
 	mu  sync.Mutex
@@ -51,7 +51,8 @@ func (r *Running) Begin(id string) error {
 	return nil
 }
 
-// End gives ids back that [Running.Begin] took, and tells who waits.
+// End gives ids back that [Running.Begin] took, and calls what waits for that
+// ([RunningError.OnEnd]).
 func (r *Running) End(ids ...string) {
 	for _, id := range ids {
 		r.mu.Lock()

@@ -14,10 +14,11 @@ const (
 )
 
 // gapTable has the series, and makes room for new ones so that nobody is blinded by
-// somebody else: of one topic it forgets the one of the topic that was used least
-// lately, and when all of it is full it goes down the levels of the topics, always
-// where most series are. Who may publish below devices/A/ alone pays for what it does
-// there. The zero value is ready; it is not safe for concurrent use.
+// somebody else. A topic that is full loses its least recently used series. A table
+// that is full goes down the levels of the topics, always to the one below which there
+// are most series, and loses one there: who may publish below devices/A/ only, and
+// makes up topics, makes the table forget what is below devices/A/. The zero value is
+// ready; it is not safe for concurrent use.
 type gapTable struct {
 	topics map[string]*gapTopic
 	root   gapShare

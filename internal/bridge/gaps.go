@@ -26,7 +26,7 @@ type gaps struct {
 	jumps     atomic.Int64          // that cannot be
 	forgotten atomic.Int64          // series
 	tell      func([]event.GapInfo) // on a goroutine where that may take a while
-	full      func(topic string)    // the same, of a topic that lost a series
+	full      func(topic string)    // on the same, when a series of the topic is forgotten
 	later     func(func())
 	fullLine  engine.PerMinute
 

@@ -29,8 +29,8 @@ const maxWaitingBytes = 16 << 20
 // Send publishes the reply: body, in the codec of the request when its content type
 // names one, or failure, as a status. A body that cannot be sent is a failure, too.
 // It makes one attempt; the request is done after that. What cannot be delivered is
-// counted and told, and is no error: the request has been handled. The error is that
-// of a client that stops, where whoever gets the request next may answer it.
+// counted and told, and is no error: the request has been handled. It returns an error
+// only when the client stops: the request is delivered again then, and may be answered.
 func (a *Answer) Send(ctx context.Context, body any, header []engine.UserProperty, failure error) error {
 	status := a.status(failure)
 	if a.refused != nil {
@@ -139,7 +139,7 @@ func (a *Answer) transmit(ctx context.Context, s *state, m *Message) error {
 	return err
 }
 
-// unsendable says that no attempt at publishing can succeed.
+// unsendable reports whether no attempt at publishing can succeed.
 func unsendable(err error) bool {
 	var e *event.Error
 	return errors.As(err, &e) && (e.Reason == event.ReasonCodec || e.Reason == event.ReasonTooLarge || e.Reason == event.ReasonBadRequest)

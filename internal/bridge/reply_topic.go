@@ -151,7 +151,7 @@ func (w wildcards) value(topic, number string) string {
 	return levels[at]
 }
 
-// standard are the templates of who names none: below reply/ everything that the
+// standard returns the templates where none are named: below reply/ everything that the
 // request's topic has in the place of its parameters, which is what the broker's
 // access rules are about. A topic without parameters has none.
 func (w wildcards) standard() []replyTopic {

@@ -62,8 +62,9 @@ func (s *state) isContext(u engine.UserProperty) bool {
 	return strings.HasPrefix(name, metadataPrefix) || s.propagates(name)
 }
 
-// contextFields are the headers of a propagator that is not one of the usual: ours,
-// or OpenTelemetry's global one.
+// contextFields returns the headers, in lower case, that our propagator and
+// OpenTelemetry's global one use, in case they are none of the well-known ones of
+// [state.propagates].
 func contextFields(own func() propagation.TextMapPropagator) (names []string) {
 	fields := otel.GetTextMapPropagator().Fields()
 	if own != nil {

@@ -104,9 +104,9 @@ func (s *retained) Get(ctx context.Context, id string) (*deadletter.Letter, erro
 
 // List implements [deadletter.Store]. The broker sends every letter there is for
 // it, of which 32 MiB are kept for the pages that follow within 30 s. What cannot
-// be read is listed with a reason that says so, what somebody else may have written
-// as suspect, and with its topic for an id where it is not where it belongs. With [deadletter.ErrIncomplete] the
-// page may lack letters.
+// be read is listed with a reason that says so, and what somebody else may have written
+// as suspect. What is retained where no letter belongs has its topic for an id. With
+// [deadletter.ErrIncomplete] the page may lack letters.
 func (s *retained) List(ctx context.Context, q deadletter.Query) ([]*deadletter.Letter, error) {
 	s.mu.Lock()
 	if p := s.ahead; p != nil && p.follows(q) {

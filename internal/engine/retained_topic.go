@@ -13,8 +13,8 @@ import (
 const letterParts = 256
 
 // topic is where a letter is retained: below the part that its id ends with, so
-// that letters can be read part by part. The topic of a letter names it, too: one that
-// is not where it belongs has no other id.
+// that letters can be read part by part. What is retained where no letter belongs has
+// its topic for an id, see [letterID].
 func (s *retained) topic(id string) string {
 	if letterID(s.client.cfg.letterPrefix(), id) != "" {
 		return id

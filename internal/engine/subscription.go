@@ -51,7 +51,7 @@ type Subscription struct {
 	// runs on the read loop: all of its input is in memory, and it must not
 	// wait for anything. Nil is the topic.
 	OrderingKey func(m *session.Inbound) string
-	// Order is OrderingKey for who neither allocates nor panics; here "" is the order
+	// Order is like OrderingKey, for a function that never panics; its "" is the order
 	// of the topic. It counts only without OrderingKey.
 	Order func(m *session.Inbound) string
 	// Concurrency bounds how many of this subscription's messages are handled
@@ -110,8 +110,8 @@ type Delivery struct {
 	*session.Inbound
 	// Attempt counts from 1.
 	Attempt int
-	// Waited is set by a handler that returned [LaterError]: the next call is no other
-	// attempt.
+	// Waited is set by a handler that returned [LaterError]: the next call is of the
+	// same attempt.
 	Waited bool
 
 	message session.Inbound // memory that Inbound may point to

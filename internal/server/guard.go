@@ -76,9 +76,10 @@ func (g *guard) knows(host string) bool {
 }
 
 // foreign reports whether a browser says that a page of another site makes the
-// request. Programs say nothing of the kind. A link that somebody follows is none: it
-// only shows, and to the reader only. Without that exception nothing that only reads
-// is open to others, although they could not see the answer.
+// request. Programs say nothing of the kind. A link that somebody follows is not
+// foreign: the browser shows the answer to that person, and not to the other page.
+// Other requests are, also those that only read and whose answer that page could not
+// see.
 func foreign(r *nethttp.Request, origin string) bool {
 	if origin != "" {
 		u, err := url.Parse(origin)

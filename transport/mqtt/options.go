@@ -92,7 +92,7 @@ func WithAuth(username string, password string) ServerOption {
 // is this machine, and a certificate that is not verified. Each is then an error of
 // Start. Default: false.
 func WithStrict(enable bool) ServerOption {
-	return WithBrokerOptions(bridge.Option(func(s *bridge.Settings) { s.Strict = enable }))
+	return set(func(s *bridge.Settings) { s.Strict = enable })
 }
 
 // WithCredentials asks for user name and password before each CONNECT, so that

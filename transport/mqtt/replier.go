@@ -23,8 +23,9 @@ import (
 // An error is the reply, too, with the code, reason and message of its Kratos
 // error, and is not retried; so is a request that cannot be decoded. The code is 400
 // to 599, any other one goes out as 500. An error that is no Kratos error, no
-// *event.Error and no gRPC status goes out as "internal error", and in full to the
-// log. A panic is retried and dead-lettered like that of a subscriber: use Kratos'
+// *event.Error, no end of a deadline and no gRPC status goes out as "internal error",
+// and in full to the log; so does a gRPC status of 500 or more without a reason, which
+// keeps its code. A panic is retried and dead-lettered like that of a subscriber: use Kratos'
 // recovery middleware to reply it. A message without a response topic is handled as
 // by a subscriber.
 //

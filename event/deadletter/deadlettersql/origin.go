@@ -13,9 +13,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
 )
 
-// origins are what some origins have in the table, as of a moment ago. It is asked
-// for only while the table is more than half full, and a read of it ends at the
-// share, so that it costs the same however many letters there are.
+// origins are what some origins have in the table, as of a moment ago. They are asked
+// for only while the table is more than half full, and read by an index, for at most
+// originShare of the time.
 type origins struct {
 	mu  sync.Mutex
 	all map[int64]*origin
@@ -34,8 +34,8 @@ type origin struct {
 const (
 	// maxOrigins bounds those that are remembered.
 	maxOrigins = 1024
-	// originAge is how old a figure may be, which follows what this process puts,
-	// and originShare the part of the time that reading it may take.
+	// originAge is how old a figure may be, which follows what this process puts.
+	// Reading it may take one part of originShare of the time.
 	originAge   = time.Second
 	originShare = 20
 )
@@ -64,8 +64,8 @@ func (s *Store) shareOf(ctx context.Context, of, size int64) error {
 	return nil
 }
 
-// origin returns what one has, of which no more than its share is counted. One at a
-// time counts it, and others take the figure before that, if there is one.
+// origin returns what one has. One caller at a time counts it; others get the figure of
+// before, if there is one.
 func (s *Store) origin(ctx context.Context, of int64) (deadletter.Use, error) {
 	known, done, err := s.origins.get(ctx, of)
 	if err != nil || done == nil {

@@ -12,16 +12,18 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
-// claims are the statements that take one id and many, and that give many back. A list
-// of ids is one JSON array, so that the statement is the same for any number of them.
+// claims returns the statements that claim one id, that claim many, and that release
+// many. A list of ids is one JSON array, so that the statement is the same for any
+// number of them.
 //
-// PostgreSQL waits for the transaction of who has an id, for as long as that takes. So
-// the statement sets a limit to its own waiting, and takes it back: the last part of it
-// needs what the part before it has returned, and so comes after it.
+// PostgreSQL waits for the transaction that has claimed an id, however long that lasts.
+// So the statement sets lock_timeout before the INSERT and restores it afterwards: the
+// INSERT reads limits.now, and the last SELECT reads what the INSERT returned, which is
+// what keeps PostgreSQL to that order.
 func claims(d sqltx.Dialect) (one, each, release string) {
 	const (
-		fresh = ` ON CONFLICT (id) DO UPDATE SET expires = excluded.expires WHERE {table}.expires <= {now}`
-		give  = `DELETE FROM {table} WHERE id IN (SELECT value FROM `
+		fresh  = ` ON CONFLICT (id) DO UPDATE SET expires = excluded.expires WHERE {table}.expires <= {now}`
+		remove = `DELETE FROM {table} WHERE id IN (SELECT value FROM `
 	)
 	if d == sqltx.Postgres {
 		const list = `json_array_elements_text($1::json) AS ids (value)`
@@ -33,13 +35,13 @@ func claims(d sqltx.Dialect) (one, each, release string) {
 	SELECT coalesce(json_agg(id), '[]')::text AS ids FROM fresh
 )
 SELECT all_of_them.ids, set_config('lock_timeout', limits.before || substr(all_of_them.ids, 1, 0), true) FROM limits, all_of_them`
-		return each, each, give + list + `)`
+		return each, each, remove + list + `)`
 	}
 	const list = `json_each($1)`
 	one = `INSERT INTO {table} (id, expires) VALUES ($1, {now} + $2)` + fresh
 	// WHERE true tells SQLite that ON is not part of the FROM.
 	each = `INSERT INTO {table} (id, expires) SELECT value, {now} + $2 FROM ` + list + ` WHERE true` + fresh + ` RETURNING id`
-	return one, each, give + list + `)`
+	return one, each, remove + list + `)`
 }
 
 // claim reports whether the id was not there, or has expired.
@@ -97,7 +99,8 @@ func (w *Window) scan(rows *sql.Rows, claimed map[string]struct{}) error {
 	return err
 }
 
-// running tells the error of a wait that was over its limit (lock_not_available).
+// running makes the error of a wait that was over its limit (lock_not_available) one
+// that is [dedup.ErrRunning]; others stay as they are.
 func running(err error) error {
 	e, ok := errors.AsType[interface {
 		error

@@ -64,8 +64,9 @@ type Config struct {
 	// PublishTimeout bounds a publish whose context has no deadline.
 	PublishTimeout time.Duration
 
-	// Rash convicts a message of the first connection that ends with it alone, on a
-	// quiet link: for messages of which a lost one is less than the time of others.
+	// Rash convicts a message after the first connection that ends while it alone is
+	// not acknowledged, on a quiet link, instead of after several. It is for messages
+	// that are worth less than the time of those behind them, such as replies.
 	Rash bool
 
 	// NoReconnect ends the session object with its first connection.
@@ -119,7 +120,7 @@ type Config struct {
 	// MaxPayload is the largest payload, in bytes, and MaxHeaders and MaxHeaderBytes
 	// are the most user properties, and bytes of their names and values, of a message
 	// that is taken whole. What is over them is skipped, too, when it arrives. 0 is no
-	// limit, and 1,024 user properties.
+	// limit, but for MaxHeaders, where it is 1,024.
 	MaxPayload     int
 	MaxHeaders     int
 	MaxHeaderBytes int

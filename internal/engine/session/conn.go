@@ -30,7 +30,7 @@ type conn struct {
 	waits   int         // for room, of the QoS 0 message at hand
 	until   time.Time   // of the last of them
 	full    bool        // twice the bounds are used up
-	overrun *time.Timer // to what follows from that; valid while full
+	overrun *time.Timer // calls [Session.overrun]; valid while full
 
 	// Guarded by the mutex of inbound.
 	held      int   // messages not acknowledged that this connection delivered

@@ -40,11 +40,10 @@ func (l *limits) check(d demand) (Reason, error) {
 }
 
 // A message of an outbox that this broker does not take waits there. Where
-// another address of the list may take it, the connection is left for that one:
-// not before it has lived for a while, which is twice as long each time, and not
-// for one that was seen to take no more less than an hour ago. So that addresses
-// which offer the same are each looked at once, and two that complement each
-// other take turns of ten minutes.
+// another address of the list may take it, the connection is left for that one: once
+// it has lived for firstStay, which doubles each time up to longestStay, and unless
+// that address was seen within offerAge to take no more. So addresses that offer the
+// same are each looked at once, and two that complement each other take turns.
 const (
 	firstStay   = 2 * time.Second
 	longestStay = 10 * time.Minute

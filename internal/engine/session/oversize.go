@@ -10,7 +10,7 @@ import (
 
 // bodyLimits are what a message may have that is taken whole: of one that has more
 // the payload is dropped when it arrives, and so are user properties beyond the
-// limits. 0 is no limit, but for a few user properties.
+// limits. 0 is no limit; headers is never 0.
 type bodyLimits struct {
 	payload     int // bytes
 	headers     int // user properties
