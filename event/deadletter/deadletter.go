@@ -110,8 +110,8 @@ type Stats struct {
 	Dead, Parked int
 	// Max is the bound of their sum; 0 is none.
 	Max int
-	// Bytes is what they take, by [Letter.Size], and MaxBytes the bound of it; 0 is
-	// none. A store that does not count bytes has 0 for both.
+	// Bytes is what they take, by [Letter.Size] or in a file, and MaxBytes the bound of
+	// it; 0 is none. A store that does not count bytes has 0 for both.
 	Bytes, MaxBytes int64
 }
 

@@ -130,3 +130,19 @@ func TestOriginIsCountedRarely(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Who opens a table knows at once how many bytes are in it.
+func TestBytesOfATable(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open func(*testing.T) *sql.DB) {
+		db := open(t)
+		db.SetMaxOpenConns(1)
+		l := deadlettertest.Letter(1, deadletter.Dead)
+		if err := store(t, db, 10).Put(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+		if st, err := store(t, db, 10).Stats(t.Context()); err != nil || st.Bytes != l.Size() {
+			t.Errorf("%+v, %v, want %d bytes", st, err, l.Size())
+		}
+	})
+}

@@ -89,8 +89,12 @@ func (s *Store) countStates(ctx context.Context) (st deadletter.Stats, err error
 	if err := rows.Err(); err != nil {
 		return deadletter.Stats{}, fmt.Errorf("deadlettersql: count: %w", err)
 	}
-	if held, known := s.gauge.Known(); known {
-		st.Bytes = held.Bytes
+	held, known := s.gauge.Known()
+	if !known { // nothing was put yet
+		if held, err = s.gauge.Now(ctx); err != nil {
+			return deadletter.Stats{}, fmt.Errorf("deadlettersql: count: %w", err)
+		}
 	}
+	st.Bytes = held.Bytes
 	return st, nil
 }
