@@ -16,7 +16,6 @@ type taken struct {
 	usage   *deadletter.Usage
 	counted time.Time     // the last count began; zero until then
 	cost    time.Duration // of the last count
-	fewer   bool          // letters were deleted since of which nobody knows what they took
 	seen    map[string]share
 }
 
@@ -27,11 +26,11 @@ type share struct {
 }
 
 const (
-	// recountAge is how often letters are counted while there is no room: others may
-	// have deleted some. After a deletion whose size is not known it is a second, and a
-	// twentieth of the time at most.
-	recountAge   = time.Minute
-	recountFewer = time.Second
+	// While there is no room letters are counted again: others may have deleted some. That
+	// is after minRecount at the earliest and maxRecount at the latest, and in between for a
+	// part of the time of recountShare.
+	minRecount   = time.Second
+	maxRecount   = time.Minute
 	recountShare = 20
 	// maxSeen and maxSeenOrigin bound the letters whose deletion is followed.
 	maxSeen       = 1000
@@ -44,7 +43,7 @@ func newTaken(b deadletter.Bounds) taken { return taken{usage: deadletter.NewUsa
 func (t *taken) set(usage *deadletter.Usage, began time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.usage, t.counted, t.cost, t.fewer = usage, began, time.Since(began), false
+	t.usage, t.counted, t.cost = usage, began, time.Since(began)
 	clear(t.seen) // some of them may be gone
 }
 
@@ -72,27 +71,22 @@ func (t *taken) sawPage(p *letterPage, page []*deadletter.Letter) []*deadletter.
 	return page
 }
 
-// gone notes that a letter was deleted.
+// gone notes that a letter was deleted; one that nobody has read is missed by the next
+// count.
 func (t *taken) gone(id string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s, known := t.seen[id]
-	if !known {
-		t.fewer = true
-		return
+	if s, known := t.seen[id]; known {
+		delete(t.seen, id)
+		t.usage.Add(s.origin, -1, -s.size)
 	}
-	delete(t.seen, id)
-	t.usage.Add(s.origin, -1, -s.size)
 }
 
 // now returns the figure, and whether another count may find more room.
 func (t *taken) now() (usage *deadletter.Usage, never, old bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	age := recountAge
-	if t.fewer {
-		age = min(age, max(recountFewer, recountShare*t.cost))
-	}
+	age := min(max(minRecount, recountShare*t.cost), maxRecount)
 	return t.usage, t.counted.IsZero(), time.Since(t.counted) > age
 }
 

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
@@ -78,4 +80,32 @@ func TestDroppedRetainedLettersLeaveRoom(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What another process has deleted leaves its room at the next count.
+func TestRoomThatOthersLeft(t *testing.T) {
+	t.Parallel()
+	b := mqtttest.Mosquitto(t)
+	bounds := func(c *Config) { c.MaxLetterBytes = 16 << 10 }
+	c := running(t, client(t, b.URL(), bounds), on("plant/+/#", idle))
+	s := c.DeadLetters().(*retained)
+	operator := running(t, client(t, b.URL(), bounds, func(c *Config) { c.ClientID = "operator" }))
+	var err error
+	for i := range 20 {
+		if err = s.Put(within(t, patience), letterBelow("plant/7", i+1, 500)); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, deadletter.ErrShare) {
+		t.Fatalf("%v, want ErrShare", err)
+	}
+	if n, err := deadletter.Drop(within(t, patience), operator.DeadLetters()); n == 0 || err != nil {
+		t.Fatalf("%d dropped, %v", n, err)
+	}
+	s.taken.mu.Lock()
+	s.taken.counted = time.Now().Add(-max(minRecount, recountShare*s.taken.cost))
+	s.taken.mu.Unlock()
+	if err := s.Put(within(t, patience), letterBelow("plant/7", 100, 500)); err != nil {
+		t.Error(err)
+	}
 }
