@@ -1,6 +1,6 @@
 package deadletter
 
-import "strings"
+import "github.com/kratos-mqtt/kratos-mqtt/internal/guarded"
 
 // Origin is whose share of the store the letter counts for: its topic, up to the
 // level that the first wildcard of its filter stands for. That is what a broker's
@@ -11,31 +11,11 @@ import "strings"
 func (l *Letter) Origin() string { return originOf(l.Topic, l.Filter) }
 
 func originOf(topic, filter string) string {
-	if filter == "" {
-		return firstLevels(topic, 2)
+	levels := 2
+	if filter != "" {
+		levels = guarded.Levels(filter)
 	}
-	if shared, ok := strings.CutPrefix(filter, "$share/"); ok {
-		_, filter, _ = strings.Cut(shared, "/")
-	}
-	for n, level := range strings.Split(filter, "/") {
-		if level == "+" || level == "#" {
-			return firstLevels(topic, n+1)
-		}
-	}
-	return topic
-}
-
-// firstLevels is the topic without what comes behind its first n levels.
-func firstLevels(topic string, n int) string {
-	for i := range len(topic) {
-		if topic[i] != '/' {
-			continue
-		}
-		if n--; n == 0 {
-			return topic[:i]
-		}
-	}
-	return topic
+	return guarded.Part(topic, levels)
 }
 
 // Size is about what the letter takes in a store, in bytes: what it holds, and

@@ -14,6 +14,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/guarded"
 )
 
 // deduper keeps one subscription from handling a message again whose id the
@@ -49,7 +50,7 @@ func (c *consumer) claim(s *state, filter string, o *broker.SubscribeOptions, ow
 		s.log.Warnf("mqtt: filter %q: messages handled in batches are not looked for in the dedup window: a %T takes no batches (dedup.BatchWindow)", filter, s.window)
 		return func() {}, nil
 	}
-	c.dedup = &deduper{window: s.window, batches: batches, span: own.IDsSpanTopics, guard: guardOf(filter)}
+	c.dedup = &deduper{window: s.window, batches: batches, span: own.IDsSpanTopics, guard: guarded.Levels(filter)}
 	if c.method != nil {
 		c.dedup.levels = c.method.Levels
 	}
@@ -142,30 +143,8 @@ func (d *deduper) owner(key []byte, topic string) []byte {
 		name = append(append(name, d.scope...), 0) // in no topic
 		topic, levels = d.levels(topic), 0
 	}
-	sum := sha256.Sum256(append(name, guarded(topic, levels)...))
+	sum := sha256.Sum256(append(name, guarded.Part(topic, levels)...))
 	return append(hex.AppendEncode(key, sum[:8]), '/')
-}
-
-// guardOf is how many levels of a filter's topics access rules guard: those up to its
-// first wildcard; 0 is all of them.
-func guardOf(filter string) int {
-	if w := wildcardsOf(filter); len(w.at) > 0 {
-		return w.at[0] + 1
-	}
-	return 0
-}
-
-// guarded is the topic without what comes behind its first n levels.
-func guarded(topic string, n int) string {
-	for i := 0; n > 0 && i < len(topic); i++ {
-		if topic[i] != '/' {
-			continue
-		}
-		if n--; n == 0 {
-			return topic[:i]
-		}
-	}
-	return topic
 }
 
 // place is where ids are unique, in a form of one length; "" is everywhere.
