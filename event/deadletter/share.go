@@ -101,20 +101,19 @@ func (b Bounds) Room(size int64, all Use, own func() (Use, error)) error {
 
 const (
 	usageRows = 4
-	// minColumns and maxColumns bound the places of a row, of which there are
-	// shareColumns for each share, so that what an origin has too much is little of
-	// one.
+	// A row has shareColumns places for each share, within minColumns and maxColumns,
+	// so that an origin is not taken for more than it is by a large part of a share.
 	minColumns, maxColumns = 1 << 10, 1 << 16
 	shareColumns           = 128
 )
 
 // Usage follows how much a store of one process holds, of all origins together and
-// of each. It takes 64 KiB whatever there is: an origin is counted in four of
-// 4,096 places, by hashes that differ from one start to the next, and has what the
-// emptiest of them says. That is what it has, or in a store of many letters a
-// little more, a thousandth of all at most in practice. Where shares are smaller than
-// an eighth there are more places, 4 MiB at most from a share of 512 on. Made by
-// [NewUsage]; safe for concurrent use.
+// of each. It takes the same memory whatever there is: 64 KiB with the default share,
+// and 4 MiB at most, from a share of 512 on. An origin is counted in one place of each
+// of four rows, by hashes that differ from one start to the next, and has what the
+// emptiest of the four says. That is what it has, or in a store of many letters a
+// little more, a thousandth of all at most in practice. Made by [NewUsage]; safe for
+// concurrent use.
 type Usage struct {
 	bounds Bounds
 	seeds  [usageRows]maphash.Seed

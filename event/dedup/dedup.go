@@ -10,11 +10,11 @@ import "context"
 
 // Window remembers ids for a while. Safe for concurrent use.
 //
-// The ids that a subscriber hands to it begin with whose they are, up to the first
-// slash or colon: a hash of the levels of the topic that access rules guard, as a
-// letter's origin is (package deadletter), or of ids that span topics the
-// subscription. A window that cannot remember all of them should not let one of these
-// crowd out the others.
+// The ids that a subscriber hands to it begin with their origin, up to the first slash
+// or colon: a hash of the levels of the topic that access rules guard, as those of a
+// letter's origin (package deadletter), or, of ids that span topics, the subscription.
+// A window that cannot remember all ids should not let those of one origin crowd out
+// the others.
 type Window interface {
 	// Once runs effect unless id is remembered, and remembers id when effect
 	// returned nil. It reports whether id was remembered, in which case effect

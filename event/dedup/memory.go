@@ -20,10 +20,10 @@ var ErrNoID = errors.New("dedup: no id")
 
 // MemoryOptions bound a window of [NewMemory]. The zero value is useful.
 type MemoryOptions struct {
-	// MaxIDs is how many ids are remembered. Beyond it, of those who have most the
-	// one that was not seen for longest is forgotten: a sender that makes up ids
-	// has none of others forgotten. Whose an id is says what is in front of its
-	// first slash or colon; ids without one are all of one. Default 100,000.
+	// MaxIDs is how many ids are remembered. Beyond it, of the origin that has most
+	// ids the one that was not seen for longest is forgotten: a sender that makes up
+	// ids has none of others forgotten. The origin of an id is what is in front of its
+	// first slash or colon; ids without one have the same. Default 100,000.
 	MaxIDs int
 	// TTL is how long an id is remembered, by a clock that nobody sets. It
 	// should not be shorter than the broker keeps sessions. Default 24 h.

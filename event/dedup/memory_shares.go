@@ -7,28 +7,28 @@ import (
 	"time"
 )
 
-// remembered are the ids of a window in memory, by whose they are. When there is no
-// room for another one, whoever has most gives way: who may send under one name makes
-// up ids at will, and has nobody else's forgotten. Not safe for concurrent use.
+// remembered are the ids of a window in memory, by their origins. When there is no
+// room for another one, the origin that has most loses one: who makes up ids has none
+// of others forgotten. Not safe for concurrent use.
 type remembered struct {
 	most     int
 	ttl      time.Duration
 	ids      map[string]*rememberedID
-	owners   map[string]*owner
-	heaviest owners
-	used     list.List // of *owner, the one that was used last in front
+	origins  map[string]*origin
+	heaviest origins
+	used     list.List // of *origin, the one that was used last in front
 	clock    uint64    // counts uses
 }
 
 type rememberedID struct {
-	id    string
-	at    time.Duration
-	owner *owner
-	place *list.Element // in the ids of its owner
+	id     string
+	at     time.Duration
+	origin *origin
+	place  *list.Element // in the ids of its origin
 }
 
-// owner is who has ids.
-type owner struct {
+// origin is what ids have in common that the same senders made; see [Window].
+type origin struct {
 	name  string
 	ids   list.List // of *rememberedID, the one that was seen last in front
 	used  uint64
@@ -38,11 +38,11 @@ type owner struct {
 }
 
 func newRemembered(most int, ttl time.Duration) *remembered {
-	return &remembered{most: most, ttl: ttl, ids: make(map[string]*rememberedID), owners: make(map[string]*owner)}
+	return &remembered{most: most, ttl: ttl, ids: make(map[string]*rememberedID), origins: make(map[string]*origin)}
 }
 
-// ownerOf is the part of an id that says whose it is.
-func ownerOf(id string) string {
+// originOf is the part of an id that names its origin.
+func originOf(id string) string {
 	return id[:max(0, strings.IndexAny(id, "/:"))]
 }
 
@@ -56,8 +56,8 @@ func (r *remembered) has(id string, now time.Duration) bool {
 		r.forget(e)
 		return false
 	}
-	e.owner.ids.MoveToFront(e.place)
-	r.use(e.owner)
+	e.origin.ids.MoveToFront(e.place)
+	r.use(e.origin)
 	return true
 }
 
@@ -66,15 +66,15 @@ func (r *remembered) add(id string, now time.Duration) {
 	if e := r.ids[id]; e != nil {
 		r.forget(e)
 	}
-	name := ownerOf(id)
-	o := r.owners[name]
+	name := originOf(id)
+	o := r.origins[name]
 	if o == nil {
-		o = &owner{name: strings.Clone(name)}
+		o = &origin{name: strings.Clone(name)}
 		o.place = r.used.PushFront(o)
-		r.owners[o.name] = o
+		r.origins[o.name] = o
 		heap.Push(&r.heaviest, o)
 	}
-	e := &rememberedID{id: id, at: now, owner: o}
+	e := &rememberedID{id: id, at: now, origin: o}
 	e.place = o.ids.PushFront(e)
 	r.ids[id] = e
 	o.added = now
@@ -87,9 +87,9 @@ func (r *remembered) add(id string, now time.Duration) {
 	}
 }
 
-// makeRoom forgets an id, or all of an owner whose ids are too old.
+// makeRoom forgets an id, or all of an origin whose ids are too old.
 func (r *remembered) makeRoom(now time.Duration) {
-	if o, _ := r.used.Back().Value.(*owner); now-o.added >= r.ttl {
+	if o, _ := r.used.Back().Value.(*origin); now-o.added >= r.ttl {
 		for range o.ids.Len() {
 			r.forget(o.last())
 		}
@@ -98,7 +98,7 @@ func (r *remembered) makeRoom(now time.Duration) {
 	r.forget(r.heaviest[0].last())
 }
 
-func (r *remembered) use(o *owner) {
+func (r *remembered) use(o *origin) {
 	r.clock++
 	o.used = r.clock
 	r.used.MoveToFront(o.place)
@@ -107,7 +107,7 @@ func (r *remembered) use(o *owner) {
 
 func (r *remembered) forget(e *rememberedID) {
 	delete(r.ids, e.id)
-	o := e.owner
+	o := e.origin
 	o.ids.Remove(e.place)
 	if o.ids.Len() > 0 {
 		heap.Fix(&r.heaviest, o.index)
@@ -115,26 +115,26 @@ func (r *remembered) forget(e *rememberedID) {
 	}
 	r.used.Remove(o.place)
 	heap.Remove(&r.heaviest, o.index)
-	delete(r.owners, o.name)
+	delete(r.origins, o.name)
 }
 
 // last is the id that was not seen for longest.
-func (o *owner) last() *rememberedID {
+func (o *origin) last() *rememberedID {
 	e, _ := o.ids.Back().Value.(*rememberedID)
 	return e
 }
 
-// owners is a heap, of those who have most ids first, and among equals of the one
+// origins is a heap, of the one that has most ids first, and among equals of the one
 // that was not used for longest.
-type owners []*owner
+type origins []*origin
 
-var _ heap.Interface = (*owners)(nil)
+var _ heap.Interface = (*origins)(nil)
 
 // Len implements [heap.Interface].
-func (h owners) Len() int { return len(h) }
+func (h origins) Len() int { return len(h) }
 
 // Less implements [heap.Interface].
-func (h owners) Less(i, j int) bool {
+func (h origins) Less(i, j int) bool {
 	if a, b := h[i].ids.Len(), h[j].ids.Len(); a != b {
 		return a > b
 	}
@@ -142,21 +142,21 @@ func (h owners) Less(i, j int) bool {
 }
 
 // Swap implements [heap.Interface].
-func (h owners) Swap(i, j int) {
+func (h origins) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j
 }
 
 // Push implements [heap.Interface].
-func (h *owners) Push(x any) {
-	if o, ok := x.(*owner); ok {
+func (h *origins) Push(x any) {
+	if o, ok := x.(*origin); ok {
 		o.index = len(*h)
 		*h = append(*h, o)
 	}
 }
 
 // Pop implements [heap.Interface].
-func (h *owners) Pop() any {
+func (h *origins) Pop() any {
 	old := *h
 	o := old[len(old)-1]
 	old[len(old)-1] = nil

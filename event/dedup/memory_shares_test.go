@@ -31,8 +31,8 @@ func TestMemoryHasSharesOfOwners(t *testing.T) {
 	}
 }
 
-// Of many owners with one id each, the one that was not seen for longest gives way.
-func TestMemoryOfManyOwners(t *testing.T) {
+// Of many origins with one id each, the one that was not seen for longest gives way.
+func TestMemoryOfManyOrigins(t *testing.T) {
 	t.Parallel()
 	w, n := window(t, dedup.MemoryOptions{MaxIDs: 100}), 0
 	for i := range 250 {

@@ -120,7 +120,7 @@ func (d *deduper) key(e *Event, id string) string {
 		id = "sha256:" + hex.EncodeToString(sum[:])
 	}
 	var buf [256]byte
-	key := d.owner(buf[:0], e.delivery.Topic)
+	key := d.origin(buf[:0], e.delivery.Topic)
 	key = append(key, d.scope...)
 	if place := d.place(e); place != "" {
 		key = append(key, '/')
@@ -130,10 +130,10 @@ func (d *deduper) key(e *Event, id string) string {
 	return string(append(key, id...))
 }
 
-// owner begins a key with who pays for the room that the window has for it: what
+// origin begins a key with what shares the room that a window has for it: what
 // access rules guard of the topic, in a form of one length, and a slash. What spans
 // topics belongs to the scope, which follows, or to its levels that keep tenants apart.
-func (d *deduper) owner(key []byte, topic string) []byte {
+func (d *deduper) origin(key []byte, topic string) []byte {
 	if d.span && d.levels == nil {
 		return key
 	}

@@ -69,7 +69,7 @@ func as(t testing.TB, url, user string, opts ...broker.Option) broker.Broker {
 	return c.broker(t, append([]broker.Option{mqttbroker.WithAuth(user, ""), mqttbroker.WithClientId(user)}, opts...)...)
 }
 
-// state is a service that tells the state of devices, with its hooks.
+// stateService starts a service that tells the state of devices.
 func stateService(t testing.TB, url string, opts ...mqttserver.ServerOption) (srv *mqttserver.Server, handled *atomic.Int64, out *logs) {
 	t.Helper()
 	srv, out = server(t, url, append([]mqttserver.ServerOption{
