@@ -148,15 +148,24 @@ func (m *Inbound) same(p *wire.Publish) bool {
 	return m.QoS == p.QoS && m.named(p.Topic) && bytes.Equal(m.Payload, p.Payload)
 }
 
-// newInbound copies topic and payload at once; both are views of the copy. It is
-// nil when the sink has no room for a QoS 0 message.
+// keptPayload is the largest payload, in bytes, that a topic which somebody remembers
+// keeps in memory with it.
+const keptPayload = 1 << 10
+
+// newInbound copies topic and payload, of a small message at once: both are views of
+// the copy then. Whoever remembers the topic of a large one does not keep its payload.
+// It is nil when the sink has no room for a QoS 0 message.
 func newInbound(c *conn, p *wire.Publish, size int, f *flaw) *Inbound {
 	m := c.s.cfg.Sink.New(p.QoS, size)
 	if m == nil {
 		return nil
 	}
-	own := append(append(make([]byte, 0, len(p.Topic)+len(p.Payload)), p.Topic...), p.Payload...)
-	m.Topic, m.Payload = bytesString(own[:len(p.Topic)]), own[len(p.Topic):]
+	if len(p.Payload) > keptPayload {
+		m.Topic, m.Payload = string(p.Topic), append(make([]byte, 0, len(p.Payload)), p.Payload...)
+	} else {
+		own := append(append(make([]byte, 0, len(p.Topic)+len(p.Payload)), p.Topic...), p.Payload...)
+		m.Topic, m.Payload = bytesString(own[:len(p.Topic)]), own[len(p.Topic):]
+	}
 	m.PacketID, m.QoS, m.Retain, m.Duplicate = p.PacketID, p.QoS, p.Retain, p.Dup
 	m.Size = size
 	if c.version == wire.V5 {
