@@ -87,7 +87,9 @@ type Health struct {
 	// nobody here handles, as of a minute ago: other processes may, and once their
 	// time is over, by a tenth, they become dead letters.
 	ForeignParked int
-	// Held are those of them that most messages wait for, ten at most.
+	// Held are those of them that most messages wait for, ten at most, of each origin
+	// (see deadletter.Letter) the first before the second of any. A Key of more than
+	// 256 bytes is a hash and its beginning.
 	Held []HeldKey
 	// DeadLettersBlocked is set while a dead letter, or a message to park, could
 	// not be stored: it stays unacknowledged, and is tried again.

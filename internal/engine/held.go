@@ -3,15 +3,32 @@ package engine
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // maxHeld is how many keys are named in a log and a snapshot: those with most
-// messages.
+// messages, the first of each origin before the second of any.
 const maxHeld = 10
+
+// maxName is the longest name of a key that is held. Whoever may publish chooses it,
+// and it is in memory for as long as it is held.
+const maxName = 256
+
+// heldName is the name of an order as it is kept: of a long one the beginning, behind
+// a hash. No topic begins with a #, so that it is no other topic's.
+func heldName(order string) string {
+	if len(order) <= maxName {
+		return order
+	}
+	sum := sha256.Sum256([]byte(order))
+	return "#sha256:" + hex.EncodeToString(sum[:16]) + "#" + strings.ToValidUTF8(order[:maxName/2], "")
+}
 
 // failed notes why the key is still held.
 func (h *held) failed(why string) {
@@ -23,24 +40,41 @@ func (h *held) failed(why string) {
 // held returns the keys that most messages wait for, and how many keys there
 // are.
 func (r *run) held() (top []event.HeldKey, keys int) {
+	var all []heldKey
 	for _, l := range r.allLots() {
 		l.mu.Lock()
 		keys += len(l.keys)
 		for _, h := range l.keys {
-			top = append(top, event.HeldKey{Filter: l.sub.Filter, Key: h.key, Waiting: len(h.ids) - 1, Since: h.since, Reason: h.why})
-			if len(top) >= 2*maxHeld {
-				top = most(top)
+			all = append(all, heldKey{h.origin, event.HeldKey{Filter: l.sub.Filter, Key: h.key, Waiting: len(h.ids) - 1, Since: h.since, Reason: h.why}})
+			if len(all) >= 4*maxHeld {
+				all = most(all)
 			}
 		}
 		l.mu.Unlock()
 	}
-	return most(top), keys
+	for _, k := range most(all) {
+		top = append(top, k.HeldKey)
+	}
+	return top, keys
 }
 
-func most(keys []event.HeldKey) []event.HeldKey {
-	slices.SortFunc(keys, func(a, b event.HeldKey) int {
+// heldKey is a key that is held, and whose.
+type heldKey struct {
+	origin string
+	event.HeldKey
+}
+
+// most returns the first ones. Who has many keys takes no place of those of others.
+func most(keys []heldKey) []heldKey {
+	slices.SortFunc(keys, func(a, b heldKey) int {
 		return cmp.Or(cmp.Compare(b.Waiting, a.Waiting), a.Since.Compare(b.Since), cmp.Compare(a.Key, b.Key))
 	})
+	place, seen := make(map[heldKey]int, len(keys)), make(map[string]int)
+	for _, k := range keys {
+		place[k] = seen[k.origin]
+		seen[k.origin]++
+	}
+	slices.SortStableFunc(keys, func(a, b heldKey) int { return cmp.Compare(place[a], place[b]) })
 	return keys[:min(len(keys), maxHeld)]
 }
 

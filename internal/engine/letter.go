@@ -44,7 +44,7 @@ func (r *run) letterOf(d *Delivery) (*letter, error) {
 		return nil, err
 	}
 	l := &deadletter.Letter{
-		Message: Kept(d.Inbound), ID: id, Filter: d.Filter(), Key: d.order(), Service: c.cfg.Service, Received: d.task.Started(),
+		Message: Kept(d.Inbound), ID: id, Filter: d.Filter(), Key: heldName(d.order()), Service: c.cfg.Service, Received: d.task.Started(),
 	}
 	now := time.Now()
 	if l.Received.IsZero() {

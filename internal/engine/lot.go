@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,9 +39,10 @@ type lot struct {
 
 // held is a key whose messages are parked, or one message without order.
 type held struct {
-	lot   *lot
-	key   string
-	order uint64 // in the scheduler; 0 is none
+	lot    *lot
+	key    string
+	origin string // of its first message, see [deadletter.Letter.Origin]
+	order  uint64 // in the scheduler; 0 is none
 
 	// Guarded by the lot's mutex.
 	ids   []string // oldest first
@@ -128,7 +130,7 @@ func (l *lot) hold(d *Delivery) delivery.Hold {
 	if l.count.Load() == 0 || omitted(d.Inbound) != (deadletter.Omitted{}) {
 		return delivery.Free
 	}
-	key := d.order()
+	key := heldName(d.order())
 	if key == "" {
 		return delivery.Free
 	}
@@ -179,7 +181,7 @@ func (l *lot) park(ctx context.Context, d *Delivery, cause error, attempts int) 
 // add appends a stored message to its key, and has a new key handled: after a
 // pause when it has just failed.
 func (l *lot) add(kept *deadletter.Letter, failed bool) {
-	id, key := kept.ID, kept.Key
+	id, key := kept.ID, heldName(kept.Key)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.count.Add(1)
@@ -188,13 +190,16 @@ func (l *lot) add(kept *deadletter.Letter, failed bool) {
 		h.ids = append(h.ids, id)
 		return
 	}
-	h = &held{lot: l, key: key, ids: []string{id}, pauses: l.newPauses(), since: kept.Time, why: kept.Reason}
+	h = &held{
+		lot: l, key: strings.Clone(key), origin: strings.Clone(kept.Origin()), ids: []string{id},
+		pauses: l.newPauses(), since: kept.Time, why: kept.Reason,
+	}
 	if key == "" {
 		l.alone[h] = struct{}{}
 	} else {
 		// A queue of its own: what arrives must not wait for a retry.
 		h.order = l.at.sched.Key("parked\x00" + key)
-		l.keys[key] = h
+		l.keys[h.key] = h
 	}
 	var after time.Duration
 	if failed {
