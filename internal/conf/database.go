@@ -47,14 +47,15 @@ func (d *Data_Database) check() error {
 	default:
 		errs = append(errs, problem("data.database.driver", "want %s or %s", DriverSQLite, DriverPostgres))
 	}
-	if d.Source == "" {
+	switch {
+	case d.Source == "":
 		errs = append(errs, problem("data.database.source", "empty, set %s", EnvDatabaseSource))
-	} else if d.Driver == DriverPostgres {
+	case d.Driver == DriverPostgres:
 		// What pgx says may quote the password of a source that it cannot read.
 		if _, err := pgx.ParseConfig(d.Source); err != nil {
 			errs = append(errs, problem("data.database.source", "want postgres://user:password@host:port/database or host=... dbname=..."))
 		}
-	} else if isPostgres(d.Source) {
+	case isPostgres(d.Source):
 		errs = append(errs, problem("data.database.source", "is of PostgreSQL, want the path of a file, or set data.database.driver to %s (%s)", DriverPostgres, EnvDatabaseDriver))
 	}
 	return errors.Join(errs...)
