@@ -68,8 +68,9 @@ func encodeResponse(w nethttp.ResponseWriter, r *nethttp.Request, v any) error {
 		return err
 	}
 	describe(w.Header(), mediaType)
-	_, err = w.Write(data) //nolint:gosec // G705: JSON or protobuf, and nosniff says so
-	return err
+	// An error means that the client is gone: there is nobody to tell of it.
+	_, _ = w.Write(data) //nolint:gosec // G705: JSON or protobuf, and nosniff says so
+	return nil
 }
 
 // encodeError encodes the Kratos form of an error.
