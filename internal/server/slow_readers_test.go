@@ -192,3 +192,21 @@ func TestGRPCCompressed(t *testing.T) {
 func report() *reportv1.PostReportRequest {
 	return &reportv1.PostReportRequest{ReportType: "event", AppId: "a", AppKey: "k", EventName: "e", Content: "{}"}
 }
+
+// S8: who reads nothing at all, but opens all windows, is not waited for either.
+func TestS8NobodyReads(t *testing.T) {
+	t.Parallel()
+	room := NewRoom()
+	s := &stub{reportData: strings.Repeat("x", 1<<20)}
+	conn := serveGRPCWith(t, s, room, &conf.Server_GRPC{Timeout: durationpb.New(500 * time.Millisecond)})
+	f := dialFrames(t, conn.Target(), http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
+	if err := f.conn.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.WriteWindowUpdate(0, 1<<31-1-65535); err != nil {
+		t.Fatal(err)
+	}
+	f.lists(t, 14)
+	eventually(t, func() bool { return room.left.Load() < allRoom })
+	wantEmpty(t, room)
+}
