@@ -14,9 +14,46 @@ type lots struct {
 
 	mu      sync.Mutex
 	all     []*lot
-	turns   int     // that are free
-	waiting []*held // for a turn
+	turns   int // that are free
+	waiting turns
 	closed  bool
+}
+
+// turns are the keys that wait for a turn. Origins take turns, and the keys of one wait
+// for each other: however many a sender has parked, it is one of those who wait.
+type turns struct {
+	of   map[string][]*held // by origin
+	next []string           // origins with keys that wait, each once
+}
+
+func (t *turns) add(h *held) {
+	if t.of == nil {
+		t.of = make(map[string][]*held)
+	}
+	keys := t.of[h.origin]
+	if len(keys) == 0 {
+		t.next = append(t.next, h.origin)
+	}
+	t.of[h.origin] = append(keys, h)
+}
+
+// take returns the key whose turn is next; nil is none.
+func (t *turns) take() *held {
+	if len(t.next) == 0 {
+		return nil
+	}
+	origin := t.next[0]
+	t.next = t.next[1:]
+	keys := t.of[origin]
+	h := keys[0]
+	keys[0] = nil
+	if keys = keys[1:]; len(keys) == 0 {
+		delete(t.of, origin)
+		return h
+	}
+	t.of[origin] = keys
+	t.next = append(t.next, origin)
+	return h
 }
 
 func (t *lots) init(sched *delivery.Scheduler, workers int) {
@@ -52,7 +89,7 @@ func (t *lots) list() []*lot {
 // close ends all retries.
 func (t *lots) close() {
 	t.mu.Lock()
-	t.closed, t.waiting = true, nil
+	t.closed, t.waiting = true, turns{}
 	t.mu.Unlock()
 	for _, l := range t.list() {
 		l.close()
@@ -77,7 +114,7 @@ func (t *lots) take(h *held) {
 		return
 	}
 	if t.turns == 0 {
-		t.waiting = append(t.waiting, h)
+		t.waiting.add(h)
 		t.mu.Unlock()
 		return
 	}
@@ -89,14 +126,12 @@ func (t *lots) take(h *held) {
 // give hands a turn on.
 func (t *lots) give() {
 	t.mu.Lock()
-	if len(t.waiting) == 0 {
+	h := t.waiting.take()
+	if h == nil {
 		t.turns++
 		t.mu.Unlock()
 		return
 	}
-	h := t.waiting[0]
-	t.waiting[0] = nil
-	t.waiting = t.waiting[1:]
 	t.mu.Unlock()
 	t.submit(h)
 }
