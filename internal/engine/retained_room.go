@@ -44,7 +44,6 @@ func (t *taken) set(usage *deadletter.Usage, began time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.usage, t.counted, t.cost = usage, began, time.Since(began)
-	clear(t.seen) // some of them may be gone
 }
 
 // saw remembers what a letter takes that somebody has read, who may delete it.

@@ -146,3 +146,25 @@ func TestBytesOfATable(t *testing.T) {
 		}
 	})
 }
+
+// A letter that is larger than the bound is refused for what it is, also by a table that
+// nobody has counted yet; a smaller form has room.
+func TestLetterBeyondTheBound(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open func(*testing.T) *sql.DB) {
+		db := open(t)
+		store(t, db, 10)
+		s, err := deadlettersql.New(db, deadlettersql.Options{MaxBytes: 10_000, Share: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := deadlettertest.Letter(1, deadletter.Dead)
+		l.Payload = make([]byte, 10_000)
+		if err := s.Put(t.Context(), l); !errors.Is(err, deadletter.ErrUnfit) || errors.Is(err, deadletter.ErrFull) {
+			t.Errorf("%v, want ErrUnfit", err)
+		}
+		if err := s.Put(t.Context(), l.Smaller()); err != nil {
+			t.Error(err)
+		}
+	})
+}
