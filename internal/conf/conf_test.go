@@ -190,8 +190,8 @@ device: {temperature_limit: NaN, offline_after: 0s}
 			[]string{"server.http.addr", "server.http.timeout", "server.grpc.addr", "data.database", "mqtt.connection.addresses", "device.temperature_limit", "device.offline_after"},
 		},
 		"other sites": {
-			`server: {http: {addr: ":0", hosts: [a.example, "a.example:80", "http://a.example"], origins: ["https://a.example", "https://a.example/", "a.example", "*"]}}`,
-			[]string{"server.http.hosts[1]", "server.http.hosts[2]", "server.http.origins[1]", "server.http.origins[2]", "server.http.origins[3]"},
+			`server: {http: {addr: ":0", hosts: [a.example, "a.example:80", "http://a.example"], origins: ["https://a.example", "https://a.example/", "a.example", "*", "https://a.example:443", "http://a.example:80", "http://a.example:443"]}}`,
+			[]string{"server.http.hosts[1]", "server.http.hosts[2]", "server.http.origins[1]", "server.http.origins[2]", "server.http.origins[3]", "server.http.origins[4]", "server.http.origins[5]"},
 		},
 		"database": {
 			"data: {database: {driver: oracle}}",

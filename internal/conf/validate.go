@@ -78,8 +78,9 @@ func (c *Server_HTTP) checkSites() error {
 	}
 	for i, origin := range c.GetOrigins() {
 		u, err := url.Parse(origin)
-		if err != nil || u.Scheme == "" || u.Host == "" || origin != u.Scheme+"://"+strings.ToLower(u.Host) {
-			errs = append(errs, problem(fmt.Sprintf("server.http.origins[%d]", i), "is no origin, want scheme and host in lower case and no path, as in https://console.example"))
+		if err != nil || u.Scheme == "" || u.Host == "" || origin != u.Scheme+"://"+strings.ToLower(u.Host) ||
+			u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" { // browsers leave them out
+			errs = append(errs, problem(fmt.Sprintf("server.http.origins[%d]", i), "is no origin, want scheme and host in lower case, no path and no default port, as in https://console.example"))
 		}
 	}
 	return errors.Join(errs...)
