@@ -2,12 +2,14 @@ package bridge
 
 import (
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/guarded"
 )
 
 const (
@@ -15,6 +17,8 @@ const (
 	maxTopic      = 1024 // bytes
 	maxReports    = 1000 // that wait to be told
 	gapLines      = 10   // of the log, in each
+	gapSenders    = 50   // that have a line in each, by their topics
+	gapLevels     = 2    // of a topic that say whose it is
 	gapLinePeriod = 10 * time.Second
 )
 
@@ -96,24 +100,32 @@ func (g *gaps) forget() {
 	g.table = gapTable{}
 }
 
-// gapLog keeps a flood of gaps from being a flood of lines.
+// gapLog keeps a flood of gaps from being a flood of lines, and one sender's from
+// leaving no line for the others.
 type gapLog struct {
 	mu    sync.Mutex
 	began time.Time
 	lines int
-	left  int // since the last line
+	left  int                 // since the last line
+	had   map[string]struct{} // first levels of topics that had a line
 }
 
 // may reports whether there is a line for the next one, and how many went without.
-func (l *gapLog) may(now time.Time) (ok bool, left int) {
+// Beyond the lines for all there is one more for who has had none.
+func (l *gapLog) may(now time.Time, topic string) (ok bool, left int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now.Sub(l.began) > gapLinePeriod {
-		l.began, l.lines = now, 0
+		l.began, l.lines, l.had = now, 0, make(map[string]struct{})
 	}
-	if l.lines >= gapLines {
+	whose := guarded.Part(topic, gapLevels)
+	_, had := l.had[whose]
+	if l.lines >= gapLines && (had || len(l.had) >= gapSenders) {
 		l.left++
 		return false, 0
+	}
+	if !had {
+		l.had[strings.Clone(whose)] = struct{}{}
 	}
 	l.lines++
 	left, l.left = l.left, 0

@@ -34,17 +34,20 @@ func (b *Broker) tellGaps(reports []event.GapInfo) {
 	for _, info := range reports {
 		later(s.told.gap, event.GapHook.OnGap, info)
 		if info.Jump {
-			if ok, left := b.gapLog.may(time.Now()); ok {
+			if ok, left := b.gapLog.may(time.Now(), info.Topic); ok {
 				s.log.Warnf("mqtt: a number cannot be, and says nothing of what is missing: topic %q, number %d of %q arrived where %d was next (%d more such gaps were not logged)",
 					clip(info.Topic), info.Got, clip(info.Source), info.Expected, left)
 			}
 			continue
 		}
 		if info.Missing < 0 {
-			s.log.Infof("mqtt: late, and not missing any more: topic %q, number %d of %q", clip(info.Topic), info.Got, clip(info.Source))
+			if ok, left := b.gapLog.may(time.Now(), info.Topic); ok {
+				s.log.Infof("mqtt: late, and not missing any more: topic %q, number %d of %q (%d more such gaps were not logged)",
+					clip(info.Topic), info.Got, clip(info.Source), left)
+			}
 			continue
 		}
-		if ok, left := b.gapLog.may(time.Now()); ok {
+		if ok, left := b.gapLog.may(time.Now(), info.Topic); ok {
 			s.log.Warnf("mqtt: %d messages are missing: topic %q, number %d of %q arrived where %d was next (%d more such gaps were not logged)",
 				info.Missing, clip(info.Topic), info.Got, clip(info.Source), info.Expected, left)
 		}

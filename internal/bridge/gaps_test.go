@@ -116,14 +116,14 @@ func TestGapLog(t *testing.T) {
 	var l gapLog
 	now, lines := time.Now(), 0
 	for range 100 {
-		if ok, _ := l.may(now); ok {
+		if ok, _ := l.may(now, "a/1"); ok {
 			lines++
 		}
 	}
 	if lines != gapLines {
 		t.Errorf("%d lines", lines)
 	}
-	if ok, left := l.may(now.Add(gapLinePeriod + 1)); !ok || left != 100-gapLines {
+	if ok, left := l.may(now.Add(gapLinePeriod+1), "a/1"); !ok || left != 100-gapLines {
 		t.Errorf("a line: %t, %d left out", ok, left)
 	}
 }

@@ -3,6 +3,7 @@ package bridge
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
@@ -36,8 +37,10 @@ type hookSet struct {
 
 // told is a hook with what calls it.
 type told[H any] struct {
-	hook   H
-	teller *teller
+	hook    H
+	teller  *teller
+	waiting *atomic.Int64 // calls of this kind
+	most    int64         // of them
 }
 
 func (s *hookSet) newTeller() *teller {
@@ -64,9 +67,9 @@ func (s *hookSet) add(h any) bool {
 	found := []bool{
 		collect(&s.publish, h), collect(&s.handle, h), collect(&s.retry, h),
 		collect(&s.deadLetter, h), collect(&s.park, h), collect(&s.duplicate, h),
-		collectTold(&s.held, h, t), collectTold(&s.connect, h, t), collectTold(&s.disconnect, h, t), collectTold(&s.session, h, t),
-		collectTold(&s.subscribe, h, t), collectTold(&s.drop, h, t), collectTold(&s.gap, h, t), collectTold(&s.outbox, h, t),
-		collectTold(&s.reply, h, t),
+		collectTold(&s.held, h, t, maxTold), collectTold(&s.connect, h, t, maxTold), collectTold(&s.disconnect, h, t, maxTold), collectTold(&s.session, h, t, maxTold),
+		collectTold(&s.subscribe, h, t, maxTold), collectTold(&s.drop, h, t, maxTold), collectTold(&s.gap, h, t, maxToldOfSenders), collectTold(&s.outbox, h, t, maxTold),
+		collectTold(&s.reply, h, t, maxToldOfSenders),
 	}
 	for _, ok := range found {
 		if ok {
@@ -84,10 +87,10 @@ func collect[H any](to *[]H, hook any) bool {
 	return ok
 }
 
-func collectTold[H any](to *[]told[H], hook any, t *teller) bool {
+func collectTold[H any](to *[]told[H], hook any, t *teller, most int64) bool {
 	h, ok := hook.(H)
 	if ok {
-		*to = append(*to, told[H]{h, t})
+		*to = append(*to, told[H]{h, t, new(atomic.Int64), most})
 	}
 	return ok
 }
@@ -176,7 +179,18 @@ func tell[H, I any](hooks []H, method func(H, I), info I) {
 // later has each hook told, and waits for none.
 func later[H, I any](hooks []told[H], method func(H, I), info I) {
 	for _, h := range hooks {
-		h.teller.add(func() { method(h.hook, info) })
+		if h.waiting.Add(1) > h.most {
+			h.waiting.Add(-1)
+			h.teller.miss()
+			continue
+		}
+		added := h.teller.add(func() {
+			h.waiting.Add(-1)
+			method(h.hook, info)
+		})
+		if !added {
+			h.waiting.Add(-1)
+		}
 	}
 }
 

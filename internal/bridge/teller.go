@@ -27,21 +27,36 @@ type teller struct {
 // maxTold is how many calls wait for a hook at most.
 const maxTold = 10_000
 
-// add has f called, behind what was added before. It does not wait.
-func (t *teller) add(f func()) {
+// maxToldOfSenders is how many calls of one kind wait for a hook at most, of the kinds
+// that whoever may publish causes at will: the others have the rest.
+const maxToldOfSenders = maxTold / 4
+
+// add has f called, behind what was added before, and reports whether it will be. It
+// does not wait.
+func (t *teller) add(f func()) bool {
 	t.mu.Lock()
-	say := !t.push(f) && t.sayable.Due(time.Now())
-	missed := t.missed
+	added := t.push(f)
+	t.mu.Unlock()
+	if !added {
+		t.miss()
+	}
+	return added
+}
+
+// miss counts a call that there was no room for.
+func (t *teller) miss() {
+	t.mu.Lock()
+	t.missed++
+	say, missed, waiting := t.sayable.Due(time.Now()), t.missed, len(t.queue)
 	t.mu.Unlock()
 	if say {
-		t.set.log.Errorf("mqtt: a hook does not return, or is too slow: %d calls wait for it, and it missed %d (said once a minute)", maxTold, missed)
+		t.set.log.Errorf("mqtt: a hook does not return, or is too slow: %d calls wait for it, and it missed %d (said once a minute)", waiting, missed)
 	}
 }
 
 // push reports whether there was room.
 func (t *teller) push(f func()) bool {
 	if len(t.queue) >= maxTold {
-		t.missed++
 		return false
 	}
 	t.queue = append(t.queue, f)

@@ -61,6 +61,19 @@ func TestNobodyMakesTheLogLarge(t *testing.T) {
 					mqttbroker.ContentType("application/cloudevents+json")))
 			}, "the reply cannot be sent", 0,
 		},
+		"numbers that are late": {
+			func() error { return nil },
+			func(t *testing.T, raw *mqttbroker.Publisher, i int) {
+				t.Helper()
+				numbers := []int{10_000 + i}
+				if i == 0 { // what follows was missing
+					numbers = []int{10_000, 20_000}
+				}
+				for _, n := range numbers {
+					sendJSON(t, raw, "plant/measured/7", `{}`, "sequence", fmt.Sprint(n), "sequencesource", "s")
+				}
+			}, "missing", many,
+		},
 		"parked keys": {
 			func() error { return errors.New("not now") },
 			func(t *testing.T, raw *mqttbroker.Publisher, i int) {
