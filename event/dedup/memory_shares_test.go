@@ -10,7 +10,7 @@ import (
 )
 
 // Who makes up ids has its own forgotten, and nobody else's.
-func TestMemoryHasSharesOfOwners(t *testing.T) {
+func TestMemoryHasSharesOfOrigins(t *testing.T) {
 	t.Parallel()
 	w, n := window(t, dedup.MemoryOptions{MaxIDs: 1000}), 0
 	for i := range 300 {

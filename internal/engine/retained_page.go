@@ -217,13 +217,8 @@ func (p *letterPage) without(ids []string) {
 	}
 }
 
-func sizeOf(l *deadletter.Letter) int {
-	n := letterBytes + len(l.Payload) + len(l.CorrelationData) + len(l.Topic) + len(l.Reason)
-	for _, h := range l.Headers {
-		n += len(h.Key) + len(h.Value)
-	}
-	return n
-}
+// sizeOf is what a letter takes in memory.
+func sizeOf(l *deadletter.Letter) int { return letterBytes + int(l.Size()) }
 
 // oneMessage keeps the messages of a read of one topic.
 type oneMessage struct{ last *message.Message }
