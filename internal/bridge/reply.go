@@ -6,6 +6,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/guarded"
 )
 
 const opReply = "reply"
@@ -60,7 +61,8 @@ type Answer struct {
 	topic       string
 	correlation []byte
 	requester   uint64
-	refused     error // its response topic is; nothing is sent
+	origin      uint64 // who may have many topics of requests; 0 where they have one
+	refused     error  // its response topic is; nothing is sent
 }
 
 // Answer returns the reply that a message asks for, nil when it asks for none. body
@@ -80,6 +82,9 @@ func (r *Replier) Answer(e *Event, body any) *Answer {
 		requester = append(requester, topic[:strings.LastIndexByte(topic, '/')+1])
 	}
 	a.requester = r.broker.replies.key(requester...)
+	if len(r.wild.at) > 1 || r.wild.tail {
+		a.origin = r.broker.replies.key("", guarded.Part(e.Topic(), r.wild.at[0]+1)) // no topic is empty
+	}
 	return a
 }
 

@@ -70,6 +70,18 @@ func (l ReplyLimits) resolved() ReplyLimits {
 	return l
 }
 
+// originShares are what the topics of requests of one origin have together: what
+// access rules guard of a topic may have many of them, made up by one device, or be
+// a tenant with many devices.
+const originShares = 4
+
+// ofOrigin are the limits of all topics of requests of one origin.
+func (l ReplyLimits) ofOrigin() ReplyLimits {
+	l.PerMinute = min(l.PerMinute, math.MaxInt/originShares) * originShares
+	l.BytesPerMinute = min(l.BytesPerMinute, math.MaxInt64/originShares) * originShares
+	return l
+}
+
 // check looks at the form of a response topic.
 func (l *ReplyLimits) check(topic string) error {
 	if printable.Line(topic) != topic {

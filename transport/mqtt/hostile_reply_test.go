@@ -102,7 +102,12 @@ func stateOf(qos byte) (*event.ServiceDesc, []event.Handler) {
 // ask publishes a request with a response topic of the sender's choice.
 func ask(t testing.TB, b broker.Broker, device, responseTopic string) {
 	t.Helper()
-	err := b.Publish(within(t, patience), "devices/"+device+"/state/get", broker.NewMessage(wrapperspb.Double(1)),
+	askOn(t, b, "devices/"+device+"/state/get", responseTopic)
+}
+
+func askOn(t testing.TB, b broker.Broker, topic, responseTopic string) {
+	t.Helper()
+	err := b.Publish(within(t, patience), topic, broker.NewMessage(wrapperspb.Double(1)),
 		bridge.PublishOption(func(p *bridge.PublishSettings) { p.ResponseTopic, p.Correlation = responseTopic, []byte("chosen") }))
 	if err != nil {
 		t.Fatal(err)

@@ -1240,7 +1240,9 @@ type Replies struct {
 	// Most characters of a response topic. Default 256.
 	MaxLength uint32 `protobuf:"varint,4,opt,name=max_length,json=maxLength,proto3" json:"max_length,omitempty"`
 	// Most replies a minute to one requester, which is a topic of requests; of a topic
-	// without parameters it is one client's response topics. Default 60,000.
+	// without parameters it is one client's response topics. Where a filter has more
+	// than one wildcard, what has the same levels up to the first of them gets four
+	// times as many in all. Default 60,000.
 	PerMinute uint32 `protobuf:"varint,5,opt,name=per_minute,json=perMinute,proto3" json:"per_minute,omitempty"`
 	// Most bytes of replies a minute to one requester. Default 64 MiB.
 	BytesPerMinute uint64 `protobuf:"varint,6,opt,name=bytes_per_minute,json=bytesPerMinute,proto3" json:"bytes_per_minute,omitempty"`
