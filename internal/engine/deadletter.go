@@ -20,7 +20,7 @@ func (c *Client) DeadLetters() deadletter.Store { return c.store }
 func (r *run) bury(ctx context.Context, d *Delivery, cause error, attempts int) error {
 	c := r.client
 	if r.own(d) {
-		c.letterLog.say(func(others string) {
+		c.letterLog.sayOf(d, func(others string) {
 			c.log.Errorf("mqtt: a dead letter failed again and is given up, its store has it: topic %q, %d attempts%s: %v", d.Topic, attempts, others, cause)
 		})
 		return nil
@@ -40,7 +40,7 @@ func (r *run) bury(ctx context.Context, d *Delivery, cause error, attempts int) 
 	}
 	r.announce(ctx, d, l.Letter)
 	to := destination(c.store, l.ID)
-	c.letterLog.say(func(others string) {
+	c.letterLog.sayOf(d, func(others string) {
 		c.log.Errorf("mqtt: dead-lettered to %q as %s: topic %q, %d attempts%s: %v", to, l.ID, d.Topic, attempts, others, cause)
 	})
 	if h := c.cfg.Hooks.DeadLettered; h != nil {
@@ -126,7 +126,7 @@ func (r *run) letterTopic(d *Delivery) (to string) {
 			return
 		}
 		c.counts.topicFailed.Add(1)
-		c.topicLog.say(func(others string) {
+		c.topicLog.sayOf(d, func(others string) {
 			c.log.Errorf("mqtt: no dead-letter topic of its own for a message on topic %q%s: %v", d.Topic, others, err)
 		})
 	})

@@ -69,12 +69,12 @@ func (r *run) observer() delivery.Observer[*Delivery] {
 	o := delivery.Observer[*Delivery]{
 		Overrun: func(d *Delivery, attempt int) {
 			attempt = d.attempts(attempt)
-			r.client.overrunLog.say(func(others string) {
+			r.client.overrunLog.sayOf(d, func(others string) {
 				log.Warnf("mqtt: handler of %q passed its deadline and goes on: topic %q, attempt %d%s", d.sub.Filter, d.Topic, attempt, others)
 			})
 		},
 		Retrying: func(d *Delivery, attempts int, after time.Duration, err error) {
-			r.client.retryLog.say(func(others string) {
+			r.client.retryLog.sayOf(d, func(others string) {
 				log.Warnf("mqtt: handler of %q failed, retry in %v: topic %q, attempt %d%s: %v", d.sub.Filter, after, d.Topic, attempts, others, err)
 			})
 			logPanic(r, err)
@@ -84,7 +84,7 @@ func (r *run) observer() delivery.Observer[*Delivery] {
 		},
 		Finished: r.finished,
 		DeadLetterFailed: func(d *Delivery, after time.Duration, err error) {
-			r.client.blockedLog.say(func(others string) {
+			r.client.blockedLog.sayOf(d, func(others string) {
 				log.Errorf("mqtt: letter not accepted, message stays as it is, retry in %v: topic %q%s: %v", after, d.Topic, others, err)
 			})
 		},
@@ -113,7 +113,7 @@ func (r *run) ended(d *Delivery, o delivery.Outcome) {
 	}
 	if o.Result == delivery.Dropped {
 		r.client.counts.discarded.Add(1)
-		r.client.letterLog.say(func(others string) {
+		r.client.letterLog.sayOf(d, func(others string) {
 			r.client.log.Errorf("mqtt: discarded by policy: topic %q, %d attempts%s: %v", d.Topic, d.attempts(o.Attempts), others, o.Err)
 		})
 	}

@@ -124,7 +124,7 @@ func (r *run) put(ctx context.Context, d *Delivery) error {
 			r.lose(d, err)
 			return nil
 		}
-		r.client.letterLog.say(func(others string) {
+		r.client.letterLog.sayOf(d, func(others string) {
 			r.client.log.Warnf("mqtt: dead letter %s is kept smaller, without %v: topic %q%s: %v", d.letter.ID, smaller.Omitted, d.Topic, others, err)
 		})
 		d.letter.Letter, d.letter.doubt = smaller, false
@@ -162,7 +162,7 @@ func (r *run) lose(d *Delivery, err error) {
 	d.letter.lost = true
 	c.counts.lettersLost.Add(1)
 	c.counts.discarded.Add(1)
-	c.letterLog.say(func(others string) {
+	c.letterLog.sayOf(d, func(others string) {
 		c.log.Errorf("mqtt: message discarded, as its store takes no letter of it in any form: topic %q, %v, reason %q%s: %v",
 			d.Topic, d.letter.Omitted, d.letter.Reason, others, err)
 	})
@@ -190,7 +190,7 @@ func (r *run) retract(d *Delivery) {
 	ctx, cancel := context.WithTimeout(context.Background(), retractTimeout)
 	defer cancel()
 	if err := r.client.store.Delete(ctx, d.letter.ID); err != nil {
-		r.client.topicLog.say(func(others string) {
+		r.client.topicLog.sayOf(d, func(others string) {
 			r.client.log.Warnf("mqtt: topic %q was handled, its letter %s may be left%s: %v", d.Topic, d.letter.ID, others, err)
 		})
 	}

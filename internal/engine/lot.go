@@ -168,7 +168,7 @@ func (l *lot) park(ctx context.Context, d *Delivery, cause error, attempts int) 
 	}
 	l.add(kept.Letter, cause != nil)
 	if cause != nil {
-		r.client.letterLog.say(func(others string) {
+		r.client.letterLog.sayOf(d, func(others string) {
 			r.client.log.Warnf("mqtt: parked as %s: topic %q, key %q, %d attempts%s: %v", kept.ID, d.Topic, kept.Key, attempts, others, cause)
 		})
 	}

@@ -114,7 +114,7 @@ func (h *held) retryLater(d *Delivery) (after time.Duration, more bool) {
 	r.troubles.clear(h)
 	h.failed(d.letter.Reason)
 	after = h.pause()
-	r.client.parkedLog.say(func(others string) {
+	r.client.parkedLog.sayOf(d, func(others string) {
 		r.client.log.Warnf("mqtt: parked message %s failed again, retry in %v: topic %q, attempt %d%s: %s",
 			d.letter.ID, after, d.Topic, d.Attempt, others, d.letter.Reason)
 	})

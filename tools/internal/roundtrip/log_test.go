@@ -14,6 +14,7 @@ import (
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/editionopen"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/plant"
@@ -31,7 +32,7 @@ func (badReply) Ask(context.Context, *editionopen.Thing) (*editionopen.Reply, er
 // lines a minute of each kind.
 func TestNobodyMakesTheLogLarge(t *testing.T) {
 	t.Parallel()
-	const many, few = 300, 120
+	const many, few = 300, 180
 	for name, tt := range map[string]struct {
 		handle func() error
 		send   func(t *testing.T, raw *mqttbroker.Publisher, i int)
@@ -110,5 +111,29 @@ func TestNobodyMakesTheLogLarge(t *testing.T) {
 				t.Errorf("%d lines, %d bytes, for %d messages", n, len(out.String()), many)
 			}
 		})
+	}
+}
+
+// One device that has used up the lines of the log leaves others theirs.
+func TestLettersOfOthersAreInTheLog(t *testing.T) {
+	t.Parallel()
+	p := &place{broker: mqtttest.NewScripted(t), protocol: "5", id: "lines"}
+	srv, out := p.server(t)
+	plant.RegisterPlantEventsMQTTServer(srv, &service{}, event.Only("Measured"))
+	start(t, srv)
+	_, raw := p.client(t)
+	for range 100 {
+		sendJSON(t, raw, "plant/measured/A", `{`)
+	}
+	sendJSON(t, raw, "plant/measured/B", `{`)
+	store, err := srv.DeadLetters()
+	must(t, err)
+	eventually(t, "all letters", func() bool {
+		all, err := store.List(t.Context(), deadletter.Query{Limit: 200})
+		return err == nil && len(all) == 101
+	})
+	eventually(t, "a line about B", func() bool { return strings.Contains(out.String(), `topic "plant/measured/B"`) })
+	if n := strings.Count(out.String(), `topic "plant/measured/A"`); n > 60 {
+		t.Errorf("%d lines about A", n)
 	}
 }
