@@ -59,7 +59,8 @@ type batcher struct {
 	// Used by the task only.
 	current []*Delivery
 	errs    []error
-	fault   error // of all without an entry in errs
+	fault   error           // of all without an entry in errs
+	gone    []delivery.Held // memory for release
 	started time.Time
 }
 

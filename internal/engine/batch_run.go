@@ -33,7 +33,7 @@ func (b *batcher) Run(ctx context.Context) (again time.Duration, done bool) {
 // singly, or parked, follow it there.
 func (b *batcher) take() (batch []*Delivery) {
 	b.mu.Lock()
-	var gone room
+	gone := b.gone[:0]
 	defer func() {
 		b.hurried = false
 		b.mu.Unlock()
@@ -44,7 +44,7 @@ func (b *batcher) take() (batch []*Delivery) {
 		a := &b.waiting[n]
 		if b.follows(a) {
 			b.single(a.Delivery, a.key)
-			gone.add(a.Size)
+			gone = append(gone, b.held(a.Delivery))
 			continue
 		}
 		batch = append(batch, a.Delivery)
@@ -57,10 +57,17 @@ func (b *batcher) take() (batch []*Delivery) {
 }
 
 // release takes messages off the bounds of the queue.
-func (b *batcher) release(gone room) {
-	if gone.count > 0 {
-		b.at.sched.Hold(-gone.count, -gone.bytes)
+func (b *batcher) release(gone []delivery.Held) {
+	if len(gone) > 0 {
+		b.at.sched.Release(gone...)
 	}
+	if b.gone = gone; cap(gone) > maxBatch {
+		b.gone = nil
+	}
+}
+
+func (b *batcher) held(d *Delivery) delivery.Held {
+	return delivery.Held{Origin: b.at.origin(b.sub, d.Inbound), Size: d.Size}
 }
 
 func (b *batcher) follows(a *arrival) bool {
@@ -76,7 +83,7 @@ func (b *batcher) single(d *Delivery, key uint64) {
 		b.alone[key]++
 	}
 	b.at.sched.Continue(delivery.Item{
-		Task: &d.task, Lane: b.sub.lane, Key: key, Size: d.Size, Must: true,
+		Task: &d.task, Lane: b.sub.lane, Key: key, Origin: b.at.origin(b.sub, d.Inbound), Size: d.Size, Must: true,
 	})
 }
 
@@ -118,9 +125,9 @@ func (b *batcher) attempt(ctx context.Context) {
 // settle finishes what was handled, and sends on singly what was not. The error of
 // a whole batch may be the fault of one message, so that it decides about none.
 func (b *batcher) settle(ctx context.Context) {
-	var gone room
+	gone := b.gone[:0]
 	for i, d := range b.current {
-		gone.add(d.Size)
+		gone = append(gone, b.held(d))
 		err, together := b.errs[i], false
 		if err == nil {
 			err, together = b.fault, len(b.current) > 1

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
@@ -12,14 +13,31 @@ import (
 type intake struct {
 	run     *run
 	at      *subscriber
-	awaited awaited
+	awaited awaited // room in the queue
+	half    awaited // and in half of it
 
 	// Used by the read loop only.
 	batch  []delivery.Item
 	next   *Delivery // that the message being delivered lies in
-	room   room
+	left   left
 	queued room // in batch
-	apart  room // with the batchers, and not counted yet
+	apart  apart
+	came   arrivals
+
+	beyond   bool      // the message at hand is over the share of its origin
+	vain     time.Time // when a QoS 0 message was dropped that had waited
+	sayShare PerMinute
+}
+
+// apart is what the batchers have and the bounds do not count yet.
+type apart struct {
+	room
+	items []delivery.Held
+}
+
+func (a *apart) add(origin uint64, size int) {
+	a.room.add(size)
+	a.items = append(a.items, delivery.Held{Origin: origin, Size: size})
 }
 
 var _ session.Bounded = (*intake)(nil)
@@ -57,16 +75,16 @@ func (i *intake) deliver(m *session.Inbound) bool {
 		i.batch = append(i.batch, items...)
 		return found
 	}
-	for _, s := range matched {
-		if i.at.takes(s, m) { // others are their own read loop's
-			s.overflows = false
-		}
-	}
-	before := len(i.batch)
+	queued, held := len(i.batch), len(i.apart.items)
 	i.batch = i.at.route(m, matched, n, i.batch, &i.apart, i.next)
 	i.next = nil
-	for range len(i.batch) - before {
+	for range len(i.batch) - queued {
 		i.queued.add(m.Size)
+	}
+	if len(i.batch) > queued {
+		i.came.note(i.batch[queued].Origin)
+	} else if len(i.apart.items) > held {
+		i.came.note(i.apart.items[held].Origin)
 	}
 	return true
 }
@@ -74,7 +92,7 @@ func (i *intake) deliver(m *session.Inbound) bool {
 // hand queues a message that was kept, on whatever goroutine.
 func (i *intake) hand(m *session.Inbound) {
 	matched, n := i.at.match(m)
-	var apart room
+	var apart apart
 	var items []delivery.Item
 	if n > 0 {
 		items = i.at.route(m, matched, n, nil, &apart, nil)
@@ -82,7 +100,7 @@ func (i *intake) hand(m *session.Inbound) {
 		items, _ = i.at.moved(m)
 	}
 	if apart.count > 0 {
-		i.at.sched.Hold(apart.count, apart.bytes)
+		i.at.sched.Hold(apart.items...)
 	}
 	if len(items) > 0 {
 		i.at.sched.Submit(items...)
@@ -126,7 +144,7 @@ func (at *subscriber) matches(m *session.Inbound) bool {
 // and adds what goes to the scheduler to items; first is memory for one of them,
 // or nil. What goes to batches is counted in apart. With those that ignore it the
 // message is done.
-func (at *subscriber) route(m *session.Inbound, matched []*Subscription, n int, items []delivery.Item, apart *room, first *Delivery) []delivery.Item {
+func (at *subscriber) route(m *session.Inbound, matched []*Subscription, n int, items []delivery.Item, apart *apart, first *Delivery) []delivery.Item {
 	at.arrived(m, matched)
 	done := delivery.Join(n, doner(m))
 	topicKey := at.sched.Key(m.Topic)
@@ -138,7 +156,10 @@ func (at *subscriber) route(m *session.Inbound, matched []*Subscription, n int, 
 			at.ignore(done)
 			continue
 		}
-		key, d := topicKey, first
+		key, d, origin := topicKey, first, topicKey
+		if s.levels > 0 {
+			origin = at.origin(s, m)
+		}
 		if first = nil; d == nil {
 			d = new(Delivery)
 		}
@@ -146,10 +167,10 @@ func (at *subscriber) route(m *session.Inbound, matched []*Subscription, n int, 
 		task := s.deliver(d, m, done)
 		if s.batch != nil {
 			s.batch.add(d, key)
-			apart.add(m.Size)
+			apart.add(origin, m.Size)
 			continue
 		}
-		items = append(items, delivery.Item{Task: task, Lane: s.lane, Key: key, Size: m.Size, Must: true})
+		items = append(items, delivery.Item{Task: task, Lane: s.lane, Key: key, Origin: origin, Size: m.Size, Must: true})
 	}
 	return items
 }
@@ -164,8 +185,11 @@ func (at *subscriber) ignore(done delivery.Doner) {
 // intake ended and stays unacknowledged.
 func (i *intake) Batch() {
 	if i.apart.count > 0 {
-		i.at.sched.Hold(i.apart.count, i.apart.bytes)
-		i.apart = room{}
+		i.at.sched.Hold(i.apart.items...)
+		i.apart = apart{items: i.apart.items[:0]}
+		if cap(i.apart.items) > maxBatch {
+			i.apart.items = nil
+		}
 	}
 	i.queued = room{}
 	if len(i.batch) == 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/topic"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/guarded"
 )
 
 // Subscribe registers a handler. While running it waits, within ctx, for the
@@ -178,7 +179,7 @@ func (c *Client) register(s *Subscription) error {
 	if err := c.mayRegister(s); err != nil {
 		return err
 	}
-	s.id = session.FilterID(s.Filter) // before a message can find it
+	s.id, s.levels = session.FilterID(s.Filter), guarded.Levels(s.Filter) // before a message can find it
 	remove, err := c.router.Add(s.Filter, s)
 	if err != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadTopic, Cause: err}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 )
@@ -17,13 +18,29 @@ func (r *room) add(size int) {
 	r.bytes += int64(size)
 }
 
-// take reports whether there is room for a message, and uses it up.
-func (r *room) take(size int) bool {
-	if r.count <= 0 || r.bytes < int64(size) {
-		return false
-	}
+// has reports whether there is room for a message.
+func (r *room) has(size int) bool { return r.count > 0 && r.bytes >= int64(size) }
+
+func (r *room) use(size int) {
 	r.count--
 	r.bytes -= int64(size)
+}
+
+// left is what the queue has room for, as far as the read loop knows: it alone fills
+// the queue.
+type left struct {
+	all  room
+	half room // until half of the bounds is used up
+}
+
+// take reports whether there is room for a message, and uses it up. From half of the
+// bounds on a QoS 0 message has to be looked at: its origin may have its share.
+func (l *left) take(qos byte, size int) bool {
+	if !l.all.has(size) || qos == 0 && !l.half.has(size) {
+		return false
+	}
+	l.all.use(size)
+	l.half.use(size)
 	return true
 }
 
@@ -50,30 +67,83 @@ func (a *awaited) resume() {
 	conn.Resume()
 }
 
+// vainPause is for how long no QoS 0 message waits for room after one has waited in
+// vain: what never finds any holds up what does for a 25th of the time at most.
+const vainPause = 500 * time.Millisecond
+
 // Room implements [session.Bounded]. What the queue has room for is asked for
 // once and used up message by message, since nobody else fills it: the lock of
-// the queue costs nothing while there is room.
-func (i *intake) Room(size int, twice bool, again session.Resumer) bool {
-	if !twice && i.room.take(size) {
+// the queue costs nothing while there is room, and up to half of it no message is
+// asked for its origin.
+func (i *intake) Room(m *session.Inbound, size int, twice bool, again session.Resumer) bool {
+	if !twice && i.left.take(m.QoS, size) {
 		return true
 	}
-	count, bytes, empty := i.at.sched.Room(twice)
-	on := room{i.queued.count + i.apart.count, i.queued.bytes + i.apart.bytes} // the way there
-	left := room{count - on.count, bytes - on.bytes}
-	if left.count > 0 && empty && on.count == 0 {
-		left.bytes = max(left.bytes, int64(size)) // larger than the bound, and alone
+	if twice {
+		i.left = left{}
+		all := i.room(size, true)
+		return !i.beyond && all.has(size)
 	}
-	ok := left.take(size)
-	switch {
-	case twice:
-		i.room = room{}
-	case ok:
-		i.room = left
-	default:
-		i.room = room{}
+	if i.beyond = false; m.QoS == 0 {
+		i.Batch() // counts for its origin, too
+	}
+	all := i.room(size, false)
+	if !all.has(size) {
+		i.left = left{}
 		i.await(size, again)
+		return false
 	}
-	return ok
+	count, bytes := i.at.sched.Half()
+	i.left = left{all, room{all.count - count, all.bytes - bytes}}
+	if m.QoS == 0 && !i.left.half.has(size) && i.over(m, size) {
+		i.beyond = true
+		if i.half.set(again) {
+			i.at.sched.AwaitHalf(size, i.half.resume)
+		}
+		return false
+	}
+	i.left.all.use(size)
+	i.left.half.use(size)
+	return true
+}
+
+// room asks the queue what it has room for, beside what is on the way there.
+func (i *intake) room(size int, twice bool) room {
+	count, bytes, empty := i.at.sched.Room(twice)
+	on := room{i.queued.count + i.apart.count, i.queued.bytes + i.apart.bytes}
+	all := room{count - on.count, bytes - on.bytes}
+	if all.count > 0 && empty && on.count == 0 {
+		all.bytes = max(all.bytes, int64(size)) // larger than the bound, and alone
+	}
+	return all
+}
+
+// over reports whether the origin of a message has its share of the queue, at any of
+// the subscriptions that the message is for.
+func (i *intake) over(m *session.Inbound, size int) (over bool) {
+	first := true
+	i.eachTaker(m, func(s *Subscription) {
+		origin := i.at.origin(s, m)
+		if first {
+			i.came.note(origin) // as when it is delivered
+			first = false
+		}
+		over = over || i.at.sched.Over(origin, size)
+	})
+	return over
+}
+
+// eachTaker calls f for the subscriptions that a message is for, guests included, and
+// reports whether there are any.
+func (i *intake) eachTaker(m *session.Inbound, f func(*Subscription)) (some bool) {
+	matched, n := i.at.match(m)
+	for _, s := range matched {
+		if i.at.takes(s, m) || n == 0 && s.Session != i.at.name && m.Through(s.id) {
+			some = true
+			f(s)
+		}
+	}
+	return some
 }
 
 // await has the connection read on once there is room.
@@ -84,25 +154,33 @@ func (i *intake) await(size int, again session.Resumer) {
 	}
 }
 
-// Overflow implements [session.Bounded]: a subscription that dropped a message
-// because the queue stayed full drops at once until it gets one again, so that
-// a flood of QoS 0 does not hold up the rest of the session.
+// Overflow implements [session.Bounded]. Who has his share of the queue waits for
+// nothing while others send, and when a message has waited in vain, because the queue
+// stayed full, none waits for a while: a flood of QoS 0 does not hold up the rest of
+// the session.
 func (i *intake) Overflow(m *session.Inbound, waited bool) (dropped bool) {
-	matched := i.run.client.router.Match(m.Topic)
-	if !waited {
-		for _, s := range matched {
-			if i.at.takes(s, m) && !s.overflows {
-				return false
-			}
-		}
-	}
-	for _, s := range matched {
-		if i.at.takes(s, m) {
-			s.overflows = true
-		}
+	now := time.Now()
+	switch {
+	case waited:
+		i.vain = now
+	case i.beyond && !i.came.alone(now):
+	case now.Sub(i.vain) < vainPause:
+	case i.eachTaker(m, func(*Subscription) {}):
+		return false
 	}
 	i.run.queueFull(1)
+	if i.beyond {
+		i.tellShare(m, now)
+	}
 	return true
+}
+
+// tellShare names who has his share, once a minute.
+func (i *intake) tellShare(m *session.Inbound, now time.Time) {
+	if i.sayShare.Due(now) {
+		i.run.client.log.Warnf("mqtt: messages of topic %q wait for their handler and have their share of the queue: "+
+			"further ones at QoS 0 are dropped and counted (said once a minute)", shorten(m.Topic))
+	}
 }
 
 // IllFormed implements [session.Bounded].

@@ -92,6 +92,7 @@ type Subscription struct {
 	OnDeadLetter func(ctx context.Context, d *Delivery, cause error)
 
 	id     uint32      // subscription identifier on MQTT 5
+	levels int         // of its topics that are guarded, see origin
 	at     *subscriber // of this run
 	flow   *delivery.Attempts[*Delivery]
 	lane   *delivery.Lane
@@ -101,8 +102,6 @@ type Subscription struct {
 	mixed  bool // beside others; told
 	capped bool // at the highest QoS of the broker; told
 	late   bool // registered after Start
-
-	overflows bool // dropped QoS 0 last; of the read loop
 }
 
 // Delivery is one message on its way through one handler.

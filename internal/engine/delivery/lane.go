@@ -29,8 +29,9 @@ type keyQueue struct {
 
 // work is what is kept of an [Item].
 type work struct {
-	task Task
-	size int
+	task   Task
+	size   int
+	origin uint64
 }
 
 // keptQueue is the capacity up to which an emptied keyQueue is used again.

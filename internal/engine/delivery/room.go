@@ -8,10 +8,19 @@ type room struct {
 	bytes int64
 }
 
-// wish is who waits for room, and for how many bytes.
+func (r room) half() room { return room{max(1, r.count/2), r.bytes / 2} }
+
+// wish is who waits for room, within which bounds, and for how many bytes.
 type wish struct {
+	most room
 	size int64
 	f    func()
+}
+
+// Held is an item that is kept elsewhere.
+type Held struct {
+	Origin uint64 // see [Item.Origin]
+	Size   int    // in bytes
 }
 
 // Room returns how many items may be submitted, and of how many bytes together,
@@ -34,8 +43,14 @@ func (s *Scheduler) Room(twice bool) (count int, bytes int64, empty bool) {
 // and an eighth of the bound besides, so that whoever waits goes on for a while
 // then: at once, or on a worker's goroutine. f must not block. Once for each
 // call; not at all when the scheduler is stopped before.
-func (s *Scheduler) AwaitRoom(size int, f func()) {
-	w := wish{int64(size), f}
+func (s *Scheduler) AwaitRoom(size int, f func()) { s.awaitRoom(wish{s.bound(), int64(size), f}) }
+
+// AwaitHalf is AwaitRoom for room within half of the bounds, where there are no shares.
+func (s *Scheduler) AwaitHalf(size int, f func()) {
+	s.awaitRoom(wish{s.bound().half(), int64(size), f})
+}
+
+func (s *Scheduler) awaitRoom(w wish) {
 	s.mu.Lock()
 	now := s.eased(w)
 	if !now && !s.stopped {
@@ -43,16 +58,24 @@ func (s *Scheduler) AwaitRoom(size int, f func()) {
 	}
 	s.mu.Unlock()
 	if now {
-		f()
+		w.f()
 	}
 }
 
-// Hold counts items that are kept elsewhere against the bounds, until they are
-// taken off again with negative numbers.
-func (s *Scheduler) Hold(count int, bytes int64) {
+// Hold counts items that are kept elsewhere against the bounds, until Release.
+func (s *Scheduler) Hold(items ...Held) { s.hold(items, 1) }
+
+// Release ends Hold for items.
+func (s *Scheduler) Release(items ...Held) { s.hold(items, -1) }
+
+func (s *Scheduler) hold(items []Held, sign int) {
 	s.mu.Lock()
-	s.held.count += count
-	s.held.bytes += bytes
+	for _, it := range items {
+		bytes := int64(sign) * int64(it.Size)
+		s.held.count += sign
+		s.held.bytes += bytes
+		s.origins.add(it.Origin, sign, bytes)
+	}
 	again := s.freed()
 	s.mu.Unlock()
 	again.tell()
@@ -70,7 +93,7 @@ func (s *Scheduler) load() room {
 
 // eased reports whether w has what it waits for.
 func (s *Scheduler) eased(w wish) bool {
-	most, now := s.bound(), s.load()
+	most, now := w.most, s.load()
 	if now.count > most.count-max(1, most.count/8) {
 		return false
 	}

@@ -34,7 +34,8 @@ func TestRoom(t *testing.T) {
 	for range 12 {
 		s.Submit(Item{Task: task, Key: 1, Size: 100, Must: true})
 	}
-	s.Hold(4, 100)
+	held := []Held{{Size: 25}, {Size: 25}, {Size: 25}, {Size: 25}}
+	s.Hold(held...)
 	if n, bytes, empty := s.Room(false); n != 0 || bytes != 300 || empty {
 		t.Errorf("room of %d and %d, empty %t", n, bytes, empty)
 	}
@@ -51,7 +52,7 @@ func TestRoom(t *testing.T) {
 	}
 	step <- struct{}{} // 14 left
 	await(t, few)
-	s.Hold(-4, -100)
+	s.Release(held...)
 	for range 6 { // 400 bytes left
 		if len(large) > 0 {
 			t.Error("told before there is room for as many bytes")
@@ -91,10 +92,13 @@ func TestRoomOfSmallBounds(t *testing.T) {
 	drain(t, s)
 }
 
+// hundred items are more than the bounds of these tests take.
+var hundred = make([]Held, 100)
+
 // A wait that nothing ends costs nothing per task.
 func TestWaitingForRoomAllocatesNothing(t *testing.T) {
 	s := newScheduler(t, SchedulerOptions{Workers: 1, MaxCount: 4})
-	s.Hold(100, 0)
+	s.Hold(hundred...)
 	s.AwaitRoom(1, func() { t.Error("told") })
 	done := make(chan struct{})
 	item := Item{Task: taskFunc(func(context.Context) { done <- struct{}{} }), Key: 1, Must: true}
@@ -113,9 +117,9 @@ func TestWaitingForRoomAllocatesNothing(t *testing.T) {
 func TestCloseWhileWaitingForRoom(t *testing.T) {
 	t.Parallel()
 	s := newScheduler(t, SchedulerOptions{MaxCount: 1})
-	s.Hold(100, 0)
+	s.Hold(hundred...)
 	s.AwaitRoom(1, func() { t.Error("told") })
 	s.Close()
 	s.AwaitRoom(1, func() { t.Error("told after the end") })
-	s.Hold(-100, 0)
+	s.Release(hundred...)
 }

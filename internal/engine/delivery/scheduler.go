@@ -75,6 +75,7 @@ type Scheduler struct {
 	count    int
 	bytes    int64
 	held     room // what is kept elsewhere and counts
+	origins  origins
 	awaited  []wish
 	running  int
 	workers  int
@@ -182,7 +183,8 @@ func (s *Scheduler) submit(items []Item, inside bool) (accepted int) {
 		}
 		s.count++
 		s.bytes += int64(it.Size)
-		lane.add(it.Key, work{task: it.Task, size: it.Size})
+		s.origins.add(it.Origin, 1, int64(it.Size))
+		lane.add(it.Key, work{task: it.Task, size: it.Size, origin: it.Origin})
 		items[i] = Item{}
 		accepted++
 	}
@@ -237,7 +239,9 @@ func (s *Scheduler) settle(q *keyQueue, again time.Duration, done bool) {
 
 // finish removes the oldest item of a key. The mutex is held.
 func (s *Scheduler) finish(q *keyQueue) {
-	s.bytes -= int64(q.items.pop().size)
+	w := q.items.pop()
+	s.bytes -= int64(w.size)
+	s.origins.add(w.origin, -1, -int64(w.size))
 	s.count--
 	if q.items.len() > 0 {
 		q.lane.ready.push(q)

@@ -27,6 +27,9 @@ type Item struct {
 	Key uint64
 	// Size is what the item counts against MaxBytes, in bytes.
 	Size int
+	// Origin is whose share of the bounds it takes, see [Scheduler.Over]; 0 is nobody's.
+	// See [Scheduler.Key].
+	Origin uint64
 	// Must is set for QoS 1 and 2: the item is accepted also beyond the bounds,
 	// because those are bounded by the broker's in-flight window already, and
 	// refusing would not have the message delivered again. Without it (QoS 0)

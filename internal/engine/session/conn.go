@@ -27,6 +27,7 @@ type conn struct {
 	isApart func(sessionPresent bool) bool // decides that; nil is never
 	wake    bool                           // something is queued to write
 	pubacks pubacks
+	probe   Inbound     // what is asked about room
 	waits   int         // for room, of the QoS 0 message at hand
 	until   time.Time   // of the last of them
 	full    bool        // twice the bounds are used up

@@ -15,13 +15,14 @@ import (
 // read loop and must not block.
 type Bounded interface {
 	Sink
-	// Room reports whether there is room for a message of this size in bytes;
-	// twice asks for it within twice the bounds. Without room in the bounds
-	// themselves again is resumed, from any goroutine, when there is.
-	Room(size int, twice bool, again Resumer) bool
-	// Overflow is told of a QoS 0 message that there is no room for, and reports
+	// Room reports whether there is room for m, of this size in bytes, of which only
+	// topic, QoS and subscription identifiers are known; twice asks for it within twice
+	// the bounds. Without room in the bounds themselves again is resumed, from any
+	// goroutine, when there is. m is valid until Room returns.
+	Room(m *Inbound, size int, twice bool, again Resumer) bool
+	// Overflow is told of a QoS 0 message that Room has no room for, and reports
 	// whether it is dropped now, which it then counts: because it has waited, or
-	// because one of its subscription has before, and nothing was taken since.
+	// because waiting would hold up others, or be in vain.
 	Overflow(m *Inbound, waited bool) (dropped bool)
 	// IllFormed is told of a QoS 0 message that was dropped because its text is
 	// ill-formed.
@@ -45,12 +46,21 @@ var errDropped = errors.New("dropped")
 // admit finds room for a message: nil, errDropped, or [link.ErrBusy] to have it
 // offered again.
 func (s *Session) admit(c *conn, p *wire.Publish, size int) error {
-	if s.bounded == nil || s.bounded.Room(size, false, c.link) {
+	if s.bounded == nil {
+		return nil
+	}
+	m := &c.probe
+	m.Topic, m.QoS, m.ids, m.idLen = bytesString(p.Topic), p.QoS, p.Props.SubscriptionIDs, p.Props.SubscriptionIDCount
+	defer func() { m.Topic = "" }() // part of a frame
+	if s.bounded.Room(m, size, false, c.link) {
 		return nil
 	}
 	if c.link.Asked() {
-		if s.bounded.Room(size, true, c.link) {
+		switch {
+		case s.bounded.Room(m, size, true, c.link):
 			return nil
+		case p.QoS == 0 && s.bounded.Overflow(m, true): // the answer does not wait for it
+			return errDropped
 		}
 		s.fullUp(c)
 	}
@@ -58,7 +68,6 @@ func (s *Session) admit(c *conn, p *wire.Publish, size int) error {
 		return link.ErrBusy
 	}
 	due := c.waits > 0 && time.Now().After(c.until)
-	m := &Inbound{Topic: string(p.Topic), ids: p.Props.SubscriptionIDs, idLen: p.Props.SubscriptionIDCount}
 	if s.bounded.Overflow(m, due && c.waits == roomWaits) {
 		return errDropped
 	}

@@ -1,0 +1,51 @@
+package delivery
+
+// originCells is how many cells a row of [origins] has, a power of two.
+const originCells = 1 << 10
+
+// origins counts what each origin has of the bounds. An origin has a cell in each of
+// two rows, which its hash chooses, and what it has is the smaller one: memory is the
+// same whatever arrives, and another is taken for it only when both cells are shared.
+// Hashes differ from process to process, so that nobody can choose whose cells to share.
+type origins [2][originCells]room
+
+func (o *origins) cells(origin uint64) [2]*room {
+	return [2]*room{&o[0][origin%originCells], &o[1][origin>>32%originCells]}
+}
+
+// add counts items of an origin, less than 0 of those that are gone; 0 is no origin.
+func (o *origins) add(origin uint64, count int, bytes int64) {
+	if origin == 0 {
+		return
+	}
+	for _, c := range o.cells(origin) {
+		c.count += count
+		c.bytes += bytes
+	}
+}
+
+func (o *origins) of(origin uint64) room {
+	c := o.cells(origin)
+	return room{min(c[0].count, c[1].count), min(c[0].bytes, c[1].bytes)}
+}
+
+// Half returns half of the bounds, up to which there are no shares.
+func (s *Scheduler) Half() (count int, bytes int64) {
+	most := s.bound().half()
+	return most.count, most.bytes
+}
+
+// Over reports whether another item of an origin, of this size in bytes, is beyond its
+// share: once half of the bounds is used up, an origin may have an eighth of them, and
+// one item in any case.
+func (s *Scheduler) Over(origin uint64, size int) bool {
+	most := s.bound()
+	half := most.half()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := s.load(); now.count < half.count && now.bytes+int64(size) <= half.bytes {
+		return false
+	}
+	has := s.origins.of(origin)
+	return has.count > 0 && (has.count >= most.count/8 || has.bytes+int64(size) > most.bytes/8)
+}

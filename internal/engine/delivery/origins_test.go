@@ -1,0 +1,78 @@
+package delivery
+
+import (
+	"context"
+	"testing"
+)
+
+// From half of the bounds on an origin has an eighth of them, in count and in bytes;
+// what is done or released is its own no more, and others have theirs.
+func TestShareOfAnOrigin(t *testing.T) {
+	t.Parallel()
+	const heavy, other = 1, 2
+	for name, tt := range map[string]struct {
+		size, until int // of its items, and how many it may have while it is alone
+	}{
+		"count": {1, 32},
+		"bytes": {100, 16}, // half of 3200
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScheduler(t, SchedulerOptions{Workers: 1, MaxCount: 64, MaxBytes: 3200})
+			step := make(chan struct{})
+			item := Item{Task: taskFunc(func(context.Context) { <-step }), Key: 1, Origin: heavy, Size: tt.size}
+			n := 0
+			for ; !s.Over(heavy, tt.size); n++ {
+				s.Submit(item)
+			}
+			if n != tt.until {
+				t.Errorf("%d items of one origin, want %d", n, tt.until)
+			}
+			if s.Over(other, tt.size) || s.Over(other, 3000) {
+				t.Error("another has not even one item")
+			}
+			var held []Held
+			for ; !s.Over(other, tt.size); n++ {
+				held = append(held, Held{other, tt.size})
+				s.Hold(held[len(held)-1])
+			}
+			if want := max(1, min(8, 400/tt.size)); len(held) != want {
+				t.Errorf("%d items of another origin, want %d", len(held), want)
+			}
+			s.Release(held...)
+			if s.Over(other, tt.size) {
+				t.Error("released and still counted")
+			}
+			half := make(chan struct{})
+			s.AwaitHalf(tt.size, func() { close(half) })
+			for range tt.until/8 + 1 {
+				step <- struct{}{}
+			}
+			<-half
+			if s.Over(heavy, tt.size) {
+				t.Error("done and still counted")
+			}
+			close(step)
+			drain(t, s)
+			if s.origins.of(heavy) != (room{}) || s.origins.of(other) != (room{}) {
+				t.Errorf("%v and %v left", s.origins.of(heavy), s.origins.of(other))
+			}
+		})
+	}
+}
+
+// Origins that share one of their cells are told apart by the other.
+func TestOriginsThatShareACell(t *testing.T) {
+	t.Parallel()
+	var o origins
+	const a, b = 5 | 6<<32, 5 | 7<<32
+	o.add(a, 3, 300)
+	if o.of(b) != (room{}) || o.of(a) != (room{3, 300}) {
+		t.Errorf("%v and %v", o.of(a), o.of(b))
+	}
+	o.add(a, -3, -300)
+	o.add(0, 1, 1)
+	if o != (origins{}) {
+		t.Error("something is left")
+	}
+}
