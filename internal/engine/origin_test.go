@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/engine/session"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -32,6 +34,70 @@ func TestAloneInASession(t *testing.T) {
 	came.note(2)
 	came.note(2)
 	expect(false)
+}
+
+type resumer chan struct{}
+
+func (r resumer) Resume() {
+	select {
+	case r <- struct{}{}:
+	default:
+	}
+}
+
+// When a QoS 0 message has waited for room in vain, others wait for none for a while,
+// also when small ones find room in between: reading does not stop for each of them.
+func TestWaitInVainIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	var got seen
+	c := running(t, client(t, mqtttest.Embedded(t).URL(), func(c *Config) { c.QueueBytes = 1000 }),
+		on("devices/+", func(_ context.Context, d *Delivery) error { got.add("%s", d.Topic); return nil }))
+	i, again := c.run.Load().sub.intake, make(resumer, 1) // no message arrives beside this
+	var held []delivery.Held
+	for n := range 9 { // of as many origins, none of which has its share
+		held = append(held, delivery.Held{Origin: uint64(n + 1), Size: 110})
+	}
+	i.at.sched.Hold(held...)
+	large, small := &session.Inbound{Topic: "devices/large", Size: 100}, &session.Inbound{Topic: "devices/small", Size: 5}
+	refused := func() {
+		t.Helper()
+		if i.Room(large, large.Size, false, again) {
+			t.Fatal("room for a large message")
+		}
+	}
+	refused()
+	if i.Overflow(large, false) {
+		t.Fatal("dropped without a wait")
+	}
+	refused()
+	if !i.Overflow(large, true) {
+		t.Fatal("not dropped after its wait")
+	}
+	for n := range 3 {
+		if !i.Room(small, small.Size, false, again) {
+			t.Fatal("no room for a small message")
+		}
+		m := i.New(0, small.Size)
+		m.Topic, m.Size = small.Topic, small.Size
+		i.Deliver(m)
+		i.Batch()
+		got.wait(t, n+1)
+		refused()
+		if !i.Overflow(large, false) {
+			t.Errorf("the large message after %d small ones waits again", n+1)
+		}
+	}
+	i.vain = i.vain.Add(-vainPause)
+	refused()
+	if i.Overflow(large, false) {
+		t.Error("none waits any more")
+	}
+	i.at.sched.Release(held...)
+	select {
+	case <-again:
+	case <-time.After(patience):
+		t.Error("not resumed")
+	}
 }
 
 // What one device sends at QoS 0 to a handler that hangs fills no more than its
