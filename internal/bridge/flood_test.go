@@ -41,6 +41,38 @@ func TestGapLogOfOthers(t *testing.T) {
 	}
 }
 
+// Reports of gaps that wait to be told are bounded, and those of one sender leave room
+// for those of others.
+func TestGapReportsOfOthers(t *testing.T) {
+	t.Parallel()
+	g, now := watching(), time.Now()
+	g.tell = func([]event.GapInfo) {}
+	waiting := func(topic string, from uint64, n int) {
+		for i := range n {
+			g.note("s", topic, from+2*uint64(i), now)
+		}
+	}
+	waiting("devices/A/data", 1, 3*maxReports)
+	waiting("devices/B/data", 1, 3)
+	for i := range 3 * gapSenders {
+		waiting(fmt.Sprintf("devices/%d/data", i), 1, 2)
+	}
+	n := 0
+	for _, r := range g.reports {
+		if r.Topic == "devices/B/data" {
+			n++
+		}
+	}
+	if n != 1 || len(g.reports) != maxReports+gapSenders-1 {
+		t.Errorf("%d reports of another one, %d in all", n, len(g.reports))
+	}
+	g.flush()
+	waiting("devices/A/data", 10_001, 1)
+	if len(g.reports) != 1 || len(g.waiting) != 1 {
+		t.Errorf("%d reports after a flush", len(g.reports))
+	}
+}
+
 // blocked is a hook that hangs, for what a sender causes and for what it does not.
 type blocked struct {
 	let              chan struct{}

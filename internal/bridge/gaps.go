@@ -37,6 +37,7 @@ type gaps struct {
 	mu      sync.Mutex
 	table   gapTable
 	reports []event.GapInfo
+	waiting map[string]struct{} // first levels of topics that have one
 }
 
 // arrived looks at a message with these user properties, or attributes.
@@ -79,16 +80,31 @@ func (g *gaps) note(source, topic string, n uint64, now time.Time) (tell bool, l
 		return false, lost
 	}
 	g.missing.Add(int64(info.Missing))
-	if len(g.reports) < maxReports {
-		g.reports = append(g.reports, info)
+	return g.report(info), lost
+}
+
+// report adds what is to be told, and reports whether it is the first. Beyond the
+// bound there is room for one of whoever has none.
+func (g *gaps) report(info event.GapInfo) (first bool) {
+	whose := guarded.Part(info.Topic, gapLevels)
+	_, has := g.waiting[whose]
+	if len(g.reports) >= maxReports && (has || len(g.waiting) >= gapSenders) {
+		return false
 	}
-	return len(g.reports) == 1, lost
+	if !has && len(g.waiting) < gapSenders {
+		if g.waiting == nil {
+			g.waiting = make(map[string]struct{})
+		}
+		g.waiting[strings.Clone(whose)] = struct{}{}
+	}
+	g.reports = append(g.reports, info)
+	return len(g.reports) == 1
 }
 
 func (g *gaps) flush() {
 	g.mu.Lock()
 	reports := g.reports
-	g.reports = nil
+	g.reports, g.waiting = nil, nil
 	g.mu.Unlock()
 	g.tell(reports)
 }
