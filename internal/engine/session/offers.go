@@ -64,6 +64,7 @@ type offers struct {
 	places  int           // in the list
 	at      int           // the present one
 	stay    time.Duration // before the present one is left
+	since   time.Time     // when it was connected
 	timer   *time.Timer   // to that; nil without
 	leaving bool          // nothing new is sent on it
 	next    int           // where to
@@ -84,7 +85,12 @@ func (f *offers) attached(c *conn, l limits) {
 		f.seen, f.stay = make(map[int]offer), firstStay
 	}
 	f.stop()
-	f.at, f.seen[c.at] = c.at, offer{l, time.Now()}
+	now := time.Now()
+	if !f.since.IsZero() && now.Sub(f.since) > 2*longestStay { // they do not take turns
+		f.stay = firstStay
+	}
+	f.since = now
+	f.at, f.seen[c.at] = c.at, offer{l, now}
 }
 
 func (f *offers) stop() {

@@ -46,6 +46,28 @@ func TestOffersLookAtEachAddressOnce(t *testing.T) {
 	})
 }
 
+// The stay at an address that offers less is short again after a connection that
+// lived longer than any turn: failing over now and then is no going back and forth.
+func TestOffersForgetTurnsLongAgo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := &conn{s: &Session{cfg: Config{Addresses: make([]link.Address, 2)}}}
+		var f offers
+		f.attached(c, everything())
+		f.stay = longestStay
+		<-time.After(longestStay + leaveTime)
+		f.attached(c, everything())
+		if f.stay != longestStay {
+			t.Errorf("%v after a turn", f.stay)
+		}
+		<-time.After(3 * longestStay)
+		f.attached(c, everything())
+		if f.stay != firstStay {
+			t.Errorf("%v after a long connection", f.stay)
+		}
+	})
+}
+
 // A list of one address has nowhere to go, and what nobody keeps moves nobody.
 func TestLacksOfOneAddress(t *testing.T) {
 	t.Parallel()
