@@ -193,8 +193,8 @@ func report() *reportv1.PostReportRequest {
 	return &reportv1.PostReportRequest{ReportType: "event", AppId: "a", AppKey: "k", EventName: "e", Content: "{}"}
 }
 
-// S8: who reads nothing at all, but opens all windows, is not waited for either.
-func TestS8NobodyReads(t *testing.T) {
+// Who reads nothing at all, but opens all windows, is not waited for either.
+func TestNobodyReads(t *testing.T) {
 	t.Parallel()
 	room := NewRoom()
 	s := &stub{reportData: strings.Repeat("x", 1<<20)}
