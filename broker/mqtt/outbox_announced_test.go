@@ -33,7 +33,7 @@ var (
 
 // What a broker announces is a limit of its connection. One CONNACK put the
 // whole accepted backlog aside.
-func TestOutboxS1AnnouncedLimitPutsNothingAside(t *testing.T) {
+func TestOutboxAnnouncedLimitPutsNothingAside(t *testing.T) {
 	t.Parallel()
 	for name, announced := range map[string][]byte{
 		"maximum packet size": maximumPacket(30), "maximum QoS": maximumQoS0, "retain available": noRetain,
@@ -82,7 +82,7 @@ func TestOutboxS1AnnouncedLimitPutsNothingAside(t *testing.T) {
 }
 
 // Only what is over the limit waits.
-func TestOutboxS1OtherKeysGoOn(t *testing.T) {
+func TestOutboxOtherKeysGoOn(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.NewScripted(t, scripted.WithFaults(announcing(maximumPacket(200)...)))
 	store := memory(t, 0)
@@ -102,7 +102,7 @@ func TestOutboxS1OtherKeysGoOn(t *testing.T) {
 
 // What a PUBACK says of a message is the broker's verdict, too; a limit that was
 // asked for puts aside what is refused for longer.
-func TestOutboxS1VerdictOfThisBroker(t *testing.T) {
+func TestOutboxVerdictOfThisBroker(t *testing.T) {
 	t.Parallel()
 	const badTopic, tooLarge = 0x90, 0x95
 	for _, code := range []byte{badTopic, tooLarge} {
@@ -123,7 +123,7 @@ func TestOutboxS1VerdictOfThisBroker(t *testing.T) {
 
 // Addresses of one list may differ in what they offer: what this one does not
 // take is sent at another, and the connection does not go back and forth.
-func TestOutboxS1OtherAddressTakesIt(t *testing.T) {
+func TestOutboxOtherAddressTakesIt(t *testing.T) {
 	t.Parallel()
 	const n = 20
 	small := mqtttest.NewScripted(t, scripted.WithFaults(announcing(noRetain...)))
