@@ -20,10 +20,12 @@ func (c *Config) maxPacket() int { return c.MaxInbound + packetRoom }
 // not.
 func (c *Config) heldBytes() int64 { return 2 * c.QueueBytes }
 
-// receiveMaximum is what a broker may have outstanding to us: messages of the largest
-// size are within the bound in bytes then, and none are more than the queue takes.
+// receiveMaximum is what a broker may have outstanding to us: messages of an eighth of
+// the largest size are within the bound in bytes then, and none are more than the
+// queue takes. Larger ones meet back-pressure; a window for the largest alone would
+// slow small ones down on every link that is not local.
 func (c *Config) receiveMaximum() int {
-	n := max(leastReceive, c.heldBytes()/int64(c.maxPacket()))
+	n := max(leastReceive, c.heldBytes()/int64(c.maxPacket()/8))
 	return int(min(n, session.DefaultReceiveMaximum, int64(c.queue())))
 }
 
