@@ -3,8 +3,8 @@ package deadletter
 import (
 	"errors"
 	"fmt"
-	"hash/maphash"
-	"sync"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/share"
 )
 
 // ErrShare is the error of a Put that would take more than the share of one
@@ -17,7 +17,7 @@ var ErrShare = errors.New("deadletter: the share of one origin is used up")
 const (
 	DefaultMaxLetters = 100_000
 	DefaultMaxBytes   = 1 << 30
-	DefaultShare      = 8
+	DefaultShare      = share.Default
 )
 
 // Bounds are what a store keeps, and what of that one origin may have: while the
@@ -48,17 +48,15 @@ func (b Bounds) WithDefaults() Bounds {
 	return b
 }
 
-// smallest is what the smallest form of a letter takes at most, see [Letter.Smaller]:
-// there is none to ask for instead.
-const smallest = 4 << 10
-
 // Use is how many letters there are, and how many bytes they take.
 type Use struct {
 	Letters int
 	Bytes   int64
 }
 
-func (u *Use) add(letters int, bytes int64) { u.Letters, u.Bytes = u.Letters+letters, u.Bytes+bytes }
+// smallest is what the smallest form of a letter takes at most, see [Letter.Smaller]:
+// there is none to ask for instead.
+const smallest = 4 << 10
 
 // Room returns nil when one more letter, of size bytes, has room, and otherwise
 // [ErrShare], [ErrFull], or [ErrUnfit] for one that is larger than what it may ever
@@ -66,128 +64,68 @@ func (u *Use) add(letters int, bytes int64) { u.Letters, u.Bytes = u.Letters+let
 // is called only when that matters, and its error is returned. An origin that has its
 // share gets ErrShare also where the store is full, so that it never waits for others.
 func (b Bounds) Room(size int64, all Use, own func() (Use, error)) error {
-	if b.Bytes > 0 && size > b.Bytes {
-		return fmt.Errorf("%w: it has %d bytes, and all letters may have %d", ErrUnfit, size, b.Bytes)
-	}
-	// Which of the bounds is more than half used up.
-	letters, bytes := b.Letters > 0 && 2*(all.Letters+1) > b.Letters, b.Bytes > 0 && 2*(all.Bytes+size) > b.Bytes
-	share := b.Share
-	if share == 0 {
-		share = DefaultShare
-	}
-	if most := b.Bytes / int64(share); share > 1 && bytes && size > max(most, smallest) {
-		return fmt.Errorf("%w: it has %d bytes, and one origin may have %d while the store is more than half full", ErrUnfit, size, most)
-	}
-	if share > 1 && (letters || bytes) {
+	v, err := b.shared().Room(size, share.Use{Count: all.Letters, Bytes: all.Bytes}, func() (share.Use, error) {
 		of, err := own()
-		if err != nil {
-			return err
-		}
-		if most := max(1, b.Letters/share); letters && of.Letters+1 > most {
-			return fmt.Errorf("%w: it has %d letters, and may have %d while the store is more than half full", ErrShare, of.Letters, most)
-		}
-		if most := b.Bytes / int64(share); bytes && of.Bytes+size > most {
-			return fmt.Errorf("%w: it has %d bytes, and may have %d while the store is more than half full: %w", ErrShare, of.Bytes, most, ErrUnfit)
-		}
+		return share.Use{Count: of.Letters, Bytes: of.Bytes}, err
+	})
+	if err != nil {
+		return err
 	}
-	switch {
-	case b.Letters > 0 && all.Letters+1 > b.Letters:
-		return fmt.Errorf("%w: it has %d letters, and may have %d", ErrFull, all.Letters, b.Letters)
-	case b.Bytes > 0 && all.Bytes+size > b.Bytes:
-		return fmt.Errorf("%w: it has %d bytes, and may have %d", ErrFull, all.Bytes, b.Bytes)
+	return refused(v)
+}
+
+func (b Bounds) shared() share.Bounds {
+	return share.Bounds{Count: b.Letters, Bytes: b.Bytes, Share: b.Share}
+}
+
+// refused is the error of a letter that has no room.
+func refused(v share.Verdict) error {
+	switch v.Limit {
+	case share.Whole:
+		return fmt.Errorf("%w: it has %d bytes, and all letters may have %d", ErrUnfit, v.Has, v.May)
+	case share.Part:
+		err := fmt.Errorf("%w: it has %d bytes, and one origin may have %d while the store is more than half full", ErrUnfit, v.Has, v.May)
+		if v.Has <= smallest {
+			err = fmt.Errorf("%w: %w", ErrShare, err)
+		}
+		return err
+	case share.PartCount:
+		return fmt.Errorf("%w: it has %d letters, and may have %d while the store is more than half full", ErrShare, v.Has, v.May)
+	case share.PartBytes:
+		return fmt.Errorf("%w: it has %d bytes, and may have %d while the store is more than half full: %w", ErrShare, v.Has, v.May, ErrUnfit)
+	case share.WholeCount:
+		return fmt.Errorf("%w: it has %d letters, and may have %d", ErrFull, v.Has, v.May)
+	case share.WholeBytes:
+		return fmt.Errorf("%w: it has %d bytes, and may have %d", ErrFull, v.Has, v.May)
 	}
 	return nil
 }
 
-const (
-	usageRows = 4
-	// A row has shareColumns places for each share, within minColumns and maxColumns,
-	// so that an origin is not taken for more than it is by a large part of a share.
-	minColumns, maxColumns = 1 << 10, 1 << 16
-	shareColumns           = 128
-)
-
 // Usage follows how much a store of one process holds, of all origins together and
 // of each. It takes the same memory whatever there is: 64 KiB with the default share,
-// and 4 MiB at most, from a share of 512 on. An origin is counted in one place of each
-// of four rows, by hashes that differ from one start to the next, and has what the
-// emptiest of the four says. That is what it has, or in a store of many letters a
-// little more, a thousandth of all at most in practice. Made by [NewUsage]; safe for
-// concurrent use.
-type Usage struct {
-	bounds Bounds
-	seeds  [usageRows]maphash.Seed
-
-	mu     sync.Mutex
-	all    Use
-	places [usageRows][]Use
-}
+// and 4 MiB at most, from a share of 512 on. An origin is told to have what it has, or
+// in a store of many letters a little more, a thousandth of all at most in practice.
+// Made by [NewUsage]; safe for concurrent use.
+type Usage struct{ u *share.Usage }
 
 // NewUsage returns the usage of an empty store.
-func NewUsage(b Bounds) *Usage {
-	u := &Usage{bounds: b}
-	columns := min(max(minColumns, shareColumns*min(b.Share, maxColumns)), maxColumns)
-	for i := range u.seeds {
-		u.seeds[i], u.places[i] = maphash.MakeSeed(), make([]Use, columns)
-	}
-	return u
-}
+func NewUsage(b Bounds) *Usage { return &Usage{share.NewUsage(b.shared())} }
 
 // Take takes room for a letter, or returns [ErrShare] or [ErrFull].
-func (u *Usage) Take(origin string, size int64) error {
-	at := u.at(origin)
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	err := u.bounds.Room(size, u.all, func() (Use, error) { return u.of(at), nil })
-	if err == nil {
-		u.change(at, 1, size)
-	}
-	return err
-}
+func (u *Usage) Take(origin string, size int64) error { return refused(u.u.Take(origin, size)) }
 
 // Add notes letters that are there whatever the bounds are, or with numbers below 0
 // that they are gone.
-func (u *Usage) Add(origin string, letters int, bytes int64) {
-	at := u.at(origin)
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.change(at, letters, bytes)
-}
+func (u *Usage) Add(origin string, letters int, bytes int64) { u.u.Add(origin, letters, bytes) }
 
 // All returns what all letters take.
 func (u *Usage) All() Use {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.all
+	all := u.u.All()
+	return Use{Letters: all.Count, Bytes: all.Bytes}
 }
 
 // Of returns what the letters of an origin take, or a little more.
 func (u *Usage) Of(origin string) Use {
-	at := u.at(origin)
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.of(at)
-}
-
-func (u *Usage) at(origin string) (at [usageRows]int) {
-	for i, seed := range u.seeds {
-		at[i] = int(maphash.String(seed, origin) % uint64(len(u.places[i])))
-	}
-	return at
-}
-
-func (u *Usage) of(at [usageRows]int) Use {
-	least := u.places[0][at[0]]
-	for row := 1; row < usageRows; row++ {
-		place := u.places[row][at[row]]
-		least.Letters, least.Bytes = min(least.Letters, place.Letters), min(least.Bytes, place.Bytes)
-	}
-	return least
-}
-
-func (u *Usage) change(at [usageRows]int, letters int, bytes int64) {
-	u.all.add(letters, bytes)
-	for row, column := range at {
-		u.places[row][column].add(letters, bytes)
-	}
+	of := u.u.Of(origin)
+	return Use{Letters: of.Count, Bytes: of.Bytes}
 }
