@@ -253,8 +253,8 @@ type OutboxInfo struct {
 	// Health is the outbox after it; with [OutboxUnrouted] and [OutboxExpired],
 	// which may be many, as it was known last, with their counts.
 	Health OutboxHealth
-	// Topic and ID name the message of [OutboxQuarantined], [OutboxRefused],
-	// [OutboxUnrouted] and [OutboxExpired].
+	// Topic and ID name the message of [OutboxQuarantined], [OutboxQuarantineFull],
+	// [OutboxRefused], [OutboxUnanswered], [OutboxUnrouted] and [OutboxExpired].
 	Topic, ID string
 	// Err is why, where there is a reason.
 	Err error
@@ -276,7 +276,10 @@ const (
 	// refused for too long.
 	OutboxQuarantined OutboxKind = "quarantined"
 	// OutboxQuarantineFull is told of a message that was to be quarantined while
-	// as many are as may be: it stays where it is; at most once a minute.
+	// as many are as may be, or as many of its order as of one may be: it stays where
+	// it is, and what is behind it waits. Err says which, as outbox.ErrQuarantineFull or
+	// outbox.ErrQuarantineShare, and why the message cannot be sent. At most once a
+	// minute for either.
 	OutboxQuarantineFull OutboxKind = "quarantine full"
 	// OutboxRefused is told of a message that the broker refused, that is tried
 	// again, and that others of its order wait for: at most once a minute for each

@@ -17,7 +17,8 @@ type MemoryOptions struct {
 	// MaxBytes is the sum of [Entry.Size] that may wait; default 64 MiB.
 	MaxBytes int64
 	// MaxQuarantined is how many entries may be quarantined, and
-	// MaxQuarantinedBytes their size; defaults 10,000 and 64 MiB.
+	// MaxQuarantinedBytes their size; defaults 10,000 and 64 MiB. Of that a key has
+	// its share, see [QuarantineUsage].
 	MaxQuarantined      int
 	MaxQuarantinedBytes int64
 }
@@ -44,7 +45,9 @@ func NewMemory(o MemoryOptions) (Store, error) {
 	if o.MaxQuarantinedBytes == 0 {
 		o.MaxQuarantinedBytes = DefaultMaxQuarantinedBytes
 	}
-	return &memory{o: o, appended: make(chan struct{}, 1)}, nil
+	m := &memory{o: o, appended: make(chan struct{}, 1)}
+	m.aside.usage = NewQuarantineUsage(o.MaxQuarantined, o.MaxQuarantinedBytes)
+	return m, nil
 }
 
 // memory keeps entries in one slice in order of Seq. A deleted entry leaves a

@@ -13,7 +13,7 @@ const maxReason = 1024
 // Seq.
 type memoryQuarantine struct {
 	list  []Quarantined
-	bytes int64
+	usage *QuarantineUsage
 }
 
 func (q *memoryQuarantine) find(seq uint64) (int, bool) {
@@ -36,7 +36,7 @@ func (q *memoryQuarantine) take(seq uint64) *Entry {
 	}
 	e := q.list[i].Entry
 	q.list = slices.Delete(q.list, i, i+1)
-	q.bytes -= int64(e.Size())
+	q.usage.Add(e.Order(), -1, -int64(e.Size()))
 	return e
 }
 
@@ -51,9 +51,8 @@ func (m *memory) Quarantine(_ context.Context, seq uint64, reason string) error 
 		return nil
 	}
 	e := m.entries[i]
-	size := int64(e.Size())
-	if len(m.aside.list) >= m.o.MaxQuarantined || m.aside.bytes+size > m.o.MaxQuarantinedBytes {
-		return ErrQuarantineFull
+	if err := m.aside.usage.Take(e.Order(), int64(e.Size())); err != nil {
+		return err
 	}
 	m.remove(seq)
 	m.squeeze()
@@ -61,7 +60,6 @@ func (m *memory) Quarantine(_ context.Context, seq uint64, reason string) error 
 	m.aside.list = slices.Insert(m.aside.list, at, Quarantined{
 		Seq: seq, Time: time.Now(), Reason: reason[:min(len(reason), maxReason)], Entry: e,
 	})
-	m.aside.bytes += size
 	return nil
 }
 

@@ -26,6 +26,18 @@ func TestMemoryQuarantineBound(t *testing.T) {
 	})
 }
 
+func TestQuarantineShare(t *testing.T) {
+	t.Parallel()
+	outboxtest.TestQuarantineShare(t, func(t *testing.T, bytes int64) outbox.Store {
+		t.Helper()
+		s, err := outbox.NewMemory(outbox.MemoryOptions{MaxQuarantined: 16, MaxQuarantinedBytes: bytes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+}
+
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]outbox.MemoryOptions{

@@ -32,6 +32,11 @@ var ErrNotHolder = errors.New("outbox: another relay sends")
 // permit. The entry stays where it is.
 var ErrQuarantineFull = errors.New("outbox: quarantine is full")
 
+// ErrQuarantineShare is the error of a Quarantine that would take more than the
+// share of one key, see [QuarantineUsage]; it is an [ErrQuarantineFull], too. The
+// entry stays where it is, and those of other keys may have room.
+var ErrQuarantineShare = fmt.Errorf("%w for one key", ErrQuarantineFull)
+
 // BusyError is the error of a Delete or Quarantine that has done all but Seqs, on
 // which somebody else works in a transaction of the database. They may be asked
 // for again later, and hold up nobody else until then.
@@ -98,7 +103,8 @@ type Quarantine interface {
 	// Quarantine takes an entry that can never be sent out of the way of the
 	// others, with the reason, of which 1,024 bytes are kept. It stays for an
 	// operator, and does not count for the bounds of what waits. It is
-	// [ErrQuarantineFull] at the bound of the quarantine; it is no error when the
+	// [ErrQuarantineFull] at the bound of the quarantine, and [ErrQuarantineShare]
+	// when the key of the entry has its share of that; it is no error when the
 	// entry is gone, or quarantined already. Of a store in a database it may be a
 	// [BusyError].
 	Quarantine(ctx context.Context, seq uint64, reason string) error
@@ -131,7 +137,7 @@ type Store interface {
 	// Read returns up to limit entries with Seq > after, in order of Seq. It may
 	// return fewer to spare memory, and none only when there are none.
 	// Quarantined entries are left out; one that cannot be decoded is
-	// quarantined by this, or left out where it is when the quarantine is full.
+	// quarantined by this, or left out where it is when the quarantine has no room.
 	// Entries whose [Entry.Order] is among without may be left out, so that many
 	// of them need not be read only to be passed by. Of a store that several
 	// processes share it is [ErrNotHolder] while another one relays.
@@ -191,12 +197,6 @@ type Quarantined struct {
 	// Raw is the record as a file has it; nil in other stores.
 	Raw []byte
 }
-
-// Bounds of the quarantine of a store, unless it is told otherwise.
-const (
-	DefaultMaxQuarantined      = 10_000
-	DefaultMaxQuarantinedBytes = 64 << 20
-)
 
 // Fill is how full the store is, between 0 and 1, by the bound that is nearer.
 func (s Stats) Fill() float64 {

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -77,7 +78,8 @@ func (l *lane) closedKey() ClosedKey {
 type tellings struct {
 	last map[string]time.Time // by reason
 	due  []ClosedKey
-	full time.Time // when it was told that the quarantine is
+	// When it was told that the quarantine is full, and that one key has its share.
+	full, share time.Time
 }
 
 const (
@@ -103,6 +105,19 @@ func (t *tellings) refused(k ClosedKey, now time.Time) {
 	}
 	t.last[reason] = now
 	t.due = append(t.due, k)
+}
+
+// noRoom reports whether it is to be told now why the quarantine has no room.
+func (t *tellings) noRoom(err error, now time.Time) bool {
+	last := &t.full
+	if errors.Is(err, ErrQuarantineShare) {
+		last = &t.share
+	}
+	if now.Sub(*last) < tellEvery {
+		return false
+	}
+	*last = now
+	return true
 }
 
 // ClosedKeys returns up to limit keys that wait because an entry of theirs

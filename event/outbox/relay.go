@@ -74,8 +74,10 @@ type Observe struct {
 	// closed: at most once a minute.
 	Unanswered func(k ClosedKey)
 	// QuarantineFull is told of an entry that was to be quarantined while the
-	// quarantine is at its bound: it stays, its key stays closed, and it is tried
-	// again at the end of long pauses. At most once a minute.
+	// quarantine is at its bound, or its key has its share of that: it stays, its key
+	// stays closed, and it is tried again at the end of long pauses. The Err of the key
+	// has [ErrQuarantineFull], or [ErrQuarantineShare], and why the entry cannot be
+	// sent. At most once a minute for either.
 	QuarantineFull func(k ClosedKey)
 	// Taken is told when the relay stands by, because another one of this process
 	// works on the store: once, until it has the store itself.

@@ -301,7 +301,11 @@ func TestFullQuarantineKeepsTheKeyClosed(t *testing.T) {
 		full := 0
 		r, stop := start(t, s, b.send, outbox.RelayOptions{
 			Permanent: func(err error) bool { return errors.Is(err, errNotAuthorized) },
-			Observe:   outbox.Observe{QuarantineFull: func(outbox.ClosedKey) { full++ }},
+			Observe: outbox.Observe{QuarantineFull: func(k outbox.ClosedKey) {
+				if !errors.Is(k.Err, outbox.ErrQuarantineShare) { // that is told beside it
+					full++
+				}
+			}},
 		})
 		defer stop()
 		for i := range 4 {
@@ -330,6 +334,62 @@ func TestFullQuarantineKeepsTheKeyClosed(t *testing.T) {
 		advance(2 * time.Minute)
 		if st, _ := s.Stats(t.Context()); st.Quarantined != 2 || st.Depth != 4 {
 			t.Errorf("with room again: %+v", st)
+		}
+	})
+}
+
+// One key cannot have all of the quarantine: beyond its share it stays closed and
+// is tried on at long pauses, that is told, and entries of other keys are put aside.
+func TestKeyWithItsShareOfTheQuarantineStaysClosed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := outbox.NewMemory(outbox.MemoryOptions{MaxQuarantined: 16})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := newACLBroker(bad)
+		var told []outbox.ClosedKey
+		r, stop := start(t, s, b.send, outbox.RelayOptions{
+			Permanent: func(err error) bool { return errors.Is(err, errNotAuthorized) },
+			Observe:   outbox.Observe{QuarantineFull: func(k outbox.ClosedKey) { told = append(told, k) }},
+		})
+		defer stop()
+		for i := range 100 {
+			fill(t, s, entry("bad", i))
+		}
+		advance(10 * time.Minute)
+		for i := range 4 {
+			fill(t, s, entry(fmt.Sprint("bad", i), 0))
+		}
+		fill(t, s, entry("good", 0))
+		advance(10 * time.Second)
+		h := r.Health(t.Context())
+		if h.Quarantined != 8+4 || h.Depth != 100-8 || h.ClosedKeys != 1 {
+			t.Errorf("Health: %+v", h)
+		}
+		if tries, sent := b.state(); sent != 1 || tries > 150 {
+			t.Errorf("%d attempts, %d sent", tries, sent)
+		}
+		if len(told) < 5 || len(told) > 11 {
+			t.Errorf("told %d times in 10 minutes", len(told))
+		}
+		for _, k := range told {
+			if k.Key != "bad" || !errors.Is(k.Err, outbox.ErrQuarantineShare) || !errors.Is(k.Err, errNotAuthorized) {
+				t.Errorf("told %+v", k)
+			}
+		}
+		q, err := s.Quarantined(t.Context(), 0, 6)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range q {
+			if err := s.Discard(t.Context(), x.Seq); err != nil {
+				t.Fatal(err)
+			}
+		}
+		advance(2 * time.Minute)
+		if h := r.Health(t.Context()); h.Quarantined != 8 || h.Depth != 100-8-2 {
+			t.Errorf("with room again: %+v", h)
 		}
 	})
 }

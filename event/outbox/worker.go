@@ -336,21 +336,19 @@ func (w *worker) quarantine(ctx context.Context, bad rejected) error {
 	if err != nil && !errors.Is(err, ErrQuarantineFull) {
 		return err
 	}
-	full := err != nil
 	w.mu.Lock()
 	w.w.rejected = w.w.rejected[1:]
 	now := time.Now()
 	var k ClosedKey
-	if full {
+	told := false
+	if err != nil {
 		w.w.unquarantined(bad, now)
 		k = bad.it.lane.closedKey()
-		full = now.Sub(w.tell.full) >= tellEvery
+		k.Err = fmt.Errorf("%w: %w", err, bad.err)
+		told = w.tell.noRoom(err, now)
 	} else {
 		w.w.quarantined(bad)
 		w.own++
-	}
-	if full {
-		w.tell.full = now
 	}
 	w.checkDue = true
 	w.mu.Unlock()
@@ -358,7 +356,7 @@ func (w *worker) quarantine(ctx context.Context, bad rejected) error {
 	switch o := &w.o.Observe; {
 	case err == nil && o.Quarantined != nil:
 		o.Quarantined(bad.entry, bad.err)
-	case full && o.QuarantineFull != nil:
+	case told && o.QuarantineFull != nil:
 		o.QuarantineFull(k)
 	}
 	return nil

@@ -95,7 +95,7 @@ func (a *alarms) observe() outbox.Observe {
 			a.tell(event.OutboxInfo{Kind: event.OutboxUnanswered, Topic: k.Topic, ID: k.ID, Err: k.Err})
 		},
 		QuarantineFull: func(k outbox.ClosedKey) {
-			a.keeper.state.log.Errorf("mqtt: a message cannot be put aside, as too many are: topic %q, id %q waits with others of its order behind it: %v",
+			a.keeper.state.log.Errorf("mqtt: a message cannot be put aside, as too many are, of all or of its order: topic %q, id %q waits with others of its order behind it (said once a minute for either): %v",
 				clip(k.Topic), clip(k.ID), k.Err)
 			a.tell(event.OutboxInfo{Kind: event.OutboxQuarantineFull, Topic: k.Topic, ID: k.ID, Err: k.Err})
 		},

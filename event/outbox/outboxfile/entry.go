@@ -71,6 +71,13 @@ func acceptedOf(rec []byte) time.Time {
 	return time.Unix(0, int64(binary.BigEndian.Uint64(rec[record.Head+4:])))
 }
 
+// shareOf is the key for whose share of the quarantine a record counts; records that
+// are too damaged to have one share "".
+func shareOf(rec []byte) string {
+	order, _ := orderOf(rec)
+	return string(order)
+}
+
 func keyOf(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
 
 // orderOf reads the order of a record without checking or copying it: the key,

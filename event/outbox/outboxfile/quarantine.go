@@ -22,12 +22,35 @@ const maxReason = 1024
 type moving struct {
 	seqs   []uint64
 	amount // of those that were there
+	moved  []kept
+}
+
+// kept is an entry in the quarantine: whose share it counts for, and its size.
+type kept struct {
+	key  string
+	size int64
+}
+
+func (m *moving) reset() { m.amount, m.moved = amount{}, nil }
+
+// leaves notes that an entry leaves the quarantine.
+func (m *moving) leaves(rec []byte) {
+	k := kept{shareOf(rec), sizeOf(rec)}
+	m.add(amount{1, k.size})
+	m.moved = append(m.moved, k)
+}
+
+// left frees the room of what left the quarantine.
+func (s *Store) left(m *moving) {
+	for _, k := range m.moved {
+		s.aside.Add(k.key, -1, -k.size)
+	}
 }
 
 // Quarantine implements [outbox.Store].
 func (s *Store) Quarantine(ctx context.Context, seq uint64, reason string) error {
-	a, err := s.askAside(seq)
-	if err != nil || a.n == 0 {
+	asked, err := s.askAside(seq)
+	if err != nil || asked == nil {
 		return err
 	}
 	reason = reason[:min(len(reason), maxReason)]
@@ -49,36 +72,32 @@ func (s *Store) Quarantine(ctx context.Context, seq uint64, reason string) error
 		return entries.Delete(key)
 	}
 	finish := func(stored bool) {
+		if !stored || m.n == 0 { // it was sent and deleted meanwhile
+			s.aside.Add(asked.key, -1, -asked.size)
+			return
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.askedAside.subtract(a)
-		if stored {
-			s.waiting.subtract(m.amount)
-			s.aside.add(m.amount)
-		}
+		s.waiting.subtract(m.amount)
 	}
-	return wrap("quarantine", s.file.Update(ctx, boltfile.Op{Grow: 4096 + int(a.bytes), Apply: apply, Finish: finish}))
+	return wrap("quarantine", s.file.Update(ctx, boltfile.Op{Grow: 4096 + int(asked.size), Apply: apply, Finish: finish}))
 }
 
-// askAside takes room in the quarantine for an entry; there is none of one that
-// is not there.
-func (s *Store) askAside(seq uint64) (a amount, err error) {
+// askAside takes room in the quarantine for an entry; nil is one that is not there.
+func (s *Store) askAside(seq uint64) (asked *kept, err error) {
 	err = s.file.View(func(tx *bbolt.Tx) error {
 		if v := tx.Bucket([]byte(entriesBucket)).Get(keyOf(seq)); v != nil {
-			a = amount{1, sizeOf(v)}
+			asked = &kept{shareOf(v), sizeOf(v)}
 		}
 		return nil
 	})
-	if err != nil || a.n == 0 {
-		return amount{}, wrap("quarantine", err)
+	if err != nil || asked == nil {
+		return nil, wrap("quarantine", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.aside.n+s.askedAside.n+a.n > s.o.MaxQuarantined || s.aside.bytes+s.askedAside.bytes+a.bytes > s.o.MaxQuarantinedBytes {
-		return amount{}, outbox.ErrQuarantineFull
+	if err := s.aside.Take(asked.key, asked.size); err != nil {
+		return nil, err
 	}
-	s.askedAside.add(a)
-	return a, nil
+	return asked, nil
 }
 
 // Quarantined implements [outbox.Store].
@@ -143,11 +162,11 @@ func (s *Store) Requeue(ctx context.Context, seqs ...uint64) error {
 		s.mu.Lock()
 		s.asked.subtract(asked)
 		if stored {
-			s.aside.subtract(m.amount)
 			s.waiting.add(m.amount)
 		}
 		s.mu.Unlock()
 		if stored {
+			s.left(m)
 			s.hint()
 		}
 	}
@@ -155,7 +174,7 @@ func (s *Store) Requeue(ctx context.Context, seqs ...uint64) error {
 }
 
 func (m *moving) requeue(tx *bbolt.Tx) error {
-	m.amount = amount{}
+	m.reset()
 	entries, aside := tx.Bucket([]byte(entriesBucket)), tx.Bucket([]byte(quarantineBucket))
 	for _, seq := range m.seqs {
 		key := keyOf(seq)
@@ -164,7 +183,7 @@ func (m *moving) requeue(tx *bbolt.Tx) error {
 			continue
 		}
 		rec := slices.Clone(asideRecord(v))
-		m.add(amount{1, sizeOf(rec)})
+		m.leaves(rec)
 		if err := errors.Join(aside.Delete(key), entries.Put(key, rec)); err != nil {
 			return err
 		}
@@ -182,16 +201,14 @@ func (s *Store) Discard(ctx context.Context, seqs ...uint64) error {
 	m := &moving{seqs: slices.Clone(seqs)}
 	finish := func(stored bool) {
 		if stored {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.aside.subtract(m.amount)
+			s.left(m)
 		}
 	}
 	return wrap("discard", s.file.Update(ctx, boltfile.Op{Apply: m.discard, Finish: finish}))
 }
 
 func (m *moving) discard(tx *bbolt.Tx) error {
-	m.amount = amount{}
+	m.reset()
 	b := tx.Bucket([]byte(quarantineBucket))
 	for _, seq := range m.seqs {
 		key := keyOf(seq)
@@ -199,7 +216,7 @@ func (m *moving) discard(tx *bbolt.Tx) error {
 		if v == nil {
 			continue
 		}
-		m.add(amount{1, asideSize(v)})
+		m.leaves(asideRecord(v))
 		if err := b.Delete(key); err != nil {
 			return err
 		}

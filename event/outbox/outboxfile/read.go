@@ -27,6 +27,9 @@ func (s *Store) Read(ctx context.Context, after uint64, limit int, without ...st
 		}
 		for _, b := range p.bad {
 			err := s.Quarantine(ctx, b.seq, b.err.Error())
+			if errors.Is(err, outbox.ErrQuarantineShare) {
+				continue // it stays where it is; others may have room
+			}
 			if errors.Is(err, outbox.ErrQuarantineFull) {
 				break
 			}

@@ -51,7 +51,8 @@ type Options struct {
 	// MaxBytes is the sum of their [outbox.Entry.Size]; default 1 GiB.
 	MaxBytes int64
 	// MaxQuarantined is how many entries may be quarantined, and
-	// MaxQuarantinedBytes their [outbox.Entry.Size]; defaults 10,000 and 64 MiB.
+	// MaxQuarantinedBytes their [outbox.Entry.Size]; defaults 10,000 and 64 MiB. Of
+	// that a key has its share, see [outbox.QuarantineUsage].
 	MaxQuarantined      int
 	MaxQuarantinedBytes int64
 	// LockTimeout is how long Open waits for another process to close the
@@ -77,12 +78,11 @@ type Store struct {
 	file     *boltfile.File
 	o        Options
 	appended chan struct{}
+	aside    *outbox.QuarantineUsage // with what is being quarantined
 
-	mu         sync.Mutex
-	waiting    amount
-	asked      amount // that is being appended
-	aside      amount // quarantined
-	askedAside amount
+	mu      sync.Mutex
+	waiting amount
+	asked   amount // that is being appended
 }
 
 // amount is a number of entries and their size.
@@ -134,6 +134,7 @@ func Open(path string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("outbox file: %w", err)
 	}
 	s := &Store{file: file, o: o, appended: make(chan struct{}, 1)}
+	s.aside = outbox.NewQuarantineUsage(o.MaxQuarantined, o.MaxQuarantinedBytes)
 	if err := s.count(); err != nil {
 		return nil, errors.Join(fmt.Errorf("outbox file %s: %w", path, err), file.Close())
 	}
@@ -161,7 +162,8 @@ func (s *Store) count() error {
 	low := false
 	err := s.file.View(func(tx *bbolt.Tx) error {
 		err := tx.Bucket([]byte(quarantineBucket)).ForEach(func(_, v []byte) error {
-			s.aside.add(amount{1, asideSize(v)})
+			rec := asideRecord(v)
+			s.aside.Add(shareOf(rec), 1, sizeOf(rec))
 			return nil
 		})
 		if err != nil {
@@ -373,7 +375,7 @@ func (s *Store) Stats(context.Context) (outbox.Stats, error) {
 	s.mu.Lock()
 	st := outbox.Stats{
 		Depth: s.waiting.n, Bytes: s.waiting.bytes, MaxDepth: s.o.MaxEntries, MaxBytes: s.o.MaxBytes,
-		Oldest: oldest, Quarantined: s.aside.n, MaxQuarantined: s.o.MaxQuarantined,
+		Oldest: oldest, Quarantined: s.aside.Entries(), MaxQuarantined: s.o.MaxQuarantined,
 	}
 	s.mu.Unlock()
 	return st, wrap("write", s.file.Err())

@@ -81,6 +81,44 @@ func TestQuarantineBound(t *testing.T) {
 	})
 }
 
+func TestQuarantineShare(t *testing.T) {
+	t.Parallel()
+	outboxtest.TestQuarantineShare(t, func(t *testing.T, bytes int64) outbox.Store {
+		t.Helper()
+		return open(t, newPath(t), outboxfile.Options{MaxQuarantined: 16, MaxQuarantinedBytes: bytes})
+	})
+}
+
+// What is in the file counts, also what had no share when it was put aside.
+func TestQuarantineShareAfterReopen(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	s := open(t, path, outboxfile.Options{})
+	appendN(t, s, 13)
+	other := outboxtest.Entry("other", 0)
+	if err := s.Append(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	for seq := range uint64(12) {
+		if err := s.Quarantine(t.Context(), seq+1, "refused"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, path, outboxfile.Options{MaxQuarantined: 16})
+	if st, err := s.Stats(t.Context()); err != nil || st.Quarantined != 12 {
+		t.Fatalf("Stats: %+v, %v", st, err)
+	}
+	if err := s.Quarantine(t.Context(), 13, "refused"); !errors.Is(err, outbox.ErrQuarantineShare) {
+		t.Errorf("Quarantine of a key that has its share: %v", err)
+	}
+	if err := s.Quarantine(t.Context(), other.Seq, "refused"); err != nil {
+		t.Errorf("Quarantine of another key: %v", err)
+	}
+}
+
 func TestReopen(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)

@@ -11,6 +11,8 @@ func (s *Store) Statements() map[string][]any {
 		s.sql.oldest:         {50_000},
 		s.sql.quarantined:    {0, 100},
 		s.sql.countAside:     {},
+		s.sql.asideOfKeys:    {},
+		s.sql.one:            {50_000},
 		strings.Replace(s.sql.sizes, "{seqs}", numbered(1, 2), 1):   {1, 2},
 		strings.Replace(s.sql.remove, "{seqs}", numbered(1, 2), 1):  {1, 2},
 		strings.Replace(s.sql.requeue, "{seqs}", numbered(1, 2), 1): {1, 2},

@@ -3,6 +3,7 @@ package outboxsql_test
 import (
 	"testing"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
 )
 
@@ -38,5 +39,35 @@ func TestSpoiltRow(t *testing.T) {
 				t.Errorf("%+v, %v", st, err)
 			}
 		})
+	}
+}
+
+// Spoilt rows of one key do not take the room of those of others, which are put aside
+// also when they are read together.
+func TestSpoiltRowsOfOneKey(t *testing.T) {
+	t.Parallel()
+	db := sqlite(t)
+	s := store(t, db, outboxsql.Options{MaxQuarantined: 16})
+	var es []*outbox.Entry
+	for i := range 100 {
+		es = append(es, entry("k", i))
+	}
+	es = append(es, entry("a", 0), entry("b", 0), entry("c", 0), entry("whole", 0))
+	if err := s.Append(t.Context(), es...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "UPDATE mqtt_outbox SET qos = 'x' WHERE ordering_key <> 'whole'"); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.Read(t.Context(), 0, 1000)
+	if err != nil || len(list) != 1 || list[0].Key != "whole" {
+		t.Errorf("read %d entries, %v", len(list), err)
+	}
+	for _, key := range []string{"a", "b", "c"} {
+		var n int
+		err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM mqtt_outbox WHERE ordering_key = $1 AND quarantined > ''", key).Scan(&n)
+		if err != nil || n != 1 {
+			t.Errorf("%d of key %q are put aside, %v", n, key, err)
+		}
 	}
 }

@@ -4,48 +4,12 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
-
-// aside knows how much is quarantined: as counted, and followed since then.
-type aside struct {
-	mu      sync.Mutex
-	held    fill.Amount
-	counted time.Time
-}
-
-// asideAge is how old that may be. The count reads an index of what is
-// quarantined, which has a bound.
-const asideAge = 10 * time.Second
-
-func (a *aside) add(rows, bytes int64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.held.Rows += rows
-	a.held.Bytes += bytes
-}
-
-func (a *aside) now(ctx context.Context, s *Store) (fill.Amount, error) {
-	a.mu.Lock()
-	held, fresh := a.held, !a.counted.IsZero() && time.Since(a.counted) < asideAge
-	a.mu.Unlock()
-	if fresh {
-		return held, nil
-	}
-	err := sqltx.Or(ctx, s.db).QueryRowContext(ctx, s.sql.countAside).Scan(&held.Rows, &held.Bytes)
-	if err != nil {
-		return held, fmt.Errorf("outboxsql: count what is quarantined: %w", err)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.held, a.counted = held, time.Now()
-	return held, nil
-}
 
 // maxReason is how much of a reason is kept.
 const maxReason = 1024
@@ -76,12 +40,9 @@ func (s *Store) Quarantine(ctx context.Context, seq uint64, reason string) error
 	if err := s.usable(); err != nil {
 		return err
 	}
-	held, err := s.aside.now(ctx, s)
+	giveBack, err := s.askAside(ctx, int64(seq))
 	if err != nil {
 		return err
-	}
-	if held.Rows >= int64(s.o.MaxQuarantined) || held.Bytes >= s.o.MaxQuarantinedBytes {
-		return outbox.ErrQuarantineFull
 	}
 	took := 0
 	err = s.gauge.Free(ctx, func() (a fill.Amount, err error) {
@@ -89,6 +50,9 @@ func (s *Store) Quarantine(ctx context.Context, seq uint64, reason string) error
 		s.aside.add(a.Rows, a.Bytes)
 		return a, err
 	})
+	if took == 0 {
+		giveBack()
+	}
 	var left []uint64
 	if err == nil && took == 0 {
 		left, err = s.left(ctx, []uint64{seq})

@@ -69,6 +69,9 @@ func (s *Store) page(ctx context.Context, query string, from, settled int64, arg
 	}
 	for seq, why := range p.bad {
 		err := s.Quarantine(ctx, uint64(seq), why.Error())
+		if errors.Is(err, outbox.ErrQuarantineShare) {
+			continue // it stays where it is; others may have room
+		}
 		if errors.Is(err, outbox.ErrQuarantineFull) {
 			break // they stay where they are
 		}

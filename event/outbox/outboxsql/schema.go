@@ -76,6 +76,7 @@ type statements struct {
 	insert, read, remove           string
 	quarantine, requeue, discard   string
 	quarantined, countAside, sizes string
+	one, asideOfKeys               string // see askAside
 	count, oldest                  string
 	claim, release, holder         string
 	rival, succeed                 string // see succeed
@@ -86,8 +87,11 @@ type statements struct {
 // readWithout is read, but for entries of n orders.
 func (s *statements) readWithout(n int) string {
 	return strings.Replace(s.read, "ORDER BY",
-		"AND CASE WHEN ordering_key = '' THEN topic ELSE ordering_key END NOT IN ("+numbered(4, n)+") ORDER BY", 1)
+		"AND "+order+" NOT IN ("+numbered(4, n)+") ORDER BY", 1)
 }
+
+// order is what [outbox.Entry.Order] is.
+const order = "CASE WHEN ordering_key = '' THEN topic ELSE ordering_key END"
 
 // columns are those that scanEntry reads.
 const columns = `seq, id, ordering_key, topic, payload, qos, retain, content_type, response_topic,
@@ -107,10 +111,12 @@ func prepare(d sqltx.Dialect, table string) statements {
 		discard:    name(`DELETE FROM {table} WHERE seq IN ({seqs}) AND quarantined > '' RETURNING size, quarantined`),
 		quarantined: name(`SELECT ` + columns + `, quarantined
 	FROM {table} WHERE seq > $1 AND quarantined > '' ORDER BY seq LIMIT $2`),
-		countAside: name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE quarantined > ''`),
-		sizes:      name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE seq IN ({seqs}) AND quarantined > ''`),
-		count:      name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE {waiting}`),
-		oldest:     name(`SELECT seq, accepted FROM {table} WHERE seq >= $1 AND {waiting} ORDER BY seq LIMIT 1`),
+		countAside:  name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE quarantined > ''`),
+		one:         name(`SELECT ` + order + `, size FROM {table} WHERE seq = $1 AND quarantined = ''`),
+		asideOfKeys: name(`SELECT ` + order + `, size FROM {table} WHERE quarantined > ''`),
+		sizes:       name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE seq IN ({seqs}) AND quarantined > ''`),
+		count:       name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE {waiting}`),
+		oldest:      name(`SELECT seq, accepted FROM {table} WHERE seq >= $1 AND {waiting} ORDER BY seq LIMIT 1`),
 		claim: name(`INSERT INTO {table}_lease (name, owner, expires) VALUES ('relay', $1, {now} + $2)
 	ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires = excluded.expires
 	WHERE {table}_lease.owner = excluded.owner OR {table}_lease.expires < {now}`),

@@ -49,7 +49,9 @@ type Options struct {
 	MaxBytes   int64
 	// MaxQuarantined is how many entries may be quarantined, and
 	// MaxQuarantinedBytes their [outbox.Entry.Size]; what other processes do is
-	// known after ten seconds. Defaults 10,000 and 64 MiB.
+	// known after ten seconds, or after twenty times what it takes to read how much
+	// each key has. Defaults 10,000 and 64 MiB. Of that a key has its share, see
+	// [outbox.QuarantineUsage].
 	MaxQuarantined      int
 	MaxQuarantinedBytes int64
 	// Owner names this store to the others and must be its own. Default: a random

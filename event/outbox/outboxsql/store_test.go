@@ -78,6 +78,45 @@ func TestQuarantineBound(t *testing.T) {
 	})
 }
 
+func TestQuarantineShare(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open func(testing.TB) *sql.DB) {
+		outboxtest.TestQuarantineShare(t, func(t *testing.T, bytes int64) outbox.Store {
+			t.Helper()
+			return store(t, open(t), outboxsql.Options{MaxQuarantined: 16, MaxQuarantinedBytes: bytes})
+		})
+	})
+}
+
+// What another process has put aside counts, as does what was there before.
+func TestQuarantineShareOfTwoProcesses(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open func(testing.TB) *sql.DB) {
+		db := open(t)
+		s := store(t, db, outboxsql.Options{})
+		var es []*outbox.Entry
+		for i := range 13 {
+			es = append(es, entry("k", i))
+		}
+		other := entry("other", 0)
+		if err := s.Append(t.Context(), append(es, other)...); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range es[:12] {
+			if err := s.Quarantine(t.Context(), e.Seq, "refused"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s = store(t, db, outboxsql.Options{MaxQuarantined: 16})
+		if err := s.Quarantine(t.Context(), es[12].Seq, "refused"); !errors.Is(err, outbox.ErrQuarantineShare) {
+			t.Errorf("Quarantine of a key that has its share: %v", err)
+		}
+		if err := s.Quarantine(t.Context(), other.Seq, "refused"); err != nil {
+			t.Errorf("Quarantine of another key: %v", err)
+		}
+	})
+}
+
 func entry(key string, n int) *outbox.Entry { return outboxtest.Entry(key, n) }
 
 func read(t *testing.T, s outbox.Store) (ids []string) {
