@@ -47,6 +47,9 @@ type batcher struct {
 	at  *subscriber
 	sub *Subscription
 	key uint64
+	// enough messages wait for no more: a batch is full, or the broker of MQTT 5 sends
+	// none before these are acknowledged.
+	enough int
 
 	mu       sync.Mutex
 	waiting  []arrival // oldest first
@@ -79,7 +82,8 @@ func (r *run) newBatcher(s *Subscription) *batcher {
 	}
 	b := &batcher{
 		run: r, at: s.at, sub: s, alone: make(map[uint64]int),
-		key: s.at.sched.Key("batch\x00" + s.Filter), // no topic has a NUL
+		key:    s.at.sched.Key("batch\x00" + s.Filter), // no topic has a NUL
+		enough: min(s.Batch.MaxSize, r.client.cfg.receiveMaximum()),
 	}
 	s.at.batchers.add(b)
 	return b
@@ -111,7 +115,7 @@ func (b *batcher) schedule() {
 
 // due is how long the next batch may wait for more. The mutex is held.
 func (b *batcher) due() time.Duration {
-	if b.flushing || b.hurried || len(b.waiting) >= b.sub.Batch.MaxSize {
+	if b.flushing || b.hurried || len(b.waiting) >= b.enough {
 		return 0
 	}
 	return b.sub.Batch.MaxWait - time.Since(b.waiting[0].at)

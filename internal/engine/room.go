@@ -98,6 +98,7 @@ func (i *intake) Room(m *session.Inbound, size int, twice bool, again session.Re
 	if m.QoS == 0 && !i.left.half.has(size) && i.over(m, size) {
 		i.beyond = true
 		if i.half.set(again) {
+			i.at.batchers.hurry()
 			i.at.sched.AwaitHalf(size, i.half.resume)
 		}
 		return false
