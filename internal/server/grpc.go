@@ -58,6 +58,7 @@ func limits(timeout time.Duration) []ggrpc.ServerOption {
 		ggrpc.MaxHeaderListSize(maxHeader),
 		ggrpc.MaxConcurrentStreams(maxStreams),
 		ggrpc.Creds(newTimed(2 * timeout)),
+		ggrpc.StatsHandler(queued{}),
 		ggrpc.ConnectionTimeout(timeout),
 		ggrpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 2 * idleTime, Time: idleTime, Timeout: timeout}),
 		ggrpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),

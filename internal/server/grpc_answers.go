@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/stats"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -21,6 +22,7 @@ import (
 // make last for ever.
 type visit struct {
 	answered atomic.Bool
+	gone     func() error // why the stream of the call is over; nil is not yet
 
 	mu    sync.Mutex
 	over  bool
@@ -30,9 +32,9 @@ type visit struct {
 type visitKey struct{}
 
 // newVisit returns the context of a call, which ends with its context, or when its
-// answer is taken.
-func newVisit(ctx context.Context) (context.Context, *visit) {
-	v := new(visit)
+// answer is taken; gone is why the stream of the call is over.
+func newVisit(ctx context.Context, gone func() error) (context.Context, *visit) {
+	v := &visit{gone: gone}
 	context.AfterFunc(ctx, func() {
 		if !v.answered.Load() {
 			v.end()
@@ -46,7 +48,7 @@ func visitOf(ctx context.Context) *visit {
 	if v, ok := ctx.Value(visitKey{}).(*visit); ok {
 		return v
 	}
-	_, v := newVisit(ctx)
+	_, v := newVisit(ctx, ctx.Err)
 	return v
 }
 
@@ -131,6 +133,34 @@ func (a *answer) Get(length int) *[]byte {
 
 // Put implements mem.BufferPool: gRPC has no use for the answer any more.
 func (a *answer) Put(*[]byte) { a.visit.end() }
+
+// queued is told when an answer is in line to be sent. One that comes there after its
+// caller has called off is thrown away by gRPC without giving it back: its visit ends
+// here. Until then only who called can have ended the stream, as its status is not
+// written yet.
+type queued struct{}
+
+var _ stats.Handler = queued{}
+
+// HandleRPC implements stats.Handler.
+func (queued) HandleRPC(_ context.Context, s stats.RPCStats) {
+	out, ok := s.(*stats.OutPayload)
+	if !ok {
+		return
+	}
+	if a, ok := out.Payload.(*answer); ok && a.visit.gone() != nil {
+		a.visit.end()
+	}
+}
+
+// TagRPC implements stats.Handler.
+func (queued) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+// TagConn implements stats.Handler.
+func (queued) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn implements stats.Handler.
+func (queued) HandleConn(context.Context, stats.ConnStats) {}
 
 // timed makes connections that end when nobody reads from them, and that calls know.
 type timed struct {

@@ -76,9 +76,10 @@ func (d *door) enter(ctx context.Context, info *tap.Info) (context.Context, erro
 		context.AfterFunc(ctx, leave)
 		return ctx, nil
 	}
+	gone := ctx.Err
 	ctx, cancel := context.WithTimeout(ctx, 2*d.timeout)
 	context.AfterFunc(ctx, cancel)
-	ctx, v := newVisit(ctx)
+	ctx, v := newVisit(ctx, gone)
 	v.then(leave)
 	return ctx, nil
 }
