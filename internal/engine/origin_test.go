@@ -161,3 +161,29 @@ func TestQueueIsShared(t *testing.T) {
 		})
 	}
 }
+
+// One topic with an order of its own keeps all workers busy, also where the queue is no
+// larger than their number.
+func TestOneTopicHasAllWorkers(t *testing.T) {
+	t.Parallel()
+	const workers = 16
+	gate, begun := make(chan struct{}), make(chan struct{}, workers)
+	jobs := &Subscription{Filter: "jobs", Timeout: time.Minute, Order: func(m *session.Inbound) string { return string(m.Payload) }, Handler: func(context.Context, *Delivery) error {
+		begun <- struct{}{}
+		<-gate
+		return nil
+	}}
+	c := running(t, client(t, mqtttest.Embedded(t).URL(), func(c *Config) { c.Queue, c.Concurrency = workers, workers }), jobs)
+	defer close(gate)
+	for n := range workers {
+		publish(t, c, "jobs", 0, fmt.Sprint(n))
+	}
+	deadline := time.After(patience)
+	for n := range workers {
+		select {
+		case <-begun:
+		case <-deadline:
+			t.Fatalf("%d of %d are handled at the same time", n, workers)
+		}
+	}
+}

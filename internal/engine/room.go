@@ -93,7 +93,7 @@ func (i *intake) Room(m *session.Inbound, size int, twice bool, again session.Re
 		i.await(size, again)
 		return false
 	}
-	count, bytes := i.at.sched.Half()
+	count, bytes := i.at.sched.Shared()
 	i.left = left{all, room{all.count - count, all.bytes - bytes}}
 	if m.QoS == 0 && !i.left.half.has(size) && i.over(m, size) {
 		i.beyond = true

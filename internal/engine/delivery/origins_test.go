@@ -61,6 +61,25 @@ func TestShareOfAnOrigin(t *testing.T) {
 	}
 }
 
+// A queue that is hardly larger than the number of workers is no share yet: a message
+// is not dropped while a worker is idle.
+func TestNoShareBeforeWorkersAreBusy(t *testing.T) {
+	t.Parallel()
+	for _, queue := range []int{1, 16, 20} {
+		s := newScheduler(t, SchedulerOptions{Workers: 16, MaxCount: queue})
+		step := make(chan struct{})
+		for key := range uint64(16) {
+			if s.Over(1, 1) {
+				t.Errorf("queue of %d: the share is used up by %d items, with 16 workers", queue, key)
+				break
+			}
+			s.Submit(Item{Task: taskFunc(func(context.Context) { <-step }), Key: key + 1, Origin: 1, Size: 1, Must: true})
+		}
+		close(step)
+		drain(t, s)
+	}
+}
+
 // Origins that share one of their cells are told apart by the other.
 func TestOriginsThatShareACell(t *testing.T) {
 	t.Parallel()

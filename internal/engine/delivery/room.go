@@ -47,7 +47,7 @@ func (s *Scheduler) AwaitRoom(size int, f func()) { s.awaitRoom(wish{s.bound(), 
 
 // AwaitHalf is AwaitRoom for room within half of the bounds, where there are no shares.
 func (s *Scheduler) AwaitHalf(size int, f func()) {
-	s.awaitRoom(wish{s.bound().half(), int64(size), f})
+	s.awaitRoom(wish{s.half(), int64(size), f})
 }
 
 func (s *Scheduler) awaitRoom(w wish) {
