@@ -134,12 +134,49 @@ func (r *requesters) key(parts ...string) uint64 {
 	return h.Sum64()
 }
 
+// admitOf takes a reply of so many bytes off the shares of its requester and of its
+// origin, 0 is none, or returns why it has to be dropped. What the requester has no share
+// for takes nothing of its origin's, which others have a part in; one that is not known
+// is not remembered for what its origin has no share for.
+func (r *requesters) admitOf(key, origin uint64, size int, l *ReplyLimits, now time.Time) error {
+	if origin != 0 {
+		if err := r.spent(key, l, now); err != nil {
+			return err
+		}
+		all := l.ofOrigin()
+		if err := r.admit(origin, size, &all, now); err != nil {
+			return err
+		}
+	}
+	return r.admit(key, size, l, now)
+}
+
+// spent returns why a requester that is known gets no reply.
+func (r *requesters) spent(key uint64, l *ReplyLimits, now time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.known[key]; s != nil {
+		return s.room(l, now)
+	}
+	return nil
+}
+
 // admit takes a reply of so many bytes off the share of its requester, or returns
 // why it has to be dropped.
 func (r *requesters) admit(key uint64, size int, l *ReplyLimits, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.share(key, l, now)
+	if err := s.room(l, now); err != nil {
+		return err
+	}
+	s.replies--
+	s.bytes -= float64(size)
+	return nil
+}
+
+// room returns why there is none for another reply, with the numbers of now.
+func (s *share) room(l *ReplyLimits, now time.Time) error {
 	if left := s.until.Sub(now); left > 0 {
 		return fmt.Errorf("the broker ended connections over a reply to this requester, which gets none for another %v", left.Round(time.Second))
 	}
@@ -153,8 +190,6 @@ func (r *requesters) admit(key uint64, size int, l *ReplyLimits, now time.Time) 
 	case s.bytes <= 0:
 		return fmt.Errorf("more than %d bytes of replies a minute to one requester (bytes_per_minute of the replies)", l.BytesPerMinute)
 	}
-	s.replies--
-	s.bytes -= float64(size)
 	return nil
 }
 

@@ -60,6 +60,35 @@ func TestRequestersHaveTheirShare(t *testing.T) {
 	}
 }
 
+// A requester that asks for more than its share takes nothing from the others of its
+// origin, as the devices of a tenant are; many topics that somebody makes up have the
+// share of their origin, and nobody is forgotten for those beyond it.
+func TestRequesterTakesNothingFromItsOrigin(t *testing.T) {
+	t.Parallel()
+	var r requesters
+	l := ReplyLimits{PerMinute: 10, Requesters: 100}.resolved()
+	origin, flood, honest, now := r.key("", "tenants/1"), r.key("flood"), r.key("honest"), time.Now()
+	for n := range 1000 {
+		if err := r.admitOf(flood, origin, 1, &l, now); (err == nil) != (n < 10) {
+			t.Fatalf("reply %d to a flood: %v", n, err)
+		}
+	}
+	for n := range 10 {
+		if err := r.admitOf(honest, origin, 1, &l, now); err != nil {
+			t.Fatalf("reply %d to another device: %v", n, err)
+		}
+	}
+	ok := 0
+	for n := range 1000 {
+		if r.admitOf(r.key(fmt.Sprint(n)), origin, 1, &l, now) == nil {
+			ok++
+		}
+	}
+	if ok != 20 || len(r.known) > 25 {
+		t.Errorf("%d replies to topics made up, want 20; %d are remembered", ok, len(r.known))
+	}
+}
+
 func TestRequestersAreBarredLongerEachTime(t *testing.T) {
 	t.Parallel()
 	var r requesters

@@ -125,13 +125,7 @@ func (a *Answer) time(s *state) time.Duration {
 // while when it ended connections.
 func (a *Answer) transmit(ctx context.Context, s *state, m *Message) error {
 	replies := &a.of.broker.replies
-	if a.origin != 0 {
-		all := s.replyLimits.ofOrigin()
-		if err := replies.admit(a.origin, m.size(), &all, time.Now()); err != nil {
-			return overLimit(a.topic, err)
-		}
-	}
-	if err := replies.admit(a.requester, m.size(), &s.replyLimits, time.Now()); err != nil {
+	if err := replies.admitOf(a.requester, a.origin, m.size(), &s.replyLimits, time.Now()); err != nil {
 		return overLimit(a.topic, err)
 	}
 	size := int64(m.size())
