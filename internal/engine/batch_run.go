@@ -83,7 +83,8 @@ func (b *batcher) single(d *Delivery, key uint64) {
 		b.alone[key]++
 	}
 	b.at.sched.Continue(delivery.Item{
-		Task: &d.task, Lane: b.sub.lane, Key: key, Origin: b.at.origin(b.sub, d.Inbound), Size: d.Size, Must: true,
+		Task: &d.task, Lane: b.sub.lane, Key: key, Origin: b.at.origin(b.sub, d.Inbound),
+		Shares: b.sub.levels > 0, Size: d.Size, Must: true,
 	})
 }
 

@@ -170,7 +170,7 @@ func (at *subscriber) route(m *session.Inbound, matched []*Subscription, n int, 
 			apart.add(origin, m.Size)
 			continue
 		}
-		items = append(items, delivery.Item{Task: task, Lane: s.lane, Key: key, Origin: origin, Size: m.Size, Must: true})
+		items = append(items, delivery.Item{Task: task, Lane: s.lane, Key: key, Origin: origin, Shares: s.levels > 0, Size: m.Size, Must: true})
 	}
 	return items
 }

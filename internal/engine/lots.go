@@ -12,24 +12,36 @@ import (
 type lots struct {
 	sched *delivery.Scheduler
 
-	mu      sync.Mutex
-	all     []*lot
-	turns   int // that are free
-	waiting turns
-	closed  bool
+	mu     sync.Mutex
+	all    []*lot
+	turns  turns
+	closed bool
 }
 
-// turns are the keys that wait for a turn. Origins take turns, and the keys of one wait
-// for each other: however many a sender has parked, it is one of those who wait.
+// turns are those that keys have and wait for. Origins take turns, and the keys of one wait
+// for each other: however many a sender has parked, it is one of those who wait. One
+// of a filter with wildcards never has all of them.
 type turns struct {
-	of   map[string][]*held // by origin
+	free int
+	most int                // of an origin; 0 is no bound
+	has  map[string]int     // by origin, where it counts
+	of   map[string][]*held // that wait, by origin
 	next []string           // origins with keys that wait, each once
 }
 
-func (t *turns) add(h *held) {
-	if t.of == nil {
-		t.of = make(map[string][]*held)
+func newTurns(workers int) turns {
+	t := turns{free: max(1, workers/2), has: make(map[string]int), of: make(map[string][]*held)}
+	if t.free > 1 {
+		t.most = t.free - max(1, t.free/8)
 	}
+	return t
+}
+
+func (t *turns) full(h *held) bool {
+	return t.most > 0 && h.shares() && t.has[h.origin] >= t.most
+}
+
+func (t *turns) add(h *held) {
 	keys := t.of[h.origin]
 	if len(keys) == 0 {
 		t.next = append(t.next, h.origin)
@@ -37,27 +49,50 @@ func (t *turns) add(h *held) {
 	t.of[h.origin] = append(keys, h)
 }
 
-// take returns the key whose turn is next; nil is none.
+// take gives the turn that is free to a key that waits; nil is none. It passes over
+// few origins: two at most have all that they may.
 func (t *turns) take() *held {
-	if len(t.next) == 0 {
+	if t.free == 0 {
 		return nil
 	}
-	origin := t.next[0]
-	t.next = t.next[1:]
-	keys := t.of[origin]
-	h := keys[0]
-	keys[0] = nil
-	if keys = keys[1:]; len(keys) == 0 {
-		delete(t.of, origin)
+	for range t.next {
+		origin := t.next[0]
+		t.next = t.next[1:]
+		keys := t.of[origin]
+		h := keys[0]
+		if t.full(h) {
+			t.next = append(t.next, origin)
+			continue
+		}
+		keys[0] = nil
+		if keys = keys[1:]; len(keys) == 0 {
+			delete(t.of, origin)
+		} else {
+			t.of[origin] = keys
+			t.next = append(t.next, origin)
+		}
+		t.free--
+		if h.shares() {
+			t.has[origin]++
+		}
 		return h
 	}
-	t.of[origin] = keys
-	t.next = append(t.next, origin)
-	return h
+	return nil
+}
+
+// give ends a turn.
+func (t *turns) give(h *held) {
+	t.free++
+	if !h.shares() {
+		return
+	}
+	if t.has[h.origin]--; t.has[h.origin] == 0 {
+		delete(t.has, h.origin)
+	}
 }
 
 func (t *lots) init(sched *delivery.Scheduler, workers int) {
-	t.sched, t.turns = sched, max(1, workers/2)
+	t.sched, t.turns = sched, newTurns(workers)
 }
 
 func (t *lots) add(l *lot) {
@@ -89,7 +124,7 @@ func (t *lots) list() []*lot {
 // close ends all retries.
 func (t *lots) close() {
 	t.mu.Lock()
-	t.closed, t.waiting = true, turns{}
+	t.closed, t.turns.of, t.turns.next = true, nil, nil
 	t.mu.Unlock()
 	for _, l := range t.list() {
 		l.close()
@@ -113,29 +148,30 @@ func (t *lots) take(h *held) {
 		t.mu.Unlock()
 		return
 	}
-	if t.turns == 0 {
-		t.waiting.add(h)
-		t.mu.Unlock()
-		return
-	}
-	t.turns--
+	t.turns.add(h)
 	t.mu.Unlock()
-	t.submit(h)
+	t.hand()
 }
 
-// give hands a turn on.
-func (t *lots) give() {
+// give hands a key's turn on.
+func (t *lots) give(h *held) {
 	t.mu.Lock()
-	h := t.waiting.take()
-	if h == nil {
-		t.turns++
-		t.mu.Unlock()
-		return
-	}
+	t.turns.give(h)
 	t.mu.Unlock()
-	t.submit(h)
+	t.hand()
 }
 
-func (t *lots) submit(h *held) {
-	t.sched.Submit(delivery.Item{Task: h, Lane: h.lot.lane, Key: h.order, Must: true})
+// hand gives the turns that are free to keys that wait.
+func (t *lots) hand() {
+	for {
+		t.mu.Lock()
+		h := t.turns.take()
+		t.mu.Unlock()
+		if h == nil {
+			return
+		}
+		t.sched.Submit(delivery.Item{
+			Task: h, Lane: h.lot.lane, Key: h.order, Origin: t.sched.Key(h.origin), Shares: h.shares(), Must: true,
+		})
+	}
 }

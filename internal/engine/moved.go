@@ -39,7 +39,7 @@ func (at *subscriber) moved(m *session.Inbound) (items []delivery.Item, found bo
 		key, d.key = at.order(s, m, key)
 		// Singly also where there are batches, which are those of the other session.
 		items = append(items, delivery.Item{
-			Task: s.deliver(d, m, done), Lane: at.guest(s), Key: key, Origin: at.origin(s, m), Size: m.Size, Must: true,
+			Task: s.deliver(d, m, done), Lane: at.guest(s), Key: key, Origin: at.origin(s, m), Shares: s.levels > 0, Size: m.Size, Must: true,
 		})
 	}
 	return items, true

@@ -22,7 +22,7 @@ func (h *held) Run(ctx context.Context) (again time.Duration, done bool) {
 	}
 	// Not deferred: a handler that ends its goroutine is run again by the
 	// scheduler, and still has its turn.
-	h.lot.at.lots.give()
+	h.lot.at.lots.give(h)
 	return 0, true
 }
 
@@ -64,6 +64,9 @@ func (h *held) step(ctx context.Context) (after time.Duration, more bool) {
 	c.parkedLog.say(func(others string) { c.log.Infof("mqtt: parked message %s handled%s", id, others) })
 	return 0, h.next()
 }
+
+// shares reports whether others may send to the same handler.
+func (h *held) shares() bool { return h.lot.sub.levels > 0 }
 
 // load gets the message from the store. It is kept for one attempt only.
 func (h *held) load(ctx context.Context, id string) error {

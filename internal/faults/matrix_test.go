@@ -99,12 +99,15 @@ var matrix = [...]string{
 	"retained heartbeat",
 	"trace context and metadata of a device",
 	"header of letters on another message",
+	"topics kept by hooks",
+	"room in the queue filled by one device",
+	"workers taken by one device",
 }
 
 // TestMatrixIsComplete looks for the tests of each row in the whole repository.
 func TestMatrixIsComplete(t *testing.T) {
 	t.Parallel()
-	if len(matrix) != 78 {
+	if len(matrix) != 81 {
 		t.Fatalf("%d rows", len(matrix))
 	}
 	rows, unknown := faultTests(t, filepath.Join("..", ".."))

@@ -115,7 +115,7 @@ func (s *Scheduler) stop() {
 	for q := range s.paused {
 		q.timer.Stop()
 	}
-	s.paused, s.spare, s.lanes, s.awaited = nil, nil, ring[*Lane]{}, nil
+	s.paused, s.spare, s.lanes, s.shares, s.awaited = nil, nil, ring[*Lane]{}, shares{}, nil
 	s.dropped = s.count - s.running
 	s.count, s.bytes = s.running, 0
 	for _, w := range s.idle {

@@ -13,11 +13,12 @@ type Lane struct {
 	keys    map[uint64]*keyQueue // keys with work, except key 0
 	ready   ring[*keyQueue]      // keys that wait for a worker
 	running int
-	listed  bool // is in the scheduler's list of ready lanes
+	shares  shares // of limit
+	listed  bool   // is in the scheduler's list of ready lanes
 }
 
 // keyQueue holds the items of one key. It is in exactly one place: in ready of
-// its lane, with a worker, or paused.
+// its lane, waiting for a share of its origin, with a worker, or paused.
 type keyQueue struct {
 	lane  *Lane
 	key   uint64
@@ -25,6 +26,10 @@ type keyQueue struct {
 	timer *time.Timer // while paused
 	due   time.Time   // when it ends
 	woken bool        // while with a worker: it is not paused then
+
+	// While with a worker: whose shares it takes, 0 is nobody's, and which.
+	origin        uint64
+	ofLane, ofAll *share
 }
 
 // work is what is kept of an [Item].
@@ -32,6 +37,7 @@ type work struct {
 	task   Task
 	size   int
 	origin uint64
+	shares bool
 }
 
 // keptQueue is the capacity up to which an emptied keyQueue is used again.
@@ -66,13 +72,18 @@ func (l *Lane) offer() {
 	l.scheduler.lanes.push(l)
 }
 
-// take hands the next key to a worker. The lane was listed.
-func (l *Lane) take() *keyQueue {
-	q := l.ready.pop()
+// take hands the next key to a worker; nil when the origins of all that are ready have
+// their share. The lane was listed.
+func (l *Lane) take() (next *keyQueue) {
+	for next == nil && l.ready.len() > 0 {
+		if q := l.ready.pop(); l.admit(q) {
+			next = q
+			l.running++
+		}
+	}
 	l.listed = false
-	l.running++
 	l.offer()
-	return q
+	return next
 }
 
 // release forgets an emptied key.

@@ -76,6 +76,7 @@ type Scheduler struct {
 	bytes    int64
 	held     room // what is kept elsewhere and counts
 	origins  origins
+	shares   shares // of the workers
 	awaited  []wish
 	running  int
 	workers  int
@@ -103,7 +104,7 @@ func NewScheduler(ctx context.Context, opts SchedulerOptions) (*Scheduler, error
 		paused:  make(map[*keyQueue]struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	s.lane = s.newLane(0)
+	s.lane, s.shares = s.newLane(0), sharesOf(s.opts.Workers)
 	s.pace = newPace()
 	return s, nil
 }
@@ -146,7 +147,7 @@ func setDefault[T comparable](field *T, value T) {
 func (s *Scheduler) NewLane(limit int) *Lane { return s.newLane(max(limit, 0)) }
 
 func (s *Scheduler) newLane(limit int) *Lane {
-	return &Lane{scheduler: s, limit: limit, keys: make(map[uint64]*keyQueue)}
+	return &Lane{scheduler: s, limit: limit, keys: make(map[uint64]*keyQueue), shares: sharesOf(limit)}
 }
 
 // Key turns an ordering key, such as a topic, into [Item.Key]; never 0. Names
@@ -184,7 +185,7 @@ func (s *Scheduler) submit(items []Item, inside bool) (accepted int) {
 		s.count++
 		s.bytes += int64(it.Size)
 		s.origins.add(it.Origin, 1, int64(it.Size))
-		lane.add(it.Key, work{task: it.Task, size: it.Size, origin: it.Origin})
+		lane.add(it.Key, work{task: it.Task, size: it.Size, origin: it.Origin, shares: it.Shares})
 		items[i] = Item{}
 		accepted++
 	}
@@ -219,13 +220,15 @@ func (s *Scheduler) settle(q *keyQueue, again time.Duration, done bool) {
 	lane := q.lane
 	s.running--
 	lane.running--
-	switch {
-	case s.stopped:
+	if s.stopped {
 		s.count--
 		if !done {
 			s.dropped++
 		}
 		return
+	}
+	lane.leave(q)
+	switch {
 	case done:
 		s.finish(q)
 	case again > 0 && !q.woken:

@@ -87,3 +87,28 @@ func BenchmarkSchedulerSleeping(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkSchedulerOrigins is the same where origins have shares of the workers.
+func BenchmarkSchedulerOrigins(b *testing.B) {
+	for _, keys := range []int{1, 64, 4096} {
+		b.Run(fmt.Sprintf("keys=%d", keys), func(b *testing.B) {
+			b.ReportAllocs()
+			s, err := NewScheduler(b.Context(), SchedulerOptions{Workers: 12})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close()
+			task := newCountdown(b.N)
+			items := make([]Item, 0, 64)
+			for i := range b.N {
+				key := uint64(i%keys) + 1
+				items = append(items, Item{Task: task, Key: key, Origin: key, Shares: true, Size: 256, Must: true})
+				if len(items) == cap(items) || i == b.N-1 {
+					s.Submit(items...)
+					items = items[:0]
+				}
+			}
+			<-task.zero
+		})
+	}
+}

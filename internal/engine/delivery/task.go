@@ -30,6 +30,10 @@ type Item struct {
 	// Origin is whose share of the bounds it takes, see [Scheduler.Over]; 0 is nobody's.
 	// See [Scheduler.Key].
 	Origin uint64
+	// Shares is set where items of other origins have the same handler: then Origin may
+	// have all workers but an eighth, and all but an eighth of the limit of Lane, at
+	// least one left; its other keys wait for each other, and not for the workers.
+	Shares bool
 	// Must is set for QoS 1 and 2: the item is accepted also beyond the bounds,
 	// because those are bounded by the broker's in-flight window already, and
 	// refusing would not have the message delivered again. Without it (QoS 0)

@@ -58,7 +58,9 @@ func (s *Scheduler) work(w *worker) {
 			}
 			continue
 		}
-		current = s.lanes.pop().take()
+		if current = s.lanes.pop().take(); current == nil {
+			continue
+		}
 		current.woken = false
 		s.running++
 		task := current.items.front().task
