@@ -60,6 +60,8 @@ func TestFault_79_TopicsThatAreKept(t *testing.T) {
 			}
 			return nil
 		})
-		h.eventually(func() error { return errors.Join(atLeast("topics handled", handled.count(), messages), atLeast("topics told", told.count(), messages)) })
+		h.eventually(func() error {
+			return errors.Join(atLeast("topics handled", handled.count(), messages), atLeast("topics told", told.count(), messages))
+		})
 	})
 }
