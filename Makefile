@@ -88,11 +88,13 @@ check-vet:
 	@echo "check: go vet"
 	@go vet ./...
 	@go vet -tags noembedded ./...
+	@cd bench && go vet ./...
 
 .PHONY: check-tidy
 check-tidy:
 	@echo "check: go mod tidy"
 	@go mod tidy -diff
+	@cd bench && go mod tidy -diff
 
 .PHONY: check-api
 check-api: plugins
