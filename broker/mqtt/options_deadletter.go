@@ -118,7 +118,7 @@ func Replay(ctx context.Context, b broker.Broker, ids ...string) (int, error) {
 }
 
 // ReplayConfirmed is [Replay] of the letters of these ids, also of suspect ones
-// ([deadletter.Letter]'s Suspect), for who has looked at what they would publish, and
+// ([deadletter.Letter]'s Suspect), for an operator that has looked at what they would publish, and
 // where. Without ids it is an error.
 func ReplayConfirmed(ctx context.Context, b broker.Broker, ids ...string) (int, error) {
 	own, err := ours(b)

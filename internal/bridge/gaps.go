@@ -127,7 +127,7 @@ type gapLog struct {
 }
 
 // may reports whether there is a line for the next one, and how many went without.
-// Beyond the lines for all there is one more for who has had none.
+// Beyond the lines for all there is one more for each sender that had none.
 func (l *gapLog) may(now time.Time, topic string) (ok bool, left int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

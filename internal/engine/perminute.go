@@ -32,7 +32,7 @@ type fewPerMinute struct {
 }
 
 // fewLines are let through each minute, and for so many whose messages had none
-// one more: who causes many takes no line of others.
+// one more: a sender of many takes no line of others.
 const fewLines = 30
 
 // say calls line if a line may be written now. others is a text for it that says how

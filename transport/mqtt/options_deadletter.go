@@ -103,7 +103,7 @@ func (s *Server) Replay(ctx context.Context, ids ...string) (int, error) {
 }
 
 // ReplayConfirmed is Replay of the letters of these ids, also of suspect ones
-// ([deadletter.Letter]'s Suspect), for who has looked at what they would publish, and
+// ([deadletter.Letter]'s Suspect), for an operator that has looked at what they would publish, and
 // where. Without ids it is an error.
 func (s *Server) ReplayConfirmed(ctx context.Context, ids ...string) (int, error) {
 	return s.broker.ReplayConfirmed(ctx, ids...)
