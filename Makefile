@@ -119,12 +119,12 @@ check-asyncapi:
 .PHONY: check-wire
 check-wire:
 	@echo "check: wire"
-	@go tool wire diff ./cmd/... ./internal/readme/provider
+	@go tool wire diff ./cmd/... ./internal/test/doctest/provider
 
 .PHONY: check-imports
 check-imports:
 	@echo "check: import rules"
-	@go test -count=1 ./internal/archtest -run 'Import|Embedded|Length'
+	@go test -count=1 ./internal/test/repotest -run 'Import|Embedded|Length'
 
 .PHONY: check-licences
 check-licences:

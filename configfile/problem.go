@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/printable"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 // FileError is one thing that is wrong with a file.
@@ -32,7 +32,7 @@ func (p *FileError) Error() string {
 	}
 	b.WriteString(": ")
 	if p.Key != "" {
-		b.WriteString(printable.Short(p.Key, 256) + ": ")
+		b.WriteString(logsafe.Short(p.Key, 256) + ": ")
 	}
 	b.WriteString(p.Text)
 	return b.String()

@@ -15,7 +15,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/pgtest"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/postgres"
 )
 
 // contender is a running service with its broker and database.
@@ -42,7 +42,7 @@ log_dest none
 // patience bounds each start, and the time until all that was accepted is stored.
 const patience = 5 * time.Minute
 
-func (s *settings) start(name, database string, postgres *pgtest.Server) (*contender, error) {
+func (s *settings) start(name, database string, pg *postgres.Server) (*contender, error) {
 	dir, err := os.MkdirTemp("", "bench-service-")
 	if err != nil {
 		return nil, err
@@ -54,10 +54,10 @@ func (s *settings) start(name, database string, postgres *pgtest.Server) (*conte
 	}
 	driver, source, dsn := "sqlite", filepath.Join(dir, "reports.db"), "file:"+filepath.Join(dir, "reports.db")+"?mode=ro&_pragma=busy_timeout(5000)"
 	if database == "postgres" {
-		if source, err = postgres.Create(); err != nil {
+		if source, err = pg.Create(); err != nil {
 			return c, err
 		}
-		c.postgres, driver, dsn = true, pgtest.Driver, source
+		c.postgres, driver, dsn = true, postgres.Driver, source
 	}
 	c.writer = func() (*sql.DB, error) { return sql.Open(driver, strings.Replace(dsn, "mode=ro&", "", 1)) }
 	config := filepath.Join(dir, "mosquitto.conf")

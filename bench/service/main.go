@@ -23,7 +23,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/pgtest"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/postgres"
 )
 
 type settings struct {
@@ -70,11 +70,11 @@ const (
 
 func (s *settings) run() error {
 	// Commits wait for the disk, as they do in production.
-	postgres := pgtest.NewServer(pgtest.Durable()...)
-	defer func() { _ = postgres.Close() }()
-	s.stopOnSignal(postgres)
+	pg := postgres.NewServer(postgres.Durable()...)
+	defer func() { _ = pg.Close() }()
+	s.stopOnSignal(pg)
 	for _, database := range strings.Split(s.databases, ",") {
-		results, err := s.measure(database, postgres)
+		results, err := s.measure(database, pg)
 		if err != nil {
 			return fmt.Errorf("%s: %w", database, err)
 		}
@@ -83,13 +83,13 @@ func (s *settings) run() error {
 	return nil
 }
 
-func (s *settings) measure(database string, postgres *pgtest.Server) (map[string][]sample, error) {
+func (s *settings) measure(database string, pg *postgres.Server) (map[string][]sample, error) {
 	defer s.stopAll()
 	for _, name := range contenders {
 		if s.only != "" && !slices.Contains(strings.Split(s.only, ","), name) {
 			continue
 		}
-		c, err := s.start(name, database, postgres)
+		c, err := s.start(name, database, pg)
 		if c != nil {
 			s.mu.Lock()
 			s.running = append(s.running, c)
@@ -127,13 +127,13 @@ func (s *settings) stopAll() {
 }
 
 // stopOnSignal leaves no process behind.
-func (s *settings) stopOnSignal(postgres *pgtest.Server) {
+func (s *settings) stopOnSignal(pg *postgres.Server) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
 		s.stopAll()
-		_ = postgres.Close()
+		_ = pg.Close()
 		os.Exit(1)
 	}()
 }

@@ -3,7 +3,7 @@ package mqtt
 import (
 	"github.com/tx7do/kratos-transport/broker"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 )
 
 // NewBroker returns a broker that connects with Connect and then keeps its

@@ -3,7 +3,7 @@ package mqtt
 import (
 	"github.com/tx7do/kratos-transport/broker"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 )
 
 // The options of this file exist so that code written for kratos-transport

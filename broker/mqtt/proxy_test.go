@@ -16,13 +16,13 @@ import (
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/proxytest"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/proxy"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
 // behind makes a proxy take everything to the broker of a URL, and returns the URL
 // of that broker under a name that only the proxy knows.
-func behind(t *testing.T, p *proxytest.Proxy, raw string) string {
+func behind(t *testing.T, p *proxy.Proxy, raw string) string {
 	t.Helper()
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -42,7 +42,7 @@ func TestProxy(t *testing.T) {
 		for name, address := range map[string]string{"mqtt": server.URL(), "mqtts": server.TLSURL(), "ws": server.WebSocketURL()} {
 			t.Run(name+" through "+scheme, func(t *testing.T) {
 				t.Parallel()
-				p := proxytest.New(t, nil)
+				p := proxy.New(t, nil)
 				p.Login = "user:s3cr3t"
 				address := behind(t, p, address)
 				opt := mqttbroker.WithProxy(p.URL(scheme, p.Login))
@@ -78,7 +78,7 @@ func TestProxyFails(t *testing.T) {
 	t.Parallel()
 	silent := mqtttest.FakeBroker(t, func(nc net.Conn) { _, _ = io.Copy(io.Discard, nc) })
 	hanging := strings.TrimPrefix(silent.URL(), "mqtt://")
-	p := proxytest.New(t, nil)
+	p := proxy.New(t, nil)
 	p.Login = "user:right"
 	for name, tt := range map[string]struct{ proxy, want string }{
 		"wrong login":       {p.URL("http", "user:s3cr3t"), "407 Proxy Authentication Required"},
@@ -104,7 +104,7 @@ func TestProxyFails(t *testing.T) {
 					t.Errorf("%s is not in %v", want, err)
 				}
 			}
-			if text := fmt.Sprint(out, err); strings.Contains(text, "s3cr3t") || strings.Contains(text, proxytest.Planted) {
+			if text := fmt.Sprint(out, err); strings.Contains(text, "s3cr3t") || strings.Contains(text, proxy.Planted) {
 				t.Errorf("a secret in %s", text)
 			}
 		})
@@ -113,7 +113,7 @@ func TestProxyFails(t *testing.T) {
 
 // "environment" asks it, and nothing else does.
 func TestProxyOfTheEnvironment(t *testing.T) {
-	server, p := mqtttest.Embedded(t), proxytest.New(t, nil)
+	server, p := mqtttest.Embedded(t), proxy.New(t, nil)
 	address := behind(t, p, server.URL())
 	for _, name := range []string{"http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"} {
 		t.Setenv(name, "")

@@ -5,7 +5,7 @@ import (
 
 	"github.com/tx7do/kratos-transport/broker"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 )
 
 // Request sends a request with a broker of [NewBroker] and decodes the reply,

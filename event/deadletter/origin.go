@@ -1,6 +1,6 @@
 package deadletter
 
-import "github.com/kratos-mqtt/kratos-mqtt/internal/guarded"
+import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/guarded"
 
 // Origin is whose share of the store the letter counts for: its topic, up to the
 // level that the first wildcard of its filter stands for. That is what a broker's

@@ -13,7 +13,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup/dedupsql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/growth"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/pgtest"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/postgres"
 )
 
 // BenchmarkGrowth is what operations cost beside so many remembered ids: of a new
@@ -21,7 +21,7 @@ import (
 //
 //	GROWTH=10000,100000,1000000 go test -run xxx -bench Growth -benchtime 50x ./event/dedup
 func BenchmarkGrowth(b *testing.B) {
-	pg := pgtest.NewServer()
+	pg := postgres.NewServer()
 	defer func() { _ = pg.Close() }()
 	for _, n := range growth.Sizes(b) {
 		for name, open := range map[string]func(*testing.B) dedup.Window{

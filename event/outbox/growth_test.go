@@ -14,7 +14,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxfile"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/pgtest"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/postgres"
 )
 
 // BenchmarkGrowth is what operations cost beside so many entries of 1 kB:
@@ -24,7 +24,7 @@ import (
 // GROWTH names other numbers of entries than 10,000 and 100,000, as
 // "10000,100000,1000000".
 func BenchmarkGrowth(b *testing.B) {
-	pg := pgtest.NewServer()
+	pg := postgres.NewServer()
 	defer func() { _ = pg.Close() }()
 	for _, n := range growth.Sizes(b) {
 		for name, open := range map[string]func(*testing.B) func() outbox.Store{

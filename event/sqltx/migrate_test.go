@@ -12,7 +12,7 @@ import (
 // beside a transaction that has written and is still open.
 func TestMigrateLocksNobodyOut(t *testing.T) {
 	t.Parallel()
-	db := database{postgres.Open(t)}
+	db := database{testdb.Open(t)}
 	schema := []string{
 		"CREATE TABLE IF NOT EXISTS t (n INTEGER)",
 		"CREATE INDEX IF NOT EXISTS t_Big ON t (n) WHERE n > 100",

@@ -13,12 +13,12 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/pgtest"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/postgres"
 )
 
-var postgres = pgtest.NewServer()
+var testdb = postgres.NewServer()
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(postgres.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testdb.Main(m)) }
 
 // database is one with a table, and what the table has.
 type database struct{ *sql.DB }
@@ -26,7 +26,7 @@ type database struct{ *sql.DB }
 func onBoth(t *testing.T, test func(t *testing.T, db database)) {
 	t.Helper()
 	for name, open := range map[string]func(testing.TB) *sql.DB{
-		"postgres": postgres.Open,
+		"postgres": testdb.Open,
 		"sqlite": func(tb testing.TB) *sql.DB {
 			tb.Helper()
 			db, err := sql.Open("sqlite", "file:"+filepath.Join(tb.TempDir(), "t.db"))

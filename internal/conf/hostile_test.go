@@ -8,11 +8,11 @@ import (
 	"unicode"
 
 	"github.com/kratos-mqtt/kratos-mqtt/configfile"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/hostile"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/badinput"
 )
 
 func TestBadFiles(t *testing.T) {
-	rows, err := hostile.Configurations()
+	rows, err := badinput.Configurations()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestBadFiles(t *testing.T) {
 func noSecret(t *testing.T, err error) {
 	t.Helper()
 	text := err.Error()
-	if strings.Contains(text, hostile.Secret) || strings.Contains(text, hostile.SecretNumber) || strings.Contains(text, "4.815162342e+09") {
+	if strings.Contains(text, badinput.Secret) || strings.Contains(text, badinput.SecretNumber) || strings.Contains(text, "4.815162342e+09") {
 		t.Errorf("a secret is in %s", text)
 	}
 	if strings.ContainsFunc(strings.ReplaceAll(text, "\n", " "), func(r rune) bool { return !unicode.IsPrint(r) }) {
@@ -61,7 +61,7 @@ func FuzzLoad(f *testing.F) {
 		}
 		f.Add(string(text) + "\n# ")
 	}
-	rows, err := hostile.Configurations()
+	rows, err := badinput.Configurations()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -74,10 +74,10 @@ func FuzzLoad(f *testing.F) {
 		if len(text) > 64<<10 {
 			return
 		}
-		planted := "mqtt: {connection: {addresses: ['mqtts://user:" + hostile.Secret + "@broker'], password: " + hostile.Secret + "}}\n"
-		for _, file := range []string{text, planted + text, strings.ReplaceAll(text, "broker", "u:"+hostile.Secret+"@broker")} {
+		planted := "mqtt: {connection: {addresses: ['mqtts://user:" + badinput.Secret + "@broker'], password: " + badinput.Secret + "}}\n"
+		for _, file := range []string{text, planted + text, strings.ReplaceAll(text, "broker", "u:"+badinput.Secret+"@broker")} {
 			b := new(Bootstrap)
-			if err := configfile.Parse("config.yaml", []byte(file), b, os.LookupEnv, b.Validate); err != nil && strings.Contains(err.Error(), hostile.Secret) {
+			if err := configfile.Parse("config.yaml", []byte(file), b, os.LookupEnv, b.Validate); err != nil && strings.Contains(err.Error(), badinput.Secret) {
 				t.Fatalf("%q: a secret is in %v", file, err)
 			}
 		}

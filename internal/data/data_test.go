@@ -139,7 +139,7 @@ func TestPasswordIsNeverShown(t *testing.T) {
 		"unescaped":       "postgres://me:a/" + secret + "@127.0.0.1/reports",
 		"unknown option":  "postgres://me:" + secret + "@127.0.0.1/reports?sslmode=perhaps",
 		"half a quote":    "host=127.0.0.1 password='" + secret,
-		"no such account": withPassword(t, postgres.DSN(t), "nobody", secret),
+		"no such account": withPassword(t, testdb.DSN(t), "nobody", secret),
 	} {
 		c := &conf.Data{Database: &conf.Data_Database{Driver: conf.DriverPostgres, Source: source}}
 		_, _, err := NewData(context.Background(), c, log.DefaultLogger)

@@ -9,12 +9,12 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/pgtest"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/postgres"
 )
 
-var postgres = pgtest.NewServer()
+var testdb = postgres.NewServer()
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(postgres.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testdb.Main(m)) }
 
 // database is the configuration of a new and empty one.
 type database func(testing.TB) *conf.Data
@@ -26,7 +26,7 @@ func newSQLite(tb testing.TB) *conf.Data {
 }
 
 func newPostgres(tb testing.TB) *conf.Data {
-	return &conf.Data{Database: &conf.Data_Database{Driver: conf.DriverPostgres, Source: postgres.DSN(tb)}}
+	return &conf.Data{Database: &conf.Data_Database{Driver: conf.DriverPostgres, Source: testdb.DSN(tb)}}
 }
 
 func sqliteConfig(source string) *conf.Data {

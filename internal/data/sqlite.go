@@ -14,7 +14,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/ownfile"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/ownfile"
 )
 
 //go:embed migrations/sqlite/*.sql

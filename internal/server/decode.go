@@ -14,7 +14,7 @@ import (
 	"github.com/go-kratos/kratos/v2/errors"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/bounds"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bounds"
 )
 
 // maxBody bounds a request, in bytes, by HTTP and gRPC alike: 64 KiB of content as

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/bounds"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bounds"
 )
 
 // answerGrows is the most bytes that a byte of an answer becomes, where bounds.Memory

@@ -13,8 +13,8 @@ import (
 
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/bounds"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bounds"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/service"
 )
 

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/bounds"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bounds"
 )
 
 // bounded registers services whose requests are within the bounds that events have,

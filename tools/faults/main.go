@@ -13,18 +13,18 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/chain"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/soak"
 )
 
 func main() {
-	chain.RunChild()
-	o, err := chain.Options{Progress: os.Stderr}.FromEnv()
+	soak.RunChild()
+	o, err := soak.Options{Progress: os.Stderr}.FromEnv()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "faults:", err)
 		os.Exit(2)
 	}
-	os.Exit(new(chain.Standalone).Main(func(tb testing.TB) {
-		r := chain.Run(tb, o)
+	os.Exit(new(soak.Standalone).Main(func(tb testing.TB) {
+		r := soak.Run(tb, o)
 		for _, kind := range slices.Sorted(maps.Keys(r.Kinds)) {
 			fmt.Printf("%6d %s\n", r.Kinds[kind], kind)
 		}

@@ -15,7 +15,7 @@ import (
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"

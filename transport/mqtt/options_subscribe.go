@@ -6,7 +6,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 )
 
 // WithSubscribeCodec names the codec of one subscription. Default: the

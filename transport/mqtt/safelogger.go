@@ -3,7 +3,7 @@ package mqtt
 import (
 	"github.com/go-kratos/kratos/v2/log"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 )
 
 // SafeLogger wraps a logger so that text of strangers cannot forge lines of the log or

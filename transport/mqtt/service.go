@@ -13,7 +13,7 @@ import (
 	_ "github.com/go-kratos/kratos/v2/encoding/proto"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 )
 
 var _ event.ServiceRegistrar = (*Server)(nil)

@@ -131,7 +131,7 @@ func TestListsUseAnIndex(t *testing.T) {
 // What a database refuses for what it is, is told from what it refuses now.
 func TestUnfit(t *testing.T) {
 	t.Parallel()
-	db := postgres.Open(t)
+	db := testdb.Open(t)
 	s := store(t, db, 0)
 	random := make([]byte, 10_000)
 	_, _ = rand.Read(random)

@@ -17,12 +17,12 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadlettertest"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/pgtest"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/postgres"
 )
 
-var postgres = pgtest.NewServer()
+var testdb = postgres.NewServer()
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(postgres.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testdb.Main(m)) }
 
 func sqlite(t *testing.T) *sql.DB {
 	t.Helper()
@@ -37,7 +37,7 @@ func sqlite(t *testing.T) *sql.DB {
 func onBoth(t *testing.T, test func(t *testing.T, open func(*testing.T) *sql.DB)) {
 	t.Helper()
 	for name, open := range map[string]func(*testing.T) *sql.DB{
-		"sqlite": sqlite, "postgres": func(t *testing.T) *sql.DB { t.Helper(); return postgres.Open(t) },
+		"sqlite": sqlite, "postgres": func(t *testing.T) *sql.DB { t.Helper(); return testdb.Open(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -126,7 +126,7 @@ func TestDamagedRow(t *testing.T) {
 // A letter outlives the transaction of the handler that failed.
 func TestPutHasItsOwnTransaction(t *testing.T) {
 	t.Parallel()
-	db := postgres.Open(t)
+	db := testdb.Open(t)
 	s := store(t, db, 0)
 	boom := errors.New("boom")
 	err := sqltx.Run(t.Context(), db, func(ctx context.Context) error {
@@ -187,7 +187,7 @@ func TestOptions(t *testing.T) {
 // nobody for it.
 func TestMigrateLocksNobodyOut(t *testing.T) {
 	t.Parallel()
-	db := postgres.Open(t)
+	db := testdb.Open(t)
 	s := store(t, db, 0)
 	tx, err := db.BeginTx(t.Context(), nil)
 	if err != nil {

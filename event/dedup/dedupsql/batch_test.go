@@ -17,7 +17,7 @@ import (
 
 func TestBatches(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(testing.TB) *sql.DB{"sqlite": sqlite, "postgres": postgres.Open} {
+	for name, open := range map[string]func(testing.TB) *sql.DB{"sqlite": sqlite, "postgres": testdb.Open} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			deduptest.Batches(t, func(t *testing.T) dedup.BatchWindow { return window(t, open(t), dedupsql.Options{}) })

@@ -17,12 +17,12 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup/dedupsql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/pgtest"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/postgres"
 )
 
-var postgres = pgtest.NewServer()
+var testdb = postgres.NewServer()
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(postgres.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testdb.Main(m)) }
 
 func sqlite(tb testing.TB) *sql.DB {
 	tb.Helper()
@@ -36,7 +36,7 @@ func sqlite(tb testing.TB) *sql.DB {
 
 func onBoth(t *testing.T, o dedupsql.Options, test func(t *testing.T, db *sql.DB, w *dedupsql.Window)) {
 	t.Helper()
-	for name, open := range map[string]func(testing.TB) *sql.DB{"sqlite": sqlite, "postgres": postgres.Open} {
+	for name, open := range map[string]func(testing.TB) *sql.DB{"sqlite": sqlite, "postgres": testdb.Open} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := open(t)
@@ -208,7 +208,7 @@ func TestOptions(t *testing.T) {
 // BenchmarkOnce handles messages with an effect of one row, 16 at a time, in
 // transactions that wait for the disk.
 func BenchmarkOnce(b *testing.B) {
-	durable := pgtest.NewServer(pgtest.Durable()...)
+	durable := postgres.NewServer(postgres.Durable()...)
 	defer durable.Close()
 	for name, open := range map[string]func(testing.TB) *sql.DB{"sqlite": sqlite, "postgres": durable.Open} {
 		b.Run(name, func(b *testing.B) {

@@ -18,7 +18,7 @@ import (
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/ownfile"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/ownfile"
 )
 
 // The errors of this package, besides those of the system.

@@ -14,7 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/ownfile"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/ownfile"
 )
 
 // Recovery is what became of a damaged file.

@@ -46,7 +46,7 @@ func TestBoundIsExact(t *testing.T) {
 func TestCountingIsSeldom(t *testing.T) {
 	t.Parallel()
 	const rows, appends = 100_000, 200
-	db := postgres.Open(t)
+	db := testdb.Open(t)
 	s := store(t, db, outboxsql.Options{})
 	work := func() time.Duration {
 		began := time.Now()

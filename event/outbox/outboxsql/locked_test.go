@@ -37,7 +37,7 @@ func TestLockedRowHoldsUpNobody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const all = 600
-			db := postgres.Open(t)
+			db := testdb.Open(t)
 			s := store(t, db, outboxsql.Options{})
 			for i := range 3 {
 				if err := s.Append(t.Context(), entry(fmt.Sprint("first", i), i)); err != nil {

@@ -15,7 +15,7 @@ import (
 // writes elsewhere may take its time.
 func TestOtherTransactionsHoldUpNothing(t *testing.T) {
 	t.Parallel()
-	db := postgres.Open(t)
+	db := testdb.Open(t)
 	s := store(t, db, outboxsql.Options{})
 	if _, err := db.ExecContext(t.Context(), "CREATE TABLE other (n INTEGER)"); err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func TestOtherTransactionsHoldUpNothing(t *testing.T) {
 // while only, and loses nothing by being overtaken.
 func TestLongTransactionIsOvertaken(t *testing.T) {
 	t.Parallel()
-	db := postgres.Open(t)
+	db := testdb.Open(t)
 	s := store(t, db, outboxsql.Options{Patience: time.Second})
 	long, err := db.BeginTx(t.Context(), nil)
 	if err != nil {
@@ -80,7 +80,7 @@ func TestLongTransactionIsOvertaken(t *testing.T) {
 // of what is committed by sqltx.Run without waiting for its next look.
 func TestRelayFindsWhatWasOvertaken(t *testing.T) {
 	t.Parallel()
-	db := postgres.Open(t)
+	db := testdb.Open(t)
 	s := store(t, db, outboxsql.Options{Patience: 50 * time.Millisecond})
 	sent := make(chan string, 10)
 	r, err := outbox.NewRelay(s, func(_ context.Context, e *outbox.Entry, done func(error)) error {

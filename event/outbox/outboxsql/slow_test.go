@@ -13,7 +13,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/pgtest"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/postgres"
 )
 
 // generate makes entries by SQL, which takes no time.
@@ -39,7 +39,7 @@ func generate(tb testing.TB, db *sql.DB, topic string, rows int) {
 func TestOpenSnapshotStopsNothing(t *testing.T) {
 	t.Parallel()
 	const dead = 150_000
-	db := postgres.Open(t)
+	db := testdb.Open(t)
 	s := store(t, db, outboxsql.Options{})
 	snapshot, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
 	if err != nil {
@@ -91,13 +91,13 @@ func TestOpenSnapshotStopsNothing(t *testing.T) {
 // database holds a count.
 func TestFault_64_AppendEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	dsn, err := url.Parse(postgres.DSN(t))
+	dsn, err := url.Parse(testdb.DSN(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	link := newLink(t, dsn.Host)
 	dsn.Host = link.addr
-	db, err := sql.Open(pgtest.Driver, dsn.String())
+	db, err := sql.Open(postgres.Driver, dsn.String())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,12 +18,12 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxtest"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/pgtest"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/test/postgres"
 )
 
-var postgres = pgtest.NewServer()
+var testdb = postgres.NewServer()
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(postgres.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testdb.Main(m)) }
 
 func sqlite(tb testing.TB) *sql.DB {
 	tb.Helper()
@@ -38,7 +38,7 @@ func sqlite(tb testing.TB) *sql.DB {
 // onBoth runs a test on both databases.
 func onBoth(t *testing.T, test func(t *testing.T, open func(testing.TB) *sql.DB)) {
 	t.Helper()
-	for name, open := range map[string]func(testing.TB) *sql.DB{"sqlite": sqlite, "postgres": postgres.Open} {
+	for name, open := range map[string]func(testing.TB) *sql.DB{"sqlite": sqlite, "postgres": testdb.Open} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, open)
@@ -176,7 +176,7 @@ func TestTransaction(t *testing.T) {
 // Seq sees every entry once.
 func TestLateCommitIsNotPassedBy(t *testing.T) {
 	t.Parallel()
-	db := postgres.Open(t)
+	db := testdb.Open(t)
 	s := store(t, db, outboxsql.Options{Patience: time.Minute, Lease: 2 * time.Minute})
 	late, err := db.BeginTx(t.Context(), nil)
 	if err != nil {
@@ -433,7 +433,7 @@ func TestTwoRelays(t *testing.T) {
 // BenchmarkAppend appends one entry at a time, each in a transaction of its own
 // that waits for the disk.
 func BenchmarkAppend(b *testing.B) {
-	durable := pgtest.NewServer(pgtest.Durable()...)
+	durable := postgres.NewServer(postgres.Durable()...)
 	defer durable.Close()
 	for name, open := range map[string]func(testing.TB) *sql.DB{"sqlite": sqlite, "postgres": durable.Open} {
 		for _, writers := range []int{1, 16} {

@@ -1,4 +1,0 @@
-// Package archtest holds the tests of the repository as a whole: which package
-// may import which, how long a file may be, and that a copy made by `kratos new`
-// builds and runs.
-package archtest

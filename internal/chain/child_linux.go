@@ -1,6 +1,0 @@
-package chain
-
-import "syscall"
-
-// endWithParent lets no child survive a run that is killed.
-func endWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

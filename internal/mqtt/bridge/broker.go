@@ -1,0 +1,249 @@
+package bridge
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/go-kratos/kratos/v2/log"
+	"github.com/tx7do/kratos-transport/broker"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+)
+
+// Broker is kratos-transport's broker.Broker on the engine. All methods are
+// safe for concurrent use.
+type Broker struct {
+	now atomic.Pointer[state] // nil until first needed, never again after
+
+	mu       sync.RWMutex // written to by Init; read by what belongs to one client
+	options  broker.Options
+	settings Settings
+	client   *engine.Client // the last one that could be made; it has the subscriptions
+
+	dedups
+	contradictions contradictions
+	requests       requests
+	replies        replies // of ours to requests of others
+	gaps           gaps
+	grants         grants // of the subscriptions
+	gapLog         gapLog
+	unnamed        sync.Once // says that nothing is kept without a client id
+	unplaced       sync.Once // says that there is no place for a sequence
+	names          names     // of what was subscribed to
+	leftOut        leftOut
+
+	deletions       atomic.Int64 // empty messages that no handler was called for
+	metadataRefused atomic.Int64 // of senders that are not trusted
+}
+
+var _ broker.Broker = (*Broker)(nil)
+
+// state is what the options were resolved to. It does not change; Init
+// replaces it.
+type state struct {
+	broker  *Broker
+	options broker.Options
+	cfg     engine.Config
+	client  *engine.Client // nil when err is not
+	err     error
+	tracer  tracer
+	log     *engine.Log
+	publish broker.PublishHandler
+
+	told     *hookSet // the user's hooks
+	policies policies
+	retries  Retry
+	ids      bool // of ready bytes
+	allowed  allowed
+
+	contextFields []string // headers of propagators, in lower case
+
+	window   dedup.Window
+	outbox   *keeper   // nil sends at once
+	sequence *sequence // nil numbers nothing
+
+	cloudEvents string // source of our events; empty is no carrier
+
+	replyTopics   []replyTopic // that we publish to; nil leaves it to the methods
+	unboundTopics []replyTopic
+	replyLimits   ReplyLimits
+}
+
+// New never fails and never returns nil: problems of the options are returned
+// by the first method that can.
+func New(opts ...broker.Option) *Broker {
+	b := &Broker{options: broker.NewOptions()}
+	b.requests.init()
+	b.watch()
+	b.settings.apply(&b.options, opts)
+	return b
+}
+
+// Name is "mqtt".
+func (b *Broker) Name() string { return "mqtt" }
+
+// Options returns the generic options. There is no user information in the
+// addresses.
+func (b *Broker) Options() broker.Options {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	o := b.options
+	o.Addrs = slices.Clone(o.Addrs)
+	return o
+}
+
+// Address joins the broker URLs, without user information.
+func (b *Broker) Address() string { return strings.Join(b.Options().Addrs, ",") }
+
+// Init applies more options on top of those there are, and reports every
+// problem of them all. It is an error while connected. Subscriptions stay.
+func (b *Broker) Init(opts ...broker.Option) error {
+	if s := b.now.Load(); s != nil && s.running() { // not after waiting for Start
+		return errRunning()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.now.Load()
+	if s != nil && s.running() {
+		return errRunning()
+	}
+	if s == nil || len(opts) > 0 {
+		b.settings.apply(&b.options, opts)
+		s = b.open()
+	}
+	return s.err
+}
+
+func errRunning() error { return badRequest("init", "", "cannot init while connected") }
+
+// state returns the current state, resolved when first asked for.
+func (b *Broker) state() *state {
+	if s := b.now.Load(); s != nil {
+		return s
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.now.Load(); s != nil {
+		return s
+	}
+	return b.open()
+}
+
+// open resolves the options, with mu held.
+func (b *Broker) open() *state {
+	s := &state{broker: b, options: b.options}
+	cfg, problems := b.settings.resolve(&b.options)
+	s.log = engine.NewLog(orGlobal(cfg.Logger))
+	s.hooks(&cfg, b.settings.OnDisconnect)
+	policies, bad := readPolicies(b.settings.subscriber, engine.CannotPark(cfg.DeadLetters, cfg.ClientID))
+	s.policies = policies
+	names, notAllowed := newAllowed(b.settings.AllowedMetadata)
+	s.allowed = names
+	problems = errors.Join(problems, s.delivery(&b.settings, &cfg), bad, notAllowed)
+	s.cfg = cfg
+	publish, err := Wrap(s.send, b.options.PublishMiddlewares)
+	s.publish = publish
+	problems = errors.Join(problems, err)
+	client, err := engine.NewClient(cfg, b.client)
+	if s.err = configError(problems, err); s.err == nil {
+		s.client, b.client = client, client
+		b.settings.warn(s.log, &cfg)
+	}
+	s.contextFields = contextFields(b.settings.Propagator)
+	s.tracer = newTracer(b.settings.Trace, b.options.Tracings, b.settings.Propagator)
+	b.now.Store(s)
+	return s
+}
+
+// delivery resolves what keeps messages from being lost, or handled twice, and
+// reports every problem of it.
+func (s *state) delivery(from *Settings, cfg *engine.Config) error {
+	s.told, _ = sortHooks(from.Hooks) // resolve reports what is wrong
+	s.told.log, cfg.Hooks = s.log, s.told.engine()
+	s.window, s.retries, s.ids = from.Dedup, from.Retry, from.IDs
+	if source := from.CloudEvents; source != nil {
+		s.cloudEvents = *source
+	}
+	if from.Sequence {
+		s.sequence = newSequence(cfg.ClientID)
+	}
+	cfg.Arrived, cfg.Replied, cfg.Granted = s.broker.onArrival, s.broker.replied, s.broker.grants.note
+	var err error
+	if s.outbox, err = s.outboxOf(from.Outbox); s.outbox != nil {
+		cfg.Flush, cfg.Publishing = s.outbox.stop, s.outbox.connection
+	}
+	return errors.Join(s.retries.resolve(), err, s.replying(from))
+}
+
+// replying resolves where replies may go, and how many.
+func (s *state) replying(from *Settings) (err error) {
+	if from.ReplyTopics != nil {
+		s.replyTopics, err = parseReplyTopics(from.ReplyTopics, true)
+	}
+	unbound, bad := parseReplyTopics(from.UnboundReplyTopics, false)
+	s.unboundTopics, s.replyLimits = unbound, from.ReplyLimits.resolved()
+	if err != nil {
+		err = event.Setting("Subscriber", "replies.topics", "%w", err)
+	}
+	if bad != nil {
+		bad = event.Setting("Subscriber", "replies.unbound_topics", "%w", bad)
+	}
+	return errors.Join(err, bad)
+}
+
+func orGlobal(l log.Logger) log.Logger {
+	if l == nil {
+		return log.GetLogger()
+	}
+	return l
+}
+
+// hooks has OnConnect and OnDisconnect told like hooks, and passes OnDisconnect an
+// error that users know.
+func (s *state) hooks(cfg *engine.Config, onDisconnect func(error)) {
+	if cb := cfg.OnConnect; cb != nil {
+		cfg.OnConnect = func() { s.told.main.add(func() { s.protect("OnConnect", cb) }) }
+	}
+	if onDisconnect != nil {
+		cfg.OnDisconnect = func(err error) {
+			s.told.main.add(func() { s.protect("OnDisconnect", func() { onDisconnect(public("connect", "", err)) }) })
+		}
+	}
+}
+
+// protect runs a callback of the user's and logs its panic.
+func (s *state) protect(what string, f func()) { protect(s.log, what, f) }
+
+// protect runs a callback of the user's, and logs its panic.
+func protect(l *engine.Log, what string, f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.Errorf("mqtt: %s panicked: %v", what, r)
+		}
+	}()
+	f()
+}
+
+func (s *state) running() bool { return s.client != nil && !s.client.Stopped() }
+
+// Endpoint is the first broker's URL, without user information.
+func (b *Broker) Endpoint() (string, error) {
+	s := b.state()
+	if s.err != nil {
+		return "", s.err
+	}
+	return s.client.Endpoint(), nil
+}
+
+// configError reports the problems of ours and the engine's as one error.
+func configError(problems, err error) error {
+	if problems == nil && err == nil {
+		return nil
+	}
+	return &event.Error{Op: "configure", Reason: event.ReasonBadRequest, Cause: joinCauses(problems, err)}
+}

@@ -1,0 +1,277 @@
+package bridge
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bounds"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+)
+
+// The structured JSON format of CloudEvents 1.0, the one form that MQTT 3.1.1
+// can carry, too.
+const (
+	specVersion     = "1.0"
+	attrResponse    = "responsetopic"   // ours, for MQTT 3.1.1
+	attrCorrelation = "correlationdata" // ours, a Binary
+	binaryPrefix    = "ce-"             // of attributes as some SDKs send them
+	attrContentType = "datacontenttype"
+	attrData        = "data"
+	attrDataBase64  = "data_base64"
+	attrSpecVersion = "specversion"
+	attrSource      = "source"
+)
+
+// checkSource checks the source of our events, a non-empty URI reference.
+func checkSource(source string) error {
+	if _, err := url.Parse(source); err != nil || source == "" {
+		return fmt.Errorf("CloudEvents source %q is no URI reference", source)
+	}
+	return nil
+}
+
+// structure turns the draft into a structured event: headers become
+// attributes, and so do those of the context that have a fit name.
+func (s *state) structure(d *draft) error {
+	attrs := make(map[string]any, len(d.props.User)+len(d.ambient)+8)
+	for _, u := range d.props.User {
+		if err := checkAttribute(u.Key); err != nil {
+			return err
+		}
+		attrs[u.Key] = u.Value
+	}
+	if err := d.context(attrs, s.cloudEvents); err != nil {
+		return err
+	}
+	if err := engine.CheckSent(asHeaders(attrs)); err != nil {
+		return tooLarge("publish", d.msg.Topic, err)
+	}
+	if message.FormatOf(d.props.ContentType).IsJSON() && json.Valid(d.msg.Payload) {
+		attrs[attrData] = json.RawMessage(d.msg.Payload)
+	} else {
+		attrs[attrDataBase64] = d.msg.Payload
+	}
+	payload, err := s.encodeEvent(d, attrs)
+	if err != nil {
+		return err
+	}
+	d.msg.Payload, d.props.ContentType, d.props.User = payload, message.TypeEvent, nil
+	return nil
+}
+
+// encodeEvent adds the attributes of the context, unless they would make the
+// event too large.
+func (s *state) encodeEvent(d *draft, attrs map[string]any) ([]byte, error) {
+	if len(d.ambient) == 0 {
+		return json.Marshal(attrs)
+	}
+	asked := maps.Clone(attrs)
+	added := s.attributes(d, attrs)
+	payload, err := json.Marshal(attrs)
+	if err != nil || len(added) == 0 || len(payload) <= cmp.Or(s.cfg.MaxPayload, engine.DefaultMaxPayload) {
+		return payload, err
+	}
+	for _, u := range added {
+		s.leave(u, errNoRoom)
+	}
+	return json.Marshal(asked)
+}
+
+// asHeaders returns the attributes that arrive as headers.
+func asHeaders(attrs map[string]any) (list []engine.UserProperty) {
+	for name, value := range attrs {
+		if text, ok := value.(string); ok && name != attrContentType && name != attrResponse {
+			list = append(list, engine.UserProperty{Key: name, Value: text})
+		}
+	}
+	return list
+}
+
+// context fills in the attributes that no header gave.
+func (d *draft) context(attrs map[string]any, source string) error {
+	if attrs[idKey] == nil {
+		attrs[idKey] = engine.NewID().String()
+	}
+	d.msg.id, _ = attrs[idKey].(string)
+	p := &d.props
+	for _, a := range [...][2]string{
+		{attrSpecVersion, specVersion},
+		{attrSource, source},
+		{"type", d.typeName()},
+		{"subject", d.msg.Topic},
+		{"time", time.Now().UTC().Format(time.RFC3339Nano)},
+		{attrContentType, p.ContentType},
+		{attrResponse, p.ResponseTopic},
+	} {
+		if attrs[a[0]] == nil && a[1] != "" {
+			attrs[a[0]] = a[1]
+		}
+	}
+	if p.CorrelationData != nil {
+		attrs[attrCorrelation] = p.CorrelationData // base64 in JSON
+	}
+	if attrs[attrSpecVersion] != specVersion || attrs[attrSource] == "" || attrs["type"] == "" || attrs[idKey] == "" {
+		return errors.New("headers specversion, id, source and type are attributes of the CloudEvent and break its rules")
+	}
+	return nil
+}
+
+// checkAttribute refuses what is no name of an attribute: lower-case letters
+// and digits only, and neither data nor what belongs to it.
+func checkAttribute(name string) error {
+	switch name {
+	case attrData, attrContentType, attrResponse, attrCorrelation:
+		return fmt.Errorf("header %q: the CloudEvents carrier uses this name itself", name)
+	}
+	legal := name != ""
+	for _, c := range []byte(name) {
+		legal = legal && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9')
+	}
+	if !legal {
+		return fmt.Errorf("header %q: the CloudEvents carrier takes names of lower-case letters and digits only", name)
+	}
+	return nil
+}
+
+// cloudEvent is a structured event that arrived.
+type cloudEvent struct {
+	data        []byte
+	contentType string
+	response    string
+	correlation []byte
+	attributes  []engine.UserProperty // but the above
+}
+
+// errNoEvent is of what is named as an event, or says that it is one, and breaks
+// the rules of events.
+var errNoEvent = errors.New("no CloudEvent in structured JSON")
+
+// membersOf reads a JSON object.
+func membersOf(payload []byte) (members map[string]json.RawMessage, err error) {
+	payload = message.JSONText(payload)
+	if err = bounds.Check(jsonCodec, payload, nil); err == nil {
+		err = json.Unmarshal(payload, &members)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoEvent, err)
+	}
+	return members, nil
+}
+
+// parseCloudEvent reads the structured JSON format.
+func parseCloudEvent(payload []byte) (*cloudEvent, error) {
+	members, err := membersOf(payload)
+	if err != nil {
+		return nil, err
+	}
+	return eventOf(members)
+}
+
+// eventOf makes the event of its members.
+func eventOf(members map[string]json.RawMessage) (*cloudEvent, error) {
+	for _, name := range []string{attrSpecVersion, idKey, attrSource, "type"} {
+		value := text(members[name])
+		if value == "" || name == attrSpecVersion && value != specVersion {
+			return nil, fmt.Errorf("%w: attribute %s is %s", errNoEvent, name, clip(string(members[name])))
+		}
+	}
+	e := &cloudEvent{contentType: text(members[attrContentType]), response: text(members[attrResponse])}
+	if raw, ok := members[attrCorrelation]; ok {
+		e.correlation = binary(text(raw))
+	}
+	if err := e.takeData(members); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		switch raw := members[name]; name {
+		case attrData, attrDataBase64, attrContentType, attrResponse, attrCorrelation:
+		default:
+			if string(raw) != "null" {
+				e.attributes = append(e.attributes, engine.UserProperty{Key: name, Value: text(raw)})
+			}
+		}
+	}
+	return e, nil
+}
+
+// takeData reads data as the JSON format says: a JSON value of a JSON content
+// type, which is also the default, or else a text.
+func (e *cloudEvent) takeData(members map[string]json.RawMessage) (err error) {
+	raw, isText := members[attrData]
+	coded, isBinary := members[attrDataBase64]
+	switch {
+	case isText && isBinary:
+		return fmt.Errorf("%w: both data and data_base64", errNoEvent)
+	case isBinary:
+		if e.data, err = base64.StdEncoding.DecodeString(text(coded)); err != nil {
+			return fmt.Errorf("%w: data_base64: %w", errNoEvent, err)
+		}
+	case isText && (e.contentType == "" || message.FormatOf(e.contentType).IsJSON()):
+		e.data = raw
+		if e.contentType == "" {
+			e.contentType = message.TypeJSON
+		}
+	case isText:
+		e.data = []byte(text(raw))
+	}
+	return nil
+}
+
+// text returns a string's value, and other JSON values as they are written.
+func text(raw json.RawMessage) string {
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return s
+	}
+	return string(raw)
+}
+
+// binary reads a Binary attribute; who does not know of base64 gets its text
+// back.
+func binary(s string) []byte {
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return []byte(s)
+	}
+	return b
+}
+
+// unwrap returns the structured event in a message, nil when it is none. Its
+// content type decides. Where there is none, as on MQTT 3.1.1, the carrier's
+// option lets us look, and what has a specversion is an event: what is no event
+// is a bare message, but never one that is broken.
+func unwrap(d *engine.Delivery, carrier bool) (*cloudEvent, error) {
+	named := ""
+	if p := d.Properties; p != nil {
+		if id, _ := last(p.User, deadletter.IDHeader); id != "" && d.Letters() {
+			return nil, nil // the message as it was, perhaps because it is no event
+		}
+		named = p.ContentType
+	}
+	if len(d.Payload) == 0 {
+		return nil, nil // no event, whatever it is named: it deletes a retained message
+	}
+	switch message.FormatOf(named) {
+	case message.FormatEvent:
+		return parseCloudEvent(d.Payload)
+	case message.FormatEventBatch, message.FormatEventOther:
+		return nil, fmt.Errorf("%w: content type %q, want %s", errNoEvent, clip(named), message.TypeEvent)
+	}
+	if named != "" || !carrier || !message.MayBeObject(d.Payload) {
+		return nil, nil
+	}
+	members, err := membersOf(d.Payload)
+	if err != nil || members[attrSpecVersion] == nil {
+		return nil, nil //nolint:nilerr // a bare message, which its codec judges
+	}
+	return eventOf(members)
+}

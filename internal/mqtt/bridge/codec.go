@@ -1,0 +1,102 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/go-kratos/kratos/v2/encoding"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bounds"
+)
+
+var errNoCodec = errors.New("no codec: it is not registered, or none was set")
+
+// codec returns the codec of that name, or the broker's when name is empty,
+// which is nil when it has none: then only bytes and strings can be sent and
+// received, as they are.
+func (s *state) codec(name string) (encoding.Codec, error) {
+	if name == "" {
+		return s.options.Codec, nil
+	}
+	if codec := encoding.GetCodec(name); codec != nil {
+		return codec, nil
+	}
+	return nil, fmt.Errorf("codec %q is not registered", name)
+}
+
+// marshal never panics: the proto codec of Kratos asserts its argument's type.
+func marshal(codec encoding.Codec, body any) (data []byte, err error) {
+	if codec == nil {
+		switch b := body.(type) {
+		case []byte:
+			return b, nil
+		case string:
+			return []byte(b), nil
+		}
+		return nil, errNoCodec
+	}
+	if _, ok := body.(proto.Message); !ok && codec.Name() == protoCodec {
+		return nil, fmt.Errorf("codec proto cannot encode a %T: it is no proto.Message (a pointer is)", body)
+	}
+	defer recovered(codec, &err)
+	return codec.Marshal(body)
+}
+
+// decode decodes data into what a binder made and returns the message body. A
+// binder that gives a value instead of a pointer gets a value back.
+func decode(codec encoding.Codec, data []byte, body any) (any, error) {
+	if v := reflect.ValueOf(body); v.IsValid() && v.Kind() != reflect.Pointer {
+		p := reflect.New(v.Type())
+		p.Elem().Set(v)
+		err := unmarshal(codec, data, p.Interface())
+		return p.Elem().Interface(), err
+	}
+	return body, unmarshal(codec, data, body)
+}
+
+// unmarshal never panics, whatever arrives.
+func unmarshal(codec encoding.Codec, data []byte, body any) (err error) {
+	if codec == nil {
+		switch b := body.(type) {
+		case *[]byte:
+			*b = data
+			return nil
+		case *string:
+			*b = string(data)
+			return nil
+		}
+		return errNoCodec
+	}
+	if codec.Name() == jsonCodec {
+		data = message.JSONText(data)
+	}
+	if err := bounds.Check(codec.Name(), data, body); err != nil {
+		return err
+	}
+	defer recovered(codec, &err)
+	return codec.Unmarshal(data, body)
+}
+
+// decodable refuses at registration what would fail for every message.
+func decodable(codec encoding.Codec, body any) error {
+	if body == nil {
+		return errors.New("the binder returned nil")
+	}
+	if codec != nil {
+		return nil
+	}
+	switch body.(type) {
+	case *[]byte, *string, []byte, string:
+		return nil
+	}
+	return errNoCodec
+}
+
+func recovered(codec encoding.Codec, err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("codec %s panicked: %v", codec.Name(), r)
+	}
+}

@@ -1,0 +1,98 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+)
+
+// DeadLetters is the store that is in use: the one that was chosen, or the
+// retained messages at the broker, which need a connection.
+func (b *Broker) DeadLetters() (deadletter.Store, error) {
+	s := b.state()
+	if s.err != nil {
+		return nil, s.err
+	}
+	return s.client.DeadLetters(), nil
+}
+
+// Replay publishes dead letters again as they came, without codec, carrier and
+// middleware, and deletes each once the broker has it. What the broker refuses
+// for what it is stays and does not stop the others; see [deadletter.Replay].
+func (b *Broker) Replay(ctx context.Context, ids ...string) (int, error) {
+	return b.replay(ctx, deadletter.Replay, ids)
+}
+
+// ReplayConfirmed is Replay of named letters, also of suspect ones.
+func (b *Broker) ReplayConfirmed(ctx context.Context, ids ...string) (int, error) {
+	return b.replay(ctx, deadletter.ReplayConfirmed, ids)
+}
+
+type replayFunc func(context.Context, deadletter.Store, func(context.Context, *deadletter.Letter) error, ...string) (int, error)
+
+func (b *Broker) replay(ctx context.Context, replay replayFunc, ids []string) (int, error) {
+	if ctx == nil {
+		return 0, badRequest("replay", "", "context is nil")
+	}
+	s := b.state()
+	if s.err != nil {
+		return 0, s.err
+	}
+	return replay(ctx, s.client.DeadLetters(), func(ctx context.Context, l *deadletter.Letter) error {
+		err := public("replay", l.Topic, s.client.Republish(ctx, engine.Outgoing(&l.Message)))
+		if ofTheLetter(err) {
+			return fmt.Errorf("%w: %w", deadletter.ErrUnfit, err)
+		}
+		return err
+	}, ids...)
+}
+
+// ofTheLetter reports whether a publish failed for what the message is, so that
+// another one may go well.
+func ofTheLetter(err error) bool {
+	e, ok := errors.AsType[*event.Error](err)
+	if !ok {
+		return false
+	}
+	switch e.Reason {
+	case event.ReasonTooLarge, event.ReasonBadTopic, event.ReasonBadRequest, event.ReasonNotAuthorized,
+		event.ReasonRefused, event.ReasonUnsupported:
+		return true
+	}
+	return false
+}
+
+// names are the filters and operations that were subscribed to.
+type names struct {
+	mu  sync.Mutex
+	all map[string]struct{}
+}
+
+func (n *names) add(all ...string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.all == nil {
+		n.all = make(map[string]struct{})
+	}
+	for _, name := range all {
+		n.all[name] = struct{}{}
+	}
+}
+
+// warnUnmatched says which keys of the configuration are about nothing.
+func (s *state) warnUnmatched(known *names) {
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(s.policies.by)) {
+		if _, ok := known.all[name]; !ok {
+			s.log.Warnf("mqtt: subscriber.subscriptions[%q] matches no subscription: want a topic filter or an operation", name)
+		}
+	}
+}

@@ -1,0 +1,223 @@
+package bridge
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/guarded"
+)
+
+// deduper keeps one subscription from handling a message again whose id the
+// window remembers.
+type deduper struct {
+	window  dedup.Window
+	batches dedup.BatchWindow // the window, unless it takes none
+	scope   string
+	span    bool                      // ids are unique over topics
+	levels  func(topic string) string // that ids never span; nil is none
+	guard   int                       // levels of topics that say whose an id is; 0 is all
+	silent  sync.Once
+}
+
+// claim gives the consumer its place among those that know duplicates, when
+// there is a window. A message that is acknowledged by hand is done later than
+// its handler, and never suppressed.
+func (c *consumer) claim(s *state, filter string, o *broker.SubscribeOptions, own *SubscribeSettings) (release func(), err error) {
+	if own.IDField != "" {
+		var body any
+		if c.binder != nil {
+			body = c.binder()
+		}
+		if c.field, err = newIDField(own.IDField, body); err != nil {
+			return nil, badRequest("subscribe", filter, err.Error())
+		}
+	}
+	if s.window == nil || !o.AutoAck {
+		return func() {}, nil
+	}
+	batches, ok := s.window.(dedup.BatchWindow)
+	if c.batch != nil && !ok {
+		s.log.Warnf("mqtt: filter %q: messages handled in batches are not looked for in the dedup window: a %T takes no batches (dedup.BatchWindow)", filter, s.window)
+		return func() {}, nil
+	}
+	c.dedup = &deduper{window: s.window, batches: batches, span: own.IDsSpanTopics, guard: guarded.Levels(filter)}
+	if c.method != nil {
+		c.dedup.levels = c.method.Levels
+	}
+	if own.IDScope == nil {
+		c.dedup.scope, release = s.broker.scopes.claim(s.cfg.Service, filter)
+		return release, nil
+	}
+	if own.IDScope.name == "" { // its place is kept for the other filters
+		own.IDScope.name, _ = s.broker.scopes.claim(s.cfg.Service, filter)
+	}
+	c.dedup.scope = own.IDScope.name
+	return func() {}, nil
+}
+
+// IDScope has the subscriptions of one method remember ids together. The zero value
+// is ready; its subscriptions are made one after the other.
+type IDScope struct{ name string }
+
+// once runs effect unless the message is a duplicate. A message without an id
+// cannot be known again.
+func (c *consumer) once(ctx context.Context, e *Event, effect func(context.Context) error) error {
+	d := c.dedup
+	id := e.ID()
+	if id == "" {
+		c.withoutID(e)
+		return effect(ctx)
+	}
+	duplicate, err := d.window.Once(ctx, d.key(e, id), effect)
+	switch {
+	case err == nil && duplicate:
+		c.duplicate(e, id)
+	case err != nil && !e.begun:
+		return whileRunning(e, err)
+	}
+	return err
+}
+
+// whileRunning has a message handled again, without an attempt counted and without a
+// worker, while its id is being handled elsewhere; other errors of a window are those
+// of an attempt.
+func whileRunning(e *Event, err error) error {
+	if !errors.Is(err, dedup.ErrRunning) {
+		return err
+	}
+	later := &engine.LaterError{Err: err}
+	if running, ok := errors.AsType[*dedup.RunningError](err); ok {
+		later.OnEnd = running.OnEnd
+	}
+	e.delivery.Waited = true
+	return later
+}
+
+// longID is the length up to which ids are kept as they are.
+const longID = 128
+
+// key is what the window remembers: whose the id is, and then the id in the scope of
+// the subscription, and there in its topic, which is what access rules guard, and in
+// its CloudEvent's source. Ids come from whoever may publish: what a store might choke
+// on is hashed.
+func (d *deduper) key(e *Event, id string) string {
+	plain := len(id) <= longID
+	for i := 0; plain && i < len(id); i++ {
+		plain = id[i] > ' ' && id[i] < 0x7F
+	}
+	if !plain {
+		sum := sha256.Sum256([]byte(id))
+		id = "sha256:" + hex.EncodeToString(sum[:])
+	}
+	var buf [256]byte
+	key := d.origin(buf[:0], e.delivery.Topic)
+	key = append(key, d.scope...)
+	if place := d.place(e); place != "" {
+		key = append(key, '/')
+		key = append(key, place...)
+	}
+	key = append(key, ':')
+	return string(append(key, id...))
+}
+
+// origin begins a key with what shares the room that a window has for it: what
+// access rules guard of the topic, in a form of one length, and a slash. What spans
+// topics belongs to the scope, which follows, or to its levels that keep tenants apart.
+func (d *deduper) origin(key []byte, topic string) []byte {
+	if d.span && d.levels == nil {
+		return key
+	}
+	var buf [256]byte
+	name, levels := buf[:0], d.guard
+	if d.span {
+		name = append(append(name, d.scope...), 0) // in no topic
+		topic, levels = d.levels(topic), 0
+	}
+	sum := sha256.Sum256(append(name, guarded.Part(topic, levels)...))
+	return append(hex.AppendEncode(key, sum[:8]), '/')
+}
+
+// place is where ids are unique, in a form of one length; "" is everywhere.
+func (d *deduper) place(e *Event) string {
+	within, source := e.delivery.Topic, e.source()
+	if d.span {
+		if within = ""; d.levels != nil {
+			within = d.levels(e.delivery.Topic)
+		}
+	}
+	if within == "" && source == "" {
+		return ""
+	}
+	var buf [256]byte
+	text := append(buf[:0], within...)
+	text = append(text, 0) // in no topic
+	sum := sha256.Sum256(append(text, source...))
+	return hex.EncodeToString(sum[:16])
+}
+
+func (c *consumer) duplicate(e *Event, id string) {
+	b := c.broker
+	b.duplicates.Add(1)
+	s := b.state()
+	s.protect("a hook", func() {
+		tell(s.told.duplicate, event.DuplicateHook.OnDuplicate, event.DuplicateInfo{
+			Delivery: delivered(e.delivery, e.delivery.Attempt), ID: id,
+		})
+	})
+}
+
+func (c *consumer) withoutID(e *Event) {
+	c.broker.withoutID.Add(1)
+	c.dedup.silent.Do(func() {
+		c.broker.state().log.Warnf("mqtt: filter %q: a message has no id, so that a duplicate of it cannot be known (first on topic %q)",
+			e.delivery.Subscription().Filter, clip(e.delivery.Topic))
+	})
+}
+
+// scopes tell subscriptions on the same filter apart, in the order of their
+// registration, which is the same at each start.
+type scopes struct {
+	mu    sync.Mutex
+	taken map[string][]bool // by filter
+}
+
+// claim returns the first place on a filter that is free, and what gives it back.
+func (s *scopes) claim(service, filter string) (scope string, release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken == nil {
+		s.taken = make(map[string][]bool)
+	}
+	places, n := s.taken[filter], 0
+	for n < len(places) && places[n] {
+		n++
+	}
+	if n == len(places) {
+		places = append(places, false)
+		s.taken[filter] = places
+	}
+	places[n] = true
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", service, filter, n))
+	return hex.EncodeToString(sum[:8]), func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.taken[filter][n] = false
+	}
+}
+
+// dedups is what a broker knows of duplicates.
+type dedups struct {
+	scopes     scopes
+	duplicates atomic.Int64
+	withoutID  atomic.Int64
+}

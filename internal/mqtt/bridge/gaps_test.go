@@ -1,0 +1,157 @@
+package bridge
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+)
+
+// watching gives gaps that tell nobody yet.
+func watching() *gaps { return &gaps{later: func(func()) {}} }
+
+// telling gives gaps that tell at once.
+func telling(tell func([]event.GapInfo)) *gaps {
+	return &gaps{later: func(f func()) { f() }, tell: tell, full: func(string) {}}
+}
+
+func numbered(source string, n uint64) []engine.UserProperty {
+	return []engine.UserProperty{
+		{Key: attrSequence, Value: fmt.Sprintf("%020d", n)}, {Key: attrCounter, Value: source},
+	}
+}
+
+func TestGaps(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		numbers []uint64
+		missing int64
+		reports []int
+	}{
+		"in order":            {[]uint64{1, 2, 3}, 0, nil},
+		"came later":          {[]uint64{100, 101}, 0, nil},
+		"gap":                 {[]uint64{1, 5}, 3, []int{3}},
+		"late":                {[]uint64{1, 5, 3}, 2, []int{3, -1}},
+		"all late":            {[]uint64{1, 4, 2, 3}, 0, []int{2, -1, -1}},
+		"edges of a hole":     {[]uint64{1, 6, 2, 5, 3, 4}, 0, []int{4, -1, -1, -1, -1}},
+		"duplicates":          {[]uint64{1, 2, 2, 1, 4, 4, 2}, 1, []int{1}},
+		"late and duplicate":  {[]uint64{1, 3, 2, 2, 2}, 0, []int{1, -1}},
+		"two gaps":            {[]uint64{1, 3, 5, 2}, 1, []int{1, 1, -1}},
+		"nonsense":            {[]uint64{1, math.MaxUint64, 2, 3}, 0, []int{0}},
+		"no number":           {[]uint64{1, 0, 2}, 0, nil},
+		"before the first":    {[]uint64{5, 3, 6}, 0, nil},
+		"a very large number": {[]uint64{math.MaxUint64, 1}, 0, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var told []int
+			g := telling(func(list []event.GapInfo) {
+				for _, i := range list {
+					told = append(told, i.Missing)
+				}
+			})
+			for _, n := range tt.numbers {
+				g.arrived("t", numbered("s", n))
+			}
+			if g.missing.Load() != tt.missing || !slices.Equal(told, tt.reports) {
+				t.Errorf("missing %d, reports %v; want %d, %v", g.missing.Load(), told, tt.missing, tt.reports)
+			}
+		})
+	}
+}
+
+// Publishers and topics are told apart, and what is no sequence is left alone.
+func TestGapsOfOthers(t *testing.T) {
+	t.Parallel()
+	g := watching()
+	g.arrived("a", numbered("s", 1))
+	g.arrived("b", numbered("s", 7))
+	g.arrived("a", numbered("r", 9))
+	g.arrived("a", []engine.UserProperty{{Key: attrSequence, Value: "99"}})
+	g.arrived("a", []engine.UserProperty{{Key: attrSequence, Value: "-1"}, {Key: attrCounter, Value: "s"}})
+	g.arrived("a", []engine.UserProperty{{Key: attrCounter, Value: "s"}})
+	g.arrived("a", nil)
+	if n := g.missing.Load(); n != 0 {
+		t.Errorf("missing %d", n)
+	}
+	g.arrived("a", numbered("s", 3))
+	g.forget()
+	g.arrived("a", numbered("s", 10))
+	if n := g.missing.Load(); n != 1 {
+		t.Errorf("missing %d", n)
+	}
+}
+
+// Whatever arrives, memory is bounded.
+func TestGapsAreBounded(t *testing.T) {
+	t.Parallel()
+	g := watching()
+	for i := range maxSeries + 100 {
+		g.arrived("t"+strconv.Itoa(i), numbered("s", 1))
+	}
+	for n := range uint64(10 * maxReports) {
+		g.arrived("t", numbered("s", 1+2*n))
+	}
+	if n := g.table.root.count; n != maxSeries || len(g.table.topics) != maxSeries || len(g.reports) != maxReports {
+		t.Errorf("%d series, %d topics, %d reports", n, len(g.table.topics), len(g.reports))
+	}
+	if n := g.forgotten.Load(); n != 101 {
+		t.Errorf("%d were forgotten", n)
+	}
+	if s, _ := g.table.find("s", "t"); len(s.holes) != maxHoles {
+		t.Errorf("%d holes", len(s.holes))
+	}
+	if n := g.missing.Load(); n != 10*maxReports-1 {
+		t.Errorf("missing %d", n)
+	}
+}
+
+func TestGapLog(t *testing.T) {
+	t.Parallel()
+	var l gapLog
+	now, lines := time.Now(), 0
+	for range 100 {
+		if ok, _ := l.may(now, "a/1"); ok {
+			lines++
+		}
+	}
+	if lines != gapLines {
+		t.Errorf("%d lines", lines)
+	}
+	if ok, left := l.may(now.Add(gapLinePeriod+1), "a/1"); !ok || left != 100-gapLines {
+		t.Errorf("a line: %t, %d left out", ok, left)
+	}
+}
+
+func FuzzGaps(f *testing.F) {
+	f.Add([]byte{1, 2, 3})
+	f.Add([]byte{1, 9, 4, 4, 2})
+	f.Fuzz(func(t *testing.T, numbers []byte) {
+		g := watching()
+		seen, first, high := map[byte]bool{}, byte(0), byte(0)
+		for _, n := range numbers {
+			if n == 0 {
+				continue
+			}
+			g.arrived("t", numbered("s", uint64(n)))
+			if first == 0 {
+				first = n
+			}
+			seen[n], high = true, max(high, n)
+		}
+		var want int64
+		for n := first; n < high; n++ {
+			if !seen[n] {
+				want++
+			}
+		}
+		if got := g.missing.Load(); got != want && len(numbers) < maxHoles {
+			t.Errorf("%v: missing %d, want %d", numbers, got, want)
+		}
+	})
+}

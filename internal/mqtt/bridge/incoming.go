@@ -1,0 +1,26 @@
+package bridge
+
+import (
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+)
+
+// incoming shows a message before anything is decoded.
+type incoming struct{ m *engine.Inbound }
+
+var _ event.Incoming = incoming{}
+
+// Topic implements [event.Incoming].
+func (i incoming) Topic() string { return i.m.Topic }
+
+// Payload implements [event.Incoming].
+func (i incoming) Payload() []byte { return i.m.Payload }
+
+// Header implements [event.Incoming].
+func (i incoming) Header(name string) string {
+	if i.m.Properties == nil {
+		return ""
+	}
+	v, _ := last(i.m.Properties.User, name)
+	return v
+}

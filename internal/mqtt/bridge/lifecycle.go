@@ -1,0 +1,88 @@
+package bridge
+
+import (
+	"context"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+)
+
+// Connect starts the connection and keeps it until Disconnect. A broker that
+// is down is tried again in the background and no error, unless fail-fast is
+// set; settings that cannot work, a refused login and a refused filter are.
+// While connected it does nothing. Handlers find the values of the context of
+// kratos-transport's options.
+func (b *Broker) Connect() error {
+	b.mu.RLock()
+	ctx := b.options.Context
+	b.mu.RUnlock()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	return b.Start(context.WithoutCancel(ctx))
+}
+
+// Start is Connect with a context that bounds the first attempt, and whose
+// values handlers find in theirs. Its end after that ends nothing.
+func (b *Broker) Start(ctx context.Context) error {
+	if ctx == nil {
+		return badRequest("connect", "", "context is nil")
+	}
+	b.state()
+	b.mu.RLock() // no other client may take over the subscriptions meanwhile
+	defer b.mu.RUnlock()
+	s := b.now.Load()
+	if s.err != nil {
+		return s.err
+	}
+	s.warnUnmatched(&b.names)
+	if err := s.client.Start(ctx); err != nil {
+		return public("connect", "", err)
+	}
+	if s.outbox != nil {
+		s.outbox.start()
+		if !s.client.Running() { // a Stop came between, and did not know of it
+			s.outbox.stop(ctx)
+		}
+	}
+	return nil
+}
+
+// Disconnect drains for up to 10 s and says DISCONNECT. Subscriptions stay
+// registered for the next Connect.
+func (b *Broker) Disconnect() error { return b.Stop(context.Background()) }
+
+// Stop is Disconnect with a context that bounds the drain.
+func (b *Broker) Stop(ctx context.Context) error {
+	if ctx == nil {
+		return badRequest("disconnect", "", "context is nil")
+	}
+	s := b.now.Load()
+	if s == nil || s.client == nil { // nothing was ever started
+		return nil
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, engine.DefaultStopTimeout)
+		defer cancel()
+	}
+	err := public("disconnect", "", s.client.Stop(ctx))
+	b.replies.attempts.wait(ctx) // their connection is closed
+	s.told.wait(ctx)
+	if s.sequence != nil {
+		s.sequence.reset()
+	}
+	return err
+}
+
+// WaitReady returns nil once connected with every filter granted. It waits
+// within ctx, also for Connect.
+func (b *Broker) WaitReady(ctx context.Context) error {
+	if ctx == nil {
+		return badRequest("connect", "", "context is nil")
+	}
+	s := b.state()
+	if s.err != nil {
+		return s.err
+	}
+	return public("connect", "", s.client.WaitReady(ctx))
+}

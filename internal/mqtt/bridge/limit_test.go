@@ -1,0 +1,172 @@
+package bridge
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/tx7do/kratos-transport/broker"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+)
+
+// Headers over the limits are not sent, by whatever way.
+func TestHeaderLimitsOfPublish(t *testing.T) {
+	t.Parallel()
+	source := "/s"
+	plain := New(broker.WithAddress("mqtt://127.0.0.1:1"), broker.WithCodec("json"))
+	carrier := New(broker.WithAddress("mqtt://127.0.0.1:1"), broker.WithCodec("json"), Option(func(s *Settings) { s.CloudEvents = &source }))
+	many := make(broker.Headers)
+	for i := range engine.MaxHeaders - 3 { // a place is kept for each of ours
+		many[strings.Repeat("k", i+1)] = "v"
+	}
+	for name, h := range map[string]broker.Headers{
+		"count": many,
+		"name":  {strings.Repeat("k", engine.MaxHeaderKey+1): "v"},
+		"total": {"k": strings.Repeat("v", engine.MaxHeaderBytes)},
+		"id":    {"id": strings.Repeat("1", engine.MaxID+1)},
+	} {
+		var list []engine.UserProperty
+		for k, v := range h {
+			list = append(list, engine.UserProperty{Key: k, Value: v})
+		}
+		m := &Message{Message: engine.Message{Topic: "a", Properties: &engine.Properties{User: list}}}
+		for way, err := range map[string]error{
+			"Publish":                plain.Publish(t.Context(), "a", broker.NewMessage("x", broker.WithHeaders(h))),
+			"Send":                   plain.Send(t.Context(), m),
+			"SendAsync":              plain.SendAsync(t.Context(), m, nil),
+			"Publish with a carrier": carrier.Publish(t.Context(), "a", broker.NewMessage("x", broker.WithHeaders(h))),
+			"Send with a carrier":    carrier.Send(t.Context(), m),
+		} {
+			var e *event.Error
+			if !errors.As(err, &e) || e.Reason != event.ReasonTooLarge || e.Code() != 413 {
+				t.Errorf("%s by %s: %v", name, way, err)
+			}
+		}
+	}
+}
+
+// pipeline is a consumer whose handler panics, fails or returns as the message
+// tells.
+func pipeline(tb testing.TB, carrier bool) func(d *engine.Delivery) (handled bool, err error) {
+	tb.Helper()
+	opts := []broker.Option{broker.WithAddress("mqtt://127.0.0.1:1"), broker.WithCodec("json")}
+	if carrier {
+		source := "/s"
+		opts = append(opts, Option(func(s *Settings) { s.CloudEvents = &source }))
+	}
+	b := New(opts...)
+	s := b.state()
+	if s.err != nil {
+		tb.Fatal(s.err)
+	}
+	return func(d *engine.Delivery) (handled bool, err error) {
+		handler := func(_ context.Context, e broker.Event) error {
+			handled = true
+			if v, ok := e.Message().Body.(*structpb.Value); ok && v.GetBoolValue() {
+				panic(e.Message().Headers)
+			}
+			return nil
+		}
+		c := &consumer{broker: b, handler: handler, codec: s.options.Codec, binder: func() any { return new(structpb.Value) }, values: context.Background()}
+		defer func() {
+			if v := recover(); v != nil {
+				if !handled {
+					panic(v)
+				}
+				err = errors.New("handler panicked")
+			}
+		}()
+		err = c.handle(context.Background(), d)
+		c.failed(context.Background(), d, err)
+		return handled, err
+	}
+}
+
+// FuzzConsume takes arbitrary messages from the wire to the handler: what is
+// refused is a final error of one line, what gets through is within the limits,
+// what is empty may be skipped, and only a handler may panic.
+func FuzzConsume(f *testing.F) {
+	var deep []byte // a list of protobuf in a list, and so on
+	for range 120 {
+		deep = append([]byte{0x0A}, protowire.AppendBytes(nil, deep)...)
+	}
+	for payload := range cloudEvents {
+		f.Add([]byte(payload), message.TypeEvent, "id", "1", uint8(1), false)
+		f.Add([]byte(payload), "", "k", "v", uint8(0), true)
+	}
+	for _, contentType := range []string{message.TypeJSON, message.TypeProto, "application/yaml", "application/x+json; charset=x", ";;", "application/gzip"} {
+		f.Add([]byte(`{"a":[true,null,1e9,"x"]}`), contentType, "ce-specversion", "1.0", uint8(2), false)
+		f.Add([]byte("true"), contentType, "ce-id", "2", uint8(1), false)
+		f.Add([]byte("\x20\x01"), contentType, "id", "3", uint8(70), false)
+		f.Add(deep, contentType, "traceparent", "00-", uint8(1), true)
+		f.Add(bytes.Repeat([]byte{0x0A, 0}, 200), contentType, "", "", uint8(1), true)
+	}
+	consumers := map[bool]func(*engine.Delivery) (bool, error){false: pipeline(f, false), true: pipeline(f, true)}
+	f.Fuzz(func(t *testing.T, payload []byte, contentType, key, value string, headers uint8, carrier bool) {
+		m := &engine.Inbound{Topic: "a", Retain: true, Payload: payload, Properties: &engine.Properties{ContentType: contentType}}
+		for range headers {
+			m.Properties.User = append(m.Properties.User, engine.UserProperty{Key: key, Value: value})
+		}
+		if contentType == "" && headers == 0 {
+			m.Properties = nil
+		}
+		handled, err := consumers[carrier](&engine.Delivery{Inbound: m})
+		skipped := err == nil && !handled && len(payload) == 0 // what deletes a retained message
+		if handled == (err != nil && err.Error() != "handler panicked") && !skipped {
+			t.Fatalf("handled %v, error %v", handled, err)
+		}
+		if over := m.Properties != nil && engine.CheckHeaders(m.Properties.User) != nil; over && handled {
+			t.Fatal("handled, over the limits")
+		}
+		if err == nil || handled {
+			return
+		}
+		if classify(err) != engine.DeadLetter {
+			t.Fatalf("%v is tried again", err)
+		}
+		if strings.ContainsAny(err.Error(), "\n\r\x1b\x00") || len(err.Error()) > 2000 {
+			t.Fatalf("not fit for a log: %q", err)
+		}
+	})
+}
+
+// FuzzHeaders reads arbitrary user properties.
+func FuzzHeaders(f *testing.F) {
+	f.Add("ce-specversion", "1.0", "ce-id", "1", "id", "2")
+	f.Add("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate", "a=b", "ce-", "")
+	f.Add("", "", "ID", "x", strings.Repeat("k", 129), "v")
+	f.Add(statusCode, "500", statusReason, "a\nb", statusMessage, "\x1b")
+	f.Fuzz(func(t *testing.T, k1, v1, k2, v2, k3, v3 string) {
+		list := []engine.UserProperty{{Key: k1, Value: v1}, {Key: k2, Value: v2}, {Key: k3, Value: v3}}
+		d := &engine.Delivery{Inbound: &engine.Inbound{Topic: "a", Properties: &engine.Properties{User: list}}}
+		s := &state{}
+		e, err := s.event(d)
+		if (err != nil) != (engine.CheckHeaders(list) != nil) {
+			t.Fatalf("%q: %v", list, err)
+		}
+		if err != nil {
+			if len(e.Header()) != 0 || e.ID() != "" || len(e.Message().Headers) != 0 {
+				t.Fatalf("%q is shown", list)
+			}
+			return
+		}
+		for _, u := range list {
+			if got, ok := e.Message().Headers[u.Key]; !ok {
+				t.Fatalf("%q is lost: %q", u.Key, got)
+			}
+		}
+		if len(e.Header()) > 2*len(list) || len(e.ID()) > engine.MaxID && !strings.HasPrefix(k1+k2+k3, binaryPrefix) {
+			t.Fatalf("%q", e.Header())
+		}
+		if err := failureIn(e.Header()); err != nil && strings.ContainsAny(err.Error(), "\n\r\x1b") {
+			t.Fatalf("not fit for a log: %q", err)
+		}
+	})
+}

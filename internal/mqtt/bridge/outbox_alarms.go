@@ -1,0 +1,200 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+)
+
+// alarms tell an operator what became of the outbox, each once until it is over.
+type alarms struct {
+	keeper *keeper
+	full   atomic.Bool // the last message was refused
+	logged atomic.Bool // that it is full, since it was last below the low mark
+	broken atomic.Bool
+
+	unrouted, expired atomic.Int64 // messages
+	known             atomic.Pointer[event.OutboxHealth]
+	// calls ask the store how it is, and hand that to the hooks, on a goroutine of
+	// their own: a slow store holds up no message.
+	calls   line[func()]
+	inLine  atomic.Int64
+	leftOut engine.PerMinute
+
+	expiredLog engine.PerMinute
+	awaitsLog  engine.PerMinute
+}
+
+// appended looks at the answer of the store to a publish.
+func (a *alarms) appended(ctx context.Context, err error) {
+	switch {
+	case err == nil:
+		if a.full.Load() {
+			a.full.Store(false)
+		}
+		a.works()
+	case errors.Is(err, outbox.ErrFull):
+		if a.full.CompareAndSwap(false, true) {
+			if a.logged.CompareAndSwap(false, true) { // at its bound it is full many times a second
+				a.keeper.state.log.Errorf("mqtt: the outbox is full: publishes are refused")
+			}
+			a.tell(event.OutboxInfo{Kind: event.OutboxFull, Err: err})
+		}
+	case ctx.Err() == nil:
+		a.failed(err)
+	}
+}
+
+func (a *alarms) failed(err error) {
+	if a.broken.CompareAndSwap(false, true) {
+		a.keeper.state.log.Errorf("mqtt: the outbox fails: %v", err)
+		a.tell(event.OutboxInfo{Kind: event.OutboxFailed, Err: err})
+	}
+}
+
+func (a *alarms) works() {
+	if a.broken.Load() && a.broken.CompareAndSwap(true, false) {
+		a.keeper.state.log.Infof("mqtt: the outbox works again")
+	}
+}
+
+// observe is what the relay tells.
+func (a *alarms) observe() outbox.Observe {
+	return outbox.Observe{
+		Taken: func() {
+			a.keeper.state.log.Warnf("mqtt: the outbox stands by: another Broker or Server of this process was given the same store, and sends what is in it until it stops; want a store for each")
+		},
+		Failed: a.failed,
+		Works:  a.works,
+		High: func(s outbox.Stats) {
+			a.keeper.state.log.Warnf("mqtt: the outbox is %.0f %% full: %d messages", 100*s.Fill(), s.Depth)
+			a.told(event.OutboxHigh, s)
+		},
+		Low: func(s outbox.Stats) {
+			a.logged.Store(false)
+			a.keeper.state.log.Infof("mqtt: the outbox is %.0f %% full again: %d messages", 100*s.Fill(), s.Depth)
+			a.told(event.OutboxLow, s)
+		},
+		Quarantined: func(e *outbox.Entry, err error) {
+			a.keeper.state.log.Errorf("mqtt: a message cannot be sent and is put aside: topic %q, id %q: %v", clip(e.Topic), clip(e.ID), err)
+			a.tell(event.OutboxInfo{Kind: event.OutboxQuarantined, Topic: e.Topic, ID: e.ID, Err: err})
+		},
+		Refused: func(k outbox.ClosedKey) {
+			a.keeper.state.log.Warnf("mqtt: the broker refuses a message, and others of its order wait behind it: topic %q, id %q, %d attempts since %s (said once a minute for each reason): %v",
+				clip(k.Topic), clip(k.ID), k.Attempts, k.Since.Format(time.RFC3339), k.Err)
+			a.tell(event.OutboxInfo{Kind: event.OutboxRefused, Topic: k.Topic, ID: k.ID, Err: k.Err})
+		},
+		Unanswered: func(k outbox.ClosedKey) {
+			a.keeper.state.log.Warnf("mqtt: the broker does not acknowledge a message, and others of its order wait behind it: topic %q, id %q, %d attempts since %s (said once a minute): %v",
+				clip(k.Topic), clip(k.ID), k.Attempts, k.Since.Format(time.RFC3339), k.Err)
+			a.tell(event.OutboxInfo{Kind: event.OutboxUnanswered, Topic: k.Topic, ID: k.ID, Err: k.Err})
+		},
+		QuarantineFull: func(k outbox.ClosedKey) {
+			a.keeper.state.log.Errorf("mqtt: a message cannot be put aside, as too many are, of all or of its order: topic %q, id %q waits with others of its order behind it (said once a minute for either): %v",
+				clip(k.Topic), clip(k.ID), k.Err)
+			a.tell(event.OutboxInfo{Kind: event.OutboxQuarantineFull, Topic: k.Topic, ID: k.ID, Err: k.Err})
+		},
+		Corrupt: func(n int) {
+			a.keeper.state.log.Errorf("mqtt: %d messages in the outbox cannot be read and are put aside", n)
+			for range n {
+				a.tell(event.OutboxInfo{Kind: event.OutboxQuarantined, Err: errCorrupt})
+			}
+		},
+	}
+}
+
+var errCorrupt = errors.New("the entry cannot be decoded")
+
+func (a *alarms) told(kind event.OutboxKind, s outbox.Stats) {
+	a.later(func() { a.hook(event.OutboxInfo{Kind: kind, Health: outboxHealth(s, nil)}) })
+}
+
+// tell asks the store how it is, when somebody wants to know.
+func (a *alarms) tell(info event.OutboxInfo) {
+	a.later(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
+		defer cancel()
+		s, err := a.keeper.store.Stats(ctx)
+		info.Health = outboxHealth(s, err)
+		a.hook(info)
+	})
+}
+
+// hasExpired is told of a message that its receivers want no more.
+func (a *alarms) hasExpired(e *outbox.Entry) {
+	n := a.expired.Add(1)
+	if a.expiredLog.Due(time.Now()) {
+		a.keeper.state.log.Warnf("mqtt: a message expired in the outbox and is dropped: topic %q, id %q, expiry %v (%d so far; said once a minute)",
+			clip(e.Topic), clip(e.ID), e.Expiry, n)
+	}
+	a.light(event.OutboxInfo{Kind: event.OutboxExpired, Topic: e.Topic, ID: e.ID})
+}
+
+// awaitsSubscriber is told of a message that is kept until there is a subscriber.
+func (a *alarms) awaitsSubscriber(e *outbox.Entry) {
+	if a.awaitsLog.Due(time.Now()) {
+		a.keeper.state.log.Warnf("mqtt: the broker has no subscriber for topic %q: the message stays in the outbox until there is one, for %v at most, and others of its order wait behind it (said once a minute)",
+			clip(e.Topic), e.RetryUnrouted)
+	}
+}
+
+// hasNoSubscriber is told of a message that left for nobody.
+func (a *alarms) hasNoSubscriber(e *outbox.Entry) {
+	a.keeper.state.client.CountUnrouted(e.Topic)
+	a.unrouted.Add(1)
+	a.light(event.OutboxInfo{Kind: event.OutboxUnrouted, Topic: e.Topic, ID: e.ID})
+}
+
+// light tells with the health that was known last: what happens to many
+// messages must not cost a question to the store each.
+func (a *alarms) light(info event.OutboxInfo) {
+	unrouted, expired := a.unrouted.Load(), a.expired.Load()
+	a.later(func() {
+		if h := a.known.Load(); h != nil {
+			info.Health = *h
+		}
+		info.Health.Unrouted, info.Health.Expired = unrouted, expired
+		a.hook(info)
+	})
+}
+
+// later has the hooks told, in order. When the store is so slow that too many
+// calls wait, calls are left out.
+func (a *alarms) later(call func()) {
+	if len(a.keeper.state.told.outbox) == 0 {
+		return
+	}
+	if a.inLine.Add(1) > maxTold {
+		a.inLine.Add(-1)
+		if a.leftOut.Due(time.Now()) {
+			a.keeper.state.log.Warnf("mqtt: the store of the outbox is slow: hooks are not told of everything (said once a minute)")
+		}
+		return
+	}
+	a.calls.add(call)
+}
+
+func (a *alarms) call(batch []func()) {
+	for _, call := range batch {
+		call()
+		a.inLine.Add(-1)
+	}
+}
+
+func (a *alarms) hook(info event.OutboxInfo) {
+	a.known.Store(&info.Health)
+	later(a.keeper.state.told.outbox, event.OutboxHook.OnOutbox, info)
+}
+
+// wait returns when the hooks were told of everything, or soon after ctx ends.
+func (a *alarms) wait(ctx context.Context) {
+	a.calls.wait(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hookGrace)
+	defer cancel()
+	a.calls.wait(ctx)
+}

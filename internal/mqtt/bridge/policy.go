@@ -1,0 +1,237 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	kerrors "github.com/go-kratos/kratos/v2/errors"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+)
+
+// policy is how the messages of a subscription are retried. What is zero is
+// left to whoever comes next: the configuration of the subscription counts over
+// its options in code, and those over the configuration of all.
+type policy struct {
+	timeout, budget, minBackoff, maxBackoff time.Duration
+	attempts                                int
+	parkAttempts                            int // -1 is no bound
+	concurrency                             int
+	exhausted                               engine.Exhaustion
+	reasons                                 map[string]engine.Verdict // by reason or code
+	ownSession                              bool
+	sessionName                             string
+	trustSender, ignoreRetained             *bool
+}
+
+// policies are those of a service's configuration.
+type policies struct {
+	all policy
+	by  map[string]policy // topic filter, or operation
+}
+
+// readPolicies reports every problem, by its key; cannotPark is why nothing can be
+// parked, nil when it can.
+func readPolicies(c *v1.Subscriber, cannotPark error) (policies, error) {
+	var p problems
+	all := policies{by: make(map[string]policy, len(c.GetSubscriptions()))}
+	p.retry("retry", c.GetRetry(), &all.all)
+	for _, name := range slices.Sorted(maps.Keys(c.GetSubscriptions())) {
+		key, s := "subscriptions."+name, c.GetSubscriptions()[name]
+		if name == "" {
+			p.addf(key, "want a topic filter or an operation")
+		}
+		own := policy{concurrency: int(s.GetConcurrency()), trustSender: s.TrustSender, ignoreRetained: s.IgnoreRetained}
+		p.duration(key+".handler_timeout", s.GetHandlerTimeout(), &own.timeout)
+		if d := s.GetRetryBudget(); d != nil && d.AsDuration() == 0 {
+			own.budget = 1 // over after the first attempt, as that of all
+		} else {
+			p.duration(key+".retry_budget", d, &own.budget)
+		}
+		p.retry(key+".retry", s.GetRetry(), &own)
+		var err error
+		if own.exhausted, err = exhaustion(event.Exhausted(s.GetExhausted())); err != nil {
+			p.addf(key+".exhausted", "%w", err)
+		}
+		if s.ParkMaxAttempts != nil {
+			own.parkAttempts = parkAttempts(int(s.GetParkMaxAttempts()))
+		}
+		if own.exhausted == engine.ExhaustedPark && cannotPark != nil {
+			p.addf(key+".exhausted", "%w", cannotPark)
+		}
+		own.session(&p, key, s)
+		verdicts := make(map[string]event.Verdict, len(s.GetReasons()))
+		for reason, v := range s.GetReasons() {
+			verdicts[reason] = event.Verdict(v)
+		}
+		if own.reasons, err = readReasons(verdicts); err != nil {
+			p.addf(key+".reasons", "%w", err)
+		}
+		all.by[name] = own
+	}
+	return all, errors.Join(p...)
+}
+
+// problems are collected with the keys that they belong to.
+type problems []error
+
+// addf adds a problem of a setting of the subscriber.
+func (p *problems) addf(key, format string, args ...any) {
+	*p = append(*p, event.Setting("Subscriber", key, format, args...))
+}
+
+// duration takes a setting whose 0 means nothing: the default is not what was
+// asked for.
+func (p *problems) duration(key string, d *durationpb.Duration, to *time.Duration) {
+	switch {
+	case d == nil:
+	case !d.IsValid():
+		p.addf(key, "is no valid duration")
+	case d.AsDuration() < 0:
+		p.addf(key, "is %v, want more than 0s", d.AsDuration())
+	case d.AsDuration() == 0:
+		p.addf(key, "is 0s, want more; leave it out for the default")
+	default:
+		*to = d.AsDuration()
+	}
+}
+
+func (p *problems) retry(key string, r *v1.Retry, to *policy) {
+	to.attempts = int(r.GetMaxAttempts())
+	p.duration(key+".min_backoff", r.GetMinBackoff(), &to.minBackoff)
+	p.duration(key+".max_backoff", r.GetMaxBackoff(), &to.maxBackoff)
+	if to.maxBackoff > 0 && to.minBackoff > to.maxBackoff {
+		p.addf(key, "min_backoff is %v, want at most max_backoff, %v", to.minBackoff, to.maxBackoff)
+	}
+}
+
+// parkAttempts is the engine's form of a number whose 0 is no bound.
+func parkAttempts(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+func exhaustion(e event.Exhausted) (engine.Exhaustion, error) {
+	switch e {
+	case "":
+		return 0, nil
+	case event.ExhaustedPark:
+		return engine.ExhaustedPark, nil
+	case event.ExhaustedDeadLetter:
+		return engine.ExhaustedDeadLetter, nil
+	case event.ExhaustedBlock:
+		return engine.ExhaustedBlock, nil
+	case event.ExhaustedDrop:
+		return engine.ExhaustedDrop, nil
+	}
+	return 0, errors.New("is not known, want park, dead_letter, block or drop")
+}
+
+func verdict(v event.Verdict) (engine.Verdict, error) {
+	switch v {
+	case event.Retry:
+		return engine.Retry, nil
+	case event.DeadLetter:
+		return engine.DeadLetter, nil
+	case event.Drop:
+		return engine.Drop, nil
+	case event.Acknowledge:
+		return engine.Acknowledge, nil
+	}
+	return engine.Retry, errors.New("is not known, want retry, dead_letter, drop or acknowledge")
+}
+
+// readReasons reports every value that is no verdict.
+func readReasons(all map[string]event.Verdict) (map[string]engine.Verdict, error) {
+	known := make(map[string]engine.Verdict, len(all))
+	var errs []error
+	for _, reason := range slices.Sorted(maps.Keys(all)) {
+		v, err := verdict(all[reason])
+		if err == nil && reason == "" {
+			err = errors.New("no reason and no code")
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%q: %w", reason, err))
+		}
+		known[reason] = v
+	}
+	return known, errors.Join(errs...)
+}
+
+// classify returns the verdict for an error: its own, else by its reason, else by
+// its code, else by its class.
+func (p *policy) classify(err error) engine.Verdict {
+	if v, ok := event.VerdictOf(err); ok {
+		own, _ := verdict(v) // an unknown one is retried
+		return own
+	}
+	if len(p.reasons) > 0 {
+		e := kerrors.FromError(err)
+		if v, ok := p.reasons[e.GetReason()]; ok {
+			return v
+		}
+		if v, ok := p.reasons[strconv.Itoa(int(e.GetCode()))]; ok {
+			return v
+		}
+	}
+	return classify(err)
+}
+
+// over puts the settings of p over those that are there.
+func (p *policy) over(to *policy) {
+	put(&to.timeout, p.timeout)
+	put(&to.budget, p.budget)
+	put(&to.minBackoff, p.minBackoff)
+	put(&to.maxBackoff, p.maxBackoff)
+	put(&to.attempts, p.attempts)
+	put(&to.parkAttempts, p.parkAttempts)
+	put(&to.concurrency, p.concurrency)
+	put(&to.exhausted, p.exhausted)
+	put(&to.ownSession, p.ownSession)
+	put(&to.sessionName, p.sessionName)
+	put(&to.trustSender, p.trustSender)
+	put(&to.ignoreRetained, p.ignoreRetained)
+	if len(p.reasons) > 0 {
+		merged := make(map[string]engine.Verdict, len(to.reasons)+len(p.reasons))
+		maps.Copy(merged, to.reasons)
+		maps.Copy(merged, p.reasons)
+		to.reasons = merged
+	}
+}
+
+// apply sets the policy of the subscription.
+func (p *policy) apply(sub *engine.Subscription) {
+	sub.Timeout, sub.Budget, sub.Backoff, sub.MaxBackoff = p.timeout, p.budget, p.minBackoff, p.maxBackoff
+	sub.MaxAttempts, sub.Concurrency, sub.Exhausted = p.attempts, p.concurrency, p.exhausted
+	sub.ParkMaxAttempts, sub.Classify = p.parkAttempts, p.classify
+	sub.IgnoreRetained = p.ignoreRetained != nil && *p.ignoreRetained
+	if sub.MaxBackoff > 0 && p.minBackoff > p.maxBackoff {
+		sub.MaxBackoff = p.minBackoff // set in two places: the longer first pause stands
+	}
+}
+
+// trustsSender reports whether the context that came with a message is taken over.
+func (p *policy) trustsSender() bool { return p.trustSender != nil && *p.trustSender }
+
+// policy joins what code and configuration say about a subscription, which is
+// known by its names.
+func (p *policies) policy(own policy, names ...string) policy {
+	joined := p.all
+	own.over(&joined)
+	for _, name := range names {
+		if named, ok := p.by[name]; ok {
+			named.over(&joined)
+			break
+		}
+	}
+	return joined
+}

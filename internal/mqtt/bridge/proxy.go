@@ -1,0 +1,53 @@
+package bridge
+
+import (
+	"crypto/tls"
+	"errors"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+)
+
+// maxALPN is the longest name of a protocol, in bytes (RFC 7301, section 3.1).
+const maxALPN = 255
+
+// reach resolves how a broker is reached: through which proxy, and by which
+// protocol of TLS. It reports every problem by its key.
+func (s *Settings) reach(cfg *engine.Config, config *tls.Config) error {
+	var errs []error
+	bad := func(key, format string, args ...any) {
+		errs = append(errs, event.Setting("Connection", key, format, args...))
+	}
+	var err error
+	if cfg.Proxy, err = engine.ParseProxy(s.Proxy); err != nil {
+		bad("proxy", "%w", err)
+	}
+	if cfg.TLS, err = s.tls(config); err != nil {
+		bad("tls", "%w", lineError{err})
+	}
+	if len(s.ALPN) == 0 {
+		return errors.Join(errs...)
+	}
+	for _, name := range s.ALPN {
+		if n := len(name); n == 0 || n > maxALPN {
+			bad("tls.alpn", "has a name of %d bytes, want 1 to %d", n, maxALPN)
+		}
+	}
+	cfg.TLS = withALPN(cfg.TLS, s.ALPN)
+	return errors.Join(errs...)
+}
+
+// withALPN makes the source of a TLS configuration offer these protocols.
+func withALPN(source func() (*tls.Config, error), names []string) func() (*tls.Config, error) {
+	return func() (*tls.Config, error) {
+		config := new(tls.Config)
+		if source != nil {
+			var err error
+			if config, err = source(); err != nil {
+				return nil, err
+			}
+		}
+		config.NextProtos = names
+		return config, nil
+	}
+}

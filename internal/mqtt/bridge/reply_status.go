@@ -1,0 +1,114 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"unicode/utf8"
+
+	kerrors "github.com/go-kratos/kratos/v2/errors"
+	"google.golang.org/grpc/status"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+)
+
+// User properties of a reply that is an error. They are names that the
+// CloudEvents carrier can take. A reply without a status code is a success.
+const (
+	statusCode    = "statuscode"
+	statusReason  = "statusreason"
+	statusMessage = "statusmessage"
+)
+
+// Bounds of what a reply says about an error, in bytes, as it is sent and as it is
+// taken.
+const (
+	maxStatusReason  = 128
+	maxStatusMessage = 1 << 10
+)
+
+// The Kratos errors of replies that say nothing about the request.
+const (
+	reasonBadReply = "BAD_REPLY" // 502: the reply breaks the rules; 500: it cannot be sent
+	reasonInternal = "INTERNAL"  // 500: the error is not for the requester
+)
+
+// isStatus reports whether a code is that of an error.
+func isStatus(code int) bool {
+	return code >= http.StatusBadRequest && code <= 599
+}
+
+// forRequester is the error as its requester may know it: what a handler means for
+// the caller is a Kratos error, an [event.Error], or a gRPC status that blames the
+// caller or has a reason. Of any other one the text may name hosts and queries, as
+// that of a gRPC client without a connection does; hidden is set for it.
+func forRequester(err error) (e *kerrors.Error, hidden bool) {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return kerrors.GatewayTimeout(string(event.ReasonTimeout), "the handler's time was up"), false
+	}
+	if k, ok := errors.AsType[*kerrors.Error](err); ok {
+		return k, false
+	}
+	code := http.StatusInternalServerError
+	if _, ok := status.FromError(err); ok {
+		k := kerrors.FromError(err)
+		if code = int(k.Code); code < http.StatusInternalServerError || k.Reason != "" {
+			return k, false
+		}
+	}
+	return kerrors.New(code, reasonInternal, "internal error"), true
+}
+
+// statusOf returns the properties of an error. A code that is none of an error
+// goes out as 500.
+func statusOf(k *kerrors.Error) []engine.UserProperty {
+	code := int(k.Code)
+	if !isStatus(code) {
+		code = http.StatusInternalServerError
+	}
+	return []engine.UserProperty{
+		{Key: statusCode, Value: strconv.Itoa(code)},
+		{Key: statusReason, Value: statusText(k.Reason, maxStatusReason)},
+		{Key: statusMessage, Value: statusText(k.Message, maxStatusMessage)},
+	}
+}
+
+// statusText is the beginning of a text as one printable line of at most so many
+// bytes.
+func statusText(s string, most int) string {
+	s = logsafe.Line(cut(s, most))
+	return cut(s, most)
+}
+
+// cut ends a text before the rune that has no room.
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
+}
+
+// failureIn returns the error that a reply carries. Whoever may publish to our
+// topic chose it: a code that is none of an error would be an answer that the
+// caller's HTTP server cannot give, or a success that is none.
+func failureIn(header []engine.UserProperty) error {
+	text, ok := last(header, statusCode)
+	if !ok {
+		return nil
+	}
+	code, err := strconv.Atoi(text)
+	if err != nil || !isStatus(code) {
+		return kerrors.New(http.StatusBadGateway, reasonBadReply, fmt.Sprintf(
+			"status code %q of the reply, want 400 to 599, or none for success", logsafe.Line(cut(text, maxStatusReason))))
+	}
+	reason, _ := last(header, statusReason)
+	message, _ := last(header, statusMessage)
+	return kerrors.New(code, statusText(reason, maxStatusReason), statusText(message, maxStatusMessage))
+}

@@ -1,0 +1,42 @@
+package bridge
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-kratos/kratos/v2/log"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+)
+
+// maxLogged is how much of a value a safe logger shows, in bytes.
+const maxLogged = 8 << 10
+
+// SafeLogger returns a logger that hands on what it is given as printable text of one
+// line, whoever wrote it; a nil logger is Kratos' global one.
+func SafeLogger(l log.Logger) log.Logger { return safeLogger{orGlobal(l)} }
+
+type safeLogger struct{ to log.Logger }
+
+// Log implements log.Logger. The slice stays the caller's.
+func (s safeLogger) Log(level log.Level, keyvals ...any) error {
+	safe := slices.Clone(keyvals)
+	for i, v := range safe {
+		safe[i] = safeValue(v)
+	}
+	return s.to.Log(level, safe...)
+}
+
+// safeValue returns numbers, times and values that are evaluated later as they are, and
+// a line of text for all others.
+func safeValue(v any) any {
+	switch v := v.(type) {
+	case nil, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, float32, float64,
+		time.Time, time.Duration, log.Valuer:
+		return v
+	case string:
+		return logsafe.Short(v, maxLogged)
+	}
+	return logsafe.Short(fmt.Sprint(v), maxLogged)
+}

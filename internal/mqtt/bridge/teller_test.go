@@ -1,0 +1,107 @@
+package bridge
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-kratos/kratos/v2/log"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+)
+
+// stuck is a hook for all that is told later; each call waits for let.
+type stuck struct {
+	let chan struct{}
+
+	mu    sync.Mutex
+	calls int
+	drops []event.DropInfo
+}
+
+func (s *stuck) hang() {
+	<-s.let
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls++
+}
+
+func (s *stuck) OnConnect(event.ConnectInfo)         { s.hang() }
+func (s *stuck) OnDisconnect(event.DisconnectInfo)   { s.hang() }
+func (s *stuck) OnSessionLost(event.SessionLostInfo) { s.hang() }
+func (s *stuck) OnSubscribe(event.SubscribeInfo)     { s.hang() }
+func (s *stuck) OnHeld(event.HeldKey)                { s.hang() }
+func (s *stuck) OnGap(event.GapInfo)                 { s.hang() }
+func (s *stuck) OnOutbox(event.OutboxInfo)           { s.hang() }
+func (s *stuck) OnDrop(i event.DropInfo) {
+	s.hang()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drops = append(s.drops, i)
+}
+
+// Whatever is told later waits for no hook, adds up drops, misses what is beyond
+// the bound and says so, and Stop does not wait for ever.
+func TestHookThatHangsDelaysNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		hang, quick := &stuck{let: make(chan struct{})}, &stuck{let: make(chan struct{})}
+		close(quick.let)
+		set, err := sortHooks([]any{hang, quick})
+		if err != nil {
+			t.Fatal(err)
+		}
+		set.log = engine.NewLog(log.NewStdLogger(&out))
+		h := set.engine()
+		all := func() { // of each kind one
+			h.Connected("id", "address", false, nil)
+			h.Disconnected("id", "address", errors.New("lost"))
+			h.SessionLost("id", 1)
+			h.Subscribed("", 1, nil)
+			h.Lowered("a", 2, 1, nil)
+			h.Held(event.HeldKey{})
+			later(set.gap, event.GapHook.OnGap, event.GapInfo{})
+			later(set.outbox, event.OutboxHook.OnOutbox, event.OutboxInfo{})
+			h.Dropped(1, 2, 3, 4)
+		}
+		all()
+		synctest.Wait()
+		if quick.calls != 9 || hang.calls != 0 {
+			t.Errorf("%d calls of the other hook, want 9", quick.calls)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		set.wait(ctx)
+		if took := time.Since(began); took != time.Second+hookGrace {
+			t.Errorf("waited for %v", took)
+		}
+		for range maxTold {
+			all()
+			synctest.Wait()
+		}
+		if n := strings.Count(out.String(), "a hook does not return"); n != 1 {
+			t.Errorf("said %d times", n)
+		}
+		close(hang.let)
+		set.wait(t.Context())
+		if hang.calls != maxTold+1 { // and the one that hung
+			t.Errorf("%d calls, want %d", hang.calls, maxTold+1)
+		}
+		if want := []event.DropInfo{{QueueFull: maxTold + 1, Unmatched: 2 * (maxTold + 1), IllFormed: 3 * (maxTold + 1), UnmatchedKept: 4 * (maxTold + 1)}}; len(hang.drops) != 1 || hang.drops[0] != want[0] {
+			t.Errorf("told of drops %+v, want %+v", hang.drops, want)
+		}
+		all()
+		set.wait(t.Context())
+		if len(hang.drops) != 2 || hang.drops[1].QueueFull != 1 {
+			t.Errorf("then told of drops %+v", hang.drops)
+		}
+	})
+}

@@ -1,0 +1,53 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+)
+
+// unmatched takes from a service's configuration what becomes of messages and
+// filters without a subscription.
+func (s *Settings) unmatched(c *v1.Subscriber) {
+	if d := c.GetUnmatchedGrace(); d != nil {
+		grace := d.AsDuration() // 0 is a value
+		s.Config.UnmatchedGrace = &grace
+	}
+	put(&s.Unmatched, event.Unmatched(c.GetUnmatched()))
+	put(&s.Config.KeepFilters, c.GetKeepFilters())
+	put(&s.Config.SharePrefix, c.GetSharedGroupPrefix())
+	if filters := c.GetPreviousFilters(); len(filters) > 0 {
+		s.Config.PreviousFilters = slices.Clone(filters)
+	}
+}
+
+// resolveUnmatched reports every problem of them, by its key.
+func (s *Settings) resolveUnmatched(cfg *engine.Config) error {
+	var p problems
+	if g := cfg.UnmatchedGrace; g != nil && *g < 0 {
+		p.addf("unmatched_grace", "is %v, want 0s or more", *g)
+	}
+	switch s.Unmatched {
+	case "", event.UnmatchedDeadLetter:
+		cfg.UnmatchedDrop = false
+	case event.UnmatchedDrop:
+		cfg.UnmatchedDrop = true
+	default:
+		p.addf("unmatched", "is not known, want %s or %s", event.UnmatchedDeadLetter, event.UnmatchedDrop)
+	}
+	if cfg.SharePrefix != "" {
+		if err := engine.ValidateSharePrefix(cfg.SharePrefix); err != nil {
+			p.addf("shared_group_prefix", "%w", err)
+		}
+	}
+	for i, f := range cfg.PreviousFilters {
+		if err := engine.ValidateFilter(f); err != nil {
+			p.addf(fmt.Sprintf("previous_filters[%d]", i), "%w", err)
+		}
+	}
+	return errors.Join(p...)
+}

@@ -1,0 +1,81 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
+)
+
+// The verdict goes by what the broker said, what we did, what was in flight, what
+// was just sent, and last by timing.
+func TestCauseOfALoss(t *testing.T) {
+	t.Parallel()
+	var (
+		reset   = fmt.Errorf("read: %w", syscall.ECONNRESET)
+		filters = crowd{"a/#", 2}
+		flying  = crowd{"t", 3}
+		soon    = time.Millisecond
+		long    = takeoverWindow
+		many    = takeoverLosses - 1
+	)
+	said := func(code byte) *CodeError { return codeError(wire.TypeDisconnect, code, "") }
+	for name, tc := range map[string]struct {
+		evidence
+		cause event.Cause
+		topic string
+		n     int
+	}{
+		"taken over, in its words":            {evidence{code: said(0x8E), err: io.EOF, publishing: flying}, event.CauseTakenOver, "", 0},
+		"taken over, by timing":               {evidence{err: io.EOF, life: soon, short: many}, event.CauseTakenOver, "", 0},
+		"not often enough":                    {evidence{err: io.EOF, life: soon, short: many - 1}, event.CauseClosed, "", 0},
+		"not soon enough":                     {evidence{err: io.EOF, life: long, short: many}, event.CauseClosed, "", 0},
+		"a reset is no takeover":              {evidence{err: reset, life: soon, short: many}, event.CauseNetwork, "", 0},
+		"a message in flight is to blame":     {evidence{err: io.EOF, life: soon, short: many, publishing: flying}, event.CausePublish, "t", 3},
+		"after a reset, too":                  {evidence{err: reset, publishing: flying}, event.CausePublish, "t", 3},
+		"a write that found it closed":        {evidence{err: fmt.Errorf("write: %w", syscall.EPIPE), publishing: flying}, event.CausePublish, "t", 3},
+		"however long it lived":               {evidence{err: io.EOF, life: time.Hour, publishing: flying}, event.CausePublish, "t", 3},
+		"a subscription is to blame":          {evidence{err: io.EOF, life: soon, short: many, subscribing: filters}, event.CauseSubscribe, "a/#", 2},
+		"a subscription first":                {evidence{err: io.EOF, subscribing: filters, publishing: flying}, event.CauseSubscribe, "a/#", 2},
+		"unless the code is of a message":     {evidence{code: said(0x90), err: io.EOF, subscribing: filters, publishing: flying}, event.CausePublish, "t", 3},
+		"the code is of a filter":             {evidence{code: said(0x8F), err: io.EOF, subscribing: filters, publishing: flying}, event.CauseSubscribe, "a/#", 2},
+		"the code may be of either":           {evidence{code: said(0x87), err: io.EOF, publishing: flying}, event.CausePublish, "t", 3},
+		"those before it were taken":          {evidence{err: io.EOF, life: soon, cleared: takeoverLosses, publishing: flying}, event.CauseTakenOver, "", 0},
+		"the same, by reset":                  {evidence{err: reset, life: soon, cleared: takeoverLosses, publishing: flying}, event.CauseNetwork, "", 0},
+		"one less was taken":                  {evidence{err: io.EOF, life: soon, cleared: takeoverLosses - 1, publishing: flying}, event.CausePublish, "t", 3},
+		"taken, and a QoS 0 message":          {evidence{err: io.EOF, life: soon, cleared: takeoverLosses, publishing: flying, sent: "zero"}, event.CausePublish, "t", 3},
+		"taken, and this one lived":           {evidence{err: io.EOF, life: long, cleared: takeoverLosses, publishing: flying}, event.CausePublish, "t", 3},
+		"a QoS 0 message just sent":           {evidence{err: io.EOF, life: soon, short: many, sent: "zero"}, event.CausePublish, "zero", 1},
+		"nothing that the code could blame":   {evidence{code: said(0x95), err: io.EOF}, event.CauseProtocol, "", 0},
+		"the broker was blocked":              {evidence{err: reset, paused: true, publishing: flying}, event.CauseBackPressure, "", 0},
+		"the broker says more than the pause": {evidence{code: said(0x8B), err: io.EOF, paused: true}, event.CauseShutdown, "", 0},
+		"the broker stops":                    {evidence{code: said(0x8B), err: io.EOF, publishing: flying}, event.CauseShutdown, "", 0},
+		"the broker moves":                    {evidence{code: said(0x9D), err: io.EOF, publishing: flying}, event.CauseMoved, "", 0},
+		"the broker's limit":                  {evidence{code: said(0x97), err: io.EOF, publishing: flying}, event.CauseQuota, "", 0},
+		"too slow for the broker":             {evidence{code: said(0x8D), err: io.EOF, publishing: flying}, event.CauseKeepAlive, "", 0},
+		"too slow for us":                     {evidence{err: link.ErrNoPingresp, publishing: flying}, event.CauseKeepAlive, "", 0},
+		"a write that stalls":                 {evidence{err: fmt.Errorf("write: %w", os.ErrDeadlineExceeded), publishing: flying}, event.CauseKeepAlive, "", 0},
+		"no SUBACK":                           {evidence{err: fmt.Errorf("no SUBACK: %w", context.DeadlineExceeded), subscribing: filters}, event.CauseKeepAlive, "", 0},
+		"a packet against the rules":          {evidence{err: &wire.MalformedError{}, publishing: flying}, event.CauseProtocol, "", 0},
+		"the way there":                       {evidence{err: syscall.EHOSTUNREACH, publishing: flying}, event.CauseNetwork, "", 0},
+	} {
+		l := tc.judge()
+		if l.Cause != tc.cause || l.Topic != tc.topic || l.Suspects != tc.n {
+			t.Errorf("%s: %q, topic %q, %d suspects", name, l.Cause, l.Topic, l.Suspects)
+		}
+		if tc.code == nil && !errors.Is(&l, tc.err) {
+			t.Errorf("%s: %v hides %v", name, &l, tc.err)
+		}
+		if tc.code != nil && (l.Code != tc.code.Code || !errors.Is(&l, tc.code)) {
+			t.Errorf("%s: %v hides %v", name, &l, tc.code)
+		}
+	}
+}

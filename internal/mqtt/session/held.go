@@ -1,0 +1,277 @@
+package session
+
+import (
+	"bytes"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
+)
+
+// Each message that the broker answers by ending the connection costs everybody
+// else some connections until it is convicted. A stream of them would leave the
+// others little, so that further messages of a kind that was convicted again and
+// again are refused without being sent: two messages of one topic, QoS and retain
+// flag make such a kind, and so do messages to three topics that differ in one
+// level, as topics do that one access rule forbids. One of the kind is let through
+// after a pause that grows, and an acknowledged one ends it all.
+
+// How many convictions in a row, with no acknowledgement of the kind in between,
+// make a kind held: of one topic, and of topics that differ in one level.
+const (
+	convictionsOfTopic = 2
+	convictedTopics    = 3
+)
+
+// The pauses between messages of a kind that are let through.
+const (
+	firstHold   = time.Second
+	longestHold = time.Minute
+)
+
+// maxKinds bounds how many kinds are remembered; the oldest goes first.
+const maxKinds = 1024
+
+// kindLevels is in how many levels, from the first, topics of a kind may differ.
+const kindLevels = 8
+
+// weightOfKind is what is known of a message of a held kind before it was sent:
+// one end in order, or two others, convict it on a quiet link.
+const weightOfKind = enoughWeight - weightInOrder
+
+// kinds are the kinds of messages that were convicted lately, by the hash of what
+// makes them one: topics may be long. The mutex of outbound is held.
+type kinds struct {
+	seed  maphash.Seed
+	known map[uint64]*kind
+}
+
+type kind struct {
+	topics [convictedTopics]uint64 // different ones that were convicted, as hashes
+	row    int                     // of the first topic, convictions in a row
+	doubt  int                     // weight of the ends whose suspects could not be sent again
+	at     time.Time               // of the last one
+	hold   time.Duration           // 0 while it is not held
+	until  time.Time
+	err    *Error // of the last one
+}
+
+// keys are the kinds that a message belongs to, that of its topic first.
+func (k *kinds) keys(topic []byte, flags byte) (keys [1 + kindLevels]uint64, n int) {
+	if k.known == nil {
+		k.seed, k.known = maphash.MakeSeed(), make(map[uint64]*kind)
+	}
+	var h maphash.Hash
+	add := func(before, after []byte) {
+		h.SetSeed(k.seed)
+		_ = h.WriteByte(flags)
+		_, _ = h.Write(before)
+		_ = h.WriteByte(0) // is in no topic
+		_, _ = h.Write(after)
+		keys[n] = h.Sum64()
+		n++
+	}
+	add(topic, nil)
+	for begin := 0; n < len(keys); {
+		end := bytes.IndexByte(topic[begin:], '/')
+		if end < 0 {
+			add(topic[:begin], nil)
+			return keys, n
+		}
+		add(topic[:begin], topic[begin+end:])
+		begin += end + 1
+	}
+	return keys, n
+}
+
+// flagsOf are the QoS and the retain flag of a PUBLISH frame.
+func flagsOf(frame []byte) byte { return frame[0] & 7 }
+
+// convict notes a convicted message, and reports whether messages of its topic are
+// held from now on.
+func (k *kinds) convict(frame []byte, err *Error, now time.Time) (held bool) {
+	topic, _ := wire.PublishTopic(frame)
+	keys, n := k.keys(topic, flagsOf(frame))
+	for i, key := range keys[:n] {
+		it := k.at(key)
+		it.at, it.err = now, err
+		it.note(keys[0], i == 0)
+		if it.hold > 0 {
+			it.until = now.Add(it.hold)
+		}
+	}
+	return k.known[keys[0]].hold > 0
+}
+
+// note counts a convicted message of a topic, and makes the pause longer.
+func (it *kind) note(topic uint64, same bool) {
+	it.row++
+	if i := slices.IndexFunc(it.topics[:], func(h uint64) bool { return h == topic || h == 0 }); i >= 0 {
+		it.topics[i] = topic
+	}
+	switch {
+	case it.hold > 0:
+		it.hold = min(2*it.hold, longestHold)
+	case same && it.row >= convictionsOfTopic, it.topics[convictedTopics-1] != 0:
+		it.hold = firstHold
+	}
+}
+
+// room forgets the oldest kind when there is no room for another one.
+func (k *kinds) room() {
+	if len(k.known) < maxKinds {
+		return
+	}
+	var oldest uint64
+	for key, it := range k.known {
+		if o := k.known[oldest]; o == nil || it.at.Before(o.at) {
+			oldest = key
+		}
+	}
+	delete(k.known, oldest)
+}
+
+// taken notes an acknowledged message: its kinds are held no more.
+func (k *kinds) taken(sl *slot) {
+	if len(k.known) == 0 || sl.qos == 0 {
+		return
+	}
+	topic, _ := wire.PublishTopic(sl.frame)
+	keys, n := k.keys(topic, flagsOf(sl.frame))
+	for _, key := range keys[:n] {
+		delete(k.known, key)
+	}
+}
+
+// of is the kind that holds a message for the longest, if any does.
+func (k *kinds) of(m *Message) (held *kind, sameTopic bool) {
+	if len(k.known) == 0 || m.QoS == 0 { // QoS 0 is never convicted
+		return nil, false
+	}
+	keys, n := k.keys([]byte(m.Topic), m.flags())
+	for i, key := range keys[:n] {
+		if it := k.known[key]; it != nil && it.hold > 0 && (held == nil || it.until.After(held.until)) {
+			held, sameTopic = it, i == 0
+		}
+	}
+	return held, sameTopic
+}
+
+// flags are QoS and retain flag as on the wire.
+func (m *Message) flags() byte {
+	if m.Retain {
+		return m.QoS<<1 | 1
+	}
+	return m.QoS << 1
+}
+
+// refuse returns the error of a message that is not to be sent now, or nil.
+func (k *kinds) refuse(m *Message, now time.Time) error {
+	it, sameTopic := k.of(m)
+	if it == nil || !now.Before(it.until) {
+		return nil
+	}
+	what := "such messages"
+	if !sameTopic {
+		what = "messages to topics that differ from this one in one level"
+	}
+	left := it.until.Sub(now)
+	return &Error{
+		Op: opPublish, Topic: m.Topic, Reason: it.err.Reason, Convicted: sameTopic, HeldFor: left, ByBroker: true,
+		Cause: fmt.Errorf("not sent: the broker ended connections over %s, %d in a row; the next one may go in %v: %w",
+			what, it.row, left.Round(time.Millisecond), it.err.Cause),
+	}
+}
+
+// held is the error of a message whose kind is held back, or nil.
+func (o *outbound) held(m *Message) error {
+	if len(o.kinds.known) == 0 {
+		return nil
+	}
+	return o.kinds.refuse(m, time.Now())
+}
+
+// try lets one message of a held kind through, and returns what is known against
+// it before.
+func (k *kinds) try(m *Message) (weight uint8) {
+	if it, _ := k.of(m); it == nil {
+		return 0
+	}
+	now := time.Now()
+	keys, n := k.keys([]byte(m.Topic), m.flags())
+	for _, key := range keys[:n] {
+		if it := k.known[key]; it != nil && it.hold > 0 {
+			it.until = now.Add(it.hold)
+		}
+	}
+	return weightOfKind
+}
+
+// doubt is told of a message whose exchange cannot go on, because the session is
+// lost. A suspect at QoS 2 is never alone on a connection then: what tells is that
+// connections end with its topic on the way, one after the other, and that no
+// message of it is acknowledged in between. The error is that of a topic of which
+// that is enough, and messages of which are held from now on. The search finds
+// nobody any more, but that does not clear the messages.
+func (o *outbound) doubt(sl *slot) error {
+	if !sl.suspect || sl.qos != 2 || sl.state == slotReleased {
+		return nil
+	}
+	o.search.found = true
+	if !o.kinds.doubt(sl.frame, int(o.search.weight), amongOthers*o.unrest.wanted()) {
+		return nil
+	}
+	err := convicted(opPublish, "", o.search.loss)
+	err.MayHaveBeenSent = true
+	o.kinds.convict(sl.frame, err, time.Now())
+	return err
+}
+
+// doubt adds to what speaks against a topic, and reports whether it is enough to
+// hold its messages.
+func (k *kinds) doubt(frame []byte, weight, enough int) bool {
+	topic, _ := wire.PublishTopic(frame)
+	keys, _ := k.keys(topic, flagsOf(frame))
+	it := k.at(keys[0])
+	it.at = time.Now()
+	if it.doubt += weight; it.doubt < enough && it.hold == 0 {
+		return false
+	}
+	it.row = max(it.row, convictionsOfTopic-1)
+	return true
+}
+
+// at returns the kind of a key, which it adds if it is not known.
+func (k *kinds) at(key uint64) *kind {
+	it := k.known[key]
+	if it == nil {
+		k.room()
+		it = new(kind)
+		k.known[key] = it
+	}
+	return it
+}
+
+// convict ends the exchange of a convicted message, and those of the others of its
+// topic when such messages are held from now on.
+func (o *outbound) convict(i int32, err *Error) {
+	sl := &o.win.slots[i]
+	frame := bytes.Clone(sl.frame)
+	held := o.kinds.convict(frame, err, time.Now())
+	o.giveUp(i, err)
+	if !held {
+		return
+	}
+	for i := o.win.head; i != none; {
+		sl := &o.win.slots[i]
+		next := sl.next
+		if sl.state != slotReleased && flagsOf(sl.frame) == flagsOf(frame) && topicOf(sl.frame) == topicOf(frame) {
+			kin := *err
+			kin.MayHaveBeenSent = kin.MayHaveBeenSent && sl.carried
+			o.giveUp(i, &kin)
+		}
+		i = next
+	}
+}

@@ -1,0 +1,249 @@
+package session
+
+import (
+	"bytes"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
+)
+
+// inbound is the receiving half of a session. What it remembers outlives a
+// connection, because the broker delivers again what it has no
+// acknowledgement for.
+type inbound struct {
+	reading  sync.Mutex // held by a read loop at work; before every other lock
+	mu       sync.Mutex
+	open     idTable[*Inbound] // delivered, acknowledgement not written
+	received idTable[bool]     // QoS 2: PUBREC written, PUBREL awaited
+	texts    texts
+	overran  time.Time    // when a broker was left for sending too much
+	beyond   atomic.Int64 // messages that arrived beyond the Receive Maximum
+	closed   atomic.Bool  // intake stopped: what arrives stays unacknowledged
+}
+
+// publish takes a PUBLISH from the read loop of c; f is what is wrong with it,
+// or nil. [link.ErrBusy] says that there is no room for it.
+func (s *Session) publish(c *conn, p *wire.Publish, body []byte, f *flaw) error {
+	in := &s.in
+	if s.cfg.Sink == nil || in.closed.Load() {
+		s.flows(c)
+		return nil
+	}
+	f = s.fit(p, wire.MaxHeader+len(body), f)
+	if p.Dup {
+		switch joined, busy := s.redelivered(c, p); {
+		case busy:
+			return s.wait(c)
+		case joined:
+			s.flows(c)
+			return nil
+		}
+	}
+	size := s.sizeOf(p)
+	switch err := s.admit(c, p, size); {
+	case errors.Is(err, errDropped):
+		s.flows(c)
+		return nil
+	case err != nil:
+		return err
+	}
+	m := newInbound(c, p, size, f)
+	if m == nil {
+		return nil
+	}
+	if p.QoS > 0 && !s.open(c, m) {
+		return s.wait(c)
+	}
+	s.flows(c)
+	s.cfg.Sink.Deliver(m)
+	return nil
+}
+
+// wait has a message offered again when the connection is not crowded any more.
+func (s *Session) wait(c *conn) error {
+	if c.link.Asked() {
+		s.fullUp(c)
+	}
+	return link.ErrBusy
+}
+
+// open lists a message until it is acknowledged, unless there are too many.
+func (s *Session) open(c *conn, m *Inbound) bool {
+	in := &s.in
+	in.mu.Lock()
+	if c.crowded = s.crowded(c, m.Size); c.crowded {
+		in.mu.Unlock()
+		return false
+	}
+	in.received.del(m.PacketID) // known without DUP is a new message
+	if old := in.open.get(m.PacketID); old != nil {
+		old.leave(c)
+	}
+	in.open.set(m.PacketID, m)
+	m.hold(c)
+	if c.version == wire.V5 && c.held > s.cfg.ReceiveMaximum {
+		in.beyond.Add(1)
+	}
+	in.mu.Unlock()
+	m.entry = c.ledger.Add(m.PacketID, m.QoS)
+	return true
+}
+
+// hold counts m against a connection. The mutex of inbound is held.
+func (m *Inbound) hold(c *conn) {
+	c.held++
+	c.heldBytes += int64(m.Size)
+	m.conn = c
+}
+
+// leave ends that, if it is c that holds it. The mutex of inbound is held.
+func (m *Inbound) leave(c *conn) {
+	if m.conn == c {
+		c.held--
+		c.heldBytes -= int64(m.Size)
+	}
+}
+
+// redelivered joins a repeated PUBLISH to the handling that goes on already,
+// or to the PUBREC that was lost, so that no handler runs for it again. DUP
+// alone says nothing: it may be the first copy that arrives. Busy is a connection
+// that has no room for another PUBREC: they wait in line behind what is not done.
+func (s *Session) redelivered(c *conn, p *wire.Publish) (joined, busy bool) {
+	in := &s.in
+	in.mu.Lock()
+	received := p.QoS == 2 && in.received.get(p.PacketID)
+	if c.crowded = received && s.crowded(c, 0); c.crowded {
+		in.mu.Unlock()
+		return false, true
+	}
+	known := in.open.get(p.PacketID)
+	again := known != nil && known.conn == c
+	join := !received && known != nil && known.same(p)
+	if join && !again {
+		known.hold(c) // acknowledgements of the older connection are void
+	}
+	in.mu.Unlock()
+	switch {
+	case received:
+		c.ledger.Add(p.PacketID, p.QoS).Done()
+	case !join:
+		return false, false
+	case again: // sent again without a reconnect: its acknowledgement will come
+	case !c.ledger.Adopt(known.entry, p.PacketID, p.QoS):
+		// The older connection was about to acknowledge it: it is done, and the
+		// acknowledgement was not written.
+		c.ledger.Add(p.PacketID, p.QoS).Done()
+	}
+	return true, false
+}
+
+// same reports whether a redelivery is the message that we still hold; the id
+// alone may have been used again.
+func (m *Inbound) same(p *wire.Publish) bool {
+	return m.QoS == p.QoS && m.named(p.Topic) && bytes.Equal(m.Payload, p.Payload)
+}
+
+// keptPayload is the largest payload, in bytes, that a topic which somebody remembers
+// keeps in memory with it.
+const keptPayload = 1 << 10
+
+// newInbound copies topic and payload, of a small message at once: both are views of
+// the copy then. Whoever remembers the topic of a large one does not keep its payload.
+// It is nil when the sink has no room for a QoS 0 message.
+func newInbound(c *conn, p *wire.Publish, size int, f *flaw) *Inbound {
+	m := c.s.cfg.Sink.New(p.QoS, size)
+	if m == nil {
+		return nil
+	}
+	if len(p.Payload) > keptPayload {
+		m.Topic, m.Payload = string(p.Topic), append(make([]byte, 0, len(p.Payload)), p.Payload...)
+	} else {
+		own := append(append(make([]byte, 0, len(p.Topic)+len(p.Payload)), p.Topic...), p.Payload...)
+		m.Topic, m.Payload = bytesString(own[:len(p.Topic)]), own[len(p.Topic):]
+	}
+	m.PacketID, m.QoS, m.Retain, m.Duplicate = p.PacketID, p.QoS, p.Retain, p.Dup
+	m.Size = size
+	if c.version == wire.V5 {
+		m.Properties = decodeProperties(&p.Props, &c.s.limits)
+		m.ids, m.idLen = p.Props.SubscriptionIDs, p.Props.SubscriptionIDCount
+	}
+	if f != nil {
+		m.bear(f)
+	}
+	return m
+}
+
+// acknowledge writes the acknowledgements of c's ledger, in its order.
+func (s *Session) acknowledge(c *conn, acks []delivery.Ack) {
+	var buf [8]byte
+	eased := false
+	for _, a := range acks {
+		t := wire.TypePuback
+		if a.QoS == 2 {
+			t = wire.TypePubrec
+		}
+		eased = s.acked(c, a) || eased
+		c.link.QueueAck(wire.AppendAck(buf[:0], c.version, t, a.PacketID, 0))
+	}
+	c.link.Wake()
+	if eased {
+		c.link.Resume()
+	}
+}
+
+// acked notes an acknowledgement that is about to be written, unless another
+// connection has taken the message, or another message the id, meanwhile. It
+// reports whether that made the room which reading waits for.
+func (s *Session) acked(c *conn, a delivery.Ack) (eased bool) {
+	in := &s.in
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if m := in.open.get(a.PacketID); m != nil && m.conn == c {
+		in.open.del(a.PacketID)
+		m.leave(c)
+		if a.QoS == 2 {
+			in.received.set(a.PacketID, true)
+		}
+	}
+	return s.eased(c)
+}
+
+// pubrel forgets a QoS 2 id and answers at once. An unknown id is the resend
+// of a PUBREL whose PUBCOMP was lost.
+func (s *Session) pubrel(c *conn, id uint16) {
+	in := &s.in
+	in.mu.Lock()
+	reason := byte(0)
+	if !in.received.get(id) {
+		reason = codeNotFound
+	}
+	in.received.del(id)
+	in.mu.Unlock()
+	var buf [8]byte
+	c.link.QueueAck(wire.AppendAck(buf[:0], c.version, wire.TypePubcomp, id, reason))
+	c.wake = true
+}
+
+// sessionLost forgets what belonged to the broker's lost session: its packet
+// ids mean nothing any more.
+func (in *inbound) sessionLost() {
+	in.mu.Lock()
+	in.open.clear()
+	in.received.clear()
+	in.mu.Unlock()
+}
+
+// Beyond counts the messages that the broker sent beyond our Receive Maximum, MQTT 5.
+func (s *Session) Beyond() int64 { return s.in.beyond.Load() }
+
+// count is how many messages were delivered and not acknowledged.
+func (in *inbound) count() (n int) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.open.count()
+}

@@ -1,0 +1,83 @@
+package session
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+)
+
+// engine.md "Suspected": a publish whose time ends in the same instant as its
+// acknowledgement reports what the broker said.
+func TestAcknowledgedInTheInstantOfGivingUp(t *testing.T) {
+	t.Parallel()
+	s := direct(t)
+	c, _ := attached(t, s, true)
+	call := s.calls.get()
+	wait := limit{after: time.Minute, timers: &s.timers}
+	defer wait.stop()
+	out, err := s.send(t.Context(), &Message{Topic: "t", QoS: 1}, need{qos: 1}, call, &wait)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if ok, _ := call.wait(ctx, nil); ok { // the publisher has given up
+		t.Fatal("acknowledged too early")
+	}
+	feed(t, c, puback(ids(s)[0])) // and the acknowledgement comes
+	if unsent, over := s.out.abandon(out.slot, call); unsent || !over {
+		t.Errorf("unsent %t, over %t", unsent, over)
+	}
+	if err := <-call.done; err != nil {
+		t.Error(err)
+	}
+}
+
+// [MQTT-3.2.2-4]: a session that is present although a new one was asked for is
+// not ours to go on with.
+func TestSessionPresentAfterACleanStart(t *testing.T) {
+	t.Parallel()
+	url := mqtttest.FakeBroker(t, func(c net.Conn) {
+		if _, err := mqtttest.ReadPacket(c); err == nil {
+			_, _ = c.Write(mqtttest.ConnackPacket(4, true, 0))
+			_, _ = mqtttest.ReadPacket(c)
+		}
+	}).URL()
+	s := open(t, url, clean, reconnect(time.Hour, time.Hour))
+	s.Start()
+	e := asError(t, s.WaitAttempt(within(t, patience)), ReasonNetwork)
+	if !strings.Contains(e.Error(), "MQTT-3.2.2-4") {
+		t.Error(e)
+	}
+}
+
+// Pauses grow until a connection was of use, and not until CONNACK alone.
+func TestPausesGrowUntilAUsefulExchange(t *testing.T) {
+	t.Parallel()
+	s, r := direct(t, reconnect(time.Millisecond, time.Second)), new(retries)
+	end := func(useful bool) int {
+		c, _ := attached(t, s, true)
+		if useful {
+			c.noteUse()
+		}
+		c.Closed(link.ErrNoPingresp)
+		s.account(c, r)
+		return r.failures
+	}
+	for n := 1; n <= 5; n++ {
+		if got := end(false); got != n {
+			t.Errorf("after %d useless connections: %d", n, got)
+		}
+	}
+	if got := end(true); got != 1 {
+		t.Errorf("after a useful one: %d", got)
+	}
+	if got := end(false); got != 2 {
+		t.Errorf("and a useless one again: %d", got)
+	}
+}

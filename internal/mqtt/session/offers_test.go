@@ -1,0 +1,85 @@
+package session
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
+)
+
+// everything is what a broker takes that announces nothing.
+func everything() limits { return limits{maxQoS: 2, retain: true} }
+
+// Each address that offers no more is looked at once, and again after an hour;
+// nobody goes back and forth between those that offer the same.
+func TestOffersLookAtEachAddressOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := &conn{s: &Session{cfg: Config{Addresses: make([]link.Address, 3)}}}
+		var f offers
+		visit := func(at int, l limits) {
+			c.at = at
+			f.attached(c, l)
+		}
+		wants := func(want int) {
+			t.Helper()
+			if got := f.other(demand{qos: 1, retain: true}); got != want {
+				t.Errorf("from address %d on to %d, want %d", f.at, got, want)
+			}
+		}
+		none := limits{maxQoS: 2}
+		visit(0, none)
+		wants(1)
+		visit(1, none)
+		wants(2)
+		visit(2, none)
+		wants(-1)
+		visit(0, everything())
+		visit(2, none) // it was lost, and back at another
+		wants(0)
+		visit(0, none)
+		wants(-1)
+		<-time.After(offerAge + time.Second)
+		visit(0, none)
+		wants(1)
+	})
+}
+
+// The stay at an address that offers less is short again after a connection that
+// lived longer than any turn: failing over now and then is no going back and forth.
+func TestOffersForgetTurnsLongAgo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := &conn{s: &Session{cfg: Config{Addresses: make([]link.Address, 2)}}}
+		var f offers
+		f.attached(c, everything())
+		f.stay = longestStay
+		<-time.After(longestStay + leaveTime)
+		f.attached(c, everything())
+		if f.stay != longestStay {
+			t.Errorf("%v after a turn", f.stay)
+		}
+		<-time.After(3 * longestStay)
+		f.attached(c, everything())
+		if f.stay != firstStay {
+			t.Errorf("%v after a long connection", f.stay)
+		}
+	})
+}
+
+// A list of one address has nowhere to go, and what nobody keeps moves nobody.
+func TestLacksOfOneAddress(t *testing.T) {
+	t.Parallel()
+	for places, kept := range map[int]bool{1: true, 2: false} {
+		s := &Session{cfg: Config{Addresses: make([]link.Address, places)}}
+		c := &conn{s: s}
+		o := &s.out
+		o.cur, o.limits = c, limits{maxQoS: 1}
+		o.offers.attached(c, o.limits)
+		err := o.lacks(demand{qos: 2}, "t", kept)
+		if err == nil || !err.ByBroker || err.Reason != ReasonUnsupported || o.offers.timer != nil {
+			t.Errorf("%d addresses: %v, timer %v", places, err, o.offers.timer)
+		}
+	}
+}

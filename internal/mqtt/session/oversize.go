@@ -1,0 +1,81 @@
+package session
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
+)
+
+// bodyLimits are what a message may have that is taken whole: of one that has more
+// the payload is dropped when it arrives, and so are user properties beyond the
+// limits. 0 is no limit; headers is never 0.
+type bodyLimits struct {
+	payload     int // bytes
+	headers     int // user properties
+	headerBytes int // of their names and values
+}
+
+func (c *Config) bodyLimits() bodyLimits {
+	l := bodyLimits{c.MaxPayload, c.MaxHeaders, c.MaxHeaderBytes}
+	def(&l.headers, maxUser)
+	return l
+}
+
+// over returns which limit a message is over, or nil.
+func (l *bodyLimits) over(p *wire.Publish) error {
+	if n := len(p.Payload); l.payload > 0 && n > l.payload {
+		return fmt.Errorf("payload of %d bytes, want at most %d", n, l.payload)
+	}
+	return l.overHeaders(p)
+}
+
+func (l *bodyLimits) overHeaders(p *wire.Publish) error {
+	if n := p.Props.UserCount; n > l.headers {
+		return fmt.Errorf("%d headers, want at most %d", n, l.headers)
+	}
+	if n := p.Props.UserBytes; l.headerBytes > 0 && n > l.headerBytes {
+		return fmt.Errorf("headers of %d bytes, want at most %d", n, l.headerBytes)
+	}
+	return nil
+}
+
+// fit takes out of a message what is over the limits, before anything of it takes
+// memory, and returns what is wrong with it then, or f. packet is the size of all
+// of it in bytes.
+func (s *Session) fit(p *wire.Publish, packet int, f *flaw) *flaw {
+	l := &s.limits
+	over := l.over(p)
+	if over == nil && (f == nil || f.skipped.Packet == 0) {
+		return f
+	}
+	if f == nil {
+		f = new(flaw)
+	}
+	if f.skipped.Packet == 0 {
+		f.skipped = link.Skipped{Packet: packet, Payload: len(p.Payload), SHA256: sha256.Sum256(p.Payload)}
+		f.over = over
+	} else {
+		f.over = fmt.Errorf("packet of %d bytes, want at most %d", f.skipped.Packet, s.cfg.MaxPacketSize)
+	}
+	f.cut = l.overHeaders(p) != nil
+	p.Payload = nil
+	return f
+}
+
+// userSize is what a user property takes beside its name and value.
+const userSize = 48
+
+// sizeOf is what a message counts against all bounds, in bytes: its packet, and what
+// its user properties take in memory besides.
+func (s *Session) sizeOf(p *wire.Publish) int {
+	l, props := &s.limits, &p.Props
+	user := props.UserBytes
+	if l.headerBytes > 0 {
+		user = min(user, l.headerBytes)
+	}
+	user += userSize * min(props.UserCount, l.headers)
+	return wire.MaxHeader + 2 + len(p.Topic) + len(p.Payload) +
+		len(props.ContentType) + len(props.ResponseTopic) + len(props.CorrelationData) + user
+}

@@ -1,0 +1,300 @@
+// Package session is one MQTT client identity: it keeps a connection to a
+// broker, owns every application message on it, and survives its loss.
+//
+// The client library connects, authenticates, subscribes, pings and says
+// goodbye. PUBLISH, PUBACK, PUBREC, PUBREL and PUBCOMP never reach it: the
+// socket diverts them to this package, which alone decides when a message is
+// sent, sent again, acknowledged or failed.
+package session
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
+)
+
+// Session is one client identity. All methods are safe for concurrent use.
+type Session struct {
+	cfg     Config
+	out     outbound
+	in      inbound
+	bounded Bounded // the sink, when it is; else nil
+	jam     jam
+	limits  bodyLimits
+	calls   calls
+	timers  sync.Pool
+	async   callbacks // of PublishAsync
+	relayed callbacks // of Relay
+	state   state
+	subs    subscriptions
+	unrest  unrest
+
+	stop    context.CancelCauseFunc
+	running context.Context
+	done    chan struct{} // closed when the supervisor has ended
+	started atomic.Bool
+	closing sync.Once
+
+	// Of the supervisor:
+	began   bool // there was a connection
+	renewed bool // what an earlier process left at the broker is gone
+	trying  int  // which address of the list
+	login   callback[credentials]
+	secured callback[*tls.Config]
+	reduced uint32 // 1 more than the last session expiry that was told, in seconds; of the read loop
+}
+
+// errStopped is the cause of everything that ends because of Close.
+var errStopped = errors.New("client stopped")
+
+// New checks the configuration, reporting all of its problems at once, and
+// opens nothing yet.
+func New(cfg Config) (*Session, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, &Error{Op: opConnect, Reason: ReasonBadRequest, Cause: err}
+	}
+	s := &Session{cfg: cfg, done: make(chan struct{})}
+	s.bounded, _ = cfg.Sink.(Bounded)
+	s.limits = cfg.bodyLimits()
+	s.out.win, s.out.onUnrouted = newWindow(cfg.Window), cfg.Unrouted
+	s.out.unrest = &s.unrest
+	s.unrest.rash = cfg.Rash
+	for _, c := range []*callbacks{&s.async, &s.relayed} {
+		c.onRun = func(n int) { s.out.called(c, n) }
+		c.outcome, c.chunk = cfg.Outcome, max(1, cfg.Window/8)
+		c.onPanic = func(v any, stack []byte) { s.panicked("publish", v, stack) }
+	}
+	s.relayed.kept = true
+	s.login.what, s.secured.what = "credentials", "TLS"
+	s.state.init()
+	s.subs.init()
+	s.running, s.stop = context.WithCancelCause(context.Background())
+	return s, nil
+}
+
+// Start begins to connect and returns at once; a second call does nothing.
+// Outcomes are seen through [Session.WaitReady] and events.
+func (s *Session) Start() {
+	if s.started.CompareAndSwap(false, true) {
+		go s.supervise()
+	}
+}
+
+// Publish sends m and returns nil only when the broker has acknowledged it
+// (QoS 1 and 2) or the bytes were handed to a live connection (QoS 0). While
+// disconnected it waits for the connection. Without a deadline in ctx the
+// configured timeout applies. An [Error] with MayHaveBeenSent set means that
+// the outcome is unknown.
+func (s *Session) Publish(ctx context.Context, m *Message) error {
+	if err := s.checkMessage(ctx, m); err != nil {
+		return err
+	}
+	wait := limit{after: s.cfg.PublishTimeout, timers: &s.timers}
+	defer wait.stop()
+	c := s.calls.get()
+	out, err := s.send(ctx, m, need{qos: m.QoS}, c, &wait)
+	if err != nil {
+		s.calls.put(c)
+		return err
+	}
+	out.write()
+	if m.QoS == 0 {
+		s.calls.put(c)
+		return nil
+	}
+	if ok, err := c.wait(ctx, wait.reached(ctx)); ok {
+		s.calls.put(c)
+		return onTopic(err, m.Topic)
+	}
+	unsent, over := s.out.abandon(out.slot, c)
+	if over { // in the same instant: the truth is the better answer
+		err = <-c.done
+		s.calls.put(c)
+		return onTopic(err, m.Topic)
+	}
+	err = cmp.Or(ctx.Err(), context.DeadlineExceeded)
+	return &Error{Op: opPublish, Topic: m.Topic, Reason: gaveUp(err), MayHaveBeenSent: !unsent, Cause: err}
+}
+
+// PublishAsync sends m and calls fn with the outcome, once, on a goroutine
+// that is not the read loop; calls come in the order of acknowledgements. It
+// waits, within ctx, for a connection and for room in the in-flight window;
+// when it returns an error, fn is not called. After that neither ctx nor a
+// timeout ends the exchange: the outcome may take as long as an outage. QoS 0
+// completes when the bytes were handed to a live connection.
+func (s *Session) PublishAsync(ctx context.Context, m *Message, fn func(error)) error {
+	return s.publishAsync(ctx, m, &s.async, fn)
+}
+
+// Relay is PublishAsync for an outbox, which keeps the message and sends it again:
+// its callback waits behind none of the user's, and what they hold of the room is not
+// missed; and what the broker does not acknowledge, although it answers a PINGREQ,
+// fails after some seconds with TIMEOUT.
+func (s *Session) Relay(ctx context.Context, m *Message, fn func(error)) error {
+	return s.publishAsync(ctx, m, &s.relayed, fn)
+}
+
+func (s *Session) publishAsync(ctx context.Context, m *Message, calls *callbacks, fn func(error)) error {
+	if err := s.checkMessage(ctx, m); err != nil {
+		return err
+	}
+	if fn == nil {
+		return &Error{Op: opPublish, Topic: m.Topic, Reason: ReasonBadRequest, Cause: errors.New("callback is nil")}
+	}
+	done := calls.get(fn, m.Topic)
+	wait := limit{after: s.cfg.PublishTimeout, timers: &s.timers}
+	defer wait.stop()
+	out, err := s.send(ctx, m, need{qos: m.QoS, calls: calls}, done, &wait)
+	if err != nil {
+		return err
+	}
+	if m.QoS == 0 {
+		done.complete(nil)
+	}
+	out.conn.link.Wake()
+	return nil
+}
+
+func (s *Session) checkMessage(ctx context.Context, m *Message) error {
+	switch {
+	case ctx == nil:
+		return &Error{Op: opPublish, Reason: ReasonBadRequest, Cause: errors.New("context is nil")}
+	case m == nil:
+		return &Error{Op: opPublish, Reason: ReasonBadRequest, Cause: errors.New("message is nil")}
+	case m.QoS > 2:
+		return &Error{Op: opPublish, Topic: m.Topic, Reason: ReasonBadRequest, Cause: fmt.Errorf("QoS %d", m.QoS)}
+	}
+	if err := topic.ValidateName(m.Topic); err != nil {
+		return &Error{Op: opPublish, Topic: shorten(m.Topic), Reason: ReasonBadTopic, Cause: err}
+	}
+	if err := ctx.Err(); err != nil {
+		return &Error{Op: opPublish, Topic: m.Topic, Reason: gaveUp(err), Cause: err}
+	}
+	return nil
+}
+
+// shorten keeps a bad topic from filling a log.
+func shorten(s string) string {
+	const most = 128
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "..."
+}
+
+func onTopic(err error, name string) error {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if errors.As(err, &e) && e.Topic == "" {
+		e.Topic = name
+	}
+	return err
+}
+
+func gaveUp(err error) Reason {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return ReasonTimeout
+	}
+	return ReasonCanceled
+}
+
+// waitReason tells an outage from a broker that is slow to acknowledge.
+func waitReason(connected bool, err error) Reason {
+	if connected || errors.Is(err, context.Canceled) {
+		return gaveUp(err)
+	}
+	return ReasonNotConnected
+}
+
+// downCause adds why there is no connection to the error of a caller that
+// waited for one in vain.
+func (s *Session) downCause(connected bool, err error) error {
+	if last := s.state.get().LastError; !connected && last != nil {
+		return fmt.Errorf("%w: %w", err, last)
+	}
+	return err
+}
+
+// write gets a message going whose publisher waits. With nothing else in
+// flight it is written on the caller's goroutine: no added latency, and the
+// socket has room, so that a dead network cannot hold the caller beyond its
+// context. Otherwise the connection's flusher writes, many frames at once.
+func (out sent) write() {
+	if out.alone {
+		out.conn.link.Flush()
+	} else {
+		out.conn.link.Wake()
+	}
+}
+
+// attach is called when a CONNACK accepts us, inside Read.
+func (s *Session) attach(c *conn) {
+	s.jam.set(false) // the last frame of the connection before may have come after its end
+	s.cfg.Notify(Attached{ClientID: s.cfg.ClientID, SessionPresent: c.connack.SessionPresent})
+	if !c.connack.SessionPresent {
+		s.in.sessionLost()
+	}
+	lost := s.out.attach(c)
+	if s.subs.attach(c.connack.SessionPresent, c.at) && !c.connack.SessionPresent && !s.cfg.CleanSession {
+		s.cfg.Notify(Forgotten{ClientID: s.cfg.ClientID, Unfinished: lost})
+	}
+	s.noteExpiry(c)
+	s.out.tell()
+}
+
+// noteExpiry tells, once for each value, of a broker that keeps the session for
+// a shorter time than asked for.
+func (s *Session) noteExpiry(c *conn) {
+	a := &c.connack
+	if s.cfg.CleanSession || !a.HasSessionExpiry || a.SessionExpiry >= wholeSeconds(s.cfg.SessionExpiry) || s.reduced == a.SessionExpiry+1 {
+		return
+	}
+	s.reduced = a.SessionExpiry + 1
+	s.cfg.Notify(ExpiryReduced{s.cfg.ClientID, s.cfg.SessionExpiry, time.Duration(a.SessionExpiry) * time.Second})
+}
+
+// StopIntake leaves every message that arrives from now on unacknowledged, so
+// that the broker keeps it for the next connection of a persistent session.
+// Reading goes on where it waited for room.
+func (s *Session) StopIntake() {
+	s.in.closed.Store(true)
+	s.out.mu.Lock()
+	c := s.out.cur
+	s.out.mu.Unlock()
+	if c != nil {
+		c.link.Resume()
+	}
+}
+
+// Close ends the session object: it waits within ctx for publishes in flight,
+// as long as there is a connection, says DISCONNECT and returns when no
+// goroutine is left but callbacks that outlast ctx. What is unfinished then
+// fails with MayHaveBeenSent and is counted in the [Closed] event. A second
+// call waits for the first.
+func (s *Session) Close(ctx context.Context) {
+	s.closing.Do(func() {
+		s.StopIntake()
+		s.out.refuse(errStopped)
+		s.out.drain(ctx)
+		s.stop(errStopped)
+		if s.started.CompareAndSwap(false, true) {
+			close(s.done) // never started
+		}
+		<-s.done
+		s.out.close(errStopped)
+		s.async.wait(ctx)
+		s.relayed.wait(ctx)
+		s.ended(&Error{Op: opConnect, Reason: ReasonClosed, Cause: errStopped})
+		s.cfg.Notify(Closed{ClientID: s.cfg.ClientID, Unfinished: s.out.cutOff(), Unacknowledged: s.in.count()})
+	})
+}

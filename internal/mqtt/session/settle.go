@@ -1,0 +1,220 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
+)
+
+// serve brings the broker's view in line with ours, again whenever ours
+// changes, until the connection ends or the session closes.
+func (t *subscriptions) serve(s *Session, c *conn, ctl control) {
+	for {
+		if err := t.align(s, c, ctl); err != nil {
+			if c.alive.Err() == nil {
+				c.abort(err)
+			}
+			return
+		}
+		later := t.later()
+		select {
+		case <-t.poke:
+		case <-later:
+		case answer := <-t.asked:
+			answer <- s.confirm(c, ctl)
+		case <-c.alive.Done():
+			return
+		}
+	}
+}
+
+// maxTries bounds the SUBSCRIBE packets to a broker that takes their packet id
+// for that of a message it has in flight to us; the next one has another id.
+const maxTries = 2048
+
+// maxFilters bounds how many filters are on their way at once, in as many
+// SUBSCRIBE packets as the version and the broker want.
+const maxFilters = 100
+
+// align sends UNSUBSCRIBE and SUBSCRIBE until nothing is missing: an answer may
+// bring back what was wanted before. An error means that the connection is no
+// use any more: a broker that does not answer is tried again on a new one.
+func (t *subscriptions) align(s *Session, c *conn, ctl control) error {
+	for {
+		add, drop := t.missing()
+		if len(add)+len(drop) == 0 {
+			t.report(s)
+			return nil
+		}
+		for _, w := range drop {
+			if err := t.unsubscribe(s, c, ctl, w); err != nil {
+				return err
+			}
+		}
+		for suspects := 1; len(add) > 0; {
+			n := together(add, suspects)
+			if add[0].suspect {
+				suspects *= 2
+			}
+			if err := t.subscribe(s, c, ctl, add[:n]); err != nil {
+				return err
+			}
+			add = add[n:]
+		}
+	}
+}
+
+// together is how many of the next filters are asked for together. Suspects go
+// apart from others: the first alone, then ever more of them.
+func together(add []*wanted, suspects int) int {
+	most := maxFilters
+	if add[0].suspect {
+		most = min(most, suspects)
+	}
+	n := 1
+	for n < min(len(add), most) && add[n].suspect == add[0].suspect && add[n].ignored == 0 {
+		n++
+	}
+	return n
+}
+
+func (t *subscriptions) unsubscribe(s *Session, c *conn, ctl control, w *wanted) error {
+	ctx, cancel := c.patient(s.cfg.ConnectTimeout)
+	defer cancel()
+	err := ctl.unsubscribe(ctx, w.Filter.Filter)
+	var code *CodeError
+	switch {
+	case err != nil && timedOut(ctx) && t.ignored(w): // on another connection, too
+		t.gone(w, &Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: ReasonTimeout, Cause: errNoUnsuback})
+	case errors.As(err, &code): // asking again would not help
+		t.gone(w, &Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: reasonOfCode(code.Code), Cause: code})
+	case err != nil:
+		return fmt.Errorf("%w: %w", errNoUnsuback, why(ctx, err))
+	default:
+		t.gone(w, nil)
+	}
+	return nil
+}
+
+func (t *subscriptions) subscribe(s *Session, c *conn, ctl control, add []*wanted) error {
+	if add = t.needless(c, add); len(add) == 0 {
+		return nil
+	}
+	filters := make([]Filter, len(add))
+	for i, w := range add {
+		filters[i] = w.Filter
+		if w.quiet {
+			filters[i].RetainHandling = retainNever
+		}
+		if c.version == wire.V5 && c.connack.SubIDAvailable {
+			filters[i].ID = FilterID(w.Filter.Filter)
+		}
+	}
+	ctx, cancel := c.patient(s.cfg.ConnectTimeout)
+	defer cancel()
+	t.await(add)
+	answers, err := ctl.subscribe(ctx, filters)
+	for tries := 1; err == nil && slices.ContainsFunc(answers, idInUse) && tries < maxTries; tries++ {
+		answers, err = ctl.subscribe(ctx, filters)
+	}
+	var late []*wanted
+	for i, w := range add {
+		if err != nil && (i >= len(answers) || answers[i].missing) {
+			late = append(late, w)
+			continue
+		}
+		refusal := subackError(c.version, w.Filter.Filter, answers[i])
+		if refusal == nil {
+			c.noteUse()
+		}
+		s.answered(w, answers[i].code, refusal)
+	}
+	t.await(late)
+	switch {
+	case err == nil:
+		return nil
+	case !timedOut(ctx):
+		return fmt.Errorf("no SUBACK: %w", err)
+	}
+	t.late(late, s.cfg.ConnectTimeout)
+	err = fmt.Errorf("%w: %w", errNoSuback, context.DeadlineExceeded)
+	if !c.useful.Load() {
+		return err
+	}
+	t.await(nil)
+	for _, w := range late {
+		s.cfg.Notify(SubscriptionRefused{w.Filter.Filter, &Error{Op: opSubscribe, Topic: w.Filter.Filter, Reason: ReasonTimeout, Cause: err}})
+	}
+	return nil
+}
+
+// The retain handlings: at each SUBSCRIBE, at one of a new subscription, never.
+const (
+	retainAll = iota
+	retainNew
+	retainNever
+)
+
+// needless answers wishes that only lower what is granted where a SUBSCRIBE would
+// bring the retained messages again, to handlers that had them: MQTT 3.1.1. The
+// broker then goes on at the higher level.
+func (t *subscriptions) needless(c *conn, add []*wanted) (rest []*wanted) {
+	for _, w := range add {
+		t.mu.Lock()
+		before := w.before
+		t.mu.Unlock()
+		if c.version == wire.V311 && w.quiet && before != nil && before.granted && before.level >= w.QoS {
+			t.answer(w, before.level, nil)
+			continue
+		}
+		rest = append(rest, w)
+	}
+	return rest
+}
+
+// answered notes the answer to a wish, and tells of a refusal or a lower level.
+func (s *Session) answered(w *wanted, level byte, refusal error) {
+	switch stood := s.subs.answer(w, level, refusal); {
+	case !stood:
+	case refusal != nil:
+		s.cfg.Notify(SubscriptionRefused{w.Filter.Filter, refusal})
+	case level < w.QoS:
+		s.cfg.Notify(SubscriptionLowered{w.Filter.Filter, w.QoS, level})
+	}
+}
+
+func idInUse(a answer) bool { return a.code == codeInUse }
+
+func subackError(v wire.Version, filter string, a answer) error {
+	if a.code < codeFailed {
+		return nil
+	}
+	return &Error{Op: opSubscribe, Topic: filter, Reason: reasonOfSuback(v, a.code), Cause: &CodeError{
+		Packet: "SUBACK", Code: a.code, Name: wire.ReasonName(wire.TypeSuback, v, a.code), Detail: a.detail,
+	}}
+}
+
+// reasonOfSuback: MQTT 3.1.1 knows one failure code, which most often means
+// access rules.
+func reasonOfSuback(v wire.Version, code byte) Reason {
+	if v == wire.V311 {
+		return ReasonRefused
+	}
+	return reasonOfCode(code)
+}
+
+// report makes the session ready, or says which filters are not granted as they
+// are wanted.
+func (t *subscriptions) report(s *Session) {
+	n, news, why := t.state()
+	s.state.set(func(st *Status) { st.Ready, st.Convicting, st.LastError = why == nil, false, why })
+	switch {
+	case news && n > 0:
+		s.cfg.Notify(Subscribed{ClientID: s.cfg.ClientID, Filters: n})
+	case news:
+		s.cfg.Notify(NothingWanted{})
+	}
+}

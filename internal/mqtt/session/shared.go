@@ -1,0 +1,27 @@
+package session
+
+import (
+	"context"
+	"slices"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
+)
+
+// sharedControl writes shared filters as a broker wants them that came before
+// $share, or has another word for it. On this side they are always $share.
+type sharedControl struct {
+	control
+	prefix string
+}
+
+func (c sharedControl) subscribe(ctx context.Context, filters []Filter) ([]answer, error) {
+	filters = slices.Clone(filters)
+	for i, f := range filters {
+		filters[i].Filter = topic.SharedAs(c.prefix, f.Filter)
+	}
+	return c.control.subscribe(ctx, filters)
+}
+
+func (c sharedControl) unsubscribe(ctx context.Context, filter string) error {
+	return c.control.unsubscribe(ctx, topic.SharedAs(c.prefix, filter))
+}

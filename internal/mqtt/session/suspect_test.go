@@ -1,0 +1,282 @@
+package session
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+)
+
+// closes ends a connection as a broker does, and lets the supervisor's judge
+// look at it.
+func closes(t testing.TB, s *Session, c *conn, r *retries) *event.LossError {
+	t.Helper()
+	c.Closed(io.EOF)
+	return s.verdict(s.cfg.Addresses[0], c, r)
+}
+
+// T2, engine.md D4: the broker ends each connection that carries a message. It is
+// sent alone, convicted at the second loss, and nobody else is.
+func TestT02_MessageThatEndsEveryConnection(t *testing.T) {
+	t.Parallel()
+	s, r := direct(t), new(retries)
+	c, tape := attached(t, s, true)
+	var before, poison, good outcomes
+	async(t, s, 1, "before", &before)
+	async(t, s, 1, "poison", &poison)
+	for range 20 {
+		async(t, s, 1, "good", &good)
+	}
+	tape.wait(t, 22)
+	feed(t, c, puback(ids(s)[0])) // progress of others acquits nobody
+	if l := closes(t, s, c, r); l.Cause != event.CausePublish || l.Suspects != 21 || l.Topic != "t" {
+		t.Errorf("%+v", l)
+	}
+	for n := range enoughWeight / weightInOrder {
+		c, tape = attached(t, s, true)
+		if got := tape.wait(t, 1); len(got) != 1 || string(got[0].Payload()) != "poison" {
+			t.Fatalf("alone: %v", got)
+		}
+		if err := s.Publish(within(t, 20*time.Millisecond), &Message{Topic: "zero"}); err == nil {
+			t.Error("QoS 0 beside a suspect")
+		}
+		if len(poison.all()) != 0 {
+			t.Fatalf("convicted after %d losses alone", n)
+		}
+		closes(t, s, c, r)
+	}
+	e := asError(t, poison.wait(t, 1)[0], ReasonRefused)
+	if !e.Convicted || !e.MayHaveBeenSent || e.Topic != "t" || event.CauseOf(e) != event.CausePublish {
+		t.Errorf("%+v", e)
+	}
+	c, tape = attached(t, s, true)
+	tape.wait(t, 20) // the others at once
+	for _, id := range ids(s) {
+		feed(t, c, puback(id))
+	}
+	for _, err := range append(good.wait(t, 20), before.all()...) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if s.out.suspects != 0 || s.out.probe != 0 {
+		t.Errorf("%d suspects left, %d at once", s.out.suspects, s.out.probe)
+	}
+}
+
+// A broker that acknowledges late leaves a crowd of suspects. They are cleared by
+// ever more at once, and the one among them is found.
+func TestSuspectAmongMany(t *testing.T) {
+	t.Parallel()
+	for _, guilty := range []int{0, 1, 100, 254, 255} {
+		s, r := direct(t), new(retries)
+		c, _ := attached(t, s, true)
+		var all [256]outcomes
+		for i := range all {
+			async(t, s, 1, fmt.Sprint(i), &all[i])
+		}
+		id := ids(s)[guilty]
+		closes(t, s, c, r)
+		losses := 1
+		for slices.Contains(ids(s), id) {
+			var tape *tape
+			c, tape = attached(t, s, true)
+			losses++
+			for seen := 0; !over(c); {
+				got := tape.wait(t, seen+1)[seen:]
+				seen += len(got)
+				for _, p := range got {
+					if string(p.Payload()) == fmt.Sprint(guilty) { // none of these is acknowledged
+						closes(t, s, c, r)
+						break
+					}
+				}
+				for i := 0; !over(c) && i < len(got); i++ {
+					feed(t, c, puback(got[i].ID()))
+				}
+			}
+		}
+		if losses > 12 {
+			t.Errorf("number %d: %d losses", guilty, losses)
+		}
+		c, _ = attached(t, s, true)
+		for len(ids(s)) > 0 {
+			for _, id := range ids(s) {
+				feed(t, c, puback(id))
+			}
+		}
+		for i := range all {
+			if err := all[i].wait(t, 1)[0]; (err != nil) != (i == guilty) {
+				t.Fatalf("number %d: %v", i, err)
+			}
+		}
+	}
+}
+
+func over(c *conn) bool { return c.over.Load() }
+
+// A broker that never acknowledges a suspect, and lives, holds up nobody.
+func TestSilenceOverASuspectHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	s, r := direct(t), new(retries)
+	var o outcomes
+	c, _ := attached(t, s, true)
+	async(t, s, 1, "", &o)
+	async(t, s, 1, "", &o)
+	closes(t, s, c, r)
+	_, tape := attached(t, s, true)
+	tape.wait(t, 2)
+	if err := s.Publish(within(t, patience), &Message{Topic: "zero"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// A code of the broker's convicts at once a suspect that was alone, in its words.
+func TestCodeConvictsAtOnce(t *testing.T) {
+	t.Parallel()
+	for code, reason := range map[byte]Reason{0x87: ReasonNotAuthorized, 0x95: ReasonTooLarge, 0x90: ReasonBadTopic, 0x80: ReasonRefused} {
+		s, r := direct(t), new(retries)
+		var o outcomes
+		c, _ := attached(t, s, true)
+		async(t, s, 1, "", &o)
+		for range 1 + losingWithCode {
+			if len(o.all()) != 0 {
+				t.Fatal("convicted too soon")
+			}
+			c.dismissed(code, "because")
+			closes(t, s, c, r)
+			c, _ = attached(t, s, true)
+		}
+		e := asError(t, o.wait(t, 1)[0], reason)
+		asCode(t, e, "DISCONNECT", code, "because")
+		if !e.Convicted || e.MayHaveBeenSent != (reason == ReasonRefused) {
+			t.Errorf("0x%02X: %+v", code, e)
+		}
+	}
+}
+
+// What the network does accuses nobody.
+func TestNetworkAccusesNobody(t *testing.T) {
+	t.Parallel()
+	s, r := direct(t), new(retries)
+	var o outcomes
+	c, _ := attached(t, s, true)
+	async(t, s, 1, "", &o)
+	for range 30 {
+		c.Closed(link.ErrNoPingresp)
+		s.verdict(s.cfg.Addresses[0], c, r)
+		c, _ = attached(t, s, true)
+	}
+	if len(o.all()) != 0 || s.out.suspects != 0 {
+		t.Errorf("%v", o.all())
+	}
+}
+
+// engine.md "Suspected": what the broker may remember of a QoS 2 exchange that was
+// given up would swallow another message with its id.
+func TestIDOfAConvictedQoS2IsNotUsedAgain(t *testing.T) {
+	t.Parallel()
+	for _, released := range []bool{false, true} {
+		s, r := direct(t, windowOf(2)), new(retries)
+		c, _ := attached(t, s, true)
+		var o outcomes
+		async(t, s, 2, "", &o)
+		bad := ids(s)[0]
+		if released {
+			feed(t, c, ack(mqtttest.TypePubrec, bad))
+		}
+		losses := 1 + enoughWeight/weightInOrder
+		if released { // the broker took it: given up late, and not convicted
+			losses = 1 + releasedLosses
+		}
+		for range losses {
+			closes(t, s, c, r)
+			c, _ = attached(t, s, true)
+		}
+		if e := asError(t, o.wait(t, 1)[0], ReasonRefused); e.Convicted == released || !e.MayHaveBeenSent {
+			t.Errorf("released %t: %+v", released, e)
+		}
+		used := make(map[uint16]bool)
+		for range idCount + 10 {
+			i, sl := s.out.win.take(2)
+			used[sl.id] = true
+			s.out.win.drop(i)
+		}
+		if used[bad] || len(used) != idCount-1 {
+			t.Errorf("released %t: id %d used again: %t; %d ids in use", released, bad, used[bad], len(used))
+		}
+		cut(c)
+		attached(t, s, false) // the broker forgot, too
+		if s.out.win.retired != nil {
+			t.Error("retired for ever")
+		}
+	}
+}
+
+// [MQTT-4.6.0-4]: PUBRELs go in the order of the PUBRECs.
+func TestPubrelsInTheOrderOfPubrecs(t *testing.T) {
+	t.Parallel()
+	s := direct(t)
+	c, _ := attached(t, s, true)
+	var o outcomes
+	for range 4 {
+		async(t, s, 2, "", &o)
+	}
+	list := ids(s)
+	order := []uint16{list[3], list[0], list[2]}
+	for _, id := range order {
+		feed(t, c, ack(mqtttest.TypePubrec, id))
+	}
+	cut(c)
+	_, tape := attached(t, s, true)
+	var rels []uint16
+	for _, p := range tape.wait(t, 4) {
+		if p.Type() == mqtttest.TypePubrel {
+			rels = append(rels, p.ID())
+		}
+	}
+	if !slices.Equal(rels, order) {
+		t.Errorf("PUBRELs %v, want %v", rels, order)
+	}
+}
+
+// engine.md D12b: what is kept for a resend keeps to the limits of the connection
+// that carries it.
+func TestResendKeepsToTheLimitsOfThisConnection(t *testing.T) {
+	t.Parallel()
+	s := direct(t)
+	c, _ := attached(t, s, true)
+	var large, twice, kept, good outcomes
+	publish := func(m *Message, o *outcomes) {
+		if err := s.PublishAsync(within(t, patience), m, o.add); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish(&Message{Topic: "large", QoS: 1, Payload: make([]byte, 200)}, &large)
+	publish(&Message{Topic: "twice", QoS: 2}, &twice)
+	publish(&Message{Topic: "kept", QoS: 1, Retain: true}, &kept)
+	publish(&Message{Topic: "good", QoS: 1}, &good)
+	cut(c)
+	next, tape := linked(t, s)
+	next.connack = wire.Connack{SessionPresent: true, ReceiveMaximum: 10, MaximumQoS: 1, MaximumPacketSize: 100}
+	s.out.attach(next)
+	s.out.tell()
+	next.link.Wake()
+	if got := tape.wait(t, 1); len(got) != 1 || got[0].Topic() != "good" {
+		t.Errorf("resent %v", got)
+	}
+	for name, tc := range map[string]struct {
+		o      *outcomes
+		reason Reason
+	}{"large": {&large, ReasonTooLarge}, "twice": {&twice, ReasonUnsupported}, "kept": {&kept, ReasonUnsupported}} {
+		if e := asError(t, tc.o.wait(t, 1)[0], tc.reason); !e.MayHaveBeenSent || e.Topic != name {
+			t.Errorf("%+v", e)
+		}
+	}
+}

@@ -1,7 +1,0 @@
-//go:build !linux
-
-package pgtest
-
-import "syscall"
-
-func unprivileged(string) (*syscall.SysProcAttr, error) { return nil, nil }

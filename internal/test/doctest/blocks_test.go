@@ -1,0 +1,168 @@
+package doctest
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+)
+
+// guide has the tests of docs/guide/events.md, which need the generators.
+const guide = root + "/tools/internal/guide"
+
+// kinds are the blocks that are checked, each by a test of this package, those
+// of proto and buf by one of guide.
+var kinds = []string{"go", "sh", "yaml", "mosquitto", "acl", "erlang", "proto", "buf"}
+
+func TestEveryBlockIsChecked(t *testing.T) {
+	t.Parallel()
+	for _, d := range documents(t) {
+		for _, b := range d.blocks(t) {
+			if !slices.Contains(kinds, b.kind) {
+				t.Errorf("%s: nothing checks a %q block, want one of %q:\n%s", b.where, b.kind, kinds, b.text)
+			}
+		}
+	}
+}
+
+// TestGo wants each block in a file below this folder, or of the guide's tests,
+// which run it. Indentation may differ.
+func TestGo(t *testing.T) {
+	t.Parallel()
+	sources := slices.Concat(goFiles(t, "."), goFiles(t, guide))
+	for _, b := range blocksOf(t, "go") {
+		here := func(source string) bool { return strings.Contains(source, unindent(b.text)) }
+		if !slices.ContainsFunc(sources, here) {
+			t.Errorf("%s shows code that is in no file of internal/test/doctest:\n%s", b.where, b.text)
+		}
+	}
+}
+
+// goFiles are the tests and the wirings below a folder, but for those of this
+// package.
+func goFiles(t *testing.T, dir string) (sources []string) {
+	t.Helper()
+	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && (strings.HasSuffix(path, "_test.go") || filepath.Base(path) == "wire.go") && filepath.Dir(filepath.Join(dir, path)) != "." {
+			text, err := os.ReadFile(filepath.Join(dir, path))
+			sources = append(sources, unindent(string(text)))
+			return err
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sources
+}
+
+func unindent(text string) string {
+	out := "\n"
+	for line := range strings.Lines(text) {
+		out += strings.TrimSpace(line) + "\n"
+	}
+	return out
+}
+
+// TestYAML loads each block as the service would. A member that the
+// configuration does not have is an error of Load.
+func TestYAML(t *testing.T) {
+	const secret = "from the environment"
+	t.Setenv("KM_MQTT_PASSWORD", secret)
+	for _, b := range blocksOf(t, "yaml") {
+		file := filepath.Join(t.TempDir(), "config.yaml")
+		if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := conf.Load(file)
+		if err != nil {
+			t.Errorf("%s: %v", b.where, err)
+			continue
+		}
+		if got := c.GetMqtt().GetConnection().GetPassword(); strings.Contains(b.text, "KM_MQTT_PASSWORD") && got != secret {
+			t.Errorf("%s: password %q", b.where, got)
+		}
+		c.GetMqtt().GetConnection().Tls = nil // its files are the reader's
+		own := mqttbroker.NewBroker(mqttbroker.WithConnection(c.GetMqtt().GetConnection()), mqttbroker.WithPublisher(c.GetMqtt().GetPublisher()),
+			mqttbroker.WithSubscriber(c.GetServer().GetMqtt()), mqttbroker.WithDeadLetters(deadletter.NewMemory(0)))
+		if err := own.Init(); err != nil {
+			t.Errorf("%s: %v", b.where, err)
+		}
+	}
+}
+
+// TestMosquitto starts Mosquitto with the lines of each block.
+func TestMosquitto(t *testing.T) {
+	t.Parallel()
+	for _, b := range blocksOf(t, "mosquitto") {
+		if strings.Contains(b.text, "\nlistener ") { // it is a file of its own
+			continue
+		}
+		broker := mqtttest.Mosquitto(t, mqtttest.WithConfig(strings.Split(b.text, "\n")...))
+		mqtttest.Raw(t, broker.URL()).Connect(4, "readme", true)
+	}
+}
+
+// TestAccessRules starts Mosquitto with the rules of each block.
+func TestAccessRules(t *testing.T) {
+	t.Parallel()
+	for _, b := range blocksOf(t, "acl") {
+		broker := mqtttest.Mosquitto(t, mqtttest.WithACL(strings.Split(b.text, "\n")...))
+		mqtttest.Raw(t, broker.URL()).Connect(4, "readme", true)
+	}
+}
+
+var link = regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
+
+// TestLinks wants what documents point to inside the repository.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	for _, d := range documents(t) {
+		for _, m := range link.FindAllStringSubmatch(d.text, -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			target := filepath.Join(root, filepath.Dir(d.name), m[1])
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s points to %s, which is not there", d.name, m[1])
+			}
+		}
+	}
+}
+
+var target = regexp.MustCompile("`make ([a-z-]+)")
+
+// TestTargets wants the targets of make that documents name.
+func TestTargets(t *testing.T) {
+	t.Parallel()
+	makefile := load(t, "Makefile").text
+	for _, d := range documents(t) {
+		for _, m := range target.FindAllStringSubmatch(d.text, -1) {
+			if !strings.Contains(makefile, "\n"+m[1]+":") {
+				t.Errorf("%s names make %s, which the Makefile does not have", d.name, m[1])
+			}
+		}
+	}
+}
+
+// TestLength keeps README.md readable in one go.
+func TestLength(t *testing.T) {
+	t.Parallel()
+	const most = 200
+	if n := strings.Count(load(t, "README.md").text, "\n"); n > most {
+		t.Errorf("README.md has %d lines, more than %d", n, most)
+	}
+	for _, b := range load(t, "README.md").blocks(t) {
+		if n := strings.Count(b.text, "\n"); n > 30 {
+			t.Errorf("README.md has a block of %d lines, more than 30:\n%s", n, b.text)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+//go:build unix
+
+package doctest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+)
+
+// TestListener runs Mosquitto with the listener for devices and the access rules of
+// the guide, in other places: a device gets in with its password and the client id
+// that its login is, and publishes on its own topics.
+func TestListener(t *testing.T) {
+	t.Parallel()
+	for _, program := range []string{"mosquitto", "mosquitto_passwd"} {
+		if _, err := exec.LookPath(program); err != nil {
+			missing(t, program)
+		}
+	}
+	dir, port := t.TempDir(), freePort(t)
+	for _, b := range blocksOf(t, "acl") {
+		if strings.HasPrefix(b.where, "docs/guide/trust.md") {
+			write(t, filepath.Join(dir, "acl"), b.text)
+		}
+	}
+	write(t, filepath.Join(dir, "passwords"), "")
+	run := exec.CommandContext(t.Context(), "mosquitto_passwd", "-b", filepath.Join(dir, "passwords"), "d1", "secret")
+	if out, err := run.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	shown := 0
+	for _, b := range blocksOf(t, "mosquitto") {
+		if !strings.Contains(b.text, "\nlistener ") {
+			continue
+		}
+		shown++
+		text := strings.ReplaceAll(b.text, "/etc/mosquitto/", dir+"/")
+		text = regexp.MustCompile(`(?m)^listener \d+$`).ReplaceAllString(text, fmt.Sprintf("listener %d 127.0.0.1", port))
+		write(t, filepath.Join(dir, "mosquitto.conf"), text+"user root\n") // or one that runs as root reads no file of ours
+	}
+	if shown != 1 {
+		t.Fatalf("%d blocks with a listener, want 1", shown)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	mosquitto := exec.CommandContext(ctx, "mosquitto", "-c", filepath.Join(dir, "mosquitto.conf"))
+	if err := mosquitto.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); _ = mosquitto.Wait() })
+
+	p, err := mqttbroker.NewPublisher(broker.WithAddress(fmt.Sprintf("mqtt://127.0.0.1:%d", port)), mqttbroker.WithProtocol("5"),
+		mqttbroker.WithAuth("d1", "secret"), mqttbroker.WithClientId("another"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close(context.Background()) })
+	connecting, done := context.WithTimeout(t.Context(), patience)
+	defer done()
+	if err := p.Connect(connecting); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Publish(t.Context(), "devices/d1/data", []byte("{}"), mqttbroker.QoS(1)); err != nil {
+		t.Error(err)
+	}
+	err = p.Publish(t.Context(), "devices/d2/data", []byte("{}"), mqttbroker.QoS(1))
+	if e, ok := errors.AsType[*event.Error](err); !ok || e.Reason != event.ReasonNotAuthorized {
+		t.Errorf("publish for another device: %v, want NOT_AUTHORIZED", err)
+	}
+}
+
+// TestErlang has Erlang read each block, as EMQX does.
+func TestErlang(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("erl"); err != nil {
+		missing(t, "erl")
+	}
+	for _, b := range blocksOf(t, "erlang") {
+		file := filepath.Join(t.TempDir(), "acl.conf")
+		write(t, file, b.text)
+		read := fmt.Sprintf("case file:consult(%q) of {ok, [_|_]} -> halt(0); E -> io:format(\"~p\", [E]), halt(1) end.", file)
+		if out, err := exec.CommandContext(t.Context(), "erl", "-noshell", "-eval", read).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", b.where, err, out)
+		}
+	}
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}

@@ -1,0 +1,127 @@
+package doctest
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// root is the module's folder, seen from this package.
+const root = "../../.."
+
+// document is one Markdown file.
+type document struct {
+	name string // from the root
+	text string
+}
+
+// block is what a document shows between fences.
+type block struct {
+	where string
+	kind  string // the word behind the fence
+	text  string
+}
+
+func load(t *testing.T, name string) document {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return document{name, string(text)}
+}
+
+// documents are README.md and what stands beside and below it.
+func documents(t *testing.T) []document {
+	t.Helper()
+	docs := []document{load(t, "README.md"), load(t, "CHANGELOG.md"), load(t, "CONTRIBUTING.md")}
+	err := fs.WalkDir(os.DirFS(root), "docs", func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".md" {
+			docs = append(docs, load(t, path))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return docs
+}
+
+var fence = regexp.MustCompile("^\\s*(```+|~~~+)(.*)$")
+
+// blocks are the fenced blocks of a document. A fence that nothing ends is an
+// error.
+func (d document) blocks(t *testing.T) (found []block) {
+	t.Helper()
+	var open *block
+	for line := range strings.Lines(d.text) {
+		m := fence.FindStringSubmatch(strings.TrimRight(line, "\n"))
+		switch {
+		case m == nil && open != nil:
+			open.text += line
+		case m == nil:
+		case open == nil:
+			open = &block{where: d.name, kind: strings.TrimSpace(m[2])}
+		default:
+			found = append(found, *open)
+			open = nil
+		}
+	}
+	if open != nil {
+		t.Errorf("%s: a %q block is not closed", d.name, open.kind)
+	}
+	return found
+}
+
+// blocksOf are the blocks of one kind in all documents.
+func blocksOf(t *testing.T, kind string) (found []block) {
+	t.Helper()
+	for _, d := range documents(t) {
+		for _, b := range d.blocks(t) {
+			if b.kind == kind {
+				found = append(found, b)
+			}
+		}
+	}
+	if len(found) == 0 {
+		t.Errorf("no %q block", kind)
+	}
+	return found
+}
+
+// table gives the cells of the rows of the table whose head has this first
+// cell.
+func (d document) table(t *testing.T, head string) (rows [][]string) {
+	t.Helper()
+	_, rest, ok := strings.Cut(d.text, "\n| "+head+" |")
+	if !ok {
+		t.Fatalf("%s: no table that begins with %q", d.name, head)
+	}
+	for i, line := range strings.Split(rest, "\n") {
+		if i < 2 {
+			continue // the rest of the head, and the rule below it
+		}
+		if !strings.HasPrefix(line, "|") {
+			break
+		}
+		row := strings.Split(strings.Trim(line, "|"), "|")
+		for i := range row {
+			row[i] = strings.TrimSpace(row[i])
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+var code = regexp.MustCompile("`([^`]+)`")
+
+// names are the words in code type.
+func names(cell string) (found []string) {
+	for _, m := range code.FindAllStringSubmatch(cell, -1) {
+		found = append(found, m[1])
+	}
+	return found
+}

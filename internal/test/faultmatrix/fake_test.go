@@ -1,0 +1,61 @@
+package faultmatrix_test
+
+import (
+	"net"
+	"sync/atomic"
+
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+)
+
+// level is the protocol level in CONNECT.
+func (h *harness) level() byte {
+	if h.five() {
+		return 5
+	}
+	return 4
+}
+
+// polite answers what a client may send, and then lets more say something on
+// the n-th connection, from 1. It ends with the connection.
+func (h *harness) polite(subscribe func(n int, p mqtttest.Packet) []byte, more func(n int, c net.Conn)) *mqtttest.Fake {
+	var connections atomic.Int32
+	return mqtttest.FakeBroker(h, func(c net.Conn) {
+		n := int(connections.Add(1))
+		for {
+			p, err := mqtttest.ReadPacket(c)
+			if err != nil {
+				return
+			}
+			switch p.Type() {
+			case mqtttest.TypeConnect:
+				_, _ = c.Write(mqtttest.ConnackPacket(h.level(), false, 0))
+			case mqtttest.TypeSubscribe:
+				_, _ = c.Write(subscribe(n, p))
+				if more != nil {
+					more(n, c)
+				}
+			case mqtttest.TypeUnsubscribe:
+				_, _ = c.Write(h.gone(p))
+			case mqtttest.TypePublish:
+				if p.QoS() == 1 {
+					_, _ = c.Write(mqtttest.AckPacket(mqtttest.TypePuback, p.ID()))
+				}
+			case mqtttest.TypePingreq:
+				_, _ = c.Write(mqtttest.PacketOf(byte(mqtttest.TypePingresp) << 4))
+			}
+		}
+	})
+}
+
+// grant grants QoS 1.
+func (h *harness) grant(_ int, p mqtttest.Packet) []byte {
+	return mqtttest.SubackPacket(h.level(), p.ID(), 1)
+}
+
+// gone is the UNSUBACK for one filter.
+func (h *harness) gone(p mqtttest.Packet) []byte {
+	if h.five() {
+		return mqtttest.PacketOf(byte(mqtttest.TypeUnsuback)<<4, mqtttest.Uint16Field(p.ID()), []byte{0, 0})
+	}
+	return mqtttest.AckPacket(mqtttest.TypeUnsuback, p.ID())
+}

@@ -1,0 +1,46 @@
+package faultmatrix_test
+
+import (
+	"runtime"
+	"runtime/debug"
+	"time"
+)
+
+// liveHeap is what is in use after a collection.
+func liveHeap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// meter samples until a condition holds.
+type meter struct {
+	heap       int64 // above what it was before
+	goroutines int
+	queued     int
+}
+
+// measure looks again and again, every some milliseconds, until done returns
+// nil.
+func (h *harness) measure(queued func() int, done func() error) (m meter) {
+	h.Helper()
+	debug.FreeOSMemory()
+	before := liveHeap()
+	deadline := time.Now().Add(4 * patience)
+	for {
+		m.heap = max(m.heap, liveHeap()-before)
+		m.goroutines = max(m.goroutines, h.goroutines())
+		m.queued = max(m.queued, queued())
+		err := done()
+		if err == nil {
+			return m
+		}
+		if time.Now().After(deadline) {
+			h.Fatalf("not done: %v", err)
+		}
+		pause(50 * time.Millisecond)
+	}
+}
+
+const mebi = 1 << 20

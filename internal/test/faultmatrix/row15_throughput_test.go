@@ -1,0 +1,106 @@
+package faultmatrix_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+)
+
+// Row 15, judged with Mosquitto's default window of 20: one key of a hundred
+// always fails. With parking the other 99 keep at least 80 % of the throughput
+// that they have when nothing fails, the wait for the one retry budget
+// included. What they keep without parking, when each poisoned message uses up
+// its budget, is measured, too; Mosquitto 2.0.11 sends beyond its window when
+// there is a backlog, see row 26, which makes it look better than it is.
+func TestFault_15_OneKeyOfAHundred(t *testing.T) {
+	oneByOne(t, func(h *harness) {
+		parking := h.share("parking", event.ExhaustedPark, 10_000, 3)
+		dead := h.share("dead-letters", event.ExhaustedDeadLetter, 2_000, 1)
+		h.figure("one key of a hundred poisoned, the others keep with parking", fmt.Sprintf("%.0f %%", parking*100))
+		h.figure("one key of a hundred poisoned, the others keep without", fmt.Sprintf("%.0f %%", dead*100))
+		if parking < 0.8 {
+			h.Errorf("with parking the others keep %.0f %%", parking*100)
+		}
+	})
+}
+
+const (
+	poisonKeys   = 100
+	poisonBudget = 50 * time.Millisecond
+	poisonWork   = time.Millisecond // of a handler, so that handlers are the bound
+)
+
+// share measures the throughput of the healthy keys with one poisoned key over
+// that without: the best of some rounds in turn, as the machine may be busy.
+func (h *harness) share(name string, exhausted event.Exhausted, messages, rounds int) float64 {
+	h.Helper()
+	b := h.mosquitto(mqtttest.WithMaxInflight(20))
+	run := &poisoned{h: h, topic: h.name + "/" + name, messages: messages}
+	s := h.newSubscriber(b.URL(), "-"+name, mqttbroker.WithDeadLetters(deadletter.NewMemory(0)))
+	s.subscribe(run.topic+"/+", run.handle, append(quick(100),
+		mqttbroker.WithSubscribeRetryBudget(poisonBudget), mqttbroker.WithSubscribeExhausted(exhausted), mqttbroker.WithSubscribeParkMaxAttempts(0))...)
+	s.run()
+	run.p = h.publisher(b.URL(), "-pub-"+name)
+	run.round() // warm
+	var clean, bad spread
+	for range rounds {
+		run.poison.Store(false)
+		h.eventually(func() error {
+			if n := s.health().Parked; n > 0 {
+				return fmt.Errorf("%d parked", n)
+			}
+			return nil
+		})
+		clean = append(clean, run.round())
+		run.poison.Store(true)
+		bad = append(bad, run.round())
+	}
+	run.poison.Store(false)
+	h.Logf("%s: clean %v, poisoned %v", name, clean, bad)
+	return float64(clean.at(0)) / float64(bad.at(0))
+}
+
+// poisoned is a hundred keys, one of which can be poisoned.
+type poisoned struct {
+	h        *harness
+	p        *publisher
+	topic    string
+	messages int
+	poison   atomic.Bool
+	healthy  atomic.Int64
+}
+
+func (r *poisoned) handle(_ context.Context, topic, _ string) error {
+	if strings.HasSuffix(topic, "/0") {
+		if r.poison.Load() {
+			return errors.New("poison")
+		}
+		return nil
+	}
+	pause(poisonWork)
+	r.healthy.Add(1)
+	return nil
+}
+
+// round gives the time until the healthy keys are handled.
+func (r *poisoned) round() time.Duration {
+	r.h.Helper()
+	r.healthy.Store(0)
+	began := time.Now()
+	l := r.p.load(nil)
+	for i := range r.messages {
+		l.send(fmt.Sprintf("%s/%d", r.topic, i%poisonKeys), []byte(id(i)))
+	}
+	l.succeeded()
+	r.h.eventually(func() error { return atLeast("handled", int(r.healthy.Load()), r.messages/poisonKeys*(poisonKeys-1)) })
+	return time.Since(began)
+}

@@ -1,0 +1,64 @@
+package faultmatrix_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+)
+
+// Row 29: two clients use one client id, and each throws the other out. After
+// three lost fights at most one of them stays away, and says whose id it is.
+func TestFault_29_Takeover(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(h *harness) {
+		b := h.mosquitto()
+		away := mqttbroker.WithMaxReconnectInterval(time.Minute)
+		one := h.subscriber(b.URL(), "-same", h.name+"/data", away)
+		// Another address stands for another process: one does not take its own
+		// session over.
+		two := h.newSubscriber(mqtttest.NewProxy(h, b.URL()).URL(), "-same", away)
+		two.record(h.name + "/data")
+		if err := two.start(); err != nil {
+			h.Fatal(err)
+		}
+		both := []*subscriber{one, two}
+		var loser *subscriber
+		h.eventually(func() error {
+			for _, s := range both {
+				if e, ok := errors.AsType[*event.Error](s.health().LastError); ok && e.Reason == event.ReasonTakenOver {
+					loser = s
+					return nil
+				}
+			}
+			return errors.New("nobody has given up")
+		})
+		err := loser.health().LastError
+		if !strings.Contains(err.Error(), h.name+"-same") {
+			h.Errorf("the error does not name the client id: %v", err)
+		}
+		if n := h.said.logs("another client uses the client id"); n != 1 {
+			h.Errorf("logged %d times", n)
+		}
+		fights := len(loser.connected())
+		if fights > 3 {
+			h.Errorf("%d connections before it gave up", fights)
+		}
+		pause(time.Second) // peace
+		if n := len(loser.connected()); n != fights {
+			h.Errorf("the fight goes on: %d connections, then %d", fights, n)
+		}
+		winner := both[0]
+		if loser == one {
+			winner = two
+		}
+		winner.ready()
+		h.publisher(b.URL(), "-pub").must(h.name+"/data", ids(0, 100)...)
+		h.settled()
+		h.Logf("given up after %d connections: %v", fights, err)
+	})
+}

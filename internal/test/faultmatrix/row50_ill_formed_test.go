@@ -1,0 +1,48 @@
+package faultmatrix_test
+
+import (
+	"strings"
+	"testing"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+)
+
+// Row 50: the broker passes on a PUBLISH whose topic is not UTF-8, and delivers
+// it again on each connection, as a broker that checks no text does. It is a
+// dead letter, the connection ends once or twice, others go on.
+func TestFault_50_IllFormedText(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(h *harness) {
+		b := mqtttest.NewScripted(h)
+		b.Inject(scripted.Fault{
+			Direction: scripted.ToClient, Type: scripted.Publish, Filter: scripted.Topic(h.name + "/odd"),
+			Do: scripted.Rewrite(func(p scripted.Packet) [][]byte {
+				odd := p.Encode()
+				i := strings.Index(string(odd), h.name+"/odd")
+				copy(odd[i:], "\xff\xfe")
+				return [][]byte{odd}
+			}),
+		})
+		store := deadletter.NewMemory(0)
+		s := h.newSubscriber(b.URL(), "-sub", mqttbroker.WithDeadLetters(store))
+		f := h.newFlow(s)
+		s.record(h.name + "/odd")
+		s.run()
+		p := h.publisher(b.URL(), "-pub")
+		f.unharmed(p, func() {
+			if err := p.publish(h.within(patience), h.name+"/odd", id(1)); err != nil {
+				h.Error(err)
+			}
+		})
+		h.eventually(func() error { return atLeast("letters", len(h.lettersIn(store, deadletter.Dead)), 1) })
+		if letters := h.lettersIn(store, deadletter.Dead); !strings.Contains(letters[0].Reason, "UTF-8") {
+			h.Errorf("reason %q", letters[0].Reason)
+		}
+		if n := len(s.lost()); n < 1 || n > 3 {
+			h.Errorf("%d connections lost for one message", n)
+		}
+	})
+}

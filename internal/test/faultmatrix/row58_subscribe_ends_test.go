@@ -1,0 +1,42 @@
+package faultmatrix_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+)
+
+// Row 58: the broker answers the SUBSCRIBE of one filter by ending the
+// connection, and so it does when one comes later. That filter is refused,
+// named and not tried without end; the others are granted.
+func TestFault_58_SubscribeEndsConnection(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(h *harness) {
+		b := mqtttest.NewScripted(h)
+		forbidden := h.name + "/forbidden"
+		cuts := b.Inject(scripted.Fault{Direction: scripted.ToBroker, Type: scripted.Subscribe, Filter: scripted.Topic(forbidden), Do: scripted.CutBefore()})
+		s := h.newSubscriber(b.URL(), "-sub", mqttbroker.WithConnectRetryInterval(200*time.Millisecond), mqttbroker.WithMaxReconnectInterval(30*time.Second))
+		f := h.newFlow(s)
+		s.run()
+		p := h.publisher(b.URL(), "-pub")
+		f.unharmed(p, func() {
+			ctx, cancel := context.WithTimeout(h.Context(), patience)
+			defer cancel()
+			err := s.s.RegisterSubscriber(ctx, forbidden, nothing, nil)
+			if h.said.err(err) == nil {
+				h.Error("the forbidden filter was granted")
+			}
+		})
+		if n := cuts.Applied(); n > mostEnds*int64(f.rounds) {
+			h.Errorf("%d connections ended for one filter", n)
+		}
+		h.noTakeover()
+		if health := s.health(); !health.Connected {
+			h.Errorf("%+v", health)
+		}
+	})
+}

@@ -1,0 +1,152 @@
+package faultmatrix_test
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+)
+
+// spy is told by every hook of one client.
+type spy struct {
+	said *transcript
+
+	mu         sync.Mutex
+	connects   []stamped[event.ConnectInfo] // accepted
+	failures   []stamped[event.ConnectInfo] // not accepted
+	losses     []stamped[event.DisconnectInfo]
+	forgotten  []event.SessionLostInfo
+	subscribes []event.SubscribeInfo
+	letters    []event.DeadLetterInfo
+	gaps       []event.GapInfo
+
+	full, unmatched     atomic.Int64
+	illFormed           atomic.Int64
+	published, unsent   atomic.Int64 // publishes with nil, and with an error
+	attempts, duplicate atomic.Int64
+}
+
+// stamped is what a hook was told, and when.
+type stamped[I any] struct {
+	at   time.Time
+	info I
+}
+
+func (s *spy) tell(v any, note func()) {
+	s.said.value(v)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	note()
+}
+
+func (s *spy) OnConnect(i event.ConnectInfo) {
+	s.tell(i, func() {
+		if _ = s.said.err(i.Err); i.Err != nil {
+			s.failures = append(s.failures, stamped[event.ConnectInfo]{time.Now(), i})
+			return
+		}
+		s.connects = append(s.connects, stamped[event.ConnectInfo]{time.Now(), i})
+	})
+}
+
+func (s *spy) OnDisconnect(i event.DisconnectInfo) {
+	_ = s.said.err(i.Err)
+	s.tell(i, func() { s.losses = append(s.losses, stamped[event.DisconnectInfo]{time.Now(), i}) })
+}
+
+func (s *spy) OnSessionLost(i event.SessionLostInfo) {
+	s.tell(i, func() { s.forgotten = append(s.forgotten, i) })
+}
+
+func (s *spy) OnSubscribe(i event.SubscribeInfo) {
+	_ = s.said.err(i.Err)
+	s.tell(i, func() { s.subscribes = append(s.subscribes, i) })
+}
+
+func (s *spy) OnDeadLetter(i event.DeadLetterInfo) {
+	_ = s.said.err(i.Err)
+	i.Topic = strings.Clone(i.Topic) // which is a part of the message, as that of the error is
+	if i.Err != nil {
+		i.Err = errors.New(i.Err.Error())
+	}
+	s.tell(i, func() { s.letters = append(s.letters, i) })
+}
+
+func (s *spy) OnGap(i event.GapInfo) {
+	s.tell(i, func() { s.gaps = append(s.gaps, i) })
+}
+
+func (s *spy) OnPublish(i event.PublishInfo) {
+	if i.Err == nil {
+		s.published.Add(1)
+		return
+	}
+	s.unsent.Add(1)
+	_ = s.said.err(i.Err)
+	s.said.value(i)
+}
+
+func (s *spy) OnHandle(i event.HandleInfo) {
+	s.attempts.Add(1)
+	if i.Err != nil {
+		_ = s.said.err(i.Err)
+		s.said.value(i)
+	}
+}
+
+func (s *spy) OnRetry(i event.RetryInfo)       { s.said.value(i) }
+func (s *spy) OnPark(i event.ParkInfo)         { s.said.value(i) }
+func (s *spy) OnOutbox(i event.OutboxInfo)     { s.said.value(i) }
+func (s *spy) OnDuplicate(event.DuplicateInfo) { s.duplicate.Add(1) }
+
+func (s *spy) OnDrop(i event.DropInfo) {
+	s.full.Add(int64(i.QueueFull))
+	s.unmatched.Add(int64(i.Unmatched))
+	s.illFormed.Add(int64(i.IllFormed))
+}
+
+// connected is when the connections were accepted.
+func (s *spy) connected() (at []time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.connects {
+		at = append(at, c.at)
+	}
+	return at
+}
+
+// refused are the attempts that reached no connection.
+func (s *spy) refused() []stamped[event.ConnectInfo] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]stamped[event.ConnectInfo](nil), s.failures...)
+}
+
+// lost are the connections that ended.
+func (s *spy) lost() []stamped[event.DisconnectInfo] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]stamped[event.DisconnectInfo](nil), s.losses...)
+}
+
+// sessionsLost are the sessions that the broker forgot.
+func (s *spy) sessionsLost() []event.SessionLostInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]event.SessionLostInfo(nil), s.forgotten...)
+}
+
+// refusedFilters are the filters that were not granted.
+func (s *spy) refusedFilters() (list []event.SubscribeInfo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, i := range s.subscribes {
+		if i.Err != nil {
+			list = append(list, i)
+		}
+	}
+	return list
+}

@@ -1,0 +1,177 @@
+package repotest
+
+import (
+	"slices"
+	"testing"
+)
+
+// root is the module's folder, seen from this package.
+const root = "../../.."
+
+const (
+	kratos    = "github.com/go-kratos/kratos/v2"
+	transport = "github.com/tx7do/kratos-transport"
+	mochi     = "github.com/mochi-mqtt/server/v2"
+)
+
+// Lists that several rules name: the layers of the reference service, what it
+// declares, and the MQTT client libraries.
+var (
+	sample    = []string{"./cmd/...", "./internal/conf/...", "./internal/server/...", "./internal/service/...", "./internal/biz/...", "./internal/data/..."}
+	sampleAPI = []string{"./api/report/...", "./api/device/..."}
+	clients   = []string{"github.com/eclipse/paho.mqtt.golang/...", "github.com/eclipse/paho.golang/..."}
+	parts     = []string{
+		"./internal/mqtt/session/...", "./internal/mqtt/link/...", "./internal/mqtt/wire/...",
+		"./internal/mqtt/delivery/...", "./internal/mqtt/topic/...",
+	}
+	engine = slices.Concat(parts, []string{"./internal/mqtt/engine"})
+)
+
+// rules is the table of who may know whom.
+func rules() []rule {
+	return []rule{
+		{
+			why:  "the engine knows neither the service layers of Kratos, nor kratos-transport, nor the sample",
+			from: engine,
+			forbid: slices.Concat(sample, sampleAPI, []string{
+				transport + "/...", kratos, kratos + "/transport/...", kratos + "/middleware/...", kratos + "/registry/...",
+				"./broker/...", "./transport/...", "./internal/mqtt/bridge/...", "./mqtttest/...",
+			}),
+			allow: []string{kratos + "/transport/http/status"}, // of Kratos' errors, which event's Error converts to
+			deep:  true,
+		},
+		{
+			why:    "of Kratos the engine takes log and encoding",
+			from:   []string{"./internal/mqtt/engine"},
+			forbid: []string{kratos + "/..."},
+			allow:  []string{kratos + "/log", kratos + "/encoding/..."},
+		},
+		{
+			why:    "Kratos is allowed at the engine's edge only",
+			from:   parts,
+			forbid: []string{kratos + "/..."},
+		},
+		{
+			why:    "the engine's parts are reached through the engine only",
+			from:   []string{"./..."},
+			except: engine,
+			forbid: parts,
+		},
+		{
+			why:    "only the two fronts, and the bridge they share, stand on the engine",
+			from:   []string{"./..."},
+			except: slices.Concat(engine, []string{"./internal/mqtt/bridge/...", "./broker/mqtt/...", "./transport/mqtt/..."}),
+			forbid: slices.Concat(engine, []string{"./internal/mqtt/bridge/..."}),
+		},
+		{
+			why:    "client libraries stay behind the engine",
+			from:   []string{"./..."},
+			except: engine,
+			forbid: clients,
+		},
+		{
+			why:    "a service that only publishes links no server",
+			from:   []string{"./broker/mqtt/...", "./internal/mqtt/bridge/..."},
+			forbid: []string{"./transport/..."},
+			deep:   true,
+		},
+		{
+			why:    "the two fronts share the engine and event, not each other",
+			from:   []string{"./transport/mqtt/..."},
+			forbid: []string{"./broker/..."},
+			deep:   true,
+		},
+		{
+			why:    "the public packages know nothing of the sample",
+			from:   []string{"./broker/...", "./transport/...", "./event/...", "./mqtttest/...", "./internal/mqtt/bridge/...", "./tools/..."},
+			forbid: slices.Concat(sample, sampleAPI),
+			deep:   true,
+		},
+		{
+			why:    "generated code stands on event, so event stands on no client, engine or transport of ours; its stores open files, and share room by the guarded part of a topic, as all of us do",
+			from:   []string{"./event/..."},
+			forbid: slices.Concat(clients, []string{"./...", transport + "/...", mochi + "/..."}),
+			allow:  []string{"./event/...", "./api/kratosmqtt/...", "./internal/mqtt/ownfile", "./internal/mqtt/guarded"},
+			deep:   true,
+		},
+		{
+			why:    "of Kratos event takes encoding, errors, metadata and the transport interfaces",
+			from:   []string{"./event"},
+			forbid: []string{kratos + "/...", "database/sql"},
+			allow:  []string{kratos + "/encoding/...", kratos + "/errors", kratos + "/metadata", kratos + "/transport"},
+		},
+		{
+			why:    "generated code takes nothing of ours but event and other messages",
+			from:   []string{"./api/..."},
+			forbid: []string{"./..."},
+			allow:  []string{"./api/...", "./event", "./event/message"},
+			deep:   true,
+		},
+		{
+			why:    "biz decides; it knows neither where data lies nor how it travels",
+			from:   []string{"./internal/biz/..."},
+			forbid: slices.Concat(clients, []string{"./internal/...", "./broker/...", "./transport/...", "./mqtttest/...", transport + "/...", mochi + "/...", "database/sql"}),
+			allow:  []string{"./internal/biz/..."},
+			deep:   true,
+		},
+		{
+			why:    "service sees api and biz, and of event what a handler of batches decides with",
+			from:   []string{"./internal/service/..."},
+			forbid: []string{"./...", "database/sql"},
+			allow:  []string{"./api/...", "./event", "./internal/biz/...", "./internal/service/..."},
+		},
+		{
+			why:    "data sees biz, conf, api, broker/mqtt, event and how files are opened",
+			from:   []string{"./internal/data/..."},
+			forbid: []string{"./..."},
+			allow:  []string{"./internal/biz/...", "./internal/conf/...", "./internal/data/...", "./api/...", "./broker/mqtt", "./event/...", "./internal/mqtt/ownfile"},
+		},
+		{
+			why:    "server sees service, api, conf, transport/mqtt, the bounds of payloads and the stores it is given, and the embedded broker it can start",
+			from:   []string{"./internal/server/..."},
+			forbid: []string{"./..."},
+			allow: []string{
+				"./internal/service/...", "./internal/conf/...", "./internal/server/...", "./api/...", "./transport/mqtt",
+				"./event", "./event/dedup", "./event/deadletter", "./internal/mqtt/bounds", "./mqtttest/embedded",
+			},
+		},
+		{
+			why:    "the embedded broker is for tests and development",
+			from:   []string{"./..."},
+			except: []string{"./mqtttest/...", "./tools/kratos-mqtt/..."},
+			forbid: []string{mochi + "/..."},
+		},
+		{
+			why:    "the scripted broker shares no code with what it tests, and runs in programs that are no tests",
+			from:   []string{"./mqtttest/scripted"},
+			forbid: slices.Concat(clients, []string{"./...", transport + "/...", kratos + "/...", mochi + "/...", "testing"}),
+			deep:   true,
+		},
+		{
+			why:    "brokers for tests are started by tests, and the embedded one by the server layer of the sample",
+			from:   []string{"./..."},
+			except: []string{"./mqtttest/...", "./tools/kratos-mqtt/...", "./internal/server/...", "./internal/test/e2e/...", "./internal/test/soak"},
+			forbid: []string{"./mqtttest/..."},
+		},
+		{
+			why:    "kratos-transport is known to the fronts, to the suite that holds any of its brokers to its promises, and, for its options and headers, to the sample's outer layers",
+			from:   []string{"./..."},
+			except: []string{"./provider", "./mqtttest", "./broker/mqtt/...", "./transport/mqtt/...", "./internal/mqtt/bridge/...", "./internal/test/soak", "./internal/data/...", "./internal/server/...", "./internal/service/..."},
+			forbid: []string{transport + "/..."},
+		},
+	}
+}
+
+func TestImportRules(t *testing.T) {
+	t.Parallel()
+	g := loadGraph(t, "./...")
+	for _, r := range rules() {
+		breaches, used := r.check(g)
+		for _, breach := range breaches {
+			t.Error(breach)
+		}
+		if !used {
+			t.Logf("about no package yet: %s", r.why)
+		}
+	}
+}

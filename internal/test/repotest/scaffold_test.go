@@ -1,0 +1,103 @@
+package repotest
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestScaffold does what `kratos new NAME` does: it copies the tree, replaces the
+// module path byte for byte in every file and renames cmd/server. The copy must
+// build, pass vet and serve, whether NAME is shorter or longer than the path.
+func TestScaffold(t *testing.T) {
+	t.Parallel()
+	module := goOutput(t, "list", "-m")
+	if !strings.Contains(module, "/") {
+		t.Skipf("module %s was itself made by kratos new; nothing is copied from it", module)
+	}
+	goOutput(t, "list", "-deps", "-test", "./...") // what is missing is fetched here, not offline
+
+	for _, name := range []string{"svc", "fleet-telemetry-collection-and-warehousing-service"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := scaffold(t, module, name)
+			inScaffold(t, dir, "go", "build", "./...")
+			inScaffold(t, dir, "go", "vet", "./cmd/...", "./internal/...")
+			inScaffold(t, dir, "go", "build", "-o", "./bin/", "./cmd/...")
+			serveAndStop(t, dir, filepath.Join(dir, "bin", name))
+		})
+	}
+}
+
+// scaffold returns a copy of the tree in which everything of module is name's.
+func scaffold(t *testing.T, module, name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, file := range treeFiles(t) {
+		info, err := os.Stat(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		target := filepath.Join(dir, file)
+		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		text = bytes.ReplaceAll(text, []byte(module), []byte(name))
+		if err := os.WriteFile(target, text, info.Mode().Perm()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Rename(filepath.Join(dir, "cmd", "server"), filepath.Join(dir, "cmd", name)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// treeFiles lists what a clone would hold once everything here is committed, or
+// every file where there is no repository.
+func treeFiles(t *testing.T) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	cmd.Dir = root
+	if out, err := cmd.Output(); err == nil {
+		files := strings.Split(strings.TrimRight(string(out), "\x00"), "\x00")
+		return slices.DeleteFunc(files, func(file string) bool {
+			_, err := os.Stat(filepath.Join(root, file))
+			return err != nil // deleted, not yet committed
+		})
+	}
+	var files []string
+	err := fs.WalkDir(os.DirFS(root), ".", func(path string, entry fs.DirEntry, err error) error {
+		if entry.IsDir() && (path == ".git" || path == ".tools" || path == "bin") {
+			return filepath.SkipDir
+		}
+		if !entry.IsDir() {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// inScaffold runs a command in dir, offline, with go.mod as it was copied.
+func inScaffold(t *testing.T, dir, name string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly -buildvcs=false", "GOPROXY=off", "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+}
