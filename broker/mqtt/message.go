@@ -5,7 +5,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // MessageOption says how one message of a [Publisher] is sent.
@@ -27,11 +27,11 @@ func (r retainOption) apply(m *bridge.Message) { m.Retain = bool(r) }
 // false.
 func Retain(retain bool) MessageOption { return retainOption(retain) }
 
-type propertyOption func(p *engine.Properties)
+type propertyOption func(p *client.Properties)
 
 func (set propertyOption) apply(m *bridge.Message) {
 	if m.Properties == nil {
-		m.Properties = new(engine.Properties)
+		m.Properties = new(client.Properties)
 	}
 	set(m.Properties)
 }
@@ -39,18 +39,18 @@ func (set propertyOption) apply(m *bridge.Message) {
 // Expiry is how long the broker may keep the message for a subscriber that is
 // away, in whole seconds, rounded up. MQTT 5 only. Default: for ever.
 func Expiry(d time.Duration) MessageOption {
-	return propertyOption(func(p *engine.Properties) { p.Expiry = d })
+	return propertyOption(func(p *client.Properties) { p.Expiry = d })
 }
 
 // ContentType names the encoding of the payload. MQTT 5 only. Default: none.
 func ContentType(name string) MessageOption {
-	return propertyOption(func(p *engine.Properties) { p.ContentType = name })
+	return propertyOption(func(p *client.Properties) { p.ContentType = name })
 }
 
 // UserProperty adds a user property; a key may be given again. MQTT 5 only.
 func UserProperty(key, value string) MessageOption {
-	return propertyOption(func(p *engine.Properties) {
-		p.User = append(p.User, engine.UserProperty{Key: key, Value: value})
+	return propertyOption(func(p *client.Properties) {
+		p.User = append(p.User, client.UserProperty{Key: key, Value: value})
 	})
 }
 

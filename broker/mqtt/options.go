@@ -11,7 +11,7 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // WithConnection takes addresses, client id, credentials, TLS and times from a
@@ -156,7 +156,7 @@ func WithSessionExpiry(d time.Duration) broker.Option {
 // subscribed at Connect. Default: none.
 func WithWill(topic string, payload []byte, qos byte, retain bool) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) {
-		s.Config.Will = &engine.Message{Topic: topic, Payload: payload, QoS: qos, Retain: retain}
+		s.Config.Will = &client.Message{Topic: topic, Payload: payload, QoS: qos, Retain: retain}
 	})
 }
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // AuthRecord holds user name and password, as in kratos-transport.
@@ -40,7 +40,7 @@ func WithPublishExpiry(d time.Duration) broker.PublishOption {
 // key may be given again. On MQTT 3.1.1 see [WithCloudEvents].
 func WithPublishUserProperty(key, value string) broker.PublishOption {
 	return bridge.PublishOption(func(s *bridge.PublishSettings) {
-		s.User = append(s.User, engine.UserProperty{Key: key, Value: value})
+		s.User = append(s.User, client.UserProperty{Key: key, Value: value})
 	})
 }
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // Publisher is the native form of publishing: ready bytes in, and the truth
@@ -46,7 +46,7 @@ func (p *Publisher) Health() event.Health { return p.broker.Health() }
 // whether publishing again may duplicate.
 func (p *Publisher) Publish(ctx context.Context, topic string, payload []byte, opts ...MessageOption) error {
 	if len(opts) == 0 { // stays on the stack
-		return p.broker.Send(ctx, &bridge.Message{Message: engine.Message{Topic: topic, Payload: payload, QoS: defaultQoS}})
+		return p.broker.Send(ctx, &bridge.Message{Message: client.Message{Topic: topic, Payload: payload, QoS: defaultQoS}})
 	}
 	return p.broker.Send(ctx, newMessage(topic, payload, opts))
 }
@@ -60,7 +60,7 @@ func (p *Publisher) Publish(ctx context.Context, topic string, payload []byte, o
 // done may be nil; a panic in it is logged. The payload is free when it returns.
 func (p *Publisher) PublishAsync(ctx context.Context, topic string, payload []byte, done func(error), opts ...MessageOption) error {
 	if len(opts) == 0 { // stays on the stack
-		return p.broker.SendAsync(ctx, &bridge.Message{Message: engine.Message{Topic: topic, Payload: payload, QoS: defaultQoS}}, done)
+		return p.broker.SendAsync(ctx, &bridge.Message{Message: client.Message{Topic: topic, Payload: payload, QoS: defaultQoS}}, done)
 	}
 	return p.broker.SendAsync(ctx, newMessage(topic, payload, opts), done)
 }
@@ -75,7 +75,7 @@ func (p *Publisher) Send(ctx context.Context, topic string, payload []byte, opts
 }
 
 func newMessage(topic string, payload []byte, opts []MessageOption) *bridge.Message {
-	m := &bridge.Message{Message: engine.Message{Topic: topic, Payload: payload, QoS: defaultQoS}}
+	m := &bridge.Message{Message: client.Message{Topic: topic, Payload: payload, QoS: defaultQoS}}
 	for _, o := range opts {
 		if o != nil {
 			o.apply(m)

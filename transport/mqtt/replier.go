@@ -10,7 +10,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // RegisterReplier registers a typed handler whose result is published to the
@@ -88,10 +88,10 @@ func (c *chained) refuse(ctx context.Context, e *bridge.Event, err error) error 
 }
 
 // list returns all values, keys in no order.
-func (h *headerCarrier) list() (list []engine.UserProperty) {
+func (h *headerCarrier) list() (list []client.UserProperty) {
 	for key, values := range h.values {
 		for _, v := range values {
-			list = append(list, engine.UserProperty{Key: key, Value: v})
+			list = append(list, client.UserProperty{Key: key, Value: v})
 		}
 	}
 	return list

@@ -11,7 +11,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // registration is one service with what it is registered with.
@@ -201,9 +201,9 @@ func (r *registration) bind(bind event.BindFunc) func(string, any) (string, erro
 }
 
 // mismatch counts messages that contradict their topic.
-func (r *registration) mismatch(m *event.MethodDesc) func(*engine.Delivery, string) error {
+func (r *registration) mismatch(m *event.MethodDesc) func(*client.Delivery, string) error {
 	var once sync.Once
-	return func(d *engine.Delivery, field string) error {
+	return func(d *client.Delivery, field string) error {
 		if d.First() {
 			r.server.services.mismatches.Add(1)
 		}

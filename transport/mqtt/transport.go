@@ -8,7 +8,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // KindMQTT is the kind of the transport in every handler's context. It is
@@ -24,7 +24,7 @@ type Transport struct {
 	chained  *chained
 	event    broker.Event
 	own      *bridge.Event
-	delivery *engine.Delivery
+	delivery *client.Delivery
 	request  headerCarrier
 	reply    headerCarrier
 }

@@ -8,17 +8,17 @@ import (
 
 	"github.com/go-kratos/kratos/v2/log"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-func engineConfig(t Target) (engine.Config, error) {
-	addresses, err := engine.ParseAddresses([]string{t.url("mqtt", "mqtts")})
-	cfg := engine.Config{
-		Addresses: addresses, ClientID: clientID(), Protocol: engine.Version31,
+func engineConfig(t Target) (client.Config, error) {
+	addresses, err := client.ParseAddresses([]string{t.url("mqtt", "mqtts")})
+	cfg := client.Config{
+		Addresses: addresses, ClientID: clientID(), Protocol: client.Version31,
 		Window: Window, FailFast: true, Logger: log.NewStdLogger(io.Discard),
 	}
 	if t.Version == 5 {
-		cfg.Protocol = engine.Version5
+		cfg.Protocol = client.Version5
 	}
 	if t.TLS != nil {
 		cfg.TLS = func() (*tls.Config, error) { return t.TLS.Clone(), nil }
@@ -26,8 +26,8 @@ func engineConfig(t Target) (engine.Config, error) {
 	return cfg, err
 }
 
-func startEngine(cfg engine.Config, subs ...*engine.Subscription) (*engine.Client, error) {
-	c, err := engine.NewClient(cfg, nil)
+func startEngine(cfg client.Config, subs ...*client.Subscription) (*client.Client, error) {
+	c, err := client.NewClient(cfg, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func Engine(t Target) (*Publisher, error) {
 			if err != nil {
 				return err
 			}
-			return c.Publish(ctx, &engine.Message{Topic: w.Topic, Payload: payload, QoS: 1})
+			return c.Publish(ctx, &client.Message{Topic: w.Topic, Payload: payload, QoS: 1})
 		},
 		Pipeline: func(w *Work) error {
 			sent, done := int64(0), w.ack
@@ -65,7 +65,7 @@ func Engine(t Target) (*Publisher, error) {
 				if err != nil {
 					return err
 				}
-				m := engine.Message{Topic: w.Topic, Payload: payload, QoS: 1}
+				m := client.Message{Topic: w.Topic, Payload: payload, QoS: 1}
 				if err := c.PublishAsync(ctx, &m, done); err != nil {
 					return err
 				}
@@ -94,9 +94,9 @@ func EngineSubscriber(t Target, s *Subscription) (func(), error) {
 		return nil, err
 	}
 	cfg.Concurrency = s.Concurrency
-	c, err := startEngine(cfg, &engine.Subscription{
+	c, err := startEngine(cfg, &client.Subscription{
 		Filter: s.Filter, QoS: s.QoS,
-		Handler: func(_ context.Context, d *engine.Delivery) error {
+		Handler: func(_ context.Context, d *client.Delivery) error {
 			if s.Typed != nil {
 				return decode(d.Payload, s.Typed)
 			}

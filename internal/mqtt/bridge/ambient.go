@@ -8,14 +8,14 @@ import (
 	"sync/atomic"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // ambient is a header that comes from the context of a publish: metadata,
 // trace context, baggage. Nobody asked for it in the call, so that it must
 // not fail the call: it is sent where it fits, and left out otherwise.
 type ambient struct {
-	engine.UserProperty
+	client.UserProperty
 	single bool // replaces what the caller set, as trace context does
 }
 
@@ -33,7 +33,7 @@ type leftOut struct {
 }
 
 // leave leaves a header out.
-func (s *state) leave(u engine.UserProperty, why error) {
+func (s *state) leave(u client.UserProperty, why error) {
 	l := &s.broker.leftOut
 	l.count.Add(1)
 	name := clip(u.Key)
@@ -71,7 +71,7 @@ func (s *state) addOne(d *draft, a ambient, asked int) {
 		s.leave(a.UserProperty, err)
 		return
 	}
-	list, same := d.props.User, func(u engine.UserProperty) bool { return strings.EqualFold(u.Key, a.Key) }
+	list, same := d.props.User, func(u client.UserProperty) bool { return strings.EqualFold(u.Key, a.Key) }
 	if slices.ContainsFunc(list[:min(asked, len(list))], same) {
 		if !a.single {
 			return // what the caller says counts
@@ -79,7 +79,7 @@ func (s *state) addOne(d *draft, a ambient, asked int) {
 		list = slices.DeleteFunc(slices.Clone(list), same)
 	}
 	list = append(list, a.UserProperty)
-	if err := engine.CheckSent(list); err != nil {
+	if err := client.CheckSent(list); err != nil {
 		s.leave(a.UserProperty, err)
 		return
 	}
@@ -103,20 +103,20 @@ func (s *state) lighten(m *Message, err error) bool {
 }
 
 // checkAmbient refuses what some broker, or the sequence, could take offence at.
-func (s *state) checkAmbient(u engine.UserProperty) error {
-	if err := engine.CheckHeaderText(u); err != nil {
+func (s *state) checkAmbient(u client.UserProperty) error {
+	if err := client.CheckHeaderText(u); err != nil {
 		return err
 	}
 	if reserved(u.Key) {
 		return errReserved
 	}
-	return s.numberable([]engine.UserProperty{u})
+	return s.numberable([]client.UserProperty{u})
 }
 
 // attributes gives those headers of the context their place among the attributes
 // of an event that have a fit name; the others remain, for the user properties
 // of MQTT 5. attrs has what was asked for. Returns those that are in it now.
-func (s *state) attributes(d *draft, attrs map[string]any) (added []engine.UserProperty) {
+func (s *state) attributes(d *draft, attrs map[string]any) (added []client.UserProperty) {
 	rest := d.ambient[:0:0]
 	for _, a := range d.ambient {
 		if checkAttribute(a.Key) != nil || reserved(a.Key) {
@@ -130,7 +130,7 @@ func (s *state) attributes(d *draft, attrs map[string]any) (added []engine.UserP
 		err := s.checkAmbient(a.UserProperty)
 		if err == nil {
 			attrs[a.Key] = a.Value
-			err = engine.CheckSent(asHeaders(attrs))
+			err = client.CheckSent(asHeaders(attrs))
 		}
 		if err == nil {
 			added = append(added, a.UserProperty)

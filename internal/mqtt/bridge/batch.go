@@ -9,7 +9,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // Batch has decoded messages handled many at a time. The middleware of
@@ -23,14 +23,14 @@ type Batch struct {
 }
 
 // collect sets the batches of the subscription.
-func (c *consumer) collect(sub *engine.Subscription) {
+func (c *consumer) collect(sub *client.Subscription) {
 	if c.batch != nil {
-		sub.Batch = &engine.Batch{MaxSize: c.batch.MaxSize, MaxWait: c.batch.MaxWait, Handler: c.handleMany}
+		sub.Batch = &client.Batch{MaxSize: c.batch.MaxSize, MaxWait: c.batch.MaxWait, Handler: c.handleMany}
 	}
 }
 
 // handleMany keeps what cannot be decoded from the handler.
-func (c *consumer) handleMany(ctx context.Context, ds []*engine.Delivery, errs []error) error {
+func (c *consumer) handleMany(ctx context.Context, ds []*client.Delivery, errs []error) error {
 	s := c.broker.state()
 	events, at := make([]*Event, 0, len(ds)), make([]int, 0, len(ds))
 	for i, d := range ds {

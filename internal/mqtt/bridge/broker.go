@@ -12,7 +12,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // Broker is kratos-transport's broker.Broker on the engine. All methods are
@@ -23,7 +23,7 @@ type Broker struct {
 	mu       sync.RWMutex // written to by Init; read by what belongs to one client
 	options  broker.Options
 	settings Settings
-	client   *engine.Client // the last one that could be made; it has the subscriptions
+	client   *client.Client // the last one that could be made; it has the subscriptions
 
 	dedups
 	contradictions contradictions
@@ -48,11 +48,11 @@ var _ broker.Broker = (*Broker)(nil)
 type state struct {
 	broker  *Broker
 	options broker.Options
-	cfg     engine.Config
-	client  *engine.Client // nil when err is not
+	cfg     client.Config
+	client  *client.Client // nil when err is not
 	err     error
 	tracer  tracer
-	log     *engine.Log
+	log     *client.Log
 	publish broker.PublishHandler
 
 	told     *hookSet // the user's hooks
@@ -138,9 +138,9 @@ func (b *Broker) state() *state {
 func (b *Broker) open() *state {
 	s := &state{broker: b, options: b.options}
 	cfg, problems := b.settings.resolve(&b.options)
-	s.log = engine.NewLog(orGlobal(cfg.Logger))
+	s.log = client.NewLog(orGlobal(cfg.Logger))
 	s.hooks(&cfg, b.settings.OnDisconnect)
-	policies, bad := readPolicies(b.settings.subscriber, engine.CannotPark(cfg.DeadLetters, cfg.ClientID))
+	policies, bad := readPolicies(b.settings.subscriber, client.CannotPark(cfg.DeadLetters, cfg.ClientID))
 	s.policies = policies
 	names, notAllowed := newAllowed(b.settings.AllowedMetadata)
 	s.allowed = names
@@ -149,7 +149,7 @@ func (b *Broker) open() *state {
 	publish, err := Wrap(s.send, b.options.PublishMiddlewares)
 	s.publish = publish
 	problems = errors.Join(problems, err)
-	client, err := engine.NewClient(cfg, b.client)
+	client, err := client.NewClient(cfg, b.client)
 	if s.err = configError(problems, err); s.err == nil {
 		s.client, b.client = client, client
 		b.settings.warn(s.log, &cfg)
@@ -162,7 +162,7 @@ func (b *Broker) open() *state {
 
 // delivery resolves what keeps messages from being lost, or handled twice, and
 // reports every problem of it.
-func (s *state) delivery(from *Settings, cfg *engine.Config) error {
+func (s *state) delivery(from *Settings, cfg *client.Config) error {
 	s.told, _ = sortHooks(from.Hooks) // resolve reports what is wrong
 	s.told.log, cfg.Hooks = s.log, s.told.engine()
 	s.window, s.retries, s.ids = from.Dedup, from.Retry, from.IDs
@@ -205,7 +205,7 @@ func orGlobal(l log.Logger) log.Logger {
 
 // hooks has OnConnect and OnDisconnect told like hooks, and passes OnDisconnect an
 // error that users know.
-func (s *state) hooks(cfg *engine.Config, onDisconnect func(error)) {
+func (s *state) hooks(cfg *client.Config, onDisconnect func(error)) {
 	if cb := cfg.OnConnect; cb != nil {
 		cfg.OnConnect = func() { s.told.main.add(func() { s.protect("OnConnect", cb) }) }
 	}
@@ -220,7 +220,7 @@ func (s *state) hooks(cfg *engine.Config, onDisconnect func(error)) {
 func (s *state) protect(what string, f func()) { protect(s.log, what, f) }
 
 // protect runs a callback of the user's, and logs its panic.
-func protect(l *engine.Log, what string, f func()) {
+func protect(l *client.Log, what string, f func()) {
 	defer func() {
 		if r := recover(); r != nil {
 			l.Errorf("mqtt: %s panicked: %v", what, r)

@@ -14,7 +14,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bounds"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // The structured JSON format of CloudEvents 1.0, the one form that MQTT 3.1.1
@@ -52,7 +52,7 @@ func (s *state) structure(d *draft) error {
 	if err := d.context(attrs, s.cloudEvents); err != nil {
 		return err
 	}
-	if err := engine.CheckSent(asHeaders(attrs)); err != nil {
+	if err := client.CheckSent(asHeaders(attrs)); err != nil {
 		return tooLarge("publish", d.msg.Topic, err)
 	}
 	if message.FormatOf(d.props.ContentType).IsJSON() && json.Valid(d.msg.Payload) {
@@ -77,7 +77,7 @@ func (s *state) encodeEvent(d *draft, attrs map[string]any) ([]byte, error) {
 	asked := maps.Clone(attrs)
 	added := s.attributes(d, attrs)
 	payload, err := json.Marshal(attrs)
-	if err != nil || len(added) == 0 || len(payload) <= cmp.Or(s.cfg.MaxPayload, engine.DefaultMaxPayload) {
+	if err != nil || len(added) == 0 || len(payload) <= cmp.Or(s.cfg.MaxPayload, client.DefaultMaxPayload) {
 		return payload, err
 	}
 	for _, u := range added {
@@ -87,10 +87,10 @@ func (s *state) encodeEvent(d *draft, attrs map[string]any) ([]byte, error) {
 }
 
 // asHeaders returns the attributes that arrive as headers.
-func asHeaders(attrs map[string]any) (list []engine.UserProperty) {
+func asHeaders(attrs map[string]any) (list []client.UserProperty) {
 	for name, value := range attrs {
 		if text, ok := value.(string); ok && name != attrContentType && name != attrResponse {
-			list = append(list, engine.UserProperty{Key: name, Value: text})
+			list = append(list, client.UserProperty{Key: name, Value: text})
 		}
 	}
 	return list
@@ -99,7 +99,7 @@ func asHeaders(attrs map[string]any) (list []engine.UserProperty) {
 // context fills in the attributes that no header gave.
 func (d *draft) context(attrs map[string]any, source string) error {
 	if attrs[idKey] == nil {
-		attrs[idKey] = engine.NewID().String()
+		attrs[idKey] = client.NewID().String()
 	}
 	d.msg.id, _ = attrs[idKey].(string)
 	p := &d.props
@@ -148,7 +148,7 @@ type cloudEvent struct {
 	contentType string
 	response    string
 	correlation []byte
-	attributes  []engine.UserProperty // but the above
+	attributes  []client.UserProperty // but the above
 }
 
 // errNoEvent is of what is named as an event, or says that it is one, and breaks
@@ -196,7 +196,7 @@ func eventOf(members map[string]json.RawMessage) (*cloudEvent, error) {
 		case attrData, attrDataBase64, attrContentType, attrResponse, attrCorrelation:
 		default:
 			if string(raw) != "null" {
-				e.attributes = append(e.attributes, engine.UserProperty{Key: name, Value: text(raw)})
+				e.attributes = append(e.attributes, client.UserProperty{Key: name, Value: text(raw)})
 			}
 		}
 	}
@@ -249,7 +249,7 @@ func binary(s string) []byte {
 // content type decides. Where there is none, as on MQTT 3.1.1, the carrier's
 // option lets us look, and what has a specversion is an event: what is no event
 // is a bare message, but never one that is broken.
-func unwrap(d *engine.Delivery, carrier bool) (*cloudEvent, error) {
+func unwrap(d *client.Delivery, carrier bool) (*cloudEvent, error) {
 	named := ""
 	if p := d.Properties; p != nil {
 		if id, _ := last(p.User, deadletter.IDHeader); id != "" && d.Letters() {

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // cloudEvents are payloads, and whether they are structured events.
@@ -42,8 +42,8 @@ func FuzzCloudEventRoundTrip(f *testing.F) {
 	f.Add("tenant", "\xff", "text/plain", []byte("text"), []byte(nil))
 	f.Add("id", "", "", []byte{}, []byte{0xff})
 	f.Fuzz(func(t *testing.T, key, value, contentType string, payload, correlation []byte) {
-		d := &draft{msg: Message{Message: engine.Message{Topic: "a", Payload: bytes.Clone(payload)}}}
-		d.props = engine.Properties{ContentType: contentType, CorrelationData: correlation}
+		d := &draft{msg: Message{Message: client.Message{Topic: "a", Payload: bytes.Clone(payload)}}}
+		d.props = client.Properties{ContentType: contentType, CorrelationData: correlation}
 		d.user(key, value)
 		if (&state{cloudEvents: "/s"}).structure(d) != nil {
 			return

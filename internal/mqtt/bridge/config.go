@@ -14,7 +14,7 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // TLSFiles name the files of a TLS connection.
@@ -24,7 +24,7 @@ type TLSFiles struct {
 }
 
 func (f *TLSFiles) load() (*tls.Config, error) {
-	return engine.LoadTLS(f.ca, f.cert, f.key, f.serverName, f.insecure)
+	return client.LoadTLS(f.ca, f.cert, f.key, f.serverName, f.insecure)
 }
 
 // Connection applies the connection part of a service's configuration. What it
@@ -113,11 +113,11 @@ func tlsFiles(t *v1.TLS) *TLSFiles {
 	return &f
 }
 
-func will(w *v1.Will) *engine.Message {
+func will(w *v1.Will) *client.Message {
 	if w == nil {
 		return nil
 	}
-	return &engine.Message{Topic: w.GetTopic(), Payload: []byte(w.GetPayload()), QoS: byte(min(w.GetQos(), math.MaxUint8)), Retain: w.GetRetain()}
+	return &client.Message{Topic: w.GetTopic(), Payload: []byte(w.GetPayload()), QoS: byte(min(w.GetQos(), math.MaxUint8)), Retain: w.GetRetain()}
 }
 
 // Publisher applies the publisher part of a service's configuration; nil

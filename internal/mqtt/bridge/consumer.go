@@ -8,7 +8,7 @@ import (
 	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/tx7do/kratos-transport/broker"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // consumer turns a delivery into kratos-transport's event and runs the user's
@@ -31,7 +31,7 @@ type consumer struct {
 
 // handle is one attempt. The message is decoded anew for each: a handler may
 // have changed it.
-func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
+func (c *consumer) handle(ctx context.Context, d *client.Delivery) error {
 	s := c.broker.state()
 	e, err := c.receive(s, d)
 	if errors.Is(err, errDeletion) {
@@ -49,7 +49,7 @@ func (c *consumer) handle(ctx context.Context, d *engine.Delivery) error {
 
 // receive decodes a message for its handler. The event is there also with an
 // error.
-func (c *consumer) receive(s *state, d *engine.Delivery) (*Event, error) {
+func (c *consumer) receive(s *state, d *client.Delivery) (*Event, error) {
 	e, err := s.event(d)
 	e.codec, e.state, e.trusted = c.codec, s, c.trusts
 	c.broker.inEvent(e)
@@ -123,7 +123,7 @@ func (c *consumer) undecodable(ctx context.Context, e *Event, err error) error {
 
 // failed calls the generic error handler before a message is dead-lettered;
 // the body of what cannot be decoded is its payload.
-func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) {
+func (c *consumer) failed(ctx context.Context, d *client.Delivery, cause error) {
 	s := c.broker.state()
 	h := s.options.ErrorHandler
 	if h == nil {
@@ -142,7 +142,7 @@ func (c *consumer) failed(ctx context.Context, d *engine.Delivery, cause error) 
 }
 
 // eventID is the id of a message for its letter.
-func (c *consumer) eventID(d *engine.Delivery) string {
+func (c *consumer) eventID(d *client.Delivery) string {
 	e, err := c.broker.state().event(d)
 	if e.codec = c.codec; err == nil && c.declaresID() {
 		_ = c.decode(e) // without it the header counts

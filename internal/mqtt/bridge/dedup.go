@@ -13,7 +13,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/guarded"
 )
 
@@ -95,7 +95,7 @@ func whileRunning(e *Event, err error) error {
 	if !errors.Is(err, dedup.ErrRunning) {
 		return err
 	}
-	later := &engine.LaterError{Err: err}
+	later := &client.LaterError{Err: err}
 	if running, ok := errors.AsType[*dedup.RunningError](err); ok {
 		later.OnEnd = running.OnEnd
 	}

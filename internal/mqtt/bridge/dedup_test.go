@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/typepb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 type embedded struct{ Deep int }
@@ -109,9 +109,9 @@ func TestDedupKeys(t *testing.T) {
 }
 
 func arrivedOn(topic string, header ...string) *Event {
-	e := &Event{delivery: &engine.Delivery{Inbound: &engine.Inbound{Topic: topic}}}
+	e := &Event{delivery: &client.Delivery{Inbound: &client.Inbound{Topic: topic}}}
 	for i := 0; i < len(header); i += 2 {
-		e.header = append(e.header, engine.UserProperty{Key: header[i], Value: header[i+1]})
+		e.header = append(e.header, client.UserProperty{Key: header[i], Value: header[i+1]})
 	}
 	return e
 }

@@ -10,13 +10,13 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // draft is a message on its way out, before it has its form on the wire.
 type draft struct {
 	msg     Message
-	props   engine.Properties // with the headers that were asked for
+	props   client.Properties // with the headers that were asked for
 	ambient []ambient         // headers of the context
 	body    any               // before it was encoded
 	reply   bool              // goes back to who asked
@@ -24,7 +24,7 @@ type draft struct {
 
 // user adds a header.
 func (d *draft) user(key, value string) {
-	d.props.User = append(d.props.User, engine.UserProperty{Key: key, Value: value})
+	d.props.User = append(d.props.User, client.UserProperty{Key: key, Value: value})
 }
 
 // draft encodes a message and collects its headers. On MQTT 5 they are user
@@ -42,13 +42,13 @@ func (s *state) draft(topic string, msg *broker.Message, codecName string, own *
 	}
 	d := &draft{body: msg.Body, reply: own.answer != nil}
 	d.msg = Message{
-		Message: engine.Message{Topic: topic, QoS: own.QoS, Retain: own.Retain},
+		Message: client.Message{Topic: topic, QoS: own.QoS, Retain: own.Retain},
 		Key:     own.Key, Direct: own.Direct, answer: own.answer, RetryUnrouted: s.outbox.retryUnrouted(own),
 	}
 	if d.msg.Payload, err = marshal(codec, msg.Body); err != nil {
 		return nil, codecError("publish", topic, err)
 	}
-	d.props = engine.Properties{
+	d.props = client.Properties{
 		ContentType: own.ContentType, Expiry: own.Expiry,
 		ResponseTopic: own.ResponseTopic, CorrelationData: own.Correlation,
 	}
@@ -56,11 +56,11 @@ func (s *state) draft(topic string, msg *broker.Message, codecName string, own *
 		d.props.ContentType = contentType(codec.Name())
 	}
 	if n := len(msg.Headers) + len(own.User); n > 0 {
-		d.props.User = make([]engine.UserProperty, 0, n+2)
+		d.props.User = make([]client.UserProperty, 0, n+2)
 		d.headers(msg, own.ID != "" || msg.ID != "")
 		d.props.User = append(d.props.User, own.User...)
 	}
-	bare := s.cloudEvents == "" && s.client.Speaks() == engine.Version31
+	bare := s.cloudEvents == "" && s.client.Speaks() == client.Version31
 	if id := cmp.Or(own.ID, msg.ID); id != "" && own.IDKnown && bare {
 		d.msg.id = id
 	} else if id != "" {
@@ -95,7 +95,7 @@ func (s *state) message(ctx context.Context, d *draft) (*Message, error) {
 			return nil, formError("publish", d.msg.Topic, err)
 		}
 	}
-	if err := engine.CheckSent(d.props.User); err != nil {
+	if err := client.CheckSent(d.props.User); err != nil {
 		return nil, tooLarge("publish", d.msg.Topic, err)
 	}
 	s.addAmbient(d)
@@ -103,7 +103,7 @@ func (s *state) message(ctx context.Context, d *draft) (*Message, error) {
 		d.msg.Properties = &d.props
 	}
 	if !d.msg.named() {
-		d.msg.ID = engine.NewID()
+		d.msg.ID = client.NewID()
 	}
 	return &d.msg, nil
 }

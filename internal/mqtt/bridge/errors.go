@@ -7,7 +7,7 @@ import (
 	kerrors "github.com/go-kratos/kratos/v2/errors"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 func publicPublish(err error) error { return public("publish", "", err) }
@@ -19,7 +19,7 @@ func public(op, topic string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var e *engine.Error
+	var e *client.Error
 	if !errors.As(err, &e) {
 		return &event.Error{Op: op, Topic: clip(topic), Reason: reasonOfContext(err), Cause: err}
 	}
@@ -49,7 +49,7 @@ func reasonOfContext(err error) event.Reason {
 // joinCauses joins what is wrong into one list, without the words that the
 // engine puts in front of its own.
 func joinCauses(problems, err error) error {
-	var e *engine.Error
+	var e *client.Error
 	if errors.As(err, &e) && e.Cause != nil {
 		err = e.Cause
 	}
@@ -77,13 +77,13 @@ func clip(topic string) string {
 
 // classify dead-letters at once what no retry can help: the message cannot be
 // decoded, or the handler says by a Kratos code that it is to blame.
-func classify(err error) engine.Verdict {
+func classify(err error) client.Verdict {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return engine.Retry
+		return client.Retry
 	}
 	switch kerrors.Code(err) {
 	case 400, 413, 422, 501:
-		return engine.DeadLetter
+		return client.DeadLetter
 	}
-	return engine.Retry
+	return client.Retry
 }

@@ -6,15 +6,15 @@ import (
 	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/tx7do/kratos-transport/broker"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // Event is one message on its way through one handler, as kratos-transport
 // shows it. It belongs to one attempt.
 type Event struct {
-	delivery *engine.Delivery
+	delivery *client.Delivery
 	ce       *cloudEvent // nil unless the message is a structured event
-	header   []engine.UserProperty
+	header   []client.UserProperty
 	codec    encoding.Codec // the subscription's
 	msg      broker.Message
 	err      error
@@ -28,7 +28,7 @@ type Event struct {
 var _ broker.Event = (*Event)(nil)
 
 // bareEvent shows a delivery as nothing but its payload.
-func bareEvent(d *engine.Delivery) *Event {
+func bareEvent(d *client.Delivery) *Event {
 	e := &Event{delivery: d}
 	e.msg = broker.Message{Partition: -1, Offset: -1, Msg: e}
 	return e
@@ -36,7 +36,7 @@ func bareEvent(d *engine.Delivery) *Event {
 
 // newEvent shows a delivery that is not decoded yet. The event is there also
 // with an error.
-func newEvent(d *engine.Delivery, carrier bool) (*Event, error) {
+func newEvent(d *client.Delivery, carrier bool) (*Event, error) {
 	e := &Event{delivery: d}
 	var err error
 	if carrier || d.Properties != nil {
@@ -49,7 +49,7 @@ func newEvent(d *engine.Delivery, carrier bool) (*Event, error) {
 
 // headersOf keeps the last value of a key, because kratos-transport's headers
 // are single-valued.
-func headersOf(list []engine.UserProperty) broker.Headers {
+func headersOf(list []client.UserProperty) broker.Headers {
 	if len(list) == 0 {
 		return nil
 	}
@@ -71,10 +71,10 @@ func (e *Event) Message() *broker.Message { return &e.msg }
 func (e *Event) RawMessage() any { return e }
 
 // Delivery is the message as it arrived.
-func (e *Event) Delivery() *engine.Delivery { return e.delivery }
+func (e *Event) Delivery() *client.Delivery { return e.delivery }
 
 // Header is what came beside the payload, with all values of a key, in order.
-func (e *Event) Header() []engine.UserProperty { return e.header }
+func (e *Event) Header() []client.UserProperty { return e.header }
 
 // ID is the message's id: that of the field that is declared for it, once the
 // message is decoded, else its user property "id", else the id of its CloudEvent,

@@ -11,7 +11,7 @@ import (
 	"github.com/go-kratos/kratos/v2/log"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // A flood of gaps of one sender, which makes up numbers, leaves a line of the log for
@@ -93,7 +93,7 @@ func TestHookIsToldOfOtherKinds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		set.log = engine.NewLog(log.NewStdLogger(&out))
+		set.log = client.NewLog(log.NewStdLogger(&out))
 		for range 3 * maxTold {
 			later(set.reply, event.ReplyHook.OnReplyDropped, event.ReplyDroppedInfo{})
 			later(set.gap, event.GapHook.OnGap, event.GapInfo{})

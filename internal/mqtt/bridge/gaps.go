@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/guarded"
 )
 
@@ -32,7 +32,7 @@ type gaps struct {
 	tell      func([]event.GapInfo) // on a goroutine where that may take a while
 	full      func(topic string)    // on the same, when a series of the topic is forgotten
 	later     func(func())
-	fullLine  engine.PerMinute
+	fullLine  client.PerMinute
 
 	mu      sync.Mutex
 	table   gapTable
@@ -41,7 +41,7 @@ type gaps struct {
 }
 
 // arrived looks at a message with these user properties, or attributes.
-func (g *gaps) arrived(topic string, list []engine.UserProperty) {
+func (g *gaps) arrived(topic string, list []client.UserProperty) {
 	text, ok := last(list, attrSequence)
 	if !ok {
 		return

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // watch has the broker notice gaps.
@@ -14,7 +14,7 @@ func (b *Broker) watch() {
 }
 
 // onArrival looks at each message, on the read loop.
-func (b *Broker) onArrival(m *engine.Inbound) {
+func (b *Broker) onArrival(m *client.Inbound) {
 	if !m.Retain { // a message that was kept tells nothing of those after it
 		b.gaps.arrived(m.Topic, m.Properties.User)
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // watching gives gaps that tell nobody yet.
@@ -20,8 +20,8 @@ func telling(tell func([]event.GapInfo)) *gaps {
 	return &gaps{later: func(f func()) { f() }, tell: tell, full: func(string) {}}
 }
 
-func numbered(source string, n uint64) []engine.UserProperty {
-	return []engine.UserProperty{
+func numbered(source string, n uint64) []client.UserProperty {
+	return []client.UserProperty{
 		{Key: attrSequence, Value: fmt.Sprintf("%020d", n)}, {Key: attrCounter, Value: source},
 	}
 }
@@ -72,9 +72,9 @@ func TestGapsOfOthers(t *testing.T) {
 	g.arrived("a", numbered("s", 1))
 	g.arrived("b", numbered("s", 7))
 	g.arrived("a", numbered("r", 9))
-	g.arrived("a", []engine.UserProperty{{Key: attrSequence, Value: "99"}})
-	g.arrived("a", []engine.UserProperty{{Key: attrSequence, Value: "-1"}, {Key: attrCounter, Value: "s"}})
-	g.arrived("a", []engine.UserProperty{{Key: attrCounter, Value: "s"}})
+	g.arrived("a", []client.UserProperty{{Key: attrSequence, Value: "99"}})
+	g.arrived("a", []client.UserProperty{{Key: attrSequence, Value: "-1"}, {Key: attrCounter, Value: "s"}})
+	g.arrived("a", []client.UserProperty{{Key: attrCounter, Value: "s"}})
 	g.arrived("a", nil)
 	if n := g.missing.Load(); n != 0 {
 		t.Errorf("missing %d", n)

@@ -6,14 +6,14 @@ import (
 
 	"go.opentelemetry.io/otel/propagation"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // header returns everything that came beside the payload, in order: the
 // attributes of a structured event, then the user properties. Attributes that
 // were sent with a prefix are there without it, too.
-func header(d *engine.Delivery, ce *cloudEvent) []engine.UserProperty {
-	var own []engine.UserProperty
+func header(d *client.Delivery, ce *cloudEvent) []client.UserProperty {
+	var own []client.UserProperty
 	if d.Properties != nil {
 		own = d.Properties.User
 	}
@@ -23,10 +23,10 @@ func header(d *engine.Delivery, ce *cloudEvent) []engine.UserProperty {
 	if _, ok := last(own, binaryPrefix+attrSpecVersion); !ok {
 		return own
 	}
-	var plain []engine.UserProperty
+	var plain []client.UserProperty
 	for _, u := range own {
 		if name, ok := strings.CutPrefix(strings.ToLower(u.Key), binaryPrefix); ok && name != "" {
-			plain = append(plain, engine.UserProperty{Key: name, Value: u.Value})
+			plain = append(plain, client.UserProperty{Key: name, Value: u.Value})
 		}
 	}
 	return slices.Concat(plain, own)
@@ -34,7 +34,7 @@ func header(d *engine.Delivery, ce *cloudEvent) []engine.UserProperty {
 
 // last returns the last value of a key, whatever the case of it, which is the one
 // that counts where there is room for one only.
-func last(list []engine.UserProperty, key string) (string, bool) {
+func last(list []client.UserProperty, key string) (string, bool) {
 	for _, l := range slices.Backward(list) {
 		if strings.EqualFold(l.Key, key) {
 			return l.Value, true
@@ -44,7 +44,7 @@ func last(list []engine.UserProperty, key string) (string, bool) {
 }
 
 // incomingCarrier is where trace context comes from.
-type incomingCarrier []engine.UserProperty
+type incomingCarrier []client.UserProperty
 
 var _ propagation.TextMapCarrier = incomingCarrier(nil)
 
@@ -84,7 +84,7 @@ func (c draftCarrier) Get(key string) string {
 // Set replaces a key: trace context is single-valued.
 func (c draftCarrier) Set(key, value string) {
 	c.ambient = slices.DeleteFunc(c.ambient, func(a ambient) bool { return strings.EqualFold(a.Key, key) })
-	c.ambient = append(c.ambient, ambient{engine.UserProperty{Key: key, Value: value}, true})
+	c.ambient = append(c.ambient, ambient{client.UserProperty{Key: key, Value: value}, true})
 }
 
 // Keys lists the keys.

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // hookSet are the user's hooks by what they want to be told. The first are
@@ -30,7 +30,7 @@ type hookSet struct {
 	outbox     []told[event.OutboxHook]
 	reply      []told[event.ReplyHook]
 
-	log     *engine.Log
+	log     *client.Log
 	tellers []*teller // one for each hook, and main
 	main    *teller   // of OnConnect and OnDisconnect
 }
@@ -97,26 +97,26 @@ func collectTold[H any](to *[]told[H], hook any, t *teller, most int64) bool {
 
 // engine returns the engine's form of those that it knows, in which what nobody
 // wants to know is nil.
-func (s *hookSet) engine() (e engine.Hooks) {
+func (s *hookSet) engine() (e client.Hooks) {
 	if hooks := s.handle; len(hooks) > 0 {
-		e.Handled = func(d *engine.Delivery, attempt int, took time.Duration, err error) {
+		e.Handled = func(d *client.Delivery, attempt int, took time.Duration, err error) {
 			tell(hooks, event.HandleHook.OnHandle, event.HandleInfo{Delivery: delivered(d, attempt), Duration: took, Err: err})
 		}
 	}
 	if hooks := s.retry; len(hooks) > 0 {
-		e.Retrying = func(d *engine.Delivery, attempt int, after time.Duration, err error) {
+		e.Retrying = func(d *client.Delivery, attempt int, after time.Duration, err error) {
 			tell(hooks, event.RetryHook.OnRetry, event.RetryInfo{Delivery: delivered(d, attempt), After: after, Err: err})
 		}
 	}
 	if hooks := s.deadLetter; len(hooks) > 0 {
-		e.DeadLettered = func(d *engine.Delivery, id, topic string, attempts int, cause error) {
+		e.DeadLettered = func(d *client.Delivery, id, topic string, attempts int, cause error) {
 			tell(hooks, event.DeadLetterHook.OnDeadLetter, event.DeadLetterInfo{
 				Delivery: delivered(d, attempts), ID: id, Destination: topic, Err: cause,
 			})
 		}
 	}
 	if hooks := s.park; len(hooks) > 0 {
-		e.Parked = func(d *engine.Delivery, id, key string, attempts int, cause error) {
+		e.Parked = func(d *client.Delivery, id, key string, attempts int, cause error) {
 			tell(hooks, event.ParkHook.OnPark, event.ParkInfo{Delivery: delivered(d, attempts), ID: id, Key: key, Err: cause})
 		}
 	}
@@ -127,7 +127,7 @@ func (s *hookSet) engine() (e engine.Hooks) {
 	return e
 }
 
-func (s *hookSet) engineConnection(e *engine.Hooks) {
+func (s *hookSet) engineConnection(e *client.Hooks) {
 	if hooks := s.connect; len(hooks) > 0 {
 		e.Connected = func(clientID, address string, present bool, err error) {
 			later(hooks, event.ConnectHook.OnConnect, event.ConnectInfo{
@@ -194,7 +194,7 @@ func later[H, I any](hooks []told[H], method func(H, I), info I) {
 	}
 }
 
-func delivered(d *engine.Delivery, attempt int) event.Delivery {
+func delivered(d *client.Delivery, attempt int) event.Delivery {
 	return event.Delivery{
 		Filter: d.Filter(), Topic: d.Topic, QoS: d.QoS, Size: len(d.Payload), Attempt: attempt,
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // idKey is the user property, and the CloudEvents attribute, of a message's id.
@@ -15,14 +15,14 @@ const idKey = "id"
 // named reports whether the message has an id to be known by: as a user property,
 // or as the CloudEvent that somebody made of it.
 func (m *Message) named() bool {
-	if m.id != "" || m.ID != (engine.ID{}) {
+	if m.id != "" || m.ID != (client.ID{}) {
 		return true
 	}
 	return m.Properties != nil && (message.FormatOf(m.Properties.ContentType).IsEvent() || headerID(m.Properties.User) != "")
 }
 
 // headerID is the id among user properties, "" without one.
-func headerID(list []engine.UserProperty) string {
+func headerID(list []client.UserProperty) string {
 	if len(list) == 0 {
 		return ""
 	}
@@ -34,13 +34,13 @@ func headerID(list []engine.UserProperty) string {
 // name sets an id that the message had before.
 func (m *Message) name(id string) {
 	if u, err := uuid.Parse(id); err == nil && u.String() == id {
-		m.ID = engine.ID(u)
+		m.ID = client.ID(u)
 		return
 	}
 	if m.Properties == nil {
-		m.Properties = new(engine.Properties)
+		m.Properties = new(client.Properties)
 	}
-	m.Properties.User = append(m.Properties.User, engine.UserProperty{Key: idKey, Value: id})
+	m.Properties.User = append(m.Properties.User, client.UserProperty{Key: idKey, Value: id})
 }
 
 // identity returns the id of a message as text, and a new one to the message that
@@ -50,10 +50,10 @@ func (m *Message) identity() string {
 	case m.id != "":
 	case m.Properties != nil && headerID(m.Properties.User) != "":
 		m.id = headerID(m.Properties.User)
-	case m.ID != (engine.ID{}):
+	case m.ID != (client.ID{}):
 		m.id = m.ID.String()
 	default:
-		m.id = engine.NewID().String()
+		m.id = client.NewID().String()
 	}
 	return m.id
 }

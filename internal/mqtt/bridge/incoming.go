@@ -2,11 +2,11 @@ package bridge
 
 import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // incoming shows a message before anything is decoded.
-type incoming struct{ m *engine.Inbound }
+type incoming struct{ m *client.Inbound }
 
 var _ event.Incoming = incoming{}
 

@@ -3,7 +3,7 @@ package bridge
 import (
 	"context"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // Connect starts the connection and keeps it until Disconnect. A broker that
@@ -62,7 +62,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, engine.DefaultStopTimeout)
+		ctx, cancel = context.WithTimeout(ctx, client.DefaultStopTimeout)
 		defer cancel()
 	}
 	err := public("disconnect", "", s.client.Stop(ctx))

@@ -6,31 +6,31 @@ import (
 	"fmt"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 // event shows a delivery that is not decoded yet. The event is there also with
 // an error; of a message over a limit it is the bare one.
-func (s *state) event(d *engine.Delivery) (*Event, error) {
+func (s *state) event(d *client.Delivery) (*Event, error) {
 	if err := d.IllFormed(); err != nil {
 		return bareEvent(d), &event.Error{Op: "decode", Topic: clip(d.Topic), Reason: event.ReasonCodec, Cause: err}
 	}
 	if err := d.OverLimit(); err != nil {
 		return bareEvent(d), tooLarge("decode", d.Topic, fmt.Errorf("%w: its payload was not kept", err))
 	}
-	limit := cmp.Or(s.cfg.MaxInbound, engine.DefaultMaxPayload)
+	limit := cmp.Or(s.cfg.MaxInbound, client.DefaultMaxPayload)
 	if n := len(d.Payload); n > limit {
 		return bareEvent(d), tooLarge("decode", d.Topic, fmt.Errorf("payload of %d bytes, want at most %d", n, limit))
 	}
 	if d.Properties != nil {
-		if err := engine.CheckHeaders(d.Properties.User); err != nil {
+		if err := client.CheckHeaders(d.Properties.User); err != nil {
 			return bareEvent(d), tooLarge("decode", d.Topic, err)
 		}
 	}
 	e, err := newEvent(d, s.cloudEvents != "")
 	if err == nil && e.ce != nil {
-		if err := engine.CheckHeaders(e.ce.attributes); err != nil {
+		if err := client.CheckHeaders(e.ce.attributes); err != nil {
 			return bareEvent(d), tooLarge("decode", d.Topic, err)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // Headers over the limits are not sent, by whatever way.
@@ -23,20 +23,20 @@ func TestHeaderLimitsOfPublish(t *testing.T) {
 	plain := New(broker.WithAddress("mqtt://127.0.0.1:1"), broker.WithCodec("json"))
 	carrier := New(broker.WithAddress("mqtt://127.0.0.1:1"), broker.WithCodec("json"), Option(func(s *Settings) { s.CloudEvents = &source }))
 	many := make(broker.Headers)
-	for i := range engine.MaxHeaders - 3 { // a place is kept for each of ours
+	for i := range client.MaxHeaders - 3 { // a place is kept for each of ours
 		many[strings.Repeat("k", i+1)] = "v"
 	}
 	for name, h := range map[string]broker.Headers{
 		"count": many,
-		"name":  {strings.Repeat("k", engine.MaxHeaderKey+1): "v"},
-		"total": {"k": strings.Repeat("v", engine.MaxHeaderBytes)},
-		"id":    {"id": strings.Repeat("1", engine.MaxID+1)},
+		"name":  {strings.Repeat("k", client.MaxHeaderKey+1): "v"},
+		"total": {"k": strings.Repeat("v", client.MaxHeaderBytes)},
+		"id":    {"id": strings.Repeat("1", client.MaxID+1)},
 	} {
-		var list []engine.UserProperty
+		var list []client.UserProperty
 		for k, v := range h {
-			list = append(list, engine.UserProperty{Key: k, Value: v})
+			list = append(list, client.UserProperty{Key: k, Value: v})
 		}
-		m := &Message{Message: engine.Message{Topic: "a", Properties: &engine.Properties{User: list}}}
+		m := &Message{Message: client.Message{Topic: "a", Properties: &client.Properties{User: list}}}
 		for way, err := range map[string]error{
 			"Publish":                plain.Publish(t.Context(), "a", broker.NewMessage("x", broker.WithHeaders(h))),
 			"Send":                   plain.Send(t.Context(), m),
@@ -54,7 +54,7 @@ func TestHeaderLimitsOfPublish(t *testing.T) {
 
 // pipeline is a consumer whose handler panics, fails or returns as the message
 // tells.
-func pipeline(tb testing.TB, carrier bool) func(d *engine.Delivery) (handled bool, err error) {
+func pipeline(tb testing.TB, carrier bool) func(d *client.Delivery) (handled bool, err error) {
 	tb.Helper()
 	opts := []broker.Option{broker.WithAddress("mqtt://127.0.0.1:1"), broker.WithCodec("json")}
 	if carrier {
@@ -66,7 +66,7 @@ func pipeline(tb testing.TB, carrier bool) func(d *engine.Delivery) (handled boo
 	if s.err != nil {
 		tb.Fatal(s.err)
 	}
-	return func(d *engine.Delivery) (handled bool, err error) {
+	return func(d *client.Delivery) (handled bool, err error) {
 		handler := func(_ context.Context, e broker.Event) error {
 			handled = true
 			if v, ok := e.Message().Body.(*structpb.Value); ok && v.GetBoolValue() {
@@ -108,27 +108,27 @@ func FuzzConsume(f *testing.F) {
 		f.Add(deep, contentType, "traceparent", "00-", uint8(1), true)
 		f.Add(bytes.Repeat([]byte{0x0A, 0}, 200), contentType, "", "", uint8(1), true)
 	}
-	consumers := map[bool]func(*engine.Delivery) (bool, error){false: pipeline(f, false), true: pipeline(f, true)}
+	consumers := map[bool]func(*client.Delivery) (bool, error){false: pipeline(f, false), true: pipeline(f, true)}
 	f.Fuzz(func(t *testing.T, payload []byte, contentType, key, value string, headers uint8, carrier bool) {
-		m := &engine.Inbound{Topic: "a", Retain: true, Payload: payload, Properties: &engine.Properties{ContentType: contentType}}
+		m := &client.Inbound{Topic: "a", Retain: true, Payload: payload, Properties: &client.Properties{ContentType: contentType}}
 		for range headers {
-			m.Properties.User = append(m.Properties.User, engine.UserProperty{Key: key, Value: value})
+			m.Properties.User = append(m.Properties.User, client.UserProperty{Key: key, Value: value})
 		}
 		if contentType == "" && headers == 0 {
 			m.Properties = nil
 		}
-		handled, err := consumers[carrier](&engine.Delivery{Inbound: m})
+		handled, err := consumers[carrier](&client.Delivery{Inbound: m})
 		skipped := err == nil && !handled && len(payload) == 0 // what deletes a retained message
 		if handled == (err != nil && err.Error() != "handler panicked") && !skipped {
 			t.Fatalf("handled %v, error %v", handled, err)
 		}
-		if over := m.Properties != nil && engine.CheckHeaders(m.Properties.User) != nil; over && handled {
+		if over := m.Properties != nil && client.CheckHeaders(m.Properties.User) != nil; over && handled {
 			t.Fatal("handled, over the limits")
 		}
 		if err == nil || handled {
 			return
 		}
-		if classify(err) != engine.DeadLetter {
+		if classify(err) != client.DeadLetter {
 			t.Fatalf("%v is tried again", err)
 		}
 		if strings.ContainsAny(err.Error(), "\n\r\x1b\x00") || len(err.Error()) > 2000 {
@@ -144,11 +144,11 @@ func FuzzHeaders(f *testing.F) {
 	f.Add("", "", "ID", "x", strings.Repeat("k", 129), "v")
 	f.Add(statusCode, "500", statusReason, "a\nb", statusMessage, "\x1b")
 	f.Fuzz(func(t *testing.T, k1, v1, k2, v2, k3, v3 string) {
-		list := []engine.UserProperty{{Key: k1, Value: v1}, {Key: k2, Value: v2}, {Key: k3, Value: v3}}
-		d := &engine.Delivery{Inbound: &engine.Inbound{Topic: "a", Properties: &engine.Properties{User: list}}}
+		list := []client.UserProperty{{Key: k1, Value: v1}, {Key: k2, Value: v2}, {Key: k3, Value: v3}}
+		d := &client.Delivery{Inbound: &client.Inbound{Topic: "a", Properties: &client.Properties{User: list}}}
 		s := &state{}
 		e, err := s.event(d)
-		if (err != nil) != (engine.CheckHeaders(list) != nil) {
+		if (err != nil) != (client.CheckHeaders(list) != nil) {
 			t.Fatalf("%q: %v", list, err)
 		}
 		if err != nil {
@@ -162,7 +162,7 @@ func FuzzHeaders(f *testing.F) {
 				t.Fatalf("%q is lost: %q", u.Key, got)
 			}
 		}
-		if len(e.Header()) > 2*len(list) || len(e.ID()) > engine.MaxID && !strings.HasPrefix(k1+k2+k3, binaryPrefix) {
+		if len(e.Header()) > 2*len(list) || len(e.ID()) > client.MaxID && !strings.HasPrefix(k1+k2+k3, binaryPrefix) {
 			t.Fatalf("%q", e.Header())
 		}
 		if err := failureIn(e.Header()); err != nil && strings.ContainsAny(err.Error(), "\n\r\x1b") {

@@ -3,12 +3,12 @@ package bridge
 import (
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // Message is a message on its way out, in its form on the wire.
 type Message struct {
-	engine.Message
+	client.Message
 	// Key names the order that the message belongs to in an outbox; "" is the
 	// topic.
 	Key string

@@ -9,7 +9,7 @@ import (
 	"github.com/go-kratos/kratos/v2/metadata"
 	"github.com/go-kratos/kratos/v2/transport"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // Prefixes of Kratos metadata: what travels one hop, and what travels on.
@@ -54,6 +54,6 @@ func addPrefixed(d *draft, md metadata.Metadata, prefix string) {
 
 func (d *draft) addAmbient(key string, values []string) {
 	for _, v := range values {
-		d.ambient = append(d.ambient, ambient{UserProperty: engine.UserProperty{Key: key, Value: v}})
+		d.ambient = append(d.ambient, ambient{UserProperty: client.UserProperty{Key: key, Value: v}})
 	}
 }

@@ -1,6 +1,6 @@
 package bridge
 
-import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 
 // Method is what generated code knows of the messages of one subscription. Its
 // functions may be nil, but for Mismatch beside Bind.
@@ -9,7 +9,7 @@ type Method struct {
 	// a field that the payload had otherwise.
 	Bind func(topic string, body any) (mismatch string, err error)
 	// Mismatch is told of that before the handler runs; an error is the handler's.
-	Mismatch func(d *engine.Delivery, field string) error
+	Mismatch func(d *client.Delivery, field string) error
 	// ID returns the declared id of a decoded message; "" leaves it to the header.
 	ID func(body any) string
 	// Key returns the declared ordering key of a decoded message; "" is the topic.
@@ -37,7 +37,7 @@ func (m *Method) bind(e *Event) (err error) {
 }
 
 // describe gives the subscription what needs the message.
-func (c *consumer) describe(sub *engine.Subscription) {
+func (c *consumer) describe(sub *client.Subscription) {
 	m := c.method
 	if m == nil {
 		return
@@ -55,20 +55,20 @@ func (c *consumer) describe(sub *engine.Subscription) {
 	}
 }
 
-func (c *consumer) letterTopic(d *engine.Delivery) (string, error) {
+func (c *consumer) letterTopic(d *client.Delivery) (string, error) {
 	e, err := c.open(d)
 	if err != nil {
 		e.msg.Body = nil
 	}
 	topic, err := c.method.LetterTopic(d.Topic, e.msg.Body)
 	if err == nil {
-		err = engine.ValidateTopic(topic)
+		err = client.ValidateTopic(topic)
 	}
 	return topic, err
 }
 
 // open decodes a message. The event is there also with an error.
-func (c *consumer) open(d *engine.Delivery) (*Event, error) {
+func (c *consumer) open(d *client.Delivery) (*Event, error) {
 	e, err := c.broker.state().event(d)
 	e.codec = c.codec
 	if err == nil {

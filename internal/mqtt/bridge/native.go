@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // Send publishes ready bytes: no codec, no middleware, no generic options. It
@@ -44,13 +44,13 @@ func (s *state) carried(m *Message) (*Message, error) {
 		if err := s.numberable(m.Properties.User); err != nil {
 			return nil, badRequest("publish", m.Topic, err.Error())
 		}
-		if err := engine.CheckSent(m.Properties.User); err != nil {
+		if err := client.CheckSent(m.Properties.User); err != nil {
 			return nil, tooLarge("publish", m.Topic, err)
 		}
 	}
 	if s.cloudEvents == "" {
 		if s.ids && !m.named() {
-			m.ID = engine.NewID()
+			m.ID = client.NewID()
 		}
 		return m, nil
 	}

@@ -1,6 +1,6 @@
 package bridge
 
-import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 
 // OrderHeader carries the ordering key of a message, as the CloudEvents
 // extension for partitioning does.
@@ -12,14 +12,14 @@ const OrderHeader = "partitionkey"
 // unless the service says that it spans topics.
 
 // orderOfTopic is the order by a key that the topic carries; "" is the topic's.
-func (m *Method) orderOfTopic(in *engine.Inbound) string {
+func (m *Method) orderOfTopic(in *client.Inbound) string {
 	return m.spanning(in.Topic, m.KeyOfTopic(in.Topic))
 }
 
 // orderOfField is the order by a key that the payload carries. What cannot be
 // decoded is in the order of its topic.
-func (c *consumer) orderOfField(in *engine.Inbound) string {
-	e, err := c.open(&engine.Delivery{Inbound: in})
+func (c *consumer) orderOfField(in *client.Inbound) string {
+	e, err := c.open(&client.Delivery{Inbound: in})
 	if err != nil {
 		return in.Topic
 	}
@@ -31,7 +31,7 @@ func (c *consumer) orderOfField(in *engine.Inbound) string {
 
 // orderOfHeader is the order by a key that only a header names, where the method
 // declares none; "" is the topic's.
-func (m *Method) orderOfHeader(in *engine.Inbound) string {
+func (m *Method) orderOfHeader(in *client.Inbound) string {
 	if in.Properties == nil {
 		return ""
 	}

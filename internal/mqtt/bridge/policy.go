@@ -13,7 +13,7 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // policy is how the messages of a subscription are retried. What is zero is
@@ -24,8 +24,8 @@ type policy struct {
 	attempts                                int
 	parkAttempts                            int // -1 is no bound
 	concurrency                             int
-	exhausted                               engine.Exhaustion
-	reasons                                 map[string]engine.Verdict // by reason or code
+	exhausted                               client.Exhaustion
+	reasons                                 map[string]client.Verdict // by reason or code
 	ownSession                              bool
 	sessionName                             string
 	trustSender, ignoreRetained             *bool
@@ -63,7 +63,7 @@ func readPolicies(c *v1.Subscriber, cannotPark error) (policies, error) {
 		if s.ParkMaxAttempts != nil {
 			own.parkAttempts = parkAttempts(int(s.GetParkMaxAttempts()))
 		}
-		if own.exhausted == engine.ExhaustedPark && cannotPark != nil {
+		if own.exhausted == client.ExhaustedPark && cannotPark != nil {
 			p.addf(key+".exhausted", "%w", cannotPark)
 		}
 		own.session(&p, key, s)
@@ -120,39 +120,39 @@ func parkAttempts(n int) int {
 	return n
 }
 
-func exhaustion(e event.Exhausted) (engine.Exhaustion, error) {
+func exhaustion(e event.Exhausted) (client.Exhaustion, error) {
 	switch e {
 	case "":
 		return 0, nil
 	case event.ExhaustedPark:
-		return engine.ExhaustedPark, nil
+		return client.ExhaustedPark, nil
 	case event.ExhaustedDeadLetter:
-		return engine.ExhaustedDeadLetter, nil
+		return client.ExhaustedDeadLetter, nil
 	case event.ExhaustedBlock:
-		return engine.ExhaustedBlock, nil
+		return client.ExhaustedBlock, nil
 	case event.ExhaustedDrop:
-		return engine.ExhaustedDrop, nil
+		return client.ExhaustedDrop, nil
 	}
 	return 0, errors.New("is not known, want park, dead_letter, block or drop")
 }
 
-func verdict(v event.Verdict) (engine.Verdict, error) {
+func verdict(v event.Verdict) (client.Verdict, error) {
 	switch v {
 	case event.Retry:
-		return engine.Retry, nil
+		return client.Retry, nil
 	case event.DeadLetter:
-		return engine.DeadLetter, nil
+		return client.DeadLetter, nil
 	case event.Drop:
-		return engine.Drop, nil
+		return client.Drop, nil
 	case event.Acknowledge:
-		return engine.Acknowledge, nil
+		return client.Acknowledge, nil
 	}
-	return engine.Retry, errors.New("is not known, want retry, dead_letter, drop or acknowledge")
+	return client.Retry, errors.New("is not known, want retry, dead_letter, drop or acknowledge")
 }
 
 // readReasons reports every value that is no verdict.
-func readReasons(all map[string]event.Verdict) (map[string]engine.Verdict, error) {
-	known := make(map[string]engine.Verdict, len(all))
+func readReasons(all map[string]event.Verdict) (map[string]client.Verdict, error) {
+	known := make(map[string]client.Verdict, len(all))
 	var errs []error
 	for _, reason := range slices.Sorted(maps.Keys(all)) {
 		v, err := verdict(all[reason])
@@ -169,7 +169,7 @@ func readReasons(all map[string]event.Verdict) (map[string]engine.Verdict, error
 
 // classify returns the verdict for an error: its own, else by its reason, else by
 // its code, else by its class.
-func (p *policy) classify(err error) engine.Verdict {
+func (p *policy) classify(err error) client.Verdict {
 	if v, ok := event.VerdictOf(err); ok {
 		own, _ := verdict(v) // an unknown one is retried
 		return own
@@ -201,7 +201,7 @@ func (p *policy) over(to *policy) {
 	put(&to.trustSender, p.trustSender)
 	put(&to.ignoreRetained, p.ignoreRetained)
 	if len(p.reasons) > 0 {
-		merged := make(map[string]engine.Verdict, len(to.reasons)+len(p.reasons))
+		merged := make(map[string]client.Verdict, len(to.reasons)+len(p.reasons))
 		maps.Copy(merged, to.reasons)
 		maps.Copy(merged, p.reasons)
 		to.reasons = merged
@@ -209,7 +209,7 @@ func (p *policy) over(to *policy) {
 }
 
 // apply sets the policy of the subscription.
-func (p *policy) apply(sub *engine.Subscription) {
+func (p *policy) apply(sub *client.Subscription) {
 	sub.Timeout, sub.Budget, sub.Backoff, sub.MaxBackoff = p.timeout, p.budget, p.minBackoff, p.maxBackoff
 	sub.MaxAttempts, sub.Concurrency, sub.Exhausted = p.attempts, p.concurrency, p.exhausted
 	sub.ParkMaxAttempts, sub.Classify = p.parkAttempts, p.classify

@@ -13,7 +13,7 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // Every problem of the configuration is reported, by its key.
@@ -78,14 +78,14 @@ func TestPolicyPrecedence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	code := policy{attempts: 2, budget: time.Second, reasons: map[string]engine.Verdict{"A": engine.Retry, "B": engine.Drop}}
+	code := policy{attempts: 2, budget: time.Second, reasons: map[string]client.Verdict{"A": client.Retry, "B": client.Drop}}
 	p := all.policy(code, "", "a/+", "$share/g/a/+")
 	if p.attempts != 2 || p.budget != time.Minute || p.minBackoff != time.Second || p.maxBackoff != 2*time.Second ||
-		p.concurrency != 3 || p.exhausted != engine.ExhaustedDrop || p.reasons["A"] != engine.Drop || p.reasons["B"] != engine.Drop ||
-		p.reasons["404"] != engine.Acknowledge {
+		p.concurrency != 3 || p.exhausted != client.ExhaustedDrop || p.reasons["A"] != client.Drop || p.reasons["B"] != client.Drop ||
+		p.reasons["404"] != client.Acknowledge {
 		t.Errorf("%+v", p)
 	}
-	if code.reasons["A"] != engine.Retry {
+	if code.reasons["A"] != client.Retry {
 		t.Error("the code's reasons were changed")
 	}
 	if p := all.policy(policy{}, "/pkg.Events/Report", "reports"); p.timeout != time.Hour || p.attempts != 9 {
@@ -94,7 +94,7 @@ func TestPolicyPrecedence(t *testing.T) {
 	if p := all.policy(code, "other"); p.budget != time.Second || p.exhausted != 0 {
 		t.Errorf("%+v", p)
 	}
-	var sub engine.Subscription
+	var sub client.Subscription
 	p = policy{minBackoff: time.Minute, maxBackoff: time.Second}
 	if p.apply(&sub); sub.MaxBackoff != time.Minute {
 		t.Errorf("%+v", sub)
@@ -103,32 +103,32 @@ func TestPolicyPrecedence(t *testing.T) {
 
 func TestClassify(t *testing.T) {
 	t.Parallel()
-	p := policy{reasons: map[string]engine.Verdict{
-		"GONE": engine.Drop, "404": engine.Acknowledge, "400": engine.Retry, "BAD_JSON": engine.DeadLetter, "503": engine.DeadLetter,
+	p := policy{reasons: map[string]client.Verdict{
+		"GONE": client.Drop, "404": client.Acknowledge, "400": client.Retry, "BAD_JSON": client.DeadLetter, "503": client.DeadLetter,
 	}}
 	wrap := func(err error) error { return fmt.Errorf("use case: %w", fmt.Errorf("repository: %w", err)) }
 	for name, tt := range map[string]struct {
 		err        error
-		want, bare engine.Verdict // with and without the reasons
+		want, bare client.Verdict // with and without the reasons
 	}{
-		"plain":                    {errors.New("x"), engine.Retry, engine.Retry},
-		"400":                      {wrap(kerrors.BadRequest("R", "m")), engine.Retry, engine.DeadLetter},
-		"413":                      {wrap(kerrors.New(413, "R", "m")), engine.DeadLetter, engine.DeadLetter},
-		"422":                      {wrap(kerrors.New(422, "R", "m")), engine.DeadLetter, engine.DeadLetter},
-		"501":                      {wrap(kerrors.New(501, "R", "m")), engine.DeadLetter, engine.DeadLetter},
-		"404":                      {wrap(kerrors.NotFound("R", "m")), engine.Acknowledge, engine.Retry},
-		"reason over code":         {wrap(kerrors.NotFound("GONE", "m")), engine.Drop, engine.Retry},
-		"503":                      {kerrors.ServiceUnavailable("R", "m"), engine.DeadLetter, engine.Retry},
-		"joined":                   {errors.Join(errors.New("x"), kerrors.New(422, "R", "m")), engine.DeadLetter, engine.DeadLetter},
-		"ours":                     {wrap(codecError("decode", "a", errors.New("x"))), engine.Retry, engine.DeadLetter},
-		"timeout":                  {wrap(context.DeadlineExceeded), engine.Retry, engine.Retry},
-		"stopped":                  {wrap(context.Canceled), engine.Retry, engine.Retry},
-		"permanent":                {wrap(event.Permanent(errors.New("x"))), engine.DeadLetter, engine.DeadLetter},
-		"verdict over reason":      {event.WithVerdict(kerrors.NotFound("GONE", "m"), event.Retry), engine.Retry, engine.Retry},
-		"the outer of two":         {event.WithVerdict(event.Permanent(errors.New("x")), event.Drop), engine.Drop, engine.Drop},
-		"acknowledge":              {event.WithVerdict(errors.New("x"), event.Acknowledge), engine.Acknowledge, engine.Acknowledge},
-		"an unknown verdict":       {event.WithVerdict(errors.New("x"), "?"), engine.Retry, engine.Retry},
-		"permanent around timeout": {event.Permanent(context.DeadlineExceeded), engine.DeadLetter, engine.DeadLetter},
+		"plain":                    {errors.New("x"), client.Retry, client.Retry},
+		"400":                      {wrap(kerrors.BadRequest("R", "m")), client.Retry, client.DeadLetter},
+		"413":                      {wrap(kerrors.New(413, "R", "m")), client.DeadLetter, client.DeadLetter},
+		"422":                      {wrap(kerrors.New(422, "R", "m")), client.DeadLetter, client.DeadLetter},
+		"501":                      {wrap(kerrors.New(501, "R", "m")), client.DeadLetter, client.DeadLetter},
+		"404":                      {wrap(kerrors.NotFound("R", "m")), client.Acknowledge, client.Retry},
+		"reason over code":         {wrap(kerrors.NotFound("GONE", "m")), client.Drop, client.Retry},
+		"503":                      {kerrors.ServiceUnavailable("R", "m"), client.DeadLetter, client.Retry},
+		"joined":                   {errors.Join(errors.New("x"), kerrors.New(422, "R", "m")), client.DeadLetter, client.DeadLetter},
+		"ours":                     {wrap(codecError("decode", "a", errors.New("x"))), client.Retry, client.DeadLetter},
+		"timeout":                  {wrap(context.DeadlineExceeded), client.Retry, client.Retry},
+		"stopped":                  {wrap(context.Canceled), client.Retry, client.Retry},
+		"permanent":                {wrap(event.Permanent(errors.New("x"))), client.DeadLetter, client.DeadLetter},
+		"verdict over reason":      {event.WithVerdict(kerrors.NotFound("GONE", "m"), event.Retry), client.Retry, client.Retry},
+		"the outer of two":         {event.WithVerdict(event.Permanent(errors.New("x")), event.Drop), client.Drop, client.Drop},
+		"acknowledge":              {event.WithVerdict(errors.New("x"), event.Acknowledge), client.Acknowledge, client.Acknowledge},
+		"an unknown verdict":       {event.WithVerdict(errors.New("x"), "?"), client.Retry, client.Retry},
+		"permanent around timeout": {event.Permanent(context.DeadlineExceeded), client.DeadLetter, client.DeadLetter},
 	} {
 		if got := p.classify(tt.err); got != tt.want {
 			t.Errorf("%s: %v, want %v", name, got, tt.want)

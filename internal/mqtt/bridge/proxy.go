@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // maxALPN is the longest name of a protocol, in bytes (RFC 7301, section 3.1).
@@ -13,13 +13,13 @@ const maxALPN = 255
 
 // reach resolves how a broker is reached: through which proxy, and by which
 // protocol of TLS. It reports every problem by its key.
-func (s *Settings) reach(cfg *engine.Config, config *tls.Config) error {
+func (s *Settings) reach(cfg *client.Config, config *tls.Config) error {
 	var errs []error
 	bad := func(key, format string, args ...any) {
 		errs = append(errs, event.Setting("Connection", key, format, args...))
 	}
 	var err error
-	if cfg.Proxy, err = engine.ParseProxy(s.Proxy); err != nil {
+	if cfg.Proxy, err = client.ParseProxy(s.Proxy); err != nil {
 		bad("proxy", "%w", err)
 	}
 	if cfg.TLS, err = s.tls(config); err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // PublishSettings are what the MQTT publish options change.
@@ -19,7 +19,7 @@ type PublishSettings struct {
 	Retain      bool
 	Expiry      time.Duration
 	ContentType string                // else the codec's
-	User        []engine.UserProperty // beside the headers
+	User        []client.UserProperty // beside the headers
 
 	ID     string // over the message's
 	Key    string // of the order in an outbox, else the topic

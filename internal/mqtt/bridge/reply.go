@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/guarded"
 )
 
@@ -17,8 +17,8 @@ type Replier struct {
 	own    ReplierSettings
 	wild   wildcards
 	topics []replyTopic // of the method, else the standard ones
-	hidden engine.PerMinute
-	unsent engine.PerMinute
+	hidden client.PerMinute
+	unsent client.PerMinute
 }
 
 // ReplierSettings say whose requests a [Replier] answers.
@@ -95,13 +95,13 @@ func (r *Replier) check(request, topic string, body any) error {
 	if err := s.replyLimits.check(topic); err != nil {
 		return err
 	}
-	if err := engine.ValidateTopic(topic); err != nil {
+	if err := client.ValidateTopic(topic); err != nil {
 		return err
 	}
 	if isInbox(topic) {
 		return nil
 	}
-	allowed := []string{engine.InboxPrefix + "<client id>/<random UUID>"}
+	allowed := []string{client.InboxPrefix + "<client id>/<random UUID>"}
 	for i := range s.unboundTopics {
 		t := &s.unboundTopics[i]
 		if t.allows(topic, strings.Join(t.levels, "/")) {

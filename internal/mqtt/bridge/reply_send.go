@@ -11,7 +11,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // leastReplyTime is for how long a reply is tried that hardly anybody waits for any
@@ -31,7 +31,7 @@ const maxWaitingBytes = 16 << 20
 // It makes one attempt; the request is done after that. What cannot be delivered is
 // counted and told, and is no error: the request has been handled. It returns an error
 // only when the client stops: the request is delivered again then, and may be answered.
-func (a *Answer) Send(ctx context.Context, body any, header []engine.UserProperty, failure error) error {
+func (a *Answer) Send(ctx context.Context, body any, header []client.UserProperty, failure error) error {
 	status := a.status(failure)
 	if a.refused != nil {
 		a.of.broker.state().replyDropped(a, a.refused)
@@ -64,7 +64,7 @@ func (a *Answer) Send(ctx context.Context, body any, header []engine.UserPropert
 }
 
 // attempt sends the reply. The error is that of a client that stops.
-func (a *Answer) attempt(ctx context.Context, body any, header []engine.UserProperty, status *kerrors.Error) error {
+func (a *Answer) attempt(ctx context.Context, body any, header []client.UserProperty, status *kerrors.Error) error {
 	err := a.send(ctx, body, header, status)
 	if e, ok := errors.AsType[*event.Error](err); ok && e.Reason == event.ReasonClosed {
 		return err
@@ -89,7 +89,7 @@ func (a *Answer) status(failure error) *kerrors.Error {
 	return k
 }
 
-func (a *Answer) send(ctx context.Context, body any, header []engine.UserProperty, status *kerrors.Error) error {
+func (a *Answer) send(ctx context.Context, body any, header []client.UserProperty, status *kerrors.Error) error {
 	s := a.of.broker.state()
 	// An attempt whose time is up still has an answer to give.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.time(s))

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
@@ -65,12 +65,12 @@ func forRequester(err error) (e *kerrors.Error, hidden bool) {
 
 // statusOf returns the properties of an error. A code that is none of an error
 // goes out as 500.
-func statusOf(k *kerrors.Error) []engine.UserProperty {
+func statusOf(k *kerrors.Error) []client.UserProperty {
 	code := int(k.Code)
 	if !isStatus(code) {
 		code = http.StatusInternalServerError
 	}
-	return []engine.UserProperty{
+	return []client.UserProperty{
 		{Key: statusCode, Value: strconv.Itoa(code)},
 		{Key: statusReason, Value: statusText(k.Reason, maxStatusReason)},
 		{Key: statusMessage, Value: statusText(k.Message, maxStatusMessage)},
@@ -98,7 +98,7 @@ func cut(s string, most int) string {
 // failureIn returns the error that a reply carries. Whoever may publish to our
 // topic chose it: a code that is none of an error would be an answer that the
 // caller's HTTP server cannot give, or a success that is none.
-func failureIn(header []engine.UserProperty) error {
+func failureIn(header []client.UserProperty) error {
 	text, ok := last(header, statusCode)
 	if !ok {
 		return nil

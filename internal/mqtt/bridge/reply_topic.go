@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // replyTopic is a template of response topics that a replier publishes to. Its
@@ -28,7 +28,7 @@ func parseReplyTopic(text string, bound bool) (replyTopic, error) {
 	bad := func(format string, args ...any) (replyTopic, error) {
 		return t, fmt.Errorf("reply topic %q: "+format, append([]any{clip(text)}, args...)...)
 	}
-	if err := engine.ValidateFilter(text); err != nil || strings.HasPrefix(text, "$") {
+	if err := client.ValidateFilter(text); err != nil || strings.HasPrefix(text, "$") {
 		return bad("want levels of text and {parameters}, and # at the end for whatever is below")
 	}
 	if last := len(t.levels) - 1; t.levels[last] == "#" {
@@ -106,7 +106,7 @@ func (t *replyTopic) allows(topic, levels string) bool {
 // inbox/<client id>/<random UUID>. Nobody is told of it but the repliers of that
 // client, so that it needs no binding: a stranger who names one hits nobody.
 func isInbox(topic string) bool {
-	client, ok := strings.CutPrefix(topic, engine.InboxPrefix)
+	client, ok := strings.CutPrefix(topic, client.InboxPrefix)
 	client, name, found := strings.Cut(client, "/")
 	if !ok || !found || client == "" || len(name) != 36 {
 		return false

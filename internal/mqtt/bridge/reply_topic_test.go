@@ -9,14 +9,14 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // random is what nobody guesses.
 const random = "0b6f0d5e-7d0a-4f4e-9d53-2f2f2f0a9c11"
 
 func asking(topic, responseTopic string) *Event {
-	return &Event{delivery: &engine.Delivery{Inbound: &engine.Inbound{Topic: topic, Properties: &engine.Properties{ResponseTopic: responseTopic}}}}
+	return &Event{delivery: &client.Delivery{Inbound: &client.Inbound{Topic: topic, Properties: &client.Properties{ResponseTopic: responseTopic}}}}
 }
 
 // A response topic is a stranger's wish: it is granted where the topic of the
@@ -184,11 +184,11 @@ func FuzzResponseTopic(f *testing.F) {
 		if a := r.Answer(asking(topic, response), nil); a != nil && a.refused == nil {
 			levels := strings.Split(topic, "/")
 			own := len(levels) > 1 && levels[1] != "" && (response == "reply/"+levels[1] || strings.HasPrefix(response, "reply/"+levels[1]+"/"))
-			if engine.ValidateTopic(response) != nil || !own && !isInbox(response) || len(response) > 4*256 {
+			if client.ValidateTopic(response) != nil || !own && !isInbox(response) || len(response) > 4*256 {
 				t.Errorf("a request on %q has a reply on %q", topic, response)
 			}
 		}
-		err := failureIn([]engine.UserProperty{{Key: statusCode, Value: code}, {Key: statusReason, Value: text}, {Key: statusMessage, Value: text}})
+		err := failureIn([]client.UserProperty{{Key: statusCode, Value: code}, {Key: statusReason, Value: text}, {Key: statusMessage, Value: text}})
 		if k := kerrors.FromError(err); err == nil || !isStatus(int(k.Code)) || len(k.Reason) > maxStatusReason || len(k.Message) > maxStatusMessage {
 			t.Errorf("%v", err)
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 const opRequest = "request"
@@ -55,7 +55,7 @@ func (s *state) exchange(ctx context.Context, topic string, msg *broker.Message,
 	if err != nil {
 		return nil, public(opRequest, topic, err)
 	}
-	if version == engine.Version31 && s.cloudEvents == "" {
+	if version == client.Version31 && s.cloudEvents == "" {
 		return nil, &event.Error{
 			Op: opRequest, Topic: clip(topic), Reason: event.ReasonUnsupported,
 			Cause: errors.New("MQTT 3.1.1 has no response topic: it takes the CloudEvents carrier, or MQTT 5"),
@@ -74,7 +74,7 @@ func (s *state) exchange(ctx context.Context, topic string, msg *broker.Message,
 	defer q.forget(string(id[:]))
 	err = s.publish(ctx, topic, msg, broker.WithPublishBodyCodec(o.BodyCodec), PublishOption(func(p *PublishSettings) {
 		p.ResponseTopic, p.Correlation, p.Direct = inbox.Topic, id[:], true
-		if deadline, ok := ctx.Deadline(); ok && version == engine.Version5 {
+		if deadline, ok := ctx.Deadline(); ok && version == client.Version5 {
 			p.Expiry = max(time.Until(deadline), 1) // nobody waits for the reply any more
 		}
 	}))
@@ -97,7 +97,7 @@ func (s *state) exchange(ctx context.Context, topic string, msg *broker.Message,
 	}
 }
 
-func noReply(inbox *engine.Inbox) error {
+func noReply(inbox *client.Inbox) error {
 	if inbox.Lost() {
 		return errors.New("no reply, and the connection that it comes on was lost meanwhile: a reply that was sent then is gone")
 	}

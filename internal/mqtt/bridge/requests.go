@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 const maxRequests = 2048 // that wait for a reply
@@ -69,7 +69,7 @@ func (q *requests) take(correlation []byte) chan *Event {
 
 // replied takes what arrives on a topic for replies. It runs on the read loop of
 // their connection, and waits for nothing: the channel has room.
-func (b *Broker) replied(d *engine.Delivery) {
+func (b *Broker) replied(d *client.Delivery) {
 	s, q := b.state(), &b.requests
 	e, err := s.event(d)
 	_, correlation := e.reply()

@@ -9,7 +9,7 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // Defaults of [Retry].
@@ -157,5 +157,5 @@ func (s *state) timeout() time.Duration {
 	if d := s.cfg.PublishTimeout; d > 0 {
 		return d
 	}
-	return engine.DefaultPublishTimeout
+	return client.DefaultPublishTimeout
 }

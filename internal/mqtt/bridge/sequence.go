@@ -11,7 +11,7 @@ import (
 	"sync"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // User properties, and extension attributes of CloudEvents, of a message that
@@ -108,10 +108,10 @@ type stamp struct {
 	sent     bool
 }
 
-var _ engine.Stamp = (*stamp)(nil)
+var _ client.Stamp = (*stamp)(nil)
 
 // Apply implements [engine.Stamp].
-func (s *stamp) Apply(m *engine.Message, headers bool) {
+func (s *stamp) Apply(m *client.Message, headers bool) {
 	if !headers && !s.event {
 		s.number = number{} // no place
 		return
@@ -124,12 +124,12 @@ func (s *stamp) Apply(m *engine.Message, headers bool) {
 		m.Payload = addAttributes(m.Payload, attrSequence, text, attrCounter, s.number.source)
 		return
 	}
-	props := engine.Properties{}
+	props := client.Properties{}
 	if m.Properties != nil {
 		props = *m.Properties
 	}
 	props.User = append(slices.Clip(props.User),
-		engine.UserProperty{Key: attrSequence, Value: text}, engine.UserProperty{Key: attrCounter, Value: s.number.source})
+		client.UserProperty{Key: attrSequence, Value: text}, client.UserProperty{Key: attrCounter, Value: s.number.source})
 	m.Properties = &props
 }
 
@@ -175,11 +175,11 @@ func (s *state) number(m *Message, entry uint64) {
 var errNumbered = errors.New("headers sequence and sequencesource belong to the sequence option")
 
 // numberable refuses headers that would be there twice.
-func (s *state) numberable(list []engine.UserProperty) error {
+func (s *state) numberable(list []client.UserProperty) error {
 	if s.sequence == nil {
 		return nil
 	}
-	if slices.ContainsFunc(list, func(u engine.UserProperty) bool {
+	if slices.ContainsFunc(list, func(u client.UserProperty) bool {
 		key := strings.ToLower(u.Key)
 		return key == attrSequence || key == attrCounter
 	}) {
@@ -190,7 +190,7 @@ func (s *state) numberable(list []engine.UserProperty) error {
 
 // unplaced says once that there is no place for numbers.
 func (s *state) unplaced() {
-	if s.sequence != nil && s.cloudEvents == "" && s.client.Speaks() == engine.Version31 {
+	if s.sequence != nil && s.cloudEvents == "" && s.client.Speaks() == client.Version31 {
 		s.broker.unplaced.Do(func() {
 			s.log.Warnf("mqtt: messages are not numbered: MQTT 3.1.1 has no place for a sequence without the CloudEvents carrier")
 		})

@@ -5,11 +5,11 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // Log is the logger.
-func (b *Broker) Log() *engine.Log { return b.state().log }
+func (b *Broker) Log() *client.Log { return b.state().log }
 
 // Problem is why the options cannot work; nil when they can.
 func (b *Broker) Problem() error { return b.state().err }
@@ -21,7 +21,7 @@ func (b *Broker) ClientID() string { return b.state().cfg.ClientID }
 // far as the protocol is known.
 func (b *Broker) CannotReply() bool {
 	s := b.state()
-	return s.err == nil && s.cloudEvents == "" && s.client.Speaks() == engine.Version31
+	return s.err == nil && s.cloudEvents == "" && s.client.Speaks() == client.Version31
 }
 
 // Presence are the retained messages that say whether a client is there, in
@@ -40,15 +40,15 @@ func (b *Broker) Announce(p *Presence) error {
 	if s.err != nil {
 		return s.err
 	}
-	message := func(payload []byte) *engine.Message {
-		return &engine.Message{
+	message := func(payload []byte) *client.Message {
+		return &client.Message{
 			Topic: p.Topic, Payload: payload, QoS: p.QoS, Retain: true,
-			Properties: &engine.Properties{ContentType: message.TypeJSON},
+			Properties: &client.Properties{ContentType: message.TypeJSON},
 		}
 	}
-	return s.client.Announce(&engine.Presence{
+	return s.client.Announce(&client.Presence{
 		Offline: message(p.Offline),
-		Online: func(since time.Time) (*engine.Message, error) {
+		Online: func(since time.Time) (*client.Message, error) {
 			payload, err := p.Online(since)
 			return message(payload), err
 		},

@@ -14,7 +14,7 @@ import (
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // Settings are what the MQTT options of both public packages change. They hold
@@ -22,7 +22,7 @@ import (
 type Settings struct {
 	// Config is handed to the engine. Addresses, and TLS where files are
 	// named, are filled in when it is.
-	Config engine.Config
+	Config client.Config
 	// Codec is checked to be registered; empty checks nothing.
 	Codec string
 	// Protocol is "auto", "3.1.1" or "5"; empty leaves it to the preset.
@@ -76,7 +76,7 @@ type Settings struct {
 	noConnection bool                  // the service's configuration has none
 	headerTwice  []string
 	ignored      []string
-	addresses    []engine.Address // parsed from Addrs of the generic options
+	addresses    []client.Address // parsed from Addrs of the generic options
 	addressErr   error
 }
 
@@ -113,7 +113,7 @@ func (s *Settings) apply(o *broker.Options, opts []broker.Option) {
 // takeAddresses moves the addresses from o, and leaves them there without user
 // information. An address that is there from an earlier turn keeps its own.
 func (s *Settings) takeAddresses(o *broker.Options) {
-	known := make(map[string]engine.Address, len(s.addresses))
+	known := make(map[string]client.Address, len(s.addresses))
 	for _, a := range s.addresses {
 		known[a.String()] = a
 	}
@@ -123,7 +123,7 @@ func (s *Settings) takeAddresses(o *broker.Options) {
 		return
 	}
 	s.addresses, s.addressErr = nil, nil
-	parsed, err := engine.ParseAddresses(raw)
+	parsed, err := client.ParseAddresses(raw)
 	if err != nil {
 		s.addressErr = err
 		return
@@ -139,13 +139,13 @@ func (s *Settings) takeAddresses(o *broker.Options) {
 
 // resolve returns the engine's configuration and every problem that the engine
 // does not see.
-func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
+func (s *Settings) resolve(o *broker.Options) (client.Config, error) {
 	cfg := s.Config
 	cfg.Addresses, cfg.Outcome = s.addresses, publicPublish
 	var errs []error
 	if s.addressErr != nil {
 		errs = append(errs, event.Setting("Connection", "addresses", "%w", s.addressErr))
-		cfg.Addresses = make([]engine.Address, 1) // or the engine reports that there is none
+		cfg.Addresses = make([]client.Address, 1) // or the engine reports that there is none
 	}
 	bad := func(key, format string, args ...any) {
 		errs = append(errs, event.Setting("Connection", key, format, args...))
@@ -160,7 +160,7 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 		bad("websocket_headers", "has %s twice: names of headers differ in more than case", name)
 	}
 	var err error
-	if cfg.Protocol, err = engine.ParseProtocol(s.Protocol); err != nil {
+	if cfg.Protocol, err = client.ParseProtocol(s.Protocol); err != nil {
 		bad("protocol", "%w", err)
 	}
 	cfg.ForceAuto = s.Protocol == "auto"
@@ -170,7 +170,7 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	if err = s.resolveOverShare(&cfg); err != nil {
 		errs = append(errs, err)
 	}
-	if cfg.Preset, err = engine.FindPreset(s.Preset); err != nil {
+	if cfg.Preset, err = client.FindPreset(s.Preset); err != nil {
 		bad("preset", "%w", err)
 	}
 	errs = append(errs, noNil("store for dead letters", cfg.DeadLetters), noNil("dedup window", s.Dedup))
@@ -201,7 +201,7 @@ func (s *Settings) resolve(o *broker.Options) (engine.Config, error) {
 	return cfg, errors.Join(errs...)
 }
 
-func (s *Settings) resolveOverShare(cfg *engine.Config) error {
+func (s *Settings) resolveOverShare(cfg *client.Config) error {
 	switch s.overShare {
 	case "":
 	case overShareDrop, overShareBlock:

@@ -7,7 +7,7 @@ import (
 
 	"github.com/tx7do/kratos-transport/broker"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // subscribeTimeout bounds the wait for a SUBACK of a Subscribe that has no
@@ -43,7 +43,7 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 	if err != nil {
 		return nil, err
 	}
-	filter, err := engine.Filter(topic, o.Queue, own.Broad)
+	filter, err := client.Filter(topic, o.Queue, own.Broad)
 	if err != nil {
 		return nil, public("subscribe", topic, err)
 	}
@@ -104,7 +104,7 @@ type subscriber struct {
 	broker  *Broker
 	topic   string
 	options broker.SubscribeOptions
-	sub     *engine.Subscription
+	sub     *client.Subscription
 	release func() // its place among those that know duplicates
 	closed  atomic.Bool
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // SubscribeSettings are what the MQTT subscribe options change.
@@ -44,7 +44,7 @@ type SubscribeSettings struct {
 	TrustSender    bool // with trace context, baggage and metadata
 	IgnoreRetained bool // messages that the broker had kept are not handled
 
-	reasons map[string]engine.Verdict
+	reasons map[string]client.Verdict
 	refuse  func(context.Context, *Event, error) error // told of what cannot be decoded
 }
 
@@ -81,8 +81,8 @@ func readSubscribeOptions(opts []broker.SubscribeOption) (broker.SubscribeOption
 
 // subscription returns the engine's form of the options. Retries that are not
 // set are left to the budget; an explicit 0 is a single attempt.
-func subscription(filter string, o *broker.SubscribeOptions, s *SubscribeSettings) (*engine.Subscription, error) {
-	sub := &engine.Subscription{
+func subscription(filter string, o *broker.SubscribeOptions, s *SubscribeSettings) (*client.Subscription, error) {
+	sub := &client.Subscription{
 		Filter: filter, QoS: s.QoS, ManualAck: !o.AutoAck, Concurrency: o.Concurrency,
 		Timeout: s.Timeout, Budget: s.Budget, Backoff: o.RetryDelay, MaxBackoff: s.MaxBackoff,
 	}
@@ -98,7 +98,7 @@ func subscription(filter string, o *broker.SubscribeOptions, s *SubscribeSetting
 	}
 	sub.RetainHandling, sub.NoLocal = s.RetainHandling, s.NoLocal
 	if key := s.OrderingKey; key != nil {
-		sub.OrderingKey = func(m *engine.Inbound) string { return key(incoming{m}) }
+		sub.OrderingKey = func(m *client.Inbound) string { return key(incoming{m}) }
 	}
 	switch {
 	case o.MaxRetries == unset:
@@ -114,7 +114,7 @@ func subscription(filter string, o *broker.SubscribeOptions, s *SubscribeSetting
 }
 
 // policy is what the options in code say.
-func (s *SubscribeSettings) policy(sub *engine.Subscription) policy {
+func (s *SubscribeSettings) policy(sub *client.Subscription) policy {
 	return policy{
 		timeout: sub.Timeout, budget: sub.Budget, minBackoff: sub.Backoff, maxBackoff: sub.MaxBackoff,
 		attempts: sub.MaxAttempts, parkAttempts: sub.ParkMaxAttempts, concurrency: sub.Concurrency, exhausted: sub.Exhausted, reasons: s.reasons,

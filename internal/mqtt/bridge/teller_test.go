@@ -13,7 +13,7 @@ import (
 	"github.com/go-kratos/kratos/v2/log"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // stuck is a hook for all that is told later; each call waits for let.
@@ -58,7 +58,7 @@ func TestHookThatHangsDelaysNobody(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		set.log = engine.NewLog(log.NewStdLogger(&out))
+		set.log = client.NewLog(log.NewStdLogger(&out))
 		h := set.engine()
 		all := func() { // of each kind one
 			h.Connected("id", "address", false, nil)

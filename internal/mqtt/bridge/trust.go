@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // allowed are the names of Kratos metadata that is taken from senders that are not
@@ -39,11 +39,11 @@ func (a allowed) has(name string) bool {
 // RequestHeader is the header for whoever takes context from it, as Kratos'
 // middleware for metadata and tracing does. Of a sender that is not trusted it has
 // no trace context, no baggage, and only the metadata that is allowed.
-func (e *Event) RequestHeader() []engine.UserProperty {
+func (e *Event) RequestHeader() []client.UserProperty {
 	if e.trusted || !slices.ContainsFunc(e.header, e.state.isContext) {
 		return e.header
 	}
-	list := make([]engine.UserProperty, 0, len(e.header))
+	list := make([]client.UserProperty, 0, len(e.header))
 	for _, u := range e.header {
 		name := strings.ToLower(u.Key)
 		switch {
@@ -57,7 +57,7 @@ func (e *Event) RequestHeader() []engine.UserProperty {
 	return list
 }
 
-func (s *state) isContext(u engine.UserProperty) bool {
+func (s *state) isContext(u client.UserProperty) bool {
 	name := strings.ToLower(u.Key)
 	return strings.HasPrefix(name, metadataPrefix) || s.propagates(name)
 }

@@ -7,7 +7,7 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // unmatched takes from a service's configuration what becomes of messages and
@@ -26,7 +26,7 @@ func (s *Settings) unmatched(c *v1.Subscriber) {
 }
 
 // resolveUnmatched reports every problem of them, by its key.
-func (s *Settings) resolveUnmatched(cfg *engine.Config) error {
+func (s *Settings) resolveUnmatched(cfg *client.Config) error {
 	var p problems
 	if g := cfg.UnmatchedGrace; g != nil && *g < 0 {
 		p.addf("unmatched_grace", "is %v, want 0s or more", *g)
@@ -40,12 +40,12 @@ func (s *Settings) resolveUnmatched(cfg *engine.Config) error {
 		p.addf("unmatched", "is not known, want %s or %s", event.UnmatchedDeadLetter, event.UnmatchedDrop)
 	}
 	if cfg.SharePrefix != "" {
-		if err := engine.ValidateSharePrefix(cfg.SharePrefix); err != nil {
+		if err := client.ValidateSharePrefix(cfg.SharePrefix); err != nil {
 			p.addf("shared_group_prefix", "%w", err)
 		}
 	}
 	for i, f := range cfg.PreviousFilters {
-		if err := engine.ValidateFilter(f); err != nil {
+		if err := client.ValidateFilter(f); err != nil {
 			p.addf(fmt.Sprintf("previous_filters[%d]", i), "%w", err)
 		}
 	}

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // warn logs what works, but hardly as meant.
-func (s *Settings) warn(l *engine.Log, cfg *engine.Config) {
+func (s *Settings) warn(l *client.Log, cfg *client.Config) {
 	slices.Sort(s.ignored)
 	for _, name := range slices.Compact(s.ignored) {
 		l.Infof("mqtt: option %s has no effect here", name)
@@ -25,7 +25,7 @@ func (s *Settings) warn(l *engine.Log, cfg *engine.Config) {
 // risk is what gives a secret to whoever listens; strict settings refuse it.
 type risk struct{ key, text string }
 
-func (s *Settings) risks(cfg *engine.Config) []risk {
+func (s *Settings) risks(cfg *client.Config) []risk {
 	var all []risk
 	add := func(key, format string, args ...any) {
 		if r := (risk{key, fmt.Sprintf(format, args...)}); !slices.Contains(all, r) {

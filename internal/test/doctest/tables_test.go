@@ -19,8 +19,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadlettersql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/engine"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -39,13 +39,13 @@ func TestFields(t *testing.T) {
 		"connection.session_expiry":      hours(session.DefaultSessionExpiry),
 		"publisher.in_flight":            fmt.Sprint(session.DefaultWindow),
 		"publisher.timeout":              span(session.DefaultPublishTimeout),
-		"publisher.max_payload":          fmt.Sprintf("%d KiB", engine.DefaultMaxPayload>>10),
-		"subscriber.concurrency":         fmt.Sprint(engine.DefaultConcurrency),
-		"subscriber.queue":               fmt.Sprint(engine.DefaultQueue),
-		"subscriber.queue_bytes":         fmt.Sprintf("%d MiB", engine.DefaultQueueBytes>>20),
-		"subscriber.max_payload":         fmt.Sprintf("%d KiB", engine.DefaultMaxPayload>>10),
-		"subscriber.handler_timeout":     span(engine.DefaultHandlerTimeout),
-		"subscriber.retry_budget":        span(engine.DefaultRetryBudget),
+		"publisher.max_payload":          fmt.Sprintf("%d KiB", client.DefaultMaxPayload>>10),
+		"subscriber.concurrency":         fmt.Sprint(client.DefaultConcurrency),
+		"subscriber.queue":               fmt.Sprint(client.DefaultQueue),
+		"subscriber.queue_bytes":         fmt.Sprintf("%d MiB", client.DefaultQueueBytes>>20),
+		"subscriber.max_payload":         fmt.Sprintf("%d KiB", client.DefaultMaxPayload>>10),
+		"subscriber.handler_timeout":     span(client.DefaultHandlerTimeout),
+		"subscriber.retry_budget":        span(client.DefaultRetryBudget),
 		"subscriber.dead_letter_topic":   "none",
 		"retry.min_backoff":              fmt.Sprintf("%d ms", delivery.DefaultMinBackoff.Milliseconds()),
 		"retry.max_backoff":              span(delivery.DefaultMaxBackoff),
@@ -56,7 +56,7 @@ func TestFields(t *testing.T) {
 		"dead_letters.max_letters":       thousands(deadlettersql.DefaultMaxLetters),
 		"dead_letters.max_bytes":         fmt.Sprintf("%d GiB", deadlettersql.DefaultMaxBytes>>30),
 		"dead_letters.share":             fmt.Sprint(deadletter.DefaultShare),
-		"dead_letters.park_limit":        hours(engine.DefaultParkLimit),
+		"dead_letters.park_limit":        hours(client.DefaultParkLimit),
 	}
 	page := load(t, configuration)
 	var shown []string
@@ -147,7 +147,7 @@ func TestPresets(t *testing.T) {
 			t.Errorf("%s names no preset", configuration)
 		}
 		for _, name := range names(row[2]) {
-			if _, err := engine.FindPreset(name); err != nil {
+			if _, err := client.FindPreset(name); err != nil {
 				t.Error(err)
 			}
 		}

@@ -24,7 +24,7 @@ var (
 		"./internal/mqtt/session/...", "./internal/mqtt/link/...", "./internal/mqtt/wire/...",
 		"./internal/mqtt/delivery/...", "./internal/mqtt/topic/...",
 	}
-	engine = slices.Concat(parts, []string{"./internal/mqtt/engine"})
+	engine = slices.Concat(parts, []string{"./internal/mqtt/client"})
 )
 
 // rules is the table of who may know whom.
@@ -42,7 +42,7 @@ func rules() []rule {
 		},
 		{
 			why:    "of Kratos the engine takes log and encoding",
-			from:   []string{"./internal/mqtt/engine"},
+			from:   []string{"./internal/mqtt/client"},
 			forbid: []string{kratos + "/..."},
 			allow:  []string{kratos + "/log", kratos + "/encoding/..."},
 		},

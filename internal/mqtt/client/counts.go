@@ -1,0 +1,44 @@
+package client
+
+import "sync/atomic"
+
+// counts are what a client saw and could not hand to a handler.
+type counts struct {
+	dropped   atomic.Int64 // QoS 0 beyond the queue
+	unmatched atomic.Int64 // no subscription for the topic: dropped
+	kept      atomic.Int64 // the same: kept for one
+	// unmatchedLetters found none in time and are dead letters.
+	unmatchedLetters atomic.Int64
+	illFormed        atomic.Int64 // QoS 0 with ill-formed text
+	forgotten        atomic.Int64 // sessions of the subscriber that the broker lost
+	unrouted         atomic.Int64 // acknowledged by the broker without a subscriber
+	headless         atomic.Int64 // went out on MQTT 3.1.1 without their properties
+	retainedIgnored  atomic.Int64 // kept by the broker, and of no use to the handler
+	discarded        atomic.Int64 // acknowledged unhandled by policy
+	topicFailed      atomic.Int64 // dead letters that did not reach their topic
+	lettersCut       atomic.Int64 // dead letters that have not all of their message
+	lettersLost      atomic.Int64 // messages whose letter no store took, discarded
+	lettersOverShare atomic.Int64 // messages whose origin has its share of the store, discarded
+}
+
+// Dropped is how many QoS 0 messages found the queue full.
+func (c *Client) Dropped() int64 { return c.counts.dropped.Load() }
+
+// Unmatched is how many messages were dropped because no subscription matched.
+func (c *Client) Unmatched() int64 { return c.counts.unmatched.Load() }
+
+// Headless is how many messages went out without their user properties or
+// expiry, because MQTT 3.1.1 has no place for them.
+func (c *Client) Headless() int64 { return c.counts.headless.Load() }
+
+// accepted looks at a message that the connection took: only then is the
+// protocol known for sure.
+func (c *Client) accepted(r *run, m *Message) {
+	p := m.Properties
+	if p == nil || len(p.User) == 0 && p.Expiry <= 0 || r.version.Settled() != Version31 {
+		return
+	}
+	if c.counts.headless.Add(1) == 1 {
+		c.log.Warnf("mqtt: headers are not sent: MQTT 3.1.1 has no place for user properties and expiry (first on topic %q)", m.Topic)
+	}
+}

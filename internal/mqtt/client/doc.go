@@ -1,0 +1,134 @@
+// Package client is what the public MQTT packages stand on: two sessions with
+// the broker, one that subscribes and one that publishes, and the pipeline
+// between the subscriber's socket and the handlers. It knows nothing of the
+// Kratos service layers nor of kratos-transport; only its log goes through
+// Kratos.
+package client
+
+import (
+	"crypto/tls"
+	"errors"
+	"strings"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
+)
+
+var (
+	errBroad  = errors.New("the filter has no level of text, and takes in what others publish, too: want a narrower one, or the option WithSubscribeBroad")
+	errSystem = errors.New("the broker's own topics, which begin with $SYS, need the option WithSubscribeBroad")
+)
+
+// The words of the parts that the public packages need.
+type (
+	// Message is an application message on its way out.
+	Message = session.Message
+	// Properties are the MQTT 5 properties of a message.
+	Properties = session.Properties
+	// ID names a message.
+	ID = session.ID
+	// Stamp completes a message when it is sent.
+	Stamp = session.Stamp
+	// UserProperty is one user property of MQTT 5.
+	UserProperty = session.UserProperty
+	// Inbound is an application message that arrived.
+	Inbound = session.Inbound
+	// Error is the error of every operation.
+	Error = session.Error
+	// Reason classifies an [Error].
+	Reason = session.Reason
+	// Address is one broker.
+	Address = link.Address
+	// Proxy is what connections go through.
+	Proxy = link.Proxy
+	// Verdict says what becomes of a message whose handler failed.
+	Verdict = delivery.Verdict
+	// LaterError is the error of a handler that could not begin.
+	LaterError = delivery.LaterError
+	// Exhaustion says what becomes of a message whose attempts are used up.
+	Exhaustion = delivery.Exhaustion
+)
+
+// DefaultPublishTimeout bounds a publish whose context has no deadline.
+const DefaultPublishTimeout = session.DefaultPublishTimeout
+
+// The protocols of a [Config].
+const (
+	Auto      = session.Auto
+	Version31 = session.Version31
+	Version5  = session.Version5
+)
+
+// The verdicts that the public packages give.
+const (
+	Retry       = delivery.Retry
+	DeadLetter  = delivery.DeadLetter
+	Drop        = delivery.Drop
+	Acknowledge = delivery.Acknowledge
+)
+
+// What may follow the last attempt; the zero value is the default.
+const (
+	ExhaustedPark       = delivery.ExhaustedPark
+	ExhaustedDeadLetter = delivery.ExhaustedDeadLetter
+	ExhaustedBlock      = delivery.ExhaustedBlock
+	ExhaustedDrop       = delivery.ExhaustedDrop
+)
+
+// NewID makes an id.
+func NewID() ID { return session.NewID() }
+
+// ParseAddresses reads broker URLs and reports all problems at once, none of
+// which contains a secret.
+func ParseAddresses(raw []string) ([]Address, error) { return link.ParseAddresses(raw) }
+
+// ParseProxy reads the URL of a proxy, or "environment"; "" is none. The error has
+// no secret.
+func ParseProxy(raw string) (Proxy, error) { return link.ParseProxy(raw) }
+
+// LoadTLS reads the files of a TLS connection and reports all problems at
+// once.
+func LoadTLS(ca, cert, key, serverName string, insecure bool) (*tls.Config, error) {
+	return link.LoadTLS(ca, cert, key, serverName, insecure)
+}
+
+// Filter builds the filter to subscribe to: shared within group unless that is
+// empty. Filters that take in more than one may mean, as "#" does, need broad.
+func Filter(filter, group string, broad bool) (string, error) {
+	if topic.IsBroad(filter) && !broad {
+		cause := errBroad
+		if strings.Contains(filter, "$SYS") {
+			cause = errSystem
+		}
+		return "", &Error{Op: "subscribe", Topic: filter, Reason: session.ReasonBadTopic, Cause: cause}
+	}
+	if group == "" {
+		return filter, nil
+	}
+	shared, err := topic.Share(group, filter)
+	if err != nil {
+		return "", &Error{Op: "subscribe", Topic: filter, Reason: session.ReasonBadTopic, Cause: err}
+	}
+	return shared, nil
+}
+
+// ValidateSharePrefix checks what a broker has in the place of $share.
+func ValidateSharePrefix(prefix string) error { return topic.ValidateSharePrefix(prefix) }
+
+// ValidateFilter checks a topic filter, shared or not.
+func ValidateFilter(filter string) error {
+	if err := topic.ValidateFilter(filter); err != nil {
+		return &Error{Op: "subscribe", Topic: shorten(filter), Reason: session.ReasonBadTopic, Cause: err}
+	}
+	return nil
+}
+
+// ValidateTopic checks a topic name.
+func ValidateTopic(name string) error {
+	if err := topic.ValidateName(name); err != nil {
+		return &Error{Op: "publish", Topic: shorten(name), Reason: session.ReasonBadTopic, Cause: err}
+	}
+	return nil
+}

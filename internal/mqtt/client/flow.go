@@ -1,0 +1,129 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+)
+
+// flow joins a subscription's handler with how it is retried, observed, parked
+// and dead-lettered.
+func (r *run) flow(s *Subscription) (*delivery.Attempts[*Delivery], error) {
+	policy := r.policy(s)
+	policy.Exhausted, policy.Observer = s.Exhausted, r.observer()
+	if b := s.batch; b != nil {
+		policy.Observer.Finished = func(d *Delivery, o delivery.Outcome) {
+			r.finished(d, o)
+			b.finished(d)
+		}
+	}
+	policy.Waker = s.waker
+	if s.lot != nil {
+		policy.Held, policy.Park = s.lot.hold, s.lot.park
+	}
+	return delivery.NewAttempts(s.handle, policy)
+}
+
+// policy is what new and parked messages have in common.
+func (r *run) policy(s *Subscription) delivery.Policy[*Delivery] {
+	cfg := &r.client.cfg
+	return delivery.Policy[*Delivery]{
+		Deadline: cmp.Or(s.Timeout, cfg.HandlerTimeout), Budget: cmp.Or(s.Budget, cfg.RetryBudget),
+		MaxAttempts: s.MaxAttempts, MinBackoff: s.Backoff, MaxBackoff: s.MaxBackoff, Classify: s.Classify,
+		StoreTimeout: cfg.StoreTimeout, DeadLetter: r.bury,
+	}
+}
+
+// handle is one attempt.
+func (s *Subscription) handle(ctx context.Context, d *Delivery, attempt int) error {
+	d.Attempt = d.attempts(attempt)
+	return s.Handler(ctx, d)
+}
+
+// waker returns what has a message handled now that could not be before; nil when its
+// task cannot be found.
+func (s *Subscription) waker(d *Delivery) func() {
+	key := s.at.keyOf(d)
+	if key == 0 {
+		return nil
+	}
+	return func() { s.lane.Wake(key, &d.task) }
+}
+
+// keyOf is the order of a delivery in the scheduler; 0 is none.
+func (at *subscriber) keyOf(d *Delivery) uint64 {
+	if name := d.order(); name != "" {
+		return at.sched.Key(name)
+	}
+	return 0
+}
+
+// observer logs what an operator has to know; a message handled at the first
+// attempt is none of it.
+func (r *run) observer() delivery.Observer[*Delivery] {
+	log, hooks := r.client.log, &r.client.cfg.Hooks
+	o := delivery.Observer[*Delivery]{
+		Overrun: func(d *Delivery, attempt int) {
+			attempt = d.attempts(attempt)
+			r.client.overrunLog.sayOf(d, func(others string) {
+				log.Warnf("mqtt: handler of %q passed its deadline and goes on: topic %q, attempt %d%s", d.sub.Filter, d.Topic, attempt, others)
+			})
+		},
+		Retrying: func(d *Delivery, attempts int, after time.Duration, err error) {
+			r.client.retryLog.sayOf(d, func(others string) {
+				log.Warnf("mqtt: handler of %q failed, retry in %v: topic %q, attempt %d%s: %v", d.sub.Filter, after, d.Topic, attempts, others, err)
+			})
+			logPanic(r, err)
+			if h := hooks.Retrying; h != nil {
+				r.client.hook(func() { h(d, attempts, after, err) })
+			}
+		},
+		Finished: r.finished,
+		DeadLetterFailed: func(d *Delivery, after time.Duration, err error) {
+			r.client.blockedLog.sayOf(d, func(others string) {
+				log.Errorf("mqtt: letter not accepted, message stays as it is, retry in %v: topic %q%s: %v", after, d.Topic, others, err)
+			})
+		},
+	}
+	if h := hooks.Handled; h != nil {
+		o.Attempted = func(d *Delivery, attempt int, took time.Duration, err error) {
+			attempt = d.attempts(attempt)
+			r.client.hook(func() { h(d, attempt, took, err) })
+		}
+	}
+	return o
+}
+
+// finished takes back the letter of a message that was handled after all.
+func (r *run) finished(d *Delivery, o delivery.Outcome) {
+	r.ended(d, o)
+	if d.letter != nil && (o.Result == delivery.Handled || o.Result == delivery.Dropped) {
+		r.retract(d)
+	}
+}
+
+// ended ends what happened beside the attempts.
+func (r *run) ended(d *Delivery, o delivery.Outcome) {
+	if d.manual() && o.Result != delivery.Handled {
+		d.finish() // nobody else will acknowledge it
+	}
+	if o.Result == delivery.Dropped {
+		r.client.counts.discarded.Add(1)
+		r.client.letterLog.sayOf(d, func(others string) {
+			r.client.log.Errorf("mqtt: discarded by policy: topic %q, %d attempts%s: %v", d.Topic, d.attempts(o.Attempts), others, o.Err)
+		})
+	}
+	if d.letter != nil {
+		r.troubles.clear(d)
+	}
+}
+
+func logPanic(r *run, err error) {
+	if p, ok := errors.AsType[*delivery.PanicError](err); ok {
+		r.client.logPanic(fmt.Sprintf("mqtt: handler panicked: %v", p.Value), p.Stack)
+	}
+}

@@ -1,0 +1,101 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits of what comes beside a payload, sent or received: user properties, and
+// the attributes of a CloudEvent in their place.
+const (
+	// MaxHeaders is how many there may be.
+	MaxHeaders = 64
+	// MaxHeaderKey is the longest name, in bytes.
+	MaxHeaderKey = 128
+	// MaxHeaderBytes is what names and values may have together.
+	MaxHeaderBytes = 8 << 10
+	// MaxID is the longest id of a message, in bytes: ids are kept, for as long
+	// as duplicates may come.
+	MaxID = 256
+)
+
+// What of that is kept for headers of ours: the id and the numbers of a message.
+const (
+	ownHeaders     = 4
+	ownHeaderBytes = 512
+)
+
+// idHeader is the user property that names a message.
+const idHeader = "id"
+
+// CheckHeaders refuses headers that arrived and are over the limits.
+func CheckHeaders(list []UserProperty) error { return checkHeaders(list, MaxHeaders, MaxHeaderBytes) }
+
+// CheckSent refuses headers to be sent, as yet without the id and the numbers of
+// the message, that would be over the limits where they arrive.
+func CheckSent(list []UserProperty) error {
+	return checkHeaders(list, MaxHeaders-ownHeaders, MaxHeaderBytes-ownHeaderBytes)
+}
+
+func checkHeaders(list []UserProperty, most, bytes int) error {
+	if len(list) > most {
+		return fmt.Errorf("%d headers, want at most %d", len(list), most)
+	}
+	total := 0
+	for _, u := range list {
+		if len(u.Key) > MaxHeaderKey {
+			return fmt.Errorf("header %q... has a name of %d bytes, want at most %d", cut(u.Key, 32), len(u.Key), MaxHeaderKey)
+		}
+		if strings.EqualFold(u.Key, idHeader) && len(u.Value) > MaxID {
+			return fmt.Errorf("id of %d bytes, want at most %d", len(u.Value), MaxID)
+		}
+		total += len(u.Key) + len(u.Value)
+	}
+	if total > bytes {
+		return fmt.Errorf("headers of %d bytes, want at most %d", total, bytes)
+	}
+	return nil
+}
+
+// CheckHeaderText refuses a header that a broker may end the connection for: a
+// name or value that is no UTF-8 or contains U+0000 [MQTT-1.5.4-1],
+// [MQTT-1.5.4-2], and the control and non-characters that section 1.5.4 leaves
+// to the receiver, of which Mosquitto takes none.
+func CheckHeaderText(u UserProperty) error {
+	if u.Key == "" {
+		return errors.New("it has no name")
+	}
+	if err := checkPlain(u.Key); err != nil {
+		return fmt.Errorf("its name %w", err)
+	}
+	if err := checkPlain(u.Value); err != nil {
+		return fmt.Errorf("its value %w", err)
+	}
+	return nil
+}
+
+func checkPlain(s string) error {
+	if !utf8.ValidString(s) {
+		return errors.New("is not valid UTF-8")
+	}
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			return fmt.Errorf("contains the control character %U", r)
+		}
+		if r >= 0xFDD0 && r <= 0xFDEF || r&0xFFFE == 0xFFFE {
+			return fmt.Errorf("contains %U, which is no character", r)
+		}
+	}
+	return nil
+}
+
+// cut shortens s to n bytes at most, at a whole character.
+func cut(s string, n int) string {
+	for n > 0 && n < len(s) && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:min(n, len(s))]
+}

@@ -1,0 +1,64 @@
+package client
+
+import (
+	"slices"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+)
+
+// Health is a snapshot of the client, as far as the client knows it: what its
+// messages were found to be, and the outbox, others add. Errors are not yet those
+// that the public packages return.
+func (c *Client) Health() event.Health {
+	h := event.Health{
+		Dropped: c.Dropped(), Unmatched: c.Unmatched(), UnmatchedLetters: c.counts.unmatchedLetters.Load(),
+		SessionsLost: c.counts.forgotten.Load(), HeadersLost: c.Headless(),
+	}
+	h.Unrouted, h.IllFormed = c.counts.unrouted.Load(), c.counts.illFormed.Load()
+	h.Discarded, h.DeadLetterTopicFailed = c.counts.discarded.Load(), c.counts.topicFailed.Load()
+	h.RetainedIgnored = c.counts.retainedIgnored.Load()
+	h.LettersCut, h.LettersLost = c.counts.lettersCut.Load(), c.counts.lettersLost.Load()
+	h.LettersOverShare = c.counts.lettersOverShare.Load()
+	r := c.current()
+	if r == nil {
+		h.LastError = c.absence()
+		return h
+	}
+	st := r.status()
+	h.Connected, h.Ready, h.LastError = st.Connected, st.Ready, st.LastError
+	for _, at := range r.subscribers() {
+		at.health(&h)
+	}
+	for _, s := range append(slices.Clip(r.pubs.sessions), r.answers.made(), r.inboxes.conn.made()) {
+		h.InFlight += addSession(&h, s).InFlight
+	}
+	h.ForeignParked = int(r.foreign.Load())
+	h.Held, _ = r.held()
+	h.DeadLetterError = r.troubles.last()
+	h.DeadLettersBlocked = h.DeadLetterError != nil
+	h.SelfTestError = r.selfTestError()
+	return h
+}
+
+// addSession adds a session that is open; nil is not. It returns its place.
+func addSession(h *event.Health, s *session.Session) *event.SessionHealth {
+	if s == nil || !s.Started() {
+		return new(event.SessionHealth)
+	}
+	st := s.Status()
+	own := event.SessionHealth{
+		ClientID: s.ClientID(), Connected: st.Connected, Ready: st.Ready, InFlight: s.InFlight(), LastError: st.LastError,
+	}
+	own.Filters, own.Granted, _ = s.Filters()
+	h.Sessions = append(h.Sessions, own)
+	noteLoss(h, st.LastLoss)
+	return &h.Sessions[len(h.Sessions)-1]
+}
+
+// noteLoss keeps the latest loss.
+func noteLoss(h *event.Health, l *event.LossError) {
+	if l != nil && (h.LastLoss == nil || l.At.After(h.LastLoss.At)) {
+		h.LastLoss = l
+	}
+}

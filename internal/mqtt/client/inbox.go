@@ -1,0 +1,228 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/uuid"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
+)
+
+// MaxInboxes bounds the topics for replies that are subscribed to at a time.
+const MaxInboxes = 64
+
+// InboxPrefix is what the topic for replies of a client begins with. It is not that
+// of the response topics that access rules bind to a device: a client and a device
+// may have the same name.
+const InboxPrefix = "inbox/"
+
+// inboxes are the topics that replies to our requests come on, and their
+// session. What arrives there is taken on its read loop and acknowledged at
+// once, so that no handler that waits for a reply holds it up.
+type inboxes struct {
+	conn  onDemand
+	own   string        // the client's, for requests that name none
+	ended chan struct{} // closed by close
+	lost  atomic.Int64  // connections
+
+	mu     sync.Mutex
+	topics map[string]*inbox
+	clock  uint64        // of releases
+	room   chan struct{} // closed and replaced when a topic may be given back
+}
+
+// inbox is one topic for replies.
+type inbox struct {
+	waiting int    // requests
+	used    uint64 // when the last of them ended
+}
+
+// Inbox is a topic for replies, while one request waits.
+type Inbox struct {
+	// Topic is its name, which the request carries.
+	Topic string
+
+	all    *inboxes
+	lost   int64
+	closed atomic.Bool
+}
+
+func (r *run) initInboxes() {
+	q := &r.inboxes
+	q.topics, q.ended, q.room = make(map[string]*inbox), make(chan struct{}), make(chan struct{})
+	// Nobody guesses it, and a process that had the client id before has another.
+	q.own = r.inboxPrefix() + uuid.NewString()
+	q.conn.cfg, r.answers.cfg = &r.client.cfg, &r.client.cfg
+	q.conn.open = func() (*session.Session, error) {
+		cfg := r.clean(inboxWord)
+		cfg.Sink = inboxSink{r.client}
+		told := cfg.Notify
+		cfg.Notify = func(e session.Event) {
+			switch e.(type) {
+			case session.ConnectionLost, session.TakenOver:
+				q.lost.Add(1)
+			}
+			told(e)
+		}
+		return session.New(cfg)
+	}
+	r.answers.open = r.openAnswers
+}
+
+// inboxPrefix is what the topics for replies of each process with our client id
+// have in front of something random.
+func (r *run) inboxPrefix() string { return InboxPrefix + topicLevel(r.id) + "/" }
+
+// formerInboxPrefix is what earlier versions had in the place of [InboxPrefix].
+const formerInboxPrefix = "reply/"
+
+// topicLevel makes one level of a client id, whatever is in it.
+func topicLevel(id string) string {
+	return strings.NewReplacer("%", "%25", "/", "%2F", "+", "%2B", "#", "%23").Replace(id)
+}
+
+// OpenInbox returns a topic for the reply to one request, subscribed to on the
+// present connection; name is the caller's own, or empty for the client's.
+// Topics that no request waits on are given back when others are wanted; while
+// there is none it waits within ctx. The inbox must be closed.
+func (c *Client) OpenInbox(ctx context.Context, name string) (*Inbox, error) {
+	r := c.publishing()
+	if r == nil {
+		return nil, c.absent("request", name)
+	}
+	q := &r.inboxes
+	if name == "" {
+		name = q.own
+	} else if err := topic.ValidateName(name); err != nil {
+		return nil, &Error{Op: "request", Topic: shorten(name), Reason: session.ReasonBadTopic, Cause: err}
+	}
+	s, err := q.conn.get()
+	if err != nil {
+		return nil, err
+	}
+	for room := q.take(s, name); room != nil; room = q.take(s, name) {
+		select {
+		case <-room:
+		case <-q.ended:
+			return nil, &Error{Op: "request", Topic: name, Reason: session.ReasonClosed, Cause: errStopped}
+		case <-ctx.Done():
+			return nil, &Error{Op: "request", Topic: name, Reason: session.ReasonQuota, Cause: fmt.Errorf(
+				"%d topics for replies have requests that wait: %w", MaxInboxes, ctx.Err())}
+		}
+	}
+	in := &Inbox{Topic: name, all: q, lost: q.lost.Load()}
+	if err := granted(ctx, s, name); err != nil {
+		q.give(s, name, true)
+		return nil, err
+	}
+	return in, nil
+}
+
+// take reserves a topic. It returns what to wait for when there is no room.
+func (q *inboxes) take(s *session.Session, name string) (room <-chan struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	in := q.topics[name]
+	if in == nil {
+		if len(q.topics) >= MaxInboxes && !q.evict(s) {
+			return q.room
+		}
+		in = new(inbox)
+		q.topics[name] = in
+	}
+	in.waiting++
+	return nil
+}
+
+// evict gives back the topic that was not used for longest. The mutex is held,
+// so that nobody asks for the same one meanwhile.
+func (q *inboxes) evict(s *session.Session) bool {
+	oldest, used := "", uint64(math.MaxUint64)
+	for name, in := range q.topics {
+		if in.waiting == 0 && in.used < used && name != q.own {
+			oldest, used = name, in.used
+		}
+	}
+	if oldest == "" {
+		return false
+	}
+	delete(q.topics, oldest)
+	s.Forget(oldest) // goes ahead of the SUBSCRIBE that follows
+	return true
+}
+
+// give ends the wait of one request. A topic that could not be subscribed to is
+// not kept.
+func (q *inboxes) give(s *session.Session, name string, failed bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	in := q.topics[name]
+	q.clock++
+	in.used = q.clock
+	if in.waiting--; in.waiting > 0 {
+		return
+	}
+	if failed {
+		delete(q.topics, name)
+		s.Forget(name)
+	}
+	close(q.room)
+	q.room = make(chan struct{})
+}
+
+// granted waits until the broker has granted a filter on the connection that
+// there is: a clean session has lost those of the one before.
+func granted(ctx context.Context, s *session.Session, filter string) error {
+	if err := s.WaitConnected(ctx, session.Final); err != nil {
+		return err
+	}
+	wish, err := s.Ask(session.Filter{Filter: filter, QoS: 1})
+	if err != nil {
+		return err
+	}
+	return wish.Wait(ctx)
+}
+
+// Close ends the wait.
+func (in *Inbox) Close() {
+	if in.closed.CompareAndSwap(false, true) {
+		in.all.give(in.all.conn.made(), in.Topic, false)
+	}
+}
+
+// Ended is closed when no reply comes any more, because the client stops.
+func (in *Inbox) Ended() <-chan struct{} { return in.all.ended }
+
+// Lost reports whether the connection was lost meanwhile: a reply that was sent
+// then is gone.
+func (in *Inbox) Lost() bool { return in.all.lost.Load() != in.lost }
+
+func (q *inboxes) close(ctx context.Context) {
+	close(q.ended)
+	q.conn.close(ctx)
+}
+
+// inboxSink hands replies over on the read loop.
+type inboxSink struct{ client *Client }
+
+var _ session.Sink = inboxSink{}
+
+// New implements [session.Sink].
+func (inboxSink) New(byte, int) *session.Inbound { return new(session.Inbound) }
+
+// Deliver implements [session.Sink].
+func (s inboxSink) Deliver(m *session.Inbound) {
+	if f := s.client.cfg.Replied; f != nil && m.Oversize == 0 && m.IllFormed() == nil {
+		s.client.hook(func() { f(&Delivery{Inbound: m, Attempt: 1}) })
+	}
+	m.Done()
+}
+
+// Batch implements [session.Sink].
+func (inboxSink) Batch() {}

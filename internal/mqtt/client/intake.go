@@ -1,0 +1,248 @@
+package client
+
+import (
+	"slices"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+)
+
+// intake is the way from a subscriber's read loop to the workers. It matches
+// and queues; nothing of the user's runs here.
+type intake struct {
+	run     *run
+	at      *subscriber
+	awaited awaited // room in the queue
+	half    awaited // and in half of it
+
+	// Used by the read loop only.
+	batch  []delivery.Item
+	next   *Delivery // that the message being delivered lies in
+	left   left
+	queued room // in batch
+	apart  apart
+	came   arrivals
+
+	beyond   bool      // the message at hand is over the share of its origin
+	vain     time.Time // when a QoS 0 message was dropped that had waited
+	sayShare PerMinute
+}
+
+// apart is what the batchers have and the bounds do not count yet.
+type apart struct {
+	room
+	items []delivery.Held
+}
+
+func (a *apart) add(origin uint64, size int) {
+	a.room.add(size)
+	a.items = append(a.items, delivery.Held{Origin: origin, Size: size})
+}
+
+var _ session.Bounded = (*intake)(nil)
+
+// New allocates a message together with its first delivery: most topics have
+// one handler.
+func (i *intake) New(byte, int) *session.Inbound {
+	i.next = new(Delivery)
+	return &i.next.message
+}
+
+// Deliver queues one item for each matching subscription. The message is done
+// when every one of them is. One that nothing matches is kept for a while.
+func (i *intake) Deliver(m *session.Inbound) {
+	for !i.deliver(m) {
+		if !i.at.strays.take(m) {
+			return
+		}
+	}
+}
+
+// deliver reports whether a subscription takes the message. While messages are
+// kept, their handler may be registered at the same time: it gets those first.
+func (i *intake) deliver(m *session.Inbound) bool {
+	if t := &i.at.strays; t.some.Load() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+	}
+	matched, n := i.at.match(m)
+	if n == 0 {
+		items, found := i.at.moved(m)
+		for _, it := range items {
+			i.queued.add(it.Size)
+		}
+		i.batch = append(i.batch, items...)
+		return found
+	}
+	queued, held := len(i.batch), len(i.apart.items)
+	i.batch = i.at.route(m, matched, n, i.batch, &i.apart, i.next)
+	i.next = nil
+	for range len(i.batch) - queued {
+		i.queued.add(m.Size)
+	}
+	if len(i.batch) > queued {
+		i.came.note(i.batch[queued].Origin)
+	} else if len(i.apart.items) > held {
+		i.came.note(i.apart.items[held].Origin)
+	}
+	return true
+}
+
+// hand queues a message that was kept, on whatever goroutine.
+func (i *intake) hand(m *session.Inbound) {
+	matched, n := i.at.match(m)
+	var apart apart
+	var items []delivery.Item
+	if n > 0 {
+		items = i.at.route(m, matched, n, nil, &apart, nil)
+	} else {
+		items, _ = i.at.moved(m)
+	}
+	if apart.count > 0 {
+		i.at.sched.Hold(apart.items...)
+	}
+	if len(items) > 0 {
+		i.at.sched.Submit(items...)
+	}
+}
+
+// match returns the subscriptions whose filter matches; n of them, those that
+// the session takes the message for, are meant. A subscription identifier tells
+// copies apart. It does not say who may have the message: the broker writes that
+// of the filter that there was when it was published, and where none of them is
+// ours the topic decides, as on MQTT 3.1.1.
+func (at *subscriber) match(m *session.Inbound) (matched []*Subscription, n int) {
+	matched = at.run.client.router.Match(m.Topic)
+	n = at.count(matched, m)
+	if n == 0 && len(matched) > 0 && m.Identified() && !at.run.client.knows(m) {
+		m.Anonymize()
+		n = at.count(matched, m)
+	}
+	return matched, n
+}
+
+func (at *subscriber) count(matched []*Subscription, m *session.Inbound) (n int) {
+	for _, s := range matched {
+		if at.takes(s, m) {
+			n++
+		}
+	}
+	return n
+}
+
+// matches reports whether a subscription takes the message, of this session or
+// of one that its filter has moved to.
+func (at *subscriber) matches(m *session.Inbound) bool {
+	matched, n := at.match(m)
+	return n > 0 || slices.ContainsFunc(matched, func(s *Subscription) bool {
+		return s.Session != at.name && m.Through(s.id)
+	})
+}
+
+// route makes the deliveries of a message to the n subscriptions that take it,
+// and adds what goes to the scheduler to items; first is memory for one of them,
+// or nil. What goes to batches is counted in apart. With those that ignore it the
+// message is done.
+func (at *subscriber) route(m *session.Inbound, matched []*Subscription, n int, items []delivery.Item, apart *apart, first *Delivery) []delivery.Item {
+	at.arrived(m, matched)
+	done := delivery.Join(n, doner(m))
+	topicKey := at.sched.Key(m.Topic)
+	for _, s := range matched {
+		if !at.takes(s, m) {
+			continue
+		}
+		if s.ignores(m) {
+			at.ignore(done)
+			continue
+		}
+		key, d, origin := topicKey, first, topicKey
+		if s.levels > 0 {
+			origin = at.origin(s, m)
+		}
+		if first = nil; d == nil {
+			d = new(Delivery)
+		}
+		key, d.key = at.order(s, m, key)
+		task := s.deliver(d, m, done)
+		if s.batch != nil {
+			s.batch.add(d, key)
+			apart.add(origin, m.Size)
+			continue
+		}
+		items = append(items, delivery.Item{Task: task, Lane: s.lane, Key: key, Origin: origin, Shares: s.levels > 0, Size: m.Size, Must: true})
+	}
+	return items
+}
+
+// ignore counts a message that its subscription has no use for.
+func (at *subscriber) ignore(done delivery.Doner) {
+	at.run.client.counts.retainedIgnored.Add(1)
+	done.Done()
+}
+
+// Batch hands over what was collected. What the scheduler refuses came after
+// intake ended and stays unacknowledged.
+func (i *intake) Batch() {
+	if i.apart.count > 0 {
+		i.at.sched.Hold(i.apart.items...)
+		i.apart = apart{items: i.apart.items[:0]}
+		if cap(i.apart.items) > maxBatch {
+			i.apart.items = nil
+		}
+	}
+	i.queued = room{}
+	if len(i.batch) == 0 {
+		return
+	}
+	i.at.sched.Submit(i.batch...)
+	clear(i.batch)
+	i.batch = i.batch[:0]
+	if cap(i.batch) > maxBatch {
+		i.batch = nil
+	}
+}
+
+// order returns the order that a message belongs to, and its name; "" is the topic's,
+// or none.
+func (at *subscriber) order(s *Subscription, m *session.Inbound, byTopic uint64) (key uint64, name string) {
+	switch {
+	case s.OrderingKey != nil:
+		return at.orderingKey(s, m, byTopic)
+	case s.Order == nil:
+		return byTopic, ""
+	}
+	if name = s.Order(m); name == "" {
+		return byTopic, ""
+	}
+	return at.sched.Key(name), name
+}
+
+// orderingKey asks the subscription; a panic leaves the order to the topic.
+func (at *subscriber) orderingKey(s *Subscription, m *session.Inbound, byTopic uint64) (key uint64, name string) {
+	key, name = byTopic, m.Topic
+	at.run.client.hook(func() {
+		if name = s.OrderingKey(m); name == "" {
+			key = 0
+		} else {
+			key = at.sched.Key(name)
+		}
+	})
+	return key, name
+}
+
+// maxBatch is the largest batch whose memory is kept.
+const maxBatch = 4096
+
+func doner(m *session.Inbound) delivery.Doner { return m }
+
+// deliver makes the task that brings m to the handler.
+func (s *Subscription) deliver(d *Delivery, m *session.Inbound, done delivery.Doner) delivery.Task {
+	d.Inbound, d.sub, d.done = m, s, done
+	var end delivery.Doner
+	if !s.ManualAck {
+		end = done
+	}
+	s.flow.Prepare(&d.task, d, end)
+	return &d.task
+}

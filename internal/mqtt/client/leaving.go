@@ -1,0 +1,74 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+)
+
+// leftovers count what a stop leaves undone.
+type leftovers struct {
+	mu                         sync.Mutex
+	unfinished, unacknowledged int // as the sessions say
+}
+
+func (l *leftovers) closed(ev session.Closed) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unfinished += ev.Unfinished
+	l.unacknowledged += ev.Unacknowledged
+}
+
+// flush lets go what waits for the broker on this side, and returns what is left
+// and how much of that the sessions have, too.
+func (r *run) flush(ctx context.Context) (left, flying int) {
+	if f := r.client.cfg.Flush; f != nil {
+		return f(ctx)
+	}
+	return 0, 0
+}
+
+// report says in one line what was left undone, and nothing when that is
+// nothing.
+func (l *leftovers) report(c *Client, drained error, outbox, flying int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var parts []string
+	part := func(n int, what string) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, what))
+		}
+	}
+	if d, ok := errors.AsType[*delivery.DrainError](drained); ok {
+		part(d.Running, "handlers running")
+		part(d.Dropped, "messages not handled")
+	}
+	part(l.unacknowledged, "messages unacknowledged, for the broker to deliver again")
+	part(l.unfinished-flying, "publishes unfinished")
+	part(outbox, "messages in the outbox")
+	if len(parts) > 0 {
+		c.log.Warnf("mqtt: stopped, and left: %s", strings.Join(parts, ", "))
+	}
+}
+
+// publishing is told how the publishing connections are, at once: what an
+// outbox holds back must be known to be in danger before the next connection.
+func (r *run) publishing(id string, e session.Event) {
+	f, up := r.client.cfg.Publishing, false
+	if f == nil {
+		return
+	}
+	switch e.(type) {
+	case session.Attached:
+		up = true
+	case session.ConnectionLost, session.ConnectFailed, session.TakenOver:
+	default:
+		return
+	}
+	f(up, r.pubs.note(id, up))
+}

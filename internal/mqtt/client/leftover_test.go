@@ -1,0 +1,134 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+)
+
+// hesitant is a store whose first listing waits until it is let go.
+type hesitant struct {
+	*deadletter.Memory
+	asked, release chan struct{}
+}
+
+func (s *hesitant) List(ctx context.Context, q deadletter.Query) ([]*deadletter.Letter, error) {
+	if q.OverAt.IsZero() {
+		select {
+		case s.asked <- struct{}{}:
+			<-s.release
+		case <-s.release:
+		}
+	}
+	return s.Memory.List(ctx, q)
+}
+
+// A Start that goes on after Stop has ended, as its store is slow, does not
+// claim the client id: no Start after that would get it.
+func TestStopDuringStartLeavesTheClientID(t *testing.T) {
+	t.Parallel()
+	store := &hesitant{deadletter.NewMemory(0), make(chan struct{}), make(chan struct{})}
+	c := client(t, mqtttest.NewScripted(t).URL(), keepIn(store))
+	if _, err := c.Subscribe(t.Context(), on("a", ignore)); err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan error, 1)
+	go func() { over <- c.Start(within(t, patience)) }()
+	<-store.asked
+	if err := c.Stop(within(t, patience)); err != nil {
+		t.Fatal(err)
+	}
+	close(store.release)
+	<-over
+	if err := c.Start(within(t, patience)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Only what looks like a reply to this client is dropped without a
+// subscription: other topics below reply/ are kept for theirs.
+func TestTopicsBelowReplyAreKept(t *testing.T) {
+	t.Parallel()
+	b := mqtttest.NewScripted(t)
+	reply := formerInboxPrefix + idOf(t) + "/" + uuid.NewString()
+	c := running(t, client(t, b.URL()), on("reply/#", ignore))
+	if err := c.Stop(within(t, patience)); err != nil {
+		t.Fatal(err)
+	}
+	source := running(t, client(t, b.URL(), func(c *Config) { c.ClientID = "source" }))
+	topics := []string{"reply/orders", formerInboxPrefix + idOf(t) + "/1", formerInboxPrefix + "other/" + uuid.NewString()}
+	for _, topic := range append(topics, reply) {
+		publish(t, source, topic, 1, topic)
+	}
+	c = running(t, client(t, b.URL(), keepIn(deadletter.NewMemory(0))), on("other", ignore))
+	eventually(t, func() bool { h := c.Health(); return h.UnmatchedKept == len(topics) && h.Unmatched == 1 })
+	var got seen
+	s := on("reply/#", func(_ context.Context, d *Delivery) error { got.add("%s", d.Payload); return nil })
+	if _, err := c.Subscribe(within(t, patience), s); err != nil {
+		t.Fatal(err)
+	}
+	got.wait(t, len(topics))
+}
+
+// A letter is larger than its message, on MQTT 3.1.1 by a third: it is read
+// back all the same.
+func TestLargestRetainedLetter(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, version option) {
+		b := mqtttest.NewScripted(t)
+		s := on("work", func(context.Context, *Delivery) error { return errors.New("bad") })
+		s.MaxAttempts = 1
+		c := running(t, client(t, b.URL(), version, func(c *Config) { c.MaxPayload, c.MaxInbound = 1<<20, 1<<20 }), s)
+		const size = 1<<20 - 100
+		publish(t, c, "work", 1, strings.Repeat("x", size))
+		eventually(t, func() bool { return len(b.Retained()) == 1 && c.Health().Running == 0 })
+		list, err := c.DeadLetters().List(within(t, patience), deadletter.Query{})
+		if err != nil || len(list) != 1 || len(list[0].Payload) != size {
+			t.Fatalf("%d letters of %v, %v", len(list), b.Retained(), err)
+		}
+		if l, err := c.DeadLetters().Get(within(t, patience), list[0].ID); err != nil || len(l.Payload) != size {
+			t.Error(err)
+		}
+		over := list[0]
+		over.ID, over.Payload = numbered(1), make([]byte, maxLetter)
+		if err := c.DeadLetters().Put(within(t, patience), over); !errors.Is(err, deadletter.ErrUnfit) {
+			t.Errorf("a letter that could not be read back: %v", err)
+		}
+	})
+}
+
+// Subscriptions with batches that come and go leave nothing behind.
+func TestBatchersEndWithTheirSubscriptions(t *testing.T) {
+	t.Parallel()
+	c := running(t, client(t, mqtttest.NewScripted(t).URL()), on("other", ignore))
+	for range 3 {
+		s := on("work", ignore)
+		done := make(chan int, 1)
+		s.Batch = &Batch{MaxSize: 10, MaxWait: time.Hour, Handler: func(_ context.Context, ds []*Delivery, _ []error) error {
+			done <- len(ds)
+			return nil
+		}}
+		remove, err := c.Subscribe(within(t, patience), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		publish(t, c, "work", 1, "1")
+		eventually(t, func() bool { return c.Health().Queued == 1 })
+		if err := remove(within(t, patience)); err != nil {
+			t.Fatal(err)
+		}
+		if n := <-done; n != 1 {
+			t.Errorf("a batch of %d", n)
+		}
+	}
+	if n := len(c.current().sub.batchers.all); n != 0 {
+		t.Errorf("%d are left", n)
+	}
+}

@@ -1,0 +1,34 @@
+package client
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+)
+
+// A message that no subscription matches can be dead-lettered like any other.
+func TestLetterWithoutASubscription(t *testing.T) {
+	t.Parallel()
+	store := deadletter.NewMemory(0)
+	var told seen
+	c := running(t, client(t, mqtttest.Embedded(t).URL(), keepIn(store), func(c *Config) {
+		c.Hooks.DeadLettered = func(d *Delivery, _, _ string, _ int, cause error) { told.add("%q %s %v", d.Filter(), d.Topic, cause) }
+	}), on("other", idle))
+	d := &Delivery{Inbound: &session.Inbound{Topic: "nobody/here", Payload: []byte("x"), QoS: 1}}
+	if err := c.current().bury(within(t, patience), d, errors.New("no subscription"), 0); err != nil {
+		t.Fatal(err)
+	}
+	list, err := store.List(t.Context(), deadletter.Query{})
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%d letters, %v", len(list), err)
+	}
+	if l := list[0]; l.Topic != "nobody/here" || string(l.Payload) != "x" || l.Filter != "" || l.Key != "nobody/here" || l.Reason != "no subscription" || l.Attempts != 0 {
+		t.Errorf("%+v", l)
+	}
+	if got := told.all(); len(got) != 1 || got[0] != `"" nobody/here no subscription` {
+		t.Errorf("%v", got)
+	}
+}

@@ -1,0 +1,40 @@
+package client
+
+import (
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/guarded"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+)
+
+// origin returns whose share of the queue a message takes, as a key of the scheduler:
+// that of the part of its topic which a device cannot choose.
+func (at *subscriber) origin(s *Subscription, m *session.Inbound) uint64 {
+	return at.sched.Key(guarded.Part(m.Topic, s.levels))
+}
+
+// arrivals notes whose messages come, so that one can be told that has the connection to
+// itself from one that would hold up others. Used by the read loop only.
+type arrivals struct {
+	last   uint64
+	turned bool      // another came since alone was asked for
+	since  time.Time // when it was last found so
+}
+
+func (t *arrivals) note(origin uint64) {
+	if t.last != origin {
+		t.turned = t.turned || t.last != 0
+		t.last = origin
+	}
+}
+
+// alone reports whether nobody but the last one has sent anything for a second.
+func (t *arrivals) alone(now time.Time) bool {
+	if t.turned {
+		t.turned, t.since = false, now
+	}
+	return now.Sub(t.since) > aloneAfter
+}
+
+// aloneAfter is after how long without another's message an origin counts as alone.
+const aloneAfter = time.Second

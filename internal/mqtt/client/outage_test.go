@@ -1,0 +1,119 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-kratos/kratos/v2/log"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+)
+
+// lines is a logger that keeps what is not a detail.
+type lines struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *lines) Log(level log.Level, keyvals ...any) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if level >= log.LevelInfo {
+		l.all = append(l.all, fmt.Sprint(append([]any{level}, keyvals...)...))
+	}
+	return nil
+}
+
+func (l *lines) with(part string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.all {
+		if strings.Contains(line, part) {
+			n++
+		}
+	}
+	return n
+}
+
+// TestOneWarningAnOutage is a broker that is down for some attempts.
+func TestOneWarningAnOutage(t *testing.T) {
+	t.Parallel()
+	l, failed := new(lines), make(chan struct{}, 1000)
+	c := client(t, nowhere(t), func(c *Config) {
+		c.Logger = log.With(l, "caller", log.DefaultCaller)
+		c.Hooks.Connected = func(string, string, bool, error) { failed <- struct{}{} }
+	})
+	if _, err := c.Subscribe(t.Context(), on("a", ignore)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- c.Start(ctx) }()
+	for range 10 {
+		<-failed
+	}
+	cancel()
+	<-ended
+	if err := c.Stop(within(t, patience)); err != nil {
+		t.Error(err)
+	}
+	if n := l.with("cannot connect"); n != 1 {
+		t.Errorf("%d warnings, want 1:\n%s", n, strings.Join(l.all, "\n"))
+	}
+	if n := l.with("events.go"); n < 1 || l.with("helper.go") > 0 {
+		t.Errorf("the caller is not ours:\n%s", strings.Join(l.all, "\n"))
+	}
+}
+
+func TestOutages(t *testing.T) {
+	t.Parallel()
+	o := make(outages)
+	network := &Error{Op: "connect", Reason: session.ReasonNetwork}
+	rights := &Error{Op: "connect", Reason: session.ReasonNotAuthorized}
+	for i, step := range []struct {
+		id   string
+		err  error
+		want log.Level
+	}{
+		{"a", network, log.LevelWarn},
+		{"a", network, log.LevelDebug},
+		{"b", network, log.LevelWarn}, // another client
+		{"a", rights, log.LevelWarn},  // another reason
+		{"a", rights, log.LevelDebug},
+		{"a", network, log.LevelDebug},
+	} {
+		if got := o.failed(session.ConnectFailed{ClientID: step.id, Err: step.err}); got != step.want {
+			t.Errorf("step %d: %v, want %v", i, got, step.want)
+		}
+	}
+	if _, n := o.ended("a"); n != 5 {
+		t.Errorf("%d attempts, want 5", n)
+	}
+	if _, n := o.ended("a"); n != 0 {
+		t.Errorf("%d attempts in no outage", n)
+	}
+	o.lost("a") // which is told by itself
+	if got := o.failed(session.ConnectFailed{ClientID: "a", Err: network}); got != log.LevelDebug {
+		t.Errorf("behind a loss: %v", got)
+	}
+}
+
+func TestWithoutAddress(t *testing.T) {
+	t.Parallel()
+	_, err := net.DialTimeout("tcp", strings.TrimPrefix(nowhere(t), "mqtt://"), time.Second)
+	text := withoutAddress(&Error{Op: "connect", Reason: session.ReasonNetwork, Cause: fmt.Errorf("dial mqtt://h:1: %w", err)}, "mqtt://h:1")
+	if text != "network: connect: connection refused" {
+		t.Errorf("%q", text)
+	}
+	for d, want := range map[time.Duration]string{92679828: "90ms", 1501663271: "1.5s", 5388772713: "5.4s", 0: "0s"} {
+		if got := rounded(d).String(); got != want {
+			t.Errorf("%v is %s, want %s", d, got, want)
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package client
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+)
+
+// inUse are the client ids that subscribe in this process. It is the one state
+// that all clients of a process share, and has to be: what one of them cannot see
+// is another one that connects with its id. The broker would hand the session
+// with everything in it to whoever comes last.
+var inUse = sessionRegistry{holders: make(map[sessionKey]string)} //nolint:gochecknoglobals // of the process
+
+// sessionRegistry knows who holds which session.
+type sessionRegistry struct {
+	mu      sync.Mutex
+	holders map[sessionKey]string
+}
+
+// sessionKey is what a broker knows a session by.
+type sessionKey struct{ address, clientID string }
+
+// claim takes a client id at all of the addresses, or at none when one is taken
+// there: then holder is by whom, and where.
+func (g *sessionRegistry) claim(addresses []Address, clientID, owner string) (release func(), at, holder string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	keys := make([]sessionKey, 0, len(addresses))
+	for _, a := range addresses {
+		key := sessionKey{a.String(), clientID}
+		if holder, taken := g.holders[key]; taken {
+			return nil, key.address, holder
+		}
+		keys = append(keys, key)
+	}
+	for _, key := range keys {
+		g.holders[key] = owner
+	}
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		for _, key := range keys {
+			delete(g.holders, key)
+		}
+	}, "", ""
+}
+
+// owner names the client in an error of another one.
+func (c *Config) owner() string {
+	role := c.Role
+	if role == "" {
+		role = "the data layer"
+	}
+	return fmt.Sprintf("%s of service %q", role, c.Service)
+}
+
+// claim makes the session the only one of the process with its client id, before
+// it connects. It is released at the end of Stop; claiming twice is one claim.
+// After Stop it claims nothing, and connects no more: nobody would release it.
+func (at *subscriber) claim() error {
+	at.claiming.Lock()
+	defer at.claiming.Unlock()
+	if at.release != nil || at.over {
+		return nil
+	}
+	release, err := at.run.client.cfg.claim(at.id)
+	at.release = release
+	return err
+}
+
+// claim takes a client id for one session of the client.
+func (c *Config) claim(id string) (release func(), err error) {
+	release, address, holder := inUse.claim(c.Addresses, id, c.owner())
+	if holder != "" {
+		return nil, &Error{Op: "connect", Reason: session.ReasonTakenOver, Cause: fmt.Errorf(
+			"client id %q subscribes at %s for %s in this process already, and the broker would hand its session to %s: "+
+				"give one of the two a client_id of its own, such as %q", id, address, holder, c.owner(), id+"-2")}
+	}
+	return release, nil
+}
+
+// connect claims the client id and begins to connect.
+func (at *subscriber) connect() error {
+	err := at.claim()
+	if err == nil {
+		at.Start()
+	}
+	return err
+}
+
+func (at *subscriber) unclaim() {
+	at.claiming.Lock()
+	defer at.claiming.Unlock()
+	at.over = true
+	if at.release != nil {
+		at.release()
+		at.release = nil
+	}
+}

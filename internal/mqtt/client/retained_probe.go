@@ -1,0 +1,159 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/google/uuid"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+)
+
+// testTimeout bounds one self-test, clearTimeout what it clears away.
+const (
+	testTimeout  = 10 * time.Second
+	clearTimeout = time.Second
+)
+
+// probes is how often a probe is published that somebody else clears.
+const probes = 3
+
+// test publishes a retained message, reads it back and clears it, until that
+// went well once. Whoever may write there can clear it before it is read back, and
+// could clear each letter as well: that is told, and after a few probes it is no
+// proof that the broker keeps nothing, as it would stop the service for good.
+func (s *retained) test(ctx context.Context) error {
+	if s.tested.Load() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(testTimeout, s.client.cfg.StoreTimeout))
+	defer cancel()
+	select { // one test is enough for all that wait
+	case s.testing <- struct{}{}:
+		defer func() { <-s.testing }()
+	case <-ctx.Done():
+		return fmt.Errorf("self-test of retained messages: waiting for another one: %w", ctx.Err())
+	}
+	if s.tested.Load() {
+		return nil
+	}
+	var topic string
+	var err error
+	for range probes {
+		if topic, err = s.probe(ctx); !errors.Is(err, errCleared) {
+			break
+		}
+	}
+	if errors.Is(err, errCleared) {
+		s.client.log.Errorf("mqtt: somebody else clears retained messages below %q, and can clear dead letters: "+
+			"want access rules that let only this service write there", s.client.cfg.letterPrefix())
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("self-test of retained messages on %q: %w", topic, err)
+	}
+	if !s.tested.Swap(true) {
+		s.client.log.Infof("mqtt: the broker keeps retained messages: dead letters go to %q", s.somewhere())
+	}
+	return nil
+}
+
+var (
+	errNotKept = errors.New("it was published and not read back: the broker does not keep retained messages, or not for us")
+	errCleared = errors.New("somebody else cleared it before it was read back")
+)
+
+// probe publishes a message on a topic that nobody can guess, and reads it back. It is
+// subscribed to before that, so as to see who clears it.
+func (s *retained) probe(ctx context.Context) (topic string, err error) {
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return "", err
+	}
+	below := s.client.cfg.letterPrefix() + "check/"
+	m := &Message{Topic: below + "retained/" + id.String(), Payload: []byte(id.String()), QoS: 1, Retain: true}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearTimeout)
+		defer cancel()
+		if e := s.publish(ctx, &Message{Topic: m.Topic, QoS: 1, Retain: true}); e != nil && err == nil {
+			err = fmt.Errorf("clearing: %w", e)
+		}
+	}()
+	found := &probed{topic: m.Topic, payload: id.String()}
+	err = s.reading(ctx, found, func(ctx context.Context, c *collector, reader *session.Session) error {
+		if err := subscribeAll(ctx, reader, session.Filter{Filter: below + "+/" + id.String()}); err != nil {
+			return err
+		}
+		if err := s.publish(ctx, m); err != nil {
+			return err
+		}
+		// Another filter for the same topic, for which the broker sends what it keeps.
+		return c.collect(ctx, reader, []string{m.Topic})
+	})
+	if err == nil {
+		err = found.err()
+	}
+	return m.Topic, err
+}
+
+// probed takes the messages on the topic of a probe.
+type probed struct {
+	topic, payload string
+
+	mu            sync.Mutex
+	kept, cleared bool
+}
+
+func (p *probed) keep(m *session.Inbound) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m.Topic == p.topic && m.Retain {
+		p.kept = p.kept || string(m.Payload) == p.payload
+	}
+	// Written over by somebody else is as good as cleared.
+	p.cleared = p.cleared || m.Topic == p.topic && string(m.Payload) != p.payload
+	return nil
+}
+
+func (p *probed) clear(topic string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cleared = p.cleared || topic == p.topic
+}
+
+func (p *probed) next() {}
+
+func (p *probed) err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.kept:
+		return nil
+	case p.cleared:
+		return errCleared
+	}
+	return errNotKept
+}
+
+// checkRetained tests a chosen store before it is needed, until that goes well.
+func (r *run) checkRetained(ctx context.Context) {
+	s, ok := r.client.store.(*retained)
+	if !ok || r.main().WaitReady(ctx) != nil {
+		return
+	}
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := s.test(ctx)
+		if err != nil && ctx.Err() == nil {
+			r.troubles.set(s, err)
+			r.client.log.Errorf("mqtt: dead letters cannot be kept: %v", err)
+		}
+		return struct{}{}, err
+	}, backoff.WithMaxElapsedTime(0))
+	if err == nil {
+		r.troubles.clear(s)
+	}
+}

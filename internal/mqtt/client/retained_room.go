@@ -1,0 +1,120 @@
+package client
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+)
+
+// taken is how much room the letters take that the service has written, as far as is
+// known here: letters are counted now and then, and in between the figure follows what
+// this process writes and deletes.
+type taken struct {
+	mu      sync.Mutex
+	usage   *deadletter.Usage
+	counted time.Time     // the last count began; zero until then
+	cost    time.Duration // of the last count
+	seen    map[string]share
+}
+
+// share is what a letter takes of which origin's.
+type share struct {
+	origin string
+	size   int64
+}
+
+const (
+	// While there is no room letters are counted again: others may have deleted some. That
+	// is after minRecount at the earliest and maxRecount at the latest, and in between for a
+	// part of the time of recountShare.
+	minRecount   = time.Second
+	maxRecount   = time.Minute
+	recountShare = 20
+	// maxSeen and maxSeenOrigin bound the letters whose deletion is followed.
+	maxSeen       = 1000
+	maxSeenOrigin = 256
+)
+
+func newTaken(b deadletter.Bounds) taken { return taken{usage: deadletter.NewUsage(b)} }
+
+// set is the result of a count.
+func (t *taken) set(usage *deadletter.Usage, began time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.usage, t.counted, t.cost = usage, began, time.Since(began)
+}
+
+// saw remembers what a letter takes that somebody has read, who may delete it.
+func (t *taken) saw(l *deadletter.Letter) {
+	origin := l.Origin()
+	if len(origin) > maxSeenOrigin {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.seen == nil || len(t.seen) >= maxSeen {
+		t.seen = make(map[string]share)
+	}
+	t.seen[l.ID] = share{origin, l.Size()}
+}
+
+// sawPage is saw for those letters of a page that count, and returns the page.
+func (t *taken) sawPage(p *letterPage, page []*deadletter.Letter) []*deadletter.Letter {
+	for _, l := range page {
+		if _, foreign := p.foreign[l.ID]; !foreign {
+			t.saw(l)
+		}
+	}
+	return page
+}
+
+// gone notes that a letter was deleted; one that nobody has read is missed by the next
+// count.
+func (t *taken) gone(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s, known := t.seen[id]; known {
+		delete(t.seen, id)
+		t.usage.Add(s.origin, -1, -s.size)
+	}
+}
+
+// now returns the figure, and whether another count may find more room.
+func (t *taken) now() (usage *deadletter.Usage, never, old bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	age := min(max(minRecount, recountShare*t.cost), maxRecount)
+	return t.usage, t.counted.IsZero(), time.Since(t.counted) > age
+}
+
+// room takes room for a letter, which giveBack returns. Letters are counted before
+// the first one of a process, then what this process writes and deletes is followed.
+// A count that fails stops no letter, and one that is incomplete is taken as it
+// is, so that the bounds may be exceeded by what did not come.
+func (s *retained) room(ctx context.Context, origin string, size int64) (giveBack func(), err error) {
+	if _, never, _ := s.taken.now(); never {
+		s.recount(ctx)
+	}
+	for again := true; ; again = false {
+		usage, _, old := s.taken.now()
+		err := usage.Take(origin, size)
+		if err == nil {
+			return func() { usage.Add(origin, -1, -size) }, nil
+		}
+		if !again || !old {
+			return nil, err
+		}
+		s.recount(ctx)
+	}
+}
+
+func (s *retained) recount(ctx context.Context) {
+	s.taken.mu.Lock()
+	s.taken.counted = time.Now() // one that fails is not made again at once either
+	s.taken.mu.Unlock()
+	if _, err := s.Stats(ctx); err != nil {
+		s.client.log.Warnf("mqtt: retained dead letters could not be counted: %v", err)
+	}
+}

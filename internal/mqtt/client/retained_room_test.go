@@ -1,0 +1,111 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+)
+
+// letterBelow is a letter whose origin is the topic without its last level.
+func letterBelow(origin string, i, size int) *deadletter.Letter {
+	return &deadletter.Letter{
+		ID: numbered(i), State: deadletter.Dead, Service: "shop", Filter: "plant/+/#", Reason: "bad",
+		Message: message.Message{Topic: fmt.Sprintf("%s/%d", origin, i), Payload: []byte(strings.Repeat("x", size)), QoS: 1},
+	}
+}
+
+// What a service did not sign takes no room: neither the share of the origin that it
+// names, nor that of all.
+func TestForgedLettersTakeNoRoom(t *testing.T) {
+	t.Parallel()
+	for name, n := range map[string]int{"share": 12, "all": 20} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachVersion(t, func(t *testing.T, version option) {
+				b := mqtttest.Mosquitto(t)
+				other := running(t, client(t, b.URL(), version, func(c *Config) { c.ClientID = "other" }))
+				for i := range n {
+					l := letterBelow("plant/7", i+1, 10)
+					retainLetter(t, other, letterTopic+part(l.ID)+"/"+l.ID, l, nil)
+				}
+				c := running(t, client(t, b.URL(), version, func(c *Config) {
+					c.MaxLetters, c.LetterKeys = 16, deadletter.Keys{[]byte(strings.Repeat("k", 32))}
+				}), on("plant/+/#", idle))
+				s := c.DeadLetters()
+				for i := range 8 {
+					if err := s.Put(within(t, patience), letterBelow("plant/7", 100+i, 10)); err != nil {
+						t.Fatalf("letter %d: %v", i+1, err)
+					}
+				}
+				if st, err := s.Stats(within(t, patience)); err != nil || st.Dead != n+8 {
+					t.Errorf("%+v, %v, want %d letters", st, err, n+8)
+				}
+				if err := s.Put(within(t, patience), letterBelow("plant/8", 200, 10)); err != nil {
+					t.Errorf("after a count: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// Letters that are gone leave their room to those of the same origin, in letters and in
+// bytes.
+func TestDroppedRetainedLettersLeaveRoom(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, version option) {
+		b := mqtttest.Mosquitto(t)
+		for name, bounds := range map[string]option{
+			"letters": func(c *Config) { c.MaxLetters = 16 },
+			"bytes":   func(c *Config) { c.MaxLetterBytes = 16 << 10 },
+		} {
+			c := running(t, client(t, b.URL(), version, bounds, func(c *Config) { c.Service, c.ClientID = name, name }), on("plant/+/#", idle))
+			s := c.DeadLetters()
+			for round := range 3 {
+				for i := range 8 {
+					l := letterBelow("plant/7", 100*round+i+1, 500)
+					l.Service = name
+					if err := s.Put(within(t, patience), l); err != nil {
+						t.Fatalf("%s: round %d, letter %d: %v", name, round+1, i+1, err)
+					}
+				}
+				if n, err := deadletter.Drop(within(t, patience), s); n != 8 || err != nil {
+					t.Fatalf("%s: %d dropped, %v", name, n, err)
+				}
+			}
+		}
+	})
+}
+
+// What another process has deleted leaves its room at the next count.
+func TestRoomThatOthersLeft(t *testing.T) {
+	t.Parallel()
+	b := mqtttest.Mosquitto(t)
+	bounds := func(c *Config) { c.MaxLetterBytes = 16 << 10 }
+	c := running(t, client(t, b.URL(), bounds), on("plant/+/#", idle))
+	s := c.DeadLetters().(*retained)
+	operator := running(t, client(t, b.URL(), bounds, func(c *Config) { c.ClientID = "operator" }))
+	var err error
+	for i := range 20 {
+		if err = s.Put(within(t, patience), letterBelow("plant/7", i+1, 500)); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, deadletter.ErrShare) {
+		t.Fatalf("%v, want ErrShare", err)
+	}
+	if n, err := deadletter.Drop(within(t, patience), operator.DeadLetters()); n == 0 || err != nil {
+		t.Fatalf("%d dropped, %v", n, err)
+	}
+	s.taken.mu.Lock()
+	s.taken.counted = time.Now().Add(-max(minRecount, recountShare*s.taken.cost))
+	s.taken.mu.Unlock()
+	if err := s.Put(within(t, patience), letterBelow("plant/7", 100, 500)); err != nil {
+		t.Error(err)
+	}
+}

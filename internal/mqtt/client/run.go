@@ -1,0 +1,248 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+)
+
+// run is what lives between Start and Stop.
+type run struct {
+	client      *Client
+	base        context.Context // the values of Start's context, for handlers
+	id          string          // of the subscriber
+	sub         *subscriber     // the main one; ready to be connected
+	others      ownSessions
+	pubs        *publishers
+	inboxes     inboxes                   // of requests
+	answers     onDemand                  // to requests
+	answersLost atomic.Pointer[time.Time] // their connection, last; nil is not
+	events      *events
+	version     *session.Negotiation
+	drops       drops
+	left        leftovers
+	began       chan struct{} // closed when the outcome of Start is known
+	failure     error         // of Start; valid once it began
+	stopped     chan struct{} // closed at the end of stop
+	unclean     error         // of Stop; valid once it stopped
+
+	restoring sync.Mutex // while parked messages are read back
+	troubles  troubles
+	checks    background
+	presence  *Presence
+	grants    grants
+	filters   filterBook
+
+	foreign    atomic.Int64 // parked messages that nobody here handles
+	selfTested atomic.Pointer[error]
+}
+
+// newRun takes from ctx what handlers find in their contexts. It does not take
+// its end: a Start is often given a deadline, and what was handled when Kratos'
+// context ends is for Stop to drain.
+func newRun(ctx context.Context, c *Client) (*run, error) {
+	r := &run{client: c, base: context.WithoutCancel(ctx), presence: c.presence, began: make(chan struct{}), stopped: make(chan struct{})}
+	r.events = &events{client: c, left: &r.left, outages: make(outages)}
+	r.checks.init()
+	r.grants.init(c.cfg.Granted)
+	r.id = c.cfg.clientID()
+	r.filters.init(r)
+	r.initInboxes()
+	err := r.open(r.id)
+	for s := range c.subs {
+		if err == nil {
+			err = r.prepare(s)
+		}
+		if err == nil {
+			err = s.at.Want(c.wanted(s.Session, s.Filter))
+		}
+	}
+	if err != nil {
+		for _, at := range r.subscribers() {
+			at.sched.Close()
+		}
+		return nil, err
+	}
+	r.clearLeft()
+	return r, nil
+}
+
+func (r *run) queueFull(n int) {
+	r.client.counts.dropped.Add(int64(n))
+	r.dropped(n, 0, 0)
+}
+
+// publisherExpiry keeps the publisher's session for a reconnect, which resends
+// what is in flight, and not for much longer.
+const publisherExpiry = 5 * time.Minute
+
+// open makes the sessions; nothing connects yet. The client's lock is held.
+func (r *run) open(id string) (err error) {
+	c := &r.client.cfg
+	version := session.NewNegotiation(c.protocol())
+	r.version = version
+	subscribes := len(r.client.subs) > 0
+
+	var will *Message
+	if subscribes {
+		will = r.will()
+	}
+	if r.sub, err = r.newSubscriber("", will); err != nil {
+		return err
+	}
+	publisher := id + c.PublisherSuffix
+	r.pubs, err = newPublishers(c.Connections, publisher, func(id string) (*session.Session, error) {
+		pub := c.session(id)
+		pub.Negotiation, pub.SessionExpiry, pub.FreshStart = version, publisherExpiry, true
+		first := id == publisher
+		pub.Unrouted = r.unrouted
+		pub.Notify = func(e session.Event) {
+			r.publishing(id, e)
+			main := first && r.main() != r.sub.Session
+			r.events.add(e, main)
+			r.online(e, main)
+		}
+		if !subscribes && first {
+			pub.Will = r.will()
+		}
+		return session.New(pub)
+	})
+	return err
+}
+
+// start opens the main connection and waits for its first outcome, for which it
+// tries each address once.
+func (r *run) start(ctx context.Context) error {
+	c := r.client
+	if err := r.restore(ctx); err != nil {
+		return err
+	}
+	main := r.main()
+	others := r.others.list()
+	for _, at := range r.subscribers() {
+		if at.Session != main && at == r.sub {
+			continue // nothing is subscribed, and it stays closed
+		}
+		r.filters.begin(ctx, at, c.wants(at.name))()
+		at.strays.expectNone(r.filters.gone(at))
+		if err := at.connect(); err != nil {
+			return err
+		}
+	}
+	if c.hadSubscriptions() {
+		r.grants.none(true)
+	}
+	main.Start()
+	if c.cfg.Retained {
+		r.checks.run(r.checkRetained)
+	}
+	if c.store.Parks() {
+		r.checks.run(r.watchParked)
+	}
+	if len(c.cfg.SelfTest) > 0 {
+		r.checks.run(r.selfTest)
+	}
+	// The attempts have bounds of their own, and what they met says more than this one.
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(c.cfg.Addresses))*c.connectTimeout()+time.Second)
+	defer cancel()
+	err := main.WaitAttempt(ctx)
+	for _, at := range others {
+		if err == nil {
+			err = at.WaitAttempt(ctx)
+		}
+	}
+	if err == nil || (!c.cfg.FailFast && !session.Final(err)) {
+		return nil // down: the supervisor goes on trying
+	}
+	return err
+}
+
+// main is the connection that readiness is about: the subscriber's once it was
+// started in this run, also when its last subscription has ended.
+func (r *run) main() *session.Session {
+	r.client.mu.Lock()
+	defer r.client.mu.Unlock()
+	if len(r.client.subs) > 0 || r.sub.Started() {
+		return r.sub.Session
+	}
+	return r.pubs.first()
+}
+
+// prepare gives a subscription its place in this run's scheduler.
+func (r *run) prepare(s *Subscription) error {
+	var err error
+	if s.at, err = r.subscriber(s.Session); err != nil {
+		return err
+	}
+	s.lane, s.lot, s.batch = s.at.sched.NewLane(s.Concurrency), nil, r.newBatcher(s)
+	if r.client.cannotPark(s) == nil {
+		s.lot, err = r.newLot(s)
+	}
+	if err == nil {
+		s.flow, err = r.flow(s)
+	}
+	if err != nil {
+		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: err}
+	}
+	s.at.lots.add(s.lot)
+	r.grants.expect(s.Session)
+	return nil
+}
+
+// stop ends intake, drains the handlers, lets acknowledgements and publishes
+// leave, and says DISCONNECT on every connection.
+func (r *run) stop(ctx context.Context) error {
+	subscribers := r.subscribers()
+	for _, at := range subscribers {
+		at.StopIntake()
+		at.strays.close()
+		at.lots.close()
+	}
+	r.checks.stop()
+	drained := drain(ctx, subscribers)
+	r.offline(ctx)
+	closeAll(ctx, subscribers)
+	outbox, flying := r.flush(ctx)
+	r.grants.none(false)
+	r.closePublishers(ctx)
+	r.left.report(r.client, drained, outbox, flying)
+	r.events.wait(ctx)
+	if drained != nil {
+		return fmt.Errorf("mqtt: handlers did not finish in time: %w", drained)
+	}
+	return nil
+}
+
+// closePublishers closes them, and what requests use, side by side: each may wait for its publishes.
+func (r *run) closePublishers(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, s := range r.pubs.sessions {
+		wg.Go(func() { s.Close(ctx) })
+	}
+	wg.Go(func() { r.answers.close(ctx) })
+	wg.Go(func() { r.inboxes.close(ctx) })
+	wg.Wait()
+}
+
+func (r *run) hasStopped() bool {
+	select {
+	case <-r.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+// failed reports whether Start has ended with an error.
+func (r *run) failed() bool {
+	select {
+	case <-r.began:
+		return r.failure != nil
+	default:
+		return false
+	}
+}

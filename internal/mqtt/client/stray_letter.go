@@ -1,0 +1,59 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+)
+
+// prepareStrays makes what brings unmatched messages to the store of dead
+// letters: as one that no retry helps, tried until the store has it.
+func (at *subscriber) prepareStrays() (err error) {
+	r := at.run
+	policy := r.policy(&Subscription{Classify: func(error) delivery.Verdict { return delivery.DeadLetter }})
+	policy.DeadLetter = func(ctx context.Context, d *Delivery, cause error, _ int) error {
+		return r.bury(ctx, d, cause, 0) // no handler ran
+	}
+	all := r.observer()
+	policy.Observer = delivery.Observer[*Delivery]{DeadLetterFailed: all.DeadLetterFailed, Finished: func(d *Delivery, o delivery.Outcome) {
+		r.finished(d, o)
+		r.client.counts.unmatchedLetters.Add(1)
+	}}
+	at.strays.at, at.strayLane = at, at.sched.NewLane(0)
+	at.buryStray, err = delivery.NewAttempts(func(_ context.Context, d *Delivery, _ int) error {
+		return cmp.Or(d.IllFormed(), errNoSubscription)
+	}, policy)
+	return err
+}
+
+// keeps tells that a message is kept.
+func (r *run) keeps(m *session.Inbound, grace time.Duration) {
+	c := r.client
+	if c.counts.kept.Add(1) == 1 {
+		then := "a dead letter"
+		if c.cfg.UnmatchedDrop {
+			then = "dropped"
+		}
+		c.log.Warnf("mqtt: no subscription matches topic %q: the message is kept unacknowledged for %v, for a subscription that comes later, and then %s; further ones are counted",
+			shorten(m.Topic), grace, then)
+	}
+	r.noteKept()
+}
+
+// isReply reports whether a topic is one for replies to this client. They come
+// over a session of their own; in that of the subscriber an earlier version left
+// some. Other topics with the same first level are anybody's.
+func (r *run) isReply(topic string) bool {
+	for _, prefix := range []string{InboxPrefix, formerInboxPrefix} {
+		if name, ours := strings.CutPrefix(topic, prefix+topicLevel(r.id)+"/"); ours && uuid.Validate(name) == nil {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,229 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+)
+
+// subscriber is a session that messages arrive on, with everything that they
+// wait in until they are done: what one does not acknowledge holds up no other.
+type subscriber struct {
+	*session.Session
+	run      *run
+	name     string // of a session of its own; "" is that of all others
+	id       string // the client id
+	sched    *delivery.Scheduler
+	intake   *intake
+	lots     lots
+	batchers batchers
+	guests   guests
+
+	strays    strays
+	strayLane *delivery.Lane
+	buryStray *delivery.Attempts[*Delivery]
+	resumed   atomic.Pointer[bool] // whether the first connection found the session
+	tidying   sync.Once
+
+	claiming sync.Mutex
+	release  func() // the client id; nil while it is not claimed
+	over     bool   // it is not claimed any more
+}
+
+// ownSessions are the subscribers that some subscriptions have to themselves,
+// by name.
+type ownSessions struct {
+	mu  sync.Mutex
+	all []*subscriber // in the order of registration
+}
+
+func (o *ownSessions) list() []*subscriber {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.all)
+}
+
+// newSubscriber makes one that is not connected yet.
+func (r *run) newSubscriber(name string, will *Message) (*subscriber, error) {
+	c := &r.client.cfg
+	at := &subscriber{run: r, name: name}
+	sched, err := delivery.NewScheduler(r.base, delivery.SchedulerOptions{
+		Workers: c.Concurrency, MaxCount: c.Queue, MaxBytes: c.QueueBytes,
+	})
+	if err != nil {
+		return nil, &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
+	}
+	at.sched, at.intake = sched, &intake{run: r, at: at}
+	at.lots.init(sched, c.Concurrency)
+	at.id = at.clientID()
+	if err := at.prepareStrays(); err != nil {
+		sched.Close()
+		return nil, &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
+	}
+	cfg := c.session(at.id)
+	cfg.Negotiation, cfg.SessionExpiry, cfg.Sink, cfg.Will = r.version, c.SessionExpiry, at.intake, will
+	c.bound(&cfg)
+	cfg.Notify = func(e session.Event) {
+		if _, lost := e.(session.Forgotten); lost {
+			r.client.counts.forgotten.Add(1)
+		}
+		switch ev := e.(type) {
+		case session.Attached:
+			at.attached(ev.SessionPresent)
+		case session.Subscribed:
+			at.subscribed()
+		}
+		r.grants.note(name, e)
+		main := name == "" && r.main() == at.Session
+		r.events.add(e, main)
+		r.online(e, main)
+	}
+	if at.Session, err = session.New(cfg); err != nil {
+		sched.Close()
+		return nil, err
+	}
+	return at, nil
+}
+
+// subscriber returns the one of a name, made when first asked for.
+func (r *run) subscriber(name string) (*subscriber, error) {
+	if name == "" {
+		return r.sub, nil
+	}
+	r.others.mu.Lock()
+	defer r.others.mu.Unlock()
+	for _, at := range r.others.all {
+		if at.name == name {
+			return at, nil
+		}
+	}
+	at, err := r.newSubscriber(name, nil)
+	if err == nil {
+		r.others.all = append(r.others.all, at)
+	}
+	return at, err
+}
+
+// subscribers are the main one and those of their own.
+func (r *run) subscribers() []*subscriber {
+	own := r.others.list()
+	if r.sub == nil { // could not be made
+		return own
+	}
+	return append([]*subscriber{r.sub}, own...)
+}
+
+func (r *run) allLots() (all []*lot) {
+	for _, at := range r.subscribers() {
+		all = append(all, at.lots.list()...)
+	}
+	return all
+}
+
+func (at *subscriber) clientID() string {
+	if at.name == "" {
+		return at.run.id
+	}
+	return at.run.id + "-" + at.name
+}
+
+// dismiss ends what a subscription had here that was taken back.
+func (at *subscriber) dismiss(s *Subscription) {
+	at.lots.remove(s.lot)
+	at.batchers.remove(s.batch)
+}
+
+// takes reports whether a message of this session is for s, whose filter matches.
+func (at *subscriber) takes(s *Subscription, m *session.Inbound) bool {
+	return s.Session == at.name && m.Through(s.id)
+}
+
+// needed are the sessions of their own that anything is subscribed to on.
+func (r *run) needed() []*subscriber {
+	return slices.DeleteFunc(r.others.list(), func(at *subscriber) bool {
+		n, _, _ := at.Filters()
+		return n == 0
+	})
+}
+
+// waitReady returns nil once every session is connected with its filters granted.
+func (r *run) waitReady(ctx context.Context) error {
+	err := r.main().WaitReady(ctx)
+	for _, at := range r.needed() {
+		if err == nil {
+			err = at.WaitReady(ctx)
+		}
+	}
+	return err
+}
+
+// status is that of the main connection, and ready only with all others.
+func (r *run) status() session.Status {
+	st := r.main().Status()
+	for _, at := range r.needed() {
+		if own := at.Status(); !own.Ready {
+			st.Ready = false
+			if st.LastError == nil {
+				st.LastError = own.LastError
+			}
+		}
+	}
+	return st
+}
+
+// health adds what the session has to tell.
+func (at *subscriber) health(h *event.Health) {
+	filters, granted, lower := at.Filters()
+	parked, held := at.lots.count()
+	stats := at.sched.Stats()
+	h.Filters, h.Granted, h.GrantedLower = h.Filters+filters, h.Granted+granted, h.GrantedLower+lower
+	h.UnmatchedKept += at.strays.count()
+	h.BeyondReceiveMaximum += at.Beyond()
+	h.BackPressure = max(h.BackPressure, at.BackPressure())
+	h.Queued, h.Running = h.Queued+stats.Queued+at.batchers.count(), h.Running+stats.Running
+	h.Parked, h.HeldKeys = h.Parked+parked, h.HeldKeys+held
+	own := addSession(h, at.Session)
+	h.InFlight += own.InFlight
+	own.Queued, own.Running = stats.Queued+at.batchers.count(), stats.Running
+}
+
+// drain waits for the handlers of all of them, side by side.
+func drain(ctx context.Context, all []*subscriber) error {
+	var (
+		wg   sync.WaitGroup
+		errs = make([]error, len(all))
+		left delivery.DrainError
+	)
+	for i, at := range all {
+		at.batchers.flush()
+		wg.Go(func() { errs[i] = at.sched.Drain(ctx) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if d, ok := errors.AsType[*delivery.DrainError](err); ok {
+			left.Dropped, left.Running, left.Err = left.Dropped+d.Dropped, left.Running+d.Running, d.Err
+		}
+	}
+	if left.Err == nil {
+		return nil
+	}
+	return &left
+}
+
+// closeAll says DISCONNECT on all of them, side by side.
+func closeAll(ctx context.Context, all []*subscriber) {
+	var wg sync.WaitGroup
+	for _, at := range all {
+		wg.Go(func() {
+			at.Close(ctx)
+			at.unclaim()
+		})
+	}
+	wg.Wait()
+}

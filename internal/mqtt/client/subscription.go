@@ -1,0 +1,301 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
+)
+
+// Handler handles one message. An error, or a panic, is retried or
+// dead-lettered as the subscription says; nil lets the message be
+// acknowledged.
+type Handler func(ctx context.Context, d *Delivery) error
+
+// Subscription is one handler on one topic filter.
+type Subscription struct {
+	// Filter is the topic filter, with $share in front for a shared one.
+	Filter string
+	// Session names a session of its own, whose client id is the client's with a
+	// hyphen and the name; "" is the session of all others. Subscriptions that
+	// name one share it.
+	Session string
+	// SessionOf is what the name was derived of; "" is a name that was given. Only
+	// subscriptions with equal ones share a session.
+	SessionOf string
+	// QoS is the highest level wanted.
+	QoS byte
+	// Handler is required.
+	Handler Handler
+	// Batch hands many messages to a handler of its own first; nil is none.
+	Batch *Batch
+	// RetainHandling says when the broker sends retained messages, MQTT 5: 0 at
+	// each SUBSCRIBE, 1 at a new one only, 2 never.
+	RetainHandling byte
+	// IgnoreRetained has messages that the broker had kept acknowledged and counted
+	// instead of handled, and on MQTT 5 not sent, as RetainHandling 2 does. A message
+	// that is published with the retain flag while the subscription is there comes
+	// without it, because Retain As Published is never asked for.
+	IgnoreRetained bool
+	// NoLocal keeps our own messages away, MQTT 5. Not with a shared filter
+	// [MQTT-3.8.3-4].
+	NoLocal bool
+	// OrderingKey names the order that a message belongs to; "" is none. It
+	// runs on the read loop: all of its input is in memory, and it must not
+	// wait for anything. Nil is the topic.
+	OrderingKey func(m *session.Inbound) string
+	// Order is like OrderingKey, for a function that never panics; its "" is the order
+	// of the topic. It counts only without OrderingKey.
+	Order func(m *session.Inbound) string
+	// Concurrency bounds how many of this subscription's messages are handled
+	// at once; 0 leaves it to the client's bound. Messages of one topic are
+	// always handled one at a time, in order.
+	Concurrency int
+	// ManualAck leaves the acknowledgement to [Delivery.Ack] after the handler
+	// returned nil.
+	ManualAck bool
+	// Timeout bounds one attempt; 0 is the client's setting.
+	Timeout time.Duration
+	// Budget bounds the time within which attempts may start; 0 is the client's
+	// setting.
+	Budget time.Duration
+	// MaxAttempts is the most attempts; 0 leaves it to the budget.
+	MaxAttempts int
+	// Backoff is the first pause between attempts; 0 is 100 ms.
+	Backoff time.Duration
+	// MaxBackoff is the longest pause; 0 is 5 s within the budget and 30 s for
+	// what is parked or blocked.
+	MaxBackoff time.Duration
+	// Classify decides about an error of the handler; nil retries all.
+	Classify func(error) delivery.Verdict
+	// Exhausted says what follows the last attempt; 0 dead-letters.
+	Exhausted Exhaustion
+	// ParkMaxAttempts is the most attempts at a parked message, those before it
+	// was parked included; 0 is MaxAttempts, and less than 0 leaves it to the park
+	// limit of the client.
+	ParkMaxAttempts int
+	// EventID returns the id of a message for its letter; nil is none.
+	EventID func(d *Delivery) string
+	// LetterTopic names the topic that a dead letter is published on besides
+	// its store, over that of the client; nil is the client's.
+	LetterTopic func(d *Delivery) (string, error)
+	// Letters says that what arrives are dead letters, on whatever topic.
+	Letters bool
+	// OnDeadLetter is told before a message is dead-lettered; nil is nobody.
+	OnDeadLetter func(ctx context.Context, d *Delivery, cause error)
+
+	id     uint32      // subscription identifier on MQTT 5
+	levels int         // of its topics that are guarded, see origin
+	at     *subscriber // of this run
+	flow   *delivery.Attempts[*Delivery]
+	lane   *delivery.Lane
+	lot    *lot     // nil when nothing is parked
+	batch  *batcher // nil without Batch
+	warned bool
+	mixed  bool // beside others; told
+	capped bool // at the highest QoS of the broker; told
+	late   bool // registered after Start
+}
+
+// Delivery is one message on its way through one handler.
+type Delivery struct {
+	*session.Inbound
+	// Attempt counts from 1.
+	Attempt int
+	// Waited is set by a handler that returned [LaterError]: the next call is of the
+	// same attempt.
+	Waited bool
+
+	message session.Inbound // memory that Inbound may point to
+	sub     *Subscription
+	done    delivery.Doner
+	acked   atomic.Bool
+	key     string  // of OrderingKey or Order; else the topic counts
+	alone   bool    // handled by itself by a subscription with batches
+	before  int     // attempts that an earlier delivery made; the watchdog reads it at any time
+	letter  *letter // once it is one
+	task    delivery.Delivery[*Delivery]
+}
+
+// Subscription is the registration that the delivery is for; nil when no
+// subscription matched.
+func (d *Delivery) Subscription() *Subscription { return d.sub }
+
+// Letters reports whether the message is a dead letter as far as its topic and its
+// subscription tell, whatever it says of itself: it is on a topic for them.
+func (d *Delivery) Letters() bool {
+	return strings.HasPrefix(d.Topic, DefaultDeadLetter) || d.sub != nil && d.sub.Letters
+}
+
+// Filter is the topic filter of the subscription; "" when none matched, and of a
+// letter that somebody else parked the one that it came with.
+func (d *Delivery) Filter() string {
+	switch {
+	case d.sub != nil:
+		return d.sub.Filter
+	case d.letter != nil:
+		return d.letter.Filter
+	}
+	return ""
+}
+
+// Ack acknowledges a message of a subscription with ManualAck; otherwise, and
+// when called again, it does nothing. Safe from any goroutine, also after the
+// handler returned.
+func (d *Delivery) Ack() {
+	if d.manual() {
+		d.finish()
+	}
+}
+
+// Await has the message wait, after its handler returned nil, until over returns
+// true, while it holds no worker. The handler calls it on its own goroutine; over is
+// called again and again, and must not wait.
+func (d *Delivery) Await(over func() bool) { d.task.Await(over) }
+
+// manual reports whether the handler acknowledges.
+func (d *Delivery) manual() bool { return d.sub != nil && d.sub.ManualAck }
+
+func (d *Delivery) finish() {
+	if d.acked.CompareAndSwap(false, true) {
+		d.done.Done()
+	}
+}
+
+// First reports whether the handler has the message for the first time.
+func (d *Delivery) First() bool { return d.Attempt <= 1 && !d.Waited }
+
+// order is the key that the message belongs to; "" is none.
+func (d *Delivery) order() string {
+	if d.key == "" && (d.sub == nil || d.sub.OrderingKey == nil) {
+		return d.Topic
+	}
+	return d.key
+}
+
+// parkBound is the most attempts at a parked message; 0 is no bound.
+func (s *Subscription) parkBound() int {
+	if s.ParkMaxAttempts == 0 {
+		return s.MaxAttempts
+	}
+	return max(0, s.ParkMaxAttempts)
+}
+
+// ignores reports whether a message is acknowledged without the handler.
+func (s *Subscription) ignores(m *session.Inbound) bool { return s.IgnoreRetained && m.Retain }
+
+// retainHandling is what the subscription wants of the broker.
+func (s *Subscription) retainHandling() byte {
+	if s.IgnoreRetained {
+		return retainNever
+	}
+	return s.RetainHandling
+}
+
+// retainNever has the broker send no retained messages.
+const retainNever = 2
+
+func (s *Subscription) shared() bool { return strings.HasPrefix(s.Filter, "$share/") }
+
+// warnUnsupported says once what MQTT 3.1.1 cannot do for a subscription.
+func (c *Client) warnUnsupported() {
+	r := c.current()
+	if r == nil || r.version.Settled() != Version31 {
+		return
+	}
+	c.mu.Lock()
+	var filters []string
+	for s := range c.subs {
+		if (s.NoLocal || s.RetainHandling > 0) && !s.warned {
+			s.warned = true
+			filters = append(filters, s.Filter)
+		}
+	}
+	mixed := c.mixedGroups()
+	c.mu.Unlock()
+	for _, m := range mixed {
+		c.log.Warnf("mqtt: on MQTT 3.1.1 messages do not say which filter they came through: what comes for %q may also run the handler of %q, in each member of its group; use MQTT 5, or another client id for one of the two",
+			m[0], m[1])
+	}
+	for _, f := range filters {
+		c.log.Warnf("mqtt: filter %q: retain handling and no-local have no effect on MQTT 3.1.1", f)
+	}
+}
+
+// mixedGroups lists, once each, shared filters beside others of the same session
+// that can match the same topics. The lock is held.
+func (c *Client) mixedGroups() (pairs [][2]string) {
+	for s := range c.subs {
+		if !s.shared() || s.mixed {
+			continue
+		}
+		for other := range c.subs {
+			if other.Filter != s.Filter && other.Session == s.Session && event.Overlap(unshared(other.Filter), unshared(s.Filter)) {
+				s.mixed = true
+				pairs = append(pairs, [2]string{other.Filter, s.Filter})
+				break
+			}
+		}
+	}
+	return pairs
+}
+
+// unshared is a filter without $share and group.
+func unshared(filter string) string {
+	_, inner, _, err := topic.ParseShared(filter)
+	if err != nil {
+		return filter
+	}
+	return inner
+}
+
+func (s *Subscription) validate() error {
+	var errs []error
+	if s.Handler == nil {
+		errs = append(errs, errors.New("handler is nil"))
+	}
+	if s.QoS > 2 {
+		errs = append(errs, fmt.Errorf("QoS %d", s.QoS))
+	}
+	if s.RetainHandling > 2 {
+		errs = append(errs, fmt.Errorf("retain handling %d, want 0, 1 or 2", s.RetainHandling))
+	}
+	if s.NoLocal && s.shared() {
+		errs = append(errs, errors.New("no-local with a shared subscription [MQTT-3.8.3-4]"))
+	}
+	if s.Concurrency < 0 {
+		errs = append(errs, fmt.Errorf("concurrency of %d", s.Concurrency))
+	}
+	if s.MaxAttempts < 0 {
+		errs = append(errs, fmt.Errorf("%d attempts", s.MaxAttempts))
+	}
+	if s.Timeout < 0 || s.Budget < 0 || s.Backoff < 0 || s.MaxBackoff < 0 {
+		errs = append(errs, errors.New("negative duration"))
+	}
+	if s.MaxBackoff > 0 && s.Backoff > s.MaxBackoff {
+		errs = append(errs, fmt.Errorf("first pause of %v is above the longest of %v", s.Backoff, s.MaxBackoff))
+	}
+	if s.Session != "" {
+		errs = append(errs, s.checkSession())
+	}
+	if s.Batch != nil {
+		if s.ManualAck {
+			errs = append(errs, errors.New("batches are not acknowledged by hand"))
+		}
+		errs = append(errs, s.Batch.validate())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: err}
+	}
+	if err := topic.ValidateFilter(s.Filter); err != nil {
+		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadTopic, Cause: err}
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package client
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
+)
+
+// attached is told of each connection, before its first message.
+func (at *subscriber) attached(present bool) {
+	at.resumed.CompareAndSwap(nil, &present)
+	at.strays.begin()
+}
+
+// subscribed is told when every filter is granted. What earlier versions left in
+// the session is looked at once for each run.
+func (at *subscriber) subscribed() {
+	at.tidying.Do(func() {
+		at.strays.begin()
+		at.run.checks.run(at.tidy)
+	})
+}
+
+// expectNone notes the filters that the broker has from an earlier version of the
+// service, and that nobody is to register. It is called before the session
+// connects. Who registers one of them all the same gets what comes from then on.
+func (t *strays) expectNone(filters []string) {
+	if len(filters) == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.gone = topic.NewTrie[uint32](0)
+	for _, f := range filters {
+		_, _ = t.gone.Add(f, session.FilterID(f)) // on an error no broker took it either
+	}
+}
+
+// isGone reports whether an unmatched message came for one of those. Waiting would
+// bring it no handler and stop what is behind it: acknowledgements leave in order,
+// and a broker sends no more than its window, often 20 messages. The mutex is held.
+func (t *strays) isGone(m *session.Inbound) bool {
+	return t.gone != nil && slices.ContainsFunc(t.gone.Match(m.Topic), m.Through)
+}
+
+// tellGone tells of the first such message.
+func (r *run) tellGone(at *subscriber, m *session.Inbound) {
+	c := r.client
+	then := "a dead letter"
+	if c.cfg.UnmatchedDrop {
+		then = "dropped"
+	}
+	c.log.Warnf("mqtt: topic %q is of a filter that the session of %q has from an earlier version of the service, and that this one has no subscription for: the message is %s at once; further ones are counted",
+		shorten(m.Topic), at.id, then)
+}
+
+// tidy unsubscribes what vanished from the code. It waits as long as messages wait
+// for a subscription: what comes late has not vanished. New filters are granted
+// by then, so that nothing is lost between an old one and the one in its place.
+func (at *subscriber) tidy(ctx context.Context) {
+	r := at.run
+	if len(r.filters.vanished(at)) == 0 {
+		return
+	}
+	if present := at.resumed.Load(); present != nil && !*present {
+		r.filters.strike(ctx, at, r.filters.vanished(at)...) // gone with the session
+		return
+	}
+	if r.client.cfg.KeepFilters || !at.strays.quiet(ctx) {
+		return
+	}
+	for _, f := range r.filters.vanished(at) {
+		wish, ok := r.client.clear(at, f)
+		if !ok {
+			continue
+		}
+		if err := wish.Answered(ctx); err != nil {
+			if ctx.Err() != nil {
+				return // what is not struck out is tried again by the next run
+			}
+			r.client.log.Warnf("mqtt: filter %q has no subscription any more in the session of %q, and the broker does not let it go: %v", f, at.id, err)
+			continue
+		}
+		r.client.log.Infof("mqtt: unsubscribed the session of %q from %q, which has no subscription there any more", at.id, f)
+		r.filters.strike(ctx, at, f)
+	}
+}
+
+// quiet waits for the end of the grace, and reports whether it came.
+func (t *strays) quiet(ctx context.Context) bool {
+	last := time.Now().Add(graceLimit * t.grace())
+	for {
+		t.mu.Lock()
+		until := t.until
+		t.mu.Unlock()
+		if last.Before(until) {
+			until = last
+		}
+		left := time.Until(until)
+		if left <= 0 {
+			return ctx.Err() == nil
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		}
+	}
+}
+
+// clear has the broker forget a filter, unless somebody wants it again.
+func (c *Client) clear(at *subscriber, filter string) (w session.Wish, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.left, subscriptionName{at.name, filter})
+	if c.wanted(at.name, filter).Filter != "" {
+		return w, false
+	}
+	return at.Clear(filter), true
+}
+
+// clearLeft has the broker forget what was taken back while the client was
+// stopped. The client's lock is held.
+func (r *run) clearLeft() {
+	c := r.client
+	if !c.cfg.persistent() {
+		clear(c.left)
+	}
+	for name := range c.left {
+		for _, at := range r.subscribers() {
+			if at.name == name.session {
+				at.Clear(name.filter)
+				at.strays.forget(name.filter)
+			}
+		}
+	}
+}
