@@ -15,7 +15,7 @@
 // # Faults
 //
 // [NewScripted] refuses, drops, delays, repeats, cuts, freezes and dies on demand,
-// see package scripted. [Proxy] does part of that in front of a real broker: it
+// see package broker. [Proxy] does part of that in front of a real broker: it
 // stands between client and broker. It cuts, refuses, stalls, delays,
 // swallows one direction, drops or cuts at a given packet, and shows every
 // packet to the test, which makes it the witness of what was on the wire.

@@ -6,29 +6,29 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // PacketType is the type of an MQTT control packet [MQTT-2.1.2].
-type PacketType = scripted.PacketType
+type PacketType = broker.PacketType
 
 // The control packet types.
 const (
-	TypeConnect     = scripted.Connect
-	TypeConnack     = scripted.Connack
-	TypePublish     = scripted.Publish
-	TypePuback      = scripted.Puback
-	TypePubrec      = scripted.Pubrec
-	TypePubrel      = scripted.Pubrel
-	TypePubcomp     = scripted.Pubcomp
-	TypeSubscribe   = scripted.Subscribe
-	TypeSuback      = scripted.Suback
-	TypeUnsubscribe = scripted.Unsubscribe
-	TypeUnsuback    = scripted.Unsuback
-	TypePingreq     = scripted.Pingreq
-	TypePingresp    = scripted.Pingresp
-	TypeDisconnect  = scripted.Disconnect
-	TypeAuth        = scripted.Auth
+	TypeConnect     = broker.Connect
+	TypeConnack     = broker.Connack
+	TypePublish     = broker.Publish
+	TypePuback      = broker.Puback
+	TypePubrec      = broker.Pubrec
+	TypePubrel      = broker.Pubrel
+	TypePubcomp     = broker.Pubcomp
+	TypeSubscribe   = broker.Subscribe
+	TypeSuback      = broker.Suback
+	TypeUnsubscribe = broker.Unsubscribe
+	TypeUnsuback    = broker.Unsuback
+	TypePingreq     = broker.Pingreq
+	TypePingresp    = broker.Pingresp
+	TypeDisconnect  = broker.Disconnect
+	TypeAuth        = broker.Auth
 )
 
 // maxPacket is the largest packet that [ReadPacket] and [Proxy] hold in memory.
@@ -38,7 +38,7 @@ var errBigPacket = fmt.Errorf("packet of more than %d bytes", maxPacket)
 
 // Packet is one MQTT control packet of any version, not interpreted further
 // than its methods do.
-type Packet = scripted.Packet
+type Packet = broker.Packet
 
 // ReadPacket reads one packet of at most 16 MiB.
 func ReadPacket(r io.Reader) (Packet, error) {

@@ -9,16 +9,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // Direction is one of the two ways between client and broker.
-type Direction = scripted.Direction
+type Direction = testbroker.Direction
 
 // The directions.
 const (
-	ToBroker = scripted.ToBroker // what the client sends
-	ToClient = scripted.ToClient // what the broker sends
+	ToBroker = testbroker.ToBroker // what the client sends
+	ToClient = testbroker.ToClient // what the broker sends
 )
 
 // Proxy is a TCP proxy between clients and one broker that makes faults on

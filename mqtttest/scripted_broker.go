@@ -3,13 +3,13 @@ package mqtttest
 import (
 	"testing"
 
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // Scripted is a broker inside the test process whose faults the test decides:
-// see package scripted for what its methods do.
+// see package broker for what its methods do.
 type Scripted struct {
-	*scripted.Broker
+	*testbroker.Broker
 
 	tb testing.TB
 }
@@ -19,9 +19,9 @@ var _ Broker = (*Scripted)(nil)
 // NewScripted starts a scripted broker on a free loopback port. Sessions and
 // retained messages are in memory: they survive Stop and Start. It ends with
 // the test.
-func NewScripted(tb testing.TB, opts ...scripted.Option) *Scripted {
+func NewScripted(tb testing.TB, opts ...testbroker.Option) *Scripted {
 	tb.Helper()
-	broker, err := scripted.Listen(opts...)
+	broker, err := testbroker.Listen(opts...)
 	if err != nil {
 		tb.Fatalf("mqtttest: %v", err)
 	}
@@ -55,7 +55,7 @@ func (b *Scripted) Refuse(on bool) {
 
 // Inject adds a fault to those in force. A fault that makes no sense fails the
 // test.
-func (b *Scripted) Inject(f scripted.Fault) *scripted.Injected {
+func (b *Scripted) Inject(f testbroker.Fault) *testbroker.Injected {
 	b.tb.Helper()
 	i, err := b.Broker.Inject(f)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // With aliases a topic is on the wire once for each connection, and subscribers
@@ -86,13 +86,13 @@ func TestTopicAliases(t *testing.T) {
 func TestTopicAliasWithinPacketLimit(t *testing.T) {
 	t.Parallel()
 	const limit = 100
-	b := mqtttest.NewScripted(t, scripted.MaxPacket(limit), scripted.AliasMaximum(1000))
+	b := mqtttest.NewScripted(t, testbroker.MaxPacket(limit), testbroker.AliasMaximum(1000))
 	var largest, connections atomic.Int64
-	b.Observe(func(o scripted.Observed) {
+	b.Observe(func(o testbroker.Observed) {
 		switch {
-		case o.Direction == scripted.ToBroker && o.Packet.Type() == scripted.Connect:
+		case o.Direction == testbroker.ToBroker && o.Packet.Type() == testbroker.Connect:
 			connections.Add(1)
-		case o.Direction == scripted.ToBroker && o.Packet.Type() == scripted.Publish:
+		case o.Direction == testbroker.ToBroker && o.Packet.Type() == testbroker.Publish:
 			largest.Store(max(largest.Load(), int64(len(o.Packet.Encode()))))
 		}
 	})

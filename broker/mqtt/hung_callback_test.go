@@ -9,7 +9,7 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // A callback that hangs holds up asynchronous publishes only: what somebody waits
@@ -50,7 +50,7 @@ func TestUnsubscribeWithoutAnswer(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
 			b := mqtttest.NewScripted(t)
-			forbid(b, scripted.Unsubscribe, "silent", scripted.Drop())
+			forbid(b, testbroker.Unsubscribe, "silent", testbroker.Drop())
 			spy := new(lossSpy)
 			m, _ := logged(t, b.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithConnectTimeout(500*time.Millisecond),
 				mqttbroker.WithHooks(spy))

@@ -11,13 +11,13 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // announcing makes the broker say this in its CONNACKs, which are all it has to
 // say: the properties of MQTT 5 in wire form.
-func announcing(properties ...byte) scripted.Fault {
-	return scripted.Fault{Direction: scripted.ToClient, Type: scripted.Connack, Do: scripted.Rewrite(func(p scripted.Packet) [][]byte {
+func announcing(properties ...byte) testbroker.Fault {
+	return testbroker.Fault{Direction: testbroker.ToClient, Type: testbroker.Connack, Do: testbroker.Rewrite(func(p testbroker.Packet) [][]byte {
 		body := append([]byte{p.Body[0], 0, byte(len(properties))}, properties...)
 		return [][]byte{append([]byte{0x20, byte(len(body))}, body...)}
 	})}
@@ -84,7 +84,7 @@ func TestOutboxAnnouncedLimitPutsNothingAside(t *testing.T) {
 // Only what is over the limit waits.
 func TestOutboxOtherKeysGoOn(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.NewScripted(t, scripted.WithFaults(announcing(maximumPacket(200)...)))
+	server := mqtttest.NewScripted(t, testbroker.WithFaults(announcing(maximumPacket(200)...)))
 	store := memory(t, 0)
 	b := connected(t, server.URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(store))
 	publish(t, b, "s1/large", strings.Repeat("x", 300))
@@ -126,7 +126,7 @@ func TestOutboxVerdictOfThisBroker(t *testing.T) {
 func TestOutboxOtherAddressTakesIt(t *testing.T) {
 	t.Parallel()
 	const n = 20
-	small := mqtttest.NewScripted(t, scripted.WithFaults(announcing(noRetain...)))
+	small := mqtttest.NewScripted(t, testbroker.WithFaults(announcing(noRetain...)))
 	large := mqtttest.NewScripted(t)
 	store, spy := memory(t, 0), new(lossSpy)
 	b, _ := logged(t, small.URL(), broker.WithAddress(small.URL(), large.URL()), mqttbroker.WithProtocol("5"),
@@ -149,7 +149,7 @@ func TestOutboxOtherAddressTakesIt(t *testing.T) {
 // Errors of direct publishes say whose limit it is, too.
 func TestPublishSaysWhoseLimitItIs(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.NewScripted(t, scripted.WithFaults(announcing(maximumPacket(100)...)))
+	server := mqtttest.NewScripted(t, testbroker.WithFaults(announcing(maximumPacket(100)...)))
 	b := connected(t, server.URL(), mqttbroker.WithProtocol("5"))
 	for size, byBroker := range map[int]bool{200: true, 257 << 10: false} {
 		err := b.Publish(t.Context(), "s1", broker.NewMessage(strings.Repeat("x", size)))

@@ -10,7 +10,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // One of several publishing connections that does not come up holds up its own
@@ -24,7 +24,7 @@ func TestOutboxOneOfTwoConnections(t *testing.T) {
 			t.Parallel()
 			var refuse atomic.Bool
 			refuse.Store(fromStart)
-			server := mqtttest.NewScripted(t, scripted.WithAuthentication(func(id, _, _ string) byte {
+			server := mqtttest.NewScripted(t, broker.WithAuthentication(func(id, _, _ string) byte {
 				if refuse.Load() && strings.HasSuffix(id, "-pub-2") {
 					return 0x88 // server unavailable
 				}

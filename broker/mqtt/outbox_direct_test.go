@@ -16,7 +16,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxfile"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // appends counts what a store in a file took.
@@ -104,7 +104,7 @@ func TestOutboxDirectWithASlowBroker(t *testing.T) {
 	b := connected(t, server.URL(), mqttbroker.WithOutbox(store, mqttbroker.OutboxDirect(20*time.Millisecond)))
 	publish(t, b, "slow", "0")
 	receive(t, got)
-	fault := server.Inject(scripted.Fault{Direction: scripted.ToClient, Type: scripted.Puback, Do: scripted.Delay(200 * time.Millisecond)})
+	fault := server.Inject(testbroker.Fault{Direction: testbroker.ToClient, Type: testbroker.Puback, Do: testbroker.Delay(200 * time.Millisecond)})
 	publish(t, b, "slow", "1")
 	publish(t, b, "slow", "2")
 	if n := store.n.Load(); n != 2 {
@@ -181,8 +181,8 @@ func TestOutboxDirectUnderCuts(t *testing.T) {
 // by the store, as without one.
 func TestOutboxDirectLeavesTimeToStore(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.NewScripted(t, scripted.WithFaults(scripted.Fault{
-		Direction: scripted.ToClient, Type: scripted.Puback, Do: scripted.Drop(), Times: 1,
+	server := mqtttest.NewScripted(t, testbroker.WithFaults(testbroker.Fault{
+		Direction: testbroker.ToClient, Type: testbroker.Puback, Do: testbroker.Drop(), Times: 1,
 	}))
 	store := countedFile(t)
 	b := connected(t, server.URL(), mqttbroker.WithOutbox(store, mqttbroker.OutboxDirect(patience)))

@@ -12,7 +12,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // aclBroker is a Mosquitto that takes publishes to allowed/# only, and answers the
@@ -160,8 +160,8 @@ func TestOutboxPutsAsideWhatEndsConnections(t *testing.T) {
 	t.Parallel()
 	bothProtocols(t, func(t *testing.T, protocol string) {
 		const n = 200
-		server := mqtttest.NewScripted(t, scripted.WithFaults(scripted.Fault{
-			Type: scripted.Publish, Filter: scripted.Topic("poison"), Do: scripted.CutBefore(),
+		server := mqtttest.NewScripted(t, broker.WithFaults(broker.Fault{
+			Type: broker.Publish, Filter: broker.Topic("poison"), Do: broker.CutBefore(),
 		}))
 		got := subscribe(t, connected(t, server.URL(), mqttbroker.WithProtocol(protocol)), "good/#")
 		spy, store := new(outboxSpy), memory(t, 0)
@@ -205,8 +205,8 @@ func TestOutboxPutsAsideWhatEndsConnections(t *testing.T) {
 // it stays in the outbox as what the broker refuses, and its turn comes.
 func TestOutboxKeepsWhatIsHeldBack(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.NewScripted(t, scripted.WithFaults(scripted.Fault{
-		Type: scripted.Publish, Filter: scripted.Topic("poison"), Do: scripted.End(0),
+	server := mqtttest.NewScripted(t, broker.WithFaults(broker.Fault{
+		Type: broker.Publish, Filter: broker.Topic("poison"), Do: broker.End(0),
 	}))
 	spy, store := new(outboxSpy), memory(t, 0)
 	b, _ := logged(t, server.URL(), mqttbroker.WithProtocol("3.1.1"), mqttbroker.WithClientId("pub"), mqttbroker.WithOutbox(store), mqttbroker.WithHooks(spy))

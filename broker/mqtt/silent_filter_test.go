@@ -9,7 +9,7 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // A broker that never answers the SUBSCRIBE of one filter, because what it asks
@@ -20,7 +20,7 @@ func TestFilterWithoutAnswer(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
 			b := mqtttest.NewScripted(t)
-			forbid(b, scripted.Subscribe, "silent", scripted.Drop())
+			forbid(b, broker.Subscribe, "silent", broker.Drop())
 			spy := new(lossSpy)
 			m, out := logged(t, b.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithConnectTimeout(time.Second),
 				mqttbroker.WithHooks(spy))

@@ -8,7 +8,7 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // Messages that the broker never acknowledges, of more keys than may be in flight,
@@ -22,8 +22,8 @@ func TestOutboxKeysWithoutAcknowledgement(t *testing.T) {
 			t.Run(fmt.Sprintf("%s QoS %d", protocol, qos), func(t *testing.T) {
 				t.Parallel()
 				b := mqtttest.NewScripted(t)
-				drop := b.Inject(scripted.Fault{
-					Direction: scripted.ToBroker, Type: scripted.Publish, Do: scripted.Drop(),
+				drop := b.Inject(broker.Fault{
+					Direction: broker.ToBroker, Type: broker.Publish, Do: broker.Drop(),
 					Filter: func(topic string) bool { return strings.HasPrefix(topic, "silent/") },
 				})
 				ear := connected(t, b.URL())

@@ -9,7 +9,7 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // A broker that never acknowledges the messages of one topic, because what it
@@ -21,7 +21,7 @@ func TestTopicWithoutAcknowledgement(t *testing.T) {
 			t.Run(fmt.Sprintf("%s QoS %d", protocol, qos), func(t *testing.T) {
 				t.Parallel()
 				b := mqtttest.NewScripted(t)
-				forbid(b, scripted.Publish, "silent", scripted.Drop())
+				forbid(b, testbroker.Publish, "silent", testbroker.Drop())
 				m, out := logged(t, b.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithInFlight(8))
 				if err := m.Connect(); err != nil {
 					t.Fatal(err)
@@ -51,7 +51,7 @@ func TestTopicWithoutAcknowledgementAndImpatientCallers(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
 			b := mqtttest.NewScripted(t)
-			forbid(b, scripted.Publish, "silent", scripted.Drop())
+			forbid(b, testbroker.Publish, "silent", testbroker.Drop())
 			m := connected(t, b.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithInFlight(8))
 			for range 8 {
 				if err := m.Publish(within(t, 50*time.Millisecond), "silent", broker.NewMessage("x")); err == nil {

@@ -11,7 +11,7 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // A broker that takes longer for each acknowledgement than a full window is
@@ -62,15 +62,15 @@ func answerSlowly(c net.Conn, after time.Duration) {
 			return
 		}
 		switch p.Type() {
-		case scripted.Connect:
+		case testbroker.Connect:
 			send(mqtttest.ConnackPacket(4, false, 0))
-		case scripted.Pingreq:
-			send([]byte{byte(scripted.Pingresp) << 4, 0})
-		case scripted.Publish:
+		case testbroker.Pingreq:
+			send([]byte{byte(testbroker.Pingresp) << 4, 0})
+		case testbroker.Publish:
 			later.Go(func() {
 				select {
 				case <-time.After(after):
-					send(mqtttest.AckPacket(scripted.Puback, p.ID()))
+					send(mqtttest.AckPacket(testbroker.Puback, p.ID()))
 				case <-ended:
 				}
 			})

@@ -11,7 +11,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // On a link that takes long, as over a satellite, a message that ends connections
@@ -22,7 +22,7 @@ func TestForbiddenPublishFarAway(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
 			b := mqtttest.NewScripted(t)
-			forbid(b, scripted.Publish, "forbidden", scripted.End(0))
+			forbid(b, testbroker.Publish, "forbidden", testbroker.End(0))
 			p := mqtttest.NewProxy(t, b.URL())
 			p.Delay(mqtttest.ToBroker, 350*time.Millisecond)
 			p.Delay(mqtttest.ToClient, 350*time.Millisecond)

@@ -14,7 +14,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // convictedWithin is what the issue promises: a second, with the default delays.
@@ -26,18 +26,18 @@ const slack = 1500 * time.Millisecond
 // ending is a way in which a broker ends the connection over a packet.
 type ending struct {
 	name, protocol string
-	do             scripted.Action
+	do             testbroker.Action
 	reason         event.Reason
 	code           int
 }
 
 func endings() []ending {
 	return []ending{
-		{"3.1.1 FIN", "3.1.1", scripted.End(0), event.ReasonRefused, 502},
-		{"3.1.1 RST", "3.1.1", scripted.CutBefore(), event.ReasonRefused, 502},
-		{"5 RST", "5", scripted.CutBefore(), event.ReasonRefused, 502},
-		{"5 DISCONNECT 0x87", "5", scripted.End(0x87), event.ReasonNotAuthorized, 403},
-		{"5 DISCONNECT 0x95", "5", scripted.End(0x95), event.ReasonTooLarge, 413},
+		{"3.1.1 FIN", "3.1.1", testbroker.End(0), event.ReasonRefused, 502},
+		{"3.1.1 RST", "3.1.1", testbroker.CutBefore(), event.ReasonRefused, 502},
+		{"5 RST", "5", testbroker.CutBefore(), event.ReasonRefused, 502},
+		{"5 DISCONNECT 0x87", "5", testbroker.End(0x87), event.ReasonNotAuthorized, 403},
+		{"5 DISCONNECT 0x95", "5", testbroker.End(0x95), event.ReasonTooLarge, 413},
 	}
 }
 
@@ -68,7 +68,7 @@ func TestForbiddenPublishHarmsNobodyElse(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			b := mqtttest.NewScripted(t)
-			forbid(b, scripted.Publish, "forbidden", e.do)
+			forbid(b, testbroker.Publish, "forbidden", e.do)
 			spy := new(lossSpy)
 			defaults := mqttbroker.WithConnectRetryInterval(200 * time.Millisecond)
 			m, out := logged(t, b.URL(), mqttbroker.WithProtocol(e.protocol), defaults, mqttbroker.WithMaxReconnectInterval(30*time.Second), mqttbroker.WithHooks(spy))
@@ -121,8 +121,8 @@ func oneVerdict(t *testing.T, err error, spy *lossSpy, out *logs, last *event.Lo
 }
 
 // forbid makes the broker end each connection that carries this topic or filter.
-func forbid(b *mqtttest.Scripted, kind scripted.PacketType, name string, do scripted.Action) *scripted.Injected {
-	return b.Inject(scripted.Fault{Direction: scripted.ToBroker, Type: kind, Filter: scripted.Topic(name), Do: do})
+func forbid(b *mqtttest.Scripted, kind testbroker.PacketType, name string, do testbroker.Action) *testbroker.Injected {
+	return b.Inject(testbroker.Fault{Direction: testbroker.ToBroker, Type: kind, Filter: testbroker.Topic(name), Do: do})
 }
 
 // stores.md 3: what gets through on each connection does not acquit the message
@@ -133,7 +133,7 @@ func TestProgressOfOthersAcquitsNobody(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			b := mqtttest.NewScripted(t)
-			forbid(b, scripted.Publish, "forbidden", e.do)
+			forbid(b, testbroker.Publish, "forbidden", e.do)
 			m := connected(t, b.URL(), mqttbroker.WithProtocol(e.protocol), mqttbroker.WithConnectRetryInterval(200*time.Millisecond))
 			ctx, stop := context.WithCancel(t.Context())
 			var load sync.WaitGroup
@@ -166,7 +166,7 @@ func TestForbiddenPublishOfEveryForm(t *testing.T) {
 			t.Run(fmt.Sprintf("%s QoS %d", e.name, qos), func(t *testing.T) {
 				t.Parallel()
 				b := mqtttest.NewScripted(t)
-				forbid(b, scripted.Publish, "forbidden", e.do)
+				forbid(b, testbroker.Publish, "forbidden", e.do)
 				p, err := mqttbroker.NewPublisher(broker.WithAddress(b.URL()), mqttbroker.WithProtocol(e.protocol),
 					mqttbroker.WithKratosLogger(log.NewStdLogger(new(logs))),
 					mqttbroker.WithClientId("form"), mqttbroker.WithConnectRetryInterval(10*time.Millisecond))
@@ -242,7 +242,7 @@ func TestForbiddenSubscriptionIsFound(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			b := mqtttest.NewScripted(t)
-			forbid(b, scripted.Subscribe, "forbidden/#", e.do)
+			forbid(b, testbroker.Subscribe, "forbidden/#", e.do)
 			m, out := logged(t, b.URL(), mqttbroker.WithProtocol(e.protocol))
 			got := make(map[string]<-chan seen)
 			for _, f := range []string{"a", "b", "forbidden/#", "c"} {
@@ -268,7 +268,7 @@ func TestForbiddenSubscriptionLater(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			b := mqtttest.NewScripted(t)
-			forbid(b, scripted.Subscribe, "forbidden/#", e.do)
+			forbid(b, testbroker.Subscribe, "forbidden/#", e.do)
 			m := open(t, b.URL(), mqttbroker.WithProtocol(e.protocol), mqttbroker.WithClientId("later"))
 			got := subscribe(t, m, "a")
 			if err := m.Connect(); err != nil {

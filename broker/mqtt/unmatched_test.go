@@ -16,7 +16,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // eachKeeper runs a test on brokers that keep sessions, on both versions.
@@ -206,7 +206,7 @@ func TestUnmatchedMessageSurvivesACut(t *testing.T) {
 			server.Cut("cut")
 			mqtttest.Eventually(t, patience, func() bool {
 				all := server.Sessions()
-				i := slices.IndexFunc(all, func(s scripted.Session) bool { return s.ClientID == "cut" })
+				i := slices.IndexFunc(all, func(s testbroker.Session) bool { return s.ClientID == "cut" })
 				return all[i].Connected && all[i].Inflight == 5
 			})
 			got := subscribe(t, b, "b")

@@ -18,7 +18,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // webSocket puts a WebSocket front before a broker, which ends connections with
@@ -85,7 +85,7 @@ func TestForbiddenPublishOverWebSocket(t *testing.T) {
 			t.Run(fmt.Sprintf("%s status %d", protocol, status), func(t *testing.T) {
 				t.Parallel()
 				b := mqtttest.NewScripted(t)
-				forbid(b, scripted.Publish, "forbidden", scripted.End(0))
+				forbid(b, testbroker.Publish, "forbidden", testbroker.End(0))
 				spy := new(lossSpy)
 				m, out := logged(t, webSocket(t, b.URL(), status), mqttbroker.WithProtocol(protocol), mqttbroker.WithHooks(spy),
 					mqttbroker.WithConnectRetryInterval(200*time.Millisecond), mqttbroker.WithMaxReconnectInterval(30*time.Second))

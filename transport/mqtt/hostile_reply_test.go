@@ -17,7 +17,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -240,8 +240,8 @@ func TestResponseTopicThatEndsConnectionsHurtsItsRequester(t *testing.T) {
 		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
 			t.Parallel()
 			b := mqtttest.NewScripted(t)
-			b.Inject(scripted.Fault{
-				Direction: scripted.ToBroker, Type: scripted.Publish, Do: scripted.CutBefore(),
+			b.Inject(testbroker.Fault{
+				Direction: testbroker.ToBroker, Type: testbroker.Publish, Do: testbroker.CutBefore(),
 				Filter: func(topic string) bool { return strings.HasPrefix(topic, "reply/A/") },
 			})
 			losses, letters, drops := new(lossHook), new(deadHook), new(dropHook)
@@ -300,8 +300,8 @@ func TestManyThatEndConnectionsLeaveOthersTheirReplies(t *testing.T) {
 	t.Parallel()
 	const attackers, devices, each = 20, 10, 15
 	b := mqtttest.NewScripted(t)
-	b.Inject(scripted.Fault{
-		Direction: scripted.ToBroker, Type: scripted.Publish, Do: scripted.CutBefore(),
+	b.Inject(testbroker.Fault{
+		Direction: testbroker.ToBroker, Type: testbroker.Publish, Do: testbroker.CutBefore(),
 		Filter: func(topic string) bool { return strings.HasPrefix(topic, "reply/A") },
 	})
 	losses, letters := new(lossHook), new(deadHook)
@@ -354,9 +354,9 @@ func TestManyThatEndConnectionsLeaveOthersTheirReplies(t *testing.T) {
 func TestWaitingRepliesAreBoundedInBytes(t *testing.T) {
 	t.Parallel()
 	const requests, size = 200, 200 << 10
-	b := mqtttest.NewScripted(t, scripted.MaxInflight(1000))
-	fault := b.Inject(scripted.Fault{
-		Direction: scripted.ToClient, Type: scripted.Puback, Client: scripted.ClientID("service-srv-reply"), Do: scripted.Drop(),
+	b := mqtttest.NewScripted(t, testbroker.MaxInflight(1000))
+	fault := b.Inject(testbroker.Fault{
+		Direction: testbroker.ToClient, Type: testbroker.Puback, Client: testbroker.ClientID("service-srv-reply"), Do: testbroker.Drop(),
 	})
 	srv, _ := server(t, b.URL(), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("5")), mqttserver.WithClientId("service"))
 	const tooMany = (16<<20)/size + 2*16 + 1 // without a worker, and two turns of the workers
@@ -396,8 +396,8 @@ func TestRefusedReplyDoesNotHoldItsRequest(t *testing.T) {
 		t.Run(fmt.Sprintf("0x%x", code), func(t *testing.T) {
 			t.Parallel()
 			b := mqtttest.NewScripted(t)
-			b.Inject(scripted.Fault{
-				Direction: scripted.ToBroker, Type: scripted.Publish, Do: scripted.Refuse(code), Filter: scripted.Topic("reply/A/bad"),
+			b.Inject(testbroker.Fault{
+				Direction: testbroker.ToBroker, Type: testbroker.Publish, Do: testbroker.Refuse(code), Filter: testbroker.Topic("reply/A/bad"),
 			})
 			letters, drops := new(deadHook), new(dropHook)
 			srv, handled, _ := stateService(t, b.URL(), mqttserver.WithHooks(letters, drops))

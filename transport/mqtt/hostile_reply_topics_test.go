@@ -12,7 +12,7 @@ import (
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -53,8 +53,8 @@ func TestTopicsOfOneDeviceEndFewConnections(t *testing.T) {
 	t.Parallel()
 	const asked, few = 30, 12
 	s := mqtttest.NewScripted(t)
-	s.Inject(scripted.Fault{
-		Direction: scripted.ToBroker, Type: scripted.Publish, Do: scripted.CutBefore(),
+	s.Inject(broker.Fault{
+		Direction: broker.ToBroker, Type: broker.Publish, Do: broker.CutBefore(),
 		Filter: func(topic string) bool { return strings.HasPrefix(topic, "reply/A") },
 	})
 	losses := new(lossHook)

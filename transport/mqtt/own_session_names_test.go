@@ -17,7 +17,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -66,7 +66,7 @@ func TestOwnSessionNames(t *testing.T) {
 				}
 				start(t, srv)
 				for _, id := range tt.ids {
-					if !slices.ContainsFunc(b.Sessions(), func(s scripted.Session) bool { return strings.HasPrefix(s.ClientID, id) && len(s.Filters) > 0 }) {
+					if !slices.ContainsFunc(b.Sessions(), func(s testbroker.Session) bool { return strings.HasPrefix(s.ClientID, id) && len(s.Filters) > 0 }) {
 						t.Errorf("no session %q in %v", id, b.Sessions())
 					}
 				}
@@ -116,7 +116,7 @@ func TestOwnSessionOfAMethod(t *testing.T) {
 				return nil, nil
 			}, nil, nil)}, tt.opts...)
 			start(t, srv)
-			if !slices.ContainsFunc(b.Sessions(), func(s scripted.Session) bool { return s.ClientID == tt.id && slices.Equal(s.Filters, m.Filters) }) {
+			if !slices.ContainsFunc(b.Sessions(), func(s testbroker.Session) bool { return s.ClientID == tt.id && slices.Equal(s.Filters, m.Filters) }) {
 				t.Errorf("sessions %v, want %q with %q", b.Sessions(), tt.id, m.Filters)
 			}
 			if err := srv.Publish(within(t, patience), "b/x", broker.NewMessage(wrapperspb.Double(1))); err != nil {

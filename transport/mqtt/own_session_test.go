@@ -18,7 +18,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -126,7 +126,7 @@ func TestOwnSessionHoldsUpNobody(t *testing.T) {
 				if n := b.Dropped(); n > 0 {
 					t.Errorf("the broker dropped %d messages", n)
 				}
-			}, scripted.MaxInflight(window))
+			}, testbroker.MaxInflight(window))
 		})
 	}
 }
@@ -243,7 +243,7 @@ func TestOwnSessionLifecycle(t *testing.T) {
 			t.Errorf("health %+v", h)
 		}
 		mqtttest.Eventually(t, patience, func() bool {
-			return !slices.ContainsFunc(b.Sessions(), func(s scripted.Session) bool { return s.ClientID == "app-late" && len(s.Filters) > 0 })
+			return !slices.ContainsFunc(b.Sessions(), func(s testbroker.Session) bool { return s.ClientID == "app-late" && len(s.Filters) > 0 })
 		})
 	})
 }
@@ -252,7 +252,7 @@ func TestOwnSessionLifecycle(t *testing.T) {
 func TestOwnSessionReadiness(t *testing.T) {
 	t.Parallel()
 	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
-		refused := b.Inject(scripted.Fault{Type: scripted.Subscribe, Client: scripted.ClientID("app-mine"), Do: scripted.Refuse(0x87)})
+		refused := b.Inject(testbroker.Fault{Type: testbroker.Subscribe, Client: testbroker.ClientID("app-mine"), Do: testbroker.Refuse(0x87)})
 		srv := c.server(t, mqttserver.WithClientId("app"))
 		got := make(chan string, 10)
 		register(t, srv, "one", into(got), mqttserver.WithSubscribeOwnSession("mine"))
@@ -386,7 +386,7 @@ func TestOwnSessionTakesItsBacklogAlong(t *testing.T) {
 				}
 				mqtttest.Eventually(t, patience, reaches(&after.handled, backlog))
 				mqtttest.Eventually(t, patience, func() bool {
-					return !slices.ContainsFunc(b.Sessions(), func(s scripted.Session) bool { return s.ClientID == "app" && s.Pending > 0 })
+					return !slices.ContainsFunc(b.Sessions(), func(s testbroker.Session) bool { return s.ClientID == "app" && s.Pending > 0 })
 				})
 				leftBehind(t, b, "app", "work/+")
 				sends(t, c.broker(t), "work", backlog)

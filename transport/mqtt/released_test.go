@@ -9,7 +9,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxfile"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -23,8 +23,8 @@ func TestMessageTakenByPubrecIsNotConvicted(t *testing.T) {
 			b := mqtttest.NewScripted(t)
 			srv, _ := server(t, b.URL(), mqttserver.WithClientId("svc"), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol(proto)))
 			start(t, srv)
-			b.Inject(scripted.Fault{
-				Direction: scripted.ToBroker, Type: scripted.Pubrel, Times: 6, Do: scripted.CutBefore(),
+			b.Inject(testbroker.Fault{
+				Direction: testbroker.ToBroker, Type: testbroker.Pubrel, Times: 6, Do: testbroker.CutBefore(),
 			})
 			err := srv.Publish(within(t, 20*time.Second), "innocent", broker.NewMessage(reading{1}), mqttbroker.WithPublishQos(2))
 			if err != nil {
@@ -44,7 +44,7 @@ func TestMessageTakenByPubrecIsNotPutAside(t *testing.T) {
 	t.Cleanup(func() { _ = store.Close() })
 	srv, _ := server(t, b.URL(), mqttserver.WithClientId("svc"), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("5")), mqttserver.Outbox(store))
 	start(t, srv)
-	b.Inject(scripted.Fault{Direction: scripted.ToBroker, Type: scripted.Pubrel, Times: 6, Do: scripted.CutBefore()})
+	b.Inject(testbroker.Fault{Direction: testbroker.ToBroker, Type: testbroker.Pubrel, Times: 6, Do: testbroker.CutBefore()})
 	if err := srv.Publish(within(t, patience), "innocent", broker.NewMessage(reading{1}), mqttbroker.WithPublishQos(2)); err != nil {
 		t.Fatal(err)
 	}

@@ -17,12 +17,12 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
 // eachScripted runs a test on a scripted broker of its own for each carrier.
-func eachScripted(t *testing.T, test func(t *testing.T, c carrier, b *mqtttest.Scripted), opts ...scripted.Option) {
+func eachScripted(t *testing.T, test func(t *testing.T, c carrier, b *mqtttest.Scripted), opts ...testbroker.Option) {
 	t.Helper()
 	for _, version := range []string{"5", "3.1.1"} {
 		t.Run(version, func(t *testing.T) {
@@ -108,15 +108,15 @@ func TestReplyTopicsAreGivenBack(t *testing.T) {
 	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
 		var mu sync.Mutex
 		open, highest := make(map[string]bool), 0
-		b.Observe(func(o scripted.Observed) {
+		b.Observe(func(o testbroker.Observed) {
 			mu.Lock()
 			defer mu.Unlock()
 			for _, f := range o.Filters() {
 				switch {
 				case !strings.HasPrefix(f, "reply/") && !strings.HasPrefix(f, "inbox/"):
-				case o.Type() == scripted.Subscribe:
+				case o.Type() == testbroker.Subscribe:
 					open[f] = true
-				case o.Type() == scripted.Unsubscribe:
+				case o.Type() == testbroker.Unsubscribe:
 					delete(open, f)
 				}
 			}
@@ -169,7 +169,7 @@ func TestReplyTopicsWaitForRoom(t *testing.T) {
 			}()
 		}
 		mqtttest.Eventually(t, patience, func() bool {
-			return slices.ContainsFunc(b.Sessions(), func(s scripted.Session) bool { return s.ClientID == "data-req" && len(s.Filters) == 64 })
+			return slices.ContainsFunc(b.Sessions(), func(s testbroker.Session) bool { return s.ClientID == "data-req" && len(s.Filters) == 64 })
 		})
 		_, err = mqttbroker.Request[reading](within(t, 50*time.Millisecond), data, "slow/x", reading{1}, broker.WithReplyTopic("reply/x"))
 		wantReason(t, err, event.ReasonQuota, 429)
@@ -189,8 +189,8 @@ func TestRequestOpensNoSubscriber(t *testing.T) {
 	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
 		startReplier(t, c)
 		var connects sync.Map
-		b.Observe(func(o scripted.Observed) {
-			if o.Type() == scripted.Connect {
+		b.Observe(func(o testbroker.Observed) {
+			if o.Type() == testbroker.Connect {
 				n, _ := connects.LoadOrStore(o.ClientID, new(atomic.Int64))
 				n.(*atomic.Int64).Add(1)
 			}
@@ -234,7 +234,7 @@ func TestRepliesAndPublishesAreApart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
-				fault := b.Inject(scripted.Fault{Direction: scripted.ToClient, Type: scripted.Puback, Client: scripted.ClientID(stuck), Do: scripted.Drop()})
+				fault := b.Inject(testbroker.Fault{Direction: testbroker.ToClient, Type: testbroker.Puback, Client: testbroker.ClientID(stuck), Do: testbroker.Drop()})
 				defer func() {
 					if n := fault.Applied(); n < 4 {
 						t.Errorf("%d acknowledgements were held back on %q", n, stuck)
@@ -299,7 +299,7 @@ func TestRequestOverALostConnection(t *testing.T) {
 			return done
 		}
 		subscribed := func() bool {
-			return slices.ContainsFunc(b.Sessions(), func(s scripted.Session) bool {
+			return slices.ContainsFunc(b.Sessions(), func(s testbroker.Session) bool {
 				return s.ClientID == "data-req" && s.Connected && len(s.Filters) == 1
 			})
 		}
@@ -339,7 +339,7 @@ func TestStopEndsRequests(t *testing.T) {
 			_, err := mqttserver.Request[reading](within(t, time.Minute), srv, "nobody", reading{1})
 			done <- err
 		}()
-		mqtttest.Eventually(t, patience, func() bool { return b.Counts().Packets(scripted.ToBroker, scripted.Publish) >= 3 })
+		mqtttest.Eventually(t, patience, func() bool { return b.Counts().Packets(testbroker.ToBroker, testbroker.Publish) >= 3 })
 		if err := srv.Stop(within(t, patience)); err != nil {
 			t.Fatal(err)
 		}
@@ -393,8 +393,8 @@ func TestReplyTopicBelongsToTheProcess(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.NewScripted(t)
 	topics := make(chan string, 10)
-	b.Observe(func(o scripted.Observed) {
-		if o.Type() == scripted.Subscribe && strings.HasSuffix(o.ClientID, "-req") {
+	b.Observe(func(o testbroker.Observed) {
+		if o.Type() == testbroker.Subscribe && strings.HasSuffix(o.ClientID, "-req") {
 			topics <- o.Filters()[0]
 		}
 	})
@@ -422,7 +422,7 @@ func TestReplyTopicBelongsToTheProcess(t *testing.T) {
 // a request says so at once.
 func TestRequestWithoutAccess(t *testing.T) {
 	t.Parallel()
-	test := func(t *testing.T, refuse func(b *mqtttest.Scripted), opts ...scripted.Option) {
+	test := func(t *testing.T, refuse func(b *mqtttest.Scripted), opts ...testbroker.Option) {
 		t.Helper()
 		eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
 			startReplier(t, c)
@@ -446,7 +446,7 @@ func TestRequestWithoutAccess(t *testing.T) {
 	}
 	t.Run("connect", func(t *testing.T) {
 		t.Parallel()
-		test(t, func(*mqtttest.Scripted) {}, scripted.WithAuthentication(func(id, _, _ string) byte {
+		test(t, func(*mqtttest.Scripted) {}, testbroker.WithAuthentication(func(id, _, _ string) byte {
 			if id == "data-req" {
 				return 0x87
 			}
@@ -456,7 +456,7 @@ func TestRequestWithoutAccess(t *testing.T) {
 	t.Run("subscribe", func(t *testing.T) {
 		t.Parallel()
 		test(t, func(b *mqtttest.Scripted) {
-			b.Inject(scripted.Fault{Type: scripted.Subscribe, Client: scripted.ClientID("data-req"), Do: scripted.Refuse(0x87)})
+			b.Inject(testbroker.Fault{Type: testbroker.Subscribe, Client: testbroker.ClientID("data-req"), Do: testbroker.Refuse(0x87)})
 		})
 	})
 }

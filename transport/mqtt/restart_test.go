@@ -10,7 +10,7 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -25,8 +25,8 @@ func TestRestartedPublisherSendsOnce(t *testing.T) {
 			b := mqtttest.NewScripted(t)
 			var mu sync.Mutex
 			sent := make(map[string]int)
-			b.Observe(func(o scripted.Observed) {
-				if o.Direction == scripted.ToBroker && o.Type() == scripted.Publish {
+			b.Observe(func(o testbroker.Observed) {
+				if o.Direction == testbroker.ToBroker && o.Type() == testbroker.Publish {
 					mu.Lock()
 					sent[o.Packet.Topic()]++
 					mu.Unlock()

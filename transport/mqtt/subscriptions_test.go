@@ -16,7 +16,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -109,7 +109,7 @@ func TestClientIDSubscribesOnceInAProcess(t *testing.T) {
 // is told, and not ready.
 func TestLowerGrantIsToldAndNotReady(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t, scripted.MaxQoS(0))
+	b := mqtttest.NewScripted(t, testbroker.MaxQoS(0))
 	told := make(subscribeSpy, 10)
 	srv, out := server(t, b.URL(), mqttserver.WithHooks(told))
 	got := make(chan string, 10)
@@ -154,7 +154,7 @@ func TestStartBeforeOtherServers(t *testing.T) {
 	t.Parallel()
 	for range 5 {
 		b := mqtttest.NewScripted(t)
-		if _, err := b.Broker.Inject(scripted.Fault{Direction: scripted.ToBroker, Type: scripted.Subscribe, Do: scripted.Delay(50 * time.Millisecond)}); err != nil {
+		if _, err := b.Broker.Inject(testbroker.Fault{Direction: testbroker.ToBroker, Type: testbroker.Subscribe, Do: testbroker.Delay(50 * time.Millisecond)}); err != nil {
 			t.Fatal(err)
 		}
 		srv, _ := server(t, b.URL())

@@ -8,7 +8,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // A registration that failed, as the broker was slow to answer, is no wish to
@@ -18,7 +18,7 @@ func TestFailedSubscribeDropsNothing(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version option) {
 		const backlog, window = 100, 20
-		b := mqtttest.NewScripted(t, scripted.MaxInflight(window))
+		b := mqtttest.NewScripted(t, broker.MaxInflight(window))
 		before := running(t, client(t, b.URL(), version), on("other", ignore), on("work", ignore))
 		if err := before.Stop(within(t, patience)); err != nil {
 			t.Fatal(err)
@@ -29,7 +29,7 @@ func TestFailedSubscribeDropsNothing(t *testing.T) {
 		}
 		store := deadletter.NewMemory(0)
 		c := running(t, client(t, b.URL(), version, keepIn(store), func(c *Config) { c.ConnectTimeout = time.Second }), on("other", ignore))
-		silent := b.Inject(scripted.Fault{Direction: scripted.ToClient, Type: scripted.Suback, Do: scripted.Drop()})
+		silent := b.Inject(broker.Fault{Direction: broker.ToClient, Type: broker.Suback, Do: broker.Drop()})
 		gate := make(chan struct{})
 		var got seen
 		handler := func(_ context.Context, d *Delivery) error {

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // engine.md D13: what a preset knows a broker to grant at most is asked for, and
@@ -16,7 +16,7 @@ func TestPresetCapsTheQoS(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log book
-	b := mqtttest.NewScripted(t, scripted.MaxQoS(1))
+	b := mqtttest.NewScripted(t, broker.MaxQoS(1))
 	c := running(t, client(t, b.URL(), logTo(&log), func(c *Config) { c.Preset = preset }), &Subscription{Filter: "a", QoS: 2, Handler: idle})
 	if h := c.Health(); !h.Ready || h.GrantedLower != 0 {
 		t.Errorf("%+v", h)

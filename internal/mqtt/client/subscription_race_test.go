@@ -11,7 +11,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // heldStore holds whoever reads it.
@@ -40,12 +40,12 @@ func speaking(v session.Protocol) option { return func(c *Config) { c.Protocol =
 // watch follows the SUBSCRIBE and UNSUBSCRIBE packets of a broker that grants all.
 func watch(b *mqtttest.Scripted) *levels {
 	l := &levels{all: make(map[string]byte)}
-	b.Observe(func(o scripted.Observed) {
+	b.Observe(func(o broker.Observed) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		switch {
-		case o.Direction != scripted.ToBroker:
-		case o.Type() == scripted.Subscribe:
+		case o.Direction != broker.ToBroker:
+		case o.Type() == broker.Subscribe:
 			body := o.Body[2:]
 			if o.Version == 5 {
 				body = body[1+int(body[0]):] // properties
@@ -54,7 +54,7 @@ func watch(b *mqtttest.Scripted) *levels {
 				n := 2 + int(body[0])<<8 + int(body[1])
 				l.all[string(body[2:n])], body = body[n]&3, body[n+1:]
 			}
-		case o.Type() == scripted.Unsubscribe:
+		case o.Type() == broker.Unsubscribe:
 			for _, f := range o.Filters() {
 				delete(l.all, f)
 			}
@@ -156,7 +156,7 @@ func TestRacingSubscribersLeaveWhatIsRegistered(t *testing.T) {
 				return nil
 			})
 			sessions := b.Sessions()
-			if i := slices.IndexFunc(sessions, func(s scripted.Session) bool { return s.ClientID == c.cfg.ClientID }); len(sessions[i].Filters) != 1+len(want) {
+			if i := slices.IndexFunc(sessions, func(s broker.Session) bool { return s.ClientID == c.cfg.ClientID }); len(sessions[i].Filters) != 1+len(want) {
 				t.Errorf("the broker has %q, want %v", sessions[i].Filters, want)
 			}
 		})

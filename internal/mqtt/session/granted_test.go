@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	brokers "github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	brokers "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // engine.md D13: a filter that is granted at a lower QoS works, but not as it was

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	sbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	sbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // The packet ids of QoS 2 messages that the broker took and never answered are not

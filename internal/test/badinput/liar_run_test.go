@@ -15,7 +15,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -58,7 +58,7 @@ func meet(t *testing.T, row liar, version byte) {
 	mqtttest.Eventually(t, patience, func() bool { return len(bad.Retained()) == 1 })
 	_ = keep.Close() // or Stop waits for it
 	at := newLedger(bad, good)
-	faults := make([]*scripted.Injected, len(row.faults))
+	faults := make([]*testbroker.Injected, len(row.faults))
 	for i, f := range row.faults {
 		faults[i] = bad.Inject(f)
 	}
@@ -87,7 +87,7 @@ func meet(t *testing.T, row liar, version byte) {
 	begin := func() error { return srv.Start(t.Context()) }
 	started := begin()
 	hit := func() bool {
-		return slices.ContainsFunc(faults, func(f *scripted.Injected) bool { return f.Applied() > 0 })
+		return slices.ContainsFunc(faults, func(f *testbroker.Injected) bool { return f.Applied() > 0 })
 	}
 	mqtttest.Eventually(t, patience, hit, "the broker had no occasion")
 	if row.useless {
@@ -95,7 +95,7 @@ func meet(t *testing.T, row liar, version byte) {
 	}
 	if row.stays || started != nil {
 		mqtttest.Eventually(t, patience, func() bool {
-			return slices.ContainsFunc(faults, func(f *scripted.Injected) bool { return f.Applied() > 2 }) || at.missing() == 0 || started != nil
+			return slices.ContainsFunc(faults, func(f *testbroker.Injected) bool { return f.Applied() > 2 }) || at.missing() == 0 || started != nil
 		}, "the broker had few occasions")
 		bad.Stop()
 	}
@@ -158,8 +158,8 @@ type ledger struct {
 
 func newLedger(bad, good *mqtttest.Scripted) *ledger {
 	l := &ledger{taken: make(map[string]bool), sent: make(map[string]string), honest: make(map[string][]string)}
-	good.Observe(func(o scripted.Observed) {
-		if o.Direction != scripted.ToBroker || o.Type() != mqtttest.TypePublish || o.ClientID == "sender" {
+	good.Observe(func(o testbroker.Observed) {
+		if o.Direction != testbroker.ToBroker || o.Type() != mqtttest.TypePublish || o.ClientID == "sender" {
 			return
 		}
 		l.mu.Lock()
@@ -169,14 +169,14 @@ func newLedger(bad, good *mqtttest.Scripted) *ledger {
 			l.honest[topic] = append(l.honest[topic], payload)
 		}
 	})
-	bad.Observe(func(o scripted.Observed) {
+	bad.Observe(func(o testbroker.Observed) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		id := fmt.Sprintf("%s %d", o.ClientID, o.ID())
 		switch {
-		case o.Direction == scripted.ToBroker && o.Type() == mqtttest.TypePublish && o.QoS() > 0:
+		case o.Direction == testbroker.ToBroker && o.Type() == mqtttest.TypePublish && o.QoS() > 0:
 			l.sent[id] = string(o.Message())
-		case o.Direction == scripted.ToClient && (o.Type() == mqtttest.TypePuback || o.Type() == mqtttest.TypePubcomp) && o.Fault != "rewrite" && o.Fault != "drop":
+		case o.Direction == testbroker.ToClient && (o.Type() == mqtttest.TypePuback || o.Type() == mqtttest.TypePubcomp) && o.Fault != "rewrite" && o.Fault != "drop":
 			if len(o.Body) < 3 || o.Body[2] < 0x80 {
 				l.taken[l.sent[id]] = true
 			}

@@ -13,7 +13,7 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -33,7 +33,7 @@ func TestChaos(t *testing.T) {
 func chaos(t *testing.T, version string, seed uint64) {
 	const publishers, messages, rounds = 3, 2000, 4
 	random := rand.New(rand.NewPCG(seed, seed))
-	b := mqtttest.NewScripted(t, scripted.WithSeed(seed))
+	b := mqtttest.NewScripted(t, testbroker.WithSeed(seed))
 	rec := [3]*mqtttest.Recorder{1: mqtttest.NewRecorder(), 2: mqtttest.NewRecorder()} // by QoS
 	t.Logf("seed %d", seed)
 
@@ -131,18 +131,18 @@ var faults = []struct {
 }{
 	{"cut", func(b *mqtttest.Scripted, _ *rand.Rand) { b.Cut() }},
 	{"cut at a packet", func(b *mqtttest.Scripted, random *rand.Rand) {
-		b.Inject(scripted.Fault{
-			Direction: scripted.Direction(random.IntN(2)), Type: handshake(random), After: random.IntN(20), Times: 1, Lasting: 50 * time.Millisecond,
-			Do: []scripted.Action{scripted.CutBefore(), scripted.CutWithin(), scripted.CutAfter()}[random.IntN(3)],
+		b.Inject(testbroker.Fault{
+			Direction: testbroker.Direction(random.IntN(2)), Type: handshake(random), After: random.IntN(20), Times: 1, Lasting: 50 * time.Millisecond,
+			Do: []testbroker.Action{testbroker.CutBefore(), testbroker.CutWithin(), testbroker.CutAfter()}[random.IntN(3)],
 		})
 	}},
 	{"lost packets, then cut", func(b *mqtttest.Scripted, random *rand.Rand) {
-		b.Inject(scripted.Fault{Direction: scripted.Direction(random.IntN(2)), Type: handshake(random), Times: 1 + random.IntN(5), Lasting: 20 * time.Millisecond, Do: scripted.Drop()})
+		b.Inject(testbroker.Fault{Direction: testbroker.Direction(random.IntN(2)), Type: handshake(random), Times: 1 + random.IntN(5), Lasting: 20 * time.Millisecond, Do: testbroker.Drop()})
 		holdFor(5*time.Millisecond, func(bool) {})
 		b.Cut()
 	}},
 	{"delay", func(b *mqtttest.Scripted, random *rand.Rand) {
-		b.Inject(scripted.Fault{Direction: scripted.Direction(random.IntN(2)), Type: handshake(random), Times: 3, Do: scripted.Delay(time.Duration(random.IntN(5)) * time.Millisecond)})
+		b.Inject(testbroker.Fault{Direction: testbroker.Direction(random.IntN(2)), Type: handshake(random), Times: 3, Do: testbroker.Delay(time.Duration(random.IntN(5)) * time.Millisecond)})
 	}},
 	{"half-open, then cut", func(b *mqtttest.Scripted, _ *rand.Rand) {
 		holdFor(5*time.Millisecond, func(on bool) { b.HalfOpen(on) })
@@ -153,12 +153,12 @@ var faults = []struct {
 	}},
 	{"freeze", func(b *mqtttest.Scripted, _ *rand.Rand) { holdFor(10*time.Millisecond, b.Freeze) }},
 	{"black hole, then cut", func(b *mqtttest.Scripted, random *rand.Rand) {
-		b.BlackHole(scripted.Direction(random.IntN(2)), true)
+		b.BlackHole(testbroker.Direction(random.IntN(2)), true)
 		holdFor(2*time.Millisecond, func(bool) {})
 		b.Cut()
 	}},
 	{"refuse CONNECT", func(b *mqtttest.Scripted, random *rand.Rand) {
-		b.Inject(scripted.Fault{Type: scripted.Connect, Times: 1 + random.IntN(3), Do: scripted.Refuse(0x88)})
+		b.Inject(testbroker.Fault{Type: testbroker.Connect, Times: 1 + random.IntN(3), Do: testbroker.Refuse(0x88)})
 		b.Cut()
 	}},
 	{"refuse the connection", func(b *mqtttest.Scripted, _ *rand.Rand) {
@@ -167,17 +167,17 @@ var faults = []struct {
 	{"kill", func(b *mqtttest.Scripted, _ *rand.Rand) { b.Kill(true); b.Start() }},
 	{"restart", func(b *mqtttest.Scripted, _ *rand.Rand) { b.Stop(); b.Start() }},
 	{"replay", func(b *mqtttest.Scripted, random *rand.Rand) {
-		b.Inject(scripted.Fault{Direction: scripted.ToClient, Type: handshake(random), Times: 3, Do: scripted.Replay()})
+		b.Inject(testbroker.Fault{Direction: testbroker.ToClient, Type: handshake(random), Times: 3, Do: testbroker.Replay()})
 	}},
 	{"redeliver", func(b *mqtttest.Scripted, _ *rand.Rand) { b.Redeliver() }},
 	{"malformed", func(b *mqtttest.Scripted, random *rand.Rand) {
-		b.Inject(scripted.Fault{Direction: scripted.ToClient, Type: handshake(random), Times: 1, Lasting: 50 * time.Millisecond, Do: scripted.Malformed([]byte{0x36, 0xFF, 0xFF, 0xFF, 0xFF})})
+		b.Inject(testbroker.Fault{Direction: testbroker.ToClient, Type: handshake(random), Times: 1, Lasting: 50 * time.Millisecond, Do: testbroker.Malformed([]byte{0x36, 0xFF, 0xFF, 0xFF, 0xFF})})
 	}},
 }
 
 // handshake is a packet of those that carry messages.
-func handshake(random *rand.Rand) scripted.PacketType {
-	return scripted.Publish + scripted.PacketType(random.IntN(5))
+func handshake(random *rand.Rand) testbroker.PacketType {
+	return testbroker.Publish + testbroker.PacketType(random.IntN(5))
 }
 
 // holdFor keeps a fault on for a time: that is the fault, not synchronisation.

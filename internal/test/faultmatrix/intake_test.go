@@ -21,7 +21,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // What arrives is bounded in memory, and nothing of it stops the rest.
@@ -333,7 +333,7 @@ func TestIntake_QoS0Overflow(t *testing.T) {
 func TestIntake_Oversize(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
-		b := mqtttest.NewScripted(h, scripted.MaxPacket(32<<20))
+		b := mqtttest.NewScripted(h, testbroker.MaxPacket(32<<20))
 		store := deadletter.NewMemory(0)
 		s := h.newSubscriber(b.URL(), "-sub", mqttbroker.WithDeadLetters(store))
 		s.record(h.name + "/data/+")
@@ -402,9 +402,9 @@ func replaced(p []byte, old, by string) []byte {
 func (h *harness) illFormed(damage func(p []byte) []byte) {
 	const good = 50
 	bad := h.name + "/data/BAD"
-	b := mqtttest.NewScripted(h, scripted.WithFaults(scripted.Fault{
-		Direction: scripted.ToClient, Type: scripted.Publish, Filter: scripted.Topic(bad),
-		Do: scripted.Rewrite(func(p scripted.Packet) [][]byte { return [][]byte{damage(p.Encode())} }),
+	b := mqtttest.NewScripted(h, testbroker.WithFaults(testbroker.Fault{
+		Direction: testbroker.ToClient, Type: testbroker.Publish, Filter: testbroker.Topic(bad),
+		Do: testbroker.Rewrite(func(p testbroker.Packet) [][]byte { return [][]byte{damage(p.Encode())} }),
 	}))
 	proxy := mqtttest.NewProxy(h, b.URL())
 	store := deadletter.NewMemory(0)

@@ -8,7 +8,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // deepTopic has more levels than Mosquitto takes: it ends the connection.
@@ -52,7 +52,7 @@ func TestFault_47_PublishEndsConnectionAmongOthers(t *testing.T) {
 	eachVersion(t, func(h *harness) {
 		b := mqtttest.NewScripted(h)
 		bad := h.name + "/bad"
-		b.Inject(scripted.Fault{Direction: scripted.ToBroker, Type: scripted.Publish, Filter: scripted.Topic(bad), Do: scripted.CutBefore()})
+		b.Inject(broker.Fault{Direction: broker.ToBroker, Type: broker.Publish, Filter: broker.Topic(bad), Do: broker.CutBefore()})
 		s := h.newSubscriber(b.URL(), "-sub")
 		s.record(h.name + "/data/+")
 		s.run()
@@ -85,7 +85,7 @@ func TestFault_48_PoisonInOutbox(t *testing.T) {
 	eachVersion(t, func(h *harness) {
 		b := mqtttest.NewScripted(h)
 		bad := h.name + "/bad"
-		cuts := b.Inject(scripted.Fault{Direction: scripted.ToBroker, Type: scripted.Publish, Filter: scripted.Topic(bad), Do: scripted.CutBefore()})
+		cuts := b.Inject(broker.Fault{Direction: broker.ToBroker, Type: broker.Publish, Filter: broker.Topic(bad), Do: broker.CutBefore()})
 		s := h.newSubscriber(b.URL(), "-sub")
 		f := h.newFlow(s)
 		s.run()

@@ -13,7 +13,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // Row 47: forbidden publishes without end, to one topic and to ever new topics of
@@ -30,7 +30,7 @@ func TestFault_47_StreamOfForbiddenPublishes(t *testing.T) {
 			eachVersion(t, func(h *harness) {
 				b := mqtttest.NewScripted(h)
 				forbidden := h.name + "/forbidden"
-				cuts := b.Inject(scripted.Fault{Direction: scripted.ToBroker, Type: scripted.Publish, Filter: func(topic string) bool { return strings.HasPrefix(topic, forbidden+"/") }, Do: scripted.End(0)})
+				cuts := b.Inject(broker.Fault{Direction: broker.ToBroker, Type: broker.Publish, Filter: func(topic string) bool { return strings.HasPrefix(topic, forbidden+"/") }, Do: broker.End(0)})
 				sub := h.newSubscriber(b.URL(), "-sub")
 				f := h.newFlow(sub)
 				sub.run()

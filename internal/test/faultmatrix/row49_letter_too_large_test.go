@@ -12,7 +12,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -26,7 +26,7 @@ func TestFault_49_LetterTooLarge(t *testing.T) {
 		if h.five() {
 			size = limit - 200
 		}
-		b := mqtttest.NewScripted(h, scripted.MaxPacket(limit))
+		b := mqtttest.NewScripted(h, testbroker.MaxPacket(limit))
 		s := h.newSubscriber(b.URL(), "-sub")
 		f := h.newFlow(s)
 		err := mqttserver.RegisterSubscriber(s.s, h.Context(), h.name+"/typed",

@@ -7,7 +7,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // Row 50: the broker passes on a PUBLISH whose topic is not UTF-8, and delivers
@@ -17,9 +17,9 @@ func TestFault_50_IllFormedText(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
 		b := mqtttest.NewScripted(h)
-		b.Inject(scripted.Fault{
-			Direction: scripted.ToClient, Type: scripted.Publish, Filter: scripted.Topic(h.name + "/odd"),
-			Do: scripted.Rewrite(func(p scripted.Packet) [][]byte {
+		b.Inject(broker.Fault{
+			Direction: broker.ToClient, Type: broker.Publish, Filter: broker.Topic(h.name + "/odd"),
+			Do: broker.Rewrite(func(p broker.Packet) [][]byte {
 				odd := p.Encode()
 				i := strings.Index(string(odd), h.name+"/odd")
 				copy(odd[i:], "\xff\xfe")

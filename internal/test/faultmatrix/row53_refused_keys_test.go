@@ -7,7 +7,7 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // Row 53: the broker refuses thousands of topics of an outbox, and says so.
@@ -20,7 +20,7 @@ func TestFault_53_KeysRefused(t *testing.T) {
 	refused := func(topic string) bool {
 		return len(topic) > len(h.name)+8 && topic[len(h.name):len(h.name)+8] == "/refused"
 	}
-	b.Inject(scripted.Fault{Direction: scripted.ToBroker, Type: scripted.Publish, Filter: refused, Do: scripted.Refuse(0x87)})
+	b.Inject(broker.Fault{Direction: broker.ToBroker, Type: broker.Publish, Filter: refused, Do: broker.Refuse(0x87)})
 	s := h.newSubscriber(b.URL(), "-sub")
 	f := h.newFlow(s)
 	s.run()

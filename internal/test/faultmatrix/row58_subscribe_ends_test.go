@@ -7,7 +7,7 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // Row 58: the broker answers the SUBSCRIBE of one filter by ending the
@@ -18,7 +18,7 @@ func TestFault_58_SubscribeEndsConnection(t *testing.T) {
 	eachVersion(t, func(h *harness) {
 		b := mqtttest.NewScripted(h)
 		forbidden := h.name + "/forbidden"
-		cuts := b.Inject(scripted.Fault{Direction: scripted.ToBroker, Type: scripted.Subscribe, Filter: scripted.Topic(forbidden), Do: scripted.CutBefore()})
+		cuts := b.Inject(broker.Fault{Direction: broker.ToBroker, Type: broker.Subscribe, Filter: broker.Topic(forbidden), Do: broker.CutBefore()})
 		s := h.newSubscriber(b.URL(), "-sub", mqttbroker.WithConnectRetryInterval(200*time.Millisecond), mqttbroker.WithMaxReconnectInterval(30*time.Second))
 		f := h.newFlow(s)
 		s.run()

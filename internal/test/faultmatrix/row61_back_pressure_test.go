@@ -10,7 +10,7 @@ import (
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // Row 61: the handlers are slower than the broker. It sends far beyond what was
@@ -20,7 +20,7 @@ func TestFault_61_BrokerFasterThanHandlers(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
 		const queue, messages = 64, 3000
-		b := mqtttest.NewScripted(h, scripted.MaxInflight(65535), scripted.MaxQueued(0))
+		b := mqtttest.NewScripted(h, testbroker.MaxInflight(65535), testbroker.MaxQueued(0))
 		release := make(chan struct{})
 		s := h.newSubscriber(b.URL(), "-sub", mqttbroker.WithKeepAlive(time.Second),
 			mqttbroker.WithSubscriber(&v1.Subscriber{Queue: queue}))

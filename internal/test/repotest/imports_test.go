@@ -143,7 +143,7 @@ func rules() []rule {
 		},
 		{
 			why:    "the scripted broker shares no code with what it tests, and runs in programs that are no tests",
-			from:   []string{"./mqtttest/scripted"},
+			from:   []string{"./mqtttest/broker"},
 			forbid: slices.Concat(clients, []string{"./...", transport + "/...", kratos + "/...", mochi + "/...", "testing"}),
 			deep:   true,
 		},

@@ -6,19 +6,19 @@ import (
 	"testing"
 
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // scriptedFleet can be killed on both versions, and makes faults inside the
 // protocol.
 type scriptedFleet struct {
-	*scripted.Broker
+	*broker.Broker
 	tb       testing.TB
 	protocol string
 }
 
 func newScripted(tb testing.TB, o Options) fleet {
-	b, err := scripted.Listen(scripted.WithSeed(o.Seed))
+	b, err := broker.Listen(broker.WithSeed(o.Seed))
 	if err != nil {
 		tb.Fatalf("chain: %v", err)
 	}
@@ -61,31 +61,31 @@ func (s *scriptedFleet) faults() []fault {
 		{"deliver again", func(*run) { s.Redeliver() }},
 		{"malformed bytes", func(*run) { s.Send([]byte{0xF0 | 0x0F, 0xFF, 0xFF, 0xFF, 0xFF, 0x01}) }},
 		{"refuse connect", func(r *run) {
-			r.during(scripted.Fault{Direction: scripted.ToBroker, Type: scripted.Connect, Do: scripted.Refuse(serverBusy), Times: 2}, func() {
+			r.during(broker.Fault{Direction: broker.ToBroker, Type: broker.Connect, Do: broker.Refuse(serverBusy), Times: 2}, func() {
 				r.proxy().Cut()
 				r.pause(100, 300)
 			})
 		}},
 		{"cut within publish", func(r *run) {
-			r.during(scripted.Fault{Direction: scripted.ToClient, Type: scripted.Publish, Do: scripted.CutWithin(), Times: 1}, func() { r.pause(20, 60) })
+			r.during(broker.Fault{Direction: broker.ToClient, Type: broker.Publish, Do: broker.CutWithin(), Times: 1}, func() { r.pause(20, 60) })
 		}},
 		{"cut before ack", func(r *run) {
-			r.during(scripted.Fault{Direction: scripted.ToClient, Type: scripted.Puback, Do: scripted.CutBefore(), Times: 1}, func() { r.pause(20, 60) })
+			r.during(broker.Fault{Direction: broker.ToClient, Type: broker.Puback, Do: broker.CutBefore(), Times: 1}, func() { r.pause(20, 60) })
 		}},
 		{"replay publish", func(r *run) {
-			r.during(scripted.Fault{Direction: scripted.ToClient, Type: scripted.Publish, Do: scripted.Replay(), Times: 20}, func() { r.pause(20, 60) })
+			r.during(broker.Fault{Direction: broker.ToClient, Type: broker.Publish, Do: broker.Replay(), Times: 20}, func() { r.pause(20, 60) })
 		}},
 	}
 	if s.protocol == "5" {
 		kinds = append(kinds, fault{"refuse publish", func(r *run) {
-			r.during(scripted.Fault{Direction: scripted.ToBroker, Type: scripted.Publish, Do: scripted.Refuse(quotaExceeded), Times: 5}, func() { r.pause(20, 60) })
+			r.during(broker.Fault{Direction: broker.ToBroker, Type: broker.Publish, Do: broker.Refuse(quotaExceeded), Times: 5}, func() { r.pause(20, 60) })
 		}})
 	}
 	return kinds
 }
 
 // during puts a fault in force while f runs.
-func (r *run) during(f scripted.Fault, do func()) {
+func (r *run) during(f broker.Fault, do func()) {
 	s, ok := r.fleet.(*scriptedFleet)
 	if !ok {
 		r.tb.Fatal("chain: a fault of another broker")
@@ -96,7 +96,7 @@ func (r *run) during(f scripted.Fault, do func()) {
 	}
 	do()
 	injected.Remove()
-	if f.Direction == scripted.ToBroker && f.Type == scripted.Publish {
+	if f.Direction == broker.ToBroker && f.Type == broker.Publish {
 		r.refused += int(injected.Applied())
 	}
 }

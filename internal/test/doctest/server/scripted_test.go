@@ -9,13 +9,13 @@ import (
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/scripted"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 func TestQuota(t *testing.T) {
 	b := mqtttest.NewScripted(t)
-	refused := b.Inject(scripted.Fault{
-		Direction: scripted.ToBroker, Type: scripted.Publish, Times: 2, Do: scripted.Refuse(0x97), // quota exceeded
+	refused := b.Inject(testbroker.Fault{
+		Direction: testbroker.ToBroker, Type: testbroker.Publish, Times: 2, Do: testbroker.Refuse(0x97), // quota exceeded
 	})
 	rows := make(memory, 1)
 	c := &kratosmqttv1.Connection{Addresses: []string{b.URL()}, Protocol: "5"}

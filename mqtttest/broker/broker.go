@@ -1,0 +1,279 @@
+package broker
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// Broker is a running broker. Its methods may be called from any goroutine;
+// those that say so not from an observer.
+type Broker struct {
+	options options
+	faults  faults
+	frozen  gate
+	wg      sync.WaitGroup
+	calls   sync.WaitGroup // of faults
+
+	control  sync.Mutex // serialises Start, Stop and Kill
+	listen   sync.Mutex // guards the five below
+	address  string
+	listener net.Listener
+	was      bool // the address is bound to a port
+	running  bool
+	conns    map[*conn]struct{}
+
+	mu       sync.Mutex // guards all below, and the sessions
+	observer func(Observed)
+	counts   Counts
+	sessions map[string]*session
+	exact    map[string][]*subscription
+	wild     []*subscription
+	groups   map[string]*group
+	routes   map[string]*route
+	retained map[string]*message
+	saved    *snapshot
+	changes  int
+	saver    *time.Timer
+	scratch  []byte
+}
+
+// Listen starts a broker. It reports all problems of the options at once.
+func Listen(opts ...Option) (*Broker, error) {
+	o := defaults()
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if err := o.validate(); err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	b := &Broker{options: o, address: o.address, conns: make(map[*conn]struct{})}
+	b.faults.init(o.seed)
+	b.forget()
+	b.saved = b.snapshot()
+	for _, f := range o.faults {
+		if _, err := b.Inject(f); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.Start(); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// forget makes the state empty.
+func (b *Broker) forget() {
+	for _, s := range b.sessions {
+		stopTimer(&s.timer)
+		stopTimer(&s.willTime)
+	}
+	b.sessions = make(map[string]*session)
+	b.exact = make(map[string][]*subscription)
+	b.wild = nil
+	b.groups = make(map[string]*group)
+	b.routes = make(map[string]*route)
+	b.retained = make(map[string]*message)
+}
+
+// Addr is host:port.
+func (b *Broker) Addr() string {
+	b.listen.Lock()
+	defer b.listen.Unlock()
+	return b.address
+}
+
+// URL is the address for clients, mqtt://host:port. It stays the same over
+// Stop and Start.
+func (b *Broker) URL() string { return "mqtt://" + b.Addr() }
+
+// Start starts a stopped or killed broker again on the same address, with the
+// sessions that were kept. Start of a running broker does nothing.
+func (b *Broker) Start() error {
+	b.control.Lock()
+	defer b.control.Unlock()
+	b.listen.Lock()
+	if b.running {
+		b.listen.Unlock()
+		return nil
+	}
+	b.running = true
+	b.listen.Unlock()
+	if err := b.open(); err != nil {
+		b.listen.Lock()
+		b.running = false
+		b.listen.Unlock()
+		return err
+	}
+	b.locked(b.startSaving)
+	return nil
+}
+
+// bindTime is how long the port may be taken by connections that end.
+const bindTime = 5 * time.Second
+
+// open opens the port if the broker runs and it is not open.
+func (b *Broker) open() error {
+	deadline := time.Now().Add(bindTime)
+	for {
+		err := b.tryOpen()
+		if err == nil || !b.bound() || time.Now().After(deadline) {
+			return err
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+// bound reports whether the port is one that the broker had before.
+func (b *Broker) bound() bool {
+	b.listen.Lock()
+	defer b.listen.Unlock()
+	return b.was
+}
+
+func (b *Broker) tryOpen() error {
+	b.listen.Lock()
+	defer b.listen.Unlock()
+	if !b.running || b.listener != nil {
+		return nil
+	}
+	l, err := net.Listen("tcp", b.address)
+	if err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	b.listener, b.address, b.was = l, l.Addr().String(), true
+	b.wg.Go(func() { b.accept(l) })
+	return nil
+}
+
+func (b *Broker) shut() {
+	b.listen.Lock()
+	defer b.listen.Unlock()
+	if b.listener != nil {
+		_ = b.listener.Close()
+		b.listener = nil
+	}
+}
+
+func (b *Broker) accept(l net.Listener) {
+	for {
+		socket, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			<-time.After(10 * time.Millisecond) // out of file descriptors
+			continue
+		}
+		b.admit(socket)
+	}
+}
+
+func (b *Broker) admit(socket net.Conn) {
+	number := 0
+	b.locked(func() { b.counts.Connections++; number = int(b.counts.Connections) })
+	c := b.newConn(socket, number)
+	b.listen.Lock()
+	defer b.listen.Unlock()
+	if !b.running {
+		c.reset()
+		return
+	}
+	b.conns[c] = struct{}{}
+	b.wg.Go(func() {
+		c.serve()
+		b.listen.Lock()
+		defer b.listen.Unlock()
+		delete(b.conns, c)
+	})
+}
+
+// Stop ends the broker in order: clients of MQTT 5 are told (0x8B), state is
+// saved. Wills are not published. It returns when all has ended; sessions stay
+// in memory for Start. It must not be called by an observer.
+func (b *Broker) Stop() {
+	b.control.Lock()
+	defer b.control.Unlock()
+	if !b.halt() {
+		return
+	}
+	b.locked(func() {
+		for _, s := range b.sessions {
+			if s.conn == nil {
+				continue
+			}
+			c := s.conn
+			s.will = nil
+			s.detach(true)
+			c.dismiss(reasonShuttingDown)
+		}
+		b.save()
+		b.stopSaving()
+	})
+	b.thaw()
+	b.each(func(c *conn) {
+		if !c.out.last() {
+			c.close()
+		}
+	})
+	b.wg.Wait()
+}
+
+// Close is Stop, and waits for what faults have called, see [Call].
+func (b *Broker) Close() {
+	b.Stop()
+	b.calls.Wait()
+}
+
+// halt closes the port and reports whether the broker ran.
+func (b *Broker) halt() bool {
+	b.listen.Lock()
+	ran := b.running
+	b.running = false
+	b.listen.Unlock()
+	b.shut()
+	return ran
+}
+
+// thaw lets everything go on that a fault holds, so that it can end.
+func (b *Broker) thaw() {
+	b.frozen.set(false)
+	b.each(func(c *conn) { c.reading.set(false); c.writing.set(false) })
+}
+
+// dismiss ends a connection that is dead already, with a DISCONNECT on MQTT 5.
+func (c *conn) dismiss(code byte) {
+	if c.version == 5 {
+		c.out.put([]byte{byte(Disconnect) << 4, 1, code}, 0, goOn)
+	}
+	c.out.put(nil, 0, fin)
+}
+
+// each calls f for every connection.
+func (b *Broker) each(f func(*conn)) {
+	b.listen.Lock()
+	list := make([]*conn, 0, len(b.conns))
+	for c := range b.conns {
+		list = append(list, c)
+	}
+	b.listen.Unlock()
+	for _, c := range list {
+		f(c)
+	}
+}
+
+func (b *Broker) locked(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
+}
+
+func randomID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	return "auto-" + hex.EncodeToString(b[:])
+}

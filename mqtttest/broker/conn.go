@@ -1,0 +1,237 @@
+package broker
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	connectTimeout = 10 * time.Second // for the CONNECT after the connection
+	partingTime    = time.Second      // for a client to read what was last sent to it
+)
+
+// conn is one connection. Its reading goroutine owns it; what is not said to be
+// guarded otherwise belongs to that goroutine.
+type conn struct {
+	b       *Broker
+	number  int
+	socket  net.Conn
+	in      frames
+	out     out
+	once    sync.Once
+	closed  chan struct{}
+	parting atomic.Bool // the stream to the client has ended
+
+	reading, writing gate      // shut by faults
+	arrival          time.Time // of the bytes that are treated
+	connect          *connect
+	version          byte
+
+	// Guarded by the broker's mutex.
+	session  *session
+	dead     bool // takes part in nothing any more
+	mute     bool // a fault: the client hears nothing any more
+	quota    int  // deliveries in flight
+	aliases  map[uint16]string
+	polite   bool
+	clientID string
+	name     atomic.Pointer[string] // clientID, for any goroutine
+	swallow  [2]bool                // a fault: packets vanish
+}
+
+func (b *Broker) newConn(socket net.Conn, number int) *conn {
+	c := &conn{b: b, number: number, socket: socket, closed: make(chan struct{}), version: 4}
+	c.in = frames{r: c, max: b.options.maxPacket}
+	c.out.init()
+	return c
+}
+
+var (
+	errCut  = errors.New("cut by a fault")
+	errDead = errors.New("connection given up")
+	errGone = errors.New("client did not end its stream in time")
+)
+
+// serve runs the connection until it ends.
+func (c *conn) serve() {
+	var writer sync.WaitGroup
+	writer.Go(c.write)
+	err := c.read()
+	c.b.locked(func() { c.depart(err) })
+	if c.out.last() && !errors.Is(err, errGone) {
+		c.drain()
+	}
+	c.close()
+	writer.Wait()
+}
+
+// read handles packets until the first error.
+func (c *conn) read() error {
+	for {
+		if !c.reading.wait(c.closed) || !c.b.frozen.wait(c.closed) {
+			return errDead
+		}
+		p, err := c.in.next()
+		if err == nil {
+			err = c.arrived(p)
+		}
+		if err != nil {
+			return err
+		}
+		c.out.awaitRoom(c.closed)
+	}
+}
+
+// Read reads from the socket, within the time that the keep-alive allows
+// [MQTT-3.1.2-22].
+func (c *conn) Read(p []byte) (int, error) {
+	wait := connectTimeout
+	if c.connect != nil {
+		wait = c.connect.keepAlive * 3 / 2
+	}
+	var deadline time.Time
+	if wait > 0 {
+		deadline = time.Now().Add(wait)
+	}
+	if err := c.socket.SetReadDeadline(deadline); err != nil {
+		return 0, err
+	}
+	if c.parting.Load() {
+		_ = c.socket.SetReadDeadline(time.Now().Add(partingTime))
+	}
+	n, err := c.socket.Read(p)
+	c.arrival = time.Now()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if c.parting.Load() {
+			return 0, errGone
+		}
+		if !c.reading.wait(c.closed) || !c.b.frozen.wait(c.closed) {
+			return 0, errDead
+		}
+		return n, &violation{reasonKeepAlive, "keep alive"}
+	}
+	if !c.reading.wait(c.closed) || !c.b.frozen.wait(c.closed) {
+		return 0, errDead
+	}
+	return n, err
+}
+
+// depart takes the connection out of the broker's state.
+func (c *conn) depart(err error) {
+	if c.dead {
+		return
+	}
+	var v *violation
+	switch {
+	case errors.As(err, &v):
+		c.refuseFurther(v.code)
+	case errors.Is(err, errLarge):
+		c.refuseFurther(reasonPacketTooLarge)
+	case errors.Is(err, errHeader):
+		c.refuseFurther(reasonMalformed)
+	}
+	c.dead = true
+	if c.session != nil {
+		c.session.detach(c.polite)
+	}
+}
+
+// refuseFurther tells a client of MQTT 5 why its connection ends.
+func (c *conn) refuseFurther(code byte) {
+	c.b.counts.Violations++
+	if c.connect != nil && c.version == 5 {
+		c.end([]byte{byte(Disconnect) << 4, 1, code})
+	}
+}
+
+// goodbye ends the connection in order; a client of MQTT 5 is told a code that
+// is not 0.
+func (c *conn) goodbye(code byte) {
+	if c.version == 5 && code != 0 {
+		c.end([]byte{byte(Disconnect) << 4, 1, code})
+		return
+	}
+	c.out.put(nil, 0, fin)
+}
+
+// end sends a last packet.
+func (c *conn) end(packet []byte) {
+	c.send(packet)
+	c.out.put(nil, 0, fin)
+}
+
+// drain lets the client read what was last sent: closing a socket with unread
+// bytes would reset it.
+func (c *conn) drain() {
+	_ = c.socket.SetReadDeadline(time.Now().Add(partingTime))
+	b := make([]byte, 4096)
+	for {
+		if _, err := c.socket.Read(b); err != nil {
+			return
+		}
+	}
+}
+
+// write writes what the broker sends until the connection ends.
+func (c *conn) write() {
+	for {
+		chunk, ok := c.out.take(c.closed)
+		if !ok || !c.sleep(time.Until(chunk.due)) || !c.writing.wait(c.closed) || !c.b.frozen.wait(c.closed) {
+			return
+		}
+		if _, err := c.socket.Write(chunk.b); err != nil {
+			c.close()
+			return
+		}
+		if chunk.end == fin {
+			c.finish()
+			return
+		}
+		c.out.wrote(chunk)
+	}
+}
+
+// finish ends the stream to the client and gives it time to do the same.
+func (c *conn) finish() {
+	c.parting.Store(true)
+	_ = c.socket.SetReadDeadline(time.Now().Add(partingTime))
+	if half, ok := c.socket.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+}
+
+func (c *conn) sleep(d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-c.closed:
+		return false
+	}
+}
+
+func (c *conn) close() {
+	c.once.Do(func() {
+		close(c.closed)
+		_ = c.socket.Close()
+	})
+}
+
+// reset cuts the connection: RST.
+func (c *conn) reset() {
+	c.once.Do(func() {
+		close(c.closed)
+		if tcp, ok := c.socket.(interface{ SetLinger(sec int) error }); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = c.socket.Close()
+	})
+}

@@ -1,0 +1,190 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Fault says which packets are hit, and what happens to them.
+type Fault struct {
+	// Direction and Type of the packets; [AnyType] for all.
+	Direction Direction
+	Type      PacketType
+	// Client chooses by client id, nil for all. See [ClientID].
+	Client func(id string) bool
+	// Filter chooses by the topic of a PUBLISH or the filters of a SUBSCRIBE or
+	// UNSUBSCRIBE, of which one must match; nil for all. See [Topic].
+	Filter func(string) bool
+	// If chooses by anything else; nil for all. It must not call the broker.
+	If func(Observed) bool
+	// After is how many matching packets are spared first.
+	After int
+	// Times is how many matching packets are then hit, 0 for no limit.
+	Times int
+	// Lasting is how long after it was injected the fault ends, 0 for no end.
+	Lasting time.Duration
+	// Chance is how likely a matching packet is hit, 0 for always.
+	Chance float64
+	// Do is what happens to a packet that is hit.
+	Do Action
+}
+
+// ClientID matches one client id.
+func ClientID(id string) func(string) bool { return func(s string) bool { return s == id } }
+
+// Topic matches one topic or filter.
+func Topic(name string) func(string) bool { return func(s string) bool { return s == name } }
+
+func (f *Fault) validate() error {
+	var errs []error
+	if f.Direction != ToBroker && f.Direction != ToClient {
+		errs = append(errs, fmt.Errorf("direction %d", f.Direction))
+	}
+	if f.Type > Auth {
+		errs = append(errs, fmt.Errorf("packet type %d", f.Type))
+	}
+	if f.After < 0 || f.Times < 0 || f.Lasting < 0 || f.Chance < 0 || f.Chance > 1 {
+		errs = append(errs, fmt.Errorf("after %d, times %d, lasting %v, chance %v", f.After, f.Times, f.Lasting, f.Chance))
+	}
+	if f.Do.kind == pass {
+		errs = append(errs, errors.New("no action"))
+	}
+	if f.Direction == ToBroker && f.Type == Connect && (f.Do.kind == rewrite || f.Do.kind == replay) {
+		errs = append(errs, fmt.Errorf("%v on CONNECT", f.Do.kind))
+	}
+	if f.Do.kind == end && (f.Direction != ToBroker || f.Type == Connect || f.Type == AnyType) {
+		errs = append(errs, fmt.Errorf("%v of %v %v", f.Do.kind, f.Type, f.Direction))
+	}
+	if f.Do.kind == refuse {
+		answered := f.Type == Connect || f.Type == Subscribe || f.Type == Unsubscribe || f.Type == Publish
+		if f.Direction != ToBroker || !answered {
+			errs = append(errs, fmt.Errorf("%v %v cannot be refused", f.Type, f.Direction))
+		}
+		if f.Do.code < 0x80 && (f.Type != Connect || f.Do.code == 0) {
+			errs = append(errs, fmt.Errorf("code 0x%02X refuses nothing", f.Do.code))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Injected is a fault that was injected.
+type Injected struct {
+	faults  *faults
+	fault   Fault
+	action  Action
+	until   time.Time
+	seen    int // guarded by faults
+	applied atomic.Int64
+}
+
+// Applied is how many packets it has hit.
+func (i *Injected) Applied() int64 { return i.applied.Load() }
+
+// Remove ends it.
+func (i *Injected) Remove() {
+	i.faults.mu.Lock()
+	defer i.faults.mu.Unlock()
+	i.faults.drop(i)
+}
+
+func (i *Injected) hits(filter string) bool { return i.fault.Filter == nil || i.fault.Filter(filter) }
+
+// Inject adds a fault to those in force. Where several match, the oldest one
+// acts; all count the packet. It may be called by an observer.
+func (b *Broker) Inject(f Fault) (*Injected, error) {
+	if err := f.validate(); err != nil {
+		return nil, fmt.Errorf("fault: %w", err)
+	}
+	i := &Injected{faults: &b.faults, fault: f, action: f.Do}
+	if f.Lasting > 0 {
+		i.until = time.Now().Add(f.Lasting)
+	}
+	b.faults.mu.Lock()
+	defer b.faults.mu.Unlock()
+	b.faults.list = append(b.faults.list, i)
+	b.faults.some.Store(true)
+	return i, nil
+}
+
+// Faults is how often faults were applied, by kind.
+func (b *Broker) Faults() map[string]int64 {
+	b.faults.mu.Lock()
+	defer b.faults.mu.Unlock()
+	return maps.Clone(b.faults.counts)
+}
+
+// faults are those in force.
+type faults struct {
+	some atomic.Bool // list is not empty
+
+	mu     sync.Mutex
+	list   []*Injected
+	random *rand.Rand
+	counts map[string]int64
+}
+
+func (f *faults) init(seed uint64) {
+	f.random = rand.New(rand.NewPCG(seed, seed))
+	f.counts = make(map[string]int64)
+}
+
+func (f *faults) count(kind string) { f.countN(kind, 1) }
+
+func (f *faults) countN(kind string, n int) {
+	if n == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.counts[kind] += int64(n)
+}
+
+func (f *faults) drop(i *Injected) {
+	f.list = slices.DeleteFunc(f.list, func(x *Injected) bool { return x == i })
+	f.some.Store(len(f.list) > 0)
+}
+
+// decide returns the fault that hits a packet, nil for none.
+func (f *faults) decide(d Direction, c *conn, p Packet) (hit *Injected) {
+	if !f.some.Load() {
+		return nil
+	}
+	o := Observed{Packet: p, Direction: d, ClientID: c.clientID, Version: c.version, Connection: c.number}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, i := range slices.Clone(f.list) {
+		if !i.until.IsZero() && time.Now().After(i.until) {
+			f.drop(i)
+			continue
+		}
+		if !i.fault.matches(o) {
+			continue
+		}
+		i.seen++
+		if i.seen <= i.fault.After || (i.fault.Chance > 0 && f.random.Float64() >= i.fault.Chance) || hit != nil {
+			continue
+		}
+		hit = i
+		if n := i.applied.Add(1); i.fault.Times > 0 && int(n) == i.fault.Times {
+			f.drop(i)
+		}
+		f.counts[i.action.name(p.Type())]++
+	}
+	return hit
+}
+
+func (f *Fault) matches(o Observed) bool {
+	if o.Type() == Connect && o.Direction == ToBroker && (f.Do.kind == rewrite || f.Do.kind == replay) {
+		return false
+	}
+	return f.Direction == o.Direction && (f.Type == AnyType || f.Type == o.Type()) &&
+		(f.Client == nil || f.Client(o.ClientID)) &&
+		(f.Filter == nil || slices.ContainsFunc(o.Filters(), f.Filter)) &&
+		(f.If == nil || f.If(o))
+}

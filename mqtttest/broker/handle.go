@@ -1,0 +1,276 @@
+package broker
+
+import (
+	"errors"
+	"time"
+)
+
+// arrived treats a packet of a client, and what the faults say about it.
+func (c *conn) arrived(p Packet) error {
+	if c.connect == nil {
+		return c.first(p)
+	}
+	v := c.b.faults.decide(ToBroker, c, p)
+	if v != nil && v.action.kind == delay && !c.sleep(time.Until(c.arrival.Add(v.action.delay))) {
+		return errDead
+	}
+	c.b.mu.Lock()
+	defer c.b.mu.Unlock()
+	if c.dead {
+		return errDead
+	}
+	c.b.observe(ToBroker, c, p, v)
+	if c.swallow[ToBroker] {
+		return nil
+	}
+	if v == nil {
+		return c.handle(p, nil)
+	}
+	return c.faulty(p, v)
+}
+
+// faulty treats a packet that a fault hits.
+func (c *conn) faulty(p Packet, v *Injected) error {
+	switch v.action.kind {
+	case drop:
+		return nil
+	case cutBefore, cutWithin:
+		c.reset()
+		return errCut
+	case cutAfter:
+		c.mute = true // the answer does not reach the client
+		err := c.handle(p, nil)
+		c.reset()
+		return errors.Join(err, errCut)
+	case end:
+		c.goodbye(v.action.code)
+		return errCut
+	case halfOpen:
+		c.hold(true, true)
+		return nil
+	case stopReading:
+		c.hold(true, false)
+	case refuse:
+		return c.handle(p, v)
+	case replay:
+		if err := c.handle(p, nil); err != nil {
+			return err
+		}
+		if p.Type() == Publish && p.QoS() > 0 {
+			p.First |= 8
+		}
+	case rewrite:
+		return c.handleOthers(v.action.rewrite(p))
+	case call:
+		c.b.start(v.action.call)
+	}
+	return c.handle(p, nil)
+}
+
+// handleOthers treats the packets that a fault puts in the place of one.
+func (c *conn) handleOthers(packets [][]byte) error {
+	for _, b := range packets {
+		f := frames{buf: b, end: len(b), max: c.in.max}
+		for f.start < f.end {
+			p, err := f.take()
+			if err == nil && p.First == 0 {
+				err = malformed("part of a packet")
+			}
+			if err == nil {
+				err = c.handle(p, nil)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// handle treats a packet. A fault that refuses it comes along. The broker's
+// mutex is held.
+func (c *conn) handle(p Packet, refusal *Injected) error {
+	if flags := p.First & 15; p.Type() != Publish && flags != fixedFlags(p.Type()) { // [MQTT-2.1.3-1]
+		return malformed("flags %#x of %v", flags, p.Type())
+	}
+	switch t := p.Type(); t {
+	case Publish:
+		return c.handlePublish(p, refusal)
+	case Puback, Pubrec, Pubcomp:
+		a, err := decodeAck(p, c.version)
+		if err == nil {
+			c.session.acknowledged(t, a)
+		}
+		return err
+	case Pubrel:
+		return c.handlePubrel(p)
+	case Subscribe:
+		return c.handleSubscribe(p, refusal)
+	case Unsubscribe:
+		return c.handleUnsubscribe(p, refusal)
+	case Pingreq:
+		if len(p.Body) > 0 {
+			return malformed("PINGREQ with a body")
+		}
+		c.send([]byte{byte(Pingresp) << 4, 0})
+		return nil
+	case Disconnect:
+		return c.handleDisconnect(p)
+	}
+	return breach("%v from a client", p.Type()) // [MQTT-3.1.0-2]
+}
+
+func fixedFlags(t PacketType) byte {
+	if t == Pubrel || t == Subscribe || t == Unsubscribe {
+		return 2
+	}
+	return 0
+}
+
+func (c *conn) handlePublish(p Packet, refusal *Injected) error {
+	m, err := decodePublish(p, c.version)
+	if err != nil {
+		return err
+	}
+	topic, err := c.resolve(&m)
+	if err != nil {
+		return err
+	}
+	s, b := c.session, c.b
+	_, repeated := s.received[m.id]
+	switch {
+	case m.qos > b.options.maxQoS:
+		return &violation{reasonQoSNotSupported, "QoS"} // [MQTT-3.2.2-11]
+	case m.qos == 2 && repeated:
+		b.counts.Repeated++
+		c.sendAck(Pubrec, m.id, 0)
+		return nil
+	case m.qos == 2 && c.version == 5 && b.options.receiveMaximum > 0 && len(s.received) >= b.options.receiveMaximum:
+		return &violation{reasonReceiveMaximum, "receive maximum exceeded"} // [MQTT-3.3.4-9]
+	}
+	var code byte
+	switch {
+	case refusal == nil:
+		if !b.publish(m.message(b.lookup(topic).topic, s.id)) && c.version == 5 {
+			code = reasonNoSubscribers
+		}
+	case c.version == 5:
+		code = refusal.action.code
+	default:
+		b.counts.Swallowed++
+	}
+	switch m.qos {
+	case 1:
+		c.sendAck(Puback, m.id, code)
+	case 2:
+		if code < 0x80 {
+			s.received[m.id] = struct{}{}
+			b.changed()
+		}
+		c.sendAck(Pubrec, m.id, code)
+	}
+	return nil
+}
+
+// resolve returns the topic of a PUBLISH, which an alias may stand for.
+func (c *conn) resolve(m *publish) ([]byte, error) {
+	if m.alias == 0 {
+		return m.topic, nil
+	}
+	if m.alias > c.b.options.aliasMaximum { // [MQTT-3.3.2-9]
+		return nil, &violation{reasonAlias, "topic alias above the maximum"}
+	}
+	if len(m.topic) > 0 {
+		if c.aliases == nil {
+			c.aliases = make(map[uint16]string)
+		}
+		c.aliases[uint16(m.alias)] = string(m.topic)
+		return m.topic, nil
+	}
+	topic, ok := c.aliases[uint16(m.alias)]
+	if !ok {
+		return nil, breach("topic alias %d stands for nothing", m.alias)
+	}
+	return []byte(topic), nil
+}
+
+func (c *conn) handlePubrel(p Packet) error {
+	a, err := decodeAck(p, c.version)
+	if err != nil {
+		return err
+	}
+	var code byte
+	if _, known := c.session.received[a.id]; known {
+		delete(c.session.received, a.id)
+		c.b.changed()
+	} else {
+		code = reasonIDNotFound
+	}
+	c.sendAck(Pubcomp, a.id, code)
+	return nil
+}
+
+func (c *conn) handleSubscribe(p Packet, refusal *Injected) error {
+	s, err := decodeSubscribe(p.Body, c.version)
+	if err != nil {
+		return err
+	}
+	codes := make([]byte, len(s.requests))
+	var granted []func()
+	for i, r := range s.requests {
+		if refusal != nil && refusal.hits(r.filter) {
+			if codes[i] = refusal.action.code; c.version == 4 {
+				codes[i] = reasonUnspecified
+			}
+			continue
+		}
+		r.qos = min(r.qos, c.b.options.maxQoS)
+		codes[i] = r.qos
+		sub, fresh := c.b.join(c.session, r, s.subscriptionID)
+		granted = append(granted, func() { c.b.sendRetained(sub, fresh) })
+	}
+	c.send(appendAnswer(nil, c.version, Suback, s.id, codes))
+	for _, retained := range granted {
+		retained()
+	}
+	return nil
+}
+
+func (c *conn) handleUnsubscribe(p Packet, refusal *Injected) error {
+	u, err := decodeUnsubscribe(p.Body, c.version)
+	if err != nil {
+		return err
+	}
+	codes := make([]byte, len(u.filters))
+	for i, filter := range u.filters {
+		sub := c.session.subs[filter]
+		switch {
+		case refusal != nil && refusal.hits(filter):
+			codes[i] = refusal.action.code
+		case sub != nil:
+			c.b.leave(sub)
+		default:
+			codes[i] = reasonNoSubscription
+		}
+	}
+	c.send(appendAnswer(nil, c.version, Unsuback, u.id, codes))
+	return nil
+}
+
+func (c *conn) handleDisconnect(p Packet) error {
+	d, err := decodeDisconnect(p.Body, c.version)
+	if err != nil {
+		return err
+	}
+	if d.hasExpiry {
+		if c.session.expiry == 0 && d.expiry != 0 {
+			return breach("session expiry %d after 0", d.expiry) // [MQTT-3.14.2-2]
+		}
+		c.session.expiry = d.expiry
+	}
+	c.polite = d.code != 4 // DISCONNECT with Will Message
+	return errDead
+}
+
+// start runs what a fault calls.
+func (b *Broker) start(f func(*Broker)) { b.calls.Go(func() { f(b) }) }

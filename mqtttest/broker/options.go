@@ -1,0 +1,131 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Option configures a [Broker].
+type Option func(*options)
+
+type options struct {
+	address        string
+	maxInflight    int
+	receiveMaximum int
+	maxQueued      int
+	maxPacket      int
+	announcePacket bool
+	maxQoS         byte
+	aliasMaximum   int
+	copies         bool
+	stay           bool
+	saveEvery      time.Duration
+	saveAfter      int
+	seed           uint64
+	faults         []Fault
+	authenticate   func(clientID, user, password string) byte
+}
+
+func defaults() options {
+	return options{
+		address: "127.0.0.1:0", maxInflight: 20, receiveMaximum: 20, maxQueued: 1_000_000,
+		maxPacket: 16 << 20, maxQoS: 2, aliasMaximum: 10,
+	}
+}
+
+func (o *options) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if o.maxInflight < 1 || o.maxInflight > defaultMaximum {
+		bad("%d messages in flight, want 1 to 65535", o.maxInflight)
+	}
+	if o.receiveMaximum < 0 || o.receiveMaximum > defaultMaximum {
+		bad("receive maximum %d, want 0 to 65535", o.receiveMaximum)
+	}
+	if o.maxQueued < 0 {
+		bad("%d queued messages", o.maxQueued)
+	}
+	if o.maxPacket < 1 || o.maxPacket > 268_435_455 {
+		bad("packets of %d bytes, want 1 to 268435455", o.maxPacket)
+	}
+	if o.maxQoS > 2 {
+		bad("maximum QoS %d", o.maxQoS)
+	}
+	if o.aliasMaximum < 0 || o.aliasMaximum > 65535 {
+		bad("topic alias maximum %d, want 0 to 65535", o.aliasMaximum)
+	}
+	if o.saveEvery < 0 || o.saveAfter < 0 {
+		bad("saving every %v, after %d changes", o.saveEvery, o.saveAfter)
+	}
+	for i, f := range o.faults {
+		if err := f.validate(); err != nil {
+			bad("fault %d: %w", i, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// WithAddress is where the broker listens, host:port. Default: a free port of
+// the loopback interface, which stays the same over Stop and Start.
+func WithAddress(address string) Option { return func(o *options) { o.address = address } }
+
+// MaxInflight is how many messages of QoS 1 and 2 a client gets before it has
+// to acknowledge one; a smaller Receive Maximum of an MQTT 5 client counts.
+// Default: 20.
+func MaxInflight(n int) Option { return func(o *options) { o.maxInflight = n } }
+
+// ReceiveMaximum is what MQTT 5 clients are told; who exceeds it with QoS 2 is
+// disconnected with 0x93 [MQTT-3.3.4-9]. 0 tells them nothing, which means
+// 65,535. Default: 20.
+func ReceiveMaximum(n int) Option { return func(o *options) { o.receiveMaximum = n } }
+
+// MaxQueued bounds the messages that wait in one session, besides those in
+// flight; what comes on top is dropped and counted. 0 is no bound. Default:
+// 1,000,000.
+func MaxQueued(n int) Option { return func(o *options) { o.maxQueued = n } }
+
+// MaxPacket is the largest packet in bytes, without its header, that the broker
+// takes; MQTT 5 clients are told. Default: 16 MiB, not announced.
+func MaxPacket(bytes int) Option {
+	return func(o *options) { o.maxPacket, o.announcePacket = bytes, true }
+}
+
+// MaxQoS is the highest QoS that the broker grants and takes. Default: 2.
+func MaxQoS(qos byte) Option { return func(o *options) { o.maxQoS = qos } }
+
+// AliasMaximum is how many topic aliases an MQTT 5 client may use. Default: 10.
+func AliasMaximum(n int) Option { return func(o *options) { o.aliasMaximum = n } }
+
+// CopyPerSubscription sends a client whose subscriptions overlap one copy for
+// each of them, as some brokers do. Default: one copy with the highest QoS.
+func CopyPerSubscription() Option { return func(o *options) { o.copies = true } }
+
+// SharedStaysWithSession keeps messages of a shared group with the member that
+// they were given to, also when its session ends: then they are lost, counted
+// as EndedWithSession. Default: they go to another member.
+func SharedStaysWithSession() Option { return func(o *options) { o.stay = true } }
+
+// SaveEvery makes the broker save its state only now and then, as Mosquitto
+// does: [Broker.Kill] loses what changed since the last time. Default: every
+// change is safe when it is acknowledged.
+func SaveEvery(d time.Duration) Option { return func(o *options) { o.saveEvery = d } }
+
+// SaveAfter saves after that many changes, see [SaveEvery]. Both may be set;
+// a large number alone saves on [Broker.Save] and [Broker.Stop] only.
+func SaveAfter(changes int) Option { return func(o *options) { o.saveAfter = changes } }
+
+// WithSeed makes what is decided by chance repeatable. Default: 1.
+func WithSeed(seed uint64) Option { return func(o *options) { o.seed = seed } }
+
+// WithFaults injects faults before the first client comes.
+func WithFaults(faults ...Fault) Option {
+	return func(o *options) { o.faults = append(o.faults, faults...) }
+}
+
+// WithAuthentication asks f about every CONNECT that the faults let pass. 0
+// accepts, other codes are those of MQTT 5; an MQTT 3.1.1 client gets the
+// nearest. F must not call the broker. Default: everybody is accepted.
+func WithAuthentication(f func(clientID, user, password string) (code byte)) Option {
+	return func(o *options) { o.authenticate = f }
+}

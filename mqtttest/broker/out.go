@@ -1,0 +1,133 @@
+package broker
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	highWater = 4 << 20  // bytes to a client above which nothing more is read from it
+	qos0Limit = 64 << 20 // and above which it gets no messages of QoS 0
+	chunkMax  = 256 << 10
+)
+
+// ending is what happens to a connection after a chunk was written.
+type ending byte
+
+const (
+	goOn ending = iota
+	fin         // end the stream, wait for the client to do so
+)
+
+// chunk is bytes that are written at once.
+type chunk struct {
+	b   []byte
+	due time.Time // zero: at once
+	end ending
+}
+
+// out is what waits to be written to a client.
+type out struct {
+	mu     sync.Mutex
+	chunks []chunk
+	size   int // bytes not yet written
+	idle   bool
+	ended  bool // nothing may follow
+	wake   chan struct{}
+	full   bool
+	room   chan struct{}
+	spare  []byte
+}
+
+func (o *out) init() { o.wake, o.room = make(chan struct{}, 1), make(chan struct{}, 1) }
+
+// put appends bytes, which are copied. By is how long they, and with them all
+// that follow, are held back.
+func (o *out) put(b []byte, by time.Duration, end ending) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ended {
+		return
+	}
+	n := len(o.chunks)
+	if n == 0 || by > 0 || len(o.chunks[n-1].b) > chunkMax {
+		c := chunk{b: o.spare}
+		o.spare = nil
+		if by > 0 {
+			c.due = time.Now().Add(by)
+		}
+		o.chunks = append(o.chunks, c)
+		n++
+	}
+	last := &o.chunks[n-1]
+	last.b = append(last.b, b...)
+	last.end = end
+	o.size += len(b)
+	o.ended = end != goOn
+	if o.idle {
+		o.idle = false
+		o.wake <- struct{}{}
+	}
+}
+
+// waiting is how many bytes are not yet written.
+func (o *out) waiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.size
+}
+
+// take waits for a chunk. It returns false when closed comes first.
+func (o *out) take(closed <-chan struct{}) (chunk, bool) {
+	for {
+		o.mu.Lock()
+		if len(o.chunks) > 0 {
+			c := o.chunks[0]
+			o.chunks = o.chunks[:copy(o.chunks, o.chunks[1:])]
+			o.mu.Unlock()
+			return c, true
+		}
+		o.idle = true
+		o.mu.Unlock()
+		select {
+		case <-o.wake:
+		case <-closed:
+			return chunk{}, false
+		}
+	}
+}
+
+// wrote gives a chunk back.
+func (o *out) wrote(c chunk) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.size -= len(c.b)
+	if cap(c.b) <= 2*chunkMax {
+		o.spare = c.b[:0]
+	}
+	if o.full && o.size < highWater {
+		o.full = false
+		o.room <- struct{}{}
+	}
+}
+
+// awaitRoom waits until the client has read enough of what was written.
+func (o *out) awaitRoom(closed <-chan struct{}) {
+	o.mu.Lock()
+	full := o.size >= highWater && !o.ended
+	o.full = full
+	o.mu.Unlock()
+	if full {
+		select {
+		case <-o.room:
+		case <-closed:
+		}
+	}
+}
+
+// last reports whether the end of the stream waits to be written, or was.
+func (o *out) last() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ended
+}

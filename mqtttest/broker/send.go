@@ -1,0 +1,81 @@
+package broker
+
+import "encoding/binary"
+
+// sendPublish sends a delivery; one at QoS 0 is dropped when the client does
+// not read or does not take packets of that size.
+func (c *conn) sendPublish(d *delivery, dup bool) {
+	if d.qos == 0 {
+		switch {
+		case d.msg.expired():
+			c.b.counts.Expired++
+			return
+		case c.tooLarge(d):
+			c.b.counts.TooLarge++
+			return
+		case c.out.waiting() >= qos0Limit:
+			c.b.counts.QoS0Dropped++
+			return
+		}
+	}
+	c.b.scratch = appendPublish(c.b.scratch[:0], c.version, d.msg, d, dup)
+	c.send(c.b.scratch)
+	if cap(c.b.scratch) > 1<<20 {
+		c.b.scratch = nil
+	}
+}
+
+// tooLarge reports whether a delivery exceeds the Maximum Packet Size of the
+// client [MQTT-3.1.2-24].
+func (c *conn) tooLarge(d *delivery) bool {
+	limit := c.connect.maximumPacket
+	size, _ := publishSize(c.version, d.msg, d)
+	return limit > 0 && 1+varintSize(uint32(size))+size > limit
+}
+
+func (c *conn) sendAck(t PacketType, id uint16, code byte) {
+	var b [8]byte
+	c.send(appendAck(b[:0], c.version, t, id, code))
+}
+
+// sendConnack accepts a connection.
+func (c *conn) sendConnack(present bool, assigned string) {
+	var flags byte
+	if present {
+		flags = 1
+	}
+	if c.version == 4 {
+		c.send([]byte{byte(Connack) << 4, 2, flags, 0})
+		return
+	}
+	o := &c.b.options
+	var props []byte
+	if o.receiveMaximum > 0 {
+		props = binary.BigEndian.AppendUint16(append(props, propReceiveMaximum), uint16(o.receiveMaximum))
+	}
+	if o.maxQoS < 2 {
+		props = append(props, propMaximumQoS, o.maxQoS)
+	}
+	if o.aliasMaximum > 0 {
+		props = binary.BigEndian.AppendUint16(append(props, propTopicAliasMaximum), uint16(o.aliasMaximum))
+	}
+	if o.announcePacket {
+		props = binary.BigEndian.AppendUint32(append(props, propMaximumPacketSize), uint32(o.maxPacket))
+	}
+	if assigned != "" {
+		props = appendText(append(props, propAssignedClientID), assigned)
+	}
+	body := append([]byte{flags, 0}, binary.AppendUvarint(nil, uint64(len(props)))...)
+	c.send(Packet{First: byte(Connack) << 4, Body: append(body, props...)}.Encode())
+}
+
+// refuseConnect answers a CONNECT with a code and ends the connection.
+func (c *conn) refuseConnect(code byte) {
+	b := []byte{byte(Connack) << 4, 2, 0, connackCode(c.version, code)}
+	if c.version == 5 {
+		b[1] = 3
+		b = append(b, 0)
+	}
+	c.end(b)
+	c.dead = true
+}

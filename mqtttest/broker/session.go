@@ -1,0 +1,199 @@
+package broker
+
+import (
+	"time"
+)
+
+// session is what the broker keeps for a client id. The broker's mutex guards
+// it.
+type session struct {
+	b        *Broker
+	id       string
+	version  byte
+	conn     *conn  // nil while disconnected
+	expiry   uint32 // seconds that it outlives its connection
+	timer    *time.Timer
+	will     *will
+	willTime *time.Timer
+	subs     map[string]*subscription // by filter as written
+	received map[uint16]struct{}      // QoS 2 of the client, between PUBLISH and PUBREL
+	out      window
+}
+
+func (b *Broker) newSession(id string, version byte) *session {
+	s := &session{b: b, id: id, version: version, out: newWindow()}
+	s.subs = make(map[string]*subscription)
+	s.received = make(map[uint16]struct{})
+	b.sessions[id] = s
+	return s
+}
+
+// deliver takes a message for the client.
+func (s *session) deliver(m *message, sub *subscription, d delivery) {
+	d.msg, d.qos = m, min(m.qos, d.qos)
+	if sub != nil && sub.group != nil {
+		d.group = sub.group
+	}
+	if d.qos == 0 {
+		if s.conn != nil {
+			s.conn.sendPublish(&d, false)
+		}
+		return
+	}
+	if limit := s.b.options.maxQueued; limit > 0 && s.out.open-s.out.inflight >= limit {
+		s.b.counts.QueueFull++
+		return
+	}
+	s.out.add(&d)
+	s.b.changed()
+	s.pump()
+}
+
+// pump sends what the window allows.
+func (s *session) pump() {
+	for s.conn != nil && !s.conn.dead && s.out.inflight < s.conn.quota {
+		d := s.out.peek()
+		if d == nil {
+			return
+		}
+		if d.state == queued && !s.sendable(d) {
+			continue
+		}
+		again := d.state == published
+		if d.state == queued {
+			s.out.identify(d)
+		}
+		s.out.carry(d, s.conn.number)
+		if d.state == released {
+			s.conn.sendAck(Pubrel, d.id, 0)
+		} else {
+			s.conn.sendPublish(d, again)
+		}
+	}
+}
+
+// sendable takes a delivery out that has expired or is too large for the
+// client [MQTT-3.1.2-25].
+func (s *session) sendable(d *delivery) bool {
+	switch {
+	case d.msg.expired():
+		s.b.counts.Expired++
+	case s.conn.tooLarge(d):
+		s.b.counts.TooLarge++
+	default:
+		return true
+	}
+	s.out.finish(d, s.conn.number)
+	return false
+}
+
+// acknowledged treats an acknowledgement of the client. Those for what this
+// connection did not carry are counted and have no effect.
+func (s *session) acknowledged(t PacketType, a ack) {
+	d := s.out.byID[a.id]
+	if d == nil || d.connection != s.conn.number {
+		s.b.counts.StrayAcks++
+		if t == Pubrec {
+			s.conn.sendAck(Pubrel, a.id, reasonIDNotFound)
+		}
+		return
+	}
+	switch {
+	case t == Puback && d.qos == 1,
+		t == Pubrec && d.state == published && a.code >= 0x80,
+		t == Pubcomp && d.state == released:
+		s.out.finish(d, s.conn.number)
+		s.b.changed()
+		s.pump()
+	case t == Pubrec && d.qos == 2:
+		d.state = released
+		s.b.changed()
+		s.conn.sendAck(Pubrel, a.id, 0)
+	default:
+		s.b.counts.StrayAcks++
+	}
+}
+
+// attach gives the session a connection.
+func (s *session) attach(c *conn) {
+	stopTimer(&s.timer)
+	stopTimer(&s.willTime)
+	s.conn, s.version, s.will = c, c.version, c.connect.will
+	s.expiry = c.connect.expiry
+	c.session = s
+	s.out.rewind()
+}
+
+// detach takes the connection away, after the client said goodbye or not.
+func (s *session) detach(polite bool) {
+	s.conn.dead = true
+	s.conn = nil
+	s.out.rewind()
+	w := s.will
+	if polite {
+		s.will, w = nil, nil
+	}
+	switch {
+	case s.expiry == 0:
+		s.end()
+	case w != nil && w.delay > 0:
+		s.willTime = time.AfterFunc(w.delay, func() { s.b.locked(func() { s.testament(w) }) })
+	default:
+		s.testament(w)
+	}
+	if s.expiry != 0 && s.expiry != forever {
+		s.startExpiry()
+	}
+}
+
+func (s *session) startExpiry() {
+	var t *time.Timer
+	t = time.AfterFunc(time.Duration(s.expiry)*time.Second, func() {
+		s.b.locked(func() {
+			if s.timer == t {
+				s.end()
+			}
+		})
+	})
+	s.timer = t
+}
+
+// testament publishes the will, if it is still the session's.
+func (s *session) testament(w *will) {
+	if w == nil || s.will != w {
+		return
+	}
+	s.will = nil
+	m := *w.message
+	if m.expiry > 0 {
+		m.expires = time.Now().Add(time.Duration(m.expiry) * time.Second)
+	}
+	s.b.publish(&m)
+}
+
+// end forgets the session: its will is due [MQTT-3.1.3-9], shared messages go
+// to another member of the group.
+func (s *session) end() {
+	stopTimer(&s.timer)
+	stopTimer(&s.willTime)
+	if s.b.sessions[s.id] == s {
+		delete(s.b.sessions, s.id)
+	}
+	for _, sub := range s.subs {
+		s.b.leave(sub)
+	}
+	s.testament(s.will)
+	s.b.changed()
+	s.out.each(func(d *delivery) {
+		if !s.b.handOver(d) {
+			s.b.counts.EndedWithSession++
+		}
+	})
+}
+
+func stopTimer(t **time.Timer) {
+	if *t != nil {
+		(*t).Stop()
+		*t = nil
+	}
+}

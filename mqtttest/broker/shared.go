@@ -1,0 +1,48 @@
+package broker
+
+// group is a shared subscription: each message goes to one of its members.
+type group struct {
+	b       *Broker
+	filter  string
+	members []*subscription
+	turn    int
+}
+
+// deliver gives a message to the next member that is connected, or to the next
+// one if none is.
+func (g *group) deliver(m *message) {
+	if sub := g.pick(); sub != nil {
+		sub.session.deliver(m, sub, delivery{qos: sub.qos, ids: sub.ids, retain: m.retain && sub.retainAsPublished})
+	}
+}
+
+func (g *group) pick() *subscription {
+	n := len(g.members)
+	for i := range n {
+		if sub := g.members[(g.turn+i)%n]; sub.session.conn != nil {
+			g.turn = (g.turn + i + 1) % n
+			return sub
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	g.turn = (g.turn + 1) % n
+	return g.members[(g.turn+n-1)%n]
+}
+
+// handOver gives what a session left unacknowledged to another member of the
+// group that it came through. QoS 2 that was sent must not go to another
+// [MQTT-4.8.2-5].
+func (b *Broker) handOver(d *delivery) bool {
+	if d.group == nil || b.options.stay || (d.qos == 2 && d.state != queued) {
+		return false
+	}
+	sub := d.group.pick()
+	if sub == nil {
+		return false
+	}
+	b.counts.HandedOver++
+	sub.session.deliver(d.msg, sub, delivery{qos: sub.qos, ids: sub.ids, retain: d.retain})
+	return true
+}
