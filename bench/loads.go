@@ -19,7 +19,8 @@ type load func(*env) (meter.Sample, error)
 // env is what a load runs in.
 type env struct {
 	plain, secure contender.Target // the null broker
-	mosquitto     func() (contender.Target, error)
+	mosquitto     func() (host string, err error)
+	own           func() (host string, err error) // the in-process broker, in a process of its own
 	warmUp        time.Duration
 	time          time.Duration
 	topics        int
@@ -187,18 +188,25 @@ func dispatch(n int) load {
 	}
 }
 
-// endToEnd publishes through mosquitto for a while and ends when everything
-// has been delivered.
-func endToEnd(pub contender.OpenPublisher, sub contender.OpenSubscriber) load {
+// via is a broker that is started when it is first asked for.
+type via func(*env) (host string, err error)
+
+func viaMosquitto(e *env) (string, error) { return e.mosquitto() }
+func viaOwn(e *env) (string, error)       { return e.own() }
+
+// endToEnd publishes through a broker for a while and ends when everything has
+// been delivered.
+func endToEnd(pub contender.OpenPublisher, sub contender.OpenSubscriber, through via, version byte) load {
 	return func(e *env) (meter.Sample, error) {
-		t, err := e.mosquitto()
+		host, err := through(e)
 		if err != nil {
 			return meter.Sample{}, err
 		}
+		t := contender.Target{Host: host, Version: version}
 		var delivered atomic.Int64
 		w := newWork(false)
-		w.Topic = "source/mosquitto/" + topic
-		stop, err := sub(t, &contender.Subscription{QoS: 1, Filter: "source/mosquitto/#", Handle: func([]byte) { delivered.Add(1) }})
+		w.Topic = "source/through/" + topic
+		stop, err := sub(t, &contender.Subscription{QoS: 1, Filter: "source/through/#", Handle: func([]byte) { delivered.Add(1) }})
 		if err != nil {
 			return meter.Sample{}, err
 		}

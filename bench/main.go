@@ -1,6 +1,6 @@
 // Command bench measures our clients side by side with others and with a bare
 // socket, all in one process and in turn, against a null broker in a process of
-// its own and against mosquitto.
+// its own, against mosquitto and against the in-process broker.
 //
 // Ratios are taken inside one round and then summarised, because the machine's
 // speed changes between rounds more than within one:
@@ -29,8 +29,9 @@ import (
 )
 
 const (
-	roleNull = "null"
-	roleIdle = "idle"
+	roleNull   = "null"
+	roleIdle   = "idle"
+	roleBroker = "in-process"
 )
 
 type settings struct {
@@ -71,6 +72,8 @@ func (s *settings) run() error {
 		return serveNull()
 	case roleIdle:
 		return serveIdle(s.kind, s.host, byte(s.version))
+	case roleBroker:
+		return serveBroker()
 	case "":
 	default:
 		return fmt.Errorf("no role %q", s.role)
@@ -90,9 +93,9 @@ func (s *settings) run() error {
 	return s.table(e, only)
 }
 
-// open starts the null broker, and mosquitto when first asked for.
+// open starts the null broker, and the other brokers when first asked for.
 func (s *settings) open() (*env, func(), error) {
-	p, err := startPeer()
+	p, err := startPeer(roleNull)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -102,23 +105,35 @@ func (s *settings) open() (*env, func(), error) {
 		return nil, nil, err
 	}
 	var m *mosquitto
+	var own *peer
 	e := &env{
 		plain:  contender.Target{Host: p.TCP, Version: 4},
 		secure: contender.Target{Host: p.TLS, Version: 4, TLS: config},
 		warmUp: s.warmUp, time: s.time, topics: s.topics,
 	}
-	e.mosquitto = func() (contender.Target, error) {
+	e.mosquitto = func() (string, error) {
 		if m == nil {
 			if m, err = startMosquitto(); err != nil {
-				return contender.Target{}, err
+				return "", err
 			}
 		}
-		return contender.Target{Host: m.host, Version: 4}, nil
+		return m.host, nil
+	}
+	e.own = func() (host string, err error) {
+		if own == nil {
+			if own, err = startPeer(roleBroker); err != nil {
+				return "", err
+			}
+		}
+		return own.TCP, nil
 	}
 	return e, func() {
 		p.stop()
 		if m != nil {
 			m.stop()
+		}
+		if own != nil {
+			own.stop()
 		}
 	}, nil
 }

@@ -13,9 +13,10 @@ import (
 	"os/exec"
 
 	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/null"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// addresses is what a null broker process says about itself.
+// addresses is what a broker's process says about itself.
 type addresses struct {
 	TCP, TLS    string
 	Certificate []byte // PEM
@@ -43,27 +44,42 @@ func serveNull() error {
 	b := null.NewBroker(sent)
 	go b.Serve(plain)
 	go b.Serve(secure)
-	err = json.NewEncoder(os.Stdout).Encode(addresses{plain.Addr().String(), secure.Addr().String(), pem})
+	return announce(addresses{plain.Addr().String(), secure.Addr().String(), pem})
+}
+
+// serveBroker is the process of the in-process broker, with the bounds that
+// mosquitto gets. It ends with its standard input.
+func serveBroker() error {
+	b, err := broker.Listen(broker.MaxInflight(65535), broker.ReceiveMaximum(65535), broker.MaxQueued(0))
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(io.Discard, os.Stdin)
+	defer b.Close()
+	return announce(addresses{TCP: b.Addr()})
+}
+
+// announce tells the parent where it listens, and waits until that ends.
+func announce(a addresses) error {
+	if err := json.NewEncoder(os.Stdout).Encode(a); err != nil {
+		return err
+	}
+	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
 }
 
-// peer is a null broker in a process of its own.
+// peer is a broker in a process of its own.
 type peer struct {
 	addresses
 	stdin io.Closer
 	cmd   *exec.Cmd
 }
 
-func startPeer() (*peer, error) {
+func startPeer(role string) (*peer, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, "-role", roleNull)
+	cmd := exec.Command(self, "-role", role)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -83,7 +99,7 @@ func startPeer() (*peer, error) {
 	}
 	if err != nil {
 		p.stop()
-		return nil, fmt.Errorf("null broker: %w", err)
+		return nil, fmt.Errorf("%s broker: %w", role, err)
 	}
 	return p, nil
 }

@@ -157,6 +157,20 @@ func receiveRows() []row {
 	}
 }
 
+// brokerRow compares brokers, with one client: ours in a process of its own, and
+// mosquitto.
+func brokerRow(name string, version byte) row {
+	const own, other = "in-process", "mosquitto"
+	return row{
+		name: name,
+		entries: []entry{
+			{own, endToEnd(contender.Native, contender.NativeSubscriber, viaOwn, version)},
+			{other, endToEnd(contender.Native, contender.NativeSubscriber, viaMosquitto, version)},
+		},
+		goals: []goal{{name, own, other, rate, 0.5, 1}},
+	}
+}
+
 func otherRows() []row {
 	const five, three = "mqtt5", "3.1.1"
 	return []row{
@@ -187,14 +201,16 @@ func otherRows() []row {
 		{
 			name: "mosquitto-e2e",
 			entries: []entry{
-				{native, endToEnd(contender.Native, contender.NativeSubscriber)},
-				{paho, endToEnd(contender.Paho, contender.PahoSubscriber)},
+				{native, endToEnd(contender.Native, contender.NativeSubscriber, viaMosquitto, 4)},
+				{paho, endToEnd(contender.Paho, contender.PahoSubscriber, viaMosquitto, 4)},
 			},
 			goals: []goal{
 				{"mosquitto-e2e", native, paho, rate, 1.5, 3},
 				{"mosquitto-e2e-cpu", native, paho, cpu, 0.5, 0.25},
 			},
 		},
+		brokerRow("broker-e2e", 4),
+		brokerRow("broker-e2e-mqtt5", 5),
 		{
 			name:    "dispatch-10k-filters",
 			entries: []entry{{"10000", dispatch(10000)}, {"1", dispatch(1)}},
