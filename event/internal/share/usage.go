@@ -14,27 +14,27 @@ const (
 )
 
 // Usage follows how much a store of one process holds, of all senders together and
-// of each. It takes the same memory whatever there is: 64 KiB with the default share,
-// and 4 MiB at most, from a share of 512 on. A sender is counted in one place of each
+// of each. From its first thing on it takes the same memory whatever there is: 64 KiB
+// with the default share, and 4 MiB at most, from a share of 512 on. A sender is counted in one place of each
 // of four rows, by hashes that differ from one start to the next, and has what the
 // emptiest of the four says. That is what it has, or in a store of many things a
 // little more, a thousandth of all at most in practice. Made by [NewUsage]; safe for
 // concurrent use.
 type Usage struct {
-	bounds Bounds
-	seeds  [usageRows]maphash.Seed
+	bounds  Bounds
+	seeds   [usageRows]maphash.Seed
+	columns uint64
 
 	mu     sync.Mutex
 	all    Use
-	places [usageRows][]Use
+	places [usageRows][]Use // nil before the first thing: many stores never have one
 }
 
 // NewUsage returns the usage of an empty store.
 func NewUsage(b Bounds) *Usage {
-	u := &Usage{bounds: b}
-	columns := min(max(minColumns, shareColumns*min(b.Share, maxColumns)), maxColumns)
+	u := &Usage{bounds: b, columns: uint64(min(max(minColumns, shareColumns*min(b.Share, maxColumns)), maxColumns))}
 	for i := range u.seeds {
-		u.seeds[i], u.places[i] = maphash.MakeSeed(), make([]Use, columns)
+		u.seeds[i] = maphash.MakeSeed()
 	}
 	return u
 }
@@ -78,12 +78,15 @@ func (u *Usage) Of(sender string) Use {
 
 func (u *Usage) at(sender string) (at [usageRows]int) {
 	for i, seed := range u.seeds {
-		at[i] = int(maphash.String(seed, sender) % uint64(len(u.places[i])))
+		at[i] = int(maphash.String(seed, sender) % u.columns)
 	}
 	return at
 }
 
 func (u *Usage) of(at [usageRows]int) Use {
+	if u.places[0] == nil {
+		return Use{}
+	}
 	least := u.places[0][at[0]]
 	for row := 1; row < usageRows; row++ {
 		place := u.places[row][at[row]]
@@ -95,6 +98,9 @@ func (u *Usage) of(at [usageRows]int) Use {
 func (u *Usage) change(at [usageRows]int, count int, bytes int64) {
 	u.all.add(count, bytes)
 	for row, column := range at {
+		if u.places[row] == nil {
+			u.places[row] = make([]Use, u.columns)
+		}
 		u.places[row][column].add(count, bytes)
 	}
 }

@@ -7,10 +7,15 @@ const originCells = 1 << 10
 // two rows, which its hash chooses, and what it has is the smaller one: memory is the
 // same whatever arrives, and another is taken for it only when both cells are shared.
 // Hashes differ from process to process, so that nobody can choose whose cells to share.
-type origins [2][originCells]room
+type origins struct {
+	rows *[2][originCells]room // nil before the first item: a connection may never get one
+}
 
 func (o *origins) cells(origin uint64) [2]*room {
-	return [2]*room{&o[0][origin%originCells], &o[1][origin>>32%originCells]}
+	if o.rows == nil {
+		o.rows = new([2][originCells]room)
+	}
+	return [2]*room{&o.rows[0][origin%originCells], &o.rows[1][origin>>32%originCells]}
 }
 
 // add counts items of an origin, less than 0 of those that are gone; 0 is no origin.
