@@ -3,10 +3,9 @@ package broker
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,13 +18,13 @@ type Broker struct {
 	wg      sync.WaitGroup
 	calls   sync.WaitGroup // of faults
 
-	control  sync.Mutex // serialises Start, Stop and Kill
-	listen   sync.Mutex // guards the five below
-	address  string
-	listener net.Listener
-	was      bool // the address is bound to a port
-	running  bool
-	conns    map[*conn]struct{}
+	control   sync.Mutex // serialises Start, Stop and Kill
+	listen    sync.Mutex // guards the three below
+	listeners []*listener
+	running   bool
+	conns     map[*conn]struct{}
+
+	refused atomic.Int64 // connections above the bound
 
 	mu       sync.Mutex // guards all below, and the sessions
 	observer func(Observed)
@@ -51,7 +50,7 @@ func Listen(opts ...Option) (*Broker, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
-	b := &Broker{options: o, address: o.address, conns: make(map[*conn]struct{})}
+	b := &Broker{options: o, listeners: o.listeners, conns: make(map[*conn]struct{})}
 	b.faults.init(o.seed)
 	b.forget()
 	b.saved = b.snapshot()
@@ -80,17 +79,6 @@ func (b *Broker) forget() {
 	b.retained = make(map[string]*message)
 }
 
-// Addr is host:port.
-func (b *Broker) Addr() string {
-	b.listen.Lock()
-	defer b.listen.Unlock()
-	return b.address
-}
-
-// URL is the address for clients, mqtt://host:port. It stays the same over
-// Stop and Start.
-func (b *Broker) URL() string { return "mqtt://" + b.Addr() }
-
 // Start starts a stopped or killed broker again on the same address, with the
 // sessions that were kept. Start of a running broker does nothing.
 func (b *Broker) Start() error {
@@ -111,85 +99,6 @@ func (b *Broker) Start() error {
 	}
 	b.locked(b.startSaving)
 	return nil
-}
-
-// bindTime is how long the port may be taken by connections that end.
-const bindTime = 5 * time.Second
-
-// open opens the port if the broker runs and it is not open.
-func (b *Broker) open() error {
-	deadline := time.Now().Add(bindTime)
-	for {
-		err := b.tryOpen()
-		if err == nil || !b.bound() || time.Now().After(deadline) {
-			return err
-		}
-		<-time.After(10 * time.Millisecond)
-	}
-}
-
-// bound reports whether the port is one that the broker had before.
-func (b *Broker) bound() bool {
-	b.listen.Lock()
-	defer b.listen.Unlock()
-	return b.was
-}
-
-func (b *Broker) tryOpen() error {
-	b.listen.Lock()
-	defer b.listen.Unlock()
-	if !b.running || b.listener != nil {
-		return nil
-	}
-	l, err := net.Listen("tcp", b.address)
-	if err != nil {
-		return fmt.Errorf("broker: %w", err)
-	}
-	b.listener, b.address, b.was = l, l.Addr().String(), true
-	b.wg.Go(func() { b.accept(l) })
-	return nil
-}
-
-func (b *Broker) shut() {
-	b.listen.Lock()
-	defer b.listen.Unlock()
-	if b.listener != nil {
-		_ = b.listener.Close()
-		b.listener = nil
-	}
-}
-
-func (b *Broker) accept(l net.Listener) {
-	for {
-		socket, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			<-time.After(10 * time.Millisecond) // out of file descriptors
-			continue
-		}
-		b.admit(socket)
-	}
-}
-
-func (b *Broker) admit(socket net.Conn) {
-	number := 0
-	b.locked(func() { b.counts.Connections++; number = int(b.counts.Connections) })
-	c := b.newConn(socket, number)
-	b.listen.Lock()
-	defer b.listen.Unlock()
-	if !b.running {
-		c.reset()
-		return
-	}
-	b.conns[c] = struct{}{}
-	b.wg.Go(func() {
-		c.serve()
-		b.listen.Lock()
-		defer b.listen.Unlock()
-		delete(b.conns, c)
-	})
 }
 
 // Stop ends the broker in order: clients of MQTT 5 are told (0x8B), state is

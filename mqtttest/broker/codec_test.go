@@ -93,7 +93,7 @@ func TestWhatTheBrokerFindsInPackets(t *testing.T) {
 	}
 	defer b.Close()
 	for _, test := range corpus() {
-		c := b.newConn(nil, 1)
+		c := b.newConn(&listener{scheme: "mqtt"}, nil, 1)
 		c.version, c.connect, c.quota = test.version, &connect{version: test.version}, 10
 		b.locked(func() {
 			s := b.newSession("c", test.version)
@@ -192,7 +192,7 @@ func FuzzHostileBytes(f *testing.F) {
 	f.Cleanup(b.Close)
 	f.Fuzz(func(_ *testing.T, version byte, connected bool, data []byte) {
 		client, server := net.Pipe()
-		c := b.newConn(server, 1)
+		c := b.newConn(&listener{scheme: "mqtt"}, server, 1)
 		done := make(chan struct{})
 		go func() { c.serve(); close(done) }()
 		drained := make(chan struct{})

@@ -19,7 +19,9 @@ const (
 type conn struct {
 	b       *Broker
 	number  int
-	socket  net.Conn
+	via     *listener
+	raw     net.Conn // as accepted
+	socket  net.Conn // the stream of MQTT inside it, see [listener.handshake]
 	in      frames
 	out     out
 	once    sync.Once
@@ -43,8 +45,8 @@ type conn struct {
 	swallow  [2]bool                // a fault: packets vanish
 }
 
-func (b *Broker) newConn(socket net.Conn, number int) *conn {
-	c := &conn{b: b, number: number, socket: socket, closed: make(chan struct{}), version: 4}
+func (b *Broker) newConn(via *listener, raw net.Conn, number int) *conn {
+	c := &conn{b: b, number: number, via: via, raw: raw, closed: make(chan struct{}), version: 4}
 	c.in = frames{r: c, max: b.options.maxPacket}
 	c.out.init()
 	return c
@@ -58,6 +60,11 @@ var (
 
 // serve runs the connection until it ends.
 func (c *conn) serve() {
+	defer c.close()
+	if err := c.handshake(); err != nil {
+		c.b.options.log.Debug("broker: handshake", "remote", c.raw.RemoteAddr().String(), "error", err)
+		return
+	}
 	var writer sync.WaitGroup
 	writer.Go(c.write)
 	err := c.read()
@@ -67,6 +74,17 @@ func (c *conn) serve() {
 	}
 	c.close()
 	writer.Wait()
+}
+
+// handshake makes the stream of MQTT.
+func (c *conn) handshake() (err error) {
+	if err := c.raw.SetDeadline(time.Now().Add(connectTimeout)); err != nil {
+		return err
+	}
+	if c.socket, err = c.via.handshake(c.raw); err != nil {
+		return err
+	}
+	return c.raw.SetDeadline(time.Time{})
 }
 
 // read handles packets until the first error.
@@ -116,6 +134,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	if !c.reading.wait(c.closed) || !c.b.frozen.wait(c.closed) {
 		return 0, errDead
+	}
+	if n > 0 && c.connect == nil && c.in.end == 0 && PacketType(p[0]>>4) != Connect {
+		return 0, breach("a stream that does not begin with CONNECT") // before its rest is waited for
 	}
 	return n, err
 }
@@ -221,7 +242,7 @@ func (c *conn) sleep(d time.Duration) bool {
 func (c *conn) close() {
 	c.once.Do(func() {
 		close(c.closed)
-		_ = c.socket.Close()
+		_ = c.raw.Close()
 	})
 }
 
@@ -229,9 +250,9 @@ func (c *conn) close() {
 func (c *conn) reset() {
 	c.once.Do(func() {
 		close(c.closed)
-		if tcp, ok := c.socket.(interface{ SetLinger(sec int) error }); ok {
+		if tcp, ok := c.raw.(interface{ SetLinger(sec int) error }); ok {
 			_ = tcp.SetLinger(0)
 		}
-		_ = c.socket.Close()
+		_ = c.raw.Close()
 	})
 }

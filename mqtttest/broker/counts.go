@@ -4,6 +4,8 @@ package broker
 type Counts struct {
 	// Connections accepted, and sessions that began.
 	Connections, Sessions int64
+	// Refused are connections above the bound of [MaxConnections].
+	Refused int64
 	// Published counts messages from clients, each once, wills included.
 	Published int64
 	// QueueFull, TooLarge, QoS0Dropped and Swallowed are messages that the
@@ -40,7 +42,9 @@ func (c Counts) Dropped() int64 { return c.QueueFull + c.TooLarge + c.QoS0Droppe
 func (b *Broker) Counts() Counts {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.counts
+	counts := b.counts
+	counts.Refused = b.refused.Load()
+	return counts
 }
 
 // Dropped is Counts().Dropped().

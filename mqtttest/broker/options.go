@@ -1,8 +1,12 @@
 package broker
 
 import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -10,7 +14,10 @@ import (
 type Option func(*options)
 
 type options struct {
-	address        string
+	listeners      []*listener // the plain one first
+	anywhere       bool
+	log            *slog.Logger
+	maxConnections int
 	maxInflight    int
 	receiveMaximum int
 	maxQueued      int
@@ -29,7 +36,8 @@ type options struct {
 
 func defaults() options {
 	return options{
-		address: "127.0.0.1:0", maxInflight: 20, receiveMaximum: 20, maxQueued: 1_000_000,
+		listeners: []*listener{{scheme: "mqtt", address: "127.0.0.1:0"}}, log: slog.New(slog.DiscardHandler),
+		maxConnections: 10_000, maxInflight: 20, receiveMaximum: 20, maxQueued: 1_000_000,
 		maxPacket: 16 << 20, maxQoS: 2, aliasMaximum: 10,
 	}
 }
@@ -37,6 +45,17 @@ func defaults() options {
 func (o *options) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, l := range o.listeners {
+		if err := l.validate(o.anywhere); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if o.log == nil {
+		bad("nil logger")
+	}
+	if o.maxConnections < 1 {
+		bad("%d connections, want at least 1", o.maxConnections)
+	}
 	if o.maxInflight < 1 || o.maxInflight > defaultMaximum {
 		bad("%d messages in flight, want 1 to 65535", o.maxInflight)
 	}
@@ -66,9 +85,41 @@ func (o *options) validate() error {
 	return errors.Join(errs...)
 }
 
-// WithAddress is where the broker listens, host:port. Default: a free port of
-// the loopback interface, which stays the same over Stop and Start.
-func WithAddress(address string) Option { return func(o *options) { o.address = address } }
+// WithAddress is where the broker listens for plain MQTT, host:port. Default: a
+// free port of the loopback interface, which stays the same over Stop and Start.
+func WithAddress(address string) Option { return func(o *options) { o.listeners[0].address = address } }
+
+// WithTLS adds a listener for MQTT over TLS.
+func WithTLS(address string, config *tls.Config) Option {
+	return func(o *options) {
+		o.listeners = append(o.listeners, &listener{scheme: "mqtts", address: address, tls: config})
+	}
+}
+
+// WithWebSocket adds a listener for MQTT over WebSocket, over TLS too when config
+// is not nil. Every path is accepted; pages of another origin are refused.
+func WithWebSocket(address string, config *tls.Config) Option {
+	scheme := "ws"
+	if config != nil {
+		scheme = "wss"
+	}
+	return func(o *options) {
+		o.listeners = append(o.listeners, &listener{scheme: scheme, address: address, tls: config})
+	}
+}
+
+// AllowNonLoopback permits addresses that other machines can reach. The broker is
+// not made for that: use it in closed networks only. Default: such an address is
+// an error, see [ErrNotLoopback].
+func AllowNonLoopback() Option { return func(o *options) { o.anywhere = true } }
+
+// WithLogger makes the broker tell there what goes wrong inside. Default: it is
+// silent.
+func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
+
+// MaxConnections is how many connections the broker has at a time. One above it
+// is closed as soon as it is made, and counted as Refused. Default: 10,000.
+func MaxConnections(n int) Option { return func(o *options) { o.maxConnections = n } }
 
 // MaxInflight is how many messages of QoS 1 and 2 a client gets before it has
 // to acknowledge one; a smaller Receive Maximum of an MQTT 5 client counts.
@@ -128,4 +179,22 @@ func WithFaults(faults ...Fault) Option {
 // nearest. F must not call the broker. Default: everybody is accepted.
 func WithAuthentication(f func(clientID, user, password string) (code byte)) Option {
 	return func(o *options) { o.authenticate = f }
+}
+
+// WithUsers admits only these users, each with its password; others are refused
+// with 0x86. It replaces [WithAuthentication]. Who may publish or subscribe to
+// what is not checked.
+func WithUsers(passwords map[string]string) Option {
+	known := make(map[string][sha256.Size]byte, len(passwords))
+	for user, password := range passwords {
+		known[user] = sha256.Sum256([]byte(password))
+	}
+	return WithAuthentication(func(_, user, password string) byte {
+		want, ok := known[user]
+		got := sha256.Sum256([]byte(password))
+		if subtle.ConstantTimeCompare(want[:], got[:]) != 1 || !ok {
+			return reasonCredentials
+		}
+		return 0
+	})
 }

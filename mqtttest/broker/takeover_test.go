@@ -1,4 +1,4 @@
-package embedded
+package broker_test
 
 import (
 	"bufio"
@@ -10,16 +10,20 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
 const persistent = 0 // flags of CONNECT
 
 // publish is a PUBLISH at QoS 1.
-func publish(id uint16, topic string, payload []byte) []byte {
-	return frame(0x32, text(topic), binary.BigEndian.AppendUint16(nil, id), payload)
+func publishOf(id uint16, topic string, payload []byte) []byte {
+	return mqtttest.PacketOf(0x32, mqtttest.StringField(topic), binary.BigEndian.AppendUint16(nil, id), payload)
 }
 
-func subscribe(filter string) []byte { return frame(0x82, []byte{0, 1}, text(filter), []byte{1}) }
+func subscribeOf(filter string) []byte {
+	return mqtttest.PacketOf(0x82, []byte{0, 1}, mqtttest.StringField(filter), []byte{1})
+}
 
 // received reads the next packet.
 func received(r *bufio.Reader) (first byte, body []byte, err error) {
@@ -53,7 +57,7 @@ func await(t *testing.T, r *bufio.Reader, want byte) {
 var errNone = errors.New("no message before PINGRESP")
 
 // message reads the next PUBLISH at QoS 1, acknowledges it and returns its payload.
-func message(c net.Conn, r *bufio.Reader) (string, error) {
+func nextMessage(c net.Conn, r *bufio.Reader) (string, error) {
 	for {
 		first, body, err := received(r)
 		if err != nil {
@@ -68,7 +72,7 @@ func message(c net.Conn, r *bufio.Reader) (string, error) {
 		}
 		topic := int(binary.BigEndian.Uint16(body))
 		rest := body[2+topic:]
-		if _, err := c.Write(frame(0x40, rest[:2])); err != nil {
+		if _, err := c.Write(mqtttest.PacketOf(0x40, rest[:2])); err != nil {
 			return "", err
 		}
 		return string(rest[2:]), nil
@@ -76,9 +80,9 @@ func message(c net.Conn, r *bufio.Reader) (string, error) {
 }
 
 // session makes a persistent session with a subscription, and leaves it.
-func session(t *testing.T, b *Broker, id, filter string) {
+func sessionOf(t *testing.T, b *mqtttest.Scripted, id, filter string) {
 	t.Helper()
-	c := dial(t, b, connect(4, persistent, text(id)), subscribe(filter))
+	c := stream(t, b, connectOf(4, persistent, mqtttest.StringField(id)), subscribeOf(filter))
 	await(t, bufio.NewReader(c), 0x90)
 	_ = c.Close()
 }
@@ -87,30 +91,30 @@ func session(t *testing.T, b *Broker, id, filter string) {
 func TestAcknowledgedMessageWaitsForTheSession(t *testing.T) {
 	t.Parallel()
 	const crowd, rounds = 100, 40
-	b := started(t)
+	b := mqtttest.NewScripted(t)
 	for i := range crowd { // the more there are, the longer a message takes to all
-		session(t, b, fmt.Sprint("crowd", i), "t")
+		sessionOf(t, b, fmt.Sprint("crowd", i), "t")
 	}
-	session(t, b, "away", "t")
-	p := dial(t, b, hello(4))
+	sessionOf(t, b, "away", "t")
+	p := stream(t, b, hello(4))
 	answers := bufio.NewReader(p)
 	for i := range rounds {
-		c := dial(t, b) // only CONNECT is missing
+		c := stream(t, b) // only CONNECT is missing
 		want := fmt.Sprint(i)
-		if _, err := p.Write(publish(1, "t", []byte(want))); err != nil {
+		if _, err := p.Write(publishOf(1, "t", []byte(want))); err != nil {
 			t.Fatal(err)
 		}
 		await(t, answers, 0x40)
-		if _, err := c.Write(append(connect(4, persistent, text("away")), frame(0xC0)...)); err != nil {
+		if _, err := c.Write(append(connectOf(4, persistent, mqtttest.StringField("away")), mqtttest.PacketOf(0xC0)...)); err != nil {
 			t.Fatal(err)
 		}
 		r := bufio.NewReader(c)
 		await(t, r, 0x20)
-		if got, err := message(c, r); got != want {
+		if got, err := nextMessage(c, r); got != want {
 			t.Fatalf("round %d: message %q, %v", i, got, err)
 		}
 		await(t, r, 0xD0)
-		if _, err := c.Write(frame(0xC0)); err != nil { // the broker has our PUBACK
+		if _, err := c.Write(mqtttest.PacketOf(0xC0)); err != nil { // the broker has our PUBACK
 			t.Fatal(err)
 		}
 		await(t, r, 0xD0)
@@ -123,15 +127,15 @@ func TestAcknowledgedMessageWaitsForTheSession(t *testing.T) {
 func TestTakeoverLosesNothing(t *testing.T) {
 	t.Parallel()
 	const messages = 1000
-	b := started(t)
-	session(t, b, "s", "t")
+	b := mqtttest.NewScripted(t)
+	sessionOf(t, b, "s", "t")
 	var publishing sync.WaitGroup
 	defer publishing.Wait()
 	publishing.Go(func() {
-		p := dial(t, b, hello(4))
+		p := stream(t, b, hello(4))
 		answers := bufio.NewReader(p)
 		for i := range messages {
-			if _, err := p.Write(publish(uint16(i+1), "t", fmt.Append(nil, i))); err != nil {
+			if _, err := p.Write(publishOf(uint16(i+1), "t", fmt.Append(nil, i))); err != nil {
 				t.Error(err)
 				return
 			}
@@ -144,13 +148,13 @@ func TestTakeoverLosesNothing(t *testing.T) {
 	})
 	next := 0
 	for next < messages {
-		c := dial(t, b, connect(4, persistent, text("s")))
+		c := stream(t, b, connectOf(4, persistent, mqtttest.StringField("s")))
 		r := bufio.NewReader(c)
 		if first, _, err := received(r); err != nil || first != 0x20 {
 			t.Fatalf("first packet %#x, %v", first, err)
 		}
 		for range 20 {
-			got, err := message(c, r)
+			got, err := nextMessage(c, r)
 			if err != nil {
 				t.Fatalf("after %d messages: %v", next, err)
 			}
@@ -173,33 +177,33 @@ func TestTakeoverLosesNothing(t *testing.T) {
 func TestClientThatDoesNotReadHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	const messages = 150
-	b := started(t)
-	stuck := dial(t, b) // it reads nothing
+	b := mqtttest.NewScripted(t)
+	stuck := stream(t, b) // it reads nothing
 	if err := stuck.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
 		t.Fatal(err)
 	}
-	hello := connect(4, persistent, text("stuck"))
+	hello := connectOf(4, persistent, mqtttest.StringField("stuck"))
 	hello[10] = 1 // a keep-alive time beyond that of the test
-	if _, err := stuck.Write(append(hello, subscribe("t")...)); err != nil {
+	if _, err := stuck.Write(append(hello, subscribeOf("t")...)); err != nil {
 		t.Fatal(err)
 	}
-	other := dial(t, b, connect(4, persistent, text("other")), subscribe("t"))
+	other := stream(t, b, connectOf(4, persistent, mqtttest.StringField("other")), subscribeOf("t"))
 	r := bufio.NewReader(other)
 	await(t, r, 0x90)
-	p := dial(t, b, connect(4, 2, text("pub")))
+	p := stream(t, b, connectOf(4, 2, mqtttest.StringField("pub")))
 	answers := bufio.NewReader(p)
 	body := []byte(strings.Repeat("x", 64<<10)) // more than sockets hold
 	for i := range messages {
-		if _, err := p.Write(publish(uint16(i+1), "t", body)); err != nil {
+		if _, err := p.Write(publishOf(uint16(i+1), "t", body)); err != nil {
 			t.Fatal(err)
 		}
 		await(t, answers, 0x40)
-		if _, err := message(other, r); err != nil {
+		if _, err := nextMessage(other, r); err != nil {
 			t.Fatalf("message %d: %v", i, err)
 		}
 	}
-	connected(t, dial(t, b, connect(4, persistent, text("new"))))
-	connected(t, dial(t, b, connect(4, persistent, text("stuck"))))
+	connected(t, stream(t, b, connectOf(4, persistent, mqtttest.StringField("new"))))
+	connected(t, stream(t, b, connectOf(4, persistent, mqtttest.StringField("stuck"))))
 	if n := b.Dropped(); n != 0 {
 		t.Errorf("%d messages dropped", n)
 	}

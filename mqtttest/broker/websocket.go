@@ -1,0 +1,69 @@
+package broker
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+
+	"github.com/coder/websocket"
+)
+
+// upgrade answers the WebSocket handshake on a fresh connection and returns
+// the stream inside [MQTT-6.0.0-1]. Requests from pages of another origin are
+// refused.
+func upgrade(c net.Conn) (net.Conn, error) {
+	w := &upgradeWriter{conn: c, in: bufio.NewReader(c), header: make(http.Header)}
+	r, err := http.ReadRequest(w.in)
+	if err != nil {
+		return nil, err
+	}
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"mqtt"}})
+	if err != nil {
+		return nil, err
+	}
+	if ws.Subprotocol() != "mqtt" { // [MQTT-6.0.0-3]
+		return nil, errors.Join(errors.New("no mqtt subprotocol"), ws.CloseNow())
+	}
+	ws.SetReadLimit(-1) // frames cuts the stream into packets and bounds those
+	return &webSocket{websocket.NetConn(context.Background(), ws, websocket.MessageBinary), ws}, nil
+}
+
+// webSocket is the stream inside a WebSocket.
+type webSocket struct {
+	net.Conn
+
+	ws *websocket.Conn
+}
+
+// CloseWrite ends the stream. It waits until the client has answered, as far as
+// somebody reads.
+func (w *webSocket) CloseWrite() error { return w.ws.Close(websocket.StatusNormalClosure, "") }
+
+// upgradeWriter is the http.ResponseWriter of one handshake: an http.Server
+// would own the connection's goroutine, which the listener does here.
+type upgradeWriter struct {
+	conn   net.Conn
+	in     *bufio.Reader
+	header http.Header
+}
+
+func (w *upgradeWriter) Header() http.Header         { return w.header }
+func (w *upgradeWriter) Write(p []byte) (int, error) { return w.conn.Write(p) }
+
+func (w *upgradeWriter) WriteHeader(status int) {
+	if status != http.StatusSwitchingProtocols {
+		w.header.Set("Connection", "close")
+	}
+	out := bufio.NewWriter(w.conn)
+	fmt.Fprintf(out, "HTTP/1.1 %d %s\r\n", status, http.StatusText(status))
+	_ = w.header.Write(out)
+	_, _ = out.WriteString("\r\n")
+	_ = out.Flush() // a failure shows in the next read
+}
+
+func (w *upgradeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return w.conn, bufio.NewReadWriter(w.in, bufio.NewWriter(w.conn)), nil
+}
