@@ -1,6 +1,6 @@
 package deadletter
 
-import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/guarded"
+import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 
 // Origin is whose share of the store the letter counts for: its topic, up to the
 // level that the first wildcard of its filter stands for. That is what a broker's
@@ -10,12 +10,12 @@ import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/guarded"
 // filter, as for a message without a subscription, the first two levels.
 func (l *Letter) Origin() string { return originOf(l.Topic, l.Filter) }
 
-func originOf(topic, filter string) string {
+func originOf(name, filter string) string {
 	levels := 2
 	if filter != "" {
-		levels = guarded.Levels(filter)
+		levels = topic.GuardedLevels(filter)
 	}
-	return guarded.Part(topic, levels)
+	return topic.Guarded(name, levels)
 }
 
 // Size is about what the letter takes in a store, in bytes: what it holds, and

@@ -14,7 +14,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/guarded"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
 // deduper keeps one subscription from handling a message again whose id the
@@ -50,7 +50,7 @@ func (c *consumer) claim(s *state, filter string, o *broker.SubscribeOptions, ow
 		s.log.Warnf("mqtt: filter %q: messages handled in batches are not looked for in the dedup window: a %T takes no batches (dedup.BatchWindow)", filter, s.window)
 		return func() {}, nil
 	}
-	c.dedup = &deduper{window: s.window, batches: batches, span: own.IDsSpanTopics, guard: guarded.Levels(filter)}
+	c.dedup = &deduper{window: s.window, batches: batches, span: own.IDsSpanTopics, guard: topic.GuardedLevels(filter)}
 	if c.method != nil {
 		c.dedup.levels = c.method.Levels
 	}
@@ -133,7 +133,7 @@ func (d *deduper) key(e *Event, id string) string {
 // origin begins a key with what shares the room that a window has for it: what
 // access rules guard of the topic, in a form of one length, and a slash. What spans
 // topics belongs to the scope, which follows, or to its levels that keep tenants apart.
-func (d *deduper) origin(key []byte, topic string) []byte {
+func (d *deduper) origin(key []byte, of string) []byte {
 	if d.span && d.levels == nil {
 		return key
 	}
@@ -141,9 +141,9 @@ func (d *deduper) origin(key []byte, topic string) []byte {
 	name, levels := buf[:0], d.guard
 	if d.span {
 		name = append(append(name, d.scope...), 0) // in no topic
-		topic, levels = d.levels(topic), 0
+		of, levels = d.levels(of), 0
 	}
-	sum := sha256.Sum256(append(name, guarded.Part(topic, levels)...))
+	sum := sha256.Sum256(append(name, topic.Guarded(of, levels)...))
 	return append(hex.AppendEncode(key, sum[:8]), '/')
 }
 

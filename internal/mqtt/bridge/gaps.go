@@ -9,7 +9,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/guarded"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
 const (
@@ -86,7 +86,7 @@ func (g *gaps) note(source, topic string, n uint64, now time.Time) (tell bool, l
 // report adds what is to be told, and reports whether it is the first. Beyond the
 // bound there is room for one of whoever has none.
 func (g *gaps) report(info event.GapInfo) (first bool) {
-	whose := guarded.Part(info.Topic, gapLevels)
+	whose := topic.Guarded(info.Topic, gapLevels)
 	_, has := g.waiting[whose]
 	if len(g.reports) >= maxReports && (has || len(g.waiting) >= gapSenders) {
 		return false
@@ -128,13 +128,13 @@ type gapLog struct {
 
 // may reports whether there is a line for the next one, and how many went without.
 // Beyond the lines for all there is one more for each sender that had none.
-func (l *gapLog) may(now time.Time, topic string) (ok bool, left int) {
+func (l *gapLog) may(now time.Time, name string) (ok bool, left int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now.Sub(l.began) > gapLinePeriod {
 		l.began, l.lines, l.had = now, 0, make(map[string]struct{})
 	}
-	whose := guarded.Part(topic, gapLevels)
+	whose := topic.Guarded(name, gapLevels)
 	_, had := l.had[whose]
 	if l.lines >= gapLines && (had || len(l.had) >= gapSenders) {
 		l.left++

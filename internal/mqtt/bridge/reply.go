@@ -6,7 +6,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/guarded"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
 const opReply = "reply"
@@ -68,22 +68,22 @@ type Answer struct {
 // Answer returns the reply that a message asks for, nil when it asks for none. body
 // is the decoded message; nil when it cannot be decoded.
 func (r *Replier) Answer(e *Event, body any) *Answer {
-	topic, correlation := e.reply()
-	if topic == "" {
+	to, correlation := e.reply()
+	if to == "" {
 		return nil
 	}
-	a := &Answer{of: r, event: e, topic: topic, correlation: correlation}
-	if err := r.check(e.Topic(), topic, body); err != nil {
-		a.refused = &event.Error{Op: opReply, Topic: clip(topic), Reason: event.ReasonBadTopic, Cause: err}
+	a := &Answer{of: r, event: e, topic: to, correlation: correlation}
+	if err := r.check(e.Topic(), to, body); err != nil {
+		a.refused = &event.Error{Op: opReply, Topic: clip(to), Reason: event.ReasonBadTopic, Cause: err}
 		return a
 	}
 	requester := []string{e.Topic()}
 	if len(r.wild.at) == 0 { // everybody sends there
-		requester = append(requester, topic[:strings.LastIndexByte(topic, '/')+1])
+		requester = append(requester, to[:strings.LastIndexByte(to, '/')+1])
 	}
 	a.requester = r.broker.replies.key(requester...)
 	if len(r.wild.at) > 1 || r.wild.tail {
-		a.origin = r.broker.replies.key("", guarded.Part(e.Topic(), r.wild.at[0]+1)) // no topic is empty
+		a.origin = r.broker.replies.key("", topic.Guarded(e.Topic(), r.wild.at[0]+1)) // no topic is empty
 	}
 	return a
 }

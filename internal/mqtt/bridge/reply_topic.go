@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
 // replyTopic is a template of response topics that a replier publishes to. Its
@@ -122,10 +123,7 @@ type wildcards struct {
 }
 
 func wildcardsOf(filter string) (w wildcards) {
-	if shared, ok := strings.CutPrefix(filter, "$share/"); ok {
-		_, filter, _ = strings.Cut(shared, "/")
-	}
-	for i, level := range strings.Split(filter, "/") {
+	for i, level := range strings.Split(topic.Unshared(filter), "/") {
 		if level == "+" || level == "#" {
 			w.at = append(w.at, i)
 			w.tail = level == "#"

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/guarded"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
@@ -168,7 +167,7 @@ func (c *Client) oneGroup(s *Subscription) error {
 		return nil
 	}
 	for other := range c.subs {
-		if other.shared() && other.Filter != s.Filter && unshared(other.Filter) == unshared(s.Filter) {
+		if other.shared() && other.Filter != s.Filter && topic.Unshared(other.Filter) == topic.Unshared(s.Filter) {
 			return fmt.Errorf("%s has no groups: all shared subscriptions of a filter are one, want one group for them", topic.GroupLess)
 		}
 	}
@@ -179,7 +178,7 @@ func (c *Client) register(s *Subscription) error {
 	if err := c.mayRegister(s); err != nil {
 		return err
 	}
-	s.id, s.levels = session.FilterID(s.Filter), guarded.Levels(s.Filter) // before a message can find it
+	s.id, s.levels = session.FilterID(s.Filter), topic.GuardedLevels(s.Filter) // before a message can find it
 	remove, err := c.router.Add(s.Filter, s)
 	if err != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadTopic, Cause: err}

@@ -202,7 +202,7 @@ func (s *Subscription) retainHandling() byte {
 // retainNever has the broker send no retained messages.
 const retainNever = 2
 
-func (s *Subscription) shared() bool { return strings.HasPrefix(s.Filter, "$share/") }
+func (s *Subscription) shared() bool { return topic.IsShared(s.Filter) }
 
 // warnUnsupported says once what MQTT 3.1.1 cannot do for a subscription.
 func (c *Client) warnUnsupported() {
@@ -237,7 +237,7 @@ func (c *Client) mixedGroups() (pairs [][2]string) {
 			continue
 		}
 		for other := range c.subs {
-			if other.Filter != s.Filter && other.Session == s.Session && event.Overlap(unshared(other.Filter), unshared(s.Filter)) {
+			if other.Filter != s.Filter && other.Session == s.Session && event.Overlap(topic.Unshared(other.Filter), topic.Unshared(s.Filter)) {
 				s.mixed = true
 				pairs = append(pairs, [2]string{other.Filter, s.Filter})
 				break
@@ -245,15 +245,6 @@ func (c *Client) mixedGroups() (pairs [][2]string) {
 		}
 	}
 	return pairs
-}
-
-// unshared is a filter without $share and group.
-func unshared(filter string) string {
-	_, inner, _, err := topic.ParseShared(filter)
-	if err != nil {
-		return filter
-	}
-	return inner
 }
 
 func (s *Subscription) validate() error {

@@ -21,6 +21,18 @@ func SharedAs(prefix, filter string) string {
 	return prefix + "/" + rest
 }
 
+// IsShared reports whether a filter is a shared one, valid or not.
+func IsShared(filter string) bool { return strings.HasPrefix(filter, sharePrefix) }
+
+// Unshared returns a filter without $share and group. It checks nothing: see
+// [ParseShared].
+func Unshared(filter string) string {
+	if rest, shared := strings.CutPrefix(filter, sharePrefix); shared {
+		_, filter, _ = strings.Cut(rest, "/")
+	}
+	return filter
+}
+
 // ValidateSharePrefix checks what stands in front of a group: one level that begins
 // with $, and is not the broker's own $SYS. The error is an [*Error].
 func ValidateSharePrefix(s string) error {

@@ -1,8 +1,8 @@
-package guarded
+package topic
 
 import "testing"
 
-func TestPartOfTopics(t *testing.T) {
+func TestGuardedPartOfTopics(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		filter, topic string
@@ -20,8 +20,8 @@ func TestPartOfTopics(t *testing.T) {
 		{"$share/g/+", "a", 1, "a"},
 		{"+/a", "/a", 1, ""},
 	} {
-		levels := Levels(tt.filter)
-		if got := Part(tt.topic, levels); levels != tt.levels || got != tt.want {
+		levels := GuardedLevels(tt.filter)
+		if got := Guarded(tt.topic, levels); levels != tt.levels || got != tt.want {
 			t.Errorf("%q of %q: %d levels, %q, want %d, %q", tt.topic, tt.filter, levels, got, tt.levels, tt.want)
 		}
 	}
