@@ -13,6 +13,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/sequence"
 )
 
 // Broker is kratos-transport's broker.Broker on the engine. All methods are
@@ -29,9 +30,8 @@ type Broker struct {
 	contradictions contradictions
 	requests       requests
 	replies        replies // of ours to requests of others
-	gaps           gaps
-	grants         grants // of the subscriptions
-	gapLog         gapLog
+	gaps           *sequence.Gaps
+	grants         grants    // of the subscriptions
 	unnamed        sync.Once // says that nothing is kept without a client id
 	unplaced       sync.Once // says that there is no place for a sequence
 	names          names     // of what was subscribed to
@@ -64,8 +64,8 @@ type state struct {
 	contextFields []string // headers of propagators, in lower case
 
 	window   dedup.Window
-	outbox   *keeper   // nil sends at once
-	sequence *sequence // nil numbers nothing
+	outbox   *keeper           // nil sends at once
+	sequence *sequence.Numbers // nil numbers nothing
 
 	cloudEvents string // source of our events; empty is no carrier
 
@@ -79,7 +79,7 @@ type state struct {
 func New(opts ...broker.Option) *Broker {
 	b := &Broker{options: broker.NewOptions()}
 	b.requests.init()
-	b.watch()
+	b.gaps = sequence.NewGaps(b.gapTeller())
 	b.settings.apply(&b.options, opts)
 	return b
 }
@@ -170,7 +170,7 @@ func (s *state) delivery(from *Settings, cfg *client.Config) error {
 		s.cloudEvents = *source
 	}
 	if from.Sequence {
-		s.sequence = newSequence(cfg.ClientID)
+		s.sequence = sequence.NewNumbers(cfg.ClientID)
 	}
 	cfg.Arrived, cfg.Replied, cfg.Granted = s.broker.onArrival, s.broker.replied, s.broker.grants.note
 	var err error

@@ -4,14 +4,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 // contradictions are messages whose header and declared field differ. The field
 // counts; they are counted, and told once a minute.
 type contradictions struct {
 	ids, keys       atomic.Int64
-	idLine, keyLine client.PerMinute
+	idLine, keyLine logsafe.PerMinute
 }
 
 // declaresID reports whether a field has the id of messages.
@@ -52,7 +52,7 @@ func (c *consumer) compare(e *Event) {
 	}
 }
 
-func (c *consumer) contradicts(e *Event, count *atomic.Int64, line *client.PerMinute, what, header, field string) {
+func (c *consumer) contradicts(e *Event, count *atomic.Int64, line *logsafe.PerMinute, what, header, field string) {
 	n := count.Add(1)
 	if line.Due(time.Now()) {
 		c.broker.state().log.Warnf("mqtt: filter %q: the %s %q in a header contradicts the field declared for it, %q, which counts: topic %q (%d so far, said once a minute)",

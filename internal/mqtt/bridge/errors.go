@@ -8,6 +8,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 func publicPublish(err error) error { return public("publish", "", err) }
@@ -67,13 +68,7 @@ func badRequest(op, topic, what string) error {
 }
 
 // clip keeps a bad topic from filling a log.
-func clip(topic string) string {
-	const most = 128
-	if len(topic) <= most {
-		return topic
-	}
-	return topic[:most] + "..."
-}
+func clip(topic string) string { return logsafe.Clip(topic) }
 
 // classify dead-letters at once what no retry can help: the message cannot be
 // decoded, or the handler says by a Kratos code that it is to blame.

@@ -2,76 +2,15 @@ package bridge
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/go-kratos/kratos/v2/log"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
-
-// A flood of gaps of one sender, which makes up numbers, leaves a line of the log for
-// those of others.
-func TestGapLogOfOthers(t *testing.T) {
-	t.Parallel()
-	var l gapLog
-	now, lines := time.Now(), 0
-	for i := range 10_000 {
-		if ok, _ := l.may(now, fmt.Sprintf("devices/A/%d/data", i)); ok {
-			lines++
-		}
-	}
-	if lines != gapLines {
-		t.Errorf("%d lines of one sender, want %d", lines, gapLines)
-	}
-	for i := range 2 {
-		if ok, left := l.may(now, "devices/B/data"); ok != (i == 0) || ok && left != 10_000-gapLines {
-			t.Errorf("%d. gap of another one: %t, %d left out", i+1, ok, left)
-		}
-	}
-	for i := range 10_000 {
-		_, _ = l.may(now, fmt.Sprint("devices/", i))
-	}
-	if len(l.had) != gapSenders {
-		t.Errorf("%d senders are remembered", len(l.had))
-	}
-}
-
-// Reports of gaps that wait to be told are bounded, and those of one sender leave room
-// for those of others.
-func TestGapReportsOfOthers(t *testing.T) {
-	t.Parallel()
-	g, now := watching(), time.Now()
-	g.tell = func([]event.GapInfo) {}
-	waiting := func(topic string, from uint64, n int) {
-		for i := range n {
-			g.note("s", topic, from+2*uint64(i), now)
-		}
-	}
-	waiting("devices/A/data", 1, 3*maxReports)
-	waiting("devices/B/data", 1, 3)
-	for i := range 3 * gapSenders {
-		waiting(fmt.Sprintf("devices/%d/data", i), 1, 2)
-	}
-	n := 0
-	for _, r := range g.reports {
-		if r.Topic == "devices/B/data" {
-			n++
-		}
-	}
-	if n != 1 || len(g.reports) != maxReports+gapSenders-1 {
-		t.Errorf("%d reports of another one, %d in all", n, len(g.reports))
-	}
-	g.flush()
-	waiting("devices/A/data", 10_001, 1)
-	if len(g.reports) != 1 || len(g.waiting) != 1 {
-		t.Errorf("%d reports after a flush", len(g.reports))
-	}
-}
 
 // blocked is a hook that hangs, for what a sender causes and for what it does not.
 type blocked struct {

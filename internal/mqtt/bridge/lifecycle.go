@@ -69,7 +69,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 	b.replies.attempts.wait(ctx) // their connection is closed
 	s.told.wait(ctx)
 	if s.sequence != nil {
-		s.sequence.reset()
+		s.sequence.Reset()
 	}
 	return err
 }

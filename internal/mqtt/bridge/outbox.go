@@ -16,6 +16,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/sequence"
 )
 
 // Outbox are the settings of an outbox.
@@ -189,7 +190,7 @@ func (k *keeper) appended(ctx context.Context, topic string, err error) error {
 // numberedStore forgets the numbers of entries that are never sent again.
 type numberedStore struct {
 	outbox.Store
-	sequence *sequence
+	sequence *sequence.Numbers
 }
 
 // Claim implements [outbox.Claimer], as the store does.
@@ -205,9 +206,9 @@ func (n numberedStore) Delete(ctx context.Context, seqs ...uint64) error {
 	err := n.Store.Delete(ctx, seqs...)
 	busy, ok := errors.AsType[*outbox.BusyError](err)
 	if err == nil {
-		n.sequence.forget(seqs...)
+		n.sequence.Forget(seqs...)
 	} else if ok { // those are asked for again
-		n.sequence.forget(slices.DeleteFunc(slices.Clone(seqs), func(seq uint64) bool { return slices.Contains(busy.Seqs, seq) })...)
+		n.sequence.Forget(slices.DeleteFunc(slices.Clone(seqs), func(seq uint64) bool { return slices.Contains(busy.Seqs, seq) })...)
 	}
 	return err
 }
@@ -216,7 +217,7 @@ func (n numberedStore) Delete(ctx context.Context, seqs ...uint64) error {
 func (n numberedStore) Quarantine(ctx context.Context, seq uint64, reason string) error {
 	err := n.Store.Quarantine(ctx, seq, reason)
 	if err == nil {
-		n.sequence.forget(seq)
+		n.sequence.Forget(seq)
 	}
 	return err
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 // alarms tell an operator what became of the outbox, each once until it is over.
@@ -24,10 +24,10 @@ type alarms struct {
 	// their own: a slow store holds up no message.
 	calls   line[func()]
 	inLine  atomic.Int64
-	leftOut client.PerMinute
+	leftOut logsafe.PerMinute
 
-	expiredLog client.PerMinute
-	awaitsLog  client.PerMinute
+	expiredLog logsafe.PerMinute
+	awaitsLog  logsafe.PerMinute
 }
 
 // appended looks at the answer of the store to a publish.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
@@ -17,8 +18,8 @@ type Replier struct {
 	own    ReplierSettings
 	wild   wildcards
 	topics []replyTopic // of the method, else the standard ones
-	hidden client.PerMinute
-	unsent client.PerMinute
+	hidden logsafe.PerMinute
+	unsent logsafe.PerMinute
 }
 
 // ReplierSettings say whose requests a [Replier] answers.

@@ -8,14 +8,14 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 // replies are the answers to requests, as far as they outlive a state.
 type replies struct {
 	requesters
 	dropped atomic.Int64
-	line    client.PerMinute
+	line    logsafe.PerMinute
 	told    atomic.Int64 // of dropped, by the log
 
 	attempts attempts

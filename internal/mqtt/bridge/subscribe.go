@@ -126,7 +126,7 @@ func (s *subscriber) Unsubscribe(bool) error {
 	s.release()
 	s.broker.mu.RLock()
 	defer s.broker.mu.RUnlock()
-	s.broker.gaps.forget() // what is published from now on is not meant for us
+	s.broker.gaps.Forget() // what is published from now on is not meant for us
 	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
 	defer cancel()
 	return public("unsubscribe", s.topic, s.broker.client.Unsubscribe(ctx, s.sub))

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 // teller calls one hook, in order, on a goroutine of its own that lives while
@@ -19,7 +19,7 @@ type teller struct {
 	queue   []func()
 	idle    chan struct{} // closed when the goroutine ends; nil without one
 	missed  int
-	sayable client.PerMinute
+	sayable logsafe.PerMinute
 	drops   event.DropInfo // to be told
 	dropDue bool           // the call for them is in the queue
 }

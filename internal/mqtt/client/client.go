@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
@@ -37,7 +38,7 @@ type Client struct {
 
 	began chan struct{} // closed while there is a run
 
-	unroutedLog, overShareLog PerMinute
+	unroutedLog, overShareLog logsafe.PerMinute
 	// letterLog is about what became of messages that were not handled.
 	letterLog, blockedLog, retryLog           fewPerMinute
 	parkedLog, topicLog, overrunLog, panicLog fewPerMinute

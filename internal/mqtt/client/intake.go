@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -26,7 +27,7 @@ type intake struct {
 
 	beyond   bool      // the message at hand is over the share of its origin
 	vain     time.Time // when a QoS 0 message was dropped that had waited
-	sayShare PerMinute
+	sayShare logsafe.PerMinute
 }
 
 // apart is what the batchers have and the bounds do not count yet.

@@ -27,10 +27,7 @@ func Short(s string, most int) string {
 	if len(s) <= most {
 		return Line(s)
 	}
-	for most > 0 && !utf8.RuneStart(s[most]) {
-		most--
-	}
-	return Line(s[:most]) + "..."
+	return Line(Cut(s, most)) + "..."
 }
 
 func plain(s string, i int, r rune) bool {

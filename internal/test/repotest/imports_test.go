@@ -24,7 +24,9 @@ var (
 		"./internal/mqtt/session/...", "./internal/mqtt/link/...", "./internal/mqtt/wire/...",
 		"./internal/mqtt/delivery/...", "./internal/mqtt/topic/...",
 	}
-	engine = slices.Concat(parts, []string{"./internal/mqtt/client"})
+	// rooms are above the parts and below the client, which hands them values.
+	rooms  = []string{"./internal/mqtt/sequence"}
+	engine = slices.Concat(parts, rooms, []string{"./internal/mqtt/client"})
 )
 
 // rules is the table of who may know whom.
@@ -48,7 +50,7 @@ func rules() []rule {
 		},
 		{
 			why:    "Kratos is allowed at the engine's edge only",
-			from:   parts,
+			from:   slices.Concat(parts, rooms),
 			forbid: []string{kratos + "/..."},
 		},
 		{

@@ -1,44 +1,43 @@
-package client
+package logsafe
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 )
 
 // Of many lines some are written each minute, and the next one says how many were
 // not.
-func TestFewPerMinute(t *testing.T) {
+func TestFew(t *testing.T) {
 	t.Parallel()
-	var f fewPerMinute
+	var f Few
 	now, written := time.Unix(1_700_000_000, 0), 0
 	for range 500 {
-		if others, due := f.due(now); due {
-			if written++; others != "" {
-				t.Errorf("%q in the first minute", others)
+		if skipped, due := f.Due(now, ""); due {
+			if written++; skipped != 0 {
+				t.Errorf("%d left out in the first minute", skipped)
 			}
 		}
 	}
 	if written != fewLines {
 		t.Errorf("%d lines, want %d", written, fewLines)
 	}
-	if others, due := f.due(now.Add(time.Minute)); !due || !strings.Contains(others, "470 more") {
-		t.Errorf("a minute later: %v, %q", due, others)
+	if skipped, due := f.Due(now.Add(time.Minute), ""); !due || skipped != 470 {
+		t.Errorf("a minute later: %v, %d", due, skipped)
 	}
-	if others, due := f.due(now.Add(time.Minute)); !due || others != "" {
-		t.Errorf("and behind that: %v, %q", due, others)
+	if skipped, due := f.Due(now.Add(time.Minute), ""); !due || skipped != 0 {
+		t.Errorf("and behind that: %v, %d", due, skipped)
 	}
 }
 
-// Who causes many lines takes none of others, and many others cause no flood.
-func TestFewPerMinuteOfOthers(t *testing.T) {
+// Whoever causes many lines takes none of others, and many others cause no flood.
+func TestFewOfOthers(t *testing.T) {
 	t.Parallel()
-	var f fewPerMinute
+	var f Few
 	now := time.Unix(1_700_000_000, 0)
-	lines := func(origin func(i int) string, n int) (written int) {
+	lines := func(sender func(i int) string, n int) (written int) {
 		for i := range n {
-			if _, due := f.dueFor(now, origin(i)); due {
+			if _, due := f.Due(now, sender(i)); due {
 				written++
 			}
 		}
@@ -49,5 +48,8 @@ func TestFewPerMinuteOfOthers(t *testing.T) {
 	many := lines(func(i int) string { return fmt.Sprint("devices/", i) }, 500)
 	if rogue != fewLines || other != 1 || many != fewLines-2 {
 		t.Errorf("%d lines of one, then %d of another one and %d of many, want %d, 1 and %d", rogue, other, many, fewLines, fewLines-2)
+	}
+	if len(f.had) != fewLines {
+		t.Errorf("%d senders are remembered", len(f.had))
 	}
 }

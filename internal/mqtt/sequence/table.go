@@ -1,4 +1,4 @@
-package bridge
+package sequence
 
 import (
 	"container/heap"
@@ -10,32 +10,32 @@ import (
 const (
 	maxSeries  = 10_000 // in all
 	maxSources = 16     // of one topic: the replicas of its publisher, and some that ended
-	maxShares  = 8      // levels of a topic that have a share each
+	maxLevels  = 8      // levels of a topic that have a share each
 )
 
-// gapTable has the series, and makes room for new ones so that nobody is blinded by
+// table has the series, and makes room for new ones so that nobody is blinded by
 // somebody else. A topic that is full loses its least recently used series. A table
 // that is full goes down the levels of the topics, always to the one below which there
 // are most series, and loses one there: who may publish below devices/A/ only, and
 // makes up topics, makes the table forget what is below devices/A/. The zero value is
 // ready; it is not safe for concurrent use.
-type gapTable struct {
-	topics map[string]*gapTopic
-	root   gapShare
+type table struct {
+	topics map[string]*seriesOf
+	root   share
 	clock  uint64 // counts uses
 }
 
-// gapTopic is a topic with its series, the latest first.
-type gapTopic struct {
+// seriesOf is a topic with its series, the latest first.
+type seriesOf struct {
 	name   string
 	series []*series
-	share  *gapShare
+	share  *share
 	at     *list.Element // in the topics of its share
 }
 
 // find returns the series of a source, new or as it was, and the topic that lost one
 // for it; "" is none.
-func (t *gapTable) find(source, topic string) (s *series, lost string) {
+func (t *table) find(source, topic string) (s *series, lost string) {
 	of := t.topics[topic]
 	if of != nil {
 		if i := slices.IndexFunc(of.series, func(s *series) bool { return s.source == source }); i >= 0 {
@@ -64,22 +64,22 @@ func (t *gapTable) find(source, topic string) (s *series, lost string) {
 }
 
 // topic returns the topic, new or as it was.
-func (t *gapTable) topic(name string) *gapTopic {
+func (t *table) topic(name string) *seriesOf {
 	if of := t.topics[name]; of != nil {
 		return of
 	}
 	if t.topics == nil {
-		t.topics = make(map[string]*gapTopic)
+		t.topics = make(map[string]*seriesOf)
 	}
 	name = strings.Clone(name) // it is part of a message
-	of := &gapTopic{name: name, share: t.root.of(name)}
+	of := &seriesOf{name: name, share: t.root.of(name)}
 	of.at = of.share.topics.PushFront(of)
 	t.topics[name] = of
 	return of
 }
 
 // use notes that a topic is in use.
-func (t *gapTable) use(of *gapTopic) {
+func (t *table) use(of *seriesOf) {
 	t.clock++
 	of.share.topics.MoveToFront(of.at)
 	for s := of.share; s != nil; s = s.up {
@@ -88,12 +88,12 @@ func (t *gapTable) use(of *gapTopic) {
 }
 
 // evict forgets a series where most are, and returns its topic.
-func (t *gapTable) evict() (topic string) {
+func (t *table) evict() (topic string) {
 	s := &t.root
 	for next := s.heaviest(); next != nil; next = s.heaviest() {
 		s = next
 	}
-	of, _ := s.topics.Back().Value.(*gapTopic)
+	of, _ := s.topics.Back().Value.(*seriesOf)
 	of.series = slices.Delete(of.series, len(of.series)-1, len(of.series))
 	s.add(-1)
 	if len(of.series) == 0 {
@@ -104,30 +104,30 @@ func (t *gapTable) evict() (topic string) {
 	return of.name
 }
 
-// gapShare is what topics with the same first levels have.
-type gapShare struct {
-	up     *gapShare
+// share is what topics with the same first levels have.
+type share struct {
+	up     *share
 	level  string
-	count  int                  // of series, those of the shares below included
-	own    int                  // of them, those of topics that end here
-	used   uint64               // last, by the clock of the table
-	noted  uint64               // the same, as the heap of up knows it
-	place  int                  // in that heap
-	below  map[string]*gapShare // by the next level
-	heap   gapShares            // the same, most series first
-	topics list.List            // of *gapTopic that end here, the latest first
+	count  int               // of series, those of the shares below included
+	own    int               // of them, those of topics that end here
+	used   uint64            // last, by the clock of the table
+	noted  uint64            // the same, as the heap of up knows it
+	place  int               // in that heap
+	below  map[string]*share // by the next level
+	heap   shares            // the same, most series first
+	topics list.List         // of *seriesOf that end here, the latest first
 }
 
 // of returns the share that a topic counts in.
-func (s *gapShare) of(topic string) *gapShare {
-	for range maxShares {
+func (s *share) of(topic string) *share {
+	for range maxLevels {
 		level, rest, more := strings.Cut(topic, "/")
 		next := s.below[level]
 		if next == nil {
 			if s.below == nil {
-				s.below = make(map[string]*gapShare)
+				s.below = make(map[string]*share)
 			}
-			next = &gapShare{up: s, level: level}
+			next = &share{up: s, level: level}
 			s.below[level] = next
 			heap.Push(&s.heap, next)
 		}
@@ -140,7 +140,7 @@ func (s *gapShare) of(topic string) *gapShare {
 }
 
 // add counts n series more here and in all above.
-func (s *gapShare) add(n int) {
+func (s *share) add(n int) {
 	s.own += n
 	for ; s != nil; s = s.up {
 		if s.count += n; s.up != nil {
@@ -151,7 +151,7 @@ func (s *gapShare) add(n int) {
 
 // heaviest returns the share below with most series, among equals the one that was
 // used least lately; nil when the topics that end here have as many.
-func (s *gapShare) heaviest() *gapShare {
+func (s *share) heaviest() *share {
 	for len(s.heap) > 0 && s.heap[0].noted != s.heap[0].used {
 		s.heap[0].noted = s.heap[0].used
 		heap.Fix(&s.heap, 0)
@@ -163,23 +163,23 @@ func (s *gapShare) heaviest() *gapShare {
 }
 
 // prune takes shares away that have nothing any more.
-func (s *gapShare) prune() {
+func (s *share) prune() {
 	for ; s.up != nil && s.count == 0; s = s.up {
 		heap.Remove(&s.up.heap, s.place)
 		delete(s.up.below, s.level)
 	}
 }
 
-// gapShares is a heap of those below one, most series first.
-type gapShares []*gapShare
+// shares is a heap of those below one, most series first.
+type shares []*share
 
-var _ heap.Interface = (*gapShares)(nil)
+var _ heap.Interface = (*shares)(nil)
 
 // Len implements [heap.Interface].
-func (h gapShares) Len() int { return len(h) }
+func (h shares) Len() int { return len(h) }
 
 // Less implements [heap.Interface].
-func (h gapShares) Less(i, j int) bool {
+func (h shares) Less(i, j int) bool {
 	if h[i].count != h[j].count {
 		return h[i].count > h[j].count
 	}
@@ -187,21 +187,21 @@ func (h gapShares) Less(i, j int) bool {
 }
 
 // Swap implements [heap.Interface].
-func (h gapShares) Swap(i, j int) {
+func (h shares) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].place, h[j].place = i, j
 }
 
 // Push implements [heap.Interface].
-func (h *gapShares) Push(x any) {
-	if s, ok := x.(*gapShare); ok {
+func (h *shares) Push(x any) {
+	if s, ok := x.(*share); ok {
 		s.place = len(*h)
 		*h = append(*h, s)
 	}
 }
 
 // Pop implements [heap.Interface].
-func (h *gapShares) Pop() any {
+func (h *shares) Pop() any {
 	old := *h
 	s := old[len(old)-1]
 	old[len(old)-1] = nil

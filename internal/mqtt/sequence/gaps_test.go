@@ -1,4 +1,4 @@
-package bridge
+package sequence
 
 import (
 	"fmt"
@@ -9,21 +9,29 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// watching gives gaps that tell nobody yet.
-func watching() *gaps { return &gaps{later: func(func()) {}} }
-
-// telling gives gaps that tell at once.
-func telling(tell func([]event.GapInfo)) *gaps {
-	return &gaps{later: func(f func()) { f() }, tell: tell, full: func(string) {}}
+// watching returns gaps that tell nobody yet.
+func watching() *Gaps {
+	return NewGaps(Teller{Later: func(func()) {}, Log: func() logsafe.Logger { return lines(func(string) {}) }})
 }
 
-func numbered(source string, n uint64) []client.UserProperty {
-	return []client.UserProperty{
-		{Key: attrSequence, Value: fmt.Sprintf("%020d", n)}, {Key: attrCounter, Value: source},
-	}
+// telling returns gaps that tell at once.
+func telling(tell func(event.GapInfo)) *Gaps {
+	return NewGaps(Teller{Later: func(f func()) { f() }, Gap: tell, Log: func() logsafe.Logger { return lines(func(string) {}) }})
+}
+
+// lines takes each line of the log.
+type lines func(string)
+
+func (l lines) Infof(format string, args ...any)  { l("INFO " + fmt.Sprintf(format, args...)) }
+func (l lines) Warnf(format string, args ...any)  { l("WARN " + fmt.Sprintf(format, args...)) }
+func (l lines) Errorf(format string, args ...any) { l("ERROR " + fmt.Sprintf(format, args...)) }
+
+// arrived has a message with the number arrive.
+func (g *Gaps) arrived(topic, source string, n uint64) {
+	g.Arrived(topic, fmt.Sprintf("%020d", n), source)
 }
 
 func TestGaps(t *testing.T) {
@@ -50,13 +58,9 @@ func TestGaps(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var told []int
-			g := telling(func(list []event.GapInfo) {
-				for _, i := range list {
-					told = append(told, i.Missing)
-				}
-			})
+			g := telling(func(i event.GapInfo) { told = append(told, i.Missing) })
 			for _, n := range tt.numbers {
-				g.arrived("t", numbered("s", n))
+				g.arrived("t", "s", n)
 			}
 			if g.missing.Load() != tt.missing || !slices.Equal(told, tt.reports) {
 				t.Errorf("missing %d, reports %v; want %d, %v", g.missing.Load(), told, tt.missing, tt.reports)
@@ -69,19 +73,19 @@ func TestGaps(t *testing.T) {
 func TestGapsOfOthers(t *testing.T) {
 	t.Parallel()
 	g := watching()
-	g.arrived("a", numbered("s", 1))
-	g.arrived("b", numbered("s", 7))
-	g.arrived("a", numbered("r", 9))
-	g.arrived("a", []client.UserProperty{{Key: attrSequence, Value: "99"}})
-	g.arrived("a", []client.UserProperty{{Key: attrSequence, Value: "-1"}, {Key: attrCounter, Value: "s"}})
-	g.arrived("a", []client.UserProperty{{Key: attrCounter, Value: "s"}})
-	g.arrived("a", nil)
+	g.arrived("a", "s", 1)
+	g.arrived("b", "s", 7)
+	g.arrived("a", "r", 9)
+	g.Arrived("a", "99", "")
+	g.Arrived("a", "-1", "s")
+	g.Arrived("a", "", "s")
+	g.Arrived("a", "", "")
 	if n := g.missing.Load(); n != 0 {
 		t.Errorf("missing %d", n)
 	}
-	g.arrived("a", numbered("s", 3))
-	g.forget()
-	g.arrived("a", numbered("s", 10))
+	g.arrived("a", "s", 3)
+	g.Forget()
+	g.arrived("a", "s", 10)
 	if n := g.missing.Load(); n != 1 {
 		t.Errorf("missing %d", n)
 	}
@@ -92,10 +96,10 @@ func TestGapsAreBounded(t *testing.T) {
 	t.Parallel()
 	g := watching()
 	for i := range maxSeries + 100 {
-		g.arrived("t"+strconv.Itoa(i), numbered("s", 1))
+		g.arrived("t"+strconv.Itoa(i), "s", 1)
 	}
 	for n := range uint64(10 * maxReports) {
-		g.arrived("t", numbered("s", 1+2*n))
+		g.arrived("t", "s", 1+2*n)
 	}
 	if n := g.table.root.count; n != maxSeries || len(g.table.topics) != maxSeries || len(g.reports) != maxReports {
 		t.Errorf("%d series, %d topics, %d reports", n, len(g.table.topics), len(g.reports))
@@ -113,17 +117,17 @@ func TestGapsAreBounded(t *testing.T) {
 
 func TestGapLog(t *testing.T) {
 	t.Parallel()
-	var l gapLog
+	g := watching()
 	now, lines := time.Now(), 0
 	for range 100 {
-		if ok, _ := l.may(now, "a/1"); ok {
+		if _, ok := g.due(now, "a/1"); ok {
 			lines++
 		}
 	}
 	if lines != gapLines {
 		t.Errorf("%d lines", lines)
 	}
-	if ok, left := l.may(now.Add(gapLinePeriod+1), "a/1"); !ok || left != 100-gapLines {
+	if left, ok := g.due(now.Add(gapLinePeriod+1), "a/1"); !ok || left != 100-gapLines {
 		t.Errorf("a line: %t, %d left out", ok, left)
 	}
 }
@@ -138,7 +142,7 @@ func FuzzGaps(f *testing.F) {
 			if n == 0 {
 				continue
 			}
-			g.arrived("t", numbered("s", uint64(n)))
+			g.arrived("t", "s", uint64(n))
 			if first == 0 {
 				first = n
 			}

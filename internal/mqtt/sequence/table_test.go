@@ -1,4 +1,4 @@
-package bridge
+package sequence
 
 import (
 	"fmt"
@@ -25,11 +25,11 @@ func TestNobodyIsBlindedBySomebodyElse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := watching()
-			g.arrived("devices/B/data", numbered("b", 1))
+			g.arrived("devices/B/data", "b", 1)
 			for i := range maxSeries + 1 {
-				g.arrived(topic(i), numbered(fmt.Sprint("a", i), 1))
+				g.arrived(topic(i), fmt.Sprint("a", i), 1)
 			}
-			g.arrived("devices/B/data", numbered("b", 993))
+			g.arrived("devices/B/data", "b", 993)
 			if n := g.missing.Load(); n != 991 {
 				t.Errorf("%d missing messages of B are reported, want 991", n)
 			}
@@ -44,9 +44,9 @@ func TestNobodyIsBlindedBySomebodyElse(t *testing.T) {
 func TestJumpIsOneFinding(t *testing.T) {
 	t.Parallel()
 	var told []event.GapInfo
-	g := telling(func(list []event.GapInfo) { told = append(told, list...) })
+	g := telling(func(i event.GapInfo) { told = append(told, i) })
 	for _, n := range []uint64{1, math.MaxInt32 + 1, math.MaxInt32 + 2, math.MaxInt32 + 5} {
-		g.arrived("devices/A/data", numbered("a", n))
+		g.arrived("devices/A/data", "a", n)
 	}
 	if g.missing.Load() != 2 || g.jumps.Load() != 1 || len(told) != 2 || !told[0].Jump || told[0].Missing != 0 || told[1].Missing != 2 {
 		t.Errorf("missing %d, %d jumps, told %+v", g.missing.Load(), g.jumps.Load(), told)
@@ -58,10 +58,10 @@ func TestWhatCanBeIsBelieved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := watching()
-		g.arrived("t", numbered("s", 1))
-		g.arrived("t", numbered("s", 50_002))
+		g.arrived("t", "s", 1)
+		g.arrived("t", "s", 50_002)
 		<-time.After(time.Hour)
-		g.arrived("t", numbered("s", 10_050_003))
+		g.arrived("t", "s", 10_050_003)
 		if g.missing.Load() != 10_050_000 || g.jumps.Load() != 0 {
 			t.Errorf("missing %d, %d jumps", g.missing.Load(), g.jumps.Load())
 		}
@@ -72,7 +72,7 @@ func TestWhatCanBeIsBelieved(t *testing.T) {
 // who was not heard of for longest goes.
 func TestRoomIsMadeWhereMostIs(t *testing.T) {
 	t.Parallel()
-	var table gapTable
+	var table table
 	for i := range maxSeries {
 		table.find("s", fmt.Sprintf("devices/%d/data", i))
 	}
@@ -91,14 +91,14 @@ func TestRoomIsMadeWhereMostIs(t *testing.T) {
 func TestGapTableAgainstItsBounds(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		var table gapTable
+		var table table
 		level := rapid.SampledFrom([]string{"", "a", "b", "c"})
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			if rapid.IntRange(0, 3).Draw(t, "what") == 0 && table.root.count > 0 {
 				table.evict()
 				continue
 			}
-			topic := strings.Join(rapid.SliceOfN(level, 1, maxShares+2).Draw(t, "topic"), "/")
+			topic := strings.Join(rapid.SliceOfN(level, 1, maxLevels+2).Draw(t, "topic"), "/")
 			source := fmt.Sprint(rapid.IntRange(0, maxSources+1).Draw(t, "source"))
 			if s, _ := table.find(source, topic); s.source != source {
 				t.Fatalf("found %q", s.source)
@@ -117,9 +117,9 @@ func TestGapTableAgainstItsBounds(t *testing.T) {
 }
 
 // books counts a share anew.
-func books(t *rapid.T, s *gapShare) (n int) {
+func books(t *rapid.T, s *share) (n int) {
 	for e := s.topics.Front(); e != nil; e = e.Next() {
-		n += len(e.Value.(*gapTopic).series)
+		n += len(e.Value.(*seriesOf).series)
 	}
 	if n != s.own || len(s.heap) != len(s.below) {
 		t.Fatalf("%d series of its own, want %d; %d shares in the heap, %d below", s.own, n, len(s.heap), len(s.below))
