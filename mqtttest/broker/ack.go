@@ -21,9 +21,39 @@ func decodeAck(p Packet, version byte) (a ack, err error) {
 		return a, err
 	}
 	if a.id == 0 {
-		return a, breach("packet identifier 0")
+		return a, breach("packet identifier 0") // [MQTT-2.2.1-3]
+	}
+	if !codesOf(p.Type()).has(a.code) {
+		return a, breach("reason code %#x of %v", a.code, p.Type())
 	}
 	return a, nil
+}
+
+// codeSet holds reason codes as bits: those below 0x80 may be less than 0x20,
+// the others less than 0xA0.
+type codeSet uint64
+
+func codes(list ...byte) (s codeSet) {
+	for _, code := range list {
+		s |= 1 << (code&0x1F | code&0x80>>2)
+	}
+	return s
+}
+
+func (s codeSet) has(code byte) bool { return code&0x60 == 0 && s&codes(code) != 0 }
+
+// codesOf are the reason codes that a packet of a client may carry
+// [MQTT-3.4.2-1], [MQTT-3.5.2-1], [MQTT-3.6.2-1], [MQTT-3.7.2-1],
+// [MQTT-3.14.2-1]. On MQTT 3.1.1 packets have none, which is 0.
+func codesOf(t PacketType) codeSet {
+	switch t {
+	case Puback, Pubrec:
+		return codes(0, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99)
+	case Pubrel, Pubcomp:
+		return codes(0, 0x92)
+	default: // DISCONNECT
+		return codes(0, 4, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99)
+	}
 }
 
 // appendAck encodes a PUBACK, PUBREC, PUBREL or PUBCOMP; the code has a place
@@ -79,7 +109,13 @@ func decodeDisconnect(body []byte, version byte) (d disconnect, err error) {
 			})
 		}
 	}
-	return d, c.end()
+	if err := c.end(); err != nil {
+		return d, err
+	}
+	if !codesOf(Disconnect).has(d.code) {
+		return d, breach("reason code %#x of DISCONNECT", d.code)
+	}
+	return d, nil
 }
 
 // connackCode is the code of MQTT 3.1.1 nearest to one of MQTT 5.

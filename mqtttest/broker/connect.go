@@ -77,6 +77,7 @@ func decodeConnect(body []byte) (*connect, error) {
 }
 
 func (m *connect) properties(c *cursor) {
+	data := false
 	c.properties(connectProperties, func(p property) {
 		switch p.id {
 		case propSessionExpiry:
@@ -89,11 +90,16 @@ func (m *connect) properties(c *cursor) {
 			m.aliasMaximum = int(p.num)
 		case propAuthMethod:
 			m.authMethod = true
+		case propAuthData:
+			data = true
 		}
 		if p.num == 0 && (p.id == propReceiveMaximum || p.id == propMaximumPacketSize) && c.err == nil {
 			c.err = breach("property %d is 0", p.id)
 		}
 	})
+	if data && !m.authMethod && c.err == nil { // section 3.1.2.11.10
+		c.err = breach("authentication data without a method")
+	}
 }
 
 func (m *connect) decodeWill(c *cursor, flags byte) {
@@ -112,6 +118,9 @@ func (m *connect) decodeWill(c *cursor, flags byte) {
 			switch p.id {
 			case propWillDelay:
 				w.delay = time.Duration(p.num) * time.Second
+			case propResponseTopic:
+				c.checkResponseTopic(p.data)
+				w.message.keep(p)
 			default:
 				w.message.keep(p)
 			}

@@ -268,7 +268,7 @@ func (c *conn) handleDisconnect(p Packet) error {
 		}
 		c.session.expiry = d.expiry
 	}
-	c.polite = d.code != 4 // DISCONNECT with Will Message
+	c.polite = d.code == 0 // any other one publishes the will [MQTT-3.14.4-3]
 	return errDead
 }
 

@@ -29,6 +29,10 @@ func (c *conn) send(b []byte) {
 	if c.dead || c.mute {
 		return
 	}
+	if !c.takes(len(b)) {
+		c.giveUp()
+		return
+	}
 	if c.b.observer == nil && !c.b.faults.some.Load() && !c.swallow[ToClient] {
 		c.b.counts.packets[ToClient][b[0]>>4]++
 		c.out.put(b, 0, goOn)

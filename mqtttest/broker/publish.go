@@ -76,11 +76,15 @@ func (m *publish) decodeProperties(c *cursor) {
 		case propMessageExpiry:
 			m.special = true
 		case propResponseTopic:
-			if bytes.ContainsAny(p.data, "+#") && c.err == nil {
-				c.err = breach("wildcard in a response topic") // [MQTT-3.3.2-14]
-			}
+			c.checkResponseTopic(p.data)
 		}
 	})
+}
+
+func (c *cursor) checkResponseTopic(topic []byte) {
+	if bytes.ContainsAny(topic, "+#") && c.err == nil {
+		c.err = breach("wildcard in a response topic") // [MQTT-3.3.2-14]
+	}
 }
 
 // message copies what is kept of the packet; topic is the one that an alias

@@ -28,9 +28,23 @@ func (c *conn) sendPublish(d *delivery, dup bool) {
 // tooLarge reports whether a delivery exceeds the Maximum Packet Size of the
 // client [MQTT-3.1.2-24].
 func (c *conn) tooLarge(d *delivery) bool {
-	limit := c.connect.maximumPacket
 	size, _ := publishSize(c.version, d.msg, d)
-	return limit > 0 && 1+varintSize(uint32(size))+size > limit
+	return !c.takes(1 + varintSize(uint32(size)) + size)
+}
+
+// takes reports whether the client takes packets of that size.
+func (c *conn) takes(size int) bool {
+	return c.connect == nil || c.connect.maximumPacket == 0 || size <= c.connect.maximumPacket
+}
+
+// giveUp ends a connection whose client does not take the answer that it waits
+// for.
+func (c *conn) giveUp() {
+	if last := []byte{byte(Disconnect) << 4, 1, reasonPacketTooLarge}; c.takes(len(last)) {
+		c.out.put(last, 0, goOn)
+	}
+	c.mute = true
+	c.out.put(nil, 0, fin)
 }
 
 func (c *conn) sendAck(t PacketType, id uint16, code byte) {

@@ -20,6 +20,9 @@ func (c *conn) first(p Packet) error {
 	if m.clientID == "" {
 		m.clientID = randomID()
 		assigned = m.clientID
+		if m.will != nil {
+			m.will.message.from = assigned
+		}
 	}
 	c.b.locked(func() { c.version, c.clientID = m.version, m.clientID })
 	c.name.Store(&m.clientID)
