@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	kerrors "github.com/go-kratos/kratos/v2/errors"
+	"google.golang.org/grpc/status"
 )
 
 // Reason says why an operation failed. Its text is stable: it is the reason of
@@ -35,8 +35,9 @@ const (
 )
 
 // Error is the one error of the MQTT packages. errors.As finds it in whatever
-// they return, and kratos errors.FromError turns it into the matching Kratos
-// error, so that a handler may return it as it is.
+// they return. FromError of Kratos turns it into the matching Kratos error, and
+// gRPC into the matching status, so that a handler may return it as it is; the
+// cause stays on this side then, as it may name hosts that callers need not know.
 type Error struct {
 	// Op is the operation in field words: publish, subscribe, connect.
 	Op string
@@ -97,7 +98,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Code is the HTTP status that Kratos reports for the error.
+// Code is the HTTP status code that Kratos reports for the error.
 func (e *Error) Code() int {
 	switch e.Reason {
 	case ReasonNotConnected, ReasonClosed, ReasonSessionLost, ReasonTakenOver, ReasonNetwork,
@@ -123,28 +124,36 @@ func (e *Error) Code() int {
 	return 500
 }
 
-// As lets kratos errors.FromError, Code and Reason understand the error. The
-// cause stays on this side: it may name hosts that callers need not know. A
-// [ParameterError] is about what the caller sent, and goes along.
-func (e *Error) As(target any) bool {
-	t, ok := target.(**kerrors.Error)
-	if !ok {
-		return false
-	}
-	k := kerrors.New(e.Code(), string(e.Reason), e.summary())
-	md := make(map[string]string)
+// Status returns what callers of HTTP and gRPC get: [Error.Code], the reason, and a
+// message without the topic and the cause, but for a [ParameterError], which is about
+// what the caller sent: it is part of the message, and its field, character and rule
+// are metadata. may_have_been_sent and by_broker are "true" in the metadata when they
+// are set.
+func (e *Error) Status() *StatusError {
+	s := &StatusError{Code: e.Code(), Reason: string(e.Reason), Message: e.summary(), Metadata: make(map[string]string)}
 	if p := e.parameter(); p != nil {
-		p.annotate(md)
-		k.Message += ": " + p.Error()
+		p.annotate(s.Metadata)
+		s.Message += ": " + p.Error()
 	}
 	if e.MayHaveBeenSent {
-		md["may_have_been_sent"] = "true"
+		s.Metadata["may_have_been_sent"] = "true"
 	}
 	if e.ByBroker {
-		md["by_broker"] = "true"
+		s.Metadata["by_broker"] = "true"
 	}
-	*t = k.WithMetadata(md)
-	return true
+	return s
+}
+
+// GRPCStatus lets a gRPC server send the [Error.Status]; see [StatusError.GRPCStatus].
+func (e *Error) GRPCStatus() *status.Status { return e.Status().GRPCStatus() }
+
+// As lets errors.As find the [Error.Status], also as a Kratos error of any version.
+func (e *Error) As(target any) bool {
+	if t, ok := target.(**StatusError); ok {
+		*t = e.Status()
+		return true
+	}
+	return wantsStatus(target) && e.Status().As(target)
 }
 
 // parameter is what is wrong with a value that came from the caller, who may know

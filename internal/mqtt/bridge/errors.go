@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	kerrors "github.com/go-kratos/kratos/v2/errors"
-
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
@@ -71,12 +69,12 @@ func badRequest(op, topic, what string) error {
 func clip(topic string) string { return logsafe.Clip(topic) }
 
 // classify dead-letters at once what no retry can help: the message cannot be
-// decoded, or the handler says by a Kratos code that it is to blame.
+// decoded, or the handler says by the code of a Kratos error that it is to blame.
 func classify(err error) client.Verdict {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return client.Retry
 	}
-	switch kerrors.Code(err) {
+	switch event.StatusOf(err).Code {
 	case 400, 413, 422, 501:
 		return client.DeadLetter
 	}

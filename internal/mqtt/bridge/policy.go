@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	kerrors "github.com/go-kratos/kratos/v2/errors"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
@@ -175,11 +174,11 @@ func (p *policy) classify(err error) client.Verdict {
 		return own
 	}
 	if len(p.reasons) > 0 {
-		e := kerrors.FromError(err)
-		if v, ok := p.reasons[e.GetReason()]; ok {
+		e := event.StatusOf(err)
+		if v, ok := p.reasons[e.Reason]; ok {
 			return v
 		}
-		if v, ok := p.reasons[strconv.Itoa(int(e.GetCode()))]; ok {
+		if v, ok := p.reasons[strconv.Itoa(e.Code)]; ok {
 			return v
 		}
 	}

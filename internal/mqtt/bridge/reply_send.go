@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
-	kerrors "github.com/go-kratos/kratos/v2/errors"
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
@@ -64,7 +64,7 @@ func (a *Answer) Send(ctx context.Context, body any, header []client.UserPropert
 }
 
 // attempt sends the reply. The error is that of a client that stops.
-func (a *Answer) attempt(ctx context.Context, body any, header []client.UserProperty, status *kerrors.Error) error {
+func (a *Answer) attempt(ctx context.Context, body any, header []client.UserProperty, status *event.StatusError) error {
 	err := a.send(ctx, body, header, status)
 	if e, ok := errors.AsType[*event.Error](err); ok && e.Reason == event.ReasonClosed {
 		return err
@@ -77,7 +77,7 @@ func (a *Answer) attempt(ctx context.Context, body any, header []client.UserProp
 
 // status is a failure as the requester may know it; the log of the service has it
 // in full when that is less.
-func (a *Answer) status(failure error) *kerrors.Error {
+func (a *Answer) status(failure error) *event.StatusError {
 	if failure == nil {
 		return nil
 	}
@@ -89,7 +89,7 @@ func (a *Answer) status(failure error) *kerrors.Error {
 	return k
 }
 
-func (a *Answer) send(ctx context.Context, body any, header []client.UserProperty, status *kerrors.Error) error {
+func (a *Answer) send(ctx context.Context, body any, header []client.UserProperty, status *event.StatusError) error {
 	s := a.of.broker.state()
 	// An attempt whose time is up still has an answer to give.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.time(s))
@@ -106,7 +106,9 @@ func (a *Answer) send(ctx context.Context, body any, header []client.UserPropert
 		if a.of.unsent.Due(time.Now()) {
 			s.log.Errorf("mqtt: %s: the reply cannot be sent (said once a minute): %v", a.of.own.Operation, lineError{err})
 		}
-		status, header = kerrors.InternalServer(reasonBadReply, "the reply cannot be sent"), nil
+		status, header = &event.StatusError{
+			Code: http.StatusInternalServerError, Reason: reasonBadReply, Message: "the reply cannot be sent",
+		}, nil
 	}
 	return publish(PublishSettings{User: append(slices.Clone(header), statusOf(status)...), noCodec: true}, []byte{})
 }

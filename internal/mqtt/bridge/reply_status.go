@@ -8,9 +8,6 @@ import (
 	"strconv"
 	"unicode/utf8"
 
-	kerrors "github.com/go-kratos/kratos/v2/errors"
-	"google.golang.org/grpc/status"
-
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
@@ -46,34 +43,33 @@ func isStatus(code int) bool {
 // the caller is a Kratos error, an [event.Error], or a gRPC status that blames the
 // caller or has a reason. Of any other one the text may name hosts and queries, as
 // that of a gRPC client without a connection does; hidden is set for it.
-func forRequester(err error) (e *kerrors.Error, hidden bool) {
+func forRequester(err error) (e *event.StatusError, hidden bool) {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return kerrors.GatewayTimeout(string(event.ReasonTimeout), "the handler's time was up"), false
+		return &event.StatusError{
+			Code: http.StatusGatewayTimeout, Reason: string(event.ReasonTimeout), Message: "the handler's time was up",
+		}, false
 	}
-	if k, ok := errors.AsType[*kerrors.Error](err); ok {
-		return k, false
+	if meant, ok := event.StatusIn(err); ok {
+		return meant, false
 	}
-	code := http.StatusInternalServerError
-	if _, ok := status.FromError(err); ok {
-		k := kerrors.FromError(err)
-		if code = int(k.Code); code < http.StatusInternalServerError || k.Reason != "" {
-			return k, false
-		}
+	s := event.StatusOf(err)
+	if s.Code < http.StatusInternalServerError || s.Reason != "" {
+		return s, false
 	}
-	return kerrors.New(code, reasonInternal, "internal error"), true
+	return &event.StatusError{Code: s.Code, Reason: reasonInternal, Message: "internal error"}, true
 }
 
 // statusOf returns the properties of an error. A code that is none of an error
 // goes out as 500.
-func statusOf(k *kerrors.Error) []client.UserProperty {
-	code := int(k.Code)
+func statusOf(s *event.StatusError) []client.UserProperty {
+	code := s.Code
 	if !isStatus(code) {
 		code = http.StatusInternalServerError
 	}
 	return []client.UserProperty{
 		{Key: statusCode, Value: strconv.Itoa(code)},
-		{Key: statusReason, Value: statusText(k.Reason, maxStatusReason)},
-		{Key: statusMessage, Value: statusText(k.Message, maxStatusMessage)},
+		{Key: statusReason, Value: statusText(s.Reason, maxStatusReason)},
+		{Key: statusMessage, Value: statusText(s.Message, maxStatusMessage)},
 	}
 }
 
@@ -105,10 +101,10 @@ func failureIn(header []client.UserProperty) error {
 	}
 	code, err := strconv.Atoi(text)
 	if err != nil || !isStatus(code) {
-		return kerrors.New(http.StatusBadGateway, reasonBadReply, fmt.Sprintf(
-			"status code %q of the reply, want 400 to 599, or none for success", logsafe.Line(cut(text, maxStatusReason))))
+		return &event.StatusError{Code: http.StatusBadGateway, Reason: reasonBadReply, Message: fmt.Sprintf(
+			"status code %q of the reply, want 400 to 599, or none for success", logsafe.Line(cut(text, maxStatusReason)))}
 	}
 	reason, _ := last(header, statusReason)
 	message, _ := last(header, statusMessage)
-	return kerrors.New(code, statusText(reason, maxStatusReason), statusText(message, maxStatusMessage))
+	return &event.StatusError{Code: code, Reason: statusText(reason, maxStatusReason), Message: statusText(message, maxStatusMessage)}
 }

@@ -59,7 +59,7 @@ func TestTextsOfAReplyAreBounded(t *testing.T) {
 	} {
 		properties := []client.UserProperty{{Key: statusCode, Value: "418"}, {Key: statusReason, Value: text}, {Key: statusMessage, Value: text}}
 		taken := kerrors.FromError(failureIn(properties))
-		sent := statusOf(kerrors.New(418, text, text))
+		sent := statusOf(&event.StatusError{Code: 418, Reason: text, Message: text})
 		for what, got := range map[string][2]string{"sent": {sent[1].Value, sent[2].Value}, "taken": {taken.Reason, taken.Message}} {
 			for i, most := range []int{maxStatusReason, maxStatusMessage} {
 				s := got[i]
