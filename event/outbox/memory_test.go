@@ -41,7 +41,7 @@ func TestQuarantineShare(t *testing.T) {
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]outbox.MemoryOptions{
-		"entries": {MaxEntries: 2}, "bytes": {MaxBytes: int64(2 * entry("k", 1).Size())},
+		"entries": {MaxEntries: 2}, "bytes": {MaxBytes: int64(2 * outboxtest.Entry("k", 1).Size())},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -49,13 +49,13 @@ func TestMemoryIsBounded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			first := entry("k", 1)
-			fill(t, s, first)
-			if err := s.Append(t.Context(), entry("k", 2), entry("k", 3)); !errors.Is(err, outbox.ErrFull) {
+			first := outboxtest.Entry("k", 1)
+			must(t, s.Append(t.Context(), first))
+			if err := s.Append(t.Context(), outboxtest.Entry("k", 2), outboxtest.Entry("k", 3)); !errors.Is(err, outbox.ErrFull) {
 				t.Errorf("Append of two where one fits: %v", err)
 			}
-			fill(t, s, entry("k", 4))
-			if err := s.Append(t.Context(), entry("k", 5)); !errors.Is(err, outbox.ErrFull) {
+			must(t, s.Append(t.Context(), outboxtest.Entry("k", 4)))
+			if err := s.Append(t.Context(), outboxtest.Entry("k", 5)); !errors.Is(err, outbox.ErrFull) {
 				t.Errorf("Append to a full store: %v", err)
 			}
 			st, err := s.Stats(t.Context())
@@ -65,7 +65,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			if err := s.Delete(t.Context(), first.Seq); err != nil {
 				t.Fatal(err)
 			}
-			fill(t, s, entry("k", 6))
+			must(t, s.Append(t.Context(), outboxtest.Entry("k", 6)))
 		})
 	}
 	if _, err := outbox.NewMemory(outbox.MemoryOptions{MaxEntries: -1}); err == nil {
@@ -89,5 +89,21 @@ func BenchmarkNewID(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		outbox.NewID()
+	}
+}
+
+func newMemory(t *testing.T) outbox.Store {
+	t.Helper()
+	s, err := outbox.NewMemory(outbox.MemoryOptions{MaxEntries: 2_000_000, MaxBytes: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

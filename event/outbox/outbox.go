@@ -1,6 +1,6 @@
 // Package outbox keeps messages on this side until the broker has them. A
 // publish through an outbox is accepted once its [Store] has it, also while the
-// broker is down; a [Relay] sends what the store holds and deletes what the
+// broker is down; a relay sends what the store holds and deletes what the
 // broker acknowledged.
 //
 // Stores are in packages of their own, so that a service links only the one it
@@ -60,7 +60,7 @@ type Entry struct {
 	Key string
 	// RetryUnrouted is for how long after Accepted the entry is sent again when
 	// the broker took it although no subscription matches it; 0 takes that as
-	// its delivery. The sender of a [Relay] applies it.
+	// its delivery. The relay applies it.
 	RetryUnrouted time.Duration
 	// Accepted is when the store took it.
 	Accepted time.Time
@@ -115,8 +115,7 @@ type Quarantine interface {
 	// all of them, or none with [ErrFull] beyond the bound of what waits. Each
 	// goes before the entries of its key that still wait, and after those that
 	// were sent while it was quarantined. It is no error when one is gone. A relay
-	// finds them when it next reads the store from the start; see
-	// [Relay.Requeue].
+	// finds them when it next reads the store from the start.
 	Requeue(ctx context.Context, seqs ...uint64) error
 	// Discard removes quarantined entries for good; it is no error when they are
 	// gone already.

@@ -15,6 +15,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxfile"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxtest"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
 func TestMain(m *testing.M) {
@@ -290,10 +291,10 @@ func BenchmarkRelay(b *testing.B) {
 			done(nil)
 		}
 	}()
-	r, err := outbox.NewRelay(s, func(_ context.Context, _ *outbox.Entry, done func(error)) error {
+	r, err := relay.New(s, func(_ context.Context, _ *outbox.Entry, done func(error)) error {
 		outcomes <- done
 		return nil
-	}, outbox.RelayOptions{})
+	}, relay.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

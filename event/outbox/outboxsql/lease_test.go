@@ -11,6 +11,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -20,7 +21,7 @@ const testLease = 500 * time.Millisecond
 // be away: then its send function blocks, as one without a connection does.
 type replica struct {
 	store *outboxsql.Store
-	relay *outbox.Relay
+	relay *relay.Relay
 
 	mu   sync.Mutex
 	up   chan struct{} // closed while the broker is there
@@ -28,14 +29,14 @@ type replica struct {
 	sent []uint64
 }
 
-func newReplica(t *testing.T, db *sql.DB, o outboxsql.Options, ro outbox.RelayOptions) *replica {
+func newReplica(t *testing.T, db *sql.DB, o outboxsql.Options, ro relay.Options) *replica {
 	t.Helper()
 	o.Lease = testLease
 	r := &replica{store: store(t, db, o), up: make(chan struct{})}
 	close(r.up)
 	ro.PollInterval = 20 * time.Millisecond
 	var err error
-	if r.relay, err = outbox.NewRelay(r.store, r.send, ro); err != nil {
+	if r.relay, err = relay.New(r.store, r.send, ro); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -116,8 +117,8 @@ func TestHolderThatCannotSendGivesUp(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				db := open(t)
-				a := newReplica(t, db, outboxsql.Options{}, outbox.RelayOptions{})
-				b := newReplica(t, db, outboxsql.Options{}, outbox.RelayOptions{})
+				a := newReplica(t, db, outboxsql.Options{}, relay.Options{})
+				b := newReplica(t, db, outboxsql.Options{}, relay.Options{})
 				disable(a)
 				if _, err := a.store.Hold(t.Context()); err != nil {
 					t.Fatal(err)
@@ -140,8 +141,8 @@ func TestLostLeaseSendsNothing(t *testing.T) {
 	onBoth(t, func(t *testing.T, open func(testing.TB) *sql.DB) {
 		const n = 3000
 		db := open(t)
-		a := newReplica(t, db, outboxsql.Options{}, outbox.RelayOptions{})
-		b := newReplica(t, db, outboxsql.Options{}, outbox.RelayOptions{})
+		a := newReplica(t, db, outboxsql.Options{}, relay.Options{})
+		b := newReplica(t, db, outboxsql.Options{}, relay.Options{})
 		a.away()
 		if _, err := a.store.Hold(t.Context()); err != nil {
 			t.Fatal(err)
@@ -175,8 +176,8 @@ func TestNotYoursIsNotEmpty(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, open func(testing.TB) *sql.DB) {
 		db := open(t)
-		a := newReplica(t, db, outboxsql.Options{}, outbox.RelayOptions{})
-		b := newReplica(t, db, outboxsql.Options{}, outbox.RelayOptions{})
+		a := newReplica(t, db, outboxsql.Options{}, relay.Options{})
+		b := newReplica(t, db, outboxsql.Options{}, relay.Options{})
 		stopA := a.run(t)
 		mqtttest.Eventually(t, 10*time.Second, func() bool {
 			until, err := a.store.Hold(t.Context())

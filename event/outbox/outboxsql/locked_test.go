@@ -10,6 +10,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -46,14 +47,14 @@ func TestLockedRowHoldsUpNobody(t *testing.T) {
 			}
 			release := lock(t, db, 2)
 			var sent int
-			r, err := outbox.NewRelay(s, func(_ context.Context, e *outbox.Entry, done func(error)) error {
+			r, err := relay.New(s, func(_ context.Context, e *outbox.Entry, done func(error)) error {
 				if sent++; e.Seq == 2 { // by one goroutine
 					done(first)
 					return nil
 				}
 				done(nil)
 				return nil
-			}, outbox.RelayOptions{PollInterval: 20 * time.Millisecond, Permanent: func(err error) bool { return errors.Is(err, errNever) }})
+			}, relay.Options{PollInterval: 20 * time.Millisecond, Permanent: func(err error) bool { return errors.Is(err, errNever) }})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
 // Only transactions that write to the outbox hold up its entries: one that
@@ -83,11 +84,11 @@ func TestRelayFindsWhatWasOvertaken(t *testing.T) {
 	db := testdb.Open(t)
 	s := store(t, db, outboxsql.Options{Patience: 50 * time.Millisecond})
 	sent := make(chan string, 10)
-	r, err := outbox.NewRelay(s, func(_ context.Context, e *outbox.Entry, done func(error)) error {
+	r, err := relay.New(s, func(_ context.Context, e *outbox.Entry, done func(error)) error {
 		sent <- e.ID
 		done(nil)
 		return nil
-	}, outbox.RelayOptions{PollInterval: 5 * time.Second})
+	}, relay.Options{PollInterval: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
 // counters makes a table in which each key has a number. Whoever writes a
@@ -72,7 +73,7 @@ func runRelay(t *testing.T, db *sql.DB, to *sends, dead <-chan struct{}) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := outbox.NewRelay(s, func(_ context.Context, e *outbox.Entry, done func(error)) error {
+	r, err := relay.New(s, func(_ context.Context, e *outbox.Entry, done func(error)) error {
 		to.add(e)
 		select {
 		case <-dead:
@@ -80,7 +81,7 @@ func runRelay(t *testing.T, db *sql.DB, to *sends, dead <-chan struct{}) {
 			done(nil)
 		}
 		return nil
-	}, outbox.RelayOptions{PollInterval: 20 * time.Millisecond, Batch: 16})
+	}, relay.Options{PollInterval: 20 * time.Millisecond, Batch: 16})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/postgres"
 )
 
@@ -55,11 +56,11 @@ func TestOpenSnapshotStopsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	sent := make(chan string, 200)
-	r, err := outbox.NewRelay(s, func(_ context.Context, e *outbox.Entry, done func(error)) error {
+	r, err := relay.New(s, func(_ context.Context, e *outbox.Entry, done func(error)) error {
 		sent <- e.ID
 		done(nil)
 		return nil
-	}, outbox.RelayOptions{PollInterval: 20 * time.Millisecond}) // far less than a walk takes
+	}, relay.Options{PollInterval: 20 * time.Millisecond}) // far less than a walk takes
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxtest"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/postgres"
 )
 
@@ -377,7 +378,7 @@ func TestTwoRelays(t *testing.T) {
 		}
 		start := func() (stop context.CancelFunc, ended chan struct{}) {
 			s := store(t, db, outboxsql.Options{Lease: 300 * time.Millisecond})
-			r, err := outbox.NewRelay(s, send, outbox.RelayOptions{PollInterval: 20 * time.Millisecond})
+			r, err := relay.New(s, send, relay.Options{PollInterval: 20 * time.Millisecond})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/sequence"
 )
 
@@ -69,7 +70,7 @@ type keeper struct {
 	direct direct
 
 	mu     sync.Mutex
-	relay  *outbox.Relay // of this run, or of the next
+	relay  *relay.Relay // of this run, or of the next
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when the relay's goroutine ended; nil while there is none
 	down   bool          // a publishing connection is
@@ -97,12 +98,12 @@ func newKeeper(s *state, cfg Outbox) (*keeper, error) {
 
 // renew makes the relay of the next run: each runs once.
 func (k *keeper) renew() error {
-	relay, err := outbox.NewRelay(k.store, k.send, outbox.RelayOptions{
+	r, err := relay.New(k.store, k.send, relay.Options{
 		Hold: k.cfg.Hold, PollInterval: k.cfg.Poll, Permanent: permanent, Refused: k.refusal, Awaited: awaited, Unanswered: unanswered,
 		Observe: k.alarms.observe(),
 	})
 	if err == nil {
-		k.relay = relay
+		k.relay = r
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
 // alarms tell an operator what became of the outbox, each once until it is over.
@@ -64,8 +65,8 @@ func (a *alarms) works() {
 }
 
 // observe is what the relay tells.
-func (a *alarms) observe() outbox.Observe {
-	return outbox.Observe{
+func (a *alarms) observe() relay.Observe {
+	return relay.Observe{
 		Taken: func() {
 			a.keeper.state.log.Warnf("mqtt: the outbox stands by: another Broker or Server of this process was given the same store, and sends what is in it until it stops; want a store for each")
 		},
@@ -84,17 +85,17 @@ func (a *alarms) observe() outbox.Observe {
 			a.keeper.state.log.Errorf("mqtt: a message cannot be sent and is put aside: topic %q, id %q: %v", clip(e.Topic), clip(e.ID), err)
 			a.tell(event.OutboxInfo{Kind: event.OutboxQuarantined, Topic: e.Topic, ID: e.ID, Err: err})
 		},
-		Refused: func(k outbox.ClosedKey) {
+		Refused: func(k relay.ClosedKey) {
 			a.keeper.state.log.Warnf("mqtt: the broker refuses a message, and others of its order wait behind it: topic %q, id %q, %d attempts since %s (said once a minute for each reason): %v",
 				clip(k.Topic), clip(k.ID), k.Attempts, k.Since.Format(time.RFC3339), k.Err)
 			a.tell(event.OutboxInfo{Kind: event.OutboxRefused, Topic: k.Topic, ID: k.ID, Err: k.Err})
 		},
-		Unanswered: func(k outbox.ClosedKey) {
+		Unanswered: func(k relay.ClosedKey) {
 			a.keeper.state.log.Warnf("mqtt: the broker does not acknowledge a message, and others of its order wait behind it: topic %q, id %q, %d attempts since %s (said once a minute): %v",
 				clip(k.Topic), clip(k.ID), k.Attempts, k.Since.Format(time.RFC3339), k.Err)
 			a.tell(event.OutboxInfo{Kind: event.OutboxUnanswered, Topic: k.Topic, ID: k.ID, Err: k.Err})
 		},
-		QuarantineFull: func(k outbox.ClosedKey) {
+		QuarantineFull: func(k relay.ClosedKey) {
 			a.keeper.state.log.Errorf("mqtt: a message cannot be put aside, as too many are, of all or of its order: topic %q, id %q waits with others of its order behind it (said once a minute for either): %v",
 				clip(k.Topic), clip(k.ID), k.Err)
 			a.tell(event.OutboxInfo{Kind: event.OutboxQuarantineFull, Topic: k.Topic, ID: k.ID, Err: k.Err})

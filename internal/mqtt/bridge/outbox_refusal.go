@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
 // DefaultRefusedLimit is how long the broker may refuse a message before it is
@@ -38,19 +38,19 @@ func permanent(err error) bool {
 // refusal reports whether the broker refused an entry, and for how long that is
 // tried on: rights may come back. A quota, and what the broker takes at most, are
 // no fault of the entry, which waits for as long as nobody set a limit.
-func (k *keeper) refusal(err error) (outbox.Refusal, bool) {
+func (k *keeper) refusal(err error) (relay.Refusal, bool) {
 	e, ok := errors.AsType[*event.Error](err)
 	if !ok {
-		return outbox.Refusal{}, false
+		return relay.Refusal{}, false
 	}
-	r := outbox.Refusal{Reason: string(e.Reason), After: k.cfg.RefusedLimit, Attempts: k.cfg.RefusedAttempts}
+	r := relay.Refusal{Reason: string(e.Reason), After: k.cfg.RefusedLimit, Attempts: k.cfg.RefusedAttempts}
 	switch e.Reason {
 	case event.ReasonNotAuthorized, event.ReasonRefused, event.ReasonBadTopic:
 		r.After = cmp.Or(r.After, DefaultRefusedLimit)
 	case event.ReasonQuota, event.ReasonTooLarge, event.ReasonUnsupported:
 		r.After = cmp.Or(r.After, math.MaxInt64)
 	default:
-		return outbox.Refusal{}, false
+		return relay.Refusal{}, false
 	}
 	return r, true
 }

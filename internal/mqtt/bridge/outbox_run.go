@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
 // start has a relay send what is in the outbox, until stop. Starting twice is
@@ -24,14 +25,14 @@ func (k *keeper) start() {
 	go k.run(ctx, k.relay, k.ended)
 }
 
-func (k *keeper) run(ctx context.Context, relay *outbox.Relay, ended chan<- struct{}) {
+func (k *keeper) run(ctx context.Context, r *relay.Relay, ended chan<- struct{}) {
 	defer close(ended)
 	ctx, cancel := context.WithCancel(ctx)
 	var gate sync.WaitGroup
 	if k.gate != nil {
 		gate.Go(func() { k.gate.run(ctx) })
 	}
-	if err := relay.Run(ctx); err != nil {
+	if err := r.Run(ctx); err != nil {
 		k.state.log.Errorf("mqtt: nothing is sent from the outbox any more: %v", err)
 	}
 	cancel()
@@ -41,15 +42,15 @@ func (k *keeper) run(ctx context.Context, relay *outbox.Relay, ended chan<- stru
 // connection is told how a publishing connection is.
 func (k *keeper) connection(up, some bool) {
 	k.mu.Lock()
-	relay := k.relay
+	r := k.relay
 	k.down = !some
 	k.mu.Unlock()
 	k.gate.connection()
 	if !up {
-		relay.ConnectionLost()
+		r.ConnectionLost()
 	}
 	if some { // what another one carries is not to wait for this one
-		relay.ConnectionUp()
+		r.ConnectionUp()
 		return
 	}
 	k.hurryUp()
@@ -71,19 +72,19 @@ func (k *keeper) hurryUp() {
 func (k *keeper) stop(ctx context.Context) (left, flying int) {
 	k.async.wait(ctx)
 	k.mu.Lock()
-	relay, cancel, ended, useful := k.relay, k.cancel, k.ended, !k.down
+	r, cancel, ended, useful := k.relay, k.cancel, k.ended, !k.down
 	k.mu.Unlock()
 	if ended == nil {
 		return 0, 0
 	}
 	if useful && k.gate.isOpen() {
-		k.flush(ctx, relay)
+		k.flush(ctx, r)
 	}
 	undecided := k.gate.undecided() // no session knows of them any more
 	cancel()
 	<-ended
 	k.alarms.wait(ctx)
-	left, flying = k.leftIn(relay)
+	left, flying = k.leftIn(r)
 	flying -= undecided
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -97,16 +98,16 @@ func (k *keeper) stop(ctx context.Context) (left, flying int) {
 	return left, flying
 }
 
-func (k *keeper) leftIn(relay *outbox.Relay) (left, flying int) {
+func (k *keeper) leftIn(r *relay.Relay) (left, flying int) {
 	ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
 	defer cancel()
-	h := relay.Health(ctx)
+	h := r.Health(ctx)
 	return h.Depth, h.InFlight
 }
 
 // flush waits until everything is sent and acknowledged, and deleted. It does
 // not wait for the end of Hold: what is held is sent again at the next start.
-func (k *keeper) flush(ctx context.Context, relay *outbox.Relay) {
+func (k *keeper) flush(ctx context.Context, r *relay.Relay) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	k.mu.Lock()
@@ -120,26 +121,26 @@ func (k *keeper) flush(ctx context.Context, relay *outbox.Relay) {
 		k.hurry = nil
 		k.mu.Unlock()
 	}()
-	if err := k.flushed(ctx, relay); err == nil {
-		_ = relay.Stop(ctx)
-	} else if errors.Is(err, outbox.ErrRefused) {
+	if err := k.flushed(ctx, r); err == nil {
+		_ = r.Stop(ctx)
+	} else if errors.Is(err, relay.ErrRefused) {
 		k.state.log.Warnf("mqtt: the outbox is not emptied: %v", err)
-		_ = relay.Stop(ctx)
+		_ = r.Stop(ctx)
 	}
 }
 
 // flushed returns the error of Flush, and does not wait for the end of Hold.
-func (k *keeper) flushed(ctx context.Context, relay *outbox.Relay) error {
+func (k *keeper) flushed(ctx context.Context, r *relay.Relay) error {
 	if k.cfg.Hold == 0 {
-		return relay.Flush(ctx)
+		return r.Flush(ctx)
 	}
-	for h := relay.Health(ctx); h.Err == nil && (h.InFlight > 0 || h.Depth > h.Held); h = relay.Health(ctx) {
+	for h := r.Health(ctx); h.Err == nil && (h.InFlight > 0 || h.Depth > h.Held); h = r.Health(ctx) {
 		if h.Standby {
 			return outbox.ErrNotHolder
 		}
-		if relay.OnlyRefused() {
-			err := outbox.ErrRefused
-			for _, c := range relay.ClosedKeys(1) {
+		if r.OnlyRefused() {
+			err := relay.ErrRefused
+			for _, c := range r.ClosedKeys(1) {
 				err = fmt.Errorf("%w: %d keys wait, the first for %w", err, h.ClosedKeys, c.Err)
 			}
 			return err

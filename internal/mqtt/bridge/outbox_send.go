@@ -8,6 +8,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
 // flight is one attempt to send an entry.
@@ -137,7 +138,7 @@ func (k *keeper) retryNow() {
 }
 
 // current is the relay of this run, or of the next.
-func (k *keeper) current() *outbox.Relay {
+func (k *keeper) current() *relay.Relay {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.relay

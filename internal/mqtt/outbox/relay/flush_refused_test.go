@@ -1,4 +1,4 @@
-package outbox_test
+package relay_test
 
 import (
 	"errors"
@@ -7,12 +7,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
 // refusesAll takes every failure for a refusal that is tried for an hour.
-func refusesAll(error) (outbox.Refusal, bool) {
-	return outbox.Refusal{Reason: "NOT_AUTHORIZED", After: time.Hour}, true
+func refusesAll(error) (relay.Refusal, bool) {
+	return relay.Refusal{Reason: "NOT_AUTHORIZED", After: time.Hour}, true
 }
 
 // A flush ends when all that is left waits behind refused entries, whether they
@@ -24,7 +24,7 @@ func TestFlushEndsAtRefusedKeys(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s, b := newMemory(t), &broker{fail: map[string]error{"a-0": errRefused, "a-1": errRefused, "b-0": errRefused}}
-				r, stop := start(t, s, b.send, outbox.RelayOptions{Refused: refusesAll})
+				r, stop := start(t, s, b.send, relay.Options{Refused: refusesAll})
 				defer stop()
 				fill(t, s, entry("a", 0), entry("a", 1), entry("b", 0), entry("c", 0))
 				if before {
@@ -32,7 +32,7 @@ func TestFlushEndsAtRefusedKeys(t *testing.T) {
 				}
 				began := time.Now()
 				err := r.Flush(t.Context())
-				if !errors.Is(err, outbox.ErrRefused) || !errors.Is(err, errRefused) || !strings.Contains(err.Error(), "2 keys") {
+				if !errors.Is(err, relay.ErrRefused) || !errors.Is(err, errRefused) || !strings.Contains(err.Error(), "2 keys") {
 					t.Errorf("Flush: %v", err)
 				}
 				if took := time.Since(began); took > 2*time.Second {
@@ -57,11 +57,11 @@ func TestFlushWaitsForWhatIsNotRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newMemory(t), &broker{fail: map[string]error{"a-0": errRefused, "b-0": errDown}}
-		r, stop := start(t, s, b.send, outbox.RelayOptions{Hold: time.Minute, Refused: func(err error) (outbox.Refusal, bool) {
+		r, stop := start(t, s, b.send, relay.Options{Hold: time.Minute, Refused: func(err error) (relay.Refusal, bool) {
 			if errors.Is(err, errRefused) {
 				return refusesAll(err)
 			}
-			return outbox.Refusal{}, false
+			return relay.Refusal{}, false
 		}})
 		defer stop()
 		fill(t, s, entry("a", 0), entry("b", 0), entry("c", 0))
@@ -78,7 +78,7 @@ func TestFlushWaitsForWhatIsNotRefused(t *testing.T) {
 		if !r.OnlyRefused() || len(flushed) > 0 {
 			t.Errorf("only refused %t, want true; flushed %d before the end of Hold", r.OnlyRefused(), len(flushed))
 		}
-		if err := <-flushed; !errors.Is(err, outbox.ErrRefused) || depth(t, s) != 1 {
+		if err := <-flushed; !errors.Is(err, relay.ErrRefused) || depth(t, s) != 1 {
 			t.Errorf("Flush: %v, %d left", err, depth(t, s))
 		}
 	})

@@ -1,10 +1,12 @@
-package outbox
+package relay
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
 // Measuring goes on beside the work. It takes a tenth of the time at most, and
@@ -16,7 +18,7 @@ const (
 
 // measured is what the store was like.
 type measured struct {
-	stats Stats
+	stats outbox.Stats
 	err   error
 	own   int // entries that the relay had quarantined; -1 if it did meanwhile
 }
@@ -89,7 +91,7 @@ func (w *worker) tellAll() error {
 	}
 	switch {
 	case m == nil:
-	case errors.Is(m.err, ErrClosed):
+	case errors.Is(m.err, outbox.ErrClosed):
 		return m.err
 	case m.err != nil:
 		w.failed(measuring, m.err)

@@ -1,4 +1,4 @@
-package outbox_test
+package relay_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
 // hangingStore hangs as a database does whose connection is dead: until its
@@ -62,7 +63,7 @@ func TestStoreThatHangs(t *testing.T) {
 				_, stop := start(t, s, func(_ context.Context, _ *outbox.Entry, done func(error)) error {
 					done(nil)
 					return nil
-				}, outbox.RelayOptions{Observe: outbox.Observe{Failed: func(err error) { told <- err }}})
+				}, relay.Options{Observe: relay.Observe{Failed: func(err error) { told <- err }}})
 				<-time.After(time.Minute + 10*slow)
 				if st, _ := s.Stats(t.Context()); st.Depth != 0 {
 					t.Errorf("%d entries left", st.Depth)

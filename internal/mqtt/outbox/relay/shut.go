@@ -1,9 +1,11 @@
-package outbox
+package relay
 
 import (
 	"container/heap"
 	"math/rand/v2"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
 // shut has the closed lanes. Those that pause are in a heap by the end of their
@@ -12,7 +14,7 @@ import (
 // first batch, so that what is refused for long costs the others little. An
 // attempt that goes through costs nothing.
 type shut struct {
-	o       *RelayOptions
+	o       *Options
 	pausing pauses
 	fetch   []*lane // whose heads are to be read
 	lanes   int
@@ -72,7 +74,7 @@ func (s *shut) why() (err error) {
 // while they fail.
 const retryRate = 100
 
-func newShut(o *RelayOptions) shut { return shut{o: o, tokens: float64(o.Batch)} }
+func newShut(o *Options) shut { return shut{o: o, tokens: float64(o.Batch)} }
 
 type pauses []*lane
 
@@ -98,7 +100,7 @@ func (p *pauses) Pop() any {
 }
 
 // pause is the n-th pause of a lane, from 0 on, with jitter.
-func pause(o *RelayOptions, n int) time.Duration {
+func pause(o *Options, n int) time.Duration {
 	d := o.MaxBackoff
 	if n < 32 && o.MinBackoff<<n < d && o.MinBackoff<<n > 0 {
 		d = o.MinBackoff << n
@@ -212,7 +214,7 @@ func (w *window) retryNow(now time.Time) {
 
 // close closes the lane of an item that failed, and notes what failed; it
 // reports whether the lane was open.
-func (w *window) close(it *item, e *Entry, f failure, now time.Time) (was bool) {
+func (w *window) close(it *item, e *outbox.Entry, f failure, now time.Time) (was bool) {
 	l := it.lane
 	c := l.closed
 	if was = c == nil; was {

@@ -1,8 +1,10 @@
-package outbox
+package relay
 
 import (
 	"cmp"
 	"slices"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
 // pass reads again what lanes skipped. Lanes that want it while one is under way
@@ -67,7 +69,7 @@ func (w *window) without() (lanes []*lane, keys []string) {
 }
 
 // loadAhead takes what was read at the frontier, without some lanes.
-func (w *window) loadAhead(entries []*Entry, without []*lane) {
+func (w *window) loadAhead(entries []*outbox.Entry, without []*lane) {
 	from, before := w.frontier, w.bytes
 	for _, e := range entries {
 		w.frontier = e.Seq
@@ -85,7 +87,7 @@ func (w *window) loadAhead(entries []*Entry, without []*lane) {
 }
 
 // loadPass takes what a pass read.
-func (w *window) loadPass(entries []*Entry) {
+func (w *window) loadPass(entries []*outbox.Entry) {
 	before := w.bytes
 	for _, e := range entries {
 		w.pass.at = e.Seq
@@ -123,8 +125,8 @@ func (w *window) caughtUp() {
 }
 
 // loadHeads takes the heads of closed lanes that were read.
-func (w *window) loadHeads(lanes []*lane, entries []*Entry) {
-	found := make(map[uint64]*Entry, len(entries))
+func (w *window) loadHeads(lanes []*lane, entries []*outbox.Entry) {
+	found := make(map[uint64]*outbox.Entry, len(entries))
 	for _, e := range entries {
 		found[e.Seq] = e
 	}
@@ -146,7 +148,7 @@ func (w *window) loadHeads(lanes []*lane, entries []*Entry) {
 }
 
 // put puts an entry into the queue of its lane.
-func (w *window) put(l *lane, e *Entry, head bool) {
+func (w *window) put(l *lane, e *outbox.Entry, head bool) {
 	it := w.known[e.Seq]
 	if it == nil {
 		it = &item{seq: e.Seq, lane: l}
@@ -165,7 +167,7 @@ func (w *window) put(l *lane, e *Entry, head bool) {
 }
 
 // take decides about one entry that was read, at the frontier or in a pass.
-func (w *window) take(e *Entry, passing bool) {
+func (w *window) take(e *outbox.Entry, passing bool) {
 	if it := w.known[e.Seq]; it != nil && it.state != lost {
 		return
 	}
@@ -195,7 +197,7 @@ func (w *window) take(e *Entry, passing bool) {
 }
 
 // pastClosed passes by an entry of a closed lane.
-func (w *window) pastClosed(l *lane, e *Entry) {
+func (w *window) pastClosed(l *lane, e *outbox.Entry) {
 	l.seen++
 	if l.seen >= heavyAfter*w.o.Batch && !l.left && len(w.heavy) < maxHeavy && l.closed.place != seeking {
 		l.left, l.leftFrom = true, e.Seq

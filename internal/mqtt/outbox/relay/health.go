@@ -1,14 +1,16 @@
-package outbox
+package relay
 
 import (
 	"context"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
 // Health is a snapshot of a [Relay] and its store.
 type Health struct {
 	// Stats is of the store; zero when Err is about that.
-	Stats
+	outbox.Stats
 	// InFlight is how many entries wait for an outcome, Held how many were
 	// acknowledged and stay until the end of Hold, ClosedKeys how many keys
 	// wait because an entry of theirs failed, UnansweredKeys how many of those
@@ -23,7 +25,7 @@ type Health struct {
 	// of this one, sends.
 	Standby bool
 	// Sent counts acknowledged entries, Failed failed attempts, and Resent
-	// entries sent again because of ConnectionLost, since NewRelay.
+	// entries sent again because of ConnectionLost, since New.
 	Sent, Failed, Resent uint64
 	// Err is why the store failed last; nil while it works.
 	Err error

@@ -1,6 +1,8 @@
-package outbox
+package relay
 
-import "time"
+import (
+	"time"
+)
 
 // A broker may never acknowledge the messages of some keys. Each that is tried takes
 // room of the broker's and of the connection for as long as the sender is patient, and

@@ -1,4 +1,4 @@
-package outbox_test
+package relay_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
 // While some entries are refused and many are appended, no entry is sent for
@@ -56,7 +57,7 @@ func TestNothingIsPassedBy(t *testing.T) {
 		})
 		return nil
 	}
-	r, err := outbox.NewRelay(store, send, outbox.RelayOptions{MinBackoff: time.Millisecond, MaxBackoff: 50 * time.Millisecond})
+	r, err := relay.New(store, send, relay.Options{MinBackoff: time.Millisecond, MaxBackoff: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

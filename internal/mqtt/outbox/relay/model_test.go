@@ -1,4 +1,4 @@
-package outbox_test
+package relay_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
 var (
@@ -56,8 +57,8 @@ type world struct {
 	t     *testing.T
 	store *faultyStore
 	began time.Time
-	o     outbox.RelayOptions
-	relay *outbox.Relay
+	o     relay.Options
+	relay *relay.Relay
 	end   func() // of the relay, at once
 	stop  func() // in good order
 
@@ -96,7 +97,7 @@ func (w *world) problem(format string, args ...any) {
 }
 
 func (w *world) start() {
-	r, err := outbox.NewRelay(w.store, w.send, w.o)
+	r, err := relay.New(w.store, w.send, w.o)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -306,7 +307,7 @@ func (w *world) finish() {
 	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Minute)
 	defer cancel()
 	err := w.relay.Flush(ctx)
-	for errors.Is(err, outbox.ErrRefused) && ctx.Err() == nil { // it does not wait for what had no acknowledgement
+	for errors.Is(err, relay.ErrRefused) && ctx.Err() == nil { // it does not wait for what had no acknowledgement
 		advance(time.Second)
 		err = w.relay.Flush(ctx)
 	}
@@ -341,7 +342,7 @@ func TestRelayModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		history := actions().Draw(rt, "history")
-		o := outbox.RelayOptions{
+		o := relay.Options{
 			Hold:  time.Duration(rapid.SampledFrom([]int{0, 0, 1, 4}).Draw(rt, "hold")) * time.Second,
 			Batch: rapid.SampledFrom([]int{1, 2, 3, 16}).Draw(rt, "batch"), Permanent: permanent,
 		}

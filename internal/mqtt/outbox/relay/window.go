@@ -1,6 +1,10 @@
-package outbox
+package relay
 
-import "time"
+import (
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+)
 
 // window is what the relay knows of the store: the items in memory, by seq and
 // by lane, and how far the store was read. It has no locks and does no input or
@@ -11,7 +15,7 @@ import "time"
 // reads what they skipped, beside the reading at the frontier, for all of them
 // that wait when it begins.
 type window struct {
-	o     *RelayOptions
+	o     *Options
 	known map[uint64]*item
 	lanes map[string]*lane
 	// turns has a lane for each item that may perhaps be sent.
@@ -38,12 +42,12 @@ type window struct {
 
 type rejected struct {
 	it     *item
-	entry  *Entry
+	entry  *outbox.Entry
 	err    error
 	reason string
 }
 
-func newWindow(o RelayOptions) *window {
+func newWindow(o Options) *window {
 	return &window{
 		o: &o, known: map[uint64]*item{}, lanes: map[string]*lane{},
 		heavy: map[*lane]struct{}{}, shut: newShut(&o),

@@ -1,9 +1,11 @@
-package outbox
+package relay
 
 import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
 // lease is the right to relay, where several processes share a store, or several
@@ -78,13 +80,13 @@ func (l *lease) useless(now time.Time, flying int) bool {
 func (w *worker) hold(ctx context.Context) error {
 	now := time.Now()
 	var until time.Time
-	err := ErrNotHolder
+	err := outbox.ErrNotHolder
 	if w.claim() {
 		until, err = w.store.Hold(ctx)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if errors.Is(err, ErrNotHolder) {
+	if errors.Is(err, outbox.ErrNotHolder) {
 		w.lost(true)
 		w.nextHold = now.Add(w.o.PollInterval)
 		return nil
@@ -106,7 +108,7 @@ func (w *worker) lost(standby bool) {
 	w.lease.end()
 	w.lease.known, w.lease.shared, w.lease.standby = true, true, standby
 	if standby {
-		w.giveUpFlush(ErrNotHolder)
+		w.giveUpFlush(outbox.ErrNotHolder)
 	}
 }
 
@@ -118,4 +120,29 @@ func (w *worker) yield(ctx context.Context) error {
 	w.mu.Unlock()
 	w.unclaim()
 	return w.store.Yield(ctx)
+}
+
+// claim takes the store for this relay, and reports whether it has it.
+func (r *Relay) claim() bool {
+	if r.release != nil {
+		return true
+	}
+	c, ok := r.store.(outbox.Claimer)
+	if !ok {
+		r.release = func() {}
+		return true
+	}
+	if r.release, ok = c.Claim(); !ok && !r.toldTaken && r.o.Observe.Taken != nil {
+		r.o.Observe.Taken()
+	}
+	r.toldTaken = !ok
+	return ok
+}
+
+// unclaim gives the store to another relay of this process.
+func (r *Relay) unclaim() {
+	if r.release != nil {
+		r.release()
+		r.release = nil
+	}
 }

@@ -1,4 +1,4 @@
-package outbox
+package relay
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
 // jobKind is what the worker does with the store.
@@ -112,7 +114,7 @@ func (r *Relay) runWorker(ctx context.Context) error {
 			w.worked(j.kind)
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, ErrClosed):
+		case errors.Is(err, outbox.ErrClosed):
 			return err
 		default:
 			w.failed(j.kind, err)
@@ -292,7 +294,7 @@ func (w *worker) doWithin(ctx context.Context, j job) error {
 	// Others have the store for three times as long, and what a check costs is at
 	// most a tenth of the time.
 	w.spared[j.kind] = time.Now().Add(time.Duration(j.kind.sparing()) * time.Since(start))
-	if errors.Is(err, ErrNotHolder) {
+	if errors.Is(err, outbox.ErrNotHolder) {
 		w.mu.Lock()
 		w.lost(true)
 		w.nextHold = time.Now().Add(w.o.PollInterval)
@@ -305,7 +307,7 @@ func (w *worker) doWithin(ctx context.Context, j job) error {
 func (w *worker) delete(ctx context.Context, seqs []uint64) error {
 	var busy []uint64
 	err := w.store.Delete(ctx, seqs...)
-	if e, ok := errors.AsType[*BusyError](err); ok {
+	if e, ok := errors.AsType[*outbox.BusyError](err); ok {
 		busy = e.Seqs
 	} else if err != nil {
 		return err
@@ -326,14 +328,14 @@ func (w *worker) delete(ctx context.Context, seqs []uint64) error {
 
 func (w *worker) quarantine(ctx context.Context, bad rejected) error {
 	err := w.store.Quarantine(ctx, bad.entry.Seq, bad.err.Error())
-	if _, busy := errors.AsType[*BusyError](err); busy {
+	if _, busy := errors.AsType[*outbox.BusyError](err); busy {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.w.rejected = append(slices.Clone(w.w.rejected[1:]), bad) // others first
 		w.spared[quarantining] = time.Now().Add(w.o.PollInterval / time.Duration(len(w.w.rejected)))
 		return nil
 	}
-	if err != nil && !errors.Is(err, ErrQuarantineFull) {
+	if err != nil && !errors.Is(err, outbox.ErrQuarantineFull) {
 		return err
 	}
 	w.mu.Lock()
@@ -435,7 +437,7 @@ func (w *worker) worked(k jobKind) {
 	}
 }
 
-func newPauses(o *RelayOptions) *backoff.ExponentialBackOff {
+func newPauses(o *Options) *backoff.ExponentialBackOff {
 	return &backoff.ExponentialBackOff{
 		InitialInterval: o.MinBackoff, MaxInterval: o.MaxBackoff,
 		Multiplier: 2, RandomizationFactor: 0.25,

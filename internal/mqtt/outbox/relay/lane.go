@@ -1,8 +1,10 @@
-package outbox
+package relay
 
 import (
 	"slices"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
 // state is what an entry is waiting for.
@@ -21,7 +23,7 @@ const (
 // that it costs little.
 type item struct {
 	seq     uint64
-	entry   *Entry
+	entry   *outbox.Entry
 	lane    *lane
 	state   state
 	attempt int

@@ -1,8 +1,10 @@
-package outbox
+package relay
 
 import (
 	"context"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
 // runSender hands entries to the send function, one after the other, whenever
@@ -30,7 +32,7 @@ func (r *Relay) runSender(ctx context.Context) {
 type flight struct {
 	ctx     context.Context // ends with the lease
 	it      *item
-	entry   *Entry
+	entry   *outbox.Entry
 	attempt int
 }
 

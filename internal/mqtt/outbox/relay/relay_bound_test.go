@@ -1,4 +1,4 @@
-package outbox
+package relay
 
 import (
 	"context"
@@ -10,15 +10,16 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
 // counting counts what is read.
 type counting struct {
-	Store
+	outbox.Store
 	read, reads int
 }
 
-func (c *counting) Read(ctx context.Context, after uint64, limit int, without ...string) ([]*Entry, error) {
+func (c *counting) Read(ctx context.Context, after uint64, limit int, without ...string) ([]*outbox.Entry, error) {
 	es, err := c.Store.Read(ctx, after, limit, without...)
 	c.read += len(es)
 	c.reads++
@@ -27,13 +28,13 @@ func (c *counting) Read(ctx context.Context, after uint64, limit int, without ..
 
 func backlog(t testing.TB, n int, key func(i int) string, payload int) *counting {
 	t.Helper()
-	s, err := NewMemory(MemoryOptions{MaxEntries: n, MaxBytes: 4 << 30})
+	s, err := outbox.NewMemory(outbox.MemoryOptions{MaxEntries: n, MaxBytes: 4 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}
 	body := make([]byte, payload)
 	for i := range n {
-		e := &Entry{Message: message.Message{Topic: "t", Payload: body}, ID: "x", Key: key(i)}
+		e := &outbox.Entry{Message: message.Message{Topic: "t", Payload: body}, ID: "x", Key: key(i)}
 		if err := s.Append(context.Background(), e); err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +59,7 @@ func TestRelayBoundWithABlockedKey(t *testing.T) {
 		}, 8)
 		down, most := true, 0
 		var r *Relay
-		r, err := NewRelay(s, func(_ context.Context, e *Entry, done func(error)) error {
+		r, err := New(s, func(_ context.Context, e *outbox.Entry, done func(error)) error {
 			r.mu.Lock()
 			most = max(most, len(r.w.known)-len(r.w.acked))
 			r.mu.Unlock()
@@ -67,7 +68,7 @@ func TestRelayBoundWithABlockedKey(t *testing.T) {
 			}
 			done(nil)
 			return nil
-		}, RelayOptions{})
+		}, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,14 +109,14 @@ func TestRelayBoundWithAKeyThatOftenFails(t *testing.T) {
 		s := backlog(t, n, func(i int) string { return []string{"flaky", "blocked", "fine", "fine"}[i%4] }, 8)
 		down := true
 		tries := map[uint64]int{}
-		r, err := NewRelay(s, func(_ context.Context, e *Entry, done func(error)) error {
+		r, err := New(s, func(_ context.Context, e *outbox.Entry, done func(error)) error {
 			tries[e.Seq]++
 			if e.Key == "blocked" && down || e.Key == "flaky" && tries[e.Seq] == 1 && e.Seq%8 == 1 {
 				return errors.New("no")
 			}
 			done(nil)
 			return nil
-		}, RelayOptions{MinBackoff: time.Millisecond})
+		}, Options{MinBackoff: time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,13 +154,13 @@ func TestRelayBoundsBytes(t *testing.T) {
 		s := backlog(t, n, func(i int) string { return fmt.Sprint(i) }, payload)
 		var r *Relay
 		most := int64(0)
-		r, err := NewRelay(s, func(_ context.Context, _ *Entry, done func(error)) error {
+		r, err := New(s, func(_ context.Context, _ *outbox.Entry, done func(error)) error {
 			r.mu.Lock()
 			most = max(most, r.w.bytes)
 			r.mu.Unlock()
 			go done(nil)
 			return nil
-		}, RelayOptions{MaxBytes: 8 << 20})
+		}, Options{MaxBytes: 8 << 20})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,10 +188,10 @@ func BenchmarkRelay(b *testing.B) {
 					done(nil)
 				}
 			}()
-			r, err := NewRelay(s, func(_ context.Context, _ *Entry, done func(error)) error {
+			r, err := New(s, func(_ context.Context, _ *outbox.Entry, done func(error)) error {
 				outcomes <- done
 				return nil
-			}, RelayOptions{})
+			}, Options{})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package outbox_test
+package relay_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -58,7 +59,7 @@ func TestEveryRefusedKeyCloses(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := &slowBroker{window: make(chan struct{}, 20), sent: make(map[string]int)}
-			r, err := outbox.NewRelay(store, b.send, outbox.RelayOptions{})
+			r, err := relay.New(store, b.send, relay.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

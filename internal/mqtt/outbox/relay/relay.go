@@ -1,4 +1,4 @@
-package outbox
+package relay
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
 // SendFunc sends one entry. It is called by one goroutine, in order, and need
@@ -16,10 +16,10 @@ import (
 // itself returns an error, that is the outcome and done is not called. It may
 // block, within ctx, while there is no connection or no room; ctx ends when the
 // relay does. The entry belongs to the relay and must not be changed.
-type SendFunc func(ctx context.Context, e *Entry, done func(error)) error
+type SendFunc func(ctx context.Context, e *outbox.Entry, done func(error)) error
 
-// RelayOptions set up a [Relay]. The zero value is useful.
-type RelayOptions struct {
+// Options set up a [Relay]. The zero value is useful.
+type Options struct {
 	// Hold is how long entries stay in the store after their acknowledgement,
 	// to be sent again by [Relay.ConnectionLost]: about twice the time that a
 	// broker takes to save what it acknowledged. It must be well below the mean
@@ -63,7 +63,7 @@ type RelayOptions struct {
 // nil is not called. They must return soon.
 type Observe struct {
 	// Quarantined is told of each entry that can never be sent, and why.
-	Quarantined func(e *Entry, err error)
+	Quarantined func(e *outbox.Entry, err error)
 	// Corrupt is told how many entries the store itself quarantined because
 	// they could not be decoded.
 	Corrupt func(n int)
@@ -76,7 +76,7 @@ type Observe struct {
 	// QuarantineFull is told of an entry that was to be quarantined while the
 	// quarantine is at its bound, or its key has its share of that: it stays, its key
 	// stays closed, and it is tried again at the end of long pauses. The Err of the key
-	// has [ErrQuarantineFull], or [ErrQuarantineShare], and why the entry cannot be
+	// has [outbox.ErrQuarantineFull], or [outbox.ErrQuarantineShare], and why the entry cannot be
 	// sent. At most once a minute for either.
 	QuarantineFull func(k ClosedKey)
 	// Taken is told when the relay stands by, because another one of this process
@@ -87,7 +87,7 @@ type Observe struct {
 	Works  func()
 	// High is told when the store is 80 % full, once until Low: it fell below
 	// 70 %.
-	High, Low func(s Stats)
+	High, Low func(s outbox.Stats)
 }
 
 const (
@@ -103,7 +103,7 @@ const (
 // ErrStopped is the error of Flush, and of Run, for a relay that has ended.
 var ErrStopped = errors.New("outbox: relay stopped")
 
-// Relay sends what a [Store] holds and deletes what was acknowledged.
+// Relay sends what a [outbox.Store] holds and deletes what was acknowledged.
 //
 // Up to Batch entries are in flight. Entries of one key are sent in order of
 // Seq; when one fails, no later entry of its key is sent until it went through,
@@ -124,7 +124,7 @@ var ErrStopped = errors.New("outbox: relay stopped")
 // most, and at most 10 s each time.
 //
 // Where several relays of this process were given one store, one sends at a time;
-// see [Claimer]. Where several processes share the store, one relays at a time. It checks
+// see [outbox.Claimer]. Where several processes share the store, one relays at a time. It checks
 // before each send that it still may, drops what it has read when it may not,
 // and lets another one relay when it has not been able to send for as long as
 // the right lasts: because its connection is down, the send function does not
@@ -132,9 +132,9 @@ var ErrStopped = errors.New("outbox: relay stopped")
 //
 // All methods are safe for concurrent use.
 type Relay struct {
-	store Store
+	store outbox.Store
 	send  SendFunc
-	o     RelayOptions
+	o     Options
 
 	wakeSender chan struct{}
 	wakeWorker chan struct{}
@@ -165,9 +165,9 @@ type Relay struct {
 
 type counts struct{ sent, failed, resent uint64 }
 
-// NewRelay returns a relay that sends what is in store by send. Nothing happens
+// New returns a relay that sends what is in store by send. Nothing happens
 // before Run. It reports all problems of the options at once.
-func NewRelay(store Store, send SendFunc, o RelayOptions) (*Relay, error) {
+func New(store outbox.Store, send SendFunc, o Options) (*Relay, error) {
 	var errs []error
 	if store == nil {
 		errs = append(errs, errors.New("outbox: relay: the store is nil, want one to read from"))
@@ -175,8 +175,13 @@ func NewRelay(store Store, send SendFunc, o RelayOptions) (*Relay, error) {
 	if send == nil {
 		errs = append(errs, errors.New("outbox: relay: the send function is nil, want one that publishes"))
 	}
-	errs = append(errs, option.NotNegative("outbox: relay", map[string]int64{"Batch": int64(o.Batch), "MaxBytes": o.MaxBytes},
-		map[string]time.Duration{"Hold": o.Hold, "PollInterval": o.PollInterval, "MinBackoff": o.MinBackoff, "MaxBackoff": o.MaxBackoff}))
+	if min(int64(o.Batch), o.MaxBytes) < 0 {
+		errs = append(errs, fmt.Errorf("outbox: relay: Batch is %d and MaxBytes is %d, want 0 (the default) or more of each", o.Batch, o.MaxBytes))
+	}
+	if min(o.Hold, o.PollInterval, o.MinBackoff, o.MaxBackoff) < 0 {
+		errs = append(errs, fmt.Errorf("outbox: relay: Hold is %v, PollInterval %v, MinBackoff %v, MaxBackoff %v, want 0s (the default) or more of each",
+			o.Hold, o.PollInterval, o.MinBackoff, o.MaxBackoff))
+	}
 	o = o.withDefaults()
 	if o.MinBackoff > o.MaxBackoff {
 		errs = append(errs, fmt.Errorf("outbox: relay: MinBackoff is %v, want at most the MaxBackoff of %v", o.MinBackoff, o.MaxBackoff))
@@ -191,7 +196,7 @@ func NewRelay(store Store, send SendFunc, o RelayOptions) (*Relay, error) {
 	}, nil
 }
 
-func (o RelayOptions) withDefaults() RelayOptions {
+func (o Options) withDefaults() Options {
 	if o.Batch == 0 {
 		o.Batch = 256
 	}
@@ -223,7 +228,7 @@ func (o RelayOptions) withDefaults() RelayOptions {
 }
 
 // Run sends until ctx ends or Stop is done, and returns nil then, or until the
-// store is closed, and returns [ErrClosed] then. No goroutine is left. A relay
+// store is closed, and returns [outbox.ErrClosed] then. No goroutine is left. A relay
 // runs once.
 //
 // When ctx ends, outcomes in flight are not waited for: those entries are sent
@@ -274,10 +279,10 @@ func (r *Relay) finish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastDelete)
 	defer cancel()
 	err := r.store.Delete(ctx, seqs...)
-	if e, ok := errors.AsType[*BusyError](err); ok {
+	if e, ok := errors.AsType[*outbox.BusyError](err); ok {
 		seqs = e.Seqs
 	}
-	if err != nil && !errors.Is(err, ErrClosed) {
+	if err != nil && !errors.Is(err, outbox.ErrClosed) {
 		return fmt.Errorf("outbox: %d acknowledged entries were not deleted and will be sent again: %w", len(seqs), err)
 	}
 	return nil

@@ -1,6 +1,8 @@
-package outbox
+package relay
 
-import "time"
+import (
+	"time"
+)
 
 // connectionLost has the held items sent once more, and returns how many.
 func (w *window) connectionLost(now time.Time) int {

@@ -1,4 +1,4 @@
-package outbox
+package relay
 
 // fifo is a queue that uses its memory again.
 type fifo[T any] struct {

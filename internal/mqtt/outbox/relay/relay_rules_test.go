@@ -1,4 +1,4 @@
-package outbox_test
+package relay_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
 // broker takes entries at once, but for those that it is told to fail.
@@ -47,7 +48,7 @@ func TestRelayFailedEntryHoldsItsKeyOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newMemory(t), &broker{fail: map[string]error{"a-0": errDown}}
 		fill(t, s, entry("a", 0), entry("b", 0), entry("b", 1))
-		r, stop := start(t, s, b.send, outbox.RelayOptions{})
+		r, stop := start(t, s, b.send, relay.Options{})
 		defer stop()
 		synctest.Wait()
 		fill(t, s, entry("a", 1), entry("b", 2))
@@ -81,7 +82,7 @@ func TestRelayQuarantinesWhatCanNeverBeSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newFaultyStore(t, nil), &broker{fail: map[string]error{"a-0": errRefused}}
 		var told []string
-		o := outbox.RelayOptions{Permanent: permanent, Observe: outbox.Observe{
+		o := relay.Options{Permanent: permanent, Observe: relay.Observe{
 			Quarantined: func(e *outbox.Entry, err error) { told = append(told, fmt.Sprint(e.ID, " ", err)) },
 			Corrupt:     func(n int) { told = append(told, fmt.Sprint(n, " corrupt")) },
 			Failed:      func(err error) { told = append(told, fmt.Sprint("failed ", err)) },
@@ -117,7 +118,7 @@ func TestRelayHoldsBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newMemory(t), &broker{}
-		r, stop := start(t, s, b.send, outbox.RelayOptions{Hold: 3 * time.Second})
+		r, stop := start(t, s, b.send, relay.Options{Hold: 3 * time.Second})
 		fill(t, s, entry("a", 0))
 		advance(2 * time.Second)
 		fill(t, s, entry("a", 1), entry("b", 0))
@@ -148,7 +149,7 @@ func TestRelayRetriesDeletesAndTells(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newFaultyStore(t, nil), &broker{}
 		failed, works := 0, 0
-		r, stop := start(t, s, b.send, outbox.RelayOptions{Observe: outbox.Observe{
+		r, stop := start(t, s, b.send, relay.Options{Observe: relay.Observe{
 			Failed: func(error) { failed++ }, Works: func() { works++ },
 		}})
 		s.fail(2)
@@ -178,7 +179,7 @@ func TestRelayDeletesTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newFaultyStore(t, nil), &broker{}
-		r, stop := start(t, s, b.send, outbox.RelayOptions{})
+		r, stop := start(t, s, b.send, relay.Options{})
 		defer stop()
 		for i := range 10_000 {
 			fill(t, s, entry(fmt.Sprint(i%7), i))
@@ -204,7 +205,7 @@ func TestRelayStop(t *testing.T) {
 			return nil
 		}
 		fill(t, s, entry("a", 0), entry("a", 1))
-		_, stop := start(t, s, send, outbox.RelayOptions{})
+		_, stop := start(t, s, send, relay.Options{})
 		synctest.Wait()
 		stopped := make(chan struct{})
 		go func() {
@@ -225,7 +226,7 @@ func TestRelayStop(t *testing.T) {
 			t.Errorf("%d entries left, %d sent; want 2 and 2", n, len(open))
 		}
 
-		r, err := outbox.NewRelay(s, send, outbox.RelayOptions{})
+		r, err := relay.New(s, send, relay.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,10 +242,10 @@ func TestRelayStop(t *testing.T) {
 			t.Errorf("Run: %v", err)
 		}
 		open[2](nil) // too late, and no harm
-		if err := r.Flush(t.Context()); !errors.Is(err, outbox.ErrStopped) {
+		if err := r.Flush(t.Context()); !errors.Is(err, relay.ErrStopped) {
 			t.Errorf("Flush after Stop: %v", err)
 		}
-		if err := r.Run(t.Context()); !errors.Is(err, outbox.ErrStopped) {
+		if err := r.Run(t.Context()); !errors.Is(err, relay.ErrStopped) {
 			t.Errorf("Run after Stop: %v", err)
 		}
 		if err := r.Stop(t.Context()); err != nil {
@@ -263,7 +264,7 @@ func TestRelayContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newMemory(t), &broker{}
 		fill(t, s, entry("a", 0))
-		r, err := outbox.NewRelay(s, b.send, outbox.RelayOptions{})
+		r, err := relay.New(s, b.send, relay.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -288,7 +289,7 @@ func TestRelayEndsWithItsStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newMemory(t), &broker{}
-		r, err := outbox.NewRelay(s, b.send, outbox.RelayOptions{})
+		r, err := relay.New(s, b.send, relay.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -307,7 +308,7 @@ func TestRelayFlushIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newMemory(t), &broker{fail: map[string]error{"a-0": errDown}}
 		fill(t, s, entry("a", 0))
-		r, stop := start(t, s, b.send, outbox.RelayOptions{})
+		r, stop := start(t, s, b.send, relay.Options{})
 		defer stop()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -330,7 +331,7 @@ func TestRelayWaterMarks(t *testing.T) {
 		}
 		b := &broker{fail: map[string]error{"a-0": errDown}}
 		var told []string
-		_, stop := start(t, s, b.send, outbox.RelayOptions{Observe: outbox.Observe{
+		_, stop := start(t, s, b.send, relay.Options{Observe: relay.Observe{
 			High: func(s outbox.Stats) { told = append(told, fmt.Sprint("high ", s.Depth)) },
 			Low:  func(s outbox.Stats) { told = append(told, fmt.Sprint("low ", s.Depth)) },
 		}})
@@ -349,7 +350,7 @@ func TestRelayWaterMarks(t *testing.T) {
 
 func TestNewRelayReportsAllProblems(t *testing.T) {
 	t.Parallel()
-	_, err := outbox.NewRelay(nil, nil, outbox.RelayOptions{Batch: -1, Hold: -1, MinBackoff: time.Hour, MaxBackoff: time.Second})
+	_, err := relay.New(nil, nil, relay.Options{Batch: -1, Hold: -1, MinBackoff: time.Hour, MaxBackoff: time.Second})
 	if err == nil || strings.Count(err.Error(), "\n") != 4 { // one a line
 		t.Errorf("NewRelay: %v", err)
 	}

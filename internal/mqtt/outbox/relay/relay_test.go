@@ -1,4 +1,4 @@
-package outbox_test
+package relay_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
 // entry is an entry of a key whose id says both.
@@ -38,9 +39,9 @@ func newMemory(t *testing.T) outbox.Store {
 }
 
 // start runs a relay, and returns it with a function that stops it.
-func start(t *testing.T, s outbox.Store, send outbox.SendFunc, o outbox.RelayOptions) (r *outbox.Relay, stop func()) {
+func start(t *testing.T, s outbox.Store, send relay.SendFunc, o relay.Options) (r *relay.Relay, stop func()) {
 	t.Helper()
-	r, err := outbox.NewRelay(s, send, o)
+	r, err := relay.New(s, send, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +78,7 @@ func TestRelaySendsInOrderAndDeletes(t *testing.T) {
 			sent = append(sent, e.ID)
 			go done(nil)
 			return nil
-		}, outbox.RelayOptions{Batch: 8})
+		}, relay.Options{Batch: 8})
 		for i := range 100 {
 			fill(t, s, entry("a", i), entry("b", i))
 		}

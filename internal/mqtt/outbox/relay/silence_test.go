@@ -1,4 +1,4 @@
-package outbox_test
+package relay_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
 var errSilence = errors.New("no acknowledgement")
@@ -78,10 +79,10 @@ func TestSilentKeysLeaveRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const silent = 80
 		s, b := newMemory(t), newSilentBroker(8)
-		var told []outbox.ClosedKey
-		r, stop := start(t, s, b.send, outbox.RelayOptions{
+		var told []relay.ClosedKey
+		r, stop := start(t, s, b.send, relay.Options{
 			Unanswered: func(err error) bool { return errors.Is(err, errSilence) },
-			Observe:    outbox.Observe{Unanswered: func(k outbox.ClosedKey) { told = append(told, k) }},
+			Observe:    relay.Observe{Unanswered: func(k relay.ClosedKey) { told = append(told, k) }},
 		})
 		defer stop()
 		for i := range silent {
@@ -109,7 +110,7 @@ func TestSilentKeysLeaveRoom(t *testing.T) {
 		if n := len(told); n < 2 || n > 12 || !told[0].Unanswered || told[0].Topic == "" {
 			t.Errorf("told %d times: %+v", n, told[:min(n, 1)])
 		}
-		if err := r.Flush(t.Context()); !errors.Is(err, outbox.ErrRefused) || !errors.Is(err, errSilence) {
+		if err := r.Flush(t.Context()); !errors.Is(err, relay.ErrRefused) || !errors.Is(err, errSilence) {
 			t.Errorf("Flush: %v", err)
 		}
 		b.heal()

@@ -1,4 +1,4 @@
-package outbox_test
+package relay_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
 // slowStats takes this long to say how it is.
@@ -44,7 +45,7 @@ func TestMeasuringNeverStopsTheRelay(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s, b := newMemory(t), &broker{}
-				_, stop := start(t, slowStats{s, c.stats}, b.send, outbox.RelayOptions{PollInterval: c.poll})
+				_, stop := start(t, slowStats{s, c.stats}, b.send, relay.Options{PollInterval: c.poll})
 				defer stop()
 				for i := range 100 {
 					fill(t, s, entry(fmt.Sprint(i%10), i))
@@ -101,9 +102,9 @@ func (b *aclBroker) state() (attempts, sent int) {
 	return b.attempts, len(b.sent)
 }
 
-func refusal(after time.Duration, attempts int) func(error) (outbox.Refusal, bool) {
-	return func(err error) (outbox.Refusal, bool) {
-		return outbox.Refusal{Reason: "NOT_AUTHORIZED", After: after, Attempts: attempts}, errors.Is(err, errNotAuthorized)
+func refusal(after time.Duration, attempts int) func(error) (relay.Refusal, bool) {
+	return func(err error) (relay.Refusal, bool) {
+		return relay.Refusal{Reason: "NOT_AUTHORIZED", After: after, Attempts: attempts}, errors.Is(err, errNotAuthorized)
 	}
 }
 
@@ -121,7 +122,7 @@ func TestRefusedKeysLeaveTheOthers(t *testing.T) {
 				for i := range keys {
 					fill(t, s, entry(fmt.Sprint("bad", i), 0))
 				}
-				r, stop := start(t, s, b.send, outbox.RelayOptions{Refused: refusal(time.Hour, 0)})
+				r, stop := start(t, s, b.send, relay.Options{Refused: refusal(time.Hour, 0)})
 				advance(time.Minute)
 				if h := r.Health(t.Context()); h.ClosedKeys != keys || h.ClosedSince.IsZero() ||
 					!errors.Is(h.LastRefusal.Err, errNotAuthorized) || h.LastRefusal.Reason != "NOT_AUTHORIZED" {
@@ -202,7 +203,7 @@ func TestBacklogOfARefusedTopicIsPassedBy(t *testing.T) {
 		for i := range 100 {
 			fill(t, s, entry("good", i))
 		}
-		_, stop := start(t, s, b.send, outbox.RelayOptions{Refused: refusal(time.Hour, 0)})
+		_, stop := start(t, s, b.send, relay.Options{Refused: refusal(time.Hour, 0)})
 		advance(time.Second)
 		if _, sent := b.state(); sent != 100 {
 			t.Errorf("%d of 100 others were sent within a second", sent)
@@ -240,8 +241,8 @@ func TestRefusalIsToldAndPutAside(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, b := newMemory(t), newACLBroker(bad)
 				var told, aside []string
-				r, stop := start(t, s, b.send, outbox.RelayOptions{Refused: refusal(c.after, c.attempts), Observe: outbox.Observe{
-					Refused:     func(k outbox.ClosedKey) { told = append(told, fmt.Sprint(k.Key, " ", k.Topic, " ", k.Err)) },
+				r, stop := start(t, s, b.send, relay.Options{Refused: refusal(c.after, c.attempts), Observe: relay.Observe{
+					Refused:     func(k relay.ClosedKey) { told = append(told, fmt.Sprint(k.Key, " ", k.Topic, " ", k.Err)) },
 					Quarantined: func(e *outbox.Entry, err error) { aside = append(aside, fmt.Sprint(e.ID, ": ", err)) },
 				}})
 				defer stop()
@@ -299,9 +300,9 @@ func TestFullQuarantineKeepsTheKeyClosed(t *testing.T) {
 		}
 		b := newACLBroker(bad)
 		full := 0
-		r, stop := start(t, s, b.send, outbox.RelayOptions{
+		r, stop := start(t, s, b.send, relay.Options{
 			Permanent: func(err error) bool { return errors.Is(err, errNotAuthorized) },
-			Observe: outbox.Observe{QuarantineFull: func(k outbox.ClosedKey) {
+			Observe: relay.Observe{QuarantineFull: func(k relay.ClosedKey) {
 				if !errors.Is(k.Err, outbox.ErrQuarantineShare) { // that is told beside it
 					full++
 				}
@@ -348,10 +349,10 @@ func TestKeyWithItsShareOfTheQuarantineStaysClosed(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := newACLBroker(bad)
-		var told []outbox.ClosedKey
-		r, stop := start(t, s, b.send, outbox.RelayOptions{
+		var told []relay.ClosedKey
+		r, stop := start(t, s, b.send, relay.Options{
 			Permanent: func(err error) bool { return errors.Is(err, errNotAuthorized) },
-			Observe:   outbox.Observe{QuarantineFull: func(k outbox.ClosedKey) { told = append(told, k) }},
+			Observe:   relay.Observe{QuarantineFull: func(k relay.ClosedKey) { told = append(told, k) }},
 		})
 		defer stop()
 		for i := range 100 {

@@ -1,4 +1,4 @@
-package outbox
+package relay
 
 import (
 	"context"
@@ -24,7 +24,7 @@ type waiter struct {
 // acknowledged and deleted, or quarantined; with Hold, that includes the end of
 // it. Entries that are accepted meanwhile may be waited for too. It ends with
 // the error of ctx, with [ErrStopped], with [ErrRefused] when all that is left
-// waits for entries that the broker refuses, or with [ErrNotHolder] while another
+// waits for entries that the broker refuses, or with [outbox.ErrNotHolder] while another
 // process relays: what that does is not known here.
 func (r *Relay) Flush(ctx context.Context) error {
 	w := &waiter{done: make(chan struct{})}

@@ -1,10 +1,12 @@
-package outbox
+package relay
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
 // Refusal is what a broker that refuses an entry means for it. The entry is
@@ -23,7 +25,7 @@ type Refusal struct {
 // ClosedKey is a key that waits because its first entry failed, or, where a
 // refusal is told, the key that it closed.
 type ClosedKey struct {
-	// Key is that of [Entry.Order]; Topic, ID and Seq are those of the first
+	// Key is that of [outbox.Entry.Order]; Topic, ID and Seq are those of the first
 	// entry. Topic and ID are shortened to 256 bytes.
 	Key, Topic, ID string
 	Seq            uint64
@@ -36,7 +38,7 @@ type ClosedKey struct {
 	Err    error
 	Reason string
 	// Unanswered is set when the broker did not acknowledge it: see
-	// [RelayOptions.Unanswered].
+	// [Options.Unanswered].
 	Unanswered bool
 	// Behind is set when entries of the key are known to wait behind the first.
 	Behind bool
@@ -110,7 +112,7 @@ func (t *tellings) refused(k ClosedKey, now time.Time) {
 // noRoom reports whether it is to be told now why the quarantine has no room.
 func (t *tellings) noRoom(err error, now time.Time) bool {
 	last := &t.full
-	if errors.Is(err, ErrQuarantineShare) {
+	if errors.Is(err, outbox.ErrQuarantineShare) {
 		last = &t.share
 	}
 	if now.Sub(*last) < tellEvery {
@@ -137,7 +139,7 @@ func (r *Relay) ClosedKeys(limit int) []ClosedKey {
 	return keys
 }
 
-// Requeue puts quarantined entries back into the store, as [Store.Requeue] does,
+// Requeue puts quarantined entries back into the store, as [outbox.Store.Requeue] does,
 // and has them looked for at once. Requeue of the store alone is found too, by
 // the next look at all that is in it, which is seldom while much is.
 func (r *Relay) Requeue(ctx context.Context, seqs ...uint64) error {
