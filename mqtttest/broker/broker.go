@@ -39,6 +39,12 @@ type Broker struct {
 	changes  int
 	saver    *time.Timer
 	scratch  []byte
+
+	retainedBytes int
+	journal       *journal // nil while the broker is stopped, and without a file
+	numbers       uint64   // given to what the journal names
+	generation    uint64   // of the journal's file, see [message]
+	recovery      Recovery
 }
 
 // Listen starts a broker. It reports all problems of the options at once.
@@ -77,6 +83,7 @@ func (b *Broker) forget() {
 	b.groups = make(map[string]*group)
 	b.routes = make(map[string]*route)
 	b.retained = make(map[string]*message)
+	b.retainedBytes = 0
 }
 
 // Start starts a stopped or killed broker again on the same address, with the
@@ -91,10 +98,15 @@ func (b *Broker) Start() error {
 	}
 	b.running = true
 	b.listen.Unlock()
-	if err := b.open(); err != nil {
+	err := b.recover()
+	if err == nil {
+		err = b.open()
+	}
+	if err != nil {
 		b.listen.Lock()
 		b.running = false
 		b.listen.Unlock()
+		b.closeJournal(false)
 		return err
 	}
 	b.locked(b.startSaving)
@@ -102,8 +114,9 @@ func (b *Broker) Start() error {
 }
 
 // Stop ends the broker in order: clients of MQTT 5 are told (0x8B), state is
-// saved. Wills are not published. It returns when all has ended; sessions stay
-// in memory for Start. It must not be called by an observer.
+// saved. Wills are not published. It returns when all has ended; sessions stay,
+// in memory or in the file of [WithFile], for Start. It must not be called by an
+// observer.
 func (b *Broker) Stop() {
 	b.control.Lock()
 	defer b.control.Unlock()
@@ -130,6 +143,7 @@ func (b *Broker) Stop() {
 		}
 	})
 	b.wg.Wait()
+	b.closeJournal(false)
 }
 
 // Close is Stop, and waits for what faults have called, see [Call].

@@ -24,6 +24,7 @@ type conn struct {
 	socket  net.Conn // the stream of MQTT inside it, see [listener.handshake]
 	in      frames
 	out     out
+	journal *journal // of the broker, as long as the connection lasts
 	once    sync.Once
 	closed  chan struct{}
 	parting atomic.Bool // the stream to the client has ended
@@ -47,8 +48,9 @@ type conn struct {
 
 func (b *Broker) newConn(via *listener, raw net.Conn, number int) *conn {
 	c := &conn{b: b, number: number, via: via, raw: raw, closed: make(chan struct{}), version: 4}
+	b.locked(func() { c.journal = b.journal })
 	c.in = frames{r: c, max: b.options.maxPacket}
-	c.out.init()
+	c.out.init(c.journal.position)
 	return c
 }
 
@@ -101,6 +103,7 @@ func (c *conn) read() error {
 			return err
 		}
 		c.out.awaitRoom(c.closed)
+		c.journal.awaitRoom(c.closed)
 	}
 }
 
@@ -201,7 +204,8 @@ func (c *conn) drain() {
 func (c *conn) write() {
 	for {
 		chunk, ok := c.out.take(c.closed)
-		if !ok || !c.sleep(time.Until(chunk.due)) || !c.writing.wait(c.closed) || !c.b.frozen.wait(c.closed) {
+		if !ok || !c.sleep(time.Until(chunk.due)) || !c.writing.wait(c.closed) || !c.b.frozen.wait(c.closed) ||
+			!c.journal.wait(chunk.after, c.closed) {
 			return
 		}
 		if _, err := c.socket.Write(chunk.b); err != nil {
@@ -244,6 +248,15 @@ func (c *conn) close() {
 		close(c.closed)
 		_ = c.raw.Close()
 	})
+}
+
+func (c *conn) isClosed() bool {
+	select {
+	case <-c.closed:
+		return true
+	default:
+		return false
+	}
 }
 
 // reset cuts the connection: RST.

@@ -4,7 +4,8 @@ package broker
 type Counts struct {
 	// Connections accepted, and sessions that began.
 	Connections, Sessions int64
-	// Refused are connections above the bound of [MaxConnections].
+	// Refused are connections above the bounds of [MaxConnections] and
+	// [MaxSessions].
 	Refused int64
 	// Published counts messages from clients, each once, wills included.
 	Published int64
@@ -13,6 +14,9 @@ type Counts struct {
 	// a client, for a client that does not read, for a PUBLISH of MQTT 3.1.1
 	// that was refused, which that version cannot say. See [Broker.Dropped].
 	QueueFull, TooLarge, QoS0Dropped, Swallowed int64
+	// RetainedFull are messages that were delivered, and not retained, for a
+	// bound of those; they count as dropped, too.
+	RetainedFull int64
 	// Expired are messages whose expiry passed before they were sent.
 	Expired int64
 	// EndedWithSession are messages of QoS 1 and 2 that a session still held
@@ -36,7 +40,9 @@ func (c Counts) Packets(d Direction, t PacketType) int64 { return c.packets[d&1]
 
 // Dropped is how many messages the broker dropped on its own. A fault run is
 // valid only if it is 0.
-func (c Counts) Dropped() int64 { return c.QueueFull + c.TooLarge + c.QoS0Dropped + c.Swallowed }
+func (c Counts) Dropped() int64 {
+	return c.QueueFull + c.TooLarge + c.QoS0Dropped + c.Swallowed + c.RetainedFull
+}
 
 // Counts returns the counts so far. It must not be called by an observer.
 func (b *Broker) Counts() Counts {

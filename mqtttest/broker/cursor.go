@@ -28,6 +28,7 @@ const (
 	reasonReceiveMaximum  = 0x93
 	reasonAlias           = 0x94
 	reasonPacketTooLarge  = 0x95
+	reasonQuota           = 0x97
 	reasonQoSNotSupported = 0x9B
 )
 

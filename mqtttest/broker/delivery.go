@@ -20,6 +20,7 @@ type delivery struct {
 	qos        byte
 	retain     bool
 	state      state
+	number     uint64 // in the journal, 0 for none
 }
 
 // window holds the deliveries of a session in the order in which they were
@@ -31,6 +32,7 @@ type window struct {
 	byID     map[uint16]*delivery
 	lastID   uint16
 	open     int // not done
+	bytes    int // of the messages that are not done
 	inflight int // carried by this connection, not done
 }
 
@@ -39,6 +41,7 @@ func newWindow() window { return window{byID: make(map[uint16]*delivery)} }
 func (w *window) add(d *delivery) {
 	w.list = append(w.list, d)
 	w.open++
+	w.bytes += d.msg.size()
 }
 
 // rewind makes the next connection carry everything again.
@@ -86,7 +89,8 @@ func (w *window) finish(d *delivery, connection int) {
 	if d.id != 0 && w.byID[d.id] == d {
 		delete(w.byID, d.id)
 	}
-	d.state = done
+	w.bytes -= d.msg.size()
+	d.state, d.msg = done, nil
 	w.open--
 	w.trim()
 }

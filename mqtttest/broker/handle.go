@@ -150,6 +150,8 @@ func (c *conn) handlePublish(p Packet, refusal *Injected) error {
 	}
 	var code byte
 	switch {
+	case refusal == nil && m.retain && m.qos > 0 && c.version == 5 && !b.retainable(string(topic), len(topic)+len(m.props)+len(m.payload)):
+		code = reasonQuota
 	case refusal == nil:
 		if !b.publish(m.message(b.lookup(topic).topic, s.id)) && c.version == 5 {
 			code = reasonNoSubscribers
@@ -165,6 +167,7 @@ func (c *conn) handlePublish(p Packet, refusal *Injected) error {
 	case 2:
 		if code < 0x80 {
 			s.received[m.id] = struct{}{}
+			s.noteReceived(recordReceived, m.id)
 			b.changed()
 		}
 		c.sendAck(Pubrec, m.id, code)
@@ -202,6 +205,7 @@ func (c *conn) handlePubrel(p Packet) error {
 	var code byte
 	if _, known := c.session.received[a.id]; known {
 		delete(c.session.received, a.id)
+		c.session.noteReceived(recordReleased, a.id)
 		c.b.changed()
 	} else {
 		code = reasonIDNotFound
@@ -220,6 +224,12 @@ func (c *conn) handleSubscribe(p Packet, refusal *Injected) error {
 	for i, r := range s.requests {
 		if refusal != nil && refusal.hits(r.filter) {
 			if codes[i] = refusal.action.code; c.version == 4 {
+				codes[i] = reasonUnspecified
+			}
+			continue
+		}
+		if c.session.subs[r.filter] == nil && len(c.session.subs) >= c.b.options.maxSubscriptions {
+			if codes[i] = reasonQuota; c.version == 4 {
 				codes[i] = reasonUnspecified
 			}
 			continue

@@ -94,6 +94,9 @@ func (b *Broker) Redeliver(clientIDs ...string) (n int) {
 // chosen calls f for the connections of the clients.
 func (b *Broker) chosen(clientIDs []string, f func(*conn)) (n int) {
 	b.each(func(c *conn) {
+		if c.isClosed() {
+			return // it ends
+		}
 		if len(clientIDs) == 0 || containsID(clientIDs, c.name.Load()) {
 			n++
 			f(c)

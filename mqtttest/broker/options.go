@@ -14,30 +14,38 @@ import (
 type Option func(*options)
 
 type options struct {
-	listeners      []*listener // the plain one first
-	anywhere       bool
-	log            *slog.Logger
-	maxConnections int
-	maxInflight    int
-	receiveMaximum int
-	maxQueued      int
-	maxPacket      int
-	announcePacket bool
-	maxQoS         byte
-	aliasMaximum   int
-	copies         bool
-	stay           bool
-	saveEvery      time.Duration
-	saveAfter      int
-	seed           uint64
-	faults         []Fault
-	authenticate   func(clientID, user, password string) byte
+	listeners        []*listener // the plain one first
+	anywhere         bool
+	log              *slog.Logger
+	maxConnections   int
+	maxInflight      int
+	receiveMaximum   int
+	maxQueued        int
+	maxQueuedBytes   int
+	maxSessions      int
+	maxRetained      int
+	maxRetainedBytes int
+	maxSubscriptions int
+	file             string
+	syncEvery        time.Duration
+	maxPacket        int
+	announcePacket   bool
+	maxQoS           byte
+	aliasMaximum     int
+	copies           bool
+	stay             bool
+	saveEvery        time.Duration
+	saveAfter        int
+	seed             uint64
+	faults           []Fault
+	authenticate     func(clientID, user, password string) byte
 }
 
 func defaults() options {
 	return options{
 		listeners: []*listener{{scheme: "mqtt", address: "127.0.0.1:0"}}, log: slog.New(slog.DiscardHandler),
-		maxConnections: 10_000, maxInflight: 20, receiveMaximum: 20, maxQueued: 1_000_000,
+		maxConnections: 10_000, maxInflight: 20, receiveMaximum: 20, maxQueued: 1_000_000, maxQueuedBytes: 64 << 20,
+		maxSessions: 100_000, maxRetained: 100_000, maxRetainedBytes: 64 << 20, maxSubscriptions: 10_000, syncEvery: time.Second,
 		maxPacket: 16 << 20, maxQoS: 2, aliasMaximum: 10,
 	}
 }
@@ -64,6 +72,20 @@ func (o *options) validate() error {
 	}
 	if o.maxQueued < 0 {
 		bad("%d queued messages", o.maxQueued)
+	}
+	for name, n := range map[string]int{
+		"bytes in a queue": o.maxQueuedBytes, "sessions": o.maxSessions, "retained messages": o.maxRetained,
+		"bytes of retained messages": o.maxRetainedBytes, "subscriptions of a session": o.maxSubscriptions,
+	} {
+		if n < 1 {
+			bad("%d %s, want at least 1", n, name)
+		}
+	}
+	if o.syncEvery < 0 {
+		bad("file written through every %v", o.syncEvery)
+	}
+	if o.file != "" && (o.saveEvery > 0 || o.saveAfter > 0) {
+		bad("saving now and then is for a broker without a file")
 	}
 	if o.maxPacket < 1 || o.maxPacket > 268_435_455 {
 		bad("packets of %d bytes, want 1 to 268435455", o.maxPacket)
@@ -135,6 +157,50 @@ func ReceiveMaximum(n int) Option { return func(o *options) { o.receiveMaximum =
 // flight; what comes on top is dropped and counted. 0 is no bound. Default:
 // 1,000,000.
 func MaxQueued(n int) Option { return func(o *options) { o.maxQueued = n } }
+
+// MaxQueuedBytes bounds the topics, properties and payloads of the messages that
+// one session has not acknowledged, and besides them the bytes that wait to be
+// written to a connection before messages of QoS 0 are dropped. What comes on top
+// is dropped and counted. Default: 64 MiB.
+func MaxQueuedBytes(n int) Option { return func(o *options) { o.maxQueuedBytes = n } }
+
+// MaxSessions is how many sessions the broker keeps, connected or not. A client
+// that would begin one more is refused with 0x97, MQTT 3.1.1 with code 3, and
+// counted. Default: 100,000.
+func MaxSessions(n int) Option { return func(o *options) { o.maxSessions = n } }
+
+// MaxRetained bounds the retained messages by their number and by the bytes of
+// their topics, properties and payloads. A message above a bound is refused with
+// 0x97 where its sender can be told: on MQTT 5 at QoS 1 and 2. Else it goes to the
+// subscribers of now, is not retained, and is counted. Default: 100,000, 64 MiB.
+func MaxRetained(n, bytes int) Option {
+	return func(o *options) { o.maxRetained, o.maxRetainedBytes = n, bytes }
+}
+
+// MaxSubscriptions is how many filters one session may subscribe to. One more is
+// refused with 0x97, on MQTT 3.1.1 with 0x80. Default: 10,000.
+func MaxSubscriptions(n int) Option { return func(o *options) { o.maxSubscriptions = n } }
+
+// WithFile keeps sessions that outlive their connection, with their subscriptions
+// and unacknowledged messages, and retained messages in a file, which is made
+// together with its folder. What the broker has acknowledged is in the file, and
+// there again after the process was killed and started again. What the system has
+// when it fails, see [SyncEvery]. Wills, and sessions that end with their
+// connection, are not kept.
+//
+// One broker at a time has the file; a second one is refused. The file is an
+// append-only log with checksums, which is compacted when it exceeds twice what
+// lives in it by 16 MiB. A damaged end does not stop the start: it is cut, logged
+// and counted, see [Recovery]. While the disk is full nothing is acknowledged, and
+// after 32 MiB nothing is read. Default: everything is in memory.
+func WithFile(path string) Option { return func(o *options) { o.file = path } }
+
+// SyncEvery is how often the file of [WithFile] is written through to the disk,
+// which a failure of power or system needs; a kill of the process does not. 0
+// writes through before every acknowledgement, many of them at a time: then
+// nothing acknowledged is lost by a failure either. Default: 1 s, which is what a
+// failure may lose.
+func SyncEvery(d time.Duration) Option { return func(o *options) { o.syncEvery = d } }
 
 // MaxPacket is the largest packet in bytes, without its header, that the broker
 // takes; MQTT 5 clients are told. Default: 16 MiB, not announced.

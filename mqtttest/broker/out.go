@@ -6,8 +6,7 @@ import (
 )
 
 const (
-	highWater = 4 << 20  // bytes to a client above which nothing more is read from it
-	qos0Limit = 64 << 20 // and above which it gets no messages of QoS 0
+	highWater = 4 << 20 // bytes to a client above which nothing more is read from it
 	chunkMax  = 256 << 10
 )
 
@@ -24,6 +23,8 @@ type chunk struct {
 	b   []byte
 	due time.Time // zero: at once
 	end ending
+	// after is the position of the journal that the file must have first.
+	after uint64
 }
 
 // out is what waits to be written to a client.
@@ -37,9 +38,13 @@ type out struct {
 	full   bool
 	room   chan struct{}
 	spare  []byte
+	// position is where the journal ends.
+	position func() uint64
 }
 
-func (o *out) init() { o.wake, o.room = make(chan struct{}, 1), make(chan struct{}, 1) }
+func (o *out) init(position func() uint64) {
+	o.wake, o.room, o.position = make(chan struct{}, 1), make(chan struct{}, 1), position
+}
 
 // put appends bytes, which are copied. By is how long they, and with them all
 // that follow, are held back.
@@ -62,6 +67,7 @@ func (o *out) put(b []byte, by time.Duration, end ending) {
 	last := &o.chunks[n-1]
 	last.b = append(last.b, b...)
 	last.end = end
+	last.after = o.position()
 	o.size += len(b)
 	o.ended = end != goOn
 	if o.idle {

@@ -17,7 +17,13 @@ type message struct {
 	qos     byte
 	retain  bool
 	from    string // client id of the publisher, for No Local
+
+	// Its number in the journal, and the generation of the file that has it.
+	number, generation uint64
 }
+
+// size is what a message counts for in bounds of bytes.
+func (m *message) size() int { return len(m.topic) + len(m.props) + len(m.payload) }
 
 const publishProperties = propertySet(1<<propPayloadFormat | 1<<propMessageExpiry | 1<<propContentType | 1<<propResponseTopic | 1<<propCorrelationData | 1<<propTopicAlias | 1<<propUserProperty)
 

@@ -8,12 +8,39 @@ import (
 // retain keeps a message for later subscribers, or forgets the one kept when
 // the payload is empty [MQTT-3.3.1-6].
 func (b *Broker) retain(m *message) {
-	b.changed()
-	if len(m.payload) == 0 {
-		delete(b.retained, m.topic)
+	switch {
+	case len(m.payload) == 0:
+		b.forgetRetained(m.topic)
+	case b.retainable(m.topic, m.size()):
+		b.setRetained(m)
+	default:
+		b.counts.RetainedFull++
 		return
 	}
+	b.noteRetained(m)
+	b.changed()
+}
+
+func (b *Broker) setRetained(m *message) {
+	b.forgetRetained(m.topic)
 	b.retained[m.topic] = m
+	b.retainedBytes += m.size()
+}
+
+func (b *Broker) forgetRetained(topic string) {
+	if m := b.retained[topic]; m != nil {
+		b.retainedBytes -= m.size()
+		delete(b.retained, topic)
+	}
+}
+
+// retainable reports whether there is room for a retained message.
+func (b *Broker) retainable(topic string, size int) bool {
+	count, bytes := len(b.retained), b.retainedBytes+size
+	if m := b.retained[topic]; m != nil {
+		count, bytes = count-1, bytes-m.size()
+	}
+	return count < b.options.maxRetained && bytes <= b.options.maxRetainedBytes
 }
 
 // sendRetained gives a new subscription what is retained for it, by topic.
@@ -27,7 +54,7 @@ func (b *Broker) sendRetained(sub *subscription, fresh bool) {
 		}
 		m := b.retained[topic]
 		if m.expired() {
-			delete(b.retained, topic)
+			b.forgetRetained(topic)
 			continue
 		}
 		if sub.noLocal && m.from == sub.session.id {

@@ -122,6 +122,7 @@ func (b *Broker) join(s *session, r request, id uint32) (sub *subscription, fres
 		b.insert(sub)
 	}
 	s.subs[r.filter] = sub
+	sub.note()
 	clear(b.routes)
 	b.changed()
 	return sub, old == nil
@@ -176,6 +177,7 @@ func (b *Broker) leave(sub *subscription) {
 		delete(b.exact, sub.plain)
 	}
 	delete(sub.session.subs, sub.filter)
+	sub.noteLeave()
 	clear(b.routes)
 	b.changed()
 }

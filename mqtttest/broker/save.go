@@ -2,6 +2,7 @@ package broker
 
 import (
 	"maps"
+	"os"
 	"time"
 )
 
@@ -110,7 +111,9 @@ func (b *Broker) snapshot() *snapshot {
 // restore makes a snapshot the state.
 func (b *Broker) restore(shot *snapshot) {
 	b.forget()
-	b.retained = maps.Clone(shot.retained)
+	for _, m := range shot.retained {
+		b.setRetained(m)
+	}
 	for id, saved := range shot.sessions {
 		s := b.newSession(id, saved.version)
 		s.expiry, s.received, s.out.lastID = saved.expiry, maps.Clone(saved.received), saved.lastID
@@ -129,7 +132,7 @@ func (b *Broker) restore(shot *snapshot) {
 			s.out.add(&again)
 		}
 		if s.expiry != forever {
-			s.startExpiry()
+			s.startExpiry(time.Duration(s.expiry) * time.Second)
 		}
 	}
 }
@@ -137,7 +140,9 @@ func (b *Broker) restore(shot *snapshot) {
 // Kill ends the broker as a crash does: connections are reset, nobody is told,
 // no will is published. Sessions are gone, or, if they are kept, as they were
 // saved last: without [SaveEvery] and [SaveAfter] as they were. Sessions that
-// end with their connection are gone in any case, and not counted as a loss.
+// end with their connection are gone in any case, and not counted as a loss. With
+// [WithFile] sessions are as the file has them, which is what was acknowledged,
+// and there is nothing to tell of a loss.
 // Start starts the broker again. It must not be called by an observer.
 func (b *Broker) Kill(keepSessions bool) Loss {
 	b.control.Lock()
@@ -150,9 +155,13 @@ func (b *Broker) Kill(keepSessions bool) Loss {
 		b.stopSaving()
 		loss = b.crash(keepSessions)
 	})
+	b.closeJournal(true)
 	b.each((*conn).reset)
 	b.thaw()
 	b.wg.Wait()
+	if b.options.file != "" && !keepSessions {
+		_ = os.Remove(b.options.file)
+	}
 	b.faults.count("kill")
 	return loss
 }
@@ -177,6 +186,9 @@ func (b *Broker) crash(keep bool) Loss {
 	}
 	b.restore(then)
 	b.saved = b.snapshot()
+	if b.options.file != "" && keep {
+		return Loss{}
+	}
 	return lossOf(now, then)
 }
 

@@ -13,7 +13,7 @@ func (c *conn) sendPublish(d *delivery, dup bool) {
 		case c.tooLarge(d):
 			c.b.counts.TooLarge++
 			return
-		case c.out.waiting() >= qos0Limit:
+		case c.out.waiting() >= c.b.options.maxQueuedBytes:
 			c.b.counts.QoS0Dropped++
 			return
 		}

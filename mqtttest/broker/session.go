@@ -18,6 +18,9 @@ type session struct {
 	subs     map[string]*subscription // by filter as written
 	received map[uint16]struct{}      // QoS 2 of the client, between PUBLISH and PUBREL
 	out      window
+
+	number uint64    // in the journal, 0 for none
+	left   time.Time // when its last connection ended
 }
 
 func (b *Broker) newSession(id string, version byte) *session {
@@ -40,13 +43,23 @@ func (s *session) deliver(m *message, sub *subscription, d delivery) {
 		}
 		return
 	}
-	if limit := s.b.options.maxQueued; limit > 0 && s.out.open-s.out.inflight >= limit {
+	if s.full(m) {
 		s.b.counts.QueueFull++
 		return
 	}
 	s.out.add(&d)
+	s.noteQueued(&d)
 	s.b.changed()
 	s.pump()
+}
+
+// full reports whether the queue has no room for a message.
+func (s *session) full(m *message) bool {
+	o := &s.b.options
+	if o.maxQueued > 0 && (s.out.open-s.out.inflight >= o.maxQueued || len(s.out.list)-s.out.head >= o.maxQueued+defaultMaximum) {
+		return true
+	}
+	return s.out.open > 0 && s.out.bytes+m.size() > o.maxQueuedBytes
 }
 
 // pump sends what the window allows.
@@ -62,8 +75,11 @@ func (s *session) pump() {
 		again := d.state == published
 		if d.state == queued {
 			s.out.identify(d)
+			s.out.carry(d, s.conn.number)
+			s.b.noteState(d)
+		} else {
+			s.out.carry(d, s.conn.number)
 		}
-		s.out.carry(d, s.conn.number)
 		if d.state == released {
 			s.conn.sendAck(Pubrel, d.id, 0)
 		} else {
@@ -84,6 +100,7 @@ func (s *session) sendable(d *delivery) bool {
 		return true
 	}
 	s.out.finish(d, s.conn.number)
+	s.b.noteState(d)
 	return false
 }
 
@@ -103,10 +120,12 @@ func (s *session) acknowledged(t PacketType, a ack) {
 		t == Pubrec && d.state == published && a.code >= 0x80,
 		t == Pubcomp && d.state == released:
 		s.out.finish(d, s.conn.number)
+		s.b.noteState(d)
 		s.b.changed()
 		s.pump()
 	case t == Pubrec && d.qos == 2:
 		d.state = released
+		s.b.noteState(d)
 		s.b.changed()
 		s.conn.sendAck(Pubrel, a.id, 0)
 	default:
@@ -122,13 +141,17 @@ func (s *session) attach(c *conn) {
 	s.expiry = c.connect.expiry
 	c.session = s
 	s.out.rewind()
+	s.note()
 }
 
 // detach takes the connection away, after the client said goodbye or not.
 func (s *session) detach(polite bool) {
 	s.conn.dead = true
-	s.conn = nil
+	s.conn, s.left = nil, time.Now()
 	s.out.rewind()
+	if s.expiry != 0 {
+		s.note()
+	}
 	w := s.will
 	if polite {
 		s.will, w = nil, nil
@@ -142,13 +165,13 @@ func (s *session) detach(polite bool) {
 		s.testament(w)
 	}
 	if s.expiry != 0 && s.expiry != forever {
-		s.startExpiry()
+		s.startExpiry(time.Duration(s.expiry) * time.Second)
 	}
 }
 
-func (s *session) startExpiry() {
+func (s *session) startExpiry(after time.Duration) {
 	var t *time.Timer
-	t = time.AfterFunc(time.Duration(s.expiry)*time.Second, func() {
+	t = time.AfterFunc(after, func() {
 		s.b.locked(func() {
 			if s.timer == t {
 				s.end()
@@ -179,6 +202,7 @@ func (s *session) end() {
 	if s.b.sessions[s.id] == s {
 		delete(s.b.sessions, s.id)
 	}
+	s.noteEnd()
 	for _, sub := range s.subs {
 		s.b.leave(sub)
 	}

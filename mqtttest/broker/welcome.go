@@ -120,6 +120,11 @@ func (c *conn) welcome(m *connect, assigned string) error {
 		s = nil
 	}
 	present := s != nil
+	if s == nil && len(b.sessions) >= b.options.maxSessions {
+		b.refused.Add(1)
+		c.refuseConnect(reasonQuota)
+		return errDead
+	}
 	if s == nil {
 		s = b.newSession(m.clientID, m.version)
 		b.counts.Sessions++
