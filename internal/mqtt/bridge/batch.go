@@ -10,6 +10,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
 // Batch has decoded messages handled many at a time. The middleware of
@@ -40,7 +41,7 @@ func (c *consumer) handleMany(ctx context.Context, ds []*client.Delivery, errs [
 			continue
 		}
 		if err != nil {
-			errs[i] = formError("decode", d.Topic, err)
+			errs[i] = envelope.FormError("decode", d.Topic, err)
 			continue
 		}
 		events, at = append(events, e), append(at, i)

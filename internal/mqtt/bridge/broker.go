@@ -13,6 +13,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/sequence"
 )
 
@@ -35,10 +36,9 @@ type Broker struct {
 	unnamed        sync.Once // says that nothing is kept without a client id
 	unplaced       sync.Once // says that there is no place for a sequence
 	names          names     // of what was subscribed to
-	leftOut        leftOut
+	losses         envelope.Losses
 
-	deletions       atomic.Int64 // empty messages that no handler was called for
-	metadataRefused atomic.Int64 // of senders that are not trusted
+	deletions atomic.Int64 // empty messages that no handler was called for
 }
 
 var _ broker.Broker = (*Broker)(nil)
@@ -58,16 +58,11 @@ type state struct {
 	told     *hookSet // the user's hooks
 	policies policies
 	retries  Retry
-	ids      bool // of ready bytes
-	allowed  allowed
-
-	contextFields []string // headers of propagators, in lower case
+	envelope *envelope.Settings
 
 	window   dedup.Window
 	outbox   *keeper           // nil sends at once
 	sequence *sequence.Numbers // nil numbers nothing
-
-	cloudEvents string // source of our events; empty is no carrier
 
 	replyTopics   []replyTopic // that we publish to; nil leaves it to the methods
 	unboundTopics []replyTopic
@@ -79,6 +74,7 @@ type state struct {
 func New(opts ...broker.Option) *Broker {
 	b := &Broker{options: broker.NewOptions()}
 	b.requests.init()
+	b.losses.Warnf = b.warnf
 	b.gaps = sequence.NewGaps(b.gapTeller())
 	b.settings.apply(&b.options, opts)
 	return b
@@ -142,10 +138,10 @@ func (b *Broker) open() *state {
 	s.hooks(&cfg, b.settings.OnDisconnect)
 	policies, bad := readPolicies(b.settings.subscriber, client.CannotPark(cfg.DeadLetters, cfg.ClientID))
 	s.policies = policies
-	names, notAllowed := newAllowed(b.settings.AllowedMetadata)
-	s.allowed = names
-	problems = errors.Join(problems, s.delivery(&b.settings, &cfg), bad, notAllowed)
+	problems = errors.Join(problems, s.delivery(&b.settings, &cfg), bad)
 	s.cfg = cfg
+	form, notAllowed := s.newEnvelope(&b.settings)
+	s.envelope, problems = form, errors.Join(problems, notAllowed)
 	publish, err := Wrap(s.send, b.options.PublishMiddlewares)
 	s.publish = publish
 	problems = errors.Join(problems, err)
@@ -154,7 +150,6 @@ func (b *Broker) open() *state {
 		s.client, b.client = client, client
 		b.settings.warn(s.log, &cfg)
 	}
-	s.contextFields = contextFields(b.settings.Propagator)
 	s.tracer = newTracer(b.settings.Trace, b.options.Tracings, b.settings.Propagator)
 	b.now.Store(s)
 	return s
@@ -165,10 +160,7 @@ func (b *Broker) open() *state {
 func (s *state) delivery(from *Settings, cfg *client.Config) error {
 	s.told, _ = sortHooks(from.Hooks) // resolve reports what is wrong
 	s.told.log, cfg.Hooks = s.log, s.told.engine()
-	s.window, s.retries, s.ids = from.Dedup, from.Retry, from.IDs
-	if source := from.CloudEvents; source != nil {
-		s.cloudEvents = *source
-	}
+	s.window, s.retries = from.Dedup, from.Retry
 	if from.Sequence {
 		s.sequence = sequence.NewNumbers(cfg.ClientID)
 	}
@@ -247,3 +239,6 @@ func configError(problems, err error) error {
 	}
 	return &event.Error{Op: "configure", Reason: event.ReasonBadRequest, Cause: joinCauses(problems, err)}
 }
+
+// warnf writes to the log of the present state.
+func (b *Broker) warnf(format string, args ...any) { b.state().log.Warnf(format, args...) }

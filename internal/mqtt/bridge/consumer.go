@@ -5,10 +5,10 @@ import (
 	"errors"
 	"sync"
 
-	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
 // consumer turns a delivery into kratos-transport's event and runs the user's
@@ -16,11 +16,11 @@ import (
 type consumer struct {
 	broker  *Broker
 	handler broker.Handler
-	codec   encoding.Codec
+	codec   envelope.Codec
 	binder  broker.Binder
 	values  context.Context
 	refuse  func(context.Context, *Event, error) error // may be nil
-	field   *idField                                   // declared in code; nil is none
+	field   *envelope.IDField                          // declared in code; nil is none
 	dedup   *deduper                                   // nil handles everything
 	method  *Method                                    // nil is a subscription by hand
 	batch   *Batch                                     // nil handles each message by itself
@@ -38,7 +38,7 @@ func (c *consumer) handle(ctx context.Context, d *client.Delivery) error {
 		return c.skip(s)
 	}
 	if err != nil {
-		return c.undecodable(ctx, e, formError("decode", d.Topic, err))
+		return c.undecodable(ctx, e, envelope.FormError("decode", d.Topic, err))
 	}
 	ctx = withValues(ctx, c.values)
 	if c.dedup == nil {
@@ -50,8 +50,8 @@ func (c *consumer) handle(ctx context.Context, d *client.Delivery) error {
 // receive decodes a message for its handler. The event is there also with an
 // error.
 func (c *consumer) receive(s *state, d *client.Delivery) (*Event, error) {
-	e, err := s.event(d)
-	e.codec, e.state, e.trusted = c.codec, s, c.trusts
+	e, err := s.open(d)
+	e.codec, e.Trusted = c.codec, c.trusts
 	c.broker.inEvent(e)
 	if err == nil {
 		err = c.decode(e)
@@ -75,18 +75,17 @@ func (c *consumer) run(ctx context.Context, s *state, e *Event) error {
 
 func (c *consumer) decode(e *Event) error {
 	if c.binder == nil {
-		e.msg.Body = e.Payload()
+		e.msg.Body = e.Data()
 		return nil
 	}
-	to := c.binder()
-	body, err := decode(pick(c.codec, e.ContentType(), to), e.Payload(), to)
-	if err != nil && e.deletes() {
+	err := e.Decode(c.codec, c.binder())
+	if err != nil && e.Deletes() {
 		return errDeletion
 	}
 	if err != nil {
 		return err
 	}
-	e.msg.Body = body
+	e.msg.Body = e.Body
 	if err = c.method.bind(e); err == nil {
 		c.identifyBy(e)
 	}
@@ -95,14 +94,6 @@ func (c *consumer) decode(e *Event) error {
 
 // errDeletion is the error of an empty message that cannot be decoded.
 var errDeletion = errors.New("no payload")
-
-// deletes reports whether the message is what MQTT deletes a retained message
-// with [MQTT-3.3.1-10]: an empty one, which the broker passes on. An empty
-// request is a bad one.
-func (e *Event) deletes() bool {
-	topic, _ := e.reply()
-	return e.ce == nil && len(e.delivery.Payload) == 0 && topic == ""
-}
 
 // skip acknowledges a deletion, which a handler of what was there has no value for.
 func (c *consumer) skip(s *state) error {
@@ -130,10 +121,10 @@ func (c *consumer) failed(ctx context.Context, d *client.Delivery, cause error) 
 		return
 	}
 	s.protect("error handler", func() {
-		e, err := s.event(d)
+		e, err := s.open(d)
 		e.err = cause
 		if err != nil || c.decode(e) != nil {
-			e.msg.Body = e.Payload()
+			e.msg.Body = e.Data()
 		}
 		if err := h(withValues(ctx, c.values), e); err != nil {
 			s.log.Errorf("mqtt: error handler failed: topic %q: %v", d.Topic, err)
@@ -143,7 +134,7 @@ func (c *consumer) failed(ctx context.Context, d *client.Delivery, cause error) 
 
 // eventID is the id of a message for its letter.
 func (c *consumer) eventID(d *client.Delivery) string {
-	e, err := c.broker.state().event(d)
+	e, err := c.broker.state().open(d)
 	if e.codec = c.codec; err == nil && c.declaresID() {
 		_ = c.decode(e) // without it the header counts
 	}

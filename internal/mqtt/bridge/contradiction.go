@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
@@ -24,28 +25,28 @@ func (c *consumer) declaresID() bool {
 func (c *consumer) identifyBy(e *Event) {
 	switch {
 	case c.field != nil:
-		e.id = c.field.of(e.msg.Body)
+		e.Identify(c.field.Of(e.msg.Body))
 	case c.method != nil && c.method.ID != nil:
-		e.id = c.method.ID(e.msg.Body)
+		e.Identify(c.method.ID(e.msg.Body))
 	}
-	if e.id != "" {
-		e.msg.ID = e.id
+	if id := e.DeclaredID(); id != "" {
+		e.msg.ID = id
 	}
 }
 
 // compare notes a header that contradicts a declared field, once for a message.
 func (c *consumer) compare(e *Event) {
-	if len(e.header) == 0 || !e.delivery.First() {
+	if len(e.Header()) == 0 || !e.delivery.First() {
 		return
 	}
 	b := c.broker
-	if id := headerID(e.header); e.id != "" && id != "" && id != e.id {
-		c.contradicts(e, &b.contradictions.ids, &b.contradictions.idLine, "id", id, e.id)
+	if id, own := envelope.HeaderID(e.Header()), e.DeclaredID(); own != "" && id != "" && id != own {
+		c.contradicts(e, &b.contradictions.ids, &b.contradictions.idLine, "id", id, own)
 	}
 	if c.method == nil || c.method.Key == nil {
 		return
 	}
-	if header, _ := last(e.header, OrderHeader); header != "" {
+	if header, _ := envelope.Last(e.Header(), envelope.OrderHeader); header != "" {
 		if key := c.method.Key(e.msg.Body); key != "" && key != header {
 			c.contradicts(e, &b.contradictions.keys, &b.contradictions.keyLine, "ordering key", header, key)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
@@ -38,7 +39,7 @@ func (c *consumer) claim(s *state, filter string, o *broker.SubscribeOptions, ow
 		if c.binder != nil {
 			body = c.binder()
 		}
-		if c.field, err = newIDField(own.IDField, body); err != nil {
+		if c.field, err = envelope.NewIDField(own.IDField, body); err != nil {
 			return nil, badRequest("subscribe", filter, err.Error())
 		}
 	}
@@ -149,7 +150,7 @@ func (d *deduper) origin(key []byte, of string) []byte {
 
 // place is where ids are unique, in a form of one length; "" is everywhere.
 func (d *deduper) place(e *Event) string {
-	within, source := e.delivery.Topic, e.source()
+	within, source := e.delivery.Topic, e.Source()
 	if d.span {
 		if within = ""; d.levels != nil {
 			within = d.levels(e.delivery.Topic)

@@ -9,8 +9,8 @@ func (b *Broker) Health() event.Health {
 		return event.Health{LastError: s.err}
 	}
 	h := s.client.Health()
-	h.ContextHeadersDropped, h.Deletions = b.leftOut.count.Load(), b.deletions.Load()
-	h.MetadataRefused = b.metadataRefused.Load()
+	h.ContextHeadersDropped, h.Deletions = b.losses.Headers.Load(), b.deletions.Load()
+	h.MetadataRefused = b.losses.Metadata.Load()
 	h.RepliesDropped = b.replies.dropped.Load()
 	h.LateReplies, h.Missing = b.requests.late.Load(), b.gaps.Missing()
 	h.Duplicates, h.WithoutID = b.duplicates.Load(), b.withoutID.Load()

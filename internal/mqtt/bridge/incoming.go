@@ -3,6 +3,7 @@ package bridge
 import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
 // incoming shows a message before anything is decoded.
@@ -21,6 +22,6 @@ func (i incoming) Header(name string) string {
 	if i.m.Properties == nil {
 		return ""
 	}
-	v, _ := last(i.m.Properties.User, name)
+	v, _ := envelope.Last(i.m.Properties.User, name)
 	return v
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
 // Headers over the limits are not sent, by whatever way.
@@ -23,14 +24,14 @@ func TestHeaderLimitsOfPublish(t *testing.T) {
 	plain := New(broker.WithAddress("mqtt://127.0.0.1:1"), broker.WithCodec("json"))
 	carrier := New(broker.WithAddress("mqtt://127.0.0.1:1"), broker.WithCodec("json"), Option(func(s *Settings) { s.CloudEvents = &source }))
 	many := make(broker.Headers)
-	for i := range client.MaxHeaders - 3 { // a place is kept for each of ours
+	for i := range envelope.MaxHeaders - 3 { // a place is kept for each of ours
 		many[strings.Repeat("k", i+1)] = "v"
 	}
 	for name, h := range map[string]broker.Headers{
 		"count": many,
-		"name":  {strings.Repeat("k", client.MaxHeaderKey+1): "v"},
-		"total": {"k": strings.Repeat("v", client.MaxHeaderBytes)},
-		"id":    {"id": strings.Repeat("1", client.MaxID+1)},
+		"name":  {strings.Repeat("k", envelope.MaxHeaderKey+1): "v"},
+		"total": {"k": strings.Repeat("v", envelope.MaxHeaderBytes)},
+		"id":    {"id": strings.Repeat("1", envelope.MaxID+1)},
 	} {
 		var list []client.UserProperty
 		for k, v := range h {
@@ -97,7 +98,12 @@ func FuzzConsume(f *testing.F) {
 	for range 120 {
 		deep = append([]byte{0x0A}, protowire.AppendBytes(nil, deep)...)
 	}
-	for payload := range cloudEvents {
+	for _, payload := range []string{
+		`{"specversion":"1.0","id":"1","source":"s","type":"t","data":1}`,
+		`{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"!"}`,
+		`{"specversion":"1.0","id":"","source":"s","type":"t"}`,
+		`{"specversion":"1.0"`, `{}`, `null`, "\x00\xff",
+	} {
 		f.Add([]byte(payload), message.TypeEvent, "id", "1", uint8(1), false)
 		f.Add([]byte(payload), "", "k", "v", uint8(0), true)
 	}
@@ -122,7 +128,7 @@ func FuzzConsume(f *testing.F) {
 		if handled == (err != nil && err.Error() != "handler panicked") && !skipped {
 			t.Fatalf("handled %v, error %v", handled, err)
 		}
-		if over := m.Properties != nil && client.CheckHeaders(m.Properties.User) != nil; over && handled {
+		if over := m.Properties != nil && envelope.CheckHeaders(m.Properties.User) != nil; over && handled {
 			t.Fatal("handled, over the limits")
 		}
 		if err == nil || handled {
@@ -146,9 +152,9 @@ func FuzzHeaders(f *testing.F) {
 	f.Fuzz(func(t *testing.T, k1, v1, k2, v2, k3, v3 string) {
 		list := []client.UserProperty{{Key: k1, Value: v1}, {Key: k2, Value: v2}, {Key: k3, Value: v3}}
 		d := &client.Delivery{Inbound: &client.Inbound{Topic: "a", Properties: &client.Properties{User: list}}}
-		s := &state{}
-		e, err := s.event(d)
-		if (err != nil) != (client.CheckHeaders(list) != nil) {
+		s := &state{envelope: new(envelope.Settings)}
+		e, err := s.open(d)
+		if (err != nil) != (envelope.CheckHeaders(list) != nil) {
 			t.Fatalf("%q: %v", list, err)
 		}
 		if err != nil {
@@ -162,7 +168,7 @@ func FuzzHeaders(f *testing.F) {
 				t.Fatalf("%q is lost: %q", u.Key, got)
 			}
 		}
-		if len(e.Header()) > 2*len(list) || len(e.ID()) > client.MaxID && !strings.HasPrefix(k1+k2+k3, binaryPrefix) {
+		if len(e.Header()) > 2*len(list) || len(e.ID()) > envelope.MaxID && !strings.HasPrefix(k1+k2+k3, "ce-") {
 			t.Fatalf("%q", e.Header())
 		}
 		if err := failureIn(e.Header()); err != nil && strings.ContainsAny(err.Error(), "\n\r\x1b") {

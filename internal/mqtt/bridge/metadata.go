@@ -10,50 +10,52 @@ import (
 	"github.com/go-kratos/kratos/v2/transport"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
-// Prefixes of Kratos metadata: what travels one hop, and what travels on.
-const (
-	metadataPrefix = "x-md-"
-	globalPrefix   = "x-md-global-"
-)
+// globalPrefix begins the names of Kratos metadata that travels on, beyond the next
+// hop.
+const globalPrefix = envelope.MetadataPrefix + "global-"
 
-// addMetadata adds what Kratos' metadata middleware would send: the client
+// metadataOf returns what Kratos' metadata middleware would send: the client
 // metadata of the context, and the global part of what came with the request
 // that is being handled. Under a client transport of ours that middleware has
 // done it already, and the headers are taken from there. Other keys stay in
 // the process: a message is read by whoever subscribes.
-func addMetadata(ctx context.Context, d *draft) {
+func metadataOf(ctx context.Context) (list []client.UserProperty) {
 	if tr, ok := transport.FromClientContext(ctx); ok && tr.Kind() == kind {
 		h := tr.RequestHeader()
 		for _, key := range slices.Sorted(slices.Values(h.Keys())) {
-			d.addAmbient(key, h.Values(key))
+			list = appendValues(list, key, h.Values(key))
 		}
-		return
+		return list
 	}
 	if md, ok := metadata.FromClientContext(ctx); ok {
-		addPrefixed(d, md, metadataPrefix)
+		list = appendPrefixed(list, md, envelope.MetadataPrefix)
 	}
 	if md, ok := metadata.FromServerContext(ctx); ok {
-		addPrefixed(d, md, globalPrefix)
+		list = appendPrefixed(list, md, globalPrefix)
 	}
+	return list
 }
 
 // kind is that of the Kratos transport.
 const kind = "mqtt"
 
-// addPrefixed goes by the order of the names: where not all have room, it is
+// appendPrefixed goes by the order of the names: where not all have room, it is
 // not by chance which have.
-func addPrefixed(d *draft, md metadata.Metadata, prefix string) {
+func appendPrefixed(list []client.UserProperty, md metadata.Metadata, prefix string) []client.UserProperty {
 	for _, key := range slices.Sorted(maps.Keys(md)) {
 		if name := strings.ToLower(key); strings.HasPrefix(name, prefix) {
-			d.addAmbient(name, md[key])
+			list = appendValues(list, name, md[key])
 		}
 	}
+	return list
 }
 
-func (d *draft) addAmbient(key string, values []string) {
+func appendValues(list []client.UserProperty, key string, values []string) []client.UserProperty {
 	for _, v := range values {
-		d.ambient = append(d.ambient, ambient{UserProperty: client.UserProperty{Key: key, Value: v}})
+		list = append(list, client.UserProperty{Key: key, Value: v})
 	}
+	return list
 }

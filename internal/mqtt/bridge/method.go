@@ -69,7 +69,7 @@ func (c *consumer) letterTopic(d *client.Delivery) (string, error) {
 
 // open decodes a message. The event is there also with an error.
 func (c *consumer) open(d *client.Delivery) (*Event, error) {
-	e, err := c.broker.state().event(d)
+	e, err := c.broker.state().open(d)
 	e.codec = c.codec
 	if err == nil {
 		err = c.decode(e)

@@ -1,12 +1,9 @@
 package bridge
 
 import (
-	"encoding/json"
-	"slices"
-
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/sequence"
 )
@@ -17,8 +14,8 @@ func (s *state) number(m *Message, entry uint64) {
 		return
 	}
 	var place func([]byte, ...string) []byte
-	if s.cloudEvents != "" && m.Properties != nil && message.FormatOf(m.Properties.ContentType) == message.FormatEvent {
-		place = addAttributes
+	if s.envelope.Source != "" && m.Structured() {
+		place = envelope.AddAttributes
 	}
 	m.Stamp = s.sequence.Stamp(m.Topic, entry, place)
 }
@@ -33,31 +30,11 @@ func (s *state) numberable(list []client.UserProperty) error {
 
 // unplaced logs once that there is no place for numbers.
 func (s *state) unplaced() {
-	if s.sequence != nil && s.cloudEvents == "" && s.client.Speaks() == client.Version31 {
+	if s.sequence != nil && s.envelope.Source == "" && s.client.Speaks() == client.Version31 {
 		s.broker.unplaced.Do(func() {
 			s.log.Warnf("mqtt: messages are not numbered: MQTT 3.1.1 has no place for a sequence without the CloudEvents carrier")
 		})
 	}
-}
-
-// addAttributes puts attributes, names and values by turns, in front of those of a
-// structured event.
-func addAttributes(event []byte, attributes ...string) []byte {
-	if len(event) < 3 || event[0] != '{' { // at least one attribute follows
-		return event
-	}
-	out := make([]byte, 1, len(event)+128)
-	out[0] = '{'
-	for pair := range slices.Chunk(attributes, 2) {
-		for i, s := range pair {
-			text, err := json.Marshal(s)
-			if err != nil {
-				return event
-			}
-			out = append(append(out, text...), ":,"[i])
-		}
-	}
-	return append(out, event[1:]...)
 }
 
 // gapTeller returns what the gaps of this broker are told by.
@@ -79,15 +56,15 @@ func (b *Broker) onArrival(m *client.Inbound) {
 // inEvent looks at a message whose number is in a structured event, which only
 // its handler reads. Other attempts and handlers see a duplicate.
 func (b *Broker) inEvent(e *Event) {
-	if e.ce != nil && !e.delivery.Retain && !e.delivery.Shared() {
-		b.gapsIn(e.delivery.Topic, e.ce.attributes)
+	if e.CloudEvent() != nil && !e.delivery.Retain && !e.delivery.Shared() {
+		b.gapsIn(e.delivery.Topic, e.CloudEvent())
 	}
 }
 
 // gapsIn looks for a number among user properties, or attributes.
 func (b *Broker) gapsIn(topic string, list []client.UserProperty) {
-	if number, ok := last(list, sequence.Number); ok {
-		source, _ := last(list, sequence.Source)
+	if number, ok := envelope.Last(list, sequence.Number); ok {
+		source, _ := envelope.Last(list, sequence.Source)
 		b.gaps.Arrived(topic, number, source)
 	}
 }

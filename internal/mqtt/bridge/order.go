@@ -1,10 +1,9 @@
 package bridge
 
-import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
-
-// OrderHeader carries the ordering key of a message, as the CloudEvents
-// extension for partitioning does.
-const OrderHeader = "partitionkey"
+import (
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+)
 
 // Access rules of a broker guard topics, and neither payloads nor headers: a key
 // that anybody may write must not hold up the keys of others. So a key that is part
@@ -35,7 +34,7 @@ func (m *Method) orderOfHeader(in *client.Inbound) string {
 	if in.Properties == nil {
 		return ""
 	}
-	key, _ := last(in.Properties.User, OrderHeader)
+	key, _ := envelope.Last(in.Properties.User, envelope.OrderHeader)
 	return m.scoped(in.Topic, key)
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/sequence"
 )
@@ -160,7 +160,7 @@ func (k *keeper) entry(ctx context.Context, m *Message) (*outbox.Entry, error) {
 	if err != nil {
 		return nil, public("publish", m.Topic, err)
 	}
-	e := &outbox.Entry{Message: client.Stored(&m.Message), ID: m.identity(), Key: m.Key}
+	e := &outbox.Entry{Message: envelope.Stored(&m.Message), ID: m.Identity(), Key: m.Key}
 	if err := cmp.Or(checkKey("ordering key", e.Key), checkKey("id", e.ID)); err != nil {
 		return nil, badRequest("publish", m.Topic, err.Error())
 	}

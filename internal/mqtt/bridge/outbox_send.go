@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
@@ -83,12 +83,12 @@ func (k *keeper) send(ctx context.Context, e *outbox.Entry, done func(error)) er
 
 // outgoing is the message of an entry that has waited.
 func outgoing(e *outbox.Entry, waited time.Duration) Message {
-	m := Message{Message: *client.Outgoing(&e.Message)}
+	m := Message{Message: *envelope.Outgoing(&e.Message)}
 	if m.Properties != nil && m.Properties.Expiry > 0 { // it counts from the publish
 		m.Properties.Expiry -= max(0, waited)
 	}
-	if !m.named() {
-		m.name(e.ID)
+	if !m.Identified() {
+		m.Identify(e.ID)
 	}
 	return m
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 // maxALPN is the longest name of a protocol, in bytes (RFC 7301, section 3.1).
@@ -23,7 +24,7 @@ func (s *Settings) reach(cfg *client.Config, config *tls.Config) error {
 		bad("proxy", "%w", err)
 	}
 	if cfg.TLS, err = s.tls(config); err != nil {
-		bad("tls", "%w", lineError{err})
+		bad("tls", "%w", logsafe.Error(err))
 	}
 	if len(s.ALPN) == 0 {
 		return errors.Join(errs...)

@@ -54,13 +54,12 @@ func (s *state) send(ctx context.Context, topic string, msg *broker.Message, opt
 	if len(opts) > 0 {
 		return s.sendWith(ctx, topic, msg, opts)
 	}
-	d, err := s.draft(topic, msg, "", &PublishSettings{QoS: defaultQoS})
+	m, err := s.encode(topic, msg, "", &PublishSettings{QoS: defaultQoS})
 	if err != nil {
 		return err
 	}
-	ctx, end := s.tracer.send(ctx, d)
-	m, err := s.message(ctx, d)
-	if err == nil {
+	ctx, end := s.tracer.send(ctx, m)
+	if err = s.envelope.Seal(ctx, m); err == nil {
 		err = s.put(ctx, m, &s.retries)
 	}
 	end(err)
@@ -82,17 +81,16 @@ func (s *state) sendWith(ctx context.Context, topic string, msg *broker.Message,
 }
 
 func (s *state) sendSync(ctx context.Context, topic string, msg *broker.Message, r *request) error {
-	d, err := s.draft(topic, msg, r.generic.BodyCodec, &r.own)
+	m, err := s.encode(topic, msg, r.generic.BodyCodec, &r.own)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := r.bound(ctx)
 	defer cancel()
-	ctx, end := s.tracer.send(ctx, d)
-	m, err := s.message(ctx, d)
-	if err == nil {
+	ctx, end := s.tracer.send(ctx, m)
+	if err = s.envelope.Seal(ctx, m); err == nil {
 		policy := s.retry(r.generic.Retries)
-		if m.answer != nil {
+		if m.Transmit != nil {
 			policy.Attempts = 1 // the next request is as good as another attempt
 		}
 		err = s.put(ctx, m, &policy)
@@ -108,7 +106,7 @@ func (s *state) put(ctx context.Context, m *Message, r *Retry) error {
 	}
 	started, unrouted := time.Now(), s.watchRoute(m)
 	err := s.bring(ctx, m, r)
-	info := m.publication()
+	info := publication(m)
 	info.Unrouted = err == nil && unrouted.Load()
 	s.outcome(info, started, err)
 	return err
@@ -131,7 +129,7 @@ func (s *state) putAsync(ctx context.Context, m *Message, done func(error)) erro
 	if len(s.told.publish) == 0 {
 		return s.bringAsync(ctx, m, done)
 	}
-	started, info, unrouted := time.Now(), m.publication(), s.watchRoute(m)
+	started, info, unrouted := time.Now(), publication(m), s.watchRoute(m)
 	err := s.bringAsync(ctx, m, func(err error) {
 		info.Unrouted = err == nil && unrouted.Load()
 		s.outcome(info, started, err)
@@ -150,7 +148,7 @@ func (s *state) bring(ctx context.Context, m *Message, r *Retry) error {
 	}
 	s.number(m, 0)
 	err := s.attempt(ctx, m, r)
-	if s.lighten(m, err) {
+	if s.envelope.Lighten(m, err) {
 		err = s.attempt(ctx, m, r)
 	}
 	return err
@@ -162,7 +160,7 @@ func (s *state) bringAsync(ctx context.Context, m *Message, done func(error)) er
 	}
 	s.number(m, 0)
 	err := public("publish", m.Topic, s.client.PublishAsync(ctx, &m.Message, done))
-	if s.lighten(m, err) {
+	if s.envelope.Lighten(m, err) {
 		err = public("publish", m.Topic, s.client.PublishAsync(ctx, &m.Message, done))
 	}
 	return err
@@ -170,7 +168,7 @@ func (s *state) bringAsync(ctx context.Context, m *Message, done func(error)) er
 
 // publication says which message was published, without what belongs to the
 // caller again.
-func (m *Message) publication() event.PublishInfo {
+func publication(m *Message) event.PublishInfo {
 	return event.PublishInfo{Topic: m.Topic, QoS: m.QoS, Retain: m.Retain, Size: len(m.Payload)}
 }
 

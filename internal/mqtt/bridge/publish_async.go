@@ -28,15 +28,14 @@ func (o *outcome) is(err error) {
 }
 
 func (s *state) sendAsync(ctx context.Context, topic string, msg *broker.Message, r *request) error {
-	d, err := s.draft(topic, msg, r.generic.BodyCodec, &r.own)
+	m, err := s.encode(topic, msg, r.generic.BodyCodec, &r.own)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := r.bound(ctx) // of the admission; the rest is the timer's
 	defer cancel()
-	ctx, end := s.tracer.send(ctx, d)
-	m, err := s.message(ctx, d)
-	if err != nil {
+	ctx, end := s.tracer.send(ctx, m)
+	if err := s.envelope.Seal(ctx, m); err != nil {
 		end(err)
 		return err
 	}

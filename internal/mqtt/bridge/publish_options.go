@@ -6,11 +6,11 @@ import (
 	"math"
 	"time"
 
-	"github.com/go-kratos/kratos/v2/encoding"
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
 // PublishSettings are what the MQTT publish options change.
@@ -34,7 +34,7 @@ type PublishSettings struct {
 	ResponseTopic string
 	Correlation   []byte
 
-	codec   encoding.Codec // over the generic options'
+	codec   envelope.Codec // over the generic options'
 	noCodec bool           // the body is bytes
 	answer  *Answer        // goes back: no metadata of the context; nil is none
 

@@ -69,7 +69,7 @@ type Answer struct {
 // Answer returns the reply that a message asks for, nil when it asks for none. body
 // is the decoded message; nil when it cannot be decoded.
 func (r *Replier) Answer(e *Event, body any) *Answer {
-	to, correlation := e.reply()
+	to, correlation := e.Reply()
 	if to == "" {
 		return nil
 	}

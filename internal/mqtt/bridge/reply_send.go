@@ -12,6 +12,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 // leastReplyTime is for how long a reply is tried that hardly anybody waits for any
@@ -84,7 +85,7 @@ func (a *Answer) status(failure error) *event.StatusError {
 	k, hidden := forRequester(failure)
 	if r := a.of; hidden && r.hidden.Due(time.Now()) {
 		r.broker.state().log.Errorf("mqtt: %s failed, and its requester is told of an internal error, because this is no Kratos error (logged once a minute): %v",
-			r.own.Operation, lineError{failure})
+			r.own.Operation, logsafe.Error(failure))
 	}
 	return k
 }
@@ -99,12 +100,12 @@ func (a *Answer) send(ctx context.Context, body any, header []client.UserPropert
 		return s.publish(ctx, a.topic, broker.NewMessage(body), PublishOption(func(p *PublishSettings) { *p = own }))
 	}
 	if status == nil {
-		err := publish(PublishSettings{User: header, codec: pick(a.event.codec, a.event.ContentType(), body)}, body)
+		err := publish(PublishSettings{User: header, codec: s.envelope.CodecFor(a.event.codec, a.event.ContentType(), body)}, body)
 		if !unsendable(err) {
 			return err
 		}
 		if a.of.unsent.Due(time.Now()) {
-			s.log.Errorf("mqtt: %s: the reply cannot be sent (said once a minute): %v", a.of.own.Operation, lineError{err})
+			s.log.Errorf("mqtt: %s: the reply cannot be sent (said once a minute): %v", a.of.own.Operation, logsafe.Error(err))
 		}
 		status, header = &event.StatusError{
 			Code: http.StatusInternalServerError, Reason: reasonBadReply, Message: "the reply cannot be sent",
@@ -125,12 +126,12 @@ func (a *Answer) time(s *state) time.Duration {
 
 // transmit sends the reply within the share of its requester, who gets none for a
 // while when it ended connections.
-func (a *Answer) transmit(ctx context.Context, s *state, m *Message) error {
-	replies := &a.of.broker.replies
-	if err := replies.admitOf(a.requester, a.origin, m.size(), &s.replyLimits, time.Now()); err != nil {
+func (a *Answer) transmit(ctx context.Context, m *Message) error {
+	s, replies := a.of.broker.state(), &a.of.broker.replies
+	if err := replies.admitOf(a.requester, a.origin, m.Size(), &s.replyLimits, time.Now()); err != nil {
 		return overLimit(a.topic, err)
 	}
-	size := int64(m.size())
+	size := int64(m.Size())
 	replies.waiting.Add(size)
 	defer replies.waiting.Add(-size)
 	err := public(opReply, m.Topic, s.client.Answer(ctx, &m.Message))

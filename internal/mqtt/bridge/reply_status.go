@@ -10,6 +10,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
@@ -95,7 +96,7 @@ func cut(s string, most int) string {
 // topic chose it: a code that is none of an error would be an answer that the
 // caller's HTTP server cannot give, or a success that is none.
 func failureIn(header []client.UserProperty) error {
-	text, ok := last(header, statusCode)
+	text, ok := envelope.Last(header, statusCode)
 	if !ok {
 		return nil
 	}
@@ -104,7 +105,7 @@ func failureIn(header []client.UserProperty) error {
 		return &event.StatusError{Code: http.StatusBadGateway, Reason: reasonBadReply, Message: fmt.Sprintf(
 			"status code %q of the reply, want 400 to 599, or none for success", logsafe.Line(cut(text, maxStatusReason)))}
 	}
-	reason, _ := last(header, statusReason)
-	message, _ := last(header, statusMessage)
+	reason, _ := envelope.Last(header, statusReason)
+	message, _ := envelope.Last(header, statusMessage)
 	return &event.StatusError{Code: code, Reason: statusText(reason, maxStatusReason), Message: statusText(message, maxStatusMessage)}
 }

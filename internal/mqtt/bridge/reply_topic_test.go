@@ -10,13 +10,15 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
 // random is what nobody guesses.
 const random = "0b6f0d5e-7d0a-4f4e-9d53-2f2f2f0a9c11"
 
 func asking(topic, responseTopic string) *Event {
-	return &Event{delivery: &client.Delivery{Inbound: &client.Inbound{Topic: topic, Properties: &client.Properties{ResponseTopic: responseTopic}}}}
+	in := &client.Inbound{Topic: topic, Properties: &client.Properties{ResponseTopic: responseTopic}}
+	return &Event{Event: envelope.Event{Inbound: in}, delivery: &client.Delivery{Inbound: in}}
 }
 
 // A response topic is a stranger's wish: it is granted where the topic of the

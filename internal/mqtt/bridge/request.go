@@ -10,6 +10,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 const opRequest = "request"
@@ -55,7 +56,7 @@ func (s *state) exchange(ctx context.Context, topic string, msg *broker.Message,
 	if err != nil {
 		return nil, public(opRequest, topic, err)
 	}
-	if version == client.Version31 && s.cloudEvents == "" {
+	if version == client.Version31 && s.envelope.Source == "" {
 		return nil, &event.Error{
 			Op: opRequest, Topic: clip(topic), Reason: event.ReasonUnsupported,
 			Cause: errors.New("MQTT 3.1.1 has no response topic: it takes the CloudEvents carrier, or MQTT 5"),
@@ -106,20 +107,20 @@ func noReply(inbox *client.Inbox) error {
 
 // result returns the reply, or the error that it carries.
 func (s *state) result(topic string, e *Event, o *broker.RequestOptions, own *RequestSettings) (*broker.Message, error) {
-	if err := failureIn(e.header); err != nil {
+	if err := failureIn(e.Header()); err != nil {
 		return nil, err
 	}
 	if own.Binder == nil {
-		e.msg.Body = e.Payload()
+		e.msg.Body = e.Data()
 		return &e.msg, nil
 	}
-	codec, err := s.codec(o.BodyCodec)
+	codec, err := s.envelope.Named(o.BodyCodec)
 	if err == nil {
-		to := own.Binder()
-		e.msg.Body, err = decode(pick(codec, e.ContentType(), to), e.Payload(), to)
+		err = e.Decode(codec, own.Binder())
 	}
 	if err != nil {
-		return nil, codecError(opRequest, topic, lineError{err})
+		return nil, codecError(opRequest, topic, logsafe.Error(err))
 	}
+	e.msg.Body = e.Body
 	return &e.msg, nil
 }

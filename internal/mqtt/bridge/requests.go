@@ -71,8 +71,8 @@ func (q *requests) take(correlation []byte) chan *Event {
 // their connection, and waits for nothing: the channel has room.
 func (b *Broker) replied(d *client.Delivery) {
 	s, q := b.state(), &b.requests
-	e, err := s.event(d)
-	_, correlation := e.reply()
+	e, err := s.open(d)
+	_, correlation := e.Reply()
 	var ch chan *Event
 	if err == nil {
 		ch = q.take(correlation)

@@ -87,8 +87,9 @@ func (s *state) attempt(ctx context.Context, m *Message, r *Retry) error {
 
 // transmit is one attempt.
 func (s *state) transmit(ctx context.Context, m *Message) error {
-	if m.answer != nil {
-		return m.answer.transmit(ctx, s, m)
+	if m.Transmit != nil {
+		own := *m // in memory of its own, as above
+		return m.Transmit(ctx, &own)
 	}
 	return public("publish", m.Topic, s.client.Publish(ctx, &m.Message))
 }

@@ -21,7 +21,7 @@ func (b *Broker) ClientID() string { return b.state().cfg.ClientID }
 // far as the protocol is known.
 func (b *Broker) CannotReply() bool {
 	s := b.state()
-	return s.err == nil && s.cloudEvents == "" && s.client.Speaks() == client.Version31
+	return s.err == nil && s.envelope.Source == "" && s.client.Speaks() == client.Version31
 }
 
 // Presence are the retained messages that say whether a client is there, in

@@ -15,6 +15,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
 // Settings are what the MQTT options of both public packages change. They hold
@@ -175,7 +176,7 @@ func (s *Settings) resolve(o *broker.Options) (client.Config, error) {
 	}
 	errs = append(errs, noNil("store for dead letters", cfg.DeadLetters), noNil("dedup window", s.Dedup))
 	if s.CloudEvents != nil {
-		errs = append(errs, checkSource(*s.CloudEvents))
+		errs = append(errs, envelope.CheckSource(*s.CloudEvents))
 	}
 	if _, err = sortHooks(s.Hooks); err != nil {
 		errs = append(errs, err)

@@ -8,6 +8,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
 // subscribeTimeout bounds the wait for a SUBACK of a Subscribe that has no
@@ -80,9 +81,9 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 }
 
 func (s *state) consumer(topic string, handler broker.Handler, binder broker.Binder, o *broker.SubscribeOptions, own *SubscribeSettings) (*consumer, error) {
-	codec, err := s.codec(own.Codec)
+	codec, err := s.envelope.Named(own.Codec)
 	if err == nil && binder != nil {
-		err = decodable(codec, binder())
+		err = envelope.CheckDecodable(codec, binder())
 	}
 	if err != nil {
 		return nil, codecError("subscribe", topic, err)

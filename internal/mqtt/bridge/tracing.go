@@ -8,6 +8,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
 	oteltrace "go.opentelemetry.io/otel/trace"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
 // tracer makes the spans of the OpenTelemetry messaging conventions when the
@@ -40,15 +42,15 @@ func newTracer(trace bool, generic []tracing.Option, propagator func() propagati
 
 // send starts the span of a publish, whose context goes with the message; end
 // finishes it.
-func (t tracer) send(ctx context.Context, d *draft) (_ context.Context, end func(error)) {
+func (t tracer) send(ctx context.Context, m *Message) (_ context.Context, end func(error)) {
 	if t.producer == nil {
 		return ctx, func(error) {}
 	}
-	ctx, span := t.producer.Start(ctx, draftCarrier{d},
+	ctx, span := t.producer.Start(ctx, m.Carrier(),
 		attribute.String("messaging.system", "mqtt"),
 		attribute.String("messaging.operation.name", "send"),
 		attribute.String("messaging.operation.type", "send"),
-		attribute.String("messaging.destination.name", d.msg.Topic),
+		attribute.String("messaging.destination.name", m.Topic),
 	)
 	return ctx, func(err error) { t.producer.End(ctx, span, err) }
 }
@@ -61,8 +63,8 @@ func (t tracer) process(ctx context.Context, e *Event) (_ context.Context, end f
 	if t.consumer == nil {
 		return ctx, func(error) {}
 	}
-	if e.trusted {
-		return t.start(ctx, incomingCarrier(e.header), e)
+	if e.Trusted {
+		return t.start(ctx, envelope.Carrier(e.Header()), e)
 	}
 	return t.root(ctx, []*Event{e})
 }
@@ -78,11 +80,11 @@ func (t tracer) processBatch(ctx context.Context, events []*Event) (_ context.Co
 
 // root starts a span without a parent that is linked to the publishes.
 func (t tracer) root(ctx context.Context, events []*Event, more ...attribute.KeyValue) (context.Context, func(error)) {
-	ctx, end := t.start(oteltrace.ContextWithSpanContext(ctx, oteltrace.SpanContext{}), incomingCarrier(nil), events[0], more...)
+	ctx, end := t.start(oteltrace.ContextWithSpanContext(ctx, oteltrace.SpanContext{}), envelope.Carrier(nil), events[0], more...)
 	span := oteltrace.SpanFromContext(ctx)
 	for _, e := range events {
 		// Only the place in a trace is taken from it, no baggage.
-		from := oteltrace.SpanContextFromContext(t.links.Extract(context.Background(), incomingCarrier(e.header)))
+		from := oteltrace.SpanContextFromContext(t.links.Extract(context.Background(), envelope.Carrier(e.Header())))
 		if from.IsValid() {
 			span.AddLink(oteltrace.Link{SpanContext: from})
 		}
@@ -90,7 +92,7 @@ func (t tracer) root(ctx context.Context, events []*Event, more ...attribute.Key
 	return ctx, end
 }
 
-func (t tracer) start(ctx context.Context, from incomingCarrier, e *Event, more ...attribute.KeyValue) (context.Context, func(error)) {
+func (t tracer) start(ctx context.Context, from envelope.Carrier, e *Event, more ...attribute.KeyValue) (context.Context, func(error)) {
 	d := e.delivery
 	ctx, span := t.consumer.Start(ctx, from, append(more,
 		attribute.String("messaging.system", "mqtt"),

@@ -1,6 +1,9 @@
 package client
 
-import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+import (
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+)
 
 const (
 	// packetRoom is what a packet may have beside the largest payload, in bytes: topic,
@@ -35,7 +38,7 @@ func (c *Config) queue() int { return max(c.Queue, c.Concurrency) }
 // bound sets what a connection that messages arrive on may take.
 func (c *Config) bound(s *session.Config) {
 	s.MaxPacketSize, s.MaxPayload = c.maxPacket(), c.MaxInbound
-	s.MaxHeaders, s.MaxHeaderBytes = MaxHeaders, MaxHeaderBytes
+	s.MaxHeaders, s.MaxHeaderBytes = envelope.MaxHeaders, envelope.MaxHeaderBytes
 	s.ReceiveMaximum = c.receiveMaximum()
 	s.MaxHeld, s.MaxHeldBytes = c.queue()+s.ReceiveMaximum, c.heldBytes()
 }

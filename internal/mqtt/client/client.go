@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
@@ -280,7 +281,7 @@ func (c *Client) checkSize(m *Message) error {
 	if n := len(m.Payload); n > c.cfg.MaxPayload {
 		err = payloadError(n, c.cfg.MaxPayload)
 	} else if m.Properties != nil {
-		err = CheckHeaders(m.Properties.User)
+		err = envelope.CheckHeaders(m.Properties.User)
 	}
 	if err == nil {
 		return nil

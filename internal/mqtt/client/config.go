@@ -16,6 +16,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
@@ -27,7 +28,7 @@ const (
 	DefaultQueueBytes     = delivery.DefaultMaxBytes
 	DefaultHandlerTimeout = 30 * time.Second
 	DefaultRetryBudget    = 5 * time.Second
-	DefaultMaxPayload     = 256 << 10
+	DefaultMaxPayload     = envelope.DefaultMaxPayload
 	DefaultStopTimeout    = 10 * time.Second
 	DefaultDeadLetter     = "dead-letter/"
 	DefaultParkLimit      = 24 * time.Hour

@@ -9,6 +9,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -145,5 +146,5 @@ func (r *run) encode(ctx context.Context, l *deadletter.Letter, retain bool) (*M
 	if err != nil {
 		return nil, err
 	}
-	return Outgoing(m), nil
+	return envelope.Outgoing(m), nil
 }

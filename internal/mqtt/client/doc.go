@@ -45,6 +45,8 @@ type (
 	Proxy = link.Proxy
 	// Verdict says what becomes of a message whose handler failed.
 	Verdict = delivery.Verdict
+	// Protocol is the version of MQTT.
+	Protocol = session.Protocol
 	// LaterError is the error of a handler that could not begin.
 	LaterError = delivery.LaterError
 	// Exhaustion says what becomes of a message whose attempts are used up.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -70,7 +71,7 @@ func (r *run) orphan(ctx context.Context, id string) error {
 	d := &Delivery{letter: &letter{Letter: kept}, before: kept.Attempts}
 	d.Inbound = &session.Inbound{
 		Topic: kept.Topic, Payload: kept.Payload, QoS: kept.QoS, Retain: kept.Retain, Duplicate: true,
-		Properties: Outgoing(&kept.Message).Properties,
+		Properties: envelope.Outgoing(&kept.Message).Properties,
 	}
 	defer r.troubles.clear(d) // the next sweep tries again
 	return r.bury(ctx, d, fmt.Errorf("parked until %s, and %q did not handle it: %s",

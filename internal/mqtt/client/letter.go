@@ -10,6 +10,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
@@ -44,7 +45,7 @@ func (r *run) letterOf(d *Delivery) (*letter, error) {
 		return nil, err
 	}
 	l := &deadletter.Letter{
-		Message: Kept(d.Inbound), ID: id, Filter: d.Filter(), Key: heldName(d.order()), Service: c.cfg.Service, Received: d.task.Started(),
+		Message: envelope.Kept(d.Inbound), ID: id, Filter: d.Filter(), Key: heldName(d.order()), Service: c.cfg.Service, Received: d.task.Started(),
 	}
 	now := time.Now()
 	if l.Received.IsZero() {
@@ -83,7 +84,7 @@ func (l *lot) deliver(kept *deadletter.Letter, before int) *Delivery {
 	d := &Delivery{sub: l.sub, key: kept.Key, letter: &letter{Letter: kept}, before: kept.Attempts + before}
 	d.Inbound = &session.Inbound{
 		Topic: kept.Topic, Payload: kept.Payload, QoS: kept.QoS, Retain: kept.Retain, Duplicate: true,
-		Properties: Outgoing(&kept.Message).Properties,
+		Properties: envelope.Outgoing(&kept.Message).Properties,
 	}
 	l.flow.Prepare(&d.task, d, nil)
 	return d

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -23,7 +24,7 @@ func retainLetter(t *testing.T, as *Client, topic string, l *deadletter.Letter, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := Outgoing(m)
+	out := envelope.Outgoing(m)
 	out.Topic, out.Retain = topic, true
 	if err := as.Publish(within(t, patience), out); err != nil {
 		t.Fatal(err)
@@ -165,7 +166,7 @@ func TestSignedRetainedLetters(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out := Outgoing(m)
+		out := envelope.Outgoing(m)
 		out.Topic, out.Retain = letterTopic+part(changed.ID)+"/"+changed.ID, true
 		if err := c.Publish(within(t, patience), out); err != nil {
 			t.Fatal(err)

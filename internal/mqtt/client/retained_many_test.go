@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -121,7 +122,7 @@ func TestRetainedPagesAreBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out := Outgoing(m)
+		out := envelope.Outgoing(m)
 		err = p.keep(&Inbound{Topic: "p/" + part(l.ID) + "/" + l.ID, Payload: out.Payload, Properties: out.Properties, Retain: true})
 		if err != nil {
 			t.Fatal(err)

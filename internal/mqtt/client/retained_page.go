@@ -10,6 +10,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -77,7 +78,7 @@ func (p *letterPage) keep(m *session.Inbound) error {
 		}
 	}
 	if p.usage != nil && m.Retain {
-		kept := Kept(m)
+		kept := envelope.Kept(m)
 		l, counts := p.check.letter(&kept, id)
 		if p.size += l.Size(); counts {
 			p.usage.Add(l.Origin(), 1, l.Size())
@@ -92,7 +93,7 @@ func (p *letterPage) put(id string, m *session.Inbound) {
 	if id <= p.query.After || p.cut && len(p.kept) > 0 && id >= p.kept[0].ID {
 		return
 	}
-	kept := Kept(m)
+	kept := envelope.Kept(m)
 	l, counts := p.check.letter(&kept, id)
 	if !p.query.Matches(l) {
 		return
@@ -224,7 +225,7 @@ func sizeOf(l *deadletter.Letter) int { return letterBytes + int(l.Size()) }
 type oneMessage struct{ last *message.Message }
 
 func (o *oneMessage) keep(m *session.Inbound) error {
-	kept := Kept(m)
+	kept := envelope.Kept(m)
 	o.last = &kept
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -128,7 +129,7 @@ func TestDeadLetterIsRetained(t *testing.T) {
 			}
 		}
 		n, err := deadletter.Replay(within(t, patience), later.DeadLetters(), func(ctx context.Context, l *deadletter.Letter) error {
-			return later.Publish(ctx, Outgoing(&l.Message))
+			return later.Publish(ctx, envelope.Outgoing(&l.Message))
 		})
 		if n != 1 || err != nil {
 			t.Errorf("%d, %v", n, err)
@@ -212,7 +213,7 @@ func TestDeadLetterTopic(t *testing.T) {
 		s := on("work", fail)
 		s.Classify = func(error) Verdict { return DeadLetter }
 		own := on("letters", func(_ context.Context, d *Delivery) error {
-			kept := Kept(d.Inbound)
+			kept := envelope.Kept(d.Inbound)
 			l, err := deadletter.Decode(&kept)
 			if err != nil {
 				t.Error(err)

@@ -1,4 +1,4 @@
-package bridge
+package envelope
 
 import (
 	"cmp"
@@ -11,10 +11,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bounds"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
 // The structured JSON format of CloudEvents 1.0, the one form that MQTT 3.1.1
@@ -31,83 +33,83 @@ const (
 	attrSource      = "source"
 )
 
-// checkSource checks the source of our events, a non-empty URI reference.
-func checkSource(source string) error {
+// CheckSource checks the source of our events, a non-empty URI reference.
+func CheckSource(source string) error {
 	if _, err := url.Parse(source); err != nil || source == "" {
 		return fmt.Errorf("CloudEvents source %q is no URI reference", source)
 	}
 	return nil
 }
 
-// structure turns the draft into a structured event: headers become
+// structure turns the message into a structured event: headers become
 // attributes, and so do those of the context that have a fit name.
-func (s *state) structure(d *draft) error {
-	attrs := make(map[string]any, len(d.props.User)+len(d.ambient)+8)
-	for _, u := range d.props.User {
+func (s *Settings) structure(m *Message) error {
+	attrs := make(map[string]any, len(m.Properties.User)+len(m.ambient)+8)
+	for _, u := range m.Properties.User {
 		if err := checkAttribute(u.Key); err != nil {
 			return err
 		}
 		attrs[u.Key] = u.Value
 	}
-	if err := d.context(attrs, s.cloudEvents); err != nil {
+	if err := m.setAttributes(attrs, s.Source); err != nil {
 		return err
 	}
-	if err := client.CheckSent(asHeaders(attrs)); err != nil {
-		return tooLarge("publish", d.msg.Topic, err)
+	if err := CheckSent(asHeaders(attrs)); err != nil {
+		return failure("publish", m.Topic, event.ReasonTooLarge, err)
 	}
-	if message.FormatOf(d.props.ContentType).IsJSON() && json.Valid(d.msg.Payload) {
-		attrs[attrData] = json.RawMessage(d.msg.Payload)
+	if message.FormatOf(m.Properties.ContentType).IsJSON() && json.Valid(m.Payload) {
+		attrs[attrData] = json.RawMessage(m.Payload)
 	} else {
-		attrs[attrDataBase64] = d.msg.Payload
+		attrs[attrDataBase64] = m.Payload
 	}
-	payload, err := s.encodeEvent(d, attrs)
+	payload, err := s.encodeEvent(m, attrs)
 	if err != nil {
 		return err
 	}
-	d.msg.Payload, d.props.ContentType, d.props.User = payload, message.TypeEvent, nil
+	m.Payload, m.Properties.ContentType, m.Properties.User = payload, message.TypeEvent, nil
 	return nil
 }
 
 // encodeEvent adds the attributes of the context, unless they would make the
 // event too large.
-func (s *state) encodeEvent(d *draft, attrs map[string]any) ([]byte, error) {
-	if len(d.ambient) == 0 {
+func (s *Settings) encodeEvent(m *Message, attrs map[string]any) ([]byte, error) {
+	if len(m.ambient) == 0 {
 		return json.Marshal(attrs)
 	}
 	asked := maps.Clone(attrs)
-	added := s.attributes(d, attrs)
+	added := s.attributes(m, attrs)
 	payload, err := json.Marshal(attrs)
-	if err != nil || len(added) == 0 || len(payload) <= cmp.Or(s.cfg.MaxPayload, client.DefaultMaxPayload) {
+	if err != nil || len(added) == 0 || len(payload) <= cmp.Or(s.MaxPayload, DefaultMaxPayload) {
 		return payload, err
 	}
 	for _, u := range added {
-		s.leave(u, errNoRoom)
+		s.Losses.leaveOut(u, errNoRoom)
 	}
 	return json.Marshal(asked)
 }
 
 // asHeaders returns the attributes that arrive as headers.
-func asHeaders(attrs map[string]any) (list []client.UserProperty) {
+func asHeaders(attrs map[string]any) (list []session.UserProperty) {
 	for name, value := range attrs {
 		if text, ok := value.(string); ok && name != attrContentType && name != attrResponse {
-			list = append(list, client.UserProperty{Key: name, Value: text})
+			list = append(list, session.UserProperty{Key: name, Value: text})
 		}
 	}
 	return list
 }
 
-// context fills in the attributes that no header gave.
-func (d *draft) context(attrs map[string]any, source string) error {
+// setAttributes sets the attributes that no header gave.
+func (m *Message) setAttributes(attrs map[string]any, source string) error {
 	if attrs[idKey] == nil {
-		attrs[idKey] = client.NewID().String()
+		attrs[idKey] = session.NewID().String()
 	}
-	d.msg.id, _ = attrs[idKey].(string)
-	p := &d.props
+	m.MessageID, _ = attrs[idKey].(string)
+	p := m.Properties
 	for _, a := range [...][2]string{
 		{attrSpecVersion, specVersion},
 		{attrSource, source},
-		{"type", d.typeName()},
-		{"subject", d.msg.Topic},
+		{"type", m.typeName()},
+		{"subject", m.Topic},
 		{"time", time.Now().UTC().Format(time.RFC3339Nano)},
 		{attrContentType, p.ContentType},
 		{attrResponse, p.ResponseTopic},
@@ -148,7 +150,7 @@ type cloudEvent struct {
 	contentType string
 	response    string
 	correlation []byte
-	attributes  []client.UserProperty // but the above
+	attributes  []session.UserProperty // but the above
 }
 
 // errNoEvent is of what is named as an event, or says that it is one, and breaks
@@ -181,7 +183,7 @@ func eventOf(members map[string]json.RawMessage) (*cloudEvent, error) {
 	for _, name := range []string{attrSpecVersion, idKey, attrSource, "type"} {
 		value := text(members[name])
 		if value == "" || name == attrSpecVersion && value != specVersion {
-			return nil, fmt.Errorf("%w: attribute %s is %s", errNoEvent, name, clip(string(members[name])))
+			return nil, fmt.Errorf("%w: attribute %s is %s", errNoEvent, name, logsafe.Clip(string(members[name])))
 		}
 	}
 	e := &cloudEvent{contentType: text(members[attrContentType]), response: text(members[attrResponse])}
@@ -196,7 +198,7 @@ func eventOf(members map[string]json.RawMessage) (*cloudEvent, error) {
 		case attrData, attrDataBase64, attrContentType, attrResponse, attrCorrelation:
 		default:
 			if string(raw) != "null" {
-				e.attributes = append(e.attributes, client.UserProperty{Key: name, Value: text(raw)})
+				e.attributes = append(e.attributes, session.UserProperty{Key: name, Value: text(raw)})
 			}
 		}
 	}
@@ -235,8 +237,8 @@ func text(raw json.RawMessage) string {
 	return string(raw)
 }
 
-// binary reads a Binary attribute; who does not know of base64 gets its text
-// back.
+// binary reads a Binary attribute; a sender that does not know of base64 gets its
+// text back.
 func binary(s string) []byte {
 	b, err := base64.StdEncoding.DecodeString(s)
 	if err != nil {
@@ -249,27 +251,27 @@ func binary(s string) []byte {
 // content type decides. Where there is none, as on MQTT 3.1.1, the carrier's
 // option lets us look, and what has a specversion is an event: what is no event
 // is a bare message, but never one that is broken.
-func unwrap(d *client.Delivery, carrier bool) (*cloudEvent, error) {
+func unwrap(in *session.Inbound, carrier, deadLetters bool) (*cloudEvent, error) {
 	named := ""
-	if p := d.Properties; p != nil {
-		if id, _ := last(p.User, deadletter.IDHeader); id != "" && d.Letters() {
+	if p := in.Properties; p != nil {
+		if id, _ := Last(p.User, deadletter.IDHeader); id != "" && deadLetters {
 			return nil, nil // the message as it was, perhaps because it is no event
 		}
 		named = p.ContentType
 	}
-	if len(d.Payload) == 0 {
+	if len(in.Payload) == 0 {
 		return nil, nil // no event, whatever it is named: it deletes a retained message
 	}
 	switch message.FormatOf(named) {
 	case message.FormatEvent:
-		return parseCloudEvent(d.Payload)
+		return parseCloudEvent(in.Payload)
 	case message.FormatEventBatch, message.FormatEventOther:
-		return nil, fmt.Errorf("%w: content type %q, want %s", errNoEvent, clip(named), message.TypeEvent)
+		return nil, fmt.Errorf("%w: content type %q, want %s", errNoEvent, logsafe.Clip(named), message.TypeEvent)
 	}
-	if named != "" || !carrier || !message.MayBeObject(d.Payload) {
+	if named != "" || !carrier || !message.MayBeObject(in.Payload) {
 		return nil, nil
 	}
-	members, err := membersOf(d.Payload)
+	members, err := membersOf(in.Payload)
 	if err != nil || members[attrSpecVersion] == nil {
 		return nil, nil //nolint:nilerr // a bare message, which its codec judges
 	}

@@ -1,4 +1,4 @@
-package bridge
+package envelope
 
 import (
 	"encoding/hex"
@@ -11,14 +11,14 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// idField reads the id of a message from a field of it.
-type idField struct{ name string }
+// IDField reads the id of a message from a field of its body.
+type IDField struct{ name string }
 
-// newIDField checks that what a binder makes has the field: of protobuf by its
+// NewIDField checks that what a binder makes has the field: of protobuf by its
 // name in the .proto file or in JSON, of a struct by its name in JSON or in Go.
 // A map has it or not.
-func newIDField(name string, body any) (*idField, error) {
-	f := &idField{name}
+func NewIDField(name string, body any) (*IDField, error) {
+	f := &IDField{name}
 	if m, ok := body.(proto.Message); ok {
 		fd := f.ofMessage(m)
 		if fd == nil || fd.IsList() || fd.IsMap() || !scalar(fd.Kind()) {
@@ -46,8 +46,8 @@ func newIDField(name string, body any) (*idField, error) {
 	return nil, fmt.Errorf("id field %q: a %T has no such field of text or whole numbers", name, body)
 }
 
-// of returns the value, "" when there is none.
-func (f *idField) of(body any) string {
+// Of returns the value in a body, "" when there is none.
+func (f *IDField) Of(body any) string {
 	if m, ok := body.(proto.Message); ok {
 		return f.fromMessage(m)
 	}
@@ -69,7 +69,7 @@ func (f *idField) of(body any) string {
 	return ""
 }
 
-func (f *idField) ofMessage(m proto.Message) protoreflect.FieldDescriptor {
+func (f *IDField) ofMessage(m proto.Message) protoreflect.FieldDescriptor {
 	fields := m.ProtoReflect().Descriptor().Fields()
 	if fd := fields.ByName(protoreflect.Name(f.name)); fd != nil {
 		return fd
@@ -77,7 +77,7 @@ func (f *idField) ofMessage(m proto.Message) protoreflect.FieldDescriptor {
 	return fields.ByJSONName(f.name)
 }
 
-func (f *idField) fromMessage(m proto.Message) string {
+func (f *IDField) fromMessage(m proto.Message) string {
 	fd := f.ofMessage(m)
 	if fd == nil || !m.ProtoReflect().Has(fd) {
 		return ""
@@ -99,7 +99,7 @@ func scalar(k protoreflect.Kind) bool {
 }
 
 // ofStruct finds the field by its name in JSON, else in Go.
-func (f *idField) ofStruct(t reflect.Type) (found reflect.StructField, ok bool) {
+func (f *IDField) ofStruct(t reflect.Type) (found reflect.StructField, ok bool) {
 	for _, sf := range reflect.VisibleFields(t) {
 		if !sf.IsExported() || sf.Anonymous {
 			continue

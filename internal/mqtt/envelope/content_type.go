@@ -1,7 +1,6 @@
-package bridge
+package envelope
 
 import (
-	"github.com/go-kratos/kratos/v2/encoding"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
@@ -24,27 +23,27 @@ func contentType(codec string) string {
 }
 
 // codecOf returns the codec that a content type names, or nil. Whoever may publish
-// chooses it, so that it is one of the two that are safe to be given anything;
+// chooses the content type, so that the codec is one of the two that are safe to be given anything;
 // others that the process has registered, such as YAML, or one that inflates,
 // are for subscriptions to ask for.
-func codecOf(contentType string) encoding.Codec {
+func (s *Settings) codecOf(contentType string) Codec {
 	switch f := message.FormatOf(contentType); {
 	case f.IsJSON():
-		return encoding.GetCodec(jsonCodec)
+		return s.registered(jsonCodec)
 	case f == message.FormatProto:
-		return encoding.GetCodec(protoCodec)
+		return s.registered(protoCodec)
 	}
 	return nil
 }
 
-// pick returns the codec of a message: the one that its content type names, or
-// else the subscription's. Without a codec the subscription wants the bytes,
-// and protobuf cannot fill what is no message of protobuf.
-func pick(own encoding.Codec, contentType string, body any) encoding.Codec {
+// CodecFor returns the codec of a message: the one that its content type names, or
+// else own, the subscription's. Without a codec the subscription wants the bytes, and
+// protobuf cannot fill what is no message of protobuf.
+func (s *Settings) CodecFor(own Codec, contentType string, body any) Codec {
 	if own == nil {
 		return nil
 	}
-	c := codecOf(contentType)
+	c := s.codecOf(contentType)
 	if c == nil {
 		return own
 	}

@@ -1,11 +1,10 @@
-package bridge
+package envelope
 
 import (
 	"errors"
 	"fmt"
 	"reflect"
 
-	"github.com/go-kratos/kratos/v2/encoding"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
@@ -14,21 +13,19 @@ import (
 
 var errNoCodec = errors.New("no codec: it is not registered, or none was set")
 
-// codec returns the codec of that name, or the broker's when name is empty,
-// which is nil when it has none: then only bytes and strings can be sent and
-// received, as they are.
-func (s *state) codec(name string) (encoding.Codec, error) {
-	if name == "" {
-		return s.options.Codec, nil
-	}
-	if codec := encoding.GetCodec(name); codec != nil {
-		return codec, nil
-	}
-	return nil, fmt.Errorf("codec %q is not registered", name)
+// Codec encodes and decodes payloads. Those of Kratos are such codecs, and go by
+// the same names here. Safe for concurrent use.
+type Codec interface {
+	// Marshal encodes v.
+	Marshal(v any) ([]byte, error)
+	// Unmarshal decodes data into what v points to.
+	Unmarshal(data []byte, v any) error
+	// Name is the name of the codec, in lower case.
+	Name() string
 }
 
-// marshal never panics: the proto codec of Kratos asserts its argument's type.
-func marshal(codec encoding.Codec, body any) (data []byte, err error) {
+// marshal never panics: the codec "proto" of Kratos asserts its argument's type.
+func marshal(codec Codec, body any) (data []byte, err error) {
 	if codec == nil {
 		switch b := body.(type) {
 		case []byte:
@@ -46,8 +43,8 @@ func marshal(codec encoding.Codec, body any) (data []byte, err error) {
 }
 
 // decode decodes data into what a binder made and returns the message body. A
-// binder that gives a value instead of a pointer gets a value back.
-func decode(codec encoding.Codec, data []byte, body any) (any, error) {
+// binder that makes a value instead of a pointer gets a value back.
+func decode(codec Codec, data []byte, body any) (any, error) {
 	if v := reflect.ValueOf(body); v.IsValid() && v.Kind() != reflect.Pointer {
 		p := reflect.New(v.Type())
 		p.Elem().Set(v)
@@ -58,7 +55,7 @@ func decode(codec encoding.Codec, data []byte, body any) (any, error) {
 }
 
 // unmarshal never panics, whatever arrives.
-func unmarshal(codec encoding.Codec, data []byte, body any) (err error) {
+func unmarshal(codec Codec, data []byte, body any) (err error) {
 	if codec == nil {
 		switch b := body.(type) {
 		case *[]byte:
@@ -80,8 +77,9 @@ func unmarshal(codec encoding.Codec, data []byte, body any) (err error) {
 	return codec.Unmarshal(data, body)
 }
 
-// decodable refuses at registration what would fail for every message.
-func decodable(codec encoding.Codec, body any) error {
+// CheckDecodable refuses at registration what would fail for every message: body is
+// what a binder makes, and codec what is to decode into it.
+func CheckDecodable(codec Codec, body any) error {
 	if body == nil {
 		return errors.New("the binder returned nil")
 	}
@@ -95,7 +93,7 @@ func decodable(codec encoding.Codec, body any) error {
 	return errNoCodec
 }
 
-func recovered(codec encoding.Codec, err *error) {
+func recovered(codec Codec, err *error) {
 	if r := recover(); r != nil {
 		*err = fmt.Errorf("codec %s panicked: %v", codec.Name(), r)
 	}

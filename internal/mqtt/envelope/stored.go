@@ -1,39 +1,40 @@
-package client
+package envelope
 
 import (
 	"slices"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
 // Outgoing returns a message of a store in the form that is published.
-func Outgoing(m *message.Message) *Message {
-	out := &Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain}
+func Outgoing(m *message.Message) *session.Message {
+	out := &session.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain}
 	if m.ContentType == "" && m.ResponseTopic == "" && m.CorrelationData == nil && m.Expiry == 0 && len(m.Headers) == 0 {
 		return out
 	}
-	out.Properties = &Properties{
+	out.Properties = &session.Properties{
 		ContentType: m.ContentType, ResponseTopic: m.ResponseTopic, CorrelationData: m.CorrelationData, Expiry: m.Expiry,
 	}
 	for _, h := range m.Headers {
-		out.Properties.User = append(out.Properties.User, UserProperty(h))
+		out.Properties.User = append(out.Properties.User, session.UserProperty(h))
 	}
 	return out
 }
 
 // Stored returns a message on its way out in the form that stores keep. It shares
 // no memory with m.
-func Stored(m *Message) message.Message {
+func Stored(m *session.Message) message.Message {
 	return stored(m.Topic, m.Payload, m.QoS, m.Retain, m.Properties)
 }
 
 // Kept returns a message that arrived in the form that stores keep. It shares no
 // memory with m.
-func Kept(m *Inbound) message.Message {
+func Kept(m *session.Inbound) message.Message {
 	return stored(m.Topic, m.Payload, m.QoS, m.Retain, m.Properties)
 }
 
-func stored(topic string, payload []byte, qos byte, retain bool, p *Properties) message.Message {
+func stored(topic string, payload []byte, qos byte, retain bool, p *session.Properties) message.Message {
 	m := message.Message{Topic: topic, Payload: slices.Clone(payload), QoS: qos, Retain: retain}
 	if p == nil {
 		return m

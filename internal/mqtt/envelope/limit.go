@@ -1,4 +1,4 @@
-package client
+package envelope
 
 import (
 	"errors"
@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
 // Limits of what comes beside a payload, sent or received: user properties, and
@@ -28,19 +30,18 @@ const (
 	ownHeaderBytes = 512
 )
 
-// idHeader is the user property that names a message.
-const idHeader = "id"
-
 // CheckHeaders refuses headers that arrived and are over the limits.
-func CheckHeaders(list []UserProperty) error { return checkHeaders(list, MaxHeaders, MaxHeaderBytes) }
+func CheckHeaders(list []session.UserProperty) error {
+	return checkHeaders(list, MaxHeaders, MaxHeaderBytes)
+}
 
 // CheckSent refuses headers to be sent, as yet without the id and the numbers of
 // the message, that would be over the limits where they arrive.
-func CheckSent(list []UserProperty) error {
+func CheckSent(list []session.UserProperty) error {
 	return checkHeaders(list, MaxHeaders-ownHeaders, MaxHeaderBytes-ownHeaderBytes)
 }
 
-func checkHeaders(list []UserProperty, most, bytes int) error {
+func checkHeaders(list []session.UserProperty, most, bytes int) error {
 	if len(list) > most {
 		return fmt.Errorf("%d headers, want at most %d", len(list), most)
 	}
@@ -49,7 +50,7 @@ func checkHeaders(list []UserProperty, most, bytes int) error {
 		if len(u.Key) > MaxHeaderKey {
 			return fmt.Errorf("header %q... has a name of %d bytes, want at most %d", cut(u.Key, 32), len(u.Key), MaxHeaderKey)
 		}
-		if strings.EqualFold(u.Key, idHeader) && len(u.Value) > MaxID {
+		if strings.EqualFold(u.Key, idKey) && len(u.Value) > MaxID {
 			return fmt.Errorf("id of %d bytes, want at most %d", len(u.Value), MaxID)
 		}
 		total += len(u.Key) + len(u.Value)
@@ -64,7 +65,7 @@ func checkHeaders(list []UserProperty, most, bytes int) error {
 // name or value that is no UTF-8 or contains U+0000 [MQTT-1.5.4-1],
 // [MQTT-1.5.4-2], and the control and non-characters that section 1.5.4 leaves
 // to the receiver, of which Mosquitto takes none.
-func CheckHeaderText(u UserProperty) error {
+func CheckHeaderText(u session.UserProperty) error {
 	if u.Key == "" {
 		return errors.New("it has no name")
 	}

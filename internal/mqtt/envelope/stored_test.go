@@ -1,26 +1,27 @@
-package client_test
+package envelope_test
 
 import (
 	"reflect"
 	"testing"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
 func TestStoredMessageComesBack(t *testing.T) {
 	t.Parallel()
-	for name, m := range map[string]*client.Message{
+	for name, m := range map[string]*session.Message{
 		"bare": {Topic: "a/b", Payload: []byte("x"), QoS: 1},
-		"everything": {Topic: "a/b", Payload: []byte("x"), QoS: 2, Retain: true, Properties: &client.Properties{
+		"everything": {Topic: "a/b", Payload: []byte("x"), QoS: 2, Retain: true, Properties: &session.Properties{
 			ContentType: "application/json", ResponseTopic: "r", CorrelationData: []byte("c"), Expiry: time.Minute,
-			User: []client.UserProperty{{Key: "k", Value: "1"}, {Key: "k", Value: "2"}},
+			User: []session.UserProperty{{Key: "k", Value: "1"}, {Key: "k", Value: "2"}},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			kept := client.Stored(m)
-			if got := client.Outgoing(&kept); !reflect.DeepEqual(got, m) {
+			kept := envelope.Stored(m)
+			if got := envelope.Outgoing(&kept); !reflect.DeepEqual(got, m) {
 				t.Errorf("got  %+v\nwant %+v", got, m)
 			}
 			kept.Payload[0] = 'y'

@@ -1,0 +1,168 @@
+package envelope
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+)
+
+// ambient is a header that comes from the context of a publish: metadata,
+// trace context, baggage. Nobody asked for it in the call, so that it must
+// not fail the call: it is sent where it fits, and left out otherwise.
+type ambient struct {
+	session.UserProperty
+	single bool // replaces what the caller set, as trace context does
+}
+
+// maxNamedHeaders bounds the names that are remembered as logged: they may
+// come from strangers.
+const maxNamedHeaders = 16
+
+// Losses are the headers that a client left out of messages that it sends, and the
+// metadata that it did not take from messages that it received. They outlive the
+// settings. Safe for concurrent use.
+type Losses struct {
+	// Warnf writes to the log. It is set before the first use.
+	Warnf func(format string, args ...any)
+	// Headers counts those of contexts that did not fit; the log names each once.
+	Headers atomic.Int64
+	// Metadata counts that of senders that are not trusted.
+	Metadata atomic.Int64
+
+	mu     sync.Mutex
+	logged map[string]bool
+}
+
+// leaveOut notes that a header is left out.
+func (l *Losses) leaveOut(u session.UserProperty, why error) {
+	l.Headers.Add(1)
+	name := logsafe.Clip(u.Key)
+	l.mu.Lock()
+	known := l.logged[name] || len(l.logged) >= maxNamedHeaders
+	if !known {
+		if l.logged == nil {
+			l.logged = make(map[string]bool)
+		}
+		l.logged[name] = true
+	}
+	last := !known && len(l.logged) == maxNamedHeaders
+	l.mu.Unlock()
+	if known {
+		return
+	}
+	l.Warnf("mqtt: header %q of the context is left out of a message: %v (counted in ContextHeadersDropped, told once)", name, why)
+	if last {
+		l.Warnf("mqtt: headers of contexts that are left out have more than %d names: others are counted only", maxNamedHeaders)
+	}
+}
+
+// addAmbient adds the headers of the context as user properties, as far as
+// they fit beside those that were asked for.
+func (s *Settings) addAmbient(m *Message) {
+	asked := len(m.Properties.User)
+	for _, a := range m.ambient {
+		s.addOne(m, a, asked)
+	}
+	m.ambient = nil
+}
+
+func (s *Settings) addOne(m *Message, a ambient, asked int) {
+	if err := s.checkAmbient(a.UserProperty); err != nil {
+		s.Losses.leaveOut(a.UserProperty, err)
+		return
+	}
+	list, same := m.Properties.User, func(u session.UserProperty) bool { return strings.EqualFold(u.Key, a.Key) }
+	if slices.ContainsFunc(list[:min(asked, len(list))], same) {
+		if !a.single {
+			return // what the caller says counts
+		}
+		list = slices.DeleteFunc(slices.Clone(list), same)
+	}
+	list = append(list, a.UserProperty)
+	if err := CheckSent(list); err != nil {
+		s.Losses.leaveOut(a.UserProperty, err)
+		return
+	}
+	m.Properties.User = list
+	m.added++
+}
+
+// Lighten takes the headers of the context out of a message that a connection
+// refused as too large, as err says, and reports whether there were any.
+func (s *Settings) Lighten(m *Message, err error) bool {
+	e, ok := errors.AsType[*event.Error](err)
+	if !ok || e.Reason != event.ReasonTooLarge || e.MayHaveBeenSent || m.added == 0 {
+		return false
+	}
+	asked := len(m.Properties.User) - m.added
+	for _, u := range m.Properties.User[asked:] {
+		s.Losses.leaveOut(u, errors.New("with it the packet is over the broker's limit"))
+	}
+	m.Properties.User, m.added = m.Properties.User[:asked], 0
+	return true
+}
+
+// checkAmbient refuses what some broker could take offence at, and what is set by
+// somebody else.
+func (s *Settings) checkAmbient(u session.UserProperty) error {
+	if err := CheckHeaderText(u); err != nil {
+		return err
+	}
+	if reserved(u.Key) {
+		return errReserved
+	}
+	return s.checkHeaders([]session.UserProperty{u})
+}
+
+// attributes puts the headers of the context whose names are fit for it among
+// the attributes of an event; the others remain, for the user properties of MQTT 5.
+// attrs has what was asked for. It returns the headers that were added to it.
+func (s *Settings) attributes(m *Message, attrs map[string]any) (added []session.UserProperty) {
+	rest := m.ambient[:0:0]
+	for _, a := range m.ambient {
+		if checkAttribute(a.Key) != nil || reserved(a.Key) {
+			rest = append(rest, a)
+			continue
+		}
+		before, asked := attrs[a.Key]
+		if asked && !a.single {
+			continue
+		}
+		err := s.checkAmbient(a.UserProperty)
+		if err == nil {
+			attrs[a.Key] = a.Value
+			err = CheckSent(asHeaders(attrs))
+		}
+		if err == nil {
+			added = append(added, a.UserProperty)
+			continue
+		}
+		s.Losses.leaveOut(a.UserProperty, err)
+		if delete(attrs, a.Key); asked {
+			attrs[a.Key] = before
+		}
+	}
+	m.ambient = rest
+	return added
+}
+
+// reserved reports whether a header says what the message is, which no context
+// may change: its id and order, and the attributes of a CloudEvent.
+func reserved(name string) bool {
+	switch name = strings.ToLower(name); name {
+	case idKey, OrderHeader, attrSource, "type", "subject", "time", "dataschema", attrSpecVersion, attrContentType:
+		return true
+	}
+	return strings.HasPrefix(name, binaryPrefix)
+}
+
+var (
+	errNoRoom   = errors.New("with it the event is over the limit for payloads")
+	errReserved = errors.New("its name belongs to the message itself")
+)

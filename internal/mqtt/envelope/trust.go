@@ -1,0 +1,91 @@
+package envelope
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+)
+
+// MetadataPrefix begins the names of Kratos metadata, in lower case.
+const MetadataPrefix = "x-md-"
+
+// Trust says which of the context that came with a message is taken over from
+// senders that are not trusted. The zero value takes none of the well-known kinds.
+type Trust struct {
+	metadata []string // that is allowed, in lower case
+	fields   []string // headers of propagators, in lower case
+}
+
+// NewTrust allows metadata by its names; one that ends with * allows all that begin
+// with the rest. fields are the headers that the propagators of the process use, in
+// case they are none of the well-known ones. It reports names that could never count;
+// the value is there also with an error.
+func NewTrust(metadata, fields []string) (t Trust, err error) {
+	for _, name := range metadata {
+		if name = strings.ToLower(name); !strings.HasPrefix(name, MetadataPrefix) {
+			err = errors.Join(err, event.Setting("Subscriber", "allowed_metadata", "%q does not begin with %s, as Kratos metadata does", name, MetadataPrefix))
+		}
+		t.metadata = append(t.metadata, name)
+	}
+	for _, f := range fields {
+		// Kratos' propagator has a field of metadata, which has a list of its own.
+		if name := strings.ToLower(f); !strings.HasPrefix(name, MetadataPrefix) {
+			t.fields = append(t.fields, name)
+		}
+	}
+	return t, err
+}
+
+func (t *Trust) allows(name string) bool {
+	return slices.ContainsFunc(t.metadata, func(want string) bool {
+		if prefix, ok := strings.CutSuffix(want, "*"); ok {
+			return strings.HasPrefix(name, prefix)
+		}
+		return name == want
+	})
+}
+
+// RequestHeader is the header for whoever takes context from it, as Kratos'
+// middleware for metadata and tracing does. Of a sender that is not trusted it has
+// no trace context, no baggage, and only the metadata that is allowed.
+func (e *Event) RequestHeader() []session.UserProperty {
+	if e.Trusted || e.settings == nil || !slices.ContainsFunc(e.header, e.settings.Trust.isContext) {
+		return e.header
+	}
+	t := &e.settings.Trust
+	list := make([]session.UserProperty, 0, len(e.header))
+	for _, u := range e.header {
+		name := strings.ToLower(u.Key)
+		switch {
+		case t.propagates(name):
+		case strings.HasPrefix(name, MetadataPrefix) && !t.allows(name):
+			e.settings.Losses.Metadata.Add(1)
+		default:
+			list = append(list, u)
+		}
+	}
+	return list
+}
+
+func (t *Trust) isContext(u session.UserProperty) bool {
+	name := strings.ToLower(u.Key)
+	return strings.HasPrefix(name, MetadataPrefix) || t.propagates(name)
+}
+
+// propagates reports whether a header, in lower case, carries trace context or
+// baggage.
+func (t *Trust) propagates(name string) bool {
+	switch name {
+	case "traceparent", "tracestate", "baggage", "b3", "uber-trace-id", "x-amzn-trace-id":
+		return true
+	}
+	for _, prefix := range []string{"x-b3-", "uberctx-", "ot-tracer-", "ot-baggage-"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return slices.Contains(t.fields, name)
+}
