@@ -3,6 +3,22 @@
 // between the subscriber's socket and the handlers. It knows nothing of the
 // Kratos service layers nor of kratos-transport; only its log goes through
 // Kratos.
+//
+// # What crosses to the fronts
+//
+// The options of broker/mqtt and transport/mqtt change plain values, which this package
+// takes:
+//
+//   - of one publish: [github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope.Message].
+//     A front sets Body, Codec, Headers and MessageID from kratos-transport's message, and
+//     QoS, Retain, Props, Key, Direct, RetryUnrouted and the rest from its options.
+//   - of one subscription: [Subscription], whose Typed says how its messages are read. Its
+//     handler gets a [Delivery], which is an envelope.Event with the decoded Body; a front
+//     wraps that in kratos-transport's event, and calls middleware there.
+//   - of the whole client: its settings, which hold [Config].
+//
+// What is Kratos' comes in as a function or a small interface of envelope: codecs and
+// their registry, metadata of a context, propagators, spans.
 package client
 
 import (
