@@ -23,8 +23,9 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// Set provides everything that configuration decides. It must not be changed.
-var Set = wire.NewSet(Stores, Broker, ClientConn, Server) //nolint:gochecknoglobals // as wire wants it
+// Set provides everything that configuration decides: the broker as itself and as
+// kratos-transport's broker.Broker. It must not be changed.
+var Set = wire.NewSet(Stores, Broker, wire.Bind(new(broker.Broker), new(*mqttbroker.Broker)), ClientConn, Server) //nolint:gochecknoglobals // as wire wants it
 
 // NoDatabase provides no database: the driver "sql" is an error then.
 func NoDatabase() *sql.DB { return nil }
@@ -42,7 +43,7 @@ func Stores(c *v1.Settings, db *sql.DB, logger log.Logger) (*stores.Stores, func
 }
 
 // Broker is the data layer. The returned function disconnects it.
-func Broker(c *v1.Settings, s *stores.Stores, logger log.Logger) (broker.Broker, func(), error) {
+func Broker(c *v1.Settings, s *stores.Stores, logger log.Logger) (*mqttbroker.Broker, func(), error) {
 	return mqttbroker.Open(c, s, logger)
 }
 

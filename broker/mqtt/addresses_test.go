@@ -1,7 +1,6 @@
 package mqtt_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -70,7 +69,7 @@ func TestUselessAddress(t *testing.T) {
 				if err := m.Connect(); err != nil {
 					t.Log("connect:", err)
 				}
-				if err := m.(interface{ WaitReady(context.Context) error }).WaitReady(within(t, patience)); err != nil {
+				if err := m.WaitReady(within(t, patience)); err != nil {
 					t.Fatal(err)
 				}
 				publish(t, m, "a/b", "x")

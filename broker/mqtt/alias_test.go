@@ -111,7 +111,7 @@ func TestTopicAliasWithinPacketLimit(t *testing.T) {
 	for size := range limit {
 		for _, qos := range []byte{0, 1} {
 			topic := fmt.Sprintf("alias/limit/%d/%d", size, qos) // new to the connection
-			err := p.Publish(ctx, topic, make([]byte, size), mqttbroker.QoS(qos))
+			err := p.Publish(ctx, topic, make([]byte, size), event.QoS(qos))
 			e, _ := errors.AsType[*event.Error](err)
 			switch {
 			case err == nil:
@@ -121,7 +121,7 @@ func TestTopicAliasWithinPacketLimit(t *testing.T) {
 			}
 		}
 	}
-	if err := p.Publish(ctx, "alias/limit", nil, mqttbroker.QoS(1)); err != nil {
+	if err := p.Publish(ctx, "alias/limit", nil, event.QoS(1)); err != nil {
 		t.Fatal(err)
 	}
 	if n := connections.Load() - before; n > 0 {

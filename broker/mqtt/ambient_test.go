@@ -49,9 +49,9 @@ func eachPath(t *testing.T, test func(t *testing.T, url string, headers bool, op
 	}
 }
 
-func droppedHeaders(t testing.TB, b broker.Broker) int64 {
+func droppedHeaders(t testing.TB, b *mqttbroker.Broker) int64 {
 	t.Helper()
-	return health(t, b).ContextHeadersDropped
+	return b.Health().ContextHeadersDropped
 }
 
 // behindHTTP runs f as the handler of a Kratos HTTP server with the metadata
@@ -173,7 +173,7 @@ func TestKratosPropagatorWithCloudEvents(t *testing.T) {
 			t.Errorf("baggage %q in %v", bag, m.Headers)
 		}
 		if !headers { // counted when an outbox has sent it
-			mqtttest.Eventually(t, patience, func() bool { return health(t, b).HeadersLost == 1 }, "headers lost")
+			mqtttest.Eventually(t, patience, func() bool { return b.Health().HeadersLost == 1 }, "headers lost")
 		}
 	})
 }

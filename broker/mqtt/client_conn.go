@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -16,10 +17,10 @@ import (
 // ClientOption configures [NewClientConn].
 type ClientOption func(*clientConn)
 
-// WithTopicPrefix puts levels in front of every topic, such as "site/plant1". A
+// TopicPrefix puts levels in front of every topic, such as "site/plant1". A
 // slash at the end says nothing, one at the start begins every topic with a
 // slash. Default: none.
-func WithTopicPrefix(levels string) ClientOption {
+func TopicPrefix(levels string) ClientOption {
 	return func(c *clientConn) {
 		if c.prefix = ""; levels != "" {
 			c.prefix = strings.TrimRight(levels, "/") + "/"
@@ -48,15 +49,8 @@ type clientConn struct {
 
 // Publish implements event.ClientConn.
 func (c *clientConn) Publish(ctx context.Context, m *event.MethodDesc, topic string, in proto.Message, opts ...event.CallOption) error {
-	call, known := c.call(m, topic, in, opts)
-	publish := []broker.PublishOption{broker.WithPublishBodyCodec(m.Codec), WithPublishQos(call.QoS), known}
-	if call.Retain {
-		publish = append(publish, WithPublishRetained(true))
-	}
-	if call.Expiry != 0 {
-		publish = append(publish, WithPublishExpiry(call.Expiry))
-	}
-	msg, publish := newCallMessage(&call, in, publish)
+	call, how := c.call(m, topic, in, opts)
+	msg, publish := newCallMessage(&call, in, []broker.PublishOption{broker.WithPublishBodyCodec(m.Codec), how})
 	return c.broker.Publish(ctx, call.Topic, msg, publish...)
 }
 
@@ -76,8 +70,8 @@ func (c *clientConn) Request(ctx context.Context, m *event.MethodDesc, topic str
 	return take(reply, m.Codec, out)
 }
 
-// call returns what is asked for, and as an option what the message says itself:
-// headers of that are only sent where there is room for them.
+// call returns what is asked for, and the same as an option, with what the message
+// says itself: headers of that are only sent where there is room for them.
 func (c *clientConn) call(m *event.MethodDesc, topic string, in proto.Message, opts []event.CallOption) (event.Call, broker.PublishOption) {
 	call := event.NewCall(m, c.prefix+topic, opts)
 	var key string
@@ -89,7 +83,9 @@ func (c *clientConn) call(m *event.MethodDesc, topic string, in proto.Message, o
 		call.ID = m.ID(in)
 	}
 	return call, bridge.PublishOption(func(s *bridge.PublishSettings) {
-		s.Key, s.OrderKey, s.IDKnown = key, key, idKnown
+		s.SetQoS(call.QoS)
+		s.Retain, s.Expiry, s.ContentType, s.Direct = call.Retain, call.Expiry, call.ContentType, call.Direct
+		s.Key, s.OrderKey, s.IDKnown = cmp.Or(call.OrderingKey, key), key, idKnown
 		s.Method, s.Unrouted = m, call.Unrouted
 	})
 }
@@ -101,7 +97,7 @@ func newCallMessage(call *event.Call, in proto.Message, opts []broker.PublishOpt
 	msg.ID = call.ID
 	for _, h := range call.Headers {
 		if _, again := msg.Headers[h.Key]; again {
-			opts = append(opts, WithPublishUserProperty(h.Key, h.Value))
+			opts = append(opts, WithCallOptions(event.Header(h.Key, h.Value)))
 			continue
 		}
 		if msg.Headers == nil {

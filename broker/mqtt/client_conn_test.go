@@ -54,7 +54,7 @@ func (f *fakeBroker) Request(ctx context.Context, topic string, msg *broker.Mess
 func TestClientConnOverAnotherBroker(t *testing.T) {
 	t.Parallel()
 	f := new(fakeBroker)
-	cc := mqttbroker.NewClientConn(f, mqttbroker.WithTopicPrefix("/site/a/"), nil)
+	cc := mqttbroker.NewClientConn(f, mqttbroker.TopicPrefix("/site/a/"), nil)
 	in := wrapperspb.String("x")
 	if err := cc.Publish(t.Context(), textMethod, "texts", in, event.Header("a", "1"), event.Header("a", "2")); err != nil {
 		t.Fatal(err)
@@ -149,11 +149,11 @@ func TestClientConn(t *testing.T) {
 			}
 			plain := *textMethod
 			plain.Expiry = 0
-			lost := b.(interface{ Health() event.Health }).Health().HeadersLost
+			lost := b.Health().HeadersLost
 			if err := cc.Publish(t.Context(), &plain, "texts", in); err != nil {
 				t.Fatal(err)
 			}
-			if n := b.(interface{ Health() event.Health }).Health().HeadersLost; n != lost {
+			if n := b.Health().HeadersLost; n != lost {
 				t.Error("what the payload has counts as a header that was lost")
 			}
 			err = cc.Publish(t.Context(), textMethod, "texts", in, event.QoS(3))

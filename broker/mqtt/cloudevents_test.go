@@ -173,16 +173,16 @@ func TestFormsOfCloudEvents(t *testing.T) {
 	const text = `{"specversion":"1.0","id":"7","source":"s","type":"t","data":{"n":1}}`
 	for _, contentType := range []string{"application/cloudevents+json", "Application/CloudEvents+JSON;charset=utf-8", "application/cloudevents"} {
 		for _, in := range []string{text, "\n" + text, "\uFEFF" + text} {
-			publish(t, b, "a", in, mqttbroker.WithPublishContentType(contentType))
+			publish(t, b, "a", in, mqttbroker.WithCallOptions(event.ContentType(contentType)))
 			if m := receive(t, got); m.ID != "7" || string(m.Body.([]byte)) != `{"n":1}` {
 				t.Errorf("%s, %q: got %+v", contentType, in, m)
 			}
 		}
 	}
 	for _, contentType := range []string{"application/cloudevents-batch+json", "application/cloudevents+avro"} {
-		publish(t, b, "a", "["+text+"]", mqttbroker.WithPublishContentType(contentType))
+		publish(t, b, "a", "["+text+"]", mqttbroker.WithCallOptions(event.ContentType(contentType)))
 	}
-	publish(t, b, "a", text, mqttbroker.WithPublishContentType("application/json")) // it says that it is none
+	publish(t, b, "a", text, mqttbroker.WithCallOptions(event.ContentType("application/json"))) // it says that it is none
 	if m := receive(t, got); string(m.Body.([]byte)) != text {
 		t.Errorf("got %+v", m)
 	}
@@ -212,7 +212,7 @@ func TestDeletionWithAContentType(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = p.Close(context.Background()) })
 	for _, contentType := range []string{"application/cloudevents+json", "application/cloudevents-batch+json", "application/json", "", "text/plain"} {
-		if err := p.Publish(within(t, patience), "a", nil, mqttbroker.Retain(true), mqttbroker.ContentType(contentType)); err != nil {
+		if err := p.Publish(within(t, patience), "a", nil, event.Retain(true), event.ContentType(contentType)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -222,7 +222,7 @@ func TestDeletionWithAContentType(t *testing.T) {
 	if m := receive(t, got); fmt.Sprint(*m.Body.(*map[string]any)) != "map[n:1]" {
 		t.Errorf("got %v", m.Body)
 	}
-	if n := health(t, b).Deletions; n != 5 {
+	if n := b.Health().Deletions; n != 5 {
 		t.Errorf("%d deletions, want 5", n)
 	}
 	if st, err := letters.Stats(t.Context()); err != nil || st.Dead > 0 {
@@ -253,7 +253,7 @@ func TestCloudEventsByContentType(t *testing.T) {
 	b := mqtt5(t, broker.WithCodec(""))
 	got := messages(t, b, "a", nil)
 	letters := subscribe(t, b, "dead-letter/+/+/+")
-	structured := mqttbroker.WithPublishContentType("application/cloudevents+json; charset=utf-8")
+	structured := mqttbroker.WithCallOptions(event.ContentType("application/cloudevents+json; charset=utf-8"))
 	publish(t, b, "a", `{"specversion":"1.0","id":"7","source":"s","type":"t","tenant":"x","n":5,"data":"d","datacontenttype":"text/plain"}`, structured)
 	if m := receive(t, got); m.ID != "7" || string(m.Body.([]byte)) != "d" || m.Headers["tenant"] != "x" || m.Headers["n"] != "5" {
 		t.Errorf("got %+v", m)
@@ -272,7 +272,7 @@ func TestLetterPropertiesAreOfLettersOnly(t *testing.T) {
 	} {
 		got := messages(t, b, topic, nil, opts...)
 		publish(t, b, topic, `{"specversion":"1.0","id":"7","source":"s","type":"t","name":"EVIL","data":"good","datacontenttype":"text/plain"}`,
-			mqttbroker.WithPublishContentType("application/cloudevents+json"), mqttbroker.WithPublishUserProperty("dead-letter-id", "x"))
+			mqttbroker.WithCallOptions(event.ContentType("application/cloudevents+json"), event.Header("dead-letter-id", "x")))
 		m := receive(t, got)
 		if letter := topic != "a"; (string(m.Body.([]byte)) == "good") == letter || (m.ID == "7") == letter {
 			t.Errorf("%s: id %q, %s", topic, m.ID, m.Body)
@@ -285,11 +285,11 @@ func TestCloudEventsInBinaryMode(t *testing.T) {
 	b := mqtt5(t)
 	got := messages(t, b, "a", nil)
 	for _, prefix := range []string{"", "ce-", "CE-"} {
-		opts := []broker.PublishOption{mqttbroker.WithPublishUserProperty("other", "o")}
+		opts := []broker.PublishOption{mqttbroker.WithCallOptions(event.Header("other", "o"))}
 		for k, v := range map[string]string{"specversion": "1.0", "id": "7", "source": "s", "type": "t"} {
-			opts = append(opts, mqttbroker.WithPublishUserProperty(prefix+k, v))
+			opts = append(opts, mqttbroker.WithCallOptions(event.Header(prefix+k, v)))
 			if prefix == "CE-" {
-				opts[len(opts)-1] = mqttbroker.WithPublishUserProperty("Ce-"+strings.ToUpper(k), v)
+				opts[len(opts)-1] = mqttbroker.WithCallOptions(event.Header("Ce-"+strings.ToUpper(k), v))
 			}
 		}
 		publish(t, b, "a", "x", opts...)
@@ -337,13 +337,13 @@ func TestPublisherCarriesCloudEvents(t *testing.T) {
 	if err := p.Connect(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Publish(ctx, "a", []byte("x"), mqttbroker.UserProperty("k", "v")); err != nil {
+	if err := p.Publish(ctx, "a", []byte("x"), event.Header("k", "v")); err != nil {
 		t.Error(err)
 	}
 	if m := receive(t, got); string(m.Body.([]byte)) != "x" || m.Headers["k"] != "v" {
 		t.Errorf("got %+v", m)
 	}
-	wantReason(t, p.Publish(ctx, "a", nil, mqttbroker.UserProperty("a-b", "v")), event.ReasonCodec, 400)
+	wantReason(t, p.Publish(ctx, "a", nil, event.Header("a-b", "v")), event.ReasonCodec, 400)
 	if err := p.Close(ctx); err != nil {
 		t.Error(err)
 	}

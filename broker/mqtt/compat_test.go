@@ -15,7 +15,7 @@ import (
 // Everything that kratos-transport's package of the same name has for its
 // users, with the same signature.
 var (
-	_ func(...broker.Option) broker.Broker = mqtt.NewBroker
+	_ broker.Broker = mqtt.NewBroker()
 
 	_ func(bool) broker.Option               = mqtt.WithCleanSession
 	_ func(string, string) broker.Option     = mqtt.WithAuth

@@ -45,16 +45,16 @@ func TestDeadLetterStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	publish(t, b, "in/bad", "x", mqttbroker.WithPublishUserProperty("k", "v"), mqttbroker.WithPublishUserProperty("id", "event-1"))
+	publish(t, b, "in/bad", "x", mqttbroker.WithCallOptions(event.Header("k", "v"), event.Header("id", "event-1")))
 	mqtttest.Eventually(t, patience, func() bool { return stats(t, store).Dead == 1 })
 	publish(t, b, "in/later", "x")
 	if i := receive(t, parked); i.Topic != "in/later" || i.Key != "in/later" || i.ID == "" || i.Err == nil || i.Attempt != 2 {
 		t.Errorf("%+v", i)
 	}
-	if h := healthOf(b); h.Parked != 1 || h.HeldKeys != 1 || h.DeadLettersBlocked {
+	if h := b.Health(); h.Parked != 1 || h.HeldKeys != 1 || h.DeadLettersBlocked {
 		t.Errorf("%+v", h)
 	}
-	found, err := mqttbroker.DeadLetterStore(b)
+	found, err := b.DeadLetters()
 	if err != nil || found != deadletter.Store(store) {
 		t.Errorf("%v %v", found, err)
 	}
@@ -66,14 +66,11 @@ func TestDeadLetterStore(t *testing.T) {
 	if got := receive(t, handled); !strings.HasPrefix(got, "in/later ") {
 		t.Errorf("%s", got)
 	}
-	if n, err := mqttbroker.Replay(within(t, patience), b); n != 1 || err != nil {
+	if n, err := b.Replay(within(t, patience)); n != 1 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
 	if got := receive(t, handled); got != "in/bad event-1 v" {
 		t.Errorf("%s", got)
-	}
-	if _, err := mqttbroker.Replay(within(t, patience), nil); err == nil {
-		t.Error("a broker of somebody else was taken")
 	}
 }
 
@@ -85,8 +82,6 @@ func stats(t *testing.T, s deadletter.Store) deadletter.Stats {
 	}
 	return st
 }
-
-func healthOf(b broker.Broker) event.Health { return b.(interface{ Health() event.Health }).Health() }
 
 // What is wrong with the options of a subscription is an error of it.
 func TestRetryOptionsAreChecked(t *testing.T) {
@@ -132,7 +127,7 @@ func TestRetryFromConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, b, "a", "x")
-	mqtttest.Eventually(t, patience, func() bool { return healthOf(b).Discarded == 1 })
+	mqtttest.Eventually(t, patience, func() bool { return b.Health().Discarded == 1 })
 	if len(attempts) != 3 {
 		t.Errorf("%d attempts", len(attempts))
 	}

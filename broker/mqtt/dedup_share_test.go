@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -23,8 +24,8 @@ func TestIDsOfOneDeviceDoNotCrowdOutOthers(t *testing.T) {
 	others := subscribe(t, b, "devices/+/+/+")
 	send := func(topic, id, source string) {
 		t.Helper()
-		publish(t, b, topic, "x", mqttbroker.WithPublishUserProperty("id", id), mqttbroker.WithPublishUserProperty("type", "t"),
-			mqttbroker.WithPublishUserProperty("specversion", "1.0"), mqttbroker.WithPublishUserProperty("source", source))
+		publish(t, b, topic, "x", mqttbroker.WithCallOptions(event.Header("id", id), event.Header("type", "t"),
+			event.Header("specversion", "1.0"), event.Header("source", source)))
 	}
 	for i := range 20 {
 		send("devices/B/data", fmt.Sprint(i), "/B")
@@ -42,8 +43,8 @@ func TestIDsOfOneDeviceDoNotCrowdOutOthers(t *testing.T) {
 	for i := range 20 {
 		send("devices/B/data", fmt.Sprint(i), "/B")
 	}
-	mqtttest.Eventually(t, patience, func() bool { return health(t, b).Duplicates+int64(len(got)) == 20 })
-	if d := health(t, b).Duplicates; d != 20 {
+	mqtttest.Eventually(t, patience, func() bool { return b.Health().Duplicates+int64(len(got)) == 20 })
+	if d := b.Health().Duplicates; d != 20 {
 		t.Errorf("of 20 messages that came again %d were known", d)
 	}
 }

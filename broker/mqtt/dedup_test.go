@@ -79,7 +79,7 @@ func TestDuplicatesAreSuppressed(t *testing.T) {
 					t.Errorf("hook was told %+v", i)
 				}
 			}
-			if h := health(t, b); h.Duplicates != 4 || h.WithoutID != 0 {
+			if h := b.Health(); h.Duplicates != 4 || h.WithoutID != 0 {
 				t.Errorf("%d duplicates, %d without id", h.Duplicates, h.WithoutID)
 			}
 		})
@@ -106,7 +106,7 @@ func TestIDFieldOfTheMessage(t *testing.T) {
 		}
 		got <- m.N
 		return nil
-	}, binder, mqttbroker.WithIDField("event_id"))
+	}, binder, mqttbroker.WithSubscribeIDField("event_id"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,10 +118,10 @@ func TestIDFieldOfTheMessage(t *testing.T) {
 			t.Errorf("handled %d, want %d", n, want)
 		}
 	}
-	if h := health(t, b); h.Duplicates != 1 || h.WithoutID != 2 || out.count("a message has no id") != 1 {
+	if h := b.Health(); h.Duplicates != 1 || h.WithoutID != 2 || out.count("a message has no id") != 1 {
 		t.Errorf("%d duplicates, %d without id", h.Duplicates, h.WithoutID)
 	}
-	_, err = b.Subscribe("field", func(context.Context, broker.Event) error { return nil }, binder, mqttbroker.WithIDField("nothing"))
+	_, err = b.Subscribe("field", func(context.Context, broker.Event) error { return nil }, binder, mqttbroker.WithSubscribeIDField("nothing"))
 	wantReason(t, err, event.ReasonBadRequest, 400)
 }
 
@@ -148,8 +148,8 @@ func TestWindowFails(t *testing.T) {
 	if first, again := receive(t, got), receive(t, got); first != again || first == "" {
 		t.Errorf("handled %q and %q", first, again)
 	}
-	mqtttest.Eventually(t, patience, func() bool { return health(t, b).Running == 0 })
-	if h := health(t, b); h.Duplicates != 0 {
+	mqtttest.Eventually(t, patience, func() bool { return b.Health().Running == 0 })
+	if h := b.Health(); h.Duplicates != 0 {
 		t.Errorf("%d duplicates", h.Duplicates)
 	}
 }

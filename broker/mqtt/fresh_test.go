@@ -1,12 +1,12 @@
 package mqtt_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/tx7do/kratos-transport/broker"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -45,7 +45,7 @@ func TestExchangesOfAnEarlierProcessCostNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 4 * n {
-				if err := p.Publish(t.Context(), "fresh/new", []byte("new"), mqttbroker.QoS(2)); err != nil {
+				if err := p.Publish(t.Context(), "fresh/new", []byte("new"), event.QoS(2)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -82,7 +82,7 @@ func TestMosquittoKeepsSessionsOverItsRestart(t *testing.T) {
 			receive(t, got)
 			wait := func() {
 				t.Helper()
-				if err := b.(interface{ WaitReady(context.Context) error }).WaitReady(within(t, patience)); err != nil {
+				if err := b.WaitReady(within(t, patience)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -110,7 +110,7 @@ func TestMosquittoKeepsSessionsOverItsRestart(t *testing.T) {
 			for receive(t, got).body != `"while away"` {
 				continue // what the stop cut off comes again
 			}
-			if n := health(t, b).SessionsLost; n != 0 {
+			if n := b.Health().SessionsLost; n != 0 {
 				t.Errorf("%d sessions lost", n)
 			}
 		})

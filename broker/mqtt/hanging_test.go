@@ -77,7 +77,7 @@ type hanging struct {
 }
 
 type hangingClient struct {
-	broker.Broker
+	*mqttbroker.Broker
 	trap  *trap
 	proxy *mqtttest.Proxy
 	url   string
@@ -95,7 +95,7 @@ func byItself(_ *testing.T, _ *hangingClient)   {}
 
 func publishDirect(t *testing.T, c *hangingClient, topic string) {
 	t.Helper()
-	publish(t, connected(t, c.url, mqttbroker.WithProtocol("5")), topic, "x", mqttbroker.WithPublishMessageID("id"), mqttbroker.WithPublishQos(1))
+	publish(t, connected(t, c.url, mqttbroker.WithProtocol("5")), topic, "x", mqttbroker.WithCallOptions(event.ID("id")), mqttbroker.WithPublishQos(1))
 }
 
 var hangings = map[string]hanging{
@@ -110,15 +110,15 @@ var hangings = map[string]hanging{
 		publishDirect(t, c, "twice")
 	}},
 	"OutboxHook": {hanger(func(tr *trap) any { return hangOutbox{tr} }), func(t *testing.T, c *hangingClient) {
-		publish(t, c, "forbidden", "x") // NOT_AUTHORIZED
+		publish(t, c.Broker, "forbidden", "x") // NOT_AUTHORIZED
 	}},
 	"PublishHook of PublishAsync": {hanger(func(tr *trap) any { return hangPublish{tr} }), func(t *testing.T, c *hangingClient) {
-		publish(t, c, "other/bad", "x", mqttbroker.WithPublishDirect(), broker.WithPublishAsync(nil))
+		publish(t, c.Broker, "other/bad", "x", mqttbroker.WithCallOptions(event.Direct()), broker.WithPublishAsync(nil))
 	}},
 	"callback of PublishAsync": {nil, func(t *testing.T, c *hangingClient) {
 		for range 300 { // more than may be in flight
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-			err := c.Publish(ctx, "other/a", broker.NewMessage("x"), mqttbroker.WithPublishDirect(),
+			err := c.Publish(ctx, "other/a", broker.NewMessage("x"), mqttbroker.WithCallOptions(event.Direct()),
 				broker.WithPublishAsync(func(error) { c.trap.hang() }))
 			cancel()
 			if err != nil {
@@ -130,8 +130,8 @@ var hangings = map[string]hanging{
 	"WithOnDisconnect": {func(tr *trap) []broker.Option {
 		return []broker.Option{mqttbroker.WithOnDisconnect(func(error) { tr.hang() })}
 	}, cutOff},
-	"WatchGranted": {nil, func(t *testing.T, c *hangingClient) {
-		subscriptionsOf(t, c.Broker).WatchGranted(func(event.Granted) { c.trap.hang() })
+	"WatchGranted": {nil, func(_ *testing.T, c *hangingClient) {
+		c.Broker.WatchGranted(func(event.Granted) { c.trap.hang() })
 	}},
 }
 
@@ -177,7 +177,7 @@ func TestHangingCallbackHarmsNobodyElse(t *testing.T) {
 			// does the connection, and whoever else is told of it.
 			for round := range 2 {
 				publish(t, b, fmt.Sprintf("%s/outbox%d", prefix, round), "x")
-				publish(t, b, fmt.Sprintf("%s/direct%d", prefix, round), "x", mqttbroker.WithPublishDirect())
+				publish(t, b, fmt.Sprintf("%s/direct%d", prefix, round), "x", mqttbroker.WithCallOptions(event.Direct()))
 				seenTopics := map[string]bool{}
 				for len(seenTopics) < 2 {
 					seenTopics[receive(t, c.got).topic] = true
@@ -188,9 +188,9 @@ func TestHangingCallbackHarmsNobodyElse(t *testing.T) {
 				before := out.count("mqtt: connected to")
 				c.proxy.Cut()
 				mqtttest.Eventually(t, patience, func() error {
-					if !health(t, b).Ready || out.count("mqtt: connected to") <= before || !witness.saw("disconnect true") {
+					if !b.Health().Ready || out.count("mqtt: connected to") <= before || !witness.saw("disconnect true") {
 						return fmt.Errorf("ready %t, %d lines about connections, want more than %d, another hook was told %t",
-							health(t, b).Ready, out.count("mqtt: connected to"), before, witness.saw("disconnect true"))
+							b.Health().Ready, out.count("mqtt: connected to"), before, witness.saw("disconnect true"))
 					}
 					return nil
 				})
@@ -206,7 +206,7 @@ func TestHangingCallbackHarmsNobodyElse(t *testing.T) {
 			stop, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
 			began := time.Now()
-			_ = b.(interface{ Stop(context.Context) error }).Stop(stop)
+			_ = b.Stop(stop)
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("Stop took %v with a context of 2 s", took)
 			}

@@ -18,7 +18,7 @@ import (
 )
 
 // messages collects what arrives on a filter, as kratos-transport shows it.
-func messages(t testing.TB, b broker.Broker, filter string, binder broker.Binder, opts ...broker.SubscribeOption) <-chan broker.Message {
+func messages(t testing.TB, b *mqttbroker.Broker, filter string, binder broker.Binder, opts ...broker.SubscribeOption) <-chan broker.Message {
 	t.Helper()
 	ch := make(chan broker.Message, 100)
 	_, err := b.Subscribe(filter, func(_ context.Context, e broker.Event) error {
@@ -32,7 +32,7 @@ func messages(t testing.TB, b broker.Broker, filter string, binder broker.Binder
 }
 
 // mqtt5 is a broker on a Mosquitto, the reference for MQTT 5.
-func mqtt5(t testing.TB, opts ...broker.Option) broker.Broker {
+func mqtt5(t testing.TB, opts ...broker.Option) *mqttbroker.Broker {
 	t.Helper()
 	return connected(t, mqtttest.Mosquitto(t).URL(), append([]broker.Option{mqttbroker.WithProtocol("5")}, opts...)...)
 }
@@ -43,7 +43,7 @@ func TestHeadersBothWays(t *testing.T) {
 	got := messages(t, b, "a", nil)
 	err := b.Publish(within(t, patience), "a",
 		broker.NewMessage("x", broker.WithID("id-1"), broker.WithHeader("id", "loses"), broker.WithHeader("Key", "v")),
-		mqttbroker.WithPublishUserProperty("twice", "1"), mqttbroker.WithPublishUserProperty("twice", "2"))
+		mqttbroker.WithCallOptions(event.Header("twice", "1"), event.Header("twice", "2")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,12 +128,12 @@ func TestContentTypePicksTheCodec(t *testing.T) {
 		"the subscription's": {newString("v"), nil},
 		"protobuf":           {newString("v"), []broker.PublishOption{broker.WithPublishBodyCodec("proto")}},
 		"another name of it": {newString("v"), []broker.PublishOption{
-			broker.WithPublishBodyCodec("proto"), mqttbroker.WithPublishContentType("application/x-protobuf; x=y"),
+			broker.WithPublishBodyCodec("proto"), mqttbroker.WithCallOptions(event.ContentType("application/x-protobuf; x=y")),
 		}},
-		"a suffix":   {newString("v"), []broker.PublishOption{mqttbroker.WithPublishContentType("application/vnd.some+json")}},
-		"an unknown": {newString("v"), []broker.PublishOption{mqttbroker.WithPublishContentType("text/plain")}},
+		"a suffix":   {newString("v"), []broker.PublishOption{mqttbroker.WithCallOptions(event.ContentType("application/vnd.some+json"))}},
+		"an unknown": {newString("v"), []broker.PublishOption{mqttbroker.WithCallOptions(event.ContentType("text/plain"))}},
 		"a malformed": {newString("v"), []broker.PublishOption{
-			mqttbroker.WithPublishContentType(";;"),
+			mqttbroker.WithCallOptions(event.ContentType(";;")),
 		}},
 	}
 	for name, tt := range tests {
@@ -145,7 +145,7 @@ func TestContentTypePicksTheCodec(t *testing.T) {
 		})
 	}
 	t.Run("protobuf cannot fill it", func(t *testing.T) {
-		publish(t, b, "plain", plain{"v"}, mqttbroker.WithPublishContentType("application/protobuf"))
+		publish(t, b, "plain", plain{"v"}, mqttbroker.WithCallOptions(event.ContentType("application/protobuf")))
 		if v := receive(t, plains).Body.(*plain).Value; v != "v" {
 			t.Errorf("got %q", v)
 		}
@@ -157,11 +157,11 @@ func TestPublishExpiry(t *testing.T) {
 	proxy := mqtttest.NewProxy(t, mqtttest.Mosquitto(t).URL())
 	sent := observe(proxy, mqtttest.TypePublish)
 	b := connected(t, proxy.URL(), mqttbroker.WithProtocol("5"))
-	publish(t, b, "a", "x", mqttbroker.WithPublishExpiry(time.Nanosecond)) // 1 s, rounded up
+	publish(t, b, "a", "x", mqttbroker.WithCallOptions(event.Expiry(time.Nanosecond))) // 1 s, rounded up
 	if body := receive(t, sent); !bytes.Contains(body, []byte{2, 0, 0, 0, 1}) {
 		t.Errorf("no message expiry of 1 s in % x", body)
 	}
-	err := b.Publish(t.Context(), "a", broker.NewMessage("x"), mqttbroker.WithPublishExpiry(-1))
+	err := b.Publish(t.Context(), "a", broker.NewMessage("x"), mqttbroker.WithCallOptions(event.Expiry(-1)))
 	wantReason(t, err, event.ReasonBadRequest, 400)
 }
 
@@ -188,8 +188,8 @@ func TestHeadersLostAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.Close(context.Background()) })
-	for _, opts := range [][]mqttbroker.MessageOption{
-		nil, {mqttbroker.ContentType("text/plain")}, {mqttbroker.UserProperty("k", "v")}, {mqttbroker.Expiry(time.Second)},
+	for _, opts := range [][]event.CallOption{
+		nil, {event.ContentType("text/plain")}, {event.Header("k", "v")}, {event.Expiry(time.Second)},
 	} {
 		if err := p.Publish(ctx, "a", []byte("x"), opts...); err != nil {
 			t.Fatal(err)
@@ -206,7 +206,7 @@ func TestHeadersIgnoreCase(t *testing.T) {
 	t.Parallel()
 	b := mqtt5(t)
 	got := messages(t, b, "a", nil)
-	publish(t, b, "a", "x", mqttbroker.WithPublishUserProperty("ID", "event-7"))
+	publish(t, b, "a", "x", mqttbroker.WithCallOptions(event.Header("ID", "event-7")))
 	m := receive(t, got)
 	if _, second := m.Headers["id"]; m.ID != "event-7" || second {
 		t.Errorf("got %+v", m)

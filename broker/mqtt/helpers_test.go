@@ -70,14 +70,14 @@ func (l *logs) String() string {
 func (l *logs) count(text string) int { return strings.Count(l.String(), text) }
 
 // open gives a broker that is disconnected at the end of the test.
-func open(t testing.TB, url string, opts ...broker.Option) broker.Broker {
+func open(t testing.TB, url string, opts ...broker.Option) *mqttbroker.Broker {
 	t.Helper()
 	b, _ := logged(t, url, opts...)
 	return b
 }
 
 // logged is open, and what the broker logs.
-func logged(t testing.TB, url string, opts ...broker.Option) (broker.Broker, *logs) {
+func logged(t testing.TB, url string, opts ...broker.Option) (*mqttbroker.Broker, *logs) {
 	t.Helper()
 	out := new(logs)
 	b := mqttbroker.NewBroker(append([]broker.Option{
@@ -99,7 +99,7 @@ func logged(t testing.TB, url string, opts ...broker.Option) (broker.Broker, *lo
 }
 
 // connected is open and Connect.
-func connected(t testing.TB, url string, opts ...broker.Option) broker.Broker {
+func connected(t testing.TB, url string, opts ...broker.Option) *mqttbroker.Broker {
 	t.Helper()
 	b := open(t, url, opts...)
 	if err := b.Connect(); err != nil {
@@ -123,7 +123,7 @@ type seen struct {
 }
 
 // subscribe collects the payloads that arrive on a filter.
-func subscribe(t testing.TB, b broker.Broker, filter string, opts ...broker.SubscribeOption) <-chan seen {
+func subscribe(t testing.TB, b *mqttbroker.Broker, filter string, opts ...broker.SubscribeOption) <-chan seen {
 	t.Helper()
 	ch := make(chan seen, 1000)
 	_, err := b.Subscribe(filter, func(_ context.Context, e broker.Event) error {
@@ -148,7 +148,7 @@ func receive[T any](t testing.TB, ch <-chan T) (v T) {
 }
 
 // publish fails the test unless the publish is acknowledged.
-func publish(t testing.TB, b broker.Broker, topic string, body any, opts ...broker.PublishOption) {
+func publish(t testing.TB, b *mqttbroker.Broker, topic string, body any, opts ...broker.PublishOption) {
 	t.Helper()
 	if err := b.Publish(within(t, patience), topic, broker.NewMessage(body), opts...); err != nil {
 		t.Fatalf("publish to %q: %v", topic, err)

@@ -8,6 +8,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
@@ -35,7 +36,7 @@ func TestHangingCallbackLeavesOthersRoom(t *testing.T) {
 			break
 		}
 	}
-	for _, qos := range []mqttbroker.MessageOption{mqttbroker.QoS(0), mqttbroker.QoS(1), mqttbroker.QoS(2)} {
+	for _, qos := range []event.CallOption{event.QoS(0), event.QoS(1), event.QoS(2)} {
 		if err := p.Publish(within(t, 2*time.Second), "a", nil, qos); err != nil {
 			t.Error(err)
 		}

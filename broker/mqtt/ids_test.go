@@ -20,7 +20,7 @@ import (
 )
 
 // ids collects the ids of what arrives on a filter.
-func ids(t *testing.T, b broker.Broker, filter string) <-chan string {
+func ids(t *testing.T, b *mqttbroker.Broker, filter string) <-chan string {
 	t.Helper()
 	got := make(chan string, 100)
 	_, err := b.Subscribe(filter, func(_ context.Context, e broker.Event) error {
@@ -75,7 +75,7 @@ func TestMessageIDs(t *testing.T) {
 			}
 			send("a", broker.NewMessage("x", broker.WithID("a")))
 			send("b", broker.NewMessage("x", broker.WithHeader("id", "b")))
-			send("c", broker.NewMessage("x", broker.WithID("a"), broker.WithHeader("id", "b")), mqttbroker.WithPublishMessageID("c"))
+			send("c", broker.NewMessage("x", broker.WithID("a"), broker.WithHeader("id", "b")), mqttbroker.WithCallOptions(event.ID("c")))
 		})
 	}
 }
@@ -88,13 +88,13 @@ func TestMessageIDsOfThePublisher(t *testing.T) {
 	for _, enable := range []bool{false, true} {
 		p := publisher(t, url, "5", mqttbroker.WithMessageIDs(enable))
 		ctx := within(t, patience)
-		if err := p.Publish(ctx, "native", []byte("x"), mqttbroker.MessageID("own"), mqttbroker.UserProperty("k", "v")); err != nil {
+		if err := p.Publish(ctx, "native", []byte("x"), event.ID("own"), event.Header("k", "v")); err != nil {
 			t.Fatal(err)
 		}
 		if id := receive(t, got); id != "own" {
 			t.Errorf("id %q", id)
 		}
-		for _, opts := range [][]mqttbroker.MessageOption{nil, {mqttbroker.UserProperty("k", "v")}} {
+		for _, opts := range [][]event.CallOption{nil, {event.Header("k", "v")}} {
 			if err := p.Publish(ctx, "native", []byte("x"), opts...); err != nil {
 				t.Fatal(err)
 			}
@@ -145,7 +145,7 @@ func TestRefusedPublishIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	const quota, denied = 0x97, 0x87
 	msg := broker.NewMessage("x")
-	quick := mqttbroker.WithPublishRetry(0, time.Millisecond, 10*time.Millisecond)
+	quick := mqttbroker.WithRetry(0, time.Millisecond, 10*time.Millisecond)
 
 	t.Run("until it is accepted", func(t *testing.T) {
 		t.Parallel()
@@ -202,7 +202,7 @@ func TestRefusedPublishIsTriedAgain(t *testing.T) {
 		kode int
 	}{
 		"not what stays refused":  {denied, nil, nil, event.ReasonNotAuthorized, 403},
-		"not beyond the attempts": {quota, []broker.Option{mqttbroker.WithPublishRetry(1, 0, 0)}, nil, event.ReasonQuota, 429},
+		"not beyond the attempts": {quota, []broker.Option{mqttbroker.WithRetry(1, 0, 0)}, nil, event.ReasonQuota, 429},
 		"not when told so":        {quota, nil, []broker.PublishOption{broker.WithPublishRetries(0)}, event.ReasonQuota, 429},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -221,10 +221,10 @@ func TestRefusedPublishIsTriedAgain(t *testing.T) {
 func TestPublishRetryIsChecked(t *testing.T) {
 	t.Parallel()
 	for name, opt := range map[string]broker.Option{
-		"attempts":      mqttbroker.WithPublishRetry(-1, 0, 0),
-		"negative":      mqttbroker.WithPublishRetry(0, -1, 0),
-		"upside down":   mqttbroker.WithPublishRetry(0, 2, 1),
-		"below default": mqttbroker.WithPublishRetry(0, 0, -1),
+		"attempts":      mqttbroker.WithRetry(-1, 0, 0),
+		"negative":      mqttbroker.WithRetry(0, -1, 0),
+		"upside down":   mqttbroker.WithRetry(0, 2, 1),
+		"below default": mqttbroker.WithRetry(0, 0, -1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -34,7 +34,7 @@ func TestForgedLettersAreNotPublished(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, b, "devices/B/data", "honest")
-	store, err := mqttbroker.DeadLetterStore(b)
+	store, err := b.DeadLetters()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,15 +63,15 @@ func TestForgedLettersAreNotPublished(t *testing.T) {
 		"03/" + some + "03": "0/#",
 		"00/0":              "0/#",
 	} {
-		err := other.Publish(within(t, patience), "dead-letter/shop/"+topic, []byte("OPEN"), mqttbroker.QoS(1), mqttbroker.Retain(true),
-			mqttbroker.UserProperty("dead-letter-id", id), mqttbroker.UserProperty("dead-letter-topic", "valves/7/open"), mqttbroker.UserProperty("dead-letter-service", "shop"))
+		err := other.Publish(within(t, patience), "dead-letter/shop/"+topic, []byte("OPEN"), event.QoS(1), event.Retain(true),
+			event.Header("dead-letter-id", id), event.Header("dead-letter-topic", "valves/7/open"), event.Header("dead-letter-service", "shop"))
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	replayed := 0
 	for range 3 {
-		n, err := mqttbroker.Replay(within(t, patience), b)
+		n, err := b.Replay(within(t, patience))
 		if replayed += n; !errors.Is(err, deadletter.ErrSuspect) || !strings.Contains(err.Error(), some+"01") {
 			t.Errorf("%d replayed, %v", n, err)
 		}
@@ -82,7 +82,7 @@ func TestForgedLettersAreNotPublished(t *testing.T) {
 	if _, err := store.Get(within(t, patience), honest.ID); !errors.Is(err, deadletter.ErrNotFound) {
 		t.Errorf("the honest letter after its replay: %v", err)
 	}
-	if n, err := mqttbroker.ReplayConfirmed(within(t, patience), b, some+"01"); n != 1 || err != nil {
+	if n, err := b.ReplayConfirmed(within(t, patience), some+"01"); n != 1 || err != nil {
 		t.Errorf("%d confirmed, %v", n, err)
 	}
 	if got := receive(t, opened); got.body != "OPEN" { // the confirmed one alone

@@ -54,7 +54,7 @@ func sender(t *testing.T, url, protocol string) func(topic string, payload []byt
 	return func(topic string, payload []byte, n int) {
 		t.Helper()
 		for range n {
-			if err := source.Publish(within(t, patience), topic, payload, mqttbroker.QoS(1)); err != nil {
+			if err := source.Publish(within(t, patience), topic, payload, event.QoS(1)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -97,12 +97,12 @@ func TestOneDeviceCannotFillTheLetters(t *testing.T) {
 				receive(t, stored)
 			}
 			receive(t, reports)
-			mqtttest.Eventually(t, patience, func() bool { return healthOf(b).LettersOverShare == bad-bound/2 }) // other keys did not wait for it
+			mqtttest.Eventually(t, patience, func() bool { return b.Health().LettersOverShare == bad-bound/2 }) // other keys did not wait for it
 			st, err := store.Stats(t.Context())
 			if err != nil || st.Dead != bound/2 {
 				t.Errorf("%d letters, %v; want %d: half of the bound", st.Dead, err, bound/2)
 			}
-			if h := healthOf(b); h.LettersOverShare != bad-bound/2 || h.Discarded != bad-bound/2 || h.DeadLettersBlocked {
+			if h := b.Health(); h.LettersOverShare != bad-bound/2 || h.Discarded != bad-bound/2 || h.DeadLettersBlocked {
 				t.Errorf("%d messages over the share, %d discarded, blocked %v", h.LettersOverShare, h.Discarded, h.DeadLettersBlocked)
 			}
 			lines := out.String()
@@ -158,7 +158,7 @@ func TestLettersAreBoundedInBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 		sender(t, m.URL(), "3.1.1")("devices/A/data", []byte(strings.Repeat("x", size)), letters)
-		mqtttest.Eventually(t, patience, func() bool { return healthOf(b).LettersCut > 0 })
+		mqtttest.Eventually(t, patience, func() bool { return b.Health().LettersCut > 0 })
 		st, err := store.Stats(t.Context())
 		if err != nil || st.Bytes > most/2 || st.MaxBytes != most {
 			t.Errorf("%+v, %v", st, err)
@@ -167,7 +167,7 @@ func TestLettersAreBoundedInBytes(t *testing.T) {
 			t.Errorf("%d bytes on disk", n)
 		}
 		// Bytes are used up, not room: the letters that follow are kept smaller.
-		mqtttest.Eventually(t, patience, func() bool { h := healthOf(b); return int(h.LettersCut+h.LettersOverShare)+st.Dead >= letters })
+		mqtttest.Eventually(t, patience, func() bool { h := b.Health(); return int(h.LettersCut+h.LettersOverShare)+st.Dead >= letters })
 		page, err := store.List(t.Context(), deadletter.Query{Bytes: 1 << 20})
 		if err != nil || len(page) != 5 {
 			t.Errorf("%d letters on a page of 1 MiB, %v", len(page), err)
@@ -188,13 +188,13 @@ func TestOverShareBlocks(t *testing.T) {
 		publish(t, b, "devices/A/data", fmt.Sprint(i))
 	}
 	mqtttest.Eventually(t, patience, func() bool {
-		h := healthOf(b)
+		h := b.Health()
 		return h.DeadLettersBlocked && errors.Is(h.DeadLetterError, deadletter.ErrShare) && h.LettersOverShare == 0
 	})
 	if n, err := deadletter.Drop(t.Context(), store); n != 8 || err != nil {
 		t.Errorf("%d dropped, %v", n, err)
 	}
-	mqtttest.Eventually(t, patience, func() bool { return !healthOf(b).DeadLettersBlocked })
+	mqtttest.Eventually(t, patience, func() bool { return !b.Health().DeadLettersBlocked })
 }
 
 // What is parked counts, too: a key whose messages all wait takes its share, and what
@@ -218,7 +218,7 @@ func TestParkedMessagesHaveAShare(t *testing.T) {
 	for i := range 30 {
 		publish(t, b, "devices/A/data", fmt.Sprint(i))
 	}
-	mqtttest.Eventually(t, patience, func() bool { return healthOf(b).LettersOverShare == 22 })
+	mqtttest.Eventually(t, patience, func() bool { return b.Health().LettersOverShare == 22 })
 	publish(t, b, "devices/C/data", "x")
 	mqtttest.Eventually(t, patience, func() bool { st := stats(t, store); return st.Parked == 9 && st.Dead == 0 })
 	publish(t, b, "devices/B/data", "x")
@@ -245,9 +245,9 @@ func TestRetainedLettersHaveShares(t *testing.T) {
 				for i := range 20 {
 					publish(t, b, "devices/A/data", fmt.Sprint(i))
 				}
-				mqtttest.Eventually(t, patience, func() bool { return healthOf(b).LettersOverShare == int64(12+8*start) })
+				mqtttest.Eventually(t, patience, func() bool { return b.Health().LettersOverShare == int64(12+8*start) })
 				publish(t, b, fmt.Sprintf("devices/%d/data", start), "x")
-				store, err := mqttbroker.DeadLetterStore(b)
+				store, err := b.DeadLetters()
 				if err != nil {
 					t.Fatal(err)
 				}

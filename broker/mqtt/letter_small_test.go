@@ -43,7 +43,7 @@ func TestLetterOverTheLimitIsKeptSmaller(t *testing.T) {
 			t.Cleanup(func() { _ = source.Close(context.Background()) })
 			send := func(topic string, payload []byte) {
 				t.Helper()
-				if err := source.Publish(within(t, patience), topic, payload, mqttbroker.QoS(1)); err != nil {
+				if err := source.Publish(within(t, patience), topic, payload, event.QoS(1)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -66,7 +66,7 @@ func TestLetterOverTheLimitIsKeptSmaller(t *testing.T) {
 			for range good {
 				receive(t, handled)
 			}
-			store, err := mqttbroker.DeadLetterStore(b)
+			store, err := b.DeadLetters()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,7 +80,7 @@ func TestLetterOverTheLimitIsKeptSmaller(t *testing.T) {
 			if l := letters[0]; l.Topic != "in/bad" || len(l.Payload) != 0 || l.Omitted != want || !strings.Contains(l.Reason, "cannot be decoded") {
 				t.Errorf("letter %+v", l)
 			}
-			if h := healthOf(b); h.LettersCut != 1 || h.LettersLost != 0 || h.DeadLettersBlocked {
+			if h := b.Health(); h.LettersCut != 1 || h.LettersLost != 0 || h.DeadLettersBlocked {
 				t.Errorf("%+v", h)
 			}
 			if !strings.Contains(out.String(), "is kept smaller") {
@@ -92,7 +92,7 @@ func TestLetterOverTheLimitIsKeptSmaller(t *testing.T) {
 			if err := store.Put(within(t, patience), &other); err != nil {
 				t.Fatal(err)
 			}
-			n, err := mqttbroker.Replay(within(t, patience), b)
+			n, err := b.Replay(within(t, patience))
 			if n != 1 || !errors.Is(err, deadletter.ErrOmitted) || !strings.Contains(err.Error(), fmt.Sprint(size)) || !strings.Contains(err.Error(), letters[0].ID) {
 				t.Errorf("%d replayed, %v", n, err)
 			}
@@ -152,11 +152,11 @@ func TestLetterThatNoFormFits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			publish(t, b, "in/bad", []byte(strings.Repeat("x", 1000)), mqttbroker.WithPublishUserProperty("a", "1"), mqttbroker.WithPublishUserProperty("b", "2"))
+			publish(t, b, "in/bad", []byte(strings.Repeat("x", 1000)), mqttbroker.WithCallOptions(event.Header("a", "1"), event.Header("b", "2")))
 			publish(t, b, "in/good", []byte("x"))
 			receive(t, handled)
 			mqtttest.Eventually(t, patience, func() bool {
-				h := healthOf(b)
+				h := b.Health()
 				return h.LettersCut == tt.cut && h.LettersLost == tt.lost && h.Discarded == tt.lost && !h.DeadLettersBlocked
 			})
 			if st := stats(t, store); int64(st.Dead) != tt.cut || st.Parked != 0 {

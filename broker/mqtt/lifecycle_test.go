@@ -109,7 +109,7 @@ func TestConnectWhileBrokerIsDown(t *testing.T) {
 }
 
 // subscribeLater registers although nobody can grant the filter yet.
-func subscribeLater(t *testing.T, b broker.Broker, filter string) <-chan seen {
+func subscribeLater(t *testing.T, b *mqttbroker.Broker, filter string) <-chan seen {
 	t.Helper()
 	if err := b.Disconnect(); err != nil {
 		t.Fatal(err)
@@ -148,13 +148,9 @@ func TestReconnect(t *testing.T) {
 }
 
 // ready waits until every filter is granted.
-func ready(t testing.TB, b broker.Broker) {
+func ready(t testing.TB, b *mqttbroker.Broker) {
 	t.Helper()
-	w, ok := b.(interface{ WaitReady(context.Context) error })
-	if !ok {
-		t.Fatal("no WaitReady")
-	}
-	if err := w.WaitReady(within(t, patience)); err != nil {
+	if err := b.WaitReady(within(t, patience)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/stores"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 )
 
 // commitPoll is how often a table is looked at: nothing tells when the
@@ -26,7 +25,7 @@ const commitPoll = 200 * time.Millisecond
 // returned function waits for what is in flight, sends what it can of the outbox
 // and disconnects. It fails for what [Check] reports. Nil stores are none, a nil
 // logger is Kratos' global one; opts come last.
-func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...broker.Option) (broker.Broker, func(), error) {
+func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...broker.Option) (*Broker, func(), error) {
 	all := settings(c, logger)
 	if s != nil && s.Outbox != nil {
 		how := []OutboxOption{OutboxConfig(c.GetOutbox())}
@@ -35,7 +34,7 @@ func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...broker.Op
 		}
 		all = append(all, WithOutbox(s.Outbox, how...))
 	}
-	b := bridge.New(append(all, opts...)...)
+	b := NewBroker(append(all, opts...)...)
 	if err := b.Init(); err != nil {
 		return nil, nil, fmt.Errorf("MQTT publisher: %w", err)
 	}
@@ -44,7 +43,7 @@ func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...broker.Op
 	}
 	cleanup := func() {
 		if err := b.Disconnect(); err != nil {
-			b.Log().Errorf("disconnect the MQTT publisher: %v", err)
+			b.link.Log().Errorf("disconnect the MQTT publisher: %v", err)
 		}
 	}
 	return b, cleanup, nil

@@ -1,14 +1,11 @@
 package mqtt
 
 import (
-	"context"
-	"fmt"
 	"time"
 
 	"github.com/tx7do/kratos-transport/broker"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
-	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 )
@@ -92,45 +89,4 @@ func WithDeadLetterTopic(topic string) broker.Option {
 // dead letter. Default: 24 h.
 func WithParkLimit(d time.Duration) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Config.ParkLimit = d })
-}
-
-// DeadLetterStore is the store that a broker of [NewBroker] uses, to list, show
-// and drop letters; the retained messages, which are the default, can be read
-// while connected only.
-func DeadLetterStore(b broker.Broker) (deadletter.Store, error) {
-	own, err := ours(b)
-	if err != nil {
-		return nil, err
-	}
-	return own.DeadLetters()
-}
-
-// Replay publishes the dead letters of these ids again, without ids all of
-// them, to their original topics, and deletes each once the broker has it. It
-// returns how many; a letter that cannot be replayed stays, is named in the error
-// and does not stop the others, see [deadletter.Replay].
-func Replay(ctx context.Context, b broker.Broker, ids ...string) (int, error) {
-	own, err := ours(b)
-	if err != nil {
-		return 0, err
-	}
-	return own.Replay(ctx, ids...)
-}
-
-// ReplayConfirmed is [Replay] of the letters of these ids, also of suspect ones
-// ([deadletter.Letter]'s Suspect), for an operator that has looked at what they would publish, and
-// where. Without ids it is an error.
-func ReplayConfirmed(ctx context.Context, b broker.Broker, ids ...string) (int, error) {
-	own, err := ours(b)
-	if err != nil {
-		return 0, err
-	}
-	return own.ReplayConfirmed(ctx, ids...)
-}
-
-func ours(b broker.Broker) (*bridge.Broker, error) {
-	if own, ok := b.(*bridge.Broker); ok {
-		return own, nil
-	}
-	return nil, &event.Error{Op: "dead letters", Reason: event.ReasonBadRequest, Cause: fmt.Errorf("a %T was not made by NewBroker", b)}
 }

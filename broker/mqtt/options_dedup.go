@@ -13,14 +13,14 @@ import (
 // subscription apart, under the name of the service; a subscription is known by
 // its filter and its place among those with the same one. There an id counts within
 // its topic, and that of a CloudEvent within its source, too: what one device sends
-// is never a duplicate of another one's message; see [WithIDsSpanTopics].
+// is never a duplicate of another one's message; see [WithSubscribeIDsSpanTopics].
 //
 // The handler runs inside the window, whose transaction, if it has one, is in its
 // context (event/sqltx). An error of the window is one of the handler: the message is
 // tried again. A message whose id is being handled waits for the end of that, without
 // a worker and without an attempt.
 //
-// The id is that of the field that [WithIDField] names, else the user property "id",
+// The id is that of the field that [WithSubscribeIDField] names, else the user property "id",
 // else that of the CloudEvent. A message without one is handled each time, which is
 // counted, and logged once for a subscription. So is every message of a
 // subscription without automatic acknowledgement. Default: none.
@@ -28,22 +28,22 @@ func WithDedup(window dedup.Window) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Dedup = window })
 }
 
-// WithIDField names the field of the decoded message that has its id: of protobuf
+// WithSubscribeIDField names the field of the decoded message that has its id: of protobuf
 // by its name in the .proto file or in JSON, of a struct by its name in JSON or in
 // Go, of a map by its key. It counts over the id of a header; a header with another
 // one is counted as IDMismatches of the health, and logged once a minute. Without a
 // value the header counts. A field that is not there, or is no text, bytes or whole
 // number, is an error of the subscribe. Default: none. Duplicates are known by it with
 // [WithDedup].
-func WithIDField(name string) broker.SubscribeOption {
+func WithSubscribeIDField(name string) broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.IDField = name })
 }
 
-// WithIDsSpanTopics says that an id is unique over all topics of the subscription,
+// WithSubscribeIDsSpanTopics says that an id is unique over all topics of the subscription,
 // and not only within its topic: a message that comes again on another topic is a
 // duplicate. Whoever may publish on one of the topics can then have messages on the
 // others acknowledged unhandled. The id of a CloudEvent still counts within its
 // source. Default: false. It needs [WithDedup].
-func WithIDsSpanTopics() broker.SubscribeOption {
+func WithSubscribeIDsSpanTopics() broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.IDsSpanTopics = true })
 }

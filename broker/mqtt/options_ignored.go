@@ -40,3 +40,9 @@ func WithDebugLogger() broker.Option { return bridge.Ignore("WithDebugLogger") }
 // WithLogger has no effect: everything goes to the service's logger, see
 // [WithKratosLogger].
 func WithLogger(LoggerOptions) broker.Option { return bridge.Ignore("WithLogger") }
+
+// AuthRecord holds user name and password, as in kratos-transport.
+type AuthRecord struct {
+	Username string
+	Password string
+}

@@ -5,41 +5,8 @@ import (
 
 	"github.com/tx7do/kratos-transport/broker"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 )
-
-// WithPublishMessageID sets the id of the message, over the one that it has and
-// over a header "id". It is the user property "id" on MQTT 5 and the id of the
-// CloudEvent, stays the same however often the message is sent, and is what
-// subscribers know duplicates by. Default: a UUIDv7, which MQTT 3.1.1 has no
-// place for without [WithCloudEvents].
-func WithPublishMessageID(id string) broker.PublishOption {
-	return bridge.PublishOption(func(s *bridge.PublishSettings) { s.ID = id })
-}
-
-// WithPublishOrderingKey names the order that the message belongs to in an
-// outbox. Default: the topic. Without an outbox it has no effect.
-func WithPublishOrderingKey(key string) broker.PublishOption {
-	return bridge.PublishOption(func(s *bridge.PublishSettings) { s.Key = key })
-}
-
-// WithPublishRetryUnrouted has an outbox send the message again, as long as the
-// broker has no subscriber for it and at most for maxAge after its acceptance; 0
-// is event.DefaultUnroutedAge. MQTT 5. Default: it counts as delivered. Without an
-// outbox it has no effect.
-func WithPublishRetryUnrouted(maxAge time.Duration) broker.PublishOption {
-	return bridge.PublishOption(func(s *bridge.PublishSettings) {
-		s.Unrouted = &event.Unrouted{Retry: true, MaxAge: maxAge}
-	})
-}
-
-// WithPublishDirect sends the message past the outbox: Publish returns when the
-// broker has it, and fails while the broker is down. It may overtake what waits
-// in the outbox. Without an outbox it has no effect.
-func WithPublishDirect() broker.PublishOption {
-	return bridge.PublishOption(func(s *bridge.PublishSettings) { s.Direct = true })
-}
 
 // WithMessageIDs sets an id, a UUIDv7, on the messages of a [Publisher] that
 // have none: the user property "id" on MQTT 5. It allocates nothing, but costs
@@ -50,14 +17,14 @@ func WithMessageIDs(enable bool) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.IDs = enable })
 }
 
-// WithPublishRetry sets how a publish is tried again that the broker refused
+// WithRetry sets how a publish is tried again that the broker refused
 // for now (quota, a lost session): at most attempts, 0 for as many as the time
 // of the call allows, with pauses from minBackoff, doubling with jitter, to
 // maxBackoff; 0 is the default of either, 100 ms and 5 s. The message keeps its
 // id. QoS 0 and 2 are not sent again once they may have been sent, and
 // asynchronous publishes have one attempt. Numbers below 0 are an error of Init
 // and Connect.
-func WithPublishRetry(attempts int, minBackoff, maxBackoff time.Duration) broker.Option {
+func WithRetry(attempts int, minBackoff, maxBackoff time.Duration) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) {
 		s.Retry = bridge.Retry{Attempts: attempts, MinBackoff: minBackoff, MaxBackoff: maxBackoff}
 	})

@@ -246,7 +246,7 @@ func TestSecretsStayInside(t *testing.T) {
 	t.Parallel()
 	const secret = "PLANTED-s3cret"
 	server := mqtttest.Embedded(t, mqtttest.WithCredentials("user", secret))
-	check := func(t *testing.T, b broker.Broker, out *logs, errs ...error) {
+	check := func(t *testing.T, b *mqttbroker.Broker, out *logs, errs ...error) {
 		t.Helper()
 		text := fmt.Sprintf("%s %+v %#v %v %+v %s", out, b.Options(), b.Options(), errs, errs, b.Address())
 		if strings.Contains(text, "PLANTED") {

@@ -52,12 +52,12 @@ func TestOutboxAnnouncedLimitPutsNothingAside(t *testing.T) {
 				t.Fatal(err)
 			}
 			mqtttest.Eventually(t, patience, func() error {
-				if h := health(t, b).Outbox; h.ClosedKeys+h.Quarantined != n {
+				if h := b.Health().Outbox; h.ClosedKeys+h.Quarantined != n {
 					return fmt.Errorf("%+v", h)
 				}
 				return nil
 			})
-			h := health(t, b).Outbox
+			h := b.Health().Outbox
 			if h.Quarantined != 0 || h.Depth != n {
 				t.Fatalf("%d put aside, %d wait, want 0 and %d", h.Quarantined, h.Depth, n)
 			}
@@ -74,8 +74,8 @@ func TestOutboxAnnouncedLimitPutsNothingAside(t *testing.T) {
 			less.Remove()
 			server.Cut()
 			wantDepth(t, store, 0)
-			if kept := len(server.Retained()); kept != n || health(t, b).Outbox.Quarantined != 0 {
-				t.Errorf("the broker got %d of %d, %d are put aside", kept, n, health(t, b).Outbox.Quarantined)
+			if kept := len(server.Retained()); kept != n || b.Health().Outbox.Quarantined != 0 {
+				t.Errorf("the broker got %d of %d, %d are put aside", kept, n, b.Health().Outbox.Quarantined)
 			}
 		})
 	}
@@ -95,7 +95,7 @@ func TestOutboxOtherKeysGoOn(t *testing.T) {
 	if n := len(server.Retained()); n != 50 {
 		t.Errorf("%d of 50 were sent", n)
 	}
-	if h := health(t, b).Outbox; h.ClosedKeys != 1 || h.Quarantined != 0 {
+	if h := b.Health().Outbox; h.ClosedKeys != 1 || h.Quarantined != 0 {
 		t.Errorf("%+v", h)
 	}
 }
@@ -115,7 +115,7 @@ func TestOutboxVerdictOfThisBroker(t *testing.T) {
 			t.Errorf("%#x: first %q, then %q", code, first, again)
 		}
 		wantDepth(t, store, 0)
-		if h := health(t, b).Outbox; h.Quarantined != 0 {
+		if h := b.Health().Outbox; h.Quarantined != 0 {
 			t.Errorf("%#x: %d put aside", code, h.Quarantined)
 		}
 	}

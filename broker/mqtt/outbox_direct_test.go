@@ -82,7 +82,7 @@ func TestOutboxDirect(t *testing.T) {
 		}
 		proxy.Refuse(true)
 		proxy.Cut()
-		mqtttest.Eventually(t, patience, func() bool { return !health(t, b).Connected }, "the cut is not noticed")
+		mqtttest.Eventually(t, patience, func() bool { return !b.Health().Connected }, "the cut is not noticed")
 		send(20)
 		if stored := store.n.Load(); stored != 20 {
 			t.Errorf("%d of 20 were stored while the broker was away", stored)

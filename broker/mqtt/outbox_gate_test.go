@@ -10,7 +10,6 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
-	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -20,8 +19,8 @@ import (
 type gated struct {
 	server     *mqtttest.MosquittoBroker
 	pub, sub   *mqtttest.Proxy
-	publisher  broker.Broker
-	subscriber broker.Broker
+	publisher  *mqttbroker.Broker
+	subscriber *mqttbroker.Broker
 	store      outbox.Store
 	got        <-chan seen
 	topic      string
@@ -35,20 +34,11 @@ func newGated(t *testing.T, protocol string) *gated {
 	g.subscriber = open(t, g.sub.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithClientId("sub"))
 	g.got = subscribe(t, g.subscriber, "gate/#")
 	g.publisher, g.out = logged(t, g.pub.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithClientId("pub"),
-		mqttbroker.WithOutbox(g.store, mqttbroker.OutboxSubscriptions(subscriptionsOf(t, g.subscriber))))
+		mqttbroker.WithOutbox(g.store, mqttbroker.OutboxSubscriptions(g.subscriber)))
 	if err := g.publisher.Connect(); err != nil {
 		t.Fatal(err)
 	}
 	return g
-}
-
-func subscriptionsOf(t testing.TB, b broker.Broker) event.Subscriptions {
-	t.Helper()
-	s, ok := b.(event.Subscriptions)
-	if !ok {
-		t.Fatal("the broker does not tell of its subscriptions")
-	}
-	return s
 }
 
 // publish accepts n messages, numbered from first.
@@ -77,7 +67,7 @@ func (g *gated) want(t *testing.T, first, n int) {
 func (g *gated) held(t *testing.T, n int) {
 	t.Helper()
 	mqtttest.Eventually(t, patience, func() error {
-		h := health(t, g.publisher)
+		h := g.publisher.Health()
 		if !h.Connected || !h.Outbox.HeldBack || h.Outbox.Depth != n {
 			return fmt.Errorf("connected %t, held back %t, %d in the outbox, want %d", h.Connected, h.Outbox.HeldBack, h.Outbox.Depth, n)
 		}
@@ -92,7 +82,7 @@ func TestOutboxGateIsAskedPerSession(t *testing.T) {
 	bothProtocols(t, func(t *testing.T, protocol string) {
 		g := newGated(t, protocol)
 		g.publish(t, 0, 10)
-		if h := health(t, g.publisher).Outbox; !h.HeldBack {
+		if h := g.publisher.Health().Outbox; !h.HeldBack {
 			t.Error("open before anything is subscribed")
 		}
 		if err := g.subscriber.Connect(); err != nil {
@@ -147,7 +137,7 @@ func TestOutboxGateDoesNotTrustAnOldConnection(t *testing.T) {
 		g.publish(t, 10, 10)
 		g.server.Start()
 		g.held(t, 10)
-		if !health(t, g.subscriber).Connected {
+		if !g.subscriber.Health().Connected {
 			t.Fatal("the subscriber has noticed: this proves nothing")
 		}
 		g.sub.Stall(false)
@@ -168,7 +158,7 @@ func TestOutboxTakesNoAcknowledgementOfALostSession(t *testing.T) {
 		g.want(t, 0, 1)
 		g.pub.BlackHole(mqtttest.ToBroker, true)
 		g.publish(t, 1, 10)
-		mqtttest.Eventually(t, patience, func() bool { return health(t, g.publisher).InFlight == 10 })
+		mqtttest.Eventually(t, patience, func() bool { return g.publisher.Health().InFlight == 10 })
 		g.sub.Refuse(true)
 		g.pub.Refuse(true)
 		g.server.Stop()
@@ -213,9 +203,9 @@ func TestOutboxKeepsTheAcknowledgementsOfAKeptSession(t *testing.T) {
 		mqtttest.Eventually(t, patience, func() bool { return g.sub.Counts().Passed(mqtttest.ToBroker, mqtttest.TypePuback) == 2 })
 		g.sub.Refuse(true)
 		g.sub.Cut()
-		mqtttest.Eventually(t, patience, func() bool { return health(t, g.publisher).Outbox.HeldBack })
+		mqtttest.Eventually(t, patience, func() bool { return g.publisher.Health().Outbox.HeldBack })
 		close(release)
-		mqtttest.Eventually(t, patience, func() bool { return health(t, g.publisher).InFlight == 0 })
+		mqtttest.Eventually(t, patience, func() bool { return g.publisher.Health().InFlight == 0 })
 		g.held(t, 1)
 		g.sub.Refuse(false)
 		wantDepth(t, g.store, 0)
@@ -260,7 +250,7 @@ func TestOutboxGateFunctionIsAskedAgain(t *testing.T) {
 	proxy.Cut()
 	receive(t, asked)
 	publish(t, p, "a", "x")
-	if h := health(t, p).Outbox; !h.HeldBack || h.Depth != 1 {
+	if h := p.Health().Outbox; !h.HeldBack || h.Depth != 1 {
 		t.Errorf("%+v after a lost connection", h)
 	}
 	close(second)

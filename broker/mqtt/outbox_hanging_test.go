@@ -19,17 +19,11 @@ type hangingHook chan struct{}
 func (h hangingHook) OnOutbox(event.OutboxInfo) { <-h }
 
 // stopsWithin fails the test unless Stop honours its context.
-func stopsWithin(t *testing.T, b any) {
+func stopsWithin(t *testing.T, b *mqttbroker.Broker) {
 	t.Helper()
-	s, ok := b.(interface {
-		Stop(ctx context.Context) error
-	})
-	if !ok {
-		t.Fatal("no Stop")
-	}
 	ended := make(chan error, 1)
 	ctx := within(t, 100*time.Millisecond)
-	go func() { ended <- s.Stop(ctx) }()
+	go func() { ended <- b.Stop(ctx) }()
 	_ = receive(t, ended)
 }
 
@@ -52,7 +46,7 @@ func TestOutboxHookThatHangs(t *testing.T) {
 	}
 	receive(t, got)
 	mqtttest.Eventually(t, patience, func() error { // refusals were told
-		if h := health(t, b).Outbox; h.ClosedKeys != 2 {
+		if h := b.Health().Outbox; h.ClosedKeys != 2 {
 			return fmt.Errorf("%+v", h)
 		}
 		return nil

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tx7do/kratos-transport/broker"
-
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
@@ -57,7 +55,7 @@ func TestOutboxRetriesUnrouted(t *testing.T) {
 	}
 	sub := connected(t, url, mqttbroker.WithProtocol("5"))
 	others := subscribe(t, sub, "others/#")
-	retry := mqttbroker.WithPublishRetryUnrouted(0)
+	retry := mqttbroker.WithCallOptions(event.RetryUnrouted(0))
 	publish(t, b, "late", "1", retry)
 	publish(t, b, "late", "2", retry)
 	publish(t, b, "kept", "x", retry, mqttbroker.WithPublishRetained(true))
@@ -67,7 +65,7 @@ func TestOutboxRetriesUnrouted(t *testing.T) {
 		receive(t, others)
 	}
 	wantDepth(t, store, 2)
-	h := health(t, b)
+	h := b.Health()
 	if h.Outbox.ClosedKeys != 1 || h.Outbox.Unrouted != 1 || h.Unrouted != 1 || h.Outbox.RefusedError != nil {
 		t.Errorf("%d closed keys, %d unrouted in the outbox, %d in all, refused %v", h.Outbox.ClosedKeys, h.Outbox.Unrouted, h.Unrouted, h.Outbox.RefusedError)
 	}
@@ -90,7 +88,7 @@ func TestOutboxGivesUpOnUnrouted(t *testing.T) {
 	spy, store := new(outboxSpy), memory(t, 0)
 	p := publisher(t, mqtttest.Mosquitto(t).URL(), "5", mqttbroker.WithOutbox(store), mqttbroker.WithHooks(spy))
 	for range 3 {
-		if err := p.Publish(within(t, patience), "nobody", nil, mqttbroker.RetryUnrouted(500*time.Millisecond)); err != nil {
+		if err := p.Publish(within(t, patience), "nobody", nil, event.RetryUnrouted(500*time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -141,9 +139,9 @@ func TestOutboxDropsExpired(t *testing.T) {
 		got := subscribe(t, connected(t, url, mqttbroker.WithProtocol(protocol)), topic)
 		spy, store := new(outboxSpy), memory(t, 0)
 		b, out := logged(t, url, mqttbroker.WithProtocol(protocol), mqttbroker.WithOutbox(store), mqttbroker.WithHooks(spy))
-		publish(t, b, topic, "old", mqttbroker.WithPublishExpiry(10*time.Millisecond))
-		publish(t, b, topic, "young", mqttbroker.WithPublishExpiry(time.Hour))
-		mqtttest.Eventually(t, patience, func() bool { return health(t, b).Outbox.Age > 10*time.Millisecond })
+		publish(t, b, topic, "old", mqttbroker.WithCallOptions(event.Expiry(10*time.Millisecond)))
+		publish(t, b, topic, "young", mqttbroker.WithCallOptions(event.Expiry(time.Hour)))
+		mqtttest.Eventually(t, patience, func() bool { return b.Health().Outbox.Age > 10*time.Millisecond })
 		if err := b.Connect(); err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +149,7 @@ func TestOutboxDropsExpired(t *testing.T) {
 			t.Errorf("got %s", m.body)
 		}
 		wantDepth(t, store, 0)
-		if h := health(t, b).Outbox; h.Expired != 1 || out.count("expired in the outbox") != 1 {
+		if h := b.Health().Outbox; h.Expired != 1 || out.count("expired in the outbox") != 1 {
 			t.Errorf("%+v; not counted and logged once", h)
 		}
 		if told := spy.want(t, event.OutboxExpired, 1); told[0].Topic != topic || told[0].Health.Expired != 1 {
@@ -194,7 +192,7 @@ func TestOutboxBadKeyFailsAlone(t *testing.T) {
 			topic = "picky"
 			refused++
 		}
-		err := p.PublishAsync(ctx, topic, []byte("x"), func(err error) { told <- err }, mqttbroker.OrderingKey(key))
+		err := p.PublishAsync(ctx, topic, []byte("x"), func(err error) { told <- err }, event.OrderingKey(key))
 		if i%50 == 20 || i%50 == 30 || i%50 == 40 {
 			wantReason(t, err, event.ReasonBadRequest, 400)
 			continue
@@ -243,44 +241,28 @@ func TestOutboxPutBack(t *testing.T) {
 	publish(t, b, "b", "second")
 	receive(t, got)
 	receive(t, got)
-	mqtttest.Eventually(t, patience, func() bool { return health(t, b).Outbox.Quarantined == 2 })
-	op := operatorOf(t, b)
+	mqtttest.Eventually(t, patience, func() bool { return b.Health().Outbox.Quarantined == 2 })
+
 	ctx := within(t, patience)
-	list, err := op.OutboxQuarantined(ctx, 0, 10)
+	list, err := b.OutboxQuarantined(ctx, 0, 10)
 	if err != nil || len(list) != 2 || list[0].Entry == nil || list[0].Reason == "" {
 		t.Fatalf("listed %+v, %v", list, err)
 	}
-	if err := errors.Join(op.OutboxDiscard(ctx, list[1].Seq), op.OutboxRequeue(ctx, list[0].Seq)); err != nil {
+	if err := errors.Join(b.OutboxDiscard(ctx, list[1].Seq), b.OutboxRequeue(ctx, list[0].Seq)); err != nil {
 		t.Fatal(err)
 	}
 	if m := receive(t, got); !strings.HasSuffix(m, string(list[0].Entry.Payload)) {
 		t.Errorf("sent %q, want %q", m, list[0].Entry.Payload)
 	}
 	wantDepth(t, store, 0)
-	if h := health(t, b).Outbox; h.Quarantined != 0 {
+	if h := b.Health().Outbox; h.Quarantined != 0 {
 		t.Errorf("%d are still put aside", h.Quarantined)
 	}
-	none := operatorOf(t, open(t, url))
+	none := open(t, url)
 	wantReason(t, none.OutboxRequeue(ctx, 1), event.ReasonBadRequest, 400)
 	_ = store.Close()
-	_, err = op.OutboxQuarantined(ctx, 0, 1)
+	_, err = b.OutboxQuarantined(ctx, 0, 1)
 	wantReason(t, err, event.ReasonOutboxFailed, 503)
-}
-
-// operator is what an operator does with what an outbox put aside.
-type operator interface {
-	OutboxQuarantined(ctx context.Context, after uint64, limit int) ([]outbox.Quarantined, error)
-	OutboxRequeue(ctx context.Context, seqs ...uint64) error
-	OutboxDiscard(ctx context.Context, seqs ...uint64) error
-}
-
-func operatorOf(t testing.TB, b broker.Broker) operator {
-	t.Helper()
-	op, ok := b.(operator)
-	if !ok {
-		t.Fatal("the broker has no functions for operators")
-	}
-	return op
 }
 
 // What nobody subscribes to stays in the outbox, and makes no stop take all of its
@@ -289,8 +271,8 @@ func TestOutboxStopLeavesWhatIsUnrouted(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()
 	b := connected(t, url, mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(memory(t, 0)))
-	publish(t, b, "nobody", "x", mqttbroker.WithPublishRetryUnrouted(0))
-	mqtttest.Eventually(t, patience, func() bool { return health(t, b).Outbox.ClosedKeys == 1 })
+	publish(t, b, "nobody", "x", mqttbroker.WithCallOptions(event.RetryUnrouted(0)))
+	mqtttest.Eventually(t, patience, func() bool { return b.Health().Outbox.ClosedKeys == 1 })
 	began := time.Now()
 	if err := b.Disconnect(); err != nil {
 		t.Fatal(err)

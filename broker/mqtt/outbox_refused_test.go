@@ -39,8 +39,8 @@ func TestOutboxRefusedKeysHoldUpNobody(t *testing.T) {
 		publish(t, b, fmt.Sprintf("devices/%d/command", i), "x")
 	}
 	advances(t, refused,
-		func() int { return health(t, b).Outbox.ClosedKeys },
-		func() any { return health(t, b) })
+		func() int { return b.Health().Outbox.ClosedKeys },
+		func() any { return b.Health() })
 	began := time.Now()
 	for i := range allowed {
 		publish(t, b, fmt.Sprintf("allowed/%d", i), "x")
@@ -52,7 +52,7 @@ func TestOutboxRefusedKeysHoldUpNobody(t *testing.T) {
 		t.Errorf("10 allowed messages took %v", took)
 	}
 	wantDepth(t, store, refused)
-	wantReason(t, health(t, b).Outbox.RefusedError, event.ReasonNotAuthorized, 403)
+	wantReason(t, b.Health().Outbox.RefusedError, event.ReasonNotAuthorized, 403)
 	told := spy.want(t, event.OutboxRefused, 1)
 	if told[0].ID == "" || told[0].Topic == "" || told[0].Err == nil {
 		t.Errorf("hook was told %+v", told)
@@ -76,14 +76,14 @@ func TestOutboxPutsAsideWhatIsRefused(t *testing.T) {
 			got := subscribe(t, connected(t, url, mqttbroker.WithProtocol("5")), topic)
 			spy, store := new(outboxSpy), memory(t, 0)
 			b, _ := logged(t, url, mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(store, limit), mqttbroker.WithHooks(spy))
-			publish(t, b, "devices/1/command", "x", mqttbroker.WithPublishOrderingKey("k"))
-			publish(t, b, topic, "behind", mqttbroker.WithPublishOrderingKey("k"))
+			publish(t, b, "devices/1/command", "x", mqttbroker.WithCallOptions(event.OrderingKey("k")))
+			publish(t, b, topic, "behind", mqttbroker.WithCallOptions(event.OrderingKey("k")))
 			if err := b.Connect(); err != nil {
 				t.Fatal(err)
 			}
 			receive(t, got)
 			wantDepth(t, store, 0)
-			if h := health(t, b).Outbox; h.Quarantined != 1 || h.ClosedKeys != 0 || h.RefusedError != nil {
+			if h := b.Health().Outbox; h.Quarantined != 1 || h.ClosedKeys != 0 || h.RefusedError != nil {
 				t.Errorf("%+v", h)
 			}
 			if told := spy.want(t, event.OutboxQuarantined, 1); told[0].Topic != "devices/1/command" {
@@ -183,7 +183,7 @@ func TestOutboxPutsAsideWhatEndsConnections(t *testing.T) {
 			delete(missing, strings.Trim(receive(t, got).body, `"`))
 		}
 		wantDepth(t, store, 0)
-		if h := health(t, b).Outbox; h.Quarantined != 1 {
+		if h := b.Health().Outbox; h.Quarantined != 1 {
 			t.Errorf("%d put aside, want 1", h.Quarantined)
 		}
 		told := spy.want(t, event.OutboxQuarantined, 1)
@@ -215,7 +215,7 @@ func TestOutboxKeepsWhatIsHeldBack(t *testing.T) {
 	}
 	aside := func(n int) func() error {
 		return func() error {
-			if h := health(t, b).Outbox; h.Quarantined != n {
+			if h := b.Health().Outbox; h.Quarantined != n {
 				return fmt.Errorf("%d put aside, want %d", h.Quarantined, n)
 			}
 			return nil

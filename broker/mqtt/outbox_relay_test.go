@@ -38,7 +38,7 @@ func TestOutboxQuarantine(t *testing.T) {
 	if i.Kind != event.OutboxQuarantined || i.ID != "7" || i.Topic != "a" || i.Health.Quarantined != 1 || i.Err == nil {
 		t.Errorf("hook was told %+v", i)
 	}
-	if out.count("put aside") != 1 || health(t, b).Outbox.Quarantined != 1 {
+	if out.count("put aside") != 1 || b.Health().Outbox.Quarantined != 1 {
 		t.Error("not in log and health")
 	}
 }
@@ -140,7 +140,7 @@ func TestOutboxWithSequence(t *testing.T) {
 			for last := ""; last != fmt.Sprintf("%020d", n); {
 				last = receive(t, got)
 			}
-			if m := health(t, s).Missing; m != 0 {
+			if m := s.Health().Missing; m != 0 {
 				t.Errorf("missing %d, gaps %+v", m, spy.gaps())
 			}
 		})

@@ -104,7 +104,7 @@ func TestOutboxKeepsWhatCannotBeSent(t *testing.T) {
 			t.Fatal(err)
 		}
 		send()
-		if h := health(t, b).Outbox; h.Depth != 10 || h.Bytes == 0 || h.Age <= 0 || h.Fill <= 0 || h.Err != nil {
+		if h := b.Health().Outbox; h.Depth != 10 || h.Bytes == 0 || h.Age <= 0 || h.Fill <= 0 || h.Err != nil {
 			t.Errorf("health %+v", h)
 		}
 		proxy.Refuse(false)
@@ -158,15 +158,15 @@ func TestOutboxRefuses(t *testing.T) {
 		ctx     context.Context
 		topic   string
 		payload []byte
-		opts    []mqttbroker.MessageOption
+		opts    []event.CallOption
 		reason  event.Reason
 		code    int
 	}{
 		"topic":       {ctx, "a/#", nil, nil, event.ReasonBadTopic, 400},
 		"no topic":    {ctx, "", nil, nil, event.ReasonBadTopic, 400},
 		"size":        {ctx, "a", big, nil, event.ReasonTooLarge, 413},
-		"QoS":         {ctx, "a", nil, []mqttbroker.MessageOption{mqttbroker.QoS(3)}, event.ReasonBadRequest, 400},
-		"header":      {ctx, "a", nil, []mqttbroker.MessageOption{mqttbroker.UserProperty("k", "\xff")}, event.ReasonBadRequest, 400},
+		"QoS":         {ctx, "a", nil, []event.CallOption{event.QoS(3)}, event.ReasonBadRequest, 400},
+		"header":      {ctx, "a", nil, []event.CallOption{event.Header("k", "\xff")}, event.ReasonBadRequest, 400},
 		"context":     {over, "a", nil, nil, event.ReasonCanceled, 499},
 		"nil context": {nil, "a", nil, nil, event.ReasonBadRequest, 400},
 	} {
@@ -198,7 +198,7 @@ func TestOutboxRefuses(t *testing.T) {
 	if out.count("the outbox is full") != 1 || out.count("the outbox fails") != 1 {
 		t.Error("not logged once")
 	}
-	if health(t, b).Outbox.Err == nil {
+	if b.Health().Outbox.Err == nil {
 		t.Error("a closed store is healthy")
 	}
 }
@@ -235,8 +235,8 @@ func TestPastTheOutbox(t *testing.T) {
 	got := subscribe(t, b, "past")
 	publish(t, b, "past", "kept")
 	publish(t, b, "past", "qos 0", mqttbroker.WithPublishQos(0))
-	publish(t, b, "past", "direct", mqttbroker.WithPublishDirect())
-	if err := publisher(t, url, "5", mqttbroker.WithOutbox(memory(t, 0))).Publish(within(t, patience), "past", []byte(`"native"`), mqttbroker.Direct()); err != nil {
+	publish(t, b, "past", "direct", mqttbroker.WithCallOptions(event.Direct()))
+	if err := publisher(t, url, "5", mqttbroker.WithOutbox(memory(t, 0))).Publish(within(t, patience), "past", []byte(`"native"`), event.Direct()); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"qos 0", "direct", "native"} {

@@ -47,7 +47,7 @@ func testOutboxOfTwoBrokers(t *testing.T, store outbox.Store, opt broker.Option)
 	got := subscribe(t, ear, "two/#")
 	first, log1 := logged(t, b.URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(store), opt)
 	second, log2 := logged(t, b.URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(store), opt)
-	for _, m := range []broker.Broker{first, second} {
+	for _, m := range []*mqttbroker.Broker{first, second} {
 		if err := m.Connect(); err != nil {
 			t.Fatal(err)
 		}

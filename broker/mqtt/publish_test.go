@@ -257,7 +257,7 @@ func TestPublishAfterStop(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	wantReason(t, b.Publish(t.Context(), "a", msg, broker.WithPublishAsync(nil)), event.ReasonClosed, 503)
-	if err := health(t, b).LastError; err == nil || !strings.Contains(err.Error(), "stopped") {
+	if err := b.Health().LastError; err == nil || !strings.Contains(err.Error(), "stopped") {
 		t.Errorf("health says %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/tx7do/kratos-transport/broker"
 
@@ -44,11 +45,15 @@ func (p *Publisher) Health() event.Health { return p.broker.Health() }
 // connection: within ctx, or for 10 s without a deadline. The payload is free
 // when Publish returns. Errors are *event.Error, whose MayHaveBeenSent tells
 // whether publishing again may duplicate.
-func (p *Publisher) Publish(ctx context.Context, topic string, payload []byte, opts ...MessageOption) error {
+func (p *Publisher) Publish(ctx context.Context, topic string, payload []byte, opts ...event.CallOption) error {
 	if len(opts) == 0 { // stays on the stack
 		return p.broker.Send(ctx, &bridge.Message{Message: client.Message{Topic: topic, Payload: payload, QoS: defaultQoS}})
 	}
-	return p.broker.Send(ctx, newMessage(topic, payload, opts))
+	m, err := newMessage(topic, payload, opts)
+	if err != nil {
+		return err
+	}
+	return p.broker.Send(ctx, m)
 }
 
 // PublishAsync is Publish without the wait for the acknowledgement: done is
@@ -58,15 +63,19 @@ func (p *Publisher) Publish(ctx context.Context, topic string, payload []byte, o
 // done fills: one that hangs stops the callbacks and the PublishAsync behind it,
 // and neither Publish nor an outbox. When it returns an error, done is not called.
 // done may be nil; a panic in it is logged. The payload is free when it returns.
-func (p *Publisher) PublishAsync(ctx context.Context, topic string, payload []byte, done func(error), opts ...MessageOption) error {
+func (p *Publisher) PublishAsync(ctx context.Context, topic string, payload []byte, done func(error), opts ...event.CallOption) error {
 	if len(opts) == 0 { // stays on the stack
 		return p.broker.SendAsync(ctx, &bridge.Message{Message: client.Message{Topic: topic, Payload: payload, QoS: defaultQoS}}, done)
 	}
-	return p.broker.SendAsync(ctx, newMessage(topic, payload, opts), done)
+	m, err := newMessage(topic, payload, opts)
+	if err != nil {
+		return err
+	}
+	return p.broker.SendAsync(ctx, m, done)
 }
 
 // Send is PublishAsync with a handle in the place of the callback.
-func (p *Publisher) Send(ctx context.Context, topic string, payload []byte, opts ...MessageOption) (*Pending, error) {
+func (p *Publisher) Send(ctx context.Context, topic string, payload []byte, opts ...event.CallOption) (*Pending, error) {
 	w := &Pending{done: make(chan struct{})}
 	if err := p.PublishAsync(ctx, topic, payload, w.settle, opts...); err != nil {
 		return nil, err
@@ -74,18 +83,42 @@ func (p *Publisher) Send(ctx context.Context, topic string, payload []byte, opts
 	return w, nil
 }
 
-func newMessage(topic string, payload []byte, opts []MessageOption) *bridge.Message {
-	m := &bridge.Message{Message: client.Message{Topic: topic, Payload: payload, QoS: defaultQoS}}
-	for _, o := range opts {
-		if o != nil {
-			o.apply(m)
-		}
+// outgoing is a message and how it is asked to be sent, in one piece of memory.
+type outgoing struct {
+	msg   bridge.Message
+	call  event.Call
+	props client.Properties
+}
+
+func newMessage(topic string, payload []byte, opts []event.CallOption) (*bridge.Message, error) {
+	o := &outgoing{call: event.Call{Topic: topic, QoS: defaultQoS}}
+	c := &o.call
+	c.Apply(opts...)
+	if c.Expiry < 0 {
+		return nil, &event.Error{Op: "publish", Topic: c.Topic, Reason: event.ReasonBadRequest, Cause: fmt.Errorf("expiry of %v, want 0s or more", c.Expiry)}
 	}
-	return m
+	o.msg = bridge.Message{
+		Message: client.Message{Topic: c.Topic, Payload: payload, QoS: c.QoS, Retain: c.Retain},
+		Key:     c.OrderingKey, Direct: c.Direct, RetryUnrouted: c.Unrouted.RetryFor(),
+	}
+	o.props = client.Properties{ContentType: c.ContentType, Expiry: c.Expiry}
+	for _, h := range c.Headers {
+		o.props.User = append(o.props.User, client.UserProperty(h))
+	}
+	if c.ID != "" {
+		o.props.User = append(o.props.User, client.UserProperty{Key: idKey, Value: c.ID})
+	}
+	if c.ContentType != "" || c.Expiry != 0 || o.props.User != nil {
+		o.msg.Properties = &o.props
+	}
+	return &o.msg, nil
 }
 
 // defaultQoS is at least once.
 const defaultQoS = 1
+
+// idKey is the user property that has the id of a message.
+const idKey = "id"
 
 // Pending is the handle of one message in flight. Safe for concurrent use.
 type Pending struct {

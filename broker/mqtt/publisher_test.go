@@ -54,7 +54,7 @@ func checkPublisher(t *testing.T, server mqtttest.Broker, protocol string) {
 	topic, ctx := "native/"+protocol, within(t, patience)
 
 	payload := []byte("sync")
-	if err := p.Publish(ctx, topic, payload, nil, mqttbroker.QoS(2), mqttbroker.UserProperty("k", "v")); err != nil {
+	if err := p.Publish(ctx, topic, payload, nil, event.QoS(2), event.Header("k", "v")); err != nil {
 		t.Fatal(err)
 	}
 	copy(payload, "XXXX") // free when Publish returned
@@ -116,7 +116,7 @@ func TestPublisherRefusesBadInput(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			qos, payload := mqttbroker.QoS(tt.qos), []byte(tt.payload)
+			qos, payload := event.QoS(tt.qos), []byte(tt.payload)
 			_, handle := p.Send(tt.ctx, tt.topic, payload, qos)
 			for form, err := range map[string]error{
 				"sync":     p.Publish(tt.ctx, tt.topic, payload, qos),

@@ -39,7 +39,7 @@ func TestReplayOfWhatIsLargerThanOurs(t *testing.T) {
 	publish(t, source, "in", []byte(strings.Repeat("x", size)))
 	mqtttest.Eventually(t, patience, func() bool { return stats(t, store).Dead == 1 })
 	mended.Store(true)
-	if n, err := mqttbroker.Replay(within(t, patience), b); n != 1 || err != nil {
+	if n, err := b.Replay(within(t, patience)); n != 1 || err != nil {
 		t.Fatalf("%d replayed, %v", n, err)
 	}
 	if n := receive(t, handled); n < size {

@@ -37,7 +37,7 @@ func TestIDsOfOneTopicAreNoneOfAnother(t *testing.T) {
 	if a, b := handled["devices/A/data"], handled["devices/B/data"]; a != 10 || b != 10 {
 		t.Errorf("handled %d of A and %d of B, want 10 of each", a, b)
 	}
-	mqtttest.Eventually(t, patience, func() bool { return health(t, b).Duplicates == 20 })
+	mqtttest.Eventually(t, patience, func() bool { return b.Health().Duplicates == 20 })
 }
 
 // The id of a CloudEvent is unique within its source, in both of its modes.
@@ -47,14 +47,14 @@ func TestIDsOfOneSourceAreNoneOfAnother(t *testing.T) {
 	got := subscribe(t, b, "events")
 	for _, source := range []string{"/A", "/B", "/B"} {
 		publish(t, b, "events", map[string]string{"specversion": "1.0", "id": "evt-1", "type": "t", "source": source},
-			mqttbroker.WithPublishContentType("application/cloudevents+json"))
-		publish(t, b, "events", "2", mqttbroker.WithPublishUserProperty("id", "evt-2"), mqttbroker.WithPublishUserProperty("type", "t"),
-			mqttbroker.WithPublishUserProperty("specversion", "1.0"), mqttbroker.WithPublishUserProperty("source", source))
+			mqttbroker.WithCallOptions(event.ContentType("application/cloudevents+json")))
+		publish(t, b, "events", "2", mqttbroker.WithCallOptions(event.Header("id", "evt-2"), event.Header("type", "t"),
+			event.Header("specversion", "1.0"), event.Header("source", source)))
 	}
 	for range 4 {
 		receive(t, got)
 	}
-	mqtttest.Eventually(t, patience, func() bool { return health(t, b).Duplicates == 2 })
+	mqtttest.Eventually(t, patience, func() bool { return b.Health().Duplicates == 2 })
 }
 
 // A declared field counts over the header, which is counted and told when it says
@@ -72,7 +72,7 @@ func TestDeclaredIDCountsOverTheHeader(t *testing.T) {
 	_, err := b.Subscribe("declared", func(_ context.Context, e broker.Event) error {
 		got <- e.Message().ID
 		return nil
-	}, func() any { return new(body) }, mqttbroker.WithIDField("id"))
+	}, func() any { return new(body) }, mqttbroker.WithSubscribeIDField("id"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestDeclaredIDCountsOverTheHeader(t *testing.T) {
 			t.Errorf("handled %s, want %s", id, want)
 		}
 	}
-	if h := health(t, b); h.Duplicates != 1 || h.IDMismatches != 3 || out.count("contradicts the field declared for it") != 1 {
+	if h := b.Health(); h.Duplicates != 1 || h.IDMismatches != 3 || out.count("contradicts the field declared for it") != 1 {
 		t.Errorf("%d duplicates, %d contradictions, log:\n%s", h.Duplicates, h.IDMismatches, out)
 	}
 }
@@ -96,14 +96,14 @@ func TestDeclaredIDCountsOverTheHeader(t *testing.T) {
 func TestIDsSpanTopics(t *testing.T) {
 	t.Parallel()
 	b := connected(t, mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithDedup(memoryWindow(t)))
-	got := subscribe(t, b, "span/+", mqttbroker.WithIDsSpanTopics())
+	got := subscribe(t, b, "span/+", mqttbroker.WithSubscribeIDsSpanTopics())
 	for i, id := range []string{"1", "1", "2"} {
 		err := b.Publish(within(t, patience), fmt.Sprintf("span/%d", i), broker.NewMessage(id, broker.WithID(id)))
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	mqtttest.Eventually(t, patience, func() bool { return health(t, b).Duplicates == 1 && len(got) == 2 })
+	mqtttest.Eventually(t, patience, func() bool { return b.Health().Duplicates == 1 && len(got) == 2 })
 }
 
 // A dead letter that is replayed is the message that it was: what was handled in
@@ -137,10 +137,10 @@ func TestReplayHasTheIDOfTheMessage(t *testing.T) {
 	mqtttest.Eventually(t, patience, func() bool { return stats(t, store).Dead == 1 })
 	send() // an outbox sends again
 	receive(t, got)
-	if n, err := mqttbroker.Replay(within(t, patience), b); n != 1 || err != nil {
+	if n, err := b.Replay(within(t, patience)); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
-	mqtttest.Eventually(t, patience, func() bool { return health(t, b).Duplicates == 1 })
+	mqtttest.Eventually(t, patience, func() bool { return b.Health().Duplicates == 1 })
 	if len(got) > 0 {
 		t.Error("handled again")
 	}

@@ -30,7 +30,7 @@ func TestWaitingForAnIDHoldsNoWorker(t *testing.T) {
 		}
 		got <- e.Topic()
 		return nil
-	}, nil, mqttbroker.WithIDsSpanTopics(), mqttbroker.WithSubscribeRetryBudget(time.Millisecond))
+	}, nil, mqttbroker.WithSubscribeIDsSpanTopics(), mqttbroker.WithSubscribeRetryBudget(time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,12 +58,12 @@ func TestWaitingForAnIDHoldsNoWorker(t *testing.T) {
 			t.Fatalf("handled %d of 20", n)
 		}
 	}
-	if h := health(t, b); h.Duplicates != 0 || h.Queued != workers || h.Running != 1 {
+	if h := b.Health(); h.Duplicates != 0 || h.Queued != workers || h.Running != 1 {
 		t.Errorf("%d duplicates, %d queued, %d running while the first one runs", h.Duplicates, h.Queued, h.Running)
 	}
 	close(release)
 	receive(t, got)
-	mqtttest.Eventually(t, patience, func() bool { return health(t, b).Duplicates == workers })
+	mqtttest.Eventually(t, patience, func() bool { return b.Health().Duplicates == workers })
 	if len(got) > 0 || stats(t, letters).Dead > 0 {
 		t.Errorf("%d handled again, %d dead letters", len(got), stats(t, letters).Dead)
 	}

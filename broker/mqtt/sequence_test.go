@@ -89,23 +89,14 @@ func TestGapIsReported(t *testing.T) {
 			for range 7 {
 				receive(t, got)
 			}
-			if n := health(t, s).Missing; n != 2 || len(spy.gaps()) != 1 || out.count("messages are missing") != 1 {
+			if n := s.Health().Missing; n != 2 || len(spy.gaps()) != 1 || out.count("messages are missing") != 1 {
 				t.Errorf("%d missing, gaps %+v", n, spy.gaps())
 			}
-			if len(shared.gaps()) > 0 || health(t, member).Missing != 0 {
+			if len(shared.gaps()) > 0 || member.Health().Missing != 0 {
 				t.Errorf("a member of a group noticed %+v", shared.gaps())
 			}
 		})
 	}
-}
-
-func health(t testing.TB, b broker.Broker) event.Health {
-	t.Helper()
-	h, ok := b.(interface{ Health() event.Health })
-	if !ok {
-		t.Fatalf("a %T has no health", b)
-	}
-	return h.Health()
 }
 
 // Retries, redeliveries and many publishers at once are no gaps.
@@ -139,7 +130,7 @@ func TestNoGap(t *testing.T) {
 			for range writers * each {
 				receive(t, got)
 			}
-			if n := health(t, b).Missing; n != 0 {
+			if n := b.Health().Missing; n != 0 {
 				t.Errorf("missing %d, gaps %+v", n, spy.gaps())
 			}
 		})
@@ -154,11 +145,11 @@ func TestSequenceTakesItsHeaders(t *testing.T) {
 		err := b.Publish(t.Context(), "a", broker.NewMessage("x", broker.WithHeader(key, "1")))
 		wantReason(t, err, event.ReasonBadRequest, 400)
 		p := publisher(t, url, "5", mqttbroker.WithSequence(true))
-		err = p.Publish(t.Context(), "a", []byte("x"), mqttbroker.UserProperty(key, "1"))
+		err = p.Publish(t.Context(), "a", []byte("x"), event.Header(key, "1"))
 		wantReason(t, err, event.ReasonBadRequest, 400)
 	}
 	// Without the option they are headers like others.
-	publish(t, connected(t, url, mqttbroker.WithProtocol("5")), "a", "x", mqttbroker.WithPublishUserProperty("sequence", "1"))
+	publish(t, connected(t, url, mqttbroker.WithProtocol("5")), "a", "x", mqttbroker.WithCallOptions(event.Header("sequence", "1")))
 }
 
 // MQTT 3.1.1 has no place for numbers: said once, never silent.
@@ -174,7 +165,7 @@ func TestSequenceWithoutPlace(t *testing.T) {
 	if n := out.count("messages are not numbered"); n != 1 {
 		t.Errorf("logged %d times, want once", n)
 	}
-	if out.count("headers are not sent") > 0 || health(t, b).HeadersLost > 0 {
+	if out.count("headers are not sent") > 0 || b.Health().HeadersLost > 0 {
 		t.Error("a number counts as a lost header")
 	}
 }

@@ -33,7 +33,7 @@ func TestFilterWithoutAnswer(t *testing.T) {
 				t.Fatal(err)
 			}
 			mqtttest.Eventually(t, patience, func() error {
-				if granted := health(t, m).Granted; granted != 20 {
+				if granted := m.Health().Granted; granted != 20 {
 					return fmt.Errorf("%d filters granted", granted)
 				}
 				return nil
@@ -51,7 +51,7 @@ func TestFilterWithoutAnswer(t *testing.T) {
 			if now := len(spy.all()); now != lost || lost > 6 {
 				t.Errorf("%d connections lost, then %d", lost, now)
 			}
-			if h := health(t, m); h.Ready {
+			if h := m.Health(); h.Ready {
 				t.Error("ready")
 			}
 		})

@@ -40,7 +40,7 @@ func TestOutboxKeysWithoutAcknowledgement(t *testing.T) {
 				publish(t, m, "free/first", "x", at)
 				receive(t, free)
 				mqtttest.Eventually(t, patience, func() error {
-					if h := health(t, m).Outbox; h.UnansweredKeys < silent-2 || h.ClosedKeys < h.UnansweredKeys {
+					if h := m.Health().Outbox; h.UnansweredKeys < silent-2 || h.ClosedKeys < h.UnansweredKeys {
 						return fmt.Errorf("%+v", h)
 					}
 					return nil

@@ -53,7 +53,7 @@ func TestForbiddenPublishWithoutSession(t *testing.T) {
 
 // others publishes to other topics at both levels until it is stopped. None is
 // convicted, or waits for long.
-func others(t *testing.T, m broker.Broker) (stop func()) {
+func others(t *testing.T, m *mqttbroker.Broker) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup

@@ -96,7 +96,7 @@ func TestForbiddenPublishHarmsNobodyElse(t *testing.T) {
 			if !got.Convicted || got.Topic != "forbidden" || event.CauseOf(err) != event.CausePublish {
 				t.Errorf("%+v", got)
 			}
-			oneVerdict(t, got, spy, out, health(t, m).LastLoss)
+			oneVerdict(t, got, spy, out, m.Health().LastLoss)
 			if out.count("another client") != 0 {
 				t.Error("taken for a takeover")
 			}
@@ -177,13 +177,13 @@ func TestForbiddenPublishOfEveryForm(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer func() { _ = p.Close(within(t, patience)) }()
-				bad, err := p.Send(within(t, patience), "forbidden", nil, mqttbroker.QoS(qos))
+				bad, err := p.Send(within(t, patience), "forbidden", nil, event.QoS(qos))
 				if err != nil {
 					t.Fatal(err)
 				}
 				var good []*mqttbroker.Pending
 				for range 100 {
-					w, err := p.Send(within(t, patience), "free", nil, mqttbroker.QoS(qos))
+					w, err := p.Send(within(t, patience), "free", nil, event.QoS(qos))
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -207,11 +207,11 @@ func TestMosquittoThatCloses(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.Mosquitto(t, mqtttest.WithConfig("retain_available false"))
 	deep := strings.Repeat("a/", 201) + "a"
-	for name, send := range map[string]func(broker.Broker) error{
-		"retained": func(m broker.Broker) error {
+	for name, send := range map[string]func(*mqttbroker.Broker) error{
+		"retained": func(m *mqttbroker.Broker) error {
 			return m.Publish(within(t, patience), "kept", broker.NewMessage("x"), mqttbroker.WithPublishRetained(true))
 		},
-		"201 levels": func(m broker.Broker) error { return m.Publish(within(t, patience), deep, broker.NewMessage("x")) },
+		"201 levels": func(m *mqttbroker.Broker) error { return m.Publish(within(t, patience), deep, broker.NewMessage("x")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -280,7 +280,7 @@ func TestForbiddenSubscriptionLater(t *testing.T) {
 			}
 			publish(t, m, "a", "x")
 			receive(t, got)
-			mqtttest.Eventually(t, patience, func() bool { h := health(t, m); return h.Ready && h.Filters == 1 })
+			mqtttest.Eventually(t, patience, func() bool { h := m.Health(); return h.Ready && h.Filters == 1 })
 		})
 	}
 }

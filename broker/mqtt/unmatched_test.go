@@ -79,9 +79,9 @@ func TestUnmatchedMessageFindsLateHandler(t *testing.T) {
 		}
 		subscribe(t, b, "a")
 		// They are here, and wait.
-		mqtttest.Eventually(t, patience, func() bool { return healthOf(b).UnmatchedKept == 10 })
+		mqtttest.Eventually(t, patience, func() bool { return b.Health().UnmatchedKept == 10 })
 		inOrder(t, subscribe(t, b, "b"), 10)
-		if h := healthOf(b); h.Unmatched != 0 || h.UnmatchedKept != 0 || h.UnmatchedLetters != 0 {
+		if h := b.Health(); h.Unmatched != 0 || h.UnmatchedKept != 0 || h.UnmatchedLetters != 0 {
 			t.Errorf("%+v", h)
 		}
 	})
@@ -111,9 +111,9 @@ func TestUnmatchedMessageIsADeadLetter(t *testing.T) {
 			}
 			ids = append(ids, i.ID)
 		}
-		mqtttest.Eventually(t, patience, func() bool { return healthOf(b).UnmatchedLetters == n })
+		mqtttest.Eventually(t, patience, func() bool { return b.Health().UnmatchedLetters == n })
 		late := subscribe(t, b, "old")
-		if replayed, err := mqttbroker.Replay(within(t, patience), b, ids...); err != nil || replayed != n {
+		if replayed, err := b.Replay(within(t, patience), ids...); err != nil || replayed != n {
 			t.Errorf("%d replayed, %v", replayed, err)
 		}
 		inOrder(t, late, n)
@@ -138,7 +138,7 @@ func TestUnmatchedMessageIsDroppedByPolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	mqtttest.Eventually(t, patience, func() bool { return spy.kept.Load() == 5 && spy.dropped.Load() == 5 })
-	if h := healthOf(b); h.Unmatched != 5 || h.UnmatchedLetters != 0 {
+	if h := b.Health(); h.Unmatched != 5 || h.UnmatchedLetters != 0 {
 		t.Errorf("%+v", h)
 	}
 	mqtttest.Eventually(t, patience, func() bool { return pending(server, "policy") == 0 })
@@ -174,7 +174,7 @@ func TestUnmatchedMessageSurvivesAStop(t *testing.T) {
 	if err := b.Connect(); err != nil {
 		t.Fatal(err)
 	}
-	mqtttest.Eventually(t, patience, func() bool { return healthOf(b).UnmatchedKept == 5 })
+	mqtttest.Eventually(t, patience, func() bool { return b.Health().UnmatchedKept == 5 })
 	if err := b.Disconnect(); err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func TestUnmatchedMessageSurvivesACut(t *testing.T) {
 			if err := b.Connect(); err != nil {
 				t.Fatal(err)
 			}
-			mqtttest.Eventually(t, patience, func() bool { return healthOf(b).UnmatchedKept == 5 })
+			mqtttest.Eventually(t, patience, func() bool { return b.Health().UnmatchedKept == 5 })
 			server.Cut("cut")
 			mqtttest.Eventually(t, patience, func() bool {
 				all := server.Sessions()
@@ -237,7 +237,7 @@ func TestChangedFilterKeepsTheBacklog(t *testing.T) {
 				t.Fatal(err)
 			}
 			inOrder(t, got, 10)
-			if h := healthOf(b); h.Unmatched != 0 || h.UnmatchedLetters != 0 {
+			if h := b.Health(); h.Unmatched != 0 || h.UnmatchedLetters != 0 {
 				t.Errorf("%s: %+v", name, h)
 			}
 		}
@@ -263,7 +263,7 @@ func TestVanishedFilterIsUnsubscribed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server, store := mqtttest.NewScripted(t), deadletter.NewMemory(0)
-			version := func(opts ...broker.Option) broker.Broker {
+			version := func(opts ...broker.Option) *mqttbroker.Broker {
 				opts = append(opts, mqttbroker.WithClientId("v"), mqttbroker.WithUnmatched(300*time.Millisecond, ""))
 				if test.remembers {
 					opts = append(opts, mqttbroker.WithDeadLetters(store))

@@ -47,7 +47,7 @@ func TestUnroutedIsSeen(t *testing.T) {
 		publish(t, b, "heard/"+protocol, "x")
 		receive(t, got)
 		publish(t, b, "unheard/"+protocol, "x", mqttbroker.WithPublishRetained(true))
-		if n := health(t, b).Unrouted; n != 0 || spy.unrouted() != 0 {
+		if n := b.Health().Unrouted; n != 0 || spy.unrouted() != 0 {
 			t.Fatalf("%d unrouted, hook was told of %d, want 0", n, spy.unrouted())
 		}
 		publish(t, b, "unheard", "x")
@@ -63,7 +63,7 @@ func TestUnroutedIsSeen(t *testing.T) {
 		if protocol == "5" {
 			want = 1
 		}
-		if n := health(t, b).Unrouted; n != int64(want) || spy.unrouted() != 2*want {
+		if n := b.Health().Unrouted; n != int64(want) || spy.unrouted() != 2*want {
 			t.Errorf("%d unrouted, want %d; hook was told of %d, want %d", n, want, spy.unrouted(), 2*want)
 		}
 		publish(t, b, "unheard", "x")
@@ -77,7 +77,7 @@ func TestUnroutedOfQoS2IsSeen(t *testing.T) {
 	url := mqtttest.NewScripted(t).URL()
 	b := connected(t, url, mqttbroker.WithProtocol("5"))
 	publish(t, b, "unheard", "x", mqttbroker.WithPublishQos(2))
-	if n := health(t, b).Unrouted; n != 1 {
+	if n := b.Health().Unrouted; n != 1 {
 		t.Errorf("%d unrouted, want 1", n)
 	}
 }

@@ -17,7 +17,7 @@ func TestWatcherThatHangs(t *testing.T) {
 	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
 	b := open(t, proxy.URL(), mqttbroker.WithClientId("watched"))
 	subscribe(t, b, "a")
-	subs := subscriptionsOf(t, b)
+	subs := b
 	let := make(chan struct{})
 	defer close(let)
 	var calls atomic.Int32
@@ -46,7 +46,7 @@ func TestWatcherThatHangs(t *testing.T) {
 	}
 	mqtttest.Eventually(t, patience, func() error {
 		g, _ := last.Load().(event.Granted)
-		if h := health(t, b); !h.Ready || !g.All || g != subs.Granted() {
+		if h := b.Health(); !h.Ready || !g.All || g != subs.Granted() {
 			return errors.New("not back")
 		}
 		return nil
@@ -63,7 +63,7 @@ func TestWatcherIsToldTheLastState(t *testing.T) {
 	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
 	b := open(t, proxy.URL(), mqttbroker.WithClientId("watched"))
 	subscribe(t, b, "a")
-	subs := subscriptionsOf(t, b)
+	subs := b
 	told, let := make(chan event.Granted, 100), make(chan struct{})
 	stop := subs.WatchGranted(func(g event.Granted) {
 		told <- g
@@ -113,7 +113,7 @@ func TestWatcherIsToldTheLastState(t *testing.T) {
 func TestWatcherThatWatches(t *testing.T) {
 	t.Parallel()
 	b := open(t, mqtttest.Embedded(t).URL())
-	subs := subscriptionsOf(t, b)
+	subs := b
 	done, stops := make(chan struct{}, 1), make(chan func(), 1)
 	stops <- subs.WatchGranted(func(event.Granted) {
 		subs.WatchGranted(func(event.Granted) {})()
@@ -130,7 +130,7 @@ func TestWatcherThatPanics(t *testing.T) {
 	t.Parallel()
 	b, out := logged(t, mqtttest.Embedded(t).URL())
 	subscribe(t, b, "a")
-	subs := subscriptionsOf(t, b)
+	subs := b
 	all := make(chan struct{}, 10)
 	defer subs.WatchGranted(func(g event.Granted) {
 		if !g.All {

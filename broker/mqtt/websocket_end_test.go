@@ -110,7 +110,7 @@ func TestForbiddenPublishOverWebSocket(t *testing.T) {
 				if !got.Convicted || event.CauseOf(err) != event.CausePublish {
 					t.Errorf("%+v", got)
 				}
-				oneVerdict(t, got, spy, out, health(t, m).LastLoss)
+				oneVerdict(t, got, spy, out, m.Health().LastLoss)
 			})
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
@@ -33,21 +34,23 @@ func NewMQTTServer(
 	if c.GetMqtt() == nil {
 		return nil, nil
 	}
-	keep := mqttserver.RetainedDeadLetters()
+	keep := mqttbroker.WithRetainedDeadLetters()
 	if letters != nil {
-		keep = mqttserver.DeadLetters(letters)
+		keep = mqttbroker.WithDeadLetters(letters)
 	}
 	srv := mqttserver.NewServer(
-		mqttserver.Connection(connection),
-		mqttserver.Subscriber(c.Mqtt),
-		mqttserver.Name(string(name)),
+		mqttserver.WithBrokerOptions(
+			mqttbroker.WithConnection(connection),
+			mqttbroker.WithSubscriber(c.Mqtt),
+			mqttbroker.WithDeadLettersConfig(m.GetDeadLetters()),
+			mqttbroker.WithServiceName(string(name)),
+			mqttbroker.WithKratosLogger(logger),
+			mqttbroker.WithDedup(window),
+			mqttbroker.WithHooks(backlog),
+			keep,
+		),
 		mqttserver.WithCodec("proto"),
-		mqttserver.Logger(logger),
 		mqttserver.Middleware(recoverPanics(logger)),
-		mqttserver.Dedup(window),
-		mqttserver.WithHooks(backlog),
-		keep,
-		mqttserver.DeadLettersConfig(m.GetDeadLetters()),
 	)
 	reportv1.RegisterReportEventsMQTTServer(srv, reports,
 		reportv1.ReportEvents_SaveEventReport_MQTT_Batch(reports.SaveEventReports),

@@ -127,7 +127,7 @@ func batchedTexts(t *testing.T, w dedup.Window, size int, letters deadletter.Sto
 		}
 		return ""
 	}
-	srv, _ := server(t, url, mqttserver.Dedup(w), mqttserver.DeadLetters(letters))
+	srv, _ := server(t, url, mqttserver.WithBrokerOptions(mqttbroker.WithDedup(w), mqttbroker.WithDeadLetters(letters)))
 	one := func(context.Context, *wrapperspb.StringValue) (*emptypb.Empty, error) {
 		return nil, errors.New("not a batch")
 	}
@@ -155,7 +155,7 @@ func batchedTexts(t *testing.T, w dedup.Window, size int, letters deadletter.Sto
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := p.Publish(within(t, patience), "texts", payload, mqttbroker.QoS(1)); err != nil {
+			if err := p.Publish(within(t, patience), "texts", payload, event.QoS(1)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -24,12 +24,6 @@ func TestReadinessSurvivesChurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.Disconnect() })
-	waiter, ok := b.(interface {
-		WaitReady(ctx context.Context) error
-	})
-	if !ok {
-		t.Fatal("nobody can wait for readiness")
-	}
 	for round := range 30 {
 		var all sync.WaitGroup
 		for _, filter := range []string{"a/+", "b/+", "c/+"} {
@@ -49,7 +43,7 @@ func TestReadinessSurvivesChurn(t *testing.T) {
 		}
 		all.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		err := waiter.WaitReady(ctx)
+		err := b.WaitReady(ctx)
 		cancel()
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)

@@ -128,8 +128,8 @@ func neverBypassed(t *testing.T, m middleware.Middleware, used bool) {
 	t.Helper()
 	letters := deadletter.NewMemory(0)
 	srv, out := server(t, mqtttest.Mosquitto(t).URL(),
-		mqttserver.DeadLetters(letters), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("5")),
-		mqttserver.Subscriber(retrying(3)))
+		mqttserver.WithBrokerOptions(mqttbroker.WithDeadLetters(letters), mqttbroker.WithProtocol("5"),
+			mqttbroker.WithSubscriber(retrying(3))))
 	var calls atomic.Int64
 	everyKind(t, srv, &calls)
 	start(t, srv)

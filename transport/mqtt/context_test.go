@@ -53,12 +53,12 @@ func TestHandlerContextsDescendFromStart(t *testing.T) {
 	}
 	letter := make(chan struct{}, 1)
 	srv, _ := server(t, mqtttest.Mosquitto(t).URL(),
-		mqttserver.Middleware(inMiddleware), mqttserver.WithClientId("svc"), mqttserver.DeadLetters(deadletter.NewMemory(0)),
-		mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("5"), broker.WithErrorHandler(func(ctx context.Context, _ broker.Event) error {
-			wantStart(ctx, t, "error handler")
-			letter <- struct{}{}
-			return nil
-		})))
+		mqttserver.Middleware(inMiddleware), mqttserver.WithClientId("svc"), mqttserver.WithBrokerOptions(mqttbroker.WithDeadLetters(deadletter.NewMemory(0)),
+			mqttbroker.WithProtocol("5"), broker.WithErrorHandler(func(ctx context.Context, _ broker.Event) error {
+				wantStart(ctx, t, "error handler")
+				letter <- struct{}{}
+				return nil
+			})))
 
 	attempts := make(chan int, 10)
 	register(t, srv, "retried", func(ctx context.Context, _ string, _ broker.Headers, _ *reading) error {
@@ -78,7 +78,7 @@ func TestHandlerContextsDescendFromStart(t *testing.T) {
 		}
 		parked <- n
 		return nil
-	}, mqttserver.WithSubscribeExhausted(event.ExhaustedPark), broker.WithSubscribeRetry(0, time.Millisecond), mqttserver.WithSubscribeParkMaxAttempts(0))
+	}, mqttbroker.WithSubscribeExhausted(event.ExhaustedPark), broker.WithSubscribeRetry(0, time.Millisecond), mqttbroker.WithSubscribeParkMaxAttempts(0))
 	register(t, srv, "bad", func(_ context.Context, _ string, _ broker.Headers, _ *reading) error {
 		return event.Permanent(errors.New("never"))
 	})
@@ -113,7 +113,7 @@ func TestHandlerContextsDescendFromStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	receive(t, batches)
-	if _, err := mqttserver.Request[reading](within(t, patience), srv, "asked", reading{1}); err != nil {
+	if _, err := mqttbroker.Request[reading](within(t, patience), srv, "asked", reading{1}); err != nil {
 		t.Error(err)
 	}
 }

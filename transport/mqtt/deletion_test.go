@@ -27,7 +27,7 @@ func TestDeletionOfARetainedMessage(t *testing.T) {
 			t.Parallel()
 			url, letters := mqtttest.Mosquitto(t).URL(), deadletter.NewMemory(0)
 			srv, out := server(t, url,
-				mqttserver.DeadLetters(letters), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol(protocol)))
+				mqttserver.WithBrokerOptions(mqttbroker.WithDeadLetters(letters), mqttbroker.WithProtocol(protocol)))
 			typed, raw, protos, batches := make(chan float64, 10), make(chan string, 10), make(chan string, 10), make(chan int, 10)
 			register(t, srv, "a/+", func(_ context.Context, _ string, _ broker.Headers, r *reading) error {
 				typed <- r.Celsius
@@ -44,7 +44,7 @@ func TestDeletionOfARetainedMessage(t *testing.T) {
 				func(_ context.Context, _ string, _ broker.Headers, v *wrapperspb.StringValue) error {
 					protos <- v.GetValue()
 					return nil
-				}, mqttserver.WithSubscribeCodec("proto"))
+				}, mqttbroker.WithSubscribeCodec("proto"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,7 +68,7 @@ func TestDeletionOfARetainedMessage(t *testing.T) {
 
 			remove := func(topic string) {
 				t.Helper()
-				if err := p.Publish(within(t, patience), topic, nil, mqttbroker.Retain(true)); err != nil {
+				if err := p.Publish(within(t, patience), topic, nil, event.Retain(true)); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -1,7 +1,13 @@
 // Package mqtt is MQTT at the server layer: a Kratos transport.Server whose
-// handlers are typed subscribers. Constructors and option names are those of
-// kratos-transport's package of the same name, beside the names that Kratos'
-// own servers use (Middleware, Use, Logger).
+// handlers are typed subscribers.
+//
+// # Names of options
+//
+// An option of [Server] that kratos-transport's package of the same name has keeps
+// that name, With…, and its signature. Ours, and those of Kratos' own servers, have
+// no prefix: [Middleware], [ReplyTopics], [AllowedMetadata]. All that concerns the
+// connection, publishing, dead letters and single subscriptions is an option of
+// broker/mqtt, given by [WithBrokerOptions], or with a registration.
 //
 // Where this package and broker/mqtt are imported together, the aliases are
 // mqttserver and mqttbroker.

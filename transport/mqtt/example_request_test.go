@@ -8,6 +8,7 @@ import (
 	kerrors "github.com/go-kratos/kratos/v2/errors"
 	"github.com/go-kratos/kratos/v2/log"
 
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/embedded"
 	"github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -24,8 +25,8 @@ func ExampleRegisterReplier() {
 	srv := mqtt.NewServer(
 		mqtt.WithAddress([]string{mosquitto.URL()}),
 		mqtt.WithCodec("json"),
-		mqtt.WithCloudEvents("/thermometers"),
-		mqtt.Logger(log.NewStdLogger(io.Discard)),
+		mqtt.WithBrokerOptions(mqttbroker.WithCloudEvents("/thermometers"),
+			mqttbroker.WithKratosLogger(log.NewStdLogger(io.Discard))),
 	)
 	check(mqtt.RegisterReplier(srv, ctx, "fahrenheit", func(_ context.Context, r *reading) (*reading, error) {
 		if r.Celsius < -273.15 {
@@ -36,10 +37,10 @@ func ExampleRegisterReplier() {
 	check(srv.Start(ctx))
 	defer srv.Stop(ctx)
 
-	reply, err := mqtt.Request[reading](ctx, srv, "fahrenheit", reading{Celsius: 100})
+	reply, err := mqttbroker.Request[reading](ctx, srv, "fahrenheit", reading{Celsius: 100})
 	check(err)
 	fmt.Println(reply.Celsius)
-	_, err = mqtt.Request[reading](ctx, srv, "fahrenheit", reading{Celsius: -300})
+	_, err = mqttbroker.Request[reading](ctx, srv, "fahrenheit", reading{Celsius: -300})
 	fmt.Println(kerrors.Code(err), kerrors.Reason(err))
 	// Output:
 	// 212

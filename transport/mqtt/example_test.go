@@ -8,6 +8,7 @@ import (
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/tx7do/kratos-transport/broker"
 
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/embedded"
 	"github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -25,7 +26,7 @@ func ExampleRegisterSubscriber() {
 	srv := mqtt.NewServer(
 		mqtt.WithAddress([]string{mosquitto.URL()}),
 		mqtt.WithCodec("json"),
-		mqtt.Logger(quiet),
+		mqtt.WithBrokerOptions(mqttbroker.WithKratosLogger(quiet)),
 	)
 	alerts := make(chan string)
 	check(mqtt.RegisterSubscriber(srv, ctx, "devices/+/data",

@@ -13,7 +13,7 @@ import (
 )
 
 // longGrace is longer than a test waits for anything.
-var longGrace = mqttserver.WithUnmatched(time.Minute, event.UnmatchedDeadLetter)
+var longGrace = mqttserver.WithBrokerOptions(mqttbroker.WithUnmatched(time.Minute, event.UnmatchedDeadLetter))
 
 // backlog publishes n messages on each of the topics, in turn.
 func backlog(t *testing.T, b mqtttest.Broker, n int, topics ...string) {
@@ -40,8 +40,8 @@ func TestBacklogOfAGoneFilterHoldsUpNobody(t *testing.T) {
 				b := mqtttest.Mosquitto(t)
 				opts := func(store deadletter.Store) []mqttserver.ServerOption {
 					return []mqttserver.ServerOption{
-						mqttserver.WithClientId("service"), longGrace, mqttserver.DeadLetters(store),
-						mqttserver.WithBrokerOptions(mqttbroker.WithProtocol(protocol)),
+						mqttserver.WithClientId("service"), longGrace, mqttserver.WithBrokerOptions(mqttbroker.WithDeadLetters(store),
+							mqttbroker.WithProtocol(protocol)),
 					}
 				}
 				store, got := deadletter.NewMemory(0), make(chan string, 2*n)
@@ -56,7 +56,7 @@ func TestBacklogOfAGoneFilterHoldsUpNobody(t *testing.T) {
 				second := opts(store)
 				if named {
 					store = deadletter.NewMemory(0)
-					second = append(opts(store), mqttserver.WithPreviousFilters("old/+"))
+					second = append(opts(store), mqttserver.WithBrokerOptions(mqttbroker.WithPreviousFilters("old/+")))
 				}
 				srv, out := server(t, b.URL(), second...)
 				register(t, srv, "a", into(got))
@@ -92,8 +92,8 @@ func TestFilterRegisteredAfterStartIsWaitedFor(t *testing.T) {
 			t.Parallel()
 			b, store, got := mqtttest.NewScripted(t), deadletter.NewMemory(0), make(chan string, 10)
 			process := func() *mqttserver.Server {
-				srv, _ := server(t, b.URL(), mqttserver.WithClientId("service"), longGrace, mqttserver.DeadLetters(store),
-					mqttserver.WithBrokerOptions(mqttbroker.WithProtocol(protocol)))
+				srv, _ := server(t, b.URL(), mqttserver.WithClientId("service"), longGrace, mqttserver.WithBrokerOptions(mqttbroker.WithDeadLetters(store),
+					mqttbroker.WithProtocol(protocol)))
 				register(t, srv, "early", into(got))
 				start(t, srv)
 				return srv

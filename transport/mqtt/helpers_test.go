@@ -49,8 +49,8 @@ func server(t testing.TB, url string, opts ...mqttserver.ServerOption) (*mqttser
 	srv := mqttserver.NewServer(append([]mqttserver.ServerOption{
 		mqttserver.WithAddress([]string{url}),
 		mqttserver.WithCodec("json"),
-		mqttserver.Logger(log.NewStdLogger(out)),
-		mqttserver.WithBrokerOptions(
+		mqttserver.WithBrokerOptions(mqttbroker.WithKratosLogger(log.NewStdLogger(out)),
+
 			mqttbroker.WithProtocol("3.1.1"), // what every broker here speaks without fault
 			mqttbroker.WithConnectRetryInterval(10*time.Millisecond),
 			mqttbroker.WithMaxReconnectInterval(100*time.Millisecond)),

@@ -15,6 +15,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
@@ -31,8 +32,8 @@ func TestReplierChoosesNoStatusCode(t *testing.T) {
 		code := strings.TrimPrefix(e.Topic(), "ask/")
 		return replier.Publish(ctx, in.ResponseTopic, broker.NewMessage([]byte("{}")),
 			bridge.PublishOption(func(p *bridge.PublishSettings) { p.Correlation = in.CorrelationData }),
-			mqttbroker.WithPublishUserProperty("statuscode", code),
-			mqttbroker.WithPublishUserProperty("statusreason", strings.Repeat("R\n", 1000)))
+			mqttbroker.WithCallOptions(event.Header("statuscode", code),
+				event.Header("statusreason", strings.Repeat("R\n", 1000))))
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +58,7 @@ func TestUnknownErrorIsNotTold(t *testing.T) {
 	t.Parallel()
 	eachCarrier(t, func(t *testing.T, c carrier) {
 		out := new(logs)
-		srv := c.server(t, mqttserver.Logger(log.NewStdLogger(out)))
+		srv := c.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithKratosLogger(log.NewStdLogger(out))))
 		const secret = "connect to 10.1.2.3:5432 as app: SELECT secret"
 		err := mqttserver.RegisterReplier(srv, t.Context(), "ask", func(_ context.Context, r *reading) (*reading, error) {
 			if r.Celsius > 0 {

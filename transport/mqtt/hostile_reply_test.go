@@ -134,7 +134,7 @@ func TestResponseTopicThatEndsConnectionsIsNotSent(t *testing.T) {
 	t.Parallel()
 	url := guarded(t).URL()
 	losses, letters, drops := new(lossHook), new(deadHook), new(dropHook)
-	srv, handled, out := stateService(t, url, mqttserver.WithHooks(losses, letters, drops))
+	srv, handled, out := stateService(t, url, mqttserver.WithBrokerOptions(mqttbroker.WithHooks(losses, letters, drops)))
 	a, b := as(t, url, "A"), as(t, url, "B")
 	const bad = 20
 	for i := range bad {
@@ -202,7 +202,7 @@ func TestRequestersGetTheirShareOfReplies(t *testing.T) {
 	t.Parallel()
 	url := guarded(t).URL()
 	drops := new(dropHook)
-	srv, handled, _ := stateService(t, url, mqttserver.WithHooks(drops), mqttserver.Replies(&v1.Replies{PerMinute: 20}))
+	srv, handled, _ := stateService(t, url, mqttserver.WithBrokerOptions(mqttbroker.WithHooks(drops), mqttbroker.WithSubscriber(&v1.Subscriber{Replies: &v1.Replies{PerMinute: 20}})))
 	a, b := as(t, url, "A"), as(t, url, "B")
 	got := make(chan string, 1000)
 	_, err := a.Subscribe("reply/A/#", func(_ context.Context, e broker.Event) error {
@@ -245,7 +245,7 @@ func TestResponseTopicThatEndsConnectionsHurtsItsRequester(t *testing.T) {
 				Filter: func(topic string) bool { return strings.HasPrefix(topic, "reply/A/") },
 			})
 			losses, letters, drops := new(lossHook), new(deadHook), new(dropHook)
-			srv, _ := server(t, b.URL(), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("5")), mqttserver.WithHooks(losses, letters, drops))
+			srv, _ := server(t, b.URL(), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("5"), mqttbroker.WithHooks(losses, letters, drops)))
 			srv.RegisterService(stateOf(qos))
 			var events atomic.Int64
 			register(t, srv, "events/+", func(context.Context, string, broker.Headers, *reading) error {
@@ -305,7 +305,7 @@ func TestManyThatEndConnectionsLeaveOthersTheirReplies(t *testing.T) {
 		Filter: func(topic string) bool { return strings.HasPrefix(topic, "reply/A") },
 	})
 	losses, letters := new(lossHook), new(deadHook)
-	srv, _, _ := stateService(t, b.URL(), mqttserver.WithHooks(losses, letters))
+	srv, _, _ := stateService(t, b.URL(), mqttserver.WithBrokerOptions(mqttbroker.WithHooks(losses, letters)))
 	var slowest atomic.Int64
 	handled := make(chan struct{}, 1000)
 	register(t, srv, "events/+", func(_ context.Context, _ string, _ broker.Headers, r *reading) error {
@@ -400,7 +400,7 @@ func TestRefusedReplyDoesNotHoldItsRequest(t *testing.T) {
 				Direction: testbroker.ToBroker, Type: testbroker.Publish, Do: testbroker.Refuse(code), Filter: testbroker.Topic("reply/A/bad"),
 			})
 			letters, drops := new(deadHook), new(dropHook)
-			srv, handled, _ := stateService(t, b.URL(), mqttserver.WithHooks(letters, drops))
+			srv, handled, _ := stateService(t, b.URL(), mqttserver.WithBrokerOptions(mqttbroker.WithHooks(letters, drops)))
 			client := carrier{b.URL(), mqttbroker.WithProtocol("5"), false}.broker(t)
 			got := make(chan string, 10)
 			_, err := client.Subscribe("reply/A/#", func(_ context.Context, e broker.Event) error {

@@ -36,7 +36,7 @@ func TestTopicsOfOneDeviceShareReplies(t *testing.T) {
 	t.Parallel()
 	const asked = 300
 	url := mqtttest.NewScripted(t).URL()
-	srv := anyState(t, url, mqttserver.Replies(&v1.Replies{PerMinute: 20}))
+	srv := anyState(t, url, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Replies: &v1.Replies{PerMinute: 20}})))
 	c := carrier{url, mqttbroker.WithProtocol("5"), false}
 	a, b := c.broker(t), c.broker(t, mqttbroker.WithClientId("B"))
 	for i := range asked {
@@ -58,7 +58,7 @@ func TestTopicsOfOneDeviceEndFewConnections(t *testing.T) {
 		Filter: func(topic string) bool { return strings.HasPrefix(topic, "reply/A") },
 	})
 	losses := new(lossHook)
-	srv := anyState(t, s.URL(), mqttserver.WithHooks(losses))
+	srv := anyState(t, s.URL(), mqttserver.WithBrokerOptions(mqttbroker.WithHooks(losses)))
 	c := carrier{s.URL(), mqttbroker.WithProtocol("5"), false}
 	a, b := c.broker(t), c.broker(t, mqttbroker.WithClientId("B"))
 	for i := range asked {

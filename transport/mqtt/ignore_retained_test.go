@@ -25,7 +25,7 @@ func TestARetainedMessageIsNotFresh(t *testing.T) {
 	t.Parallel()
 	on, off := true, false
 	configured := func(ignore *bool) mqttserver.ServerOption {
-		return mqttserver.Subscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"/test.Texts/Tell": {IgnoreRetained: ignore}}})
+		return mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"/test.Texts/Tell": {IgnoreRetained: ignore}}}))
 	}
 	batch := func(m *event.MethodDesc, got chan<- string) event.RegisterOption {
 		return event.NewBatch(m, func(_ context.Context, in []*wrapperspb.StringValue) error {
@@ -126,7 +126,7 @@ func TestRetainedIsIgnoredAfterAReconnect(t *testing.T) {
 		}
 		got, connected := make(chan string, 10), make(chan bool, 10)
 		srv := c.server(t, mqttserver.WithClientId("app"), mqttserver.WithOnConnect(func() { connected <- true }))
-		register(t, srv, "a/+", into(got), mqttserver.WithSubscribeIgnoreRetained())
+		register(t, srv, "a/+", into(got), mqttbroker.WithSubscribeIgnoreRetained())
 		start(t, srv)
 		receive(t, connected)
 		if b.Cut("app") != 1 {
@@ -203,7 +203,7 @@ func TestRetainedIsIgnoredWithoutAutomaticAcknowledgement(t *testing.T) {
 	err := srv.RegisterSubscriber(t.Context(), "a/+", func(_ context.Context, e broker.Event) error {
 		got <- e.Topic()
 		return e.Ack()
-	}, nil, broker.DisableAutoAck(), mqttserver.WithSubscribeIgnoreRetained())
+	}, nil, broker.DisableAutoAck(), mqttbroker.WithSubscribeIgnoreRetained())
 	if err != nil {
 		t.Fatal(err)
 	}

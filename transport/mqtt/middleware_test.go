@@ -167,7 +167,7 @@ func TestKratosMiddlewareWorksUnchanged(t *testing.T) {
 	t.Parallel()
 	out := new(logs)
 	tr := new(trail)
-	srv, _ := server(t, mqtttest.Embedded(t).URL(), mqttserver.Name("svc"), mqttserver.Middleware(
+	srv, _ := server(t, mqtttest.Embedded(t).URL(), mqttserver.WithBrokerOptions(mqttbroker.WithServiceName("svc")), mqttserver.Middleware(
 		recovery.Recovery(),
 		logging.Server(log.NewStdLogger(out)),
 		metadata.Server(),

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadletterfile"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup/dedupsql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxfile"
@@ -17,9 +18,9 @@ func TestNilStore(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.NewScripted(t)
 	for want, opt := range map[string]mqttserver.ServerOption{
-		"store for dead letters is a nil *deadletterfile.Store": mqttserver.DeadLetters((*deadletterfile.Store)(nil)),
-		"dedup window is a nil *dedupsql.Window":                mqttserver.Dedup((*dedupsql.Window)(nil)),
-		"store of the outbox is a nil *outboxfile.Store":        mqttserver.Outbox((*outboxfile.Store)(nil)),
+		"store for dead letters is a nil *deadletterfile.Store": mqttserver.WithBrokerOptions(mqttbroker.WithDeadLetters((*deadletterfile.Store)(nil))),
+		"dedup window is a nil *dedupsql.Window":                mqttserver.WithBrokerOptions(mqttbroker.WithDedup((*dedupsql.Window)(nil))),
+		"store of the outbox is a nil *outboxfile.Store":        mqttserver.WithBrokerOptions(mqttbroker.WithOutbox((*outboxfile.Store)(nil))),
 	} {
 		srv := mqttserver.NewServer(mqttserver.WithAddress([]string{b.URL()}), opt)
 		err := srv.Start(t.Context())

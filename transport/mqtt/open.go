@@ -2,8 +2,10 @@ package mqtt
 
 import (
 	"github.com/go-kratos/kratos/v2/log"
+	"github.com/tx7do/kratos-transport/broker"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event/stores"
 )
 
@@ -14,22 +16,23 @@ import (
 // dead letters and no window, a nil logger is Kratos' global one; opts come last.
 //
 // The outbox of the stores belongs to the data layer. In a service without one,
-// Outbox(s.Outbox, OutboxConfig(c.GetOutbox())) gives it to the server.
+// WithBrokerOptions(mqttbroker.WithOutbox(s.Outbox, mqttbroker.OutboxConfig(c.GetOutbox())))
+// gives it to the server.
 func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...ServerOption) *Server {
-	all := []ServerOption{
-		Connection(c.GetConnection()), Subscriber(c.GetSubscriber()), WithCodec("proto"),
-		DeadLettersConfig(c.GetDeadLetters()),
+	all := []broker.Option{
+		mqttbroker.WithConnection(c.GetConnection()), mqttbroker.WithSubscriber(c.GetSubscriber()),
+		mqttbroker.WithDeadLettersConfig(c.GetDeadLetters()),
 	}
 	if logger != nil {
-		all = append(all, Logger(logger))
+		all = append(all, mqttbroker.WithKratosLogger(logger))
 	}
 	if s != nil && s.Dedup != nil {
-		all = append(all, Dedup(s.Dedup))
+		all = append(all, mqttbroker.WithDedup(s.Dedup))
 	}
 	if s != nil && s.DeadLetters != nil {
-		all = append(all, DeadLetters(s.DeadLetters))
+		all = append(all, mqttbroker.WithDeadLetters(s.DeadLetters))
 	} else {
-		all = append(all, RetainedDeadLetters())
+		all = append(all, mqttbroker.WithRetainedDeadLetters())
 	}
-	return NewServer(append(all, opts...)...)
+	return NewServer(append([]ServerOption{WithBrokerOptions(all...), WithCodec("proto")}, opts...)...)
 }

@@ -1,11 +1,10 @@
 package mqtt
 
 import (
-	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 )
 
-// WithReplyTopics says which response topics repliers publish to, by templates that
+// ReplyTopics says which response topics repliers publish to, by templates that
 // are bound to the request: levels of text; parameters of the request's topic, by
 // their name in the template of a generated method, as in "reply/{device_id}/#", or
 // by the number of the wildcard in the filter, as in "reply/{1}/#"; and # at the end
@@ -20,24 +19,17 @@ import (
 // to any other topic is dropped, as [RegisterReplier] says. Default: what the method
 // says, else reply/, all that the request's topic has in the place of its
 // parameters, in order, and /#: "reply/7/#" for a request on "devices/7/state". A
-// topic without parameters has none.
-func WithReplyTopics(templates ...string) ServerOption {
+// topic without parameters has none. How many replies a requester gets is said by
+// the configuration, see broker/mqtt's WithSubscriber.
+func ReplyTopics(templates ...string) ServerOption {
 	return set(func(s *bridge.Settings) { s.ReplyTopics = append([]string{}, templates...) })
 }
 
-// WithUnboundReplyTopics allows response topics besides, to anybody who may send a
+// UnboundReplyTopics allows response topics besides, to anybody who may send a
 // request: topics, and with # at the end all below; "#" allows all but those that
 // start with $. Whoever may send a request then has the service publish to anybody
 // who reads these topics. A template with a parameter is an error of Start and of
 // registrations. Given again it counts over what it said before. Default: none.
-func WithUnboundReplyTopics(filters ...string) ServerOption {
+func UnboundReplyTopics(filters ...string) ServerOption {
 	return set(func(s *bridge.Settings) { s.UnboundReplyTopics = append([]string{}, filters...) })
-}
-
-// Replies applies the part about replies of a service's configuration, which says
-// what its fields mean and their defaults: where replies may go, and how many a
-// requester gets. What it leaves unset keeps what other options said; nil changes
-// nothing. [Subscriber] has it in its field of the same name.
-func Replies(c *v1.Replies) ServerOption {
-	return set(func(s *bridge.Settings) { s.Replies(c) })
 }

@@ -53,7 +53,7 @@ func TestStopFlushesTheOutbox(t *testing.T) {
 			register(t, other, "out/"+protocol, into(got))
 			start(t, other)
 
-			srv, out := server(t, url, spoken(protocol), mqttserver.Outbox(s), mqttserver.Subscriber(&v1.Subscriber{Concurrency: 4}))
+			srv, out := server(t, url, spoken(protocol), mqttserver.WithBrokerOptions(mqttbroker.WithOutbox(s), mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: 4})))
 			entered, leave := make(chan struct{}, messages), make(chan struct{})
 			register(t, srv, "in/"+protocol+"/+", func(ctx context.Context, _ string, _ broker.Headers, r *reading) error {
 				entered <- struct{}{}
@@ -87,7 +87,7 @@ func TestStopCountsWhatItLeaves(t *testing.T) {
 	t.Parallel()
 	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
 	s := store(t)
-	srv, out := server(t, proxy.URL(), mqttserver.Outbox(s), mqttserver.WithClientId("left"))
+	srv, out := server(t, proxy.URL(), mqttserver.WithBrokerOptions(mqttbroker.WithOutbox(s)), mqttserver.WithClientId("left"))
 	got := make(chan string, 10)
 	entered, leave := make(chan struct{}, 10), make(chan struct{})
 	register(t, srv, "slow", func(context.Context, string, broker.Headers, *reading) error {
@@ -97,8 +97,8 @@ func TestStopCountsWhatItLeaves(t *testing.T) {
 	})
 	register(t, srv, "out", into(got))
 	start(t, srv)
-	publish(t, srv, "slow", mqttserver.WithPublishDirect())
-	publish(t, srv, "slow", mqttserver.WithPublishDirect())
+	publish(t, srv, "slow", mqttbroker.WithCallOptions(event.Direct()))
+	publish(t, srv, "slow", mqttbroker.WithCallOptions(event.Direct()))
 	receive(t, entered)
 	mqtttest.Eventually(t, patience, func() bool { h := srv.Health(); return h.Queued+h.Running == 2 && h.InFlight == 0 })
 	proxy.Stall(true)
@@ -141,18 +141,18 @@ func TestDedup(t *testing.T) {
 	t.Parallel()
 	w := once{make(chan map[string]bool, 1)}
 	w.ids <- map[string]bool{}
-	srv, _ := server(t, mqtttest.Embedded(t).URL(), mqttserver.WithCloudEvents("/s"), mqttserver.Dedup(w))
+	srv, _ := server(t, mqtttest.Embedded(t).URL(), mqttserver.WithBrokerOptions(mqttbroker.WithCloudEvents("/s"), mqttbroker.WithDedup(w)))
 	got := make(chan string, 10)
 	register(t, srv, "a", func(ctx context.Context, _ string, _ broker.Headers, _ *reading) error {
 		tr, _ := mqttserver.FromContext(ctx)
 		got <- tr.ID()
 		return nil
 	})
-	err := mqttserver.RegisterSubscriber(srv, t.Context(), "a", into(got), mqttserver.WithIDField("nothing"))
+	err := mqttserver.RegisterSubscriber(srv, t.Context(), "a", into(got), mqttbroker.WithSubscribeIDField("nothing"))
 	wantReason(t, err, event.ReasonBadRequest, 400)
 	start(t, srv)
 	for _, id := range []string{"1", "1", "2"} {
-		publish(t, srv, "a", mqttserver.WithPublishMessageID(id))
+		publish(t, srv, "a", mqttbroker.WithCallOptions(event.ID(id)))
 	}
 	for _, want := range []string{"1", "2"} {
 		if id := receive(t, got); id != want {

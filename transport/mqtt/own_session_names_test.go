@@ -55,7 +55,7 @@ func TestOwnSessionNames(t *testing.T) {
 			for _, s := range tt.all {
 				c.Subscriptions[s.filter] = s.own
 			}
-			srv, _ := server(t, b.URL(), mqttserver.WithClientId("app"), mqttserver.Subscriber(c))
+			srv, _ := server(t, b.URL(), mqttserver.WithClientId("app"), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(c)))
 			var err error
 			for _, s := range tt.all {
 				err = errors.Join(err, srv.RegisterSubscriber(t.Context(), s.filter, func(context.Context, broker.Event) error { return nil }, nil))
@@ -106,7 +106,7 @@ func TestOwnSessionOfAMethod(t *testing.T) {
 			if tt.config != nil {
 				c.Subscriptions = map[string]*v1.Subscription{operation: tt.config}
 			}
-			srv, _ := server(t, b.URL(), mqttserver.WithClientId("app"), mqttserver.Subscriber(c), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("5")))
+			srv, _ := server(t, b.URL(), mqttserver.WithClientId("app"), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(c), mqttbroker.WithProtocol("5")))
 			d := &event.ServiceDesc{Name: "test.Events", Methods: []event.MethodDesc{{
 				Name: "SaveReport", Operation: operation, Topic: "a/x", AdditionalTopics: []string{"b/x"}, Filters: []string{"a/x", "b/x"}, QoS: 1, Codec: "json",
 			}}}

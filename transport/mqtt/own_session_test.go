@@ -39,8 +39,8 @@ func (b *blocked) handle(context.Context, string, broker.Headers, *reading) erro
 
 func (b *blocked) options(opts ...broker.SubscribeOption) []broker.SubscribeOption {
 	return append([]broker.SubscribeOption{
-		mqttserver.WithSubscribeExhausted(event.ExhaustedBlock), mqttserver.WithSubscribeRetryBudget(10 * time.Millisecond),
-		mqttserver.WithSubscribeMaxBackoff(20 * time.Millisecond), broker.WithSubscribeRetry(0, 10*time.Millisecond),
+		mqttbroker.WithSubscribeExhausted(event.ExhaustedBlock), mqttbroker.WithSubscribeRetryBudget(10 * time.Millisecond),
+		mqttbroker.WithSubscribeMaxBackoff(20 * time.Millisecond), broker.WithSubscribeRetry(0, 10*time.Millisecond),
 	}, opts...)
 }
 
@@ -95,10 +95,10 @@ func TestOwnSessionHoldsUpNobody(t *testing.T) {
 			eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
 				var bad blocked
 				var good atomic.Int64
-				srv := c.server(t, mqttserver.WithClientId("app"), mqttserver.Subscriber(&v1.Subscriber{Queue: 64}))
+				srv := c.server(t, mqttserver.WithClientId("app"), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Queue: 64})))
 				opts := bad.options()
 				if own {
-					opts = append(opts, mqttserver.WithSubscribeOwnSession("slow"))
+					opts = append(opts, mqttbroker.WithSubscribeOwnSession("slow"))
 				}
 				register(t, srv, "bad/+", bad.handle, opts...)
 				register(t, srv, "good/+", func(context.Context, string, broker.Headers, *reading) error {
@@ -137,13 +137,13 @@ func TestOwnSessionHasWorkersOfItsOwn(t *testing.T) {
 	t.Parallel()
 	eachScripted(t, func(t *testing.T, c carrier, _ *mqtttest.Scripted) {
 		const workers = 4
-		srv := c.server(t, mqttserver.Subscriber(&v1.Subscriber{Concurrency: workers}))
+		srv := c.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: workers})))
 		release, busy := make(chan struct{}), make(chan string, 10)
 		register(t, srv, "hang/+", func(_ context.Context, topic string, _ broker.Headers, _ *reading) error {
 			busy <- topic
 			<-release
 			return nil
-		}, mqttserver.WithSubscribeOwnSession("hang"))
+		}, mqttbroker.WithSubscribeOwnSession("hang"))
 		got := make(chan string, 10)
 		register(t, srv, "good/+", into(got))
 		start(t, srv)
@@ -177,8 +177,8 @@ func TestOwnSessionIsKept(t *testing.T) {
 		data := c.broker(t)
 		for round := range 3 {
 			srv := c.server(t, mqttserver.WithClientId("app"))
-			register(t, srv, "one/+", into(got), mqttserver.WithSubscribeOwnSession("mine"))
-			register(t, srv, "two/+", into(got), mqttserver.WithSubscribeOwnSession("mine"))
+			register(t, srv, "one/+", into(got), mqttbroker.WithSubscribeOwnSession("mine"))
+			register(t, srv, "two/+", into(got), mqttbroker.WithSubscribeOwnSession("mine"))
 			register(t, srv, "three/+", into(got))
 			start(t, srv)
 			want := []string{"app[three/+]", "app-mine[one/+ two/+]"}
@@ -218,7 +218,7 @@ func TestOwnSessionLifecycle(t *testing.T) {
 		late, err := srv.Subscribe("late/+", func(_ context.Context, e broker.Event) error {
 			got <- e.Topic()
 			return nil
-		}, nil, mqttserver.WithSubscribeOwnSession("late"))
+		}, nil, mqttbroker.WithSubscribeOwnSession("late"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -255,7 +255,7 @@ func TestOwnSessionReadiness(t *testing.T) {
 		refused := b.Inject(testbroker.Fault{Type: testbroker.Subscribe, Client: testbroker.ClientID("app-mine"), Do: testbroker.Refuse(0x87)})
 		srv := c.server(t, mqttserver.WithClientId("app"))
 		got := make(chan string, 10)
-		register(t, srv, "one", into(got), mqttserver.WithSubscribeOwnSession("mine"))
+		register(t, srv, "one", into(got), mqttbroker.WithSubscribeOwnSession("mine"))
 		register(t, srv, "two", into(got))
 		if err := srv.Start(t.Context()); err == nil || !strings.Contains(err.Error(), `"one"`) {
 			t.Errorf("Start with a refused filter of a session of its own: %v", err)
@@ -290,7 +290,7 @@ func TestOwnSessionAtMosquitto(t *testing.T) {
 			var good atomic.Int64
 			served := func() *mqttserver.Server {
 				srv := c.server(t, mqttserver.WithClientId("app"))
-				register(t, srv, "bad/+", bad.handle, bad.options(mqttserver.WithSubscribeOwnSession(""))...)
+				register(t, srv, "bad/+", bad.handle, bad.options(mqttbroker.WithSubscribeOwnSession(""))...)
 				register(t, srv, "good/+", func(context.Context, string, broker.Headers, *reading) error {
 					good.Add(1)
 					return nil
@@ -320,14 +320,14 @@ func TestOwnSessionParks(t *testing.T) {
 		store := deadletter.NewMemory(0)
 		var failing, first, second blocked
 		served := func(handler, other *blocked, own bool) *mqttserver.Server {
-			srv := c.server(t, mqttserver.WithClientId("app"), mqttserver.DeadLetters(store))
+			srv := c.server(t, mqttserver.WithClientId("app"), mqttserver.WithBrokerOptions(mqttbroker.WithDeadLetters(store)))
 			opts := []broker.SubscribeOption{
-				mqttserver.WithSubscribeExhausted(event.ExhaustedPark), broker.WithSubscribeRetry(1, time.Millisecond),
-				mqttserver.WithSubscribeParkMaxAttempts(0), mqttserver.WithSubscribeMaxBackoff(10 * time.Millisecond),
+				mqttbroker.WithSubscribeExhausted(event.ExhaustedPark), broker.WithSubscribeRetry(1, time.Millisecond),
+				mqttbroker.WithSubscribeParkMaxAttempts(0), mqttbroker.WithSubscribeMaxBackoff(10 * time.Millisecond),
 			}
 			register(t, srv, "work/+", handler.handle, opts...)
 			if own {
-				opts = append(opts, mqttserver.WithSubscribeOwnSession(""))
+				opts = append(opts, mqttbroker.WithSubscribeOwnSession(""))
 			}
 			register(t, srv, "work/+", other.handle, opts...)
 			start(t, srv)
@@ -380,7 +380,7 @@ func TestOwnSessionTakesItsBacklogAlong(t *testing.T) {
 					start(t, srv)
 					mqtttest.Eventually(t, patience, func() bool { return srv.Health().UnmatchedKept == backlog })
 				}
-				register(t, srv, "work/+", after.handle, mqttserver.WithSubscribeOwnSession("mine"))
+				register(t, srv, "work/+", after.handle, mqttbroker.WithSubscribeOwnSession("mine"))
 				if !late {
 					start(t, srv)
 				}

@@ -42,7 +42,7 @@ func TestMessageTakenByPubrecIsNotPutAside(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	srv, _ := server(t, b.URL(), mqttserver.WithClientId("svc"), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("5")), mqttserver.Outbox(store))
+	srv, _ := server(t, b.URL(), mqttserver.WithClientId("svc"), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(store)))
 	start(t, srv)
 	b.Inject(testbroker.Fault{Direction: testbroker.ToBroker, Type: testbroker.Pubrel, Times: 6, Do: testbroker.CutBefore()})
 	if err := srv.Publish(within(t, patience), "innocent", broker.NewMessage(reading{1}), mqttbroker.WithPublishQos(2)); err != nil {

@@ -31,7 +31,7 @@ import (
 //
 // A reply that cannot be delivered is dropped, counted as RepliesDropped of the
 // health, told to hooks and, once a minute, to the log, and its request is
-// acknowledged: one whose response topic is not allowed, see [WithReplyTopics],
+// acknowledged: one whose response topic is not allowed, see [ReplyTopics],
 // whose requester had its share, or that the broker does not take. It is tried once,
 // for the time of a publish, or as long as the request's expiry says.
 //
@@ -101,9 +101,3 @@ func (h *headerCarrier) list() (list []client.UserProperty) {
 const defaultQoS = 1
 
 var errNilHandler = errors.New("handler is nil")
-
-// Request is [Server.Request] with a typed reply, decoded with the codec that
-// its content type names, else the request's.
-func Request[Resp any](ctx context.Context, srv *Server, topic string, req any, opts ...broker.RequestOption) (*Resp, error) {
-	return bridge.Request[Resp](ctx, srv, topic, req, opts...)
-}

@@ -44,7 +44,7 @@ func (c carrier) server(t testing.TB, opts ...mqttserver.ServerOption) *mqttserv
 	t.Helper()
 	all := []mqttserver.ServerOption{mqttserver.WithBrokerOptions(c.version)}
 	if c.event {
-		all = append(all, mqttserver.WithCloudEvents("/server"))
+		all = append(all, mqttserver.WithBrokerOptions(mqttbroker.WithCloudEvents("/server")))
 	}
 	srv, _ := server(t, c.url, append(all, opts...)...)
 	return srv
@@ -79,7 +79,7 @@ func double(_ context.Context, r *reading) (*reading, error) {
 func TestRequestAndReply(t *testing.T) {
 	t.Parallel()
 	eachCarrier(t, func(t *testing.T, c carrier) {
-		srv := c.server(t, mqttserver.WithUnboundReplyTopics("reply/#"))
+		srv := c.server(t, mqttserver.UnboundReplyTopics("reply/#"))
 		if err := mqttserver.RegisterReplier(srv, t.Context(), "double", double); err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +99,7 @@ func TestRequestAndReply(t *testing.T) {
 			}
 		})
 		t.Run("by the server itself", func(t *testing.T) {
-			r, err := mqttserver.Request[reading](ctx, srv, "double", reading{3})
+			r, err := mqttbroker.Request[reading](ctx, srv, "double", reading{3})
 			if err != nil || r.Celsius != 6 {
 				t.Errorf("got %v, %v", r, err)
 			}
@@ -373,8 +373,8 @@ func TestTransportShowsHeaders(t *testing.T) {
 		return nil
 	})
 	start(t, srv)
-	publish(t, srv, "a", mqttbroker.WithPublishUserProperty("Key", "1"), mqttbroker.WithPublishUserProperty("key", "2"),
-		mqttbroker.WithPublishUserProperty("ID", "no"), mqttbroker.WithPublishUserProperty("id", "7"))
+	publish(t, srv, "a", mqttbroker.WithCallOptions(event.Header("Key", "1"), event.Header("key", "2"),
+		event.Header("ID", "no"), event.Header("id", "7")))
 	tr := receive(t, got)
 	if v := tr.RequestHeader().Values("KEY"); !slices.Equal(v, []string{"1", "2"}) || tr.ID() != "7" {
 		t.Errorf("got %v, id %q", v, tr.ID())

@@ -69,9 +69,9 @@ func TestRequestsInsideHandlers(t *testing.T) {
 				const messages = 64
 				startReplier(t, c)
 				var answered, failed atomic.Int64
-				srv := c.server(t, mqttserver.Subscriber(&v1.Subscriber{Concurrency: uint32(tt.workers)}))
+				srv := c.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: uint32(tt.workers)})))
 				register(t, srv, "front/+", func(ctx context.Context, _ string, _ broker.Headers, _ *reading) error {
-					r, err := mqttserver.Request[reading](ctx, srv, "double", reading{1}, broker.WithRequestTimeout(3*time.Second))
+					r, err := mqttbroker.Request[reading](ctx, srv, "double", reading{1}, broker.WithRequestTimeout(3*time.Second))
 					if err != nil || r.Celsius != 2 {
 						failed.Add(1)
 						return err
@@ -122,7 +122,7 @@ func TestReplyTopicsAreGivenBack(t *testing.T) {
 			}
 			highest = max(highest, len(open))
 		})
-		startReplier(t, c, mqttserver.WithUnboundReplyTopics("reply/#"))
+		startReplier(t, c, mqttserver.UnboundReplyTopics("reply/#"))
 		data := c.broker(t, mqttbroker.WithClientId("data"))
 		var wg sync.WaitGroup
 		for worker := range 8 {
@@ -151,7 +151,7 @@ func TestReplyTopicsWaitForRoom(t *testing.T) {
 	t.Parallel()
 	const requests = 100
 	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
-		srv, release := c.server(t, mqttserver.WithUnboundReplyTopics("reply/#"), mqttserver.Subscriber(&v1.Subscriber{Concurrency: uint32(requests)})), make(chan struct{})
+		srv, release := c.server(t, mqttserver.UnboundReplyTopics("reply/#"), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: uint32(requests)}))), make(chan struct{})
 		err := mqttserver.RegisterReplier(srv, t.Context(), "slow/+", func(ctx context.Context, r *reading) (*reading, error) {
 			<-release
 			return double(ctx, r)
@@ -209,7 +209,7 @@ func TestRequestOpensNoSubscriber(t *testing.T) {
 		for range 20 {
 			receive(t, got)
 		}
-		if _, err := mqttserver.Request[reading](within(t, patience), srv, "double", reading{1}); err != nil {
+		if _, err := mqttbroker.Request[reading](within(t, patience), srv, "double", reading{1}); err != nil {
 			t.Fatal(err)
 		}
 		for _, id := range []string{"app", "app-req", "app-srv-req", "app-pub", "app-srv-pub"} {
@@ -330,13 +330,13 @@ func TestStopEndsRequests(t *testing.T) {
 	t.Parallel()
 	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
 		srv := startReplier(t, c, mqttserver.WithClientId("app"))
-		if _, err := mqttserver.Request[reading](within(t, patience), srv, "double", reading{1}); err != nil {
+		if _, err := mqttbroker.Request[reading](within(t, patience), srv, "double", reading{1}); err != nil {
 			t.Fatal(err)
 		}
 		mqtttest.Eventually(t, patience, func() bool { return len(sessionsOf(b)) == 4 }) // app, app-srv-pub, -req and -reply
 		done := make(chan error, 1)
 		go func() {
-			_, err := mqttserver.Request[reading](within(t, time.Minute), srv, "nobody", reading{1})
+			_, err := mqttbroker.Request[reading](within(t, time.Minute), srv, "nobody", reading{1})
 			done <- err
 		}()
 		mqtttest.Eventually(t, patience, func() bool { return b.Counts().Packets(testbroker.ToBroker, testbroker.Publish) >= 3 })
@@ -362,12 +362,12 @@ func TestConnectionsOfRequestsAreNamed(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.NewScripted(t)
 	hook := connectHook{make(chan string, 10)}
-	srv, out := server(t, b.URL(), mqttserver.WithClientId("app"), mqttserver.WithHooks(hook), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("5")))
+	srv, out := server(t, b.URL(), mqttserver.WithClientId("app"), mqttserver.WithBrokerOptions(mqttbroker.WithHooks(hook), mqttbroker.WithProtocol("5")))
 	if err := mqttserver.RegisterReplier(srv, t.Context(), "double", double); err != nil {
 		t.Fatal(err)
 	}
 	start(t, srv)
-	if _, err := mqttserver.Request[reading](within(t, patience), srv, "double", reading{1}); err != nil {
+	if _, err := mqttbroker.Request[reading](within(t, patience), srv, "double", reading{1}); err != nil {
 		t.Fatal(err)
 	}
 	var ids []string

@@ -29,7 +29,7 @@ var (
 //
 // A message is acknowledged after every handler that matches its topic
 // returned nil. An error, or a panic, is retried with backoff within 5 s. Then
-// the message is parked, when the store of [DeadLetters] parks: stored,
+// the message is parked, when the store of broker/mqtt's WithDeadLetters parks: stored,
 // acknowledged and handled again later, while whatever arrives for its key is
 // parked behind it. Otherwise, and at once when no retry helps, it becomes a
 // dead letter, and is acknowledged once that is safe. Messages of one topic are
@@ -162,7 +162,8 @@ func (s *Server) WaitReady(ctx context.Context) error {
 
 // Publish sends a message on the server's publishing connection: the server
 // layer is full duplex, and publishing from a handler never deadlocks. For
-// what nil and errors mean see broker/mqtt's NewBroker.
+// what nil and errors mean see broker/mqtt's
+// Broker.Publish.
 func (s *Server) Publish(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
 	return s.broker.Publish(ctx, topic, msg, opts...)
 }
@@ -172,11 +173,11 @@ func (s *Server) Publish(ctx context.Context, topic string, msg *broker.Message,
 // unless broker.WithReplyTopic says otherwise, over a connection of their own,
 // <client id>-srv-req, which is opened when first needed and whose session the
 // broker does not keep. Handlers may send requests, in any number at once: none
-// holds up a reply. The body of the reply is its bytes; the function [Request]
-// decodes it. An error of the replier is a Kratos error with its code and reason.
+// holds up a reply. The body of the reply is its bytes; the function
+// Request of broker/mqtt decodes it. An error of the replier is a Kratos error with its code and reason.
 // TIMEOUT and CLOSED have MayHaveBeenSent set: the request may have been carried
 // out. MQTT 5 has response topic and correlation data; on 3.1.1 both sides need
-// [WithCloudEvents], or the reason is UNSUPPORTED. At most 2048 requests wait at a
+// broker/mqtt's WithCloudEvents, or the reason is UNSUPPORTED. At most 2048 requests wait at a
 // time, and those for one topic take at most as many as they leave free; more is
 // QUOTA_EXCEEDED. At most 64 topics for replies are subscribed to: those that no request waits on are given back, and a request that finds none
 // waits for one.

@@ -106,7 +106,7 @@ func TestStartWhileBrokerIsDown(t *testing.T) {
 	publish(t, srv, "a")
 	receive(t, got)
 
-	fast, _ := server(t, "mqtt://127.0.0.1:1", mqttserver.FailFast(true))
+	fast, _ := server(t, "mqtt://127.0.0.1:1", mqttserver.WithBrokerOptions(mqttbroker.WithFailFast(true)))
 	wantReason(t, fast.Start(t.Context()), event.ReasonNetwork, 503)
 }
 
@@ -185,7 +185,7 @@ func TestStopGivesUpInTime(t *testing.T) {
 func TestPublishFromHandlerDoesNotDeadlock(t *testing.T) {
 	t.Parallel()
 	const messages = 200
-	srv, _ := server(t, mqtttest.Embedded(t).URL(), mqttserver.Subscriber(&v1.Subscriber{Concurrency: 1}))
+	srv, _ := server(t, mqtttest.Embedded(t).URL(), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: 1})))
 	got := make(chan string, messages)
 	register(t, srv, "in/+", func(ctx context.Context, _ string, _ broker.Headers, r *reading) error {
 		return srv.Publish(ctx, "out", broker.NewMessage(r))
@@ -212,13 +212,13 @@ func TestRegisterSubscriberRefusesBadInput(t *testing.T) {
 		"nil handler":   {mqttserver.RegisterSubscriber[reading](srv, t.Context(), "a", nil), event.ReasonBadRequest},
 		"bad filter":    {mqttserver.RegisterSubscriber(srv, t.Context(), "a/#/b", ok), event.ReasonBadTopic},
 		"everything":    {mqttserver.RegisterSubscriber(srv, t.Context(), "#", ok), event.ReasonBadTopic},
-		"unknown codec": {mqttserver.RegisterSubscriber(srv, t.Context(), "a", ok, mqttserver.WithSubscribeCodec("nope")), event.ReasonCodec},
-		"QoS 3":         {mqttserver.RegisterSubscriber(srv, t.Context(), "a", ok, mqttserver.WithSubscribeQos(3)), event.ReasonBadRequest},
+		"unknown codec": {mqttserver.RegisterSubscriber(srv, t.Context(), "a", ok, mqttbroker.WithSubscribeCodec("nope")), event.ReasonCodec},
+		"QoS 3":         {mqttserver.RegisterSubscriber(srv, t.Context(), "a", ok, mqttbroker.WithSubscribeQos(3)), event.ReasonBadRequest},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) { wantReason(t, tt.err, tt.reason, 400) })
 	}
-	if err := mqttserver.RegisterSubscriber(srv, t.Context(), "#", ok, mqttserver.WithSubscribeBroad()); err != nil {
+	if err := mqttserver.RegisterSubscriber(srv, t.Context(), "#", ok, mqttbroker.WithSubscribeBroad()); err != nil {
 		t.Error(err)
 	}
 }
@@ -228,8 +228,8 @@ func TestBadOptionsAreReportedTogether(t *testing.T) {
 	negative := durationpb.New(-time.Second)
 	srv, _ := server(t, "ftp://user:PLANTED@h",
 		mqttserver.WithCodec("nope"),
-		mqttserver.Connection(&v1.Connection{KeepAlive: negative}),
-		mqttserver.Subscriber(&v1.Subscriber{HandlerTimeout: negative, RetryBudget: negative, DeadLetterTopic: "a/#"}))
+		mqttserver.WithBrokerOptions(mqttbroker.WithConnection(&v1.Connection{KeepAlive: negative}),
+			mqttbroker.WithSubscriber(&v1.Subscriber{HandlerTimeout: negative, RetryBudget: negative, DeadLetterTopic: "a/#"})))
 	_, endpoint := srv.Endpoint()
 	for name, err := range map[string]error{
 		"Endpoint":           endpoint,

@@ -26,7 +26,7 @@ func BenchmarkReceive(b *testing.B) {
 				func(context.Context, string, broker.Headers, *wrapperspb.StringValue) error {
 					done <- struct{}{}
 					return nil
-				}, mqttserver.WithSubscribeCodec("proto"))
+				}, mqttbroker.WithSubscribeCodec("proto"))
 			if err != nil {
 				b.Fatal(err)
 			}

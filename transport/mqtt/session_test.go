@@ -47,7 +47,7 @@ func checkCell(t *testing.T, b mqtttest.Broker, protocol string, level byte, cle
 	id := fmt.Sprintf("cell-%s-%d-%t", protocol, level, clean)
 	got := make(chan string, 10)
 	subscriber, _ := server(t, b.URL(), version, mqttserver.WithClientId(id), mqttserver.WithCleanSession(clean))
-	register(t, subscriber, id+"/+", into(got), mqttserver.WithSubscribeQos(level))
+	register(t, subscriber, id+"/+", into(got), mqttbroker.WithSubscribeQos(level))
 	publisher, _ := server(t, b.URL(), version)
 	start(t, publisher)
 	qos := mqttbroker.WithPublishQos(level)

@@ -60,7 +60,7 @@ func TestClientIDSubscribesOnceInAProcess(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.NewScripted(t)
 	id := mqttserver.WithClientId("shared")
-	first, _ := server(t, b.URL(), id, mqttserver.Name("shop"))
+	first, _ := server(t, b.URL(), id, mqttserver.WithBrokerOptions(mqttbroker.WithServiceName("shop")))
 	register(t, first, "a", into(make(chan string, 10)))
 	start(t, first)
 
@@ -73,7 +73,7 @@ func TestClientIDSubscribesOnceInAProcess(t *testing.T) {
 			}
 		}
 	}
-	second, _ := server(t, b.URL(), id, mqttserver.Name("other"))
+	second, _ := server(t, b.URL(), id, mqttserver.WithBrokerOptions(mqttbroker.WithServiceName("other")))
 	register(t, second, "b", into(make(chan string, 10)))
 	refused(second.Start(t.Context()), `the server layer of service "other"`)
 
@@ -111,9 +111,9 @@ func TestLowerGrantIsToldAndNotReady(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.NewScripted(t, testbroker.MaxQoS(0))
 	told := make(subscribeSpy, 10)
-	srv, out := server(t, b.URL(), mqttserver.WithHooks(told))
+	srv, out := server(t, b.URL(), mqttserver.WithBrokerOptions(mqttbroker.WithHooks(told)))
 	got := make(chan string, 10)
-	register(t, srv, "a", into(got), mqttserver.WithSubscribeQos(1))
+	register(t, srv, "a", into(got), mqttbroker.WithSubscribeQos(1))
 	if err := srv.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func TestTraceContextTravels(t *testing.T) {
 	exporter := tracetest.NewInMemoryExporter()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter))
 	t.Cleanup(func() { _ = provider.Shutdown(context.Background()) })
-	events := mqttserver.WithCloudEvents("/s")
+	events := mqttserver.WithBrokerOptions(mqttbroker.WithCloudEvents("/s"))
 	tests := map[string]struct {
 		broker  mqtttest.Broker
 		version string
@@ -43,7 +43,7 @@ func TestTraceContextTravels(t *testing.T) {
 			srv, _ := server(t, tt.broker.URL(), append(tt.opts, mqttserver.WithTracerProvider(provider),
 				mqttserver.WithBrokerOptions(mqttbroker.WithProtocol(tt.version)))...)
 			done := make(chan string, 1)
-			register(t, srv, "a", into(done), mqttserver.WithSubscribeTrustSender())
+			register(t, srv, "a", into(done), mqttbroker.WithSubscribeTrustSender())
 			start(t, srv)
 			publish(t, srv, "a")
 			receive(t, done)
@@ -76,7 +76,7 @@ func TestKratosMetadataTravels(t *testing.T) {
 		md, _ := metadata.FromServerContext(ctx)
 		got <- md
 		return nil
-	}, mqttserver.WithSubscribeTrustSender())
+	}, mqttbroker.WithSubscribeTrustSender())
 	start(t, srv)
 	ctx := metadata.AppendToClientContext(within(t, patience), "x-md-global-tenant", "t")
 	if err := srv.Publish(ctx, "a", broker.NewMessage(reading{})); err != nil {

@@ -25,22 +25,22 @@ func TestASenderSetsNoMetadata(t *testing.T) {
 	t.Parallel()
 	sent := []string{"x-md-global-tenant", "X-MD-Global-Role", "x-md-local-hop", "X-Md-Service-Name"}
 	all := []string{"x-md-global-role", "x-md-global-tenant", "x-md-local-hop", "x-md-service-name"}
-	trust := mqttserver.WithSubscribeTrustSender()
+	trust := mqttbroker.WithSubscribeTrustSender()
 	tests := map[string]struct {
 		server  []mqttserver.ServerOption
 		options []broker.SubscribeOption
 		enters  []string
 	}{
 		"default":            {},
-		"a name":             {server: []mqttserver.ServerOption{mqttserver.WithAllowedMetadata("x-md-global-role")}, enters: all[:1]},
-		"in any case":        {server: []mqttserver.ServerOption{mqttserver.WithAllowedMetadata("X-MD-Global-Role")}, enters: all[:1]},
-		"what begins with":   {server: []mqttserver.ServerOption{mqttserver.WithAllowedMetadata("x-md-global-*")}, enters: all[:2]},
-		"all":                {server: []mqttserver.ServerOption{mqttserver.WithAllowedMetadata("x-md-*")}, enters: all},
-		"by configuration":   {server: []mqttserver.ServerOption{mqttserver.Subscriber(&v1.Subscriber{AllowedMetadata: []string{"x-md-local-hop"}})}, enters: all[2:3]},
-		"a name is no start": {server: []mqttserver.ServerOption{mqttserver.WithAllowedMetadata("x-md-global-")}},
+		"a name":             {server: []mqttserver.ServerOption{mqttserver.AllowedMetadata("x-md-global-role")}, enters: all[:1]},
+		"in any case":        {server: []mqttserver.ServerOption{mqttserver.AllowedMetadata("X-MD-Global-Role")}, enters: all[:1]},
+		"what begins with":   {server: []mqttserver.ServerOption{mqttserver.AllowedMetadata("x-md-global-*")}, enters: all[:2]},
+		"all":                {server: []mqttserver.ServerOption{mqttserver.AllowedMetadata("x-md-*")}, enters: all},
+		"by configuration":   {server: []mqttserver.ServerOption{mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{AllowedMetadata: []string{"x-md-local-hop"}}))}, enters: all[2:3]},
+		"a name is no start": {server: []mqttserver.ServerOption{mqttserver.AllowedMetadata("x-md-global-")}},
 		"trusted":            {options: []broker.SubscribeOption{trust}, enters: all},
 		"trusted, and a name": {
-			server: []mqttserver.ServerOption{mqttserver.WithAllowedMetadata("x-md-global-role")}, options: []broker.SubscribeOption{trust}, enters: all,
+			server: []mqttserver.ServerOption{mqttserver.AllowedMetadata("x-md-global-role")}, options: []broker.SubscribeOption{trust}, enters: all,
 		},
 	}
 	for name, tt := range tests {
@@ -63,7 +63,7 @@ func TestASenderSetsNoMetadata(t *testing.T) {
 			start(t, srv)
 			opts := make([]broker.PublishOption, len(sent))
 			for i, key := range sent {
-				opts[i] = mqttbroker.WithPublishUserProperty(key, "forged")
+				opts[i] = mqttbroker.WithCallOptions(event.Header(key, "forged"))
 			}
 			if err := c.broker(t).Publish(within(t, patience), "devices/1/data", broker.NewMessage(reading{}), opts...); err != nil {
 				t.Fatal(err)
@@ -92,7 +92,7 @@ func TestASenderSetsNoMetadata(t *testing.T) {
 
 func TestAllowedMetadataIsMetadata(t *testing.T) {
 	t.Parallel()
-	srv, _ := server(t, mqtttest.Embedded(t).URL(), mqttserver.WithAllowedMetadata("x-md-a", "tenant"))
+	srv, _ := server(t, mqtttest.Embedded(t).URL(), mqttserver.AllowedMetadata("x-md-a", "tenant"))
 	err := srv.Start(t.Context())
 	wantReason(t, err, event.ReasonBadRequest, 400)
 	if !strings.Contains(err.Error(), `"tenant" does not begin with x-md-`) || strings.Contains(err.Error(), `"x-md-a"`) {

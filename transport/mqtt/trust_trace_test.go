@@ -31,8 +31,8 @@ const forgedTrace = "4bf92f3577b34da6a3ce929d0e0e4736"
 // forged is what a device claims of itself: a sampled trace, and baggage.
 func forged(i int) []broker.PublishOption {
 	return []broker.PublishOption{
-		mqttbroker.WithPublishUserProperty("traceparent", fmt.Sprintf("00-%s-%016x-01", forgedTrace, i+1)),
-		mqttbroker.WithPublishUserProperty("baggage", "user=admin,tenant=victim"),
+		mqttbroker.WithCallOptions(event.Header("traceparent", fmt.Sprintf("00-%s-%016x-01", forgedTrace, i+1)),
+			event.Header("baggage", "user=admin,tenant=victim")),
 	}
 }
 
@@ -60,7 +60,7 @@ func TestASenderDoesNotChooseTheTrace(t *testing.T) {
 		return d
 	}
 	inConfiguration := func(name string, trust *bool) mqttserver.ServerOption {
-		return mqttserver.Subscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{name: {TrustSender: trust}}})
+		return mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{name: {TrustSender: trust}}}))
 	}
 	const method = "/test.Texts/Tell"
 	tests := map[string]struct {
@@ -71,10 +71,10 @@ func TestASenderDoesNotChooseTheTrace(t *testing.T) {
 		trusted  bool
 	}{
 		"by hand":                            {},
-		"by hand, trusted":                   {byHand: []broker.SubscribeOption{mqttserver.WithSubscribeTrustSender()}, trusted: true},
+		"by hand, trusted":                   {byHand: []broker.SubscribeOption{mqttbroker.WithSubscribeTrustSender()}, trusted: true},
 		"by hand, option of broker/mqtt":     {byHand: []broker.SubscribeOption{mqttbroker.WithSubscribeTrustSender()}, trusted: true},
 		"by hand, configured":                {server: []mqttserver.ServerOption{inConfiguration("texts/+", &on)}, trusted: true},
-		"by hand, not trusted by config":     {byHand: []broker.SubscribeOption{mqttserver.WithSubscribeTrustSender()}, server: []mqttserver.ServerOption{inConfiguration("texts/+", &off)}},
+		"by hand, not trusted by config":     {byHand: []broker.SubscribeOption{mqttbroker.WithSubscribeTrustSender()}, server: []mqttserver.ServerOption{inConfiguration("texts/+", &off)}},
 		"generated":                          {desc: texts(false)},
 		"generated, trusted in proto":        {desc: texts(true), trusted: true},
 		"generated, trusted by registration": {desc: texts(false), register: []event.RegisterOption{event.TrustSender(true, "Tell")}, trusted: true},
@@ -184,7 +184,7 @@ func TestOwnPropagatorIsNotTrustedEither(t *testing.T) {
 		return nil
 	})
 	start(t, srv)
-	sent := mqttbroker.WithPublishUserProperty("X-Trace", "00-"+forgedTrace+"-0000000000000001-01")
+	sent := mqttbroker.WithCallOptions(event.Header("X-Trace", "00-"+forgedTrace+"-0000000000000001-01"))
 	if err := c.broker(t).Publish(within(t, patience), "a", broker.NewMessage(reading{}), sent); err != nil {
 		t.Fatal(err)
 	}

@@ -62,9 +62,9 @@ func NewServer(t Target, s *Subscription) (*mqttserver.Server, error) {
 	ctx := context.Background()
 	srv := mqttserver.NewServer(
 		mqttserver.WithBrokerOptions(brokerOptions(t, s.Typed != nil)...),
-		mqttserver.Subscriber(&v1.Subscriber{Concurrency: uint32(s.Concurrency)}),
+		mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: uint32(s.Concurrency)})),
 	)
-	qos := mqttserver.WithSubscribeQos(s.QoS)
+	qos := mqttbroker.WithSubscribeQos(s.QoS)
 	for _, filter := range s.Others {
 		if err := srv.RegisterSubscriber(ctx, filter, ignore, nil, qos); err != nil {
 			return nil, err

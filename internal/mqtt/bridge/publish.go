@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"sync/atomic"
 	"time"
@@ -68,6 +69,7 @@ func (s *state) send(ctx context.Context, topic string, msg *broker.Message, opt
 
 func (s *state) sendWith(ctx context.Context, topic string, msg *broker.Message, opts []broker.PublishOption) error {
 	r, err := newRequest(topic, opts)
+	topic = cmp.Or(r.own.Topic, topic)
 	if err == nil && r.generic.Async {
 		return s.sendAsync(ctx, topic, msg, r)
 	}

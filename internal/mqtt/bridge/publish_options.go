@@ -15,6 +15,7 @@ import (
 
 // PublishSettings are what the MQTT publish options change.
 type PublishSettings struct {
+	Topic       string // over the one that was given
 	QoS         byte
 	Retain      bool
 	Expiry      time.Duration

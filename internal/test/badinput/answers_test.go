@@ -157,7 +157,7 @@ func TestTextsOfRefusalsAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv, out := client(t, p.URL(), 5, mqttserver.WithClientId("app"), mqttserver.Outbox(store))
+	srv, out := client(t, p.URL(), 5, mqttserver.WithClientId("app"), mqttserver.WithBrokerOptions(mqttbroker.WithOutbox(store)))
 	const n = 3000
 	for i := range n {
 		if err := srv.Publish(t.Context(), fmt.Sprintf("out/%d", i), broker.NewMessage(reading{1}), mqttbroker.WithPublishQos(1)); err != nil {

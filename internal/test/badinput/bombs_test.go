@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
@@ -122,7 +123,7 @@ func TestPayloadBombs311(t *testing.T) {
 			payload: repeated(`{"a":"`, "x", mib<<20, `"}`), want: large,
 		})
 	}
-	throw(t, 4, bombs, mqttserver.WithCloudEvents("/hostile"))
+	throw(t, 4, bombs, mqttserver.WithBrokerOptions(mqttbroker.WithCloudEvents("/hostile")))
 }
 
 // throw publishes one bomb after the other and sees what becomes of it: the
@@ -132,7 +133,7 @@ func throw(t *testing.T, version byte, bombs []bomb, opts ...mqttserver.ServerOp
 	t.Helper()
 	b := mqtttest.Mosquitto(t)
 	done := make(outcomes, 10)
-	srv, out := client(t, b.URL(), version, append(opts, mqttserver.WithHooks(done))...)
+	srv, out := client(t, b.URL(), version, append(opts, mqttserver.WithBrokerOptions(mqttbroker.WithHooks(done)))...)
 	targets(t, srv)
 	start(t, srv)
 	raw := mqtttest.Raw(t, b.URL())

@@ -159,8 +159,8 @@ func client(t testing.TB, url string, version byte, opts ...mqttserver.ServerOpt
 	srv := mqttserver.NewServer(append([]mqttserver.ServerOption{
 		mqttserver.WithAddress([]string{url}),
 		mqttserver.WithCodec("json"),
-		mqttserver.Logger(log.NewStdLogger(out)),
-		mqttserver.WithBrokerOptions(
+		mqttserver.WithBrokerOptions(mqttbroker.WithKratosLogger(log.NewStdLogger(out)),
+
 			mqttbroker.WithProtocol(protocol),
 			mqttbroker.WithConnectRetryInterval(time.Millisecond),
 			mqttbroker.WithMaxReconnectInterval(2*time.Millisecond)),

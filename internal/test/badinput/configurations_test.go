@@ -69,8 +69,8 @@ func TestBadSettings(t *testing.T) {
 				connection.Password = badinput.Secret
 			}
 			srv := mqttserver.NewServer(
-				mqttserver.Connection(connection), mqttserver.Subscriber(subscriber),
-				mqttserver.WithBrokerOptions(mqttbroker.WithPublisher(publisher)))
+				mqttserver.WithBrokerOptions(mqttbroker.WithConnection(connection), mqttbroker.WithSubscriber(subscriber),
+					mqttbroker.WithPublisher(publisher)))
 			wantProblems(t, row, srv.Start(t.Context()))
 			if row.Rule == "dead-letter topic" || parts["subscriber"] != nil {
 				return // a broker of the data layer has no subscriber

@@ -17,6 +17,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -105,7 +106,7 @@ func (f flood) meet(t *testing.T) {
 	defer free()
 	got := make(chan string, 10)
 	srv, out := client(t, bad.URL(), f.only, mqttserver.WithAddress([]string{bad.URL(), good.URL()}),
-		mqttserver.Subscriber(&v1.Subscriber{Concurrency: 1, QueueBytes: floodBound}))
+		mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: 1, QueueBytes: floodBound})))
 	err := srv.RegisterSubscriber(t.Context(), "in/+", func(ctx context.Context, e broker.Event) error {
 		select {
 		case <-release:

@@ -68,8 +68,8 @@ func meet(t *testing.T, row liar, version byte) {
 		t.Fatal(err)
 	}
 	srv, out := client(t, bad.URL(), version, mqttserver.WithAddress([]string{bad.URL(), good.URL()}),
-		mqttserver.WithClientId("app"), mqttserver.Outbox(store),
-		mqttserver.WithBrokerOptions(mqttbroker.WithConnectTimeout(time.Second)))
+		mqttserver.WithClientId("app"), mqttserver.WithBrokerOptions(mqttbroker.WithOutbox(store),
+			mqttbroker.WithConnectTimeout(time.Second)))
 	got := make(chan string, 1000)
 	err = mqttserver.RegisterSubscriber(srv, t.Context(), "in/+", func(_ context.Context, topic string, _ broker.Headers, _ *reading) error {
 		got <- topic

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
@@ -65,10 +66,10 @@ func TestNobodyForgesALogLine(t *testing.T) {
 				return true
 			})
 			done := make(outcomes, 100)
-			srv, out := client(t, p.URL(), 5, mqttserver.WithHooks(done), mqttserver.DeadLetters(letters{deadletter.NewMemory(100)}),
-				mqttserver.Subscriber(&v1.Subscriber{
+			srv, out := client(t, p.URL(), 5, mqttserver.WithBrokerOptions(mqttbroker.WithHooks(done), mqttbroker.WithDeadLetters(letters{deadletter.NewMemory(100)}),
+				mqttbroker.WithSubscriber(&v1.Subscriber{
 					RetryBudget: durationpb.New(300 * time.Millisecond), UnmatchedGrace: durationpb.New(0),
-				}))
+				})))
 			handle(t, srv, "t/#", func(context.Context, *reading) error { return errors.New(text) })
 			handle(t, srv, "k/#", func(context.Context, *reading) error { return kerrors.BadRequest(text, text) })
 			handle(t, srv, "p/#", func(context.Context, *reading) error { panic(text) })

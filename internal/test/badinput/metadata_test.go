@@ -11,6 +11,7 @@ import (
 	"github.com/go-kratos/kratos/v2/middleware/metadata"
 	"github.com/tx7do/kratos-transport/broker"
 
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -27,7 +28,7 @@ func TestNoIdentityFromAMessage(t *testing.T) {
 	t.Run("trusted", func(t *testing.T) {
 		t.Parallel()
 		identity(t, []string{"x-md-c", "x-md-global-a", "x-md-global-b"}, []string{"id", "x-md-global-a", "x-md-global-b"},
-			mqttserver.WithSubscribeTrustSender())
+			mqttbroker.WithSubscribeTrustSender())
 	})
 }
 

@@ -59,7 +59,7 @@ func slowBroker(t *testing.T, receive byte, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv, _ := client(t, f.URL(), 5, mqttserver.WithClientId("app"), mqttserver.Outbox(store))
+	srv, _ := client(t, f.URL(), 5, mqttserver.WithClientId("app"), mqttserver.WithBrokerOptions(mqttbroker.WithOutbox(store)))
 	for i := range n {
 		if err := srv.Publish(t.Context(), fmt.Sprintf("out/%d", i), broker.NewMessage(reading{1}), mqttbroker.WithPublishQos(1)); err != nil {
 			t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
@@ -42,7 +43,7 @@ func chaos(t *testing.T, version string, seed uint64) {
 		register(t, srv, fmt.Sprint("chaos/", qos, "/+"), func(_ context.Context, e broker.Event) error {
 			rec[qos].Handled(string(e.Message().BodyBytes()))
 			return nil
-		}, mqttserver.WithSubscribeQos(qos))
+		}, mqttbroker.WithSubscribeQos(qos))
 	}
 	run(t, srv)
 
@@ -109,7 +110,7 @@ func produce(t *testing.T, p *mqttbroker.Publisher, topic string, qos byte, rec 
 		id := fmt.Sprint(strings.ReplaceAll(topic, "/", "-"), "-", i)
 		rec.Attempted(id)
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		w, err := p.Send(ctx, topic, []byte(id), mqttbroker.QoS(qos))
+		w, err := p.Send(ctx, topic, []byte(id), event.QoS(qos))
 		if err != nil {
 			cancel()
 			t.Errorf("%s: %v", id, err)

@@ -28,7 +28,7 @@ func TestRetained(t *testing.T) {
 		register(t, first, name(t), live.handle)
 		run(t, first)
 		for _, body := range []string{"old", "new"} {
-			publishAll(t, p, name(t), [][]byte{[]byte(body)}, mqttbroker.Retain(true))
+			publishAll(t, p, name(t), [][]byte{[]byte(body)}, event.Retain(true))
 		}
 		live.wait(t, 2)
 		var s seen
@@ -38,11 +38,11 @@ func TestRetained(t *testing.T) {
 		if m := s.wait(t, 1)[0]; string(m.body) != "new" || !m.retained {
 			t.Fatalf("%q, retained %t", m.body, m.retained)
 		}
-		publishAll(t, p, name(t), [][]byte{[]byte("live")}, mqttbroker.Retain(true))
+		publishAll(t, p, name(t), [][]byte{[]byte("live")}, event.Retain(true))
 		if m := s.wait(t, 2)[1]; string(m.body) != "live" || m.retained {
 			t.Fatalf("%q, retained %t", m.body, m.retained)
 		}
-		publishAll(t, p, name(t), [][]byte{nil}, mqttbroker.Retain(true)) // the broker forgets it
+		publishAll(t, p, name(t), [][]byte{nil}, event.Retain(true)) // the broker forgets it
 	})
 }
 
@@ -54,14 +54,14 @@ func TestPersistentSession(t *testing.T) {
 		var s seen
 		subscriber := func() *mqttserver.Server {
 			srv := server(t, c.broker.URL(), c.version)
-			register(t, srv, name(t), s.handle, mqttserver.WithSubscribeQos(c.granted(2)))
+			register(t, srv, name(t), s.handle, mqttbroker.WithSubscribeQos(c.granted(2)))
 			run(t, srv)
 			return srv
 		}
 		stop(t, subscriber())
 		p := publisher(t, c.broker.URL(), c.version)
 		bodies := numbered(messages)
-		publishAll(t, p, name(t), bodies, mqttbroker.QoS(2))
+		publishAll(t, p, name(t), bodies, event.QoS(2))
 		if n := len(s.all()); n != 0 {
 			t.Fatalf("%d messages while stopped", n)
 		}
@@ -125,10 +125,10 @@ func TestOverlappingFilters(t *testing.T) {
 		s := make([]seen, len(filters))
 		srv := server(t, c.broker.URL(), c.version)
 		for i, f := range filters {
-			register(t, srv, f, s[i].handle, mqttserver.WithSubscribeQos(2))
+			register(t, srv, f, s[i].handle, mqttbroker.WithSubscribeQos(2))
 		}
 		run(t, srv)
-		publishAll(t, publisher(t, c.broker.URL(), c.version), root+"/a", numbered(messages), mqttbroker.QoS(2))
+		publishAll(t, publisher(t, c.broker.URL(), c.version), root+"/a", numbered(messages), event.QoS(2))
 		for i := range s {
 			s[i].wait(t, messages)
 		}
@@ -207,7 +207,7 @@ func TestVersionThatTheBrokerDoesNotSpeak(t *testing.T) {
 	for _, version := range []string{"5", "auto"} {
 		t.Run(version, func(t *testing.T) {
 			awaitPort(t, url) // its listener is away for a moment now and then under load
-			srv := server(t, url, version, mqttserver.FailFast(true))
+			srv := server(t, url, version, mqttserver.WithBrokerOptions(mqttbroker.WithFailFast(true)))
 			register(t, srv, name(t), new(seen).handle)
 			err := srv.Start(within(t))
 			defer stop(t, srv)
@@ -229,7 +229,7 @@ func TestV3_FailingHandlersAreDeadLettered(t *testing.T) {
 		watch := server(t, c.broker.URL(), c.version, mqttserver.WithClientId(name(t)+"-watch"))
 		register(t, watch, "dead-letter/"+name(t)+"/+/+", letters.handle)
 		run(t, watch)
-		srv := server(t, c.broker.URL(), c.version, mqttserver.Name(name(t)))
+		srv := server(t, c.broker.URL(), c.version, mqttserver.WithBrokerOptions(mqttbroker.WithServiceName(name(t))))
 		register(t, srv, name(t), func(ctx context.Context, e broker.Event) error {
 			if string(e.Message().Body.([]byte)) == "bad" {
 				panic("cannot be handled")

@@ -14,6 +14,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -161,7 +162,7 @@ func (s *seen) wait(t testing.TB, n int) []got {
 func server(t testing.TB, url, version string, opts ...mqttserver.ServerOption) *mqttserver.Server {
 	t.Helper()
 	return mqttserver.NewServer(append([]mqttserver.ServerOption{
-		mqttserver.WithAddress([]string{url}), mqttserver.WithClientId(name(t)), mqttserver.Logger(quiet()),
+		mqttserver.WithAddress([]string{url}), mqttserver.WithClientId(name(t)), mqttserver.WithBrokerOptions(mqttbroker.WithKratosLogger(quiet())),
 		mqttserver.WithCodec(""), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol(version)),
 	}, opts...)...)
 }
@@ -194,7 +195,7 @@ func stop(t testing.TB, s *mqttserver.Server) {
 
 // publishAll sends with many in flight and fails the test unless every one is
 // acknowledged.
-func publishAll(t testing.TB, p *mqttbroker.Publisher, topic string, bodies [][]byte, opts ...mqttbroker.MessageOption) {
+func publishAll(t testing.TB, p *mqttbroker.Publisher, topic string, bodies [][]byte, opts ...event.CallOption) {
 	t.Helper()
 	pending := make([]*mqttbroker.Pending, len(bodies))
 	for i, b := range bodies {

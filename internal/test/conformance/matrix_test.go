@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
-	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // TestMatrix sends small and large messages through every broker, version and
@@ -23,10 +23,10 @@ func TestMatrix(t *testing.T) {
 			t.Run(fmt.Sprint("QoS", qos), func(t *testing.T) {
 				var s seen
 				srv := server(t, c.broker.URL(), c.version)
-				register(t, srv, name(t), s.handle, mqttserver.WithSubscribeQos(c.granted(qos)))
+				register(t, srv, name(t), s.handle, mqttbroker.WithSubscribeQos(c.granted(qos)))
 				run(t, srv)
 				p := publisher(t, c.broker.URL(), c.version)
-				publishAll(t, p, name(t), bodies, mqttbroker.QoS(qos), mqttbroker.UserProperty("k", "v"))
+				publishAll(t, p, name(t), bodies, event.QoS(qos), event.Header("k", "v"))
 				for i, m := range s.wait(t, messages) {
 					if !bytes.Equal(m.body, bodies[i]) {
 						t.Fatalf("message %d is %.10q of %d bytes", i, m.body, len(m.body))

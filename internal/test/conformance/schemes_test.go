@@ -10,6 +10,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -58,10 +59,10 @@ func throughScheme(t *testing.T, url, version string, opts ...broker.Option) {
 	bodies := append(numbered(20), bytes.Repeat([]byte("x"), 40<<10))
 	var s seen
 	srv := server(t, url, version, mqttserver.WithBrokerOptions(opts...))
-	register(t, srv, name(t), s.handle, mqttserver.WithSubscribeQos(2))
+	register(t, srv, name(t), s.handle, mqttbroker.WithSubscribeQos(2))
 	run(t, srv)
 	p := publisher(t, url, version, opts...)
-	publishAll(t, p, name(t), bodies, mqttbroker.QoS(2))
+	publishAll(t, p, name(t), bodies, event.QoS(2))
 	for i, m := range s.wait(t, len(bodies)) {
 		if !bytes.Equal(m.body, bodies[i]) {
 			t.Fatalf("message %d of %d bytes is another", i, len(m.body))

@@ -82,7 +82,7 @@ func (s *suite) pair(*testing.T) (publisher, subscriber broker.Broker) {
 // serve answers requests with a server, which can.
 func (s *suite) serve(t *testing.T, topic string, answer func(string) string) {
 	srv := mqttserver.NewServer(
-		mqttserver.WithAddress([]string{s.proxy.URL()}), mqttserver.WithClientId("suite-replier"), mqttserver.Logger(quiet()),
+		mqttserver.WithAddress([]string{s.proxy.URL()}), mqttserver.WithClientId("suite-replier"), mqttserver.WithBrokerOptions(mqttbroker.WithKratosLogger(quiet())),
 		mqttserver.WithCodec(rawCodec{}.Name()), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol(s.version)),
 	)
 	err := mqttserver.RegisterReplier(srv, within(t), topic, func(_ context.Context, request *[]byte) (*[]byte, error) {

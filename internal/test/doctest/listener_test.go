@@ -72,10 +72,10 @@ func TestListener(t *testing.T) {
 	if err := p.Connect(connecting); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Publish(t.Context(), "devices/d1/data", []byte("{}"), mqttbroker.QoS(1)); err != nil {
+	if err := p.Publish(t.Context(), "devices/d1/data", []byte("{}"), event.QoS(1)); err != nil {
 		t.Error(err)
 	}
-	err = p.Publish(t.Context(), "devices/d2/data", []byte("{}"), mqttbroker.QoS(1))
+	err = p.Publish(t.Context(), "devices/d2/data", []byte("{}"), event.QoS(1))
 	if e, ok := errors.AsType[*event.Error](err); !ok || e.Reason != event.ReasonNotAuthorized {
 		t.Errorf("publish for another device: %v, want NOT_AUTHORIZED", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -34,14 +35,14 @@ func TestDevicesWithTheSameIDs(t *testing.T) {
 	for _, device := range []string{"A", "B", "B"} {
 		for id := range readings {
 			err := p.Publish(t.Context(), "devices/"+device+"/data", fmt.Appendf(nil, `{"temperature": %d, "timestamp": "2026-01-02T03:04:05Z"}`, 70+id),
-				mqttbroker.MessageID(fmt.Sprint(id+1)), mqttbroker.ContentType("application/json"))
+				event.ID(fmt.Sprint(id+1)), event.ContentType("application/json"))
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	// What comes last is handled last on its topic.
-	if err := p.Publish(t.Context(), "devices/B/data", []byte(`{"temperature": 1, "timestamp": "2026-01-02T03:04:05Z"}`), mqttbroker.MessageID("last"), mqttbroker.ContentType("application/json")); err != nil {
+	if err := p.Publish(t.Context(), "devices/B/data", []byte(`{"temperature": 1, "timestamp": "2026-01-02T03:04:05Z"}`), event.ID("last"), event.ContentType("application/json")); err != nil {
 		t.Fatal(err)
 	}
 	c := client(t)

@@ -78,7 +78,7 @@ func TestPermissionsOfTheGuide(t *testing.T) {
 	// RabbitMQ ends the connection over a topic that is forbidden.
 	for _, topic := range []string{"devices/device-2/data", "devices/device-1/commands", "devices/device-1/data/more"} {
 		err := device(func(p *mqttbroker.Publisher) error {
-			return p.Publish(t.Context(), topic, []byte("{}"), mqttbroker.QoS(1))
+			return p.Publish(t.Context(), topic, []byte("{}"), event.QoS(1))
 		})
 		if err == nil {
 			t.Errorf("publish on %s: no error", topic)
@@ -86,7 +86,7 @@ func TestPermissionsOfTheGuide(t *testing.T) {
 	}
 	for _, topic := range []string{"devices/device-1/data", "devices/device-1/heartbeat", "devices/device-1/state/get"} {
 		if err := device(func(p *mqttbroker.Publisher) error {
-			return p.Publish(t.Context(), topic, []byte("{}"), mqttbroker.QoS(1))
+			return p.Publish(t.Context(), topic, []byte("{}"), event.QoS(1))
 		}); err != nil {
 			t.Errorf("publish on %s: %v", topic, err)
 		}
@@ -142,7 +142,7 @@ func TestAccessRulesOfTheGuide(t *testing.T) {
 	d1 := login(t, b.URL(), "d1")
 	allowed := func(topic, payload string) {
 		t.Helper()
-		if err := d1.Publish(t.Context(), topic, []byte(payload), mqttbroker.QoS(1)); err != nil {
+		if err := d1.Publish(t.Context(), topic, []byte(payload), event.QoS(1)); err != nil {
 			t.Errorf("publish on %s: %v", topic, err)
 		}
 	}
@@ -156,7 +156,7 @@ func TestAccessRulesOfTheGuide(t *testing.T) {
 		"devices/d2/data", "devices/d2/heartbeat", "devices/d2/state/get", "devices/d1/commands", "devices/d2/commands",
 		"reports/event", "reports/user", "alerts/temperature", "dead-letter/report-service/00/x", "reply/d1/x", "reply/d2/x", "reply/report-service/x",
 	} {
-		err := d1.Publish(t.Context(), topic, []byte(data), mqttbroker.QoS(1))
+		err := d1.Publish(t.Context(), topic, []byte(data), event.QoS(1))
 		if e, ok := errors.AsType[*event.Error](err); !ok || e.Reason != event.ReasonNotAuthorized {
 			t.Errorf("publish on %s: %v, want NOT_AUTHORIZED", topic, err)
 		}

@@ -75,11 +75,11 @@ func (p *publisher) close(d time.Duration) error {
 	return p.h.said.err(p.p.Close(ctx))
 }
 
-func (p *publisher) publish(ctx context.Context, topic, id string, opts ...mqttbroker.MessageOption) error {
+func (p *publisher) publish(ctx context.Context, topic, id string, opts ...event.CallOption) error {
 	return p.h.said.err(p.p.Publish(ctx, topic, []byte(id), opts...))
 }
 
-func (p *publisher) send(ctx context.Context, topic string, payload []byte, done func(error), opts ...mqttbroker.MessageOption) error {
+func (p *publisher) send(ctx context.Context, topic string, payload []byte, done func(error), opts ...event.CallOption) error {
 	return p.h.said.err(p.p.PublishAsync(ctx, topic, payload, func(err error) { done(p.h.said.err(err)) }, opts...))
 }
 

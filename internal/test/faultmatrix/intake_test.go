@@ -19,6 +19,7 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
@@ -268,7 +269,7 @@ func TestIntake_QoS0LosesNothing(t *testing.T) {
 		l := p.load(nil)
 		for i := range bursts {
 			for j := range burst {
-				l.send(fmt.Sprintf("%s/data/%d", h.name, j), []byte(id(i*burst+j)), mqttbroker.QoS(0))
+				l.send(fmt.Sprintf("%s/data/%d", h.name, j), []byte(id(i*burst+j)), event.QoS(0))
 			}
 			h.eventually(func() error {
 				if n := s.health().Dropped; n > 0 {
@@ -294,7 +295,7 @@ func TestIntake_QoS0Overflow(t *testing.T) {
 		began := time.Now()
 		l := p.load(nil)
 		for i := range flood {
-			l.send(h.name+"/data/0", []byte(id(i)), mqttbroker.QoS(0))
+			l.send(h.name+"/data/0", []byte(id(i)), event.QoS(0))
 		}
 		h.eventually(func() error {
 			if n := s.health().Dropped; n != flood-share {
@@ -415,9 +416,9 @@ func (h *harness) illFormed(damage func(p []byte) []byte) {
 	proxy.Cut()
 	h.eventually(func() error { return eachLost([]*spy{s.spy}) })
 	p := h.publisher(b.URL(), "-pub")
-	headers := []mqttbroker.MessageOption{}
+	headers := []event.CallOption{}
 	if h.five() {
-		headers = append(headers, mqttbroker.UserProperty("header", "value"), mqttbroker.ContentType("text/plain"))
+		headers = append(headers, event.Header("header", "value"), event.ContentType("text/plain"))
 	}
 	if err := p.publish(h.within(patience), bad, "bad", headers...); err != nil {
 		h.Fatal(err)

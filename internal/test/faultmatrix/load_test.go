@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -32,7 +31,7 @@ func (p *publisher) load(w *witness) *load {
 }
 
 // send publishes a message without waiting for its outcome.
-func (l *load) send(topic string, payload []byte, opts ...mqttbroker.MessageOption) {
+func (l *load) send(topic string, payload []byte, opts ...event.CallOption) {
 	id := idOf(payload)
 	l.p.h.rec.Attempted(id)
 	l.pending.Add(1)
@@ -42,7 +41,7 @@ func (l *load) send(topic string, payload []byte, opts ...mqttbroker.MessageOpti
 }
 
 // sendAll publishes n messages from id first on, over some topics.
-func (l *load) sendAll(prefix string, first, n int, opts ...mqttbroker.MessageOption) {
+func (l *load) sendAll(prefix string, first, n int, opts ...event.CallOption) {
 	for i := first; i < first+n; i++ {
 		l.send(fmt.Sprintf("%s/%d", prefix, i%8), []byte(id(i)), opts...)
 	}

@@ -8,7 +8,7 @@ import (
 
 	_ "modernc.org/sqlite"
 
-	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxfile"
@@ -84,7 +84,7 @@ func (h *harness) window() dedup.Window {
 
 // messageID makes the id of a message the one of its payload; on MQTT 3.1.1 a
 // CloudEvent carries it.
-func messageID(id string) mqttbroker.MessageOption { return mqttbroker.UserProperty("id", id) }
+func messageID(id string) event.CallOption { return event.Header("id", id) }
 
 // memoryOutbox is an outbox that no disk slows down.
 func (h *harness) memoryOutbox() outbox.Store {

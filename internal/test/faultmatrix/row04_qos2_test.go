@@ -4,8 +4,8 @@ import (
 	"testing"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
 // Row 4: each step of the exchange of QoS 2 is lost before a cut, on the way
@@ -35,7 +35,7 @@ func TestFault_04_QoS2StepLost(t *testing.T) {
 			}
 			topic := h.name + "/" + side
 			s := h.newSubscriber(subURL, "-sub-"+side, append(h.carried(), mqttbroker.WithDedup(h.window()))...)
-			s.record(topic+"/+", mqttserver.WithSubscribeQos(2))
+			s.record(topic+"/+", mqttbroker.WithSubscribeQos(2))
 			s.run()
 			p := h.publisher(pubURL, "-pub-"+side, append(h.carried(), mqttbroker.WithMessageIDs(true))...)
 			first := map[bool]int{false: 0, true: 1_000_000}[toSubscriber]
@@ -48,7 +48,7 @@ func TestFault_04_QoS2StepLost(t *testing.T) {
 					dropped := proxy.Counts().Dropped(to, step.kind)
 					proxy.Drop(to, step.kind, perRound)
 					l := p.load(nil)
-					l.sendAll(topic, first+(i*rounds+round)*perRound, perRound, mqttbroker.QoS(2))
+					l.sendAll(topic, first+(i*rounds+round)*perRound, perRound, event.QoS(2))
 					h.eventually(func() error {
 						return atLeast("lost "+step.name, proxy.Counts().Dropped(to, step.kind)-dropped, perRound)
 					}, "%s", side)

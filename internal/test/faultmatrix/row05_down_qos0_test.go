@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -29,7 +28,7 @@ func TestFault_05_QoS0WhileDown(t *testing.T) {
 			for i := range messages {
 				wg.Go(func() {
 					h.rec.Attempted(id(first + i))
-					err := p.publish(ctx, h.name+"/data", id(first+i), mqttbroker.QoS(0))
+					err := p.publish(ctx, h.name+"/data", id(first+i), event.QoS(0))
 					if err == nil {
 						nils.Add(1)
 						h.rec.Accepted(id(first + i))

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // Row 16: a handler panics, at any QoS. It counts as an error: the process
@@ -37,7 +38,7 @@ func TestFault_16_Panic(t *testing.T) {
 				}, append(quick(5), mqttbroker.WithSubscribeQos(qos))...)
 				s.run()
 				l := h.publisher(b.URL(), "-pub").load(nil)
-				l.sendAll(h.name+"/data", 0, messages, mqttbroker.QoS(qos))
+				l.sendAll(h.name+"/data", 0, messages, event.QoS(qos))
 				l.succeeded()
 				if rep := h.settled(); rep.Duplicates > 0 {
 					h.Errorf("%d duplicates", rep.Duplicates)

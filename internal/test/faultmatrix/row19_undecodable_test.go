@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -46,7 +47,7 @@ func TestFault_19_Undecodable(t *testing.T) {
 					_, _ = rand.Read(payload[2:])
 					payload = append(payload, id(i)...)
 					sent[string(payload)] = true
-					l.send(h.name+"/"+[]string{"proto", "json"}[i%2], payload, mqttbroker.QoS(qos))
+					l.send(h.name+"/"+[]string{"proto", "json"}[i%2], payload, event.QoS(qos))
 				}
 				l.succeeded()
 				h.eventually(func() error { return atLeast("dead letters", len(s.told()), messages) })

@@ -10,6 +10,7 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -40,7 +41,7 @@ func TestFault_27_FloodOfQoS0(t *testing.T) {
 		go func() {
 			defer close(sent)
 			for i := range messages {
-				l.send(fmt.Sprintf("%s/data/%d", h.name, i%64), append(slices.Clip(body), id(i)...), mqttbroker.QoS(0))
+				l.send(fmt.Sprintf("%s/data/%d", h.name, i%64), append(slices.Clip(body), id(i)...), event.QoS(0))
 			}
 			l.succeeded()
 			p.must(h.name+"/data/last", id(messages))

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -50,7 +49,7 @@ func TestFault_36_InvalidPublish(t *testing.T) {
 		for i := range rounds {
 			l.sendAll(h.name+"/data", 1+i*perRound, perRound)
 			for _, tc := range bad {
-				err := p.publish(h.within(patience), tc.topic, tc.payload, mqttbroker.QoS(tc.qos))
+				err := p.publish(h.within(patience), tc.topic, tc.payload, event.QoS(tc.qos))
 				if e := h.wantReason(err, tc.reason); e.MayHaveBeenSent || e.Code()/100 != 4 || len(err.Error()) > 1000 {
 					h.Errorf("topic of %d bytes: code %d, may have been sent %t, text of %d bytes", len(tc.topic), e.Code(), e.MayHaveBeenSent, len(err.Error()))
 				}

@@ -14,6 +14,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup/dedupsql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
@@ -93,7 +94,7 @@ func TestFault_41_ClockJumpsUnderOutbox(t *testing.T) {
 			l.sendAll(h.name+"/data", i*messages, messages)
 			l.succeeded()
 		}
-		short := mqttbroker.Expiry(time.Minute) // an hour ago by the clock of now
+		short := event.Expiry(time.Minute) // an hour ago by the clock of now
 		if err := p.publish(h.within(patience), h.name+"/data/0", id(2*messages), short); err != nil {
 			h.Fatal(err)
 		}

@@ -7,8 +7,8 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
-	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
 // Row 42: messages come again: by the broker, which got no acknowledgement, by
@@ -24,7 +24,7 @@ func TestFault_42_Duplicates(t *testing.T) {
 			topic, kind := fmt.Sprintf("%s/%d", h.name, qos), fmt.Sprintf("-qos%d", qos)
 			h.rec = mqtttest.NewRecorder()
 			s := h.newSubscriber(subProxy.URL(), "-sub"+kind, append(h.carried(), mqttbroker.WithDedup(h.window()))...)
-			s.record(topic+"/+", mqttserver.WithSubscribeQos(qos))
+			s.record(topic+"/+", mqttbroker.WithSubscribeQos(qos))
 			s.run()
 			p := h.publisher(pubProxy.URL(), "-pub"+kind, h.carried()...)
 			lost, answer := mqtttest.TypePuback, mqtttest.TypePuback
@@ -37,7 +37,7 @@ func TestFault_42_Duplicates(t *testing.T) {
 				subProxy.CutBefore(mqtttest.ToBroker, answer, 1+perRound/4)
 				for n := i * perRound; n < (i+1)*perRound; n++ {
 					for range 1 + n%2 { // every other message is published twice
-						l.send(fmt.Sprintf("%s/%d", topic, n%8), []byte(id(n)), messageID(id(n)), mqttbroker.QoS(qos))
+						l.send(fmt.Sprintf("%s/%d", topic, n%8), []byte(id(n)), messageID(id(n)), event.QoS(qos))
 					}
 				}
 				h.eventually(func() error { return atLeast("connections", len(p.connected()), i+2) })

@@ -40,7 +40,7 @@ func TestFault_52_RequestsInHandlers(t *testing.T) {
 			if len(payload) < idLength {
 				return nil
 			}
-			_, err := mqttserver.Request[wrapperspb.StringValue](ctx, s.s, h.name+"/ask", wrapperspb.String(idOf([]byte(payload))))
+			_, err := mqttbroker.Request[wrapperspb.StringValue](ctx, s.s, h.name+"/ask", wrapperspb.String(idOf([]byte(payload))))
 			if err == nil {
 				answered.Add(1)
 			}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -26,7 +27,7 @@ func TestFault_56_KeyThatNoStoreTakes(t *testing.T) {
 					if err != nil {
 						failed.Add(1)
 					}
-				}, mqttbroker.OrderingKey("\xff"))
+				}, event.OrderingKey("\xff"))
 				if err != nil {
 					failed.Add(1)
 				}

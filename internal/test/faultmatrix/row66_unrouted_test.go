@@ -6,6 +6,7 @@ import (
 	"time"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // Row 66: nobody subscribes to a topic. On MQTT 5 the broker says so: it is
@@ -21,7 +22,7 @@ func TestFault_66_Unrouted(t *testing.T) {
 	p := h.publisher(b.URL(), "-pub", mqttbroker.WithOutbox(h.memoryOutbox()))
 	f.unharmed(p, sync.OnceFunc(func() {
 		h.rec.Attempted(id(1))
-		if err := p.publish(h.within(patience), h.name+"/nobody", id(1), mqttbroker.RetryUnrouted(time.Minute)); err != nil {
+		if err := p.publish(h.within(patience), h.name+"/nobody", id(1), event.RetryUnrouted(time.Minute)); err != nil {
 			h.Error(err)
 			return
 		}

@@ -66,7 +66,7 @@ func TestFault_67_IdsTakenByANeighbour(t *testing.T) {
 					n.handled(r.Mark)
 				}
 				return nil
-			}, mqttbroker.WithSubscribeCodec("json"), mqttbroker.WithIDField("id"))
+			}, mqttbroker.WithSubscribeCodec("json"), mqttbroker.WithSubscribeIDField("id"))
 		if h.said.err(err) != nil {
 			h.Fatal(err)
 		}

@@ -68,15 +68,9 @@ func rules() []rule {
 			forbid: clients,
 		},
 		{
-			why:    "a service that only publishes links no server",
+			why:    "transport/mqtt takes its options from broker/mqtt, never the reverse: a service that only publishes links no server",
 			from:   []string{"./broker/mqtt/...", "./internal/mqtt/bridge/..."},
 			forbid: []string{"./transport/..."},
-			deep:   true,
-		},
-		{
-			why:    "the two fronts share the engine and event, not each other",
-			from:   []string{"./transport/mqtt/..."},
-			forbid: []string{"./broker/..."},
 			deep:   true,
 		},
 		{
@@ -131,11 +125,11 @@ func rules() []rule {
 			allow:  []string{"./internal/biz/...", "./internal/conf/...", "./internal/data/...", "./api/...", "./broker/mqtt", "./event/...", "./internal/mqtt/ownfile"},
 		},
 		{
-			why:    "server sees service, api, conf, transport/mqtt, the bounds of payloads and the stores it is given, and the embedded broker it can start",
+			why:    "server sees service, api, conf, transport/mqtt with the options of broker/mqtt, the bounds of payloads and the stores it is given, and the embedded broker it can start",
 			from:   []string{"./internal/server/..."},
 			forbid: []string{"./..."},
 			allow: []string{
-				"./internal/service/...", "./internal/conf/...", "./internal/server/...", "./api/...", "./transport/mqtt",
+				"./internal/service/...", "./internal/conf/...", "./internal/server/...", "./api/...", "./transport/mqtt", "./broker/mqtt",
 				"./event", "./event/dedup", "./event/deadletter", "./internal/mqtt/bounds", "./mqtttest/embedded",
 			},
 		},

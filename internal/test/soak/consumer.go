@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadletterfile"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
@@ -34,15 +35,15 @@ func consume(ctx context.Context, cfg childConfig) error {
 		return err
 	}
 	srv := mqttserver.NewServer(
-		mqttserver.Connection(connection(cfg, fmt.Sprintf("chain-consumer-%d", cfg.Index))),
-		mqttserver.Subscriber(&v1.Subscriber{RetryBudget: durationpb.New(budget), Concurrency: 32}),
-		mqttserver.Logger(logger()),
-		mqttserver.Name("chain"),
-		mqttserver.DeadLetters(store),
+		mqttserver.WithBrokerOptions(mqttbroker.WithConnection(connection(cfg, fmt.Sprintf("chain-consumer-%d", cfg.Index))),
+			mqttbroker.WithSubscriber(&v1.Subscriber{RetryBudget: durationpb.New(budget), Concurrency: 32}),
+			mqttbroker.WithKratosLogger(logger()),
+			mqttbroker.WithServiceName("chain"),
+			mqttbroker.WithDeadLetters(store)),
 	)
 	h := &handler{seed: cfg.Seed, handled: handled, failing: make(map[id]time.Time)}
 	filter := fmt.Sprintf("chain/%d/+", cfg.Index)
-	if _, err := srv.Subscribe(filter, h.handle, nil, mqttserver.WithSubscribeQos(2), mqttserver.WithSubscribeExhausted(event.ExhaustedPark)); err != nil {
+	if _, err := srv.Subscribe(filter, h.handle, nil, mqttbroker.WithSubscribeQos(2), mqttbroker.WithSubscribeExhausted(event.ExhaustedPark)); err != nil {
 		return err
 	}
 	if err := srv.Start(ctx); err != nil {

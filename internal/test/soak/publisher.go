@@ -10,6 +10,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxfile"
 )
 
@@ -113,7 +114,7 @@ func (p *producer) publish(ctx context.Context, i id) error {
 	payload := make([]byte, payloadSize)
 	copy(payload, i.String())
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		return struct{}{}, p.publisher.Publish(ctx, i.topic(), payload, mqttbroker.QoS(i.qos()))
+		return struct{}{}, p.publisher.Publish(ctx, i.topic(), payload, event.QoS(i.qos()))
 	}, backoff.WithMaxElapsedTime(0), backoff.WithBackOff(&backoff.ExponentialBackOff{
 		InitialInterval: 2 * time.Millisecond, MaxInterval: 100 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.5,
 	}))

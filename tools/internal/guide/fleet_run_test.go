@@ -78,7 +78,7 @@ func TestBatches(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Embedded(t).URL()
 	store := NewStore()
-	srv := mqttserver.NewServer(mqttserver.Connection(connection(url, "fleet")), mqttserver.Name("fleet"))
+	srv := mqttserver.NewServer(mqttserver.WithBrokerOptions(mqttbroker.WithConnection(connection(url, "fleet")), mqttbroker.WithServiceName("fleet")))
 	registerBatches(srv, &FleetEventsService{store})
 	start(t, srv)
 	b := mqttbroker.NewBroker(mqttbroker.WithConnection(connection(url, "collector")), broker.WithCodec("proto"))

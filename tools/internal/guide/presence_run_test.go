@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -13,7 +14,7 @@ func TestWatch(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Embedded(t).URL()
 	seen := make(chan bool, 10)
-	watcher := mqttserver.NewServer(mqttserver.Connection(connection(url, "watcher")), mqttserver.Name("watcher"))
+	watcher := mqttserver.NewServer(mqttserver.WithBrokerOptions(mqttbroker.WithConnection(connection(url, "watcher")), mqttbroker.WithServiceName("watcher")))
 	watch(watcher, func(clientID string, is bool) {
 		if clientID == "fleet" {
 			seen <- is

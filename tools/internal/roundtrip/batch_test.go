@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/plant"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
@@ -219,9 +220,9 @@ func TestBatchDeadline(t *testing.T) {
 		}
 		var requests []int
 		srv, _ := p.server(t,
-			mqttserver.Subscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
+			mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 				operation: {HandlerTimeout: durationpb.New(20 * time.Millisecond)},
-			}}),
+			}})),
 			mqttserver.Middleware(func(next middleware.Handler) middleware.Handler {
 				return func(ctx context.Context, req any) (any, error) {
 					requests = append(requests, len(req.([]proto.Message)))
@@ -248,7 +249,7 @@ func TestBatchBound(t *testing.T) {
 	t.Parallel()
 	places(t, func(t *testing.T, p *place) {
 		r := new(rows)
-		srv, _ := p.server(t, mqttserver.Subscriber(&v1.Subscriber{Queue: 3, Concurrency: 1}))
+		srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Queue: 3, Concurrency: 1})))
 		plant.RegisterPlantEventsMQTTServer(srv, &service{}, event.Only("Stored"),
 			plant.PlantEvents_Stored_MQTT_Batch(r.store, event.BatchSize(1000), event.BatchWait(time.Hour)))
 		start(t, srv)
@@ -307,9 +308,9 @@ func TestBatchOrderBehindParked(t *testing.T) {
 			}
 			return errs
 		}
-		srv, _ := p.server(t, mqttserver.Subscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
+		srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 			"/golden.plant.PlantEvents/Stored": {Exhausted: "park", ParkMaxAttempts: proto.Uint32(0)},
-		}}))
+		}})))
 		plant.RegisterPlantEventsMQTTServer(srv, &service{}, event.Only("Stored"), plant.PlantEvents_Stored_MQTT_Batch(r.store))
 		start(t, srv)
 		client, _ := p.client(t)

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadletterfile"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
@@ -27,11 +28,11 @@ func failing(t *testing.T) (srv *mqttserver.Server, send func(topic, key string)
 	must(t, err)
 	t.Cleanup(func() { must(t, letters.Close()) })
 	p := &place{broker: mqtttest.NewScripted(t), protocol: "5", id: "held"}
-	srv, _ = p.server(t, mqttserver.DeadLetters(letters), mqttserver.Subscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
+	srv, _ = p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithDeadLetters(letters), mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 		"/golden.plant.PlantEvents/Shown": {
 			Exhausted: "park", ParkMaxAttempts: new(uint32(0)), Retry: &v1.Retry{MaxAttempts: 1, MinBackoff: durationpb.New(time.Minute), MaxBackoff: durationpb.New(time.Minute)},
 		},
-	}}))
+	}})))
 	plant.RegisterPlantEventsMQTTServer(srv, &service{
 		shown: func(context.Context, *plant.Reading) error { return errors.New("not now") },
 	}, event.Only("Shown"))

@@ -78,8 +78,9 @@ func (p *place) server(t testing.TB, opts ...mqttserver.ServerOption) (*mqttserv
 	t.Helper()
 	out := new(logs)
 	srv := mqttserver.NewServer(append([]mqttserver.ServerOption{
-		mqttserver.WithBrokerOptions(p.options()...), mqttserver.WithBrokerOptions(mqttbroker.WithClientId(p.id)),
-		mqttserver.Logger(log.NewStdLogger(out)), mqttserver.DeadLetters(deadletter.NewMemory(1000)),
+		mqttserver.WithBrokerOptions(p.options()...),
+		mqttserver.WithBrokerOptions(mqttbroker.WithClientId(p.id),
+			mqttbroker.WithKratosLogger(log.NewStdLogger(out)), mqttbroker.WithDeadLetters(deadletter.NewMemory(1000))),
 	}, opts...)...)
 	t.Cleanup(func() {
 		if err := srv.Stop(context.Background()); err != nil {

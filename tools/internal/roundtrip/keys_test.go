@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/editionopen"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
@@ -33,9 +34,9 @@ func (f openThings) Ask(context.Context, *editionopen.Thing) (*editionopen.Reply
 func TestKeyBehindAnotherParameterHoldsUpNoOtherTopic(t *testing.T) {
 	t.Parallel()
 	p := fifth(t)
-	srv, _ := p.server(t, mqttserver.Subscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
+	srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 		"/golden.editionopen.ThingEvents/Tell": {Exhausted: "park", Retry: &v1.Retry{MaxAttempts: 1}, ParkMaxAttempts: new(uint32(0))},
-	}}))
+	}})))
 	got := make(chan string, 100)
 	editionopen.RegisterThingEventsMQTTServer(srv, openThings(func(in *editionopen.Thing) error {
 		if in.GetId() == "A" {

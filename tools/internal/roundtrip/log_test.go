@@ -59,7 +59,7 @@ func TestNobodyMakesTheLogLarge(t *testing.T) {
 				t.Helper()
 				must(t, raw.Publish(within(t), "ask/7", fmt.Appendf(nil,
 					`{"specversion":"1.0","id":"%d","source":"/7","type":"ask","responsetopic":"reply/7/%d","data":{}}`, i, i),
-					mqttbroker.ContentType("application/cloudevents+json")))
+					event.ContentType("application/cloudevents+json")))
 			}, "the reply cannot be sent", 0,
 		},
 		"numbers that are late": {
@@ -86,14 +86,14 @@ func TestNobodyMakesTheLogLarge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := &place{broker: mqtttest.NewScripted(t), protocol: "5", id: "log"}
-			srv, out := p.server(t, mqttserver.Subscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
+			srv, out := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 				"/golden.plant.PlantEvents/Measured": {Retry: &v1.Retry{MaxAttempts: 2, MinBackoff: durationpb.New(time.Millisecond)}},
 				"/golden.plant.PlantEvents/Shown": {
 					Exhausted: "park", ParkMaxAttempts: new(uint32(0)), Retry: &v1.Retry{
 						MaxAttempts: 1, MinBackoff: durationpb.New(time.Millisecond), MaxBackoff: durationpb.New(2 * time.Millisecond),
 					},
 				},
-			}}))
+			}})))
 			var tries atomic.Int64
 			handle := func(context.Context, *plant.Reading) error { tries.Add(1); return tt.handle() }
 			plant.RegisterPlantEventsMQTTServer(srv, &service{measured: handle, shown: handle}, event.Only("Measured", "Shown"))

@@ -33,9 +33,9 @@ func fifth(t *testing.T) *place {
 
 func sendJSON(t *testing.T, p *mqttbroker.Publisher, topic, payload string, header ...string) {
 	t.Helper()
-	opts := []mqttbroker.MessageOption{mqttbroker.ContentType("application/json")}
+	opts := []event.CallOption{event.ContentType("application/json")}
 	for i := 0; i < len(header); i += 2 {
-		opts = append(opts, mqttbroker.UserProperty(header[i], header[i+1]))
+		opts = append(opts, event.Header(header[i], header[i+1]))
 	}
 	must(t, p.Publish(within(t), topic, []byte(payload), opts...))
 }
@@ -45,9 +45,9 @@ func sendJSON(t *testing.T, p *mqttbroker.Publisher, topic, payload string, head
 func TestHeaderHoldsUpNoOtherKey(t *testing.T) {
 	t.Parallel()
 	p := fifth(t)
-	srv, _ := p.server(t, mqttserver.Subscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
+	srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 		"/golden.nested.NestedEvents/Moved": {Exhausted: "park", Retry: &v1.Retry{MaxAttempts: 1}, ParkMaxAttempts: new(uint32(0))},
-	}}))
+	}})))
 	got := make(chan string, 100)
 	nested.RegisterNestedEventsMQTTServer(srv, sites(func(_ context.Context, in *nested.Moved) error {
 		if in.GetPlace().GetSite() == "A" {
@@ -187,7 +187,7 @@ func TestDeclaredIDOfAMethod(t *testing.T) {
 	p := &place{broker: mqtttest.NewScripted(t), protocol: "5", id: "declared"}
 	window, err := dedup.NewMemory(dedup.MemoryOptions{})
 	must(t, err)
-	srv, _ := p.server(t, mqttserver.Dedup(window))
+	srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithDedup(window)))
 	ch := make(chan got, 10)
 	plant.RegisterPlantEventsMQTTServer(srv, &service{measured: saw(ch), shown: saw(ch)},
 		event.Only("Measured", "Shown"), event.IDsSpanTopics(true, "Shown"))

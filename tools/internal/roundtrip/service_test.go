@@ -55,7 +55,7 @@ func TestEvents(t *testing.T) {
 		plant.RegisterPlantEventsMQTTServer(srv, &service{measured: saw(ch), shown: saw(ch)},
 			event.TopicPrefix("site/+"), event.Only("Measured", "Shown"), event.Group("savers"))
 		start(t, srv)
-		client, b := p.client(t, mqttbroker.WithTopicPrefix("site/a/"))
+		client, b := p.client(t, mqttbroker.TopicPrefix("site/a/"))
 		ctx := within(t)
 		must(t, client.Measured(ctx, &plant.Reading{Id: "m1", Device: "d1", Value: 7},
 			event.Header("lot", "a"), event.Header("lot", "b")))
@@ -113,10 +113,10 @@ func TestDeadLetters(t *testing.T) {
 	t.Parallel()
 	places(t, func(t *testing.T, p *place) {
 		attempts := make(chan int, 10)
-		srv, _ := p.server(t, mqttserver.Subscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
+		srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 			"/golden.plant.PlantEvents/Measured": {Exhausted: "dead_letter", RetryBudget: durationpb.New(time.Minute)},
 			"/golden.plant.PlantEvents/Shown":    {Exhausted: "dead_letter", Retry: &v1.Retry{MaxAttempts: 1}, DeadLetter: new("elsewhere/{device}")},
-		}}))
+		}})))
 		fail := func(ctx context.Context, in *plant.Reading) error {
 			tr, _ := mqttserver.FromContext(ctx)
 			attempts <- tr.Attempt()
@@ -130,7 +130,7 @@ func TestDeadLetters(t *testing.T) {
 		}, nil)
 		must(t, err)
 		start(t, srv)
-		client, b := p.client(t, mqttbroker.WithTopicPrefix("x"))
+		client, b := p.client(t, mqttbroker.TopicPrefix("x"))
 		next := func(want ...int) {
 			t.Helper()
 			for _, n := range want {
@@ -177,7 +177,7 @@ func TestConfiguredOperations(t *testing.T) {
 		`level ""`:        {DeadLetter: new("dead//x")},
 	} {
 		srv := mqttserver.NewServer(mqttserver.WithAddress([]string{"mqtt://127.0.0.1:1"}), mqttserver.WithCodec("proto"),
-			mqttserver.Subscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"/golden.plant.PlantEvents/Measured": c}}))
+			mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"/golden.plant.PlantEvents/Measured": c}})))
 		plant.RegisterPlantEventsMQTTServer(srv, &service{}, event.Only("Measured"))
 		if err := srv.Start(within(t)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("err = %v, want %s", err, want)
@@ -191,7 +191,7 @@ func TestStrictTopicAndDedup(t *testing.T) {
 		ch := make(chan got, 10)
 		window, err := dedup.NewMemory(dedup.MemoryOptions{})
 		must(t, err)
-		srv, _ := p.server(t, mqttserver.Dedup(window))
+		srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithDedup(window)))
 		plant.RegisterPlantEventsMQTTServer(srv, &service{measured: saw(ch), shown: saw(ch)}, event.StrictTopic(), event.Only("Measured", "Shown"))
 		start(t, srv)
 		client, b := p.client(t)

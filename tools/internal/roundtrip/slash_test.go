@@ -68,7 +68,7 @@ func TestTopicsThatBeginWithASlash(t *testing.T) {
 		if got := receive(t, s.got); got != [2]string{"/d/of/p", want} {
 			t.Errorf("got %q", got)
 		}
-		cc := mqttbroker.NewClientConn(b, mqttbroker.WithTopicPrefix("/site"))
+		cc := mqttbroker.NewClientConn(b, mqttbroker.TopicPrefix("/site"))
 		must(t, slash.NewPrefixEventsMQTTClient(cc).Put(ctx, in))
 		if got := receive(t, s.got); got != [2]string{"/site//pre/p/d/put", want} {
 			t.Errorf("got %q", got)

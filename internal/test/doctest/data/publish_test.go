@@ -15,7 +15,7 @@ import (
 
 var ProviderSet = wire.NewSet(NewBroker, NewReportPublisher)
 
-func NewBroker(c *kratosmqttv1.Connection, logger log.Logger) (broker.Broker, func(), error) {
+func NewBroker(c *kratosmqttv1.Connection, logger log.Logger) (*mqttbroker.Broker, func(), error) {
 	b := mqttbroker.NewBroker(mqttbroker.WithConnection(c), broker.WithCodec("proto"), mqttbroker.WithKratosLogger(logger))
 	if err := b.Connect(); err != nil { // wrong settings; a broker that is down is no error
 		return nil, nil, err
@@ -23,9 +23,9 @@ func NewBroker(c *kratosmqttv1.Connection, logger log.Logger) (broker.Broker, fu
 	return b, func() { _ = b.Disconnect() }, nil
 }
 
-type ReportPublisher struct{ broker broker.Broker }
+type ReportPublisher struct{ broker *mqttbroker.Broker }
 
-func NewReportPublisher(b broker.Broker) *ReportPublisher { return &ReportPublisher{b} }
+func NewReportPublisher(b *mqttbroker.Broker) *ReportPublisher { return &ReportPublisher{b} }
 
 // Publish returns nil only after the broker's PUBACK.
 func (p *ReportPublisher) Publish(ctx context.Context, e *reportv1.RealTimeWarehousingData) error {

@@ -142,8 +142,8 @@ func TestTransaction(t *testing.T) {
 func TestRedeem(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.NewScripted(t)
-	srv := mqttserver.NewServer(mqttserver.Connection(connection(server.URL(), "orders")), mqttserver.WithCodec("json"),
-		mqttserver.DeadLetters(deadletter.NewMemory(0)))
+	srv := mqttserver.NewServer(mqttserver.WithCodec("json"), mqttserver.WithBrokerOptions(
+		mqttbroker.WithConnection(connection(server.URL(), "orders")), mqttbroker.WithDeadLetters(deadletter.NewMemory(0))))
 	var mended atomic.Bool
 	handled := make(chan Order, 1)
 	err := mqttserver.RegisterSubscriber(srv, t.Context(), "orders/placed", func(_ context.Context, _ string, _ broker.Headers, o *Order) error {

@@ -7,6 +7,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup/dedupsql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
@@ -20,8 +21,9 @@ type Order struct {
 // NewOrders handles each order once: its row, its id and the message that follows from it commit together.
 func NewOrders(c *kratosmqttv1.Connection, window *dedupsql.Window, messages *outboxsql.Store) (*mqttserver.Server, error) {
 	srv := mqttserver.NewServer(
-		mqttserver.Connection(c), mqttserver.Name("orders"), mqttserver.WithCodec("json"),
-		mqttserver.Dedup(window), mqttserver.Outbox(messages),
+		mqttserver.WithBrokerOptions(mqttbroker.WithConnection(c), mqttbroker.WithServiceName("orders"),
+			mqttbroker.WithDedup(window), mqttbroker.WithOutbox(messages)),
+		mqttserver.WithCodec("json"),
 	)
 	place := func(ctx context.Context, _ string, _ broker.Headers, o *Order) error {
 		if _, err := sqltx.From(ctx).ExecContext(ctx, "INSERT INTO orders (id) VALUES ($1)", o.ID); err != nil {
@@ -29,7 +31,7 @@ func NewOrders(c *kratosmqttv1.Connection, window *dedupsql.Window, messages *ou
 		}
 		return srv.Publish(ctx, "orders/accepted", broker.NewMessage(o)) // sent after the commit
 	}
-	return srv, mqttserver.RegisterSubscriber(srv, context.Background(), "orders/placed", place, mqttserver.WithIDField("id"))
+	return srv, mqttserver.RegisterSubscriber(srv, context.Background(), "orders/placed", place, mqttbroker.WithSubscribeIDField("id"))
 }
 
 // Migrate makes the tables, at a start or in a migration of the service's own.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tx7do/kratos-transport/broker"
 
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -23,7 +24,7 @@ type DeadLetter struct {
 func registerDeadLetters(srv *mqttserver.Server, store Letters) error {
 	return mqttserver.RegisterSubscriber(srv, context.Background(), "dead-letter/reports/+/+",
 		func(ctx context.Context, _ string, _ broker.Headers, l *DeadLetter) error { return store.Keep(ctx, l) },
-		mqttserver.WithSubscribeCodec("json"))
+		mqttbroker.WithSubscribeCodec("json"))
 }
 
 // Letters is where a service keeps its dead letters.

@@ -13,7 +13,7 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-func NewEvents(b broker.Broker) reportv1.ReportEventsMQTTClient { // the data layer: events.SaveEventReport(ctx, e)
+func NewEvents(b *mqttbroker.Broker) reportv1.ReportEventsMQTTClient { // the data layer: events.SaveEventReport(ctx, e)
 	return reportv1.NewReportEventsMQTTClient(mqttbroker.NewClientConn(b))
 }
 

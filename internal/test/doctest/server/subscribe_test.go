@@ -11,6 +11,7 @@ import (
 
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -18,8 +19,8 @@ var ProviderSet = wire.NewSet(NewMQTTServer)
 
 func NewMQTTServer(c *kratosmqttv1.Connection, reports *ReportEvents, logger log.Logger) (*mqttserver.Server, error) {
 	srv := mqttserver.NewServer(
-		mqttserver.Connection(c), mqttserver.WithCodec("proto"), mqttserver.Name("reports"),
-		mqttserver.Logger(logger), mqttserver.Middleware(logging.Server(mqttserver.SafeLogger(logger))),
+		mqttserver.WithBrokerOptions(mqttbroker.WithConnection(c), mqttbroker.WithServiceName("reports"), mqttbroker.WithKratosLogger(logger)),
+		mqttserver.WithCodec("proto"), mqttserver.Middleware(logging.Server(mqttbroker.SafeLogger(logger))),
 	)
 	return srv, mqttserver.RegisterSubscriber(srv, context.Background(), "reports/event", reports.Save)
 }

@@ -9,22 +9,16 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 )
 
-// WithSubscribeCodec names the codec of one subscription. Default: the
-// server's.
-func WithSubscribeCodec(name string) broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Codec = name })
-}
-
 // WithSubscribeQos sets the highest QoS of one subscription: 0, 1 or 2; others
-// are an error of the registration. Default: 1.
+// are an error of the subscribe. Default: 1.
 func WithSubscribeQos(qos byte) broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.QoS = qos })
 }
 
-// WithSubscribeBroad allows filters that take in more than one may mean: "#",
-// "+/#" and "$SYS/...". Without it they are an error.
-func WithSubscribeBroad() broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Broad = true })
+// WithSubscribeCodec names the codec of one subscription; one that is not
+// registered is an error of the subscribe. Default: the broker's.
+func WithSubscribeCodec(name string) broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Codec = name })
 }
 
 // WithSubscribeDeadLetters says that what arrives are dead letters, on whatever
@@ -41,6 +35,12 @@ func WithSubscribeDeadLetters() broker.SubscribeOption {
 // message of its topic is handled. Default: 30 s.
 func WithSubscribeTimeout(d time.Duration) broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Timeout = d })
+}
+
+// WithSubscribeBroad allows filters that take in more than one may mean: "#",
+// "+/#" and "$SYS/...". Without it they are an error.
+func WithSubscribeBroad() broker.SubscribeOption {
+	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Broad = true })
 }
 
 // WithSubscribeRetainHandling says when the broker sends the messages that it
@@ -81,7 +81,7 @@ func WithSubscribeOrderingKey(key func(m event.Incoming) string) broker.Subscrib
 // holds up no other subscription, and it is not held up by any. Subscriptions that
 // give the same name share a session. "" derives the name: from the method of a
 // generated service, else from the filter; a name that two different ones derive, or
-// one derives and the other gives, is an error of the registration that names both.
+// one derives and the other gives, is an error of the subscribe that names both.
 // Default: the session of all others.
 func WithSubscribeOwnSession(name string) broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.OwnSession, s.SessionName = true, name })
@@ -89,11 +89,9 @@ func WithSubscribeOwnSession(name string) broker.SubscribeOption {
 
 // WithSubscribeTrustSender trusts whoever publishes on the topics of the subscription
 // with the context of the handler: the publish is the parent of the handler's span
-// instead of a link, so that its sampling counts, its baggage is in the context, and
-// its x-md- headers are Kratos metadata, which goes along with what the handler
-// publishes. The broker must let nobody else publish there. A batch is linked to its
-// messages in any case. The configuration of the subscription counts over it.
-// Default: false.
+// instead of a link, so that its sampling counts, and its baggage is in the context.
+// The broker must let nobody else publish there. A batch is linked to its messages in
+// any case. The configuration of the subscription counts over it. Default: false.
 func WithSubscribeTrustSender() broker.SubscribeOption {
 	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.TrustSender = true })
 }

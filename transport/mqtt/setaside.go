@@ -3,8 +3,28 @@ package mqtt
 import (
 	"context"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
+
+// DeadLetters is the store in use, to list, show and drop letters; the retained
+// messages, which are the default, can be read between Start and Stop only.
+func (s *Server) DeadLetters() (deadletter.Store, error) { return s.broker.DeadLetters() }
+
+// Replay publishes the dead letters of these ids again, without ids all of
+// them, to their original topics, and deletes each once the broker has it. It
+// returns how many; a letter that cannot be replayed stays, is named in the error
+// and does not stop the others, see [deadletter.Replay].
+func (s *Server) Replay(ctx context.Context, ids ...string) (int, error) {
+	return s.broker.Replay(ctx, ids...)
+}
+
+// ReplayConfirmed is Replay of the letters of these ids, also of suspect ones
+// ([deadletter.Letter]'s Suspect), for an operator that has looked at what they would publish, and
+// where. Without ids it is an error.
+func (s *Server) ReplayConfirmed(ctx context.Context, ids ...string) (int, error) {
+	return s.broker.ReplayConfirmed(ctx, ids...)
+}
 
 // OutboxQuarantined lists up to limit messages that the outbox of the server has
 // put aside, with a Seq beyond after, in that order: each with its time, reason

@@ -1,0 +1,55 @@
+package mqtt
+
+import (
+	"context"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+)
+
+var _ event.Subscriptions = (*Broker)(nil)
+
+// Subscribe registers a handler. It waits up to 10 s for the SUBACK while
+// connected, and a refusal is an error; before Connect it registers, and Connect
+// reports the refusal. A second handler on the same filter runs as well. Disconnect
+// keeps the registrations for the next Connect; Unsubscribe ends one. binder makes
+// the value to decode into; without one the body is the payload's bytes.
+//
+// A message is acknowledged after every handler that matches its topic
+// returned nil. An error, or a panic, is retried with backoff within 5 s. Then
+// the message is parked, when the store of [WithDeadLetters] parks: stored,
+// acknowledged and handled again later, while whatever arrives for its key is
+// parked behind it. Otherwise the broker's ErrorHandler is told, the message
+// becomes a dead letter, and is acknowledged once that is safe. What cannot be
+// decoded, and Kratos errors with code 400, 413, 422 and 501, are not retried.
+// Messages of one topic are handled in order, different topics in parallel, at most
+// 16 at once.
+//
+// Of kratos-transport's options a queue name makes a shared subscription
+// ($share/<name>/<filter>). Concurrency bounds how many messages of the
+// subscription are handled at once. Retries, and the delay as the first of
+// growing pauses, count within the 5 s, which end them. Without automatic
+// acknowledgement a message is acknowledged by Ack, at any time after its
+// handler returned nil; until then those behind it are not acknowledged
+// either. The handler's context ends after 30 s and has the values of
+// WithSubscribeContext, whose end does not end the subscription.
+func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.Binder, opts ...broker.SubscribeOption) (broker.Subscriber, error) {
+	return b.link.Subscribe(topic, handler, binder, opts...)
+}
+
+// Granted implements [event.Subscriptions]: it returns how the broker's
+// subscriptions stand now.
+func (b *Broker) Granted() event.Granted { return b.link.Granted() }
+
+// WatchGranted implements [event.Subscriptions]: f is told how the broker's
+// subscriptions stand, and of changes, on a goroutine of its own.
+func (b *Broker) WatchGranted(f func(event.Granted)) (stop func()) { return b.link.WatchGranted(f) }
+
+// ConfirmGranted implements [event.Subscriptions]: it returns nil when the broker
+// has answered on each connection that subscribes, within ctx.
+func (b *Broker) ConfirmGranted(ctx context.Context) error { return b.link.ConfirmGranted(ctx) }
+
+// Subscribes implements [event.Subscriptions]: it reports whether a subscription
+// matches a topic name.
+func (b *Broker) Subscribes(topic string) bool { return b.link.Subscribes(topic) }
