@@ -164,7 +164,7 @@ func TestLetterThatNoFormFits(t *testing.T) {
 			}
 			if tt.lost > 0 { // counted first, and told then
 				mqtttest.Eventually(t, patience, func() bool {
-					return strings.Contains(out.String(), "message discarded, as its store takes no letter of it")
+					return strings.Contains(out.String(), "message discarded, as its store takes no dead letter of it")
 				})
 			}
 		})

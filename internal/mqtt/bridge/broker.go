@@ -14,6 +14,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/sequence"
 )
 
@@ -136,7 +137,7 @@ func (b *Broker) open() *state {
 	cfg, problems := b.settings.resolve(&b.options)
 	s.log = client.NewLog(orGlobal(cfg.Logger))
 	s.hooks(&cfg, b.settings.OnDisconnect)
-	policies, bad := readPolicies(b.settings.subscriber, client.CannotPark(cfg.DeadLetters, cfg.ClientID))
+	policies, bad := readPolicies(b.settings.subscriber, parking.CannotPark(cfg.DeadLetters, cfg.ClientID))
 	s.policies = policies
 	problems = errors.Join(problems, s.delivery(&b.settings, &cfg), bad)
 	s.cfg = cfg

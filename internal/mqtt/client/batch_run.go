@@ -74,7 +74,7 @@ func (b *batcher) follows(a *arrival) bool {
 	if a.key != 0 && b.alone[a.key] > 0 {
 		return true
 	}
-	return b.sub.lot != nil && b.sub.lot.hold(a.Delivery) != delivery.Free
+	return b.sub.backlog.Hold(a.Delivery) != delivery.Free
 }
 
 // single has a message handled by itself. The mutex is held.
@@ -108,7 +108,7 @@ func (b *batcher) attempt(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	overrun := time.AfterFunc(deadline, func() {
-		b.run.client.overrunLog.say(func(others string) {
+		b.run.client.overruns.Say("", func(others string) {
 			b.run.client.log.Warnf("mqtt: handler of batches of %q passed its deadline and goes on%s", b.sub.Filter, others)
 		})
 	})

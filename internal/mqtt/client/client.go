@@ -12,6 +12,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
@@ -25,7 +26,7 @@ type Client struct {
 	router *topic.Trie[*Subscription]
 	counts counts
 	store  deadletter.Store
-	ids    deadletter.IDs // of letters
+	parked parking.Totals
 
 	mu       sync.Mutex
 	subs     map[*Subscription]func()   // registered, with what takes it out of the router
@@ -39,10 +40,8 @@ type Client struct {
 
 	began chan struct{} // closed while there is a run
 
-	unroutedLog, overShareLog logsafe.PerMinute
-	// letterLog is about what became of messages that were not handled.
-	letterLog, blockedLog, retryLog           fewPerMinute
-	parkedLog, topicLog, overrunLog, panicLog fewPerMinute
+	unroutedLog               logsafe.PerMinute
+	retries, overruns, panics logsafe.Few // lines of the log
 }
 
 // NewClient checks the configuration and opens nothing yet. The subscriptions
@@ -58,7 +57,7 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 		began: make(chan struct{}),
 	}
 	if c.store = cfg.DeadLetters; c.store == nil {
-		c.store = newRetained(c)
+		c.store = c.newRetained()
 	}
 	if old == nil {
 		return c, nil

@@ -17,6 +17,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking/retained"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
@@ -30,7 +31,6 @@ const (
 	DefaultRetryBudget    = 5 * time.Second
 	DefaultMaxPayload     = envelope.DefaultMaxPayload
 	DefaultStopTimeout    = 10 * time.Second
-	DefaultDeadLetter     = "dead-letter/"
 	DefaultParkLimit      = 24 * time.Hour
 	DefaultParkReport     = time.Minute
 	DefaultMaxLetters     = deadletter.DefaultMaxLetters
@@ -213,7 +213,7 @@ func (c *Config) resolve() error {
 		if err := topic.ValidateName(c.DeadLetterTopic); err != nil {
 			bad("Subscriber", "dead_letter_topic", "%w", err)
 		}
-	} else if err := topic.ValidateName(c.letterPrefix()); err != nil {
+	} else if err := topic.ValidateName(retained.Prefix(c.Service)); err != nil {
 		errs = append(errs, fmt.Errorf("name of the service, which is in the topics of dead letters: %w", err))
 	}
 	if c.Retained && c.DeadLetters != nil {
@@ -272,14 +272,6 @@ func def[T comparable](v *T, d T) {
 		*v = d
 	}
 }
-
-// letterBounds are those of retained letters.
-func (c *Config) letterBounds() deadletter.Bounds {
-	return deadletter.Bounds{Letters: c.MaxLetters, Bytes: c.MaxLetterBytes, Share: c.LetterShare}
-}
-
-// letterPrefix is where dead letters are retained.
-func (c *Config) letterPrefix() string { return DefaultDeadLetter + c.Service + "/" }
 
 // persistent reports whether the broker shall keep our sessions.
 func (c *Config) persistent() bool {

@@ -14,11 +14,6 @@ type counts struct {
 	unrouted         atomic.Int64 // acknowledged by the broker without a subscriber
 	headless         atomic.Int64 // went out on MQTT 3.1.1 without their properties
 	retainedIgnored  atomic.Int64 // kept by the broker, and of no use to the handler
-	discarded        atomic.Int64 // acknowledged unhandled by policy
-	topicFailed      atomic.Int64 // dead letters that did not reach their topic
-	lettersCut       atomic.Int64 // dead letters that have not all of their message
-	lettersLost      atomic.Int64 // messages whose letter no store took, discarded
-	lettersOverShare atomic.Int64 // messages whose origin has its share of the store, discarded
 }
 
 // Dropped is how many QoS 0 messages found the queue full.

@@ -28,6 +28,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
@@ -138,7 +139,7 @@ func ValidateSharePrefix(prefix string) error { return topic.ValidateSharePrefix
 // ValidateFilter checks a topic filter, shared or not.
 func ValidateFilter(filter string) error {
 	if err := topic.ValidateFilter(filter); err != nil {
-		return &Error{Op: "subscribe", Topic: shorten(filter), Reason: session.ReasonBadTopic, Cause: err}
+		return &Error{Op: "subscribe", Topic: logsafe.Clip(filter), Reason: session.ReasonBadTopic, Cause: err}
 	}
 	return nil
 }
@@ -146,7 +147,7 @@ func ValidateFilter(filter string) error {
 // ValidateTopic checks a topic name.
 func ValidateTopic(name string) error {
 	if err := topic.ValidateName(name); err != nil {
-		return &Error{Op: "publish", Topic: shorten(name), Reason: session.ReasonBadTopic, Cause: err}
+		return &Error{Op: "publish", Topic: logsafe.Clip(name), Reason: session.ReasonBadTopic, Cause: err}
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ func (c *Client) hook(f func()) {
 }
 
 func (c *Client) logPanic(text string, stack []byte) {
-	c.panicLog.say(func(others string) { c.log.Panic(text+others, stack) })
+	c.panics.Say("", func(others string) { c.log.Panic(text+others, stack) })
 }
 
 // report writes what happened into the log.

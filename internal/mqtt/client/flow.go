@@ -22,8 +22,11 @@ func (r *run) flow(s *Subscription) (*delivery.Attempts[*Delivery], error) {
 		}
 	}
 	policy.Waker = s.waker
-	if s.lot != nil {
-		policy.Held, policy.Park = s.lot.hold, s.lot.park
+	if b := s.backlog; b != nil {
+		policy.Held = func(d *Delivery) delivery.Hold { return b.Hold(d) }
+		policy.Park = func(ctx context.Context, d *Delivery, cause error, attempts int) error {
+			return b.Park(ctx, d, cause, attempts)
+		}
 	}
 	return delivery.NewAttempts(s.handle, policy)
 }
@@ -34,13 +37,13 @@ func (r *run) policy(s *Subscription) delivery.Policy[*Delivery] {
 	return delivery.Policy[*Delivery]{
 		Deadline: cmp.Or(s.Timeout, cfg.HandlerTimeout), Budget: cmp.Or(s.Budget, cfg.RetryBudget),
 		MaxAttempts: s.MaxAttempts, MinBackoff: s.Backoff, MaxBackoff: s.MaxBackoff, Classify: s.Classify,
-		StoreTimeout: cfg.StoreTimeout, DeadLetter: r.bury,
+		StoreTimeout: cfg.StoreTimeout, DeadLetter: r.deadLetter,
 	}
 }
 
 // handle is one attempt.
 func (s *Subscription) handle(ctx context.Context, d *Delivery, attempt int) error {
-	d.Attempt = d.attempts(attempt)
+	d.Attempt = d.Attempts(attempt)
 	return s.Handler(ctx, d)
 }
 
@@ -56,7 +59,7 @@ func (s *Subscription) waker(d *Delivery) func() {
 
 // keyOf is the order of a delivery in the scheduler; 0 is none.
 func (at *subscriber) keyOf(d *Delivery) uint64 {
-	if name := d.order(); name != "" {
+	if name := d.Order(); name != "" {
 		return at.sched.Key(name)
 	}
 	return 0
@@ -68,13 +71,13 @@ func (r *run) observer() delivery.Observer[*Delivery] {
 	log, hooks := r.client.log, &r.client.cfg.Hooks
 	o := delivery.Observer[*Delivery]{
 		Overrun: func(d *Delivery, attempt int) {
-			attempt = d.attempts(attempt)
-			r.client.overrunLog.sayOf(d, func(others string) {
+			attempt = d.Attempts(attempt)
+			r.client.overruns.Say(originOf(d), func(others string) {
 				log.Warnf("mqtt: handler of %q passed its deadline and goes on: topic %q, attempt %d%s", d.sub.Filter, d.Topic, attempt, others)
 			})
 		},
 		Retrying: func(d *Delivery, attempts int, after time.Duration, err error) {
-			r.client.retryLog.sayOf(d, func(others string) {
+			r.client.retries.Say(originOf(d), func(others string) {
 				log.Warnf("mqtt: handler of %q failed, retry in %v: topic %q, attempt %d%s: %v", d.sub.Filter, after, d.Topic, attempts, others, err)
 			})
 			logPanic(r, err)
@@ -84,42 +87,24 @@ func (r *run) observer() delivery.Observer[*Delivery] {
 		},
 		Finished: r.finished,
 		DeadLetterFailed: func(d *Delivery, after time.Duration, err error) {
-			r.client.blockedLog.sayOf(d, func(others string) {
-				log.Errorf("mqtt: letter not accepted, message stays as it is, retry in %v: topic %q%s: %v", after, d.Topic, others, err)
-			})
+			r.parking.Failed(d, after, err)
 		},
 	}
 	if h := hooks.Handled; h != nil {
 		o.Attempted = func(d *Delivery, attempt int, took time.Duration, err error) {
-			attempt = d.attempts(attempt)
+			attempt = d.Attempts(attempt)
 			r.client.hook(func() { h(d, attempt, took, err) })
 		}
 	}
 	return o
 }
 
-// finished takes back the letter of a message that was handled after all.
+// finished ends what happened beside the attempts.
 func (r *run) finished(d *Delivery, o delivery.Outcome) {
-	r.ended(d, o)
-	if d.letter != nil && (o.Result == delivery.Handled || o.Result == delivery.Dropped) {
-		r.retract(d)
-	}
-}
-
-// ended ends what happened beside the attempts.
-func (r *run) ended(d *Delivery, o delivery.Outcome) {
 	if d.manual() && o.Result != delivery.Handled {
 		d.finish() // nobody else will acknowledge it
 	}
-	if o.Result == delivery.Dropped {
-		r.client.counts.discarded.Add(1)
-		r.client.letterLog.sayOf(d, func(others string) {
-			r.client.log.Errorf("mqtt: discarded by policy: topic %q, %d attempts%s: %v", d.Topic, d.attempts(o.Attempts), others, o.Err)
-		})
-	}
-	if d.letter != nil {
-		r.troubles.clear(d)
-	}
+	r.parking.Finished(d, o)
 }
 
 func logPanic(r *run, err error) {

@@ -16,10 +16,10 @@ func (c *Client) Health() event.Health {
 		SessionsLost: c.counts.forgotten.Load(), HeadersLost: c.Headless(),
 	}
 	h.Unrouted, h.IllFormed = c.counts.unrouted.Load(), c.counts.illFormed.Load()
-	h.Discarded, h.DeadLetterTopicFailed = c.counts.discarded.Load(), c.counts.topicFailed.Load()
+	h.Discarded, h.DeadLetterTopicFailed = c.parked.Discarded.Load(), c.parked.TopicFailed.Load()
 	h.RetainedIgnored = c.counts.retainedIgnored.Load()
-	h.LettersCut, h.LettersLost = c.counts.lettersCut.Load(), c.counts.lettersLost.Load()
-	h.LettersOverShare = c.counts.lettersOverShare.Load()
+	h.LettersCut, h.LettersLost = c.parked.Cut.Load(), c.parked.Lost.Load()
+	h.LettersOverShare = c.parked.OverShare.Load()
 	r := c.current()
 	if r == nil {
 		h.LastError = c.absence()
@@ -33,9 +33,9 @@ func (c *Client) Health() event.Health {
 	for _, s := range append(slices.Clip(r.pubs.sessions), r.answers.made(), r.inboxes.conn.made()) {
 		h.InFlight += addSession(&h, s).InFlight
 	}
-	h.ForeignParked = int(r.foreign.Load())
-	h.Held, _ = r.held()
-	h.DeadLetterError = r.troubles.last()
+	h.ForeignParked = r.parking.Foreign()
+	h.Held, _ = r.parking.HeldKeys()
+	h.DeadLetterError = r.parking.Problem()
 	h.DeadLettersBlocked = h.DeadLetterError != nil
 	h.SelfTestError = r.selfTestError()
 	return h

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
@@ -100,7 +101,7 @@ func (c *Client) OpenInbox(ctx context.Context, name string) (*Inbox, error) {
 	if name == "" {
 		name = q.own
 	} else if err := topic.ValidateName(name); err != nil {
-		return nil, &Error{Op: "request", Topic: shorten(name), Reason: session.ReasonBadTopic, Cause: err}
+		return nil, &Error{Op: "request", Topic: logsafe.Clip(name), Reason: session.ReasonBadTopic, Cause: err}
 	}
 	s, err := q.conn.get()
 	if err != nil {

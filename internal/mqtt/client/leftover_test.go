@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -97,7 +98,7 @@ func TestLargestRetainedLetter(t *testing.T) {
 			t.Error(err)
 		}
 		over := list[0]
-		over.ID, over.Payload = numbered(1), make([]byte, maxLetter)
+		over.ID, over.Payload = numbered(1), make([]byte, 4*session.DefaultMaxPacketSize)
 		if err := c.DeadLetters().Put(within(t, patience), over); !errors.Is(err, deadletter.ErrUnfit) {
 			t.Errorf("a letter that could not be read back: %v", err)
 		}

@@ -18,7 +18,7 @@ func TestLetterWithoutASubscription(t *testing.T) {
 		c.Hooks.DeadLettered = func(d *Delivery, _, _ string, _ int, cause error) { told.add("%q %s %v", d.Filter(), d.Topic, cause) }
 	}), on("other", idle))
 	d := &Delivery{Inbound: &session.Inbound{Topic: "nobody/here", Payload: []byte("x"), QoS: 1}}
-	if err := c.current().bury(within(t, patience), d, errors.New("no subscription"), 0); err != nil {
+	if err := c.current().deadLetter(within(t, patience), d, errors.New("no subscription"), 0); err != nil {
 		t.Fatal(err)
 	}
 	list, err := store.List(t.Context(), deadletter.Query{})

@@ -3,6 +3,7 @@ package client
 import (
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
@@ -38,3 +39,10 @@ func (t *arrivals) alone(now time.Time) bool {
 
 // aloneAfter is after how long without another's message an origin counts as alone.
 const aloneAfter = time.Second
+
+// originOf is whose message it is, by what access rules guard of its topic.
+func originOf(d *Delivery) string {
+	var l deadletter.Letter
+	l.Topic, l.Filter = d.Topic, d.Filter()
+	return l.Origin()
+}

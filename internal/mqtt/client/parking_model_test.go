@@ -194,7 +194,7 @@ func simulate(t *testing.T, p plan) []string {
 			}
 			time.Sleep(time.Minute) //nolint:forbidigo // advances the clock of synctest
 		}
-		r.sub.lots.close()
+		r.sub.backlogs.Close()
 		r.sub.sched.Close()
 		synctest.Wait()
 	}
@@ -235,7 +235,7 @@ func (w *world) over(r *run) bool {
 			return false
 		}
 	}
-	parked, _ := r.sub.lots.count()
+	parked, _ := r.sub.backlogs.Count()
 	return parked == 0
 }
 
@@ -267,7 +267,7 @@ func (w *world) start(t *testing.T) (*run, *Subscription) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.restore(t.Context()); err != nil {
+	if err := r.parking.Restore(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return r, s

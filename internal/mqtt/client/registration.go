@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
@@ -24,7 +25,7 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 	var (
 		r     *run
 		at    *subscriber
-		l     *lot
+		l     *parking.Backlog
 		asked session.Wish
 	)
 	for moved := true; moved; {
@@ -49,7 +50,7 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 
 // await waits, within ctx, until a subscription that was registered while running
 // has its session, its parked messages and its grant.
-func (c *Client) await(ctx context.Context, r *run, at *subscriber, l *lot, asked session.Wish) error {
+func (c *Client) await(ctx context.Context, r *run, at *subscriber, l *parking.Backlog, asked session.Wish) error {
 	for _, other := range r.subscribers() {
 		if other != at { // where the filter may have been before
 			other.strays.rematch()
@@ -61,7 +62,7 @@ func (c *Client) await(ctx context.Context, r *run, at *subscriber, l *lot, aske
 	if err := at.connect(); err != nil {
 		return err
 	}
-	if err := r.restoreOne(ctx, l); err != nil {
+	if err := r.parking.RestoreOne(ctx, l); err != nil {
 		return err
 	}
 	if err := asked.Wait(ctx); err != nil {
@@ -98,7 +99,7 @@ func (c *Client) place(s *Subscription) (r *run, at *subscriber, err error) {
 // now: then the run has moved. What is wanted of the broker changes in the same
 // moment: others may register and take back handlers of the filter, and the last
 // change is the one that stands. Messages that were kept go to s first.
-func (c *Client) enlist(s *Subscription, r *run, at *subscriber) (l *lot, asked session.Wish, moved bool, err error) {
+func (c *Client) enlist(s *Subscription, r *run, at *subscriber) (l *parking.Backlog, asked session.Wish, moved bool, err error) {
 	if r != nil {
 		at.strays.mu.Lock()
 		defer at.strays.mu.Unlock()
@@ -111,7 +112,7 @@ func (c *Client) enlist(s *Subscription, r *run, at *subscriber) (l *lot, asked 
 	return l, asked, moved, err
 }
 
-func (c *Client) join(s *Subscription, r *run) (l *lot, asked session.Wish, moved bool, err error) {
+func (c *Client) join(s *Subscription, r *run) (l *parking.Backlog, asked session.Wish, moved bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.mayRegister(s); err != nil {
@@ -138,7 +139,7 @@ func (c *Client) join(s *Subscription, r *run) (l *lot, asked session.Wish, move
 			s.at.dismiss(s)
 		}
 	}
-	return s.lot, asked, false, err
+	return s.backlog, asked, false, err
 }
 
 func (c *Client) mayRegister(s *Subscription) error {
@@ -216,7 +217,7 @@ func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
 func (c *Client) takeBack(ctx context.Context, s *Subscription, failed bool) error {
 	r, at, asked, heir := c.delist(s, failed)
 	if heir != nil {
-		r.handOver(ctx, s.lot, heir)
+		r.parking.HandOver(ctx, s.backlog, heir)
 	}
 	gone, err := asked.Gone(ctx)
 	if gone {
@@ -227,7 +228,7 @@ func (c *Client) takeBack(ctx context.Context, s *Subscription, failed bool) err
 
 // delist takes s out; asked is what waits for the end of its filter, when that
 // does not stay and there is a run, and heir is who has what s parked then.
-func (c *Client) delist(s *Subscription, failed bool) (r *run, at *subscriber, asked session.Wish, heir *lot) {
+func (c *Client) delist(s *Subscription, failed bool) (r *run, at *subscriber, asked session.Wish, heir *parking.Backlog) {
 	if r = c.run.Load(); r != nil {
 		at, _ = r.subscriber(s.Session) // is there: s was registered with it
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking/retained"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -67,7 +68,7 @@ func TestForgedRetainedLetters(t *testing.T) {
 		if err := s.Put(within(t, patience), honest); err != nil {
 			t.Fatal(err)
 		}
-		at := func(id string) string { return letterTopic + part(id) + "/" + id }
+		at := s.(*retained.Store).Destination
 		parked, elsewhere := forged(numbered(6), "work"), forged(numbered(7), "work")
 		parked.State, elsewhere.Service = deadletter.Parked, "other"
 		suspect := map[string]*deadletter.Letter{ // by topic
@@ -94,7 +95,7 @@ func TestForgedRetainedLetters(t *testing.T) {
 			t.Fatalf("%d letters, %v; want %d", len(list), err, len(suspect)+2)
 		}
 		for _, l := range list {
-			if topic := s.(*retained).topic(l.ID); (l.Suspect != "") != (topic != at(honest.ID)) || l.Suspect != "" && suspect[topic] == nil && topic != broken {
+			if topic := at(l.ID); (l.Suspect != "") != (topic != at(honest.ID)) || l.Suspect != "" && suspect[topic] == nil && topic != broken {
 				t.Errorf("%s on %s: suspect %q", l.ID, topic, l.Suspect)
 			}
 		}
@@ -159,7 +160,7 @@ func TestSignedRetainedLetters(t *testing.T) {
 		if err != nil || l.Suspect != "" || l.Header("dead-letter-mac") != "x" {
 			t.Fatalf("%+v, %v", l, err)
 		}
-		retainLetter(t, c, letterTopic+part(numbered(5))+"/"+numbered(5), l, old)
+		retainLetter(t, c, s.(*retained.Store).Destination(numbered(5)), l, old)
 		changed := *l
 		changed.ID, changed.Payload = numbered(6), []byte("changed")
 		m, err := deadletter.Encode(&changed, c.cfg.Protocol == Version5) // with the old signature
@@ -167,7 +168,7 @@ func TestSignedRetainedLetters(t *testing.T) {
 			t.Fatal(err)
 		}
 		out := envelope.Outgoing(m)
-		out.Topic, out.Retain = letterTopic+part(changed.ID)+"/"+changed.ID, true
+		out.Topic, out.Retain = s.(*retained.Store).Destination(changed.ID), true
 		if err := c.Publish(within(t, patience), out); err != nil {
 			t.Fatal(err)
 		}
@@ -225,33 +226,4 @@ func TestForeignProbes(t *testing.T) {
 			t.Error("the self-test did not end")
 		}
 	})
-}
-
-// A probe that is cleared each time is told, and is no proof that nothing is kept.
-func TestProbeErrors(t *testing.T) {
-	t.Parallel()
-	for name, tt := range map[string]struct {
-		messages []*Inbound
-		want     error
-	}{
-		"kept":          {[]*Inbound{{Payload: []byte("p")}, {Payload: []byte("p"), Retain: true}}, nil},
-		"kept, cleared": {[]*Inbound{{Payload: []byte("p"), Retain: true}, {}}, nil},
-		"not kept":      {[]*Inbound{{Payload: []byte("p")}}, errNotKept},
-		"cleared":       {[]*Inbound{{Payload: []byte("p")}, {}}, errCleared},
-		"written over":  {[]*Inbound{{Payload: []byte("p")}, {Payload: []byte("other"), Retain: true}}, errCleared},
-		"nothing came":  {nil, errNotKept},
-	} {
-		p := &probed{topic: "t", payload: "p"}
-		for _, m := range tt.messages {
-			m.Topic = "t"
-			if len(m.Payload) == 0 {
-				p.clear(m.Topic)
-			} else if err := p.keep(m); err != nil {
-				t.Error(err)
-			}
-		}
-		if err := p.err(); !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
-			t.Errorf("%s: %v, want %v", name, err, tt.want)
-		}
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking/retained"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -28,6 +29,18 @@ func eachVersion(t *testing.T, test func(t *testing.T, version option)) {
 			t.Parallel()
 			test(t, func(c *Config) { c.Protocol = p })
 		})
+	}
+}
+
+// tested has the store of a client test itself, and count its dead letters.
+func tested(t *testing.T, c *Client) {
+	t.Helper()
+	s := c.store.(*retained.Store)
+	if err := s.Test(within(t, patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Stats(within(t, patience)); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -180,7 +181,7 @@ func (i *intake) Overflow(m *session.Inbound, waited bool) (dropped bool) {
 func (i *intake) tellShare(m *session.Inbound, now time.Time) {
 	if i.sayShare.Due(now) {
 		i.run.client.log.Warnf("mqtt: messages of topic %q wait for their handler and have their share of the queue: "+
-			"further ones at QoS 0 are dropped and counted (said once a minute)", shorten(m.Topic))
+			"further ones at QoS 0 are dropped and counted (said once a minute)", logsafe.Clip(m.Topic))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -30,14 +31,12 @@ type run struct {
 	stopped     chan struct{} // closed at the end of stop
 	unclean     error         // of Stop; valid once it stopped
 
-	restoring sync.Mutex // while parked messages are read back
-	troubles  troubles
-	checks    background
-	presence  *Presence
-	grants    grants
-	filters   filterBook
+	parking  *parking.Parking
+	checks   background
+	presence *Presence
+	grants   grants
+	filters  filterBook
 
-	foreign    atomic.Int64 // parked messages that nobody here handles
 	selfTested atomic.Pointer[error]
 }
 
@@ -47,6 +46,7 @@ type run struct {
 func newRun(ctx context.Context, c *Client) (*run, error) {
 	r := &run{client: c, base: context.WithoutCancel(ctx), presence: c.presence, began: make(chan struct{}), stopped: make(chan struct{})}
 	r.events = &events{client: c, left: &r.left, outages: make(outages)}
+	r.parking = r.newParking()
 	r.checks.init()
 	r.grants.init(c.cfg.Granted)
 	r.id = c.cfg.clientID()
@@ -118,7 +118,7 @@ func (r *run) open(id string) (err error) {
 // tries each address once.
 func (r *run) start(ctx context.Context) error {
 	c := r.client
-	if err := r.restore(ctx); err != nil {
+	if err := r.parking.Restore(ctx); err != nil {
 		return err
 	}
 	main := r.main()
@@ -141,7 +141,7 @@ func (r *run) start(ctx context.Context) error {
 		r.checks.run(r.checkRetained)
 	}
 	if c.store.Parks() {
-		r.checks.run(r.watchParked)
+		r.checks.run(r.parking.Watch)
 	}
 	if len(c.cfg.SelfTest) > 0 {
 		r.checks.run(r.selfTest)
@@ -178,9 +178,9 @@ func (r *run) prepare(s *Subscription) error {
 	if s.at, err = r.subscriber(s.Session); err != nil {
 		return err
 	}
-	s.lane, s.lot, s.batch = s.at.sched.NewLane(s.Concurrency), nil, r.newBatcher(s)
+	s.lane, s.backlog, s.batch = s.at.sched.NewLane(s.Concurrency), nil, r.newBatcher(s)
 	if r.client.cannotPark(s) == nil {
-		s.lot, err = r.newLot(s)
+		s.backlog, err = r.newBacklog(s)
 	}
 	if err == nil {
 		s.flow, err = r.flow(s)
@@ -188,7 +188,7 @@ func (r *run) prepare(s *Subscription) error {
 	if err != nil {
 		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: err}
 	}
-	s.at.lots.add(s.lot)
+	s.at.backlogs.Add(s.backlog)
 	r.grants.expect(s.Session)
 	return nil
 }
@@ -200,7 +200,7 @@ func (r *run) stop(ctx context.Context) error {
 	for _, at := range subscribers {
 		at.StopIntake()
 		at.strays.close()
-		at.lots.close()
+		at.backlogs.Close()
 	}
 	r.checks.stop()
 	drained := drain(ctx, subscribers)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strings"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 // maxSessionName bounds the name of a session of its own.
@@ -25,7 +27,7 @@ func (s *Subscription) checkSession() error {
 
 func checkSessionName(name string) error {
 	if len(name) > maxSessionName || strings.ContainsFunc(name, func(r rune) bool { return !plain(r) }) {
-		return fmt.Errorf("name %q: want 1 to %d letters, digits, - and _", shorten(name), maxSessionName)
+		return fmt.Errorf("name %q: want 1 to %d letters, digits, - and _", logsafe.Clip(name), maxSessionName)
 	}
 	switch first, _, _ := strings.Cut(name, "-"); first {
 	case publisherWord, serverWord, inboxWord, answerWord, readerWord:

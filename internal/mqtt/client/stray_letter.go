@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -18,7 +19,7 @@ func (at *subscriber) prepareStrays() (err error) {
 	r := at.run
 	policy := r.policy(&Subscription{Classify: func(error) delivery.Verdict { return delivery.DeadLetter }})
 	policy.DeadLetter = func(ctx context.Context, d *Delivery, cause error, _ int) error {
-		return r.bury(ctx, d, cause, 0) // no handler ran
+		return r.deadLetter(ctx, d, cause, 0) // no handler ran
 	}
 	all := r.observer()
 	policy.Observer = delivery.Observer[*Delivery]{DeadLetterFailed: all.DeadLetterFailed, Finished: func(d *Delivery, o delivery.Outcome) {
@@ -26,7 +27,7 @@ func (at *subscriber) prepareStrays() (err error) {
 		r.client.counts.unmatchedLetters.Add(1)
 	}}
 	at.strays.at, at.strayLane = at, at.sched.NewLane(0)
-	at.buryStray, err = delivery.NewAttempts(func(_ context.Context, d *Delivery, _ int) error {
+	at.strayFlow, err = delivery.NewAttempts(func(_ context.Context, d *Delivery, _ int) error {
 		return cmp.Or(d.IllFormed(), errNoSubscription)
 	}, policy)
 	return err
@@ -41,7 +42,7 @@ func (r *run) keeps(m *session.Inbound, grace time.Duration) {
 			then = "dropped"
 		}
 		c.log.Warnf("mqtt: no subscription matches topic %q: the message is kept unacknowledged for %v, for a subscription that comes later, and then %s; further ones are counted",
-			shorten(m.Topic), grace, then)
+			logsafe.Clip(m.Topic), grace, then)
 	}
 	r.noteKept()
 }

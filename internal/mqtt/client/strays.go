@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
@@ -248,7 +249,7 @@ func (at *subscriber) settle(over []stray) {
 	items := make([]delivery.Item, 0, len(over))
 	for _, s := range over {
 		d := &Delivery{Inbound: s.Inbound}
-		at.buryStray.Prepare(&d.task, d, s.Inbound)
+		at.strayFlow.Prepare(&d.task, d, s.Inbound)
 		items = append(items, delivery.Item{
 			Task: &d.task, Lane: at.strayLane, Key: at.sched.Key(s.Topic), Size: s.Size, Must: true,
 		})
@@ -262,7 +263,7 @@ func (at *subscriber) settle(over []stray) {
 func (at *subscriber) drop(m *session.Inbound) {
 	r := at.run
 	if n := r.client.counts.unmatched.Add(1); n == 1 {
-		r.client.log.Warnf("mqtt: no subscription matches topic %q: it is dropped, and further ones are counted", shorten(m.Topic))
+		r.client.log.Warnf("mqtt: no subscription matches topic %q: it is dropped, and further ones are counted", logsafe.Clip(m.Topic))
 	}
 	r.dropped(0, 1, 0)
 	m.Done()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -21,13 +22,13 @@ type subscriber struct {
 	id       string // the client id
 	sched    *delivery.Scheduler
 	intake   *intake
-	lots     lots
+	backlogs *parking.Backlogs
 	batchers batchers
 	guests   guests
 
 	strays    strays
 	strayLane *delivery.Lane
-	buryStray *delivery.Attempts[*Delivery]
+	strayFlow *delivery.Attempts[*Delivery]
 	resumed   atomic.Pointer[bool] // whether the first connection found the session
 	tidying   sync.Once
 
@@ -60,7 +61,7 @@ func (r *run) newSubscriber(name string, will *Message) (*subscriber, error) {
 		return nil, &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
 	}
 	at.sched, at.intake = sched, &intake{run: r, at: at}
-	at.lots.init(sched, c.Concurrency)
+	at.backlogs = r.parking.Session(sched, c.Concurrency)
 	at.id = at.clientID()
 	if err := at.prepareStrays(); err != nil {
 		sched.Close()
@@ -119,13 +120,6 @@ func (r *run) subscribers() []*subscriber {
 	return append([]*subscriber{r.sub}, own...)
 }
 
-func (r *run) allLots() (all []*lot) {
-	for _, at := range r.subscribers() {
-		all = append(all, at.lots.list()...)
-	}
-	return all
-}
-
 func (at *subscriber) clientID() string {
 	if at.name == "" {
 		return at.run.id
@@ -135,7 +129,7 @@ func (at *subscriber) clientID() string {
 
 // dismiss ends what a subscription had here that was taken back.
 func (at *subscriber) dismiss(s *Subscription) {
-	at.lots.remove(s.lot)
+	at.backlogs.Remove(s.backlog)
 	at.batchers.remove(s.batch)
 }
 
@@ -180,7 +174,7 @@ func (r *run) status() session.Status {
 // health adds what the session has to tell.
 func (at *subscriber) health(h *event.Health) {
 	filters, granted, lower := at.Filters()
-	parked, held := at.lots.count()
+	parked, held := at.backlogs.Count()
 	stats := at.sched.Stats()
 	h.Filters, h.Granted, h.GrantedLower = h.Filters+filters, h.Granted+granted, h.GrantedLower+lower
 	h.UnmatchedKept += at.strays.count()

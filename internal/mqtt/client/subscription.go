@@ -10,6 +10,8 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking/retained"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
@@ -91,17 +93,17 @@ type Subscription struct {
 	// OnDeadLetter is told before a message is dead-lettered; nil is nobody.
 	OnDeadLetter func(ctx context.Context, d *Delivery, cause error)
 
-	id     uint32      // subscription identifier on MQTT 5
-	levels int         // of its topics that are guarded, see origin
-	at     *subscriber // of this run
-	flow   *delivery.Attempts[*Delivery]
-	lane   *delivery.Lane
-	lot    *lot     // nil when nothing is parked
-	batch  *batcher // nil without Batch
-	warned bool
-	mixed  bool // beside others; told
-	capped bool // at the highest QoS of the broker; told
-	late   bool // registered after Start
+	id      uint32      // subscription identifier on MQTT 5
+	levels  int         // of its topics that are guarded, see origin
+	at      *subscriber // of this run
+	flow    *delivery.Attempts[*Delivery]
+	lane    *delivery.Lane
+	backlog *parking.Backlog // nil when nothing is parked
+	batch   *batcher         // nil without Batch
+	warned  bool
+	mixed   bool // beside others; told
+	capped  bool // at the highest QoS of the broker; told
+	late    bool // registered after Start
 }
 
 // Delivery is one message on its way through one handler.
@@ -117,10 +119,10 @@ type Delivery struct {
 	sub     *Subscription
 	done    delivery.Doner
 	acked   atomic.Bool
-	key     string  // of OrderingKey or Order; else the topic counts
-	alone   bool    // handled by itself by a subscription with batches
-	before  int     // attempts that an earlier delivery made; the watchdog reads it at any time
-	letter  *letter // once it is one
+	key     string        // of OrderingKey or Order; else the topic counts
+	alone   bool          // handled by itself by a subscription with batches
+	before  int           // attempts that an earlier delivery made; the watchdog reads it at any time
+	kept    *parking.Kept // by the store, or about to be
 	task    delivery.Delivery[*Delivery]
 }
 
@@ -131,7 +133,7 @@ func (d *Delivery) Subscription() *Subscription { return d.sub }
 // Letters reports whether the message is a dead letter as far as its topic and its
 // subscription tell, whatever it says of itself: it is on a topic for them.
 func (d *Delivery) Letters() bool {
-	return strings.HasPrefix(d.Topic, DefaultDeadLetter) || d.sub != nil && d.sub.Letters
+	return strings.HasPrefix(d.Topic, retained.Root) || d.sub != nil && d.sub.Letters
 }
 
 // Filter is the topic filter of the subscription; "" when none matched, and of a
@@ -140,8 +142,8 @@ func (d *Delivery) Filter() string {
 	switch {
 	case d.sub != nil:
 		return d.sub.Filter
-	case d.letter != nil:
-		return d.letter.Filter
+	case d.kept != nil:
+		return d.kept.Letter.Filter
 	}
 	return ""
 }
@@ -171,14 +173,6 @@ func (d *Delivery) finish() {
 
 // First reports whether the handler has the message for the first time.
 func (d *Delivery) First() bool { return d.Attempt <= 1 && !d.Waited }
-
-// order is the key that the message belongs to; "" is none.
-func (d *Delivery) order() string {
-	if d.key == "" && (d.sub == nil || d.sub.OrderingKey == nil) {
-		return d.Topic
-	}
-	return d.key
-}
 
 // parkBound is the most attempts at a parked message; 0 is no bound.
 func (s *Subscription) parkBound() int {

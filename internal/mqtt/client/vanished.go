@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
@@ -54,7 +55,7 @@ func (r *run) tellGone(at *subscriber, m *session.Inbound) {
 		then = "dropped"
 	}
 	c.log.Warnf("mqtt: topic %q is of a filter that the session of %q has from an earlier version of the service, and that this one has no subscription for: the message is %s at once; further ones are counted",
-		shorten(m.Topic), at.id, then)
+		logsafe.Clip(m.Topic), at.id, then)
 }
 
 // tidy unsubscribes what vanished from the code. It waits as long as messages wait

@@ -9,17 +9,26 @@ import (
 
 // Outgoing returns a message of a store in the form that is published.
 func Outgoing(m *message.Message) *session.Message {
-	out := &session.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain}
+	return &session.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain, Properties: properties(m)}
+}
+
+// Arrived returns a message of a store in the form in which it arrived.
+func Arrived(m *message.Message) *session.Inbound {
+	return &session.Inbound{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain, Duplicate: true, Properties: properties(m)}
+}
+
+// properties are nil where the message has none.
+func properties(m *message.Message) *session.Properties {
 	if m.ContentType == "" && m.ResponseTopic == "" && m.CorrelationData == nil && m.Expiry == 0 && len(m.Headers) == 0 {
-		return out
+		return nil
 	}
-	out.Properties = &session.Properties{
+	p := &session.Properties{
 		ContentType: m.ContentType, ResponseTopic: m.ResponseTopic, CorrelationData: m.CorrelationData, Expiry: m.Expiry,
 	}
 	for _, h := range m.Headers {
-		out.Properties.User = append(out.Properties.User, session.UserProperty(h))
+		p.User = append(p.User, session.UserProperty(h))
 	}
-	return out
+	return p
 }
 
 // Stored returns a message on its way out in the form that stores keep. It shares

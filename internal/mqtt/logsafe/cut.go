@@ -25,3 +25,13 @@ func Clip(s string) string {
 	}
 	return s[:most] + "..."
 }
+
+// maxText is the longest text that [Text] returns, in bytes.
+const maxText = 1 << 10
+
+// Text returns the text of an error, or of a stranger, as it is kept: as one printable
+// line of 1 KiB at most.
+func Text(s string) string { return Within(s, maxText) }
+
+// Within is [Line] of the beginning of s, in most bytes at most.
+func Within(s string, most int) string { return Cut(Line(Cut(s, most)), most) }

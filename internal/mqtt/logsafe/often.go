@@ -2,6 +2,7 @@ package logsafe
 
 import (
 	"cmp"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,4 +58,17 @@ func (f *Few) Due(now time.Time, sender string) (skipped int, due bool) {
 	f.said++
 	skipped, f.skipped = f.skipped, 0
 	return skipped, true
+}
+
+// Say calls line if a line about a sender may be written now. others is a text for it
+// that says how many were left out since the last one; "" is none.
+func (f *Few) Say(sender string, line func(others string)) {
+	skipped, due := f.Due(time.Now(), sender)
+	switch {
+	case !due:
+	case skipped > 0:
+		line(fmt.Sprintf(" (and %d more, left out of the log)", skipped))
+	default:
+		line("")
+	}
 }

@@ -1,4 +1,4 @@
-package client
+package retained
 
 import (
 	"container/heap"
@@ -20,42 +20,42 @@ const (
 	readAhead = 32 << 20
 	// readAheadAge is how long they count as what the broker has.
 	readAheadAge = 30 * time.Second
-	// letterBytes is what a letter takes in memory besides what is in it.
-	letterBytes = 1 << 10
+	// overhead is what a letter takes in memory besides what is in it.
+	overhead = 1 << 10
 )
 
-// letterPage is what a read keeps of the letters of a query: the first of them in
+// listing is what a read keeps of the letters of a query: the first of them in
 // the order of their ids, as many as the bound permits. It counts all.
-type letterPage struct {
-	prefix string // of their topics
-	check  letterCheck
-	query  deadletter.Query
-	count  int               // retained letters that came, whatever their query
-	came   int               // bytes of them
-	bytes  int               // of what is kept
-	cut    bool              // there are more than what is kept
-	usage  *deadletter.Usage // of those that count; nil is not asked for
-	size   int64             // of all that came, where usage is asked for
-	began  time.Time
-	atOnce bool // all letters are those of one filter
-	part   struct {
+type listing struct {
+	prefix  string // of their topics
+	decoder decoder
+	query   deadletter.Query
+	count   int               // retained letters that came, whatever their query
+	came    int               // bytes of them
+	bytes   int               // of what is kept
+	cut     bool              // there are more than what is kept
+	usage   *deadletter.Usage // of those that count; nil is not asked for
+	size    int64             // of all that came, where usage is asked for
+	began   time.Time
+	atOnce  bool // all letters are those of one filter
+	part    struct {
 		count, came int // of the filters that are read
 	}
 	lacking bool // letters of a part may have been dropped on their way
 
-	kept    letterHeap           // the last id first
+	kept    byID                 // the last id first
 	sorted  []*deadletter.Letter // once all came
 	foreign map[string]struct{}  // ids of those that take no room
 }
 
-// letterHeap has the letter with the last id on top.
-type letterHeap []*deadletter.Letter
+// byID has the letter with the last id on top.
+type byID []*deadletter.Letter
 
-func (h letterHeap) Len() int           { return len(h) }
-func (h letterHeap) Less(i, j int) bool { return h[i].ID > h[j].ID }
-func (h letterHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *letterHeap) Push(x any)        { *h = append(*h, x.(*deadletter.Letter)) } //nolint:forcetypeassert // of this type
-func (h *letterHeap) Pop() any {
+func (h byID) Len() int           { return len(h) }
+func (h byID) Less(i, j int) bool { return h[i].ID > h[j].ID }
+func (h byID) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *byID) Push(x any)        { *h = append(*h, x.(*deadletter.Letter)) } //nolint:forcetypeassert // of this type
+func (h *byID) Pop() any {
 	old := *h
 	last := old[len(old)-1]
 	old[len(old)-1] = nil
@@ -63,12 +63,12 @@ func (h *letterHeap) Pop() any {
 	return last
 }
 
-func newLetterPage(prefix string, q deadletter.Query, atOnce bool) *letterPage {
-	return &letterPage{prefix: prefix, query: q, atOnce: atOnce, began: time.Now(), foreign: make(map[string]struct{})}
+func newListing(prefix string, q deadletter.Query, atOnce bool) *listing {
+	return &listing{prefix: prefix, query: q, atOnce: atOnce, began: time.Now(), foreign: make(map[string]struct{})}
 }
 
-func (p *letterPage) keep(m *session.Inbound) error {
-	id := letterID(p.prefix, m.Topic)
+func (p *listing) keep(m *session.Inbound) error {
+	id := idOn(p.prefix, m.Topic)
 	if id == "" {
 		return nil
 	}
@@ -79,7 +79,7 @@ func (p *letterPage) keep(m *session.Inbound) error {
 	}
 	if p.usage != nil && m.Retain {
 		kept := envelope.Kept(m)
-		l, counts := p.check.letter(&kept, id)
+		l, counts := p.decoder.decode(&kept, id)
 		if p.size += l.Size(); counts {
 			p.usage.Add(l.Origin(), 1, l.Size())
 		}
@@ -89,12 +89,12 @@ func (p *letterPage) keep(m *session.Inbound) error {
 }
 
 // put keeps a letter that the query selects.
-func (p *letterPage) put(id string, m *session.Inbound) {
+func (p *listing) put(id string, m *session.Inbound) {
 	if id <= p.query.After || p.cut && len(p.kept) > 0 && id >= p.kept[0].ID {
 		return
 	}
 	kept := envelope.Kept(m)
-	l, counts := p.check.letter(&kept, id)
+	l, counts := p.decoder.decode(&kept, id)
 	if !p.query.Matches(l) {
 		return
 	}
@@ -114,8 +114,8 @@ func (p *letterPage) put(id string, m *session.Inbound) {
 	}
 }
 
-func (p *letterPage) clear(topic string) {
-	id := letterID(p.prefix, topic)
+func (p *listing) clear(topic string) {
+	id := idOn(p.prefix, topic)
 	i := slices.IndexFunc(p.kept, func(l *deadletter.Letter) bool { return l.ID == id })
 	if i >= 0 {
 		p.bytes -= sizeOf(p.kept[i])
@@ -140,7 +140,7 @@ const (
 var errMany = errors.New("there are too many letters for one read")
 
 // countOne counts a letter of so many bytes.
-func (p *letterPage) countOne(size int) error {
+func (p *listing) countOne(size int) error {
 	p.count++
 	p.came += size
 	p.part.count++
@@ -152,27 +152,27 @@ func (p *letterPage) countOne(size int) error {
 	return nil
 }
 
-func (p *letterPage) next() { p.part.count, p.part.came = 0, 0 }
+func (p *listing) next() { p.part.count, p.part.came = 0, 0 }
 
 // incomplete is [deadletter.ErrIncomplete] when the broker may have dropped
 // letters on their way. They are still retained.
-func (p *letterPage) incomplete() error {
+func (p *listing) incomplete() error {
 	if !p.lacking {
 		return nil
 	}
 	return fmt.Errorf("%w: %d retained letters came, want at most %d below each of %d topics: a broker may drop what its queue for one client "+
 		"does not hold (max_queued_messages of Mosquitto); replay or drop these first, then the others come, or choose a store",
-		deadletter.ErrIncomplete, p.count, safeCount, letterParts)
+		deadletter.ErrIncomplete, p.count, safeCount, partCount)
 }
 
 // done sorts what came.
-func (p *letterPage) done() {
+func (p *listing) done() {
 	p.sorted = slices.SortedFunc(slices.Values(p.kept), func(a, b *deadletter.Letter) int { return strings.Compare(a.ID, b.ID) })
 	p.kept = nil
 }
 
 // follows reports whether the page of q is in what was read for one before it.
-func (p *letterPage) follows(q deadletter.Query) bool {
+func (p *listing) follows(q deadletter.Query) bool {
 	same := p.query.State == q.State && p.query.Owner == q.Owner && p.query.Filter == q.Filter && p.query.OverAt.Equal(q.OverAt)
 	if !same || q.After == "" || q.After < p.query.After || time.Since(p.began) > readAheadAge {
 		return false
@@ -187,7 +187,7 @@ func (p *letterPage) follows(q deadletter.Query) bool {
 	return enough
 }
 
-func (p *letterPage) after(q deadletter.Query) []*deadletter.Letter {
+func (p *listing) after(q deadletter.Query) []*deadletter.Letter {
 	i, there := slices.BinarySearchFunc(p.sorted, q.After, func(l *deadletter.Letter, id string) int { return strings.Compare(l.ID, id) })
 	if there {
 		i++
@@ -196,7 +196,7 @@ func (p *letterPage) after(q deadletter.Query) []*deadletter.Letter {
 }
 
 // page returns copies, as the caller may change them.
-func (p *letterPage) page(q deadletter.Query) (page []*deadletter.Letter) {
+func (p *listing) page(q deadletter.Query) (page []*deadletter.Letter) {
 	full := q.Full()
 	for _, l := range p.after(q) {
 		if full(l) {
@@ -209,7 +209,7 @@ func (p *letterPage) page(q deadletter.Query) (page []*deadletter.Letter) {
 }
 
 // without forgets letters that were deleted.
-func (p *letterPage) without(ids []string) {
+func (p *listing) without(ids []string) {
 	for _, id := range ids {
 		i, there := slices.BinarySearchFunc(p.sorted, id, func(l *deadletter.Letter, id string) int { return strings.Compare(l.ID, id) })
 		if there {
@@ -219,7 +219,7 @@ func (p *letterPage) without(ids []string) {
 }
 
 // sizeOf is what a letter takes in memory.
-func sizeOf(l *deadletter.Letter) int { return letterBytes + int(l.Size()) }
+func sizeOf(l *deadletter.Letter) int { return overhead + int(l.Size()) }
 
 // oneMessage keeps the messages of a read of one topic.
 type oneMessage struct{ last *message.Message }

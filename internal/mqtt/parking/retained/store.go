@@ -1,4 +1,5 @@
-package client
+// Package retained keeps dead letters as retained messages at the broker.
+package retained
 
 import (
 	"context"
@@ -9,41 +10,68 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// retained keeps each dead letter as a retained message at the broker, which
+// Config says what is kept where. All of it is required but Keys and the parts of
+// Bounds that may be 0.
+type Config struct {
+	// Service is whose dead letters they are.
+	Service string
+	// Keys sign them: the first signs, all verify; none does neither.
+	Keys deadletter.Keys
+	// Bounds is how much may be kept.
+	Bounds deadletter.Bounds
+	// Timeout bounds a self-test that would take longer.
+	Timeout time.Duration
+	// Subscribes reports whether the service has a subscription for a topic.
+	Subscribes func(topic string) bool
+	// Publish returns nil once the broker has a message.
+	Publish func(ctx context.Context, m *session.Message) error
+	// Protocol returns the version that the broker speaks.
+	Protocol func(ctx context.Context) (session.Protocol, error)
+	// Open makes the connection that dead letters are read on, which is closed
+	// after each read. What arrives goes to sink.
+	Open func(sink session.Sink, maxPacket int) (*session.Session, error)
+	// Log takes what an operator has to know.
+	Log logsafe.Logger
+}
+
+// Store keeps each dead letter as a retained message at the broker, which
 // MQTT does not have to keep, nor the broker for everybody: hence the test
-// before the first one. It does not park.
-type retained struct {
-	client *Client
-	turn   chan struct{} // of who reads; one at a time has the client id
+// before the first one. It does not park. It is safe for concurrent use.
+type Store struct {
+	cfg    Config
+	prefix string        // of the topics
+	turn   chan struct{} // of the one that reads; one at a time has the client id
 	tested atomic.Bool
 
-	testing chan struct{} // of who tests
-	many    atomic.Bool   // letters, too many for a broker to send in one go
+	testing chan struct{} // of the one that tests
+	many    atomic.Bool   // too many dead letters for a broker to send in one go
 
 	mu    sync.Mutex
-	ahead *letterPage // what the last list read; nil is nothing
+	ahead *listing // what the last list read; nil is nothing
 	taken taken
 }
 
-var _ deadletter.Store = (*retained)(nil)
+var _ deadletter.Store = (*Store)(nil)
 
-func newRetained(c *Client) *retained {
-	return &retained{client: c, turn: make(chan struct{}, 1), testing: make(chan struct{}, 1), taken: newTaken(c.cfg.letterBounds())}
+// New returns the store. It opens nothing before it is used.
+func New(cfg Config) *Store {
+	return &Store{
+		cfg: cfg, prefix: Prefix(cfg.Service),
+		turn: make(chan struct{}, 1), testing: make(chan struct{}, 1), taken: newTaken(cfg.Bounds),
+	}
 }
 
 // Put implements [deadletter.Store].
-func (s *retained) Put(ctx context.Context, l *deadletter.Letter) error {
-	if err := s.test(ctx); err != nil {
+func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
+	if err := s.Test(ctx); err != nil {
 		return err
 	}
-	r := s.client.publishing()
-	if r == nil {
-		return s.client.absence()
-	}
-	m, err := r.encode(ctx, l, true)
+	m, err := s.encode(ctx, l)
 	if err != nil {
 		return err
 	}
@@ -55,7 +83,7 @@ func (s *retained) Put(ctx context.Context, l *deadletter.Letter) error {
 	if err != nil {
 		return err
 	}
-	if err = s.publish(ctx, m); err != nil {
+	if err = s.cfg.Publish(ctx, m); err != nil {
 		giveBack()
 	}
 	switch session.ReasonOf(err) {
@@ -70,8 +98,22 @@ func (s *retained) Put(ctx context.Context, l *deadletter.Letter) error {
 	return err
 }
 
+// encode returns a dead letter in its form on the wire, which depends on the
+// protocol. A retained message without a payload would be none [MQTT-3.3.1-6].
+func (s *Store) encode(ctx context.Context, l *deadletter.Letter) (*session.Message, error) {
+	version, err := s.cfg.Protocol(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.cfg.Keys.Encode(l, version != session.Version31 && len(l.Payload) > 0)
+	if err != nil {
+		return nil, err
+	}
+	return envelope.Outgoing(m), nil
+}
+
 // packetOf is about how many bytes a message takes, and not less.
-func packetOf(m *Message) int {
+func packetOf(m *session.Message) int {
 	n := 1<<10 + len(m.Topic) + len(m.Payload)
 	if p := m.Properties; p != nil {
 		n += len(p.ContentType) + len(p.ResponseTopic) + len(p.CorrelationData)
@@ -83,9 +125,9 @@ func packetOf(m *Message) int {
 }
 
 // Get implements [deadletter.Store].
-func (s *retained) Get(ctx context.Context, id string) (*deadletter.Letter, error) {
+func (s *Store) Get(ctx context.Context, id string) (*deadletter.Letter, error) {
 	topic := s.topic(id)
-	if id == "" || letterID(s.client.cfg.letterPrefix(), topic) == "" {
+	if id == "" || idOn(s.prefix, topic) == "" {
 		return nil, deadletter.ErrNotFound
 	}
 	var found oneMessage
@@ -95,7 +137,7 @@ func (s *retained) Get(ctx context.Context, id string) (*deadletter.Letter, erro
 	if found.last == nil {
 		return nil, deadletter.ErrNotFound
 	}
-	l, counts := s.client.letterCheck().letter(found.last, letterID(s.client.cfg.letterPrefix(), topic))
+	l, counts := s.decoder().decode(found.last, idOn(s.prefix, topic))
 	if counts {
 		s.taken.saw(l)
 	}
@@ -107,7 +149,7 @@ func (s *retained) Get(ctx context.Context, id string) (*deadletter.Letter, erro
 // be read is listed with a reason that says so, and what somebody else may have written
 // as suspect. What is retained where no letter belongs has its topic for an id. With
 // [deadletter.ErrIncomplete] the page may lack letters.
-func (s *retained) List(ctx context.Context, q deadletter.Query) ([]*deadletter.Letter, error) {
+func (s *Store) List(ctx context.Context, q deadletter.Query) ([]*deadletter.Letter, error) {
 	s.mu.Lock()
 	if p := s.ahead; p != nil && p.follows(q) {
 		defer s.mu.Unlock()
@@ -129,7 +171,7 @@ func (s *retained) List(ctx context.Context, q deadletter.Query) ([]*deadletter.
 }
 
 // forget lets go of what was read ahead.
-func (s *retained) forget(p *letterPage) {
+func (s *Store) forget(p *listing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ahead == p {
@@ -139,15 +181,15 @@ func (s *retained) forget(p *letterPage) {
 
 // readAll reads every letter: all at once where a broker sends as many in one go,
 // else part by part.
-func (s *retained) readAll(ctx context.Context, q deadletter.Query) (*letterPage, error) {
-	p := s.newPage(q, !s.many.Load())
+func (s *Store) readAll(ctx context.Context, q deadletter.Query) (*listing, error) {
+	p := s.newListing(q, !s.many.Load())
 	var err error
 	if p.atOnce {
 		err = s.read(ctx, p, s.everywhere())
 	}
 	if errors.Is(err, errMany) {
 		s.many.Store(true)
-		p = s.newPage(q, false)
+		p = s.newListing(q, false)
 	}
 	if !p.atOnce {
 		err = s.read(ctx, p, s.parts()...)
@@ -164,11 +206,11 @@ func (s *retained) readAll(ctx context.Context, q deadletter.Query) (*letterPage
 }
 
 // newPage counts the letters of each origin where all are counted.
-func (s *retained) newPage(q deadletter.Query, atOnce bool) *letterPage {
-	p := newLetterPage(s.client.cfg.letterPrefix(), q, atOnce)
-	p.check = s.client.letterCheck()
+func (s *Store) newListing(q deadletter.Query, atOnce bool) *listing {
+	p := newListing(s.prefix, q, atOnce)
+	p.decoder = s.decoder()
 	if q.After == afterAll {
-		p.usage = deadletter.NewUsage(s.client.cfg.letterBounds())
+		p.usage = deadletter.NewUsage(s.cfg.Bounds)
 	}
 	return p
 }
@@ -176,14 +218,14 @@ func (s *retained) newPage(q deadletter.Query, atOnce bool) *letterPage {
 // Delete implements [deadletter.Store]: an empty message clears what is
 // retained [MQTT-3.3.1-6]. One that the broker refuses to clear does not stop the
 // others: the error wraps [deadletter.ErrUnfit] then.
-func (s *retained) Delete(ctx context.Context, ids ...string) error {
+func (s *Store) Delete(ctx context.Context, ids ...string) error {
 	var refused []error
 	for _, id := range ids {
 		topic := s.topic(id)
-		if letterID(s.client.cfg.letterPrefix(), topic) == "" {
+		if idOn(s.prefix, topic) == "" {
 			continue // no letter is there
 		}
-		err := s.publish(ctx, &Message{Topic: topic, QoS: 1, Retain: true})
+		err := s.cfg.Publish(ctx, &session.Message{Topic: topic, QoS: 1, Retain: true})
 		switch session.ReasonOf(err) {
 		case "":
 		case session.ReasonBadTopic, session.ReasonBadRequest, session.ReasonNotAuthorized, session.ReasonRefused:
@@ -206,28 +248,22 @@ func (s *retained) Delete(ctx context.Context, ids ...string) error {
 // Stats implements [deadletter.Store]. The broker sends every letter there is
 // for it, of which nothing is kept. With [deadletter.ErrIncomplete] there are at
 // least as many letters as it returns.
-func (s *retained) Stats(ctx context.Context) (deadletter.Stats, error) {
+func (s *Store) Stats(ctx context.Context) (deadletter.Stats, error) {
 	p, err := s.readAll(ctx, deadletter.Query{After: afterAll})
 	if err != nil {
 		return deadletter.Stats{}, err
 	}
-	of := s.client.cfg.letterBounds()
-	return deadletter.Stats{Dead: p.count, Max: of.Letters, Bytes: p.size, MaxBytes: of.Bytes}, p.incomplete()
+	return deadletter.Stats{Dead: p.count, Max: s.cfg.Bounds.Letters, Bytes: p.size, MaxBytes: s.cfg.Bounds.Bytes}, p.incomplete()
 }
 
 // afterAll is behind every id.
 const afterAll = "\U0010FFFF"
 
 // Parks implements [deadletter.Store].
-func (s *retained) Parks() bool { return false }
+func (s *Store) Parks() bool { return false }
+
+// Destination is where the dead letter with an id is kept.
+func (s *Store) Destination(id string) string { return s.topic(id) }
 
 // String describes the store.
-func (s *retained) String() string { return "retained messages " + s.somewhere() }
-
-func (s *retained) publish(ctx context.Context, m *Message) error {
-	r := s.client.publishing()
-	if r == nil {
-		return s.client.absence()
-	}
-	return r.pubs.of(m.Topic).Publish(ctx, m)
-}
+func (s *Store) String() string { return "retained messages " + s.somewhere() }

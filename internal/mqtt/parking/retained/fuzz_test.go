@@ -1,4 +1,4 @@
-package client
+package retained
 
 import (
 	"strings"
@@ -22,25 +22,25 @@ func FuzzRetainedLetter(f *testing.F) {
 	f.Add(prefix+"00/0", m.Payload, "dead-letter-id", "0/#")
 	f.Add(prefix+part(id)+"/"+id, []byte("x"), "dead-letter-state", "parked")
 	f.Fuzz(func(t *testing.T, topic string, payload []byte, key, value string) {
-		at := letterID(prefix, topic)
+		at := idOn(prefix, topic)
 		if at == "" {
 			return
 		}
-		s := &retained{client: &Client{cfg: Config{Service: "shop"}}}
+		s := New(Config{Service: "shop"})
 		if s.topic(at) != topic {
 			t.Fatalf("%q is named %q, which is %q", topic, at, s.topic(at))
 		}
 		for _, keys := range []deadletter.Keys{nil, {[]byte(strings.Repeat("k", deadletter.MinKey))}} {
-			check := letterCheck{service: "shop", keys: keys, ours: func(topic string) bool { return topic == "work" }}
+			check := decoder{service: "shop", keys: keys, ours: func(topic string) bool { return topic == "work" }}
 			in := &message.Message{Payload: payload, Headers: []message.Header{
 				{Key: deadletter.IDHeader, Value: id}, {Key: "dead-letter-topic", Value: "work"}, {Key: "dead-letter-service", Value: "shop"}, {Key: key, Value: value},
 			}}
 			for _, m := range []*message.Message{in, {Payload: payload}} {
-				l, _ := check.letter(m, at)
+				l, _ := check.decode(m, at)
 				if l.ID != at || l.State != deadletter.Dead || strings.ContainsAny(l.Reason+l.Suspect, "\n\x1b") {
 					t.Fatalf("%+v", l)
 				}
-				if l.Suspect == "" && (keys != nil || l.Topic != "work" || l.Service != "shop" || !isLetterID(at)) {
+				if l.Suspect == "" && (keys != nil || l.Topic != "work" || l.Service != "shop" || !isID(at)) {
 					t.Fatalf("%+v is not suspect", l)
 				}
 			}

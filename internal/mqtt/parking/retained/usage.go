@@ -1,4 +1,4 @@
-package client
+package retained
 
 import (
 	"context"
@@ -61,7 +61,7 @@ func (t *taken) saw(l *deadletter.Letter) {
 }
 
 // sawPage is saw for those letters of a page that count, and returns the page.
-func (t *taken) sawPage(p *letterPage, page []*deadletter.Letter) []*deadletter.Letter {
+func (t *taken) sawPage(p *listing, page []*deadletter.Letter) []*deadletter.Letter {
 	for _, l := range page {
 		if _, foreign := p.foreign[l.ID]; !foreign {
 			t.saw(l)
@@ -93,7 +93,7 @@ func (t *taken) now() (usage *deadletter.Usage, never, old bool) {
 // the first one of a process, then what this process writes and deletes is followed.
 // A count that fails stops no letter, and one that is incomplete is taken as it
 // is, so that the bounds may be exceeded by what did not come.
-func (s *retained) room(ctx context.Context, origin string, size int64) (giveBack func(), err error) {
+func (s *Store) room(ctx context.Context, origin string, size int64) (giveBack func(), err error) {
 	if _, never, _ := s.taken.now(); never {
 		s.recount(ctx)
 	}
@@ -110,11 +110,11 @@ func (s *retained) room(ctx context.Context, origin string, size int64) (giveBac
 	}
 }
 
-func (s *retained) recount(ctx context.Context) {
+func (s *Store) recount(ctx context.Context) {
 	s.taken.mu.Lock()
 	s.taken.counted = time.Now() // one that fails is not made again at once either
 	s.taken.mu.Unlock()
 	if _, err := s.Stats(ctx); err != nil {
-		s.client.log.Warnf("mqtt: retained dead letters could not be counted: %v", err)
+		s.cfg.Log.Warnf("mqtt: retained dead letters could not be counted: %v", err)
 	}
 }

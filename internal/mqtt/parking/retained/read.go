@@ -1,4 +1,4 @@
-package client
+package retained
 
 import (
 	"context"
@@ -11,10 +11,6 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
-
-// readerSuffix makes the client id of the connection that retained messages
-// are read on.
-const readerSuffix = "-" + readerWord
 
 // readTimeout bounds the wait for another read, and for what a few filters match.
 const readTimeout = 30 * time.Second
@@ -29,31 +25,24 @@ const maxLetter = 4 * session.DefaultMaxPacketSize
 // a few filters after the other. It has a connection of its own for that: on the
 // subscriber's they would wait for acknowledgements, which may be waiting for
 // this. An error of take ends it.
-func (s *retained) read(ctx context.Context, take taker, filters ...string) error {
+func (s *Store) read(ctx context.Context, take taker, filters ...string) error {
 	return s.reading(ctx, take, func(ctx context.Context, c *collector, reader *session.Session) error {
 		return c.collect(ctx, reader, filters)
 	})
 }
 
 // reading calls f with a connection whose messages go to take.
-func (s *retained) reading(ctx context.Context, take taker, f func(context.Context, *collector, *session.Session) error) error {
+func (s *Store) reading(ctx context.Context, take taker, f func(context.Context, *collector, *session.Session) error) error {
 	if err := s.takeTurn(ctx); err != nil {
 		return err
 	}
 	defer func() { <-s.turn }()
-	r := s.client.publishing()
-	if r == nil {
-		return s.client.absence()
-	}
 	id, err := uuid.NewRandom()
 	if err != nil {
 		return err
 	}
-	c := &collector{take: take, end: s.client.cfg.letterPrefix() + "end/read/" + id.String(), arrived: make(chan struct{}, 1)}
-	cfg := s.client.cfg.session(r.id + s.client.cfg.PublisherSuffix + readerSuffix)
-	cfg.Negotiation, cfg.Sink, cfg.CleanSession, cfg.SessionExpiry = r.version, c, true, 0
-	cfg.MaxPacketSize = maxLetter
-	reader, err := session.New(cfg)
+	c := &collector{take: take, end: s.prefix + "end/read/" + id.String(), arrived: make(chan struct{}, 1)}
+	reader, err := s.cfg.Open(c, maxLetter)
 	if err != nil {
 		return err
 	}
@@ -66,7 +55,7 @@ func (s *retained) reading(ctx context.Context, take taker, f func(context.Conte
 	return f(ctx, c, reader)
 }
 
-func (s *retained) takeTurn(ctx context.Context) error {
+func (s *Store) takeTurn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	select {
@@ -247,7 +236,7 @@ func (c *collector) untilEnd(ctx context.Context, s *session.Session) error {
 	if err != nil {
 		return err
 	}
-	end := Message{Topic: c.end, Payload: []byte(mark.String())}
+	end := session.Message{Topic: c.end, Payload: []byte(mark.String())}
 	c.mu.Lock()
 	c.mark, c.ended = mark.String(), false
 	c.mu.Unlock()

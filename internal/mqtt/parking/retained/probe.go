@@ -1,4 +1,4 @@
-package client
+package retained
 
 import (
 	"context"
@@ -22,15 +22,15 @@ const (
 // probes is how often a probe is published that somebody else clears.
 const probes = 3
 
-// test publishes a retained message, reads it back and clears it, until that
+// Test publishes a retained message, reads it back and clears it, until that
 // went well once. Whoever may write there can clear it before it is read back, and
 // could clear each letter as well: that is told, and after a few probes it is no
 // proof that the broker keeps nothing, as it would stop the service for good.
-func (s *retained) test(ctx context.Context) error {
+func (s *Store) Test(ctx context.Context) error {
 	if s.tested.Load() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, min(testTimeout, s.client.cfg.StoreTimeout))
+	ctx, cancel := context.WithTimeout(ctx, min(testTimeout, s.cfg.Timeout))
 	defer cancel()
 	select { // one test is enough for all that wait
 	case s.testing <- struct{}{}:
@@ -49,15 +49,15 @@ func (s *retained) test(ctx context.Context) error {
 		}
 	}
 	if errors.Is(err, errCleared) {
-		s.client.log.Errorf("mqtt: somebody else clears retained messages below %q, and can clear dead letters: "+
-			"want access rules that let only this service write there", s.client.cfg.letterPrefix())
+		s.cfg.Log.Errorf("mqtt: somebody else clears retained messages below %q, and can clear dead letters: "+
+			"want access rules that let only this service write there", s.prefix)
 		err = nil
 	}
 	if err != nil {
 		return fmt.Errorf("self-test of retained messages on %q: %w", topic, err)
 	}
 	if !s.tested.Swap(true) {
-		s.client.log.Infof("mqtt: the broker keeps retained messages: dead letters go to %q", s.somewhere())
+		s.cfg.Log.Infof("mqtt: the broker keeps retained messages: dead letters go to %q", s.somewhere())
 	}
 	return nil
 }
@@ -69,17 +69,17 @@ var (
 
 // probe publishes a message on a topic that nobody can guess, and reads it back. It is
 // subscribed to before that, so as to see who clears it.
-func (s *retained) probe(ctx context.Context) (topic string, err error) {
+func (s *Store) probe(ctx context.Context) (topic string, err error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
 		return "", err
 	}
-	below := s.client.cfg.letterPrefix() + "check/"
-	m := &Message{Topic: below + "retained/" + id.String(), Payload: []byte(id.String()), QoS: 1, Retain: true}
+	below := s.prefix + "check/"
+	m := &session.Message{Topic: below + "retained/" + id.String(), Payload: []byte(id.String()), QoS: 1, Retain: true}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearTimeout)
 		defer cancel()
-		if e := s.publish(ctx, &Message{Topic: m.Topic, QoS: 1, Retain: true}); e != nil && err == nil {
+		if e := s.cfg.Publish(ctx, &session.Message{Topic: m.Topic, QoS: 1, Retain: true}); e != nil && err == nil {
 			err = fmt.Errorf("clearing: %w", e)
 		}
 	}()
@@ -88,7 +88,7 @@ func (s *retained) probe(ctx context.Context) (topic string, err error) {
 		if err := subscribeAll(ctx, reader, session.Filter{Filter: below + "+/" + id.String()}); err != nil {
 			return err
 		}
-		if err := s.publish(ctx, m); err != nil {
+		if err := s.cfg.Publish(ctx, m); err != nil {
 			return err
 		}
 		// Another filter for the same topic, for which the broker sends what it keeps.
@@ -139,21 +139,15 @@ func (p *probed) err() error {
 	return errNotKept
 }
 
-// checkRetained tests a chosen store before it is needed, until that goes well.
-func (r *run) checkRetained(ctx context.Context) {
-	s, ok := r.client.store.(*retained)
-	if !ok || r.main().WaitReady(ctx) != nil {
-		return
-	}
+// Ensure runs the self-test before it is needed, until it goes well or ctx ends. It
+// tells failed of each error.
+func (s *Store) Ensure(ctx context.Context, failed func(error)) error {
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		err := s.test(ctx)
+		err := s.Test(ctx)
 		if err != nil && ctx.Err() == nil {
-			r.troubles.set(s, err)
-			r.client.log.Errorf("mqtt: dead letters cannot be kept: %v", err)
+			failed(err)
 		}
 		return struct{}{}, err
 	}, backoff.WithMaxElapsedTime(0))
-	if err == nil {
-		r.troubles.clear(s)
-	}
+	return err
 }

@@ -1,0 +1,289 @@
+package parking
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+)
+
+// Subscription is what a backlog has to know of its subscription.
+type Subscription struct {
+	// Filter is its topic filter.
+	Filter string
+	// Lane is where its messages are handled.
+	Lane *delivery.Lane
+	// Shares reports whether several senders may send to it.
+	Shares bool
+	// MaxAttempts is the most attempts at a parked message, those before it was parked
+	// included; 0 leaves it to the limit of time.
+	MaxAttempts int
+	// Backoff is the first pause between attempts, and MaxBackoff the longest; 0 is
+	// the default.
+	Backoff, MaxBackoff time.Duration
+	// Deliver makes the delivery of a parked message, with one attempt, and attempts
+	// before it in this process. What follows is [Backlog.ParkAgain]'s, and
+	// [Backlog.Finished] is told of it.
+	Deliver func(k *Kept, before int) (Delivery, delivery.Task)
+}
+
+// Backlog has the parked messages of a subscription: in the store, in order per key.
+// Of the messages it knows the ids only. A key with a parked message is held:
+// whatever arrives for it is parked behind. A nil one has nothing.
+type Backlog struct {
+	Subscription
+	parking *Parking
+	session *Backlogs
+	owner   string // of what is parked from now on
+
+	loading atomic.Bool  // what an earlier run left is not read yet
+	count   atomic.Int64 // of parked messages
+
+	mu      sync.Mutex
+	closed  bool
+	heirOf  []string // owners of what is parked here besides
+	keys    map[string]*parkedKey
+	unkeyed map[*parkedKey]struct{} // messages without a key, each by itself
+}
+
+// parkedKey is a key whose messages are parked, or one message without a key.
+type parkedKey struct {
+	of     *Backlog
+	name   string
+	origin string // of its first message, see [deadletter.Letter.Origin]
+	order  uint64 // in the scheduler; 0 is none
+
+	// Guarded by the backlog's mutex.
+	ids   []string // oldest first
+	timer *time.Timer
+	since time.Time // it is held
+	why   string    // the last error
+
+	// Used by the task only, which never runs twice at a time.
+	pauses  *backoff.ExponentialBackOff
+	current Delivery // of the oldest message, while it is handled
+	task    delivery.Task
+	tries   int  // at it, in this process
+	over    bool // with it, but for its deletion
+}
+
+// Subscribe returns the backlog of a subscription, which is not restored yet.
+func (b *Backlogs) Subscribe(s Subscription, owner string) *Backlog {
+	l := &Backlog{
+		Subscription: s, parking: b.parking, session: b, owner: owner,
+		keys: make(map[string]*parkedKey), unkeyed: make(map[*parkedKey]struct{}),
+	}
+	l.loading.Store(true)
+	return l
+}
+
+// Owners are those of what is parked here.
+func (l *Backlog) Owners() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string{l.owner}, l.heirOf...)
+}
+
+// Has reports whether an owner's messages are handled here.
+func (l *Backlog) Has(owner string) bool { return l != nil && slices.Contains(l.Owners(), owner) }
+
+// Empty reports whether nothing is parked, as far as known: while it is not restored,
+// something may be.
+func (l *Backlog) Empty() bool { return l == nil || l.count.Load() == 0 && !l.loading.Load() }
+
+// Inherit takes over what others parked, as long as any of it is there.
+func (l *Backlog) Inherit(owners ...string) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, owner := range owners {
+		if !slices.Contains(l.heirOf, owner) { // once, however many messages it has
+			l.heirOf = append(l.heirOf, owner)
+		}
+	}
+}
+
+// Hold is asked before a message is handled. One that is not here as a whole
+// waits for nobody: parked, it would be handled as if what is there were all.
+func (l *Backlog) Hold(d Delivery) delivery.Hold {
+	if l == nil {
+		return delivery.Free
+	}
+	if l.loading.Load() {
+		return delivery.Unknown
+	}
+	if l.count.Load() == 0 || omitted(d.Message()) != (deadletter.Omitted{}) {
+		return delivery.Free
+	}
+	key := keyName(d.Order())
+	if key == "" {
+		return delivery.Free
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.keys[key] == nil || l.parking.own(d.Message().Topic) {
+		return delivery.Free
+	}
+	return delivery.Behind
+}
+
+// Park stores a message and holds its key. All messages of a key come through
+// one queue of the scheduler, so none slips by between storing and holding.
+func (l *Backlog) Park(ctx context.Context, d Delivery, cause error, attempts int) error {
+	p, topic := l.parking, d.Message().Topic
+	if p.own(topic) {
+		return p.Put(ctx, d, cause, attempts)
+	}
+	k, err := p.keep(d)
+	if err != nil {
+		return err
+	}
+	if often := cause != nil && l.MaxAttempts > 0 && attempts >= l.MaxAttempts; often || k.Omitted != (deadletter.Omitted{}) {
+		return p.Put(ctx, d, cause, attempts)
+	}
+	k.Owner, k.Until = l.owner, k.Received.Add(p.ParkLimit)
+	k.note(deadletter.Parked, cause, attempts)
+	err = p.store(ctx, d, k)
+	if errors.Is(err, errUnfit) {
+		return p.Put(ctx, d, cmp.Or(cause, err), attempts)
+	}
+	if err != nil {
+		return err
+	}
+	l.add(k.Letter, cause != nil)
+	if cause != nil {
+		p.totals.fates.Say(origin(d), func(others string) {
+			p.Log.Warnf("mqtt: parked as %s: topic %q, key %q, %d attempts%s: %v", k.ID, topic, k.Key, attempts, others, cause)
+		})
+	}
+	if h := p.Parked; h != nil {
+		p.Call(func() { h(d, k.ID, k.Key, attempts, cause) })
+	}
+	return nil
+}
+
+// add appends a stored message to its key, and has a new key handled: after a
+// pause when it has just failed.
+func (l *Backlog) add(kept *deadletter.Letter, failed bool) {
+	id, name := kept.ID, keyName(kept.Key)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count.Add(1)
+	k := l.keys[name]
+	if k != nil {
+		k.ids = append(k.ids, id)
+		return
+	}
+	k = &parkedKey{
+		of: l, name: strings.Clone(name), origin: strings.Clone(kept.Origin()), ids: []string{id},
+		pauses: l.newPauses(), since: kept.Time, why: kept.Reason,
+	}
+	if name == "" {
+		l.unkeyed[k] = struct{}{}
+	} else {
+		// A queue of its own: what arrives must not wait for a retry.
+		k.order = l.session.sched.Key("parked\x00" + name)
+		l.keys[k.name] = k
+	}
+	var after time.Duration
+	if failed {
+		after = k.pause()
+	}
+	l.schedule(k, after)
+}
+
+// done takes the oldest message off its key, and releases the key with the
+// last one. It reports whether there is more.
+func (l *Backlog) done(k *parkedKey) (more bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.count.Add(-1) == 0 {
+		l.heirOf = nil
+	}
+	k.ids = k.ids[1:]
+	if len(k.ids) > 0 {
+		return true
+	}
+	delete(l.unkeyed, k)
+	if l.keys[k.name] == k {
+		delete(l.keys, k.name)
+	}
+	return false
+}
+
+// oldest is the id of the oldest message of a key; "" once the backlog is closed.
+func (l *Backlog) oldest(k *parkedKey) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || len(k.ids) == 0 {
+		return ""
+	}
+	return k.ids[0]
+}
+
+// schedule has the key handled after a while. The mutex is held.
+func (l *Backlog) schedule(k *parkedKey, after time.Duration) {
+	switch {
+	case l.closed || l.loading.Load():
+	case after <= 0:
+		l.session.enqueue(k)
+	default:
+		k.timer = time.AfterFunc(after, func() { l.session.enqueue(k) })
+	}
+}
+
+func (l *Backlog) scheduleAgain(k *parkedKey, after time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.schedule(k, after)
+}
+
+// loaded lets messages in, and has those handled that an earlier run left.
+func (l *Backlog) loaded() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.loading.CompareAndSwap(true, false) {
+		return
+	}
+	for _, k := range l.keys {
+		l.schedule(k, 0)
+	}
+	for k := range l.unkeyed {
+		l.schedule(k, 0)
+	}
+}
+
+// close ends the retries; the store keeps what is parked.
+func (l *Backlog) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, k := range l.keys {
+		k.stop()
+	}
+	for k := range l.unkeyed {
+		k.stop()
+	}
+}
+
+// maxPause is the longest pause between attempts at a parked message.
+const maxPause = delivery.DefaultMaxBlocked
+
+func (l *Backlog) newPauses() *backoff.ExponentialBackOff {
+	longest := cmp.Or(l.MaxBackoff, max(maxPause, l.Backoff))
+	return &backoff.ExponentialBackOff{
+		InitialInterval: min(cmp.Or(l.Backoff, delivery.DefaultMinBackoff), longest), MaxInterval: longest,
+		RandomizationFactor: 0.5, Multiplier: 2,
+	}
+}

@@ -1,0 +1,173 @@
+package parking
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking/retained"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+)
+
+// DeadLetters makes dead letters of messages, between Start and Stop. It is safe for
+// concurrent use.
+type DeadLetters struct {
+	Settings
+	totals   *Totals
+	problems problems
+}
+
+// NewDeadLetters returns what makes dead letters in a run.
+func NewDeadLetters(s Settings, t *Totals) *DeadLetters { return &DeadLetters{Settings: s, totals: t} }
+
+// Put stores a message that no retry helps. Only when this returned nil may
+// the message be acknowledged.
+func (l *DeadLetters) Put(ctx context.Context, d Delivery, cause error, attempts int) error {
+	topic := d.Message().Topic
+	if l.own(topic) {
+		l.totals.fates.Say(origin(d), func(others string) {
+			l.Log.Errorf("mqtt: a dead letter failed again and is given up, its store has it: topic %q, %d attempts%s: %v", topic, attempts, others, cause)
+		})
+		return nil
+	}
+	k, err := l.keep(d)
+	if err != nil {
+		return err
+	}
+	if !k.told {
+		k.told = true
+		l.Call(func() { d.OnDeadLetter(ctx, cause) })
+	}
+	attempts = d.Attempts(attempts)
+	k.note(deadletter.Dead, cause, attempts)
+	if err := l.store(ctx, d, k); err != nil || k.lost {
+		return err
+	}
+	l.announce(ctx, d, k.Letter)
+	to := destination(l.Store, k.ID)
+	l.totals.fates.Say(origin(d), func(others string) {
+		l.Log.Errorf("mqtt: dead-lettered to %q as %s: topic %q, %d attempts%s: %v", to, k.ID, topic, attempts, others, cause)
+	})
+	if h := l.DeadLettered; h != nil {
+		l.Call(func() { h(d, k.ID, to, attempts, cause) })
+	}
+	return nil
+}
+
+// own reports whether a topic is one for our dead letters, whose handler must not
+// make dead letters of dead letters for ever.
+func (l *DeadLetters) own(topic string) bool {
+	return l.Topic != "" && topic == l.Topic || strings.HasPrefix(topic, retained.Root) && strings.HasPrefix(topic, retained.Prefix(l.Service))
+}
+
+// destination describes where a store has a dead letter.
+func destination(s deadletter.Store, id string) string {
+	switch s := s.(type) {
+	case interface{ Destination(id string) string }:
+		return s.Destination(id)
+	case fmt.Stringer:
+		return s.String()
+	}
+	return fmt.Sprintf("%T", s)
+}
+
+// Finished takes back the dead letter of a message that was handled after all.
+func (l *DeadLetters) Finished(d Delivery, o delivery.Outcome) {
+	l.ended(d, o)
+	if d.Kept() != nil && (o.Result == delivery.Handled || o.Result == delivery.Dropped) {
+		l.retract(d)
+	}
+}
+
+// ended counts what was dropped, and ends the problem of a message that has none any
+// more.
+func (l *DeadLetters) ended(d Delivery, o delivery.Outcome) {
+	if o.Result == delivery.Dropped {
+		l.totals.Discarded.Add(1)
+		l.totals.fates.Say(origin(d), func(others string) {
+			l.Log.Errorf("mqtt: discarded by policy: topic %q, %d attempts%s: %v", d.Message().Topic, d.Attempts(o.Attempts), others, o.Err)
+		})
+	}
+	if d.Kept() != nil {
+		l.problems.clear(d)
+	}
+}
+
+// Failed tells that the store did not take a message, which is tried again.
+func (l *DeadLetters) Failed(d Delivery, after time.Duration, err error) {
+	l.totals.failures.Say(origin(d), func(others string) {
+		l.Log.Errorf("mqtt: dead letter not accepted, message stays as it is, retry in %v: topic %q%s: %v", after, d.Message().Topic, others, err)
+	})
+}
+
+// announceTimeout bounds how long the topic may hold up a dead letter that its
+// store has.
+const announceTimeout = 5 * time.Second
+
+// announce publishes a stored dead letter on the topic for them.
+func (l *DeadLetters) announce(ctx context.Context, d Delivery, dead *deadletter.Letter) {
+	to := l.topicOf(d)
+	if to == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
+	defer cancel()
+	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, l.announceOnce(ctx, to, dead) })
+	if err != nil {
+		l.totals.TopicFailed.Add(1)
+		l.totals.topics.Say("", func(others string) {
+			l.Log.Errorf("mqtt: dead letter %s is in its store, but not on its topic%s: %v", dead.ID, others, err)
+		})
+	}
+}
+
+// announceOnce publishes a dead letter, smaller when it is too large as it is. No
+// error but those of a connection is worth another try.
+func (l *DeadLetters) announceOnce(ctx context.Context, to string, dead *deadletter.Letter) error {
+	version, err := l.Protocol(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		m, err := l.Keys.Encode(dead, version != session.Version31)
+		if err != nil {
+			return err
+		}
+		out := envelope.Outgoing(m)
+		out.Topic = to
+		err = l.Publish(ctx, out)
+		switch session.ReasonOf(err) {
+		case session.ReasonTooLarge:
+			if dead = dead.Smaller(); dead != nil {
+				continue
+			}
+			return backoff.Permanent(err)
+		case session.ReasonBadRequest, session.ReasonBadTopic, session.ReasonNotAuthorized, session.ReasonUnsupported:
+			return backoff.Permanent(err)
+		}
+		return err
+	}
+}
+
+// topicOf is where a dead letter is published; "" is nowhere.
+func (l *DeadLetters) topicOf(d Delivery) (to string) {
+	to = l.Topic
+	l.Call(func() {
+		own, err := d.DeadLetterTopic(l.Topic)
+		if err == nil {
+			to = own
+			return
+		}
+		l.totals.TopicFailed.Add(1)
+		l.totals.topics.Say(origin(d), func(others string) {
+			l.Log.Errorf("mqtt: no dead-letter topic of its own for a message on topic %q%s: %v", d.Message().Topic, others, err)
+		})
+	})
+	return to
+}

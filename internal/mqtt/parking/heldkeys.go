@@ -1,0 +1,86 @@
+package parking
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+)
+
+// maxNamed is how many keys are named in a log and a snapshot: those with most
+// messages, the first of each origin before the second of any.
+const maxNamed = 10
+
+// maxName is the longest name of a key that is held. Whoever may publish chooses it,
+// and it is in memory for as long as it is held.
+const maxName = 256
+
+// keyName is the name of an order as it is kept: of a long one the beginning, behind
+// a hash. No topic begins with a #, so that it is no other topic's.
+func keyName(order string) string {
+	if len(order) <= maxName {
+		return order
+	}
+	sum := sha256.Sum256([]byte(order))
+	return "#sha256:" + hex.EncodeToString(sum[:16]) + "#" + strings.ToValidUTF8(order[:maxName/2], "")
+}
+
+// HeldKeys returns the keys that most messages wait for, and how many keys there
+// are.
+func (p *Parking) HeldKeys() (top []event.HeldKey, keys int) {
+	var all []heldKey
+	for _, l := range p.all() {
+		l.mu.Lock()
+		keys += len(l.keys)
+		for _, k := range l.keys {
+			all = append(all, heldKey{k.origin, event.HeldKey{Filter: l.Filter, Key: k.name, Waiting: len(k.ids) - 1, Since: k.since, Reason: k.why}})
+			if len(all) >= 4*maxNamed {
+				all = most(all)
+			}
+		}
+		l.mu.Unlock()
+	}
+	for _, k := range most(all) {
+		top = append(top, k.HeldKey)
+	}
+	return top, keys
+}
+
+// heldKey is a key that is held, and whose.
+type heldKey struct {
+	origin string
+	event.HeldKey
+}
+
+// most returns the first ones. An origin with many keys takes no place of those of others.
+func most(keys []heldKey) []heldKey {
+	slices.SortFunc(keys, func(a, b heldKey) int {
+		return cmp.Or(cmp.Compare(b.Waiting, a.Waiting), a.Since.Compare(b.Since), cmp.Compare(a.Key, b.Key))
+	})
+	place, seen := make(map[heldKey]int, len(keys)), make(map[string]int)
+	for _, k := range keys {
+		place[k] = seen[k.origin]
+		seen[k.origin]++
+	}
+	slices.SortStableFunc(keys, func(a, b heldKey) int { return cmp.Compare(place[a], place[b]) })
+	return keys[:min(len(keys), maxNamed)]
+}
+
+// report tells of the keys that wait.
+func (p *Parking) report() {
+	top, keys := p.HeldKeys()
+	for _, h := range top {
+		p.Log.Warnf("mqtt: key %q of %q is held for %v: %d messages wait behind a parked one, which fails: %s",
+			h.Key, h.Filter, time.Since(h.Since).Round(time.Second), h.Waiting, h.Reason)
+		if f := p.Held; f != nil {
+			p.Call(func() { f(h) })
+		}
+	}
+	if n := keys - len(top); n > 0 {
+		p.Log.Warnf("mqtt: %d more keys are held", n)
+	}
+}

@@ -1,0 +1,55 @@
+package parking
+
+import (
+	"context"
+	"sync"
+)
+
+// problems are what cannot be stored at the moment, and why.
+type problems struct {
+	mu   sync.Mutex
+	all  map[any]struct{}
+	last error
+}
+
+func (p *problems) set(what any, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.all == nil {
+		p.all = make(map[any]struct{})
+	}
+	p.all[what], p.last = struct{}{}, err
+}
+
+func (p *problems) clear(what any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if delete(p.all, what); len(p.all) == 0 {
+		p.last = nil
+	}
+}
+
+// Problem is why the store does not take something at the moment; nil is nothing.
+func (l *DeadLetters) Problem() error {
+	l.problems.mu.Lock()
+	defer l.problems.mu.Unlock()
+	return l.problems.last
+}
+
+// Ensure tests a store that has to be tested, before it is needed, until that goes
+// well.
+func (l *DeadLetters) Ensure(ctx context.Context) {
+	s, ok := l.Store.(interface {
+		Ensure(ctx context.Context, failed func(error)) error
+	})
+	if !ok {
+		return
+	}
+	err := s.Ensure(ctx, func(err error) {
+		l.problems.set(s, err)
+		l.Log.Errorf("mqtt: dead letters cannot be kept: %v", err)
+	})
+	if err == nil {
+		l.problems.clear(s)
+	}
+}

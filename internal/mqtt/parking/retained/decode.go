@@ -1,0 +1,77 @@
+package retained
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+)
+
+// decoder reads what is retained as a letter. Others may write there, so that it
+// is input: what does not fit is a suspect letter, never one that is replayed.
+type decoder struct {
+	service string
+	keys    deadletter.Keys
+	// ours reports whether a message on this topic could have come to the service.
+	ours func(topic string) bool
+}
+
+func (s *Store) decoder() decoder {
+	return decoder{service: s.cfg.Service, keys: s.cfg.Keys, ours: s.cfg.Subscribes}
+}
+
+// decode reads the dead letter with the id that its topic says. It is dead, whatever it
+// says of itself. What cannot be read is a letter all the same, that says so and has
+// the payload that is there, as in other stores: it may have been written on MQTT 5,
+// whose properties MQTT 3.1.1 does not show.
+//
+// counts reports whether the service may have written it, so that it takes of the room
+// for letters: what somebody else writes must not take that of anybody.
+func (d decoder) decode(m *message.Message, id string) (l *deadletter.Letter, counts bool) {
+	l, unread := deadletter.Decode(m)
+	if unread != nil {
+		l = &deadletter.Letter{Reason: logsafe.Text(fmt.Sprintf("letter cannot be read, on MQTT 5 it may be: %v", unread))}
+		l.Payload = m.Payload
+	}
+	foreign := d.foreign(l, id)
+	if err := errors.Join(unread, foreign, d.unknown(l)); err != nil {
+		l.Suspect = logsafe.Text(err.Error())
+	}
+	counts = foreign == nil || unread != nil && len(d.keys) == 0 && isID(id)
+	l.ID, l.State, l.Owner = id, deadletter.Dead, ""
+	l.Reason = logsafe.Text(l.Reason)
+	return l, counts
+}
+
+// foreign is why a letter is not what this service wrote; nil is nothing. Only a
+// signature proves that it is.
+func (d decoder) foreign(l *deadletter.Letter, id string) error {
+	var errs []error
+	switch {
+	case !isID(id):
+		errs = append(errs, errors.New("it is not where the service keeps a letter"))
+	case l.ID != id:
+		errs = append(errs, fmt.Errorf("it says that its id is %q, and its topic another", logsafe.Clip(l.ID)))
+	}
+	if l.Service != d.service {
+		errs = append(errs, fmt.Errorf("it is of the service %q, want %q", logsafe.Clip(l.Service), d.service))
+	}
+	if l.State != deadletter.Dead {
+		errs = append(errs, fmt.Errorf("its state is %q, want %q", logsafe.Clip(string(l.State)), deadletter.Dead))
+	}
+	if len(d.keys) > 0 {
+		errs = append(errs, d.keys.Verify(l))
+	}
+	return errors.Join(errs...)
+}
+
+// unknown doubts a letter without a signature of which it is only known what it says.
+// That is believed where a message could have come to the service with that topic anyway.
+func (d decoder) unknown(l *deadletter.Letter) error {
+	if len(d.keys) > 0 || d.ours(l.Topic) {
+		return nil
+	}
+	return fmt.Errorf("its message was on %q, which no subscription of this client matches", logsafe.Clip(l.Topic))
+}

@@ -1,0 +1,101 @@
+package parking
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+)
+
+// Watch looks now and then at what is parked, until ctx ends: here, what waits, and
+// elsewhere, what nobody handles.
+func (p *Parking) Watch(ctx context.Context) {
+	tick := time.NewTicker(p.ReportEvery)
+	defer tick.Stop()
+	for {
+		p.sweep(ctx)
+		p.countForeign(ctx)
+		select {
+		case <-tick.C:
+			p.report()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sweep makes dead letters of what is parked for too long and has nobody
+// here: the one that parked it does not come back, as a replica that is gone, or
+// does not subscribe to the filter any more. Whoever shares the store does so.
+func (p *Parking) sweep(ctx context.Context) {
+	q, moved := deadletter.Query{State: deadletter.Parked, OverAt: time.Now()}, 0
+	for more := true; more && ctx.Err() == nil; {
+		page, err := p.list(ctx, q)
+		if err != nil {
+			p.Log.Warnf("mqtt: dead-letter store: looking for what nobody handles: %v", err)
+			return
+		}
+		more = len(page) > 0
+		for _, l := range page {
+			if q.After = l.ID; !l.Over(q.OverAt) || p.handles(l) {
+				continue
+			}
+			called, err := deadletter.WithClaim(ctx, p.Store, l.ID, func(ctx context.Context) error { return p.orphan(ctx, l.ID) })
+			switch {
+			case errors.Is(err, deadletter.ErrNotFound):
+			case err != nil:
+				p.Log.Warnf("mqtt: dead-letter store: parked message %s, which nobody handles: %v", l.ID, err)
+				return
+			case called:
+				moved++
+			}
+		}
+	}
+	if moved > 0 {
+		p.Log.Warnf("mqtt: %d parked messages whose time is over were handled by nobody and are dead letters now", moved)
+	}
+}
+
+func (p *Parking) list(ctx context.Context, q deadletter.Query) ([]*deadletter.Letter, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.StoreTimeout)
+	defer cancel()
+	return p.Store.List(ctx, q)
+}
+
+// handles reports whether a subscription here handles the letter again.
+func (p *Parking) handles(l *deadletter.Letter) bool {
+	return slices.ContainsFunc(p.all(), func(b *Backlog) bool { return b.Filter == l.Filter && b.Has(l.Owner) })
+}
+
+// orphan makes a dead letter of a parked one that the caller has claimed.
+func (p *Parking) orphan(ctx context.Context, id string) error {
+	kept, err := p.Store.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !kept.Over(time.Now()) {
+		return deadletter.ErrNotFound // somebody was quicker
+	}
+	d := p.Orphan(NewKept(kept))
+	defer p.problems.clear(d) // the next sweep tries again
+	return p.Put(ctx, d, fmt.Errorf("parked until %s, and %q did not handle it: %s",
+		kept.Until.UTC().Format(time.RFC3339), kept.Owner, kept.Reason), 0)
+}
+
+// countForeign notes how many messages are parked that nobody here handles.
+func (p *Parking) countForeign(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, p.StoreTimeout)
+	defer cancel()
+	st, err := p.Store.Stats(ctx)
+	if err != nil {
+		return // the health tells of a store that fails when it is needed
+	}
+	ours := 0
+	for _, l := range p.all() {
+		ours += int(l.count.Load())
+	}
+	p.foreign.Store(int64(max(0, st.Parked-ours)))
+}
