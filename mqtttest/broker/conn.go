@@ -27,7 +27,12 @@ type conn struct {
 	journal *journal // of the broker, as long as the connection lasts
 	once    sync.Once
 	closed  chan struct{}
-	parting atomic.Bool // the stream to the client has ended
+	// superseded is until when it may still be read from, once another
+	// connection of the client takes its place; departed is closed when it has
+	// no part in the broker's state any more.
+	superseded atomic.Pointer[time.Time]
+	departed   chan struct{}
+	parting    atomic.Bool // the stream to the client has ended
 
 	reading, writing gate      // shut by faults
 	arrival          time.Time // of the bytes that are treated
@@ -47,7 +52,7 @@ type conn struct {
 }
 
 func (b *Broker) newConn(via *listener, raw net.Conn, number int) *conn {
-	c := &conn{b: b, number: number, via: via, raw: raw, closed: make(chan struct{}), version: 4}
+	c := &conn{b: b, number: number, via: via, raw: raw, closed: make(chan struct{}), departed: make(chan struct{}), version: 4}
 	b.locked(func() { c.journal = b.journal })
 	c.in = frames{r: c, max: b.options.maxPacket}
 	c.out.init(c.journal.position)
@@ -71,6 +76,7 @@ func (c *conn) serve() {
 	writer.Go(c.write)
 	err := c.read()
 	c.b.locked(func() { c.depart(err) })
+	close(c.departed)
 	if c.out.last() && !errors.Is(err, errGone) {
 		c.drain()
 	}
@@ -114,12 +120,11 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.connect != nil {
 		wait = c.connect.keepAlive * 3 / 2
 	}
-	var deadline time.Time
-	if wait > 0 {
-		deadline = time.Now().Add(wait)
-	}
-	if err := c.socket.SetReadDeadline(deadline); err != nil {
+	if err := c.socket.SetReadDeadline(c.deadline(wait)); err != nil {
 		return 0, err
+	}
+	if c.superseded.Load() != nil { // while it was set
+		_ = c.socket.SetReadDeadline(c.deadline(0))
 	}
 	if c.parting.Load() {
 		_ = c.socket.SetReadDeadline(time.Now().Add(partingTime))
@@ -129,6 +134,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		if c.parting.Load() {
 			return 0, errGone
+		}
+		if c.superseded.Load() != nil {
+			return 0, errTakenOver
 		}
 		if !c.reading.wait(c.closed) || !c.b.frozen.wait(c.closed) {
 			return 0, errDead
@@ -157,6 +165,8 @@ func (c *conn) depart(err error) {
 		c.refuseFurther(reasonPacketTooLarge)
 	case errors.Is(err, errHeader):
 		c.refuseFurther(reasonMalformed)
+	case errors.Is(err, errTakenOver):
+		c.goodbye(reasonTakenOver) // [MQTT-3.1.4-3]
 	}
 	c.dead = true
 	if c.session != nil {

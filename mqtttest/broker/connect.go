@@ -17,6 +17,8 @@ type connect struct {
 	maximumPacket  int // 0: no limit
 	aliasMaximum   int
 	authMethod     bool
+
+	refusal byte // why it cannot be accepted, 0 if it can
 }
 
 // will is what is published when a connection ends without a DISCONNECT.

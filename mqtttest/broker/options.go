@@ -242,7 +242,8 @@ func WithFaults(faults ...Fault) Option {
 
 // WithAuthentication asks f about every CONNECT that the faults let pass. 0
 // accepts, other codes are those of MQTT 5; an MQTT 3.1.1 client gets the
-// nearest. F must not call the broker. Default: everybody is accepted.
+// nearest. F may be called for several clients at the same time. Default:
+// everybody is accepted.
 func WithAuthentication(f func(clientID, user, password string) (code byte)) Option {
 	return func(o *options) { o.authenticate = f }
 }

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -183,6 +184,24 @@ func awaitAway(t *testing.T, b *mqtttest.Scripted, id string) {
 
 func packetRules() []rule {
 	return []rule{
+		{"MQTT-3.1.4-3", "what a client sent before it connected again is treated first", 0, func(t *testing.T, b *mqtttest.Scripted, version byte) {
+			const times, size = 40, 100_000
+			watch := connect(t, b, version, "watch", true)
+			watch.subscribe("#", 0) // also to the will, which a goodbye deletes
+			last := slices.Concat(mqtttest.PublishPacket(version, 0, "t", 0, strings.Repeat("x", size)), mqtttest.PacketOf(0xE0))
+			for range times {
+				p := dial(t, b, version)
+				p.Send(mortal(version, "c", 0))
+				p.Expect(mqtttest.TypeConnack)
+				p.Send(last)
+				p.Close()
+			}
+			for range times {
+				if m := watch.Expect(mqtttest.TypePublish); m.Topic() != "t" || len(watch.body(m)) != size {
+					t.Fatalf("received %v", m)
+				}
+			}
+		}},
 		{"MQTT-3.1.4-5", "what follows CONNECT at once is treated", 0, func(t *testing.T, b *mqtttest.Scripted, version byte) {
 			p := dial(t, b, version)
 			p.Send(slices.Concat(mqtttest.ConnectPacket(version, "c", true), mqtttest.SubscribePacket(version, 1, "t", 1),

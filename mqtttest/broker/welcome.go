@@ -30,6 +30,11 @@ func (c *conn) first(p Packet) error {
 	if v != nil && v.action.kind == delay && !c.sleep(time.Until(c.arrival.Add(v.action.delay))) {
 		return errDead
 	}
+	if v == nil || v.action.welcomes() {
+		if m.refusal = c.b.examine(m); m.refusal == 0 {
+			c.succeed(m.clientID)
+		}
+	}
 	c.b.mu.Lock()
 	defer c.b.mu.Unlock()
 	if c.dead {
@@ -37,6 +42,29 @@ func (c *conn) first(p Packet) error {
 	}
 	c.b.observe(ToBroker, c, p, v)
 	return c.admit(m, assigned, v)
+}
+
+// examine returns why a CONNECT cannot be accepted, 0 if it can.
+func (b *Broker) examine(m *connect) (code byte) {
+	switch {
+	case m.authMethod:
+		return reasonAuthMethod
+	case m.will != nil && m.will.message.qos > b.options.maxQoS:
+		return reasonQoSNotSupported
+	case b.options.authenticate != nil:
+		return b.options.authenticate(m.clientID, m.user, m.password)
+	}
+	return 0
+}
+
+// welcomes reports whether a CONNECT that it hits is accepted all the same.
+func (a Action) welcomes() bool {
+	switch a.kind {
+	case delay, cutAfter, stopReading, call:
+		return true
+	default:
+		return false
+	}
 }
 
 // admit treats a well-formed CONNECT and the fault that may hit it.
@@ -92,17 +120,8 @@ func (c *conn) turnAway(p Packet, version byte, err error) {
 func (c *conn) welcome(m *connect, assigned string) error {
 	b := c.b
 	c.connect = m
-	code := byte(0)
-	switch {
-	case m.authMethod:
-		code = reasonAuthMethod
-	case m.will != nil && m.will.message.qos > b.options.maxQoS:
-		code = reasonQoSNotSupported
-	case b.options.authenticate != nil:
-		code = b.options.authenticate(m.clientID, m.user, m.password)
-	}
-	if code != 0 {
-		c.refuseConnect(code)
+	if m.refusal != 0 {
+		c.refuseConnect(m.refusal)
 		return errDead
 	}
 	s := b.sessions[m.clientID]
