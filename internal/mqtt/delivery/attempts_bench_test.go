@@ -56,7 +56,7 @@ func benchmarkReceive(b *testing.B, workers int, observed bool) {
 	const inFlight, batch, keys = 1024, 64, 64
 	b.ReportAllocs()
 	w := newWindow(inFlight)
-	l := NewLedger(false, func(acks []Ack) { w.give(len(acks)) })
+	l := newPulled(false, func(acks []Ack) { w.give(len(acks)) })
 	s := newScheduler(b, SchedulerOptions{Workers: workers})
 	defer s.Close()
 	policy := Policy[*benchMessage]{}

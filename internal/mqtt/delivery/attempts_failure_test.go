@@ -153,7 +153,7 @@ func TestDeadLetterFailsThenSucceeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var j journal
 		var r recorder
-		l := NewLedger(false, r.emit)
+		l := newPulled(false, r.emit)
 		s := newScheduler(t, SchedulerOptions{})
 		var calls []time.Time
 		attempts := 0

@@ -238,7 +238,7 @@ func TestT4FailureIsRetriedThenDeadLetteredThenAcked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		l := NewLedger(false, r.emit)
+		l := newPulled(false, r.emit)
 		s := newScheduler(t, SchedulerOptions{Workers: 1})
 		var letters []string
 		a := newAttempts(t, func(_ context.Context, msg string, _ int) error {
@@ -271,7 +271,7 @@ func TestT6AckAfterAllHandlers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		l := NewLedger(false, r.emit)
+		l := newPulled(false, r.emit)
 		s := newScheduler(t, SchedulerOptions{})
 		quick := newAttempts(t, func(context.Context, string, int) error { return nil }, Policy[string]{})
 		failing := newAttempts(t, func(_ context.Context, _ string, attempt int) error {
@@ -297,7 +297,7 @@ func TestT6AckAfterAllHandlers(t *testing.T) {
 func TestT3NoHandlerIsDoneAtOnce(t *testing.T) {
 	t.Parallel()
 	var r recorder
-	l := NewLedger(false, r.emit)
+	l := newPulled(false, r.emit)
 	Join(0, l.Add(1, 1))
 	wantAcks(t, &r, Ack{1, 1})
 	one := l.Add(2, 1)

@@ -448,7 +448,7 @@ func TestV2SubmitDoesNotWaitForARunningHandler(t *testing.T) {
 	t.Parallel()
 	s := newScheduler(t, SchedulerOptions{Workers: 1, MaxCount: 1})
 	gate := make(chan struct{})
-	l := NewLedger(false, nil)
+	l := newPulled(false, nil)
 	for i := range 100 {
 		e := l.Add(uint16(i), 1)
 		s.Submit(Item{Key: 1, Must: true, Task: taskFunc(func(context.Context) { <-gate; e.Done() })})

@@ -44,6 +44,7 @@ type benchReceiver struct {
 func (r *benchReceiver) Connack(byte, []byte) error { return nil }
 func (r *benchReceiver) Frame(byte, []byte) error   { r.frames++; return nil }
 func (r *benchReceiver) Batch()                     {}
+func (r *benchReceiver) Acks(to []byte) []byte      { return to }
 func (r *benchReceiver) Closed(error)               {}
 func (r *benchReceiver) Writable() {
 	select {

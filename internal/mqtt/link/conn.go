@@ -43,10 +43,12 @@ type Conn struct {
 	idle    sync.Cond     // writing became false
 	refused bool          // Queue said no: Writable is due
 	ending  bool          // DISCONNECT is queued: nothing may follow it
+	parted  bool          // a writer has it
 	err     error         // what ended the connection, nil while it lives
 	jam     time.Duration // when it ended
 
 	watch    *watchdog     // of the writer
+	due      atomic.Bool   // acknowledgements wait with the receiver
 	dead     atomic.Bool   // err is set
 	wake     chan struct{} // tells the flusher that there is work
 	over     chan struct{} // err is set

@@ -59,13 +59,18 @@ func (c *Conn) drain() (err error) {
 }
 
 // writeQueued is the writer: it takes both queues and writes them, control
-// first. c.mu is held at call and return, not in between.
+// first and the acknowledgements that are due behind it. c.mu is held at call and return, not in between.
 func (c *Conn) writeQueued() error {
 	control, data := c.control, c.data
+	due := c.due.Swap(false) && !c.parted
+	c.parted = c.ending // DISCONNECT is in data
 	c.control, c.data = c.spare[0], c.spare[1]
 	c.spare = [2]outbox{}
 	c.writing = true
 	c.mu.Unlock()
+	if due {
+		control.fill(c.recv.Acks)
+	}
 	err := control.each(c.send)
 	if err == nil {
 		err = data.each(c.send)
@@ -101,7 +106,7 @@ func (c *Conn) stalled() {
 }
 
 // queued reports whether anything waits to be written. c.mu is held.
-func (c *Conn) queued() bool { return c.control.size+c.data.size > 0 }
+func (c *Conn) queued() bool { return c.control.size+c.data.size > 0 || c.due.Load() && !c.parted }
 
 // offerRoom tells the receiver that a queue it found full has room.
 func (c *Conn) offerRoom() {

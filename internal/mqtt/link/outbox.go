@@ -27,6 +27,13 @@ func (o *outbox) add(frame []byte) {
 	o.size += len(frame)
 }
 
+// fill appends what f appends.
+func (o *outbox) fill(f func([]byte) []byte) {
+	had := len(o.buf)
+	o.buf = f(o.buf)
+	o.size += len(o.buf) - had
+}
+
 func (o *outbox) lend(frame []byte) {
 	o.lent = append(o.lent, loan{len(o.buf), frame})
 	o.size += len(frame)

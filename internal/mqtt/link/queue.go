@@ -33,10 +33,10 @@ func (c *Conn) Queue(frame []byte) (ok bool, err error) {
 	return true, nil
 }
 
-// QueueAck is Queue for acknowledgements, which are never refused: the window
-// and Receive Maximum bound those of a peer that keeps to them. One that has more
-// than AckLimit to answer and does not read the answers loses the connection. They
-// keep their order among the data frames. On an ended connection it does nothing,
+// QueueAck is Queue for answers to acknowledgements, which are never refused: the
+// window and Receive Maximum bound those of a peer that keeps to them. One that has
+// more than AckLimit to answer and does not read the answers loses the connection.
+// They keep their order among the data frames. On an ended connection it does nothing,
 // since an acknowledgement is worth nothing on another one. frame is free when
 // QueueAck returns.
 func (c *Conn) QueueAck(frame []byte) {
@@ -51,6 +51,15 @@ func (c *Conn) QueueAck(frame []byte) {
 	c.mu.Unlock()
 	if full {
 		_ = c.fail(&FrameError{Type: wire.Type(frame[0] >> 4), Size: len(frame), Err: ErrBacklog})
+	}
+}
+
+// AcksDue has the next writer ask the receiver for acknowledgements, and wakes the
+// flusher for that. They leave ahead of the data frames, and never behind a
+// DISCONNECT. It never waits.
+func (c *Conn) AcksDue() {
+	if !c.due.Swap(true) {
+		c.Wake()
 	}
 }
 

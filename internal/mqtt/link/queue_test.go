@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -264,4 +265,29 @@ func TestIdleConnectionIsSmall(t *testing.T) {
 		}
 		return !c.writing && held <= 4*keepBuffer
 	})
+}
+
+// Acknowledgements are asked for by the writer: behind control packets, ahead of
+// data, and never behind a DISCONNECT.
+func TestDueAcknowledgementsAreAskedFor(t *testing.T) {
+	t.Parallel()
+	rec := newRecorder()
+	var id atomic.Uint32
+	rec.onAcks = func(to []byte) []byte { return append(to, ack(wire.TypePuback, uint16(id.Add(1)))...) }
+	c, s := script(t, rec, Options{})
+	close(s.gate)
+	mustQueue(t, c, publish(7, 10))
+	c.AcksDue()
+	want := append(ack(wire.TypePuback, 1), publish(7, 10)...)
+	eventually(t, "acknowledgement and data", func() bool { return bytes.Equal(bytes.Join(s.written(), nil), want) })
+	if _, err := c.Write(frame(0xE0)); err != nil {
+		t.Fatal(err)
+	}
+	c.AcksDue() // what is due when the last packet leaves may go ahead of it
+	_ = c.Close()
+	c.AcksDue()
+	rest, asked := bytes.Join(s.written(), nil)[len(want):], id.Load()
+	if !bytes.HasSuffix(rest, frame(0xE0)) || asked > 2 {
+		t.Errorf("%x at the end, asked %d times", rest, asked)
+	}
 }

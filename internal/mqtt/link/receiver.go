@@ -20,6 +20,10 @@ type Receiver interface {
 	// for the socket, or to give the library a packet: the moment to hand over
 	// work and to [Conn.Wake] the writer once for many acknowledgements.
 	Batch()
+	// Acks appends the acknowledgements that [Conn.AcksDue] told of to frames, and
+	// returns that. It is called by whoever is about to write, one at a time, and
+	// must not block.
+	Acks(frames []byte) []byte
 	// Writable is called after Queue refused a frame, when there is room again.
 	Writable()
 	// Closed is called once, with the error that ended the connection: of the

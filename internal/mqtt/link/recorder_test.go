@@ -17,6 +17,7 @@ type recorder struct {
 	onConnack, onFrame func(first byte, body []byte) error
 	onBatch            func()
 	onWritable         func()
+	onAcks             func([]byte) []byte
 	onClosed           func(error)
 
 	mu       sync.Mutex
@@ -58,6 +59,13 @@ func (r *recorder) Batch() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waiting = 0
+}
+
+func (r *recorder) Acks(to []byte) []byte {
+	if r.onAcks != nil {
+		return r.onAcks(to)
+	}
+	return to
 }
 
 func (r *recorder) Writable() {

@@ -33,6 +33,8 @@ type conn struct {
 	full    bool        // twice the bounds are used up
 	overrun *time.Timer // calls [Session.overrun]; valid while full
 
+	acks []delivery.Ack // used by whoever writes
+
 	// Guarded by the mutex of inbound.
 	held      int   // messages not acknowledged that this connection delivered
 	heldBytes int64 // of their packets
@@ -74,7 +76,7 @@ func newConn(s *Session, v wire.Version) *conn {
 	c := &conn{s: s, version: v, at: s.trying, begun: time.Now(), closed: make(chan struct{})}
 	c.alive, c.cancel = context.WithCancelCause(s.running)
 	relaxed := s.cfg.RelaxedAcks && v == wire.V311
-	c.ledger = delivery.NewLedger(relaxed, func(acks []delivery.Ack) { s.acknowledge(c, acks) })
+	c.ledger = delivery.NewLedger(relaxed, func() { c.link.AcksDue() })
 	return c
 }
 

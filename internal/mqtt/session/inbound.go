@@ -59,6 +59,9 @@ func (s *Session) publish(c *conn, p *wire.Publish, body []byte, f *flaw) error 
 	if p.QoS > 0 && !s.open(c, m) {
 		return s.wait(c)
 	}
+	if c.ledger.Len() > maxUnread {
+		return errUnread
+	}
 	s.flows(c)
 	s.cfg.Sink.Deliver(m)
 	return nil
@@ -90,7 +93,7 @@ func (s *Session) open(c *conn, m *Inbound) bool {
 		in.beyond.Add(1)
 	}
 	in.mu.Unlock()
-	m.entry = c.ledger.Add(m.PacketID, m.QoS)
+	c.ledger.Add(&m.entry, m.PacketID, m.QoS)
 	return true
 }
 
@@ -130,16 +133,23 @@ func (s *Session) redelivered(c *conn, p *wire.Publish) (joined, busy bool) {
 	in.mu.Unlock()
 	switch {
 	case received:
-		c.ledger.Add(p.PacketID, p.QoS).Done()
+		c.acknowledge(p)
 	case !join:
 		return false, false
 	case again: // sent again without a reconnect: its acknowledgement will come
-	case !c.ledger.Adopt(known.entry, p.PacketID, p.QoS):
+	case !c.ledger.Adopt(&known.entry, p.PacketID, p.QoS):
 		// The older connection was about to acknowledge it: it is done, and the
 		// acknowledgement was not written.
-		c.ledger.Add(p.PacketID, p.QoS).Done()
+		c.acknowledge(p)
 	}
 	return true, false
+}
+
+// acknowledge has a message acknowledged, in its turn, that no handler runs for.
+func (c *conn) acknowledge(p *wire.Publish) {
+	e := new(delivery.Entry)
+	c.ledger.Add(e, p.PacketID, p.QoS)
+	e.Done()
 }
 
 // same reports whether a redelivery is the message that we still hold; the id
@@ -178,31 +188,31 @@ func newInbound(c *conn, p *wire.Publish, size int, f *flaw) *Inbound {
 	return m
 }
 
-// acknowledge writes the acknowledgements of c's ledger, in its order.
-func (s *Session) acknowledge(c *conn, acks []delivery.Ack) {
-	var buf [8]byte
-	eased := false
-	for _, a := range acks {
+// Acks appends the acknowledgements that the ledger releases, in its order.
+func (c *conn) Acks(frames []byte) []byte {
+	in := &c.s.in
+	in.mu.Lock()
+	c.acks = c.ledger.Take(c.acks[:0])
+	for _, a := range c.acks {
 		t := wire.TypePuback
 		if a.QoS == 2 {
 			t = wire.TypePubrec
 		}
-		eased = s.acked(c, a) || eased
-		c.link.QueueAck(wire.AppendAck(buf[:0], c.version, t, a.PacketID, 0))
+		in.acked(c, a)
+		frames = wire.AppendAck(frames, c.version, t, a.PacketID, 0)
 	}
-	c.link.Wake()
+	eased := c.s.eased(c)
+	in.mu.Unlock()
 	if eased {
 		c.link.Resume()
 	}
+	return frames
 }
 
 // acked notes an acknowledgement that is about to be written, unless another
-// connection has taken the message, or another message the id, meanwhile. It
-// reports whether that made the room which reading waits for.
-func (s *Session) acked(c *conn, a delivery.Ack) (eased bool) {
-	in := &s.in
-	in.mu.Lock()
-	defer in.mu.Unlock()
+// connection has taken the message, or another message the id, meanwhile. The
+// mutex of inbound is held.
+func (in *inbound) acked(c *conn, a delivery.Ack) {
 	if m := in.open.get(a.PacketID); m != nil && m.conn == c {
 		in.open.del(a.PacketID)
 		m.leave(c)
@@ -210,7 +220,6 @@ func (s *Session) acked(c *conn, a delivery.Ack) (eased bool) {
 			in.received.set(a.PacketID, true)
 		}
 	}
-	return s.eased(c)
 }
 
 // pubrel forgets a QoS 2 id and answers at once. An unknown id is the resend

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -98,10 +99,11 @@ func TestT27_QoS2RepeatsRunNoHandler(t *testing.T) {
 	t.Parallel()
 	s, b := receiving(t)
 	b.done = true
-	c, _ := attached(t, s, true)
-	feed(t, c, publication(5, 2, false, "a", "x"))
-	cut(c)
 	c, tape := attached(t, s, true)
+	feed(t, c, publication(5, 2, false, "a", "x"))
+	expect(t, tape, "PUBREC 5")
+	cut(c)
+	c, tape = attached(t, s, true)
 	feed(t, c, publication(5, 2, true, "a", "x"), ack(mqtttest.TypePubrel, 5))
 	expect(t, tape, "PUBREC 5", "PUBCOMP 5")
 	cut(c)
@@ -145,8 +147,9 @@ func TestD10_AcknowledgedIsNotJoined(t *testing.T) {
 	t.Parallel()
 	s, b := receiving(t)
 	b.done = true
-	c, _ := attached(t, s, true)
+	c, tape := attached(t, s, true)
 	feed(t, c, publication(7, 1, false, "a", "x"))
+	expect(t, tape, "PUBACK 7")
 	cut(c)
 	c, _ = attached(t, s, true)
 	feed(t, c, publication(7, 1, true, "a", "x"))
@@ -176,19 +179,19 @@ func TestReceivingAfterALostSession(t *testing.T) {
 	expect(t, tape, "PUBREC 7", "PUBREC 8")
 }
 
-// The ledger of a dying connection is still handing out acknowledgements when
-// the next connection redelivers: neither may touch the other's message.
+// A dying connection is still about to write acknowledgements when the next
+// connection redelivers: neither may touch the other's message.
 func TestAcknowledgementRacesWithRedelivery(t *testing.T) {
 	t.Parallel()
 	for qos := byte(1); qos <= 2; qos++ {
 		s, b := receiving(t)
 		old, _ := attached(t, s, true)
-		// The ledger of the old connection stops between "may leave" and "leaves".
+		// The old connection stops between "may leave" and "leaves".
 		reached, goOn := make(chan struct{}), make(chan struct{})
-		old.ledger = delivery.NewLedger(false, func(acks []delivery.Ack) {
+		old.ledger = delivery.NewLedger(false, func() {
 			close(reached)
 			<-goOn
-			s.acknowledge(old, acks)
+			old.Acks(nil)
 		})
 		feed(t, old, publication(7, qos, false, "a", "x"))
 		finished := make(chan struct{})
@@ -210,6 +213,22 @@ func TestAcknowledgementRacesWithRedelivery(t *testing.T) {
 		if s.in.received.get(7) {
 			t.Errorf("QoS %d: the late acknowledgement marked the new message as received", qos)
 		}
+	}
+}
+
+// Without a bound on what is held a peer that reads no acknowledgements is cut off.
+func TestUnreadAcknowledgementsEndTheConnection(t *testing.T) {
+	t.Parallel()
+	s, _ := receiving(t)
+	c, _ := attached(t, s, true)
+	var err error
+	n := 0
+	for ; err == nil && n <= 2*maxUnread; n++ {
+		p := publication(uint16(n%1000+1), 1, false, "a", "x")
+		err = c.Frame(p[0], p[2:])
+	}
+	if !errors.Is(err, errUnread) || n != maxUnread+1 {
+		t.Errorf("%v after %d messages, want the end after %d", err, n, maxUnread)
 	}
 }
 

@@ -78,9 +78,9 @@ type Inbound struct {
 
 	ids   [wire.KeptSubscriptionIDs]uint32
 	idLen int
-	entry *delivery.Entry
-	conn  *conn // that delivered it last; guarded by the mutex of inbound
-	flaw  *flaw // nil of a message that can be handled
+	entry delivery.Entry // in no ledger at QoS 0
+	conn  *conn          // that delivered it last; guarded by the mutex of inbound
+	flaw  *flaw          // nil of a message that can be handled
 }
 
 // Through reports whether the message came through the subscription with this
@@ -107,8 +107,4 @@ func (m *Inbound) Anonymize() { m.idLen = 0 }
 // in receive order [MQTT-4.6.0-2] on the connection that delivered it last,
 // or not at all when that connection is gone. Calling it again changes
 // nothing. Safe from any goroutine.
-func (m *Inbound) Done() {
-	if m.entry != nil {
-		m.entry.Done()
-	}
-}
+func (m *Inbound) Done() { m.entry.Done() }

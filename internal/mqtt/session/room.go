@@ -95,7 +95,7 @@ func (s *Session) heldBounds(c *conn) (count int, bytes int64) {
 func (s *Session) crowded(c *conn, size int) bool {
 	count, bytes := s.cfg.MaxHeld, s.cfg.MaxHeldBytes
 	if count == 0 {
-		return false
+		return false // see maxUnread
 	}
 	held := c.owed()
 	if held == 0 || held < count && c.heldBytes+int64(size) <= bytes {
@@ -109,6 +109,12 @@ func (s *Session) crowded(c *conn, size int) bool {
 // held, and of those whose identifier the broker used again or repeats meanwhile.
 // in.mu is held.
 func (c *conn) owed() int { return max(c.held, c.ledger.Len()) }
+
+// maxUnread is how many acknowledgements a peer may leave unread that nothing else
+// holds up: it is cut off then.
+const maxUnread = 1 << 18
+
+var errUnread = errors.New("the broker does not read our acknowledgements")
 
 // eased reports whether a crowded connection has room again, and some more. in.mu
 // is held.
