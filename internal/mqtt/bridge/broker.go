@@ -14,6 +14,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/sequence"
 )
@@ -62,7 +63,7 @@ type state struct {
 	envelope *envelope.Settings
 
 	window   dedup.Window
-	outbox   *keeper           // nil sends at once
+	outbox   *outbox.Outbox    // nil sends at once
 	sequence *sequence.Numbers // nil numbers nothing
 
 	replyTopics   []replyTopic // that we publish to; nil leaves it to the methods
@@ -167,8 +168,8 @@ func (s *state) delivery(from *Settings, cfg *client.Config) error {
 	}
 	cfg.Arrived, cfg.Replied, cfg.Granted = s.broker.onArrival, s.broker.replied, s.broker.grants.note
 	var err error
-	if s.outbox, err = s.outboxOf(from.Outbox); s.outbox != nil {
-		cfg.Flush, cfg.Publishing = s.outbox.stop, s.outbox.connection
+	if s.outbox, err = s.outboxOf(from.Outbox, timeoutOf(cfg)); s.outbox != nil {
+		cfg.Flush, cfg.Publishing = s.outbox.Stop, s.outbox.Connection
 	}
 	return errors.Join(s.retries.resolve(), err, s.replying(from))
 }

@@ -65,7 +65,7 @@ func (s *state) encode(topic string, msg *broker.Message, codecName string, own 
 	m := &Message{
 		Message: client.Message{Topic: topic, QoS: own.QoS, Retain: own.Retain},
 		Body:    msg.Body, Codec: codec, Headers: msg.Headers, MessageID: cmp.Or(own.ID, msg.ID),
-		Key: own.Key, OrderKey: own.OrderKey, IDKnown: own.IDKnown, Direct: own.Direct, RetryUnrouted: s.outbox.retryUnrouted(own),
+		Key: own.Key, OrderKey: own.OrderKey, IDKnown: own.IDKnown, Direct: own.Direct, RetryUnrouted: s.retryUnrouted(own),
 	}
 	if own.answer != nil {
 		m.Transmit = own.answer.transmit

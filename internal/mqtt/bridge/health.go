@@ -16,7 +16,9 @@ func (b *Broker) Health() event.Health {
 	h.Duplicates, h.WithoutID = b.duplicates.Load(), b.withoutID.Load()
 	h.SequenceJumps, h.SequencesForgotten = b.gaps.Jumps(), b.gaps.Forgotten()
 	h.IDMismatches, h.KeyMismatches = b.contradictions.ids.Load(), b.contradictions.keys.Load()
-	h.Outbox = s.outbox.health()
+	if s.outbox != nil {
+		h.Outbox = s.outbox.Health()
+	}
 	h.SelfTestError = public("self-test", "", h.SelfTestError)
 	h.LastError = public("connect", "", h.LastError)
 	for i := range h.Sessions {

@@ -39,9 +39,9 @@ func (b *Broker) Start(ctx context.Context) error {
 		return public("connect", "", err)
 	}
 	if s.outbox != nil {
-		s.outbox.start()
+		s.outbox.Start()
 		if !s.client.Running() { // a Stop came between, and did not know of it
-			s.outbox.stop(ctx)
+			s.outbox.Stop(ctx)
 		}
 	}
 	return nil

@@ -146,7 +146,11 @@ func (s *state) putAsync(ctx context.Context, m *Message, done func(error)) erro
 // bring brings a message to the outbox, or to the broker.
 func (s *state) bring(ctx context.Context, m *Message, r *Retry) error {
 	if s.keeps(m) {
-		return s.outbox.accept(ctx, *m)
+		e, err := s.entry(ctx, m)
+		if err != nil {
+			return err
+		}
+		return s.outbox.Append(ctx, e)
 	}
 	s.number(m, 0)
 	err := s.attempt(ctx, m, r)
@@ -158,7 +162,11 @@ func (s *state) bring(ctx context.Context, m *Message, r *Retry) error {
 
 func (s *state) bringAsync(ctx context.Context, m *Message, done func(error)) error {
 	if s.keeps(m) {
-		return s.outbox.acceptAsync(ctx, *m, done)
+		e, err := s.entry(ctx, m)
+		if err != nil {
+			return err
+		}
+		return s.outbox.AppendAsync(ctx, e, done)
 	}
 	s.number(m, 0)
 	err := public("publish", m.Topic, s.client.PublishAsync(ctx, &m.Message, done))

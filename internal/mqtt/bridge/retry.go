@@ -154,8 +154,10 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // timeout bounds a publish whose context has no deadline.
-func (s *state) timeout() time.Duration {
-	if d := s.cfg.PublishTimeout; d > 0 {
+func (s *state) timeout() time.Duration { return timeoutOf(&s.cfg) }
+
+func timeoutOf(cfg *client.Config) time.Duration {
+	if d := cfg.PublishTimeout; d > 0 {
 		return d
 	}
 	return client.DefaultPublishTimeout

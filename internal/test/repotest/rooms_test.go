@@ -14,7 +14,7 @@ import (
 // below it, which do not import it.
 func levels() [][]string {
 	return [][]string{
-		{"logsafe", "bounds", "ownfile"},
+		{"logsafe", "bounds", "ownfile", "queue"},
 		{"wire"},
 		{"link", "delivery", "topic"},
 		{"session"},

@@ -1,4 +1,4 @@
-package bridge
+package outbox
 
 import (
 	"cmp"
@@ -38,12 +38,12 @@ func permanent(err error) bool {
 // refusal reports whether the broker refused an entry, and for how long that is
 // tried on: rights may come back. A quota, and what the broker takes at most, are
 // no fault of the entry, which waits for as long as nobody set a limit.
-func (k *keeper) refusal(err error) (relay.Refusal, bool) {
+func (s *Settings) refusal(err error) (relay.Refusal, bool) {
 	e, ok := errors.AsType[*event.Error](err)
 	if !ok {
 		return relay.Refusal{}, false
 	}
-	r := relay.Refusal{Reason: string(e.Reason), After: k.cfg.RefusedLimit, Attempts: k.cfg.RefusedAttempts}
+	r := relay.Refusal{Reason: string(e.Reason), After: s.RefusedLimit, Attempts: s.RefusedAttempts}
 	switch e.Reason {
 	case event.ReasonNotAuthorized, event.ReasonRefused, event.ReasonBadTopic:
 		r.After = cmp.Or(r.After, DefaultRefusedLimit)

@@ -1,13 +1,13 @@
-package bridge
+package outbox
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"sync"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 // gate lets messages of the outbox go while the subscriptions that this process
@@ -20,9 +20,12 @@ import (
 // while it is closed waits for the next time that it is open: it was delivered
 // when the session is still that of the sending, and goes again when it is not.
 type gate struct {
-	keeper *keeper
-	subs   event.Subscriptions             // nil with ask
-	ask    func(ctx context.Context) error // waits until messages may go
+	subs    event.Subscriptions             // nil with ask
+	ask     func(ctx context.Context) error // waits until messages may go
+	opens   func()                          // called when it has opened
+	closes  func()                          // called when subscriptions are lost
+	protect func(what string, f func())
+	log     logsafe.Logger
 
 	mu      sync.Mutex
 	granted event.Granted
@@ -41,8 +44,8 @@ type judgement struct {
 }
 
 // newGate returns nil for an outbox that nothing holds back.
-func newGate(k *keeper, cfg *Outbox) *gate {
-	g := &gate{keeper: k, subs: cfg.Subscriptions, ask: cfg.Gate}
+func newGate(s *Settings, l *Link) *gate {
+	g := &gate{subs: s.Subscriptions, ask: s.Gate, protect: l.Protect, log: l.Log}
 	switch {
 	case g.subs != nil:
 		g.ask = g.confirm
@@ -104,7 +107,7 @@ func (g *gate) question(ctx context.Context) error {
 	answer := make(chan error, 1)
 	go func() {
 		err := errGate
-		g.keeper.state.protect("the gate of the outbox", func() { err = g.ask(ctx) })
+		g.protect("the gate of the outbox", func() { err = g.ask(ctx) })
 		answer <- err
 	}()
 	select {
@@ -116,7 +119,7 @@ func (g *gate) question(ctx context.Context) error {
 	case err := <-answer:
 		return err
 	case <-time.After(gateGrace):
-		g.keeper.state.log.Warnf("mqtt: the gate of the outbox has not returned after the end of its context")
+		g.log.Warnf("mqtt: the gate of the outbox has not returned after the end of its context")
 		return ctx.Err()
 	}
 }
@@ -166,7 +169,7 @@ func (g *gate) tell(err error) {
 	g.told = true
 	g.mu.Unlock()
 	if !told {
-		g.keeper.state.log.Warnf("mqtt: the outbox is held back: %v", err)
+		g.log.Warnf("mqtt: the outbox is held back: %v", err)
 	}
 }
 
@@ -185,7 +188,7 @@ func (g *gate) opened(at uint64) {
 	for _, j := range list {
 		j.done(j.session == session)
 	}
-	g.keeper.retryNow()
+	g.opens()
 }
 
 // upset closes the gate until it is confirmed anew, with mu held.
@@ -223,7 +226,7 @@ func (g *gate) noticed() {
 	all := g.granted.All
 	g.mu.Unlock()
 	if !all {
-		g.keeper.hurryUp()
+		g.closes()
 	}
 }
 
@@ -337,14 +340,3 @@ const gateTell = 5 * time.Second
 var errUngranted = errors.New("the broker has not granted the subscriptions of this process in the present session")
 
 var errGate = errors.New("the gate panicked")
-
-// errNotGranted is why an acknowledged message is sent again.
-var errNotGranted = &event.Error{
-	Op: "publish", Reason: event.ReasonSessionLost, MayHaveBeenSent: true,
-	Cause: errors.New("acknowledged by a broker that had lost the subscriptions of this process"),
-}
-
-// gateError is why nothing was sent.
-func gateError(topic string, err error) error {
-	return &event.Error{Op: "publish", Topic: clip(topic), Reason: reasonOfContext(cmp.Or(err, context.Canceled)), Cause: errors.New("the outbox is held back")}
-}

@@ -1,4 +1,4 @@
-package bridge
+package outbox
 
 import (
 	"context"
@@ -10,11 +10,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/queue"
 )
 
 // alarms tell an operator what became of the outbox, each once until it is over.
 type alarms struct {
-	keeper *keeper
+	store outbox.Store
+	link  *Link
+
 	full   atomic.Bool // the last message was refused
 	logged atomic.Bool // that it is full, since it was last below the low mark
 	broken atomic.Bool
@@ -23,12 +26,18 @@ type alarms struct {
 	known             atomic.Pointer[event.OutboxHealth]
 	// calls ask the store how it is, and hand that to the hooks, on a goroutine of
 	// their own: a slow store holds up no message.
-	calls   line[func()]
-	inLine  atomic.Int64
+	calls   *queue.Queue[func()]
+	waiting atomic.Int64 // calls
 	leftOut logsafe.PerMinute
 
 	expiredLog logsafe.PerMinute
 	awaitsLog  logsafe.PerMinute
+}
+
+func newAlarms(store outbox.Store, l *Link) *alarms {
+	a := &alarms{store: store, link: l}
+	a.calls = queue.New(a.call)
+	return a
 }
 
 // appended looks at the answer of the store to a publish.
@@ -42,7 +51,7 @@ func (a *alarms) appended(ctx context.Context, err error) {
 	case errors.Is(err, outbox.ErrFull):
 		if a.full.CompareAndSwap(false, true) {
 			if a.logged.CompareAndSwap(false, true) { // at its bound it is full many times a second
-				a.keeper.state.log.Errorf("mqtt: the outbox is full: publishes are refused")
+				a.link.Log.Errorf("mqtt: the outbox is full: publishes are refused")
 			}
 			a.tell(event.OutboxInfo{Kind: event.OutboxFull, Err: err})
 		}
@@ -53,14 +62,14 @@ func (a *alarms) appended(ctx context.Context, err error) {
 
 func (a *alarms) failed(err error) {
 	if a.broken.CompareAndSwap(false, true) {
-		a.keeper.state.log.Errorf("mqtt: the outbox fails: %v", err)
+		a.link.Log.Errorf("mqtt: the outbox fails: %v", err)
 		a.tell(event.OutboxInfo{Kind: event.OutboxFailed, Err: err})
 	}
 }
 
 func (a *alarms) works() {
 	if a.broken.Load() && a.broken.CompareAndSwap(true, false) {
-		a.keeper.state.log.Infof("mqtt: the outbox works again")
+		a.link.Log.Infof("mqtt: the outbox works again")
 	}
 }
 
@@ -68,40 +77,40 @@ func (a *alarms) works() {
 func (a *alarms) observe() relay.Observe {
 	return relay.Observe{
 		Taken: func() {
-			a.keeper.state.log.Warnf("mqtt: the outbox stands by: another Broker or Server of this process was given the same store, and sends what is in it until it stops; want a store for each")
+			a.link.Log.Warnf("mqtt: the outbox stands by: another Broker or Server of this process was given the same store, and sends what is in it until it stops; want a store for each")
 		},
 		Failed: a.failed,
 		Works:  a.works,
 		High: func(s outbox.Stats) {
-			a.keeper.state.log.Warnf("mqtt: the outbox is %.0f %% full: %d messages", 100*s.Fill(), s.Depth)
-			a.told(event.OutboxHigh, s)
+			a.link.Log.Warnf("mqtt: the outbox is %.0f %% full: %d messages", 100*s.Fill(), s.Depth)
+			a.tellStats(event.OutboxHigh, s)
 		},
 		Low: func(s outbox.Stats) {
 			a.logged.Store(false)
-			a.keeper.state.log.Infof("mqtt: the outbox is %.0f %% full again: %d messages", 100*s.Fill(), s.Depth)
-			a.told(event.OutboxLow, s)
+			a.link.Log.Infof("mqtt: the outbox is %.0f %% full again: %d messages", 100*s.Fill(), s.Depth)
+			a.tellStats(event.OutboxLow, s)
 		},
 		Quarantined: func(e *outbox.Entry, err error) {
-			a.keeper.state.log.Errorf("mqtt: a message cannot be sent and is put aside: topic %q, id %q: %v", clip(e.Topic), clip(e.ID), err)
+			a.link.Log.Errorf("mqtt: a message cannot be sent and is put aside: topic %q, id %q: %v", logsafe.Clip(e.Topic), logsafe.Clip(e.ID), err)
 			a.tell(event.OutboxInfo{Kind: event.OutboxQuarantined, Topic: e.Topic, ID: e.ID, Err: err})
 		},
 		Refused: func(k relay.ClosedKey) {
-			a.keeper.state.log.Warnf("mqtt: the broker refuses a message, and others of its order wait behind it: topic %q, id %q, %d attempts since %s (said once a minute for each reason): %v",
-				clip(k.Topic), clip(k.ID), k.Attempts, k.Since.Format(time.RFC3339), k.Err)
+			a.link.Log.Warnf("mqtt: the broker refuses a message, and others of its order wait behind it: topic %q, id %q, %d attempts since %s (said once a minute for each reason): %v",
+				logsafe.Clip(k.Topic), logsafe.Clip(k.ID), k.Attempts, k.Since.Format(time.RFC3339), k.Err)
 			a.tell(event.OutboxInfo{Kind: event.OutboxRefused, Topic: k.Topic, ID: k.ID, Err: k.Err})
 		},
 		Unanswered: func(k relay.ClosedKey) {
-			a.keeper.state.log.Warnf("mqtt: the broker does not acknowledge a message, and others of its order wait behind it: topic %q, id %q, %d attempts since %s (said once a minute): %v",
-				clip(k.Topic), clip(k.ID), k.Attempts, k.Since.Format(time.RFC3339), k.Err)
+			a.link.Log.Warnf("mqtt: the broker does not acknowledge a message, and others of its order wait behind it: topic %q, id %q, %d attempts since %s (said once a minute): %v",
+				logsafe.Clip(k.Topic), logsafe.Clip(k.ID), k.Attempts, k.Since.Format(time.RFC3339), k.Err)
 			a.tell(event.OutboxInfo{Kind: event.OutboxUnanswered, Topic: k.Topic, ID: k.ID, Err: k.Err})
 		},
 		QuarantineFull: func(k relay.ClosedKey) {
-			a.keeper.state.log.Errorf("mqtt: a message cannot be put aside, as too many are, of all or of its order: topic %q, id %q waits with others of its order behind it (said once a minute for either): %v",
-				clip(k.Topic), clip(k.ID), k.Err)
+			a.link.Log.Errorf("mqtt: a message cannot be put aside, as too many are, of all or of its order: topic %q, id %q waits with others of its order behind it (said once a minute for either): %v",
+				logsafe.Clip(k.Topic), logsafe.Clip(k.ID), k.Err)
 			a.tell(event.OutboxInfo{Kind: event.OutboxQuarantineFull, Topic: k.Topic, ID: k.ID, Err: k.Err})
 		},
 		Corrupt: func(n int) {
-			a.keeper.state.log.Errorf("mqtt: %d messages in the outbox cannot be read and are put aside", n)
+			a.link.Log.Errorf("mqtt: %d messages in the outbox cannot be read and are put aside", n)
 			for range n {
 				a.tell(event.OutboxInfo{Kind: event.OutboxQuarantined, Err: errCorrupt})
 			}
@@ -111,8 +120,8 @@ func (a *alarms) observe() relay.Observe {
 
 var errCorrupt = errors.New("the entry cannot be decoded")
 
-func (a *alarms) told(kind event.OutboxKind, s outbox.Stats) {
-	a.later(func() { a.hook(event.OutboxInfo{Kind: kind, Health: outboxHealth(s, nil)}) })
+func (a *alarms) tellStats(kind event.OutboxKind, s outbox.Stats) {
+	a.later(func() { a.hook(event.OutboxInfo{Kind: kind, Health: healthOf(s, nil)}) })
 }
 
 // tell asks the store how it is, when somebody wants to know.
@@ -120,8 +129,8 @@ func (a *alarms) tell(info event.OutboxInfo) {
 	a.later(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
 		defer cancel()
-		s, err := a.keeper.store.Stats(ctx)
-		info.Health = outboxHealth(s, err)
+		s, err := a.store.Stats(ctx)
+		info.Health = healthOf(s, err)
 		a.hook(info)
 	})
 }
@@ -130,30 +139,30 @@ func (a *alarms) tell(info event.OutboxInfo) {
 func (a *alarms) hasExpired(e *outbox.Entry) {
 	n := a.expired.Add(1)
 	if a.expiredLog.Due(time.Now()) {
-		a.keeper.state.log.Warnf("mqtt: a message expired in the outbox and is dropped: topic %q, id %q, expiry %v (%d so far; said once a minute)",
-			clip(e.Topic), clip(e.ID), e.Expiry, n)
+		a.link.Log.Warnf("mqtt: a message expired in the outbox and is dropped: topic %q, id %q, expiry %v (%d so far; said once a minute)",
+			logsafe.Clip(e.Topic), logsafe.Clip(e.ID), e.Expiry, n)
 	}
-	a.light(event.OutboxInfo{Kind: event.OutboxExpired, Topic: e.Topic, ID: e.ID})
+	a.tellAtOnce(event.OutboxInfo{Kind: event.OutboxExpired, Topic: e.Topic, ID: e.ID})
 }
 
 // awaitsSubscriber is told of a message that is kept until there is a subscriber.
 func (a *alarms) awaitsSubscriber(e *outbox.Entry) {
 	if a.awaitsLog.Due(time.Now()) {
-		a.keeper.state.log.Warnf("mqtt: the broker has no subscriber for topic %q: the message stays in the outbox until there is one, for %v at most, and others of its order wait behind it (said once a minute)",
-			clip(e.Topic), e.RetryUnrouted)
+		a.link.Log.Warnf("mqtt: the broker has no subscriber for topic %q: the message stays in the outbox until there is one, for %v at most, and others of its order wait behind it (said once a minute)",
+			logsafe.Clip(e.Topic), e.RetryUnrouted)
 	}
 }
 
 // hasNoSubscriber is told of a message that left for nobody.
 func (a *alarms) hasNoSubscriber(e *outbox.Entry) {
-	a.keeper.state.client.CountUnrouted(e.Topic)
+	a.link.Unrouted(e.Topic)
 	a.unrouted.Add(1)
-	a.light(event.OutboxInfo{Kind: event.OutboxUnrouted, Topic: e.Topic, ID: e.ID})
+	a.tellAtOnce(event.OutboxInfo{Kind: event.OutboxUnrouted, Topic: e.Topic, ID: e.ID})
 }
 
-// light tells with the health that was known last: what happens to many
+// tellAtOnce tells with the health that was known last: what happens to many
 // messages must not cost a question to the store each.
-func (a *alarms) light(info event.OutboxInfo) {
+func (a *alarms) tellAtOnce(info event.OutboxInfo) {
 	unrouted, expired := a.unrouted.Load(), a.expired.Load()
 	a.later(func() {
 		if h := a.known.Load(); h != nil {
@@ -167,35 +176,37 @@ func (a *alarms) light(info event.OutboxInfo) {
 // later has the hooks told, in order. When the store is so slow that too many
 // calls wait, calls are left out.
 func (a *alarms) later(call func()) {
-	if len(a.keeper.state.told.outbox) == 0 {
+	if a.link.Hook == nil {
 		return
 	}
-	if a.inLine.Add(1) > maxTold {
-		a.inLine.Add(-1)
+	if a.waiting.Add(1) > maxCalls {
+		a.waiting.Add(-1)
 		if a.leftOut.Due(time.Now()) {
-			a.keeper.state.log.Warnf("mqtt: the store of the outbox is slow: hooks are not told of everything (said once a minute)")
+			a.link.Log.Warnf("mqtt: the store of the outbox is slow: hooks are not told of everything (said once a minute)")
 		}
 		return
 	}
-	a.calls.add(call)
+	a.calls.Add(call)
 }
 
 func (a *alarms) call(batch []func()) {
 	for _, call := range batch {
 		call()
-		a.inLine.Add(-1)
+		a.waiting.Add(-1)
 	}
 }
 
 func (a *alarms) hook(info event.OutboxInfo) {
 	a.known.Store(&info.Health)
-	later(a.keeper.state.told.outbox, event.OutboxHook.OnOutbox, info)
+	a.link.Hook(info)
 }
 
+// maxCalls is how many calls wait for a slow store at most, and callGrace what the last
+// ones may take after the end of the context.
+const (
+	maxCalls  = 10_000
+	callGrace = 100 * time.Millisecond
+)
+
 // wait returns when the hooks were told of everything, or soon after ctx ends.
-func (a *alarms) wait(ctx context.Context) {
-	a.calls.wait(ctx)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hookGrace)
-	defer cancel()
-	a.calls.wait(ctx)
-}
+func (a *alarms) wait(ctx context.Context) { a.calls.Wait(ctx, callGrace) }

@@ -1,4 +1,4 @@
-package bridge
+package outbox
 
 import (
 	"context"
@@ -14,9 +14,11 @@ import (
 // needs no disk. The order stays that of the publishes, because a message goes past
 // the store only when none before it is in there.
 type direct struct {
-	keeper  *keeper
-	store   outbox.Counter // nil stores everything
-	resumes atomic.Int64   // nanoseconds since 1970: not before, after a failure
+	sender   *sender
+	relaying *relaying
+	store    outbox.Counter // nil stores everything
+	patience time.Duration
+	resumes  atomic.Int64 // nanoseconds since 1970: not before, after a failure
 }
 
 const (
@@ -28,33 +30,34 @@ const (
 	directPoll    = time.Millisecond
 )
 
-func (d *direct) init(k *keeper) {
-	d.keeper = k
+func newDirect(s *Settings, from *sender, r *relaying) *direct {
+	d := &direct{sender: from, relaying: r, patience: s.Direct}
 	// What is held, or numbered by its place in the store, has to be in the store.
-	if k.cfg.Direct > 0 && k.cfg.Hold == 0 && k.state.sequence == nil {
-		d.store, _ = k.cfg.Store.(outbox.Counter)
+	if s.Direct > 0 && s.Hold == 0 && from.link.Forget == nil {
+		d.store, _ = s.Store.(outbox.Counter)
 	}
+	return d
 }
 
 // send reports whether the broker has the message, which it is to have at QoS 1: of
 // QoS 2 a second attempt would be a second message. Otherwise the message
 // is to be stored; it may arrive all the same, under the same id.
 func (d *direct) send(ctx context.Context, e *outbox.Entry) bool {
-	if d.store == nil || e.QoS != 1 || sqltx.From(ctx) != nil || time.Now().UnixNano() < d.resumes.Load() || !d.keeper.relaying() {
+	if d.store == nil || e.QoS != 1 || sqltx.From(ctx) != nil || time.Now().UnixNano() < d.resumes.Load() || !d.relaying.up() {
 		return false
 	}
-	session, open := d.keeper.gate.now()
-	if !open || d.keeper.state.client.Apart(e.Topic) {
+	session, open := d.sender.gate.now()
+	if !open || d.sender.link.Apart(e.Topic) {
 		return false
 	}
-	patience := d.keeper.cfg.Direct
+	patience := d.patience
 	if end, ok := ctx.Deadline(); ok { // half of the caller's time is the store's
 		patience = min(patience, time.Until(end)/2)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if d.empty(ctx) {
-		if back, ok := d.keeper.take(e); ok {
+		if back, ok := d.sender.take(e); ok {
 			if d.publish(ctx, e, session) {
 				return true
 			}
@@ -84,29 +87,17 @@ func (d *direct) empty(ctx context.Context) bool {
 }
 
 func (d *direct) publish(ctx context.Context, e *outbox.Entry, session uint64) bool {
-	k := d.keeper
 	e.Accepted = time.Now()
-	f := &flight{keeper: k, entry: e, session: session}
-	m := outgoing(e, 0)
-	m.Unrouted = f.missed
-	err := k.state.client.Publish(ctx, &m.Message)
-	k.state.unplaced()
-	if err != nil || !k.gate.stands(session, f.doubt()) {
+	a := &attempt{sender: d.sender, entry: e, session: session}
+	if err := a.link.Publish(ctx, e, a.noSubscriber); err != nil || !a.gate.stands(session, a.doubt()) {
 		return false
 	}
-	if !f.unrouted.Load() {
+	if !a.unrouted.Load() {
 		return true
 	}
 	if e.RetryUnrouted > 0 {
 		return false // the relay tries it again, until somebody subscribes
 	}
-	k.alarms.hasNoSubscriber(e)
+	a.alarms.hasNoSubscriber(e)
 	return true
-}
-
-// relaying reports whether the relay runs and its connection is there.
-func (k *keeper) relaying() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.ended != nil && !k.down
 }

@@ -1,0 +1,39 @@
+package outbox
+
+import (
+	"context"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+)
+
+// Link is what an outbox needs of the client that it belongs to. Errors are
+// [event.Error]s. Its functions are safe for concurrent use.
+type Link struct {
+	// Relay publishes an entry that has waited for so long, as soon as there is room for
+	// it, and calls done with the outcome, unless it returns an error. noSubscriber is
+	// called before done when the broker took it for nobody.
+	Relay func(ctx context.Context, e *outbox.Entry, waited time.Duration, noSubscriber func(), done func(error)) error
+	// Publish is Relay of an entry that has not waited, with the wait for the outcome.
+	Publish func(ctx context.Context, e *outbox.Entry, noSubscriber func()) error
+	// Apart reports whether the connection of a topic is down while others are up.
+	Apart func(topic string) bool
+	// Unrouted counts a message that went to nobody.
+	Unrouted func(topic string)
+	// Forget is told of entries that are never sent again; nil when entries have no
+	// numbers.
+	Forget func(entries ...uint64)
+	// Hook is told what happens, with the health, on a goroutine of its own; nil tells
+	// nobody.
+	Hook func(event.OutboxInfo)
+	// Protect runs a function of the user's, and logs its panic.
+	Protect func(what string, f func())
+	// Log is where lines go.
+	Log logsafe.Logger
+	// Timeout bounds a publish whose context has no deadline.
+	Timeout time.Duration
+	// Subscriptions are those of the client itself.
+	Subscriptions event.Subscriptions
+}

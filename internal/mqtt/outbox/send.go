@@ -1,0 +1,129 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+)
+
+// sender publishes entries, and judges what becomes of them.
+type sender struct {
+	link    *Link
+	gate    *gate
+	alarms  *alarms
+	backlog *event.Backlog
+}
+
+// attempt is one at sending an entry.
+type attempt struct {
+	*sender
+	entry    *outbox.Entry
+	session  uint64 // of the subscriptions, when it was sent
+	unrouted atomic.Bool
+	done     func(error)
+}
+
+// errUnrouted is why an entry is sent again that the broker took for nobody.
+var errUnrouted = errors.New("the broker has no subscriber for the topic")
+
+// awaited reports whether an entry waits for somebody to subscribe.
+func awaited(err error) bool { return errors.Is(err, errUnrouted) }
+
+// errApart is why an entry waits although others are sent.
+var errApart = errors.New("the connection of this topic is down")
+
+// errBehind is why an entry waits that this process would have to handle itself.
+var errBehind = errors.New("this process has not handled enough of what it has sent to itself")
+
+// errHeldBack is why nothing was sent.
+var errHeldBack = errors.New("the outbox is held back")
+
+// errNotGranted is why an acknowledged message is sent again.
+var errNotGranted = &event.Error{
+	Op: "publish", Reason: event.ReasonSessionLost, MayHaveBeenSent: true,
+	Cause: errors.New("acknowledged by a broker that had lost the subscriptions of this process"),
+}
+
+// take reports whether an entry has room in the backlog of this process, and returns
+// what gives it back.
+func (s *sender) take(e *outbox.Entry) (back func(), ok bool) {
+	b := s.backlog
+	if b == nil {
+		return func() {}, true
+	}
+	if !b.Take(e.Topic, len(e.Payload)) {
+		return nil, false
+	}
+	return func() { b.Return(e.Topic, len(e.Payload)) }, true
+}
+
+// send publishes an entry for the relay.
+func (s *sender) send(ctx context.Context, e *outbox.Entry, done func(error)) error {
+	session, err := s.gate.wait(ctx)
+	if err != nil {
+		return failed(e.Topic, reasonOf(err), errHeldBack)
+	}
+	if s.link.Apart(e.Topic) { // its key waits, and no other one
+		return errApart
+	}
+	waited := time.Since(e.Accepted)
+	if e.Expiry > 0 && waited >= e.Expiry {
+		s.alarms.hasExpired(e)
+		done(nil)
+		return nil
+	}
+	back, ok := s.take(e)
+	if !ok {
+		return errBehind
+	}
+	a := &attempt{sender: s, entry: e, session: session, done: func(err error) {
+		if err != nil {
+			back()
+		}
+		done(err)
+	}}
+	err = s.link.Relay(ctx, e, waited, a.noSubscriber, a.outcome)
+	if err != nil {
+		back()
+	}
+	return err
+}
+
+// noSubscriber notes that no subscription matched.
+func (a *attempt) noSubscriber() { a.unrouted.Store(true) }
+
+// outcome is what the broker said.
+func (a *attempt) outcome(err error) {
+	if err != nil {
+		a.done(err)
+		return
+	}
+	a.gate.judge(a.session, a.doubt(), a.acknowledged)
+}
+
+// doubt reports whether there is nobody for what this process subscribes to: its
+// session is not what it was.
+func (a *attempt) doubt() bool {
+	g := a.gate
+	return a.unrouted.Load() && g != nil && g.subs != nil && g.subs.Subscribes(a.entry.Topic)
+}
+
+// acknowledged is told whether the acknowledgement counts.
+func (a *attempt) acknowledged(delivered bool) {
+	switch e := a.entry; {
+	case !delivered:
+		a.done(errNotGranted)
+	case !a.unrouted.Load():
+		a.done(nil)
+	case time.Since(e.Accepted) < e.RetryUnrouted:
+		a.alarms.awaitsSubscriber(e)
+		a.done(errUnrouted)
+	default:
+		a.alarms.hasNoSubscriber(e)
+		a.done(nil)
+	}
+}

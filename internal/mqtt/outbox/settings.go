@@ -1,0 +1,138 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+)
+
+// Settings say how an outbox works. They do not change once it is made.
+type Settings struct {
+	Store outbox.Store
+	Hold  time.Duration
+	Poll  time.Duration
+	// Direct is how long a publish may take that goes past the store while nothing
+	// waits there; 0 has everything stored.
+	Direct time.Duration
+	// Gate holds the relay back until it returns nil, Subscriptions while they
+	// are not granted, Own while those of the client itself are not.
+	Gate          func(ctx context.Context) error
+	Subscriptions event.Subscriptions
+	Own           bool
+	// Backlog bounds what this process has sent to itself; nil bounds nothing.
+	Backlog *event.Backlog
+	// Unrouted is what becomes of messages without a subscriber, by operation.
+	Unrouted map[string]event.Unrouted
+	// RefusedLimit and RefusedAttempts bound how long a message is tried that the
+	// broker refuses; 0 is the default.
+	RefusedLimit    time.Duration
+	RefusedAttempts int
+
+	problems []error // of the configuration
+}
+
+// Option changes the settings of an outbox.
+type Option func(*Settings)
+
+// Configure applies what the configuration of a service says about how an
+// outbox sends; the store and its bounds are made before. nil changes nothing.
+func (s *Settings) Configure(c *v1.Outbox) {
+	switch c.GetDriver() {
+	case "", "file", "sql", "memory", "none":
+	default:
+		s.badf("driver", "is not known, want file, sql, memory or none")
+	}
+	s.duration("hold", c.GetHold(), &s.Hold)
+	s.positive("refused_limit", c.GetRefusedLimit(), &s.RefusedLimit)
+	if n := int(min(c.GetRefusedAttempts(), math.MaxInt32)); n != 0 {
+		s.RefusedAttempts = n
+	}
+	for _, operation := range slices.Sorted(maps.Keys(c.GetUnrouted())) {
+		s.unrouted(operation, c.GetUnrouted()[operation])
+	}
+}
+
+func (s *Settings) duration(key string, d *durationpb.Duration, to *time.Duration) {
+	switch {
+	case d == nil:
+	case !d.IsValid() || d.AsDuration() < 0:
+		s.badf(key, "is %v, want 0s or more", d.AsDuration())
+	case d.AsDuration() > 0:
+		*to = d.AsDuration()
+	}
+}
+
+// positive takes a setting whose 0 means nothing.
+func (s *Settings) positive(key string, d *durationpb.Duration, to *time.Duration) {
+	if d != nil && d.AsDuration() == 0 {
+		s.badf(key, "is 0s, want more; leave it out for the default")
+		return
+	}
+	s.duration(key, d, to)
+}
+
+func (s *Settings) unrouted(operation string, c *v1.Unrouted) {
+	key := "unrouted." + operation
+	if !strings.HasPrefix(operation, "/") || strings.Count(operation, "/") != 2 {
+		s.badf(key, "want an operation, as /package.Service/Method")
+	}
+	u := event.Unrouted{Retry: c.GetPolicy() == "retry"}
+	if p := c.GetPolicy(); p != "" && p != "accept" && p != "retry" {
+		s.badf(key+".policy", "is not known, want accept or retry")
+	}
+	s.positive(key+".max_age", c.GetMaxAge(), &u.MaxAge)
+	s.SetUnrouted(operation, u)
+}
+
+// SetUnrouted says what becomes of the messages of one operation.
+func (s *Settings) SetUnrouted(operation string, u event.Unrouted) {
+	if s.Unrouted == nil {
+		s.Unrouted = make(map[string]event.Unrouted)
+	}
+	s.Unrouted[operation] = u
+}
+
+func (s *Settings) badf(key, format string, args ...any) {
+	s.problems = append(s.problems, event.Setting("Outbox", key, format, args...))
+}
+
+// RetryUnrouted returns for how long a message of an operation, "" is of none, goes
+// again while it has no subscriber: by its call, else the configuration, else its method.
+func (o *Outbox) RetryUnrouted(operation string, call, method *event.Unrouted) time.Duration {
+	u := call
+	if u == nil && operation != "" {
+		u = method
+		if configured, ok := o.settings.Unrouted[operation]; ok {
+			u = &configured
+		}
+	}
+	return u.RetryFor()
+}
+
+var errNoStore = errors.New("the outbox has no store")
+
+// check reports every problem of the settings.
+func (s *Settings) check() error {
+	switch {
+	case s.Store == nil:
+		return errNoStore
+	case isNil(s.Store):
+		return fmt.Errorf("the store of the outbox is a nil %T", s.Store)
+	case s.Hold < 0 || s.Poll < 0 || s.Direct < 0:
+		return fmt.Errorf("outbox: hold of %v, poll interval of %v, direct within %v", s.Hold, s.Poll, s.Direct)
+	case s.RefusedLimit < 0 || s.RefusedAttempts < 0:
+		return fmt.Errorf("outbox: refused limit of %v, %d refused attempts", s.RefusedLimit, s.RefusedAttempts)
+	}
+	return errors.Join(s.problems...)
+}
