@@ -18,18 +18,14 @@ type decoder struct {
 	ours func(topic string) bool
 }
 
-func (s *Store) decoder() decoder {
-	return decoder{service: s.cfg.Service, keys: s.cfg.Keys, ours: s.cfg.Subscribes}
-}
-
-// decode reads the dead letter with the id that its topic says. It is dead, whatever it
+// letter reads the dead letter with the id that its topic says. It is dead, whatever it
 // says of itself. What cannot be read is a letter all the same, that says so and has
 // the payload that is there, as in other stores: it may have been written on MQTT 5,
 // whose properties MQTT 3.1.1 does not show.
 //
 // counts reports whether the service may have written it, so that it takes of the room
 // for letters: what somebody else writes must not take that of anybody.
-func (d decoder) decode(m *message.Message, id string) (l *deadletter.Letter, counts bool) {
+func (d decoder) letter(m *message.Message, id string) (l *deadletter.Letter, counts bool) {
 	l, unread := deadletter.Decode(m)
 	if unread != nil {
 		l = &deadletter.Letter{Reason: logsafe.Text(fmt.Sprintf("letter cannot be read, on MQTT 5 it may be: %v", unread))}

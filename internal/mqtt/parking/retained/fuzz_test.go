@@ -22,13 +22,13 @@ func FuzzRetainedLetter(f *testing.F) {
 	f.Add(prefix+"00/0", m.Payload, "dead-letter-id", "0/#")
 	f.Add(prefix+part(id)+"/"+id, []byte("x"), "dead-letter-state", "parked")
 	f.Fuzz(func(t *testing.T, topic string, payload []byte, key, value string) {
-		at := idOn(prefix, topic)
+		at := topics(prefix).id(topic)
 		if at == "" {
 			return
 		}
 		s := New(Config{Service: "shop"})
-		if s.topic(at) != topic {
-			t.Fatalf("%q is named %q, which is %q", topic, at, s.topic(at))
+		if s.topics.of(at) != topic {
+			t.Fatalf("%q is named %q, which is %q", topic, at, s.topics.of(at))
 		}
 		for _, keys := range []deadletter.Keys{nil, {[]byte(strings.Repeat("k", deadletter.MinKey))}} {
 			check := decoder{service: "shop", keys: keys, ours: func(topic string) bool { return topic == "work" }}
@@ -36,7 +36,7 @@ func FuzzRetainedLetter(f *testing.F) {
 				{Key: deadletter.IDHeader, Value: id}, {Key: "dead-letter-topic", Value: "work"}, {Key: "dead-letter-service", Value: "shop"}, {Key: key, Value: value},
 			}}
 			for _, m := range []*message.Message{in, {Payload: payload}} {
-				l, _ := check.decode(m, at)
+				l, _ := check.letter(m, at)
 				if l.ID != at || l.State != deadletter.Dead || strings.ContainsAny(l.Reason+l.Suspect, "\n\x1b") {
 					t.Fatalf("%+v", l)
 				}

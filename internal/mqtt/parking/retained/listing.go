@@ -27,18 +27,18 @@ const (
 // listing is what a read keeps of the letters of a query: the first of them in
 // the order of their ids, as many as the bound permits. It counts all.
 type listing struct {
-	prefix  string // of their topics
-	decoder decoder
-	query   deadletter.Query
-	count   int               // retained letters that came, whatever their query
-	came    int               // bytes of them
-	bytes   int               // of what is kept
-	cut     bool              // there are more than what is kept
-	usage   *deadletter.Usage // of those that count; nil is not asked for
-	size    int64             // of all that came, where usage is asked for
-	began   time.Time
-	atOnce  bool // all letters are those of one filter
-	part    struct {
+	topics topics
+	decode decoder
+	query  deadletter.Query
+	count  int               // retained letters that came, whatever their query
+	came   int               // bytes of them
+	bytes  int               // of what is kept
+	cut    bool              // there are more than what is kept
+	usage  *deadletter.Usage // of those that count; nil is not asked for
+	size   int64             // of all that came, where usage is asked for
+	began  time.Time
+	atOnce bool // all letters are those of one filter
+	part   struct {
 		count, came int // of the filters that are read
 	}
 	lacking bool // letters of a part may have been dropped on their way
@@ -63,12 +63,12 @@ func (h *byID) Pop() any {
 	return last
 }
 
-func newListing(prefix string, q deadletter.Query, atOnce bool) *listing {
-	return &listing{prefix: prefix, query: q, atOnce: atOnce, began: time.Now(), foreign: make(map[string]struct{})}
+func newListing(t topics, q deadletter.Query, atOnce bool) *listing {
+	return &listing{topics: t, query: q, atOnce: atOnce, began: time.Now(), foreign: make(map[string]struct{})}
 }
 
 func (p *listing) keep(m *session.Inbound) error {
-	id := idOn(p.prefix, m.Topic)
+	id := p.topics.id(m.Topic)
 	if id == "" {
 		return nil
 	}
@@ -79,7 +79,7 @@ func (p *listing) keep(m *session.Inbound) error {
 	}
 	if p.usage != nil && m.Retain {
 		kept := envelope.Kept(m)
-		l, counts := p.decoder.decode(&kept, id)
+		l, counts := p.decode.letter(&kept, id)
 		if p.size += l.Size(); counts {
 			p.usage.Add(l.Origin(), 1, l.Size())
 		}
@@ -94,7 +94,7 @@ func (p *listing) put(id string, m *session.Inbound) {
 		return
 	}
 	kept := envelope.Kept(m)
-	l, counts := p.decoder.decode(&kept, id)
+	l, counts := p.decode.letter(&kept, id)
 	if !p.query.Matches(l) {
 		return
 	}
@@ -115,7 +115,7 @@ func (p *listing) put(id string, m *session.Inbound) {
 }
 
 func (p *listing) clear(topic string) {
-	id := idOn(p.prefix, topic)
+	id := p.topics.id(topic)
 	i := slices.IndexFunc(p.kept, func(l *deadletter.Letter) bool { return l.ID == id })
 	if i >= 0 {
 		p.bytes -= sizeOf(p.kept[i])

@@ -19,7 +19,7 @@ func TestRetainedPagesAreBounded(t *testing.T) {
 	t.Parallel()
 	const letters = 200
 	p := newListing("p/", deadletter.Query{}, false)
-	p.decoder.ours = func(string) bool { return true }
+	p.decode.ours = func(string) bool { return true }
 	for i := range letters {
 		n := (i * 7) % letters // not in order
 		l := &deadletter.Letter{ID: numbered(n), State: deadletter.Dead}
@@ -51,7 +51,7 @@ func TestRetainedPagesAreBounded(t *testing.T) {
 func TestIncompletePart(t *testing.T) {
 	t.Parallel()
 	p := newListing("p/", deadletter.Query{}, false)
-	p.decoder.ours = func(string) bool { return true }
+	p.decode.ours = func(string) bool { return true }
 	keep := func(topic string) {
 		if err := p.keep(&session.Inbound{Topic: topic, Payload: make([]byte, 2000), Retain: true}); err != nil {
 			t.Fatal(err)
@@ -73,7 +73,7 @@ func TestIncompletePart(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	once := newListing("p/", deadletter.Query{}, true)
-	once.decoder = p.decoder
+	once.decode = p.decode
 	var err error
 	for range safeCount {
 		err = cmp.Or(err, once.keep(&session.Inbound{Topic: "p/aa/1aa", Payload: make([]byte, 2000), Retain: true}))

@@ -50,14 +50,14 @@ func (s *Store) Test(ctx context.Context) error {
 	}
 	if errors.Is(err, errCleared) {
 		s.cfg.Log.Errorf("mqtt: somebody else clears retained messages below %q, and can clear dead letters: "+
-			"want access rules that let only this service write there", s.prefix)
+			"want access rules that let only this service write there", string(s.topics))
 		err = nil
 	}
 	if err != nil {
 		return fmt.Errorf("self-test of retained messages on %q: %w", topic, err)
 	}
 	if !s.tested.Swap(true) {
-		s.cfg.Log.Infof("mqtt: the broker keeps retained messages: dead letters go to %q", s.somewhere())
+		s.cfg.Log.Infof("mqtt: the broker keeps retained messages: dead letters go to %q", s.topics.String())
 	}
 	return nil
 }
@@ -74,7 +74,7 @@ func (s *Store) probe(ctx context.Context) (topic string, err error) {
 	if err != nil {
 		return "", err
 	}
-	below := s.prefix + "check/"
+	below := string(s.topics) + "check/"
 	m := &session.Message{Topic: below + "retained/" + id.String(), Payload: []byte(id.String()), QoS: 1, Retain: true}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearTimeout)

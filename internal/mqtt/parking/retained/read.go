@@ -41,7 +41,7 @@ func (s *Store) reading(ctx context.Context, take taker, f func(context.Context,
 	if err != nil {
 		return err
 	}
-	c := &collector{take: take, end: s.prefix + "end/read/" + id.String(), arrived: make(chan struct{}, 1)}
+	c := &collector{take: take, end: string(s.topics) + "end/read/" + id.String(), arrived: make(chan struct{}, 1)}
 	reader, err := s.cfg.Open(c, maxLetter)
 	if err != nil {
 		return err

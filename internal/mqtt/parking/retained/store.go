@@ -44,7 +44,8 @@ type Config struct {
 // before the first one. It does not park. It is safe for concurrent use.
 type Store struct {
 	cfg    Config
-	prefix string        // of the topics
+	topics topics
+	decode decoder
 	turn   chan struct{} // of the one that reads; one at a time has the client id
 	tested atomic.Bool
 
@@ -61,8 +62,9 @@ var _ deadletter.Store = (*Store)(nil)
 // New returns the store. It opens nothing before it is used.
 func New(cfg Config) *Store {
 	return &Store{
-		cfg: cfg, prefix: Prefix(cfg.Service),
-		turn: make(chan struct{}, 1), testing: make(chan struct{}, 1), taken: newTaken(cfg.Bounds),
+		cfg: cfg, topics: topics(Prefix(cfg.Service)),
+		decode: decoder{service: cfg.Service, keys: cfg.Keys, ours: cfg.Subscribes},
+		turn:   make(chan struct{}, 1), testing: make(chan struct{}, 1), taken: newTaken(cfg.Bounds),
 	}
 }
 
@@ -75,7 +77,7 @@ func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
 	if err != nil {
 		return err
 	}
-	m.Topic, m.Retain = s.topic(l.ID), true
+	m.Topic, m.Retain = s.topics.of(l.ID), true
 	if n := packetOf(m); n > maxLetter {
 		return fmt.Errorf("%w: about %d bytes, of which %d could be read back", deadletter.ErrUnfit, n, maxLetter)
 	}
@@ -126,8 +128,8 @@ func packetOf(m *session.Message) int {
 
 // Get implements [deadletter.Store].
 func (s *Store) Get(ctx context.Context, id string) (*deadletter.Letter, error) {
-	topic := s.topic(id)
-	if id == "" || idOn(s.prefix, topic) == "" {
+	topic := s.topics.of(id)
+	if id == "" || s.topics.id(topic) == "" {
 		return nil, deadletter.ErrNotFound
 	}
 	var found oneMessage
@@ -137,7 +139,7 @@ func (s *Store) Get(ctx context.Context, id string) (*deadletter.Letter, error) 
 	if found.last == nil {
 		return nil, deadletter.ErrNotFound
 	}
-	l, counts := s.decoder().decode(found.last, idOn(s.prefix, topic))
+	l, counts := s.decode.letter(found.last, s.topics.id(topic))
 	if counts {
 		s.taken.saw(l)
 	}
@@ -185,14 +187,14 @@ func (s *Store) readAll(ctx context.Context, q deadletter.Query) (*listing, erro
 	p := s.newListing(q, !s.many.Load())
 	var err error
 	if p.atOnce {
-		err = s.read(ctx, p, s.everywhere())
+		err = s.read(ctx, p, s.topics.all())
 	}
 	if errors.Is(err, errMany) {
 		s.many.Store(true)
 		p = s.newListing(q, false)
 	}
 	if !p.atOnce {
-		err = s.read(ctx, p, s.parts()...)
+		err = s.read(ctx, p, s.topics.parts()...)
 	}
 	if err != nil {
 		return nil, err
@@ -207,8 +209,8 @@ func (s *Store) readAll(ctx context.Context, q deadletter.Query) (*listing, erro
 
 // newPage counts the letters of each origin where all are counted.
 func (s *Store) newListing(q deadletter.Query, atOnce bool) *listing {
-	p := newListing(s.prefix, q, atOnce)
-	p.decoder = s.decoder()
+	p := newListing(s.topics, q, atOnce)
+	p.decode = s.decode
 	if q.After == afterAll {
 		p.usage = deadletter.NewUsage(s.cfg.Bounds)
 	}
@@ -221,8 +223,8 @@ func (s *Store) newListing(q deadletter.Query, atOnce bool) *listing {
 func (s *Store) Delete(ctx context.Context, ids ...string) error {
 	var refused []error
 	for _, id := range ids {
-		topic := s.topic(id)
-		if idOn(s.prefix, topic) == "" {
+		topic := s.topics.of(id)
+		if s.topics.id(topic) == "" {
 			continue // no letter is there
 		}
 		err := s.cfg.Publish(ctx, &session.Message{Topic: topic, QoS: 1, Retain: true})
@@ -263,7 +265,7 @@ const afterAll = "\U0010FFFF"
 func (s *Store) Parks() bool { return false }
 
 // Destination is where the dead letter with an id is kept.
-func (s *Store) Destination(id string) string { return s.topic(id) }
+func (s *Store) Destination(id string) string { return s.topics.of(id) }
 
 // String describes the store.
-func (s *Store) String() string { return "retained messages " + s.somewhere() }
+func (s *Store) String() string { return "retained messages " + s.topics.String() }

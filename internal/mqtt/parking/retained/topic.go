@@ -18,19 +18,49 @@ func Prefix(service string) string { return Root + service + "/" }
 // client does not hold.
 const partCount = 256
 
-// topic is where a letter is retained: below the part that its id ends with, so
-// that letters can be read part by part. What is retained where no letter belongs has
-// its topic for an id, see [idOn].
-func (s *Store) topic(id string) string {
-	if idOn(s.prefix, id) != "" {
+// topics are those of a service's dead letters, by their prefix.
+type topics string
+
+// of is where a dead letter is retained: below the part that its id ends with, so
+// that dead letters can be read part by part. What is retained where none belongs has
+// its topic for an id, see [topics.id].
+func (t topics) of(id string) string {
+	if t.id(id) != "" {
 		return id
 	}
-	return s.prefix + part(id) + "/" + id
+	return string(t) + part(id) + "/" + id
 }
 
-// somewhere describes the topics of letters.
-func (s *Store) somewhere() string {
-	return s.prefix + "<last two digits of id>/<id>"
+// String describes the topics of dead letters.
+func (t topics) String() string { return string(t) + "<last two digits of id>/<id>" }
+
+// all matches all dead letters, and no message of a test or of a read, which
+// are a level deeper.
+func (t topics) all() string { return string(t) + "+/+" }
+
+// parts are filters that together match all dead letters, each one a part.
+func (t topics) parts() []string {
+	filters := make([]string, partCount)
+	for i := range filters {
+		filters[i] = fmt.Sprintf("%s%02x/+", string(t), i)
+	}
+	return filters
+}
+
+// id returns the id of the dead letter on a topic, and "" where none can be.
+// Only an id that a service makes, in its part, is one: what is on another topic below
+// those was written by somebody else, and has its topic for an id, by which it can be
+// dropped.
+func (t topics) id(topic string) string {
+	rest, below := strings.CutPrefix(topic, string(t))
+	in, id, two := strings.Cut(rest, "/")
+	switch {
+	case !below || !two || strings.Contains(id, "/") || strings.ContainsAny(topic, "+#"):
+		return ""
+	case isID(id) && in == part(id):
+		return id
+	}
+	return topic
 }
 
 // part is the last two hexadecimal digits of an id, which are random in those
@@ -43,36 +73,7 @@ func part(id string) string {
 	return end
 }
 
-// everywhere matches all letters, and no message of a test or of a read, which
-// are a level deeper.
-func (s *Store) everywhere() string { return s.prefix + "+/+" }
-
-// parts are filters that together match all letters, each one a part.
-func (s *Store) parts() []string {
-	filters := make([]string, partCount)
-	for i := range filters {
-		filters[i] = fmt.Sprintf("%s%02x/+", s.prefix, i)
-	}
-	return filters
-}
-
-// idOn returns the id of the letter on a topic, and "" where no letter can be.
-// Only an id that a service makes, in its part, is one: what is on another topic below
-// those was written by somebody else, and has its topic for an id, by which it can be
-// dropped.
-func idOn(prefix, topic string) string {
-	rest, below := strings.CutPrefix(topic, prefix)
-	in, id, two := strings.Cut(rest, "/")
-	switch {
-	case !below || !two || strings.Contains(id, "/") || strings.ContainsAny(topic, "+#"):
-		return ""
-	case isID(id) && in == part(id):
-		return id
-	}
-	return topic
-}
-
-// isID reports whether a text is a UUID as letters have it, in its one form.
+// isID reports whether a text is a UUID as dead letters have it, in its one form.
 func isID(id string) bool {
 	u, err := uuid.Parse(id)
 	return err == nil && u.String() == id
