@@ -72,12 +72,16 @@ type Error struct {
 	Cause error
 }
 
-// Error returns one line without any secret.
+// maxTopicShown is how many characters of a topic are shown.
+const maxTopicShown = 128
+
+// Error returns one line without any secret, with at most 128 characters of the topic.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "mqtt: %s", e.Op)
+	b.WriteString("mqtt: ")
+	b.WriteString(e.Op)
 	if e.Topic != "" {
-		fmt.Fprintf(&b, " %q", e.Topic)
+		fmt.Fprintf(&b, " %.*q", maxTopicShown, e.Topic)
 	}
 	fmt.Fprintf(&b, ": %s", strings.ReplaceAll(strings.ToLower(string(e.Reason)), "_", " "))
 	if e.MayHaveBeenSent {
@@ -93,6 +97,14 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, ": %v", e.Cause)
 	}
 	return b.String()
+}
+
+// ReasonOf returns the reason of the first [Error] in err's chain, or "".
+func ReasonOf(err error) Reason {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Reason
+	}
+	return ""
 }
 
 // Unwrap returns the cause.

@@ -205,7 +205,7 @@ func (s *state) hooks(cfg *client.Config, onDisconnect func(error)) {
 	}
 	if onDisconnect != nil {
 		cfg.OnDisconnect = func(err error) {
-			s.told.main.add(func() { s.protect("OnDisconnect", func() { onDisconnect(public("connect", "", err)) }) })
+			s.told.main.add(func() { s.protect("OnDisconnect", func() { onDisconnect(client.ErrorOf("connect", "", err)) }) })
 		}
 	}
 }

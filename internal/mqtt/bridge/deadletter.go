@@ -10,6 +10,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
@@ -46,7 +47,7 @@ func (b *Broker) replay(ctx context.Context, replay replayFunc, ids []string) (i
 		return 0, s.err
 	}
 	return replay(ctx, s.client.DeadLetters(), func(ctx context.Context, l *deadletter.Letter) error {
-		err := public("replay", l.Topic, s.client.Republish(ctx, envelope.Outgoing(&l.Message)))
+		err := client.ErrorOf("replay", l.Topic, s.client.Republish(ctx, envelope.Outgoing(&l.Message)))
 		if ofTheLetter(err) {
 			return fmt.Errorf("%w: %w", deadletter.ErrUnfit, err)
 		}

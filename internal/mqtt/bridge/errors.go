@@ -9,47 +9,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-func publicPublish(err error) error { return public("publish", "", err) }
-
-// public turns an error of the engine into the one that users see: always an
-// *event.Error. Of several, as when more than one filter is refused, the first
-// sets the reason and the cause names them all.
-func public(op, topic string, err error) error {
-	if err == nil {
-		return nil
-	}
-	var e *client.Error
-	if !errors.As(err, &e) {
-		return &event.Error{Op: op, Topic: clip(topic), Reason: reasonOfContext(err), Cause: err}
-	}
-	p := &event.Error{
-		Op: e.Op, Topic: clip(e.Topic), Reason: event.Reason(e.Reason), MayHaveBeenSent: e.MayHaveBeenSent,
-		Convicted: e.Convicted, HeldFor: e.HeldFor, ByBroker: e.ByBroker, Cause: e.Cause,
-	}
-	if many, ok := err.(interface{ Unwrap() []error }); ok && len(many.Unwrap()) > 1 {
-		p.Topic, p.Cause = "", err
-	}
-	if p.Topic == "" && p.Op == op {
-		p.Topic = clip(topic)
-	}
-	return p
-}
-
-func reasonOfContext(err error) event.Reason {
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return event.ReasonTimeout
-	case errors.Is(err, context.Canceled):
-		return event.ReasonCanceled
-	}
-	return event.ReasonRefused
-}
-
 // joinCauses joins what is wrong into one list, without the words that the
-// engine puts in front of its own.
+// client puts in front of its own.
 func joinCauses(problems, err error) error {
-	var e *client.Error
-	if errors.As(err, &e) && e.Cause != nil {
+	if e, ok := errors.AsType[*event.Error](err); ok && e.Cause != nil {
 		err = e.Cause
 	}
 	return errors.Join(problems, err)

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 var _ event.Subscriptions = (*Broker)(nil)
@@ -68,7 +69,7 @@ func (b *Broker) ConfirmGranted(ctx context.Context) error {
 	if s.err != nil {
 		return s.err
 	}
-	return public("connect", "", s.client.Confirm(ctx))
+	return client.ErrorOf("connect", "", s.client.Confirm(ctx))
 }
 
 // Subscribes implements [event.Subscriptions].

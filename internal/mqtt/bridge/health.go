@@ -19,10 +19,5 @@ func (b *Broker) Health() event.Health {
 	if s.outbox != nil {
 		h.Outbox = s.outbox.Health()
 	}
-	h.SelfTestError = public("self-test", "", h.SelfTestError)
-	h.LastError = public("connect", "", h.LastError)
-	for i := range h.Sessions {
-		h.Sessions[i].LastError = public("connect", "", h.Sessions[i].LastError)
-	}
 	return h
 }

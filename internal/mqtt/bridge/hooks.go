@@ -131,14 +131,14 @@ func (s *hookSet) engineConnection(e *client.Hooks) {
 	if hooks := s.connect; len(hooks) > 0 {
 		e.Connected = func(clientID, address string, present bool, err error) {
 			later(hooks, event.ConnectHook.OnConnect, event.ConnectInfo{
-				ClientID: clientID, Address: address, SessionPresent: present, Err: public("connect", "", err),
+				ClientID: clientID, Address: address, SessionPresent: present, Err: client.ErrorOf("connect", "", err),
 			})
 		}
 	}
 	if hooks := s.disconnect; len(hooks) > 0 {
 		e.Disconnected = func(clientID, address string, err error) {
 			later(hooks, event.DisconnectHook.OnDisconnect, event.DisconnectInfo{
-				ClientID: clientID, Address: address, Cause: event.CauseOf(err), Err: public("connect", "", err),
+				ClientID: clientID, Address: address, Cause: event.CauseOf(err), Err: client.ErrorOf("connect", "", err),
 			})
 		}
 	}
@@ -150,12 +150,12 @@ func (s *hookSet) engineConnection(e *client.Hooks) {
 	if hooks := s.subscribe; len(hooks) > 0 {
 		e.Subscribed = func(filter string, granted int, err error) {
 			later(hooks, event.SubscribeHook.OnSubscribe, event.SubscribeInfo{
-				Filter: filter, Granted: granted, Err: public("subscribe", filter, err),
+				Filter: filter, Granted: granted, Err: client.ErrorOf("subscribe", filter, err),
 			})
 		}
 		e.Lowered = func(filter string, asked, granted byte, err error) {
 			later(hooks, event.SubscribeHook.OnSubscribe, event.SubscribeInfo{
-				Filter: filter, AskedQoS: asked, GrantedQoS: granted, Err: public("subscribe", filter, err),
+				Filter: filter, AskedQoS: asked, GrantedQoS: granted, Err: client.ErrorOf("subscribe", filter, err),
 			})
 		}
 	}

@@ -36,7 +36,7 @@ func (b *Broker) Start(ctx context.Context) error {
 	}
 	s.warnUnmatched(&b.names)
 	if err := s.client.Start(ctx); err != nil {
-		return public("connect", "", err)
+		return client.ErrorOf("connect", "", err)
 	}
 	if s.outbox != nil {
 		s.outbox.Start()
@@ -65,7 +65,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, client.DefaultStopTimeout)
 		defer cancel()
 	}
-	err := public("disconnect", "", s.client.Stop(ctx))
+	err := client.ErrorOf("disconnect", "", s.client.Stop(ctx))
 	b.replies.attempts.wait(ctx) // their connection is closed
 	s.told.wait(ctx)
 	if s.sequence != nil {
@@ -84,5 +84,5 @@ func (b *Broker) WaitReady(ctx context.Context) error {
 	if s.err != nil {
 		return s.err
 	}
-	return public("connect", "", s.client.WaitReady(ctx))
+	return client.ErrorOf("connect", "", s.client.WaitReady(ctx))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // Send publishes ready bytes: no codec, no middleware, no generic options. It
@@ -39,5 +40,5 @@ func (b *Broker) SendAsync(ctx context.Context, m *Message, done func(error)) er
 
 // GaveUp is the error of who stops waiting for a message that stays in flight.
 func GaveUp(err error) error {
-	return &event.Error{Op: "publish", Reason: reasonOfContext(err), MayHaveBeenSent: true, Cause: err}
+	return &event.Error{Op: "publish", Reason: client.ReasonOfContext(err), MayHaveBeenSent: true, Cause: err}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	store "github.com/kratos-mqtt/kratos-mqtt/event/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox"
 )
@@ -62,7 +63,7 @@ func (s *state) entry(ctx context.Context, m *Message) (*store.Entry, error) {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return nil, public("publish", m.Topic, err)
+		return nil, client.ErrorOf("publish", m.Topic, err)
 	}
 	e := &store.Entry{Message: envelope.Stored(&m.Message), ID: m.Identity(), Key: m.Key}
 	if !e.Retain {
@@ -88,7 +89,7 @@ func (s *state) relay(ctx context.Context, e *store.Entry, waited time.Duration,
 	s.number(&m, e.Seq)
 	err := s.client.Relay(ctx, &m.Message, done)
 	s.unplaced()
-	return public("publish", e.Topic, err)
+	return client.ErrorOf("publish", e.Topic, err)
 }
 
 // publishEntry publishes an entry past the store.
@@ -96,7 +97,7 @@ func (s *state) publishEntry(ctx context.Context, e *store.Entry, noSubscriber f
 	m := outgoing(e, 0, noSubscriber)
 	err := s.client.Publish(ctx, &m.Message)
 	s.unplaced()
-	return public("publish", e.Topic, err)
+	return client.ErrorOf("publish", e.Topic, err)
 }
 
 // outgoing is the message of an entry that has waited.

@@ -9,6 +9,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // Publish encodes and sends a message. It returns nil only when the broker has
@@ -44,7 +45,7 @@ func checkPublish(ctx context.Context, op, topic string, msg *broker.Message) er
 	case msg.Body == nil:
 		return badRequest(op, topic, "message body is nil")
 	}
-	return public(op, topic, ctx.Err())
+	return client.ErrorOf(op, topic, ctx.Err())
 }
 
 // send is Publish behind the middleware.
@@ -169,9 +170,9 @@ func (s *state) bringAsync(ctx context.Context, m *Message, done func(error)) er
 		return s.outbox.AppendAsync(ctx, e, done)
 	}
 	s.number(m, 0)
-	err := public("publish", m.Topic, s.client.PublishAsync(ctx, &m.Message, done))
+	err := client.ErrorOf("publish", m.Topic, s.client.PublishAsync(ctx, &m.Message, done))
 	if s.envelope.Lighten(m, err) {
-		err = public("publish", m.Topic, s.client.PublishAsync(ctx, &m.Message, done))
+		err = client.ErrorOf("publish", m.Topic, s.client.PublishAsync(ctx, &m.Message, done))
 	}
 	return err
 }

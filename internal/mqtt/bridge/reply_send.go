@@ -134,7 +134,7 @@ func (a *Answer) transmit(ctx context.Context, m *Message) error {
 	size := int64(m.Size())
 	replies.waiting.Add(size)
 	defer replies.waiting.Add(-size)
-	err := public(opReply, m.Topic, s.client.Answer(ctx, &m.Message))
+	err := client.ErrorOf(opReply, m.Topic, s.client.Answer(ctx, &m.Message))
 	if e, ok := errors.AsType[*event.Error](err); ok && e.Convicted && e.HeldFor == 0 {
 		bar := replies.barred(a.requester, &s.replyLimits, time.Now())
 		e.Cause = fmt.Errorf("its requester gets no reply for %v: %w", bar, e.Cause)

@@ -54,7 +54,7 @@ func (s *state) exchange(ctx context.Context, topic string, msg *broker.Message,
 	q := &s.broker.requests
 	version, err := s.client.Protocol(ctx)
 	if err != nil {
-		return nil, public(opRequest, topic, err)
+		return nil, client.ErrorOf(opRequest, topic, err)
 	}
 	if version == client.Version31 && s.envelope.Source == "" {
 		return nil, &event.Error{
@@ -64,7 +64,7 @@ func (s *state) exchange(ctx context.Context, topic string, msg *broker.Message,
 	}
 	inbox, err := s.client.OpenInbox(ctx, o.ReplyTopic)
 	if err != nil {
-		return nil, public(opRequest, o.ReplyTopic, err)
+		return nil, client.ErrorOf(opRequest, o.ReplyTopic, err)
 	}
 	defer inbox.Close()
 	id := uuid.New()
@@ -87,7 +87,7 @@ func (s *state) exchange(ctx context.Context, topic string, msg *broker.Message,
 		return e, nil
 	case <-ctx.Done():
 		return nil, &event.Error{
-			Op: opRequest, Topic: topic, Reason: reasonOfContext(ctx.Err()), MayHaveBeenSent: true,
+			Op: opRequest, Topic: topic, Reason: client.ReasonOfContext(ctx.Err()), MayHaveBeenSent: true,
 			Cause: errors.Join(noReply(inbox), ctx.Err()),
 		}
 	case <-inbox.Ended():

@@ -91,7 +91,7 @@ func (s *state) transmit(ctx context.Context, m *Message) error {
 		own := *m // in memory of its own, as above
 		return m.Transmit(ctx, &own)
 	}
-	return public("publish", m.Topic, s.client.Publish(ctx, &m.Message))
+	return client.ErrorOf("publish", m.Topic, s.client.Publish(ctx, &m.Message))
 }
 
 // again publishes what failed before until it succeeds, may not be repeated, or

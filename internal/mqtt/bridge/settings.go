@@ -142,7 +142,7 @@ func (s *Settings) takeAddresses(o *broker.Options) {
 // does not see.
 func (s *Settings) resolve(o *broker.Options) (client.Config, error) {
 	cfg := s.Config
-	cfg.Addresses, cfg.Outcome = s.addresses, publicPublish
+	cfg.Addresses = s.addresses
 	var errs []error
 	if s.addressErr != nil {
 		errs = append(errs, event.Setting("Connection", "addresses", "%w", s.addressErr))

@@ -46,7 +46,7 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 	}
 	filter, err := client.Filter(topic, o.Queue, own.Broad)
 	if err != nil {
-		return nil, public("subscribe", topic, err)
+		return nil, client.ErrorOf("subscribe", topic, err)
 	}
 	sub, err := subscription(filter, &o, &own)
 	if err != nil {
@@ -70,7 +70,7 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 	defer cancel()
 	if _, err := s.client.Subscribe(ctx, sub); err != nil {
 		release()
-		return nil, public("subscribe", topic, err)
+		return nil, client.ErrorOf("subscribe", topic, err)
 	}
 	if own.QoS > 0 && s.cfg.ClientID == "" {
 		b.unnamed.Do(func() {
@@ -130,5 +130,5 @@ func (s *subscriber) Unsubscribe(bool) error {
 	s.broker.gaps.Forget() // what is published from now on is not meant for us
 	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
 	defer cancel()
-	return public("unsubscribe", s.topic, s.broker.client.Unsubscribe(ctx, s.sub))
+	return client.ErrorOf("unsubscribe", s.topic, s.broker.client.Unsubscribe(ctx, s.sub))
 }

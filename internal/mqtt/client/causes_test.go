@@ -12,7 +12,7 @@ import (
 
 	"github.com/eclipse/paho.golang/packets"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -82,7 +82,7 @@ func TestOneAttemptIsTheWholeList(t *testing.T) {
 	}
 	gone := client(t, nowhere(t), at(t, nowhere(t), nowhere(t)), failFast, slow)
 	err := gone.Start(within(t, patience))
-	if reasonOf(err) != session.ReasonNetwork || gone.Running() || strings.Count(err.Error(), "connection refused") != 2 {
+	if reasonOf(err) != event.ReasonNetwork || gone.Running() || strings.Count(err.Error(), "connection refused") != 2 {
 		t.Errorf("%v", err)
 	}
 }
@@ -224,12 +224,12 @@ func TestTwoStartsHaveOneOutcome(t *testing.T) {
 		go func() { outcomes <- c.Start(within(t, patience)) }()
 	}
 	eventually(t, c.Running)
-	if err := c.Start(within(t, 10*time.Millisecond)); reasonOf(err) != session.ReasonTimeout {
+	if err := c.Start(within(t, 10*time.Millisecond)); reasonOf(err) != event.ReasonTimeout {
 		t.Errorf("joined within its own context: %v", err)
 	}
 	close(release)
 	for range cap(outcomes) {
-		if err := <-outcomes; reasonOf(err) != session.ReasonNotAuthorized {
+		if err := <-outcomes; reasonOf(err) != event.ReasonNotAuthorized {
 			t.Errorf("%v", err)
 		}
 	}
@@ -258,7 +258,7 @@ func TestTwoStopsHaveOneOutcome(t *testing.T) {
 		}
 	})
 	eventually(t, func() bool { return !c.Running() })
-	if err := c.Stop(within(t, 10*time.Millisecond)); reasonOf(err) != session.ReasonTimeout {
+	if err := c.Stop(within(t, 10*time.Millisecond)); reasonOf(err) != event.ReasonTimeout {
 		t.Errorf("joined within its own context: %v", err)
 	}
 	stops.Go(func() {
@@ -275,7 +275,7 @@ func TestStartWithAnEndedContext(t *testing.T) {
 	c := client(t, nowhere(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := c.Start(ctx); !errors.Is(err, context.Canceled) || reasonOf(err) != session.ReasonCanceled || c.Running() {
+	if err := c.Start(ctx); !errors.Is(err, context.Canceled) || reasonOf(err) != event.ReasonCanceled || c.Running() {
 		t.Errorf("%v", err)
 	}
 }

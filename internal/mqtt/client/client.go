@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
@@ -120,11 +121,11 @@ func (r *run) join(ctx context.Context, over <-chan struct{}, outcome *error, wh
 }
 
 func gaveUp(what string, err error) error {
-	reason := session.ReasonCanceled
+	reason := event.ReasonCanceled
 	if errors.Is(err, context.DeadlineExceeded) {
-		reason = session.ReasonTimeout
+		reason = event.ReasonTimeout
 	}
-	return &Error{Op: "connect", Reason: reason, Cause: fmt.Errorf("%s: %w", what, err)}
+	return &event.Error{Op: "connect", Reason: reason, Cause: fmt.Errorf("%s: %w", what, err)}
 }
 
 // begin makes the run of a Start, unless there is one already. It waits for
@@ -227,7 +228,7 @@ func (c *Client) Publish(ctx context.Context, m *Message) error {
 func (c *Client) Republish(ctx context.Context, m *Message) error {
 	r := c.publishing()
 	if r == nil {
-		return &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonNotConnected, Cause: errNotStarted}
+		return &event.Error{Op: "publish", Topic: m.Topic, Reason: event.ReasonNotConnected, Cause: errNotStarted}
 	}
 	return r.pubs.of(m.Topic).Publish(ctx, m)
 }
@@ -285,12 +286,12 @@ func (c *Client) checkSize(m *Message) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{Op: "publish", Topic: m.Topic, Reason: session.ReasonTooLarge, Cause: err}
+	return &event.Error{Op: "publish", Topic: m.Topic, Reason: event.ReasonTooLarge, Cause: err}
 }
 
 func (c *Client) mayPublish(m *Message) (*run, error) {
 	if m == nil {
-		return nil, &Error{Op: "publish", Reason: session.ReasonBadRequest, Cause: errors.New("message is nil")}
+		return nil, &event.Error{Op: "publish", Reason: event.ReasonBadRequest, Cause: errors.New("message is nil")}
 	}
 	if err := c.checkSize(m); err != nil {
 		return nil, err
@@ -354,11 +355,11 @@ var errNotStarted = errors.New("not started")
 // absent is the error of a call that needs a run while there is none.
 func (c *Client) absent(op, topic string) error {
 	err := c.absence()
-	reason := session.ReasonNotConnected
+	reason := event.ReasonNotConnected
 	if errors.Is(err, errStopped) {
-		reason = session.ReasonClosed
+		reason = event.ReasonClosed
 	}
-	return &Error{Op: op, Topic: topic, Reason: reason, Cause: err}
+	return &event.Error{Op: op, Topic: topic, Reason: reason, Cause: err}
 }
 
 // absence is why there is no run: the client was stopped, or was never started,

@@ -187,9 +187,6 @@ type Config struct {
 	Granted func(fresh, all bool)
 	// Hooks are told what happens.
 	Hooks Hooks
-	// Outcome is what the callbacks of PublishAsync are told of an error; nil
-	// is the error itself.
-	Outcome func(error) error
 	// Logger takes everything worth knowing; nil is the Kratos global logger.
 	Logger log.Logger
 	// OnConnect and OnDisconnect follow the subscriber's connection, or the
@@ -240,7 +237,7 @@ func (c *Config) resolve() error {
 	}
 	errs = append(errs, c.checkBounds())
 	if err := errors.Join(errs...); err != nil {
-		return &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
+		return &event.Error{Op: "configure", Reason: event.ReasonBadRequest, Cause: err}
 	}
 	return nil
 }
@@ -288,7 +285,7 @@ func (c *Config) session(clientID string) session.Config {
 		KeepAlive: c.KeepAlive, ConnectTimeout: c.ConnectTimeout, WriteTimeout: c.WriteTimeout,
 		PingTimeout: c.PingTimeout, MinReconnectDelay: c.MinReconnectDelay, MaxReconnectDelay: c.MaxReconnectDelay,
 		NoReconnect: c.NoReconnect, CleanSession: !c.persistent(),
-		RelaxedAcks: c.RelaxedAcks, SubscribeFilters: c.Preset.SubscribeFilters, SharePrefix: c.SharePrefix, PublishTimeout: c.PublishTimeout, Window: c.Window, TopicAliases: c.TopicAliases, Outcome: c.Outcome,
+		RelaxedAcks: c.RelaxedAcks, SubscribeFilters: c.Preset.SubscribeFilters, SharePrefix: c.SharePrefix, PublishTimeout: c.PublishTimeout, Window: c.Window, TopicAliases: c.TopicAliases,
 	}
 	s.Credentials = c.Credentials
 	if s.Credentials == nil && (c.Username != "" || c.Password != "") {

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -416,7 +416,7 @@ func TestSubscribeAtRunTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Subscribe(within(t, patience), s); reasonOf(err) != session.ReasonBadRequest {
+	if _, err := c.Subscribe(within(t, patience), s); reasonOf(err) != event.ReasonBadRequest {
 		t.Errorf("registered twice: %v", err)
 	}
 	second := on("ok/1", s.Handler)
@@ -443,7 +443,7 @@ func TestSubscribeAtRunTime(t *testing.T) {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
-	if _, err := c.Subscribe(nil, s); reasonOf(err) != session.ReasonBadRequest { //nolint:staticcheck // what a caller may do
+	if _, err := c.Subscribe(nil, s); reasonOf(err) != event.ReasonBadRequest { //nolint:staticcheck // what a caller may do
 		t.Error(err)
 	}
 }
@@ -454,7 +454,7 @@ func TestRefusedAtRunTime(t *testing.T) {
 	refuse := refusing(t, "no")
 	h := func(context.Context, *Delivery) error { return nil }
 	c := running(t, client(t, refuse), on("yes", h))
-	if _, err := c.Subscribe(within(t, patience), on("no", h)); reasonOf(err) != session.ReasonRefused || !strings.Contains(err.Error(), `"no"`) {
+	if _, err := c.Subscribe(within(t, patience), on("no", h)); reasonOf(err) != event.ReasonRefused || !strings.Contains(err.Error(), `"no"`) {
 		t.Errorf("%v", err)
 	}
 	if n := c.router.Len(); n != 1 {
@@ -468,7 +468,7 @@ func TestRefusedAtRunTime(t *testing.T) {
 	if _, err := c.Subscribe(t.Context(), on("no", h)); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Start(within(t, patience)); reasonOf(err) != session.ReasonRefused {
+	if err := c.Start(within(t, patience)); reasonOf(err) != event.ReasonRefused {
 		t.Errorf("%v", err)
 	}
 	if c.Running() {

@@ -26,6 +26,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
@@ -53,9 +54,9 @@ type (
 	// Inbound is an application message that arrived.
 	Inbound = session.Inbound
 	// Error is the error of every operation.
-	Error = session.Error
+	Error = event.Error
 	// Reason classifies an [Error].
-	Reason = session.Reason
+	Reason = event.Reason
 	// Address is one broker.
 	Address = link.Address
 	// Proxy is what connections go through.
@@ -121,14 +122,14 @@ func Filter(filter, group string, broad bool) (string, error) {
 		if strings.Contains(filter, "$SYS") {
 			cause = errSystem
 		}
-		return "", &Error{Op: "subscribe", Topic: filter, Reason: session.ReasonBadTopic, Cause: cause}
+		return "", &event.Error{Op: "subscribe", Topic: filter, Reason: event.ReasonBadTopic, Cause: cause}
 	}
 	if group == "" {
 		return filter, nil
 	}
 	shared, err := topic.Share(group, filter)
 	if err != nil {
-		return "", &Error{Op: "subscribe", Topic: filter, Reason: session.ReasonBadTopic, Cause: err}
+		return "", &event.Error{Op: "subscribe", Topic: filter, Reason: event.ReasonBadTopic, Cause: err}
 	}
 	return shared, nil
 }
@@ -139,7 +140,7 @@ func ValidateSharePrefix(prefix string) error { return topic.ValidateSharePrefix
 // ValidateFilter checks a topic filter, shared or not.
 func ValidateFilter(filter string) error {
 	if err := topic.ValidateFilter(filter); err != nil {
-		return &Error{Op: "subscribe", Topic: logsafe.Clip(filter), Reason: session.ReasonBadTopic, Cause: err}
+		return &event.Error{Op: "subscribe", Topic: logsafe.Clip(filter), Reason: event.ReasonBadTopic, Cause: err}
 	}
 	return nil
 }
@@ -147,7 +148,7 @@ func ValidateFilter(filter string) error {
 // ValidateTopic checks a topic name.
 func ValidateTopic(name string) error {
 	if err := topic.ValidateName(name); err != nil {
-		return &Error{Op: "publish", Topic: logsafe.Clip(name), Reason: session.ReasonBadTopic, Cause: err}
+		return &event.Error{Op: "publish", Topic: logsafe.Clip(name), Reason: event.ReasonBadTopic, Cause: err}
 	}
 	return nil
 }

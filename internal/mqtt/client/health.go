@@ -8,8 +8,7 @@ import (
 )
 
 // Health is a snapshot of the client, as far as the client knows it: what its
-// messages were found to be, and the outbox, others add. Errors are not yet those
-// that the public packages return.
+// messages were found to be, and the outbox, others add.
 func (c *Client) Health() event.Health {
 	h := event.Health{
 		Dropped: c.Dropped(), Unmatched: c.Unmatched(), UnmatchedLetters: c.counts.unmatchedLetters.Load(),
@@ -22,11 +21,11 @@ func (c *Client) Health() event.Health {
 	h.LettersOverShare = c.parked.OverShare.Load()
 	r := c.current()
 	if r == nil {
-		h.LastError = c.absence()
+		h.LastError = ErrorOf("connect", "", c.absence())
 		return h
 	}
 	st := r.status()
-	h.Connected, h.Ready, h.LastError = st.Connected, st.Ready, st.LastError
+	h.Connected, h.Ready, h.LastError = st.Connected, st.Ready, ErrorOf("connect", "", st.LastError)
 	for _, at := range r.subscribers() {
 		at.health(&h)
 	}
@@ -37,7 +36,7 @@ func (c *Client) Health() event.Health {
 	h.Held, _ = r.parking.HeldKeys()
 	h.DeadLetterError = r.parking.Problem()
 	h.DeadLettersBlocked = h.DeadLetterError != nil
-	h.SelfTestError = r.selfTestError()
+	h.SelfTestError = ErrorOf("self-test", "", r.selfTestError())
 	return h
 }
 
@@ -48,7 +47,7 @@ func addSession(h *event.Health, s *session.Session) *event.SessionHealth {
 	}
 	st := s.Status()
 	own := event.SessionHealth{
-		ClientID: s.ClientID(), Connected: st.Connected, Ready: st.Ready, InFlight: s.InFlight(), LastError: st.LastError,
+		ClientID: s.ClientID(), Connected: st.Connected, Ready: st.Ready, InFlight: s.InFlight(), LastError: ErrorOf("connect", "", st.LastError),
 	}
 	own.Filters, own.Granted, _ = s.Filters()
 	h.Sessions = append(h.Sessions, own)

@@ -12,6 +12,7 @@ import (
 	"github.com/go-kratos/kratos/v2/log"
 	"go.uber.org/goleak"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -152,8 +153,8 @@ func on(filter string, h Handler) *Subscription {
 	return &Subscription{Filter: filter, QoS: 1, Handler: h}
 }
 
-func reasonOf(err error) Reason {
-	if e, ok := errors.AsType[*Error](err); ok {
+func reasonOf(err error) event.Reason {
+	if e, ok := errors.AsType[*event.Error](err); ok {
 		return e.Reason
 	}
 	return ""

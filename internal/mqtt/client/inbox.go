@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
@@ -101,7 +102,7 @@ func (c *Client) OpenInbox(ctx context.Context, name string) (*Inbox, error) {
 	if name == "" {
 		name = q.own
 	} else if err := topic.ValidateName(name); err != nil {
-		return nil, &Error{Op: "request", Topic: logsafe.Clip(name), Reason: session.ReasonBadTopic, Cause: err}
+		return nil, &event.Error{Op: "request", Topic: logsafe.Clip(name), Reason: event.ReasonBadTopic, Cause: err}
 	}
 	s, err := q.conn.get()
 	if err != nil {
@@ -111,9 +112,9 @@ func (c *Client) OpenInbox(ctx context.Context, name string) (*Inbox, error) {
 		select {
 		case <-room:
 		case <-q.ended:
-			return nil, &Error{Op: "request", Topic: name, Reason: session.ReasonClosed, Cause: errStopped}
+			return nil, &event.Error{Op: "request", Topic: name, Reason: event.ReasonClosed, Cause: errStopped}
 		case <-ctx.Done():
-			return nil, &Error{Op: "request", Topic: name, Reason: session.ReasonQuota, Cause: fmt.Errorf(
+			return nil, &event.Error{Op: "request", Topic: name, Reason: event.ReasonQuota, Cause: fmt.Errorf(
 				"%d topics for replies have requests that wait: %w", MaxInboxes, ctx.Err())}
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -56,7 +56,7 @@ func TestStartStopStart(t *testing.T) {
 	b := mqtttest.Mosquitto(t)
 	var got seen
 	c := client(t, b.URL())
-	if err := c.Publish(t.Context(), &Message{Topic: "a"}); reasonOf(err) != session.ReasonNotConnected {
+	if err := c.Publish(t.Context(), &Message{Topic: "a"}); reasonOf(err) != event.ReasonNotConnected {
 		t.Errorf("before Start: %v", err)
 	}
 	if c.Running() || !c.Status().Ended {
@@ -73,7 +73,7 @@ func TestStartStopStart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := c.Publish(t.Context(), &Message{Topic: "a"}); reasonOf(err) != session.ReasonClosed {
+	if err := c.Publish(t.Context(), &Message{Topic: "a"}); reasonOf(err) != event.ReasonClosed {
 		t.Errorf("after Stop: %v", err)
 	}
 	running(t, c)
@@ -128,11 +128,11 @@ func TestBrokerDownAtStart(t *testing.T) {
 	eventually(t, func() bool { return connected.Load() == 2 && disconnected.Load() == 1 })
 
 	failFast := client(t, nowhere(t), func(c *Config) { c.FailFast = true })
-	if err := failFast.Start(within(t, patience)); reasonOf(err) != session.ReasonNetwork || failFast.Running() {
+	if err := failFast.Start(within(t, patience)); reasonOf(err) != event.ReasonNetwork || failFast.Running() {
 		t.Errorf("fail fast: %v", err)
 	}
 	refused := client(t, mqtttest.Embedded(t, mqtttest.WithCredentials("ann", "right")).URL(), func(c *Config) { c.Username, c.Password = "ann", "wrong" })
-	if err := refused.Start(within(t, patience)); reasonOf(err) != session.ReasonNotAuthorized || refused.Running() {
+	if err := refused.Start(within(t, patience)); reasonOf(err) != event.ReasonNotAuthorized || refused.Running() {
 		t.Errorf("refused login: %v", err)
 	}
 }
@@ -158,8 +158,8 @@ func TestStopDuringAnOutage(t *testing.T) {
 		t.Errorf("Stop took %v", took)
 	}
 	err, _ := outcome.Load().(error)
-	var e *Error
-	if !errors.As(err, &e) || !e.MayHaveBeenSent || e.Reason != session.ReasonClosed {
+	var e *event.Error
+	if !errors.As(err, &e) || !e.MayHaveBeenSent || e.Reason != event.ReasonClosed {
 		t.Errorf("publish in flight: %v", err)
 	}
 }
@@ -282,7 +282,7 @@ func TestConfigurationProblems(t *testing.T) {
 	}
 	c := client(t, nowhere(t), func(c *Config) { c.MaxPayload = 10 })
 	err = c.Publish(t.Context(), &Message{Topic: "a", Payload: make([]byte, 11)})
-	if reasonOf(err) != session.ReasonTooLarge {
+	if reasonOf(err) != event.ReasonTooLarge {
 		t.Errorf("%v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -30,7 +31,7 @@ func (o *onDemand) get() (*session.Session, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
-		return nil, &Error{Op: "connect", Reason: session.ReasonClosed, Cause: errStopped}
+		return nil, &event.Error{Op: "connect", Reason: event.ReasonClosed, Cause: errStopped}
 	}
 	if o.session == nil {
 		s, err := o.open()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-kratos/kratos/v2/log"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -29,7 +30,7 @@ type outage struct {
 // failure is one kind of failed attempt.
 type failure struct {
 	address string
-	reason  session.Reason
+	reason  event.Reason
 }
 
 // of returns the outage of a client, which begins with the first call.
@@ -48,10 +49,10 @@ func (o outages) lost(clientID string) {
 
 // failed notes an attempt and returns how it is logged.
 func (o outages) failed(ev session.ConnectFailed) log.Level {
-	now, reason := o.of(ev.ClientID), cmp.Or(session.ReasonOf(ev.Err), session.ReasonNetwork)
+	now, reason := o.of(ev.ClientID), cmp.Or(event.ReasonOf(ev.Err), event.ReasonNetwork)
 	now.attempts++
 	kind := failure{ev.Address, reason}
-	if now.told[kind] || now.lost && reason == session.ReasonNetwork {
+	if now.told[kind] || now.lost && reason == event.ReasonNetwork {
 		return log.LevelDebug
 	}
 	now.told[kind] = true

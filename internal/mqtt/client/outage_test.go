@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-kratos/kratos/v2/log"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -74,8 +75,8 @@ func TestOneWarningAnOutage(t *testing.T) {
 func TestOutages(t *testing.T) {
 	t.Parallel()
 	o := make(outages)
-	network := &Error{Op: "connect", Reason: session.ReasonNetwork}
-	rights := &Error{Op: "connect", Reason: session.ReasonNotAuthorized}
+	network := &event.Error{Op: "connect", Reason: event.ReasonNetwork}
+	rights := &event.Error{Op: "connect", Reason: event.ReasonNotAuthorized}
 	for i, step := range []struct {
 		id   string
 		err  error
@@ -107,7 +108,7 @@ func TestOutages(t *testing.T) {
 func TestWithoutAddress(t *testing.T) {
 	t.Parallel()
 	_, err := net.DialTimeout("tcp", strings.TrimPrefix(nowhere(t), "mqtt://"), time.Second)
-	text := withoutAddress(&Error{Op: "connect", Reason: session.ReasonNetwork, Cause: fmt.Errorf("dial mqtt://h:1: %w", err)}, "mqtt://h:1")
+	text := withoutAddress(&event.Error{Op: "connect", Reason: event.ReasonNetwork, Cause: fmt.Errorf("dial mqtt://h:1: %w", err)}, "mqtt://h:1")
 	if text != "network: connect: connection refused" {
 		t.Errorf("%q", text)
 	}

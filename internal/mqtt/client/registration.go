@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
@@ -17,7 +18,7 @@ import (
 // takes the registration back, and the filter with its last one.
 func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(context.Context) error, err error) {
 	if ctx == nil {
-		return nil, &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: errors.New("context is nil")}
+		return nil, &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: errors.New("context is nil")}
 	}
 	if err := s.validate(); err != nil {
 		return nil, err
@@ -144,20 +145,20 @@ func (c *Client) join(s *Subscription, r *run) (l *parking.Backlog, asked sessio
 
 func (c *Client) mayRegister(s *Subscription) error {
 	if c.subs[s] != nil {
-		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: errors.New("registered already")}
+		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: errors.New("registered already")}
 	}
 	if err := c.sharesSession(s); err != nil {
-		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: err}
+		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: err}
 	}
 	if c.cfg.Preset.NoShared && s.shared() {
-		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonUnsupported, Cause: fmt.Errorf(
+		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonUnsupported, Cause: fmt.Errorf(
 			"%s delivers nothing on shared subscriptions (queue name, group)", c.cfg.Preset.Name)}
 	}
 	if err := c.oneGroup(s); err != nil {
-		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: err}
+		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: err}
 	}
 	if why := c.cannotPark(s); s.Exhausted == ExhaustedPark && why != nil {
-		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: why}
+		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: why}
 	}
 	return nil
 }
@@ -182,7 +183,7 @@ func (c *Client) register(s *Subscription) error {
 	s.id, s.levels = session.FilterID(s.Filter), topic.GuardedLevels(s.Filter) // before a message can find it
 	remove, err := c.router.Add(s.Filter, s)
 	if err != nil {
-		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadTopic, Cause: err}
+		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadTopic, Cause: err}
 	}
 	if most := c.cfg.Preset.MaxQoS; most > 0 && s.QoS > most && !s.capped {
 		s.capped = true

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // inUse are the client ids that subscribe in this process. It is the one state
@@ -74,7 +74,7 @@ func (at *subscriber) claim() error {
 func (c *Config) claim(id string) (release func(), err error) {
 	release, address, holder := inUse.claim(c.Addresses, id, c.owner())
 	if holder != "" {
-		return nil, &Error{Op: "connect", Reason: session.ReasonTakenOver, Cause: fmt.Errorf(
+		return nil, &event.Error{Op: "connect", Reason: event.ReasonTakenOver, Cause: fmt.Errorf(
 			"client id %q subscribes at %s for %s in this process already, and the broker would hand its session to %s: "+
 				"give one of the two a client_id of its own, such as %q", id, address, holder, c.owner(), id+"-2")}
 	}

@@ -58,14 +58,14 @@ func (r *run) newSubscriber(name string, will *Message) (*subscriber, error) {
 		Workers: c.Concurrency, MaxCount: c.Queue, MaxBytes: c.QueueBytes,
 	})
 	if err != nil {
-		return nil, &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
+		return nil, &event.Error{Op: "configure", Reason: event.ReasonBadRequest, Cause: err}
 	}
 	at.sched, at.intake = sched, &intake{run: r, at: at}
 	at.backlogs = r.parking.Session(sched, c.Concurrency)
 	at.id = at.clientID()
 	if err := at.prepareStrays(); err != nil {
 		sched.Close()
-		return nil, &Error{Op: "configure", Reason: session.ReasonBadRequest, Cause: err}
+		return nil, &event.Error{Op: "configure", Reason: event.ReasonBadRequest, Cause: err}
 	}
 	cfg := c.session(at.id)
 	cfg.Negotiation, cfg.SessionExpiry, cfg.Sink, cfg.Will = r.version, c.SessionExpiry, at.intake, will

@@ -277,10 +277,10 @@ func (s *Subscription) validate() error {
 		errs = append(errs, s.Batch.validate())
 	}
 	if err := errors.Join(errs...); err != nil {
-		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadRequest, Cause: err}
+		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: err}
 	}
 	if err := topic.ValidateFilter(s.Filter); err != nil {
-		return &Error{Op: "subscribe", Topic: s.Filter, Reason: session.ReasonBadTopic, Cause: err}
+		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadTopic, Cause: err}
 	}
 	return nil
 }

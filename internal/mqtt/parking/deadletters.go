@@ -8,6 +8,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
@@ -142,13 +143,13 @@ func (l *DeadLetters) announceOnce(ctx context.Context, to string, dead *deadlet
 		out := envelope.Outgoing(m)
 		out.Topic = to
 		err = l.Publish(ctx, out)
-		switch session.ReasonOf(err) {
-		case session.ReasonTooLarge:
+		switch event.ReasonOf(err) {
+		case event.ReasonTooLarge:
 			if dead = dead.Smaller(); dead != nil {
 				continue
 			}
 			return backoff.Permanent(err)
-		case session.ReasonBadRequest, session.ReasonBadTopic, session.ReasonNotAuthorized, session.ReasonUnsupported:
+		case event.ReasonBadRequest, event.ReasonBadTopic, event.ReasonNotAuthorized, event.ReasonUnsupported:
 			return backoff.Permanent(err)
 		}
 		return err

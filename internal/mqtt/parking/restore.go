@@ -6,8 +6,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
 // HandOver gives the heir what is parked. A store that fails leaves it to the
@@ -100,7 +100,7 @@ func (p *Parking) readBack(ctx context.Context, q deadletter.Query, of func(filt
 	for {
 		page, err := p.Store.List(ctx, q)
 		if err != nil {
-			return 0, &session.Error{Op: "connect", Reason: session.ReasonNotConnected, Cause: fmt.Errorf("dead-letter store: reading parked messages: %w", err)}
+			return 0, &event.Error{Op: "connect", Reason: event.ReasonNotConnected, Cause: fmt.Errorf("dead-letter store: reading parked messages: %w", err)}
 		}
 		if len(page) == 0 {
 			break

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
 // note says why and how the message is kept this time.
@@ -72,7 +72,7 @@ func (k *Kept) unfit(err error) bool {
 	if !errors.Is(err, deadletter.ErrUnfit) {
 		return false
 	}
-	if e, ok := errors.AsType[*session.Error](err); !ok || e.Reason != session.ReasonRefused || e.Convicted || k.refused {
+	if e, ok := errors.AsType[*event.Error](err); !ok || e.Reason != event.ReasonRefused || e.Convicted || k.refused {
 		return true
 	}
 	k.refused = true

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
@@ -172,7 +173,7 @@ func (o *outbound) ackError(a *wire.Ack) error {
 	if a.Reason < codeFailed {
 		return nil
 	}
-	return &Error{Op: opPublish, Reason: reasonOfCode(a.Reason), ByBroker: true, Cause: &CodeError{
+	return &event.Error{Op: opPublish, Reason: reasonOfCode(a.Reason), ByBroker: true, Cause: &CodeError{
 		Packet: a.Type.String(), Code: a.Reason,
 		Name: wire.ReasonName(a.Type, o.version, a.Reason), Detail: clip(string(a.ReasonString)),
 	}}

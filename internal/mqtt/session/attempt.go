@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
@@ -28,14 +29,14 @@ func attemptError(errs []error) error {
 	if len(errs) == 1 {
 		return errs[0]
 	}
-	reason := ReasonOf(errs[0])
+	reason := event.ReasonOf(errs[0])
 	for _, err := range errs {
 		if !Final(err) {
-			reason = ReasonOf(err)
+			reason = event.ReasonOf(err)
 			break
 		}
 	}
-	return &Error{Op: opConnect, Reason: reason, Cause: &listError{errs}}
+	return &event.Error{Op: opConnect, Reason: reason, Cause: &listError{errs}}
 }
 
 // Final reports whether trying again without a change of settings is pointless:
@@ -53,7 +54,7 @@ func Final(err error) bool {
 		}
 		return true
 	}
-	e, ok := errors.AsType[*Error](err)
+	e, ok := errors.AsType[*event.Error](err)
 	if !ok {
 		return false
 	}
@@ -66,9 +67,9 @@ func Final(err error) bool {
 }
 
 // finalReason is about what is refused on a connection that holds.
-func finalReason(r Reason) bool {
+func finalReason(r event.Reason) bool {
 	switch r {
-	case ReasonNetwork, ReasonNotConnected, ReasonTimeout, ReasonTakenOver, ReasonQuota, "":
+	case event.ReasonNetwork, event.ReasonNotConnected, event.ReasonTimeout, event.ReasonTakenOver, event.ReasonQuota, "":
 		return false
 	}
 	return true

@@ -176,15 +176,15 @@ func isBreach(err error) bool {
 
 // lossError is a loss as the error of a connection.
 func lossError(l *event.LossError) error {
-	return &Error{Op: opConnect, Reason: reasonOfLoss(l), Cause: l}
+	return &event.Error{Op: opConnect, Reason: reasonOfLoss(l), Cause: l}
 }
 
-func reasonOfLoss(l *event.LossError) Reason {
+func reasonOfLoss(l *event.LossError) event.Reason {
 	switch {
 	case l.Cause == event.CauseTakenOver:
-		return ReasonTakenOver
+		return event.ReasonTakenOver
 	case l.Code != 0:
 		return reasonOfCode(l.Code)
 	}
-	return ReasonNetwork
+	return event.ReasonNetwork
 }

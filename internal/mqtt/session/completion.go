@@ -61,7 +61,6 @@ type callbacks struct {
 	chunk   int           // how many callbacks make room for others together
 	onRun   func(n int)   // before n callbacks, with no lock held: one may publish, and needs room
 	onPanic func(v any, stack []byte)
-	outcome func(error) error // what the user sees of an error; nil is the error
 }
 
 type outcome struct {
@@ -94,10 +93,7 @@ func (c *callbacks) get(fn func(error), topic string) *asyncCall {
 }
 
 func (c *asyncCall) complete(err error) {
-	if err = onTopic(err, c.topic); err != nil && c.to.outcome != nil {
-		err = c.to.outcome(err)
-	}
-	c.to.add(c.end(err))
+	c.to.add(c.end(onTopic(err, c.topic)))
 }
 
 // end returns the outcome and puts the memory back.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -149,7 +150,7 @@ func TestWakeUpIsNeverLost(t *testing.T) {
 	publish(1, 0, last)
 	inLine(3)
 	feed(t, c, puback(qos1))
-	if err := <-large; ReasonOf(err) != ReasonTooLarge {
+	if err := <-large; event.ReasonOf(err) != event.ReasonTooLarge {
 		t.Fatal(err)
 	}
 	select {
@@ -209,7 +210,7 @@ func TestGivingUpInLineLeavesNoTrace(t *testing.T) {
 	for range 50 {
 		wg.Go(func() {
 			err := s.Publish(within(t, 20*time.Millisecond), &Message{Topic: "t", QoS: 1})
-			if e := asErrorQuiet(err); e == nil || e.Reason != ReasonTimeout || e.MayHaveBeenSent {
+			if e := asErrorQuiet(err); e == nil || e.Reason != event.ReasonTimeout || e.MayHaveBeenSent {
 				t.Errorf("%v", err)
 			}
 		})
@@ -227,8 +228,8 @@ func TestGivingUpInLineLeavesNoTrace(t *testing.T) {
 	}
 }
 
-func asErrorQuiet(err error) *Error {
-	if e, ok := errors.AsType[*Error](err); ok {
+func asErrorQuiet(err error) *event.Error {
+	if e, ok := errors.AsType[*event.Error](err); ok {
 		return e
 	}
 	return nil

@@ -134,9 +134,6 @@ type Config struct {
 	// travel: the client library leaves the others out.
 	Will *Message
 
-	// Outcome is what the callbacks of PublishAsync are told of an error; nil
-	// is the error itself.
-	Outcome func(error) error
 	// Unrouted is told the topic of each message that the broker took although
 	// no subscription matches it, MQTT 5. It is called on the read loop with a
 	// lock held and must be quick; topic is valid during the call. Nil for none.

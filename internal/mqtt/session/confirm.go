@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // unsubscribedFilter is a filter that nobody subscribes to: a broker answers to
@@ -18,21 +20,21 @@ var errNotConfirmed = errors.New("the broker did not answer in time")
 // gone. It waits within ctx for a connection, too.
 func (s *Session) Confirm(ctx context.Context) error {
 	if ctx == nil {
-		return &Error{Op: opConnect, Reason: ReasonBadRequest, Cause: errors.New("context is nil")}
+		return &event.Error{Op: opConnect, Reason: event.ReasonBadRequest, Cause: errors.New("context is nil")}
 	}
 	answer := make(chan error, 1)
 	select {
 	case s.subs.asked <- answer:
 	case <-ctx.Done():
-		return &Error{Op: opConnect, Reason: ReasonNotConnected, Cause: ctx.Err()}
+		return &event.Error{Op: opConnect, Reason: event.ReasonNotConnected, Cause: ctx.Err()}
 	case <-s.running.Done():
-		return &Error{Op: opConnect, Reason: ReasonClosed, Cause: errStopped}
+		return &event.Error{Op: opConnect, Reason: event.ReasonClosed, Cause: errStopped}
 	}
 	select {
 	case err := <-answer:
 		return err
 	case <-ctx.Done():
-		return &Error{Op: opConnect, Reason: gaveUp(ctx.Err()), Cause: errNotConfirmed}
+		return &event.Error{Op: opConnect, Reason: gaveUp(ctx.Err()), Cause: errNotConfirmed}
 	}
 }
 
@@ -47,5 +49,5 @@ func (s *Session) confirm(c *conn, ctl control) error {
 	if err == nil || errors.As(err, &code) { // whatever it says, it is there
 		return nil
 	}
-	return &Error{Op: opConnect, Reason: ReasonNotConnected, Cause: fmt.Errorf("%w: %w", errNotConfirmed, err)}
+	return &event.Error{Op: opConnect, Reason: event.ReasonNotConnected, Cause: fmt.Errorf("%w: %w", errNotConfirmed, err)}
 }

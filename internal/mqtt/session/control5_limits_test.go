@@ -9,6 +9,7 @@ import (
 
 	"github.com/eclipse/paho.golang/packets"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -26,13 +27,13 @@ func TestLimitsOfAnMQTT5Broker(t *testing.T) {
 	})
 	s := start(t, url, speaking(Version5))
 	ctx := within(t, patience)
-	asError(t, s.Publish(ctx, &Message{Topic: "a", QoS: 2}), ReasonUnsupported)
-	asError(t, s.Publish(ctx, &Message{Topic: "a", QoS: 1, Retain: true}), ReasonUnsupported)
-	asError(t, s.Publish(ctx, &Message{Topic: "a", QoS: 1, Payload: make([]byte, 93)}), ReasonTooLarge)
-	asError(t, s.Publish(ctx, &Message{Topic: "a", Payload: make([]byte, 100)}), ReasonTooLarge)
+	asError(t, s.Publish(ctx, &Message{Topic: "a", QoS: 2}), event.ReasonUnsupported)
+	asError(t, s.Publish(ctx, &Message{Topic: "a", QoS: 1, Retain: true}), event.ReasonUnsupported)
+	asError(t, s.Publish(ctx, &Message{Topic: "a", QoS: 1, Payload: make([]byte, 93)}), event.ReasonTooLarge)
+	asError(t, s.Publish(ctx, &Message{Topic: "a", Payload: make([]byte, 100)}), event.ReasonTooLarge)
 	asError(t, s.Publish(ctx, &Message{
 		Topic: "a", QoS: 1, Properties: &Properties{User: []UserProperty{{"k", strings.Repeat("v", 100)}}},
-	}), ReasonTooLarge)
+	}), event.ReasonTooLarge)
 	if err := s.Publish(ctx, &Message{Topic: "a", QoS: 1, Payload: make([]byte, 92)}); err != nil { // 100 bytes in all
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/eclipse/paho.golang/packets"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -84,11 +85,11 @@ func TestConnectPacketOfMQTT5(t *testing.T) {
 
 func TestConnackReasonsOfMQTT5(t *testing.T) {
 	t.Parallel()
-	for code, reason := range map[byte]Reason{
-		0x80: ReasonRefused, 0x84: ReasonUnsupported, 0x85: ReasonBadRequest, 0x86: ReasonNotAuthorized,
-		0x87: ReasonNotAuthorized, 0x88: ReasonNotConnected, 0x89: ReasonNotConnected, 0x8A: ReasonNotAuthorized,
-		0x8C: ReasonNotAuthorized, 0x95: ReasonTooLarge, 0x97: ReasonQuota, 0x9A: ReasonUnsupported,
-		0x9B: ReasonUnsupported, 0x9F: ReasonQuota,
+	for code, reason := range map[byte]event.Reason{
+		0x80: event.ReasonRefused, 0x84: event.ReasonUnsupported, 0x85: event.ReasonBadRequest, 0x86: event.ReasonNotAuthorized,
+		0x87: event.ReasonNotAuthorized, 0x88: event.ReasonNotConnected, 0x89: event.ReasonNotConnected, 0x8A: event.ReasonNotAuthorized,
+		0x8C: event.ReasonNotAuthorized, 0x95: event.ReasonTooLarge, 0x97: event.ReasonQuota, 0x9A: event.ReasonUnsupported,
+		0x9B: event.ReasonUnsupported, 0x9F: event.ReasonQuota,
 	} {
 		url := scripted5(t, func(int) []byte { return connack5(code, reason5("because")[1:]...) }, func(*peer5) {})
 		s := open(t, url, speaking(Version5), func(c *Config) { c.NoReconnect = true })
@@ -99,9 +100,9 @@ func TestConnackReasonsOfMQTT5(t *testing.T) {
 
 func TestSubackReasonsOfMQTT5(t *testing.T) {
 	t.Parallel()
-	for code, reason := range map[byte]Reason{
-		0x80: ReasonRefused, 0x83: ReasonRefused, 0x87: ReasonNotAuthorized, 0x8F: ReasonBadTopic,
-		0x97: ReasonQuota, 0x9E: ReasonUnsupported, 0xA1: ReasonUnsupported, 0xA2: ReasonUnsupported,
+	for code, reason := range map[byte]event.Reason{
+		0x80: event.ReasonRefused, 0x83: event.ReasonRefused, 0x87: event.ReasonNotAuthorized, 0x8F: event.ReasonBadTopic,
+		0x97: event.ReasonQuota, 0x9E: event.ReasonUnsupported, 0xA1: event.ReasonUnsupported, 0xA2: event.ReasonUnsupported,
 	} {
 		url := scripted5(t, welcome(), func(p *peer5) {
 			p.suback = func(*packets.Subscribe) []byte { return append(reason5("because"), code) }
@@ -123,7 +124,7 @@ func TestFiltersThatConnackRulesOutAreNotSent(t *testing.T) {
 	s := start(t, url, speaking(Version5))
 	for filter, code := range map[string]byte{"a/#": 0xA2, "a/+": 0xA2, "$share/g/a": 0x9E, "$share/g/+": 0xA2} {
 		err := s.Subscribe(within(t, patience), Filter{Filter: filter})
-		asCode(t, asError(t, err, ReasonUnsupported), "SUBACK", code, "")
+		asCode(t, asError(t, err, event.ReasonUnsupported), "SUBACK", code, "")
 	}
 	if err := s.Subscribe(within(t, patience), Filter{Filter: "a"}); err != nil {
 		t.Fatal(err)
@@ -191,7 +192,7 @@ func TestRefusedUnsubscribeIsAnError(t *testing.T) {
 	s.Start()
 	ready(t, s)
 	err := s.Unsubscribe(within(t, patience), "a")
-	asCode(t, asError(t, err, ReasonNotAuthorized), "UNSUBACK", 0x87, "because")
+	asCode(t, asError(t, err, event.ReasonNotAuthorized), "UNSUBACK", 0x87, "because")
 	if err := s.Subscribe(within(t, patience), Filter{Filter: "c"}); err != nil {
 		t.Fatal(err)
 	}
@@ -206,18 +207,18 @@ func TestPublishReasonsOfMQTT5(t *testing.T) {
 		qos    byte
 		answer mqtttest.PacketType
 		code   byte
-		reason Reason // empty is success
+		reason event.Reason // empty is success
 	}{
 		{1, mqtttest.TypePuback, 0x00, ""},
 		{1, mqtttest.TypePuback, 0x10, ""}, // no matching subscribers
-		{1, mqtttest.TypePuback, 0x80, ReasonRefused},
-		{1, mqtttest.TypePuback, 0x87, ReasonNotAuthorized},
-		{1, mqtttest.TypePuback, 0x90, ReasonBadTopic},
-		{1, mqtttest.TypePuback, 0x97, ReasonQuota},
-		{1, mqtttest.TypePuback, 0x99, ReasonRefused},
+		{1, mqtttest.TypePuback, 0x80, event.ReasonRefused},
+		{1, mqtttest.TypePuback, 0x87, event.ReasonNotAuthorized},
+		{1, mqtttest.TypePuback, 0x90, event.ReasonBadTopic},
+		{1, mqtttest.TypePuback, 0x97, event.ReasonQuota},
+		{1, mqtttest.TypePuback, 0x99, event.ReasonRefused},
 		{2, mqtttest.TypePubrec, 0x10, ""},
-		{2, mqtttest.TypePubrec, 0x87, ReasonNotAuthorized},
-		{2, mqtttest.TypePubrec, 0x97, ReasonQuota},
+		{2, mqtttest.TypePubrec, 0x87, event.ReasonNotAuthorized},
+		{2, mqtttest.TypePubrec, 0x97, event.ReasonQuota},
 	}
 	for _, tc := range cases {
 		url := scripted5(t, welcome(), func(p *peer5) {
@@ -267,12 +268,12 @@ func TestDisconnectOfTheBroker(t *testing.T) {
 			if n := len(eventsOf[Connected](&j)); n != 1 {
 				t.Fatalf("%d connections before the takeover was seen", n)
 			}
-			asCode(t, asError(t, s.Status().LastError, ReasonTakenOver), "DISCONNECT", 0x8E, "because")
+			asCode(t, asError(t, s.Status().LastError, event.ReasonTakenOver), "DISCONNECT", 0x8E, "because")
 			s.Close(within(t, patience))
 		}
 	})
-	for code, reason := range map[byte]Reason{
-		0x8B: ReasonRefused, 0x8D: ReasonRefused, 0x93: ReasonQuota, 0x95: ReasonTooLarge, 0x98: ReasonRefused, 0x87: ReasonNotAuthorized,
+	for code, reason := range map[byte]event.Reason{
+		0x8B: event.ReasonRefused, 0x8D: event.ReasonRefused, 0x93: event.ReasonQuota, 0x95: event.ReasonTooLarge, 0x98: event.ReasonRefused, 0x87: event.ReasonNotAuthorized,
 	} {
 		t.Run(reasonText(code), func(t *testing.T) {
 			t.Parallel()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -95,7 +96,7 @@ func TestT09_HalfOpenWithAFullSendBuffer(t *testing.T) {
 	}
 	began := time.Now()
 	err := s.Publish(within(t, 50*time.Millisecond), &Message{Topic: "a", QoS: 1, Payload: payload})
-	if took := time.Since(began); ReasonOf(err) != ReasonTimeout || took > 500*time.Millisecond {
+	if took := time.Since(began); event.ReasonOf(err) != event.ReasonTimeout || took > 500*time.Millisecond {
 		t.Errorf("publish with 50 ms returned after %v: %v", took, err)
 	}
 	waitEvent[ConnectionLost](t, &j, 1)
@@ -279,7 +280,7 @@ func TestT24_CloseDrains(t *testing.T) {
 	closed := make(chan struct{})
 	go func() { s.Close(within(t, patience)); close(closed) }()
 	mqtttest.Eventually(t, patience, func() bool { s.out.mu.Lock(); defer s.out.mu.Unlock(); return s.out.closed != nil })
-	asError(t, s.Publish(t.Context(), &Message{Topic: "late"}), ReasonClosed)
+	asError(t, s.Publish(t.Context(), &Message{Topic: "late"}), event.ReasonClosed)
 	mqtttest.Eventually(t, patience, func() bool { return arrived.Load() >= 11 })
 	select {
 	case <-closed:
@@ -297,8 +298,8 @@ func TestT24_CloseDrains(t *testing.T) {
 	if e := eventsOf[Closed](&j); len(e) != 1 || e[0].Unfinished != 0 || e[0].Unacknowledged != 0 {
 		t.Errorf("%+v", e)
 	}
-	asError(t, s.WaitReady(t.Context()), ReasonClosed)
-	asError(t, s.Subscribe(t.Context(), Filter{Filter: "a"}), ReasonClosed)
+	asError(t, s.WaitReady(t.Context()), event.ReasonClosed)
+	asError(t, s.Subscribe(t.Context(), Filter{Filter: "a"}), event.ReasonClosed)
 }
 
 // T24 for QoS 0 and acknowledgements: what was accepted leaves before
@@ -402,10 +403,10 @@ func TestPublishEndsWithItsContext(t *testing.T) {
 	})
 	s := start(t, silent, windowOf(1), func(c *Config) { c.PublishTimeout = 30 * time.Millisecond })
 	m := &Message{Topic: "t", QoS: 1}
-	if e := asError(t, s.Publish(t.Context(), m), ReasonTimeout); !e.MayHaveBeenSent { // the default
+	if e := asError(t, s.Publish(t.Context(), m), event.ReasonTimeout); !e.MayHaveBeenSent { // the default
 		t.Error(e)
 	}
-	if e := asError(t, s.Publish(t.Context(), m), ReasonTimeout); e.MayHaveBeenSent { // no room
+	if e := asError(t, s.Publish(t.Context(), m), event.ReasonTimeout); e.MayHaveBeenSent { // no room
 		t.Error(e)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -413,5 +414,5 @@ func TestPublishEndsWithItsContext(t *testing.T) {
 	go func() { result <- s.Publish(ctx, m) }()
 	mqtttest.Eventually(t, patience, func() bool { s.out.mu.Lock(); defer s.out.mu.Unlock(); return len(s.out.waiters) == 1 })
 	cancel()
-	asError(t, <-result, ReasonCanceled)
+	asError(t, <-result, event.ReasonCanceled)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	brokers "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
@@ -28,7 +29,7 @@ func TestGrantedLessIsToldAndNotReady(t *testing.T) {
 			}
 			err := s.WaitAttempt(within(t, patience))
 			var less *GrantedLessError
-			if !errors.As(err, &less) || less.Asked != 2 || less.Granted != 0 || asError(t, err, ReasonUnsupported).Topic != "less" {
+			if !errors.As(err, &less) || less.Asked != 2 || less.Granted != 0 || asError(t, err, event.ReasonUnsupported).Topic != "less" {
 				t.Errorf("%v", err)
 			}
 			if st := s.Status(); !st.Connected || st.Ready {
@@ -83,7 +84,7 @@ func TestRefusedChangeAfterALostSessionAsksAgain(t *testing.T) {
 	}
 	s.Start()
 	ready(t, s)
-	asError(t, s.Subscribe(within(t, patience), Filter{Filter: "a", QoS: 2}), ReasonRefused)
+	asError(t, s.Subscribe(within(t, patience), Filter{Filter: "a", QoS: 2}), event.ReasonRefused)
 	d.wait(t, "2 subscribe at 1")
 	ready(t, s)
 	if n, granted, _ := s.Filters(); n != 1 || granted != 1 {

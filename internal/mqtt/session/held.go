@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
@@ -55,7 +56,7 @@ type kind struct {
 	at     time.Time               // of the last one
 	hold   time.Duration           // 0 while it is not held
 	until  time.Time
-	err    *Error // of the last one
+	err    *event.Error // of the last one
 }
 
 // keys are the kinds that a message belongs to, that of its topic first.
@@ -91,7 +92,7 @@ func flagsOf(frame []byte) byte { return frame[0] & 7 }
 
 // convict notes a convicted message, and reports whether messages of its topic are
 // held from now on.
-func (k *kinds) convict(frame []byte, err *Error, now time.Time) (held bool) {
+func (k *kinds) convict(frame []byte, err *event.Error, now time.Time) (held bool) {
 	topic, _ := wire.PublishTopic(frame)
 	keys, n := k.keys(topic, flagsOf(frame))
 	for i, key := range keys[:n] {
@@ -178,7 +179,7 @@ func (k *kinds) refuse(m *Message, now time.Time) error {
 		what = "messages to topics that differ from this one in one level"
 	}
 	left := it.until.Sub(now)
-	return &Error{
+	return &event.Error{
 		Op: opPublish, Topic: m.Topic, Reason: it.err.Reason, Convicted: sameTopic, HeldFor: left, ByBroker: true,
 		Cause: fmt.Errorf("not sent: the broker ended connections over %s, %d in a row; the next one may go in %v: %w",
 			what, it.row, left.Round(time.Millisecond), it.err.Cause),
@@ -256,7 +257,7 @@ func (k *kinds) at(key uint64) *kind {
 
 // convict ends the exchange of a convicted message, and those of the others of its
 // topic when such messages are held from now on.
-func (o *outbound) convict(i int32, err *Error) {
+func (o *outbound) convict(i int32, err *event.Error) {
 	sl := &o.win.slots[i]
 	frame := bytes.Clone(sl.frame)
 	held := o.kinds.convict(frame, err, time.Now())

@@ -33,8 +33,8 @@ func (k *kindsTest) held(t *testing.T, m *Message) time.Duration {
 	if err == nil {
 		return 0
 	}
-	var e *Error
-	if !errors.As(err, &e) || e.Reason != ReasonRefused || e.MayHaveBeenSent || e.HeldFor <= 0 || e.Topic != m.Topic || event.CauseOf(err) != event.CausePublish {
+	var e *event.Error
+	if !errors.As(err, &e) || e.Reason != event.ReasonRefused || e.MayHaveBeenSent || e.HeldFor <= 0 || e.Topic != m.Topic || event.CauseOf(err) != event.CausePublish {
 		t.Errorf("%+v", err)
 	}
 	return e.HeldFor
@@ -101,7 +101,7 @@ func TestTopicsThatDifferInALevelAreHeld(t *testing.T) {
 			t.Errorf("%s: held after two topics", form)
 		}
 		k.convict(topic(3))
-		var e *Error
+		var e *event.Error
 		if err := k.refuse(topic(4), time.Now()); !errors.As(err, &e) || e.Convicted || e.HeldFor <= 0 {
 			t.Errorf("%s: %v", form, err)
 		}
@@ -156,11 +156,11 @@ func TestConvictedTopicTakesItsOthersAlong(t *testing.T) {
 		c, _ = attached(t, s, true)
 	}
 	for _, o := range bad {
-		if e := asError(t, o.wait(t, 1)[0], ReasonRefused); !e.Convicted || e.HeldFor > 0 {
+		if e := asError(t, o.wait(t, 1)[0], event.ReasonRefused); !e.Convicted || e.HeldFor > 0 {
 			t.Errorf("%+v", e)
 		}
 	}
-	if err := s.Publish(within(t, patience), at1("bad")); asError(t, err, ReasonRefused).HeldFor <= 0 {
+	if err := s.Publish(within(t, patience), at1("bad")); asError(t, err, event.ReasonRefused).HeldFor <= 0 {
 		t.Error(err)
 	}
 	if len(good.all())+len(other.all()) > 0 {

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
@@ -167,9 +168,9 @@ func want(t testing.TB, s *Session, filters ...string) {
 }
 
 // asError checks the type of an error and returns it.
-func asError(t testing.TB, err error, reason Reason) *Error {
+func asError(t testing.TB, err error, reason event.Reason) *event.Error {
 	t.Helper()
-	var e *Error
+	var e *event.Error
 	if !errors.As(err, &e) {
 		t.Fatalf("error %v of type %T, want %v", err, err, reason)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -50,7 +51,7 @@ func TestSessionPresentAfterACleanStart(t *testing.T) {
 	}).URL()
 	s := open(t, url, clean, reconnect(time.Hour, time.Hour))
 	s.Start()
-	e := asError(t, s.WaitAttempt(within(t, patience)), ReasonNetwork)
+	e := asError(t, s.WaitAttempt(within(t, patience)), event.ReasonNetwork)
 	if !strings.Contains(e.Error(), "MQTT-3.2.2-4") {
 		t.Error(e)
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // limits are what the broker of one connection takes, from CONNACK. They say
@@ -27,14 +29,14 @@ var errTooLarge = errors.New("over the broker's maximum packet size")
 
 // check refuses what the broker said it cannot take [MQTT-3.2.2-11],
 // [MQTT-3.2.2-14], [MQTT-3.2.2-15].
-func (l *limits) check(d demand) (Reason, error) {
+func (l *limits) check(d demand) (event.Reason, error) {
 	switch {
 	case d.qos > l.maxQoS:
-		return ReasonUnsupported, fmt.Errorf("the broker takes QoS %d at most", l.maxQoS)
+		return event.ReasonUnsupported, fmt.Errorf("the broker takes QoS %d at most", l.maxQoS)
 	case d.retain && !l.retain:
-		return ReasonUnsupported, errors.New("the broker keeps no retained messages")
+		return event.ReasonUnsupported, errors.New("the broker keeps no retained messages")
 	case l.maxPacket > 0 && d.size > l.maxPacket:
-		return ReasonTooLarge, fmt.Errorf("packet of %d bytes, limit %d: %w", d.size, l.maxPacket, errTooLarge)
+		return event.ReasonTooLarge, fmt.Errorf("packet of %d bytes, limit %d: %w", d.size, l.maxPacket, errTooLarge)
 	}
 	return "", nil
 }
@@ -117,7 +119,7 @@ func (f *offers) other(d demand) int {
 
 // lacks returns the error of a message that the present broker announced not to
 // take, or nil. When an outbox keeps it, an address is looked for that may.
-func (o *outbound) lacks(d demand, topic string, kept bool) *Error {
+func (o *outbound) lacks(d demand, topic string, kept bool) *event.Error {
 	reason, err := o.limits.check(d)
 	if err == nil {
 		return nil
@@ -129,7 +131,7 @@ func (o *outbound) lacks(d demand, topic string, kept bool) *Error {
 			f.timer = time.AfterFunc(f.stay, func() { o.depart(c, time.Now().Add(leaveTime)) })
 		}
 	}
-	return &Error{Op: opPublish, Topic: topic, Reason: reason, ByBroker: true, Cause: err}
+	return &event.Error{Op: opPublish, Topic: topic, Reason: reason, ByBroker: true, Cause: err}
 }
 
 // depart leaves the connection for another address, once nothing is on its way

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
 )
 
@@ -78,7 +79,7 @@ func TestLacksOfOneAddress(t *testing.T) {
 		o.cur, o.limits = c, limits{maxQoS: 1}
 		o.offers.attached(c, o.limits)
 		err := o.lacks(demand{qos: 2}, "t", kept)
-		if err == nil || !err.ByBroker || err.Reason != ReasonUnsupported || o.offers.timer != nil {
+		if err == nil || !err.ByBroker || err.Reason != event.ReasonUnsupported || o.offers.timer != nil {
 			t.Errorf("%d addresses: %v, timer %v", places, err, o.offers.timer)
 		}
 	}

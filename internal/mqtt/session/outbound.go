@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
@@ -159,7 +160,7 @@ func (o *outbound) admitQoS0(m *Message, n need) (sent, bool, error) {
 func (o *outbound) encode(dst []byte, m *Message, id uint16, kept bool) ([]byte, error) {
 	frame, err := encode(dst, m.stamped(o.version), id, o.version, o.idRoom[:0])
 	if err != nil {
-		return dst, o.fail(m, ReasonBadRequest, err)
+		return dst, o.fail(m, event.ReasonBadRequest, err)
 	}
 	if err := o.lacks(demand{m.QoS, m.Retain, len(frame)}, m.Topic, kept); err != nil {
 		return dst, err
@@ -320,7 +321,7 @@ func (o *outbound) close(cause error) {
 	}
 	for i := o.win.head; i != none; i = o.win.head {
 		sl := &o.win.slots[i]
-		err := &Error{Op: opPublish, Reason: closedReason(cause), MayHaveBeenSent: sl.carried, Cause: cause}
+		err := &event.Error{Op: opPublish, Reason: closedReason(cause), MayHaveBeenSent: sl.carried, Cause: cause}
 		if !sl.left {
 			o.unfinished++
 		}
@@ -351,13 +352,13 @@ func (o *outbound) tell() {
 	}
 }
 
-func closedReason(cause error) Reason {
+func closedReason(cause error) event.Reason {
 	if errors.Is(cause, errStopped) {
-		return ReasonClosed
+		return event.ReasonClosed
 	}
-	return ReasonNotConnected
+	return event.ReasonNotConnected
 }
 
-func (o *outbound) fail(m *Message, r Reason, cause error) error {
-	return &Error{Op: opPublish, Topic: m.Topic, Reason: r, Cause: cause}
+func (o *outbound) fail(m *Message, r event.Reason, cause error) error {
+	return &event.Error{Op: opPublish, Topic: m.Topic, Reason: r, Cause: cause}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -33,7 +34,7 @@ func TestT01_NilOnlyAfterTheAcknowledgement(t *testing.T) {
 	s := direct(t)
 	c, tape := attached(t, s, true)
 	err := s.Publish(within(t, 30*time.Millisecond), &Message{Topic: "t", QoS: 1})
-	if e := asError(t, err, ReasonTimeout); !e.MayHaveBeenSent {
+	if e := asError(t, err, event.ReasonTimeout); !e.MayHaveBeenSent {
 		t.Error("written, not acknowledged, and not said to be perhaps sent")
 	}
 	var o outcomes
@@ -74,19 +75,19 @@ func TestT02_PoisonIsRefusedBeforeTheWire(t *testing.T) {
 	} {
 		for qos := range byte(3) {
 			m.QoS = qos
-			e := asError(t, s.Publish(t.Context(), m), ReasonBadTopic)
+			e := asError(t, s.Publish(t.Context(), m), event.ReasonBadTopic)
 			if e.MayHaveBeenSent || len(e.Error()) > 1000 {
 				t.Errorf("%s: %v", name, e)
 			}
-			if err := s.PublishAsync(t.Context(), m, func(error) { t.Error("called back") }); ReasonOf(err) != ReasonBadTopic {
+			if err := s.PublishAsync(t.Context(), m, func(error) { t.Error("called back") }); event.ReasonOf(err) != event.ReasonBadTopic {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 	}
-	asError(t, s.Publish(t.Context(), &Message{Topic: "t", QoS: 3}), ReasonBadRequest)
-	asError(t, s.Publish(t.Context(), nil), ReasonBadRequest)
-	asError(t, s.Publish(nil, &Message{Topic: "t"}), ReasonBadRequest) //nolint:staticcheck // what a caller may do
-	asError(t, s.PublishAsync(t.Context(), &Message{Topic: "t"}, nil), ReasonBadRequest)
+	asError(t, s.Publish(t.Context(), &Message{Topic: "t", QoS: 3}), event.ReasonBadRequest)
+	asError(t, s.Publish(t.Context(), nil), event.ReasonBadRequest)
+	asError(t, s.Publish(nil, &Message{Topic: "t"}), event.ReasonBadRequest) //nolint:staticcheck // what a caller may do
+	asError(t, s.PublishAsync(t.Context(), &Message{Topic: "t"}, nil), event.ReasonBadRequest)
 	if err := s.Publish(t.Context(), &Message{Topic: "last"}); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +154,7 @@ func TestD01_LostSession(t *testing.T) {
 				t.Errorf("published again: %v", again)
 			}
 			for _, o := range []*outcomes{&two, &released} {
-				if e := asError(t, o.wait(t, 1)[0], ReasonSessionLost); !e.MayHaveBeenSent || e.Topic != "t" {
+				if e := asError(t, o.wait(t, 1)[0], event.ReasonSessionLost); !e.MayHaveBeenSent || e.Topic != "t" {
 					t.Errorf("%v", e)
 				}
 			}
@@ -184,7 +185,7 @@ func TestD01_GivenUpMessageIsNotPublishedForEver(t *testing.T) {
 	cut(c)
 	c, _ = attached(t, s, false)
 	cancel()
-	if e := asError(t, <-result, ReasonCanceled); !e.MayHaveBeenSent {
+	if e := asError(t, <-result, event.ReasonCanceled); !e.MayHaveBeenSent {
 		t.Error(e)
 	}
 	cut(c)
@@ -225,7 +226,7 @@ func TestD04_QoS2HasItsOwnWindow(t *testing.T) {
 		async(t, s, 2, "", &o)
 	}
 	err := s.PublishAsync(within(t, 30*time.Millisecond), &Message{Topic: "t", QoS: 2}, o.add)
-	asError(t, err, ReasonTimeout)
+	asError(t, err, event.ReasonTimeout)
 	async(t, s, 1, "", &o) // is not held up
 	id := published(tape.wait(t, 17))[0].ID()
 	feed(t, c, ack(mqtttest.TypePubrec, id), ack(mqtttest.TypePubcomp, id))
@@ -290,14 +291,14 @@ func TestD12_LimitsOfTheBroker(t *testing.T) {
 	s.out.mu.Lock()
 	s.out.limits = limits{maxQoS: 1, retain: false, maxPacket: 50}
 	s.out.mu.Unlock()
-	for want, m := range map[Reason]*Message{
-		ReasonUnsupported: {Topic: "t", QoS: 2},
-		ReasonTooLarge:    {Topic: "t", QoS: 1, Payload: make([]byte, 100)},
+	for want, m := range map[event.Reason]*Message{
+		event.ReasonUnsupported: {Topic: "t", QoS: 2},
+		event.ReasonTooLarge:    {Topic: "t", QoS: 1, Payload: make([]byte, 100)},
 	} {
 		asError(t, s.Publish(t.Context(), m), want)
 	}
-	asError(t, s.Publish(t.Context(), &Message{Topic: "t", Retain: true}), ReasonUnsupported)
-	asError(t, s.Publish(t.Context(), &Message{Topic: "t", Payload: make([]byte, 100)}), ReasonTooLarge)
+	asError(t, s.Publish(t.Context(), &Message{Topic: "t", Retain: true}), event.ReasonUnsupported)
+	asError(t, s.Publish(t.Context(), &Message{Topic: "t", Payload: make([]byte, 100)}), event.ReasonTooLarge)
 	if err := s.Publish(t.Context(), &Message{Topic: "t"}); err != nil {
 		t.Fatal(err)
 	}
@@ -385,7 +386,7 @@ func TestPublishWithAnEndedContextSendsNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for qos := range byte(3) {
-		if e := asError(t, s.Publish(ctx, &Message{Topic: "t", QoS: qos}), ReasonCanceled); e.MayHaveBeenSent {
+		if e := asError(t, s.Publish(ctx, &Message{Topic: "t", QoS: qos}), event.ReasonCanceled); e.MayHaveBeenSent {
 			t.Error(e)
 		}
 	}
@@ -403,7 +404,7 @@ func TestGivingUpBeforeTheWire(t *testing.T) {
 	s.out.quota = 0
 	s.out.mu.Unlock()
 	err := s.Publish(within(t, 20*time.Millisecond), &Message{Topic: "t", QoS: 1})
-	if e := asError(t, err, ReasonTimeout); e.MayHaveBeenSent {
+	if e := asError(t, err, event.ReasonTimeout); e.MayHaveBeenSent {
 		t.Error(e)
 	}
 	cut(c)
@@ -427,7 +428,7 @@ func TestT25_WindowBoundsWhatIsInFlight(t *testing.T) {
 		async(t, s, 1, "", &o)
 	}
 	for range 100 {
-		asError(t, s.PublishAsync(within(t, time.Millisecond), &Message{Topic: "t", QoS: 1}, o.add), ReasonTimeout)
+		asError(t, s.PublishAsync(within(t, time.Millisecond), &Message{Topic: "t", QoS: 1}, o.add), event.ReasonTimeout)
 	}
 	if n := len(ids(s)); n != 10 {
 		t.Errorf("%d in flight", n)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
@@ -135,8 +136,8 @@ func (o *outbound) owe(i int32) {
 	o.win.retire(sl.id)
 	sl.charged = false // the quota is not given back
 	after := time.Duration(sl.looks) * owingLook
-	o.finish(i, &Error{
-		Op: opPublish, Reason: ReasonTimeout, MayHaveBeenSent: true,
+	o.finish(i, &event.Error{
+		Op: opPublish, Reason: event.ReasonTimeout, MayHaveBeenSent: true,
 		Cause: fmt.Errorf("%w for %v from a broker that answers a PINGREQ", errNoAck, after),
 	})
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/eclipse/paho.golang/packets"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -61,7 +62,7 @@ func TestRelayedWithoutAcknowledgement(t *testing.T) {
 	gaveUp := func(n int) {
 		t.Helper()
 		for _, err := range relay("silent", n) {
-			if e := asError(t, err, ReasonTimeout); !e.MayHaveBeenSent || e.Topic != "silent" {
+			if e := asError(t, err, event.ReasonTimeout); !e.MayHaveBeenSent || e.Topic != "silent" {
 				t.Errorf("%+v", e)
 			}
 		}

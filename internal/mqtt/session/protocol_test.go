@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -215,7 +216,7 @@ func TestForced5ReportsTheVersion(t *testing.T) {
 	var v versions
 	s := open(t, v.start(t, only311(mqtttest.ConnackPacket(4, false, 0x01))), speaking(Version5))
 	s.Start()
-	e := asError(t, s.WaitAttempt(within(t, patience)), ReasonUnsupported)
+	e := asError(t, s.WaitAttempt(within(t, patience)), event.ReasonUnsupported)
 	var code *CodeError
 	if !errors.As(e, &code) || code.Code != 0x01 || code.Name != "unacceptable protocol version" {
 		t.Fatalf("got %v", e)

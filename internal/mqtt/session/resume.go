@@ -3,6 +3,7 @@ package session
 import (
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
@@ -64,7 +65,7 @@ func (o *outbound) forget() (lost int) {
 			lost++
 			err := o.doubt(sl)
 			if err == nil {
-				err = &Error{Op: opPublish, Reason: ReasonSessionLost, MayHaveBeenSent: true}
+				err = &event.Error{Op: opPublish, Reason: event.ReasonSessionLost, MayHaveBeenSent: true}
 			}
 			o.finish(i, err)
 		}

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
@@ -59,7 +60,7 @@ var errStopped = errors.New("client stopped")
 func New(cfg Config) (*Session, error) {
 	cfg.setDefaults()
 	if err := cfg.validate(); err != nil {
-		return nil, &Error{Op: opConnect, Reason: ReasonBadRequest, Cause: err}
+		return nil, &event.Error{Op: opConnect, Reason: event.ReasonBadRequest, Cause: err}
 	}
 	s := &Session{cfg: cfg, done: make(chan struct{})}
 	s.bounded, _ = cfg.Sink.(Bounded)
@@ -69,7 +70,7 @@ func New(cfg Config) (*Session, error) {
 	s.unrest.rash = cfg.Rash
 	for _, c := range []*callbacks{&s.async, &s.relayed} {
 		c.onRun = func(n int) { s.out.called(c, n) }
-		c.outcome, c.chunk = cfg.Outcome, max(1, cfg.Window/8)
+		c.chunk = max(1, cfg.Window/8)
 		c.onPanic = func(v any, stack []byte) { s.panicked("publish", v, stack) }
 	}
 	s.relayed.kept = true
@@ -91,7 +92,7 @@ func (s *Session) Start() {
 // Publish sends m and returns nil only when the broker has acknowledged it
 // (QoS 1 and 2) or the bytes were handed to a live connection (QoS 0). While
 // disconnected it waits for the connection. Without a deadline in ctx the
-// configured timeout applies. An [Error] with MayHaveBeenSent set means that
+// configured timeout applies. An [event.Error] with MayHaveBeenSent set means that
 // the outcome is unknown.
 func (s *Session) Publish(ctx context.Context, m *Message) error {
 	if err := s.checkMessage(ctx, m); err != nil {
@@ -121,7 +122,7 @@ func (s *Session) Publish(ctx context.Context, m *Message) error {
 		return onTopic(err, m.Topic)
 	}
 	err = cmp.Or(ctx.Err(), context.DeadlineExceeded)
-	return &Error{Op: opPublish, Topic: m.Topic, Reason: gaveUp(err), MayHaveBeenSent: !unsent, Cause: err}
+	return &event.Error{Op: opPublish, Topic: m.Topic, Reason: gaveUp(err), MayHaveBeenSent: !unsent, Cause: err}
 }
 
 // PublishAsync sends m and calls fn with the outcome, once, on a goroutine
@@ -147,7 +148,7 @@ func (s *Session) publishAsync(ctx context.Context, m *Message, calls *callbacks
 		return err
 	}
 	if fn == nil {
-		return &Error{Op: opPublish, Topic: m.Topic, Reason: ReasonBadRequest, Cause: errors.New("callback is nil")}
+		return &event.Error{Op: opPublish, Topic: m.Topic, Reason: event.ReasonBadRequest, Cause: errors.New("callback is nil")}
 	}
 	done := calls.get(fn, m.Topic)
 	wait := limit{after: s.cfg.PublishTimeout, timers: &s.timers}
@@ -166,17 +167,17 @@ func (s *Session) publishAsync(ctx context.Context, m *Message, calls *callbacks
 func (s *Session) checkMessage(ctx context.Context, m *Message) error {
 	switch {
 	case ctx == nil:
-		return &Error{Op: opPublish, Reason: ReasonBadRequest, Cause: errors.New("context is nil")}
+		return &event.Error{Op: opPublish, Reason: event.ReasonBadRequest, Cause: errors.New("context is nil")}
 	case m == nil:
-		return &Error{Op: opPublish, Reason: ReasonBadRequest, Cause: errors.New("message is nil")}
+		return &event.Error{Op: opPublish, Reason: event.ReasonBadRequest, Cause: errors.New("message is nil")}
 	case m.QoS > 2:
-		return &Error{Op: opPublish, Topic: m.Topic, Reason: ReasonBadRequest, Cause: fmt.Errorf("QoS %d", m.QoS)}
+		return &event.Error{Op: opPublish, Topic: m.Topic, Reason: event.ReasonBadRequest, Cause: fmt.Errorf("QoS %d", m.QoS)}
 	}
 	if err := topic.ValidateName(m.Topic); err != nil {
-		return &Error{Op: opPublish, Topic: shorten(m.Topic), Reason: ReasonBadTopic, Cause: err}
+		return &event.Error{Op: opPublish, Topic: shorten(m.Topic), Reason: event.ReasonBadTopic, Cause: err}
 	}
 	if err := ctx.Err(); err != nil {
-		return &Error{Op: opPublish, Topic: m.Topic, Reason: gaveUp(err), Cause: err}
+		return &event.Error{Op: opPublish, Topic: m.Topic, Reason: gaveUp(err), Cause: err}
 	}
 	return nil
 }
@@ -194,26 +195,26 @@ func onTopic(err error, name string) error {
 	if err == nil {
 		return nil
 	}
-	var e *Error
+	var e *event.Error
 	if errors.As(err, &e) && e.Topic == "" {
 		e.Topic = name
 	}
 	return err
 }
 
-func gaveUp(err error) Reason {
+func gaveUp(err error) event.Reason {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return ReasonTimeout
+		return event.ReasonTimeout
 	}
-	return ReasonCanceled
+	return event.ReasonCanceled
 }
 
 // waitReason tells an outage from a broker that is slow to acknowledge.
-func waitReason(connected bool, err error) Reason {
+func waitReason(connected bool, err error) event.Reason {
 	if connected || errors.Is(err, context.Canceled) {
 		return gaveUp(err)
 	}
-	return ReasonNotConnected
+	return event.ReasonNotConnected
 }
 
 // downCause adds why there is no connection to the error of a caller that
@@ -294,7 +295,7 @@ func (s *Session) Close(ctx context.Context) {
 		s.out.close(errStopped)
 		s.async.wait(ctx)
 		s.relayed.wait(ctx)
-		s.ended(&Error{Op: opConnect, Reason: ReasonClosed, Cause: errStopped})
+		s.ended(&event.Error{Op: opConnect, Reason: event.ReasonClosed, Cause: errStopped})
 		s.cfg.Notify(Closed{ClientID: s.cfg.ClientID, Unfinished: s.out.cutOff(), Unacknowledged: s.in.count()})
 	})
 }

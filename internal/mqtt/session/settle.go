@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
@@ -88,9 +89,9 @@ func (t *subscriptions) unsubscribe(s *Session, c *conn, ctl control, w *wanted)
 	var code *CodeError
 	switch {
 	case err != nil && timedOut(ctx) && t.ignored(w): // on another connection, too
-		t.gone(w, &Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: ReasonTimeout, Cause: errNoUnsuback})
+		t.gone(w, &event.Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: event.ReasonTimeout, Cause: errNoUnsuback})
 	case errors.As(err, &code): // asking again would not help
-		t.gone(w, &Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: reasonOfCode(code.Code), Cause: code})
+		t.gone(w, &event.Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: reasonOfCode(code.Code), Cause: code})
 	case err != nil:
 		return fmt.Errorf("%w: %w", errNoUnsuback, why(ctx, err))
 	default:
@@ -146,7 +147,7 @@ func (t *subscriptions) subscribe(s *Session, c *conn, ctl control, add []*wante
 	}
 	t.await(nil)
 	for _, w := range late {
-		s.cfg.Notify(SubscriptionRefused{w.Filter.Filter, &Error{Op: opSubscribe, Topic: w.Filter.Filter, Reason: ReasonTimeout, Cause: err}})
+		s.cfg.Notify(SubscriptionRefused{w.Filter.Filter, &event.Error{Op: opSubscribe, Topic: w.Filter.Filter, Reason: event.ReasonTimeout, Cause: err}})
 	}
 	return nil
 }
@@ -192,16 +193,16 @@ func subackError(v wire.Version, filter string, a answer) error {
 	if a.code < codeFailed {
 		return nil
 	}
-	return &Error{Op: opSubscribe, Topic: filter, Reason: reasonOfSuback(v, a.code), Cause: &CodeError{
+	return &event.Error{Op: opSubscribe, Topic: filter, Reason: reasonOfSuback(v, a.code), Cause: &CodeError{
 		Packet: "SUBACK", Code: a.code, Name: wire.ReasonName(wire.TypeSuback, v, a.code), Detail: a.detail,
 	}}
 }
 
 // reasonOfSuback: MQTT 3.1.1 knows one failure code, which most often means
 // access rules.
-func reasonOfSuback(v wire.Version, code byte) Reason {
+func reasonOfSuback(v wire.Version, code byte) event.Reason {
 	if v == wire.V311 {
-		return ReasonRefused
+		return event.ReasonRefused
 	}
 	return reasonOfCode(code)
 }

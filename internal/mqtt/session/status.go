@@ -96,10 +96,10 @@ func (s *Session) await(ctx context.Context, over func(Status) bool) error {
 	case now.LastError != nil:
 		err = now.LastError
 	}
-	if ReasonOf(err) != "" {
+	if event.ReasonOf(err) != "" {
 		return err
 	}
-	return &Error{Op: opConnect, Reason: ReasonNotConnected, Cause: err}
+	return &event.Error{Op: opConnect, Reason: event.ReasonNotConnected, Cause: err}
 }
 
 // ended says that the session will not connect again by itself.

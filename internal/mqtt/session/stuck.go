@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // A broker may never acknowledge some messages, because what it asks for
@@ -133,7 +135,7 @@ func (o *outbound) endIgnored(after time.Duration) error {
 		sl := &o.win.slots[i]
 		next := sl.next
 		if sl.ignored++; sl.left || sl.ignored >= stuckConnections {
-			o.giveUp(i, &Error{Op: opPublish, Reason: ReasonTimeout, MayHaveBeenSent: true, Cause: err})
+			o.giveUp(i, &event.Error{Op: opPublish, Reason: event.ReasonTimeout, MayHaveBeenSent: true, Cause: err})
 		}
 		i = next
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
@@ -22,7 +23,7 @@ func (s *Session) Want(f Filter) error {
 
 func (s *Session) want(f Filter, tentative bool, retain byte) (*wanted, error) {
 	if err := topic.ValidateFilter(f.Filter); err != nil {
-		return nil, &Error{Op: opSubscribe, Topic: shorten(f.Filter), Reason: ReasonBadTopic, Cause: err}
+		return nil, &event.Error{Op: opSubscribe, Topic: shorten(f.Filter), Reason: event.ReasonBadTopic, Cause: err}
 	}
 	var err error
 	switch {
@@ -32,7 +33,7 @@ func (s *Session) want(f Filter, tentative bool, retain byte) (*wanted, error) {
 		err = errors.New("nobody takes the messages: no sink")
 	}
 	if err != nil {
-		return nil, &Error{Op: opSubscribe, Topic: f.Filter, Reason: ReasonBadRequest, Cause: err}
+		return nil, &event.Error{Op: opSubscribe, Topic: f.Filter, Reason: event.ReasonBadRequest, Cause: err}
 	}
 	return s.subs.add(f, tentative, retain), nil
 }
@@ -59,7 +60,7 @@ func (s *Session) Unsubscribe(ctx context.Context, filter string) error {
 // overError is for callers that wait when the session has ended.
 func (s *Session) overError(op, name string) error {
 	if s.running.Err() != nil {
-		return &Error{Op: op, Topic: name, Reason: ReasonClosed, Cause: errStopped}
+		return &event.Error{Op: op, Topic: name, Reason: event.ReasonClosed, Cause: errStopped}
 	}
-	return &Error{Op: op, Topic: name, Reason: ReasonNotConnected, Cause: s.Status().LastError}
+	return &event.Error{Op: op, Topic: name, Reason: event.ReasonNotConnected, Cause: s.Status().LastError}
 }

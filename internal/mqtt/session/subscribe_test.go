@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -100,7 +101,7 @@ func TestT17_RefusedFilter(t *testing.T) {
 	want(t, s, "yes", "no/1", "no/2")
 	s.Start()
 	err := s.WaitAttempt(within(t, patience))
-	asError(t, err, ReasonRefused)
+	asError(t, err, event.ReasonRefused)
 	var code *CodeError
 	if !errors.As(err, &code) || code.Packet != "SUBACK" || code.Code != 0x80 {
 		t.Errorf("%v", err)
@@ -117,7 +118,7 @@ func TestT17_RefusedFilter(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 	// A refused filter of a Subscribe goes away, one that was wanted stays.
-	asError(t, s.Subscribe(within(t, patience), Filter{Filter: "no/3"}), ReasonRefused)
+	asError(t, s.Subscribe(within(t, patience), Filter{Filter: "no/3"}), event.ReasonRefused)
 	_ = s.Unsubscribe(within(t, patience), "no/1")
 	_ = s.Unsubscribe(within(t, patience), "no/2")
 	mqtttest.Eventually(t, patience, func() bool { return s.Status().Ready })
@@ -199,7 +200,7 @@ func TestRefusedAfterTheSessionWasLost(t *testing.T) {
 			proxy.Cut()
 			waitEvent[SubscriptionRefused](t, &j, 1)
 			mqtttest.Eventually(t, patience, func() bool { return s.Status().LastError != nil })
-			if st := s.Status(); st.Ready || ReasonOf(st.LastError) != ReasonRefused {
+			if st := s.Status(); st.Ready || event.ReasonOf(st.LastError) != event.ReasonRefused {
 				t.Errorf("%+v", st)
 			}
 			proxy.Cut()
@@ -243,10 +244,10 @@ func TestSubscribeAndUnsubscribeAtRunTime(t *testing.T) {
 	if got := in.wait(t, 2); len(got) != 2 || got[1].Topic != "last" {
 		t.Errorf("%d messages", len(got))
 	}
-	asError(t, s.Subscribe(ctx, Filter{Filter: "a/#/b"}), ReasonBadTopic)
-	asError(t, s.Subscribe(ctx, Filter{Filter: "a", QoS: 3}), ReasonBadRequest)
+	asError(t, s.Subscribe(ctx, Filter{Filter: "a/#/b"}), event.ReasonBadTopic)
+	asError(t, s.Subscribe(ctx, Filter{Filter: "a", QoS: 3}), event.ReasonBadRequest)
 	nobody := open(t, b.URL(), into(nil))
-	asError(t, nobody.Want(Filter{Filter: "a"}), ReasonBadRequest)
+	asError(t, nobody.Want(Filter{Filter: "a"}), event.ReasonBadRequest)
 }
 
 func TestSubscribeWhileDown(t *testing.T) {
@@ -257,7 +258,7 @@ func TestSubscribeWhileDown(t *testing.T) {
 	p.Refuse(true)
 	p.Cut()
 	mqtttest.Eventually(t, patience, func() bool { return !s.Status().Connected })
-	asError(t, s.Subscribe(within(t, 30*time.Millisecond), Filter{Filter: "late", QoS: 1}), ReasonNotConnected)
+	asError(t, s.Subscribe(within(t, 30*time.Millisecond), Filter{Filter: "late", QoS: 1}), event.ReasonNotConnected)
 	waiting := make(chan error, 1)
 	go func() { waiting <- s.Subscribe(within(t, patience), Filter{Filter: "b", QoS: 1}) }()
 	if err := s.Unsubscribe(within(t, patience), "c"); err != nil {
@@ -291,7 +292,7 @@ func TestSubscriptionsThatReplaceEachOther(t *testing.T) {
 	mqtttest.Eventually(t, patience, func() bool { s.subs.mu.Lock(); defer s.subs.mu.Unlock(); return s.subs.wanted["mute"].QoS == 1 })
 	go func() { result <- s.Unsubscribe(ctx, "mute") }()
 	for range 2 {
-		if err := <-result; ReasonOf(err) != ReasonCanceled {
+		if err := <-result; event.ReasonOf(err) != event.ReasonCanceled {
 			t.Errorf("%v", err)
 		}
 	}
@@ -329,7 +330,7 @@ func TestRefusedUpgradeKeepsTheGrant(t *testing.T) {
 	}
 	s.Start()
 	ready(t, s)
-	asError(t, s.Subscribe(within(t, patience), Filter{Filter: "a", QoS: 1}), ReasonRefused)
+	asError(t, s.Subscribe(within(t, patience), Filter{Filter: "a", QoS: 1}), event.ReasonRefused)
 	if !s.Status().Ready {
 		t.Error("not ready any more")
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // subscriptions is what we want and what the broker granted.
@@ -240,7 +242,7 @@ func (t *subscriptions) state() (n int, news bool, why error) {
 		case w.granted && w.level < w.QoS:
 			less = append(less, lessError(name, w.QoS, w.level))
 		case !w.removed && !w.granted:
-			refused = append(refused, &Error{Op: opSubscribe, Topic: name, Reason: ReasonNotConnected, Cause: errUnanswered})
+			refused = append(refused, &event.Error{Op: opSubscribe, Topic: name, Reason: event.ReasonNotConnected, Cause: errUnanswered})
 		}
 	}
 	was := t.told

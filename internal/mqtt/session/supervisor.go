@@ -255,7 +255,7 @@ func (s *Session) dial(addr link.Address) (c *conn, ctl control, undecided bool,
 	defer cancel()
 	k, err := s.credentials(ctx, addr)
 	if err != nil {
-		return nil, nil, false, &Error{Op: opConnect, Reason: ReasonNotAuthorized, Cause: fmt.Errorf("credentials: %w", err)}
+		return nil, nil, false, &event.Error{Op: opConnect, Reason: event.ReasonNotAuthorized, Cause: fmt.Errorf("credentials: %w", err)}
 	}
 	version := s.cfg.Negotiation.version()
 	fresh := s.cfg.FreshStart && !s.cfg.CleanSession && (!s.began && !s.renewed || s.out.isWorn())
@@ -311,7 +311,7 @@ func (s *Session) socket(ctx context.Context, addr link.Address) (net.Conn, erro
 	}
 	nc, err := d.Dial(ctx, addr)
 	if err != nil {
-		return nil, &Error{Op: opConnect, Reason: ReasonNetwork, Cause: err}
+		return nil, &event.Error{Op: opConnect, Reason: event.ReasonNetwork, Cause: err}
 	}
 	return nc, nil
 }
@@ -343,11 +343,11 @@ func (s *Session) panicked(what string, v any, stack []byte) {
 }
 
 func connectError(err error) error {
-	reason := ReasonNetwork
+	reason := event.ReasonNetwork
 	if code, ok := errors.AsType[*CodeError](err); ok {
 		reason = reasonOfConnack(code.Code)
 	}
-	return &Error{Op: opConnect, Reason: reason, Cause: err}
+	return &event.Error{Op: opConnect, Reason: reason, Cause: err}
 }
 
 // hold subscribes and stays until the connection ends or the session closes.

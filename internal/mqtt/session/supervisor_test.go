@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -37,8 +38,8 @@ func TestBrokerDownAtStartThenUp(t *testing.T) {
 	want(t, s, "a")
 	s.Start()
 	s.Start() // does nothing
-	asError(t, s.WaitAttempt(within(t, patience)), ReasonNetwork)
-	asError(t, s.WaitReady(within(t, 20*time.Millisecond)), ReasonNetwork)
+	asError(t, s.WaitAttempt(within(t, patience)), event.ReasonNetwork)
+	asError(t, s.WaitReady(within(t, 20*time.Millisecond)), event.ReasonNetwork)
 	waitEvent[ConnectFailed](t, &j, 3)
 	published := make(chan error, 1)
 	go func() { published <- s.Publish(within(t, patience), &Message{Topic: "a", QoS: 1}) }()
@@ -63,7 +64,7 @@ func TestBrokerRestart(t *testing.T) {
 	b.Stop()
 	waitEvent[ConnectionLost](t, &j, 1)
 	mqtttest.Eventually(t, patience, func() bool { return !s.Status().Ready })
-	e := asError(t, s.Publish(within(t, 30*time.Millisecond), &Message{Topic: "a", QoS: 1}), ReasonNotConnected)
+	e := asError(t, s.Publish(within(t, 30*time.Millisecond), &Message{Topic: "a", QoS: 1}), event.ReasonNotConnected)
 	if e.MayHaveBeenSent {
 		t.Error(e)
 	}
@@ -103,7 +104,7 @@ func TestNoReconnect(t *testing.T) {
 	noReconnect := func(c *Config) { c.NoReconnect = true }
 	s := open(t, nowhere(t), noReconnect)
 	s.Start()
-	asError(t, s.WaitReady(within(t, patience)), ReasonNetwork)
+	asError(t, s.WaitReady(within(t, patience)), event.ReasonNetwork)
 	if st := s.Status(); !st.Ended {
 		t.Errorf("%+v", st)
 	}
@@ -121,14 +122,14 @@ func TestNoReconnect(t *testing.T) {
 	async(t, s, 1, "", &o)
 	async(t, s, 2, "", &o)
 	for _, err := range o.wait(t, 2) { // nobody will ever know: not at Close only
-		if e := asError(t, err, ReasonNotConnected); !e.MayHaveBeenSent {
+		if e := asError(t, err, event.ReasonNotConnected); !e.MayHaveBeenSent {
 			t.Error(e)
 		}
 	}
 	mqtttest.Eventually(t, patience, func() bool { return s.Status().Ended })
-	asError(t, s.Publish(t.Context(), &Message{Topic: "t", QoS: 1}), ReasonNotConnected)
-	asError(t, s.Subscribe(t.Context(), Filter{Filter: "b", QoS: 1}), ReasonNotConnected)
-	asError(t, s.WaitReady(t.Context()), ReasonNetwork)
+	asError(t, s.Publish(t.Context(), &Message{Topic: "t", QoS: 1}), event.ReasonNotConnected)
+	asError(t, s.Subscribe(t.Context(), Filter{Filter: "b", QoS: 1}), event.ReasonNotConnected)
+	asError(t, s.WaitReady(t.Context()), event.ReasonNetwork)
 }
 
 func TestWaitingEndsWithItsContext(t *testing.T) {
@@ -136,13 +137,13 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 	s := open(t, nowhere(t), reconnect(time.Hour, time.Hour))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	e := asError(t, s.WaitAttempt(ctx), ReasonNotConnected) // never started
+	e := asError(t, s.WaitAttempt(ctx), event.ReasonNotConnected) // never started
 	if !errors.Is(e, context.Canceled) {
 		t.Error(e)
 	}
-	asError(t, s.WaitReady(ctx), ReasonNotConnected)
+	asError(t, s.WaitReady(ctx), event.ReasonNotConnected)
 	s.Start()
-	asError(t, s.WaitAttempt(within(t, patience)), ReasonNetwork)
+	asError(t, s.WaitAttempt(within(t, patience)), event.ReasonNetwork)
 }
 
 // T10: QoS 0 while down is an error, never nil.
@@ -153,10 +154,10 @@ func TestT10_QoS0WhileDown(t *testing.T) {
 	for qos := range byte(3) {
 		m := &Message{Topic: "t", QoS: qos}
 		err := s.Publish(within(t, 30*time.Millisecond), m)
-		if e := asError(t, err, ReasonNotConnected); e.MayHaveBeenSent || !strings.Contains(e.Error(), "refused") {
+		if e := asError(t, err, event.ReasonNotConnected); e.MayHaveBeenSent || !strings.Contains(e.Error(), "refused") {
 			t.Errorf("%v", e)
 		}
-		asError(t, s.PublishAsync(within(t, 10*time.Millisecond), m, func(error) { t.Error("called back") }), ReasonNotConnected)
+		asError(t, s.PublishAsync(within(t, 10*time.Millisecond), m, func(error) { t.Error("called back") }), event.ReasonNotConnected)
 	}
 }
 
@@ -166,7 +167,7 @@ func TestT11_PublishBeforeTheFirstConnection(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.Embedded(t)
 	s := open(t, b.URL(), clean, func(c *Config) { c.PublishTimeout = 50 * time.Millisecond })
-	asError(t, s.Publish(t.Context(), &Message{Topic: "t", QoS: 1}), ReasonNotConnected)
+	asError(t, s.Publish(t.Context(), &Message{Topic: "t", QoS: 1}), event.ReasonNotConnected)
 	result := make(chan error, 2)
 	for qos := range byte(2) {
 		go func() { result <- s.Publish(within(t, patience), &Message{Topic: "t", QoS: qos}) }()
@@ -201,11 +202,11 @@ func TestRefusedCredentials(t *testing.T) {
 	s.Start()
 	waitEvent[ConnectFailed](t, &j, 3)
 	events := eventsOf[ConnectFailed](&j)
-	if asError(t, events[0].Err, ReasonNotAuthorized); !strings.Contains(events[0].Err.Error(), "vault") {
+	if asError(t, events[0].Err, event.ReasonNotAuthorized); !strings.Contains(events[0].Err.Error(), "vault") {
 		t.Error(events[0].Err)
 	}
 	var code *CodeError
-	if asError(t, events[1].Err, ReasonNotAuthorized); !errors.As(events[1].Err, &code) || code.Packet != "CONNACK" {
+	if asError(t, events[1].Err, event.ReasonNotAuthorized); !errors.As(events[1].Err, &code) || code.Packet != "CONNACK" {
 		t.Error(events[1].Err)
 	}
 	good.Store(true)
@@ -226,9 +227,9 @@ func TestRefusedCredentialsAreTriedSlowly(t *testing.T) {
 
 func TestConnackCodes(t *testing.T) {
 	t.Parallel()
-	for code, reason := range map[byte]Reason{
-		1: ReasonUnsupported, 2: ReasonBadRequest, 3: ReasonNotConnected, 4: ReasonNotAuthorized, 5: ReasonNotAuthorized,
-		77: ReasonRefused,
+	for code, reason := range map[byte]event.Reason{
+		1: event.ReasonUnsupported, 2: event.ReasonBadRequest, 3: event.ReasonNotConnected, 4: event.ReasonNotAuthorized, 5: event.ReasonNotAuthorized,
+		77: event.ReasonRefused,
 	} {
 		url := mqtttest.FakeBroker(t, func(c net.Conn) {
 			if _, err := mqtttest.ReadPacket(c); err == nil {
@@ -260,7 +261,7 @@ func TestConnectTimeout(t *testing.T) {
 	})
 	s := open(t, silent.URL(), func(c *Config) { c.ConnectTimeout = 50 * time.Millisecond })
 	s.Start()
-	asError(t, s.WaitAttempt(within(t, patience)), ReasonNetwork)
+	asError(t, s.WaitAttempt(within(t, patience)), event.ReasonNetwork)
 }
 
 // T28: no secret in any text that leaves the session.
@@ -376,14 +377,14 @@ func TestConfigurationProblemsAllAtOnce(t *testing.T) {
 		KeepAlive: -1, Window: idCount, QoS2Window: -1, MaxPacketSize: -1, PublishTimeout: -1,
 		Will: &Message{Topic: "#", QoS: 3},
 	})
-	asError(t, err, ReasonBadRequest)
+	asError(t, err, event.ReasonBadRequest)
 	for _, part := range []string{"address", "client id", "keep-alive", "in-flight window", "QoS 2 window", "packet size", "publish timeout", "will: QoS", "wildcard"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q does not name %q", err, part)
 		}
 	}
 	_, err = New(Config{Addresses: addresses(t, "mqtt://h"), ClientID: "c", KeepAlive: 70_000 * time.Second})
-	asError(t, err, ReasonBadRequest)
+	asError(t, err, event.ReasonBadRequest)
 }
 
 func TestConnectPacket(t *testing.T) {

@@ -53,12 +53,12 @@ func (s *Session) suspicionPause(n int) time.Duration {
 }
 
 // convicted is the error of a message or filter that ends every connection.
-func convicted(op, name string, l *event.LossError) *Error {
-	e := &Error{Op: op, Topic: name, Reason: ReasonRefused, Convicted: true, ByBroker: true, Cause: l}
+func convicted(op, name string, l *event.LossError) *event.Error {
+	e := &event.Error{Op: op, Topic: name, Reason: event.ReasonRefused, Convicted: true, ByBroker: true, Cause: l}
 	if l.Code != 0 {
 		e.Reason = reasonOfCode(l.Code)
 	}
-	e.MayHaveBeenSent = op == opPublish && e.Reason == ReasonRefused // a better reason says that it was not taken
+	e.MayHaveBeenSent = op == opPublish && e.Reason == event.ReasonRefused // a better reason says that it was not taken
 	return e
 }
 

@@ -51,7 +51,7 @@ func TestT02_MessageThatEndsEveryConnection(t *testing.T) {
 		}
 		closes(t, s, c, r)
 	}
-	e := asError(t, poison.wait(t, 1)[0], ReasonRefused)
+	e := asError(t, poison.wait(t, 1)[0], event.ReasonRefused)
 	if !e.Convicted || !e.MayHaveBeenSent || e.Topic != "t" || event.CauseOf(e) != event.CausePublish {
 		t.Errorf("%+v", e)
 	}
@@ -140,7 +140,7 @@ func TestSilenceOverASuspectHoldsUpNobody(t *testing.T) {
 // A code of the broker's convicts at once a suspect that was alone, in its words.
 func TestCodeConvictsAtOnce(t *testing.T) {
 	t.Parallel()
-	for code, reason := range map[byte]Reason{0x87: ReasonNotAuthorized, 0x95: ReasonTooLarge, 0x90: ReasonBadTopic, 0x80: ReasonRefused} {
+	for code, reason := range map[byte]event.Reason{0x87: event.ReasonNotAuthorized, 0x95: event.ReasonTooLarge, 0x90: event.ReasonBadTopic, 0x80: event.ReasonRefused} {
 		s, r := direct(t), new(retries)
 		var o outcomes
 		c, _ := attached(t, s, true)
@@ -155,7 +155,7 @@ func TestCodeConvictsAtOnce(t *testing.T) {
 		}
 		e := asError(t, o.wait(t, 1)[0], reason)
 		asCode(t, e, "DISCONNECT", code, "because")
-		if !e.Convicted || e.MayHaveBeenSent != (reason == ReasonRefused) {
+		if !e.Convicted || e.MayHaveBeenSent != (reason == event.ReasonRefused) {
 			t.Errorf("0x%02X: %+v", code, e)
 		}
 	}
@@ -199,7 +199,7 @@ func TestIDOfAConvictedQoS2IsNotUsedAgain(t *testing.T) {
 			closes(t, s, c, r)
 			c, _ = attached(t, s, true)
 		}
-		if e := asError(t, o.wait(t, 1)[0], ReasonRefused); e.Convicted == released || !e.MayHaveBeenSent {
+		if e := asError(t, o.wait(t, 1)[0], event.ReasonRefused); e.Convicted == released || !e.MayHaveBeenSent {
 			t.Errorf("released %t: %+v", released, e)
 		}
 		used := make(map[uint16]bool)
@@ -273,8 +273,8 @@ func TestResendKeepsToTheLimitsOfThisConnection(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		o      *outcomes
-		reason Reason
-	}{"large": {&large, ReasonTooLarge}, "twice": {&twice, ReasonUnsupported}, "kept": {&kept, ReasonUnsupported}} {
+		reason event.Reason
+	}{"large": {&large, event.ReasonTooLarge}, "twice": {&twice, event.ReasonUnsupported}, "kept": {&kept, event.ReasonUnsupported}} {
 		if e := asError(t, tc.o.wait(t, 1)[0], tc.reason); !e.MayHaveBeenSent || e.Topic != name {
 			t.Errorf("%+v", e)
 		}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -48,7 +49,7 @@ func TestT23_TakeoverByCount(t *testing.T) {
 		t.Errorf("%d losses before", n)
 	}
 	if err := s.Status().LastError; err != nil { // it may be connected again by now
-		if asError(t, err, ReasonTakenOver); !strings.Contains(err.Error(), `"shared id"`) {
+		if asError(t, err, event.ReasonTakenOver); !strings.Contains(err.Error(), `"shared id"`) {
 			t.Error(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/eclipse/paho.golang/packets"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -166,8 +167,8 @@ func TestV5_PoisonIsRefusedBeforeTheWire(t *testing.T) {
 	})
 	s := start(t, url, speaking(Version5))
 	ctx := within(t, patience)
-	for topic, reason := range map[string]Reason{
-		"": ReasonBadTopic, "a/#": ReasonBadTopic, "a/+/b": ReasonBadTopic, "a\x00": ReasonBadTopic, "\xff": ReasonBadTopic,
+	for topic, reason := range map[string]event.Reason{
+		"": event.ReasonBadTopic, "a/#": event.ReasonBadTopic, "a/+/b": event.ReasonBadTopic, "a\x00": event.ReasonBadTopic, "\xff": event.ReasonBadTopic,
 	} {
 		for qos := range byte(3) {
 			asError(t, s.Publish(ctx, &Message{Topic: topic, QoS: qos}), reason)
@@ -176,7 +177,7 @@ func TestV5_PoisonIsRefusedBeforeTheWire(t *testing.T) {
 	for _, bad := range []*Properties{
 		{ContentType: "\xff"}, {ResponseTopic: "a/#"}, {User: []UserProperty{{"k", "\xff"}}}, {User: []UserProperty{{"\x00", ""}}},
 	} {
-		asError(t, s.Publish(ctx, &Message{Topic: "a", QoS: 1, Properties: bad}), ReasonBadRequest)
+		asError(t, s.Publish(ctx, &Message{Topic: "a", QoS: 1, Properties: bad}), event.ReasonBadRequest)
 	}
 	if n := s.InFlight(); n != 0 {
 		t.Fatalf("%d in flight", n)
@@ -370,7 +371,7 @@ func TestRefusedPublishOfMosquitto(t *testing.T) {
 	s := start(t, broker.URL(), speaking(Version5))
 	for _, qos := range []byte{1, 2} {
 		err := s.Publish(within(t, patience), &Message{Topic: "theirs", QoS: qos})
-		asError(t, err, ReasonNotAuthorized)
+		asError(t, err, event.ReasonNotAuthorized)
 		if err := s.Publish(within(t, patience), &Message{Topic: "mine", QoS: qos}); err != nil {
 			t.Fatal(err) // nobody is subscribed: 0x10 is a success
 		}

@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"errors"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // Wish is a change of the subscriptions whose answer can be waited for. It stands
@@ -52,9 +54,9 @@ func (h Wish) Gone(ctx context.Context) (gone bool, err error) {
 		if w.isSettled() {
 			return w.err == nil, w.err
 		}
-		return false, &Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: ReasonQuota, Cause: errFullUp}
+		return false, &event.Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: event.ReasonQuota, Cause: errFullUp}
 	case <-ctx.Done():
-		return false, &Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: gaveUp(ctx.Err()), Cause: ctx.Err()}
+		return false, &event.Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: gaveUp(ctx.Err()), Cause: ctx.Err()}
 	case <-s.done:
 		return false, nil
 	}
@@ -86,11 +88,11 @@ func (h Wish) Wait(ctx context.Context) error {
 		case <-w.settled:
 		case <-s.jam.wait():
 			if !w.isSettled() {
-				return &Error{Op: opSubscribe, Topic: filter, Reason: ReasonQuota, Cause: errFullUp}
+				return &event.Error{Op: opSubscribe, Topic: filter, Reason: event.ReasonQuota, Cause: errFullUp}
 			}
 		case <-ctx.Done():
 			up := s.Status().Connected
-			return &Error{Op: opSubscribe, Topic: filter, Reason: waitReason(up, ctx.Err()), Cause: s.downCause(up, ctx.Err())}
+			return &event.Error{Op: opSubscribe, Topic: filter, Reason: waitReason(up, ctx.Err()), Cause: s.downCause(up, ctx.Err())}
 		case <-s.done:
 			return s.overError(opSubscribe, filter)
 		}
@@ -98,7 +100,7 @@ func (h Wish) Wait(ctx context.Context) error {
 			return w.err
 		}
 		if w = s.subs.successor(w); w != nil && w.removed {
-			return &Error{Op: opSubscribe, Topic: filter, Reason: ReasonCanceled, Cause: errors.New("unsubscribed meanwhile")}
+			return &event.Error{Op: opSubscribe, Topic: filter, Reason: event.ReasonCanceled, Cause: errors.New("unsubscribed meanwhile")}
 		}
 	}
 	return nil
@@ -115,7 +117,7 @@ func (s *Session) WaitConnected(ctx context.Context, hopeless func(error) bool) 
 	case now.Connected:
 		return nil
 	case err != nil:
-		return &Error{Op: opConnect, Reason: ReasonNotConnected, Cause: s.downCause(false, err)}
+		return &event.Error{Op: opConnect, Reason: event.ReasonNotConnected, Cause: s.downCause(false, err)}
 	case now.Ended:
 		return s.overError(opConnect, "")
 	}

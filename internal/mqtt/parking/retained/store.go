@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
@@ -88,10 +89,10 @@ func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
 	if err = s.cfg.Publish(ctx, m); err != nil {
 		giveBack()
 	}
-	switch session.ReasonOf(err) {
-	case session.ReasonTooLarge, session.ReasonBadRequest:
+	switch event.ReasonOf(err) {
+	case event.ReasonTooLarge, event.ReasonBadRequest:
 		return fmt.Errorf("%w: %w", deadletter.ErrUnfit, err)
-	case session.ReasonRefused:
+	case event.ReasonRefused:
 		// The broker takes the letter in no form, or no letters any more: the next
 		// one tests that first.
 		s.tested.Store(false)
@@ -228,9 +229,9 @@ func (s *Store) Delete(ctx context.Context, ids ...string) error {
 			continue // no letter is there
 		}
 		err := s.cfg.Publish(ctx, &session.Message{Topic: topic, QoS: 1, Retain: true})
-		switch session.ReasonOf(err) {
+		switch event.ReasonOf(err) {
 		case "":
-		case session.ReasonBadTopic, session.ReasonBadRequest, session.ReasonNotAuthorized, session.ReasonRefused:
+		case event.ReasonBadTopic, event.ReasonBadRequest, event.ReasonNotAuthorized, event.ReasonRefused:
 			refused = append(refused, fmt.Errorf("%w: clearing %q: %w", deadletter.ErrUnfit, topic, err))
 			continue
 		}
