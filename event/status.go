@@ -80,7 +80,7 @@ func wantsStatus(target any) bool {
 // versions of Kratos panics at its start: nothing here may import one of them.
 func (s *StatusError) fill(target any) bool {
 	v := reflect.New(reflect.TypeOf(target).Elem().Elem())
-	p, ok := v.Interface().(proto.Message)
+	p, ok := reflect.TypeAssert[proto.Message](v)
 	if !ok || p.ProtoReflect().Descriptor().FullName() != kratosMessage {
 		return false
 	}
