@@ -21,7 +21,7 @@ help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: run
-run: ## Build and start the service with ./configs, embedded broker and SQLite; Ctrl-C drains it
+run: ## Build and start the service with ./configs, in-process broker and SQLite; Ctrl-C drains it
 	@go build -o ./bin/ ./cmd/...
 	@exec ./bin/$(SERVICE) -conf ./configs
 

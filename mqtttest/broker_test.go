@@ -7,14 +7,14 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 func brokers() map[string]func(testing.TB) mqtttest.Broker {
 	return map[string]func(testing.TB) mqtttest.Broker{
-		"embedded":  func(tb testing.TB) mqtttest.Broker { return mqtttest.Embedded(tb) },
-		"scripted":  func(tb testing.TB) mqtttest.Broker { return mqtttest.NewScripted(tb) },
-		"mosquitto": func(tb testing.TB) mqtttest.Broker { return mqtttest.Mosquitto(tb) },
-		"rabbitmq":  func(tb testing.TB) mqtttest.Broker { return rabbit.Broker(tb) },
+		"in-process": func(tb testing.TB) mqtttest.Broker { return mqtttest.InProcess(tb) },
+		"mosquitto":  func(tb testing.TB) mqtttest.Broker { return mqtttest.Mosquitto(tb) },
+		"rabbitmq":   func(tb testing.TB) mqtttest.Broker { return rabbit.Broker(tb) },
 	}
 }
 
@@ -53,8 +53,7 @@ func TestPublishReachesSubscriber(t *testing.T) {
 }
 
 func TestSessionSurvivesStopAndStart(t *testing.T) {
-	t.Run("embedded", func(t *testing.T) { sessionSurvivesStopAndStart(t, mqtttest.Embedded(t)) })
-	t.Run("scripted", func(t *testing.T) { sessionSurvivesStopAndStart(t, mqtttest.NewScripted(t)) })
+	t.Run("in-process", func(t *testing.T) { sessionSurvivesStopAndStart(t, mqtttest.InProcess(t)) })
 	t.Run("mosquitto", func(t *testing.T) { sessionSurvivesStopAndStart(t, mqtttest.Mosquitto(t)) })
 	// The node is shared: nothing runs in parallel with this test.
 	t.Run("rabbitmq", func(t *testing.T) { sessionSurvivesStopAndStart(t, rabbit.Broker(t)) })
@@ -105,21 +104,13 @@ func TestListenersAndCredentials(t *testing.T) {
 	}
 	ca := mqtttest.NewCA(t)
 	other := mqtttest.NewCA(t)
-	opts := []mqtttest.Option{mqtttest.WithWebSocket(), mqtttest.WithClientCertificates(ca), mqtttest.WithCredentials("ann", "s3cret")}
 	for name, start := range map[string]func(*testing.T) listening{
-		"embedded": func(t *testing.T) listening {
-			var e []mqtttest.EmbeddedOption
-			for _, o := range opts {
-				e = append(e, o)
-			}
-			return mqtttest.Embedded(t, e...)
+		"in-process": func(t *testing.T) listening {
+			return mqtttest.InProcess(t, testbroker.WithWebSocket("127.0.0.1:0", nil),
+				testbroker.WithTLS("127.0.0.1:0", ca.ServerConfig(true)), testbroker.WithUsers(map[string]string{"ann": "s3cret"}))
 		},
 		"mosquitto": func(t *testing.T) listening {
-			var m []mqtttest.MosquittoOption
-			for _, o := range opts {
-				m = append(m, o)
-			}
-			return mqtttest.Mosquitto(t, m...)
+			return mqtttest.Mosquitto(t, mqtttest.WithWebSocket(), mqtttest.WithClientCertificates(ca), mqtttest.WithCredentials("ann", "s3cret"))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,9 +3,8 @@
 //
 // # Brokers
 //
-// [Embedded] and [NewScripted] need nothing installed; the scripted broker does
-// exactly what the test says, keeps every message that it accepted, and is the
-// one for tests of delivery. [Mosquitto] and [RabbitMQ] start the real
+// [InProcess] needs nothing installed. It does exactly what the test says, keeps
+// every message that it accepted, and is the one for tests of delivery. [Mosquitto] and [RabbitMQ] start the real
 // program on free loopback ports with a private data directory and stop it when
 // the test ends; where the program is not installed they skip the test, or fail
 // it when the environment variable CI is "true". All satisfy [Broker], so one
@@ -14,7 +13,7 @@
 //
 // # Faults
 //
-// [NewScripted] refuses, drops, delays, repeats, cuts, freezes and dies on demand,
+// [InProcess] refuses, drops, delays, repeats, cuts, freezes and dies on demand,
 // see package broker. [Proxy] does part of that in front of a real broker: it
 // stands between client and broker. It cuts, refuses, stalls, delays,
 // swallows one direction, drops or cuts at a given packet, and shows every

@@ -13,7 +13,7 @@ import (
 // A test starts the broker it needs and talks to it with any client.
 func Example() {
 	test := func(t testing.TB) {
-		broker := mqtttest.Embedded(t)
+		broker := mqtttest.InProcess(t)
 
 		client := paho.NewClient(paho.NewClientOptions().AddBroker(broker.URL()).SetClientID("example"))
 		if token := client.Connect(); token.Wait() && token.Error() != nil {

@@ -42,7 +42,7 @@ func Mosquitto(tb testing.TB, opts ...MosquittoOption) *MosquittoBroker {
 	}
 	b := &MosquittoBroker{tb: tb, dir: tb.TempDir()}
 	for _, opt := range opts {
-		opt.mosquitto(&b.settings)
+		opt(&b.settings)
 	}
 	b.process = &process{path: path, args: []string{"-c", b.file("mosquitto.conf")}, dir: b.dir}
 	tb.Cleanup(b.cleanup)

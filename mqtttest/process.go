@@ -13,6 +13,9 @@ import (
 
 var errNotRunning = errors.New("process is not running")
 
+// stopTimeout bounds the end of any broker.
+const stopTimeout = 15 * time.Second
+
 // lookPath returns the first of the programs that is there.
 func lookPath(names ...string) string {
 	for _, name := range names {

@@ -15,6 +15,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 const (
@@ -23,10 +24,10 @@ const (
 	quiet    = 100 * time.Millisecond
 )
 
-// throughProxy connects a raw client to an embedded broker through a proxy.
+// throughProxy connects a raw client to an in-process broker through a proxy.
 func throughProxy(t *testing.T) (*mqtttest.Proxy, *mqtttest.RawClient) {
 	t.Helper()
-	p := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	p := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	c := mqtttest.Raw(t, p.URL())
 	c.Connect(4, "c", true)
 	return p, c
@@ -138,14 +139,14 @@ func TestProxyBlackHole(t *testing.T) {
 
 func TestProxyBlackHoleSwallowsTheEnd(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	p := mqtttest.NewProxy(t, b.URL())
 	c := mqtttest.Raw(t, p.URL())
 	c.Connect(4, "gone", true)
 	p.BlackHole(toBroker, true)
 	c.Close()
 	for over := time.After(quiet); over != nil; {
-		if p.Open() != 1 || !b.Clients()[0].Connected {
+		if p.Open() != 1 || !b.Sessions()[0].Connected {
 			t.Fatal("the broker noticed that the client is gone")
 		}
 		select {
@@ -156,7 +157,7 @@ func TestProxyBlackHoleSwallowsTheEnd(t *testing.T) {
 		}
 	}
 	p.Cut()
-	mqtttest.Eventually(t, patience, func() bool { return len(b.Clients()) == 0 })
+	mqtttest.Eventually(t, patience, func() bool { return len(b.Sessions()) == 0 })
 }
 
 func TestProxyDelay(t *testing.T) {
@@ -328,7 +329,7 @@ func TestProxyPassesWhatIsNotMQTT(t *testing.T) {
 func TestProxyInFrontOfTLSAndWebSocket(t *testing.T) {
 	t.Parallel()
 	ca := mqtttest.NewCA(t)
-	b := mqtttest.Embedded(t, mqtttest.WithTLS(ca), mqtttest.WithWebSocket())
+	b := mqtttest.InProcess(t, testbroker.WithTLS("127.0.0.1:0", ca.ServerConfig(false)), testbroker.WithWebSocket("127.0.0.1:0", nil))
 	for _, url := range []string{b.TLSURL(), b.WebSocketURL()} {
 		p := mqtttest.NewProxy(t, url)
 		lost := make(chan struct{})

@@ -61,7 +61,7 @@ func TestUselessAddress(t *testing.T) {
 			t.Run(fmt.Sprintf("%s %d", name, version), func(t *testing.T) {
 				t.Parallel()
 				bad := mqtttest.FakeBroker(t, script(version))
-				good := mqtttest.NewScripted(t)
+				good := mqtttest.InProcess(t)
 				m, _ := logged(t, bad.URL(), broker.WithAddress(bad.URL(), good.URL()),
 					mqttbroker.WithProtocol(map[byte]string{4: "3.1.1", 5: "5"}[version]),
 					mqttbroker.WithConnectTimeout(time.Second), mqttbroker.WithKeepAlive(2*time.Second))
@@ -84,7 +84,7 @@ func TestUselessAddress(t *testing.T) {
 func TestSilentAddressIsMetOnce(t *testing.T) {
 	t.Parallel()
 	silent := mqtttest.FakeBroker(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
-	good := mqtttest.NewScripted(t)
+	good := mqtttest.InProcess(t)
 	m, _ := logged(t, silent.URL(), broker.WithAddress(silent.URL(), good.URL()), mqttbroker.WithProtocol("5"),
 		mqttbroker.WithConnectTimeout(3*time.Second))
 	got := subscribe(t, m, "a/+")

@@ -86,7 +86,7 @@ func TestTopicAliases(t *testing.T) {
 func TestTopicAliasWithinPacketLimit(t *testing.T) {
 	t.Parallel()
 	const limit = 100
-	b := mqtttest.NewScripted(t, testbroker.MaxPacket(limit), testbroker.AliasMaximum(1000))
+	b := mqtttest.InProcess(t, testbroker.MaxPacket(limit), testbroker.AliasMaximum(1000))
 	var largest, connections atomic.Int64
 	b.Observe(func(o testbroker.Observed) {
 		switch {

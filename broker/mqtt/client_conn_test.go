@@ -102,7 +102,7 @@ func TestClientConn(t *testing.T) {
 	for _, version := range []string{"3.1.1", "5"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			url := mqtttest.NewScripted(t).URL()
+			url := mqtttest.InProcess(t).URL()
 			b := mqttbroker.NewBroker(broker.WithAddress(url), mqttbroker.WithProtocol(version))
 			if err := b.Connect(); err != nil {
 				t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 // error of the registration, or of Init and Connect; one that is nil is left out.
 func TestMiddlewareThatCannotBeBuilt(t *testing.T) {
 	t.Parallel()
-	url := mqtttest.Embedded(t).URL()
+	url := mqtttest.InProcess(t).URL()
 	handler := func(context.Context, broker.Event) error { return nil }
 	for name, m := range map[string]broker.SubscriberMiddleware{
 		"panic":       func(broker.Handler) broker.Handler { panic("no key") },

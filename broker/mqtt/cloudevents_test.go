@@ -25,7 +25,7 @@ func eachVersion(t *testing.T, test func(t *testing.T, url string, version broke
 	t.Helper()
 	t.Run("3.1.1", func(t *testing.T) {
 		t.Parallel()
-		test(t, mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("3.1.1"))
+		test(t, mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("3.1.1"))
 	})
 	t.Run("5", func(t *testing.T) {
 		t.Parallel()
@@ -301,7 +301,7 @@ func TestCloudEventsInBinaryMode(t *testing.T) {
 
 func TestCloudEventsRefuseIllegalNames(t *testing.T) {
 	t.Parallel()
-	b := connected(t, mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("3.1.1"), mqttbroker.WithCloudEvents("/s"))
+	b := connected(t, mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("3.1.1"), mqttbroker.WithCloudEvents("/s"))
 	for _, h := range []broker.Headers{
 		{"X": ""},
 		{"a-b": ""},
@@ -327,7 +327,7 @@ func TestCloudEventsRefuseIllegalNames(t *testing.T) {
 
 func TestPublisherCarriesCloudEvents(t *testing.T) {
 	t.Parallel()
-	url := mqtttest.Embedded(t).URL()
+	url := mqtttest.InProcess(t).URL()
 	got := messages(t, connected(t, url, mqttbroker.WithProtocol("3.1.1"), mqttbroker.WithCloudEvents("/s")), "a", nil)
 	p, err := mqttbroker.NewPublisher(broker.WithAddress(url), mqttbroker.WithProtocol("3.1.1"), mqttbroker.WithCloudEvents("/s"))
 	if err != nil {

@@ -51,7 +51,7 @@ func TestCodeForKratosTransport(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	b := mqtt.NewBroker(
-		broker.WithAddress(mqtttest.Embedded(t).URL()),
+		broker.WithAddress(mqtttest.InProcess(t).URL()),
 		broker.WithCodec("json"),
 		mqtt.WithCleanSession(true),
 		mqtt.WithOrderMatters(false),
@@ -98,7 +98,7 @@ func TestCodeForKratosTransport(t *testing.T) {
 func TestTypedSubscribe(t *testing.T) {
 	t.Parallel()
 	type reading struct{ Celsius float64 }
-	b := connected(t, mqtttest.Embedded(t).URL())
+	b := connected(t, mqtttest.InProcess(t).URL())
 	got := make(chan reading, 1)
 	_, err := broker.Subscribe(b, "rooms/+", func(_ context.Context, _ string, _ broker.Headers, r *reading) error {
 		got <- *r

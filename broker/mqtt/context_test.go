@@ -17,7 +17,7 @@ type fromOption struct{}
 func TestHandlersFindTheValuesOfTheOptionContext(t *testing.T) {
 	t.Parallel()
 	options, cancel := context.WithCancel(context.WithValue(t.Context(), fromOption{}, "option"))
-	b := open(t, mqtttest.Embedded(t).URL(), broker.WithOptionContext(options))
+	b := open(t, mqtttest.InProcess(t).URL(), broker.WithOptionContext(options))
 	type seen struct {
 		value any
 		err   error

@@ -19,7 +19,7 @@ func TestIDsOfOneDeviceDoNotCrowdOutOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := connected(t, mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithDedup(window))
+	b := connected(t, mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithDedup(window))
 	got := subscribe(t, b, "devices/+/#")
 	others := subscribe(t, b, "devices/+/+/+")
 	send := func(topic, id, source string) {

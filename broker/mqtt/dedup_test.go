@@ -93,7 +93,7 @@ func TestIDFieldOfTheMessage(t *testing.T) {
 		EventID string `json:"event_id"`
 		N       int    `json:"n"`
 	}
-	b, out := logged(t, mqtttest.Embedded(t).URL(), mqttbroker.WithDedup(new(window)))
+	b, out := logged(t, mqtttest.InProcess(t).URL(), mqttbroker.WithDedup(new(window)))
 	if err := b.Connect(); err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/embedded"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // outcomes is a hook that counts publishes.
@@ -28,9 +28,8 @@ func (o *outcomes) OnPublish(info event.PublishInfo) {
 
 func ExampleWithHooks() {
 	ctx := context.Background()
-	server, _ := embedded.New() // stands for the broker of the service
-	_ = server.Start(ctx)
-	defer server.Close(ctx)
+	server, _ := testbroker.Listen() // stands for the broker of the service
+	defer server.Close()
 
 	count := new(outcomes)
 	b := mqttbroker.NewBroker(broker.WithAddress(server.URL()), mqttbroker.WithHooks(count),
@@ -47,9 +46,8 @@ func ExampleWithHooks() {
 // Headers on any version of MQTT, in a CloudEvent.
 func ExampleWithCloudEvents() {
 	ctx := context.Background()
-	server, _ := embedded.New() // stands for the broker of the service
-	_ = server.Start(ctx)
-	defer server.Close(ctx)
+	server, _ := testbroker.Listen() // stands for the broker of the service
+	defer server.Close()
 
 	b := mqttbroker.NewBroker(broker.WithAddress(server.URL()), mqttbroker.WithProtocol("3.1.1"),
 		mqttbroker.WithCloudEvents("/plants/1"), mqttbroker.WithKratosLogger(log.NewStdLogger(io.Discard)))

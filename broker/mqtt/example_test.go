@@ -10,17 +10,16 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/embedded"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // The data layer of a service: publish, and know whether it arrived.
 func ExampleNewBroker() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	server, err := embedded.New() // stands for the broker of the service
+	server, err := testbroker.Listen() // stands for the broker of the service
 	check(err)
-	check(server.Start(ctx))
-	defer server.Close(ctx)
+	defer server.Close()
 
 	b := mqtt.NewBroker(
 		broker.WithAddress(server.URL()),

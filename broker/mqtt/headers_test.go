@@ -179,7 +179,7 @@ func observe(proxy *mqtttest.Proxy, typ mqtttest.PacketType) <-chan []byte {
 // Headers have no place in MQTT 3.1.1: counted, and said once.
 func TestHeadersLostAreCounted(t *testing.T) {
 	t.Parallel()
-	p, err := mqttbroker.NewPublisher(broker.WithAddress(mqtttest.Embedded(t).URL()), mqttbroker.WithProtocol("3.1.1"))
+	p, err := mqttbroker.NewPublisher(broker.WithAddress(mqtttest.InProcess(t).URL()), mqttbroker.WithProtocol("3.1.1"))
 	if err != nil {
 		t.Fatal(err)
 	}

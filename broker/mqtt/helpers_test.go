@@ -172,12 +172,12 @@ func wantReason(t testing.TB, err error, reason event.Reason, code int) *event.E
 	return e
 }
 
-// eachBroker runs a test on the embedded broker and on Mosquitto.
+// eachBroker runs a test on the in-process broker and on Mosquitto.
 func eachBroker(t *testing.T, test func(t *testing.T, b mqtttest.Broker)) {
 	t.Helper()
-	t.Run("embedded", func(t *testing.T) {
+	t.Run("in-process", func(t *testing.T) {
 		t.Parallel()
-		test(t, mqtttest.Embedded(t))
+		test(t, mqtttest.InProcess(t))
 	})
 	t.Run("mosquitto", func(t *testing.T) {
 		t.Parallel()

@@ -32,7 +32,7 @@ func names(t *testing.T, err error, parts ...string) {
 // otherwise, nor that the filter is wrong.
 func TestParkWithoutClientIDSaysWhatIsWanted(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.NewScripted(t)
+	server := mqtttest.InProcess(t)
 	inConfig := open(t, server.URL(), mqttbroker.WithDeadLetters(deadletter.NewMemory(0)),
 		mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"a": {Exhausted: "park"}}}))
 	_, err := inConfig.Subscribe("a", nothing, nil)
@@ -54,7 +54,7 @@ func TestParkWithoutClientIDSaysWhatIsWanted(t *testing.T) {
 // A filter that needs an option names it, and for what.
 func TestBroadFilterNamesItsOption(t *testing.T) {
 	t.Parallel()
-	b := open(t, mqtttest.NewScripted(t).URL())
+	b := open(t, mqtttest.InProcess(t).URL())
 	for filter, why := range map[string]string{"#": "no level of text", "+/#": "no level of text", "$SYS/broker/version": "begin with $SYS"} {
 		_, err := b.Subscribe(filter, nothing, nil)
 		names(t, err, why, "WithSubscribeBroad")
@@ -67,7 +67,7 @@ func TestBroadFilterNamesItsOption(t *testing.T) {
 // is told once.
 func TestPreviousFilterThatIsRegisteredIsTold(t *testing.T) {
 	t.Parallel()
-	b, out := logged(t, mqtttest.NewScripted(t).URL(), mqttbroker.WithClientId("hint"), mqttbroker.WithPreviousFilters("early", "late", "gone"))
+	b, out := logged(t, mqtttest.InProcess(t).URL(), mqttbroker.WithClientId("hint"), mqttbroker.WithPreviousFilters("early", "late", "gone"))
 	subscribe(t, b, "early")
 	subscribe(t, b, "early")
 	if err := b.Connect(); err != nil {

@@ -106,7 +106,7 @@ func TestHooks(t *testing.T) {
 
 func TestHookIsToldOfUnmatchedMessages(t *testing.T) {
 	t.Parallel()
-	url := mqtttest.Embedded(t).URL()
+	url := mqtttest.InProcess(t).URL()
 	id := []broker.Option{mqttbroker.WithProtocol("3.1.1"), mqttbroker.WithClientId("spy")}
 	old := connected(t, url, id...)
 	subscribe(t, old, "gone")

@@ -17,7 +17,7 @@ import (
 // for needs no callback.
 func TestHangingCallbackLeavesOthersRoom(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	p, err := mqttbroker.NewPublisher(broker.WithAddress(b.URL()), mqttbroker.WithProtocol("5"), mqttbroker.WithInFlight(8))
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func TestUnsubscribeWithoutAnswer(t *testing.T) {
 	for _, protocol := range []string{"3.1.1", "5"} {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			forbid(b, testbroker.Unsubscribe, "silent", testbroker.Drop())
 			spy := new(lossSpy)
 			m, _ := logged(t, b.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithConnectTimeout(500*time.Millisecond),

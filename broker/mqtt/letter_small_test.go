@@ -28,7 +28,7 @@ func TestLetterOverTheLimitIsKeptSmaller(t *testing.T) {
 	for protocol, size := range map[string]int{"3.1.1": 90 << 10, "5": limit - 120} {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
-			s := mqtttest.NewScripted(t, testbroker.MaxPacket(limit))
+			s := mqtttest.InProcess(t, testbroker.MaxPacket(limit))
 			b, out := logged(t, s.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithClientId("small"), mqttbroker.WithServiceName("small"))
 			if err := b.Connect(); err != nil {
 				t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 
 func TestInit(t *testing.T) {
 	t.Parallel()
-	first, second := mqtttest.Embedded(t), mqtttest.Embedded(t)
+	first, second := mqtttest.InProcess(t), mqtttest.InProcess(t)
 	b := open(t, first.URL())
 	handled := make(chan string, 10)
 	sub, err := b.Subscribe("a", func(_ context.Context, e broker.Event) error {
@@ -45,17 +45,17 @@ func TestInit(t *testing.T) {
 	if err := sub.Unsubscribe(true); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range second.Clients() {
+	for _, c := range second.Sessions() {
 		if len(c.Filters) > 0 {
-			t.Errorf("after Unsubscribe %s has %v", c.ID, c.Filters)
+			t.Errorf("after Unsubscribe %s has %v", c.ClientID, c.Filters)
 		}
 	}
-	mqtttest.Eventually(t, patience, func() bool { return len(first.Clients()) == 0 }, "clients are left at the first broker")
+	mqtttest.Eventually(t, patience, func() bool { return len(first.Sessions()) == 0 }, "clients are left at the first broker")
 }
 
 func TestConnectAndDisconnectAgain(t *testing.T) {
 	t.Parallel()
-	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	b := open(t, proxy.URL())
 	got := subscribe(t, b, "a")
 	if err := b.Disconnect(); err != nil {
@@ -84,7 +84,7 @@ func TestConnectAndDisconnectAgain(t *testing.T) {
 
 func TestConnectWhileBrokerIsDown(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.Embedded(t)
+	server := mqtttest.InProcess(t)
 	server.Stop()
 	t.Run("fail fast", func(t *testing.T) {
 		b := open(t, server.URL(), mqttbroker.WithFailFast(true))
@@ -157,7 +157,7 @@ func ready(t testing.TB, b *mqttbroker.Broker) {
 
 func TestDisconnectDuringOutage(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.Embedded(t)
+	server := mqtttest.InProcess(t)
 	b := connected(t, server.URL())
 	got := subscribe(t, b, "a")
 	publish(t, b, "a", "x")
@@ -175,7 +175,7 @@ func TestDisconnectDuringOutage(t *testing.T) {
 // Everything at once: nothing races, nothing hangs.
 func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.Embedded(t)
+	server := mqtttest.InProcess(t)
 	b := open(t, server.URL())
 	ctx := within(t, 2*time.Second)
 	var wg sync.WaitGroup

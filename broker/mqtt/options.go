@@ -140,7 +140,7 @@ func WithProtocol(version string) broker.Option {
 }
 
 // WithPreset says which broker it is, for what is known of it beyond what it
-// says of itself: "mosquitto", "rabbitmq", "nats" or "embedded". Default: none.
+// says of itself: "mosquitto", "rabbitmq" or "nats". Default: none.
 func WithPreset(name string) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Preset = name })
 }

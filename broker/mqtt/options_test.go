@@ -18,6 +18,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // connect is what a CONNECT says [MQTT-3.1].
@@ -206,7 +207,7 @@ func TestProblemsAreReportedTogether(t *testing.T) {
 	if s := fmt.Sprintf("%+v %#v", b.Options(), b.Options()) + b.Address(); strings.Contains(s, "PLANTED") {
 		t.Errorf("the password is in the options: %s", s)
 	}
-	server := mqtttest.Embedded(t)
+	server := mqtttest.InProcess(t)
 	err = b.Init(broker.WithAddress(server.URL()), mqttbroker.WithProtocolVersion(4), mqttbroker.WithKeepAlive(time.Second),
 		mqttbroker.WithConnection(&v1.Connection{ConnectTimeout: durationpb.New(time.Second), WriteTimeout: durationpb.New(time.Second)}),
 		mqttbroker.WithPublisher(&v1.Publisher{Timeout: durationpb.New(time.Second)}))
@@ -245,7 +246,7 @@ func TestBadSettings(t *testing.T) {
 func TestSecretsStayInside(t *testing.T) {
 	t.Parallel()
 	const secret = "PLANTED-s3cret"
-	server := mqtttest.Embedded(t, mqtttest.WithCredentials("user", secret))
+	server := mqtttest.InProcess(t, testbroker.WithUsers(map[string]string{"user": secret}))
 	check := func(t *testing.T, b *mqttbroker.Broker, out *logs, errs ...error) {
 		t.Helper()
 		text := fmt.Sprintf("%s %+v %#v %v %+v %s", out, b.Options(), b.Options(), errs, errs, b.Address())
@@ -262,7 +263,8 @@ func TestSecretsStayInside(t *testing.T) {
 			t.Fatal(err)
 		}
 		publish(t, b, "a", "x")
-		server.Restart(true)
+		server.Stop()
+		server.Start()
 		publish(t, b, "a", "x")
 		check(t, b, out)
 	})
@@ -296,7 +298,7 @@ func TestSecretsStayInside(t *testing.T) {
 
 func TestIgnoredOptionsAreLoggedOnce(t *testing.T) {
 	t.Parallel()
-	b, out := logged(t, mqtttest.Embedded(t).URL(),
+	b, out := logged(t, mqtttest.InProcess(t).URL(),
 		mqttbroker.WithResumeSubs(true), mqttbroker.WithOrderMatters(true), mqttbroker.WithErrorLogger(),
 		mqttbroker.WithCriticalLogger(), mqttbroker.WithWarnLogger(), mqttbroker.WithDebugLogger(),
 		mqttbroker.WithLogger(mqttbroker.LoggerOptions{}), mqttbroker.WithLogger(mqttbroker.LoggerOptions{}))

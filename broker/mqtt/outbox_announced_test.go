@@ -41,7 +41,7 @@ func TestOutboxAnnouncedLimitPutsNothingAside(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const n = 100
-			server := mqtttest.NewScripted(t)
+			server := mqtttest.InProcess(t)
 			less := server.Inject(announcing(announced...))
 			spy, store := new(outboxSpy), memory(t, 0)
 			b, out := logged(t, server.URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(store), mqttbroker.WithHooks(spy))
@@ -84,7 +84,7 @@ func TestOutboxAnnouncedLimitPutsNothingAside(t *testing.T) {
 // Only what is over the limit waits.
 func TestOutboxOtherKeysGoOn(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.NewScripted(t, testbroker.WithFaults(announcing(maximumPacket(200)...)))
+	server := mqtttest.InProcess(t, testbroker.WithFaults(announcing(maximumPacket(200)...)))
 	store := memory(t, 0)
 	b := connected(t, server.URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(store))
 	publish(t, b, "s1/large", strings.Repeat("x", 300))
@@ -126,8 +126,8 @@ func TestOutboxVerdictOfThisBroker(t *testing.T) {
 func TestOutboxOtherAddressTakesIt(t *testing.T) {
 	t.Parallel()
 	const n = 20
-	small := mqtttest.NewScripted(t, testbroker.WithFaults(announcing(noRetain...)))
-	large := mqtttest.NewScripted(t)
+	small := mqtttest.InProcess(t, testbroker.WithFaults(announcing(noRetain...)))
+	large := mqtttest.InProcess(t)
 	store, spy := memory(t, 0), new(lossSpy)
 	b, _ := logged(t, small.URL(), broker.WithAddress(small.URL(), large.URL()), mqttbroker.WithProtocol("5"),
 		mqttbroker.WithOutbox(store), mqttbroker.WithHooks(spy))
@@ -149,7 +149,7 @@ func TestOutboxOtherAddressTakesIt(t *testing.T) {
 // Errors of direct publishes say whose limit it is, too.
 func TestPublishSaysWhoseLimitItIs(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.NewScripted(t, testbroker.WithFaults(announcing(maximumPacket(100)...)))
+	server := mqtttest.InProcess(t, testbroker.WithFaults(announcing(maximumPacket(100)...)))
 	b := connected(t, server.URL(), mqttbroker.WithProtocol("5"))
 	for size, byBroker := range map[int]bool{200: true, 257 << 10: false} {
 		err := b.Publish(t.Context(), "s1", broker.NewMessage(strings.Repeat("x", size)))

@@ -24,7 +24,7 @@ func TestOutboxOneOfTwoConnections(t *testing.T) {
 			t.Parallel()
 			var refuse atomic.Bool
 			refuse.Store(fromStart)
-			server := mqtttest.NewScripted(t, broker.WithAuthentication(func(id, _, _ string) byte {
+			server := mqtttest.InProcess(t, broker.WithAuthentication(func(id, _, _ string) byte {
 				if refuse.Load() && strings.HasSuffix(id, "-pub-2") {
 					return 0x88 // server unavailable
 				}

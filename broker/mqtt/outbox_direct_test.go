@@ -98,7 +98,7 @@ func TestOutboxDirect(t *testing.T) {
 // what comes after it.
 func TestOutboxDirectWithASlowBroker(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.NewScripted(t)
+	server := mqtttest.InProcess(t)
 	store := countedFile(t)
 	got := subscribe(t, connected(t, server.URL()), "slow")
 	b := connected(t, server.URL(), mqttbroker.WithOutbox(store, mqttbroker.OutboxDirect(20*time.Millisecond)))
@@ -181,7 +181,7 @@ func TestOutboxDirectUnderCuts(t *testing.T) {
 // by the store, as without one.
 func TestOutboxDirectLeavesTimeToStore(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.NewScripted(t, testbroker.WithFaults(testbroker.Fault{
+	server := mqtttest.InProcess(t, testbroker.WithFaults(testbroker.Fault{
 		Direction: testbroker.ToClient, Type: testbroker.Puback, Do: testbroker.Drop(), Times: 1,
 	}))
 	store := countedFile(t)

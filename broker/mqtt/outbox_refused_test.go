@@ -160,7 +160,7 @@ func TestOutboxPutsAsideWhatEndsConnections(t *testing.T) {
 	t.Parallel()
 	bothProtocols(t, func(t *testing.T, protocol string) {
 		const n = 200
-		server := mqtttest.NewScripted(t, broker.WithFaults(broker.Fault{
+		server := mqtttest.InProcess(t, broker.WithFaults(broker.Fault{
 			Type: broker.Publish, Filter: broker.Topic("poison"), Do: broker.CutBefore(),
 		}))
 		got := subscribe(t, connected(t, server.URL(), mqttbroker.WithProtocol(protocol)), "good/#")
@@ -205,7 +205,7 @@ func TestOutboxPutsAsideWhatEndsConnections(t *testing.T) {
 // it stays in the outbox as what the broker refuses, and its turn comes.
 func TestOutboxKeepsWhatIsHeldBack(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.NewScripted(t, broker.WithFaults(broker.Fault{
+	server := mqtttest.InProcess(t, broker.WithFaults(broker.Fault{
 		Type: broker.Publish, Filter: broker.Topic("poison"), Do: broker.End(0),
 	}))
 	spy, store := new(outboxSpy), memory(t, 0)

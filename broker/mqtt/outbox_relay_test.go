@@ -91,7 +91,7 @@ func TestOutboxHold(t *testing.T) {
 func TestOutboxHighAndLow(t *testing.T) {
 	t.Parallel()
 	spy, store := new(outboxSpy), memory(t, 10)
-	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	proxy.Refuse(true)
 	b, out := logged(t, proxy.URL(), mqttbroker.WithOutbox(store, mqttbroker.OutboxPollInterval(10*time.Millisecond)), mqttbroker.WithHooks(spy))
 	if err := b.Connect(); err != nil {

@@ -43,7 +43,7 @@ func sqlStore(t testing.TB, o outboxsql.Options) (*outboxsql.Store, *sql.DB) {
 func TestOutboxInATransaction(t *testing.T) {
 	t.Parallel()
 	store, db := sqlStore(t, outboxsql.Options{})
-	url := mqtttest.Embedded(t).URL()
+	url := mqtttest.InProcess(t).URL()
 	got := subscribe(t, connected(t, url), "tx/+")
 	b := connected(t, url, mqttbroker.WithOutbox(store))
 	called := make(chan error, 1)

@@ -264,7 +264,7 @@ func TestOutboxGate(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
 	store := memory(t, 0)
-	b, out := logged(t, mqtttest.Embedded(t).URL(), mqttbroker.WithOutbox(store, mqttbroker.OutboxGate(func(context.Context) error {
+	b, out := logged(t, mqtttest.InProcess(t).URL(), mqttbroker.WithOutbox(store, mqttbroker.OutboxGate(func(context.Context) error {
 		switch asked.Add(1) {
 		case 1:
 			return errors.New("not yet")
@@ -295,7 +295,7 @@ func TestOutboxGate(t *testing.T) {
 // that a callback makes.
 func TestOutboxAsync(t *testing.T) {
 	t.Parallel()
-	url := mqtttest.Embedded(t).URL()
+	url := mqtttest.InProcess(t).URL()
 	store := memory(t, 1000)
 	p, err := mqttbroker.NewPublisher(broker.WithAddress(url), mqttbroker.WithProtocol("3.1.1"), mqttbroker.WithOutbox(store),
 		mqttbroker.WithKratosLogger(log.NewStdLogger(io.Discard)))
@@ -396,7 +396,7 @@ func TestOutboxSeesTheContext(t *testing.T) {
 func TestOutboxStartAndStop(t *testing.T) {
 	t.Parallel()
 	store := memory(t, 0)
-	b := open(t, mqtttest.Embedded(t).URL(), mqttbroker.WithOutbox(store))
+	b := open(t, mqtttest.InProcess(t).URL(), mqttbroker.WithOutbox(store))
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {

@@ -15,7 +15,7 @@ import (
 // However Connect and Disconnect meet, the last Disconnect leaves no relay behind.
 // It is alone, as it counts goroutines.
 func TestOutboxOfManyStartsAndStops(t *testing.T) { //nolint:paralleltest // counts goroutines of the process
-	server := mqtttest.NewScripted(t)
+	server := mqtttest.InProcess(t)
 	b := connected(t, server.URL(), mqttbroker.WithOutbox(memory(t, 0)))
 	var all sync.WaitGroup
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)

@@ -42,7 +42,7 @@ func TestOutboxOfTwoBrokers(t *testing.T) {
 func testOutboxOfTwoBrokers(t *testing.T, store outbox.Store, opt broker.Option) {
 	t.Helper()
 	const each = 50
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	ear := connected(t, b.URL())
 	got := subscribe(t, ear, "two/#")
 	first, log1 := logged(t, b.URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithOutbox(store), opt)

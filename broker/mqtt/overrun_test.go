@@ -22,7 +22,7 @@ func TestDeadLettersOfHandlersThatEndWithTheirDeadline(t *testing.T) {
 	t.Parallel()
 	const n = 100
 	letters := deadletter.NewMemory(0)
-	b := connected(t, mqtttest.Embedded(t).URL(), mqttbroker.WithDeadLetters(letters),
+	b := connected(t, mqtttest.InProcess(t).URL(), mqttbroker.WithDeadLetters(letters),
 		mqttbroker.WithSubscriber(&v1.Subscriber{HandlerTimeout: durationpb.New(time.Millisecond), Concurrency: 8}))
 	_, err := b.Subscribe("late/#", func(ctx context.Context, _ broker.Event) error {
 		<-ctx.Done()

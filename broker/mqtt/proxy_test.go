@@ -18,6 +18,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/proxy"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // behind makes a proxy take everything to the broker of a URL, and returns the URL
@@ -37,7 +38,7 @@ func TestProxy(t *testing.T) {
 	t.Parallel()
 	ca := mqtttest.NewCA(t)
 	trust := &v1.Connection{Tls: &v1.TLS{CaFile: ca.CertFile, ServerName: "localhost"}}
-	server := mqtttest.Embedded(t, mqtttest.WithTLS(ca), mqtttest.WithWebSocket())
+	server := mqtttest.InProcess(t, testbroker.WithTLS("127.0.0.1:0", ca.ServerConfig(false)), testbroker.WithWebSocket("127.0.0.1:0", nil))
 	for _, scheme := range []string{"http", "socks5h"} {
 		for name, address := range map[string]string{"mqtt": server.URL(), "mqtts": server.TLSURL(), "ws": server.WebSocketURL()} {
 			t.Run(name+" through "+scheme, func(t *testing.T) {
@@ -113,7 +114,7 @@ func TestProxyFails(t *testing.T) {
 
 // "environment" asks it, and nothing else does.
 func TestProxyOfTheEnvironment(t *testing.T) {
-	server, p := mqtttest.Embedded(t), proxy.New(t, nil)
+	server, p := mqtttest.InProcess(t), proxy.New(t, nil)
 	address := behind(t, p, server.URL())
 	for _, name := range []string{"http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"} {
 		t.Setenv(name, "")

@@ -19,7 +19,7 @@ type contextKey struct{}
 // Generic options may replace the context that MQTT options travel in.
 func TestPublishOptionsSurviveReplacedContext(t *testing.T) {
 	t.Parallel()
-	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	sent := make(chan mqtttest.Observed, 10)
 	proxy.Observe(func(o mqtttest.Observed) {
 		if o.Type() == mqtttest.TypePublish && o.Direction == mqtttest.ToBroker {
@@ -61,7 +61,7 @@ func TestPublishOptionsSurviveReplacedContext(t *testing.T) {
 
 func TestPublishAsync(t *testing.T) {
 	t.Parallel()
-	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	lost := make(chan error, 10)
 	b := connected(t, proxy.URL(), mqttbroker.WithOnDisconnect(func(err error) { lost <- err }))
 	outcomes := make(chan error, 200)
@@ -149,7 +149,7 @@ func TestPublishAsync(t *testing.T) {
 
 func TestPublishCallbackOfSynchronousPublish(t *testing.T) {
 	t.Parallel()
-	b := connected(t, mqtttest.Embedded(t).URL())
+	b := connected(t, mqtttest.InProcess(t).URL())
 	var got []error
 	publish(t, b, "a", "x", broker.WithPublishCallback(func(err error) { got = append(got, err) }))
 	if len(got) != 1 || got[0] != nil {
@@ -159,7 +159,7 @@ func TestPublishCallbackOfSynchronousPublish(t *testing.T) {
 
 func TestPublishRetries(t *testing.T) {
 	t.Parallel()
-	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	b := connected(t, proxy.URL(), mqttbroker.WithPublisher(publisherTimeout(100*time.Millisecond)))
 	t.Cleanup(func() { proxy.Cut() })
 	msg := broker.NewMessage("x")
@@ -203,7 +203,7 @@ func TestPublishRetries(t *testing.T) {
 
 func TestPublishMiddleware(t *testing.T) {
 	t.Parallel()
-	b := open(t, mqtttest.Embedded(t).URL(), broker.WithPublishMiddlewares(nil,
+	b := open(t, mqtttest.InProcess(t).URL(), broker.WithPublishMiddlewares(nil,
 		func(next broker.PublishHandler) broker.PublishHandler {
 			return func(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
 				if topic == "drop" {
@@ -227,7 +227,7 @@ func TestPublishMiddleware(t *testing.T) {
 // Headers have no place in MQTT 3.1.1: said once, never silent.
 func TestHeadersAreNotSent(t *testing.T) {
 	t.Parallel()
-	b, out := logged(t, mqtttest.Embedded(t).URL())
+	b, out := logged(t, mqtttest.InProcess(t).URL())
 	if err := b.Connect(); err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func codec(name string) broker.PublishOption { return broker.WithPublishBodyCode
 
 func TestPublishRefusesBadInput(t *testing.T) {
 	t.Parallel()
-	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	b := connected(t, proxy.URL(), mqttbroker.WithPublisher(&v1.Publisher{MaxPayload: 1000}))
 	ctx := within(t, patience)
 	ok := broker.NewMessage("x")
@@ -87,7 +87,7 @@ func TestPublishRefusesBadInput(t *testing.T) {
 
 func TestPublishBodies(t *testing.T) {
 	t.Parallel()
-	b := connected(t, mqtttest.Embedded(t).URL(), broker.WithCodec("json"))
+	b := connected(t, mqtttest.InProcess(t).URL(), broker.WithCodec("json"))
 	got := subscribe(t, b, "bodies")
 	tests := map[string]struct {
 		body any
@@ -112,7 +112,7 @@ func TestPublishBodies(t *testing.T) {
 
 func TestPublishWithoutCodec(t *testing.T) {
 	t.Parallel()
-	b := connected(t, mqtttest.Embedded(t).URL(), broker.WithCodec("")) // nil, as any unknown name
+	b := connected(t, mqtttest.InProcess(t).URL(), broker.WithCodec("")) // nil, as any unknown name
 	got := subscribe(t, b, "raw")
 	publish(t, b, "raw", []byte("bytes"))
 	publish(t, b, "raw", "string")
@@ -155,7 +155,7 @@ func TestPublishWaitsForPuback(t *testing.T) {
 
 func TestPublishHonoursContext(t *testing.T) {
 	t.Parallel()
-	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	b := connected(t, proxy.URL())
 	t.Cleanup(func() { proxy.Cut() }) // or Disconnect waits for lost PUBACKs
 	msg := broker.NewMessage("x")
@@ -205,7 +205,7 @@ func TestPublishHonoursContext(t *testing.T) {
 
 func TestPublishWhileDown(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.Embedded(t)
+	server := mqtttest.InProcess(t)
 	server.Stop()
 	b := connected(t, server.URL()) // down is no error
 	for qos := range byte(3) {
@@ -224,7 +224,7 @@ func TestPublishWhileDown(t *testing.T) {
 
 func TestPublishUnlessConnected(t *testing.T) {
 	t.Parallel()
-	b := open(t, mqtttest.Embedded(t).URL())
+	b := open(t, mqtttest.InProcess(t).URL())
 	msg := broker.NewMessage("x")
 	if e := wantReason(t, b.Publish(t.Context(), "a", msg), event.ReasonNotConnected, 503); e.Topic != "a" {
 		t.Errorf("topic %q", e.Topic)
@@ -245,7 +245,7 @@ func TestPublishUnlessConnected(t *testing.T) {
 // time; a Connect that failed has started nothing.
 func TestPublishAfterStop(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.Embedded(t)
+	server := mqtttest.InProcess(t)
 	server.Stop()
 	b := connected(t, server.URL())
 	if err := b.Disconnect(); err != nil {

@@ -97,7 +97,7 @@ func checkPublisher(t *testing.T, server mqtttest.Broker, protocol string) {
 
 func TestPublisherRefusesBadInput(t *testing.T) {
 	t.Parallel()
-	p := publisher(t, mqtttest.Embedded(t).URL(), "3.1.1")
+	p := publisher(t, mqtttest.InProcess(t).URL(), "3.1.1")
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	tests := map[string]struct {

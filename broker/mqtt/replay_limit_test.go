@@ -21,7 +21,7 @@ import (
 func TestReplayOfWhatIsLargerThanOurs(t *testing.T) {
 	t.Parallel()
 	const size = 400_000
-	url, store := mqtttest.NewScripted(t).URL(), deadletter.NewMemory(0)
+	url, store := mqtttest.InProcess(t).URL(), deadletter.NewMemory(0)
 	b := connected(t, url, mqttbroker.WithDeadLetters(store), mqttbroker.WithSubscriber(&v1.Subscriber{MaxPayload: 1 << 20}))
 	handled := make(chan int, 1)
 	var mended atomic.Bool

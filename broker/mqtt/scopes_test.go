@@ -43,7 +43,7 @@ func TestIDsOfOneTopicAreNoneOfAnother(t *testing.T) {
 // The id of a CloudEvent is unique within its source, in both of its modes.
 func TestIDsOfOneSourceAreNoneOfAnother(t *testing.T) {
 	t.Parallel()
-	b := connected(t, mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithDedup(memoryWindow(t)))
+	b := connected(t, mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithDedup(memoryWindow(t)))
 	got := subscribe(t, b, "events")
 	for _, source := range []string{"/A", "/B", "/B"} {
 		publish(t, b, "events", map[string]string{"specversion": "1.0", "id": "evt-1", "type": "t", "source": source},
@@ -64,7 +64,7 @@ func TestDeclaredIDCountsOverTheHeader(t *testing.T) {
 	type body struct {
 		ID string `json:"id"`
 	}
-	b, out := logged(t, mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithDedup(memoryWindow(t)))
+	b, out := logged(t, mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithDedup(memoryWindow(t)))
 	if err := b.Connect(); err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestDeclaredIDCountsOverTheHeader(t *testing.T) {
 // Ids that are unique across topics are said to be.
 func TestIDsSpanTopics(t *testing.T) {
 	t.Parallel()
-	b := connected(t, mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithDedup(memoryWindow(t)))
+	b := connected(t, mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("5"), mqttbroker.WithDedup(memoryWindow(t)))
 	got := subscribe(t, b, "span/+", mqttbroker.WithSubscribeIDsSpanTopics())
 	for i, id := range []string{"1", "1", "2"} {
 		err := b.Publish(within(t, patience), fmt.Sprintf("span/%d", i), broker.NewMessage(id, broker.WithID(id)))

@@ -155,7 +155,7 @@ func TestSequenceTakesItsHeaders(t *testing.T) {
 // MQTT 3.1.1 has no place for numbers: said once, never silent.
 func TestSequenceWithoutPlace(t *testing.T) {
 	t.Parallel()
-	b, out := logged(t, mqtttest.Embedded(t).URL(), mqttbroker.WithSequence(true))
+	b, out := logged(t, mqtttest.InProcess(t).URL(), mqttbroker.WithSequence(true))
 	if err := b.Connect(); err != nil {
 		t.Fatal(err)
 	}

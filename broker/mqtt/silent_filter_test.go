@@ -19,7 +19,7 @@ func TestFilterWithoutAnswer(t *testing.T) {
 	for _, protocol := range []string{"3.1.1", "5"} {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			forbid(b, broker.Subscribe, "silent", broker.Drop())
 			spy := new(lossSpy)
 			m, out := logged(t, b.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithConnectTimeout(time.Second),

@@ -21,7 +21,7 @@ func TestOutboxKeysWithoutAcknowledgement(t *testing.T) {
 		for _, qos := range []byte{1, 2} {
 			t.Run(fmt.Sprintf("%s QoS %d", protocol, qos), func(t *testing.T) {
 				t.Parallel()
-				b := mqtttest.NewScripted(t)
+				b := mqtttest.InProcess(t)
 				drop := b.Inject(broker.Fault{
 					Direction: broker.ToBroker, Type: broker.Publish, Do: broker.Drop(),
 					Filter: func(topic string) bool { return strings.HasPrefix(topic, "silent/") },

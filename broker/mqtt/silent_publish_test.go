@@ -20,7 +20,7 @@ func TestTopicWithoutAcknowledgement(t *testing.T) {
 		for _, qos := range []byte{1, 2} {
 			t.Run(fmt.Sprintf("%s QoS %d", protocol, qos), func(t *testing.T) {
 				t.Parallel()
-				b := mqtttest.NewScripted(t)
+				b := mqtttest.InProcess(t)
 				forbid(b, testbroker.Publish, "silent", testbroker.Drop())
 				m, out := logged(t, b.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithInFlight(8))
 				if err := m.Connect(); err != nil {
@@ -50,7 +50,7 @@ func TestTopicWithoutAcknowledgementAndImpatientCallers(t *testing.T) {
 	for _, protocol := range []string{"3.1.1", "5"} {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			forbid(b, testbroker.Publish, "silent", testbroker.Drop())
 			m := connected(t, b.URL(), mqttbroker.WithProtocol(protocol), mqttbroker.WithInFlight(8))
 			for range 8 {

@@ -48,7 +48,7 @@ func TestSubscribeRetainHandling(t *testing.T) {
 
 func TestSubscribeOptionsAreChecked(t *testing.T) {
 	t.Parallel()
-	url := mqtttest.Embedded(t).URL()
+	url := mqtttest.InProcess(t).URL()
 	handler := func(context.Context, broker.Event) error { return nil }
 	group := broker.WithSubscribeQueueName
 	tests := map[string]struct {
@@ -75,7 +75,7 @@ func TestSubscribeOptionsAreChecked(t *testing.T) {
 
 func TestOptionsWithoutEffectOnMQTT311(t *testing.T) {
 	t.Parallel()
-	b, out := logged(t, mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("3.1.1"))
+	b, out := logged(t, mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("3.1.1"))
 	if err := b.Connect(); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestOptionsWithoutEffectOnMQTT311(t *testing.T) {
 // topics, and others beside them.
 func TestOrderingKey(t *testing.T) {
 	t.Parallel()
-	b := connected(t, mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("3.1.1"))
+	b := connected(t, mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("3.1.1"))
 	var running, most atomic.Int32
 	got := make(chan string, 100)
 	handler := func(_ context.Context, e broker.Event) error {
@@ -118,7 +118,7 @@ func TestOrderingKey(t *testing.T) {
 // order to the topic.
 func TestNoOrder(t *testing.T) {
 	t.Parallel()
-	b, out := logged(t, mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("3.1.1"))
+	b, out := logged(t, mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("3.1.1"))
 	if err := b.Connect(); err != nil {
 		t.Fatal(err)
 	}

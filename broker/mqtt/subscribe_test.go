@@ -23,7 +23,7 @@ func nothing(context.Context, broker.Event) error { return nil }
 
 func TestSubscribeRefusesBadInput(t *testing.T) {
 	t.Parallel()
-	b := connected(t, mqtttest.Embedded(t).URL())
+	b := connected(t, mqtttest.InProcess(t).URL())
 	pointer := func() any { return new(int) }
 	tests := map[string]struct {
 		filter  string
@@ -63,7 +63,7 @@ func TestSubscribeRefusesBadInput(t *testing.T) {
 
 func TestSubscribeOptionsSurviveReplacedContext(t *testing.T) {
 	t.Parallel()
-	b := connected(t, mqtttest.Embedded(t).URL())
+	b := connected(t, mqtttest.InProcess(t).URL())
 	ctx := context.WithValue(t.Context(), contextKey{}, "value")
 	type delivery struct {
 		raw   string
@@ -99,7 +99,7 @@ func TestSubscribeOptionsSurviveReplacedContext(t *testing.T) {
 // The end of the subscription's context is not the end of the subscription.
 func TestSubscribeContextGivesValuesOnly(t *testing.T) {
 	t.Parallel()
-	b := connected(t, mqtttest.Embedded(t).URL())
+	b := connected(t, mqtttest.InProcess(t).URL())
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	errs := make(chan error, 1)
@@ -189,7 +189,7 @@ func TestQueueNameSharesMessages(t *testing.T) {
 
 func TestSubscribeConcurrency(t *testing.T) {
 	t.Parallel()
-	b := connected(t, mqtttest.Embedded(t).URL())
+	b := connected(t, mqtttest.InProcess(t).URL())
 	var now, most atomic.Int32
 	done := make(chan struct{}, 20)
 	_, err := b.Subscribe("c/+", func(context.Context, broker.Event) error {
@@ -243,7 +243,7 @@ func TestHandlerErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			told := make(chan error, 10)
-			b := connected(t, mqtttest.Embedded(t).URL(), mqttbroker.WithServiceName("svc"),
+			b := connected(t, mqtttest.InProcess(t).URL(), mqttbroker.WithServiceName("svc"),
 				broker.WithErrorHandler(func(_ context.Context, e broker.Event) error {
 					told <- e.Error()
 					return nil
@@ -297,7 +297,7 @@ func TestUndecodableMessageIsDeadLettered(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			told := make(chan broker.Event, 1)
-			b := connected(t, mqtttest.Embedded(t).URL(), mqttbroker.WithServiceName("svc"),
+			b := connected(t, mqtttest.InProcess(t).URL(), mqttbroker.WithServiceName("svc"),
 				broker.WithErrorHandler(func(_ context.Context, e broker.Event) error {
 					told <- e
 					panic("error handler")
@@ -323,7 +323,7 @@ func TestUndecodableMessageIsDeadLettered(t *testing.T) {
 
 func TestManualAcknowledgement(t *testing.T) {
 	t.Parallel()
-	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	b := connected(t, proxy.URL())
 	acked := func() int { return proxy.Counts().Passed(mqtttest.ToBroker, mqtttest.TypePuback) }
 	events := make(chan broker.Event, 2)
@@ -365,7 +365,7 @@ func TestSubscriberMiddlewares(t *testing.T) {
 			}
 		}
 	}
-	b := connected(t, mqtttest.Embedded(t).URL(), broker.WithSubscriberMiddlewares(step("broker"), nil))
+	b := connected(t, mqtttest.InProcess(t).URL(), broker.WithSubscriberMiddlewares(step("broker"), nil))
 	got := subscribe(t, b, "a", broker.WithSubscribeMiddlewares(step("first"), step("second")))
 	publish(t, b, "a", "x")
 	receive(t, got)
@@ -378,7 +378,7 @@ func TestSubscriberMiddlewares(t *testing.T) {
 
 func TestBinders(t *testing.T) {
 	t.Parallel()
-	b := connected(t, mqtttest.Embedded(t).URL())
+	b := connected(t, mqtttest.InProcess(t).URL())
 	type point struct{ X int }
 	tests := map[string]struct {
 		binder broker.Binder

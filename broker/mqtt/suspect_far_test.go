@@ -21,7 +21,7 @@ func TestForbiddenPublishFarAway(t *testing.T) {
 	for _, protocol := range []string{"3.1.1", "5"} {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			forbid(b, testbroker.Publish, "forbidden", testbroker.End(0))
 			p := mqtttest.NewProxy(t, b.URL())
 			p.Delay(mqtttest.ToBroker, 350*time.Millisecond)

@@ -25,7 +25,7 @@ func TestForbiddenPublishWithoutSession(t *testing.T) {
 		for _, qos := range []byte{1, 2} {
 			t.Run(fmt.Sprintf("%s QoS %d", e.name, qos), func(t *testing.T) {
 				t.Parallel()
-				b := mqtttest.NewScripted(t)
+				b := mqtttest.InProcess(t)
 				forbid(b, mqtttest.TypePublish, "forbidden", e.do)
 				m, out := logged(t, b.URL(), mqttbroker.WithProtocol(e.protocol),
 					mqttbroker.WithConnectRetryInterval(200*time.Millisecond), mqttbroker.WithMaxReconnectInterval(30*time.Second))
@@ -78,7 +78,7 @@ func others(t *testing.T, m *mqttbroker.Broker) (stop func()) {
 // that were on them cannot be sent again.
 func TestCutsWithoutSessionHoldNobody(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	p := mqtttest.NewProxy(t, b.URL())
 	m := connected(t, p.URL(), mqttbroker.WithProtocol("5"))
 	stop := others(t, m)

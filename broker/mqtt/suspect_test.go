@@ -67,7 +67,7 @@ func TestForbiddenPublishHarmsNobodyElse(t *testing.T) {
 	for _, e := range endings() {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			forbid(b, testbroker.Publish, "forbidden", e.do)
 			spy := new(lossSpy)
 			defaults := mqttbroker.WithConnectRetryInterval(200 * time.Millisecond)
@@ -121,7 +121,7 @@ func oneVerdict(t *testing.T, err error, spy *lossSpy, out *logs, last *event.Lo
 }
 
 // forbid makes the broker end each connection that carries this topic or filter.
-func forbid(b *mqtttest.Scripted, kind testbroker.PacketType, name string, do testbroker.Action) *testbroker.Injected {
+func forbid(b *mqtttest.InProcessBroker, kind testbroker.PacketType, name string, do testbroker.Action) *testbroker.Injected {
 	return b.Inject(testbroker.Fault{Direction: testbroker.ToBroker, Type: kind, Filter: testbroker.Topic(name), Do: do})
 }
 
@@ -132,7 +132,7 @@ func TestProgressOfOthersAcquitsNobody(t *testing.T) {
 	for _, e := range endings() {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			forbid(b, testbroker.Publish, "forbidden", e.do)
 			m := connected(t, b.URL(), mqttbroker.WithProtocol(e.protocol), mqttbroker.WithConnectRetryInterval(200*time.Millisecond))
 			ctx, stop := context.WithCancel(t.Context())
@@ -165,7 +165,7 @@ func TestForbiddenPublishOfEveryForm(t *testing.T) {
 		for _, e := range endings() {
 			t.Run(fmt.Sprintf("%s QoS %d", e.name, qos), func(t *testing.T) {
 				t.Parallel()
-				b := mqtttest.NewScripted(t)
+				b := mqtttest.InProcess(t)
 				forbid(b, testbroker.Publish, "forbidden", e.do)
 				p, err := mqttbroker.NewPublisher(broker.WithAddress(b.URL()), mqttbroker.WithProtocol(e.protocol),
 					mqttbroker.WithKratosLogger(log.NewStdLogger(new(logs))),
@@ -241,7 +241,7 @@ func TestForbiddenSubscriptionIsFound(t *testing.T) {
 	for _, e := range endings()[:4] {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			forbid(b, testbroker.Subscribe, "forbidden/#", e.do)
 			m, out := logged(t, b.URL(), mqttbroker.WithProtocol(e.protocol))
 			got := make(map[string]<-chan seen)
@@ -267,7 +267,7 @@ func TestForbiddenSubscriptionLater(t *testing.T) {
 	for _, e := range endings()[:4] {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			forbid(b, testbroker.Subscribe, "forbidden/#", e.do)
 			m := open(t, b.URL(), mqttbroker.WithProtocol(e.protocol), mqttbroker.WithClientId("later"))
 			got := subscribe(t, m, "a")

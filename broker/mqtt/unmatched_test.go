@@ -23,9 +23,9 @@ import (
 func eachKeeper(t *testing.T, test func(t *testing.T, b mqtttest.Broker, protocol string)) {
 	t.Helper()
 	for _, protocol := range []string{"3.1.1", "5"} {
-		t.Run("scripted "+protocol, func(t *testing.T) {
+		t.Run("in-process "+protocol, func(t *testing.T) {
 			t.Parallel()
-			test(t, mqtttest.NewScripted(t), protocol)
+			test(t, mqtttest.InProcess(t), protocol)
 		})
 		t.Run("mosquitto "+protocol, func(t *testing.T) {
 			t.Parallel()
@@ -128,7 +128,7 @@ func (s letterSpy) OnDeadLetter(i event.DeadLetterInfo) { s <- i }
 // engine.md D1: dropped is what a policy says so of, counted and told.
 func TestUnmatchedMessageIsDroppedByPolicy(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.NewScripted(t)
+	server := mqtttest.InProcess(t)
 	leave(t, server, "policy", "5", []string{"old"}, 5, "old")
 	store, spy := deadletter.NewMemory(0), new(dropSpy)
 	b := open(t, server.URL(), mqttbroker.WithClientId("policy"), mqttbroker.WithProtocol("5"), mqttbroker.WithDeadLetters(store),
@@ -155,7 +155,7 @@ func (s *dropSpy) OnDrop(i event.DropInfo) {
 }
 
 // pending is how many messages the broker has no acknowledgement for.
-func pending(b *mqtttest.Scripted, id string) int {
+func pending(b *mqtttest.InProcessBroker, id string) int {
 	for _, s := range b.Sessions() {
 		if s.ClientID == id {
 			return s.Pending
@@ -167,7 +167,7 @@ func pending(b *mqtttest.Scripted, id string) int {
 // engine.md D1: what is kept when the client stops stays at the broker.
 func TestUnmatchedMessageSurvivesAStop(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.NewScripted(t)
+	server := mqtttest.InProcess(t)
 	leave(t, server, "stop", "3.1.1", []string{"a", "b"}, 5, "b")
 	b := open(t, server.URL(), mqttbroker.WithClientId("stop"))
 	subscribe(t, b, "a")
@@ -195,7 +195,7 @@ func TestUnmatchedMessageSurvivesACut(t *testing.T) {
 	for _, protocol := range []string{"3.1.1", "5"} {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
-			server := mqtttest.NewScripted(t)
+			server := mqtttest.InProcess(t)
 			leave(t, server, "cut", protocol, []string{"a", "b"}, 5, "b")
 			b := open(t, server.URL(), mqttbroker.WithClientId("cut"), mqttbroker.WithProtocol(protocol))
 			subscribe(t, b, "a")
@@ -262,7 +262,7 @@ func TestVanishedFilterIsUnsubscribed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server, store := mqtttest.NewScripted(t), deadletter.NewMemory(0)
+			server, store := mqtttest.InProcess(t), deadletter.NewMemory(0)
 			version := func(opts ...broker.Option) *mqttbroker.Broker {
 				opts = append(opts, mqttbroker.WithClientId("v"), mqttbroker.WithUnmatched(300*time.Millisecond, ""))
 				if test.remembers {
@@ -323,7 +323,7 @@ func TestVanishedFilterIsUnsubscribed(t *testing.T) {
 // unsubscribed at the next start.
 func TestUnsubscribedWhileStopped(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.NewScripted(t)
+	server := mqtttest.InProcess(t)
 	b := open(t, server.URL(), mqttbroker.WithClientId("v"))
 	sub, err := b.Subscribe("old", nothing, nil)
 	if err != nil {
@@ -352,7 +352,7 @@ func TestUnsubscribedWhileStopped(t *testing.T) {
 // A store that cannot remember filters stops neither start nor subscriptions.
 func TestFiltersThatCannotBeRemembered(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.NewScripted(t)
+	server := mqtttest.InProcess(t)
 	b, out := logged(t, server.URL(), mqttbroker.WithClientId("v"), mqttbroker.WithDeadLetters(forgetful{deadletter.NewMemory(0)}))
 	subscribe(t, b, "a")
 	if err := b.Connect(); err != nil {

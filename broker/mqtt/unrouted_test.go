@@ -74,7 +74,7 @@ func TestUnroutedIsSeen(t *testing.T) {
 // Brokers that route a QoS 2 message when it arrives say so in PUBREC.
 func TestUnroutedOfQoS2IsSeen(t *testing.T) {
 	t.Parallel()
-	url := mqtttest.NewScripted(t).URL()
+	url := mqtttest.InProcess(t).URL()
 	b := connected(t, url, mqttbroker.WithProtocol("5"))
 	publish(t, b, "unheard", "x", mqttbroker.WithPublishQos(2))
 	if n := b.Health().Unrouted; n != 1 {

@@ -16,7 +16,7 @@ import (
 
 func TestUnsubscribe(t *testing.T) {
 	t.Parallel()
-	b := connected(t, mqtttest.Embedded(t).URL())
+	b := connected(t, mqtttest.InProcess(t).URL())
 	var subs []broker.Subscriber
 	got := make(chan int, 10)
 	for i := range 2 {
@@ -118,14 +118,14 @@ func TestRefusedFilter(t *testing.T) {
 
 func TestUnsubscribedFilterIsGoneFromBroker(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.Embedded(t)
+	server := mqtttest.InProcess(t)
 	b := connected(t, server.URL(), mqttbroker.WithClientId("sub"))
 	sub, err := b.Subscribe("a", nothing, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	filters := func() (all []string) {
-		for _, c := range server.Clients() {
+		for _, c := range server.Sessions() {
 			all = append(all, c.Filters...)
 		}
 		return all

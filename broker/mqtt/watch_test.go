@@ -14,7 +14,7 @@ import (
 // from subscribing, and other watchers are told.
 func TestWatcherThatHangs(t *testing.T) {
 	t.Parallel()
-	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	b := open(t, proxy.URL(), mqttbroker.WithClientId("watched"))
 	subscribe(t, b, "a")
 	subs := b
@@ -60,7 +60,7 @@ func TestWatcherThatHangs(t *testing.T) {
 // state, and no two calls are the same.
 func TestWatcherIsToldTheLastState(t *testing.T) {
 	t.Parallel()
-	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	b := open(t, proxy.URL(), mqttbroker.WithClientId("watched"))
 	subscribe(t, b, "a")
 	subs := b
@@ -112,7 +112,7 @@ func TestWatcherIsToldTheLastState(t *testing.T) {
 // A watcher may watch, and stop, from its own call.
 func TestWatcherThatWatches(t *testing.T) {
 	t.Parallel()
-	b := open(t, mqtttest.Embedded(t).URL())
+	b := open(t, mqtttest.InProcess(t).URL())
 	subs := b
 	done, stops := make(chan struct{}, 1), make(chan func(), 1)
 	stops <- subs.WatchGranted(func(event.Granted) {
@@ -128,7 +128,7 @@ func TestWatcherThatWatches(t *testing.T) {
 // A watcher that panics is told of the next change.
 func TestWatcherThatPanics(t *testing.T) {
 	t.Parallel()
-	b, out := logged(t, mqtttest.Embedded(t).URL())
+	b, out := logged(t, mqtttest.InProcess(t).URL())
 	subscribe(t, b, "a")
 	subs := b
 	all := make(chan struct{}, 10)

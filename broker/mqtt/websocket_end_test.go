@@ -84,7 +84,7 @@ func TestForbiddenPublishOverWebSocket(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%s status %d", protocol, status), func(t *testing.T) {
 				t.Parallel()
-				b := mqtttest.NewScripted(t)
+				b := mqtttest.InProcess(t)
 				forbid(b, testbroker.Publish, "forbidden", testbroker.End(0))
 				spy := new(lossSpy)
 				m, out := logged(t, webSocket(t, b.URL(), status), mqttbroker.WithProtocol(protocol), mqttbroker.WithHooks(spy),

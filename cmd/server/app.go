@@ -78,7 +78,7 @@ func subscriptions(ms *mqttserver.Server) event.Subscriptions {
 }
 
 // servers lists the servers that are there. Reports are taken in until HTTP and
-// gRPC have stopped, then leave the outbox and the embedded broker, and are
+// gRPC have stopped, then leave the outbox and the in-process broker, and are
 // handled until after that.
 func servers(
 	hs *http.Server, gs *grpc.Server, ms *mqttserver.Server,

@@ -284,7 +284,7 @@ func TestTelemetryRaisesAnAlert(t *testing.T) {
 }
 
 // A device says that it is there, is told something, and is known afterwards: on
-// the embedded broker, which is spoken to in MQTT 3.1.1.
+// the in-process broker, which is spoken to in MQTT 5.
 func TestDeviceIsSeenAndTold(t *testing.T) {
 	r := start(t, allInOne(filepath.Join(t.TempDir(), "test.db")))
 	device := paho.NewClient(paho.NewClientOptions().AddBroker(r.broker).SetClientID("device").SetAutoReconnect(false))

@@ -93,9 +93,9 @@ func TestStopSaysWhatIsLeft(t *testing.T) {
 		r.stop()
 	}()
 	eventually(t, func() bool {
-		return out.have("what was accepted is handled first: 30 messages at the embedded broker")
+		return out.have("what was accepted is handled first: 30 messages at the in-process broker")
 	})
-	eventually(t, func() bool { return out.have("stopping for 1s: still to handle: 30 messages at the embedded broker") })
+	eventually(t, func() bool { return out.have("stopping for 1s: still to handle: 30 messages at the in-process broker") })
 	release()
 	<-stopped
 	if !out.have("stopping: all that was accepted is handled") {

@@ -55,7 +55,11 @@ func endpoint(srv server.Server) string {
 
 func brokers(connection *kratosmqttv1.Connection, embedded *server.Embedded) string {
 	if embedded != nil {
-		return embedded.URL() + " (embedded broker, for development only: it keeps nothing and trusts everybody)"
+		kept := "keeps nothing over a restart"
+		if embedded.Path() != "" {
+			kept = "keeps sessions in " + embedded.Path()
+		}
+		return embedded.URL() + " (in-process broker, for development only: it trusts everybody on this machine, and " + kept + ")"
 	}
 	var addresses []string
 	for _, address := range connection.Addresses {

@@ -94,7 +94,7 @@ func run(path string) error {
 	return nil
 }
 
-// checkMQTT reports what the library would refuse. Without an address the embedded
+// checkMQTT reports what the library would refuse. Without an address the in-process
 // broker has one.
 func checkMQTT(c *conf.Bootstrap) error {
 	s := c.Settings()

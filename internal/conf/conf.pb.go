@@ -219,7 +219,7 @@ func (x *Data) GetDatabase() *Data_Database {
 // way.
 type MQTT struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Empty addresses mean the embedded broker.
+	// Empty addresses mean the in-process broker.
 	Connection *v1.Connection `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
 	Publisher  *v1.Publisher  `protobuf:"bytes,2,opt,name=publisher,proto3" json:"publisher,omitempty"`
 	// Where messages wait for the broker. The driver may also be "none", which is
@@ -524,7 +524,10 @@ func (x *Server_GRPC) GetChannelz() bool {
 type Server_Embedded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Listen address, host:port, on loopback. Port 0 takes a free one.
-	Addr          string `protobuf:"bytes,1,opt,name=addr,proto3" json:"addr,omitempty"`
+	Addr string `protobuf:"bytes,1,opt,name=addr,proto3" json:"addr,omitempty"`
+	// File that sessions and retained messages are kept in over a restart. A
+	// relative path is as that of a database. Empty: they are in memory only.
+	Path          string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -562,6 +565,13 @@ func (*Server_Embedded) Descriptor() ([]byte, []int) {
 func (x *Server_Embedded) GetAddr() string {
 	if x != nil {
 		return x.Addr
+	}
+	return ""
+}
+
+func (x *Server_Embedded) GetPath() string {
+	if x != nil {
+		return x.Path
 	}
 	return ""
 }
@@ -636,7 +646,7 @@ const file_conf_conf_proto_rawDesc = "" +
 	".conf.DataR\x04data\x12\x1e\n" +
 	"\x04mqtt\x18\x03 \x01(\v2\n" +
 	".conf.MQTTR\x04mqtt\x12$\n" +
-	"\x06device\x18\x04 \x01(\v2\f.conf.DeviceR\x06device\"\xe7\x03\n" +
+	"\x06device\x18\x04 \x01(\v2\f.conf.DeviceR\x06device\"\xfb\x03\n" +
 	"\x06Server\x12%\n" +
 	"\x04http\x18\x01 \x01(\v2\x11.conf.Server.HTTPR\x04http\x12%\n" +
 	"\x04grpc\x18\x02 \x01(\v2\x11.conf.Server.GRPCR\x04grpc\x12-\n" +
@@ -653,9 +663,10 @@ const file_conf_conf_proto_rawDesc = "" +
 	"\n" +
 	"reflection\x18\x03 \x01(\bR\n" +
 	"reflection\x12\x1a\n" +
-	"\bchannelz\x18\x04 \x01(\bR\bchannelz\x1a\x1e\n" +
+	"\bchannelz\x18\x04 \x01(\bR\bchannelz\x1a2\n" +
 	"\bEmbedded\x12\x12\n" +
-	"\x04addr\x18\x01 \x01(\tR\x04addr\"s\n" +
+	"\x04addr\x18\x01 \x01(\tR\x04addr\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\"s\n" +
 	"\x04Data\x12/\n" +
 	"\bdatabase\x18\x01 \x01(\v2\x13.conf.Data.DatabaseR\bdatabase\x1a:\n" +
 	"\bDatabase\x12\x16\n" +

@@ -6,6 +6,7 @@ const (
 	EnvHTTPAddr       = EnvPrefix + "HTTP_ADDR"
 	EnvGRPCAddr       = EnvPrefix + "GRPC_ADDR"
 	EnvMQTTAddr       = EnvPrefix + "MQTT_ADDR"
+	EnvMQTTPath       = EnvPrefix + "MQTT_PATH"
 	EnvMQTTBroker     = EnvPrefix + "MQTT_BROKER"
 	EnvDatabaseDriver = EnvPrefix + "DATABASE_DRIVER"
 	EnvDatabaseSource = EnvPrefix + "DATABASE_SOURCE"

@@ -34,6 +34,9 @@ func (b *Bootstrap) clean(folder string) {
 	if outbox := b.GetMqtt().GetOutbox(); outbox.GetPath() != "" {
 		outbox.Path = absolute(outbox.Path, folder, EnvOutboxPath)
 	}
+	if embedded := b.GetServer().GetEmbedded(); embedded.GetPath() != "" {
+		embedded.Path = absolute(embedded.Path, folder, EnvMQTTPath)
+	}
 	if letters := b.GetMqtt().GetDeadLetters(); letters.GetPath() != "" {
 		letters.Path = absolute(letters.Path, folder, "")
 	}

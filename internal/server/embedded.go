@@ -13,47 +13,37 @@ import (
 )
 
 const (
-	// embeddedStop bounds the stop of the embedded broker.
-	embeddedStop = 5 * time.Second
 	// drainStall is how long Drain waits while nothing becomes less, drainPoll how
 	// often it looks.
 	drainStall = 2 * time.Second
 	drainPoll  = 10 * time.Millisecond
 )
 
-// Embedded is the broker inside this process, if it runs one. Every method
+// Embedded is the in-process broker, if this process runs one. Every method
 // works on nil.
 type Embedded struct {
 	url    string
+	path   string // of the file that it keeps sessions in, empty for none
 	queued func(clientID string) int
-	log    *log.Helper
-	close  func(context.Context) error
+	close  func()
 }
 
-// NewEmbedded starts the embedded broker when the configuration has one and
+// NewEmbedded starts the in-process broker when the configuration has one and
 // names no other broker, else it returns nil. The broker outlives all servers:
 // they still use it while they stop. The returned function closes it.
 func NewEmbedded(c *conf.Server, m *conf.MQTT, logger log.Logger) (*Embedded, func(), error) {
 	if c.GetEmbedded() == nil || len(m.GetConnection().GetAddresses()) > 0 {
 		return nil, func() {}, nil
 	}
-	e, err := startEmbedded(c.Embedded.Addr)
+	e, err := startEmbedded(c.Embedded, logger)
 	if err != nil {
-		return nil, nil, fmt.Errorf("embedded MQTT broker: %w", err)
+		return nil, nil, fmt.Errorf("in-process MQTT broker: %w", err)
 	}
-	e.log = log.NewHelper(logger)
-	cleanup := func() {
-		ctx, cancel := context.WithTimeout(context.Background(), embeddedStop)
-		defer cancel()
-		if err := e.close(ctx); err != nil {
-			e.log.Errorf("close the embedded MQTT broker: %v", err)
-		}
-	}
-	return e, cleanup, nil
+	return e, e.close, nil
 }
 
 // NewConnection is the configured connection to the broker; without an address
-// it leads to the embedded one, wherever that listens.
+// it leads to the in-process one, wherever that listens.
 func NewConnection(m *conf.MQTT, e *Embedded) (*kratosmqttv1.Connection, error) {
 	connection := &kratosmqttv1.Connection{}
 	if m.GetConnection() != nil {
@@ -65,7 +55,7 @@ func NewConnection(m *conf.MQTT, e *Embedded) (*kratosmqttv1.Connection, error) 
 	if e == nil {
 		return nil, fmt.Errorf("no MQTT broker: set %s", conf.EnvMQTTBroker)
 	}
-	connection.Addresses, connection.Preset = []string{e.url}, "embedded"
+	connection.Addresses = []string{e.url}
 	return connection, nil
 }
 
@@ -77,9 +67,17 @@ func (e *Embedded) URL() string {
 	return e.url
 }
 
+// Path is the file that the broker keeps sessions in, empty for none.
+func (e *Embedded) Path() string {
+	if e == nil {
+		return ""
+	}
+	return e.path
+}
+
 // Drain waits until the subscriber with this client id has acknowledged every
-// message that the broker accepted at QoS 1 or 2: what the broker holds when it
-// closes is gone. It gives up when ctx ends, or when for 2 s there were never fewer
+// message that the broker accepted at QoS 1 or 2: without a file, what the broker
+// holds when it closes is gone. It gives up when ctx ends, or when for 2 s there were never fewer
 // than before, which happens when devices go on sending.
 func (e *Embedded) Drain(ctx context.Context, clientID string) {
 	if e == nil {
@@ -115,8 +113,12 @@ func (e *Embedded) Backlog(clientID string) *Backlog {
 	if e == nil {
 		return nil
 	}
+	fate := "they are lost: this broker has no file to keep them in"
+	if e.path != "" {
+		fate = "the broker sends them after the next start"
+	}
 	return &Backlog{
-		Place: "at the embedded broker", Fate: "they are lost: this broker keeps nothing",
+		Place: "at the in-process broker", Fate: fate,
 		Count: func() int { return e.queued(clientID) },
 	}
 }

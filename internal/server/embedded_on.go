@@ -3,27 +3,30 @@
 package server
 
 import (
-	"context"
+	"log/slog"
+
+	"github.com/go-kratos/kratos/v2/log"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/embedded"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-func startEmbedded(addr string) (*Embedded, error) {
-	b, err := embedded.New(embedded.WithAddress(addr))
-	if err != nil {
-		return nil, listenError(addr, conf.EnvMQTTAddr, err)
+func startEmbedded(c *conf.Server_Embedded, logger log.Logger) (*Embedded, error) {
+	opts := []broker.Option{broker.WithAddress(c.Addr), broker.WithLogger(slog.New(brokerLog{Logger: logger}))}
+	if c.Path != "" {
+		opts = append(opts, broker.WithFile(c.Path))
 	}
-	if err := b.Start(context.Background()); err != nil {
-		return nil, listenError(addr, conf.EnvMQTTAddr, err)
+	b, err := broker.Listen(opts...)
+	if err != nil {
+		return nil, listenError(c.Addr, conf.EnvMQTTAddr, err)
 	}
 	queued := func(clientID string) int {
-		for _, client := range b.Clients() {
-			if client.ID == clientID {
-				return client.Queued
+		for _, session := range b.Sessions() {
+			if session.ClientID == clientID {
+				return session.Pending
 			}
 		}
 		return 0
 	}
-	return &Embedded{url: b.URL(), queued: queued, close: b.Close}, nil
+	return &Embedded{url: b.URL(), path: c.Path, queued: queued, close: b.Close}, nil
 }

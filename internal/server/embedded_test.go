@@ -22,7 +22,7 @@ func embeddedAt(addr string) *conf.Server {
 	return &conf.Server{Embedded: &conf.Server_Embedded{Addr: addr}}
 }
 
-func TestConnectionFollowsTheEmbeddedBroker(t *testing.T) {
+func TestConnectionFollowsTheInProcessBroker(t *testing.T) {
 	t.Parallel()
 	m := &conf.MQTT{Connection: &kratosmqttv1.Connection{ClientId: "me"}}
 	e, cleanup, err := NewEmbedded(embeddedAt("127.0.0.1:0"), m, log.DefaultLogger)
@@ -56,7 +56,7 @@ func TestConnectionFollowsTheEmbeddedBroker(t *testing.T) {
 	}
 }
 
-func TestNoEmbeddedBrokerBesideAnother(t *testing.T) {
+func TestNoInProcessBrokerBesideAnother(t *testing.T) {
 	t.Parallel()
 	m := &conf.MQTT{Connection: &kratosmqttv1.Connection{Addresses: []string{"mqtt://broker.example"}}}
 	e, cleanup, err := NewEmbedded(embeddedAt("127.0.0.1:0"), m, log.DefaultLogger)
@@ -81,7 +81,7 @@ func TestNoBrokerAtAll(t *testing.T) {
 	}
 }
 
-func TestEmbeddedBrokerStaysOnLoopback(t *testing.T) {
+func TestInProcessBrokerStaysOnLoopback(t *testing.T) {
 	t.Parallel()
 	_, _, err := NewEmbedded(embeddedAt("0.0.0.0:0"), nil, log.DefaultLogger)
 	if err == nil || !strings.Contains(err.Error(), "loopback") || !strings.Contains(err.Error(), conf.EnvMQTTAddr) {
@@ -89,7 +89,7 @@ func TestEmbeddedBrokerStaysOnLoopback(t *testing.T) {
 	}
 }
 
-func TestTakenPortOfTheEmbeddedBroker(t *testing.T) {
+func TestTakenPortOfTheInProcessBroker(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

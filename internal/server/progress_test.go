@@ -24,17 +24,17 @@ func TestStopTellsItsProgress(t *testing.T) {
 	}{
 		"nothing": {0, 100, nil},
 		"all": {250, 100, []string{
-			"stopping: no new requests are taken; what was accepted is handled first: 250 messages at the embedded broker",
-			"stopping for 1s: still to handle: 150 messages at the embedded broker",
-			"stopping for 2s: still to handle: 50 messages at the embedded broker",
+			"stopping: no new requests are taken; what was accepted is handled first: 250 messages at the in-process broker",
+			"stopping for 1s: still to handle: 150 messages at the in-process broker",
+			"stopping for 2s: still to handle: 50 messages at the in-process broker",
 			"stopping: all that was accepted is handled, after 3.1s",
 		}},
 		"not all": {500, 100, []string{
-			"stopping: no new requests are taken; what was accepted is handled first: 500 messages at the embedded broker",
-			"stopping for 1s: still to handle: 400 messages at the embedded broker",
-			"stopping for 2s: still to handle: 300 messages at the embedded broker",
-			"stopping for 3s: still to handle: 200 messages at the embedded broker",
-			"stopped after 3.1s with 200 messages at the embedded broker (lost)",
+			"stopping: no new requests are taken; what was accepted is handled first: 500 messages at the in-process broker",
+			"stopping for 1s: still to handle: 400 messages at the in-process broker",
+			"stopping for 2s: still to handle: 300 messages at the in-process broker",
+			"stopping for 3s: still to handle: 200 messages at the in-process broker",
+			"stopped after 3.1s with 200 messages at the in-process broker (lost)",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestStopTellsItsProgress(t *testing.T) {
 					Run: func(context.Context) { <-time.After(3100 * time.Millisecond) }, Logger: log.NewStdLogger(&out),
 					Backlogs: []Backlog{
 						{Place: "in the outbox", Fate: "kept", Count: func() int { return 0 }},
-						{Place: "at the embedded broker", Fate: "lost", Count: func() int {
+						{Place: "at the in-process broker", Fate: "lost", Count: func() int {
 							return max(0, test.backlog-int(time.Since(began)/time.Second)*test.second)
 						}},
 					},

@@ -23,7 +23,7 @@ func BenchmarkThrough(b *testing.B) {
 }
 
 func through(b *testing.B, version, qos byte) {
-	broker := mqtttest.NewScripted(b, testbroker.MaxInflight(1000), testbroker.ReceiveMaximum(0))
+	broker := mqtttest.InProcess(b, testbroker.MaxInflight(1000), testbroker.ReceiveMaximum(0))
 	sub := mqtttest.Raw(b, broker.URL())
 	sub.Connect(version, "sub", true)
 	sub.Send(mqtttest.SubscribePacket(version, 1, "bench", qos))

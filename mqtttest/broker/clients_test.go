@@ -56,7 +56,7 @@ func numbered(n int) (list []string) {
 
 func TestPahoOf311(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	var in inbox
 	c := paho.NewClient(paho.NewClientOptions().AddBroker(b.URL()).SetClientID("c").SetProtocolVersion(4).SetCleanSession(false).
 		SetAutoReconnect(false).SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { in.add(string(m.Payload())) }))
@@ -80,7 +80,7 @@ func TestPahoOf311(t *testing.T) {
 
 func TestPahoOf5(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	conn, err := net.Dial("tcp", b.Addr())
@@ -124,7 +124,7 @@ func TestMosquittoPrograms(t *testing.T) {
 	t.Parallel()
 	mqtttest.Mosquitto(t) // skips, or fails in CI, where they are missing
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		host, port, _ := net.SplitHostPort(b.Addr())
 		run := func(program string, args ...string) string {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -159,7 +159,7 @@ func TestMosquittoPrograms(t *testing.T) {
 // A client of the library comes back with its session after every cut.
 func TestPahoOverCuts(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	rec := mqtttest.NewRecorder()
 	sub := paho.NewClient(paho.NewClientOptions().AddBroker(b.URL()).SetClientID("sub").SetProtocolVersion(4).SetCleanSession(false).
 		SetMaxReconnectInterval(20 * time.Millisecond).SetResumeSubs(true).

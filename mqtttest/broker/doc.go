@@ -2,7 +2,7 @@
 // decides. It speaks MQTT 3.1.1 and 5, keeps sessions, loses nothing on its own,
 // counts what it had to drop, and makes faults on demand.
 //
-// [Listen] starts a broker in any program; a test uses mqtttest.NewScripted. It
+// [Listen] starts a broker in any program; a test uses mqtttest.InProcess. It
 // keeps everything in memory. [Broker.Kill] and [Broker.Start] act like a crash
 // and a restart, with what was saved until then ([SaveEvery], [SaveAfter]).
 //

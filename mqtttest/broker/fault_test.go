@@ -17,7 +17,7 @@ import (
 func TestRefuseConnect(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		b.Inject(broker.Fault{Type: broker.Connect, Client: broker.ClientID("bad"), Times: 2, Do: broker.Refuse(0x87)})
 		want := map[byte]byte{4: 5, 5: 0x87}[version]
 		for range 2 {
@@ -36,7 +36,7 @@ func TestRefuseConnect(t *testing.T) {
 
 func TestRefuseConnectForAWhile(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	b.Inject(broker.Fault{Type: broker.Connect, Lasting: 100 * time.Millisecond, Do: broker.Refuse(0x88)})
 	began := time.Now()
 	mqtttest.Eventually(t, patience, func() bool {
@@ -52,7 +52,7 @@ func TestRefuseConnectForAWhile(t *testing.T) {
 func TestRefuseSubscribe(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		f := b.Inject(broker.Fault{Type: broker.Subscribe, Filter: broker.Topic("no"), Do: broker.Refuse(0x87)})
 		p := connect(t, b, version, "c", true)
 		var properties []byte
@@ -78,7 +78,7 @@ func TestRefuseSubscribe(t *testing.T) {
 func TestRefusePublish(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		sub, p := connect(t, b, version, "sub", true), connect(t, b, version, "c", true)
 		sub.subscribe("t", 2)
 		for qos, kind := range map[byte]mqtttest.PacketType{1: mqtttest.TypePuback, 2: mqtttest.TypePubrec} {
@@ -101,7 +101,7 @@ func TestRefusePublish(t *testing.T) {
 func TestDropEachWay(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		var seen atomic.Int64
 		b.Observe(func(o broker.Observed) {
 			if o.Fault == "drop" {
@@ -131,7 +131,7 @@ func TestDropEachWay(t *testing.T) {
 
 func TestDelayKeepsTheOrder(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	sub, pub := connect(t, b, 5, "sub", true), connect(t, b, 5, "pub", true)
 	sub.subscribe("t", 0)
 	const by = 50 * time.Millisecond
@@ -164,7 +164,7 @@ func TestCuts(t *testing.T) {
 			"within PUBACK":  {broker.Fault{Direction: broker.ToClient, Type: broker.Puback, Do: broker.CutWithin()}, true, false, true},
 			"after PUBACK":   {broker.Fault{Direction: broker.ToClient, Type: broker.Puback, Do: broker.CutAfter()}, true, true, false},
 		} {
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			sub, pub := connect(t, b, version, "sub", true), connect(t, b, version, "pub", true)
 			sub.subscribe("t", 0)
 			test.fault.Times = 1
@@ -189,7 +189,7 @@ func TestCuts(t *testing.T) {
 
 func TestCutIsAReset(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	one, two := connect(t, b, 4, "one", true), connect(t, b, 4, "two", true)
 	if n := b.Cut("one", "nobody"); n != 1 {
 		t.Errorf("%d connections cut", n)
@@ -213,7 +213,7 @@ func TestCutIsAReset(t *testing.T) {
 func TestHalfOpen(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		p, pub := connect(t, b, version, "c", false), connect(t, b, version, "pub", true)
 		p.subscribe("t", 1)
 		p.sync()
@@ -241,7 +241,7 @@ func TestHalfOpen(t *testing.T) {
 // Who writes to a broker that does not read fills the buffers and blocks.
 func TestStopReadingFillsBuffers(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	p := connect(t, b, 5, "c", true)
 	p.sync()
 	b.Inject(broker.Fault{Type: broker.Pingreq, Times: 1, Do: broker.StopReading()})
@@ -262,7 +262,7 @@ func TestStopReadingFillsBuffers(t *testing.T) {
 
 func TestFreeze(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	p := connect(t, b, 5, "c", true)
 	b.Freeze(true)
 	p.Send(mqtttest.PacketOf(0xC0))
@@ -277,7 +277,7 @@ func TestFreeze(t *testing.T) {
 
 func TestBlackHole(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	p := connect(t, b, 5, "c", true)
 	for _, d := range []broker.Direction{broker.ToBroker, broker.ToClient} {
 		if n := b.BlackHole(d, true, "c"); n != 1 {
@@ -292,7 +292,7 @@ func TestBlackHole(t *testing.T) {
 
 func TestRefuseClosesThePort(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	p := connect(t, b, 5, "c", true)
 	b.Refuse(true)
 	if c, err := net.Dial("tcp", b.Addr()); err == nil {
@@ -306,7 +306,7 @@ func TestRefuseClosesThePort(t *testing.T) {
 
 func TestWrongBytesAndRepeats(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	p, pub := connect(t, b, 5, "c", false), connect(t, b, 5, "pub", true)
 	b.Inject(broker.Fault{Direction: broker.ToClient, Type: broker.Suback, Times: 1, Do: broker.Malformed([]byte{0x90, 3, 0, 1, 0})})
 	p.Send(mqtttest.SubscribePacket(5, 1, "t", 2))
@@ -343,7 +343,7 @@ func TestWrongBytesAndRepeats(t *testing.T) {
 // A script: what one fault sees starts the next.
 func TestCallIsAStepOfAScript(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	p := connect(t, b, 5, "c", false)
 	p.subscribe("t", 1)
 	b.Inject(broker.Fault{Direction: broker.ToClient, Type: broker.Publish, After: 1, Times: 1, Do: broker.Call(func(b *broker.Broker) {
@@ -372,7 +372,7 @@ func TestCallIsAStepOfAScript(t *testing.T) {
 func TestChanceIsRepeatable(t *testing.T) {
 	t.Parallel()
 	run := func(seed uint64) (pattern []bool) {
-		b := mqtttest.NewScripted(t, broker.WithSeed(seed), broker.WithFaults(
+		b := mqtttest.InProcess(t, broker.WithSeed(seed), broker.WithFaults(
 			broker.Fault{Direction: broker.ToClient, Type: broker.Publish, Chance: 0.5, Do: broker.Drop()}))
 		b.Observe(func(o broker.Observed) {
 			if o.Direction == broker.ToClient && o.Type() == broker.Publish {

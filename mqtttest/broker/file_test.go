@@ -20,13 +20,13 @@ import (
 // A way to end a broker with a file and to start it again.
 type restart struct {
 	name string
-	do   func(*mqtttest.Scripted)
+	do   func(*mqtttest.InProcessBroker)
 }
 
 func restarts() []restart {
 	return []restart{
-		{"stop", func(b *mqtttest.Scripted) { b.Stop() }},
-		{"kill", func(b *mqtttest.Scripted) { b.Kill(true) }},
+		{"stop", func(b *mqtttest.InProcessBroker) { b.Stop() }},
+		{"kill", func(b *mqtttest.InProcessBroker) { b.Kill(true) }},
 	}
 }
 
@@ -41,9 +41,9 @@ func onEach(t *testing.T, f func(t *testing.T, version byte, r restart)) {
 	}
 }
 
-func filed(t *testing.T, opts ...broker.Option) *mqtttest.Scripted {
+func filed(t *testing.T, opts ...broker.Option) *mqtttest.InProcessBroker {
 	t.Helper()
-	return mqtttest.NewScripted(t, append([]broker.Option{broker.WithFile(filepath.Join(t.TempDir(), "data", "broker.journal"))}, opts...)...)
+	return mqtttest.InProcess(t, append([]broker.Option{broker.WithFile(filepath.Join(t.TempDir(), "data", "broker.journal"))}, opts...)...)
 }
 
 func TestFileKeepsWhatWasAcknowledged(t *testing.T) {
@@ -200,7 +200,7 @@ func TestDamagedEndIsCut(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "broker.journal")
 	log := &logged{}
-	b := mqtttest.NewScripted(t, broker.WithFile(path), broker.WithLogger(log.logger()))
+	b := mqtttest.InProcess(t, broker.WithFile(path), broker.WithLogger(log.logger()))
 	sub := connect(t, b, 5, "sub", false)
 	sub.subscribe("t", 1)
 	sub.goodbye()
@@ -249,7 +249,7 @@ func TestDamagedEndIsCut(t *testing.T) {
 func TestFileIsCompacted(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "broker.journal")
-	b := mqtttest.NewScripted(t, broker.WithFile(path))
+	b := mqtttest.InProcess(t, broker.WithFile(path))
 	away := connect(t, b, 4, "away", false)
 	away.subscribe("kept", 1)
 	away.goodbye()
@@ -287,7 +287,7 @@ func TestFileIsCompacted(t *testing.T) {
 func TestFileHasOneBroker(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "broker.journal")
-	first := mqtttest.NewScripted(t, broker.WithFile(path))
+	first := mqtttest.InProcess(t, broker.WithFile(path))
 	if second, err := broker.Listen(broker.WithFile(path)); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("second broker: %v", err)
 		second.Close()

@@ -21,7 +21,7 @@ func properties(m mqtttest.Packet) []byte {
 
 func TestPropertiesPassThrough(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	sub, pub := connect(t, b, 5, "sub", true), connect(t, b, 5, "pub", true)
 	old := connect(t, b, 4, "old", true)
 	sub.subscribe("t", 1)
@@ -37,7 +37,7 @@ func TestPropertiesPassThrough(t *testing.T) {
 
 func TestTopicAlias(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t, broker.AliasMaximum(2))
+	b := mqtttest.InProcess(t, broker.AliasMaximum(2))
 	sub := connect(t, b, 5, "sub", true)
 	sub.subscribe("#", 1)
 	pub, ack := connectWith(t, b, "pub", true)
@@ -64,7 +64,7 @@ func TestTopicAlias(t *testing.T) {
 
 func TestRetainHandling(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	p := connect(t, b, 5, "c", true)
 	other := connect(t, b, 5, "other", true)
 	other.publish5(1, "kept", "old", 1)
@@ -94,7 +94,7 @@ func TestRetainHandling(t *testing.T) {
 
 func TestOverlappingSubscriptions(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	p, other := connect(t, b, 5, "c", true), connect(t, b, 5, "other", true)
 	add := func(filter string, options byte, id uint32) {
 		t.Helper()
@@ -131,7 +131,7 @@ func TestOverlappingSubscriptions(t *testing.T) {
 func TestCopyPerSubscription(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t, broker.CopyPerSubscription())
+		b := mqtttest.InProcess(t, broker.CopyPerSubscription())
 		p, pub := connect(t, b, version, "c", true), connect(t, b, version, "pub", true)
 		p.subscribe("a", 1)
 		p.subscribe("#", 1)
@@ -143,7 +143,7 @@ func TestCopyPerSubscription(t *testing.T) {
 
 func TestReceiveMaximum(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t, broker.ReceiveMaximum(2))
+	b := mqtttest.InProcess(t, broker.ReceiveMaximum(2))
 	sub, ack := connectWith(t, b, "sub", true, 33, 0, 1)
 	sub.version = 5
 	if !bytes.Contains(ack.Body, []byte{33, 0, 2}) {
@@ -168,7 +168,7 @@ func TestReceiveMaximum(t *testing.T) {
 
 func TestMaximumPacketSize(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t, broker.MaxPacket(100))
+	b := mqtttest.InProcess(t, broker.MaxPacket(100))
 	sub, _ := connectWith(t, b, "sub", true, 39, 0, 0, 0, 30)
 	sub.subscribe("t", 1)
 	pub, ack := connectWith(t, b, "pub", true)
@@ -188,7 +188,7 @@ func TestMaximumPacketSize(t *testing.T) {
 
 func TestMessageExpiry(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	sub, pub := connect(t, b, 5, "sub", false), connect(t, b, 5, "pub", true)
 	sub.subscribe("t", 1)
 	pub.publish5(1, "t", "soon", 0, 2, 0, 0, 0, 60)
@@ -212,7 +212,7 @@ func TestMessageExpiry(t *testing.T) {
 
 func TestSessionExpiry(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	p, _ := connectWith(t, b, "c", false, 17, 0, 0, 0, 1)
 	p.Close()
 	mqtttest.Eventually(t, patience, func() bool { return len(b.Sessions()) == 0 })
@@ -234,7 +234,7 @@ func TestSessionExpiry(t *testing.T) {
 
 func TestReasonsOfPublish(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t, broker.MaxQoS(1))
+	b := mqtttest.InProcess(t, broker.MaxQoS(1))
 	p := connect(t, b, 5, "c", true)
 	p.Send(mqtttest.PublishPacket(5, 1, "nobody", 1, "x"))
 	p.expectCode(mqtttest.TypePuback, 1, 0x10)

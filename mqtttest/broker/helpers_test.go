@@ -31,13 +31,13 @@ type peer struct {
 }
 
 // dial opens a connection and sends nothing.
-func dial(t *testing.T, b *mqtttest.Scripted, version byte) *peer {
+func dial(t *testing.T, b *mqtttest.InProcessBroker, version byte) *peer {
 	t.Helper()
 	return &peer{mqtttest.Raw(t, b.URL()), t, version}
 }
 
 // connect is a client with a session that lasts if it is not clean.
-func connect(t *testing.T, b *mqtttest.Scripted, version byte, id string, clean bool) *peer {
+func connect(t *testing.T, b *mqtttest.InProcessBroker, version byte, id string, clean bool) *peer {
 	t.Helper()
 	p := dial(t, b, version)
 	p.Connect(version, id, clean)
@@ -45,14 +45,14 @@ func connect(t *testing.T, b *mqtttest.Scripted, version byte, id string, clean 
 }
 
 // resume connects and says whether the session was there.
-func resume(t *testing.T, b *mqtttest.Scripted, version byte, id string) (*peer, bool) {
+func resume(t *testing.T, b *mqtttest.InProcessBroker, version byte, id string) (*peer, bool) {
 	t.Helper()
 	p := dial(t, b, version)
 	return p, p.Connect(version, id, false)
 }
 
 // connectWith sends a CONNECT of MQTT 5 with properties.
-func connectWith(t *testing.T, b *mqtttest.Scripted, id string, clean bool, properties ...byte) (*peer, mqtttest.Packet) {
+func connectWith(t *testing.T, b *mqtttest.InProcessBroker, id string, clean bool, properties ...byte) (*peer, mqtttest.Packet) {
 	t.Helper()
 	p := dial(t, b, 5)
 	flags := byte(0)
@@ -165,7 +165,7 @@ func (p *peer) goodbye() {
 }
 
 // wantFaults waits until faults were applied as often as wanted.
-func wantFaults(t *testing.T, b *mqtttest.Scripted, kind string, n int64) {
+func wantFaults(t *testing.T, b *mqtttest.InProcessBroker, kind string, n int64) {
 	t.Helper()
 	mqtttest.Eventually(t, patience, func() error {
 		if got := b.Faults()[kind]; got != n {

@@ -13,7 +13,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-func stream(t *testing.T, b *mqtttest.Scripted, send ...[]byte) net.Conn {
+func stream(t *testing.T, b *mqtttest.InProcessBroker, send ...[]byte) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", strings.TrimPrefix(b.URL(), "mqtt://"))
 	if err != nil {
@@ -62,7 +62,7 @@ func alive(c net.Conn) bool {
 
 func TestMalformedPacketEndsTheConnectionOnly(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	for _, p := range hostilePackets() {
 		t.Run(p.name, func(t *testing.T) {
 			c := stream(t, b, hello(p.version))
@@ -84,7 +84,7 @@ func TestMalformedPacketEndsTheConnectionOnly(t *testing.T) {
 
 func TestMalformedFirstPacketIsRefused(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	for name, p := range badConnects() {
 		t.Run(name, func(t *testing.T) {
 			c := stream(t, b, p)
@@ -97,7 +97,7 @@ func TestMalformedFirstPacketIsRefused(t *testing.T) {
 
 func TestTruncatedPackets(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	for _, p := range hostilePackets() {
 		for n := range len(p.bytes) {
 			c := stream(t, b, hello(p.version), p.bytes[:n])
@@ -110,7 +110,7 @@ func TestTruncatedPackets(t *testing.T) {
 
 func TestPacketOverTheMaximumSize(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t, broker.MaxPacket(98)) // without its header
+	b := mqtttest.InProcess(t, broker.MaxPacket(98)) // without its header
 	fits := stream(t, b, hello(4), mqtttest.PacketOf(0x30, mqtttest.StringField("a"), make([]byte, 95)))
 	connected(t, fits)
 	if !alive(fits) {

@@ -13,7 +13,7 @@ import (
 func TestKillWithoutSessions(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		sub, pub := connect(t, b, version, "sub", false), connect(t, b, version, "pub", true)
 		sub.subscribe("t", 1)
 		sub.subscribe("u", 1)
@@ -41,7 +41,7 @@ func TestKillWithoutSessions(t *testing.T) {
 func TestKillLosesWhatWasNotSaved(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t, broker.SaveAfter(1_000_000))
+		b := mqtttest.InProcess(t, broker.SaveAfter(1_000_000))
 		sub, pub := connect(t, b, version, "sub", false), connect(t, b, version, "pub", true)
 		sub.subscribe("t", 1)
 		for _, payload := range []string{"saved", "taken since"} {
@@ -82,7 +82,7 @@ func TestSavesByTimeByChangesAndAtStop(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t, opt)
+			b := mqtttest.InProcess(t, opt)
 			sub := connect(t, b, 5, "sub", false)
 			sub.subscribe("t", 1)
 			if name == "stop" {
@@ -105,7 +105,7 @@ func TestSavesByTimeByChangesAndAtStop(t *testing.T) {
 // A shared group and its messages survive a kill.
 func TestKillKeepsSharedGroups(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	one := connect(t, b, 5, "one", false)
 	one.subscribe("$share/g/t", 1)
 	two := connect(t, b, 5, "two", false)
@@ -129,7 +129,7 @@ func TestKillKeepsSharedGroups(t *testing.T) {
 func TestStopSaysGoodbye(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		p := connect(t, b, version, "c", true)
 		p.sync()
 		stopped := make(chan struct{})
@@ -144,7 +144,7 @@ func TestStopSaysGoodbye(t *testing.T) {
 // Nothing that happens on a connection after the kill counts.
 func TestKillUnderLoad(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t, broker.SaveAfter(100), broker.MaxInflight(1000))
+	b := mqtttest.InProcess(t, broker.SaveAfter(100), broker.MaxInflight(1000))
 	sub := connect(t, b, 4, "sub", false)
 	sub.subscribe("t", 1)
 	sub.goodbye()

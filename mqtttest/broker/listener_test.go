@@ -19,9 +19,9 @@ const free = "127.0.0.1:0"
 func TestListeners(t *testing.T) {
 	t.Parallel()
 	ca := mqtttest.NewCA(t)
-	b := mqtttest.NewScripted(t,
+	b := mqtttest.InProcess(t,
 		broker.WithTLS(free, ca.ServerConfig(false)), broker.WithWebSocket(free, nil))
-	secure := mqtttest.NewScripted(t, broker.WithWebSocket(free, ca.ServerConfig(false)))
+	secure := mqtttest.InProcess(t, broker.WithWebSocket(free, ca.ServerConfig(false)))
 	for _, url := range []string{b.URL(), b.TLSURL(), b.WebSocketURL(), secure.WebSocketURL()} {
 		scheme, _, _ := strings.Cut(url, "://")
 		t.Run(scheme, func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestAddresses(t *testing.T) {
 
 func TestTakenAddress(t *testing.T) {
 	t.Parallel()
-	first := mqtttest.NewScripted(t)
+	first := mqtttest.InProcess(t)
 	_, err := broker.Listen(broker.WithAddress(free), broker.WithWebSocket(first.Addr(), nil))
 	var system *net.OpError
 	if !errors.As(err, &system) || !strings.Contains(err.Error(), first.Addr()) {
@@ -115,7 +115,7 @@ func TestTakenAddress(t *testing.T) {
 
 func TestConnectionsAboveTheBoundAreClosed(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t, broker.MaxConnections(1))
+	b := mqtttest.InProcess(t, broker.MaxConnections(1))
 	first := connect(t, b, 5, "first", true)
 	dial(t, b, 5).ExpectClosed()
 	first.sync()
@@ -139,7 +139,7 @@ func TestConnectionsAboveTheBoundAreClosed(t *testing.T) {
 
 func TestUsers(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t, broker.WithUsers(map[string]string{"ann": "right", "bob": ""}))
+	b := mqtttest.InProcess(t, broker.WithUsers(map[string]string{"ann": "right", "bob": ""}))
 	for _, test := range []struct {
 		user, password string
 		want           byte

@@ -12,7 +12,7 @@ import (
 func TestHandshakes(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		pub, sub := connect(t, b, version, "pub", true), connect(t, b, version, "sub", true)
 		for granted := range byte(3) {
 			filter := fmt.Sprint("q", granted)
@@ -47,7 +47,7 @@ func TestHandshakes(t *testing.T) {
 func TestQoS2IsRoutedOnce(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		sub := connect(t, b, version, "sub", true)
 		sub.subscribe("t", 0)
 		pub := connect(t, b, version, "pub", false)
@@ -82,7 +82,7 @@ func TestQoS2IsRoutedOnce(t *testing.T) {
 func TestWindow(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t, broker.MaxInflight(3))
+		b := mqtttest.InProcess(t, broker.MaxInflight(3))
 		sub, pub := connect(t, b, version, "sub", true), connect(t, b, version, "pub", true)
 		sub.subscribe("t", 2)
 		for i := range 6 {
@@ -110,7 +110,7 @@ func TestWindow(t *testing.T) {
 // Acknowledgements for what the connection did not carry have no effect.
 func TestStrayAcks(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t, broker.MaxInflight(1))
+	b := mqtttest.InProcess(t, broker.MaxInflight(1))
 	sub := connect(t, b, 4, "sub", false)
 	sub.subscribe("t", 1)
 	sub.ack(mqtttest.TypePuback, 9)
@@ -134,7 +134,7 @@ func TestStrayAcks(t *testing.T) {
 
 func TestQueueBoundIsCounted(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t, broker.MaxQueued(2))
+	b := mqtttest.InProcess(t, broker.MaxQueued(2))
 	sub := connect(t, b, 4, "sub", false)
 	sub.subscribe("t", 1)
 	sub.goodbye()

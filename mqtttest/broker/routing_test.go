@@ -29,7 +29,7 @@ func TestWildcards(t *testing.T) {
 	} {
 		t.Run(filter, func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			p := connect(t, b, 4, "c", true)
 			p.subscribe(filter, 0)
 			for _, topic := range topics {
@@ -50,7 +50,7 @@ func TestWildcards(t *testing.T) {
 
 func TestFiltersAndTopicsThatAreWrong(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	for _, filter := range []string{"", "a#", "#/a", "a/+b", "$share/g", "$share//a", "$share/+/a", "$share/g/", "a\x00b", "\xff"} {
 		p := connect(t, b, 5, "c", true)
 		p.Send(mqtttest.SubscribePacket(5, 1, filter, 1))
@@ -72,7 +72,7 @@ func TestFiltersAndTopicsThatAreWrong(t *testing.T) {
 func TestUnsubscribe(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		p := connect(t, b, version, "c", true)
 		for _, filter := range []string{"a", "+", "$share/g/a"} {
 			p.subscribe(filter, 1)
@@ -91,7 +91,7 @@ func TestUnsubscribe(t *testing.T) {
 func TestRetained(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		pub := connect(t, b, version, "pub", true)
 		retain := func(topic, payload string) {
 			packet := mqtttest.PublishPacket(version, 1, topic, 1, payload)
@@ -126,7 +126,7 @@ func TestRetained(t *testing.T) {
 func TestSharedGroupTakesTurns(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		var members []*peer
 		for i := range 3 {
 			p := connect(t, b, version, fmt.Sprint("m", i), true)
@@ -158,7 +158,7 @@ func TestSharedGroupHandsOver(t *testing.T) {
 			if stay {
 				opts = append(opts, broker.SharedStaysWithSession())
 			}
-			b := mqtttest.NewScripted(t, opts...)
+			b := mqtttest.InProcess(t, opts...)
 			one, two := connect(t, b, version, "one", true), connect(t, b, version, "two", true)
 			one.subscribe("$share/g/t", 2)
 			two.subscribe("$share/g/t", 2)
@@ -187,7 +187,7 @@ func TestSharedGroupHandsOver(t *testing.T) {
 // there.
 func TestSharedGroupPrefersThoseConnected(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	away, here := connect(t, b, 5, "away", false), connect(t, b, 5, "here", true)
 	away.subscribe("$share/g/t", 1)
 	here.subscribe("$share/g/t", 1)
@@ -216,7 +216,7 @@ func TestWill(t *testing.T) {
 			mqtttest.StringField("mortal"), willProperties, mqtttest.StringField("will"), mqtttest.StringField("gone"))
 	}
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		watch := connect(t, b, version, "watch", true)
 		watch.subscribe("will", 1)
 		mortal := func(delay byte) *peer {
@@ -247,7 +247,7 @@ func TestWill(t *testing.T) {
 
 func TestKeepAlive(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	p := dial(t, b, 5)
 	p.Send(mqtttest.PacketOf(0x10, mqtttest.StringField("MQTT"), []byte{5, 2, 0, 1, 0}, mqtttest.StringField("c")))
 	p.Expect(mqtttest.TypeConnack)

@@ -16,7 +16,7 @@ type rule struct {
 	number  string
 	what    string
 	version byte
-	show    func(t *testing.T, b *mqtttest.Scripted, version byte)
+	show    func(t *testing.T, b *mqtttest.InProcessBroker, version byte)
 }
 
 func TestRules(t *testing.T) {
@@ -26,7 +26,7 @@ func TestRules(t *testing.T) {
 			t.Parallel()
 			onBoth(t, func(t *testing.T, version byte) {
 				if r.version == 0 || r.version == version {
-					r.show(t, mqtttest.NewScripted(t), version)
+					r.show(t, mqtttest.InProcess(t), version)
 				}
 			})
 		})
@@ -35,18 +35,18 @@ func TestRules(t *testing.T) {
 
 func connectRules() []rule {
 	return []rule{
-		{"3.1.2.11.10", "authentication data needs a method", 5, func(t *testing.T, b *mqtttest.Scripted, _ byte) {
+		{"3.1.2.11.10", "authentication data needs a method", 5, func(t *testing.T, b *mqtttest.InProcessBroker, _ byte) {
 			p := dial(t, b, 5)
 			p.Send(mqtttest.PacketOf(0x10, mqtttest.StringField("MQTT"), []byte{5, 2, 0, 30, 4, 22, 0, 1, 'x'}, mqtttest.StringField("c")))
 			p.ExpectClosed()
 			wantViolations(t, b, 1)
 		}},
-		{"MQTT-3.1.2-24", "no CONNACK that is too large", 5, func(t *testing.T, b *mqtttest.Scripted, _ byte) {
+		{"MQTT-3.1.2-24", "no CONNACK that is too large", 5, func(t *testing.T, b *mqtttest.InProcessBroker, _ byte) {
 			p := dial(t, b, 5)
 			p.Send(mqtttest.PacketOf(0x10, mqtttest.StringField("MQTT"), []byte{5, 2, 0, 30, 5, 39, 0, 0, 0, 2}, mqtttest.StringField("c")))
 			wantBytes(t, p, nil)
 		}},
-		{"MQTT-3.1.2-24", "no SUBACK that is too large", 5, func(t *testing.T, b *mqtttest.Scripted, _ byte) {
+		{"MQTT-3.1.2-24", "no SUBACK that is too large", 5, func(t *testing.T, b *mqtttest.InProcessBroker, _ byte) {
 			p, _ := connectWith(t, b, "c", true, 39, 0, 0, 0, 20)
 			body := []byte{0, 1, 0}
 			for range 20 {
@@ -55,14 +55,14 @@ func connectRules() []rule {
 			p.Send(mqtttest.PacketOf(0x82, body))
 			wantBytes(t, p, []byte{0xE0, 1, 0x95})
 		}},
-		{"MQTT-3.1.3-7", "an assigned client id is told, and is another each time", 5, func(t *testing.T, b *mqtttest.Scripted, _ byte) {
+		{"MQTT-3.1.3-7", "an assigned client id is told, and is another each time", 5, func(t *testing.T, b *mqtttest.InProcessBroker, _ byte) {
 			_, first := connectWith(t, b, "", true)
 			_, second := connectWith(t, b, "", true)
 			if bytes.Equal(first.Body, second.Body) {
 				t.Errorf("CONNACK % x twice", first.Body)
 			}
 		}},
-		{"MQTT-3.2.2-2", "no session is present after a clean start", 0, func(t *testing.T, b *mqtttest.Scripted, version byte) {
+		{"MQTT-3.2.2-2", "no session is present after a clean start", 0, func(t *testing.T, b *mqtttest.InProcessBroker, version byte) {
 			connect(t, b, version, "c", false).goodbye()
 			p := dial(t, b, version)
 			if p.Connect(version, "c", true) {
@@ -82,7 +82,7 @@ func wantBytes(t *testing.T, p *peer, want []byte) {
 	}
 }
 
-func wantViolations(t *testing.T, b *mqtttest.Scripted, n int64) {
+func wantViolations(t *testing.T, b *mqtttest.InProcessBroker, n int64) {
 	t.Helper()
 	if got := b.Counts().Violations; got != n {
 		t.Errorf("%d violations, want %d", got, n)
@@ -92,8 +92,8 @@ func wantViolations(t *testing.T, b *mqtttest.Scripted, n int64) {
 func willRules() []rule {
 	const due, deleted = true, false
 	// ends shows whether the will of a connection that ends so is published.
-	ends := func(number, what string, version byte, published bool, end func(*mqtttest.Scripted, *peer)) rule {
-		return rule{number, "will: " + what, version, func(t *testing.T, b *mqtttest.Scripted, version byte) {
+	ends := func(number, what string, version byte, published bool, end func(*mqtttest.InProcessBroker, *peer)) rule {
+		return rule{number, "will: " + what, version, func(t *testing.T, b *mqtttest.InProcessBroker, version byte) {
 			watch := connect(t, b, version, "watch", true)
 			watch.subscribe("will", 0)
 			p := dial(t, b, version)
@@ -107,21 +107,21 @@ func willRules() []rule {
 			watch.sync()
 		}}
 	}
-	disconnect := func(code byte) func(*mqtttest.Scripted, *peer) {
-		return func(_ *mqtttest.Scripted, p *peer) { p.Send(mqtttest.PacketOf(0xE0, []byte{code})) }
+	disconnect := func(code byte) func(*mqtttest.InProcessBroker, *peer) {
+		return func(_ *mqtttest.InProcessBroker, p *peer) { p.Send(mqtttest.PacketOf(0xE0, []byte{code})) }
 	}
 	return []rule{
-		ends("MQTT-3.14.4-3", "deleted by DISCONNECT", 0, deleted, func(_ *mqtttest.Scripted, p *peer) { p.Send(mqtttest.PacketOf(0xE0)) }),
+		ends("MQTT-3.14.4-3", "deleted by DISCONNECT", 0, deleted, func(_ *mqtttest.InProcessBroker, p *peer) { p.Send(mqtttest.PacketOf(0xE0)) }),
 		ends("MQTT-3.14.4-3", "deleted by code 0", 5, deleted, disconnect(0)),
 		ends("MQTT-3.1.2-8", "published after DISCONNECT with Will Message", 5, due, disconnect(4)),
 		ends("MQTT-3.1.2-8", "published after a client's error", 5, due, disconnect(0x80)),
 		ends("MQTT-3.1.2-8", "published after a code that a client may not use", 5, due, disconnect(0x8B)),
-		ends("MQTT-3.1.2-8", "published after a breach of the protocol", 0, due, func(_ *mqtttest.Scripted, p *peer) { p.Send([]byte{0xC0, 1, 0}) }),
-		ends("MQTT-3.1.2-8", "published after a cut", 0, due, func(b *mqtttest.Scripted, _ *peer) { b.Cut("mortal") }),
-		ends("MQTT-3.1.4-3", "published after a takeover", 0, due, func(b *mqtttest.Scripted, p *peer) {
+		ends("MQTT-3.1.2-8", "published after a breach of the protocol", 0, due, func(_ *mqtttest.InProcessBroker, p *peer) { p.Send([]byte{0xC0, 1, 0}) }),
+		ends("MQTT-3.1.2-8", "published after a cut", 0, due, func(b *mqtttest.InProcessBroker, _ *peer) { b.Cut("mortal") }),
+		ends("MQTT-3.1.4-3", "published after a takeover", 0, due, func(b *mqtttest.InProcessBroker, p *peer) {
 			connect(p.t, b, p.version, "mortal", true)
 		}),
-		{"MQTT-3.1.3-9", "will: due at once when its session ends before its delay", 5, func(t *testing.T, b *mqtttest.Scripted, _ byte) {
+		{"MQTT-3.1.3-9", "will: due at once when its session ends before its delay", 5, func(t *testing.T, b *mqtttest.InProcessBroker, _ byte) {
 			watch := connect(t, b, 5, "watch", true)
 			watch.subscribe("will", 0)
 			p := dial(t, b, 5)
@@ -132,7 +132,7 @@ func willRules() []rule {
 			connect(t, b, 5, "mortal", true) // a clean start ends the session
 			watch.expectPublish("gone", 0, false)
 		}},
-		{"MQTT-3.8.3-3", "will: not to its own session with No Local", 5, func(t *testing.T, b *mqtttest.Scripted, _ byte) {
+		{"MQTT-3.8.3-3", "will: not to its own session with No Local", 5, func(t *testing.T, b *mqtttest.InProcessBroker, _ byte) {
 			p := dial(t, b, 5)
 			p.Send(mortal(5, "", 0)) // its id is assigned
 			ack := p.Expect(mqtttest.TypeConnack)
@@ -148,7 +148,7 @@ func willRules() []rule {
 			}
 			back.sync()
 		}},
-		{"MQTT-3.3.2-14", "will: no wildcard in a response topic", 5, func(t *testing.T, b *mqtttest.Scripted, _ byte) {
+		{"MQTT-3.3.2-14", "will: no wildcard in a response topic", 5, func(t *testing.T, b *mqtttest.InProcessBroker, _ byte) {
 			p := dial(t, b, 5)
 			p.Send(mqtttest.PacketOf(0x10, mqtttest.StringField("MQTT"), []byte{5, 6, 0, 30, 0}, mqtttest.StringField("c"),
 				[]byte{4, 8, 0, 1, '#'}, mqtttest.StringField("will"), mqtttest.StringField("gone")))
@@ -170,7 +170,7 @@ func mortal(version byte, id string, delay byte) []byte {
 }
 
 // awaitAway waits until a session is there without its connection.
-func awaitAway(t *testing.T, b *mqtttest.Scripted, id string) {
+func awaitAway(t *testing.T, b *mqtttest.InProcessBroker, id string) {
 	t.Helper()
 	mqtttest.Eventually(t, patience, func() bool {
 		for _, s := range b.Sessions() {
@@ -184,7 +184,7 @@ func awaitAway(t *testing.T, b *mqtttest.Scripted, id string) {
 
 func packetRules() []rule {
 	return []rule{
-		{"MQTT-3.1.4-3", "what a client sent before it connected again is treated first", 0, func(t *testing.T, b *mqtttest.Scripted, version byte) {
+		{"MQTT-3.1.4-3", "what a client sent before it connected again is treated first", 0, func(t *testing.T, b *mqtttest.InProcessBroker, version byte) {
 			const times, size = 40, 100_000
 			watch := connect(t, b, version, "watch", true)
 			watch.subscribe("#", 0) // also to the will, which a goodbye deletes
@@ -202,7 +202,7 @@ func packetRules() []rule {
 				}
 			}
 		}},
-		{"MQTT-3.1.4-5", "what follows CONNECT at once is treated", 0, func(t *testing.T, b *mqtttest.Scripted, version byte) {
+		{"MQTT-3.1.4-5", "what follows CONNECT at once is treated", 0, func(t *testing.T, b *mqtttest.InProcessBroker, version byte) {
 			p := dial(t, b, version)
 			p.Send(slices.Concat(mqtttest.ConnectPacket(version, "c", true), mqtttest.SubscribePacket(version, 1, "t", 1),
 				mqtttest.PublishPacket(version, 2, "t", 0, "x"), mqtttest.PacketOf(0xC0)))
@@ -211,7 +211,7 @@ func packetRules() []rule {
 			p.expectPublish("x", 0, false)
 			p.Expect(mqtttest.TypePingresp)
 		}},
-		{"MQTT-3.3.1-3", "DUP is not passed on", 0, func(t *testing.T, b *mqtttest.Scripted, version byte) {
+		{"MQTT-3.3.1-3", "DUP is not passed on", 0, func(t *testing.T, b *mqtttest.InProcessBroker, version byte) {
 			p := connect(t, b, version, "c", true)
 			p.subscribe("t", 1)
 			packet := mqtttest.PublishPacket(version, 1, "t", 1, "x")
@@ -219,7 +219,7 @@ func packetRules() []rule {
 			p.Send(packet)
 			p.expectPublish("x", 1, false)
 		}},
-		{"MQTT-3.3.1-8", "live messages are not marked as retained, those for a new subscription are", 0, func(t *testing.T, b *mqtttest.Scripted, version byte) {
+		{"MQTT-3.3.1-8", "live messages are not marked as retained, those for a new subscription are", 0, func(t *testing.T, b *mqtttest.InProcessBroker, version byte) {
 			p := connect(t, b, version, "c", true)
 			p.subscribe("t", 0)
 			packet := mqtttest.PublishPacket(version, 1, "t", 0, "x")
@@ -233,7 +233,7 @@ func packetRules() []rule {
 				t.Error("a retained message is not marked")
 			}
 		}},
-		{"MQTT-3.8.4-3", "a subscription to the same filter takes the place of the former", 0, func(t *testing.T, b *mqtttest.Scripted, version byte) {
+		{"MQTT-3.8.4-3", "a subscription to the same filter takes the place of the former", 0, func(t *testing.T, b *mqtttest.InProcessBroker, version byte) {
 			p := connect(t, b, version, "c", true)
 			p.subscribe("t", 1)
 			p.subscribe("t", 0)
@@ -242,7 +242,7 @@ func packetRules() []rule {
 			p.expectAck(mqtttest.TypePuback, 1)
 			p.sync()
 		}},
-		{"MQTT-4.7.2-1", "wildcards at the beginning do not match $", 0, func(t *testing.T, b *mqtttest.Scripted, version byte) {
+		{"MQTT-4.7.2-1", "wildcards at the beginning do not match $", 0, func(t *testing.T, b *mqtttest.InProcessBroker, version byte) {
 			p := connect(t, b, version, "c", true)
 			for _, filter := range []string{"#", "+/x", "$share/group/#", "$share/group/+/x"} {
 				p.subscribe(filter, 0)
@@ -253,7 +253,7 @@ func packetRules() []rule {
 			p.Send(mqtttest.PublishPacket(version, 1, "$own/x", 0, "seen"))
 			p.expectPublish("seen", 0, false)
 		}},
-		{"MQTT-4.8.2-6", "a shared message that a client refuses goes to nobody else", 5, func(t *testing.T, b *mqtttest.Scripted, _ byte) {
+		{"MQTT-4.8.2-6", "a shared message that a client refuses goes to nobody else", 5, func(t *testing.T, b *mqtttest.InProcessBroker, _ byte) {
 			p, other := connect(t, b, 5, "c", true), connect(t, b, 5, "other", true)
 			p.subscribe("$share/g/t", 1)
 			pub := connect(t, b, 5, "pub", true)

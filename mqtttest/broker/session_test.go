@@ -12,13 +12,13 @@ import (
 // [MQTT-4.6.0-1].
 func TestRedelivery(t *testing.T) {
 	t.Parallel()
-	ends := map[string]func(b *mqtttest.Scripted, p *peer){
-		"client closes": func(_ *mqtttest.Scripted, p *peer) { p.Close() },
-		"cut":           func(b *mqtttest.Scripted, _ *peer) { b.Cut("sub") },
-		"goodbye":       func(_ *mqtttest.Scripted, p *peer) { p.goodbye() },
-		"takeover":      func(*mqtttest.Scripted, *peer) {},
-		"stop":          func(b *mqtttest.Scripted, _ *peer) { b.Stop(); b.Start() },
-		"kill":          func(b *mqtttest.Scripted, _ *peer) { b.Kill(true); b.Start() },
+	ends := map[string]func(b *mqtttest.InProcessBroker, p *peer){
+		"client closes": func(_ *mqtttest.InProcessBroker, p *peer) { p.Close() },
+		"cut":           func(b *mqtttest.InProcessBroker, _ *peer) { b.Cut("sub") },
+		"goodbye":       func(_ *mqtttest.InProcessBroker, p *peer) { p.goodbye() },
+		"takeover":      func(*mqtttest.InProcessBroker, *peer) {},
+		"stop":          func(b *mqtttest.InProcessBroker, _ *peer) { b.Stop(); b.Start() },
+		"kill":          func(b *mqtttest.InProcessBroker, _ *peer) { b.Kill(true); b.Start() },
 	}
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
@@ -28,8 +28,8 @@ func TestRedelivery(t *testing.T) {
 	}
 }
 
-func redelivery(t *testing.T, version byte, end func(*mqtttest.Scripted, *peer)) {
-	b := mqtttest.NewScripted(t)
+func redelivery(t *testing.T, version byte, end func(*mqtttest.InProcessBroker, *peer)) {
+	b := mqtttest.InProcess(t)
 	sub, pub := connect(t, b, version, "sub", false), connect(t, b, version, "pub", true)
 	sub.subscribe("t", 2)
 	for i := range 6 {
@@ -67,7 +67,7 @@ func redelivery(t *testing.T, version byte, end func(*mqtttest.Scripted, *peer))
 func TestSessionsThatEnd(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		connect(t, b, version, "c", true).goodbye()
 		p, present := resume(t, b, version, "c")
 		if present {
@@ -91,7 +91,7 @@ func TestSessionsThatEnd(t *testing.T) {
 func TestTakeover(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		first := connect(t, b, version, "c", false)
 		first.subscribe("t", 1)
 		second, present := resume(t, b, version, "c")
@@ -108,7 +108,7 @@ func TestTakeover(t *testing.T) {
 func TestConnectComesFirstAndOnce(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		p := dial(t, b, version)
 		p.Send(mqtttest.PublishPacket(version, 1, "t", 1, "x"))
 		p.ExpectClosed()
@@ -140,7 +140,7 @@ func TestConnectRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			p := dial(t, b, 4)
 			p.Send(test.packet)
 			if test.code >= 0 {

@@ -80,7 +80,7 @@ func nextMessage(c net.Conn, r *bufio.Reader) (string, error) {
 }
 
 // session makes a persistent session with a subscription, and leaves it.
-func sessionOf(t *testing.T, b *mqtttest.Scripted, id, filter string) {
+func sessionOf(t *testing.T, b *mqtttest.InProcessBroker, id, filter string) {
 	t.Helper()
 	c := stream(t, b, connectOf(4, persistent, mqtttest.StringField(id)), subscribeOf(filter))
 	await(t, bufio.NewReader(c), 0x90)
@@ -91,7 +91,7 @@ func sessionOf(t *testing.T, b *mqtttest.Scripted, id, filter string) {
 func TestAcknowledgedMessageWaitsForTheSession(t *testing.T) {
 	t.Parallel()
 	const crowd, rounds = 100, 40
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	for i := range crowd { // the more there are, the longer a message takes to all
 		sessionOf(t, b, fmt.Sprint("crowd", i), "t")
 	}
@@ -127,7 +127,7 @@ func TestAcknowledgedMessageWaitsForTheSession(t *testing.T) {
 func TestTakeoverLosesNothing(t *testing.T) {
 	t.Parallel()
 	const messages = 1000
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	sessionOf(t, b, "s", "t")
 	var publishing sync.WaitGroup
 	defer publishing.Wait()
@@ -177,7 +177,7 @@ func TestTakeoverLosesNothing(t *testing.T) {
 func TestClientThatDoesNotReadHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	const messages = 150
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	stuck := stream(t, b) // it reads nothing
 	if err := stuck.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
 		t.Fatal(err)

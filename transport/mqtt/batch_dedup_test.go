@@ -117,7 +117,7 @@ func (s *textStore) texts(t *testing.T) (list []string) {
 // "no id".
 func batchedTexts(t *testing.T, w dedup.Window, size int, letters deadletter.Store, handler func(context.Context, []string) error) (*mqttserver.Server, func(texts ...string)) {
 	t.Helper()
-	url := mqtttest.Embedded(t).URL()
+	url := mqtttest.InProcess(t).URL()
 	d := textService()
 	m := &d.Methods[0]
 	m.Topic, m.Filters = "texts", []string{"texts"}

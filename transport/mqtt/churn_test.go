@@ -16,7 +16,7 @@ import (
 // is cut: whoever waits for readiness gets it. engine.md D7.
 func TestReadinessSurvivesChurn(t *testing.T) {
 	t.Parallel()
-	url := mqtttest.NewScripted(t).URL()
+	url := mqtttest.InProcess(t).URL()
 	proxy := mqtttest.NewProxy(t, url)
 	b := mqttbroker.NewBroker(broker.WithAddress(proxy.URL()), broker.WithCodec("json"), mqttbroker.WithClientId("churn"),
 		mqttbroker.WithProtocol("5"), mqttbroker.WithConnectRetryInterval(time.Millisecond), mqttbroker.WithMaxReconnectInterval(5*time.Millisecond))

@@ -83,7 +83,7 @@ func TestMiddlewareThatCannotBeBuiltIsAnErrorOfStart(t *testing.T) {
 	for name, m := range broken() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url := mqtttest.Embedded(t).URL()
+			url := mqtttest.InProcess(t).URL()
 			srv, _ := server(t, url, mqttserver.Middleware(m))
 			var calls atomic.Int64
 			everyKind(t, srv, &calls)
@@ -167,7 +167,7 @@ func neverBypassed(t *testing.T, m middleware.Middleware, used bool) {
 // Use counts for what is handled after it, as with Kratos' own servers.
 func TestUseWhileRunning(t *testing.T) {
 	t.Parallel()
-	srv, _ := server(t, mqtttest.Embedded(t).URL())
+	srv, _ := server(t, mqtttest.InProcess(t).URL())
 	got := make(chan string, 1)
 	register(t, srv, "a", into(got))
 	start(t, srv)

@@ -61,7 +61,7 @@ var _ interface {
 func TestCodeForKratosTransport(t *testing.T) {
 	ctx := context.Background()
 	srv := mqtt.NewServer(
-		mqtt.WithAddress([]string{mqtttest.Embedded(t).URL()}),
+		mqtt.WithAddress([]string{mqtttest.InProcess(t).URL()}),
 		mqtt.WithCodec("json"),
 		mqtt.WithGlobalTracerProvider(),
 		mqtt.WithGlobalPropagator(),
@@ -107,7 +107,7 @@ func TestCodeForKratosTransport(t *testing.T) {
 // the server's back.
 func TestServerAsBroker(t *testing.T) {
 	t.Parallel()
-	srv, _ := server(t, mqtttest.Embedded(t).URL())
+	srv, _ := server(t, mqtttest.InProcess(t).URL())
 	start(t, srv)
 	b := srv.Broker()
 	for name, err := range map[string]error{"init": b.Init(), "connect": b.Connect(), "disconnect": b.Disconnect()} {

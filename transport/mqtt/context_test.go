@@ -122,7 +122,7 @@ func TestHandlerContextsDescendFromStart(t *testing.T) {
 // counts over it.
 func TestHandlersFindTheirApplication(t *testing.T) {
 	t.Parallel()
-	srv, _ := server(t, mqtttest.Embedded(t).URL())
+	srv, _ := server(t, mqtttest.InProcess(t).URL())
 	type seen struct {
 		name  string
 		value any
@@ -165,7 +165,7 @@ func TestHandlersFindTheirApplication(t *testing.T) {
 // is none of the handlers: what is being handled is drained by Stop.
 func TestEndOfStartsContextIsNotTheHandlers(t *testing.T) {
 	t.Parallel()
-	srv, _ := server(t, mqtttest.Embedded(t).URL())
+	srv, _ := server(t, mqtttest.InProcess(t).URL())
 	begun, release, ended := make(chan context.Context, 1), make(chan struct{}), make(chan error, 1)
 	register(t, srv, "a", func(ctx context.Context, _ string, _ broker.Headers, _ *reading) error {
 		begun <- ctx

@@ -9,7 +9,7 @@ import (
 	"github.com/go-kratos/kratos/v2/log"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/embedded"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	"github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -17,10 +17,9 @@ import (
 // too.
 func ExampleRegisterReplier() {
 	ctx := context.Background()
-	mosquitto, err := embedded.New() // stands for the broker of the service
+	mosquitto, err := testbroker.Listen() // stands for the broker of the service
 	check(err)
-	check(mosquitto.Start(ctx))
-	defer mosquitto.Close(ctx)
+	defer mosquitto.Close()
 
 	srv := mqtt.NewServer(
 		mqtt.WithAddress([]string{mosquitto.URL()}),

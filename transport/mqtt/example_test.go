@@ -9,7 +9,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
-	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/embedded"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	"github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -18,10 +18,9 @@ import (
 func ExampleRegisterSubscriber() {
 	ctx := context.Background()
 	quiet := log.NewStdLogger(io.Discard)
-	mosquitto, err := embedded.New() // stands for the broker of the service
+	mosquitto, err := testbroker.Listen() // stands for the broker of the service
 	check(err)
-	check(mosquitto.Start(ctx))
-	defer mosquitto.Close(ctx)
+	defer mosquitto.Close()
 
 	srv := mqtt.NewServer(
 		mqtt.WithAddress([]string{mosquitto.URL()}),

@@ -90,7 +90,7 @@ func TestFilterRegisteredAfterStartIsWaitedFor(t *testing.T) {
 	for _, protocol := range []string{"3.1.1", "5"} {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
-			b, store, got := mqtttest.NewScripted(t), deadletter.NewMemory(0), make(chan string, 10)
+			b, store, got := mqtttest.InProcess(t), deadletter.NewMemory(0), make(chan string, 10)
 			process := func() *mqttserver.Server {
 				srv, _ := server(t, b.URL(), mqttserver.WithClientId("service"), longGrace, mqttserver.WithBrokerOptions(mqttbroker.WithDeadLetters(store),
 					mqttbroker.WithProtocol(protocol)))

@@ -25,7 +25,7 @@ import (
 // error on gives a status that there is.
 func TestReplierChoosesNoStatusCode(t *testing.T) {
 	t.Parallel()
-	c := carrier{mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("5"), false}
+	c := carrier{mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("5"), false}
 	replier, b := c.broker(t), c.broker(t)
 	_, err := replier.Subscribe("ask/+", func(ctx context.Context, e broker.Event) error {
 		in := e.RawMessage().(*bridge.Event).Delivery().Properties

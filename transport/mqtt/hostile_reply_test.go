@@ -239,7 +239,7 @@ func TestResponseTopicThatEndsConnectionsHurtsItsRequester(t *testing.T) {
 	for _, qos := range []byte{0, 1} {
 		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			b.Inject(testbroker.Fault{
 				Direction: testbroker.ToBroker, Type: testbroker.Publish, Do: testbroker.CutBefore(),
 				Filter: func(topic string) bool { return strings.HasPrefix(topic, "reply/A/") },
@@ -299,7 +299,7 @@ func TestResponseTopicThatEndsConnectionsHurtsItsRequester(t *testing.T) {
 func TestManyThatEndConnectionsLeaveOthersTheirReplies(t *testing.T) {
 	t.Parallel()
 	const attackers, devices, each = 20, 10, 15
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	b.Inject(testbroker.Fault{
 		Direction: testbroker.ToBroker, Type: testbroker.Publish, Do: testbroker.CutBefore(),
 		Filter: func(topic string) bool { return strings.HasPrefix(topic, "reply/A") },
@@ -354,7 +354,7 @@ func TestManyThatEndConnectionsLeaveOthersTheirReplies(t *testing.T) {
 func TestWaitingRepliesAreBoundedInBytes(t *testing.T) {
 	t.Parallel()
 	const requests, size = 200, 200 << 10
-	b := mqtttest.NewScripted(t, testbroker.MaxInflight(1000))
+	b := mqtttest.InProcess(t, testbroker.MaxInflight(1000))
 	fault := b.Inject(testbroker.Fault{
 		Direction: testbroker.ToClient, Type: testbroker.Puback, Client: testbroker.ClientID("service-srv-reply"), Do: testbroker.Drop(),
 	})
@@ -395,7 +395,7 @@ func TestRefusedReplyDoesNotHoldItsRequest(t *testing.T) {
 	for _, code := range []byte{0x87, 0x97, 0x80} {
 		t.Run(fmt.Sprintf("0x%x", code), func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			b.Inject(testbroker.Fault{
 				Direction: testbroker.ToBroker, Type: testbroker.Publish, Do: testbroker.Refuse(code), Filter: testbroker.Topic("reply/A/bad"),
 			})

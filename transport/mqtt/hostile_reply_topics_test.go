@@ -35,7 +35,7 @@ func anyState(t testing.TB, url string, opts ...mqttserver.ServerOption) *mqttse
 func TestTopicsOfOneDeviceShareReplies(t *testing.T) {
 	t.Parallel()
 	const asked = 300
-	url := mqtttest.NewScripted(t).URL()
+	url := mqtttest.InProcess(t).URL()
 	srv := anyState(t, url, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Replies: &v1.Replies{PerMinute: 20}})))
 	c := carrier{url, mqttbroker.WithProtocol("5"), false}
 	a, b := c.broker(t), c.broker(t, mqttbroker.WithClientId("B"))
@@ -52,7 +52,7 @@ func TestTopicsOfOneDeviceShareReplies(t *testing.T) {
 func TestTopicsOfOneDeviceEndFewConnections(t *testing.T) {
 	t.Parallel()
 	const asked, few = 30, 12
-	s := mqtttest.NewScripted(t)
+	s := mqtttest.InProcess(t)
 	s.Inject(broker.Fault{
 		Direction: broker.ToBroker, Type: broker.Publish, Do: broker.CutBefore(),
 		Filter: func(topic string) bool { return strings.HasPrefix(topic, "reply/A") },

@@ -26,7 +26,7 @@ import (
 
 func TestTransportInContext(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	srv, _ := server(t, b.URL())
 	type snapshot struct {
 		kind, endpoint, operation, topic string
@@ -108,7 +108,7 @@ func (tr *trail) take() []string {
 func TestMiddlewareIsSelectedAsInKratos(t *testing.T) {
 	t.Parallel()
 	tr := new(trail)
-	srv, _ := server(t, mqtttest.Embedded(t).URL(),
+	srv, _ := server(t, mqtttest.InProcess(t).URL(),
 		mqttserver.Middleware(tr.step("default 1"), nil), mqttserver.Middleware(tr.step("default 2")))
 	srv.Use("devices/*", tr.step("prefix"))
 	srv.Use("devices/special/*", tr.step("longer prefix"))
@@ -137,7 +137,7 @@ func TestMiddlewareIsSelectedAsInKratos(t *testing.T) {
 
 func TestMiddlewareMayReplaceTheRequest(t *testing.T) {
 	t.Parallel()
-	srv, _ := server(t, mqtttest.Embedded(t).URL(), mqttserver.Middleware(
+	srv, _ := server(t, mqtttest.InProcess(t).URL(), mqttserver.Middleware(
 		func(next middleware.Handler) middleware.Handler {
 			return func(ctx context.Context, req any) (any, error) {
 				return next(ctx, &reading{Celsius: req.(*reading).Celsius + 1})
@@ -167,7 +167,7 @@ func TestKratosMiddlewareWorksUnchanged(t *testing.T) {
 	t.Parallel()
 	out := new(logs)
 	tr := new(trail)
-	srv, _ := server(t, mqtttest.Embedded(t).URL(), mqttserver.WithBrokerOptions(mqttbroker.WithServiceName("svc")), mqttserver.Middleware(
+	srv, _ := server(t, mqtttest.InProcess(t).URL(), mqttserver.WithBrokerOptions(mqttbroker.WithServiceName("svc")), mqttserver.Middleware(
 		recovery.Recovery(),
 		logging.Server(log.NewStdLogger(out)),
 		metadata.Server(),
@@ -227,7 +227,7 @@ func TestKratosMiddlewareWorksUnchanged(t *testing.T) {
 func TestMiddlewareErrorIsTheHandlers(t *testing.T) {
 	t.Parallel()
 	var once sync.Once
-	srv, _ := server(t, mqtttest.Embedded(t).URL(), mqttserver.Middleware(
+	srv, _ := server(t, mqtttest.InProcess(t).URL(), mqttserver.Middleware(
 		func(next middleware.Handler) middleware.Handler {
 			return func(ctx context.Context, req any) (any, error) {
 				err := errors.New("limited")

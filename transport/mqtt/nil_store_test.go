@@ -16,7 +16,7 @@ import (
 // says which, where the process would end in a goroutine of its own later.
 func TestNilStore(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	for want, opt := range map[string]mqttserver.ServerOption{
 		"store for dead letters is a nil *deadletterfile.Store": mqttserver.WithBrokerOptions(mqttbroker.WithDeadLetters((*deadletterfile.Store)(nil))),
 		"dedup window is a nil *dedupsql.Window":                mqttserver.WithBrokerOptions(mqttbroker.WithDedup((*dedupsql.Window)(nil))),

@@ -11,7 +11,7 @@ import (
 // nobody would stop what that Start began.
 func TestStopBeforeTheFirstStart(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	srv := mqttserver.NewServer(mqttserver.WithAddress([]string{b.URL()}))
 	if err := srv.Stop(t.Context()); err != nil {
 		t.Fatal(err)
@@ -19,7 +19,7 @@ func TestStopBeforeTheFirstStart(t *testing.T) {
 	if err := srv.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(b.Clients()); n != 0 {
+	if n := len(b.Sessions()); n != 0 {
 		t.Errorf("%d clients are left", n)
 	}
 	for range 2 { // after that Start works, however often it was stopped

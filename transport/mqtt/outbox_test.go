@@ -85,7 +85,7 @@ func TestStopFlushesTheOutbox(t *testing.T) {
 // What does not leave in time is counted in one line, and leaves later.
 func TestStopCountsWhatItLeaves(t *testing.T) {
 	t.Parallel()
-	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	s := store(t)
 	srv, out := server(t, proxy.URL(), mqttserver.WithBrokerOptions(mqttbroker.WithOutbox(s)), mqttserver.WithClientId("left"))
 	got := make(chan string, 10)
@@ -141,7 +141,7 @@ func TestDedup(t *testing.T) {
 	t.Parallel()
 	w := once{make(chan map[string]bool, 1)}
 	w.ids <- map[string]bool{}
-	srv, _ := server(t, mqtttest.Embedded(t).URL(), mqttserver.WithBrokerOptions(mqttbroker.WithCloudEvents("/s"), mqttbroker.WithDedup(w)))
+	srv, _ := server(t, mqtttest.InProcess(t).URL(), mqttserver.WithBrokerOptions(mqttbroker.WithCloudEvents("/s"), mqttbroker.WithDedup(w)))
 	got := make(chan string, 10)
 	register(t, srv, "a", func(ctx context.Context, _ string, _ broker.Headers, _ *reading) error {
 		tr, _ := mqttserver.FromContext(ctx)

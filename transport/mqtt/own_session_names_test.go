@@ -50,7 +50,7 @@ func TestOwnSessionNames(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			c := &v1.Subscriber{Subscriptions: make(map[string]*v1.Subscription)}
 			for _, s := range tt.all {
 				c.Subscriptions[s.filter] = s.own
@@ -101,7 +101,7 @@ func TestOwnSessionOfAMethod(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			c := &v1.Subscriber{RetryBudget: durationpb.New(time.Second)}
 			if tt.config != nil {
 				c.Subscriptions = map[string]*v1.Subscription{operation: tt.config}
@@ -127,7 +127,7 @@ func TestOwnSessionOfAMethod(t *testing.T) {
 	}
 	t.Run("unknown", func(t *testing.T) {
 		t.Parallel()
-		srv, _ := server(t, mqtttest.NewScripted(t).URL())
+		srv, _ := server(t, mqtttest.InProcess(t).URL())
 		srv.RegisterService(&event.ServiceDesc{Name: "test.Events"}, nil, event.OwnSession("Nothing", ""))
 		if err := srv.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "Nothing") {
 			t.Errorf("got %v", err)

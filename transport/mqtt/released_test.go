@@ -20,7 +20,7 @@ func TestMessageTakenByPubrecIsNotConvicted(t *testing.T) {
 	for _, proto := range []string{"3.1.1", "5"} {
 		t.Run(proto, func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			srv, _ := server(t, b.URL(), mqttserver.WithClientId("svc"), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol(proto)))
 			start(t, srv)
 			b.Inject(testbroker.Fault{
@@ -36,7 +36,7 @@ func TestMessageTakenByPubrecIsNotConvicted(t *testing.T) {
 
 func TestMessageTakenByPubrecIsNotPutAside(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	store, err := outboxfile.Open(t.TempDir()+"/o.db", outboxfile.Options{})
 	if err != nil {
 		t.Fatal(err)

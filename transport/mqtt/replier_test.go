@@ -62,7 +62,7 @@ func eachCarrier(t *testing.T, test func(t *testing.T, c carrier)) {
 	})
 	t.Run("3.1.1 in CloudEvents", func(t *testing.T) {
 		t.Parallel()
-		test(t, carrier{mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("3.1.1"), true})
+		test(t, carrier{mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("3.1.1"), true})
 	})
 }
 
@@ -210,7 +210,7 @@ func TestReplierMiddlewareAndHeaders(t *testing.T) {
 // A reply that cannot be sent is an error for the requester.
 func TestReplyThatCannotBeSent(t *testing.T) {
 	t.Parallel()
-	c := carrier{mqtttest.Embedded(t).URL(), mqttbroker.WithProtocol("3.1.1"), true}
+	c := carrier{mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("3.1.1"), true}
 	srv := c.server(t)
 	err := mqttserver.RegisterReplier(srv, t.Context(), "a", func(ctx context.Context, _ *reading) (*reading, error) {
 		tr, _ := mqttserver.FromContext(ctx)
@@ -301,7 +301,7 @@ func TestRequestAfterReconnect(t *testing.T) {
 
 func TestRequestIsRefused(t *testing.T) {
 	t.Parallel()
-	url := mqtttest.Embedded(t).URL()
+	url := mqtttest.InProcess(t).URL()
 	c := carrier{url, mqttbroker.WithProtocol("3.1.1"), false}
 	b := c.broker(t)
 	msg := broker.NewMessage(reading{})
@@ -320,7 +320,7 @@ func TestRequestIsRefused(t *testing.T) {
 // A message to a replier that asks for no reply is handled as by a subscriber.
 func TestReplierTakesPlainMessages(t *testing.T) {
 	t.Parallel()
-	srv, _ := server(t, mqtttest.Embedded(t).URL(), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("3.1.1")))
+	srv, _ := server(t, mqtttest.InProcess(t).URL(), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol("3.1.1")))
 	got := make(chan float64, 10)
 	err := mqttserver.RegisterReplier(srv, t.Context(), "a", func(_ context.Context, r *reading) (*reading, error) {
 		got <- r.Celsius

@@ -22,12 +22,12 @@ import (
 )
 
 // eachScripted runs a test on a scripted broker of its own for each carrier.
-func eachScripted(t *testing.T, test func(t *testing.T, c carrier, b *mqtttest.Scripted), opts ...testbroker.Option) {
+func eachScripted(t *testing.T, test func(t *testing.T, c carrier, b *mqtttest.InProcessBroker), opts ...testbroker.Option) {
 	t.Helper()
 	for _, version := range []string{"5", "3.1.1"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t, opts...)
+			b := mqtttest.InProcess(t, opts...)
 			test(t, carrier{b.URL(), mqttbroker.WithProtocol(version), version == "3.1.1"}, b)
 		})
 	}
@@ -46,7 +46,7 @@ func startReplier(t *testing.T, c carrier, opts ...mqttserver.ServerOption) *mqt
 }
 
 // sessionsOf gives the client ids that are connected.
-func sessionsOf(b *mqtttest.Scripted) (ids []string) {
+func sessionsOf(b *mqtttest.InProcessBroker) (ids []string) {
 	for _, s := range b.Sessions() {
 		if s.Connected {
 			ids = append(ids, s.ClientID)
@@ -65,7 +65,7 @@ func TestRequestsInsideHandlers(t *testing.T) {
 	}{{"16 workers", 16}, {"100 workers and a window of 20", 100}} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			eachScripted(t, func(t *testing.T, c carrier, _ *mqtttest.Scripted) {
+			eachScripted(t, func(t *testing.T, c carrier, _ *mqtttest.InProcessBroker) {
 				const messages = 64
 				startReplier(t, c)
 				var answered, failed atomic.Int64
@@ -105,7 +105,7 @@ func TestRequestsInsideHandlers(t *testing.T) {
 func TestReplyTopicsAreGivenBack(t *testing.T) {
 	t.Parallel()
 	const requests, most = 1000, 64
-	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
+	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 		var mu sync.Mutex
 		open, highest := make(map[string]bool), 0
 		b.Observe(func(o testbroker.Observed) {
@@ -150,7 +150,7 @@ func TestReplyTopicsAreGivenBack(t *testing.T) {
 func TestReplyTopicsWaitForRoom(t *testing.T) {
 	t.Parallel()
 	const requests = 100
-	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
+	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 		srv, release := c.server(t, mqttserver.UnboundReplyTopics("reply/#"), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: uint32(requests)}))), make(chan struct{})
 		err := mqttserver.RegisterReplier(srv, t.Context(), "slow/+", func(ctx context.Context, r *reading) (*reading, error) {
 			<-release
@@ -186,7 +186,7 @@ func TestReplyTopicsWaitForRoom(t *testing.T) {
 // same client id keeps its messages. engine.md D1 c
 func TestRequestOpensNoSubscriber(t *testing.T) {
 	t.Parallel()
-	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
+	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 		startReplier(t, c)
 		var connects sync.Map
 		b.Observe(func(o testbroker.Observed) {
@@ -233,7 +233,7 @@ func TestRepliesAndPublishesAreApart(t *testing.T) {
 	for name, stuck := range map[string]string{"replies are stuck": "app-srv-reply", "publishes are stuck": "app-srv-pub"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
+			eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 				fault := b.Inject(testbroker.Fault{Direction: testbroker.ToClient, Type: testbroker.Puback, Client: testbroker.ClientID(stuck), Do: testbroker.Drop()})
 				defer func() {
 					if n := fault.Applied(); n < 4 {
@@ -274,7 +274,7 @@ func TestRepliesAndPublishesAreApart(t *testing.T) {
 // answered once that is back, or says what happened.
 func TestRequestOverALostConnection(t *testing.T) {
 	t.Parallel()
-	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
+	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 		srv, arrived, release := c.server(t), make(chan struct{}, 10), make(chan struct{})
 		err := mqttserver.RegisterReplier(srv, t.Context(), "slow/+", func(ctx context.Context, r *reading) (*reading, error) {
 			arrived <- struct{}{}
@@ -328,7 +328,7 @@ func TestRequestOverALostConnection(t *testing.T) {
 // Stop ends the requests that wait, and every connection.
 func TestStopEndsRequests(t *testing.T) {
 	t.Parallel()
-	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
+	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 		srv := startReplier(t, c, mqttserver.WithClientId("app"))
 		if _, err := mqttbroker.Request[reading](within(t, patience), srv, "double", reading{1}); err != nil {
 			t.Fatal(err)
@@ -360,7 +360,7 @@ func (h connectHook) OnConnect(i event.ConnectInfo) { h.ids <- i.ClientID }
 // Hooks, log and Health name each connection.
 func TestConnectionsOfRequestsAreNamed(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	hook := connectHook{make(chan string, 10)}
 	srv, out := server(t, b.URL(), mqttserver.WithClientId("app"), mqttserver.WithBrokerOptions(mqttbroker.WithHooks(hook), mqttbroker.WithProtocol("5")))
 	if err := mqttserver.RegisterReplier(srv, t.Context(), "double", double); err != nil {
@@ -391,7 +391,7 @@ func TestConnectionsOfRequestsAreNamed(t *testing.T) {
 // The topic for replies belongs to one process, and nobody guesses it.
 func TestReplyTopicBelongsToTheProcess(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	topics := make(chan string, 10)
 	b.Observe(func(o testbroker.Observed) {
 		if o.Type() == testbroker.Subscribe && strings.HasSuffix(o.ClientID, "-req") {
@@ -422,9 +422,9 @@ func TestReplyTopicBelongsToTheProcess(t *testing.T) {
 // a request says so at once.
 func TestRequestWithoutAccess(t *testing.T) {
 	t.Parallel()
-	test := func(t *testing.T, refuse func(b *mqtttest.Scripted), opts ...testbroker.Option) {
+	test := func(t *testing.T, refuse func(b *mqtttest.InProcessBroker), opts ...testbroker.Option) {
 		t.Helper()
-		eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.Scripted) {
+		eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 			startReplier(t, c)
 			refuse(b)
 			data := c.broker(t, mqttbroker.WithClientId("data"))
@@ -446,7 +446,7 @@ func TestRequestWithoutAccess(t *testing.T) {
 	}
 	t.Run("connect", func(t *testing.T) {
 		t.Parallel()
-		test(t, func(*mqtttest.Scripted) {}, testbroker.WithAuthentication(func(id, _, _ string) byte {
+		test(t, func(*mqtttest.InProcessBroker) {}, testbroker.WithAuthentication(func(id, _, _ string) byte {
 			if id == "data-req" {
 				return 0x87
 			}
@@ -455,7 +455,7 @@ func TestRequestWithoutAccess(t *testing.T) {
 	})
 	t.Run("subscribe", func(t *testing.T) {
 		t.Parallel()
-		test(t, func(b *mqtttest.Scripted) {
+		test(t, func(b *mqtttest.InProcessBroker) {
 			b.Inject(testbroker.Fault{Type: testbroker.Subscribe, Client: testbroker.ClientID("data-req"), Do: testbroker.Refuse(0x87)})
 		})
 	})
@@ -465,7 +465,7 @@ func TestRequestWithoutAccess(t *testing.T) {
 // broker: the second is told.
 func TestRequestsOfTwoClientsWithOneID(t *testing.T) {
 	t.Parallel()
-	eachScripted(t, func(t *testing.T, c carrier, _ *mqtttest.Scripted) {
+	eachScripted(t, func(t *testing.T, c carrier, _ *mqtttest.InProcessBroker) {
 		startReplier(t, c)
 		request := func(b broker.Broker) error {
 			_, err := mqttbroker.Request[reading](within(t, patience), b, "double", reading{1})

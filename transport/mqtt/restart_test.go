@@ -22,7 +22,7 @@ func TestRestartedPublisherSendsOnce(t *testing.T) {
 	for _, version := range []string{"3.1.1", "5"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			var mu sync.Mutex
 			sent := make(map[string]int)
 			b.Observe(func(o testbroker.Observed) {

@@ -18,6 +18,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -90,7 +91,7 @@ func TestStartAndStopAgain(t *testing.T) {
 
 func TestStartWhileBrokerIsDown(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	b.Stop()
 	srv, _ := server(t, b.URL())
 	got := make(chan string, 10)
@@ -112,7 +113,7 @@ func TestStartWhileBrokerIsDown(t *testing.T) {
 
 func TestStopDuringOutage(t *testing.T) {
 	t.Parallel()
-	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	srv, _ := server(t, proxy.URL())
 	register(t, srv, "a", into(make(chan string, 10)))
 	start(t, srv)
@@ -131,7 +132,7 @@ func TestStopDuringOutage(t *testing.T) {
 // Stop waits for the handler, which may still publish, and for its PUBACK.
 func TestStopDrains(t *testing.T) {
 	t.Parallel()
-	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	srv, _ := server(t, proxy.URL())
 	entered, leave := make(chan struct{}), make(chan struct{})
 	result := make(chan error, 1)
@@ -166,7 +167,7 @@ func TestStopDrains(t *testing.T) {
 
 func TestStopGivesUpInTime(t *testing.T) {
 	t.Parallel()
-	srv, out := server(t, mqtttest.Embedded(t).URL())
+	srv, out := server(t, mqtttest.InProcess(t).URL())
 	entered, leave := make(chan struct{}, 10), make(chan struct{})
 	register(t, srv, "a", func(context.Context, string, broker.Headers, *reading) error {
 		entered <- struct{}{}
@@ -185,7 +186,7 @@ func TestStopGivesUpInTime(t *testing.T) {
 func TestPublishFromHandlerDoesNotDeadlock(t *testing.T) {
 	t.Parallel()
 	const messages = 200
-	srv, _ := server(t, mqtttest.Embedded(t).URL(), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: 1})))
+	srv, _ := server(t, mqtttest.InProcess(t).URL(), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: 1})))
 	got := make(chan string, messages)
 	register(t, srv, "in/+", func(ctx context.Context, _ string, _ broker.Headers, r *reading) error {
 		return srv.Publish(ctx, "out", broker.NewMessage(r))
@@ -202,7 +203,7 @@ func TestPublishFromHandlerDoesNotDeadlock(t *testing.T) {
 
 func TestRegisterSubscriberRefusesBadInput(t *testing.T) {
 	t.Parallel()
-	srv, _ := server(t, mqtttest.Embedded(t).URL())
+	srv, _ := server(t, mqtttest.InProcess(t).URL())
 	ok := into(make(chan string, 1))
 	tests := map[string]struct {
 		err    error
@@ -283,8 +284,8 @@ func TestWrongCredentialsFailStart(t *testing.T) {
 	t.Parallel()
 	const secret = "PLANTED-s3cret"
 	for name, b := range map[string]mqtttest.Broker{
-		"embedded":  mqtttest.Embedded(t, mqtttest.WithCredentials("user", secret)),
-		"mosquitto": mqtttest.Mosquitto(t, mqtttest.WithCredentials("user", secret)),
+		"in-process": mqtttest.InProcess(t, testbroker.WithUsers(map[string]string{"user": secret})),
+		"mosquitto":  mqtttest.Mosquitto(t, mqtttest.WithCredentials("user", secret)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -307,7 +308,7 @@ func TestWrongCredentialsFailStart(t *testing.T) {
 
 func TestHooks(t *testing.T) {
 	t.Parallel()
-	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	ups, downs := make(chan struct{}, 10), make(chan error, 10)
 	srv, _ := server(t, proxy.URL(),
 		mqttserver.WithOnConnect(func() { ups <- struct{}{} }),
@@ -329,7 +330,7 @@ func TestHooks(t *testing.T) {
 // One failing key does not stop the others, and is in order itself.
 func TestHandlerFailureStopsItsTopicOnly(t *testing.T) {
 	t.Parallel()
-	srv, _ := server(t, mqtttest.Embedded(t).URL())
+	srv, _ := server(t, mqtttest.InProcess(t).URL())
 	var bad atomic.Bool
 	bad.Store(true)
 	got := make(chan string, 10)

@@ -63,7 +63,7 @@ func bindText(topic string, in *wrapperspb.StringValue) (mismatch string, err er
 }
 
 func receiveMany(b *testing.B, done chan struct{}, register func(*mqttserver.Server)) {
-	url := mqtttest.NewScripted(b).URL()
+	url := mqtttest.InProcess(b).URL()
 	srv, _ := server(b, url)
 	register(srv)
 	start(b, srv)

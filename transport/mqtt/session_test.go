@@ -12,7 +12,7 @@ import (
 // What a subscriber gets of a message that was published while it was away,
 // by the QoS of message and subscription, and by whether its session is clean.
 // The standard lets a broker keep QoS 0 for a session or not [MQTT-3.1.2-5]:
-// Mosquitto does not, unless told so (queue_qos0_messages), and the embedded
+// Mosquitto does not, unless told so (queue_qos0_messages), and the in-process
 // broker never does. In all else brokers may not differ.
 func TestQoSAndCleanSession(t *testing.T) {
 	t.Parallel()
@@ -33,9 +33,7 @@ func TestQoSAndCleanSession(t *testing.T) {
 			t.Run(fmt.Sprintf("QoS %d clean %t", c.qos, c.clean), func(t *testing.T) {
 				t.Parallel()
 				checkCell(t, b, "3.1.1", c.qos, c.clean, c.kept)
-				if b.Features().Name != "embedded" { // whose MQTT 5 does not survive reconnects
-					checkCell(t, b, "5", c.qos, c.clean, c.kept)
-				}
+				checkCell(t, b, "5", c.qos, c.clean, c.kept)
 			})
 		}
 	})
@@ -81,18 +79,18 @@ func checkCell(t *testing.T, b mqtttest.Broker, protocol string, level byte, cle
 	t.Logf("%s, MQTT %s: published while away, kept: %t", b.Features().Name, protocol, arrived[id+"/away"] == 1)
 }
 
-// left waits until the embedded broker has seen a client go, and has forgotten
+// left waits until the in-process broker has seen a client go, and has forgotten
 // a clean session: for one that comes back earlier, the end of the old
 // connection may take the new subscriptions along.
 func left(t *testing.T, b mqtttest.Broker, id string, clean bool) {
 	t.Helper()
-	embedded, ok := b.(*mqtttest.EmbeddedBroker)
+	inProcess, ok := b.(*mqtttest.InProcessBroker)
 	if !ok {
 		return
 	}
 	mqtttest.Eventually(t, patience, func() bool {
-		for _, c := range embedded.Clients() {
-			if c.ID == id && (c.Connected || clean) {
+		for _, c := range inProcess.Sessions() {
+			if c.ClientID == id && (c.Connected || clean) {
 				return false
 			}
 		}

@@ -58,7 +58,7 @@ func TestRegistrationAfterStartGetsTheBacklog(t *testing.T) {
 // in this process would take it over, with all that it has not handled.
 func TestClientIDSubscribesOnceInAProcess(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	id := mqttserver.WithClientId("shared")
 	first, _ := server(t, b.URL(), id, mqttserver.WithBrokerOptions(mqttbroker.WithServiceName("shop")))
 	register(t, first, "a", into(make(chan string, 10)))
@@ -96,7 +96,7 @@ func TestClientIDSubscribesOnceInAProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, second)
-	elsewhere, _ := server(t, mqtttest.NewScripted(t).URL(), id)
+	elsewhere, _ := server(t, mqtttest.InProcess(t).URL(), id)
 	register(t, elsewhere, "a", into(make(chan string, 10)))
 	start(t, elsewhere)
 	if err := second.Stop(within(t, patience)); err != nil {
@@ -109,7 +109,7 @@ func TestClientIDSubscribesOnceInAProcess(t *testing.T) {
 // is told, and not ready.
 func TestLowerGrantIsToldAndNotReady(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t, testbroker.MaxQoS(0))
+	b := mqtttest.InProcess(t, testbroker.MaxQoS(0))
 	told := make(subscribeSpy, 10)
 	srv, out := server(t, b.URL(), mqttserver.WithBrokerOptions(mqttbroker.WithHooks(told)))
 	got := make(chan string, 10)
@@ -153,7 +153,7 @@ func TestSecondHandlerGetsTheRetainedMessage(t *testing.T) {
 func TestStartBeforeOtherServers(t *testing.T) {
 	t.Parallel()
 	for range 5 {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		if _, err := b.Broker.Inject(testbroker.Fault{Direction: testbroker.ToBroker, Type: testbroker.Subscribe, Do: testbroker.Delay(50 * time.Millisecond)}); err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +197,7 @@ func (*recordingServer) Endpoint() (*url.URL, error) { return url.Parse("http://
 func TestSharedBesideItsOwnFilterWarns(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"3.1.1", "5"} {
-		srv, out := server(t, mqtttest.NewScripted(t).URL(), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol(protocol)))
+		srv, out := server(t, mqtttest.InProcess(t).URL(), mqttserver.WithBrokerOptions(mqttbroker.WithProtocol(protocol)))
 		got := make(chan string, 10)
 		register(t, srv, "x/+", into(got), broker.WithSubscribeQueueName("g"))
 		register(t, srv, "x/1", into(got))

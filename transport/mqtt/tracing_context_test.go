@@ -34,8 +34,8 @@ func TestTraceContextTravels(t *testing.T) {
 	}{
 		"5":                         {mqtttest.Mosquitto(t), "5", nil, true},
 		"5 in CloudEvents":          {mqtttest.Mosquitto(t), "5", []mqttserver.ServerOption{events}, true},
-		"3.1.1 in CloudEvents":      {mqtttest.Embedded(t), "3.1.1", []mqttserver.ServerOption{events}, true},
-		"3.1.1 has no place for it": {mqtttest.Embedded(t), "3.1.1", nil, false},
+		"3.1.1 in CloudEvents":      {mqtttest.InProcess(t), "3.1.1", []mqttserver.ServerOption{events}, true},
+		"3.1.1 has no place for it": {mqtttest.InProcess(t), "3.1.1", nil, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

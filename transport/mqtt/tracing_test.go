@@ -23,7 +23,7 @@ import (
 // global provider, so nothing here runs in parallel.
 func spansOf(t *testing.T, exporter *tracetest.InMemoryExporter, opts ...mqttserver.ServerOption) tracetest.SpanStubs {
 	t.Helper()
-	srv, _ := server(t, mqtttest.Embedded(t).URL(), opts...)
+	srv, _ := server(t, mqtttest.InProcess(t).URL(), opts...)
 	done := make(chan bool, 1)
 	register(t, srv, "devices/+/data", func(ctx context.Context, _ string, _ broker.Headers, _ *reading) error {
 		tr, _ := mqttserver.FromContext(ctx)

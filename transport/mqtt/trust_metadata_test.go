@@ -92,7 +92,7 @@ func TestASenderSetsNoMetadata(t *testing.T) {
 
 func TestAllowedMetadataIsMetadata(t *testing.T) {
 	t.Parallel()
-	srv, _ := server(t, mqtttest.Embedded(t).URL(), mqttserver.AllowedMetadata("x-md-a", "tenant"))
+	srv, _ := server(t, mqtttest.InProcess(t).URL(), mqttserver.AllowedMetadata("x-md-a", "tenant"))
 	err := srv.Start(t.Context())
 	wantReason(t, err, event.ReasonBadRequest, 400)
 	if !strings.Contains(err.Error(), `"tenant" does not begin with x-md-`) || strings.Contains(err.Error(), `"x-md-a"`) {

@@ -142,7 +142,7 @@ type Connection struct {
 	// Version of MQTT: "auto", "3.1.1" or "5". auto tries 5 and falls back to
 	// 3.1.1 with a broker that knows no better. Default: the preset's, else auto.
 	Protocol string `protobuf:"bytes,12,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	// What is known of a broker: "mosquitto", "rabbitmq", "nats" or "embedded".
+	// What is known of a broker: "mosquitto", "rabbitmq" or "nats".
 	// Default: none, which trusts what the broker says of itself.
 	Preset string `protobuf:"bytes,13,opt,name=preset,proto3" json:"preset,omitempty"`
 	// How long the broker keeps a session that is not clean, MQTT 5. 0s ends it

@@ -60,7 +60,7 @@ func TestOnlyFinalRefusalsEndStart(t *testing.T) {
 		if err := c.Start(within(t, patience)); (err != nil) != final || c.Running() == final {
 			t.Errorf("0x%02X: %v, running %t", code, err, c.Running())
 		}
-		both := client(t, url, five, at(t, url, mqtttest.Embedded(t).URL()))
+		both := client(t, url, five, at(t, url, mqtttest.InProcess(t).URL()))
 		running(t, both) // the second address accepts
 		down := client(t, url, five, at(t, nowhere(t), url))
 		if err := down.Start(within(t, patience)); err != nil || !down.Running() {
@@ -72,7 +72,7 @@ func TestOnlyFinalRefusalsEndStart(t *testing.T) {
 // reports.md A6: the list is one attempt, also with fail-fast.
 func TestOneAttemptIsTheWholeList(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	var log book
 	slow := func(c *Config) { c.MinReconnectDelay, c.MaxReconnectDelay = time.Hour, time.Hour }
 	c := client(t, b.URL(), at(t, nowhere(t), nowhere(t), b.URL()), failFast, slow, logTo(&log))
@@ -142,7 +142,7 @@ func TestReducedSessionExpiryIsToldOnce(t *testing.T) {
 // engine.md D7: readiness survives the last subscription.
 func TestReadyAfterTheLastUnsubscribe(t *testing.T) {
 	t.Parallel()
-	c := client(t, mqtttest.Embedded(t).URL())
+	c := client(t, mqtttest.InProcess(t).URL())
 	s := on("a", ignore)
 	running(t, c, s)
 	if err := c.Unsubscribe(within(t, patience), s); err != nil {
@@ -163,7 +163,7 @@ func TestStopWhileACallbackHangs(t *testing.T) {
 	hang := make(chan struct{})
 	defer close(hang)
 	var asked atomic.Int64
-	c := client(t, mqtttest.Embedded(t).URL(), func(c *Config) {
+	c := client(t, mqtttest.InProcess(t).URL(), func(c *Config) {
 		c.ConnectTimeout = 30 * time.Millisecond
 		c.Credentials = func(context.Context) (string, string, error) {
 			asked.Add(1)
@@ -190,7 +190,7 @@ func TestCredentialsThatPanic(t *testing.T) {
 		log   book
 		asked atomic.Int64
 	)
-	c := client(t, mqtttest.Embedded(t).URL(), logTo(&log), func(c *Config) {
+	c := client(t, mqtttest.InProcess(t).URL(), logTo(&log), func(c *Config) {
 		c.Credentials = func(context.Context) (string, string, error) {
 			if asked.Add(1) == 1 {
 				panic("vault")
@@ -243,7 +243,7 @@ func TestTwoStopsHaveOneOutcome(t *testing.T) {
 	t.Parallel()
 	started, finish := make(chan struct{}, 1), make(chan struct{})
 	var handled atomic.Bool
-	c := running(t, client(t, mqtttest.Embedded(t).URL()), on("a", func(context.Context, *Delivery) error {
+	c := running(t, client(t, mqtttest.InProcess(t).URL()), on("a", func(context.Context, *Delivery) error {
 		started <- struct{}{}
 		<-finish
 		handled.Store(true)

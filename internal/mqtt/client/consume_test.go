@@ -294,7 +294,7 @@ func TestT08_QoS0Flood(t *testing.T) {
 	t.Parallel()
 	var handled, running0, most atomic.Int64
 	gate := make(chan struct{})
-	c := running(t, client(t, mqtttest.Embedded(t).URL(), func(c *Config) { c.Queue, c.Concurrency = 10, 2 }),
+	c := running(t, client(t, mqtttest.InProcess(t).URL(), func(c *Config) { c.Queue, c.Concurrency = 10, 2 }),
 		&Subscription{Filter: "f/+", Handler: func(context.Context, *Delivery) error {
 			n := running0.Add(1)
 			defer running0.Add(-1)
@@ -375,7 +375,7 @@ func TestSubscribeUnderLoad(t *testing.T) {
 	t.Parallel()
 	var handled atomic.Int64
 	count := func(context.Context, *Delivery) error { handled.Add(1); return nil }
-	c := running(t, client(t, mqtttest.Embedded(t).URL()), on("load", count))
+	c := running(t, client(t, mqtttest.InProcess(t).URL()), on("load", count))
 	stop := make(chan struct{})
 	done := make(chan struct{})
 	go func() {

@@ -18,7 +18,7 @@ func TestFailedSubscribeDropsNothing(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version option) {
 		const backlog, window = 100, 20
-		b := mqtttest.NewScripted(t, broker.MaxInflight(window))
+		b := mqtttest.InProcess(t, broker.MaxInflight(window))
 		before := running(t, client(t, b.URL(), version), on("other", ignore), on("work", ignore))
 		if err := before.Stop(within(t, patience)); err != nil {
 			t.Fatal(err)

@@ -27,7 +27,7 @@ func down(context.Context, *Delivery) error { return errors.New("down") }
 // say, is handled by its successor, and not left to the end of its time.
 func TestReplacedHandlerLeavesNothingParked(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	store := deadletter.NewMemory(0)
 	old := parks("work", down)
 	c := running(t, client(t, b.URL(), keepIn(store)), old)
@@ -66,7 +66,7 @@ func TestReplacedHandlerLeavesNothingParked(t *testing.T) {
 // next version has only that.
 func TestFewerHandlersLeaveNothingParked(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	store := deadletter.NewMemory(0)
 	c := running(t, client(t, b.URL(), keepIn(store)), parks("work", ignore), parks("work", ignore), parks("work", down))
 	publish(t, c, "work", 1, "1", "2")
@@ -89,7 +89,7 @@ func TestFewerHandlersLeaveNothingParked(t *testing.T) {
 // however many messages it is.
 func TestHeirOfAnHeirParksOnce(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	store := deadletter.NewMemory(0)
 	c := running(t, client(t, b.URL(), keepIn(store)), parks("work", ignore), parks("work", ignore), parks("work", down))
 	publish(t, c, "work", 1, "1", "2", "3")
@@ -116,7 +116,7 @@ func TestHeirOfAnHeirParksOnce(t *testing.T) {
 func TestMessageThatIsNotWholeIsNotParked(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version option) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		store := deadletter.NewMemory(0)
 		large := func(c *Config) { c.MaxPayload = 1 << 20 }
 		var got seen
@@ -160,7 +160,7 @@ func TestParkedLetterThatIsNotWhole(t *testing.T) {
 		}
 	}
 	var got seen
-	running(t, client(t, mqtttest.NewScripted(t).URL(), keepIn(store)), parks("work", func(_ context.Context, d *Delivery) error {
+	running(t, client(t, mqtttest.InProcess(t).URL(), keepIn(store)), parks("work", func(_ context.Context, d *Delivery) error {
 		got.add("%q", d.Payload)
 		return nil
 	}))

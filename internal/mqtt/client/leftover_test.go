@@ -36,7 +36,7 @@ func (s *hesitant) List(ctx context.Context, q deadletter.Query) ([]*deadletter.
 func TestStopDuringStartLeavesTheClientID(t *testing.T) {
 	t.Parallel()
 	store := &hesitant{deadletter.NewMemory(0), make(chan struct{}), make(chan struct{})}
-	c := client(t, mqtttest.NewScripted(t).URL(), keepIn(store))
+	c := client(t, mqtttest.InProcess(t).URL(), keepIn(store))
 	if _, err := c.Subscribe(t.Context(), on("a", ignore)); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestStopDuringStartLeavesTheClientID(t *testing.T) {
 // subscription: other topics below reply/ are kept for theirs.
 func TestTopicsBelowReplyAreKept(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	reply := formerInboxPrefix + idOf(t) + "/" + uuid.NewString()
 	c := running(t, client(t, b.URL()), on("reply/#", ignore))
 	if err := c.Stop(within(t, patience)); err != nil {
@@ -83,7 +83,7 @@ func TestTopicsBelowReplyAreKept(t *testing.T) {
 func TestLargestRetainedLetter(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version option) {
-		b := mqtttest.NewScripted(t)
+		b := mqtttest.InProcess(t)
 		s := on("work", func(context.Context, *Delivery) error { return errors.New("bad") })
 		s.MaxAttempts = 1
 		c := running(t, client(t, b.URL(), version, func(c *Config) { c.MaxPayload, c.MaxInbound = 1<<20, 1<<20 }), s)
@@ -108,7 +108,7 @@ func TestLargestRetainedLetter(t *testing.T) {
 // Subscriptions with batches that come and go leave nothing behind.
 func TestBatchersEndWithTheirSubscriptions(t *testing.T) {
 	t.Parallel()
-	c := running(t, client(t, mqtttest.NewScripted(t).URL()), on("other", ignore))
+	c := running(t, client(t, mqtttest.InProcess(t).URL()), on("other", ignore))
 	for range 3 {
 		s := on("work", ignore)
 		done := make(chan int, 1)

@@ -14,7 +14,7 @@ func TestLetterWithoutASubscription(t *testing.T) {
 	t.Parallel()
 	store := deadletter.NewMemory(0)
 	var told seen
-	c := running(t, client(t, mqtttest.Embedded(t).URL(), keepIn(store), func(c *Config) {
+	c := running(t, client(t, mqtttest.InProcess(t).URL(), keepIn(store), func(c *Config) {
 		c.Hooks.DeadLettered = func(d *Delivery, _, _ string, _ int, cause error) { told.add("%q %s %v", d.Filter(), d.Topic, cause) }
 	}), on("other", idle))
 	d := &Delivery{Inbound: &session.Inbound{Topic: "nobody/here", Payload: []byte("x"), QoS: 1}}

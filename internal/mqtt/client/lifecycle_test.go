@@ -12,6 +12,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // refusing is a broker that grants every filter but one, and acknowledges
@@ -106,7 +107,7 @@ func TestStartDuringStop(t *testing.T) {
 
 func TestBrokerDownAtStart(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	p := mqtttest.NewProxy(t, b.URL())
 	p.Refuse(true)
 	var connected, disconnected atomic.Int64
@@ -131,7 +132,7 @@ func TestBrokerDownAtStart(t *testing.T) {
 	if err := failFast.Start(within(t, patience)); reasonOf(err) != event.ReasonNetwork || failFast.Running() {
 		t.Errorf("fail fast: %v", err)
 	}
-	refused := client(t, mqtttest.Embedded(t, mqtttest.WithCredentials("ann", "right")).URL(), func(c *Config) { c.Username, c.Password = "ann", "wrong" })
+	refused := client(t, mqtttest.InProcess(t, testbroker.WithUsers(map[string]string{"ann": "right"})).URL(), func(c *Config) { c.Username, c.Password = "ann", "wrong" })
 	if err := refused.Start(within(t, patience)); reasonOf(err) != event.ReasonNotAuthorized || refused.Running() {
 		t.Errorf("refused login: %v", err)
 	}
@@ -139,7 +140,7 @@ func TestBrokerDownAtStart(t *testing.T) {
 
 func TestStopDuringAnOutage(t *testing.T) {
 	t.Parallel()
-	p := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	p := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	c := running(t, client(t, p.URL()), on("a", ignore))
 	publish(t, c, "b", 1, "x")
 	p.BlackHole(mqtttest.ToBroker, true)
@@ -233,7 +234,7 @@ func TestStopLeavesWhatItCannotFinish(t *testing.T) {
 // A hook that stops the client is not waited for by that Stop for ever.
 func TestStopFromAHook(t *testing.T) {
 	t.Parallel()
-	p := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	p := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	done := make(chan struct{})
 	var c *Client
 	c = client(t, p.URL(), func(cfg *Config) {
@@ -254,7 +255,7 @@ func TestStopFromAHook(t *testing.T) {
 
 func TestSubscriptionsMoveToANewClient(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	var got seen
 	old := running(t, client(t, b.URL()), on("a", func(_ context.Context, d *Delivery) error { got.add("%s", d.Payload); return nil }))
 	if err := old.Stop(within(t, patience)); err != nil {
@@ -290,10 +291,10 @@ func TestConfigurationProblems(t *testing.T) {
 // A publish-only service opens no subscriber.
 func TestPublishOnly(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	c := running(t, client(t, b.URL()))
 	publish(t, c, "a", 1, "x")
-	if list := b.Clients(); len(list) != 1 || list[0].ID != c.cfg.ClientID+c.cfg.PublisherSuffix {
+	if list := b.Sessions(); len(list) != 1 || list[0].ClientID != c.cfg.ClientID+c.cfg.PublisherSuffix {
 		t.Errorf("%+v", list)
 	}
 }

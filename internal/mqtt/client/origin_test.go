@@ -50,7 +50,7 @@ func (r resumer) Resume() {
 func TestWaitInVainIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	var got seen
-	c := running(t, client(t, mqtttest.Embedded(t).URL(), func(c *Config) { c.QueueBytes = 1000 }),
+	c := running(t, client(t, mqtttest.InProcess(t).URL(), func(c *Config) { c.QueueBytes = 1000 }),
 		on("devices/+", func(_ context.Context, d *Delivery) error { got.add("%s", d.Topic); return nil }))
 	i, again := c.run.Load().sub.intake, make(resumer, 1) // no message arrives beside this
 	var held []delivery.Held
@@ -127,7 +127,7 @@ func TestQueueIsShared(t *testing.T) {
 				return nil
 			}}
 			set(hangs)
-			url, session, sessions := mqtttest.Embedded(t).URL(), hangs.Session, int64(1)
+			url, session, sessions := mqtttest.InProcess(t).URL(), hangs.Session, int64(1)
 			if name == "moved" {
 				session, sessions = "", 2
 				before := running(t, client(t, url), on("devices/+/#", func(context.Context, *Delivery) error { return nil }))
@@ -173,7 +173,7 @@ func TestOneTopicHasAllWorkers(t *testing.T) {
 		<-gate
 		return nil
 	}}
-	c := running(t, client(t, mqtttest.Embedded(t).URL(), func(c *Config) { c.Queue, c.Concurrency = workers, workers }), jobs)
+	c := running(t, client(t, mqtttest.InProcess(t).URL(), func(c *Config) { c.Queue, c.Concurrency = workers, workers }), jobs)
 	defer close(gate)
 	for n := range workers {
 		publish(t, c, "jobs", 0, fmt.Sprint(n))

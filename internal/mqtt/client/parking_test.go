@@ -347,7 +347,7 @@ func TestStartNeedsTheStore(t *testing.T) {
 	t.Parallel()
 	store := &shaky{Memory: deadletter.NewMemory(0)}
 	store.fail(errors.New("disk on fire"))
-	c := client(t, mqtttest.Embedded(t).URL(), keepIn(store))
+	c := client(t, mqtttest.InProcess(t).URL(), keepIn(store))
 	if _, err := c.Subscribe(t.Context(), on("work", func(context.Context, *Delivery) error { return nil })); err != nil {
 		t.Fatal(err)
 	}

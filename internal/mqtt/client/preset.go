@@ -32,8 +32,6 @@ type Preset struct {
 // presets lists the known brokers, by name.
 func presets() []Preset {
 	return []Preset{
-		// mochi 2.7.9 dead-locks when MQTT 5 clients reconnect.
-		{Name: "embedded", Persistent: session.Version31, Clean: session.Version31},
 		// 2.0.11 speaks 5 well. It does not save a session whose CONNECT had
 		// Clean Start, which ours that are to be kept never have.
 		{Name: "mosquitto", Persistent: session.Version5, Clean: session.Version5},

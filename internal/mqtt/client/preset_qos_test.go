@@ -16,7 +16,7 @@ func TestPresetCapsTheQoS(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log book
-	b := mqtttest.NewScripted(t, broker.MaxQoS(1))
+	b := mqtttest.InProcess(t, broker.MaxQoS(1))
 	c := running(t, client(t, b.URL(), logTo(&log), func(c *Config) { c.Preset = preset }), &Subscription{Filter: "a", QoS: 2, Handler: idle})
 	if h := c.Health(); !h.Ready || h.GrantedLower != 0 {
 		t.Errorf("%+v", h)

@@ -14,7 +14,7 @@ import (
 // MQTT 3.1.1 it is listed as one that cannot be read, and not left out.
 func TestRetainedLetterOfTheOtherVersion(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	s := on("work", func(context.Context, *Delivery) error { return errors.New("bad") })
 	s.MaxAttempts = 1
 	c := running(t, client(t, b.URL(), speaking(Version5)), s)

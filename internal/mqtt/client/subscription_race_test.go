@@ -38,7 +38,7 @@ type levels struct {
 func speaking(v session.Protocol) option { return func(c *Config) { c.Protocol = v } }
 
 // watch follows the SUBSCRIBE and UNSUBSCRIBE packets of a broker that grants all.
-func watch(b *mqtttest.Scripted) *levels {
+func watch(b *mqtttest.InProcessBroker) *levels {
 	l := &levels{all: make(map[string]byte)}
 	b.Observe(func(o broker.Observed) {
 		l.mu.Lock()
@@ -75,7 +75,7 @@ func (l *levels) of(filter string) (qos byte, there bool) {
 // last would leave a lower QoS at the broker.
 func TestStaleWishIsNotSentLast(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	store := &heldStore{deadletter.NewMemory(0), make(chan struct{}), make(chan struct{})}
 	l := watch(b)
 	c := running(t, client(t, b.URL(), keepIn(store)), on("other", idle))
@@ -105,7 +105,7 @@ func TestRacingSubscribersLeaveWhatIsRegistered(t *testing.T) {
 		t.Run(fmt.Sprint(v), func(t *testing.T) {
 			t.Parallel()
 			const workers, rounds, filters = 8, 60, 3
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			l := watch(b)
 			c := running(t, client(t, b.URL(), speaking(v)), on("other", idle))
 			var (

@@ -5,74 +5,52 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/url"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	v5 "github.com/eclipse/paho.golang/paho"
 	v3 "github.com/eclipse/paho.mqtt.golang"
-	mochi "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // keepAlive in seconds. The broker waits for 1.5 times as long, rounded down.
 const keepAlive = 2
 
-// broker is an in-process broker that counts what it reads.
+// broker is an in-process broker that listens for one scheme.
 type broker struct {
-	mochi.HookBase
-	server *mochi.Server
-	read   [16]atomic.Int32 // by packet type
+	*testbroker.Broker
+
+	address Address
 }
 
-func (*broker) ID() string { return "count" }
-
-func (*broker) Provides(hook byte) bool {
-	return hook == mochi.OnConnectAuthenticate || hook == mochi.OnACLCheck || hook == mochi.OnPacketRead
-}
-
-func (*broker) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return true }
-func (*broker) OnACLCheck(*mochi.Client, string, bool) bool              { return true }
-
-func (b *broker) OnPacketRead(_ *mochi.Client, p packets.Packet) (packets.Packet, error) {
-	b.read[p.FixedHeader.Type].Add(1)
-	return p, nil
-}
-
-func newBroker(t *testing.T) *broker {
+func newBroker(t *testing.T, ca *authority, scheme string) *broker {
 	t.Helper()
-	b := &broker{server: mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler)})}
-	if err := b.server.AddHook(b, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.server.Serve(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = b.server.Close() })
-	return b
-}
-
-func (b *broker) serve(nc net.Conn) { _ = b.server.EstablishConnection("test", nc) }
-
-// listen opens an address of the scheme.
-func (b *broker) listen(t *testing.T, ca *authority, scheme string) Address {
-	t.Helper()
-	var addr string
+	const free = "127.0.0.1:0"
+	var opts []testbroker.Option
 	switch scheme {
-	case "tcp":
-		addr = listen(t, nil, b.serve)
 	case "tls":
-		addr = listen(t, ca.serverConfig(), b.serve)
-	default:
-		addr = listenWebSocket(t, ca, scheme, b.serve)
+		opts = append(opts, testbroker.WithTLS(free, ca.serverConfig()))
+	case "ws":
+		opts = append(opts, testbroker.WithWebSocket(free, nil))
+	case "wss":
+		opts = append(opts, testbroker.WithWebSocket(free, ca.serverConfig()))
 	}
-	return mustParse(t, scheme+"://"+addr)
+	b, err := testbroker.Listen(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	url := map[string]func() string{"tcp": b.URL, "tls": b.TLSURL, "ws": b.WebSocketURL, "wss": b.WebSocketURL}[scheme]()
+	return &broker{b, mustParse(t, url)}
+}
+
+func (b *broker) read(kind testbroker.PacketType) int64 {
+	return b.Counts().Packets(testbroker.ToBroker, kind)
 }
 
 // library is what the tests need of a client library.
@@ -180,16 +158,16 @@ func TestLibraries(t *testing.T) {
 		for _, scheme := range []string{"tcp", "tls", "ws", "wss"} {
 			t.Run(fmt.Sprintf("%v over %s", v, scheme), func(t *testing.T) {
 				t.Parallel()
-				b := newBroker(t)
+				b := newBroker(t, ca, scheme)
 				rec := newRecorder()
-				c, l := open(t, v, rec, &Dialer{TLS: ca.trust}, b.listen(t, ca, scheme))
+				c, l := open(t, v, rec, &Dialer{TLS: ca.trust}, b.address)
 				if err := l.subscribe("a", "b/#"); err != nil {
 					t.Fatal(err)
 				}
 				mustQueue(t, c, own(v, 0x8001, "b/c"))
 				c.Flush()
 				eventually(t, "PUBACK and PUBLISH", func() bool { return rec.count(wire.TypePuback) == 1 && rec.count(wire.TypePublish) == 1 })
-				eventually(t, "a ping", func() bool { return b.read[packets.Pingreq].Load() > 0 })
+				eventually(t, "a ping", func() bool { return b.read(testbroker.Pingreq) > 0 })
 				if err := l.unsubscribe("b/#"); err != nil {
 					t.Fatal(err)
 				}
@@ -201,7 +179,7 @@ func TestLibraries(t *testing.T) {
 				if err := rec.ended(t, c); !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.EOF) {
 					t.Errorf("ended with %v", err)
 				}
-				eventually(t, "DISCONNECT", func() bool { return b.read[packets.Disconnect].Load() == 1 })
+				eventually(t, "DISCONNECT", func() bool { return b.read(testbroker.Disconnect) == 1 })
 				if len(rec.connacks) != 1 {
 					t.Errorf("%d CONNACKs", len(rec.connacks))
 				}
@@ -229,9 +207,9 @@ func TestD11_LibrariesBesideTheDataPlane(t *testing.T) {
 	for _, v := range versions {
 		t.Run(v.String(), func(t *testing.T) {
 			t.Parallel()
-			b := newBroker(t)
+			b := newBroker(t, nil, "tcp")
 			rec := newRecorder()
-			c, l := open(t, v, rec, new(Dialer), b.listen(t, nil, "tcp"))
+			c, l := open(t, v, rec, new(Dialer), b.address)
 			var wg sync.WaitGroup
 			for p := range publishers {
 				wg.Go(func() {

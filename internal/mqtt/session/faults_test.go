@@ -80,7 +80,7 @@ func TestT04_NotDoneIsNotAcknowledged(t *testing.T) {
 func TestT09_HalfOpenWithAFullSendBuffer(t *testing.T) {
 	t.Parallel()
 	const writeTimeout = 2 * time.Second
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	p := mqtttest.NewProxy(t, b.URL())
 	var (
 		j journal
@@ -111,7 +111,7 @@ func TestT09_HalfOpenWithAFullSendBuffer(t *testing.T) {
 // A dead link that is idle is found by keep-alive and ping timeout.
 func TestHalfOpenIdle(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	p := mqtttest.NewProxy(t, b.URL())
 	var j journal
 	start(t, p.URL(), to(&j), func(c *Config) { c.KeepAlive, c.PingTimeout = time.Second, 500*time.Millisecond })

@@ -18,7 +18,7 @@ func TestGrantedLessIsToldAndNotReady(t *testing.T) {
 	for _, v := range []Protocol{Version31, Version5} {
 		t.Run(fmt.Sprint(v), func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t, brokers.MaxQoS(0))
+			b := mqtttest.InProcess(t, brokers.MaxQoS(0))
 			var j journal
 			s := open(t, b.URL(), to(&j), speaking(v))
 			want(t, s, "less")
@@ -158,7 +158,7 @@ func TestFiltersOfASubscribePacketAreBounded(t *testing.T) {
 // one never wanted it; one that is wanted is not.
 func TestForgetAFilterThatWasLeft(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	first := start(t, b.URL())
 	for _, f := range []string{"old", "kept"} {
 		if err := first.Subscribe(within(t, patience), Filter{Filter: f, QoS: 1}); err != nil {
@@ -190,7 +190,7 @@ func TestQuietChanges(t *testing.T) {
 	for _, v := range []Protocol{Version31, Version5} {
 		t.Run(fmt.Sprint(v), func(t *testing.T) {
 			t.Parallel()
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			var got box
 			got.done = true
 			s := start(t, b.URL(), speaking(v), into(&got))

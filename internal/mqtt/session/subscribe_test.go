@@ -212,7 +212,7 @@ func TestRefusedAfterTheSessionWasLost(t *testing.T) {
 
 func TestSubscribeAndUnsubscribeAtRunTime(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	s := start(t, b.URL())
 	ctx := within(t, patience)
 	publish := func(topic string) {
@@ -252,7 +252,7 @@ func TestSubscribeAndUnsubscribeAtRunTime(t *testing.T) {
 
 func TestSubscribeWhileDown(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	p := mqtttest.NewProxy(t, b.URL())
 	s := start(t, p.URL())
 	p.Refuse(true)
@@ -270,8 +270,8 @@ func TestSubscribeWhileDown(t *testing.T) {
 	}
 	// The one that gave up waiting stays wanted.
 	mqtttest.Eventually(t, patience, func() bool {
-		for _, c := range b.Clients() {
-			if c.ID == s.cfg.ClientID {
+		for _, c := range b.Sessions() {
+			if c.ClientID == s.cfg.ClientID {
 				return slices.Equal(c.Filters, []string{"b", "late"})
 			}
 		}
@@ -379,7 +379,7 @@ func TestNoSubackIsANewConnection(t *testing.T) {
 // Many filters go out in several packets.
 func TestManyFilters(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	s := open(t, b.URL())
 	for i := range 2*maxFilters + 1 {
 		want(t, s, fmt.Sprintf("f/%d", i))

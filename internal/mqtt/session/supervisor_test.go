@@ -15,6 +15,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
 // nowhere is an address that refuses connections.
@@ -30,7 +31,7 @@ func nowhere(t testing.TB) string {
 
 func TestBrokerDownAtStartThenUp(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	p := mqtttest.NewProxy(t, b.URL())
 	p.Refuse(true)
 	var j journal
@@ -55,7 +56,7 @@ func TestBrokerDownAtStartThenUp(t *testing.T) {
 
 func TestBrokerRestart(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	var j journal
 	s := open(t, b.URL(), to(&j))
 	want(t, s, "a")
@@ -78,7 +79,7 @@ func TestBrokerRestart(t *testing.T) {
 
 func TestFailover(t *testing.T) {
 	t.Parallel()
-	one, two := mqtttest.Embedded(t), mqtttest.Embedded(t)
+	one, two := mqtttest.InProcess(t), mqtttest.InProcess(t)
 	p := mqtttest.NewProxy(t, one.URL())
 	var j journal
 	s := start(t, p.URL(), to(&j), func(c *Config) { c.Addresses = addresses(t, nowhere(t), p.URL(), two.URL()) })
@@ -165,7 +166,7 @@ func TestT10_QoS0WhileDown(t *testing.T) {
 // time; without a deadline the timeout applies.
 func TestT11_PublishBeforeTheFirstConnection(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	s := open(t, b.URL(), clean, func(c *Config) { c.PublishTimeout = 50 * time.Millisecond })
 	asError(t, s.Publish(t.Context(), &Message{Topic: "t", QoS: 1}), event.ReasonNotConnected)
 	result := make(chan error, 2)
@@ -182,7 +183,7 @@ func TestT11_PublishBeforeTheFirstConnection(t *testing.T) {
 
 func TestRefusedCredentials(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t, mqtttest.WithCredentials("ann", "right"))
+	b := mqtttest.InProcess(t, testbroker.WithUsers(map[string]string{"ann": "right"}))
 	var (
 		j     journal
 		asked atomic.Int64
@@ -216,7 +217,7 @@ func TestRefusedCredentials(t *testing.T) {
 // What only new settings can help is tried again as slowly as it gets.
 func TestRefusedCredentialsAreTriedSlowly(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t, mqtttest.WithCredentials("ann", "right"))
+	b := mqtttest.InProcess(t, testbroker.WithUsers(map[string]string{"ann": "right"}))
 	var j journal
 	s := open(t, b.URL(), to(&j), reconnect(time.Millisecond, 1000*time.Hour))
 	s.Start()
@@ -268,7 +269,7 @@ func TestConnectTimeout(t *testing.T) {
 func TestT28_NoSecretInAnyText(t *testing.T) {
 	t.Parallel()
 	const user, password = "s3cretuser", "s3cretpassword"
-	b := mqtttest.Embedded(t, mqtttest.WithCredentials("ann", "right"))
+	b := mqtttest.InProcess(t, testbroker.WithUsers(map[string]string{"ann": "right"}))
 	var (
 		j    journal
 		text strings.Builder
@@ -346,7 +347,7 @@ func TestT30_BackoffIsBoundByTheOutage(t *testing.T) {
 // T31: sessions leave nothing behind; TestMain looks for goroutines.
 func TestT31_FiftyStartsAndCloses(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	for i := range 50 {
 		s := open(t, b.URL())
 		want(t, s, "a")
@@ -362,7 +363,7 @@ func TestT31_FiftyStartsAndCloses(t *testing.T) {
 		s.Close(t.Context())
 	}
 	mqtttest.Eventually(t, patience, func() bool {
-		for _, c := range b.Clients() {
+		for _, c := range b.Sessions() {
 			if c.Connected {
 				return false
 			}

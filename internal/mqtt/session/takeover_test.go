@@ -59,7 +59,7 @@ func TestT23_TakeoverByCount(t *testing.T) {
 // T20: a reset is the network's doing, however often.
 func TestT20_ResetsAreNoTakeover(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	p := mqtttest.NewProxy(t, b.URL())
 	var j journal
 	start(t, p.URL(), to(&j))

@@ -20,7 +20,7 @@ func TestPacketIDsOfUnansweredMessagesRunOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const window, rounds = 8, 2 // as with half of all ids in flight
-			b := mqtttest.NewScripted(t)
+			b := mqtttest.InProcess(t)
 			silent := b.Inject(sbroker.Fault{Direction: sbroker.ToClient, Type: sbroker.Pubrec, Do: sbroker.Drop()})
 			s := open(t, b.URL(), windowOf(window), speaking(protocol), func(c *Config) { c.FreshStart = true })
 			s.out.win.keep(rounds, 0)

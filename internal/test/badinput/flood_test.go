@@ -100,7 +100,7 @@ func TestFloodTakesNoMoreThanTheBound(t *testing.T) {
 func (f flood) meet(t *testing.T) {
 	p := pump{pause: make(chan chan struct{})}
 	bad := mqtttest.FakeBroker(t, func(c net.Conn) { p.serve(c, f) })
-	good := mqtttest.NewScripted(t)
+	good := mqtttest.InProcess(t)
 	release := make(chan struct{})
 	free := sync.OnceFunc(func() { close(release) })
 	defer free()

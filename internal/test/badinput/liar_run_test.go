@@ -51,7 +51,7 @@ const (
 
 func meet(t *testing.T, row liar, version byte) {
 	t.Helper()
-	bad, good := mqtttest.NewScripted(t), mqtttest.NewScripted(t)
+	bad, good := mqtttest.InProcess(t), mqtttest.InProcess(t)
 	keep := mqtttest.Raw(t, bad.URL()) // each SUBSCRIBE there brings a PUBLISH
 	keep.Send(mqtttest.ConnectPacket(4, "feeder", true), []byte{0x33, 10, 0, 4, 'i', 'n', '/', '0', 0, 1, '{', '}'})
 	keep.Expect(mqtttest.TypeConnack)
@@ -127,7 +127,7 @@ func meet(t *testing.T, row liar, version byte) {
 }
 
 // handled wants a message that is published at the honest broker to be handled.
-func handled(t *testing.T, good *mqtttest.Scripted, got <-chan string) {
+func handled(t *testing.T, good *mqtttest.InProcessBroker, got <-chan string) {
 	t.Helper()
 	p := mqtttest.Raw(t, good.URL())
 	p.Send(mqtttest.ConnectPacket(4, "sender", true))
@@ -156,7 +156,7 @@ type ledger struct {
 	honest map[string][]string // payloads by topic, the first arrival of each
 }
 
-func newLedger(bad, good *mqtttest.Scripted) *ledger {
+func newLedger(bad, good *mqtttest.InProcessBroker) *ledger {
 	l := &ledger{taken: make(map[string]bool), sent: make(map[string]string), honest: make(map[string][]string)}
 	good.Observe(func(o testbroker.Observed) {
 		if o.Direction != testbroker.ToBroker || o.Type() != mqtttest.TypePublish || o.ClientID == "sender" {

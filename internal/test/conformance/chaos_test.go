@@ -34,7 +34,7 @@ func TestChaos(t *testing.T) {
 func chaos(t *testing.T, version string, seed uint64) {
 	const publishers, messages, rounds = 3, 2000, 4
 	random := rand.New(rand.NewPCG(seed, seed))
-	b := mqtttest.NewScripted(t, testbroker.WithSeed(seed))
+	b := mqtttest.InProcess(t, testbroker.WithSeed(seed))
 	rec := [3]*mqtttest.Recorder{1: mqtttest.NewRecorder(), 2: mqtttest.NewRecorder()} // by QoS
 	t.Logf("seed %d", seed)
 
@@ -128,50 +128,50 @@ func produce(t *testing.T, p *mqttbroker.Publisher, topic string, qos byte, rec 
 // faults are what can happen to a broker and its connections.
 var faults = []struct {
 	name string
-	make func(b *mqtttest.Scripted, random *rand.Rand)
+	make func(b *mqtttest.InProcessBroker, random *rand.Rand)
 }{
-	{"cut", func(b *mqtttest.Scripted, _ *rand.Rand) { b.Cut() }},
-	{"cut at a packet", func(b *mqtttest.Scripted, random *rand.Rand) {
+	{"cut", func(b *mqtttest.InProcessBroker, _ *rand.Rand) { b.Cut() }},
+	{"cut at a packet", func(b *mqtttest.InProcessBroker, random *rand.Rand) {
 		b.Inject(testbroker.Fault{
 			Direction: testbroker.Direction(random.IntN(2)), Type: handshake(random), After: random.IntN(20), Times: 1, Lasting: 50 * time.Millisecond,
 			Do: []testbroker.Action{testbroker.CutBefore(), testbroker.CutWithin(), testbroker.CutAfter()}[random.IntN(3)],
 		})
 	}},
-	{"lost packets, then cut", func(b *mqtttest.Scripted, random *rand.Rand) {
+	{"lost packets, then cut", func(b *mqtttest.InProcessBroker, random *rand.Rand) {
 		b.Inject(testbroker.Fault{Direction: testbroker.Direction(random.IntN(2)), Type: handshake(random), Times: 1 + random.IntN(5), Lasting: 20 * time.Millisecond, Do: testbroker.Drop()})
 		holdFor(5*time.Millisecond, func(bool) {})
 		b.Cut()
 	}},
-	{"delay", func(b *mqtttest.Scripted, random *rand.Rand) {
+	{"delay", func(b *mqtttest.InProcessBroker, random *rand.Rand) {
 		b.Inject(testbroker.Fault{Direction: testbroker.Direction(random.IntN(2)), Type: handshake(random), Times: 3, Do: testbroker.Delay(time.Duration(random.IntN(5)) * time.Millisecond)})
 	}},
-	{"half-open, then cut", func(b *mqtttest.Scripted, _ *rand.Rand) {
+	{"half-open, then cut", func(b *mqtttest.InProcessBroker, _ *rand.Rand) {
 		holdFor(5*time.Millisecond, func(on bool) { b.HalfOpen(on) })
 		b.Cut()
 	}},
-	{"stop reading", func(b *mqtttest.Scripted, _ *rand.Rand) {
+	{"stop reading", func(b *mqtttest.InProcessBroker, _ *rand.Rand) {
 		holdFor(10*time.Millisecond, func(on bool) { b.StopReading(on) })
 	}},
-	{"freeze", func(b *mqtttest.Scripted, _ *rand.Rand) { holdFor(10*time.Millisecond, b.Freeze) }},
-	{"black hole, then cut", func(b *mqtttest.Scripted, random *rand.Rand) {
+	{"freeze", func(b *mqtttest.InProcessBroker, _ *rand.Rand) { holdFor(10*time.Millisecond, b.Freeze) }},
+	{"black hole, then cut", func(b *mqtttest.InProcessBroker, random *rand.Rand) {
 		b.BlackHole(testbroker.Direction(random.IntN(2)), true)
 		holdFor(2*time.Millisecond, func(bool) {})
 		b.Cut()
 	}},
-	{"refuse CONNECT", func(b *mqtttest.Scripted, random *rand.Rand) {
+	{"refuse CONNECT", func(b *mqtttest.InProcessBroker, random *rand.Rand) {
 		b.Inject(testbroker.Fault{Type: testbroker.Connect, Times: 1 + random.IntN(3), Do: testbroker.Refuse(0x88)})
 		b.Cut()
 	}},
-	{"refuse the connection", func(b *mqtttest.Scripted, _ *rand.Rand) {
+	{"refuse the connection", func(b *mqtttest.InProcessBroker, _ *rand.Rand) {
 		holdFor(10*time.Millisecond, func(on bool) { b.Refuse(on); b.Cut() })
 	}},
-	{"kill", func(b *mqtttest.Scripted, _ *rand.Rand) { b.Kill(true); b.Start() }},
-	{"restart", func(b *mqtttest.Scripted, _ *rand.Rand) { b.Stop(); b.Start() }},
-	{"replay", func(b *mqtttest.Scripted, random *rand.Rand) {
+	{"kill", func(b *mqtttest.InProcessBroker, _ *rand.Rand) { b.Kill(true); b.Start() }},
+	{"restart", func(b *mqtttest.InProcessBroker, _ *rand.Rand) { b.Stop(); b.Start() }},
+	{"replay", func(b *mqtttest.InProcessBroker, random *rand.Rand) {
 		b.Inject(testbroker.Fault{Direction: testbroker.ToClient, Type: handshake(random), Times: 3, Do: testbroker.Replay()})
 	}},
-	{"redeliver", func(b *mqtttest.Scripted, _ *rand.Rand) { b.Redeliver() }},
-	{"malformed", func(b *mqtttest.Scripted, random *rand.Rand) {
+	{"redeliver", func(b *mqtttest.InProcessBroker, _ *rand.Rand) { b.Redeliver() }},
+	{"malformed", func(b *mqtttest.InProcessBroker, random *rand.Rand) {
 		b.Inject(testbroker.Fault{Direction: testbroker.ToClient, Type: handshake(random), Times: 1, Lasting: 50 * time.Millisecond, Do: testbroker.Malformed([]byte{0x36, 0xFF, 0xFF, 0xFF, 0xFF})})
 	}},
 }

@@ -343,7 +343,7 @@ func TestDefective(t *testing.T) {
 	for name, d := range defects() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := mqtttest.NewScripted(t)
+			server := mqtttest.InProcess(t)
 			s := newSuite(t, server, "5")
 			pair := func(t *testing.T) (publisher, subscriber broker.Broker) {
 				pub, sub := s.pair(t)

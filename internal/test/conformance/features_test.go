@@ -23,7 +23,7 @@ func TestRetained(t *testing.T) {
 	t.Parallel()
 	eachCell(t, func(t *testing.T, c cell) {
 		p := publisher(t, c.broker.URL(), c.version)
-		var live seen // the embedded broker acknowledges before it keeps and delivers
+		var live seen // a broker may acknowledge before it keeps and delivers
 		first := server(t, c.broker.URL(), c.version, mqttserver.WithClientId(name(t)+"-first"))
 		register(t, first, name(t), live.handle)
 		run(t, first)

@@ -12,6 +12,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
@@ -33,7 +34,7 @@ func TestSchemes(t *testing.T) {
 		wss string
 	}{
 		"Mosquitto": {mosquitto, fmt.Sprintf("wss://127.0.0.1:%d/mqtt", wss)},
-		"Embedded":  {mqtttest.Embedded(t, mqtttest.WithTLS(ca), mqtttest.WithWebSocket()), ""},
+		"InProcess": {mqtttest.InProcess(t, testbroker.WithTLS("127.0.0.1:0", ca.ServerConfig(false)), testbroker.WithWebSocket("127.0.0.1:0", nil)), ""},
 	} {
 		for _, url := range []string{tc.b.URL(), tc.b.TLSURL(), tc.b.WebSocketURL(), tc.wss} {
 			if url == "" {

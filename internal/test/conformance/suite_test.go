@@ -20,8 +20,7 @@ import (
 func TestSuite(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(testing.TB) mqtttest.Broker{
-		"Scripted":  func(t testing.TB) mqtttest.Broker { return mqtttest.NewScripted(t) },
-		"Embedded":  func(t testing.TB) mqtttest.Broker { return mqtttest.Embedded(t) },
+		"InProcess": func(t testing.TB) mqtttest.Broker { return mqtttest.InProcess(t) },
 		"Mosquitto": func(t testing.TB) mqtttest.Broker { return mqtttest.Mosquitto(t) },
 	} {
 		t.Run(name, func(t *testing.T) {

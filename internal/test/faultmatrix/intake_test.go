@@ -288,7 +288,7 @@ func TestIntake_QoS0Overflow(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
 		const queue, share, flood = 50, 25, 2000 // one device's, while nobody else sends
-		b := mqtttest.NewScripted(h)
+		b := mqtttest.InProcess(h)
 		s, open := h.gated(b.URL(), queue)
 		s.run()
 		p := h.publisher(b.URL(), "-pub")
@@ -334,7 +334,7 @@ func TestIntake_QoS0Overflow(t *testing.T) {
 func TestIntake_Oversize(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
-		b := mqtttest.NewScripted(h, testbroker.MaxPacket(32<<20))
+		b := mqtttest.InProcess(h, testbroker.MaxPacket(32<<20))
 		store := deadletter.NewMemory(0)
 		s := h.newSubscriber(b.URL(), "-sub", mqttbroker.WithDeadLetters(store))
 		s.record(h.name + "/data/+")
@@ -403,7 +403,7 @@ func replaced(p []byte, old, by string) []byte {
 func (h *harness) illFormed(damage func(p []byte) []byte) {
 	const good = 50
 	bad := h.name + "/data/BAD"
-	b := mqtttest.NewScripted(h, testbroker.WithFaults(testbroker.Fault{
+	b := mqtttest.InProcess(h, testbroker.WithFaults(testbroker.Fault{
 		Direction: testbroker.ToClient, Type: testbroker.Publish, Filter: testbroker.Topic(bad),
 		Do: testbroker.Rewrite(func(p testbroker.Packet) [][]byte { return [][]byte{damage(p.Encode())} }),
 	}))
@@ -460,7 +460,7 @@ func TestIntake_IllFormedQoS0(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
 		const bad = 20
-		b := mqtttest.NewScripted(h)
+		b := mqtttest.InProcess(h)
 		s := h.newSubscriber(b.URL(), "-sub")
 		s.record(h.name + "/#")
 		s.run()

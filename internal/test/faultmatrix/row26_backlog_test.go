@@ -21,7 +21,7 @@ const backlogSize = 1024
 func TestFault_26_Backlog(t *testing.T) {
 	oneByOne(t, func(h *harness) {
 		const window = 100
-		b := h.newBacklog(mqtttest.NewScripted(h, broker.MaxInflight(window), broker.MaxQueued(0)).URL())
+		b := h.newBacklog(mqtttest.InProcess(h, broker.MaxInflight(window), broker.MaxQueued(0)).URL())
 		const done = 32                                 // that are acknowledged and still counted
 		if m := b.comesBack(); m.queued > window+done { // the heap is that of the broker, too
 			h.Errorf("%d messages held", m.queued)

@@ -15,7 +15,7 @@ func TestFault_45_HandlerRegisteredLate(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
 		const backlog = 10 // of a window of 20
-		b := mqtttest.NewScripted(h)
+		b := mqtttest.InProcess(h)
 		first := h.newSubscriber(b.URL(), "-sub")
 		first.record(h.name + "/late/+")
 		first.run()

@@ -50,7 +50,7 @@ func TestFault_47_PublishEndsConnection(t *testing.T) {
 func TestFault_47_PublishEndsConnectionAmongOthers(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
-		b := mqtttest.NewScripted(h)
+		b := mqtttest.InProcess(h)
 		bad := h.name + "/bad"
 		b.Inject(broker.Fault{Direction: broker.ToBroker, Type: broker.Publish, Filter: broker.Topic(bad), Do: broker.CutBefore()})
 		s := h.newSubscriber(b.URL(), "-sub")
@@ -83,7 +83,7 @@ func TestFault_47_PublishEndsConnectionAmongOthers(t *testing.T) {
 func TestFault_48_PoisonInOutbox(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
-		b := mqtttest.NewScripted(h)
+		b := mqtttest.InProcess(h)
 		bad := h.name + "/bad"
 		cuts := b.Inject(broker.Fault{Direction: broker.ToBroker, Type: broker.Publish, Filter: broker.Topic(bad), Do: broker.CutBefore()})
 		s := h.newSubscriber(b.URL(), "-sub")

@@ -28,7 +28,7 @@ func TestFault_47_StreamOfForbiddenPublishes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			eachVersion(t, func(h *harness) {
-				b := mqtttest.NewScripted(h)
+				b := mqtttest.InProcess(h)
 				forbidden := h.name + "/forbidden"
 				cuts := b.Inject(broker.Fault{Direction: broker.ToBroker, Type: broker.Publish, Filter: func(topic string) bool { return strings.HasPrefix(topic, forbidden+"/") }, Do: broker.End(0)})
 				sub := h.newSubscriber(b.URL(), "-sub")

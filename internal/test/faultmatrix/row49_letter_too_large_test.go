@@ -26,7 +26,7 @@ func TestFault_49_LetterTooLarge(t *testing.T) {
 		if h.five() {
 			size = limit - 200
 		}
-		b := mqtttest.NewScripted(h, testbroker.MaxPacket(limit))
+		b := mqtttest.InProcess(h, testbroker.MaxPacket(limit))
 		s := h.newSubscriber(b.URL(), "-sub")
 		f := h.newFlow(s)
 		err := mqttserver.RegisterSubscriber(s.s, h.Context(), h.name+"/typed",

@@ -16,7 +16,7 @@ import (
 func TestFault_50_IllFormedText(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
-		b := mqtttest.NewScripted(h)
+		b := mqtttest.InProcess(h)
 		b.Inject(broker.Fault{
 			Direction: broker.ToClient, Type: broker.Publish, Filter: broker.Topic(h.name + "/odd"),
 			Do: broker.Rewrite(func(p broker.Packet) [][]byte {

@@ -19,7 +19,7 @@ func TestFault_52_RequestsInHandlers(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
 		const requests = 64
-		b := mqtttest.NewScripted(h)
+		b := mqtttest.InProcess(h)
 		opts := []broker.Option{broker.WithCodec("proto")}
 		if !h.five() {
 			opts = append(opts, mqttbroker.WithCloudEvents("//test/"+h.name))

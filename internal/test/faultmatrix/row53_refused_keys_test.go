@@ -16,7 +16,7 @@ func TestFault_53_KeysRefused(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, "5") // MQTT 3.1.1 cannot refuse a PUBLISH
 	const keys = 3000
-	b := mqtttest.NewScripted(h)
+	b := mqtttest.InProcess(h)
 	refused := func(topic string) bool {
 		return len(topic) > len(h.name)+8 && topic[len(h.name):len(h.name)+8] == "/refused"
 	}

@@ -36,7 +36,7 @@ func TestFault_54_SlowStatistics(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			eachVersion(t, func(h *harness) {
-				b := mqtttest.NewScripted(h)
+				b := mqtttest.InProcess(h)
 				s := h.newSubscriber(b.URL(), "-sub")
 				f := h.newFlow(s)
 				s.run()

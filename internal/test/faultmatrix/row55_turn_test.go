@@ -17,7 +17,7 @@ func TestFault_55_TurnWithoutConnection(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
 		const lease = 500 * time.Millisecond
-		b := mqtttest.NewScripted(h)
+		b := mqtttest.InProcess(h)
 		h.subscriber(b.URL(), "-sub", h.name+"/data/+")
 		path := filepath.Join(h.TempDir(), "outbox.db")
 		options := outboxsql.Options{Dialect: sqltx.SQLite, Lease: lease, Patience: lease / 4}

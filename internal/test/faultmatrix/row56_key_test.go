@@ -14,7 +14,7 @@ import (
 func TestFault_56_KeyThatNoStoreTakes(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
-		b := mqtttest.NewScripted(h)
+		b := mqtttest.InProcess(h)
 		s := h.newSubscriber(b.URL(), "-sub")
 		f := h.newFlow(s)
 		s.run()

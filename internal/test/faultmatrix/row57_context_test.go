@@ -22,7 +22,7 @@ func TestFault_57_UnfitContext(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			eachVersion(t, func(h *harness) {
-				b := mqtttest.NewScripted(h)
+				b := mqtttest.InProcess(h)
 				s := h.newSubscriber(b.URL(), "-sub", opts(h)...)
 				s.record(h.name + "/data")
 				s.run()

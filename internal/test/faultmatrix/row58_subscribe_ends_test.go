@@ -16,7 +16,7 @@ import (
 func TestFault_58_SubscribeEndsConnection(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
-		b := mqtttest.NewScripted(h)
+		b := mqtttest.InProcess(h)
 		forbidden := h.name + "/forbidden"
 		cuts := b.Inject(broker.Fault{Direction: broker.ToBroker, Type: broker.Subscribe, Filter: broker.Topic(forbidden), Do: broker.CutBefore()})
 		s := h.newSubscriber(b.URL(), "-sub", mqttbroker.WithConnectRetryInterval(200*time.Millisecond), mqttbroker.WithMaxReconnectInterval(30*time.Second))

@@ -11,7 +11,7 @@ import (
 func TestFault_59_FirstAddressDown(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
-		b := mqtttest.NewScripted(h)
+		b := mqtttest.InProcess(h)
 		down := mqtttest.NewProxy(h, b.URL())
 		down.Refuse(true)
 		s := h.newSubscriber(down.URL(), "-sub", mqttbroker.WithFailFast(true), alsoAt(b.URL()))

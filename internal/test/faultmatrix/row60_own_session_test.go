@@ -20,7 +20,7 @@ func TestFault_60_BlockedInItsOwnSession(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
 		const blockedMessages = 200 // ten windows of the broker
-		b := mqtttest.NewScripted(h)
+		b := mqtttest.InProcess(h)
 		filter := h.name + "/blocked"
 		s := h.newSubscriber(b.URL(), "-sub", mqttbroker.WithSubscriber(&v1.Subscriber{
 			Subscriptions: map[string]*v1.Subscription{filter: {Session: "own"}},

@@ -20,7 +20,7 @@ func TestFault_61_BrokerFasterThanHandlers(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
 		const queue, messages = 64, 3000
-		b := mqtttest.NewScripted(h, testbroker.MaxInflight(65535), testbroker.MaxQueued(0))
+		b := mqtttest.InProcess(h, testbroker.MaxInflight(65535), testbroker.MaxQueued(0))
 		release := make(chan struct{})
 		s := h.newSubscriber(b.URL(), "-sub", mqttbroker.WithKeepAlive(time.Second),
 			mqttbroker.WithSubscriber(&v1.Subscriber{Queue: queue}))

@@ -44,7 +44,7 @@ func TestFault_63_DamagedLetter(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
 		const letters = 20
-		b := mqtttest.NewScripted(h)
+		b := mqtttest.InProcess(h)
 		store := &damaged{Memory: deadletter.NewMemory(0)}
 		s := h.newSubscriber(b.URL(), "-sub", mqttbroker.WithDeadLetters(store))
 		s.subscribe(h.name+"/data", failing, append(quick(1), mqttbroker.WithSubscribeExhausted(event.ExhaustedDeadLetter))...)

@@ -14,7 +14,7 @@ import (
 func TestFault_65_HangingCallback(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
-		b := mqtttest.NewScripted(h)
+		b := mqtttest.InProcess(h)
 		asked, hang := make(chan struct{}, 100), make(chan struct{})
 		h.Cleanup(func() { close(hang) })
 		p := h.newPublisher(b.URL(), "-pub", mqttbroker.WithCredentials(func(context.Context) (string, string, error) {

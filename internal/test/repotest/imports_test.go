@@ -11,7 +11,6 @@ const root = "../../.."
 const (
 	kratos    = "github.com/go-kratos/kratos/v2"
 	transport = "github.com/tx7do/kratos-transport"
-	mochi     = "github.com/mochi-mqtt/server/v2"
 )
 
 // Lists that several rules name: the layers of the reference service, what it
@@ -82,7 +81,7 @@ func rules() []rule {
 		{
 			why:    "generated code stands on event, so event stands on no client, engine or transport of ours; its stores open files, and share room by the guarded part of a topic, as all of us do",
 			from:   []string{"./event/..."},
-			forbid: slices.Concat(clients, []string{"./...", transport + "/...", mochi + "/..."}),
+			forbid: slices.Concat(clients, []string{"./...", transport + "/..."}),
 			allow:  []string{"./event/...", "./api/kratosmqtt/...", "./internal/mqtt/ownfile", "./internal/mqtt/topic"},
 			deep:   true,
 		},
@@ -108,7 +107,7 @@ func rules() []rule {
 		{
 			why:    "biz decides; it knows neither where data lies nor how it travels",
 			from:   []string{"./internal/biz/..."},
-			forbid: slices.Concat(clients, []string{"./internal/...", "./broker/...", "./transport/...", "./mqtttest/...", transport + "/...", mochi + "/...", "database/sql"}),
+			forbid: slices.Concat(clients, []string{"./internal/...", "./broker/...", "./transport/...", "./mqtttest/...", transport + "/...", "database/sql"}),
 			allow:  []string{"./internal/biz/..."},
 			deep:   true,
 		},
@@ -125,28 +124,22 @@ func rules() []rule {
 			allow:  []string{"./internal/biz/...", "./internal/conf/...", "./internal/data/...", "./api/...", "./broker/mqtt", "./event/...", "./internal/mqtt/ownfile"},
 		},
 		{
-			why:    "server sees service, api, conf, transport/mqtt with the options of broker/mqtt, the bounds of payloads and the stores it is given, and the embedded broker it can start",
+			why:    "server sees service, api, conf, transport/mqtt with the options of broker/mqtt, the bounds of payloads and the stores it is given, and the in-process broker it can start",
 			from:   []string{"./internal/server/..."},
 			forbid: []string{"./..."},
 			allow: []string{
 				"./internal/service/...", "./internal/conf/...", "./internal/server/...", "./api/...", "./transport/mqtt", "./broker/mqtt",
-				"./event", "./event/dedup", "./event/deadletter", "./internal/mqtt/bounds", "./mqtttest/embedded",
+				"./event", "./event/dedup", "./event/deadletter", "./internal/mqtt/bounds", "./mqtttest/broker",
 			},
 		},
 		{
-			why:    "the embedded broker is for tests and development",
-			from:   []string{"./..."},
-			except: []string{"./mqtttest/...", "./tools/kratos-mqtt/..."},
-			forbid: []string{mochi + "/..."},
-		},
-		{
-			why:    "the scripted broker shares no code with what it tests, and runs in programs that are no tests",
+			why:    "the in-process broker shares no code with what it tests, and runs in programs that are no tests",
 			from:   []string{"./mqtttest/broker"},
-			forbid: slices.Concat(clients, []string{"./...", transport + "/...", kratos + "/...", mochi + "/...", "testing"}),
+			forbid: slices.Concat(clients, []string{"./...", transport + "/...", kratos + "/...", "testing"}),
 			deep:   true,
 		},
 		{
-			why:    "brokers for tests are started by tests, and the embedded one by the server layer of the sample",
+			why:    "brokers for tests are started by tests, and the in-process one by the server layer of the sample",
 			from:   []string{"./..."},
 			except: []string{"./mqtttest/...", "./tools/kratos-mqtt/...", "./internal/server/...", "./internal/test/e2e/...", "./internal/test/soak"},
 			forbid: []string{"./mqtttest/..."},

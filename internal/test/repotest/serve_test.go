@@ -30,7 +30,7 @@ func serveAndStop(t *testing.T, dir, binary string) {
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(),
 		"KM_HTTP_ADDR=127.0.0.1:0", "KM_GRPC_ADDR=127.0.0.1:0",
-		"KM_MQTT_ADDR=127.0.0.1:0", "KM_MQTT_BROKER=", // the embedded broker
+		"KM_MQTT_ADDR=127.0.0.1:0", "KM_MQTT_BROKER=", // the in-process broker
 		"KM_DATABASE_SOURCE="+filepath.Join(t.TempDir(), "service.db"),
 		"KM_OUTBOX_PATH="+filepath.Join(t.TempDir(), "outbox.db"),
 	)

@@ -28,7 +28,7 @@ func connection(url, id string) *kratosmqttv1.Connection {
 // TestFleet runs what the guide shows: a reading, a request and its error.
 func TestFleet(t *testing.T) {
 	t.Parallel()
-	url := mqtttest.Embedded(t).URL()
+	url := mqtttest.InProcess(t).URL()
 	store := NewStore()
 	srv := NewMQTTServer(connection(url, "fleet"), &FleetEventsService{store})
 	start(t, srv)
@@ -76,7 +76,7 @@ func start(t *testing.T, srv *mqttserver.Server) {
 // TestBatches registers a handler of batches.
 func TestBatches(t *testing.T) {
 	t.Parallel()
-	url := mqtttest.Embedded(t).URL()
+	url := mqtttest.InProcess(t).URL()
 	store := NewStore()
 	srv := mqttserver.NewServer(mqttserver.WithBrokerOptions(mqttbroker.WithConnection(connection(url, "fleet")), mqttbroker.WithServiceName("fleet")))
 	registerBatches(srv, &FleetEventsService{store})

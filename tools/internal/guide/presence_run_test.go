@@ -12,7 +12,7 @@ import (
 // TestWatch sees an instance come and go.
 func TestWatch(t *testing.T) {
 	t.Parallel()
-	url := mqtttest.Embedded(t).URL()
+	url := mqtttest.InProcess(t).URL()
 	seen := make(chan bool, 10)
 	watcher := mqttserver.NewServer(mqttserver.WithBrokerOptions(mqttbroker.WithConnection(connection(url, "watcher")), mqttbroker.WithServiceName("watcher")))
 	watch(watcher, func(clientID string, is bool) {

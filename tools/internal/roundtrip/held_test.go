@@ -27,7 +27,7 @@ func failing(t *testing.T) (srv *mqttserver.Server, send func(topic, key string)
 	letters, err := deadletterfile.Open(filepath.Join(t.TempDir(), "letters"), deadletterfile.Options{})
 	must(t, err)
 	t.Cleanup(func() { must(t, letters.Close()) })
-	p := &place{broker: mqtttest.NewScripted(t), protocol: "5", id: "held"}
+	p := &place{broker: mqtttest.InProcess(t), protocol: "5", id: "held"}
 	srv, _ = p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithDeadLetters(letters), mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 		"/golden.plant.PlantEvents/Shown": {
 			Exhausted: "park", ParkMaxAttempts: new(uint32(0)), Retry: &v1.Retry{MaxAttempts: 1, MinBackoff: durationpb.New(time.Minute), MaxBackoff: durationpb.New(time.Minute)},

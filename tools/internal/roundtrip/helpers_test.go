@@ -54,9 +54,9 @@ type place struct {
 func places(t *testing.T, test func(t *testing.T, p *place)) {
 	t.Helper()
 	for _, protocol := range []string{"3.1.1", "5"} {
-		t.Run("scripted "+protocol, func(t *testing.T) {
+		t.Run("in-process "+protocol, func(t *testing.T) {
 			t.Parallel()
-			test(t, &place{broker: mqtttest.NewScripted(t), protocol: protocol, id: "plant-1"})
+			test(t, &place{broker: mqtttest.InProcess(t), protocol: protocol, id: "plant-1"})
 		})
 		t.Run("mosquitto "+protocol, func(t *testing.T) {
 			t.Parallel()

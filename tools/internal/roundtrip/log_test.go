@@ -85,7 +85,7 @@ func TestNobodyMakesTheLogLarge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := &place{broker: mqtttest.NewScripted(t), protocol: "5", id: "log"}
+			p := &place{broker: mqtttest.InProcess(t), protocol: "5", id: "log"}
 			srv, out := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{
 				"/golden.plant.PlantEvents/Measured": {Retry: &v1.Retry{MaxAttempts: 2, MinBackoff: durationpb.New(time.Millisecond)}},
 				"/golden.plant.PlantEvents/Shown": {
@@ -117,7 +117,7 @@ func TestNobodyMakesTheLogLarge(t *testing.T) {
 // One device that has used up the lines of the log leaves others theirs.
 func TestLettersOfOthersAreInTheLog(t *testing.T) {
 	t.Parallel()
-	p := &place{broker: mqtttest.NewScripted(t), protocol: "5", id: "lines"}
+	p := &place{broker: mqtttest.InProcess(t), protocol: "5", id: "lines"}
 	srv, out := p.server(t)
 	plant.RegisterPlantEventsMQTTServer(srv, &service{}, event.Only("Measured"))
 	start(t, srv)

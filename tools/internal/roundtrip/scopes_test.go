@@ -126,7 +126,7 @@ func TestOrderOfKeys(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := &place{broker: mqtttest.NewScripted(t), protocol: "5", id: "order"}
+			p := &place{broker: mqtttest.InProcess(t), protocol: "5", id: "order"}
 			srv, _ := p.server(t)
 			k := keeping()
 			plant.RegisterPlantEventsMQTTServer(srv, &service{measured: k.handle, shown: k.handle, stored: k.handle},
@@ -162,7 +162,7 @@ func TestOrderOfKeys(t *testing.T) {
 // A contradiction between header and declared key is counted and told.
 func TestContradictingKeyIsCounted(t *testing.T) {
 	t.Parallel()
-	p := &place{broker: mqtttest.NewScripted(t), protocol: "5", id: "contradiction"}
+	p := &place{broker: mqtttest.InProcess(t), protocol: "5", id: "contradiction"}
 	srv, out := p.server(t)
 	ch := make(chan got, 10)
 	plant.RegisterPlantEventsMQTTServer(srv, &service{stored: saw(ch)}, event.Only("Stored"))
@@ -184,7 +184,7 @@ func TestContradictingKeyIsCounted(t *testing.T) {
 // option of its own for ids of all topics.
 func TestDeclaredIDOfAMethod(t *testing.T) {
 	t.Parallel()
-	p := &place{broker: mqtttest.NewScripted(t), protocol: "5", id: "declared"}
+	p := &place{broker: mqtttest.InProcess(t), protocol: "5", id: "declared"}
 	window, err := dedup.NewMemory(dedup.MemoryOptions{})
 	must(t, err)
 	srv, _ := p.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithDedup(window)))

@@ -17,7 +17,7 @@ import (
 func TestKeysOfOneDeviceLeaveWorkersToOthers(t *testing.T) {
 	t.Parallel()
 	// The window is not what this is about: with 20 messages the broker waits for those of A.
-	p := &place{broker: mqtttest.NewScripted(t, testbroker.MaxInflight(100)), protocol: "5", id: "workers"}
+	p := &place{broker: mqtttest.InProcess(t, testbroker.MaxInflight(100)), protocol: "5", id: "workers"}
 	srv, _ := p.server(t)
 	got, free := make(chan string, 100), make(chan struct{})
 	plant.RegisterPlantEventsMQTTServer(srv, &service{shown: func(ctx context.Context, in *plant.Reading) error {

@@ -23,7 +23,7 @@ var _ = ProviderSet
 // TestPublish publishes through the providers that are shown.
 func TestPublish(t *testing.T) {
 	t.Parallel()
-	b, cleanup, err := NewBroker(&kratosmqttv1.Connection{Addresses: []string{mqtttest.Embedded(t).URL()}, Preset: "embedded"}, log.DefaultLogger)
+	b, cleanup, err := NewBroker(&kratosmqttv1.Connection{Addresses: []string{mqtttest.InProcess(t).URL()}}, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,9 +55,9 @@ func TestComments(t *testing.T) {
 	if _, _, err := NewBroker(&kratosmqttv1.Connection{Addresses: []string{"http://127.0.0.1"}}, log.DefaultLogger); err == nil {
 		t.Error("wrong settings are no error")
 	}
-	down := mqtttest.Embedded(t)
+	down := mqtttest.InProcess(t)
 	down.Stop()
-	b, cleanup, err := NewBroker(&kratosmqttv1.Connection{Addresses: []string{down.URL()}, Preset: "embedded"}, log.DefaultLogger)
+	b, cleanup, err := NewBroker(&kratosmqttv1.Connection{Addresses: []string{down.URL()}}, log.DefaultLogger)
 	if err != nil {
 		t.Fatalf("a broker that is down is an error: %v", err)
 	}

@@ -78,7 +78,7 @@ func start(t *testing.T, srv *mqttserver.Server) {
 // sent after the next start.
 func TestOutbox(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.NewScripted(t)
+	server := mqtttest.InProcess(t)
 	arrived := subscribed(t, server.URL(), "orders/#")
 	path := filepath.Join(t.TempDir(), "outbox.db")
 	down := connection("mqtt://127.0.0.1:1", "orders")
@@ -116,7 +116,7 @@ func TestTransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = messages.Close() })
-	server := mqtttest.NewScripted(t)
+	server := mqtttest.InProcess(t)
 	arrived := subscribed(t, server.URL(), "orders/accepted")
 	c := connection(server.URL(), "orders")
 	c.Protocol = "3.1.1" // without user properties the id is that of the field
@@ -141,7 +141,7 @@ func TestTransaction(t *testing.T) {
 // TestRedeem replays one of two dead letters and drops the other.
 func TestRedeem(t *testing.T) {
 	t.Parallel()
-	server := mqtttest.NewScripted(t)
+	server := mqtttest.InProcess(t)
 	srv := mqttserver.NewServer(mqttserver.WithCodec("json"), mqttserver.WithBrokerOptions(
 		mqttbroker.WithConnection(connection(server.URL(), "orders")), mqttbroker.WithDeadLetters(deadletter.NewMemory(0))))
 	var mended atomic.Bool

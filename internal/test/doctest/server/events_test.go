@@ -37,7 +37,7 @@ func (g *generated) SaveUserReport(context.Context, *reportv1.AcceptStatusReport
 // TestEvents publishes and handles an event through the generated code.
 func TestEvents(t *testing.T) {
 	t.Parallel()
-	url := mqtttest.Embedded(t).URL()
+	url := mqtttest.InProcess(t).URL()
 	rows := make(memory, 1)
 	srv := mqttserver.NewServer(mqttserver.WithAddress([]string{url}), mqttserver.WithClientId("saver"))
 	RegisterEvents(srv, &generated{rows})

@@ -13,10 +13,10 @@ import (
 )
 
 func TestLostAcknowledgement(t *testing.T) {
-	proxy := mqtttest.NewProxy(t, mqtttest.Embedded(t).URL())
+	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
 	proxy.CutBefore(mqtttest.ToClient, mqtttest.TypePuback, 50) // the 50th PUBACK, and its connection
 	count := mqtttest.NewRecorder()
-	c := &kratosmqttv1.Connection{Addresses: []string{proxy.URL()}, ClientId: "saver", Preset: "embedded"}
+	c := &kratosmqttv1.Connection{Addresses: []string{proxy.URL()}, ClientId: "saver"}
 	srv, err := NewMQTTServer(c, &ReportEvents{recorded{count}}, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)

@@ -48,7 +48,7 @@ func (reject) Save(context.Context, *reportv1.RealTimeWarehousingData) error {
 func TestApp(t *testing.T) {
 	t.Parallel()
 	rows := make(memory, 1)
-	srv := newServer(t, mqtttest.Embedded(t).URL(), rows)
+	srv := newServer(t, mqtttest.InProcess(t).URL(), rows)
 	app := kratos.New(kratos.Name("reports"), kratos.Server(srv), kratos.Logger(log.DefaultLogger))
 	ended := make(chan error, 1)
 	go func() { ended <- app.Run() }()
@@ -69,7 +69,7 @@ func TestApp(t *testing.T) {
 // reads it there as docs/guide/messages.md shows.
 func TestDeadLetter(t *testing.T) {
 	t.Parallel()
-	srv := newServer(t, mqtttest.Embedded(t).URL(), reject{})
+	srv := newServerOf(t, &kratosmqttv1.Connection{Addresses: []string{mqtttest.InProcess(t).URL()}, Protocol: "3.1.1"}, reject{})
 	kept := make(letters, 1)
 	if err := registerDeadLetters(srv, kept); err != nil {
 		t.Fatal(err)
@@ -88,7 +88,11 @@ func TestDeadLetter(t *testing.T) {
 
 func newServer(t *testing.T, url string, repo Repo) *mqttserver.Server {
 	t.Helper()
-	c := &kratosmqttv1.Connection{Addresses: []string{url}, Preset: "embedded"}
+	return newServerOf(t, &kratosmqttv1.Connection{Addresses: []string{url}}, repo)
+}
+
+func newServerOf(t *testing.T, c *kratosmqttv1.Connection, repo Repo) *mqttserver.Server {
+	t.Helper()
 	srv, err := NewMQTTServer(c, &ReportEvents{repo}, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)

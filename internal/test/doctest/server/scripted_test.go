@@ -13,7 +13,7 @@ import (
 )
 
 func TestQuota(t *testing.T) {
-	b := mqtttest.NewScripted(t)
+	b := mqtttest.InProcess(t)
 	refused := b.Inject(testbroker.Fault{
 		Direction: testbroker.ToBroker, Type: testbroker.Publish, Times: 2, Do: testbroker.Refuse(0x97), // quota exceeded
 	})

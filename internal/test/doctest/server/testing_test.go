@@ -13,9 +13,9 @@ import (
 )
 
 func TestSave(t *testing.T) {
-	b := mqtttest.Embedded(t) // in this process, on a free port
+	b := mqtttest.InProcess(t) // in this process, on a free port
 	rows := make(memory, 1)
-	c := &kratosmqttv1.Connection{Addresses: []string{b.URL()}, Preset: "embedded"}
+	c := &kratosmqttv1.Connection{Addresses: []string{b.URL()}}
 	srv, err := NewMQTTServer(c, &ReportEvents{rows}, log.DefaultLogger)
 	if err != nil {
 		t.Fatal(err)

@@ -9,10 +9,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-func TestEmbeddedUnderLoad(t *testing.T) {
+func TestInProcessUnderLoad(t *testing.T) {
 	t.Parallel()
 	const publishers, messages = 8, 250
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	sub := dial(t, b.URL(), "sub", persistent)
 	sub.subscribe(t, "load/+", 2)
 	var wg sync.WaitGroup
@@ -41,19 +41,20 @@ func TestEmbeddedUnderLoad(t *testing.T) {
 	}
 }
 
-func TestEmbeddedRestartAndKick(t *testing.T) {
+func TestInProcessKillAndCut(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.Embedded(t)
+	b := mqtttest.InProcess(t)
 	dial(t, b.URL(), "keeper", persistent).subscribe(t, "a", 1)
 	if done(dial(t, b.URL(), "pub").Publish("kept", 1, true, "x")) != nil || len(b.Retained()) != 1 {
 		t.Errorf("retained %q", b.Retained())
 	}
-	if !b.Kick("keeper") || b.Kick("nobody") {
-		t.Error("kicked the wrong one")
+	if b.Cut("keeper") != 1 || b.Cut("nobody") != 0 {
+		t.Error("cut the wrong one")
 	}
-	mqtttest.Eventually(t, patience, func() bool { return !b.Clients()[0].Connected })
+	mqtttest.Eventually(t, patience, func() bool { return !b.Sessions()[0].Connected })
 	for _, keep := range []bool{true, false} {
-		b.Restart(keep)
+		b.Kill(keep)
+		b.Start()
 		dial(t, b.URL(), "pub").publish(t, "a", 1, "y")
 		again := dial(t, b.URL(), "keeper", persistent)
 		if keep {

@@ -6,39 +6,39 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// Scripted is a broker inside the test process whose faults the test decides:
-// see package broker for what its methods do.
-type Scripted struct {
+// InProcessBroker is a broker inside the test process, which also acts out faults
+// where the test asks for them: see package broker for what its methods do.
+type InProcessBroker struct {
 	*testbroker.Broker
 
 	tb testing.TB
 }
 
-var _ Broker = (*Scripted)(nil)
+var _ Broker = (*InProcessBroker)(nil)
 
-// NewScripted starts a scripted broker on a free loopback port. Sessions and
-// retained messages are in memory: they survive Stop and Start. It ends with
-// the test.
-func NewScripted(tb testing.TB, opts ...testbroker.Option) *Scripted {
+// InProcess starts a broker on a free loopback port. Sessions and retained
+// messages are in memory, unless an option says otherwise: they survive Stop and
+// Start. It ends with the test.
+func InProcess(tb testing.TB, opts ...testbroker.Option) *InProcessBroker {
 	tb.Helper()
 	broker, err := testbroker.Listen(opts...)
 	if err != nil {
 		tb.Fatalf("mqtttest: %v", err)
 	}
 	tb.Cleanup(broker.Close)
-	return &Scripted{Broker: broker, tb: tb}
+	return &InProcessBroker{Broker: broker, tb: tb}
 }
 
 // Features implements [Broker].
-func (b *Scripted) Features() Features {
+func (b *InProcessBroker) Features() Features {
 	return Features{
-		Name: "scripted", MQTT5: true, Headers: true, Requests: true, QoS2: true, SharedSubscriptions: true, Retained: true,
+		Name: "in-process", MQTT5: true, Headers: true, Requests: true, QoS2: true, SharedSubscriptions: true, Retained: true,
 		PersistsRetained: true, PersistsOverRestart: true, PersistsConnectedMQTT5: true, MaxInflight: 20,
 	}
 }
 
 // Start implements [Broker].
-func (b *Scripted) Start() {
+func (b *InProcessBroker) Start() {
 	b.tb.Helper()
 	if err := b.Broker.Start(); err != nil {
 		b.tb.Errorf("mqtttest: %v", err)
@@ -46,7 +46,7 @@ func (b *Scripted) Start() {
 }
 
 // Refuse closes the port, or opens it again.
-func (b *Scripted) Refuse(on bool) {
+func (b *InProcessBroker) Refuse(on bool) {
 	b.tb.Helper()
 	if err := b.Broker.Refuse(on); err != nil {
 		b.tb.Errorf("mqtttest: %v", err)
@@ -55,7 +55,7 @@ func (b *Scripted) Refuse(on bool) {
 
 // Inject adds a fault to those in force. A fault that makes no sense fails the
 // test.
-func (b *Scripted) Inject(f testbroker.Fault) *testbroker.Injected {
+func (b *InProcessBroker) Inject(f testbroker.Fault) *testbroker.Injected {
 	b.tb.Helper()
 	i, err := b.Broker.Inject(f)
 	if err != nil {
