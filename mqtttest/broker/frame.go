@@ -8,7 +8,7 @@ import (
 const readBuffer = 64 << 10
 
 var (
-	errHeader = errors.New("remaining length of more than four bytes")
+	errHeader = errors.New("remaining length of more bytes than four or than needed")
 	errLarge  = errors.New("packet larger than allowed")
 )
 
@@ -42,6 +42,9 @@ func (f *frames) take() (Packet, error) {
 	for i := 1; i < len(b); i++ {
 		size |= int(b[i]&0x7F) << (7 * (i - 1))
 		if b[i]&0x80 == 0 {
+			if b[i] == 0 && i > 1 { // [MQTT-1.5.5-1]
+				return Packet{}, errHeader
+			}
 			if b[0] < 0x10 {
 				return Packet{}, malformed("packet type 0")
 			}
