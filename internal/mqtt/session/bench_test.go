@@ -116,7 +116,7 @@ func BenchmarkReceive(b *testing.B) {
 	for qos := range byte(3) {
 		b.Run([]string{"QoS0", "QoS1", "QoS2"}[qos], func(b *testing.B) {
 			s := direct(b, into(doneSink{}))
-			c := newConn(s, wire.V311)
+			c := newConn(s, wire.V311, 0)
 			c.link = link.New(discard{}, c, link.Options{})
 			b.Cleanup(func() { _ = c.link.Close() })
 			accept(b, c, false)

@@ -72,8 +72,8 @@ var (
 	_ link.OversizeReceiver = (*conn)(nil)
 )
 
-func newConn(s *Session, v wire.Version) *conn {
-	c := &conn{s: s, version: v, at: s.trying, begun: time.Now(), closed: make(chan struct{})}
+func newConn(s *Session, v wire.Version, at int) *conn {
+	c := &conn{s: s, version: v, at: at, begun: time.Now(), closed: make(chan struct{})}
 	c.alive, c.cancel = context.WithCancelCause(s.running)
 	relaxed := s.cfg.RelaxedAcks && v == wire.V311
 	c.ledger = delivery.NewLedger(relaxed, func() { c.link.AcksDue() })

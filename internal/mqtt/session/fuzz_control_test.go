@@ -116,14 +116,14 @@ func FuzzHandshake(f *testing.F) {
 		defer s.Close(t.Context())
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		c := newConn(s, v)
+		c := newConn(s, v, 0)
 		c.link = link.New(newScript(connack, suback), c, link.Options{Version: v})
 		ctl := newControl(&s.cfg, c)
 		err = ctl.connect(ctx, c.link, credentials{})
 		if err == nil && c.connack.Reason == 0 {
 			checkHandshake(ctx, t, v, ctl, connack, suback)
 		}
-		s.drop(c, ctl)
+		drop(c, ctl)
 		if ctx.Err() != nil {
 			t.Fatal("it did not end")
 		}

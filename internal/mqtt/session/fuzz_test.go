@@ -34,7 +34,7 @@ func FuzzInbound(f *testing.F) {
 		}
 		defer s.Close(t.Context())
 		connect := func(present byte) *conn {
-			c := newConn(s, v)
+			c := newConn(s, v, 0)
 			c.link = link.New(newTape(), c, link.Options{Version: v})
 			body := []byte{present, 0}
 			if v == wire.V5 {

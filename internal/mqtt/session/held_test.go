@@ -137,7 +137,8 @@ func TestKindsAreBounded(t *testing.T) {
 // with it, and nothing else does.
 func TestConvictedTopicTakesItsOthersAlong(t *testing.T) {
 	t.Parallel()
-	s, r := direct(t), new(retries)
+	s := direct(t)
+	v := newSupervisor(s)
 	publish := func(topic string, qos byte) *outcomes {
 		o := new(outcomes)
 		if err := s.PublishAsync(within(t, patience), &Message{Topic: topic, QoS: qos}, o.add); err != nil {
@@ -152,7 +153,7 @@ func TestConvictedTopicTakesItsOthersAlong(t *testing.T) {
 	}
 	good, other := publish("good", 1), publish("bad", 2)
 	for range 2 * (1 + enoughWeight/weightInOrder) {
-		closes(t, s, c, r)
+		closes(t, v, c)
 		c, _ = attached(t, s, true)
 	}
 	for _, o := range bad {

@@ -288,7 +288,7 @@ func attached(t testing.TB, s *Session, present bool) (*conn, *tape) {
 
 // linked is a connection before its CONNACK.
 func linked(t testing.TB, s *Session) (*conn, *tape) {
-	c, tape := newConn(s, wire.V311), newTape()
+	c, tape := newConn(s, wire.V311, 0), newTape()
 	c.link = link.New(tape, c, link.Options{Version: wire.V311, WriteTimeout: time.Second})
 	t.Cleanup(func() { _ = c.link.Close() })
 	return c, tape

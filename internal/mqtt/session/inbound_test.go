@@ -275,7 +275,7 @@ func TestStopIntakeLeavesMessagesUnacknowledged(t *testing.T) {
 func TestPropertiesOfMQTT5(t *testing.T) {
 	t.Parallel()
 	s, b := receiving(t)
-	c := newConn(s, wire.V5)
+	c := newConn(s, wire.V5, 0)
 	c.up = true
 	m := &Message{Topic: "a", QoS: 1, Payload: []byte("x"), Properties: &Properties{
 		ContentType: "text/plain", ResponseTopic: "r", CorrelationData: []byte{1}, Expiry: 1500e6,

@@ -60,15 +60,16 @@ func TestSessionPresentAfterACleanStart(t *testing.T) {
 // Pauses grow until a connection was of use, and not until CONNACK alone.
 func TestPausesGrowUntilAUsefulExchange(t *testing.T) {
 	t.Parallel()
-	s, r := direct(t, reconnect(time.Millisecond, time.Second)), new(retries)
+	s := direct(t, reconnect(time.Millisecond, time.Second))
+	v := newSupervisor(s)
 	end := func(useful bool) int {
 		c, _ := attached(t, s, true)
 		if useful {
 			c.noteUse()
 		}
 		c.Closed(link.ErrNoPingresp)
-		s.account(c, r)
-		return r.failures
+		v.account(c)
+		return v.failures
 	}
 	for n := 1; n <= 5; n++ {
 		if got := end(false); got != n {

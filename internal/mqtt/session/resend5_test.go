@@ -24,7 +24,7 @@ func TestD05_AnswersToAResend(t *testing.T) {
 			t.Parallel()
 			s := direct(t, windowOf(4), speaking(Version5))
 			connect := func() *conn {
-				c := newConn(s, wire.V5)
+				c := newConn(s, wire.V5, 0)
 				c.link = link.New(newTape(), c, link.Options{Version: wire.V5})
 				if err := c.Connack(0x20, []byte{1, 0, 0}); err != nil {
 					t.Fatal(err)

@@ -10,7 +10,6 @@ package session
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"sync"
@@ -43,12 +42,6 @@ type Session struct {
 	started atomic.Bool
 	closing sync.Once
 
-	// Of the supervisor:
-	began   bool // there was a connection
-	renewed bool // what an earlier process left at the broker is gone
-	trying  int  // which address of the list
-	login   callback[credentials]
-	secured callback[*tls.Config]
 	reduced uint32 // 1 more than the last session expiry that was told, in seconds; of the read loop
 }
 
@@ -74,7 +67,6 @@ func New(cfg Config) (*Session, error) {
 		c.onPanic = func(v any, stack []byte) { s.panicked("publish", v, stack) }
 	}
 	s.relayed.kept = true
-	s.login.what, s.secured.what = "credentials", "TLS"
 	s.state.init()
 	s.subs.init()
 	s.running, s.stop = context.WithCancelCause(context.Background())
@@ -85,7 +77,7 @@ func New(cfg Config) (*Session, error) {
 // Outcomes are seen through [Session.WaitReady] and events.
 func (s *Session) Start() {
 	if s.started.CompareAndSwap(false, true) {
-		go s.supervise()
+		go newSupervisor(s).run()
 	}
 }
 
@@ -298,4 +290,8 @@ func (s *Session) Close(ctx context.Context) {
 		s.ended(&event.Error{Op: opConnect, Reason: event.ReasonClosed, Cause: errStopped})
 		s.cfg.Notify(Closed{ClientID: s.cfg.ClientID, Unfinished: s.out.cutOff(), Unacknowledged: s.in.count()})
 	})
+}
+
+func (s *Session) panicked(what string, v any, stack []byte) {
+	s.cfg.Notify(CallbackPanicked{what, v, stack})
 }

@@ -1,12 +1,8 @@
 package session
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"net"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
@@ -16,65 +12,73 @@ import (
 
 const opConnect = "connect"
 
-// supervise owns the connection: one at a time, a new client object for each,
-// until the session is closed.
-func (s *Session) supervise() {
-	defer close(s.done)
-	r := retries{down: time.Now()}
-	for s.running.Err() == nil {
-		c, ctl, addr, err := s.connectAny(&r)
-		if err != nil {
-			r.failures++
-			r.short = 0 // the broker itself is away, or the way to it: that is nobody else with our id
-			s.unrest.otherwise()
-			if !s.failed(addr, err, &r) {
-				return
-			}
-			continue
-		}
-		r.placed = true
-		s.hold(c, ctl, addr)
-		if !s.lost(addr, c, &r) {
-			return
-		}
-	}
-}
+// supervisor owns the connection of a session: one at a time, a new client object
+// for each, until the session is closed.
+type supervisor struct {
+	dialer
 
-// retries is what the pause before the next attempt depends on.
-type retries struct {
+	// What the pause before the next attempt depends on:
 	next       int       // of the addresses
 	placed     bool      // there was a connection
 	useless    int       // connections in a row that were of no use
 	brief      int       // connections in a row that did not live, of use or not
 	hasty      int       // connections in a row that were of use, and ended soon
 	failures   int       // in a row without a useful exchange
-	down       time.Time // since when there was none
+	outage     time.Time // since when there was none
 	short      int       // connections in a row that the broker ended at once and in order
 	suspicions int       // connections in a row that ended with suspects
+}
+
+func newSupervisor(s *Session) *supervisor {
+	v := &supervisor{dialer: dialer{s: s}, outage: time.Now()}
+	v.login.what, v.secured.what = "credentials", "TLS"
+	return v
+}
+
+// run returns when the session is closed or ends by itself.
+func (v *supervisor) run() {
+	defer close(v.s.done)
+	for v.s.running.Err() == nil {
+		c, ctl, addr, err := v.connectAny()
+		if err != nil {
+			v.failures++
+			v.short = 0 // the broker itself is away, or the way to it: that is nobody else with our id
+			v.s.unrest.otherwise()
+			if !v.failed(addr, err) {
+				return
+			}
+			continue
+		}
+		v.placed = true
+		v.hold(c, ctl, addr)
+		if !v.lost(addr, c) {
+			return
+		}
+	}
 }
 
 // connectAny is one attempt: each address once, the one that was connected last
 // first, because our session is there; before there was one, that which is of use
 // to others. The error is that of the whole list, the
 // address the last one that was tried.
-func (s *Session) connectAny(r *retries) (c *conn, ctl control, addr link.Address, err error) {
+func (v *supervisor) connectAny() (c *conn, ctl control, addr link.Address, err error) {
 	var errs []error
-	if !r.placed {
-		r.next = int(s.cfg.Negotiation.address.Load())
+	if !v.placed {
+		v.next = int(v.s.cfg.Negotiation.address.Load())
 	}
-	for i := range s.cfg.Addresses {
-		s.trying = (r.next + i) % len(s.cfg.Addresses)
-		addr = s.cfg.Addresses[s.trying]
-		if c, ctl, err = s.connect(addr); err == nil {
-			r.next = s.trying
+	for i := range v.s.cfg.Addresses {
+		v.trying = (v.next + i) % len(v.s.cfg.Addresses)
+		addr = v.s.cfg.Addresses[v.trying]
+		if c, ctl, err = v.connect(addr); err == nil {
+			v.next = v.trying
 			return c, ctl, addr, nil
 		}
 		errs = append(errs, err)
-		if s.running.Err() != nil {
+		if v.s.running.Err() != nil {
 			break
 		}
-		if i < len(s.cfg.Addresses)-1 {
-			s.cfg.Notify(ConnectFailed{s.cfg.ClientID, addr.String(), err, 0})
+		if i < len(v.s.cfg.Addresses)-1 {
+			v.s.cfg.Notify(ConnectFailed{v.s.cfg.ClientID, addr.String(), err, 0})
 		}
 	}
 	return nil, nil, addr, attemptError(errs)
@@ -82,38 +86,38 @@ func (s *Session) connectAny(r *retries) (c *conn, ctl control, addr link.Addres
 
 // failed reports an attempt that reached no connection and waits for the
 // next; false ends the session.
-func (s *Session) failed(addr link.Address, err error, r *retries) bool {
-	failures, down := r.failures, time.Since(r.down)
+func (v *supervisor) failed(addr link.Address, err error) bool {
+	failures, down := v.failures, time.Since(v.outage)
 	if Final(err) {
-		failures, down = slowly, s.cfg.MaxReconnectDelay
+		failures, down = slowly, v.s.cfg.MaxReconnectDelay
 	}
-	delay := s.backoff(failures, down)
+	delay := v.backoff(failures, down)
 	last := err
 	if list, ok := errors.AsType[*listError](err); ok {
 		last = list.errs[len(list.errs)-1]
 	}
-	return s.pause(err, ConnectFailed{s.cfg.ClientID, addr.String(), last, delay}, delay, false)
+	return v.pause(err, ConnectFailed{v.s.cfg.ClientID, addr.String(), last, delay}, delay, false)
 }
 
 // lost judges the end of a connection, reports it and waits for the next
 // attempt; false ends the session.
-func (s *Session) lost(addr link.Address, c *conn, r *retries) bool {
-	if s.running.Err() != nil {
+func (v *supervisor) lost(addr link.Address, c *conn) bool {
+	if v.s.running.Err() != nil {
 		return false
 	}
-	l := s.verdict(addr, c, r)
-	s.account(c, r)
-	r.leave(c, l)
+	l := v.verdict(addr, c)
+	v.account(c)
+	v.leave(c, l)
 	err := lossError(l)
 	if l.Cause == event.CauseTakenOver {
-		return s.takenOver(l, err)
+		return v.takenOver(l, err)
 	}
-	delay := s.backoff(r.failures, time.Since(r.down))
-	suspecting := r.suspicions > 0
-	if suspecting && r.suspicions <= manySuspicions {
-		delay = s.suspicionPause(r.suspicions)
+	delay := v.backoff(v.failures, time.Since(v.outage))
+	suspecting := v.suspicions > 0
+	if suspecting && v.suspicions <= manySuspicions {
+		delay = v.suspicionPause(v.suspicions)
 	}
-	return s.pause(err, ConnectionLost{l, err, delay}, delay, suspecting)
+	return v.pause(err, ConnectionLost{l, err, delay}, delay, suspecting)
 }
 
 // Connections that are of use and end soon all the same, many in a row, get longer
@@ -126,19 +130,19 @@ const (
 
 // account lets pauses grow until a connection was of use: the broker granted,
 // acknowledged or sent something on it, or it lived.
-func (s *Session) account(c *conn, r *retries) {
+func (v *supervisor) account(c *conn) {
 	switch {
 	case c.evidence.life >= takeoverWindow:
-		r.failures, r.hasty, r.down = 0, 0, time.Now()
+		v.failures, v.hasty, v.outage = 0, 0, time.Now()
 		return
 	case !c.useful.Load():
-	case r.hasty < manyHasty:
-		r.hasty++
-		r.failures, r.down = 0, time.Now()
+	case v.hasty < manyHasty:
+		v.hasty++
+		v.failures, v.outage = 0, time.Now()
 	default:
-		r.failures = min(r.failures, hastyFailures)
+		v.failures = min(v.failures, hastyFailures)
 	}
-	r.failures++
+	v.failures++
 }
 
 // leave goes on to the next address of the list where this one accepts
@@ -146,25 +150,25 @@ func (s *Session) account(c *conn, r *retries) {
 // once, or at once when it names another server, or does not take or answer a
 // filter, which another one may. One whose connections never live is left in the end
 // even if something goes over them: it may grant nothing and send a message each time.
-func (r *retries) leave(c *conn, l *event.LossError) {
+func (v *supervisor) leave(c *conn, l *event.LossError) {
 	e := &c.evidence
-	if r.brief++; e.life >= takeoverWindow {
-		r.brief = 0
+	if v.brief++; e.life >= takeoverWindow {
+		v.brief = 0
 	}
 	switch {
 	case l.Cause == event.CauseMoved:
-		r.next++
+		v.next++
 	case l.Cause == event.CauseLimits:
-		r.next = c.parting.Load().next
+		v.next = c.parting.Load().next
 	case l.Cause == event.CauseTakenOver: // it follows us everywhere
 	case c.useful.Load() || e.life >= takeoverWindow && !isTimeout(e.err):
-		if r.useless = 0; r.brief >= mostBrief {
-			r.next++
-			r.brief = 0
+		if v.useless = 0; v.brief >= mostBrief {
+			v.next++
+			v.brief = 0
 		}
 	default:
-		if r.useless++; r.useless > 1 || l.Cause == event.CauseSubscribe || errors.Is(e.err, errNoSuback) {
-			r.next++
+		if v.useless++; v.useless > 1 || l.Cause == event.CauseSubscribe || errors.Is(e.err, errNoSuback) {
+			v.next++
 		}
 	}
 }
@@ -174,214 +178,93 @@ func (r *retries) leave(c *conn, l *event.LossError) {
 const mostBrief = 5
 
 // verdict decides why a connection ended, and accuses what ended it.
-func (s *Session) verdict(addr link.Address, c *conn, r *retries) *event.LossError {
+func (v *supervisor) verdict(addr link.Address, c *conn) *event.LossError {
 	e := &c.evidence
-	e.subscribing, e.short, e.cleared = s.subs.unanswered(), r.short, s.unrest.clearedInRow()
+	e.subscribing, e.short, e.cleared = v.s.subs.unanswered(), v.short, v.s.unrest.clearedInRow()
 	loss := e.judge()
-	loss.ClientID, loss.Address, loss.At = s.cfg.ClientID, addr.String(), time.Now()
+	loss.ClientID, loss.Address, loss.At = v.s.cfg.ClientID, addr.String(), time.Now()
 	l := &loss
 	if l.Contested || l.Cause == event.CauseTakenOver {
-		s.out.share()
+		v.s.out.share()
 	}
-	s.state.set(func(st *Status) { st.LastLoss = l })
+	v.s.state.set(func(st *Status) { st.LastLoss = l })
 	if !e.isSoon() {
-		s.unrest.otherwise()
+		v.s.unrest.otherwise()
 	}
 	if e.isShort() || l.Code == wire.ReasonSessionTakenOver {
-		r.short++
+		v.short++
 	} else {
-		r.short = 0
+		v.short = 0
 	}
 	if l.Code == wire.ReasonSessionTakenOver {
-		r.short = takeoverLosses
+		v.short = takeoverLosses
 	}
 	switch {
 	case l.Cause == event.CauseSubscribe:
-		r.suspicions++
-		if w := s.subs.accuse(l, e, &s.unrest); w != nil {
-			r.short = 0
-			s.answered(w, 0, convicted(opSubscribe, w.Filter.Filter, l))
+		v.suspicions++
+		if w := v.s.subs.accuse(l, e, &v.s.unrest); w != nil {
+			v.short = 0
+			v.s.answered(w, 0, convicted(opSubscribe, w.Filter.Filter, l))
 		}
 	case (l.Cause == event.CausePublish || l.Cause == event.CauseNetwork && l.Contested) && e.publishing.n > 0:
-		r.suspicions++
-		if s.out.accuse(l, e) {
-			r.short = 0
-			s.unrest.otherwise()
+		v.suspicions++
+		if v.s.out.accuse(l, e) {
+			v.short = 0
+			v.s.unrest.otherwise()
 		}
-		s.out.tell()
+		v.s.out.tell()
 	default:
-		r.suspicions = 0
+		v.suspicions = 0
 		if l.Code == 0 && l.Cause != event.CauseLimits {
-			s.unrest.cut(1)
+			v.s.unrest.cut(1)
 		}
 	}
-	s.subs.await(nil)
+	v.s.subs.await(nil)
 	return l
 }
 
 // pause waits before the next attempt. While suspects are tried the outcome of
 // the first attempt is open.
-func (s *Session) pause(err error, event Event, delay time.Duration, suspecting bool) bool {
-	if s.running.Err() != nil {
+func (v *supervisor) pause(err error, event Event, delay time.Duration, suspecting bool) bool {
+	if v.s.running.Err() != nil {
 		return false
 	}
-	s.down(err, suspecting)
-	s.cfg.Notify(event)
-	if s.cfg.NoReconnect {
-		s.ended(err)
-		s.out.close(err)
+	v.down(err, suspecting)
+	v.s.cfg.Notify(event)
+	if v.s.cfg.NoReconnect {
+		v.s.ended(err)
+		v.s.out.close(err)
 		return false
 	}
-	s.sleep(delay)
+	v.sleep(delay)
 	return true
 }
 
-// connect is one attempt at one address. It includes what it takes to find the
-// version that the broker speaks.
-func (s *Session) connect(addr link.Address) (c *conn, ctl control, err error) {
-	for range closesBeforeFallback + 1 {
-		var undecided bool
-		if c, ctl, undecided, err = s.dial(addr); !undecided {
-			break
-		}
-	}
-	return c, ctl, err
-}
-
-// dial opens a connection to addr and performs the handshake, within the
-// connect timeout. Undecided means to try again at once.
-func (s *Session) dial(addr link.Address) (c *conn, ctl control, undecided bool, err error) {
-	ctx, cancel := context.WithTimeout(s.running, s.cfg.ConnectTimeout)
-	defer cancel()
-	k, err := s.credentials(ctx, addr)
-	if err != nil {
-		return nil, nil, false, &event.Error{Op: opConnect, Reason: event.ReasonNotAuthorized, Cause: fmt.Errorf("credentials: %w", err)}
-	}
-	version := s.cfg.Negotiation.version()
-	fresh := s.cfg.FreshStart && !s.cfg.CleanSession && (!s.began && !s.renewed || s.out.isWorn())
-	if fresh && version != wire.V5 {
-		if err := s.purge(ctx, addr, k); err != nil {
-			return nil, nil, false, err
-		}
-		s.renewed = true
-	}
-	nc, err := s.socket(ctx, addr)
-	if err != nil {
-		return nil, nil, false, err
-	}
-	c, ctl, err = s.handshake(ctx, &s.cfg, nc, version, k, func(present bool) bool { return fresh && present })
-	if err != nil {
-		undecided = s.running.Err() == nil && s.cfg.Negotiation.failed(version, err)
-		return nil, nil, undecided, connectError(err)
-	}
-	if fresh && c.connack.SessionPresent {
-		if c, ctl, err = s.renew(ctx, c, ctl, addr, k); err != nil {
-			return nil, nil, false, err
-		}
-	}
-	s.began = true
-	return c, ctl, false, nil
-}
-
-// handshake connects on a socket, which is closed when it fails. Whether the
-// connection carries no messages is up to apart.
-func (s *Session) handshake(ctx context.Context, cfg *Config, nc net.Conn, version wire.Version, k credentials, apart func(present bool) bool) (c *conn, ctl control, err error) {
-	c = newConn(s, version)
-	c.clean, c.isApart = cfg.CleanSession, apart
-	c.link = link.New(nc, c, link.Options{
-		Version: c.version, MaxPacketSize: cfg.MaxPacketSize, WriteTimeout: cfg.WriteTimeout,
-		AckLimit: cfg.ackLimit(),
-	})
-	ctl = newControl(cfg, c)
-	err = ctl.connect(ctx, c.link, k)
-	if err == nil && c.connack.Reason != 0 {
-		err = connackError(c.connack.Reason) // one that the library does not know
-	}
-	if err != nil {
-		s.drop(c, ctl)
-		return nil, nil, c.refusal(err)
-	}
-	return c, ctl, nil
-}
-
-func (s *Session) socket(ctx context.Context, addr link.Address) (net.Conn, error) {
-	d := link.Dialer{Header: s.cfg.Header, Timeout: s.cfg.ConnectTimeout, Proxy: s.cfg.Proxy}
-	if s.cfg.TLS != nil {
-		d.TLS = func() (*tls.Config, error) { return s.secured.ask(ctx, s.panicked, s.cfg.TLS) }
-	}
-	nc, err := d.Dial(ctx, addr)
-	if err != nil {
-		return nil, &event.Error{Op: opConnect, Reason: event.ReasonNetwork, Cause: err}
-	}
-	return nc, nil
-}
-
-func newControl(cfg *Config, c *conn) (ctl control) {
-	ctl = &control311{cfg: cfg}
-	if c.version == wire.V5 {
-		ctl = &control5{cfg: cfg, onClose: c.dismissed}
-	}
-	if cfg.SharePrefix != "" {
-		ctl = sharedControl{ctl, cfg.SharePrefix}
-	}
-	return ctl
-}
-
-// credentials are asked for anew for each connection.
-func (s *Session) credentials(ctx context.Context, addr link.Address) (k credentials, err error) {
-	if s.cfg.Credentials == nil {
-		return credentials{addr.Username, string(addr.Password)}, nil
-	}
-	return s.login.ask(ctx, s.panicked, func() (k credentials, err error) {
-		k.username, k.password, err = s.cfg.Credentials(ctx)
-		return k, err
-	})
-}
-
-func (s *Session) panicked(what string, v any, stack []byte) {
-	s.cfg.Notify(CallbackPanicked{what, v, stack})
-}
-
-func connectError(err error) error {
-	reason := event.ReasonNetwork
-	if code, ok := errors.AsType[*CodeError](err); ok {
-		reason = reasonOfConnack(code.Code)
-	}
-	return &event.Error{Op: opConnect, Reason: reason, Cause: err}
-}
-
 // hold subscribes and stays until the connection ends or the session closes.
-func (s *Session) hold(c *conn, ctl control, addr link.Address) {
-	s.state.set(func(st *Status) { st.Connected, st.Attempts, st.LastError = true, 0, nil })
-	s.cfg.Notify(Connected{s.cfg.ClientID, addr.String(), c.connack.SessionPresent})
-	s.subs.serve(s, c, ctl)
+func (v *supervisor) hold(c *conn, ctl control, addr link.Address) {
+	v.s.state.set(func(st *Status) { st.Connected, st.Attempts, st.LastError = true, 0, nil })
+	v.s.cfg.Notify(Connected{v.s.cfg.ClientID, addr.String(), c.connack.SessionPresent})
+	v.s.subs.serve(v.s, c, ctl)
 	if p := c.parting.Load(); p != nil {
 		ctl.disconnect(p.code)
-	} else if s.running.Err() != nil {
+	} else if v.s.running.Err() != nil {
 		ctl.disconnect(0) // behind everything that is queued
 	}
-	s.drop(c, ctl)
-	s.state.set(func(st *Status) { st.Connected, st.Ready = false, false })
+	drop(c, ctl)
+	v.s.state.set(func(st *Status) { st.Connected, st.Ready = false, false })
 }
 
-// drop ends the socket and every goroutine of the library.
-func (s *Session) drop(c *conn, ctl control) {
-	_ = c.link.Close()
-	ctl.disconnect(0)
-	<-c.closed
-}
-
-func (s *Session) down(err error, suspecting bool) {
-	s.state.set(func(st *Status) { st.Attempts++; st.LastError, st.Convicting = err, suspecting })
+func (v *supervisor) down(err error, suspecting bool) {
+	v.s.state.set(func(st *Status) { st.Attempts++; st.LastError, st.Convicting = err, suspecting })
 }
 
 // takenOver stops the fight over a client id: from here on one attempt after
 // half to all of the maximum delay, until a connection holds. A fleet that takes
 // something else for it must not come back at the same instant either.
-func (s *Session) takenOver(l *event.LossError, err error) bool {
-	half := s.cfg.MaxReconnectDelay / 2
+func (v *supervisor) takenOver(l *event.LossError, err error) bool {
+	half := v.s.cfg.MaxReconnectDelay / 2
 	delay := half + rand.N(half+1)
-	return s.pause(err, TakenOver{l, err, delay}, delay, false)
+	return v.pause(err, TakenOver{l, err, delay}, delay, false)
 }
 
 // slowly is the number of failures after which attempts are as rare as they get.
@@ -391,19 +274,28 @@ const slowly = 30
 // at the same instant. After the first pauses none is longer than the outage
 // has been so far: some short ones in a row must not make a client stay away
 // for many times as long as the broker did.
-func (s *Session) backoff(failures int, down time.Duration) time.Duration {
-	limit := s.cfg.MaxReconnectDelay
-	if shift := min(failures, slowly); s.cfg.MinReconnectDelay < limit>>shift {
-		limit = s.cfg.MinReconnectDelay << shift
+func (v *supervisor) backoff(failures int, down time.Duration) time.Duration {
+	limit := v.s.cfg.MaxReconnectDelay
+	if shift := min(failures, slowly); v.s.cfg.MinReconnectDelay < limit>>shift {
+		limit = v.s.cfg.MinReconnectDelay << shift
 	}
-	return rand.N(min(limit, max(down, 2*s.cfg.MinReconnectDelay)) + 1)
+	return rand.N(min(limit, max(down, 2*v.s.cfg.MinReconnectDelay)) + 1)
 }
 
-func (s *Session) sleep(d time.Duration) {
+func (v *supervisor) sleep(d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-s.running.Done():
+	case <-v.s.running.Done():
 	}
+}
+
+// suspicionPause is the pause before the n-th connection in a row with suspects.
+func (v *supervisor) suspicionPause(n int) time.Duration {
+	limit := nextSuspicion
+	if n <= 1 {
+		limit = firstSuspicion
+	}
+	return rand.N(min(v.s.cfg.MinReconnectDelay, limit) + 1)
 }

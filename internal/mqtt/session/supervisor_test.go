@@ -314,7 +314,7 @@ func TestT30_Backoff(t *testing.T) {
 		limit := time.Duration(min(float64(200*time.Millisecond)*math.Pow(2, float64(n)), float64(30*time.Second)))
 		var list []time.Duration
 		for range 200 {
-			list = append(list, s.backoff(n, time.Hour))
+			list = append(list, newSupervisor(s).backoff(n, time.Hour))
 		}
 		slices.Sort(list)
 		if last := list[199]; last > limit || last < limit/2 || list[0] > limit/4 || list[0] < 0 {
@@ -336,7 +336,7 @@ func TestT30_BackoffIsBoundByTheOutage(t *testing.T) {
 	} {
 		var most time.Duration
 		for range 500 {
-			most = max(most, s.backoff(slowly, tc.down))
+			most = max(most, newSupervisor(s).backoff(slowly, tc.down))
 		}
 		if most > tc.limit || most < tc.limit/2 {
 			t.Errorf("down for %v: at most %v, want %v", tc.down, most, tc.limit)

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -42,15 +41,6 @@ const (
 // blockedFor is how long a connection that we do not read may block its broker
 // before that is taken for the cause of its end.
 const blockedFor = time.Second
-
-// suspicionPause is the pause before the n-th connection in a row with suspects.
-func (s *Session) suspicionPause(n int) time.Duration {
-	limit := nextSuspicion
-	if n <= 1 {
-		limit = firstSuspicion
-	}
-	return rand.N(min(s.cfg.MinReconnectDelay, limit) + 1)
-}
 
 // convicted is the error of a message or filter that ends every connection.
 func convicted(op, name string, l *event.LossError) *event.Error {

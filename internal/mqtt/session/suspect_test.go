@@ -15,17 +15,18 @@ import (
 
 // closes ends a connection as a broker does, and lets the supervisor's judge
 // look at it.
-func closes(t testing.TB, s *Session, c *conn, r *retries) *event.LossError {
+func closes(t testing.TB, v *supervisor, c *conn) *event.LossError {
 	t.Helper()
 	c.Closed(io.EOF)
-	return s.verdict(s.cfg.Addresses[0], c, r)
+	return v.verdict(v.s.cfg.Addresses[0], c)
 }
 
 // T2, engine.md D4: the broker ends each connection that carries a message. It is
 // sent alone, convicted at the second loss, and nobody else is.
 func TestT02_MessageThatEndsEveryConnection(t *testing.T) {
 	t.Parallel()
-	s, r := direct(t), new(retries)
+	s := direct(t)
+	v := newSupervisor(s)
 	c, tape := attached(t, s, true)
 	var before, poison, good outcomes
 	async(t, s, 1, "before", &before)
@@ -35,7 +36,7 @@ func TestT02_MessageThatEndsEveryConnection(t *testing.T) {
 	}
 	tape.wait(t, 22)
 	feed(t, c, puback(ids(s)[0])) // progress of others acquits nobody
-	if l := closes(t, s, c, r); l.Cause != event.CausePublish || l.Suspects != 21 || l.Topic != "t" {
+	if l := closes(t, v, c); l.Cause != event.CausePublish || l.Suspects != 21 || l.Topic != "t" {
 		t.Errorf("%+v", l)
 	}
 	for n := range enoughWeight / weightInOrder {
@@ -49,7 +50,7 @@ func TestT02_MessageThatEndsEveryConnection(t *testing.T) {
 		if len(poison.all()) != 0 {
 			t.Fatalf("convicted after %d losses alone", n)
 		}
-		closes(t, s, c, r)
+		closes(t, v, c)
 	}
 	e := asError(t, poison.wait(t, 1)[0], event.ReasonRefused)
 	if !e.Convicted || !e.MayHaveBeenSent || e.Topic != "t" || event.CauseOf(e) != event.CausePublish {
@@ -75,14 +76,15 @@ func TestT02_MessageThatEndsEveryConnection(t *testing.T) {
 func TestSuspectAmongMany(t *testing.T) {
 	t.Parallel()
 	for _, guilty := range []int{0, 1, 100, 254, 255} {
-		s, r := direct(t), new(retries)
+		s := direct(t)
+		v := newSupervisor(s)
 		c, _ := attached(t, s, true)
 		var all [256]outcomes
 		for i := range all {
 			async(t, s, 1, fmt.Sprint(i), &all[i])
 		}
 		id := ids(s)[guilty]
-		closes(t, s, c, r)
+		closes(t, v, c)
 		losses := 1
 		for slices.Contains(ids(s), id) {
 			var tape *tape
@@ -93,7 +95,7 @@ func TestSuspectAmongMany(t *testing.T) {
 				seen += len(got)
 				for _, p := range got {
 					if string(p.Payload()) == fmt.Sprint(guilty) { // none of these is acknowledged
-						closes(t, s, c, r)
+						closes(t, v, c)
 						break
 					}
 				}
@@ -124,12 +126,13 @@ func over(c *conn) bool { return c.over.Load() }
 // A broker that never acknowledges a suspect, and lives, holds up nobody.
 func TestSilenceOverASuspectHoldsUpNobody(t *testing.T) {
 	t.Parallel()
-	s, r := direct(t), new(retries)
+	s := direct(t)
+	v := newSupervisor(s)
 	var o outcomes
 	c, _ := attached(t, s, true)
 	async(t, s, 1, "", &o)
 	async(t, s, 1, "", &o)
-	closes(t, s, c, r)
+	closes(t, v, c)
 	_, tape := attached(t, s, true)
 	tape.wait(t, 2)
 	if err := s.Publish(within(t, patience), &Message{Topic: "zero"}); err != nil {
@@ -141,7 +144,8 @@ func TestSilenceOverASuspectHoldsUpNobody(t *testing.T) {
 func TestCodeConvictsAtOnce(t *testing.T) {
 	t.Parallel()
 	for code, reason := range map[byte]event.Reason{0x87: event.ReasonNotAuthorized, 0x95: event.ReasonTooLarge, 0x90: event.ReasonBadTopic, 0x80: event.ReasonRefused} {
-		s, r := direct(t), new(retries)
+		s := direct(t)
+		v := newSupervisor(s)
 		var o outcomes
 		c, _ := attached(t, s, true)
 		async(t, s, 1, "", &o)
@@ -150,7 +154,7 @@ func TestCodeConvictsAtOnce(t *testing.T) {
 				t.Fatal("convicted too soon")
 			}
 			c.dismissed(code, "because")
-			closes(t, s, c, r)
+			closes(t, v, c)
 			c, _ = attached(t, s, true)
 		}
 		e := asError(t, o.wait(t, 1)[0], reason)
@@ -164,13 +168,14 @@ func TestCodeConvictsAtOnce(t *testing.T) {
 // What the network does accuses nobody.
 func TestNetworkAccusesNobody(t *testing.T) {
 	t.Parallel()
-	s, r := direct(t), new(retries)
+	s := direct(t)
+	v := newSupervisor(s)
 	var o outcomes
 	c, _ := attached(t, s, true)
 	async(t, s, 1, "", &o)
 	for range 30 {
 		c.Closed(link.ErrNoPingresp)
-		s.verdict(s.cfg.Addresses[0], c, r)
+		v.verdict(v.s.cfg.Addresses[0], c)
 		c, _ = attached(t, s, true)
 	}
 	if len(o.all()) != 0 || s.out.suspects != 0 {
@@ -183,7 +188,8 @@ func TestNetworkAccusesNobody(t *testing.T) {
 func TestIDOfAConvictedQoS2IsNotUsedAgain(t *testing.T) {
 	t.Parallel()
 	for _, released := range []bool{false, true} {
-		s, r := direct(t, windowOf(2)), new(retries)
+		s := direct(t, windowOf(2))
+		v := newSupervisor(s)
 		c, _ := attached(t, s, true)
 		var o outcomes
 		async(t, s, 2, "", &o)
@@ -196,7 +202,7 @@ func TestIDOfAConvictedQoS2IsNotUsedAgain(t *testing.T) {
 			losses = 1 + releasedLosses
 		}
 		for range losses {
-			closes(t, s, c, r)
+			closes(t, v, c)
 			c, _ = attached(t, s, true)
 		}
 		if e := asError(t, o.wait(t, 1)[0], event.ReasonRefused); e.Convicted == released || !e.MayHaveBeenSent {

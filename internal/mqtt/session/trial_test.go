@@ -16,7 +16,8 @@ import (
 func TestCutLinkConvictsNobody(t *testing.T) {
 	t.Parallel()
 	const most = enoughWeight/weightOfEnd - 1 // as many in a row is another matter
-	s, r := direct(t, windowOf(64)), new(retries)
+	s := direct(t, windowOf(64))
+	v := newSupervisor(s)
 	var o outcomes
 	c, _ := attached(t, s, true)
 	for range 50 {
@@ -25,7 +26,7 @@ func TestCutLinkConvictsNobody(t *testing.T) {
 		}
 		for range 1 + rand.N(most+1) { // the first of them is alone on each but the first
 			cut(c)
-			s.verdict(s.cfg.Addresses[0], c, r)
+			v.verdict(v.s.cfg.Addresses[0], c)
 			c, _ = attached(t, s, true)
 		}
 		for len(ids(s)) > 0 {
@@ -44,18 +45,19 @@ func TestCutLinkConvictsNobody(t *testing.T) {
 func TestHowManyEndsConvict(t *testing.T) {
 	t.Parallel()
 	ends := func(rash bool, before int, how func(*conn)) (n int) {
-		s, r := direct(t, func(c *Config) { c.Rash = rash }), new(retries)
+		s := direct(t, func(c *Config) { c.Rash = rash })
+		v := newSupervisor(s)
 		for range before { // with nothing in flight
 			c, _ := attached(t, s, true)
 			cut(c)
-			s.verdict(s.cfg.Addresses[0], c, r)
+			v.verdict(v.s.cfg.Addresses[0], c)
 		}
 		var o outcomes
 		c, _ := attached(t, s, true)
 		async(t, s, 1, "", &o)
 		for len(o.all()) == 0 && n < 50 {
 			how(c)
-			s.verdict(s.cfg.Addresses[0], c, r)
+			v.verdict(v.s.cfg.Addresses[0], c)
 			if len(ids(s)) == 0 {
 				o.wait(t, 1)
 			}
@@ -96,13 +98,14 @@ func TestHowManyEndsConvict(t *testing.T) {
 // A link that ends before it has carried anything accuses nobody.
 func TestNobodyIsOnTrialBeforeTheLinkIsProven(t *testing.T) {
 	t.Parallel()
-	s, r := direct(t), new(retries)
+	s := direct(t)
+	v := newSupervisor(s)
 	var o outcomes
 	c, _ := attached(t, s, true)
 	async(t, s, 1, "", &o)
 	for range 30 {
-		if l := closes(t, s, c, r); l.Cause == event.CauseTakenOver {
-			r.short = 0
+		if l := closes(t, v, c); l.Cause == event.CauseTakenOver {
+			v.short = 0
 		}
 		c, _ = linked(t, s)
 		accept(t, c, true)
@@ -142,7 +145,8 @@ func TestClearedAgainAndAgainIsAnotherClient(t *testing.T) {
 		"in order": {func(c *conn) { c.Closed(io.EOF) }, event.CauseTakenOver},
 		"reset":    {cut, event.CauseNetwork},
 	} {
-		s, r := direct(t), new(retries)
+		s := direct(t)
+		v := newSupervisor(s)
 		var o outcomes
 		for n := range takeoverLosses + 1 {
 			c, _ := attached(t, s, true)
@@ -152,7 +156,7 @@ func TestClearedAgainAndAgainIsAnotherClient(t *testing.T) {
 			async(t, s, 1, fmt.Sprint(n), &o)
 			async(t, s, 1, fmt.Sprint(n), &o)
 			tt.how(c)
-			l := s.verdict(s.cfg.Addresses[0], c, r)
+			l := v.verdict(v.s.cfg.Addresses[0], c)
 			if last := n == takeoverLosses; last != l.Contested || last && l.Cause != tt.cause {
 				t.Errorf("%s: loss %d: %v", name, n, l)
 			}

@@ -1,0 +1,181 @@
+package session
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
+)
+
+// dialer opens connections of a session, one at a time, and performs their
+// handshakes. It belongs to the supervisor.
+type dialer struct {
+	s       *Session
+	began   bool // there was a connection
+	renewed bool // what an earlier process left at the broker is gone
+	trying  int  // which address of the list
+	login   callback[credentials]
+	secured callback[*tls.Config]
+}
+
+// connect is one attempt at one address. It includes what it takes to find the
+// version that the broker speaks.
+func (d *dialer) connect(addr link.Address) (c *conn, ctl control, err error) {
+	for range closesBeforeFallback + 1 {
+		var undecided bool
+		if c, ctl, undecided, err = d.dial(addr); !undecided {
+			break
+		}
+	}
+	return c, ctl, err
+}
+
+// dial opens a connection to addr and performs the handshake, within the
+// connect timeout. Undecided means to try again at once.
+func (d *dialer) dial(addr link.Address) (c *conn, ctl control, undecided bool, err error) {
+	ctx, cancel := context.WithTimeout(d.s.running, d.s.cfg.ConnectTimeout)
+	defer cancel()
+	k, err := d.credentials(ctx, addr)
+	if err != nil {
+		return nil, nil, false, &event.Error{Op: opConnect, Reason: event.ReasonNotAuthorized, Cause: fmt.Errorf("credentials: %w", err)}
+	}
+	version := d.s.cfg.Negotiation.version()
+	fresh := d.s.cfg.FreshStart && !d.s.cfg.CleanSession && (!d.began && !d.renewed || d.s.out.isWorn())
+	if fresh && version != wire.V5 {
+		if err := d.purge(ctx, addr, k); err != nil {
+			return nil, nil, false, err
+		}
+		d.renewed = true
+	}
+	nc, err := d.socket(ctx, addr)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	c, ctl, err = d.handshake(ctx, &d.s.cfg, nc, version, k, func(present bool) bool { return fresh && present })
+	if err != nil {
+		undecided = d.s.running.Err() == nil && d.s.cfg.Negotiation.failed(version, err)
+		return nil, nil, undecided, connectError(err)
+	}
+	if fresh && c.connack.SessionPresent {
+		if c, ctl, err = d.renew(ctx, c, ctl, addr, k); err != nil {
+			return nil, nil, false, err
+		}
+	}
+	d.began = true
+	return c, ctl, false, nil
+}
+
+// handshake connects on a socket, which is closed when it fails. Whether the
+// connection carries no messages is up to apart.
+func (d *dialer) handshake(ctx context.Context, cfg *Config, nc net.Conn, version wire.Version, k credentials, apart func(present bool) bool) (c *conn, ctl control, err error) {
+	c = newConn(d.s, version, d.trying)
+	c.clean, c.isApart = cfg.CleanSession, apart
+	c.link = link.New(nc, c, link.Options{
+		Version: c.version, MaxPacketSize: cfg.MaxPacketSize, WriteTimeout: cfg.WriteTimeout,
+		AckLimit: cfg.ackLimit(),
+	})
+	ctl = newControl(cfg, c)
+	err = ctl.connect(ctx, c.link, k)
+	if err == nil && c.connack.Reason != 0 {
+		err = connackError(c.connack.Reason) // one that the library does not know
+	}
+	if err != nil {
+		drop(c, ctl)
+		return nil, nil, c.refusal(err)
+	}
+	return c, ctl, nil
+}
+
+func (d *dialer) socket(ctx context.Context, addr link.Address) (net.Conn, error) {
+	to := link.Dialer{Header: d.s.cfg.Header, Timeout: d.s.cfg.ConnectTimeout, Proxy: d.s.cfg.Proxy}
+	if d.s.cfg.TLS != nil {
+		to.TLS = func() (*tls.Config, error) { return d.secured.ask(ctx, d.s.panicked, d.s.cfg.TLS) }
+	}
+	nc, err := to.Dial(ctx, addr)
+	if err != nil {
+		return nil, &event.Error{Op: opConnect, Reason: event.ReasonNetwork, Cause: err}
+	}
+	return nc, nil
+}
+
+func newControl(cfg *Config, c *conn) (ctl control) {
+	ctl = &control311{cfg: cfg}
+	if c.version == wire.V5 {
+		ctl = &control5{cfg: cfg, onClose: c.dismissed}
+	}
+	if cfg.SharePrefix != "" {
+		ctl = sharedControl{ctl, cfg.SharePrefix}
+	}
+	return ctl
+}
+
+// credentials are asked for anew for each connection.
+func (d *dialer) credentials(ctx context.Context, addr link.Address) (k credentials, err error) {
+	if d.s.cfg.Credentials == nil {
+		return credentials{addr.Username, string(addr.Password)}, nil
+	}
+	return d.login.ask(ctx, d.s.panicked, func() (k credentials, err error) {
+		k.username, k.password, err = d.s.cfg.Credentials(ctx)
+		return k, err
+	})
+}
+
+func connectError(err error) error {
+	reason := event.ReasonNetwork
+	if code, ok := errors.AsType[*CodeError](err); ok {
+		reason = reasonOfConnack(code.Code)
+	}
+	return &event.Error{Op: opConnect, Reason: reason, Cause: err}
+}
+
+// drop ends the socket and every goroutine of the library.
+func drop(c *conn, ctl control) {
+	_ = c.link.Close()
+	ctl.disconnect(0)
+	<-c.closed
+}
+
+// purge ends the session that the broker keeps, on a connection of its own.
+// MQTT 3.1.1 has no clean start of a session that is to be kept.
+func (d *dialer) purge(ctx context.Context, addr link.Address, k credentials) error {
+	nc, err := d.socket(ctx, addr)
+	if err != nil {
+		return err
+	}
+	if err := purge311(ctx, &d.s.cfg, nc, k); err != nil {
+		return connectError(err)
+	}
+	return nil
+}
+
+// renew is the same on MQTT 5, where CONNACK tells that there is one, and
+// returns the connection that has none. What Clean Start makes is not what we go
+// on with: Mosquitto 2.0.11 saves no session whose last CONNECT had it, so that
+// the exchanges in flight would end with the next restart of the broker.
+func (d *dialer) renew(ctx context.Context, old *conn, ctl control, addr link.Address, k credentials) (*conn, control, error) {
+	ctl.disconnect(0) // or the will would be published
+	drop(old, ctl)
+	clean := d.s.cfg
+	clean.CleanSession, clean.SessionExpiry, clean.Will = true, 0, nil
+	var c *conn
+	for _, cfg := range []*Config{&clean, &d.s.cfg} {
+		apart := func(bool) bool { return cfg == &clean }
+		nc, err := d.socket(ctx, addr)
+		if err != nil {
+			return nil, nil, err
+		}
+		if c, ctl, err = d.handshake(ctx, cfg, nc, wire.V5, k, apart); err != nil {
+			return nil, nil, connectError(err)
+		}
+		if cfg == &clean {
+			d.renewed = true // once: what is there from now on may be in use
+			drop(c, ctl)
+		}
+	}
+	return c, ctl, nil
+}
