@@ -20,7 +20,13 @@ var _ broker.Broker = (*Broker)(nil)
 // NewBroker returns a broker that connects with Connect, or Start, and then keeps
 // its connection until Disconnect, or Stop. It never returns nil; problems of the
 // options are reported together by Init, Connect, and whatever is called first.
-func NewBroker(opts ...broker.Option) *Broker { return &Broker{bridge.New(opts...)} }
+func NewBroker(opts ...broker.Option) *Broker {
+	return &Broker{bridge.New(append([]broker.Option{WithKratosLogger(nil)}, opts...)...)}
+}
+
+// Link is what is behind the broker, for the server layer of this module: its type
+// is internal, and it is not for use elsewhere.
+func (b *Broker) Link() *bridge.Broker { return b.link }
 
 // Name is "mqtt".
 func (b *Broker) Name() string { return b.link.Name() }

@@ -26,9 +26,9 @@ func WithPublisher(p *v1.Publisher) broker.Option {
 	return bridge.Option(func(s *bridge.Settings) { s.Publisher(p) })
 }
 
-// WithKratosLogger sets the logger. Default: the Kratos global logger.
+// WithKratosLogger sets the logger. Default, and nil: the Kratos global logger.
 func WithKratosLogger(l log.Logger) broker.Option {
-	return bridge.Option(func(s *bridge.Settings) { s.Config.Logger = l })
+	return bridge.Option(func(s *bridge.Settings) { s.Config.Logger = newLog(l) })
 }
 
 // WithServiceName names the service, in dead letters too.

@@ -20,7 +20,7 @@ type Publisher struct{ broker *bridge.Broker }
 // NewPublisher takes the options of [NewBroker], reports every problem of them
 // at once, and opens nothing yet.
 func NewPublisher(opts ...broker.Option) (*Publisher, error) {
-	b := bridge.New(opts...)
+	b := NewBroker(opts...).link
 	if err := b.Init(); err != nil {
 		return nil, err
 	}

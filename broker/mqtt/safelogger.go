@@ -1,10 +1,17 @@
 package mqtt
 
 import (
+	"fmt"
+	"slices"
+	"time"
+
 	"github.com/go-kratos/kratos/v2/log"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
+
+// maxLogged is how much of a value a safe logger shows, in bytes.
+const maxLogged = 8 << 10
 
 // SafeLogger wraps a logger so that text of strangers cannot forge lines of the log or
 // move a terminal's cursor, whoever logs it: Kratos' own middleware and loggers print
@@ -17,4 +24,28 @@ import (
 // "caller", log.DefaultCaller) shows the caller, the other way round it would be one off.
 // It is safe for concurrent use as far as l is; nil is Kratos' global logger. What this
 // package logs itself needs no wrapper.
-func SafeLogger(l log.Logger) log.Logger { return bridge.SafeLogger(l) }
+func SafeLogger(l log.Logger) log.Logger { return safeLogger{orGlobal(l)} }
+
+type safeLogger struct{ to log.Logger }
+
+// Log implements log.Logger. The slice stays the caller's.
+func (s safeLogger) Log(level log.Level, keyvals ...any) error {
+	safe := slices.Clone(keyvals)
+	for i, v := range safe {
+		safe[i] = safeValue(v)
+	}
+	return s.to.Log(level, safe...)
+}
+
+// safeValue returns numbers, times and values that are evaluated later as they are, and
+// a line of text for all others.
+func safeValue(v any) any {
+	switch v := v.(type) {
+	case nil, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, float32, float64,
+		time.Time, time.Duration, log.Valuer:
+		return v
+	case string:
+		return logsafe.Short(v, maxLogged)
+	}
+	return logsafe.Short(fmt.Sprint(v), maxLogged)
+}

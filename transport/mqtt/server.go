@@ -11,6 +11,7 @@ import (
 	"github.com/go-kratos/kratos/v2/transport"
 	"github.com/tx7do/kratos-transport/broker"
 
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 )
@@ -71,7 +72,7 @@ func NewServer(opts ...ServerOption) *Server {
 			o(s)
 		}
 	}
-	s.broker = bridge.New(s.options...)
+	s.broker = mqttbroker.NewBroker(s.options...).Link()
 	return s
 }
 

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/go-kratos/kratos/v2/log"
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
@@ -54,7 +53,7 @@ type state struct {
 	client  *client.Client // nil when err is not
 	err     error
 	tracer  tracer
-	log     *client.Log
+	log     client.Logger
 	publish broker.PublishHandler
 
 	told     *hookSet // the user's hooks
@@ -136,7 +135,9 @@ func (b *Broker) state() *state {
 func (b *Broker) open() *state {
 	s := &state{broker: b, options: b.options}
 	cfg, problems := b.settings.resolve(&b.options)
-	s.log = client.NewLog(orGlobal(cfg.Logger))
+	if s.log = cfg.Logger; s.log == nil {
+		s.log = client.Silence
+	}
 	s.hooks(&cfg, b.settings.OnDisconnect)
 	policies, bad := readPolicies(b.settings.subscriber, parking.CannotPark(cfg.DeadLetters, cfg.ClientID))
 	s.policies = policies
@@ -190,13 +191,6 @@ func (s *state) replying(from *Settings) (err error) {
 	return errors.Join(err, bad)
 }
 
-func orGlobal(l log.Logger) log.Logger {
-	if l == nil {
-		return log.GetLogger()
-	}
-	return l
-}
-
 // hooks has OnConnect and OnDisconnect told like hooks, and passes OnDisconnect an
 // error that users know.
 func (s *state) hooks(cfg *client.Config, onDisconnect func(error)) {
@@ -214,7 +208,7 @@ func (s *state) hooks(cfg *client.Config, onDisconnect func(error)) {
 func (s *state) protect(what string, f func()) { protect(s.log, what, f) }
 
 // protect runs a callback of the user's, and logs its panic.
-func protect(l *client.Log, what string, f func()) {
+func protect(l client.Logger, what string, f func()) {
 	defer func() {
 		if r := recover(); r != nil {
 			l.Errorf("mqtt: %s panicked: %v", what, r)

@@ -6,10 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/go-kratos/kratos/v2/log"
-
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // blocked is a hook that hangs, for what a sender causes and for what it does not.
@@ -32,7 +29,7 @@ func TestHookIsToldOfOtherKinds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		set.log = client.NewLog(log.NewStdLogger(&out))
+		set.log = outLog{&out}
 		for range 3 * maxTold {
 			later(set.reply, event.ReplyHook.OnReplyDropped, event.ReplyDroppedInfo{})
 			later(set.gap, event.GapHook.OnGap, event.GapInfo{})

@@ -30,7 +30,7 @@ type hookSet struct {
 	outbox     []told[event.OutboxHook]
 	reply      []told[event.ReplyHook]
 
-	log     *client.Log
+	log     client.Logger
 	tellers []*teller // one for each hook, and main
 	main    *teller   // of OnConnect and OnDisconnect
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // Log is the logger.
-func (b *Broker) Log() *client.Log { return b.state().log }
+func (b *Broker) Log() client.Logger { return b.state().log }
 
 // Problem is why the options cannot work; nil when they can.
 func (b *Broker) Problem() error { return b.state().err }

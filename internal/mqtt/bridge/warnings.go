@@ -8,7 +8,7 @@ import (
 )
 
 // warn logs what works, but hardly as meant.
-func (s *Settings) warn(l *client.Log, cfg *client.Config) {
+func (s *Settings) warn(l client.Logger, cfg *client.Config) {
 	slices.Sort(s.ignored)
 	for _, name := range slices.Compact(s.ignored) {
 		l.Infof("mqtt: option %s has no effect here", name)

@@ -23,7 +23,7 @@ import (
 // Stop. All methods are safe for concurrent use.
 type Client struct {
 	cfg    Config
-	log    *Log
+	log    Logger
 	router *topic.Trie[*Subscription]
 	counts counts
 	store  deadletter.Store
@@ -52,7 +52,7 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		cfg: cfg, log: NewLog(cfg.Logger),
+		cfg: cfg, log: cfg.Logger,
 		router: topic.NewTrie[*Subscription](0), subs: make(map[*Subscription]func()), same: make(map[string][]*Subscription),
 		known: make(map[uint32]int), left: make(map[subscriptionName]bool),
 		began: make(chan struct{}),

@@ -11,8 +11,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/go-kratos/kratos/v2/log"
-
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
@@ -187,8 +185,8 @@ type Config struct {
 	Granted func(fresh, all bool)
 	// Hooks are told what happens.
 	Hooks Hooks
-	// Logger takes everything worth knowing; nil is the Kratos global logger.
-	Logger log.Logger
+	// Logger takes everything worth knowing; nil takes nothing.
+	Logger Logger
 	// OnConnect and OnDisconnect follow the subscriber's connection, or the
 	// publisher's when nothing is subscribed. They run on a goroutine that
 	// they may not block for long.
@@ -259,7 +257,7 @@ func (c *Config) setDefaults() {
 	def(&c.MaxLetterBytes, DefaultMaxLetterBytes)
 	def(&c.StoreTimeout, DefaultStoreTimeout)
 	if c.Logger == nil {
-		c.Logger = log.GetLogger()
+		c.Logger = Silence
 	}
 }
 

@@ -136,7 +136,11 @@ func (c *Client) report(n notice, outages outages) {
 		if ev.RetryIn > 0 {
 			next = fmt.Sprintf("next attempt in %v", rounded(ev.RetryIn))
 		}
-		c.log.Logf(outages.failed(ev), "mqtt: cannot connect to %s as %q, %s: %s", ev.Address, ev.ClientID, next, withoutAddress(ev.Err, ev.Address))
+		write := c.log.Debugf
+		if outages.failed(ev) {
+			write = c.log.Warnf
+		}
+		write("mqtt: cannot connect to %s as %q, %s: %s", ev.Address, ev.ClientID, next, withoutAddress(ev.Err, ev.Address))
 	case session.ConnectionLost:
 		outages.lost(ev.Loss.ClientID)
 		c.log.Warnf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Loss.Address, ev.Loss.ClientID, rounded(ev.RetryIn), ev.Err)

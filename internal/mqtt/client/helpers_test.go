@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-kratos/kratos/v2/log"
 	"go.uber.org/goleak"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
@@ -33,12 +32,20 @@ type book struct {
 	lines []string
 }
 
-func (b *book) Log(level log.Level, keyvals ...any) error {
+func (b *book) log(level, text string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.lines = append(b.lines, fmt.Sprintf("%v %v", level, keyvals))
-	return nil
+	b.lines = append(b.lines, level+" "+text)
 }
+
+// textLog is a log that is told of level and text.
+type textLog func(level, text string)
+
+func (l textLog) Debugf(format string, args ...any) { l("DEBUG", fmt.Sprintf(format, args...)) }
+func (l textLog) Infof(format string, args ...any)  { l("INFO", fmt.Sprintf(format, args...)) }
+func (l textLog) Warnf(format string, args ...any)  { l("WARN", fmt.Sprintf(format, args...)) }
+func (l textLog) Errorf(format string, args ...any) { l("ERROR", fmt.Sprintf(format, args...)) }
+func (l textLog) Panic(text string, stack []byte)   { l("ERROR", text+"\n"+string(stack)) }
 
 func (b *book) all() []string {
 	b.mu.Lock()
@@ -65,7 +72,7 @@ func (b *book) has(parts ...string) bool {
 
 type option func(*Config)
 
-func logTo(b *book) option { return func(c *Config) { c.Logger = b } }
+func logTo(b *book) option { return func(c *Config) { c.Logger = textLog(b.log) } }
 
 func idOf(t testing.TB) string {
 	return strings.NewReplacer("/", "-", "#", "-", " ", "-").Replace(t.Name())
@@ -79,7 +86,7 @@ func client(t testing.TB, url string, opts ...option) *Client {
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Addresses: addrs, ClientID: idOf(t), Protocol: Version31, Logger: new(book), Service: "shop",
+		Addresses: addrs, ClientID: idOf(t), Protocol: Version31, Logger: Silence, Service: "shop",
 		MinReconnectDelay: time.Millisecond, MaxReconnectDelay: 20 * time.Millisecond,
 	}
 	for _, o := range opts {

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-kratos/kratos/v2/log"
-
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
@@ -47,16 +45,16 @@ func (o outages) lost(clientID string) {
 	o.of(clientID).lost = true
 }
 
-// failed notes an attempt and returns how it is logged.
-func (o outages) failed(ev session.ConnectFailed) log.Level {
+// failed notes an attempt and reports whether it is news.
+func (o outages) failed(ev session.ConnectFailed) bool {
 	now, reason := o.of(ev.ClientID), cmp.Or(event.ReasonOf(ev.Err), event.ReasonNetwork)
 	now.attempts++
 	kind := failure{ev.Address, reason}
 	if now.told[kind] || now.lost && reason == event.ReasonNetwork {
-		return log.LevelDebug
+		return false
 	}
 	now.told[kind] = true
-	return log.LevelWarn
+	return true
 }
 
 // ended returns how long the outage took that a connection has ended, and how

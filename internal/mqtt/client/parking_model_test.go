@@ -247,7 +247,7 @@ func (w *world) start(t *testing.T) (*run, *Subscription) {
 		t.Fatal(err)
 	}
 	c, err := NewClient(Config{
-		Addresses: addrs, ClientID: "model", Logger: new(book), DeadLetters: w, ParkLimit: w.parkLimit, Concurrency: w.concurrency,
+		Addresses: addrs, ClientID: "model", Logger: Silence, DeadLetters: w, ParkLimit: w.parkLimit, Concurrency: w.concurrency,
 	}, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -30,6 +30,21 @@ func Short(s string, most int) string {
 	return Line(Cut(s, most)) + "..."
 }
 
+// How much of a long message is logged, in bytes: the topic comes first in a line
+// and the cause last, and either may be as long as a stranger likes.
+const (
+	maxHead = 3 << 10
+	maxTail = 1 << 10
+)
+
+// Message is [Line] of a message, of a long one of its head and its tail.
+func Message(s string) string {
+	if len(s) <= maxHead+maxTail {
+		return Line(s)
+	}
+	return Short(s, maxHead) + Line(s[len(s)-maxTail:])
+}
+
 func plain(s string, i int, r rune) bool {
 	if r == utf8.RuneError {
 		return strings.HasPrefix(s[i:], string(utf8.RuneError))
