@@ -123,7 +123,7 @@ func TestMessageThatIsNotWholeIsNotParked(t *testing.T) {
 		var mended atomic.Bool
 		c := running(t, client(t, b.URL(), version, keepIn(store)), parks("work", func(_ context.Context, d *Delivery) error {
 			switch {
-			case d.Oversize > 0:
+			case d.Oversize() > 0:
 				return errors.New("over the limit")
 			case !mended.Load():
 				return errors.New("down")

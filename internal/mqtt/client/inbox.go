@@ -216,11 +216,13 @@ type inboxSink struct{ client *Client }
 var _ session.Sink = inboxSink{}
 
 // New implements [session.Sink].
-func (inboxSink) New(byte, int) *session.Inbound { return new(session.Inbound) }
+func (inboxSink) New(topic []byte, _ byte, _ int) *session.Inbound {
+	return &session.Inbound{Topic: string(topic)}
+}
 
 // Deliver implements [session.Sink].
 func (s inboxSink) Deliver(m *session.Inbound) {
-	if f := s.client.cfg.Replied; f != nil && m.Oversize == 0 && m.IllFormed() == nil {
+	if f := s.client.cfg.Replied; f != nil && m.Oversize() == 0 && m.IllFormed() == nil {
 		s.client.hook(func() { f(&Delivery{Inbound: m, Attempt: 1}) })
 	}
 	m.Done()

@@ -77,8 +77,8 @@ func TestWaitInVainIsNotRepeated(t *testing.T) {
 		if !i.Room(small, small.Size, false, again) {
 			t.Fatal("no room for a small message")
 		}
-		m := i.New(0, small.Size)
-		m.Topic, m.Size = small.Topic, small.Size
+		m := i.New([]byte(small.Topic), 0, small.Size)
+		m.Size = small.Size
 		i.Deliver(m)
 		i.Batch()
 		got.wait(t, n+1)

@@ -98,7 +98,9 @@ type echo struct {
 var _ session.Sink = (*echo)(nil)
 
 // New implements [session.Sink].
-func (*echo) New(byte, int) *session.Inbound { return new(session.Inbound) }
+func (*echo) New(topic []byte, _ byte, _ int) *session.Inbound {
+	return &session.Inbound{Topic: string(topic)}
+}
 
 // Deliver implements [session.Sink].
 func (e *echo) Deliver(m *session.Inbound) {

@@ -109,6 +109,7 @@ func (t *strays) take(m *session.Inbound) (found bool) {
 		t.at.settle([]stray{{m, now}})
 		return false
 	}
+	m.Own()
 	t.kept = append(t.kept, stray{m, now})
 	t.bytes += int64(m.Size)
 	over := t.due(now)

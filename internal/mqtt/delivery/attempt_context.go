@@ -2,10 +2,17 @@ package delivery
 
 import (
 	"context"
-	"sync"
+	"errors"
 	"sync/atomic"
 	"time"
 )
+
+// epoch is what moments of a delivery are counted from: one takes eight bytes so,
+// and the clock that jumps is not read.
+var epoch = time.Now()
+
+// now is the present moment since epoch.
+func now() time.Duration { return time.Since(epoch) }
 
 // attemptContext is the context of one attempt: it ends at the deadline, with
 // its parent, or when the attempt is over. It is made for every message, so the
@@ -14,12 +21,10 @@ import (
 // the context package finds it and derives from it without a goroutine.
 type attemptContext struct {
 	parent   context.Context
-	deadline time.Time
+	deadline time.Duration // since epoch
 	standard atomic.Pointer[standardContext]
-
-	mu   sync.Mutex
-	err  error // once reported it stays
-	over bool
+	over     atomic.Bool
+	ended    atomic.Uint32 // the error that was reported, which stays
 }
 
 type standardContext struct {
@@ -27,69 +32,81 @@ type standardContext struct {
 	cancel context.CancelFunc
 }
 
-func (c *attemptContext) begin(parent context.Context, deadline time.Time) {
-	if d, ok := parent.Deadline(); ok && d.Before(deadline) {
-		deadline = d
+// What ended a context.
+const (
+	endNone uint32 = iota
+	endCanceled
+	endDeadline
+)
+
+func (c *attemptContext) begin(parent context.Context, deadline time.Duration) {
+	if d, ok := parent.Deadline(); ok {
+		deadline = min(deadline, d.Sub(epoch))
 	}
 	c.parent, c.deadline = parent, deadline
 }
 
 // end cancels what the attempt may have left behind.
 func (c *attemptContext) end() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.over = true
+	c.over.Store(true)
 	if s := c.standard.Load(); s != nil {
 		s.cancel()
 	}
 }
 
 // Deadline implements context.Context.
-func (c *attemptContext) Deadline() (time.Time, bool) { return c.deadline, true }
+func (c *attemptContext) Deadline() (time.Time, bool) { return epoch.Add(c.deadline), true }
 
 // Done implements context.Context.
 func (c *attemptContext) Done() <-chan struct{} {
-	if s := c.standard.Load(); s != nil {
-		return s.Done()
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	s := c.standard.Load()
 	if s == nil {
 		s = &standardContext{}
-		s.Context, s.cancel = context.WithDeadline(c.parent, c.deadline)
-		if c.over {
+		s.Context, s.cancel = context.WithDeadline(c.parent, epoch.Add(c.deadline))
+		if !c.standard.CompareAndSwap(nil, s) {
+			s.cancel()
+			s = c.standard.Load()
+		}
+		if c.over.Load() {
 			s.cancel()
 		}
-		c.standard.Store(s)
 	}
 	return s.Done()
 }
 
 // Err implements context.Context.
 func (c *attemptContext) Err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err == nil {
-		c.err = c.cause()
+	if c.ended.Load() == endNone {
+		c.ended.CompareAndSwap(endNone, c.cause())
 	}
-	return c.err
-}
-
-func (c *attemptContext) cause() error {
-	if s := c.standard.Load(); s != nil {
-		return s.Err()
-	}
-	if c.over {
+	switch c.ended.Load() {
+	case endCanceled:
 		return context.Canceled
-	}
-	if err := c.parent.Err(); err != nil {
-		return err
-	}
-	if !time.Now().Before(c.deadline) {
+	case endDeadline:
 		return context.DeadlineExceeded
 	}
 	return nil
+}
+
+func (c *attemptContext) cause() uint32 {
+	var err error
+	switch s := c.standard.Load(); {
+	case s != nil:
+		err = s.Err()
+	case c.over.Load():
+		return endCanceled
+	default:
+		if err = c.parent.Err(); err == nil && now() >= c.deadline {
+			return endDeadline
+		}
+	}
+	switch {
+	case err == nil:
+		return endNone
+	case errors.Is(err, context.DeadlineExceeded):
+		return endDeadline
+	}
+	return endCanceled // contexts know no other
 }
 
 // Value implements context.Context.

@@ -30,7 +30,7 @@ func TestAttemptContextEnds(t *testing.T) {
 					parent, cancel := context.WithCancel(context.WithValue(t.Context(), ctxKey{}, "v"))
 					defer cancel()
 					c := new(attemptContext)
-					c.begin(parent, time.Now().Add(time.Second))
+					c.begin(parent, now()+time.Second)
 					defer c.end()
 					var child context.Context
 					if early {
@@ -74,7 +74,7 @@ func TestAttemptContextKeepsAnEarlierDeadline(t *testing.T) {
 	parent, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	c := new(attemptContext)
-	c.begin(parent, time.Now().Add(time.Hour))
+	c.begin(parent, now()+time.Hour)
 	defer c.end()
 	if d, ok := c.Deadline(); !ok || time.Until(d) > time.Minute {
 		t.Errorf("Deadline = %v, %v", d, ok)
@@ -87,7 +87,7 @@ func TestAttemptContextNeedsNoGoroutine(t *testing.T) {
 	parent, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	c := new(attemptContext)
-	c.begin(parent, time.Now().Add(time.Hour))
+	c.begin(parent, now()+time.Hour)
 	defer c.end()
 	before := runtime.NumGoroutine()
 	for range 50 {

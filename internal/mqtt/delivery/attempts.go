@@ -63,27 +63,43 @@ type Delivery[M any] struct {
 	msg      M
 	done     Doner
 
-	started time.Time // of the first attempt
-	since   time.Time // of the first attempt that the budget counts
-	outcome Outcome
+	started time.Duration // of the first attempt, since epoch; 0 before it
+	since   time.Duration // of the first attempt that the budget counts
+	err     error         // of the last attempt
+	tries   int32         // attempts
+	result  Result
 	tried   bool // an attempt ended and was not judged
-	judged  bool // the outcome stands
+	judged  bool // the result stands
 	gaveUp  bool // no attempt is due but for want of room
 	moved   bool // failed elsewhere, perhaps together with one before it
 	rest    func() (over bool)
-	looks   int // at rest
-	pauses  *backoff.ExponentialBackOff
-	waits   int         // calls of the handler that could not begin
-	asked   atomic.Bool // an OnEnd has a function of ours that it has not called yet
+	again   *repeats // nil of a message that is handled at once
 
 	first attemptContext // of the first attempt; later ones get their own
-	watch watch
 }
+
+// repeats is what only a message needs that is run again.
+type repeats struct {
+	pauses *backoff.ExponentialBackOff
+	looks  int         // at rest
+	waits  int         // calls of the handler that could not begin
+	asked  atomic.Bool // an OnEnd has a function of ours that it has not called yet
+}
+
+func (d *Delivery[M]) repeats() *repeats {
+	if d.again == nil {
+		d.again = new(repeats)
+	}
+	return d.again
+}
+
+// outcome is how the message ended, or stands.
+func (d *Delivery[M]) outcome() Outcome { return Outcome{d.result, int(d.tries), d.err} }
 
 // Run implements [Task].
 func (d *Delivery[M]) Run(ctx context.Context) (again time.Duration, done bool) {
 	if !d.judged {
-		if held := d.attempts.policy.Held; held != nil && (d.moved || d.outcome.Attempts == 0 && !d.tried) {
+		if held := d.attempts.policy.Held; held != nil && (d.moved || d.tries == 0 && !d.tried) {
 			switch held(d.msg) {
 			case Behind:
 				return d.queue(ctx)
@@ -96,20 +112,21 @@ func (d *Delivery[M]) Run(ctx context.Context) (again time.Duration, done bool) 
 			d.try(ctx)
 		}
 		d.tried = false
-		if d.outcome.Err != nil && ctx.Err() != nil {
+		if d.err != nil && ctx.Err() != nil {
 			return 0, false // we cut it off: not the handler's failure
 		}
 		if again, d.judged = d.judge(); !d.judged {
 			return again, false
 		}
 	}
-	if r := d.outcome.Result; r == Exhausted || r == Permanent || r == Parked {
+	if r := d.result; r == Exhausted || r == Permanent || r == Parked {
 		if again, done = d.bury(ctx); !done {
 			return again, false
 		}
 	} else if d.rest != nil && !d.rest() {
-		again = min(firstLook<<d.looks, longestLook)
-		d.looks = min(d.looks+1, 10)
+		r := d.repeats()
+		again = min(firstLook<<r.looks, longestLook)
+		r.looks = min(r.looks+1, 10)
 		return again, false
 	}
 	return d.finish()
@@ -130,7 +147,7 @@ func (d *Delivery[M]) Await(over func() bool) { d.rest = over }
 
 func (d *Delivery[M]) finish() (time.Duration, bool) {
 	if f := d.attempts.policy.Observer.Finished; f != nil {
-		f(d.msg, d.outcome)
+		f(d.msg, d.outcome())
 	}
 	if d.done != nil {
 		d.done.Done()
@@ -142,8 +159,8 @@ func (d *Delivery[M]) finish() (time.Duration, bool) {
 // once: the next Run goes on with what follows from it. Call it before the first
 // Run.
 func (d *Delivery[M]) Tried(started time.Time, err error) {
-	d.started, d.since, d.tried, d.moved = started, started, true, err != nil
-	d.outcome = Outcome{Attempts: 1, Err: err}
+	d.started, d.tried, d.moved = started.Sub(epoch), true, err != nil
+	d.since, d.tries, d.err = d.started, 1, err
 	if f := d.attempts.policy.Observer.Attempted; f != nil {
 		f(d.msg, 1, time.Since(started), err)
 	}
@@ -155,16 +172,21 @@ func (d *Delivery[M]) Tried(started time.Time, err error) {
 // that attempt: what held up all of them may have been another one.
 func (d *Delivery[M]) TriedTogether(started time.Time, err error) {
 	d.Tried(started, err)
-	d.tried, d.since = false, time.Time{}
+	d.tried, d.since = false, 0
 }
 
 // Started is when the first attempt began; zero when there was none.
-func (d *Delivery[M]) Started() time.Time { return d.started }
+func (d *Delivery[M]) Started() time.Time {
+	if d.started == 0 {
+		return time.Time{}
+	}
+	return epoch.Add(d.started)
+}
 
 // queue parks the message without an attempt. When that fails it may turn out
 // to be free after the pause.
 func (d *Delivery[M]) queue(ctx context.Context) (again time.Duration, done bool) {
-	d.outcome.Result = Parked
+	d.result = Parked
 	if again, done = d.bury(ctx); !done {
 		return again, false
 	}
@@ -173,32 +195,32 @@ func (d *Delivery[M]) queue(ctx context.Context) (again time.Duration, done bool
 
 // try runs the handler once.
 func (d *Delivery[M]) try(ctx context.Context) {
-	a, now := d.attempts, time.Now()
+	a, began := d.attempts, now()
 	c := &d.first
-	if d.outcome.Attempts == 0 {
-		d.pauses = nil
+	if d.tries == 0 && d.again != nil {
+		d.again.pauses = nil
 	}
-	if d.started.IsZero() {
-		d.started = now
+	if d.started == 0 {
+		d.started = began
 	} else {
 		c = new(attemptContext)
 	}
-	if d.since.IsZero() {
-		d.since = now
+	if d.since == 0 {
+		d.since = began
 	}
-	c.begin(ctx, now.Add(a.policy.Deadline))
-	d.outcome.Attempts++
-	d.tried, d.outcome.Err = true, ErrGoexit // stands if the handler does not return
+	c.begin(ctx, began+a.policy.Deadline)
+	d.tries++
+	d.tried, d.err = true, ErrGoexit // stands if the handler does not return
 	d.rest = nil
-	d.watchOverrun(now)
+	watched := d.watchOverrun(began)
 	defer func() {
 		c.end()
-		d.unwatch()
-		if f := a.policy.Observer.Attempted; f != nil && !IsLater(d.outcome.Err) {
-			f(d.msg, d.outcome.Attempts, time.Since(now), d.outcome.Err)
+		a.watchdog.remove(watched)
+		if f := a.policy.Observer.Attempted; f != nil && !IsLater(d.err) {
+			f(d.msg, int(d.tries), now()-began, d.err)
 		}
 	}()
-	d.outcome.Err = guard(func() error { return a.handler(c, d.msg, d.outcome.Attempts) })
+	d.err = guard(func() error { return a.handler(c, d.msg, int(d.tries)) })
 }
 
 // judge decides what follows from the last attempt: an outcome, or another
@@ -207,23 +229,23 @@ func (d *Delivery[M]) judge() (again time.Duration, judged bool) {
 	if again, ok := d.later(); ok {
 		return again, false
 	}
-	err, policy := d.outcome.Err, &d.attempts.policy
+	err, policy := d.err, &d.attempts.policy
 	if err == nil {
-		d.outcome.Result = Handled
+		d.result = Handled
 		return 0, true
 	}
 	verdict := Retry
 	_ = guard(func() error { verdict = policy.Classify(err); return nil })
 	switch verdict {
 	case Acknowledge:
-		d.outcome.Result = Handled
+		d.result = Handled
 		return 0, true
 	case Drop:
-		d.outcome.Result = Dropped
+		d.result = Dropped
 		return 0, true
 	case DeadLetter:
 		if policy.DeadLetter != nil {
-			d.outcome.Result = Permanent
+			d.result = Permanent
 			d.giveUp()
 			return 0, true
 		}
@@ -236,7 +258,7 @@ func (d *Delivery[M]) judge() (again time.Duration, judged bool) {
 		return 0, true
 	}
 	if f := policy.Observer.Retrying; f != nil {
-		f(d.msg, d.outcome.Attempts, pause, err)
+		f(d.msg, int(d.tries), pause, err)
 	}
 	return pause, false
 }
@@ -246,14 +268,14 @@ func (d *Delivery[M]) exhaust() bool {
 	policy := &d.attempts.policy
 	switch {
 	case policy.Exhausted == ExhaustedDrop:
-		d.outcome.Result = Dropped
+		d.result = Dropped
 		return true
 	case policy.Exhausted == ExhaustedPark:
-		d.outcome.Result = Parked
+		d.result = Parked
 	case policy.Exhausted == ExhaustedDeadLetter && policy.DeadLetter != nil:
-		d.outcome.Result = Exhausted
+		d.result = Exhausted
 	default:
-		d.pauses.MaxInterval = policy.MaxBlocked
+		d.repeats().pauses.MaxInterval = policy.MaxBlocked
 		return false
 	}
 	d.giveUp()
@@ -265,34 +287,34 @@ func (d *Delivery[M]) giveUp() {
 	if d.gaveUp {
 		return
 	}
-	d.gaveUp, d.pauses = true, d.newPauses(d.attempts.policy.MaxBlocked)
+	d.gaveUp, d.repeats().pauses = true, d.newPauses(d.attempts.policy.MaxBlocked)
 }
 
 // exhausted reports whether no attempt may start after the pause.
 func (d *Delivery[M]) exhausted(pause time.Duration) bool {
 	p := &d.attempts.policy
-	return (p.MaxAttempts > 0 && d.outcome.Attempts >= p.MaxAttempts) ||
-		time.Since(d.since)+pause >= p.Budget
+	return (p.MaxAttempts > 0 && int(d.tries) >= p.MaxAttempts) ||
+		now()-d.since+pause >= p.Budget
 }
 
 // bury hands the message to DeadLetter or Park.
 func (d *Delivery[M]) bury(ctx context.Context) (again time.Duration, done bool) {
 	policy := &d.attempts.policy
 	c := new(attemptContext)
-	c.begin(ctx, time.Now().Add(policy.StoreTimeout))
+	c.begin(ctx, now()+policy.StoreTimeout)
 	defer c.end()
 	store := policy.DeadLetter
-	if d.outcome.Result == Parked {
+	if d.result == Parked {
 		store = policy.Park
 	}
-	cause := guard(func() error { return store(c, d.msg, d.outcome.Err, d.outcome.Attempts) })
+	cause := guard(func() error { return store(c, d.msg, d.err, int(d.tries)) })
 	if cause == nil {
 		return 0, true
 	}
 	if ctx.Err() != nil {
 		return 0, false
 	}
-	if d.outcome.Result != Permanent && errors.Is(cause, ErrAgain) {
+	if d.result != Permanent && errors.Is(cause, ErrAgain) {
 		d.judged = false
 	}
 	again = d.pause()
@@ -304,10 +326,11 @@ func (d *Delivery[M]) bury(ctx context.Context) (again time.Duration, done bool)
 
 // pause returns how long to wait before the next try.
 func (d *Delivery[M]) pause() time.Duration {
-	if d.pauses == nil {
-		d.pauses = d.newPauses(d.attempts.policy.MaxBackoff)
+	r := d.repeats()
+	if r.pauses == nil {
+		r.pauses = d.newPauses(d.attempts.policy.MaxBackoff)
 	}
-	return min(d.pauses.NextBackOff(), d.pauses.MaxInterval)
+	return min(r.pauses.NextBackOff(), r.pauses.MaxInterval)
 }
 
 func (d *Delivery[M]) newPauses(longest time.Duration) *backoff.ExponentialBackOff {
@@ -319,19 +342,12 @@ func (d *Delivery[M]) newPauses(longest time.Duration) *backoff.ExponentialBackO
 	}
 }
 
-func (d *Delivery[M]) watchOverrun(now time.Time) {
+// watchOverrun has the attempt watched that began; nil is nobody to tell.
+func (d *Delivery[M]) watchOverrun(began time.Duration) *watch {
 	if d.attempts.policy.Observer.Overrun == nil {
-		return
+		return nil
 	}
-	d.watch.owner, d.watch.attempt = d, d.outcome.Attempts
-	d.watch.deadline = now.Add(d.attempts.policy.Deadline)
-	d.attempts.watchdog.add(&d.watch)
-}
-
-func (d *Delivery[M]) unwatch() {
-	if d.watch.owner != nil {
-		d.attempts.watchdog.remove(&d.watch)
-	}
+	return d.attempts.watchdog.add(d, int(d.tries), began+d.attempts.policy.Deadline)
 }
 
 func (d *Delivery[M]) overrun(attempt int) {

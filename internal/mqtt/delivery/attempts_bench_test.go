@@ -95,7 +95,7 @@ func BenchmarkAttemptContext(b *testing.B) {
 		b.ReportAllocs()
 		for range b.N {
 			c := new(attemptContext)
-			c.begin(parent, time.Now().Add(time.Minute))
+			c.begin(parent, now()+time.Minute)
 			c.end()
 		}
 	})
@@ -103,7 +103,7 @@ func BenchmarkAttemptContext(b *testing.B) {
 		b.ReportAllocs()
 		for range b.N {
 			c := new(attemptContext)
-			c.begin(parent, time.Now().Add(time.Minute))
+			c.begin(parent, now()+time.Minute)
 			c.Done()
 			c.end()
 		}

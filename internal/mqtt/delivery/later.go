@@ -40,28 +40,29 @@ const (
 // later reports whether the handler could not begin when it was called, and returns
 // the pause before the next call.
 func (d *Delivery[M]) later() (again time.Duration, ok bool) {
-	l, ok := errors.AsType[*LaterError](d.outcome.Err)
+	l, ok := errors.AsType[*LaterError](d.err)
 	if !ok {
 		return 0, false
 	}
-	d.outcome.Err = nil
-	if d.outcome.Attempts--; d.outcome.Attempts == 0 {
-		d.since = time.Time{}
+	d.err = nil
+	if d.tries--; d.tries == 0 {
+		d.since = 0
 	}
+	r := d.repeats()
 	if waker := d.attempts.policy.Waker; waker != nil && l.OnEnd != nil {
 		if wake := waker(d.msg); wake != nil {
 			// Once, however often it is tried meanwhile: what it waits for may never end.
-			if d.asked.CompareAndSwap(false, true) {
+			if r.asked.CompareAndSwap(false, true) {
 				l.OnEnd(func() {
-					d.asked.Store(false)
+					r.asked.Store(false)
 					wake()
 				})
 			}
 			return toldLater, true
 		}
 	}
-	again = min(firstLater<<min(d.waits, 10), maxLater)
-	d.waits++
+	again = min(firstLater<<min(r.waits, 10), maxLater)
+	r.waits++
 	return again, true
 }
 

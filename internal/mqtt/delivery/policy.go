@@ -138,7 +138,7 @@ type Observer[M any] struct {
 }
 
 // Result is the kind of an [Outcome].
-type Result int
+type Result uint8
 
 // The results.
 const (

@@ -14,26 +14,33 @@ type watchdog struct {
 
 	mu         sync.Mutex
 	head, tail *watch
+	spare      *watch // of attempts that returned, linked by next
 	timer      *time.Timer
 	armed      bool
 }
 
-// watch is one running attempt.
+// watch is one running attempt. There are as many as ran at the same time.
 type watch struct {
 	owner      overrunner
 	attempt    int
-	deadline   time.Time
+	deadline   time.Duration // since epoch
 	prev, next *watch
 	listed     bool
 }
 
 type overrunner interface{ overrun(attempt int) }
 
-// add puts a new attempt on the list.
-func (d *watchdog) add(w *watch) {
+// add puts a new attempt on the list, until remove.
+func (d *watchdog) add(owner overrunner, attempt int, deadline time.Duration) *watch {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	w.listed, w.prev, w.next = true, d.tail, nil
+	w := d.spare
+	if w == nil {
+		w = new(watch)
+	} else {
+		d.spare = w.next
+	}
+	*w = watch{owner: owner, attempt: attempt, deadline: deadline, prev: d.tail, listed: true}
 	if d.tail == nil {
 		d.head = w
 	} else {
@@ -43,15 +50,21 @@ func (d *watchdog) add(w *watch) {
 	if !d.armed {
 		d.arm(d.limit)
 	}
+	return w
 }
 
-// remove takes an attempt that returned off the list, if it is still on it.
+// remove is told that an attempt returned; nil is none. w must not be used again.
 func (d *watchdog) remove(w *watch) {
+	if w == nil {
+		return
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if w.listed {
 		d.unlink(w)
 	}
+	w.owner, w.next = nil, d.spare
+	d.spare = w
 }
 
 func (d *watchdog) unlink(w *watch) {
@@ -84,15 +97,15 @@ func (d *watchdog) fire() {
 		attempt int
 	}
 	var overdue []report
-	now := time.Now()
+	at := now()
 	d.mu.Lock()
-	for d.head != nil && !now.Before(d.head.deadline) {
+	for d.head != nil && at >= d.head.deadline {
 		overdue = append(overdue, report{d.head.owner, d.head.attempt})
 		d.unlink(d.head)
 	}
 	d.armed = false
 	if d.head != nil {
-		d.arm(d.head.deadline.Sub(now))
+		d.arm(d.head.deadline - at)
 	}
 	d.mu.Unlock()
 	for _, r := range overdue {

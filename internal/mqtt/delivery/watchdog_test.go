@@ -20,22 +20,19 @@ func TestWatchdogReportsWhatIsOverdue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := watchdog{limit: 10 * time.Second}
 		o := &overruns{start: time.Now()}
-		var watches [7]watch
-		begin := func(i int) {
-			watches[i] = watch{owner: o, attempt: i, deadline: time.Now().Add(d.limit)}
-			d.add(&watches[i])
-		}
+		var watches [7]*watch
+		begin := func(i int) { watches[i] = d.add(o, i, now()+d.limit) }
 		for i := range 6 {
 			begin(i)
 			time.Sleep(time.Second)
 		}
-		d.remove(&watches[3])
-		d.remove(&watches[0])
-		d.remove(&watches[5])
+		d.remove(watches[3])
+		d.remove(watches[0])
+		d.remove(watches[5])
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		o.want(t, "1 at 11s", "2 at 12s", "4 at 14s")
-		d.remove(&watches[1]) // returned at last
+		d.remove(watches[1]) // returned at last
 
 		o.start = time.Now()
 		begin(6)

@@ -79,7 +79,7 @@ func (l *DeadLetters) keep(d Delivery) (*Kept, error) {
 
 // omitted is what of a message was not taken when it arrived.
 func omitted(m *session.Inbound) (o deadletter.Omitted) {
-	if m.Oversize > 0 {
+	if m.Oversize() > 0 {
 		o.Size, o.SHA256 = int64(m.Skipped()), hex.EncodeToString(m.Digest())
 	}
 	o.More = m.IllFormed() != nil || m.Cut()

@@ -104,7 +104,7 @@ func (discard) SetWriteDeadline(time.Time) error { return nil }
 // doneSink acknowledges in the read loop: the cost without workers.
 type doneSink struct{}
 
-func (doneSink) New(byte, int) *Inbound { return new(Inbound) }
+func (doneSink) New(topic []byte, _ byte, _ int) *Inbound { return &Inbound{Topic: string(topic)} }
 
 func (doneSink) Deliver(m *Inbound) { m.Done() }
 func (doneSink) Batch()             {}

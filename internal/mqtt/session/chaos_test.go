@@ -168,7 +168,7 @@ func (o *oracle) crew(t *testing.T, workers int) *crew {
 	return c
 }
 
-func (c *crew) New(byte, int) *Inbound { return new(Inbound) }
+func (c *crew) New(topic []byte, _ byte, _ int) *Inbound { return &Inbound{Topic: string(topic)} }
 
 func (c *crew) Deliver(m *Inbound) { c.work <- m }
 func (c *crew) Batch()             {}

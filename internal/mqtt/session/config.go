@@ -148,10 +148,11 @@ type Config struct {
 
 // Sink takes the messages of a session on its read loop and must not block.
 type Sink interface {
-	// New returns the memory for the next message, of zero value: the sink may
-	// have allocated it together with what it needs itself. At QoS 0 nil drops
-	// the message before it costs anything.
-	New(qos byte, size int) *Inbound
+	// New returns the memory for the next message, of zero value but for the topic:
+	// the sink may have allocated it together with what it needs itself, and may know
+	// the topic already, of which it is given the bytes until return. At QoS 0 nil
+	// drops the message before it costs anything.
+	New(topic []byte, qos byte, size int) *Inbound
 	// Deliver takes one message, which stays unacknowledged until its Done.
 	Deliver(m *Inbound)
 	// Batch ends a run of Deliver calls.

@@ -22,16 +22,18 @@ type conn struct {
 	connack wire.Connack
 
 	// Used by the read loop only.
-	up      bool                           // CONNACK accepted us
-	apart   bool                           // it carries no messages: it is there to end an earlier session
-	isApart func(sessionPresent bool) bool // decides that; nil is never
-	wake    bool                           // something is queued to write
-	pubacks pubacks
-	probe   Inbound     // what is asked about room
-	waits   int         // for room, of the QoS 0 message at hand
-	until   time.Time   // of the last of them
-	full    bool        // twice the bounds are used up
-	overrun *time.Timer // calls [Session.overrun]; valid while full
+	up       bool                           // CONNACK accepted us
+	apart    bool                           // it carries no messages: it is there to end an earlier session
+	isApart  func(sessionPresent bool) bool // decides that; nil is never
+	wake     bool                           // something is queued to write
+	pubacks  pubacks
+	chunk    chunk   // of payloads
+	probe    Inbound // what is asked about room
+	probeIDs otherIDs
+	waits    int         // for room, of the QoS 0 message at hand
+	until    time.Time   // of the last of them
+	full     bool        // twice the bounds are used up
+	overrun  *time.Timer // calls [Session.overrun]; valid while full
 
 	acks []delivery.Ack // used by whoever writes
 

@@ -23,6 +23,15 @@ type flaw struct {
 	topic   string       // as it arrived, when its text is
 }
 
+// Oversize is the size in bytes of a packet over a limit, whose payload was
+// skipped; 0 of any other. See [Inbound.OverLimit].
+func (m *Inbound) Oversize() int {
+	if m.flaw == nil {
+		return 0
+	}
+	return m.flaw.skipped.Packet
+}
+
 // OverLimit says which limit the message is over; nil is none. Its payload was
 // skipped, and it may not have all of its user properties.
 func (m *Inbound) OverLimit() error {
@@ -38,7 +47,7 @@ func (m *Inbound) Cut() bool { return m.flaw != nil && m.flaw.cut }
 // Digest returns the SHA-256 of a payload that was skipped because the message is
 // over a limit; nil when the payload is there.
 func (m *Inbound) Digest() []byte {
-	if m.Oversize == 0 || m.flaw == nil {
+	if m.Oversize() == 0 {
 		return nil
 	}
 	return m.flaw.skipped.SHA256[:]
@@ -64,7 +73,7 @@ func (m *Inbound) IllFormed() error {
 
 // bear makes m the form in which it can be kept.
 func (m *Inbound) bear(f *flaw) {
-	m.flaw, m.Oversize = f, f.skipped.Packet
+	m.flaw = f
 	if f.text == nil {
 		return
 	}

@@ -68,7 +68,7 @@ type box struct {
 	done bool
 }
 
-func (b *box) New(byte, int) *Inbound { return new(Inbound) }
+func (b *box) New(topic []byte, _ byte, _ int) *Inbound { return &Inbound{Topic: string(topic)} }
 
 func (b *box) Deliver(m *Inbound) {
 	b.mu.Lock()

@@ -158,29 +158,19 @@ func (m *Inbound) same(p *wire.Publish) bool {
 	return m.QoS == p.QoS && m.named(p.Topic) && bytes.Equal(m.Payload, p.Payload)
 }
 
-// keptPayload is the largest payload, in bytes, that a topic which somebody remembers
-// keeps in memory with it.
-const keptPayload = 1 << 10
-
-// newInbound copies topic and payload, of a small message at once: both are views of
-// the copy then. Whoever remembers the topic of a large one does not keep its payload.
-// It is nil when the sink has no room for a QoS 0 message.
+// newInbound takes a message out of its frame. It is nil when the sink has no room
+// for a QoS 0 message.
 func newInbound(c *conn, p *wire.Publish, size int, f *flaw) *Inbound {
-	m := c.s.cfg.Sink.New(p.QoS, size)
+	m := c.s.cfg.Sink.New(p.Topic, p.QoS, size)
 	if m == nil {
 		return nil
 	}
-	if len(p.Payload) > keptPayload {
-		m.Topic, m.Payload = string(p.Topic), append(make([]byte, 0, len(p.Payload)), p.Payload...)
-	} else {
-		own := append(append(make([]byte, 0, len(p.Topic)+len(p.Payload)), p.Topic...), p.Payload...)
-		m.Topic, m.Payload = bytesString(own[:len(p.Topic)]), own[len(p.Topic):]
-	}
+	m.Payload = c.chunk.copy(p.Payload)
 	m.PacketID, m.QoS, m.Retain, m.Duplicate = p.PacketID, p.QoS, p.Retain, p.Dup
 	m.Size = size
 	if c.version == wire.V5 {
 		m.Properties = decodeProperties(&p.Props, &c.s.limits)
-		m.ids, m.idLen = p.Props.SubscriptionIDs, p.Props.SubscriptionIDCount
+		m.through.take(&p.Props, nil)
 	}
 	if f != nil {
 		m.bear(f)

@@ -1,11 +1,9 @@
 package session
 
 import (
-	"slices"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
 // Message is an application message on its way out.
@@ -54,9 +52,12 @@ type UserProperty struct{ Key, Value string }
 // Inbound is an application message that arrived. Its fields must not be
 // changed; they stay valid for as long as they are held.
 type Inbound struct {
-	// Topic is the name that the message was published on.
+	// Topic is the name that the message was published on. It keeps nothing else in
+	// memory.
 	Topic string
-	// Payload is the application's data.
+	// Payload is the application's data. One of up to 512 bytes shares 4 KiB of
+	// memory with others that arrived about the same time: whoever holds it for long
+	// keeps those 4 KiB, and takes a copy where that is too much.
 	Payload []byte
 	// PacketID is 0 at QoS 0.
 	PacketID uint16
@@ -72,36 +73,12 @@ type Inbound struct {
 	// besides, as it is counted against all bounds; of what was kept of it, when that
 	// is less.
 	Size int
-	// Oversize is the size in bytes of a packet over a limit, whose payload was
-	// skipped; 0 of any other. See [Inbound.OverLimit].
-	Oversize int
 
-	ids   [wire.KeptSubscriptionIDs]uint32
-	idLen int
-	entry delivery.Entry // in no ledger at QoS 0
-	conn  *conn          // that delivered it last; guarded by the mutex of inbound
-	flaw  *flaw          // nil of a message that can be handled
+	through through
+	entry   delivery.Entry // in no ledger at QoS 0
+	conn    *conn          // that delivered it last; guarded by the mutex of inbound
+	flaw    *flaw          // nil of a message that can be handled
 }
-
-// Through reports whether the message came through the subscription with this
-// identifier. Without identifiers, as on MQTT 3.1.1, it may have come through
-// any that matches.
-func (m *Inbound) Through(id uint32) bool {
-	return m.idLen == 0 || slices.Contains(m.ids[:min(m.idLen, len(m.ids))], id) || m.idLen > len(m.ids)
-}
-
-// Identified reports whether the message names the subscriptions that it came
-// through.
-func (m *Inbound) Identified() bool { return m.idLen > 0 }
-
-// ThroughAny reports whether known holds for one of its subscription identifiers.
-func (m *Inbound) ThroughAny(known func(id uint32) bool) bool {
-	return m.idLen > len(m.ids) || slices.ContainsFunc(m.ids[:m.idLen], known)
-}
-
-// Anonymize forgets the subscription identifiers, before anybody else has the
-// message: it may then have come through any filter that matches.
-func (m *Inbound) Anonymize() { m.idLen = 0 }
 
 // Done says that the message needs no redelivery. Its acknowledgement leaves
 // in receive order [MQTT-4.6.0-2] on the connection that delivered it last,

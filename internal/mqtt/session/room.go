@@ -50,7 +50,8 @@ func (s *Session) admit(c *conn, p *wire.Publish, size int) error {
 		return nil
 	}
 	m := &c.probe
-	m.Topic, m.QoS, m.ids, m.idLen = bytesString(p.Topic), p.QoS, p.Props.SubscriptionIDs, p.Props.SubscriptionIDCount
+	m.Topic, m.QoS = bytesString(p.Topic), p.QoS
+	m.through.take(&p.Props, &c.probeIDs)
 	defer func() { m.Topic = "" }() // part of a frame
 	if s.bounded.Room(m, size, false, c.link) {
 		return nil

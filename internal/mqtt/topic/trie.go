@@ -91,6 +91,15 @@ func (t *Trie[V]) MatchBytes(name []byte) []V {
 	return t.find(h, string(name))
 }
 
+// Name returns a name that is still part of a frame as a string: the one that is
+// remembered, or a copy.
+func (t *Trie[V]) Name(name []byte) string {
+	if e := t.cache.getBytes(t.cache.hashBytes(name), name); e != nil {
+		return e.name
+	}
+	return string(name)
+}
+
 // find walks the filters and remembers the answer with the name, which so is
 // kept. The walk visits a node at
 // most once, so no name can make it cost more than the trie is large.

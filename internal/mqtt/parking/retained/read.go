@@ -94,7 +94,9 @@ type collector struct {
 var _ session.Sink = (*collector)(nil)
 
 // New implements [session.Sink].
-func (c *collector) New(byte, int) *session.Inbound { return new(session.Inbound) }
+func (c *collector) New(topic []byte, _ byte, _ int) *session.Inbound {
+	return &session.Inbound{Topic: string(topic)}
+}
 
 // Deliver implements [session.Sink]. An empty message says that one was
 // cleared.
@@ -108,7 +110,7 @@ func (c *collector) Deliver(m *session.Inbound) {
 			return // of somebody else
 		}
 		c.ended = true
-	case len(m.Payload) == 0 && m.Oversize == 0:
+	case len(m.Payload) == 0 && m.Oversize() == 0:
 		c.take.clear(m.Topic)
 	case c.err == nil:
 		c.count++
