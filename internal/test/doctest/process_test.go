@@ -40,7 +40,8 @@ func startService(t *testing.T, command string) *process {
 	own := t.TempDir()
 	p.cmd.Env = append(withoutMake(os.Environ()),
 		"KM_HTTP_ADDR=127.0.0.1:0", "KM_GRPC_ADDR=127.0.0.1:0", "KM_MQTT_ADDR=127.0.0.1:0", "KM_MQTT_BROKER=",
-		"KM_DATABASE_SOURCE="+filepath.Join(own, "reports.db"), "KM_OUTBOX_PATH="+filepath.Join(own, "outbox.db"))
+		"KM_DATABASE_SOURCE="+filepath.Join(own, "reports.db"), "KM_OUTBOX_PATH="+filepath.Join(own, "outbox.db"),
+		"KM_MQTT_PATH="+filepath.Join(own, "broker.journal"))
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // make and the service get the signal of Ctrl-C together
 	if err := p.cmd.Start(); err != nil {

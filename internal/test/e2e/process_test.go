@@ -32,7 +32,7 @@ var address = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 
 // start runs the binary with a configuration, of the repository unless it is a
 // path, and waits for its banner, which names the address of HTTP. It has an
-// outbox of its own unless env names one.
+// outbox and a file of the broker of its own unless env names them.
 func start(t testing.TB, config string, env ...string) *service {
 	t.Helper()
 	s := &service{output: &syncBuffer{}, exited: make(chan struct{})}
@@ -40,7 +40,7 @@ func start(t testing.TB, config string, env ...string) *service {
 		config = shipped(config)
 	}
 	s.cmd = exec.Command(binary, "-conf", config)
-	s.cmd.Env = append(append(os.Environ(), "KM_HTTP_ADDR=127.0.0.1:0", "KM_GRPC_ADDR=127.0.0.1:0", "KM_MQTT_ADDR=127.0.0.1:0", outbox(t)), env...)
+	s.cmd.Env = append(append(os.Environ(), "KM_HTTP_ADDR=127.0.0.1:0", "KM_GRPC_ADDR=127.0.0.1:0", "KM_MQTT_ADDR=127.0.0.1:0", outbox(t), journal(t)), env...)
 	s.cmd.Stderr = s.output
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -177,6 +177,12 @@ func database(t testing.TB) (variable, path string) {
 func outbox(t testing.TB) string {
 	t.Helper()
 	return "KM_OUTBOX_PATH=" + filepath.Join(t.TempDir(), "outbox.db")
+}
+
+// journal is a new file of the in-process broker, as a variable.
+func journal(t testing.TB) string {
+	t.Helper()
+	return "KM_MQTT_PATH=" + filepath.Join(t.TempDir(), "broker.journal")
 }
 
 // client keeps connections for all posting goroutines.

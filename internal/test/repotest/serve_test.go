@@ -33,6 +33,7 @@ func serveAndStop(t *testing.T, dir, binary string) {
 		"KM_MQTT_ADDR=127.0.0.1:0", "KM_MQTT_BROKER=", // the in-process broker
 		"KM_DATABASE_SOURCE="+filepath.Join(t.TempDir(), "service.db"),
 		"KM_OUTBOX_PATH="+filepath.Join(t.TempDir(), "outbox.db"),
+		"KM_MQTT_PATH="+filepath.Join(t.TempDir(), "broker.journal"),
 	)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
