@@ -20,7 +20,7 @@ type load func(*env) (meter.Sample, error)
 type env struct {
 	plain, secure contender.Target // the null broker
 	mosquitto     func() (host string, err error)
-	own           func() (host string, err error) // the in-process broker, in a process of its own
+	own           func(role string) (host string, err error) // the in-process broker, in a process of its own
 	warmUp        time.Duration
 	time          time.Duration
 	topics        int
@@ -192,7 +192,8 @@ func dispatch(n int) load {
 type via func(*env) (host string, err error)
 
 func viaMosquitto(e *env) (string, error) { return e.mosquitto() }
-func viaOwn(e *env) (string, error)       { return e.own() }
+func viaOwn(e *env) (string, error)       { return e.own(roleBroker) }
+func viaFile(e *env) (string, error)      { return e.own(roleFile) }
 
 // endToEnd publishes through a broker for a while and ends when everything has
 // been delivered.

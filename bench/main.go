@@ -32,6 +32,7 @@ const (
 	roleNull   = "null"
 	roleIdle   = "idle"
 	roleBroker = "in-process"
+	roleFile   = "in-process-file"
 )
 
 type settings struct {
@@ -74,6 +75,8 @@ func (s *settings) run() error {
 		return serveIdle(s.kind, s.host, byte(s.version))
 	case roleBroker:
 		return serveBroker()
+	case roleFile:
+		return serveFile()
 	case "":
 	default:
 		return fmt.Errorf("no role %q", s.role)
@@ -105,7 +108,7 @@ func (s *settings) open() (*env, func(), error) {
 		return nil, nil, err
 	}
 	var m *mosquitto
-	var own *peer
+	own := make(map[string]*peer)
 	e := &env{
 		plain:  contender.Target{Host: p.TCP, Version: 4},
 		secure: contender.Target{Host: p.TLS, Version: 4, TLS: config},
@@ -119,21 +122,23 @@ func (s *settings) open() (*env, func(), error) {
 		}
 		return m.host, nil
 	}
-	e.own = func() (host string, err error) {
-		if own == nil {
-			if own, err = startPeer(roleBroker); err != nil {
+	e.own = func(role string) (host string, err error) {
+		if own[role] == nil {
+			started, err := startPeer(role)
+			if err != nil {
 				return "", err
 			}
+			own[role] = started
 		}
-		return own.TCP, nil
+		return own[role].TCP, nil
 	}
 	return e, func() {
 		p.stop()
 		if m != nil {
 			m.stop()
 		}
-		if own != nil {
-			own.stop()
+		for _, p := range own {
+			p.stop()
 		}
 	}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 
 	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/null"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
@@ -49,13 +50,23 @@ func serveNull() error {
 
 // serveBroker is the process of the in-process broker, with the bounds that
 // mosquitto gets. It ends with its standard input.
-func serveBroker() error {
-	b, err := broker.Listen(broker.MaxInflight(65535), broker.ReceiveMaximum(65535), broker.MaxQueued(0))
+func serveBroker(opts ...broker.Option) error {
+	b, err := broker.Listen(append(opts, broker.MaxInflight(65535), broker.ReceiveMaximum(65535), broker.MaxQueued(0))...)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
 	return announce(addresses{TCP: b.Addr()})
+}
+
+// serveFile is [serveBroker] with a file, which is gone afterwards.
+func serveFile() error {
+	dir, err := os.MkdirTemp("", "bench-broker-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	return serveBroker(broker.WithFile(filepath.Join(dir, "journal")))
 }
 
 // announce tells the parent where it listens, and waits until that ends.

@@ -157,17 +157,18 @@ func receiveRows() []row {
 	}
 }
 
-// brokerRow compares brokers, with one client: ours in a process of its own, and
-// mosquitto.
+// brokerRow compares brokers, with one client: ours in a process of its own, in
+// memory and with a file, and mosquitto in memory.
 func brokerRow(name string, version byte) row {
-	const own, other = "in-process", "mosquitto"
+	const own, file, other = "in-process", "in-process-file", "mosquitto"
 	return row{
 		name: name,
 		entries: []entry{
 			{own, endToEnd(contender.Native, contender.NativeSubscriber, viaOwn, version)},
+			{file, endToEnd(contender.Native, contender.NativeSubscriber, viaFile, version)},
 			{other, endToEnd(contender.Native, contender.NativeSubscriber, viaMosquitto, version)},
 		},
-		goals: []goal{{name, own, other, rate, 0.5, 1}},
+		goals: []goal{{name, own, other, rate, 0.5, 1}, {name + "-file", file, other, rate, 0.5, 1}},
 	}
 }
 

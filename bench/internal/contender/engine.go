@@ -3,10 +3,7 @@ package contender
 import (
 	"context"
 	"crypto/tls"
-	"io"
 	"time"
-
-	"github.com/go-kratos/kratos/v2/log"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
@@ -15,7 +12,7 @@ func engineConfig(t Target) (client.Config, error) {
 	addresses, err := client.ParseAddresses([]string{t.url("mqtt", "mqtts")})
 	cfg := client.Config{
 		Addresses: addresses, ClientID: clientID(), Protocol: client.Version31,
-		Window: Window, FailFast: true, Logger: log.NewStdLogger(io.Discard),
+		Window: Window, FailFast: true, Logger: client.Silence,
 	}
 	if t.Version == 5 {
 		cfg.Protocol = client.Version5
