@@ -15,6 +15,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/sequence"
 )
 
@@ -30,8 +31,8 @@ type Broker struct {
 
 	dedups
 	contradictions contradictions
-	requests       requests
-	replies        replies // of ours to requests of others
+	requests       *request.Pending[*Event]
+	replies        request.Replies // of ours to requests of others
 	gaps           *sequence.Gaps
 	grants         grants    // of the subscriptions
 	unnamed        sync.Once // says that nothing is kept without a client id
@@ -65,16 +66,14 @@ type state struct {
 	outbox   *outbox.Outbox    // nil sends at once
 	sequence *sequence.Numbers // nil numbers nothing
 
-	replyTopics   []replyTopic // that we publish to; nil leaves it to the methods
-	unboundTopics []replyTopic
-	replyLimits   ReplyLimits
+	replies request.Rules
 }
 
 // New never fails and never returns nil: problems of the options are returned
 // by the first method that can.
 func New(opts ...broker.Option) *Broker {
 	b := &Broker{options: broker.NewOptions()}
-	b.requests.init()
+	b.requests = request.NewPending[*Event]()
 	b.losses.Warnf = b.warnf
 	b.gaps = sequence.NewGaps(b.gapTeller())
 	b.settings.apply(&b.options, opts)
@@ -178,10 +177,10 @@ func (s *state) delivery(from *Settings, cfg *client.Config) error {
 // replying resolves where replies may go, and how many.
 func (s *state) replying(from *Settings) (err error) {
 	if from.ReplyTopics != nil {
-		s.replyTopics, err = parseReplyTopics(from.ReplyTopics, true)
+		s.replies.Topics, err = request.ParseTemplates(from.ReplyTopics, true)
 	}
-	unbound, bad := parseReplyTopics(from.UnboundReplyTopics, false)
-	s.unboundTopics, s.replyLimits = unbound, from.ReplyLimits.resolved()
+	unbound, bad := request.ParseTemplates(from.UnboundReplyTopics, false)
+	s.replies.Unbound, s.replies.Limits = unbound, from.ReplyLimits.Resolved()
 	if err != nil {
 		err = event.Setting("Subscriber", "replies.topics", "%w", err)
 	}

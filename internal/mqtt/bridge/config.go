@@ -227,5 +227,5 @@ func (s *Settings) Replies(c *v1.Replies) {
 	if topics := c.GetUnboundTopics(); len(topics) > 0 {
 		s.UnboundReplyTopics = slices.Clone(topics)
 	}
-	s.ReplyLimits.merge(c)
+	s.ReplyLimits.Configure(c)
 }

@@ -1,6 +1,8 @@
 package bridge
 
-import "github.com/kratos-mqtt/kratos-mqtt/event"
+import (
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+)
 
 // Health is a snapshot. It needs no connection.
 func (b *Broker) Health() event.Health {
@@ -11,8 +13,8 @@ func (b *Broker) Health() event.Health {
 	h := s.client.Health()
 	h.ContextHeadersDropped, h.Deletions = b.losses.Headers.Load(), b.deletions.Load()
 	h.MetadataRefused = b.losses.Metadata.Load()
-	h.RepliesDropped = b.replies.dropped.Load()
-	h.LateReplies, h.Missing = b.requests.late.Load(), b.gaps.Missing()
+	h.RepliesDropped = b.replies.Dropped()
+	h.LateReplies, h.Missing = b.requests.Late(), b.gaps.Missing()
 	h.Duplicates, h.WithoutID = b.duplicates.Load(), b.withoutID.Load()
 	h.SequenceJumps, h.SequencesForgotten = b.gaps.Jumps(), b.gaps.Forgotten()
 	h.IDMismatches, h.KeyMismatches = b.contradictions.ids.Load(), b.contradictions.keys.Load()

@@ -66,7 +66,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 		defer cancel()
 	}
 	err := client.ErrorOf("disconnect", "", s.client.Stop(ctx))
-	b.replies.attempts.wait(ctx) // their connection is closed
+	b.replies.Wait(ctx) // their connection is closed
 	s.told.wait(ctx)
 	if s.sequence != nil {
 		s.sequence.Reset()

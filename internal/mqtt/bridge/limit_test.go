@@ -15,6 +15,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 )
 
 // Headers over the limits are not sent, by whatever way.
@@ -148,7 +149,7 @@ func FuzzHeaders(f *testing.F) {
 	f.Add("ce-specversion", "1.0", "ce-id", "1", "id", "2")
 	f.Add("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate", "a=b", "ce-", "")
 	f.Add("", "", "ID", "x", strings.Repeat("k", 129), "v")
-	f.Add(statusCode, "500", statusReason, "a\nb", statusMessage, "\x1b")
+	f.Add("statuscode", "500", "statusreason", "a\nb", "statusmessage", "\x1b")
 	f.Fuzz(func(t *testing.T, k1, v1, k2, v2, k3, v3 string) {
 		list := []client.UserProperty{{Key: k1, Value: v1}, {Key: k2, Value: v2}, {Key: k3, Value: v3}}
 		d := &client.Delivery{Inbound: &client.Inbound{Topic: "a", Properties: &client.Properties{User: list}}}
@@ -171,7 +172,7 @@ func FuzzHeaders(f *testing.F) {
 		if len(e.Header()) > 2*len(list) || len(e.ID()) > envelope.MaxID && !strings.HasPrefix(k1+k2+k3, "ce-") {
 			t.Fatalf("%q", e.Header())
 		}
-		if err := failureIn(e.Header()); err != nil && strings.ContainsAny(err.Error(), "\n\r\x1b") {
+		if err := request.FailureIn(e.Header()); err != nil && strings.ContainsAny(err.Error(), "\n\r\x1b") {
 			t.Fatalf("not fit for a log: %q", err)
 		}
 	})

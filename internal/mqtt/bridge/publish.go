@@ -69,7 +69,7 @@ func (s *state) send(ctx context.Context, topic string, msg *broker.Message, opt
 }
 
 func (s *state) sendWith(ctx context.Context, topic string, msg *broker.Message, opts []broker.PublishOption) error {
-	r, err := newRequest(topic, opts)
+	r, err := newPublishCall(topic, opts)
 	topic = cmp.Or(r.own.Topic, topic)
 	if err == nil && r.generic.Async {
 		return s.sendAsync(ctx, topic, msg, r)
@@ -83,7 +83,7 @@ func (s *state) sendWith(ctx context.Context, topic string, msg *broker.Message,
 	return err
 }
 
-func (s *state) sendSync(ctx context.Context, topic string, msg *broker.Message, r *request) error {
+func (s *state) sendSync(ctx context.Context, topic string, msg *broker.Message, r *publishCall) error {
 	m, err := s.encode(topic, msg, r.generic.BodyCodec, &r.own)
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ func (o *outcome) is(err error) {
 	}
 }
 
-func (s *state) sendAsync(ctx context.Context, topic string, msg *broker.Message, r *request) error {
+func (s *state) sendAsync(ctx context.Context, topic string, msg *broker.Message, r *publishCall) error {
 	m, err := s.encode(topic, msg, r.generic.BodyCodec, &r.own)
 	if err != nil {
 		return err

@@ -61,14 +61,14 @@ const defaultQoS = 1
 // unset tells an option that was not given from one of 0.
 const unset = math.MinInt
 
-// request is what one Publish is asked to do.
-type request struct {
+// publishCall is what one Publish is asked to do.
+type publishCall struct {
 	generic broker.PublishOptions
 	own     PublishSettings
 }
 
-func newRequest(topic string, opts []broker.PublishOption) (*request, error) {
-	r := &request{generic: broker.PublishOptions{RequiredAcks: unset, Retries: unset}, own: PublishSettings{QoS: defaultQoS}}
+func newPublishCall(topic string, opts []broker.PublishOption) (*publishCall, error) {
+	r := &publishCall{generic: broker.PublishOptions{RequiredAcks: unset, Retries: unset}, own: PublishSettings{QoS: defaultQoS}}
 	c := &carrier[PublishSettings]{settings: &r.own}
 	c.keep(&r.generic.Context)
 	for _, opt := range opts {
@@ -86,7 +86,7 @@ func newRequest(topic string, opts []broker.PublishOption) (*request, error) {
 
 // requireAcks reads the generic number of acknowledgements as a QoS; -1, all
 // of them, is at least once.
-func (r *request) requireAcks(topic string) error {
+func (r *publishCall) requireAcks(topic string) error {
 	acks := r.generic.RequiredAcks
 	switch {
 	case acks == unset || acks == -1 || r.own.qosSet:
@@ -99,7 +99,7 @@ func (r *request) requireAcks(topic string) error {
 }
 
 // bound limits ctx by the timeout and the context of the options.
-func (r *request) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+func (r *publishCall) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	other := r.generic.Context
 	if r.generic.Timeout <= 0 && other.Done() == nil {
 		return ctx, func() {}

@@ -11,6 +11,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 )
 
 const opRequest = "request"
@@ -39,7 +40,7 @@ func (b *Broker) Request(ctx context.Context, topic string, msg *broker.Message,
 	if _, ok := ctx.Deadline(); !ok && o.Timeout <= 0 {
 		o.Timeout = requestTimeout
 	}
-	limits := request{generic: broker.PublishOptions{Context: o.Context, Timeout: o.Timeout}}
+	limits := publishCall{generic: broker.PublishOptions{Context: o.Context, Timeout: o.Timeout}}
 	ctx, cancel := limits.bound(ctx)
 	defer cancel()
 	e, err := s.exchange(ctx, topic, msg, &o)
@@ -51,7 +52,7 @@ func (b *Broker) Request(ctx context.Context, topic string, msg *broker.Message,
 
 // exchange publishes a request and waits for the event that replies to it.
 func (s *state) exchange(ctx context.Context, topic string, msg *broker.Message, o *broker.RequestOptions) (*Event, error) {
-	q := &s.broker.requests
+	q := s.broker.requests
 	version, err := s.client.Protocol(ctx)
 	if err != nil {
 		return nil, client.ErrorOf(opRequest, topic, err)
@@ -68,11 +69,11 @@ func (s *state) exchange(ctx context.Context, topic string, msg *broker.Message,
 	}
 	defer inbox.Close()
 	id := uuid.New()
-	reply, err := q.expect(topic, string(id[:]))
+	reply, err := q.Expect(topic, string(id[:]))
 	if err != nil {
 		return nil, err
 	}
-	defer q.forget(string(id[:]))
+	defer q.Forget(string(id[:]))
 	err = s.publish(ctx, topic, msg, broker.WithPublishBodyCodec(o.BodyCodec), PublishOption(func(p *PublishSettings) {
 		p.ResponseTopic, p.Correlation, p.Direct = inbox.Topic, id[:], true
 		if deadline, ok := ctx.Deadline(); ok && version == client.Version5 {
@@ -107,7 +108,7 @@ func noReply(inbox *client.Inbox) error {
 
 // result returns the reply, or the error that it carries.
 func (s *state) result(topic string, e *Event, o *broker.RequestOptions, own *RequestSettings) (*broker.Message, error) {
-	if err := failureIn(e.Header()); err != nil {
+	if err := request.FailureIn(e.Header()); err != nil {
 		return nil, err
 	}
 	if own.Binder == nil {
@@ -123,4 +124,18 @@ func (s *state) result(topic string, e *Event, o *broker.RequestOptions, own *Re
 	}
 	e.msg.Body = e.Body
 	return &e.msg, nil
+}
+
+// replied takes what arrives on a topic for replies. It runs on the read loop of
+// their connection, and waits for nothing.
+func (b *Broker) replied(d *client.Delivery) {
+	s := b.state()
+	e, err := s.open(d)
+	_, correlation := e.Reply()
+	if err != nil {
+		correlation = nil // nobody waits for that
+	}
+	if b.requests.Answer(correlation, e) == 1 {
+		s.log.Warnf("mqtt: a reply came too late, or answers no request of ours: topic %q; such replies are counted", clip(d.Topic))
+	}
 }

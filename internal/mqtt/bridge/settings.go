@@ -16,6 +16,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 )
 
 // Settings are what the MQTT options of both public packages change. They hold
@@ -53,7 +54,7 @@ type Settings struct {
 	ReplyTopics        []string
 	UnboundReplyTopics []string
 	// ReplyLimits bound replies.
-	ReplyLimits ReplyLimits
+	ReplyLimits request.Limits
 	// Hooks are the user's, checked when the settings are resolved.
 	Hooks []any
 	// Retry is how publishes are tried again.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -12,17 +11,13 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
 // MaxInboxes bounds the topics for replies that are subscribed to at a time.
 const MaxInboxes = 64
-
-// InboxPrefix is what the topic for replies of a client begins with. It is not that
-// of the response topics that access rules bind to a device: a client and a device
-// may have the same name.
-const InboxPrefix = "inbox/"
 
 // inboxes are the topics that replies to our requests come on, and their
 // session. What arrives there is taken on its read loop and acknowledged at
@@ -59,7 +54,7 @@ func (r *run) initInboxes() {
 	q := &r.inboxes
 	q.topics, q.ended, q.room = make(map[string]*inbox), make(chan struct{}), make(chan struct{})
 	// Nobody guesses it, and a process that had the client id before has another.
-	q.own = r.inboxPrefix() + uuid.NewString()
+	q.own = request.InboxOf(r.id) + uuid.NewString()
 	q.conn.cfg, r.answers.cfg = &r.client.cfg, &r.client.cfg
 	q.conn.open = func() (*session.Session, error) {
 		cfg := r.clean(inboxWord)
@@ -75,18 +70,6 @@ func (r *run) initInboxes() {
 		return session.New(cfg)
 	}
 	r.answers.open = r.openAnswers
-}
-
-// inboxPrefix is what the topics for replies of each process with our client id
-// have in front of something random.
-func (r *run) inboxPrefix() string { return InboxPrefix + topicLevel(r.id) + "/" }
-
-// formerInboxPrefix is what earlier versions had in the place of [InboxPrefix].
-const formerInboxPrefix = "reply/"
-
-// topicLevel makes one level of a client id, whatever is in it.
-func topicLevel(id string) string {
-	return strings.NewReplacer("%", "%25", "/", "%2F", "+", "%2B", "#", "%23").Replace(id)
 }
 
 // OpenInbox returns a topic for the reply to one request, subscribed to on the

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -58,13 +59,13 @@ func TestStopDuringStartLeavesTheClientID(t *testing.T) {
 func TestTopicsBelowReplyAreKept(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)
-	reply := formerInboxPrefix + idOf(t) + "/" + uuid.NewString()
+	reply := request.FormerInboxOf(idOf(t)) + uuid.NewString()
 	c := running(t, client(t, b.URL()), on("reply/#", ignore))
 	if err := c.Stop(within(t, patience)); err != nil {
 		t.Fatal(err)
 	}
 	source := running(t, client(t, b.URL(), func(c *Config) { c.ClientID = "source" }))
-	topics := []string{"reply/orders", formerInboxPrefix + idOf(t) + "/1", formerInboxPrefix + "other/" + uuid.NewString()}
+	topics := []string{"reply/orders", request.FormerInboxOf(idOf(t)) + "1", request.FormerInboxOf("other") + uuid.NewString()}
 	for _, topic := range append(topics, reply) {
 		publish(t, source, topic, 1, topic)
 	}

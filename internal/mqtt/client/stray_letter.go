@@ -10,6 +10,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -51,8 +52,8 @@ func (r *run) keeps(m *session.Inbound, grace time.Duration) {
 // over a session of their own; in that of the subscriber an earlier version left
 // some. Other topics with the same first level are anybody's.
 func (r *run) isReply(topic string) bool {
-	for _, prefix := range []string{InboxPrefix, formerInboxPrefix} {
-		if name, ours := strings.CutPrefix(topic, prefix+topicLevel(r.id)+"/"); ours && uuid.Validate(name) == nil {
+	for _, prefix := range []string{request.InboxOf(r.id), request.FormerInboxOf(r.id)} {
+		if name, ours := strings.CutPrefix(topic, prefix); ours && uuid.Validate(name) == nil {
 			return true
 		}
 	}

@@ -19,7 +19,7 @@ func levels() [][]string {
 		{"link", "delivery", "topic"},
 		{"session"},
 		{"envelope"},
-		{"parking", "outbox", "sequence"},
+		{"parking", "outbox", "request", "sequence"},
 		{"client"},
 		{"bridge"}, // until all of it has found its room
 	}

@@ -1,4 +1,4 @@
-package bridge
+package request
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
 // A replier chooses no status that the caller's HTTP server cannot answer with, and
@@ -29,7 +29,7 @@ func TestStatusCodeOfAReplierIsAnError(t *testing.T) {
 		"1000": 502, "99999": 502, "600": 502, "302": 502, "399": 502, "250": 502, "200": 502, "100": 502, "0": 502, "-1": 502,
 		"": 502, "x": 502, "4e2": 502, "99999999999999999999": 502, "\x1b[31m\n" + strings.Repeat("9", 10_000): 502,
 	} {
-		err := failureIn([]client.UserProperty{{Key: statusCode, Value: code}, {Key: statusReason, Value: "WHY"}})
+		err := FailureIn([]session.UserProperty{{Key: statusCode, Value: code}, {Key: statusReason, Value: "WHY"}})
 		k := kerrors.FromError(err)
 		if err == nil || int(k.Code) != want || (k.Reason == "BAD_REPLY") != (want == 502) {
 			t.Errorf("%.20q: %v", code, err)
@@ -45,7 +45,7 @@ func TestStatusCodeOfAReplierIsAnError(t *testing.T) {
 			t.Errorf("%.20q: HTTP status %d", code, w.Code)
 		}
 	}
-	if err := failureIn([]client.UserProperty{{Key: statusMessage, Value: "x"}}); err != nil {
+	if err := FailureIn([]session.UserProperty{{Key: statusMessage, Value: "x"}}); err != nil {
 		t.Errorf("a reply without a status code: %v", err)
 	}
 }
@@ -57,9 +57,9 @@ func TestTextsOfAReplyAreBounded(t *testing.T) {
 		"long": strings.Repeat("x", 100_000), "runes": strings.Repeat("日本", 50_000), "broken": strings.Repeat("\xff", 50_000),
 		"controls": strings.Repeat("\x1b[31mred\r\n\u202e", 10_000), "NUL": "a\x00b", "": "", "plain": "no such device",
 	} {
-		properties := []client.UserProperty{{Key: statusCode, Value: "418"}, {Key: statusReason, Value: text}, {Key: statusMessage, Value: text}}
-		taken := kerrors.FromError(failureIn(properties))
-		sent := statusOf(&event.StatusError{Code: 418, Reason: text, Message: text})
+		properties := []session.UserProperty{{Key: statusCode, Value: "418"}, {Key: statusReason, Value: text}, {Key: statusMessage, Value: text}}
+		taken := kerrors.FromError(FailureIn(properties))
+		sent := StatusOf(&event.StatusError{Code: 418, Reason: text, Message: text})
 		for what, got := range map[string][2]string{"sent": {sent[1].Value, sent[2].Value}, "taken": {taken.Reason, taken.Message}} {
 			for i, most := range []int{maxStatusReason, maxStatusMessage} {
 				s := got[i]
@@ -97,8 +97,8 @@ func TestUnknownErrorsGoOutAsAConstantText(t *testing.T) {
 		"gRPC, no connection": {status.Error(codes.Unavailable, "dial tcp 10.1.2.3:5432"), 503, "INTERNAL", "internal error", true},
 		"time":                {fmt.Errorf("%w: %w", secret, context.DeadlineExceeded), 504, "TIMEOUT", "the handler's time was up", false},
 	} {
-		k, hidden := forRequester(tt.err)
-		got := statusOf(k)
+		k, hidden := ForRequester(tt.err)
+		got := StatusOf(k)
 		if got[0].Value != fmt.Sprint(tt.code) || got[2].Value != tt.message || hidden != tt.hidden || tt.reason != "" && got[1].Value != tt.reason {
 			t.Errorf("%s: %v, hidden %v", name, got, hidden)
 		}

@@ -1,4 +1,4 @@
-package bridge
+package request
 
 import (
 	"fmt"
@@ -9,13 +9,13 @@ import (
 
 func TestResponseTopicsAreBounded(t *testing.T) {
 	t.Parallel()
-	l := ReplyLimits{Levels: 3, Length: 7}.resolved()
+	l := Limits{Levels: 3, Length: 7}.Resolved()
 	for topic, want := range map[string]bool{"a/b/c": true, "a/b/c/d": false, "a/b/c/": false, "äöüäöüä": true, "aaaaaaaa": false, "": true} {
 		if err := l.check(topic); (err == nil) != want {
 			t.Errorf("%q: %v", topic, err)
 		}
 	}
-	l = ReplyLimits{}.resolved()
+	l = Limits{}.Resolved()
 	if err := l.check("reply/A" + strings.Repeat("/x", 14)); err != nil {
 		t.Error(err)
 	}
@@ -28,7 +28,7 @@ func TestResponseTopicsAreBounded(t *testing.T) {
 func TestRequestersHaveTheirShare(t *testing.T) {
 	t.Parallel()
 	var r requesters
-	l := ReplyLimits{PerMinute: 60, BytesPerMinute: 6000}.resolved()
+	l := Limits{PerMinute: 60, BytesPerMinute: 6000}.Resolved()
 	a, b, now := r.key("a"), r.key("b"), time.Now()
 	admitted := func(key uint64, n, size int) (ok int) {
 		for range n {
@@ -66,7 +66,7 @@ func TestRequestersHaveTheirShare(t *testing.T) {
 func TestRequesterTakesNothingFromItsOrigin(t *testing.T) {
 	t.Parallel()
 	var r requesters
-	l := ReplyLimits{PerMinute: 10, Requesters: 100}.resolved()
+	l := Limits{PerMinute: 10, Requesters: 100}.Resolved()
 	origin, flood, honest, now := r.key("", "tenants/1"), r.key("flood"), r.key("honest"), time.Now()
 	for n := range 1000 {
 		if err := r.admitOf(flood, origin, 1, &l, now); (err == nil) != (n < 10) {
@@ -92,7 +92,7 @@ func TestRequesterTakesNothingFromItsOrigin(t *testing.T) {
 func TestRequestersAreBarredLongerEachTime(t *testing.T) {
 	t.Parallel()
 	var r requesters
-	l, now := ReplyLimits{}.resolved(), time.Now()
+	l, now := Limits{}.Resolved(), time.Now()
 	key := r.key("a")
 	for _, seconds := range []int{15, 60, 240, 960, 3600, 3600} {
 		want := time.Duration(seconds) * time.Second
@@ -117,7 +117,7 @@ func TestRequestersAreBarredLongerEachTime(t *testing.T) {
 func TestRequestersAreBounded(t *testing.T) {
 	t.Parallel()
 	var r requesters
-	l, now := ReplyLimits{Requesters: 100}.resolved(), time.Now()
+	l, now := Limits{Requesters: 100}.Resolved(), time.Now()
 	barred := r.key("barred")
 	r.barred(barred, &l, now)
 	for i := range 10_000 {
@@ -125,10 +125,7 @@ func TestRequestersAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	n, linked := len(r.known), 0
-	for s := r.oldest; s != nil; s = s.newer {
-		linked++
-	}
+	n, linked := len(r.known), r.used.Len()
 	if n > 100 || n != linked {
 		t.Errorf("%d and %d requesters are remembered, want at most 100", n, linked)
 	}

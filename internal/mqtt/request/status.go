@@ -1,4 +1,4 @@
-package bridge
+package request
 
 import (
 	"context"
@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
 // User properties of a reply that is an error. They are names that the
@@ -40,11 +39,11 @@ func isStatus(code int) bool {
 	return code >= http.StatusBadRequest && code <= 599
 }
 
-// forRequester is the error as its requester may know it: what a handler means for
+// ForRequester returns the error as its requester may know it: what a handler means for
 // the caller is a Kratos error, an [event.Error], or a gRPC status that blames the
 // caller or has a reason. Of any other one the text may name hosts and queries, as
-// that of a gRPC client without a connection does; hidden is set for it.
-func forRequester(err error) (e *event.StatusError, hidden bool) {
+// that of a gRPC client without a connection does; hidden is true for it.
+func ForRequester(err error) (e *event.StatusError, hidden bool) {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &event.StatusError{
 			Code: http.StatusGatewayTimeout, Reason: string(event.ReasonTimeout), Message: "the handler's time was up",
@@ -60,14 +59,14 @@ func forRequester(err error) (e *event.StatusError, hidden bool) {
 	return &event.StatusError{Code: s.Code, Reason: reasonInternal, Message: "internal error"}, true
 }
 
-// statusOf returns the properties of an error. A code that is none of an error
+// StatusOf returns the properties of an error. A code that is none of an error
 // goes out as 500.
-func statusOf(s *event.StatusError) []client.UserProperty {
+func StatusOf(s *event.StatusError) []session.UserProperty {
 	code := s.Code
 	if !isStatus(code) {
 		code = http.StatusInternalServerError
 	}
-	return []client.UserProperty{
+	return []session.UserProperty{
 		{Key: statusCode, Value: strconv.Itoa(code)},
 		{Key: statusReason, Value: statusText(s.Reason, maxStatusReason)},
 		{Key: statusMessage, Value: statusText(s.Message, maxStatusMessage)},
@@ -77,25 +76,14 @@ func statusOf(s *event.StatusError) []client.UserProperty {
 // statusText is the beginning of a text as one printable line of at most so many
 // bytes.
 func statusText(s string, most int) string {
-	s = logsafe.Line(cut(s, most))
-	return cut(s, most)
+	s = logsafe.Line(logsafe.Cut(s, most))
+	return logsafe.Cut(s, most)
 }
 
-// cut ends a text before the rune that has no room.
-func cut(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	for most > 0 && !utf8.RuneStart(s[most]) {
-		most--
-	}
-	return s[:most]
-}
-
-// failureIn returns the error that a reply carries. Whoever may publish to our
+// FailureIn returns the error that a reply carries. Whoever may publish to our
 // topic chose it: a code that is none of an error would be an answer that the
 // caller's HTTP server cannot give, or a success that is none.
-func failureIn(header []client.UserProperty) error {
+func FailureIn(header []session.UserProperty) error {
 	text, ok := envelope.Last(header, statusCode)
 	if !ok {
 		return nil
@@ -103,9 +91,14 @@ func failureIn(header []client.UserProperty) error {
 	code, err := strconv.Atoi(text)
 	if err != nil || !isStatus(code) {
 		return &event.StatusError{Code: http.StatusBadGateway, Reason: reasonBadReply, Message: fmt.Sprintf(
-			"status code %q of the reply, want 400 to 599, or none for success", logsafe.Line(cut(text, maxStatusReason)))}
+			"status code %q of the reply, want 400 to 599, or none for success", logsafe.Line(logsafe.Cut(text, maxStatusReason)))}
 	}
 	reason, _ := envelope.Last(header, statusReason)
 	message, _ := envelope.Last(header, statusMessage)
 	return &event.StatusError{Code: code, Reason: statusText(reason, maxStatusReason), Message: statusText(message, maxStatusMessage)}
+}
+
+// Unsendable returns the error of a reply that cannot be sent as it is.
+func Unsendable() *event.StatusError {
+	return &event.StatusError{Code: http.StatusInternalServerError, Reason: reasonBadReply, Message: "the reply cannot be sent"}
 }

@@ -1,0 +1,86 @@
+package request
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+)
+
+const maxPending = 2048 // requests that wait for a reply
+
+// Pending are the requests that wait for a reply, which is a T. It is safe for
+// concurrent use.
+type Pending[T any] struct {
+	mu      sync.Mutex
+	waiting map[string]waiting[T] // by correlation data
+	topics  map[string]int        // how many of them are for which topic
+	late    atomic.Int64          // replies that nobody waits for
+}
+
+// waiting is one request.
+type waiting[T any] struct {
+	topic string
+	reply chan T
+}
+
+// NewPending returns a table without requests.
+func NewPending[T any]() *Pending[T] {
+	return &Pending[T]{waiting: make(map[string]waiting[T]), topics: make(map[string]int)}
+}
+
+// Expect makes room for one reply. A topic gets no more than it leaves to others:
+// one whose replier is dead has half of the room, two have a third each, and so on. Beyond that the error is a
+// QUOTA_EXCEEDED. The correlation is to be forgotten.
+func (q *Pending[T]) Expect(topic, correlation string) (<-chan T, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if own, free := q.topics[topic], maxPending-len(q.waiting); own >= free {
+		return nil, &event.Error{
+			Op: "request", Topic: logsafe.Clip(topic), Reason: event.ReasonQuota,
+			Cause: fmt.Errorf("%d requests wait for a reply, %d of them for one of this topic", len(q.waiting), own),
+		}
+	}
+	ch := make(chan T, 1)
+	q.waiting[correlation] = waiting[T]{topic, ch}
+	q.topics[topic]++
+	return ch, nil
+}
+
+// Forget ends the wait.
+func (q *Pending[T]) Forget(correlation string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.remove(correlation)
+}
+
+// remove returns the channel of a request that waits no longer; nil for none.
+func (q *Pending[T]) remove(correlation string) chan T {
+	w, ok := q.waiting[correlation]
+	if !ok {
+		return nil
+	}
+	delete(q.waiting, correlation)
+	if q.topics[w.topic]--; q.topics[w.topic] == 0 {
+		delete(q.topics, w.topic)
+	}
+	return w.reply
+}
+
+// Answer hands a reply to the request that waits for it, once and without waiting. It
+// returns how many replies, with this one, nobody waited for; 0 when it was handed over.
+func (q *Pending[T]) Answer(correlation []byte, reply T) (late int64) {
+	q.mu.Lock()
+	ch := q.remove(string(correlation))
+	q.mu.Unlock()
+	if ch == nil {
+		return q.late.Add(1)
+	}
+	ch <- reply // it has room
+	return 0
+}
+
+// Late returns how many replies nobody waited for.
+func (q *Pending[T]) Late() int64 { return q.late.Load() }
