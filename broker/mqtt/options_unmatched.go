@@ -28,7 +28,7 @@ import (
 // filters. QoS 0 is dropped at once, and so is what still comes for a filter after
 // Unsubscribe. Default: 10 s, and event.UnmatchedDeadLetter.
 func WithUnmatched(grace time.Duration, then event.Unmatched) broker.Option {
-	return bridge.Option(func(s *bridge.Settings) { s.Config.UnmatchedGrace, s.Unmatched = &grace, then })
+	return bridge.Option(func(s *bridge.Settings) { s.Config.UnmatchedGrace, s.Config.Unmatched = &grace, then })
 }
 
 // WithPreviousFilters names topic filters, with $share and group for shared ones,

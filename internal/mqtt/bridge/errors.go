@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
@@ -33,13 +32,13 @@ func clip(topic string) string { return logsafe.Clip(topic) }
 
 // classify dead-letters at once what no retry can help: the message cannot be
 // decoded, or the handler says by the code of a Kratos error that it is to blame.
-func classify(err error) client.Verdict {
+func classify(err error) event.Verdict {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return client.Retry
+		return event.Retry
 	}
 	switch event.StatusOf(err).Code {
 	case 400, 413, 422, 501:
-		return client.DeadLetter
+		return event.DeadLetter
 	}
-	return client.Retry
+	return event.Retry
 }

@@ -135,7 +135,7 @@ func FuzzConsume(f *testing.F) {
 		if err == nil || handled {
 			return
 		}
-		if classify(err) != client.DeadLetter {
+		if classify(err) != event.DeadLetter {
 			t.Fatalf("%v is tried again", err)
 		}
 		if strings.ContainsAny(err.Error(), "\n\r\x1b\x00") || len(err.Error()) > 2000 {

@@ -7,7 +7,6 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // The bound of parked messages is that of all attempts unless it is set, where 0
@@ -40,7 +39,7 @@ func TestParkMaxAttempts(t *testing.T) {
 		}
 		joined := all.policy(s.policy(sub), "f")
 		joined.apply(sub)
-		if sub.ParkMaxAttempts != tt.want || sub.Exhausted != client.ExhaustedPark {
+		if sub.ParkMaxAttempts != tt.want || sub.Exhausted != event.ExhaustedPark {
 			t.Errorf("%s: %d, want %d", name, sub.ParkMaxAttempts, tt.want)
 		}
 	}

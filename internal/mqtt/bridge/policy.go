@@ -23,8 +23,8 @@ type policy struct {
 	attempts                                int
 	parkAttempts                            int // -1 is no bound
 	concurrency                             int
-	exhausted                               client.Exhaustion
-	reasons                                 map[string]client.Verdict // by reason or code
+	exhausted                               event.Exhausted
+	reasons                                 map[string]event.Verdict // by reason or code
 	ownSession                              bool
 	sessionName                             string
 	trustSender, ignoreRetained             *bool
@@ -55,22 +55,22 @@ func readPolicies(c *v1.Subscriber, cannotPark error) (policies, error) {
 			p.duration(key+".retry_budget", d, &own.budget)
 		}
 		p.retry(key+".retry", s.GetRetry(), &own)
-		var err error
-		if own.exhausted, err = exhaustion(event.Exhausted(s.GetExhausted())); err != nil {
+		own.exhausted = event.Exhausted(s.GetExhausted())
+		if err := checkExhausted(own.exhausted); err != nil {
 			p.addf(key+".exhausted", "%w", err)
 		}
 		if s.ParkMaxAttempts != nil {
 			own.parkAttempts = parkAttempts(int(s.GetParkMaxAttempts()))
 		}
-		if own.exhausted == client.ExhaustedPark && cannotPark != nil {
+		if own.exhausted == event.ExhaustedPark && cannotPark != nil {
 			p.addf(key+".exhausted", "%w", cannotPark)
 		}
 		own.session(&p, key, s)
-		verdicts := make(map[string]event.Verdict, len(s.GetReasons()))
+		own.reasons = make(map[string]event.Verdict, len(s.GetReasons()))
 		for reason, v := range s.GetReasons() {
-			verdicts[reason] = event.Verdict(v)
+			own.reasons[reason] = event.Verdict(v)
 		}
-		if own.reasons, err = readReasons(verdicts); err != nil {
+		if err := checkReasons(own.reasons); err != nil {
 			p.addf(key+".reasons", "%w", err)
 		}
 		all.by[name] = own
@@ -119,59 +119,45 @@ func parkAttempts(n int) int {
 	return n
 }
 
-func exhaustion(e event.Exhausted) (client.Exhaustion, error) {
+func checkExhausted(e event.Exhausted) error {
 	switch e {
-	case "":
-		return 0, nil
-	case event.ExhaustedPark:
-		return client.ExhaustedPark, nil
-	case event.ExhaustedDeadLetter:
-		return client.ExhaustedDeadLetter, nil
-	case event.ExhaustedBlock:
-		return client.ExhaustedBlock, nil
-	case event.ExhaustedDrop:
-		return client.ExhaustedDrop, nil
+	case "", event.ExhaustedPark, event.ExhaustedDeadLetter, event.ExhaustedBlock, event.ExhaustedDrop:
+		return nil
 	}
-	return 0, errors.New("is not known, want park, dead_letter, block or drop")
+	return errors.New("is not known, want park, dead_letter, block or drop")
 }
 
-func verdict(v event.Verdict) (client.Verdict, error) {
+func checkVerdict(v event.Verdict) error {
 	switch v {
-	case event.Retry:
-		return client.Retry, nil
-	case event.DeadLetter:
-		return client.DeadLetter, nil
-	case event.Drop:
-		return client.Drop, nil
-	case event.Acknowledge:
-		return client.Acknowledge, nil
+	case event.Retry, event.DeadLetter, event.Drop, event.Acknowledge:
+		return nil
 	}
-	return client.Retry, errors.New("is not known, want retry, dead_letter, drop or acknowledge")
+	return errors.New("is not known, want retry, dead_letter, drop or acknowledge")
 }
 
-// readReasons reports every value that is no verdict.
-func readReasons(all map[string]event.Verdict) (map[string]client.Verdict, error) {
-	known := make(map[string]client.Verdict, len(all))
+// checkReasons reports every value that is no verdict.
+func checkReasons(all map[string]event.Verdict) error {
 	var errs []error
 	for _, reason := range slices.Sorted(maps.Keys(all)) {
-		v, err := verdict(all[reason])
+		err := checkVerdict(all[reason])
 		if err == nil && reason == "" {
 			err = errors.New("no reason and no code")
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%q: %w", reason, err))
 		}
-		known[reason] = v
 	}
-	return known, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // classify returns the verdict for an error: its own, else by its reason, else by
 // its code, else by its class.
-func (p *policy) classify(err error) client.Verdict {
+func (p *policy) classify(err error) event.Verdict {
 	if v, ok := event.VerdictOf(err); ok {
-		own, _ := verdict(v) // an unknown one is retried
-		return own
+		if checkVerdict(v) != nil {
+			return event.Retry
+		}
+		return v
 	}
 	if len(p.reasons) > 0 {
 		e := event.StatusOf(err)
@@ -200,7 +186,7 @@ func (p *policy) over(to *policy) {
 	put(&to.trustSender, p.trustSender)
 	put(&to.ignoreRetained, p.ignoreRetained)
 	if len(p.reasons) > 0 {
-		merged := make(map[string]client.Verdict, len(to.reasons)+len(p.reasons))
+		merged := make(map[string]event.Verdict, len(to.reasons)+len(p.reasons))
 		maps.Copy(merged, to.reasons)
 		maps.Copy(merged, p.reasons)
 		to.reasons = merged

@@ -78,20 +78,20 @@ func TestPolicyPrecedence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	code := policy{attempts: 2, budget: time.Second, reasons: map[string]client.Verdict{"A": client.Retry, "B": client.Drop}}
+	code := policy{attempts: 2, budget: time.Second, reasons: map[string]event.Verdict{"A": event.Retry, "B": event.Drop}}
 	p := all.policy(code, "", "a/+", "$share/g/a/+")
 	if p.attempts != 2 || p.budget != time.Minute || p.minBackoff != time.Second || p.maxBackoff != 2*time.Second ||
-		p.concurrency != 3 || p.exhausted != client.ExhaustedDrop || p.reasons["A"] != client.Drop || p.reasons["B"] != client.Drop ||
-		p.reasons["404"] != client.Acknowledge {
+		p.concurrency != 3 || p.exhausted != event.ExhaustedDrop || p.reasons["A"] != event.Drop || p.reasons["B"] != event.Drop ||
+		p.reasons["404"] != event.Acknowledge {
 		t.Errorf("%+v", p)
 	}
-	if code.reasons["A"] != client.Retry {
+	if code.reasons["A"] != event.Retry {
 		t.Error("the code's reasons were changed")
 	}
 	if p := all.policy(policy{}, "/pkg.Events/Report", "reports"); p.timeout != time.Hour || p.attempts != 9 {
 		t.Errorf("%+v", p)
 	}
-	if p := all.policy(code, "other"); p.budget != time.Second || p.exhausted != 0 {
+	if p := all.policy(code, "other"); p.budget != time.Second || p.exhausted != "" {
 		t.Errorf("%+v", p)
 	}
 	var sub client.Subscription
@@ -103,32 +103,32 @@ func TestPolicyPrecedence(t *testing.T) {
 
 func TestClassify(t *testing.T) {
 	t.Parallel()
-	p := policy{reasons: map[string]client.Verdict{
-		"GONE": client.Drop, "404": client.Acknowledge, "400": client.Retry, "BAD_JSON": client.DeadLetter, "503": client.DeadLetter,
+	p := policy{reasons: map[string]event.Verdict{
+		"GONE": event.Drop, "404": event.Acknowledge, "400": event.Retry, "BAD_JSON": event.DeadLetter, "503": event.DeadLetter,
 	}}
 	wrap := func(err error) error { return fmt.Errorf("use case: %w", fmt.Errorf("repository: %w", err)) }
 	for name, tt := range map[string]struct {
 		err        error
-		want, bare client.Verdict // with and without the reasons
+		want, bare event.Verdict // with and without the reasons
 	}{
-		"plain":                    {errors.New("x"), client.Retry, client.Retry},
-		"400":                      {wrap(kerrors.BadRequest("R", "m")), client.Retry, client.DeadLetter},
-		"413":                      {wrap(kerrors.New(413, "R", "m")), client.DeadLetter, client.DeadLetter},
-		"422":                      {wrap(kerrors.New(422, "R", "m")), client.DeadLetter, client.DeadLetter},
-		"501":                      {wrap(kerrors.New(501, "R", "m")), client.DeadLetter, client.DeadLetter},
-		"404":                      {wrap(kerrors.NotFound("R", "m")), client.Acknowledge, client.Retry},
-		"reason over code":         {wrap(kerrors.NotFound("GONE", "m")), client.Drop, client.Retry},
-		"503":                      {kerrors.ServiceUnavailable("R", "m"), client.DeadLetter, client.Retry},
-		"joined":                   {errors.Join(errors.New("x"), kerrors.New(422, "R", "m")), client.DeadLetter, client.DeadLetter},
-		"ours":                     {wrap(codecError("decode", "a", errors.New("x"))), client.Retry, client.DeadLetter},
-		"timeout":                  {wrap(context.DeadlineExceeded), client.Retry, client.Retry},
-		"stopped":                  {wrap(context.Canceled), client.Retry, client.Retry},
-		"permanent":                {wrap(event.Permanent(errors.New("x"))), client.DeadLetter, client.DeadLetter},
-		"verdict over reason":      {event.WithVerdict(kerrors.NotFound("GONE", "m"), event.Retry), client.Retry, client.Retry},
-		"the outer of two":         {event.WithVerdict(event.Permanent(errors.New("x")), event.Drop), client.Drop, client.Drop},
-		"acknowledge":              {event.WithVerdict(errors.New("x"), event.Acknowledge), client.Acknowledge, client.Acknowledge},
-		"an unknown verdict":       {event.WithVerdict(errors.New("x"), "?"), client.Retry, client.Retry},
-		"permanent around timeout": {event.Permanent(context.DeadlineExceeded), client.DeadLetter, client.DeadLetter},
+		"plain":                    {errors.New("x"), event.Retry, event.Retry},
+		"400":                      {wrap(kerrors.BadRequest("R", "m")), event.Retry, event.DeadLetter},
+		"413":                      {wrap(kerrors.New(413, "R", "m")), event.DeadLetter, event.DeadLetter},
+		"422":                      {wrap(kerrors.New(422, "R", "m")), event.DeadLetter, event.DeadLetter},
+		"501":                      {wrap(kerrors.New(501, "R", "m")), event.DeadLetter, event.DeadLetter},
+		"404":                      {wrap(kerrors.NotFound("R", "m")), event.Acknowledge, event.Retry},
+		"reason over code":         {wrap(kerrors.NotFound("GONE", "m")), event.Drop, event.Retry},
+		"503":                      {kerrors.ServiceUnavailable("R", "m"), event.DeadLetter, event.Retry},
+		"joined":                   {errors.Join(errors.New("x"), kerrors.New(422, "R", "m")), event.DeadLetter, event.DeadLetter},
+		"ours":                     {wrap(codecError("decode", "a", errors.New("x"))), event.Retry, event.DeadLetter},
+		"timeout":                  {wrap(context.DeadlineExceeded), event.Retry, event.Retry},
+		"stopped":                  {wrap(context.Canceled), event.Retry, event.Retry},
+		"permanent":                {wrap(event.Permanent(errors.New("x"))), event.DeadLetter, event.DeadLetter},
+		"verdict over reason":      {event.WithVerdict(kerrors.NotFound("GONE", "m"), event.Retry), event.Retry, event.Retry},
+		"the outer of two":         {event.WithVerdict(event.Permanent(errors.New("x")), event.Drop), event.Drop, event.Drop},
+		"acknowledge":              {event.WithVerdict(errors.New("x"), event.Acknowledge), event.Acknowledge, event.Acknowledge},
+		"an unknown verdict":       {event.WithVerdict(errors.New("x"), "?"), event.Retry, event.Retry},
+		"permanent around timeout": {event.Permanent(context.DeadlineExceeded), event.DeadLetter, event.DeadLetter},
 	} {
 		if got := p.classify(tt.err); got != tt.want {
 			t.Errorf("%s: %v, want %v", name, got, tt.want)

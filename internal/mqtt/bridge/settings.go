@@ -67,8 +67,6 @@ type Settings struct {
 	Outbox *Outbox
 	// Dedup remembers the ids of handled messages; nil remembers none.
 	Dedup dedup.Window
-	// Unmatched says what becomes of messages without a subscription.
-	Unmatched event.Unmatched
 	// OnDisconnect is told why a connection was lost.
 	OnDisconnect func(error)
 

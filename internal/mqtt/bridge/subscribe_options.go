@@ -44,8 +44,7 @@ type SubscribeSettings struct {
 	TrustSender    bool // with trace context, baggage and metadata
 	IgnoreRetained bool // messages that the broker had kept are not handled
 
-	reasons map[string]client.Verdict
-	refuse  func(context.Context, *Event, error) error // told of what cannot be decoded
+	refuse func(context.Context, *Event, error) error // told of what cannot be decoded
 }
 
 // OnUndecodable is told of a message that cannot be decoded. Its nil error
@@ -87,8 +86,9 @@ func subscription(filter string, o *broker.SubscribeOptions, s *SubscribeSetting
 		Timeout: s.Timeout, Budget: s.Budget, Backoff: o.RetryDelay, MaxBackoff: s.MaxBackoff,
 	}
 	var err error
-	if sub.Exhausted, err = exhaustion(s.Exhausted); err != nil {
-		err = fmt.Errorf("exhausted %q %w", s.Exhausted, err)
+	sub.Exhausted = s.Exhausted
+	if bad := checkExhausted(s.Exhausted); bad != nil {
+		err = fmt.Errorf("exhausted %q %w", s.Exhausted, bad)
 	}
 	if n := s.ParkMaxAttempts; n != nil {
 		if *n < 0 {
@@ -108,16 +108,14 @@ func subscription(filter string, o *broker.SubscribeOptions, s *SubscribeSetting
 	default:
 		sub.MaxAttempts = o.MaxRetries + 1
 	}
-	reasons, bad := readReasons(s.Reasons)
-	s.reasons = reasons
-	return sub, errors.Join(err, bad)
+	return sub, errors.Join(err, checkReasons(s.Reasons))
 }
 
 // policy is what the options in code say.
 func (s *SubscribeSettings) policy(sub *client.Subscription) policy {
 	return policy{
 		timeout: sub.Timeout, budget: sub.Budget, minBackoff: sub.Backoff, maxBackoff: sub.MaxBackoff,
-		attempts: sub.MaxAttempts, parkAttempts: sub.ParkMaxAttempts, concurrency: sub.Concurrency, exhausted: sub.Exhausted, reasons: s.reasons,
+		attempts: sub.MaxAttempts, parkAttempts: sub.ParkMaxAttempts, concurrency: sub.Concurrency, exhausted: sub.Exhausted, reasons: s.Reasons,
 		ownSession: s.OwnSession, sessionName: s.SessionName, trustSender: &s.TrustSender, ignoreRetained: &s.IgnoreRetained,
 	}
 }

@@ -17,7 +17,7 @@ func (s *Settings) unmatched(c *v1.Subscriber) {
 		grace := d.AsDuration() // 0 is a value
 		s.Config.UnmatchedGrace = &grace
 	}
-	put(&s.Unmatched, event.Unmatched(c.GetUnmatched()))
+	put(&s.Config.Unmatched, event.Unmatched(c.GetUnmatched()))
 	put(&s.Config.KeepFilters, c.GetKeepFilters())
 	put(&s.Config.SharePrefix, c.GetSharedGroupPrefix())
 	if filters := c.GetPreviousFilters(); len(filters) > 0 {
@@ -31,11 +31,8 @@ func (s *Settings) resolveUnmatched(cfg *client.Config) error {
 	if g := cfg.UnmatchedGrace; g != nil && *g < 0 {
 		p.addf("unmatched_grace", "is %v, want 0s or more", *g)
 	}
-	switch s.Unmatched {
-	case "", event.UnmatchedDeadLetter:
-		cfg.UnmatchedDrop = false
-	case event.UnmatchedDrop:
-		cfg.UnmatchedDrop = true
+	switch cfg.Unmatched {
+	case "", event.UnmatchedDeadLetter, event.UnmatchedDrop:
 	default:
 		p.addf("unmatched", "is not known, want %s or %s", event.UnmatchedDeadLetter, event.UnmatchedDrop)
 	}

@@ -145,9 +145,9 @@ type Config struct {
 	// is kept unacknowledged for one that comes later, since the connection or the
 	// last registration; nil is 10 s.
 	UnmatchedGrace *time.Duration
-	// UnmatchedDrop drops it after that, counted, instead of making it a dead
-	// letter.
-	UnmatchedDrop bool
+	// Unmatched is what becomes of it after that; the zero value is
+	// [event.UnmatchedDeadLetter].
+	Unmatched event.Unmatched
 	// SharePrefix is what the broker has in the place of $share in shared filters; ""
 	// is that.
 	SharePrefix string

@@ -191,7 +191,7 @@ func TestDeadLetterFails(t *testing.T) {
 	read := letters(t, b.URL())
 	var log book
 	bad := on("work", func(context.Context, *Delivery) error { return errors.New("bad") })
-	bad.Classify = func(error) Verdict { return DeadLetter }
+	bad.Classify = func(error) event.Verdict { return event.DeadLetter }
 	bad.Backoff = time.Millisecond
 	c := running(t, client(t, p.URL(), logTo(&log), func(c *Config) { c.StoreTimeout = time.Second }), bad)
 	tested(t, c) // what is dropped below is of dead letters
@@ -234,11 +234,11 @@ func TestT14_PanicAndPermanentErrors(t *testing.T) {
 		return nil
 	})
 	s.MaxAttempts, s.Backoff = 2, time.Millisecond
-	s.Classify = func(err error) Verdict {
+	s.Classify = func(err error) event.Verdict {
 		if errors.Is(err, permanent) {
-			return DeadLetter
+			return event.DeadLetter
 		}
-		return Retry
+		return event.Retry
 	}
 	c := running(t, client(t, b.URL(), logTo(&log)), s)
 	publish(t, c, "work", 1, "panic", "bad", "good")
@@ -339,7 +339,10 @@ func TestT03_UnmatchedTopic(t *testing.T) {
 				store = deadletter.NewMemory(0)
 			)
 			second := running(t, client(t, b.URL(), logTo(&log), keepIn(store), func(c *Config) {
-				c.UnmatchedGrace, c.UnmatchedDrop = &grace, drop
+				c.UnmatchedGrace = &grace
+				if drop {
+					c.Unmatched = event.UnmatchedDrop
+				}
 			}), on("new", func(_ context.Context, d *Delivery) error {
 				got.add("%s", d.Payload)
 				return nil

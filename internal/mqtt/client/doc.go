@@ -61,14 +61,10 @@ type (
 	Address = link.Address
 	// Proxy is what connections go through.
 	Proxy = link.Proxy
-	// Verdict says what becomes of a message whose handler failed.
-	Verdict = delivery.Verdict
 	// Protocol is the version of MQTT.
 	Protocol = session.Protocol
 	// LaterError is the error of a handler that could not begin.
 	LaterError = delivery.LaterError
-	// Exhaustion says what becomes of a message whose attempts are used up.
-	Exhaustion = delivery.Exhaustion
 )
 
 // DefaultPublishTimeout bounds a publish whose context has no deadline.
@@ -79,22 +75,6 @@ const (
 	Auto      = session.Auto
 	Version31 = session.Version31
 	Version5  = session.Version5
-)
-
-// The verdicts that the public packages give.
-const (
-	Retry       = delivery.Retry
-	DeadLetter  = delivery.DeadLetter
-	Drop        = delivery.Drop
-	Acknowledge = delivery.Acknowledge
-)
-
-// What may follow the last attempt; the zero value is the default.
-const (
-	ExhaustedPark       = delivery.ExhaustedPark
-	ExhaustedDeadLetter = delivery.ExhaustedDeadLetter
-	ExhaustedBlock      = delivery.ExhaustedBlock
-	ExhaustedDrop       = delivery.ExhaustedDrop
 )
 
 // NewID makes an id.

@@ -63,7 +63,7 @@ func TestMaxAttemptsBindsParkedMessages(t *testing.T) {
 				got.add("%s", d.Payload)
 				return nil
 			})
-			s.Exhausted, s.MaxAttempts, s.ParkMaxAttempts, s.Backoff = ExhaustedPark, tt.attempts, tt.park, time.Millisecond
+			s.Exhausted, s.MaxAttempts, s.ParkMaxAttempts, s.Backoff = event.ExhaustedPark, tt.attempts, tt.park, time.Millisecond
 			s.MaxBackoff, s.Budget = 5*time.Millisecond, 2*time.Millisecond
 			c := running(t, client(t, mqtttest.Mosquitto(t).URL(), keepIn(store)), s)
 			publish(t, c, "orders", 1, "bad", "behind")

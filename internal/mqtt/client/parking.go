@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
@@ -96,7 +97,7 @@ func (r *run) newBacklog(s *Subscription) (*parking.Backlog, error) {
 		},
 	}, r.client.owner(s))
 	policy := r.policy(s)
-	policy.MaxAttempts, policy.Exhausted, policy.Observer = 1, delivery.ExhaustedPark, r.observer()
+	policy.MaxAttempts, policy.Exhausted, policy.Observer = 1, event.ExhaustedPark, r.observer()
 	policy.Park = func(ctx context.Context, d *Delivery, cause error, attempts int) error {
 		return b.ParkAgain(ctx, d, cause, attempts)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
@@ -253,12 +254,12 @@ func (w *world) start(t *testing.T) (*run, *Subscription) {
 		t.Fatal(err)
 	}
 	s := on("+", w.handle)
-	s.Exhausted, s.ParkMaxAttempts = ExhaustedPark, -1
-	s.MaxAttempts, s.Classify = 3, func(err error) Verdict {
+	s.Exhausted, s.ParkMaxAttempts = event.ExhaustedPark, -1
+	s.MaxAttempts, s.Classify = 3, func(err error) event.Verdict {
 		if errors.Is(err, errPermanent) {
-			return DeadLetter
+			return event.DeadLetter
 		}
-		return Retry
+		return event.Retry
 	}
 	if _, err := c.Subscribe(t.Context(), s); err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -51,7 +52,7 @@ func (s *shaky) List(ctx context.Context, q deadletter.Query) ([]*deadletter.Let
 }
 
 // park has a subscription park, without a bound on the attempts.
-func park(s *Subscription) { s.Exhausted, s.ParkMaxAttempts = ExhaustedPark, -1 }
+func park(s *Subscription) { s.Exhausted, s.ParkMaxAttempts = event.ExhaustedPark, -1 }
 
 func statsOf(t testing.TB, s deadletter.Store) deadletter.Stats {
 	t.Helper()
@@ -232,11 +233,11 @@ func TestParkingEnds(t *testing.T) {
 	})
 	s.MaxAttempts, s.Backoff, s.MaxBackoff = 1, time.Millisecond, 5*time.Millisecond
 	park(s)
-	s.Classify = func(err error) Verdict {
+	s.Classify = func(err error) event.Verdict {
 		if errors.Is(err, permanent) {
-			return DeadLetter
+			return event.DeadLetter
 		}
-		return Retry
+		return event.Retry
 	}
 	s.OnDeadLetter = func(context.Context, *Delivery, error) { told.Add(1) }
 	c := running(t, client(t, mqtttest.Mosquitto(t).URL(), keepIn(store), func(c *Config) { c.ParkLimit = 300 * time.Millisecond }), s)
@@ -362,7 +363,7 @@ func TestExhausted(t *testing.T) {
 	store := deadletter.NewMemory(0)
 	var blocked atomic.Int64
 	var log book
-	sub := func(filter string, e Exhaustion) *Subscription {
+	sub := func(filter string, e event.Exhausted) *Subscription {
 		s := on(filter, func(_ context.Context, d *Delivery) error {
 			if d.Topic == "block" && blocked.Add(1) > 5 {
 				return nil
@@ -374,7 +375,7 @@ func TestExhausted(t *testing.T) {
 		return s
 	}
 	c := running(t, client(t, b.URL(), keepIn(store), logTo(&log)),
-		sub("drop", ExhaustedDrop), sub("dead", ExhaustedDeadLetter), sub("block", ExhaustedBlock), sub("park", ExhaustedPark))
+		sub("drop", event.ExhaustedDrop), sub("dead", event.ExhaustedDeadLetter), sub("block", event.ExhaustedBlock), sub("park", event.ExhaustedPark))
 	for _, topic := range []string{"drop", "dead", "block", "park"} {
 		publish(t, c, topic, 1, "x")
 	}
@@ -387,11 +388,11 @@ func TestExhausted(t *testing.T) {
 	for name, c := range map[string]*Client{
 		"does not park": client(t, b.URL()), "client id": client(t, b.URL(), keepIn(store), func(c *Config) { c.ClientID = "" }),
 	} {
-		if _, err := c.Subscribe(t.Context(), sub("park", ExhaustedPark)); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := c.Subscribe(t.Context(), sub("park", event.ExhaustedPark)); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	manual := sub("manual", ExhaustedPark)
+	manual := sub("manual", event.ExhaustedPark)
 	manual.ManualAck = true
 	if _, err := c.Subscribe(t.Context(), manual); err == nil || !strings.Contains(err.Error(), "by hand") {
 		t.Error(err)

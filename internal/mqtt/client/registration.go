@@ -157,7 +157,7 @@ func (c *Client) mayRegister(s *Subscription) error {
 	if err := c.oneGroup(s); err != nil {
 		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: err}
 	}
-	if why := c.cannotPark(s); s.Exhausted == ExhaustedPark && why != nil {
+	if why := c.cannotPark(s); s.Exhausted == event.ExhaustedPark && why != nil {
 		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: why}
 	}
 	return nil

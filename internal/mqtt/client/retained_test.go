@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
@@ -224,7 +225,7 @@ func TestDeadLetterTopic(t *testing.T) {
 		var got seen
 		fail := func(context.Context, *Delivery) error { return errors.New("bad") }
 		s := on("work", fail)
-		s.Classify = func(error) Verdict { return DeadLetter }
+		s.Classify = func(error) event.Verdict { return event.DeadLetter }
 		own := on("letters", func(_ context.Context, d *Delivery) error {
 			kept := envelope.Kept(d.Inbound)
 			l, err := deadletter.Decode(&kept)
@@ -255,7 +256,7 @@ func TestDeadLetterTopicFails(t *testing.T) {
 	p := mqtttest.NewProxy(t, b.URL())
 	store := deadletter.NewMemory(0)
 	s := on("work", func(context.Context, *Delivery) error { return errors.New("bad") })
-	s.Classify = func(error) Verdict { return DeadLetter }
+	s.Classify = func(error) event.Verdict { return event.DeadLetter }
 	c := running(t, client(t, p.URL(), keepIn(store), func(c *Config) { c.DeadLetterTopic, c.StoreTimeout = "letters", time.Second }), s)
 	p.Drop(mqtttest.ToClient, mqtttest.TypePuback, 1000)
 	source := running(t, client(t, b.URL(), func(c *Config) { c.ClientID = "source" }))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
@@ -18,7 +19,7 @@ import (
 // letters: as one that no retry helps, tried until the store has it.
 func (at *subscriber) prepareStrays() (err error) {
 	r := at.run
-	policy := r.policy(&Subscription{Classify: func(error) delivery.Verdict { return delivery.DeadLetter }})
+	policy := r.policy(&Subscription{Classify: func(error) event.Verdict { return event.DeadLetter }})
 	policy.DeadLetter = func(ctx context.Context, d *Delivery, cause error, _ int) error {
 		return r.deadLetter(ctx, d, cause, 0) // no handler ran
 	}
@@ -39,7 +40,7 @@ func (r *run) keeps(m *session.Inbound, grace time.Duration) {
 	c := r.client
 	if c.counts.kept.Add(1) == 1 {
 		then := "a dead letter"
-		if c.cfg.UnmatchedDrop {
+		if c.cfg.Unmatched == event.UnmatchedDrop {
 			then = "dropped"
 		}
 		c.log.Warnf("mqtt: no subscription matches topic %q: the message is kept unacknowledged for %v, for a subscription that comes later, and then %s; further ones are counted",

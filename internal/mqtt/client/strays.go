@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
@@ -241,7 +242,7 @@ func (t *strays) unwanted(m *session.Inbound) bool {
 // settle ends what found no handler in time.
 func (at *subscriber) settle(over []stray) {
 	c := at.run.client
-	if c.cfg.UnmatchedDrop {
+	if c.cfg.Unmatched == event.UnmatchedDrop {
 		for _, s := range over {
 			at.drop(s.Inbound)
 		}

@@ -76,9 +76,9 @@ type Subscription struct {
 	// what is parked or blocked.
 	MaxBackoff time.Duration
 	// Classify decides about an error of the handler; nil retries all.
-	Classify func(error) delivery.Verdict
+	Classify func(error) event.Verdict
 	// Exhausted says what follows the last attempt; 0 dead-letters.
-	Exhausted Exhaustion
+	Exhausted event.Exhausted
 	// ParkMaxAttempts is the most attempts at a parked message, those before it
 	// was parked included; 0 is MaxAttempts, and less than 0 leaves it to the park
 	// limit of the client.

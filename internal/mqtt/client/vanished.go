@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
@@ -51,7 +52,7 @@ func (t *strays) isGone(m *session.Inbound) bool {
 func (r *run) tellGone(at *subscriber, m *session.Inbound) {
 	c := r.client
 	then := "a dead letter"
-	if c.cfg.UnmatchedDrop {
+	if c.cfg.Unmatched == event.UnmatchedDrop {
 		then = "dropped"
 	}
 	c.log.Warnf("mqtt: topic %q is of a filter that the session of %q has from an earlier version of the service, and that this one has no subscription for: the message is %s at once; further ones are counted",

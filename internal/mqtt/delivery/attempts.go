@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // Handler handles one message; attempt counts from 1. ctx ends at the deadline
@@ -234,16 +236,16 @@ func (d *Delivery[M]) judge() (again time.Duration, judged bool) {
 		d.result = Handled
 		return 0, true
 	}
-	verdict := Retry
+	verdict := event.Retry
 	_ = guard(func() error { verdict = policy.Classify(err); return nil })
 	switch verdict {
-	case Acknowledge:
+	case event.Acknowledge:
 		d.result = Handled
 		return 0, true
-	case Drop:
+	case event.Drop:
 		d.result = Dropped
 		return 0, true
-	case DeadLetter:
+	case event.DeadLetter:
 		if policy.DeadLetter != nil {
 			d.result = Permanent
 			d.giveUp()
@@ -267,12 +269,12 @@ func (d *Delivery[M]) judge() (again time.Duration, judged bool) {
 func (d *Delivery[M]) exhaust() bool {
 	policy := &d.attempts.policy
 	switch {
-	case policy.Exhausted == ExhaustedDrop:
+	case policy.Exhausted == event.ExhaustedDrop:
 		d.result = Dropped
 		return true
-	case policy.Exhausted == ExhaustedPark:
+	case policy.Exhausted == event.ExhaustedPark:
 		d.result = Parked
-	case policy.Exhausted == ExhaustedDeadLetter && policy.DeadLetter != nil:
+	case policy.Exhausted == event.ExhaustedDeadLetter && policy.DeadLetter != nil:
 		d.result = Exhausted
 	default:
 		d.repeats().pauses.MaxInterval = policy.MaxBlocked

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // T14: a panic is an error of the attempt.
@@ -41,7 +43,7 @@ func TestPanicsInClassifyAndDeadLetter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		letters := 0
 		done := deliver(t, func(context.Context, string, int) error { return errBoom }, Policy[string]{
-			Classify: func(error) Verdict { panic("classify") },
+			Classify: func(error) event.Verdict { panic("classify") },
 			DeadLetter: func(context.Context, string, error, int) error {
 				if letters++; letters == 1 {
 					panic("dead letter")
@@ -191,7 +193,7 @@ func TestDeadLetterFailsThenSucceeds(t *testing.T) {
 // Without a place for dead letters nothing is given up, whatever the verdict.
 func TestNoDeadLetterRetriesOn(t *testing.T) {
 	t.Parallel()
-	for _, verdict := range []Verdict{Retry, DeadLetter} {
+	for _, verdict := range []event.Verdict{event.Retry, event.DeadLetter} {
 		synctest.Test(t, func(t *testing.T) {
 			attempts := 0
 			done := deliver(t, func(context.Context, string, int) error {
@@ -199,7 +201,7 @@ func TestNoDeadLetterRetriesOn(t *testing.T) {
 					return errBoom
 				}
 				return nil
-			}, Policy[string]{MaxAttempts: 2, MaxBackoff: time.Second, Classify: func(error) Verdict { return verdict }})
+			}, Policy[string]{MaxAttempts: 2, MaxBackoff: time.Second, Classify: func(error) event.Verdict { return verdict }})
 			done.want(t, 1)
 			if attempts != 50 {
 				t.Errorf("%d attempts", attempts)
@@ -217,7 +219,7 @@ func TestStopIsNoFailure(t *testing.T) {
 		s := newScheduler(t, SchedulerOptions{})
 		policy := Policy[string]{
 			MaxAttempts: 1,
-			Classify:    func(error) Verdict { t.Error("classified"); return Drop },
+			Classify:    func(error) event.Verdict { t.Error("classified"); return event.Drop },
 			DeadLetter:  func(context.Context, string, error, int) error { t.Error("dead-lettered"); return nil },
 			Observer:    j.observer(),
 		}

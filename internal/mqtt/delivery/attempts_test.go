@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 var errBoom = errors.New("boom")
@@ -120,14 +122,14 @@ func TestHandledAtOnce(t *testing.T) {
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		verdict Verdict
+		verdict event.Verdict
 		want    []string
 		letters int
 	}{
-		{Acknowledge, []string{"attempted m 1 0s boom", "finished m handled 1 boom"}, 0},
-		{Drop, []string{"attempted m 1 0s boom", "finished m dropped 1 boom"}, 0},
-		{DeadLetter, []string{"attempted m 1 0s boom", "finished m permanent 1 boom"}, 1},
-		{Retry, []string{
+		{event.Acknowledge, []string{"attempted m 1 0s boom", "finished m handled 1 boom"}, 0},
+		{event.Drop, []string{"attempted m 1 0s boom", "finished m dropped 1 boom"}, 0},
+		{event.DeadLetter, []string{"attempted m 1 0s boom", "finished m permanent 1 boom"}, 1},
+		{event.Retry, []string{
 			"attempted m 1 0s boom", "retrying m 1 boom",
 			"attempted m 2 0s boom", "finished m exhausted 2 boom",
 		}, 1},
@@ -140,7 +142,7 @@ func TestVerdicts(t *testing.T) {
 				letters := 0
 				done := deliver(t, func(context.Context, string, int) error { return errBoom }, Policy[string]{
 					MaxAttempts: 2,
-					Classify:    func(error) Verdict { return tt.verdict },
+					Classify:    func(error) event.Verdict { return tt.verdict },
 					DeadLetter: func(_ context.Context, msg string, err error, attempts int) error {
 						letters++
 						if msg != "m" || !errors.Is(err, errBoom) || attempts == 0 {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // What follows the last attempt.
@@ -18,17 +20,17 @@ func TestExhausted(t *testing.T) {
 		}
 	}
 	for name, tt := range map[string]struct {
-		exhausted Exhaustion
+		exhausted event.Exhausted
 		noPark    bool
 		permanent bool
 		want      []string
 	}{
 		"default":     {want: []string{"dead after 2: boom", "finished m exhausted 2 boom"}}, // reports.md A9
-		"park":        {exhausted: ExhaustedPark, want: []string{"parked after 2: boom", "finished m parked 2 boom"}},
+		"park":        {exhausted: event.ExhaustedPark, want: []string{"parked after 2: boom", "finished m parked 2 boom"}},
 		"no parking":  {noPark: true, want: []string{"dead after 2: boom", "finished m exhausted 2 boom"}},
-		"dead letter": {exhausted: ExhaustedDeadLetter, want: []string{"dead after 2: boom", "finished m exhausted 2 boom"}},
-		"drop":        {exhausted: ExhaustedDrop, want: []string{"finished m dropped 2 boom"}},
-		"block":       {exhausted: ExhaustedBlock, want: []string{"finished m handled 9 <nil>"}},
+		"dead letter": {exhausted: event.ExhaustedDeadLetter, want: []string{"dead after 2: boom", "finished m exhausted 2 boom"}},
+		"drop":        {exhausted: event.ExhaustedDrop, want: []string{"finished m dropped 2 boom"}},
+		"block":       {exhausted: event.ExhaustedBlock, want: []string{"finished m handled 9 <nil>"}},
 		"permanent":   {permanent: true, want: []string{"dead after 1: boom", "finished m permanent 1 boom"}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -41,7 +43,7 @@ func TestExhausted(t *testing.T) {
 				p.Park = nil
 			}
 			if tt.permanent {
-				p.Classify = func(error) Verdict { return DeadLetter }
+				p.Classify = func(error) event.Verdict { return event.DeadLetter }
 			}
 			done := deliver(t, func(_ context.Context, _ string, attempt int) error {
 				if attempt == 9 {
@@ -112,7 +114,7 @@ func TestNoRoom(t *testing.T) {
 				},
 			}
 			if permanent {
-				p.Classify = func(error) Verdict { return DeadLetter }
+				p.Classify = func(error) event.Verdict { return event.DeadLetter }
 			}
 			done := deliver(t, func(context.Context, string, int) error {
 				if attempts++; attempts == 20 {
@@ -152,7 +154,7 @@ func TestStoreTimeout(t *testing.T) {
 func TestParkIsRequired(t *testing.T) {
 	t.Parallel()
 	nop := func(context.Context, string, int) error { return nil }
-	for _, p := range []Policy[string]{{Exhausted: ExhaustedPark}, {Held: func(string) Hold { return Free }}, {StoreTimeout: -1}, {MaxBlocked: -1}} {
+	for _, p := range []Policy[string]{{Exhausted: event.ExhaustedPark}, {Held: func(string) Hold { return Free }}, {StoreTimeout: -1}, {MaxBlocked: -1}} {
 		if _, err := NewAttempts(nop, p); err == nil {
 			t.Errorf("%+v was accepted", p)
 		}

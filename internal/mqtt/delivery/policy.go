@@ -5,39 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
-)
 
-// Verdict says what becomes of a message after a failed attempt.
-type Verdict int
-
-// The verdicts.
-const (
-	// Retry runs the handler again after a pause, as long as the budget lasts;
-	// what follows is up to [Policy.Exhausted].
-	Retry Verdict = iota
-	// DeadLetter gives up at once: no further attempt can succeed.
-	DeadLetter
-	// Drop acknowledges the message and counts it as dropped.
-	Drop
-	// Acknowledge acknowledges the message as if it had been handled.
-	Acknowledge
-)
-
-// Exhaustion says what becomes of a message whose attempts are used up.
-type Exhaustion int
-
-// The exhaustions.
-const (
-	// ExhaustedDefault dead-letters it.
-	ExhaustedDefault Exhaustion = iota
-	// ExhaustedPark parks it.
-	ExhaustedPark
-	// ExhaustedDeadLetter dead-letters it.
-	ExhaustedDeadLetter
-	// ExhaustedBlock goes on trying; nothing behind it is acknowledged.
-	ExhaustedBlock
-	// ExhaustedDrop acknowledges it and counts it as dropped.
-	ExhaustedDrop
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // Hold reports whether a message may be handled now.
@@ -91,9 +60,9 @@ type Policy[M any] struct {
 	// MaxBlocked is the longest pause after that: MaxBackoff when that is set,
 	// else [DefaultMaxBlocked].
 	MaxBlocked time.Duration
-	// Classify decides about an error of the handler; nil is [Retry] for all. A
+	// Classify decides about an error of the handler; nil is [event.Retry] for all. A
 	// panic in it is taken as Retry.
-	Classify func(error) Verdict
+	Classify func(error) event.Verdict
 	// StoreTimeout bounds one call of DeadLetter or Park, [DefaultDeadline].
 	StoreTimeout time.Duration
 	// DeadLetter stores a message that is given up, with the last error and the
@@ -103,11 +72,11 @@ type Policy[M any] struct {
 	// too. With a nil DeadLetter nothing is given up: the handler is retried
 	// without an end in the same way.
 	DeadLetter func(ctx context.Context, msg M, err error, attempts int) error
-	// Exhausted is what follows the last attempt, [ExhaustedDefault].
-	Exhausted Exhaustion
+	// Exhausted is what follows the last attempt, the zero value is [event.ExhaustedDeadLetter].
+	Exhausted event.Exhausted
 	// Park stores a message that is handled again later by somebody else, as
 	// DeadLetter does; err is nil and attempts 0 when it only has to wait for
-	// others. Required for ExhaustedPark and Held.
+	// others. Required for event.ExhaustedPark and Held.
 	Park func(ctx context.Context, msg M, err error, attempts int) error
 	// Held is asked before the first attempt, after each pause again; nil is
 	// Free.
@@ -196,7 +165,7 @@ func (p Policy[M]) validate() error {
 	check(p.MaxBackoff < 0, "MaxBackoff is negative: %v", p.MaxBackoff)
 	check(p.StoreTimeout < 0, "StoreTimeout is negative: %v", p.StoreTimeout)
 	check(p.MaxBlocked < 0, "MaxBlocked is negative: %v", p.MaxBlocked)
-	check(p.Park == nil && (p.Exhausted == ExhaustedPark || p.Held != nil), "Park is nil")
+	check(p.Park == nil && (p.Exhausted == event.ExhaustedPark || p.Held != nil), "Park is nil")
 	d := p.withDefaults()
 	check(d.MinBackoff > d.MaxBackoff, "MinBackoff %v is above MaxBackoff %v", d.MinBackoff, d.MaxBackoff)
 	return errors.Join(errs...)
@@ -213,11 +182,11 @@ func (p Policy[M]) withDefaults() Policy[M] {
 	setDefault(&p.MinBackoff, DefaultMinBackoff)
 	setDefault(&p.MaxBlocked, max(DefaultMaxBlocked, p.MinBackoff))
 	setDefault(&p.MaxBackoff, max(DefaultMaxBackoff, p.MinBackoff))
-	if p.Exhausted == ExhaustedDefault {
-		p.Exhausted = ExhaustedDeadLetter
+	if p.Exhausted == "" {
+		p.Exhausted = event.ExhaustedDeadLetter
 	}
 	if p.Classify == nil {
-		p.Classify = func(error) Verdict { return Retry }
+		p.Classify = func(error) event.Verdict { return event.Retry }
 	}
 	return p
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // An attempt that was made elsewhere counts, and who is behind a parked message
@@ -108,7 +110,7 @@ func TestTriedTogether(t *testing.T) {
 			tries := 0
 			a, err := NewAttempts(func(context.Context, string, int) error { tries++; return single }, Policy[string]{
 				MaxAttempts: 1,
-				Classify:    func(error) Verdict { return DeadLetter },
+				Classify:    func(error) event.Verdict { return event.DeadLetter },
 				DeadLetter:  func(context.Context, string, error, int) error { return nil },
 				Observer:    Observer[string]{Finished: func(_ string, o Outcome) { end = o }},
 			})
