@@ -86,8 +86,10 @@ func client(t testing.TB, url string, opts ...option) *Client {
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Addresses: addrs, ClientID: idOf(t), Protocol: Version31, Logger: Silence, Service: "shop",
-		MinReconnectDelay: time.Millisecond, MaxReconnectDelay: 20 * time.Millisecond,
+		Connection: Connection{
+			Addresses: addrs, ClientID: idOf(t), MinReconnectDelay: time.Millisecond, MaxReconnectDelay: 20 * time.Millisecond,
+		},
+		Protocol: Version31, Logger: Silence, Service: "shop",
 	}
 	for _, o := range opts {
 		o(&cfg)

@@ -275,7 +275,7 @@ func TestSubscriptionsMoveToANewClient(t *testing.T) {
 
 func TestConfigurationProblems(t *testing.T) {
 	t.Parallel()
-	_, err := NewClient(Config{Concurrency: -1, Queue: -1, KeepAlive: -1, DeadLetterTopic: "a/#"}, nil)
+	_, err := NewClient(Config{Concurrency: -1, Queue: -1, Connection: Connection{KeepAlive: -1}, DeadLetterTopic: "a/#"}, nil)
 	for _, part := range []string{"connection.addresses", "subscriber.concurrency", "subscriber.queue", "connection.keep_alive", "subscriber.dead_letter_topic"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%v does not name %q", err, part)

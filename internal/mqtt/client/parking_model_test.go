@@ -248,7 +248,7 @@ func (w *world) start(t *testing.T) (*run, *Subscription) {
 		t.Fatal(err)
 	}
 	c, err := NewClient(Config{
-		Addresses: addrs, ClientID: "model", Logger: Silence, DeadLetters: w, ParkLimit: w.parkLimit, Concurrency: w.concurrency,
+		Connection: Connection{Addresses: addrs, ClientID: "model"}, Logger: Silence, DeadLetters: w, ParkLimit: w.parkLimit, Concurrency: w.concurrency,
 	}, nil)
 	if err != nil {
 		t.Fatal(err)

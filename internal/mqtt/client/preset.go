@@ -59,17 +59,6 @@ func FindPreset(name string) (Preset, error) {
 	return Preset{}, fmt.Errorf("is not known, want one of %s", strings.Join(names, ", "))
 }
 
-// protocol is the configured one, else what suits the broker.
-func (c *Config) protocol() session.Protocol {
-	switch {
-	case c.Protocol != session.Auto || c.ForceAuto:
-		return c.Protocol
-	case c.persistent():
-		return c.Preset.Persistent
-	}
-	return c.Preset.Clean
-}
-
 // ParseProtocol reads "auto", "3.1.1" or "5"; empty is auto.
 func ParseProtocol(s string) (session.Protocol, error) {
 	switch s {

@@ -186,7 +186,7 @@ func TestSignedRetainedLetters(t *testing.T) {
 			t.Errorf("%d replayed, %v", n, err)
 		}
 	})
-	if _, err := NewClient(Config{Addresses: []Address{{}}, LetterKeys: deadletter.Keys{[]byte("short")}}, nil); err == nil || !strings.Contains(err.Error(), "mac_keys") {
+	if _, err := NewClient(Config{Connection: Connection{Addresses: []Address{{}}}, LetterKeys: deadletter.Keys{[]byte("short")}}, nil); err == nil || !strings.Contains(err.Error(), "mac_keys") {
 		t.Errorf("a short key: %v", err)
 	}
 }

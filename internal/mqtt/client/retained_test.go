@@ -199,7 +199,7 @@ func TestRetainedIsChosen(t *testing.T) {
 	if err := c.Health().DeadLetterError; err != nil {
 		t.Error(err)
 	}
-	if _, err := NewClient(Config{Addresses: c.cfg.Addresses, Retained: true, DeadLetters: deadletter.NewMemory(0)}, nil); err == nil {
+	if _, err := NewClient(Config{Connection: c.cfg.Connection, Retained: true, DeadLetters: deadletter.NewMemory(0)}, nil); err == nil {
 		t.Error("two stores were accepted")
 	}
 	if err := c.Stop(within(t, patience)); err != nil {
