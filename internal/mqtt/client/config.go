@@ -118,9 +118,6 @@ type Config struct {
 	// Unmatched is what becomes of it after that; the zero value is
 	// [event.UnmatchedDeadLetter].
 	Unmatched event.Unmatched
-	// SharePrefix is what the broker has in the place of $share in shared filters; ""
-	// is that.
-	SharePrefix string
 	// PreviousFilters are filters of earlier versions that the session may still
 	// have; they are unsubscribed.
 	PreviousFilters []string
