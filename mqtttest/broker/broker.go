@@ -24,7 +24,8 @@ type Broker struct {
 	running   bool
 	conns     map[*conn]struct{}
 
-	refused atomic.Int64 // connections above the bound
+	refused        atomic.Int64 // connections above the bound
+	received, sent atomic.Int64 // bytes
 
 	mu       sync.Mutex // guards all below, and the sessions
 	observer func(Observed)
@@ -45,6 +46,10 @@ type Broker struct {
 	numbers       uint64   // given to what the journal names
 	generation    uint64   // of the journal's file, see [message]
 	recovery      Recovery
+
+	began time.Time // of the run, zero while the broker is stopped
+	sys   *time.Timer
+	told  map[string]string // below $SYS/broker
 }
 
 // Listen starts a broker. It reports all problems of the options at once.
@@ -109,7 +114,7 @@ func (b *Broker) Start() error {
 		b.closeJournal(false)
 		return err
 	}
-	b.locked(b.startSaving)
+	b.locked(func() { b.startSaving(); b.startSys() })
 	return nil
 }
 
@@ -135,6 +140,7 @@ func (b *Broker) Stop() {
 		}
 		b.save()
 		b.stopSaving()
+		b.stopSys()
 	})
 	b.thaw()
 	b.each(func(c *conn) {

@@ -130,6 +130,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		_ = c.socket.SetReadDeadline(time.Now().Add(partingTime))
 	}
 	n, err := c.socket.Read(p)
+	c.b.received.Add(int64(n))
 	c.arrival = time.Now()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		if c.parting.Load() {
@@ -218,7 +219,9 @@ func (c *conn) write() {
 			!c.journal.wait(chunk.after, c.closed) {
 			return
 		}
-		if _, err := c.socket.Write(chunk.b); err != nil {
+		n, err := c.socket.Write(chunk.b)
+		c.b.sent.Add(int64(n))
+		if err != nil {
 			c.close()
 			return
 		}

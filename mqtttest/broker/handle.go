@@ -150,6 +150,10 @@ func (c *conn) handlePublish(p Packet, refusal *Injected) error {
 	}
 	var code byte
 	switch {
+	case isSys(topic) && c.version == 5:
+		code = reasonNotAuthorized
+	case isSys(topic):
+		b.counts.Swallowed++
 	case refusal == nil && m.retain && m.qos > 0 && c.version == 5 && !b.retainable(string(topic), len(topic)+len(m.props)+len(m.payload)):
 		code = reasonQuota
 	case refusal == nil:

@@ -104,6 +104,16 @@ func (j *journal) append(encode func([]byte) []byte) {
 	j.appended.Add(uint64(len(j.pending) - before))
 }
 
+// stats are the size of the file and how often it could not be written.
+func (j *journal) stats() (bytes, failures int64) {
+	if j == nil {
+		return 0, 0
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.last.Load(), j.failures
+}
+
 // position is where the journal ends now.
 func (j *journal) position() uint64 {
 	if j == nil {

@@ -27,6 +27,7 @@ type options struct {
 	maxRetainedBytes int
 	maxSubscriptions int
 	file             string
+	sysEvery         time.Duration
 	syncEvery        time.Duration
 	maxPacket        int
 	announcePacket   bool
@@ -45,7 +46,7 @@ func defaults() options {
 	return options{
 		listeners: []*listener{{scheme: "mqtt", address: "127.0.0.1:0"}}, log: slog.New(slog.DiscardHandler),
 		maxConnections: 10_000, maxInflight: 20, receiveMaximum: 20, maxQueued: 1_000_000, maxQueuedBytes: 64 << 20,
-		maxSessions: 100_000, maxRetained: 100_000, maxRetainedBytes: 64 << 20, maxSubscriptions: 10_000, syncEvery: time.Second,
+		maxSessions: 100_000, maxRetained: 100_000, maxRetainedBytes: 64 << 20, maxSubscriptions: 10_000, syncEvery: time.Second, sysEvery: 10 * time.Second,
 		maxPacket: 16 << 20, maxQoS: 2, aliasMaximum: 10,
 	}
 }
@@ -81,8 +82,8 @@ func (o *options) validate() error {
 			bad("%d %s, want at least 1", n, name)
 		}
 	}
-	if o.syncEvery < 0 {
-		bad("file written through every %v", o.syncEvery)
+	if o.syncEvery < 0 || o.sysEvery < 0 {
+		bad("file written through every %v, $SYS told every %v", o.syncEvery, o.sysEvery)
 	}
 	if o.file != "" && (o.saveEvery > 0 || o.saveAfter > 0) {
 		bad("saving now and then is for a broker without a file")
@@ -231,6 +232,12 @@ func SaveEvery(d time.Duration) Option { return func(o *options) { o.saveEvery =
 // SaveAfter saves after that many changes, see [SaveEvery]. Both may be set;
 // a large number alone saves on [Broker.Save] and [Broker.Stop] only.
 func SaveAfter(changes int) Option { return func(o *options) { o.saveAfter = changes } }
+
+// SysEvery is how often who subscribes below $SYS/broker is told what has changed
+// there: at QoS 0, with the names that Mosquitto has. A new subscription gets all at
+// once. Nobody else may publish below $SYS. 0 tells it to new subscriptions only.
+// Default: 10 s. [Broker.Stats] has the same.
+func SysEvery(d time.Duration) Option { return func(o *options) { o.sysEvery = d } }
 
 // WithSeed makes what is decided by chance repeatable. Default: 1.
 func WithSeed(seed uint64) Option { return func(o *options) { o.seed = seed } }

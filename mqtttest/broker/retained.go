@@ -48,6 +48,7 @@ func (b *Broker) sendRetained(sub *subscription, fresh bool) {
 	if sub.group != nil || sub.retainHandling == 2 || (sub.retainHandling == 1 && !fresh) {
 		return
 	}
+	b.sendSys(sub)
 	for _, topic := range slices.Sorted(maps.Keys(b.retained)) {
 		if !matches(sub.levels, topic) {
 			continue

@@ -12,7 +12,7 @@ import (
 
 func TestWildcards(t *testing.T) {
 	t.Parallel()
-	topics := []string{"a", "a/b", "a/b/c", "b", "/a", "a/", "$SYS/x", "$x"}
+	topics := []string{"a", "a/b", "a/b/c", "b", "/a", "a/", "$own/x", "$x"}
 	for filter, want := range map[string][]string{
 		"#":       {"a", "a/b", "a/b/c", "b", "/a", "a/"},
 		"+":       {"a", "b"},
@@ -22,8 +22,8 @@ func TestWildcards(t *testing.T) {
 		"+/+":     {"a/b", "/a", "a/"},
 		"a/+/c":   {"a/b/c"},
 		"+/b/#":   {"a/b", "a/b/c"},
-		"$SYS/#":  {"$SYS/x"},
-		"$SYS/+":  {"$SYS/x"},
+		"$own/#":  {"$own/x"},
+		"$own/+":  {"$own/x"},
 		"a":       {"a"},
 		"a/b/c/#": {"a/b/c"},
 	} {

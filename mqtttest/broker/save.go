@@ -153,6 +153,7 @@ func (b *Broker) Kill(keepSessions bool) Loss {
 	var loss Loss
 	b.locked(func() {
 		b.stopSaving()
+		b.stopSys()
 		loss = b.crash(keepSessions)
 	})
 	b.closeJournal(true)

@@ -187,6 +187,9 @@ func (s *session) testament(w *will) {
 		return
 	}
 	s.will = nil
+	if isSys([]byte(w.message.topic)) {
+		return
+	}
 	m := *w.message
 	if m.expiry > 0 {
 		m.expires = time.Now().Add(time.Duration(m.expiry) * time.Second)

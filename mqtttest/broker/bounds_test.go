@@ -1,0 +1,102 @@
+package broker_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
+	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
+)
+
+func TestQueueIsBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, version byte) {
+		b := mqtttest.InProcess(t, broker.MaxQueuedBytes(1000))
+		sub := connect(t, b, version, "sub", false)
+		sub.subscribe("t", 1)
+		sub.goodbye()
+		pub := connect(t, b, version, "pub", true)
+		pub.publish(1, "t", 1, strings.Repeat("x", 1500)) // alone it may exceed the bound
+		pub.publish(2, "t", 1, "y")
+		sub, _ = resume(t, b, version, "sub")
+		m := sub.Expect(broker.Publish)
+		sub.ack(broker.Puback, m.ID())
+		sub.sync()
+		sub.goodbye()
+		for i := range 3 {
+			pub.publish(uint16(i+3), "t", 1, strings.Repeat("z", 400))
+		}
+		if c, s := b.Counts(), b.Stats(); c.QueueFull != 2 || c.Dropped() != 2 || s.Queued != 2 || s.QueuedBytes != 802 {
+			t.Errorf("%+v, %+v", c, s)
+		}
+	})
+}
+
+func TestRetainedAreBounded(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, version byte) {
+		b := mqtttest.InProcess(t, broker.MaxRetained(2, 1000))
+		pub := connect(t, b, version, "pub", true)
+		live := connect(t, b, version, "live", true)
+		live.subscribe("#", 0)
+		retain := func(id uint16, topic, payload string, fits bool) {
+			t.Helper()
+			p := mqtttest.PublishPacket(version, id, topic, 1, payload)
+			p[0] |= 1
+			pub.Send(p)
+			if version == 5 && !fits {
+				pub.expectCode(broker.Puback, id, 0x97)
+				return
+			}
+			pub.expectAck(broker.Puback, id)
+			live.expectPublish(payload, 0, false)
+		}
+		retain(1, "a", "x", true)
+		retain(2, "b", "x", true)
+		retain(3, "c", "x", false)
+		retain(4, "a", strings.Repeat("x", 900), true) // the topic is there already
+		retain(5, "b", strings.Repeat("x", 900), false)
+		retain(6, "b", "", true)
+		retain(7, "c", "x", true)
+		if got := b.Retained(); !slices.Equal(got, []string{"a", "c"}) {
+			t.Errorf("retained %q", got)
+		}
+		if c, s := b.Counts(), b.Stats(); s.RetainedBytes != 903 || (c.RetainedFull == 2) != (version == 4) {
+			t.Errorf("%+v, %+v", c, s)
+		}
+		live.sync()
+	})
+}
+
+func TestSessionsAndSubscriptionsAreBounded(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, version byte) {
+		b := mqtttest.InProcess(t, broker.MaxSessions(2), broker.MaxSubscriptions(2))
+		one := connect(t, b, version, "one", false)
+		connect(t, b, version, "two", false).goodbye()
+		three := dial(t, b, version)
+		three.Send(mqtttest.ConnectPacket(version, "three", true))
+		want, refused := byte(3), byte(0x80)
+		if version == 5 {
+			want, refused = 0x97, 0x97
+		}
+		if got := three.Expect(broker.Connack).Body[1]; got != want {
+			t.Errorf("third session: %#x, want %#x", got, want)
+		}
+		if _, present := resume(t, b, version, "two"); !present {
+			t.Error("a session that is there is refused")
+		}
+		for i, filter := range []string{"a", "b", "a", "c"} {
+			one.Send(mqtttest.SubscribePacket(version, uint16(i+1), filter, 1))
+			ack := one.Expect(broker.Suback)
+			if got := ack.Body[len(ack.Body)-1]; (got == refused) != (filter == "c") {
+				t.Errorf("filter %s: %#x", filter, got)
+			}
+		}
+		if got := b.Sessions()[0].Filters; fmt.Sprint(got) != "[a b]" {
+			t.Errorf("filters %q", got)
+		}
+	})
+}
