@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/go-kratos/kratos/v2/transport"
 	"github.com/tx7do/kratos-transport/broker"
 	"google.golang.org/protobuf/proto"
 
@@ -26,8 +25,7 @@ func (c *chained) handleBatch(ctx context.Context, events []*bridge.Event) error
 		return err
 	}
 	first := events[0]
-	tr := &Transport{chained: c, event: first, own: first, delivery: first.Delivery(), request: requestHeader(first)}
-	ctx = transport.NewServerContext(ctx, tr)
+	ctx, _ = c.begin(ctx, first, first)
 	_, err = call(ctx, in)
 	return err
 }

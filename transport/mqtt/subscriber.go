@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"github.com/go-kratos/kratos/v2/transport"
 	"github.com/tx7do/kratos-transport/broker"
 	"google.golang.org/protobuf/proto"
 
@@ -85,8 +84,7 @@ func (c *chained) handle(ctx context.Context, e broker.Event) error {
 	if err != nil {
 		return err
 	}
-	tr := &Transport{chained: c, event: e, own: own, delivery: own.Delivery(), request: requestHeader(own)}
-	ctx = transport.NewServerContext(ctx, tr)
+	ctx, tr := c.begin(ctx, e, own)
 	if c.reply != nil {
 		return c.serve(ctx, tr, call)
 	}

@@ -115,12 +115,12 @@ type Delivery struct {
 	// same attempt.
 	Waited bool
 
+	alone   bool // handled by itself by a subscription with batches
+	acked   atomic.Bool
 	message session.Inbound // memory that Inbound may point to
 	sub     *Subscription
 	done    delivery.Doner
-	acked   atomic.Bool
 	key     string        // of OrderingKey or Order; else the topic counts
-	alone   bool          // handled by itself by a subscription with batches
 	before  int           // attempts that an earlier delivery made; the watchdog reads it at any time
 	kept    *parking.Kept // by the store, or about to be
 	task    delivery.Delivery[*Delivery]

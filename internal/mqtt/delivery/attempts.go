@@ -73,7 +73,6 @@ type Delivery[M any] struct {
 	tried   bool // an attempt ended and was not judged
 	judged  bool // the result stands
 	gaveUp  bool // no attempt is due but for want of room
-	moved   bool // failed elsewhere, perhaps together with one before it
 	rest    func() (over bool)
 	again   *repeats // nil of a message that is handled at once
 
@@ -83,6 +82,7 @@ type Delivery[M any] struct {
 // repeats is what only a message needs that is run again.
 type repeats struct {
 	pauses *backoff.ExponentialBackOff
+	moved  bool        // failed elsewhere, perhaps together with one before it
 	looks  int         // at rest
 	waits  int         // calls of the handler that could not begin
 	asked  atomic.Bool // an OnEnd has a function of ours that it has not called yet
@@ -95,20 +95,25 @@ func (d *Delivery[M]) repeats() *repeats {
 	return d.again
 }
 
+// moved reports whether the message failed elsewhere and was not looked at since.
+func (d *Delivery[M]) moved() bool { return d.again != nil && d.again.moved }
+
 // outcome is how the message ended, or stands.
 func (d *Delivery[M]) outcome() Outcome { return Outcome{d.result, int(d.tries), d.err} }
 
 // Run implements [Task].
 func (d *Delivery[M]) Run(ctx context.Context) (again time.Duration, done bool) {
 	if !d.judged {
-		if held := d.attempts.policy.Held; held != nil && (d.moved || d.tries == 0 && !d.tried) {
+		if held := d.attempts.policy.Held; held != nil && (d.moved() || d.tries == 0 && !d.tried) {
 			switch held(d.msg) {
 			case Behind:
 				return d.queue(ctx)
 			case Unknown:
 				return d.pause(), false
 			}
-			d.moved = false
+			if d.again != nil {
+				d.again.moved = false
+			}
 		}
 		if !d.tried {
 			d.try(ctx)
@@ -161,7 +166,10 @@ func (d *Delivery[M]) finish() (time.Duration, bool) {
 // once: the next Run goes on with what follows from it. Call it before the first
 // Run.
 func (d *Delivery[M]) Tried(started time.Time, err error) {
-	d.started, d.tried, d.moved = started.Sub(epoch), true, err != nil
+	d.started, d.tried = started.Sub(epoch), true
+	if err != nil {
+		d.repeats().moved = true
+	}
 	d.since, d.tries, d.err = d.started, 1, err
 	if f := d.attempts.policy.Observer.Attempted; f != nil {
 		f(d.msg, 1, time.Since(started), err)

@@ -1,0 +1,52 @@
+package mqtt
+
+import (
+	"context"
+
+	"github.com/go-kratos/kratos/v2/transport"
+	"github.com/tx7do/kratos-transport/broker"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+)
+
+// handling is the context of one attempt with its Transport: one allocation for
+// both.
+type handling struct {
+	context.Context
+	transport Transport
+}
+
+// Value implements context.Context.
+func (h *handling) Value(key any) any {
+	if key == serverKey {
+		return &h.transport
+	}
+	return h.Context.Value(key)
+}
+
+// begin puts the Transport of an attempt into its context, as
+// transport.NewServerContext does.
+func (c *chained) begin(ctx context.Context, e broker.Event, own *bridge.Event) (context.Context, *Transport) {
+	h := &handling{ctx, Transport{chained: c, event: e, own: own, delivery: own.Delivery(), request: requestHeader(own)}}
+	return h, &h.transport
+}
+
+// serverKey is what Kratos asks a context for when it looks for the transport of a
+// server. Kratos keeps it to itself, so that it is asked here what it asks for.
+var serverKey = func() any {
+	asked := keyContext{Context: context.Background(), key: new(any)}
+	_, _ = transport.FromServerContext(asked)
+	return *asked.key
+}()
+
+// keyContext remembers what it is asked for.
+type keyContext struct {
+	context.Context
+	key *any
+}
+
+// Value implements context.Context.
+func (c keyContext) Value(key any) any {
+	*c.key = key
+	return nil
+}
