@@ -32,7 +32,7 @@ type Broker struct {
 	counts   Counts
 	sessions map[string]*session
 	exact    map[string][]*subscription
-	wild     []*subscription
+	wild     tree
 	groups   map[string]*group
 	routes   map[string]*route
 	retained map[string]*message
@@ -84,7 +84,7 @@ func (b *Broker) forget() {
 	}
 	b.sessions = make(map[string]*session)
 	b.exact = make(map[string][]*subscription)
-	b.wild = nil
+	b.wild = tree{}
 	b.groups = make(map[string]*group)
 	b.routes = make(map[string]*route)
 	b.retained = make(map[string]*message)

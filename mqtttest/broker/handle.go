@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -154,7 +155,7 @@ func (c *conn) handlePublish(p Packet, refusal *Injected) error {
 		code = reasonNotAuthorized
 	case isSys(topic):
 		b.counts.Swallowed++
-	case refusal == nil && m.retain && m.qos > 0 && c.version == 5 && !b.retainable(string(topic), len(topic)+len(m.props)+len(m.payload)):
+	case refusal == nil && m.retain && len(m.payload) > 0 && m.qos > 0 && c.version == 5 && !b.retainable(string(topic), len(topic)+len(m.props)+len(m.payload)):
 		code = reasonQuota
 	case refusal == nil:
 		if !b.publish(m.message(b.lookup(topic).topic, s.id)) && c.version == 5 {
@@ -226,14 +227,8 @@ func (c *conn) handleSubscribe(p Packet, refusal *Injected) error {
 	codes := make([]byte, len(s.requests))
 	var granted []func()
 	for i, r := range s.requests {
-		if refusal != nil && refusal.hits(r.filter) {
-			if codes[i] = refusal.action.code; c.version == 4 {
-				codes[i] = reasonUnspecified
-			}
-			continue
-		}
-		if c.session.subs[r.filter] == nil && len(c.session.subs) >= c.b.options.maxSubscriptions {
-			if codes[i] = reasonQuota; c.version == 4 {
+		if codes[i] = c.refuses(r, refusal); codes[i] != 0 {
+			if c.version == 4 {
 				codes[i] = reasonUnspecified
 			}
 			continue
@@ -248,6 +243,22 @@ func (c *conn) handleSubscribe(p Packet, refusal *Injected) error {
 		retained()
 	}
 	return nil
+}
+
+// maxLevels bounds the memory of a filter: each level has its own.
+const maxLevels = 200
+
+// refuses returns why a filter is not granted, 0 if it is.
+func (c *conn) refuses(r request, refusal *Injected) byte {
+	switch {
+	case refusal != nil && refusal.hits(r.filter):
+		return refusal.action.code
+	case strings.Count(r.plain, "/") >= maxLevels:
+		return reasonFilter
+	case c.session.subs[r.filter] == nil && len(c.session.subs) >= c.b.options.maxSubscriptions:
+		return reasonQuota
+	}
+	return 0
 }
 
 func (c *conn) handleUnsubscribe(p Packet, refusal *Injected) error {

@@ -1,8 +1,8 @@
 package broker
 
 import (
-	"maps"
 	"slices"
+	"strings"
 )
 
 // retain keeps a message for later subscribers, or forgets the one kept when
@@ -49,10 +49,7 @@ func (b *Broker) sendRetained(sub *subscription, fresh bool) {
 		return
 	}
 	b.sendSys(sub)
-	for _, topic := range slices.Sorted(maps.Keys(b.retained)) {
-		if !matches(sub.levels, topic) {
-			continue
-		}
+	for _, topic := range b.retainedTopics(sub.plain) {
 		m := b.retained[topic]
 		if m.expired() {
 			b.forgetRetained(topic)
@@ -63,4 +60,22 @@ func (b *Broker) sendRetained(sub *subscription, fresh bool) {
 		}
 		sub.session.deliver(m, sub, delivery{qos: sub.qos, ids: sub.ids, retain: true})
 	}
+}
+
+// retainedTopics returns those that a filter matches, sorted.
+func (b *Broker) retainedTopics(filter string) (topics []string) {
+	if !wildcard(filter) {
+		if b.retained[filter] != nil {
+			topics = append(topics, filter)
+		}
+		return topics
+	}
+	levels := strings.Split(filter, "/")
+	for topic := range b.retained {
+		if matches(levels, topic) {
+			topics = append(topics, topic)
+		}
+	}
+	slices.Sort(topics)
+	return topics
 }

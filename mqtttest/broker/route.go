@@ -9,7 +9,6 @@ import (
 type subscription struct {
 	request
 	session *session
-	levels  []string
 	ids     []uint32 // its subscription identifier, if any
 	group   *group   // nil if not shared
 }
@@ -53,11 +52,7 @@ func (b *Broker) lookup(topic []byte) *route {
 	for _, sub := range b.exact[r.topic] {
 		add(sub)
 	}
-	for _, sub := range b.wild {
-		if matches(sub.levels, r.topic) {
-			add(sub)
-		}
-	}
+	b.wild.match(r.topic, add)
 	b.routes[r.topic] = r
 	return r
 }
@@ -111,7 +106,7 @@ func (b *Broker) direct(m *message, subs []*subscription) {
 // join adds or replaces a subscription and reports whether it is new.
 func (b *Broker) join(s *session, r request, id uint32) (sub *subscription, fresh bool) {
 	old := s.subs[r.filter]
-	sub = &subscription{request: r, session: s, levels: strings.Split(r.plain, "/")}
+	sub = &subscription{request: r, session: s}
 	if id != 0 {
 		sub.ids = []uint32{id}
 	}
@@ -139,7 +134,8 @@ func (b *Broker) insert(sub *subscription) {
 		g.members = append(g.members, sub)
 	}
 	if wildcard(sub.plain) {
-		b.wild = append(b.wild, sub)
+		place := b.wild.at(sub.plain)
+		place.subs = append(place.subs, sub)
 	} else {
 		b.exact[sub.plain] = append(b.exact[sub.plain], sub)
 	}
@@ -155,7 +151,7 @@ func (b *Broker) replace(old, sub *subscription) {
 		swap(sub.group.members)
 	}
 	if wildcard(sub.plain) {
-		swap(b.wild)
+		swap(b.wild.at(sub.plain).subs)
 	} else {
 		swap(b.exact[sub.plain])
 	}
@@ -163,23 +159,24 @@ func (b *Broker) replace(old, sub *subscription) {
 
 // leave removes a subscription.
 func (b *Broker) leave(sub *subscription) {
-	without := func(list []*subscription) []*subscription {
-		return slices.DeleteFunc(list, func(x *subscription) bool { return x == sub })
-	}
 	if g := sub.group; g != nil {
-		if g.members = without(g.members); len(g.members) == 0 {
+		if g.members = without(g.members, sub); len(g.members) == 0 {
 			delete(b.groups, g.filter)
 		}
 	}
 	if wildcard(sub.plain) {
-		b.wild = without(b.wild)
-	} else if b.exact[sub.plain] = without(b.exact[sub.plain]); len(b.exact[sub.plain]) == 0 {
+		b.wild.remove(sub.plain, sub)
+	} else if b.exact[sub.plain] = without(b.exact[sub.plain], sub); len(b.exact[sub.plain]) == 0 {
 		delete(b.exact, sub.plain)
 	}
 	delete(sub.session.subs, sub.filter)
 	sub.noteLeave()
 	clear(b.routes)
 	b.changed()
+}
+
+func without(list []*subscription, sub *subscription) []*subscription {
+	return slices.DeleteFunc(list, func(x *subscription) bool { return x == sub })
 }
 
 func wildcard(filter string) bool { return strings.ContainsAny(filter, "+#") }

@@ -242,6 +242,18 @@ func packetRules() []rule {
 			p.expectAck(mqtttest.TypePuback, 1)
 			p.sync()
 		}},
+		{"4.7.3", "a filter of more than 200 levels is refused, and no other", 0, func(t *testing.T, b *mqtttest.InProcessBroker, version byte) {
+			p := connect(t, b, version, "c", true)
+			deep := strings.Repeat("+/", 199)
+			p.subscribe(deep+"x", 0)
+			p.Send(mqtttest.SubscribePacket(version, 1, deep+"+/x", 0))
+			ack, want := p.Expect(mqtttest.TypeSuback), map[byte]byte{4: 0x80, 5: 0x8F}[version]
+			if got := ack.Body[len(ack.Body)-1]; got != want {
+				t.Errorf("answered with %#x, want %#x", got, want)
+			}
+			p.Send(mqtttest.PublishPacket(version, 1, strings.Repeat("/", 199)+"x", 0, "deep"))
+			p.expectPublish("deep", 0, false)
+		}},
 		{"MQTT-4.7.2-1", "wildcards at the beginning do not match $", 0, func(t *testing.T, b *mqtttest.InProcessBroker, version byte) {
 			p := connect(t, b, version, "c", true)
 			for _, filter := range []string{"#", "+/x", "$share/group/#", "$share/group/+/x"} {

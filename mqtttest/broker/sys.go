@@ -44,11 +44,12 @@ func isSys(topic []byte) bool {
 
 // sendSys gives a new subscription what is said now, as if it were retained.
 func (b *Broker) sendSys(sub *subscription) {
-	if sub.levels[0] != strings.TrimSuffix(sysPrefix, "/") {
+	levels := strings.Split(sub.plain, "/")
+	if levels[0] != strings.TrimSuffix(sysPrefix, "/") {
 		return
 	}
 	for _, v := range b.sysValues() {
-		if m := v.message(); matches(sub.levels, m.topic) {
+		if m := v.message(); matches(levels, m.topic) {
 			sub.session.deliver(m, sub, delivery{ids: sub.ids, retain: true})
 		}
 	}
