@@ -6,11 +6,6 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// SupportPackageIsVersion1 is what generated code refers to, so that code of a
-// newer generator does not compile with an older runtime. If it is undefined,
-// update this module.
-const SupportPackageIsVersion1 = true
-
 // ServiceDesc describes a service of events. Generated code has one for each;
 // it must not be changed.
 type ServiceDesc struct {

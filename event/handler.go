@@ -2,7 +2,6 @@ package event
 
 import (
 	"context"
-	"fmt"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -34,53 +33,3 @@ type Handler struct {
 
 // BindFunc sets fields of in from a topic.
 type BindFunc func(topic string, in proto.Message) (mismatch string, err error)
-
-// NewHandler makes a [Handler] of a method of the service. It is used by generated
-// code.
-func NewHandler[I, O any, In pointer[I], Out pointer[O]](m *MethodDesc, call func(context.Context, In) (Out, error), bind ...func(string, In) (string, error)) Handler {
-	h := Handler{
-		Method: m,
-		New:    func() proto.Message { return In(new(I)) },
-		Call: func(ctx context.Context, in proto.Message) (proto.Message, error) {
-			typed, ok := in.(In)
-			if !ok {
-				return nil, fmt.Errorf("%s takes a %T, not a %T", m.Operation, In(nil), in)
-			}
-			return call(ctx, typed)
-		},
-	}
-	for _, b := range bind {
-		h.Bind = append(h.Bind, bindFunc(b))
-	}
-	return h
-}
-
-// pointer is the pointer to a generated struct.
-type pointer[T any] interface {
-	*T
-	proto.Message
-}
-
-func bindFunc[I any, In pointer[I]](bind func(string, In) (string, error)) BindFunc {
-	if bind == nil {
-		return nil
-	}
-	return func(topic string, in proto.Message) (string, error) {
-		typed, ok := in.(In)
-		if !ok {
-			return "", fmt.Errorf("a %T is not bound to a topic", in)
-		}
-		return bind(topic, typed)
-	}
-}
-
-// TextOf makes a reader of a string field. It is used by generated code; the
-// reader returns "" for another type of message.
-func TextOf[In proto.Message](get func(In) string) func(proto.Message) string {
-	return func(in proto.Message) string {
-		if typed, ok := in.(In); ok {
-			return get(typed)
-		}
-		return ""
-	}
-}

@@ -237,6 +237,8 @@ func (e ItemErrors) Error() string {
 // Unwrap returns the errors.
 func (e ItemErrors) Unwrap() []error { return e }
 
+func (b Batch) applyRegistration(r *Registration) { r.Batches[b.Method.Name] = b }
+
 // BatchOption changes the bounds of batches.
 type BatchOption func(*Batch)
 
@@ -246,25 +248,3 @@ func BatchSize(n int) BatchOption { return func(b *Batch) { b.MaxSize = n } }
 // BatchWait is how long the first message of a batch waits for the last.
 // Default: the method's.
 func BatchWait(d time.Duration) BatchOption { return func(b *Batch) { b.MaxWait = d } }
-
-// NewBatch makes the option that a batch handler is registered with. It is used
-// by generated code.
-func NewBatch[I any, In pointer[I]](m *MethodDesc, call func(context.Context, []In) error, opts ...BatchOption) RegisterOption {
-	b := Batch{Method: m, Call: func(ctx context.Context, in []proto.Message) error {
-		typed := make([]In, len(in))
-		for i := range in {
-			var ok bool
-			if typed[i], ok = in[i].(In); !ok {
-				return fmt.Errorf("%s takes a %T, not a %T", m.Operation, In(nil), in[i])
-			}
-		}
-		return call(ctx, typed)
-	}}
-	if m.Batch != nil {
-		b.MaxSize, b.MaxWait = m.Batch.MaxSize, m.Batch.MaxWait
-	}
-	for _, o := range opts {
-		o(&b)
-	}
-	return registerOption(func(r *Registration) { r.Batches[m.Name] = b })
-}

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
-	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 )
 
 // reports.md C13: a parameter of a topic that came in by HTTP and is refused is a
@@ -22,7 +22,7 @@ func TestBadParameterByHTTP(t *testing.T) {
 	cc := mqttbroker.NewClientConn(new(fakeBroker))
 	srv := khttp.NewServer()
 	srv.Route("/").GET("/{device}", func(c khttp.Context) error {
-		var b event.TopicBuilder // as generated code does
+		var b eventimpl.TopicBuilder // as generated code does
 		b.Literal("devices/")
 		b.String("device_id", c.Vars().Get("device"))
 		topic, err := b.Topic()

@@ -22,6 +22,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup/dedupsql"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
@@ -131,8 +132,8 @@ func batchedTexts(t *testing.T, w dedup.Window, size int, letters deadletter.Sto
 	one := func(context.Context, *wrapperspb.StringValue) (*emptypb.Empty, error) {
 		return nil, errors.New("not a batch")
 	}
-	srv.RegisterService(d, []event.Handler{event.NewHandler(m, one)},
-		event.NewBatch(m, func(ctx context.Context, in []*wrapperspb.StringValue) error {
+	srv.RegisterService(d, []event.Handler{eventimpl.NewHandler(m, one)},
+		eventimpl.NewBatch(m, func(ctx context.Context, in []*wrapperspb.StringValue) error {
 			texts := make([]string, len(in))
 			for i := range in {
 				texts[i] = in[i].GetValue()

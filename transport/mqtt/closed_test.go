@@ -18,6 +18,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -46,12 +47,12 @@ func everyKind(t *testing.T, srv *mqttserver.Server, calls *atomic.Int64) {
 		t.Fatal(err)
 	}
 	d := textService()
-	srv.RegisterService(d, []event.Handler{event.NewHandler(&d.Methods[0],
+	srv.RegisterService(d, []event.Handler{eventimpl.NewHandler(&d.Methods[0],
 		func(context.Context, *wrapperspb.StringValue) (*emptypb.Empty, error) {
 			calls.Add(1)
 			return nil, nil
 		}, bindText)},
-		event.NewBatch(&d.Methods[0], func(context.Context, []*wrapperspb.StringValue) error {
+		eventimpl.NewBatch(&d.Methods[0], func(context.Context, []*wrapperspb.StringValue) error {
 			calls.Add(1)
 			return nil
 		}, event.BatchSize(10), event.BatchWait(time.Millisecond)))

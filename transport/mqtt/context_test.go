@@ -17,6 +17,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -90,9 +91,9 @@ func TestHandlerContextsDescendFromStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	batches, d := make(chan int, 10), textService()
-	srv.RegisterService(d, []event.Handler{event.NewHandler(&d.Methods[0],
+	srv.RegisterService(d, []event.Handler{eventimpl.NewHandler(&d.Methods[0],
 		func(context.Context, *wrapperspb.StringValue) (*emptypb.Empty, error) { return nil, nil }, bindText)},
-		event.NewBatch(&d.Methods[0], func(ctx context.Context, in []*wrapperspb.StringValue) error {
+		eventimpl.NewBatch(&d.Methods[0], func(ctx context.Context, in []*wrapperspb.StringValue) error {
 			wantStart(ctx, t, "batch")
 			batches <- len(in)
 			return nil

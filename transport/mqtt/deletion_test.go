@@ -12,6 +12,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -50,9 +51,9 @@ func TestDeletionOfARetainedMessage(t *testing.T) {
 			}
 			d := textService()
 			d.Methods[0].Codec = "json"
-			srv.RegisterService(d, []event.Handler{event.NewHandler(&d.Methods[0],
+			srv.RegisterService(d, []event.Handler{eventimpl.NewHandler(&d.Methods[0],
 				func(context.Context, *wrapperspb.StringValue) (*emptypb.Empty, error) { return nil, nil }, bindText)},
-				event.NewBatch(&d.Methods[0], func(_ context.Context, in []*wrapperspb.StringValue) error {
+				eventimpl.NewBatch(&d.Methods[0], func(_ context.Context, in []*wrapperspb.StringValue) error {
 					batches <- len(in)
 					return nil
 				}, event.BatchSize(2), event.BatchWait(time.Millisecond)))

@@ -15,6 +15,7 @@ import (
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
@@ -93,7 +94,7 @@ func stateOf(qos byte) (*event.ServiceDesc, []event.Handler) {
 		Name: "Get", Operation: "/test.States/Get", Topic: "devices/{device_id}/state/get", Filters: []string{"devices/+/state/get"}, QoS: 1, Codec: "json",
 		Reply: &event.ReplyDesc{Timeout: time.Second, QoS: qos},
 	}}}
-	return d, []event.Handler{event.NewHandler(&d.Methods[0],
+	return d, []event.Handler{eventimpl.NewHandler(&d.Methods[0],
 		func(_ context.Context, v *wrapperspb.DoubleValue) (*wrapperspb.DoubleValue, error) {
 			return wrapperspb.Double(2 * v.GetValue()), nil
 		}, nil)}

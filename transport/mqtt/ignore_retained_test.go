@@ -12,6 +12,7 @@ import (
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -28,7 +29,7 @@ func TestARetainedMessageIsNotFresh(t *testing.T) {
 		return mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Subscriptions: map[string]*v1.Subscription{"/test.Texts/Tell": {IgnoreRetained: ignore}}}))
 	}
 	batch := func(m *event.MethodDesc, got chan<- string) event.RegisterOption {
-		return event.NewBatch(m, func(_ context.Context, in []*wrapperspb.StringValue) error {
+		return eventimpl.NewBatch(m, func(_ context.Context, in []*wrapperspb.StringValue) error {
 			for _, v := range in {
 				got <- v.GetValue()
 			}
@@ -79,7 +80,7 @@ func TestARetainedMessageIsNotFresh(t *testing.T) {
 						opts = append(opts, batch(m, got))
 					}
 					srv := c.server(t, append(tt.server, mqttserver.WithClientId("app"), mqttserver.WithCodec("proto"))...)
-					srv.RegisterService(d, []event.Handler{event.NewHandler(m, func(_ context.Context, in *wrapperspb.StringValue) (*emptypb.Empty, error) {
+					srv.RegisterService(d, []event.Handler{eventimpl.NewHandler(m, func(_ context.Context, in *wrapperspb.StringValue) (*emptypb.Empty, error) {
 						got <- in.GetValue()
 						return nil, nil
 					}, bindText)}, opts...)

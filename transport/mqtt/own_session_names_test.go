@@ -16,6 +16,7 @@ import (
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
@@ -111,7 +112,7 @@ func TestOwnSessionOfAMethod(t *testing.T) {
 				Name: "SaveReport", Operation: operation, Topic: "a/x", AdditionalTopics: []string{"b/x"}, Filters: []string{"a/x", "b/x"}, QoS: 1, Codec: "json",
 			}}}
 			m, got := &d.Methods[0], make(chan struct{}, 10)
-			srv.RegisterService(d, []event.Handler{event.NewHandler(m, func(context.Context, *wrapperspb.DoubleValue) (*emptypb.Empty, error) {
+			srv.RegisterService(d, []event.Handler{eventimpl.NewHandler(m, func(context.Context, *wrapperspb.DoubleValue) (*emptypb.Empty, error) {
 				got <- struct{}{}
 				return nil, nil
 			}, nil, nil)}, tt.opts...)

@@ -17,6 +17,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
@@ -426,11 +427,11 @@ func TestOwnSessionHandlesBatches(t *testing.T) {
 				Batch: &event.BatchDesc{MaxSize: 10, MaxWait: 20 * time.Millisecond},
 			}}}
 			m := &d.Methods[0]
-			batch := event.NewBatch(m, func(_ context.Context, in []*emptypb.Empty) error {
+			batch := eventimpl.NewBatch(m, func(_ context.Context, in []*emptypb.Empty) error {
 				handled.Add(int64(len(in)))
 				return nil
 			})
-			h := event.NewHandler(m, func(context.Context, *emptypb.Empty) (*emptypb.Empty, error) { return nil, nil }, nil)
+			h := eventimpl.NewHandler(m, func(context.Context, *emptypb.Empty) (*emptypb.Empty, error) { return nil, nil }, nil)
 			srv.RegisterService(d, []event.Handler{h}, append(opts, batch)...)
 			start(t, srv)
 			return srv

@@ -11,6 +11,7 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -35,7 +36,7 @@ func BenchmarkReceive(b *testing.B) {
 	b.Run("service", func(b *testing.B) {
 		receiveMany(b, done, func(srv *mqttserver.Server) {
 			d := textService()
-			srv.RegisterService(d, []event.Handler{event.NewHandler(&d.Methods[0],
+			srv.RegisterService(d, []event.Handler{eventimpl.NewHandler(&d.Methods[0],
 				func(context.Context, *wrapperspb.StringValue) (*emptypb.Empty, error) {
 					done <- struct{}{}
 					return nil, nil
@@ -51,13 +52,13 @@ func textService() *event.ServiceDesc {
 }
 
 func bindText(topic string, in *wrapperspb.StringValue) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("texts/")
 	v := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "value", in.GetValue(), v)
+	mismatch = eventimpl.Mismatch(mismatch, "value", in.GetValue(), v)
 	in.Value = v
 	return mismatch, nil
 }

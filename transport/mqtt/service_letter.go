@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 )
 
 // letterTopic makes the dead-letter topic of a message: of its fields, and of
@@ -29,7 +29,7 @@ func letterTopic(letters, own *template, p prefix) func(topic string, body any) 
 }
 
 func textLevel(path, value string) (string, error) {
-	var b event.TopicBuilder
+	var b eventimpl.TopicBuilder
 	b.Tail(path, value)
 	return b.Topic()
 }

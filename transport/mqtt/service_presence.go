@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
-	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 )
 
@@ -30,7 +30,7 @@ func (r *registration) announce() {
 		under = "" // the instance is there for all of them
 	}
 	topic, err := parseTemplate(p.Topic).render(func(string) (string, error) {
-		var b event.TopicBuilder
+		var b eventimpl.TopicBuilder
 		b.String("client_id", id)
 		return b.Topic()
 	})
@@ -38,7 +38,7 @@ func (r *registration) announce() {
 		r.fail(fmt.Errorf("%s tells of its presence: %w", r.desc.Name, err))
 		return
 	}
-	codec := encoding.GetCodec(event.PresenceCodec)
+	codec := encoding.GetCodec(eventimpl.PresenceCodec)
 	payload := func(m *v1.Presence) ([]byte, error) {
 		m.Service, m.ClientId = r.desc.Name, id
 		return codec.Marshal(m)

@@ -22,6 +22,7 @@ import (
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -105,7 +106,7 @@ func TestASenderDoesNotChooseTheTrace(t *testing.T) {
 					t.Fatal(err)
 				}
 			} else {
-				h := event.NewHandler(&tt.desc.Methods[0], func(ctx context.Context, _ *wrapperspb.StringValue) (*emptypb.Empty, error) {
+				h := eventimpl.NewHandler(&tt.desc.Methods[0], func(ctx context.Context, _ *wrapperspb.StringValue) (*emptypb.Empty, error) {
 					see(ctx)
 					return nil, nil
 				}, bindText)
@@ -224,9 +225,9 @@ func TestBatchIsLinkedToItsMessages(t *testing.T) {
 			d := textService()
 			m := &d.Methods[0]
 			done := make(chan int, n)
-			srv.RegisterService(d, []event.Handler{event.NewHandler(m,
+			srv.RegisterService(d, []event.Handler{eventimpl.NewHandler(m,
 				func(context.Context, *wrapperspb.StringValue) (*emptypb.Empty, error) { return nil, nil }, bindText)},
-				event.NewBatch(m, func(ctx context.Context, in []*wrapperspb.StringValue) error {
+				eventimpl.NewBatch(m, func(ctx context.Context, in []*wrapperspb.StringValue) error {
 					if baggage.FromContext(ctx).Len() > 0 {
 						t.Error("baggage in the context of a batch")
 					}

@@ -8,12 +8,13 @@ package v1
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	time "time"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // DeviceEvents_MQTT_ServiceDesc describes device.v1.DeviceEvents. It must not be changed.
 var DeviceEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -41,13 +42,13 @@ var DeviceEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			Name: "RaiseAlert", Operation: "/device.v1.DeviceEvents/RaiseAlert",
 			Topic: "alerts/{kind}", Filters: []string{"alerts/+"},
 			QoS: 1, Codec: "json",
-			ID: event.TextOf((*Alert).GetEventId),
+			ID: eventimpl.TextOf((*Alert).GetEventId),
 		},
 		{
 			Name: "SendCommand", Operation: "/device.v1.DeviceEvents/SendCommand",
 			Topic: "devices/{device_id}/commands", Filters: []string{"devices/+/commands"},
 			QoS: 2, Codec: "json",
-			ID: event.TextOf((*Command).GetCommandId),
+			ID: eventimpl.TextOf((*Command).GetCommandId),
 		},
 	},
 }
@@ -72,9 +73,9 @@ type DeviceEventsMQTTServer interface {
 // RegisterDeviceEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterDeviceEventsMQTTServer(s event.ServiceRegistrar, srv DeviceEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&DeviceEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&DeviceEvents_MQTT_ServiceDesc.Methods[0], srv.RecordTelemetry, _DeviceEvents_RecordTelemetry_MQTT_Bind0),
-		event.NewHandler(&DeviceEvents_MQTT_ServiceDesc.Methods[1], srv.RecordHeartbeat, _DeviceEvents_RecordHeartbeat_MQTT_Bind0),
-		event.NewHandler(&DeviceEvents_MQTT_ServiceDesc.Methods[2], srv.GetDeviceState, _DeviceEvents_GetDeviceState_MQTT_Bind0),
+		eventimpl.NewHandler(&DeviceEvents_MQTT_ServiceDesc.Methods[0], srv.RecordTelemetry, _DeviceEvents_RecordTelemetry_MQTT_Bind0),
+		eventimpl.NewHandler(&DeviceEvents_MQTT_ServiceDesc.Methods[1], srv.RecordHeartbeat, _DeviceEvents_RecordHeartbeat_MQTT_Bind0),
+		eventimpl.NewHandler(&DeviceEvents_MQTT_ServiceDesc.Methods[2], srv.GetDeviceState, _DeviceEvents_GetDeviceState_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -151,7 +152,7 @@ func (c *deviceEventsMQTTClient) SendCommand(ctx context.Context, in *Command, o
 
 // DeviceEvents_RecordTelemetry_MQTT_Topic is the topic of in: devices/{device_id}/data
 func DeviceEvents_RecordTelemetry_MQTT_Topic(in *Telemetry) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("devices/")
 	t.String("device_id", in.GetDeviceId())
 	t.Literal("/data")
@@ -159,21 +160,21 @@ func DeviceEvents_RecordTelemetry_MQTT_Topic(in *Telemetry) (string, error) {
 }
 
 func _DeviceEvents_RecordTelemetry_MQTT_Bind0(topic string, in *Telemetry) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("devices/")
 	level2 := t.Level()
 	t.Literal("/data")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
 	in.DeviceId = level2
 	return mismatch, nil
 }
 
 // DeviceEvents_RecordHeartbeat_MQTT_Topic is the topic of in: devices/{device_id}/heartbeat
 func DeviceEvents_RecordHeartbeat_MQTT_Topic(in *Heartbeat) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("devices/")
 	t.String("device_id", in.GetDeviceId())
 	t.Literal("/heartbeat")
@@ -181,21 +182,21 @@ func DeviceEvents_RecordHeartbeat_MQTT_Topic(in *Heartbeat) (string, error) {
 }
 
 func _DeviceEvents_RecordHeartbeat_MQTT_Bind0(topic string, in *Heartbeat) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("devices/")
 	level2 := t.Level()
 	t.Literal("/heartbeat")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
 	in.DeviceId = level2
 	return mismatch, nil
 }
 
 // DeviceEvents_GetDeviceState_MQTT_Topic is the topic of in: devices/{device_id}/state/get
 func DeviceEvents_GetDeviceState_MQTT_Topic(in *GetDeviceStateRequest) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("devices/")
 	t.String("device_id", in.GetDeviceId())
 	t.Literal("/state/get")
@@ -203,21 +204,21 @@ func DeviceEvents_GetDeviceState_MQTT_Topic(in *GetDeviceStateRequest) (string, 
 }
 
 func _DeviceEvents_GetDeviceState_MQTT_Bind0(topic string, in *GetDeviceStateRequest) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("devices/")
 	level2 := t.Level()
 	t.Literal("/state/get")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
 	in.DeviceId = level2
 	return mismatch, nil
 }
 
 // DeviceEvents_RaiseAlert_MQTT_Topic is the topic of in: alerts/{kind}
 func DeviceEvents_RaiseAlert_MQTT_Topic(in *Alert) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("alerts/")
 	t.String("kind", in.GetKind())
 	return t.Topic()
@@ -225,7 +226,7 @@ func DeviceEvents_RaiseAlert_MQTT_Topic(in *Alert) (string, error) {
 
 // DeviceEvents_SendCommand_MQTT_Topic is the topic of in: devices/{device_id}/commands
 func DeviceEvents_SendCommand_MQTT_Topic(in *Command) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("devices/")
 	t.String("device_id", in.GetDeviceId())
 	t.Literal("/commands")

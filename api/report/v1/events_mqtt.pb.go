@@ -8,12 +8,13 @@ package v1
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	time "time"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // ReportEvents_MQTT_ServiceDesc describes report.v1.ReportEvents. It must not be changed.
 var ReportEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -24,7 +25,7 @@ var ReportEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			Name: "SaveUserReport", Operation: "/report.v1.ReportEvents/SaveUserReport",
 			Topic: "reports/user", Filters: []string{"reports/user"},
 			QoS: 1, Codec: "proto",
-			ID:          event.TextOf((*AcceptStatusReportData).GetEventId),
+			ID:          eventimpl.TextOf((*AcceptStatusReportData).GetEventId),
 			TrustSender: true,
 			Unrouted:    &event.Unrouted{Retry: true, MaxAge: 1 * time.Hour},
 			Batch:       &event.BatchDesc{MaxSize: 200, MaxWait: 2 * time.Millisecond},
@@ -33,7 +34,7 @@ var ReportEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			Name: "SaveEventReport", Operation: "/report.v1.ReportEvents/SaveEventReport",
 			Topic: "reports/event", Filters: []string{"reports/event"},
 			QoS: 1, Codec: "proto",
-			ID:          event.TextOf((*RealTimeWarehousingData).GetEventId),
+			ID:          eventimpl.TextOf((*RealTimeWarehousingData).GetEventId),
 			TrustSender: true,
 			Unrouted:    &event.Unrouted{Retry: true, MaxAge: 1 * time.Hour},
 			Batch:       &event.BatchDesc{MaxSize: 200, MaxWait: 2 * time.Millisecond},
@@ -56,8 +57,8 @@ type ReportEventsMQTTServer interface {
 // RegisterReportEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterReportEventsMQTTServer(s event.ServiceRegistrar, srv ReportEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&ReportEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&ReportEvents_MQTT_ServiceDesc.Methods[0], srv.SaveUserReport),
-		event.NewHandler(&ReportEvents_MQTT_ServiceDesc.Methods[1], srv.SaveEventReport),
+		eventimpl.NewHandler(&ReportEvents_MQTT_ServiceDesc.Methods[0], srv.SaveUserReport),
+		eventimpl.NewHandler(&ReportEvents_MQTT_ServiceDesc.Methods[1], srv.SaveEventReport),
 	}, opts...)
 }
 
@@ -102,7 +103,7 @@ func ReportEvents_SaveUserReport_MQTT_Topic(in *AcceptStatusReportData) (string,
 // ReportEvents_SaveUserReport_MQTT_Batch registers a handler of many messages in the place of SaveUserReport. Its nil error
 // acknowledges all of them, event.ItemErrors decides about each.
 func ReportEvents_SaveUserReport_MQTT_Batch(handler func(context.Context, []*AcceptStatusReportData) error, opts ...event.BatchOption) event.RegisterOption {
-	return event.NewBatch(&ReportEvents_MQTT_ServiceDesc.Methods[0], handler, opts...)
+	return eventimpl.NewBatch(&ReportEvents_MQTT_ServiceDesc.Methods[0], handler, opts...)
 }
 
 // ReportEvents_SaveEventReport_MQTT_Topic is the topic of in: reports/event
@@ -113,5 +114,5 @@ func ReportEvents_SaveEventReport_MQTT_Topic(in *RealTimeWarehousingData) (strin
 // ReportEvents_SaveEventReport_MQTT_Batch registers a handler of many messages in the place of SaveEventReport. Its nil error
 // acknowledges all of them, event.ItemErrors decides about each.
 func ReportEvents_SaveEventReport_MQTT_Batch(handler func(context.Context, []*RealTimeWarehousingData) error, opts ...event.BatchOption) event.RegisterOption {
-	return event.NewBatch(&ReportEvents_MQTT_ServiceDesc.Methods[1], handler, opts...)
+	return eventimpl.NewBatch(&ReportEvents_MQTT_ServiceDesc.Methods[1], handler, opts...)
 }

@@ -15,6 +15,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
@@ -34,9 +35,9 @@ func TestFault_69_KeyOfANeighbour(t *testing.T) {
 			}))
 		// A method as it is generated for "ordering_key: device_id".
 		method := devicev1.DeviceEvents_MQTT_ServiceDesc.Methods[0]
-		method.Key = event.TextOf((*devicev1.Telemetry).GetDeviceId)
+		method.Key = eventimpl.TextOf((*devicev1.Telemetry).GetDeviceId)
 		desc := event.ServiceDesc{Name: "faults.Keyed", File: "faults/keyed.proto", Methods: []event.MethodDesc{method}}
-		s.s.RegisterService(&desc, []event.Handler{event.NewHandler(&desc.Methods[0],
+		s.s.RegisterService(&desc, []event.Handler{eventimpl.NewHandler(&desc.Methods[0],
 			func(_ context.Context, in *devicev1.Telemetry) (*devicev1.Telemetry, error) {
 				if in.GetDeviceId() == rogue {
 					return nil, errors.New("the database does not know this device")
@@ -45,7 +46,7 @@ func TestFault_69_KeyOfANeighbour(t *testing.T) {
 				return in, nil
 			},
 			func(topic string, in *devicev1.Telemetry) (string, error) {
-				r := event.ReadTopic(topic)
+				r := eventimpl.ReadTopic(topic)
 				r.Literal("devices/")
 				in.DeviceId = r.Level()
 				r.Literal("/data")

@@ -118,7 +118,7 @@ func (g generator) policies(m *eventproto.Method) {
 // text is a function that reads a string field.
 func (g generator) text(m *eventproto.Method, path []*protogen.Field) string {
 	in := g.QualifiedGoIdent(m.Input.GoIdent)
-	of := g.QualifiedGoIdent(eventPackage.Ident("TextOf"))
+	of := g.QualifiedGoIdent(implPackage.Ident("TextOf"))
 	if len(path) == 1 {
 		return fmt.Sprintf("%s((*%s).%s)", of, in, getter(path[0]))
 	}

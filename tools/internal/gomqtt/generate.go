@@ -22,6 +22,7 @@ const (
 	contextPackage = protogen.GoImportPath("context")
 	timePackage    = protogen.GoImportPath("time")
 	eventPackage   = protogen.GoImportPath("github.com/kratos-mqtt/kratos-mqtt/event")
+	implPackage    = protogen.GoImportPath("github.com/kratos-mqtt/kratos-mqtt/event/eventimpl")
 	optionsPackage = protogen.GoImportPath("github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1")
 )
 
@@ -66,7 +67,7 @@ func file(plugin *protogen.Plugin, f *protogen.File, services []*eventproto.Serv
 	g.P("package ", f.GoPackageName)
 	g.P()
 	g.P("// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.")
-	g.P("const _ = ", eventPackage.Ident("SupportPackageIsVersion1"))
+	g.P("const _ = ", implPackage.Ident("SupportPackageIsVersion1"))
 	for _, s := range services {
 		g.service(s)
 	}

@@ -42,7 +42,7 @@ func (g generator) server(s *eventproto.Service) {
 		if !m.Serves() {
 			continue
 		}
-		args := []any{eventPackage.Ident("NewHandler"), "(", descOf(m, s), ", ", srv, ".", m.GoName}
+		args := []any{implPackage.Ident("NewHandler"), "(", descOf(m, s), ", ", srv, ".", m.GoName}
 		if bound(m) {
 			for i := range m.Topics {
 				args = append(args, ", ", bindArgument(m, i))
@@ -85,7 +85,7 @@ func (g generator) batch(s *eventproto.Service, m *eventproto.Method) {
 	g.P("// ", name, " registers a handler of many messages in the place of ", m.GoName, ". Its nil error")
 	g.P("// acknowledges all of them, event.ItemErrors decides about each.")
 	g.P("func ", name, "(handler func(", contextPackage.Ident("Context"), ", []*", m.Input.GoIdent, ") error, opts ...", eventPackage.Ident("BatchOption"), ") ", eventPackage.Ident("RegisterOption"), " {")
-	g.P("return ", eventPackage.Ident("NewBatch"), "(", descOf(m, s), ", handler, opts...)")
+	g.P("return ", implPackage.Ident("NewBatch"), "(", descOf(m, s), ", handler, opts...)")
 	g.P("}")
 }
 
@@ -99,6 +99,6 @@ func (g generator) presence(s *eventproto.Service) {
 	g.P("// Watch", s.GoName, "Presence subscribes handler to the instances of ", s.Desc.FullName(), ": those that are there,")
 	g.P("// and each that comes or goes. An instance announces itself by Register", s.GoName, "MQTTServer.")
 	g.P("func Watch", s.GoName, "Presence(s ", eventPackage.Ident("ServiceRegistrar"), ", handler func(", contextPackage.Ident("Context"), ", *", presence, ") error, opts ...", eventPackage.Ident("RegisterOption"), ") {")
-	g.P(eventPackage.Ident("WatchPresence"), "(s, &", descName(s.Service), ", handler, opts...)")
+	g.P(implPackage.Ident("WatchPresence"), "(s, &", descName(s.Service), ", handler, opts...)")
 	g.P("}")
 }

@@ -23,7 +23,7 @@ func (g generator) build(m *eventproto.Method) {
 		g.P("return ", quote(t.Text), ", nil")
 		return
 	}
-	g.P("var ", b, " ", eventPackage.Ident("TopicBuilder"))
+	g.P("var ", b, " ", implPackage.Ident("TopicBuilder"))
 	each(t, func(text string) { g.P(b, ".Literal(", quote(text), ")") }, func(i int, path []*protogen.Field) {
 		g.P(b, ".", g.appendCall(path, t.Levels[i].Tail))
 	})
@@ -96,7 +96,7 @@ func (g generator) binds(m *eventproto.Method) {
 		topic, in, reader := g.local("topic"), g.local("in"), g.local("t")
 		mismatch, err := g.local("mismatch"), g.local("err")
 		g.P("func ", bindName(m, n), "(", topic, " string, ", in, " *", m.Input.GoIdent, ") (", mismatch, " string, ", err, " error) {")
-		g.P(reader, " := ", eventPackage.Ident("ReadTopic"), "(", topic, ")")
+		g.P(reader, " := ", implPackage.Ident("ReadTopic"), "(", topic, ")")
 		g.read(t, reader)
 		g.P("if ", err, " := ", reader, ".Err(); ", err, " != nil {")
 		g.P("return \"\", ", err)
@@ -178,7 +178,7 @@ func (g generator) set(i int, path []*protogen.Field) {
 	}
 	name, has := quote(eventproto.Path(path)), g.has(holder, f)
 	if has == "" {
-		g.P(mismatch, " = ", eventPackage.Ident("Mismatch"), "(", mismatch, ", ", name, ", ", holder, ".", getter(f), "(), ", value, ")")
+		g.P(mismatch, " = ", implPackage.Ident("Mismatch"), "(", mismatch, ", ", name, ", ", holder, ".", getter(f), "(), ", value, ")")
 	} else {
 		g.P("if ", has, " && ", holder, ".", getter(f), "() != ", value, " {")
 		g.P(mismatch, " = ", name)

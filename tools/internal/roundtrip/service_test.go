@@ -17,6 +17,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/plant"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -250,7 +251,7 @@ func TestOverlap(t *testing.T) {
 		other := &event.ServiceDesc{Name: "other.Events", Methods: []event.MethodDesc{{
 			Name: "All", Operation: "/other.Events/All", Topic: "plant/{rest=**}", Filters: []string{"plant/#"}, QoS: 1, Codec: "json",
 		}}}
-		srv.RegisterService(other, []event.Handler{event.NewHandler(&other.Methods[0], (&service{}).Shown)})
+		srv.RegisterService(other, []event.Handler{eventimpl.NewHandler(&other.Methods[0], (&service{}).Shown)})
 		start(t, srv)
 		if text := out.String(); strings.Count(text, "may get the same messages") != 1 ||
 			!strings.Contains(text, "/other.Events/All") || !strings.Contains(text, "/golden.plant.PlantEvents/Measured") {

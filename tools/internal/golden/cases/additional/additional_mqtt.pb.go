@@ -9,11 +9,12 @@ package additional
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // AdditionalEvents_MQTT_ServiceDesc describes golden.additional.AdditionalEvents. It must not be changed.
 var AdditionalEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -38,7 +39,7 @@ type AdditionalEventsMQTTServer interface {
 // RegisterAdditionalEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterAdditionalEventsMQTTServer(s event.ServiceRegistrar, srv AdditionalEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&AdditionalEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&AdditionalEvents_MQTT_ServiceDesc.Methods[0], srv.Read, _AdditionalEvents_Read_MQTT_Bind0, nil, _AdditionalEvents_Read_MQTT_Bind2),
+		eventimpl.NewHandler(&AdditionalEvents_MQTT_ServiceDesc.Methods[0], srv.Read, _AdditionalEvents_Read_MQTT_Bind0, nil, _AdditionalEvents_Read_MQTT_Bind2),
 	}, opts...)
 }
 
@@ -65,33 +66,33 @@ func (c *additionalEventsMQTTClient) Read(ctx context.Context, in *Reading, opts
 
 // AdditionalEvents_Read_MQTT_Topic is the topic of in: readings/{device_id}
 func AdditionalEvents_Read_MQTT_Topic(in *Reading) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("readings/")
 	t.String("device_id", in.GetDeviceId())
 	return t.Topic()
 }
 
 func _AdditionalEvents_Read_MQTT_Bind0(topic string, in *Reading) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("readings/")
 	level2 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
 	in.DeviceId = level2
 	return mismatch, nil
 }
 
 func _AdditionalEvents_Read_MQTT_Bind2(topic string, in *Reading) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("v0/")
 	level2 := t.Level()
 	t.Literal("/reading")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
 	in.DeviceId = level2
 	return mismatch, nil
 }

@@ -9,11 +9,12 @@ package basic
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // DoorEvents_MQTT_ServiceDesc describes golden.basic.DoorEvents. It must not be changed.
 var DoorEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -39,7 +40,7 @@ type DoorEventsMQTTServer interface {
 // RegisterDoorEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterDoorEventsMQTTServer(s event.ServiceRegistrar, srv DoorEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&DoorEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&DoorEvents_MQTT_ServiceDesc.Methods[0], srv.DoorOpened),
+		eventimpl.NewHandler(&DoorEvents_MQTT_ServiceDesc.Methods[0], srv.DoorOpened),
 	}, opts...)
 }
 

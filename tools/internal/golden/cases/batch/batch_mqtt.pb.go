@@ -9,12 +9,13 @@ package batch
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	time "time"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // BatchEvents_MQTT_ServiceDesc describes golden.batch.BatchEvents. It must not be changed.
 var BatchEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -25,7 +26,7 @@ var BatchEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			Name: "Save", Operation: "/golden.batch.BatchEvents/Save",
 			Topic: "rows", Filters: []string{"rows"},
 			QoS: 1, Codec: "proto",
-			ID:    event.TextOf((*Row).GetEventId),
+			ID:    eventimpl.TextOf((*Row).GetEventId),
 			Batch: &event.BatchDesc{MaxSize: 500, MaxWait: 20 * time.Millisecond},
 		},
 		{
@@ -49,8 +50,8 @@ type BatchEventsMQTTServer interface {
 // RegisterBatchEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterBatchEventsMQTTServer(s event.ServiceRegistrar, srv BatchEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&BatchEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&BatchEvents_MQTT_ServiceDesc.Methods[0], srv.Save),
-		event.NewHandler(&BatchEvents_MQTT_ServiceDesc.Methods[1], srv.Keep),
+		eventimpl.NewHandler(&BatchEvents_MQTT_ServiceDesc.Methods[0], srv.Save),
+		eventimpl.NewHandler(&BatchEvents_MQTT_ServiceDesc.Methods[1], srv.Keep),
 	}, opts...)
 }
 
@@ -92,7 +93,7 @@ func BatchEvents_Save_MQTT_Topic(in *Row) (string, error) {
 // BatchEvents_Save_MQTT_Batch registers a handler of many messages in the place of Save. Its nil error
 // acknowledges all of them, event.ItemErrors decides about each.
 func BatchEvents_Save_MQTT_Batch(handler func(context.Context, []*Row) error, opts ...event.BatchOption) event.RegisterOption {
-	return event.NewBatch(&BatchEvents_MQTT_ServiceDesc.Methods[0], handler, opts...)
+	return eventimpl.NewBatch(&BatchEvents_MQTT_ServiceDesc.Methods[0], handler, opts...)
 }
 
 // BatchEvents_Keep_MQTT_Topic is the topic of in: kept
@@ -103,5 +104,5 @@ func BatchEvents_Keep_MQTT_Topic(in *Row) (string, error) {
 // BatchEvents_Keep_MQTT_Batch registers a handler of many messages in the place of Keep. Its nil error
 // acknowledges all of them, event.ItemErrors decides about each.
 func BatchEvents_Keep_MQTT_Batch(handler func(context.Context, []*Row) error, opts ...event.BatchOption) event.RegisterOption {
-	return event.NewBatch(&BatchEvents_MQTT_ServiceDesc.Methods[1], handler, opts...)
+	return eventimpl.NewBatch(&BatchEvents_MQTT_ServiceDesc.Methods[1], handler, opts...)
 }

@@ -9,11 +9,12 @@ package comments
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // CommentEvents_MQTT_ServiceDesc describes golden.comments.CommentEvents. It must not be changed.
 var CommentEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -54,8 +55,8 @@ type CommentEventsMQTTServer interface {
 // RegisterCommentEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterCommentEventsMQTTServer(s event.ServiceRegistrar, srv CommentEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&CommentEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&CommentEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _CommentEvents_Tell_MQTT_Bind0),
-		event.NewHandler(&CommentEvents_MQTT_ServiceDesc.Methods[1], srv.Tell2, _CommentEvents_Tell2_MQTT_Bind0),
+		eventimpl.NewHandler(&CommentEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _CommentEvents_Tell_MQTT_Bind0),
+		eventimpl.NewHandler(&CommentEvents_MQTT_ServiceDesc.Methods[1], srv.Tell2, _CommentEvents_Tell2_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -99,40 +100,40 @@ func (c *commentEventsMQTTClient) Tell2(ctx context.Context, in *In, opts ...eve
 
 // CommentEvents_Tell_MQTT_Topic is the topic of in: comments/{id}
 func CommentEvents_Tell_MQTT_Topic(in *In) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("comments/")
 	t.String("id", in.GetId())
 	return t.Topic()
 }
 
 func _CommentEvents_Tell_MQTT_Bind0(topic string, in *In) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("comments/")
 	level2 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "id", in.GetId(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "id", in.GetId(), level2)
 	in.Id = level2
 	return mismatch, nil
 }
 
 // CommentEvents_Tell2_MQTT_Topic is the topic of in: blocks/{id}
 func CommentEvents_Tell2_MQTT_Topic(in *In) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("blocks/")
 	t.String("id", in.GetId())
 	return t.Topic()
 }
 
 func _CommentEvents_Tell2_MQTT_Bind0(topic string, in *In) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("blocks/")
 	level2 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "id", in.GetId(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "id", in.GetId(), level2)
 	in.Id = level2
 	return mismatch, nil
 }

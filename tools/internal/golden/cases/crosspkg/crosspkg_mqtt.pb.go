@@ -9,13 +9,14 @@ package crosspkg
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	other "github.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/crosspkg/other"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	time "time"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // CrossEvents_MQTT_ServiceDesc describes golden.crosspkg.CrossEvents. It must not be changed.
 var CrossEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -46,8 +47,8 @@ type CrossEventsMQTTServer interface {
 // RegisterCrossEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterCrossEventsMQTTServer(s event.ServiceRegistrar, srv CrossEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&CrossEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&CrossEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _CrossEvents_Tell_MQTT_Bind0),
-		event.NewHandler(&CrossEvents_MQTT_ServiceDesc.Methods[1], srv.Ask, _CrossEvents_Ask_MQTT_Bind0),
+		eventimpl.NewHandler(&CrossEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _CrossEvents_Tell_MQTT_Bind0),
+		eventimpl.NewHandler(&CrossEvents_MQTT_ServiceDesc.Methods[1], srv.Ask, _CrossEvents_Ask_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -87,7 +88,7 @@ func (c *crossEventsMQTTClient) Ask(ctx context.Context, in *other.Source, opts 
 
 // CrossEvents_Tell_MQTT_Topic is the topic of in: told/{source.name}/{source.level}
 func CrossEvents_Tell_MQTT_Topic(in *other.Told) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("told/")
 	t.String("source.name", in.GetSource().GetName())
 	t.Literal("/")
@@ -96,7 +97,7 @@ func CrossEvents_Tell_MQTT_Topic(in *other.Told) (string, error) {
 }
 
 func _CrossEvents_Tell_MQTT_Bind0(topic string, in *other.Told) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("told/")
 	level2 := t.Level()
 	t.Literal("/")
@@ -107,32 +108,32 @@ func _CrossEvents_Tell_MQTT_Bind0(topic string, in *other.Told) (mismatch string
 	if in.Source == nil {
 		in.Source = new(other.Source)
 	}
-	mismatch = event.Mismatch(mismatch, "source.name", in.GetSource().GetName(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "source.name", in.GetSource().GetName(), level2)
 	in.GetSource().Name = level2
 	if in.Source == nil {
 		in.Source = new(other.Source)
 	}
-	mismatch = event.Mismatch(mismatch, "source.level", in.GetSource().GetLevel(), other.Level(level3))
+	mismatch = eventimpl.Mismatch(mismatch, "source.level", in.GetSource().GetLevel(), other.Level(level3))
 	in.GetSource().Level = other.Level(level3)
 	return mismatch, nil
 }
 
 // CrossEvents_Ask_MQTT_Topic is the topic of in: ask/{name}
 func CrossEvents_Ask_MQTT_Topic(in *other.Source) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("ask/")
 	t.String("name", in.GetName())
 	return t.Topic()
 }
 
 func _CrossEvents_Ask_MQTT_Bind0(topic string, in *other.Source) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("ask/")
 	level2 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "name", in.GetName(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "name", in.GetName(), level2)
 	in.Name = level2
 	return mismatch, nil
 }

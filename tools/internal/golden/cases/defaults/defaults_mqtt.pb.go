@@ -10,12 +10,13 @@ import (
 	context "context"
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	time "time"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // DefaultEvents_MQTT_ServiceDesc describes golden.defaults.DefaultEvents. It must not be changed.
 var DefaultEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -41,7 +42,7 @@ var DefaultEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			QoS: 0, Codec: "proto",
 			Expiry:     90 * time.Second,
 			DeadLetter: "dead/override/{queue}",
-			ID:         event.TextOf((*Job).GetId),
+			ID:         eventimpl.TextOf((*Job).GetId),
 			Retry:      &event.RetryDesc{MaxAttempts: 1},
 		},
 		{
@@ -79,9 +80,9 @@ type DefaultEventsMQTTServer interface {
 // RegisterDefaultEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterDefaultEventsMQTTServer(s event.ServiceRegistrar, srv DefaultEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&DefaultEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&DefaultEvents_MQTT_ServiceDesc.Methods[0], srv.Take, _DefaultEvents_Take_MQTT_Bind0),
-		event.NewHandler(&DefaultEvents_MQTT_ServiceDesc.Methods[1], srv.Override, _DefaultEvents_Override_MQTT_Bind0),
-		event.NewHandler(&DefaultEvents_MQTT_ServiceDesc.Methods[3], srv.Question),
+		eventimpl.NewHandler(&DefaultEvents_MQTT_ServiceDesc.Methods[0], srv.Take, _DefaultEvents_Take_MQTT_Bind0),
+		eventimpl.NewHandler(&DefaultEvents_MQTT_ServiceDesc.Methods[1], srv.Override, _DefaultEvents_Override_MQTT_Bind0),
+		eventimpl.NewHandler(&DefaultEvents_MQTT_ServiceDesc.Methods[3], srv.Question),
 	}, opts...)
 }
 
@@ -140,52 +141,52 @@ func (c *defaultEventsMQTTClient) Question(ctx context.Context, in *Ask, opts ..
 // WatchDefaultEventsPresence subscribes handler to the instances of golden.defaults.DefaultEvents: those that are there,
 // and each that comes or goes. An instance announces itself by RegisterDefaultEventsMQTTServer.
 func WatchDefaultEventsPresence(s event.ServiceRegistrar, handler func(context.Context, *v1.Presence) error, opts ...event.RegisterOption) {
-	event.WatchPresence(s, &DefaultEvents_MQTT_ServiceDesc, handler, opts...)
+	eventimpl.WatchPresence(s, &DefaultEvents_MQTT_ServiceDesc, handler, opts...)
 }
 
 // DefaultEvents_Take_MQTT_Topic is the topic of in: /jobs/v1/take/{queue}
 func DefaultEvents_Take_MQTT_Topic(in *Job) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("/jobs/v1/take/")
 	t.String("queue", in.GetQueue())
 	return t.Topic()
 }
 
 func _DefaultEvents_Take_MQTT_Bind0(topic string, in *Job) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("/jobs/v1/take/")
 	level5 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "queue", in.GetQueue(), level5)
+	mismatch = eventimpl.Mismatch(mismatch, "queue", in.GetQueue(), level5)
 	in.Queue = level5
 	return mismatch, nil
 }
 
 // DefaultEvents_Override_MQTT_Topic is the topic of in: /jobs/v1/override/{queue}
 func DefaultEvents_Override_MQTT_Topic(in *Job) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("/jobs/v1/override/")
 	t.String("queue", in.GetQueue())
 	return t.Topic()
 }
 
 func _DefaultEvents_Override_MQTT_Bind0(topic string, in *Job) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("/jobs/v1/override/")
 	level5 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "queue", in.GetQueue(), level5)
+	mismatch = eventimpl.Mismatch(mismatch, "queue", in.GetQueue(), level5)
 	in.Queue = level5
 	return mismatch, nil
 }
 
 // DefaultEvents_Tell_MQTT_Topic is the topic of in: /jobs/v1/tell/{queue}
 func DefaultEvents_Tell_MQTT_Topic(in *Job) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("/jobs/v1/tell/")
 	t.String("queue", in.GetQueue())
 	return t.Topic()

@@ -9,12 +9,13 @@ package editionopen
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	time "time"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // ThingEvents_MQTT_ServiceDesc describes golden.editionopen.ThingEvents. It must not be changed.
 var ThingEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -25,8 +26,8 @@ var ThingEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			Name: "Tell", Operation: "/golden.editionopen.ThingEvents/Tell",
 			Topic: "things/{id}/{number}/{mode}/{part.name}/{set_id}", Filters: []string{"things/+/+/+/+/+"},
 			QoS: 1, Codec: "proto",
-			Key: event.TextOf(func(in *Thing) string { return in.GetPart().GetName() }), KeyField: "part.name",
-			ID: event.TextOf((*Thing).GetId),
+			Key: eventimpl.TextOf(func(in *Thing) string { return in.GetPart().GetName() }), KeyField: "part.name",
+			ID: eventimpl.TextOf((*Thing).GetId),
 		},
 		{
 			Name: "Ask", Operation: "/golden.editionopen.ThingEvents/Ask",
@@ -47,8 +48,8 @@ type ThingEventsMQTTServer interface {
 // RegisterThingEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterThingEventsMQTTServer(s event.ServiceRegistrar, srv ThingEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&ThingEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&ThingEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _ThingEvents_Tell_MQTT_Bind0),
-		event.NewHandler(&ThingEvents_MQTT_ServiceDesc.Methods[1], srv.Ask, _ThingEvents_Ask_MQTT_Bind0),
+		eventimpl.NewHandler(&ThingEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _ThingEvents_Tell_MQTT_Bind0),
+		eventimpl.NewHandler(&ThingEvents_MQTT_ServiceDesc.Methods[1], srv.Ask, _ThingEvents_Ask_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -88,7 +89,7 @@ func (c *thingEventsMQTTClient) Ask(ctx context.Context, in *Thing, opts ...even
 
 // ThingEvents_Tell_MQTT_Topic is the topic of in: things/{id}/{number}/{mode}/{part.name}/{set_id}
 func ThingEvents_Tell_MQTT_Topic(in *Thing) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("things/")
 	t.String("id", in.GetId())
 	t.Literal("/")
@@ -103,7 +104,7 @@ func ThingEvents_Tell_MQTT_Topic(in *Thing) (string, error) {
 }
 
 func _ThingEvents_Tell_MQTT_Bind0(topic string, in *Thing) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("things/")
 	level2 := t.Level()
 	t.Literal("/")
@@ -122,7 +123,7 @@ func _ThingEvents_Tell_MQTT_Bind0(topic string, in *Thing) (mismatch string, err
 	}
 	p2 := level2
 	in.Id = &p2
-	mismatch = event.Mismatch(mismatch, "number", in.GetNumber(), int32(level3))
+	mismatch = eventimpl.Mismatch(mismatch, "number", in.GetNumber(), int32(level3))
 	in.Number = int32(level3)
 	if in.Mode != nil && in.GetMode() != Mode(level4) {
 		mismatch = "mode"
@@ -147,14 +148,14 @@ func _ThingEvents_Tell_MQTT_Bind0(topic string, in *Thing) (mismatch string, err
 
 // ThingEvents_Ask_MQTT_Topic is the topic of in: ask/{id}
 func ThingEvents_Ask_MQTT_Topic(in *Thing) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("ask/")
 	t.String("id", in.GetId())
 	return t.Topic()
 }
 
 func _ThingEvents_Ask_MQTT_Bind0(topic string, in *Thing) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("ask/")
 	level2 := t.Level()
 	if err := t.Err(); err != nil {

@@ -9,11 +9,12 @@ package empty
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // EmptyEvents_MQTT_ServiceDesc describes golden.empty.EmptyEvents. It must not be changed.
 var EmptyEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -37,7 +38,7 @@ type EmptyEventsMQTTServer interface {
 // RegisterEmptyEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterEmptyEventsMQTTServer(s event.ServiceRegistrar, srv EmptyEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&EmptyEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&EmptyEvents_MQTT_ServiceDesc.Methods[0], srv.Tick),
+		eventimpl.NewHandler(&EmptyEvents_MQTT_ServiceDesc.Methods[0], srv.Tick),
 	}, opts...)
 }
 

@@ -9,11 +9,12 @@ package foreign
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // ReportEvents_MQTT_ServiceDesc describes golden.foreign.ReportEvents. It must not be changed.
 var ReportEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -39,7 +40,7 @@ type ReportEventsMQTTServer interface {
 // RegisterReportEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterReportEventsMQTTServer(s event.ServiceRegistrar, srv ReportEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&ReportEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&ReportEvents_MQTT_ServiceDesc.Methods[0], srv.Save, _ReportEvents_Save_MQTT_Bind0),
+		eventimpl.NewHandler(&ReportEvents_MQTT_ServiceDesc.Methods[0], srv.Save, _ReportEvents_Save_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -67,20 +68,20 @@ func (c *reportEventsMQTTClient) Save(ctx context.Context, in *Report, opts ...e
 
 // ReportEvents_Save_MQTT_Topic is the topic of in: reports/{id}
 func ReportEvents_Save_MQTT_Topic(in *Report) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("reports/")
 	t.String("id", in.GetId())
 	return t.Topic()
 }
 
 func _ReportEvents_Save_MQTT_Bind0(topic string, in *Report) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("reports/")
 	level2 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "id", in.GetId(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "id", in.GetId(), level2)
 	in.Id = level2
 	return mismatch, nil
 }

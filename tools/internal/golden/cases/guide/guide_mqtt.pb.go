@@ -10,12 +10,13 @@ import (
 	context "context"
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	time "time"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // FleetEvents_MQTT_ServiceDesc describes golden.guide.FleetEvents. It must not be changed.
 var FleetEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -29,7 +30,7 @@ var FleetEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			QoS: 1, Codec: "proto",
 			Expiry: 1 * time.Hour,
 			Group:  "savers",
-			ID:     event.TextOf((*Reading).GetEventId),
+			ID:     eventimpl.TextOf((*Reading).GetEventId),
 			Batch:  &event.BatchDesc{MaxSize: 200, MaxWait: 50 * time.Millisecond},
 		},
 		{
@@ -59,8 +60,8 @@ type FleetEventsMQTTServer interface {
 // RegisterFleetEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterFleetEventsMQTTServer(s event.ServiceRegistrar, srv FleetEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&FleetEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&FleetEvents_MQTT_ServiceDesc.Methods[0], srv.SaveReading, _FleetEvents_SaveReading_MQTT_Bind0),
-		event.NewHandler(&FleetEvents_MQTT_ServiceDesc.Methods[2], srv.GetState, _FleetEvents_GetState_MQTT_Bind0),
+		eventimpl.NewHandler(&FleetEvents_MQTT_ServiceDesc.Methods[0], srv.SaveReading, _FleetEvents_SaveReading_MQTT_Bind0),
+		eventimpl.NewHandler(&FleetEvents_MQTT_ServiceDesc.Methods[2], srv.GetState, _FleetEvents_GetState_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -113,12 +114,12 @@ func (c *fleetEventsMQTTClient) GetState(ctx context.Context, in *StateRequest, 
 // WatchFleetEventsPresence subscribes handler to the instances of golden.guide.FleetEvents: those that are there,
 // and each that comes or goes. An instance announces itself by RegisterFleetEventsMQTTServer.
 func WatchFleetEventsPresence(s event.ServiceRegistrar, handler func(context.Context, *v1.Presence) error, opts ...event.RegisterOption) {
-	event.WatchPresence(s, &FleetEvents_MQTT_ServiceDesc, handler, opts...)
+	eventimpl.WatchPresence(s, &FleetEvents_MQTT_ServiceDesc, handler, opts...)
 }
 
 // FleetEvents_SaveReading_MQTT_Topic is the topic of in: fleet/devices/{device_id}/reading
 func FleetEvents_SaveReading_MQTT_Topic(in *Reading) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("fleet/devices/")
 	t.String("device_id", in.GetDeviceId())
 	t.Literal("/reading")
@@ -126,14 +127,14 @@ func FleetEvents_SaveReading_MQTT_Topic(in *Reading) (string, error) {
 }
 
 func _FleetEvents_SaveReading_MQTT_Bind0(topic string, in *Reading) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("fleet/devices/")
 	level3 := t.Level()
 	t.Literal("/reading")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level3)
+	mismatch = eventimpl.Mismatch(mismatch, "device_id", in.GetDeviceId(), level3)
 	in.DeviceId = level3
 	return mismatch, nil
 }
@@ -141,12 +142,12 @@ func _FleetEvents_SaveReading_MQTT_Bind0(topic string, in *Reading) (mismatch st
 // FleetEvents_SaveReading_MQTT_Batch registers a handler of many messages in the place of SaveReading. Its nil error
 // acknowledges all of them, event.ItemErrors decides about each.
 func FleetEvents_SaveReading_MQTT_Batch(handler func(context.Context, []*Reading) error, opts ...event.BatchOption) event.RegisterOption {
-	return event.NewBatch(&FleetEvents_MQTT_ServiceDesc.Methods[0], handler, opts...)
+	return eventimpl.NewBatch(&FleetEvents_MQTT_ServiceDesc.Methods[0], handler, opts...)
 }
 
 // FleetEvents_SendOrder_MQTT_Topic is the topic of in: fleet/devices/{device_id}/order
 func FleetEvents_SendOrder_MQTT_Topic(in *Order) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("fleet/devices/")
 	t.String("device_id", in.GetDeviceId())
 	t.Literal("/order")
@@ -155,7 +156,7 @@ func FleetEvents_SendOrder_MQTT_Topic(in *Order) (string, error) {
 
 // FleetEvents_GetState_MQTT_Topic is the topic of in: fleet/devices/{device_id}/state
 func FleetEvents_GetState_MQTT_Topic(in *StateRequest) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("fleet/devices/")
 	t.String("device_id", in.GetDeviceId())
 	t.Literal("/state")
@@ -163,14 +164,14 @@ func FleetEvents_GetState_MQTT_Topic(in *StateRequest) (string, error) {
 }
 
 func _FleetEvents_GetState_MQTT_Bind0(topic string, in *StateRequest) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("fleet/devices/")
 	level3 := t.Level()
 	t.Literal("/state")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level3)
+	mismatch = eventimpl.Mismatch(mismatch, "device_id", in.GetDeviceId(), level3)
 	in.DeviceId = level3
 	return mismatch, nil
 }

@@ -9,11 +9,12 @@ package names
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // SnakeCaseEvents_MQTT_ServiceDesc describes golden.names.snake_case_events. It must not be changed.
 var SnakeCaseEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -46,8 +47,8 @@ type SnakeCaseEventsMQTTServer interface {
 // RegisterSnakeCaseEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterSnakeCaseEventsMQTTServer(s event.ServiceRegistrar, srv SnakeCaseEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&SnakeCaseEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&SnakeCaseEvents_MQTT_ServiceDesc.Methods[0], srv.Select, _SnakeCaseEvents_Select_MQTT_Bind0),
-		event.NewHandler(&SnakeCaseEvents_MQTT_ServiceDesc.Methods[1], srv.DoItAll),
+		eventimpl.NewHandler(&SnakeCaseEvents_MQTT_ServiceDesc.Methods[0], srv.Select, _SnakeCaseEvents_Select_MQTT_Bind0),
+		eventimpl.NewHandler(&SnakeCaseEvents_MQTT_ServiceDesc.Methods[1], srv.DoItAll),
 	}, opts...)
 }
 
@@ -86,7 +87,7 @@ func (c *snakeCaseEventsMQTTClient) DoItAll(ctx context.Context, in *Func, opts 
 
 // SnakeCaseEvents_Select_MQTT_Topic is the topic of in: select/{type}/{get_type}/{range}
 func SnakeCaseEvents_Select_MQTT_Topic(in *Func) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("select/")
 	t.String("type", in.GetType())
 	t.Literal("/")
@@ -97,7 +98,7 @@ func SnakeCaseEvents_Select_MQTT_Topic(in *Func) (string, error) {
 }
 
 func _SnakeCaseEvents_Select_MQTT_Bind0(topic string, in *Func) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("select/")
 	level2 := t.Level()
 	t.Literal("/")
@@ -107,11 +108,11 @@ func _SnakeCaseEvents_Select_MQTT_Bind0(topic string, in *Func) (mismatch string
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "type", in.GetType(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "type", in.GetType(), level2)
 	in.Type = level2
-	mismatch = event.Mismatch(mismatch, "get_type", in.GetGetType_(), level3)
+	mismatch = eventimpl.Mismatch(mismatch, "get_type", in.GetGetType_(), level3)
 	in.GetType_ = level3
-	mismatch = event.Mismatch(mismatch, "range", in.GetRange(), level4)
+	mismatch = eventimpl.Mismatch(mismatch, "range", in.GetRange(), level4)
 	in.Range = level4
 	return mismatch, nil
 }
@@ -144,7 +145,7 @@ type OtherEventsMQTTServer interface {
 // RegisterOtherEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterOtherEventsMQTTServer(s event.ServiceRegistrar, srv OtherEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&OtherEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&OtherEvents_MQTT_ServiceDesc.Methods[0], srv.Select, _OtherEvents_Select_MQTT_Bind0),
+		eventimpl.NewHandler(&OtherEvents_MQTT_ServiceDesc.Methods[0], srv.Select, _OtherEvents_Select_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -171,20 +172,20 @@ func (c *otherEventsMQTTClient) Select(ctx context.Context, in *Func, opts ...ev
 
 // OtherEvents_Select_MQTT_Topic is the topic of in: other/{type}
 func OtherEvents_Select_MQTT_Topic(in *Func) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("other/")
 	t.String("type", in.GetType())
 	return t.Topic()
 }
 
 func _OtherEvents_Select_MQTT_Bind0(topic string, in *Func) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("other/")
 	level2 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "type", in.GetType(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "type", in.GetType(), level2)
 	in.Type = level2
 	return mismatch, nil
 }

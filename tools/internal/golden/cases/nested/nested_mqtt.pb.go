@@ -9,11 +9,12 @@ package nested
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // NestedEvents_MQTT_ServiceDesc describes golden.nested.NestedEvents. It must not be changed.
 var NestedEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -24,8 +25,8 @@ var NestedEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			Name: "Moved", Operation: "/golden.nested.NestedEvents/Moved",
 			Topic: "sites/{place.site}/rooms/{place.room.name}", Filters: []string{"sites/+/rooms/+"},
 			QoS: 1, Codec: "proto",
-			Key: event.TextOf(func(in *Moved) string { return in.GetPlace().GetSite() }), KeyField: "place.site",
-			ID: event.TextOf(func(in *Moved) string { return in.GetPlace().GetRoom().GetName() }),
+			Key: eventimpl.TextOf(func(in *Moved) string { return in.GetPlace().GetSite() }), KeyField: "place.site",
+			ID: eventimpl.TextOf(func(in *Moved) string { return in.GetPlace().GetRoom().GetName() }),
 		},
 	},
 }
@@ -39,7 +40,7 @@ type NestedEventsMQTTServer interface {
 // RegisterNestedEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterNestedEventsMQTTServer(s event.ServiceRegistrar, srv NestedEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&NestedEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&NestedEvents_MQTT_ServiceDesc.Methods[0], srv.Moved, _NestedEvents_Moved_MQTT_Bind0),
+		eventimpl.NewHandler(&NestedEvents_MQTT_ServiceDesc.Methods[0], srv.Moved, _NestedEvents_Moved_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -66,7 +67,7 @@ func (c *nestedEventsMQTTClient) Moved(ctx context.Context, in *Moved, opts ...e
 
 // NestedEvents_Moved_MQTT_Topic is the topic of in: sites/{place.site}/rooms/{place.room.name}
 func NestedEvents_Moved_MQTT_Topic(in *Moved) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("sites/")
 	t.String("place.site", in.GetPlace().GetSite())
 	t.Literal("/rooms/")
@@ -75,7 +76,7 @@ func NestedEvents_Moved_MQTT_Topic(in *Moved) (string, error) {
 }
 
 func _NestedEvents_Moved_MQTT_Bind0(topic string, in *Moved) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("sites/")
 	level2 := t.Level()
 	t.Literal("/rooms/")
@@ -86,7 +87,7 @@ func _NestedEvents_Moved_MQTT_Bind0(topic string, in *Moved) (mismatch string, e
 	if in.Place == nil {
 		in.Place = new(Place)
 	}
-	mismatch = event.Mismatch(mismatch, "place.site", in.GetPlace().GetSite(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "place.site", in.GetPlace().GetSite(), level2)
 	in.GetPlace().Site = level2
 	if in.Place == nil {
 		in.Place = new(Place)
@@ -94,7 +95,7 @@ func _NestedEvents_Moved_MQTT_Bind0(topic string, in *Moved) (mismatch string, e
 	if in.GetPlace().Room == nil {
 		in.GetPlace().Room = new(Place_Room)
 	}
-	mismatch = event.Mismatch(mismatch, "place.room.name", in.GetPlace().GetRoom().GetName(), level4)
+	mismatch = eventimpl.Mismatch(mismatch, "place.room.name", in.GetPlace().GetRoom().GetName(), level4)
 	in.GetPlace().GetRoom().Name = level4
 	return mismatch, nil
 }

@@ -10,11 +10,12 @@ import (
 	context "context"
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // OddEvents_MQTT_ServiceDesc describes golden.odd.OddEvents. It must not be changed.
 var OddEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -46,8 +47,8 @@ type OddEventsMQTTServer interface {
 // RegisterOddEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterOddEventsMQTTServer(s event.ServiceRegistrar, srv OddEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&OddEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&OddEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _OddEvents_Tell_MQTT_Bind0),
-		event.NewHandler(&OddEvents_MQTT_ServiceDesc.Methods[1], srv.Presence),
+		eventimpl.NewHandler(&OddEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _OddEvents_Tell_MQTT_Bind0),
+		eventimpl.NewHandler(&OddEvents_MQTT_ServiceDesc.Methods[1], srv.Presence),
 	}, opts...)
 }
 
@@ -82,12 +83,12 @@ func (c *oddEventsMQTTClient) Presence(ctx context.Context, in *In, opts ...even
 // WatchOddEventsPresence subscribes handler to the instances of golden.odd.OddEvents: those that are there,
 // and each that comes or goes. An instance announces itself by RegisterOddEventsMQTTServer.
 func WatchOddEventsPresence(s event.ServiceRegistrar, handler func(context.Context, *v1.Presence) error, opts ...event.RegisterOption) {
-	event.WatchPresence(s, &OddEvents_MQTT_ServiceDesc, handler, opts...)
+	eventimpl.WatchPresence(s, &OddEvents_MQTT_ServiceDesc, handler, opts...)
 }
 
 // OddEvents_Tell_MQTT_Topic is the topic of in: b/{n_a_b}/{n.a_b}/{odd}
 func OddEvents_Tell_MQTT_Topic(in *In) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("b/")
 	t.String("n_a_b", in.GetNAB())
 	t.Literal("/")
@@ -98,7 +99,7 @@ func OddEvents_Tell_MQTT_Topic(in *In) (string, error) {
 }
 
 func _OddEvents_Tell_MQTT_Bind0(topic string, in *In) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("b/")
 	level2 := t.Level()
 	t.Literal("/")
@@ -108,14 +109,14 @@ func _OddEvents_Tell_MQTT_Bind0(topic string, in *In) (mismatch string, err erro
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "n_a_b", in.GetNAB(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "n_a_b", in.GetNAB(), level2)
 	in.NAB = level2
 	if in.N == nil {
 		in.N = new(N)
 	}
-	mismatch = event.Mismatch(mismatch, "n.a_b", in.GetN().GetAB(), level3)
+	mismatch = eventimpl.Mismatch(mismatch, "n.a_b", in.GetN().GetAB(), level3)
 	in.GetN().AB = level3
-	mismatch = event.Mismatch(mismatch, "odd", in.GetOdd(), level4)
+	mismatch = eventimpl.Mismatch(mismatch, "odd", in.GetOdd(), level4)
 	in.Odd = level4
 	return mismatch, nil
 }

@@ -9,11 +9,12 @@ package params
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // ParamEvents_MQTT_ServiceDesc describes golden.params.ParamEvents. It must not be changed.
 var ParamEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -55,10 +56,10 @@ type ParamEventsMQTTServer interface {
 // RegisterParamEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterParamEventsMQTTServer(s event.ServiceRegistrar, srv ParamEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&ParamEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&ParamEvents_MQTT_ServiceDesc.Methods[0], srv.Numbers, _ParamEvents_Numbers_MQTT_Bind0),
-		event.NewHandler(&ParamEvents_MQTT_ServiceDesc.Methods[1], srv.Texts, _ParamEvents_Texts_MQTT_Bind0),
-		event.NewHandler(&ParamEvents_MQTT_ServiceDesc.Methods[2], srv.First, _ParamEvents_First_MQTT_Bind0),
-		event.NewHandler(&ParamEvents_MQTT_ServiceDesc.Methods[3], srv.Present, _ParamEvents_Present_MQTT_Bind0),
+		eventimpl.NewHandler(&ParamEvents_MQTT_ServiceDesc.Methods[0], srv.Numbers, _ParamEvents_Numbers_MQTT_Bind0),
+		eventimpl.NewHandler(&ParamEvents_MQTT_ServiceDesc.Methods[1], srv.Texts, _ParamEvents_Texts_MQTT_Bind0),
+		eventimpl.NewHandler(&ParamEvents_MQTT_ServiceDesc.Methods[2], srv.First, _ParamEvents_First_MQTT_Bind0),
+		eventimpl.NewHandler(&ParamEvents_MQTT_ServiceDesc.Methods[3], srv.Present, _ParamEvents_Present_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -112,7 +113,7 @@ func (c *paramEventsMQTTClient) Present(ctx context.Context, in *All, opts ...ev
 
 // ParamEvents_Numbers_MQTT_Topic is the topic of in: n/{i32}/{i64}/{u32}/{u64}/{s32}/{s64}/{f32}/{f64}/{sf32}/{sf64}
 func ParamEvents_Numbers_MQTT_Topic(in *All) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("n/")
 	t.Int(int64(in.GetI32()))
 	t.Literal("/")
@@ -137,7 +138,7 @@ func ParamEvents_Numbers_MQTT_Topic(in *All) (string, error) {
 }
 
 func _ParamEvents_Numbers_MQTT_Bind0(topic string, in *All) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("n/")
 	level2 := t.Int(32)
 	t.Literal("/")
@@ -161,32 +162,32 @@ func _ParamEvents_Numbers_MQTT_Bind0(topic string, in *All) (mismatch string, er
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "i32", in.GetI32(), int32(level2))
+	mismatch = eventimpl.Mismatch(mismatch, "i32", in.GetI32(), int32(level2))
 	in.I32 = int32(level2)
-	mismatch = event.Mismatch(mismatch, "i64", in.GetI64(), level3)
+	mismatch = eventimpl.Mismatch(mismatch, "i64", in.GetI64(), level3)
 	in.I64 = level3
-	mismatch = event.Mismatch(mismatch, "u32", in.GetU32(), uint32(level4))
+	mismatch = eventimpl.Mismatch(mismatch, "u32", in.GetU32(), uint32(level4))
 	in.U32 = uint32(level4)
-	mismatch = event.Mismatch(mismatch, "u64", in.GetU64(), level5)
+	mismatch = eventimpl.Mismatch(mismatch, "u64", in.GetU64(), level5)
 	in.U64 = level5
-	mismatch = event.Mismatch(mismatch, "s32", in.GetS32(), int32(level6))
+	mismatch = eventimpl.Mismatch(mismatch, "s32", in.GetS32(), int32(level6))
 	in.S32 = int32(level6)
-	mismatch = event.Mismatch(mismatch, "s64", in.GetS64(), level7)
+	mismatch = eventimpl.Mismatch(mismatch, "s64", in.GetS64(), level7)
 	in.S64 = level7
-	mismatch = event.Mismatch(mismatch, "f32", in.GetF32(), uint32(level8))
+	mismatch = eventimpl.Mismatch(mismatch, "f32", in.GetF32(), uint32(level8))
 	in.F32 = uint32(level8)
-	mismatch = event.Mismatch(mismatch, "f64", in.GetF64(), level9)
+	mismatch = eventimpl.Mismatch(mismatch, "f64", in.GetF64(), level9)
 	in.F64 = level9
-	mismatch = event.Mismatch(mismatch, "sf32", in.GetSf32(), int32(level10))
+	mismatch = eventimpl.Mismatch(mismatch, "sf32", in.GetSf32(), int32(level10))
 	in.Sf32 = int32(level10)
-	mismatch = event.Mismatch(mismatch, "sf64", in.GetSf64(), level11)
+	mismatch = eventimpl.Mismatch(mismatch, "sf64", in.GetSf64(), level11)
 	in.Sf64 = level11
 	return mismatch, nil
 }
 
 // ParamEvents_Texts_MQTT_Topic is the topic of in: t/{text}/{flag}/{kind}/{inner}
 func ParamEvents_Texts_MQTT_Topic(in *All) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("t/")
 	t.String("text", in.GetText())
 	t.Literal("/")
@@ -199,7 +200,7 @@ func ParamEvents_Texts_MQTT_Topic(in *All) (string, error) {
 }
 
 func _ParamEvents_Texts_MQTT_Bind0(topic string, in *All) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("t/")
 	level2 := t.Level()
 	t.Literal("/")
@@ -211,40 +212,40 @@ func _ParamEvents_Texts_MQTT_Bind0(topic string, in *All) (mismatch string, err 
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "text", in.GetText(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "text", in.GetText(), level2)
 	in.Text = level2
-	mismatch = event.Mismatch(mismatch, "flag", in.GetFlag(), level3)
+	mismatch = eventimpl.Mismatch(mismatch, "flag", in.GetFlag(), level3)
 	in.Flag = level3
-	mismatch = event.Mismatch(mismatch, "kind", in.GetKind(), Kind(level4))
+	mismatch = eventimpl.Mismatch(mismatch, "kind", in.GetKind(), Kind(level4))
 	in.Kind = Kind(level4)
-	mismatch = event.Mismatch(mismatch, "inner", in.GetInner(), All_Inner(level5))
+	mismatch = eventimpl.Mismatch(mismatch, "inner", in.GetInner(), All_Inner(level5))
 	in.Inner = All_Inner(level5)
 	return mismatch, nil
 }
 
 // ParamEvents_First_MQTT_Topic is the topic of in: {text}/first/only/one/two/three
 func ParamEvents_First_MQTT_Topic(in *All) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.String("text", in.GetText())
 	t.Literal("/first/only/one/two/three")
 	return t.Topic()
 }
 
 func _ParamEvents_First_MQTT_Bind0(topic string, in *All) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	level1 := t.Level()
 	t.Literal("/first/only/one/two/three")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "text", in.GetText(), level1)
+	mismatch = eventimpl.Mismatch(mismatch, "text", in.GetText(), level1)
 	in.Text = level1
 	return mismatch, nil
 }
 
 // ParamEvents_Present_MQTT_Topic is the topic of in: p/{maybe}/{maybe_number}/{maybe_kind}
 func ParamEvents_Present_MQTT_Topic(in *All) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("p/")
 	t.String("maybe", in.GetMaybe())
 	t.Literal("/")
@@ -255,7 +256,7 @@ func ParamEvents_Present_MQTT_Topic(in *All) (string, error) {
 }
 
 func _ParamEvents_Present_MQTT_Bind0(topic string, in *All) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("p/")
 	level2 := t.Level()
 	t.Literal("/")

@@ -10,12 +10,13 @@ import (
 	context "context"
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	time "time"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // PlantEvents_MQTT_ServiceDesc describes golden.plant.PlantEvents. It must not be changed.
 var PlantEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -28,7 +29,7 @@ var PlantEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			Topic: "plant/measured/{device}", Filters: []string{"plant/measured/+"},
 			QoS: 1, Codec: "proto",
 			DeadLetter: "dead/{device}",
-			ID:         event.TextOf((*Reading).GetId),
+			ID:         eventimpl.TextOf((*Reading).GetId),
 			Retry:      &event.RetryDesc{MaxAttempts: 2, MinBackoff: 1 * time.Millisecond, PermanentReasons: []string{"BROKEN"}},
 		},
 		{
@@ -41,7 +42,7 @@ var PlantEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			Name: "Stored", Operation: "/golden.plant.PlantEvents/Stored",
 			Topic: "plant/stored/{device}", Filters: []string{"plant/stored/+"},
 			QoS: 1, Codec: "proto",
-			Key: event.TextOf((*Reading).GetLot), KeyField: "lot",
+			Key: eventimpl.TextOf((*Reading).GetLot), KeyField: "lot",
 			Retry: &event.RetryDesc{MaxAttempts: 3, MinBackoff: 1 * time.Millisecond},
 			Batch: &event.BatchDesc{MaxSize: 5, MaxWait: 20 * time.Millisecond},
 		},
@@ -67,10 +68,10 @@ type PlantEventsMQTTServer interface {
 // RegisterPlantEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterPlantEventsMQTTServer(s event.ServiceRegistrar, srv PlantEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&PlantEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&PlantEvents_MQTT_ServiceDesc.Methods[0], srv.Measured, _PlantEvents_Measured_MQTT_Bind0),
-		event.NewHandler(&PlantEvents_MQTT_ServiceDesc.Methods[1], srv.Shown, _PlantEvents_Shown_MQTT_Bind0, _PlantEvents_Shown_MQTT_Bind1),
-		event.NewHandler(&PlantEvents_MQTT_ServiceDesc.Methods[2], srv.Stored, _PlantEvents_Stored_MQTT_Bind0),
-		event.NewHandler(&PlantEvents_MQTT_ServiceDesc.Methods[3], srv.Ask, _PlantEvents_Ask_MQTT_Bind0),
+		eventimpl.NewHandler(&PlantEvents_MQTT_ServiceDesc.Methods[0], srv.Measured, _PlantEvents_Measured_MQTT_Bind0),
+		eventimpl.NewHandler(&PlantEvents_MQTT_ServiceDesc.Methods[1], srv.Shown, _PlantEvents_Shown_MQTT_Bind0, _PlantEvents_Shown_MQTT_Bind1),
+		eventimpl.NewHandler(&PlantEvents_MQTT_ServiceDesc.Methods[2], srv.Stored, _PlantEvents_Stored_MQTT_Bind0),
+		eventimpl.NewHandler(&PlantEvents_MQTT_ServiceDesc.Methods[3], srv.Ask, _PlantEvents_Ask_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -129,78 +130,78 @@ func (c *plantEventsMQTTClient) Ask(ctx context.Context, in *Reading, opts ...ev
 // WatchPlantEventsPresence subscribes handler to the instances of golden.plant.PlantEvents: those that are there,
 // and each that comes or goes. An instance announces itself by RegisterPlantEventsMQTTServer.
 func WatchPlantEventsPresence(s event.ServiceRegistrar, handler func(context.Context, *v1.Presence) error, opts ...event.RegisterOption) {
-	event.WatchPresence(s, &PlantEvents_MQTT_ServiceDesc, handler, opts...)
+	eventimpl.WatchPresence(s, &PlantEvents_MQTT_ServiceDesc, handler, opts...)
 }
 
 // PlantEvents_Measured_MQTT_Topic is the topic of in: plant/measured/{device}
 func PlantEvents_Measured_MQTT_Topic(in *Reading) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("plant/measured/")
 	t.String("device", in.GetDevice())
 	return t.Topic()
 }
 
 func _PlantEvents_Measured_MQTT_Bind0(topic string, in *Reading) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("plant/measured/")
 	level3 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), level3)
+	mismatch = eventimpl.Mismatch(mismatch, "device", in.GetDevice(), level3)
 	in.Device = level3
 	return mismatch, nil
 }
 
 // PlantEvents_Shown_MQTT_Topic is the topic of in: plant/shown/{device}
 func PlantEvents_Shown_MQTT_Topic(in *Reading) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("plant/shown/")
 	t.String("device", in.GetDevice())
 	return t.Topic()
 }
 
 func _PlantEvents_Shown_MQTT_Bind0(topic string, in *Reading) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("plant/shown/")
 	level3 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), level3)
+	mismatch = eventimpl.Mismatch(mismatch, "device", in.GetDevice(), level3)
 	in.Device = level3
 	return mismatch, nil
 }
 
 func _PlantEvents_Shown_MQTT_Bind1(topic string, in *Reading) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("plant/old/")
 	level3 := t.Level()
 	t.Literal("/shown")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), level3)
+	mismatch = eventimpl.Mismatch(mismatch, "device", in.GetDevice(), level3)
 	in.Device = level3
 	return mismatch, nil
 }
 
 // PlantEvents_Stored_MQTT_Topic is the topic of in: plant/stored/{device}
 func PlantEvents_Stored_MQTT_Topic(in *Reading) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("plant/stored/")
 	t.String("device", in.GetDevice())
 	return t.Topic()
 }
 
 func _PlantEvents_Stored_MQTT_Bind0(topic string, in *Reading) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("plant/stored/")
 	level3 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), level3)
+	mismatch = eventimpl.Mismatch(mismatch, "device", in.GetDevice(), level3)
 	in.Device = level3
 	return mismatch, nil
 }
@@ -208,25 +209,25 @@ func _PlantEvents_Stored_MQTT_Bind0(topic string, in *Reading) (mismatch string,
 // PlantEvents_Stored_MQTT_Batch registers a handler of many messages in the place of Stored. Its nil error
 // acknowledges all of them, event.ItemErrors decides about each.
 func PlantEvents_Stored_MQTT_Batch(handler func(context.Context, []*Reading) error, opts ...event.BatchOption) event.RegisterOption {
-	return event.NewBatch(&PlantEvents_MQTT_ServiceDesc.Methods[2], handler, opts...)
+	return eventimpl.NewBatch(&PlantEvents_MQTT_ServiceDesc.Methods[2], handler, opts...)
 }
 
 // PlantEvents_Ask_MQTT_Topic is the topic of in: plant/ask/{device}
 func PlantEvents_Ask_MQTT_Topic(in *Reading) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("plant/ask/")
 	t.String("device", in.GetDevice())
 	return t.Topic()
 }
 
 func _PlantEvents_Ask_MQTT_Bind0(topic string, in *Reading) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("plant/ask/")
 	level3 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), level3)
+	mismatch = eventimpl.Mismatch(mismatch, "device", in.GetDevice(), level3)
 	in.Device = level3
 	return mismatch, nil
 }

@@ -9,11 +9,12 @@ package proto2
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // BoxEvents_MQTT_ServiceDesc describes golden.proto2.BoxEvents. It must not be changed.
 var BoxEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -24,7 +25,7 @@ var BoxEvents_MQTT_ServiceDesc = event.ServiceDesc{
 			Name: "Moved", Operation: "/golden.proto2.BoxEvents/Moved",
 			Topic: "boxes/{id}/{weight}/{size}/{label}", Filters: []string{"boxes/+/+/+/+"},
 			QoS: 1, Codec: "proto",
-			ID: event.TextOf((*Box).GetId),
+			ID: eventimpl.TextOf((*Box).GetId),
 		},
 	},
 }
@@ -38,7 +39,7 @@ type BoxEventsMQTTServer interface {
 // RegisterBoxEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterBoxEventsMQTTServer(s event.ServiceRegistrar, srv BoxEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&BoxEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&BoxEvents_MQTT_ServiceDesc.Methods[0], srv.Moved, _BoxEvents_Moved_MQTT_Bind0),
+		eventimpl.NewHandler(&BoxEvents_MQTT_ServiceDesc.Methods[0], srv.Moved, _BoxEvents_Moved_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -63,7 +64,7 @@ func (c *boxEventsMQTTClient) Moved(ctx context.Context, in *Box, opts ...event.
 
 // BoxEvents_Moved_MQTT_Topic is the topic of in: boxes/{id}/{weight}/{size}/{label}
 func BoxEvents_Moved_MQTT_Topic(in *Box) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("boxes/")
 	t.String("id", in.GetId())
 	t.Literal("/")
@@ -76,7 +77,7 @@ func BoxEvents_Moved_MQTT_Topic(in *Box) (string, error) {
 }
 
 func _BoxEvents_Moved_MQTT_Bind0(topic string, in *Box) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("boxes/")
 	level2 := t.Level()
 	t.Literal("/")

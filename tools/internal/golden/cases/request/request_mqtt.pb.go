@@ -9,11 +9,12 @@ package request
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	time "time"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // RequestEvents_MQTT_ServiceDesc describes golden.request.RequestEvents. It must not be changed.
 var RequestEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -54,9 +55,9 @@ type RequestEventsMQTTServer interface {
 // RegisterRequestEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterRequestEventsMQTTServer(s event.ServiceRegistrar, srv RequestEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&RequestEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&RequestEvents_MQTT_ServiceDesc.Methods[0], srv.Get, _RequestEvents_Get_MQTT_Bind0),
-		event.NewHandler(&RequestEvents_MQTT_ServiceDesc.Methods[1], srv.Find),
-		event.NewHandler(&RequestEvents_MQTT_ServiceDesc.Methods[2], srv.Reset, _RequestEvents_Reset_MQTT_Bind0),
+		eventimpl.NewHandler(&RequestEvents_MQTT_ServiceDesc.Methods[0], srv.Get, _RequestEvents_Get_MQTT_Bind0),
+		eventimpl.NewHandler(&RequestEvents_MQTT_ServiceDesc.Methods[1], srv.Find),
+		eventimpl.NewHandler(&RequestEvents_MQTT_ServiceDesc.Methods[2], srv.Reset, _RequestEvents_Reset_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -115,7 +116,7 @@ func (c *requestEventsMQTTClient) Reset(ctx context.Context, in *GetState, opts 
 
 // RequestEvents_Get_MQTT_Topic is the topic of in: devices/{device_id}/get
 func RequestEvents_Get_MQTT_Topic(in *GetState) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("devices/")
 	t.String("device_id", in.GetDeviceId())
 	t.Literal("/get")
@@ -123,14 +124,14 @@ func RequestEvents_Get_MQTT_Topic(in *GetState) (string, error) {
 }
 
 func _RequestEvents_Get_MQTT_Bind0(topic string, in *GetState) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("devices/")
 	level2 := t.Level()
 	t.Literal("/get")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
 	in.DeviceId = level2
 	return mismatch, nil
 }
@@ -142,7 +143,7 @@ func RequestEvents_Find_MQTT_Topic(in *GetState) (string, error) {
 
 // RequestEvents_Reset_MQTT_Topic is the topic of in: devices/{device_id}/reset
 func RequestEvents_Reset_MQTT_Topic(in *GetState) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("devices/")
 	t.String("device_id", in.GetDeviceId())
 	t.Literal("/reset")
@@ -150,14 +151,14 @@ func RequestEvents_Reset_MQTT_Topic(in *GetState) (string, error) {
 }
 
 func _RequestEvents_Reset_MQTT_Bind0(topic string, in *GetState) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("devices/")
 	level2 := t.Level()
 	t.Literal("/reset")
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "device_id", in.GetDeviceId(), level2)
 	in.DeviceId = level2
 	return mismatch, nil
 }

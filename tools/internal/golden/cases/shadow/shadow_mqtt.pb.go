@@ -9,6 +9,7 @@ package shadow
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	in "github.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/shadow/in"
 	t "github.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/shadow/t"
 	v1 "github.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/shadow/v1"
@@ -17,7 +18,7 @@ import (
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // ShadowEvents_MQTT_ServiceDesc describes golden.shadow.ShadowEvents. It must not be changed.
 var ShadowEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -56,9 +57,9 @@ type ShadowEventsMQTTServer interface {
 // RegisterShadowEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterShadowEventsMQTTServer(s event.ServiceRegistrar, srv ShadowEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&ShadowEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&ShadowEvents_MQTT_ServiceDesc.Methods[0], srv.Read, _ShadowEvents_Read_MQTT_Bind0),
-		event.NewHandler(&ShadowEvents_MQTT_ServiceDesc.Methods[1], srv.Ask, _ShadowEvents_Ask_MQTT_Bind0),
-		event.NewHandler(&ShadowEvents_MQTT_ServiceDesc.Methods[2], srv.Move, _ShadowEvents_Move_MQTT_Bind0),
+		eventimpl.NewHandler(&ShadowEvents_MQTT_ServiceDesc.Methods[0], srv.Read, _ShadowEvents_Read_MQTT_Bind0),
+		eventimpl.NewHandler(&ShadowEvents_MQTT_ServiceDesc.Methods[1], srv.Ask, _ShadowEvents_Ask_MQTT_Bind0),
+		eventimpl.NewHandler(&ShadowEvents_MQTT_ServiceDesc.Methods[2], srv.Move, _ShadowEvents_Move_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -111,7 +112,7 @@ func (c *shadowEventsMQTTClient) Move(ctx context.Context, in_ *t.Site, opts ...
 
 // ShadowEvents_Read_MQTT_Topic is the topic of in: sites/{site.name}/{site.kind}/{place.kind}/{target.kind}
 func ShadowEvents_Read_MQTT_Topic(in_ *Reading) (string, error) {
-	var t_ event.TopicBuilder
+	var t_ eventimpl.TopicBuilder
 	t_.Literal("sites/")
 	t_.String("site.name", in_.GetSite().GetName())
 	t_.Literal("/")
@@ -124,7 +125,7 @@ func ShadowEvents_Read_MQTT_Topic(in_ *Reading) (string, error) {
 }
 
 func _ShadowEvents_Read_MQTT_Bind0(topic string, in_ *Reading) (mismatch string, err error) {
-	t_ := event.ReadTopic(topic)
+	t_ := eventimpl.ReadTopic(topic)
 	t_.Literal("sites/")
 	level2 := t_.Level()
 	t_.Literal("/")
@@ -139,29 +140,29 @@ func _ShadowEvents_Read_MQTT_Bind0(topic string, in_ *Reading) (mismatch string,
 	if in_.Site == nil {
 		in_.Site = new(v1.Site)
 	}
-	mismatch = event.Mismatch(mismatch, "site.name", in_.GetSite().GetName(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "site.name", in_.GetSite().GetName(), level2)
 	in_.GetSite().Name = level2
 	if in_.Site == nil {
 		in_.Site = new(v1.Site)
 	}
-	mismatch = event.Mismatch(mismatch, "site.kind", in_.GetSite().GetKind(), v1.Kind(level3))
+	mismatch = eventimpl.Mismatch(mismatch, "site.kind", in_.GetSite().GetKind(), v1.Kind(level3))
 	in_.GetSite().Kind = v1.Kind(level3)
 	if in_.Place == nil {
 		in_.Place = new(in.Site)
 	}
-	mismatch = event.Mismatch(mismatch, "place.kind", in_.GetPlace().GetKind(), in.Kind(level4))
+	mismatch = eventimpl.Mismatch(mismatch, "place.kind", in_.GetPlace().GetKind(), in.Kind(level4))
 	in_.GetPlace().Kind = in.Kind(level4)
 	if in_.Target == nil {
 		in_.Target = new(t.Site)
 	}
-	mismatch = event.Mismatch(mismatch, "target.kind", in_.GetTarget().GetKind(), t.Kind(level5))
+	mismatch = eventimpl.Mismatch(mismatch, "target.kind", in_.GetTarget().GetKind(), t.Kind(level5))
 	in_.GetTarget().Kind = t.Kind(level5)
 	return mismatch, nil
 }
 
 // ShadowEvents_Ask_MQTT_Topic is the topic of in: ask/{name}/{kind}
 func ShadowEvents_Ask_MQTT_Topic(in_ *in.Site) (string, error) {
-	var t_ event.TopicBuilder
+	var t_ eventimpl.TopicBuilder
 	t_.Literal("ask/")
 	t_.String("name", in_.GetName())
 	t_.Literal("/")
@@ -170,7 +171,7 @@ func ShadowEvents_Ask_MQTT_Topic(in_ *in.Site) (string, error) {
 }
 
 func _ShadowEvents_Ask_MQTT_Bind0(topic string, in_ *in.Site) (mismatch string, err error) {
-	t_ := event.ReadTopic(topic)
+	t_ := eventimpl.ReadTopic(topic)
 	t_.Literal("ask/")
 	level2 := t_.Level()
 	t_.Literal("/")
@@ -178,16 +179,16 @@ func _ShadowEvents_Ask_MQTT_Bind0(topic string, in_ *in.Site) (mismatch string, 
 	if err := t_.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "name", in_.GetName(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "name", in_.GetName(), level2)
 	in_.Name = level2
-	mismatch = event.Mismatch(mismatch, "kind", in_.GetKind(), in.Kind(level3))
+	mismatch = eventimpl.Mismatch(mismatch, "kind", in_.GetKind(), in.Kind(level3))
 	in_.Kind = in.Kind(level3)
 	return mismatch, nil
 }
 
 // ShadowEvents_Move_MQTT_Topic is the topic of in: move/{name}/{kind}
 func ShadowEvents_Move_MQTT_Topic(in_ *t.Site) (string, error) {
-	var t_ event.TopicBuilder
+	var t_ eventimpl.TopicBuilder
 	t_.Literal("move/")
 	t_.String("name", in_.GetName())
 	t_.Literal("/")
@@ -196,7 +197,7 @@ func ShadowEvents_Move_MQTT_Topic(in_ *t.Site) (string, error) {
 }
 
 func _ShadowEvents_Move_MQTT_Bind0(topic string, in_ *t.Site) (mismatch string, err error) {
-	t_ := event.ReadTopic(topic)
+	t_ := eventimpl.ReadTopic(topic)
 	t_.Literal("move/")
 	level2 := t_.Level()
 	t_.Literal("/")
@@ -204,9 +205,9 @@ func _ShadowEvents_Move_MQTT_Bind0(topic string, in_ *t.Site) (mismatch string, 
 	if err := t_.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "name", in_.GetName(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "name", in_.GetName(), level2)
 	in_.Name = level2
-	mismatch = event.Mismatch(mismatch, "kind", in_.GetKind(), t.Kind(level3))
+	mismatch = eventimpl.Mismatch(mismatch, "kind", in_.GetKind(), t.Kind(level3))
 	in_.Kind = t.Kind(level3)
 	return mismatch, nil
 }

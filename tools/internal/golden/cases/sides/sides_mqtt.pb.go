@@ -9,11 +9,12 @@ package sides
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // SideEvents_MQTT_ServiceDesc describes golden.sides.SideEvents. It must not be changed.
 var SideEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -54,9 +55,9 @@ type SideEventsMQTTServer interface {
 // RegisterSideEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterSideEventsMQTTServer(s event.ServiceRegistrar, srv SideEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&SideEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&SideEvents_MQTT_ServiceDesc.Methods[1], srv.Subscribe, _SideEvents_Subscribe_MQTT_Bind0),
-		event.NewHandler(&SideEvents_MQTT_ServiceDesc.Methods[2], srv.SubscribeAll, _SideEvents_SubscribeAll_MQTT_Bind0),
-		event.NewHandler(&SideEvents_MQTT_ServiceDesc.Methods[3], srv.Both),
+		eventimpl.NewHandler(&SideEvents_MQTT_ServiceDesc.Methods[1], srv.Subscribe, _SideEvents_Subscribe_MQTT_Bind0),
+		eventimpl.NewHandler(&SideEvents_MQTT_ServiceDesc.Methods[2], srv.SubscribeAll, _SideEvents_SubscribeAll_MQTT_Bind0),
+		eventimpl.NewHandler(&SideEvents_MQTT_ServiceDesc.Methods[3], srv.Both),
 	}, opts...)
 }
 
@@ -92,14 +93,14 @@ func (c *sideEventsMQTTClient) Both(ctx context.Context, in *Note, opts ...event
 
 // SideEvents_Publish_MQTT_Topic is the topic of in: out/{from}
 func SideEvents_Publish_MQTT_Topic(in *Note) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("out/")
 	t.String("from", in.GetFrom())
 	return t.Topic()
 }
 
 func _SideEvents_Subscribe_MQTT_Bind0(topic string, in *Note) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("in/")
 	level2 := t.Level()
 	t.Literal("/")
@@ -108,20 +109,20 @@ func _SideEvents_Subscribe_MQTT_Bind0(topic string, in *Note) (mismatch string, 
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "from", in.GetFrom(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "from", in.GetFrom(), level2)
 	in.From = level2
 	return mismatch, nil
 }
 
 func _SideEvents_SubscribeAll_MQTT_Bind0(topic string, in *Note) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("all/")
 	level2 := t.Level()
 	t.Rest()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "from", in.GetFrom(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "from", in.GetFrom(), level2)
 	in.From = level2
 	return mismatch, nil
 }
@@ -192,6 +193,6 @@ type SubscribeOnlyEventsMQTTServer interface {
 // RegisterSubscribeOnlyEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterSubscribeOnlyEventsMQTTServer(s event.ServiceRegistrar, srv SubscribeOnlyEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&SubscribeOnlyEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&SubscribeOnlyEvents_MQTT_ServiceDesc.Methods[0], srv.Subscribe),
+		eventimpl.NewHandler(&SubscribeOnlyEvents_MQTT_ServiceDesc.Methods[0], srv.Subscribe),
 	}, opts...)
 }

@@ -10,11 +10,12 @@ import (
 	context "context"
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // SlashEvents_MQTT_ServiceDesc describes golden.slash.SlashEvents. It must not be changed.
 var SlashEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -43,7 +44,7 @@ type SlashEventsMQTTServer interface {
 // RegisterSlashEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterSlashEventsMQTTServer(s event.ServiceRegistrar, srv SlashEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&SlashEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&SlashEvents_MQTT_ServiceDesc.Methods[0], srv.Post, _SlashEvents_Post_MQTT_Bind0, _SlashEvents_Post_MQTT_Bind1),
+		eventimpl.NewHandler(&SlashEvents_MQTT_ServiceDesc.Methods[0], srv.Post, _SlashEvents_Post_MQTT_Bind0, _SlashEvents_Post_MQTT_Bind1),
 	}, opts...)
 }
 
@@ -71,12 +72,12 @@ func (c *slashEventsMQTTClient) Post(ctx context.Context, in *Thing, opts ...eve
 // WatchSlashEventsPresence subscribes handler to the instances of golden.slash.SlashEvents: those that are there,
 // and each that comes or goes. An instance announces itself by RegisterSlashEventsMQTTServer.
 func WatchSlashEventsPresence(s event.ServiceRegistrar, handler func(context.Context, *v1.Presence) error, opts ...event.RegisterOption) {
-	event.WatchPresence(s, &SlashEvents_MQTT_ServiceDesc, handler, opts...)
+	eventimpl.WatchPresence(s, &SlashEvents_MQTT_ServiceDesc, handler, opts...)
 }
 
 // SlashEvents_Post_MQTT_Topic is the topic of in: /sys/{product}/{device}/thing
 func SlashEvents_Post_MQTT_Topic(in *Thing) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("/sys/")
 	t.String("product", in.GetProduct())
 	t.Literal("/")
@@ -86,7 +87,7 @@ func SlashEvents_Post_MQTT_Topic(in *Thing) (string, error) {
 }
 
 func _SlashEvents_Post_MQTT_Bind0(topic string, in *Thing) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("/sys/")
 	level3 := t.Level()
 	t.Literal("/")
@@ -95,15 +96,15 @@ func _SlashEvents_Post_MQTT_Bind0(topic string, in *Thing) (mismatch string, err
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "product", in.GetProduct(), level3)
+	mismatch = eventimpl.Mismatch(mismatch, "product", in.GetProduct(), level3)
 	in.Product = level3
-	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), level4)
+	mismatch = eventimpl.Mismatch(mismatch, "device", in.GetDevice(), level4)
 	in.Device = level4
 	return mismatch, nil
 }
 
 func _SlashEvents_Post_MQTT_Bind1(topic string, in *Thing) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("/")
 	level2 := t.Level()
 	t.Literal("/of/")
@@ -111,9 +112,9 @@ func _SlashEvents_Post_MQTT_Bind1(topic string, in *Thing) (mismatch string, err
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "device", in.GetDevice(), level2)
 	in.Device = level2
-	mismatch = event.Mismatch(mismatch, "product", in.GetProduct(), level4)
+	mismatch = eventimpl.Mismatch(mismatch, "product", in.GetProduct(), level4)
 	in.Product = level4
 	return mismatch, nil
 }
@@ -141,7 +142,7 @@ type PrefixEventsMQTTServer interface {
 // RegisterPrefixEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterPrefixEventsMQTTServer(s event.ServiceRegistrar, srv PrefixEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&PrefixEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&PrefixEvents_MQTT_ServiceDesc.Methods[0], srv.Put, _PrefixEvents_Put_MQTT_Bind0),
+		eventimpl.NewHandler(&PrefixEvents_MQTT_ServiceDesc.Methods[0], srv.Put, _PrefixEvents_Put_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -168,7 +169,7 @@ func (c *prefixEventsMQTTClient) Put(ctx context.Context, in *Thing, opts ...eve
 
 // PrefixEvents_Put_MQTT_Topic is the topic of in: /pre/{product}/{device}/put
 func PrefixEvents_Put_MQTT_Topic(in *Thing) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("/pre/")
 	t.String("product", in.GetProduct())
 	t.Literal("/")
@@ -178,7 +179,7 @@ func PrefixEvents_Put_MQTT_Topic(in *Thing) (string, error) {
 }
 
 func _PrefixEvents_Put_MQTT_Bind0(topic string, in *Thing) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("/pre/")
 	level3 := t.Level()
 	t.Literal("/")
@@ -187,9 +188,9 @@ func _PrefixEvents_Put_MQTT_Bind0(topic string, in *Thing) (mismatch string, err
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "product", in.GetProduct(), level3)
+	mismatch = eventimpl.Mismatch(mismatch, "product", in.GetProduct(), level3)
 	in.Product = level3
-	mismatch = event.Mismatch(mismatch, "device", in.GetDevice(), level4)
+	mismatch = eventimpl.Mismatch(mismatch, "device", in.GetDevice(), level4)
 	in.Device = level4
 	return mismatch, nil
 }

@@ -9,11 +9,12 @@ package tail
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // TailEvents_MQTT_ServiceDesc describes golden.tail.TailEvents. It must not be changed.
 var TailEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -43,8 +44,8 @@ type TailEventsMQTTServer interface {
 // RegisterTailEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterTailEventsMQTTServer(s event.ServiceRegistrar, srv TailEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&TailEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&TailEvents_MQTT_ServiceDesc.Methods[0], srv.Log, _TailEvents_Log_MQTT_Bind0),
-		event.NewHandler(&TailEvents_MQTT_ServiceDesc.Methods[1], srv.Everything, _TailEvents_Everything_MQTT_Bind0),
+		eventimpl.NewHandler(&TailEvents_MQTT_ServiceDesc.Methods[0], srv.Log, _TailEvents_Log_MQTT_Bind0),
+		eventimpl.NewHandler(&TailEvents_MQTT_ServiceDesc.Methods[1], srv.Everything, _TailEvents_Everything_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -80,7 +81,7 @@ func (c *tailEventsMQTTClient) Everything(ctx context.Context, in *Line, opts ..
 
 // TailEvents_Log_MQTT_Topic is the topic of in: logs/{host}/{path=**}
 func TailEvents_Log_MQTT_Topic(in *Line) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("logs/")
 	t.String("host", in.GetHost())
 	t.Literal("/")
@@ -89,7 +90,7 @@ func TailEvents_Log_MQTT_Topic(in *Line) (string, error) {
 }
 
 func _TailEvents_Log_MQTT_Bind0(topic string, in *Line) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("logs/")
 	level2 := t.Level()
 	t.Literal("/")
@@ -97,27 +98,27 @@ func _TailEvents_Log_MQTT_Bind0(topic string, in *Line) (mismatch string, err er
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "host", in.GetHost(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "host", in.GetHost(), level2)
 	in.Host = level2
-	mismatch = event.Mismatch(mismatch, "path", in.GetPath(), level3)
+	mismatch = eventimpl.Mismatch(mismatch, "path", in.GetPath(), level3)
 	in.Path = level3
 	return mismatch, nil
 }
 
 // TailEvents_Everything_MQTT_Topic is the topic of in: {path=**}
 func TailEvents_Everything_MQTT_Topic(in *Line) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Tail("path", in.GetPath())
 	return t.Topic()
 }
 
 func _TailEvents_Everything_MQTT_Bind0(topic string, in *Line) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	level1 := t.Tail()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "path", in.GetPath(), level1)
+	mismatch = eventimpl.Mismatch(mismatch, "path", in.GetPath(), level1)
 	in.Path = level1
 	return mismatch, nil
 }

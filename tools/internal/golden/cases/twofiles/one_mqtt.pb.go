@@ -9,11 +9,12 @@ package twofiles
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // OneEvents_MQTT_ServiceDesc describes golden.twofiles.OneEvents. It must not be changed.
 var OneEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -37,7 +38,7 @@ type OneEventsMQTTServer interface {
 // RegisterOneEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterOneEventsMQTTServer(s event.ServiceRegistrar, srv OneEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&OneEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&OneEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _OneEvents_Tell_MQTT_Bind0),
+		eventimpl.NewHandler(&OneEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _OneEvents_Tell_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -62,20 +63,20 @@ func (c *oneEventsMQTTClient) Tell(ctx context.Context, in *One, opts ...event.C
 
 // OneEvents_Tell_MQTT_Topic is the topic of in: one/{a}
 func OneEvents_Tell_MQTT_Topic(in *One) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("one/")
 	t.String("a", in.GetA())
 	return t.Topic()
 }
 
 func _OneEvents_Tell_MQTT_Bind0(topic string, in *One) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("one/")
 	level2 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "a", in.GetA(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "a", in.GetA(), level2)
 	in.A = level2
 	return mismatch, nil
 }

@@ -9,11 +9,12 @@ package twofiles
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // TwoEvents_MQTT_ServiceDesc describes golden.twofiles.TwoEvents. It must not be changed.
 var TwoEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -37,7 +38,7 @@ type TwoEventsMQTTServer interface {
 // RegisterTwoEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterTwoEventsMQTTServer(s event.ServiceRegistrar, srv TwoEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&TwoEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&TwoEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _TwoEvents_Tell_MQTT_Bind0),
+		eventimpl.NewHandler(&TwoEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _TwoEvents_Tell_MQTT_Bind0),
 	}, opts...)
 }
 
@@ -62,20 +63,20 @@ func (c *twoEventsMQTTClient) Tell(ctx context.Context, in *One, opts ...event.C
 
 // TwoEvents_Tell_MQTT_Topic is the topic of in: two/{a}
 func TwoEvents_Tell_MQTT_Topic(in *One) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("two/")
 	t.String("a", in.GetA())
 	return t.Topic()
 }
 
 func _TwoEvents_Tell_MQTT_Bind0(topic string, in *One) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("two/")
 	level2 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "a", in.GetA(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "a", in.GetA(), level2)
 	in.A = level2
 	return mismatch, nil
 }

@@ -9,11 +9,12 @@ package types
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // TypeEvents_MQTT_ServiceDesc describes golden.types.TypeEvents. It must not be changed.
 var TypeEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -43,8 +44,8 @@ type TypeEventsMQTTServer interface {
 // RegisterTypeEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterTypeEventsMQTTServer(s event.ServiceRegistrar, srv TypeEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&TypeEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&TypeEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _TypeEvents_Tell_MQTT_Bind0),
-		event.NewHandler(&TypeEvents_MQTT_ServiceDesc.Methods[1], srv.TellProto),
+		eventimpl.NewHandler(&TypeEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _TypeEvents_Tell_MQTT_Bind0),
+		eventimpl.NewHandler(&TypeEvents_MQTT_ServiceDesc.Methods[1], srv.TellProto),
 	}, opts...)
 }
 
@@ -80,20 +81,20 @@ func (c *typeEventsMQTTClient) TellProto(ctx context.Context, in *Everything, op
 
 // TypeEvents_Tell_MQTT_Topic is the topic of in: types/{renamed}
 func TypeEvents_Tell_MQTT_Topic(in *Everything) (string, error) {
-	var t event.TopicBuilder
+	var t eventimpl.TopicBuilder
 	t.Literal("types/")
 	t.String("renamed", in.GetRenamed())
 	return t.Topic()
 }
 
 func _TypeEvents_Tell_MQTT_Bind0(topic string, in *Everything) (mismatch string, err error) {
-	t := event.ReadTopic(topic)
+	t := eventimpl.ReadTopic(topic)
 	t.Literal("types/")
 	level2 := t.Level()
 	if err := t.Err(); err != nil {
 		return "", err
 	}
-	mismatch = event.Mismatch(mismatch, "renamed", in.GetRenamed(), level2)
+	mismatch = eventimpl.Mismatch(mismatch, "renamed", in.GetRenamed(), level2)
 	in.Renamed = level2
 	return mismatch, nil
 }

@@ -9,12 +9,13 @@ package unrouted
 import (
 	context "context"
 	event "github.com/kratos-mqtt/kratos-mqtt/event"
+	eventimpl "github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	time "time"
 )
 
 // Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
-const _ = event.SupportPackageIsVersion1
+const _ = eventimpl.SupportPackageIsVersion1
 
 // UnroutedEvents_MQTT_ServiceDesc describes golden.unrouted.UnroutedEvents. It must not be changed.
 var UnroutedEvents_MQTT_ServiceDesc = event.ServiceDesc{
@@ -52,9 +53,9 @@ type UnroutedEventsMQTTServer interface {
 // RegisterUnroutedEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
 func RegisterUnroutedEventsMQTTServer(s event.ServiceRegistrar, srv UnroutedEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&UnroutedEvents_MQTT_ServiceDesc, []event.Handler{
-		event.NewHandler(&UnroutedEvents_MQTT_ServiceDesc.Methods[0], srv.Save),
-		event.NewHandler(&UnroutedEvents_MQTT_ServiceDesc.Methods[1], srv.Keep),
-		event.NewHandler(&UnroutedEvents_MQTT_ServiceDesc.Methods[2], srv.Take),
+		eventimpl.NewHandler(&UnroutedEvents_MQTT_ServiceDesc.Methods[0], srv.Save),
+		eventimpl.NewHandler(&UnroutedEvents_MQTT_ServiceDesc.Methods[1], srv.Keep),
+		eventimpl.NewHandler(&UnroutedEvents_MQTT_ServiceDesc.Methods[2], srv.Take),
 	}, opts...)
 }
 

@@ -1,16 +1,18 @@
-package event
+package eventimpl
 
 import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // maxTopic is the largest topic in bytes [MQTT-1.5.4].
 const maxTopic = 65535
 
-// TopicBuilder makes a topic of the levels of a template. It is used by
-// generated code; the zero value is ready. The first problem wins and is
+// TopicBuilder makes a topic of the levels of a template. The
+// zero value is ready. The first problem wins and is
 // returned by Topic.
 type TopicBuilder struct {
 	buf [96]byte // most topics need no more, and then one allocation
@@ -62,11 +64,11 @@ func (t *TopicBuilder) Enum(field, name string, number int32) {
 	t.Literal(name)
 }
 
-// Topic is the topic, or why there is none: an [*Error] of [ReasonBadTopic] with a
-// [*ParameterError], which names field, character and rule.
+// Topic is the topic, or why there is none: an [*event.Error] of [event.ReasonBadTopic] with a
+// [*event.ParameterError], which names field, character and rule.
 func (t *TopicBuilder) Topic() (string, error) {
 	if t.err == nil && len(t.b) > maxTopic {
-		t.fail("", &ParameterError{Problem: fmt.Sprintf("topic of %d bytes", len(t.b)), Rule: ruleTooLong})
+		t.fail("", &event.ParameterError{Problem: fmt.Sprintf("topic of %d bytes", len(t.b)), Rule: ruleTooLong})
 	}
 	if t.err != nil {
 		return "", t.err
@@ -83,20 +85,20 @@ func (t *TopicBuilder) add(field, value string, tail bool) {
 	t.b = append(t.b, value...)
 }
 
-func (t *TopicBuilder) fail(field string, problem *ParameterError) {
+func (t *TopicBuilder) fail(field string, problem *event.ParameterError) {
 	if t.err != nil {
 		return
 	}
 	problem.Field = field
-	t.err = &Error{Op: "publish", Reason: ReasonBadTopic, Cause: problem}
+	t.err = &event.Error{Op: "publish", Reason: event.ReasonBadTopic, Cause: problem}
 }
 
 type topicError string
 
 func (e topicError) Error() string { return string(e) }
 
-// TopicReader takes a topic apart along a template. It is used by generated
-// code and allocates nothing but errors.
+// TopicReader takes a topic apart along a template. It
+// allocates nothing but errors.
 type TopicReader struct {
 	rest string
 	err  string
@@ -195,8 +197,8 @@ func (t *TopicReader) Enum(values map[string]int32) int32 {
 	return v
 }
 
-// Err is nil when the whole topic was taken apart, else an [*Error] of
-// [ReasonBadTopic]: no retry helps.
+// Err is nil when the whole topic was taken apart, else an [*event.Error] of
+// [event.ReasonBadTopic]: no retry helps.
 func (t *TopicReader) Err() error {
 	if t.err == "" && t.rest != "" {
 		t.fail("does not match its template")
@@ -204,7 +206,7 @@ func (t *TopicReader) Err() error {
 	if t.err == "" {
 		return nil
 	}
-	return &Error{Op: "decode", Reason: ReasonBadTopic, Cause: topicError("topic " + t.err)}
+	return &event.Error{Op: "decode", Reason: event.ReasonBadTopic, Cause: topicError("topic " + t.err)}
 }
 
 func (t *TopicReader) fail(problem string) {
@@ -214,7 +216,7 @@ func (t *TopicReader) fail(problem string) {
 }
 
 // Mismatch names a field whose value in the payload is not that of the topic; a
-// payload may leave the field out. It is used by generated code.
+// payload may leave the field out.
 func Mismatch[T comparable](before, field string, payload, topic T) string {
 	var zero T
 	if payload != zero && payload != topic {

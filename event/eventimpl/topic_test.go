@@ -1,4 +1,4 @@
-package event_test
+package eventimpl_test
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	kerrors "github.com/go-kratos/kratos/v2/errors"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
 )
 
 // levels are values of parameters and why they are refused, as one level and as
@@ -44,7 +45,7 @@ var levels = []struct{ value, level, tail string }{
 func TestParameters(t *testing.T) {
 	t.Parallel()
 	for _, c := range levels {
-		var level, tail event.TopicBuilder
+		var level, tail eventimpl.TopicBuilder
 		level.Literal("x/")
 		level.String("id", c.value)
 		topic, err := level.Topic()
@@ -54,11 +55,11 @@ func TestParameters(t *testing.T) {
 		topic, err = tail.Topic()
 		refused(t, "x/"+c.value, topic, err, c.tail)
 
-		rest := event.ReadTopic("x/" + c.value)
+		rest := eventimpl.ReadTopic("x/" + c.value)
 		rest.Literal("x/")
 		got := rest.Tail()
 		refused(t, c.value, got, rest.Err(), c.tail)
-		one := event.ReadTopic("x/" + c.value)
+		one := eventimpl.ReadTopic("x/" + c.value)
 		one.Literal("x/")
 		if got := one.Level(); c.level == "" && got != c.value {
 			t.Errorf("the level of x/%s is %q", c.value, got)
@@ -87,16 +88,16 @@ func refused(t *testing.T, want, got string, err error, problem string) {
 // TestDollar keeps what begins with $ to the broker, both ways [MQTT-4.7.2-1].
 func TestDollar(t *testing.T) {
 	t.Parallel()
-	var b event.TopicBuilder
+	var b eventimpl.TopicBuilder
 	b.String("id", "$SYS")
 	b.Literal("/x")
 	topic, err := b.Topic()
 	refused(t, "$SYS/x", topic, err, "begins with $")
-	r := event.ReadTopic("$SYS/x")
+	r := eventimpl.ReadTopic("$SYS/x")
 	r.Level()
 	r.Literal("/x")
 	refused(t, "$SYS/x", "", r.Err(), "begins with $")
-	r = event.ReadTopic("$own/x") // of a template that says so
+	r = eventimpl.ReadTopic("$own/x") // of a template that says so
 	r.Literal("$own/")
 	refused(t, "x", r.Level(), r.Err(), "")
 }
@@ -107,20 +108,20 @@ func TestNumbers(t *testing.T) {
 	for topic, ok := range map[string]bool{
 		"-2147483648": true, "2147483647": true, "2147483648": false, "": false, "x": false, "1.0": false, "0x1": false, "1_0": false, "1/2": false,
 	} {
-		r := event.ReadTopic(topic)
+		r := eventimpl.ReadTopic(topic)
 		r.Int(32)
 		if err := r.Err(); (err == nil) != ok {
 			t.Errorf("%q: %v", topic, err)
 		}
 	}
 	for _, topic := range []string{"-1", "4294967296"} {
-		r := event.ReadTopic(topic)
+		r := eventimpl.ReadTopic(topic)
 		r.Uint(32)
 		if r.Err() == nil {
 			t.Errorf("%q is taken", topic)
 		}
 	}
-	r := event.ReadTopic("yes")
+	r := eventimpl.ReadTopic("yes")
 	if r.Bool(); r.Err() == nil {
 		t.Error("yes is a bool")
 	}
@@ -130,13 +131,13 @@ func TestNumbers(t *testing.T) {
 func TestLongTopic(t *testing.T) {
 	t.Parallel()
 	for n, problem := range map[int]string{65533: "", 65534: "65536 bytes"} {
-		var b event.TopicBuilder
+		var b eventimpl.TopicBuilder
 		b.Literal("x/")
 		b.String("id", strings.Repeat("a", n))
 		topic, err := b.Topic()
 		refused(t, "x/"+strings.Repeat("a", n), topic, err, problem)
 	}
-	var b event.TopicBuilder
+	var b eventimpl.TopicBuilder
 	b.Enum("kind", "", 7)
 	topic, err := b.Topic()
 	refused(t, "", topic, err, "enum value 7 has no name")
@@ -159,7 +160,7 @@ func TestParameterError(t *testing.T) {
 		{"a\u2028", "U+2028", "no character turns text around or ends a line, or a topic is not what it looks like"},
 		{"s3cr3t\xff", "", "a topic is valid UTF-8 [MQTT-1.5.4-1]"},
 	} {
-		var b event.TopicBuilder
+		var b eventimpl.TopicBuilder
 		b.String("site.id", c.value)
 		_, err := b.Topic()
 		p, ok := errors.AsType[*event.ParameterError](err)

@@ -1,4 +1,4 @@
-package event
+package eventimpl
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // PresenceMethod is the name of the method that presence is handled under:
@@ -15,14 +16,13 @@ const PresenceMethod = "Presence"
 // PresenceCodec encodes presence, so that everybody can read it.
 const PresenceCodec = "json"
 
-// WatchPresence subscribes handler to the presence of a service's instances. It
-// is used by generated code.
-func WatchPresence(s ServiceRegistrar, d *ServiceDesc, handler func(context.Context, *v1.Presence) error, opts ...RegisterOption) {
-	watch := &ServiceDesc{Name: d.Name, File: d.File, Methods: []MethodDesc{{
+// WatchPresence subscribes handler to the presence of a service's instances.
+func WatchPresence(s event.ServiceRegistrar, d *event.ServiceDesc, handler func(context.Context, *v1.Presence) error, opts ...event.RegisterOption) {
+	watch := &event.ServiceDesc{Name: d.Name, File: d.File, Methods: []event.MethodDesc{{
 		Name: PresenceMethod, Operation: "/" + d.Name + "/" + PresenceMethod,
 		Topic: d.Presence.Topic, Filters: []string{d.Presence.Filter},
 		QoS: d.Presence.QoS, Retain: true, Codec: PresenceCodec,
 	}}}
 	call := func(ctx context.Context, p *v1.Presence) (*emptypb.Empty, error) { return nil, handler(ctx, p) }
-	s.RegisterService(watch, []Handler{NewHandler(&watch.Methods[0], call)}, opts...)
+	s.RegisterService(watch, []event.Handler{NewHandler(&watch.Methods[0], call)}, opts...)
 }
