@@ -151,7 +151,7 @@ func (c *conn) frame(first byte, body []byte, f *flaw) error {
 	if t == wire.TypePublish {
 		var p wire.Publish
 		if err := p.Decode(c.version, first, body); err != nil {
-			if f, err = c.illFormed(&p, first, body, f, err); f == nil {
+			if f, err = c.s.in.illFormed(c, &p, first, body, f, err); f == nil {
 				return err
 			}
 		}
@@ -159,7 +159,7 @@ func (c *conn) frame(first byte, body []byte, f *flaw) error {
 			return errAlias // [MQTT-3.1.2-26]
 		}
 		c.noteUse()
-		return c.s.publish(c, &p, body, f)
+		return c.s.in.publish(c, &p, body, f)
 	}
 	var a wire.Ack
 	if err := a.Decode(c.version, first, body); err != nil {
@@ -179,7 +179,7 @@ func (c *conn) acknowledged(a *wire.Ack) {
 	}
 	c.s.out.settle(c) // outcomes come in the order of the acknowledgements
 	if a.Type == wire.TypePubrel {
-		c.s.pubrel(c, a.PacketID)
+		c.s.in.pubrel(c, a.PacketID)
 	} else {
 		c.s.out.acked(c, a)
 	}
@@ -218,7 +218,7 @@ func (c *conn) Closed(err error) {
 		c.evidence = evidence{code: c.dismissal.Load(), err: err, paused: c.link.Jam() >= blockedFor}
 		c.s.out.detach(c)
 		c.ledger.Retire()
-		c.s.jam.set(false)
+		c.s.in.jam.set(false)
 		c.cancel(err)
 		close(c.closed)
 	})
@@ -253,5 +253,20 @@ func (c *conn) noteUse() {
 	if !c.useful.Load() {
 		c.useful.Store(true)
 		c.s.cfg.Negotiation.address.Store(int32(c.at))
+	}
+}
+
+// parting is why this side leaves a connection that works, in order.
+type parting struct {
+	err  error
+	code byte // of the DISCONNECT, MQTT 5
+	next int  // address of the list to go to, with errLimits
+}
+
+// part has the supervisor say DISCONNECT and end the connection, once. It never
+// waits.
+func (c *conn) part(p *parting) {
+	if c.parting.CompareAndSwap(nil, p) {
+		c.cancel(p.err)
 	}
 }

@@ -147,24 +147,23 @@ func (t *texts) again(p *wire.Publish) bool {
 // illFormed judges a PUBLISH that does not decode. It returns what is wrong with
 // one that is taken all the same, and otherwise nil: the error ends the
 // connection, and without one the message is dropped.
-func (c *conn) illFormed(p *wire.Publish, first byte, body []byte, f *flaw, cause error) (*flaw, error) {
+func (in *inbound) illFormed(c *conn, p *wire.Publish, first byte, body []byte, f *flaw, cause error) (*flaw, error) {
 	m, ok := errors.AsType[*wire.MalformedError](cause)
 	if !ok || !m.Text || p.DecodeAnyText(c.version, first, body) != nil {
 		return nil, cause
 	}
-	s := c.s
 	switch {
-	case s.cfg.Sink == nil:
+	case in.cfg.Sink == nil:
 		return nil, cause
-	case s.in.closed.Load():
+	case in.closed.Load():
 		return nil, nil
 	case p.QoS == 0:
-		s.flows(c)
-		if s.bounded != nil {
-			s.bounded.IllFormed(cause)
+		in.flows(c)
+		if in.bounded != nil {
+			in.bounded.IllFormed(cause)
 		}
 		return nil, nil
-	case !s.in.texts.again(p):
+	case !in.texts.again(p):
 		return nil, cause
 	}
 	if f == nil {

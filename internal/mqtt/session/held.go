@@ -186,14 +186,6 @@ func (k *kinds) refuse(m *Message, now time.Time) error {
 	}
 }
 
-// held is the error of a message whose kind is held back, or nil.
-func (o *outbound) held(m *Message) error {
-	if len(o.kinds.known) == 0 {
-		return nil
-	}
-	return o.kinds.refuse(m, time.Now())
-}
-
 // try lets one message of a held kind through, and returns what is known against
 // it before.
 func (k *kinds) try(m *Message) (weight uint8) {
@@ -208,26 +200,6 @@ func (k *kinds) try(m *Message) (weight uint8) {
 		}
 	}
 	return weightOfKind
-}
-
-// doubt is told of a message whose exchange cannot go on, because the session is
-// lost. A suspect at QoS 2 is never alone on a connection then: what tells is that
-// connections end with its topic on the way, one after the other, and that no
-// message of it is acknowledged in between. The error is that of a topic of which
-// that is enough, and messages of which are held from now on. The search finds
-// nobody any more, but that does not clear the messages.
-func (o *outbound) doubt(sl *slot) error {
-	if !sl.suspect || sl.qos != 2 || sl.state == slotReleased {
-		return nil
-	}
-	o.search.found = true
-	if !o.kinds.doubt(sl.frame, int(o.search.weight), amongOthers*o.unrest.wanted()) {
-		return nil
-	}
-	err := convicted(opPublish, "", o.search.loss)
-	err.MayHaveBeenSent = true
-	o.kinds.convict(sl.frame, err, time.Now())
-	return err
 }
 
 // doubt adds to what speaks against a topic, and reports whether it is enough to
@@ -253,26 +225,4 @@ func (k *kinds) at(key uint64) *kind {
 		k.known[key] = it
 	}
 	return it
-}
-
-// convict ends the exchange of a convicted message, and those of the others of its
-// topic when such messages are held from now on.
-func (o *outbound) convict(i int32, err *event.Error) {
-	sl := &o.win.slots[i]
-	frame := bytes.Clone(sl.frame)
-	held := o.kinds.convict(frame, err, time.Now())
-	o.giveUp(i, err)
-	if !held {
-		return
-	}
-	for i := o.win.head; i != none; {
-		sl := &o.win.slots[i]
-		next := sl.next
-		if sl.state != slotReleased && flagsOf(sl.frame) == flagsOf(frame) && topicOf(sl.frame) == topicOf(frame) {
-			kin := *err
-			kin.MayHaveBeenSent = kin.MayHaveBeenSent && sl.carried
-			o.giveUp(i, &kin)
-		}
-		i = next
-	}
 }

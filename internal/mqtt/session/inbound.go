@@ -16,6 +16,11 @@ import (
 // connection, because the broker delivers again what it has no
 // acknowledgement for.
 type inbound struct {
+	cfg     *Config
+	bounded Bounded // the sink, when it is; else nil
+	limits  bodyLimits
+	jam     jam
+
 	reading  sync.Mutex // held by a read loop at work; before every other lock
 	mu       sync.Mutex
 	open     idTable[*Inbound] // delivered, acknowledgement not written
@@ -28,26 +33,25 @@ type inbound struct {
 
 // publish takes a PUBLISH from the read loop of c; f is what is wrong with it,
 // or nil. [link.ErrBusy] says that there is no room for it.
-func (s *Session) publish(c *conn, p *wire.Publish, body []byte, f *flaw) error {
-	in := &s.in
-	if s.cfg.Sink == nil || in.closed.Load() {
-		s.flows(c)
+func (in *inbound) publish(c *conn, p *wire.Publish, body []byte, f *flaw) error {
+	if in.cfg.Sink == nil || in.closed.Load() {
+		in.flows(c)
 		return nil
 	}
-	f = s.fit(p, wire.MaxHeader+len(body), f)
+	f = in.fit(p, wire.MaxHeader+len(body), f)
 	if p.Dup {
-		switch joined, busy := s.redelivered(c, p); {
+		switch joined, busy := in.redelivered(c, p); {
 		case busy:
-			return s.wait(c)
+			return in.wait(c)
 		case joined:
-			s.flows(c)
+			in.flows(c)
 			return nil
 		}
 	}
-	size := s.sizeOf(p)
-	switch err := s.admit(c, p, size); {
+	size := in.sizeOf(p)
+	switch err := in.admit(c, p, size); {
 	case errors.Is(err, errDropped):
-		s.flows(c)
+		in.flows(c)
 		return nil
 	case err != nil:
 		return err
@@ -56,30 +60,29 @@ func (s *Session) publish(c *conn, p *wire.Publish, body []byte, f *flaw) error 
 	if m == nil {
 		return nil
 	}
-	if p.QoS > 0 && !s.open(c, m) {
-		return s.wait(c)
+	if p.QoS > 0 && !in.track(c, m) {
+		return in.wait(c)
 	}
 	if c.ledger.Len() > maxUnread {
 		return errUnread
 	}
-	s.flows(c)
-	s.cfg.Sink.Deliver(m)
+	in.flows(c)
+	in.cfg.Sink.Deliver(m)
 	return nil
 }
 
 // wait has a message offered again when the connection is not crowded any more.
-func (s *Session) wait(c *conn) error {
+func (in *inbound) wait(c *conn) error {
 	if c.link.Asked() {
-		s.fullUp(c)
+		in.fullUp(c)
 	}
 	return link.ErrBusy
 }
 
-// open lists a message until it is acknowledged, unless there are too many.
-func (s *Session) open(c *conn, m *Inbound) bool {
-	in := &s.in
+// track lists a message until it is acknowledged, unless there are too many.
+func (in *inbound) track(c *conn, m *Inbound) bool {
 	in.mu.Lock()
-	if c.crowded = s.crowded(c, m.Size); c.crowded {
+	if c.crowded = in.crowded(c, m.Size); c.crowded {
 		in.mu.Unlock()
 		return false
 	}
@@ -89,7 +92,7 @@ func (s *Session) open(c *conn, m *Inbound) bool {
 	}
 	in.open.set(m.PacketID, m)
 	m.hold(c)
-	if c.version == wire.V5 && c.held > s.cfg.ReceiveMaximum {
+	if c.version == wire.V5 && c.held > in.cfg.ReceiveMaximum {
 		in.beyond.Add(1)
 	}
 	in.mu.Unlock()
@@ -116,11 +119,10 @@ func (m *Inbound) leave(c *conn) {
 // or to the PUBREC that was lost, so that no handler runs for it again. DUP
 // alone says nothing: it may be the first copy that arrives. Busy is a connection
 // that has no room for another PUBREC: they wait in line behind what is not done.
-func (s *Session) redelivered(c *conn, p *wire.Publish) (joined, busy bool) {
-	in := &s.in
+func (in *inbound) redelivered(c *conn, p *wire.Publish) (joined, busy bool) {
 	in.mu.Lock()
 	received := p.QoS == 2 && in.received.get(p.PacketID)
-	if c.crowded = received && s.crowded(c, 0); c.crowded {
+	if c.crowded = received && in.crowded(c, 0); c.crowded {
 		in.mu.Unlock()
 		return false, true
 	}
@@ -169,7 +171,7 @@ func newInbound(c *conn, p *wire.Publish, size int, f *flaw) *Inbound {
 	m.PacketID, m.QoS, m.Retain, m.Duplicate = p.PacketID, p.QoS, p.Retain, p.Dup
 	m.Size = size
 	if c.version == wire.V5 {
-		m.Properties = decodeProperties(&p.Props, &c.s.limits)
+		m.Properties = decodeProperties(&p.Props, &c.s.in.limits)
 		m.through.take(&p.Props, nil)
 	}
 	if f != nil {
@@ -191,7 +193,7 @@ func (c *conn) Acks(frames []byte) []byte {
 		in.acked(c, a)
 		frames = wire.AppendAck(frames, c.version, t, a.PacketID, 0)
 	}
-	eased := c.s.eased(c)
+	eased := in.eased(c)
 	in.mu.Unlock()
 	if eased {
 		c.link.Resume()
@@ -214,8 +216,7 @@ func (in *inbound) acked(c *conn, a delivery.Ack) {
 
 // pubrel forgets a QoS 2 id and answers at once. An unknown id is the resend
 // of a PUBREL whose PUBCOMP was lost.
-func (s *Session) pubrel(c *conn, id uint16) {
-	in := &s.in
+func (in *inbound) pubrel(c *conn, id uint16) {
 	in.mu.Lock()
 	reason := byte(0)
 	if !in.received.get(id) {
@@ -236,9 +237,6 @@ func (in *inbound) sessionLost() {
 	in.received.clear()
 	in.mu.Unlock()
 }
-
-// Beyond counts the messages that the broker sent beyond our Receive Maximum, MQTT 5.
-func (s *Session) Beyond() int64 { return s.in.beyond.Load() }
 
 // count is how many messages were delivered and not acknowledged.
 func (in *inbound) count() (n int) {

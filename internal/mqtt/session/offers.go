@@ -119,16 +119,16 @@ func (f *offers) other(d demand) int {
 
 // lacks returns the error of a message that the present broker announced not to
 // take, or nil. When an outbox keeps it, an address is looked for that may.
-func (o *outbound) lacks(d demand, topic string, kept bool) *event.Error {
+func (f *offers) lacks(o *outbound, d demand, topic string, kept bool) *event.Error {
 	reason, err := o.limits.check(d)
 	if err == nil {
 		return nil
 	}
-	if f := &o.offers; kept && f.places > 1 && f.timer == nil && o.cur != nil {
+	if kept && f.places > 1 && f.timer == nil && o.cur != nil {
 		if next := f.other(d); next >= 0 {
 			c := o.cur
 			f.next = next
-			f.timer = time.AfterFunc(f.stay, func() { o.depart(c, time.Now().Add(leaveTime)) })
+			f.timer = time.AfterFunc(f.stay, func() { f.depart(o, c, time.Now().Add(leaveTime)) })
 		}
 	}
 	return &event.Error{Op: opPublish, Topic: topic, Reason: reason, ByBroker: true, Cause: err}
@@ -136,15 +136,14 @@ func (o *outbound) lacks(d demand, topic string, kept bool) *event.Error {
 
 // depart leaves the connection for another address, once nothing is on its way
 // any more or that takes too long.
-func (o *outbound) depart(c *conn, until time.Time) {
+func (f *offers) depart(o *outbound, c *conn, until time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	f := &o.offers
 	if o.cur != c || o.closed != nil {
 		return
 	}
 	if f.leaving = true; o.inFlight().n > 0 && time.Now().Before(until) {
-		f.timer = time.AfterFunc(leaveLook, func() { o.depart(c, until) })
+		f.timer = time.AfterFunc(leaveLook, func() { f.depart(o, c, until) })
 		return
 	}
 	f.stay = min(2*f.stay, longestStay)

@@ -78,7 +78,7 @@ func TestLacksOfOneAddress(t *testing.T) {
 		o := &s.out
 		o.cur, o.limits = c, limits{maxQoS: 1}
 		o.offers.attached(c, o.limits)
-		err := o.lacks(demand{qos: 2}, "t", kept)
+		err := o.offers.lacks(o, demand{qos: 2}, "t", kept)
 		if err == nil || !err.ByBroker || err.Reason != event.ReasonUnsupported || o.offers.timer != nil {
 			t.Errorf("%d addresses: %v, timer %v", places, err, o.offers.timer)
 		}

@@ -44,8 +44,8 @@ func (l *bodyLimits) overHeaders(p *wire.Publish) error {
 // fit takes out of a message what is over the limits, before anything of it takes
 // memory, and returns what is wrong with it then, or f. packet is the size of all
 // of it in bytes.
-func (s *Session) fit(p *wire.Publish, packet int, f *flaw) *flaw {
-	l := &s.limits
+func (in *inbound) fit(p *wire.Publish, packet int, f *flaw) *flaw {
+	l := &in.limits
 	over := l.over(p)
 	if over == nil && (f == nil || f.skipped.Packet == 0) {
 		return f
@@ -57,7 +57,7 @@ func (s *Session) fit(p *wire.Publish, packet int, f *flaw) *flaw {
 		f.skipped = link.Skipped{Packet: packet, Payload: len(p.Payload), SHA256: sha256.Sum256(p.Payload)}
 		f.over = over
 	} else {
-		f.over = fmt.Errorf("packet of %d bytes, want at most %d", f.skipped.Packet, s.cfg.MaxPacketSize)
+		f.over = fmt.Errorf("packet of %d bytes, want at most %d", f.skipped.Packet, in.cfg.MaxPacketSize)
 	}
 	f.cut = l.overHeaders(p) != nil
 	p.Payload = nil
@@ -69,8 +69,8 @@ const userSize = 48
 
 // sizeOf is what a message counts against all bounds, in bytes: its packet, and what
 // its user properties take in memory besides.
-func (s *Session) sizeOf(p *wire.Publish) int {
-	l, props := &s.limits, &p.Props
+func (in *inbound) sizeOf(p *wire.Publish) int {
+	l, props := &in.limits, &p.Props
 	user := props.UserBytes
 	if l.headerBytes > 0 {
 		user = min(user, l.headerBytes)

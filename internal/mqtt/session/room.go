@@ -45,31 +45,31 @@ var errDropped = errors.New("dropped")
 
 // admit finds room for a message: nil, errDropped, or [link.ErrBusy] to have it
 // offered again.
-func (s *Session) admit(c *conn, p *wire.Publish, size int) error {
-	if s.bounded == nil {
+func (in *inbound) admit(c *conn, p *wire.Publish, size int) error {
+	if in.bounded == nil {
 		return nil
 	}
 	m := &c.probe
 	m.Topic, m.QoS = bytesString(p.Topic), p.QoS
 	m.through.take(&p.Props, &c.probeIDs)
 	defer func() { m.Topic = "" }() // part of a frame
-	if s.bounded.Room(m, size, false, c.link) {
+	if in.bounded.Room(m, size, false, c.link) {
 		return nil
 	}
 	if c.link.Asked() {
 		switch {
-		case s.bounded.Room(m, size, true, c.link):
+		case in.bounded.Room(m, size, true, c.link):
 			return nil
-		case p.QoS == 0 && s.bounded.Overflow(m, true): // the answer does not wait for it
+		case p.QoS == 0 && in.bounded.Overflow(m, true): // the answer does not wait for it
 			return errDropped
 		}
-		s.fullUp(c)
+		in.fullUp(c)
 	}
 	if p.QoS > 0 {
 		return link.ErrBusy
 	}
 	due := c.waits > 0 && time.Now().After(c.until)
-	if s.bounded.Overflow(m, due && c.waits == roomWaits) {
+	if in.bounded.Overflow(m, due && c.waits == roomWaits) {
 		return errDropped
 	}
 	if c.waits == 0 || due {
@@ -83,8 +83,8 @@ func (s *Session) admit(c *conn, p *wire.Publish, size int) error {
 // heldBounds bound the messages of one connection that are not acknowledged:
 // those that are done behind one that is not take no room of the sink's any
 // more, and their memory is needed for a redelivery.
-func (s *Session) heldBounds(c *conn) (count int, bytes int64) {
-	count, bytes = s.cfg.MaxHeld, s.cfg.MaxHeldBytes
+func (in *inbound) heldBounds(c *conn) (count int, bytes int64) {
+	count, bytes = in.cfg.MaxHeld, in.cfg.MaxHeldBytes
 	if c.link.Asked() {
 		return 2 * count, 2 * bytes
 	}
@@ -93,8 +93,8 @@ func (s *Session) heldBounds(c *conn) (count int, bytes int64) {
 
 // crowded reports whether a connection holds too much to take a message of this
 // size. in.mu is held.
-func (s *Session) crowded(c *conn, size int) bool {
-	count, bytes := s.cfg.MaxHeld, s.cfg.MaxHeldBytes
+func (in *inbound) crowded(c *conn, size int) bool {
+	count, bytes := in.cfg.MaxHeld, in.cfg.MaxHeldBytes
 	if count == 0 {
 		return false // see maxUnread
 	}
@@ -102,7 +102,7 @@ func (s *Session) crowded(c *conn, size int) bool {
 	if held == 0 || held < count && c.heldBytes+int64(size) <= bytes {
 		return false
 	}
-	count, bytes = s.heldBounds(c)
+	count, bytes = in.heldBounds(c)
 	return held >= count || c.heldBytes+int64(size) > bytes
 }
 
@@ -119,8 +119,8 @@ var errUnread = errors.New("the broker does not read our acknowledgements")
 
 // eased reports whether a crowded connection has room again, and some more. in.mu
 // is held.
-func (s *Session) eased(c *conn) bool {
-	if held := c.owed(); !c.crowded || held > s.cfg.MaxHeld*7/8 || c.heldBytes > s.cfg.MaxHeldBytes*7/8 && held > 0 {
+func (in *inbound) eased(c *conn) bool {
+	if held := c.owed(); !c.crowded || held > in.cfg.MaxHeld*7/8 || c.heldBytes > in.cfg.MaxHeldBytes*7/8 && held > 0 {
 		return false
 	}
 	c.crowded = false
@@ -164,12 +164,12 @@ func (j *jam) wait() <-chan struct{} {
 
 // fullUp fails the calls that wait for an answer of the broker. What they asked
 // for goes on.
-func (s *Session) fullUp(c *conn) {
+func (in *inbound) fullUp(c *conn) {
 	if !c.full {
-		c.overrun = time.AfterFunc(s.cfg.ConnectTimeout, func() { s.overrun(c) })
+		c.overrun = time.AfterFunc(in.cfg.ConnectTimeout, func() { in.overrun(c) })
 	}
 	c.full = true
-	s.jam.set(true)
+	in.jam.set(true)
 }
 
 // overrunPause is for how long a broker that was told is left alone.
@@ -181,11 +181,10 @@ var errOverrun = errors.New("the broker sent more than it may before an acknowle
 // twice of our bounds have been used up for long, with its answer behind them, and
 // says why. Some know no better, and would do the same on each connection: those are
 // held up by what is not read, as before.
-func (s *Session) overrun(c *conn) {
-	in := &s.in
+func (in *inbound) overrun(c *conn) {
 	in.mu.Lock()
 	now := time.Now()
-	over := c.version == wire.V5 && !c.over.Load() && c.held > s.cfg.ReceiveMaximum &&
+	over := c.version == wire.V5 && !c.over.Load() && c.held > in.cfg.ReceiveMaximum &&
 		(in.overran.IsZero() || now.Sub(in.overran) > overrunPause)
 	if over {
 		in.overran = now
@@ -197,25 +196,13 @@ func (s *Session) overrun(c *conn) {
 }
 
 // flows ends the wait for room, and the jam.
-func (s *Session) flows(c *conn) {
+func (in *inbound) flows(c *conn) {
 	c.waits = 0
 	if c.full {
 		c.full = false
 		c.overrun.Stop()
-		s.jam.set(false)
+		in.jam.set(false)
 	}
-}
-
-// BackPressure returns for how long messages have found no room again and
-// again, 0 when they do or there is no connection.
-func (s *Session) BackPressure() time.Duration {
-	s.out.mu.Lock()
-	c := s.out.cur
-	s.out.mu.Unlock()
-	if c == nil {
-		return 0
-	}
-	return c.link.Jam()
 }
 
 // patient returns a context that ends with the connection, or after d of

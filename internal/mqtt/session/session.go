@@ -25,9 +25,6 @@ type Session struct {
 	cfg     Config
 	out     outbound
 	in      inbound
-	bounded Bounded // the sink, when it is; else nil
-	jam     jam
-	limits  bodyLimits
 	calls   calls
 	timers  sync.Pool
 	async   callbacks // of PublishAsync
@@ -56,8 +53,8 @@ func New(cfg Config) (*Session, error) {
 		return nil, &event.Error{Op: opConnect, Reason: event.ReasonBadRequest, Cause: err}
 	}
 	s := &Session{cfg: cfg, done: make(chan struct{})}
-	s.bounded, _ = cfg.Sink.(Bounded)
-	s.limits = cfg.bodyLimits()
+	s.in.cfg, s.in.limits = &s.cfg, cfg.bodyLimits()
+	s.in.bounded, _ = cfg.Sink.(Bounded)
 	s.out.win, s.out.onUnrouted = newWindow(cfg.Window), cfg.Unrouted
 	s.out.unrest = &s.unrest
 	s.unrest.rash = cfg.Rash
@@ -232,7 +229,7 @@ func (out sent) write() {
 
 // attach is called when a CONNACK accepts us, inside Read.
 func (s *Session) attach(c *conn) {
-	s.jam.set(false) // the last frame of the connection before may have come after its end
+	s.in.jam.set(false) // the last frame of the connection before may have come after its end
 	s.cfg.Notify(Attached{ClientID: s.cfg.ClientID, SessionPresent: c.connack.SessionPresent})
 	if !c.connack.SessionPresent {
 		s.in.sessionLost()
@@ -294,4 +291,34 @@ func (s *Session) Close(ctx context.Context) {
 
 func (s *Session) panicked(what string, v any, stack []byte) {
 	s.cfg.Notify(CallbackPanicked{what, v, stack})
+}
+
+// send puts m on its way. With QoS 0 it returns when the bytes were handed to
+// a live connection; otherwise done is told the outcome, unless send itself
+// returns an error. A caller who gives up later abandons the slot.
+func (s *Session) send(ctx context.Context, m *Message, n need, done completion, limit *limit) (sent, error) {
+	o := &s.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var w *waiter
+	for {
+		out, ok, err := o.try(m, n, done, w)
+		if ok || err != nil {
+			o.leave(w)
+			return out, err
+		}
+		if w == nil {
+			w = o.enter(n)
+			o.watch()
+		}
+		w.woken = false
+		connected := o.cur != nil
+		o.mu.Unlock()
+		err = w.block(ctx, limit.reached(ctx))
+		o.mu.Lock()
+		if err != nil {
+			o.leave(w)
+			return sent{}, o.fail(m, waitReason(connected, err), s.downCause(connected, err))
+		}
+	}
 }

@@ -131,7 +131,7 @@ func (t *subscriptions) subscribe(s *Session, c *conn, ctl control, add []*wante
 		if refusal == nil {
 			c.noteUse()
 		}
-		s.answered(w, answers[i].code, refusal)
+		t.answered(s, w, answers[i].code, refusal)
 	}
 	t.await(late)
 	switch {
@@ -177,8 +177,8 @@ func (t *subscriptions) needless(c *conn, add []*wanted) (rest []*wanted) {
 }
 
 // answered notes the answer to a wish, and tells of a refusal or a lower level.
-func (s *Session) answered(w *wanted, level byte, refusal error) {
-	switch stood := s.subs.answer(w, level, refusal); {
+func (t *subscriptions) answered(s *Session, w *wanted, level byte, refusal error) {
+	switch stood := t.answer(w, level, refusal); {
 	case !stood:
 	case refusal != nil:
 		s.cfg.Notify(SubscriptionRefused{w.Filter.Filter, refusal})

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
@@ -131,4 +132,37 @@ func (s *Session) InFlight() int {
 	s.out.mu.Lock()
 	defer s.out.mu.Unlock()
 	return s.out.win.used
+}
+
+// WaitConnected returns nil once there is a connection; the filters that a lost
+// session took along are then asked for again. Without one it returns at once why
+// the last attempt failed when that is hopeless.
+func (s *Session) WaitConnected(ctx context.Context, hopeless func(error) bool) error {
+	now, err := s.state.wait(ctx, func(st Status) bool {
+		return st.Connected || st.Ended || st.LastError != nil && hopeless(st.LastError)
+	})
+	switch {
+	case now.Connected:
+		return nil
+	case err != nil:
+		return &event.Error{Op: opConnect, Reason: event.ReasonNotConnected, Cause: s.downCause(false, err)}
+	case now.Ended:
+		return s.overError(opConnect, "")
+	}
+	return now.LastError
+}
+
+// Beyond counts the messages that the broker sent beyond our Receive Maximum, MQTT 5.
+func (s *Session) Beyond() int64 { return s.in.beyond.Load() }
+
+// BackPressure returns for how long messages have found no room again and
+// again, 0 when they do or there is no connection.
+func (s *Session) BackPressure() time.Duration {
+	s.out.mu.Lock()
+	c := s.out.cur
+	s.out.mu.Unlock()
+	if c == nil {
+		return 0
+	}
+	return c.link.Jam()
 }

@@ -64,3 +64,27 @@ func (s *Session) overError(op, name string) error {
 	}
 	return &event.Error{Op: op, Topic: name, Reason: event.ReasonNotConnected, Cause: s.Status().LastError}
 }
+
+// Ask wants a filter as [Session.Subscribe] does, without the wait. One that is
+// granted as it is wanted is not asked for again.
+func (s *Session) Ask(f Filter) (Wish, error) { return s.AskFor(f, retainNew) }
+
+// AskFor is Ask for somebody who is new to the filter, with a retain handling of
+// its own: for 0 a filter that the broker has granted already is asked for once
+// more, which brings its retained messages, and for 2 a change brings none.
+func (s *Session) AskFor(f Filter, retain byte) (Wish, error) {
+	w, err := s.want(f, true, retain)
+	return Wish{s, w}, err
+}
+
+// Lower asks for less than was granted, for those who are left, where that brings
+// nobody a retained message again: MQTT 3.1.1 leaves it for the next session.
+// What is not granted yet, or is refused, stays as it was.
+func (s *Session) Lower(f Filter) { s.subs.lower(f) }
+
+// Forget stops wanting a filter, without the wait for the UNSUBACK.
+func (s *Session) Forget(filter string) Wish { return Wish{s, s.subs.remove(filter, false)} }
+
+// Clear has the broker forget a filter that an earlier run may have left in the
+// session. It does nothing to one that is wanted, and does not wait.
+func (s *Session) Clear(filter string) Wish { return Wish{s, s.subs.remove(filter, true)} }

@@ -204,7 +204,7 @@ func (v *supervisor) verdict(addr link.Address, c *conn) *event.LossError {
 		v.suspicions++
 		if w := v.s.subs.accuse(l, e, &v.s.unrest); w != nil {
 			v.short = 0
-			v.s.answered(w, 0, convicted(opSubscribe, w.Filter.Filter, l))
+			v.s.subs.answered(v.s, w, 0, convicted(opSubscribe, w.Filter.Filter, l))
 		}
 	case (l.Cause == event.CausePublish || l.Cause == event.CauseNetwork && l.Contested) && e.publishing.n > 0:
 		v.suspicions++

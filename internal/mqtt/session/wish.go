@@ -15,30 +15,6 @@ type Wish struct {
 	wanted  *wanted
 }
 
-// Ask wants a filter as [Session.Subscribe] does, without the wait. One that is
-// granted as it is wanted is not asked for again.
-func (s *Session) Ask(f Filter) (Wish, error) { return s.AskFor(f, retainNew) }
-
-// AskFor is Ask for somebody who is new to the filter, with a retain handling of
-// its own: for 0 a filter that the broker has granted already is asked for once
-// more, which brings its retained messages, and for 2 a change brings none.
-func (s *Session) AskFor(f Filter, retain byte) (Wish, error) {
-	w, err := s.want(f, true, retain)
-	return Wish{s, w}, err
-}
-
-// Lower asks for less than was granted, for those who are left, where that brings
-// nobody a retained message again: MQTT 3.1.1 leaves it for the next session.
-// What is not granted yet, or is refused, stays as it was.
-func (s *Session) Lower(f Filter) { s.subs.lower(f) }
-
-// Forget stops wanting a filter, without the wait for the UNSUBACK.
-func (s *Session) Forget(filter string) Wish { return Wish{s, s.subs.remove(filter, false)} }
-
-// Clear has the broker forget a filter that an earlier run may have left in the
-// session. It does nothing to one that is wanted, and does not wait.
-func (s *Session) Clear(filter string) Wish { return Wish{s, s.subs.remove(filter, true)} }
-
 // Gone waits, within ctx, for the UNSUBACK when connected, and reports whether it
 // came. When the broker refuses, which MQTT 5 lets it, it may go on to deliver
 // what matches.
@@ -50,7 +26,7 @@ func (h Wish) Gone(ctx context.Context) (gone bool, err error) {
 	select {
 	case <-w.settled:
 		return w.err == nil, w.err
-	case <-s.jam.wait():
+	case <-s.in.jam.wait():
 		if w.isSettled() {
 			return w.err == nil, w.err
 		}
@@ -86,7 +62,7 @@ func (h Wish) Wait(ctx context.Context) error {
 		filter := w.Filter.Filter
 		select {
 		case <-w.settled:
-		case <-s.jam.wait():
+		case <-s.in.jam.wait():
 			if !w.isSettled() {
 				return &event.Error{Op: opSubscribe, Topic: filter, Reason: event.ReasonQuota, Cause: errFullUp}
 			}
@@ -104,22 +80,4 @@ func (h Wish) Wait(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// WaitConnected returns nil once there is a connection; the filters that a lost
-// session took along are then asked for again. Without one it returns at once why
-// the last attempt failed when that is hopeless.
-func (s *Session) WaitConnected(ctx context.Context, hopeless func(error) bool) error {
-	now, err := s.state.wait(ctx, func(st Status) bool {
-		return st.Connected || st.Ended || st.LastError != nil && hopeless(st.LastError)
-	})
-	switch {
-	case now.Connected:
-		return nil
-	case err != nil:
-		return &event.Error{Op: opConnect, Reason: event.ReasonNotConnected, Cause: s.downCause(false, err)}
-	case now.Ended:
-		return s.overError(opConnect, "")
-	}
-	return now.LastError
 }
