@@ -1,6 +1,8 @@
 package client
 
-import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+import (
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+)
 
 // arrived shows a message that has user properties to who looks at all of them
 // in the order of arrival. One of a shared subscription is left out: others of
@@ -26,10 +28,10 @@ func (d *Delivery) Shared() bool { return d.sub.shared() }
 func (c *Client) Later(f func()) {
 	r := c.publishing()
 	if r == nil {
-		c.hook(f)
+		c.calls.call(f)
 		return
 	}
-	r.events.do(func() { c.hook(f) })
+	r.events.do(func() { c.calls.call(f) })
 }
 
 // Speaks is the version that the broker turned out to speak, and before Start

@@ -118,7 +118,7 @@ func (b *batcher) attempt(ctx context.Context) {
 	}
 	b.fault = delivery.Guard(func() error { return b.sub.Batch.Handler(ctx, b.current, b.errs) })
 	if p, ok := errors.AsType[*delivery.PanicError](b.fault); ok { // which each message would log
-		logPanic(b.run, p)
+		b.run.client.calls.handlerFailed(p)
 		b.fault = fmt.Errorf("handler of a batch panicked: %v", p.Value)
 	}
 }

@@ -22,12 +22,14 @@ import (
 // client and outlive Stop; connections belong to one run between Start and
 // Stop. All methods are safe for concurrent use.
 type Client struct {
-	cfg    Config
-	log    Logger
-	router *topic.Trie[*Subscription]
-	counts counts
-	store  deadletter.Store
-	parked parking.Totals
+	cfg      Config
+	log      Logger
+	router   *topic.Trie[*Subscription]
+	counts   counts
+	store    deadletter.Store
+	parked   parking.Totals
+	calls    callbacks
+	unrouted unrouted
 
 	mu       sync.Mutex
 	subs     map[*Subscription]func()   // registered, with what takes it out of the router
@@ -41,8 +43,7 @@ type Client struct {
 
 	began chan struct{} // closed while there is a run
 
-	unroutedLog               logsafe.PerMinute
-	retries, overruns, panics logsafe.Few // lines of the log
+	retries, overruns logsafe.Few // lines of the log
 }
 
 // NewClient checks the configuration and opens nothing yet. The subscriptions
@@ -57,6 +58,7 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 		known: make(map[uint32]int), left: make(map[subscriptionName]bool),
 		began: make(chan struct{}),
 	}
+	c.calls.log, c.unrouted.log = c.log, c.log
 	if c.store = cfg.DeadLetters; c.store == nil {
 		c.store = c.newRetained()
 	}
@@ -254,6 +256,21 @@ func (c *Client) publishAsync(ctx context.Context, m *Message, fn func(error),
 		return err
 	}
 	err = publish(r.pubs.of(m.Topic), ctx, m, fn)
+	if err == nil && m.Properties != nil {
+		c.accepted(r, m)
+	}
+	return err
+}
+
+// Answer publishes the answer to a request as [Client.Publish] does, on a
+// connection of its own: what cannot be delivered there holds up nothing that is
+// published, nor the other way round.
+func (c *Client) Answer(ctx context.Context, m *Message) error {
+	r, err := c.mayPublish(m)
+	if err != nil {
+		return err
+	}
+	err = r.answers.publish(ctx, m)
 	if err == nil && m.Properties != nil {
 		c.accepted(r, m)
 	}

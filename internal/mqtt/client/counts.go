@@ -1,6 +1,11 @@
 package client
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+)
 
 // counts are what a client saw and could not hand to a handler.
 type counts struct {
@@ -11,7 +16,6 @@ type counts struct {
 	unmatchedLetters atomic.Int64
 	illFormed        atomic.Int64 // QoS 0 with ill-formed text
 	forgotten        atomic.Int64 // sessions of the subscriber that the broker lost
-	unrouted         atomic.Int64 // acknowledged by the broker without a subscriber
 	headless         atomic.Int64 // went out on MQTT 3.1.1 without their properties
 	retainedIgnored  atomic.Int64 // kept by the broker, and of no use to the handler
 }
@@ -25,6 +29,28 @@ func (c *Client) Unmatched() int64 { return c.counts.unmatched.Load() }
 // Headless is how many messages went out without their user properties or
 // expiry, because MQTT 3.1.1 has no place for them.
 func (c *Client) Headless() int64 { return c.counts.headless.Load() }
+
+// unrouted counts messages that the broker took although no subscription matches them,
+// and says so once a minute.
+type unrouted struct {
+	log  Logger
+	line logsafe.PerMinute
+	n    atomic.Int64
+}
+
+// note counts one, which later is told; it may be on a read loop.
+func (u *unrouted) note(topic []byte, later func(func())) {
+	if n, due := u.n.Add(1), u.line.Due(time.Now()); due {
+		name := string(topic)
+		later(func() {
+			u.log.Warnf("mqtt: the broker has no subscriber for %q, and dropped the message (%d so far; said once a minute)", logsafe.Clip(name), n)
+		})
+	}
+}
+
+// CountUnrouted counts and tells a message that the broker took although no
+// subscription matches it, and that its publisher did not send again.
+func (c *Client) CountUnrouted(topic string) { c.unrouted.note([]byte(topic), func(f func()) { f() }) }
 
 // accepted looks at a message that the connection took: only then is the
 // protocol known for sure.

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -13,7 +12,10 @@ import (
 // events logs what happens to the connections and calls the user's hooks, on
 // one goroutine of its own: sessions must not wait for either.
 type events struct {
-	client  *Client
+	cfg     *Config
+	log     Logger
+	calls   *callbacks
+	granted func() // looks at what the broker does not support
 	left    *leftovers
 	outages outages // of the goroutine that works
 
@@ -62,8 +64,8 @@ func (e *events) work(idle chan struct{}) {
 				n.call()
 				continue
 			}
-			e.client.report(n, e.outages)
-			e.client.tell(n.event)
+			e.report(n)
+			e.tell(n.event)
 		}
 	}
 }
@@ -102,109 +104,95 @@ func (e *events) wait(ctx context.Context) {
 	}
 }
 
-// hook keeps a panic of the user's function from ending the process.
-func (c *Client) hook(f func()) {
-	defer func() {
-		if v := recover(); v != nil {
-			c.logPanic(fmt.Sprintf("mqtt: a hook panicked: %v", v), debug.Stack())
-		}
-	}()
-	f()
-}
-
-func (c *Client) logPanic(text string, stack []byte) {
-	c.panics.Say("", func(others string) { c.log.Panic(text+others, stack) })
-}
-
 // report writes what happened into the log.
-func (c *Client) report(n notice, outages outages) {
+func (e *events) report(n notice) {
 	switch ev := n.event.(type) {
 	case session.Connected:
 		text := fmt.Sprintf("mqtt: connected to %s as %q, session present: %t", ev.Address, ev.ClientID, ev.SessionPresent)
-		if took, attempts := outages.ended(ev.ClientID); attempts > 0 {
+		if took, attempts := e.outages.ended(ev.ClientID); attempts > 0 {
 			text += fmt.Sprintf(", after %d failed attempts in %v", attempts, rounded(took))
 		}
-		c.log.Infof("%s", text)
-		if n.main && c.cfg.OnConnect != nil {
-			c.hook(c.cfg.OnConnect)
+		e.log.Infof("%s", text)
+		if n.main && e.cfg.OnConnect != nil {
+			e.calls.call(e.cfg.OnConnect)
 		}
 	case session.Subscribed:
-		c.warnUnsupported()
-		c.log.Infof("mqtt: topic filters granted to %q: %d", ev.ClientID, ev.Filters)
+		e.granted()
+		e.log.Infof("mqtt: topic filters granted to %q: %d", ev.ClientID, ev.Filters)
 	case session.ConnectFailed:
 		next := "trying the next address"
 		if ev.RetryIn > 0 {
 			next = fmt.Sprintf("next attempt in %v", rounded(ev.RetryIn))
 		}
-		write := c.log.Debugf
-		if outages.failed(ev) {
-			write = c.log.Warnf
+		write := e.log.Debugf
+		if e.outages.failed(ev) {
+			write = e.log.Warnf
 		}
 		write("mqtt: cannot connect to %s as %q, %s: %s", ev.Address, ev.ClientID, next, withoutAddress(ev.Err, ev.Address))
 	case session.ConnectionLost:
-		outages.lost(ev.Loss.ClientID)
-		c.log.Warnf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Loss.Address, ev.Loss.ClientID, rounded(ev.RetryIn), ev.Err)
-		c.lost(n.main, ev.Err)
+		e.outages.lost(ev.Loss.ClientID)
+		e.log.Warnf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Loss.Address, ev.Loss.ClientID, rounded(ev.RetryIn), ev.Err)
+		e.lost(n.main, ev.Err)
 	case session.TakenOver:
-		outages.lost(ev.Loss.ClientID)
-		c.log.Errorf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Loss.Address, ev.Loss.ClientID, rounded(ev.RetryIn), ev.Err)
-		c.lost(n.main, ev.Err)
+		e.outages.lost(ev.Loss.ClientID)
+		e.log.Errorf("mqtt: lost %s as %q, next attempt in %v: %v", ev.Loss.Address, ev.Loss.ClientID, rounded(ev.RetryIn), ev.Err)
+		e.lost(n.main, ev.Err)
 	case session.ExpiryReduced:
-		c.log.Warnf("mqtt: the broker keeps the session of %q for %v without a connection, and not for %v as asked: what is published in a longer outage is lost", ev.ClientID, ev.Granted, ev.Wanted)
+		e.log.Warnf("mqtt: the broker keeps the session of %q for %v without a connection, and not for %v as asked: what is published in a longer outage is lost", ev.ClientID, ev.Granted, ev.Wanted)
 	case session.Forgotten:
-		c.log.Warnf("mqtt: the broker lost the session of %q: messages published meanwhile are gone, %d of ours ended with an unknown outcome", ev.ClientID, ev.Unfinished)
+		e.log.Warnf("mqtt: the broker lost the session of %q: messages published meanwhile are gone, %d of ours ended with an unknown outcome", ev.ClientID, ev.Unfinished)
 	case session.SubscriptionRefused:
-		c.log.Errorf("mqtt: %v", ev.Err)
+		e.log.Errorf("mqtt: %v", ev.Err)
 	case session.SubscriptionLowered:
-		c.log.Warnf("mqtt: filter %q is granted at QoS %d, asked for %d: its messages arrive at that level, and the client is not ready",
+		e.log.Warnf("mqtt: filter %q is granted at QoS %d, asked for %d: its messages arrive at that level, and the client is not ready",
 			ev.Filter, ev.Granted, ev.Asked)
 	case session.CallbackPanicked:
-		c.logPanic(fmt.Sprintf("mqtt: a %s callback panicked: %v", ev.What, ev.Value), ev.Stack)
+		e.calls.panicked(fmt.Sprintf("mqtt: a %s callback panicked: %v", ev.What, ev.Value), ev.Stack)
 	}
 }
 
 // lost calls the function that follows the main connection.
-func (c *Client) lost(main bool, err error) {
-	if main && c.cfg.OnDisconnect != nil {
-		c.hook(func() { c.cfg.OnDisconnect(err) })
+func (e *events) lost(main bool, err error) {
+	if main && e.cfg.OnDisconnect != nil {
+		e.calls.call(func() { e.cfg.OnDisconnect(err) })
 	}
 }
 
 // tell calls the hooks that are about connections.
-func (c *Client) tell(event session.Event) {
-	h := &c.cfg.Hooks
+func (e *events) tell(event session.Event) {
+	h := &e.cfg.Hooks
 	switch ev := event.(type) {
 	case session.Connected:
 		if h.Connected != nil {
-			c.hook(func() { h.Connected(ev.ClientID, ev.Address, ev.SessionPresent, nil) })
+			e.calls.call(func() { h.Connected(ev.ClientID, ev.Address, ev.SessionPresent, nil) })
 		}
 	case session.ConnectFailed:
 		if h.Connected != nil {
-			c.hook(func() { h.Connected(ev.ClientID, ev.Address, false, ev.Err) })
+			e.calls.call(func() { h.Connected(ev.ClientID, ev.Address, false, ev.Err) })
 		}
 	case session.ConnectionLost:
 		if h.Disconnected != nil {
-			c.hook(func() { h.Disconnected(ev.Loss.ClientID, ev.Loss.Address, ev.Err) })
+			e.calls.call(func() { h.Disconnected(ev.Loss.ClientID, ev.Loss.Address, ev.Err) })
 		}
 	case session.TakenOver:
 		if h.Disconnected != nil {
-			c.hook(func() { h.Disconnected(ev.Loss.ClientID, ev.Loss.Address, ev.Err) })
+			e.calls.call(func() { h.Disconnected(ev.Loss.ClientID, ev.Loss.Address, ev.Err) })
 		}
 	case session.Forgotten:
 		if h.SessionLost != nil {
-			c.hook(func() { h.SessionLost(ev.ClientID, ev.Unfinished) })
+			e.calls.call(func() { h.SessionLost(ev.ClientID, ev.Unfinished) })
 		}
 	case session.Subscribed:
 		if h.Subscribed != nil {
-			c.hook(func() { h.Subscribed("", ev.Filters, nil) })
+			e.calls.call(func() { h.Subscribed("", ev.Filters, nil) })
 		}
 	case session.SubscriptionRefused:
 		if h.Subscribed != nil {
-			c.hook(func() { h.Subscribed(ev.Filter, 0, ev.Err) })
+			e.calls.call(func() { h.Subscribed(ev.Filter, 0, ev.Err) })
 		}
 	case session.SubscriptionLowered:
 		if h.Lowered != nil {
-			c.hook(func() { h.Lowered(ev.Filter, ev.Asked, ev.Granted, ev.Err()) })
+			e.calls.call(func() { h.Lowered(ev.Filter, ev.Asked, ev.Granted, ev.Err()) })
 		}
 	}
 }

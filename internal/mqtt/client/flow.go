@@ -3,8 +3,6 @@ package client
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
@@ -80,9 +78,9 @@ func (r *run) observer() delivery.Observer[*Delivery] {
 			r.client.retries.Say(originOf(d), func(others string) {
 				log.Warnf("mqtt: handler of %q failed, retry in %v: topic %q, attempt %d%s: %v", d.sub.Filter, after, d.Topic, attempts, others, err)
 			})
-			logPanic(r, err)
+			r.client.calls.handlerFailed(err)
 			if h := hooks.Retrying; h != nil {
-				r.client.hook(func() { h(d, attempts, after, err) })
+				r.client.calls.call(func() { h(d, attempts, after, err) })
 			}
 		},
 		Finished: r.finished,
@@ -93,7 +91,7 @@ func (r *run) observer() delivery.Observer[*Delivery] {
 	if h := hooks.Handled; h != nil {
 		o.Attempted = func(d *Delivery, attempt int, took time.Duration, err error) {
 			attempt = d.Attempts(attempt)
-			r.client.hook(func() { h(d, attempt, took, err) })
+			r.client.calls.call(func() { h(d, attempt, took, err) })
 		}
 	}
 	return o
@@ -105,10 +103,4 @@ func (r *run) finished(d *Delivery, o delivery.Outcome) {
 		d.finish() // nobody else will acknowledge it
 	}
 	r.parking.Finished(d, o)
-}
-
-func logPanic(r *run, err error) {
-	if p, ok := errors.AsType[*delivery.PanicError](err); ok {
-		r.client.logPanic(fmt.Sprintf("mqtt: handler panicked: %v", p.Value), p.Stack)
-	}
 }

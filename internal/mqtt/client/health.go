@@ -14,7 +14,7 @@ func (c *Client) Health() event.Health {
 		Dropped: c.Dropped(), Unmatched: c.Unmatched(), UnmatchedLetters: c.counts.unmatchedLetters.Load(),
 		SessionsLost: c.counts.forgotten.Load(), HeadersLost: c.Headless(),
 	}
-	h.Unrouted, h.IllFormed = c.counts.unrouted.Load(), c.counts.illFormed.Load()
+	h.Unrouted, h.IllFormed = c.unrouted.n.Load(), c.counts.illFormed.Load()
 	h.Discarded, h.DeadLetterTopicFailed = c.parked.Discarded.Load(), c.parked.TopicFailed.Load()
 	h.RetainedIgnored = c.counts.retainedIgnored.Load()
 	h.LettersCut, h.LettersLost = c.parked.Cut.Load(), c.parked.Lost.Load()
@@ -29,14 +29,14 @@ func (c *Client) Health() event.Health {
 	for _, at := range r.subscribers() {
 		at.health(&h)
 	}
-	for _, s := range append(slices.Clip(r.pubs.sessions), r.answers.made(), r.inboxes.conn.made()) {
+	for _, s := range append(slices.Clip(r.pubs.sessions), r.answers.conn.made(), r.inboxes.conn.made()) {
 		h.InFlight += addSession(&h, s).InFlight
 	}
 	h.ForeignParked = r.parking.Foreign()
 	h.Held, _ = r.parking.HeldKeys()
 	h.DeadLetterError = r.parking.Problem()
 	h.DeadLettersBlocked = h.DeadLetterError != nil
-	h.SelfTestError = ErrorOf("self-test", "", r.selfTestError())
+	h.SelfTestError = ErrorOf("self-test", "", r.test.err())
 	return h
 }
 

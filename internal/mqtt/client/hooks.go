@@ -1,7 +1,6 @@
 package client
 
 import (
-	"sync/atomic"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
@@ -43,46 +42,4 @@ type Hooks struct {
 	// because the text of a QoS 0 message was ill-formed; and with how many were
 	// not dropped but kept for a subscription that comes later.
 	Dropped func(queueFull, unmatched, illFormed, kept int)
-}
-
-// drops collects what the read loop has to drop, so that a flood of it is one
-// call of the hook.
-type drops struct {
-	full, unmatched, illFormed, kept atomic.Int64
-	noted                            atomic.Bool
-}
-
-func (r *run) dropped(full, unmatched, illFormed int) {
-	if r.client.cfg.Hooks.Dropped == nil {
-		return
-	}
-	d := &r.drops
-	d.full.Add(int64(full))
-	d.unmatched.Add(int64(unmatched))
-	d.illFormed.Add(int64(illFormed))
-	r.noteDrops()
-}
-
-// noteKept tells of one message more that is kept.
-func (r *run) noteKept() {
-	if r.client.cfg.Hooks.Dropped != nil {
-		r.drops.kept.Add(1)
-		r.noteDrops()
-	}
-}
-
-func (r *run) noteDrops() {
-	d := &r.drops
-	if d.noted.CompareAndSwap(false, true) {
-		r.events.do(r.reportDrops)
-	}
-}
-
-func (r *run) reportDrops() {
-	d := &r.drops
-	d.noted.Store(false)
-	full, unmatched, illFormed, kept := d.full.Swap(0), d.unmatched.Swap(0), d.illFormed.Swap(0), d.kept.Swap(0)
-	if full+unmatched+illFormed+kept > 0 {
-		r.client.hook(func() { r.client.cfg.Hooks.Dropped(int(full), int(unmatched), int(illFormed), int(kept)) })
-	}
 }

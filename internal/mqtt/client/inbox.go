@@ -50,15 +50,14 @@ type Inbox struct {
 	closed atomic.Bool
 }
 
-func (r *run) initInboxes() {
-	q := &r.inboxes
+func (q *inboxes) init(c *connector, sink inboxSink) {
 	q.topics, q.ended, q.room = make(map[string]*inbox), make(chan struct{}), make(chan struct{})
 	// Nobody guesses it, and a process that had the client id before has another.
-	q.own = request.InboxOf(r.id) + uuid.NewString()
-	q.conn.cfg, r.answers.cfg = &r.client.cfg, &r.client.cfg
+	q.own = request.InboxOf(c.id) + uuid.NewString()
+	q.conn.cfg = c.cfg
 	q.conn.open = func() (*session.Session, error) {
-		cfg := r.clean(inboxWord)
-		cfg.Sink = inboxSink{r.client}
+		cfg := c.clean(inboxWord)
+		cfg.Sink = sink
 		told := cfg.Notify
 		cfg.Notify = func(e session.Event) {
 			switch e.(type) {
@@ -69,7 +68,6 @@ func (r *run) initInboxes() {
 		}
 		return session.New(cfg)
 	}
-	r.answers.open = r.openAnswers
 }
 
 // OpenInbox returns a topic for the reply to one request, subscribed to on the
@@ -194,7 +192,10 @@ func (q *inboxes) close(ctx context.Context) {
 }
 
 // inboxSink hands replies over on the read loop.
-type inboxSink struct{ client *Client }
+type inboxSink struct {
+	replied func(d *Delivery) // nil takes nothing
+	calls   *callbacks
+}
 
 var _ session.Sink = inboxSink{}
 
@@ -205,8 +206,8 @@ func (inboxSink) New(topic []byte, _ byte, _ int) *session.Inbound {
 
 // Deliver implements [session.Sink].
 func (s inboxSink) Deliver(m *session.Inbound) {
-	if f := s.client.cfg.Replied; f != nil && m.Oversize() == 0 && m.IllFormed() == nil {
-		s.client.hook(func() { f(&Delivery{Inbound: m, Attempt: 1}) })
+	if f := s.replied; f != nil && m.Oversize() == 0 && m.IllFormed() == nil {
+		s.calls.call(func() { f(&Delivery{Inbound: m, Attempt: 1}) })
 	}
 	m.Done()
 }

@@ -223,7 +223,7 @@ func (at *subscriber) order(s *Subscription, m *session.Inbound, byTopic uint64)
 // orderingKey asks the subscription; a panic leaves the order to the topic.
 func (at *subscriber) orderingKey(s *Subscription, m *session.Inbound, byTopic uint64) (key uint64, name string) {
 	key, name = byTopic, m.Topic
-	at.run.client.hook(func() {
+	at.run.client.calls.call(func() {
 		if name = s.OrderingKey(m); name == "" {
 			key = 0
 		} else {

@@ -3,9 +3,7 @@ package client
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
@@ -63,70 +61,5 @@ func (o *onDemand) close(ctx context.Context) {
 	if s != nil {
 		s.Close(ctx)
 		o.release()
-	}
-}
-
-// clean are the settings of a session of this run that the broker keeps
-// nothing of. Its client id ends as the publisher's does, with another word.
-func (r *run) clean(word string) session.Config {
-	cfg := r.client.cfg.session(r.id + strings.TrimSuffix(r.client.cfg.PublisherSuffix, publisherWord) + word)
-	cfg.Negotiation, cfg.CleanSession, cfg.SessionExpiry = r.version, true, 0
-	cfg.Notify = func(e session.Event) { r.events.add(e, false) }
-	return cfg
-}
-
-// The words that client ids end with.
-const (
-	publisherWord = "pub"
-	serverWord    = "srv" // before those of a server
-	readerWord    = "letters"
-	inboxWord     = "req"   // replies to our requests
-	answerWord    = "reply" // our answers to requests
-)
-
-// Answer publishes the answer to a request as [Client.Publish] does, on a
-// connection of its own: what cannot be delivered there holds up nothing that is
-// published, nor the other way round.
-func (c *Client) Answer(ctx context.Context, m *Message) error {
-	r, err := c.mayPublish(m)
-	if err != nil {
-		return err
-	}
-	s, err := r.answers.get()
-	if err == nil {
-		r.provable(m)
-		err = s.Publish(ctx, m)
-	}
-	if err == nil && m.Properties != nil {
-		c.accepted(r, m)
-	}
-	return err
-}
-
-// answersSuspect is for how long after the loss of their connection answers of QoS 0
-// are sent as QoS 1.
-const answersSuspect = time.Minute
-
-// openAnswers makes the session of our answers to requests, and notes when its
-// connection is lost.
-func (r *run) openAnswers() (*session.Session, error) {
-	cfg := r.clean(answerWord)
-	cfg.Rash = true // a stranger chose where it goes, and the next one's answer waits
-	told := cfg.Notify
-	cfg.Notify = func(e session.Event) {
-		if _, ok := e.(session.ConnectionLost); ok {
-			now := time.Now()
-			r.answersLost.Store(&now)
-		}
-		told(e)
-	}
-	return session.New(cfg)
-}
-
-// provable makes an answer one that can be found out to end connections, when one
-// has been lost: of QoS 0 nobody knows whether the broker took it.
-func (r *run) provable(m *Message) {
-	if lost := r.answersLost.Load(); m.QoS == 0 && lost != nil && time.Since(*lost) < answersSuspect {
-		m.QoS = 1
 	}
 }

@@ -29,17 +29,14 @@ func (c *Client) newRetained() *retained.Store {
 			if r == nil {
 				return c.absence()
 			}
-			return r.pubs.of(m.Topic).Publish(ctx, m)
+			return r.publish(ctx, m)
 		},
 		Open: func(sink session.Sink, maxPacket int) (*session.Session, error) {
 			r := c.publishing()
 			if r == nil {
 				return nil, c.absence()
 			}
-			cfg := c.cfg.session(r.id + c.cfg.PublisherSuffix + "-" + readerWord)
-			cfg.Negotiation, cfg.Sink, cfg.CleanSession, cfg.SessionExpiry = r.version, sink, true, 0
-			cfg.MaxPacketSize = maxPacket
-			return session.New(cfg)
+			return r.reading(readerWord, sink, maxPacket)
 		},
 	})
 }
@@ -50,9 +47,9 @@ func (r *run) newParking() *parking.Parking {
 	s := parking.Settings{
 		Store: c.store, Service: c.cfg.Service, ClientID: c.cfg.ClientID, Topic: c.cfg.DeadLetterTopic, Keys: c.cfg.LetterKeys,
 		StoreTimeout: c.cfg.StoreTimeout, BlockOverShare: c.cfg.BlockOverShare, ParkLimit: c.cfg.ParkLimit, ReportEvery: c.cfg.ParkReport,
-		Publish:  func(ctx context.Context, m *Message) error { return r.pubs.of(m.Topic).Publish(ctx, m) },
+		Publish:  r.publish,
 		Protocol: c.Protocol, Orphan: func(k *parking.Kept) parking.Delivery { return unparked(k, 0) },
-		Log: c.log, Call: c.hook, Held: c.cfg.Hooks.Held,
+		Log: c.log, Call: c.calls.call, Held: c.cfg.Hooks.Held,
 	}
 	if h := c.cfg.Hooks.DeadLettered; h != nil {
 		s.DeadLettered = func(d parking.Delivery, id, to string, attempts int, cause error) {

@@ -39,34 +39,42 @@ func (c *Client) Announce(p *Presence) error {
 	return nil
 }
 
-// will is that of the main connection. The client's lock is held.
-func (r *run) will() *Message {
-	if r.presence != nil {
-		return r.presence.Offline
+// announcer tells of the client on its main connection.
+type announcer struct {
+	*Presence // nil tells nothing
+	main      func() *session.Session
+	checks    *background
+	log       Logger
+}
+
+// will is that of the main connection; def is what it is without presence.
+func (a *announcer) will(def *Message) *Message {
+	if a.Presence != nil {
+		return a.Offline
 	}
-	return r.client.cfg.Will
+	return def
 }
 
 // online tells of a connection of main's.
-func (r *run) online(e session.Event, main bool) {
-	if _, ok := e.(session.Connected); !ok || !main || r.presence == nil {
+func (a *announcer) online(e session.Event, main bool) {
+	if _, ok := e.(session.Connected); !ok || !main || a.Presence == nil {
 		return
 	}
 	since := time.Now()
-	r.checks.run(func(ctx context.Context) {
-		m, err := r.presence.Online(since)
+	a.checks.run(func(ctx context.Context) {
+		m, err := a.Online(since)
 		if err == nil {
-			err = r.main().Publish(ctx, m)
+			err = a.main().Publish(ctx, m)
 		}
 		if err != nil && ctx.Err() == nil {
-			r.client.log.Warnf("mqtt: presence is not published: %v", err)
+			a.log.Warnf("mqtt: presence is not published: %v", err)
 		}
 	})
 }
 
 // offline is told while there is a connection; without one the broker tells it.
-func (r *run) offline(ctx context.Context) {
-	if r.presence == nil || !r.main().Status().Connected {
+func (a *announcer) offline(ctx context.Context) {
+	if a.Presence == nil || !a.main().Status().Connected {
 		return
 	}
 	left := offlineTimeout
@@ -75,7 +83,7 @@ func (r *run) offline(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), left)
 	defer cancel()
-	if err := r.main().Publish(ctx, r.presence.Offline); err != nil {
-		r.client.log.Errorf("mqtt: the end of presence is not published: %v", err)
+	if err := a.main().Publish(ctx, a.Offline); err != nil {
+		a.log.Errorf("mqtt: the end of presence is not published: %v", err)
 	}
 }

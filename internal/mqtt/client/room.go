@@ -170,7 +170,8 @@ func (i *intake) Overflow(m *session.Inbound, waited bool) (dropped bool) {
 	case i.eachTaker(m, func(*Subscription) {}):
 		return false
 	}
-	i.run.queueFull(1)
+	i.run.client.counts.dropped.Add(1)
+	i.run.drops.add(&i.run.drops.full)
 	if i.beyond {
 		i.tellShare(m, now)
 	}
@@ -191,5 +192,5 @@ func (i *intake) IllFormed(err error) {
 	if n := c.counts.illFormed.Add(1); n == 1 {
 		c.log.Warnf("mqtt: a QoS 0 message with ill-formed text is dropped, and further ones are counted: %v", err)
 	}
-	i.run.dropped(0, 0, 1)
+	i.run.drops.add(&i.run.drops.illFormed)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
@@ -14,45 +13,48 @@ import (
 
 // run is what lives between Start and Stop.
 type run struct {
-	client      *Client
-	base        context.Context // the values of Start's context, for handlers
-	id          string          // of the subscriber
-	sub         *subscriber     // the main one; ready to be connected
-	others      ownSessions
-	pubs        *publishers
-	inboxes     inboxes                   // of requests
-	answers     onDemand                  // to requests
-	answersLost atomic.Pointer[time.Time] // their connection, last; nil is not
-	events      *events
-	version     *session.Negotiation
-	drops       drops
-	left        leftovers
-	began       chan struct{} // closed when the outcome of Start is known
-	failure     error         // of Start; valid once it began
-	stopped     chan struct{} // closed at the end of stop
-	unclean     error         // of Stop; valid once it stopped
+	client *Client
+	base   context.Context // the values of Start's context, for handlers
+	connector
+	sub     *subscriber // the main one; ready to be connected
+	others  ownSessions
+	pubs    *publishers
+	inboxes inboxes // of requests
+	answers answers // to requests
+	drops   drops
+	left    leftovers
+	began   chan struct{} // closed when the outcome of Start is known
+	failure error         // of Start; valid once it began
+	stopped chan struct{} // closed at the end of stop
+	unclean error         // of Stop; valid once it stopped
 
 	parking  *parking.Parking
 	checks   background
-	presence *Presence
+	presence announcer
 	grants   grants
 	filters  filterBook
 
-	selfTested atomic.Pointer[error]
+	test selfTest
 }
 
 // newRun takes from ctx what handlers find in their contexts. It does not take
 // its end: a Start is often given a deadline, and what was handled when Kratos'
 // context ends is for Stop to drain.
 func newRun(ctx context.Context, c *Client) (*run, error) {
-	r := &run{client: c, base: context.WithoutCancel(ctx), presence: c.presence, began: make(chan struct{}), stopped: make(chan struct{})}
-	r.events = &events{client: c, left: &r.left, outages: make(outages)}
+	r := &run{client: c, base: context.WithoutCancel(ctx), began: make(chan struct{}), stopped: make(chan struct{})}
+	r.connector = connector{
+		cfg: &c.cfg, id: c.cfg.clientID(), version: session.NewNegotiation(c.cfg.protocol()),
+		events: &events{cfg: &c.cfg, log: c.log, calls: &c.calls, granted: c.warnUnsupported, left: &r.left, outages: make(outages)},
+	}
+	r.presence = announcer{Presence: c.presence, main: r.main, checks: &r.checks, log: c.log}
+	r.drops.tell, r.drops.calls, r.drops.later = c.cfg.Hooks.Dropped, &c.calls, r.events.do
+	r.test.topics, r.test.conns, r.test.publish, r.test.log = c.cfg.SelfTest, &r.connector, r.publish, c.log
 	r.parking = r.newParking()
 	r.checks.init()
 	r.grants.init(c.cfg.Granted)
-	r.id = c.cfg.clientID()
 	r.filters.init(r)
-	r.initInboxes()
+	r.inboxes.init(&r.connector, inboxSink{c.cfg.Replied, &c.calls})
+	r.answers.init(&r.connector)
 	err := r.open(r.id)
 	for s := range c.subs {
 		if err == nil {
@@ -72,9 +74,9 @@ func newRun(ctx context.Context, c *Client) (*run, error) {
 	return r, nil
 }
 
-func (r *run) queueFull(n int) {
-	r.client.counts.dropped.Add(int64(n))
-	r.dropped(n, 0, 0)
+// publish publishes on the connection of the topic.
+func (r *run) publish(ctx context.Context, m *Message) error {
+	return r.pubs.of(m.Topic).Publish(ctx, m)
 }
 
 // publisherExpiry keeps the publisher's session for a reconnect, which resends
@@ -84,13 +86,11 @@ const publisherExpiry = 5 * time.Minute
 // open makes the sessions; nothing connects yet. The client's lock is held.
 func (r *run) open(id string) (err error) {
 	c := &r.client.cfg
-	version := session.NewNegotiation(c.protocol())
-	r.version = version
 	subscribes := len(r.client.subs) > 0
 
 	var will *Message
 	if subscribes {
-		will = r.will()
+		will = r.presence.will(c.Will)
 	}
 	if r.sub, err = r.newSubscriber("", will); err != nil {
 		return err
@@ -98,17 +98,17 @@ func (r *run) open(id string) (err error) {
 	publisher := id + c.PublisherSuffix
 	r.pubs, err = newPublishers(c.Connections, publisher, func(id string) (*session.Session, error) {
 		pub := c.session(id)
-		pub.Negotiation, pub.SessionExpiry, pub.FreshStart = version, publisherExpiry, true
+		pub.Negotiation, pub.SessionExpiry, pub.FreshStart = r.version, publisherExpiry, true
 		first := id == publisher
-		pub.Unrouted = r.unrouted
+		pub.Unrouted = func(topic []byte) { r.client.unrouted.note(topic, r.events.do) }
 		pub.Notify = func(e session.Event) {
 			r.publishing(id, e)
 			main := first && r.main() != r.sub.Session
 			r.events.add(e, main)
-			r.online(e, main)
+			r.presence.online(e, main)
 		}
 		if !subscribes && first {
-			pub.Will = r.will()
+			pub.Will = r.presence.will(c.Will)
 		}
 		return session.New(pub)
 	})
@@ -145,7 +145,11 @@ func (r *run) start(ctx context.Context) error {
 		r.checks.run(r.parking.Watch)
 	}
 	if len(c.cfg.SelfTest) > 0 {
-		r.checks.run(r.selfTest)
+		r.checks.run(func(ctx context.Context) {
+			if r.main().WaitReady(ctx) == nil {
+				r.test.run(ctx)
+			}
+		})
 	}
 	// The attempts have bounds of their own, and what they met says more than this one.
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(c.cfg.Addresses))*c.connectTimeout()+time.Second)
@@ -205,7 +209,7 @@ func (r *run) stop(ctx context.Context) error {
 	}
 	r.checks.stop()
 	drained := drain(ctx, subscribers)
-	r.offline(ctx)
+	r.presence.offline(ctx)
 	closeAll(ctx, subscribers)
 	outbox, flying := r.flush(ctx)
 	r.grants.none(false)
@@ -224,7 +228,7 @@ func (r *run) closePublishers(ctx context.Context) {
 	for _, s := range r.pubs.sessions {
 		wg.Go(func() { s.Close(ctx) })
 	}
-	wg.Go(func() { r.answers.close(ctx) })
+	wg.Go(func() { r.answers.conn.close(ctx) })
 	wg.Go(func() { r.inboxes.close(ctx) })
 	wg.Wait()
 }

@@ -11,8 +11,6 @@ import (
 )
 
 const (
-	// testerSuffix makes the client id of the connection that self-tests read on.
-	testerSuffix = "-test"
 	// selfTestTimeout bounds what precedes the acknowledgement of a message, and
 	// returnTimeout its way back.
 	selfTestTimeout = 10 * time.Second
@@ -21,50 +19,49 @@ const (
 
 var errNoReturn = errors.New("it was acknowledged and did not come back: the broker's access rules may forbid to publish it, or to read it")
 
-// selfTest sends a message to each topic that is named for it, and waits for it
+// selfTest is the test of a client's topics at its start.
+type selfTest struct {
+	topics  []string
+	conns   *connector
+	publish func(ctx context.Context, m *Message) error
+	log     Logger
+	failed  atomic.Pointer[error]
+}
+
+// run sends a message to each topic that is named for it, and waits for it
 // on a connection of its own. On MQTT 3.1.1 a broker has no other way to tell
 // of a publish that it throws away.
-func (r *run) selfTest(ctx context.Context) {
-	if r.main().WaitReady(ctx) != nil {
-		return
-	}
+func (t *selfTest) run(ctx context.Context) {
 	var errs []error
-	for _, name := range r.client.cfg.SelfTest {
-		err := r.roundTrip(ctx, name)
+	for _, name := range t.topics {
+		err := t.roundTrip(ctx, name)
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("self-test: topic %q: %w", name, err))
-			r.client.log.Errorf("mqtt: %v", errs[len(errs)-1])
+			t.log.Errorf("mqtt: %v", errs[len(errs)-1])
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		r.selfTested.Store(&err)
+		t.failed.Store(&err)
 	}
 }
 
-func (r *run) roundTrip(ctx context.Context, name string) error {
+func (t *selfTest) roundTrip(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, selfTestTimeout)
 	defer cancel()
-	c := &r.client.cfg
 	e := &echo{payload: NewID().String(), arrived: make(chan struct{})}
-	cfg := c.session(r.id + c.PublisherSuffix + testerSuffix)
-	cfg.Negotiation, cfg.Sink, cfg.CleanSession, cfg.SessionExpiry = r.version, e, true, 0
-	tester, err := session.New(cfg)
+	tester, err := t.conns.reading(testerWord, e, 0)
 	if err != nil {
 		return err
 	}
 	tester.Start()
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		tester.Close(ctx)
-	}()
+	defer closeSoon(tester)
 	if err := tester.Subscribe(ctx, session.Filter{Filter: name, QoS: 1}); err != nil {
 		return err
 	}
-	if err := r.pubs.of(name).Publish(ctx, &Message{Topic: name, QoS: 1, Payload: []byte(e.payload)}); err != nil {
+	if err := t.publish(ctx, &Message{Topic: name, QoS: 1, Payload: []byte(e.payload)}); err != nil {
 		return err
 	}
 	late := time.NewTimer(returnTimeout)
@@ -79,10 +76,9 @@ func (r *run) roundTrip(ctx context.Context, name string) error {
 	}
 }
 
-// selfTestError is why the self-test failed; nil without one, and before its
-// end.
-func (r *run) selfTestError() error {
-	if err := r.selfTested.Load(); err != nil {
+// err is why the self-test failed; nil without one, and before its end.
+func (t *selfTest) err() error {
+	if err := t.failed.Load(); err != nil {
 		return *err
 	}
 	return nil

@@ -46,7 +46,7 @@ func (r *run) keeps(m *session.Inbound, grace time.Duration) {
 		c.log.Warnf("mqtt: no subscription matches topic %q: the message is kept unacknowledged for %v, for a subscription that comes later, and then %s; further ones are counted",
 			logsafe.Clip(m.Topic), grace, then)
 	}
-	r.noteKept()
+	r.drops.add(&r.drops.kept)
 }
 
 // isReply reports whether a topic is one for replies to this client. They come

@@ -267,6 +267,6 @@ func (at *subscriber) drop(m *session.Inbound) {
 	if n := r.client.counts.unmatched.Add(1); n == 1 {
 		r.client.log.Warnf("mqtt: no subscription matches topic %q: it is dropped, and further ones are counted", logsafe.Clip(m.Topic))
 	}
-	r.dropped(0, 1, 0)
+	r.drops.add(&r.drops.unmatched)
 	m.Done()
 }

@@ -83,7 +83,7 @@ func (r *run) newSubscriber(name string, will *Message) (*subscriber, error) {
 		r.grants.note(name, e)
 		main := name == "" && r.main() == at.Session
 		r.events.add(e, main)
-		r.online(e, main)
+		r.presence.online(e, main)
 	}
 	if at.Session, err = session.New(cfg); err != nil {
 		sched.Close()
