@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/column"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/headerjson"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
@@ -73,7 +73,7 @@ func (l *Letter) cloudEvent() (*message.Message, error) {
 		delete(attrs, "data_base64")
 	}
 	if len(l.Headers) > 0 {
-		list, err := column.Headers(l.Headers)
+		list, err := headerjson.Encode(l.Headers)
 		if err != nil {
 			return nil, err
 		}
@@ -118,7 +118,7 @@ func (l *Letter) member(name string, raw json.RawMessage) (err error) {
 	case "correlationdata":
 		l.CorrelationData, err = base64.StdEncoding.DecodeString(text(raw))
 	case "headers":
-		l.Headers, err = column.ParseHeaders(text(raw))
+		l.Headers, err = headerjson.Decode(text(raw))
 	default:
 		// A member "topic" beside subject must not be a second name of the topic.
 		if own := metadataOf(name); attribute(own) == name {

@@ -65,6 +65,15 @@ type Querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
+// Dialect is the SQL that a database speaks.
+type Dialect string
+
+// The dialects.
+const (
+	SQLite   Dialect = "sqlite"
+	Postgres Dialect = "postgres"
+)
+
 // With returns a context that carries tx; nil is none, whatever ctx carried.
 // Nothing is committed by this package through such a context: that stays with
 // the caller.

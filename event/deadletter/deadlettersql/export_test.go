@@ -1,6 +1,8 @@
 package deadlettersql
 
-import "github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+import (
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+)
 
 // Listing is the statement of a query and its arguments.
 func (s *Store) Listing(q deadletter.Query) (string, []any) { return s.sql.listing(q) }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
@@ -13,7 +14,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	tx, table := sqltx.From(ctx), s.o.Table
 	statements := Schema(s.o.Dialect, table)
 	// The table first, then its columns, then the indexes and what is in it.
-	if err := sqltx.Migrate(ctx, s.db, s.o.Dialect, statements[:1]); err != nil {
+	if err := sqldialect.Migrate(ctx, s.db, s.o.Dialect, statements[:1]); err != nil {
 		return err
 	}
 	for _, column := range added() {
@@ -28,7 +29,7 @@ func (s *Store) migrate(ctx context.Context) error {
 		fmt.Sprintf(`UPDATE %s SET park_until = received + 86400000000 WHERE state = 'parked' AND park_until = 0`, table),
 		// And those of which one did not note what they take: about that, for nobody.
 		fmt.Sprintf(`UPDATE %s SET bytes = 1024 + length(payload) WHERE origin = 0 AND bytes = 0`, table))
-	return sqltx.Migrate(ctx, s.db, s.o.Dialect, statements)
+	return sqldialect.Migrate(ctx, s.db, s.o.Dialect, statements)
 }
 
 // addColumn adds a column that is not there. It looks first: PostgreSQL locks

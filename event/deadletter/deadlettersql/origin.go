@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/tablesize"
 )
 
 // origins are what some origins have in the table, as of a moment ago. They are asked
@@ -52,7 +52,7 @@ func originOf(l *deadletter.Letter) int64 {
 func (s *Store) shareOf(ctx context.Context, of, size int64) error {
 	held, known := s.gauge.Known()
 	if !known {
-		held = fill.Amount{} // little is put before the first count has ended
+		held = tablesize.Amount{} // little is put before the first count has ended
 	}
 	own := func() (deadletter.Use, error) { return s.origin(ctx, of) }
 	all := deadletter.Use{Letters: int(held.Rows), Bytes: held.Bytes}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
@@ -53,7 +54,7 @@ func Schema(d sqltx.Dialect, table string) []string {
 	expiry         BIGINT   NOT NULL, -- nanoseconds
 	headers        TEXT     NOT NULL, -- JSON
 	%[3]s
-)`, table, d.Blob(), strings.Join(added(), ",\n\t")),
+)`, table, sqldialect.Blob(d), strings.Join(added(), ",\n\t")),
 		fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %[1]s_by_state ON %[1]s (state, id)`, table),
 		fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %[1]s_by_origin ON %[1]s (origin, bytes)`, table),
 		fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %[1]s_by_owner ON %[1]s (state, owner, id)`, table),
@@ -76,7 +77,7 @@ type statements struct {
 
 func prepare(d sqltx.Dialect, table string) statements {
 	text := func(s string) string {
-		return strings.NewReplacer("{table}", table, "{columns}", columns, "{replace}", replace(), "{now}", d.Now()).Replace(s)
+		return strings.NewReplacer("{table}", table, "{columns}", columns, "{replace}", replace(), "{now}", sqldialect.Now(d)).Replace(s)
 	}
 	s := statements{
 		update: text(`UPDATE {table} SET state = $2, owner = $3, filter = $4, ordering_key = $5, service = $6, event_id = $7,

@@ -12,13 +12,14 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadlettertest"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
 // fillMany puts n dead letters, and ten parked ones among them.
 func fillMany(t *testing.T, db *sql.DB, n int) {
 	t.Helper()
-	d, err := sqltx.DialectOf(db)
+	d, err := sqldialect.Of(db)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func fillMany(t *testing.T, db *sql.DB, n int) {
 func planOf(t *testing.T, db *sql.DB, statement string, args ...any) string {
 	t.Helper()
 	explain := "EXPLAIN QUERY PLAN "
-	if d, _ := sqltx.DialectOf(db); d == sqltx.Postgres {
+	if d, _ := sqldialect.Of(db); d == sqltx.Postgres {
 		explain = "EXPLAIN "
 	}
 	rows, err := db.QueryContext(t.Context(), explain+statement, args...)
@@ -162,7 +163,7 @@ func TestMigrateOldTable(t *testing.T) {
 	onBoth(t, func(t *testing.T, open func(*testing.T) *sql.DB) {
 		db := open(t)
 		blob := "BLOB"
-		if d, _ := sqltx.DialectOf(db); d == sqltx.Postgres {
+		if d, _ := sqldialect.Of(db); d == sqltx.Postgres {
 			blob = "BYTEA"
 		}
 		for _, statement := range []string{

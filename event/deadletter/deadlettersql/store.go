@@ -13,9 +13,10 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/column"
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/headerjson"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/tablesize"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
@@ -51,7 +52,7 @@ type Store struct {
 	db    *sql.DB
 	o     Options
 	sql   statements
-	gauge fill.Gauge
+	gauge tablesize.Gauge
 	stats statistics
 
 	bounds  deadletter.Bounds
@@ -68,20 +69,20 @@ func New(db *sql.DB, o Options) (*Store, error) {
 		o.Table = DefaultTable
 	}
 	if o.Dialect == "" {
-		d, err := sqltx.DialectOf(db)
+		d, err := sqldialect.Of(db)
 		o.Dialect = d
 		errs = append(errs, err)
 	}
 	errs = append(errs, option.NotNegative("deadlettersql", map[string]int64{
 		"MaxLetters": int64(o.MaxLetters), "MaxBytes": o.MaxBytes, "Share": int64(o.Share),
 	}, nil))
-	if err := errors.Join(append(errs, sqltx.Name(o.Table))...); err != nil {
+	if err := errors.Join(append(errs, sqldialect.CheckName(o.Table))...); err != nil {
 		return nil, err
 	}
 	s := &Store{db: db, o: o, sql: prepare(o.Dialect, o.Table)}
 	s.bounds = deadletter.Bounds{Letters: o.MaxLetters, Bytes: o.MaxBytes, Share: o.Share}.WithDefaults()
 	s.gauge.DB, s.gauge.Count = db, s.count
-	s.gauge.Bound = fill.Amount{Rows: int64(s.bounds.Letters), Bytes: s.bounds.Bytes}
+	s.gauge.Bound = tablesize.Amount{Rows: int64(s.bounds.Letters), Bytes: s.bounds.Bytes}
 	return s, nil
 }
 
@@ -125,7 +126,7 @@ func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
 	if err := s.shareOf(ctx, origin, l.Size()); err != nil {
 		return err
 	}
-	room, err := s.gauge.Write(ctx, fill.Amount{Rows: 1, Bytes: l.Size()}, func() error {
+	room, err := s.gauge.Write(ctx, tablesize.Amount{Rows: 1, Bytes: l.Size()}, func() error {
 		_, err := s.affects(ctx, s.sql.insert, args...)
 		return err
 	})
@@ -148,7 +149,7 @@ func (s *Store) affects(ctx context.Context, statement string, args ...any) (int
 }
 
 // count counts the whole table, for the gauge.
-func (s *Store) count(ctx context.Context, q sqltx.Querier) (a fill.Amount, err error) {
+func (s *Store) count(ctx context.Context, q sqltx.Querier) (a tablesize.Amount, err error) {
 	err = q.QueryRowContext(ctx, s.sql.count).Scan(&a.Rows, &a.Bytes)
 	return a, err
 }
@@ -197,7 +198,7 @@ func (s *Store) Delete(ctx context.Context, ids ...string) error {
 		for i, id := range part {
 			args[i], parameters[i] = id, fmt.Sprintf("$%d", i+1)
 		}
-		err := s.gauge.Free(ctx, func() (fill.Amount, error) {
+		err := s.gauge.Free(ctx, func() (tablesize.Amount, error) {
 			return s.remove(ctx, strings.Replace(s.sql.remove, "{ids}", strings.Join(parameters, ", "), 1), args)
 		})
 		if err != nil {
@@ -208,7 +209,7 @@ func (s *Store) Delete(ctx context.Context, ids ...string) error {
 }
 
 // remove returns how much it removed.
-func (s *Store) remove(ctx context.Context, statement string, args []any) (a fill.Amount, err error) {
+func (s *Store) remove(ctx context.Context, statement string, args []any) (a tablesize.Amount, err error) {
 	rows, err := s.db.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return a, err
@@ -230,14 +231,14 @@ func values(l *deadletter.Letter) ([]any, error) {
 	for i, h := range l.Headers {
 		list[i] = message.Header{Key: clean(h.Key), Value: clean(h.Value)}
 	}
-	headers, err := column.Headers(list)
+	headers, err := headerjson.Encode(list)
 	if err != nil {
 		return nil, fmt.Errorf("deadlettersql: headers: %w", err)
 	}
 	return []any{
 		l.ID, string(l.State), clean(l.Owner), clean(l.Filter), clean(l.Key), clean(l.Service), clean(l.EventID), clean(l.Reason),
-		l.Attempts, micros(l.Received), micros(l.Time), clean(l.Topic), column.Bytes(l.Payload), int16(l.QoS), l.Retain,
-		clean(l.ContentType), clean(l.ResponseTopic), column.Bytes(l.CorrelationData), int64(l.Expiry), headers,
+		l.Attempts, micros(l.Received), micros(l.Time), clean(l.Topic), sqldialect.NotNull(l.Payload), int16(l.QoS), l.Retain,
+		clean(l.ContentType), clean(l.ResponseTopic), sqldialect.NotNull(l.CorrelationData), int64(l.Expiry), headers,
 		micros(l.Until), l.Omitted.Size, clean(l.Omitted.SHA256), l.Omitted.More, originOf(l), l.Size(),
 	}, nil
 }
@@ -257,7 +258,7 @@ func scan(row interface{ Scan(dest ...any) error }) (*deadletter.Letter, error) 
 	if err != nil {
 		return nil, err
 	}
-	if l.Headers, err = column.ParseHeaders(headers); err != nil { // changed by hand: the other letters are none the worse
+	if l.Headers, err = headerjson.Decode(headers); err != nil { // changed by hand: the other letters are none the worse
 		l.Reason, l.Omitted.More = fmt.Sprintf("headers cannot be read: %v; %s", err, l.Reason), true
 	}
 	l.State, l.QoS, l.Expiry = deadletter.State(state), byte(qos), time.Duration(expiry)

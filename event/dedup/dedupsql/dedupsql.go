@@ -22,6 +22,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
@@ -77,16 +78,16 @@ func New(db *sql.DB, o Options) (*Window, error) {
 		o.TTL = DefaultTTL
 	}
 	if o.Dialect == "" {
-		d, err := sqltx.DialectOf(db)
+		d, err := sqldialect.Of(db)
 		o.Dialect = d
 		errs = append(errs, err)
 	}
 	errs = append(errs, option.NotNegative("dedupsql", nil, map[string]time.Duration{"TTL": o.TTL}))
-	if err := errors.Join(append(errs, sqltx.Name(o.Table))...); err != nil {
+	if err := errors.Join(append(errs, sqldialect.CheckName(o.Table))...); err != nil {
 		return nil, err
 	}
 	text := func(s string) string {
-		return strings.NewReplacer("{table}", o.Table, "{now}", o.Dialect.Now()).Replace(s)
+		return strings.NewReplacer("{table}", o.Table, "{now}", sqldialect.Now(o.Dialect)).Replace(s)
 	}
 	purge := `DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE expires <= {now} ORDER BY expires LIMIT $1)`
 	if o.Dialect == sqltx.Postgres {
@@ -120,7 +121,7 @@ func Schema(table string) []string {
 // Migrate makes the table if it is not there. Several processes may do so at
 // the same time.
 func (w *Window) Migrate(ctx context.Context) error {
-	if err := sqltx.Migrate(ctx, w.db, w.o.Dialect, Schema(w.o.Table)); err != nil {
+	if err := sqldialect.Migrate(ctx, w.db, w.o.Dialect, Schema(w.o.Table)); err != nil {
 		return fmt.Errorf("dedupsql: make table %s: %w", w.o.Table, err)
 	}
 	return nil

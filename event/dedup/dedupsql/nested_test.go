@@ -12,6 +12,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup/dedupsql"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
@@ -77,7 +78,7 @@ func TestContextEndsBeforeTheCommit(t *testing.T) {
 func TestSecondCallDoesNotWaitForTheFirst(t *testing.T) {
 	t.Parallel()
 	onBoth(t, dedupsql.Options{}, func(t *testing.T, db *sql.DB, w *dedupsql.Window) {
-		dialect, err := sqltx.DialectOf(db)
+		dialect, err := sqldialect.Of(db)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +124,7 @@ func TestSecondCallDoesNotWaitForTheFirst(t *testing.T) {
 func TestEffectWaitsAsItLikes(t *testing.T) {
 	t.Parallel()
 	onBoth(t, dedupsql.Options{}, func(t *testing.T, db *sql.DB, w *dedupsql.Window) {
-		if d, err := sqltx.DialectOf(db); err != nil || d != sqltx.Postgres {
+		if d, err := sqldialect.Of(db); err != nil || d != sqltx.Postgres {
 			t.Skip("no such limit")
 		}
 		err := sqltx.Run(t.Context(), db, func(ctx context.Context) error {

@@ -9,18 +9,19 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup/dedupsql"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
 // fillMany puts n ids that expire in an hour.
 func fillMany(t *testing.T, db *sql.DB, n int) {
 	t.Helper()
-	d, err := sqltx.DialectOf(db)
+	d, err := sqldialect.Of(db)
 	if err != nil {
 		t.Fatal(err)
 	}
 	statement := "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < $1) " +
-		"INSERT INTO mqtt_dedup SELECT 'id-' || n, " + d.Now() + " + 3600000 + n FROM s"
+		"INSERT INTO mqtt_dedup SELECT 'id-' || n, " + sqldialect.Now(d) + " + 3600000 + n FROM s"
 	if _, err := db.ExecContext(t.Context(), statement, n); err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,7 @@ func TestPurgeUsesTheIndex(t *testing.T) {
 	onBoth(t, dedupsql.Options{TTL: time.Hour}, func(t *testing.T, db *sql.DB, w *dedupsql.Window) {
 		fillMany(t, db, 100_000)
 		explain := "EXPLAIN QUERY PLAN "
-		if d, _ := sqltx.DialectOf(db); d == sqltx.Postgres {
+		if d, _ := sqldialect.Of(db); d == sqltx.Postgres {
 			explain = "EXPLAIN "
 		}
 		rows, err := db.QueryContext(t.Context(), explain+w.PurgeStatement(), 1024)

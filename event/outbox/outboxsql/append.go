@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/column"
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/tablesize"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
@@ -19,7 +19,7 @@ func (s *Store) Append(ctx context.Context, entries ...*outbox.Entry) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	a := fill.Amount{Rows: int64(len(entries))}
+	a := tablesize.Amount{Rows: int64(len(entries))}
 	for _, e := range entries {
 		if err := check(e); err != nil {
 			return err
@@ -64,8 +64,8 @@ func (s *Store) insert(ctx context.Context, e *outbox.Entry, now time.Time) erro
 	}
 	var seq int64
 	err = sqltx.Or(ctx, s.db).QueryRowContext(ctx, s.sql.insert,
-		e.ID, e.Key, e.Topic, column.Bytes(e.Payload), int16(e.QoS), e.Retain, e.ContentType, e.ResponseTopic,
-		column.Bytes(e.CorrelationData), int64(e.Expiry), headers, now.UnixMilli(), int64(e.Size())).Scan(&seq)
+		e.ID, e.Key, e.Topic, sqldialect.NotNull(e.Payload), int16(e.QoS), e.Retain, e.ContentType, e.ResponseTopic,
+		sqldialect.NotNull(e.CorrelationData), int64(e.Expiry), headers, now.UnixMilli(), int64(e.Size())).Scan(&seq)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/column"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/headerjson"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
@@ -21,7 +21,7 @@ type beside struct {
 // besides is the text of that column: the list of headers alone where that is
 // all, as earlier versions read it.
 func besides(e *outbox.Entry) (string, error) {
-	headers, err := column.Headers(e.Headers)
+	headers, err := headerjson.Encode(e.Headers)
 	if err != nil || e.RetryUnrouted <= 0 {
 		return headers, err
 	}
@@ -41,6 +41,6 @@ func readBesides(e *outbox.Entry, text string) (err error) {
 		}
 		text, e.RetryUnrouted = string(b.Headers), time.Duration(b.RetryUnrouted)
 	}
-	e.Headers, err = column.ParseHeaders(text)
+	e.Headers, err = headerjson.Decode(text)
 	return err
 }

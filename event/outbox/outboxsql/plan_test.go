@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
@@ -19,7 +20,7 @@ func TestReadsOfANewTableUseTheIndex(t *testing.T) {
 		db := open(t)
 		s := store(t, db, outboxsql.Options{})
 		explain := "EXPLAIN QUERY PLAN "
-		if d, _ := sqltx.DialectOf(db); d == sqltx.Postgres {
+		if d, _ := sqldialect.Of(db); d == sqltx.Postgres {
 			explain = "EXPLAIN "
 			if _, err := db.ExecContext(t.Context(), "ALTER TABLE mqtt_outbox SET (autovacuum_enabled = false)"); err != nil {
 				t.Fatal(err)

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/tablesize"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
@@ -40,14 +40,14 @@ func (s *Store) Quarantine(ctx context.Context, seq uint64, reason string) error
 	if err := s.usable(); err != nil {
 		return err
 	}
-	giveBack, err := s.askAside(ctx, int64(seq))
+	giveBack, err := s.askQuarantine(ctx, int64(seq))
 	if err != nil {
 		return err
 	}
 	took := 0
-	err = s.gauge.Free(ctx, func() (a fill.Amount, err error) {
+	err = s.gauge.Free(ctx, func() (a tablesize.Amount, err error) {
 		a, took, err = s.take(ctx, s.db, s.sql.quarantine, int64(seq), stamped(reason, time.Now()))
-		s.aside.add(a.Rows, a.Bytes)
+		s.room.add(a.Rows, a.Bytes)
 		return a, err
 	})
 	if took == 0 {
@@ -120,14 +120,14 @@ func (s *Store) Requeue(ctx context.Context, seqs ...uint64) error {
 
 func (s *Store) requeue(ctx context.Context, seqs []uint64) error {
 	in, args := list(seqs)
-	var a fill.Amount
+	var a tablesize.Amount
 	row := sqltx.Or(ctx, s.db).QueryRowContext(ctx, strings.Replace(s.sql.sizes, "{seqs}", in, 1), args...)
 	if err := row.Scan(&a.Rows, &a.Bytes); err != nil {
 		return err
 	}
 	room, err := s.gauge.Write(ctx, a, func() error {
 		moved, _, err := s.take(ctx, sqltx.Or(ctx, s.db), strings.Replace(s.sql.requeue, "{seqs}", in, 1), args...)
-		s.aside.add(-moved.Rows, -moved.Bytes)
+		s.room.add(-moved.Rows, -moved.Bytes)
 		return err
 	})
 	if err == nil && !room {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/tablesize"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
@@ -24,7 +24,7 @@ func (s *Store) Delete(ctx context.Context, seqs ...uint64) error {
 		n := min(len(seqs), removeMost)
 		in, args := list(seqs[:n])
 		took := 0
-		err := s.gauge.Free(ctx, func() (a fill.Amount, err error) {
+		err := s.gauge.Free(ctx, func() (a tablesize.Amount, err error) {
 			a, took, err = s.take(ctx, s.db, strings.Replace(s.sql.remove, "{seqs}", in, 1), args...)
 			return a, err
 		})
@@ -68,7 +68,7 @@ func (s *Store) left(ctx context.Context, seqs []uint64) (left []uint64, err err
 
 // take runs a statement that returns the size of each waiting entry that it
 // took away, and how many rows there were.
-func (s *Store) take(ctx context.Context, q sqltx.Querier, query string, args ...any) (a fill.Amount, n int, err error) {
+func (s *Store) take(ctx context.Context, q sqltx.Querier, query string, args ...any) (a tablesize.Amount, n int, err error) {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return a, 0, err
@@ -78,11 +78,11 @@ func (s *Store) take(ctx context.Context, q sqltx.Querier, query string, args ..
 		var size int64
 		var reason string
 		if err := rows.Scan(&size, &reason); err != nil {
-			return fill.Amount{}, 0, err
+			return tablesize.Amount{}, 0, err
 		}
 		n++
 		if reason != "" {
-			s.aside.add(-1, -size)
+			s.room.add(-1, -size)
 			continue
 		}
 		a.Rows++

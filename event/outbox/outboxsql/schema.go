@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
@@ -37,7 +38,7 @@ func Schema(d sqltx.Dialect, table string) []string {
 	accepted       BIGINT   NOT NULL, -- milliseconds since 1970
 	size           BIGINT   NOT NULL, -- bytes
 	quarantined    TEXT     NOT NULL DEFAULT '' -- why it can never be sent
-)`, table, d.Serial(), d.Blob()),
+)`, table, sqldialect.Serial(d), sqldialect.Blob(d)),
 		fmt.Sprintf(waiting, table), strings.ReplaceAll(aside, "%[1]s", table),
 		fmt.Sprintf(former, table),
 		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s_lease (
@@ -65,7 +66,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	if err := sqltx.Migrate(ctx, s.db, s.o.Dialect, Schema(s.o.Dialect, s.o.Table)); err != nil {
+	if err := sqldialect.Migrate(ctx, s.db, s.o.Dialect, Schema(s.o.Dialect, s.o.Table)); err != nil {
 		return fmt.Errorf("outboxsql: make table %s: %w", s.o.Table, err)
 	}
 	return nil
@@ -73,15 +74,15 @@ func (s *Store) Migrate(ctx context.Context) error {
 
 // statements are those of one store, with the name of its table in them.
 type statements struct {
-	insert, read, remove           string
-	quarantine, requeue, discard   string
-	quarantined, countAside, sizes string
-	one, asideOfKeys               string // see askAside
-	count, oldest                  string
-	claim, release, holder         string
-	rival, succeed                 string // see succeed
-	visible, holders               string // PostgreSQL: see settled
-	left                           string // PostgreSQL: which of some wait
+	insert, read, remove                 string
+	quarantine, requeue, discard         string
+	quarantined, countQuarantined, sizes string
+	one, quarantinedOfKeys               string // see askQuarantine
+	count, oldest                        string
+	claim, release, holder               string
+	rival, succeed                       string // see succeed
+	visible, holders                     string // PostgreSQL: see settled
+	left                                 string // PostgreSQL: which of some wait
 }
 
 // readWithout is read, but for entries of n orders.
@@ -99,7 +100,7 @@ const columns = `seq, id, ordering_key, topic, payload, qos, retain, content_typ
 
 func prepare(d sqltx.Dialect, table string) statements {
 	name := func(text string) string {
-		return strings.NewReplacer("{table}", table, "{now}", d.Now(), "{waiting}", isWaiting(d)).Replace(text)
+		return strings.NewReplacer("{table}", table, "{now}", sqldialect.Now(d), "{waiting}", isWaiting(d)).Replace(text)
 	}
 	s := statements{
 		read: name(`SELECT ` + columns + `
@@ -111,12 +112,12 @@ func prepare(d sqltx.Dialect, table string) statements {
 		discard:    name(`DELETE FROM {table} WHERE seq IN ({seqs}) AND quarantined > '' RETURNING size, quarantined`),
 		quarantined: name(`SELECT ` + columns + `, quarantined
 	FROM {table} WHERE seq > $1 AND quarantined > '' ORDER BY seq LIMIT $2`),
-		countAside:  name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE quarantined > ''`),
-		one:         name(`SELECT ` + order + `, size FROM {table} WHERE seq = $1 AND quarantined = ''`),
-		asideOfKeys: name(`SELECT ` + order + `, size FROM {table} WHERE quarantined > ''`),
-		sizes:       name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE seq IN ({seqs}) AND quarantined > ''`),
-		count:       name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE {waiting}`),
-		oldest:      name(`SELECT seq, accepted FROM {table} WHERE seq >= $1 AND {waiting} ORDER BY seq LIMIT 1`),
+		countQuarantined:  name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE quarantined > ''`),
+		one:               name(`SELECT ` + order + `, size FROM {table} WHERE seq = $1 AND quarantined = ''`),
+		quarantinedOfKeys: name(`SELECT ` + order + `, size FROM {table} WHERE quarantined > ''`),
+		sizes:             name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE seq IN ({seqs}) AND quarantined > ''`),
+		count:             name(`SELECT count(*), COALESCE(sum(size), 0) FROM {table} WHERE {waiting}`),
+		oldest:            name(`SELECT seq, accepted FROM {table} WHERE seq >= $1 AND {waiting} ORDER BY seq LIMIT 1`),
 		claim: name(`INSERT INTO {table}_lease (name, owner, expires) VALUES ('relay', $1, {now} + $2)
 	ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires = excluded.expires
 	WHERE {table}_lease.owner = excluded.owner OR {table}_lease.expires < {now}`),

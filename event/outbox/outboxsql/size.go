@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/tablesize"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
@@ -27,7 +27,7 @@ func (s *Store) Stats(ctx context.Context) (outbox.Stats, error) {
 		Depth: int(held.Rows), Bytes: held.Bytes, MaxDepth: s.o.MaxEntries, MaxBytes: s.o.MaxBytes,
 		MaxQuarantined: s.o.MaxQuarantined,
 	}
-	aside, err := s.aside.now(ctx, s)
+	aside, err := s.room.now(ctx, s)
 	if err != nil {
 		return outbox.Stats{}, err
 	}
@@ -58,15 +58,15 @@ func (s *Store) oldest(ctx context.Context, q sqltx.Querier, from int64) (seq, a
 }
 
 // count counts the whole table, for the gauge, in the background.
-func (s *Store) count(ctx context.Context, q sqltx.Querier) (fill.Amount, error) {
-	var a fill.Amount
+func (s *Store) count(ctx context.Context, q sqltx.Querier) (tablesize.Amount, error) {
+	var a tablesize.Amount
 	if err := q.QueryRowContext(ctx, s.sql.count).Scan(&a.Rows, &a.Bytes); err != nil {
-		return fill.Amount{}, fmt.Errorf("outboxsql: count: %w", err)
+		return tablesize.Amount{}, fmt.Errorf("outboxsql: count: %w", err)
 	}
 	// What became visible late, or was put back by another process, is first.
 	first, _, err := s.oldest(ctx, q, 0)
 	if err != nil {
-		return fill.Amount{}, err
+		return tablesize.Amount{}, err
 	}
 	s.first.Store(first)
 	return a, nil

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
@@ -21,7 +22,7 @@ import (
 func generate(tb testing.TB, db *sql.DB, topic string, rows int) {
 	tb.Helper()
 	payload, empty, source := "repeat('x', 1000)::bytea", "''::bytea", "generate_series(1, $2::integer)"
-	if d, err := sqltx.DialectOf(db); err != nil {
+	if d, err := sqldialect.Of(db); err != nil {
 		tb.Fatal(err)
 	} else if d == sqltx.SQLite {
 		payload, empty = "zeroblob(1000)", "x''"

@@ -19,8 +19,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/tablesize"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
@@ -81,8 +82,8 @@ type Store struct {
 	sql statements
 
 	appended chan struct{}
-	gauge    fill.Gauge
-	aside    aside
+	gauge    tablesize.Gauge
+	room     quarantineRoom
 	first    atomic.Int64 // the seq that was first when somebody looked; 0 is unknown
 
 	mu      sync.Mutex
@@ -103,11 +104,11 @@ func New(db *sql.DB, o Options) (*Store, error) {
 	var errs []error
 	o = o.withDefaults()
 	if o.Dialect == "" {
-		d, err := sqltx.DialectOf(db)
+		d, err := sqldialect.Of(db)
 		o.Dialect = d
 		errs = append(errs, err)
 	}
-	errs = append(errs, sqltx.Name(o.Table))
+	errs = append(errs, sqldialect.CheckName(o.Table))
 	errs = append(errs, option.NotNegative("outboxsql", map[string]int64{
 		"MaxEntries": int64(o.MaxEntries), "MaxBytes": o.MaxBytes,
 		"MaxQuarantined": int64(o.MaxQuarantined), "MaxQuarantinedBytes": o.MaxQuarantinedBytes,
@@ -120,7 +121,7 @@ func New(db *sql.DB, o Options) (*Store, error) {
 	}
 	s := &Store{db: db, o: o, sql: prepare(o.Dialect, o.Table), appended: make(chan struct{}, 1)}
 	s.gauge.DB, s.gauge.Count = db, s.count
-	s.gauge.Bound = fill.Amount{Rows: int64(o.MaxEntries), Bytes: o.MaxBytes}
+	s.gauge.Bound = tablesize.Amount{Rows: int64(o.MaxEntries), Bytes: o.MaxBytes}
 	return s, nil
 }
 

@@ -8,15 +8,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/fill"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/tablesize"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
-// aside knows how much is quarantined: as counted, and followed since then.
-type aside struct {
+// quarantineRoom knows how much is quarantined: as counted, and followed since then.
+type quarantineRoom struct {
 	mu      sync.Mutex
-	held    fill.Amount
+	held    tablesize.Amount
 	counted time.Time
 	// usage is what each key has, counted within cost; nil is not known. It is asked
 	// for only while more than half of a bound is used up.
@@ -25,44 +25,44 @@ type aside struct {
 	cost  time.Duration
 }
 
-// asideAge is how old that may be. The count reads an index of what is
+// roomAge is how old that may be. The count reads an index of what is
 // quarantined, which has a bound.
-const asideAge = 10 * time.Second
+const roomAge = 10 * time.Second
 
-// asideShare: counting what each key has takes one part of this of the time at most.
-const asideShare = 20
+// roomShare: counting what each key has takes one part of this of the time at most.
+const roomShare = 20
 
-func (a *aside) add(rows, bytes int64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.held.Rows += rows
-	a.held.Bytes += bytes
+func (q *quarantineRoom) add(rows, bytes int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.held.Rows += rows
+	q.held.Bytes += bytes
 	if rows < 0 { // which keys have room again is counted when it matters
-		a.usage = nil
+		q.usage = nil
 	}
 }
 
-func (a *aside) now(ctx context.Context, s *Store) (fill.Amount, error) {
-	a.mu.Lock()
-	held, fresh := a.held, !a.counted.IsZero() && time.Since(a.counted) < asideAge
-	a.mu.Unlock()
+func (q *quarantineRoom) now(ctx context.Context, s *Store) (tablesize.Amount, error) {
+	q.mu.Lock()
+	held, fresh := q.held, !q.counted.IsZero() && time.Since(q.counted) < roomAge
+	q.mu.Unlock()
 	if fresh {
 		return held, nil
 	}
-	err := sqltx.Or(ctx, s.db).QueryRowContext(ctx, s.sql.countAside).Scan(&held.Rows, &held.Bytes)
+	err := sqltx.Or(ctx, s.db).QueryRowContext(ctx, s.sql.countQuarantined).Scan(&held.Rows, &held.Bytes)
 	if err != nil {
 		return held, fmt.Errorf("outboxsql: count what is quarantined: %w", err)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.held, a.counted = held, time.Now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.held, q.counted = held, time.Now()
 	return held, nil
 }
 
-// askAside takes room in the quarantine for an entry; of one that is not there it
+// askQuarantine takes room in the quarantine for an entry; of one that is not there it
 // takes none. What is returned gives it back.
-func (s *Store) askAside(ctx context.Context, seq int64) (giveBack func(), err error) {
-	held, err := s.aside.now(ctx, s)
+func (s *Store) askQuarantine(ctx context.Context, seq int64) (giveBack func(), err error) {
+	held, err := s.room.now(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -75,9 +75,9 @@ func (s *Store) askAside(ctx context.Context, seq int64) (giveBack func(), err e
 		return nil, fmt.Errorf("outboxsql: quarantine: %w", err)
 	}
 	if 2*(held.Rows+1) <= int64(s.o.MaxQuarantined) && 2*(held.Bytes+size) <= s.o.MaxQuarantinedBytes {
-		return s.aside.note(key, size), nil // everybody has room
+		return s.room.note(key, size), nil // everybody has room
 	}
-	usage, err := s.aside.ofKeys(ctx, s)
+	usage, err := s.room.ofKeys(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -89,10 +89,10 @@ func (s *Store) askAside(ctx context.Context, seq int64) (giveBack func(), err e
 
 // note notes an entry that has room, where it is known what each key has. What is
 // returned takes that back.
-func (a *aside) note(key string, size int64) (takeBack func()) {
-	a.mu.Lock()
-	usage := a.usage
-	a.mu.Unlock()
+func (q *quarantineRoom) note(key string, size int64) (takeBack func()) {
+	q.mu.Lock()
+	usage := q.usage
+	q.mu.Unlock()
 	if usage == nil {
 		return func() {}
 	}
@@ -101,11 +101,11 @@ func (a *aside) note(key string, size int64) (takeBack func()) {
 }
 
 // ofKeys returns what each key has.
-func (a *aside) ofKeys(ctx context.Context, s *Store) (*outbox.QuarantineUsage, error) {
-	a.mu.Lock()
-	usage := a.usage
-	fresh := usage != nil && time.Since(a.since) < max(asideAge, asideShare*a.cost)
-	a.mu.Unlock()
+func (q *quarantineRoom) ofKeys(ctx context.Context, s *Store) (*outbox.QuarantineUsage, error) {
+	q.mu.Lock()
+	usage := q.usage
+	fresh := usage != nil && time.Since(q.since) < max(roomAge, roomShare*q.cost)
+	q.mu.Unlock()
 	if fresh {
 		return usage, nil
 	}
@@ -114,14 +114,14 @@ func (a *aside) ofKeys(ctx context.Context, s *Store) (*outbox.QuarantineUsage, 
 	if err != nil {
 		return nil, fmt.Errorf("outboxsql: count what is quarantined of each key: %w", err)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.usage, a.since, a.cost = usage, began, time.Since(began)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.usage, q.since, q.cost = usage, began, time.Since(began)
 	return usage, nil
 }
 
 func (s *Store) countKeys(ctx context.Context) (*outbox.QuarantineUsage, error) {
-	rows, err := sqltx.Or(ctx, s.db).QueryContext(ctx, s.sql.asideOfKeys)
+	rows, err := sqltx.Or(ctx, s.db).QueryContext(ctx, s.sql.quarantinedOfKeys)
 	if err != nil {
 		return nil, err
 	}

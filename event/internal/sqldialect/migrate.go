@@ -1,9 +1,11 @@
-package sqltx
+package sqldialect
 
 import (
 	"context"
 	"database/sql"
 	"strings"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
 // Migrate runs statements that make tables if they are not there, in the
@@ -14,16 +16,16 @@ import (
 // index before it looks whether there is one, so that a process that starts would
 // wait for every open transaction that has written to the table, and all writers
 // for it. So an index is looked for first.
-func Migrate(ctx context.Context, db *sql.DB, d Dialect, statements []string) error {
-	return Run(ctx, db, func(ctx context.Context) error {
-		if d == Postgres {
-			if _, err := From(ctx).ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtext('kratos-mqtt migrate'))"); err != nil {
+func Migrate(ctx context.Context, db *sql.DB, d sqltx.Dialect, statements []string) error {
+	return sqltx.Run(ctx, db, func(ctx context.Context) error {
+		if d == sqltx.Postgres {
+			if _, err := sqltx.From(ctx).ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtext('kratos-mqtt migrate'))"); err != nil {
 				return err
 			}
 		}
 		for _, statement := range statements {
-			if d == Postgres {
-				there, err := hasIndex(ctx, From(ctx), statement)
+			if d == sqltx.Postgres {
+				there, err := hasIndex(ctx, sqltx.From(ctx), statement)
 				if err != nil {
 					return err
 				}
@@ -31,7 +33,7 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect, statements []string) er
 					continue
 				}
 			}
-			if _, err := From(ctx).ExecContext(ctx, statement); err != nil {
+			if _, err := sqltx.From(ctx).ExecContext(ctx, statement); err != nil {
 				return err
 			}
 		}
@@ -41,7 +43,7 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect, statements []string) er
 
 // hasIndex reports whether the statement makes an index that is there, in the
 // schema of its table, where it would be made.
-func hasIndex(ctx context.Context, q Querier, statement string) (there bool, err error) {
+func hasIndex(ctx context.Context, q sqltx.Querier, statement string) (there bool, err error) {
 	words := strings.Fields(statement)
 	if len(words) > 1 && words[0] == "CREATE" && words[1] == "UNIQUE" {
 		words = words[1:]

@@ -1,6 +1,6 @@
-// Package fill tells the stores of package event that keep their data in a
+// Package tablesize tells the stores of package event that keep their data in a
 // table how full that is.
-package fill
+package tablesize
 
 import (
 	"context"

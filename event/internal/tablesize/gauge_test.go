@@ -1,4 +1,4 @@
-package fill
+package tablesize
 
 import (
 	"context"

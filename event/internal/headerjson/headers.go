@@ -1,6 +1,6 @@
-// Package column gives the parts of a message the form that columns of a
-// database, and members of a JSON text, have.
-package column
+// Package headerjson is the form that the headers of a message have in a column of a
+// database, and in a member of a JSON text.
+package headerjson
 
 import (
 	"encoding/json"
@@ -8,9 +8,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
-// Headers is a JSON text: a list of pairs, which keeps the order, and keys that
+// Encode returns a JSON text: a list of pairs, which keeps the order, and keys that
 // occur again. The error is that of the encoder.
-func Headers(headers []message.Header) (string, error) {
+func Encode(headers []message.Header) (string, error) {
 	pairs := make([][2]string, len(headers))
 	for i, h := range headers {
 		pairs[i] = [2]string{h.Key, h.Value}
@@ -19,9 +19,9 @@ func Headers(headers []message.Header) (string, error) {
 	return string(b), err
 }
 
-// ParseHeaders reads what [Headers] gave; nil for an empty list. The error is
+// Decode reads what [Encode] returned; nil for an empty list. The error is
 // that of the decoder.
-func ParseHeaders(text string) ([]message.Header, error) {
+func Decode(text string) ([]message.Header, error) {
 	var pairs [][2]string
 	if err := json.Unmarshal([]byte(text), &pairs); err != nil {
 		return nil, err
@@ -31,12 +31,4 @@ func ParseHeaders(text string) ([]message.Header, error) {
 		list = append(list, message.Header{Key: p[0], Value: p[1]})
 	}
 	return list, nil
-}
-
-// Bytes is for a column that knows no NULL.
-func Bytes(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
 }
