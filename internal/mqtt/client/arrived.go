@@ -22,23 +22,3 @@ func (at *subscriber) arrived(m *session.Inbound, matched []*Subscription) {
 
 // Shared says that the subscription is, so that others may handle what is next.
 func (d *Delivery) Shared() bool { return d.sub.shared() }
-
-// Later calls f on a goroutine of the client's own, behind what happened
-// before; a panic in f is logged. Stop waits for it within its context.
-func (c *Client) Later(f func()) {
-	r := c.publishing()
-	if r == nil {
-		c.calls.call(f)
-		return
-	}
-	r.events.do(func() { c.calls.call(f) })
-}
-
-// Speaks is the version that the broker turned out to speak, and before Start
-// the one that is configured; [Auto] while that is not known.
-func (c *Client) Speaks() session.Protocol {
-	if r := c.publishing(); r != nil {
-		return r.version.Settled()
-	}
-	return c.cfg.protocol()
-}

@@ -76,19 +76,6 @@ type arrival struct {
 
 var _ delivery.Task = (*batcher)(nil)
 
-func (r *run) newBatcher(s *Subscription) *batcher {
-	if s.Batch == nil {
-		return nil
-	}
-	b := &batcher{
-		run: r, at: s.at, sub: s, alone: make(map[uint64]int),
-		key:    s.at.sched.Key("batch\x00" + s.Filter), // no topic has a NUL
-		enough: min(s.Batch.MaxSize, r.client.cfg.receiveMaximum()),
-	}
-	s.at.batchers.add(b)
-	return b
-}
-
 // add is called on the read loop, which counts the message against the bounds of
 // the queue until it is settled.
 func (b *batcher) add(d *Delivery, key uint64) {
@@ -213,4 +200,17 @@ func (t *batchers) count() (n int) {
 		n += b.count()
 	}
 	return n
+}
+
+func newBatcher(r *run, s *Subscription) *batcher {
+	if s.Batch == nil {
+		return nil
+	}
+	b := &batcher{
+		run: r, at: s.at, sub: s, alone: make(map[uint64]int),
+		key:    s.at.sched.Key("batch\x00" + s.Filter), // no topic has a NUL
+		enough: min(s.Batch.MaxSize, r.client.cfg.receiveMaximum()),
+	}
+	s.at.batchers.add(b)
+	return b
 }

@@ -5,41 +5,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
 // Client is one service's link to its broker. Subscriptions belong to the
 // client and outlive Stop; connections belong to one run between Start and
 // Stop. All methods are safe for concurrent use.
 type Client struct {
+	subscriptions
 	cfg      Config
 	log      Logger
-	router   *topic.Trie[*Subscription]
 	counts   counts
-	store    deadletter.Store
 	parked   parking.Totals
 	calls    callbacks
 	unrouted unrouted
 
-	mu       sync.Mutex
-	subs     map[*Subscription]func()   // registered, with what takes it out of the router
-	same     map[string][]*Subscription // those, by filter
-	known    map[uint32]int             // how many of those have an identifier
-	left     map[subscriptionName]bool  // taken back while stopped
-	had      bool                       // a subscription, ever
-	run      atomic.Pointer[run]        // nil while stopped; changed under mu
-	presence *Presence                  // nil tells nothing
-	last     *run                       // the one that was stopped last, perhaps not yet at its end
+	run      atomic.Pointer[run] // nil while stopped; changed under mu
+	presence *Presence           // nil tells nothing
+	last     *run                // the one that was stopped last, perhaps not yet at its end
 
 	began chan struct{} // closed while there is a run
 
@@ -53,15 +43,14 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		cfg: cfg, log: cfg.Logger,
-		router: topic.NewTrie[*Subscription](0), subs: make(map[*Subscription]func()), same: make(map[string][]*Subscription),
-		known: make(map[uint32]int), left: make(map[subscriptionName]bool),
-		began: make(chan struct{}),
+		cfg: cfg, log: cfg.Logger, began: make(chan struct{}),
 	}
 	c.calls.log, c.unrouted.log = c.log, c.log
-	if c.store = cfg.DeadLetters; c.store == nil {
-		c.store = c.newRetained()
+	store := cfg.DeadLetters
+	if store == nil {
+		store = newRetained(c)
 	}
+	c.subscriptions.init(&c.cfg, c.log, store)
 	if old == nil {
 		return c, nil
 	}
@@ -96,7 +85,7 @@ func (c *Client) Start(ctx context.Context) error {
 	case err != nil:
 		return err
 	case !first:
-		return r.join(ctx, r.began, &r.failure, "waiting for the outcome of another Start")
+		return join(ctx, r.began, &r.failure, "waiting for the outcome of another Start")
 	}
 	err = r.start(ctx)
 	if err != nil {
@@ -105,21 +94,6 @@ func (c *Client) Start(ctx context.Context) error {
 	r.failure = err
 	close(r.began)
 	return err
-}
-
-// join waits within ctx for what somebody else has begun, and returns its error.
-func (r *run) join(ctx context.Context, over <-chan struct{}, outcome *error, what string) error {
-	select {
-	case <-over:
-		return *outcome
-	case <-ctx.Done():
-	}
-	select {
-	case <-over: // at once: the truth is the better answer
-		return *outcome
-	default:
-		return gaveUp(what, ctx.Err())
-	}
 }
 
 func gaveUp(what string, err error) error {
@@ -183,7 +157,7 @@ func (c *Client) Stop(ctx context.Context) error {
 		r.unclean = r.stop(ctx)
 		return r.unclean
 	case last != nil && !last.hasStopped():
-		return last.join(ctx, last.stopped, &last.unclean, "waiting for the end of another Stop")
+		return join(ctx, last.stopped, &last.unclean, "waiting for the end of another Stop")
 	}
 	return nil
 }
@@ -209,115 +183,6 @@ func (c *Client) publishing() *run {
 		return c.last
 	}
 	return c.run.Load()
-}
-
-// Publish returns nil when the broker has acknowledged the message (QoS 1 and
-// 2) or the bytes were handed to a live connection (QoS 0).
-func (c *Client) Publish(ctx context.Context, m *Message) error {
-	r, err := c.mayPublish(m)
-	if err != nil {
-		return err
-	}
-	err = r.pubs.of(m.Topic).Publish(ctx, m)
-	if err == nil && m.Properties != nil {
-		c.accepted(r, m)
-	}
-	return err
-}
-
-// Republish is Publish for what came from the broker: it is held to no limit of
-// ours on what is published, which whoever sent it did not know.
-func (c *Client) Republish(ctx context.Context, m *Message) error {
-	r := c.publishing()
-	if r == nil {
-		return &event.Error{Op: "publish", Topic: m.Topic, Reason: event.ReasonNotConnected, Cause: errNotStarted}
-	}
-	return r.pubs.of(m.Topic).Publish(ctx, m)
-}
-
-// PublishAsync calls fn once with the outcome, unless it returns an error. It
-// waits within ctx for a connection and for room in the in-flight window, which
-// callbacks that have not run take from each other.
-func (c *Client) PublishAsync(ctx context.Context, m *Message, fn func(error)) error {
-	return c.publishAsync(ctx, m, fn, (*session.Session).PublishAsync)
-}
-
-// Relay is PublishAsync for a callback that waits for nothing of the user's: one
-// of those that hangs does not hold it up.
-func (c *Client) Relay(ctx context.Context, m *Message, fn func(error)) error {
-	return c.publishAsync(ctx, m, fn, (*session.Session).Relay)
-}
-
-func (c *Client) publishAsync(ctx context.Context, m *Message, fn func(error),
-	publish func(*session.Session, context.Context, *Message, func(error)) error,
-) error {
-	r, err := c.mayPublish(m)
-	if err != nil {
-		return err
-	}
-	err = publish(r.pubs.of(m.Topic), ctx, m, fn)
-	if err == nil && m.Properties != nil {
-		c.accepted(r, m)
-	}
-	return err
-}
-
-// Answer publishes the answer to a request as [Client.Publish] does, on a
-// connection of its own: what cannot be delivered there holds up nothing that is
-// published, nor the other way round.
-func (c *Client) Answer(ctx context.Context, m *Message) error {
-	r, err := c.mayPublish(m)
-	if err != nil {
-		return err
-	}
-	err = r.answers.publish(ctx, m)
-	if err == nil && m.Properties != nil {
-		c.accepted(r, m)
-	}
-	return err
-}
-
-// Apart reports whether what is published on a topic would wait for a connection
-// that is not there yet, while another one is.
-func (c *Client) Apart(topic string) bool {
-	r := c.publishing() // also while the outbox is flushed at the end
-	return r != nil && r.pubs.apart(topic)
-}
-
-// Check refuses what cannot be published, without a connection.
-func (c *Client) Check(m *Message) error {
-	if err := c.checkSize(m); err != nil {
-		return err
-	}
-	return session.Valid(m)
-}
-
-// checkSize refuses a payload or headers over the limits.
-func (c *Client) checkSize(m *Message) error {
-	var err error
-	if n := len(m.Payload); n > c.cfg.MaxPayload {
-		err = payloadError(n, c.cfg.MaxPayload)
-	} else if m.Properties != nil {
-		err = envelope.CheckHeaders(m.Properties.User)
-	}
-	if err == nil {
-		return nil
-	}
-	return &event.Error{Op: "publish", Topic: m.Topic, Reason: event.ReasonTooLarge, Cause: err}
-}
-
-func (c *Client) mayPublish(m *Message) (*run, error) {
-	if m == nil {
-		return nil, &event.Error{Op: "publish", Reason: event.ReasonBadRequest, Cause: errors.New("message is nil")}
-	}
-	if err := c.checkSize(m); err != nil {
-		return nil, err
-	}
-	r := c.publishing()
-	if r == nil {
-		return nil, c.absent("publish", m.Topic)
-	}
-	return r, nil
 }
 
 // WaitReady returns nil once connected with every filter granted. It waits
@@ -391,10 +256,71 @@ func (c *Client) absence() error {
 	return errNotStarted
 }
 
-func payloadError(size, limit int) error {
-	return fmt.Errorf("payload of %d bytes, limit %d", size, limit)
-}
-
 func (c *Client) connectTimeout() time.Duration {
 	return cmp.Or(c.cfg.ConnectTimeout, session.DefaultConnectTimeout)
+}
+
+// Later calls f on a goroutine of the client's own, behind what happened
+// before; a panic in f is logged. Stop waits for it within its context.
+func (c *Client) Later(f func()) {
+	r := c.publishing()
+	if r == nil {
+		c.calls.call(f)
+		return
+	}
+	r.events.do(func() { c.calls.call(f) })
+}
+
+// Speaks is the version that the broker turned out to speak, and before Start
+// the one that is configured; [Auto] while that is not known.
+func (c *Client) Speaks() session.Protocol {
+	if r := c.publishing(); r != nil {
+		return r.version.Settled()
+	}
+	return c.cfg.protocol()
+}
+
+// Announce has the client tell of itself from the next Start on. It is an error
+// beside a will.
+func (c *Client) Announce(p *Presence) error {
+	if w := c.cfg.Will; w != nil {
+		return fmt.Errorf("a will is configured, on topic %q, and a connection has one", w.Topic)
+	}
+	if err := c.Check(p.Offline); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.presence = p
+	return nil
+}
+
+// DeadLetters is the store that is in use.
+func (c *Client) DeadLetters() deadletter.Store { return c.store }
+
+// OpenInbox returns a topic for the reply to one request, subscribed to on the
+// present connection; name is the caller's own, or empty for the client's.
+// Topics that no request waits on are given back when others are wanted; while
+// there is none it waits within ctx. The inbox must be closed.
+func (c *Client) OpenInbox(ctx context.Context, name string) (*Inbox, error) {
+	r := c.publishing()
+	if r == nil {
+		return nil, c.absent("request", name)
+	}
+	return r.inboxes.get(ctx, name)
+}
+
+// join waits within ctx for what somebody else has begun, and returns its error.
+func join(ctx context.Context, over <-chan struct{}, outcome *error, what string) error {
+	select {
+	case <-over:
+		return *outcome
+	case <-ctx.Done():
+	}
+	select {
+	case <-over: // at once: the truth is the better answer
+		return *outcome
+	default:
+		return gaveUp(what, ctx.Err())
+	}
 }

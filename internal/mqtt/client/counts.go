@@ -20,16 +20,6 @@ type counts struct {
 	retainedIgnored  atomic.Int64 // kept by the broker, and of no use to the handler
 }
 
-// Dropped is how many QoS 0 messages found the queue full.
-func (c *Client) Dropped() int64 { return c.counts.dropped.Load() }
-
-// Unmatched is how many messages were dropped because no subscription matched.
-func (c *Client) Unmatched() int64 { return c.counts.unmatched.Load() }
-
-// Headless is how many messages went out without their user properties or
-// expiry, because MQTT 3.1.1 has no place for them.
-func (c *Client) Headless() int64 { return c.counts.headless.Load() }
-
 // unrouted counts messages that the broker took although no subscription matches them,
 // and says so once a minute.
 type unrouted struct {
@@ -45,21 +35,5 @@ func (u *unrouted) note(topic []byte, later func(func())) {
 		later(func() {
 			u.log.Warnf("mqtt: the broker has no subscriber for %q, and dropped the message (%d so far; said once a minute)", logsafe.Clip(name), n)
 		})
-	}
-}
-
-// CountUnrouted counts and tells a message that the broker took although no
-// subscription matches it, and that its publisher did not send again.
-func (c *Client) CountUnrouted(topic string) { c.unrouted.note([]byte(topic), func(f func()) { f() }) }
-
-// accepted looks at a message that the connection took: only then is the
-// protocol known for sure.
-func (c *Client) accepted(r *run, m *Message) {
-	p := m.Properties
-	if p == nil || len(p.User) == 0 && p.Expiry <= 0 || r.version.Settled() != Version31 {
-		return
-	}
-	if c.counts.headless.Add(1) == 1 {
-		c.log.Warnf("mqtt: headers are not sent: MQTT 3.1.1 has no place for user properties and expiry (first on topic %q)", m.Topic)
 	}
 }

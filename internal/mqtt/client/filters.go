@@ -8,19 +8,10 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
 // subscriptionName is a filter on one of the sessions.
 type subscriptionName struct{ session, filter string }
-
-// knows reports whether one of a message's subscription identifiers belongs to a
-// subscription of ours.
-func (c *Client) knows(m *session.Inbound) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return m.ThroughAny(func(id uint32) bool { return c.known[id] > 0 })
-}
 
 // filterBook is which filters the sessions of a run may have at the broker, also
 // from earlier processes: a filter is written down before its SUBSCRIBE is sent,
@@ -260,30 +251,4 @@ func (p *filterPage) lists() (all, late []string) {
 		}
 	}
 	return all, late
-}
-
-// wants returns the filters that are registered for one of the sessions, and
-// whether all their registrations came after Start.
-func (c *Client) wants(name string) map[string]bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	all := make(map[string]bool, len(c.same))
-	for f := range c.same {
-		if registered, late := c.registered(name, f); registered {
-			all[f] = late
-		}
-	}
-	return all
-}
-
-// registered reports whether a filter is registered for a session, and whether all
-// its registrations came after Start. The lock is held.
-func (c *Client) registered(name, filter string) (registered, late bool) {
-	late = true
-	for _, s := range c.same[filter] {
-		if s.Session == name {
-			registered, late = true, late && s.late
-		}
-	}
-	return registered, late
 }

@@ -6,16 +6,29 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 )
+
+// flows join the handlers of a run with how they are retried, observed, parked and
+// dead-lettered.
+type flows struct {
+	cfg     *Config
+	log     Logger
+	calls   *callbacks
+	parking *parking.Parking
+
+	retries, overruns *logsafe.Few // lines of the log
+}
 
 // flow joins a subscription's handler with how it is retried, observed, parked
 // and dead-lettered.
-func (r *run) flow(s *Subscription) (*delivery.Attempts[*Delivery], error) {
-	policy := r.policy(s)
-	policy.Exhausted, policy.Observer = s.Exhausted, r.observer()
+func (f *flows) flow(s *Subscription) (*delivery.Attempts[*Delivery], error) {
+	policy := f.policy(s)
+	policy.Exhausted, policy.Observer = s.Exhausted, f.observer()
 	if b := s.batch; b != nil {
 		policy.Observer.Finished = func(d *Delivery, o delivery.Outcome) {
-			r.finished(d, o)
+			f.finished(d, o)
 			b.finished(d)
 		}
 	}
@@ -30,13 +43,55 @@ func (r *run) flow(s *Subscription) (*delivery.Attempts[*Delivery], error) {
 }
 
 // policy is what new and parked messages have in common.
-func (r *run) policy(s *Subscription) delivery.Policy[*Delivery] {
-	cfg := &r.client.cfg
+func (f *flows) policy(s *Subscription) delivery.Policy[*Delivery] {
+	cfg := f.cfg
 	return delivery.Policy[*Delivery]{
 		Deadline: cmp.Or(s.Timeout, cfg.HandlerTimeout), Budget: cmp.Or(s.Budget, cfg.RetryBudget),
 		MaxAttempts: s.MaxAttempts, MinBackoff: s.Backoff, MaxBackoff: s.MaxBackoff, Classify: s.Classify,
-		StoreTimeout: cfg.StoreTimeout, DeadLetter: r.deadLetter,
+		StoreTimeout: cfg.StoreTimeout, DeadLetter: f.deadLetter,
 	}
+}
+
+// observer logs what an operator has to know; a message handled at the first
+// attempt is none of it.
+func (f *flows) observer() delivery.Observer[*Delivery] {
+	log, hooks := f.log, &f.cfg.Hooks
+	o := delivery.Observer[*Delivery]{
+		Overrun: func(d *Delivery, attempt int) {
+			attempt = d.Attempts(attempt)
+			f.overruns.Say(originOf(d), func(others string) {
+				log.Warnf("mqtt: handler of %q passed its deadline and goes on: topic %q, attempt %d%s", d.sub.Filter, d.Topic, attempt, others)
+			})
+		},
+		Retrying: func(d *Delivery, attempts int, after time.Duration, err error) {
+			f.retries.Say(originOf(d), func(others string) {
+				log.Warnf("mqtt: handler of %q failed, retry in %v: topic %q, attempt %d%s: %v", d.sub.Filter, after, d.Topic, attempts, others, err)
+			})
+			f.calls.handlerFailed(err)
+			if h := hooks.Retrying; h != nil {
+				f.calls.call(func() { h(d, attempts, after, err) })
+			}
+		},
+		Finished: f.finished,
+		DeadLetterFailed: func(d *Delivery, after time.Duration, err error) {
+			f.parking.Failed(d, after, err)
+		},
+	}
+	if h := hooks.Handled; h != nil {
+		o.Attempted = func(d *Delivery, attempt int, took time.Duration, err error) {
+			attempt = d.Attempts(attempt)
+			f.calls.call(func() { h(d, attempt, took, err) })
+		}
+	}
+	return o
+}
+
+// finished ends what happened beside the attempts.
+func (f *flows) finished(d *Delivery, o delivery.Outcome) {
+	if d.manual() && o.Result != delivery.Handled {
+		d.finish() // nobody else will acknowledge it
+	}
+	f.parking.Finished(d, o)
 }
 
 // handle is one attempt.
@@ -61,46 +116,4 @@ func (at *subscriber) keyOf(d *Delivery) uint64 {
 		return at.sched.Key(name)
 	}
 	return 0
-}
-
-// observer logs what an operator has to know; a message handled at the first
-// attempt is none of it.
-func (r *run) observer() delivery.Observer[*Delivery] {
-	log, hooks := r.client.log, &r.client.cfg.Hooks
-	o := delivery.Observer[*Delivery]{
-		Overrun: func(d *Delivery, attempt int) {
-			attempt = d.Attempts(attempt)
-			r.client.overruns.Say(originOf(d), func(others string) {
-				log.Warnf("mqtt: handler of %q passed its deadline and goes on: topic %q, attempt %d%s", d.sub.Filter, d.Topic, attempt, others)
-			})
-		},
-		Retrying: func(d *Delivery, attempts int, after time.Duration, err error) {
-			r.client.retries.Say(originOf(d), func(others string) {
-				log.Warnf("mqtt: handler of %q failed, retry in %v: topic %q, attempt %d%s: %v", d.sub.Filter, after, d.Topic, attempts, others, err)
-			})
-			r.client.calls.handlerFailed(err)
-			if h := hooks.Retrying; h != nil {
-				r.client.calls.call(func() { h(d, attempts, after, err) })
-			}
-		},
-		Finished: r.finished,
-		DeadLetterFailed: func(d *Delivery, after time.Duration, err error) {
-			r.parking.Failed(d, after, err)
-		},
-	}
-	if h := hooks.Handled; h != nil {
-		o.Attempted = func(d *Delivery, attempt int, took time.Duration, err error) {
-			attempt = d.Attempts(attempt)
-			r.client.calls.call(func() { h(d, attempt, took, err) })
-		}
-	}
-	return o
-}
-
-// finished ends what happened beside the attempts.
-func (r *run) finished(d *Delivery, o delivery.Outcome) {
-	if d.manual() && o.Result != delivery.Handled {
-		d.finish() // nobody else will acknowledge it
-	}
-	r.parking.Finished(d, o)
 }

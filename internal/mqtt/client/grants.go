@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"sync"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
@@ -65,24 +64,3 @@ func (g *grants) note(name string, e session.Event) {
 	}
 	g.tell(fresh, all)
 }
-
-// Confirm returns nil when the broker has answered, on each connection that
-// subscribes, to something that was asked after the call.
-func (c *Client) Confirm(ctx context.Context) error {
-	r := c.current()
-	if r == nil {
-		return c.absent("connect", "")
-	}
-	for _, at := range r.subscribers() {
-		if n, _, _ := at.Filters(); n == 0 {
-			continue
-		}
-		if err := at.Confirm(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Subscribes reports whether a subscription of the client matches a topic.
-func (c *Client) Subscribes(topic string) bool { return len(c.router.Match(topic)) > 0 }

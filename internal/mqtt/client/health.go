@@ -61,3 +61,13 @@ func noteLoss(h *event.Health, l *event.LossError) {
 		h.LastLoss = l
 	}
 }
+
+// Dropped is how many QoS 0 messages found the queue full.
+func (c *Client) Dropped() int64 { return c.counts.dropped.Load() }
+
+// Unmatched is how many messages were dropped because no subscription matched.
+func (c *Client) Unmatched() int64 { return c.counts.unmatched.Load() }
+
+// Headless is how many messages went out without their user properties or
+// expiry, because MQTT 3.1.1 has no place for them.
+func (c *Client) Headless() int64 { return c.counts.headless.Load() }

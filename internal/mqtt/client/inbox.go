@@ -70,43 +70,6 @@ func (q *inboxes) init(c *connector, sink inboxSink) {
 	}
 }
 
-// OpenInbox returns a topic for the reply to one request, subscribed to on the
-// present connection; name is the caller's own, or empty for the client's.
-// Topics that no request waits on are given back when others are wanted; while
-// there is none it waits within ctx. The inbox must be closed.
-func (c *Client) OpenInbox(ctx context.Context, name string) (*Inbox, error) {
-	r := c.publishing()
-	if r == nil {
-		return nil, c.absent("request", name)
-	}
-	q := &r.inboxes
-	if name == "" {
-		name = q.own
-	} else if err := topic.ValidateName(name); err != nil {
-		return nil, &event.Error{Op: "request", Topic: logsafe.Clip(name), Reason: event.ReasonBadTopic, Cause: err}
-	}
-	s, err := q.conn.get()
-	if err != nil {
-		return nil, err
-	}
-	for room := q.take(s, name); room != nil; room = q.take(s, name) {
-		select {
-		case <-room:
-		case <-q.ended:
-			return nil, &event.Error{Op: "request", Topic: name, Reason: event.ReasonClosed, Cause: errStopped}
-		case <-ctx.Done():
-			return nil, &event.Error{Op: "request", Topic: name, Reason: event.ReasonQuota, Cause: fmt.Errorf(
-				"%d topics for replies have requests that wait: %w", MaxInboxes, ctx.Err())}
-		}
-	}
-	in := &Inbox{Topic: name, all: q, lost: q.lost.Load()}
-	if err := granted(ctx, s, name); err != nil {
-		q.give(s, name, true)
-		return nil, err
-	}
-	return in, nil
-}
-
 // take reserves a topic. It returns what to wait for when there is no room.
 func (q *inboxes) take(s *session.Session, name string) (room <-chan struct{}) {
 	q.mu.Lock()
@@ -214,3 +177,32 @@ func (s inboxSink) Deliver(m *session.Inbound) {
 
 // Batch implements [session.Sink].
 func (inboxSink) Batch() {}
+
+// get returns an open one, see [Client.OpenInbox].
+func (q *inboxes) get(ctx context.Context, name string) (*Inbox, error) {
+	if name == "" {
+		name = q.own
+	} else if err := topic.ValidateName(name); err != nil {
+		return nil, &event.Error{Op: "request", Topic: logsafe.Clip(name), Reason: event.ReasonBadTopic, Cause: err}
+	}
+	s, err := q.conn.get()
+	if err != nil {
+		return nil, err
+	}
+	for room := q.take(s, name); room != nil; room = q.take(s, name) {
+		select {
+		case <-room:
+		case <-q.ended:
+			return nil, &event.Error{Op: "request", Topic: name, Reason: event.ReasonClosed, Cause: errStopped}
+		case <-ctx.Done():
+			return nil, &event.Error{Op: "request", Topic: name, Reason: event.ReasonQuota, Cause: fmt.Errorf(
+				"%d topics for replies have requests that wait: %w", MaxInboxes, ctx.Err())}
+		}
+	}
+	in := &Inbox{Topic: name, all: q, lost: q.lost.Load()}
+	if err := granted(ctx, s, name); err != nil {
+		q.give(s, name, true)
+		return nil, err
+	}
+	return in, nil
+}

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,15 +21,6 @@ func (l *leftovers) closed(ev session.Closed) {
 	defer l.mu.Unlock()
 	l.unfinished += ev.Unfinished
 	l.unacknowledged += ev.Unacknowledged
-}
-
-// flush lets go what waits for the broker on this side, and returns what is left
-// and how much of that the sessions have, too.
-func (r *run) flush(ctx context.Context) (left, flying int) {
-	if f := r.client.cfg.Flush; f != nil {
-		return f(ctx)
-	}
-	return 0, 0
 }
 
 // report says in one line what was left undone, and nothing when that is
@@ -54,21 +44,4 @@ func (l *leftovers) report(c *Client, drained error, outbox, flying int) {
 	if len(parts) > 0 {
 		c.log.Warnf("mqtt: stopped, and left: %s", strings.Join(parts, ", "))
 	}
-}
-
-// publishing is told how the publishing connections are, at once: what an
-// outbox holds back must be known to be in danger before the next connection.
-func (r *run) publishing(id string, e session.Event) {
-	f, up := r.client.cfg.Publishing, false
-	if f == nil {
-		return
-	}
-	switch e.(type) {
-	case session.Attached:
-		up = true
-	case session.ConnectionLost, session.ConnectFailed, session.TakenOver:
-	default:
-		return
-	}
-	f(up, r.pubs.note(id, up))
 }

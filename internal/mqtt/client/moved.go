@@ -63,17 +63,6 @@ func (at *subscriber) guest(s *Subscription) *delivery.Lane {
 	return l
 }
 
-// adoptMoved hands over what other sessions keep for a subscription that at has got.
-func (r *run) adoptMoved(at *subscriber) {
-	for _, other := range r.subscribers() {
-		if other != at {
-			other.strays.mu.Lock()
-			other.strays.adopt()
-			other.strays.mu.Unlock()
-		}
-	}
-}
-
 // leave has the broker forget here what has moved to another session, once that
 // one has it: until then each message comes on both.
 func (at *subscriber) leave(ctx context.Context, s *Subscription) {

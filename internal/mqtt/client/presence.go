@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
@@ -23,21 +22,6 @@ const (
 	offlineGrace   = time.Second
 	offlineTimeout = 5 * time.Second
 )
-
-// Announce has the client tell of itself from the next Start on. It is an error
-// beside a will.
-func (c *Client) Announce(p *Presence) error {
-	if w := c.cfg.Will; w != nil {
-		return fmt.Errorf("a will is configured, on topic %q, and a connection has one", w.Topic)
-	}
-	if err := c.Check(p.Offline); err != nil {
-		return err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.presence = p
-	return nil
-}
 
 // announcer tells of the client on its main connection.
 type announcer struct {

@@ -3,13 +3,10 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
 // Subscribe registers a handler. While running it waits, within ctx, for the
@@ -74,15 +71,6 @@ func (c *Client) await(ctx context.Context, r *run, at *subscriber, l *parking.B
 	return nil
 }
 
-// late reports whether what is being registered after Start makes the filter one
-// that comes after it: no other registration was there before.
-func (c *Client) late(s *Subscription) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, late := c.registered(s.Session, s.Filter)
-	return late
-}
-
 // place returns the run that there is, and its session for s; nil without a run.
 func (c *Client) place(s *Subscription) (r *run, at *subscriber, err error) {
 	c.mu.Lock()
@@ -141,66 +129,6 @@ func (c *Client) join(s *Subscription, r *run) (l *parking.Backlog, asked sessio
 		}
 	}
 	return s.backlog, asked, false, err
-}
-
-func (c *Client) mayRegister(s *Subscription) error {
-	if c.subs[s] != nil {
-		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: errors.New("registered already")}
-	}
-	if err := c.sharesSession(s); err != nil {
-		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: err}
-	}
-	if c.cfg.Preset.NoShared && s.shared() {
-		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonUnsupported, Cause: fmt.Errorf(
-			"%s delivers nothing on shared subscriptions (queue name, group)", c.cfg.Preset.Name)}
-	}
-	if err := c.oneGroup(s); err != nil {
-		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: err}
-	}
-	if why := c.cannotPark(s); s.Exhausted == event.ExhaustedPark && why != nil {
-		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: why}
-	}
-	return nil
-}
-
-// oneGroup refuses a second group of a filter where the broker knows no groups.
-func (c *Client) oneGroup(s *Subscription) error {
-	if c.cfg.SharePrefix != topic.GroupLess || !s.shared() {
-		return nil
-	}
-	for other := range c.subs {
-		if other.shared() && other.Filter != s.Filter && topic.Unshared(other.Filter) == topic.Unshared(s.Filter) {
-			return fmt.Errorf("%s has no groups: all shared subscriptions of a filter are one, want one group for them", topic.GroupLess)
-		}
-	}
-	return nil
-}
-
-func (c *Client) register(s *Subscription) error {
-	if err := c.mayRegister(s); err != nil {
-		return err
-	}
-	s.id, s.levels = session.FilterID(s.Filter), topic.GuardedLevels(s.Filter) // before a message can find it
-	remove, err := c.router.Add(s.Filter, s)
-	if err != nil {
-		return &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadTopic, Cause: err}
-	}
-	if most := c.cfg.Preset.MaxQoS; most > 0 && s.QoS > most && !s.capped {
-		s.capped = true
-		c.log.Warnf("mqtt: filter %q wants QoS %d, %s grants at most %d: that is asked for", s.Filter, s.QoS, c.cfg.Preset.Name, most)
-	}
-	c.subs[s], c.had = remove, true
-	c.known[s.id]++
-	delete(c.left, subscriptionName{s.Session, s.Filter})
-	c.same[s.Filter] = append(c.same[s.Filter], s)
-	return nil
-}
-
-// hadSubscriptions reports whether there ever was a registration.
-func (c *Client) hadSubscriptions() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.had
 }
 
 // Unsubscribe takes a registration back. Messages already handed to its
@@ -273,43 +201,56 @@ func (c *Client) delist(s *Subscription, failed bool) (r *run, at *subscriber, a
 	return r, at, asked, heir
 }
 
-// takeOut reports whether s was registered. The lock is held.
-func (c *Client) takeOut(s *Subscription) bool {
-	remove := c.subs[s]
-	if remove == nil {
-		return false
+// Confirm returns nil when the broker has answered, on each connection that
+// subscribes, to something that was asked after the call.
+func (c *Client) Confirm(ctx context.Context) error {
+	r := c.current()
+	if r == nil {
+		return c.absent("connect", "")
 	}
-	remove()
-	delete(c.subs, s)
-	id := s.id
-	if c.known[id]--; c.known[id] == 0 {
-		delete(c.known, id)
-	}
-	if left := slices.DeleteFunc(c.same[s.Filter], func(x *Subscription) bool { return x == s }); len(left) > 0 {
-		c.same[s.Filter] = left
-	} else {
-		delete(c.same, s.Filter)
-	}
-	return true
-}
-
-// wanted joins the registrations of one filter on one session into what is asked
-// of the broker: the highest QoS, retained messages if any wants them, our own
-// messages unless none does. The zero value means that nobody wants it.
-func (c *Client) wanted(name, filter string) (f session.Filter) {
-	for _, s := range c.same[filter] {
-		if s.Session != name {
+	for _, at := range r.subscribers() {
+		if n, _, _ := at.Filters(); n == 0 {
 			continue
 		}
-		if f.Filter == "" {
-			f = session.Filter{Filter: filter, RetainHandling: s.retainHandling(), NoLocal: s.NoLocal}
+		if err := at.Confirm(ctx); err != nil {
+			return err
 		}
-		f.QoS = max(f.QoS, s.QoS)
-		f.RetainHandling = min(f.RetainHandling, s.retainHandling())
-		f.NoLocal = f.NoLocal && s.NoLocal
 	}
-	if most := c.cfg.Preset.MaxQoS; most > 0 {
-		f.QoS = min(f.QoS, most) // the broker grants no more
+	return nil
+}
+
+// warnUnsupported says once what MQTT 3.1.1 cannot do for a subscription.
+func (c *Client) warnUnsupported() {
+	r := c.current()
+	if r == nil || r.version.Settled() != Version31 {
+		return
 	}
-	return f
+	c.mu.Lock()
+	var filters []string
+	for s := range c.subs {
+		if (s.NoLocal || s.RetainHandling > 0) && !s.warned {
+			s.warned = true
+			filters = append(filters, s.Filter)
+		}
+	}
+	mixed := c.mixedGroups()
+	c.mu.Unlock()
+	for _, m := range mixed {
+		c.log.Warnf("mqtt: on MQTT 3.1.1 messages do not say which filter they came through: what comes for %q may also run the handler of %q, in each member of its group; use MQTT 5, or another client id for one of the two",
+			m[0], m[1])
+	}
+	for _, f := range filters {
+		c.log.Warnf("mqtt: filter %q: retain handling and no-local have no effect on MQTT 3.1.1", f)
+	}
+}
+
+// clear has the broker forget a filter, unless somebody wants it again.
+func (c *Client) clear(at *subscriber, filter string) (w session.Wish, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.left, subscriptionName{at.name, filter})
+	if c.wanted(at.name, filter).Filter != "" {
+		return w, false
+	}
+	return at.Clear(filter), true
 }

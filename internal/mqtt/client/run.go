@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -28,7 +27,7 @@ type run struct {
 	stopped chan struct{} // closed at the end of stop
 	unclean error         // of Stop; valid once it stopped
 
-	parking  *parking.Parking
+	flows
 	checks   background
 	presence announcer
 	grants   grants
@@ -49,7 +48,7 @@ func newRun(ctx context.Context, c *Client) (*run, error) {
 	r.presence = announcer{Presence: c.presence, main: r.main, checks: &r.checks, log: c.log}
 	r.drops.tell, r.drops.calls, r.drops.later = c.cfg.Hooks.Dropped, &c.calls, r.events.do
 	r.test.topics, r.test.conns, r.test.publish, r.test.log = c.cfg.SelfTest, &r.connector, r.publish, c.log
-	r.parking = r.newParking()
+	r.flows = flows{cfg: &c.cfg, log: c.log, calls: &c.calls, parking: newParking(r), retries: &c.retries, overruns: &c.overruns}
 	r.checks.init()
 	r.grants.init(c.cfg.Granted)
 	r.filters.init(r)
@@ -139,7 +138,11 @@ func (r *run) start(ctx context.Context) error {
 	}
 	main.Start()
 	if c.cfg.Retained {
-		r.checks.run(r.checkRetained)
+		r.checks.run(func(ctx context.Context) {
+			if r.main().WaitReady(ctx) == nil {
+				r.parking.Ensure(ctx)
+			}
+		})
 	}
 	if c.store.Parks() {
 		r.checks.run(r.parking.Watch)
@@ -183,9 +186,9 @@ func (r *run) prepare(s *Subscription) error {
 	if s.at, err = r.subscriber(s.Session); err != nil {
 		return err
 	}
-	s.lane, s.backlog, s.batch = s.at.sched.NewLane(s.Concurrency), nil, r.newBatcher(s)
+	s.lane, s.backlog, s.batch = s.at.sched.NewLane(s.Concurrency), nil, newBatcher(r, s)
 	if r.client.cannotPark(s) == nil {
-		s.backlog, err = r.newBacklog(s)
+		s.backlog, err = r.newBacklog(s, r.client.owner(s))
 	}
 	if err == nil {
 		s.flow, err = r.flow(s)
@@ -249,5 +252,48 @@ func (r *run) failed() bool {
 		return r.failure != nil
 	default:
 		return false
+	}
+}
+
+// flush lets go what waits for the broker on this side, and returns what is left
+// and how much of that the sessions have, too.
+func (r *run) flush(ctx context.Context) (left, flying int) {
+	if f := r.client.cfg.Flush; f != nil {
+		return f(ctx)
+	}
+	return 0, 0
+}
+
+// publishing is told how the publishing connections are, at once: what an
+// outbox holds back must be known to be in danger before the next connection.
+func (r *run) publishing(id string, e session.Event) {
+	f, up := r.client.cfg.Publishing, false
+	if f == nil {
+		return
+	}
+	switch e.(type) {
+	case session.Attached:
+		up = true
+	case session.ConnectionLost, session.ConnectFailed, session.TakenOver:
+	default:
+		return
+	}
+	f(up, r.pubs.note(id, up))
+}
+
+// clearLeft has the broker forget what was taken back while the client was
+// stopped. The client's lock is held.
+func (r *run) clearLeft() {
+	c := r.client
+	if !c.cfg.persistent() {
+		clear(c.left)
+	}
+	for name := range c.left {
+		for _, at := range r.subscribers() {
+			if at.name == name.session {
+				at.Clear(name.filter)
+				at.strays.forget(name.filter)
+			}
+		}
 	}
 }

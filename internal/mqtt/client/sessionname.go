@@ -1,7 +1,6 @@
 package client
 
 import (
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"strings"
@@ -58,22 +57,6 @@ func SessionName(of string) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(of))
 	return fmt.Sprintf("%s-%08x", name[:maxSessionName-9], h.Sum32())
-}
-
-// sharesSession reports whom a session is taken by that s would share unasked.
-// The client's lock is held.
-func (c *Client) sharesSession(s *Subscription) error {
-	if s.Session == "" {
-		return nil
-	}
-	for other := range c.subs {
-		if other.Session != s.Session || other.SessionOf == s.SessionOf {
-			continue
-		}
-		return errors.New("session of its own: " + s.sessionUser() + " and " + other.sessionUser() +
-			" both have the name " + s.Session + ": give one of them another, or both the same (session_name)")
-	}
-	return nil
 }
 
 func (s *Subscription) sessionUser() string {

@@ -35,8 +35,9 @@ func (at *subscriber) prepareStrays() (err error) {
 	return err
 }
 
-// keeps tells that a message is kept.
-func (r *run) keeps(m *session.Inbound, grace time.Duration) {
+// tellKept tells that a message is kept.
+func (t *strays) tellKept(m *session.Inbound, grace time.Duration) {
+	r := t.at.run
 	c := r.client
 	if c.counts.kept.Add(1) == 1 {
 		then := "a dead letter"
@@ -52,8 +53,8 @@ func (r *run) keeps(m *session.Inbound, grace time.Duration) {
 // isReply reports whether a topic is one for replies to this client. They come
 // over a session of their own; in that of the subscriber an earlier version left
 // some. Other topics with the same first level are anybody's.
-func (r *run) isReply(topic string) bool {
-	for _, prefix := range []string{request.InboxOf(r.id), request.FormerInboxOf(r.id)} {
+func isReply(clientID, topic string) bool {
+	for _, prefix := range []string{request.InboxOf(clientID), request.FormerInboxOf(clientID)} {
 		if name, ours := strings.CutPrefix(topic, prefix); ours && uuid.Validate(name) == nil {
 			return true
 		}

@@ -105,7 +105,7 @@ func (t *strays) take(m *session.Inbound) (found bool) {
 		t.some.Store(len(t.kept) > 0)
 		t.mu.Unlock()
 		if first {
-			t.at.run.tellGone(t.at, m)
+			t.tellGone(m)
 		}
 		t.at.settle([]stray{{m, now}})
 		return false
@@ -116,7 +116,7 @@ func (t *strays) take(m *session.Inbound) (found bool) {
 	over := t.due(now)
 	t.arm(now)
 	t.mu.Unlock()
-	t.at.run.keeps(m, t.grace())
+	t.tellKept(m, t.grace())
 	t.at.settle(over)
 	return false
 }
@@ -234,7 +234,7 @@ func (t *strays) remember(s *Subscription) {
 // unwanted reports whether a message belongs to a filter that was taken back, or
 // is a reply to a request of an earlier process. The mutex is held.
 func (t *strays) unwanted(m *session.Inbound) bool {
-	return t.at.run.isReply(m.Topic) || slices.ContainsFunc(t.takenBack, func(b takenBack) bool {
+	return isReply(t.at.run.id, m.Topic) || slices.ContainsFunc(t.takenBack, func(b takenBack) bool {
 		return m.Through(b.id) && topic.Match(b.filter, m.Topic)
 	})
 }

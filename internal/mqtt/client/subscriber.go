@@ -221,3 +221,14 @@ func closeAll(ctx context.Context, all []*subscriber) {
 	}
 	wg.Wait()
 }
+
+// adoptMoved hands over what other sessions keep for a subscription that at has got.
+func (r *run) adoptMoved(at *subscriber) {
+	for _, other := range r.subscribers() {
+		if other != at {
+			other.strays.mu.Lock()
+			other.strays.adopt()
+			other.strays.mu.Unlock()
+		}
+	}
+}

@@ -198,49 +198,6 @@ const retainNever = 2
 
 func (s *Subscription) shared() bool { return topic.IsShared(s.Filter) }
 
-// warnUnsupported says once what MQTT 3.1.1 cannot do for a subscription.
-func (c *Client) warnUnsupported() {
-	r := c.current()
-	if r == nil || r.version.Settled() != Version31 {
-		return
-	}
-	c.mu.Lock()
-	var filters []string
-	for s := range c.subs {
-		if (s.NoLocal || s.RetainHandling > 0) && !s.warned {
-			s.warned = true
-			filters = append(filters, s.Filter)
-		}
-	}
-	mixed := c.mixedGroups()
-	c.mu.Unlock()
-	for _, m := range mixed {
-		c.log.Warnf("mqtt: on MQTT 3.1.1 messages do not say which filter they came through: what comes for %q may also run the handler of %q, in each member of its group; use MQTT 5, or another client id for one of the two",
-			m[0], m[1])
-	}
-	for _, f := range filters {
-		c.log.Warnf("mqtt: filter %q: retain handling and no-local have no effect on MQTT 3.1.1", f)
-	}
-}
-
-// mixedGroups lists, once each, shared filters beside others of the same session
-// that can match the same topics. The lock is held.
-func (c *Client) mixedGroups() (pairs [][2]string) {
-	for s := range c.subs {
-		if !s.shared() || s.mixed {
-			continue
-		}
-		for other := range c.subs {
-			if other.Filter != s.Filter && other.Session == s.Session && event.Overlap(topic.Unshared(other.Filter), topic.Unshared(s.Filter)) {
-				s.mixed = true
-				pairs = append(pairs, [2]string{other.Filter, s.Filter})
-				break
-			}
-		}
-	}
-	return pairs
-}
-
 func (s *Subscription) validate() error {
 	var errs []error
 	if s.Handler == nil {

@@ -48,17 +48,6 @@ func (t *strays) isGone(m *session.Inbound) bool {
 	return t.gone != nil && slices.ContainsFunc(t.gone.Match(m.Topic), m.Through)
 }
 
-// tellGone tells of the first such message.
-func (r *run) tellGone(at *subscriber, m *session.Inbound) {
-	c := r.client
-	then := "a dead letter"
-	if c.cfg.Unmatched == event.UnmatchedDrop {
-		then = "dropped"
-	}
-	c.log.Warnf("mqtt: topic %q is of a filter that the session of %q has from an earlier version of the service, and that this one has no subscription for: the message is %s at once; further ones are counted",
-		logsafe.Clip(m.Topic), at.id, then)
-}
-
 // tidy unsubscribes what vanished from the code. It waits as long as messages wait
 // for a subscription: what comes late has not vanished. New filters are granted
 // by then, so that nothing is lost between an old one and the one in its place.
@@ -115,30 +104,13 @@ func (t *strays) quiet(ctx context.Context) bool {
 	}
 }
 
-// clear has the broker forget a filter, unless somebody wants it again.
-func (c *Client) clear(at *subscriber, filter string) (w session.Wish, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.left, subscriptionName{at.name, filter})
-	if c.wanted(at.name, filter).Filter != "" {
-		return w, false
+// tellGone tells of the first such message.
+func (t *strays) tellGone(m *session.Inbound) {
+	c := t.at.run.client
+	then := "a dead letter"
+	if c.cfg.Unmatched == event.UnmatchedDrop {
+		then = "dropped"
 	}
-	return at.Clear(filter), true
-}
-
-// clearLeft has the broker forget what was taken back while the client was
-// stopped. The client's lock is held.
-func (r *run) clearLeft() {
-	c := r.client
-	if !c.cfg.persistent() {
-		clear(c.left)
-	}
-	for name := range c.left {
-		for _, at := range r.subscribers() {
-			if at.name == name.session {
-				at.Clear(name.filter)
-				at.strays.forget(name.filter)
-			}
-		}
-	}
+	c.log.Warnf("mqtt: topic %q is of a filter that the session of %q has from an earlier version of the service, and that this one has no subscription for: the message is %s at once; further ones are counted",
+		logsafe.Clip(m.Topic), t.at.id, then)
 }
