@@ -5,6 +5,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"github.com/go-kratos/kratos/v2/log"
 )
@@ -40,7 +41,7 @@ func (b brokerLog) Handle(_ context.Context, r slog.Record) error {
 
 // WithAttrs implements [slog.Handler].
 func (b brokerLog) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return brokerLog{b.Logger, append(b.attrs[:len(b.attrs):len(b.attrs)], attrs...)}
+	return brokerLog{b.Logger, append(slices.Clip(b.attrs), attrs...)}
 }
 
 // WithGroup implements [slog.Handler]; the broker has no groups.

@@ -12,11 +12,10 @@ import (
 // Broker is a running broker. Its methods may be called from any goroutine;
 // those that say so not from an observer.
 type Broker struct {
+	script
+
 	options options
-	faults  faults
-	frozen  gate
 	wg      sync.WaitGroup
-	calls   sync.WaitGroup // of faults
 
 	control   sync.Mutex // serialises Start, Stop and Kill
 	listen    sync.Mutex // guards the three below
@@ -28,7 +27,6 @@ type Broker struct {
 	received, sent atomic.Int64 // bytes
 
 	mu       sync.Mutex // guards all below, and the sessions
-	observer func(Observed)
 	counts   Counts
 	sessions map[string]*session
 	exact    map[string][]*subscription
@@ -166,12 +164,6 @@ func (b *Broker) halt() bool {
 	b.listen.Unlock()
 	b.shut()
 	return ran
-}
-
-// thaw lets everything go on that a fault holds, so that it can end.
-func (b *Broker) thaw() {
-	b.frozen.set(false)
-	b.each(func(c *conn) { c.reading.set(false); c.writing.set(false) })
 }
 
 // dismiss ends a connection that is dead already, with a DISCONNECT on MQTT 5.

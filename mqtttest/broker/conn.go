@@ -34,21 +34,20 @@ type conn struct {
 	departed   chan struct{}
 	parting    atomic.Bool // the stream to the client has ended
 
-	reading, writing gate      // shut by faults
-	arrival          time.Time // of the bytes that are treated
-	connect          *connect
-	version          byte
+	acted
+
+	arrival time.Time // of the bytes that are treated
+	connect *connect
+	version byte
 
 	// Guarded by the broker's mutex.
 	session  *session
 	dead     bool // takes part in nothing any more
-	mute     bool // a fault: the client hears nothing any more
 	quota    int  // deliveries in flight
 	aliases  map[uint16]string
 	polite   bool
 	clientID string
 	name     atomic.Pointer[string] // clientID, for any goroutine
-	swallow  [2]bool                // a fault: packets vanish
 }
 
 func (b *Broker) newConn(via *listener, raw net.Conn, number int) *conn {

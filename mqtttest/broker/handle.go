@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"errors"
 	"strings"
 	"time"
 )
@@ -28,64 +27,6 @@ func (c *conn) arrived(p Packet) error {
 		return c.handle(p, nil)
 	}
 	return c.faulty(p, v)
-}
-
-// faulty treats a packet that a fault hits.
-func (c *conn) faulty(p Packet, v *Injected) error {
-	switch v.action.kind {
-	case drop:
-		return nil
-	case cutBefore, cutWithin:
-		c.reset()
-		return errCut
-	case cutAfter:
-		c.mute = true // the answer does not reach the client
-		err := c.handle(p, nil)
-		c.reset()
-		return errors.Join(err, errCut)
-	case end:
-		c.goodbye(v.action.code)
-		return errCut
-	case halfOpen:
-		c.hold(true, true)
-		return nil
-	case stopReading:
-		c.hold(true, false)
-	case refuse:
-		return c.handle(p, v)
-	case replay:
-		if err := c.handle(p, nil); err != nil {
-			return err
-		}
-		if p.Type() == Publish && p.QoS() > 0 {
-			p.First |= 8
-		}
-	case rewrite:
-		return c.handleOthers(v.action.rewrite(p))
-	case call:
-		c.b.start(v.action.call)
-	}
-	return c.handle(p, nil)
-}
-
-// handleOthers treats the packets that a fault puts in the place of one.
-func (c *conn) handleOthers(packets [][]byte) error {
-	for _, b := range packets {
-		f := frames{buf: b, end: len(b), max: c.in.max}
-		for f.start < f.end {
-			p, err := f.take()
-			if err == nil && p.First == 0 {
-				err = malformed("part of a packet")
-			}
-			if err == nil {
-				err = c.handle(p, nil)
-			}
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // handle treats a packet. A fault that refuses it comes along. The broker's
@@ -296,6 +237,3 @@ func (c *conn) handleDisconnect(p Packet) error {
 	c.polite = d.code == 0 // any other one publishes the will [MQTT-3.14.4-3]
 	return errDead
 }
-
-// start runs what a fault calls.
-func (b *Broker) start(f func(*Broker)) { b.calls.Go(func() { f(b) }) }

@@ -113,9 +113,3 @@ func containsID(list []string, id *string) bool {
 	}
 	return false
 }
-
-// hold shuts reading and writing, or opens both.
-func (c *conn) hold(reading, writing bool) {
-	c.reading.set(reading)
-	c.writing.set(writing)
-}

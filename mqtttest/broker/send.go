@@ -2,6 +2,33 @@ package broker
 
 import "encoding/binary"
 
+// send sends one whole packet, as far as the faults allow it.
+func (c *conn) send(b []byte) {
+	if c.dead || c.mute {
+		return
+	}
+	if !c.takes(len(b)) {
+		c.giveUp()
+		return
+	}
+	if c.b.observer == nil && !c.b.faults.some.Load() && !c.swallow[ToClient] {
+		c.b.counts.packets[ToClient][b[0]>>4]++
+		c.out.put(b, 0, goOn)
+		return
+	}
+	p := packetOf(b)
+	v := c.b.faults.decide(ToClient, c, p)
+	c.b.observe(ToClient, c, p, v)
+	if c.swallow[ToClient] {
+		return
+	}
+	if v == nil {
+		c.out.put(b, 0, goOn)
+		return
+	}
+	c.sendFaulty(b, p, v.action)
+}
+
 // sendPublish sends a delivery; one at QoS 0 is dropped when the client does
 // not read or does not take packets of that size.
 func (c *conn) sendPublish(d *delivery, dup bool) {
