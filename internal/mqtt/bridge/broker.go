@@ -167,6 +167,7 @@ func (s *state) delivery(from *Settings, cfg *client.Config) error {
 		s.sequence = sequence.NewNumbers(cfg.ClientID)
 	}
 	cfg.Arrived, cfg.Replied, cfg.Granted = s.broker.onArrival, s.broker.replied, s.broker.grants.note
+	cfg.NewDelivery = newDelivery
 	var err error
 	if s.outbox, err = s.outboxOf(from.Outbox, timeoutOf(cfg)); s.outbox != nil {
 		cfg.Flush, cfg.Publishing = s.outbox.Stop, s.outbox.Connection

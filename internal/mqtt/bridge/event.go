@@ -21,6 +21,19 @@ type Event struct {
 
 var _ broker.Event = (*Event)(nil)
 
+// arrival is a delivery with the event of its first attempt.
+type arrival struct {
+	client.Delivery
+	event Event
+}
+
+// newDelivery allocates both at once.
+func newDelivery() *client.Delivery {
+	a := new(arrival)
+	a.Front = &a.event
+	return &a.Delivery
+}
+
 // headersOf keeps the last value of a key, because kratos-transport's headers
 // are single-valued.
 func headersOf(list []client.UserProperty) broker.Headers {

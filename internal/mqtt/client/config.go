@@ -130,6 +130,10 @@ type Config struct {
 	// Nil sees none.
 	Arrived func(m *Inbound)
 
+	// NewDelivery returns the memory of a message and its first delivery, of zero
+	// value but for [Delivery.Front]: who handles it may allocate what it needs itself
+	// together with it. Nil allocates the delivery alone.
+	NewDelivery func() *Delivery
 	// Replied takes what arrives on an [Inbox], on its read loop: it must be quick.
 	// Nil takes nothing.
 	Replied func(d *Delivery)

@@ -46,7 +46,11 @@ var _ session.Bounded = (*intake)(nil)
 // New allocates a message together with its first delivery: most topics have
 // one handler.
 func (i *intake) New(topic []byte, _ byte, _ int) *session.Inbound {
-	i.next = new(Delivery)
+	if f := i.run.client.cfg.NewDelivery; f != nil {
+		i.next = f()
+	} else {
+		i.next = new(Delivery)
+	}
 	i.next.message.Topic = i.run.client.router.Name(topic)
 	return &i.next.message
 }

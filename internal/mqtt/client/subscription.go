@@ -109,6 +109,8 @@ type Subscription struct {
 // Delivery is one message on its way through one handler.
 type Delivery struct {
 	*session.Inbound
+	// Front is for who handles the delivery, see [Config.NewDelivery].
+	Front any
 	// Attempt counts from 1.
 	Attempt int
 	// Waited is set by a handler that returned [LaterError]: the next call is of the
