@@ -109,11 +109,3 @@ func (s *Subscription) waker(d *Delivery) func() {
 	}
 	return func() { s.lane.Wake(key, &d.task) }
 }
-
-// keyOf is the order of a delivery in the scheduler; 0 is none.
-func (at *subscriber) keyOf(d *Delivery) uint64 {
-	if name := d.Order(); name != "" {
-		return at.sched.Key(name)
-	}
-	return 0
-}

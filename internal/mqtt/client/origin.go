@@ -4,15 +4,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
-
-// origin returns whose share of the queue a message takes, as a key of the scheduler:
-// that of the part of its topic which a device cannot choose.
-func (at *subscriber) origin(s *Subscription, m *session.Inbound) uint64 {
-	return at.sched.Key(topic.Guarded(m.Topic, s.levels))
-}
 
 // arrivals notes whose messages come, so that one can be told that has the connection to
 // itself from one that would hold up others. Used by the read loop only.

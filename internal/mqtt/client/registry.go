@@ -56,20 +56,6 @@ func (c *Config) owner() string {
 	return fmt.Sprintf("%s of service %q", role, c.Service)
 }
 
-// claim makes the session the only one of the process with its client id, before
-// it connects. It is released at the end of Stop; claiming twice is one claim.
-// After Stop it claims nothing, and connects no more: nobody would release it.
-func (at *subscriber) claim() error {
-	at.claiming.Lock()
-	defer at.claiming.Unlock()
-	if at.release != nil || at.over {
-		return nil
-	}
-	release, err := at.run.client.cfg.claim(at.id)
-	at.release = release
-	return err
-}
-
 // claim takes a client id for one session of the client.
 func (c *Config) claim(id string) (release func(), err error) {
 	release, address, holder := inUse.claim(c.Addresses, id, c.owner())
@@ -81,21 +67,31 @@ func (c *Config) claim(id string) (release func(), err error) {
 	return release, nil
 }
 
-// connect claims the client id and begins to connect.
-func (at *subscriber) connect() error {
-	err := at.claim()
-	if err == nil {
-		at.Start()
+// claim is what a session has of its client id.
+type claim struct {
+	mu      sync.Mutex
+	release func() // nil while it is not claimed
+	over    bool   // it is not claimed any more
+}
+
+// take makes the session the only one of the process with its client id, before
+// it connects. It is released at the end of Stop; claiming twice is one claim.
+// After Stop it claims nothing, and connects no more: nobody would release it.
+func (c *claim) take(cfg *Config, id string) (err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.release == nil && !c.over {
+		c.release, err = cfg.claim(id)
 	}
 	return err
 }
 
-func (at *subscriber) unclaim() {
-	at.claiming.Lock()
-	defer at.claiming.Unlock()
-	at.over = true
-	if at.release != nil {
-		at.release()
-		at.release = nil
+func (c *claim) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	if c.release != nil {
+		c.release()
+		c.release = nil
 	}
 }

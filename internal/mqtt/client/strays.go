@@ -7,9 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
@@ -237,36 +234,4 @@ func (t *strays) unwanted(m *session.Inbound) bool {
 	return isReply(t.at.run.id, m.Topic) || slices.ContainsFunc(t.takenBack, func(b takenBack) bool {
 		return m.Through(b.id) && topic.Match(b.filter, m.Topic)
 	})
-}
-
-// settle ends what found no handler in time.
-func (at *subscriber) settle(over []stray) {
-	c := at.run.client
-	if c.cfg.Unmatched == event.UnmatchedDrop {
-		for _, s := range over {
-			at.drop(s.Inbound)
-		}
-		return
-	}
-	items := make([]delivery.Item, 0, len(over))
-	for _, s := range over {
-		d := &Delivery{Inbound: s.Inbound}
-		at.strayFlow.Prepare(&d.task, d, s.Inbound)
-		items = append(items, delivery.Item{
-			Task: &d.task, Lane: at.strayLane, Key: at.sched.Key(s.Topic), Size: s.Size, Must: true,
-		})
-	}
-	if len(items) > 0 {
-		at.sched.Submit(items...)
-	}
-}
-
-// drop acknowledges a message that nobody handles, and counts it.
-func (at *subscriber) drop(m *session.Inbound) {
-	r := at.run
-	if n := r.client.counts.unmatched.Add(1); n == 1 {
-		r.client.log.Warnf("mqtt: no subscription matches topic %q: it is dropped, and further ones are counted", logsafe.Clip(m.Topic))
-	}
-	r.drops.add(&r.drops.unmatched)
-	m.Done()
 }

@@ -32,9 +32,7 @@ type subscriber struct {
 	resumed   atomic.Pointer[bool] // whether the first connection found the session
 	tidying   sync.Once
 
-	claiming sync.Mutex
-	release  func() // the client id; nil while it is not claimed
-	over     bool   // it is not claimed any more
+	claim claim
 }
 
 // ownSessions are the subscribers that some subscriptions have to themselves,
@@ -133,11 +131,6 @@ func (at *subscriber) dismiss(s *Subscription) {
 	at.batchers.remove(s.batch)
 }
 
-// takes reports whether a message of this session is for s, whose filter matches.
-func (at *subscriber) takes(s *Subscription, m *session.Inbound) bool {
-	return s.Session == at.name && m.Through(s.id)
-}
-
 // needed are the sessions of their own that anything is subscribed to on.
 func (r *run) needed() []*subscriber {
 	return slices.DeleteFunc(r.others.list(), func(at *subscriber) bool {
@@ -216,7 +209,7 @@ func closeAll(ctx context.Context, all []*subscriber) {
 	for _, at := range all {
 		wg.Go(func() {
 			at.Close(ctx)
-			at.unclaim()
+			at.claim.end()
 		})
 	}
 	wg.Wait()
@@ -231,4 +224,28 @@ func (r *run) adoptMoved(at *subscriber) {
 			other.strays.mu.Unlock()
 		}
 	}
+}
+
+// attached is told of each connection, before its first message.
+func (at *subscriber) attached(present bool) {
+	at.resumed.CompareAndSwap(nil, &present)
+	at.strays.begin()
+}
+
+// subscribed is told when every filter is granted. What earlier versions left in
+// the session is looked at once for each run.
+func (at *subscriber) subscribed() {
+	at.tidying.Do(func() {
+		at.strays.begin()
+		at.run.checks.run(func(ctx context.Context) { tidy(ctx, at) })
+	})
+}
+
+// connect claims the client id and begins to connect.
+func (at *subscriber) connect() error {
+	err := at.claim.take(&at.run.client.cfg, at.id)
+	if err == nil {
+		at.Start()
+	}
+	return err
 }

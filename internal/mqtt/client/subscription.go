@@ -243,3 +243,6 @@ func (s *Subscription) validate() error {
 	}
 	return nil
 }
+
+// Shared says that the subscription is, so that others may handle what is next.
+func (d *Delivery) Shared() bool { return d.sub.shared() }

@@ -11,21 +11,6 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
-// attached is told of each connection, before its first message.
-func (at *subscriber) attached(present bool) {
-	at.resumed.CompareAndSwap(nil, &present)
-	at.strays.begin()
-}
-
-// subscribed is told when every filter is granted. What earlier versions left in
-// the session is looked at once for each run.
-func (at *subscriber) subscribed() {
-	at.tidying.Do(func() {
-		at.strays.begin()
-		at.run.checks.run(at.tidy)
-	})
-}
-
 // expectNone notes the filters that the broker has from an earlier version of the
 // service, and that nobody is to register. It is called before the session
 // connects. Who registers one of them all the same gets what comes from then on.
@@ -46,38 +31,6 @@ func (t *strays) expectNone(filters []string) {
 // and a broker sends no more than its window, often 20 messages. The mutex is held.
 func (t *strays) isGone(m *session.Inbound) bool {
 	return t.gone != nil && slices.ContainsFunc(t.gone.Match(m.Topic), m.Through)
-}
-
-// tidy unsubscribes what vanished from the code. It waits as long as messages wait
-// for a subscription: what comes late has not vanished. New filters are granted
-// by then, so that nothing is lost between an old one and the one in its place.
-func (at *subscriber) tidy(ctx context.Context) {
-	r := at.run
-	if len(r.filters.vanished(at)) == 0 {
-		return
-	}
-	if present := at.resumed.Load(); present != nil && !*present {
-		r.filters.strike(ctx, at, r.filters.vanished(at)...) // gone with the session
-		return
-	}
-	if r.client.cfg.KeepFilters || !at.strays.quiet(ctx) {
-		return
-	}
-	for _, f := range r.filters.vanished(at) {
-		wish, ok := r.client.clear(at, f)
-		if !ok {
-			continue
-		}
-		if err := wish.Answered(ctx); err != nil {
-			if ctx.Err() != nil {
-				return // what is not struck out is tried again by the next run
-			}
-			r.client.log.Warnf("mqtt: filter %q has no subscription any more in the session of %q, and the broker does not let it go: %v", f, at.id, err)
-			continue
-		}
-		r.client.log.Infof("mqtt: unsubscribed the session of %q from %q, which has no subscription there any more", at.id, f)
-		r.filters.strike(ctx, at, f)
-	}
 }
 
 // quiet waits for the end of the grace, and reports whether it came.
@@ -113,4 +66,36 @@ func (t *strays) tellGone(m *session.Inbound) {
 	}
 	c.log.Warnf("mqtt: topic %q is of a filter that the session of %q has from an earlier version of the service, and that this one has no subscription for: the message is %s at once; further ones are counted",
 		logsafe.Clip(m.Topic), t.at.id, then)
+}
+
+// tidy unsubscribes what vanished from the code. It waits as long as messages wait
+// for a subscription: what comes late has not vanished. New filters are granted
+// by then, so that nothing is lost between an old one and the one in its place.
+func tidy(ctx context.Context, at *subscriber) {
+	r := at.run
+	if len(r.filters.vanished(at)) == 0 {
+		return
+	}
+	if present := at.resumed.Load(); present != nil && !*present {
+		r.filters.strike(ctx, at, r.filters.vanished(at)...) // gone with the session
+		return
+	}
+	if r.client.cfg.KeepFilters || !at.strays.quiet(ctx) {
+		return
+	}
+	for _, f := range r.filters.vanished(at) {
+		wish, ok := r.client.clear(at, f)
+		if !ok {
+			continue
+		}
+		if err := wish.Answered(ctx); err != nil {
+			if ctx.Err() != nil {
+				return // what is not struck out is tried again by the next run
+			}
+			r.client.log.Warnf("mqtt: filter %q has no subscription any more in the session of %q, and the broker does not let it go: %v", f, at.id, err)
+			continue
+		}
+		r.client.log.Infof("mqtt: unsubscribed the session of %q from %q, which has no subscription there any more", at.id, f)
+		r.filters.strike(ctx, at, f)
+	}
 }
