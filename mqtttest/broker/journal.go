@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -55,7 +56,8 @@ type journal struct {
 	abrupt atomic.Bool
 
 	// Of the goroutine that writes.
-	file     *os.File
+	file     journalFile
+	openFile func(path string) (journalFile, error)
 	size     int64
 	base     int64 // size after the last compaction
 	lastSync time.Time
@@ -75,9 +77,9 @@ type snapshotFrames struct {
 
 // startJournal begins a file that holds the state now. The caller has locked
 // nothing.
-func startJournal(path string, syncEvery time.Duration, log *slog.Logger, unlock func(), snapshot func(*journal) snapshotFrames) (*journal, error) {
+func startJournal(o *options, unlock func(), snapshot func(*journal) snapshotFrames) (*journal, error) {
 	j := &journal{
-		path: path, syncEvery: syncEvery, log: log, unlock: unlock, snapshot: snapshot,
+		path: o.file, syncEvery: o.syncEvery, log: o.log, openFile: o.openFile, unlock: unlock, snapshot: snapshot,
 		progress: make(chan struct{}), wake: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if err := j.replace(snapshot(j).frames); err != nil {
@@ -324,10 +326,23 @@ func (j *journal) replace(frames []byte) error {
 	return j.open()
 }
 
-func (j *journal) open() (err error) {
-	j.file, err = os.OpenFile(j.path, os.O_WRONLY, 0o600)
+func (j *journal) open() error {
+	file, err := j.openFile(j.path)
+	if err == nil {
+		j.file = file
+	}
 	return err
 }
+
+// journalFile is an open file that may be written.
+type journalFile interface {
+	io.WriterAt
+	io.Closer
+	Truncate(size int64) error
+	Sync() error
+}
+
+func openJournalFile(path string) (journalFile, error) { return os.OpenFile(path, os.O_WRONLY, 0o600) }
 
 func writeWhole(path string, content []byte) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)

@@ -27,6 +27,7 @@ type options struct {
 	maxRetainedBytes int
 	maxSubscriptions int
 	file             string
+	openFile         func(path string) (journalFile, error)
 	sysEvery         time.Duration
 	syncEvery        time.Duration
 	maxPacket        int
@@ -46,7 +47,7 @@ func defaults() options {
 	return options{
 		listeners: []*listener{{scheme: "mqtt", address: "127.0.0.1:0"}}, log: slog.New(slog.DiscardHandler),
 		maxConnections: 10_000, maxInflight: 20, receiveMaximum: 20, maxQueued: 1_000_000, maxQueuedBytes: 64 << 20,
-		maxSessions: 100_000, maxRetained: 100_000, maxRetainedBytes: 64 << 20, maxSubscriptions: 10_000, syncEvery: time.Second, sysEvery: 10 * time.Second,
+		maxSessions: 100_000, maxRetained: 100_000, maxRetainedBytes: 64 << 20, maxSubscriptions: 10_000, syncEvery: time.Second, openFile: openJournalFile, sysEvery: 10 * time.Second,
 		maxPacket: 16 << 20, maxQoS: 2, aliasMaximum: 10,
 	}
 }

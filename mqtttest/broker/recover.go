@@ -302,7 +302,7 @@ func (b *Broker) recover() error {
 		b.recovery = found.into(b, time.Now())
 		b.recovery.Cut = cut
 	})
-	j, err := startJournal(path, b.options.syncEvery, b.options.log, unlock, b.snapshotFrames)
+	j, err := startJournal(&b.options, unlock, b.snapshotFrames)
 	if err != nil {
 		unlock()
 		return err

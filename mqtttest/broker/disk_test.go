@@ -1,0 +1,98 @@
+package broker
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// fullDisk is a file that takes half of what is written while the disk is full.
+type fullDisk struct {
+	journalFile
+
+	full *atomic.Bool
+}
+
+var errFull = errors.New("no space left on device")
+
+func (f fullDisk) WriteAt(b []byte, at int64) (int, error) {
+	if f.full.Load() {
+		n, _ := f.journalFile.WriteAt(b[:len(b)/2], at)
+		return n, errFull
+	}
+	return f.journalFile.WriteAt(b, at)
+}
+
+// While the disk is full nothing is acknowledged; afterwards everything is, and
+// the file is whole.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	var full atomic.Bool
+	path := filepath.Join(t.TempDir(), "broker.journal")
+	b, err := Listen(WithFile(path), func(o *options) {
+		o.openFile = func(path string) (journalFile, error) {
+			f, err := openJournalFile(path)
+			return fullDisk{f, &full}, err
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	client := func(id string, clean byte, packets ...[]byte) net.Conn {
+		c, err := net.Dial("tcp", b.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		body := append(text("MQTT"), 4, clean, 0, 60)
+		out := Packet{First: 0x10, Body: append(body, text(id)...)}.Encode()
+		if _, err := c.Write(append(out, bytes.Join(packets, nil)...)); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	read := func(c net.Conn, n int, within time.Duration) ([]byte, error) {
+		_ = c.SetReadDeadline(time.Now().Add(within))
+		got := make([]byte, n)
+		_, err := io.ReadFull(c, got)
+		return got, err
+	}
+	sub := client("sub", 0, Packet{First: 0x82, Body: append(append([]byte{0, 1}, text("t")...), 1)}.Encode())
+	if got, err := read(sub, 4+5, 10*time.Second); err != nil || got[4] != 0x90 {
+		t.Fatalf("% x, %v", got, err)
+	}
+	_ = sub.Close()
+	pub := client("pub", 2)
+	if _, err := read(pub, 4, 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	full.Store(true)
+	publish := Packet{First: 0x32, Body: append(append(text("t"), 0, 7), "kept"...)}.Encode()
+	if _, err := pub.Write(publish); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := read(pub, 4, 200*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("answered % x, %v", got, err)
+	}
+	if s := b.Stats(); s.FileErrors == 0 {
+		t.Errorf("%+v", s)
+	}
+	full.Store(false)
+	if got, err := read(pub, 4, 10*time.Second); err != nil || !bytes.Equal(got, []byte{0x40, 2, 0, 7}) {
+		t.Fatalf("% x, %v", got, err)
+	}
+	b.Kill(true)
+	if err := b.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.Recovered(); got.Cut != 0 || got.Messages != 1 || got.Sessions != 1 {
+		t.Errorf("%+v", got)
+	}
+}
