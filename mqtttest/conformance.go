@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/tx7do/kratos-transport/broker"
 )
 
@@ -111,4 +112,18 @@ func (c *conformance) promises() []promise {
 		list = append(list, promise{"Request", c.request})
 	}
 	return list
+}
+
+// pair connects a new pair that is disconnected at the end of the test.
+func (c *conformance) pair(t *testing.T) *pair {
+	t.Helper()
+	p := &pair{t: t, c: c, topic: "conformance/" + uuid.NewString()}
+	p.pub, p.sub = c.newPair(t)
+	for name, b := range map[string]broker.Broker{"publisher": p.pub, "subscriber": p.sub} {
+		if err := b.Connect(); err != nil {
+			t.Fatalf("%s: connect: %v", name, err)
+		}
+		t.Cleanup(func() { _ = b.Disconnect() })
+	}
+	return p
 }

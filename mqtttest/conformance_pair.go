@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/tx7do/kratos-transport/broker"
 )
 
@@ -19,20 +18,6 @@ type pair struct {
 	c        *conformance
 	pub, sub broker.Broker
 	topic    string
-}
-
-// pair connects a new pair that is disconnected at the end of the test.
-func (c *conformance) pair(t *testing.T) *pair {
-	t.Helper()
-	p := &pair{t: t, c: c, topic: "conformance/" + uuid.NewString()}
-	p.pub, p.sub = c.newPair(t)
-	for name, b := range map[string]broker.Broker{"publisher": p.pub, "subscriber": p.sub} {
-		if err := b.Connect(); err != nil {
-			t.Fatalf("%s: connect: %v", name, err)
-		}
-		t.Cleanup(func() { _ = b.Disconnect() })
-	}
-	return p
 }
 
 // within is a context that ends when the patience does.

@@ -171,13 +171,6 @@ func (q Query) Full() func(l *Letter) bool {
 	}
 }
 
-// clone copies what a caller may change.
-func (l *Letter) clone() *Letter {
-	c := *l
-	c.Payload, c.CorrelationData, c.Headers = slices.Clone(l.Payload), slices.Clone(l.CorrelationData), slices.Clone(l.Headers)
-	return &c
-}
-
 // Filters implements [FilterMemory].
 func (m *Memory) Filters(_ context.Context, clientID string) ([]string, error) {
 	m.mu.Lock()

@@ -126,3 +126,31 @@ func (t wishes) tell() {
 		w.f()
 	}
 }
+
+// half is half of the bounds, up to which there are no shares. As many items as there
+// are workers have room in it: while one is idle nobody has too much.
+func (s *Scheduler) half() room {
+	half := s.bound().half()
+	half.count = max(half.count, s.opts.Workers)
+	return half
+}
+
+// Shared returns how much of the bounds, at their end, is shared.
+func (s *Scheduler) Shared() (count int, bytes int64) {
+	most, half := s.bound(), s.half()
+	return most.count - half.count, most.bytes - half.bytes
+}
+
+// Over reports whether another item of an origin, of this size in bytes, is beyond its
+// share: once half of the bounds is used up, and all workers have an item, an origin may have an eighth of them, and
+// one item in any case.
+func (s *Scheduler) Over(origin uint64, size int) bool {
+	most, half := s.bound(), s.half()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := s.load(); now.count < half.count && now.bytes+int64(size) <= half.bytes {
+		return false
+	}
+	has := s.origins.of(origin)
+	return has.count > 0 && (has.count >= most.count/8 || has.bytes+int64(size) > most.bytes/8)
+}

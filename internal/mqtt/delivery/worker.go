@@ -131,3 +131,24 @@ func (s *Scheduler) leave(q *keyQueue) {
 	wake.signal()
 	again.tell()
 }
+
+// crowded reports whether waiting work shall not get a further worker now. If
+// so it is looked at again after paceInterval.
+func (s *Scheduler) crowded() bool {
+	if s.running < s.pace.procs {
+		return false
+	}
+	if !s.pace.armed {
+		s.pace.measure(s.measured)
+	}
+	return s.pace.quick
+}
+
+// measured lets in a worker if there is still work for it.
+func (s *Scheduler) measured() {
+	s.mu.Lock()
+	s.pace.result()
+	wake := s.wake()
+	s.mu.Unlock()
+	wake.signal()
+}

@@ -202,3 +202,97 @@ func closeNow(nc net.Conn) error {
 
 // version5 reports whether the connection speaks MQTT 5.
 func (c *Conn) version5() bool { return c.opts.Version == wire.V5 }
+
+// linger leaves the socket open until the peer has closed its side, which it
+// does when it has read our DISCONNECT. A broker that still answers what came
+// before would run into a closed socket, and some throw away the rest then:
+// acknowledgements and the DISCONNECT itself, so that they publish the will.
+// over ends the wait: for the peer, and for a reading goroutine that may be the
+// one that called Close.
+func (c *Conn) linger(over <-chan struct{}) {
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	select {
+	case c.reading <- struct{}{}: // a library that reads goes on until the end
+		defer func() { <-c.reading }()
+	case <-over:
+		return
+	}
+	var rest [512]byte
+	for err := error(nil); err == nil; {
+		_, err = c.nc.Read(rest[:])
+	}
+}
+
+// Ping asks the broker for a sign of life on the engine's own account, and calls
+// answered on the reading goroutine when it comes: the link has then carried a
+// packet there and one back. The library sees nothing of it. One may be under way
+// at a time. Call Flush or Wake to have it written. On an ended connection it does
+// nothing.
+func (c *Conn) Ping(answered func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing() != nil {
+		return
+	}
+	c.probe.Store(&answered)
+	c.control.add([]byte{byte(wire.TypePingreq) << 4, 0})
+}
+
+// checkInbound judges a packet of the broker by its fixed header, before its
+// body is read.
+func (c *Conn) checkInbound(h wire.Header) error {
+	if err := h.Validate(); err != nil {
+		return err
+	}
+	if c.version5() {
+		if err := h.CheckShortest(); err != nil {
+			return err
+		}
+	}
+	limit := c.opts.MaxPacketSize
+	switch t := h.Type(); t {
+	case wire.TypePublish, wire.TypePuback, wire.TypePubrec, wire.TypePubrel, wire.TypePubcomp:
+		if !c.in.greeted {
+			return refuse(h, ErrUnexpected)
+		}
+	case wire.TypeConnack:
+		// First of all packets [MQTT-3.2.0-1], and only once [MQTT-3.2.0-2].
+		if c.in.greeted {
+			return refuse(h, ErrUnexpected)
+		}
+		limit = min(limit, controlLimit)
+	case wire.TypeSuback, wire.TypeUnsuback, wire.TypePingresp:
+		if !c.in.greeted {
+			return refuse(h, ErrUnexpected)
+		}
+		limit = min(limit, controlLimit)
+	case wire.TypeDisconnect, wire.TypeAuth:
+		// Not before CONNACK [MQTT-3.14.0-1], but for an exchange of AUTH.
+		if !c.version5() || (!c.in.greeted && t != wire.TypeAuth) {
+			return refuse(h, ErrUnexpected)
+		}
+		limit = min(limit, controlLimit)
+	default:
+		return refuse(h, ErrUnexpected)
+	}
+	if h.Total() > limit && !c.oversized(h) {
+		return refuse(h, ErrTooLarge)
+	}
+	return nil
+}
+
+// checkOutbound judges a packet of the library by its first byte: message
+// frames from there are a mistake, the engine writes them.
+func (c *Conn) checkOutbound(first byte) error {
+	switch t := wire.Type(first >> 4); t {
+	case wire.TypeConnect, wire.TypeSubscribe, wire.TypeUnsubscribe, wire.TypePingreq, wire.TypeDisconnect:
+		return nil
+	case wire.TypeAuth:
+		if c.version5() {
+			return nil
+		}
+	}
+	return &FrameError{Type: wire.Type(first >> 4), Err: ErrUnexpected}
+}
