@@ -161,7 +161,7 @@ func (b *Broker) open() *state {
 // reports every problem of it.
 func (s *state) delivery(from *Settings, cfg *client.Config) error {
 	s.told, _ = sortHooks(from.Hooks) // resolve reports what is wrong
-	s.told.log, cfg.Hooks = s.log, s.told.engine()
+	s.told.log, cfg.Hooks = s.log, s.told.client()
 	s.window, s.retries = from.Dedup, from.Retry
 	if from.Sequence {
 		s.sequence = sequence.NewNumbers(cfg.ClientID)

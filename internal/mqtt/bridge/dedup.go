@@ -172,7 +172,7 @@ func (c *consumer) duplicate(e *Event, id string) {
 	s := b.state()
 	s.protect("a hook", func() {
 		tell(s.told.duplicate, event.DuplicateHook.OnDuplicate, event.DuplicateInfo{
-			Delivery: delivered(e.delivery, e.delivery.Attempt), ID: id,
+			Delivery: e.delivery.Info(e.delivery.Attempt), ID: id,
 		})
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
@@ -95,79 +94,43 @@ func collectTold[H any](to *[]told[H], hook any, t *teller, most int64) bool {
 	return ok
 }
 
-// engine returns the engine's form of those that it knows, in which what nobody
-// wants to know is nil.
-func (s *hookSet) engine() (e client.Hooks) {
-	if hooks := s.handle; len(hooks) > 0 {
-		e.Handled = func(d *client.Delivery, attempt int, took time.Duration, err error) {
-			tell(hooks, event.HandleHook.OnHandle, event.HandleInfo{Delivery: delivered(d, attempt), Duration: took, Err: err})
-		}
-	}
-	if hooks := s.retry; len(hooks) > 0 {
-		e.Retrying = func(d *client.Delivery, attempt int, after time.Duration, err error) {
-			tell(hooks, event.RetryHook.OnRetry, event.RetryInfo{Delivery: delivered(d, attempt), After: after, Err: err})
-		}
-	}
-	if hooks := s.deadLetter; len(hooks) > 0 {
-		e.DeadLettered = func(d *client.Delivery, id, topic string, attempts int, cause error) {
-			tell(hooks, event.DeadLetterHook.OnDeadLetter, event.DeadLetterInfo{
-				Delivery: delivered(d, attempts), ID: id, Destination: topic, Err: cause,
-			})
-		}
-	}
-	if hooks := s.park; len(hooks) > 0 {
-		e.Parked = func(d *client.Delivery, id, key string, attempts int, cause error) {
-			tell(hooks, event.ParkHook.OnPark, event.ParkInfo{Delivery: delivered(d, attempts), ID: id, Key: key, Err: cause})
-		}
-	}
-	if hooks := s.held; len(hooks) > 0 {
-		e.Held = func(h event.HeldKey) { later(hooks, event.HeldHook.OnHeld, h) }
-	}
-	s.engineConnection(&e)
-	return e
-}
-
-func (s *hookSet) engineConnection(e *client.Hooks) {
-	if hooks := s.connect; len(hooks) > 0 {
-		e.Connected = func(clientID, address string, present bool, err error) {
-			later(hooks, event.ConnectHook.OnConnect, event.ConnectInfo{
-				ClientID: clientID, Address: address, SessionPresent: present, Err: client.ErrorOf("connect", "", err),
-			})
-		}
-	}
-	if hooks := s.disconnect; len(hooks) > 0 {
-		e.Disconnected = func(clientID, address string, err error) {
-			later(hooks, event.DisconnectHook.OnDisconnect, event.DisconnectInfo{
-				ClientID: clientID, Address: address, Cause: event.CauseOf(err), Err: client.ErrorOf("connect", "", err),
-			})
-		}
-	}
-	if hooks := s.session; len(hooks) > 0 {
-		e.SessionLost = func(clientID string, unfinished int) {
-			later(hooks, event.SessionHook.OnSessionLost, event.SessionLostInfo{ClientID: clientID, Unfinished: unfinished})
-		}
-	}
-	if hooks := s.subscribe; len(hooks) > 0 {
-		e.Subscribed = func(filter string, granted int, err error) {
-			later(hooks, event.SubscribeHook.OnSubscribe, event.SubscribeInfo{
-				Filter: filter, Granted: granted, Err: client.ErrorOf("subscribe", filter, err),
-			})
-		}
-		e.Lowered = func(filter string, asked, granted byte, err error) {
-			later(hooks, event.SubscribeHook.OnSubscribe, event.SubscribeInfo{
-				Filter: filter, AskedQoS: asked, GrantedQoS: granted, Err: client.ErrorOf("subscribe", filter, err),
-			})
-		}
+// client returns the hooks of which the client tells; what nobody wants to know is nil.
+func (s *hookSet) client() client.Hooks {
+	h := client.Hooks{
+		Handled:      each(s.handle, event.HandleHook.OnHandle),
+		Retrying:     each(s.retry, event.RetryHook.OnRetry),
+		DeadLettered: each(s.deadLetter, event.DeadLetterHook.OnDeadLetter),
+		Parked:       each(s.park, event.ParkHook.OnPark),
+		Held:         eachLater(s.held, event.HeldHook.OnHeld),
+		Connected:    eachLater(s.connect, event.ConnectHook.OnConnect),
+		Disconnected: eachLater(s.disconnect, event.DisconnectHook.OnDisconnect),
+		SessionLost:  eachLater(s.session, event.SessionHook.OnSessionLost),
+		Subscribed:   eachLater(s.subscribe, event.SubscribeHook.OnSubscribe),
 	}
 	if hooks := s.drop; len(hooks) > 0 {
-		e.Dropped = func(full, unmatched, illFormed, kept int) {
-			for _, h := range hooks {
-				h.teller.dropped(h.hook, event.DropInfo{
-					QueueFull: full, Unmatched: unmatched, IllFormed: illFormed, UnmatchedKept: kept,
-				})
+		h.Dropped = func(info event.DropInfo) {
+			for _, hook := range hooks {
+				hook.teller.dropped(hook.hook, info)
 			}
 		}
 	}
+	return h
+}
+
+// each returns what tells each hook where it happens; nil without one.
+func each[H, I any](hooks []H, method func(H, I)) func(I) {
+	if len(hooks) == 0 {
+		return nil
+	}
+	return func(info I) { tell(hooks, method, info) }
+}
+
+// eachLater returns what has each hook told; nil without one.
+func eachLater[H, I any](hooks []told[H], method func(H, I)) func(I) {
+	if len(hooks) == 0 {
+		return nil
+	}
+	return func(info I) { later(hooks, method, info) }
 }
 
 func tell[H, I any](hooks []H, method func(H, I), info I) {
@@ -191,11 +154,5 @@ func later[H, I any](hooks []told[H], method func(H, I), info I) {
 		if !added {
 			h.waiting.Add(-1)
 		}
-	}
-}
-
-func delivered(d *client.Delivery, attempt int) event.Delivery {
-	return event.Delivery{
-		Filter: d.Filter(), Topic: d.Topic, QoS: d.QoS, Size: len(d.Payload), Attempt: attempt,
 	}
 }

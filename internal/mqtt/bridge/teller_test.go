@@ -58,17 +58,17 @@ func TestHookThatHangsDelaysNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 		set.log = outLog{&out}
-		h := set.engine()
+		h := set.client()
 		all := func() { // of each kind one
-			h.Connected("id", "address", false, nil)
-			h.Disconnected("id", "address", errors.New("lost"))
-			h.SessionLost("id", 1)
-			h.Subscribed("", 1, nil)
-			h.Lowered("a", 2, 1, nil)
+			h.Connected(event.ConnectInfo{ClientID: "id", Address: "address"})
+			h.Disconnected(event.DisconnectInfo{ClientID: "id", Address: "address", Err: errors.New("lost")})
+			h.SessionLost(event.SessionLostInfo{ClientID: "id", Unfinished: 1})
+			h.Subscribed(event.SubscribeInfo{Granted: 1})
+			h.Subscribed(event.SubscribeInfo{Filter: "a", AskedQoS: 2, GrantedQoS: 1})
 			h.Held(event.HeldKey{})
 			later(set.gap, event.GapHook.OnGap, event.GapInfo{})
 			later(set.outbox, event.OutboxHook.OnOutbox, event.OutboxInfo{})
-			h.Dropped(1, 2, 3, 4)
+			h.Dropped(event.DropInfo{QueueFull: 1, Unmatched: 2, IllFormed: 3, UnmatchedKept: 4})
 		}
 		all()
 		synctest.Wait()

@@ -119,8 +119,8 @@ func TestReducedSessionExpiryIsToldOnce(t *testing.T) {
 	}).URL()
 	var connected atomic.Int64
 	c := client(t, url, five, logTo(&log), func(c *Config) {
-		c.Hooks.Connected = func(_, _ string, _ bool, err error) {
-			if err == nil {
+		c.Hooks.Connected = func(i event.ConnectInfo) {
+			if i.Err == nil {
 				connected.Add(1)
 			}
 		}

@@ -2,12 +2,14 @@ package client
 
 import (
 	"sync/atomic"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
 // drops collects what the read loop has to drop, so that a flood of it is one
 // call of the hook.
 type drops struct {
-	tell  func(queueFull, unmatched, illFormed, kept int) // nil is nobody
+	tell  func(event.DropInfo) // nil is nobody
 	calls *callbacks
 	later func(func())
 
@@ -28,8 +30,11 @@ func (d *drops) add(n *atomic.Int64) {
 
 func (d *drops) report() {
 	d.noted.Store(false)
-	full, unmatched, illFormed, kept := d.full.Swap(0), d.unmatched.Swap(0), d.illFormed.Swap(0), d.kept.Swap(0)
-	if full+unmatched+illFormed+kept > 0 {
-		d.calls.call(func() { d.tell(int(full), int(unmatched), int(illFormed), int(kept)) })
+	info := event.DropInfo{
+		QueueFull: int(d.full.Swap(0)), Unmatched: int(d.unmatched.Swap(0)),
+		IllFormed: int(d.illFormed.Swap(0)), UnmatchedKept: int(d.kept.Swap(0)),
+	}
+	if info != (event.DropInfo{}) {
+		tellOf(d.calls, d.tell, info)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -159,40 +160,30 @@ func (e *events) lost(main bool, err error) {
 }
 
 // tell calls the hooks that are about connections.
-func (e *events) tell(event session.Event) {
+func (e *events) tell(ev session.Event) {
 	h := &e.cfg.Hooks
-	switch ev := event.(type) {
+	switch ev := ev.(type) {
 	case session.Connected:
-		if h.Connected != nil {
-			e.calls.call(func() { h.Connected(ev.ClientID, ev.Address, ev.SessionPresent, nil) })
-		}
+		tellOf(e.calls, h.Connected, event.ConnectInfo{ClientID: ev.ClientID, Address: ev.Address, SessionPresent: ev.SessionPresent})
 	case session.ConnectFailed:
-		if h.Connected != nil {
-			e.calls.call(func() { h.Connected(ev.ClientID, ev.Address, false, ev.Err) })
-		}
+		tellOf(e.calls, h.Connected, event.ConnectInfo{ClientID: ev.ClientID, Address: ev.Address, Err: ErrorOf("connect", "", ev.Err)})
 	case session.ConnectionLost:
-		if h.Disconnected != nil {
-			e.calls.call(func() { h.Disconnected(ev.Loss.ClientID, ev.Loss.Address, ev.Err) })
-		}
+		tellOf(e.calls, h.Disconnected, lossOf(ev.Loss, ev.Err))
 	case session.TakenOver:
-		if h.Disconnected != nil {
-			e.calls.call(func() { h.Disconnected(ev.Loss.ClientID, ev.Loss.Address, ev.Err) })
-		}
+		tellOf(e.calls, h.Disconnected, lossOf(ev.Loss, ev.Err))
 	case session.Forgotten:
-		if h.SessionLost != nil {
-			e.calls.call(func() { h.SessionLost(ev.ClientID, ev.Unfinished) })
-		}
+		tellOf(e.calls, h.SessionLost, event.SessionLostInfo{ClientID: ev.ClientID, Unfinished: ev.Unfinished})
 	case session.Subscribed:
-		if h.Subscribed != nil {
-			e.calls.call(func() { h.Subscribed("", ev.Filters, nil) })
-		}
+		tellOf(e.calls, h.Subscribed, event.SubscribeInfo{Granted: ev.Filters})
 	case session.SubscriptionRefused:
-		if h.Subscribed != nil {
-			e.calls.call(func() { h.Subscribed(ev.Filter, 0, ev.Err) })
-		}
+		tellOf(e.calls, h.Subscribed, event.SubscribeInfo{Filter: ev.Filter, Err: ErrorOf("subscribe", ev.Filter, ev.Err)})
 	case session.SubscriptionLowered:
-		if h.Lowered != nil {
-			e.calls.call(func() { h.Lowered(ev.Filter, ev.Asked, ev.Granted, ev.Err()) })
-		}
+		tellOf(e.calls, h.Subscribed, event.SubscribeInfo{
+			Filter: ev.Filter, AskedQoS: ev.Asked, GrantedQoS: ev.Granted, Err: ErrorOf("subscribe", ev.Filter, ev.Err()),
+		})
 	}
+}
+
+func lossOf(l *event.LossError, err error) event.DisconnectInfo {
+	return event.DisconnectInfo{ClientID: l.ClientID, Address: l.Address, Cause: event.CauseOf(err), Err: ErrorOf("connect", "", err)}
 }

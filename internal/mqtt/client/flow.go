@@ -5,6 +5,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
@@ -68,9 +69,7 @@ func (f *flows) observer() delivery.Observer[*Delivery] {
 				log.Warnf("mqtt: handler of %q failed, retry in %v: topic %q, attempt %d%s: %v", d.sub.Filter, after, d.Topic, attempts, others, err)
 			})
 			f.calls.handlerFailed(err)
-			if h := hooks.Retrying; h != nil {
-				f.calls.call(func() { h(d, attempts, after, err) })
-			}
+			tellOf(f.calls, hooks.Retrying, event.RetryInfo{Delivery: d.Info(attempts), After: after, Err: err})
 		},
 		Finished: f.finished,
 		DeadLetterFailed: func(d *Delivery, after time.Duration, err error) {
@@ -80,7 +79,7 @@ func (f *flows) observer() delivery.Observer[*Delivery] {
 	if h := hooks.Handled; h != nil {
 		o.Attempted = func(d *Delivery, attempt int, took time.Duration, err error) {
 			attempt = d.Attempts(attempt)
-			f.calls.call(func() { h(d, attempt, took, err) })
+			tellOf(f.calls, h, event.HandleInfo{Delivery: d.Info(attempt), Duration: took, Err: err})
 		}
 	}
 	return o

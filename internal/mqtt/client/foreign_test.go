@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -39,8 +40,8 @@ func TestParkedOfAnOwnerThatIsGone(t *testing.T) {
 	for i := range 2 {
 		clients = append(clients, running(t, client(t, b.URL(), keepIn(store), func(c *Config) {
 			c.ClientID, c.ParkReport = fmt.Sprint("saver-", i), 10*time.Millisecond
-			c.Hooks.DeadLettered = func(d *Delivery, id, _ string, attempts int, _ error) {
-				told.add("%s %s %d", id, d.Filter(), attempts)
+			c.Hooks.DeadLettered = func(i event.DeadLetterInfo) {
+				told.add("%s %s %d", i.ID, i.Filter, i.Attempt)
 			}
 		}), on("work/+", idle)))
 	}

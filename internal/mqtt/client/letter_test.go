@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
@@ -15,7 +16,7 @@ func TestLetterWithoutASubscription(t *testing.T) {
 	store := deadletter.NewMemory(0)
 	var told seen
 	c := running(t, client(t, mqtttest.InProcess(t).URL(), keepIn(store), func(c *Config) {
-		c.Hooks.DeadLettered = func(d *Delivery, _, _ string, _ int, cause error) { told.add("%q %s %v", d.Filter(), d.Topic, cause) }
+		c.Hooks.DeadLettered = func(i event.DeadLetterInfo) { told.add("%q %s %v", i.Filter, i.Topic, i.Err) }
 	}), on("other", idle))
 	d := &Delivery{Inbound: &session.Inbound{Topic: "nobody/here", Payload: []byte("x"), QoS: 1}}
 	if err := c.current().deadLetter(within(t, patience), d, errors.New("no subscription"), 0); err != nil {

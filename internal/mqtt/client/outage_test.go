@@ -44,7 +44,7 @@ func TestOneWarningAnOutage(t *testing.T) {
 	l, failed := new(lines), make(chan struct{}, 1000)
 	c := client(t, nowhere(t), func(c *Config) {
 		c.Logger = textLog(l.log)
-		c.Hooks.Connected = func(string, string, bool, error) { failed <- struct{}{} }
+		c.Hooks.Connected = func(event.ConnectInfo) { failed <- struct{}{} }
 	})
 	if _, err := c.Subscribe(t.Context(), on("a", ignore)); err != nil {
 		t.Fatal(err)

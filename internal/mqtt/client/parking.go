@@ -13,9 +13,6 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// ours returns a delivery that was handed to the parking.
-func ours(d parking.Delivery) *Delivery { return d.(*Delivery) } //nolint:forcetypeassert // no other is
-
 // unparked makes the delivery of a parked message.
 func unparked(k *parking.Kept, before int) *Delivery {
 	return &Delivery{Inbound: envelope.Arrived(&k.Message), key: k.Key, kept: k, before: k.Letter.Attempts + before}
@@ -130,20 +127,8 @@ func newParking(r *run) *parking.Parking {
 		StoreTimeout: c.cfg.StoreTimeout, BlockOverShare: c.cfg.BlockOverShare, ParkLimit: c.cfg.ParkLimit, ReportEvery: c.cfg.ParkReport,
 		Publish:  r.publish,
 		Protocol: c.Protocol, Orphan: func(k *parking.Kept) parking.Delivery { return unparked(k, 0) },
-		Log: c.log, Call: c.calls.call, Held: c.cfg.Hooks.Held,
-	}
-	if h := c.cfg.Hooks.DeadLettered; h != nil {
-		s.DeadLettered = func(d parking.Delivery, id, to string, attempts int, cause error) {
-			h(ours(d), id, to, attempts, cause)
-		}
-	}
-	if h := c.cfg.Hooks.Parked; h != nil {
-		s.Parked = func(d parking.Delivery, id, key string, attempts int, cause error) {
-			h(ours(d), id, key, attempts, cause)
-		}
-	}
-	if h := c.cfg.Hooks.Retrying; h != nil {
-		s.Retrying = func(d parking.Delivery, attempt int, after time.Duration, err error) { h(ours(d), attempt, after, err) }
+		Log: c.log, Call: c.calls.call,
+		DeadLettered: c.cfg.Hooks.DeadLettered, Parked: c.cfg.Hooks.Parked, Retrying: c.cfg.Hooks.Retrying, Held: c.cfg.Hooks.Held,
 	}
 	return parking.New(s, &c.parked)
 }

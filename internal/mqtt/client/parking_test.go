@@ -88,8 +88,8 @@ func TestParkedMessageHoldsItsKey(t *testing.T) {
 	park(s)
 	s.EventID = func(d *Delivery) string { return "event " + string(d.Payload) }
 	c := running(t, client(t, p.URL(), keepIn(store), func(c *Config) {
-		c.Hooks.Parked = func(_ *Delivery, id, key string, attempts int, cause error) {
-			told.add("%t %s %d %v", id != "", key, attempts, cause != nil)
+		c.Hooks.Parked = func(i event.ParkInfo) {
+			told.add("%t %s %d %v", i.ID != "", i.Key, i.Attempt, i.Err != nil)
 		}
 	}), s)
 	publish(t, c, "work/bad", 1, "1", "2", "3")

@@ -117,7 +117,7 @@ func TestDeadLetterIsRetained(t *testing.T) {
 		s := on("work", func(context.Context, *Delivery) error { return errors.New("bad") })
 		s.MaxAttempts = 1
 		c := running(t, client(t, b.URL(), version, func(c *Config) {
-			c.Hooks.DeadLettered = func(_ *Delivery, id, destination string, _ int, _ error) { to.add("%s %s", id, destination) }
+			c.Hooks.DeadLettered = func(i event.DeadLetterInfo) { to.add("%s %s", i.ID, i.Destination) }
 		}), s)
 		m := &Message{Topic: "work", QoS: 1, Payload: []byte("x"), Properties: &Properties{
 			ContentType: "text/plain", User: []UserProperty{{Key: "a", Value: "1"}, {Key: "a", Value: "2"}}, Expiry: time.Hour,

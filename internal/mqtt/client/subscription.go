@@ -150,6 +150,11 @@ func (d *Delivery) Filter() string {
 	return ""
 }
 
+// Info returns which message it is, as hooks are told.
+func (d *Delivery) Info(attempt int) event.Delivery {
+	return event.Delivery{Filter: d.Filter(), Topic: d.Topic, QoS: d.QoS, Size: len(d.Payload), Attempt: attempt}
+}
+
 // Ack acknowledges a message of a subscription with ManualAck; otherwise, and
 // when called again, it does nothing. Safe from any goroutine, also after the
 // handler returned.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
@@ -120,7 +121,7 @@ func (k *parkedKey) retryLater(d Delivery) (after time.Duration, more bool) {
 			kept.ID, after, d.Message().Topic, attempt, others, kept.Reason)
 	})
 	if h := p.Retrying; h != nil {
-		p.Call(func() { h(d, attempt, after, errors.New(kept.Reason)) })
+		p.Call(func() { h(event.RetryInfo{Delivery: d.Info(attempt), After: after, Err: errors.New(kept.Reason)}) })
 	}
 	return after, true
 }

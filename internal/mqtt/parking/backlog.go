@@ -12,6 +12,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 )
@@ -168,7 +169,7 @@ func (l *Backlog) Park(ctx context.Context, d Delivery, cause error, attempts in
 		})
 	}
 	if h := p.Parked; h != nil {
-		p.Call(func() { h(d, k.ID, k.Key, attempts, cause) })
+		p.Call(func() { h(event.ParkInfo{Delivery: d.Info(attempts), ID: k.ID, Key: k.Key, Err: cause}) })
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func (l *DeadLetters) Put(ctx context.Context, d Delivery, cause error, attempts
 		l.Log.Errorf("mqtt: dead-lettered to %q as %s: topic %q, %d attempts%s: %v", to, k.ID, topic, attempts, others, cause)
 	})
 	if h := l.DeadLettered; h != nil {
-		l.Call(func() { h(d, k.ID, to, attempts, cause) })
+		l.Call(func() { h(event.DeadLetterInfo{Delivery: d.Info(attempts), ID: k.ID, Destination: to, Err: cause}) })
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
@@ -18,6 +19,8 @@ type Delivery interface {
 	Message() *session.Inbound
 	// Filter is the topic filter of the subscription; "" is none.
 	Filter() string
+	// Info returns which message it is, as hooks are told.
+	Info(attempt int) event.Delivery
 	// Order is the key that the message belongs to; "" is none.
 	Order() string
 	// Started is when the first attempt began; zero when there was none.

@@ -49,12 +49,11 @@ type Settings struct {
 	Call func(f func())
 
 	// DeadLettered is told of each dead letter that its store has.
-	DeadLettered func(d Delivery, id, destination string, attempts int, cause error)
-	// Parked is told of each message that was parked; cause is nil when it only waits
-	// for others of its key.
-	Parked func(d Delivery, id, key string, attempts int, cause error)
+	DeadLettered func(event.DeadLetterInfo)
+	// Parked is told of each message that was parked.
+	Parked func(event.ParkInfo)
 	// Retrying is told of an attempt at a parked message that failed.
-	Retrying func(d Delivery, attempt int, after time.Duration, err error)
+	Retrying func(event.RetryInfo)
 	// Held is told, now and then, of the keys that most messages wait for.
 	Held func(h event.HeldKey)
 }
