@@ -11,9 +11,10 @@ import (
 func engineConfig(t Target) (client.Config, error) {
 	addresses, err := client.ParseAddresses([]string{t.url("mqtt", "mqtts")})
 	cfg := client.Config{
-		Addresses: addresses, ClientID: clientID(), Protocol: client.Version31,
-		Window: Window, FailFast: true, Logger: client.Silence,
+		Connection: client.Connection{Addresses: addresses, ClientID: clientID()},
+		Protocol:   client.Version31, FailFast: true, Logger: client.Silence,
 	}
+	cfg.Window = Window
 	if t.Version == 5 {
 		cfg.Protocol = client.Version5
 	}
