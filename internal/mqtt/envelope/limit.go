@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -48,7 +49,7 @@ func checkHeaders(list []session.UserProperty, most, bytes int) error {
 	total := 0
 	for _, u := range list {
 		if len(u.Key) > MaxHeaderKey {
-			return fmt.Errorf("header %q... has a name of %d bytes, want at most %d", cut(u.Key, 32), len(u.Key), MaxHeaderKey)
+			return fmt.Errorf("header %q... has a name of %d bytes, want at most %d", logsafe.Cut(u.Key, 32), len(u.Key), MaxHeaderKey)
 		}
 		if strings.EqualFold(u.Key, idKey) && len(u.Value) > MaxID {
 			return fmt.Errorf("id of %d bytes, want at most %d", len(u.Value), MaxID)
@@ -91,12 +92,4 @@ func checkPlain(s string) error {
 		}
 	}
 	return nil
-}
-
-// cut shortens s to n bytes at most, at a whole character.
-func cut(s string, n int) string {
-	for n > 0 && n < len(s) && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:min(n, len(s))]
 }

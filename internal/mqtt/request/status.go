@@ -68,16 +68,9 @@ func StatusOf(s *event.StatusError) []session.UserProperty {
 	}
 	return []session.UserProperty{
 		{Key: statusCode, Value: strconv.Itoa(code)},
-		{Key: statusReason, Value: statusText(s.Reason, maxStatusReason)},
-		{Key: statusMessage, Value: statusText(s.Message, maxStatusMessage)},
+		{Key: statusReason, Value: logsafe.Within(s.Reason, maxStatusReason)},
+		{Key: statusMessage, Value: logsafe.Within(s.Message, maxStatusMessage)},
 	}
-}
-
-// statusText is the beginning of a text as one printable line of at most so many
-// bytes.
-func statusText(s string, most int) string {
-	s = logsafe.Line(logsafe.Cut(s, most))
-	return logsafe.Cut(s, most)
 }
 
 // FailureIn returns the error that a reply carries. Whoever may publish to our
@@ -95,7 +88,7 @@ func FailureIn(header []session.UserProperty) error {
 	}
 	reason, _ := envelope.Last(header, statusReason)
 	message, _ := envelope.Last(header, statusMessage)
-	return &event.StatusError{Code: code, Reason: statusText(reason, maxStatusReason), Message: statusText(message, maxStatusMessage)}
+	return &event.StatusError{Code: code, Reason: logsafe.Within(reason, maxStatusReason), Message: logsafe.Within(message, maxStatusMessage)}
 }
 
 // Unsendable returns the error of a reply that cannot be sent as it is.

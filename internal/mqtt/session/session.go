@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
@@ -163,21 +164,12 @@ func (s *Session) checkMessage(ctx context.Context, m *Message) error {
 		return &event.Error{Op: opPublish, Topic: m.Topic, Reason: event.ReasonBadRequest, Cause: fmt.Errorf("QoS %d", m.QoS)}
 	}
 	if err := topic.ValidateName(m.Topic); err != nil {
-		return &event.Error{Op: opPublish, Topic: shorten(m.Topic), Reason: event.ReasonBadTopic, Cause: err}
+		return &event.Error{Op: opPublish, Topic: logsafe.Clip(m.Topic), Reason: event.ReasonBadTopic, Cause: err}
 	}
 	if err := ctx.Err(); err != nil {
 		return &event.Error{Op: opPublish, Topic: m.Topic, Reason: gaveUp(err), Cause: err}
 	}
 	return nil
-}
-
-// shorten keeps a bad topic from filling a log.
-func shorten(s string) string {
-	const most = 128
-	if len(s) <= most {
-		return s
-	}
-	return s[:most] + "..."
 }
 
 func onTopic(err error, name string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
@@ -23,7 +24,7 @@ func (s *Session) Want(f Filter) error {
 
 func (s *Session) want(f Filter, tentative bool, retain byte) (*wanted, error) {
 	if err := topic.ValidateFilter(f.Filter); err != nil {
-		return nil, &event.Error{Op: opSubscribe, Topic: shorten(f.Filter), Reason: event.ReasonBadTopic, Cause: err}
+		return nil, &event.Error{Op: opSubscribe, Topic: logsafe.Clip(f.Filter), Reason: event.ReasonBadTopic, Cause: err}
 	}
 	var err error
 	switch {

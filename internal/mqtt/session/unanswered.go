@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
@@ -131,7 +132,7 @@ func (o *outbound) awaited() bool {
 // why this one ends.
 func (o *outbound) endIgnored(after time.Duration) error {
 	crowd := o.inFlight()
-	err := fmt.Errorf("%w for %v of any of %d messages, the first to %q", errNoAck, after, crowd.n, shorten(crowd.first))
+	err := fmt.Errorf("%w for %v of any of %d messages, the first to %q", errNoAck, after, crowd.n, logsafe.Clip(crowd.first))
 	for i := o.win.head; i != none && o.win.slots[i].charged; {
 		sl := &o.win.slots[i]
 		next := sl.next

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
@@ -14,7 +15,7 @@ func Valid(m *Message) error {
 		return &event.Error{Op: opPublish, Topic: m.Topic, Reason: event.ReasonBadRequest, Cause: fmt.Errorf("QoS %d", m.QoS)}
 	}
 	if err := topic.ValidateName(m.Topic); err != nil {
-		return &event.Error{Op: opPublish, Topic: shorten(m.Topic), Reason: event.ReasonBadTopic, Cause: err}
+		return &event.Error{Op: opPublish, Topic: logsafe.Clip(m.Topic), Reason: event.ReasonBadTopic, Cause: err}
 	}
 	if m.Properties == nil {
 		return nil

@@ -1,6 +1,6 @@
 // Package topic knows MQTT topic names and filters: what is valid, what
-// matches what, which registrations a message belongs to, and how topics with
-// parameters are taken apart and put together.
+// matches what, which registrations a message belongs to, and which part of a topic
+// the access rules of a broker guard.
 //
 // Rule numbers are those of the MQTT 5 text; 3.1.1 has the same rules except
 // those on shared subscriptions, which brokers offer on both.

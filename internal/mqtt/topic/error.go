@@ -7,12 +7,11 @@ type Kind string
 
 // Kinds of texts.
 const (
-	KindName     Kind = "topic name"
-	KindFilter   Kind = "topic filter"
-	KindGroup    Kind = "share name"
-	KindParam    Kind = "topic parameter"
-	KindTemplate Kind = "topic template"
-	KindPrefix   Kind = "prefix of shared filters"
+	KindName   Kind = "topic name"
+	KindFilter Kind = "topic filter"
+	KindGroup  Kind = "share name"
+	KindParam  Kind = "topic parameter"
+	KindPrefix Kind = "prefix of shared filters"
 )
 
 // Error says which rule a text breaks.

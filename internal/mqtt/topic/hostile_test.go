@@ -2,7 +2,6 @@ package topic
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 
@@ -16,8 +15,8 @@ func topics(tb testing.TB) []badinput.Topic {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if len(list) < 500 {
-		tb.Fatalf("%d topics and filters, want at least 500", len(list))
+	if len(list) < 480 {
+		tb.Fatalf("%d topics and filters, want at least 480", len(list))
 	}
 	return list
 }
@@ -41,8 +40,6 @@ func TestHostileTopics(t *testing.T) {
 				wantBool(t, row, IsBroad(row.Input[0]))
 			case "match":
 				wantBool(t, row, matches(t, row.Input[0], row.Input[1]))
-			case "template", "build", "take":
-				checkTemplateRow(t, row)
 			default:
 				t.Fatalf("unknown check %q", row.Check)
 			}
@@ -81,31 +78,6 @@ func matches(t *testing.T, filter, name string) bool {
 	return got
 }
 
-func checkTemplateRow(t *testing.T, row badinput.Topic) {
-	tpl, err := ParseTemplate(row.Input[0])
-	if row.Check == "template" {
-		wantError(t, row, err)
-		if len(row.Input) > 1 && tpl.Filter() != row.Input[1] {
-			t.Errorf("filter %q", tpl.Filter())
-		}
-		return
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if row.Check == "take" {
-		values, ok := tpl.Match(row.Input[1], nil)
-		wantTexts(t, row, values, ok)
-		return
-	}
-	name, err := tpl.Build(row.Input[1:]...)
-	if err == nil {
-		wantTexts(t, row, []string{name}, true)
-		return
-	}
-	wantError(t, row, err)
-}
-
 // wantError wants each part of the expected error, in one with the rule of a
 // normative statement; or no error.
 func wantError(t *testing.T, row badinput.Topic, err error) {
@@ -140,22 +112,5 @@ func wantBool(t *testing.T, row badinput.Topic, got bool) {
 	t.Helper()
 	if want := row.Want == "true"; got != want {
 		t.Errorf("got %v", got)
-	}
-}
-
-func wantTexts(t *testing.T, row badinput.Topic, got []string, ok bool) {
-	t.Helper()
-	if row.Want == "refused" || !ok {
-		if ok || row.Want != "refused" {
-			t.Errorf("got %q, %v, want %s", got, ok, row.Want)
-		}
-		return
-	}
-	want, err := row.Texts()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -4,10 +4,9 @@ import "fmt"
 
 // Topic is one line of topics.tsv.
 type Topic struct {
-	// Check says what the input is: a "name", "filter", "shared" filter, "param",
-	// "template"; "share" a group and a filter to join; "broad" a filter that may
-	// need an option; "build" a template and its values; "take" a template and a
-	// name to take apart; "match" a filter and a name.
+	// Check says what the input is: a "name", "filter", "shared" filter, "param";
+	// "share" a group and a filter to join; "broad" a filter that may need an option;
+	// "match" a filter and a name.
 	Check string
 	// Rule is a normative statement, a section of the standard, or "own: ..." for
 	// what is stricter than the standard.
@@ -16,8 +15,7 @@ type Topic struct {
 	Case string
 	// Input is one text or more, as Check says.
 	Input []string
-	// Want is "ok", "true" or "false", "refused", "= " and texts, or a part of
-	// the error.
+	// Want is "ok", "true" or "false", or a part of the error.
 	Want string
 }
 
@@ -36,12 +34,4 @@ func Topics() ([]Topic, error) {
 		list[i] = Topic{row[0], row[1], row[2], input, row[4]}
 	}
 	return list, nil
-}
-
-// Texts reads the texts behind "= " in Want.
-func (t Topic) Texts() ([]string, error) {
-	if t.Want == "=" || t.Want == "= " {
-		return nil, nil
-	}
-	return texts(t.Want[2:])
 }
