@@ -56,6 +56,9 @@ func NewConnection(m *conf.MQTT, e *Embedded) (*kratosmqttv1.Connection, error) 
 		return nil, fmt.Errorf("no MQTT broker: set %s", conf.EnvMQTTBroker)
 	}
 	connection.Addresses = []string{e.url}
+	if connection.Protocol == "" {
+		connection.Protocol = protocol5 // has headers, traces and requests
+	}
 	return connection, nil
 }
 

@@ -33,7 +33,7 @@ func TestConnectionFollowsTheInProcessBroker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(connection.Addresses) != 1 || connection.Addresses[0] != e.URL() || connection.ClientId != "me" {
+	if len(connection.Addresses) != 1 || connection.Addresses[0] != e.URL() || connection.ClientId != "me" || connection.Protocol != "5" {
 		t.Errorf("connection %v", connection)
 	}
 	if len(m.Connection.Addresses) != 0 {

@@ -89,6 +89,22 @@ func TestInProcessBrokerKeepsItsPromise(t *testing.T) {
 	}
 }
 
+// The shipped configuration speaks MQTT 5 with its own broker: it answers requests.
+func TestInProcessBrokerHasRequests(t *testing.T) {
+	t.Parallel()
+	db, _ := database(t)
+	s := start(t, "config.yaml", db)
+	awaitReady(t, s)
+	device := connect(t, s, 4, "device", true)
+	device.Send(mqtttest.PublishPacket(4, 1, "devices/robot-3/heartbeat", 1, "{}"))
+	device.Expect(mqtttest.TypePuback)
+	wantListed(t, s.base+"/v1/devices/robot-3/state", `"online":true`)
+	state, err := requestState(t, mqttAddress.FindString(s.output.String()), startTimeout)
+	if err != nil || !state.Online || state.DeviceId != "robot-3" {
+		t.Errorf("got %v, %v", state, err)
+	}
+}
+
 // connect is a client of the in-process broker of a service.
 func connect(t *testing.T, s *service, version byte, id string, clean bool) *mqtttest.RawClient {
 	t.Helper()
