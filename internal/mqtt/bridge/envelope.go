@@ -50,11 +50,11 @@ func contextFields(own func() propagation.TextMapPropagator) []string {
 	return fields
 }
 
-// encode returns the message that a publish asks for, with its body encoded.
-func (s *state) encode(topic string, msg *broker.Message, codecName string, own *PublishSettings) (*Message, error) {
+// encode makes m the message that a publish asks for, with its body encoded.
+func (s *state) encode(m *Message, topic string, msg *broker.Message, codecName string, own *PublishSettings) error {
 	codec, err := s.envelope.Named(codecName)
 	if err != nil {
-		return nil, codecError("publish", topic, err)
+		return codecError("publish", topic, err)
 	}
 	switch {
 	case own.noCodec:
@@ -62,7 +62,7 @@ func (s *state) encode(topic string, msg *broker.Message, codecName string, own 
 	case own.codec != nil:
 		codec = own.codec
 	}
-	m := &Message{
+	*m = Message{
 		Message: client.Message{Topic: topic, QoS: own.QoS, Retain: own.Retain},
 		Body:    msg.Body, Codec: codec, Headers: msg.Headers, MessageID: cmp.Or(own.ID, msg.ID),
 		Key: own.Key, OrderKey: own.OrderKey, IDKnown: own.IDKnown, Direct: own.Direct, RetryUnrouted: s.retryUnrouted(own),
@@ -74,7 +74,7 @@ func (s *state) encode(topic string, msg *broker.Message, codecName string, own 
 		ContentType: own.ContentType, Expiry: own.Expiry, User: own.User,
 		ResponseTopic: own.ResponseTopic, CorrelationData: own.Correlation,
 	}
-	return m, s.envelope.Encode(m)
+	return s.envelope.Encode(m)
 }
 
 // open reads a delivery, whose body is not decoded yet. The event is there also with

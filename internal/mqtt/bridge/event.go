@@ -50,7 +50,9 @@ func headersOf(list []client.UserProperty) broker.Headers {
 // Topic is the name that the message was published on.
 func (e *Event) Topic() string { return e.delivery.Topic }
 
-// Message is the decoded message. Its AckSuccess is the event's Ack.
+// Message is the decoded message. Its AckSuccess is the event's Ack. A body that is
+// the payload's bytes shares up to 4 KiB of memory with other messages: who keeps it
+// for long takes a copy.
 func (e *Event) Message() *broker.Message { return &e.msg }
 
 // RawMessage is the event itself, which knows more than the interface shows,

@@ -56,7 +56,8 @@ func (s *state) send(ctx context.Context, topic string, msg *broker.Message, opt
 	if len(opts) > 0 {
 		return s.sendWith(ctx, topic, msg, opts)
 	}
-	m, err := s.encode(topic, msg, "", &PublishSettings{QoS: defaultQoS})
+	m := new(Message)
+	err := s.encode(m, topic, msg, "", &PublishSettings{QoS: defaultQoS})
 	if err != nil {
 		return err
 	}
@@ -84,7 +85,8 @@ func (s *state) sendWith(ctx context.Context, topic string, msg *broker.Message,
 }
 
 func (s *state) sendSync(ctx context.Context, topic string, msg *broker.Message, r *publishCall) error {
-	m, err := s.encode(topic, msg, r.generic.BodyCodec, &r.own)
+	m := &r.msg
+	err := s.encode(m, topic, msg, r.generic.BodyCodec, &r.own)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,10 @@ import (
 type outcome struct {
 	told  atomic.Bool
 	timer atomic.Pointer[time.Timer]
-	tell  func(error)
+
+	state    *state
+	end      func(error) // of the span
+	callback func(error) // the user's; nil is none
 }
 
 func (o *outcome) is(err error) {
@@ -27,8 +30,16 @@ func (o *outcome) is(err error) {
 	}
 }
 
+func (o *outcome) tell(err error) {
+	o.end(err)
+	if cb := o.callback; cb != nil {
+		o.state.protect("publish callback", func() { cb(err) })
+	}
+}
+
 func (s *state) sendAsync(ctx context.Context, topic string, msg *broker.Message, r *publishCall) error {
-	m, err := s.encode(topic, msg, r.generic.BodyCodec, &r.own)
+	m, out := &r.msg, &r.outcome
+	err := s.encode(m, topic, msg, r.generic.BodyCodec, &r.own)
 	if err != nil {
 		return err
 	}
@@ -39,14 +50,10 @@ func (s *state) sendAsync(ctx context.Context, topic string, msg *broker.Message
 		end(err)
 		return err
 	}
-	out := &outcome{tell: func(err error) {
-		end(err)
-		if cb := r.generic.Callback; cb != nil {
-			s.protect("publish callback", func() { cb(err) })
-		}
-	}}
+	out.state, out.end, out.callback = s, end, r.generic.Callback
 	started := time.Now()
 	err = s.putAsync(ctx, m, out.is)
+	m.Body, m.Payload = nil, nil // were copied, and r lives until the outcome
 	if err != nil {
 		end(err)
 		return err

@@ -65,11 +65,15 @@ const unset = math.MinInt
 type publishCall struct {
 	generic broker.PublishOptions
 	own     PublishSettings
+	carrier carrier[PublishSettings]
+	msg     Message // that is made of it
+	outcome outcome // when nobody waits
 }
 
 func newPublishCall(topic string, opts []broker.PublishOption) (*publishCall, error) {
 	r := &publishCall{generic: broker.PublishOptions{RequiredAcks: unset, Retries: unset}, own: PublishSettings{QoS: defaultQoS}}
-	c := &carrier[PublishSettings]{settings: &r.own}
+	c := &r.carrier
+	c.settings = &r.own
 	c.keep(&r.generic.Context)
 	for _, opt := range opts {
 		if opt != nil {
