@@ -3,10 +3,10 @@ package client
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/queue"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -19,10 +19,7 @@ type events struct {
 	granted func() // looks at what the broker does not support
 	left    *leftovers
 	outages outages // of the goroutine that works
-
-	mu    sync.Mutex
-	queue []notice
-	idle  chan struct{} // closed when the goroutine ends; nil without one
+	queue   *queue.Queue[notice]
 }
 
 type notice struct {
@@ -36,49 +33,22 @@ func (e *events) add(ev session.Event, main bool) {
 		e.left.closed(closed)
 		return
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.push(notice{event: ev, main: main})
+	e.queue.Add(notice{event: ev, main: main})
 }
 
 // do calls f on the goroutine of the events.
-func (e *events) do(f func()) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.push(notice{call: f})
-}
+func (e *events) do(f func()) { e.queue.Add(notice{call: f}) }
 
-func (e *events) push(n notice) {
-	e.queue = append(e.queue, n)
-	if e.idle == nil {
-		e.idle = make(chan struct{})
-		go e.work(e.idle)
-	}
-}
-
-// work ends when nothing is left.
-func (e *events) work(idle chan struct{}) {
-	defer close(idle)
-	for batch := e.take(); len(batch) > 0; batch = e.take() {
-		for _, n := range batch {
-			if n.call != nil {
-				n.call()
-				continue
-			}
-			e.report(n)
-			e.tell(n.event)
+// work works off what happened.
+func (e *events) work(batch []notice) {
+	for _, n := range batch {
+		if n.call != nil {
+			n.call()
+			continue
 		}
+		e.report(n)
+		e.tell(n.event)
 	}
-}
-
-func (e *events) take() []notice {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	batch := e.queue
-	if e.queue = nil; len(batch) == 0 {
-		e.idle = nil
-	}
-	return batch
 }
 
 // reportGrace is what the last reports may take after the end of the context:
@@ -87,23 +57,7 @@ const reportGrace = 100 * time.Millisecond
 
 // wait returns when everything is reported, or soon after ctx ends: a hook may
 // be slow, or be the one who stops the client.
-func (e *events) wait(ctx context.Context) {
-	e.mu.Lock()
-	idle := e.idle
-	e.mu.Unlock()
-	if idle == nil {
-		return
-	}
-	select {
-	case <-idle:
-		return
-	case <-ctx.Done():
-	}
-	select {
-	case <-idle:
-	case <-time.After(reportGrace):
-	}
-}
+func (e *events) wait(ctx context.Context) { e.queue.Wait(ctx, reportGrace) }
 
 // report writes what happened into the log.
 func (e *events) report(n notice) {

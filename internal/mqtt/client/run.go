@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/queue"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -46,6 +47,7 @@ func newRun(ctx context.Context, c *Client) (*run, error) {
 		events: &events{cfg: &c.cfg, log: c.log, calls: &c.calls, granted: c.warnUnsupported, left: &r.left, outages: make(outages)},
 	}
 	r.presence = announcer{Presence: c.presence, main: r.main, checks: &r.checks, log: c.log}
+	r.events.queue = queue.New(r.events.work)
 	r.drops.tell, r.drops.calls, r.drops.later = c.cfg.Hooks.Dropped, &c.calls, r.events.do
 	r.test.topics, r.test.conns, r.test.publish, r.test.log = c.cfg.SelfTest, &r.connector, r.publish, c.log
 	r.flows = flows{cfg: &c.cfg, log: c.log, calls: &c.calls, parking: newParking(r), retries: &c.retries, overruns: &c.overruns}
