@@ -28,8 +28,11 @@ func (at *subscriber) prepareStrays() (err error) {
 		r.finished(d, o)
 		r.client.counts.unmatchedLetters.Add(1)
 	}}
-	at.strays.at, at.strayLane = at, at.sched.NewLane(0)
-	at.strayFlow, err = delivery.NewAttempts(func(_ context.Context, d *Delivery, _ int) error {
+	at.strays.strayWays = strayWays{
+		cfg: &r.client.cfg, clientID: r.id, session: at.id, log: r.client.log, counts: &r.client.counts, drops: &r.drops,
+		sched: at.sched, lane: at.sched.NewLane(0), matches: at.matches, hand: at.intake.hand,
+	}
+	at.strays.letters, err = delivery.NewAttempts(func(_ context.Context, d *Delivery, _ int) error {
 		return cmp.Or(d.IllFormed(), errNoSubscription)
 	}, policy)
 	return err
@@ -37,17 +40,15 @@ func (at *subscriber) prepareStrays() (err error) {
 
 // tellKept tells that a message is kept.
 func (t *strays) tellKept(m *session.Inbound, grace time.Duration) {
-	r := t.at.run
-	c := r.client
-	if c.counts.kept.Add(1) == 1 {
+	if t.counts.kept.Add(1) == 1 {
 		then := "a dead letter"
-		if c.cfg.Unmatched == event.UnmatchedDrop {
+		if t.cfg.Unmatched == event.UnmatchedDrop {
 			then = "dropped"
 		}
-		c.log.Warnf("mqtt: no subscription matches topic %q: the message is kept unacknowledged for %v, for a subscription that comes later, and then %s; further ones are counted",
+		t.log.Warnf("mqtt: no subscription matches topic %q: the message is kept unacknowledged for %v, for a subscription that comes later, and then %s; further ones are counted",
 			logsafe.Clip(m.Topic), grace, then)
 	}
-	r.drops.add(&r.drops.kept)
+	t.drops.add(&t.drops.kept)
 }
 
 // isReply reports whether a topic is one for replies to this client. They come
@@ -63,33 +64,31 @@ func isReply(clientID, topic string) bool {
 }
 
 // settle ends what found no handler in time.
-func (at *subscriber) settle(over []stray) {
-	c := at.run.client
-	if c.cfg.Unmatched == event.UnmatchedDrop {
+func (t *strays) settle(over []stray) {
+	if t.cfg.Unmatched == event.UnmatchedDrop {
 		for _, s := range over {
-			at.drop(s.Inbound)
+			t.drop(s.Inbound)
 		}
 		return
 	}
 	items := make([]delivery.Item, 0, len(over))
 	for _, s := range over {
 		d := &Delivery{Inbound: s.Inbound}
-		at.strayFlow.Prepare(&d.task, d, s.Inbound)
+		t.letters.Prepare(&d.task, d, s.Inbound)
 		items = append(items, delivery.Item{
-			Task: &d.task, Lane: at.strayLane, Key: at.sched.Key(s.Topic), Size: s.Size, Must: true,
+			Task: &d.task, Lane: t.lane, Key: t.sched.Key(s.Topic), Size: s.Size, Must: true,
 		})
 	}
 	if len(items) > 0 {
-		at.sched.Submit(items...)
+		t.sched.Submit(items...)
 	}
 }
 
 // drop acknowledges a message that nobody handles, and counts it.
-func (at *subscriber) drop(m *session.Inbound) {
-	r := at.run
-	if n := r.client.counts.unmatched.Add(1); n == 1 {
-		r.client.log.Warnf("mqtt: no subscription matches topic %q: it is dropped, and further ones are counted", logsafe.Clip(m.Topic))
+func (t *strays) drop(m *session.Inbound) {
+	if n := t.counts.unmatched.Add(1); n == 1 {
+		t.log.Warnf("mqtt: no subscription matches topic %q: it is dropped, and further ones are counted", logsafe.Clip(m.Topic))
 	}
-	r.drops.add(&r.drops.unmatched)
+	t.drops.add(&t.drops.unmatched)
 	m.Done()
 }

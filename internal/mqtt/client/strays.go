@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
@@ -31,7 +32,7 @@ var errNoSubscription = errors.New("no subscription")
 // The mutex is taken before that of the client, so that nothing overtakes a kept
 // message on the way to a handler that is just being registered.
 type strays struct {
-	at   *subscriber
+	strayWays
 	some atomic.Bool // there may be kept messages; only the read loop sets it
 
 	mu        sync.Mutex
@@ -43,6 +44,22 @@ type strays struct {
 	takenBack []takenBack         // oldest first
 	gone      *topic.Trie[uint32] // filters without a handler to come; nil are none
 	told      bool                // that a message came for one of those
+}
+
+// strayWays is where strays come from and go to.
+type strayWays struct {
+	cfg      *Config
+	clientID string // of the client's subscriber
+	session  string // client id of the session
+	log      Logger
+	counts   *counts
+	drops    *drops
+	sched    *delivery.Scheduler
+	lane     *delivery.Lane
+	letters  *delivery.Attempts[*Delivery] // makes dead letters of them
+	// matches reports whether a subscription takes a message, and hand gives it to those.
+	matches func(m *session.Inbound) bool
+	hand    func(m *session.Inbound)
 }
 
 // stray is one kept message.
@@ -68,7 +85,7 @@ func (t *strays) begin() {
 func (t *strays) extend() { t.until = time.Now().Add(t.grace()) }
 
 func (t *strays) grace() time.Duration {
-	if g := t.at.run.client.cfg.UnmatchedGrace; g != nil {
+	if g := t.cfg.UnmatchedGrace; g != nil {
 		return *g
 	}
 	return DefaultUnmatchedGrace
@@ -79,7 +96,7 @@ func (t *strays) grace() time.Duration {
 func (t *strays) take(m *session.Inbound) (found bool) {
 	t.mu.Lock()
 	t.some.Store(true)
-	if t.at.matches(m) { // registered a moment ago
+	if t.matches(m) { // registered a moment ago
 		t.some.Store(len(t.kept) > 0)
 		t.mu.Unlock()
 		return true
@@ -92,7 +109,7 @@ func (t *strays) take(m *session.Inbound) (found bool) {
 	if t.unwanted(m) || m.QoS == 0 {
 		t.some.Store(len(t.kept) > 0)
 		t.mu.Unlock()
-		t.at.drop(m)
+		t.drop(m)
 		return false
 	}
 	if gone := t.isGone(m); gone || m.IllFormed() != nil {
@@ -104,7 +121,7 @@ func (t *strays) take(m *session.Inbound) (found bool) {
 		if first {
 			t.tellGone(m)
 		}
-		t.at.settle([]stray{{m, now}})
+		t.settle([]stray{{m, now}})
 		return false
 	}
 	m.Own()
@@ -114,7 +131,7 @@ func (t *strays) take(m *session.Inbound) (found bool) {
 	t.arm(now)
 	t.mu.Unlock()
 	t.tellKept(m, t.grace())
-	t.at.settle(over)
+	t.settle(over)
 	return false
 }
 
@@ -133,11 +150,11 @@ func (t *strays) rematch() {
 func (t *strays) adopt() {
 	t.extend()
 	t.kept = slices.DeleteFunc(t.kept, func(s stray) bool {
-		if !t.at.matches(s.Inbound) {
+		if !t.matches(s.Inbound) {
 			return false
 		}
 		t.bytes -= int64(s.Size)
-		t.at.intake.hand(s.Inbound)
+		t.hand(s.Inbound)
 		return true
 	})
 	t.some.Store(len(t.kept) > 0)
@@ -155,7 +172,7 @@ func (t *strays) end(s stray) time.Time {
 // due takes the messages out that are not kept any longer: their time is up, or
 // they are the oldest of too many. The mutex is held.
 func (t *strays) due(now time.Time) (over []stray) {
-	c := &t.at.run.client.cfg
+	c := t.cfg
 	n := 0
 	for ; n < len(t.kept); n++ {
 		s := t.kept[n]
@@ -189,7 +206,7 @@ func (t *strays) expire() {
 		t.arm(now)
 	}
 	t.mu.Unlock()
-	t.at.settle(over)
+	t.settle(over)
 }
 
 // close forgets what is kept: it stays unacknowledged, for the broker to deliver
@@ -231,7 +248,7 @@ func (t *strays) remember(s *Subscription) {
 // unwanted reports whether a message belongs to a filter that was taken back, or
 // is a reply to a request of an earlier process. The mutex is held.
 func (t *strays) unwanted(m *session.Inbound) bool {
-	return isReply(t.at.run.id, m.Topic) || slices.ContainsFunc(t.takenBack, func(b takenBack) bool {
+	return isReply(t.clientID, m.Topic) || slices.ContainsFunc(t.takenBack, func(b takenBack) bool {
 		return m.Through(b.id) && topic.Match(b.filter, m.Topic)
 	})
 }

@@ -26,11 +26,9 @@ type subscriber struct {
 	batchers batchers
 	guests   guests
 
-	strays    strays
-	strayLane *delivery.Lane
-	strayFlow *delivery.Attempts[*Delivery]
-	resumed   atomic.Pointer[bool] // whether the first connection found the session
-	tidying   sync.Once
+	strays  strays
+	resumed atomic.Pointer[bool] // whether the first connection found the session
+	tidying sync.Once
 
 	claim claim
 }

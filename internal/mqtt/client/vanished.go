@@ -59,13 +59,12 @@ func (t *strays) quiet(ctx context.Context) bool {
 
 // tellGone tells of the first such message.
 func (t *strays) tellGone(m *session.Inbound) {
-	c := t.at.run.client
 	then := "a dead letter"
-	if c.cfg.Unmatched == event.UnmatchedDrop {
+	if t.cfg.Unmatched == event.UnmatchedDrop {
 		then = "dropped"
 	}
-	c.log.Warnf("mqtt: topic %q is of a filter that the session of %q has from an earlier version of the service, and that this one has no subscription for: the message is %s at once; further ones are counted",
-		logsafe.Clip(m.Topic), t.at.id, then)
+	t.log.Warnf("mqtt: topic %q is of a filter that the session of %q has from an earlier version of the service, and that this one has no subscription for: the message is %s at once; further ones are counted",
+		logsafe.Clip(m.Topic), t.session, then)
 }
 
 // tidy unsubscribes what vanished from the code. It waits as long as messages wait

@@ -31,6 +31,11 @@ type Delivery interface {
 	Kept() *Kept
 	// Keep takes what belongs to the message from now on.
 	Keep(k *Kept)
+	Wishes
+}
+
+// Wishes are what the subscription of a message has to say of its dead letter.
+type Wishes interface {
 	// EventID is that of the event in the message; "" is none.
 	EventID() string
 	// DeadLetterTopic is where a dead letter is published besides its store; def is

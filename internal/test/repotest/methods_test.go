@@ -46,7 +46,7 @@ func spread() []string {
 }
 
 // methodFiles returns the files that have methods of a type, by "package.Type".
-func methodFiles(fset *token.FileSet, files map[string]*ast.File) map[string][]string {
+func methodFiles(files map[string]*ast.File) map[string][]string {
 	found := make(map[string]map[string]bool)
 	for path, file := range files {
 		for _, decl := range file.Decls {
@@ -103,7 +103,7 @@ func TestMethodsOfATypeAreTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all, listed := methodFiles(fset, files), spread()
+	all, listed := methodFiles(files), spread()
 	if len(all) == 0 {
 		t.Fatal("no method found")
 	}
@@ -133,7 +133,7 @@ func TestMethodsAreFoundByFile(t *testing.T) {
 		}
 		files[name] = file
 	}
-	got := methodFiles(fset, files)
+	got := methodFiles(files)
 	if len(got) != 2 || !slices.Equal(got["p.T"], []string{"a.go", "b.go"}) || !slices.Equal(got["p.U"], []string{"a.go"}) {
 		t.Errorf("%v", got)
 	}
