@@ -12,7 +12,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadletterfile"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter/deadlettersql"
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/growth"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/costtest"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/postgres"
 )
 
@@ -23,7 +23,7 @@ import (
 func BenchmarkGrowth(b *testing.B) {
 	pg := postgres.NewServer()
 	defer func() { _ = pg.Close() }()
-	for _, n := range growth.Sizes(b) {
+	for _, n := range costtest.Sizes(b) {
 		for name, open := range map[string]func(*testing.B) deadletter.Store{
 			"file": fileLetters,
 			"sqlite": func(b *testing.B) deadletter.Store {
@@ -111,7 +111,7 @@ func measureLetters(b *testing.B, s deadletter.Store, n int) {
 	b.Helper()
 	ctx := b.Context()
 	stats := func() error { _, err := s.Stats(ctx); return err }
-	times := growth.New(b)
+	times := costtest.New(b)
 	times.Do("put-first", func() error { return s.Put(ctx, numbered(0, deadletter.Dead)) })
 	times.Do("stats-first", stats)
 	next := n

@@ -12,7 +12,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup/dedupsql"
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/growth"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/costtest"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/postgres"
 )
 
@@ -23,7 +23,7 @@ import (
 func BenchmarkGrowth(b *testing.B) {
 	pg := postgres.NewServer()
 	defer func() { _ = pg.Close() }()
-	for _, n := range growth.Sizes(b) {
+	for _, n := range costtest.Sizes(b) {
 		for name, open := range map[string]func(*testing.B) dedup.Window{
 			"memory": func(b *testing.B) dedup.Window { b.Helper(); return fullMemory(b, n) },
 			"sqlite": func(b *testing.B) dedup.Window {
@@ -79,7 +79,7 @@ func fullTable(b *testing.B, db *sql.DB, n int) dedup.Window {
 func measureWindow(b *testing.B, w dedup.Window) {
 	b.Helper()
 	ctx := b.Context()
-	times := growth.New(b)
+	times := costtest.New(b)
 	once := func(id string, want bool) func() error {
 		return func() error {
 			if duplicate, err := w.Once(ctx, id, nothing); err != nil || duplicate != want {

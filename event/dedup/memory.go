@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/optioncheck"
 )
 
 // Defaults of [MemoryOptions].
@@ -33,7 +33,7 @@ type MemoryOptions struct {
 // NewMemory returns a window that lasts as long as the process. It fails for
 // negative bounds.
 func NewMemory(o MemoryOptions) (Window, error) {
-	err := option.NotNegative("dedup: memory", map[string]int64{"MaxIDs": int64(o.MaxIDs)}, map[string]time.Duration{"TTL": o.TTL})
+	err := optioncheck.NotNegative("dedup: memory", map[string]int64{"MaxIDs": int64(o.MaxIDs)}, map[string]time.Duration{"TTL": o.TTL})
 	if err != nil {
 		return nil, err
 	}

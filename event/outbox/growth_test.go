@@ -9,7 +9,7 @@ import (
 
 	_ "modernc.org/sqlite"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/growth"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/costtest"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxfile"
@@ -26,7 +26,7 @@ import (
 func BenchmarkGrowth(b *testing.B) {
 	pg := postgres.NewServer()
 	defer func() { _ = pg.Close() }()
-	for _, n := range growth.Sizes(b) {
+	for _, n := range costtest.Sizes(b) {
 		for name, open := range map[string]func(*testing.B) func() outbox.Store{
 			"file": fileStores, "sqlite": sqliteStores,
 			"postgres": func(b *testing.B) func() outbox.Store { b.Helper(); return sqlStores(b, pg.Open(b)) },
@@ -95,7 +95,7 @@ func measure(b *testing.B, n int, open func() outbox.Store) {
 		fail(s.Append(ctx, es...))
 	}
 	fail(s.Close())
-	times := growth.New(b)
+	times := costtest.New(b)
 	timed := func(name string, do func()) { times.Do(name, func() error { do(); return nil }) }
 	var before, after runtime.MemStats
 	runtime.GC()

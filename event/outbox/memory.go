@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/optioncheck"
 )
 
 // MemoryOptions bound a store of [NewMemory].
@@ -26,7 +26,7 @@ type MemoryOptions struct {
 // NewMemory returns a store for tests and development: its entries are gone
 // with the process. It fails for negative bounds.
 func NewMemory(o MemoryOptions) (Store, error) {
-	err := option.NotNegative("outbox: memory", map[string]int64{
+	err := optioncheck.NotNegative("outbox: memory", map[string]int64{
 		"MaxEntries": int64(o.MaxEntries), "MaxBytes": o.MaxBytes,
 		"MaxQuarantined": int64(o.MaxQuarantined), "MaxQuarantinedBytes": o.MaxQuarantinedBytes,
 	}, nil)

@@ -17,7 +17,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/boltfile"
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/optioncheck"
 )
 
 var (
@@ -93,7 +93,7 @@ func Open(path string, o Options) (*Store, error) {
 	if path == "" {
 		return nil, errors.New("deadletter file: the path is empty, want that of a file")
 	}
-	err := option.NotNegative(fmt.Sprintf("deadletter file %q", path), map[string]int64{
+	err := optioncheck.NotNegative(fmt.Sprintf("deadletter file %q", path), map[string]int64{
 		"MaxLetters": int64(o.MaxLetters), "MaxBytes": o.MaxBytes, "Share": int64(o.Share),
 	},
 		map[string]time.Duration{"LockTimeout": o.LockTimeout})

@@ -14,7 +14,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/headerjson"
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/optioncheck"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/tablesize"
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
@@ -73,7 +73,7 @@ func New(db *sql.DB, o Options) (*Store, error) {
 		o.Dialect = d
 		errs = append(errs, err)
 	}
-	errs = append(errs, option.NotNegative("deadlettersql", map[string]int64{
+	errs = append(errs, optioncheck.NotNegative("deadlettersql", map[string]int64{
 		"MaxLetters": int64(o.MaxLetters), "MaxBytes": o.MaxBytes, "Share": int64(o.Share),
 	}, nil))
 	if err := errors.Join(append(errs, sqldialect.CheckName(o.Table))...); err != nil {

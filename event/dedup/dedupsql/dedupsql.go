@@ -21,7 +21,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/optioncheck"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
@@ -82,7 +82,7 @@ func New(db *sql.DB, o Options) (*Window, error) {
 		o.Dialect = d
 		errs = append(errs, err)
 	}
-	errs = append(errs, option.NotNegative("dedupsql", nil, map[string]time.Duration{"TTL": o.TTL}))
+	errs = append(errs, optioncheck.NotNegative("dedupsql", nil, map[string]time.Duration{"TTL": o.TTL}))
 	if err := errors.Join(append(errs, sqldialect.CheckName(o.Table))...); err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/boltfile"
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/optioncheck"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/record"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
@@ -107,7 +107,7 @@ func Open(path string, o Options) (*Store, error) {
 	if path == "" {
 		return nil, errors.New("outbox file: the path is empty, want that of a file")
 	}
-	err := option.NotNegative(fmt.Sprintf("outbox file %q", path), map[string]int64{
+	err := optioncheck.NotNegative(fmt.Sprintf("outbox file %q", path), map[string]int64{
 		"MaxEntries": int64(o.MaxEntries), "MaxBytes": o.MaxBytes,
 		"MaxQuarantined": int64(o.MaxQuarantined), "MaxQuarantinedBytes": o.MaxQuarantinedBytes,
 	}, map[string]time.Duration{"LockTimeout": o.LockTimeout})

@@ -19,7 +19,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/kratos-mqtt/kratos-mqtt/event/internal/option"
+	"github.com/kratos-mqtt/kratos-mqtt/event/internal/optioncheck"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/sqldialect"
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/tablesize"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
@@ -109,7 +109,7 @@ func New(db *sql.DB, o Options) (*Store, error) {
 		errs = append(errs, err)
 	}
 	errs = append(errs, sqldialect.CheckName(o.Table))
-	errs = append(errs, option.NotNegative("outboxsql", map[string]int64{
+	errs = append(errs, optioncheck.NotNegative("outboxsql", map[string]int64{
 		"MaxEntries": int64(o.MaxEntries), "MaxBytes": o.MaxBytes,
 		"MaxQuarantined": int64(o.MaxQuarantined), "MaxQuarantinedBytes": o.MaxQuarantinedBytes,
 	}, map[string]time.Duration{"Lease": o.Lease, "Patience": o.Patience}))

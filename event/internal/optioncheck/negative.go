@@ -1,5 +1,5 @@
-// Package option checks the options of stores.
-package option
+// Package optioncheck checks the options of stores.
+package optioncheck
 
 import (
 	"errors"

@@ -1,5 +1,5 @@
-// Package growth measures what operations of a store cost beside many entries.
-package growth
+// Package costtest measures what operations of a store cost beside many entries.
+package costtest
 
 import (
 	"cmp"
