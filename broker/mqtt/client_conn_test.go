@@ -127,7 +127,7 @@ func TestClientConn(t *testing.T) {
 			case <-time.After(10 * time.Second):
 				t.Fatal("nothing arrived")
 			}
-			d := e.RawMessage().(*bridge.Event).Delivery()
+			d := e.RawMessage().(*bridge.Event).Delivery
 			if textOf(e.Message().Body.(proto.Message)) != "x" || d.QoS != 2 || !d.Retain {
 				t.Errorf("message %+v", d)
 			}

@@ -27,7 +27,7 @@ func (h *handling) Value(key any) any {
 // begin puts the Transport of an attempt into its context, as
 // transport.NewServerContext does.
 func (c *chained) begin(ctx context.Context, e broker.Event, own *bridge.Event) (context.Context, *Transport) {
-	h := &handling{ctx, Transport{chained: c, event: e, own: own, delivery: own.Delivery(), request: requestHeader(own)}}
+	h := &handling{ctx, Transport{chained: c, event: e, own: own, delivery: own.Delivery, request: requestHeader(own)}}
 	return h, &h.transport
 }
 

@@ -28,7 +28,7 @@ func TestReplierChoosesNoStatusCode(t *testing.T) {
 	c := carrier{mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("5"), false}
 	replier, b := c.broker(t), c.broker(t)
 	_, err := replier.Subscribe("ask/+", func(ctx context.Context, e broker.Event) error {
-		in := e.RawMessage().(*bridge.Event).Delivery().Properties
+		in := e.RawMessage().(*bridge.Event).Delivery.Properties
 		code := strings.TrimPrefix(e.Topic(), "ask/")
 		return replier.Publish(ctx, in.ResponseTopic, broker.NewMessage([]byte("{}")),
 			bridge.PublishOption(func(p *bridge.PublishSettings) { p.Correlation = in.CorrelationData }),

@@ -51,7 +51,7 @@ func (r *registration) register(h event.Handler) {
 	case m.Reply != nil:
 		r.replies = append(r.replies, m.Operation)
 	}
-	ids := new(bridge.IDScope)
+	ids := new(client.IDScope)
 	for i := range m.Filters {
 		text := r.prefix.text + m.Filters[i]
 		r.filters = append(r.filters, filter{m.Operation, text})
@@ -148,7 +148,7 @@ func (r *registration) settings(s *bridge.SubscribeSettings, c *chained, h *even
 	if m.Reply != nil {
 		s.OnUndecodable(c.refuse)
 	}
-	s.Method = &bridge.Method{
+	s.Method = &client.Method{
 		ID: ofMessage(m.ID), Key: ofMessage(m.Key),
 		KeysSpan: r.options.KeysSpan(m),
 		Levels:   r.prefix.tenant(),

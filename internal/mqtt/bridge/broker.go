@@ -10,11 +10,9 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/sequence"
 )
@@ -29,18 +27,12 @@ type Broker struct {
 	settings Settings
 	client   *client.Client // the last one that could be made; it has the subscriptions
 
-	dedups
-	contradictions contradictions
-	requests       *request.Pending[*Event]
-	replies        request.Replies // of ours to requests of others
-	gaps           *sequence.Gaps
-	grants         grants    // of the subscriptions
-	unnamed        sync.Once // says that nothing is kept without a client id
-	unplaced       sync.Once // says that there is no place for a sequence
-	names          names     // of what was subscribed to
-	losses         envelope.Losses
-
-	deletions atomic.Int64 // empty messages that no handler was called for
+	requests *request.Pending[*Event]
+	replies  request.Replies // of ours to requests of others
+	gaps     *sequence.Gaps
+	grants   grants    // of the subscriptions
+	unplaced sync.Once // says that there is no place for a sequence
+	losses   envelope.Losses
 }
 
 var _ broker.Broker = (*Broker)(nil)
@@ -58,11 +50,9 @@ type state struct {
 	publish broker.PublishHandler
 
 	told     *hookSet // the user's hooks
-	policies policies
 	retries  Retry
 	envelope *envelope.Settings
 
-	window   dedup.Window
 	outbox   *outbox.Outbox    // nil sends at once
 	sequence *sequence.Numbers // nil numbers nothing
 
@@ -138,12 +128,11 @@ func (b *Broker) open() *state {
 		s.log = client.Silence
 	}
 	s.hooks(&cfg, b.settings.OnDisconnect)
-	policies, bad := readPolicies(b.settings.subscriber, parking.CannotPark(cfg.DeadLetters, cfg.ClientID))
-	s.policies = policies
-	problems = errors.Join(problems, s.delivery(&b.settings, &cfg), bad)
+	problems = errors.Join(problems, s.delivery(&b.settings, &cfg))
 	s.cfg = cfg
 	form, notAllowed := s.newEnvelope(&b.settings)
 	s.envelope, problems = form, errors.Join(problems, notAllowed)
+	cfg.Envelope, cfg.Subscriber = form, b.settings.subscriber
 	publish, err := Wrap(s.send, b.options.PublishMiddlewares)
 	s.publish = publish
 	problems = errors.Join(problems, err)
@@ -162,11 +151,11 @@ func (b *Broker) open() *state {
 func (s *state) delivery(from *Settings, cfg *client.Config) error {
 	s.told, _ = sortHooks(from.Hooks) // resolve reports what is wrong
 	s.told.log, cfg.Hooks = s.log, s.told.client()
-	s.window, s.retries = from.Dedup, from.Retry
+	cfg.Dedup, s.retries = from.Dedup, from.Retry
 	if from.Sequence {
 		s.sequence = sequence.NewNumbers(cfg.ClientID)
 	}
-	cfg.Arrived, cfg.Replied, cfg.Granted = s.broker.onArrival, s.broker.replied, s.broker.grants.note
+	cfg.Arrived, cfg.ArrivedEvent, cfg.Replied, cfg.Granted = s.broker.onArrival, s.broker.inEvent, s.broker.replied, s.broker.grants.note
 	cfg.NewDelivery = newDelivery
 	var err error
 	if s.outbox, err = s.outboxOf(from.Outbox, timeoutOf(cfg)); s.outbox != nil {

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"sync"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
@@ -68,32 +65,4 @@ func ofTheLetter(err error) bool {
 		return true
 	}
 	return false
-}
-
-// names are the filters and operations that were subscribed to.
-type names struct {
-	mu  sync.Mutex
-	all map[string]struct{}
-}
-
-func (n *names) add(all ...string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.all == nil {
-		n.all = make(map[string]struct{})
-	}
-	for _, name := range all {
-		n.all[name] = struct{}{}
-	}
-}
-
-// warnUnmatched says which keys of the configuration are about nothing.
-func (s *state) warnUnmatched(known *names) {
-	known.mu.Lock()
-	defer known.mu.Unlock()
-	for _, name := range slices.Sorted(maps.Keys(s.policies.by)) {
-		if _, ok := known.all[name]; !ok {
-			s.log.Warnf("mqtt: subscriber.subscriptions[%q] matches no subscription: want a topic filter or an operation", name)
-		}
-	}
 }

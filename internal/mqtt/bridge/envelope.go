@@ -76,16 +76,3 @@ func (s *state) encode(m *Message, topic string, msg *broker.Message, codecName 
 	}
 	return s.envelope.Encode(m)
 }
-
-// open reads a delivery, whose body is not decoded yet. The event is there also with
-// an error.
-func (s *state) open(d *client.Delivery) (*Event, error) {
-	read, err := s.envelope.Open(d.Inbound, d.Letters())
-	e, ok := d.Front.(*Event)
-	if d.Front = nil; !ok { // a handler may have kept that of an earlier attempt
-		e = new(Event)
-	}
-	e.Event, e.delivery = read, d
-	e.msg = broker.Message{ID: e.ID(), Headers: headersOf(e.Header()), Partition: -1, Offset: -1, Msg: e}
-	return e, err
-}

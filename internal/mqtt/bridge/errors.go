@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"context"
 	"errors"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
@@ -29,16 +28,3 @@ func badRequest(op, topic, what string) error {
 
 // clip keeps a bad topic from filling a log.
 func clip(topic string) string { return logsafe.Clip(topic) }
-
-// classify dead-letters at once what no retry can help: the message cannot be
-// decoded, or the handler says by the code of a Kratos error that it is to blame.
-func classify(err error) event.Verdict {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return event.Retry
-	}
-	switch event.StatusOf(err).Code {
-	case 400, 413, 422, 501:
-		return event.DeadLetter
-	}
-	return event.Retry
-}

@@ -4,19 +4,14 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
 // Event is one message on its way through one handler, as kratos-transport
 // shows it. It belongs to one attempt.
 type Event struct {
-	envelope.Event
-	delivery *client.Delivery
-	codec    envelope.Codec // the subscription's
-	msg      broker.Message
-	err      error
-	begun    bool   // the handler was called
-	mismatch string // field that the payload had otherwise than the topic
+	*client.Delivery
+	msg broker.Message
+	err error
 }
 
 var _ broker.Event = (*Event)(nil)
@@ -34,6 +29,17 @@ func newDelivery() *client.Delivery {
 	return &a.Delivery
 }
 
+// newEvent shows a delivery as it was read.
+func newEvent(d *client.Delivery) *Event {
+	e, ok := d.Front.(*Event)
+	if d.Front = nil; !ok { // a handler may have kept that of an earlier attempt
+		e = new(Event)
+	}
+	e.Delivery = d
+	e.msg = broker.Message{ID: d.ID(), Headers: headersOf(d.Header()), Partition: -1, Offset: -1, Msg: e, Body: d.Body}
+	return e
+}
+
 // headersOf keeps the last value of a key, because kratos-transport's headers
 // are single-valued.
 func headersOf(list []client.UserProperty) broker.Headers {
@@ -48,7 +54,7 @@ func headersOf(list []client.UserProperty) broker.Headers {
 }
 
 // Topic is the name that the message was published on.
-func (e *Event) Topic() string { return e.delivery.Topic }
+func (e *Event) Topic() string { return e.Delivery.Topic }
 
 // Message is the decoded message. Its AckSuccess is the event's Ack. A body that is
 // the payload's bytes shares up to 4 KiB of memory with other messages: who keeps it
@@ -59,14 +65,11 @@ func (e *Event) Message() *broker.Message { return &e.msg }
 // whatever a middleware wrapped around it.
 func (e *Event) RawMessage() any { return e }
 
-// Delivery is the message as it arrived.
-func (e *Event) Delivery() *client.Delivery { return e.delivery }
-
 // Ack acknowledges the message when the subscription disabled automatic
 // acknowledgement; otherwise a nil error of the handler does. It may be called
 // later and from any goroutine; again it does nothing.
 func (e *Event) Ack() error {
-	e.delivery.Ack()
+	e.Delivery.Ack()
 	return nil
 }
 

@@ -101,6 +101,7 @@ func (s *hookSet) client() client.Hooks {
 		Retrying:     each(s.retry, event.RetryHook.OnRetry),
 		DeadLettered: each(s.deadLetter, event.DeadLetterHook.OnDeadLetter),
 		Parked:       each(s.park, event.ParkHook.OnPark),
+		Duplicate:    each(s.duplicate, event.DuplicateHook.OnDuplicate),
 		Held:         eachLater(s.held, event.HeldHook.OnHeld),
 		Connected:    eachLater(s.connect, event.ConnectHook.OnConnect),
 		Disconnected: eachLater(s.disconnect, event.DisconnectHook.OnDisconnect),

@@ -34,7 +34,6 @@ func (b *Broker) Start(ctx context.Context) error {
 	if s.err != nil {
 		return s.err
 	}
-	s.warnUnmatched(&b.names)
 	if err := s.client.Start(ctx); err != nil {
 		return client.ErrorOf("connect", "", err)
 	}

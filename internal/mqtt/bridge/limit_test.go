@@ -56,28 +56,30 @@ func TestHeaderLimitsOfPublish(t *testing.T) {
 
 // pipeline is a consumer whose handler panics, fails or returns as the message
 // tells.
-func pipeline(tb testing.TB, carrier bool) func(d *client.Delivery) (handled bool, err error) {
+func pipeline(tb testing.TB, carrier bool) (*client.Subscription, func(d *client.Delivery) (handled bool, err error)) {
 	tb.Helper()
 	opts := []broker.Option{broker.WithAddress("mqtt://127.0.0.1:1"), broker.WithCodec("json")}
 	if carrier {
 		source := "/s"
 		opts = append(opts, Option(func(s *Settings) { s.CloudEvents = &source }))
 	}
-	b := New(opts...)
-	s := b.state()
-	if s.err != nil {
-		tb.Fatal(s.err)
-	}
-	return func(d *client.Delivery) (handled bool, err error) {
-		handler := func(_ context.Context, e broker.Event) error {
-			handled = true
-			if v, ok := e.Message().Body.(*structpb.Value); ok && v.GetBoolValue() {
-				panic(e.Message().Headers)
-			}
-			return nil
+	var handled bool
+	handler := func(_ context.Context, e broker.Event) error {
+		handled = true
+		if v, ok := e.Message().Body.(*structpb.Value); ok && v.GetBoolValue() {
+			panic(e.Message().Headers)
 		}
-		c := &consumer{broker: b, handler: handler, codec: s.options.Codec, binder: func() any { return new(structpb.Value) }, values: context.Background()}
+		return nil
+	}
+	got, err := New(opts...).Subscribe("a", handler, func() any { return new(structpb.Value) })
+	if err != nil {
+		tb.Fatal(err)
+	}
+	sub := got.(*subscriber).sub
+	return sub, func(d *client.Delivery) (ran bool, err error) {
+		handled = false
 		defer func() {
+			ran = handled
 			if v := recover(); v != nil {
 				if !handled {
 					panic(v)
@@ -85,8 +87,8 @@ func pipeline(tb testing.TB, carrier bool) func(d *client.Delivery) (handled boo
 				err = errors.New("handler panicked")
 			}
 		}()
-		err = c.handle(context.Background(), d)
-		c.failed(context.Background(), d, err)
+		err = sub.Handler(context.Background(), d)
+		sub.OnDeadLetter(context.Background(), d, err)
 		return handled, err
 	}
 }
@@ -115,7 +117,9 @@ func FuzzConsume(f *testing.F) {
 		f.Add(deep, contentType, "traceparent", "00-", uint8(1), true)
 		f.Add(bytes.Repeat([]byte{0x0A, 0}, 200), contentType, "", "", uint8(1), true)
 	}
-	consumers := map[bool]func(*client.Delivery) (bool, error){false: pipeline(f, false), true: pipeline(f, true)}
+	sub, bare := pipeline(f, false)
+	_, unwrapping := pipeline(f, true)
+	consumers := map[bool]func(*client.Delivery) (bool, error){false: bare, true: unwrapping}
 	f.Fuzz(func(t *testing.T, payload []byte, contentType, key, value string, headers uint8, carrier bool) {
 		m := &client.Inbound{Topic: "a", Retain: true, Payload: payload, Properties: &client.Properties{ContentType: contentType}}
 		for range headers {
@@ -124,7 +128,7 @@ func FuzzConsume(f *testing.F) {
 		if contentType == "" && headers == 0 {
 			m.Properties = nil
 		}
-		handled, err := consumers[carrier](&client.Delivery{Inbound: m})
+		handled, err := consumers[carrier](&client.Delivery{Event: envelope.Event{Inbound: m}})
 		skipped := err == nil && !handled && len(payload) == 0 // what deletes a retained message
 		if handled == (err != nil && err.Error() != "handler panicked") && !skipped {
 			t.Fatalf("handled %v, error %v", handled, err)
@@ -135,7 +139,7 @@ func FuzzConsume(f *testing.F) {
 		if err == nil || handled {
 			return
 		}
-		if classify(err) != event.DeadLetter {
+		if sub.Classify(err) != event.DeadLetter {
 			t.Fatalf("%v is tried again", err)
 		}
 		if strings.ContainsAny(err.Error(), "\n\r\x1b\x00") || len(err.Error()) > 2000 {
@@ -152,9 +156,9 @@ func FuzzHeaders(f *testing.F) {
 	f.Add("statuscode", "500", "statusreason", "a\nb", "statusmessage", "\x1b")
 	f.Fuzz(func(t *testing.T, k1, v1, k2, v2, k3, v3 string) {
 		list := []client.UserProperty{{Key: k1, Value: v1}, {Key: k2, Value: v2}, {Key: k3, Value: v3}}
-		d := &client.Delivery{Inbound: &client.Inbound{Topic: "a", Properties: &client.Properties{User: list}}}
-		s := &state{envelope: new(envelope.Settings)}
-		e, err := s.open(d)
+		d := &client.Delivery{Event: envelope.Event{Inbound: &client.Inbound{Topic: "a", Properties: &client.Properties{User: list}}}}
+		err := new(envelope.Settings).Open(&d.Event, false)
+		e := newEvent(d)
 		if (err != nil) != (envelope.CheckHeaders(list) != nil) {
 			t.Fatalf("%q: %v", list, err)
 		}

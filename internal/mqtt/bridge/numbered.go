@@ -55,9 +55,9 @@ func (b *Broker) onArrival(m *client.Inbound) {
 
 // inEvent looks at a message whose number is in a structured event, which only
 // its handler reads. Other attempts and handlers see a duplicate.
-func (b *Broker) inEvent(e *Event) {
-	if e.CloudEvent() != nil && !e.delivery.Retain && !e.delivery.Shared() {
-		b.gapsIn(e.delivery.Topic, e.CloudEvent())
+func (b *Broker) inEvent(d *client.Delivery) {
+	if !d.Retain && !d.Shared() {
+		b.gapsIn(d.Topic, d.CloudEvent())
 	}
 }
 

@@ -57,7 +57,7 @@ func (s *state) replyDropped(a *Answer, err error) {
 	if len(s.told.reply) == 0 {
 		return
 	}
-	info := event.ReplyDroppedInfo{Delivery: a.event.delivery.Info(a.event.delivery.Attempt), ResponseTopic: clip(a.topic), Err: err}
+	info := event.ReplyDroppedInfo{Delivery: a.event.Info(a.event.Attempt), ResponseTopic: clip(a.topic), Err: err}
 	if e, ok := errors.AsType[*event.Error](err); ok {
 		info.Reason = e.Reason
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 )
@@ -22,7 +23,7 @@ import (
 func (a *Answer) Send(ctx context.Context, body any, header []client.UserProperty, failure error) error {
 	status := a.status(failure)
 	if a.refused == nil {
-		return a.of.broker.replies.Run(func() error { return a.attempt(ctx, body, header, status) }, a.event.delivery.Await)
+		return a.of.broker.replies.Run(func() error { return a.attempt(ctx, body, header, status) }, a.event.Await)
 	}
 	a.of.broker.state().replyDropped(a, a.refused)
 	return nil
@@ -64,7 +65,7 @@ func (a *Answer) send(ctx context.Context, body any, header []client.UserPropert
 		return s.publish(ctx, a.topic, broker.NewMessage(body), PublishOption(func(p *PublishSettings) { *p = own }))
 	}
 	if status == nil {
-		err := publish(PublishSettings{User: header, codec: s.envelope.CodecFor(a.event.codec, a.event.ContentType(), body)}, body)
+		err := publish(PublishSettings{User: header, codec: s.envelope.CodecFor(a.codec(), a.event.ContentType(), body)}, body)
 		if !unsendable(err) {
 			return err
 		}
@@ -79,7 +80,7 @@ func (a *Answer) send(ctx context.Context, body any, header []client.UserPropert
 // time is how long the one attempt may take.
 func (a *Answer) time(s *state) time.Duration {
 	var expiry time.Duration
-	if p := a.event.delivery.Properties; p != nil {
+	if p := a.event.Properties; p != nil {
 		expiry = p.Expiry
 	}
 	return request.Time(s.timeout(), expiry)
@@ -97,4 +98,12 @@ func (a *Answer) transmit(ctx context.Context, m *Message) error {
 func unsendable(err error) bool {
 	var e *event.Error
 	return errors.As(err, &e) && (e.Reason == event.ReasonCodec || e.Reason == event.ReasonTooLarge || e.Reason == event.ReasonBadRequest)
+}
+
+// codec is that of the subscription; nil is none.
+func (a *Answer) codec() envelope.Codec {
+	if sub := a.event.Subscription(); sub != nil && sub.Typed != nil {
+		return sub.Typed.Codec
+	}
+	return nil
 }

@@ -38,7 +38,7 @@ func TestNoAnswerUnlessAskedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := &client.Inbound{Topic: "a", Properties: new(client.Properties)}
-	e := &Event{Event: envelope.Event{Inbound: in}, delivery: &client.Delivery{Inbound: in}}
+	e := newEvent(&client.Delivery{Event: envelope.Event{Inbound: in}})
 	if a := r.Answer(e, nil); a != nil {
 		t.Error("an answer that nobody asks for")
 	}

@@ -130,7 +130,8 @@ func (s *state) result(topic string, e *Event, o *broker.RequestOptions, own *Re
 // their connection, and waits for nothing.
 func (b *Broker) replied(d *client.Delivery) {
 	s := b.state()
-	e, err := s.open(d)
+	err := s.envelope.Open(&d.Event, d.Letters())
+	e := newEvent(d)
 	_, correlation := e.Reply()
 	if err != nil {
 		correlation = nil // nobody waits for that

@@ -8,7 +8,6 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
 // subscribeTimeout bounds the wait for a SUBACK of a Subscribe that has no
@@ -40,64 +39,88 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 		return nil, s.err
 	}
 	o, own := readSubscribeOptions(opts)
-	c, err := s.consumer(topic, handler, binder, &o, &own)
-	if err != nil {
-		return nil, err
-	}
 	filter, err := client.Filter(topic, o.Queue, own.Broad)
 	if err != nil {
 		return nil, client.ErrorOf("subscribe", topic, err)
 	}
-	sub, err := subscription(filter, &o, &own)
-	if err != nil {
-		return nil, badRequest("subscribe", topic, err.Error())
-	}
-	release, err := c.claim(s, filter, &o, &own)
+	sub, err := s.subscription(topic, filter, handler, binder, &o, &own)
 	if err != nil {
 		return nil, err
 	}
-	known := []string{own.Operation, topic, filter}
-	b.names.add(known...) // also of a subscription that is refused: its key is right
-	p := s.policies.policy(own.policy(sub), known...)
-	p.apply(sub)
-	p.place(sub, own.Operation, topic)
-	sub.Letters = own.Letters || topic == s.cfg.DeadLetterTopic
-	sub.Handler, sub.OnDeadLetter, sub.EventID = c.handle, c.failed, c.eventID
-	c.trusts = p.trustsSender()
-	c.describe(sub)
-	c.collect(sub)
 	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
 	defer cancel()
 	if _, err := s.client.Subscribe(ctx, sub); err != nil {
-		release()
 		return nil, client.ErrorOf("subscribe", topic, err)
 	}
-	if own.QoS > 0 && s.cfg.ClientID == "" {
-		b.unnamed.Do(func() {
-			s.log.Warnf("mqtt: no client id: messages published while the process is down are not kept (first for filter %q)", filter)
-		})
-	}
-	return &subscriber{broker: b, topic: topic, options: o, sub: sub, release: release}, nil
+	return &subscriber{broker: b, topic: topic, options: o, sub: sub}, nil
 }
 
-func (s *state) consumer(topic string, handler broker.Handler, binder broker.Binder, o *broker.SubscribeOptions, own *SubscribeSettings) (*consumer, error) {
+// subscription returns what the client is to know of a subscription.
+func (s *state) subscription(topic, filter string, handler broker.Handler, binder broker.Binder, o *broker.SubscribeOptions, own *SubscribeSettings) (*client.Subscription, error) {
 	codec, err := s.envelope.Named(own.Codec)
-	if err == nil && binder != nil {
-		err = envelope.CheckDecodable(codec, binder())
-	}
 	if err != nil {
 		return nil, codecError("subscribe", topic, err)
 	}
 	if handler, err = Wrap(handler, o.Middlewares); err == nil {
 		handler, err = Wrap(handler, s.options.SubscriberMiddlewares)
 	}
+	var sub *client.Subscription
+	if err == nil {
+		sub, err = subscription(filter, o, own)
+	}
 	if err != nil {
 		return nil, badRequest("subscribe", topic, err.Error())
 	}
-	return &consumer{
-		broker: s.broker, filter: topic, codec: codec, binder: binder, values: valuesOf(o.Context), refuse: own.refuse, method: own.Method, batch: own.Batch,
-		handler: handler,
-	}, nil
+	sub.Handler = func(ctx context.Context, d *client.Delivery) error { return handler(ctx, newEvent(d)) }
+	sub.Letters = own.Letters || topic == s.cfg.DeadLetterTopic
+	sub.IgnoreRetained = own.IgnoreRetained
+	sub.Typed = &client.Typed{
+		Operation: own.Operation, Topic: topic, Codec: codec, New: binder, Method: own.Method, IDField: own.IDField,
+		IDsSpanTopics: own.IDsSpanTopics, IDScope: own.IDScope, Values: valuesOf(o.Context), TrustSender: own.TrustSender,
+		Span: s.tracer.span(), Undecodable: own.undecodable(), Failed: s.failed(), Reasons: own.Reasons,
+		OwnSession: own.OwnSession, SessionName: own.SessionName,
+	}
+	if own.Batch != nil {
+		sub.Typed.Batch = own.Batch.typed()
+	}
+	return sub, nil
+}
+
+// undecodable is what the option says, nil for nothing.
+func (s *SubscribeSettings) undecodable() func(context.Context, *client.Delivery, error) error {
+	if s.refuse == nil {
+		return nil
+	}
+	return func(ctx context.Context, d *client.Delivery, err error) error { return s.refuse(ctx, newEvent(d), err) }
+}
+
+// failed calls the generic error handler before a message is dead-lettered; nil is
+// none.
+func (s *state) failed() func(context.Context, *client.Delivery, error) {
+	b := s.broker
+	return func(ctx context.Context, d *client.Delivery, cause error) {
+		s := b.state()
+		h := s.options.ErrorHandler
+		if h == nil {
+			return
+		}
+		s.protect("error handler", func() {
+			e := newEvent(d)
+			e.err = cause
+			if err := h(ctx, e); err != nil {
+				s.log.Errorf("mqtt: error handler failed: topic %q: %v", d.Topic, err)
+			}
+		})
+	}
+}
+
+// valuesOf returns the values of a subscription's context without its end, which
+// the context package would take for that of the attempt; nil without any.
+func valuesOf(ctx context.Context) context.Context {
+	if ctx == nil || ctx == context.Background() {
+		return nil
+	}
+	return context.WithoutCancel(ctx)
 }
 
 // subscriber is the handle of one registration.
@@ -106,7 +129,6 @@ type subscriber struct {
 	topic   string
 	options broker.SubscribeOptions
 	sub     *client.Subscription
-	release func() // its place among those that know duplicates
 	closed  atomic.Bool
 }
 
@@ -124,7 +146,6 @@ func (s *subscriber) Unsubscribe(bool) error {
 	if !s.closed.CompareAndSwap(false, true) {
 		return nil
 	}
-	s.release()
 	s.broker.mu.RLock()
 	defer s.broker.mu.RUnlock()
 	s.broker.gaps.Forget() // what is published from now on is not meant for us

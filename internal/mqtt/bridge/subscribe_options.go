@@ -25,11 +25,11 @@ type SubscribeSettings struct {
 	OrderingKey    func(event.Incoming) string // nil is the topic
 	IDField        string                      // of the message, which counts over its header
 	IDsSpanTopics  bool                        // ids are unique over topics
-	IDScope        *IDScope                    // of several filters; nil is one of its own
+	IDScope        *client.IDScope             // of several filters; nil is one of its own
 
-	Operation  string  // beside the topic filter
-	Method     *Method // of generated code; nil is a subscription by hand
-	Batch      *Batch  // nil handles each message by itself
+	Operation  string         // beside the topic filter
+	Method     *client.Method // of generated code; nil is a subscription by hand
+	Batch      *Batch         // nil handles each message by itself
 	Budget     time.Duration
 	MaxBackoff time.Duration
 	Exhausted  event.Exhausted
@@ -87,14 +87,14 @@ func subscription(filter string, o *broker.SubscribeOptions, s *SubscribeSetting
 	}
 	var err error
 	sub.Exhausted = s.Exhausted
-	if bad := checkExhausted(s.Exhausted); bad != nil {
+	if bad := client.CheckExhausted(s.Exhausted); bad != nil {
 		err = fmt.Errorf("exhausted %q %w", s.Exhausted, bad)
 	}
 	if n := s.ParkMaxAttempts; n != nil {
 		if *n < 0 {
 			err = errors.Join(err, fmt.Errorf("%d attempts at a parked message, want 0 or more", *n))
 		}
-		sub.ParkMaxAttempts = parkAttempts(*n)
+		sub.ParkMaxAttempts = client.ParkAttempts(*n)
 	}
 	sub.RetainHandling, sub.NoLocal = s.RetainHandling, s.NoLocal
 	if key := s.OrderingKey; key != nil {
@@ -108,14 +108,5 @@ func subscription(filter string, o *broker.SubscribeOptions, s *SubscribeSetting
 	default:
 		sub.MaxAttempts = o.MaxRetries + 1
 	}
-	return sub, errors.Join(err, checkReasons(s.Reasons))
-}
-
-// policy is what the options in code say.
-func (s *SubscribeSettings) policy(sub *client.Subscription) policy {
-	return policy{
-		timeout: sub.Timeout, budget: sub.Budget, minBackoff: sub.Backoff, maxBackoff: sub.MaxBackoff,
-		attempts: sub.MaxAttempts, parkAttempts: sub.ParkMaxAttempts, concurrency: sub.Concurrency, exhausted: sub.Exhausted, reasons: s.Reasons,
-		ownSession: s.OwnSession, sessionName: s.SessionName, trustSender: &s.TrustSender, ignoreRetained: &s.IgnoreRetained,
-	}
+	return sub, err
 }

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	oteltrace "go.opentelemetry.io/otel/trace"
 
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
@@ -55,36 +56,34 @@ func (t tracer) send(ctx context.Context, m *Message) (_ context.Context, end fu
 	return ctx, func(err error) { t.producer.End(ctx, span, err) }
 }
 
-// process starts the span of one attempt of a handler. The publish is its parent
-// when its sender is trusted. Otherwise the span is the root of a trace of our own,
-// which our sampler decides about, with a link to the publish: whoever may publish
-// must not choose what we record, nor in which trace.
-func (t tracer) process(ctx context.Context, e *Event) (_ context.Context, end func(error)) {
+// span returns what starts the span of one call of a handler, nil for none. The
+// publish of a single message is its parent when its sender is trusted. Otherwise the
+// span is the root of a trace of our own, which our sampler decides about, with a link
+// to each publish: whoever may publish must not choose what we record, nor in which
+// trace. The messages of a batch may be of many traces, so that none of them is the
+// parent.
+func (t tracer) span() func(context.Context, []*client.Delivery, bool) (context.Context, func(error)) {
 	if t.consumer == nil {
-		return ctx, func(error) {}
+		return nil
 	}
-	if e.Trusted {
-		return t.start(ctx, envelope.Carrier(e.Header()), e)
+	return func(ctx context.Context, ds []*client.Delivery, batch bool) (context.Context, func(error)) {
+		switch {
+		case batch:
+			return t.root(ctx, ds, attribute.Int("messaging.batch.message_count", len(ds)))
+		case ds[0].Trusted:
+			return t.start(ctx, envelope.Carrier(ds[0].Header()), ds[0])
+		}
+		return t.root(ctx, ds)
 	}
-	return t.root(ctx, []*Event{e})
-}
-
-// processBatch is process for messages that one call handles. They may be of many
-// traces, so that none of them is the parent.
-func (t tracer) processBatch(ctx context.Context, events []*Event) (_ context.Context, end func(error)) {
-	if t.consumer == nil {
-		return ctx, func(error) {}
-	}
-	return t.root(ctx, events, attribute.Int("messaging.batch.message_count", len(events)))
 }
 
 // root starts a span without a parent that is linked to the publishes.
-func (t tracer) root(ctx context.Context, events []*Event, more ...attribute.KeyValue) (context.Context, func(error)) {
-	ctx, end := t.start(oteltrace.ContextWithSpanContext(ctx, oteltrace.SpanContext{}), envelope.Carrier(nil), events[0], more...)
+func (t tracer) root(ctx context.Context, ds []*client.Delivery, more ...attribute.KeyValue) (context.Context, func(error)) {
+	ctx, end := t.start(oteltrace.ContextWithSpanContext(ctx, oteltrace.SpanContext{}), envelope.Carrier(nil), ds[0], more...)
 	span := oteltrace.SpanFromContext(ctx)
-	for _, e := range events {
+	for _, d := range ds {
 		// Only the place in a trace is taken from it, no baggage.
-		from := oteltrace.SpanContextFromContext(t.links.Extract(context.Background(), envelope.Carrier(e.Header())))
+		from := oteltrace.SpanContextFromContext(t.links.Extract(context.Background(), envelope.Carrier(d.Header())))
 		if from.IsValid() {
 			span.AddLink(oteltrace.Link{SpanContext: from})
 		}
@@ -92,8 +91,7 @@ func (t tracer) root(ctx context.Context, events []*Event, more ...attribute.Key
 	return ctx, end
 }
 
-func (t tracer) start(ctx context.Context, from envelope.Carrier, e *Event, more ...attribute.KeyValue) (context.Context, func(error)) {
-	d := e.delivery
+func (t tracer) start(ctx context.Context, from envelope.Carrier, d *client.Delivery, more ...attribute.KeyValue) (context.Context, func(error)) {
 	ctx, span := t.consumer.Start(ctx, from, append(more,
 		attribute.String("messaging.system", "mqtt"),
 		attribute.String("messaging.operation.name", "process"),

@@ -27,24 +27,27 @@ func (s *Settings) unmatched(c *v1.Subscriber) {
 
 // resolveUnmatched reports every problem of them, by its key.
 func (s *Settings) resolveUnmatched(cfg *client.Config) error {
-	var p problems
+	var errs []error
+	bad := func(key, format string, args ...any) {
+		errs = append(errs, event.Setting("Subscriber", key, format, args...))
+	}
 	if g := cfg.UnmatchedGrace; g != nil && *g < 0 {
-		p.addf("unmatched_grace", "is %v, want 0s or more", *g)
+		bad("unmatched_grace", "is %v, want 0s or more", *g)
 	}
 	switch cfg.Unmatched {
 	case "", event.UnmatchedDeadLetter, event.UnmatchedDrop:
 	default:
-		p.addf("unmatched", "is not known, want %s or %s", event.UnmatchedDeadLetter, event.UnmatchedDrop)
+		bad("unmatched", "is not known, want %s or %s", event.UnmatchedDeadLetter, event.UnmatchedDrop)
 	}
 	if cfg.SharePrefix != "" {
 		if err := client.ValidateSharePrefix(cfg.SharePrefix); err != nil {
-			p.addf("shared_group_prefix", "%w", err)
+			bad("shared_group_prefix", "%w", err)
 		}
 	}
 	for i, f := range cfg.PreviousFilters {
 		if err := client.ValidateFilter(f); err != nil {
-			p.addf(fmt.Sprintf("previous_filters[%d]", i), "%w", err)
+			bad(fmt.Sprintf("previous_filters[%d]", i), "%w", err)
 		}
 	}
-	return errors.Join(p...)
+	return errors.Join(errs...)
 }

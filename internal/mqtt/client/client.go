@@ -27,6 +27,7 @@ type Client struct {
 	calls    callbacks
 	unrouted unrouted
 
+	lasting  *lasting
 	run      atomic.Pointer[run] // nil while stopped; changed under mu
 	presence *Presence           // nil tells nothing
 	last     *run                // the one that was stopped last, perhaps not yet at its end
@@ -52,12 +53,17 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 	}
 	c.subscriptions.init(&c.cfg, c.log, store)
 	if old == nil {
+		c.lasting = new(lasting)
 		return c, nil
 	}
+	c.lasting = old.lasting
 	old.mu.Lock()
 	defer old.mu.Unlock()
 	c.presence, c.had = old.presence, old.had
 	for s := range old.subs {
+		if s.consumer != nil {
+			s.consumer.client.Store(c)
+		}
 		if err := c.register(s); err != nil {
 			return nil, err
 		}
@@ -80,6 +86,7 @@ func (c *Client) Start(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return gaveUp("not started", err)
 	}
+	c.warnUnknown()
 	r, first, err := c.begin(ctx)
 	switch {
 	case err != nil:

@@ -4,8 +4,10 @@ import (
 	"context"
 	"time"
 
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
@@ -150,6 +152,19 @@ type Config struct {
 	// granted in the present session of each connection that subscribes, and
 	// whether one of them began anew: the broker had kept none. It must be quick.
 	Granted func(fresh, all bool)
+	// ArrivedEvent sees each message that is a structured CloudEvent, before its
+	// handler. Nil sees none.
+	ArrivedEvent func(d *Delivery)
+
+	// Envelope says how messages are read; nil reads bytes.
+	Envelope *envelope.Settings
+	// Dedup remembers the ids of handled messages; nil remembers none.
+	Dedup dedup.Window
+	// Subscriber is what the configuration of the service says about single
+	// subscriptions; nil is nothing.
+	Subscriber *v1.Subscriber
+	policies   policies
+
 	// Hooks are told what happens.
 	Hooks Hooks
 	// Logger takes everything worth knowing; nil takes nothing.

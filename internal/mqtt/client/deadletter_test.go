@@ -6,6 +6,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
@@ -18,7 +19,7 @@ func TestLetterWithoutASubscription(t *testing.T) {
 	c := running(t, client(t, mqtttest.InProcess(t).URL(), keepIn(store), func(c *Config) {
 		c.Hooks.DeadLettered = func(i event.DeadLetterInfo) { told.add("%q %s %v", i.Filter, i.Topic, i.Err) }
 	}), on("other", idle))
-	d := &Delivery{Inbound: &session.Inbound{Topic: "nobody/here", Payload: []byte("x"), QoS: 1}}
+	d := &Delivery{Event: envelope.Event{Inbound: &session.Inbound{Topic: "nobody/here", Payload: []byte("x"), QoS: 1}}}
 	if err := c.current().deadLetter(within(t, patience), d, errors.New("no subscription"), 0); err != nil {
 		t.Fatal(err)
 	}

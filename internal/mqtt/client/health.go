@@ -7,8 +7,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// Health is a snapshot of the client, as far as the client knows it: what its
-// messages were found to be, and the outbox, others add.
+// Health is a snapshot of the client, as far as the client knows it: the outbox,
+// replies and gaps others add.
 func (c *Client) Health() event.Health {
 	h := event.Health{
 		Dropped: c.Dropped(), Unmatched: c.Unmatched(), UnmatchedLetters: c.counts.unmatchedLetters.Load(),
@@ -19,6 +19,7 @@ func (c *Client) Health() event.Health {
 	h.RetainedIgnored = c.counts.retainedIgnored.Load()
 	h.LettersCut, h.LettersLost = c.parked.Cut.Load(), c.parked.Lost.Load()
 	h.LettersOverShare = c.parked.OverShare.Load()
+	c.lasting.health(&h)
 	r := c.current()
 	if r == nil {
 		h.LastError = ErrorOf("connect", "", c.absence())

@@ -14,6 +14,8 @@ type Hooks struct {
 	DeadLettered func(event.DeadLetterInfo)
 	// Parked is told of each message that its store has for later.
 	Parked func(event.ParkInfo)
+	// Duplicate is told of each message whose id was handled before.
+	Duplicate func(event.DuplicateInfo)
 	// Held is told once a minute of each of the keys that most messages wait for, ten
 	// at most.
 	Held func(event.HeldKey)

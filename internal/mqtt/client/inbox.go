@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
@@ -170,7 +171,7 @@ func (inboxSink) New(topic []byte, _ byte, _ int) *session.Inbound {
 // Deliver implements [session.Sink].
 func (s inboxSink) Deliver(m *session.Inbound) {
 	if f := s.replied; f != nil && m.Oversize() == 0 && m.IllFormed() == nil {
-		s.calls.call(func() { f(&Delivery{Inbound: m, Attempt: 1}) })
+		s.calls.call(func() { f(&Delivery{Event: envelope.Event{Inbound: m}, Attempt: 1}) })
 	}
 	m.Done()
 }

@@ -1,8 +1,6 @@
 package client
 
-import (
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
-)
+import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 
 // Logger is where the log goes. A front has one over the logger of its framework:
 // what it writes has to go through [logsafe.Message], and is called by no method in

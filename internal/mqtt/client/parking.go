@@ -15,7 +15,7 @@ import (
 
 // unparked makes the delivery of a parked message.
 func unparked(k *parking.Kept, before int) *Delivery {
-	return &Delivery{Inbound: envelope.Arrived(&k.Message), key: k.Key, kept: k, before: k.Letter.Attempts + before}
+	return &Delivery{Event: envelope.Event{Inbound: envelope.Arrived(&k.Message)}, key: k.Key, kept: k, before: k.Letter.Attempts + before}
 }
 
 // The methods of a delivery that the parking asks.

@@ -17,6 +17,16 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 	if ctx == nil {
 		return nil, &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: errors.New("context is nil")}
 	}
+	if s.Typed != nil && s.consumer == nil {
+		if err := c.subscribeTyped(s); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err != nil {
+				s.release()
+			}
+		}()
+	}
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
@@ -42,6 +52,11 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 			_ = c.takeBack(ctx, s, true)
 			return nil, err
 		}
+	}
+	if s.Typed != nil && s.QoS > 0 && c.cfg.ClientID == "" {
+		c.lasting.unnamed.Do(func() {
+			c.log.Warnf("mqtt: no client id: messages published while the process is down are not kept (first for filter %q)", s.Filter)
+		})
 	}
 	return func(ctx context.Context) error { return c.Unsubscribe(ctx, s) }, nil
 }
@@ -144,6 +159,9 @@ func (c *Client) Unsubscribe(ctx context.Context, s *Subscription) error {
 // they are as wanted as before, and wait for another try like all that nothing
 // matches.
 func (c *Client) takeBack(ctx context.Context, s *Subscription, failed bool) error {
+	if s.release != nil {
+		s.release()
+	}
 	r, at, asked, heir := c.delist(s, failed)
 	if heir != nil {
 		r.parking.HandOver(ctx, s.backlog, heir)

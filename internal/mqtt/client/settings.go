@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking/retained"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
@@ -22,6 +24,9 @@ func (c *Config) resolve() error {
 	}
 	def(&c.Service, "service")
 	def(&c.PublisherSuffix, DefaultPublisher)
+	if c.Envelope == nil {
+		c.Envelope = &envelope.Settings{MaxPayload: c.MaxPayload, MaxInbound: c.MaxInbound}
+	}
 	if c.Logger == nil {
 		c.Logger = Silence
 	}
@@ -67,7 +72,9 @@ func (c *Config) resolve() error {
 	if c.KeepAlive > math.MaxUint16*time.Second {
 		bad("Connection", "keep_alive", "is %v, want at most 65535s [MQTT-3.1.2-10]", c.KeepAlive)
 	}
-	errs = append(errs, checkTexts(c), checkUpgrade(c.Header))
+	var unknown error
+	c.policies, unknown = readPolicies(c.Subscriber, parking.CannotPark(c.DeadLetters, c.ClientID))
+	errs = append(errs, checkTexts(c), checkUpgrade(c.Header), unknown)
 	if err := errors.Join(errs...); err != nil {
 		return &event.Error{Op: "configure", Reason: event.ReasonBadRequest, Cause: err}
 	}

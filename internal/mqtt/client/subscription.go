@@ -10,6 +10,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking/retained"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
@@ -92,6 +93,8 @@ type Subscription struct {
 	Letters bool
 	// OnDeadLetter is told before a message is dead-lettered; nil is nobody.
 	OnDeadLetter func(ctx context.Context, d *Delivery, cause error)
+	// Typed says how messages are read; nil hands them to the handler as they came.
+	Typed *Typed
 
 	id      uint32      // subscription identifier on MQTT 5
 	levels  int         // of its topics that are guarded, see origin
@@ -104,11 +107,14 @@ type Subscription struct {
 	mixed   bool // beside others; told
 	capped  bool // at the highest QoS of the broker; told
 	late    bool // registered after Start
+
+	consumer *consumer // nil without Typed
+	release  func()    // its place among those that know duplicates
 }
 
 // Delivery is one message on its way through one handler.
 type Delivery struct {
-	*session.Inbound
+	envelope.Event
 	// Front is for who handles the delivery, see [Config.NewDelivery].
 	Front any
 	// Attempt counts from 1.
@@ -117,6 +123,7 @@ type Delivery struct {
 	// same attempt.
 	Waited bool
 
+	begun   bool // the handler was called, in this attempt
 	alone   bool // handled by itself by a subscription with batches
 	acked   atomic.Bool
 	message session.Inbound // memory that Inbound may point to

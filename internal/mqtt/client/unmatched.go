@@ -10,6 +10,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
@@ -73,7 +74,7 @@ func (t *strays) settle(over []stray) {
 	}
 	items := make([]delivery.Item, 0, len(over))
 	for _, s := range over {
-		d := &Delivery{Inbound: s.Inbound}
+		d := &Delivery{Event: envelope.Event{Inbound: s.Inbound}}
 		t.letters.Prepare(&d.task, d, s.Inbound)
 		items = append(items, delivery.Item{
 			Task: &d.task, Lane: t.lane, Key: t.sched.Key(s.Topic), Size: s.Size, Must: true,

@@ -23,25 +23,27 @@ type Event struct {
 	id       string // of the field that is declared for it
 }
 
-// Open reads what came beside the payload of a message. deadLetter says that the
-// message is a dead letter, which is shown as it was. The event is there also with
-// an error; of a message over a limit it shows nothing but the payload.
-func (s *Settings) Open(in *session.Inbound, deadLetter bool) (Event, error) {
-	e := Event{Inbound: in, settings: s}
+// Open reads what came beside the payload of the message that e has in Inbound, and
+// forgets what was read of it before. deadLetter says that the message is a dead
+// letter, which is shown as it was. With an error e has what could be read; of a
+// message over a limit that is nothing but the payload.
+func (s *Settings) Open(e *Event, deadLetter bool) error {
+	in := e.Inbound
+	e.settings, e.Body, e.Trusted, e.ce, e.header, e.id = s, nil, false, nil, nil, ""
 	if err := s.checkLimits(in); err != nil {
-		return e, err
+		return err
 	}
 	if s.Source == "" && in.Properties == nil {
-		return e, nil
+		return nil
 	}
 	ce, err := unwrap(in, s.Source != "", deadLetter)
 	if ce != nil {
 		if err := CheckHeaders(ce.attributes); err != nil {
-			return e, failure("decode", in.Topic, event.ReasonTooLarge, err)
+			return failure("decode", in.Topic, event.ReasonTooLarge, err)
 		}
 	}
 	e.ce, e.header = ce, headerOf(in, ce)
-	return e, err
+	return err
 }
 
 // checkLimits refuses what is not read at all.

@@ -1,4 +1,4 @@
-package bridge
+package client
 
 import (
 	"context"
@@ -9,15 +9,15 @@ import (
 
 // handleEach runs the handler of batches for those messages that are no
 // duplicates, and returns an error for each, or one of all of them.
-func (c *consumer) handleEach(ctx context.Context, events []*Event) (items []error, rest error) {
+func (c *consumer) handleEach(ctx context.Context, messages []*Delivery) (items []error, rest error) {
 	if c.dedup == nil {
-		return itemErrors(c.batch.Handle(ctx, events), len(events))
+		return itemErrors(c.typed.Batch.Handle(ctx, messages), len(messages))
 	}
-	b := c.identify(events)
+	b := c.byID(messages)
 	if len(b.keys) == 0 {
-		return itemErrors(c.batch.Handle(ctx, events), len(events))
+		return itemErrors(c.typed.Batch.Handle(ctx, messages), len(messages))
 	}
-	b.handle, b.ran = c.batch.Handle, make([]bool, len(b.keys))
+	b.handle, b.ran = c.typed.Batch.Handle, make([]bool, len(b.keys))
 	outcomes, err := c.dedup.batches.OnceEach(ctx, b.keys, b.effect)
 	if err != nil && !b.handled && errors.Is(err, dedup.ErrRunning) {
 		return b.allWaiting(err), nil
@@ -36,9 +36,9 @@ func (c *consumer) handleEach(ctx context.Context, events []*Event) (items []err
 		}
 		switch o := outcomes[k]; {
 		case o.Duplicate, o.Err == nil && b.first[k] != i:
-			c.duplicate(events[i], b.ids[k])
+			c.duplicate(messages[i], b.ids[k])
 		case o.Err != nil && !b.ran[k]:
-			b.items[i] = whileRunning(events[i], o.Err)
+			b.items[i] = whileRunning(messages[i], o.Err)
 		default:
 			b.items[i] = o.Err
 		}
@@ -48,29 +48,29 @@ func (c *consumer) handleEach(ctx context.Context, events []*Event) (items []err
 
 // identified are the messages of a batch by their ids.
 type identified struct {
-	events []*Event
-	key    []int    // of each message, its place in keys; -1 for one without an id
-	keys   []string // what the window remembers, each once
-	ids    []string // of each key
-	first  []int    // of each key, the first message with it
+	messages []*Delivery
+	key      []int    // of each message, its place in keys; -1 for one without an id
+	keys     []string // what the window remembers, each once
+	ids      []string // of each key
+	first    []int    // of each key, the first message with it
 
-	handle  func(context.Context, []*Event) error
+	handle  func(context.Context, []*Delivery) error
 	ran     []bool  // of each key, its effect
 	handled bool    // the handler was called, or had nothing to handle
 	items   []error // of messages
 }
 
-func (c *consumer) identify(events []*Event) *identified {
-	b := &identified{events: events, key: make([]int, len(events)), items: make([]error, len(events))}
-	places := make(map[string]int, len(events))
-	for i, e := range events {
+func (c *consumer) byID(messages []*Delivery) *identified {
+	b := &identified{messages: messages, key: make([]int, len(messages)), items: make([]error, len(messages))}
+	places := make(map[string]int, len(messages))
+	for i, e := range messages {
 		id := e.ID()
 		if id == "" {
 			c.withoutID(e)
 			b.key[i] = -1
 			continue
 		}
-		key := c.dedup.key(e, id)
+		key := c.dedup.key(&e.Event, id)
 		place, ok := places[key]
 		if !ok {
 			place = len(b.keys)
@@ -84,7 +84,7 @@ func (c *consumer) identify(events []*Event) *identified {
 
 // allWaiting is for a window that does not say which of the ids is being handled.
 func (b *identified) allWaiting(err error) []error {
-	for i, e := range b.events {
+	for i, e := range b.messages {
 		b.items[i] = whileRunning(e, err)
 	}
 	return b.items
@@ -101,11 +101,11 @@ func (b *identified) effect(ctx context.Context, fresh []int) (failed []error, e
 		wanted[k] = n
 		b.ran[k] = true
 	}
-	var some []*Event
+	var some []*Delivery
 	var at []int
 	for i, k := range b.key {
 		if _, ok := wanted[k]; k < 0 || ok && b.first[k] == i {
-			some, at = append(some, b.events[i]), append(at, i)
+			some, at = append(some, b.messages[i]), append(at, i)
 		}
 	}
 	if len(some) == 0 {

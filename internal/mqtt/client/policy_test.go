@@ -1,4 +1,4 @@
-package bridge
+package client
 
 import (
 	"context"
@@ -13,7 +13,6 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // Every problem of the configuration is reported, by its key.
@@ -94,7 +93,7 @@ func TestPolicyPrecedence(t *testing.T) {
 	if p := all.policy(code, "other"); p.budget != time.Second || p.exhausted != "" {
 		t.Errorf("%+v", p)
 	}
-	var sub client.Subscription
+	var sub Subscription
 	p = policy{minBackoff: time.Minute, maxBackoff: time.Second}
 	if p.apply(&sub); sub.MaxBackoff != time.Minute {
 		t.Errorf("%+v", sub)
@@ -120,7 +119,7 @@ func TestClassify(t *testing.T) {
 		"reason over code":         {wrap(kerrors.NotFound("GONE", "m")), event.Drop, event.Retry},
 		"503":                      {kerrors.ServiceUnavailable("R", "m"), event.DeadLetter, event.Retry},
 		"joined":                   {errors.Join(errors.New("x"), kerrors.New(422, "R", "m")), event.DeadLetter, event.DeadLetter},
-		"ours":                     {wrap(codecError("decode", "a", errors.New("x"))), event.Retry, event.DeadLetter},
+		"ours":                     {wrap(&event.Error{Op: "decode", Topic: "a", Reason: event.ReasonCodec, Cause: errors.New("x")}), event.Retry, event.DeadLetter},
 		"timeout":                  {wrap(context.DeadlineExceeded), event.Retry, event.Retry},
 		"stopped":                  {wrap(context.Canceled), event.Retry, event.Retry},
 		"permanent":                {wrap(event.Permanent(errors.New("x"))), event.DeadLetter, event.DeadLetter},

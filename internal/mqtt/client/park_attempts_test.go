@@ -1,4 +1,4 @@
-package bridge
+package client
 
 import (
 	"testing"
@@ -31,13 +31,11 @@ func TestParkMaxAttempts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o, s := readSubscribeOptions(nil)
-		s.ParkMaxAttempts = tt.code
-		sub, err := subscription("f", &o, &s)
-		if err != nil {
-			t.Fatal(err)
+		sub := &Subscription{Filter: "f", Typed: new(Typed)}
+		if tt.code != nil {
+			sub.ParkMaxAttempts = ParkAttempts(*tt.code)
 		}
-		joined := all.policy(s.policy(sub), "f")
+		joined := all.policy(policyOf(sub), "f")
 		joined.apply(sub)
 		if sub.ParkMaxAttempts != tt.want || sub.Exhausted != event.ExhaustedPark {
 			t.Errorf("%s: %d, want %d", name, sub.ParkMaxAttempts, tt.want)

@@ -1,11 +1,10 @@
-package bridge
+package client
 
 import (
 	"cmp"
 	"strings"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // sessionOwn is the value of the configuration that asks for a session of its
@@ -29,13 +28,13 @@ func (p *policy) session(problems *problems, key string, s *v1.Subscription) {
 
 // place sets the session of the subscription: one name for all filters of an
 // operation, and for all groups of a filter.
-func (p *policy) place(sub *client.Subscription, operation, filter string) {
+func (p *policy) place(sub *Subscription, operation, filter string) {
 	switch {
 	case !p.ownSession:
 	case p.sessionName != "":
 		sub.Session = p.sessionName
 	default:
 		sub.SessionOf = cmp.Or(operation, filter)
-		sub.Session = client.SessionName(sub.SessionOf[strings.LastIndex(operation, "/")+1:])
+		sub.Session = SessionName(sub.SessionOf[strings.LastIndex(operation, "/")+1:])
 	}
 }

@@ -1,4 +1,4 @@
-package bridge
+package client
 
 import (
 	"context"
@@ -7,14 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
-
-	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
@@ -33,37 +30,40 @@ type deduper struct {
 // claim gives the consumer its place among those that know duplicates, when
 // there is a window. A message that is acknowledged by hand is done later than
 // its handler, and never suppressed.
-func (c *consumer) claim(s *state, filter string, o *broker.SubscribeOptions, own *SubscribeSettings) (release func(), err error) {
+func (c *consumer) claim(client *Client) (release func(), err error) {
+	own, none := c.typed, func() {}
 	if own.IDField != "" {
 		var body any
-		if c.binder != nil {
-			body = c.binder()
+		if own.New != nil {
+			body = own.New()
 		}
 		if c.field, err = envelope.NewIDField(own.IDField, body); err != nil {
-			return nil, badRequest("subscribe", filter, err.Error())
+			return none, err
 		}
 	}
-	if s.window == nil || !o.AutoAck {
-		return func() {}, nil
+	window, filter := client.cfg.Dedup, c.sub.Filter
+	if window == nil || c.sub.ManualAck {
+		return none, nil
 	}
-	batches, ok := s.window.(dedup.BatchWindow)
-	if c.batch != nil && !ok {
-		s.log.Warnf("mqtt: filter %q: messages handled in batches are not looked for in the dedup window: a %T takes no batches (dedup.BatchWindow)", filter, s.window)
-		return func() {}, nil
+	batches, ok := window.(dedup.BatchWindow)
+	if own.Batch != nil && !ok {
+		client.log.Warnf("mqtt: filter %q: messages handled in batches are not looked for in the dedup window: a %T takes no batches (dedup.BatchWindow)", filter, window)
+		return none, nil
 	}
-	c.dedup = &deduper{window: s.window, batches: batches, span: own.IDsSpanTopics, guard: topic.GuardedLevels(filter)}
-	if c.method != nil {
-		c.dedup.levels = c.method.Levels
+	c.dedup = &deduper{window: window, batches: batches, span: own.IDsSpanTopics, guard: topic.GuardedLevels(filter)}
+	if own.Method != nil {
+		c.dedup.levels = own.Method.Levels
 	}
+	scopes, service := &client.lasting.scopes, client.cfg.Service
 	if own.IDScope == nil {
-		c.dedup.scope, release = s.broker.scopes.claim(s.cfg.Service, filter)
+		c.dedup.scope, release = scopes.claim(service, filter)
 		return release, nil
 	}
 	if own.IDScope.name == "" { // its place is kept for the other filters
-		own.IDScope.name, _ = s.broker.scopes.claim(s.cfg.Service, filter)
+		own.IDScope.name, _ = scopes.claim(service, filter)
 	}
 	c.dedup.scope = own.IDScope.name
-	return func() {}, nil
+	return none, nil
 }
 
 // IDScope has the subscriptions of one method remember ids together. The zero value
@@ -72,19 +72,19 @@ type IDScope struct{ name string }
 
 // once runs effect unless the message is a duplicate. A message without an id
 // cannot be known again.
-func (c *consumer) once(ctx context.Context, e *Event, effect func(context.Context) error) error {
+func (c *consumer) once(ctx context.Context, m *Delivery, effect func(context.Context) error) error {
 	d := c.dedup
-	id := e.ID()
+	id := m.ID()
 	if id == "" {
-		c.withoutID(e)
+		c.withoutID(m)
 		return effect(ctx)
 	}
-	duplicate, err := d.window.Once(ctx, d.key(e, id), effect)
+	duplicate, err := d.window.Once(ctx, d.key(&m.Event, id), effect)
 	switch {
 	case err == nil && duplicate:
-		c.duplicate(e, id)
-	case err != nil && !e.begun:
-		return whileRunning(e, err)
+		c.duplicate(m, id)
+	case err != nil && !m.begun:
+		return whileRunning(m, err)
 	}
 	return err
 }
@@ -92,15 +92,15 @@ func (c *consumer) once(ctx context.Context, e *Event, effect func(context.Conte
 // whileRunning has a message handled again, without an attempt counted and without a
 // worker, while its id is being handled elsewhere; other errors of a window are those
 // of an attempt.
-func whileRunning(e *Event, err error) error {
+func whileRunning(d *Delivery, err error) error {
 	if !errors.Is(err, dedup.ErrRunning) {
 		return err
 	}
-	later := &client.LaterError{Err: err}
+	later := &LaterError{Err: err}
 	if running, ok := errors.AsType[*dedup.RunningError](err); ok {
 		later.OnEnd = running.OnEnd
 	}
-	e.delivery.Waited = true
+	d.Waited = true
 	return later
 }
 
@@ -111,7 +111,7 @@ const longID = 128
 // the subscription, and there in its topic, which is what access rules guard, and in
 // its CloudEvent's source. Ids come from whoever may publish: what a store might choke
 // on is hashed.
-func (d *deduper) key(e *Event, id string) string {
+func (d *deduper) key(e *envelope.Event, id string) string {
 	plain := len(id) <= longID
 	for i := 0; plain && i < len(id); i++ {
 		plain = id[i] > ' ' && id[i] < 0x7F
@@ -121,7 +121,7 @@ func (d *deduper) key(e *Event, id string) string {
 		id = "sha256:" + hex.EncodeToString(sum[:])
 	}
 	var buf [256]byte
-	key := d.origin(buf[:0], e.delivery.Topic)
+	key := d.origin(buf[:0], e.Topic)
 	key = append(key, d.scope...)
 	if place := d.place(e); place != "" {
 		key = append(key, '/')
@@ -149,11 +149,11 @@ func (d *deduper) origin(key []byte, of string) []byte {
 }
 
 // place is where ids are unique, in a form of one length; "" is everywhere.
-func (d *deduper) place(e *Event) string {
-	within, source := e.delivery.Topic, e.Source()
+func (d *deduper) place(e *envelope.Event) string {
+	within, source := e.Topic, e.Source()
 	if d.span {
 		if within = ""; d.levels != nil {
-			within = d.levels(e.delivery.Topic)
+			within = d.levels(e.Topic)
 		}
 	}
 	if within == "" && source == "" {
@@ -166,22 +166,20 @@ func (d *deduper) place(e *Event) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-func (c *consumer) duplicate(e *Event, id string) {
-	b := c.broker
-	b.duplicates.Add(1)
-	s := b.state()
-	s.protect("a hook", func() {
-		tell(s.told.duplicate, event.DuplicateHook.OnDuplicate, event.DuplicateInfo{
-			Delivery: e.delivery.Info(e.delivery.Attempt), ID: id,
-		})
-	})
+func (c *consumer) duplicate(d *Delivery, id string) {
+	client := c.client.Load()
+	client.lasting.duplicates.Add(1)
+	if f := client.cfg.Hooks.Duplicate; f != nil {
+		tellOf(&client.calls, f, event.DuplicateInfo{Delivery: d.Info(d.Attempt), ID: id})
+	}
 }
 
-func (c *consumer) withoutID(e *Event) {
-	c.broker.withoutID.Add(1)
+func (c *consumer) withoutID(d *Delivery) {
+	client := c.client.Load()
+	client.lasting.withoutID.Add(1)
 	c.dedup.silent.Do(func() {
-		c.broker.state().log.Warnf("mqtt: filter %q: a message has no id, so that a duplicate of it cannot be known (first on topic %q)",
-			e.delivery.Subscription().Filter, clip(e.delivery.Topic))
+		client.log.Warnf("mqtt: filter %q: a message has no id, so that a duplicate of it cannot be known (first on topic %q)",
+			c.sub.Filter, logsafe.Clip(d.Topic))
 	})
 }
 
@@ -209,16 +207,9 @@ func (s *scopes) claim(service, filter string) (scope string, release func()) {
 	}
 	places[n] = true
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", service, filter, n))
-	return hex.EncodeToString(sum[:8]), func() {
+	return hex.EncodeToString(sum[:8]), sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.taken[filter][n] = false
-	}
-}
-
-// dedups is what a broker knows of duplicates.
-type dedups struct {
-	scopes     scopes
-	duplicates atomic.Int64
-	withoutID  atomic.Int64
+	})
 }

@@ -1,10 +1,9 @@
-package bridge
+package client
 
 import (
 	"strings"
 	"testing"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
@@ -40,20 +39,21 @@ func TestDedupKeys(t *testing.T) {
 	}
 }
 
-func arrivedOn(topic string, header ...string) *Event {
-	in := &client.Inbound{Topic: topic, Properties: new(client.Properties)}
+func arrivedOn(topic string, header ...string) *envelope.Event {
+	in := &Inbound{Topic: topic, Properties: new(Properties)}
 	for i := 0; i < len(header); i += 2 {
-		in.Properties.User = append(in.Properties.User, client.UserProperty{Key: header[i], Value: header[i+1]})
+		in.Properties.User = append(in.Properties.User, UserProperty{Key: header[i], Value: header[i+1]})
 	}
-	e, _ := new(envelope.Settings).Open(in, false)
-	return &Event{Event: e, delivery: &client.Delivery{Inbound: in}}
+	e := &envelope.Event{Inbound: in}
+	_ = new(envelope.Settings).Open(e, false)
+	return e
 }
 
 // An id counts within its topic, that of a CloudEvent within its source, too, and a
 // declared one for itself.
 func TestDedupKeysAreScoped(t *testing.T) {
 	t.Parallel()
-	event := func(topic, source string) *Event {
+	event := func(topic, source string) *envelope.Event {
 		return arrivedOn(topic, "specversion", "1.0", "id", "1", "source", source)
 	}
 	declared := event("a/1", "/A")
@@ -61,7 +61,7 @@ func TestDedupKeysAreScoped(t *testing.T) {
 	tenants := func(topic string) string { return topic[:2] }
 	for name, tt := range map[string]struct {
 		d    *deduper
-		a, b *Event
+		a, b *envelope.Event
 		same bool
 	}{
 		"one topic":                          {&deduper{}, arrivedOn("a/1"), arrivedOn("a/1"), true},

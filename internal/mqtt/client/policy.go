@@ -1,6 +1,7 @@
-package bridge
+package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,7 +13,6 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // policy is how the messages of a subscription are retried. What is zero is
@@ -56,11 +56,11 @@ func readPolicies(c *v1.Subscriber, cannotPark error) (policies, error) {
 		}
 		p.retry(key+".retry", s.GetRetry(), &own)
 		own.exhausted = event.Exhausted(s.GetExhausted())
-		if err := checkExhausted(own.exhausted); err != nil {
+		if err := CheckExhausted(own.exhausted); err != nil {
 			p.addf(key+".exhausted", "%w", err)
 		}
 		if s.ParkMaxAttempts != nil {
-			own.parkAttempts = parkAttempts(int(s.GetParkMaxAttempts()))
+			own.parkAttempts = ParkAttempts(int(s.GetParkMaxAttempts()))
 		}
 		if own.exhausted == event.ExhaustedPark && cannotPark != nil {
 			p.addf(key+".exhausted", "%w", cannotPark)
@@ -111,15 +111,17 @@ func (p *problems) retry(key string, r *v1.Retry, to *policy) {
 	}
 }
 
-// parkAttempts is the engine's form of a number whose 0 is no bound.
-func parkAttempts(n int) int {
+// ParkAttempts returns the form that [Subscription] has of a number whose 0 is no
+// bound.
+func ParkAttempts(n int) int {
 	if n == 0 {
 		return -1
 	}
 	return n
 }
 
-func checkExhausted(e event.Exhausted) error {
+// CheckExhausted refuses what does not follow the last attempt; "" is the default.
+func CheckExhausted(e event.Exhausted) error {
 	switch e {
 	case "", event.ExhaustedPark, event.ExhaustedDeadLetter, event.ExhaustedBlock, event.ExhaustedDrop:
 		return nil
@@ -194,7 +196,7 @@ func (p *policy) over(to *policy) {
 }
 
 // apply sets the policy of the subscription.
-func (p *policy) apply(sub *client.Subscription) {
+func (p *policy) apply(sub *Subscription) {
 	sub.Timeout, sub.Budget, sub.Backoff, sub.MaxBackoff = p.timeout, p.budget, p.minBackoff, p.maxBackoff
 	sub.MaxAttempts, sub.Concurrency, sub.Exhausted = p.attempts, p.concurrency, p.exhausted
 	sub.ParkMaxAttempts, sub.Classify = p.parkAttempts, p.classify
@@ -219,4 +221,35 @@ func (p *policies) policy(own policy, names ...string) policy {
 		}
 	}
 	return joined
+}
+
+// classify dead-letters at once what no retry can help: the message cannot be
+// decoded, or the handler says by the code of a Kratos error that it is to blame.
+func classify(err error) event.Verdict {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return event.Retry
+	}
+	switch event.StatusOf(err).Code {
+	case 400, 413, 422, 501:
+		return event.DeadLetter
+	}
+	return event.Retry
+}
+
+// policyOf returns what the code says about a subscription.
+func policyOf(s *Subscription) policy {
+	t := s.Typed
+	return policy{
+		timeout: s.Timeout, budget: s.Budget, minBackoff: s.Backoff, maxBackoff: s.MaxBackoff,
+		attempts: s.MaxAttempts, parkAttempts: s.ParkMaxAttempts, concurrency: s.Concurrency, exhausted: s.Exhausted, reasons: t.Reasons,
+		ownSession: t.OwnSession, sessionName: t.SessionName, trustSender: &t.TrustSender, ignoreRetained: &s.IgnoreRetained,
+	}
+}
+
+// put sets what there is a value for.
+func put[T comparable](to *T, v T) {
+	var zero T
+	if v != zero {
+		*to = v
+	}
 }

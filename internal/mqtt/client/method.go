@@ -1,6 +1,4 @@
-package bridge
-
-import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+package client
 
 // Method is what generated code knows of the messages of one subscription. Its
 // functions may be nil, but for Mismatch beside Bind.
@@ -9,7 +7,7 @@ type Method struct {
 	// a field that the payload had otherwise.
 	Bind func(topic string, body any) (mismatch string, err error)
 	// Mismatch is told of that before the handler runs; an error is the handler's.
-	Mismatch func(d *client.Delivery, field string) error
+	Mismatch func(d *Delivery, field string) error
 	// ID returns the declared id of a decoded message; "" leaves it to the header.
 	ID func(body any) string
 	// Key returns the declared ordering key of a decoded message; "" is the topic.
@@ -27,18 +25,9 @@ type Method struct {
 	LetterTopic func(topic string, body any) (string, error)
 }
 
-// bind completes a decoded event.
-func (m *Method) bind(e *Event) (err error) {
-	if m == nil || m.Bind == nil {
-		return nil
-	}
-	e.mismatch, err = m.Bind(e.delivery.Topic, e.msg.Body)
-	return err
-}
-
-// describe gives the subscription what needs the message.
-func (c *consumer) describe(sub *client.Subscription) {
-	m := c.method
+// describe sets what the subscription asks of its messages.
+func (c *consumer) describe(sub *Subscription) {
+	m := c.typed.Method
 	if m == nil {
 		return
 	}
@@ -55,24 +44,15 @@ func (c *consumer) describe(sub *client.Subscription) {
 	}
 }
 
-func (c *consumer) letterTopic(d *client.Delivery) (string, error) {
-	e, err := c.open(d)
+// letterTopic is where the dead letter of a message is published.
+func (c *consumer) letterTopic(d *Delivery) (string, error) {
+	e, err := c.open(d.Inbound, d.Letters())
 	if err != nil {
-		e.msg.Body = nil
+		e.Body = nil
 	}
-	topic, err := c.method.LetterTopic(d.Topic, e.msg.Body)
+	topic, err := c.typed.Method.LetterTopic(d.Topic, e.Body)
 	if err == nil {
-		err = client.ValidateTopic(topic)
+		err = ValidateTopic(topic)
 	}
 	return topic, err
-}
-
-// open decodes a message. The event is there also with an error.
-func (c *consumer) open(d *client.Delivery) (*Event, error) {
-	e, err := c.broker.state().open(d)
-	e.codec = c.codec
-	if err == nil {
-		err = c.decode(e)
-	}
-	return e, err
 }

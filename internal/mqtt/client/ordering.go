@@ -1,9 +1,6 @@
-package bridge
+package client
 
-import (
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
-)
+import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 
 // Access rules of a broker guard topics, and neither payloads nor headers: a key
 // that anybody may write must not hold up the keys of others. So a key that is part
@@ -11,18 +8,19 @@ import (
 // unless the service says that it spans topics.
 
 // orderOfTopic is the order by a key that the topic carries; "" is the topic's.
-func (m *Method) orderOfTopic(in *client.Inbound) string {
+func (m *Method) orderOfTopic(in *Inbound) string {
 	return m.spanning(in.Topic, m.KeyOfTopic(in.Topic))
 }
 
 // orderOfField is the order by a key that the payload carries. What cannot be
 // decoded is in the order of its topic.
-func (c *consumer) orderOfField(in *client.Inbound) string {
-	e, err := c.open(&client.Delivery{Inbound: in})
+func (c *consumer) orderOfField(in *Inbound) string {
+	m := c.typed.Method
+	e, err := c.open(in, (&Delivery{Event: envelope.Event{Inbound: in}}).Letters())
 	if err != nil {
 		return in.Topic
 	}
-	if key := c.method.scoped(in.Topic, c.method.Key(e.msg.Body)); key != "" {
+	if key := m.scoped(in.Topic, m.Key(e.Body)); key != "" {
 		return key
 	}
 	return in.Topic
@@ -30,7 +28,7 @@ func (c *consumer) orderOfField(in *client.Inbound) string {
 
 // orderOfHeader is the order by a key that only a header names, where the method
 // declares none; "" is the topic's.
-func (m *Method) orderOfHeader(in *client.Inbound) string {
+func (m *Method) orderOfHeader(in *Inbound) string {
 	if in.Properties == nil {
 		return ""
 	}
