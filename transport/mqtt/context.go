@@ -33,7 +33,7 @@ func (c *chained) begin(ctx context.Context, e broker.Event, own *bridge.Event) 
 
 // serverKey is what Kratos asks a context for when it looks for the transport of a
 // server. Kratos keeps it to itself, so that it is asked here what it asks for.
-var serverKey = func() any {
+var serverKey = func() any { //nolint:gochecknoglobals // never changes
 	asked := keyContext{Context: context.Background(), key: new(any)}
 	_, _ = transport.FromServerContext(asked)
 	return *asked.key

@@ -98,6 +98,13 @@ func (d *Delivery[M]) repeats() *repeats {
 // moved reports whether the message failed elsewhere and was not looked at since.
 func (d *Delivery[M]) moved() bool { return d.again != nil && d.again.moved }
 
+// looked ends moved.
+func (d *Delivery[M]) looked() {
+	if d.again != nil {
+		d.again.moved = false
+	}
+}
+
 // outcome is how the message ended, or stands.
 func (d *Delivery[M]) outcome() Outcome { return Outcome{d.result, int(d.tries), d.err} }
 
@@ -111,9 +118,7 @@ func (d *Delivery[M]) Run(ctx context.Context) (again time.Duration, done bool) 
 			case Unknown:
 				return d.pause(), false
 			}
-			if d.again != nil {
-				d.again.moved = false
-			}
+			d.looked()
 		}
 		if !d.tried {
 			d.try(ctx)
