@@ -46,7 +46,7 @@ func (n *names) add(all ...string) {
 }
 
 // warnUnknown logs which keys of the configuration are about no subscription.
-func (c *Client) warnUnknown() {
+func warnUnknown(c *Client) {
 	known := &c.lasting.names
 	known.mu.Lock()
 	defer known.mu.Unlock()
