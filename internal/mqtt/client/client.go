@@ -86,7 +86,7 @@ func (c *Client) Start(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return gaveUp("not started", err)
 	}
-	warnUnknown(c)
+	c.lasting.names.warnUnknown(&c.cfg.policies, c.log)
 	r, first, err := c.begin(ctx)
 	switch {
 	case err != nil:

@@ -46,13 +46,12 @@ func (n *names) add(all ...string) {
 }
 
 // warnUnknown logs which keys of the configuration are about no subscription.
-func warnUnknown(c *Client) {
-	known := &c.lasting.names
-	known.mu.Lock()
-	defer known.mu.Unlock()
-	for _, name := range slices.Sorted(maps.Keys(c.cfg.policies.by)) {
-		if _, ok := known.all[name]; !ok {
-			c.log.Warnf("mqtt: subscriber.subscriptions[%q] matches no subscription: want a topic filter or an operation", name)
+func (n *names) warnUnknown(p *policies, log Logger) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(p.by)) {
+		if _, ok := n.all[name]; !ok {
+			log.Warnf("mqtt: subscriber.subscriptions[%q] matches no subscription: want a topic filter or an operation", name)
 		}
 	}
 }

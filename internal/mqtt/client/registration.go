@@ -18,7 +18,7 @@ func (c *Client) Subscribe(ctx context.Context, s *Subscription) (remove func(co
 		return nil, &event.Error{Op: "subscribe", Topic: s.Filter, Reason: event.ReasonBadRequest, Cause: errors.New("context is nil")}
 	}
 	if s.Typed != nil && s.consumer == nil {
-		if err := subscribeTyped(c, s); err != nil {
+		if err := consume(c, s); err != nil {
 			return nil, err
 		}
 		defer func() {

@@ -81,9 +81,9 @@ func (b *TypedBatch) Single(ctx context.Context, d *Delivery) error {
 	return err
 }
 
-// subscribeTyped has a consumer read the messages of a subscription, and applies what
+// consume has a consumer read the messages of a subscription, and applies what
 // the configuration says about it.
-func subscribeTyped(c *Client, s *Subscription) error {
+func consume(c *Client, s *Subscription) error {
 	own := s.Typed
 	bad := func(err error) error {
 		return &event.Error{Op: "subscribe", Topic: logsafe.Clip(cmp.Or(own.Topic, s.Filter)), Reason: event.ReasonBadRequest, Cause: err}

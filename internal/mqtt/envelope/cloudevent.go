@@ -33,6 +33,11 @@ const (
 	attrSource      = "source"
 )
 
+// Structured reports whether the payload is a structured CloudEvent.
+func (m *Message) Structured() bool {
+	return m.Properties != nil && message.FormatOf(m.Properties.ContentType) == message.FormatEvent
+}
+
 // CheckSource checks the source of our events, a non-empty URI reference.
 func CheckSource(source string) error {
 	if _, err := url.Parse(source); err != nil || source == "" {
@@ -43,7 +48,7 @@ func CheckSource(source string) error {
 
 // structure turns the message into a structured event: headers become
 // attributes, and so do those of the context that have a fit name.
-func (s *Settings) structure(m *Message) error {
+func (m *Message) structure(s *Settings) error {
 	attrs := make(map[string]any, len(m.Properties.User)+len(m.ambient)+8)
 	for _, u := range m.Properties.User {
 		if err := checkAttribute(u.Key); err != nil {
@@ -62,7 +67,7 @@ func (s *Settings) structure(m *Message) error {
 	} else {
 		attrs[attrDataBase64] = m.Payload
 	}
-	payload, err := s.encodeEvent(m, attrs)
+	payload, err := m.encodeEvent(s, attrs)
 	if err != nil {
 		return err
 	}
@@ -72,7 +77,7 @@ func (s *Settings) structure(m *Message) error {
 
 // encodeEvent adds the attributes of the context, unless they would make the
 // event too large.
-func (s *Settings) encodeEvent(m *Message, attrs map[string]any) ([]byte, error) {
+func (m *Message) encodeEvent(s *Settings, attrs map[string]any) ([]byte, error) {
 	if len(m.ambient) == 0 {
 		return json.Marshal(attrs)
 	}

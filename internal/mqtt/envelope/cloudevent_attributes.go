@@ -3,14 +3,7 @@ package envelope
 import (
 	"encoding/json"
 	"slices"
-
-	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
-
-// Structured reports whether the payload is a structured CloudEvent.
-func (m *Message) Structured() bool {
-	return m.Properties != nil && message.FormatOf(m.Properties.ContentType) == message.FormatEvent
-}
 
 // AddAttributes puts attributes, names and values by turns, in front of those of a
 // structured event.

@@ -45,7 +45,7 @@ func FuzzCloudEventRoundTrip(f *testing.F) {
 		m := &Message{Message: session.Message{Topic: "a", Payload: bytes.Clone(payload)}}
 		*m.Props() = session.Properties{ContentType: contentType, CorrelationData: correlation}
 		m.addHeader(key, value)
-		if (&Settings{Source: "/s"}).structure(m) != nil {
+		if m.structure(&Settings{Source: "/s"}) != nil {
 			return
 		}
 		e, err := parseCloudEvent(m.Payload)

@@ -111,7 +111,7 @@ func (s *Settings) Seal(ctx context.Context, m *Message) error {
 		}
 	}
 	if s.Source != "" {
-		if err := s.structure(m); err != nil {
+		if err := m.structure(s); err != nil {
 			return FormError("publish", m.Topic, err)
 		}
 	}
@@ -150,7 +150,7 @@ func (s *Settings) SealBytes(m *Message) (*Message, error) {
 		sealed.props = *m.Properties
 	}
 	sealed.Properties = &sealed.props
-	if err := s.structure(&sealed); err != nil {
+	if err := sealed.structure(s); err != nil {
 		return nil, FormError("publish", m.Topic, err)
 	}
 	return &sealed, nil
