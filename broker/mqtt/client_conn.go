@@ -11,7 +11,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 )
 
 // ClientOption configures [NewClientConn].
@@ -82,7 +81,7 @@ func (c *clientConn) call(m *event.MethodDesc, topic string, in proto.Message, o
 	if idKnown {
 		call.ID = m.ID(in)
 	}
-	return call, bridge.PublishOption(func(s *bridge.PublishSettings) {
+	return call, publishing(func(s *publishCall) {
 		s.SetQoS(call.QoS)
 		s.Retain, s.Expiry, s.ContentType, s.Direct = call.Retain, call.Expiry, call.ContentType, call.Direct
 		s.Key, s.OrderKey, s.IDKnown = cmp.Or(call.OrderingKey, key), key, idKnown

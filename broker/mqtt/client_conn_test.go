@@ -13,7 +13,7 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
@@ -127,7 +127,7 @@ func TestClientConn(t *testing.T) {
 			case <-time.After(10 * time.Second):
 				t.Fatal("nothing arrived")
 			}
-			d := e.RawMessage().(*bridge.Event).Delivery
+			d := e.RawMessage().(*client.Delivery)
 			if textOf(e.Message().Body.(proto.Message)) != "x" || d.QoS != 2 || !d.Retain {
 				t.Errorf("message %+v", d)
 			}

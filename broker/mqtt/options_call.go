@@ -6,7 +6,6 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
@@ -16,7 +15,7 @@ import (
 // broker.WithPublishRequiredAcks, event.Header goes beside the headers of the
 // message. Default: QoS 1, not retained, no expiry.
 func WithCallOptions(opts ...event.CallOption) broker.PublishOption {
-	return bridge.PublishOption(func(s *bridge.PublishSettings) {
+	return publishing(func(s *publishCall) {
 		c := event.Call{
 			Topic: s.Topic, QoS: s.QoS, Retain: s.Retain, Expiry: s.Expiry, Unrouted: s.Unrouted,
 			ID: s.ID, OrderingKey: s.Key, ContentType: s.ContentType, Direct: s.Direct,
@@ -30,7 +29,7 @@ func WithCallOptions(opts ...event.CallOption) broker.PublishOption {
 }
 
 // takeCall has a publish sent as a call says, but for its QoS.
-func takeCall(s *bridge.PublishSettings, c *event.Call) {
+func takeCall(s *publishCall, c *event.Call) {
 	s.Topic, s.Retain, s.Expiry, s.Unrouted = c.Topic, c.Retain, c.Expiry, c.Unrouted
 	s.ID, s.Key, s.ContentType, s.Direct = c.ID, cmp.Or(c.OrderingKey, s.Key), c.ContentType, c.Direct
 	for _, h := range c.Headers {
@@ -41,17 +40,17 @@ func takeCall(s *bridge.PublishSettings, c *event.Call) {
 // WithPublishQos sets the QoS of one publish: 0, 1 or 2; others are an error
 // of the publish. It counts over broker.WithPublishRequiredAcks. Default: 1.
 func WithPublishQos(qos byte) broker.PublishOption {
-	return bridge.PublishOption(func(s *bridge.PublishSettings) { s.SetQoS(qos) })
+	return publishing(func(s *publishCall) { s.SetQoS(qos) })
 }
 
 // WithPublishRetained asks the broker to keep the message for later
 // subscribers. Default: false.
 func WithPublishRetained(retained bool) broker.PublishOption {
-	return bridge.PublishOption(func(s *bridge.PublishSettings) { s.Retain = retained })
+	return publishing(func(s *publishCall) { s.Retain = retained })
 }
 
 // WithRequestBinder decodes the body of a reply into what binder makes; a reply that
 // cannot be decoded is an error of the request. Default: the body is the reply's bytes.
 func WithRequestBinder(binder broker.Binder) broker.RequestOption {
-	return bridge.RequestOption(func(s *bridge.RequestSettings) { s.Binder = binder })
+	return requesting(func(s *requestCall) { s.binder = binder })
 }

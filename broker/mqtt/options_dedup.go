@@ -25,7 +25,7 @@ import (
 // counted, and logged once for a subscription. So is every message of a
 // subscription without automatic acknowledgement. Default: none.
 func WithDedup(window dedup.Window) broker.Option {
-	return bridge.Option(func(s *bridge.Settings) { s.Dedup = window })
+	return WithSettings(func(s *bridge.Settings) { s.Dedup = window })
 }
 
 // WithSubscribeIDField names the field of the decoded message that has its id: of protobuf
@@ -36,7 +36,7 @@ func WithDedup(window dedup.Window) broker.Option {
 // number, is an error of the subscribe. Default: none. Duplicates are known by it with
 // [WithDedup].
 func WithSubscribeIDField(name string) broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.IDField = name })
+	return subscribing(func(s *subscribeCall) { s.typed.IDField = name })
 }
 
 // WithSubscribeIDsSpanTopics says that an id is unique over all topics of the subscription,
@@ -45,5 +45,5 @@ func WithSubscribeIDField(name string) broker.SubscribeOption {
 // others acknowledged unhandled. The id of a CloudEvent still counts within its
 // source. Default: false. It needs [WithDedup].
 func WithSubscribeIDsSpanTopics() broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.IDsSpanTopics = true })
+	return subscribing(func(s *subscribeCall) { s.typed.IDsSpanTopics = true })
 }

@@ -19,30 +19,35 @@ type LoggerOptions struct {
 
 // WithResumeSubs has no effect: filters are subscribed to again exactly when
 // the broker has lost the session.
-func WithResumeSubs(bool) broker.Option { return bridge.Ignore("WithResumeSubs") }
+func WithResumeSubs(bool) broker.Option { return ignore("WithResumeSubs") }
 
 // WithOrderMatters has no effect: messages of one topic are always handled in
 // order, different topics in parallel.
-func WithOrderMatters(bool) broker.Option { return bridge.Ignore("WithOrderMatters") }
+func WithOrderMatters(bool) broker.Option { return ignore("WithOrderMatters") }
 
 // WithErrorLogger has no effect: everything goes to the service's logger.
-func WithErrorLogger() broker.Option { return bridge.Ignore("WithErrorLogger") }
+func WithErrorLogger() broker.Option { return ignore("WithErrorLogger") }
 
 // WithCriticalLogger has no effect: everything goes to the service's logger.
-func WithCriticalLogger() broker.Option { return bridge.Ignore("WithCriticalLogger") }
+func WithCriticalLogger() broker.Option { return ignore("WithCriticalLogger") }
 
 // WithWarnLogger has no effect: everything goes to the service's logger.
-func WithWarnLogger() broker.Option { return bridge.Ignore("WithWarnLogger") }
+func WithWarnLogger() broker.Option { return ignore("WithWarnLogger") }
 
 // WithDebugLogger has no effect: everything goes to the service's logger.
-func WithDebugLogger() broker.Option { return bridge.Ignore("WithDebugLogger") }
+func WithDebugLogger() broker.Option { return ignore("WithDebugLogger") }
 
 // WithLogger has no effect: everything goes to the service's logger, see
 // [WithKratosLogger].
-func WithLogger(LoggerOptions) broker.Option { return bridge.Ignore("WithLogger") }
+func WithLogger(LoggerOptions) broker.Option { return ignore("WithLogger") }
 
 // AuthRecord holds user name and password, as in kratos-transport.
 type AuthRecord struct {
 	Username string
 	Password string
+}
+
+// ignore makes an option that has no effect, and says so.
+func ignore(name string) broker.Option {
+	return WithSettings(func(s *bridge.Settings) { s.Ignore(name) })
 }

@@ -42,7 +42,7 @@ import (
 // does, within the poll interval. That is logged, since a store for each is what is
 // usually wanted. Default: none.
 func WithOutbox(store outbox.Store, opts ...OutboxOption) broker.Option {
-	return bridge.Option(func(s *bridge.Settings) { s.SetOutbox(store, opts) })
+	return WithSettings(func(s *bridge.Settings) { s.SetOutbox(store, opts) })
 }
 
 // OutboxOption is an option of [WithOutbox].

@@ -15,7 +15,7 @@ import (
 // is reported by its key. A key of its subscriptions is a topic filter or an
 // operation; Connect warns of one that matches nothing.
 func WithSubscriber(c *v1.Subscriber) broker.Option {
-	return bridge.Option(func(s *bridge.Settings) { s.Subscriber(c) })
+	return WithSettings(func(s *bridge.Settings) { s.Subscriber(c) })
 }
 
 // Number and first pause of the attempts are kratos-transport's
@@ -27,13 +27,13 @@ func WithSubscriber(c *v1.Subscriber) broker.Option {
 // at a message, within which another one may start; acknowledgements of what
 // arrived later wait meanwhile. Default: 5 s.
 func WithSubscribeRetryBudget(d time.Duration) broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Budget = d })
+	return subscribing(func(s *subscribeCall) { s.Budget = d })
 }
 
 // WithSubscribeMaxBackoff is the longest pause between attempts. Default: 5 s
 // within the budget, 30 s between attempts at a parked or blocked message.
 func WithSubscribeMaxBackoff(d time.Duration) broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.MaxBackoff = d })
+	return subscribing(func(s *subscribeCall) { s.MaxBackoff = d })
 }
 
 // WithSubscribeExhausted says what becomes of a message whose attempts are used
@@ -41,7 +41,7 @@ func WithSubscribeMaxBackoff(d time.Duration) broker.SubscribeOption {
 // client id or with acknowledgement by hand, is an error of the subscribe.
 // Default: event.ExhaustedDeadLetter.
 func WithSubscribeExhausted(e event.Exhausted) broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Exhausted = e })
+	return subscribing(func(s *subscribeCall) { s.Exhausted = e })
 }
 
 // WithSubscribeParkMaxAttempts sets the most attempts at a parked message, as a
@@ -52,7 +52,7 @@ func WithSubscribeExhausted(e event.Exhausted) broker.SubscribeOption {
 // error of the subscribe. It has an effect with event.ExhaustedPark only. Default:
 // the attempts of broker.WithSubscribeRetry, and without those 0.
 func WithSubscribeParkMaxAttempts(n int) broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.ParkMaxAttempts = &n })
+	return subscribing(func(s *subscribeCall) { s.parkMaxAttempts = &n })
 }
 
 // WithSubscribeReason says what becomes of a message whose handler returned a
@@ -61,13 +61,13 @@ func WithSubscribeParkMaxAttempts(n int) broker.SubscribeOption {
 // is an error of the subscribe. Default: what cannot be decoded, 400, 413, 422
 // and 501 are dead-lettered at once, and all else is retried.
 func WithSubscribeReason(reason string, v event.Verdict) broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) {
+	return subscribing(func(s *subscribeCall) {
 		all := map[string]event.Verdict{reason: v}
-		for r, v := range s.Reasons {
+		for r, v := range s.typed.Reasons {
 			if r != reason {
 				all[r] = v
 			}
 		}
-		s.Reasons = all
+		s.typed.Reasons = all
 	})
 }

@@ -6,19 +6,18 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 )
 
 // WithSubscribeQos sets the highest QoS of one subscription: 0, 1 or 2; others
 // are an error of the subscribe. Default: 1.
 func WithSubscribeQos(qos byte) broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.QoS = qos })
+	return subscribing(func(s *subscribeCall) { s.QoS = qos })
 }
 
 // WithSubscribeCodec names the codec of one subscription; one that is not
 // registered is an error of the subscribe. Default: the broker's.
 func WithSubscribeCodec(name string) broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Codec = name })
+	return subscribing(func(s *subscribeCall) { s.codec = name })
 }
 
 // WithSubscribeDeadLetters says that what arrives are dead letters, on whatever
@@ -27,20 +26,20 @@ func WithSubscribeCodec(name string) broker.SubscribeOption {
 // dead-letter topic of the same server or broker, it is so without the option; on
 // other topics anybody may set these properties, and they are headers like others.
 func WithSubscribeDeadLetters() broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Letters = true })
+	return subscribing(func(s *subscribeCall) { s.Letters = true })
 }
 
 // WithSubscribeTimeout bounds one attempt of the handler: its context ends. A
 // handler that goes on all the same gets no second attempt meanwhile, and no
 // message of its topic is handled. Default: 30 s.
 func WithSubscribeTimeout(d time.Duration) broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Timeout = d })
+	return subscribing(func(s *subscribeCall) { s.Timeout = d })
 }
 
 // WithSubscribeBroad allows filters that take in more than one may mean: "#",
 // "+/#" and "$SYS/...". Without it they are an error.
 func WithSubscribeBroad() broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.Broad = true })
+	return subscribing(func(s *subscribeCall) { s.broad = true })
 }
 
 // WithSubscribeRetainHandling says when the broker sends the messages that it
@@ -50,7 +49,7 @@ func WithSubscribeBroad() broker.SubscribeOption {
 // send them again, also to those that had them. MQTT 5 only: 3.1.1 sends them each
 // time, and the log says so once. Default: 0.
 func WithSubscribeRetainHandling(when byte) broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.RetainHandling = when })
+	return subscribing(func(s *subscribeCall) { s.RetainHandling = when })
 }
 
 // WithSubscribeNoLocal keeps messages away that were published under the
@@ -59,7 +58,7 @@ func WithSubscribeRetainHandling(when byte) broker.SubscribeOption {
 // error of the subscribe [MQTT-3.8.3-4]. MQTT 5 only; on 3.1.1 the log says so
 // once. Default: false.
 func WithSubscribeNoLocal() broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.NoLocal = true })
+	return subscribing(func(s *subscribeCall) { s.NoLocal = true })
 }
 
 // WithSubscribeOrderingKey names the order that a message belongs to: messages
@@ -71,7 +70,7 @@ func WithSubscribeNoLocal() broker.SubscribeOption {
 // front of it where not all senders are trusted, or one that fails holds up the keys
 // of others. Default: the topic.
 func WithSubscribeOrderingKey(key func(m event.Incoming) string) broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.OrderingKey = key })
+	return subscribing(func(s *subscribeCall) { s.OrderingKey = orderOf(key) })
 }
 
 // WithSubscribeOwnSession gives the subscription a session of its own: a
@@ -84,7 +83,7 @@ func WithSubscribeOrderingKey(key func(m event.Incoming) string) broker.Subscrib
 // one derives and the other gives, is an error of the subscribe that names both.
 // Default: the session of all others.
 func WithSubscribeOwnSession(name string) broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.OwnSession, s.SessionName = true, name })
+	return subscribing(func(s *subscribeCall) { s.typed.OwnSession, s.typed.SessionName = true, name })
 }
 
 // WithSubscribeTrustSender trusts whoever publishes on the topics of the subscription
@@ -93,7 +92,7 @@ func WithSubscribeOwnSession(name string) broker.SubscribeOption {
 // The broker must let nobody else publish there. A batch is linked to its messages in
 // any case. The configuration of the subscription counts over it. Default: false.
 func WithSubscribeTrustSender() broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.TrustSender = true })
+	return subscribing(func(s *subscribeCall) { s.typed.TrustSender = true })
 }
 
 // WithSubscribeIgnoreRetained acknowledges messages that the broker had kept, counts
@@ -105,5 +104,5 @@ func WithSubscribeTrustSender() broker.SubscribeOption {
 // Published is never asked for. The configuration of the subscription counts over it.
 // Default: false.
 func WithSubscribeIgnoreRetained() broker.SubscribeOption {
-	return bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.IgnoreRetained = true })
+	return subscribing(func(s *subscribeCall) { s.IgnoreRetained = true })
 }

@@ -1,11 +1,14 @@
 package mqtt
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/tx7do/kratos-transport/broker"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
 // Publish encodes and sends a message. It returns nil only when the broker has
@@ -39,7 +42,14 @@ import (
 // called, with what Publish returns. Callbacks run one at a time, in the order of
 // acknowledgements: a slow one slows the publisher.
 func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
-	return b.link.Publish(ctx, topic, msg, opts...)
+	if err := checkPublish(ctx, "publish", topic, msg); err != nil {
+		return err
+	}
+	f, err := b.front()
+	if err != nil {
+		return err
+	}
+	return f.publish(ctx, topic, msg, opts...)
 }
 
 // Request sends a request at QoS 1 and returns the reply, whose body is its bytes
@@ -58,17 +68,88 @@ func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message,
 // replies are subscribed to: those that no request waits on are given back, and a
 // request that finds none waits for one.
 func (b *Broker) Request(ctx context.Context, topic string, msg *broker.Message, opts ...broker.RequestOption) (*broker.Message, error) {
-	return b.link.Request(ctx, topic, msg, opts...)
+	if err := checkPublish(ctx, opRequest, topic, msg); err != nil {
+		return nil, err
+	}
+	if _, err := b.front(); err != nil {
+		return nil, err
+	}
+	own := newRequestCall(opts)
+	o := &own.generic
+	codec, err := b.link.Codec(o.BodyCodec)
+	if err != nil {
+		return nil, codecError("publish", topic, err)
+	}
+	if _, ok := ctx.Deadline(); !ok && o.Timeout <= 0 {
+		o.Timeout = requestTimeout
+	}
+	limits := publishCall{generic: broker.PublishOptions{Context: o.Context, Timeout: o.Timeout}}
+	ctx, cancel := limits.bound(ctx)
+	defer cancel()
+	d, err := b.link.Request(ctx, &envelope.Message{
+		Message: client.Message{Topic: topic, QoS: defaultQoS},
+		Body:    msg.Body, Codec: codec, Headers: msg.Headers, MessageID: msg.ID,
+	}, o.ReplyTopic)
+	if err != nil {
+		return nil, err
+	}
+	if d.Body = d.Data(); own.binder != nil {
+		if err := d.Decode(codec, own.binder()); err != nil {
+			return nil, codecError(opRequest, topic, logsafe.Error(err))
+		}
+	}
+	return newReceived(d).Message(), nil
 }
 
-// Requester sends requests: a [Broker], and the server of package transport/mqtt.
-type Requester interface {
-	// Request sends a request and returns the reply.
-	Request(ctx context.Context, topic string, msg *broker.Message, opts ...broker.RequestOption) (*broker.Message, error)
+// checkPublish refuses what nothing needs to be encoded or connected for.
+func checkPublish(ctx context.Context, op, topic string, msg *broker.Message) error {
+	switch {
+	case ctx == nil:
+		return badRequest(op, topic, "context is nil")
+	case msg == nil:
+		return badRequest(op, topic, "message is nil")
+	case msg.Body == nil:
+		return badRequest(op, topic, "message body is nil")
+	}
+	return client.ErrorOf(op, topic, ctx.Err())
 }
 
-// Request sends a request and decodes the reply, with the codec that its content
-// type names, else the request's. For the rest it is [Broker.Request].
-func Request[Resp any](ctx context.Context, r Requester, topic string, req any, opts ...broker.RequestOption) (*Resp, error) {
-	return bridge.Request[Resp](ctx, r, topic, req, opts...)
+// send is Publish behind the middleware.
+func (f *front) send(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
+	if err := checkPublish(ctx, "publish", topic, msg); err != nil { // a middleware may have changed them
+		return err
+	}
+	r, err := newPublishCall(topic, opts)
+	if err == nil {
+		err = f.sendCall(ctx, cmp.Or(r.Topic, topic), msg, r)
+	}
+	if cb := r.generic.Callback; cb != nil && !r.generic.Async {
+		f.link.Protect("publish callback", func() { cb(err) })
+	}
+	return err
+}
+
+func (f *front) sendCall(ctx context.Context, topic string, msg *broker.Message, r *publishCall) error {
+	m, err := r.message(f.link, topic, msg)
+	if err == nil {
+		err = f.link.Encode(m)
+	}
+	if err != nil {
+		return err
+	}
+	if r.generic.Async {
+		return f.sendAsync(ctx, m, r)
+	}
+	ctx, cancel := r.bound(ctx)
+	defer cancel()
+	ctx, end := f.tracer.send(ctx, m)
+	err = f.link.Deliver(ctx, m, r.retries())
+	end(err)
+	return err
+}
+
+// publishReady sends a request or a reply through the user's middleware.
+func (f *front) publishReady(ctx context.Context, m *envelope.Message) error {
+	msg := broker.NewMessage(m.Body, broker.WithID(m.MessageID), broker.WithHeaders(m.Headers))
+	return f.publish(ctx, m.Topic, msg, publishing(func(p *publishCall) { p.ready = m }))
 }

@@ -20,11 +20,11 @@ type Publisher struct{ broker *bridge.Broker }
 // NewPublisher takes the options of [NewBroker], reports every problem of them
 // at once, and opens nothing yet.
 func NewPublisher(opts ...broker.Option) (*Publisher, error) {
-	b := NewBroker(opts...).link
+	b := NewBroker(opts...)
 	if err := b.Init(); err != nil {
 		return nil, err
 	}
-	return &Publisher{b}, nil
+	return &Publisher{b.link}, nil
 }
 
 // Connect starts the connection and keeps it until Close. A broker that is

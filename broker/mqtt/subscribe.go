@@ -35,7 +35,22 @@ var _ event.Subscriptions = (*Broker)(nil)
 // either. The handler's context ends after 30 s and has the values of
 // WithSubscribeContext, whose end does not end the subscription.
 func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.Binder, opts ...broker.SubscribeOption) (broker.Subscriber, error) {
-	return b.link.Subscribe(topic, handler, binder, opts...)
+	if handler == nil {
+		return nil, badRequest("subscribe", topic, "handler is nil")
+	}
+	f, err := b.front()
+	if err != nil {
+		return nil, err
+	}
+	call := newSubscribeCall(opts)
+	sub, err := f.subscription(topic, handler, binder, call)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.link.Subscribe(topic, sub); err != nil {
+		return nil, err
+	}
+	return &subscriber{broker: b, topic: topic, options: call.generic, sub: sub}, nil
 }
 
 // Granted implements [event.Subscriptions]: it returns how the broker's

@@ -6,12 +6,6 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// Broker returns the server as kratos-transport's interface, for code that takes
-// one. It publishes and subscribes as the server does; Init, Connect and
-// Disconnect are errors, because the server's connection is not theirs to
-// change.
-func (s *Server) Broker() broker.Broker { return &serverBroker{s.broker, s} }
-
 // serverBroker hides what would act behind the server's back.
 type serverBroker struct {
 	broker.Broker

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/go-kratos/kratos/v2/middleware"
 	"github.com/tx7do/kratos-transport/broker"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // chain is a handler with its middleware around it. It is built before the
@@ -34,12 +36,12 @@ func (c *chained) built() (middleware.Handler, error) {
 // Use may add more and build it as well: none replaces a later one.
 func (c *chained) build() error {
 	for {
-		before, m := c.chain.Load(), c.server.middleware.Load()
+		before, m := c.chain.Load(), c.server.handlers.middleware.Load()
 		b := &chain{of: m}
-		if b.call, b.err = bridge.Wrap(c.call, m.match(c.operation)); b.err != nil {
+		if b.call, b.err = client.Wrap(c.call, m.match(c.operation)); b.err != nil {
 			b.err = fmt.Errorf("%s cannot be handled: %w", c.operation, b.err)
 		}
-		if c.chain.CompareAndSwap(before, b) && c.server.middleware.Load() == m {
+		if c.chain.CompareAndSwap(before, b) && c.server.handlers.middleware.Load() == m {
 			return b.err
 		}
 	}
@@ -48,12 +50,12 @@ func (c *chained) build() error {
 // subscribe registers the handler, whose chain Start builds, or, once that was
 // called, this.
 func (c *chained) subscribe(filter string, handler broker.Handler, binder broker.Binder, opts ...broker.SubscribeOption) (broker.Subscriber, error) {
-	if err := c.server.enlist(c); err != nil {
+	if err := c.server.handlers.enlist(c); err != nil {
 		return nil, err
 	}
 	sub, err := c.server.broker.Subscribe(filter, handler, binder, opts...)
 	if err != nil {
-		c.server.forget(c)
+		c.server.handlers.forget(c)
 		return nil, err
 	}
 	return &subscription{Subscriber: sub, chained: c}, nil
@@ -68,43 +70,65 @@ type subscription struct {
 // Unsubscribe takes the registration back and waits up to 10 s for the
 // UNSUBACK; the argument has no effect. Again it does nothing.
 func (s *subscription) Unsubscribe(remove bool) error {
-	s.chained.server.forget(s.chained)
+	s.chained.server.handlers.forget(s.chained)
 	return s.Subscriber.Unsubscribe(remove)
 }
 
+// handlers are those that a server registered, with the middleware around them.
+type handlers struct {
+	middleware atomic.Pointer[matcher]
+	log        func() client.Logger
+
+	mu    sync.RWMutex
+	all   map[*chained]struct{}
+	began bool // Start was called: what is registered has its middleware at once
+}
+
+func (h *handlers) init(log func() client.Logger) {
+	h.log, h.all = log, make(map[*chained]struct{})
+	h.middleware.Store(new(matcher))
+}
+
+// change replaces the middleware that there is.
+func (h *handlers) change(change func(*matcher)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.middleware.Store(h.middleware.Load().with(change))
+}
+
 // enlist has the chain built by Start and with each Use from then on.
-func (s *Server) enlist(c *chained) error {
-	s.mu.Lock()
-	s.handlers[c] = struct{}{}
-	began := s.began
-	s.mu.Unlock()
+func (h *handlers) enlist(c *chained) error {
+	h.mu.Lock()
+	h.all[c] = struct{}{}
+	began := h.began
+	h.mu.Unlock()
 	if !began {
 		return nil
 	}
 	err := c.build()
 	if err != nil {
-		s.forget(c)
+		h.forget(c)
 		return registerError(err)
 	}
 	return nil
 }
 
-func (s *Server) forget(c *chained) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.handlers, c)
+func (h *handlers) forget(c *chained) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.all, c)
 }
 
-// chains builds those chains that are not of the middleware that there is now,
+// build builds those chains that are not of the middleware that there is now,
 // and those that could not be built.
-func (s *Server) chains() error {
-	s.mu.Lock()
-	s.began = true
-	all := slices.Collect(maps.Keys(s.handlers))
-	s.mu.Unlock()
+func (h *handlers) build() error {
+	h.mu.Lock()
+	h.began = true
+	all := slices.Collect(maps.Keys(h.all))
+	h.mu.Unlock()
 	failed := make(map[string]error)
 	for _, c := range all {
-		if b := c.chain.Load(); b != nil && b.err == nil && b.of == s.middleware.Load() {
+		if b := c.chain.Load(); b != nil && b.err == nil && b.of == h.middleware.Load() {
 			continue
 		}
 		if err := c.build(); err != nil {
@@ -121,16 +145,16 @@ func (s *Server) chains() error {
 	return registerError(errors.Join(errs...))
 }
 
-// rebuild is chains for who has nobody to return an error to.
-func (s *Server) rebuild() {
-	s.mu.RLock()
-	began := s.began
-	s.mu.RUnlock()
+// rebuild is build where there is nobody to return an error to.
+func (h *handlers) rebuild() {
+	h.mu.RLock()
+	began := h.began
+	h.mu.RUnlock()
 	if !began {
 		return
 	}
-	if err := s.chains(); err != nil {
-		s.broker.Log().Errorf("mqtt: each message fails: %v", err)
+	if err := h.build(); err != nil {
+		h.log().Errorf("mqtt: each message fails: %v", err)
 	}
 }
 

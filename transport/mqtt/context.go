@@ -6,7 +6,7 @@ import (
 	"github.com/go-kratos/kratos/v2/transport"
 	"github.com/tx7do/kratos-transport/broker"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // handling is the context of one attempt with its Transport: one allocation for
@@ -26,8 +26,8 @@ func (h *handling) Value(key any) any {
 
 // begin puts the Transport of an attempt into its context, as
 // transport.NewServerContext does.
-func (c *chained) begin(ctx context.Context, e broker.Event, own *bridge.Event) (context.Context, *Transport) {
-	h := &handling{ctx, Transport{chained: c, event: e, own: own, delivery: own.Delivery, request: requestHeader(own)}}
+func (c *chained) begin(ctx context.Context, e broker.Event, d *client.Delivery) (context.Context, *Transport) {
+	h := &handling{ctx, Transport{chained: c, event: e, delivery: d, request: requestHeader(d)}}
 	return h, &h.transport
 }
 

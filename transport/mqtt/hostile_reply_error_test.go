@@ -15,8 +15,8 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
-	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
@@ -28,12 +28,12 @@ func TestReplierChoosesNoStatusCode(t *testing.T) {
 	c := carrier{mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("5"), false}
 	replier, b := c.broker(t), c.broker(t)
 	_, err := replier.Subscribe("ask/+", func(ctx context.Context, e broker.Event) error {
-		in := e.RawMessage().(*bridge.Event).Delivery.Properties
+		in := e.RawMessage().(*client.Delivery).Properties
 		code := strings.TrimPrefix(e.Topic(), "ask/")
-		return replier.Publish(ctx, in.ResponseTopic, broker.NewMessage([]byte("{}")),
-			bridge.PublishOption(func(p *bridge.PublishSettings) { p.Correlation = in.CorrelationData }),
-			mqttbroker.WithCallOptions(event.Header("statuscode", code),
-				event.Header("statusreason", strings.Repeat("R\n", 1000))))
+		m := &envelope.Message{Message: client.Message{Topic: in.ResponseTopic, QoS: 1, Payload: []byte("{}")}}
+		m.Props().CorrelationData = in.CorrelationData
+		m.Props().User = []client.UserProperty{{Key: "statuscode", Value: code}, {Key: "statusreason", Value: strings.Repeat("R\n", 1000)}}
+		return replier.Link().Send(ctx, m)
 	}, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package mqtt_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -16,7 +17,8 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
@@ -64,7 +66,7 @@ func guarded(t testing.TB) *mqtttest.MosquittoBroker {
 }
 
 // as is a client of a user, whose client id is the same.
-func as(t testing.TB, url, user string, opts ...broker.Option) broker.Broker {
+func as(t testing.TB, url, user string, opts ...broker.Option) *mqttbroker.Broker {
 	t.Helper()
 	c := carrier{url, mqttbroker.WithProtocol("5"), false}
 	return c.broker(t, append([]broker.Option{mqttbroker.WithAuth(user, ""), mqttbroker.WithClientId(user)}, opts...)...)
@@ -101,16 +103,17 @@ func stateOf(qos byte) (*event.ServiceDesc, []event.Handler) {
 }
 
 // ask publishes a request with a response topic of the sender's choice.
-func ask(t testing.TB, b broker.Broker, device, responseTopic string) {
+func ask(t testing.TB, b *mqttbroker.Broker, device, responseTopic string) {
 	t.Helper()
 	askOn(t, b, "devices/"+device+"/state/get", responseTopic)
 }
 
-func askOn(t testing.TB, b broker.Broker, topic, responseTopic string) {
+func askOn(t testing.TB, b *mqttbroker.Broker, topic, responseTopic string) {
 	t.Helper()
-	err := b.Publish(within(t, patience), topic, broker.NewMessage(wrapperspb.Double(1)),
-		bridge.PublishOption(func(p *bridge.PublishSettings) { p.ResponseTopic, p.Correlation = responseTopic, []byte("chosen") }))
-	if err != nil {
+	codec, err := b.Link().Codec("")
+	m := &envelope.Message{Message: client.Message{Topic: topic, QoS: 1}, Body: wrapperspb.Double(1), Codec: codec}
+	m.Props().ResponseTopic, m.Props().CorrelationData = responseTopic, []byte("chosen")
+	if err := errors.Join(err, b.Link().Encode(m), b.Link().Deliver(within(t, patience), m, nil)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -25,13 +25,13 @@ func WithBrokerOptions(opts ...broker.Option) ServerOption {
 }
 
 func set(change func(*bridge.Settings)) ServerOption {
-	return WithBrokerOptions(bridge.Option(change))
+	return WithBrokerOptions(mqttbroker.WithSettings(change))
 }
 
 // Middleware adds Kratos middleware around every handler; given again it adds
 // more, after those before.
 func Middleware(m ...middleware.Middleware) ServerOption {
-	return func(s *Server) { s.change(func(all *matcher) { all.use(m...) }) }
+	return func(s *Server) { s.handlers.change(func(all *matcher) { all.use(m...) }) }
 }
 
 // WithAddress sets the broker URLs, tried in order: mqtt, tcp, mqtts, ssl,
@@ -73,7 +73,7 @@ func WithClientId(clientId string) ServerOption {
 // RegisterSubscriber, Publish and Start. With "" there is none: only bytes and
 // strings can be sent and received, as they are.
 func WithCodec(c string) ServerOption {
-	return WithBrokerOptions(broker.WithCodec(c), bridge.Option(func(s *bridge.Settings) { s.Codec = c }))
+	return WithBrokerOptions(broker.WithCodec(c), mqttbroker.WithSettings(func(s *bridge.Settings) { s.Codec = c }))
 }
 
 // WithTracerProvider makes a span of each publish and each attempt of a handler
@@ -124,7 +124,7 @@ func AllowedMetadata(names ...string) ServerOption {
 // WithEnableKeepAlive has no effect: the server opens no port of its own only
 // to have an endpoint. The log says so once.
 func WithEnableKeepAlive(bool) ServerOption {
-	return WithBrokerOptions(bridge.Ignore("WithEnableKeepAlive"))
+	return set(func(s *bridge.Settings) { s.Ignore("WithEnableKeepAlive") })
 }
 
 // WithOnConnect calls cb after each accepted connection, on a goroutine that it

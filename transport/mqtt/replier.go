@@ -8,6 +8,7 @@ import (
 	"github.com/go-kratos/kratos/v2/middleware"
 	"github.com/tx7do/kratos-transport/broker"
 
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
@@ -48,7 +49,7 @@ func RegisterReplier[Req, Resp any](
 	if handler == nil {
 		return &event.Error{Op: "subscribe", Topic: topic, Reason: event.ReasonBadRequest, Cause: errNilHandler}
 	}
-	replier, err := srv.broker.NewReplier(bridge.ReplierSettings{Operation: topic, Filter: topic, QoS: defaultQoS})
+	replier, err := srv.link.NewReplier(bridge.ReplierSettings{Operation: topic, Filter: topic, QoS: defaultQoS})
 	if err != nil {
 		return err
 	}
@@ -60,14 +61,14 @@ func RegisterReplier[Req, Resp any](
 		return handler(ctx, r)
 	}}
 	opts = append([]broker.SubscribeOption{broker.WithSubscribeContext(ctx)}, opts...)
-	opts = append(opts, bridge.SubscribeOption(func(s *bridge.SubscribeSettings) { s.OnUndecodable(c.refuse) }))
+	opts = append(opts, mqttbroker.WithSubscription(func(_ *client.Subscription, t *client.Typed) { t.Undecodable = c.refuse }))
 	_, err = c.subscribe(topic, c.handle, func() any { return new(Req) }, opts...)
 	return err
 }
 
 // serve handles a request and replies.
 func (c *chained) serve(ctx context.Context, tr *Transport, call middleware.Handler) error {
-	answer := c.replier.Answer(tr.own, tr.event.Message().Body)
+	answer := c.replier.Answer(tr.delivery, tr.event.Message().Body)
 	reply, err := call(ctx, tr.event.Message().Body)
 	switch {
 	case answer == nil:
@@ -79,8 +80,8 @@ func (c *chained) serve(ctx context.Context, tr *Transport, call middleware.Hand
 }
 
 // refuse replies to a request that cannot be decoded.
-func (c *chained) refuse(ctx context.Context, e *bridge.Event, err error) error {
-	answer := c.replier.Answer(e, nil)
+func (c *chained) refuse(ctx context.Context, d *client.Delivery, err error) error {
+	answer := c.replier.Answer(d, nil)
 	if answer == nil {
 		return err
 	}

@@ -26,7 +26,7 @@ type carrier struct {
 	event   bool // in CloudEvents
 }
 
-func (c carrier) broker(t testing.TB, opts ...broker.Option) broker.Broker {
+func (c carrier) broker(t testing.TB, opts ...broker.Option) *mqttbroker.Broker {
 	t.Helper()
 	all := []broker.Option{broker.WithAddress(c.url), c.version, broker.WithCodec("json")}
 	if c.event {
@@ -272,7 +272,7 @@ func TestLateRepliesAreCounted(t *testing.T) {
 		wantReason(t, err, event.ReasonTimeout, 504)
 		close(release)
 		mqtttest.Eventually(t, patience, func() bool {
-			return b.(interface{ Health() event.Health }).Health().LateReplies == 1
+			return b.Health().LateReplies == 1
 		})
 	})
 }

@@ -220,7 +220,7 @@ func TestRequestOpensNoSubscriber(t *testing.T) {
 		if n, _ := connects.Load("app"); n.(*atomic.Int64).Load() != 1 {
 			t.Error("the server's session was taken over")
 		}
-		if h := data.(interface{ Health() event.Health }).Health(); h.Filters != 0 {
+		if h := data.Health(); h.Filters != 0 {
 			t.Errorf("the data layer subscribes to %d filters", h.Filters)
 		}
 	})

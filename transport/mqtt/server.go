@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"sync"
-	"sync/atomic"
 
 	"github.com/go-kratos/kratos/v2/middleware"
 	"github.com/go-kratos/kratos/v2/transport"
@@ -14,6 +12,7 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 var (
@@ -42,15 +41,11 @@ var (
 // metadata middleware finds it. The content type picks the codec when it names
 // a registered one.
 type Server struct {
-	broker  *bridge.Broker
+	broker  *mqttbroker.Broker
+	link    *bridge.Broker // what is behind it
 	options []broker.Option
 
-	middleware atomic.Pointer[matcher]
-
-	mu       sync.RWMutex
-	handlers map[*chained]struct{} // registered
-	began    bool                  // Start was called: what is registered has its middleware at once
-
+	handlers handlers
 	services services
 	stopped  order
 }
@@ -62,8 +57,8 @@ const publisherSuffix = "-srv-pub"
 // NewServer never fails: problems of the options are reported together by
 // RegisterSubscriber and Start.
 func NewServer(opts ...ServerOption) *Server {
-	s := &Server{handlers: make(map[*chained]struct{})}
-	s.middleware.Store(new(matcher))
+	s := new(Server)
+	s.handlers.init(func() client.Logger { return s.link.Log() })
 	set(func(s *bridge.Settings) {
 		s.Config.PublisherSuffix, s.Config.Role = publisherSuffix, "the server layer"
 	})(s)
@@ -72,7 +67,8 @@ func NewServer(opts ...ServerOption) *Server {
 			o(s)
 		}
 	}
-	s.broker = mqttbroker.NewBroker(s.options...).Link()
+	s.broker = mqttbroker.NewBroker(s.options...)
+	s.link = s.broker.Link()
 	return s
 }
 
@@ -88,22 +84,22 @@ func (s *Server) Name() string { return KindMQTT }
 // logged, and the error of every attempt. No message is handled without its
 // middleware.
 func (s *Server) Use(selector string, m ...middleware.Middleware) {
-	s.change(func(all *matcher) { all.add(selector, m...) })
-	s.rebuild()
+	s.handlers.change(func(all *matcher) { all.add(selector, m...) })
+	s.handlers.rebuild()
 }
 
-func (s *Server) change(change func(*matcher)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.middleware.Store(s.middleware.Load().with(change))
-}
+// Broker returns the server as kratos-transport's interface, for code that takes
+// one. It publishes and subscribes as the server does; Init, Connect and
+// Disconnect are errors, because the server's connection is not theirs to
+// change.
+func (s *Server) Broker() broker.Broker { return &serverBroker{s.broker, s} }
 
 // Endpoint is the URL of the first broker, without user information; the
 // server opens no port of its own. It works before Start, when Kratos asks,
 // and reports every problem of the options. The URL is never nil without an
 // error.
 func (s *Server) Endpoint() (*url.URL, error) {
-	text, err := s.broker.Endpoint()
+	text, err := s.link.Endpoint()
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +128,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.stopped.first() {
 		return nil
 	}
-	if err := errors.Join(s.services.ready(s.broker), s.chains()); err != nil {
+	if err := errors.Join(s.services.ready(s.link), s.handlers.build()); err != nil {
 		return err
 	}
 	if err := s.broker.Start(ctx); err != nil {
@@ -141,7 +137,7 @@ func (s *Server) Start(ctx context.Context) error {
 		}
 		return err
 	}
-	return s.services.began(ctx, s.broker)
+	return s.services.began(ctx, s.link)
 }
 
 // Stop drains within ctx: intake ends, handlers finish, acknowledgements and

@@ -34,7 +34,7 @@ var _ event.ServiceRegistrar = (*Server)(nil)
 // says, counted as TopicMismatches of the health, and logged once for a method.
 func (s *Server) RegisterService(d *event.ServiceDesc, handlers []event.Handler, opts ...event.RegisterOption) {
 	if d == nil {
-		s.services.add(s.broker, &registration{errs: []error{errors.New("the description of the service is nil")}})
+		s.services.add(s.link, &registration{errs: []error{errors.New("the description of the service is nil")}})
 		return
 	}
 	options, err := event.NewRegistration(d, opts)
@@ -44,7 +44,7 @@ func (s *Server) RegisterService(d *event.ServiceDesc, handlers []event.Handler,
 		r.register(h)
 	}
 	r.announce()
-	s.services.add(s.broker, r)
+	s.services.add(s.link, r)
 }
 
 // services are those that a server registered.

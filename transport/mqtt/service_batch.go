@@ -7,25 +7,24 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // handleBatch is one call of a handler of batches. Middleware sees it as one
 // request, a []proto.Message, and the Transport of its first message.
-func (c *chained) handleBatch(ctx context.Context, events []*bridge.Event) error {
-	in := make([]proto.Message, len(events))
-	for i, e := range events {
+func (c *chained) handleBatch(ctx context.Context, ds []*client.Delivery) error {
+	in := make([]proto.Message, len(ds))
+	for i, d := range ds {
 		var ok bool
-		if in[i], ok = e.Message().Body.(proto.Message); !ok {
-			return fmt.Errorf("message is a %T, want one of %s", e.Message().Body, c.operation)
+		if in[i], ok = d.Body.(proto.Message); !ok {
+			return fmt.Errorf("message is a %T, want one of %s", d.Body, c.operation)
 		}
 	}
 	call, err := c.built()
 	if err != nil {
 		return err
 	}
-	first := events[0]
-	ctx, _ = c.begin(ctx, first, first)
+	ctx, _ = c.begin(ctx, nil, ds[0])
 	_, err = call(ctx, in)
 	return err
 }
@@ -42,9 +41,9 @@ func (c *chained) callBatch(ctx context.Context, req any) error {
 // handleSingle handles a message that failed in a batch, or one behind it, as a
 // batch of its own.
 func (c *chained) handleSingle(ctx context.Context, e broker.Event) error {
-	own, ok := e.RawMessage().(*bridge.Event)
+	own, ok := e.RawMessage().(*client.Delivery)
 	if !ok {
 		return fmt.Errorf("a subscriber middleware changed the raw message to a %T", e.RawMessage())
 	}
-	return (&bridge.Batch{Handle: c.handleBatch}).Single(ctx, own)
+	return (&client.TypedBatch{Handle: c.handleBatch}).Single(ctx, own)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 	"google.golang.org/protobuf/proto"
 
+	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
@@ -55,7 +56,7 @@ func (r *registration) register(h event.Handler) {
 	for i := range m.Filters {
 		text := r.prefix.text + m.Filters[i]
 		r.filters = append(r.filters, filter{m.Operation, text})
-		if r.server.broker.Problem() != nil {
+		if r.server.link.Problem() != nil {
 			continue // Start reports it
 		}
 		c := r.chained(&h, i)
@@ -63,10 +64,10 @@ func (r *registration) register(h event.Handler) {
 		if c.batch != nil {
 			handler = c.handleSingle
 		}
-		opts := append(r.subscribeOptions(m), bridge.SubscribeOption(func(s *bridge.SubscribeSettings) {
-			r.settings(s, c, &h, i)
-			if s.IDsSpanTopics = r.options.IDsSpan(m); s.IDsSpanTopics {
-				s.IDScope = ids
+		opts := append(r.subscribeOptions(m), mqttbroker.WithSubscription(func(s *client.Subscription, t *client.Typed) {
+			r.settings(s, t, c, &h, i)
+			if t.IDsSpanTopics = r.options.IDsSpan(m); t.IDsSpanTopics {
+				t.IDScope = ids
 			}
 		}))
 		if _, err := c.subscribe(text, handler, func() any { return h.New() }, opts...); err != nil {
@@ -114,10 +115,10 @@ func (r *registration) subscribeOptions(m *event.MethodDesc) []broker.SubscribeO
 	if g := r.options.Group; g != nil {
 		group = *g
 	}
-	if c := r.server.broker.Configured(m.Operation); c != nil && c.Group != nil {
+	if c := r.server.link.Configured(m.Operation); c != nil && c.Group != nil {
 		group = c.GetGroup()
 	}
-	opts := []broker.SubscribeOption{broker.WithSubscribeQueueName(group)}
+	opts := []broker.SubscribeOption{broker.WithSubscribeQueueName(group), mqttbroker.WithSubscribeCodec(m.Codec)}
 	if d := m.Retry; d != nil {
 		opts = append(opts, func(o *broker.SubscribeOptions) {
 			if o.RetryDelay = d.MinBackoff; d.MaxAttempts > 0 {
@@ -128,50 +129,50 @@ func (r *registration) subscribeOptions(m *event.MethodDesc) []broker.SubscribeO
 	return opts
 }
 
-func (r *registration) settings(s *bridge.SubscribeSettings, c *chained, h *event.Handler, i int) {
+func (r *registration) settings(s *client.Subscription, t *client.Typed, c *chained, h *event.Handler, i int) {
 	m := h.Method
-	s.QoS, s.Codec, s.Operation = m.QoS, m.Codec, m.Operation
+	s.QoS, t.Operation = m.QoS, m.Operation
 	if d := m.Retry; d != nil {
 		s.MaxBackoff = d.MaxBackoff
-		s.Reasons = make(map[string]event.Verdict, len(d.PermanentReasons))
+		t.Reasons = make(map[string]event.Verdict, len(d.PermanentReasons))
 		for _, reason := range d.PermanentReasons {
-			s.Reasons[reason] = event.DeadLetter
+			t.Reasons[reason] = event.DeadLetter
 		}
 	}
 	if name, ok := r.options.Sessions[m.Name]; ok {
-		s.OwnSession, s.SessionName = true, name
+		t.OwnSession, t.SessionName = true, name
 	}
 	if b, ok := r.options.Batches[m.Name]; ok {
-		s.Batch = &bridge.Batch{MaxSize: b.MaxSize, MaxWait: b.MaxWait, Handle: c.handleBatch}
+		t.Batch = &client.TypedBatch{MaxSize: b.MaxSize, MaxWait: b.MaxWait, Handle: c.handleBatch}
 	}
-	s.TrustSender, s.IgnoreRetained = r.options.TrustsSender(m), r.options.IgnoresRetained(m)
+	t.TrustSender, s.IgnoreRetained = r.options.TrustsSender(m), r.options.IgnoresRetained(m)
 	if m.Reply != nil {
-		s.OnUndecodable(c.refuse)
+		t.Undecodable = c.refuse
 	}
-	s.Method = &client.Method{
+	t.Method = &client.Method{
 		ID: ofMessage(m.ID), Key: ofMessage(m.Key),
 		KeysSpan: r.options.KeysSpan(m),
 		Levels:   r.prefix.tenant(),
 	}
 	if m.Key != nil && c.params.has(m.KeyField) {
 		read := c.params.guarded
-		if s.Method.KeysSpan {
+		if t.Method.KeysSpan {
 			read = c.params.value
 		}
-		s.Method.KeyOfTopic = func(topic string) string { return read(topic, m.KeyField) }
+		t.Method.KeyOfTopic = func(topic string) string { return read(topic, m.KeyField) }
 	}
 	if i < len(h.Bind) && h.Bind[i] != nil {
-		s.Method.Bind, s.Method.Mismatch = r.bind(h.Bind[i]), r.mismatch(m)
+		t.Method.Bind, t.Method.Mismatch = r.bind(h.Bind[i]), r.mismatch(m)
 	}
 	if letters := r.letters(h); letters != "" {
-		s.Method.LetterTopic = letterTopic(parseTemplate(letters), c.params, r.prefix)
+		t.Method.LetterTopic = letterTopic(parseTemplate(letters), c.params, r.prefix)
 	}
 }
 
 // letters is the template of the dead-letter topic: that of the configuration,
 // or of the method; "" for none.
 func (r *registration) letters(h *event.Handler) string {
-	c := r.server.broker.Configured(h.Method.Operation)
+	c := r.server.link.Configured(h.Method.Operation)
 	if c == nil || c.DeadLetter == nil {
 		return h.Method.DeadLetter
 	}
@@ -214,7 +215,7 @@ func (r *registration) mismatch(m *event.MethodDesc) func(*client.Delivery, stri
 			})
 		}
 		once.Do(func() {
-			r.server.broker.Log().Warnf("mqtt: %s: field %s of a payload contradicts its topic, which counts (first on topic %q)", m.Operation, field, d.Topic)
+			r.server.link.Log().Warnf("mqtt: %s: field %s of a payload contradicts its topic, which counts (first on topic %q)", m.Operation, field, d.Topic)
 		})
 		return nil
 	}

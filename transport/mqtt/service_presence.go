@@ -17,10 +17,10 @@ import (
 // announce prepares the presence of the service.
 func (r *registration) announce() {
 	p := r.desc.Presence
-	if p == nil || r.server.broker.Problem() != nil {
+	if p == nil || r.server.link.Problem() != nil {
 		return
 	}
-	id := r.server.broker.ClientID()
+	id := r.server.link.ClientID()
 	if id == "" {
 		r.fail(fmt.Errorf("%s tells of its presence, which needs a client id", r.desc.Name))
 		return

@@ -11,7 +11,7 @@ import (
 
 // replier answers the requests of a method's i-th filter.
 func (r *registration) replier(m *event.MethodDesc, c *chained, i int) *bridge.Replier {
-	replier, err := r.server.broker.NewReplier(bridge.ReplierSettings{
+	replier, err := r.server.link.NewReplier(bridge.ReplierSettings{
 		Operation: m.Operation, Filter: r.prefix.text + m.Filters[i],
 		QoS: m.Reply.QoS, Topics: m.Reply.Topics,
 		Prefix: func(topic string) string {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // RegisterSubscriber registers a typed handler for a topic filter. The payload
@@ -62,6 +63,24 @@ func (s *Server) Subscribe(topic string, handler broker.Handler, binder broker.B
 	return c.subscribe(topic, c.handle, binder, opts...)
 }
 
+var _ event.Subscriptions = (*Server)(nil)
+
+// Granted implements [event.Subscriptions]: it returns how the server's
+// subscriptions stand now.
+func (s *Server) Granted() event.Granted { return s.broker.Granted() }
+
+// WatchGranted implements [event.Subscriptions]: f is told how the server's
+// subscriptions stand, and of changes, on a goroutine of its own.
+func (s *Server) WatchGranted(f func(event.Granted)) (stop func()) { return s.broker.WatchGranted(f) }
+
+// ConfirmGranted implements [event.Subscriptions]: it returns nil when the broker
+// has answered on each connection that subscribes, within ctx.
+func (s *Server) ConfirmGranted(ctx context.Context) error { return s.broker.ConfirmGranted(ctx) }
+
+// Subscribes implements [event.Subscriptions]: it reports whether a subscription
+// of the server matches a topic name.
+func (s *Server) Subscribes(topic string) bool { return s.broker.Subscribes(topic) }
+
 // chained is a handler behind the Kratos middleware of its operation. What
 // changes from message to message travels in the Transport.
 type chained struct {
@@ -76,7 +95,7 @@ type chained struct {
 }
 
 func (c *chained) handle(ctx context.Context, e broker.Event) error {
-	own, ok := e.RawMessage().(*bridge.Event)
+	own, ok := e.RawMessage().(*client.Delivery)
 	if !ok {
 		return fmt.Errorf("a subscriber middleware changed the raw message to a %T", e.RawMessage())
 	}

@@ -7,7 +7,6 @@ import (
 	"github.com/go-kratos/kratos/v2/transport"
 	"github.com/tx7do/kratos-transport/broker"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
@@ -22,8 +21,7 @@ var _ transport.Transporter = (*Transport)(nil)
 // not be kept.
 type Transport struct {
 	chained  *chained
-	event    broker.Event
-	own      *bridge.Event
+	event    broker.Event // nil for a batch
 	delivery *client.Delivery
 	request  headerCarrier
 	reply    headerCarrier
@@ -34,7 +32,7 @@ func (t *Transport) Kind() transport.Kind { return KindMQTT }
 
 // Endpoint is the broker's URL, without user information.
 func (t *Transport) Endpoint() string {
-	endpoint, _ := t.chained.server.broker.Endpoint() // no error: messages arrive
+	endpoint, _ := t.chained.server.link.Endpoint() // no error: messages arrive
 	return endpoint
 }
 
@@ -76,7 +74,7 @@ func (t *Transport) Params() map[string]string { return t.chained.params.read(t.
 // ID is the message's id: that of the field that a generated method names as
 // id_field, or [WithIDField], else its user property "id" (MQTT 5), else the id of its
 // CloudEvent, else "". It is the sender's word, and unique within its topic at most.
-func (t *Transport) ID() string { return t.own.ID() }
+func (t *Transport) ID() string { return t.delivery.ID() }
 
 // Attempt counts the handler's attempts at the message, from 1.
 func (t *Transport) Attempt() int { return t.delivery.Attempt }
@@ -128,8 +126,8 @@ func (h *headerCarrier) Keys() []string {
 
 func (h *headerCarrier) Values(key string) []string { return h.values[strings.ToLower(key)] }
 
-func requestHeader(e *bridge.Event) (h headerCarrier) {
-	for _, u := range e.RequestHeader() {
+func requestHeader(d *client.Delivery) (h headerCarrier) {
+	for _, u := range d.RequestHeader() {
 		h.Add(u.Key, u.Value)
 	}
 	return h

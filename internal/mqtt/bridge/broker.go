@@ -1,13 +1,10 @@
 package bridge
 
 import (
+	"context"
 	"errors"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
-
-	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
@@ -17,17 +14,16 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/sequence"
 )
 
-// Broker is kratos-transport's broker.Broker on the engine. All methods are
-// safe for concurrent use.
+// Broker is one service's link to its broker, whose settings may change while it is
+// stopped. All methods are safe for concurrent use.
 type Broker struct {
 	now atomic.Pointer[state] // nil until first needed, never again after
 
 	mu       sync.RWMutex // written to by Init; read by what belongs to one client
-	options  broker.Options
 	settings Settings
 	client   *client.Client // the last one that could be made; it has the subscriptions
 
-	requests *request.Pending[*Event]
+	requests *request.Pending[*client.Delivery]
 	replies  request.Replies // of ours to requests of others
 	gaps     *sequence.Gaps
 	grants   grants    // of the subscriptions
@@ -35,19 +31,15 @@ type Broker struct {
 	losses   envelope.Losses
 }
 
-var _ broker.Broker = (*Broker)(nil)
-
 // state is what the options were resolved to. It does not change; Init
 // replaces it.
 type state struct {
 	broker  *Broker
-	options broker.Options
 	cfg     client.Config
 	client  *client.Client // nil when err is not
 	err     error
-	tracer  tracer
 	log     client.Logger
-	publish broker.PublishHandler
+	publish func(ctx context.Context, m *Message) error // of requests and replies
 
 	told     *hookSet // the user's hooks
 	retries  Retry
@@ -59,36 +51,21 @@ type state struct {
 	replies request.Rules
 }
 
-// New never fails and never returns nil: problems of the options are returned
-// by the first method that can.
-func New(opts ...broker.Option) *Broker {
-	b := &Broker{options: broker.NewOptions()}
-	b.requests = request.NewPending[*Event]()
+// New never fails and never returns nil: problems of the settings are returned by the
+// first method that can. set is called once, at once.
+func New(set func(*Settings)) *Broker {
+	b := new(Broker)
+	b.requests = request.NewPending[*client.Delivery]()
 	b.losses.Warnf = b.warnf
 	b.gaps = sequence.NewGaps(b.gapTeller())
-	b.settings.apply(&b.options, opts)
+	set(&b.settings)
 	return b
 }
 
-// Name is "mqtt".
-func (b *Broker) Name() string { return "mqtt" }
-
-// Options returns the generic options. There is no user information in the
-// addresses.
-func (b *Broker) Options() broker.Options {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	o := b.options
-	o.Addrs = slices.Clone(o.Addrs)
-	return o
-}
-
-// Address joins the broker URLs, without user information.
-func (b *Broker) Address() string { return strings.Join(b.Options().Addrs, ",") }
-
-// Init applies more options on top of those there are, and reports every
-// problem of them all. It is an error while connected. Subscriptions stay.
-func (b *Broker) Init(opts ...broker.Option) error {
+// Init has set change the settings, unless it is nil, and reports every problem of
+// them all. It is an error while connected, and set is not called then. Subscriptions
+// stay.
+func (b *Broker) Init(set func(*Settings)) error {
 	if s := b.now.Load(); s != nil && s.running() { // not after waiting for Start
 		return errRunning()
 	}
@@ -98,8 +75,10 @@ func (b *Broker) Init(opts ...broker.Option) error {
 	if s != nil && s.running() {
 		return errRunning()
 	}
-	if s == nil || len(opts) > 0 {
-		b.settings.apply(&b.options, opts)
+	if s == nil || set != nil {
+		if set != nil {
+			set(&b.settings)
+		}
 		s = b.open()
 	}
 	return s.err
@@ -122,8 +101,8 @@ func (b *Broker) state() *state {
 
 // open resolves the options, with mu held.
 func (b *Broker) open() *state {
-	s := &state{broker: b, options: b.options}
-	cfg, problems := b.settings.resolve(&b.options)
+	s := &state{broker: b}
+	cfg, problems := b.settings.resolve()
 	if s.log = cfg.Logger; s.log == nil {
 		s.log = client.Silence
 	}
@@ -133,15 +112,22 @@ func (b *Broker) open() *state {
 	form, notAllowed := s.newEnvelope(&b.settings)
 	s.envelope, problems = form, errors.Join(problems, notAllowed)
 	cfg.Envelope, cfg.Subscriber = form, b.settings.subscriber
-	publish, err := Wrap(s.send, b.options.PublishMiddlewares)
-	s.publish = publish
-	problems = errors.Join(problems, err)
+	if s.publish = b.settings.Publish; s.publish == nil {
+		s.publish = func(ctx context.Context, m *Message) error {
+			if err := b.Encode(m); err != nil {
+				return err
+			}
+			return b.Deliver(ctx, m, nil)
+		}
+	}
+	if b.settings.Resolved != nil {
+		problems = errors.Join(problems, b.settings.Resolved())
+	}
 	client, err := client.NewClient(cfg, b.client)
 	if s.err = configError(problems, err); s.err == nil {
 		s.client, b.client = client, client
 		b.settings.warn(s.log, &cfg)
 	}
-	s.tracer = newTracer(b.settings.Trace, b.options.Tracings, b.settings.Propagator)
 	b.now.Store(s)
 	return s
 }
@@ -156,7 +142,6 @@ func (s *state) delivery(from *Settings, cfg *client.Config) error {
 		s.sequence = sequence.NewNumbers(cfg.ClientID)
 	}
 	cfg.Arrived, cfg.ArrivedEvent, cfg.Replied, cfg.Granted = s.broker.onArrival, s.broker.inEvent, s.broker.replied, s.broker.grants.note
-	cfg.NewDelivery = newDelivery
 	var err error
 	if s.outbox, err = s.outboxOf(from.Outbox, timeoutOf(cfg)); s.outbox != nil {
 		cfg.Flush, cfg.Publishing = s.outbox.Stop, s.outbox.Connection

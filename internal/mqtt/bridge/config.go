@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tx7do/kratos-transport/broker"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -27,26 +26,15 @@ func (f *TLSFiles) load() (*tls.Config, error) {
 	return client.LoadTLS(f.ca, f.cert, f.key, f.serverName, f.insecure)
 }
 
-// Connection applies the connection part of a service's configuration. What it
-// leaves unset keeps what other options said; nil is reported as a problem.
-func Connection(c *v1.Connection) broker.Option {
-	return func(o *broker.Options) {
-		if o == nil {
-			return
-		}
-		if addrs := c.GetAddresses(); len(addrs) > 0 {
-			o.Addrs = slices.Clip(addrs)
-		}
-		files := tlsFiles(c.GetTls())
-		if files != nil {
-			o.TLSConfig = nil
-		}
-		Option(func(s *Settings) {
-			s.noConnection = c == nil
-			put(&s.Files, files)
-			s.connection(c)
-		})(o)
+// Connection applies the connection part of a service's configuration, but for its
+// addresses. What it leaves unset keeps what other options said; nil is reported as a
+// problem.
+func (s *Settings) Connection(c *v1.Connection) {
+	s.noConnection = c == nil
+	if files := tlsFiles(c.GetTls()); files != nil {
+		s.TLS, s.Files = nil, files
 	}
+	s.connection(c)
 }
 
 func (s *Settings) connection(c *v1.Connection) {

@@ -1,10 +1,6 @@
 package bridge
 
 import (
-	"cmp"
-
-	"github.com/go-kratos/kratos/v2/encoding"
-	"github.com/tx7do/kratos-transport/broker"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
 
@@ -19,25 +15,14 @@ type Message = envelope.Message
 func (s *state) newEnvelope(from *Settings) (*envelope.Settings, error) {
 	trust, err := envelope.NewTrust(from.AllowedMetadata, contextFields(from.Propagator))
 	e := &envelope.Settings{
-		Codecs: codecNamed, MaxPayload: s.cfg.MaxPayload, MaxInbound: s.cfg.MaxInbound, IDs: from.IDs,
-		Metadata: metadataOf, Trust: trust, Losses: &s.broker.losses, CheckHeaders: s.numberable,
+		Codecs: from.Codecs, Codec: from.DefaultCodec, MaxPayload: s.cfg.MaxPayload, MaxInbound: s.cfg.MaxInbound, IDs: from.IDs,
+		Metadata: from.Metadata, Trust: trust, Losses: &s.broker.losses, CheckHeaders: s.numberable,
 		Speaks: func() client.Protocol { return s.client.Speaks() },
-	}
-	if s.options.Codec != nil {
-		e.Codec = s.options.Codec
 	}
 	if source := from.CloudEvents; source != nil {
 		e.Source = *source
 	}
 	return e, err
-}
-
-// codecNamed is Kratos' registry of codecs.
-func codecNamed(name string) envelope.Codec {
-	if c := encoding.GetCodec(name); c != nil {
-		return c
-	}
-	return nil
 }
 
 // contextFields returns the headers that our propagator and OpenTelemetry's global
@@ -50,29 +35,6 @@ func contextFields(own func() propagation.TextMapPropagator) []string {
 	return fields
 }
 
-// encode makes m the message that a publish asks for, with its body encoded.
-func (s *state) encode(m *Message, topic string, msg *broker.Message, codecName string, own *PublishSettings) error {
-	codec, err := s.envelope.Named(codecName)
-	if err != nil {
-		return codecError("publish", topic, err)
-	}
-	switch {
-	case own.noCodec:
-		codec = nil
-	case own.codec != nil:
-		codec = own.codec
-	}
-	*m = Message{
-		Message: client.Message{Topic: topic, QoS: own.QoS, Retain: own.Retain},
-		Body:    msg.Body, Codec: codec, Headers: msg.Headers, MessageID: cmp.Or(own.ID, msg.ID),
-		Key: own.Key, OrderKey: own.OrderKey, IDKnown: own.IDKnown, Direct: own.Direct, RetryUnrouted: s.retryUnrouted(own),
-	}
-	if own.answer != nil {
-		m.Transmit = own.answer.transmit
-	}
-	*m.Props() = client.Properties{
-		ContentType: own.ContentType, Expiry: own.Expiry, User: own.User,
-		ResponseTopic: own.ResponseTopic, CorrelationData: own.Correlation,
-	}
-	return s.envelope.Encode(m)
-}
+// Codec returns the codec of a name, or that of the settings when it is empty, which
+// is nil where only bytes and texts are sent and received.
+func (b *Broker) Codec(name string) (envelope.Codec, error) { return b.state().envelope.Named(name) }

@@ -16,12 +16,6 @@ func joinCauses(problems, err error) error {
 	return errors.Join(problems, err)
 }
 
-// codecError says that a message cannot be encoded or decoded: trying again
-// does not help.
-func codecError(op, topic string, cause error) error {
-	return &event.Error{Op: op, Topic: clip(topic), Reason: event.ReasonCodec, Cause: cause}
-}
-
 func badRequest(op, topic, what string) error {
 	return &event.Error{Op: op, Topic: clip(topic), Reason: event.ReasonBadRequest, Cause: errors.New(what)}
 }

@@ -6,23 +6,11 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// Connect starts the connection and keeps it until Disconnect. A broker that
-// is down is tried again in the background and no error, unless fail-fast is
-// set; settings that cannot work, a refused login and a refused filter are.
-// While connected it does nothing. Handlers find the values of the context of
-// kratos-transport's options.
-func (b *Broker) Connect() error {
-	b.mu.RLock()
-	ctx := b.options.Context
-	b.mu.RUnlock()
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	return b.Start(context.WithoutCancel(ctx))
-}
-
-// Start is Connect with a context that bounds the first attempt, and whose
-// values handlers find in theirs. Its end after that ends nothing.
+// Start connects and subscribes, and keeps the connection until Stop. A broker that
+// is down is tried again in the background and no error, unless fail-fast is set;
+// settings that cannot work, a refused login and a refused filter are. While connected
+// it does nothing. ctx bounds the first attempt, and handlers find its values in
+// theirs; its end after that ends nothing.
 func (b *Broker) Start(ctx context.Context) error {
 	if ctx == nil {
 		return badRequest("connect", "", "context is nil")
@@ -46,11 +34,8 @@ func (b *Broker) Start(ctx context.Context) error {
 	return nil
 }
 
-// Disconnect drains for up to 10 s and says DISCONNECT. Subscriptions stay
-// registered for the next Connect.
-func (b *Broker) Disconnect() error { return b.Stop(context.Background()) }
-
-// Stop is Disconnect with a context that bounds the drain.
+// Stop drains within ctx, or for 10 s without a deadline, and says DISCONNECT.
+// Subscriptions stay registered for the next Start.
 func (b *Broker) Stop(ctx context.Context) error {
 	if ctx == nil {
 		return badRequest("disconnect", "", "context is nil")

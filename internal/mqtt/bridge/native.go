@@ -8,7 +8,7 @@ import (
 )
 
 // Send publishes ready bytes: no codec, no middleware, no generic options. It
-// returns as [Broker.Publish] does.
+// returns as [Broker.Deliver] does.
 func (b *Broker) Send(ctx context.Context, m *Message) error {
 	s := b.state()
 	if s.err != nil {

@@ -72,15 +72,17 @@ func (s *state) entry(ctx context.Context, m *Message) (*store.Entry, error) {
 	return e, nil
 }
 
-// retryUnrouted is for how long a message goes again while it has no subscriber.
-func (s *state) retryUnrouted(own *PublishSettings) time.Duration {
-	if s.outbox == nil {
+// RetryUnrouted is for how long a message goes again while it has no subscriber: by
+// its call, else the configuration of the outbox, else its method, which may be nil.
+func (b *Broker) RetryUnrouted(m *event.MethodDesc, call *event.Unrouted) time.Duration {
+	s := b.state()
+	switch {
+	case s.outbox == nil:
 		return 0
+	case m == nil:
+		return s.outbox.RetryUnrouted("", call, nil)
 	}
-	if own.Method == nil {
-		return s.outbox.RetryUnrouted("", own.Unrouted, nil)
-	}
-	return s.outbox.RetryUnrouted(own.Method.Operation, own.Unrouted, own.Method.Unrouted)
+	return s.outbox.RetryUnrouted(m.Operation, call, m.Unrouted)
 }
 
 // relay publishes an entry for the outbox.

@@ -1,107 +1,56 @@
 package bridge
 
 import (
-	"cmp"
 	"context"
 	"sync/atomic"
 	"time"
-
-	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// Publish encodes and sends a message. It returns nil only when the broker has
-// acknowledged it (QoS 1, the default, and 2) or the bytes were handed to a
-// live connection (QoS 0); with the async option it returns once the message
-// is accepted into the in-flight window. The callback is called once: without
-// the async option with what Publish returns, with it with the outcome of a
-// message that Publish accepted by returning nil.
-//
-// The timeout option, like the context of WithPublishContext, bounds the whole
-// of it. What the broker refused for now, and QoS 1 whose session it lost, is
-// published again within that time; the retries option sets how often, and adds
-// what got no acknowledgement. QoS 0 and 2 are not published again once they may
-// have been sent.
-func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
-	if err := checkPublish(ctx, "publish", topic, msg); err != nil {
-		return err
-	}
+// Encode encodes the body of a message, as [envelope.Settings.Encode] does.
+func (b *Broker) Encode(m *Message) error {
 	s := b.state()
 	if s.err != nil {
 		return s.err
 	}
-	return s.publish(ctx, topic, msg, opts...)
+	return s.envelope.Encode(m)
 }
 
-// checkPublish refuses what nothing needs to be encoded or connected for.
-func checkPublish(ctx context.Context, op, topic string, msg *broker.Message) error {
-	switch {
-	case ctx == nil:
-		return badRequest(op, topic, "context is nil")
-	case msg == nil:
-		return badRequest(op, topic, "message is nil")
-	case msg.Body == nil:
-		return badRequest(op, topic, "message body is nil")
+// Deliver seals an encoded message and sends it. It returns nil only when the broker
+// has acknowledged it (QoS 1 and 2), an outbox has it, or the bytes were handed to a
+// live connection (QoS 0). retries is how often it is
+// tried again, over the settings; nil leaves it to them.
+func (b *Broker) Deliver(ctx context.Context, m *Message, retries *int) error {
+	s := b.state()
+	if s.err != nil {
+		return s.err
 	}
-	return client.ErrorOf(op, topic, ctx.Err())
-}
-
-// send is Publish behind the middleware.
-func (s *state) send(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
-	if err := checkPublish(ctx, "publish", topic, msg); err != nil { // a middleware may have changed them
+	if err := s.envelope.Seal(ctx, m); err != nil {
 		return err
 	}
-	if len(opts) > 0 {
-		return s.sendWith(ctx, topic, msg, opts)
+	if retries == nil && m.Transmit == nil {
+		return s.put(ctx, m, &s.retries)
 	}
-	m := new(Message)
-	err := s.encode(m, topic, msg, "", &PublishSettings{QoS: defaultQoS})
-	if err != nil {
-		return err
+	r := s.retry(retries)
+	if m.Transmit != nil {
+		r.Attempts = 1 // the next request is as good as another attempt
 	}
-	ctx, end := s.tracer.send(ctx, m)
-	if err = s.envelope.Seal(ctx, m); err == nil {
-		err = s.put(ctx, m, &s.retries)
-	}
-	end(err)
-	return err
+	return s.put(ctx, m, &r)
 }
 
-func (s *state) sendWith(ctx context.Context, topic string, msg *broker.Message, opts []broker.PublishOption) error {
-	r, err := newPublishCall(topic, opts)
-	topic = cmp.Or(r.own.Topic, topic)
-	if err == nil && r.generic.Async {
-		return s.sendAsync(ctx, topic, msg, r)
+// DeliverAsync is Deliver without the wait for the acknowledgement: done is called
+// once with the outcome, unless it returns an error.
+func (b *Broker) DeliverAsync(ctx context.Context, m *Message, done func(error)) error {
+	s := b.state()
+	if s.err != nil {
+		return s.err
 	}
-	if err == nil {
-		err = s.sendSync(ctx, topic, msg, r)
-	}
-	if cb := r.generic.Callback; cb != nil {
-		s.protect("publish callback", func() { cb(err) })
-	}
-	return err
-}
-
-func (s *state) sendSync(ctx context.Context, topic string, msg *broker.Message, r *publishCall) error {
-	m := &r.msg
-	err := s.encode(m, topic, msg, r.generic.BodyCodec, &r.own)
-	if err != nil {
+	if err := s.envelope.Seal(ctx, m); err != nil {
 		return err
 	}
-	ctx, cancel := r.bound(ctx)
-	defer cancel()
-	ctx, end := s.tracer.send(ctx, m)
-	if err = s.envelope.Seal(ctx, m); err == nil {
-		policy := s.retry(r.generic.Retries)
-		if m.Transmit != nil {
-			policy.Attempts = 1 // the next request is as good as another attempt
-		}
-		err = s.put(ctx, m, &policy)
-	}
-	end(err)
-	return err
+	return s.putAsync(ctx, m, done)
 }
 
 // put brings a message on its way, waits for the outcome, and tells the hooks.

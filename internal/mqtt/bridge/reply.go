@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 )
@@ -30,7 +31,7 @@ func (b *Broker) NewReplier(own ReplierSettings) (*Replier, error) {
 // Answer is the reply that one request asks for.
 type Answer struct {
 	of          *Replier
-	event       *Event
+	event       *client.Delivery
 	topic       string
 	correlation []byte
 	requester   request.Requester
@@ -39,21 +40,21 @@ type Answer struct {
 
 // Answer returns the reply that a message asks for, nil when it asks for none. body
 // is the decoded message; nil when it cannot be decoded.
-func (r *Replier) Answer(e *Event, body any) *Answer {
-	to, correlation := e.Reply()
+func (r *Replier) Answer(d *client.Delivery, body any) *Answer {
+	to, correlation := d.Reply()
 	if to == "" {
 		return nil
 	}
-	a := &Answer{of: r, event: e, topic: to, correlation: correlation}
-	if a.refused = r.topics.Check(&r.broker.state().replies, e.Topic(), to, body); a.refused == nil {
-		a.requester = r.topics.Requester(&r.broker.replies, e.Topic(), to)
+	a := &Answer{of: r, event: d, topic: to, correlation: correlation}
+	if a.refused = r.topics.Check(&r.broker.state().replies, d.Topic, to, body); a.refused == nil {
+		a.requester = r.topics.Requester(&r.broker.replies, d.Topic, to)
 	}
 	return a
 }
 
 // replyDropped counts a reply that its requester does not get, and tells of it.
 func (s *state) replyDropped(a *Answer, err error) {
-	s.broker.replies.Drop(s.log, a.of.own.Operation, a.event.Topic(), err)
+	s.broker.replies.Drop(s.log, a.of.own.Operation, a.event.Topic, err)
 	if len(s.told.reply) == 0 {
 		return
 	}

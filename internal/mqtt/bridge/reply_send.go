@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tx7do/kratos-transport/broker"
-
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
@@ -60,12 +58,16 @@ func (a *Answer) send(ctx context.Context, body any, header []client.UserPropert
 	// An attempt whose time is up still has an answer to give.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.time(s))
 	defer cancel()
-	publish := func(own PublishSettings, body any) error {
-		own.QoS, own.Correlation, own.answer, own.Direct = a.of.own.QoS, a.correlation, a, true
-		return s.publish(ctx, a.topic, broker.NewMessage(body), PublishOption(func(p *PublishSettings) { *p = own }))
+	publish := func(body any, codec envelope.Codec, header []client.UserProperty) error {
+		m := &Message{
+			Message: client.Message{Topic: a.topic, QoS: a.of.own.QoS}, Body: body, Codec: codec,
+			Direct: true, Transmit: a.transmit,
+		}
+		m.Props().CorrelationData, m.Props().User = a.correlation, header
+		return s.publish(ctx, m)
 	}
 	if status == nil {
-		err := publish(PublishSettings{User: header, codec: s.envelope.CodecFor(a.codec(), a.event.ContentType(), body)}, body)
+		err := publish(body, s.envelope.CodecFor(a.codec(), a.event.ContentType(), body), header)
 		if !unsendable(err) {
 			return err
 		}
@@ -74,7 +76,7 @@ func (a *Answer) send(ctx context.Context, body any, header []client.UserPropert
 		}
 		status, header = request.Unsendable(), nil
 	}
-	return publish(PublishSettings{User: append(slices.Clone(header), request.StatusOf(status)...), noCodec: true}, []byte{})
+	return publish([]byte{}, nil, append(slices.Clone(header), request.StatusOf(status)...))
 }
 
 // time is how long the one attempt may take.

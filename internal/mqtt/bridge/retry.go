@@ -60,12 +60,12 @@ func (r *Retry) resolve() error {
 	return errors.Join(errs...)
 }
 
-// retry returns the policy of one publish, whose generic option may ask for a
-// number of retries.
-func (s *state) retry(retries int) Retry {
+// retry returns the policy of one publish, whose caller may ask for a number
+// of retries.
+func (s *state) retry(retries *int) Retry {
 	r := s.retries
-	if retries != unset {
-		r.Attempts, r.asked = max(retries, 0)+1, true
+	if retries != nil {
+		r.Attempts, r.asked = max(*retries, 0)+1, true
 	}
 	return r
 }

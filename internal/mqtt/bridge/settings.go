@@ -1,14 +1,13 @@
 package bridge
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"reflect"
 	"time"
 
-	"github.com/go-kratos/kratos/v2/encoding"
-	"github.com/tx7do/kratos-transport/broker"
 	"go.opentelemetry.io/otel/propagation"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
@@ -19,14 +18,31 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 )
 
-// Settings are what the MQTT options of both public packages change. They hold
+// Settings are what the options of the fronts change. They hold
 // secrets and must not be printed.
 type Settings struct {
 	// Config is handed to the engine. Addresses, and TLS where files are
 	// named, are filled in when it is.
 	Config client.Config
-	// Codec is checked to be registered; empty checks nothing.
-	Codec string
+	// TLS is the TLS configuration set in code; nil leaves it to the files. Secure
+	// wants one.
+	TLS    *tls.Config
+	Secure bool
+	// Codec is checked to be registered; empty checks nothing. Codecs returns the one
+	// of a name, nil for one that is not known, and DefaultCodec is that of messages
+	// that name none; nil sends and receives bytes and texts.
+	Codec        string
+	Codecs       func(name string) envelope.Codec
+	DefaultCodec envelope.Codec
+	// Metadata returns the headers that the context of a publish asks for; nil has
+	// none.
+	Metadata func(ctx context.Context) []client.UserProperty
+	// Publish sends a request or a reply the way the user's own messages go, with
+	// middleware around it, and ends with [Broker.Deliver]. Nil is that at once.
+	Publish func(ctx context.Context, m *Message) error
+	// Resolved is called each time that the settings are resolved, and reports what is
+	// wrong with those of the front. Nil has none.
+	Resolved func() error
 	// Protocol is "auto", "3.1.1" or "5"; empty leaves it to the preset.
 	Protocol string
 	// Preset names what is known of the broker; empty for nothing.
@@ -80,66 +96,41 @@ type Settings struct {
 	addressErr   error
 }
 
-// Option makes a kratos-transport option of a change to the settings. Changes
-// are made in order and survive a replaced option context.
-func Option(set func(*Settings)) broker.Option {
-	return func(o *broker.Options) {
-		if o != nil {
-			o.Context = change(o.Context, set)
-		}
-	}
-}
+// Ignore notes an option that has no effect, which the log tells.
+func (s *Settings) Ignore(name string) { s.ignored = append(s.ignored, name) }
 
-// Ignore makes an option that has no effect, and says so.
-func Ignore(name string) broker.Option {
-	return Option(func(s *Settings) { s.ignored = append(s.ignored, name) })
-}
-
-// apply applies options on top of what o and s have. Afterwards o holds no
-// user information: it is in s only.
-func (s *Settings) apply(o *broker.Options, opts []broker.Option) {
-	c := &carrier[Settings]{settings: s}
-	c.keep(&o.Context)
-	for _, opt := range opts {
-		if opt != nil {
-			opt(o)
-			c.keep(&o.Context)
-		}
-	}
-	o.Context = c.release(o.Context)
-	s.takeAddresses(o)
-}
-
-// takeAddresses moves the addresses from o, and leaves them there without user
-// information. An address that is there from an earlier turn keeps its own.
-func (s *Settings) takeAddresses(o *broker.Options) {
+// TakeAddresses takes the URLs of brokers, and returns them without user
+// information, which is kept. An address that is there from an earlier turn keeps its
+// own.
+func (s *Settings) TakeAddresses(raw []string) []string {
 	known := make(map[string]client.Address, len(s.addresses))
 	for _, a := range s.addresses {
 		known[a.String()] = a
 	}
-	raw := o.Addrs
-	o.Addrs = make([]string, 0, len(raw))
+	shown := make([]string, 0, len(raw))
 	if len(raw) == 0 {
-		return
+		return shown
 	}
 	s.addresses, s.addressErr = nil, nil
 	parsed, err := client.ParseAddresses(raw)
 	if err != nil {
 		s.addressErr = err
-		return
+		return shown
 	}
-	for i, a := range parsed {
-		if old, ok := known[raw[i]]; ok {
+	for i, url := range raw { // one address for each
+		a := parsed[i]
+		if old, ok := known[url]; ok {
 			a = old
 		}
 		s.addresses = append(s.addresses, a)
-		o.Addrs = append(o.Addrs, a.String())
+		shown = append(shown, a.String())
 	}
+	return shown
 }
 
 // resolve returns the engine's configuration and every problem that the engine
 // does not see.
-func (s *Settings) resolve(o *broker.Options) (client.Config, error) {
+func (s *Settings) resolve() (client.Config, error) {
 	cfg := s.Config
 	cfg.Addresses = s.addresses
 	var errs []error
@@ -180,13 +171,13 @@ func (s *Settings) resolve(o *broker.Options) (client.Config, error) {
 	if _, err = sortHooks(s.Hooks); err != nil {
 		errs = append(errs, err)
 	}
-	if s.Codec != "" && encoding.GetCodec(s.Codec) == nil {
+	if s.Codec != "" && (s.Codecs == nil || s.Codecs(s.Codec) == nil) {
 		errs = append(errs, fmt.Errorf("codec %q is not registered", s.Codec))
 	}
 	if k := cfg.KeepAlive; k > 0 && k < time.Second {
 		bad("keep_alive", "is %v, want at least 1s", k)
 	}
-	if err = s.reach(&cfg, o.TLSConfig); err != nil {
+	if err = s.reach(&cfg, s.TLS); err != nil {
 		errs = append(errs, err)
 	} else if s.Strict {
 		for _, r := range s.risks(&cfg) {
@@ -194,7 +185,7 @@ func (s *Settings) resolve(o *broker.Options) (client.Config, error) {
 		}
 	}
 	for _, a := range s.addresses {
-		if (o.Secure || cfg.TLS != nil) && !a.Secure() {
+		if (s.Secure || cfg.TLS != nil) && !a.Secure() {
 			bad("addresses", "TLS is asked for, but %s is a plain address: use mqtts", a)
 		}
 	}

@@ -26,27 +26,16 @@ var (
 	// rooms are above the parts and below the client, which hands them values.
 	rooms  = []string{"./internal/mqtt/envelope", "./internal/mqtt/outbox/...", "./internal/mqtt/request", "./internal/mqtt/sequence"}
 	engine = slices.Concat(parts, rooms, []string{"./internal/mqtt/client"})
-	// withKratos are the rooms of the core that still link Kratos.
-	withKratos = []string{"./internal/mqtt/bridge"}
 )
 
 // rules is the table of who may know whom.
 func rules() []rule {
 	return []rule{
 		{
-			why:  "the engine knows neither the service layers of Kratos, nor kratos-transport, nor the sample",
-			from: engine,
-			forbid: slices.Concat(sample, sampleAPI, []string{
-				transport + "/...", kratos, kratos + "/transport/...", kratos + "/middleware/...", kratos + "/registry/...",
-				"./broker/...", "./transport/...", "./internal/mqtt/bridge/...", "./mqtttest/...",
-			}),
-			deep: true,
-		},
-		{
-			why:    "of Kratos the engine takes log and encoding",
-			from:   []string{"./internal/mqtt/client"},
-			forbid: []string{kratos + "/..."},
-			allow:  []string{kratos + "/log", kratos + "/encoding/..."},
+			why:    "the inside knows neither its fronts, nor the sample",
+			from:   []string{"./internal/mqtt/..."},
+			forbid: slices.Concat(sample, sampleAPI, []string{"./broker/...", "./transport/...", "./mqtttest/..."}),
+			deep:   true,
 		},
 		{
 			why:    "the inside is reached by the fronts, and what is below client by rooms only; event shares room by the guarded part of a topic",
@@ -55,7 +44,7 @@ func rules() []rule {
 			forbid: parts,
 		},
 		{
-			why:    "only the two fronts, and the bridge they share, stand on the engine",
+			why:    "only the two fronts stand on the engine",
 			from:   []string{"./..."},
 			except: []string{"./internal/mqtt/...", "./broker/mqtt/...", "./transport/mqtt/...", "./event/deadletter"},
 			forbid: slices.Concat(engine, []string{"./internal/mqtt/bridge/..."}),
@@ -86,9 +75,6 @@ func rules() []rule {
 			deep:   true,
 		},
 		{
-			why:    "a program that links two versions of Kratos panics at its start, so the core and generated code link none, and the fronts hand in what is Kratos'",
-			from:   []string{"./event/...", "./internal/mqtt/...", "./api/kratosmqtt/...", "./tools/internal/golden/cases/..."},
-			except: withKratos,
 			forbid: []string{"github.com/go-kratos/...", transport + "/..."},
 			deep:   true,
 		},
@@ -147,7 +133,7 @@ func rules() []rule {
 		{
 			why:    "kratos-transport is known to the fronts, to the suite that holds any of its brokers to its promises, and, for its options and headers, to the sample's outer layers",
 			from:   []string{"./..."},
-			except: []string{"./provider", "./mqtttest", "./broker/mqtt/...", "./transport/mqtt/...", "./internal/mqtt/bridge/...", "./internal/test/soak", "./internal/data/...", "./internal/server/...", "./internal/service/..."},
+			except: []string{"./provider", "./mqtttest", "./broker/mqtt/...", "./transport/mqtt/...", "./internal/test/soak", "./internal/data/...", "./internal/server/...", "./internal/service/..."},
 			forbid: []string{transport + "/..."},
 		},
 	}

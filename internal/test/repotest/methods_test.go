@@ -30,7 +30,6 @@ func spread() []string {
 		"internal/mqtt/outbox/relay.window",
 		"mqtttest/broker.Broker",
 		"mqtttest/broker.conn",
-		"transport/mqtt.Server",
 		"transport/mqtt.chained",
 	}
 }

@@ -1,13 +1,12 @@
-package bridge
+package mqtt
 
 import (
 	"context"
 	"sync/atomic"
 	"time"
 
-	"github.com/tx7do/kratos-transport/broker"
-
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
 
 // outcome tells the callback of an asynchronous publish how it ended, once,
@@ -16,7 +15,7 @@ type outcome struct {
 	told  atomic.Bool
 	timer atomic.Pointer[time.Timer]
 
-	state    *state
+	front    *front
 	end      func(error) // of the span
 	callback func(error) // the user's; nil is none
 }
@@ -33,33 +32,25 @@ func (o *outcome) is(err error) {
 func (o *outcome) tell(err error) {
 	o.end(err)
 	if cb := o.callback; cb != nil {
-		o.state.protect("publish callback", func() { cb(err) })
+		o.front.link.Protect("publish callback", func() { cb(err) })
 	}
 }
 
-func (s *state) sendAsync(ctx context.Context, topic string, msg *broker.Message, r *publishCall) error {
-	m, out := &r.msg, &r.outcome
-	err := s.encode(m, topic, msg, r.generic.BodyCodec, &r.own)
-	if err != nil {
-		return err
-	}
+func (f *front) sendAsync(ctx context.Context, m *envelope.Message, r *publishCall) error {
 	ctx, cancel := r.bound(ctx) // of the admission; the rest is the timer's
 	defer cancel()
-	ctx, end := s.tracer.send(ctx, m)
-	if err := s.envelope.Seal(ctx, m); err != nil {
-		end(err)
-		return err
-	}
-	out.state, out.end, out.callback = s, end, r.generic.Callback
+	ctx, end := f.tracer.send(ctx, m)
+	out := &r.outcome
+	out.front, out.end, out.callback = f, end, r.generic.Callback
 	started := time.Now()
-	err = s.putAsync(ctx, m, out.is)
+	err := f.link.DeliverAsync(ctx, m, out.is)
 	m.Body, m.Payload = nil, nil // were copied, and r lives until the outcome
 	if err != nil {
 		end(err)
 		return err
 	}
 	if r.generic.Timeout > 0 {
-		out.expire(r.generic.Timeout-time.Since(started), topic)
+		out.expire(r.generic.Timeout-time.Since(started), m.Topic)
 	}
 	return nil
 }

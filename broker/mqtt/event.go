@@ -1,4 +1,4 @@
-package bridge
+package mqtt
 
 import (
 	"github.com/tx7do/kratos-transport/broker"
@@ -6,20 +6,20 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// Event is one message on its way through one handler, as kratos-transport
+// received is one message on its way through one handler, as kratos-transport
 // shows it. It belongs to one attempt.
-type Event struct {
+type received struct {
 	*client.Delivery
 	msg broker.Message
 	err error
 }
 
-var _ broker.Event = (*Event)(nil)
+var _ broker.Event = (*received)(nil)
 
 // arrival is a delivery with the event of its first attempt.
 type arrival struct {
 	client.Delivery
-	event Event
+	event received
 }
 
 // newDelivery allocates both at once.
@@ -29,11 +29,11 @@ func newDelivery() *client.Delivery {
 	return &a.Delivery
 }
 
-// newEvent shows a delivery as it was read.
-func newEvent(d *client.Delivery) *Event {
-	e, ok := d.Front.(*Event)
+// newReceived shows a delivery as it was read.
+func newReceived(d *client.Delivery) *received {
+	e, ok := d.Front.(*received)
 	if d.Front = nil; !ok { // a handler may have kept that of an earlier attempt
-		e = new(Event)
+		e = new(received)
 	}
 	e.Delivery = d
 	e.msg = broker.Message{ID: d.ID(), Headers: headersOf(d.Header()), Partition: -1, Offset: -1, Msg: e, Body: d.Body}
@@ -54,24 +54,24 @@ func headersOf(list []client.UserProperty) broker.Headers {
 }
 
 // Topic is the name that the message was published on.
-func (e *Event) Topic() string { return e.Delivery.Topic }
+func (e *received) Topic() string { return e.Delivery.Topic }
 
 // Message is the decoded message. Its AckSuccess is the event's Ack. A body that is
 // the payload's bytes shares up to 4 KiB of memory with other messages: who keeps it
 // for long takes a copy.
-func (e *Event) Message() *broker.Message { return &e.msg }
+func (e *received) Message() *broker.Message { return &e.msg }
 
-// RawMessage is the event itself, which knows more than the interface shows,
-// whatever a middleware wrapped around it.
-func (e *Event) RawMessage() any { return e }
+// RawMessage is the message as the client has it, which knows more than the interface
+// shows, whatever a middleware wrapped around it.
+func (e *received) RawMessage() any { return e.Delivery }
 
 // Ack acknowledges the message when the subscription disabled automatic
 // acknowledgement; otherwise a nil error of the handler does. It may be called
 // later and from any goroutine; again it does nothing.
-func (e *Event) Ack() error {
+func (e *received) Ack() error {
 	e.Delivery.Ack()
 	return nil
 }
 
 // Error is why the message is dead-lettered, in the generic error handler.
-func (e *Event) Error() error { return e.err }
+func (e *received) Error() error { return e.err }

@@ -1,4 +1,4 @@
-package bridge
+package mqtt
 
 import (
 	"bytes"
@@ -22,8 +22,8 @@ import (
 func TestHeaderLimitsOfPublish(t *testing.T) {
 	t.Parallel()
 	source := "/s"
-	plain := New(broker.WithAddress("mqtt://127.0.0.1:1"), broker.WithCodec("json"))
-	carrier := New(broker.WithAddress("mqtt://127.0.0.1:1"), broker.WithCodec("json"), Option(func(s *Settings) { s.CloudEvents = &source }))
+	plain := NewBroker(broker.WithAddress("mqtt://127.0.0.1:1"), broker.WithCodec("json"))
+	carrier := NewBroker(broker.WithAddress("mqtt://127.0.0.1:1"), broker.WithCodec("json"), WithCloudEvents(source))
 	many := make(broker.Headers)
 	for i := range envelope.MaxHeaders - 3 { // a place is kept for each of ours
 		many[strings.Repeat("k", i+1)] = "v"
@@ -38,13 +38,13 @@ func TestHeaderLimitsOfPublish(t *testing.T) {
 		for k, v := range h {
 			list = append(list, client.UserProperty{Key: k, Value: v})
 		}
-		m := &Message{Message: client.Message{Topic: "a", Properties: &client.Properties{User: list}}}
+		m := &envelope.Message{Message: client.Message{Topic: "a", Properties: &client.Properties{User: list}}}
 		for way, err := range map[string]error{
 			"Publish":                plain.Publish(t.Context(), "a", broker.NewMessage("x", broker.WithHeaders(h))),
-			"Send":                   plain.Send(t.Context(), m),
-			"SendAsync":              plain.SendAsync(t.Context(), m, nil),
+			"Send":                   plain.link.Send(t.Context(), m),
+			"SendAsync":              plain.link.SendAsync(t.Context(), m, nil),
 			"Publish with a carrier": carrier.Publish(t.Context(), "a", broker.NewMessage("x", broker.WithHeaders(h))),
-			"Send with a carrier":    carrier.Send(t.Context(), m),
+			"Send with a carrier":    carrier.link.Send(t.Context(), m),
 		} {
 			var e *event.Error
 			if !errors.As(err, &e) || e.Reason != event.ReasonTooLarge || e.Code() != 413 {
@@ -61,7 +61,7 @@ func pipeline(tb testing.TB, carrier bool) (*client.Subscription, func(d *client
 	opts := []broker.Option{broker.WithAddress("mqtt://127.0.0.1:1"), broker.WithCodec("json")}
 	if carrier {
 		source := "/s"
-		opts = append(opts, Option(func(s *Settings) { s.CloudEvents = &source }))
+		opts = append(opts, WithCloudEvents(source))
 	}
 	var handled bool
 	handler := func(_ context.Context, e broker.Event) error {
@@ -71,7 +71,7 @@ func pipeline(tb testing.TB, carrier bool) (*client.Subscription, func(d *client
 		}
 		return nil
 	}
-	got, err := New(opts...).Subscribe("a", handler, func() any { return new(structpb.Value) })
+	got, err := NewBroker(opts...).Subscribe("a", handler, func() any { return new(structpb.Value) })
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func FuzzHeaders(f *testing.F) {
 		list := []client.UserProperty{{Key: k1, Value: v1}, {Key: k2, Value: v2}, {Key: k3, Value: v3}}
 		d := &client.Delivery{Event: envelope.Event{Inbound: &client.Inbound{Topic: "a", Properties: &client.Properties{User: list}}}}
 		err := new(envelope.Settings).Open(&d.Event, false)
-		e := newEvent(d)
+		e := newReceived(d)
 		if (err != nil) != (envelope.CheckHeaders(list) != nil) {
 			t.Fatalf("%q: %v", list, err)
 		}

@@ -1,20 +1,25 @@
-package bridge
+package mqtt
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// PublishSettings are what the MQTT publish options change.
-type PublishSettings struct {
+// publishCall is what one Publish is asked to do.
+type publishCall struct {
+	generic broker.PublishOptions
+
 	Topic       string // over the one that was given
 	QoS         byte
 	Retain      bool
@@ -32,22 +37,20 @@ type PublishSettings struct {
 	OrderKey string // that the message has itself; a header where there is room
 	IDKnown  bool   // the message has its id itself, likewise
 
-	ResponseTopic string
-	Correlation   []byte
+	ready  *envelope.Message // a request or a reply, which says all of it; nil is none
+	qosSet bool              // else the generic number of acknowledgements counts
 
-	codec   envelope.Codec // over the generic options'
-	noCodec bool           // the body is bytes
-	answer  *Answer        // goes back: no metadata of the context; nil is none
-
-	qosSet bool // else the generic number of acknowledgements counts
+	carrier carrier[publishCall]
+	msg     envelope.Message // that is made of it
+	outcome outcome          // when nobody waits
 }
 
 // SetQoS sets the QoS of one publish, over the generic number of
 // acknowledgements.
-func (s *PublishSettings) SetQoS(qos byte) { s.QoS, s.qosSet = qos, true }
+func (r *publishCall) SetQoS(qos byte) { r.QoS, r.qosSet = qos, true }
 
-// PublishOption makes a kratos-transport option of a change to one publish.
-func PublishOption(set func(*PublishSettings)) broker.PublishOption {
+// publishing makes a kratos-transport option of a change to one publish.
+func publishing(set func(*publishCall)) broker.PublishOption {
 	return func(o *broker.PublishOptions) {
 		if o != nil {
 			o.Context = change(o.Context, set)
@@ -55,35 +58,15 @@ func PublishOption(set func(*PublishSettings)) broker.PublishOption {
 	}
 }
 
-// defaultQoS is at least once, as in kratos-transport.
-const defaultQoS = 1
-
-// unset tells an option that was not given from one of 0.
-const unset = math.MinInt
-
-// publishCall is what one Publish is asked to do.
-type publishCall struct {
-	generic broker.PublishOptions
-	own     PublishSettings
-	carrier carrier[PublishSettings]
-	msg     Message // that is made of it
-	outcome outcome // when nobody waits
-}
-
 func newPublishCall(topic string, opts []broker.PublishOption) (*publishCall, error) {
-	r := &publishCall{generic: broker.PublishOptions{RequiredAcks: unset, Retries: unset}, own: PublishSettings{QoS: defaultQoS}}
-	c := &r.carrier
-	c.settings = &r.own
-	c.keep(&r.generic.Context)
-	for _, opt := range opts {
-		if opt != nil {
-			opt(&r.generic)
-			c.keep(&r.generic.Context)
-		}
+	r := &publishCall{generic: broker.PublishOptions{Context: context.Background(), RequiredAcks: unset, Retries: unset}, QoS: defaultQoS}
+	if len(opts) == 0 {
+		return r, nil
 	}
-	r.generic.Context = c.release(r.generic.Context) //nolint:fatcontext // takes the carrier out again
-	if r.own.Expiry < 0 {
-		return r, badRequest("publish", topic, fmt.Sprintf("expiry of %v", r.own.Expiry))
+	r.carrier.settings = r
+	read(&r.carrier, &r.generic, &r.generic.Context, opts)
+	if r.Expiry < 0 {
+		return r, badRequest("publish", topic, fmt.Sprintf("expiry of %v", r.Expiry))
 	}
 	return r, r.requireAcks(topic)
 }
@@ -93,13 +76,43 @@ func newPublishCall(topic string, opts []broker.PublishOption) (*publishCall, er
 func (r *publishCall) requireAcks(topic string) error {
 	acks := r.generic.RequiredAcks
 	switch {
-	case acks == unset || acks == -1 || r.own.qosSet:
+	case acks == unset || acks == -1 || r.qosSet:
 		return nil
 	case acks >= 0 && acks <= 2:
-		r.own.QoS = byte(acks)
+		r.QoS = byte(acks)
 		return nil
 	}
 	return badRequest("publish", topic, fmt.Sprintf("%d required acknowledgements, want -1, 0, 1 or 2", acks))
+}
+
+// retries returns how often the caller wants the message tried again; nil leaves it
+// to the settings.
+func (r *publishCall) retries() *int {
+	if r.generic.Retries == unset {
+		return nil
+	}
+	return &r.generic.Retries
+}
+
+// message returns what is published, with the body not encoded yet. A middleware may
+// have changed topic, body and headers.
+func (r *publishCall) message(link *bridge.Broker, topic string, msg *broker.Message) (*envelope.Message, error) {
+	if m := r.ready; m != nil {
+		m.Topic, m.Body, m.Headers, m.MessageID = topic, msg.Body, msg.Headers, msg.ID
+		return m, nil
+	}
+	codec, err := link.Codec(r.generic.BodyCodec)
+	if err != nil {
+		return nil, codecError("publish", topic, err)
+	}
+	m := &r.msg
+	*m = envelope.Message{
+		Message: client.Message{Topic: topic, QoS: r.QoS, Retain: r.Retain},
+		Body:    msg.Body, Codec: codec, Headers: msg.Headers, MessageID: cmp.Or(r.ID, msg.ID),
+		Key: r.Key, OrderKey: r.OrderKey, IDKnown: r.IDKnown, Direct: r.Direct, RetryUnrouted: link.RetryUnrouted(r.Method, r.Unrouted),
+	}
+	*m.Props() = client.Properties{ContentType: r.ContentType, Expiry: r.Expiry, User: r.User}
+	return m, nil
 }
 
 // bound limits ctx by the timeout and the context of the options.
@@ -134,4 +147,8 @@ func (r *publishCall) bound(ctx context.Context) (context.Context, context.Cance
 			stop()
 		}
 	}
+}
+
+func badRequest(op, topic, what string) error {
+	return &event.Error{Op: op, Topic: logsafe.Clip(topic), Reason: event.ReasonBadRequest, Cause: errors.New(what)}
 }

@@ -1,4 +1,4 @@
-package bridge
+package mqtt
 
 import (
 	"context"
@@ -43,7 +43,7 @@ func newTracer(trace bool, generic []tracing.Option, propagator func() propagati
 
 // send starts the span of a publish, whose context goes with the message; end
 // finishes it.
-func (t tracer) send(ctx context.Context, m *Message) (_ context.Context, end func(error)) {
+func (t tracer) send(ctx context.Context, m *envelope.Message) (_ context.Context, end func(error)) {
 	if t.producer == nil {
 		return ctx, func(error) {}
 	}

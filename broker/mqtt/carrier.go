@@ -1,4 +1,4 @@
-package bridge
+package mqtt
 
 import (
 	"context"
@@ -78,4 +78,17 @@ func (c *carrier[S]) release(ctx context.Context) context.Context {
 		return c.Context
 	}
 	return ctx
+}
+
+// read applies options on top of what generic and the settings of c have; ctx is the
+// context of generic, by which they reach the settings.
+func read[S any, O ~func(*G), G any](c *carrier[S], generic *G, ctx *context.Context, opts []O) {
+	c.keep(ctx)
+	for _, opt := range opts {
+		if opt != nil {
+			opt(generic)
+			c.keep(ctx)
+		}
+	}
+	*ctx = c.release(*ctx) //nolint:fatcontext // takes the carrier out again
 }

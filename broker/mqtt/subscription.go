@@ -1,0 +1,86 @@
+package mqtt
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/tx7do/kratos-transport/broker"
+
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+)
+
+// subscription returns what the client subscribes to for one Subscribe.
+func (f *front) subscription(topic string, handler broker.Handler, binder broker.Binder, s *subscribeCall) (*client.Subscription, error) {
+	codec, err := f.link.Codec(s.codec)
+	if err != nil {
+		return nil, codecError("subscribe", topic, err)
+	}
+	if handler, err = client.Wrap(handler, s.generic.Middlewares); err == nil {
+		handler, err = client.Wrap(handler, f.options.SubscriberMiddlewares)
+	}
+	if err == nil {
+		err = s.resolve()
+	}
+	if err != nil {
+		return nil, badRequest("subscribe", topic, err.Error())
+	}
+	if s.Filter, err = client.Filter(topic, s.generic.Queue, s.broad); err != nil {
+		return nil, client.ErrorOf("subscribe", topic, err)
+	}
+	s.Handler = func(ctx context.Context, d *client.Delivery) error { return handler(ctx, newReceived(d)) }
+	t := &s.typed
+	t.Topic, t.Codec, t.New = topic, codec, binder
+	t.Values, t.Span, t.Failed = valuesOf(s.generic.Context), f.tracer.span(), f.failed
+	s.Typed = t
+	return &s.Subscription, nil
+}
+
+// failed calls the generic error handler before a message is dead-lettered.
+func (f *front) failed(ctx context.Context, d *client.Delivery, cause error) {
+	h := f.broker.now.Load().options.ErrorHandler
+	if h == nil {
+		return
+	}
+	f.link.Protect("error handler", func() {
+		e := newReceived(d)
+		e.err = cause
+		if err := h(ctx, e); err != nil {
+			f.link.Log().Errorf("mqtt: error handler failed: topic %q: %v", d.Topic, err)
+		}
+	})
+}
+
+// valuesOf returns the values of a subscription's context without its end, which
+// the context package would take for that of the attempt; nil without any.
+func valuesOf(ctx context.Context) context.Context {
+	if ctx == nil || ctx == context.Background() {
+		return nil
+	}
+	return context.WithoutCancel(ctx)
+}
+
+// subscriber is the handle of one registration.
+type subscriber struct {
+	broker  *Broker
+	topic   string
+	options broker.SubscribeOptions
+	sub     *client.Subscription
+	closed  atomic.Bool
+}
+
+// Options returns the generic options of the subscription.
+func (s *subscriber) Options() broker.SubscribeOptions { return s.options }
+
+// Topic is the topic filter as it was registered.
+func (s *subscriber) Topic() string { return s.topic }
+
+// Unsubscribe takes the registration back and waits up to 10 s for the
+// UNSUBACK; the argument has no effect. What still comes for a filter without
+// handlers is acknowledged and counted: to replace a handler, register the new one
+// first. Again it does nothing.
+func (s *subscriber) Unsubscribe(bool) error {
+	if !s.closed.CompareAndSwap(false, true) {
+		return nil
+	}
+	return s.broker.link.Unsubscribe(s.topic, s.sub)
+}
