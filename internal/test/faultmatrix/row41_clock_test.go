@@ -143,7 +143,7 @@ func TestDurationsAreMonotonic(t *testing.T) {
 	}
 	n := 0
 	for _, part := range []string{"link", "session", "delivery"} {
-		for path, file := range goFiles(t, filepath.Join("..", "engine", part)) {
+		for path, file := range goFiles(t, filepath.Join("..", "..", "mqtt", part)) {
 			if strings.HasSuffix(path, "_test.go") || filepath.Base(path) == "id.go" { // an id begins with the time
 				continue
 			}
