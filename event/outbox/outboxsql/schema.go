@@ -1,7 +1,6 @@
 package outboxsql
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
@@ -58,18 +57,6 @@ func isWaiting(d sqltx.Dialect) string {
 		return "(quarantined > '') IS NOT TRUE"
 	}
 	return "quarantined = ''"
-}
-
-// Migrate makes the tables if they are not there. Several processes may do so
-// at the same time.
-func (s *Store) Migrate(ctx context.Context) error {
-	if err := s.usable(); err != nil {
-		return err
-	}
-	if err := sqldialect.Migrate(ctx, s.db, s.o.Dialect, Schema(s.o.Dialect, s.o.Table)); err != nil {
-		return fmt.Errorf("outboxsql: make table %s: %w", s.o.Table, err)
-	}
-	return nil
 }
 
 // statements are those of one store, with the name of its table in them.

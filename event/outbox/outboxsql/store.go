@@ -13,6 +13,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -191,3 +192,235 @@ func (s *Store) Close() error {
 
 // releaseTime bounds giving the lease back; otherwise it runs out.
 const releaseTime = 2 * time.Second
+
+// Append implements [outbox.Store]. The entries are durable when the
+// transaction commits: that of ctx, or one of its own. That of ctx must belong
+// to the database of the store. An entry whose texts are no UTF-8 or have a NUL
+// is refused.
+func (s *Store) Append(ctx context.Context, entries ...*outbox.Entry) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	a := tablesize.Amount{Rows: int64(len(entries))}
+	for _, e := range entries {
+		if err := check(e); err != nil {
+			return err
+		}
+		a.Bytes += int64(e.Size())
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	room, err := s.gauge.Write(ctx, a, func() error { return s.insertAll(ctx, entries) })
+	if err != nil {
+		return fmt.Errorf("outboxsql: append: %w", full(err))
+	}
+	if !room {
+		return outbox.ErrFull
+	}
+	if !sqltx.OnEnd(ctx, func(bool) { s.hint() }) {
+		s.hint()
+	}
+	return nil
+}
+
+func (s *Store) insertAll(ctx context.Context, entries []*outbox.Entry) error {
+	now := time.Now().Truncate(time.Millisecond)
+	if len(entries) == 1 { // a statement is a transaction
+		return s.insert(ctx, entries[0], now)
+	}
+	return sqltx.Run(ctx, s.db, func(ctx context.Context) error {
+		for _, e := range entries {
+			if err := s.insert(ctx, e, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Store) insert(ctx context.Context, e *outbox.Entry, now time.Time) error {
+	headers, err := besides(e)
+	if err != nil {
+		return err
+	}
+	var seq int64
+	err = sqltx.Or(ctx, s.db).QueryRowContext(ctx, s.sql.insert,
+		e.ID, e.Key, e.Topic, sqldialect.NotNull(e.Payload), int16(e.QoS), e.Retain, e.ContentType, e.ResponseTopic,
+		sqldialect.NotNull(e.CorrelationData), int64(e.Expiry), headers, now.UnixMilli(), int64(e.Size())).Scan(&seq)
+	if err != nil {
+		return err
+	}
+	e.Seq, e.Accepted = uint64(seq), now
+	return nil
+}
+
+// removeMost is how many entries one statement removes.
+const removeMost = 500
+
+// Delete implements [outbox.Store]. Entries are removed by 500. On PostgreSQL
+// those that somebody else has locked are left, in an [outbox.BusyError].
+func (s *Store) Delete(ctx context.Context, seqs ...uint64) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	var busy []uint64
+	for len(seqs) > 0 {
+		n := min(len(seqs), removeMost)
+		in, args := list(seqs[:n])
+		took := 0
+		err := s.gauge.Free(ctx, func() (a tablesize.Amount, err error) {
+			a, took, err = s.take(ctx, s.db, strings.Replace(s.sql.remove, "{seqs}", in, 1), args...)
+			return a, err
+		})
+		if err == nil && took < n {
+			var left []uint64
+			left, err = s.left(ctx, seqs[:n])
+			busy = append(busy, left...)
+		}
+		if err != nil {
+			return fmt.Errorf("outboxsql: delete: %w", full(err))
+		}
+		seqs = seqs[n:]
+	}
+	if len(busy) > 0 {
+		return &outbox.BusyError{Seqs: busy}
+	}
+	return nil
+}
+
+// left are those of some entries that could not be taken: none on SQLite, where
+// whoever writes has all of the database.
+func (s *Store) left(ctx context.Context, seqs []uint64) (left []uint64, err error) {
+	if s.sql.left == "" {
+		return nil, nil
+	}
+	in, args := list(seqs)
+	rows, err := s.db.QueryContext(ctx, strings.Replace(s.sql.left, "{seqs}", in, 1), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			return nil, err
+		}
+		left = append(left, uint64(seq))
+	}
+	return left, rows.Err()
+}
+
+// take runs a statement that returns the size of each waiting entry that it
+// took away, and how many rows there were.
+func (s *Store) take(ctx context.Context, q sqltx.Querier, query string, args ...any) (a tablesize.Amount, n int, err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return a, 0, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var size int64
+		var reason string
+		if err := rows.Scan(&size, &reason); err != nil {
+			return tablesize.Amount{}, 0, err
+		}
+		n++
+		if reason != "" {
+			s.room.add(-1, -size)
+			continue
+		}
+		a.Rows++
+		a.Bytes += size
+	}
+	return a, n, rows.Err()
+}
+
+// list is a list of parameters, and what they stand for.
+func list(seqs []uint64) (parameters string, args []any) {
+	for _, seq := range seqs {
+		args = append(args, int64(seq))
+	}
+	return numbered(1, len(seqs)), args
+}
+
+// numbered are n parameters from $first on.
+func numbered(first, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, ", $%d", first+i)
+	}
+	return strings.TrimPrefix(b.String(), ", ")
+}
+
+// Stats implements [outbox.Store]. What other processes did may be missing for
+// a second, or for twenty times what it takes to count the table. Only the first
+// one waits for a count.
+func (s *Store) Stats(ctx context.Context) (outbox.Stats, error) {
+	if err := s.usable(); err != nil {
+		return outbox.Stats{}, err
+	}
+	held, err := s.gauge.Now(ctx)
+	if err != nil {
+		return outbox.Stats{}, err
+	}
+	st := outbox.Stats{
+		Depth: int(held.Rows), Bytes: held.Bytes, MaxDepth: s.o.MaxEntries, MaxBytes: s.o.MaxBytes,
+		MaxQuarantined: s.o.MaxQuarantined,
+	}
+	aside, err := s.room.now(ctx, s)
+	if err != nil {
+		return outbox.Stats{}, err
+	}
+	st.Quarantined = int(aside.Rows)
+	first, oldest, err := s.oldest(ctx, sqltx.Or(ctx, s.db), s.first.Load())
+	if err != nil {
+		return outbox.Stats{}, err
+	}
+	if first > 0 {
+		st.Oldest = time.UnixMilli(oldest)
+		s.first.Store(first)
+	}
+	return st, nil
+}
+
+// oldest is the first waiting entry from a seq on, 0 without one. From the start
+// the database would go through all that was removed and cannot be forgotten
+// yet, because an old snapshot is open.
+func (s *Store) oldest(ctx context.Context, q sqltx.Querier, from int64) (seq, accepted int64, err error) {
+	err = q.QueryRowContext(ctx, s.sql.oldest, from).Scan(&seq, &accepted)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, 0, nil
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("outboxsql: oldest: %w", err)
+	}
+	return seq, accepted, nil
+}
+
+// count counts the whole table, for the gauge, in the background.
+func (s *Store) count(ctx context.Context, q sqltx.Querier) (tablesize.Amount, error) {
+	var a tablesize.Amount
+	if err := q.QueryRowContext(ctx, s.sql.count).Scan(&a.Rows, &a.Bytes); err != nil {
+		return tablesize.Amount{}, fmt.Errorf("outboxsql: count: %w", err)
+	}
+	// What became visible late, or was put back by another process, is first.
+	first, _, err := s.oldest(ctx, q, 0)
+	if err != nil {
+		return tablesize.Amount{}, err
+	}
+	s.first.Store(first)
+	return a, nil
+}
+
+// Migrate makes the tables if they are not there. Several processes may do so
+// at the same time.
+func (s *Store) Migrate(ctx context.Context) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	if err := sqldialect.Migrate(ctx, s.db, s.o.Dialect, Schema(s.o.Dialect, s.o.Table)); err != nil {
+		return fmt.Errorf("outboxsql: make table %s: %w", s.o.Table, err)
+	}
+	return nil
+}

@@ -112,27 +112,6 @@ func (r *Relay) OnlyRefused() bool {
 	return r.w.atEnd && r.w.onlyRefused()
 }
 
-// onlyRefused reports whether every lane waits for a refused item, or has
-// nothing but held ones, and at least one waits.
-func (w *window) onlyRefused() bool {
-	if w.shut.lanes == 0 || len(w.acked) > 0 || len(w.rejected) > 0 {
-		return false
-	}
-	for _, l := range w.lanes {
-		switch {
-		case l.rejecting > 0:
-			return false
-		case l.closed != nil:
-			if l.closed.reason == "" && !l.closed.awaited && !l.closed.silent {
-				return false
-			}
-		case l.flying > 0, len(l.queue) > 0, l.skipped != 0:
-			return false
-		}
-	}
-	return true
-}
-
 // giveUpFlush ends all that wait.
 func (r *Relay) giveUpFlush(err error) {
 	for _, x := range r.waiters {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
@@ -65,4 +66,77 @@ func (r *Relay) failingLocked() error {
 		}
 	}
 	return nil
+}
+
+// ClosedKeys returns up to limit keys that wait because an entry of theirs
+// failed, those first that have waited longest. It may be asked for often, also
+// before and after Run.
+func (r *Relay) ClosedKeys(limit int) []ClosedKey {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var keys []ClosedKey
+	r.w.shut.oldest(func(l *lane) bool {
+		if len(keys) >= limit {
+			return false
+		}
+		keys = append(keys, l.closedKey())
+		return true
+	})
+	return keys
+}
+
+// Requeue puts quarantined entries back into the store, as [outbox.Store.Requeue] does,
+// and has them looked for at once. Requeue of the store alone is found too, by
+// the next look at all that is in it, which is seldom while much is.
+func (r *Relay) Requeue(ctx context.Context, seqs ...uint64) error {
+	if err := r.store.Requeue(ctx, seqs...); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.sweepNow = true
+	r.mu.Unlock()
+	r.wake()
+	return nil
+}
+
+// runMeasurer asks the store how it is until ctx ends.
+func (r *Relay) runMeasurer(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		start := time.Now()
+		m := r.measure(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		r.mu.Lock()
+		r.measured = &m
+		r.mu.Unlock()
+		wakeUp(r.wakeWorker)
+		timer.Reset(max(r.o.PollInterval, (measureShare-1)*time.Since(start)))
+	}
+}
+
+func (r *Relay) measure(ctx context.Context) (m measured) {
+	own := func() int {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.own
+	}
+	m.own = own()
+	ctx, cancel := context.WithTimeoutCause(ctx, measureTime, fmt.Errorf("outbox: the store was not measured within %v", measureTime))
+	defer cancel()
+	m.stats, m.err = r.store.Stats(ctx)
+	if m.err != nil && context.Cause(ctx) != nil {
+		m.err = fmt.Errorf("%w: %w", context.Cause(ctx), m.err)
+	}
+	if own() != m.own {
+		m.own = -1
+	}
+	return m
 }

@@ -121,28 +121,3 @@ func (w *worker) yield(ctx context.Context) error {
 	w.unclaim()
 	return w.store.Yield(ctx)
 }
-
-// claim takes the store for this relay, and reports whether it has it.
-func (r *Relay) claim() bool {
-	if r.release != nil {
-		return true
-	}
-	c, ok := r.store.(outbox.Claimer)
-	if !ok {
-		r.release = func() {}
-		return true
-	}
-	if r.release, ok = c.Claim(); !ok && !r.toldTaken && r.o.Observe.Taken != nil {
-		r.o.Observe.Taken()
-	}
-	r.toldTaken = !ok
-	return ok
-}
-
-// unclaim gives the store to another relay of this process.
-func (r *Relay) unclaim() {
-	if r.release != nil {
-		r.release()
-		r.release = nil
-	}
-}

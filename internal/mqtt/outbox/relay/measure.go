@@ -1,9 +1,7 @@
 package relay
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
@@ -21,48 +19,6 @@ type measured struct {
 	stats outbox.Stats
 	err   error
 	own   int // entries that the relay had quarantined; -1 if it did meanwhile
-}
-
-// runMeasurer asks the store how it is until ctx ends.
-func (r *Relay) runMeasurer(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
-		start := time.Now()
-		m := r.measure(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		r.mu.Lock()
-		r.measured = &m
-		r.mu.Unlock()
-		wakeUp(r.wakeWorker)
-		timer.Reset(max(r.o.PollInterval, (measureShare-1)*time.Since(start)))
-	}
-}
-
-func (r *Relay) measure(ctx context.Context) (m measured) {
-	own := func() int {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.own
-	}
-	m.own = own()
-	ctx, cancel := context.WithTimeoutCause(ctx, measureTime, fmt.Errorf("outbox: the store was not measured within %v", measureTime))
-	defer cancel()
-	m.stats, m.err = r.store.Stats(ctx)
-	if m.err != nil && context.Cause(ctx) != nil {
-		m.err = fmt.Errorf("%w: %w", context.Cause(ctx), m.err)
-	}
-	if own() != m.own {
-		m.own = -1
-	}
-	return m
 }
 
 // fillWatch knows what was told of the fill of the store, and of entries that it

@@ -1,9 +1,7 @@
 package relay
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
@@ -42,29 +40,6 @@ type ClosedKey struct {
 	Unanswered bool
 	// Behind is set when entries of the key are known to wait behind the first.
 	Behind bool
-}
-
-// refused notes a refusal of an item, and returns an error when that was the
-// last one. What is refused for the same reason and topic as the entries of its
-// key before it, of which none went through meanwhile, is as old as those: a
-// topic that is forbidden needs not be tried for After with each of its entries.
-func (w *window) refused(it *item, ref Refusal, err error, now time.Time) error {
-	l, topic := it.lane, short(it.entry.Topic)
-	r := l.refusals
-	if r == nil || r.topic != topic || r.reason != ref.Reason {
-		r = &refusals{topic: topic, reason: ref.Reason, since: now}
-		l.refusals = r
-	}
-	if it.alone || r.n == 0 { // not each of those that were in flight together
-		r.n++
-	}
-	switch age := now.Sub(r.since); {
-	case ref.After == 0 && ref.Attempts == 0:
-		return err
-	case ref.Attempts > 0 && r.n >= ref.Attempts, ref.After > 0 && age >= ref.After:
-		return fmt.Errorf("refused %d times in %v: %w", r.n, age.Round(time.Second), err)
-	}
-	return nil
 }
 
 // closedKey is what an operator is told of a closed lane.
@@ -120,35 +95,4 @@ func (t *tellings) noRoom(err error, now time.Time) bool {
 	}
 	*last = now
 	return true
-}
-
-// ClosedKeys returns up to limit keys that wait because an entry of theirs
-// failed, those first that have waited longest. It may be asked for often, also
-// before and after Run.
-func (r *Relay) ClosedKeys(limit int) []ClosedKey {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var keys []ClosedKey
-	r.w.shut.oldest(func(l *lane) bool {
-		if len(keys) >= limit {
-			return false
-		}
-		keys = append(keys, l.closedKey())
-		return true
-	})
-	return keys
-}
-
-// Requeue puts quarantined entries back into the store, as [outbox.Store.Requeue] does,
-// and has them looked for at once. Requeue of the store alone is found too, by
-// the next look at all that is in it, which is seldom while much is.
-func (r *Relay) Requeue(ctx context.Context, seqs ...uint64) error {
-	if err := r.store.Requeue(ctx, seqs...); err != nil {
-		return err
-	}
-	r.mu.Lock()
-	r.sweepNow = true
-	r.mu.Unlock()
-	r.wake()
-	return nil
 }

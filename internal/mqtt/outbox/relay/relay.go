@@ -364,3 +364,72 @@ func (r *Relay) isStopping() bool {
 		return false
 	}
 }
+
+// claim takes the store for this relay, and reports whether it has it.
+func (r *Relay) claim() bool {
+	if r.release != nil {
+		return true
+	}
+	c, ok := r.store.(outbox.Claimer)
+	if !ok {
+		r.release = func() {}
+		return true
+	}
+	if r.release, ok = c.Claim(); !ok && !r.toldTaken && r.o.Observe.Taken != nil {
+		r.o.Observe.Taken()
+	}
+	r.toldTaken = !ok
+	return ok
+}
+
+// unclaim gives the store to another relay of this process.
+func (r *Relay) unclaim() {
+	if r.release != nil {
+		r.release()
+		r.release = nil
+	}
+}
+
+func (r *Relay) runWorker(ctx context.Context) error {
+	w := &worker{Relay: r, life: ctx, nextSweep: time.Now().Add(r.o.PollInterval)}
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		if err := w.tellAll(); err != nil {
+			return err
+		}
+		j := w.nextJob(time.Now())
+		switch j.kind {
+		case ending:
+			return nil
+		case idle:
+			timer.Reset(j.wait)
+			appended := r.store.Appended()
+			if j.deaf {
+				appended = nil
+			}
+			select {
+			case <-ctx.Done():
+			case <-r.wakeWorker:
+			case <-timer.C:
+			case <-appended:
+				r.mu.Lock()
+				r.w.atEnd = false
+				r.mu.Unlock()
+			}
+			continue
+		}
+		err := w.do(ctx, j)
+		switch {
+		case err == nil:
+			w.worked(j.kind)
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, outbox.ErrClosed):
+			return err
+		default:
+			w.failed(j.kind, err)
+		}
+	}
+	return nil
+}

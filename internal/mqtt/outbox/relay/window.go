@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
@@ -244,4 +245,48 @@ func (w *window) collect(l *lane) {
 		return
 	}
 	delete(w.lanes, l.key)
+}
+
+// onlyRefused reports whether every lane waits for a refused item, or has
+// nothing but held ones, and at least one waits.
+func (w *window) onlyRefused() bool {
+	if w.shut.lanes == 0 || len(w.acked) > 0 || len(w.rejected) > 0 {
+		return false
+	}
+	for _, l := range w.lanes {
+		switch {
+		case l.rejecting > 0:
+			return false
+		case l.closed != nil:
+			if l.closed.reason == "" && !l.closed.awaited && !l.closed.silent {
+				return false
+			}
+		case l.flying > 0, len(l.queue) > 0, l.skipped != 0:
+			return false
+		}
+	}
+	return true
+}
+
+// refused notes a refusal of an item, and returns an error when that was the
+// last one. What is refused for the same reason and topic as the entries of its
+// key before it, of which none went through meanwhile, is as old as those: a
+// topic that is forbidden needs not be tried for After with each of its entries.
+func (w *window) refused(it *item, ref Refusal, err error, now time.Time) error {
+	l, topic := it.lane, short(it.entry.Topic)
+	r := l.refusals
+	if r == nil || r.topic != topic || r.reason != ref.Reason {
+		r = &refusals{topic: topic, reason: ref.Reason, since: now}
+		l.refusals = r
+	}
+	if it.alone || r.n == 0 { // not each of those that were in flight together
+		r.n++
+	}
+	switch age := now.Sub(r.since); {
+	case ref.After == 0 && ref.Attempts == 0:
+		return err
+	case ref.Attempts > 0 && r.n >= ref.Attempts, ref.After > 0 && age >= ref.After:
+		return fmt.Errorf("refused %d times in %v: %w", r.n, age.Round(time.Second), err)
+	}
+	return nil
 }

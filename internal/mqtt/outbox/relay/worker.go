@@ -79,50 +79,6 @@ type worker struct {
 	fill fillWatch
 }
 
-func (r *Relay) runWorker(ctx context.Context) error {
-	w := &worker{Relay: r, life: ctx, nextSweep: time.Now().Add(r.o.PollInterval)}
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for ctx.Err() == nil {
-		if err := w.tellAll(); err != nil {
-			return err
-		}
-		j := w.nextJob(time.Now())
-		switch j.kind {
-		case ending:
-			return nil
-		case idle:
-			timer.Reset(j.wait)
-			appended := r.store.Appended()
-			if j.deaf {
-				appended = nil
-			}
-			select {
-			case <-ctx.Done():
-			case <-r.wakeWorker:
-			case <-timer.C:
-			case <-appended:
-				r.mu.Lock()
-				r.w.atEnd = false
-				r.mu.Unlock()
-			}
-			continue
-		}
-		err := w.do(ctx, j)
-		switch {
-		case err == nil:
-			w.worked(j.kind)
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, outbox.ErrClosed):
-			return err
-		default:
-			w.failed(j.kind, err)
-		}
-	}
-	return nil
-}
-
 // nextJob is what to do now: free what is done before reading more.
 func (w *worker) nextJob(now time.Time) job {
 	w.mu.Lock()
