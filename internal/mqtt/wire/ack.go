@@ -2,20 +2,20 @@ package wire
 
 // Ack is one of PUBACK, PUBREC, PUBREL, PUBCOMP.
 type Ack struct {
-	// ReasonString explains the reason for a person; a view into the body,
-	// nil when absent and always on 3.1.1.
+	// ReasonString is the human-readable reason: a view into the body, or nil
+	// if absent and always on 3.1.1.
 	ReasonString []byte
 	// PacketID is 1 to 65,535.
 	PacketID uint16
 	Type     Type
-	// Reason is 0 on 3.1.1. From 0x80 on it is a refusal, also where the
-	// standard does not list the code for the type.
+	// Reason is the reason code, 0 on 3.1.1. Every code from 0x80 on is a
+	// refusal, even one that the standard does not list for the packet type.
 	Reason byte
 }
 
-// Decode reads an acknowledgement whose fixed header begins with first and
-// has body after it. Everything in a is replaced. User properties are checked
-// and skipped. After an error a is not to be used.
+// Decode reads an acknowledgement from the first byte of its fixed header and
+// its body. It replaces every field of a. User properties are checked and
+// skipped. Do not use a after an error.
 func (a *Ack) Decode(v Version, first byte, body []byte) error {
 	t := Type(first >> 4)
 	if t < TypePuback || t > TypePubcomp {
@@ -70,10 +70,10 @@ func (a *Ack) decodeProperties(c cursor) error {
 	return nil
 }
 
-// AppendAck appends an acknowledgement of type t to dst and allocates only
-// when dst is too small. The reason is written on MQTT 5 when it is not 0;
-// 3.1.1 has no place for one. t must be PUBACK, PUBREC, PUBREL or PUBCOMP and
-// id not 0: both come from a packet that was decoded.
+// AppendAck appends an acknowledgement of type t to dst and allocates only if
+// dst is too small. On MQTT 5 it writes the reason unless it is 0; 3.1.1 has no
+// field for it. t must be PUBACK, PUBREC, PUBREL or PUBCOMP, and id must not be
+// 0; both normally come from a decoded packet.
 func AppendAck(dst []byte, v Version, t Type, id uint16, reason byte) []byte {
 	first := byte(t) << 4
 	if t == TypePubrel {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// sample is a typical MQTT 5 message: 256 bytes of payload, a content type
+// sample returns a typical MQTT 5 message: 256 bytes of payload, a content type
 // and two user properties.
 func sample(tb testing.TB) *Publish {
 	tb.Helper()
@@ -104,8 +104,8 @@ func BenchmarkAck(b *testing.B) {
 	})
 }
 
-// BenchmarkCorpus walks every frame of the corpus, bad ones too: the cost of
-// a hostile stream.
+// BenchmarkCorpus decodes every frame of the corpus, including malformed ones.
+// It measures the cost of a hostile stream.
 func BenchmarkCorpus(b *testing.B) {
 	cases := corpus()
 	b.ReportAllocs()

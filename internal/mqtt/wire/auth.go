@@ -1,12 +1,12 @@
 package wire
 
-// CheckAuth checks the body of an AUTH of MQTT 5: a code of its own
-// [MQTT-3.15.2-1] and properties that belong there. Nothing of it is kept.
+// CheckAuth checks the body of an MQTT 5 AUTH packet: its reason code
+// [MQTT-3.15.2-1] and its properties. It keeps nothing of the body.
 func CheckAuth(body []byte) error {
 	c := cursor(body)
 	code, ok := c.byte()
 	if !ok {
-		return nil // success without properties
+		return nil // an empty body means success without properties
 	}
 	if err := checkCode(TypeAuth, code); err != nil {
 		return err

@@ -1,12 +1,13 @@
 package wire
 
-// qosOfAck is what mochi 2.7.9 puts into a PUBACK: the QoS of the message.
+// qosOfAck is the code that mochi 2.7.9 writes into a PUBACK: the QoS of the
+// message.
 const qosOfAck = 1
 
-// checkCode refuses a code below [ReasonError] that the standard does not list
-// for the packet: whoever reads codes would take it for one of success. From
-// there on a code is a refusal whether it is listed or not, and is passed on:
-// some brokers answer with codes of MQTT 5 on 3.1.1.
+// checkCode rejects a code below [ReasonError] that the standard does not list
+// for the packet type, because it would be read as success. Codes from
+// [ReasonError] on are refusals and are accepted even if not listed: some
+// brokers send MQTT 5 codes on 3.1.1.
 func checkCode(t Type, code byte) error {
 	if code == 0 || code >= ReasonError {
 		return nil
@@ -33,5 +34,5 @@ func checkCode(t Type, code byte) error {
 	if listed {
 		return nil
 	}
-	return malformed(t, rule, "code is not one of this packet's")
+	return malformed(t, rule, "code is not defined for this packet")
 }

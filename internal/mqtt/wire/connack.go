@@ -1,40 +1,49 @@
 package wire
 
-// Connack is the server's answer to CONNECT, with the limits it sets. Absent
-// properties have the defaults that the standard gives them.
+// Connack is the server's answer to CONNECT, with the limits that the server
+// sets. Absent properties have the defaults of the standard.
 type Connack struct {
-	// AssignedClientID is the client identifier the server chose, "" if none.
+	// AssignedClientID is the client identifier that the server chose, or "" if
+	// absent.
 	AssignedClientID string
-	// ReasonString explains the reason for a person, "" if absent.
+	// ReasonString is the human-readable reason, or "" if absent.
 	ReasonString string
-	// ServerReference names another server to use, "" if absent.
+	// ServerReference names another server to use, or "" if absent.
 	ServerReference string
-	// SessionExpiry in seconds, valid when HasSessionExpiry: it replaces the
-	// one asked for.
+	// SessionExpiry is the session expiry interval in seconds. It replaces the
+	// requested one and is valid only if HasSessionExpiry is set.
 	SessionExpiry uint32
-	// MaximumPacketSize the server accepts, in bytes; 0 means no limit.
+	// MaximumPacketSize is the largest packet that the server accepts, in
+	// bytes; 0 means no limit.
 	MaximumPacketSize uint32
-	// ReceiveMaximum is how many QoS 1 and 2 messages the server takes before
-	// it acknowledged one; 65,535 by default.
+	// ReceiveMaximum is the number of QoS 1 and 2 messages that the server
+	// accepts without having acknowledged any; 65,535 by default.
 	ReceiveMaximum uint16
-	// TopicAliasMaximum is the highest alias the server accepts; 0 for none.
+	// TopicAliasMaximum is the highest topic alias that the server accepts; 0
+	// means none.
 	TopicAliasMaximum uint16
-	// ServerKeepAlive in seconds, valid when HasServerKeepAlive: it replaces
-	// the one asked for [MQTT-3.2.2-21], and 0 turns it off.
+	// ServerKeepAlive is the keep-alive interval in seconds. It replaces the
+	// requested one [MQTT-3.2.2-21], is valid only if HasServerKeepAlive is
+	// set, and 0 turns keep-alive off.
 	ServerKeepAlive uint16
-	// MaximumQoS the server accepts; 2 by default.
+	// MaximumQoS is the highest QoS that the server accepts; 2 by default.
 	MaximumQoS byte
-	// Reason is 0 on success: a return code on 3.1.1, a reason code on 5.
+	// Reason is 0 on success, otherwise a return code on 3.1.1 and a reason
+	// code on MQTT 5.
 	Reason byte
-	// SessionPresent says that the server resumes a session.
+	// SessionPresent reports whether the server resumes a session.
 	SessionPresent bool
-	// RetainAvailable says that retained messages are accepted; default true.
+	// RetainAvailable reports whether the server accepts retained messages;
+	// true by default.
 	RetainAvailable bool
-	// WildcardAvailable says that filters may have wildcards; default true.
+	// WildcardAvailable reports whether the server accepts filters with
+	// wildcards; true by default.
 	WildcardAvailable bool
-	// SubIDAvailable says that subscription identifiers work; default true.
+	// SubIDAvailable reports whether the server supports subscription
+	// identifiers; true by default.
 	SubIDAvailable bool
-	// SharedAvailable says that shared subscriptions work; default true.
+	// SharedAvailable reports whether the server supports shared subscriptions;
+	// true by default.
 	SharedAvailable bool
 	// HasSessionExpiry reports whether SessionExpiry is present.
 	HasSessionExpiry bool
@@ -42,11 +51,11 @@ type Connack struct {
 	HasServerKeepAlive bool
 }
 
-// Decode reads the body of a CONNACK. Everything in k is replaced; strings
-// are copies. On V5 it also accepts the two-byte refusal of a server that
-// knows 3.1.1 only: the return code, 1 to 5, is then in Reason. Any code but 0
-// is a refusal, also one that the standard does not list. A Maximum QoS
-// of 2, which should be left out, is taken as what it means.
+// Decode reads the body of a CONNACK. It replaces every field of k and copies
+// strings. On V5 it also accepts the two-byte refusal of a server that supports
+// only 3.1.1; Reason is then the return code, 1 to 5. Any code except 0 is a
+// refusal, even one that the standard does not list. A Maximum QoS of 2, which
+// a server should omit, is accepted.
 func (k *Connack) Decode(v Version, body []byte) error {
 	*k = Connack{
 		ReceiveMaximum: 65_535, MaximumQoS: MaxQoS,
@@ -62,7 +71,7 @@ func (k *Connack) Decode(v Version, body []byte) error {
 		return malformed(TypeConnack, "MQTT-3.2.2-1", "reserved flags are set")
 	}
 	if flags == 1 && reason != 0 {
-		return malformed(TypeConnack, "MQTT-3.2.2-6", "session present beside a refusal")
+		return malformed(TypeConnack, "MQTT-3.2.2-6", "session present together with a refusal")
 	}
 	k.SessionPresent, k.Reason = flags == 1, reason
 	if len(c) == 0 && (v != V5 || reason >= 1 && reason <= 5) {

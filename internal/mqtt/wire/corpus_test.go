@@ -7,7 +7,7 @@ import (
 )
 
 // frameCase is one frame of the corpus that tests, fuzz seeds and benchmarks
-// share. rule is the rule it breaks, "" for a good one.
+// share. rule is the rule that the frame breaks, or "" for a valid one.
 type frameCase struct {
 	name  string
 	v     Version
@@ -15,17 +15,17 @@ type frameCase struct {
 	rule  string
 }
 
-// packet puts a fixed header before body.
+// packet returns body with a fixed header in front.
 func packet(first byte, body string) string {
 	return string(appendLength([]byte{first}, len(body))) + body
 }
 
-// pub5 is an MQTT 5 PUBLISH of QoS 0 to "t" with the given properties.
+// pub5 returns an MQTT 5 PUBLISH with QoS 0 to "t" and the given properties.
 func pub5(props string) string {
 	return packet(0x30, "\x00\x01t"+string(appendLength(nil, len(props)))+props+"x")
 }
 
-// connack5 is a successful MQTT 5 CONNACK with the given properties.
+// connack5 returns a successful MQTT 5 CONNACK with the given properties.
 func connack5(props string) string {
 	return packet(0x20, "\x00\x00"+string(appendLength(nil, len(props)))+props)
 }
@@ -182,8 +182,8 @@ func controlCorpus() []frameCase {
 
 var errIncomplete = errors.New("incomplete frame")
 
-// decodeFrame reads a whole frame the way a connection does and returns what
-// the decoder of its type made of it.
+// decodeFrame decodes a whole frame as a connection does and returns the result
+// of the decoder for its type.
 func decodeFrame(v Version, frame []byte) (any, error) {
 	h, ok, err := ParseHeader(frame)
 	if err != nil {

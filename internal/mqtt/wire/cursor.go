@@ -2,8 +2,8 @@ package wire
 
 import "encoding/binary"
 
-// cursor is the part of a packet that is not read yet. Its methods take from
-// the front and report false, taking nothing, when too little is left.
+// cursor is the unread part of a packet. Its methods take bytes from the front.
+// If too few bytes are left they return false and take nothing.
 type cursor []byte
 
 func (c *cursor) byte() (byte, bool) {
@@ -33,8 +33,9 @@ func (c *cursor) uint32() (uint32, bool) {
 	return binary.BigEndian.Uint32(b), true
 }
 
-// take returns a view of the next n bytes, capped so that an append to it
-// cannot write over what follows. It is never nil, also when n is 0.
+// take returns a view of the next n bytes. Its capacity is limited so that an
+// append cannot overwrite what follows. The view is never nil, not even for n =
+// 0.
 func (c *cursor) take(n int) ([]byte, bool) {
 	b := *c
 	if len(b) < n {
@@ -44,8 +45,7 @@ func (c *cursor) take(n int) ([]byte, bool) {
 	return b[:n:n], true
 }
 
-// field reads a string or binary field: two bytes of length and that many
-// bytes.
+// field reads a string or binary field: a two-byte length and that many bytes.
 func (c *cursor) field() ([]byte, bool) {
 	b := *c
 	if len(b) < 2 {
@@ -59,7 +59,8 @@ func (c *cursor) field() ([]byte, bool) {
 	return b[2:n:n], true
 }
 
-// length reads a variable byte integer in its shortest form [MQTT-1.5.5-1].
+// length reads a variable byte integer, which must be in its shortest form
+// [MQTT-1.5.5-1].
 func (c *cursor) length() (int, bool) {
 	b := *c
 	n := 0

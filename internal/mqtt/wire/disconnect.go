@@ -1,17 +1,17 @@
 package wire
 
-// Disconnect is the server's last word on an MQTT 5 connection.
+// Disconnect is the packet with which the server ends an MQTT 5 connection.
 type Disconnect struct {
-	// ReasonString explains the reason for a person, "" if absent.
+	// ReasonString is the human-readable reason, or "" if absent.
 	ReasonString string
-	// ServerReference names another server to use, "" if absent.
+	// ServerReference names another server to use, or "" if absent.
 	ServerReference string
-	// Reason is 0 for a normal end.
+	// Reason is the reason code; 0 is a normal disconnection.
 	Reason byte
 }
 
-// Decode reads the body of a DISCONNECT. Everything in d is replaced; strings
-// are copies. On 3.1.1 only an empty body is accepted.
+// Decode reads the body of a DISCONNECT. It replaces every field of d and
+// copies strings. On 3.1.1 the body must be empty.
 func (d *Disconnect) Decode(v Version, body []byte) error {
 	*d = Disconnect{}
 	c := cursor(body)

@@ -1,24 +1,25 @@
-// Package wire reads and writes the MQTT frames that the data plane handles
-// itself, for MQTT 3.1.1 and MQTT 5: PUBLISH and its four acknowledgements,
-// and what must be known of CONNACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK
-// and DISCONNECT to guard the control library.
+// Package wire reads and writes the MQTT 3.1.1 and MQTT 5 frames that the data
+// plane handles itself: PUBLISH and its four acknowledgements. It also decodes
+// what is needed to protect the control library from invalid CONNACK,
+// SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK and DISCONNECT packets.
 //
-// Decoding PUBLISH and acknowledgements copies nothing and allocates nothing:
-// byte slices in the decoded values are views into the frame and live as long
-// as the caller leaves it alone. Appending allocates only when the buffer is
-// too small. Nothing here panics on input from the network.
+// Decoding PUBLISH and acknowledgements copies and allocates nothing: byte
+// slices in the decoded values are views into the frame and stay valid until
+// the caller changes or reuses it. Appending allocates only if the buffer is
+// too small. No input from the network causes a panic.
 //
-// A broken rule is reported as a [*MalformedError]. Rule numbers are those of
-// the MQTT 5 text, also where 3.1.1 states the same rule under another one.
+// A violation of the standard is reported as a [*MalformedError]. Rule numbers
+// are those of the MQTT 5 text, even if 3.1.1 states the same rule under
+// another number.
 //
-// Nothing in this package holds state: all functions may be used
-// concurrently on different values.
+// The package holds no state: all functions may be used concurrently on
+// different values.
 package wire
 
-// Version is the protocol level as CONNECT carries it.
+// Version is the protocol level in CONNECT.
 type Version byte
 
-// Protocol levels.
+// Protocol levels of CONNECT.
 const (
 	V311 Version = 4 // MQTT 3.1.1
 	V5   Version = 5 // MQTT 5
@@ -44,8 +45,8 @@ const (
 	MaxHeader = 5
 	// MaxString is the longest UTF-8 string or binary field, in bytes.
 	MaxString = 65_535
-	// MaxPacketID is the largest packet identifier; 0 is never one.
+	// MaxPacketID is the largest packet identifier; the smallest is 1.
 	MaxPacketID = 65_535
-	// MaxQoS is the largest quality of service.
+	// MaxQoS is the highest quality of service.
 	MaxQoS = 2
 )

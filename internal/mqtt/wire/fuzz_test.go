@@ -9,8 +9,9 @@ import (
 	paho3 "github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-// FuzzDecode reads arbitrary frames with our decoders and with those of the
-// control libraries: nothing panics, and what both accept means the same.
+// FuzzDecode decodes arbitrary frames with this package and with the control
+// libraries. Nothing may panic, and a frame that both accept must have the same
+// meaning.
 func FuzzDecode(f *testing.F) {
 	for _, c := range corpus() {
 		f.Add(byte(c.v), []byte(c.frame))
@@ -22,7 +23,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		h, ok, err := ParseHeader(frame)
 		if err != nil || !ok || h.Total() != len(frame) {
-			return // the references allocate what the length claims
+			return // the references allocate as much as the length claims
 		}
 		_ = PacketIDOffset(frame)
 		got, err := decodeFrame(v, bytes.Clone(frame))
@@ -55,8 +56,8 @@ func reencode(t *testing.T, v Version, p *Publish) {
 	compare(t, v, frame, again)
 }
 
-// compare fails when the control library of the version reads something else
-// out of a frame that it accepts, or refuses one that we accepted.
+// compare fails if the control library of the version decodes a frame
+// differently, or rejects a frame that this package accepted.
 func compare(t *testing.T, v Version, frame []byte, got any) {
 	t.Helper()
 	if v == V5 {
@@ -182,7 +183,8 @@ func compareConnack5(t *testing.T, r *paho5.Connack, k *Connack) {
 	}
 }
 
-// The corpus alone, without fuzzing, is compared on every test run.
+// TestCorpusAgainstReference compares the corpus without fuzzing, on every test
+// run.
 func TestCorpusAgainstReference(t *testing.T) {
 	t.Parallel()
 	for _, c := range corpus() {
@@ -197,8 +199,8 @@ func TestCorpusAgainstReference(t *testing.T) {
 	}
 }
 
-// FuzzAppend writes what callers may hand in: refused, or read back the same
-// by us and by the control library.
+// FuzzAppend encodes arbitrary values of a caller: each is rejected, or decoded
+// to the same values by this package and by the control library.
 func FuzzAppend(f *testing.F) {
 	f.Add(byte(5), byte(0x02), uint16(7), "a/b", []byte("payload"), "text/plain", "reply/1", []byte("id"), "key", "value", uint32(60), uint16(3))
 	f.Add(byte(4), byte(0x0d), uint16(9), "grün/#", []byte{}, "", "", []byte(nil), "", "", uint32(0), uint16(0))

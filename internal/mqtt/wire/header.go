@@ -2,11 +2,11 @@ package wire
 
 // Header is the fixed header of a control packet.
 type Header struct {
-	// First is the first byte: type and flags.
+	// First is the first byte: packet type and flags.
 	First byte
 	// Remaining is the number of bytes after the fixed header.
 	Remaining int
-	// Size is the number of bytes of the fixed header itself, 2 to 5.
+	// Size is the size of the fixed header itself, 2 to 5 bytes.
 	Size int
 }
 
@@ -16,13 +16,12 @@ func (h Header) Type() Type { return Type(h.First >> 4) }
 // Total returns the size of the whole frame in bytes.
 func (h Header) Total() int { return h.Size + h.Remaining }
 
-// ParseHeader reads the fixed header at the start of b. ok is false when more
-// bytes are needed. It fails only on a Remaining Length of more than four
-// bytes [MQTT-1.5.5-1]; the flags are checked by [Header.Validate]. A length
-// with needless leading zero groups is read as what it means, because 3.1.1
-// allows it.
+// ParseHeader reads the fixed header at the start of b. ok is false if more
+// bytes are needed. The only error is a Remaining Length of more than four
+// bytes [MQTT-1.5.5-1]; [Header.Validate] checks the flags. A Remaining Length
+// that is not in its shortest form is accepted, because 3.1.1 allows it.
 func ParseHeader(b []byte) (h Header, ok bool, err error) {
-	// Nearly every header is two or three bytes long.
+	// Nearly every fixed header is two or three bytes long.
 	if len(b) < 2 {
 		return Header{}, false, nil
 	}
@@ -42,8 +41,8 @@ func ParseHeader(b []byte) (h Header, ok bool, err error) {
 	return Header{}, false, malformed(Type(b[0]>>4), "MQTT-1.5.5-1", "remaining length has more than four bytes")
 }
 
-// CheckShortest refuses a Remaining Length with needless leading zero groups, as
-// MQTT 5 does [MQTT-1.5.5-1].
+// CheckShortest rejects a Remaining Length that is not in its shortest form, as
+// MQTT 5 requires [MQTT-1.5.5-1].
 func (h Header) CheckShortest() error {
 	if h.Size == 1+lengthSize(h.Remaining) {
 		return nil
@@ -51,10 +50,10 @@ func (h Header) CheckShortest() error {
 	return malformed(h.Type(), "MQTT-1.5.5-1", "remaining length is not in its shortest form")
 }
 
-// Validate checks what can be known from the fixed header alone: a type that
-// exists, the flags its type demands [MQTT-2.1.3-1], a QoS of at most 2
-// [MQTT-3.3.1-4], no DUP with QoS 0 [MQTT-3.3.1-2], and a length that the
-// smallest packet of the type can have.
+// Validate checks everything that the fixed header alone shows: that the type
+// exists, that the flags fit the type [MQTT-2.1.3-1], that the QoS is at most 2
+// [MQTT-3.3.1-4], that DUP is not set with QoS 0 [MQTT-3.3.1-2], and that the
+// length is at least that of the smallest packet of the type.
 func (h Header) Validate() error {
 	t := h.Type()
 	if t == 0 {
@@ -116,7 +115,7 @@ func minRemaining(t Type) int {
 	}
 }
 
-// lengthSize returns the bytes that n takes as a variable byte integer.
+// lengthSize returns the size of n as a variable byte integer, in bytes.
 func lengthSize(n int) int {
 	switch {
 	case n < 1<<7:

@@ -10,7 +10,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/badinput"
 )
 
-// packets reads the table and fails when it has become too short.
+// packets reads the table of bad packets and fails if it is too short.
 func packets(tb testing.TB) []badinput.Packet {
 	tb.Helper()
 	list, err := badinput.Packets()
@@ -27,7 +27,7 @@ func TestHostilePackets(t *testing.T) {
 	t.Parallel()
 	for _, row := range packets(t) {
 		if !row.Decoder {
-			continue // it takes a connection to tell
+			continue // only a whole connection shows the fault
 		}
 		for _, v := range row.Versions {
 			t.Run(fmt.Sprintf("%s/%v/%s/%s", row.Type, Version(v), row.Rule, row.Case), func(t *testing.T) {

@@ -1,18 +1,18 @@
 package wire
 
-// MalformedError says which rule of the standard a frame breaks. A frame that
-// was received and breaks a rule ends its connection; one that was to be sent
-// was not written.
+// MalformedError describes which rule of the standard a frame breaks. A
+// received frame that breaks a rule ends its connection; an outgoing one is not
+// written.
 type MalformedError struct {
-	// Type of the packet; 0 when it is not known yet.
+	// Type is the packet type, or 0 if it is not known yet.
 	Type Type
-	// Rule is a normative statement such as "MQTT-3.3.1-4", or
-	// "section 2.2.2.2" where the standard gives the rule no number.
+	// Rule is a normative statement such as "MQTT-3.3.1-4", or "section
+	// 2.2.2.2" if the rule has no number in the standard.
 	Rule string
-	// Detail says what is wrong, without any content of the message.
+	// Detail describes the fault and contains nothing of the message.
 	Detail string
-	// Text is set when the fault is in the characters of a string, not in the
-	// form of the packet: where the next packet begins is certain.
+	// Text is set if the fault is in the characters of a string, not in the
+	// structure of the packet. The start of the next packet is then certain.
 	Text bool
 }
 
@@ -33,7 +33,8 @@ func illFormed(t Type, rule, detail string) error {
 	return &MalformedError{Type: t, Rule: rule, Detail: detail, Text: true}
 }
 
-// truncated is the error for a field that runs past the end of its packet.
+// truncated returns the error for a field that extends past the end of its
+// packet.
 func truncated(t Type, field string) error {
 	return malformed(t, "section 2.1.4", field+" runs past the end of the packet")
 }

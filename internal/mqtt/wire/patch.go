@@ -2,26 +2,26 @@ package wire
 
 import "encoding/binary"
 
-// SetDup marks a kept PUBLISH frame as possibly sent before, in place
-// [MQTT-3.3.1-1]. Frames of other types and of QoS 0 stay as they are
-// [MQTT-3.3.1-2].
+// SetDup sets the DUP flag of a stored PUBLISH frame in place [MQTT-3.3.1-1].
+// It leaves frames of other types and of QoS 0 unchanged [MQTT-3.3.1-2].
 func SetDup(frame []byte) {
 	if len(frame) > 0 && Type(frame[0]>>4) == TypePublish && frame[0]>>1&3 != 0 {
 		frame[0] |= dupFlag
 	}
 }
 
-// ClearDup makes a kept PUBLISH frame a new message again, in place, for
-// publishing it under a new packet identifier. Frames of other types stay as
-// they are.
+// ClearDup clears the DUP flag of a stored PUBLISH frame in place, so that it
+// can be published as a new message with a new packet identifier. It leaves
+// frames of other types unchanged.
 func ClearDup(frame []byte) {
 	if len(frame) > 0 && Type(frame[0]>>4) == TypePublish {
 		frame[0] &^= dupFlag
 	}
 }
 
-// PacketIDOffset returns where the packet identifier starts in frame, a whole
-// packet, or -1 when it has none: other types, QoS 0, or a frame too short.
+// PacketIDOffset returns the offset of the packet identifier in frame, which
+// must be a whole packet. It returns -1 if there is no packet identifier: for
+// other types, for QoS 0 and for a frame that is too short.
 func PacketIDOffset(frame []byte) int {
 	h, ok, err := ParseHeader(frame)
 	if err != nil || !ok {
@@ -43,8 +43,8 @@ func PacketIDOffset(frame []byte) int {
 	return at
 }
 
-// PublishTopic returns the topic of a whole PUBLISH, which lies in the frame, and
-// whether it is to be retained; nil for any other frame.
+// PublishTopic returns the topic of a whole PUBLISH frame, as a view into it,
+// and its RETAIN flag. For any other frame the topic is nil.
 func PublishTopic(frame []byte) (topic []byte, retain bool) {
 	h, ok, err := ParseHeader(frame)
 	if err != nil || !ok || h.Type() != TypePublish || len(frame) < h.Size+2 {
@@ -58,9 +58,9 @@ func PublishTopic(frame []byte) (topic []byte, retain bool) {
 	return frame[begin:end], h.First&1 != 0
 }
 
-// PatchPacketID writes id at offset, as [PacketIDOffset] gave it, in place.
-// It does nothing and returns false when the offset is not within the frame
-// or id is 0.
+// PatchPacketID writes id at offset, which [PacketIDOffset] returned, in place.
+// It changes nothing and returns false if the offset is outside the frame or id
+// is 0.
 func PatchPacketID(frame []byte, offset int, id uint16) bool {
 	if id == 0 || offset < 2 || offset > len(frame)-2 {
 		return false
@@ -69,8 +69,8 @@ func PatchPacketID(frame []byte, offset int, id uint16) bool {
 	return true
 }
 
-// PacketID returns the packet identifier at offset, as [PacketIDOffset] gave
-// it, or 0 when the offset is not within the frame.
+// PacketID returns the packet identifier at offset, which [PacketIDOffset]
+// returned, or 0 if the offset is outside the frame.
 func PacketID(frame []byte, offset int) uint16 {
 	if offset < 2 || offset > len(frame)-2 {
 		return 0

@@ -2,39 +2,44 @@ package wire
 
 import "encoding/binary"
 
-// KeptSubscriptionIDs is how many subscription identifiers [Properties] keeps.
+// KeptSubscriptionIDs is the number of subscription identifiers that
+// [Properties] can hold.
 const KeptSubscriptionIDs = 8
 
-// Properties are the MQTT 5 properties of a PUBLISH. Slices are views: into
-// the frame after Decode, into the caller's memory for Append. The zero value
-// means no properties.
+// Properties are the MQTT 5 properties of a PUBLISH. Slices are views: into the
+// frame after Decode, into the caller's memory for Append. The zero value has
+// no properties.
 type Properties struct {
-	// CorrelationData of a request; nil when absent, empty is allowed.
+	// CorrelationData is the correlation data of a request, nil if absent; it
+	// may be empty.
 	CorrelationData []byte
-	// ResponseTopic of a request; nil when absent. A received one is
-	// untrusted: check it against an allow-list before publishing to it.
+	// ResponseTopic is the response topic of a request, nil if absent. A
+	// received one is untrusted: check it against an allow-list before
+	// publishing to it.
 	ResponseTopic []byte
-	// ContentType of the payload; nil when absent, empty is allowed.
+	// ContentType describes the payload, nil if absent; it may be empty.
 	ContentType []byte
-	// User holds the user properties in wire form. Build it with
-	// [AppendUser], read it with [Properties.UserPairs]: after Decode it may
-	// have other properties in between.
+	// User holds the user properties in wire form. Build it with [AppendUser]
+	// and read it with [Properties.UserPairs]: after Decode it may contain
+	// other properties, too.
 	User []byte
-	// UserCount and UserBytes are how many user properties Decode met, and the bytes
-	// of their names and values.
+	// UserCount and UserBytes are the number of user properties that Decode
+	// found and the total size of their names and values in bytes.
 	UserCount, UserBytes int
-	// SubscriptionIDs are the first identifiers of the subscriptions that
-	// matched, as many as SubscriptionIDCount says but at most
-	// [KeptSubscriptionIDs]. A client never sends any [MQTT-3.3.4-6].
+	// SubscriptionIDs are the identifiers of the matching subscriptions: the
+	// first SubscriptionIDCount of them, at most [KeptSubscriptionIDs]. A
+	// client never sends any [MQTT-3.3.4-6].
 	SubscriptionIDs [KeptSubscriptionIDs]uint32
-	// SubscriptionIDCount is how many identifiers the packet carries.
+	// SubscriptionIDCount is the number of identifiers in the packet, which may
+	// exceed [KeptSubscriptionIDs].
 	SubscriptionIDCount int
-	// MessageExpiry in seconds, valid when HasMessageExpiry: 0 has a meaning.
+	// MessageExpiry is the message expiry interval in seconds, valid only if
+	// HasMessageExpiry is set, because 0 is a valid interval.
 	MessageExpiry uint32
-	// TopicAlias stands for the topic on this connection; 0 when absent.
+	// TopicAlias is the alias of the topic on this connection, 0 if absent.
 	TopicAlias uint16
-	// PayloadFormat is 1 for UTF-8 text and 0 for unspecified bytes, valid
-	// when HasPayloadFormat.
+	// PayloadFormat is 1 for UTF-8 text and 0 for unspecified bytes, valid only
+	// if HasPayloadFormat is set.
 	PayloadFormat byte
 	// HasMessageExpiry reports whether MessageExpiry is present.
 	HasMessageExpiry bool
@@ -42,8 +47,8 @@ type Properties struct {
 	HasPayloadFormat bool
 }
 
-// decode reads the properties of a PUBLISH from all, which holds nothing else.
-// The text of them is not judged with anyText.
+// decode reads the properties of a PUBLISH from all, which contains nothing
+// else. With anyText it does not check the characters of strings.
 func (p *Properties) decode(all cursor, anyText bool) error {
 	var seen uint64
 	first, last := -1, 0
@@ -116,8 +121,8 @@ func (p *Properties) addSubscriptionID(id uint32) error {
 	return nil
 }
 
-// check refuses what must not be written. The text of User was checked by its
-// builder; only its structure is looked at.
+// check rejects properties that must not be written. It checks only the
+// structure of User, because [AppendUser] has checked the text.
 func (p *Properties) check() error {
 	if p.HasPayloadFormat && p.PayloadFormat > 1 {
 		return malformed(TypePublish, "section 3.3.2.3.2", "payload format indicator above 1")
@@ -141,7 +146,7 @@ func (p *Properties) check() error {
 
 func (p *Properties) checkSubscriptionIDs() error {
 	if p.SubscriptionIDCount < 0 || p.SubscriptionIDCount > KeptSubscriptionIDs {
-		return malformed(TypePublish, "section 3.3.2.3.8", "more subscription identifiers than are kept")
+		return malformed(TypePublish, "section 3.3.2.3.8", "more subscription identifiers than Properties can hold")
 	}
 	for _, id := range p.SubscriptionIDs[:p.SubscriptionIDCount] {
 		if id == 0 || id > MaxRemaining {
@@ -151,7 +156,8 @@ func (p *Properties) checkSubscriptionIDs() error {
 	return nil
 }
 
-// size returns the bytes of all properties, without the property length.
+// size returns the size of all properties in bytes, without the property
+// length.
 func (p *Properties) size() int {
 	n := 0
 	if p.HasPayloadFormat {
@@ -179,8 +185,8 @@ func (p *Properties) keptIDs() int {
 	return max(0, min(p.SubscriptionIDCount, KeptSubscriptionIDs))
 }
 
-// append writes all properties, without the property length. User properties
-// keep their order [MQTT-3.3.2-18].
+// append appends all properties to dst, without the property length. User
+// properties keep their order [MQTT-3.3.2-18].
 func (p *Properties) append(dst []byte) []byte {
 	if p.HasPayloadFormat {
 		dst = append(dst, propPayloadFormat, p.PayloadFormat)
@@ -210,7 +216,7 @@ func appendField(dst []byte, id byte, f []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(append(dst, id), uint16(len(f))), f...)
 }
 
-// empty reports whether there is nothing to write.
+// empty reports whether there are no properties to write.
 func (p *Properties) empty() bool {
 	return !p.HasPayloadFormat && !p.HasMessageExpiry && p.TopicAlias == 0 && p.SubscriptionIDCount == 0 &&
 		p.ContentType == nil && p.ResponseTopic == nil && p.CorrelationData == nil && len(p.User) == 0

@@ -34,8 +34,8 @@ const (
 
 const sectionProperties = "section 2.2.2.2"
 
-// property is one decoded property: the number of a numeric one, the view of
-// a string or binary one, key (data) and value of a user property.
+// property is one decoded property: the number of a numeric one, a view of a
+// string or binary one, or the key (in data) and value of a user property.
 type property struct {
 	id    byte
 	num   uint32
@@ -111,7 +111,7 @@ func allowedInConnack(id byte) bool {
 	}
 }
 
-// rawProperty reads the next property without judging it.
+// rawProperty reads the next property without checking it.
 func (c *cursor) rawProperty() (p property, ok bool) {
 	if p.id, ok = c.byte(); !ok {
 		return p, false
@@ -143,9 +143,9 @@ func (c *cursor) rawProperty() (p property, ok bool) {
 	return p, ok
 }
 
-// property reads the next property of a packet of type t and refuses an
-// unknown, misplaced or repeated one and ill-formed text. seen has a bit for
-// every identifier met so far.
+// property reads the next property of a packet of type t. It rejects an
+// unknown, misplaced or repeated property and ill-formed text. seen has a bit
+// for each identifier read so far.
 func (c *cursor) property(t Type, seen *uint64) (property, error) {
 	p, err := c.anyProperty(t, seen)
 	if err != nil {
@@ -154,7 +154,7 @@ func (c *cursor) property(t Type, seen *uint64) (property, error) {
 	return p, checkPropertyText(t, p)
 }
 
-// anyProperty is property for text that may be ill-formed.
+// anyProperty is like property but accepts ill-formed text.
 func (c *cursor) anyProperty(t Type, seen *uint64) (property, error) {
 	id := (*c)[0]
 	if kindOf(id) == kindUnknown {
@@ -189,7 +189,8 @@ func checkPropertyText(t Type, p property) error {
 	}
 }
 
-// properties takes the property section: its length and that many bytes.
+// properties takes the property section: the property length and that many
+// bytes.
 func (c *cursor) properties(t Type) (cursor, error) {
 	n, ok := c.length()
 	if !ok {

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Flags of a PUBLISH in its first byte.
+// Flags in the first byte of a PUBLISH.
 const (
 	retainFlag = 0x01
 	dupFlag    = 0x08
@@ -16,27 +16,27 @@ const (
 type Publish struct {
 	Topic   []byte
 	Payload []byte
-	// Props are the properties; unused on 3.1.1.
+	// Props are the MQTT 5 properties, unused on 3.1.1.
 	Props Properties
 	// PacketID is 1 to 65,535 with QoS 1 and 2, and 0 with QoS 0.
 	PacketID uint16
 	// QoS is 0, 1 or 2.
 	QoS byte
-	// Dup says that this may be a second copy. It says so of the packet, not
-	// of the message: the first copy may never have arrived.
+	// Dup reports that the packet may have been sent before. This is about the
+	// packet, not the message: the first copy may have been lost.
 	Dup    bool
 	Retain bool
-	// TopicChecked spares Append its look at a topic that was checked by the
-	// same rules already.
+	// TopicChecked makes Append skip the check of a topic that has already
+	// passed the same rules.
 	TopicChecked bool
 }
 
-// Decode reads a PUBLISH whose fixed header begins with first and has body
-// after it. Everything in p is replaced. It refuses QoS 3 [MQTT-3.3.1-4], DUP
-// with QoS 0 [MQTT-3.3.1-2], packet identifier 0 [MQTT-2.2.1-4], a topic that
-// is not valid UTF-8 or contains U+0000 [MQTT-1.5.4-1, -2] or a wildcard
-// [MQTT-3.3.2-2], an empty topic without an alias, and properties that do not
-// belong there. After an error p is not to be used.
+// Decode reads a PUBLISH from the first byte of its fixed header and its body.
+// It replaces every field of p. It rejects QoS 3 [MQTT-3.3.1-4], DUP with QoS 0
+// [MQTT-3.3.1-2], packet identifier 0 [MQTT-2.2.1-4], a topic that is not valid
+// UTF-8 or contains U+0000 [MQTT-1.5.4-1, -2] or a wildcard [MQTT-3.3.2-2], an
+// empty topic without an alias, and properties that a PUBLISH must not have. Do
+// not use p after an error.
 func (p *Publish) Decode(v Version, first byte, body []byte) error {
 	if err := p.decode(v, first, body, false); err != nil {
 		return err
@@ -44,9 +44,9 @@ func (p *Publish) Decode(v Version, first byte, body []byte) error {
 	return p.checkTopic(v)
 }
 
-// DecodeAnyText is Decode for a packet whose text may be ill-formed, see
-// [MalformedError.Text]: topic, response topic, content type and user properties
-// are taken as they are, and must not be used as what they claim to be.
+// DecodeAnyText is like Decode but accepts ill-formed text, see
+// [MalformedError.Text]: topic, response topic, content type and user
+// properties are not checked and must not be relied on.
 func (p *Publish) DecodeAnyText(v Version, first byte, body []byte) error {
 	return p.decode(v, first, body, true)
 }
@@ -85,7 +85,8 @@ func (p *Publish) decode(v Version, first byte, body []byte, anyText bool) error
 	return nil
 }
 
-// checkTopic allows an empty topic only beside an alias, which only MQTT 5 has.
+// checkTopic accepts an empty topic only with a topic alias, which only MQTT 5
+// has.
 func (p *Publish) checkTopic(v Version) error {
 	if p.TopicChecked {
 		return nil
@@ -96,13 +97,13 @@ func (p *Publish) checkTopic(v Version) error {
 	return checkTopic("topic", p.Topic, "MQTT-3.3.2-2")
 }
 
-// Size returns the bytes of the whole frame that Append writes.
+// Size returns the size of the whole frame that Append writes, in bytes.
 func (p *Publish) Size(v Version) int {
 	_, remaining := p.sizes(v)
 	return 1 + lengthSize(remaining) + remaining
 }
 
-// sizes returns the lengths of the properties and of the whole remainder.
+// sizes returns the property length and the Remaining Length.
 func (p *Publish) sizes(v Version) (props, remaining int) {
 	remaining = 2 + len(p.Topic) + len(p.Payload)
 	if p.QoS > 0 {
@@ -117,10 +118,10 @@ func (p *Publish) sizes(v Version) (props, remaining int) {
 	return props, remaining
 }
 
-// Append appends the frame to dst, and allocates only when dst is too small.
-// It refuses everything Decode would refuse, a packet identifier with QoS 0
-// [MQTT-2.2.1-2] and a frame above [MaxRemaining], and then returns dst as it
-// was. Props is left out on 3.1.1, which has no place for it.
+// Append appends the frame to dst and allocates only if dst is too small. It
+// rejects everything that Decode rejects, a packet identifier with QoS 0
+// [MQTT-2.2.1-2] and a frame above [MaxRemaining]; it then returns dst
+// unchanged. Props is ignored on 3.1.1, which has no properties.
 func (p *Publish) Append(dst []byte, v Version) ([]byte, error) {
 	if err := p.check(v); err != nil {
 		return dst, err

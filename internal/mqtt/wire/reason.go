@@ -2,11 +2,11 @@ package wire
 
 import "fmt"
 
-// ReasonError is the lowest reason code of MQTT 5 that carries a refusal
-// (section 2.4).
+// ReasonError is the lowest MQTT 5 reason code that is a refusal (section 2.4).
 const ReasonError = 0x80
 
-// Reason codes of MQTT 5. On 3.1.1 only SUBACK has the granted QoS and 0x80.
+// Reason codes of MQTT 5. On 3.1.1 only SUBACK has reason codes: the granted
+// QoS and 0x80.
 const (
 	ReasonSuccess                 = 0x00
 	ReasonGrantedQoS1             = 0x01
@@ -54,7 +54,7 @@ const (
 )
 
 // Return codes of a 3.1.1 CONNACK (section 3.2.2.3 there). A server that
-// knows 3.1.1 only answers an MQTT 5 CONNECT with them as well.
+// supports only 3.1.1 also answers an MQTT 5 CONNECT with them.
 const (
 	ReturnUnacceptableVersion   = 0x01
 	ReturnIdentifierRejected    = 0x02
@@ -63,8 +63,9 @@ const (
 	ReturnNotAuthorized         = 0x05
 )
 
-// ReasonName returns the name of a code in a packet of type t, in lower case,
-// such as "not authorized"; a code without a name as "code 0x7f".
+// ReasonName returns the name of a code in a packet of type t in lower case,
+// such as "not authorized". For a code without a name it returns a text such as
+// "code 0x7f".
 func ReasonName(t Type, v Version, code byte) string {
 	name := ""
 	switch {

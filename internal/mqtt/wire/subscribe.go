@@ -1,9 +1,9 @@
 package wire
 
-// SubscribeCount returns the packet identifier of a SUBSCRIBE or UNSUBSCRIBE,
-// told apart by first, and how many topic filters it has: at least one
-// [MQTT-3.8.3-2, MQTT-3.10.3-2]. Remember both to judge the answer with
-// [SubackCount].
+// SubscribeCount returns the packet identifier of a SUBSCRIBE or UNSUBSCRIBE
+// and the number of its topic filters, which is at least one [MQTT-3.8.3-2,
+// MQTT-3.10.3-2]. first, the first byte of the fixed header, determines the
+// type. Compare both results with those of [SubackCount] for the answer.
 func SubscribeCount(v Version, first byte, body []byte) (id uint16, n int, err error) {
 	t := Type(first >> 4)
 	if t != TypeSubscribe && t != TypeUnsubscribe {
@@ -24,7 +24,7 @@ func SubscribeCount(v Version, first byte, body []byte) (id uint16, n int, err e
 	return id, n, nil
 }
 
-// filter takes one topic filter and, of a SUBSCRIBE, its options.
+// filter takes one topic filter and, in a SUBSCRIBE, its options.
 func (c *cursor) filter(t Type) error {
 	f, ok := c.field()
 	if !ok {
@@ -49,12 +49,13 @@ func (c *cursor) filter(t Type) error {
 	return nil
 }
 
-// SubackCount returns the packet identifier of a SUBACK or UNSUBACK, told
-// apart by first, and how many codes it has: as many as the request had
-// filters [MQTT-3.9.3-1], but 0 for an UNSUBACK on 3.1.1. More codes than
-// filters can crash a client library, so compare before passing it on. A code
-// that is no refusal must be a QoS [MQTT-3.9.3-2], or one of the two of UNSUBACK
-// [MQTT-3.11.3-2].
+// SubackCount returns the packet identifier of a SUBACK or UNSUBACK and the
+// number of its codes. first, the first byte of the fixed header, determines
+// the type. There must be as many codes as the request had filters
+// [MQTT-3.9.3-1], except in an UNSUBACK on 3.1.1, which has none. More codes
+// than filters can crash a client library, so compare the numbers before
+// passing the packet on. A code that is not a refusal must be a QoS
+// [MQTT-3.9.3-2], or one of the two success codes of UNSUBACK [MQTT-3.11.3-2].
 func SubackCount(v Version, first byte, body []byte) (id uint16, n int, err error) {
 	t := Type(first >> 4)
 	if t != TypeSuback && t != TypeUnsuback {
@@ -79,9 +80,9 @@ func SubackCount(v Version, first byte, body []byte) (id uint16, n int, err erro
 	return id, len(c), nil
 }
 
-// subscriptionHeader reads what the four packets about subscriptions have in
-// common: flags, packet identifier and, on MQTT 5, properties. It returns
-// what is left.
+// subscriptionHeader reads the common part of the four packets about
+// subscriptions: flags, packet identifier and, on MQTT 5, properties. It
+// returns the rest of the body.
 func subscriptionHeader(v Version, t Type, first byte, body []byte) (uint16, cursor, error) {
 	if err := checkFlags(first); err != nil {
 		return 0, nil, err

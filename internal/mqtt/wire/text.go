@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// checkText enforces what holds for every string: well-formed UTF-8 without
+// checkText checks the rules for every string: well-formed UTF-8 without
 // surrogates [MQTT-1.5.4-1] and without U+0000 [MQTT-1.5.4-2].
 func checkText(t Type, field string, s []byte) error {
 	if !utf8.Valid(s) {
@@ -17,8 +17,8 @@ func checkText(t Type, field string, s []byte) error {
 	return nil
 }
 
-// checkTopic enforces what holds for a topic name with at least one
-// character: valid text without wildcards, by the given rule.
+// checkTopic checks a topic name: not empty, valid text, no wildcards.
+// wildcardRule is the rule to report for a wildcard.
 func checkTopic(field string, s []byte, wildcardRule string) error {
 	if len(s) == 0 {
 		return illFormed(TypePublish, "MQTT-4.7.3-1", field+" is empty")
@@ -35,8 +35,8 @@ func checkTopic(field string, s []byte, wildcardRule string) error {
 	return nil
 }
 
-// plain says that s is printable ASCII without wildcards, as nearly all topics
-// are: one look at each byte instead of four.
+// plain reports whether s is printable ASCII without wildcards, as nearly all
+// topics are. It reads each byte once, where the full checks need four passes.
 func plain(s []byte) bool {
 	for _, b := range s {
 		if b-0x20 >= 0x5F || b == '+' || b == '#' {

@@ -60,7 +60,7 @@ func (t Type) String() string {
 	}
 }
 
-// Data reports whether the data plane handles packets of this type itself:
-// PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP. All others belong to the control
-// library.
+// Data reports whether the data plane handles packets of type t itself:
+// PUBLISH, PUBACK, PUBREC, PUBREL and PUBCOMP. The control library handles all
+// others.
 func (t Type) Data() bool { return t >= TypePublish && t <= TypePubcomp }

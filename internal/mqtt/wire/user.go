@@ -5,10 +5,10 @@ import (
 	"iter"
 )
 
-// AppendUser appends one user property in wire form, for [Properties.User].
-// It refuses a name or value that is not valid UTF-8, contains U+0000 or is
-// longer than 65,535 bytes, and then returns dst as it was. The order is kept
-// and a name may occur more than once.
+// AppendUser appends one user property in wire form, for [Properties.User]. It
+// rejects a name or value that is not valid UTF-8, contains U+0000 or is longer
+// than 65,535 bytes, and then returns dst unchanged. Order is kept and a name
+// may occur more than once.
 func AppendUser(dst []byte, key, value string) ([]byte, error) {
 	if len(key) > MaxString || len(value) > MaxString {
 		return dst, malformed(TypePublish, "section 1.5.4", "user property is longer than 65,535 bytes")
@@ -28,9 +28,9 @@ func AppendUser(dst []byte, key, value string) ([]byte, error) {
 	return dst, nil
 }
 
-// UserPairs iterates over the user properties in the order of the packet.
-// The slices are views and must not be changed. Malformed bytes in User end
-// the iteration.
+// UserPairs iterates over the user properties in the order of the packet. The
+// slices are views and must not be changed. The iteration ends at malformed
+// bytes in User.
 func (p *Properties) UserPairs() iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		for c := cursor(p.User); len(c) > 0; {
@@ -45,9 +45,9 @@ func (p *Properties) UserPairs() iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// UserLen returns how many user properties there are and the bytes they take
-// on the wire, for limits: 5 bytes each beside name and value. It walks over
-// User.
+// UserLen returns the number of user properties and their size on the wire in
+// bytes, for comparison with limits: 5 bytes each plus name and value. It
+// iterates over User.
 func (p *Properties) UserLen() (count, size int) {
 	for key, value := range p.UserPairs() {
 		count++
@@ -56,7 +56,7 @@ func (p *Properties) UserLen() (count, size int) {
 	return count, size
 }
 
-// checkUser refuses bytes that UserPairs would stop at.
+// checkUser rejects bytes at which UserPairs would stop.
 func (p *Properties) checkUser() error {
 	for c := cursor(p.User); len(c) > 0; {
 		if _, ok := c.rawProperty(); !ok {
@@ -66,7 +66,7 @@ func (p *Properties) checkUser() error {
 	return nil
 }
 
-// AppendKnown is [AppendUser] for text that is known to be right.
+// AppendKnown is like [AppendUser] but does not check the text.
 func AppendKnown(dst []byte, key string, value []byte) []byte {
 	dst = binary.BigEndian.AppendUint16(append(dst, propUser), uint16(len(key)))
 	dst = binary.BigEndian.AppendUint16(append(dst, key...), uint16(len(value)))

@@ -34,8 +34,8 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// Every good frame cut short anywhere must be refused or incomplete, and
-// must never panic.
+// A good frame that is cut short at any byte is rejected or incomplete, and
+// never causes a panic.
 func TestTruncatedBody(t *testing.T) {
 	t.Parallel()
 	for _, c := range corpus() {
@@ -102,7 +102,7 @@ func TestDecodedPublish(t *testing.T) {
 	}
 }
 
-// Presence is told apart from emptiness.
+// An absent property and an empty one are different.
 func TestEmptyProperties(t *testing.T) {
 	t.Parallel()
 	got, err := decodeFrame(V5, []byte(pub5("\x03\x00\x00\x09\x00\x00\x02\x00\x00\x00\x00")))
@@ -134,8 +134,8 @@ func TestManySubscriptionIDs(t *testing.T) {
 	}
 }
 
-// What is decoded from a good frame encodes and decodes to the same, and in
-// the size that Size foretells.
+// A decoded good frame encodes and decodes to the same value, in the size that
+// Size returned.
 func TestReencode(t *testing.T) {
 	t.Parallel()
 	for _, c := range publishCorpus() {
