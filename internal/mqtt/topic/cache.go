@@ -6,24 +6,24 @@ import (
 )
 
 const (
-	// ways is how many places there are for a name.
+	// ways is the number of slots that a name can be stored in.
 	ways = 4
-	// firstSlots is the size of a table before it grows.
+	// firstSlots is the initial size of a table.
 	firstSlots = 64
-	// maxCachedName bounds what a stranger's names can make us remember, in
-	// bytes per name.
+	// maxCachedName is the length of the longest name that is cached, in bytes.
+	// It limits the memory that received topics can take.
 	maxCachedName = 512
 )
 
-// entry is the answer for one name. It never changes.
+// entry is the cached result for one name. It never changes.
 type entry[V any] struct {
 	hash   uint64
 	name   string
 	values []V
 }
 
-// table has a power of two of slots; a name lives in one of the ways slots of
-// its set.
+// table has a power-of-two number of slots. A name is stored in one of the
+// slots of its set, which has ways slots.
 type table[V any] []atomic.Pointer[entry[V]]
 
 func (t table[V]) set(hash uint64) table[V] {
@@ -31,16 +31,16 @@ func (t table[V]) set(hash uint64) table[V] {
 	return t[at : at+ways]
 }
 
-// cache remembers answers: reads take no lock, writes are the owner's to
-// serialise. The zero value is not ready; see init.
+// cache holds match results. Reads take no lock; the owner must serialise
+// writes. Call init before use.
 type cache[V any] struct {
 	seed   maphash.Seed
-	slots  int // size at which a table stops growing
+	slots  int // size at which the table stops growing
 	victim int
 	table  atomic.Pointer[table[V]]
 }
 
-// init lets the cache hold about limit names: the next power of two.
+// init sets the capacity to limit names, rounded up to a power of two.
 func (c *cache[V]) init(limit int) {
 	c.seed = maphash.MakeSeed()
 	c.slots = ways
@@ -67,7 +67,7 @@ func (c *cache[V]) get(hash uint64, name string) *entry[V] {
 	return nil
 }
 
-// getBytes is get without making a string of name.
+// getBytes is like get but does not allocate a string for name.
 func (c *cache[V]) getBytes(hash uint64, name []byte) *entry[V] {
 	t := c.table.Load()
 	if t == nil {
@@ -82,11 +82,11 @@ func (c *cache[V]) getBytes(hash uint64, name []byte) *entry[V] {
 	return nil
 }
 
-// clear forgets everything.
+// clear removes all entries.
 func (c *cache[V]) clear() { c.table.Store(nil) }
 
-// put remembers e. When its set is full the table grows, or, at its final
-// size, an older entry of the set is forgotten.
+// put stores e. If its set is full the table grows; at its final size an older
+// entry of the set is replaced.
 func (c *cache[V]) put(e *entry[V]) {
 	if len(e.name) > maxCachedName {
 		return
@@ -108,8 +108,8 @@ func (c *cache[V]) put(e *entry[V]) {
 	}
 }
 
-// insert stores e in a free slot of its set or over the entry of the same
-// name, and reports false when there is none.
+// insert stores e in a free slot of its set or replaces the entry of the same
+// name. It reports false if the set is full.
 func (t table[V]) insert(e *entry[V]) bool {
 	set := t.set(e.hash)
 	for i := range set {
@@ -122,8 +122,8 @@ func (t table[V]) insert(e *entry[V]) bool {
 	return false
 }
 
-// grown returns a table of twice the size with the same entries: each set is
-// split in two, so all of them fit.
+// grown returns a table of twice the size with the same entries. Each set is
+// split in two, so all entries fit.
 func (t table[V]) grown() *table[V] {
 	bigger := make(table[V], 2*len(t))
 	for i := range t {

@@ -2,8 +2,8 @@ package topic
 
 import "strings"
 
-// filterCase is one filter of the corpus that tests, fuzz seeds and
-// benchmarks share. rule is the rule it breaks, "" for a good one.
+// filterCase is one filter of the corpus that tests, fuzz seeds and benchmarks
+// share. rule is the rule that the filter breaks, or "" for a valid one.
 type filterCase struct {
 	filter string
 	rule   string
@@ -69,7 +69,7 @@ func filterCorpus() []filterCase {
 	}
 }
 
-// matchCase says whether a name belongs to a filter.
+// matchCase is a filter, a name and whether they match.
 type matchCase struct {
 	filter, name string
 	want         bool

@@ -1,9 +1,9 @@
-// Package topic knows MQTT topic names and filters: what is valid, what
-// matches what, which registrations a message belongs to, and which part of a topic
-// the access rules of a broker guard.
+// Package topic validates and matches MQTT topic names and filters. It also
+// determines which part of a topic the access rules of a broker protect.
 //
-// Rule numbers are those of the MQTT 5 text; 3.1.1 has the same rules except
-// those on shared subscriptions, which brokers offer on both.
+// Rule numbers are those of the MQTT 5 text. The rules of 3.1.1 are the same,
+// except that it has no shared subscriptions, which brokers nevertheless offer
+// on both versions.
 package topic
 
 // MaxLength is the longest topic name or filter, in bytes of UTF-8

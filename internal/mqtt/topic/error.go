@@ -2,10 +2,10 @@ package topic
 
 import "fmt"
 
-// Kind says what a text was meant to be.
+// Kind is what an invalid text was meant to be.
 type Kind string
 
-// Kinds of texts.
+// Kinds of texts that [Error] can describe.
 const (
 	KindName   Kind = "topic name"
 	KindFilter Kind = "topic filter"
@@ -14,23 +14,23 @@ const (
 	KindPrefix Kind = "prefix of shared filters"
 )
 
-// Error says which rule a text breaks.
+// Error describes which rule a text breaks.
 type Error struct {
 	// Kind is what the text was meant to be.
 	Kind Kind
-	// Text is the whole text, as it came.
+	// Text is the whole text, unescaped.
 	Text string
-	// Rule is a normative statement such as "MQTT-4.7.1-1"; empty when the
-	// rule is this project's own.
+	// Rule is a normative statement such as "MQTT-4.7.1-1", or empty if the
+	// rule is not from the standard.
 	Rule string
-	// Detail says what is wrong.
+	// Detail describes the fault.
 	Detail string
 }
 
-// maxShown bounds how much of a text an error message repeats, in bytes.
+// maxShown is how many bytes of the text an error message repeats.
 const maxShown = 80
 
-// Error returns one line with the quoted text, shortened when it is long.
+// Error returns one line with the quoted text, shortened if it is long.
 func (e *Error) Error() string {
 	text, more := e.Text, ""
 	if len(text) > maxShown {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// FuzzTrie registers the filters in a text, one a line, removes some of them
-// again, and compares every answer with the naive matcher.
+// FuzzTrie registers the filters of a text, one per line, removes some of them
+// again, and compares every match with the naive matcher.
 func FuzzTrie(f *testing.F) {
 	for _, c := range matchCorpus() {
 		f.Add(c.filter+"\n#\n"+c.filter, c.name, uint64(2))

@@ -8,7 +8,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/badinput"
 )
 
-// topics reads the table and fails when it has become too short.
+// topics reads the table of bad topics and fails if it is too short.
 func topics(tb testing.TB) []badinput.Topic {
 	tb.Helper()
 	list, err := badinput.Topics()
@@ -62,7 +62,7 @@ func checkFilterRow(t *testing.T, row badinput.Topic) {
 	}
 }
 
-// matches asks everyone who can tell, and the naive reference.
+// matches compares Match, the trie and the naive reference.
 func matches(t *testing.T, filter, name string) bool {
 	t.Helper()
 	got := Match(filter, name)
@@ -78,8 +78,8 @@ func matches(t *testing.T, filter, name string) bool {
 	return got
 }
 
-// wantError wants each part of the expected error, in one with the rule of a
-// normative statement; or no error.
+// wantError checks that err has each part of the expected error, or is nil if
+// none is expected. A normative statement is compared with the rule.
 func wantError(t *testing.T, row badinput.Topic, err error) {
 	t.Helper()
 	if row.Want == "ok" {

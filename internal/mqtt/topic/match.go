@@ -2,11 +2,11 @@ package topic
 
 import "strings"
 
-// Match reports whether a message to name belongs to filter: + takes one
-// level, # the rest and the level above it, and neither takes a first level
-// that starts with $ [MQTT-4.7.2-1]. A shared filter matches as its inner one
-// does. An invalid filter and an empty name match nothing. It parses the
-// filter each time; a [Trie] finds many filters at once.
+// Match reports whether the topic name matches the filter: + matches one level,
+// # matches all remaining levels and the level above it, and neither matches a
+// first level that starts with $ [MQTT-4.7.2-1]. A shared filter matches as its
+// inner filter does. An invalid filter and an empty name match nothing. Match
+// parses the filter each time; use a [Trie] for many filters.
 func Match(filter, name string) bool {
 	_, inner, _, err := ParseShared(filter)
 	if err != nil || name == "" {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// registration is one value under one filter.
+// registration is one value registered under one filter.
 type registration[V any] struct {
 	order uint64
 	value V
@@ -14,12 +14,12 @@ type registration[V any] struct {
 
 func (r registration[V]) compare(o registration[V]) int { return cmp.Compare(r.order, o.order) }
 
-// node stands for the levels of filters up to one point.
+// node is a prefix of filters, up to and including one level.
 type node[V any] struct {
 	literal map[string]*node[V]
 	plus    *node[V]
 	here    []registration[V] // filters that end here
-	tail    []registration[V] // filters that go on with # and end
+	tail    []registration[V] // filters that end with # after this level
 }
 
 func (n *node[V]) empty() bool {
@@ -39,7 +39,8 @@ func (n *node[V]) add(filter string, r registration[V]) {
 	n.here = append(n.here, r)
 }
 
-// child returns the node of the next level and makes it if need be.
+// child returns the node for the next level and creates it if it does not
+// exist.
 func (n *node[V]) child(level string) *node[V] {
 	if level == "+" {
 		if n.plus == nil {
@@ -53,14 +54,14 @@ func (n *node[V]) child(level string) *node[V] {
 			n.literal = make(map[string]*node[V])
 		}
 		c = new(node[V])
-		// The level must not keep the memory of a longer text alive.
+		// Clone: the level must not keep a longer text in memory.
 		n.literal[strings.Clone(level)] = c
 	}
 	return c
 }
 
-// remove takes one registration away, with the nodes that it leaves empty,
-// and reports whether it was there.
+// remove removes one registration and the nodes that become empty, and reports
+// whether the registration existed.
 func (n *node[V]) remove(filter string, order uint64) bool {
 	level, rest, more := strings.Cut(filter, "/")
 	if level == "#" {
@@ -99,9 +100,9 @@ func drop[V any](rs *[]registration[V], order uint64) bool {
 	return len(*rs) < before
 }
 
-// descend appends to found all registrations below n that the levels in name
-// belong to. wild reports whether wildcards may take the next level, which they
-// may not when it is the first one and starts with $ [MQTT-4.7.2-1].
+// descend appends to found all registrations below n that match name. wild
+// reports whether wildcards may match the next level; they must not match a
+// first level that starts with $ [MQTT-4.7.2-1].
 func (n *node[V]) descend(name string, wild bool, found []registration[V]) []registration[V] {
 	level, rest, more := strings.Cut(name, "/")
 	if wild {
@@ -116,8 +117,9 @@ func (n *node[V]) descend(name string, wild bool, found []registration[V]) []reg
 	return found
 }
 
-// arrive goes on at n with what is left of the name. At its end also the
-// filters match that go on with #, as that takes in the level above it.
+// arrive continues at n with the rest of the name. At the end of the name the
+// filters that end with # here match, too, because # includes the level above
+// it.
 func (n *node[V]) arrive(rest string, more bool, found []registration[V]) []registration[V] {
 	if more {
 		return n.descend(rest, true, found)

@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// A topic that arrived is part of the memory of its message: who remembers the
-// one must not keep the other.
+// A received topic shares the memory of its message. A remembered name must not
+// keep the message in memory.
 func TestRememberedNamesKeepNoMessages(t *testing.T) {
 	const message, messages = 256 << 10, 400
 	trie := NewTrie[int](0)

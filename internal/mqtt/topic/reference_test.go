@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// reference is a naive matcher that shares nothing with the others: it reads
-// the filter as section 4.7 of the standard describes it and makes a regular
-// expression of it.
+// reference is a naive matcher that shares no code with the others. It
+// translates the filter into a regular expression, following section 4.7 of the
+// standard.
 func reference(filter, name string) bool {
 	if rest, ok := strings.CutPrefix(filter, "$share/"); ok {
 		group, inner, ok := strings.Cut(rest, "/")
@@ -26,7 +26,7 @@ func reference(filter, name string) bool {
 	}
 	expr := regexp.QuoteMeta(filter)
 	expr = regexp.MustCompile(`(^|/)\\\+`).ReplaceAllString(expr, `$1[^/]*`)
-	expr = regexp.MustCompile(`(^|/)\\\+`).ReplaceAllString(expr, `$1[^/]*`) // neighbours share a slash
+	expr = regexp.MustCompile(`(^|/)\\\+`).ReplaceAllString(expr, `$1[^/]*`) // adjacent levels share a slash
 	switch {
 	case expr == "#":
 		expr = ".*"

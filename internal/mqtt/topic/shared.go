@@ -4,12 +4,13 @@ import "strings"
 
 const sharePrefix = "$share/"
 
-// GroupLess is the prefix of shared filters without a group: all of a filter are one.
+// GroupLess is the prefix of shared filters without a group: all subscribers of
+// a filter form one group.
 const GroupLess = "$queue"
 
-// SharedAs returns a filter as a broker with another prefix for shared ones has it:
-// prefix/group/inner, or, with [GroupLess], prefix/inner. "" is $share, and an
-// unshared filter stays as it is.
+// SharedAs returns a shared filter with another prefix: prefix/group/inner, or
+// prefix/inner for [GroupLess]. "" stands for $share. It returns an unshared
+// filter unchanged.
 func SharedAs(prefix, filter string) string {
 	rest, shared := strings.CutPrefix(filter, sharePrefix)
 	if !shared || prefix == "" {
@@ -21,10 +22,11 @@ func SharedAs(prefix, filter string) string {
 	return prefix + "/" + rest
 }
 
-// IsShared reports whether a filter is a shared one, valid or not.
+// IsShared reports whether a filter has the $share prefix; it may still be
+// invalid.
 func IsShared(filter string) bool { return strings.HasPrefix(filter, sharePrefix) }
 
-// Unshared returns a filter without $share and group. It checks nothing: see
+// Unshared returns a filter without $share and group. It does not validate; see
 // [ParseShared].
 func Unshared(filter string) string {
 	if rest, shared := strings.CutPrefix(filter, sharePrefix); shared {
@@ -33,8 +35,8 @@ func Unshared(filter string) string {
 	return filter
 }
 
-// ValidateSharePrefix checks what stands in front of a group: one level that begins
-// with $, and is not the broker's own $SYS. The error is an [*Error].
+// ValidateSharePrefix checks a prefix of shared filters: one level that begins
+// with $ and is not $SYS. The error is an [*Error].
 func ValidateSharePrefix(s string) error {
 	if err := checkText(KindPrefix, s); err != nil {
 		return err
@@ -45,15 +47,15 @@ func ValidateSharePrefix(s string) error {
 	case strings.ContainsAny(s, "/+#"):
 		return &Error{KindPrefix, s, "", "is not one level of text"}
 	case s == "$SYS":
-		return &Error{KindPrefix, s, "", "is of the broker's own topics"}
+		return &Error{KindPrefix, s, "", "is reserved for the broker's own topics"}
 	}
 	return nil
 }
 
-// ParseShared checks a filter and takes a shared one apart:
-// "$share/group/inner". Of an unshared filter inner is the filter itself. A
-// group has at least one character [MQTT-4.8.2-1], none of / + #, and a
-// filter after it [MQTT-4.8.2-2]. The error is an [*Error].
+// ParseShared validates a filter and splits a shared one: "$share/group/inner".
+// For an unshared filter inner is the filter itself. A group has at least one
+// character [MQTT-4.8.2-1], contains none of / + #, and is followed by a filter
+// [MQTT-4.8.2-2]. The error is an [*Error].
 func ParseShared(filter string) (group, inner string, shared bool, err error) {
 	rest, shared := strings.CutPrefix(filter, sharePrefix)
 	if !shared {
@@ -80,9 +82,9 @@ func ParseShared(filter string) (group, inner string, shared bool, err error) {
 	return group, inner, true, nil
 }
 
-// Share builds the filter with which the members of a group share the
-// messages of filter: each message goes to one of them. It refuses what
-// [ParseShared] refuses and a filter that is shared already.
+// Share returns the shared filter for a group: the broker sends each message
+// that matches filter to one member of the group. It rejects what [ParseShared]
+// rejects and a filter that is shared already.
 func Share(group, filter string) (string, error) {
 	if strings.HasPrefix(filter, sharePrefix) {
 		return "", &Error{KindFilter, filter, "MQTT-4.8.2-2", "is shared already"}
@@ -97,9 +99,9 @@ func Share(group, filter string) (string, error) {
 	return s, nil
 }
 
-// IsBroad reports whether a filter takes in what a service rarely means to
-// read: it has wildcards and no literal level, as "#", "+/#" and "/+", or it
-// reads the broker's own $SYS topics. Of a shared filter the inner one counts.
+// IsBroad reports whether a filter matches far more than a service usually
+// wants: it has wildcards and no literal level, such as "#", "+/#" and "/+", or
+// it matches $SYS topics. For a shared filter the inner filter counts.
 // Subscribing to such a filter needs an explicit option.
 func IsBroad(filter string) bool {
 	_, inner, _, err := ParseShared(filter)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// rule returns the rule an error names; it fails when it is no *Error.
+// rule returns the rule in err and fails if err is not an *Error.
 func rule(t *testing.T, err error) string {
 	t.Helper()
 	if err == nil {

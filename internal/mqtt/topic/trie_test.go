@@ -25,7 +25,7 @@ func TestTrieOrderAndDuplicates(t *testing.T) {
 		mustAdd(t, trie, f, fmt.Sprint(i))
 	}
 	want := []string{"0", "1", "2", "3", "4", "5", "6"}
-	for range 2 { // from the walk, then from the cache
+	for range 2 { // first from the search, then from the cache
 		if got := trie.Match("a/b"); !reflect.DeepEqual(got, want) {
 			t.Errorf("Match: %v", got)
 		}
@@ -41,7 +41,7 @@ func TestTrieOrderAndDuplicates(t *testing.T) {
 	}
 }
 
-// What is remembered must not outlive a change of the filters.
+// A cached result does not outlive a change of the filters.
 func TestTrieChange(t *testing.T) {
 	t.Parallel()
 	trie := NewTrie[int](0)
@@ -71,8 +71,8 @@ func TestTrieChange(t *testing.T) {
 	}
 }
 
-// However many names come, no more are remembered than allowed, long ones
-// never, and the answers stay right.
+// The cache never exceeds its limit, never holds long names, and the results
+// stay correct.
 func TestTrieCacheBound(t *testing.T) {
 	t.Parallel()
 	trie := NewTrie[int](256)
@@ -99,7 +99,7 @@ func TestTrieCacheBound(t *testing.T) {
 	}
 }
 
-// A cache that is large enough keeps every name through its growth.
+// A cache that is large enough keeps every name while it grows.
 func TestTrieCacheGrows(t *testing.T) {
 	t.Parallel()
 	trie := NewTrie[int](0)
@@ -119,7 +119,8 @@ func TestTrieCacheGrows(t *testing.T) {
 	}
 }
 
-// A long name of many levels costs no more than the trie has nodes.
+// The cost of a long name with many levels is limited by the number of nodes of
+// the trie.
 func TestTrieDeep(t *testing.T) {
 	t.Parallel()
 	trie := NewTrie[int](0)
@@ -187,7 +188,7 @@ func TestTrieNoAllocations(t *testing.T) {
 	}
 }
 
-// filters returns n filters of mixed shapes; the first matches name(i).
+// filters returns n filters of different shapes; the first matches name(i).
 func filters(n int) []string {
 	out := []string{"devices/+/data"}
 	for i := 1; i < n; i++ {

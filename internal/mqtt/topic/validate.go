@@ -22,8 +22,9 @@ func ValidateName(s string) error {
 	return nil
 }
 
-// plain says that s is not empty and printable ASCII without wildcards, as
-// nearly all names are: one look at each byte instead of four.
+// plain reports whether s is not empty and printable ASCII without wildcards,
+// as nearly all names are. It reads each byte once, where the full checks need
+// four passes.
 func plain(s string) bool {
 	for i := range len(s) {
 		if b := s[i]; b-0x20 >= 0x5F || b == '+' || b == '#' {
@@ -33,20 +34,19 @@ func plain(s string) bool {
 	return s != ""
 }
 
-// ValidateFilter checks a topic filter, shared or not: the rules of a name,
-// but + may be a whole level [MQTT-4.7.1-2] and # the whole last level
-// [MQTT-4.7.1-1]; after $share the rules of [ParseShared]. The error is an
-// [*Error].
+// ValidateFilter checks a topic filter, which may be shared. The rules are
+// those of a name, except that + may be a whole level [MQTT-4.7.1-2] and # the
+// whole last level [MQTT-4.7.1-1]; a filter that starts with $share must also
+// satisfy [ParseShared]. The error is an [*Error].
 func ValidateFilter(s string) error {
 	_, _, _, err := ParseShared(s)
 	return err
 }
 
-// ValidateParam checks a value that becomes one level of a topic, or was one
-// level of a received topic: not empty, valid UTF-8, no / + #, no $ at the
-// start, no control characters and no Unicode non-characters. It is stricter
-// than the standard, because such values end up in logs, keys and file names.
-// The error is an [*Error].
+// ValidateParam checks a value that becomes, or was, one level of a topic: not
+// empty, valid UTF-8, no / + #, no $ at the start, no control characters and no
+// Unicode non-characters. It is stricter than the standard, because such values
+// are used in logs, keys and file names. The error is an [*Error].
 func ValidateParam(s string) error {
 	if err := checkText(KindParam, s); err != nil {
 		return err
@@ -78,7 +78,8 @@ func checkText(kind Kind, s string) error {
 	return nil
 }
 
-// textProblem returns the rule for every topic text that s breaks, or "".
+// textProblem returns the general rule for topic texts that s breaks and a
+// description, or "".
 func textProblem(s string) (rule, detail string) {
 	switch {
 	case s == "":
@@ -93,7 +94,7 @@ func textProblem(s string) (rule, detail string) {
 	return "", ""
 }
 
-// checkFilter checks an unshared filter. whole is what errors show.
+// checkFilter checks an unshared filter. Errors show whole.
 func checkFilter(whole, s string) error {
 	if rule, detail := textProblem(s); rule != "" {
 		return &Error{KindFilter, whole, rule, detail}
