@@ -4,8 +4,8 @@ import (
 	"unicode/utf8"
 )
 
-// Cut returns the first most bytes of s at most, and ends before the character that
-// has no room. It escapes nothing.
+// Cut returns at most the first most bytes of s and never cuts a character in
+// two. It escapes nothing.
 func Cut(s string, most int) string {
 	if len(s) <= most {
 		return s
@@ -16,8 +16,8 @@ func Cut(s string, most int) string {
 	return s[:most]
 }
 
-// Clip keeps a bad topic from filling an error or a log: it returns the first 128 bytes
-// of s, with "..." where more follows. It escapes nothing.
+// Clip returns the first 128 bytes of s, followed by "..." if s is longer, so
+// that a bad topic does not fill an error or a log. It escapes nothing.
 func Clip(s string) string {
 	const most = 128
 	if len(s) <= most {
@@ -29,9 +29,10 @@ func Clip(s string) string {
 // maxText is the longest text that [Text] returns, in bytes.
 const maxText = 1 << 10
 
-// Text returns the text of an error, or of a stranger, as it is kept: as one printable
-// line of 1 KiB at most.
+// Text returns untrusted text or the text of an error as one printable line of
+// at most 1 KiB.
 func Text(s string) string { return Within(s, maxText) }
 
-// Within is [Line] of the beginning of s, in most bytes at most.
+// Within returns the beginning of s as one printable line, see [Line], of at
+// most most bytes.
 func Within(s string, most int) string { return Cut(Line(Cut(s, most)), most) }

@@ -1,5 +1,4 @@
-// Package logsafe makes the text of strangers fit for a line of a log or of a
-// terminal.
+// Package logsafe makes untrusted text safe to print in a log or on a terminal.
 package logsafe
 
 import (
@@ -9,9 +8,9 @@ import (
 )
 
 // Line returns s with everything escaped, as in a Go string, that could end the
-// line, move a terminal's cursor, hide or reverse text: control characters, line
-// and paragraph separators, format characters, and bytes that are no UTF-8.
-// Plain text comes back as it is, without an allocation.
+// line, move a terminal's cursor, or hide or reverse text: control characters,
+// line and paragraph separators, format characters, and invalid UTF-8. It
+// returns plain text unchanged and without an allocation.
 func Line(s string) string {
 	for i, r := range s {
 		if !plain(s, i, r) {
@@ -21,8 +20,9 @@ func Line(s string) string {
 	return s
 }
 
-// Short is [Line] of the first most bytes of s, with "..." where more follows.
-// An escaped text may be longer than that.
+// Short returns the first most bytes of s as one printable line, see [Line],
+// followed by "..." if s is longer. Escaping can make the result longer than
+// most.
 func Short(s string, most int) string {
 	if len(s) <= most {
 		return Line(s)
@@ -30,14 +30,15 @@ func Short(s string, most int) string {
 	return Line(Cut(s, most)) + "..."
 }
 
-// How much of a long message is logged, in bytes: the topic comes first in a line
-// and the cause last, and either may be as long as a stranger likes.
+// The limits of [Message], in bytes. A line begins with the topic and ends with
+// the cause, and either may be of any length.
 const (
 	maxHead = 3 << 10
 	maxTail = 1 << 10
 )
 
-// Message is [Line] of a message, of a long one of its head and its tail.
+// Message returns s as one printable line, see [Line]. Of a long message it
+// keeps the beginning and the end.
 func Message(s string) string {
 	if len(s) <= maxHead+maxTail {
 		return Line(s)
@@ -52,7 +53,7 @@ func plain(s string, i int, r rune) bool {
 	return r == ' ' || strconv.IsPrint(r)
 }
 
-// escape escapes from the first rune on that needs it.
+// escape escapes s from the rune at from on.
 func escape(s string, from int) string {
 	var b strings.Builder
 	b.Grow(len(s) + 16)

@@ -50,7 +50,8 @@ func TestLineOfPlainTextAllocatesNothing(t *testing.T) {
 	}
 }
 
-// FuzzLine: one printable line comes out, and again the same.
+// FuzzLine checks that the result is one printable line and that escaping it
+// again changes nothing.
 func FuzzLine(f *testing.F) {
 	for _, s := range []string{"a", "a\nb", "\x1b]0;title\a", "\xc3\x28", "\u202e", "\U000e0001"} {
 		f.Add(s)

@@ -1,12 +1,12 @@
 package logsafe
 
-// Logger writes lines of a log, in which nobody's text can end a line or steer a
-// terminal. It is safe for concurrent use.
+// Logger writes log lines. It escapes untrusted text, so that no text can end a
+// line or control a terminal. It is safe for concurrent use.
 type Logger interface {
-	// Infof logs what is normal and worth knowing.
+	// Infof logs a normal event.
 	Infof(format string, args ...any)
-	// Warnf logs what somebody should look at.
+	// Warnf logs a condition that needs attention.
 	Warnf(format string, args ...any)
-	// Errorf logs what somebody has to mend.
+	// Errorf logs a failure that needs a fix.
 	Errorf(format string, args ...any)
 }

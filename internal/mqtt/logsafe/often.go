@@ -9,37 +9,40 @@ import (
 	"time"
 )
 
-// PerMinute lets one of many lines of a log through each minute. The zero value
-// is ready; it is safe for concurrent use.
+// PerMinute limits a log message to one line per minute. The zero value is
+// ready to use. It is safe for concurrent use.
 type PerMinute struct{ last atomic.Int64 }
 
-// Due reports whether a line may be written now, and then it counts as written.
+// Due reports whether a line may be written now; if so it counts as written.
 func (p *PerMinute) Due(now time.Time) bool {
 	last, at := p.last.Load(), now.UnixNano()
 	return (last == 0 || at-last >= int64(time.Minute)) && p.last.CompareAndSwap(last, at)
 }
 
-// Few lets some lines of a log through in each period, and counts the others:
-// whoever can cause lines can cause many. Beyond the lines for all, each sender that
-// had none has one more, so that a sender of many takes no line of others. The zero
-// value is ready; it is safe for concurrent use.
+// Few limits the number of log lines per period and counts the suppressed ones,
+// because remote clients can cause many lines. In addition to the shared limit,
+// each sender without a line in the period may have one, so that one noisy
+// sender does not suppress the lines about others. The zero value is ready to
+// use. It is safe for concurrent use.
 type Few struct {
-	// Period is the time that the bounds are for; 0 is a minute.
+	// Period is the length of a period; 0 means a minute.
 	Period time.Duration
-	// Lines are for all, Senders are those that have one more; 0 is 30 each.
+	// Lines is the shared limit and Senders the number of senders that may have
+	// one more line; 0 means 30 each.
 	Lines, Senders int
 
 	mu      sync.Mutex
-	since   time.Time // the period began
+	since   time.Time // start of the period
 	said    int
-	skipped int                 // since the last line
-	had     map[string]struct{} // senders that had a line
+	skipped int                 // lines suppressed since the last one
+	had     map[string]struct{} // senders that had a line in this period
 }
 
 const fewLines = 30
 
-// Due reports whether a line about a sender may be written now, and how many were left
-// out since the last one; "" is of nobody, which has no line beyond those for all.
+// Due reports whether a line about sender may be written now, and how many
+// lines were suppressed since the last one. A line with sender "" has only the
+// shared limit.
 func (f *Few) Due(now time.Time, sender string) (skipped int, due bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -53,21 +56,21 @@ func (f *Few) Due(now time.Time, sender string) (skipped int, due bool) {
 		return 0, false
 	}
 	if first {
-		f.had[strings.Clone(sender)] = struct{}{} // it is part of a message
+		f.had[strings.Clone(sender)] = struct{}{} // sender may share the memory of a message
 	}
 	f.said++
 	skipped, f.skipped = f.skipped, 0
 	return skipped, true
 }
 
-// Say calls line if a line about a sender may be written now. others is a text for it
-// that says how many were left out since the last one; "" is none.
+// Say calls line if a line about sender may be written now. others is a text to
+// append that states how many lines were suppressed since the last one, or "".
 func (f *Few) Say(sender string, line func(others string)) {
 	skipped, due := f.Due(time.Now(), sender)
 	switch {
 	case !due:
 	case skipped > 0:
-		line(fmt.Sprintf(" (and %d more, left out of the log)", skipped))
+		line(fmt.Sprintf(" (and %d more suppressed)", skipped))
 	default:
 		line("")
 	}

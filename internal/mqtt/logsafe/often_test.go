@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Of many lines some are written each minute, and the next one says how many were
-// not.
+// Only some of many lines are written each minute, and the next line states how
+// many were suppressed.
 func TestFew(t *testing.T) {
 	t.Parallel()
 	var f Few
@@ -30,7 +30,8 @@ func TestFew(t *testing.T) {
 	}
 }
 
-// Whoever causes many lines takes none of others, and many others cause no flood.
+// A sender that causes many lines does not suppress those about others, and
+// many senders do not flood the log.
 func TestFewOfOthers(t *testing.T) {
 	t.Parallel()
 	var f Few
