@@ -1,5 +1,5 @@
-// Package queue has the one queue of the library whose goroutine lives while there is
-// something in it.
+// Package queue implements a queue whose goroutine runs only while the queue is
+// not empty.
 package queue
 
 import (
@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// Queue works off what is added to it, in order and as much at a time as there is, on a
-// goroutine that lives while there is any. It has no bound of its own. It is safe for
-// concurrent use.
+// Queue processes the values that are added to it, in order and in batches of
+// all values that are waiting. Its goroutine runs only while there are values.
+// It is not bounded. It is safe for concurrent use.
 type Queue[T any] struct {
 	work func([]T)
 
 	mu      sync.Mutex
 	waiting []T
-	idle    chan struct{} // closed when the goroutine ends; nil without one
+	idle    chan struct{} // closed when the goroutine ends; nil if there is no goroutine
 }
 
-// New returns a queue that calls work, which may add to it, from one goroutine.
+// New returns a queue that calls work from one goroutine. work may call Add.
 func New[T any](work func([]T)) *Queue[T] { return &Queue[T]{work: work} }
 
-// Add adds values behind those that are there. It does not wait.
+// Add appends values to the queue. It does not wait.
 func (q *Queue[T]) Add(v ...T) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -50,14 +50,15 @@ func (q *Queue[T]) take() []T {
 	return batch
 }
 
-// Busy reports whether there is anything to work off, or under way.
+// Busy reports whether values are waiting or being processed.
 func (q *Queue[T]) Busy() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.idle != nil
 }
 
-// Wait returns when everything is worked off, or so long after the end of ctx.
+// Wait waits until everything is processed, or until grace has passed after the
+// end of ctx.
 func (q *Queue[T]) Wait(ctx context.Context, grace time.Duration) {
 	q.mu.Lock()
 	idle := q.idle

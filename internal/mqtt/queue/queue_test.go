@@ -14,7 +14,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// What is added while something is worked off comes next, in order and together.
+// Values that are added while others are processed form the next batch, in
+// order.
 func TestQueueWorksOffInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -44,7 +45,7 @@ func TestQueueWaitsNoLongerThanItsGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		let := make(chan struct{})
 		q := queue.New(func([]int) { <-let })
-		q.Wait(t.Context(), time.Hour) // nothing is there
+		q.Wait(t.Context(), time.Hour) // the queue is empty
 		q.Add(1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
