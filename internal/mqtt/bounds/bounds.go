@@ -1,6 +1,6 @@
-// Package bounds bounds what a payload of a stranger may make of itself in
-// memory, before it is decoded. All doors of a service, MQTT, HTTP and gRPC, have
-// the same bounds: what one of them takes is not refused behind it.
+// Package bounds limits the memory that an untrusted payload can take when it
+// is decoded. MQTT, HTTP and gRPC use the same limits, so that a payload that
+// one of them accepts is not rejected by another.
 package bounds
 
 import (
@@ -13,35 +13,37 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
-// The codecs that are looked over, by Kratos' names.
+// Kratos' names of the codecs whose payloads are checked.
 const (
 	JSON  = "json"
 	Proto = "proto"
 )
 
-// A nested message of protobuf takes two bytes of a payload and some hundred in
-// memory, an object of JSON three.
+// The nesting limits. A nested message takes two bytes of a protobuf payload
+// and about a hundred bytes in memory; an object takes three bytes of JSON.
 const (
-	// maxDepth is how deep messages, objects and lists may be nested.
+	// maxDepth is the maximum nesting depth of messages, objects and lists.
 	maxDepth = 100
-	// minBound is how many of them any payload may have. Where that is more, one
-	// for each bytesPerNested bytes.
+	// minBound is the number of nested messages, objects and lists that any
+	// payload may have. A larger payload may have one for each bytesPerNested
+	// bytes.
 	minBound       = 32 << 10
 	bytesPerNested = 8
-	// harmless is the size in bytes up to which a payload cannot be over either.
+	// harmless is the payload size in bytes up to which neither limit can be
+	// exceeded.
 	harmless = 2 * maxDepth
 )
 
-// The errors of [Check].
+// Errors of [Check].
 var (
 	ErrTooDeep = fmt.Errorf("payload is nested more than %d deep", maxDepth)
 	ErrTooMany = errors.New("payload has too many nested messages, objects or lists for its size")
 )
 
-// Check looks over a payload in one of the two encodings that a stranger can choose
-// before it is decoded into body: the codec's own code would go 10,000 deep and
-// allocate without a bound. It is [ErrTooDeep], [ErrTooMany] or nil, and leaves it
-// to the codec to say what is malformed.
+// Check checks a payload before it is decoded into body, for the two encodings
+// that a remote client can choose: the codecs themselves would nest 10,000
+// levels deep and allocate without limit. It returns [ErrTooDeep], [ErrTooMany]
+// or nil. It does not report malformed payloads; the codec does.
 func Check(codec string, data []byte, body any) error {
 	if len(data) <= harmless {
 		return nil
@@ -58,15 +60,15 @@ func Check(codec string, data []byte, body any) error {
 	return nil
 }
 
-// The most bytes in memory that a byte of a payload becomes: of a message of plain
-// fields, of which strings are copied once, and of any other.
+// The number of bytes in memory per byte of payload: for a message with only
+// plain fields, whose strings are copied once, and for any other message.
 const (
 	plainGrows  = 2
 	othersGrows = 64
 )
 
-// Memory returns the most bytes that a payload of that size takes when it is
-// decoded into m and has passed [Check].
+// Memory returns the maximum number of bytes that a payload of the given size
+// takes when it has passed [Check] and is decoded into m.
 func Memory(size int, m proto.Message) int {
 	md := m.ProtoReflect().Descriptor()
 	if plain(md) {
@@ -77,7 +79,7 @@ func Memory(size int, m proto.Message) int {
 
 func maxNested(size int) int { return max(minBound, size/bytesPerNested) }
 
-// checkJSON counts what is opened, outside of strings.
+// checkJSON counts the objects and lists, ignoring the content of strings.
 func checkJSON(data []byte) error {
 	depth, left := 0, maxNested(len(data))
 	for i := 0; i < len(data); i++ {
@@ -100,7 +102,7 @@ func checkJSON(data []byte) error {
 	return nil
 }
 
-// endOfString returns where the string ends that starts at i.
+// endOfString returns the index of the end of the string that starts at i.
 func endOfString(data []byte, i int) int {
 	for i++; i < len(data); i++ {
 		switch data[i] {
@@ -113,7 +115,7 @@ func endOfString(data []byte, i int) int {
 	return i
 }
 
-// nested counts the messages inside a message of protobuf.
+// nested counts nested protobuf messages.
 type nested struct{ left int }
 
 func (n *nested) message(data []byte, md protoreflect.MessageDescriptor, depth int) error {
@@ -149,8 +151,9 @@ func (n *nested) message(data []byte, md protoreflect.MessageDescriptor, depth i
 	return nil
 }
 
-// valueOf returns the bytes of a field that may be a message, nil of another, and
-// how many bytes the field takes, which is negative when it is malformed.
+// valueOf returns the content of a field that may be a message, or nil for any
+// other field, and the size of the field in bytes, which is negative if it is
+// malformed.
 func valueOf(num protowire.Number, typ protowire.Type, data []byte) ([]byte, int) {
 	switch typ {
 	case protowire.BytesType:
@@ -161,7 +164,7 @@ func valueOf(num protowire.Number, typ protowire.Type, data []byte) ([]byte, int
 	return nil, protowire.ConsumeFieldValue(num, typ, data)
 }
 
-// messageIn returns the type of a field that is a message, nil of another.
+// messageIn returns the message type of a field, or nil if it is not a message.
 func messageIn(md protoreflect.MessageDescriptor, num protowire.Number) protoreflect.MessageDescriptor {
 	if fd := md.Fields().ByNumber(num); fd != nil {
 		return fd.Message()
@@ -175,12 +178,12 @@ func messageIn(md protoreflect.MessageDescriptor, num protowire.Number) protoref
 	return nil
 }
 
-// flat reports whether no field is a message, as of most events.
+// flat reports whether no field is a message. Most events are flat.
 func flat(md protoreflect.MessageDescriptor) bool {
 	return without(md, func(fd protoreflect.FieldDescriptor) bool { return fd.Message() != nil })
 }
 
-// plain reports whether each field is one value.
+// plain reports whether each field has a single value.
 func plain(md protoreflect.MessageDescriptor) bool {
 	return without(md, func(fd protoreflect.FieldDescriptor) bool { return fd.Message() != nil || fd.IsList() })
 }

@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// deepList is a protobuf list in a list, and so on.
+// deepList returns a protobuf list nested in lists, levels deep.
 func deepList(levels int) []byte {
 	var data []byte
 	for range levels {
@@ -27,7 +27,8 @@ func deepList(levels int) []byte {
 	return data
 }
 
-// emptyMessages are as many empty nested messages as fit, two bytes each.
+// emptyMessages returns as many empty nested messages as fit into size, two
+// bytes each.
 func emptyMessages(size int) []byte { return bytes.Repeat([]byte{0x0A, 0}, size/2) }
 
 func TestBounds(t *testing.T) {
@@ -76,7 +77,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// A larger payload may have more, in proportion.
+// The limit on nested messages grows with the payload.
 func TestBoundGrowsWithThePayload(t *testing.T) {
 	t.Parallel()
 	reading := append([]byte{0x0A, 8}, bytes.Repeat([]byte{0}, 8)...) // 10 bytes each
@@ -86,8 +87,9 @@ func TestBoundGrowsWithThePayload(t *testing.T) {
 	}
 }
 
-// The most memory that a payload of the default limit can take: what the guide
-// says, times the handlers at work.
+// TestLargestAmplification checks the maximum memory of a payload of the
+// default size limit. The guide states this figure, which is to be multiplied
+// by the number of running handlers.
 func TestLargestAmplification(t *testing.T) {
 	const (
 		payload = 256 << 10
@@ -138,7 +140,7 @@ func pad(data []byte, size int) []byte {
 }
 
 func mapEntries(n int) (data []byte) {
-	for i := range n / 2 { // key and value are in an entry, and the value is a message
+	for i := range n / 2 { // an entry contains key and value, and the value is a message
 		key := string(rune(0x4E00 + i))
 		entry := append(protowire.AppendTag(nil, 1, protowire.BytesType), protowire.AppendString(nil, key)...)
 		entry = append(entry, 0x12, 0)
