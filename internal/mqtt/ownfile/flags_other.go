@@ -2,5 +2,5 @@
 
 package ownfile
 
-// noFollow is nothing where the system has no such flag.
+// noFollow is 0 because this system has no such flag.
 const noFollow = 0

@@ -4,5 +4,6 @@ package ownfile
 
 import "syscall"
 
-// noFollow has the system refuse a symbolic link that came after Check.
+// noFollow makes the system reject a symbolic link that was created after
+// Check.
 const noFollow = syscall.O_NOFOLLOW

@@ -1,6 +1,6 @@
-// Package ownfile opens files that a process keeps its data in, and that are nobody
-// else's: where a path leads elsewhere, by a symbolic link that somebody has put
-// there, they are not opened.
+// Package ownfile opens the private data files of a process. It rejects a path
+// that is a symbolic link, a folder or a device, so that nobody can redirect
+// the data elsewhere.
 package ownfile
 
 import (
@@ -9,16 +9,16 @@ import (
 	"os"
 )
 
-// ErrNoFile is the error of a path where something else than a file is.
-var ErrNoFile = errors.New("is not a file of its own, want the path of a file itself and not of a link, a folder or a device")
+// ErrNoFile is the error for a path that exists and is not a regular file.
+var ErrNoFile = errors.New("is not a regular file, want the path of a file itself and not of a link, a folder or a device")
 
 const (
-	fileMode   = 0o600 // for this user only
+	fileMode   = 0o600 // for the owner only
 	folderMode = 0o700
 )
 
-// Check is [ErrNoFile] for a path that something else than a file is at, and nil for one
-// that nothing is at.
+// Check returns [ErrNoFile] if the path exists and is not a regular file, and
+// nil if it does not exist.
 func Check(name string) error {
 	info, err := os.Lstat(name)
 	if errors.Is(err, os.ErrNotExist) {
@@ -30,11 +30,11 @@ func Check(name string) error {
 	return regular(name, info)
 }
 
-// Open opens a file with the flags of os.OpenFile; a new one is for this user only. It is
-// [ErrNoFile] for anything else than a file, also where the system can tell only after
-// that.
+// Open opens a file with the flags of [os.OpenFile]. A new file is accessible
+// to the owner only. It returns [ErrNoFile] if the path is not a regular file,
+// even if this shows only after opening it.
 func Open(name string, flag int) (*os.File, error) {
-	if err := Check(name); err != nil { // a pipe would wait for its other end
+	if err := Check(name); err != nil { // Check first: opening a pipe would wait for its other end.
 		return nil, err
 	}
 	f, err := os.OpenFile(name, flag|noFollow, fileMode)
@@ -51,7 +51,7 @@ func Open(name string, flag int) (*os.File, error) {
 	return f, nil
 }
 
-// Folder makes the folders of a path that are missing, for this user only.
+// Folder creates the missing folders of a path, accessible to the owner only.
 func Folder(name string) error { return os.MkdirAll(name, folderMode) }
 
 func regular(name string, info os.FileInfo) error {

@@ -32,7 +32,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// A link is not followed, whether what it leads to is there or not.
+// A link is rejected whether its target exists or not.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
