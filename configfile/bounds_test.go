@@ -12,7 +12,7 @@ import (
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 )
 
-// TestBounds wants a problem where a file is not read to its end.
+// TestBounds checks that a file that is not read to its end is reported.
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	var many strings.Builder
@@ -42,8 +42,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestMergedNames merges a key in the other of its two forms: what is written
-// beside << counts.
+// TestMergedNames merges a key in its other form: the key beside << takes precedence.
 func TestMergedNames(t *testing.T) {
 	t.Parallel()
 	c := new(v1.Connection)
@@ -52,7 +51,8 @@ func TestMergedNames(t *testing.T) {
 	}
 }
 
-// TestFloatRange wants a number that is too large to be refused, not infinite.
+// TestFloatRange checks that a number that is too large is refused and does not become
+// infinite.
 func TestFloatRange(t *testing.T) {
 	t.Parallel()
 	if err := parse("value: 1e39", new(wrapperspb.FloatValue)); err == nil || !strings.Contains(err.Error(), "c.yaml:1: value: want a number") {

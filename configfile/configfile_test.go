@@ -19,7 +19,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// environment is what placeholders find.
+// environment is the environment of placeholders.
 var environment = map[string]string{
 	"NAME": "value", "EMPTY": "", "YES": "true", "NUMBER": "7", "PAUSE": "1m", "LIST": "mqtt://a, mqtt://b", "ONE": "mqtt://a",
 	"SECRET": "hunter2", "ODD": "a: [b", "SEVEN": "007",
@@ -34,7 +34,7 @@ func parse(text string, m proto.Message, checks ...func() error) error {
 	return configfile.Parse("c.yaml", []byte(text), m, lookup, checks...)
 }
 
-// TestValues wants each text to mean the message.
+// TestValues checks the message that each text is read into.
 func TestValues(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -91,17 +91,17 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// TestProblems wants each text refused, with the place.
+// TestProblems checks that each text is refused, with the place of the problem.
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, text, want string }{
-		{"no YAML", "a: [", "c.yaml:1: is no YAML: did not find expected node content"},
-		{"a tab", "a:\n\tb: 1", "c.yaml:2: is no YAML: found character that cannot start any token"},
-		{"two documents", "mqtt: {}\n---\nmqtt: {}", "c.yaml:2: has a second document; one is wanted"},
+		{"no YAML", "a: [", "c.yaml:1: is not YAML: did not find expected node content"},
+		{"a tab", "a:\n\tb: 1", "c.yaml:2: is not YAML: found character that cannot start any token"},
+		{"two documents", "mqtt: {}\n---\nmqtt: {}", "c.yaml:2: has a second document, want only one"},
 		{"a list as root", "- a", "c.yaml:1: is a list, want keys with values"},
 		{"an unknown section", "mqtt: {}\nmqqt: {}", "c.yaml:2: mqqt: unknown key, did you mean mqtt?"},
 		{"an unknown key", "mqtt:\n  connection:\n    keepalive: 30s", "c.yaml:3: mqtt.connection.keepalive: unknown key, did you mean keep_alive?"},
-		{"a key of something else", "mqtt: {outbox: {colour: red}}", "c.yaml:1: mqtt.outbox.colour: unknown key; known are driver, hold, "},
+		{"a key of something else", "mqtt: {outbox: {colour: red}}", "c.yaml:1: mqtt.outbox.colour: unknown key; known keys are driver, hold, "},
 		{"a duration without unit", "mqtt:\n  connection: {keep_alive: 30}", "c.yaml:2: mqtt.connection.keep_alive: want a duration with a unit, such as 30s or 1h30m"},
 		{"text as a list", "mqtt: {connection: {addresses: mqtt://h}}", "c.yaml:1: mqtt.connection.addresses: is text, want a list, as in [a, b]"},
 		{"a section as a list", "mqtt: {connection: {addresses: {a: b}}}", "c.yaml:1: mqtt.connection.addresses: is a section of keys, want a list, as in [a, b]"},
@@ -117,17 +117,17 @@ func TestProblems(t *testing.T) {
 		{"text as a bool", "mqtt: {connection: {auto_reconnect: yes}}", "c.yaml:1: mqtt.connection.auto_reconnect: want true or false"},
 		{"text as a map", "mqtt: {connection: {websocket_headers: a}}", "c.yaml:1: mqtt.connection.websocket_headers: is text, want keys with values"},
 		{"a list in a map", "mqtt: {connection: {websocket_headers: {a: [b]}}}", "c.yaml:1: mqtt.connection.websocket_headers.a: is a list, want text"},
-		{"a key twice", "device: {offline_after: 1s,\n  offlineAfter: 2s}", "c.yaml:2: device.offline_after: is set twice, in line 1, too"},
+		{"a key twice", "device: {offline_after: 1s,\n  offlineAfter: 2s}", "c.yaml:2: device.offline_after: is set twice, also in line 1"},
 		{"a key of a map twice", "mqtt: {connection: {websocket_headers: {a: , a: x}}}", "c.yaml:1: mqtt.connection.websocket_headers.a: is set twice"},
 		{"a key as a list", "? [a]\n: b", "c.yaml:1: has a key that is a list, want text"},
-		{"a variable that is not there", "mqtt:\n  connection:\n    password: ${NONE}", "c.yaml:3: mqtt.connection.password: ${NONE} resolves to nothing: set the environment variable NONE, or write a default as in ${NONE:default}"},
-		{"an empty variable", "mqtt: {connection: {client_id: '${EMPTY}'}}", "c.yaml:1: mqtt.connection.client_id: ${EMPTY} resolves to nothing"},
+		{"a variable that is not there", "mqtt:\n  connection:\n    password: ${NONE}", "c.yaml:3: mqtt.connection.password: ${NONE} has no value: set the environment variable NONE, or write a default, as in ${NONE:default}"},
+		{"an empty variable", "mqtt: {connection: {client_id: '${EMPTY}'}}", "c.yaml:1: mqtt.connection.client_id: ${EMPTY} has no value"},
 		{"an unclosed placeholder", "mqtt: {connection: {client_id: '${NAME'}}", "c.yaml:1: mqtt.connection.client_id: has ${ without }"},
 		{"a placeholder without a name", "mqtt: {connection: {client_id: '${}'}}", "c.yaml:1: mqtt.connection.client_id: has ${...} without the name"},
 		{"a placeholder of another type", "mqtt: {connection: {clean_session: '${NAME}'}}", "c.yaml:1: mqtt.connection.clean_session: want true or false"},
 		{"a placeholder without a unit", "mqtt: {connection: {keep_alive: '${NUMBER}'}}", "c.yaml:1: mqtt.connection.keep_alive: want a duration"},
 		{"text around a list", "mqtt: {connection: {addresses: 'a,${ONE}'}}", "c.yaml:1: mqtt.connection.addresses: is text, want a list"},
-		{"an alias without an anchor", "a: 1\nmqtt: *a", "c.yaml:2: is no YAML: unknown anchor"},
+		{"an alias without an anchor", "a: 1\nmqtt: *a", "c.yaml:2: is not YAML: unknown anchor"},
 		{"a merge of text", "mqtt: {connection: {<<: me}}", "c.yaml:1: mqtt.connection: merges (<<) text, want keys with values"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -141,7 +141,7 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// TestAllProblemsInOrder has several in one file, and in what checks find.
+// TestAllProblemsInOrder has several problems in one file and in the results of checks.
 func TestAllProblemsInOrder(t *testing.T) {
 	t.Parallel()
 	const text = `mqtt:
@@ -154,7 +154,7 @@ data:
 `
 	check := func() error {
 		return fmt.Errorf("settings: %w", errors.Join(
-			&event.SettingError{Section: "kratosmqtt.v1.Connection", Key: "keep_alive", Text: "is not there"}, // it could not be read
+			&event.SettingError{Section: "kratosmqtt.v1.Connection", Key: "keep_alive", Text: "is not there"}, // reported as unreadable already
 			&event.SettingError{Section: "kratosmqtt.v1.Connection", Key: "write_timeout", Text: "is above keep_alive"},
 			&event.SettingError{Section: "kratosmqtt.v1.Connection", Key: "addresses", Text: "is empty"},
 			&event.SettingError{Section: "kratosmqtt.v1.Outbox", Key: "driver", Text: "is unknown"},
@@ -165,7 +165,7 @@ data:
 	want := `c.yaml:2: mqtt.connection.addresses: is empty
 c.yaml:3: mqtt.connection.keep_alive: want a duration with a unit, such as 30s or 1h30m
 c.yaml:4: mqtt.connection.write_timeout: is above keep_alive
-c.yaml:5: mqtt.connection.colour: unknown key; known are `
+c.yaml:5: mqtt.connection.colour: unknown key; known keys are `
 	last := `c.yaml:7: data.database.driver: want sqlite
 c.yaml: outbox.driver: is unknown
 c.yaml: nothing runs`
@@ -177,7 +177,7 @@ c.yaml: nothing runs`
 	}
 }
 
-// TestAliasesThatMultiply is a file of few bytes and very many values.
+// TestAliasesThatMultiply reads a small file whose aliases expand to very many values.
 func TestAliasesThatMultiply(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
@@ -190,7 +190,7 @@ func TestAliasesThatMultiply(t *testing.T) {
 	}
 	b.Reset()
 	b.WriteString("mqtt: &m {connection: {websocket_headers: {<<: *m}}}\n")
-	_ = parse(b.String(), new(conf.Bootstrap)) // ends
+	_ = parse(b.String(), new(conf.Bootstrap)) // must return
 }
 
 func TestLoad(t *testing.T) {
@@ -208,7 +208,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// FuzzParse wants an error for each text that is none, and no secret in one.
+// FuzzParse checks that every invalid text is an error, and that no error quotes a secret.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{"", "mqtt: {connection: {addresses: [a], password: hunter#2}}", "a: &a [*a]", "<<: {a: b}", "mqtt: !!binary aGk=", "? - a\n: b", "a: ${", "\x00", "mqtt: {connection: {will: {payload: !!binary aGk=}}}"} {
 		f.Add(text)

@@ -12,23 +12,23 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// What aliases of a file can multiply to is bounded, and how deep they nest:
-// the names of keys grow with that.
+// Bounds on what the aliases of a file can expand to, and on how deep they nest, since
+// the names of keys grow with the depth.
 const (
 	maxNodes = 100_000
 	maxDepth = 100
 )
 
-// plain is what a key may look like to be repeated in a problem.
+// plain matches keys that are repeated in a problem. Other keys may be part of a value.
 var plain = regexp.MustCompile(`^[A-Za-z][\w-]{0,63}$`)
 
-// decoder fills a message, and goes on behind each problem.
+// decoder reads a file into a message and continues after each problem.
 type decoder struct {
 	file     string
 	lookup   func(name string) (string, bool)
 	problems FileErrors
-	lines    map[string]int      // of each key
-	sections map[string][]string // keys by the name of their message
+	lines    map[string]int      // line of each key
+	sections map[string][]string // keys of the sections, by message name
 	nodes    int
 	depth    int
 }
@@ -45,7 +45,7 @@ func (d *decoder) resolve(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// message fills m with the members of a mapping.
+// message sets the fields of m from a mapping.
 func (d *decoder) message(n *yaml.Node, m protoreflect.Message, at string) {
 	name := string(m.Descriptor().FullName())
 	d.sections[name] = append(d.sections[name], at)
@@ -58,8 +58,8 @@ func (d *decoder) message(n *yaml.Node, m protoreflect.Message, at string) {
 	}
 	d.members(n, at, one, func(key, value *yaml.Node) {
 		f := field(m.Descriptor(), key.Value)
-		if f == nil && !plain.MatchString(key.Value) { // it may have slipped in from a value
-			d.reportf(key.Line, at, "has a key that is no name of a field%s", suggestion(m.Descriptor(), key.Value))
+		if f == nil && !plain.MatchString(key.Value) { // the key may be part of a value
+			d.reportf(key.Line, at, "has a key that is not the name of a field%s", suggestion(m.Descriptor(), key.Value))
 			return
 		}
 		if f == nil {
@@ -68,7 +68,7 @@ func (d *decoder) message(n *yaml.Node, m protoreflect.Message, at string) {
 		}
 		place := join(at, string(f.Name()))
 		if line := seen[f.Name()]; line > 0 {
-			d.reportf(key.Line, place, "is set twice, in line %d, too", line)
+			d.reportf(key.Line, place, "is set twice, also in line %d", line)
 			return
 		}
 		seen[f.Name()] = key.Line
@@ -81,15 +81,15 @@ func (d *decoder) message(n *yaml.Node, m protoreflect.Message, at string) {
 	})
 }
 
-// members calls f for each member of a mapping, those of << included, which count
-// less than the others. name is one for all forms of a key.
+// members calls f for each member of a mapping, including those merged with <<, which
+// the mapping's own keys override. name returns the same name for all forms of a key.
 func (d *decoder) members(n *yaml.Node, at string, name func(key string) string, f func(key, value *yaml.Node)) {
 	d.depth++
 	defer func() { d.depth-- }()
 	if d.depth > maxDepth {
-		if !d.full() { // one is enough
+		if !d.full() { // report it once
 			d.nodes = maxNodes + 1
-			d.reportf(n.Line, "", "nests deeper than %d sections: it is not read further", maxDepth)
+			d.reportf(n.Line, "", "is nested deeper than %d sections; the rest is not read", maxDepth)
 		}
 		return
 	}
@@ -131,14 +131,14 @@ func (d *decoder) members(n *yaml.Node, at string, name func(key string) string,
 	}
 }
 
-// count notes a key or an item, and reports whether it is to be read. The first
-// that is not is a problem: the rest of the file must not be lost unseen.
+// count counts a key or an item and reports whether to read it. The first one over the
+// bound is a problem, because the rest of the file must not be ignored silently.
 func (d *decoder) count(line int) bool {
 	if d.full() {
 		return false
 	}
 	if d.nodes++; d.full() {
-		d.reportf(line, "", "has more than %d keys and items, those of aliases included: it is not read further", maxNodes)
+		d.reportf(line, "", "has more than %d keys and items, including those of aliases; the rest is not read", maxNodes)
 		return false
 	}
 	return true
@@ -209,7 +209,7 @@ func (d *decoder) list(n *yaml.Node, m protoreflect.Message, f protoreflect.Fiel
 	}
 }
 
-// split makes a list of what a placeholder resolves to.
+// split appends the list items of a resolved placeholder.
 func (d *decoder) split(n *yaml.Node, f protoreflect.FieldDescriptor, list protoreflect.List, at string) {
 	if empty(n) {
 		return
@@ -236,8 +236,7 @@ func (d *decoder) split(n *yaml.Node, f protoreflect.FieldDescriptor, list proto
 	}
 }
 
-// single is one value. ok is false for one that is left unset, with or without a
-// problem.
+// single returns one value. ok is false if it is left unset, with or without a problem.
 func (d *decoder) single(n *yaml.Node, f protoreflect.FieldDescriptor, at string, empties func() protoreflect.Value) (v protoreflect.Value, ok bool) {
 	if f.Message() != nil && !textual(f.Message()) {
 		if n.Kind == yaml.MappingNode {
@@ -274,7 +273,7 @@ func (d *decoder) single(n *yaml.Node, f protoreflect.FieldDescriptor, at string
 	return value, problem == ""
 }
 
-// field finds one by its name in the .proto file or in JSON.
+// field returns the field with a name, as in the .proto file or as in JSON.
 func field(m protoreflect.MessageDescriptor, name string) protoreflect.FieldDescriptor {
 	if f := m.Fields().ByName(protoreflect.Name(name)); f != nil {
 		return f
@@ -282,7 +281,7 @@ func field(m protoreflect.MessageDescriptor, name string) protoreflect.FieldDesc
 	return m.Fields().ByJSONName(name)
 }
 
-// suggestion names the key that may be meant, or those that there are.
+// suggestion names the key that was probably meant, or all known keys.
 func suggestion(m protoreflect.MessageDescriptor, name string) string {
 	best, least, all := "", 3, make(map[string]bool)
 	for i := range m.Fields().Len() {
@@ -298,10 +297,10 @@ func suggestion(m protoreflect.MessageDescriptor, name string) string {
 	if len(all) == 0 {
 		return ""
 	}
-	return "; known are " + strings.Join(slices.Sorted(maps.Keys(all)), ", ")
+	return "; known keys are " + strings.Join(slices.Sorted(maps.Keys(all)), ", ")
 }
 
-// distance is the number of letters to change between two names (Levenshtein).
+// distance is the number of letters that differ between two names (Levenshtein).
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -16,11 +16,11 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// Load reads a file into m, which should be empty, and runs the checks, which
-// see m as far as it could be read. The error is of type [FileErrors] and has what
-// is wrong with the file and what the checks found: of each [event.SettingError] with its
-// place in the file, but for keys that could not be read. It returns any other
-// error when the file cannot be opened.
+// Load reads a file into m, which should be empty, and runs the checks, which see as much
+// of m as could be read. The error is of type [FileErrors]: the problems of the file
+// and those that the checks found. Each [event.SettingError] of a check is reported at
+// its place in the file, except for keys that could not be read. If the file cannot be
+// opened, Load returns another type of error.
 func Load(path string, m proto.Message, checks ...func() error) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -29,8 +29,8 @@ func Load(path string, m proto.Message, checks ...func() error) error {
 	return Parse(path, text, m, os.LookupEnv, checks...)
 }
 
-// Parse is [Load] of a text: path is the name in errors, lookup finds
-// environment variables.
+// Parse is like [Load], but reads the file from text: path is its name in errors, lookup
+// returns environment variables.
 func Parse(path string, text []byte, m proto.Message, lookup func(name string) (string, bool), checks ...func() error) error {
 	d := &decoder{file: path, lookup: lookup, lines: make(map[string]int), sections: make(map[string][]string)}
 	root, readable := d.parse(text)
@@ -38,7 +38,7 @@ func Parse(path string, text []byte, m proto.Message, lookup func(name string) (
 		d.message(root, m.ProtoReflect(), "")
 	}
 	for _, check := range checks {
-		if readable { // else everything is missing
+		if readable { // otherwise every key would be reported as missing
 			d.found(check())
 		}
 	}
@@ -49,8 +49,8 @@ func Parse(path string, text []byte, m proto.Message, lookup func(name string) (
 	return d.problems
 }
 
-// parse returns the root of the file, nil when it is empty, and reports whether
-// it is YAML with keys.
+// parse returns the root of the file, or nil if it is empty, and reports whether the
+// file is YAML with keys.
 func (d *decoder) parse(text []byte) (root *yaml.Node, readable bool) {
 	y := yaml.NewDecoder(bytes.NewReader(text))
 	var document, second yaml.Node
@@ -63,7 +63,7 @@ func (d *decoder) parse(text []byte) (root *yaml.Node, readable bool) {
 	}
 	switch err := y.Decode(&second); {
 	case err == nil:
-		d.reportf(second.Line, "", "has a second document; one is wanted")
+		d.reportf(second.Line, "", "has a second document, want only one")
 	case !errors.Is(err, io.EOF):
 		d.syntax(err, text)
 	}
@@ -75,7 +75,8 @@ func (d *decoder) parse(text []byte) (root *yaml.Node, readable bool) {
 	return root, true
 }
 
-// What is repeated of a parser's error; the rest of its text may quote the file.
+// repeated matches the parts of a parser's error that are repeated; other parts may quote
+// the file.
 var repeated = regexp.MustCompile(`did not find expected [\w ',\]}-]*|mapping values are not allowed[\w ]*|` +
 	`found character that cannot start any token|found a tab character[\w ]*|unknown anchor|could not find expected [\w ':]*|control characters are not allowed|` +
 	`found unexpected [\w ]*|block sequence entries are not allowed[\w ]*`)
@@ -86,7 +87,7 @@ var (
 )
 
 func (d *decoder) syntax(err error, text []byte) {
-	what, line := repeated.FindString(err.Error()), 1 // which the parser does not name
+	what, line := repeated.FindString(err.Error()), 1 // the parser does not name the first line
 	if m := lineOf.FindStringSubmatch(err.Error()); m != nil {
 		line, _ = strconv.Atoi(m[1])
 	}
@@ -97,10 +98,10 @@ func (d *decoder) syntax(err error, text []byte) {
 	if what == "" {
 		what = "it cannot be read"
 	}
-	d.reportf(line, "", "is no YAML: %s", strings.TrimSpace(what))
+	d.reportf(line, "", "is not YAML: %s", strings.TrimSpace(what))
 }
 
-// found adds what a check returned.
+// found adds the errors that a check returned.
 func (d *decoder) found(err error) {
 	keys, rest := settings(err)
 	for _, k := range keys {
@@ -111,8 +112,8 @@ func (d *decoder) found(err error) {
 	}
 }
 
-// located adds a setting at each place that its section has in the file, and
-// without a line when the section is not there.
+// located adds a setting at each place where its section occurs in the file, or without
+// a line if the section is absent.
 func (d *decoder) located(k *event.SettingError) {
 	places := []string{""}
 	if k.Section != "" {
@@ -129,8 +130,8 @@ func (d *decoder) located(k *event.SettingError) {
 	}
 }
 
-// reported reports whether a key, one that it is in, or an item of it could not
-// be read.
+// reported reports whether a problem was found with a key, one of its parents or one of
+// its items.
 func (d *decoder) reported(key string) bool {
 	for _, p := range d.problems {
 		if p.Key != "" && (key == p.Key || strings.HasPrefix(key, p.Key+".") || strings.HasPrefix(p.Key, key+"[")) {
@@ -140,7 +141,7 @@ func (d *decoder) reported(key string) bool {
 	return false
 }
 
-// line is that of a key, or of the nearest one around it that is there.
+// line returns the line of a key, or of its nearest parent in the file.
 func (d *decoder) line(key string) int {
 	for key != "" {
 		if n := d.lines[key]; n > 0 {

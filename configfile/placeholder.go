@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// expanded is a text whose placeholders are resolved.
+// expanded is a text with its placeholders resolved.
 type expanded struct {
 	text string
-	// whole is set when the text was one placeholder and nothing else.
+	// whole reports whether the text was a single placeholder and nothing else.
 	whole bool
 }
 
@@ -31,14 +31,14 @@ func expand(text string, lookup func(name string) (string, bool)) (expanded, err
 		b.WriteString(before)
 		inside, behind, ok := strings.Cut(after, "}")
 		if !ok {
-			return e, errors.New("has ${ without }; $${ stands for ${ itself")
+			return e, errors.New("has ${ without }; write $${ for a literal ${")
 		}
 		name, otherwise, hasDefault := strings.Cut(inside, ":")
-		if strings.Contains(otherwise, "{") { // its } would be taken for the end of the placeholder
-			return e, errors.New("has a default with {, which a placeholder cannot have: write the text without a placeholder, or set the variable")
+		if strings.Contains(otherwise, "{") { // its } would end the placeholder
+			return e, errors.New("has a default that contains {, which is not supported: write the text without a placeholder, or set the variable")
 		}
 		if !variable(name) {
-			return e, errors.New("has ${...} without the name of an environment variable; $${ stands for ${ itself")
+			return e, errors.New("has ${...} without the name of an environment variable; write $${ for a literal ${")
 		}
 		value, set := lookup(name)
 		switch {
@@ -47,7 +47,7 @@ func expand(text string, lookup func(name string) (string, bool)) (expanded, err
 		case hasDefault:
 			b.WriteString(otherwise)
 		default:
-			return e, fmt.Errorf("${%s} resolves to nothing: set the environment variable %s, or write a default as in ${%s:default}", name, name, name)
+			return e, fmt.Errorf("${%s} has no value: set the environment variable %s, or write a default, as in ${%s:default}", name, name, name)
 		}
 		e.whole = before == "" && behind == "" && rest == text
 		rest = behind
@@ -56,7 +56,7 @@ func expand(text string, lookup func(name string) (string, bool)) (expanded, err
 	return e, nil
 }
 
-// variable reports whether a name is one of an environment variable [POSIX 8.1].
+// variable reports whether name is a valid name of an environment variable [POSIX 8.1].
 func variable(name string) bool {
 	for i, r := range name {
 		letter := r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'

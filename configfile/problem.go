@@ -10,20 +10,20 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// FileError is one thing that is wrong with a file.
+// FileError is one problem of a file.
 type FileError struct {
 	// File is the path that was read.
 	File string
-	// Line is counted from 1; 0 when the key is nowhere in the file.
+	// Line counts from 1. It is 0 if the key does not occur in the file.
 	Line int
-	// Key is the path of the key, as in mqtt.connection.keep_alive; empty for the
-	// file as a whole.
+	// Key is the path of the key, as in mqtt.connection.keep_alive. It is empty if the
+	// problem concerns the whole file.
 	Key string
-	// Text says what is wrong and what is wanted. It quotes no values.
+	// Text describes what is wrong and what is wanted. It quotes no values.
 	Text string
 }
 
-// Error has the form file:line: key: text.
+// Error returns the problem in the form file:line: key: text.
 func (p *FileError) Error() string {
 	var b strings.Builder
 	b.WriteString(p.File)
@@ -38,11 +38,11 @@ func (p *FileError) Error() string {
 	return b.String()
 }
 
-// FileErrors are all that is wrong with a file, in the order of its lines; what has
-// no line comes last.
+// FileErrors are all problems of a file, in the order of its lines; those without a line
+// are last.
 type FileErrors []*FileError
 
-// Error has a line for each.
+// Error returns one line for each problem.
 func (p FileErrors) Error() string {
 	lines := make([]string, len(p))
 	for i, problem := range p {
@@ -74,17 +74,17 @@ func (p FileErrors) sort() {
 	})
 }
 
-// settings finds all [event.SettingError]s of an error's tree, and what is left
-// beside them.
+// settings returns all [event.SettingError]s in the tree of an error, and the other
+// errors.
 func settings(err error) (keys []*event.SettingError, rest []error) {
 	if err == nil {
 		return nil, nil
 	}
-	if k, ok := err.(*event.SettingError); ok { //nolint:errorlint // the tree is walked here
+	if k, ok := err.(*event.SettingError); ok { //nolint:errorlint // this code walks the tree
 		return []*event.SettingError{k}, nil
 	}
 	var inside []error
-	switch e := err.(type) { //nolint:errorlint // the tree is walked here
+	switch e := err.(type) { //nolint:errorlint // this code walks the tree
 	case interface{ Unwrap() []error }:
 		inside = e.Unwrap()
 	case interface{ Unwrap() error }:

@@ -14,7 +14,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// textual reports whether a message is written as one value.
+// textual reports whether a message is written as a single value.
 func textual(m protoreflect.MessageDescriptor) bool {
 	switch m.FullName() {
 	case "google.protobuf.Duration", "google.protobuf.Timestamp":
@@ -23,7 +23,7 @@ func textual(m protoreflect.MessageDescriptor) bool {
 	return wrapped(m) != nil
 }
 
-// wrapped is the field of a wrapper message, nil for any other.
+// wrapped returns the field of a wrapper message, or nil for other messages.
 func wrapped(m protoreflect.MessageDescriptor) protoreflect.FieldDescriptor {
 	if m.ParentFile().Path() == "google/protobuf/wrappers.proto" {
 		return m.Fields().ByName("value")
@@ -31,7 +31,7 @@ func wrapped(m protoreflect.MessageDescriptor) protoreflect.FieldDescriptor {
 	return nil
 }
 
-// wanted returns what a field takes, in words.
+// wanted describes the values that a field accepts.
 func wanted(f protoreflect.FieldDescriptor) string {
 	if m := f.Message(); m != nil {
 		switch m.FullName() {
@@ -65,7 +65,7 @@ func wanted(f protoreflect.FieldDescriptor) string {
 	return "a whole number"
 }
 
-// value is that of a text, for a field that is no section.
+// value parses the text of a field that is not a section.
 func value(text string, n *yaml.Node, f protoreflect.FieldDescriptor, empties func() protoreflect.Value) (v protoreflect.Value, problem string) {
 	if n.Tag == "!!binary" && f.Kind() == protoreflect.BytesKind {
 		b, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
@@ -101,8 +101,8 @@ func value(text string, n *yaml.Node, f protoreflect.FieldDescriptor, empties fu
 	return v, ""
 }
 
-// like sets the fields of a new message, which may be of another Go type, to
-// those of another of its kind.
+// like copies the fields of a message to a new message of the same protobuf type, which
+// may have another Go type.
 func like(v protoreflect.Value, from protoreflect.Message) protoreflect.Value {
 	from.Range(func(f protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		v.Message().Set(v.Message().Descriptor().Fields().ByName(f.Name()), value)
@@ -111,7 +111,7 @@ func like(v protoreflect.Value, from protoreflect.Message) protoreflect.Value {
 	return v
 }
 
-// scalar is the value of a text in a field that holds no message.
+// scalar parses the text of a field that is not a message.
 func scalar(text string, f protoreflect.FieldDescriptor) (v protoreflect.Value, problem string) {
 	var err error
 	switch f.Kind() {

@@ -23,9 +23,9 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// TestFirstEvent starts services with client ids that no broker knows. The event
-// that the first HTTP request publishes is handled: BeforeStart subscribes before
-// HTTP answers. reports.md A8; FIRST_EVENTS=100 runs it 100 times.
+// TestFirstEvent starts services with client ids that are new to the broker. The event
+// that the first HTTP request publishes must be handled, because BeforeStart subscribes
+// before HTTP serves. reports.md A8; FIRST_EVENTS=100 runs it 100 times.
 func TestFirstEvent(t *testing.T) {
 	t.Parallel()
 	rounds := 12
@@ -88,7 +88,7 @@ func firstEvent(t *testing.T, c *v1.Settings, topic string) {
 	go func() { ended <- app.Run() }()
 	client := &http.Client{Timeout: time.Minute}
 	defer client.CloseIdleConnections()
-	answer, err := client.Get("http://" + lis.Addr().String()) // answered once HTTP serves
+	answer, err := client.Get("http://" + lis.Addr().String()) // returns once HTTP serves
 	if err != nil || answer.StatusCode != http.StatusOK {
 		t.Fatalf("%v, %v", answer, err)
 	}

@@ -2,10 +2,10 @@
 //
 //	panic(wire.Build(provider.Set, provider.NoDatabase, biz.ProviderSet, …, newApp))
 //
-// wants the *v1.Settings of the service's configuration and a log.Logger, and
-// provides the stores, the broker of the data layer, the [event.ClientConn] that
-// generated publishers take, and the server for kratos.Server. A service with a
-// database provides its *sql.DB in the place of NoDatabase.
+// The injector needs the *v1.Settings of the service's configuration and a log.Logger.
+// Set provides the stores, the broker of the data layer, the [event.ClientConn] that
+// generated publishers take, and the server for kratos.Server. A service with a database
+// provides its *sql.DB instead of NoDatabase.
 package provider
 
 import (
@@ -23,15 +23,15 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// Set provides everything that configuration decides: the broker as itself and as
-// kratos-transport's broker.Broker. It must not be changed.
+// Set provides everything that the configuration decides: the broker, also as
+// kratos-transport's broker.Broker, the stores, the connection and the server. It must
+// not be changed.
 var Set = wire.NewSet(Stores, Broker, wire.Bind(new(broker.Broker), new(*mqttbroker.Broker)), ClientConn, Server) //nolint:gochecknoglobals // as wire wants it
 
-// NoDatabase provides no database: the driver "sql" is an error then.
+// NoDatabase returns nil. Without a database the driver "sql" is an error.
 func NoDatabase() *sql.DB { return nil }
 
-// Stores opens the stores that the configuration names. The returned function
-// closes them.
+// Stores opens the configured stores. The returned function closes them.
 func Stores(c *v1.Settings, db *sql.DB, logger log.Logger) (*stores.Stores, func(), error) {
 	helper := log.NewHelper(logger)
 	return stores.Open(context.Background(), c, stores.Options{
@@ -42,16 +42,15 @@ func Stores(c *v1.Settings, db *sql.DB, logger log.Logger) (*stores.Stores, func
 	})
 }
 
-// Broker is the data layer. The returned function disconnects it.
+// Broker returns the broker of the data layer. The returned function disconnects it.
 func Broker(c *v1.Settings, s *stores.Stores, logger log.Logger) (*mqttbroker.Broker, func(), error) {
 	return mqttbroker.Open(c, s, logger)
 }
 
-// ClientConn is what generated publishers take.
+// ClientConn returns the connection that generated publishers take.
 func ClientConn(b broker.Broker) event.ClientConn { return mqttbroker.NewClientConn(b) }
 
-// Server is the server layer. Services register with it, and kratos.Server
-// starts it.
+// Server returns the server. Services register with it, and kratos.Server starts it.
 func Server(c *v1.Settings, s *stores.Stores, logger log.Logger) *mqttserver.Server {
 	return mqttserver.Open(c, s, logger)
 }

@@ -19,8 +19,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// TestConfigurationOnly has an outbox, a window and dead letters without a line
-// of code for them, over a restart.
+// TestConfigurationOnly uses an outbox, a dedup window and dead letters across a restart,
+// all from the configuration alone.
 func TestConfigurationOnly(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.Mosquitto(t)
@@ -68,7 +68,7 @@ func configured(t *testing.T, c *v1.Settings, text string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = srv.Stop(context.WithoutCancel(ctx)) }()
-	for range 2 { // the same id: handled once
+	for range 2 { // with the same id: handled once
 		if err := b.Publish(ctx, "good", &broker.Message{ID: text, Body: wrapperspb.String(text)}); err != nil {
 			t.Fatal(err)
 		}

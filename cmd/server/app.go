@@ -25,12 +25,12 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// stopTimeout bounds the stop of the servers together. The publisher disconnects
-// after it, within 10 s, so that both fit into the usual grace of 30 s.
+// stopTimeout bounds the stop of all servers together. Afterwards the publisher
+// disconnects within 10 s, so that both fit into the usual grace period of 30 s.
 const stopTimeout = 20 * time.Second
 
-// newApp makes one Kratos app of the servers that are there, which writes a
-// banner to out when they run and stops when ctx ends.
+// newApp returns a Kratos app with the configured servers. It writes a banner to out
+// when they run, and stops when ctx ends.
 func newApp(
 	ctx context.Context, c *conf.Bootstrap, name server.ServiceName, logger log.Logger, out io.Writer,
 	registrar registry.Registrar, hs *http.Server, gs *grpc.Server, ms *mqttserver.Server,
@@ -53,9 +53,9 @@ func newApp(
 		kratos.Logger(logger),
 		kratos.Registrar(registrar),
 		kratos.StopTimeout(stopTimeout),
-		kratos.Signal(syscall.SIGQUIT), // run caught the others, before Kratos would
+		kratos.Signal(syscall.SIGQUIT), // run handles the others
 		kratos.Server(servers(hs, gs, ms, embedded, connection, publisher, logger)...),
-		// Only now, because Kratos cannot stop what it has not started.
+		// Only after the start, because Kratos cannot stop what it has not started.
 		kratos.AfterStart(func(context.Context) error {
 			unwatch = context.AfterFunc(ctx, stop)
 			_, err := io.WriteString(out, banner(c, hs, gs, ms, embedded, connection))
@@ -69,7 +69,7 @@ func newApp(
 	return app
 }
 
-// subscriptions are those of this process; nil when another one subscribes.
+// subscriptions returns those of this process, or nil if another process subscribes.
 func subscriptions(ms *mqttserver.Server) event.Subscriptions {
 	if ms == nil {
 		return nil
@@ -77,9 +77,9 @@ func subscriptions(ms *mqttserver.Server) event.Subscriptions {
 	return ms
 }
 
-// servers lists the servers that are there. Reports are taken in until HTTP and
-// gRPC have stopped, then leave the outbox and the in-process broker, and are
-// handled until after that.
+// servers returns the configured servers. Reports are accepted until HTTP and gRPC have
+// stopped; then the outbox and the in-process broker are drained, and the subscriber
+// handles messages until that is done.
 func servers(
 	hs *http.Server, gs *grpc.Server, ms *mqttserver.Server,
 	embedded *server.Embedded, connection *kratosmqttv1.Connection, publisher *data.Broker, logger log.Logger,
@@ -97,7 +97,7 @@ func servers(
 	return server.StopInOrder(first, server.Drain{
 		Run: func(ctx context.Context) {
 			within(ctx, 50, publisher.Flush)
-			// What is left there is lost, and what runs then needs a moment only.
+			// The largest part of the time, because the in-process broker loses what remains in it.
 			within(ctx, 85, func(ctx context.Context) { embedded.Drain(ctx, connection.ClientId) })
 		},
 		Backlogs: backlogs(ms, embedded, connection, publisher),
@@ -105,7 +105,7 @@ func servers(
 	}, ms)
 }
 
-// backlogs are the places where reports may be left.
+// backlogs returns the places where messages may remain.
 func backlogs(ms *mqttserver.Server, embedded *server.Embedded, connection *kratosmqttv1.Connection, publisher *data.Broker) []server.Backlog {
 	outbox := server.Backlog{Place: "in the outbox", Fate: "they are sent after the next start", Count: publisher.Waiting}
 	if broker := embedded.Backlog(connection.ClientId); broker != nil {
@@ -117,14 +117,14 @@ func backlogs(ms *mqttserver.Server, embedded *server.Embedded, connection *krat
 	}}
 }
 
-// unhandled is how many messages the subscriber has and has not handled.
+// unhandled returns how many messages the subscriber has received and not yet handled.
 func unhandled(ms *mqttserver.Server) int {
 	h := ms.Health()
 	return h.Queued + h.Running
 }
 
-// within calls f with so many percent of the time that is left; the rest is for what
-// comes after it.
+// within calls f with the given percentage of the remaining time; the rest is left for
+// what follows.
 func within(ctx context.Context, percent int, f func(context.Context)) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -134,7 +134,7 @@ func within(ctx context.Context, percent int, f func(context.Context)) {
 	f(ctx)
 }
 
-// instanceID tells the processes of the service apart.
+// instanceID returns an id that distinguishes processes of the service.
 func instanceID() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -143,7 +143,7 @@ func instanceID() string {
 	return fmt.Sprintf("%s-%d", host, os.Getpid())
 }
 
-// newLimits are the limits that readings of devices are watched for.
+// newLimits returns the configured limits of devices.
 func newLimits(c *conf.Device) biz.Limits {
 	if c == nil {
 		return biz.Limits{}

@@ -27,14 +27,15 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/server"
 )
 
-// The tests run one after another: Kratos makes the logger of each app the
-// global one.
+// The tests are not parallel, because Kratos makes the logger of each app the global
+// one.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is for whatever takes milliseconds on an idle machine.
+// patience bounds the wait for things that take milliseconds on an idle machine.
 const patience = 30 * time.Second
 
-// allInOne is the whole service on free ports, over one database file.
+// allInOne is the configuration of the whole service on free ports, with one database
+// file.
 func allInOne(source string) *conf.Bootstrap {
 	return &conf.Bootstrap{
 		Server: &conf.Server{
@@ -49,11 +50,11 @@ func allInOne(source string) *conf.Bootstrap {
 	}
 }
 
-// running is a service in this process.
+// running is a service that runs in this process.
 type running struct {
 	app    *kratos.App
 	client *http.Client
-	stop   func() // and wait
+	stop   func() // and waits
 	url    string // of HTTP
 	broker string // of MQTT
 }
@@ -96,7 +97,7 @@ func startWith(t *testing.T, c *conf.Bootstrap, logger log.Logger) *running {
 	return r
 }
 
-// writes hands on what is written, as long as somebody takes it.
+// writes forwards what is written, while there is a reader.
 type writes chan string
 
 func (w writes) Write(p []byte) (int, error) {
@@ -104,7 +105,7 @@ func (w writes) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// find returns the first address with a scheme.
+// find returns the first address with the given scheme.
 func find(t *testing.T, text, scheme string) string {
 	t.Helper()
 	address := regexp.MustCompile(scheme + `://127\.0\.0\.1:\d+`).FindString(text)
@@ -129,7 +130,7 @@ func eventually(t *testing.T, met func() bool) {
 	}
 }
 
-// post hands in report number n and answers whether it was accepted.
+// post posts report number n and reports whether it was accepted.
 func (r *running) post(t *testing.T, n int) bool {
 	t.Helper()
 	body := fmt.Sprintf(`{"report_type":"event","app_id":"a","app_key":"k","event_name":"e","content":"{\"n\":%d}"}`, n)
@@ -142,7 +143,7 @@ func (r *running) post(t *testing.T, n int) bool {
 	return res.StatusCode == http.StatusOK
 }
 
-// list answers the entries of a list.
+// list returns the entries of a list.
 func (r *running) list(t *testing.T, path, member string) []map[string]any {
 	t.Helper()
 	res, err := r.client.Get(r.url + path)
@@ -172,8 +173,8 @@ func TestReportBecomesARow(t *testing.T) {
 	}
 }
 
-// What is accepted before a stop is a row after it, although the broker that
-// carries it ends with the process.
+// Reports that are accepted before a stop are stored after it, although the in-process
+// broker ends with the process.
 func TestStopLosesNothing(t *testing.T) {
 	source := filepath.Join(t.TempDir(), "test.db")
 	r := start(t, allInOne(source))
@@ -218,7 +219,7 @@ func TestStopLosesNothing(t *testing.T) {
 	}
 }
 
-// all follows the pages of the reports to their end.
+// all reads all pages of the reports.
 func all(t *testing.T, r *running) []map[string]any {
 	t.Helper()
 	var entries []map[string]any
@@ -256,11 +257,11 @@ func TestTelemetryRaisesAnAlert(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.post(t, 0) // waits until the service is subscribed
+	r.post(t, 0) // returns once the service is subscribed
 	for _, reading := range []string{
 		`{"temperature":20,"humidity":40,"timestamp":1778068800,"event_id":"r1"}`,
 		`{"temperature":61.5,"timestamp":"2026-05-06T12:00:01Z","door":"open"}`,
-		`{"temperature":61.5,"timestamp":"2026-05-06T12:00:01Z","door":"open"}`, // delivered again
+		`{"temperature":61.5,"timestamp":"2026-05-06T12:00:01Z","door":"open"}`, // a redelivery
 	} {
 		if err := wait(device.Publish("devices/d1/data", 1, false, reading)); err != nil {
 			t.Fatal(err)
@@ -283,8 +284,8 @@ func TestTelemetryRaisesAnAlert(t *testing.T) {
 	}
 }
 
-// A device says that it is there, is told something, and is known afterwards: on
-// the in-process broker, which is spoken to in MQTT 5.
+// A device on the in-process broker, which speaks MQTT 5, sends a heartbeat, receives a
+// command, and its state is known.
 func TestDeviceIsSeenAndTold(t *testing.T) {
 	r := start(t, allInOne(filepath.Join(t.TempDir(), "test.db")))
 	device := paho.NewClient(paho.NewClientOptions().AddBroker(r.broker).SetClientID("device").SetAutoReconnect(false))
@@ -297,7 +298,7 @@ func TestDeviceIsSeenAndTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.post(t, 0) // waits until the service is subscribed
+	r.post(t, 0) // returns once the service is subscribed
 	if state := r.object(t, http.MethodGet, "/v1/devices/d1/state", ""); state["online"] != false {
 		t.Errorf("never seen: %v", state)
 	}
@@ -322,7 +323,7 @@ func TestDeviceIsSeenAndTold(t *testing.T) {
 	}
 }
 
-// object answers one message.
+// object returns the decoded answer to one request.
 func (r *running) object(t *testing.T, method, path, body string) map[string]any {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, r.url+path, strings.NewReader(body))
@@ -369,7 +370,7 @@ func receive(t *testing.T, payloads <-chan []byte) map[string]any {
 
 func TestStopRightAfterTheStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel() // as a signal does that comes before anything is up
+	cancel() // like a signal that arrives before anything has started
 	app, cleanup, err := wireApp(ctx, withoutDatabase(), server.ServiceName("test"), quiet(), io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -380,7 +381,7 @@ func TestStopRightAfterTheStart(t *testing.T) {
 	}
 }
 
-// withoutDatabase is a collector, whose start does not depend on time.
+// withoutDatabase is the configuration of a collector, which starts without migrations.
 func withoutDatabase() *conf.Bootstrap {
 	c := allInOne("")
 	c.Data, c.Server.Mqtt = nil, nil
@@ -397,7 +398,7 @@ func TestAppDescribesItself(t *testing.T) {
 	}
 }
 
-// Without a broker a report is refused, and in time to be heard.
+// Without a broker a report is refused, before its client gives up.
 func TestBrokerDown(t *testing.T) {
 	c := withoutDatabase()
 	c.Server.Embedded = nil
@@ -426,7 +427,7 @@ func (r *running) refused(t *testing.T) (code int, reason string) {
 	return res.StatusCode, answer.Reason
 }
 
-// closedPort is a port that nobody listens on.
+// closedPort returns an address that nothing listens on.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")

@@ -16,9 +16,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// reports.md A11: while the saver does not keep up, what is accepted and not saved
-// has a bound in bytes, over which HTTP says when to try again. Nothing that was
-// accepted is lost, and once the saver is back reports are taken again.
+// reports.md A11: while the saver does not keep up, accepted but unsaved messages are
+// bounded in bytes; over the bound, HTTP refuses reports with Retry-After. Nothing that
+// was accepted is lost, and reports are accepted again once the saver has caught up.
 func TestSlowSaverIsFeltAtTheDoor(t *testing.T) {
 	const bound, content = 64 << 10, 1 << 10
 	for driver, want := range map[string]struct {
@@ -54,7 +54,7 @@ func TestSlowSaverIsFeltAtTheDoor(t *testing.T) {
 	}
 }
 
-// lines keeps what is logged.
+// lines records log lines.
 type lines struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -72,8 +72,8 @@ func (l *lines) have(text string) bool {
 	return strings.Contains(l.text.String(), text)
 }
 
-// reports.md A10: a stop with a backlog says what it does, waits for it, and what it
-// says in the end is true.
+// reports.md A10: a stop with a backlog logs what it waits for, waits, and logs the true
+// result.
 func TestStopSaysWhatIsLeft(t *testing.T) {
 	source, out := filepath.Join(t.TempDir(), "test.db"), new(lines)
 	r := startWith(t, allInOne(source), log.NewStdLogger(out))
@@ -93,12 +93,12 @@ func TestStopSaysWhatIsLeft(t *testing.T) {
 		r.stop()
 	}()
 	eventually(t, func() bool {
-		return out.have("what was accepted is handled first: 30 messages at the in-process broker")
+		return out.have("accepted messages are handled first: 30 messages at the in-process broker")
 	})
-	eventually(t, func() bool { return out.have("stopping for 1s: still to handle: 30 messages at the in-process broker") })
+	eventually(t, func() bool { return out.have("stopping for 1s: remaining: 30 messages at the in-process broker") })
 	release()
 	<-stopped
-	if !out.have("stopping: all that was accepted is handled") {
+	if !out.have("stopping: all accepted messages were handled") {
 		t.Error("the end is not told")
 	}
 	again := start(t, allInOne(source))
@@ -107,7 +107,7 @@ func TestStopSaysWhatIsLeft(t *testing.T) {
 	}
 }
 
-// lock keeps others from writing to a database until the returned function is called.
+// lock prevents writes to a database until the returned function is called.
 func lock(t *testing.T, source string) (release func()) {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+source+"?_txlock=immediate&_pragma=busy_timeout(5000)")
@@ -122,13 +122,13 @@ func lock(t *testing.T, source string) (release func()) {
 	return func() { _ = tx.Rollback() }
 }
 
-// answer is what a refused report got.
+// answer is the answer to a refused report.
 type answer struct {
 	code             int
 	retryAfter, text string
 }
 
-// fill posts reports until one is refused, at most so many.
+// fill posts reports until one is refused, but at most so many.
 func (r *running) fill(t *testing.T, size, most int, accepted *int) answer {
 	t.Helper()
 	body := fmt.Sprintf(`{"report_type":"event","app_id":"a","app_key":"k","event_name":"e","content":"\"%s\""}`, strings.Repeat("x", size-2))

@@ -14,10 +14,10 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// sampleReport is a report that is accepted.
+// sampleReport is a valid report.
 const sampleReport = `{"report_type":"event","app_id":"demo","app_key":"demo","event_name":"hello","content":"{\"from\":\"curl\"}"}`
 
-// banner tells a person where everything is and what to try first. It names no
+// banner describes the addresses of the service and what to try first. It shows no
 // credentials.
 func banner(c *conf.Bootstrap, hs *http.Server, gs *grpc.Server, ms *mqttserver.Server, embedded *server.Embedded, connection *kratosmqttv1.Connection) string {
 	var b strings.Builder
@@ -55,11 +55,11 @@ func endpoint(srv server.Server) string {
 
 func brokers(connection *kratosmqttv1.Connection, embedded *server.Embedded) string {
 	if embedded != nil {
-		kept := "keeps nothing over a restart"
+		kept := "keeps nothing across restarts"
 		if embedded.Path() != "" {
 			kept = "keeps sessions in " + embedded.Path()
 		}
-		return embedded.URL() + " (in-process broker, for development only: it trusts everybody on this machine, and " + kept + ")"
+		return embedded.URL() + " (in-process broker, for development only: it accepts every client on this machine and " + kept + ")"
 	}
 	var addresses []string
 	for _, address := range connection.Addresses {
@@ -68,7 +68,7 @@ func brokers(connection *kratosmqttv1.Connection, embedded *server.Embedded) str
 	return strings.Join(addresses, ", ")
 }
 
-// withoutUser leaves scheme and host of an address, which may have no scheme.
+// withoutUser returns the scheme and host of an address; the scheme is optional.
 func withoutUser(address string) string {
 	if u, err := url.Parse(address); err == nil && u.Host != "" {
 		return u.Scheme + "://" + u.Host

@@ -12,7 +12,7 @@ import (
 	"github.com/go-kratos/kratos/v2/log"
 )
 
-// logged is what a log is written to. Safe for concurrent use.
+// logged is the destination of a log. Safe for concurrent use.
 type logged struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -30,8 +30,8 @@ func (l *logged) String() string {
 	return l.b.String()
 }
 
-// A report that has itself logged writes one line, and one that forges a line or
-// moves a terminal's cursor does not: the log of the service is as its main makes it.
+// A report in debug mode writes one log line. A report cannot forge log lines or move
+// the cursor of a terminal. The log is created as in main.
 func TestReportsForgeNoLines(t *testing.T) {
 	out := new(logged)
 	before := log.GetLogger()

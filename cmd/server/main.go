@@ -1,6 +1,6 @@
-// Command server is the reference service: it collects reports over HTTP and
-// gRPC, carries them through MQTT and saves them to a database. Which of these
-// a process does follows from its configuration.
+// Command server is the reference service: it collects reports over HTTP and gRPC,
+// transports them over MQTT and saves them to a database. The configuration decides
+// which of these a process does.
 package main
 
 import (
@@ -32,15 +32,15 @@ var (
 	Version = "dev"
 )
 
-// collectAt is how much of the live heap, in percent, is allocated between two
-// collections. At full rate a few MiB are alive and a hundred are allocated a second:
-// with Go's default of 100 an eighth of the CPU collects. GOGC in the environment
-// counts over it.
+// collectAt is the garbage collection target: how much of the live heap, in percent, is
+// allocated between two collections. At full rate a few MiB are alive and a hundred are
+// allocated per second: with Go's default of 100 an eighth of the CPU time is spent on
+// collections. The environment variable GOGC overrides it.
 const collectAt = 400
 
-// collectFrom is the memory, in bytes, from which on it is collected more often than
-// that: what strangers can have this process hold at a time is less. GOMEMLIMIT in the
-// environment counts over it.
+// collectFrom is the memory limit, in bytes, above which collections are more frequent.
+// The bounds on requests and messages keep the process below it. The environment
+// variable GOMEMLIMIT overrides it.
 const collectFrom = 512 << 20
 
 func main() {
@@ -50,10 +50,10 @@ func main() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(collectFrom)
 	}
-	path := flag.String("conf", conf.DefaultPath, "configuration `file`, or folder with a config.yaml")
+	path := flag.String("conf", conf.DefaultPath, "configuration `file`, or a folder that contains config.yaml")
 	flag.Parse()
 	if *path == conf.DefaultPath {
-		*path = "" // wherever it is found
+		*path = "" // conf.Locate searches for it
 	}
 	if err := run(*path); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", Name, err)
@@ -61,10 +61,10 @@ func main() {
 	}
 }
 
-// run serves until SIGINT or SIGTERM, which are a success. A second signal ends
-// the process at once.
+// run serves until SIGINT or SIGTERM, and then returns nil. A second signal ends the
+// process at once.
 func run(path string) error {
-	// From here on a signal stops the service in order, whenever it comes.
+	// From here on, a signal stops the service gracefully.
 	ctx, release := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer release()
 	context.AfterFunc(ctx, release)
@@ -81,21 +81,21 @@ func run(path string) error {
 	}
 	app, cleanup, err := wireApp(ctx, c, server.ServiceName(Name), logger, os.Stdout)
 	switch {
-	case ctx.Err() != nil && err != nil: // interrupted, which is no failure
+	case ctx.Err() != nil && err != nil: // interrupted, not failed
 		return nil
 	case err != nil:
 		return err
 	}
 	defer cleanup()
-	// A stop before the gRPC server began to serve is no failure.
+	// A stop before the gRPC server began to serve is not a failure.
 	if err := app.Run(); !errors.Is(err, ggrpc.ErrServerStopped) {
 		return err
 	}
 	return nil
 }
 
-// checkMQTT reports what the library would refuse. Without an address the in-process
-// broker has one.
+// checkMQTT reports the MQTT settings that the library would refuse. A missing address
+// is allowed if the in-process broker supplies one.
 func checkMQTT(c *conf.Bootstrap) error {
 	s := c.Settings()
 	if s.Connection == nil {
@@ -108,7 +108,7 @@ func checkMQTT(c *conf.Bootstrap) error {
 	return mqttbroker.Check(s, c.GetData().GetDatabase() != nil)
 }
 
-// newLogger writes lines that nobody whose text is in them can forge.
+// newLogger returns a logger whose lines cannot be forged by the text of messages.
 func newLogger(to io.Writer) log.Logger {
 	return log.With(log.NewFilter(mqttbroker.SafeLogger(log.NewStdLogger(to)), log.FilterLevel(log.LevelInfo)),
 		"ts", log.DefaultTimestamp,

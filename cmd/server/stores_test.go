@@ -18,8 +18,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// letterKeepers are the places of dead letters, with the way to read the topics
-// of those that are there, past the service.
+// letterKeepers returns the kinds of dead-letter stores, each with a function that reads
+// the topics of the stored dead letters without the service.
 func letterKeepers(t *testing.T, source, file string) map[string]func(r *running) []string {
 	t.Helper()
 	return map[string]func(*running) []string{
@@ -36,7 +36,7 @@ func letterKeepers(t *testing.T, source, file string) map[string]func(r *running
 			return []string{topic}
 		},
 		conf.DriverFile: func(r *running) []string {
-			r.stop() // it has the file
+			r.stop() // it holds the file open
 			store, err := deadletterfile.Open(file, deadletterfile.Options{})
 			if err != nil {
 				t.Fatal(err)
@@ -57,7 +57,7 @@ func letterKeepers(t *testing.T, source, file string) map[string]func(r *running
 			}
 			select {
 			case retained := <-found:
-				if retained { // else it was published after the subscription
+				if retained { // otherwise it was published after the subscription
 					return []string{"reports/event"}
 				}
 			case <-time.After(100 * time.Millisecond):
@@ -67,8 +67,8 @@ func letterKeepers(t *testing.T, source, file string) map[string]func(r *running
 	}
 }
 
-// What no handler can handle is where an operator finds it, wherever that is
-// configured to be, and acknowledged.
+// A message that no handler can handle is acknowledged and stored in the configured
+// dead-letter store.
 func TestDeadLetters(t *testing.T) {
 	for driver := range letterKeepers(t, "", "") {
 		t.Run(driver, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestDeadLetters(t *testing.T) {
 			c := allInOne(source)
 			c.Mqtt.DeadLetters = &kratosmqttv1.DeadLetters{Driver: driver, Path: file}
 			r := start(t, c)
-			r.post(t, 0) // waits until the service is subscribed
+			r.post(t, 0) // returns once the service is subscribed
 			device := connectDevice(t, r.broker, "device")
 			if err := wait(device.Publish("reports/event", 1, false, "\xff no protobuf")); err != nil {
 				t.Fatal(err)
@@ -110,8 +110,8 @@ func connectDevice(t *testing.T, broker, id string) paho.Client {
 	return c
 }
 
-// With an outbox reports are accepted while the broker is down, up to its bound,
-// and wait there.
+// With an outbox, reports are accepted while the broker is down, up to the bound of the
+// outbox, and wait there.
 func TestOutboxWithoutBroker(t *testing.T) {
 	for _, driver := range []string{conf.DriverFile, conf.DriverMemory} {
 		t.Run(driver, func(t *testing.T) {
@@ -138,8 +138,8 @@ func TestOutboxWithoutBroker(t *testing.T) {
 	}
 }
 
-// Every kind of outbox carries a report to its row, and what a stop finds in it
-// is a row before the service has ended.
+// Every kind of outbox delivers reports to the database, and those that are in it when
+// the service stops are stored before the service has ended.
 func TestEveryOutbox(t *testing.T) {
 	for _, driver := range []string{conf.DriverFile, conf.DriverSQL, conf.DriverMemory, conf.DriverNone} {
 		t.Run(driver, func(t *testing.T) {

@@ -17,9 +17,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/service"
 )
 
-// wireApp assembles the app, which stops when the context ends and tells the
-// writer that it has started. The returned function closes what was opened, in
-// the reverse order.
+// wireApp assembles the app. The app stops when the context ends, and writes its banner
+// to the writer when it has started. The returned function closes everything that was
+// opened, in reverse order.
 func wireApp(context.Context, *conf.Bootstrap, server.ServiceName, log.Logger, io.Writer) (*kratos.App, func(), error) {
 	panic(wire.Build(
 		wire.FieldsOf(new(*conf.Bootstrap), "Server", "Data", "Mqtt", "Device"),

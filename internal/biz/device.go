@@ -11,23 +11,23 @@ import (
 	"github.com/google/uuid"
 )
 
-// AlertTemperature is the kind of alert about a temperature above its limit.
+// AlertTemperature is the kind of alert for a temperature above its limit.
 const AlertTemperature = "temperature"
 
 // Telemetry is one reading of a device.
 type Telemetry struct {
 	DeviceID string
-	// EventID is unique within the device; empty until derived.
+	// EventID is unique within the device; empty until Record derives it.
 	EventID     string
 	Temperature *float64
 	Humidity    *float64
 	MeasuredAt  time.Time
-	// Sensors are further readings, values as encoding/json decodes them, of which
-	// [ReadableSensors] is true.
+	// Sensors are further readings, as decoded by encoding/json. [ReadableSensors]
+	// reports true for them.
 	Sensors map[string]any
 }
 
-// Alert says that a reading passed a limit.
+// Alert reports that a reading exceeded a limit.
 type Alert struct {
 	EventID    string
 	DeviceID   string
@@ -37,40 +37,39 @@ type Alert struct {
 	MeasuredAt time.Time
 }
 
-// DevicePublisher sends alerts and commands out. Its methods return nil only once
-// the message is accepted, and may be called at the same time.
+// DevicePublisher publishes alerts and commands. Its methods return nil only once
+// the message is accepted. They are safe for concurrent use.
 type DevicePublisher interface {
 	PublishAlert(context.Context, Alert) error
 	PublishCommand(context.Context, Command) error
 }
 
-// DeviceRepo keeps telemetry and alerts. Saving an identity that is already
-// there changes nothing and is no error. Lists are newest first and end with
-// the cursor of the next page, 0 on the last. Methods may be called at the same
-// time.
+// DeviceRepo stores telemetry and alerts. Saving an id that is already stored
+// changes nothing and is not an error. Lists are newest first and return the
+// cursor of the next page, 0 on the last one. Methods are safe for concurrent use.
 type DeviceRepo interface {
 	SaveTelemetry(context.Context, Telemetry) error
 	SaveAlert(context.Context, Alert) error
-	// SaveHeartbeat keeps the last one of a device. LastHeartbeat is the zero time
-	// without one.
+	// SaveHeartbeat replaces the last heartbeat of a device. LastHeartbeat returns
+	// the zero time if there is none.
 	SaveHeartbeat(ctx context.Context, deviceID string, at time.Time) error
 	LastHeartbeat(ctx context.Context, deviceID string) (time.Time, error)
 	ListTelemetry(ctx context.Context, deviceID string, page Page) ([]Telemetry, int64, error)
 	ListAlerts(context.Context, Page) ([]Alert, int64, error)
 }
 
-// Limits are what readings are watched for.
+// Limits are the limits that readings and heartbeats are checked against.
 type Limits struct {
-	// Temperature in degrees Celsius; a reading above it raises an alert. Nil:
-	// none.
+	// Temperature in degrees Celsius; a reading above it raises an alert. Nil means
+	// no limit.
 	Temperature *float64
-	// Silence is how long after its last heartbeat a device counts as online.
+	// Silence is how long a device counts as online after its last heartbeat.
 	// Default 90 s.
 	Silence time.Duration
 }
 
-// DeviceUsecase saves and lists telemetry, raises alerts, knows which devices are
-// there and sends them commands. Safe for concurrent use.
+// DeviceUsecase saves and lists telemetry, raises alerts, reports which devices
+// are online, and sends commands. Safe for concurrent use.
 type DeviceUsecase struct {
 	tx        Transaction
 	repo      DeviceRepo
@@ -80,8 +79,8 @@ type DeviceUsecase struct {
 	now       func() time.Time
 }
 
-// NewDeviceUsecase returns the use case over a repository, its transactions and a
-// publisher.
+// NewDeviceUsecase returns a use case for the given repository, its transactions
+// and a publisher.
 func NewDeviceUsecase(tx Transaction, repo DeviceRepo, publisher DevicePublisher, limits Limits) *DeviceUsecase {
 	if limits.Silence == 0 {
 		limits.Silence = defaultSilence
@@ -89,11 +88,11 @@ func NewDeviceUsecase(tx Transaction, repo DeviceRepo, publisher DevicePublisher
 	return &DeviceUsecase{tx: tx, repo: repo, publisher: publisher, limits: limits, newID: uuid.NewV7, now: time.Now}
 }
 
-// Record stores a reading once, however often it is delivered, and stores and
-// publishes the alert it raises, in one transaction. A redelivery publishes the
-// alert again, under the same event id: without an outbox in the same database
-// the first delivery may have ended before that. An unusable reading is a Kratos
-// 400.
+// Record stores a reading once, however often it is delivered. In the same
+// transaction it stores and publishes the alert that the reading raises. A
+// redelivery publishes the alert again under the same event id, because without an
+// outbox in the same database the first delivery may have stored the reading
+// without publishing its alert. An invalid reading is a Kratos 400.
 func (u *DeviceUsecase) Record(ctx context.Context, t Telemetry) error {
 	if err := t.validate(); err != nil {
 		return err
@@ -120,13 +119,13 @@ func (u *DeviceUsecase) Record(ctx context.Context, t Telemetry) error {
 	})
 }
 
-// ListTelemetry returns a page of a device's readings and the cursor of the
-// next.
+// ListTelemetry returns a page of a device's readings and the cursor of the next
+// page.
 func (u *DeviceUsecase) ListTelemetry(ctx context.Context, deviceID string, page Page) ([]Telemetry, int64, error) {
 	return u.repo.ListTelemetry(ctx, deviceID, page)
 }
 
-// ListAlerts returns a page of alerts and the cursor of the next.
+// ListAlerts returns a page of alerts and the cursor of the next page.
 func (u *DeviceUsecase) ListAlerts(ctx context.Context, page Page) ([]Alert, int64, error) {
 	return u.repo.ListAlerts(ctx, page)
 }
@@ -166,12 +165,12 @@ func (t Telemetry) validate() error {
 	return v.err()
 }
 
-// maxNested is how deep readings may be nested. In protobuf each level is up to three,
-// and libraries of other languages read no message of more than 100: one reading would
-// keep their callers from the whole list.
+// maxNested is how deep readings may be nested. Each level takes up to three levels
+// of protobuf messages, and protobuf libraries of other languages reject more than
+// 100: one deeper reading would make the whole list unreadable for them.
 const maxNested = 30
 
-// ReadableSensors reports whether everybody can read them.
+// ReadableSensors reports whether protobuf libraries of all languages can read sensors.
 func ReadableSensors(sensors map[string]any) bool { return nestedWithin(sensors, maxNested+1) }
 
 func nestedWithin(value any, levels int) bool {
@@ -200,8 +199,8 @@ func (v violations) finite(field string, value *float64) {
 	}
 }
 
-// deriveID returns the identity of a reading without event id, which is the same
-// for each of its deliveries.
+// deriveID returns the id of a reading that has no event id. It is the same for
+// every delivery of the reading.
 func (t Telemetry) deriveID() (string, error) {
 	// encoding/json sorts map keys, so equal readings have equal bytes.
 	values, err := json.Marshal([]any{t.Temperature, t.Humidity, t.Sensors})
@@ -211,11 +210,11 @@ func (t Telemetry) deriveID() (string, error) {
 	return stableID("telemetry", t.DeviceID, t.MeasuredAt.UTC().Format(time.RFC3339Nano), string(values)), nil
 }
 
-// stableID is the same UUID (version 8, from SHA-256) for the same parts.
+// stableID returns a UUID (version 8, from SHA-256) that depends only on parts.
 func stableID(parts ...string) string {
 	var name []byte
 	for _, part := range parts {
-		// The length keeps ("a","bc") apart from ("ab","c").
+		// The length distinguishes ("a","bc") from ("ab","c").
 		name = fmt.Appendf(name, "%d:%s", len(part), part)
 	}
 	return uuid.NewHash(sha256.New(), uuid.Nil, name, 8).String()

@@ -9,17 +9,17 @@ import (
 
 // Command asks a device to do something.
 type Command struct {
-	// ID is given by Send.
+	// ID is assigned by Send.
 	ID       string
 	DeviceID string
 	Name     string
-	// Arguments depend on Name, values as encoding/json decodes them.
+	// Arguments depend on Name; values are as decoded by encoding/json.
 	Arguments map[string]any
 }
 
-// Send gives a command an identity and publishes it. It returns the identity once
-// the message is accepted, which does not say that the device has it. An unusable
-// command is a Kratos 400.
+// Send assigns an id to a command and publishes it. It returns the id once the
+// message is accepted, which does not mean that the device has received it. An
+// invalid command is a Kratos 400.
 func (u *DeviceUsecase) Send(ctx context.Context, c Command) (string, error) {
 	if err := c.validate(); err != nil {
 		return "", err

@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// defaultSilence lets a device that sends a heartbeat each half minute lose two.
+// defaultSilence allows a device that sends a heartbeat every 30 s to miss two.
 const defaultSilence = 90 * time.Second
 
-// DeviceState is what is known of a device.
+// DeviceState is what the service knows about a device.
 type DeviceState struct {
 	DeviceID string
-	// Online: the last heartbeat is not longer ago than Limits.Silence.
+	// Online reports whether the last heartbeat is at most Limits.Silence old.
 	Online bool
-	// LastSeen is when the last heartbeat arrived, zero without one.
+	// LastSeen is the time of the last heartbeat, or zero if there is none.
 	LastSeen time.Time
-	// LastTelemetry is the reading that arrived last, nil without one.
+	// LastTelemetry is the reading that arrived last, or nil if there is none.
 	LastTelemetry *Telemetry
 }
 
-// Beat notes that a device is there.
+// Beat records a heartbeat of a device.
 func (u *DeviceUsecase) Beat(ctx context.Context, deviceID string) error {
 	if err := validateDevice(deviceID); err != nil {
 		return err
@@ -27,8 +27,8 @@ func (u *DeviceUsecase) Beat(ctx context.Context, deviceID string) error {
 	return u.repo.SaveHeartbeat(ctx, deviceID, u.now())
 }
 
-// State is what is known of a device. One that was never heard of is not online
-// and has nothing else.
+// State returns the state of a device. An unknown device is offline and has no
+// times or readings.
 func (u *DeviceUsecase) State(ctx context.Context, deviceID string) (DeviceState, error) {
 	s := DeviceState{DeviceID: deviceID}
 	if err := validateDevice(deviceID); err != nil {

@@ -15,7 +15,7 @@ func TestState(t *testing.T) {
 	ctx := context.Background()
 	r := reading(asIs)
 	for name, test := range map[string]struct {
-		ago     time.Duration // of the heartbeat; 0 is none
+		ago     time.Duration // of the heartbeat; 0 means no heartbeat
 		silence time.Duration
 		online  bool
 	}{

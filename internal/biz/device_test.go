@@ -117,7 +117,7 @@ func TestRedeliveryHasTheSameIdentity(t *testing.T) {
 			t.Sensors = map[string]any{"a": 1.0, "b": "x", "c": map[string]any{"d": true, "e": nil}}
 		})
 	}
-	for range 20 { // map order differs from one to the next
+	for range 20 { // map order differs between runs
 		if err := u.Record(context.Background(), anonymous()); err != nil {
 			t.Fatal(err)
 		}

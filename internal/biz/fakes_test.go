@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// errFake is what a fake fails with.
+// errFake is the error that fakes return.
 var errFake = errors.New("fake failure")
 
 // reportFake records what a ReportUsecase publishes and saves.

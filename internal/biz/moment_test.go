@@ -7,7 +7,7 @@ import (
 	kerrors "github.com/go-kratos/kratos/v2/errors"
 )
 
-// A time that no listing could show is refused at the door. stores.md 12.
+// Times that no list could show are refused. stores.md 12.
 func TestTimesOutOfRangeAreRefused(t *testing.T) {
 	t.Parallel()
 	for text, fit := range map[string]bool{
@@ -23,7 +23,7 @@ func TestTimesOutOfRangeAreRefused(t *testing.T) {
 		errs := map[string]error{
 			"create_time": only(NewReportUsecase(report, report, nil).SaveEvents(t.Context(), []EventReport{{EventID: "e", CreateTime: at}})),
 		}
-		if !at.IsZero() { // which is none of a reading
+		if !at.IsZero() { // a reading needs one
 			errs["timestamp"] = NewDeviceUsecase(device, device, device, Limits{}).Record(t.Context(), reading(func(r *Telemetry) { r.MeasuredAt = at }))
 		}
 		for field, err := range errs {

@@ -16,7 +16,7 @@ const (
 	// ReportUser is the type of a report about a user.
 	ReportUser = "user"
 
-	// StatusRejected is the status of a report not fit for processing.
+	// StatusRejected is the status of a report that is not fit for processing.
 	StatusRejected = 1
 
 	// maxContent bounds the content of a report, in bytes.
@@ -27,7 +27,7 @@ const (
 	handlingRecorded  = "recorded, not processed"
 )
 
-// Report is what an application hands in.
+// Report is a report as an application posts it.
 type Report struct {
 	Type      string
 	AppID     string
@@ -38,7 +38,7 @@ type Report struct {
 	Debug bool
 }
 
-// EventReport is a valid report.
+// EventReport is a report that is fit for processing.
 type EventReport struct {
 	EventID    string
 	EventName  string
@@ -46,7 +46,7 @@ type EventReport struct {
 	CreateTime time.Time
 }
 
-// StatusReport records a report that was taken but not fit for processing.
+// StatusReport records that a report was received but is not fit for processing.
 type StatusReport struct {
 	EventID       string
 	DataName      string
@@ -59,24 +59,24 @@ type StatusReport struct {
 	PartDate      string
 }
 
-// Receipt says what was done with a report.
+// Receipt is the result of posting a report.
 type Receipt struct {
 	EventID string
-	// Rejected is the reason why only a status was recorded, empty otherwise.
+	// Rejected is why only a status was recorded; empty if the report was accepted.
 	Rejected string
 }
 
-// ReportPublisher sends reports on. Its methods return nil only once the
-// message is accepted, and may be called at the same time.
+// ReportPublisher publishes reports. Its methods return nil only once the message
+// is accepted. They are safe for concurrent use.
 type ReportPublisher interface {
 	PublishEvent(context.Context, EventReport) error
 	PublishStatus(context.Context, StatusReport) error
 }
 
-// ReportRepo keeps reports. All reports of a call are saved, or none. Saving an
-// event id that is already there changes nothing and is no error. Lists are newest
-// first and end with the cursor of the next page, 0 on the last. Methods may be
-// called at the same time.
+// ReportRepo stores reports. A call saves all of its reports or none. Saving an
+// event id that is already stored changes nothing and is not an error. Lists are
+// newest first and return the cursor of the next page, 0 on the last one. Methods
+// are safe for concurrent use.
 type ReportRepo interface {
 	SaveEvents(context.Context, []EventReport) error
 	SaveStatuses(context.Context, []StatusReport) error
@@ -84,7 +84,7 @@ type ReportRepo interface {
 	ListStatuses(context.Context, Page) ([]StatusReport, int64, error)
 }
 
-// ReportUsecase takes, saves and lists reports. Safe for concurrent use.
+// ReportUsecase posts, saves and lists reports. Safe for concurrent use.
 type ReportUsecase struct {
 	publisher ReportPublisher
 	repo      ReportRepo
@@ -93,7 +93,7 @@ type ReportUsecase struct {
 	now       func() time.Time
 }
 
-// NewReportUsecase returns the use case over a publisher and a repository.
+// NewReportUsecase returns a use case for the given publisher and repository.
 func NewReportUsecase(publisher ReportPublisher, repo ReportRepo, logger log.Logger) *ReportUsecase {
 	return &ReportUsecase{
 		publisher: publisher,
@@ -104,10 +104,10 @@ func NewReportUsecase(publisher ReportPublisher, repo ReportRepo, logger log.Log
 	}
 }
 
-// Post validates r, gives it an identity and publishes it: as an event when it
-// is fit for processing, else as a status with the reason. It returns once the
-// message is accepted. An incomplete or oversized report is a Kratos 400 and
-// is not recorded at all.
+// Post validates r, assigns an event id and publishes it: as an event if it is fit
+// for processing, otherwise as a status with the reason. It returns once the
+// message is accepted. An incomplete or oversized report is a Kratos 400 and is
+// not recorded at all.
 func (u *ReportUsecase) Post(ctx context.Context, r Report) (Receipt, error) {
 	if err := r.validate(); err != nil {
 		return Receipt{}, err
@@ -150,27 +150,26 @@ func (u *ReportUsecase) publish(ctx context.Context, r Report, receipt Receipt) 
 	})
 }
 
-// SaveEvents stores each event once, however often it is delivered. One without an
-// event id, which could not be told from its redelivery, or with a time that no
-// listing could show, is refused with a Kratos 400 of its own: refused has an error
-// for each event, nil for those that are stored, and is nil when all are. err is why
+// SaveEvents stores each event once, however often it is delivered. An event is
+// refused with a Kratos 400 if it has no event id, because its redelivery could not
+// be recognized, or if no list could show its time. refused has one entry for each
+// event, nil for the stored ones; it is nil if all are stored. If err is not nil,
 // none is stored.
 func (u *ReportUsecase) SaveEvents(ctx context.Context, events []EventReport) (refused []error, err error) {
 	return save(ctx, events, EventReport.validate, u.repo.SaveEvents)
 }
 
-// SaveStatuses stores each status once, however often it is delivered, under the
-// rules of SaveEvents.
+// SaveStatuses does for statuses what SaveEvents does for events.
 func (u *ReportUsecase) SaveStatuses(ctx context.Context, statuses []StatusReport) (refused []error, err error) {
 	return save(ctx, statuses, StatusReport.validate, u.repo.SaveStatuses)
 }
 
-// ListEvents returns a page of stored events and the cursor of the next.
+// ListEvents returns a page of stored events and the cursor of the next page.
 func (u *ReportUsecase) ListEvents(ctx context.Context, page Page) ([]EventReport, int64, error) {
 	return u.repo.ListEvents(ctx, page)
 }
 
-// ListStatuses returns a page of stored statuses and the cursor of the next.
+// ListStatuses returns a page of stored statuses and the cursor of the next page.
 func (u *ReportUsecase) ListStatuses(ctx context.Context, page Page) ([]StatusReport, int64, error) {
 	return u.repo.ListStatuses(ctx, page)
 }
@@ -186,7 +185,8 @@ func (r Report) validate() error {
 	return v.err()
 }
 
-// rejection is why a complete report is recorded only, empty when it is fit.
+// rejection returns why a complete report is only recorded, or "" if it is fit for
+// processing.
 func (r Report) rejection() string {
 	switch {
 	case r.Type != ReportEvent && r.Type != ReportUser:

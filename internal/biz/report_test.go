@@ -161,7 +161,7 @@ func TestDebugLogsTheDecisionWithoutTheKey(t *testing.T) {
 	}
 }
 
-// only is the error of the only one that was to be saved.
+// only returns the error of a call that saves one report.
 func only(refused []error, err error) error {
 	if refused != nil {
 		return refused[0]
@@ -169,7 +169,7 @@ func only(refused []error, err error) error {
 	return err
 }
 
-// One report that cannot be stored is refused by itself.
+// An invalid report is refused without affecting the others.
 func TestSaveRefusesTheInvalidOnly(t *testing.T) {
 	t.Parallel()
 	fake := &reportFake{}
@@ -203,7 +203,7 @@ func TestSaveNeedsAnEventID(t *testing.T) {
 		}
 	}
 	u := newReports(&reportFake{fail: errFake})
-	for name, err := range map[string]error{ // no database of ours keeps it
+	for name, err := range map[string]error{ // none of the databases can store it
 		"event_name":  only(u.SaveEvents(ctx, []EventReport{{EventID: "e1", EventName: "\x00"}})),
 		"report_data": only(u.SaveStatuses(ctx, []StatusReport{{EventID: "e1", Data: "a\x00"}})),
 		"event_id":    only(u.SaveStatuses(ctx, []StatusReport{{EventID: "\x00"}})),

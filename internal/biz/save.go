@@ -2,8 +2,8 @@ package biz
 
 import "context"
 
-// save stores those items together that are valid. refused has an error for each
-// item, and is nil when all are valid.
+// save stores all valid items in one call. refused has one entry for each item, and
+// is nil if all are valid.
 func save[T any](ctx context.Context, items []T, validate func(T) error, store func(context.Context, []T) error) (refused []error, err error) {
 	valid := make([]T, 0, len(items))
 	for i, item := range items {

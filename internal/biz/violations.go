@@ -16,7 +16,7 @@ import (
 // maxName bounds every identifier and name, in bytes.
 const maxName = 128
 
-// violations collects what is wrong with an input, by field.
+// violations maps the name of a field to what is wrong with it.
 type violations map[string]string
 
 func (v violations) requireName(field, value string) {
@@ -33,9 +33,9 @@ func (v violations) limit(field, value string, limit int) {
 	}
 }
 
-// texts requires values, by field, that every database can keep: UTF-8, which
-// is also all that fits into a protobuf string, without the character NUL, which
-// PostgreSQL has no place for.
+// texts checks that values, keyed by field, can be stored in every database: they
+// must be UTF-8, which protobuf strings require too, and must not contain NUL, which
+// PostgreSQL cannot store.
 func (v violations) texts(values map[string]string) {
 	for field, value := range values {
 		switch {
@@ -47,16 +47,16 @@ func (v violations) texts(values map[string]string) {
 	}
 }
 
-// moment requires a time that RFC 3339, a protobuf timestamp and a listing can
-// show: one of the years 1 to 9999, in UTC.
+// moment checks that a time can be shown by RFC 3339, by a protobuf timestamp and
+// in a list: its year in UTC must be 1 to 9999.
 func (v violations) moment(field string, t time.Time) {
 	if year := t.UTC().Year(); year < 1 || year > 9999 {
 		v[field] = "not within the years 1 to 9999 in UTC"
 	}
 }
 
-// err is nil without violations, else a Kratos 400 that names all of them in
-// its message and, by field, in its metadata.
+// err returns nil if there are no violations, otherwise a Kratos 400 that lists all
+// of them in its message and, by field, in its metadata.
 func (v violations) err() error {
 	if len(v) == 0 {
 		return nil

@@ -3,8 +3,8 @@
 // 	protoc-gen-go v1.36.12
 // source: conf/conf.proto
 
-// Package conf is the configuration of the service. A server runs when its
-// section is there.
+// Package conf is the configuration of the service. A server runs if its section is
+// present.
 
 package conf
 
@@ -34,7 +34,7 @@ type Bootstrap struct {
 	Data *Data `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
 	// The MQTT broker that this process is a client of.
 	Mqtt *MQTT `protobuf:"bytes,3,opt,name=mqtt,proto3" json:"mqtt,omitempty"`
-	// What devices are watched for.
+	// Limits that devices are watched for.
 	Device        *Device `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -98,14 +98,14 @@ func (x *Bootstrap) GetDevice() *Device {
 	return nil
 }
 
-// Server says which servers run.
+// Server configures the servers of this process.
 type Server struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Http  *Server_HTTP           `protobuf:"bytes,1,opt,name=http,proto3" json:"http,omitempty"`
 	Grpc  *Server_GRPC           `protobuf:"bytes,2,opt,name=grpc,proto3" json:"grpc,omitempty"`
 	// The MQTT subscribers that save reports and telemetry. Needs a database.
 	Mqtt *v1.Subscriber `protobuf:"bytes,3,opt,name=mqtt,proto3" json:"mqtt,omitempty"`
-	// Starts only while mqtt.connection has no address.
+	// Starts only if mqtt.connection has no address.
 	Embedded      *Server_Embedded `protobuf:"bytes,4,opt,name=embedded,proto3" json:"embedded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -169,10 +169,10 @@ func (x *Server) GetEmbedded() *Server_Embedded {
 	return nil
 }
 
-// Data says where data goes.
+// Data configures where data is stored.
 type Data struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Without it nothing is stored and nothing can be listed.
+	// Without a database nothing is stored or listed.
 	Database      *Data_Database `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -215,27 +215,27 @@ func (x *Data) GetDatabase() *Data_Database {
 	return nil
 }
 
-// MQTT is the connection to the broker, and what keeps messages safe on its
-// way.
+// MQTT configures the connection to the broker and the stores that protect
+// messages against loss and duplication.
 type MQTT struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Empty addresses mean the in-process broker.
+	// No addresses: the in-process broker.
 	Connection *v1.Connection `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
 	Publisher  *v1.Publisher  `protobuf:"bytes,2,opt,name=publisher,proto3" json:"publisher,omitempty"`
-	// Where messages wait for the broker. The driver may also be "none", which is
-	// the default: publishing then waits for the broker itself. "sql" is the
-	// database of this service. A path is relative as that of a database.
+	// Where messages wait for the broker. The driver may also be "none", the default:
+	// publishing then waits for the broker itself. "sql" is the database of this
+	// service. A relative path is resolved like that of a database.
 	Outbox *v1.Outbox `protobuf:"bytes,3,opt,name=outbox,proto3" json:"outbox,omitempty"`
-	// How the effects of a message happen once. The driver may also be "none".
-	// Default: "sql" where there is a database, in the transaction of the effect.
+	// How duplicates of a message are recognized. The driver may also be "none".
+	// Default: "sql" if there is a database, in the transaction of the handler.
 	Dedup *v1.Dedup `protobuf:"bytes,4,opt,name=dedup,proto3" json:"dedup,omitempty"`
-	// Where messages are kept that no handler could handle. A path is relative as
-	// that of a database.
+	// Where messages are stored that no handler could handle. A relative path is
+	// resolved like that of a database.
 	DeadLetters *v1.DeadLetters `protobuf:"bytes,5,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
-	// How many bytes of reports may be on their way from this process to its own
-	// subscribers, behind the outbox. Beyond it they wait in the outbox, or are
-	// refused with 503 without one. A process that does not subscribe cannot know,
-	// and has no such bound. Default 16 MiB.
+	// How many bytes of reports may be under way from this process to its own
+	// subscribers, after the outbox. Further reports wait in the outbox, or are refused
+	// with 503 if there is none. A process that does not subscribe has no such bound.
+	// Default 16 MiB.
 	MaxUnsavedBytes uint64 `protobuf:"varint,6,opt,name=max_unsaved_bytes,json=maxUnsavedBytes,proto3" json:"max_unsaved_bytes,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -316,9 +316,10 @@ func (x *MQTT) GetMaxUnsavedBytes() uint64 {
 // Device is about what devices send.
 type Device struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A reading above it, in degrees Celsius, raises an alert. Absent: none.
+	// Readings above this temperature, in degrees Celsius, raise an alert. Absent: no
+	// alerts.
 	TemperatureLimit *float64 `protobuf:"fixed64,1,opt,name=temperature_limit,json=temperatureLimit,proto3,oneof" json:"temperature_limit,omitempty"`
-	// A device whose last heartbeat is longer ago is not online. Default 90 s.
+	// A device is offline when its last heartbeat is older than this. Default 90 s.
 	OfflineAfter  *durationpb.Duration `protobuf:"bytes,2,opt,name=offline_after,json=offlineAfter,proto3" json:"offline_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -373,15 +374,15 @@ type Server_HTTP struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Listen address, host:port. Port 0 takes a free one.
 	Addr string `protobuf:"bytes,1,opt,name=addr,proto3" json:"addr,omitempty"`
-	// Bound on one request, and on each of reading and writing it. Default 5 s.
+	// Time limit of one request, also for reading and for writing it. Default 5 s.
 	Timeout *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	// Names that this process is reached by, without a port. Requests for another
-	// name than these, localhost or an address are refused with 421, as a page of
-	// another site can have its own name lead here. Default: none, and then any name
-	// is taken unless addr is on loopback.
+	// Host names of this process, without a port. Requests for any other name, except
+	// localhost and IP addresses, are refused with 421, because a page of another site
+	// can make its own name resolve to this process. Default: none; then every name is
+	// accepted unless addr is on loopback.
 	Hosts []string `protobuf:"bytes,3,rep,name=hosts,proto3" json:"hosts,omitempty"`
-	// Other sites whose pages may use the API, as "https://console.example". Default:
-	// none, requests from pages of other sites are refused with 403.
+	// Other sites whose pages may use the API, such as "https://console.example".
+	// Default: none; requests from pages of other sites are refused with 403.
 	Origins       []string `protobuf:"bytes,4,rep,name=origins,proto3" json:"origins,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -450,13 +451,13 @@ type Server_GRPC struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Listen address, host:port. Port 0 takes a free one.
 	Addr string `protobuf:"bytes,1,opt,name=addr,proto3" json:"addr,omitempty"`
-	// Bound on one call. Default 5 s.
+	// Time limit of one call. Default 5 s.
 	Timeout *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	// Tell anybody which services and messages there are, for tools as grpcurl.
-	// Default false.
+	// Serve the list of services and messages to every caller, for tools such as
+	// grpcurl. Default false.
 	Reflection bool `protobuf:"varint,3,opt,name=reflection,proto3" json:"reflection,omitempty"`
-	// Tell anybody of the connections of this process, by grpc.channelz and the rest
-	// of gRPC's admin services. Default false.
+	// Serve details of this process's connections to every caller, with grpc.channelz
+	// and gRPC's other admin services. Default false.
 	Channelz      bool `protobuf:"varint,4,opt,name=channelz,proto3" json:"channelz,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -525,8 +526,8 @@ type Server_Embedded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Listen address, host:port, on loopback. Port 0 takes a free one.
 	Addr string `protobuf:"bytes,1,opt,name=addr,proto3" json:"addr,omitempty"`
-	// File that sessions and retained messages are kept in over a restart. A
-	// relative path is as that of a database. Empty: they are in memory only.
+	// File that stores sessions and retained messages across restarts. A relative path
+	// is resolved like that of a database. Empty: they are kept in memory only.
 	Path          string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -576,16 +577,16 @@ func (x *Server_Embedded) GetPath() string {
 	return ""
 }
 
-// Database keeps reports, telemetry and alerts.
+// Database stores reports, telemetry and alerts.
 type Data_Database struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "sqlite", the default, or "postgres".
 	Driver string `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// SQLite: path of the file, or ":memory:". A relative path starts at the
-	// folder of the configuration file; one from the environment starts at the
-	// working directory. Folders are created.
-	// PostgreSQL: URL, e.g. "postgres://user:password@host:5432/reports", or
-	// keywords, e.g. "host=/run/postgresql dbname=reports". Never logged.
+	// SQLite: path of the file, or ":memory:". A relative path is resolved against the
+	// folder of the configuration file; one from the environment, against the working
+	// directory. Missing folders are created.
+	// PostgreSQL: URL, such as "postgres://user:password@host:5432/reports", or
+	// keywords, such as "host=/run/postgresql dbname=reports". Never logged.
 	Source        string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -11,7 +11,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Nothing of the caller's environment reaches the tests.
+	// Isolates the tests from the environment of the caller.
 	for _, variable := range os.Environ() {
 		if key, _, _ := strings.Cut(variable, "="); strings.HasPrefix(key, "KM_") {
 			_ = os.Unsetenv(key)
@@ -203,11 +203,11 @@ device: {temperature_limit: NaN, offline_after: 0s}
 		},
 		"PostgreSQL without its driver": {
 			`data: {database: {source: "postgres://u:topsecret@host/x"}}`,
-			[]string{"data.database.source: is of PostgreSQL", "KM_DATABASE_DRIVER", "none of http, grpc and mqtt"},
+			[]string{"data.database.source: is a PostgreSQL source", "KM_DATABASE_DRIVER", "none of http, grpc and mqtt"},
 		},
 		"keywords of PostgreSQL without its driver": {
 			`data: {database: {source: "host=h password=topsecret"}}`,
-			[]string{"data.database.source: is of PostgreSQL", "KM_DATABASE_DRIVER", "none of http, grpc and mqtt"},
+			[]string{"data.database.source: is a PostgreSQL source", "KM_DATABASE_DRIVER", "none of http, grpc and mqtt"},
 		},
 		"stores": {
 			`

@@ -14,13 +14,13 @@ const (
 	DriverSQLite = "sqlite"
 	// DriverPostgres is the name of the PostgreSQL driver.
 	DriverPostgres = "postgres"
-	// MemorySource is an SQLite database that ends with the process.
+	// MemorySource is an SQLite database in memory, which is lost when the process ends.
 	MemorySource = ":memory:"
 )
 
-// Name says where the database is, without its credentials: the path of an
-// SQLite file, or the address of a PostgreSQL database. It is what logs and
-// errors show in the place of the source.
+// Name identifies the database without its credentials: the path of an SQLite file,
+// or the address of a PostgreSQL server. Logs and errors show it instead of the
+// source.
 func (d *Data_Database) Name() string {
 	if d.GetDriver() != DriverPostgres {
 		return d.GetSource()
@@ -32,7 +32,7 @@ func (d *Data_Database) Name() string {
 	return "postgres://" + net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))) + "/" + c.Database
 }
 
-// isFile reports whether the source is a path.
+// isFile reports whether the source is the path of a file.
 func (d *Data_Database) isFile() bool {
 	return d != nil && d.Driver != DriverPostgres && d.Source != "" && d.Source != MemorySource
 }
@@ -51,18 +51,18 @@ func (d *Data_Database) check() error {
 	case d.Source == "":
 		errs = append(errs, problem("data.database.source", "empty, set %s", EnvDatabaseSource))
 	case d.Driver == DriverPostgres:
-		// What pgx says may quote the password of a source that it cannot read.
+		// The error of pgx may quote the password of an invalid source.
 		if _, err := pgx.ParseConfig(d.Source); err != nil {
 			errs = append(errs, problem("data.database.source", "want postgres://user:password@host:port/database or host=... dbname=..."))
 		}
 	case isPostgres(d.Source):
-		errs = append(errs, problem("data.database.source", "is of PostgreSQL, want the path of a file, or set data.database.driver to %s (%s)", DriverPostgres, EnvDatabaseDriver))
+		errs = append(errs, problem("data.database.source", "is a PostgreSQL source, want the path of a file; for PostgreSQL set data.database.driver to %s (%s)", DriverPostgres, EnvDatabaseDriver))
 	}
 	return errors.Join(errs...)
 }
 
-// isPostgres reports whether a source is none of SQLite: as a path it would be made, and
-// shown with its password.
+// isPostgres reports whether a source is meant for PostgreSQL. Opened as an SQLite
+// path it would be created, and its password shown as part of the path.
 func isPostgres(source string) bool {
 	return strings.Contains(source, "://") || strings.Contains(source, "password=")
 }

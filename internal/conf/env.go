@@ -1,6 +1,6 @@
 package conf
 
-// The environment variables that the shipped configuration files refer to.
+// Environment variables that the shipped configuration files refer to.
 const (
 	EnvPrefix         = "KM_"
 	EnvHTTPAddr       = EnvPrefix + "HTTP_ADDR"

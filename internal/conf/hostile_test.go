@@ -51,8 +51,8 @@ func noSecret(t *testing.T, err error) {
 	}
 }
 
-// FuzzLoad reads arbitrary files: nothing panics, and no error repeats the
-// password or the user information in them.
+// FuzzLoad loads arbitrary files. It must not panic, and no error may repeat a
+// password or user information of the file.
 func FuzzLoad(f *testing.F) {
 	for _, name := range []string{"config.yaml", "collector.yaml", "saver.yaml"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", "configs", name))

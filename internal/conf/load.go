@@ -1,5 +1,5 @@
-// Package conf reads the configuration of the reference service, and reports
-// all of its problems at once.
+// Package conf reads the configuration of the reference service and reports all of
+// its problems at once.
 package conf
 
 import (
@@ -9,9 +9,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/configfile"
 )
 
-// Load reads one configuration file, fills its ${NAME:default} placeholders
-// from the environment and checks the result, also by checks of others. Its
-// problems come at once, each with file, line and key ([configfile.FileErrors]).
+// Load reads one configuration file, replaces its ${NAME:default} placeholders from
+// the environment, and validates the result, also with the given checks. All problems
+// are returned together, each with file, line and key ([configfile.FileErrors]).
 func Load(path string, checks ...func(*Bootstrap) error) (*Bootstrap, error) {
 	b := new(Bootstrap)
 	all := make([]func() error, 0, 1+len(checks))
@@ -26,7 +26,7 @@ func Load(path string, checks ...func(*Bootstrap) error) (*Bootstrap, error) {
 	return b, nil
 }
 
-// clean makes paths independent of where they came from.
+// clean makes the relative paths of b absolute.
 func (b *Bootstrap) clean(folder string) {
 	if database := b.GetData().GetDatabase(); database.isFile() {
 		database.Source = absolute(database.Source, folder, EnvDatabaseSource)
@@ -42,8 +42,8 @@ func (b *Bootstrap) clean(folder string) {
 	}
 }
 
-// absolute makes a relative path start at the folder of the configuration,
-// unless it came from the environment: whoever sets a variable means the
+// absolute resolves a relative path against the folder of the configuration file,
+// unless the path came from the environment variable: that one is relative to the
 // working directory.
 func absolute(path, folder, variable string) string {
 	if filepath.IsAbs(path) {

@@ -8,16 +8,16 @@ import (
 	"path/filepath"
 )
 
-// DefaultPath is where the configuration folder lies as seen from the folder
-// of the command, which `kratos run` makes the working directory.
+// DefaultPath is the configuration folder relative to the folder of the command,
+// which `kratos run` uses as the working directory.
 const DefaultPath = "../../configs"
 
-// fileName is the file that is read of a configuration folder.
+// fileName is the file that is read from a configuration folder.
 const fileName = "config.yaml"
 
-// Locate returns the configuration file that path means: path itself when it
-// is a file, config.yaml in it when it is a folder. An empty path is looked for
-// from the module's root and from the folder of the command.
+// Locate returns the configuration file for path: path itself if it is a file,
+// its config.yaml if it is a folder. If path is empty, Locate looks for the
+// configuration folder from the module's root and from the folder of the command.
 func Locate(path string) (string, error) {
 	if path != "" {
 		return locate(path)
@@ -28,7 +28,7 @@ func Locate(path string) (string, error) {
 			return file, err
 		}
 	}
-	return "", fmt.Errorf("no %s in ./configs nor in %s: name it with -conf", fileName, DefaultPath)
+	return "", fmt.Errorf("no %s in ./configs or %s: set its path with -conf", fileName, DefaultPath)
 }
 
 func locate(path string) (string, error) {

@@ -9,7 +9,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/stores"
 )
 
-// The drivers of the outbox, the dedup window and the dead letters.
+// Drivers of the outbox, the dedup window and the dead letters.
 const (
 	DriverFile     = stores.DriverFile
 	DriverSQL      = stores.DriverSQL
@@ -18,26 +18,23 @@ const (
 	DriverNone     = stores.DriverNone
 )
 
-// OutboxDriver is how messages wait for the broker: DriverNone unless
-// configured.
+// OutboxDriver returns the configured driver of the outbox. Default: DriverNone.
 func (m *MQTT) OutboxDriver() string { return cmp.Or(m.GetOutbox().GetDriver(), DriverNone) }
 
-// DedupDriver is how the effects of messages happen once: in the database where
-// there is one, unless configured.
+// DedupDriver returns the configured driver of the dedup window. Default: DriverSQL
+// if there is a database.
 func (b *Bootstrap) DedupDriver() string {
 	return cmp.Or(b.GetMqtt().GetDedup().GetDriver(), b.ifDatabase(DriverNone))
 }
 
-// DeadLettersDriver is where messages are kept that cannot be handled: unless
-// configured in the database, without one in the file that is named, else at the
-// broker.
+// DeadLettersDriver returns the configured driver of the dead letters. Default: the
+// database; without one the configured file; without either the broker.
 func (b *Bootstrap) DeadLettersDriver() string {
 	letters := b.GetMqtt().GetDeadLetters()
 	return cmp.Or(letters.GetDriver(), b.ifDatabase(stores.DeadLettersDriver(letters)))
 }
 
-// Settings are all messages of kratosmqtt.v1, with the drivers that are meant
-// where none is configured.
+// Settings returns all messages of kratosmqtt.v1, with the default drivers filled in.
 func (b *Bootstrap) Settings() *kratosmqttv1.Settings {
 	m := b.GetMqtt()
 	s := &kratosmqttv1.Settings{

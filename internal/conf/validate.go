@@ -15,7 +15,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/stores"
 )
 
-// Validate reports everything that is wrong or missing, joined.
+// Validate returns all problems of the configuration, joined.
 func (b *Bootstrap) Validate() error {
 	server := b.GetServer()
 	errs := []error{
@@ -49,7 +49,7 @@ func (b *Bootstrap) Validate() error {
 	return errors.Join(errs...)
 }
 
-// problem is what is wrong with a key.
+// problem returns an error about a key.
 func problem(key, format string, args ...any) error {
 	return &event.SettingError{Key: key, Text: fmt.Sprintf(format, args...)}
 }
@@ -68,19 +68,19 @@ func checkListener(section string, configured bool, addr string, timeout *durati
 	return errors.Join(errs...)
 }
 
-// checkSites looks at the names of this process and the sites that may use it.
+// checkSites validates the host names of this process and the origins that may use it.
 func (c *Server_HTTP) checkSites() error {
 	var errs []error
 	for i, host := range c.GetHosts() {
 		if host == "" || strings.ContainsAny(host, ":/@*? \t") {
-			errs = append(errs, problem(fmt.Sprintf("server.http.hosts[%d]", i), "is no name of a host, want one without scheme and port, as in reports.example"))
+			errs = append(errs, problem(fmt.Sprintf("server.http.hosts[%d]", i), "is not a host name, want one without scheme and port, as in reports.example"))
 		}
 	}
 	for i, origin := range c.GetOrigins() {
 		u, err := url.Parse(origin)
 		if err != nil || u.Scheme == "" || u.Host == "" || origin != u.Scheme+"://"+strings.ToLower(u.Host) ||
 			u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" { // browsers leave them out
-			errs = append(errs, problem(fmt.Sprintf("server.http.origins[%d]", i), "is no origin, want scheme and host in lower case, no path and no default port, as in https://console.example"))
+			errs = append(errs, problem(fmt.Sprintf("server.http.origins[%d]", i), "is not an origin, want scheme and host in lower case, no path and no default port, as in https://console.example"))
 		}
 	}
 	return errors.Join(errs...)

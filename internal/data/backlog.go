@@ -13,16 +13,18 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// defaultUnsaved is how many bytes may be between this process and itself.
+// defaultUnsaved is the default bound, in bytes, on published messages that are not
+// saved yet.
 const defaultUnsaved = 16 << 20
 
-// NewBacklog returns the bound on what this process has published and not saved.
+// NewBacklog returns the bound on messages that this process has published and not
+// yet saved.
 func NewBacklog(c *conf.MQTT) *event.Backlog {
 	return event.NewBacklog(int64(min(cmp.Or(c.GetMaxUnsavedBytes(), defaultUnsaved), math.MaxInt64)))
 }
 
-// admit counts a message that goes to the broker without an outbox, and returns what
-// takes it back; beyond the bound it is a Kratos 503.
+// admit counts a message that is published without an outbox, and returns a function
+// that undoes it. Over the bound the error is a Kratos 503.
 func admit(b *event.Backlog, topic string, msg *broker.Message) (back func(), err error) {
 	size := 0
 	if msg != nil {
@@ -32,7 +34,7 @@ func admit(b *event.Backlog, topic string, msg *broker.Message) (back func(), er
 	}
 	if !b.Take(topic, size) {
 		return nil, errors.ServiceUnavailable(reportv1.ErrorReason_SAVER_BEHIND.String(),
-			"too much is not saved yet, nothing was accepted; try again later")
+			"too many events are not saved yet; the event was not accepted, try again later")
 	}
 	return func() { b.Return(topic, size) }, nil
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// Broker is the publishing side of the MQTT connection. Messages wait in the
-// outbox until they are sent, and while this process is not subscribed; without an
-// outbox it is Publish that waits. Safe for concurrent use.
+// Broker is the publishing side of the MQTT connection. Messages wait in the outbox
+// until they are sent, and as long as this process is not subscribed; without an
+// outbox Publish waits instead. Safe for concurrent use.
 type Broker struct {
 	broker.Broker
 	store   outbox.Store // nil without an outbox
@@ -26,23 +26,24 @@ type Broker struct {
 	backlog *event.Backlog
 }
 
-// commitPoll is how often a table is looked at: nothing tells when the
+// commitPoll is how often the table of the outbox is polled: nothing reports that the
 // transaction of a message has committed.
 const commitPoll = 200 * time.Millisecond
 
 // directLimit is how long the broker may take to acknowledge a report that is not
-// stored first.
+// stored in an outbox.
 const directLimit = 50 * time.Millisecond
 
 func pollOf(driver string) time.Duration {
 	if driver == conf.DriverSQL {
 		return commitPoll
 	}
-	return 0 // the default: other stores tell
+	return 0 // the default: other stores report new messages
 }
 
-// NewBroker connects, and does not wait for that. The returned function waits for
-// what is in flight, sends what it can of the outbox and disconnects.
+// NewBroker starts to connect and returns without waiting for the connection. The
+// returned function waits for messages in flight, sends as much of the outbox as it
+// can, and disconnects.
 func NewBroker(connection *kratosmqttv1.Connection, c *conf.MQTT, store outbox.Store, hold *Hold, backlog *event.Backlog, logger log.Logger) (*Broker, func(), error) {
 	var opts []broker.Option
 	if store != nil {
@@ -65,15 +66,15 @@ func NewBroker(connection *kratosmqttv1.Connection, c *conf.MQTT, store outbox.S
 func (b *Broker) Publish(ctx context.Context, topic string, msg *broker.Message, opts ...broker.PublishOption) error {
 	if b.store != nil {
 		err := b.Broker.Publish(ctx, topic, msg, opts...)
-		if errors.Code(err) == 504 { // the broker is not asked
+		if errors.Code(err) == 504 { // publishing does not wait for the broker
 			return errors.GatewayTimeout(reportv1.ErrorReason_OUTBOX_FAILED.String(),
-				"the outbox did not answer in time, the event may still arrive").WithCause(err)
+				"the outbox did not answer in time; the event may still arrive").WithCause(err)
 		}
 		return err
 	}
 	if err := b.hold.Wait(ctx); err != nil {
 		return errors.ServiceUnavailable(reportv1.ErrorReason_NOT_READY.String(),
-			"not yet subscribed at the broker, nothing was accepted").WithCause(err)
+			"not yet subscribed at the broker; the event was not accepted").WithCause(err)
 	}
 	back, err := admit(b.backlog, topic, msg)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package data keeps rows in a database and publishes messages to the broker,
-// on behalf of the interfaces that biz owns.
+// Package data stores rows in a database and publishes messages to the broker. It
+// implements the interfaces of biz.
 package data
 
 import (
@@ -30,23 +30,24 @@ var ProviderSet = wire.NewSet(
 // migrationTimeout bounds the migrations at the start.
 const migrationTimeout = time.Minute
 
-// Data is the database, or the lack of one. Safe for concurrent use.
+// Data is the database, if one is configured. Safe for concurrent use.
 type Data struct {
 	db         *sql.DB // nil without a database
 	lists      *sql.DB // for reading lists, so that they do not wait for writers
-	messages   *sql.DB // for the outbox, so that nobody else waits where that is stuck
+	messages   *sql.DB // for the outbox, so that a stuck outbox does not block others
 	dialect    dialect
-	writes     map[string]*sqltx.Prepared // by their text; not changed after the start
+	writes     map[string]*sqltx.Prepared // by statement; read-only after the start
 	unreadable unreadable
 }
 
 // dialect is what differs between databases: how to open one, its migrations, and
-// what {rows} is. The statements of this package are the SQL that all of them share.
+// the text for {rows}. Otherwise the statements of this package are SQL that all
+// databases understand.
 type dialect struct {
 	name sqltx.Dialect
 	open func(source string) (*sql.DB, error)
-	// openLists and openMessages open the pools for lists and for the outbox; nil
-	// takes that of the writers.
+	// openLists and openMessages open the pools for lists and for the outbox. If one
+	// returns nil, the pool of the writers is used.
 	openLists, openMessages func(source string) (*sql.DB, error)
 	migrator                func(*sql.DB) (*goose.Provider, error)
 }
@@ -61,9 +62,9 @@ func dialectOf(driver string) dialect {
 	return dialect{name: sqltx.SQLite, open: openSQLite, openLists: openSQLiteLists, migrator: sqliteMigrator}
 }
 
-// NewData opens the configured database and brings its tables up to date, for
-// which it gives up when ctx ends. The returned function closes it. Without a
-// configured database every statement is a Kratos 501.
+// NewData opens the configured database and migrates its tables until ctx ends. The
+// returned function closes it. If no database is configured, every statement returns
+// a Kratos 501.
 func NewData(ctx context.Context, c *conf.Data, logger log.Logger) (*Data, func(), error) {
 	if c.GetDatabase() == nil {
 		return &Data{}, func() {}, nil
@@ -94,7 +95,7 @@ func NewData(ctx context.Context, c *conf.Data, logger log.Logger) (*Data, func(
 	return d, cleanup, nil
 }
 
-// openMore opens the pools beside that of the writers.
+// openMore opens the pools for lists and for the outbox.
 func (d *Data) openMore(source string) error {
 	for _, more := range []struct {
 		pool **sql.DB
@@ -126,8 +127,8 @@ func (d *Data) close() (err error) {
 	return errors.Join(err, d.db.Close())
 }
 
-// reader is what a list is read from: the transaction of ctx, else the pool for
-// lists.
+// reader returns what a list is read from: the transaction of ctx if there is one,
+// otherwise the pool for lists.
 func (d *Data) reader(ctx context.Context) sqltx.Querier {
 	return sqltx.Or(ctx, d.lists)
 }
@@ -135,8 +136,8 @@ func (d *Data) reader(ctx context.Context) sqltx.Querier {
 // NewTransaction returns the transactions of the database.
 func NewTransaction(d *Data) biz.Transaction { return d }
 
-// InTx implements biz.Transaction. Statements, and messages for an outbox in the
-// same database, take part through the context.
+// InTx implements biz.Transaction. Statements, and messages for an outbox in the same
+// database, join the transaction through the context.
 func (d *Data) InTx(ctx context.Context, f func(context.Context) error) error {
 	if d.db == nil {
 		return errNoDatabase()
@@ -156,7 +157,7 @@ func errNoDatabase() error {
 	return kerrors.New(501, reportv1.ErrorReason_NO_DATABASE.String(), "this process runs without a database")
 }
 
-// databaseError keeps the details for the log and away from clients.
+// databaseError hides the details from clients; they are logged as the cause.
 func databaseError(err error) error {
 	return kerrors.InternalServer(reportv1.ErrorReason_DATABASE_FAILED.String(), "the database failed").WithCause(err)
 }

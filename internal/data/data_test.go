@@ -20,10 +20,10 @@ import (
 
 func TestRowsOutliveTheProcess(t *testing.T) {
 	t.Parallel()
-	// A folder that is not there yet, in names that mean something in a URL.
+	// A folder that does not exist yet, with names that have a meaning in URLs.
 	source := filepath.Join(t.TempDir(), "a?b=c", "d#e %20", "test.db")
 	ctx := context.Background()
-	for range 2 { // the second time the tables are there
+	for range 2 { // the second time the tables exist
 		data, cleanup, err := NewData(ctx, sqliteConfig(source), log.DefaultLogger)
 		if err != nil {
 			t.Fatal(err)
@@ -126,8 +126,8 @@ func TestDatabaseErrorsKeepTheirDetailsFromClients(t *testing.T) {
 	})
 }
 
-// The password of a database that cannot be used, or of a source that cannot be
-// read, is shown to nobody.
+// No error shows the password of a database that cannot be used, or of a source that
+// cannot be parsed.
 func TestPasswordIsNeverShown(t *testing.T) {
 	t.Parallel()
 	const secret = "topsecret"
@@ -165,7 +165,7 @@ func withPassword(t *testing.T, source, user, password string) string {
 	return u.String()
 }
 
-// closedPort is a port that nobody listens on.
+// closedPort returns an address that nothing listens on.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
@@ -180,7 +180,7 @@ func closedPort(t *testing.T) string {
 	return port
 }
 
-// Savers that start together over one database share its migrations.
+// Savers that start at the same time on one database share its migrations.
 func TestProcessesMigrateTogether(t *testing.T) {
 	t.Parallel()
 	c := newPostgres(t)
@@ -198,8 +198,8 @@ func TestProcessesMigrateTogether(t *testing.T) {
 	starting.Wait()
 }
 
-// Rows of a transaction are there together or not at all, and another one is
-// not disturbed.
+// Rows of a transaction appear together or not at all, and other transactions are
+// not affected.
 func TestInTx(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *conf.Data) {
 		data := open(t, c)
@@ -209,7 +209,7 @@ func TestInTx(t *testing.T) {
 				if err := repo.SaveEvents(ctx, []biz.EventReport{eventReport(1)}); err != nil {
 					return err
 				}
-				return data.InTx(ctx, func(ctx context.Context) error { // the same one
+				return data.InTx(ctx, func(ctx context.Context) error { // joins the transaction
 					return errors.Join(repo.SaveStatuses(ctx, []biz.StatusReport{{EventID: "s1"}}), fail)
 				})
 			})

@@ -13,7 +13,7 @@ import (
 )
 
 // The id of a message and its row commit together: a handler that fails after it
-// has saved leaves neither.
+// has saved its row leaves neither.
 func TestDedupCommitsWithTheRow(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *conf.Data) {
 		data := open(t, c)

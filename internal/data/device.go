@@ -33,7 +33,7 @@ const (
 
 type deviceRepo struct{ data *Data }
 
-// NewDeviceRepo keeps telemetry and alerts in the database.
+// NewDeviceRepo returns a repository that stores telemetry and alerts in the database.
 func NewDeviceRepo(data *Data) biz.DeviceRepo { return &deviceRepo{data: data} }
 
 // SaveTelemetry implements biz.DeviceRepo.
@@ -56,8 +56,8 @@ func (r *deviceRepo) SaveHeartbeat(ctx context.Context, deviceID string, at time
 	return r.data.exec(ctx, upsertHeartbeat, deviceID, formatTime(at))
 }
 
-// LastHeartbeat implements biz.DeviceRepo. One that cannot be read is none, until the
-// next.
+// LastHeartbeat implements biz.DeviceRepo. An unreadable heartbeat counts as missing
+// until the next one arrives.
 func (r *deviceRepo) LastHeartbeat(ctx context.Context, deviceID string) (time.Time, error) {
 	if r.data.db == nil {
 		return time.Time{}, errNoDatabase()
@@ -88,8 +88,9 @@ func (r *deviceRepo) ListAlerts(ctx context.Context, page biz.Page) ([]biz.Alert
 	return list(ctx, r.data, page, scanAlert, selectAlerts)
 }
 
-// sensorsGrow is how much larger than their JSON decoded values are, as far as a page
-// is concerned: small ones are some ten times that.
+// sensorsGrow is the assumed ratio of the memory of decoded values to the size of
+// their JSON, when the size of a page is computed. For small values it is about ten
+// times that.
 const sensorsGrow = 8
 
 func scanTelemetry(rows *sql.Rows) (r row, t biz.Telemetry, err error) {
@@ -105,7 +106,7 @@ func scanTelemetry(rows *sql.Rows) (r row, t biz.Telemetry, err error) {
 		return r, t, err
 	}
 	if !biz.ReadableSensors(t.Sensors) {
-		return r, t, errors.New("sensors are nested deeper than everybody can read")
+		return r, t, errors.New("sensors are nested too deep for some protobuf libraries")
 	}
 	if t.MeasuredAt, err = parseTime(measured); err != nil {
 		return r, t, err

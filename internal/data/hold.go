@@ -8,11 +8,11 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// Hold keeps messages on this side while what this process subscribes to is not
-// granted in the present session: a broker accepts and drops what nobody has
-// subscribed to, also after it lost its sessions. An outbox accepts messages
-// meanwhile; without one a publish waits. The publisher is made before the
-// subscriber, which Until names. Safe for concurrent use.
+// Hold keeps messages in this process until the broker has granted its subscriptions
+// in the current session. A broker accepts and drops messages that nobody has
+// subscribed to, also after it has lost its sessions. Meanwhile an outbox accepts
+// messages; without one a publish waits. The publisher is created before the
+// subscriber, which Until sets. Safe for concurrent use.
 type Hold struct {
 	known chan struct{} // closed by Until
 
@@ -21,7 +21,7 @@ type Hold struct {
 	waiting []*watching         // for Until
 }
 
-// watching is somebody who watched before Until.
+// watching is a call of WatchGranted before Until.
 type watching struct {
 	f    func(event.Granted)
 	stop func() // set by Until
@@ -29,12 +29,12 @@ type watching struct {
 
 var _ event.Subscriptions = (*Hold)(nil)
 
-// NewHold returns a Hold that holds.
+// NewHold returns a Hold that holds messages back until Until is called.
 func NewHold() *Hold { return &Hold{known: make(chan struct{})} }
 
-// Until sets whose subscriptions to wait for. nil holds nothing back: then the
-// subscriber is another process, whose persistent session keeps what it misses.
-// Only the first call counts.
+// Until sets the subscriptions to wait for. nil means that another process
+// subscribes: nothing is held back, because the persistent session of that process
+// keeps its messages. Only the first call has an effect.
 func (h *Hold) Until(subs event.Subscriptions) {
 	if subs == nil {
 		subs = elsewhere{}
@@ -96,8 +96,7 @@ func (h *Hold) Subscribes(topic string) bool {
 	return subs != nil && subs.Subscribes(topic)
 }
 
-// Wait returns nil while everything is subscribed, else it waits for that within
-// ctx.
+// Wait returns nil once everything is subscribed, or an error when ctx ends.
 func (h *Hold) Wait(ctx context.Context) error {
 	if h.Granted().All {
 		return nil
@@ -120,15 +119,15 @@ func (h *Hold) Wait(ctx context.Context) error {
 	return nil
 }
 
-// now returns nil before Until.
+// now returns the subscriptions, or nil before Until.
 func (h *Hold) now() event.Subscriptions {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.subs
 }
 
-// elsewhere are the subscriptions of another process: always granted, and not
-// known here.
+// elsewhere stands for the subscriptions of another process: always granted, with
+// topics that are not known here.
 type elsewhere struct{}
 
 // Granted implements event.Subscriptions.

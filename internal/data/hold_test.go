@@ -14,7 +14,7 @@ import (
 
 var errNotReady = errors.New("not ready")
 
-// subscriptions are fake ones, which tell each change on a goroutine of its own.
+// subscriptions is a fake that reports each change on a goroutine of its own.
 type subscriptions struct {
 	mu   sync.Mutex
 	now  event.Granted
@@ -45,7 +45,7 @@ func (s *subscriptions) WatchGranted(f func(event.Granted)) func() {
 	}
 }
 
-// set has everybody told, and returns when they were. It is for synctest.
+// set reports a change to all watchers and waits for them. Use it within synctest.
 func (s *subscriptions) set(now event.Granted) {
 	s.mu.Lock()
 	s.now = now
@@ -60,7 +60,7 @@ func (s *subscriptions) ConfirmGranted(context.Context) error { return errNotRea
 
 func (s *subscriptions) Subscribes(topic string) bool { return topic == "ours" }
 
-// reports.md A1: what was subscribed once is not for ever.
+// reports.md A1: a subscription of one session does not count for the next.
 func TestHoldIsAskedPerSession(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -108,8 +108,8 @@ func TestHoldIsAskedPerSession(t *testing.T) {
 	})
 }
 
-// Whoever watches may watch and stop from its own call, and one that hangs holds
-// up nobody.
+// A watcher may watch and stop within its own call, and a watcher that hangs blocks
+// no other.
 func TestHoldWithAWatcherThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// Processes that start together on a file that is not there yet share its
+// Processes that start at the same time on a file that does not exist yet share its
 // migrations. stores.md 14.
 func TestProcessesMigrateANewFileTogether(t *testing.T) {
 	t.Parallel()
@@ -46,8 +46,8 @@ func TestProcessesMigrateANewFileTogether(t *testing.T) {
 	}
 }
 
-// Nobody else reads the database, or what SQLite puts beside it, in a folder
-// that others may read. stores.md 17.
+// Other users cannot read the database, or the files that SQLite puts beside it, even
+// in a folder that they can read. stores.md 17.
 func TestSQLiteFilesArePrivate(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "shared")
@@ -71,7 +71,7 @@ func TestSQLiteFilesArePrivate(t *testing.T) {
 	}
 }
 
-// book remembers log lines.
+// book records log lines.
 type book struct {
 	mu    sync.Mutex
 	lines []string
@@ -95,8 +95,8 @@ func (b *book) with(text string) (n int) {
 	return n
 }
 
-// A row that cannot be read hides no other, on any page of any list, and the
-// log names it. stores.md 12.
+// A row that cannot be read hides no other row, on any page of any list, and is
+// logged. stores.md 12.
 func TestUnreadableRowIsLeftOut(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *conf.Data) {
 		var lines book
@@ -162,7 +162,7 @@ func TestUnreadableRowIsLeftOut(t *testing.T) {
 	})
 }
 
-// A list does not wait for who writes. stores.md 18.
+// A list does not wait for a writer. stores.md 18.
 func TestListsDoNotWaitForWriters(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *conf.Data) {
 		data := open(t, c)
@@ -191,8 +191,8 @@ func TestListsDoNotWaitForWriters(t *testing.T) {
 	})
 }
 
-// A path that somebody has made a link of is not followed, neither to the database
-// nor to what SQLite puts beside it, and the folder that is made is private.
+// A symbolic link in the place of the database, or of the files that SQLite puts
+// beside it, is not followed, and a created folder is private.
 func TestSQLiteFollowsNoLink(t *testing.T) {
 	t.Parallel()
 	for _, suffix := range []string{"", "-wal", "-shm"} {

@@ -11,12 +11,11 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
-// list runs a query whose $1 is the cursor (rows with a smaller seq are wanted)
-// and whose $2 is the limit, with further arguments from $3 on, newest first.
-// It returns the page and the cursor of the next one, 0 when there is none. A
-// row that scan cannot make sense of is left out, counted and logged: one of
-// them must not hide the others. scan returns the seq and the bytes of such a row,
-// too.
+// list runs a query, newest first. Its $1 is the cursor (only rows with a smaller seq
+// are returned), its $2 the limit; args are $3 and up. list returns the page and the
+// cursor of the next one, 0 if there is none. A row that scan cannot read is left out,
+// counted and logged, so that it does not hide the others; scan must return the seq
+// and the bytes of such a row, too.
 func list[T any](ctx context.Context, d *Data, page biz.Page, scan func(*sql.Rows) (row, T, error), query string, args ...any) (_ []T, next int64, err error) {
 	if d.db == nil {
 		return nil, 0, errNoDatabase()
@@ -27,7 +26,7 @@ func list[T any](ctx context.Context, d *Data, page biz.Page, scan func(*sql.Row
 	}
 	var items []T
 	for n, size, full := 0, 0, false; ; {
-		// One more than asked for tells whether there is a next page.
+		// One row more than requested shows whether there is a next page.
 		limit := min(page.Size+1-n, chunk)
 		got, err := d.eachRow(ctx, query, append([]any{before, limit}, args...), func(rows *sql.Rows) bool {
 			row, item, err := scan(rows)
@@ -55,8 +54,8 @@ func list[T any](ctx context.Context, d *Data, page biz.Page, scan func(*sql.Row
 	}
 }
 
-// eachRow calls do with the rows of a query, until it returns false, and returns how
-// many there were.
+// eachRow calls do with each row of a query until do returns false. It returns the
+// number of calls.
 func (d *Data) eachRow(ctx context.Context, query string, args []any, do func(*sql.Rows) bool) (n int, err error) {
 	rows, err := d.reader(ctx).QueryContext(ctx, query, args...)
 	if err != nil {
@@ -71,25 +70,26 @@ func (d *Data) eachRow(ctx context.Context, query string, args []any, do func(*s
 	return n, rows.Err()
 }
 
-// chunk is how many rows are asked for at a time: PostgreSQL sends all of them, also
-// those behind the end of a page that ends at bytes.
+// chunk is how many rows a query requests at a time: PostgreSQL sends all of them,
+// even if the page ends earlier because of its bytes.
 const chunk = 100
 
-// row is where a row stands, and what its texts take.
+// row is the position of a row in its list and the size of its texts.
 type row struct {
 	seq   int64
 	bytes int
 }
 
-// holds counts the bytes of texts. In a row with a wrong column some may be missing.
+// holds adds the sizes of texts. A row with an unreadable column may have fewer of
+// them.
 func (r *row) holds(texts ...string) {
 	for _, text := range texts {
 		r.bytes += len(text)
 	}
 }
 
-// formatTime and parseTime are how times stand in TEXT columns. A time that no
-// listing can show, which needs a year of 1 to 9999 in UTC, is none.
+// formatTime and parseTime convert times for TEXT columns. parseTime refuses a time
+// that no list can show: its year in UTC must be 1 to 9999.
 func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 func parseTime(text string) (time.Time, error) {
@@ -103,12 +103,12 @@ func parseTime(text string) (time.Time, error) {
 	return at, nil
 }
 
-// readable reports a text that no listing can show, because it is no UTF-8, which
-// SQLite keeps all the same.
+// readable returns an error for a text that no list can show because it is not
+// UTF-8. SQLite stores such texts.
 func readable(texts ...string) error {
 	for _, text := range texts {
 		if !utf8.ValidString(text) {
-			return fmt.Errorf("%.40q is no UTF-8", text)
+			return fmt.Errorf("%.40q is not UTF-8", text)
 		}
 	}
 	return nil

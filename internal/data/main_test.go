@@ -16,7 +16,7 @@ var testdb = postgres.NewServer()
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(testdb.Main(m)) }
 
-// database is the configuration of a new and empty one.
+// database returns the configuration of a new, empty database.
 type database func(testing.TB) *conf.Data
 
 var databases = map[string]database{conf.DriverSQLite: newSQLite, conf.DriverPostgres: newPostgres}
@@ -33,7 +33,7 @@ func sqliteConfig(source string) *conf.Data {
 	return &conf.Data{Database: &conf.Data_Database{Driver: conf.DriverSQLite, Source: source}}
 }
 
-// eachDatabase runs a test on every database that the service knows.
+// eachDatabase runs a test on every kind of database that the service supports.
 func eachDatabase(t *testing.T, test func(t *testing.T, c *conf.Data)) {
 	t.Helper()
 	t.Parallel()
@@ -45,7 +45,7 @@ func eachDatabase(t *testing.T, test func(t *testing.T, c *conf.Data)) {
 	}
 }
 
-// open opens a database that closes with the test.
+// open opens a database and closes it when the test ends.
 func open(t *testing.T, c *conf.Data) *Data {
 	t.Helper()
 	data, cleanup, err := NewData(context.Background(), c, log.DefaultLogger)

@@ -16,7 +16,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
-// migrate brings the tables up to date, or to the point where ctx ends.
+// migrate brings the tables up to date, until ctx ends.
 func (d *Data) migrate(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, migrationTimeout)
 	defer cancel()
@@ -24,8 +24,8 @@ func (d *Data) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Two processes may find the same migration to do, where no lock keeps them
-	// apart: the second one fails, and looks again.
+	// Where no lock prevents it, two processes may run the same migration: the second
+	// one fails and tries again.
 	for tries := len(migrator.ListSources()) + 3; ; tries-- {
 		if _, err = migrator.Up(ctx); err == nil || tries <= 0 || ctx.Err() != nil {
 			return err
@@ -37,12 +37,12 @@ func (d *Data) migrate(ctx context.Context) error {
 	}
 }
 
-// migrationPause is the longest pause before a failed migration is tried again.
+// migrationPause is the longest pause before a failed migration is retried.
 const migrationPause = 50 * time.Millisecond
 
-// storeTables is the migration that makes the tables of the outbox, the dedup
-// window and the dead letters, which belong to their packages. They are there
-// whether they are configured or not.
+// storeTables is the migration that creates the tables of the outbox, the dedup
+// window and the dead letters, which their own packages define. They are created
+// whether or not they are configured.
 func storeTables(d sqltx.Dialect) *goose.Migration {
 	const version = 2 // after 00001 of the SQL files
 	statements := slices.Concat(
@@ -61,8 +61,7 @@ func storeTables(d sqltx.Dialect) *goose.Migration {
 	return goose.NewGoMigration(version, &goose.GoFunc{RunTx: up}, nil)
 }
 
-// letterColumns is the migration that brings the table of the dead letters up to
-// date.
+// letterColumns is the migration that updates the table of the dead letters.
 func letterColumns(d sqltx.Dialect) *goose.Migration {
 	const version = 4 // after 00003 of the SQL files
 	up := func(ctx context.Context, tx *sql.Tx) error {

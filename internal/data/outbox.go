@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Waiting is how many messages the outbox holds; 0 when it cannot tell.
+// Waiting returns how many messages the outbox holds, or 0 if that is not known.
 func (b *Broker) Waiting() int {
 	if b.store == nil {
 		return 0
@@ -19,20 +19,21 @@ func (b *Broker) Waiting() int {
 	return s.Depth
 }
 
-// waitingTimeout bounds the question how much waits.
+// waitingTimeout bounds the query of Waiting.
 const waitingTimeout = time.Second
 
-// flushPoll is how often a flush looks, and flushStuck how long nothing may leave,
-// while keys are closed, until all that is left is taken to wait behind those.
+// flushPoll is how often Flush checks the outbox. If the outbox does not shrink for
+// flushStuck while keys are closed, Flush assumes that all remaining messages wait
+// behind those keys.
 const (
 	flushPoll  = 10 * time.Millisecond
 	flushStuck = time.Second
 )
 
-// Flush waits, within ctx, until the outbox is empty, as long as the broker is
-// there: what is accepted before a stop is then handled before it, too. What is
-// left stays for the next start, and so does what waits behind messages that the
-// broker refuses, or has no subscriber for.
+// Flush waits until the outbox is empty, ctx ends or the broker is disconnected, so
+// that messages accepted before a stop are also handled before it. Messages that
+// remain are sent after the next start, and so are those that wait behind messages
+// that the broker refuses or that have no subscriber.
 func (b *Broker) Flush(ctx context.Context) {
 	if b.store == nil {
 		return

@@ -30,7 +30,7 @@ func newOutbox(t *testing.T, c *conf.MQTT, d *Data) outbox.Store {
 	return s.Outbox
 }
 
-// offline publishes to a broker that is not there.
+// offline returns a publisher whose broker is not reachable.
 func offline(t *testing.T, c *conf.MQTT, store outbox.Store) event.ClientConn {
 	t.Helper()
 	connection := &kratosmqttv1.Connection{Addresses: []string{"mqtt://127.0.0.1:" + closedPort(t)}}
@@ -90,8 +90,7 @@ func TestOutboxFileIsForOneProcess(t *testing.T) {
 	}
 }
 
-// A reading, its alert and the message about it are there together, or none of
-// them is.
+// A reading, its alert and the alert's message are stored together or not at all.
 func TestAlertIsPublishedWithItsReading(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *conf.Data) {
 		data := open(t, c)
@@ -121,7 +120,7 @@ func TestAlertIsPublishedWithItsReading(t *testing.T) {
 	})
 }
 
-// connection is a broker whose connection is up or down.
+// connection is a fake broker that is connected or not.
 type connection struct {
 	fakeBroker
 	up     bool
@@ -144,7 +143,7 @@ func TestFlush(t *testing.T) {
 		t.Fatal(err)
 	}
 	(&Broker{Broker: &connection{up: true}}).Flush(t.Context())                // no outbox
-	(&Broker{Broker: &connection{up: false}, store: store}).Flush(t.Context()) // nothing to wait for
+	(&Broker{Broker: &connection{up: false}, store: store}).Flush(t.Context()) // not connected
 	ctx, cancel := context.WithTimeout(t.Context(), 5*flushPoll)
 	defer cancel()
 	began := time.Now()
@@ -152,7 +151,7 @@ func TestFlush(t *testing.T) {
 	if ctx.Err() == nil {
 		t.Errorf("returned after %v with a message waiting", time.Since(began))
 	}
-	(&Broker{Broker: &connection{up: true, closed: 1}, store: store}).Flush(t.Context()) // it is refused, for ever perhaps
+	(&Broker{Broker: &connection{up: true, closed: 1}, store: store}).Flush(t.Context()) // the message is refused, perhaps for ever
 	flushed := make(chan struct{})
 	go func() {
 		defer close(flushed)

@@ -10,8 +10,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// A page ends at bytes as well as at rows, and the next one goes on behind it:
-// every row comes once, also one that is larger than a page.
+// A page ends at its bytes as well as at its rows, and the next page continues after
+// it: every row is listed once, also one that is larger than a page.
 func TestPagesEndAtBytes(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *conf.Data) {
 		const pageBytes = 1 << 20
@@ -91,8 +91,8 @@ func TestPagesEndAtBytes(t *testing.T) {
 	})
 }
 
-// A batch of large rows is as many statements as it takes, in one transaction: all of
-// it is stored, or nothing. 200 rows of 64 KiB were one statement of 77 MB as JSON.
+// A batch of large rows takes several statements in one transaction: all of it is
+// stored, or nothing. 200 rows of 64 KiB used to be one statement of 77 MB as JSON.
 func TestBatchesOfLargeRows(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *conf.Data) {
 		repo := NewReportRepo(open(t, c))

@@ -14,8 +14,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// lockTable keeps everybody away from a table, as an operator may, until the
-// returned function is called.
+// lockTable locks a table, as an operator may, until the returned function is called.
 func lockTable(t *testing.T, db *sql.DB, table string) (free func()) {
 	t.Helper()
 	tx, err := db.BeginTx(context.WithoutCancel(t.Context()), nil)
@@ -30,7 +29,7 @@ func lockTable(t *testing.T, db *sql.DB, table string) (free func()) {
 	return free
 }
 
-// stuck waits until as many backends wait for a lock as a pool may have.
+// stuck waits until want backends, the size of a pool, wait for a lock.
 func stuck(t *testing.T, db *sql.DB, want int) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -50,8 +49,8 @@ func stuck(t *testing.T, db *sql.DB, want int) {
 	}
 }
 
-// Who waits for a table that somebody has locked keeps a connection meanwhile.
-// That is one of those for his kind of work, so that the others go on.
+// A statement that waits for a locked table occupies a connection. The pools are
+// separate, so that only work of the same kind is affected.
 func TestALockedTableStopsItsOwnWorkOnly(t *testing.T) {
 	t.Parallel()
 	for table, test := range map[string]struct {
@@ -71,7 +70,7 @@ func TestALockedTableStopsItsOwnWorkOnly(t *testing.T) {
 			c := newPostgres(t)
 			d, operator := open(t, c), open(t, c)
 			store := newOutbox(t, outboxConfig(conf.DriverSQL, "", 0), d)
-			if _, err := store.Stats(t.Context()); err != nil { // the first count is over
+			if _, err := store.Stats(t.Context()); err != nil { // waits until the first count is done
 				t.Fatal(err)
 			}
 			free := lockTable(t, operator.db, table)

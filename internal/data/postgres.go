@@ -16,25 +16,25 @@ import (
 )
 
 const (
-	// postgresConnections bounds the connections with which one process handles
-	// messages; PostgreSQL allows 100 altogether unless told otherwise.
+	// postgresConnections bounds the connections of one process for handling messages.
+	// PostgreSQL allows 100 in total by default.
 	postgresConnections = 20
-	// postgresListConnections and postgresMessageConnections are those beside them
-	// for lists and for the outbox. Who waits for a table that somebody has locked
-	// keeps a connection meanwhile, so that one pool for all would soon be one of
-	// waiters.
+	// postgresListConnections and postgresMessageConnections are the separate pools for
+	// lists and for the outbox. A statement that waits for a locked table occupies a
+	// connection, so that a shared pool would soon be full of waiting statements.
 	postgresListConnections    = 4
 	postgresMessageConnections = 8
-	// postgresIdle is how many of them stay open while nothing happens.
+	// postgresIdle is how many connections stay open while they are not used.
 	postgresIdle = 8
-	// postgresLifetime lets a changed server, or password, be noticed in time.
+	// postgresLifetime bounds the age of a connection, so that a changed server or
+	// password takes effect.
 	postgresLifetime = 30 * time.Minute
 )
 
 //go:embed migrations/postgres/*.sql
 var postgresMigrations embed.FS
 
-// openPostgres reads the source. Nothing is dialled before the first statement.
+// openPostgres parses the source. It does not connect before the first statement.
 func openPostgres(source string) (*sql.DB, error) {
 	return postgresPool(source, postgresConnections)
 }
@@ -49,8 +49,8 @@ func openPostgresMessages(source string) (*sql.DB, error) {
 
 func postgresPool(source string, connections int) (*sql.DB, error) {
 	c, err := pgx.ParseConfig(source)
-	if err != nil { // which may quote the source, and with it a password
-		return nil, errors.New("the source is no PostgreSQL URL and no list of keywords")
+	if err != nil { // it may quote the source and its password
+		return nil, errors.New("the source is neither a PostgreSQL URL nor a list of keywords")
 	}
 	db := stdlib.OpenDB(*c)
 	db.SetMaxOpenConns(connections)
@@ -59,8 +59,8 @@ func postgresPool(source string, connections int) (*sql.DB, error) {
 	return db, nil
 }
 
-// postgresMigrator lets one of several processes that start at the same time
-// migrate and the others wait.
+// postgresMigrator lets one of several processes that start at the same time migrate;
+// the others wait for it.
 func postgresMigrator(db *sql.DB) (*goose.Provider, error) {
 	migrations, err := fs.Sub(postgresMigrations, "migrations/postgres")
 	if err != nil {

@@ -18,17 +18,17 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
-// NewClientConn is what the generated clients publish through.
+// NewClientConn returns the connection that generated clients publish through.
 func NewClientConn(b *Broker) event.ClientConn { return mqttbroker.NewClientConn(b) }
 
-// reportPublisher publishes at QoS 1, as its methods say in proto: a message has
-// arrived with the broker's PUBACK. The outbox waits for it, or without one the
-// caller.
+// reportPublisher publishes at QoS 1, as the .proto file declares: a message is
+// delivered to the broker once its PUBACK arrives. With an outbox the outbox waits for
+// the PUBACK, without one the caller.
 type reportPublisher struct {
 	client reportv1.ReportEventsMQTTClient
 }
 
-// NewReportPublisher publishes reports through any connection.
+// NewReportPublisher returns a publisher of reports over any connection.
 func NewReportPublisher(cc event.ClientConn) biz.ReportPublisher {
 	return &reportPublisher{client: reportv1.NewReportEventsMQTTClient(cc)}
 }
@@ -62,7 +62,7 @@ type devicePublisher struct {
 	client devicev1.DeviceEventsMQTTClient
 }
 
-// NewDevicePublisher publishes alerts and commands through any connection.
+// NewDevicePublisher returns a publisher of alerts and commands over any connection.
 func NewDevicePublisher(cc event.ClientConn) biz.DevicePublisher {
 	return &devicePublisher{client: devicev1.NewDeviceEventsMQTTClient(cc)}
 }
@@ -100,8 +100,8 @@ func publish[T any](ctx context.Context, method func(context.Context, T, ...even
 	return publishError(method(ctx, msg))
 }
 
-// withinAnswer leaves a tenth of the time that is left for the answer, so that
-// a caller whose deadline is that of ctx still hears it.
+// withinAnswer reserves a tenth of the remaining time for the reply, so that a caller
+// with the deadline of ctx still receives it.
 func withinAnswer(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -110,14 +110,14 @@ func withinAnswer(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, time.Until(deadline)*9/10)
 }
 
-// publishError says what a failed publish means to a caller and keeps its
-// details, such as the broker's address, for the log.
+// publishError translates the error of a publish for a caller. Details, such as the
+// address of the broker, are kept as the cause, for the log.
 func publishError(err error) error {
 	if err == nil {
 		return nil
 	}
 	if p, ok := stderrors.AsType[*event.ParameterError](err); ok && p.Field != "" {
-		// The fields of messages are named as those of the requests they are made of.
+		// Fields of messages have the names of the fields of their requests.
 		problem := strings.TrimSpace(p.Problem+" "+p.Character) + ": " + p.Rule
 		return errors.BadRequest(reportv1.ErrorReason_VALIDATION_FAILED.String(), p.Field+": "+problem).
 			WithMetadata(map[string]string{p.Field: problem}).WithCause(err)
@@ -125,11 +125,11 @@ func publishError(err error) error {
 	switch code, reason := errors.Code(err), errors.Reason(err); {
 	case reason == string(event.ReasonOutboxFull):
 		return errors.ServiceUnavailable(reportv1.ErrorReason_OUTBOX_FULL.String(),
-			"too much waits for the broker already, nothing was accepted; try again later").WithCause(err)
+			"too many events wait for the broker; the event was not accepted, try again later").WithCause(err)
 	case reason == string(event.ReasonOutboxFailed) && code == 503:
-		said := "the event could not be kept, nothing was accepted"
+		said := "the event could not be stored and was not accepted"
 		if e, ok := stderrors.AsType[*event.Error](err); !ok || e.MayHaveBeenSent {
-			said = "the outbox failed, the event may still arrive"
+			said = "the outbox failed; the event may still arrive"
 		}
 		return errors.ServiceUnavailable(reportv1.ErrorReason_OUTBOX_FAILED.String(), said).WithCause(err)
 	case reason == reportv1.ErrorReason_NOT_READY.String(), reason == reportv1.ErrorReason_OUTBOX_FAILED.String(),
@@ -137,10 +137,10 @@ func publishError(err error) error {
 		return err
 	case code == 503:
 		return errors.ServiceUnavailable(reportv1.ErrorReason_BROKER_UNAVAILABLE.String(),
-			"no connection to the broker in time, nothing was accepted").WithCause(err)
+			"no connection to the broker in time; the event was not accepted").WithCause(err)
 	case code == 504:
 		return errors.GatewayTimeout(reportv1.ErrorReason_BROKER_TIMEOUT.String(),
-			"no confirmation from the broker in time, the event may still arrive").WithCause(err)
+			"no confirmation from the broker in time; the event may still arrive").WithCause(err)
 	default:
 		return errors.New(code, reportv1.ErrorReason_PUBLISH_REFUSED.String(),
 			"the event was not accepted").WithCause(err)

@@ -22,7 +22,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
-// fakeBroker publishes into a field; nothing else of it is ever called.
+// fakeBroker records publishes; its other methods are never called.
 type fakeBroker struct {
 	broker.Broker
 	fail error
@@ -43,7 +43,7 @@ func (f *fakeBroker) Publish(ctx context.Context, topic string, msg *broker.Mess
 	return f.fail
 }
 
-// over is a publisher without an outbox that holds nothing back.
+// over returns a Broker without an outbox that holds nothing back.
 func over(b broker.Broker) *Broker {
 	hold := NewHold()
 	hold.Until(nil)
@@ -111,8 +111,8 @@ func TestPublishedMessages(t *testing.T) {
 	}
 }
 
-// The collector runs on any broker of kratos-transport, by what it is given alone:
-// what it posts is what that broker publishes.
+// The collector runs on any broker of kratos-transport: the reports that are posted
+// are published through it.
 func TestCollectorOnAnotherBroker(t *testing.T) {
 	t.Parallel()
 	fake := &fakeBroker{}
@@ -155,11 +155,12 @@ func TestPublishErrors(t *testing.T) {
 	}
 }
 
-// A client that posts again what may still arrive makes two of one, and an
-// operator looks where the answer points to.
+// An error must tell an event that was not accepted from one that may still arrive,
+// because posting the latter again makes two of it. Its reason names the outbox, so
+// that an operator looks there.
 func TestAFailedOutboxIsSaidToBeOne(t *testing.T) {
 	t.Parallel()
-	const open, nothing = "may still arrive", "nothing was accepted"
+	const open, nothing = "may still arrive", "was not accepted"
 	for _, test := range []struct {
 		cause event.Error
 		code  int
@@ -214,8 +215,8 @@ func TestPublishWaitsForTheSubscriptions(t *testing.T) {
 	}
 }
 
-// A device whose id cannot be a level of a topic is a 400 that names the field and
-// the rule, whoever found out.
+// A device id that cannot be a topic level is a 400 with the field and the rule,
+// whichever layer detects it.
 func TestDevicesThatCannotBeLevels(t *testing.T) {
 	t.Parallel()
 	for id, problem := range map[string]string{

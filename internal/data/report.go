@@ -28,7 +28,7 @@ const (
 
 type reportRepo struct{ data *Data }
 
-// NewReportRepo keeps reports in the database.
+// NewReportRepo returns a repository that stores reports in the database.
 func NewReportRepo(data *Data) biz.ReportRepo { return &reportRepo{data: data} }
 
 // SaveEvents implements biz.ReportRepo.

@@ -55,8 +55,8 @@ func TestReportsAreStoredOnce(t *testing.T) {
 	})
 }
 
-// Reports of one call are stored together, in their order, whatever is in them,
-// and each once.
+// Reports of one call are stored together, in order, whatever their contents, each
+// once.
 func TestReportsAreStoredTogether(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *conf.Data) {
 		repo := NewReportRepo(open(t, c))
@@ -105,7 +105,7 @@ func TestPagesAreNewestFirst(t *testing.T) {
 				if next == 0 {
 					break
 				}
-				if page.Before == 0 && size == 3 { // what arrives meanwhile moves nothing
+				if page.Before == 0 && size == 3 { // reports that arrive meanwhile do not shift the pages
 					if err := repo.SaveEvents(ctx, []biz.EventReport{eventReport(0)}); err != nil {
 						t.Fatal(err)
 					}

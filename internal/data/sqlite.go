@@ -20,11 +20,11 @@ import (
 //go:embed migrations/sqlite/*.sql
 var sqliteMigrations embed.FS
 
-// openSQLite opens the file, with its folder made when missing. A new file is
-// for this user only, and so are those that SQLite puts beside it, which take
-// its mode: it holds what was reported. A symbolic link is an error, and SQLite
-// follows none for the files beside it. Nothing is read or written before the first
-// statement.
+// openSQLite opens the file and creates its folder if it is missing. A new file is
+// readable by this user only, because it holds reports; so are the files that SQLite
+// puts beside it, which take its mode. A symbolic link is an error, and SQLite does
+// not follow links for the files beside it. Nothing is read or written before the
+// first statement.
 func openSQLite(source string) (*sql.DB, error) {
 	if source != conf.MemorySource {
 		if err := ownfile.Folder(filepath.Dir(source)); err != nil {
@@ -42,17 +42,17 @@ func openSQLite(source string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	// SQLite has one writer at a time. Queueing for it here is fair and cheap,
-	// its own busy handler is neither; that one is for other processes.
+	// SQLite has one writer at a time. Queueing for it here is fair and cheap, unlike
+	// SQLite's busy handler, which is left for other processes.
 	db.SetMaxOpenConns(1)
 	return db, nil
 }
 
-// sqliteReaders is how many lists may be read at once.
+// sqliteReaders is how many lists may be read at the same time.
 const sqliteReaders = 4
 
-// openSQLiteLists opens connections that only read, beside the one that writes:
-// in WAL mode neither waits for the other. A database in memory belongs to its
+// openSQLiteLists opens read-only connections beside the writer: in WAL mode readers
+// and the writer do not wait for each other. A database in memory belongs to a single
 // connection, so that there are none.
 func openSQLiteLists(source string) (*sql.DB, error) {
 	if source == conf.MemorySource {
@@ -68,10 +68,10 @@ func openSQLiteLists(source string) (*sql.DB, error) {
 
 func sqliteURL(source string) string { return "file:" + (&url.URL{Path: source}).EscapedPath() }
 
-// sqliteDSN has every commit on disk before it returns: what is acknowledged to
-// the broker after it must survive a power failure too. A transaction takes the
-// write lock at its start, so that it waits for another process then, and does
-// not fail later.
+// sqliteDSN makes every commit durable before it returns, because a message that is
+// acknowledged to the broker afterwards must survive a power failure. A transaction
+// takes the write lock when it begins, so that it waits for other processes then and
+// does not fail later.
 func sqliteDSN(source string) string {
 	return sqliteURL(source) + "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// NewStores opens the outbox, the dedup window and the dead letters that are
-// configured; those of the driver "sql" are in the database of the service, whose
-// migrations have made their tables. The returned function closes them: what
-// waits in a durable outbox is sent after the next start.
+// NewStores opens the configured outbox, dedup window and dead letters. Those with
+// the driver "sql" are in the database of the service, whose migrations create their
+// tables. The returned function closes them: messages that wait in a durable outbox
+// are sent after the next start.
 func NewStores(ctx context.Context, c *conf.Bootstrap, d *Data, logger log.Logger) (*stores.Stores, func(), error) {
 	helper, settings := log.NewHelper(logger), c.Settings()
 	if settings.Subscriber == nil {
@@ -20,7 +20,7 @@ func NewStores(ctx context.Context, c *conf.Bootstrap, d *Data, logger log.Logge
 	}
 	return stores.Open(ctx, settings, stores.Options{
 		DB: d.db, OutboxDB: d.messages, Migrated: true,
-		// Work goes on then, and an operator finds the damaged file.
+		// A damaged file is moved aside for an operator, and work continues with a new one.
 		OnDamaged: func(store, report string) { helper.Errorf("the file of the %s was damaged: %s", store, report) },
 	})
 }

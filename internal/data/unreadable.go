@@ -7,8 +7,8 @@ import (
 	"github.com/go-kratos/kratos/v2/log"
 )
 
-// unreadable counts rows that lists leave out, and logs them once a minute at
-// most, as each listing meets them again.
+// unreadable counts rows that lists leave out. It logs them at most once a minute,
+// because every listing meets them again.
 type unreadable struct {
 	log *log.Helper
 
@@ -26,6 +26,6 @@ func (u *unreadable) note(seq int64, err error) {
 	if !u.logged.IsZero() && time.Since(u.logged) < unreadableEvery {
 		return
 	}
-	u.log.Errorf("a stored row cannot be read and is left out of its list: seq %d, %d such rows since the last line: %v", seq, u.count, err)
+	u.log.Errorf("a stored row cannot be read and is left out of its list: seq %d (%d unreadable rows since this was last logged): %v", seq, u.count, err)
 	u.count, u.logged = 0, time.Now()
 }

@@ -11,11 +11,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// Whatever is wrong with one row of any list, by whoever wrote it, the others are
-// listed. stores.md 12.
+// An unreadable value in any column hides only its own row. stores.md 12.
 func TestEachUnreadableColumnHidesOneRow(t *testing.T) {
 	times := []string{"'x'", "''", "'0000-05-06T12:00:00Z'", "'9999-12-31T23:59:59-12:00'", "'10000-01-01T00:00:00Z'"}
-	// What only SQLite puts into such a column.
+	// Values that only SQLite accepts in such a column.
 	const noNumber, noText = "'x'", "CAST(x'ff41' AS TEXT)"
 	deep := `'{"a":` + strings.Repeat("[", 31) + strings.Repeat("]", 31) + `}'`
 	type column struct {

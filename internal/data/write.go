@@ -10,9 +10,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
-// rowsOf is what {rows} stands for in a statement that inserts any number of rows:
-// $1 is a JSON array of arrays, one for each row, so that one prepared statement
-// does for all.
+// rowsOf returns the text for {rows} in a statement that inserts any number of rows:
+// $1 is a JSON array with one array for each row, so that one prepared statement is
+// enough.
 func rowsOf(d sqltx.Dialect) string {
 	if d == sqltx.Postgres {
 		return "json_array_elements($1::json) AS list (value)"
@@ -20,8 +20,9 @@ func rowsOf(d sqltx.Dialect) string {
 	return "json_each($1)"
 }
 
-// writes are the statements that are run for messages, and prepared at the start:
-// later most of them are run in a transaction, which has SQLite's only connection.
+// writes returns the statements that handlers run. They are prepared at the start,
+// because later most of them run in a transaction, which holds SQLite's only
+// connection.
 func writes() []string {
 	return []string{insertEvents, insertStatuses, insertTelemetry, insertAlert, upsertHeartbeat}
 }
@@ -38,7 +39,7 @@ func (d *Data) prepare(ctx context.Context) error {
 	return nil
 }
 
-// exec runs one of the writes in the transaction of ctx, if there is one.
+// exec runs one of the writes, in the transaction of ctx if there is one.
 func (d *Data) exec(ctx context.Context, statement string, args ...any) error {
 	if d.db == nil {
 		return errNoDatabase()
@@ -49,11 +50,11 @@ func (d *Data) exec(ctx context.Context, statement string, args ...any) error {
 	return nil
 }
 
-// statementBytes is where the rows of one statement end: a batch of large ones is
-// several statements of one transaction, or it would be in memory several times over.
+// statementBytes bounds the rows of one statement: a batch of large rows takes several
+// statements of one transaction, and is not in memory several times over.
 const statementBytes = 1 << 20
 
-// insert runs one of the writes for all rows, or for none.
+// insert runs one of the writes for all rows, or for none of them.
 func (d *Data) insert(ctx context.Context, statement string, rows [][]any) error {
 	text, n, err := encodeRows(rows)
 	if err != nil {
@@ -77,8 +78,8 @@ func (d *Data) insert(ctx context.Context, statement string, rows [][]any) error
 	})
 }
 
-// encodeRows encodes as many rows, from the first on, as one statement takes, and at
-// least one.
+// encodeRows encodes the first rows, as many as fit into one statement, but at least
+// one.
 func encodeRows(rows [][]any) (text string, n int, err error) {
 	var b bytes.Buffer
 	b.WriteByte('[')

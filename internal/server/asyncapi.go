@@ -10,10 +10,10 @@ import (
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
 )
 
-// asyncAPIPath is where the contracts of the events are, with a list of them.
+// asyncAPIPath is the path of the index of the event contracts, which are below it.
 const asyncAPIPath = "/asyncapi/"
 
-// contract is an AsyncAPI document under the name of its file.
+// contract is an AsyncAPI document and the name of its file.
 type contract struct{ Name, Text string }
 
 func contracts() []contract {
@@ -23,8 +23,8 @@ func contracts() []contract {
 	}
 }
 
-// asyncAPI serves the contracts. They are the same as long as the process runs,
-// and no secret: they name topics and messages, no broker.
+// asyncAPI serves the contracts. They do not change while the process runs and hold no
+// secrets: they name topics and messages, but no broker.
 func asyncAPI() nethttp.Handler {
 	mux := nethttp.NewServeMux()
 	mux.HandleFunc("GET "+asyncAPIPath+"{$}", func(w nethttp.ResponseWriter, _ *nethttp.Request) {

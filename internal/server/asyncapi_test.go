@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// get answers the status, the type and the body.
+// get returns the status, the content type and the body.
 func get(t *testing.T, url string) (int, string, string) {
 	t.Helper()
 	transport := &nethttp.Transport{}
@@ -30,7 +30,7 @@ func get(t *testing.T, url string) (int, string, string) {
 	return res.StatusCode, res.Header.Get("Content-Type"), string(text)
 }
 
-// Every contract is in the list, and what its link leads to is the committed file.
+// The index lists every contract, and its links lead to the committed files.
 func TestAsyncAPIIsServed(t *testing.T) {
 	t.Parallel()
 	base := serveHTTP(t, &stub{}) + "/asyncapi/"

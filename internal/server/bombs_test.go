@@ -28,22 +28,22 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// field is a field of protobuf with bytes.
+// field encodes a protobuf field of type bytes.
 func field(number protowire.Number, data []byte) []byte {
 	return append(protowire.AppendTag(nil, number, protowire.BytesType), protowire.AppendBytes(nil, data)...)
 }
 
-// command is a SendCommandRequest with one argument: list is the encoding of a
+// command encodes a SendCommandRequest with one argument; list is an encoded
 // google.protobuf.ListValue.
 func command(list []byte) []byte {
 	entry := append(field(1, []byte("a")), field(2, field(6, list))...)
 	return append(append(field(1, []byte("d")), field(2, []byte("n"))...), field(3, field(1, entry))...)
 }
 
-// emptyValues are nested Values of two bytes each.
+// emptyValues encodes empty Values of two bytes each.
 func emptyValues(size int) []byte { return bytes.Repeat([]byte{0x0A, 0}, size/2) }
 
-// deepValues are lists in lists.
+// deepValues encodes lists nested in lists.
 func deepValues(levels int) (list []byte) {
 	for range levels {
 		list = field(1, field(6, list))
@@ -51,7 +51,7 @@ func deepValues(levels int) (list []byte) {
 	return list
 }
 
-// rawCodec sends bytes as they are, so that a test spends no memory on messages.
+// rawCodec sends bytes unchanged, so that the test needs no memory for messages.
 type rawCodec struct{}
 
 func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
@@ -60,7 +60,7 @@ func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
 func (rawCodec) Unmarshal(mem.BufferSlice, any) error { return nil }
 func (rawCodec) Name() string                         { return "proto" }
 
-// allocated returns how many bytes were allocated during f, by whomever.
+// allocated returns how many bytes the whole process allocated during f.
 func allocated(f func()) int {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -69,8 +69,9 @@ func allocated(f func()) int {
 	return int(after.TotalAlloc - before.TotalAlloc)
 }
 
-// A bomb is refused before it is decoded, by gRPC as by MQTT and HTTP, and
-// compressed, too: 4 MB of nested Values were 220 MB in memory.
+// A request that needs far more memory than bytes is refused before it is decoded, by
+// gRPC as by MQTT and HTTP, also when it is compressed. 4 MB of nested Values used to
+// take 220 MB.
 func TestBombsByGRPC(t *testing.T) { // not parallel: it measures
 	room := NewRoom()
 	conn := serveGRPCWith(t, &stub{}, room, &conf.Server_GRPC{})
@@ -81,7 +82,7 @@ func TestBombsByGRPC(t *testing.T) { // not parallel: it measures
 	if err := send(command(field(1, field(6, nil)))); err != nil {
 		t.Fatal("a small one: ", err)
 	}
-	const most = 48 << 20 // of all at once, their encoding and gRPC's own included
+	const most = 48 << 20 // for all of them together, including their encoding and gRPC's own memory
 	for name, c := range map[string]struct {
 		data []byte
 		opts []grpc.CallOption
@@ -112,7 +113,7 @@ func TestBombsByGRPC(t *testing.T) { // not parallel: it measures
 	wantEmpty(t, room)
 }
 
-// wantEmpty wants all room to be given back.
+// wantEmpty waits until all shares of the room are returned.
 func wantEmpty(t *testing.T, room *Room) {
 	t.Helper()
 	eventually(t, func() bool { return room.left.Load() == allRoom })
@@ -129,7 +130,7 @@ func eventually(t *testing.T, met func() bool) {
 	}
 }
 
-// HTTP has the limits that the subscribers have: what they would refuse is not sent.
+// HTTP has the limits of the subscribers: what they would refuse is not published.
 func TestBombsByHTTP(t *testing.T) {
 	t.Parallel()
 	room := NewRoom()
@@ -154,8 +155,8 @@ func TestBombsByHTTP(t *testing.T) {
 	wantEmpty(t, room)
 }
 
-// Bodies that never end take room only within the bound, and small requests get
-// through meanwhile. 900 of them took 500 MB.
+// Request bodies that never end take memory only up to the bound, and small requests
+// are still served. 900 such bodies used to take 500 MB.
 func TestHalfBodies(t *testing.T) {
 	t.Parallel()
 	room := NewRoom()
@@ -192,11 +193,11 @@ func TestHalfBodies(t *testing.T) {
 	wantEmpty(t, room)
 }
 
-// halfReport is the header of a report whose body may never come.
+// halfReport is the header of a report, without its body.
 const halfReport = "POST /v1/reports HTTP/1.1\r\nHost: x.localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
-// Half a body holds its connection only as long as a request may take: there was
-// no end to it.
+// An incomplete body keeps its connection only for the time limit of a request. There
+// used to be no limit.
 func TestHalfBodiesEnd(t *testing.T) {
 	t.Parallel()
 	url := serveHTTPWith(t, &stub{}, NewRoom(), &conf.Server_HTTP{Timeout: durationpb.New(100 * time.Millisecond)})
@@ -215,7 +216,7 @@ func TestHalfBodiesEnd(t *testing.T) {
 	}
 }
 
-// Half a message by gRPC holds its place only as long as a call may take.
+// An incomplete gRPC message occupies a call only for the time limit of a call.
 func TestHalfMessagesByGRPC(t *testing.T) {
 	t.Parallel()
 	conn := serveGRPCWith(t, &stub{}, NewRoom(), &conf.Server_GRPC{Timeout: durationpb.New(100 * time.Millisecond)})
@@ -223,13 +224,13 @@ func TestHalfMessagesByGRPC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Nothing is sent, nor the end of it.
+	// Nothing is sent, not even the end of the stream.
 	if err := stream.RecvMsg(new(devicev1.SendCommandReply)); status.Code(err) != codes.DeadlineExceeded {
 		t.Errorf("got %v", err)
 	}
 }
 
-// What answers take is bounded over all requests, and so is what requests take.
+// The memory for answers is bounded over all requests, like that for requests.
 func TestRoom(t *testing.T) {
 	t.Parallel()
 	room := NewRoom()
@@ -258,7 +259,7 @@ func TestRoom(t *testing.T) {
 	wantEmpty(t, room)
 }
 
-// A large answer for which there is no room is refused with the time to try again.
+// A large answer that finds no room is refused, with the time to try again.
 func TestAnswersNeedRoom(t *testing.T) {
 	t.Parallel()
 	room := NewRoom()

@@ -12,9 +12,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// An answer may come in line just after its caller called off: gRPC throws it away without
-// a word. Such calls of one caller counted until their connection was ended for them: there
-// was place for no other call, and the caller lost what else it had on the connection.
+// If a call is cancelled just before its answer is queued, gRPC drops the answer
+// silently. Such calls used to count as open until their connection was closed by the
+// server, which took the place of other calls and broke the caller's other calls on
+// the connection.
 func TestCallsThatAreCalledOff(t *testing.T) {
 	t.Parallel()
 	const rounds, each = 1000, 40

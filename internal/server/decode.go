@@ -17,15 +17,15 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bounds"
 )
 
-// maxBody bounds a request, in bytes, by HTTP and gRPC alike: 64 KiB of content as
-// JSON escapes it at worst, and the rest of a report.
+// maxBody bounds the bytes of a request, by HTTP and gRPC: 64 KiB of content with
+// the longest JSON escapes, and the other fields of a report.
 const maxBody = 512 << 10
 
-// reasonCodec is of what cannot be decoded, as Kratos' own.
+// reasonCodec is the reason for requests that cannot be decoded. Kratos uses it too.
 const reasonCodec = "CODEC"
 
-// mediaTypes are those that are read and written, by the name of their codec. A page of
-// another site can send forms and plain text without asking, none of these.
+// mediaTypes maps the accepted media types to the names of their codecs. A page of
+// another site can send forms and plain text without permission, but none of these.
 func mediaTypes() map[string]string {
 	return map[string]string{
 		"application/json":       bounds.JSON,
@@ -35,7 +35,7 @@ func mediaTypes() map[string]string {
 	}
 }
 
-// codecOf returns the codec of a media type, nil of another than those two.
+// codecOf returns the codec of a Content-Type header, or nil if it is not supported.
 func codecOf(header string) encoding.Codec {
 	mediaType, _, err := mime.ParseMediaType(header)
 	if err != nil {
@@ -49,7 +49,7 @@ func codecOf(header string) encoding.Codec {
 
 type shareKey struct{}
 
-// shares gives each request a share of the room, until it is answered.
+// shares assigns each request a share of the room until it is answered.
 func shares(room *Room) func(nethttp.Handler) nethttp.Handler {
 	return func(next nethttp.Handler) nethttp.Handler {
 		return nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
@@ -66,10 +66,10 @@ func shareOf(ctx context.Context) *share {
 	return s
 }
 
-// decodeRequest decodes the body of a request, of the two media types only, within
-// the bounds that events have, and within the room for it.
+// decodeRequest decodes the body of a request. It accepts only the media types of
+// codecOf, applies the bounds of events, and takes its memory from the room.
 func decodeRequest(r *nethttp.Request, v any) error {
-	if r.ContentLength == 0 { // shares has put another body in the place of none
+	if r.ContentLength == 0 { // shares has replaced http.NoBody
 		return nil
 	}
 	codec := codecOf(r.Header.Get("Content-Type"))
@@ -102,11 +102,11 @@ func unsupported(format string, args ...any) error {
 	return errors.New(nethttp.StatusUnsupportedMediaType, reasonCodec, fmt.Sprintf(format, args...))
 }
 
-// firstRead is the memory for a body before any of it has come.
+// firstRead is the size of the buffer before the first byte of a body arrives.
 const firstRead = 4 << 10
 
-// readBody reads a body into memory that grows with what comes: a promised length
-// is not believed.
+// readBody reads a body into a buffer that grows with the received bytes, because the
+// announced length cannot be trusted.
 func readBody(body io.Reader, s *share) ([]byte, error) {
 	if err := s.take(firstRead); err != nil {
 		return nil, err

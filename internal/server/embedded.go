@@ -13,24 +13,24 @@ import (
 )
 
 const (
-	// drainStall is how long Drain waits while nothing becomes less, drainPoll how
-	// often it looks.
+	// drainStall is how long Drain waits without progress; drainPoll is how often it
+	// checks.
 	drainStall = 2 * time.Second
 	drainPoll  = 10 * time.Millisecond
 )
 
-// Embedded is the in-process broker, if this process runs one. Every method
-// works on nil.
+// Embedded is the in-process broker, if this process runs one. All methods may be
+// called on nil.
 type Embedded struct {
 	url    string
-	path   string // of the file that it keeps sessions in, empty for none
+	path   string // of the file that stores sessions; empty if there is none
 	queued func(clientID string) int
 	close  func()
 }
 
-// NewEmbedded starts the in-process broker when the configuration has one and
-// names no other broker, else it returns nil. The broker outlives all servers:
-// they still use it while they stop. The returned function closes it.
+// NewEmbedded starts the in-process broker if the configuration has one and names no
+// other broker; otherwise it returns nil. The broker must outlive all servers, which
+// still use it while they stop. The returned function closes it.
 func NewEmbedded(c *conf.Server, m *conf.MQTT, logger log.Logger) (*Embedded, func(), error) {
 	if c.GetEmbedded() == nil || len(m.GetConnection().GetAddresses()) > 0 {
 		return nil, func() {}, nil
@@ -42,8 +42,8 @@ func NewEmbedded(c *conf.Server, m *conf.MQTT, logger log.Logger) (*Embedded, fu
 	return e, e.close, nil
 }
 
-// NewConnection is the configured connection to the broker; without an address
-// it leads to the in-process one, wherever that listens.
+// NewConnection returns the configured connection to the broker. Without an address it
+// connects to the in-process broker.
 func NewConnection(m *conf.MQTT, e *Embedded) (*kratosmqttv1.Connection, error) {
 	connection := &kratosmqttv1.Connection{}
 	if m.GetConnection() != nil {
@@ -57,12 +57,12 @@ func NewConnection(m *conf.MQTT, e *Embedded) (*kratosmqttv1.Connection, error) 
 	}
 	connection.Addresses = []string{e.url}
 	if connection.Protocol == "" {
-		connection.Protocol = protocol5 // has headers, traces and requests
+		connection.Protocol = protocol5 // for headers, traces and requests
 	}
 	return connection, nil
 }
 
-// URL is where clients reach the broker, empty without one.
+// URL returns the address that clients connect to, or "" if there is no broker.
 func (e *Embedded) URL() string {
 	if e == nil {
 		return ""
@@ -70,7 +70,7 @@ func (e *Embedded) URL() string {
 	return e.url
 }
 
-// Path is the file that the broker keeps sessions in, empty for none.
+// Path returns the file that the broker stores sessions in, or "" if there is none.
 func (e *Embedded) Path() string {
 	if e == nil {
 		return ""
@@ -78,10 +78,10 @@ func (e *Embedded) Path() string {
 	return e.path
 }
 
-// Drain waits until the subscriber with this client id has acknowledged every
-// message that the broker accepted at QoS 1 or 2: without a file, what the broker
-// holds when it closes is gone. It gives up when ctx ends, or when for 2 s there were never fewer
-// than before, which happens when devices go on sending.
+// Drain waits until the subscriber with this client id has acknowledged all QoS 1 and
+// QoS 2 messages that the broker accepted: without a file they are lost when the broker
+// closes. It returns early when ctx ends, or when the number of messages has not
+// dropped for 2 s, which happens while devices keep sending.
 func (e *Embedded) Drain(ctx context.Context, clientID string) {
 	if e == nil {
 		return
@@ -89,8 +89,8 @@ func (e *Embedded) Drain(ctx context.Context, clientID string) {
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
 	fewest, since := e.queued(clientID), time.Now()
-	// Twice nothing, because the broker confirms a message a moment before it
-	// queues it.
+	// The queue must be empty twice, because the broker acknowledges a message just
+	// before it queues it.
 	for idle := 0; idle < 2; {
 		select {
 		case <-ctx.Done():
@@ -110,15 +110,15 @@ func (e *Embedded) Drain(ctx context.Context, clientID string) {
 	}
 }
 
-// Backlog is what the subscriber with this client id has not acknowledged; nil is
-// none.
+// Backlog returns what the subscriber with this client id has not acknowledged, or
+// nil if there is no broker.
 func (e *Embedded) Backlog(clientID string) *Backlog {
 	if e == nil {
 		return nil
 	}
-	fate := "they are lost: this broker has no file to keep them in"
+	fate := "they are lost: this broker stores sessions in memory only"
 	if e.path != "" {
-		fate = "the broker sends them after the next start"
+		fate = "the broker sends them again after the next start"
 	}
 	return &Backlog{
 		Place: "at the in-process broker", Fate: fate,

@@ -10,15 +10,15 @@ import (
 	"github.com/go-kratos/kratos/v2/log"
 )
 
-// brokerLog writes what the in-process broker logs to the log of the service.
+// brokerLog writes the log of the in-process broker to the log of the service.
 type brokerLog struct {
 	log.Logger
 
 	attrs []slog.Attr
 }
 
-// Enabled implements [slog.Handler]: what is of use to developers of the broker
-// only is left out.
+// Enabled implements [slog.Handler]. Debug records, which only help developers of
+// the broker, are left out.
 func (brokerLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
 
 // Handle implements [slog.Handler].

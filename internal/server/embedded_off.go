@@ -11,5 +11,5 @@ import (
 )
 
 func startEmbedded(*conf.Server_Embedded, log.Logger) (*Embedded, error) {
-	return nil, fmt.Errorf("this binary was built without it (-tags noembedded), set %s to the broker to use", conf.EnvMQTTBroker)
+	return nil, fmt.Errorf("this binary was built without it (-tags noembedded); set %s to the address of a broker", conf.EnvMQTTBroker)
 }

@@ -48,7 +48,7 @@ func TestConnectionFollowsTheInProcessBroker(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = conn.Close()
-	e.Drain(context.Background(), "me") // nothing to wait for
+	e.Drain(context.Background(), "me") // returns at once
 	cleanup()
 	if conn, err := net.Dial("tcp", u.Host); err == nil {
 		_ = conn.Close()
@@ -101,7 +101,7 @@ func TestTakenPortOfTheInProcessBroker(t *testing.T) {
 	wantTaken(t, err, port, conf.EnvMQTTAddr)
 }
 
-// As long as the backlog becomes less Drain waits for it, however long that takes.
+// Drain waits as long as the backlog shrinks, however long that takes.
 func TestDrainWaitsForProgress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

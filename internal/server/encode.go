@@ -13,9 +13,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bounds"
 )
 
-// answerGrows is the most bytes that a byte of an answer becomes, where bounds.Memory
-// would be wrong by far: messages of texts in a list. Six where JSON escapes a control
-// character, and the message itself besides.
+// answerGrows is how many bytes of memory a byte of an answer takes at most, for
+// messages that hold texts, where bounds.Memory is far too high: six bytes for a control
+// character that JSON escapes, and the message itself.
 const answerGrows = 8
 
 // answerMemory returns the most bytes that an answer takes until it is sent.
@@ -27,8 +27,8 @@ func answerMemory(m proto.Message) int {
 	return answerGrows * size
 }
 
-// holdsValues reports whether a message has any values of JSON in it, of which each takes
-// two bytes and a hundred in memory.
+// holdsValues reports whether a message can contain google.protobuf.Value. Each takes
+// two bytes encoded and about a hundred in memory.
 func holdsValues(md protoreflect.MessageDescriptor, above []protoreflect.FullName) bool {
 	if md.FullName() == "google.protobuf.Value" {
 		return true
@@ -45,8 +45,8 @@ func holdsValues(md protoreflect.MessageDescriptor, above []protoreflect.FullNam
 	return false
 }
 
-// accepted returns the codec that a request wants its answer in: JSON, unless it
-// asks for protobuf first.
+// accepted returns the codec for the answer to a request: JSON, unless the Accept
+// header lists protobuf first.
 func accepted(r *nethttp.Request) (codec encoding.Codec, mediaType string) {
 	first, _, _ := strings.Cut(r.Header.Get("Accept"), ",")
 	if codec := codecOf(first); codec != nil && codec.Name() == bounds.Proto {
@@ -55,7 +55,7 @@ func accepted(r *nethttp.Request) (codec encoding.Codec, mediaType string) {
 	return encoding.GetCodec(bounds.JSON), "application/json"
 }
 
-// encodeResponse encodes an answer, within the room for it.
+// encodeResponse encodes an answer, with memory from the room.
 func encodeResponse(w nethttp.ResponseWriter, r *nethttp.Request, v any) error {
 	if m, ok := v.(proto.Message); ok {
 		if err := shareOf(r.Context()).take(answerMemory(m)); err != nil {
@@ -68,19 +68,19 @@ func encodeResponse(w nethttp.ResponseWriter, r *nethttp.Request, v any) error {
 		return err
 	}
 	describe(w.Header(), mediaType)
-	// An error means that the client is gone: there is nobody to tell of it.
-	_, _ = w.Write(data) //nolint:gosec // G705: JSON or protobuf, and nosniff says so
+	// An error means that the client has disconnected.
+	_, _ = w.Write(data) //nolint:gosec // G705: JSON or protobuf, and nosniff is set
 	return nil
 }
 
-// encodeError encodes the Kratos form of an error.
+// encodeError encodes an error as Kratos does.
 func encodeError(w nethttp.ResponseWriter, r *nethttp.Request, err error) {
 	e := errors.FromError(err)
 	if e.Reason == reasonBusy {
 		w.Header().Set(retryAfterHeader, retryAfterSeconds())
 	}
 	if unread(e) {
-		// Or the server waits for the rest of the body before it answers.
+		// Otherwise the server reads the rest of the body before it answers.
 		w.Header().Set("Connection", "close")
 	}
 	codec, mediaType := accepted(r)
@@ -91,10 +91,10 @@ func encodeError(w nethttp.ResponseWriter, r *nethttp.Request, err error) {
 	}
 	describe(w.Header(), mediaType)
 	w.WriteHeader(int(e.Code))
-	_, _ = w.Write(body) //nolint:gosec // G705, as above; an error means that the client is gone
+	_, _ = w.Write(body) //nolint:gosec // G705, as above; an error means that the client has disconnected
 }
 
-// unread reports whether a request was refused before all of its body was there.
+// unread reports whether a request was refused before its whole body was read.
 func unread(e *errors.Error) bool {
 	switch e.Code {
 	case nethttp.StatusForbidden, nethttp.StatusMisdirectedRequest, nethttp.StatusUnsupportedMediaType,
@@ -104,7 +104,7 @@ func unread(e *errors.Error) bool {
 	return e.Reason == reasonBusy
 }
 
-// describe says what an answer is, and that it is nothing else, such as a page.
+// describe sets the content type of an answer and forbids the browser to guess another.
 func describe(h nethttp.Header, mediaType string) {
 	h.Set("Content-Type", mediaType)
 	h.Set("X-Content-Type-Options", "nosniff")

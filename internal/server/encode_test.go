@@ -9,7 +9,7 @@ import (
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
 )
 
-// gone is a client that goes while it is answered.
+// gone is a client that disconnects while it is answered.
 type gone struct {
 	nethttp.ResponseWriter
 	headers int
@@ -17,11 +17,12 @@ type gone struct {
 
 func (g *gone) WriteHeader(int) { g.headers++ }
 func (g *gone) Write([]byte) (int, error) {
-	g.headers++ // net/http does so for the first bytes
+	g.headers++ // as net/http does before the first bytes
 	return 0, errors.New("connection reset")
 }
 
-// A client that is gone is told nothing more: each one was a line in the log.
+// Nothing more is written to a client that has disconnected. Each one used to cause a
+// log line.
 func TestAnswerToNobody(t *testing.T) {
 	t.Parallel()
 	w := &gone{ResponseWriter: httptest.NewRecorder()}

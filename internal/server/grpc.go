@@ -18,8 +18,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/service"
 )
 
-// NewGRPCServer opens the configured address and serves the gRPC API on it. The
-// returned function closes the address again, in case the server never runs.
+// NewGRPCServer listens on the configured address and serves the gRPC API on it. The
+// returned function closes the listener, in case the server never runs.
 func NewGRPCServer(c *conf.Server, room *Room, reports *service.ReportService, devices *service.DeviceService, logger log.Logger) (*grpc.Server, func(), error) {
 	if c.GetGrpc() == nil {
 		return nil, func() {}, nil
@@ -47,11 +47,11 @@ func NewGRPCServer(c *conf.Server, room *Room, reports *service.ReportService, d
 	return srv, func() { _ = lis.Close() }, nil
 }
 
-// maxStreams is how many calls one connection may have at a time.
+// maxStreams is how many concurrent calls one connection may have.
 const maxStreams = 100
 
-// limits are those of HTTP, for gRPC. A message that comes compressed is bounded
-// again when it is not any more.
+// limits are the limits of HTTP, applied to gRPC. A compressed message is bounded
+// again once it is decompressed.
 func limits(timeout time.Duration) []ggrpc.ServerOption {
 	return []ggrpc.ServerOption{
 		ggrpc.MaxRecvMsgSize(maxBody),

@@ -17,12 +17,12 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// visit is a call from when it is let in until its answer is on the wire. To gRPC a call
-// is over when its answer is put in line for that, which a caller who takes nothing can
-// make last for ever.
+// visit is a call from its admission until its answer is written to the connection.
+// For gRPC a call ends when its answer is queued, but a caller that does not read can
+// keep the answer queued for ever.
 type visit struct {
 	answered atomic.Bool
-	gone     func() error // why the stream of the call is over; nil is not yet
+	gone     func() error // returns why the stream of the call ended, nil while it is open
 
 	mu    sync.Mutex
 	over  bool
@@ -31,8 +31,8 @@ type visit struct {
 
 type visitKey struct{}
 
-// newVisit returns the context of a call, which ends with its context, or when its
-// answer is taken; gone is why the stream of the call is over.
+// newVisit returns the context of a call and its visit. The visit ends with the
+// context, or when the answer is sent; gone returns why the stream of the call ended.
 func newVisit(ctx context.Context, gone func() error) (context.Context, *visit) {
 	v := &visit{gone: gone}
 	context.AfterFunc(ctx, func() {
@@ -43,7 +43,8 @@ func newVisit(ctx context.Context, gone func() error) (context.Context, *visit) 
 	return context.WithValue(ctx, visitKey{}, v), v
 }
 
-// visitOf returns that of a call; one that nobody has let in ends with its context.
+// visitOf returns the visit of a call. A call that was not admitted by the door gets
+// one that ends with its context.
 func visitOf(ctx context.Context) *visit {
 	if v, ok := ctx.Value(visitKey{}).(*visit); ok {
 		return v
@@ -52,7 +53,7 @@ func visitOf(ctx context.Context) *visit {
 	return v
 }
 
-// then has f called at the end, at once if that has been.
+// then calls f when the visit ends, or at once if it has ended.
 func (v *visit) then(f func()) {
 	v.mu.Lock()
 	over := v.over
@@ -75,7 +76,7 @@ func (v *visit) end() {
 	}
 }
 
-// answer is what the codec encodes, for a visit.
+// answer is a message for the codec to encode, and the visit that it belongs to.
 type answer struct {
 	message any
 	visit   *visit
@@ -83,8 +84,8 @@ type answer struct {
 	timeout time.Duration
 }
 
-// answers is the outermost interceptor. What is sent is not compressed: that would be a
-// copy of which gRPC says nothing.
+// answers is the outermost interceptor. Answers are not compressed: that would make a
+// copy whose release gRPC does not report.
 func (d *door) answers(ctx context.Context, req any, _ *ggrpc.UnaryServerInfo, handler ggrpc.UnaryHandler) (any, error) {
 	reply, err := handler(ctx, req)
 	if err != nil {
@@ -102,11 +103,12 @@ func (d *door) answers(ctx context.Context, req any, _ *ggrpc.UnaryServerInfo, h
 	return a, nil
 }
 
-// pooled is the least capacity of memory that gRPC gives back.
+// pooled is the smallest capacity of a buffer that gRPC returns to its pool.
 const pooled = 1<<10 + 1
 
-// encode encodes an answer. Its visit ends when gRPC has sent that, or its connection
-// ends, which it does when the answer is not taken in time, as by HTTP.
+// encode encodes an answer. Its visit ends when gRPC has sent the answer or the
+// connection ends. The connection is closed if the answer is not read in time, as with
+// HTTP.
 func (a *answer) encode() (mem.BufferSlice, error) {
 	m, ok := a.message.(proto.Message)
 	if !ok {
@@ -131,13 +133,13 @@ func (a *answer) Get(length int) *[]byte {
 	return &data
 }
 
-// Put implements mem.BufferPool: gRPC has no use for the answer any more.
+// Put implements mem.BufferPool. gRPC calls it when it no longer needs the answer.
 func (a *answer) Put(*[]byte) { a.visit.end() }
 
-// queued is told when an answer is in line to be sent. One that comes there after its
-// caller has called off is thrown away by gRPC without giving it back: its visit ends
-// here. Until then only who called can have ended the stream, as its status is not
-// written yet.
+// queued is notified when an answer is queued. If the caller has cancelled the call,
+// gRPC drops the answer without returning its buffer, so the visit ends here. At this
+// point only the caller can have ended the stream, because its status is not yet
+// written.
 type queued struct{}
 
 var _ stats.Handler = queued{}
@@ -162,7 +164,8 @@ func (queued) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context
 // HandleConn implements stats.Handler.
 func (queued) HandleConn(context.Context, stats.ConnStats) {}
 
-// timed makes connections that end when nobody reads from them, and that calls know.
+// timed creates connections that close when nobody reads from them, and makes them
+// available to calls.
 type timed struct {
 	credentials.TransportCredentials
 	timeout time.Duration
@@ -189,7 +192,8 @@ type connInfo struct {
 // AuthType implements credentials.AuthInfo.
 func (connInfo) AuthType() string { return "insecure" }
 
-// timedConn bounds each write, and ends the visits with answers on it when it ends.
+// timedConn bounds the time of each write. When it closes, it ends the visits whose
+// answers it holds.
 type timedConn struct {
 	net.Conn
 	timeout time.Duration
@@ -207,7 +211,7 @@ func (c *timedConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// holds notes a visit until it ends.
+// holds records a visit until it ends.
 func (c *timedConn) holds(v *visit) {
 	c.mu.Lock()
 	closed := c.closed

@@ -14,8 +14,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bounds"
 )
 
-// bounded registers services whose requests are within the bounds that events have,
-// and within the room for them.
+// bounded registers services whose requests are decoded within the bounds of events
+// and with memory from the room.
 type bounded struct {
 	ggrpc.ServiceRegistrar
 	room *Room
@@ -31,8 +31,8 @@ func (b *bounded) RegisterService(desc *ggrpc.ServiceDesc, impl any) {
 	b.ServiceRegistrar.RegisterService(&d, impl)
 }
 
-// method wraps that of a generated file, which calls decode before any interceptor
-// has a say.
+// method wraps a generated method handler, which calls decode before any interceptor
+// runs.
 func (b *bounded) method(next ggrpc.MethodHandler) ggrpc.MethodHandler {
 	return func(srv any, ctx context.Context, decode func(any) error, interceptor ggrpc.UnaryServerInterceptor) (any, error) {
 		s := b.room.share()
@@ -56,14 +56,14 @@ func (b *bounded) method(next ggrpc.MethodHandler) ggrpc.MethodHandler {
 	}
 }
 
-// request is what the codec decodes into a message of a bounded service.
+// request is the target that the codec decodes for a bounded service.
 type request struct {
 	message any
 	share   *share
-	err     error // a Kratos error, which the codec's own would not stay
+	err     error // a Kratos error; gRPC would replace the codec's own
 }
 
-// boundedCodec looks over requests before it decodes them.
+// boundedCodec checks requests before it decodes them.
 type boundedCodec struct{ encoding.CodecV2 }
 
 // Marshal implements encoding.CodecV2.
@@ -71,13 +71,13 @@ func (c boundedCodec) Marshal(v any) (mem.BufferSlice, error) {
 	if a, ok := v.(*answer); ok {
 		return a.encode()
 	}
-	return c.CodecV2.Marshal(v) // of a stream
+	return c.CodecV2.Marshal(v) // from a streaming call
 }
 
 // Unmarshal implements encoding.CodecV2.
 func (c boundedCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	r, ok := v.(*request)
-	if !ok { // of a service of gRPC or Kratos
+	if !ok { // a service of gRPC or Kratos itself
 		r = &request{message: v}
 	}
 	m, ok := r.message.(proto.Message)

@@ -17,24 +17,24 @@ import (
 )
 
 const (
-	// maxCalls is how many calls there are at a time, over all connections: each may
-	// have a message of maxBody that is on its way.
+	// maxCalls is how many calls may be open, over all connections. Each may be
+	// receiving a message of maxBody.
 	maxCalls = 256
-	// maxWatches is the same for what lasts as long as its caller wants.
+	// maxWatches is the same for calls that last as long as their caller wants.
 	maxWatches = 64
 )
 
-// door lets calls in, before anything of their messages has come.
+// door admits calls before any of their messages is received.
 type door struct {
-	open    []string // services, by how their methods begin
+	open    []string // prefixes of the methods of open services
 	timeout time.Duration
 	calls   atomic.Int64
 	watches atomic.Int64
 }
 
-// newDoor is open to the services of this process and to health checks, and to what
-// the configuration asks for: Kratos registers more than that, with no way to
-// leave all of it out.
+// newDoor returns a door that admits calls to the services of this process, to health
+// checks, and to the services that the configuration turns on. Kratos registers more
+// services than that and cannot be configured to leave all of them out.
 func newDoor(c *conf.Server_GRPC, timeout time.Duration) *door {
 	d := &door{timeout: timeout}
 	d.open = []string{
@@ -51,8 +51,8 @@ func newDoor(c *conf.Server_GRPC, timeout time.Duration) *door {
 	return d
 }
 
-// enter implements tap.ServerInHandle. It bounds the time of the whole call, as
-// that of a request by HTTP: Kratos' own bound begins when the message is there.
+// enter implements tap.ServerInHandle. It bounds the time of the whole call, as for an
+// HTTP request: the timeout of Kratos starts only when the message has arrived.
 func (d *door) enter(ctx context.Context, info *tap.Info) (context.Context, error) {
 	method := info.FullMethodName
 	if !slices.ContainsFunc(d.open, func(service string) bool { return strings.HasPrefix(method, service) }) {
@@ -84,8 +84,8 @@ func (d *door) enter(ctx context.Context, info *tap.Info) (context.Context, erro
 	return ctx, nil
 }
 
-// lasts reports whether a call ends when its caller wants, which none of a service of
-// this process does.
+// lasts reports whether a call lasts as long as its caller wants. No call to a service
+// of this process does.
 func lasts(method string) bool {
 	return method == "/grpc.health.v1.Health/Watch" || strings.HasPrefix(method, "/grpc.reflection.")
 }

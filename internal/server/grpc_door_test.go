@@ -18,8 +18,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// Nobody is told of connections and messages unless the configuration says so;
-// health checks are there always.
+// Details of connections and messages are served only if the configuration says so;
+// health checks are always served.
 func TestAdminServicesAreOff(t *testing.T) {
 	t.Parallel()
 	calls := map[string]func(context.Context, *grpc.ClientConn) error{
@@ -65,7 +65,7 @@ func TestAdminServicesAreOff(t *testing.T) {
 	}
 }
 
-// GRPC has protobuf only.
+// gRPC accepts protobuf only.
 func TestGRPCInJSON(t *testing.T) {
 	t.Parallel()
 	conn := serveGRPCWith(t, &stub{}, NewRoom(), new(conf.Server_GRPC))
@@ -75,8 +75,8 @@ func TestGRPCInJSON(t *testing.T) {
 	}
 }
 
-// There are so many calls at a time, whatever their callers do, and what lasts is
-// counted by itself.
+// The number of open calls is bounded, whatever their callers do. Long-lasting calls
+// are counted separately.
 func TestCalls(t *testing.T) {
 	t.Parallel()
 	d := newDoor(new(conf.Server_GRPC), defaultTimeout)

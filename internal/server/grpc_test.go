@@ -24,7 +24,7 @@ func serveGRPC(t *testing.T, s *stub) reportv1.ReportServiceClient {
 	return reportv1.NewReportServiceClient(serveGRPCWith(t, s, NewRoom(), &conf.Server_GRPC{}))
 }
 
-// serveGRPCWith is the same with a room and settings; without a timeout it is a minute.
+// serveGRPCWith is serveGRPC with a room and settings. The default timeout is a minute.
 func serveGRPCWith(t *testing.T, s *stub, room *Room, c *conf.Server_GRPC) *grpc.ClientConn {
 	t.Helper()
 	reports, devices := s.services()

@@ -13,15 +13,15 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// guard keeps pages of other sites, in a browser that reaches this process, from
-// using it: the service asks for no password, so that to be reachable would be
-// enough.
+// guard prevents pages of other sites, in a browser that can reach this process, from
+// using the API. The API has no password, so a request from such a page would
+// otherwise succeed.
 type guard struct {
-	// hosts are names that this process goes by, besides localhost and addresses.
+	// hosts are the names of this process, besides localhost and IP addresses.
 	hosts []string
-	// origins are other sites whose pages may use it.
+	// origins are other sites whose pages may use the API.
 	origins []string
-	// strict refuses all other names.
+	// strict refuses requests for any other name.
 	strict bool
 }
 
@@ -33,9 +33,9 @@ func newGuard(c *conf.Server_HTTP, listens net.Addr) *guard {
 	}
 }
 
-// filter refuses requests from pages of other sites, and such with a name that this
-// process does not have: a page can have its own name lead to 127.0.0.1, and is then no
-// other site to a browser.
+// filter refuses requests from pages of other sites, and requests for a name that this
+// process does not have: a page can make its own name resolve to 127.0.0.1, and the
+// browser then considers this process the same site.
 func (g *guard) filter(next nethttp.Handler) nethttp.Handler {
 	return nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		if !g.knows(r.Host) {
@@ -52,7 +52,7 @@ func (g *guard) filter(next nethttp.Handler) nethttp.Handler {
 			}
 		} else if foreign(r, origin) {
 			encodeError(w, r, errors.Forbidden("FOREIGN_ORIGIN",
-				fmt.Sprintf("a page of another site may not do that (Origin %.100q, Sec-Fetch-Site %.20q): server.http.origins has those that may",
+				fmt.Sprintf("requests from pages of other sites are refused (Origin %.100q, Sec-Fetch-Site %.20q), unless server.http.origins lists the origin",
 					origin, r.Header.Get("Sec-Fetch-Site"))))
 			return
 		}
@@ -60,8 +60,8 @@ func (g *guard) filter(next nethttp.Handler) nethttp.Handler {
 	})
 }
 
-// knows reports whether a request means this process. No name of somebody else can be
-// an address.
+// knows reports whether a Host header means this process. An IP address always does,
+// because no other site can have one as its name.
 func (g *guard) knows(host string) bool {
 	if !g.strict || host == "" {
 		return true
@@ -75,10 +75,10 @@ func (g *guard) knows(host string) bool {
 		slices.ContainsFunc(g.hosts, func(h string) bool { return strings.EqualFold(h, host) })
 }
 
-// foreign reports whether a browser says that a page of another site makes the
-// request. Programs say nothing of the kind. A link that somebody follows is not
-// foreign: the browser shows the answer to that person, and not to the other page.
-// Other requests are, also those that only read and whose answer that page could not
+// foreign reports whether a browser marks the request as sent by a page of another
+// site. Programs other than browsers set no such headers. Following a link is not
+// foreign: the browser shows the answer to the user and not to the other page. All
+// other requests are, also those that only read and whose answer the page could not
 // see.
 func foreign(r *nethttp.Request, origin string) bool {
 	if origin != "" {
@@ -93,7 +93,7 @@ func foreign(r *nethttp.Request, origin string) bool {
 	return !link || r.Method != nethttp.MethodGet && r.Method != nethttp.MethodHead
 }
 
-// allow lets pages of an origin read answers, and send what is no form.
+// allow lets pages of an origin read answers, and send content types that forms cannot.
 func allow(h nethttp.Header, origin string) {
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Set("Access-Control-Allow-Methods", "GET, POST")

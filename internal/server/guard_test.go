@@ -13,7 +13,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// ask makes a request with headers, of which Host is the request's.
+// ask sends a request with the given headers; Host sets the host of the request.
 func ask(t *testing.T, method, url, body string, headers map[string]string) (int, string, nethttp.Header) {
 	t.Helper()
 	transport := &nethttp.Transport{}
@@ -45,8 +45,8 @@ func ask(t *testing.T, method, url, body string, headers map[string]string) (int
 	return res.StatusCode, string(text), res.Header
 }
 
-// No page of another site commands devices or reads of them through the loopback
-// of whoever looks at it; programs and the site's own pages do.
+// No page of another site can send commands or read devices through the loopback
+// address of its visitor. Programs and pages of the same site can.
 func TestOtherSites(t *testing.T) {
 	t.Parallel()
 	s := &stub{}
@@ -106,8 +106,8 @@ func TestOtherSites(t *testing.T) {
 	}
 }
 
-// What a form of another site can send is not read, nor what else Kratos has
-// a codec for.
+// Media types that a form of another site can send are refused, and so are the other
+// codecs of Kratos.
 func TestMediaTypes(t *testing.T) {
 	t.Parallel()
 	s := &stub{}
@@ -168,7 +168,7 @@ func TestMediaTypes(t *testing.T) {
 	}
 }
 
-// A server that is to be reached by others takes any name, unless names are configured.
+// A server that listens beyond loopback accepts any name, unless names are configured.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

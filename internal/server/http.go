@@ -17,16 +17,16 @@ import (
 const (
 	// maxHeader bounds the header of a request, in bytes.
 	maxHeader = 16 << 10
-	// maxConnections is how many connections each server has. Further ones wait until
-	// one of those ends.
+	// maxConnections bounds the connections of each server. Further ones wait until
+	// another one ends.
 	maxConnections = 1024
-	// idleTime is how long a connection without a request is kept.
+	// idleTime is how long an idle connection is kept.
 	idleTime = time.Minute
 )
 
-// NewHTTPServer opens the configured address and serves the HTTP API on it, and the
-// contracts of the events at /asyncapi/. The
-// returned function closes the address again, in case the server never runs.
+// NewHTTPServer listens on the configured address and serves the HTTP API on it, with
+// the contracts of the events at /asyncapi/. The returned function closes the listener,
+// in case the server never runs.
 func NewHTTPServer(c *conf.Server, room *Room, reports *service.ReportService, devices *service.DeviceService, logger log.Logger) (*http.Server, func(), error) {
 	if c.GetHttp() == nil {
 		return nil, func() {}, nil

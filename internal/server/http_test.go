@@ -23,7 +23,7 @@ func serveHTTP(t *testing.T, s *stub) string {
 	return serveHTTPWith(t, s, NewRoom(), &conf.Server_HTTP{})
 }
 
-// serveHTTPWith is the same with a room and settings; without a timeout it is a minute.
+// serveHTTPWith is serveHTTP with a room and settings. The default timeout is a minute.
 func serveHTTPWith(t *testing.T, s *stub, room *Room, c *conf.Server_HTTP) string {
 	t.Helper()
 	reports, devices := s.services()
@@ -43,7 +43,7 @@ func serveHTTPWith(t *testing.T, s *stub, room *Room, c *conf.Server_HTTP) strin
 	return endpoint.String()
 }
 
-// call answers the status code and the decoded JSON body.
+// call returns the status code and the decoded JSON body.
 func call(t *testing.T, method, url, body string) (int, map[string]any) {
 	t.Helper()
 	transport := &nethttp.Transport{}

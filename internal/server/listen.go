@@ -10,11 +10,11 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// defaultTimeout bounds a request when the configuration does not.
+// defaultTimeout bounds a request if no timeout is configured.
 const defaultTimeout = 5 * time.Second
 
-// listen opens a TCP address; the error names the address and the environment
-// variable that moves it.
+// listen listens on a TCP address. Errors name the address and the environment variable
+// that sets it.
 func listen(addr, variable string) (net.Listener, error) {
 	lis, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -31,7 +31,7 @@ func listenError(addr, variable string, err error) error {
 	if splitErr != nil {
 		port = addr
 	}
-	return fmt.Errorf("port %s is taken on %s, set %s to another address: %w", port, addr, variable, err)
+	return fmt.Errorf("port %s is in use on %s, set %s to another address: %w", port, addr, variable, err)
 }
 
 func timeoutOf(d *durationpb.Duration) time.Duration {

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// stub is the outside of the use cases: it publishes nowhere and keeps nothing.
+// stub replaces the dependencies of the use cases: it publishes and stores nothing.
 // Methods that a test does not expect are nil and panic.
 type stub struct {
 	biz.ReportRepo
@@ -25,7 +25,7 @@ type stub struct {
 	fail      error
 	published atomic.Int64
 
-	reportData string // of the report that is listed
+	reportData string // the data of the listed report
 }
 
 func (s *stub) PublishEvent(context.Context, biz.EventReport) error {
@@ -52,7 +52,7 @@ func (s *stub) services() (*service.ReportService, *service.DeviceService) {
 		service.NewDeviceService(biz.NewDeviceUsecase(nil, s, s, biz.Limits{}))
 }
 
-// start runs a server until the end of the test.
+// start runs a server until the test ends.
 func start(t *testing.T, srv Server) {
 	t.Helper()
 	done := make(chan error, 1)

@@ -9,7 +9,7 @@ import (
 	"github.com/go-kratos/kratos/v2/transport"
 )
 
-// requestMiddleware is what every HTTP and gRPC request goes through.
+// requestMiddleware returns the middleware of every HTTP and gRPC request.
 func requestMiddleware(room *Room, logger log.Logger) []middleware.Middleware {
 	return []middleware.Middleware{
 		tellRetryAfter(),
@@ -19,10 +19,10 @@ func requestMiddleware(room *Room, logger log.Logger) []middleware.Middleware {
 	}
 }
 
-// logFailures logs requests that failed through no fault of the caller, with
-// the cause that the answer leaves out. Requests themselves are not logged:
-// they carry keys; nor are those that are refused for want of room, one by one:
-// they come in floods, and the outbox tells of that itself.
+// logFailures logs requests that fail through no fault of the caller, with the cause
+// that the answer leaves out. It does not log the requests themselves, because they
+// contain keys, nor requests refused for lack of room, because they come in large
+// numbers and the outbox logs that state itself.
 func logFailures(logger log.Logger) middleware.Middleware {
 	helper := log.NewHelper(logger)
 	return func(next middleware.Handler) middleware.Handler {

@@ -15,18 +15,18 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// ServiceName is the name of the service in its registry, its logs and the
-// topic of its dead letters.
+// ServiceName is the name of the service in the registry, in logs, and in the topic of
+// its dead letters.
 type ServiceName string
 
-// NewMQTTServer subscribes the events of the services at the broker, once started.
-// Within the window each event is handled once; nil remembers none. What no handler
-// can handle is kept as letters; nil are retained messages at the broker. The backlog
-// is told what is handled.
+// NewMQTTServer returns the server that subscribes to the events of the services when
+// it starts. The dedup window makes each event take effect once; nil disables it.
+// Messages that no handler can handle are stored as dead letters, by default as retained
+// messages at the broker. Handled messages are subtracted from the backlog.
 //
-// Requests are answered where the configuration means MQTT 5, by its protocol or
-// its preset: with 3.1.1 they have no place for the topic of the reply, and to
-// find that out when connecting would be too late.
+// Requests are served only if the configuration selects MQTT 5, by its protocol or its
+// preset: in 3.1.1 a request has no response topic, and after connecting it is too late
+// to find out.
 func NewMQTTServer(
 	c *conf.Server, m *conf.MQTT, connection *kratosmqttv1.Connection, name ServiceName, window dedup.Window,
 	letters deadletter.Store, backlog *event.Backlog, reports *service.ReportService, devices *service.DeviceService, logger log.Logger,
@@ -57,14 +57,14 @@ func NewMQTTServer(
 		reportv1.ReportEvents_SaveUserReport_MQTT_Batch(reports.SaveUserReports))
 	var opts []event.RegisterOption
 	if !speaks5(connection) {
-		log.NewHelper(logger).Infof("state of devices: by HTTP and gRPC only; by MQTT too with mqtt.connection.protocol %q", protocol5)
+		log.NewHelper(logger).Infof("the state of devices is served by HTTP and gRPC only; set mqtt.connection.protocol to %q to serve it by MQTT too", protocol5)
 		opts = append(opts, event.Except("GetDeviceState"))
 	}
 	devicev1.RegisterDeviceEventsMQTTServer(srv, devices, opts...)
 	return srv, nil
 }
 
-// protocol5 is MQTT 5 in the configuration.
+// protocol5 selects MQTT 5 in the configuration.
 const protocol5 = "5"
 
 func speaks5(c *kratosmqttv1.Connection) bool {

@@ -10,7 +10,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// A production build can leave the in-process broker out.
+// A production build can leave out the in-process broker.
 func TestNoEmbeddedBuildHasNoBroker(t *testing.T) {
 	t.Parallel()
 	const own = "/mqtttest/broker"
@@ -22,7 +22,7 @@ func TestNoEmbeddedBuildHasNoBroker(t *testing.T) {
 	}
 }
 
-// That build says what is missing instead of it.
+// The error of such a build names the setting for another broker.
 func TestNoEmbeddedBuildNamesTheWayOut(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "server")
@@ -38,8 +38,8 @@ func TestNoEmbeddedBuildNamesTheWayOut(t *testing.T) {
 	}
 }
 
-// dependencies lists what the command links: every folder below cmd, of which
-// there is one, whatever its name.
+// dependencies lists the packages that the command links. The command is the only
+// folder below cmd, whatever its name.
 func dependencies(t *testing.T, flags ...string) string {
 	t.Helper()
 	args := append([]string{"list", "-deps"}, flags...)

@@ -8,13 +8,13 @@ import (
 	"github.com/go-kratos/kratos/v2/transport"
 )
 
-// Server is what Kratos runs and announces.
+// Server is a server that Kratos runs and announces.
 type Server interface {
 	transport.Server
 	transport.Endpointer
 }
 
-// StopTogether is Kratos' own way: all servers stop at the same time.
+// StopTogether returns servers that Kratos stops at the same time, its default.
 func StopTogether(servers []Server) []transport.Server {
 	all := make([]transport.Server, 0, len(servers))
 	for _, srv := range servers {
@@ -23,22 +23,22 @@ func StopTogether(servers []Server) []transport.Server {
 	return all
 }
 
-// Drain is what happens between the stop of the intake and that of the subscriber.
+// Drain runs after the servers that accept messages have stopped and before the
+// subscriber stops.
 type Drain struct {
-	// Run returns when what was accepted is on its way to the subscriber, or ctx
+	// Run returns once the accepted messages are on their way to the subscriber, or ctx
 	// ends.
 	Run func(ctx context.Context)
-	// Backlogs are the places where something may be left meanwhile, in the order
-	// of the way.
+	// Backlogs are the places where messages may remain, in the order in which messages
+	// pass through them.
 	Backlogs []Backlog
 	Logger   log.Logger
 }
 
-// StopInOrder wraps servers for one Kratos app, which stops all of its servers
-// at the same time, so that last stops only after all of first have stopped and
-// the drain has returned. Then whatever first accepted until its end is still
-// handled by last. All of them share the app's stop timeout. Once a second the log
-// says how much is left.
+// StopInOrder wraps servers for one Kratos app, which stops all of its servers at the
+// same time: last stops only after all of first have stopped and the drain has returned,
+// so that last still handles everything that first accepted. All share the stop timeout
+// of the app. Once a second the number of remaining messages is logged.
 func StopInOrder(first []Server, drain Drain, last Server) []transport.Server {
 	var stopped sync.WaitGroup
 	servers := make([]transport.Server, 0, len(first)+1)
@@ -66,8 +66,8 @@ type stopsLast struct {
 	drain Drain
 }
 
-// Stop implements transport.Server. It needs no way out of its wait: the
-// servers it waits for are stopped with the same ctx.
+// Stop implements transport.Server. Its wait needs no timeout of its own, because the
+// servers it waits for stop with the same ctx.
 func (s *stopsLast) Stop(ctx context.Context) error {
 	s.first.Wait()
 	told := tellProgress(log.NewHelper(s.drain.Logger), s.drain.Backlogs)

@@ -14,7 +14,7 @@ import (
 
 var errStop = errors.New("stop failed")
 
-// recorded is a server that writes down when it was stopped.
+// recorded is a server that records when it was stopped.
 type recorded struct {
 	name string
 	fail error
@@ -56,7 +56,7 @@ func TestStopInOrder(t *testing.T) {
 	)
 	errs := make([]error, len(servers))
 	var stopped sync.WaitGroup
-	for i, srv := range slices.Backward(servers) { // last is asked first
+	for i, srv := range slices.Backward(servers) { // the last one is stopped first
 		stopped.Go(func() { errs[i] = srv.Stop(context.Background()) })
 	}
 	close(gate)

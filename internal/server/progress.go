@@ -8,26 +8,26 @@ import (
 	"github.com/go-kratos/kratos/v2/log"
 )
 
-// progressEvery is how often a stop tells what is left.
+// progressEvery is how often the remaining messages are logged during a stop.
 const progressEvery = time.Second
 
-// Backlog is a place where messages may be left when the service stops.
+// Backlog is a place where messages may remain when the service stops.
 type Backlog struct {
-	// Place is where they are, as in "12 messages <place>".
+	// Place describes the place, as in "12 messages <place>".
 	Place string
-	// Fate is what becomes of those that are left in the end.
+	// Fate describes what happens to the messages that remain.
 	Fate string
-	// Count is how many there are.
+	// Count returns how many messages there are.
 	Count func() int
 }
 
-// tellProgress logs what is left: at once when that is anything, and then every
-// second. The returned function logs the end of it.
+// tellProgress logs the remaining messages: at once if there are any, and then every
+// second. The returned function logs the result.
 func tellProgress(helper *log.Helper, backlogs []Backlog) (end func()) {
 	began := time.Now()
 	before := total(backlogs)
 	if before > 0 {
-		helper.Infof("stopping: no new requests are taken; what was accepted is handled first: %s", left(backlogs, false))
+		helper.Infof("stopping: no new requests are taken; accepted messages are handled first: %s", left(backlogs, false))
 	}
 	over, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -41,7 +41,7 @@ func tellProgress(helper *log.Helper, backlogs []Backlog) (end func()) {
 				return
 			}
 			if total(backlogs) > 0 {
-				helper.Infof("stopping for %v: still to handle: %s", time.Since(began).Round(progressEvery), left(backlogs, false))
+				helper.Infof("stopping for %v: remaining: %s", time.Since(began).Round(progressEvery), left(backlogs, false))
 			}
 		}
 	}()
@@ -53,13 +53,13 @@ func tellProgress(helper *log.Helper, backlogs []Backlog) (end func()) {
 		case settled(backlogs) > 0:
 			helper.Warnf("stopped after %v with %s", took, left(backlogs, true))
 		case before > 0:
-			helper.Infof("stopping: all that was accepted is handled, after %v", took)
+			helper.Infof("stopping: all accepted messages were handled after %v", took)
 		}
 	}
 }
 
-// settled is the total once it stays the same: the last acknowledgements may still be
-// on their way.
+// settled returns the total once it no longer changes: the last acknowledgements may
+// still be under way.
 func settled(backlogs []Backlog) int {
 	n := total(backlogs)
 	for range settlePolls {
@@ -88,7 +88,8 @@ func total(backlogs []Backlog) (n int) {
 	return n
 }
 
-// left lists the places that are not empty, with what becomes of it.
+// left describes the places that are not empty, with the fate of their messages if fate
+// is set.
 func left(backlogs []Backlog, fate bool) string {
 	var parts []string
 	for _, b := range backlogs {
@@ -102,7 +103,7 @@ func left(backlogs []Backlog, fate bool) string {
 		}
 		parts = append(parts, part)
 	}
-	if len(parts) == 0 { // a moment ago there was something
+	if len(parts) == 0 { // the last messages were handled in the meantime
 		return "nothing"
 	}
 	return strings.Join(parts, ", ")

@@ -14,26 +14,26 @@ import (
 	"github.com/go-kratos/kratos/v2/log"
 )
 
-// reports.md A10: with a backlog the stop says what it waits for, once a second how
-// much of it is left, and in the end what is left, which is true.
+// reports.md A10: with a backlog, a stop logs what it waits for, once a second how much
+// remains, and the result at the end.
 func TestStopTellsItsProgress(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		backlog, second int // at the start, and how many are handled in a second
+		backlog, second int // messages at the start, and messages handled in a second
 		want            []string
 	}{
 		"nothing": {0, 100, nil},
 		"all": {250, 100, []string{
-			"stopping: no new requests are taken; what was accepted is handled first: 250 messages at the in-process broker",
-			"stopping for 1s: still to handle: 150 messages at the in-process broker",
-			"stopping for 2s: still to handle: 50 messages at the in-process broker",
-			"stopping: all that was accepted is handled, after 3.1s",
+			"stopping: no new requests are taken; accepted messages are handled first: 250 messages at the in-process broker",
+			"stopping for 1s: remaining: 150 messages at the in-process broker",
+			"stopping for 2s: remaining: 50 messages at the in-process broker",
+			"stopping: all accepted messages were handled after 3.1s",
 		}},
 		"not all": {500, 100, []string{
-			"stopping: no new requests are taken; what was accepted is handled first: 500 messages at the in-process broker",
-			"stopping for 1s: still to handle: 400 messages at the in-process broker",
-			"stopping for 2s: still to handle: 300 messages at the in-process broker",
-			"stopping for 3s: still to handle: 200 messages at the in-process broker",
+			"stopping: no new requests are taken; accepted messages are handled first: 500 messages at the in-process broker",
+			"stopping for 1s: remaining: 400 messages at the in-process broker",
+			"stopping for 2s: remaining: 300 messages at the in-process broker",
+			"stopping for 3s: remaining: 200 messages at the in-process broker",
 			"stopped after 3.1s with 200 messages at the in-process broker (lost)",
 		}},
 	} {
@@ -68,7 +68,7 @@ func TestStopTellsItsProgress(t *testing.T) {
 	}
 }
 
-// What is left is counted after the subscriber has stopped, also when that failed.
+// The result is counted after the subscriber has stopped, also if stopping failed.
 func TestStopTellsTheEndLast(t *testing.T) {
 	t.Parallel()
 	var handled atomic.Bool
@@ -86,12 +86,12 @@ func TestStopTellsTheEndLast(t *testing.T) {
 	if err := last.Stop(t.Context()); !errors.Is(err, errStop) {
 		t.Errorf("got %v", err)
 	}
-	if !strings.Contains(out.String(), "all that was accepted is handled") || strings.Contains(out.String(), "WARN") {
+	if !strings.Contains(out.String(), "all accepted messages were handled") || strings.Contains(out.String(), "WARN") {
 		t.Errorf("logged %s", out.String())
 	}
 }
 
-// stopping handles what is left while it stops.
+// stopping handles the remaining messages while it stops.
 type stopping struct {
 	recorded
 	handled *atomic.Bool

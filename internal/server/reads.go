@@ -8,12 +8,12 @@ import (
 	"github.com/go-kratos/kratos/v2/middleware"
 )
 
-// maxReads is how many lists and states are made at a time: a page has a bound, but what
-// is stored can be much larger when it is decoded.
+// maxReads is how many lists and states are computed at the same time. A page is
+// bounded, but the stored values can be much larger once they are decoded.
 const maxReads = 16
 
-// queueReads lets so many requests that read be handled at a time, and others wait for
-// their turn within their time.
+// queueReads bounds the read requests that are handled at the same time; others wait
+// until their context ends.
 func (r *Room) queueReads() middleware.Middleware {
 	return func(next middleware.Handler) middleware.Handler {
 		return func(ctx context.Context, req any) (any, error) {
@@ -23,7 +23,7 @@ func (r *Room) queueReads() middleware.Middleware {
 			select {
 			case r.reads <- struct{}{}:
 			case <-ctx.Done():
-				return nil, errors.ServiceUnavailable(reasonBusy, "too many lists at a time; try again later")
+				return nil, errors.ServiceUnavailable(reasonBusy, "too many lists are requested at the same time; try again later")
 			}
 			defer func() { <-r.reads }()
 			return next(ctx, req)
@@ -31,7 +31,7 @@ func (r *Room) queueReads() middleware.Middleware {
 	}
 }
 
-// reads reports whether an operation is a list or a state.
+// reads reports whether an operation reads a list or a state.
 func reads(operation string) bool {
 	method := operation[strings.LastIndexByte(operation, '/')+1:]
 	return strings.HasPrefix(method, "List") || strings.HasPrefix(method, "Get")

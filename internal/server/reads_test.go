@@ -22,8 +22,8 @@ type called struct {
 
 func (c called) Operation() string { return c.operation }
 
-// So many lists are made at a time; others wait, and are told to come again when
-// their time is over. Reports are taken meanwhile.
+// Only a bounded number of lists is computed at the same time; others wait, and are
+// refused with Retry-After when their time is over. Reports are accepted meanwhile.
 func TestReads(t *testing.T) {
 	t.Parallel()
 	room := NewRoom()
@@ -70,7 +70,7 @@ func TestReads(t *testing.T) {
 	}
 }
 
-// What a list takes follows from what can be in it.
+// The memory for an answer follows from the type of its message.
 func TestAnswerMemory(t *testing.T) {
 	t.Parallel()
 	sensors := &structpb.Struct{Fields: map[string]*structpb.Value{"a": {}}}

@@ -10,8 +10,8 @@ import (
 	"github.com/go-kratos/kratos/v2/middleware/recovery"
 )
 
-// recoverPanics makes an error of a panic, and logs where it was. Unlike Kratos' own
-// it does not log the request, which has a key in it.
+// recoverPanics turns a panic into an error and logs its stack. Unlike Kratos' own
+// middleware it does not log the request, which contains a key.
 func recoverPanics(logger log.Logger) middleware.Middleware {
 	helper := log.NewHelper(logger)
 	return func(next middleware.Handler) middleware.Handler {

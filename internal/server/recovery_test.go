@@ -13,7 +13,7 @@ import (
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
 )
 
-// Neither a panic nor Kratos' logging middleware shows the key of a request.
+// Neither a panic nor Kratos' logging middleware logs the key of a request.
 func TestNoKeysInTheLog(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	// retryAfterHeader is that of RFC 9110, 10.2.3, and gRPC metadata alike.
+	// retryAfterHeader is the header of RFC 9110, 10.2.3, and the key of gRPC metadata.
 	retryAfterHeader = "Retry-After"
-	// retryAfter is when a report that the outbox has no room for is worth
-	// another try: the outbox of a broker that is up empties in moments.
+	// retryAfter is when to retry a report that the outbox has no room for: while the
+	// broker is connected, the outbox empties within moments.
 	retryAfter = time.Second
 )
 
-// tellRetryAfter says with a refusal for want of room when to try again: by the
-// header Retry-After, and to gRPC clients by a RetryInfo too.
+// tellRetryAfter adds the time to try again to a refusal for lack of room: as a
+// Retry-After header, and as a RetryInfo for gRPC clients.
 func tellRetryAfter() middleware.Middleware {
 	return func(next middleware.Handler) middleware.Handler {
 		return func(ctx context.Context, req any) (any, error) {
@@ -42,7 +42,7 @@ func tellRetryAfter() middleware.Middleware {
 
 func retryAfterSeconds() string { return strconv.Itoa(int(retryAfter.Seconds())) }
 
-// forNow reports whether a request was refused for want of room.
+// forNow reports whether a request was refused for lack of room.
 func forNow(err error) bool {
 	switch errors.Reason(err) {
 	case reportv1.ErrorReason_OUTBOX_FULL.String(), reportv1.ErrorReason_SAVER_BEHIND.String(), reasonBusy:
@@ -51,7 +51,7 @@ func forNow(err error) bool {
 	return false
 }
 
-// tryLaterError is a Kratos error with a RetryInfo among its gRPC details.
+// tryLaterError is a Kratos error with a RetryInfo in its gRPC details.
 type tryLaterError struct{ cause *errors.Error }
 
 // Error implements error.
@@ -60,7 +60,7 @@ func (e *tryLaterError) Error() string { return e.cause.Error() }
 // Unwrap returns the Kratos error.
 func (e *tryLaterError) Unwrap() error { return e.cause }
 
-// GRPCStatus is what gRPC sends.
+// GRPCStatus returns the status that gRPC sends.
 func (e *tryLaterError) GRPCStatus() *status.Status {
 	s := e.cause.GRPCStatus()
 	with, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})

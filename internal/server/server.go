@@ -1,5 +1,5 @@
-// Package server builds the servers that the configuration asks for. A server
-// that it does not ask for is nil.
+// Package server builds the servers that the configuration asks for. A server that is
+// not configured is nil.
 package server
 
 import (
@@ -13,6 +13,6 @@ var ProviderSet = wire.NewSet(
 	NewEmbedded, NewConnection, NewRegistrar,
 )
 
-// NewRegistrar returns where the running service is announced. Nil, as here,
-// announces it nowhere; return a registry's client to be found through it.
+// NewRegistrar returns the registry that the running service is announced to. Nil
+// disables the announcement; return a registry client to enable it.
 func NewRegistrar() registry.Registrar { return nil }

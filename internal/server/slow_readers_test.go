@@ -22,7 +22,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/conf"
 )
 
-// frames speaks HTTP/2 as no library would.
+// frames is an HTTP/2 client that behaves as no library would.
 type frames struct {
 	*http2.Framer
 	conn net.Conn
@@ -46,7 +46,7 @@ func dialFrames(t *testing.T, addr string, settings ...http2.Setting) *frames {
 	return f
 }
 
-// call begins a call and returns its stream.
+// call starts a call and returns its stream.
 func (f *frames) call(t *testing.T, method string) uint32 {
 	t.Helper()
 	var block bytes.Buffer
@@ -69,10 +69,10 @@ func (f *frames) call(t *testing.T, method string) uint32 {
 	return id
 }
 
-// answersUntil answers what keeps a connection alive, until that ends, and returns nothing
-// of the windows.
+// answersUntil answers settings and pings, which keeps the connection alive, until the
+// connection ends. It does not enlarge any flow-control window.
 func (f *frames) answersUntil(ended chan<- error) {
-	own := http2.NewFramer(f.conn, f.conn) // one is not for concurrent use, a connection is
+	own := http2.NewFramer(f.conn, f.conn) // a Framer is not safe for concurrent use, unlike the connection
 	for {
 		frame, err := own.ReadFrame()
 		if err != nil {
@@ -92,7 +92,7 @@ func (f *frames) answersUntil(ended chan<- error) {
 	}
 }
 
-// lists begins calls whose answers it has no window for, and returns their streams.
+// lists starts calls without a window for their answers, and returns their streams.
 func (f *frames) lists(t *testing.T, n int) (streams []uint32) {
 	t.Helper()
 	for range n {
@@ -107,8 +107,8 @@ func (f *frames) lists(t *testing.T, n int) (streams []uint32) {
 
 func noWindow() http2.Setting { return http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0} }
 
-// Answers that their callers do not take are within the room for all, and only as
-// long as a call may take, as by HTTP: 250 of them took 470 MB, for ever.
+// Answers that their callers do not read are bounded by the room and by the time limit
+// of a call, as with HTTP. 250 of them used to take 470 MB for ever.
 func TestAnswersThatNobodyTakes(t *testing.T) {
 	t.Parallel()
 	room := NewRoom()
@@ -118,7 +118,7 @@ func TestAnswersThatNobodyTakes(t *testing.T) {
 	ended := make(chan error, 1)
 	go f.answersUntil(ended)
 	f.lists(t, maxStreams)
-	eventually(t, func() bool { return room.left.Load() < 16<<20 }) // the rest is refused
+	eventually(t, func() bool { return room.left.Load() < 16<<20 }) // further calls are refused
 	if _, err := reportv1.NewReportServiceClient(conn).PostReport(t.Context(), report()); err != nil {
 		t.Errorf("a small call meanwhile: %v", err)
 	}
@@ -134,7 +134,7 @@ func TestAnswersThatNobodyTakes(t *testing.T) {
 	wantEmpty(t, room)
 }
 
-// An answer gives its room back however it ends.
+// An answer returns its room however it ends.
 func TestAnswersEnd(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*frames, uint32) error{
@@ -161,7 +161,7 @@ func TestAnswersEnd(t *testing.T) {
 	}
 }
 
-// Small answers that nobody takes count as calls, also those of health checks.
+// Small answers that are not read count as open calls, also those of health checks.
 func TestSmallAnswersAreCalls(t *testing.T) {
 	t.Parallel()
 	conn := serveGRPCWith(t, &stub{}, NewRoom(), &conf.Server_GRPC{})
@@ -177,7 +177,7 @@ func TestSmallAnswersAreCalls(t *testing.T) {
 	eventually(t, func() bool { return status.Code(listByGRPC(t.Context(), conn)) == codes.Unavailable })
 }
 
-// Callers that compress are understood, with answers that are not.
+// Compressed requests are accepted; answers are not compressed.
 func TestGRPCCompressed(t *testing.T) {
 	t.Parallel()
 	room := NewRoom()
@@ -193,7 +193,7 @@ func report() *reportv1.PostReportRequest {
 	return &reportv1.PostReportRequest{ReportType: "event", AppId: "a", AppKey: "k", EventName: "e", Content: "{}"}
 }
 
-// Who reads nothing at all, but opens all windows, is not waited for either.
+// A client that reads nothing, although it opens all windows, is not waited for either.
 func TestNobodyReads(t *testing.T) {
 	t.Parallel()
 	room := NewRoom()

@@ -7,8 +7,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// saveEach converts the messages of a batch and saves together what is valid. It
-// returns nil, or an [event.ItemErrors] when some are invalid, or why none is saved.
+// saveEach converts the messages of a batch and saves the valid ones together. It
+// returns nil if all are saved, an [event.ItemErrors] if some are invalid, or another
+// error if none is saved.
 func saveEach[M, T any](ctx context.Context, list []M, convert func(M) (T, error), save func(context.Context, []T) ([]error, error)) error {
 	errs := make(event.ItemErrors, len(list))
 	items, at := make([]T, 0, len(list)), make([]int, 0, len(list))
@@ -31,7 +32,7 @@ func saveEach[M, T any](ctx context.Context, list []M, convert func(M) (T, error
 	return errs
 }
 
-// single returns the error of the only message of a batch.
+// single returns the error of a batch of one message.
 func single(err error) error {
 	if items, ok := errors.AsType[event.ItemErrors](err); ok {
 		return items[0]

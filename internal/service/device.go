@@ -11,14 +11,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
-// DeviceService implements devicev1.DeviceServiceServer, its HTTP form, and
-// devicev1.DeviceEventsMQTTServer.
+// DeviceService implements devicev1.DeviceServiceServer, devicev1.DeviceServiceHTTPServer
+// and devicev1.DeviceEventsMQTTServer.
 type DeviceService struct {
 	devicev1.UnimplementedDeviceServiceServer
 	usecase *biz.DeviceUsecase
 }
 
-// NewDeviceService returns the service over its use case.
+// NewDeviceService returns a service for the given use case.
 func NewDeviceService(usecase *biz.DeviceUsecase) *DeviceService {
 	return &DeviceService{usecase: usecase}
 }

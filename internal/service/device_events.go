@@ -11,9 +11,9 @@ import (
 
 var _ devicev1.DeviceEventsMQTTServer = (*DeviceService)(nil)
 
-// RecordTelemetry implements devicev1.DeviceEventsMQTTServer, under the same rules
-// as the events of ReportService: it saves a reading, and raises the alert that it
-// deserves.
+// RecordTelemetry implements devicev1.DeviceEventsMQTTServer. It saves a reading and
+// raises its alert, if any. Acknowledgement and retries are as for the events of
+// ReportService.
 func (s *DeviceService) RecordTelemetry(ctx context.Context, msg *devicev1.Telemetry) (*emptypb.Empty, error) {
 	t := biz.Telemetry{
 		DeviceID:    msg.DeviceId,
@@ -31,8 +31,8 @@ func (s *DeviceService) RecordTelemetry(ctx context.Context, msg *devicev1.Telem
 	return nil, s.usecase.Record(ctx, t)
 }
 
-// RecordHeartbeat implements devicev1.DeviceEventsMQTTServer: it notes when a device
-// was there.
+// RecordHeartbeat implements devicev1.DeviceEventsMQTTServer. It records when a device
+// was last online.
 func (s *DeviceService) RecordHeartbeat(ctx context.Context, msg *devicev1.Heartbeat) (*emptypb.Empty, error) {
 	return nil, s.usecase.Beat(ctx, msg.DeviceId)
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
-// What is recorded of a reading is listed as that reading.
+// A recorded reading is listed unchanged.
 func TestTelemetryRoundTrip(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -26,7 +26,7 @@ func TestTelemetryRoundTrip(t *testing.T) {
 	if err := msg.UnmarshalJSON([]byte(`{"event_id":"r1","temperature":21.5,"timestamp":1778068800,"door":{"open":true}}`)); err != nil {
 		t.Fatal(err)
 	}
-	msg.DeviceId = "d1" // of the topic
+	msg.DeviceId = "d1" // from the topic
 	if _, err := NewDeviceService(f.devices()).RecordTelemetry(ctx, msg); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestTelemetryThatCannotBeRecorded(t *testing.T) {
 		"no timestamp": {DeviceId: "d1", Humidity: proto.Float64(1)},
 		"no reading":   {DeviceId: "d1", Timestamp: timestamppb.Now()},
 		"year 10000":   {DeviceId: "d1", Humidity: proto.Float64(1), Timestamp: &timestamppb.Timestamp{Seconds: 253402300800}}, // stores.md 12
-		// By protobuf a timestamp may be any number; stored, no list could show it.
+		// A protobuf timestamp may have any number of seconds; no list could show these.
 		"1e15 s":   {DeviceId: "d1", Humidity: proto.Float64(1), Timestamp: &timestamppb.Timestamp{Seconds: 1e15}},
 		"before 1": {DeviceId: "d1", Humidity: proto.Float64(1), Timestamp: &timestamppb.Timestamp{Seconds: -1e15}},
 		"nanos":    {DeviceId: "d1", Humidity: proto.Float64(1), Timestamp: &timestamppb.Timestamp{Nanos: -1}},
@@ -144,8 +144,9 @@ func TestListAlerts(t *testing.T) {
 	}
 }
 
-// What is recorded is listed in a form that all libraries of protobuf read: but for that
-// of Go they take 100 messages in each other, and one reading kept them from the list.
+// Recorded readings are listed in a form that all protobuf libraries can read. All
+// except that of Go refuse more than 100 nested messages, so that one reading made the
+// whole list unreadable for them.
 func TestNestedReadingsAreReadByEverybody(t *testing.T) {
 	t.Parallel()
 	for name, inner := range map[string]func(any) any{

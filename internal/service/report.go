@@ -7,14 +7,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/biz"
 )
 
-// ReportService implements reportv1.ReportServiceServer, its HTTP form, and
-// reportv1.ReportEventsMQTTServer.
+// ReportService implements reportv1.ReportServiceServer, reportv1.ReportServiceHTTPServer
+// and reportv1.ReportEventsMQTTServer.
 type ReportService struct {
 	reportv1.UnimplementedReportServiceServer
 	usecase *biz.ReportUsecase
 }
 
-// NewReportService returns the service over its use case.
+// NewReportService returns a service for the given use case.
 func NewReportService(usecase *biz.ReportUsecase) *ReportService {
 	return &ReportService{usecase: usecase}
 }

@@ -12,27 +12,27 @@ import (
 
 var _ reportv1.ReportEventsMQTTServer = (*ReportService)(nil)
 
-// SaveEventReport implements reportv1.ReportEventsMQTTServer: it saves a valid
-// report. The message is acknowledged only after it returned nil; a Kratos 400
-// sends it to the dead letters at once, any other error is retried.
+// SaveEventReport implements reportv1.ReportEventsMQTTServer. It saves a valid report.
+// The message is acknowledged after SaveEventReport returns nil. After a Kratos 400 it
+// becomes a dead letter at once; after any other error it is retried.
 func (s *ReportService) SaveEventReport(ctx context.Context, msg *reportv1.RealTimeWarehousingData) (*emptypb.Empty, error) {
 	return nil, single(s.SaveEventReports(ctx, []*reportv1.RealTimeWarehousingData{msg}))
 }
 
-// SaveEventReports saves many valid reports at once, under the rules of
-// SaveEventReport for each.
+// SaveEventReports saves many valid reports together. The rules of SaveEventReport
+// apply to each.
 func (s *ReportService) SaveEventReports(ctx context.Context, list []*reportv1.RealTimeWarehousingData) error {
 	return saveEach(ctx, list, eventReport, s.usecase.SaveEvents)
 }
 
-// SaveUserReport implements reportv1.ReportEventsMQTTServer: it saves the record of
-// a rejected report, under the same rules.
+// SaveUserReport implements reportv1.ReportEventsMQTTServer. It saves the record of a
+// rejected report. The rules of SaveEventReport apply.
 func (s *ReportService) SaveUserReport(ctx context.Context, msg *reportv1.AcceptStatusReportData) (*emptypb.Empty, error) {
 	return nil, single(s.SaveUserReports(ctx, []*reportv1.AcceptStatusReportData{msg}))
 }
 
-// SaveUserReports saves the records of many rejected reports at once, under the
-// same rules.
+// SaveUserReports saves the records of many rejected reports together. The rules of
+// SaveEventReport apply to each.
 func (s *ReportService) SaveUserReports(ctx context.Context, list []*reportv1.AcceptStatusReportData) error {
 	return saveEach(ctx, list, statusReport, s.usecase.SaveStatuses)
 }

@@ -42,7 +42,7 @@ func TestPostReport(t *testing.T) {
 	}
 }
 
-// What is saved of a message is listed as that message.
+// A saved message is listed unchanged.
 func TestReportEventsRoundTrip(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -97,8 +97,8 @@ func TestReportEventsThatCannotBeSaved(t *testing.T) {
 	}
 }
 
-// Of a batch, what cannot be saved is refused by itself; a database that fails is
-// the error of the whole batch.
+// Invalid messages of a batch are refused individually; a database failure is the error
+// of the whole batch.
 func TestReportBatches(t *testing.T) {
 	t.Parallel()
 	created := time.Now().UTC().Format(time.RFC3339Nano)
@@ -122,7 +122,7 @@ func TestReportBatches(t *testing.T) {
 	}
 }
 
-// only is the error of a handler.
+// only returns the error of a handler.
 func only(_ any, err error) error { return err }
 
 func TestListFailures(t *testing.T) {

@@ -1,6 +1,6 @@
-// Package service turns requests and events into calls of the use cases, and
-// their results into answers. One struct of each domain serves HTTP, gRPC and
-// MQTT: the methods have the same shape.
+// Package service translates requests and events into calls of the use cases, and their
+// results into replies. One struct per domain serves HTTP, gRPC and MQTT, because their
+// methods have the same signatures.
 package service
 
 import (
@@ -20,19 +20,19 @@ var ProviderSet = wire.NewSet(NewReportService, NewDeviceService)
 const (
 	defaultPageSize = 50
 	maxPageSize     = 1000
-	// maxPageBytes bounds the data of a page, so that its answer stays below the
-	// 4 MiB that clients of gRPC take, and many of them fit into memory.
+	// maxPageBytes bounds the data of a page, so that its answer stays below 4 MiB, the
+	// default limit of gRPC clients, and many answers fit into memory.
 	maxPageBytes = 1 << 20
 )
 
-// pageRequest is what every list request has.
+// pageRequest has the methods that all list requests share.
 type pageRequest interface {
 	GetPageSize() int32
 	GetPageToken() string
 }
 
-// pageOf reads the page that a request asks for: 0 entries mean the default,
-// too many are cut to the maximum, and so is a page of too many bytes.
+// pageOf returns the page that a request asks for. 0 entries select the default; the
+// number of entries and bytes is limited to the maximum.
 func pageOf(req pageRequest) (biz.Page, error) {
 	page := biz.Page{Size: int(req.GetPageSize()), Bytes: maxPageBytes}
 	switch {
@@ -57,7 +57,7 @@ func pageOf(req pageRequest) (biz.Page, error) {
 	return page, nil
 }
 
-// tokenOf is the page token for a cursor, empty for none.
+// tokenOf returns the page token of a cursor, or "" if there is no next page.
 func tokenOf(next int64) string {
 	if next == 0 {
 		return ""
@@ -65,7 +65,7 @@ func tokenOf(next int64) string {
 	return base64.RawURLEncoding.EncodeToString(strconv.AppendInt(nil, next, 10))
 }
 
-// invalid is a Kratos 400 about one field.
+// invalid returns a Kratos 400 about one field.
 func invalid(field, problem string) error {
 	return errors.BadRequest(reportv1.ErrorReason_VALIDATION_FAILED.String(), field+": "+problem).
 		WithMetadata(map[string]string{field: problem})
