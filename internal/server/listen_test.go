@@ -36,7 +36,7 @@ func TestTakenPortIsNamedWithItsVariable(t *testing.T) {
 
 func wantTaken(t *testing.T, err error, port, variable string) {
 	t.Helper()
-	if err == nil || !strings.Contains(err.Error(), "port "+port+" is taken") || !strings.Contains(err.Error(), variable) {
+	if err == nil || !strings.Contains(err.Error(), "port "+port+" is in use") || !strings.Contains(err.Error(), variable) {
 		t.Errorf("%s: got %v", variable, err)
 	}
 }
