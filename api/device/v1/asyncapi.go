@@ -5,5 +5,5 @@ import _ "embed" // the contract
 //go:embed device.asyncapi.yaml
 var asyncAPI string
 
-// AsyncAPI is the contract of the events of devices, an AsyncAPI 3.0 document in YAML.
+// AsyncAPI returns the contract of the device events, an AsyncAPI 3.0 document in YAML.
 func AsyncAPI() string { return asyncAPI }

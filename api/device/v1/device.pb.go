@@ -3,8 +3,7 @@
 // 	protoc-gen-go v1.36.12
 // source: device/v1/device.proto
 
-// Package device.v1 takes telemetry from devices over MQTT and shows what was
-// stored of it.
+// Package device.v1 receives telemetry from devices over MQTT and lists what was stored.
 
 package v1
 
@@ -25,10 +24,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ListTelemetryRequest asks for one page of readings.
+// ListTelemetryRequest requests one page of readings.
 type ListTelemetryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Device whose readings are shown.
+	// Device whose readings are listed.
 	DeviceId string `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
 	// Entries in the page, at most 1000. Default 50.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -143,7 +142,7 @@ func (x *ListTelemetryReply) GetNextPageToken() string {
 	return ""
 }
 
-// ListAlertsRequest asks for one page of alerts.
+// ListAlertsRequest requests one page of alerts.
 type ListAlertsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Entries in the page, at most 1000. Default 50.
@@ -255,11 +254,11 @@ func (x *ListAlertsReply) GetNextPageToken() string {
 // SendCommandRequest is a command for one device.
 type SendCommandRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Device that is asked. Required, at most 128 bytes, one level of a topic.
+	// Device that receives the command. Required, at most 128 bytes, one level of a topic.
 	DeviceId string `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
-	// What to do. Required, at most 128 bytes.
+	// Name of the command. Required, at most 128 bytes.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// How to do it, at most 64 KiB as JSON.
+	// Arguments of the command, at most 64 KiB as JSON.
 	Arguments     *structpb.Struct `protobuf:"bytes,3,opt,name=arguments,proto3" json:"arguments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -316,10 +315,10 @@ func (x *SendCommandRequest) GetArguments() *structpb.Struct {
 	return nil
 }
 
-// SendCommandReply says what was accepted.
+// SendCommandReply is the result of SendCommand.
 type SendCommandReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Identity of the command (UUIDv7), which the device gets with it.
+	// Identity of the command (UUIDv7), which is sent to the device.
 	CommandId     string `protobuf:"bytes,1,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -3,8 +3,7 @@
 // - protoc-gen-go-grpc v1.6.2
 // source: device/v1/device.proto
 
-// Package device.v1 takes telemetry from devices over MQTT and shows what was
-// stored of it.
+// Package device.v1 receives telemetry from devices over MQTT and lists what was stored.
 
 package v1
 
@@ -31,18 +30,17 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// DeviceService lists what devices have sent and the alerts it raised, and
-// sends commands.
+// DeviceService lists the readings of devices and the alerts raised for them, and sends
+// commands.
 type DeviceServiceClient interface {
-	// ListTelemetry shows the readings of one device, newest first.
+	// ListTelemetry lists the readings of one device, newest first.
 	ListTelemetry(ctx context.Context, in *ListTelemetryRequest, opts ...grpc.CallOption) (*ListTelemetryReply, error)
-	// ListAlerts shows the alerts of all devices, newest first.
+	// ListAlerts lists the alerts of all devices, newest first.
 	ListAlerts(ctx context.Context, in *ListAlertsRequest, opts ...grpc.CallOption) (*ListAlertsReply, error)
-	// GetDeviceState tells what is known of a device.
+	// GetDeviceState returns the state of a device.
 	GetDeviceState(ctx context.Context, in *GetDeviceStateRequest, opts ...grpc.CallOption) (*DeviceState, error)
-	// SendCommand sends a command to a device. It answers as PostReport of
-	// report.v1 does: once the command is accepted, which does not say that the
-	// device has it.
+	// SendCommand sends a command to a device. Like PostReport of report.v1, it returns once the
+	// command is accepted, which does not mean that the device has received it.
 	SendCommand(ctx context.Context, in *SendCommandRequest, opts ...grpc.CallOption) (*SendCommandReply, error)
 }
 
@@ -98,18 +96,17 @@ func (c *deviceServiceClient) SendCommand(ctx context.Context, in *SendCommandRe
 // All implementations must embed UnimplementedDeviceServiceServer
 // for forward compatibility.
 //
-// DeviceService lists what devices have sent and the alerts it raised, and
-// sends commands.
+// DeviceService lists the readings of devices and the alerts raised for them, and sends
+// commands.
 type DeviceServiceServer interface {
-	// ListTelemetry shows the readings of one device, newest first.
+	// ListTelemetry lists the readings of one device, newest first.
 	ListTelemetry(context.Context, *ListTelemetryRequest) (*ListTelemetryReply, error)
-	// ListAlerts shows the alerts of all devices, newest first.
+	// ListAlerts lists the alerts of all devices, newest first.
 	ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsReply, error)
-	// GetDeviceState tells what is known of a device.
+	// GetDeviceState returns the state of a device.
 	GetDeviceState(context.Context, *GetDeviceStateRequest) (*DeviceState, error)
-	// SendCommand sends a command to a device. It answers as PostReport of
-	// report.v1 does: once the command is accepted, which does not say that the
-	// device has it.
+	// SendCommand sends a command to a device. Like PostReport of report.v1, it returns once the
+	// command is accepted, which does not mean that the device has received it.
 	SendCommand(context.Context, *SendCommandRequest) (*SendCommandReply, error)
 	mustEmbedUnimplementedDeviceServiceServer()
 }

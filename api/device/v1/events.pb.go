@@ -24,24 +24,23 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Telemetry is one reading of a device. On the wire it is JSON, and lenient to
-// foreign devices: see UnmarshalJSON.
+// Telemetry is one reading of a device. It is sent as JSON, and read leniently because devices
+// differ: see UnmarshalJSON.
 type Telemetry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Identity of the reading within its device. Optional: without one it is
-	// derived from the device, the timestamp and the values.
+	// Identity of the reading within its device. Optional: if missing, it is derived from the
+	// device, the timestamp and the values.
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// Degrees Celsius.
 	Temperature *float64 `protobuf:"fixed64,2,opt,name=temperature,proto3,oneof" json:"temperature,omitempty"`
 	// Relative humidity in percent.
 	Humidity *float64 `protobuf:"fixed64,3,opt,name=humidity,proto3,oneof" json:"humidity,omitempty"`
-	// When the device measured. Required. JSON: RFC 3339, or Unix time as a
-	// number of seconds (or of milliseconds, from 100,000,000,000 on).
+	// When the device measured. Required. JSON: RFC 3339, or Unix time as a number of seconds
+	// (of milliseconds from 100,000,000,000 on).
 	Timestamp *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
-	// What else the device measured: in JSON either here or beside the members
-	// above.
+	// Further measurements: in JSON either in this field or as additional members of the object.
 	Sensors *structpb.Struct `protobuf:"bytes,5,opt,name=sensors,proto3" json:"sensors,omitempty"`
-	// Device that measured. Devices may leave it out: the topic says it.
+	// Device that measured. Devices may omit it, because it is part of the topic.
 	DeviceId      string `protobuf:"bytes,6,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -119,10 +118,10 @@ func (x *Telemetry) GetDeviceId() string {
 	return ""
 }
 
-// Heartbeat says that a device is there.
+// Heartbeat reports that a device is online.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The device. Devices may leave it out: the topic says it.
+	// The device. Devices may omit it, because it is part of the topic.
 	DeviceId      string `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -165,18 +164,18 @@ func (x *Heartbeat) GetDeviceId() string {
 	return ""
 }
 
-// Alert says that a reading passed a limit.
+// Alert reports a reading that exceeds a limit.
 type Alert struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identity of the alert, the same for every delivery of its reading.
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// Device whose reading passed the limit.
+	// Device whose reading exceeds the limit.
 	DeviceId string `protobuf:"bytes,2,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
-	// What passed the limit: "temperature".
+	// What exceeds the limit: "temperature".
 	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
-	// The value read.
+	// The value of the reading.
 	Value float64 `protobuf:"fixed64,4,opt,name=value,proto3" json:"value,omitempty"`
-	// The limit it passed.
+	// The limit that was exceeded.
 	Limit float64 `protobuf:"fixed64,5,opt,name=limit,proto3" json:"limit,omitempty"`
 	// When the device measured.
 	Timestamp     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
@@ -256,16 +255,16 @@ func (x *Alert) GetTimestamp() *timestamppb.Timestamp {
 	return nil
 }
 
-// Command asks a device to do something.
+// Command is an instruction to a device.
 type Command struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identity of the command (UUIDv7), the same for every delivery.
 	CommandId string `protobuf:"bytes,1,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
-	// Device that is asked.
+	// Device that receives the command.
 	DeviceId string `protobuf:"bytes,2,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
-	// What to do.
+	// Name of the command.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	// How to do it; what fits depends on name.
+	// Arguments of the command; valid ones depend on name.
 	Arguments     *structpb.Struct `protobuf:"bytes,4,opt,name=arguments,proto3" json:"arguments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -329,10 +328,10 @@ func (x *Command) GetArguments() *structpb.Struct {
 	return nil
 }
 
-// GetDeviceStateRequest asks for the state of one device.
+// GetDeviceStateRequest requests the state of one device.
 type GetDeviceStateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The device. Requests over MQTT may leave it out: the topic says it.
+	// The device. Requests over MQTT may omit it, because it is part of the topic.
 	DeviceId      string `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -375,16 +374,16 @@ func (x *GetDeviceStateRequest) GetDeviceId() string {
 	return ""
 }
 
-// DeviceState is what is known of a device. One that was never heard of is not
-// online and has nothing else.
+// DeviceState is the last known state of a device. A device that never sent anything is
+// offline and has no other fields.
 type DeviceState struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	DeviceId string                 `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
-	// The last heartbeat is not long ago: 90 seconds, or as configured.
+	// Whether the last heartbeat is recent: within 90 seconds, or as configured.
 	Online bool `protobuf:"varint,2,opt,name=online,proto3" json:"online,omitempty"`
-	// When the last heartbeat arrived; absent without one.
+	// When the last heartbeat arrived; not set if there was none.
 	LastSeen *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
-	// The reading that arrived last; absent without one.
+	// The reading that arrived last; not set if there was none.
 	LastTelemetry *Telemetry `protobuf:"bytes,4,opt,name=last_telemetry,json=lastTelemetry,proto3" json:"last_telemetry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

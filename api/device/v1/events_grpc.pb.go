@@ -30,23 +30,23 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// DeviceEvents is what devices and this service tell each other. All of it is
-// JSON, because devices are of many makes.
+// DeviceEvents are the messages between devices and this service. They are JSON, because the
+// devices come from many vendors.
 type DeviceEventsClient interface {
-	// RecordTelemetry keeps a reading, and raises the alert that it deserves.
+	// RecordTelemetry stores a reading, and raises an alert if the reading exceeds a limit.
 	RecordTelemetry(ctx context.Context, in *Telemetry, opts ...grpc.CallOption) (*emptypb.Empty, error)
-	// RecordHeartbeat notes that a device is there. One that is lost does not
-	// matter: the next one follows. One that the broker had kept says nothing about
-	// now.
+	// RecordHeartbeat records that a device is online. A lost heartbeat does not matter, because
+	// the next one follows. A retained one is ignored, because it does not describe the current
+	// moment.
 	RecordHeartbeat(ctx context.Context, in *Heartbeat, opts ...grpc.CallOption) (*emptypb.Empty, error)
-	// GetDeviceState tells what is known of a device. The method of the same name
-	// of DeviceService is the same over HTTP and gRPC. It takes MQTT 5: 3.1.1 has
-	// no place for the response topic. A device names one below reply/<device_id>/.
+	// GetDeviceState returns the state of a device. DeviceService has the same method over HTTP
+	// and gRPC. It needs MQTT 5, because 3.1.1 cannot transport the response topic. A device
+	// must use a response topic under reply/<device_id>/.
 	GetDeviceState(ctx context.Context, in *GetDeviceStateRequest, opts ...grpc.CallOption) (*DeviceState, error)
-	// RaiseAlert says that a reading passed a limit.
+	// RaiseAlert reports a reading that exceeds a limit.
 	RaiseAlert(ctx context.Context, in *Alert, opts ...grpc.CallOption) (*emptypb.Empty, error)
-	// SendCommand asks a device to do something, which it should do once: a
-	// command that is delivered again has the same command_id.
+	// SendCommand sends a command to a device, which should execute it once: a command that is
+	// delivered again has the same command_id.
 	SendCommand(ctx context.Context, in *Command, opts ...grpc.CallOption) (*emptypb.Empty, error)
 }
 
@@ -112,23 +112,23 @@ func (c *deviceEventsClient) SendCommand(ctx context.Context, in *Command, opts 
 // All implementations must embed UnimplementedDeviceEventsServer
 // for forward compatibility.
 //
-// DeviceEvents is what devices and this service tell each other. All of it is
-// JSON, because devices are of many makes.
+// DeviceEvents are the messages between devices and this service. They are JSON, because the
+// devices come from many vendors.
 type DeviceEventsServer interface {
-	// RecordTelemetry keeps a reading, and raises the alert that it deserves.
+	// RecordTelemetry stores a reading, and raises an alert if the reading exceeds a limit.
 	RecordTelemetry(context.Context, *Telemetry) (*emptypb.Empty, error)
-	// RecordHeartbeat notes that a device is there. One that is lost does not
-	// matter: the next one follows. One that the broker had kept says nothing about
-	// now.
+	// RecordHeartbeat records that a device is online. A lost heartbeat does not matter, because
+	// the next one follows. A retained one is ignored, because it does not describe the current
+	// moment.
 	RecordHeartbeat(context.Context, *Heartbeat) (*emptypb.Empty, error)
-	// GetDeviceState tells what is known of a device. The method of the same name
-	// of DeviceService is the same over HTTP and gRPC. It takes MQTT 5: 3.1.1 has
-	// no place for the response topic. A device names one below reply/<device_id>/.
+	// GetDeviceState returns the state of a device. DeviceService has the same method over HTTP
+	// and gRPC. It needs MQTT 5, because 3.1.1 cannot transport the response topic. A device
+	// must use a response topic under reply/<device_id>/.
 	GetDeviceState(context.Context, *GetDeviceStateRequest) (*DeviceState, error)
-	// RaiseAlert says that a reading passed a limit.
+	// RaiseAlert reports a reading that exceeds a limit.
 	RaiseAlert(context.Context, *Alert) (*emptypb.Empty, error)
-	// SendCommand asks a device to do something, which it should do once: a
-	// command that is delivered again has the same command_id.
+	// SendCommand sends a command to a device, which should execute it once: a command that is
+	// delivered again has the same command_id.
 	SendCommand(context.Context, *Command) (*emptypb.Empty, error)
 	mustEmbedUnimplementedDeviceEventsServer()
 }

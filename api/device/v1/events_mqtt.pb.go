@@ -53,20 +53,20 @@ var DeviceEvents_MQTT_ServiceDesc = event.ServiceDesc{
 	},
 }
 
-// DeviceEvents is what devices and this service tell each other. All of it is
-// JSON, because devices are of many makes.
+// DeviceEvents are the messages between devices and this service. They are JSON, because the
+// devices come from many vendors.
 //
 // A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
 type DeviceEventsMQTTServer interface {
-	// RecordTelemetry keeps a reading, and raises the alert that it deserves.
+	// RecordTelemetry stores a reading, and raises an alert if the reading exceeds a limit.
 	RecordTelemetry(context.Context, *Telemetry) (*emptypb.Empty, error)
-	// RecordHeartbeat notes that a device is there. One that is lost does not
-	// matter: the next one follows. One that the broker had kept says nothing about
-	// now.
+	// RecordHeartbeat records that a device is online. A lost heartbeat does not matter, because
+	// the next one follows. A retained one is ignored, because it does not describe the current
+	// moment.
 	RecordHeartbeat(context.Context, *Heartbeat) (*emptypb.Empty, error)
-	// GetDeviceState tells what is known of a device. The method of the same name
-	// of DeviceService is the same over HTTP and gRPC. It takes MQTT 5: 3.1.1 has
-	// no place for the response topic. A device names one below reply/<device_id>/.
+	// GetDeviceState returns the state of a device. DeviceService has the same method over HTTP
+	// and gRPC. It needs MQTT 5, because 3.1.1 cannot transport the response topic. A device
+	// must use a response topic under reply/<device_id>/.
 	GetDeviceState(context.Context, *GetDeviceStateRequest) (*DeviceState, error)
 }
 
@@ -82,20 +82,20 @@ func RegisterDeviceEventsMQTTServer(s event.ServiceRegistrar, srv DeviceEventsMQ
 // DeviceEventsMQTTClient publishes the events of device.v1.DeviceEvents. Safe for concurrent use. A nil error means
 // that the message is accepted.
 type DeviceEventsMQTTClient interface {
-	// RecordTelemetry keeps a reading, and raises the alert that it deserves.
+	// RecordTelemetry stores a reading, and raises an alert if the reading exceeds a limit.
 	RecordTelemetry(ctx context.Context, in *Telemetry, opts ...event.CallOption) error
-	// RecordHeartbeat notes that a device is there. One that is lost does not
-	// matter: the next one follows. One that the broker had kept says nothing about
-	// now.
+	// RecordHeartbeat records that a device is online. A lost heartbeat does not matter, because
+	// the next one follows. A retained one is ignored, because it does not describe the current
+	// moment.
 	RecordHeartbeat(ctx context.Context, in *Heartbeat, opts ...event.CallOption) error
-	// GetDeviceState tells what is known of a device. The method of the same name
-	// of DeviceService is the same over HTTP and gRPC. It takes MQTT 5: 3.1.1 has
-	// no place for the response topic. A device names one below reply/<device_id>/.
+	// GetDeviceState returns the state of a device. DeviceService has the same method over HTTP
+	// and gRPC. It needs MQTT 5, because 3.1.1 cannot transport the response topic. A device
+	// must use a response topic under reply/<device_id>/.
 	GetDeviceState(ctx context.Context, in *GetDeviceStateRequest, opts ...event.CallOption) (*DeviceState, error)
-	// RaiseAlert says that a reading passed a limit.
+	// RaiseAlert reports a reading that exceeds a limit.
 	RaiseAlert(ctx context.Context, in *Alert, opts ...event.CallOption) error
-	// SendCommand asks a device to do something, which it should do once: a
-	// command that is delivered again has the same command_id.
+	// SendCommand sends a command to a device, which should execute it once: a command that is
+	// delivered again has the same command_id.
 	SendCommand(ctx context.Context, in *Command, opts ...event.CallOption) error
 }
 

@@ -1,5 +1,4 @@
-// Package v1 holds the events of devices and the queries on what was stored of
-// them.
+// Package v1 holds the messages of the devices service: its API and its events.
 package v1
 
 import (
@@ -16,14 +15,14 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// millisFrom is the number from which a Unix timestamp counts as milliseconds:
-// the year 5138 in seconds, 1973 in milliseconds.
+// millisFrom is the number from which a Unix timestamp is in milliseconds: as seconds it would
+// be in the year 5138, as milliseconds it is in 1973.
 const millisFrom = 100_000_000_000
 
-// UnmarshalJSON reads what devices send: the members of Telemetry by their
-// proto or JSON names, any other member into sensors, and the timestamp as RFC
-// 3339 or as Unix time in seconds or milliseconds. It replaces the content of
-// t. Both names of one field are an error, as they are in protojson. Kratos' json codec prefers it over protojson.
+// UnmarshalJSON reads what devices send: the fields of Telemetry by their proto or JSON names,
+// any other member into sensors, and the timestamp as RFC 3339 or as Unix time in seconds or
+// milliseconds. It replaces the content of t. As in protojson, it is an error if both names of
+// a field occur. The json codec of Kratos prefers this method over protojson.
 func (t *Telemetry) UnmarshalJSON(data []byte) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil {
@@ -48,7 +47,7 @@ func (t *Telemetry) UnmarshalJSON(data []byte) error {
 	if sensors == nil {
 		sensors = make(map[string]any)
 	}
-	// Of two values with one name the one outside sensors counts.
+	// If a name occurs both outside and inside sensors, the value outside is used.
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		if err := t.setMember(name, members[name], sensors); err != nil {
 			return fmt.Errorf("telemetry: member %q: %w", name, err)
@@ -77,7 +76,7 @@ func (t *Telemetry) setMember(name string, raw json.RawMessage, sensors map[stri
 		t.Timestamp = at
 		return err
 	case "device_id", "deviceId":
-		// The topic says the device: what else a device means by it is a sensor.
+		// The topic names the device, so a device_id that is not text is a sensor value.
 		if raw[0] == '"' {
 			return json.Unmarshal(raw, &t.DeviceId)
 		}
@@ -112,7 +111,7 @@ func parseTimestamp(raw json.RawMessage) (*timestamppb.Timestamp, error) {
 		return nil, errors.New("timestamp out of range")
 	}
 	seconds, fraction := math.Modf(unix)
-	// Whole microseconds: a float64 holds no more around the present.
+	// Rounded to microseconds: a float64 is not more precise for current times.
 	return checked(time.Unix(int64(seconds), int64(math.Round(fraction*1e6))*1000))
 }
 

@@ -16,7 +16,7 @@ import (
 
 var noon = timestamppb.New(time.Date(2026, 5, 6, 12, 0, 0, 0, time.UTC))
 
-// corpus is what devices send and what is read of it, nil for an error.
+// corpus maps names to what devices send and to what is read from it, nil for an error.
 var corpus = map[string]struct {
 	text string
 	want *v1.Telemetry
@@ -73,7 +73,7 @@ func TestTelemetryFromDevices(t *testing.T) {
 	}
 }
 
-// What is read can be written and read again.
+// FuzzTelemetryFromDevices checks that everything that is read can be written and read again.
 func FuzzTelemetryFromDevices(f *testing.F) {
 	for _, test := range corpus {
 		f.Add([]byte(test.text))

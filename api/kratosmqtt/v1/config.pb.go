@@ -3,8 +3,8 @@
 // 	protoc-gen-go v1.36.12
 // source: kratosmqtt/v1/config.proto
 
-// Package kratosmqtt.v1 holds the settings of an MQTT connection, to be
-// embedded in the conf.proto of a service.
+// Package kratosmqtt.v1 holds the settings of an MQTT connection. A service embeds them in its
+// conf.proto.
 
 package v1
 
@@ -24,7 +24,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Settings is all of it, for a service that embeds one message.
+// Settings contains all sections, for a service that embeds a single message.
 type Settings struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Connection    *Connection            `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
@@ -109,15 +109,15 @@ func (x *Settings) GetDeadLetters() *DeadLetters {
 	return nil
 }
 
-// Connection says which broker to use and who we are to it.
+// Connection sets the broker and the identity of the client.
 type Connection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Broker URLs, tried in order and again from the first: mqtt, tcp, mqtts,
-	// ssl, tls, ws or wss, e.g. "mqtts://broker.example:8883". User information in a URL
-	// is moved to username and password at once. Required.
+	// Broker URLs, tried in order and then again from the first: mqtt, tcp, mqtts, ssl, tls, ws
+	// or wss, e.g. "mqtts://broker.example:8883". User information in a URL is moved to username
+	// and password when the configuration is read. Required.
 	Addresses []string `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	// Exact client id of the subscriber; the publisher adds "-pub". Without one
-	// a random id is used and no session outlives the process.
+	// Client id of the subscriber, used unchanged; the publisher appends "-pub". If empty, a
+	// random id is used and no session outlives the process.
 	ClientId string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
 	// User name of CONNECT.
 	Username string `protobuf:"bytes,3,opt,name=username,proto3" json:"username,omitempty"`
@@ -127,40 +127,38 @@ type Connection struct {
 	Tls *TLS `protobuf:"bytes,5,opt,name=tls,proto3" json:"tls,omitempty"`
 	// Keep-alive interval. Default 30 s.
 	KeepAlive *durationpb.Duration `protobuf:"bytes,6,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
-	// Bound on dial, TLS handshake and CONNACK together. Default 10 s.
+	// Time limit for dial, TLS handshake and CONNACK together. Default 10 s.
 	ConnectTimeout *durationpb.Duration `protobuf:"bytes,7,opt,name=connect_timeout,json=connectTimeout,proto3" json:"connect_timeout,omitempty"`
-	// Bound on each write to the socket. Default 10 s, never above keep_alive.
+	// Time limit for each write to the socket. Default 10 s, at most keep_alive.
 	WriteTimeout *durationpb.Duration `protobuf:"bytes,8,opt,name=write_timeout,json=writeTimeout,proto3" json:"write_timeout,omitempty"`
-	// Reconnect after a loss. Default true.
+	// Whether to reconnect after a lost connection. Default true.
 	AutoReconnect *bool `protobuf:"varint,9,opt,name=auto_reconnect,json=autoReconnect,proto3,oneof" json:"auto_reconnect,omitempty"`
-	// Cap of the reconnect backoff, which starts at 200 ms and has full jitter.
+	// Longest pause between attempts to reconnect. Pauses start at 200 ms and have full jitter.
 	// Default 30 s.
 	MaxReconnectDelay *durationpb.Duration `protobuf:"bytes,10,opt,name=max_reconnect_delay,json=maxReconnectDelay,proto3" json:"max_reconnect_delay,omitempty"`
-	// Ask the broker to forget the session. Default: true without a client id,
-	// false with one.
+	// Whether the broker forgets the session. Default: true without a client id, false with one.
 	CleanSession *bool `protobuf:"varint,11,opt,name=clean_session,json=cleanSession,proto3,oneof" json:"clean_session,omitempty"`
-	// Version of MQTT: "auto", "3.1.1" or "5". auto tries 5 and falls back to
-	// 3.1.1 with a broker that knows no better. Default: the preset's, else auto.
+	// Version of MQTT: "auto", "3.1.1" or "5". auto tries 5 and falls back to 3.1.1 if the
+	// broker does not support 5. Default: that of the preset, else auto.
 	Protocol string `protobuf:"bytes,12,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	// What is known of a broker: "mosquitto", "rabbitmq" or "nats".
-	// Default: none, which trusts what the broker says of itself.
+	// Known properties of a broker: "mosquitto", "rabbitmq" or "nats". Default: none, which
+	// relies on what the broker announces.
 	Preset string `protobuf:"bytes,13,opt,name=preset,proto3" json:"preset,omitempty"`
-	// How long the broker keeps a session that is not clean, MQTT 5. 0s ends it
-	// with the connection, as clean_session does. Default 24 h.
+	// How long the broker keeps the session of a client that is disconnected, MQTT 5 only. 0s
+	// ends it with the connection, like clean_session. Default 24 h.
 	SessionExpiry *durationpb.Duration `protobuf:"bytes,14,opt,name=session_expiry,json=sessionExpiry,proto3" json:"session_expiry,omitempty"`
-	// Published by the broker when the connection ends without a DISCONNECT.
+	// Message that the broker publishes if the connection ends without a DISCONNECT.
 	Will *Will `protobuf:"bytes,15,opt,name=will,proto3" json:"will,omitempty"`
-	// Headers of the upgrade request of ws and wss addresses, whatever the case of
-	// their names. A Host is that of the request, over the address'. Never logged.
+	// Headers of the upgrade request of ws and wss addresses; names are case-insensitive. Host
+	// replaces the host of the address in the request. Never logged.
 	WebsocketHeaders map[string]string `protobuf:"bytes,16,rep,name=websocket_headers,json=websocketHeaders,proto3" json:"websocket_headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Proxy that connections go through: "http://[user:password@]host:port", https,
-	// socks5 or socks5h; or "environment" for ALL_PROXY, HTTPS_PROXY, HTTP_PROXY and
-	// NO_PROXY. User information is never logged. Default: none, whatever the
-	// environment says.
+	// Proxy for connections: "http://[user:password@]host:port", https, socks5 or socks5h; or
+	// "environment" for ALL_PROXY, HTTPS_PROXY, HTTP_PROXY and NO_PROXY. User information is
+	// never logged. Default: no proxy, and the environment is ignored.
 	Proxy string `protobuf:"bytes,17,opt,name=proxy,proto3" json:"proxy,omitempty"`
-	// Refuse what is otherwise a warning at the start: a password, or another login,
-	// that goes to a broker or a proxy in clear text, unless that is this machine, and
-	// a certificate that is not verified. Default false.
+	// Fails the start where otherwise a warning is logged: for a password or other credentials
+	// that would be sent in clear text to a broker or proxy on another machine, and for a
+	// certificate that is not verified. Default false.
 	Strict        bool `protobuf:"varint,18,opt,name=strict,proto3" json:"strict,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -322,16 +320,16 @@ func (x *Connection) GetStrict() bool {
 	return false
 }
 
-// Will is the message that a broker publishes for a client that vanished.
+// Will is the message that the broker publishes for a client whose connection is lost.
 type Will struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Topic name, without wildcards. Required.
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
-	// Payload, text of at most 64 KiB. An option sets one that is no text.
+	// Payload, text of at most 64 KiB. For a binary payload use the option in code.
 	Payload string `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
 	// QoS 0, 1 or 2.
 	Qos uint32 `protobuf:"varint,3,opt,name=qos,proto3" json:"qos,omitempty"`
-	// Keep the message for later subscribers.
+	// Whether the broker keeps the message for later subscribers.
 	Retain        bool `protobuf:"varint,4,opt,name=retain,proto3" json:"retain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -395,21 +393,20 @@ func (x *Will) GetRetain() bool {
 	return false
 }
 
-// TLS names the files of a TLS connection.
+// TLS configures a TLS connection.
 type TLS struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// PEM file with the certificate authorities to trust instead of the
-	// system's.
+	// PEM file with the certificate authorities to trust, in place of those of the system.
 	CaFile string `protobuf:"bytes,1,opt,name=ca_file,json=caFile,proto3" json:"ca_file,omitempty"`
-	// PEM files of the client certificate and its key, both or neither.
+	// PEM files of the client certificate and its key; set both or neither.
 	CertFile string `protobuf:"bytes,2,opt,name=cert_file,json=certFile,proto3" json:"cert_file,omitempty"`
 	KeyFile  string `protobuf:"bytes,3,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
-	// Name expected in the broker's certificate. Default: the host dialled.
+	// Name expected in the certificate of the broker. Default: the host of the address.
 	ServerName string `protobuf:"bytes,4,opt,name=server_name,json=serverName,proto3" json:"server_name,omitempty"`
 	// Accept any certificate. For development only; logged as a warning.
 	InsecureSkipVerify bool `protobuf:"varint,5,opt,name=insecure_skip_verify,json=insecureSkipVerify,proto3" json:"insecure_skip_verify,omitempty"`
-	// Protocols to offer in the handshake (ALPN), in order of preference, as in
-	// "x-amzn-mqtt-ca" for AWS IoT at port 443. Not for wss. Default: none.
+	// Protocols to offer in the handshake (ALPN), in order of preference, such as
+	// "x-amzn-mqtt-ca" for AWS IoT on port 443. Not for wss. Default: none.
 	Alpn          []string `protobuf:"bytes,6,rep,name=alpn,proto3" json:"alpn,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -487,23 +484,23 @@ func (x *TLS) GetAlpn() []string {
 	return nil
 }
 
-// Publisher tunes how messages are sent.
+// Publisher configures how messages are sent.
 type Publisher struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Bound of one Publish whose context has no deadline. Default 10 s.
+	// Time limit for a Publish whose context has no deadline. Default 10 s.
 	Timeout *durationpb.Duration `protobuf:"bytes,1,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// Largest payload accepted, in bytes. Default 256 KiB.
 	MaxPayload uint32 `protobuf:"varint,2,opt,name=max_payload,json=maxPayload,proto3" json:"max_payload,omitempty"`
-	// Most QoS 1 and 2 messages in flight on a connection; never more than the
-	// broker's receive maximum. Default 256.
+	// Maximum number of QoS 1 and 2 messages in flight on a connection, also limited by the
+	// receive maximum of the broker. Default 256.
 	InFlight uint32 `protobuf:"varint,3,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
-	// Connections to publish on; a topic always uses the same one. Default 1.
+	// Number of connections for publishing; a topic always uses the same one. Default 1.
 	Connections uint32 `protobuf:"varint,4,opt,name=connections,proto3" json:"connections,omitempty"`
-	// Publishing again what was refused or got no answer, within the time of the
-	// call and with the same event id.
+	// How messages that were refused or not answered are published again, within the time of the
+	// call and with the same message id.
 	Retry *Retry `protobuf:"bytes,5,opt,name=retry,proto3" json:"retry,omitempty"`
-	// Number the messages of each topic, so that subscribers can tell what is
-	// missing. Needs MQTT 5 or CloudEvents. Default false.
+	// Numbers the messages of each topic, so that subscribers can detect missing ones. Needs
+	// MQTT 5 or CloudEvents. Default false.
 	Sequence      bool `protobuf:"varint,6,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -581,14 +578,13 @@ func (x *Publisher) GetSequence() bool {
 	return false
 }
 
-// Retry says how often and how fast something is tried again.
+// Retry sets how often and how fast something is retried.
 type Retry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Most attempts, the first one included. Default: as many as the time
-	// allows. 1 is no second one.
+	// Maximum number of attempts, including the first one. 1 means no retry. Default: as many as
+	// the time allows.
 	MaxAttempts uint32 `protobuf:"varint,1,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
-	// First pause; each further one is twice as long, with jitter. Default
-	// 100 ms.
+	// First pause; each following pause is twice as long, with jitter. Default 100 ms.
 	MinBackoff *durationpb.Duration `protobuf:"bytes,2,opt,name=min_backoff,json=minBackoff,proto3" json:"min_backoff,omitempty"`
 	// Longest pause. Default 5 s.
 	MaxBackoff    *durationpb.Duration `protobuf:"bytes,3,opt,name=max_backoff,json=maxBackoff,proto3" json:"max_backoff,omitempty"`
@@ -647,36 +643,35 @@ func (x *Retry) GetMaxBackoff() *durationpb.Duration {
 	return nil
 }
 
-// Outbox keeps messages on this side until the broker has them: a publish is
-// accepted once the outbox has it, also while the broker is down.
+// Outbox stores messages locally until the broker has acknowledged them: a publish succeeds
+// once the message is in the outbox, even while the broker is unreachable.
 type Outbox struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "file", "sql", "memory" (not durable), or empty for no outbox.
 	Driver string `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// File of the driver "file". A relative path starts where the service says.
-	// Folders are created.
+	// File of the driver "file". A relative path is relative to the folder that the service
+	// sets. Missing folders are created.
 	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
-	// Most messages waiting. Default 1,000,000.
+	// Maximum number of waiting messages. Default 1,000,000.
 	MaxEntries uint64 `protobuf:"varint,3,opt,name=max_entries,json=maxEntries,proto3" json:"max_entries,omitempty"`
-	// Most bytes of waiting messages. Default 1 GiB.
+	// Maximum size of all waiting messages in bytes. Default 1 GiB.
 	MaxBytes uint64 `protobuf:"varint,4,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
-	// How long acknowledged messages are kept, to be sent again if the
-	// connection is lost meanwhile: twice the time that the broker takes to save
-	// them. Default 0, for brokers that save before they acknowledge.
+	// How long acknowledged messages are kept, to be sent again if the connection is lost in
+	// that time. Use twice the time that the broker needs to save a message. Default 0, for
+	// brokers that save before they acknowledge.
 	Hold *durationpb.Duration `protobuf:"bytes,5,opt,name=hold,proto3" json:"hold,omitempty"`
-	// How long the broker may refuse a message before it is put aside, which
-	// lets the messages behind it go on. Default 1 h, and no limit for a quota and
-	// for what the broker announced not to take. One that ends connections is put
-	// aside at once.
+	// How long the broker may refuse a message before it is quarantined, so that the messages
+	// behind it are sent. Default 1 h; no limit for a quota, or for a limit that the broker
+	// announced. A message that ends connections is quarantined at once.
 	RefusedLimit *durationpb.Duration `protobuf:"bytes,6,opt,name=refused_limit,json=refusedLimit,proto3" json:"refused_limit,omitempty"`
-	// Most attempts at a message that the broker refuses. Default: as many as
+	// Maximum number of attempts for a message that the broker refuses. Default: as many as
 	// refused_limit allows.
 	RefusedAttempts uint32 `protobuf:"varint,7,opt,name=refused_attempts,json=refusedAttempts,proto3" json:"refused_attempts,omitempty"`
-	// Most messages put aside. At the bound a refused message stays where it is
-	// and is tried on, at the end of long pauses. Default 10,000.
+	// Maximum number of quarantined messages. When it is reached, a refused message stays in
+	// place and is retried with long pauses. Default 10,000.
 	MaxQuarantined uint64 `protobuf:"varint,8,opt,name=max_quarantined,json=maxQuarantined,proto3" json:"max_quarantined,omitempty"`
-	// What becomes of a message that the broker has no subscriber for, by
-	// operation, over that of its options. MQTT 5.
+	// What to do with a message for which the broker has no subscriber, by operation. It
+	// overrides the options of the method. MQTT 5 only.
 	Unrouted      map[string]*Unrouted `protobuf:"bytes,9,rep,name=unrouted,proto3" json:"unrouted,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -775,15 +770,15 @@ func (x *Outbox) GetUnrouted() map[string]*Unrouted {
 	return nil
 }
 
-// Unrouted is what an outbox does with a message that the broker took although
-// no subscription matches it (PUBACK or PUBREC 0x10). A broker need not say so,
+// Unrouted sets what an outbox does with a message that the broker accepted although no
+// subscription matches it (PUBACK or PUBREC 0x10). A broker is not required to report this,
 // and a retained message is never unrouted.
 type Unrouted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "accept" counts and tells it (default), "retry" sends it again until there is
-	// a subscriber or max_age is over.
+	// "accept" counts and reports the message and regards it as delivered (default). "retry"
+	// sends it again until there is a subscriber or max_age is over.
 	Policy string `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
-	// How long after its acceptance a message is sent again. Default 1 h.
+	// How long a message is sent again, from its acceptance into the outbox. Default 1 h.
 	MaxAge        *durationpb.Duration `protobuf:"bytes,2,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -833,15 +828,15 @@ func (x *Unrouted) GetMaxAge() *durationpb.Duration {
 	return nil
 }
 
-// Dedup makes the effects of a message happen once within a window.
+// Dedup lets the effects of a message happen once within a time window.
 type Dedup struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "memory", "sql", or empty for none.
+	// "memory", "sql", or empty for no dedup window.
 	Driver string `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// How long an id is remembered. It should not be shorter than the broker
-	// keeps sessions. Default 24 h.
+	// How long an id is remembered. It should be at least as long as the broker keeps sessions.
+	// Default 24 h.
 	Window *durationpb.Duration `protobuf:"bytes,2,opt,name=window,proto3" json:"window,omitempty"`
-	// Most ids remembered by the driver "memory". Default 100,000.
+	// Maximum number of ids that the driver "memory" remembers. Default 100,000.
 	MaxIds        uint32 `protobuf:"varint,3,opt,name=max_ids,json=maxIds,proto3" json:"max_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -898,36 +893,36 @@ func (x *Dedup) GetMaxIds() uint32 {
 	return 0
 }
 
-// DeadLetters says where messages are kept that cannot be handled.
+// DeadLetters sets where messages are stored that cannot be handled.
 type DeadLetters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "sql", "file", or "retained" messages at the broker. Default: "sql" where
-	// the service has a database, else "file" where path is set, else "retained".
+	// "sql", "file", or "retained" for retained messages at the broker. Default: "sql" if the
+	// service has a database, else "file" if path is set, else "retained".
 	Driver string `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// File of the driver "file". A relative path starts where the service says.
-	// Folders are created.
+	// File of the driver "file". A relative path is relative to the folder that the service
+	// sets. Missing folders are created.
 	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
-	// Most letters kept. At the bound nothing more is acknowledged that would
-	// need one. Default 100,000.
+	// Maximum number of dead letters. When it is reached, messages that would become dead
+	// letters are not acknowledged. Default 100,000.
 	MaxLetters uint64 `protobuf:"varint,3,opt,name=max_letters,json=maxLetters,proto3" json:"max_letters,omitempty"`
-	// How long a parked message is handled again before it is a dead letter.
-	// Default 24 h.
+	// How long a parked message is retried before it becomes a dead letter. Default 24 h.
 	ParkLimit *durationpb.Duration `protobuf:"bytes,4,opt,name=park_limit,json=parkLimit,proto3" json:"park_limit,omitempty"`
-	// Most bytes that letters take. Default 1 GiB, of retained letters 256 MiB.
+	// Maximum size of all dead letters in bytes. Default 1 GiB; 256 MiB for the driver
+	// "retained".
 	MaxBytes uint64 `protobuf:"varint,5,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
-	// How much of max_letters and max_bytes the letters of one origin may have once
-	// the store is half full: one part of so many. The origin is the topic up to the
-	// level that the first wildcard of the subscription stands for, as in devices/7 of
-	// devices/+/data. Default 8; 1 is all of it.
+	// Limits the dead letters of one origin when the store is more than half full: each origin
+	// may use 1/share of max_letters and max_bytes. The origin is the topic up to and including
+	// the level of the first wildcard of the subscription, such as devices/7 for devices/+/data.
+	// Default 8; 1 means no limit.
 	Share uint32 `protobuf:"varint,6,opt,name=share,proto3" json:"share,omitempty"`
-	// What becomes of a message whose letter is over that share, also without its
-	// payload: "drop", counted (default), or "block", which acknowledges neither it
-	// nor what came behind it, from whomever.
+	// What to do with a message whose dead letter exceeds that limit even without its payload:
+	// "drop" counts and acknowledges it (default); "block" leaves it, and all messages behind it
+	// from any sender, unacknowledged.
 	OverShare string `protobuf:"bytes,7,opt,name=over_share,json=overShare,proto3" json:"over_share,omitempty"`
-	// Keys that retained letters are signed with (HMAC-SHA256): the first signs, all
-	// verify. A letter without such a signature is listed as suspect then, and replayed
-	// only by a call that confirms it. Each has 32 characters at least, and is never
-	// logged. Default: none, which signs nothing.
+	// Keys that sign retained dead letters (HMAC-SHA256): the first key signs, all keys verify.
+	// A dead letter without a valid signature is then listed as suspect, and replayed only after
+	// confirmation. A key has at least 32 characters and is never logged. Default: none, so
+	// nothing is signed.
 	MacKeys       []string `protobuf:"bytes,8,rep,name=mac_keys,json=macKeys,proto3" json:"mac_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1019,58 +1014,57 @@ func (x *DeadLetters) GetMacKeys() []string {
 	return nil
 }
 
-// Subscriber tunes how messages are handled.
+// Subscriber configures how messages are handled.
 type Subscriber struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Messages handled at once over all subscriptions of a session. Default 16.
+	// Maximum number of messages handled at the same time, over all subscriptions of a session.
+	// Default 16.
 	Concurrency uint32 `protobuf:"varint,1,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
-	// Messages waiting for a handler before the queue counts as full.
-	// Default 1024.
+	// Maximum number of messages that wait for a handler; the queue is full then. Default 1024.
 	Queue uint32 `protobuf:"varint,2,opt,name=queue,proto3" json:"queue,omitempty"`
-	// Bound of one attempt of a handler. Default 30 s.
+	// Time limit for one attempt of a handler. Default 30 s.
 	HandlerTimeout *durationpb.Duration `protobuf:"bytes,3,opt,name=handler_timeout,json=handlerTimeout,proto3" json:"handler_timeout,omitempty"`
-	// Time for all attempts at one message before it is parked or dead-lettered. 0s
-	// is one attempt. Default 5 s.
+	// Time for all attempts at a message before it is parked or dead-lettered. 0s means one
+	// attempt. Default 5 s.
 	RetryBudget *durationpb.Duration `protobuf:"bytes,4,opt,name=retry_budget,json=retryBudget,proto3" json:"retry_budget,omitempty"`
-	// Topic that dead letters are published to in addition to their store.
-	// Default: none.
+	// Topic that dead letters are published to in addition to their store. Default: none.
 	DeadLetterTopic string `protobuf:"bytes,5,opt,name=dead_letter_topic,json=deadLetterTopic,proto3" json:"dead_letter_topic,omitempty"`
-	// Pauses and number of the attempts.
+	// Number of attempts and the pauses between them.
 	Retry *Retry `protobuf:"bytes,6,opt,name=retry,proto3" json:"retry,omitempty"`
-	// What differs for one subscription, by topic filter or by operation.
+	// Settings of individual subscriptions, by topic filter or operation.
 	Subscriptions map[string]*Subscription `protobuf:"bytes,7,rep,name=subscriptions,proto3" json:"subscriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Largest payload that is decoded, in bytes; a larger one is skipped when it
-	// arrives and is a dead letter at once, with size and hash instead. So is one
-	// with more than 64 user properties, or 8 KiB of them. At most 1 MiB. Default
-	// 256 KiB.
+	// Maximum size of a payload in bytes. The payload of a larger message is discarded on
+	// arrival, and the message becomes a dead letter at once, with size and hash of the payload.
+	// So does a message with more than 64 user properties, or more than 8 KiB of them. At most 1
+	// MiB. Default 256 KiB.
 	MaxPayload uint32 `protobuf:"varint,8,opt,name=max_payload,json=maxPayload,proto3" json:"max_payload,omitempty"`
-	// Bytes of the messages that wait for a handler, of whole packets. Beyond it,
-	// as beyond queue, the connection is not read until there is room; what is not
-	// acknowledged has twice that. On MQTT 5 the Receive Maximum follows from it:
-	// messages of the largest size are within the bound. Default 32 MiB.
+	// Maximum size in bytes of the packets that wait for a handler. When it or queue is reached,
+	// the connection is not read until there is room. The limit for unacknowledged messages is
+	// twice as high. On MQTT 5 the Receive Maximum is derived from it, so that messages of the
+	// maximum size stay within the limit. Default 32 MiB.
 	QueueBytes uint64 `protobuf:"varint,9,opt,name=queue_bytes,json=queueBytes,proto3" json:"queue_bytes,omitempty"`
-	// How long a QoS 1 or 2 message that no subscription matches is kept
-	// unacknowledged for a subscription that comes later: since the connection or
-	// the last registration. Messages of a filter that is gone, see
-	// previous_filters, are not kept. 0s keeps none. Default 10 s.
+	// How long a QoS 1 or 2 message that no subscription matches is kept unacknowledged in case
+	// a matching subscription is registered, counted from the connection or the last
+	// registration. Messages of removed filters (see previous_filters) are not kept. 0s keeps
+	// none. Default 10 s.
 	UnmatchedGrace *durationpb.Duration `protobuf:"bytes,10,opt,name=unmatched_grace,json=unmatchedGrace,proto3" json:"unmatched_grace,omitempty"`
-	// What becomes of it after that: "dead_letter", with the reason "no
-	// subscription" (default), or "drop", counted.
+	// What to do with such a message after that time: "dead_letter", with the reason "no
+	// subscription" (default), or "drop", which counts it.
 	Unmatched string `protobuf:"bytes,11,opt,name=unmatched,proto3" json:"unmatched,omitempty"`
-	// Topic filters that earlier versions of the service subscribed to and this
-	// one does not: they are unsubscribed, and what still comes for them is a dead
-	// letter at once. Needed where no durable store remembers them. Default: none.
+	// Topic filters that earlier versions of the service subscribed to and this version does
+	// not: they are unsubscribed, and messages that still arrive for them become dead letters at
+	// once. Needed if no durable store remembers the filters. Default: none.
 	PreviousFilters []string `protobuf:"bytes,12,rep,name=previous_filters,json=previousFilters,proto3" json:"previous_filters,omitempty"`
-	// Leave such filters subscribed. Default false.
+	// Whether to keep such filters subscribed. Default false.
 	KeepFilters bool `protobuf:"varint,13,opt,name=keep_filters,json=keepFilters,proto3" json:"keep_filters,omitempty"`
-	// What shared filters begin with at the broker: "$SharedSubscription" of some
-	// older ones, or "$queue", which has no groups. They are written with $share in
-	// this configuration and in code. Default "$share".
+	// First level of shared subscriptions at the broker: "$SharedSubscription" for some older
+	// brokers, or "$queue", which has no groups. In this configuration and in code they are
+	// always written with $share. Default "$share".
 	SharedGroupPrefix string `protobuf:"bytes,14,opt,name=shared_group_prefix,json=sharedGroupPrefix,proto3" json:"shared_group_prefix,omitempty"`
-	// Kratos metadata (x-md-...) that is taken from senders that are not trusted: names,
-	// or what they begin with and a *, as in "x-md-global-region". Default: none.
+	// Kratos metadata (x-md-...) that is adopted from senders that are not trusted: names, or
+	// prefixes followed by *, such as "x-md-global-region". Default: none.
 	AllowedMetadata []string `protobuf:"bytes,15,rep,name=allowed_metadata,json=allowedMetadata,proto3" json:"allowed_metadata,omitempty"`
-	// Where replies to requests may go, and how many.
+	// Limits for replies to requests.
 	Replies       *Replies `protobuf:"bytes,16,opt,name=replies,proto3" json:"replies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1218,35 +1212,35 @@ func (x *Subscriber) GetReplies() *Replies {
 	return nil
 }
 
-// Replies bounds the replies to requests. A request says itself where its reply
-// goes, so that without bounds whoever may send one could have the service publish
-// anything anywhere. A reply beyond them is dropped, counted and told; its request
-// is acknowledged all the same. Topics of the form inbox/<client id>/<random UUID>,
-// which our own clients use, are always allowed.
+// Replies limits the replies to requests. A request names the topic of its reply; without
+// limits, a client that may send requests could make the service publish on any topic. A reply
+// beyond the limits is dropped, counted and reported; its request is still acknowledged.
+// Topics of the form inbox/<client id>/<random UUID>, which the clients of this module use,
+// are always allowed.
 type Replies struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Templates of response topics: levels of text, parameters of the request's topic
-	// by name, as in "reply/{device_id}/#", or by the number of its wildcard, as in
-	// "reply/{1}/#", and # at the end for whatever is below. Each has a parameter, so
-	// that a requester chooses nothing but what its own topic allows. They count over
-	// those of the methods. Default: those of the method, else reply/, all parameters
-	// of the request's topic, and /#.
+	// Templates of response topics. A template consists of levels of text, parameters of the
+	// request's topic by name, such as "reply/{device_id}/#", or by the number of the wildcard,
+	// such as "reply/{1}/#", and may end with # for all levels below. It must have a parameter,
+	// so that a requester can only choose topics that belong to its own topic. Overrides the
+	// templates of the methods. Default: those of the method, else reply/, all parameters of the
+	// request's topic, and /#.
 	Topics []string `protobuf:"bytes,1,rep,name=topics,proto3" json:"topics,omitempty"`
-	// Response topics for anybody who may send a request, without parameters, as in
-	// "reply/#". Default: none.
+	// Response topics without parameters that every requester may use, such as "reply/#".
+	// Default: none.
 	UnboundTopics []string `protobuf:"bytes,2,rep,name=unbound_topics,json=unboundTopics,proto3" json:"unbound_topics,omitempty"`
-	// Most levels of a response topic. Default 16.
+	// Maximum number of levels of a response topic. Default 16.
 	MaxLevels uint32 `protobuf:"varint,3,opt,name=max_levels,json=maxLevels,proto3" json:"max_levels,omitempty"`
-	// Most characters of a response topic. Default 256.
+	// Maximum number of characters of a response topic. Default 256.
 	MaxLength uint32 `protobuf:"varint,4,opt,name=max_length,json=maxLength,proto3" json:"max_length,omitempty"`
-	// Most replies a minute to one requester, which is a topic of requests; of a topic
-	// without parameters it is one client's response topics. Where a filter has more
-	// than one wildcard, what has the same levels up to the first of them gets four
-	// times as many in all. Default 60,000.
+	// Maximum number of replies per minute to one requester. A requester is a topic of requests;
+	// if the topic has no parameters, it is the response topics of one client. If a filter has
+	// several wildcards, all topics with the same levels up to the first wildcard together may
+	// use four times as many. Default 60,000.
 	PerMinute uint32 `protobuf:"varint,5,opt,name=per_minute,json=perMinute,proto3" json:"per_minute,omitempty"`
-	// Most bytes of replies a minute to one requester. Default 64 MiB.
+	// Maximum number of bytes of replies per minute to one requester. Default 64 MiB.
 	BytesPerMinute uint64 `protobuf:"varint,6,opt,name=bytes_per_minute,json=bytesPerMinute,proto3" json:"bytes_per_minute,omitempty"`
-	// Most requesters that are remembered. Default 4096.
+	// Maximum number of requesters that are tracked. Default 4096.
 	MaxRequesters uint32 `protobuf:"varint,7,opt,name=max_requesters,json=maxRequesters,proto3" json:"max_requesters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1331,47 +1325,47 @@ func (x *Replies) GetMaxRequesters() uint32 {
 	return 0
 }
 
-// Subscription is what differs from the other subscriptions. What is not set
-// is as in [Subscriber].
+// Subscription overrides settings for one subscription. Settings that are not set here are
+// those of [Subscriber].
 type Subscription struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Bound of one attempt.
+	// Time limit for one attempt.
 	HandlerTimeout *durationpb.Duration `protobuf:"bytes,1,opt,name=handler_timeout,json=handlerTimeout,proto3" json:"handler_timeout,omitempty"`
-	// Time for all attempts.
+	// Time for all attempts at a message.
 	RetryBudget *durationpb.Duration `protobuf:"bytes,2,opt,name=retry_budget,json=retryBudget,proto3" json:"retry_budget,omitempty"`
-	// Pauses and number of the attempts.
+	// Number of attempts and the pauses between them.
 	Retry *Retry `protobuf:"bytes,3,opt,name=retry,proto3" json:"retry,omitempty"`
-	// What becomes of a message whose attempts are used up: "dead_letter"
-	// (default), "park" in the durable store, where order matters more than
-	// progress, "block" to try on and acknowledge nothing, or "drop", counted.
+	// What to do with a message whose attempts are used up: "dead_letter" (default); "park"
+	// stores it in the durable store, for subscriptions where order matters more than progress;
+	// "block" retries without end and acknowledges nothing; "drop" counts and acknowledges it.
 	Exhausted string `protobuf:"bytes,4,opt,name=exhausted,proto3" json:"exhausted,omitempty"`
-	// What becomes of an error by its reason, or by its code as in "404", over
-	// the rule for its class: "retry", "dead_letter", "drop" or "acknowledge".
+	// What to do for an error, by its reason or its code, such as "404": "retry", "dead_letter",
+	// "drop" or "acknowledge". Takes precedence over the rule for the class of the error.
 	Reasons map[string]string `protobuf:"bytes,5,rep,name=reasons,proto3" json:"reasons,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Messages of the subscription handled at once.
+	// Maximum number of messages of the subscription handled at the same time.
 	Concurrency uint32 `protobuf:"varint,6,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
-	// Shared subscription of a generated service, over that of its options. Empty
-	// is none.
+	// Group of the shared subscription of a generated service. Overrides the group of the
+	// method; empty means not shared.
 	Group *string `protobuf:"bytes,7,opt,name=group,proto3,oneof" json:"group,omitempty"`
-	// Topic template that dead letters of a generated service are published to in
-	// addition to their store, over that of its options.
+	// Topic template that dead letters of a generated service are published to in addition to
+	// their store. Overrides that of the method.
 	DeadLetter *string `protobuf:"bytes,8,opt,name=dead_letter,json=deadLetter,proto3,oneof" json:"dead_letter,omitempty"`
-	// "own" gives the subscription a session of its own, with its own in-flight
-	// window, queue and workers: what it does not acknowledge holds up nobody else.
-	// Empty is the session of the others.
+	// "own" creates a separate session for the subscription, with its own in-flight window,
+	// queue and workers, so that its unacknowledged messages do not delay other subscriptions.
+	// Empty means the common session.
 	Session string `protobuf:"bytes,9,opt,name=session,proto3" json:"session,omitempty"`
-	// What the client id of a session of its own ends with, after a hyphen: 1 to 64
-	// letters, digits, - and _. Subscriptions with the same name share the session.
-	// Default: made of the operation's method, or of the filter.
+	// Suffix of the client id of a separate session, after a hyphen: 1 to 64 letters, digits, -
+	// and _. Subscriptions with the same name share a session. Default: derived from the method
+	// of the operation, or from the filter.
 	SessionName string `protobuf:"bytes,10,opt,name=session_name,json=sessionName,proto3" json:"session_name,omitempty"`
-	// Most attempts at a parked message, those before it was parked included; 0 is
-	// no bound but park_limit. Default: max_attempts of retry.
+	// Maximum number of attempts at a parked message, including those before it was parked; 0
+	// means that only park_limit applies. Default: max_attempts of retry.
 	ParkMaxAttempts *uint32 `protobuf:"varint,11,opt,name=park_max_attempts,json=parkMaxAttempts,proto3,oneof" json:"park_max_attempts,omitempty"`
-	// Senders are trusted with trace context, baggage and metadata, over what the
-	// options say: for topics that only services of one's own may publish on.
+	// Trusts senders with trace context, baggage and metadata. Overrides the method. Use it only
+	// for topics that only your own services may publish on.
 	TrustSender *bool `protobuf:"varint,12,opt,name=trust_sender,json=trustSender,proto3,oneof" json:"trust_sender,omitempty"`
-	// Messages that the broker had kept (retained) are acknowledged and counted, and
-	// no handler sees them, over what the options say.
+	// Acknowledges and counts retained messages without calling the handler. Overrides the
+	// method.
 	IgnoreRetained *bool `protobuf:"varint,13,opt,name=ignore_retained,json=ignoreRetained,proto3,oneof" json:"ignore_retained,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache

@@ -22,17 +22,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Side is the side that is generated.
+// Side selects which sides are generated.
 type Side int32
 
 const (
-	// SIDE_UNSPECIFIED is SIDE_BOTH.
+	// SIDE_UNSPECIFIED means SIDE_BOTH.
 	Side_SIDE_UNSPECIFIED Side = 0
-	// SIDE_BOTH has a method of the server and one of the client.
+	// SIDE_BOTH generates a method of the server and a method of the client.
 	Side_SIDE_BOTH Side = 1
-	// SIDE_PUBLISH_ONLY has no method of the server.
+	// SIDE_PUBLISH_ONLY generates no method of the server.
 	Side_SIDE_PUBLISH_ONLY Side = 2
-	// SIDE_SUBSCRIBE_ONLY has no method of the client.
+	// SIDE_SUBSCRIBE_ONLY generates no method of the client.
 	Side_SIDE_SUBSCRIBE_ONLY Side = 3
 )
 
@@ -79,77 +79,74 @@ func (Side) EnumDescriptor() ([]byte, []int) {
 	return file_kratosmqtt_v1_options_proto_rawDescGZIP(), []int{0}
 }
 
-// EventRule says how the messages of a method travel. A method that returns
-// google.protobuf.Empty is an event; any other is a request with a reply;
-// streams are an error.
+// EventRule describes how the messages of a method are sent. A method that returns
+// google.protobuf.Empty is an event; any other method is a request with a reply. Streams are
+// an error.
 type EventRule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Topic template, after the prefix of the service: levels of text and
-	// parameters, "devices/{device_id}/data". A parameter is the path of a field
-	// of the message and a whole level; "{path=**}" takes the rest, at the end
-	// only. With SIDE_SUBSCRIBE_ONLY the wildcards + and # are allowed. Required.
+	// Topic template, appended to the prefix of the service: levels of text and parameters, such
+	// as "devices/{device_id}/data". A parameter is the path of a field of the message and takes
+	// a whole level; "{path=**}" takes all remaining levels and must be last. With
+	// SIDE_SUBSCRIBE_ONLY the wildcards + and # are allowed. Required.
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
-	// Templates that a consumer listens to as well. Events only.
+	// Further templates that a consumer subscribes to. Events only.
 	AdditionalTopics []string `protobuf:"bytes,2,rep,name=additional_topics,json=additionalTopics,proto3" json:"additional_topics,omitempty"`
 	// QoS 0, 1 or 2. Default 1.
 	Qos *uint32 `protobuf:"varint,3,opt,name=qos,proto3,oneof" json:"qos,omitempty"`
-	// The broker keeps the last message of each topic. Events only. Default
-	// false.
+	// Whether the broker keeps the last message of each topic. Events only. Default false.
 	Retain *bool `protobuf:"varint,4,opt,name=retain,proto3,oneof" json:"retain,omitempty"`
-	// How long the broker keeps a message for consumers that are away, in whole
-	// seconds. MQTT 5 only. Default: for ever.
+	// How long the broker keeps a message for consumers that are offline, in whole seconds. MQTT
+	// 5 only. Default: no limit.
 	Expiry *durationpb.Duration `protobuf:"bytes,5,opt,name=expiry,proto3" json:"expiry,omitempty"`
-	// Name of a Kratos codec: "proto", the default, "json", or another one that
-	// is registered. On MQTT 5 a consumer follows the content type instead.
+	// Name of a Kratos codec: "proto" (default), "json", or another registered codec. On MQTT 5
+	// a consumer uses the content type of the message instead.
 	Codec string `protobuf:"bytes,6,opt,name=codec,proto3" json:"codec,omitempty"`
-	// Path of a string field: messages with the same value are handled in order,
-	// whatever a header says. A field that is a parameter of the topic orders all
-	// topics that have the same parameters up to it; any other one orders each topic
-	// apart, because access rules guard topics only, from their front: see
-	// keys_span_topics. Default: the header "partitionkey" within its topic, and
-	// without one the topic.
+	// Path of a string field, whose value is the ordering key: messages with the same key are
+	// handled in order. It takes precedence over a header. If the field is a parameter of the
+	// topic, it orders all topics that have the same parameters up to it. Any other field orders
+	// each topic separately, because access rules protect only topics; see keys_span_topics.
+	// Default: the header "partitionkey" within its topic, or, if there is none, the topic.
 	OrderingKey string `protobuf:"bytes,7,opt,name=ordering_key,json=orderingKey,proto3" json:"ordering_key,omitempty"`
-	// Which side is generated.
+	// Which sides are generated.
 	Side Side `protobuf:"varint,8,opt,name=side,proto3,enum=kratosmqtt.v1.Side" json:"side,omitempty"`
-	// Another method of the service may match the same topics.
+	// Allows another method of the service to match the same topics.
 	AllowOverlap bool `protobuf:"varint,9,opt,name=allow_overlap,json=allowOverlap,proto3" json:"allow_overlap,omitempty"`
-	// Shared subscription: each message goes to one consumer of the group. A
-	// default for consumers; their configuration counts more. Empty is none.
+	// Group of the shared subscription: each message is delivered to one consumer of the group.
+	// A default for consumers, which their configuration overrides. Empty means not shared.
 	Group *string `protobuf:"bytes,10,opt,name=group,proto3,oneof" json:"group,omitempty"`
-	// Topic template, with fields of the message, that dead letters are
-	// published to in addition to their store. A default for consumers.
+	// Topic template, which may use fields of the message, that dead letters are published to in
+	// addition to their store. A default for consumers.
 	DeadLetter string `protobuf:"bytes,11,opt,name=dead_letter,json=deadLetter,proto3" json:"dead_letter,omitempty"`
-	// How failed handlers are retried. A default for consumers.
+	// How failed messages are retried. A default for consumers.
 	Retry *RetryRule `protobuf:"bytes,12,opt,name=retry,proto3" json:"retry,omitempty"`
-	// How replies travel. Requests only.
+	// How replies are sent. Requests only.
 	Reply *ReplyRule `protobuf:"bytes,13,opt,name=reply,proto3" json:"reply,omitempty"`
-	// Path of a string field that identifies the message within its topic. It counts
-	// over the id of a header. Default: the header.
+	// Path of a string field that is the message id, unique within its topic. It takes
+	// precedence over the id in a header. Default: the id in the header.
 	IdField string `protobuf:"bytes,14,opt,name=id_field,json=idField,proto3" json:"id_field,omitempty"`
-	// A handler may take many messages at once: see BatchRule.
+	// Allows a handler to take many messages at once: see BatchRule.
 	Batch *BatchRule `protobuf:"bytes,15,opt,name=batch,proto3" json:"batch,omitempty"`
-	// What an outbox does with a message that the broker has no subscriber for.
-	// Events only. A default for publishers; their configuration counts more.
+	// What an outbox does with a message for which the broker has no subscriber. Events only. A
+	// default for publishers, which their configuration overrides.
 	Unrouted *Unrouted `protobuf:"bytes,16,opt,name=unrouted,proto3" json:"unrouted,omitempty"`
-	// Messages that the broker had kept (retained) are acknowledged and counted,
-	// and no handler sees them: for what says "I am here now", as a heartbeat does.
-	// What is published with the retain flag while the consumer is subscribed is not
-	// one of them. Events only. A default for consumers; their configuration counts
-	// more. Default false.
+	// Acknowledges and counts retained messages without calling the handler: for messages that
+	// describe the current moment, such as heartbeats. A message that is published with the
+	// retain flag while the consumer is subscribed is handled. Events only. A default for
+	// consumers, which their configuration overrides. Default false.
 	IgnoreRetained *bool `protobuf:"varint,17,opt,name=ignore_retained,json=ignoreRetained,proto3,oneof" json:"ignore_retained,omitempty"`
-	// Senders are trusted with the context of the handler: their trace context is
-	// the parent of its span instead of a link, their baggage is in it, and their
-	// x-md- headers are Kratos metadata, which travels on. For topics that only
-	// services of one's own may publish on, never for those of devices. A default
-	// for consumers; their configuration counts more. Default false.
+	// Trusts senders with the context of the handler: their trace context is the parent of its
+	// span instead of a link, their baggage is in the context, and their x-md- headers become
+	// Kratos metadata, which is passed on. Use it only for topics that only your own services
+	// may publish on, never for those of devices. A default for consumers, which their
+	// configuration overrides. Default false.
 	TrustSender *bool `protobuf:"varint,18,opt,name=trust_sender,json=trustSender,proto3,oneof" json:"trust_sender,omitempty"`
-	// An id is unique over all topics of the method, so that a message that comes
-	// again on another topic is a duplicate. Whoever may publish on one of them can
-	// have messages on the others taken for duplicates. Default: within its topic.
+	// Makes a message id unique over all topics of the method, so that a message that arrives
+	// again on another topic is a duplicate. A client that may publish on one of the topics can
+	// then suppress messages on the others. Default: unique within its topic.
 	IdsSpanTopics bool `protobuf:"varint,19,opt,name=ids_span_topics,json=idsSpanTopics,proto3" json:"ids_span_topics,omitempty"`
-	// An ordering key orders the messages of all topics of a template. Whoever may
-	// publish on one of them can hold up the keys of others. Default: within its
-	// topic, or, of a parameter of that, within the parameters in front of it.
+	// Makes an ordering key order the messages of all topics of a template. A client that may
+	// publish on one of the topics can then delay the keys of others. Default: within its topic,
+	// or, for a key that is a parameter of the topic, within the parameters before it.
 	KeysSpanTopics bool `protobuf:"varint,20,opt,name=keys_span_topics,json=keysSpanTopics,proto3" json:"keys_span_topics,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -325,12 +322,12 @@ func (x *EventRule) GetKeysSpanTopics() bool {
 	return false
 }
 
-// RetryRule says how a failed handler is retried.
+// RetryRule describes how a failed message is retried.
 type RetryRule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Number of the attempts and pauses between them.
+	// Number of attempts and the pauses between them.
 	Attempts *Retry `protobuf:"bytes,1,opt,name=attempts,proto3" json:"attempts,omitempty"`
-	// Reasons of Kratos errors that no retry helps: dead-lettered at once.
+	// Reasons of Kratos errors that a retry cannot fix: the message is dead-lettered at once.
 	PermanentReasons []string `protobuf:"bytes,2,rep,name=permanent_reasons,json=permanentReasons,proto3" json:"permanent_reasons,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -380,19 +377,19 @@ func (x *RetryRule) GetPermanentReasons() []string {
 	return nil
 }
 
-// ReplyRule says how replies travel.
+// ReplyRule describes how replies are sent.
 type ReplyRule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How long a client waits when its context has no deadline. Default 5 s.
+	// How long a client waits for the reply if its context has no deadline. Default 5 s.
 	Timeout *durationpb.Duration `protobuf:"bytes,1,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// QoS of the reply. Default 1.
 	Qos *uint32 `protobuf:"varint,2,opt,name=qos,proto3,oneof" json:"qos,omitempty"`
-	// Templates of the response topics that a requester may name: levels of text,
-	// parameters of the topic or fields of the message, as in "{device_id}", and # at
-	// the end for whatever is below. Each has a parameter. Below the topic_prefix of
-	// the service. What the broker's access rules guard is the topic: a field that is
-	// not in it says what the sender likes. A default for consumers; their
-	// configuration counts more. Default: reply/, all parameters of the topic, and /#.
+	// Templates of the response topics that a requester may name, under the topic_prefix of the
+	// service. A template consists of levels of text, parameters of the topic or fields of the
+	// message, such as "{device_id}", and may end with # for all levels below. It must have a
+	// parameter. Prefer parameters of the topic: access rules protect the topic, while the
+	// sender can put anything into other fields. A default for consumers, which their
+	// configuration overrides. Default: reply/, all parameters of the topic, and /#.
 	Topics        []string `protobuf:"bytes,3,rep,name=topics,proto3" json:"topics,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -449,14 +446,14 @@ func (x *ReplyRule) GetTopics() []string {
 	return nil
 }
 
-// BatchRule lets a handler take many messages at once, which are acknowledged
-// one by one as it decides. Events only. Whoever registers no handler for
-// batches gets the messages singly.
+// BatchRule allows a handler to take many messages at once. They are acknowledged one by one,
+// as the handler decides. Events only. A consumer without a batch handler receives the
+// messages one at a time.
 type BatchRule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Most messages of a batch. Default 100.
+	// Maximum number of messages in a batch. Default 100.
 	MaxSize uint32 `protobuf:"varint,1,opt,name=max_size,json=maxSize,proto3" json:"max_size,omitempty"`
-	// How long the first message of a batch waits for the last. Default 50 ms.
+	// How long the first message of a batch waits for more messages. Default 50 ms.
 	MaxWait       *durationpb.Duration `protobuf:"bytes,2,opt,name=max_wait,json=maxWait,proto3" json:"max_wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -506,11 +503,11 @@ func (x *BatchRule) GetMaxWait() *durationpb.Duration {
 	return nil
 }
 
-// EventDefaults hold for every event of a service that does not say otherwise.
+// EventDefaults apply to every event of a service that does not set its own value.
 type EventDefaults struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Levels of text in front of every topic, such as "fleet". A slash at the end
-	// says nothing; one at the start begins every topic with a slash.
+	// Levels of text before every topic, such as "fleet". A trailing slash is ignored; a leading
+	// slash makes every topic start with a slash.
 	TopicPrefix string               `protobuf:"bytes,1,opt,name=topic_prefix,json=topicPrefix,proto3" json:"topic_prefix,omitempty"`
 	Qos         *uint32              `protobuf:"varint,2,opt,name=qos,proto3,oneof" json:"qos,omitempty"`
 	Retain      *bool                `protobuf:"varint,3,opt,name=retain,proto3,oneof" json:"retain,omitempty"`
@@ -519,7 +516,7 @@ type EventDefaults struct {
 	Group       *string              `protobuf:"bytes,6,opt,name=group,proto3,oneof" json:"group,omitempty"`
 	DeadLetter  string               `protobuf:"bytes,7,opt,name=dead_letter,json=deadLetter,proto3" json:"dead_letter,omitempty"`
 	Retry       *RetryRule           `protobuf:"bytes,8,opt,name=retry,proto3" json:"retry,omitempty"`
-	// Messages that say whether an instance is there.
+	// Messages that announce whether an instance is online.
 	Presence       *PresenceRule `protobuf:"bytes,9,opt,name=presence,proto3" json:"presence,omitempty"`
 	TrustSender    *bool         `protobuf:"varint,10,opt,name=trust_sender,json=trustSender,proto3,oneof" json:"trust_sender,omitempty"`
 	IgnoreRetained *bool         `protobuf:"varint,11,opt,name=ignore_retained,json=ignoreRetained,proto3,oneof" json:"ignore_retained,omitempty"`
@@ -634,15 +631,15 @@ func (x *EventDefaults) GetIgnoreRetained() bool {
 	return false
 }
 
-// PresenceRule declares two retained messages on one topic: online, published
-// after each connect, and offline, which the broker publishes as the will when
-// the connection is lost, and the service itself before it disconnects.
+// PresenceRule declares two retained messages on one topic. "Online" is published after each
+// connect. "Offline" is published by the broker, as the will, when the connection is lost, and
+// by the service before it disconnects.
 type PresenceRule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Topic template, after the prefix of the service, whose one parameter is
-	// {client_id}: "status/{client_id}". Required.
+	// Topic template, appended to the prefix of the service. Its only parameter is {client_id}:
+	// "status/{client_id}". Required.
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
-	// QoS of both. Default 1.
+	// QoS of both messages. Default 1.
 	Qos           *uint32 `protobuf:"varint,2,opt,name=qos,proto3,oneof" json:"qos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -713,7 +710,7 @@ var file_kratosmqtt_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 
 // Extension fields to descriptorpb.MethodOptions.
 var (
-	// Drawn at random once, never changed.
+	// A random number that must not change.
 	//
 	// optional kratosmqtt.v1.EventRule event = 535190801;
 	E_Event = &file_kratosmqtt_v1_options_proto_extTypes[0]
@@ -721,7 +718,7 @@ var (
 
 // Extension fields to descriptorpb.ServiceOptions.
 var (
-	// Drawn at random once, never changed.
+	// A random number that must not change.
 	//
 	// optional kratosmqtt.v1.EventDefaults events = 535190802;
 	E_Events = &file_kratosmqtt_v1_options_proto_extTypes[1]

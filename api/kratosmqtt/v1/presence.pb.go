@@ -21,8 +21,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Presence says whether an instance of a service is there. It is retained on
-// the topic of PresenceRule, in JSON.
+// Presence is published by an instance of a service to announce that it is online or offline.
+// It is a retained message in JSON on the topic of PresenceRule.
 type Presence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Full name of the service in proto.
@@ -31,7 +31,7 @@ type Presence struct {
 	ClientId string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
 	// True after each connect; false in the will, and before a DISCONNECT.
 	Online bool `protobuf:"varint,3,opt,name=online,proto3" json:"online,omitempty"`
-	// When the instance connected; not set when it is offline.
+	// When the instance connected; not set if it is offline.
 	Since         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

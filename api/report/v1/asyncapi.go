@@ -1,5 +1,4 @@
-// Package v1 holds the reports, the events that carry them and the queries on what
-// was stored of them.
+// Package v1 holds the messages of the reports service: its API and its events.
 package v1
 
 import _ "embed" // the contract
@@ -7,5 +6,5 @@ import _ "embed" // the contract
 //go:embed report.asyncapi.yaml
 var asyncAPI string
 
-// AsyncAPI is the contract of the events of reports, an AsyncAPI 3.0 document in YAML.
+// AsyncAPI returns the contract of the report events, an AsyncAPI 3.0 document in YAML.
 func AsyncAPI() string { return asyncAPI }

@@ -22,17 +22,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// RealTimeWarehousingData is a valid report on its way to the warehouse.
+// RealTimeWarehousingData is a valid report to be stored in the warehouse.
 type RealTimeWarehousingData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Identity of the event (UUIDv7), set by the collector. The same id is
-	// stored once, however often it is delivered.
+	// Identity of the event (UUIDv7), set by the collector. An id is stored once, however often
+	// it is delivered.
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// What happened.
 	EventName string `protobuf:"bytes,2,opt,name=event_name,json=eventName,proto3" json:"event_name,omitempty"`
 	// The report's content, a JSON text.
 	ReportData string `protobuf:"bytes,3,opt,name=report_data,json=reportData,proto3" json:"report_data,omitempty"`
-	// When the collector took the report, RFC 3339 in UTC.
+	// When the collector received the report, RFC 3339 in UTC.
 	CreateTime    string `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -96,12 +96,11 @@ func (x *RealTimeWarehousingData) GetCreateTime() string {
 	return ""
 }
 
-// AcceptStatusReportData records a report that was taken but not fit for
-// processing.
+// AcceptStatusReportData records a report that was received but cannot be processed.
 type AcceptStatusReportData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Identity of the event (UUIDv7), set by the collector. The same id is
-	// stored once, however often it is delivered.
+	// Identity of the event (UUIDv7), set by the collector. An id is stored once, however often
+	// it is delivered.
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// Name of what was reported: the event name.
 	DataName string `protobuf:"bytes,2,opt,name=data_name,json=dataName,proto3" json:"data_name,omitempty"`

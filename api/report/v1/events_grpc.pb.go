@@ -27,13 +27,13 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// ReportEvents carries reports from the collectors to the savers. Both are ours,
-// and the broker lets nobody else publish on reports/#: a trace goes through.
+// ReportEvents transports reports from the collectors to the savers. Both belong to this
+// service, and the broker lets no other client publish on reports/#, so the sender is trusted
+// and a trace continues across the broker.
 type ReportEventsClient interface {
-	// SaveUserReport keeps the record of a report that was taken but not fit for
-	// processing.
+	// SaveUserReport stores the record of a report that was received but cannot be processed.
 	SaveUserReport(ctx context.Context, in *AcceptStatusReportData, opts ...grpc.CallOption) (*emptypb.Empty, error)
-	// SaveEventReport keeps a valid report.
+	// SaveEventReport stores a valid report.
 	SaveEventReport(ctx context.Context, in *RealTimeWarehousingData, opts ...grpc.CallOption) (*emptypb.Empty, error)
 }
 
@@ -69,13 +69,13 @@ func (c *reportEventsClient) SaveEventReport(ctx context.Context, in *RealTimeWa
 // All implementations must embed UnimplementedReportEventsServer
 // for forward compatibility.
 //
-// ReportEvents carries reports from the collectors to the savers. Both are ours,
-// and the broker lets nobody else publish on reports/#: a trace goes through.
+// ReportEvents transports reports from the collectors to the savers. Both belong to this
+// service, and the broker lets no other client publish on reports/#, so the sender is trusted
+// and a trace continues across the broker.
 type ReportEventsServer interface {
-	// SaveUserReport keeps the record of a report that was taken but not fit for
-	// processing.
+	// SaveUserReport stores the record of a report that was received but cannot be processed.
 	SaveUserReport(context.Context, *AcceptStatusReportData) (*emptypb.Empty, error)
-	// SaveEventReport keeps a valid report.
+	// SaveEventReport stores a valid report.
 	SaveEventReport(context.Context, *RealTimeWarehousingData) (*emptypb.Empty, error)
 	mustEmbedUnimplementedReportEventsServer()
 }

@@ -42,15 +42,15 @@ var ReportEvents_MQTT_ServiceDesc = event.ServiceDesc{
 	},
 }
 
-// ReportEvents carries reports from the collectors to the savers. Both are ours,
-// and the broker lets nobody else publish on reports/#: a trace goes through.
+// ReportEvents transports reports from the collectors to the savers. Both belong to this
+// service, and the broker lets no other client publish on reports/#, so the sender is trusted
+// and a trace continues across the broker.
 //
 // A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
 type ReportEventsMQTTServer interface {
-	// SaveUserReport keeps the record of a report that was taken but not fit for
-	// processing.
+	// SaveUserReport stores the record of a report that was received but cannot be processed.
 	SaveUserReport(context.Context, *AcceptStatusReportData) (*emptypb.Empty, error)
-	// SaveEventReport keeps a valid report.
+	// SaveEventReport stores a valid report.
 	SaveEventReport(context.Context, *RealTimeWarehousingData) (*emptypb.Empty, error)
 }
 
@@ -65,10 +65,9 @@ func RegisterReportEventsMQTTServer(s event.ServiceRegistrar, srv ReportEventsMQ
 // ReportEventsMQTTClient publishes the events of report.v1.ReportEvents. Safe for concurrent use. A nil error means
 // that the message is accepted.
 type ReportEventsMQTTClient interface {
-	// SaveUserReport keeps the record of a report that was taken but not fit for
-	// processing.
+	// SaveUserReport stores the record of a report that was received but cannot be processed.
 	SaveUserReport(ctx context.Context, in *AcceptStatusReportData, opts ...event.CallOption) error
-	// SaveEventReport keeps a valid report.
+	// SaveEventReport stores a valid report.
 	SaveEventReport(ctx context.Context, in *RealTimeWarehousingData, opts ...event.CallOption) error
 }
 

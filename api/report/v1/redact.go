@@ -5,8 +5,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Redact returns the request as text without its key: Kratos' logging middleware asks
-// for that before it logs a request.
+// Redact returns the request as text without its application key. The logging middleware of
+// Kratos calls it before it logs a request.
 func (x *PostReportRequest) Redact() string {
 	if x.GetAppKey() == "" {
 		return prototext.MarshalOptions{}.Format(x)

@@ -3,8 +3,7 @@
 // 	protoc-gen-go v1.36.12
 // source: report/v1/report.proto
 
-// Package report.v1 collects reports over HTTP and gRPC and shows what was
-// stored of them.
+// Package report.v1 collects reports over HTTP and gRPC and lists the stored ones.
 
 package v1
 
@@ -24,7 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ErrorReason is the machine-readable part of an error answer.
+// ErrorReason is the machine-readable part of an error.
 type ErrorReason int32
 
 const (
@@ -35,21 +34,20 @@ const (
 	ErrorReason_BROKER_UNAVAILABLE ErrorReason = 2
 	// 504: the broker did not confirm in time; the event may still arrive.
 	ErrorReason_BROKER_TIMEOUT ErrorReason = 3
-	// 503: this process has no outbox and is not yet subscribed; nothing was
-	// accepted.
+	// 503: this process has no outbox and is not subscribed yet; nothing was accepted.
 	ErrorReason_NOT_READY ErrorReason = 4
 	// 501: this process runs without a database.
 	ErrorReason_NO_DATABASE ErrorReason = 5
 	// 500: the database failed.
 	ErrorReason_DATABASE_FAILED ErrorReason = 6
-	// The broker refused the event; the code says why.
+	// The broker refused the event; the code classifies the reason.
 	ErrorReason_PUBLISH_REFUSED ErrorReason = 7
-	// 503: the outbox is at its bound; nothing was accepted.
+	// 503: the outbox is full; nothing was accepted.
 	ErrorReason_OUTBOX_FULL ErrorReason = 8
-	// 503: the outbox could not keep the event, 504: it did not answer in time; the
-	// event may still arrive where the message says so.
+	// 503: the outbox could not store the event. 504: it did not answer in time; the message
+	// says if the event may still arrive.
 	ErrorReason_OUTBOX_FAILED ErrorReason = 9
-	// 503: too much of what was accepted is not saved yet; nothing was accepted.
+	// 503: too many accepted reports are not stored yet; nothing was accepted.
 	ErrorReason_SAVER_BEHIND ErrorReason = 10
 )
 
@@ -123,7 +121,7 @@ type PostReportRequest struct {
 	AppKey string `protobuf:"bytes,3,opt,name=app_key,json=appKey,proto3" json:"app_key,omitempty"`
 	// What happened. Required, at most 128 bytes.
 	EventName string `protobuf:"bytes,4,opt,name=event_name,json=eventName,proto3" json:"event_name,omitempty"`
-	// Not 0: the decision on this report is logged.
+	// If not 0, the decision on this report is logged.
 	Debug int32 `protobuf:"varint,5,opt,name=debug,proto3" json:"debug,omitempty"`
 	// The report itself, a JSON text of at most 64 KiB. Anything that is not
 	// JSON is recorded as rejected.
@@ -204,15 +202,15 @@ func (x *PostReportRequest) GetContent() string {
 	return ""
 }
 
-// PostReportReply says what was accepted.
+// PostReportReply is the result of PostReport.
 type PostReportReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identity of the event (UUIDv7), the key of the stored row.
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// False: the report was not fit for processing and is kept as a status
-	// record with error_reason.
+	// False if the report cannot be processed; it is stored as a status record with
+	// error_reason.
 	Accepted bool `protobuf:"varint,2,opt,name=accepted,proto3" json:"accepted,omitempty"`
-	// Why the report was rejected, empty otherwise.
+	// Why the report was rejected, empty if it was not.
 	ErrorReason   string `protobuf:"bytes,3,opt,name=error_reason,json=errorReason,proto3" json:"error_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

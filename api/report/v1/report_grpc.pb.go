@@ -3,8 +3,7 @@
 // - protoc-gen-go-grpc v1.6.2
 // source: report/v1/report.proto
 
-// Package report.v1 collects reports over HTTP and gRPC and shows what was
-// stored of them.
+// Package report.v1 collects reports over HTTP and gRPC and lists the stored ones.
 
 package v1
 
@@ -32,17 +31,16 @@ const (
 //
 // ReportService accepts reports and lists stored ones.
 type ReportServiceClient interface {
-	// PostReport takes one report. It answers only after the event is accepted:
-	// by the outbox, which keeps it on disk until the broker has it, or without an
-	// outbox by the broker itself. 400 names every violated field. With an outbox
-	// 503 says that it is full, and after how many seconds to try again
-	// (Retry-After); it does not matter whether the broker is up. Without one 503
-	// says that the broker could not be reached in time, 504 that it did not
-	// answer in time and the event may still arrive.
+	// PostReport accepts one report. It returns only after the event is accepted: by the outbox,
+	// which keeps it on disk until the broker has acknowledged it, or without an outbox by the
+	// broker. Code 400 lists every invalid field. With an outbox, the state of the broker does
+	// not matter, and 503 means that the outbox is full; Retry-After is the number of seconds to
+	// wait. Without an outbox, 503 means that the broker could not be reached in time, and 504
+	// that it did not answer in time, in which case the event may still arrive.
 	PostReport(ctx context.Context, in *PostReportRequest, opts ...grpc.CallOption) (*PostReportReply, error)
-	// ListReports shows stored reports, newest first.
+	// ListReports lists stored reports, newest first.
 	ListReports(ctx context.Context, in *ListReportsRequest, opts ...grpc.CallOption) (*ListReportsReply, error)
-	// ListStatuses shows the records of rejected reports, newest first.
+	// ListStatuses lists the records of rejected reports, newest first.
 	ListStatuses(ctx context.Context, in *ListStatusesRequest, opts ...grpc.CallOption) (*ListStatusesReply, error)
 }
 
@@ -90,17 +88,16 @@ func (c *reportServiceClient) ListStatuses(ctx context.Context, in *ListStatuses
 //
 // ReportService accepts reports and lists stored ones.
 type ReportServiceServer interface {
-	// PostReport takes one report. It answers only after the event is accepted:
-	// by the outbox, which keeps it on disk until the broker has it, or without an
-	// outbox by the broker itself. 400 names every violated field. With an outbox
-	// 503 says that it is full, and after how many seconds to try again
-	// (Retry-After); it does not matter whether the broker is up. Without one 503
-	// says that the broker could not be reached in time, 504 that it did not
-	// answer in time and the event may still arrive.
+	// PostReport accepts one report. It returns only after the event is accepted: by the outbox,
+	// which keeps it on disk until the broker has acknowledged it, or without an outbox by the
+	// broker. Code 400 lists every invalid field. With an outbox, the state of the broker does
+	// not matter, and 503 means that the outbox is full; Retry-After is the number of seconds to
+	// wait. Without an outbox, 503 means that the broker could not be reached in time, and 504
+	// that it did not answer in time, in which case the event may still arrive.
 	PostReport(context.Context, *PostReportRequest) (*PostReportReply, error)
-	// ListReports shows stored reports, newest first.
+	// ListReports lists stored reports, newest first.
 	ListReports(context.Context, *ListReportsRequest) (*ListReportsReply, error)
-	// ListStatuses shows the records of rejected reports, newest first.
+	// ListStatuses lists the records of rejected reports, newest first.
 	ListStatuses(context.Context, *ListStatusesRequest) (*ListStatusesReply, error)
 	mustEmbedUnimplementedReportServiceServer()
 }
