@@ -5,25 +5,26 @@ import (
 	"time"
 )
 
-// Backlog bounds, in bytes, what a process publishes to itself: the messages that it
-// has sent, subscribes to, and has not handled. Without a bound they wait at the
-// broker, in whose memory nobody sees them, for as long as handlers are slower than
-// publishers. It is a hook of the subscriber, which tells it what is handled.
+// Backlog limits how many bytes of its own messages a process may have outstanding: messages
+// that it published to topics that it subscribes to itself, and that it has not handled yet.
+// Without a limit, these messages pile up unseen in the memory of the broker when the
+// publishers are faster than the handlers. Register the Backlog as a hook of the subscriber,
+// so that it learns which messages were handled.
 //
-// It counts by topic, payload and topic name of each message. Messages that others
-// publish on the same topics make it count too little, never too much. A message
-// that never comes, because the broker dropped it, is forgotten when nothing was
-// handled for 10 s and nothing is waiting to be. Safe for concurrent use.
+// The size of a message is the length of its topic name and payload. Messages that other
+// clients publish on the same topics make the count too low, never too high. If the broker
+// drops a message, its bytes are released when no message was handled for 10 s and none is
+// waiting for a handler. A Backlog is safe for concurrent use.
 type Backlog struct {
 	limit int64
 
 	mu      sync.Mutex
-	subs    Subscriptions // nil bounds nothing
+	subs    Subscriptions // nil: no limit
 	idle    func() bool
 	topics  map[string]int64
 	bytes   int64
-	handled time.Time // when something last was
-	refused bool      // somebody waits for room
+	handled time.Time // when a message was last handled
+	refused bool      // Take refused a message since the last call of the OnRoom functions
 	room    []func()
 }
 
@@ -33,28 +34,29 @@ var (
 	_ ParkHook       = (*Backlog)(nil)
 )
 
-// backlogForget is after how long without a handled message an idle subscriber is
-// taken to have handled everything.
+// backlogForget is how long an idle subscriber has to handle nothing before everything counts
+// as handled.
 const backlogForget = 10 * time.Second
 
-// NewBacklog returns one of so many bytes that bounds nothing before Follow.
+// NewBacklog returns a Backlog with a limit in bytes. It limits nothing until Follow is
+// called.
 func NewBacklog(limit int64) *Backlog {
 	return &Backlog{limit: limit, topics: make(map[string]int64)}
 }
 
-// Follow sets whose subscriptions count, and what reports whether the subscriber has
-// nothing that waits for a handler, or runs. nil subscriptions are those of another
-// process, of which nothing is known here: then nothing is bounded.
+// Follow sets the subscriptions whose topics are counted, and a function that reports whether
+// the subscriber has no message queued or running. With nil subscriptions nothing is limited:
+// the messages are then handled by another process, whose progress is unknown here.
 func (b *Backlog) Follow(subs Subscriptions, idle func() bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.subs, b.idle, b.handled = subs, idle, time.Now()
 }
 
-// Take counts a message that is about to be sent, and reports whether there is room
-// for it. One alone has room, whatever its size, and so has one that this process
-// does not subscribe to, which is not counted. Return takes back what is not sent
-// after all. A nil Backlog bounds nothing.
+// Take counts a message that is about to be sent and reports whether there is room for it. A
+// message on a topic that this process does not subscribe to is always accepted and not
+// counted. If nothing else is outstanding, a message is accepted whatever its size. Call
+// Return if an accepted message is not sent. A nil Backlog limits nothing.
 func (b *Backlog) Take(topic string, size int) bool {
 	if b == nil {
 		return true
@@ -87,7 +89,8 @@ func (b *Backlog) take(topic string, n int64) bool {
 	return true
 }
 
-// forget reports whether it was time to begin anew.
+// forget resets the count if the subscriber has been idle for backlogForget, and reports
+// whether it did.
 func (b *Backlog) forget(subs Subscriptions) bool {
 	b.mu.Lock()
 	since, idle := b.handled, b.idle
@@ -105,22 +108,22 @@ func (b *Backlog) forget(subs Subscriptions) bool {
 	return true
 }
 
-// Return takes back a message that Take counted: it was not sent.
+// Return removes a message from the count that Take accepted and that was not sent.
 func (b *Backlog) Return(topic string, size int) {
 	if b != nil {
 		b.finish(topic, size, false)
 	}
 }
 
-// Bytes is how much is counted now.
+// Bytes returns the number of bytes outstanding.
 func (b *Backlog) Bytes() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.bytes
 }
 
-// OnRoom has f called when there is room again after Take refused a message. f must
-// return soon.
+// OnRoom registers f, which is called when there is room again after Take refused a message. f
+// must return quickly.
 func (b *Backlog) OnRoom(f func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -140,9 +143,9 @@ func (b *Backlog) OnDeadLetter(info DeadLetterInfo) { b.finish(info.Topic, info.
 // OnPark implements [ParkHook].
 func (b *Backlog) OnPark(info ParkInfo) { b.finish(info.Topic, info.Size, true) }
 
-// finish takes a message off the count, as far as there is one of its topic. Who
-// waits for room is told when an eighth of the limit is free, so that not each
-// message wakes it.
+// finish removes a message from the count, at most as much as is counted for its topic. The
+// functions of OnRoom are called only once an eighth of the limit is free, so that they do not
+// run for each message.
 func (b *Backlog) finish(topic string, size int, handled bool) {
 	b.mu.Lock()
 	if handled {

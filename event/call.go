@@ -9,51 +9,49 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
-// ClientConn sends the messages of generated clients. Package broker/mqtt has
-// one over any kratos-transport broker. Safe for concurrent use.
+// ClientConn sends the messages of generated clients. Package broker/mqtt has an
+// implementation for every kratos-transport broker. It is safe for concurrent use.
 type ClientConn interface {
-	// Publish sends an event to topic, or to the topic of a call option. It
-	// returns nil when the message is accepted: acknowledged by the broker, or
-	// kept by an outbox.
+	// Publish sends an event to topic, or to the topic of a call option. It returns nil once
+	// the message is accepted: acknowledged by the broker, or stored in an outbox.
 	Publish(ctx context.Context, m *MethodDesc, topic string, in proto.Message, opts ...CallOption) error
 	// Request sends a request and decodes the reply into out.
 	Request(ctx context.Context, m *MethodDesc, topic string, in, out proto.Message, opts ...CallOption) error
 }
 
-// CallOption changes how one message is sent: a call of a generated client, a
-// publish of broker/mqtt's Publisher, and, through its WithCallOptions, one of a
-// broker. Of two options for the same thing the last counts.
+// CallOption changes how one message is sent. It can be passed to a method of a generated
+// client and to broker/mqtt's Publisher, and, through WithCallOptions, to the Publish of a
+// broker. If two options set the same thing, the last one applies.
 type CallOption interface{ applyCall(c *Call) }
 
-// Call is how one message is sent, once options are applied.
+// Call describes how one message is sent, after its options are applied.
 type Call struct {
 	// Topic is the topic name.
 	Topic string
-	// QoS, Retain and Expiry are those of the method unless an option changed
-	// them.
+	// QoS, Retain and Expiry are those of the method, unless an option changed them.
 	QoS    byte
 	Retain bool
 	Expiry time.Duration
-	// Unrouted is what an outbox does with a message that the broker has no
-	// subscriber for, when an option says so; nil leaves it to the configuration,
-	// and that to the method.
+	// Unrouted is what an outbox does with a message for which the broker has no subscriber.
+	// nil, without an option for it, means the setting of the configuration, or else of the
+	// method.
 	Unrouted *Unrouted
-	// ID is the id of the message; "" leaves it to the connection.
+	// ID is the message id; "" lets the connection choose one.
 	ID string
-	// Headers go beside the payload.
+	// Headers are sent as metadata of the message.
 	Headers []message.Header
-	// OrderingKey names the order that the message belongs to in an outbox; "" is
-	// that of the method, and without one the topic.
+	// OrderingKey is the ordering key of the message in an outbox; "" means that of the
+	// method, or the topic if the method has none.
 	OrderingKey string
-	// ContentType names the encoding of the payload; "" is that of the codec.
+	// ContentType is the media type of the payload; "" means that of the codec.
 	ContentType string
-	// Direct sends the message past the outbox.
+	// Direct sends the message to the broker without storing it in the outbox.
 	Direct bool
 
 	qosSet bool
 }
 
-// Apply applies options; nil ones change nothing.
+// Apply applies options in order. A nil option is ignored.
 func (c *Call) Apply(opts ...CallOption) {
 	for _, o := range opts {
 		if o != nil {
@@ -65,7 +63,7 @@ func (c *Call) Apply(opts ...CallOption) {
 // SetsQoS reports whether an option set the QoS.
 func (c *Call) SetsQoS() bool { return c.qosSet }
 
-// NewCall applies options to what a method says.
+// NewCall returns the call of a method with its options applied.
 func NewCall(m *MethodDesc, topic string, opts []CallOption) Call {
 	c := Call{Topic: topic, QoS: m.QoS, Retain: m.Retain, Expiry: m.Expiry}
 	c.Apply(opts...)
@@ -76,55 +74,56 @@ type callOption func(*Call)
 
 func (o callOption) applyCall(c *Call) { o(c) }
 
-// QoS sets the quality of service: 0, 1 or 2. Others are an error of the call,
-// of reason BAD_REQUEST. With 0 nothing is acknowledged, and no outbox keeps the
-// message. Default: the method's; 1 without one.
+// QoS sets the quality of service: 0, 1 or 2. Any other value fails the call with BAD_REQUEST.
+// A QoS 0 message is not acknowledged and not stored in an outbox. Default: that of the
+// method, or 1.
 func QoS(qos byte) CallOption {
 	return callOption(func(c *Call) { c.QoS, c.qosSet = qos, true })
 }
 
-// Retain asks the broker to keep the message for later subscribers, or not to.
-// Default: the method's; false without one.
+// Retain sets whether the broker keeps the message for later subscribers. Default: that of the
+// method, or false.
 func Retain(retain bool) CallOption { return callOption(func(c *Call) { c.Retain = retain }) }
 
-// Expiry is how long the broker may keep the message for a subscriber that is
-// away, in whole seconds, rounded up; 0 is for ever, less is an error of the call.
-// MQTT 5 only: on 3.1.1 the message is sent without, which is counted, and logged
-// once. Default: the method's; 0 without one.
+// Expiry sets how long the broker may keep the message for a subscriber that is offline. It is
+// rounded up to whole seconds; 0 means no limit, and a negative value fails the call. It needs
+// MQTT 5: on 3.1.1 the message is sent without an expiry, which is counted, and logged once.
+// Default: that of the method, or 0.
 func Expiry(d time.Duration) CallOption { return callOption(func(c *Call) { c.Expiry = d }) }
 
-// Header adds a header, which MQTT 5 carries as a user property, and 3.1.1 in
-// the CloudEvents carrier only. A key may be given again.
+// Header adds a header. MQTT 5 transports it as a user property, MQTT 3.1.1 only in the
+// CloudEvents format. A key may occur more than once.
 func Header(key, value string) CallOption {
 	return callOption(func(c *Call) { c.Headers = append(c.Headers, message.Header{Key: key, Value: value}) })
 }
 
-// ID sets the id of the message, over every other that it has, by which consumers
-// recognise it when it is delivered again: the user property "id" on MQTT 5 and the
-// id of the CloudEvent, the same however often the message is sent. Default: the
-// field that the method names as id_field, else a UUIDv7; a Publisher adds one only
-// when it is asked to, or has an outbox.
+// ID sets the message id and takes precedence over any other id of the message. Consumers use
+// it to detect a message that is delivered twice. It is sent as the user property "id" on MQTT
+// 5 and as the id of the CloudEvent, and stays the same however often the message is sent.
+// Default: the field that the method declares as id_field, else a UUIDv7. A Publisher adds an
+// id only if it has an outbox or is configured to do so.
 func ID(id string) CallOption { return callOption(func(c *Call) { c.ID = id }) }
 
-// OrderingKey names the order that the message belongs to in an outbox: messages of
-// one key are sent one after the other. Without an outbox it has no effect. Default:
-// the field that the method names as ordering_key, else the topic.
+// OrderingKey sets the ordering key of the message in an outbox: messages with the same key
+// are sent one after another. It has no effect without an outbox. Default: the field that the
+// method declares as ordering_key, else the topic.
 func OrderingKey(key string) CallOption {
 	return callOption(func(c *Call) { c.OrderingKey = key })
 }
 
-// ContentType names the encoding of the payload, by which a subscriber picks its
-// codec. MQTT 5, and CloudEvents. Default: that of the codec, application/json,
-// application/protobuf, or application/<name of the codec>; none for bytes.
+// ContentType sets the media type of the payload, by which a subscriber chooses its codec. It
+// is transported by MQTT 5 and by CloudEvents. Default: that of the codec (application/json,
+// application/protobuf or application/<name of the codec>); none for bytes.
 func ContentType(name string) CallOption {
 	return callOption(func(c *Call) { c.ContentType = name })
 }
 
-// Direct sends the message past the outbox: the call returns when the broker has
-// it, and fails while the broker is down. It may overtake what waits in the outbox.
-// Without an outbox it has no effect. Default: an outbox keeps it.
+// Direct sends the message to the broker without storing it in the outbox: the call returns
+// when the broker acknowledges it, and fails while the broker is unreachable. The message may
+// overtake messages that wait in the outbox. It has no effect without an outbox. Default: the
+// outbox stores the message.
 func Direct() CallOption { return callOption(func(c *Call) { c.Direct = true }) }
 
-// Topic publishes to another topic than that of the template, or that was given, as
-// it is. It must be a topic name.
+// Topic publishes to the given topic name, in place of the topic of the method or of the call.
+// The name is used unchanged and must be valid.
 func Topic(name string) CallOption { return callOption(func(c *Call) { c.Topic = name }) }

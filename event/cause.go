@@ -7,79 +7,80 @@ import (
 	"time"
 )
 
-// Cause says in one word why a connection to the broker ended. It is decided
-// once, where the connection ends: by what the broker said, then by what was in
-// flight and which packet was sent, and only last by timing. Its text is stable:
-// it is a metric label.
+// Cause classifies why a connection to the broker ended. It is decided once, when the
+// connection ends: first by the reason that the broker sent, then by the packets in flight,
+// and last by timing. Its text is stable, so that it can be a metric label.
 type Cause string
 
 // The causes.
 const (
-	// CausePublish is a message of ours that the broker does not take: it ended
-	// the connection instead of acknowledging it. The message is sent alone on
-	// the next connection, to convict it or to clear it.
+	// CausePublish means that the broker ended the connection over one of our messages instead
+	// of acknowledging it. On the next connection the message is sent alone, to find out
+	// whether it is the reason.
 	CausePublish Cause = "publish"
-	// CauseSubscribe is a SUBSCRIBE that the broker does not take. Its filters
-	// are asked for one by one on the next connections.
+	// CauseSubscribe means that the broker ended the connection over a SUBSCRIBE. Its filters
+	// are requested one by one on the next connections.
 	CauseSubscribe Cause = "subscribe"
-	// CauseTakenOver is another client with our client id: the broker said so,
-	// or it ended several connections in a row at once and in order, with nothing
-	// of ours to blame: nothing was on its way, or what was, was taken a moment later.
+	// CauseTakenOver means that another client uses our client id: the broker reported it, or
+	// it closed several connections in a row soon after they opened, and no message of ours
+	// was the reason: none was in flight, or those in flight were acknowledged soon
+	// afterwards.
 	CauseTakenOver Cause = "taken-over"
-	// CauseBackPressure is a broker that gave up on a write while we did not
-	// read, because the queue of messages to handle was full.
+	// CauseBackPressure means that the broker gave up on a write, because we did not read
+	// while the queue of messages to handle was full.
 	CauseBackPressure Cause = "back-pressure"
-	// CauseShutdown is a broker that stops, is busy, or was told by its operator
-	// to end the connection.
+	// CauseShutdown means that the broker is stopping or busy, or that its operator ended the
+	// connection.
 	CauseShutdown Cause = "shutdown"
-	// CauseMoved is a broker that wants us to use another server.
+	// CauseMoved means that the broker asks the client to use another server.
 	CauseMoved Cause = "moved"
-	// CauseLimits is our own decision: messages of an outbox are over what this broker
-	// announced to take, and another address of the list may take them.
+	// CauseLimits means that the client disconnected, because messages of an outbox exceed the
+	// limits that this broker announced; another address of the list may accept them.
 	CauseLimits Cause = "limits"
-	// CauseQuota is a rate or quota of the broker that was exceeded.
+	// CauseQuota means that a rate or quota of the broker was exceeded.
 	CauseQuota Cause = "quota"
-	// CauseKeepAlive is a peer that did not answer in time, on either side.
+	// CauseKeepAlive means that one side did not receive an answer in time.
 	CauseKeepAlive Cause = "keep-alive"
-	// CauseProtocol is a packet that breaks the protocol, of the broker or, as
-	// the broker says, of ours.
+	// CauseProtocol means a packet that violates the protocol: one of the broker, or one of
+	// ours according to the broker.
 	CauseProtocol Cause = "protocol"
-	// CauseClosed is a broker, or something between, that closed the connection
-	// in order and said nothing, with nothing of ours to blame.
+	// CauseClosed means that the broker, or a proxy in between, closed the connection without
+	// a reason, and no message of ours was the reason.
 	CauseClosed Cause = "closed"
-	// CauseNetwork is a connection that broke: reset, timed out, unreachable.
+	// CauseNetwork means that the connection was reset, timed out or unreachable.
 	CauseNetwork Cause = "network"
 )
 
-// LossError is why one connection ended. errors.As finds it in the error of a call
-// that the loss failed, in that of [DisconnectInfo] and in [Health]; its text is
-// the same everywhere, and in the log.
+// LossError describes why one connection ended. errors.As finds it in the error of a call that
+// failed because of the loss, in the error of [DisconnectInfo], and in [Health]. Its text is
+// the same in all of them and in the log.
 type LossError struct {
-	// ClientID tells the subscriber's connection from the publisher's.
+	// ClientID is the client id of the connection.
 	ClientID string
 	// Address is the broker's URL, without user information.
 	Address string
-	// At is when the connection ended.
+	// At is the time when the connection ended.
 	At time.Time
-	// Cause is the verdict.
+	// Cause classifies the reason.
 	Cause Cause
-	// Code is the broker's reason code, MQTT 5; 0 is none.
+	// Code is the reason code that the broker sent, MQTT 5 only; 0 if there is none.
 	Code byte
-	// Topic is the topic or filter of the first suspect of [CausePublish] and
-	// [CauseSubscribe]; empty for other causes.
+	// Topic is the topic of the first suspected message of [CausePublish], or the first
+	// suspected filter of [CauseSubscribe]; empty for other causes.
 	Topic string
-	// Suspects counts the messages or filters that may be to blame.
+	// Suspects is the number of messages or filters that may be the reason.
 	Suspects int
-	// Contested is set when messages were in flight and are not to blame: those of
-	// several losses before, each soon after its CONNACK, were all acknowledged a
-	// moment later. The network is cut, or another client uses the client id.
+	// Contested is set when messages were in flight but are not the reason: several
+	// connections were lost soon after their CONNACK, and each time the messages in flight
+	// were acknowledged soon afterwards. Either the network is unstable, or another client
+	// uses the client id.
 	Contested bool
-	// Err is what ended the connection: the broker's DISCONNECT, or the error of
-	// the socket.
+	// Err is the error that ended the connection: the DISCONNECT of the broker, or the socket
+	// error.
 	Err error
 }
 
-// Error returns one line without any secret.
+// Error returns one line without secrets.
 func (l *LossError) Error() string {
 	var b strings.Builder
 	b.WriteString("connection lost: ")
@@ -102,10 +103,10 @@ func (l *LossError) Error() string {
 	return b.String()
 }
 
-// ownID is what is wanted of instances that fight over a session.
+// ownID is the advice for instances that use the same client id.
 const ownID = "give each instance a client_id of its own, for example one with its host name"
 
-// Unwrap returns what ended the connection.
+// Unwrap returns the error that ended the connection.
 func (l *LossError) Unwrap() error { return l.Err }
 
 // CauseOf returns the cause of the first [LossError] in err's chain, or "".
@@ -116,7 +117,7 @@ func CauseOf(err error) Cause {
 	return ""
 }
 
-// phrase is the cause in words for a line of a log.
+// phrase returns the cause in words, for the log.
 func (c Cause) phrase() string {
 	switch c {
 	case CausePublish:

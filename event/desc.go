@@ -6,12 +6,12 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// ServiceDesc describes a service of events. Generated code has one for each;
-// it must not be changed.
+// ServiceDesc describes a service of events. Generated code has one for each service; it must
+// not be changed.
 type ServiceDesc struct {
 	// Name is the full name in proto: pkg.Service.
 	Name string
-	// Methods in the order of the file.
+	// Methods are in the order of the .proto file.
 	Methods []MethodDesc
 	// Presence is nil unless the service declares it.
 	Presence *PresenceDesc
@@ -19,7 +19,7 @@ type ServiceDesc struct {
 	File string
 }
 
-// Method finds a method by its name in proto; nil without one.
+// Method returns the method with a name in proto, or nil if there is none.
 func (d *ServiceDesc) Method(name string) *MethodDesc {
 	for i := range d.Methods {
 		if d.Methods[i].Name == name {
@@ -29,58 +29,57 @@ func (d *ServiceDesc) Method(name string) *MethodDesc {
 	return nil
 }
 
-// MethodDesc describes an event, or a request. What is the consumer's own
-// business, such as Group, is a default that its configuration overrides by
-// Operation.
+// MethodDesc describes an event or a request. Settings that concern only the consumer, such as
+// Group, are defaults: the configuration can override them for an operation.
 type MethodDesc struct {
-	// Name is the method's in proto, Operation what middleware selects by:
-	// /pkg.Service/Method.
+	// Name is the name of the method in proto. Operation is /pkg.Service/Method; middleware
+	// and the configuration select by it.
 	Name      string
 	Operation string
-	// Topic is the template, the prefix of the service included, and
-	// AdditionalTopics are those that a consumer listens to as well. Filters are
-	// the topic filters of all of them, in that order.
+	// Topic is the topic template, including the prefix of the service. AdditionalTopics are
+	// further templates that a consumer subscribes to. Filters are the topic filters of all
+	// these templates, in that order.
 	Topic            string
 	AdditionalTopics []string
 	Filters          []string
-	// QoS, Retain, Expiry (0 is for ever) and Codec are those of the option, of
-	// the service, or the defaults 1, false, 0 and "proto".
+	// QoS, Retain, Expiry (0 means no limit) and Codec are taken from the option of the
+	// method, else of the service, else they are 1, false, 0 and "proto".
 	QoS    byte
 	Retain bool
 	Expiry time.Duration
 	Codec  string
-	// Key returns the ordering key of a message, ID its id; nil where the option
-	// names no field for it. KeyField is the path of the key's field.
+	// Key returns the ordering key of a message and ID its message id. Either is nil if the
+	// options declare no field for it. KeyField is the path of the field of the key.
 	Key      func(in proto.Message) string
 	KeyField string
 	ID       func(in proto.Message) string
-	// IDsSpanTopics says that ids are unique over all topics of the method. Without it
-	// an id counts within its topic.
+	// IDsSpanTopics makes message ids unique over all topics of the method. By default an id
+	// is unique within its topic only.
 	IDsSpanTopics bool
-	// KeysSpanTopics says that a key orders all topics of a filter. Without it a key
-	// counts within its topic, and one that is a parameter of the topic within the
-	// parameters in front of it.
+	// KeysSpanTopics makes a key order the messages of all topics of a filter. By default a
+	// key applies within its topic; a key that is a parameter of the topic applies within the
+	// parameters before it.
 	KeysSpanTopics bool
-	// Group is the shared subscription's; "" is none.
+	// Group is the group of the shared subscription; "" means that it is not shared.
 	Group string
-	// TrustSender takes trace context, baggage and metadata from whoever publishes.
+	// TrustSender adopts trace context, baggage and metadata of the sender.
 	TrustSender bool
-	// IgnoreRetained keeps messages from the handler that the broker had kept.
+	// IgnoreRetained acknowledges retained messages without calling the handler.
 	IgnoreRetained bool
-	// DeadLetter is a topic template; "" is none.
+	// DeadLetter is a topic template; "" means no dead-letter topic.
 	DeadLetter string
-	// Retry is nil unless the option says how.
+	// Retry is nil if the options do not set it.
 	Retry *RetryDesc
-	// Unrouted is what an outbox does with a message that the broker has no
-	// subscriber for; nil is the default.
+	// Unrouted is what an outbox does with a message for which the broker has no subscriber;
+	// nil means the default.
 	Unrouted *Unrouted
 	// Reply is nil for an event.
 	Reply *ReplyDesc
-	// Batch is nil unless handlers may take many messages at once.
+	// Batch is nil unless a batch handler can be registered for the method.
 	Batch *BatchDesc
 }
 
-// RetryDesc says how a failed handler is retried; 0 is the default of the
+// RetryDesc describes how a failed message is retried. A zero field means the default of the
 // subscriber.
 type RetryDesc struct {
 	MaxAttempts      int
@@ -89,28 +88,28 @@ type RetryDesc struct {
 	PermanentReasons []string
 }
 
-// ReplyDesc says how replies travel.
+// ReplyDesc describes how replies are sent.
 type ReplyDesc struct {
-	// Timeout is how long a client waits when its context has no deadline.
+	// Timeout is how long a client waits for the reply if its context has no deadline.
 	Timeout time.Duration
-	// QoS of the reply.
+	// QoS is that of the reply.
 	QoS byte
-	// Topics are the templates of response topics that a requester may name; none is
+	// Topics are the templates of the response topics that a requester may name. Empty means
 	// the default.
 	Topics []string
 }
 
-// BatchDesc bounds batches.
+// BatchDesc limits batches.
 type BatchDesc struct {
-	// MaxSize is the most messages, MaxWait how long the first one waits.
+	// MaxSize is the maximum number of messages. MaxWait is how long the first message waits
+	// for others.
 	MaxSize int
 	MaxWait time.Duration
 }
 
-// PresenceDesc says where an instance of a service tells that it is there.
+// PresenceDesc describes where an instance of a service announces that it is online.
 type PresenceDesc struct {
-	// Topic is a template with the one parameter {client_id}, Filter its topic
-	// filter.
+	// Topic is a template with the single parameter {client_id}. Filter is its topic filter.
 	Topic  string
 	Filter string
 	QoS    byte

@@ -1,5 +1,4 @@
-// Package event is the runtime of code generated from event services, and the
-// place of the types that both public MQTT packages hand to their users. It
-// imports no client library and no engine: a service that only publishes
-// links no server.
+// Package event is the runtime of code generated from event services. It also holds the types
+// that the two public MQTT packages share. It imports no client library, so a program that
+// only publishes links no server.
 package event

@@ -9,73 +9,73 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Reason says why an operation failed. Its text is stable: it is the reason of
-// the Kratos error that an [Error] converts to, and a metric label.
+// Reason classifies why an operation failed. Its text is stable: it is the reason of the
+// Kratos error that an [Error] converts to, and a metric label.
 type Reason string
 
-// The reasons of an [Error], with the Kratos code that each maps to.
+// The reasons of an [Error], with the HTTP status code that Kratos reports for each.
 const (
-	ReasonNotConnected  Reason = "NOT_CONNECTED"  // 503: no connection within the time allowed
+	ReasonNotConnected  Reason = "NOT_CONNECTED"  // 503: no connection within the timeout
 	ReasonClosed        Reason = "CLOSED"         // 503: the client was stopped
-	ReasonSessionLost   Reason = "SESSION_LOST"   // 503: the broker forgot an unfinished exchange
+	ReasonSessionLost   Reason = "SESSION_LOST"   // 503: the broker lost the session of an unfinished exchange
 	ReasonTakenOver     Reason = "TAKEN_OVER"     // 503: another client uses our client id
 	ReasonNetwork       Reason = "NETWORK"        // 503: dial, TLS or socket failure
 	ReasonTimeout       Reason = "TIMEOUT"        // 504: no acknowledgement in time
-	ReasonCanceled      Reason = "CANCELED"       // 499: the caller gave up
-	ReasonNotAuthorized Reason = "NOT_AUTHORIZED" // 403: credentials or access rules
-	ReasonQuota         Reason = "QUOTA_EXCEEDED" // 429: a limit of the broker
+	ReasonCanceled      Reason = "CANCELED"       // 499: the context of the caller was canceled
+	ReasonNotAuthorized Reason = "NOT_AUTHORIZED" // 403: credentials or access rules forbid it
+	ReasonQuota         Reason = "QUOTA_EXCEEDED" // 429: a limit of the broker is exceeded
 	ReasonTooLarge      Reason = "TOO_LARGE"      // 413: payload or packet over a limit
 	ReasonBadTopic      Reason = "BAD_TOPIC"      // 400: topic name or filter breaks a rule
-	ReasonBadRequest    Reason = "BAD_REQUEST"    // 400: the call itself is wrong
+	ReasonBadRequest    Reason = "BAD_REQUEST"    // 400: an argument or option of the call is invalid
 	ReasonCodec         Reason = "CODEC"          // 400: the message cannot be encoded or decoded
-	ReasonRefused       Reason = "REFUSED"        // 502: the broker refused without a better reason
+	ReasonRefused       Reason = "REFUSED"        // 502: the broker refused for another or no reason
 	ReasonUnsupported   Reason = "UNSUPPORTED"    // 501: broker or protocol version cannot do it
-	ReasonOutboxFull    Reason = "OUTBOX_FULL"    // 503: the outbox is at its bound; try again later
-	ReasonOutboxFailed  Reason = "OUTBOX_FAILED"  // 503: the outbox could not keep the message
+	ReasonOutboxFull    Reason = "OUTBOX_FULL"    // 503: the outbox is full; try again later
+	ReasonOutboxFailed  Reason = "OUTBOX_FAILED"  // 503: the outbox could not store the message
 )
 
-// Error is the one error of the MQTT packages. errors.As finds it in whatever
-// they return. FromError of Kratos turns it into the matching Kratos error, and
-// gRPC into the matching status, so that a handler may return it as it is; the
-// cause stays on this side then, as it may name hosts that callers need not know.
+// Error is the error type of the MQTT packages; errors.As finds it in every error that they
+// return. Kratos' FromError converts it to the matching Kratos error, and gRPC to the matching
+// status, so a handler may return it unchanged. The cause is not sent to the caller, because
+// it may contain host names.
 type Error struct {
-	// Op is the operation in field words: publish, subscribe, connect.
+	// Op is the operation: publish, subscribe or connect.
 	Op string
 	// Topic is the topic name or filter; empty for a connection.
 	Topic string
 	// Reason classifies the failure.
 	Reason Reason
-	// MayHaveBeenSent is true when a failed publish may still reach
-	// subscribers, so that publishing again may duplicate it.
+	// MayHaveBeenSent is set when a failed publish may still reach subscribers, so that
+	// publishing it again may duplicate it.
 	MayHaveBeenSent bool
-	// Convicted is set when the broker ended every connection that carried this
-	// message, or this filter, alone: sending it again as it is would end the next
-	// one. An outbox puts such an entry aside at once.
+	// Convicted is set when the broker ended every connection on which this message, or this
+	// filter, was sent alone. Sending it again unchanged would end the next connection too. An
+	// outbox quarantines such an entry at once.
 	//
-	// With HeldFor set it is the verdict on the messages before this one: it was
-	// not sent itself, and an outbox keeps the entry as one that is refused.
+	// If HeldFor is set as well, it describes the messages before this one: this message was
+	// not sent, and an outbox keeps its entry as refused.
 	Convicted bool
-	// HeldFor is set when the message was not sent, because the broker ended
-	// connections over several in a row to its topic, at its QoS and with its retain
-	// flag, or over messages to three topics that differ from it in one level
-	// (Convicted is then not set). It is how long it takes until the next one may
-	// go: a second at first, up to a minute, and 0 once one was acknowledged.
+	// HeldFor is set when the message was not sent, because the broker ended connections over
+	// several consecutive messages with the same topic, QoS and retain flag, or over messages
+	// to three topics that differ from this one in a single level (Convicted is not set then).
+	// It is the time until the next message may be sent: first one second, at most one minute,
+	// and 0 after a message was acknowledged.
 	HeldFor time.Duration
-	// ByBroker is set when the limit or verdict is one of the broker, announced in its
-	// CONNACK or said of this message: another address, or the same broker with
-	// other settings, may take the message as it is, and an outbox keeps it. Without
-	// it TOO_LARGE, BAD_TOPIC and the like are about limits of ours, which are the same
-	// everywhere.
+	// ByBroker is set when the limit or verdict comes from the broker: announced in its
+	// CONNACK, or sent for this message. Another broker address, or the same broker with other
+	// settings, may accept the message, so an outbox keeps it. If it is not set, errors such
+	// as TOO_LARGE and BAD_TOPIC are caused by limits of this module, which are the same for
+	// every broker.
 	ByBroker bool
-	// Cause is the underlying error, or nil. When a connection was lost it
-	// contains a [LossError].
+	// Cause is the underlying error, or nil. After a lost connection it contains a
+	// [LossError].
 	Cause error
 }
 
-// maxTopicShown is how many characters of a topic are shown.
+// maxTopicShown is the number of characters of a topic that an error shows.
 const maxTopicShown = 128
 
-// Error returns one line without any secret, with at most 128 characters of the topic.
+// Error returns one line without secrets, with at most 128 characters of the topic.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("mqtt: ")
@@ -110,7 +110,7 @@ func ReasonOf(err error) Reason {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Code is the HTTP status code that Kratos reports for the error.
+// Code returns the HTTP status code that Kratos reports for the error.
 func (e *Error) Code() int {
 	switch e.Reason {
 	case ReasonNotConnected, ReasonClosed, ReasonSessionLost, ReasonTakenOver, ReasonNetwork,
@@ -136,11 +136,11 @@ func (e *Error) Code() int {
 	return 500
 }
 
-// Status returns what callers of HTTP and gRPC get: [Error.Code], the reason, and a
-// message without the topic and the cause, but for a [ParameterError], which is about
-// what the caller sent: it is part of the message, and its field, character and rule
-// are metadata. may_have_been_sent and by_broker are "true" in the metadata when they
-// are set.
+// Status returns what callers over HTTP and gRPC receive: [Error.Code], the reason, and a
+// message without the topic and the cause. A [ParameterError] is an exception, because it is
+// about a value that the caller sent: it is part of the message, and its field, character and
+// rule are in the metadata. The metadata entries may_have_been_sent and by_broker are "true"
+// if the fields are set.
 func (e *Error) Status() *StatusError {
 	s := &StatusError{Code: e.Code(), Reason: string(e.Reason), Message: e.summary(), Metadata: make(map[string]string)}
 	if p := e.parameter(); p != nil {
@@ -156,10 +156,10 @@ func (e *Error) Status() *StatusError {
 	return s
 }
 
-// GRPCStatus lets a gRPC server send the [Error.Status]; see [StatusError.GRPCStatus].
+// GRPCStatus lets a gRPC server send [Error.Status]; see [StatusError.GRPCStatus].
 func (e *Error) GRPCStatus() *status.Status { return e.Status().GRPCStatus() }
 
-// As lets errors.As find the [Error.Status], also as a Kratos error of any version.
+// As lets errors.As find [Error.Status], also as a Kratos error of any version.
 func (e *Error) As(target any) bool {
 	if t, ok := target.(**StatusError); ok {
 		*t = e.Status()
@@ -168,8 +168,8 @@ func (e *Error) As(target any) bool {
 	return wantsStatus(target) && e.Status().As(target)
 }
 
-// parameter is what is wrong with a value that came from the caller, who may know
-// it.
+// parameter returns the error about a value that the caller sent and may therefore see, or
+// nil.
 func (e *Error) parameter() *ParameterError {
 	var p *ParameterError
 	if e.Reason == ReasonBadTopic && errors.As(e.Cause, &p) {

@@ -2,203 +2,194 @@ package event
 
 import "time"
 
-// Health is a snapshot of a connection to the broker and of what passes
-// through it, for readiness probes and metrics.
+// Health is a snapshot of a connection to the broker and of its messages, for readiness probes
+// and metrics. Unless stated otherwise, a counter starts at 0 when the client is created.
 type Health struct {
-	// Connected is set while the main connection is up: the subscriber's, or
-	// the publisher's when nothing is subscribed.
+	// Connected is set while the main connection is up: that of the subscriber, or of the
+	// publisher if nothing is subscribed.
 	Connected bool
-	// Ready is set while connected with every filter granted at the QoS that was
-	// asked for.
+	// Ready is set while connected with every filter granted at the requested QoS.
 	Ready bool
-	// Filters is how many topic filters are wanted, Granted how many of them
-	// the broker has granted, and GrantedLower how many of those at a lower QoS
-	// than was asked for: their messages arrive, at that level.
+	// Filters is the number of topic filters that are to be subscribed, Granted how many of
+	// them the broker has granted, and GrantedLower how many it granted at a lower QoS than
+	// requested. Their messages are delivered at the lower QoS.
 	Filters      int
 	Granted      int
 	GrantedLower int
-	// InFlight counts our QoS 1 and 2 messages that wait for an
-	// acknowledgement.
+	// InFlight is the number of sent QoS 1 and 2 messages that are not acknowledged yet.
 	InFlight int
-	// Queued counts messages that arrived and wait for a handler, Running those
+	// Queued is the number of received messages that wait for a handler, Running the number
 	// that are being handled.
 	Queued  int
 	Running int
-	// Dropped counts QoS 0 messages that found the queue full, Unmatched
-	// messages that no subscription matched, both since the client was made.
+	// Dropped counts QoS 0 messages that were dropped because the queue was full. Unmatched
+	// counts messages that no subscription matched.
 	Dropped   int64
 	Unmatched int64
-	// UnmatchedKept counts QoS 1 and 2 messages that no subscription matches yet:
-	// they stay unacknowledged for one that is registered in time.
-	// UnmatchedLetters counts those that found none and became dead letters, since
-	// the client was made.
+	// UnmatchedKept is the number of QoS 1 and 2 messages that no subscription matches yet:
+	// they stay unacknowledged until a matching subscription is registered or their time is
+	// over. UnmatchedLetters counts those that became dead letters.
 	UnmatchedKept    int
 	UnmatchedLetters int64
-	// IllFormed counts QoS 0 messages that were dropped because their topic or
-	// properties are no well-formed text, since the client was made.
+	// IllFormed counts QoS 0 messages that were dropped because their topic or properties are
+	// not well-formed text.
 	IllFormed int64
-	// BackPressure is for how long the broker has been held up because the queue
-	// of messages to handle was full again and again; 0 when it has room.
+	// BackPressure is how long the client has been delaying the broker because the queue of
+	// messages to handle is full again and again; 0 if there is room.
 	BackPressure time.Duration
-	// BeyondReceiveMaximum counts messages that a broker of MQTT 5 sent beyond what it may
-	// have unacknowledged, since Start. They are handled as any other.
+	// BeyondReceiveMaximum counts messages that an MQTT 5 broker sent although the maximum of
+	// unacknowledged messages was reached, since Start. They are handled like any other
+	// message.
 	BeyondReceiveMaximum int64
-	// SessionsLost counts how often the broker had lost the subscriber's session:
-	// messages published meanwhile did not arrive, since the client was made.
+	// SessionsLost counts how often the broker had lost the session of the subscriber.
+	// Messages that were published in the meantime were not delivered.
 	SessionsLost int64
-	// Unrouted counts messages that the broker took although no subscription
-	// matches them (PUBACK or PUBREC 0x10 of MQTT 5, which a broker need not
-	// send), less those that an outbox sends again, since the client was made.
-	// Retained messages are never unrouted.
+	// Unrouted counts messages that the broker accepted although no subscription matches them,
+	// except those that an outbox sends again. The broker reports it in PUBACK or PUBREC with
+	// code 0x10, MQTT 5 only, and is not required to. Retained messages are never counted.
 	Unrouted int64
-	// HeadersLost counts messages that went out without their headers or
-	// expiry, for which MQTT 3.1.1 has no place, since the client was made.
+	// HeadersLost counts messages that were sent without their headers or expiry, which MQTT
+	// 3.1.1 cannot transport.
 	HeadersLost int64
-	// ContextHeadersDropped counts headers from the contexts of publishes, such as
-	// metadata, trace context and baggage, that were left out of their messages
-	// because they are no text that MQTT takes, or over the limits, since the
-	// client was made. The messages were sent. The log names each header once.
+	// ContextHeadersDropped counts headers from the context of a publish, such as metadata,
+	// trace context and baggage, that were not sent because they are not valid MQTT text or
+	// exceed the limits. The messages were sent without them. Each header name is logged once.
 	ContextHeadersDropped int64
-	// Deletions counts empty messages, with which MQTT deletes a retained one, that
-	// were acknowledged without a call of their handler, because its codec cannot
-	// decode them, since the client was made.
+	// Deletions counts empty messages, which delete a retained message, that were acknowledged
+	// without calling the handler because its codec cannot decode them.
 	Deletions int64
-	// RetainedIgnored counts messages that the broker had kept and that were
-	// acknowledged without a call of their handler, because it ignores such, since
-	// the client was made.
+	// RetainedIgnored counts retained messages that were acknowledged without calling the
+	// handler because it ignores retained messages.
 	RetainedIgnored int64
-	// MetadataRefused counts headers with Kratos metadata (x-md-...) that were not
-	// taken over because their sender is not trusted and they are not allowed, once
-	// for each attempt of a handler, since the server was made.
+	// MetadataRefused counts headers with Kratos metadata (x-md-...) that were not adopted
+	// because their sender is not trusted and they are not in the allowed list. It is counted
+	// once per attempt of a handler, since the server was created.
 	MetadataRefused int64
-	// LateReplies counts replies that nobody waited for any more, or that
-	// answered no request of ours.
+	// LateReplies counts replies that arrived after their request had ended, or that belong to
+	// no request of this client.
 	LateReplies int64
-	// RepliesDropped counts replies of ours that their requesters did not get,
-	// because the response topic is not allowed, because a requester had its share,
-	// or because the broker did not take them, since the client was made. Their
-	// requests were handled and acknowledged.
+	// RepliesDropped counts replies that were not delivered to their requesters, because the
+	// response topic is not allowed, the requester exceeded its share, or the broker did not
+	// accept the reply. Their requests were handled and acknowledged.
 	RepliesDropped int64
-	// Parked counts messages that are handled again from the durable store,
-	// HeldKeys the ordering keys that are held for them.
+	// Parked is the number of messages that are handled again from the durable store, HeldKeys
+	// the number of ordering keys that are held for them.
 	Parked   int
 	HeldKeys int
-	// ForeignParked counts messages that are parked in the durable store and that
-	// nobody here handles, as of a minute ago: other processes may, and once their
-	// time is over, by a tenth, they become dead letters.
+	// ForeignParked is the number of parked messages in the durable store that this process
+	// does not handle, at most a minute old. Other processes may handle them; if none does
+	// within their time and a tenth more, they become dead letters.
 	ForeignParked int
-	// Held are those of them that most messages wait for, ten at most, of each origin
-	// (see deadletter.Letter) the first before the second of any. A Key of more than
-	// 256 bytes is a hash and its beginning.
+	// Held lists the held keys with the most waiting messages, at most ten. The first key of
+	// each origin (see deadletter.Letter) comes before the second key of any origin. A Key of
+	// more than 256 bytes is shortened to its beginning and a hash.
 	Held []HeldKey
-	// DeadLettersBlocked is set while a dead letter, or a message to park, could
-	// not be stored: it stays unacknowledged, and is tried again.
-	// DeadLetterError is why; nil otherwise.
+	// DeadLettersBlocked is set while a dead letter, or a message to park, could not be
+	// stored. The message stays unacknowledged and storing it is retried. DeadLetterError is
+	// the reason, or nil.
 	DeadLettersBlocked bool
 	DeadLetterError    error
-	// LettersCut counts dead letters that have not all of their message, because
-	// it was over a limit or their store did not take it as it was. LettersLost
-	// counts messages that were discarded, as Discarded says, because the store
-	// took no form of their letter. Both since the client was made.
+	// LettersCut counts dead letters that contain only a part of their message, because it
+	// exceeded a limit or the store did not accept it unchanged. LettersLost counts messages
+	// that were discarded (see Discarded) because the store did not accept their dead letter
+	// in any form.
 	LettersCut  int64
 	LettersLost int64
-	// LettersOverShare counts messages that were discarded, as Discarded says, because
-	// letters of the same origin have taken its share of the store, since the client
-	// was made.
+	// LettersOverShare counts messages that were discarded (see Discarded) because the dead
+	// letters of their origin had used up its share of the store.
 	LettersOverShare int64
-	// Discarded counts messages that were acknowledged unhandled because a
-	// policy says so, since the client was made.
+	// Discarded counts messages that were acknowledged without being handled, because of a
+	// policy.
 	Discarded int64
-	// DeadLetterTopicFailed counts dead letters that their store has, and that
-	// did not reach the topic that they were to be published on, too.
+	// DeadLetterTopicFailed counts dead letters that were stored, but could not be published
+	// on their dead-letter topic.
 	DeadLetterTopicFailed int64
-	// Duplicates counts messages that the dedup window suppressed, WithoutID
-	// those that it could not know for lack of an id, since the client was made.
+	// Duplicates counts messages that the dedup window suppressed, WithoutID those that it
+	// could not check because they have no id.
 	Duplicates int64
 	WithoutID  int64
-	// IDMismatches counts messages whose header names another id than the field that
-	// is declared for it, KeyMismatches those whose header names another ordering key,
-	// both since the client was made. The field counted.
+	// IDMismatches counts messages whose header and id field contain different message ids,
+	// KeyMismatches those whose header and key field contain different ordering keys. The
+	// field takes precedence.
 	IDMismatches  int64
 	KeyMismatches int64
-	// TopicMismatches counts messages of generated handlers whose payload
-	// contradicted their topic, since the server was made.
+	// TopicMismatches counts messages of generated handlers whose payload contradicts their
+	// topic, since the server was created.
 	TopicMismatches int64
-	// Missing counts messages that publishers with a sequence sent and that did
-	// not arrive, less those that arrived late, since the client was made.
+	// Missing counts messages that publishers with sequence numbers sent and that did not
+	// arrive, except those that arrived late.
 	Missing int64
-	// SequenceJumps counts numbers that were further ahead than a publisher can have
-	// got, each one finding, however far. SequencesForgotten counts sequences that were
-	// forgotten because there was no room for more, of their topic or in all: what of
-	// them was missing next was not noticed. Both since the client was made.
+	// SequenceJumps counts sequence numbers that are further ahead than a publisher can have
+	// advanced; each counts once, whatever the distance. SequencesForgotten counts sequences
+	// that were forgotten because too many were tracked, for their topic or in total: the next
+	// gap in them is not noticed.
 	SequenceJumps      int64
 	SequencesForgotten int64
-	// Outbox is zero without an outbox.
+	// Outbox is the zero value without an outbox.
 	Outbox OutboxHealth
-	// SelfTestError is why the self-test of the last start failed; nil without
-	// one, and until it has.
+	// SelfTestError is why the self-test of the last start failed; nil if it did not fail, is
+	// not finished or is not enabled.
 	SelfTestError error
-	// LastLoss is the last connection that was lost, of the subscriber or of a
-	// publisher; nil when none was since Start.
+	// LastLoss is the last lost connection, of the subscriber or of a publisher; nil if none
+	// was lost since Start.
 	LastLoss *LossError
-	// LastError is why it is not connected or not ready; nil when it is.
+	// LastError is why the client is not connected or not ready; nil if it is.
 	LastError error
-	// Sessions are those that were opened, each with a connection: subscribers, the
-	// main one first, publishers, and those for requests. What they count is in the
-	// numbers above, too. Connected is about the main one, Ready about it and all
-	// subscribers.
+	// Sessions lists the open sessions, each with its own connection: subscribers, with the
+	// main one first, publishers, and sessions for requests. Their counts are included in the
+	// counts above. Connected describes the main session; Ready describes the main session and
+	// all subscribers.
 	Sessions []SessionHealth
 }
 
 // SessionHealth is a snapshot of one session.
 type SessionHealth struct {
-	// ClientID is what the broker knows it by.
+	// ClientID is the client id of the session.
 	ClientID string
-	// Connected is set while its connection is up, Ready while all of its filters
-	// are granted, too.
+	// Connected is set while the connection is up. Ready is set while all filters are granted
+	// as well.
 	Connected, Ready bool
-	// Filters is how many topic filters are wanted on it, Granted how many of them
-	// the broker has granted.
+	// Filters is the number of topic filters of the session, Granted how many of them the
+	// broker has granted.
 	Filters, Granted int
-	// InFlight counts its messages on their way out that wait for an
-	// acknowledgement.
+	// InFlight is the number of sent messages that are not acknowledged yet.
 	InFlight int
-	// Queued counts its messages that wait for a handler, Running those that are
-	// being handled.
+	// Queued is the number of received messages that wait for a handler, Running the number
+	// that are being handled.
 	Queued, Running int
-	// LastError is why it is not connected or not ready; nil when it is.
+	// LastError is why the session is not connected or not ready; nil if it is.
 	LastError error
 }
 
 // OutboxHealth is a snapshot of an outbox.
 type OutboxHealth struct {
-	// Depth is how many messages wait, Bytes their size, Age the age of the
-	// oldest.
+	// Depth is the number of messages that wait, Bytes their size, Age the age of the oldest
+	// one.
 	Depth int
 	Bytes int64
 	Age   time.Duration
-	// Fill is how full it is, between 0 and 1, by the bound that is nearer.
+	// Fill is how full the outbox is, between 0 and 1, by the limit that is closest.
 	Fill float64
-	// HeldBack is set while nothing is sent because its gate is closed.
+	// HeldBack is set while nothing is sent because the gate of the outbox is closed.
 	HeldBack bool
-	// ClosedKeys is how many ordering keys wait because the first message of
-	// each was refused, found no subscriber, or failed otherwise; what is behind
-	// it waits with it. Other keys go on.
+	// ClosedKeys is the number of ordering keys that wait because their first message was
+	// refused, found no subscriber, or failed for another reason. Messages with other keys are
+	// sent.
 	ClosedKeys int
-	// UnansweredKeys is how many of those wait because the broker did not
-	// acknowledge the message. They are tried two at a time, with growing pauses.
+	// UnansweredKeys is how many of ClosedKeys wait because the broker did not acknowledge the
+	// message. They are retried two at a time, with growing pauses.
 	UnansweredKeys int
-	// RefusedError is the last refusal of the broker that is to be tried again;
-	// nil once no key is closed.
+	// RefusedError is the last refusal of the broker for a message that is retried; nil when
+	// no key is closed.
 	RefusedError error
-	// Quarantined counts messages that can never be sent, or were refused for
-	// too long, and are kept.
+	// Quarantined is the number of messages that are kept but not sent, because they can never
+	// be sent or were refused for too long.
 	Quarantined int
-	// Unrouted counts messages that left the outbox although the broker had no
-	// subscriber for them, Expired those that were dropped because their expiry
-	// was over before they could be sent, both since the client was made.
+	// Unrouted counts messages that were removed from the outbox although the broker had no
+	// subscriber for them. Expired counts messages that were dropped because their expiry had
+	// passed before they could be sent. Both start at 0 when the client is created.
 	Unrouted int64
 	Expired  int64
-	// Err is why the store failed last; nil when it works.
+	// Err is the last error of the store; nil when the store works.
 	Err error
 }

@@ -2,64 +2,61 @@ package event
 
 import "time"
 
-// A hook is a value that implements one or more of the interfaces below; the
-// WithHooks option of both MQTT packages takes any number of them. Metrics and
-// tracing are built on hooks.
+// A hook is a value that implements one or more of the interfaces below; the WithHooks option
+// of both MQTT packages takes any number of hooks. Metrics and tracing are built on hooks.
 //
-// Methods are called concurrently, for one hook too, after the fact and never
-// on a connection's read loop. Some are called where it happens and must return
-// soon: OnPublish delays the publisher, or the callbacks of PublishAsync behind it;
-// OnHandle, OnRetry, OnDeadLetter, OnPark and OnDuplicate delay the worker of their
-// handler, whose message is not acknowledged meanwhile. While one of these hangs,
-// so does what it delays, and nothing else.
+// Methods are called after the event, concurrently, and never on the read loop of a
+// connection. Some methods are called synchronously and must return quickly: OnPublish delays
+// the publisher, or the following callbacks of PublishAsync. OnHandle, OnRetry, OnDeadLetter,
+// OnPark and OnDuplicate delay the worker of the handler, whose message is not acknowledged
+// before they return. A synchronous method that blocks delays nothing else.
 //
-// All others are told by a goroutine that each hook has, in order: one that hangs
-// is told nothing more and delays nobody. 10,000 calls wait for it at most; what
-// comes then it misses, which is counted in the log. Stop waits for these calls
-// within its context.
+// All other methods are called in order by a goroutine of the hook. A method that blocks stops
+// further calls of this hook only. At most 10,000 calls are queued for a hook; further calls
+// are dropped, and their number is logged. Stop waits for queued calls until its context ends.
 //
-// A panic is logged, and where it happens other hooks may miss the call; messages
-// do not suffer. Nothing is measured for an interface that no hook implements.
+// A panic is logged. After a panic in a synchronous method, other hooks may miss that call;
+// the message is processed as usual. Nothing is measured for an interface that no hook
+// implements.
 
-// PublishHook is told the outcome of each publish of the application; dead
-// letters are told to [DeadLetterHook].
+// PublishHook is called with the result of each publish of the application. It is not called
+// for dead letters; see [DeadLetterHook].
 type PublishHook interface{ OnPublish(info PublishInfo) }
 
-// PublishInfo is the outcome of a publish.
+// PublishInfo is the result of a publish.
 type PublishInfo struct {
 	// Topic is the topic name.
 	Topic string
-	// QoS is 0, 1 or 2; Retain asks the broker to keep the message.
+	// QoS is 0, 1 or 2. Retain is set if the broker is asked to keep the message.
 	QoS    byte
 	Retain bool
-	// Size is the payload's in bytes.
+	// Size is the size of the payload in bytes.
 	Size int
-	// Duration is from the call to the acknowledgement.
+	// Duration is the time from the call to the acknowledgement.
 	Duration time.Duration
-	// Unrouted is set when the broker took the message although no subscription
-	// matches it; MQTT 5. It is no error. Of messages that an outbox took see
-	// [OutboxUnrouted].
+	// Unrouted is set when the broker accepted the message although no subscription matches
+	// it; MQTT 5 only. It is not an error. For messages of an outbox see [OutboxUnrouted].
 	Unrouted bool
-	// Err is what the caller was told; nil is success.
+	// Err is the error returned to the caller; nil on success.
 	Err error
 }
 
-// HandleHook is told of each attempt of a handler at a message.
+// HandleHook is called after each attempt of a handler.
 type HandleHook interface{ OnHandle(info HandleInfo) }
 
 // HandleInfo is one attempt of a handler.
 type HandleInfo struct {
 	Delivery
-	// Duration is the handler's.
+	// Duration is how long the handler ran.
 	Duration time.Duration
-	// Err is what the handler returned, or its panic; nil is success.
+	// Err is the error of the handler, or its panic; nil on success.
 	Err error
 }
 
-// RetryHook is told when another attempt follows.
+// RetryHook is called after a failed attempt that is followed by another one.
 type RetryHook interface{ OnRetry(info RetryInfo) }
 
-// RetryInfo is a failed attempt that another one follows.
+// RetryInfo is a failed attempt that is followed by another one.
 type RetryInfo struct {
 	Delivery
 	// After is the pause before the next attempt.
@@ -68,137 +65,132 @@ type RetryInfo struct {
 	Err error
 }
 
-// DeadLetterHook is told of each message that was dead-lettered, once its
-// store has the letter.
+// DeadLetterHook is called for each dead-lettered message, after its dead letter is stored.
 type DeadLetterHook interface{ OnDeadLetter(info DeadLetterInfo) }
 
-// DeadLetterInfo is a message that was dead-lettered.
+// DeadLetterInfo describes a dead-lettered message.
 type DeadLetterInfo struct {
 	Delivery
-	// ID is the dead letter's, Destination says which store has it: the topic of
-	// a retained message, else the store's description.
+	// ID is the id of the dead letter. Destination is where it is stored: the topic of a
+	// retained message, else the description of the store.
 	ID          string
 	Destination string
-	// Err is the failure of the last attempt.
+	// Err is the error of the last attempt.
 	Err error
 }
 
-// Delivery says which message a handler had.
+// Delivery describes the message that a handler received.
 type Delivery struct {
-	// Filter is the subscription's topic filter: a metric label, unlike Topic. It
-	// is empty for a dead letter of a message that no subscription matched.
+	// Filter is the topic filter of the subscription. Unlike Topic it can be a metric label.
+	// It is empty for a dead letter of a message that no subscription matched.
 	Filter string
-	// Topic is the name that the message was published on.
+	// Topic is the topic name of the message.
 	Topic string
-	// QoS is the level that the broker delivered at.
+	// QoS is the QoS at which the broker delivered the message.
 	QoS byte
-	// Size is the payload's in bytes.
+	// Size is the size of the payload in bytes.
 	Size int
-	// Attempt counts from 1.
+	// Attempt is the number of the attempt, starting at 1.
 	Attempt int
 }
 
-// ConnectHook is told of each attempt to connect.
+// ConnectHook is called after each attempt to connect.
 type ConnectHook interface{ OnConnect(info ConnectInfo) }
 
 // ConnectInfo is an attempt to connect.
 type ConnectInfo struct {
-	// ClientID tells the subscriber's connection from the publisher's.
+	// ClientID is the client id of the connection.
 	ClientID string
 	// Address is the broker's URL, without user information.
 	Address string
-	// SessionPresent says that the broker had kept our session.
+	// SessionPresent is set if the broker still had the session.
 	SessionPresent bool
-	// Err is why there is no connection; nil is success.
+	// Err is why the attempt failed; nil on success.
 	Err error
 }
 
-// DisconnectHook is told of each lost connection. One that we end is not lost.
+// DisconnectHook is called for each lost connection. It is not called for a connection that
+// the client ends.
 type DisconnectHook interface{ OnDisconnect(info DisconnectInfo) }
 
-// DisconnectInfo is the loss of a connection.
+// DisconnectInfo describes a lost connection.
 type DisconnectInfo struct {
 	ClientID string
 	Address  string
-	// Cause is why, in one word: a metric label.
+	// Cause classifies the reason; it can be a metric label.
 	Cause Cause
-	// Err is why in full: it contains the [LossError].
+	// Err describes the reason in full. It contains a [LossError].
 	Err error
 }
 
-// SessionHook is told of each session that the broker had lost when we came
-// back to it.
+// SessionHook is called when the broker turns out to have lost a session after a reconnect.
 type SessionHook interface{ OnSessionLost(info SessionLostInfo) }
 
-// SessionLostInfo is a session that the broker lost. What it kept in the
-// subscriber's session, and what was published until it subscribed again, did
-// not arrive and will not.
+// SessionLostInfo is a session that the broker lost. The messages that the broker kept in the
+// session of a subscriber, and those published until it subscribed again, are not delivered.
 type SessionLostInfo struct {
-	// ClientID tells the subscriber's session from the publisher's.
+	// ClientID is the client id of the session.
 	ClientID string
-	// Unfinished counts our QoS 2 publishes that ended with an unknown outcome;
-	// those of QoS 1 are published again.
+	// Unfinished is the number of QoS 2 publishes whose result is unknown. QoS 1 publishes are
+	// sent again.
 	Unfinished int
 }
 
-// SubscribeHook is told what the broker answered to SUBSCRIBE.
+// SubscribeHook is called with the results of SUBSCRIBE.
 type SubscribeHook interface{ OnSubscribe(info SubscribeInfo) }
 
-// SubscribeInfo is a filter that was refused or granted at a lower QoS, or that
-// every filter is granted.
+// SubscribeInfo reports a filter that was refused or granted at a lower QoS, or that all
+// filters are granted.
 type SubscribeInfo struct {
-	// Filter was refused, or granted at a lower QoS; empty when every filter is
-	// granted.
+	// Filter is the filter that was refused, or granted at a lower QoS. It is empty when all
+	// filters are granted.
 	Filter string
-	// Granted is how many filters the broker has granted; 0 with a Filter.
+	// Granted is the number of filters that the broker has granted; 0 if Filter is set.
 	Granted int
-	// AskedQoS and GrantedQoS differ for a filter that the broker granted at a
-	// lower QoS; both are 0 otherwise.
+	// AskedQoS and GrantedQoS are set for a filter that was granted at a lower QoS, else 0.
 	AskedQoS, GrantedQoS byte
-	// Err is the refusal, or names both levels; nil when every filter is granted.
+	// Err is the refusal, or names both QoS levels; nil when all filters are granted.
 	Err error
 }
 
-// DropHook is told of messages that arrived and reached no handler, for good or
-// for now. Many are told at once.
+// DropHook is called for received messages that reached no handler, for now or at all. One
+// call may report many messages.
 type DropHook interface{ OnDrop(info DropInfo) }
 
-// DropInfo counts dropped messages since the last call.
+// DropInfo counts messages since the last call.
 type DropInfo struct {
-	// QueueFull counts QoS 0 messages that found the queue full.
+	// QueueFull counts QoS 0 messages that were dropped because the queue was full.
 	QueueFull int
-	// Unmatched counts messages that were acknowledged because no subscription
-	// matched: those of QoS 0, those for a filter that was taken back, and those
-	// that a policy drops.
+	// Unmatched counts messages that were acknowledged because no subscription matched: QoS 0
+	// messages, messages of a filter that was unsubscribed, and messages that a policy drops.
 	Unmatched int
-	// UnmatchedKept counts QoS 1 and 2 messages that no subscription matched and
-	// that are not dropped: they stay unacknowledged for one that comes later.
-	// One that finds none in time is told to [DeadLetterHook], with no filter, or
-	// counted in Unmatched when it is dropped after all.
+	// UnmatchedKept counts QoS 1 and 2 messages that no subscription matched and that stay
+	// unacknowledged in case a matching subscription is registered later. If none is
+	// registered in time, the message is reported to [DeadLetterHook] without a filter, or
+	// counted in Unmatched if the policy drops it.
 	UnmatchedKept int
-	// IllFormed counts QoS 0 messages whose topic or properties are no well-formed
-	// text.
+	// IllFormed counts QoS 0 messages whose topic or properties are not well-formed text.
 	IllFormed int
 }
 
-// ParkHook is told of each message that was parked: stored, acknowledged, and
-// handled again by the service itself.
+// ParkHook is called for each message that was parked: stored, acknowledged, and to be handled
+// again from the store.
 type ParkHook interface{ OnPark(info ParkInfo) }
 
-// ParkInfo is a message that was parked.
+// ParkInfo describes a parked message.
 type ParkInfo struct {
 	Delivery
-	// ID is the letter's.
+	// ID is the id of its dead letter.
 	ID string
 	// Key is the ordering key that is held.
 	Key string
-	// Err is the failure of the last attempt; nil when the message only waits
-	// behind another one of its key.
+	// Err is the error of the last attempt; nil if the message only waits behind another one
+	// with its key.
 	Err error
 }
 
-// HeldHook is told once a minute of the ordering keys that most messages wait
-// for, ten at most.
+// HeldHook is called once a minute for the held ordering keys with the most waiting messages,
+// at most ten.
 type HeldHook interface{ OnHeld(key HeldKey) }
 
 // HeldKey is an ordering key whose messages wait behind a parked one.
@@ -207,56 +199,58 @@ type HeldKey struct {
 	Filter string
 	// Key is the ordering key.
 	Key string
-	// Waiting is how many messages wait behind the one that is handled again.
+	// Waiting is the number of messages that wait behind the parked one.
 	Waiting int
-	// Since is when the key was held.
+	// Since is the time when the key was first held.
 	Since time.Time
-	// Reason is the last error.
+	// Reason is the text of the last error.
 	Reason string
 }
 
-// DuplicateHook is told of each message that the dedup window suppressed.
+// DuplicateHook is called for each message that the dedup window suppressed.
 type DuplicateHook interface{ OnDuplicate(info DuplicateInfo) }
 
-// DuplicateInfo is a message that was suppressed.
+// DuplicateInfo describes a suppressed message.
 type DuplicateInfo struct {
 	Delivery
-	// ID is the message's.
+	// ID is the message id.
 	ID string
 }
 
-// GapHook is told when messages of a publisher with a sequence are missing, and
-// when some of them arrived late.
+// GapHook is called when messages of a publisher with sequence numbers are missing, and when
+// missing ones arrive late.
 type GapHook interface{ OnGap(info GapInfo) }
 
-// GapInfo is a gap in the sequence of one publisher and topic.
+// GapInfo describes a gap in the sequence of one publisher and topic.
 type GapInfo struct {
-	// Topic is where, Source which publisher.
+	// Topic is the topic name, Source the publisher.
 	Topic, Source string
-	// Missing is how many numbers are missing; negative when that many were
-	// reported before and arrived now.
+	// Missing is the number of missing messages. It is negative for messages that were
+	// reported missing before and have arrived now.
 	Missing int
-	// Jump is set for a number that is further ahead than a publisher can have got:
-	// then Missing is 0, as nobody knows, and the sequence begins anew behind it.
+	// Jump is set for a number that is further ahead than a publisher can have advanced.
+	// Missing is 0 then, because the number of missing messages is unknown, and the sequence
+	// restarts at this number.
 	Jump bool
-	// Got is the number that arrived, Expected the one that should have.
+	// Got is the sequence number that arrived, Expected the one that was expected.
 	Got, Expected uint64
 }
 
-// OutboxHook is told of what an operator has to know of an outbox.
+// OutboxHook is called for changes of an outbox that matter to its operator.
 type OutboxHook interface{ OnOutbox(info OutboxInfo) }
 
-// OutboxInfo is a change of an outbox.
+// OutboxInfo describes a change of an outbox.
 type OutboxInfo struct {
-	// Kind says what happened.
+	// Kind is the kind of the change.
 	Kind OutboxKind
-	// Health is the outbox after it; with [OutboxUnrouted] and [OutboxExpired],
-	// which may be many, as it was known last, with their counts.
+	// Health is the state of the outbox after the change. With [OutboxUnrouted] and
+	// [OutboxExpired], which can be frequent, it is the last known state with up-to-date
+	// counts of these two.
 	Health OutboxHealth
-	// Topic and ID name the message of [OutboxQuarantined], [OutboxQuarantineFull],
+	// Topic and ID are those of the message with [OutboxQuarantined], [OutboxQuarantineFull],
 	// [OutboxRefused], [OutboxUnanswered], [OutboxUnrouted] and [OutboxExpired].
 	Topic, ID string
-	// Err is why, where there is a reason.
+	// Err is the reason, if there is one.
 	Err error
 }
 
@@ -265,54 +259,53 @@ type OutboxKind string
 
 // The kinds.
 const (
-	// OutboxHigh is told when the outbox passed 80 % of a bound, OutboxLow when
-	// it fell below 70 % again.
+	// OutboxHigh is reported when the outbox exceeds 80 % of a limit, OutboxLow when it falls
+	// below 70 % again.
 	OutboxHigh OutboxKind = "high"
 	OutboxLow  OutboxKind = "low"
-	// OutboxFull is told when a message was refused for want of room; once
-	// until one is accepted again.
+	// OutboxFull is reported when a message is refused because the outbox is full, once until
+	// a message is accepted again.
 	OutboxFull OutboxKind = "full"
-	// OutboxQuarantined is told of each entry that can never be sent, or was
-	// refused for too long.
+	// OutboxQuarantined is reported for each entry that can never be sent, or was refused for
+	// too long.
 	OutboxQuarantined OutboxKind = "quarantined"
-	// OutboxQuarantineFull is told of a message that was to be quarantined while
-	// as many are as may be, or as many of its order as of one may be: it stays where
-	// it is, and what is behind it waits. Err says which, as outbox.ErrQuarantineFull or
-	// outbox.ErrQuarantineShare, and why the message cannot be sent. At most once a
-	// minute for either.
+	// OutboxQuarantineFull is reported for a message that should be quarantined while the
+	// quarantine is full, in total or for its ordering key. The message stays in the outbox,
+	// and the messages behind it wait. Err contains outbox.ErrQuarantineFull or
+	// outbox.ErrQuarantineShare, and the reason why the message cannot be sent. Each of the
+	// two is reported at most once a minute.
 	OutboxQuarantineFull OutboxKind = "quarantine full"
-	// OutboxRefused is told of a message that the broker refused, that is tried
-	// again, and that others of its order wait for: at most once a minute for each
-	// reason.
+	// OutboxRefused is reported for a message that the broker refused and that is retried
+	// while others of its ordering key wait, at most once a minute for each reason.
 	OutboxRefused OutboxKind = "refused"
-	// OutboxUnanswered is told of a message that the broker does not acknowledge
-	// although it answers a PINGREQ, and that is tried again: at most once a minute.
+	// OutboxUnanswered is reported for a message that the broker does not acknowledge although
+	// it answers a PINGREQ. The message is retried. Reported at most once a minute.
 	OutboxUnanswered OutboxKind = "unanswered"
-	// OutboxUnrouted is told of each message that the broker took although no
-	// subscription matches it, when the outbox takes that for its delivery: at
-	// once, or when its time to be sent again is over.
+	// OutboxUnrouted is reported for each message without a matching subscription that the
+	// outbox regards as delivered: at once, or when the time for sending it again is over.
 	OutboxUnrouted OutboxKind = "unrouted"
-	// OutboxExpired is told of each message that was dropped because its expiry
-	// was over before it could be sent.
+	// OutboxExpired is reported for each message that was dropped because its expiry had
+	// passed before it could be sent.
 	OutboxExpired OutboxKind = "expired"
-	// OutboxFailed is told when the store fails, once until it works again.
+	// OutboxFailed is reported when the store fails, once until it works again.
 	OutboxFailed OutboxKind = "failed"
 )
 
-// ReplyHook is told of each reply that was dropped.
+// ReplyHook is called for each reply that was dropped.
 type ReplyHook interface{ OnReplyDropped(info ReplyDroppedInfo) }
 
-// ReplyDroppedInfo is a reply that its requester did not get. The request was
+// ReplyDroppedInfo describes a reply that its requester did not receive. The request was
 // handled and acknowledged.
 type ReplyDroppedInfo struct {
-	// Delivery is the request.
+	// Delivery describes the request.
 	Delivery
-	// ResponseTopic is where the reply was to go. Whoever sent the request chose it,
-	// and it is shortened.
+	// ResponseTopic is where the reply was to be sent, shortened. The sender of the request
+	// chose it.
 	ResponseTopic string
-	// Reason is why, in one word: a metric label. BAD_TOPIC is a response topic that
-	// is not allowed, QUOTA_EXCEEDED a requester that had its share or is barred.
+	// Reason classifies the failure; it can be a metric label. BAD_TOPIC means that the
+	// response topic is not allowed, QUOTA_EXCEEDED that the requester exceeded its share or
+	// is blocked.
 	Reason Reason
-	// Err is why in full.
+	// Err describes the reason in full.
 	Err error
 }

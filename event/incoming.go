@@ -1,13 +1,13 @@
 package event
 
-// Incoming is a message as it arrived, before anything is decoded. It must
-// neither be kept nor changed.
+// Incoming is a received message that is not decoded yet. It must not be changed, and must not
+// be used after the call that it was passed to.
 type Incoming interface {
-	// Topic is the name that the message was published on.
+	// Topic returns the topic name of the message.
 	Topic() string
-	// Payload is the message's data as it is on the wire.
+	// Payload returns the payload as received.
 	Payload() []byte
-	// Header is the last user property of that name, MQTT 5; "" without one.
-	// Names are compared as they are.
+	// Header returns the last user property with a name, MQTT 5 only, or "". Names are
+	// case-sensitive.
 	Header(name string) string
 }

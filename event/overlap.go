@@ -7,7 +7,7 @@ import "strings"
 func Overlap(a, b string) bool {
 	x, y := strings.Split(a, "/"), strings.Split(b, "/")
 	if dollar(x[0]) != dollar(y[0]) && (wild(x[0]) || wild(y[0])) {
-		return false // a wildcard at the start matches no $
+		return false // a wildcard at the start does not match $
 	}
 	for i := 0; ; i++ {
 		switch {

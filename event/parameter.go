@@ -2,24 +2,24 @@ package event
 
 import "strings"
 
-// ParameterError says why a value of a message cannot be a part of its topic: the
-// cause of an [Error] of [ReasonBadTopic]. Trying again does not help. Through
-// HTTP and gRPC it is the message of the Kratos error, and its metadata field,
-// character and rule. It never holds the value.
+// ParameterError describes why a value of a message cannot be part of its topic. It is the
+// cause of an [Error] with [ReasonBadTopic]. Retrying does not help. Callers over HTTP and
+// gRPC receive it in the message of the Kratos error, with the metadata entries field,
+// character and rule. It never contains the value.
 type ParameterError struct {
-	// Field is the path of the field, as in the .proto file. Empty for what is wrong
-	// with the topic as a whole.
+	// Field is the path of the field as in the .proto file; empty if the error is about the
+	// topic as a whole.
 	Field string
-	// Character is what the value must not have, such as "+", or its code point,
-	// as U+0000, where it cannot be shown. Empty where it is no single one.
+	// Character is the forbidden character, such as "+", or its code point, such as U+0000, if
+	// it is not printable. It is empty if the problem is not a single character.
 	Character string
 	// Rule is the rule that the value breaks.
 	Rule string
-	// Problem says what is wrong, about the field.
+	// Problem describes what is wrong with the field.
 	Problem string
 }
 
-// Error has field, character and rule.
+// Error returns field, character and rule.
 func (e *ParameterError) Error() string {
 	var b strings.Builder
 	if e.Field != "" {
@@ -32,7 +32,7 @@ func (e *ParameterError) Error() string {
 	return b.String() + ": " + e.Rule
 }
 
-// annotate adds it to the metadata of a Kratos error.
+// annotate adds field, character and rule to the metadata of a Kratos error.
 func (e *ParameterError) annotate(md map[string]string) {
 	for _, kv := range [...][2]string{{"field", e.Field}, {"character", e.Character}, {"rule", e.Rule}} {
 		if kv[1] != "" {

@@ -14,21 +14,19 @@ import (
 // RegisterOption changes how a service is registered.
 type RegisterOption interface{ applyRegistration(r *Registration) }
 
-// Registration is what a [ServiceRegistrar] is asked to do, once its options
-// are applied.
+// Registration is the result of the options of a [ServiceRegistrar].
 type Registration struct {
-	// Group replaces that of every method; nil leaves them.
+	// Group replaces the group of every method; nil keeps them.
 	Group *string
-	// TopicPrefix is put in front of every filter, and taken away again before
-	// a topic is bound. It may hold the wildcard +.
+	// TopicPrefix is put before every filter, and removed from a topic before its parameters
+	// are bound. It may contain the wildcard +.
 	TopicPrefix string
-	// StrictTopic makes a payload that contradicts its topic an error that no
-	// retry helps.
+	// StrictTopic makes a payload that contradicts its topic a permanent error.
 	StrictTopic bool
-	// Batches are handlers of many messages, by the name of the method.
+	// Batches are the batch handlers by name of the method.
 	Batches map[string]Batch
-	// Sessions are those of methods that have one of their own, by the name of the
-	// method; an empty one is to be derived.
+	// Sessions are the names of separate sessions by name of the method. An empty name means
+	// that it is derived from the method.
 	Sessions map[string]string
 
 	trust, retained choices
@@ -37,12 +35,12 @@ type Registration struct {
 	errs            []error
 }
 
-// choices are answers by the name of a method; that of "" is for all others.
+// choices are boolean settings by name of a method; the entry "" applies to all others.
 type choices map[string]bool
 
 func (c choices) set(yes bool, methods []string) {
 	if len(methods) == 0 {
-		clear(c) // what was said of some before is over
+		clear(c) // a choice for all methods overrides earlier ones for some
 		methods = []string{""}
 	}
 	for _, m := range methods {
@@ -60,8 +58,7 @@ func (c choices) of(method string, otherwise bool) bool {
 	return otherwise
 }
 
-// NewRegistration applies options, and reports what is wrong with them all at
-// once.
+// NewRegistration applies options. It returns all their errors joined.
 func NewRegistration(d *ServiceDesc, opts []RegisterOption) (*Registration, error) {
 	r := &Registration{
 		Batches: make(map[string]Batch), Sessions: make(map[string]string),
@@ -98,7 +95,7 @@ func NewRegistration(d *ServiceDesc, opts []RegisterOption) (*Registration, erro
 	return r, errors.Join(r.errs...)
 }
 
-// Wants reports whether a method is to be registered.
+// Wants reports whether a method should be registered.
 func (r *Registration) Wants(method string) bool {
 	return (r.only == nil || slices.Contains(r.only, method)) && !slices.Contains(r.except, method)
 }
@@ -106,13 +103,13 @@ func (r *Registration) Wants(method string) bool {
 // TrustsSender reports whether the senders of a method are trusted.
 func (r *Registration) TrustsSender(m *MethodDesc) bool { return r.trust.of(m.Name, m.TrustSender) }
 
-// IgnoresRetained reports whether a method's handler sees no retained messages. A
-// request is never retained.
+// IgnoresRetained reports whether retained messages are acknowledged without calling the
+// handler of a method. A request is never retained.
 func (r *Registration) IgnoresRetained(m *MethodDesc) bool {
 	return m.Reply == nil && r.retained.of(m.Name, m.IgnoreRetained)
 }
 
-// IDsSpan reports whether the ids of a method are unique over its topics.
+// IDsSpan reports whether the message ids of a method are unique over all its topics.
 func (r *Registration) IDsSpan(m *MethodDesc) bool { return r.ids.of(m.Name, m.IDsSpanTopics) }
 
 // KeysSpan reports whether a key of a method orders all topics of a filter.
@@ -122,106 +119,103 @@ type registerOption func(*Registration)
 
 func (o registerOption) applyRegistration(r *Registration) { o(r) }
 
-// Only registers these methods, by their names in proto. An unknown name is an
-// error of Start. Default: all.
+// Only registers just these methods, by their names in proto. An unknown name is an error of
+// Start. Default: all methods.
 func Only(methods ...string) RegisterOption {
 	return registerOption(func(r *Registration) { r.only = append(r.only, methods...) })
 }
 
-// Except registers all but these methods. An unknown name is an error of Start.
+// Except registers all methods except these. An unknown name is an error of Start.
 func Except(methods ...string) RegisterOption {
 	return registerOption(func(r *Registration) { r.except = append(r.except, methods...) })
 }
 
-// Group makes the subscriptions of the service shared: each message goes to
-// one consumer of the group. "" makes none shared. Default: as in proto.
+// Group makes the subscriptions of the service shared: each message is delivered to one
+// consumer of the group. "" makes none of them shared. Default: as in proto.
 func Group(name string) RegisterOption {
 	return registerOption(func(r *Registration) { r.Group = &name })
 }
 
-// TopicPrefix puts levels in front of every topic filter, such as
-// "site/plant1" or, for all sites, "site/+". A slash at the end says nothing, one
-// at the start begins every filter with a slash. A dead-letter topic of a method is
-// under the levels that the message came with; the presence of a service under
-// the prefix, unless that has wildcards. Default: none.
+// TopicPrefix puts levels before every topic filter, such as "site/plant1", or "site/+" for
+// all sites. A trailing slash is ignored; a leading slash makes every filter start with a
+// slash. A dead-letter topic of a method gets the levels of the received message. The presence
+// topic of a service gets the prefix, unless it has wildcards. Default: no prefix.
 func TopicPrefix(levels string) RegisterOption {
 	return registerOption(func(r *Registration) { r.TopicPrefix = levels })
 }
 
-// StrictTopic dead-letters a message whose payload contradicts its topic.
-// Default: the topic wins, and the message is counted.
+// StrictTopic dead-letters a message whose payload contradicts its topic. Default: the values
+// of the topic are used, and the message is counted.
 func StrictTopic() RegisterOption {
 	return registerOption(func(r *Registration) { r.StrictTopic = true })
 }
 
-// OwnSession gives a method a session of its own with the broker, with its own
-// in-flight window and queue: what it does not acknowledge holds up no other
-// subscription. Its client id ends with a hyphen and the name; "" takes the name of
-// the method. Methods that give the same name share a session. An unknown method is
-// an error of Start. Default: the session of all others, unless the configuration
-// says otherwise.
+// OwnSession uses, for a method, a broker session of its own, with its own in-flight window and
+// queue, so that its unacknowledged messages do not delay other subscriptions. The client id
+// of the session is that of the server, a hyphen and the name; an empty name means the name of
+// the method. Methods with the same name share a session. An unknown method is an error of
+// Start. Default: the session of all other methods, unless the configuration sets another one.
 func OwnSession(method, name string) RegisterOption {
 	return registerOption(func(r *Registration) { r.Sessions[method] = name })
 }
 
-// TrustSender says whether the senders of these methods, or of all when none is
-// named, are trusted with the context of the handler: then their trace context is the
-// parent of its span instead of a link, their baggage is in the context, and their
-// x-md- headers are Kratos metadata, which goes along with what the handler
-// publishes. The broker must let nobody else publish on the topics. An unknown method
-// is an error of Start. The configuration of the operation counts over it. Default: as
-// in proto, which is false unless it says trust_sender.
+// TrustSender sets whether the senders of these methods, or of all methods if none is named,
+// are trusted with the context of the handler. If so, their trace context is the parent of the
+// handler's span instead of a link, their baggage is in the context, and their x-md- headers
+// become Kratos metadata, which is passed on with messages that the handler publishes. Make
+// sure that the broker lets only trusted clients publish on these topics. An unknown method is
+// an error of Start. The configuration of the operation takes precedence. Default:
+// trust_sender of the proto option, else false.
 func TrustSender(trust bool, methods ...string) RegisterOption {
 	return registerOption(func(r *Registration) { r.trust.set(trust, methods) })
 }
 
-// IgnoreRetained says whether messages that the broker had kept are acknowledged and
-// counted (RetainedIgnored of the health) without a call of the handlers of these
-// methods, or of all when none is named. On MQTT 5 the broker is also asked not to
-// send them. An unknown method is an error of Start. The configuration of the
-// operation counts over it. Default: as in proto, which is false unless it says
-// ignore_retained.
+// IgnoreRetained sets whether retained messages of these methods, or of all methods if none is
+// named, are acknowledged without calling the handler. They are counted in RetainedIgnored of
+// [Health]. On MQTT 5 the broker is also asked not to send them. An unknown method is an error
+// of Start. The configuration of the operation takes precedence. Default: ignore_retained of
+// the proto option, else false.
 func IgnoreRetained(ignore bool, methods ...string) RegisterOption {
 	return registerOption(func(r *Registration) { r.retained.set(ignore, methods) })
 }
 
-// IDsSpanTopics says whether an id of these methods, or of all when none is named, is
-// unique over all topics of the method: a message that comes again on another topic is
-// a duplicate for the dedup window then. Whoever may publish on one of the topics can
-// have messages on the others acknowledged unhandled. The levels of a [TopicPrefix]
-// with wildcards still keep ids apart. An unknown method is an error of Start.
-// Default: as in proto, where an id counts within its topic.
+// IDsSpanTopics sets whether a message id of these methods, or of all methods if none is
+// named, is unique over all topics of the method. If so, the dedup window suppresses a message
+// that arrives again on another topic. Note that a client which may publish on one of the
+// topics can then suppress messages on the others. The levels of a [TopicPrefix] with
+// wildcards still separate ids. An unknown method is an error of Start. Default: as in proto,
+// where an id is unique within its topic only.
 func IDsSpanTopics(span bool, methods ...string) RegisterOption {
 	return registerOption(func(r *Registration) { r.ids.set(span, methods) })
 }
 
-// KeysSpanTopics says whether an ordering key of these methods, or of all when none is
-// named, orders the messages of all topics of a filter. Whoever may publish on one of
-// the topics can then hold up the keys of others: while a message is retried, or
-// parked, the key waits. The levels of a [TopicPrefix] with wildcards still keep keys
-// apart. An unknown method is an error of Start. Default: as in proto, where a key
-// counts within its topic, and one that is a parameter of the topic within the
-// parameters in front of it.
+// KeysSpanTopics sets whether an ordering key of these methods, or of all methods if none is
+// named, orders the messages of all topics of a filter. Note that a client which may publish
+// on one of the topics can then delay the keys of others: while one of its messages is retried
+// or parked, all messages with that key wait. The levels of a [TopicPrefix] with wildcards
+// still separate keys. An unknown method is an error of Start. Default: as in proto, where a
+// key applies within its topic, and a key that is a parameter of the topic applies within the
+// parameters before it.
 func KeysSpanTopics(span bool, methods ...string) RegisterOption {
 	return registerOption(func(r *Registration) { r.keys.set(span, methods) })
 }
 
-// Batch is a handler of many messages.
+// Batch is a batch handler.
 type Batch struct {
 	Method  *MethodDesc
 	MaxSize int
 	MaxWait time.Duration
-	// Call handles the messages. nil means all of them are handled; an error is
-	// that of each of them, unless it is an [ItemErrors], which has one for each.
+	// Call handles the messages. nil means that all of them are handled. An error applies to
+	// all messages, unless it is an [ItemErrors], which has an entry for each message.
 	Call func(ctx context.Context, in []proto.Message) error
 }
 
-// ItemErrors is the error of a batch handler that decides about each message:
-// one entry for each, in order, nil for a message that was handled. A message
-// with an error is handled again, or dead-lettered, by itself.
+// ItemErrors is the error of a batch handler that decides about each message: one entry per
+// message, in order, and nil for a message that was handled. A message with an error is
+// retried or dead-lettered on its own.
 type ItemErrors []error
 
-// Error counts the failures and returns the first.
+// Error returns the number of failures and the first one.
 func (e ItemErrors) Error() string {
 	n, first := 0, error(nil)
 	for _, err := range e {
@@ -234,17 +228,17 @@ func (e ItemErrors) Error() string {
 	return fmt.Sprintf("%d of %d messages failed, the first one: %v", n, len(e), first)
 }
 
-// Unwrap returns the errors.
+// Unwrap returns all entries.
 func (e ItemErrors) Unwrap() []error { return e }
 
 func (b Batch) applyRegistration(r *Registration) { r.Batches[b.Method.Name] = b }
 
-// BatchOption changes the bounds of batches.
+// BatchOption changes the limits of batches.
 type BatchOption func(*Batch)
 
-// BatchSize is the most messages of a batch. Default: the method's.
+// BatchSize sets the maximum number of messages of a batch. Default: that of the method.
 func BatchSize(n int) BatchOption { return func(b *Batch) { b.MaxSize = n } }
 
-// BatchWait is how long the first message of a batch waits for the last.
-// Default: the method's.
+// BatchWait sets how long the first message of a batch waits for more messages. Default: that
+// of the method.
 func BatchWait(d time.Duration) BatchOption { return func(b *Batch) { b.MaxWait = d } }

@@ -7,22 +7,21 @@ import (
 	"unicode"
 )
 
-// SettingError is what is wrong with one setting of a configuration. Package
-// configfile adds the place of its key in the file to it.
+// SettingError is an error of one setting of a configuration. Package configfile adds the
+// position of the key in the file.
 type SettingError struct {
-	// Section is the full name of the configuration message that the setting is in,
-	// as in kratosmqtt.v1.Connection. Empty for a path from the root of the
-	// configuration.
+	// Section is the full name of the configuration message that contains the setting, such as
+	// kratosmqtt.v1.Connection. Empty if Key is a path from the root of the configuration.
 	Section string
 	// Key is the name of the setting, or its path from the section.
 	Key string
-	// Text says what is wrong and what is wanted. It has no secrets.
+	// Text describes what is wrong and what is expected. It contains no secrets.
 	Text string
-	// Cause is the error behind it; nil without one.
+	// Cause is the underlying error, or nil.
 	Cause error
 }
 
-// Error has the form connection.keep_alive: text.
+// Error returns "connection.keep_alive: text".
 func (e *SettingError) Error() string {
 	key := e.Key
 	if e.Section != "" {
@@ -34,14 +33,15 @@ func (e *SettingError) Error() string {
 // Unwrap returns the cause.
 func (e *SettingError) Unwrap() error { return e.Cause }
 
-// Setting makes a SettingError of a section of kratosmqtt.v1, such as
-// "Connection". The last operand of %w is its cause.
+// Setting returns a SettingError for a section of kratosmqtt.v1, such as "Connection". The
+// operand of the last %w is its cause.
 func Setting(section, key, format string, args ...any) *SettingError {
 	err := fmt.Errorf(format, args...)
 	return &SettingError{Section: "kratosmqtt.v1." + section, Key: key, Text: err.Error(), Cause: errors.Unwrap(err)}
 }
 
-// snake is the name of a message as that of a field: DeadLetters, dead_letters.
+// snake converts the name of a message to the name of a field: DeadLetters becomes
+// dead_letters.
 func snake(name string) string {
 	var b strings.Builder
 	for i, r := range name {

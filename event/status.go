@@ -13,19 +13,19 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// StatusError is an error as Kratos describes one: a code, a reason, a message and
-// metadata. It is what a request returns when its replier answered with an error,
-// and what [StatusOf] reads from any error. This module links no version of Kratos
-// for it: FromError, Code and Reason of Kratos v2 and v3 understand it all the same,
-// with every code, also when it is wrapped, and so does gRPC.
+// StatusError is an error in the form of Kratos: a code, a reason, a message and metadata. A
+// request returns it when its replier answered with an error, and [StatusOf] reads it from any
+// error. This module links no version of Kratos for it. FromError, Code and Reason of Kratos
+// v2 and v3 nevertheless understand it with every code, also when it is wrapped, and so does
+// gRPC.
 type StatusError struct {
 	// Code is an HTTP status code.
 	Code int
-	// Reason is a stable word for programs; "" is none.
+	// Reason is a stable word for programs; "" if there is none.
 	Reason string
-	// Message is for people.
+	// Message is the text for people.
 	Message string
-	// Metadata are further facts; nil is none.
+	// Metadata has further details; nil if there are none.
 	Metadata map[string]string
 }
 
@@ -37,20 +37,19 @@ func (s *StatusError) Error() string {
 	return fmt.Sprintf("%d %s: %s", s.Code, s.Reason, s.Message)
 }
 
-// GRPCStatus lets a gRPC server send the error: code and message, and reason and
-// metadata as an ErrorInfo, where Kratos looks for them. A code that gRPC does not
-// have becomes the nearest one: 413 and 422 INVALID_ARGUMENT, 502 UNAVAILABLE, and
-// others UNKNOWN.
+// GRPCStatus lets a gRPC server send the error. Reason and metadata are sent as ErrorInfo, as
+// Kratos expects. A code that gRPC does not have is mapped to the nearest one: 413 and 422 to
+// INVALID_ARGUMENT, 502 to UNAVAILABLE, others to UNKNOWN.
 func (s *StatusError) GRPCStatus() *status.Status {
 	plain := status.New(grpcCode(s.Code), s.Message)
 	full, err := plain.WithDetails(&errdetails.ErrorInfo{Reason: s.Reason, Metadata: s.Metadata})
 	if err != nil {
-		return plain // a text that is no UTF-8
+		return plain // a text is not valid UTF-8
 	}
 	return full
 }
 
-// As lets errors.As find the error as that of the Kratos version which asks.
+// As lets errors.As find the error as a Kratos error of any version.
 func (s *StatusError) As(target any) bool {
 	if !wantsStatus(target) {
 		return false
@@ -62,11 +61,11 @@ func (s *StatusError) As(target any) bool {
 	return s.fill(target)
 }
 
-// kratosMessage is the message that the errors of all Kratos versions embed, in
-// errors/errors.proto.
+// kratosMessage is the name of the message, from errors/errors.proto, that the errors of all
+// Kratos versions embed.
 const kratosMessage protoreflect.FullName = "errors.Status"
 
-// wantsStatus reports whether errors.As looks for what a status can be turned into.
+// wantsStatus reports whether target is a type that a status can be converted to.
 func wantsStatus(target any) bool {
 	if _, ok := target.(*kratosError); ok {
 		return true
@@ -75,9 +74,9 @@ func wantsStatus(target any) bool {
 	return t.Kind() == reflect.Pointer && t.Implements(reflect.TypeFor[proto.Message]())
 }
 
-// fill sets target, which errors.As was called with, when it is a pointer to a
-// Kratos error. The error is known by its message, because a program that links two
-// versions of Kratos panics at its start: nothing here may import one of them.
+// fill sets target, the argument of errors.As, if it is a pointer to a Kratos error. The type
+// is recognised by its embedded message, because a program that links two versions of Kratos
+// panics at start, so this package must import neither.
 func (s *StatusError) fill(target any) bool {
 	v := reflect.New(reflect.TypeOf(target).Elem().Elem())
 	p, ok := reflect.TypeAssert[proto.Message](v)
@@ -97,7 +96,7 @@ func (s *StatusError) fill(target any) bool {
 	return true
 }
 
-// kratosError is what the errors of all Kratos versions have.
+// kratosError is the method set that the errors of all Kratos versions share.
 type kratosError interface {
 	error
 	GetCode() int32
@@ -106,7 +105,7 @@ type kratosError interface {
 	GetMetadata() map[string]string
 }
 
-// stated is a StatusError in the form of a Kratos error.
+// stated adapts a StatusError to the method set of a Kratos error.
 type stated struct{ *StatusError }
 
 func (s stated) GetCode() int32                 { return int32(s.Code) }
@@ -127,9 +126,9 @@ func StatusIn(err error) (*StatusError, bool) {
 	return &StatusError{Code: int(k.GetCode()), Reason: k.GetReason(), Message: k.GetMessage(), Metadata: k.GetMetadata()}, true
 }
 
-// StatusOf returns the status of an error as FromError of Kratos does: that of
-// [StatusIn], else that of a gRPC status in err's chain, else 500 with the text of
-// err. It returns nil for nil.
+// StatusOf returns the status of an error as Kratos' FromError does: the result of [StatusIn],
+// else of a gRPC status in err's chain, else code 500 with the text of err. It returns nil for
+// nil.
 func StatusOf(err error) *StatusError {
 	if err == nil {
 		return nil
@@ -151,7 +150,8 @@ func StatusOf(err error) *StatusError {
 	return s
 }
 
-// statusClientClosed is the code of a caller that gave up; net/http has no name for it.
+// statusClientClosed is the code of a request that the caller canceled; net/http has no name
+// for it.
 const statusClientClosed = 499
 
 // httpCode returns the HTTP status code of a gRPC code, as Kratos maps it.
@@ -183,8 +183,8 @@ func httpCode(c codes.Code) int {
 	return http.StatusInternalServerError
 }
 
-// grpcCode returns the gRPC code of an HTTP status code: as Kratos maps it, and the
-// nearest one for what Kratos maps to UNKNOWN. The code of an error is never OK.
+// grpcCode returns the gRPC code of an HTTP status code: as Kratos maps it, or the nearest one
+// where Kratos maps to UNKNOWN. It never returns OK.
 func grpcCode(code int) codes.Code {
 	switch code {
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:

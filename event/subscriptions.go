@@ -2,37 +2,34 @@ package event
 
 import "context"
 
-// Granted is how the subscriptions of a server or broker stand at the MQTT
-// broker.
+// Granted is the state of the subscriptions of a server or broker at the MQTT broker.
 type Granted struct {
-	// Session numbers the broker's session that they are in: it grows whenever
-	// the broker had kept none, and messages published meanwhile went nowhere. 0
-	// is before the first.
+	// Session is the number of the broker session that holds them. It increases whenever the
+	// broker had lost the session; messages published in the meantime were not delivered. 0
+	// means that there was no session yet.
 	Session uint64
-	// All is set while connected with every filter granted in that session. A
-	// lost connection, a refused filter and Stop end it.
+	// All is set while connected with every filter granted in that session. A lost connection,
+	// a refused filter and Stop reset it.
 	All bool
 }
 
-// Subscriptions are those of a Server of transport/mqtt, or of a Broker of
-// broker/mqtt, as the gate of an outbox follows them. All methods are safe for
-// concurrent use.
+// Subscriptions are those of a Server of transport/mqtt, or of a Broker of broker/mqtt. The
+// gate of an outbox watches them. All methods are safe for concurrent use.
 type Subscriptions interface {
-	// Granted returns how they stand now. It returns at once: an outbox asks
-	// before it sends, and again when the broker has answered.
+	// Granted returns the current state without blocking. An outbox calls it before it sends,
+	// and again after the broker has acknowledged.
 	Granted() Granted
-	// WatchGranted has f called with how they stand, and then after each change,
-	// until stop: one call at a time, in order, on a goroutine of its own. f may
-	// take its time, call stop, and watch: nothing else waits for it. Changes that
-	// come while it runs are not queued: the next call has the last state, and
-	// there is none when that is what f was told before. Granted may therefore be
-	// ahead of f. stop does not wait for a call that runs; no other one begins
-	// after it. A panic is logged, and the next change is told.
+	// WatchGranted calls f with the current state, and then after each change, until stop is
+	// called. Calls are made one at a time, in order, on a separate goroutine. f may block,
+	// call stop, and call WatchGranted. Changes that happen while f runs are not queued: the
+	// next call passes the latest state, and there is no call if that equals the state passed
+	// last. Granted may therefore be ahead of f. stop does not wait for a running call; no
+	// call starts after it. A panic of f is logged, and f is called for the next change.
 	WatchGranted(f func(Granted)) (stop func())
-	// ConfirmGranted returns nil when the broker has answered, on each connection
-	// that subscribes, to something that was asked after the call: a connection
-	// that looks alive may belong to a broker that is gone. It waits within ctx.
+	// ConfirmGranted returns nil once the broker has answered a packet that was sent after the
+	// call, on each connection that subscribes. This detects a connection that seems to be up
+	// but whose broker is gone. It returns an error if ctx ends before.
 	ConfirmGranted(ctx context.Context) error
-	// Subscribes reports whether one of them matches a topic name.
+	// Subscribes reports whether a subscription matches a topic name.
 	Subscribes(topic string) bool
 }

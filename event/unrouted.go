@@ -2,25 +2,25 @@ package event
 
 import "time"
 
-// DefaultUnroutedAge is for how long a message is sent again by default, when
-// [RetryUnrouted] or [Unrouted] asks for it without a time.
+// DefaultUnroutedAge is how long [RetryUnrouted] and [Unrouted] send a message again if no
+// time is set.
 const DefaultUnroutedAge = time.Hour
 
-// Unrouted is what an outbox does with a message that the broker took although
-// no subscription matches it, as PUBACK or PUBREC 0x10 of MQTT 5 says. A broker
-// need not say so, and 3.1.1 cannot: that it did not proves nothing. A retained
-// message waits at the broker all the same, and is never unrouted.
+// Unrouted describes what an outbox does with a message that the broker accepted although no
+// subscription matches it. The broker reports this in PUBACK or PUBREC with code 0x10. MQTT 5
+// does not require it to, and 3.1.1 has no such code, so a missing report proves nothing. A
+// retained message is stored by the broker in any case and never counts as unrouted.
 type Unrouted struct {
-	// Retry keeps the message, sends it again with growing pauses, and what is
-	// behind it in its order waits. Default: it counts as delivered, is counted
-	// and told.
+	// Retry keeps the message and sends it again with growing pauses, while the messages
+	// behind it in its order wait. Default: the message counts as delivered, is counted, and
+	// is reported to OutboxHook.
 	Retry bool
-	// MaxAge is for how long after its acceptance, at most; then it counts as
-	// delivered, too. 0 is [DefaultUnroutedAge].
+	// MaxAge is how long the message is sent again at most, from its acceptance into the
+	// outbox. After that it counts as delivered. 0 means [DefaultUnroutedAge].
 	MaxAge time.Duration
 }
 
-// RetryFor is for how long a message is sent again; 0 is not at all.
+// RetryFor returns how long a message is sent again; 0 means that it is not.
 func (u *Unrouted) RetryFor() time.Duration {
 	switch {
 	case u == nil || !u.Retry:
@@ -31,17 +31,17 @@ func (u *Unrouted) RetryFor() time.Duration {
 	return u.MaxAge
 }
 
-// RetryUnrouted has an outbox send the message of one call again, as long as the
-// broker has no subscriber for it and at most for maxAge after its acceptance; 0
-// is [DefaultUnroutedAge]. Without an outbox it changes nothing: the caller hears
-// of success. Default: what the configuration of the outbox says for the
-// operation, else what the method does, else [AcceptUnrouted].
+// RetryUnrouted makes an outbox send the message of one call again as long as the broker has
+// no subscriber for it, and at most for maxAge after its acceptance into the outbox; 0 means
+// [DefaultUnroutedAge]. It has no effect without an outbox: the call succeeds. Default: the
+// setting of the operation in the configuration of the outbox, else that of the method, else
+// [AcceptUnrouted].
 func RetryUnrouted(maxAge time.Duration) CallOption {
 	return callOption(func(c *Call) { c.Unrouted = &Unrouted{Retry: true, MaxAge: maxAge} })
 }
 
-// AcceptUnrouted takes a message of one call for delivered although the broker
-// had no subscriber for it, over what the configuration and the method say.
+// AcceptUnrouted makes an outbox regard the message of one call as delivered although the
+// broker had no subscriber for it. It takes precedence over the configuration and the method.
 func AcceptUnrouted() CallOption {
 	return callOption(func(c *Call) { c.Unrouted = &Unrouted{} })
 }

@@ -2,58 +2,57 @@ package event
 
 import "errors"
 
-// Verdict says what becomes of a message whose handler returned an error. Its
-// text is the value of a setting.
+// Verdict is what happens to a message whose handler returned an error. Its text is the value
+// of a setting.
 type Verdict string
 
 // The verdicts.
 const (
-	// Retry runs the handler again within the budget, and after that as
-	// [Exhausted] says.
+	// Retry runs the handler again until its attempts or time are used up; then [Exhausted]
+	// applies.
 	Retry Verdict = "retry"
-	// DeadLetter gives up at once, for what no retry helps.
+	// DeadLetter dead-letters the message at once, for errors that a retry cannot fix.
 	DeadLetter Verdict = "dead_letter"
-	// Drop acknowledges the message, which is counted as discarded and logged.
+	// Drop acknowledges the message, counts it as discarded and logs it.
 	Drop Verdict = "drop"
-	// Acknowledge takes the message as handled.
+	// Acknowledge treats the message as handled.
 	Acknowledge Verdict = "acknowledge"
 )
 
-// Exhausted says what becomes of a message whose attempts are used up. Its
-// text is the value of a setting.
+// Exhausted is what happens to a message whose attempts are used up. Its text is the value of
+// a setting.
 type Exhausted string
 
-// What may follow the last attempt.
+// The values of Exhausted.
 const (
-	// ExhaustedPark keeps the message in the durable store, acknowledges it,
-	// and goes on trying in the background; what arrives for its key waits
-	// behind it there. It is for where order matters more than progress, and
-	// needs a store that parks and a client id.
+	// ExhaustedPark stores the message in the durable store, acknowledges it, and retries it
+	// in the background. Later messages with its key are stored behind it and wait. Use it
+	// where order matters more than progress. It needs a store that supports parking, and a
+	// client id.
 	ExhaustedPark Exhausted = "park"
-	// ExhaustedDeadLetter dead-letters it. The default.
+	// ExhaustedDeadLetter dead-letters the message. This is the default.
 	ExhaustedDeadLetter Exhausted = "dead_letter"
-	// ExhaustedBlock goes on trying and acknowledges nothing, so that soon
-	// nothing more arrives either.
+	// ExhaustedBlock retries without end and acknowledges nothing, so that the broker soon
+	// stops delivering.
 	ExhaustedBlock Exhausted = "block"
-	// ExhaustedDrop acknowledges the message, which is counted as discarded and
-	// logged.
+	// ExhaustedDrop acknowledges the message, counts it as discarded and logs it.
 	ExhaustedDrop Exhausted = "drop"
 )
 
-// Unmatched says what becomes of a QoS 1 or 2 message that no subscription matches
-// and that has waited for one long enough. Its text is the value of a setting.
+// Unmatched is what happens to a QoS 1 or 2 message that no subscription matches after the
+// time to wait for one is over. Its text is the value of a setting.
 type Unmatched string
 
-// What may become of it.
+// The values of Unmatched.
 const (
-	// UnmatchedDeadLetter makes it a dead letter with the reason "no
-	// subscription", which can be replayed. The default.
+	// UnmatchedDeadLetter makes it a dead letter with the reason "no subscription", which can
+	// be replayed. This is the default.
 	UnmatchedDeadLetter Unmatched = "dead_letter"
-	// UnmatchedDrop acknowledges it, counted.
+	// UnmatchedDrop acknowledges and counts the message.
 	UnmatchedDrop Unmatched = "drop"
 )
 
-// judged is an error with its verdict.
+// judged is an error with a verdict.
 type judged struct {
 	error
 	verdict Verdict
@@ -61,8 +60,8 @@ type judged struct {
 
 func (j *judged) Unwrap() error { return j.error }
 
-// WithVerdict says what becomes of a message whose handler returns err, over
-// every rule; nil stays nil. The outermost verdict of a chain counts.
+// WithVerdict wraps err, the error of a handler, with a verdict that takes precedence over
+// every rule. It returns nil for nil. If errors are nested, the outermost verdict applies.
 func WithVerdict(err error, v Verdict) error {
 	if err == nil {
 		return nil
@@ -70,10 +69,11 @@ func WithVerdict(err error, v Verdict) error {
 	return &judged{err, v}
 }
 
-// Permanent dead-letters a message at once: no retry helps. nil stays nil.
+// Permanent wraps err so that the message is dead-lettered at once, without retries. It
+// returns nil for nil.
 func Permanent(err error) error { return WithVerdict(err, DeadLetter) }
 
-// VerdictOf finds the verdict in an error, also through wrapping.
+// VerdictOf returns the verdict in err's chain and reports whether there is one.
 func VerdictOf(err error) (Verdict, bool) {
 	if j, ok := errors.AsType[*judged](err); ok {
 		return j.verdict, true

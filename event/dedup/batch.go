@@ -5,44 +5,42 @@ import (
 	"fmt"
 )
 
-// BatchWindow is a [Window] that takes many ids at once, so that the messages of
-// a batch share one transaction. Safe for concurrent use.
+// BatchWindow is a [Window] that handles many ids in one call, so that the messages of a batch
+// share a transaction. It is safe for concurrent use.
 type BatchWindow interface {
 	Window
-	// OnceEach runs effect once for those ids that are not remembered, and
-	// remembers the ids whose effect succeeded. The ids are distinct, and none is
-	// empty. effect receives the places in ids of those to handle, ascending, and
-	// is not called when there are none. It returns nil, or one error for each of
-	// these places, nil where the effect succeeded: what failed is not remembered
-	// and is to be delivered again, the others are not held up by it. What effect
-	// returns beside them, or a panic, is about all: then nothing is remembered,
-	// and OnceEach fails. The outcomes are those of ids, in order.
+	// OnceEach runs effect once for the ids that are not remembered, and remembers the ids
+	// whose effect succeeded. The ids must be distinct and not empty. effect receives the
+	// indexes in ids of those to handle, in ascending order, and is not called if there are
+	// none. It returns nil, or one error per index: nil where the effect succeeded. An id with
+	// an error is not remembered, so its message is to be delivered again; the other ids are
+	// unaffected. If effect returns err or panics, no id is remembered and OnceEach fails. The
+	// outcomes are in the order of ids.
 	//
-	// A window of SQL runs effect with its transaction in the context (package
-	// sqltx), and everything commits together: what effect wrote for an id that it
-	// then reports as failed is committed too, unless it undid that itself
-	// ([sqltx.Nested]).
+	// An SQL window runs effect with its transaction in the context (package sqltx), and
+	// everything is committed together. Writes of effect for an id that it reports as failed
+	// are committed too, unless effect undoes them itself ([sqltx.Nested]).
 	//
-	// An id that another call is handling has the error [ErrRunning] in its outcome,
-	// and effect runs for the others. A window that knows of such an id only for all
-	// of them fails with [ErrRunning], and runs nothing.
+	// An id that another call is handling has [ErrRunning] as the error of its outcome, and
+	// effect runs for the other ids. A window that cannot determine which of the ids is being
+	// handled fails with [ErrRunning] and runs nothing.
 	OnceEach(ctx context.Context, ids []string, effect EachEffect) ([]Outcome, error)
 }
 
-// EachEffect is what [BatchWindow.OnceEach] runs.
+// EachEffect is the function that [BatchWindow.OnceEach] runs.
 type EachEffect func(ctx context.Context, fresh []int) (failed []error, err error)
 
-// Outcome is what became of one id of [BatchWindow.OnceEach].
+// Outcome is the result for one id of [BatchWindow.OnceEach].
 type Outcome struct {
-	// Duplicate is set when the id was remembered, so that nothing was done.
+	// Duplicate is set if the id was remembered, so the effect did not run.
 	Duplicate bool
-	// Err is why the effect of this id failed, or [ErrRunning] when it did not run;
-	// then the id is not remembered.
+	// Err is the error of the effect for this id, or [ErrRunning] if the effect did not run.
+	// The id is not remembered then.
 	Err error
 }
 
-// CheckIDs reports what every window refuses: an empty id is [ErrNoID], and an id
-// that occurs twice an error. It is for implementations of [BatchWindow].
+// CheckIDs returns [ErrNoID] for an empty id, and an error for an id that occurs twice. It is
+// for implementations of [BatchWindow].
 func CheckIDs(ids []string) error {
 	seen := make(map[string]struct{}, len(ids))
 	for _, id := range ids {
@@ -57,8 +55,8 @@ func CheckIDs(ids []string) error {
 	return nil
 }
 
-// Run calls the effect and checks that it decided about each place or about all.
-// It is for implementations of [BatchWindow].
+// Run calls the effect and checks that it returned one error per index, or none. It is for
+// implementations of [BatchWindow].
 func (effect EachEffect) Run(ctx context.Context, fresh []int) (failed []error, err error) {
 	failed, err = effect(ctx, fresh)
 	if err == nil && failed != nil && len(failed) != len(fresh) {

@@ -15,23 +15,23 @@ const (
 	DefaultTTL    = 24 * time.Hour
 )
 
-// ErrNoID is the error of a call without an id.
+// ErrNoID is the error of a call with an empty id.
 var ErrNoID = errors.New("dedup: no id")
 
-// MemoryOptions bound a window of [NewMemory]. The zero value is useful.
+// MemoryOptions limits a window of [NewMemory]. The zero value means the defaults.
 type MemoryOptions struct {
-	// MaxIDs is how many ids are remembered. Beyond it, of the origin that has most
-	// ids the one that was not seen for longest is forgotten: a sender that makes up
-	// ids has none of others forgotten. The origin of an id is what is in front of its
-	// first slash or colon; ids without one have the same. Default 100,000.
+	// MaxIDs is the maximum number of ids that are remembered. Above it, the least recently
+	// seen id of the origin with the most ids is forgotten, so a sender that invents ids
+	// cannot displace the ids of other origins. The origin of an id is the part before its
+	// first slash or colon; all ids without one share an origin. Default 100,000.
 	MaxIDs int
-	// TTL is how long an id is remembered, by a clock that nobody sets. It
-	// should not be shorter than the broker keeps sessions. Default 24 h.
+	// TTL is how long an id is remembered, by a monotonic clock. It should be at least as long
+	// as the broker keeps sessions. Default 24 h.
 	TTL time.Duration
 }
 
-// NewMemory returns a window that lasts as long as the process. It fails for
-// negative bounds.
+// NewMemory returns a window that keeps its ids in this process only. It fails if an option is
+// negative.
 func NewMemory(o MemoryOptions) (Window, error) {
 	err := optioncheck.NotNegative("dedup: memory", map[string]int64{"MaxIDs": int64(o.MaxIDs)}, map[string]time.Duration{"TTL": o.TTL})
 	if err != nil {
@@ -47,7 +47,7 @@ func NewMemory(o MemoryOptions) (Window, error) {
 }
 
 type memory struct {
-	began time.Time // has a monotonic reading, and so has what is measured from it
+	began time.Time // has a monotonic reading, so durations since then are monotonic
 
 	mu      sync.Mutex
 	seen    *remembered
@@ -63,7 +63,7 @@ func (m *memory) Once(ctx context.Context, id string, effect func(context.Contex
 		return duplicate, err
 	}
 	done := false
-	defer func() { m.release(id, done) }() // also when the effect panics
+	defer func() { m.release(id, done) }() // even if the effect panics
 	if err := effect(ctx); err != nil {
 		return false, err
 	}
@@ -71,8 +71,8 @@ func (m *memory) Once(ctx context.Context, id string, effect func(context.Contex
 	return false, nil
 }
 
-// claim reports whether id was seen, and otherwise takes it for the caller, unless
-// another call has it.
+// claim reports whether id was seen. If not, it claims the id for the caller, or fails if
+// another call is handling it.
 func (m *memory) claim(id string) (duplicate bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -15,7 +15,7 @@ func (m *memory) OnceEach(ctx context.Context, ids []string, effect EachEffect) 
 	outcomes := make([]Outcome, len(ids))
 	mine := make([]int, 0, len(ids))
 	done := make([]bool, len(ids))
-	defer func() { // also when the effect panics
+	defer func() { // even if the effect panics
 		for _, i := range mine {
 			m.release(ids[i], done[i])
 		}

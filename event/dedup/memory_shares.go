@@ -7,46 +7,46 @@ import (
 	"time"
 )
 
-// remembered are the ids of a window in memory, by their origins. When there is no
-// room for another one, the origin that has most loses one: who makes up ids has none
-// of others forgotten. Not safe for concurrent use.
+// remembered holds the ids of a window in memory, grouped by origin. When it is full, the
+// origin with the most ids loses one, so that a sender that invents ids cannot displace the
+// ids of others. Not safe for concurrent use.
 type remembered struct {
 	most     int
 	ttl      time.Duration
 	ids      map[string]*rememberedID
 	origins  map[string]*origin
 	heaviest origins
-	used     list.List // of *origin, the one that was used last in front
-	clock    uint64    // counts uses
+	used     list.List // of *origin, most recently used first
+	clock    uint64    // number of uses
 }
 
 type rememberedID struct {
 	id     string
 	at     time.Duration
 	origin *origin
-	place  *list.Element // in the ids of its origin
+	place  *list.Element // in origin.ids
 }
 
-// origin is what ids have in common that the same senders made; see [Window].
+// origin groups the ids that the same senders can create; see [Window].
 type origin struct {
 	name  string
-	ids   list.List // of *rememberedID, the one that was seen last in front
+	ids   list.List // of *rememberedID, most recently seen first
 	used  uint64
-	added time.Duration // the last id
+	added time.Duration // when the last id was added
 	index int           // in the heap
-	place *list.Element // in the uses
+	place *list.Element // in remembered.used
 }
 
 func newRemembered(most int, ttl time.Duration) *remembered {
 	return &remembered{most: most, ttl: ttl, ids: make(map[string]*rememberedID), origins: make(map[string]*origin)}
 }
 
-// originOf is the part of an id that names its origin.
+// originOf returns the part of an id that names its origin.
 func originOf(id string) string {
 	return id[:max(0, strings.IndexAny(id, "/:"))]
 }
 
-// has reports whether an id is remembered, and notes that it was seen.
+// has reports whether an id is remembered, and marks it as seen.
 func (r *remembered) has(id string, now time.Duration) bool {
 	e := r.ids[id]
 	if e == nil {
@@ -61,7 +61,7 @@ func (r *remembered) has(id string, now time.Duration) bool {
 	return true
 }
 
-// add remembers an id that is not there.
+// add remembers an id that is not remembered yet.
 func (r *remembered) add(id string, now time.Duration) {
 	if e := r.ids[id]; e != nil {
 		r.forget(e)
@@ -87,7 +87,7 @@ func (r *remembered) add(id string, now time.Duration) {
 	}
 }
 
-// makeRoom forgets an id, or all of an origin whose ids are too old.
+// makeRoom forgets one id, or all ids of an origin whose ids have expired.
 func (r *remembered) makeRoom(now time.Duration) {
 	if o, _ := r.used.Back().Value.(*origin); now-o.added >= r.ttl {
 		for range o.ids.Len() {
@@ -118,14 +118,14 @@ func (r *remembered) forget(e *rememberedID) {
 	delete(r.origins, o.name)
 }
 
-// last is the id that was not seen for longest.
+// last returns the least recently seen id.
 func (o *origin) last() *rememberedID {
 	e, _ := o.ids.Back().Value.(*rememberedID)
 	return e
 }
 
-// origins is a heap, of the one that has most ids first, and among equals of the one
-// that was not used for longest.
+// origins is a heap: the origin with the most ids comes first, and among equals the least
+// recently used one.
 type origins []*origin
 
 var _ heap.Interface = (*origins)(nil)

@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// ErrRunning is the error of a call whose id another call is handling at that time:
-// nobody knows yet whether it is a duplicate. A subscriber hands the message to the
-// window again once the other call has ended, or a little later, and neither counts an
-// attempt nor keeps a worker waiting. A [RunningError] is one.
+// ErrRunning is the error of a call whose id is being handled by another call, so that it is
+// not known yet whether the message is a duplicate. A subscriber hands the message to the
+// window again after the other call has ended, or a little later. This counts as no attempt
+// and occupies no worker. A [RunningError] wraps it.
 var ErrRunning = errors.New("dedup: the id is being handled")
 
-// RunningError is an [ErrRunning] of a call in the same process, whose end is known.
-// Safe for concurrent use.
+// RunningError is an [ErrRunning] caused by a call in the same process, whose end is known. It
+// is safe for concurrent use.
 type RunningError struct{ turn *turn }
 
 // Error implements error.
@@ -21,23 +21,23 @@ func (e *RunningError) Error() string { return ErrRunning.Error() }
 // Unwrap returns [ErrRunning].
 func (e *RunningError) Unwrap() error { return ErrRunning }
 
-// OnEnd has f called once the other call has ended, at once if it has: on the
-// goroutine of that call, or on this one, so that f must be quick and wait for nothing.
+// OnEnd registers f, which is called once when the other call has ended, or at once if it has.
+// f runs on the goroutine of that call or of OnEnd, so it must be quick and must not block.
 func (e *RunningError) OnEnd(f func()) {
 	if !e.turn.add(f) {
 		f()
 	}
 }
 
-// Running keeps the ids that are being handled in this process. It is for
-// implementations of [Window]. The zero value is ready; safe for concurrent use.
+// Running holds the ids that are being handled in this process. It is for implementations of
+// [Window]. The zero value is ready to use. It is safe for concurrent use.
 type Running struct {
 	mu  sync.Mutex
 	ids map[string]*turn
 }
 
-// Begin takes an id until [Running.End]. The error is a [*RunningError] when it is
-// taken.
+// Begin claims an id until [Running.End]. If it is already claimed, the error is a
+// [*RunningError].
 func (r *Running) Begin(id string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -51,8 +51,8 @@ func (r *Running) Begin(id string) error {
 	return nil
 }
 
-// End gives ids back that [Running.Begin] took, and calls what waits for that
-// ([RunningError.OnEnd]).
+// End releases ids that [Running.Begin] claimed, and calls the functions registered with
+// [RunningError.OnEnd].
 func (r *Running) End(ids ...string) {
 	for _, id := range ids {
 		r.mu.Lock()
@@ -63,14 +63,14 @@ func (r *Running) End(ids ...string) {
 	}
 }
 
-// turn is the time for which an id is taken.
+// turn is the period for which an id is claimed.
 type turn struct {
 	mu      sync.Mutex
 	over    bool
 	waiting []func()
 }
 
-// add reports whether f is called later: not when the turn is over.
+// add registers f and returns true, or returns false if the turn is over.
 func (t *turn) add(f func()) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,6 +1,5 @@
-// Package eventimpl is what generated code calls. Nothing in it is for people, and it
-// promises only that code of the generator of the same version compiles with it: what
-// people write is in package event.
+// Package eventimpl is called by generated code only. It promises compatibility only with code
+// of the generator of the same version. The API for people is in package event.
 package eventimpl
 
 // SupportPackageIsVersion1 is what generated code refers to, so that code of a

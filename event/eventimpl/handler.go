@@ -9,7 +9,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// NewHandler makes an [event.Handler] of a method of the service.
+// NewHandler returns the [event.Handler] of a method.
 func NewHandler[I, O any, In pointer[I], Out pointer[O]](m *event.MethodDesc, call func(context.Context, In) (Out, error), bind ...func(string, In) (string, error)) event.Handler {
 	h := event.Handler{
 		Method: m,
@@ -47,7 +47,7 @@ func bindFunc[I any, In pointer[I]](bind func(string, In) (string, error)) event
 	}
 }
 
-// TextOf makes a reader of a string field. The reader returns "" for another type of message.
+// TextOf returns a function that reads a string field. It returns "" for another message type.
 func TextOf[In proto.Message](get func(In) string) func(proto.Message) string {
 	return func(in proto.Message) string {
 		if typed, ok := in.(In); ok {
@@ -57,7 +57,7 @@ func TextOf[In proto.Message](get func(In) string) func(proto.Message) string {
 	}
 }
 
-// NewBatch makes the option that a batch handler is registered with.
+// NewBatch returns the option that registers a batch handler.
 func NewBatch[I any, In pointer[I]](m *event.MethodDesc, call func(context.Context, []In) error, opts ...event.BatchOption) event.RegisterOption {
 	b := event.Batch{Method: m, Call: func(ctx context.Context, in []proto.Message) error {
 		typed := make([]In, len(in))

@@ -9,26 +9,25 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// The rules of what becomes a part of a topic.
+// The rules for values that become part of a topic.
 const (
 	ruleEmpty    = "no level of a topic is empty"
-	ruleOneLevel = "the value is one level of a topic, and / parts levels"
+	ruleOneLevel = "the value is one level of a topic, and / separates levels"
 	ruleWildcard = "a topic to publish to has no + and no # [MQTT-4.7.1-1]"
 	ruleDollar   = "levels that begin with $ are the broker's own [MQTT-4.7.2-1]"
 	ruleControl  = "a topic has no control characters and no non-characters of Unicode [MQTT-1.5.4-1]"
-	ruleHidden   = "no character turns text around or ends a line, or a topic is not what it looks like"
+	ruleHidden   = "a topic has no characters that reverse text or end a line, as they would disguise it"
 	ruleUTF8     = "a topic is valid UTF-8 [MQTT-1.5.4-1]"
 	ruleTooLong  = "a topic has at most 65535 bytes [MQTT-4.7.3-3]"
 	ruleEnumName = "the value is the name of an enum value"
 )
 
-// badLevel says what is wrong with a level, or with a tail of levels; nil for
-// nothing.
+// badLevel returns what is wrong with a level, or with the last levels of a topic, or nil.
 func badLevel(value string, tail bool) *event.ParameterError {
 	if value == "" {
 		return &event.ParameterError{Problem: "is empty", Rule: ruleEmpty}
 	}
-	plain := true // ASCII without anything to look at twice
+	plain := true // only printable ASCII
 	for i := range len(value) {
 		switch c := value[i]; {
 		case c == '$' && (i == 0 || value[i-1] == '/'):
@@ -54,7 +53,7 @@ func badLevel(value string, tail bool) *event.ParameterError {
 	return nil
 }
 
-// badText looks at what is beyond ASCII [MQTT-1.5.4-1, 1.5.4-2].
+// badText checks characters other than ASCII [MQTT-1.5.4-1, 1.5.4-2].
 func badText(value string) *event.ParameterError {
 	if !utf8.ValidString(value) {
 		return &event.ParameterError{Problem: "is not valid UTF-8", Rule: ruleUTF8}
@@ -70,7 +69,7 @@ func badText(value string) *event.ParameterError {
 	return nil
 }
 
-// badCharacter is about one that cannot be shown as it is.
+// badCharacter returns the error for a character that cannot be printed.
 func badCharacter(r rune) *event.ParameterError {
 	what := "contains the non-character"
 	if unicode.IsControl(r) {

@@ -9,14 +9,15 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// PresenceMethod is the name of the method that presence is handled under:
-// middleware selects it as /pkg.Service/Presence.
+// PresenceMethod is the name of the method that handles presence: its operation is
+// /pkg.Service/Presence.
 const PresenceMethod = "Presence"
 
-// PresenceCodec encodes presence, so that everybody can read it.
+// PresenceCodec encodes presence messages in a form that any client can read.
 const PresenceCodec = "json"
 
-// WatchPresence subscribes handler to the presence of a service's instances.
+// WatchPresence registers handler for the presence messages of the instances of a service. The
+// handler is called concurrently for different topics.
 func WatchPresence(s event.ServiceRegistrar, d *event.ServiceDesc, handler func(context.Context, *v1.Presence) error, opts ...event.RegisterOption) {
 	watch := &event.ServiceDesc{Name: d.Name, File: d.File, Methods: []event.MethodDesc{{
 		Name: PresenceMethod, Operation: "/" + d.Name + "/" + PresenceMethod,

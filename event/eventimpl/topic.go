@@ -8,19 +8,18 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// maxTopic is the largest topic in bytes [MQTT-1.5.4].
+// maxTopic is the maximum size of a topic in bytes [MQTT-1.5.4].
 const maxTopic = 65535
 
-// TopicBuilder makes a topic of the levels of a template. The
-// zero value is ready. The first problem wins and is
-// returned by Topic.
+// TopicBuilder builds a topic from the levels of a template. The zero value is ready to use.
+// Topic returns the first error.
 type TopicBuilder struct {
 	buf [96]byte // most topics need no more, and then one allocation
 	b   []byte
 	err error
 }
 
-// Literal adds text of the template, with the slashes around it.
+// Literal appends text of the template, including the slashes around it.
 func (t *TopicBuilder) Literal(text string) {
 	if t.b == nil {
 		t.b = t.buf[:0]
@@ -28,34 +27,34 @@ func (t *TopicBuilder) Literal(text string) {
 	t.b = append(t.b, text...)
 }
 
-// String adds the value of a parameter: one whole level. Empty values, + # / at
-// any place, a $ that begins a level, control characters, marks that turn text around
-// and invalid UTF-8 are refused, never escaped: access rules and foreign devices would
-// not understand it.
+// String appends the value of a parameter: one whole level. It refuses empty values, +, # and
+// / anywhere, a leading $ in a level, control characters, characters that reverse text, and
+// invalid UTF-8. Values are never escaped, because neither access rules nor other devices
+// would understand the escaping.
 func (t *TopicBuilder) String(field, value string) { t.add(field, value, false) }
 
-// Tail adds the value of a parameter that takes the rest: one or more levels.
+// Tail appends the value of a parameter for the last levels of a topic: one or more levels.
 func (t *TopicBuilder) Tail(field, value string) { t.add(field, value, true) }
 
-// Int adds a signed integer.
+// Int appends a signed integer.
 func (t *TopicBuilder) Int(value int64) {
 	t.Literal("")
 	t.b = strconv.AppendInt(t.b, value, 10)
 }
 
-// Uint adds an unsigned integer.
+// Uint appends an unsigned integer.
 func (t *TopicBuilder) Uint(value uint64) {
 	t.Literal("")
 	t.b = strconv.AppendUint(t.b, value, 10)
 }
 
-// Bool adds true or false.
+// Bool appends true or false.
 func (t *TopicBuilder) Bool(value bool) {
 	t.Literal("")
 	t.b = strconv.AppendBool(t.b, value)
 }
 
-// Enum adds the name of a value; name is "" for a number that has none.
+// Enum appends the name of an enum value; name is "" for a number without a name.
 func (t *TopicBuilder) Enum(field, name string, number int32) {
 	if name == "" {
 		t.fail(field, unnamed(number))
@@ -64,7 +63,7 @@ func (t *TopicBuilder) Enum(field, name string, number int32) {
 	t.Literal(name)
 }
 
-// Topic is the topic, or why there is none: an [*event.Error] of [event.ReasonBadTopic] with a
+// Topic returns the topic. Its error is an [*event.Error] with [event.ReasonBadTopic] and a
 // [*event.ParameterError], which names field, character and rule.
 func (t *TopicBuilder) Topic() (string, error) {
 	if t.err == nil && len(t.b) > maxTopic {
@@ -97,19 +96,18 @@ type topicError string
 
 func (e topicError) Error() string { return string(e) }
 
-// TopicReader takes a topic apart along a template. It
-// allocates nothing but errors.
+// TopicReader splits a topic along a template. It allocates memory for errors only.
 type TopicReader struct {
 	rest string
 	err  string
 }
 
-// ReadTopic begins with the whole topic.
+// ReadTopic returns a reader at the start of topic.
 func ReadTopic(topic string) TopicReader {
 	return TopicReader{rest: topic}
 }
 
-// Literal takes text of the template away, with the slashes around it.
+// Literal consumes text of the template, including the slashes around it.
 func (t *TopicReader) Literal(text string) {
 	rest, ok := strings.CutPrefix(t.rest, text)
 	if !ok {
@@ -119,8 +117,8 @@ func (t *TopicReader) Literal(text string) {
 	t.rest = rest
 }
 
-// Level takes one level away, which must be one that [TopicBuilder.String]
-// could have made: it comes from outside.
+// Level consumes and returns one level. It applies the rules of [TopicBuilder.String], because
+// the topic comes from another client.
 func (t *TopicReader) Level() string {
 	level := t.rest
 	if i := strings.IndexByte(level, '/'); i >= 0 {
@@ -131,7 +129,7 @@ func (t *TopicReader) Level() string {
 	return level
 }
 
-// Skip takes one level away that nobody wants to know.
+// Skip consumes one level without checking it.
 func (t *TopicReader) Skip() {
 	if i := strings.IndexByte(t.rest, '/'); i >= 0 {
 		t.rest = t.rest[i:]
@@ -140,10 +138,10 @@ func (t *TopicReader) Skip() {
 	t.rest = ""
 }
 
-// Rest takes everything away.
+// Rest consumes everything that is left.
 func (t *TopicReader) Rest() { t.rest = "" }
 
-// Tail takes the rest away, and returns it.
+// Tail consumes and returns everything that is left.
 func (t *TopicReader) Tail() string {
 	tail := t.rest
 	t.rest = ""
@@ -158,25 +156,25 @@ func (t *TopicReader) take(value string, tail bool) {
 	}
 }
 
-// Int takes a level that is a signed integer of so many bits.
+// Int consumes a level that is a signed integer of the given number of bits.
 func (t *TopicReader) Int(bits int) int64 {
 	v, err := strconv.ParseInt(t.Level(), 10, bits)
 	if err != nil {
-		t.fail("has a level that is no integer")
+		t.fail("has a level that is not an integer")
 	}
 	return v
 }
 
-// Uint takes a level that is an unsigned integer of so many bits.
+// Uint consumes a level that is an unsigned integer of the given number of bits.
 func (t *TopicReader) Uint(bits int) uint64 {
 	v, err := strconv.ParseUint(t.Level(), 10, bits)
 	if err != nil {
-		t.fail("has a level that is no integer")
+		t.fail("has a level that is not an integer")
 	}
 	return v
 }
 
-// Bool takes a level that is true or false.
+// Bool consumes a level that is true or false.
 func (t *TopicReader) Bool() bool {
 	switch t.Level() {
 	case "true":
@@ -188,17 +186,17 @@ func (t *TopicReader) Bool() bool {
 	return false
 }
 
-// Enum takes a level that is the name of a value.
+// Enum consumes a level that is the name of an enum value.
 func (t *TopicReader) Enum(values map[string]int32) int32 {
 	v, ok := values[t.Level()]
 	if !ok {
-		t.fail("has a level that is no value of its enum")
+		t.fail("has a level that is not a value of its enum")
 	}
 	return v
 }
 
-// Err is nil when the whole topic was taken apart, else an [*event.Error] of
-// [event.ReasonBadTopic]: no retry helps.
+// Err returns nil if the whole topic was consumed without an error, else an [*event.Error]
+// with [event.ReasonBadTopic], which a retry cannot fix.
 func (t *TopicReader) Err() error {
 	if t.err == "" && t.rest != "" {
 		t.fail("does not match its template")
@@ -215,8 +213,8 @@ func (t *TopicReader) fail(problem string) {
 	}
 }
 
-// Mismatch names a field whose value in the payload is not that of the topic; a
-// payload may leave the field out.
+// Mismatch returns before, or, if it is empty, the name of a field whose value in the payload
+// differs from that in the topic. A payload may omit the field.
 func Mismatch[T comparable](before, field string, payload, topic T) string {
 	var zero T
 	if payload != zero && payload != topic {

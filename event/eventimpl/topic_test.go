@@ -149,15 +149,15 @@ func TestParameterError(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ value, character, rule string }{
 		{"a+b", "+", "a topic to publish to has no + and no # [MQTT-4.7.1-1]"},
-		{"a/b", "/", "the value is one level of a topic, and / parts levels"},
+		{"a/b", "/", "the value is one level of a topic, and / separates levels"},
 		{"", "", "no level of a topic is empty"},
 		{"$a", "$", "levels that begin with $ are the broker's own [MQTT-4.7.2-1]"},
 		{"a\x00", "U+0000", "a topic has no control characters and no non-characters of Unicode [MQTT-1.5.4-1]"},
 		{"a\u0085", "U+0085", "a topic has no control characters and no non-characters of Unicode [MQTT-1.5.4-1]"},
 		{"a\U0001FFFF", "U+1FFFF", "a topic has no control characters and no non-characters of Unicode [MQTT-1.5.4-1]"},
-		{"a\u202Eb", "U+202E", "no character turns text around or ends a line, or a topic is not what it looks like"},
-		{"\u200F", "U+200F", "no character turns text around or ends a line, or a topic is not what it looks like"},
-		{"a\u2028", "U+2028", "no character turns text around or ends a line, or a topic is not what it looks like"},
+		{"a\u202Eb", "U+202E", "a topic has no characters that reverse text or end a line, as they would disguise it"},
+		{"\u200F", "U+200F", "a topic has no characters that reverse text or end a line, as they would disguise it"},
+		{"a\u2028", "U+2028", "a topic has no characters that reverse text or end a line, as they would disguise it"},
 		{"s3cr3t\xff", "", "a topic is valid UTF-8 [MQTT-1.5.4-1]"},
 	} {
 		var b eventimpl.TopicBuilder

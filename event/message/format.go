@@ -6,39 +6,40 @@ import (
 	"strings"
 )
 
-// Format is how a payload is written, as far as its content type says so.
+// Format is the format of a payload according to its content type.
 type Format int
 
-// The formats that are told apart.
+// The formats.
 const (
-	// FormatUnknown has no content type, or one of no other format here.
+	// FormatUnknown means no content type, or one of another format.
 	FormatUnknown Format = iota
-	// FormatJSON is application/json, text/json and all of +json.
+	// FormatJSON means application/json, text/json and every type with the suffix +json.
 	FormatJSON
-	// FormatProto is application/protobuf, the names that were used before it, and
-	// all of +proto and +protobuf.
+	// FormatProto means application/protobuf, its older names, and every type with the suffix
+	// +proto or +protobuf.
 	FormatProto
-	// FormatEvent is application/cloudevents+json, a CloudEvent in structured JSON;
-	// without +json, too, as that is the usual one.
+	// FormatEvent means application/cloudevents+json, a CloudEvent in structured JSON.
+	// application/cloudevents without the suffix counts as JSON too, because that is the
+	// common meaning.
 	FormatEvent
-	// FormatEventBatch is application/cloudevents-batch, a list of CloudEvents,
-	// which MQTT has no binding for.
+	// FormatEventBatch means application/cloudevents-batch, a list of CloudEvents, for which
+	// there is no MQTT binding.
 	FormatEventBatch
-	// FormatEventOther is a CloudEvent in a structured format other than JSON.
+	// FormatEventOther means a CloudEvent in a structured format other than JSON.
 	FormatEventOther
 )
 
-// Content types as they are sent.
+// Content types that are sent.
 const (
 	TypeJSON  = "application/json"
 	TypeProto = "application/protobuf"
 	TypeEvent = "application/cloudevents+json"
 )
 
-// FormatOf returns the format that a content type names, in any case and with
-// whatever parameters. It is the one place that reads content types.
+// FormatOf returns the format of a content type, whatever its letter case and parameters. No
+// other function interprets content types.
 func FormatOf(contentType string) Format {
-	switch contentType { // as nearly all are, without an allocation
+	switch contentType { // the usual spellings, without an allocation
 	case "":
 		return FormatUnknown
 	case TypeJSON:
@@ -48,7 +49,7 @@ func FormatOf(contentType string) Format {
 	case TypeEvent:
 		return FormatEvent
 	}
-	media, _, _ := mime.ParseMediaType(contentType) // in lower case, also where parameters are wrong
+	media, _, _ := mime.ParseMediaType(contentType) // lower case, even if the parameters are invalid
 	kind, sub, _ := strings.Cut(media, "/")
 	base, suffix, _ := strings.Cut(sub, "+")
 	if i := strings.LastIndexByte(suffix, '+'); i >= 0 {
@@ -69,7 +70,7 @@ func FormatOf(contentType string) Format {
 	return FormatUnknown
 }
 
-// protobuf lists the names that are or were in use.
+// protobuf reports whether sub is a subtype that is or was in use for protobuf.
 func protobuf(sub string) bool {
 	switch sub {
 	case "proto", "protobuf", "x-protobuf", "vnd.google.protobuf":
@@ -83,17 +84,16 @@ func (f Format) IsJSON() bool {
 	return f == FormatJSON || f == FormatEvent
 }
 
-// IsEvent reports whether a payload of the format is a CloudEvent, or several, with
-// its attributes inside.
+// IsEvent reports whether a payload of the format contains one or more CloudEvents with their
+// attributes.
 func (f Format) IsEvent() bool { return f >= FormatEvent }
 
-// JSONText is a payload without the byte order mark that some senders put in front
-// of JSON, and parsers may ignore (RFC 8259, section 8.1).
+// JSONText returns a payload without a leading byte order mark, which some senders add to JSON
+// and which parsers may ignore (RFC 8259, section 8.1).
 func JSONText(payload []byte) []byte { return bytes.TrimPrefix(payload, []byte("\uFEFF")) }
 
-// MayBeObject reports whether a payload may be a JSON object, which is cheaper than
-// reading it: white space may come before it (RFC 8259, section 2), and a byte
-// order mark.
+// MayBeObject reports whether a payload may be a JSON object, without parsing it. White space
+// (RFC 8259, section 2) and a byte order mark may come first.
 func MayBeObject(payload []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(JSONText(payload), " \t\r\n"), []byte("{"))
 }

@@ -6,28 +6,27 @@ import (
 	"sync"
 )
 
-// Prepared is a statement that is run again and again. SQLite compiles it once
-// for each connection instead of each time. PostgreSQL gets it as text: its
-// drivers remember what they prepared, and know whether a pooler in front of the
-// server permits that. Safe for concurrent use. It holds nothing that Close of
-// the pool does not release.
+// Prepared is a statement that is run many times. On SQLite it is compiled once per
+// connection. On PostgreSQL it is sent as text, because its drivers cache prepared statements
+// themselves and know whether a connection pooler permits them. It is safe for concurrent use.
+// Closing the database releases its resources.
 type Prepared struct {
 	db   *sql.DB
 	text string
 	keep bool
 
 	mu   sync.Mutex
-	stmt *sql.Stmt // nil until it is prepared
+	stmt *sql.Stmt // nil until prepared
 }
 
-// NewPrepared returns the statement; nothing is prepared before Prepare.
+// NewPrepared returns a statement that is not compiled yet.
 func NewPrepared(db *sql.DB, d Dialect, text string) *Prepared {
 	return &Prepared{db: db, text: text, keep: d == SQLite}
 }
 
-// Prepare compiles the statement unless that is done. Within a transaction it
-// does nothing, because a pool of one connection has no other one for it: the
-// statement is then run as text.
+// Prepare compiles the statement if necessary. It does nothing within a transaction, because a
+// pool of one connection has no other connection for compiling; the statement is then run as
+// text.
 func (p *Prepared) Prepare(ctx context.Context) error {
 	if !p.keep || From(ctx) != nil {
 		return nil
@@ -44,14 +43,14 @@ func (p *Prepared) Prepare(ctx context.Context) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stmt != nil { // another call was first
-		return stmt.Close() //nolint:sqlclosecheck // the other one is kept
+	if p.stmt != nil { // a concurrent call has prepared it
+		return stmt.Close() //nolint:sqlclosecheck // p.stmt is kept
 	}
 	p.stmt = stmt
 	return nil
 }
 
-// Exec runs the statement in the transaction of ctx, if there is one.
+// Exec runs the statement, in the transaction of ctx if there is one.
 func (p *Prepared) Exec(ctx context.Context, args ...any) (sql.Result, error) {
 	if stmt := p.in(ctx); stmt != nil { //nolint:sqlclosecheck // kept until the pool, or the transaction, is closed
 		return stmt.ExecContext(ctx, args...)
@@ -59,7 +58,7 @@ func (p *Prepared) Exec(ctx context.Context, args ...any) (sql.Result, error) {
 	return Or(ctx, p.db).ExecContext(ctx, p.text, args...)
 }
 
-// Query runs the statement in the transaction of ctx, if there is one.
+// Query runs the statement, in the transaction of ctx if there is one.
 func (p *Prepared) Query(ctx context.Context, args ...any) (*sql.Rows, error) {
 	if stmt := p.in(ctx); stmt != nil { //nolint:sqlclosecheck // kept until the pool, or the transaction, is closed
 		return stmt.QueryContext(ctx, args...)
@@ -67,8 +66,8 @@ func (p *Prepared) Query(ctx context.Context, args ...any) (*sql.Rows, error) {
 	return Or(ctx, p.db).QueryContext(ctx, p.text, args...)
 }
 
-// in returns the compiled statement for the transaction of ctx, which closes it;
-// nil before it is compiled.
+// in returns the compiled statement for the transaction of ctx, which closes it, or nil if it
+// is not compiled.
 func (p *Prepared) in(ctx context.Context) *sql.Stmt {
 	p.mu.Lock()
 	stmt := p.stmt

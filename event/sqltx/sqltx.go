@@ -1,7 +1,6 @@
-// Package sqltx carries a database transaction in a context, so that stores of
-// this module take part in the transaction of their caller: an effect, the id
-// that makes it happen once, and the messages that follow from it commit
-// together or not at all.
+// Package sqltx carries a database transaction in a context, so that the stores of this module
+// can take part in the transaction of their caller: the effect of a message, its id in a dedup
+// window and the messages in an outbox are then committed together or not at all.
 package sqltx
 
 import (
@@ -15,19 +14,19 @@ import (
 
 type key struct{}
 
-// carried is what a context carries.
+// carried is the value in a context.
 type carried struct {
 	tx *sql.Tx
-	// run is set when [Run] ends the transaction, and then tells ends.
+	// run is set if [Run] ends the transaction and then calls the functions in ends.
 	run bool
 
 	mu    sync.Mutex
 	ends  []func(committed bool)
-	saved int // savepoints that were made, for their names
+	saved int // number of savepoints, for their names
 }
 
-// savepoint names a new one: each has its own name, because a database takes
-// the youngest of several with one name.
+// savepoint returns a new name for a savepoint. Names are unique, because a database uses the
+// latest of several savepoints with the same name.
 func (c *carried) savepoint() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -47,7 +46,7 @@ func (c *carried) registered() int {
 	return len(c.ends)
 }
 
-// tell tells those who registered after the first n how it ended.
+// tell calls the functions registered after the first n with the outcome.
 func (c *carried) tell(n int, committed bool) {
 	c.mu.Lock()
 	ends := slices.Clone(c.ends[n:])
@@ -58,14 +57,14 @@ func (c *carried) tell(n int, committed bool) {
 	}
 }
 
-// Querier is what [sql.DB] and [sql.Tx] have in common.
+// Querier is implemented by [sql.DB] and [sql.Tx].
 type Querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Dialect is the SQL that a database speaks.
+// Dialect is the SQL dialect of a database.
 type Dialect string
 
 // The dialects.
@@ -74,9 +73,8 @@ const (
 	Postgres Dialect = "postgres"
 )
 
-// With returns a context that carries tx; nil is none, whatever ctx carried.
-// Nothing is committed by this package through such a context: that stays with
-// the caller.
+// With returns a context that carries tx. A nil tx removes the transaction of ctx. The caller
+// remains responsible for committing tx; this package does not.
 func With(ctx context.Context, tx *sql.Tx) context.Context {
 	return context.WithValue(ctx, key{}, &carried{tx: tx})
 }
@@ -88,7 +86,7 @@ func in(ctx context.Context) *carried {
 	return nil
 }
 
-// From returns the transaction of ctx, nil without one.
+// From returns the transaction of ctx, or nil.
 func From(ctx context.Context) *sql.Tx {
 	if c := in(ctx); c != nil {
 		return c.tx
@@ -96,7 +94,7 @@ func From(ctx context.Context) *sql.Tx {
 	return nil
 }
 
-// Or returns the transaction of ctx, and db without one.
+// Or returns the transaction of ctx, or db if ctx has none.
 func Or(ctx context.Context, db *sql.DB) Querier {
 	if tx := From(ctx); tx != nil {
 		return tx
@@ -104,10 +102,10 @@ func Or(ctx context.Context, db *sql.DB) Querier {
 	return db
 }
 
-// OnEnd has f called once when the transaction of ctx has ended: whether it was
-// committed, as far as is known, or what was written since the begin of the
-// innermost [Nested] was rolled back. It reports whether that will be; it will
-// not when ctx has no transaction, or one of [With], whose end nobody sees here.
+// OnEnd registers f, which is called once when the transaction of ctx has ended. committed is
+// true if the transaction was committed, as far as is known; it is false if the transaction,
+// or the innermost [Nested] part of it, was rolled back. OnEnd returns false, and does not
+// register f, if ctx has no transaction or one of [With], whose end this package does not see.
 func OnEnd(ctx context.Context, f func(committed bool)) bool {
 	c := in(ctx)
 	if c == nil || !c.run {
@@ -117,9 +115,9 @@ func OnEnd(ctx context.Context, f func(committed bool)) bool {
 	return true
 }
 
-// Run calls f with a transaction in its context: that of ctx when there is one,
-// else a new one, which it commits when f returned nil and otherwise, also on a
-// panic, rolls back.
+// Run calls f with a transaction in its context. If ctx has a transaction, f runs in it.
+// Otherwise Run begins one, commits it if f returns nil, and rolls it back if f fails or
+// panics.
 func Run(ctx context.Context, db *sql.DB, f func(context.Context) error) (err error) {
 	if From(ctx) != nil {
 		return f(ctx)
@@ -145,9 +143,9 @@ func Run(ctx context.Context, db *sql.DB, f func(context.Context) error) (err er
 	return err
 }
 
-// Nested is [Run] whose part of a transaction of ctx is undone by itself: when
-// f fails or panics, what it wrote is rolled back to where it began, and the
-// caller may go on with the transaction and commit the rest.
+// Nested is like [Run], but can undo its part of a transaction of ctx: if f fails or panics,
+// everything f wrote is rolled back to a savepoint, and the caller may continue and commit the
+// rest.
 func Nested(ctx context.Context, db *sql.DB, f func(context.Context) error) (err error) {
 	c := in(ctx)
 	if c == nil {
@@ -160,7 +158,7 @@ func Nested(ctx context.Context, db *sql.DB, f func(context.Context) error) (err
 	before, done := c.registered(), false
 	defer func() {
 		if !done {
-			// Also after the end of ctx: the caller may not look at the error.
+			// Undo even if ctx has ended: the caller may ignore the error and commit.
 			err = errors.Join(err, ignoreDone(c.undo(context.WithoutCancel(ctx), name)))
 			c.tell(before, false)
 		}
@@ -173,8 +171,7 @@ func Nested(ctx context.Context, db *sql.DB, f func(context.Context) error) (err
 	return err
 }
 
-// undo rolls back to a savepoint and ends it, as a rollback alone leaves it
-// there.
+// undo rolls back to a savepoint and releases it; a rollback alone would keep it.
 func (c *carried) undo(ctx context.Context, name string) error {
 	if _, err := c.tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT "+name); err != nil {
 		return err

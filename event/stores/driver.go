@@ -11,8 +11,8 @@ func outboxDriver(c *v1.Settings) string { return cmp.Or(c.GetOutbox().GetDriver
 
 func dedupDriver(c *v1.Settings) string { return cmp.Or(c.GetDedup().GetDriver(), DriverNone) }
 
-// DeadLettersDriver returns the driver that a configuration means: the one it
-// names, else DriverFile with a path, else DriverRetained.
+// DeadLettersDriver returns the driver of a configuration: the one it names, else DriverFile
+// if a path is set, else DriverRetained.
 func DeadLettersDriver(c *v1.DeadLetters) string {
 	otherwise := DriverRetained
 	if c.GetPath() != "" {
@@ -21,7 +21,7 @@ func DeadLettersDriver(c *v1.DeadLetters) string {
 	return cmp.Or(c.GetDriver(), otherwise)
 }
 
-// list is a, b or c.
+// list formats names as "a, b or c".
 func list(names []string) string {
 	n := len(names) - 1
 	return strings.Join(names[:n], ", ") + " or " + names[n]

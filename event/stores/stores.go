@@ -1,5 +1,5 @@
-// Package stores opens the stores that a configuration names: an outbox, a
-// dedup window and dead letters are then a matter of configuration.
+// Package stores opens the stores that a configuration names: outbox, dedup window and dead
+// letters.
 package stores
 
 import (
@@ -24,8 +24,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxsql"
 )
 
-// The drivers. Empty is DriverNone, but for dead letters, where it is DriverFile
-// with a path, else DriverRetained.
+// The drivers. An empty driver means DriverNone, except for dead letters, where it means
+// DriverFile if a path is set, else DriverRetained.
 const (
 	DriverFile     = "file"
 	DriverSQL      = "sql"
@@ -34,41 +34,42 @@ const (
 	DriverNone     = "none"
 )
 
-// Stores are the stores of one service. The zero value has none.
+// Stores are the stores of one service. The zero value has no stores.
 type Stores struct {
-	// Outbox takes what is published; nil for none. Of several publishers with it
-	// one sends at a time.
+	// Outbox stores messages to publish; nil if there is none. If several publishers use it,
+	// only one of them sends at a time.
 	Outbox outbox.Store
-	// Dedup remembers handled messages; nil for none.
+	// Dedup remembers handled messages; nil if there is none.
 	Dedup dedup.Window
-	// DeadLetters keeps what cannot be handled; nil for retained messages at the
+	// DeadLetters stores messages that cannot be handled; nil means retained messages at the
 	// broker.
 	DeadLetters deadletter.Store
 
 	closers []func() error
 }
 
-// Options are what a configuration does not have. The zero value is useful.
+// Options are the settings that a configuration cannot contain. The zero value is valid.
 type Options struct {
-	// DB is the database of the driver "sql"; nil without one. It is not closed
-	// here.
+	// DB is the database of the driver "sql", or nil. Closing the stores does not close it.
 	DB *sql.DB
-	// OutboxDB is a pool of the same database for the outbox alone: who waits where
-	// somebody has locked its table keeps a connection meanwhile, and would soon keep
-	// all. Default: DB.
+	// OutboxDB is a separate connection pool of the same database for the outbox. While
+	// another session holds a lock on the table of the outbox, each waiting call occupies a
+	// connection, and would soon occupy all of DB. Default: DB.
 	OutboxDB *sql.DB
-	// Folder is where relative paths start. Default: the working directory.
+	// Folder is the base of relative paths. Default: the working directory.
 	Folder string
-	// Migrated leaves the tables of the driver "sql" to whoever makes them with
-	// the Schema of their packages. Default false: they are made when missing.
+	// Migrated leaves the tables of the driver "sql" to a migration tool, which creates them
+	// from the Schema functions of the store packages. Default false: missing tables are
+	// created.
 	Migrated bool
-	// OnDamaged permits to recover a damaged file, and is told what of it was kept;
-	// the store works on. Default: it is left as it is, and an error of Open.
+	// OnDamaged permits the recovery of a damaged file, and is called with a report on what
+	// was recovered; the store then continues with it. Default nil: a damaged file is left
+	// unchanged, and Open fails.
 	OnDamaged func(store, report string)
 }
 
-// Check reports everything that is wrong with the stores of a configuration, with
-// the keys ([event.SettingError]). database is whether there is one.
+// Check returns all errors in the store settings of a configuration, joined; each is an
+// [event.SettingError] with its key. database reports whether the service has a database.
 func Check(c *v1.Settings, database bool) error {
 	var errs []error
 	check := func(section, driver, path string, known ...string) {
@@ -93,9 +94,9 @@ func Check(c *v1.Settings, database bool) error {
 	return errors.Join(errs...)
 }
 
-// Open opens what the configuration names. The returned function closes it; what
-// waits in a durable outbox is sent after the next start. It fails for what Check
-// reports, and when a file or a table cannot be opened.
+// Open opens the stores that the configuration names. The returned function closes them;
+// messages in a durable outbox are sent after the next start. Open fails with the errors of
+// Check, or if a file or table cannot be opened.
 func Open(ctx context.Context, c *v1.Settings, o Options) (*Stores, func(), error) {
 	s := new(Stores)
 	if err := Check(c, o.DB != nil); err != nil {
@@ -197,7 +198,7 @@ func (o Options) path(p string) string {
 	return filepath.Join(o.Folder, p)
 }
 
-// recovered is nil where nobody would be told: nothing is recovered then.
+// recovered returns nil without OnDamaged: damaged files are then not recovered.
 func (o Options) recovered(store, things string) func(outboxfile.Recovery) {
 	if o.OnDamaged == nil {
 		return nil
@@ -214,5 +215,5 @@ func wrap(store string, err error) error {
 	return fmt.Errorf("%s: %w", store, err)
 }
 
-// atMost is a bound of a configuration; 0 leaves the default of the store.
+// atMost converts a limit of a configuration; 0 means the default of the store.
 func atMost(n uint64) int { return int(min(n, math.MaxInt)) }

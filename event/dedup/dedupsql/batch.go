@@ -12,16 +12,16 @@ import (
 
 var _ dedup.BatchWindow = (*Window)(nil)
 
-// OnceEach implements [dedup.BatchWindow]: one transaction, in which one
-// statement claims all ids and another one takes back those whose effect failed.
-// What is said of Once about transactions and waiting holds for it.
+// OnceEach implements [dedup.BatchWindow] in one transaction: one statement claims all ids,
+// and another one releases those whose effect failed. Transactions and waiting are as
+// described at Once.
 func (w *Window) OnceEach(ctx context.Context, ids []string, effect dedup.EachEffect) ([]dedup.Outcome, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
 	keys := make([]string, len(ids))
 	for i, id := range ids {
-		if keys[i] = id; id != "" { // the hash of "" is an id
+		if keys[i] = id; id != "" { // the hash of "" would pass as an id
 			keys[i] = stored(id)
 		}
 	}
@@ -33,7 +33,7 @@ func (w *Window) OnceEach(ctx context.Context, ids []string, effect dedup.EachEf
 	}
 	outcomes, due := make([]dedup.Outcome, len(ids)), false
 	mine, taken := make([]int, 0, len(keys)), make([]string, 0, len(keys))
-	defer func() { w.running.End(taken...) }() // also when the effect panics
+	defer func() { w.running.End(taken...) }() // even if the effect panics
 	for i, key := range keys {
 		if err := w.running.Begin(key); err != nil {
 			outcomes[i].Err = err
@@ -69,8 +69,8 @@ func (w *Window) OnceEach(ctx context.Context, ids []string, effect dedup.EachEf
 	return outcomes, err
 }
 
-// claimAll returns the places, of those that are ours, of the keys that were not
-// there, and marks the others as duplicates.
+// claimAll claims the keys at the indexes in mine, returns the indexes of those that were not
+// remembered, and marks the others as duplicates.
 func (w *Window) claimAll(ctx context.Context, keys []string, mine []int, outcomes []dedup.Outcome) (fresh []int, err error) {
 	wanted := make([]string, len(mine))
 	for n, i := range mine {
@@ -90,7 +90,7 @@ func (w *Window) claimAll(ctx context.Context, keys []string, mine []int, outcom
 	return fresh, nil
 }
 
-// release takes back the keys whose effect failed.
+// release deletes the keys whose effect failed.
 func (w *Window) release(ctx context.Context, keys []string, fresh []int, failed []error, outcomes []dedup.Outcome) error {
 	var back []string
 	for n, i := range fresh {

@@ -12,14 +12,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
-// claims returns the statements that claim one id, that claim many, and that release
-// many. A list of ids is one JSON array, so that the statement is the same for any
-// number of them.
+// claims returns the statements that claim one id, claim many ids, and release many ids. A
+// list of ids is passed as one JSON array, so that the statement is the same for any number of
+// ids.
 //
-// PostgreSQL waits for the transaction that has claimed an id, however long that lasts.
-// So the statement sets lock_timeout before the INSERT and restores it afterwards: the
-// INSERT reads limits.now, and the last SELECT reads what the INSERT returned, which is
-// what keeps PostgreSQL to that order.
+// PostgreSQL waits for the transaction that has claimed an id for as long as it lasts. So the
+// statement sets lock_timeout before the INSERT and restores it afterwards. The INSERT reads
+// limits.now, and the last SELECT reads the rows that the INSERT returned; this makes
+// PostgreSQL evaluate the parts in that order.
 func claims(d sqltx.Dialect) (one, each, release string) {
 	const (
 		fresh  = ` ON CONFLICT (id) DO UPDATE SET expires = excluded.expires WHERE {table}.expires <= {now}`
@@ -39,12 +39,12 @@ SELECT all_of_them.ids, set_config('lock_timeout', limits.before || substr(all_o
 	}
 	const list = `json_each($1)`
 	one = `INSERT INTO {table} (id, expires) VALUES ($1, {now} + $2)` + fresh
-	// WHERE true tells SQLite that ON is not part of the FROM.
+	// WHERE true is needed for SQLite, which would parse ON as part of FROM.
 	each = `INSERT INTO {table} (id, expires) SELECT value, {now} + $2 FROM ` + list + ` WHERE true` + fresh + ` RETURNING id`
 	return one, each, remove + list + `)`
 }
 
-// claim reports whether the id was not there, or has expired.
+// claim claims an id and reports whether it was not remembered, or had expired.
 func (w *Window) claim(ctx context.Context, id string) (bool, error) {
 	if w.o.Dialect == sqltx.Postgres {
 		claimed, err := w.claimed(ctx, []string{id})
@@ -58,8 +58,8 @@ func (w *Window) claim(ctx context.Context, id string) (bool, error) {
 	return n > 0, err
 }
 
-// claimed takes those of the ids that were not there, or have expired. They go to the
-// database in one order, so that two batches never wait for each other.
+// claimed claims ids and returns those that were not remembered, or had expired. The ids are
+// sent in sorted order, so that two batches cannot deadlock.
 func (w *Window) claimed(ctx context.Context, ids []string) (claimed map[string]struct{}, err error) {
 	slices.Sort(ids)
 	text, err := json.Marshal(ids)
@@ -99,8 +99,8 @@ func (w *Window) scan(rows *sql.Rows, claimed map[string]struct{}) error {
 	return err
 }
 
-// running makes the error of a wait that was over its limit (lock_not_available) one
-// that is [dedup.ErrRunning]; others stay as they are.
+// running converts a lock timeout (lock_not_available) to [dedup.ErrRunning]; it returns other
+// errors unchanged.
 func running(err error) error {
 	e, ok := errors.AsType[interface {
 		error

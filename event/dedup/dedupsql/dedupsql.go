@@ -1,10 +1,10 @@
-// Package dedupsql is a dedup window in a table of the service's database,
-// SQLite or PostgreSQL. The id and the effect commit in one transaction, so
-// that an effect happens once even if the process dies between the two.
+// Package dedupsql implements a dedup window in a table of the service's database, SQLite or
+// PostgreSQL. The id and the effect are committed in one transaction, so the effect happens
+// once even if the process crashes.
 //
-// On SQLite the pool must be opened so that transactions take their write lock
-// at once and wait for each other: with modernc.org/sqlite the DSN says
-// _txlock=immediate and _pragma=busy_timeout(5000). PostgreSQL needs nothing.
+// On SQLite, open the pool so that transactions take their write lock at once and wait for
+// each other: with modernc.org/sqlite set _txlock=immediate and _pragma=busy_timeout(5000) in
+// the DSN. PostgreSQL needs no settings.
 package dedupsql
 
 import (
@@ -32,26 +32,27 @@ const (
 	DefaultTTL   = 24 * time.Hour
 )
 
-// Options set up a [Window]. The zero value is useful.
+// Options configures a [Window]. The zero value means the defaults.
 type Options struct {
-	// Table is a plain identifier. Default "mqtt_dedup".
+	// Table is the name of the table, a plain identifier. Default "mqtt_dedup".
 	Table string
-	// Dialect of the database. Default: by the type of its driver.
+	// Dialect is the SQL dialect of the database. Default: derived from the type of its
+	// driver.
 	Dialect sqltx.Dialect
-	// TTL is how long an id is remembered, by the clock of the database. It
-	// should not be shorter than the broker keeps sessions. Default 24 h.
+	// TTL is how long an id is remembered, by the clock of the database. It should be at least
+	// as long as the broker keeps sessions. Default 24 h.
 	TTL time.Duration
 }
 
-// Window is a [dedup.Window] in a table. Safe for concurrent use, also by
-// several processes.
+// Window is a [dedup.Window] in a table. It is safe for concurrent use, also by several
+// processes.
 type Window struct {
 	db    *sql.DB
 	o     Options
 	calls atomic.Uint64
 
 	running dedup.Running
-	purging sync.Mutex // of who purges after an effect; others do not wait
+	purging sync.Mutex // held during a purge after an effect; other calls skip theirs
 
 	claimOne, claimEach, releaseEach *sqltx.Prepared
 	purge                            string
@@ -59,16 +60,16 @@ type Window struct {
 
 var _ dedup.Window = (*Window)(nil)
 
-// purgeEvery is after how many ids expired ones are deleted, purgeLimit how
-// many of them at most, and purgeTimeout how long that may take.
+// purgeEvery is the number of ids after which expired ones are deleted, purgeLimit the maximum
+// number deleted at a time, and purgeTimeout the time limit for it.
 const (
 	purgeEvery   = 256
 	purgeLimit   = 1024
 	purgeTimeout = 5 * time.Second
 )
 
-// New opens no connection. The table must be there before the window is used:
-// see Migrate and [Schema]. It reports all problems of the options at once.
+// New returns a window without opening a connection. The table must exist before the window is
+// used: see Migrate and [Schema]. It returns all errors in the options, joined.
 func New(db *sql.DB, o Options) (*Window, error) {
 	var errs []error
 	if o.Table == "" {
@@ -91,10 +92,10 @@ func New(db *sql.DB, o Options) (*Window, error) {
 	}
 	purge := `DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE expires <= {now} ORDER BY expires LIMIT $1)`
 	if o.Dialect == sqltx.Postgres {
-		// The time changes within a statement, so that only a query of its own makes
-		// a bound for the index of it; and only a list of places keeps the deletion
-		// from joining the whole table. Several may purge at a time: a row that
-		// another one has locked is left to it.
+		// {now} changes within a statement, so only a subquery makes it a constant that the
+		// index can use, and only an array of ctids keeps the deletion from joining the whole
+		// table. Several processes may purge at the same time: rows that are locked by another
+		// one are skipped.
 		purge = `DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE expires <= (SELECT {now})
 	ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED))`
 	}
@@ -106,8 +107,8 @@ func New(db *sql.DB, o Options) (*Window, error) {
 	}, nil
 }
 
-// Schema returns the statements that make the table, for who migrates with a tool
-// of its own. They do nothing to a table that is there.
+// Schema returns the statements that create the table, for services with their own migration
+// tool. They do nothing if the table exists.
 func Schema(table string) []string {
 	return []string{
 		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (
@@ -118,8 +119,8 @@ func Schema(table string) []string {
 	}
 }
 
-// Migrate makes the table if it is not there. Several processes may do so at
-// the same time.
+// Migrate creates the table if it does not exist. Several processes may call it at the same
+// time.
 func (w *Window) Migrate(ctx context.Context) error {
 	if err := sqldialect.Migrate(ctx, w.db, w.o.Dialect, Schema(w.o.Table)); err != nil {
 		return fmt.Errorf("dedupsql: make table %s: %w", w.o.Table, err)
@@ -127,19 +128,18 @@ func (w *Window) Migrate(ctx context.Context) error {
 	return nil
 }
 
-// Once implements [dedup.Window]. The effect runs in a transaction that ctx
-// carries (package sqltx), that of the caller if there is one, and what it
-// writes through that is committed with the id. When it fails in the
-// transaction of a caller, the id and what the effect wrote there are undone by
-// themselves. When the outcome of a commit stays unknown, because the connection
-// was lost, Once returns an error, and the next delivery finds out.
+// Once implements [dedup.Window]. The effect runs in a transaction that its context carries
+// (package sqltx): that of the caller if there is one. What the effect writes in it is
+// committed together with the id. If the effect fails in a transaction of the caller, the id
+// and the writes of the effect are rolled back, and the transaction can continue. If the
+// connection is lost during a commit, its outcome is unknown: Once returns an error, and the
+// next delivery of the message finds out.
 //
-// Of two calls with one id the second is told [dedup.ErrRunning]: at once when the
-// first is in this window, else, on PostgreSQL, when it has waited 20 ms for the
-// transaction of the first. On SQLite there is one writer at a time, so that calls of
-// several processes, and others in one, wait for each other whatever their ids: in a
-// pool of one connection within ctx, in a larger one as long as its busy_timeout says,
-// and then it is an error.
+// Of two concurrent calls with the same id, the second fails with [dedup.ErrRunning]: at once
+// if both use this Window, else, on PostgreSQL, after waiting 20 ms for the transaction of the
+// first. SQLite has one writer at a time, so calls of other processes, and other calls in this
+// one, wait for each other whatever their ids: with a pool of one connection until ctx ends,
+// with a larger one until its busy_timeout is over, which is an error.
 func (w *Window) Once(ctx context.Context, id string, effect func(context.Context) error) (duplicate bool, err error) {
 	if id == "" {
 		return false, dedup.ErrNoID
@@ -171,13 +171,12 @@ func (w *Window) Once(ctx context.Context, id string, effect func(context.Contex
 	return duplicate && err == nil, err
 }
 
-// purgeAfter purges once the transaction of ctx has ended, which is at once
-// without one. The effect has happened, so that what goes wrong is left to the
-// next purge.
+// purgeAfter purges when the transaction of ctx has ended, or at once if there is none. The
+// effect has already happened, so errors are ignored; the next purge tries again.
 func (w *Window) purgeAfter(ctx context.Context) {
 	later := sqltx.With(context.WithoutCancel(ctx), nil)
 	purge := func(committed bool) {
-		if !committed || !w.purging.TryLock() { // only part of it may have ended
+		if !committed || !w.purging.TryLock() { // a nested part was rolled back, or another call purges
 			return
 		}
 		defer w.purging.Unlock()
@@ -189,15 +188,16 @@ func (w *Window) purgeAfter(ctx context.Context) {
 	case sqltx.From(ctx) == nil:
 		purge(true)
 	case !sqltx.OnEnd(ctx, purge):
-		// Nobody tells its end, and another connection might wait for it.
+		// The end of the transaction is not reported, and another connection might wait for
+		// it.
 		_ = sqltx.Nested(ctx, w.db, func(ctx context.Context) error { _, err := w.purgeSome(ctx); return err })
 	}
 }
 
-// Purge deletes up to 1,024 expired ids and returns how many. Once does so
-// after every 256th id, when its transaction has ended, within 5 s; in one of
-// [sqltx.With], whose end is not told, before that. A service that is mostly
-// idle may call it by itself.
+// Purge deletes up to 1,024 expired ids and returns their number. Once calls it after every
+// 256th id, after the end of its transaction, for at most 5 s; in a transaction of
+// [sqltx.With], whose end is not known, it purges within the transaction. A service that is
+// mostly idle may call Purge itself.
 func (w *Window) Purge(ctx context.Context) (int, error) {
 	n, err := w.purgeSome(ctx)
 	if err != nil {
@@ -215,12 +215,13 @@ func (w *Window) purgeSome(ctx context.Context) (int, error) {
 	return int(n), err
 }
 
-// maxID is what an index of PostgreSQL takes easily.
+// maxID is the maximum length in bytes of an id that is stored unchanged; an index of
+// PostgreSQL accepts it easily.
 const maxID = 512
 
-// stored is the form of an id in the table: itself, or a hash of one that is
-// too long, or no text that every database takes. Ids come from outside, and
-// one that cannot be stored would fail for ever.
+// stored returns the form of an id in the table: the id itself, or a hash if it is too long or
+// is not text that every database accepts. Ids come from other clients, and an id that cannot
+// be stored would fail for ever.
 func stored(id string) string {
 	if len(id) <= maxID && utf8.ValidString(id) && strings.IndexByte(id, 0) < 0 {
 		return id

@@ -1,4 +1,4 @@
-// Package deduptest holds the rules that every dedup window keeps, as a test.
+// Package deduptest tests implementations of dedup windows.
 package deduptest
 
 import (
@@ -15,8 +15,8 @@ import (
 
 var errBoom = errors.New("boom")
 
-// Batches tests a [dedup.BatchWindow] of each call of open, which is empty and
-// remembers for an hour at least.
+// Batches tests the [dedup.BatchWindow] that open returns. Each call of open must return an
+// empty window that remembers ids for at least an hour.
 func Batches(t *testing.T, open func(t *testing.T) dedup.BatchWindow) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, dedup.BatchWindow){
@@ -37,8 +37,8 @@ func Batches(t *testing.T, open func(t *testing.T) dedup.BatchWindow) {
 	}
 }
 
-// batch runs OnceEach with an effect that fails for the ids named, and returns the
-// ids that it was called with.
+// batch calls OnceEach with an effect that fails for the ids in failing, and returns the ids
+// that the effect was called with.
 func batch(t *testing.T, w dedup.BatchWindow, ids []string, failing ...string) (got []string, outcomes []dedup.Outcome) {
 	t.Helper()
 	outcomes, err := w.OnceEach(t.Context(), ids, func(_ context.Context, fresh []int) ([]error, error) {
@@ -68,7 +68,7 @@ func want(t *testing.T, what string, got, want []string) {
 }
 
 func eachOnce(t *testing.T, w dedup.BatchWindow) {
-	// Not in the order of the ids, and with text that needs quoting.
+	// The order differs from that of the ids, and one id needs quoting.
 	got, _ := batch(t, w, []string{"c", `"a'`, "ü<>"})
 	want(t, "first batch", got, []string{"c", `"a'`, "ü<>"})
 	got, outcomes := batch(t, w, []string{"d", "c", "b", "ü<>"})
@@ -150,9 +150,9 @@ func wrongDecision(t *testing.T, w dedup.BatchWindow) {
 	want(t, "second delivery", got, []string{"a", "b"})
 }
 
-// inCommon has batches of the same ids in different orders at a time: none waits
-// for another for good, and each id has one effect. What another batch is at is
-// handed over again, as a subscriber does.
+// inCommon runs batches of the same ids in different orders concurrently: they must not
+// deadlock, and each id has one effect. Ids that another batch is handling are handed over
+// again, as a subscriber does.
 func inCommon(t *testing.T, w dedup.BatchWindow) {
 	const batches, size = 8, 25
 	ids := make([]string, size)
@@ -195,8 +195,8 @@ func inCommon(t *testing.T, w dedup.BatchWindow) {
 	}
 }
 
-// running has a batch meet an id that another one is at: it does not wait for that,
-// and afterwards the id is a duplicate.
+// running calls a batch with an id that another call is handling: the batch does not wait, and
+// afterwards the id is a duplicate.
 func running(t *testing.T, w dedup.BatchWindow) {
 	inside, over := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
