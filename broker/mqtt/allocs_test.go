@@ -2,8 +2,10 @@ package mqtt_test
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
+	"sync"
 	"testing"
 
 	"github.com/tx7do/kratos-transport/broker"
@@ -43,7 +45,8 @@ func frugal(t *testing.T, connack []byte) string {
 	}).URL()
 }
 
-// A publish of ready bytes needs no memory, with or without an id.
+// A publish of ready bytes needs no memory, with or without an id, and whether or not
+// somebody waits for its acknowledgement.
 //
 //nolint:paralleltest // counts the allocations of the process
 func TestPublisherAllocates(t *testing.T) {
@@ -71,6 +74,37 @@ func TestPublisherAllocates(t *testing.T) {
 			if n := testing.AllocsPerRun(1000, send); n > 0 && !raceEnabled {
 				t.Errorf("%v allocations a publish, want none", n)
 			}
+			sendMany := pipelined(ctx, t, p, payload)
+			sendMany()
+			// The goroutine of the callbacks ends when none is left, and is made again.
+			if n := testing.AllocsPerRun(100, sendMany); n > many/4 && !raceEnabled {
+				t.Errorf("%v allocations for %d publishes without waiting, want those of few goroutines", n, many)
+			}
 		})
+	}
+}
+
+// many is how many publishes [pipelined] has in flight.
+const many = 200
+
+// pipelined returns what publishes without waiting for each acknowledgement, and
+// then waits for all.
+func pipelined(ctx context.Context, t *testing.T, p *mqttbroker.Publisher, payload []byte) func() {
+	t.Helper()
+	var all sync.WaitGroup
+	done := func(err error) {
+		if err != nil {
+			t.Error(err)
+		}
+		all.Done()
+	}
+	return func() {
+		all.Add(many)
+		for range many {
+			if err := p.PublishAsync(ctx, "a", payload, done); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all.Wait()
 	}
 }

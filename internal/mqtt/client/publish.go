@@ -38,23 +38,25 @@ func (c *Client) Republish(ctx context.Context, m *Message) error {
 // waits within ctx for a connection and for room in the in-flight window, which
 // callbacks that have not run take from each other.
 func (c *Client) PublishAsync(ctx context.Context, m *Message, fn func(error)) error {
-	return c.publishAsync(ctx, m, fn, (*session.Session).PublishAsync)
+	r, err := c.mayPublish(m)
+	if err != nil {
+		return err
+	}
+	err = r.pubs.of(m.Topic).PublishAsync(ctx, m, fn)
+	if err == nil && m.Properties != nil {
+		c.accepted(r, m)
+	}
+	return err
 }
 
 // Relay is PublishAsync for a callback that waits for nothing of the user's: one
 // of those that hangs does not hold it up.
 func (c *Client) Relay(ctx context.Context, m *Message, fn func(error)) error {
-	return c.publishAsync(ctx, m, fn, (*session.Session).Relay)
-}
-
-func (c *Client) publishAsync(ctx context.Context, m *Message, fn func(error),
-	publish func(*session.Session, context.Context, *Message, func(error)) error,
-) error {
 	r, err := c.mayPublish(m)
 	if err != nil {
 		return err
 	}
-	err = publish(r.pubs.of(m.Topic), ctx, m, fn)
+	err = r.pubs.of(m.Topic).Relay(ctx, m, fn)
 	if err == nil && m.Properties != nil {
 		c.accepted(r, m)
 	}
