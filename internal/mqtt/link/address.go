@@ -10,37 +10,38 @@ import (
 	"strings"
 )
 
-// What can be wrong with an address; found with errors.Is in the
-// [*AddressError] of [ParseAddress].
+// Errors of an address. Use errors.Is on the [*AddressError] of [ParseAddress].
 var (
-	// ErrNoAddress: the list of addresses is empty.
+	// ErrNoAddress means that the list of addresses is empty.
 	ErrNoAddress = errors.New("no broker address")
-	// ErrScheme: none of tcp, mqtt, ssl, tls, mqtts, ws, wss.
+	// ErrScheme means that the scheme is not tcp, mqtt, ssl, tls, mqtts, ws or
+	// wss.
 	ErrScheme = errors.New("unknown scheme, use tcp, mqtt, ssl, tls, mqtts, ws or wss")
-	// ErrHost: the host is missing or malformed.
+	// ErrHost means that the host is missing or malformed.
 	ErrHost = errors.New("host is missing or malformed")
-	// ErrPort: the port is not a number from 1 to 65535.
+	// ErrPort means that the port is not a number from 1 to 65535.
 	ErrPort = errors.New("port is not a number from 1 to 65535")
-	// ErrPath: a path or query where only ws and wss have one, or a malformed
-	// one, or a fragment.
+	// ErrPath means that the path or query is malformed, that the scheme is not
+	// ws or wss and therefore has none, or that there is a fragment.
 	ErrPath = errors.New("path or query is malformed, or the scheme has none")
-	// ErrUserinfo: user name or password hold characters that must be
-	// percent-encoded (% / ? # @).
+	// ErrUserinfo means that the user name or password contains characters that
+	// must be percent-encoded (% / ? # @).
 	ErrUserinfo = errors.New("user information is malformed, percent-encode % / ? # and @ in it")
-	// ErrCharacter: blanks or control characters in the address.
+	// ErrCharacter means that the address contains blanks or control
+	// characters.
 	ErrCharacter = errors.New("blank or control character in the address")
 )
 
-// AddressError says which address of a list is wrong, and how. Its text holds
-// nothing of the address but the scheme, and that only where no secret can have
-// been taken for one.
+// AddressError describes what is wrong with one address of a list. Its text
+// contains nothing of the address except the scheme, and omits even that if it
+// may be part of a secret.
 type AddressError struct {
 	Index  int    // position in the list, from 0
-	Scheme string // "" when not known to be harmless
+	Scheme string // "" if it may contain a secret
 	Err    error  // ErrScheme, ErrHost, …
 }
 
-// Error describes the problem; positions count from 1.
+// Error returns the position, counted from 1, and the problem.
 func (e *AddressError) Error() string {
 	where := fmt.Sprintf("broker address %d", e.Index+1)
 	if e.Scheme != "" {
@@ -52,23 +53,25 @@ func (e *AddressError) Error() string {
 // Unwrap returns the problem.
 func (e *AddressError) Unwrap() error { return e.Err }
 
-// Address is where a broker listens, and what to say there. It is immutable by
-// convention and safe to print: [Address.String] and [Address.URL] never hold
-// user information or the query, and the secrets in it print as "***".
+// Address is the location of a broker and the credentials in its URL. Do not
+// change it after parsing. It is safe to print: [Address.String] and
+// [Address.URL] contain neither user information nor the query, and its secrets
+// print as "***".
 type Address struct {
 	Scheme   string // tcp, mqtt, ssl, tls, mqtts, ws or wss
-	Host     string // name or IP address, IPv6 without brackets
+	Host     string // name or IP address; IPv6 without brackets
 	Port     uint16 // never 0
-	Path     string // ws and wss: as given, "" when none was
-	Query    Secret // ws and wss: raw query without "?"; it may hold a token
+	Path     string // ws and wss: as in the address, or ""
+	Query    Secret // ws and wss: raw query without "?"; it may contain a token
 	Username string // from the user information, decoded
 	Password Secret // from the user information, decoded
 }
 
-// ParseAddress reads "[scheme://][user[:password]@]host[:port][/path][?query]".
-// No scheme means tcp. The port defaults to 1883 (tcp, mqtt), 8883 (ssl, tls,
-// mqtts), 80 (ws) and 443 (wss). IPv6 addresses may go without brackets where
-// no port follows. Errors are [*AddressError] and hold no secret.
+// ParseAddress parses
+// "[scheme://][user[:password]@]host[:port][/path][?query]". The default scheme
+// is tcp. The default port is 1883 (tcp, mqtt), 8883 (ssl, tls, mqtts), 80 (ws)
+// or 443 (wss). An IPv6 address without a port needs no brackets. Errors are
+// [*AddressError] and contain no secret.
 func ParseAddress(raw string) (Address, error) {
 	a, err := parseAddress(raw, "tcp", defaultPort)
 	if err != nil {
@@ -77,8 +80,8 @@ func ParseAddress(raw string) (Address, error) {
 	return a, nil
 }
 
-// harmless returns the scheme unless it may hold a secret: where there is an "@" a
-// part of the password may have been taken for one.
+// harmless returns the scheme, or "" if raw contains an "@", because the scheme
+// may then be part of a password.
 func harmless(scheme, raw string) string {
 	if strings.Contains(raw, "@") || !isWord(scheme) {
 		return ""
@@ -86,8 +89,8 @@ func harmless(scheme, raw string) string {
 	return scheme
 }
 
-// ParseAddresses reads every address of the list and reports all problems at
-// once, joined.
+// ParseAddresses parses every address of the list and joins the errors of all
+// of them.
 func ParseAddresses(raw []string) ([]Address, error) {
 	if len(raw) == 0 {
 		return nil, ErrNoAddress
@@ -108,7 +111,7 @@ func ParseAddresses(raw []string) ([]Address, error) {
 	return list, nil
 }
 
-// HostPort is the address to dial.
+// HostPort returns the address to dial, host:port.
 func (a Address) HostPort() string {
 	return net.JoinHostPort(a.Host, strconv.Itoa(int(a.Port)))
 }
@@ -122,7 +125,7 @@ func (a Address) Secure() bool {
 	return false
 }
 
-// WebSocket reports whether MQTT is carried in WebSocket messages.
+// WebSocket reports whether the connection carries MQTT in WebSocket messages.
 func (a Address) WebSocket() bool { return a.Scheme == "ws" || a.Scheme == "wss" }
 
 // Loopback reports whether the host is this machine.
@@ -131,7 +134,7 @@ func (a Address) Loopback() bool {
 	return a.Host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// URL is a new URL of the address, without user information and query.
+// URL returns a new URL of the address, without user information and query.
 func (a Address) URL() *url.URL {
 	u := &url.URL{Scheme: a.Scheme, Host: a.HostPort()}
 	if p, err := url.Parse("ws://host" + a.Path); err == nil {
@@ -140,11 +143,11 @@ func (a Address) URL() *url.URL {
 	return u
 }
 
-// String is URL as text.
+// String returns the text of [Address.URL].
 func (a Address) String() string { return a.URL().String() }
 
-// defaultPort returns the port that IANA or custom assign to a scheme, 0 when the
-// scheme is unknown.
+// defaultPort returns the port that IANA or convention assigns to a scheme, or
+// 0 if the scheme is unknown.
 func defaultPort(scheme string) uint16 {
 	switch scheme {
 	case "tcp", "mqtt":
@@ -159,7 +162,8 @@ func defaultPort(scheme string) uint16 {
 	return 0
 }
 
-// parseAddress reads a URL of a scheme that port knows; without one it is usual.
+// parseAddress parses a URL. port returns the default port of a scheme, or 0 if
+// the scheme is unknown; usual is the default scheme.
 func parseAddress(raw, usual string, port func(scheme string) uint16) (a Address, err error) {
 	raw = strings.TrimSpace(raw)
 	if strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
@@ -177,7 +181,8 @@ func parseAddress(raw, usual string, port func(scheme string) uint16) (a Address
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		authority, tail = rest[:i], rest[i:]
 	}
-	// A password with a bare / ? or # would put its rest into the path.
+	// After a password with a bare / ? or #, its rest would be taken for the
+	// path.
 	if strings.Contains(tail, "@") {
 		return a, ErrUserinfo
 	}
@@ -214,7 +219,7 @@ func (a *Address) setHost(authority string) error {
 			return ErrHost
 		}
 		port = strings.TrimPrefix(port, ":")
-		// RFC 6874 writes the zone's % as %25.
+		// RFC 6874 writes the % of a zone as %25.
 		host = strings.Replace(host, "%25", "%", 1)
 		if !isIPv6(host) {
 			return ErrHost

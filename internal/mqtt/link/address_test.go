@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// hidden stands in every test address wherever a secret may stand.
+// hidden is the secret in every test address.
 const hidden = "s3cr3t"
 
 var goodAddresses = []struct {
@@ -141,7 +141,7 @@ func TestParseAddressRefuses(t *testing.T) {
 	}
 }
 
-// T28: nothing of an address but a harmless scheme is in an error.
+// T28: an error contains nothing of an address except a harmless scheme.
 func TestAddressErrorsHoldNoSecret(t *testing.T) {
 	t.Parallel()
 	var all []string

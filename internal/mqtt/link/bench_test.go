@@ -10,7 +10,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// sink connects to a peer that swallows everything.
+// sink connects to a peer that discards everything.
 func sink(b *testing.B, o Options) *Conn {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -53,7 +53,7 @@ func (r *benchReceiver) Writable() {
 	}
 }
 
-// put queues, waiting for room where there is none.
+// put queues f and waits while the queue is full.
 func put(b *testing.B, c *Conn, f []byte) {
 	for {
 		ok, err := c.Queue(f)
@@ -68,7 +68,7 @@ func put(b *testing.B, c *Conn, f []byte) {
 	}
 }
 
-// One goroutine that has each message written before the next.
+// BenchmarkQueueFlush flushes each message before it queues the next.
 func BenchmarkQueueFlush(b *testing.B) {
 	c, f := sink(b, Options{}), publish(1, 256)
 	b.ReportAllocs()
@@ -79,7 +79,7 @@ func BenchmarkQueueFlush(b *testing.B) {
 	}
 }
 
-// One goroutine that leaves the writing to the flusher.
+// BenchmarkQueueWake leaves the writing to the flusher.
 func BenchmarkQueueWake(b *testing.B) {
 	for _, size := range []int{256, 16 << 10, 256 << 10} {
 		b.Run(strconv.Itoa(size), func(b *testing.B) {
@@ -94,7 +94,7 @@ func BenchmarkQueueWake(b *testing.B) {
 	}
 }
 
-// Reading frames past the library, without a socket.
+// BenchmarkReadDiversion reads message frames without a socket.
 func BenchmarkReadDiversion(b *testing.B) {
 	for _, size := range []int{2, 256, 64 << 10} {
 		b.Run(strconv.Itoa(size), func(b *testing.B) {
@@ -120,7 +120,7 @@ func BenchmarkReadDiversion(b *testing.B) {
 	}
 }
 
-// repeat is a socket that delivers begin, and then part again and again.
+// repeat is a socket that delivers begin once and then part repeatedly.
 type repeat struct {
 	net.Conn
 	begin, part []byte

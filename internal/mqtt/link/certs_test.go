@@ -22,7 +22,7 @@ type authority struct {
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	File string // its own certificate
+	File string // file of its own certificate
 }
 
 func newAuthority(t *testing.T) *authority {
@@ -37,7 +37,8 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-// leaf makes a certificate for localhost and 127.0.0.1, good for both sides.
+// leaf creates a certificate for localhost and 127.0.0.1, valid for client and
+// server.
 func (a *authority) leaf(name string) (cert, key string) {
 	cert, key, _ = a.issue(name, &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
@@ -78,7 +79,8 @@ func (a *authority) write(name, kind string, der []byte) string {
 	return path
 }
 
-// serverConfig is that of a TLS server with a certificate of a.
+// serverConfig returns the configuration of a TLS server with a certificate of
+// a.
 func (a *authority) serverConfig() *tls.Config {
 	a.t.Helper()
 	cert, key := a.leaf("server")

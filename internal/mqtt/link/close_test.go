@@ -15,8 +15,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// T9: a peer that takes nothing ends the connection after WriteTimeout, to the
-// instant; one that takes something in time does not.
+// T9: a peer that reads nothing ends the connection exactly after WriteTimeout;
+// a peer that reads slowly does not.
 func TestWriteDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -29,7 +29,7 @@ func TestWriteDeadline(t *testing.T) {
 		large := publish(0x8001, 20*writePiece)
 		mustQueue(t, c, large)
 		c.Wake()
-		go func() { // a piece each two seconds: slow, but alive
+		go func() { // a piece every two seconds: slow, but alive
 			for b := make([]byte, writePiece); ; time.Sleep(2 * time.Second) { //nolint:forbidigo // fake time
 				if n, err := io.ReadFull(far, b); err != nil || n < len(b) {
 					return
@@ -43,7 +43,7 @@ func TestWriteDeadline(t *testing.T) {
 		if err := c.Err(); err != nil {
 			t.Fatalf("slow peer: %v", err)
 		}
-		_ = far.SetReadDeadline(time.Now()) // from here on it takes nothing
+		_ = far.SetReadDeadline(time.Now()) // the peer reads nothing from here on
 		start := time.Now()
 		err := rec.ended(t, c)
 		if !errors.Is(err, os.ErrDeadlineExceeded) || <-read != err {
@@ -55,7 +55,7 @@ func TestWriteDeadline(t *testing.T) {
 	})
 }
 
-// The same over TCP and TLS with a receiver whose window is closed.
+// The same over TCP and TLS, with a receiver whose window is closed.
 func TestWriteDeadlineOnSockets(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
@@ -67,7 +67,7 @@ func TestWriteDeadlineOnSockets(t *testing.T) {
 			rec := newRecorder()
 			c := New(nc, rec, Options{WriteTimeout: timeout, QueueLimit: 8 << 20})
 			go func() { _, _ = c.Read(make([]byte, 1)) }()
-			for ok := true; ok; { // far more than the system buffers
+			for ok := true; ok; { // far more than the system buffers hold
 				ok, _ = c.Queue(publish(1, 30_000))
 			}
 			start := time.Now()
@@ -83,7 +83,7 @@ func TestWriteDeadlineOnSockets(t *testing.T) {
 	}
 }
 
-// Close with a peer that does not read: within its bound.
+// Close stays within its time limit with a peer that does not read.
 func TestCloseIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestCloseIsBounded(t *testing.T) {
 			c := New(near, rec, Options{WriteTimeout: tc.timeout})
 			mustQueue(t, c, publish(1, 10))
 			c.Wake()
-			synctest.Wait() // the flusher writes
+			synctest.Wait() // the flusher is writing
 			if _, err := c.Write(disconnect); err != nil {
 				t.Fatal(err)
 			}
@@ -115,7 +115,7 @@ func TestCloseIsBounded(t *testing.T) {
 	})
 }
 
-// The same on sockets, where saying goodbye could wait for the peer.
+// The same on sockets, where the closing handshake could wait for the peer.
 func TestCloseIsBoundedOnSockets(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
@@ -141,7 +141,7 @@ func TestCloseIsBoundedOnSockets(t *testing.T) {
 	}
 }
 
-// Close writes everything that was queued before it.
+// Close writes everything that was queued before.
 func TestCloseFlushes(t *testing.T) {
 	t.Parallel()
 	c, far := pipe(t, newRecorder(), Options{})
@@ -165,8 +165,8 @@ func TestCloseFlushes(t *testing.T) {
 	}
 }
 
-// A peer that is still sending when Close is called, and reads only then, gets
-// what was queued; its frames do not count any more.
+// A peer that is still sending when Close is called, and reads only then,
+// receives what was queued. Its own frames are ignored.
 func TestCloseWhilePeerWrites(t *testing.T) {
 	t.Parallel()
 	rec := newRecorder()
@@ -198,8 +198,8 @@ func TestCloseWhilePeerWrites(t *testing.T) {
 	}
 }
 
-// Closed comes once, after the socket is closed and lent frames are free, and
-// may call everything.
+// Closed is called once, after the socket is closed and lent frames are free,
+// and may call every method.
 func TestClosedOnce(t *testing.T) {
 	t.Parallel()
 	for range 50 {
@@ -237,11 +237,11 @@ func TestClosedOnce(t *testing.T) {
 		if err := rec.ended(t, c); err == nil || c.Err() != err {
 			t.Errorf("Closed got %v, Err is %v", err, c.Err())
 		}
-		clear(lent) // the race detector sees a writer that still reads it
+		clear(lent) // the race detector reports a writer that still reads it
 	}
 }
 
-// Close from within the receiver's callbacks does not lock up.
+// Close from within the receiver's callbacks does not deadlock.
 func TestCloseInCallbacks(t *testing.T) {
 	t.Parallel()
 	var c *Conn
@@ -273,8 +273,8 @@ func TestCloseInCallbacks(t *testing.T) {
 	}
 }
 
-// Close after DISCONNECT waits for the end of reading, but not when it is the
-// reading goroutine that calls it.
+// Close after DISCONNECT waits for reading to end, unless the reading goroutine
+// calls it.
 func TestCloseAfterDisconnectInFrame(t *testing.T) {
 	t.Parallel()
 	var c *Conn
@@ -296,8 +296,8 @@ func TestCloseAfterDisconnectInFrame(t *testing.T) {
 	}
 }
 
-// dialStalled connects to a peer that completes the handshakes and then does
-// not read.
+// dialStalled connects to a peer that completes the handshakes and then reads
+// nothing.
 func dialStalled(t *testing.T, ca *authority, scheme string) net.Conn {
 	t.Helper()
 	stop := make(chan struct{})

@@ -11,7 +11,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// tagged is a PUBLISH that names its producer and position.
+// tagged returns a PUBLISH that contains its producer and position.
 func tagged(producer, i uint32, size int) []byte {
 	body := make([]byte, max(size, 14))
 	copy(body, "\x00\x01t\x80\x01")
@@ -20,8 +20,8 @@ func tagged(producer, i uint32, size int) []byte {
 	return frame(0x32, body...)
 }
 
-// Everything at once: each producer's frames arrive whole, in its order, and
-// none that was taken before Close is missing.
+// With everything running concurrently, each producer's frames arrive whole and
+// in order, and no frame that was queued before Close is missing.
 func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
 	const producers, each = 6, 300
@@ -51,7 +51,7 @@ func TestConcurrentUse(t *testing.T) {
 					if !ok {
 						select {
 						case <-rec.writable:
-						case <-time.After(time.Millisecond): // another producer took the signal
+						case <-time.After(time.Millisecond): // another producer received the signal
 						}
 					}
 				}
@@ -121,7 +121,8 @@ func checkTagged(t *testing.T, stream []byte, producers, each uint32) {
 	}
 }
 
-// A deadline left on the socket would fail a later pong or key update.
+// A write deadline left on the socket would make a later pong or key update
+// fail.
 func TestNoWriteDeadlineIsSet(t *testing.T) {
 	t.Parallel()
 	c, s := script(t, newRecorder(), Options{})

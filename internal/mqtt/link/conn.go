@@ -10,50 +10,51 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// Conn is a connection to a broker with the message frames taken out: the
-// net.Conn of the control-plane library on one side, the data plane's queue on
-// the other. One goroutine reads; everything else may be called concurrently.
-// It must be closed, with Close or Abort or by an error, to end its goroutine.
+// Conn is a connection to a broker. It separates message frames from all other
+// packets: the control library uses it as its net.Conn, the data plane queues
+// frames with Queue. Only one goroutine may read; all other methods are safe
+// for concurrent use. A Conn ends with Close, Abort or an error; until then it
+// keeps a goroutine running.
 //
-// Lock and Unlock are for the library, which takes them around a packet that
-// it writes in several parts. Write has a lock of its own, because not every
+// Lock and Unlock are for the control library, which calls them around a packet
+// that it writes in several parts. Write has its own lock, because not every
 // library does so.
 type Conn struct {
 	nc   net.Conn
 	recv Receiver
 	opts Options
 
-	library sync.Mutex    // Lock and Unlock
-	reading chan struct{} // a token, held in Read
+	library sync.Mutex    // for Lock and Unlock
+	reading chan struct{} // a semaphore, held during Read
 	in      inbound
 	asked   requests
-	pings   atomic.Int32           // PINGREQs of the library without an answer
-	probe   atomic.Pointer[func()] // what waits for the answer to Ping
-	pause   pauses                 // of reading
-	resume  chan struct{}          // the frame that waits may be offered again
+	pings   atomic.Int32           // unanswered PINGREQs of the library
+	probe   atomic.Pointer[func()] // callback for the answer to Ping
+	pause   pauses                 // pauses in reading
+	resume  chan struct{}          // signals that the held frame may be offered again
 
 	assembly sync.Mutex // guards partial
-	partial  []byte     // begin of a packet of the library
+	partial  []byte     // beginning of a packet of the library
 
-	mu      sync.Mutex    // guards what follows; never held during I/O or a callback
-	control outbox        // the library's frames, ahead of data
-	data    outbox        // the engine's frames, in call order
-	spare   [2]outbox     // emptied ones, for the next pass
-	writing bool          // somebody is the writer
-	idle    sync.Cond     // writing became false
-	refused bool          // Queue said no: Writable is due
+	mu      sync.Mutex    // guards the following fields; never held during I/O or a callback
+	control outbox        // the library's frames, written before data
+	data    outbox        // the data plane's frames, in the order of the calls
+	spare   [2]outbox     // empty ones for the next pass
+	writing bool          // a goroutine is writing
+	idle    sync.Cond     // signalled when writing becomes false
+	refused bool          // Queue returned false: Writable is due
 	ending  bool          // DISCONNECT is queued: nothing may follow it
-	parted  bool          // a writer has it
-	err     error         // what ended the connection, nil while it lives
-	jam     time.Duration // when it ended
+	parted  bool          // a writer has taken DISCONNECT
+	err     error         // what ended the connection, or nil
+	jam     time.Duration // length of the jam when the connection ended
 
-	watch    *watchdog     // of the writer
-	due      atomic.Bool   // acknowledgements wait with the receiver
+	watch    *watchdog     // of the writing goroutine
+	due      atomic.Bool   // acknowledgements wait in the receiver
 	dead     atomic.Bool   // err is set
-	wake     chan struct{} // tells the flusher that there is work
-	over     chan struct{} // err is set
-	down     chan struct{} // the socket is closed
-	finished chan struct{} // Closed has returned
+	wake     chan struct{} // wakes the flusher
+	over     chan struct{} // closed when err is set
+	down     chan struct{} // closed when the socket is closed
+	finished chan struct{} // closed when Closed has returned
 }
 
 var (
@@ -61,7 +62,7 @@ var (
 	_ sync.Locker = (*Conn)(nil)
 )
 
-// New takes over nc and starts the goroutine that flushes.
+// New takes over nc and starts the flusher goroutine.
 func New(nc net.Conn, r Receiver, o Options) *Conn {
 	o = o.withDefaults()
 	c := &Conn{
@@ -81,11 +82,12 @@ func New(nc net.Conn, r Receiver, o Options) *Conn {
 	return c
 }
 
-// Close writes what is queued, after a DISCONNECT waits until the peer has read
-// it, closes the connection and returns. It takes at most one second, or
-// WriteTimeout if that is shorter. Closed follows. When the
-// connection has ended already, Close waits for the socket to be closed, and
-// that is all. The error is that of the last write.
+// Close writes what is queued, closes the connection and waits until the socket
+// is closed. If a DISCONNECT is queued it also waits until the peer has read
+// it. It takes at most one second, or WriteTimeout if that is shorter.
+// [Receiver.Closed] is called afterwards. Close returns the error of the last
+// write. On a connection that has already ended it only waits for the socket to
+// be closed.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	if c.err != nil {
@@ -94,7 +96,7 @@ func (c *Conn) Close() error {
 		return nil
 	}
 	goodbye := c.ending
-	if c.pings.Load() > 0 && !goodbye { // how the library for MQTT 3.1.1 says so
+	if c.pings.Load() > 0 && !goodbye { // the MQTT 3.1.1 library closes this way after a missing PINGRESP
 		c.end(ErrNoPingresp)
 	} else {
 		c.end(net.ErrClosed)
@@ -116,9 +118,9 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// Abort closes the connection at once; what is queued is lost. err is what
-// Closed and later calls report, unless the connection has ended before; nil
-// stands for net.ErrClosed.
+// Abort closes the connection at once and drops what is queued. Unless the
+// connection has already ended, err is passed to [Receiver.Closed] and returned
+// by later calls; nil stands for net.ErrClosed.
 func (c *Conn) Abort(err error) {
 	if err == nil {
 		err = net.ErrClosed
@@ -135,10 +137,11 @@ func (c *Conn) Abort(err error) {
 	}
 }
 
-// Done is closed when the connection has ended and Closed has returned.
+// Done returns a channel that is closed when the connection has ended and
+// [Receiver.Closed] has returned.
 func (c *Conn) Done() <-chan struct{} { return c.finished }
 
-// Err is what ended the connection, nil while it lives.
+// Err returns the error that ended the connection, or nil if it has not ended.
 func (c *Conn) Err() error {
 	if !c.dead.Load() {
 		return nil
@@ -148,39 +151,40 @@ func (c *Conn) Err() error {
 	return c.err
 }
 
-// Lock keeps other packets of the library out of a packet that is written in
-// parts. It does not touch the engine's frames.
+// Lock keeps other packets of the library from being written between the parts
+// of one packet. It does not affect the data plane's frames.
 func (c *Conn) Lock() { c.library.Lock() }
 
-// Unlock ends what Lock began.
+// Unlock releases Lock.
 func (c *Conn) Unlock() { c.library.Unlock() }
 
-// LocalAddr is that of the socket.
+// LocalAddr returns the local address of the socket.
 func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
 
-// RemoteAddr is that of the socket.
+// RemoteAddr returns the remote address of the socket.
 func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 
-// SetDeadline sets the read deadline only, see SetWriteDeadline.
+// SetDeadline sets only the read deadline, see SetWriteDeadline.
 func (c *Conn) SetDeadline(t time.Time) error { return c.nc.SetReadDeadline(t) }
 
-// SetReadDeadline sets the socket's. A read that runs into it ends the
-// connection.
+// SetReadDeadline sets the read deadline of the socket. A read that exceeds it
+// ends the connection.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.nc.SetReadDeadline(t) }
 
-// SetWriteDeadline does nothing: every write is watched, see WriteTimeout, and
-// a deadline set for a packet of the library would hit frames of the engine.
+// SetWriteDeadline does nothing. WriteTimeout limits every write, and a
+// deadline for a packet of the library would also apply to frames of the data
+// plane.
 func (c *Conn) SetWriteDeadline(time.Time) error { return nil }
 
-// end records why the connection ended. c.mu is held.
+// end records why the connection ended. c.mu must be held.
 func (c *Conn) end(err error) {
 	c.err, c.jam = err, c.pause.jammed(time.Now())
 	c.dead.Store(true)
 	close(c.over)
 }
 
-// fail ends the connection because of err and returns what ended it first.
-// It leaves a connection alone that Close is just emptying.
+// fail ends the connection with err and returns the error that ended it first.
+// It does nothing while Close is writing what is queued.
 func (c *Conn) fail(err error) error {
 	if !c.dead.Load() {
 		c.Abort(err)
@@ -188,8 +192,8 @@ func (c *Conn) fail(err error) error {
 	return c.Err()
 }
 
-// closeNow closes without the goodbye of TLS and WebSocket, which can wait for
-// seconds for a peer that does not read.
+// closeNow closes the socket without the closing handshake of TLS and
+// WebSocket, which can take seconds if the peer does not read.
 func closeNow(nc net.Conn) error {
 	switch t := nc.(type) {
 	case interface{ abort() error }:
@@ -203,18 +207,18 @@ func closeNow(nc net.Conn) error {
 // version5 reports whether the connection speaks MQTT 5.
 func (c *Conn) version5() bool { return c.opts.Version == wire.V5 }
 
-// linger leaves the socket open until the peer has closed its side, which it
-// does when it has read our DISCONNECT. A broker that still answers what came
-// before would run into a closed socket, and some throw away the rest then:
-// acknowledgements and the DISCONNECT itself, so that they publish the will.
-// over ends the wait: for the peer, and for a reading goroutine that may be the
-// one that called Close.
+// linger keeps the socket open until the peer has closed its side, which it
+// does after reading DISCONNECT. If a broker writes an answer to a socket that
+// is already closed, some discard what they have not read yet, including
+// acknowledgements and the DISCONNECT itself, and then publish the will. linger
+// stops waiting when over is closed, because the peer may not close and the
+// caller of Close may be the reading goroutine.
 func (c *Conn) linger(over <-chan struct{}) {
 	if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
 	select {
-	case c.reading <- struct{}{}: // a library that reads goes on until the end
+	case c.reading <- struct{}{}: // a library that is reading continues until the end
 		defer func() { <-c.reading }()
 	case <-over:
 		return
@@ -225,10 +229,10 @@ func (c *Conn) linger(over <-chan struct{}) {
 	}
 }
 
-// Ping asks the broker for a sign of life on the engine's own account, and calls
-// answered on the reading goroutine when it comes: the link has then carried a
-// packet there and one back. The library sees nothing of it. One may be under way
-// at a time. Call Flush or Wake to have it written. On an ended connection it does
+// Ping sends a PINGREQ of the data plane and calls answered on the reading
+// goroutine when the PINGRESP arrives, which shows that the link works in both
+// directions. The library sees neither packet. Only one Ping may be pending at
+// a time. Call Flush or Wake to have it written. On an ended connection it does
 // nothing.
 func (c *Conn) Ping(answered func()) {
 	c.mu.Lock()
@@ -240,7 +244,7 @@ func (c *Conn) Ping(answered func()) {
 	c.control.add([]byte{byte(wire.TypePingreq) << 4, 0})
 }
 
-// checkInbound judges a packet of the broker by its fixed header, before its
+// checkInbound checks the fixed header of a packet from the broker before its
 // body is read.
 func (c *Conn) checkInbound(h wire.Header) error {
 	if err := h.Validate(); err != nil {
@@ -258,7 +262,8 @@ func (c *Conn) checkInbound(h wire.Header) error {
 			return refuse(h, ErrUnexpected)
 		}
 	case wire.TypeConnack:
-		// First of all packets [MQTT-3.2.0-1], and only once [MQTT-3.2.0-2].
+		// CONNACK is the first packet [MQTT-3.2.0-1] and is sent only once
+		// [MQTT-3.2.0-2].
 		if c.in.greeted {
 			return refuse(h, ErrUnexpected)
 		}
@@ -269,7 +274,7 @@ func (c *Conn) checkInbound(h wire.Header) error {
 		}
 		limit = min(limit, controlLimit)
 	case wire.TypeDisconnect, wire.TypeAuth:
-		// Not before CONNACK [MQTT-3.14.0-1], but for an exchange of AUTH.
+		// Not before CONNACK [MQTT-3.14.0-1], except during an AUTH exchange.
 		if !c.version5() || (!c.in.greeted && t != wire.TypeAuth) {
 			return refuse(h, ErrUnexpected)
 		}
@@ -283,8 +288,8 @@ func (c *Conn) checkInbound(h wire.Header) error {
 	return nil
 }
 
-// checkOutbound judges a packet of the library by its first byte: message
-// frames from there are a mistake, the engine writes them.
+// checkOutbound checks the first byte of a packet of the library, which must
+// not write message frames: the data plane does.
 func (c *Conn) checkOutbound(first byte) error {
 	switch t := wire.Type(first >> 4); t {
 	case wire.TypeConnect, wire.TypeSubscribe, wire.TypeUnsubscribe, wire.TypePingreq, wire.TypeDisconnect:

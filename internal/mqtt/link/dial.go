@@ -14,48 +14,51 @@ const (
 	defaultUserTimeout = 30 * time.Second
 )
 
-// DialError says which broker could not be reached. Its text holds no user
-// information and no query.
+// DialError describes which broker could not be reached. Its text contains
+// neither user information nor the query.
 type DialError struct {
 	Address string
 	Err     error
 }
 
-// Error returns address and cause.
+// Error returns the address and the cause.
 func (e *DialError) Error() string { return fmt.Sprintf("dial %s: %v", e.Address, e.Err) }
 
-// Unwrap returns the cause: a *net.OpError, a TLS error, a context error, …
+// Unwrap returns the cause, such as a *net.OpError, a TLS error or a context
+// error.
 func (e *DialError) Unwrap() error { return e.Err }
 
-// Dialer opens connections to brokers. The zero value dials every scheme, with
-// the system's certificate roots. A Dialer is not changed by Dial and may be
-// used by several goroutines.
+// Dialer opens connections to brokers. The zero value dials every scheme and
+// uses the system's certificate roots. Dial does not change the Dialer, so
+// several goroutines may use it.
 type Dialer struct {
 	// TLS returns the configuration for encrypted schemes. It is called for
-	// every dial, so that renewed certificates count at the next connection.
-	// The result is cloned; versions below 1.2 are not negotiated and
-	// ServerName is the address' host when empty. nil: system roots.
+	// every dial, so that a renewed certificate is used for the next
+	// connection. The result is cloned, versions below 1.2 are not negotiated,
+	// and an empty ServerName means the host of the address. Default nil: the
+	// system's roots.
 	TLS func() (*tls.Config, error)
-	// Timeout bounds name resolution, connect and all handshakes together,
-	// beside ctx. Default 10 s.
+	// Timeout limits name resolution, connect and all handshakes together, in
+	// addition to ctx. Default 10 s.
 	Timeout time.Duration
-	// UserTimeout is how long sent bytes may stay unacknowledged by the peer's
-	// TCP before the system drops the connection (Linux only). Default 30 s,
-	// negative: the system's setting. With Proxy the peer is the proxy.
+	// UserTimeout is how long sent bytes may remain unacknowledged by the
+	// peer's TCP before the system drops the connection (Linux only). Default
+	// 30 s; negative means the system's setting. With Proxy the peer is the
+	// proxy.
 	UserTimeout time.Duration
-	// Header is sent with the WebSocket handshake, by canonical names. A Host in it
-	// is that of the request.
+	// Header is sent with the WebSocket handshake. Its keys are canonical
+	// names. A Host entry sets the host of the request.
 	Header http.Header
-	// Path is the WebSocket path of addresses without one. Default "/mqtt".
+	// Path is the WebSocket path for addresses without one. Default "/mqtt".
 	Path string
-	// Proxy is what the TCP connection goes through; TLS and WebSocket run inside.
-	// The zero value is none, whatever the environment says.
+	// Proxy is the proxy for the TCP connection; TLS and WebSocket run inside
+	// it. The zero value means no proxy, whatever the environment contains.
 	Proxy Proxy
 }
 
 // Dial connects to a and completes the TLS and WebSocket handshakes. TCP
-// keep-alive and TCP_NODELAY are on. ctx bounds the dialing only, not the
-// connection. Errors are [*DialError].
+// keep-alive and TCP_NODELAY are enabled. ctx applies to dialing only, not to
+// the connection. Errors are [*DialError].
 func (d *Dialer) Dial(ctx context.Context, a Address) (net.Conn, error) {
 	timeout := d.Timeout
 	if timeout <= 0 {
@@ -117,7 +120,7 @@ func (d *Dialer) dialTLS(ctx context.Context, a Address) (net.Conn, error) {
 	return encrypt(ctx, raw, config)
 }
 
-// encrypt makes the TLS handshake on a connection, which is closed when it fails.
+// encrypt performs the TLS handshake on raw and closes raw if it fails.
 func encrypt(ctx context.Context, raw net.Conn, config *tls.Config) (net.Conn, error) {
 	nc := tls.Client(raw, config)
 	if err := nc.HandshakeContext(ctx); err != nil {

@@ -19,10 +19,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/proxy"
 )
 
-// patience is how long tests wait for what must happen.
+// patience is how long tests wait for an event that must happen.
 const patience = 10 * time.Second
 
-// listen accepts connections on loopback and gives each to serve.
+// listen accepts connections on loopback and passes each to serve.
 func listen(t *testing.T, config *tls.Config, serve func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -52,7 +52,7 @@ func listen(t *testing.T, config *tls.Config, serve func(net.Conn)) string {
 
 func echo(nc net.Conn) { _, _ = io.Copy(nc, nc) }
 
-// webSocket serves the byte stream of each WebSocket connection.
+// webSocket passes the byte stream of each WebSocket connection to serve.
 func webSocket(serve func(net.Conn), subprotocols ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: subprotocols})
@@ -64,7 +64,7 @@ func webSocket(serve func(net.Conn), subprotocols ...string) http.Handler {
 	})
 }
 
-// listenWebSocket accepts ws or wss connections and gives each to serve.
+// listenWebSocket accepts ws or wss connections and passes each to serve.
 func listenWebSocket(t *testing.T, ca *authority, scheme string, serve func(net.Conn)) string {
 	t.Helper()
 	server := httptest.NewUnstartedServer(webSocket(serve, subprotocol))
@@ -114,7 +114,8 @@ func checkEcho(t *testing.T, nc net.Conn) {
 }
 
 func TestDialEveryScheme(t *testing.T) {
-	// No t.Parallel: the environment must not matter, so it is set.
+	// No t.Parallel, because it sets the environment, which must have no
+	// effect.
 	for _, name := range []string{"http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
 		t.Setenv(name, "socks5://127.0.0.1:1") // T29
 	}
@@ -133,7 +134,7 @@ func TestDialEveryScheme(t *testing.T) {
 		a := mustParse(t, raw)
 		ctx, cancel := context.WithCancel(t.Context())
 		nc, err := d.Dial(ctx, a)
-		cancel() // it bounds the dialing only
+		cancel() // it applies to dialing only
 		if err != nil {
 			t.Errorf("%s: %v", raw, err)
 			continue

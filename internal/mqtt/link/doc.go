@@ -1,14 +1,14 @@
-// Package link is the socket below one MQTT connection. It dials tcp, TLS and
-// WebSocket addresses, and wraps the result in a [Conn] that is handed to the
-// control-plane library as its net.Conn.
+// Package link is the network connection below one MQTT connection. It dials
+// tcp, TLS and WebSocket addresses and wraps the result in a [Conn], which the
+// control library uses as its net.Conn.
 //
-// A Conn takes the message frames (PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP)
-// out of the stream in both directions: those from the broker go to a
-// [Receiver], those of the engine enter through [Conn.Queue] and
-// [Conn.QueueAck]. Everything else passes between broker and library byte for
-// byte, after a check for what a broker must not send and what would crash or
-// exhaust the library.
+// A Conn separates message frames (PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP)
+// from the stream in both directions: those from the broker are passed to a
+// [Receiver], those of the data plane are queued with [Conn.Queue] and
+// [Conn.QueueAck]. All other packets pass unchanged between broker and library,
+// after a check for packets that a broker must not send and that would crash
+// the library or exhaust its memory.
 //
-// The package knows frames, not messages: packet ids, sessions, windows and
-// resending belong to the session above it.
+// The package handles frames, not messages: the session above it handles packet
+// identifiers, windows and resending.
 package link

@@ -7,7 +7,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// frame is a packet with a correct length.
+// frame returns a packet with a correct length.
 func frame(first byte, body ...byte) []byte {
 	b := []byte{first}
 	n := len(body)
@@ -25,7 +25,7 @@ func first(t wire.Type) byte {
 	return byte(t) << 4
 }
 
-// publish is a QoS 1 PUBLISH whose body has size bytes.
+// publish returns a QoS 1 PUBLISH whose body has size bytes.
 func publish(id uint16, size int) []byte {
 	body := make([]byte, max(size, 6))
 	copy(body, "\x00\x01t")
@@ -42,7 +42,7 @@ func connack(v wire.Version) []byte {
 	return frame(0x20, 0, 0)
 }
 
-// subscribe asks for n filters, or gives them up, as first says.
+// subscribe returns a SUBSCRIBE or UNSUBSCRIBE with n filters.
 func subscribe(v wire.Version, t wire.Type, id uint16, n int) []byte {
 	body := []byte{byte(id >> 8), byte(id)}
 	if v == wire.V5 {
@@ -57,7 +57,7 @@ func subscribe(v wire.Version, t wire.Type, id uint16, n int) []byte {
 	return frame(first(t), body...)
 }
 
-// suback answers with n codes.
+// suback returns a SUBACK or UNSUBACK with n codes.
 func suback(v wire.Version, t wire.Type, id uint16, n int) []byte {
 	body := []byte{byte(id >> 8), byte(id)}
 	if v == wire.V5 {

@@ -9,9 +9,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// stream is a socket that delivers given bytes in pieces and swallows writes.
+// stream is a socket that delivers given bytes in pieces and discards writes.
 type stream struct {
-	net.Conn // of a pipe: deadlines and closing
+	net.Conn // one end of a pipe, for deadlines and closing
 	in       []byte
 	piece    int
 }
@@ -27,8 +27,8 @@ func (s *stream) Read(p []byte) (int, error) {
 
 func (s *stream) Write(p []byte) (int, error) { return len(p), nil }
 
-// FuzzRead feeds arbitrary bytes as a broker would. What comes out is nothing
-// but the frames that went in, in order, and none is over the limit.
+// FuzzRead reads arbitrary bytes of a broker. The result consists of exactly
+// the frames that were sent, in order, and none exceeds the limit.
 func FuzzRead(f *testing.F) {
 	for _, tc := range refused {
 		f.Add(bytes.Join(tc.sent, nil), uint8(3), false)
@@ -47,7 +47,7 @@ func FuzzRead(f *testing.F) {
 		defer far.Close()
 		rec := newRecorder()
 		var c *Conn
-		var order [][]byte // of frames and packets, as they come
+		var order [][]byte // frames and packets, in the order of arrival
 		rec.onConnack = func(byte, []byte) error { return nil }
 		rec.onFrame = func(first byte, body []byte) error {
 			order = append(order, canonical(first, body))
@@ -70,7 +70,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// drainLibrary reads as the library would, byte by byte, and notes whole
+// drainLibrary reads as the library would, byte by byte, and records whole
 // packets.
 func drainLibrary(c *Conn, order *[][]byte) (all []byte) {
 	var packet []byte
@@ -86,7 +86,8 @@ func drainLibrary(c *Conn, order *[][]byte) (all []byte) {
 	}
 }
 
-// canonical is a packet without the freedom that its length has.
+// canonical returns a packet without its length, which may be encoded in
+// several ways.
 func canonical(first byte, body []byte) []byte { return append([]byte{first}, body...) }
 
 func checkOrder(t *testing.T, sent []byte, order [][]byte) {
@@ -103,7 +104,7 @@ func checkOrder(t *testing.T, sent []byte, order [][]byte) {
 	}
 }
 
-// FuzzWrite feeds arbitrary bytes as a library would. The peer sees whole
+// FuzzWrite writes arbitrary bytes as a library would. The peer receives whole
 // packets of the library, or nothing.
 func FuzzWrite(f *testing.F) {
 	f.Add(append(bytes.Clone(connect), pingreq...), uint8(3), false)

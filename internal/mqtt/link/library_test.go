@@ -18,10 +18,11 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// keepAlive in seconds. The broker waits for 1.5 times as long, rounded down.
+// keepAlive is the keep-alive interval in seconds. The broker waits for 1.5
+// times as long, rounded down.
 const keepAlive = 2
 
-// broker is an in-process broker that listens for one scheme.
+// broker is an in-process broker with a listener for one scheme.
 type broker struct {
 	*testbroker.Broker
 
@@ -53,7 +54,7 @@ func (b *broker) read(kind testbroker.PacketType) int64 {
 	return b.Counts().Packets(testbroker.ToBroker, kind)
 }
 
-// library is what the tests need of a client library.
+// library is the part of a client library that the tests need.
 type library interface {
 	subscribe(filters ...string) error
 	unsubscribe(filter string) error
@@ -139,7 +140,7 @@ func open(t *testing.T, v wire.Version, rec *recorder, d *Dialer, a Address) (*C
 	return c, connect3(t, c)
 }
 
-// own is a QoS 1 PUBLISH of the data plane.
+// own returns a QoS 1 PUBLISH of the data plane.
 func own(v wire.Version, id uint16, topic string) []byte {
 	body := append([]byte{0, byte(len(topic))}, topic...)
 	body = append(body, byte(id>>8), byte(id))
@@ -150,7 +151,7 @@ func own(v wire.Version, id uint16, topic string) []byte {
 }
 
 // The real libraries connect, subscribe, ping, unsubscribe and disconnect over
-// a Conn of every kind, while messages go past them.
+// every kind of Conn, while message frames bypass them.
 func TestLibraries(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
@@ -175,7 +176,8 @@ func TestLibraries(t *testing.T) {
 					t.Fatal(err)
 				}
 				l.disconnect()
-				// The broker may end the connection first, on the DISCONNECT.
+				// The broker may react to DISCONNECT by ending the connection
+				// first.
 				if err := rec.ended(t, c); !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.EOF) {
 					t.Errorf("ended with %v", err)
 				}
@@ -199,8 +201,8 @@ func (r *recorder) count(want wire.Type) (n int) {
 	return n
 }
 
-// D11: many goroutines use the library while many others publish; no packet
-// is torn.
+// D11: many goroutines use the library while many others publish; no packet is
+// interleaved with another.
 func TestD11_LibrariesBesideTheDataPlane(t *testing.T) {
 	t.Parallel()
 	const publishers, subscribers, each = 4, 4, 50

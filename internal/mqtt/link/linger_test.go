@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A broker that answers an acknowledgement while we say goodbye must find the
-// socket open, or it may throw away what it has not read yet.
+// A broker that answers an acknowledgement while we send DISCONNECT must find
+// the socket open, because it may otherwise discard what it has not read yet.
 func TestCloseWaitsForTheReaderOfDisconnect(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -61,7 +61,7 @@ func TestCloseWaitsForTheReaderOfDisconnect(t *testing.T) {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	rest, err := io.ReadAll(far) // to the end of our side
+	rest, err := io.ReadAll(far) // until our side is closed
 	if err != nil || !bytes.Equal(rest, frame(0xE0)) {
 		t.Fatalf("% x, %v", rest, err)
 	}
@@ -75,7 +75,7 @@ func TestCloseWaitsForTheReaderOfDisconnect(t *testing.T) {
 	}
 }
 
-// A peer that does not close costs the bound and no more.
+// A peer that does not close delays Close until its time limit and no longer.
 func TestCloseDoesNotWaitForEver(t *testing.T) {
 	t.Parallel()
 	c, far := pipe(t, newRecorder(), Options{WriteTimeout: 100 * time.Millisecond})
@@ -83,7 +83,7 @@ func TestCloseDoesNotWaitForEver(t *testing.T) {
 	if _, err := c.Write(frame(0xE0)); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Close(); err != nil { // nobody reads from c
+	if err := c.Close(); err != nil { // nothing reads from c
 		t.Fatal(err)
 	}
 }

@@ -1,22 +1,23 @@
 package link
 
-// keepBuffer is the largest buffer in bytes that is kept whatever its use.
+// keepBuffer is the size in bytes up to which a buffer is always kept.
 const keepBuffer = 16 << 10
 
-// maxSlack is how many passes a larger one may stay nearly empty.
+// maxSlack is the number of consecutive passes for which a larger buffer is
+// kept although it is nearly empty.
 const maxSlack = 64
 
-// outbox holds frames in order: small ones copied into one buffer, so that
-// many leave in one write, and large ones lent by the caller between them.
+// outbox holds frames in order. Small ones are copied into one buffer, so that
+// many are sent with one write; large ones are lent by the caller.
 type outbox struct {
 	buf   []byte
 	lent  []loan
 	size  int // bytes of all frames
-	acks  int // those of them that are acknowledgements
-	slack int // passes in a row that hardly used buf
+	acks  int // bytes of acknowledgements among them
+	slack int // consecutive passes that hardly used buf
 }
 
-// loan is a frame to be written after the first at bytes of the buffer.
+// loan is a lent frame, to be written after the first at bytes of the buffer.
 type loan struct {
 	at    int
 	frame []byte
@@ -27,7 +28,7 @@ func (o *outbox) add(frame []byte) {
 	o.size += len(frame)
 }
 
-// fill appends what f appends.
+// fill adds the frames that f appends.
 func (o *outbox) fill(f func([]byte) []byte) {
 	had := len(o.buf)
 	o.buf = f(o.buf)
@@ -39,7 +40,7 @@ func (o *outbox) lend(frame []byte) {
 	o.size += len(frame)
 }
 
-// each returns the bytes in order, in as few slices as possible.
+// each calls write with the bytes in order, in as few slices as possible.
 func (o *outbox) each(write func([]byte) error) error {
 	from := 0
 	for _, l := range o.lent {
@@ -57,14 +58,14 @@ func (o *outbox) each(write func([]byte) error) error {
 // reset empties the outbox and keeps its memory.
 func (o *outbox) reset() {
 	o.recycle()
-	clear(o.lent) // let go of the frames
+	clear(o.lent) // release the frames
 	o.lent = o.lent[:0]
 	o.size, o.acks = 0, 0
 }
 
-// recycle empties the buffer for its next use. One that stayed nearly empty for
-// many passes is let go of, so that a connection that has become quiet is
-// small: doing so at once would have it grow again in the next burst.
+// recycle empties the buffer for its next use. It releases a large one only
+// after many nearly empty passes: a quiet connection then takes little memory,
+// and a buffer need not grow again for each burst.
 func (o *outbox) recycle() {
 	if used := len(o.buf); cap(o.buf) <= keepBuffer || used >= cap(o.buf)/4 {
 		o.slack = 0

@@ -11,7 +11,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// tolerant is a recorder that wants to know of packets over the limit.
+// tolerant is a recorder that implements OversizeReceiver.
 type tolerant struct {
 	*recorder
 	heads []string
@@ -22,7 +22,7 @@ func (r *tolerant) Oversize(first byte, head []byte, s Skipped) error {
 	return nil
 }
 
-// One message over the limit costs its payload, and not the connection.
+// The payload of a message over the limit is skipped and the connection stays.
 func TestOversizeIsSkipped(t *testing.T) {
 	t.Parallel()
 	large := func(first byte, head string) []byte {
@@ -64,7 +64,7 @@ func TestOversizeIsSkipped(t *testing.T) {
 	}
 }
 
-// Other packets are never so large.
+// Packets of other types over the limit end the connection.
 func TestOversizeThatIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, sent := range map[string][]byte{

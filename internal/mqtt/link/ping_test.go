@@ -8,8 +8,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// The answer to the engine's PINGREQ goes to whoever asked, and the next one, to a
-// PINGREQ of the library, to the library.
+// The answer to the data plane's PINGREQ is passed to its callback, and the
+// next one, to a PINGREQ of the library, to the library.
 func TestPingIsNotTheLibrarys(t *testing.T) {
 	t.Parallel()
 	ours, broker := net.Pipe()

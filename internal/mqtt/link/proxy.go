@@ -10,41 +10,44 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
-// ProxyEnvironment in the place of a URL takes the proxy from the environment.
+// ProxyEnvironment is the value in place of a URL that selects the proxy of the
+// environment.
 const ProxyEnvironment = "environment"
 
-// ErrProxyScheme is in the error of [ParseProxy]: none of http, https, socks5,
-// socks5h.
+// ErrProxyScheme is the error of [ParseProxy] for a scheme other than http,
+// https, socks5 and socks5h.
 var ErrProxyScheme = errors.New("unknown scheme, use http, https, socks5 or socks5h")
 
-// ProxyError says which proxy failed, and how. Its text holds no user
+// ProxyError describes which proxy failed, and how. Its text contains no user
 // information.
 type ProxyError struct {
 	Proxy string
 	Err   error
 }
 
-// Error returns proxy and cause.
+// Error returns the proxy and the cause.
 func (e *ProxyError) Error() string { return fmt.Sprintf("proxy %s: %v", e.Proxy, e.Err) }
 
 // Unwrap returns the cause.
 func (e *ProxyError) Unwrap() error { return e.Err }
 
-// Proxy is what connections to brokers go through, immutable and safe to print.
-// The zero value is none.
+// Proxy determines the proxy for connections to brokers. It is immutable and
+// safe to print. The zero value means no proxy.
 type Proxy struct {
-	plain, secure, plainWeb *Address // by the scheme of the broker's address; nil is none
+	plain, secure, plainWeb *Address // by the scheme of the broker's address; nil means no proxy
 	direct                  func(Address) bool
 }
 
-// ParseProxy reads "[scheme://][user[:password]@]host[:port]" with a scheme of
-// http, https, socks5 or socks5h, or "environment"; "" is no proxy. No scheme
-// means http. The port defaults to 80, 443 and 1080. Through both forms of
-// SOCKS the proxy resolves the broker's name, as elsewhere in Go.
+// ParseProxy parses "[scheme://][user[:password]@]host[:port]" with a scheme of
+// http, https, socks5 or socks5h. "environment" selects the proxy of the
+// environment and "" no proxy. The default scheme is http. The default ports
+// are 80, 443 and 1080. With socks5 and socks5h alike the proxy resolves the
+// broker's name, as is usual in Go.
 //
-// The environment has ALL_PROXY, over which HTTPS_PROXY counts for encrypted
-// addresses and HTTP_PROXY for ws, and NO_PROXY, also in lower case; this machine
-// is never reached through them. The error holds no secret.
+// The environment variables are ALL_PROXY, HTTPS_PROXY, which overrides it for
+// encrypted addresses, HTTP_PROXY, which overrides it for ws, and NO_PROXY.
+// Lower-case names work, too. Loopback addresses are never reached through a
+// proxy of the environment. Errors contain no secret.
 func ParseProxy(raw string) (Proxy, error) {
 	switch raw {
 	case "":
@@ -61,7 +64,7 @@ func ParseProxy(raw string) (Proxy, error) {
 
 func environmentProxy() (Proxy, error) {
 	env := httpproxy.FromEnvironment()
-	if env.CGI { // a header of the request would choose it
+	if env.CGI { // in CGI a header of the request sets HTTP_PROXY
 		env.HTTPProxy = ""
 	}
 	all := cmp.Or(os.Getenv("ALL_PROXY"), os.Getenv("all_proxy"))
@@ -84,8 +87,8 @@ func environmentProxy() (Proxy, error) {
 		}
 		*v.to = a
 	}
-	// The library decides by NO_PROXY only: it leaves out in silence what is no
-	// proxy that it knows.
+	// The package only evaluates NO_PROXY: it silently ignores proxies of
+	// schemes that it does not support.
 	env.HTTPSProxy, env.CGI = "http://proxy", false
 	ask := env.ProxyFunc()
 	p.direct = func(a Address) bool {
@@ -104,7 +107,7 @@ func parseProxy(raw string) (*Address, error) {
 		err = errors.New("user name or password is longer than the 255 bytes of SOCKS")
 	}
 	if err == nil && a.socks() && a.Username == "" && a.Password != "" {
-		err = errors.New("a password without a user name, which SOCKS does not have")
+		err = errors.New("a password without a user name, which SOCKS does not support")
 	}
 	if err != nil {
 		return nil, err
@@ -112,7 +115,7 @@ func parseProxy(raw string) (*Address, error) {
 	return &a, nil
 }
 
-// proxyPort returns the port of a scheme, 0 when it is unknown.
+// proxyPort returns the default port of a scheme, or 0 if it is unknown.
 func proxyPort(scheme string) uint16 {
 	switch scheme {
 	case "http":
@@ -127,7 +130,7 @@ func proxyPort(scheme string) uint16 {
 
 func (a Address) socks() bool { return a.Scheme == "socks5" || a.Scheme == "socks5h" }
 
-// of returns the proxy on the way to a broker, false for none.
+// of returns the proxy for a broker; ok is false if there is none.
 func (p Proxy) of(a Address) (Address, bool) {
 	proxy := p.plain
 	switch {
@@ -142,8 +145,8 @@ func (p Proxy) of(a Address) (Address, bool) {
 	return *proxy, true
 }
 
-// InClear returns the proxy on the way to a broker to which a password of its own
-// goes in clear text, "" for none.
+// InClear returns the proxy for a broker if its password would be sent to it in
+// clear text, and otherwise "".
 func (p Proxy) InClear(a Address) string {
 	proxy, ok := p.of(a)
 	if !ok || proxy.Password == "" || proxy.Scheme == "https" || proxy.Loopback() {

@@ -42,14 +42,14 @@ func TestProxyEveryScheme(t *testing.T) {
 						p.Login = "user:" + hidden + "@:"
 					}
 					d := Dialer{TLS: ca.trust, Proxy: mustProxy(t, p.URL(kind, login))}
-					// A name that nobody here can resolve: the proxy does.
+					// Only the proxy can resolve this name.
 					a := mustParse(t, scheme+"://broker.invalid:7")
-					if scheme == "tls" || scheme == "wss" { // the proxy's own name counts for the proxy
+					if scheme == "tls" || scheme == "wss" { // for the TLS connection to the proxy the proxy's name is verified
 						d.TLS = func() (*tls.Config, error) { return LoadTLS(ca.File, "", "", "localhost", false) }
 					}
 					ctx, cancel := context.WithCancel(t.Context())
 					nc, err := d.Dial(ctx, a)
-					cancel() // it bounds the dialing only
+					cancel() // it applies to dialing only
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -64,7 +64,8 @@ func TestProxyEveryScheme(t *testing.T) {
 	}
 }
 
-// A broker that closes its side is the end of the stream, and ours reaches it.
+// The connection ends when the broker closes its side, and our end reaches the
+// broker.
 func TestProxyKeepsHalfClose(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"http", "socks5"} {
@@ -155,7 +156,7 @@ func TestProxyFails(t *testing.T) {
 	}
 }
 
-// The proxy sees no certificate of ours, though the broker asks for it.
+// The proxy receives no certificate of ours, even if it requests one.
 func TestProxyGetsNoCertificate(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
@@ -235,7 +236,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	for _, tc := range []struct {
 		name            string
 		env             map[string]string
-		tcp, tls, ws, w string // "" is none
+		tcp, tls, ws, w string // "" means no proxy
 	}{
 		{"nothing", nil, "", "", "", ""},
 		{"all", map[string]string{"ALL_PROXY": "socks5://all"}, "socks5://all:1080", "socks5://all:1080", "socks5://all:1080", "socks5://all:1080"},

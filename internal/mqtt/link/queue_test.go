@@ -18,8 +18,8 @@ func mustQueue(t *testing.T, c *Conn, f []byte) {
 	}
 }
 
-// Frames leave in call order, the small ones together, the large ones from
-// the caller's memory.
+// Frames are written in call order, small ones together and large ones from the
+// caller's memory.
 func TestQueueOrderAndLoans(t *testing.T) {
 	t.Parallel()
 	c, s := script(t, newRecorder(), Options{QueueLimit: 1 << 20})
@@ -52,7 +52,7 @@ func TestQueueOrderAndLoans(t *testing.T) {
 	}
 }
 
-// A small frame belongs to the caller again when Queue returns.
+// A small frame may be changed as soon as Queue returns.
 func TestQueueCopiesSmallFrames(t *testing.T) {
 	t.Parallel()
 	c, s := script(t, newRecorder(), Options{})
@@ -72,7 +72,7 @@ func TestQueueLimit(t *testing.T) {
 	t.Parallel()
 	rec := newRecorder()
 	c, s := script(t, rec, Options{QueueLimit: 100})
-	mustQueue(t, c, publish(1, 500)) // larger than the queue, but alone
+	mustQueue(t, c, publish(1, 500)) // larger than the queue, but the only one
 	if ok, err := c.Queue(publish(2, 10)); ok || err != nil {
 		t.Errorf("over the limit: %v, %v", ok, err)
 	}
@@ -92,7 +92,7 @@ func TestQueueLimit(t *testing.T) {
 	if ok, _ := c.Queue(publish(4, 10)); ok {
 		t.Error("the limit does not hold again")
 	}
-	c.Flush() // by the caller: Writable comes from the flusher
+	c.Flush() // in this goroutine: the flusher calls Writable
 	receive(t, "Writable", rec.writable)
 	want := bytes.Join([][]byte{pingreq, publish(1, 500), ack(wire.TypePuback, 1), publish(3, 96)}, nil)
 	eventually(t, "all is written", func() bool { return bytes.Equal(bytes.Join(s.written(), nil), want) })
@@ -101,8 +101,8 @@ func TestQueueLimit(t *testing.T) {
 	}
 }
 
-// D6: a caller that writes makes one pass; what others queued meanwhile is the
-// flusher's, and leaves in one write.
+// D6: a caller that writes makes one pass. The flusher writes what others
+// queued meanwhile in one write.
 func TestD06_DirectWriterMakesOnePass(t *testing.T) {
 	t.Parallel()
 	c, s := script(t, newRecorder(), Options{})
@@ -115,7 +115,7 @@ func TestD06_DirectWriterMakesOnePass(t *testing.T) {
 		f := publish(id, 10)
 		rest = append(rest, f...)
 		mustQueue(t, c, f)
-		c.Flush() // somebody else is writing: does not wait
+		c.Flush() // another goroutine is writing: does not wait
 	}
 	s.gate <- struct{}{}
 	receive(t, "the direct writer returns", flushed)
@@ -130,7 +130,7 @@ func TestD06_DirectWriterMakesOnePass(t *testing.T) {
 	}
 }
 
-// D7: control packets pass the data that waits.
+// D7: control packets are written before waiting data.
 func TestD07_ControlAheadOfData(t *testing.T) {
 	t.Parallel()
 	rec := newRecorder()
@@ -156,7 +156,7 @@ func TestD07_ControlAheadOfData(t *testing.T) {
 	}
 }
 
-// D8: the read loop goes on while nothing can be written, and its
+// D8: the read loop continues while nothing can be written, and its
 // acknowledgements are kept.
 func TestReadLoopNeverWaitsForAWrite(t *testing.T) {
 	t.Parallel()
@@ -197,8 +197,8 @@ func TestReadLoopNeverWaitsForAWrite(t *testing.T) {
 	}
 }
 
-// Without Flush or Wake nothing is written, and both are harmless when there
-// is nothing to write.
+// Without Flush or Wake nothing is written, and both do nothing if the queue is
+// empty.
 func TestFlushAndWakeWithoutWork(t *testing.T) {
 	t.Parallel()
 	c, s := script(t, newRecorder(), Options{})
@@ -240,7 +240,7 @@ func TestQueueAfterTheEnd(t *testing.T) {
 	}
 }
 
-// Memory of a flood is let go of when the traffic is small again.
+// The memory of a burst is released when traffic is low again.
 func TestIdleConnectionIsSmall(t *testing.T) {
 	t.Parallel()
 	c, s := script(t, newRecorder(), Options{})
@@ -248,7 +248,7 @@ func TestIdleConnectionIsSmall(t *testing.T) {
 	for ok := true; ok; {
 		ok, _ = c.Queue(publish(1, 1000))
 	}
-	for range 2*maxSlack + 4 { // both buffers of each kind see small passes
+	for range 2*maxSlack + 4 { // both buffers of each kind are used for small passes
 		c.Flush()
 		mustQueue(t, c, publish(1, 10))
 		if _, err := c.Write(pingreq); err != nil {
@@ -267,8 +267,8 @@ func TestIdleConnectionIsSmall(t *testing.T) {
 	})
 }
 
-// Acknowledgements are asked for by the writer: behind control packets, ahead of
-// data, and never behind a DISCONNECT.
+// The writer asks for acknowledgements: they are written after control packets,
+// before data, and never after a DISCONNECT.
 func TestDueAcknowledgementsAreAskedFor(t *testing.T) {
 	t.Parallel()
 	rec := newRecorder()
@@ -283,7 +283,7 @@ func TestDueAcknowledgementsAreAskedFor(t *testing.T) {
 	if _, err := c.Write(frame(0xE0)); err != nil {
 		t.Fatal(err)
 	}
-	c.AcksDue() // what is due when the last packet leaves may go ahead of it
+	c.AcksDue() // acknowledgements due when DISCONNECT is written may precede it
 	_ = c.Close()
 	c.AcksDue()
 	rest, asked := bytes.Join(s.written(), nil)[len(want):], id.Load()

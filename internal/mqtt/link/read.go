@@ -14,33 +14,35 @@ const (
 	// growStep is how much of a large frame is allocated before its bytes
 	// arrive.
 	growStep = 256 << 10
-	// bigFills is how many fills of the buffer a larger one outlives its use.
+	// bigFills is the number of buffer fills for which a larger buffer is kept
+	// after its last use.
 	bigFills = 64
-	// maxEmptyReads ends a connection that delivers neither bytes nor errors.
+	// maxEmptyReads is the number of consecutive reads without bytes or an
+	// error after which the connection is ended.
 	maxEmptyReads = 100
 )
 
 // inbound is the state of the reading goroutine.
 type inbound struct {
-	buf       []byte // unread bytes are buf[r:w]
+	buf       []byte // the unread bytes are buf[r:w]
 	r, w      int
-	rest      []byte // of a control frame, on its way to the library
-	greeted   bool   // CONNACK has passed
+	rest      []byte // rest of a control packet for the library
+	greeted   bool   // CONNACK has been received
 	delivered bool   // Frame was called since the last Batch
-	ours      int    // PINGRESPs of the broker that come too late, see pong
+	ours      int    // late PINGRESPs of the broker, see pong
 
-	big  []byte // of the last frame that did not fit into buf
+	big  []byte // memory of the last frame that did not fit into buf
 	idle int    // fills since then
 
 	held       []byte // a frame that the receiver had no room for
 	heldHeader wire.Header
-	over       oversize // a packet over the limit, on its way
+	over       oversize // the packet over the limit that is being read
 }
 
-// Read gives the library the broker's control packets, byte for byte, and the
-// [Receiver] everything else on the way. It returns only with bytes for the
-// library or with an error; every error ends the connection, also that of a
-// read deadline.
+// Read returns the broker's control packets to the library, unchanged, and
+// passes all other frames to the [Receiver]. It returns only with bytes for the
+// library or with an error. Every error ends the connection, including that of
+// a read deadline.
 func (c *Conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -65,9 +67,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next reads one whole frame: the one that waits first, of a packet over the
-// limit what is kept of it, and nil when the library wants an answer meanwhile.
-// It is valid until the next call.
+// next reads one whole frame: the held one first, and of a packet over the
+// limit only the part that is kept. It returns nil if the library is waiting
+// for an answer. The frame is valid until the next call.
 func (c *Conn) next() (wire.Header, []byte, error) {
 	in := &c.in
 	if frame := in.held; frame != nil {
@@ -94,8 +96,8 @@ func (c *Conn) next() (wire.Header, []byte, error) {
 	}
 }
 
-// whole returns the frame whose header is at hand, unless the buffer has to be
-// filled first.
+// whole returns the frame with header h, unless the buffer must be filled
+// first.
 func (c *Conn) whole(h wire.Header) (frame []byte, done bool, err error) {
 	if err := c.checkInbound(h); err != nil {
 		return nil, false, err
@@ -121,7 +123,7 @@ func (c *Conn) whole(h wire.Header) (frame []byte, done bool, err error) {
 	return nil, false, nil
 }
 
-// rest reads what is left of a packet over the limit.
+// rest reads the rest of a packet over the limit.
 func (c *Conn) rest() (wire.Header, []byte, error) {
 	done, err := c.skip()
 	if err != nil || !done {
@@ -130,13 +132,13 @@ func (c *Conn) rest() (wire.Header, []byte, error) {
 	return c.in.heldHeader, c.in.over.head, nil
 }
 
-// route gives a frame to the receiver or leaves it in rest for the library.
+// route passes a frame to the receiver or leaves it in rest for the library.
 func (c *Conn) route(h wire.Header, frame []byte) error {
 	in := &c.in
 	in.greeted = in.greeted || h.Type() == wire.TypeConnack
 	if c.dead.Load() {
-		// A frame of a connection given up must not count. Reading goes on,
-		// for a peer that writes before it reads what Close still sends.
+		// Frames of an ended connection are ignored. Reading continues, because
+		// the peer may read what Close sends only after it has written.
 		return nil
 	}
 	if in.over.Packet > 0 {
@@ -175,7 +177,7 @@ func (c *Conn) route(h wire.Header, frame []byte) error {
 			return err
 		}
 	}
-	// The library may take its time with the packet.
+	// The library may take its time to process the packet.
 	c.batch()
 	in.rest = frame
 	return nil
@@ -188,7 +190,7 @@ func (c *Conn) batch() {
 	}
 }
 
-// fill reads more behind the begin of a frame that fits into the buffer.
+// fill reads more of a frame that fits into the buffer.
 func (c *Conn) fill() error {
 	in := &c.in
 	c.batch()
@@ -201,12 +203,12 @@ func (c *Conn) fill() error {
 	in.r = 0
 	n, err := c.readSome(in.buf[in.w:])
 	if in.w += n; in.w == len(in.buf) {
-		in.grow(c.opts.ReadBuffer) // there is more to come
+		in.grow(c.opts.ReadBuffer) // more bytes are coming
 	}
 	return err
 }
 
-// grow gives a buffer that began small its full size.
+// grow replaces the small initial buffer by one of full size.
 func (in *inbound) grow(size int) {
 	if len(in.buf) >= size {
 		return
@@ -216,9 +218,10 @@ func (in *inbound) grow(size int) {
 	in.r, in.buf = 0, buf
 }
 
-// large reads the rest of a frame that does not fit into the buffer. Memory
-// follows the bytes that arrive, so that a length alone takes none. It is used
-// again: a flood of large frames that are dropped would be as much garbage.
+// large reads the rest of a frame that does not fit into the buffer. It
+// allocates as bytes arrive, so that a large length alone takes no memory. The
+// memory is reused, so that many large frames that are dropped do not cause as
+// much garbage.
 func (c *Conn) large(total int) ([]byte, error) {
 	in := &c.in
 	c.batch()
@@ -248,7 +251,7 @@ func (c *Conn) readSome(p []byte) (int, error) {
 	for range maxEmptyReads {
 		if n, err := c.nc.Read(p); n > 0 || err != nil {
 			if n > 0 {
-				err = nil // it will come again
+				err = nil // the error will be returned again
 			}
 			return n, err
 		}
@@ -256,22 +259,23 @@ func (c *Conn) readSome(p []byte) (int, error) {
 	return 0, io.ErrNoProgress
 }
 
-// OversizeReceiver is a [Receiver] that wants to know of a PUBLISH over the
-// limit, instead of the end of the connection: MQTT 3.1.1 cannot tell a broker
-// the limit, one that keeps a session would send the message again on each
-// connection and never anything behind it, and on MQTT 5 a broker that is told
-// the limit drops the message without a word to anybody.
+// OversizeReceiver is a [Receiver] that handles a PUBLISH over the limit, which
+// otherwise ends the connection. An MQTT 3.1.1 client cannot announce its
+// limit: a broker that keeps the session would send the message again on each
+// connection and never anything after it. An MQTT 5 broker drops a message over
+// the announced limit silently.
 type OversizeReceiver interface {
-	// Oversize gets the PUBLISH without its payload: the topic, with QoS 1 and 2
-	// the packet identifier, and on MQTT 5 the properties, or none in the place
-	// of more than 64 KiB. It is called as Frame is, and may return ErrBusy, too.
+	// Oversize receives the PUBLISH without its payload: the topic, with QoS 1
+	// and 2 the packet identifier, and on MQTT 5 the properties, which are
+	// omitted if they exceed 64 KiB. It is called like Frame and may also
+	// return ErrBusy.
 	Oversize(first byte, head []byte, s Skipped) error
 }
 
-// Skipped is what a packet over the limit was.
+// Skipped describes the size of a packet over the limit.
 type Skipped struct {
-	Packet  int // bytes of all of it
-	Payload int // bytes of its payload
+	Packet  int // size of the packet in bytes
+	Payload int // size of its payload in bytes
 	SHA256  [sha256.Size]byte
 }
 
@@ -279,18 +283,19 @@ type Skipped struct {
 // the limit.
 const maxHeadProperties = 64 << 10
 
-// oversize is a packet over the limit that is being skipped, or waits for the
-// receiver. Only what is in front of the payload takes memory, whatever length
-// the packet claims.
+// oversize is a packet over the limit that is being skipped or waits for the
+// receiver. Only the part before the payload takes memory, whatever length the
+// packet claims.
 type oversize struct {
-	Skipped // without a packet there is none
+	Skipped // Packet is 0 if there is no such packet
 	head    []byte
 	left    int // bytes still to be read
-	payload int // those of them that are the payload
+	payload int // bytes of payload among them
 	hash    hash.Hash
 }
 
-// oversized reports whether a packet is a PUBLISH whose payload is to be skipped.
+// oversized reports whether a packet is a PUBLISH whose payload is to be
+// skipped.
 func (c *Conn) oversized(h wire.Header) bool {
 	if h.Type() != wire.TypePublish || h.Total() <= c.opts.MaxPacketSize {
 		return false
@@ -299,7 +304,7 @@ func (c *Conn) oversized(h wire.Header) bool {
 	return ok
 }
 
-// begin reads what comes before the payload of a PUBLISH over the limit.
+// begin reads the part of an oversized PUBLISH before its payload.
 func (c *Conn) begin(h wire.Header) error {
 	c.batch()
 	c.in.r += h.Size
@@ -327,8 +332,8 @@ func (c *Conn) begin(h wire.Header) error {
 	return nil
 }
 
-// keepProperties reads the properties and their length. What is wrong with
-// them is found by whoever decodes the head.
+// keepProperties reads the property length and the properties. It does not
+// validate them; decoding the head does.
 func (c *Conn) keepProperties() error {
 	o := &c.in.over
 	from, n := len(o.head), 0
@@ -356,8 +361,8 @@ func (c *Conn) keepProperties() error {
 	return nil
 }
 
-// keep appends the next n bytes of the packet to its head, as far as there are.
-// They are few.
+// keep appends the next n bytes of the packet to its head, or all that are left
+// if there are fewer. n is small.
 func (c *Conn) keep(n int) error {
 	in := &c.in
 	o := &in.over
@@ -374,9 +379,9 @@ func (c *Conn) keep(n int) error {
 	return nil
 }
 
-// skip reads the rest of the packet, and forgets it. It is not done when the
-// library wants an answer to its PINGREQ meanwhile: a large packet may take
-// longer than the library would wait, and its bytes show that the peer lives.
+// skip reads and discards the rest of the packet. It returns done = false if
+// the library is waiting for an answer to its PINGREQ: a large packet may take
+// longer than the library waits, and its bytes show that the peer is alive.
 func (c *Conn) skip() (done bool, err error) {
 	in := &c.in
 	o := &in.over

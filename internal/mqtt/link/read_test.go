@@ -14,7 +14,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// brokerStream is a random stream of a broker, and its two parts.
+// brokerStream returns a random stream of a broker, and its control and data
+// packets.
 func brokerStream(r *rand.Rand, v wire.Version, n int) (all, control, data []byte) {
 	toLibrary := func(b []byte) { all, control = append(all, b...), append(control, b...) }
 	toLibrary(connack(v))
@@ -26,7 +27,7 @@ func brokerStream(r *rand.Rand, v wire.Version, n int) (all, control, data []byt
 			toLibrary(pingresp)
 			continue
 		case 2:
-			f = publish(id, r.IntN(50_000)) // larger than the read buffer, often
+			f = publish(id, r.IntN(50_000)) // often larger than the read buffer
 		case 3, 4, 5:
 			f = publish(id, r.IntN(300))
 		default:
@@ -41,8 +42,8 @@ func brokerStream(r *rand.Rand, v wire.Version, n int) (all, control, data []byt
 	return all, control, data
 }
 
-// Whatever the pieces in which bytes arrive and are asked for, the library gets
-// the control packets and the receiver the others, unchanged and in order.
+// In whatever pieces bytes arrive and are read, the library gets the control
+// packets and the receiver the others, unchanged and in order.
 func TestDiversionIn(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
@@ -61,7 +62,7 @@ func TestDiversionIn(t *testing.T) {
 		var got []byte
 		most := []int{1, 5, 5000}[seed%3]
 		var err error
-		for n := 0; err == nil; got = got[:len(got)+n] { //nolint:wastedassign // n is that of the last read
+		for n := 0; err == nil; got = got[:len(got)+n] { //nolint:wastedassign // n is the result of the last read
 			want := 1 + r.IntN(most)
 			got = append(got, make([]byte, want)...)[:len(got)]
 			n, err = c.Read(got[len(got) : len(got)+want])
@@ -81,7 +82,8 @@ func TestDiversionIn(t *testing.T) {
 	}
 }
 
-// A batch ends when the next thing is to wait, or to serve the library.
+// A batch ends before Read waits for the socket or returns bytes to the
+// library.
 func TestBatches(t *testing.T) {
 	t.Parallel()
 	var calls []string
@@ -111,11 +113,11 @@ func TestBatches(t *testing.T) {
 	}
 }
 
-// refused is what a broker must not send: the bytes after CONNECT, and the
+// refused lists what a broker must not send: the bytes after CONNECT, and the
 // error.
 var refused = []struct {
 	name string
-	v    wire.Version // both when 0
+	v    wire.Version // 0 means both
 	sent [][]byte
 	want func(error) bool
 }{
@@ -153,7 +155,7 @@ var refused = []struct {
 
 func anyError(err error) bool { return err != nil }
 
-// T16 and the strict reading of headers.
+// T16: headers are checked strictly.
 func TestRefusedFromBroker(t *testing.T) {
 	t.Parallel()
 	for _, tc := range refused {
@@ -184,8 +186,8 @@ func TestRefusedFromBroker(t *testing.T) {
 // readerOnly hides everything but Read.
 type readerOnly struct{ io.Reader }
 
-// T15: an answer with another number of codes than the request had filters
-// never reaches the library.
+// T15: an answer whose number of codes differs from the number of filters never
+// reaches the library.
 func TestT15_SubackLength(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
@@ -225,7 +227,7 @@ func TestT15_SubackLength(t *testing.T) {
 			if tc.ok != (err == nil) || (tc.ok && !bytes.Equal(got, answer)) {
 				t.Errorf("%v: %v of %d answered with %d codes: %v", v, tc.ask, tc.asked, tc.codes, err)
 			}
-			if tc.ok { // the same answer again was not asked for
+			if tc.ok { // a second copy of the answer matches no request
 				_, err = c.Read(got)
 			}
 			if _, malformed := errors.AsType[*wire.MalformedError](err); !errors.Is(err, ErrAnswer) && !malformed {
@@ -235,8 +237,8 @@ func TestT15_SubackLength(t *testing.T) {
 	}
 }
 
-// T16: a length alone takes no memory, whatever the limit. Not parallel: it
-// measures what the process allocates.
+// T16: a large length alone takes no memory, whatever the limit. Not parallel,
+// because it measures the allocations of the process.
 func TestT16_SevenBytesAllocateLittle(t *testing.T) {
 	for _, limit := range []int{0, wire.MaxRemaining + wire.MaxHeader} {
 		rec := newRecorder()
@@ -293,7 +295,7 @@ func TestReceiverErrorEndsConnection(t *testing.T) {
 	}
 }
 
-// D13: frames that were read from a connection already given up do not count.
+// D13: frames that are read after the connection has ended are ignored.
 func TestNoFrameAfterAbort(t *testing.T) {
 	t.Parallel()
 	rec := newRecorder()
@@ -315,7 +317,7 @@ func TestNoFrameAfterAbort(t *testing.T) {
 	}
 }
 
-// The library's read deadline counts, its write deadline does not (T9).
+// The library's read deadline takes effect, its write deadline does not (T9).
 func TestDeadlinesOfTheLibrary(t *testing.T) {
 	t.Parallel()
 	rec := newRecorder()
@@ -355,7 +357,7 @@ func TestReadCorners(t *testing.T) {
 	<-idle.Done()
 }
 
-// idleConn reads nothing, for ever.
+// idleConn never receives anything.
 type idleConn struct{ net.Conn }
 
 func (idleConn) Read([]byte) (int, error) { return 0, nil }

@@ -1,34 +1,33 @@
 package link
 
 // Receiver is the session's side of a [Conn]. Connack, Frame and Batch are
-// called one at a time on the goroutine that reads, which is the library's:
-// they must not block, and must not wait for anything that needs that goroutine
-// to go on reading. Writable and Closed are called on the goroutine of the
-// Conn. No lock of the Conn is held in any of them, so all methods of the Conn
-// may be called.
+// called one at a time on the library's reading goroutine. They must not block,
+// and must not wait for anything that depends on that goroutine. Writable and
+// Closed are called on the goroutine of the Conn. No lock of the Conn is held
+// during a call, so all methods of the Conn may be used.
 type Receiver interface {
-	// Connack sees the CONNACK before the library does, and before any frame
-	// that follows it. body is valid until return. An error ends the
-	// connection.
+	// Connack is called with the CONNACK before the library receives it and
+	// before any frame that follows it. body is valid until it returns. An
+	// error ends the connection.
 	Connack(first byte, body []byte) error
-	// Frame gets each PUBLISH, PUBACK, PUBREC, PUBREL and PUBCOMP in the order
-	// of arrival. Its header is checked, its body is not. body is valid until
-	// return. ErrBusy leaves the frame for later, any other error ends the
-	// connection.
+	// Frame is called with each PUBLISH, PUBACK, PUBREC, PUBREL and PUBCOMP in
+	// the order of arrival. The header has been checked, the body has not. body
+	// is valid until Frame returns. After ErrBusy the frame is kept for later;
+	// any other error ends the connection.
 	Frame(first byte, body []byte) error
-	// Batch follows one or more calls of Frame when the next thing is to wait
-	// for the socket, or to give the library a packet: the moment to hand over
-	// work and to [Conn.Wake] the writer once for many acknowledgements.
+	// Batch is called after one or more calls of Frame, before the Conn waits
+	// for the socket or returns a packet to the library. It is the time to hand
+	// over work and to call [Conn.Wake] once for many acknowledgements.
 	Batch()
-	// Acks appends the acknowledgements that [Conn.AcksDue] told of to frames, and
-	// returns that. It is called by whoever is about to write, one at a time, and
-	// must not block.
+	// Acks appends the acknowledgements announced with [Conn.AcksDue] to frames
+	// and returns the result. It is called by the goroutine that is about to
+	// write, one call at a time, and must not block.
 	Acks(frames []byte) []byte
-	// Writable is called after Queue refused a frame, when there is room again.
+	// Writable is called when there is room again after Queue refused a frame.
 	Writable()
-	// Closed is called once, with the error that ended the connection: of the
-	// first failed read, write or callback, or net.ErrClosed after Close. The
-	// socket is closed then, and frames given to Queue are no longer in use.
-	// A Frame that was being handled on the reading goroutine may still run.
+	// Closed is called once with the error that ended the connection: that of
+	// the first failed read, write or callback, or net.ErrClosed after Close.
+	// The socket is closed by then, and frames passed to Queue are no longer in
+	// use. A call of Frame on the reading goroutine may still be running.
 	Closed(err error)
 }

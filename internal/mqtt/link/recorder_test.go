@@ -11,8 +11,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// recorder is a Receiver that remembers. The functions, where set, are called
-// in place of remembering.
+// recorder is a Receiver that records calls. A function that is set is called
+// instead of recording.
 type recorder struct {
 	onConnack, onFrame func(first byte, body []byte) error
 	onBatch            func()
@@ -91,7 +91,7 @@ func (r *recorder) received() []byte {
 	return bytes.Join(r.frames, nil)
 }
 
-// ended gives the only error of Closed, after Done.
+// ended waits for Done and returns the only error of Closed.
 func (r *recorder) ended(t *testing.T, c *Conn) error {
 	t.Helper()
 	select {
@@ -107,7 +107,7 @@ func (r *recorder) ended(t *testing.T, c *Conn) error {
 	return r.closed[0]
 }
 
-// pipe is a Conn and its peer.
+// pipe returns a Conn and its peer.
 func pipe(t *testing.T, r Receiver, o Options) (*Conn, net.Conn) {
 	t.Helper()
 	near, far := net.Pipe()
@@ -120,22 +120,22 @@ func pipe(t *testing.T, r Receiver, o Options) (*Conn, net.Conn) {
 	return c, far
 }
 
-// scripted is a socket whose writes wait for the test, and are remembered
-// together with where their bytes came from.
+// scripted is a socket whose writes wait for the test. It records the written
+// slices and where their memory starts.
 type scripted struct {
-	net.Conn // of a pipe: reading and closing
+	net.Conn // one end of a pipe, for reading and closing
 	gate     chan struct{}
 	mu       sync.Mutex
 	writes   [][]byte
 	origins  []*byte
-	begun    chan struct{} // one for each Write
+	begun    chan struct{} // receives one value for each Write
 	closed   chan struct{}
 	once     sync.Once
 
-	deadlines atomic.Int32 // write deadlines set
+	deadlines atomic.Int32 // number of write deadlines that were set
 }
 
-// script makes a Conn whose writes wait until gate is closed or gives a token.
+// script returns a Conn whose writes wait until gate is closed or has a token.
 func script(t *testing.T, r Receiver, o Options) (*Conn, *scripted) {
 	t.Helper()
 	near, far := net.Pipe()
@@ -170,14 +170,14 @@ func (s *scripted) Close() error {
 
 func (s *scripted) SetWriteDeadline(time.Time) error { s.deadlines.Add(1); return nil }
 
-// written gives all writes so far.
+// written returns all writes so far.
 func (s *scripted) written() [][]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.writes
 }
 
-// eventually waits for a condition that another goroutine brings about.
+// eventually waits for a condition that another goroutine makes true.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !ok(); <-time.After(time.Millisecond) {

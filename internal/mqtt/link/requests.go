@@ -7,15 +7,15 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// maxRequests bounds the SUBSCRIBEs and UNSUBSCRIBEs without an answer.
+// maxRequests limits the unanswered SUBSCRIBEs and UNSUBSCRIBEs.
 const maxRequests = 1024
 
-// requests remembers what the library asked for, to judge the answers: more
-// codes than filters make a library index out of range.
+// requests records the library's requests to check the answers: more codes than
+// filters make a library index out of range.
 type requests struct {
 	mu    sync.Mutex
 	open  map[request]int // number of filters
-	count atomic.Int32    // of open
+	count atomic.Int32    // len(open)
 }
 
 type request struct {
@@ -23,7 +23,7 @@ type request struct {
 	id     uint16
 }
 
-// note remembers a SUBSCRIBE or UNSUBSCRIBE on its way out.
+// note records a SUBSCRIBE or UNSUBSCRIBE that is being sent.
 func (r *requests) note(v wire.Version, h wire.Header, body []byte) error {
 	id, n, err := wire.SubscribeCount(v, h.First, body)
 	if err != nil {
@@ -37,7 +37,7 @@ func (r *requests) note(v wire.Version, h wire.Header, body []byte) error {
 	if len(r.open) >= maxRequests {
 		return refuse(h, ErrBacklog)
 	}
-	// The type of an answer follows that of its request.
+	// The type of an answer is that of its request plus one.
 	r.open[request{h.Type() + 1, id}] = n
 	r.count.Store(int32(len(r.open)))
 	return nil
@@ -56,7 +56,7 @@ func (r *requests) settle(v wire.Version, h wire.Header, body []byte) error {
 	r.count.Store(int32(len(r.open)))
 	r.mu.Unlock()
 	if h.Type() == wire.TypeUnsuback && v != wire.V5 {
-		want = 0 // it has no codes there
+		want = 0 // the UNSUBACK of 3.1.1 has no codes
 	}
 	if !asked || n != want {
 		return refuse(h, ErrAnswer)

@@ -8,21 +8,21 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// ErrBusy is what [Receiver.Frame] returns for a frame that it has no room for.
-// The frame is kept, nothing more is read from the socket, and the same frame is
-// offered again after [Conn.Resume].
+// ErrBusy is what [Receiver.Frame] returns if it has no room for the frame. The
+// Conn keeps the frame, stops reading from the socket, and offers the frame
+// again after [Conn.Resume].
 var ErrBusy = errors.New("no room for the frame")
 
-// jamGap is how long after a pause the next one still belongs to the same jam.
+// jamGap is the longest time between two pauses that belong to the same jam.
 const jamGap = time.Second
 
-// pauses are the times in which the receiver had no room.
+// pauses records the times during which the receiver had no room.
 type pauses struct {
 	mu    sync.Mutex
-	since time.Time     // the pause that goes on began; zero: none
-	last  time.Time     // the one before ended
-	jam   time.Time     // the first of those that follow each other closely
-	total time.Duration // of those that ended
+	since time.Time     // start of the current pause, or zero
+	last  time.Time     // end of the last pause
+	jam   time.Time     // start of the first pause of the jam
+	total time.Duration // total length of the pauses that have ended
 }
 
 func (p *pauses) begin(now time.Time) {
@@ -59,8 +59,8 @@ func (p *pauses) sum(now time.Time) time.Duration {
 	return p.total + now.Sub(p.since)
 }
 
-// Resume has the frame offered again that [ErrBusy] left waiting. It never
-// waits, and may be called at any time and more often than needed.
+// Resume offers the frame again that was refused with [ErrBusy]. It never
+// waits, and may be called at any time and more often than necessary.
 func (c *Conn) Resume() {
 	select {
 	case c.resume <- struct{}{}:
@@ -68,18 +68,18 @@ func (c *Conn) Resume() {
 	}
 }
 
-// Asked reports whether a SUBSCRIBE or UNSUBSCRIBE waits for its answer, which
-// comes behind whatever is not read yet.
+// Asked reports whether a SUBSCRIBE or UNSUBSCRIBE is unanswered. The answer
+// arrives only after everything that has not been read yet.
 func (c *Conn) Asked() bool { return c.asked.count.Load() > 0 }
 
-// Paused returns for how long nothing was read so far, in total, because the
+// Paused returns the total time for which reading was paused because the
 // receiver had no room.
 func (c *Conn) Paused() time.Duration { return c.pause.sum(time.Now()) }
 
-// Jam returns for how long the receiver has had no room again and again, with
-// no more than a second of reading in between; 0 when it has. Of a connection
-// that ended it is how that was then: a broker may have given up on a write
-// that we did not read.
+// Jam returns how long the receiver has had no room, ignoring periods of
+// reading of up to a second, or 0 if it has room. For a connection that has
+// ended it returns the value at its end: the broker may have given up because
+// we did not read.
 func (c *Conn) Jam() time.Duration {
 	if c.dead.Load() {
 		c.mu.Lock()
@@ -89,10 +89,10 @@ func (c *Conn) Jam() time.Duration {
 	return c.pause.jammed(time.Now())
 }
 
-// hold waits until the frame that was refused may be offered again, or the
-// library wants an answer to its PINGREQ, or the connection ends: then reading
-// goes on, see route. What was collected is handed over first, since nothing
-// else would make room.
+// hold waits until the refused frame may be offered again, the library waits
+// for an answer to its PINGREQ, or the connection ends; reading then continues,
+// see route. It calls Batch first, because room may depend on what was
+// delivered.
 func (c *Conn) hold() {
 	c.batch()
 	if c.pong() {
@@ -107,9 +107,9 @@ func (c *Conn) hold() {
 	c.pong()
 }
 
-// pong answers a PINGREQ of the library in the broker's place: the broker's
-// answer is behind what is not read yet, and without one the library would give
-// the connection up. Whether the peer lives is left to TCP meanwhile.
+// pong answers a PINGREQ of the library in place of the broker, whose answer
+// follows data that has not been read yet; without an answer the library would
+// close the connection. Meanwhile only TCP detects a dead peer.
 func (c *Conn) pong() bool {
 	if c.pings.Load() <= 0 {
 		return false
@@ -120,8 +120,8 @@ func (c *Conn) pong() bool {
 	return true
 }
 
-// answered notes a PINGRESP of the broker, and reports whether the library has
-// had its answer already.
+// answered counts a PINGRESP of the broker and reports whether pong has
+// answered the library already.
 func (c *Conn) answered() bool {
 	if c.in.ours > 0 {
 		c.in.ours--

@@ -14,12 +14,12 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// narrow is a recorder that takes so many frames, and then none until it is
-// told to.
+// narrow is a recorder that accepts a number of frames and then refuses until
+// allowed.
 type narrow struct {
 	*recorder
 	room    atomic.Int32
-	refused chan struct{} // one for each refusal
+	refused chan struct{} // receives one value for each refusal
 	batches atomic.Int32
 }
 
@@ -39,7 +39,7 @@ func (n *narrow) Frame(first byte, body []byte) error {
 	return n.recorder.Frame(first, body)
 }
 
-// reads collects what the library gets.
+// reads collects what the library reads.
 func reads(c *Conn) (got chan []byte) {
 	got = make(chan []byte, 100)
 	go func() {
@@ -67,8 +67,8 @@ func next(t *testing.T, got chan []byte) []byte {
 	}
 }
 
-// A frame without room is kept, nothing behind it is read, and it is offered
-// again when there is.
+// A refused frame is kept, nothing after it is read, and it is offered again on
+// Resume.
 func TestBusyReceiverStopsReading(t *testing.T) {
 	t.Parallel()
 	rec := newNarrow(1)
@@ -103,14 +103,14 @@ func TestBusyReceiverStopsReading(t *testing.T) {
 	eventually(t, "the others arrive", func() bool { return bytes.Equal(rec.received(), want) })
 }
 
-// While nothing is read the library's pings are answered in the broker's place,
-// and the broker's own answers are kept from it later.
+// While reading is paused the Conn answers the library's pings, and later drops
+// the broker's own answers.
 func TestPingWhilePaused(t *testing.T) {
 	t.Parallel()
 	rec := newNarrow(0)
 	c, far := pipe(t, rec, Options{})
 	got := reads(c)
-	go func() { _, _ = io.Copy(io.Discard, far) }() // our PINGREQs leave
+	go func() { _, _ = io.Copy(io.Discard, far) }() // the library's PINGREQs are written
 	_, _ = far.Write(append(connack(wire.V311), publish(1, 20)...))
 	next(t, got)
 	receive(t, "a refusal", rec.refused)
@@ -141,7 +141,8 @@ func TestPingWhilePaused(t *testing.T) {
 	}
 }
 
-// A PINGREQ that left before the pause has its answer behind what is not read.
+// The answer to a PINGREQ that was sent before the pause follows the data that
+// has not been read.
 func TestPingBeforePause(t *testing.T) {
 	t.Parallel()
 	rec := newNarrow(0)
@@ -169,7 +170,8 @@ func TestPingBeforePause(t *testing.T) {
 	}
 }
 
-// A SUBSCRIBE has the frame offered again, and the receiver knows of it.
+// A SUBSCRIBE makes the Conn offer the frame again, and the receiver can see
+// that it is unanswered.
 func TestSubscribeWhilePaused(t *testing.T) {
 	t.Parallel()
 	rec := newNarrow(0)
@@ -198,8 +200,8 @@ func TestSubscribeWhilePaused(t *testing.T) {
 	}
 }
 
-// A pause ends with its connection, whoever ends that, and how long the jam had
-// lasted is known afterwards.
+// A pause ends with its connection, in whatever way that ends, and Jam then
+// returns how long it lasted.
 func TestEndWhilePaused(t *testing.T) {
 	t.Parallel()
 	errEnd := errors.New("end")
@@ -238,8 +240,8 @@ func TestEndWhilePaused(t *testing.T) {
 	}
 }
 
-// A packet over the limit is kept as its head, on both versions, with the size
-// and the digest of the payload; of many properties none are kept.
+// Of a packet over the limit the head and the sizes are kept, on both versions;
+// properties over their limit are omitted.
 func TestOversizeHead(t *testing.T) {
 	t.Parallel()
 	payload := bytes.Repeat([]byte("payload "), 1000)
@@ -282,7 +284,7 @@ type heads struct {
 	*recorder
 	Skipped
 	head string
-	busy int // refusals first
+	busy int // number of refusals before it accepts
 }
 
 func (r *heads) Oversize(_ byte, head []byte, s Skipped) error {
@@ -294,8 +296,8 @@ func (r *heads) Oversize(_ byte, head []byte, s Skipped) error {
 	return nil
 }
 
-// zeros is a socket with a large packet and a small one behind it, that is asked
-// to answer a PINGREQ meanwhile.
+// zeros is a socket that delivers a large packet followed by a small one. The
+// library sends a PINGREQ meanwhile.
 type zeros struct {
 	net.Conn
 	head, tail []byte
@@ -327,11 +329,11 @@ func (z *zeros) Read(p []byte) (int, error) {
 
 func (*zeros) Write(p []byte) (int, error) { return len(p), nil }
 
-// A packet of 256 MB takes no memory, what comes behind it arrives, and a
-// PINGREQ is answered while it is skipped: it may take longer than the library
-// waits. Not parallel: it counts what the process allocates.
+// A packet of 256 MB takes no memory, what follows it arrives, and a PINGREQ is
+// answered while it is skipped, which may take longer than the library waits.
+// Not parallel, because it counts the allocations of the process.
 func TestOversizeTakesNoMemory(t *testing.T) {
-	const size = 268_435_455 // the most there is
+	const size = 268_435_455 // largest possible packet
 	near, far := net.Pipe()
 	defer far.Close()
 	head := append(connack(wire.V5), 0x32, 0xFF, 0xFF, 0xFF, 0x7F, 0, 1, 't', 0, 1, 0)
@@ -339,7 +341,7 @@ func TestOversizeTakesNoMemory(t *testing.T) {
 	rec := &heads{recorder: newRecorder(), busy: 1}
 	c := New(z, rec, Options{Version: wire.V5})
 	z.half = func() { _, _ = c.Write(pingreq) }
-	c.Resume() // the one refusal
+	c.Resume() // after the only refusal
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	got, _ := io.ReadAll(readerOnly{c})

@@ -6,11 +6,10 @@ import (
 	"log/slog"
 )
 
-// Secret is a string that must not reach a log, an error or a document: all
-// its printed forms are "***", or empty when there is no secret. Convert it to
-// string in the one place that sends it. Package fmt does not ask the values
-// in unexported fields of a struct how they print, so keep a Secret in an
-// exported one.
+// Secret is a string that must not appear in a log, an error or a document.
+// Every printed form is "***", or empty if the secret is empty. Convert it to
+// string only where it is sent. Keep a Secret in an exported field: package fmt
+// does not call the methods of values in unexported fields.
 type Secret string
 
 // String returns "***", or "" for the empty secret.
@@ -21,17 +20,18 @@ func (s Secret) String() string {
 	return "***"
 }
 
-// GoString is String, for %#v.
+// GoString returns the same as String, for %#v.
 func (s Secret) GoString() string { return s.String() }
 
-// Format is String for every verb: %d and the like would go round String.
+// Format writes the same as String for every verb, because verbs such as %d do
+// not call String.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
-// MarshalText is String, for YAML and XML.
+// MarshalText returns the same as String, for YAML and XML.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// MarshalJSON is String as a JSON string.
+// MarshalJSON returns the result of String as a JSON string.
 func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + s.String() + `"`), nil }
 
-// LogValue is String, for log/slog.
+// LogValue returns the same as String, for log/slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }

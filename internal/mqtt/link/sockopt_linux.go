@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// tcpUserTimeout is TCP_USER_TIMEOUT, which package syscall does not name.
+// tcpUserTimeout is TCP_USER_TIMEOUT, which package syscall does not define.
 const tcpUserTimeout = 18
 
 // setUserTimeout makes the system drop a connection whose sent bytes stay
-// unacknowledged for d: keep-alive probes are not sent while data is in flight,
-// so without it a dead peer is noticed after many minutes only.
+// unacknowledged for d. Without it a dead peer may be detected only after many
+// minutes, because keep-alive probes are not sent while data is in flight.
 func setUserTimeout(d time.Duration) func(context.Context, string, string, syscall.RawConn) error {
 	if d < 0 {
 		return nil

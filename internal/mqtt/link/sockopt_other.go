@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// setUserTimeout does nothing: only Linux has the option.
+// setUserTimeout does nothing, because only Linux has the option.
 func setUserTimeout(time.Duration) func(context.Context, string, string, syscall.RawConn) error {
 	return nil
 }

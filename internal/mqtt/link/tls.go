@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// ErrTLSConfig is in every error of [LoadTLS].
+// ErrTLSConfig is wrapped by every error of [LoadTLS].
 var ErrTLSConfig = errors.New("TLS settings")
 
-// LoadTLS reads PEM files into a client configuration: ca the authorities to
-// trust in place of the system's, cert and key the certificate to show
-// (mutual TLS), serverName the name to ask for and to verify in place of the
-// address' host. Empty arguments are left out. insecure turns verification of
-// the broker off: for development only. All problems are reported at once,
-// joined.
+// LoadTLS reads PEM files into a client configuration. ca has the trusted
+// authorities, which replace the system's; cert and key are the client
+// certificate (mutual TLS); serverName is requested and verified in place of
+// the host of the address. Empty arguments are ignored. insecure turns
+// verification of the broker off and is for development only. All problems are
+// reported at once, joined.
 func LoadTLS(ca, cert, key, serverName string, insecure bool) (*tls.Config, error) {
 	roots, err1 := loadRoots(ca)
 	pairs, err2 := loadPair(cert, key)
@@ -29,7 +29,7 @@ func LoadTLS(ca, cert, key, serverName string, insecure bool) (*tls.Config, erro
 		RootCAs:            roots,
 		Certificates:       pairs,
 		ServerName:         serverName,
-		InsecureSkipVerify: insecure, //nolint:gosec // asked for by name, for development
+		InsecureSkipVerify: insecure, //nolint:gosec // an explicit option for development
 	}, nil
 }
 
@@ -69,7 +69,7 @@ func loadPair(cert, key string) ([]tls.Certificate, error) {
 	return []tls.Certificate{pair}, nil
 }
 
-// tlsConfig is the configuration for one connection to a.
+// tlsConfig returns the configuration for one connection to a.
 func (d *Dialer) tlsConfig(a Address) (*tls.Config, error) {
 	config := new(tls.Config)
 	if d.TLS != nil {
@@ -83,7 +83,7 @@ func (d *Dialer) tlsConfig(a Address) (*tls.Config, error) {
 	}
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
 	if config.ServerName == "" {
-		// Certificates know no IPv6 zones.
+		// Certificates do not contain IPv6 zones.
 		config.ServerName, _, _ = strings.Cut(a.Host, "%")
 	}
 	if a.WebSocket() {

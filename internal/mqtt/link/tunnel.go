@@ -16,8 +16,8 @@ import (
 	"golang.org/x/net/proxy"
 )
 
-// through opens a connection to hostPort through a proxy. What it returns is the
-// connection to the proxy, which carries the broker's bytes only.
+// through connects to hostPort through a proxy. The returned connection carries
+// only bytes of the broker.
 func (d *Dialer) through(ctx context.Context, p Address, hostPort string) (net.Conn, error) {
 	if p.socks() {
 		return d.socks(ctx, p, hostPort)
@@ -29,7 +29,8 @@ func (d *Dialer) through(ctx context.Context, p Address, hostPort string) (net.C
 	if err != nil {
 		return nil, err
 	}
-	// Unblocks reads and writes; who owns the connection later sets its own deadlines.
+	// Unblocks reads and writes. The later owner of the connection sets its own
+	// deadlines.
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Now()) })
 	err = tunnel(nc, p, hostPort)
 	if !stop() {
@@ -42,8 +43,8 @@ func (d *Dialer) through(ctx context.Context, p Address, hostPort string) (net.C
 	return nc, nil
 }
 
-// secureProxy encrypts what goes to the proxy, which is trusted as the broker is,
-// but shown no certificate of ours.
+// secureProxy encrypts the connection to the proxy. It verifies the proxy like
+// a broker but presents no client certificate.
 func (d *Dialer) secureProxy(ctx context.Context, raw net.Conn, p Address) (net.Conn, error) {
 	config, err := d.tlsConfig(p)
 	if err != nil {
@@ -55,7 +56,8 @@ func (d *Dialer) secureProxy(ctx context.Context, raw net.Conn, p Address) (net.
 	return encrypt(ctx, raw, config)
 }
 
-// tunnel asks an HTTP proxy for a connection (RFC 9110, section 9.3.6).
+// tunnel requests a tunnel from an HTTP proxy with CONNECT (RFC 9110, section
+// 9.3.6).
 func tunnel(nc net.Conn, p Address, hostPort string) error {
 	req := &http.Request{
 		Method: http.MethodConnect, URL: &url.URL{Opaque: hostPort}, Host: hostPort, Header: make(http.Header),
@@ -76,8 +78,8 @@ func tunnel(nc net.Conn, p Address, hostPort string) error {
 	switch {
 	case resp.StatusCode/100 != 2:
 		return fmt.Errorf("CONNECT is answered with %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-	case answer.Buffered() > 0: // in each protocol of ours the client speaks first
-		return errors.New("bytes behind the answer to CONNECT")
+	case answer.Buffered() > 0: // the client speaks first in MQTT, TLS and HTTP
+		return errors.New("unexpected bytes after the answer to CONNECT")
 	}
 	return nil
 }
@@ -105,18 +107,18 @@ func (d *Dialer) socks(ctx context.Context, p Address, hostPort string) (net.Con
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case errors.Is(err, os.ErrDeadlineExceeded): // that of ctx, a moment before
+		case errors.Is(err, os.ErrDeadlineExceeded): // the deadline is that of ctx, reported a moment earlier
 			return nil, context.DeadlineExceeded
 		}
 		if op, ok := errors.AsType[*net.OpError](err); ok && raw != nil {
-			err = op.Err // without the addresses, which the errors around it have
+			err = op.Err // without the addresses, which the surrounding errors contain
 		}
 		return nil, fmt.Errorf("SOCKS: %w", err)
 	}
-	return raw, nil // the wrapper only hides what a TCP connection can do
+	return raw, nil // return raw, because the wrapper hides methods of a TCP connection
 }
 
-// forward opens the connection to a SOCKS proxy.
+// forward dials a SOCKS proxy.
 type forward func(ctx context.Context, hostPort string) (net.Conn, error)
 
 // Dial implements [proxy.Dialer].

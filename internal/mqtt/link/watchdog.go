@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// watchdog notices a write that does not end. A write deadline of the socket
-// would do that too, but it costs as much as a small write, and when it passes
-// on an idle connection, the next thing that TLS or WebSocket write by
-// themselves fails: a key update, a pong.
+// watchdog detects a write that does not end. A write deadline of the socket
+// costs as much as a small write. A deadline that passes on an idle connection
+// also makes the next write of TLS or WebSocket itself fail, such as a key
+// update or a pong.
 type watchdog struct {
 	timeout time.Duration
 	expired func()
 	start   time.Time
-	begun   atomic.Int64 // when the write began, in ns after start; 0: none
+	begun   atomic.Int64 // start of the write in ns after start, or 0 if there is none
 	armed   atomic.Bool
 	timer   *time.Timer
 }
@@ -25,7 +25,7 @@ func newWatchdog(timeout time.Duration, expired func()) *watchdog {
 	return w
 }
 
-// begin precedes a write.
+// begin is called before a write.
 func (w *watchdog) begin() {
 	w.begun.Store(max(1, int64(time.Since(w.start))))
 	if !w.armed.Load() {
@@ -33,10 +33,10 @@ func (w *watchdog) begin() {
 	}
 }
 
-// end follows it.
+// end is called after a write.
 func (w *watchdog) end() { w.begun.Store(0) }
 
-// stop is called when no write will follow.
+// stop is called when no more writes follow.
 func (w *watchdog) stop() { w.timer.Stop() }
 
 func (w *watchdog) arm(d time.Duration) {
@@ -45,8 +45,8 @@ func (w *watchdog) arm(d time.Duration) {
 	}
 }
 
-// check runs when the write in progress may have taken too long. While nothing
-// is written it does not run.
+// check runs when the current write may have taken too long. It does not run
+// while nothing is written.
 func (w *watchdog) check() {
 	w.armed.Store(false)
 	begun := w.begun.Load()

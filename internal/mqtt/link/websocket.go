@@ -19,16 +19,16 @@ import (
 const (
 	defaultPath = "/mqtt"
 	subprotocol = "mqtt"
-	// closeWait bounds the WebSocket closing handshake.
+	// closeWait limits the WebSocket closing handshake.
 	closeWait = 250 * time.Millisecond
 )
 
-// ErrSubprotocol says that the server did not choose the subprotocol "mqtt"
+// ErrSubprotocol means that the server did not select the subprotocol "mqtt"
 // [MQTT-6.0.0-3].
 var ErrSubprotocol = errors.New(`WebSocket server did not accept the subprotocol "mqtt"`)
 
-// dialWebSocket opens the connection itself, so that neither the environment's
-// proxy nor a redirect takes it elsewhere.
+// dialWebSocket dials the connection itself, so that neither a proxy of the
+// environment nor a redirect changes its destination.
 func (d *Dialer) dialWebSocket(ctx context.Context, a Address) (net.Conn, error) {
 	dial := d.dialTCP
 	if a.Secure() {
@@ -57,17 +57,17 @@ func (d *Dialer) dialWebSocket(ctx context.Context, a Address) (net.Conn, error)
 		err = ErrSubprotocol
 	}
 	if !stop() {
-		err = ctx.Err() // we closed the socket, whatever the handshake made of that
+		err = ctx.Err() // the end of ctx closed the socket, whatever error the handshake returned
 	}
 	if err != nil {
 		_ = raw.Close()
-		// The library's text would name the URL, query and all.
+		// The text of the *url.Error would contain the URL with its query.
 		if named, ok := errors.AsType[*url.Error](err); ok {
 			err = named.Err
 		}
 		return nil, fmt.Errorf("WebSocket handshake: %w", err)
 	}
-	ws.SetReadLimit(-1) // messages are read as a stream; frames have their limit above
+	ws.SetReadLimit(-1) // no limit here: messages are read as a stream, and the Conn limits frames
 	return &wsConn{heldConn: wire, ws: ws}, nil
 }
 
@@ -83,9 +83,9 @@ func (d *Dialer) webSocketURL(a Address) string {
 	return u.String()
 }
 
-// host is the Host of the upgrade request: that of Header, or else the address'
-// without a port that is its scheme's default, which browsers leave out, too
-// (RFC 9110, section 4.2.3): signatures and strict proxies compare it.
+// host returns the Host of the upgrade request: that of Header, or else that of
+// the address. The default port of the scheme is omitted, as browsers do (RFC
+// 9110, section 4.2.3), because signatures and strict proxies compare it.
 func (d *Dialer) host(a Address) string {
 	if host := d.Header.Get("Host"); host != "" {
 		return host
@@ -97,12 +97,12 @@ func (d *Dialer) host(a Address) string {
 }
 
 // wsConn reads and writes MQTT as a byte stream in binary WebSocket messages,
-// one message a Write [MQTT-6.0.0-1]. Deadlines and addresses are those of the
-// socket below. As with the socket, one goroutine reads and one writes.
+// one message per Write [MQTT-6.0.0-1]. Deadlines and addresses are those of
+// the socket. One goroutine may read while another writes.
 type wsConn struct {
 	*heldConn
 	ws      *websocket.Conn
-	message io.Reader // rest of the message being read
+	message io.Reader // unread rest of the current message
 }
 
 func (c *wsConn) Read(p []byte) (int, error) {
@@ -127,12 +127,13 @@ func (c *wsConn) Read(p []byte) (int, error) {
 	}
 }
 
-// streamError makes a close of the peer the end of the stream, as FIN is of a
-// socket: brokers that refuse a packet close with whatever status they like, and
-// it is no fault of the network. A status that says more stays in the text.
+// streamError turns a close of the peer into the end of the stream, like FIN of
+// a socket: brokers close with various status codes when they refuse a packet,
+// and that is not a network error. The error keeps the text of an abnormal
+// status.
 func streamError(err error) error {
 	switch websocket.CloseStatus(err) {
-	case -1: // nothing of the kind
+	case -1: // not a close
 		return err
 	case websocket.StatusNormalClosure, websocket.StatusGoingAway:
 		return io.EOF
@@ -152,11 +153,11 @@ func (c *wsConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close says goodbye within closeWait and closes the socket.
+// Close performs the closing handshake within closeWait and closes the socket.
 func (c *wsConn) Close() error {
 	_ = c.Conn.SetDeadline(time.Now().Add(closeWait))
 	_ = c.ws.Close(websocket.StatusNormalClosure, "")
-	_ = closeNow(c.Conn) // closed already, unless the library waits for its peer
+	_ = closeNow(c.Conn) // usually closed already, unless the WebSocket library is waiting for the peer
 	return nil
 }
 
@@ -167,8 +168,8 @@ func (c *wsConn) abort() error {
 	return err
 }
 
-// heldConn collects the many small writes that the WebSocket library makes of
-// one message, and hands them to the socket as one.
+// heldConn collects the many small writes of the WebSocket library for one
+// message into one write of the socket.
 type heldConn struct {
 	net.Conn
 	mu   sync.Mutex
@@ -204,7 +205,7 @@ func (c *heldConn) release() error {
 	return err
 }
 
-// recycle empties a buffer for its next use and lets go of one that is far too
+// recycle empties a buffer for its next use, or releases it if it is far too
 // large.
 func recycle(buf []byte) []byte {
 	if cap(buf) > keepBuffer && len(buf) < cap(buf)/4 {

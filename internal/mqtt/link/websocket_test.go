@@ -62,7 +62,7 @@ func TestWebSocketRefusesText(t *testing.T) {
 	}
 }
 
-// One Write is one message and one write of the socket, however large.
+// One Write is one message and one write of the socket, whatever its size.
 func TestWebSocketWritesOnce(t *testing.T) {
 	t.Parallel()
 	sizes := make(chan int, 1)
@@ -143,7 +143,7 @@ func TestPongAfterIdle(t *testing.T) {
 	<-c.Done()
 }
 
-// reports.md C3: a port that is the scheme's default is not in Host, which signed
+// reports.md C3: the default port of the scheme is not in Host, which signed
 // URLs and strict proxies compare.
 func TestWebSocketHost(t *testing.T) {
 	t.Parallel()

@@ -9,17 +9,17 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// keepPartial is the largest assembly buffer in bytes that is kept for the
-// next packet.
+// keepPartial is the size in bytes up to which an assembly buffer is kept for
+// the next packet.
 const keepPartial = 4 << 10
 
-// Write takes packets of the library, in any pieces, and queues the complete
-// ones ahead of data. It never waits for the socket: an error of the socket is
-// reported by the next Read and by later Writes. DISCONNECT goes behind the
-// data that is queued already, and nothing may follow it.
+// Write accepts packets of the library in any pieces and queues complete ones
+// before data. It never waits for the socket: the next Read and later Writes
+// return an error of the socket. DISCONNECT is queued after waiting data, and
+// nothing may follow it.
 //
-// A packet that the library should not send is refused, and nothing of it is
-// sent: [*FrameError] or [*wire.MalformedError].
+// A packet that the library must not send is refused with a [*FrameError] or
+// [*wire.MalformedError], and nothing of it is sent.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.assembly.Lock()
 	defer c.assembly.Unlock()
@@ -50,7 +50,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// take queues the first packet in b and returns its size, 0 when it is not
+// take queues the first packet in b and returns its size, or 0 if it is not
 // complete.
 func (c *Conn) take(b []byte) (int, error) {
 	if err := c.checkOutbound(b[0]); err != nil {
@@ -71,7 +71,7 @@ func (c *Conn) take(b []byte) (int, error) {
 		if err := c.asked.note(c.opts.Version, h, frame[h.Size:]); err != nil {
 			return 0, err
 		}
-		c.Resume() // its answer may be worth more room
+		c.Resume() // the receiver may make more room for its answer
 	}
 	if h.Type() == wire.TypePingreq {
 		c.pings.Add(1)
@@ -99,15 +99,15 @@ func (c *Conn) queueControl(h wire.Header, frame []byte) error {
 	return nil
 }
 
-// Queue puts a data frame behind those queued before, without waiting for the
-// socket. Call Flush or Wake to have it written. ok is false when the queue is
-// full: nothing was taken, and Writable will be called. A frame that is larger
-// than the whole queue is taken when nothing else waits. The error is that of
-// an ended connection.
+// Queue appends a data frame without waiting for the socket. Call Flush or Wake
+// to have it written. If the queue is full, ok is false, the frame is not
+// queued, and [Receiver.Writable] will be called. A frame that is larger than
+// the whole queue is accepted if nothing else waits. On an ended connection
+// Queue returns the error that ended it.
 //
 // A frame of 32 KiB or more is not copied: it must not be changed until its
-// acknowledgement shows that it was written, or until Closed. Smaller ones are
-// free when Queue returns.
+// acknowledgement shows that it was written, or until [Receiver.Closed]. A
+// smaller one may be changed when Queue returns.
 func (c *Conn) Queue(frame []byte) (ok bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -126,12 +126,12 @@ func (c *Conn) Queue(frame []byte) (ok bool, err error) {
 	return true, nil
 }
 
-// QueueAck is Queue for answers to acknowledgements, which are never refused: the
-// window and Receive Maximum bound those of a peer that keeps to them. One that has
-// more than AckLimit to answer and does not read the answers loses the connection.
-// They keep their order among the data frames. On an ended connection it does nothing,
-// since an acknowledgement is worth nothing on another one. frame is free when
-// QueueAck returns.
+// QueueAck is like Queue for answers to acknowledgements, which are never
+// refused: the window and the Receive Maximum limit their number for a correct
+// peer. A peer that causes more than AckLimit bytes of them and does not read
+// loses the connection. They keep their order among the data frames. On an
+// ended connection QueueAck does nothing, because an acknowledgement is useless
+// on another connection. frame may be changed when QueueAck returns.
 func (c *Conn) QueueAck(frame []byte) {
 	c.mu.Lock()
 	full := false
@@ -147,26 +147,26 @@ func (c *Conn) QueueAck(frame []byte) {
 	}
 }
 
-// AcksDue has the next writer ask the receiver for acknowledgements, and wakes the
-// flusher for that. They leave ahead of the data frames, and never behind a
-// DISCONNECT. It never waits.
+// AcksDue makes the next writer ask the receiver for acknowledgements, and
+// wakes the flusher to write. They are written before the data frames and never
+// after a DISCONNECT. It never waits.
 func (c *Conn) AcksDue() {
 	if !c.due.Swap(true) {
 		c.Wake()
 	}
 }
 
-// Flush writes what is queued on the caller's goroutine if nobody else is
-// writing: one pass, and what came meanwhile is left to the flusher. Otherwise
-// the frames leave with the next pass of whoever writes. Not for the reading
-// goroutine: it may wait for the socket, up to WriteTimeout.
+// Flush writes what is queued on the caller's goroutine, unless another
+// goroutine is writing; that one then writes it with its next pass. Flush makes
+// one pass, and the flusher writes what was queued meanwhile. Do not call it on
+// the reading goroutine: it may wait for the socket for up to WriteTimeout.
 func (c *Conn) Flush() {
 	if c.pass() {
 		c.Wake()
 	}
 }
 
-// Wake has the flusher write what is queued. It never waits.
+// Wake makes the flusher write what is queued. It never waits.
 func (c *Conn) Wake() {
 	select {
 	case c.wake <- struct{}{}:
@@ -174,7 +174,8 @@ func (c *Conn) Wake() {
 	}
 }
 
-// closing is the error of a connection that takes no more frames. c.mu is held.
+// closing returns the error of a connection that accepts no more frames. c.mu
+// must be held.
 func (c *Conn) closing() error {
 	if c.err == nil && c.ending {
 		return net.ErrClosed
@@ -182,14 +183,14 @@ func (c *Conn) closing() error {
 	return c.err
 }
 
-// flusher writes when it is woken, and reports room and the end. It is the only
-// goroutine of a Conn.
+// flusher writes when it is woken, and reports room in the queue and the end of
+// the connection. It runs on the only goroutine of a Conn.
 func (c *Conn) flusher() {
 	defer close(c.finished)
 	for {
 		select {
 		case <-c.wake:
-			runtime.Gosched() // who is about to queue more gets into the same write
+			runtime.Gosched() // let other goroutines queue more for the same write
 			for again := true; again; {
 				again = c.pass()
 				c.offerRoom()
@@ -203,8 +204,8 @@ func (c *Conn) flusher() {
 	}
 }
 
-// pass writes what is queued at this moment, unless somebody else is writing,
-// and reports whether the flusher has something left to do.
+// pass writes what is queued at this moment, unless another goroutine is
+// writing, and reports whether the flusher has more to write.
 func (c *Conn) pass() (more bool) {
 	c.mu.Lock()
 	if c.writing || c.err != nil || !c.queued() {
@@ -221,7 +222,7 @@ func (c *Conn) pass() (more bool) {
 	return more
 }
 
-// drain writes everything that is queued, after the end was recorded.
+// drain writes everything that is queued after the end was recorded.
 func (c *Conn) drain() (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -234,8 +235,9 @@ func (c *Conn) drain() (err error) {
 	return err
 }
 
-// writeQueued is the writer: it takes both queues and writes them, control
-// first and the acknowledgements that are due behind it. c.mu is held at call and return, not in between.
+// writeQueued takes and writes both queues: control packets, then the
+// acknowledgements that are due, then data. c.mu must be held at call and is
+// held at return, but not in between.
 func (c *Conn) writeQueued() error {
 	control, data := c.control, c.data
 	due := c.due.Swap(false) && !c.parted
@@ -260,8 +262,8 @@ func (c *Conn) writeQueued() error {
 	return err
 }
 
-// send writes b in pieces, each watched by itself, so that the time it may take
-// does not depend on the size of a frame.
+// send writes b in pieces and watches each one separately, so that the time
+// limit does not depend on the size of a frame.
 func (c *Conn) send(b []byte) error {
 	for len(b) > 0 {
 		n := min(len(b), writePiece)
@@ -276,15 +278,15 @@ func (c *Conn) send(b []byte) error {
 	return nil
 }
 
-// stalled ends a connection whose peer does not take what is written.
+// stalled ends the connection because the peer does not accept what is written.
 func (c *Conn) stalled() {
 	_ = c.fail(fmt.Errorf("write: nothing taken within %v: %w", c.opts.WriteTimeout, os.ErrDeadlineExceeded))
 }
 
-// queued reports whether anything waits to be written. c.mu is held.
+// queued reports whether anything waits to be written. c.mu must be held.
 func (c *Conn) queued() bool { return c.control.size+c.data.size > 0 || c.due.Load() && !c.parted }
 
-// offerRoom tells the receiver that a queue it found full has room.
+// offerRoom calls Writable if a queue that refused a frame has room again.
 func (c *Conn) offerRoom() {
 	c.mu.Lock()
 	due := c.refused && c.err == nil && c.data.size < c.opts.QueueLimit
@@ -297,7 +299,8 @@ func (c *Conn) offerRoom() {
 	}
 }
 
-// ended waits until lent frames are free and returns what ended the connection.
+// ended waits until lent frames are free and returns the error that ended the
+// connection.
 func (c *Conn) ended() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

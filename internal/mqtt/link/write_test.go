@@ -11,8 +11,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// Whatever the pieces in which the library writes, whole packets leave,
-// unchanged and in order.
+// In whatever pieces the library writes, whole packets are sent, unchanged and
+// in order.
 func TestWriteAssembles(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
@@ -55,13 +55,13 @@ func TestWriteAssembles(t *testing.T) {
 	}
 }
 
-// A packet that the library should not send fails at its first byte where
-// that is enough, and leaves the stream as it was.
+// A packet that the library must not send fails as early as its first byte, if
+// that shows it, and leaves the stream unchanged.
 func TestRefusedFromLibrary(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name string
-		v    wire.Version // both when 0
+		v    wire.Version // 0 means both
 		sent []byte
 		want func(error) bool
 	}{
@@ -76,7 +76,7 @@ func TestRefusedFromLibrary(t *testing.T) {
 		{"length", 0, []byte{0x10, 0xFF, 0xFF, 0xFF, 0xFF}, has[*wire.MalformedError]},
 		{"too large", 0, []byte{0x10, 0xFF, 0xFF, 0xFF, 0x7F}, is(ErrTooLarge)},
 		{"SUBSCRIBE without filter", 0, frame(0x82, 0, 1, 0), has[*wire.MalformedError]},
-		// T: ids of the upper half are the data plane's.
+		// T: identifiers of the upper half belong to the data plane.
 		{"SUBSCRIBE id", 0, subscribe(wire.V311, wire.TypeSubscribe, 0x8000, 1), anyError},
 		{"SUBSCRIBE id 3.1.1", wire.V311, subscribe(wire.V311, wire.TypeSubscribe, 0x8000, 1), is(ErrPacketID)},
 		{"UNSUBSCRIBE id 5", wire.V5, subscribe(wire.V5, wire.TypeUnsubscribe, 0xFFFF, 1), is(ErrPacketID)},
@@ -100,7 +100,7 @@ func TestRefusedFromLibrary(t *testing.T) {
 	}
 }
 
-// Requests without answers and packets that nobody reads are bounded.
+// The number of unanswered requests and the size of unread packets are limited.
 func TestControlIsBounded(t *testing.T) {
 	t.Parallel()
 	c, _ := pipe(t, newRecorder(), Options{}) // the peer does not read
@@ -120,7 +120,8 @@ func TestControlIsBounded(t *testing.T) {
 	}
 }
 
-// DISCONNECT is the last packet: it neither overtakes data nor is followed.
+// DISCONNECT is the last packet: it does not overtake data, and nothing follows
+// it.
 func TestDisconnectIsLast(t *testing.T) {
 	t.Parallel()
 	c, far := pipe(t, newRecorder(), Options{})
