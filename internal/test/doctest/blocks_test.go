@@ -18,9 +18,9 @@ import (
 // guide has the tests of docs/guide/events.md, which need the generators.
 const guide = root + "/tools/internal/guide"
 
-// kinds are the blocks that are checked, each by a test of this package, those
-// of proto and buf by one of guide.
-var kinds = []string{"go", "sh", "yaml", "mosquitto", "acl", "erlang", "proto", "buf"}
+// kinds are the blocks that are checked, each by a test of this package; proto and
+// buf also by tests of guide, mermaid by TestPicture of repotest.
+var kinds = []string{"go", "sh", "yaml", "mosquitto", "acl", "erlang", "proto", "buf", "mermaid"}
 
 func TestEveryBlockIsChecked(t *testing.T) {
 	t.Parallel()
@@ -70,6 +70,29 @@ func unindent(text string) string {
 		out += strings.TrimSpace(line) + "\n"
 	}
 	return out
+}
+
+// TestProto wants each block of README.md in a .proto file of the sample.
+func TestProto(t *testing.T) {
+	t.Parallel()
+	var sources []string
+	files, err := filepath.Glob(root + "/api/*/v1/*.proto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources = append(sources, string(text))
+	}
+	for _, b := range load(t, "README.md").blocks(t) {
+		here := func(source string) bool { return strings.Contains(source, b.text) }
+		if b.kind == "proto" && !slices.ContainsFunc(sources, here) {
+			t.Errorf("%s shows what is in no .proto file below api:\n%s", b.where, b.text)
+		}
+	}
 }
 
 // TestYAML loads each block as the service would. A member that the

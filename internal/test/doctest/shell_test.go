@@ -41,6 +41,8 @@ func TestShell(t *testing.T) {
 				// The tests of guide run them.
 			case strings.HasPrefix(command, "go run "+module+"/tools/contract "):
 				// The tests of that command run it.
+			case command == "go mod tidy", command == "go get "+module, strings.HasPrefix(command, "go install "+module+"/tools/"):
+				// They need a published module; TestInstalled wants what they name.
 			case strings.HasPrefix(command, "rabbitmqctl "):
 				// The end-to-end tests run it.
 			case command != "make run" && command != "make test":
@@ -53,6 +55,27 @@ func TestShell(t *testing.T) {
 	}
 	t.Run("make run", func(t *testing.T) { makeRun(t, curls) })
 	t.Run("make test", makeTest)
+}
+
+// TestInstalled wants the commands that documents install.
+func TestInstalled(t *testing.T) {
+	t.Parallel()
+	var found int
+	for _, b := range blocksOf(t, "sh") {
+		for line := range strings.Lines(b.text) {
+			path, ok := strings.CutPrefix(strings.TrimSpace(line), "go install "+module+"/")
+			if !ok {
+				continue
+			}
+			found++
+			if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(path), "main.go")); err != nil {
+				t.Errorf("%s: %v", b.where, err)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("README.md installs nothing")
+	}
 }
 
 // makeRun starts the service, wants the lines of the documents in what it

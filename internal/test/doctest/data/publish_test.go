@@ -1,4 +1,4 @@
-// Package data is the data layer that README.md shows.
+// Package data is the data layer that README.md and docs/guide/by-hand.md show.
 package data
 
 import (
@@ -6,7 +6,6 @@ import (
 
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/google/wire"
-	"github.com/tx7do/kratos-transport/broker"
 
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
@@ -16,18 +15,20 @@ import (
 var ProviderSet = wire.NewSet(NewBroker, NewReportPublisher)
 
 func NewBroker(c *kratosmqttv1.Connection, logger log.Logger) (*mqttbroker.Broker, func(), error) {
-	b := mqttbroker.NewBroker(mqttbroker.WithConnection(c), broker.WithCodec("proto"), mqttbroker.WithKratosLogger(logger))
-	if err := b.Connect(); err != nil { // wrong settings; a broker that is down is no error
+	b := mqttbroker.NewBroker(mqttbroker.WithConnection(c), mqttbroker.WithKratosLogger(logger))
+	if err := b.Connect(); err != nil { // wrong settings; a broker that is down is not an error
 		return nil, nil, err
 	}
 	return b, func() { _ = b.Disconnect() }, nil
 }
 
-type ReportPublisher struct{ broker *mqttbroker.Broker }
+type ReportPublisher struct{ events reportv1.ReportEventsMQTTClient }
 
-func NewReportPublisher(b *mqttbroker.Broker) *ReportPublisher { return &ReportPublisher{b} }
+func NewReportPublisher(b *mqttbroker.Broker) *ReportPublisher {
+	return &ReportPublisher{reportv1.NewReportEventsMQTTClient(mqttbroker.NewClientConn(b))}
+}
 
 // Publish returns nil only after the broker's PUBACK.
 func (p *ReportPublisher) Publish(ctx context.Context, e *reportv1.RealTimeWarehousingData) error {
-	return p.broker.Publish(ctx, "reports/event", broker.NewMessage(e))
+	return p.events.SaveEventReport(ctx, e)
 }

@@ -53,7 +53,7 @@ func TestPublish(t *testing.T) {
 func TestComments(t *testing.T) {
 	t.Parallel()
 	if _, _, err := NewBroker(&kratosmqttv1.Connection{Addresses: []string{"http://127.0.0.1"}}, log.DefaultLogger); err == nil {
-		t.Error("wrong settings are no error")
+		t.Error("wrong settings are not an error")
 	}
 	down := mqtttest.InProcess(t)
 	down.Stop()

@@ -17,10 +17,7 @@ func TestLostAcknowledgement(t *testing.T) {
 	proxy.CutBefore(mqtttest.ToClient, mqtttest.TypePuback, 50) // the 50th PUBACK, and its connection
 	count := mqtttest.NewRecorder()
 	c := &kratosmqttv1.Connection{Addresses: []string{proxy.URL()}, ClientId: "saver"}
-	srv, err := NewMQTTServer(c, &ReportEvents{recorded{count}}, log.DefaultLogger)
-	if err != nil {
-		t.Fatal(err)
-	}
+	srv := NewMQTTServer(c, &ReportEvents{repo: recorded{count}}, log.DefaultLogger)
 	start(t, srv)
 	for n := range 100 {
 		id := strconv.Itoa(n)

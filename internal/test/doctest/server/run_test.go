@@ -93,11 +93,7 @@ func newServer(t *testing.T, url string, repo Repo) *mqttserver.Server {
 
 func newServerOf(t *testing.T, c *kratosmqttv1.Connection, repo Repo) *mqttserver.Server {
 	t.Helper()
-	srv, err := NewMQTTServer(c, &ReportEvents{repo}, log.DefaultLogger)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return srv
+	return NewMQTTServer(c, &ReportEvents{repo: repo}, log.DefaultLogger)
 }
 
 func start(t *testing.T, srv *mqttserver.Server) {

@@ -19,10 +19,7 @@ func TestQuota(t *testing.T) {
 	})
 	rows := make(memory, 1)
 	c := &kratosmqttv1.Connection{Addresses: []string{b.URL()}, Protocol: "5"}
-	srv, err := NewMQTTServer(c, &ReportEvents{rows}, log.DefaultLogger)
-	if err != nil {
-		t.Fatal(err)
-	}
+	srv := NewMQTTServer(c, &ReportEvents{repo: rows}, log.DefaultLogger)
 	start(t, srv)
 	event := &reportv1.RealTimeWarehousingData{EventId: "1"}
 	if err := srv.Publish(t.Context(), "reports/event", broker.NewMessage(event)); err != nil {

@@ -1,4 +1,4 @@
-// Package server is the server layer that README.md shows.
+// Package server is the server layer that README.md and docs/guide/by-hand.md show.
 package server
 
 import (
@@ -7,7 +7,7 @@ import (
 	"github.com/go-kratos/kratos/v2/log"
 	"github.com/go-kratos/kratos/v2/middleware/logging"
 	"github.com/google/wire"
-	"github.com/tx7do/kratos-transport/broker"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	kratosmqttv1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
@@ -17,17 +17,22 @@ import (
 
 var ProviderSet = wire.NewSet(NewMQTTServer)
 
-func NewMQTTServer(c *kratosmqttv1.Connection, reports *ReportEvents, logger log.Logger) (*mqttserver.Server, error) {
+func NewMQTTServer(c *kratosmqttv1.Connection, reports *ReportEvents, logger log.Logger) *mqttserver.Server {
 	srv := mqttserver.NewServer(
 		mqttserver.WithBrokerOptions(mqttbroker.WithConnection(c), mqttbroker.WithServiceName("reports"), mqttbroker.WithKratosLogger(logger)),
 		mqttserver.WithCodec("proto"), mqttserver.Middleware(logging.Server(mqttbroker.SafeLogger(logger))),
 	)
-	return srv, mqttserver.RegisterSubscriber(srv, context.Background(), "reports/event", reports.Save)
+	reportv1.RegisterReportEventsMQTTServer(srv, reports)
+	return srv
 }
 
-type ReportEvents struct{ repo Repo } // of the service layer
+// ReportEvents belongs to the service layer. Its shape is that of gRPC, so that one struct can serve HTTP, gRPC and MQTT.
+type ReportEvents struct {
+	reportv1.UnimplementedReportEventsServer
+	repo Repo
+}
 
-// Save acknowledges the message by returning nil. An error is retried, then dead-lettered.
-func (s *ReportEvents) Save(ctx context.Context, _ string, _ broker.Headers, e *reportv1.RealTimeWarehousingData) error {
-	return s.repo.Save(ctx, e)
+// SaveEventReport acknowledges the message by returning nil. An error is retried, then dead-lettered.
+func (s *ReportEvents) SaveEventReport(ctx context.Context, e *reportv1.RealTimeWarehousingData) (*emptypb.Empty, error) {
+	return &emptypb.Empty{}, s.repo.Save(ctx, e)
 }

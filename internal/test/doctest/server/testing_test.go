@@ -16,10 +16,7 @@ func TestSave(t *testing.T) {
 	b := mqtttest.InProcess(t) // in this process, on a free port
 	rows := make(memory, 1)
 	c := &kratosmqttv1.Connection{Addresses: []string{b.URL()}}
-	srv, err := NewMQTTServer(c, &ReportEvents{rows}, log.DefaultLogger)
-	if err != nil {
-		t.Fatal(err)
-	}
+	srv := NewMQTTServer(c, &ReportEvents{repo: rows}, log.DefaultLogger)
 	if err := srv.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
