@@ -124,7 +124,7 @@ check-wire:
 .PHONY: check-imports
 check-imports:
 	@echo "check: import rules"
-	@go test -count=1 ./internal/test/repotest -run 'Import|Embedded|Length'
+	@go test -count=1 ./internal/test/repotest -run 'Import|Rooms|Embedded|Length|Methods|English|Tics|Picture'
 
 .PHONY: check-licences
 check-licences:
