@@ -113,3 +113,13 @@ func Replay() Action { return Action{kind: replay} }
 // Call lets the packet pass and calls f in a goroutine of its own: a step of a
 // script. F may call anything but Close, which waits for it.
 func Call(f func(*Broker)) Action { return Action{kind: call, call: f} }
+
+// welcomes reports whether a CONNECT that it hits is accepted all the same.
+func (a Action) welcomes() bool {
+	switch a.kind {
+	case delay, cutAfter, stopReading, call:
+		return true
+	default:
+		return false
+	}
+}

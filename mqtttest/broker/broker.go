@@ -1,53 +1,22 @@
 package broker
 
 import (
-	"crypto/rand"
-	"encoding/hex"
+	"cmp"
 	"fmt"
+	"maps"
+	"net"
+	"os"
+	"slices"
 	"sync"
-	"sync/atomic"
-	"time"
 )
 
 // Broker is a running broker. Its methods may be called from any goroutine;
 // those that say so not from an observer.
 type Broker struct {
-	script
-
-	options options
-	wg      sync.WaitGroup
-
 	control   sync.Mutex // serialises Start, Stop and Kill
-	listen    sync.Mutex // guards the three below
-	listeners []*listener
-	running   bool
-	conns     map[*conn]struct{}
-
-	refused        atomic.Int64 // connections above the bound
-	received, sent atomic.Int64 // bytes
-
-	mu       sync.Mutex // guards all below, and the sessions
-	counts   Counts
-	sessions map[string]*session
-	exact    map[string][]*subscription
-	wild     tree
-	groups   map[string]*group
-	routes   map[string]*route
-	retained map[string]*message
-	saved    *snapshot
-	changes  int
-	saver    *time.Timer
-	scratch  []byte
-
-	retainedBytes int
-	journal       *journal // nil while the broker is stopped, and without a file
-	numbers       uint64   // given to what the journal names
-	generation    uint64   // of the journal's file, see [message]
-	recovery      Recovery
-
-	began time.Time // of the run, zero while the broker is stopped
-	sys   *time.Timer
-	told  map[string]string // below $SYS/broker
+	listeners listeners
+	core      *core
+	script    script
 }
 
 // Listen starts a broker. It reports all problems of the options at once.
@@ -59,10 +28,13 @@ func Listen(opts ...Option) (*Broker, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
-	b := &Broker{options: o, listeners: o.listeners, conns: make(map[*conn]struct{})}
-	b.faults.init(o.seed)
-	b.forget()
-	b.saved = b.snapshot()
+	b := &Broker{core: newCore(&o)}
+	b.script.init(o.seed, func(f func(*Broker)) { f(b) })
+	b.listeners = listeners{
+		list: o.listeners, max: o.maxConnections, log: o.log, refused: &b.core.traffic.refused,
+		connect: func(via *listener, socket net.Conn) *conn { return newConn(b.core, &b.script, via, socket) },
+		conns:   make(map[*conn]struct{}),
+	}
 	for _, f := range o.faults {
 		if _, err := b.Inject(f); err != nil {
 			return nil, err
@@ -74,45 +46,24 @@ func Listen(opts ...Option) (*Broker, error) {
 	return b, nil
 }
 
-// forget makes the state empty.
-func (b *Broker) forget() {
-	for _, s := range b.sessions {
-		stopTimer(&s.timer)
-		stopTimer(&s.willTime)
-	}
-	b.sessions = make(map[string]*session)
-	b.exact = make(map[string][]*subscription)
-	b.wild = tree{}
-	b.groups = make(map[string]*group)
-	b.routes = make(map[string]*route)
-	b.retained = make(map[string]*message)
-	b.retainedBytes = 0
-}
-
 // Start starts a stopped or killed broker again on the same address, with the
 // sessions that were kept. Start of a running broker does nothing.
 func (b *Broker) Start() error {
 	b.control.Lock()
 	defer b.control.Unlock()
-	b.listen.Lock()
-	if b.running {
-		b.listen.Unlock()
+	if !b.listeners.begin() {
 		return nil
 	}
-	b.running = true
-	b.listen.Unlock()
-	err := b.recover()
+	err := b.core.openJournal()
 	if err == nil {
-		err = b.open()
+		err = b.listeners.open()
 	}
 	if err != nil {
-		b.listen.Lock()
-		b.running = false
-		b.listen.Unlock()
-		b.closeJournal(false)
+		b.listeners.halt()
+		b.core.closeJournal(false)
 		return err
 	}
-	b.locked(func() { b.startSaving(); b.startSys() })
+	b.core.locked(b.core.begin)
 	return nil
 }
 
@@ -123,78 +74,122 @@ func (b *Broker) Start() error {
 func (b *Broker) Stop() {
 	b.control.Lock()
 	defer b.control.Unlock()
-	if !b.halt() {
+	if !b.listeners.halt() {
 		return
 	}
-	b.locked(func() {
-		for _, s := range b.sessions {
-			if s.conn == nil {
-				continue
-			}
-			c := s.conn
-			s.will = nil
-			s.detach(true)
-			c.dismiss(reasonShuttingDown)
-		}
-		b.save()
-		b.stopSaving()
-		b.stopSys()
+	b.core.locked(func() {
+		b.core.dismiss()
+		b.core.save()
+		b.core.rest()
 	})
 	b.thaw()
-	b.each(func(c *conn) {
+	b.listeners.each(func(c *conn) {
 		if !c.out.last() {
 			c.close()
 		}
 	})
-	b.wg.Wait()
-	b.closeJournal(false)
+	b.listeners.wg.Wait()
+	b.core.closeJournal(false)
 }
 
 // Close is Stop, and waits for what faults have called, see [Call].
 func (b *Broker) Close() {
 	b.Stop()
-	b.calls.Wait()
+	b.script.calls.Wait()
 }
 
-// halt closes the port and reports whether the broker ran.
-func (b *Broker) halt() bool {
-	b.listen.Lock()
-	ran := b.running
-	b.running = false
-	b.listen.Unlock()
-	b.shut()
-	return ran
-}
-
-// dismiss ends a connection that is dead already, with a DISCONNECT on MQTT 5.
-func (c *conn) dismiss(code byte) {
-	if c.version == 5 {
-		c.out.put([]byte{byte(Disconnect) << 4, 1, code}, 0, goOn)
+// Kill ends the broker as a crash does: connections are reset, nobody is told,
+// no will is published. Sessions are gone, or, if they are kept, as they were
+// saved last: without [SaveEvery] and [SaveAfter] as they were. Sessions that
+// end with their connection are gone in any case, and not counted as a loss. With
+// [WithFile] sessions are as the file has them, which is what was acknowledged,
+// and there is nothing to tell of a loss.
+// Start starts the broker again. It must not be called by an observer.
+func (b *Broker) Kill(keepSessions bool) Loss {
+	b.control.Lock()
+	defer b.control.Unlock()
+	if !b.listeners.halt() {
+		return Loss{}
 	}
-	c.out.put(nil, 0, fin)
-}
-
-// each calls f for every connection.
-func (b *Broker) each(f func(*conn)) {
-	b.listen.Lock()
-	list := make([]*conn, 0, len(b.conns))
-	for c := range b.conns {
-		list = append(list, c)
+	var loss Loss
+	b.core.locked(func() {
+		b.core.rest()
+		b.listeners.each(func(c *conn) { c.dead = true })
+		loss = b.core.crash(keepSessions)
+	})
+	b.core.closeJournal(true)
+	b.listeners.each((*conn).reset)
+	b.thaw()
+	b.listeners.wg.Wait()
+	if file := b.core.options.file; file != "" && !keepSessions {
+		_ = os.Remove(file)
 	}
-	b.listen.Unlock()
-	for _, c := range list {
-		f(c)
-	}
+	b.script.faults.count("kill")
+	return loss
 }
 
-func (b *Broker) locked(f func()) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	f()
+// thaw lets everything go on that a fault holds, so that it can end.
+func (b *Broker) thaw() {
+	b.script.frozen.set(false)
+	b.listeners.each(func(c *conn) { c.hold(false, false) })
 }
 
-func randomID() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:])
-	return "auto-" + hex.EncodeToString(b[:])
+// Save saves the state now, see [SaveEvery]. It must not be called by an
+// observer.
+func (b *Broker) Save() { b.core.locked(b.core.save) }
+
+// Addr is host:port of the plain listener.
+func (b *Broker) Addr() string { return b.listeners.address() }
+
+// URL is the address of the plain listener for clients, mqtt://host:port. It
+// stays the same over Stop and Start.
+func (b *Broker) URL() string { return b.listeners.url("mqtt") }
+
+// TLSURL is the mqtts:// address of the first TLS listener, empty if there is
+// none, see [WithTLS].
+func (b *Broker) TLSURL() string { return b.listeners.url("mqtts") }
+
+// WebSocketURL is the ws:// or else wss:// address of the first WebSocket
+// listener, empty if there is none, see [WithWebSocket].
+func (b *Broker) WebSocketURL() string {
+	return cmp.Or(b.listeners.url("ws"), b.listeners.url("wss"))
+}
+
+// Counts returns the counts so far. It must not be called by an observer.
+func (b *Broker) Counts() (counts Counts) {
+	b.core.locked(func() { counts = b.core.counts })
+	counts.Refused = b.core.traffic.refused.Load()
+	return counts
+}
+
+// Dropped is Counts().Dropped().
+func (b *Broker) Dropped() int64 { return b.Counts().Dropped() }
+
+// Stats returns what the broker has now; the same is told below $SYS/broker, see
+// [SysEvery]. It goes through all sessions, and must not be called by an
+// observer.
+func (b *Broker) Stats() (s Stats) {
+	b.core.locked(func() { s = b.core.stats() })
+	return s
+}
+
+// Sessions lists the sessions by client id. It must not be called by an
+// observer.
+func (b *Broker) Sessions() (list []Session) {
+	b.core.locked(func() { list = describe(b.core.sessions) })
+	return list
+}
+
+// Retained lists the topics of the retained messages, sorted. It must not be
+// called by an observer.
+func (b *Broker) Retained() (topics []string) {
+	b.core.locked(func() { topics = slices.Sorted(maps.Keys(b.core.retained.byTopic)) })
+	return topics
+}
+
+// Recovered is what the last Start found in the file of [WithFile]. It must not be
+// called by an observer.
+func (b *Broker) Recovered() (r Recovery) {
+	b.core.locked(func() { r = b.core.recovery })
+	return r
 }

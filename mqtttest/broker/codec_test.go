@@ -95,10 +95,10 @@ func TestWhatTheBrokerFindsInPackets(t *testing.T) {
 	}
 	defer b.Close()
 	for _, test := range corpus() {
-		c := b.newConn(&listener{scheme: "mqtt"}, nil, 1)
+		c := newConn(b.core, &b.script, &listener{scheme: "mqtt"}, nil)
 		c.version, c.connect, c.quota = test.version, &connect{version: test.version}, 10
-		b.locked(func() {
-			s := b.newSession("c", test.version)
+		b.core.locked(func() {
+			s := b.core.newSession("c", test.version)
 			s.conn, c.session = c, s
 			err = c.handle(Packet{First: test.first, Body: test.body}, nil)
 		})

@@ -1,5 +1,7 @@
 package broker
 
+import "sync/atomic"
+
 // Counts is what a broker did since it was made.
 type Counts struct {
 	// Connections accepted, and sessions that began.
@@ -44,14 +46,8 @@ func (c Counts) Dropped() int64 {
 	return c.QueueFull + c.TooLarge + c.QoS0Dropped + c.Swallowed + c.RetainedFull
 }
 
-// Counts returns the counts so far. It must not be called by an observer.
-func (b *Broker) Counts() Counts {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	counts := b.counts
-	counts.Refused = b.refused.Load()
-	return counts
+// traffic is what is counted without the core's mutex.
+type traffic struct {
+	refused        atomic.Int64 // connections and sessions above a bound
+	received, sent atomic.Int64 // bytes
 }
-
-// Dropped is Counts().Dropped().
-func (b *Broker) Dropped() int64 { return b.Counts().Dropped() }

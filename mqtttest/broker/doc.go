@@ -32,10 +32,33 @@
 //
 // # Where things are
 //
-// The way of a packet: listener, conn, frame, handle (first: welcome), then route
-// and session, and out again by send and out. The codec is in cursor, property,
-// connect, publish, subscribe and ack. What outlives the process is in journal
-// (the file), record (what is in it) and recover (how it is read). Scripts are apart
-// from all that: script has the two places where the core asks them, fault and
-// action say what they do, immediate has those that act at once.
+// [Broker] is three parts, and its methods do little but ask them; those of the
+// faults are in inject, all others in broker:
+//
+//   - listeners: the addresses, and the connections that come from them. Each
+//     connection is a conn on top of a stream, which reads, writes and ends.
+//   - core: the sessions (session, delivery), who gets a message (route, tree,
+//     shared), retained messages (retained) and $SYS (sys, stats). What is to be
+//     kept of them goes by the recorder to the journal, whose records are in
+//     record and which recover reads again; save keeps snapshots without a file.
+//   - script: which fault hits a packet (fault), and what it does to it (action,
+//     script).
+//
+// A packet goes from stream and frame to handle, the first one to welcome, then to
+// core and session, and out again by send and out. The codec is in cursor,
+// property, connect, publish, subscribe and ack.
+//
+// # Locks
+//
+// There is one order: the mutex of core, then that of listeners, then one of these,
+// which are held for a few lines and never two at a time: of the journal, of the
+// faults, of what waits to be written (out), of a gate. The sessions and all parts of
+// core have no mutex of their own. No lock is held while the network or the disk is
+// waited for; what writes has a goroutine of its own. Only Start, Stop and Kill, which
+// go one after the other, wait for each other's files and sockets.
+//
+// Functions of the user that decide about a packet run under a lock, so that their
+// order is that of the packets: an observer and [Rewrite] under that of core, the
+// conditions of a [Fault] under that of the faults. This is why they must not call the
+// broker. Authentication and [Call] run without one.
 package broker

@@ -95,30 +95,6 @@ func (i *Injected) Remove() {
 
 func (i *Injected) hits(filter string) bool { return i.fault.Filter == nil || i.fault.Filter(filter) }
 
-// Inject adds a fault to those in force. Where several match, the oldest one
-// acts; all count the packet. It may be called by an observer.
-func (b *Broker) Inject(f Fault) (*Injected, error) {
-	if err := f.validate(); err != nil {
-		return nil, fmt.Errorf("fault: %w", err)
-	}
-	i := &Injected{faults: &b.faults, fault: f, action: f.Do}
-	if f.Lasting > 0 {
-		i.until = time.Now().Add(f.Lasting)
-	}
-	b.faults.mu.Lock()
-	defer b.faults.mu.Unlock()
-	b.faults.list = append(b.faults.list, i)
-	b.faults.some.Store(true)
-	return i, nil
-}
-
-// Faults is how often faults were applied, by kind.
-func (b *Broker) Faults() map[string]int64 {
-	b.faults.mu.Lock()
-	defer b.faults.mu.Unlock()
-	return maps.Clone(b.faults.counts)
-}
-
 // faults are those in force.
 type faults struct {
 	some atomic.Bool // list is not empty
@@ -132,6 +108,26 @@ type faults struct {
 func (f *faults) init(seed uint64) {
 	f.random = rand.New(rand.NewPCG(seed, seed))
 	f.counts = make(map[string]int64)
+}
+
+// add puts a fault in force.
+func (f *faults) add(fault Fault) *Injected {
+	i := &Injected{faults: f, fault: fault, action: fault.Do}
+	if fault.Lasting > 0 {
+		i.until = time.Now().Add(fault.Lasting)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.list = append(f.list, i)
+	f.some.Store(true)
+	return i
+}
+
+// applied is how often faults were applied, by kind.
+func (f *faults) applied() map[string]int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.counts)
 }
 
 func (f *faults) count(kind string) { f.countN(kind, 1) }

@@ -22,7 +22,7 @@ func FuzzHostileBytes(f *testing.F) {
 	f.Cleanup(b.Close)
 	f.Fuzz(func(_ *testing.T, version byte, connected bool, data []byte) {
 		client, server := net.Pipe()
-		c := b.newConn(&listener{scheme: "mqtt"}, server, 1)
+		c := newConn(b.core, &b.script, &listener{scheme: "mqtt"}, server)
 		done := make(chan struct{})
 		go func() { c.serve(); close(done) }()
 		drained := make(chan struct{})
@@ -40,7 +40,7 @@ func FuzzHostileBytes(f *testing.F) {
 		_ = client.Close()
 		<-done
 		<-drained
-		b.locked(b.forget) // retained messages of one run are none of the next
+		b.core.locked(b.core.forget) // retained messages of one run are none of the next
 	})
 }
 

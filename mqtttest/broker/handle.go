@@ -1,35 +1,32 @@
 package broker
 
-import (
-	"strings"
-	"time"
-)
+import "strings"
 
 // arrived treats a packet of a client, and what the faults say about it.
 func (c *conn) arrived(p Packet) error {
 	if c.connect == nil {
 		return c.first(p)
 	}
-	v := c.b.faults.decide(ToBroker, c, p)
-	if v != nil && v.action.kind == delay && !c.sleep(time.Until(c.arrival.Add(v.action.delay))) {
-		return errDead
+	v, err := c.script.decide(c, p)
+	if err != nil {
+		return err
 	}
-	c.b.mu.Lock()
-	defer c.b.mu.Unlock()
+	c.core.mu.Lock()
+	defer c.core.mu.Unlock()
 	if c.dead {
 		return errDead
 	}
-	c.b.observe(ToBroker, c, p, v)
-	if c.swallow[ToBroker] {
+	c.script.observe(ToBroker, c, p, v)
+	if c.acted.swallow[ToBroker] {
 		return nil
 	}
 	if v == nil {
 		return c.handle(p, nil)
 	}
-	return c.faulty(p, v)
+	return c.script.receive(c, p, v)
 }
 
-// handle treats a packet. A fault that refuses it comes along. The broker's
+// handle treats a packet. A fault that refuses it comes along. The core's
 // mutex is held.
 func (c *conn) handle(p Packet, refusal *Injected) error {
 	if flags := p.First & 15; p.Type() != Publish && flags != fixedFlags(p.Type()) { // [MQTT-2.1.3-1]
@@ -78,16 +75,16 @@ func (c *conn) handlePublish(p Packet, refusal *Injected) error {
 	if err != nil {
 		return err
 	}
-	s, b := c.session, c.b
+	s, core := c.session, c.core
 	_, repeated := s.received[m.id]
 	switch {
-	case m.qos > b.options.maxQoS:
+	case m.qos > core.options.maxQoS:
 		return &violation{reasonQoSNotSupported, "QoS"} // [MQTT-3.2.2-11]
 	case m.qos == 2 && repeated:
-		b.counts.Repeated++
+		core.counts.Repeated++
 		c.sendAck(Pubrec, m.id, 0)
 		return nil
-	case m.qos == 2 && c.version == 5 && b.options.receiveMaximum > 0 && len(s.received) >= b.options.receiveMaximum:
+	case m.qos == 2 && c.version == 5 && core.options.receiveMaximum > 0 && len(s.received) >= core.options.receiveMaximum:
 		return &violation{reasonReceiveMaximum, "receive maximum exceeded"} // [MQTT-3.3.4-9]
 	}
 	var code byte
@@ -95,17 +92,17 @@ func (c *conn) handlePublish(p Packet, refusal *Injected) error {
 	case isSys(topic) && c.version == 5:
 		code = reasonNotAuthorized
 	case isSys(topic):
-		b.counts.Swallowed++
-	case refusal == nil && m.retain && len(m.payload) > 0 && m.qos > 0 && c.version == 5 && !b.retainable(string(topic), len(topic)+len(m.props)+len(m.payload)):
+		core.counts.Swallowed++
+	case refusal == nil && m.retain && len(m.payload) > 0 && m.qos > 0 && c.version == 5 && !core.retained.fits(string(topic), len(topic)+len(m.props)+len(m.payload)):
 		code = reasonQuota
 	case refusal == nil:
-		if !b.publish(m.message(b.lookup(topic).topic, s.id)) && c.version == 5 {
+		if !core.publish(m.message(core.router.lookup(topic).topic, s.id)) && c.version == 5 {
 			code = reasonNoSubscribers
 		}
 	case c.version == 5:
 		code = refusal.action.code
 	default:
-		b.counts.Swallowed++
+		core.counts.Swallowed++
 	}
 	switch m.qos {
 	case 1:
@@ -113,8 +110,8 @@ func (c *conn) handlePublish(p Packet, refusal *Injected) error {
 	case 2:
 		if code < 0x80 {
 			s.received[m.id] = struct{}{}
-			s.noteReceived(recordReceived, m.id)
-			b.changed()
+			core.record.received(s, recordReceived, m.id)
+			core.changed()
 		}
 		c.sendAck(Pubrec, m.id, code)
 	}
@@ -126,7 +123,7 @@ func (c *conn) resolve(m *publish) ([]byte, error) {
 	if m.alias == 0 {
 		return m.topic, nil
 	}
-	if m.alias > c.b.options.aliasMaximum { // [MQTT-3.3.2-9]
+	if m.alias > c.core.options.aliasMaximum { // [MQTT-3.3.2-9]
 		return nil, &violation{reasonAlias, "topic alias above the maximum"}
 	}
 	if len(m.topic) > 0 {
@@ -151,8 +148,8 @@ func (c *conn) handlePubrel(p Packet) error {
 	var code byte
 	if _, known := c.session.received[a.id]; known {
 		delete(c.session.received, a.id)
-		c.session.noteReceived(recordReleased, a.id)
-		c.b.changed()
+		c.core.record.received(c.session, recordReleased, a.id)
+		c.core.changed()
 	} else {
 		code = reasonIDNotFound
 	}
@@ -174,10 +171,10 @@ func (c *conn) handleSubscribe(p Packet, refusal *Injected) error {
 			}
 			continue
 		}
-		r.qos = min(r.qos, c.b.options.maxQoS)
+		r.qos = min(r.qos, c.core.options.maxQoS)
 		codes[i] = r.qos
-		sub, fresh := c.b.join(c.session, r, s.subscriptionID)
-		granted = append(granted, func() { c.b.sendRetained(sub, fresh) })
+		sub, fresh := c.session.subscribe(r, s.subscriptionID)
+		granted = append(granted, func() { c.core.sendRetained(sub, fresh) })
 	}
 	c.send(appendAnswer(nil, c.version, Suback, s.id, codes))
 	for _, retained := range granted {
@@ -196,7 +193,7 @@ func (c *conn) refuses(r request, refusal *Injected) byte {
 		return refusal.action.code
 	case strings.Count(r.plain, "/") >= maxLevels:
 		return reasonFilter
-	case c.session.subs[r.filter] == nil && len(c.session.subs) >= c.b.options.maxSubscriptions:
+	case c.session.subs[r.filter] == nil && len(c.session.subs) >= c.core.options.maxSubscriptions:
 		return reasonQuota
 	}
 	return 0
@@ -214,7 +211,7 @@ func (c *conn) handleUnsubscribe(p Packet, refusal *Injected) error {
 		case refusal != nil && refusal.hits(filter):
 			codes[i] = refusal.action.code
 		case sub != nil:
-			c.b.leave(sub)
+			c.session.unsubscribe(sub)
 		default:
 			codes[i] = reasonNoSubscription
 		}

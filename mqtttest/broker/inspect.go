@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
@@ -16,33 +17,15 @@ type Session struct {
 	Pending, Inflight int
 }
 
-// Sessions lists the sessions by client id. It must not be called by an
-// observer.
-func (b *Broker) Sessions() []Session {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	list := make([]Session, 0, len(b.sessions))
-	for id, s := range b.sessions {
-		one := Session{ClientID: id, Version: s.version, Connected: s.conn != nil, Pending: s.out.open, Inflight: s.out.inflight}
-		for filter := range s.subs {
-			one.Filters = append(one.Filters, filter)
-		}
-		slices.Sort(one.Filters)
-		list = append(list, one)
+// describe lists sessions by client id.
+func describe(sessions map[string]*session) []Session {
+	list := make([]Session, 0, len(sessions))
+	for id, s := range sessions {
+		list = append(list, Session{
+			ClientID: id, Version: s.version, Connected: s.conn != nil, Filters: slices.Sorted(maps.Keys(s.subs)),
+			Pending: s.out.open, Inflight: s.out.inflight,
+		})
 	}
 	slices.SortFunc(list, func(a, b Session) int { return cmp.Compare(a.ClientID, b.ClientID) })
 	return list
-}
-
-// Retained lists the topics of the retained messages, sorted. It must not be
-// called by an observer.
-func (b *Broker) Retained() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	topics := make([]string, 0, len(b.retained))
-	for topic := range b.retained {
-		topics = append(topics, topic)
-	}
-	slices.Sort(topics)
-	return topics
 }

@@ -44,7 +44,7 @@ type journal struct {
 	appended atomic.Uint64 // position: bytes appended since the start
 	written  atomic.Uint64 // position up to which the file has it
 
-	mu       sync.Mutex // taken after the broker's
+	mu       sync.Mutex // taken after the core's
 	pending  []byte     // a frame, without its header filled in
 	spare    []byte
 	progress chan struct{} // closed when more is written, then replaced
@@ -89,7 +89,7 @@ func startJournal(o *options, unlock func(), snapshot func(*journal) snapshotFra
 	return j, nil
 }
 
-// append adds what encode appends to its argument. The broker's mutex is held.
+// append adds what encode appends to its argument. The core's mutex is held.
 func (j *journal) append(encode func([]byte) []byte) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -288,8 +288,8 @@ func (j *journal) sync() {
 
 func (j *journal) failed(what string, err error) {
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	j.failures++
+	j.mu.Unlock()
 	j.log.Error("broker: the journal cannot "+what+", nothing is acknowledged until it can", "path", j.path, "error", err)
 }
 

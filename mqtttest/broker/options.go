@@ -240,14 +240,6 @@ func SaveAfter(changes int) Option { return func(o *options) { o.saveAfter = cha
 // Default: 10 s. [Broker.Stats] has the same.
 func SysEvery(d time.Duration) Option { return func(o *options) { o.sysEvery = d } }
 
-// WithSeed makes what is decided by chance repeatable. Default: 1.
-func WithSeed(seed uint64) Option { return func(o *options) { o.seed = seed } }
-
-// WithFaults injects faults before the first client comes.
-func WithFaults(faults ...Fault) Option {
-	return func(o *options) { o.faults = append(o.faults, faults...) }
-}
-
 // WithAuthentication asks f about every CONNECT that the faults let pass. 0
 // accepts, other codes are those of MQTT 5; an MQTT 3.1.1 client gets the
 // nearest. F may be called for several clients at the same time. Default:

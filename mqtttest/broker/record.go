@@ -40,33 +40,11 @@ func appendString[T string | []byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// note appends a record to the journal if there is one. The broker's mutex is
-// held.
-func (b *Broker) note(t recordType, numbers ...uint64) {
-	if b.journal != nil {
-		b.journal.append(func(p []byte) []byte { return appendNumber(p, t, numbers...) })
-	}
-}
-
 func flagsOf(qos byte, retain bool) uint64 {
 	if retain {
 		return uint64(qos) | retainFlag
 	}
 	return uint64(qos)
-}
-
-// note keeps a session that outlives its connection, with its present
-// expiry and connection.
-func (s *session) note() {
-	j := s.b.journal
-	if j == nil || (s.expiry == 0 && s.number == 0) {
-		return
-	}
-	if s.number == 0 {
-		s.b.numbers++
-		s.number = s.b.numbers
-	}
-	j.append(s.appendRecord)
 }
 
 func (s *session) appendRecord(b []byte) []byte {
@@ -78,19 +56,6 @@ func (s *session) appendRecord(b []byte) []byte {
 	b = appendString(b, s.id)
 	b = append(b, s.version)
 	return binary.AppendUvarint(binary.AppendUvarint(b, uint64(s.expiry)), left)
-}
-
-func (s *session) noteEnd() {
-	if s.number != 0 {
-		s.b.note(recordEnd, s.number)
-		s.number = 0
-	}
-}
-
-func (sub *subscription) note() {
-	if s := sub.session; s.number != 0 && s.b.journal != nil {
-		s.b.journal.append(sub.appendRecord)
-	}
 }
 
 func (sub *subscription) appendRecord(b []byte) []byte {
@@ -108,45 +73,6 @@ func (sub *subscription) appendRecord(b []byte) []byte {
 	return appendString(appendNumber(b, recordSubscribe, sub.session.number, id, options), sub.filter)
 }
 
-func (sub *subscription) noteLeave() {
-	if s := sub.session; s.number != 0 && s.b.journal != nil {
-		s.b.journal.append(func(b []byte) []byte {
-			return appendString(appendNumber(b, recordUnsubscribe, s.number), sub.filter)
-		})
-	}
-}
-
-// appendMessage encodes a message unless the present file has it.
-func (b *Broker) appendMessage(p []byte, m *message) []byte {
-	if m.generation == b.generation {
-		return p
-	}
-	m.generation = b.generation
-	if m.number == 0 {
-		b.numbers++
-		m.number = b.numbers
-	}
-	var expires uint64
-	if !m.expires.IsZero() {
-		expires = uint64(m.expires.UnixNano())
-	}
-	p = appendNumber(p, recordMessage, m.number, expires, uint64(m.expiry), flagsOf(m.qos, m.retain))
-	p = appendString(p, m.topic)
-	p = appendString(p, m.from)
-	p = appendString(p, m.props)
-	return appendString(p, m.payload)
-}
-
-// noteQueued keeps a delivery of a session that is kept.
-func (s *session) noteQueued(d *delivery) {
-	if s.number == 0 || s.b.journal == nil {
-		return
-	}
-	s.b.numbers++
-	d.number = s.b.numbers
-	s.b.journal.append(func(b []byte) []byte { return s.appendQueued(s.b.appendMessage(b, d.msg), d) })
-}
-
 func (s *session) appendQueued(b []byte, d *delivery) []byte {
 	group := ""
 	if d.group != nil {
@@ -158,76 +84,6 @@ func (s *session) appendQueued(b []byte, d *delivery) []byte {
 		b = binary.AppendUvarint(b, uint64(id))
 	}
 	return b
-}
-
-// noteState keeps what a delivery became.
-func (b *Broker) noteState(d *delivery) {
-	switch {
-	case d.number == 0:
-	case d.state == done:
-		b.note(recordDone, d.number)
-	default:
-		b.note(recordSent, d.number, uint64(d.id), uint64(d.state))
-	}
-}
-
-// noteReceived keeps that a QoS 2 message of the client was taken, or that the
-// client released it.
-func (s *session) noteReceived(t recordType, id uint16) {
-	if s.number != 0 {
-		s.b.note(t, s.number, uint64(id))
-	}
-}
-
-func (b *Broker) noteRetained(m *message) {
-	if b.journal == nil {
-		return
-	}
-	b.journal.append(func(p []byte) []byte {
-		if len(m.payload) == 0 {
-			return appendString(appendNumber(p, recordForget), m.topic)
-		}
-		return appendNumber(b.appendMessage(p, m), recordRetain, m.number)
-	})
-}
-
-// frames encodes the whole state. The broker's mutex is held.
-func (b *Broker) frames() []byte {
-	b.generation++
-	w := &frameWriter{}
-	for _, m := range b.retained {
-		w.add(func(p []byte) []byte { return appendNumber(b.appendMessage(p, m), recordRetain, m.number) })
-	}
-	for _, s := range b.sessions {
-		if s.expiry == 0 {
-			continue
-		}
-		if s.number == 0 {
-			b.numbers++
-			s.number = b.numbers
-		}
-		w.add(s.appendRecord)
-		for _, sub := range s.subs {
-			w.add(sub.appendRecord)
-		}
-		for id := range s.received {
-			w.add(func(p []byte) []byte { return appendNumber(p, recordReceived, s.number, uint64(id)) })
-		}
-		s.out.each(func(d *delivery) {
-			if d.number == 0 {
-				b.numbers++
-				d.number = b.numbers
-			}
-			w.add(func(p []byte) []byte {
-				p = s.appendQueued(b.appendMessage(p, d.msg), d)
-				if d.state != queued {
-					p = appendNumber(p, recordSent, d.number, uint64(d.id), uint64(d.state))
-				}
-				return p
-			})
-		})
-	}
-	return w.end()
 }
 
 // frameWriter cuts records into frames.

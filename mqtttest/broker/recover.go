@@ -216,13 +216,13 @@ func (r *recovered) queue(f *reader) {
 	r.deliveries[d.number] = d
 }
 
-// into makes what was read the state of the broker, whose mutex is held. What a
-// message, a session or the broker has no number for gets a new one.
-func (r *recovered) into(b *Broker, now time.Time) (found Recovery) {
-	b.forget()
+// into makes what was read the state of the core, whose mutex is held. What a
+// message, a session or the core has no number for gets a new one.
+func (r *recovered) into(c *core, now time.Time) (found Recovery) {
+	c.forget()
 	for _, m := range r.retained {
 		if !m.expired() {
-			b.setRetained(m)
+			c.retained.set(m)
 			found.Retained++
 		}
 	}
@@ -233,13 +233,13 @@ func (r *recovered) into(b *Broker, now time.Time) (found Recovery) {
 			left = time.Unix(saved.left, 0)
 		}
 		rest := time.Duration(saved.expiry)*time.Second - now.Sub(left)
-		if saved.expiry == 0 || (saved.expiry != forever && rest <= 0) || b.sessions[saved.id] != nil {
+		if saved.expiry == 0 || (saved.expiry != forever && rest <= 0) || c.sessions[saved.id] != nil {
 			continue
 		}
-		s := b.newSession(saved.id, saved.version)
+		s := c.newSession(saved.id, saved.version)
 		s.expiry, s.left, s.received, s.out.lastID = saved.expiry, left, saved.received, saved.lastID
 		for _, sub := range saved.subs {
-			b.join(s, sub.request, sub.id)
+			s.subscribe(sub.request, sub.id)
 		}
 		if s.expiry != forever {
 			s.startExpiry(rest)
@@ -258,7 +258,7 @@ func (r *recovered) into(b *Broker, now time.Time) (found Recovery) {
 			continue
 		}
 		again := d.delivery
-		again.group = b.groups[d.group]
+		again.group = c.router.groups[d.group]
 		s.out.restore(&again)
 		found.Messages++
 	}
@@ -276,10 +276,10 @@ func (w *window) restore(d *delivery) {
 	w.add(d)
 }
 
-// recover reads the file, if there is one to keep, and begins a new one with what
+// openJournal reads the file, if there is one to keep, and begins a new one with what
 // was found.
-func (b *Broker) recover() error {
-	path := b.options.file
+func (c *core) openJournal() error {
+	path := c.options.file
 	if path == "" {
 		return nil
 	}
@@ -296,41 +296,33 @@ func (b *Broker) recover() error {
 		return fmt.Errorf("broker: %w", err)
 	}
 	if cut > 0 {
-		b.options.log.Warn("broker: the end of the journal is damaged and was cut", "path", path, "bytes", cut)
+		c.options.log.Warn("broker: the end of the journal is damaged and was cut", "path", path, "bytes", cut)
 	}
-	b.locked(func() {
-		b.recovery = found.into(b, time.Now())
-		b.recovery.Cut = cut
+	c.locked(func() {
+		c.recovery = found.into(c, time.Now())
+		c.recovery.Cut = cut
 	})
-	j, err := startJournal(&b.options, unlock, b.snapshotFrames)
+	j, err := startJournal(c.options, unlock, c.snapshotFrames)
 	if err != nil {
 		unlock()
 		return err
 	}
-	b.locked(func() { b.journal = j })
+	c.locked(func() { c.record.journal = j })
 	return nil
 }
 
 // snapshotFrames encodes the state for a new file.
-func (b *Broker) snapshotFrames(j *journal) (now snapshotFrames) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now.frames = b.frames()
+func (c *core) snapshotFrames(j *journal) (now snapshotFrames) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now.frames = c.record.frames(c.sessions, c.retained.byTopic)
 	now.pending, now.position = j.take()
 	return now
 }
 
 // closeJournal ends the journal; an abrupt end writes nothing more.
-func (b *Broker) closeJournal(abrupt bool) {
+func (c *core) closeJournal(abrupt bool) {
 	var j *journal
-	b.locked(func() { j, b.journal = b.journal, nil })
+	c.locked(func() { j, c.record.journal = c.record.journal, nil })
 	j.close(abrupt)
-}
-
-// Recovered is what the last Start found in the file of [WithFile]. It must not be
-// called by an observer.
-func (b *Broker) Recovered() Recovery {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.recovery
 }

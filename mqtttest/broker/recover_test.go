@@ -17,8 +17,8 @@ func FuzzJournal(f *testing.F) {
 	add(s.appendRecord(nil))
 	add(appendString(appendNumber(nil, recordSubscribe, 1, 7, 1), "$share/g/t"))
 	m := &message{topic: "t", payload: []byte("x"), qos: 2, number: 2, props: []byte{1, 1}}
-	b := &Broker{generation: 1}
-	add(b.appendMessage(nil, m))
+	record := recorder{generation: 1}
+	add(record.appendMessage(nil, m))
 	add(s.appendQueued(nil, &delivery{msg: m, number: 3, qos: 2, ids: []uint32{7}, group: &group{filter: "$share/g/t"}}))
 	add(appendNumber(nil, recordSent, 3, 9, uint64(released)))
 	add(appendNumber(nil, recordReceived, 1, 4))
@@ -42,8 +42,8 @@ func FuzzJournal(f *testing.F) {
 	})
 }
 
-// reread writes frames to a file and reads the file into a broker, which encodes
-// its state anew.
+// reread writes frames to a file and reads the file into a core, whose state is
+// encoded anew.
 func reread(t *testing.T, path string, frames []byte) ([]byte, Recovery) {
 	t.Helper()
 	if err := os.WriteFile(path, append([]byte(journalHeader), frames...), 0o600); err != nil {
@@ -53,11 +53,12 @@ func reread(t *testing.T, path string, frames []byte) ([]byte, Recovery) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Broker{options: defaults()}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	found := r.into(b, time.Now())
+	o := defaults()
+	c := newCore(&o)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found := r.into(c, time.Now())
 	found.Cut = cut
-	defer b.forget()
-	return b.frames(), found
+	defer c.forget()
+	return c.record.frames(c.sessions, c.retained.byTopic), found
 }

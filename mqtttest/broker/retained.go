@@ -5,77 +5,63 @@ import (
 	"strings"
 )
 
-// retain keeps a message for later subscribers, or forgets the one kept when
-// the payload is empty [MQTT-3.3.1-6].
-func (b *Broker) retain(m *message) {
-	switch {
-	case len(m.payload) == 0:
-		b.forgetRetained(m.topic)
-	case b.retainable(m.topic, m.size()):
-		b.setRetained(m)
-	default:
-		b.counts.RetainedFull++
-		return
-	}
-	b.noteRetained(m)
-	b.changed()
+// retained are the messages that later subscribers get. The core's mutex guards
+// them.
+type retained struct {
+	max, maxBytes int
+	byTopic       map[string]*message
+	bytes         int // that count for the bound
 }
 
-func (b *Broker) setRetained(m *message) {
-	b.forgetRetained(m.topic)
-	b.retained[m.topic] = m
-	b.retainedBytes += m.size()
+func (r *retained) clear() { r.byTopic, r.bytes = make(map[string]*message), 0 }
+
+// set keeps a message in the place of the one of its topic.
+func (r *retained) set(m *message) {
+	r.forget(m.topic)
+	r.byTopic[m.topic] = m
+	r.bytes += m.size()
 }
 
-func (b *Broker) forgetRetained(topic string) {
-	if m := b.retained[topic]; m != nil {
-		b.retainedBytes -= m.size()
-		delete(b.retained, topic)
+func (r *retained) forget(topic string) {
+	if m := r.byTopic[topic]; m != nil {
+		r.bytes -= m.size()
+		delete(r.byTopic, topic)
 	}
 }
 
-// retainable reports whether there is room for a retained message.
-func (b *Broker) retainable(topic string, size int) bool {
-	count, bytes := len(b.retained), b.retainedBytes+size
-	if m := b.retained[topic]; m != nil {
+// fits reports whether there is room for a message of that size.
+func (r *retained) fits(topic string, size int) bool {
+	count, bytes := len(r.byTopic), r.bytes+size
+	if m := r.byTopic[topic]; m != nil {
 		count, bytes = count-1, bytes-m.size()
 	}
-	return count < b.options.maxRetained && bytes <= b.options.maxRetainedBytes
+	return count < r.max && bytes <= r.maxBytes
 }
 
-// sendRetained gives a new subscription what is retained for it, by topic.
-func (b *Broker) sendRetained(sub *subscription, fresh bool) {
-	if sub.group != nil || sub.retainHandling == 2 || (sub.retainHandling == 1 && !fresh) {
-		return
-	}
-	b.sendSys(sub)
-	for _, topic := range b.retainedTopics(sub.plain) {
-		m := b.retained[topic]
-		if m.expired() {
-			b.forgetRetained(topic)
-			continue
-		}
-		if sub.noLocal && m.from == sub.session.id {
-			continue
-		}
-		sub.session.deliver(m, sub, delivery{qos: sub.qos, ids: sub.ids, retain: true})
-	}
-}
-
-// retainedTopics returns those that a filter matches, sorted.
-func (b *Broker) retainedTopics(filter string) (topics []string) {
+// topics returns those that a filter matches, sorted.
+func (r *retained) topics(filter string) (topics []string) {
 	if !wildcard(filter) {
-		if b.retained[filter] != nil {
+		if r.byTopic[filter] != nil {
 			topics = append(topics, filter)
 		}
 		return topics
 	}
 	levels := strings.Split(filter, "/")
-	for topic := range b.retained {
+	for topic := range r.byTopic {
 		if matches(levels, topic) {
 			topics = append(topics, topic)
 		}
 	}
 	slices.Sort(topics)
 	return topics
+}
+
+// get returns the message of a topic, nil if it has expired.
+func (r *retained) get(topic string) *message {
+	m := r.byTopic[topic]
+	if m != nil && m.expired() {
+		r.forget(topic)
+		return nil
+	}
+	return m
 }

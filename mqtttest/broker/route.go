@@ -24,13 +24,28 @@ type route struct {
 	groups []*group
 }
 
+// router knows who gets the messages of a topic. The core's mutex guards it.
+type router struct {
+	copies bool                       // a copy for every subscription
+	exact  map[string][]*subscription // by filter without a wildcard
+	wild   tree
+	groups map[string]*group // by filter as written
+	routes map[string]*route // by topic
+}
+
+func newRouter(copies bool) router {
+	return router{
+		copies: copies, exact: make(map[string][]*subscription), groups: make(map[string]*group), routes: make(map[string]*route),
+	}
+}
+
 // lookup finds the route of a topic.
-func (b *Broker) lookup(topic []byte) *route {
-	if r := b.routes[string(topic)]; r != nil {
+func (t *router) lookup(topic []byte) *route {
+	if r := t.routes[string(topic)]; r != nil {
 		return r
 	}
-	if len(b.routes) >= maxRoutes {
-		clear(b.routes)
+	if len(t.routes) >= maxRoutes {
+		clear(t.routes)
 	}
 	r := &route{topic: string(topic)}
 	at := make(map[*session]int)
@@ -49,36 +64,32 @@ func (b *Broker) lookup(topic []byte) *route {
 		}
 		r.direct[i] = append(r.direct[i], sub)
 	}
-	for _, sub := range b.exact[r.topic] {
+	for _, sub := range t.exact[r.topic] {
 		add(sub)
 	}
-	b.wild.match(r.topic, add)
-	b.routes[r.topic] = r
+	t.wild.match(r.topic, add)
+	t.routes[r.topic] = r
 	return r
 }
 
-// publish gives a message to all who subscribed, and reports whether there were
+// deliver gives a message to all who are on a route, and reports whether there are
 // any.
-func (b *Broker) publish(m *message) bool {
-	r := b.lookup([]byte(m.topic))
-	m.topic = r.topic
-	b.counts.Published++
-	if m.retain {
-		b.retain(m)
-	}
+func (t *router) deliver(r *route, m *message) bool {
 	for _, subs := range r.direct {
-		b.direct(m, subs)
+		t.direct(m, subs)
 	}
 	for _, g := range r.groups {
 		g.deliver(m)
 	}
-	return len(r.direct)+len(r.groups) > 0
+	return !r.empty()
 }
+
+func (r *route) empty() bool { return len(r.direct)+len(r.groups) == 0 }
 
 // direct delivers to a session whose subscriptions match: one copy at the
 // highest QoS [MQTT-3.3.5-1], or one for each subscription.
-func (b *Broker) direct(m *message, subs []*subscription) {
-	if len(subs) == 1 || b.options.copies {
+func (t *router) direct(m *message, subs []*subscription) {
+	if len(subs) == 1 || t.copies {
 		for _, sub := range subs {
 			if sub.noLocal && m.from == sub.session.id { // [MQTT-3.8.3-3]
 				continue
@@ -103,45 +114,37 @@ func (b *Broker) direct(m *message, subs []*subscription) {
 	}
 }
 
-// join adds or replaces a subscription and reports whether it is new.
-func (b *Broker) join(s *session, r request, id uint32) (sub *subscription, fresh bool) {
-	old := s.subs[r.filter]
-	sub = &subscription{request: r, session: s}
-	if id != 0 {
-		sub.ids = []uint32{id}
-	}
+// join puts a subscription in the place of an old one of the same session and
+// filter, nil for none.
+func (t *router) join(old, sub *subscription) {
 	if old != nil {
 		sub.group = old.group
-		b.replace(old, sub)
+		t.replace(old, sub)
 	} else {
-		b.insert(sub)
+		t.insert(sub)
 	}
-	s.subs[r.filter] = sub
-	sub.note()
-	clear(b.routes)
-	b.changed()
-	return sub, old == nil
+	clear(t.routes)
 }
 
-func (b *Broker) insert(sub *subscription) {
+func (t *router) insert(sub *subscription) {
 	if sub.share != "" {
-		g := b.groups[sub.filter]
+		g := t.groups[sub.filter]
 		if g == nil {
-			g = &group{b: b, filter: sub.filter}
-			b.groups[sub.filter] = g
+			g = &group{filter: sub.filter}
+			t.groups[sub.filter] = g
 		}
 		sub.group = g
 		g.members = append(g.members, sub)
 	}
 	if wildcard(sub.plain) {
-		place := b.wild.at(sub.plain)
+		place := t.wild.at(sub.plain)
 		place.subs = append(place.subs, sub)
 	} else {
-		b.exact[sub.plain] = append(b.exact[sub.plain], sub)
+		t.exact[sub.plain] = append(t.exact[sub.plain], sub)
 	}
 }
 
-func (b *Broker) replace(old, sub *subscription) {
+func (t *router) replace(old, sub *subscription) {
 	swap := func(list []*subscription) {
 		if i := slices.Index(list, old); i >= 0 {
 			list[i] = sub
@@ -151,28 +154,25 @@ func (b *Broker) replace(old, sub *subscription) {
 		swap(sub.group.members)
 	}
 	if wildcard(sub.plain) {
-		swap(b.wild.at(sub.plain).subs)
+		swap(t.wild.at(sub.plain).subs)
 	} else {
-		swap(b.exact[sub.plain])
+		swap(t.exact[sub.plain])
 	}
 }
 
 // leave removes a subscription.
-func (b *Broker) leave(sub *subscription) {
+func (t *router) leave(sub *subscription) {
 	if g := sub.group; g != nil {
 		if g.members = without(g.members, sub); len(g.members) == 0 {
-			delete(b.groups, g.filter)
+			delete(t.groups, g.filter)
 		}
 	}
 	if wildcard(sub.plain) {
-		b.wild.remove(sub.plain, sub)
-	} else if b.exact[sub.plain] = without(b.exact[sub.plain], sub); len(b.exact[sub.plain]) == 0 {
-		delete(b.exact, sub.plain)
+		t.wild.remove(sub.plain, sub)
+	} else if t.exact[sub.plain] = without(t.exact[sub.plain], sub); len(t.exact[sub.plain]) == 0 {
+		delete(t.exact, sub.plain)
 	}
-	delete(sub.session.subs, sub.filter)
-	sub.noteLeave()
-	clear(b.routes)
-	b.changed()
+	clear(t.routes)
 }
 
 func without(list []*subscription, sub *subscription) []*subscription {

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"maps"
-	"os"
 	"time"
 )
 
@@ -48,49 +47,44 @@ type LostMessage struct {
 	QoS      byte
 }
 
+// saver knows when the state is saved, and what was saved last. The core's mutex
+// guards it.
+type saver struct {
+	every time.Duration
+	after int // changes
+
+	timer   repeat
+	changes int // since the last time
+	last    *snapshot
+}
+
 // lazy reports whether state is saved now and then only.
-func (b *Broker) lazy() bool { return b.options.saveEvery > 0 || b.options.saveAfter > 0 }
+func (s *saver) lazy() bool { return s.every > 0 || s.after > 0 }
+
+// due counts a change of what is saved and reports whether it is to be saved now.
+func (s *saver) due() bool {
+	s.changes++
+	return s.after > 0 && s.changes >= s.after
+}
 
 // changed counts a change of what is saved.
-func (b *Broker) changed() {
-	if b.changes++; b.options.saveAfter > 0 && b.changes >= b.options.saveAfter {
-		b.save()
+func (c *core) changed() {
+	if c.saver.due() {
+		c.save()
 	}
 }
 
-// Save saves the state now, see [SaveEvery]. It must not be called by an
-// observer.
-func (b *Broker) Save() { b.locked(b.save) }
-
-func (b *Broker) save() {
-	b.changes = 0
-	if b.lazy() {
-		b.counts.Saves++
-		b.saved = b.snapshot()
+func (c *core) save() {
+	c.saver.changes = 0
+	if c.saver.lazy() {
+		c.counts.Saves++
+		c.saver.last = c.snapshot()
 	}
 }
 
-func (b *Broker) startSaving() {
-	if b.options.saveEvery <= 0 {
-		return
-	}
-	var t *time.Timer
-	t = time.AfterFunc(b.options.saveEvery, func() {
-		b.locked(func() {
-			if b.saver == t {
-				b.save()
-				b.startSaving()
-			}
-		})
-	})
-	b.saver = t
-}
-
-func (b *Broker) stopSaving() { stopTimer(&b.saver) }
-
-func (b *Broker) snapshot() *snapshot {
-	shot := &snapshot{sessions: make(map[string]*savedSession), retained: maps.Clone(b.retained)}
-	for id, s := range b.sessions {
+func (c *core) snapshot() *snapshot {
+	shot := &snapshot{sessions: make(map[string]*savedSession), retained: maps.Clone(c.retained.byTopic)}
+	for id, s := range c.sessions {
 		if s.expiry == 0 {
 			continue
 		}
@@ -109,22 +103,22 @@ func (b *Broker) snapshot() *snapshot {
 }
 
 // restore makes a snapshot the state.
-func (b *Broker) restore(shot *snapshot) {
-	b.forget()
+func (c *core) restore(shot *snapshot) {
+	c.forget()
 	for _, m := range shot.retained {
-		b.setRetained(m)
+		c.retained.set(m)
 	}
 	for id, saved := range shot.sessions {
-		s := b.newSession(id, saved.version)
+		s := c.newSession(id, saved.version)
 		s.expiry, s.received, s.out.lastID = saved.expiry, maps.Clone(saved.received), saved.lastID
 		for _, sub := range saved.subs {
-			b.join(s, sub.request, sub.id)
+			s.subscribe(sub.request, sub.id)
 		}
 		for _, d := range saved.pending {
 			again := d
 			again.connection = 0
 			if d.group != nil {
-				again.group = b.groups[d.group.filter]
+				again.group = c.router.groups[d.group.filter]
 			}
 			if again.state != queued {
 				s.out.byID[again.id] = &again
@@ -137,57 +131,23 @@ func (b *Broker) restore(shot *snapshot) {
 	}
 }
 
-// Kill ends the broker as a crash does: connections are reset, nobody is told,
-// no will is published. Sessions are gone, or, if they are kept, as they were
-// saved last: without [SaveEvery] and [SaveAfter] as they were. Sessions that
-// end with their connection are gone in any case, and not counted as a loss. With
-// [WithFile] sessions are as the file has them, which is what was acknowledged,
-// and there is nothing to tell of a loss.
-// Start starts the broker again. It must not be called by an observer.
-func (b *Broker) Kill(keepSessions bool) Loss {
-	b.control.Lock()
-	defer b.control.Unlock()
-	if !b.halt() {
-		return Loss{}
-	}
-	var loss Loss
-	b.locked(func() {
-		b.stopSaving()
-		b.stopSys()
-		loss = b.crash(keepSessions)
-	})
-	b.closeJournal(true)
-	b.each((*conn).reset)
-	b.thaw()
-	b.wg.Wait()
-	if b.options.file != "" && !keepSessions {
-		_ = os.Remove(b.options.file)
-	}
-	b.faults.count("kill")
-	return loss
-}
-
-func (b *Broker) crash(keep bool) Loss {
-	b.listen.Lock()
-	for c := range b.conns {
-		c.dead = true
-	}
-	b.listen.Unlock()
-	for _, s := range b.sessions {
+// crash brings back what was saved, once no connection takes part any more.
+func (c *core) crash(keep bool) Loss {
+	for _, s := range c.sessions {
 		s.conn, s.will = nil, nil
 		s.out.rewind()
 	}
-	now := b.snapshot()
+	now := c.snapshot()
 	then := &snapshot{}
 	switch {
-	case keep && b.lazy():
-		then = b.saved
+	case keep && c.saver.lazy():
+		then = c.saver.last
 	case keep:
 		then = now
 	}
-	b.restore(then)
-	b.saved = b.snapshot()
-	if b.options.file != "" && keep {
+	c.restore(then)
+	c.saver.last = c.snapshot()
+	if c.options.file != "" && keep {
 		return Loss{}
 	}
 	return lossOf(now, then)

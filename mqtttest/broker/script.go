@@ -3,29 +3,88 @@ package broker
 import (
 	"errors"
 	"sync"
+	"time"
 )
 
-// script is what a broker acts out. The serving core asks it in two places, as a
-// packet arrives ([conn.arrived]) and as one is sent ([conn.send]); without faults
-// and an observer neither costs anything.
+// script is what a broker acts out. The serving core asks it in three places: as a
+// client connects ([conn.first]), as a packet arrives ([conn.arrived]) and as one is
+// sent ([conn.send]). Without faults and an observer it costs nothing.
 type script struct {
 	faults   faults
 	frozen   gate
 	calls    sync.WaitGroup // of faults
-	observer func(Observed) // guarded by the broker's mutex
+	run      func(func(*Broker))
+	observer func(Observed) // guarded by the core's mutex
 }
 
-// acted is what a script made of a connection.
-type acted struct {
-	reading, writing gate // shut while nothing is read or written
+// init prepares a script; run calls a function with the broker.
+func (s *script) init(seed uint64, run func(func(*Broker))) {
+	s.faults.init(seed)
+	s.run = run
+}
 
-	// Guarded by the broker's mutex.
+var errCut = errors.New("cut by a fault")
+
+// acted is what a script made of a connection. The core's mutex guards it.
+type acted struct {
 	mute    bool    // the client hears nothing any more
 	swallow [2]bool // packets vanish, by direction
 }
 
-// faulty treats a packet that a fault hits.
-func (c *conn) faulty(p Packet, v *Injected) error {
+// WithSeed makes what is decided by chance repeatable. Default: 1.
+func WithSeed(seed uint64) Option { return func(o *options) { o.seed = seed } }
+
+// WithFaults injects faults before the first client comes.
+func WithFaults(faults ...Fault) Option {
+	return func(o *options) { o.faults = append(o.faults, faults...) }
+}
+
+// idle reports whether nothing is to be decided or shown.
+func (s *script) idle() bool { return s.observer == nil && !s.faults.some.Load() }
+
+// decide returns the fault that hits a packet of a client, nil for none. It waits
+// where the fault is a delay.
+func (s *script) decide(c *conn, p Packet) (*Injected, error) {
+	v := s.faults.decide(ToBroker, c, p)
+	if v != nil && v.action.kind == delay && !c.sleep(time.Until(c.arrival.Add(v.action.delay))) {
+		return nil, errDead
+	}
+	return v, nil
+}
+
+// welcome treats a well-formed CONNECT that a fault hits.
+func (s *script) welcome(c *conn, m *connect, assigned string, v *Injected) error {
+	switch v.action.kind {
+	case refuse:
+		c.connect = m
+		c.refuseConnect(v.action.code)
+		return errDead
+	case drop:
+		c.connect, c.acted.swallow = m, [2]bool{true, true} // it waits for a CONNACK for ever
+		return nil
+	case cutBefore, cutWithin:
+		c.reset()
+		return errCut
+	case cutAfter:
+		c.acted.mute = true
+		_ = c.welcome(m, assigned) // cut in any case
+		c.reset()
+		return errCut
+	case halfOpen:
+		c.connect = m
+		c.hold(true, true)
+		c.acted.swallow = [2]bool{true, true}
+		return nil
+	case stopReading:
+		c.hold(true, false)
+	case call:
+		s.start(v.action.call)
+	}
+	return c.welcome(m, assigned)
+}
+
+// receive treats a packet of a client that a fault hits.
+func (s *script) receive(c *conn, p Packet, v *Injected) error {
 	switch v.action.kind {
 	case drop:
 		return nil
@@ -33,7 +92,7 @@ func (c *conn) faulty(p Packet, v *Injected) error {
 		c.reset()
 		return errCut
 	case cutAfter:
-		c.mute = true // the answer does not reach the client
+		c.acted.mute = true // the answer does not reach the client
 		err := c.handle(p, nil)
 		c.reset()
 		return errors.Join(err, errCut)
@@ -55,15 +114,15 @@ func (c *conn) faulty(p Packet, v *Injected) error {
 			p.First |= 8
 		}
 	case rewrite:
-		return c.handleOthers(v.action.rewrite(p))
+		return handleOthers(c, v.action.rewrite(p))
 	case call:
-		c.b.start(v.action.call)
+		s.start(v.action.call)
 	}
 	return c.handle(p, nil)
 }
 
 // handleOthers treats the packets that a fault puts in the place of one.
-func (c *conn) handleOthers(packets [][]byte) error {
+func handleOthers(c *conn, packets [][]byte) error {
 	for _, b := range packets {
 		f := frames{buf: b, end: len(b), max: c.in.max}
 		for f.start < f.end {
@@ -82,22 +141,33 @@ func (c *conn) handleOthers(packets [][]byte) error {
 	return nil
 }
 
-// start runs what a fault calls.
-func (b *Broker) start(f func(*Broker)) { b.calls.Go(func() { f(b) }) }
+// send sends a packet as far as the faults allow it.
+func (s *script) send(c *conn, b []byte) {
+	p := packetOf(b)
+	v := s.faults.decide(ToClient, c, p)
+	s.observe(ToClient, c, p, v)
+	switch {
+	case c.acted.swallow[ToClient]:
+	case v == nil:
+		c.out.put(b, 0, goOn)
+	default:
+		s.sendFaulty(c, b, p, v.action)
+	}
+}
 
 // sendFaulty sends a packet that a fault hits.
-func (c *conn) sendFaulty(b []byte, p Packet, a Action) {
+func (s *script) sendFaulty(c *conn, b []byte, p Packet, a Action) {
 	switch a.kind {
 	case drop:
 		return
 	case cutBefore:
-		c.cutOff(nil)
+		cutOff(c, nil)
 		return
 	case cutWithin:
-		c.cutOff(b[:len(b)/2])
+		cutOff(c, b[:len(b)/2])
 		return
 	case cutAfter:
-		c.cutOff(b)
+		cutOff(c, b)
 		return
 	case halfOpen:
 		c.hold(true, true)
@@ -118,17 +188,20 @@ func (c *conn) sendFaulty(b []byte, p Packet, a Action) {
 	case stopReading:
 		c.hold(true, false)
 	case call:
-		c.b.start(a.call)
+		s.start(a.call)
 	}
 	c.out.put(b, a.delay, goOn)
 }
 
 // cutOff ends the connection after some last bytes, and hears nothing more.
-func (c *conn) cutOff(last []byte) {
-	c.mute = true
-	c.swallow[ToBroker] = true
+func cutOff(c *conn, last []byte) {
+	c.acted.mute = true
+	c.acted.swallow[ToBroker] = true
 	c.out.put(last, 0, fin)
 }
+
+// start runs what a fault calls.
+func (s *script) start(f func(*Broker)) { s.calls.Go(func() { s.run(f) }) }
 
 // packetOf is the packet that b begins with.
 func packetOf(b []byte) Packet {
@@ -137,14 +210,17 @@ func packetOf(b []byte) Packet {
 	return p
 }
 
-// thaw lets everything go on that a fault holds, so that it can end.
-func (b *Broker) thaw() {
-	b.frozen.set(false)
-	b.each(func(c *conn) { c.reading.set(false); c.writing.set(false) })
-}
-
-// hold shuts reading and writing, or opens both.
-func (c *conn) hold(reading, writing bool) {
-	c.reading.set(reading)
-	c.writing.set(writing)
+// observe counts a packet and shows it. The core's mutex is held.
+func (s *script) observe(d Direction, c *conn, p Packet, v *Injected) {
+	c.core.counts.packets[d][p.First>>4]++
+	if s.observer == nil {
+		return
+	}
+	o := Observed{Packet: p, Direction: d, ClientID: c.clientID, Version: c.version, Connection: c.number}
+	if v != nil {
+		o.Fault = v.action.name(p.Type())
+	} else if c.acted.swallow[d] {
+		o.Fault = drop.String()
+	}
+	s.observer(o)
 }

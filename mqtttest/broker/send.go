@@ -4,29 +4,19 @@ import "encoding/binary"
 
 // send sends one whole packet, as far as the faults allow it.
 func (c *conn) send(b []byte) {
-	if c.dead || c.mute {
+	if c.dead || c.acted.mute {
 		return
 	}
 	if !c.takes(len(b)) {
 		c.giveUp()
 		return
 	}
-	if c.b.observer == nil && !c.b.faults.some.Load() && !c.swallow[ToClient] {
-		c.b.counts.packets[ToClient][b[0]>>4]++
+	if c.script.idle() && !c.acted.swallow[ToClient] {
+		c.core.counts.packets[ToClient][b[0]>>4]++
 		c.out.put(b, 0, goOn)
 		return
 	}
-	p := packetOf(b)
-	v := c.b.faults.decide(ToClient, c, p)
-	c.b.observe(ToClient, c, p, v)
-	if c.swallow[ToClient] {
-		return
-	}
-	if v == nil {
-		c.out.put(b, 0, goOn)
-		return
-	}
-	c.sendFaulty(b, p, v.action)
+	c.script.send(c, b)
 }
 
 // sendPublish sends a delivery; one at QoS 0 is dropped when the client does
@@ -35,20 +25,20 @@ func (c *conn) sendPublish(d *delivery, dup bool) {
 	if d.qos == 0 {
 		switch {
 		case d.msg.expired():
-			c.b.counts.Expired++
+			c.core.counts.Expired++
 			return
 		case c.tooLarge(d):
-			c.b.counts.TooLarge++
+			c.core.counts.TooLarge++
 			return
-		case c.out.waiting() >= c.b.options.maxQueuedBytes:
-			c.b.counts.QoS0Dropped++
+		case c.out.waiting() >= c.core.options.maxQueuedBytes:
+			c.core.counts.QoS0Dropped++
 			return
 		}
 	}
-	c.b.scratch = appendPublish(c.b.scratch[:0], c.version, d.msg, d, dup)
-	c.send(c.b.scratch)
-	if cap(c.b.scratch) > 1<<20 {
-		c.b.scratch = nil
+	c.core.scratch = appendPublish(c.core.scratch[:0], c.version, d.msg, d, dup)
+	c.send(c.core.scratch)
+	if cap(c.core.scratch) > 1<<20 {
+		c.core.scratch = nil
 	}
 }
 
@@ -70,7 +60,7 @@ func (c *conn) giveUp() {
 	if last := []byte{byte(Disconnect) << 4, 1, reasonPacketTooLarge}; c.takes(len(last)) {
 		c.out.put(last, 0, goOn)
 	}
-	c.mute = true
+	c.acted.mute = true
 	c.out.put(nil, 0, fin)
 }
 
@@ -89,7 +79,7 @@ func (c *conn) sendConnack(present bool, assigned string) {
 		c.send([]byte{byte(Connack) << 4, 2, flags, 0})
 		return
 	}
-	o := &c.b.options
+	o := c.core.options
 	var props []byte
 	if o.receiveMaximum > 0 {
 		props = binary.BigEndian.AppendUint16(append(props, propReceiveMaximum), uint16(o.receiveMaximum))
@@ -119,4 +109,36 @@ func (c *conn) refuseConnect(code byte) {
 	}
 	c.end(b)
 	c.dead = true
+}
+
+// refuseFurther tells a client of MQTT 5 why its connection ends.
+func (c *conn) refuseFurther(code byte) {
+	c.core.counts.Violations++
+	if c.connect != nil && c.version == 5 {
+		c.end([]byte{byte(Disconnect) << 4, 1, code})
+	}
+}
+
+// goodbye ends the connection in order; a client of MQTT 5 is told a code that
+// is not 0.
+func (c *conn) goodbye(code byte) {
+	if c.version == 5 && code != 0 {
+		c.end([]byte{byte(Disconnect) << 4, 1, code})
+		return
+	}
+	c.out.put(nil, 0, fin)
+}
+
+// end sends a last packet.
+func (c *conn) end(packet []byte) {
+	c.send(packet)
+	c.out.put(nil, 0, fin)
+}
+
+// dismiss ends a connection that is dead already, with a DISCONNECT on MQTT 5.
+func (c *conn) dismiss(code byte) {
+	if c.version == 5 {
+		c.out.put([]byte{byte(Disconnect) << 4, 1, code}, 0, goOn)
+	}
+	c.out.put(nil, 0, fin)
 }

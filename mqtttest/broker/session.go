@@ -1,13 +1,10 @@
 package broker
 
-import (
-	"time"
-)
+import "time"
 
-// session is what the broker keeps for a client id. The broker's mutex guards
-// it.
+// session is what the broker keeps for a client id. The core's mutex guards it.
 type session struct {
-	b        *Broker
+	core     *core
 	id       string
 	version  byte
 	conn     *conn  // nil while disconnected
@@ -23,14 +20,6 @@ type session struct {
 	left   time.Time // when its last connection ended
 }
 
-func (b *Broker) newSession(id string, version byte) *session {
-	s := &session{b: b, id: id, version: version, out: newWindow()}
-	s.subs = make(map[string]*subscription)
-	s.received = make(map[uint16]struct{})
-	b.sessions[id] = s
-	return s
-}
-
 // deliver takes a message for the client.
 func (s *session) deliver(m *message, sub *subscription, d delivery) {
 	d.msg, d.qos = m, min(m.qos, d.qos)
@@ -44,18 +33,18 @@ func (s *session) deliver(m *message, sub *subscription, d delivery) {
 		return
 	}
 	if s.full(m) {
-		s.b.counts.QueueFull++
+		s.core.counts.QueueFull++
 		return
 	}
 	s.out.add(&d)
-	s.noteQueued(&d)
-	s.b.changed()
+	s.core.record.queued(s, &d)
+	s.core.changed()
 	s.pump()
 }
 
 // full reports whether the queue has no room for a message.
 func (s *session) full(m *message) bool {
-	o := &s.b.options
+	o := s.core.options
 	if o.maxQueued > 0 && (s.out.open-s.out.inflight >= o.maxQueued || len(s.out.list)-s.out.head >= o.maxQueued+defaultMaximum) {
 		return true
 	}
@@ -76,7 +65,7 @@ func (s *session) pump() {
 		if d.state == queued {
 			s.out.identify(d)
 			s.out.carry(d, s.conn.number)
-			s.b.noteState(d)
+			s.core.record.state(d)
 		} else {
 			s.out.carry(d, s.conn.number)
 		}
@@ -93,14 +82,14 @@ func (s *session) pump() {
 func (s *session) sendable(d *delivery) bool {
 	switch {
 	case d.msg.expired():
-		s.b.counts.Expired++
+		s.core.counts.Expired++
 	case s.conn.tooLarge(d):
-		s.b.counts.TooLarge++
+		s.core.counts.TooLarge++
 	default:
 		return true
 	}
 	s.out.finish(d, s.conn.number)
-	s.b.noteState(d)
+	s.core.record.state(d)
 	return false
 }
 
@@ -109,7 +98,7 @@ func (s *session) sendable(d *delivery) bool {
 func (s *session) acknowledged(t PacketType, a ack) {
 	d := s.out.byID[a.id]
 	if d == nil || d.connection != s.conn.number {
-		s.b.counts.StrayAcks++
+		s.core.counts.StrayAcks++
 		if t == Pubrec {
 			s.conn.sendAck(Pubrel, a.id, reasonIDNotFound)
 		}
@@ -120,17 +109,38 @@ func (s *session) acknowledged(t PacketType, a ack) {
 		t == Pubrec && d.state == published && a.code >= 0x80,
 		t == Pubcomp && d.state == released:
 		s.out.finish(d, s.conn.number)
-		s.b.noteState(d)
-		s.b.changed()
+		s.core.record.state(d)
+		s.core.changed()
 		s.pump()
 	case t == Pubrec && d.qos == 2:
 		d.state = released
-		s.b.noteState(d)
-		s.b.changed()
+		s.core.record.state(d)
+		s.core.changed()
 		s.conn.sendAck(Pubrel, a.id, 0)
 	default:
-		s.b.counts.StrayAcks++
+		s.core.counts.StrayAcks++
 	}
+}
+
+// subscribe adds or replaces a subscription and reports whether it is new.
+func (s *session) subscribe(r request, id uint32) (sub *subscription, fresh bool) {
+	old := s.subs[r.filter]
+	sub = &subscription{request: r, session: s}
+	if id != 0 {
+		sub.ids = []uint32{id}
+	}
+	s.core.router.join(old, sub)
+	s.subs[r.filter] = sub
+	s.core.record.subscribed(sub)
+	s.core.changed()
+	return sub, old == nil
+}
+
+func (s *session) unsubscribe(sub *subscription) {
+	s.core.router.leave(sub)
+	delete(s.subs, sub.filter)
+	s.core.record.unsubscribed(sub)
+	s.core.changed()
 }
 
 // attach gives the session a connection.
@@ -141,7 +151,7 @@ func (s *session) attach(c *conn) {
 	s.expiry = c.connect.expiry
 	c.session = s
 	s.out.rewind()
-	s.note()
+	s.core.record.session(s)
 }
 
 // detach takes the connection away, after the client said goodbye or not.
@@ -150,7 +160,7 @@ func (s *session) detach(polite bool) {
 	s.conn, s.left = nil, time.Now()
 	s.out.rewind()
 	if s.expiry != 0 {
-		s.note()
+		s.core.record.session(s)
 	}
 	w := s.will
 	if polite {
@@ -160,7 +170,7 @@ func (s *session) detach(polite bool) {
 	case s.expiry == 0:
 		s.end()
 	case w != nil && w.delay > 0:
-		s.willTime = time.AfterFunc(w.delay, func() { s.b.locked(func() { s.testament(w) }) })
+		s.willTime = time.AfterFunc(w.delay, func() { s.core.locked(func() { s.testament(w) }) })
 	default:
 		s.testament(w)
 	}
@@ -172,7 +182,7 @@ func (s *session) detach(polite bool) {
 func (s *session) startExpiry(after time.Duration) {
 	var t *time.Timer
 	t = time.AfterFunc(after, func() {
-		s.b.locked(func() {
+		s.core.locked(func() {
 			if s.timer == t {
 				s.end()
 			}
@@ -194,7 +204,7 @@ func (s *session) testament(w *will) {
 	if m.expiry > 0 {
 		m.expires = time.Now().Add(time.Duration(m.expiry) * time.Second)
 	}
-	s.b.publish(&m)
+	s.core.publish(&m)
 }
 
 // end forgets the session: its will is due [MQTT-3.1.3-9], shared messages go
@@ -202,25 +212,33 @@ func (s *session) testament(w *will) {
 func (s *session) end() {
 	stopTimer(&s.timer)
 	stopTimer(&s.willTime)
-	if s.b.sessions[s.id] == s {
-		delete(s.b.sessions, s.id)
+	if s.core.sessions[s.id] == s {
+		delete(s.core.sessions, s.id)
 	}
-	s.noteEnd()
+	s.core.record.ended(s)
 	for _, sub := range s.subs {
-		s.b.leave(sub)
+		s.unsubscribe(sub)
 	}
 	s.testament(s.will)
-	s.b.changed()
+	s.core.changed()
 	s.out.each(func(d *delivery) {
-		if !s.b.handOver(d) {
-			s.b.counts.EndedWithSession++
+		if !s.handOver(d) {
+			s.core.counts.EndedWithSession++
 		}
 	})
 }
 
-func stopTimer(t **time.Timer) {
-	if *t != nil {
-		(*t).Stop()
-		*t = nil
+// handOver gives what the client has not acknowledged to another member of the
+// shared group that it came through.
+func (s *session) handOver(d *delivery) bool {
+	if s.core.options.stay {
+		return false
 	}
+	sub := d.heir()
+	if sub == nil {
+		return false
+	}
+	s.core.counts.HandedOver++
+	sub.session.deliver(d.msg, sub, delivery{qos: sub.qos, ids: sub.ids, retain: d.retain})
+	return true
 }

@@ -2,7 +2,6 @@ package broker
 
 // group is a shared subscription: each message goes to one of its members.
 type group struct {
-	b       *Broker
 	filter  string
 	members []*subscription
 	turn    int
@@ -31,18 +30,12 @@ func (g *group) pick() *subscription {
 	return g.members[(g.turn+n-1)%n]
 }
 
-// handOver gives what a session left unacknowledged to another member of the
-// group that it came through. QoS 2 that was sent must not go to another
+// heir returns the member of the group that gets what a session left
+// unacknowledged, nil for none. QoS 2 that was sent must not go to another
 // [MQTT-4.8.2-5].
-func (b *Broker) handOver(d *delivery) bool {
-	if d.group == nil || b.options.stay || (d.qos == 2 && d.state != queued) {
-		return false
+func (d *delivery) heir() *subscription {
+	if d.group == nil || (d.qos == 2 && d.state != queued) {
+		return nil
 	}
-	sub := d.group.pick()
-	if sub == nil {
-		return false
-	}
-	b.counts.HandedOver++
-	sub.session.deliver(d.msg, sub, delivery{qos: sub.qos, ids: sub.ids, retain: d.retain})
-	return true
+	return d.group.pick()
 }

@@ -27,26 +27,18 @@ type Stats struct {
 	FileBytes, FileErrors int64
 }
 
-// Stats returns what the broker has now; the same is told below $SYS/broker, see
-// [SysEvery]. It goes through all sessions, and must not be called by an
-// observer.
-func (b *Broker) Stats() Stats {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.statsLocked()
-}
-
-func (b *Broker) statsLocked() Stats {
+// stats goes through all sessions. The core's mutex is held.
+func (c *core) stats() Stats {
 	s := Stats{
-		Sessions:         len(b.sessions),
-		MessagesReceived: b.counts.Packets(ToBroker, Publish), MessagesSent: b.counts.Packets(ToClient, Publish),
-		BytesReceived: b.received.Load(), BytesSent: b.sent.Load(),
-		Retained: len(b.retained), RetainedBytes: b.retainedBytes, Dropped: b.counts.Dropped(),
+		Sessions:         len(c.sessions),
+		MessagesReceived: c.counts.Packets(ToBroker, Publish), MessagesSent: c.counts.Packets(ToClient, Publish),
+		BytesReceived: c.traffic.received.Load(), BytesSent: c.traffic.sent.Load(),
+		Retained: len(c.retained.byTopic), RetainedBytes: c.retained.bytes, Dropped: c.counts.Dropped(),
 	}
-	if !b.began.IsZero() {
-		s.Uptime = time.Since(b.began)
+	if !c.began.IsZero() {
+		s.Uptime = time.Since(c.began)
 	}
-	for _, one := range b.sessions {
+	for _, one := range c.sessions {
 		if one.conn != nil {
 			s.Clients++
 		}
@@ -54,6 +46,6 @@ func (b *Broker) statsLocked() Stats {
 		s.Queued += one.out.open
 		s.QueuedBytes += one.out.bytes
 	}
-	s.FileBytes, s.FileErrors = b.journal.stats()
+	s.FileBytes, s.FileErrors = c.record.journal.stats()
 	return s
 }

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -12,9 +11,25 @@ const sysPrefix = "$SYS/"
 // sysValue is a topic below $SYS/broker and what it says.
 type sysValue struct{ topic, value string }
 
+// sys remembers what was told below $SYS/broker, and when to tell it again. The
+// core's mutex guards it.
+type sys struct {
+	timer repeat
+	told  map[string]string
+}
+
+// news reports whether a value has changed since it was told last, and notes that
+// it is told now.
+func (s *sys) news(v sysValue) bool {
+	if s.told[v.topic] == v.value {
+		return false
+	}
+	s.told[v.topic] = v.value
+	return true
+}
+
 // sysValues are the names that Mosquitto has for the same.
-func (b *Broker) sysValues() []sysValue {
-	s := b.statsLocked()
+func sysValues(s Stats) []sysValue {
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	return []sysValue{
 		{"version", "kratos-mqtt in-process broker"},
@@ -40,63 +55,4 @@ func (v sysValue) message() *message {
 // isSys reports whether a topic is the broker's own.
 func isSys(topic []byte) bool {
 	return len(topic) >= len(sysPrefix) && string(topic[:len(sysPrefix)]) == sysPrefix
-}
-
-// sendSys gives a new subscription what is said now, as if it were retained.
-func (b *Broker) sendSys(sub *subscription) {
-	levels := strings.Split(sub.plain, "/")
-	if levels[0] != strings.TrimSuffix(sysPrefix, "/") {
-		return
-	}
-	for _, v := range b.sysValues() {
-		if m := v.message(); matches(levels, m.topic) {
-			sub.session.deliver(m, sub, delivery{ids: sub.ids, retain: true})
-		}
-	}
-}
-
-// tellSys publishes what has changed since the last time, at QoS 0, to those who
-// subscribed to it.
-func (b *Broker) tellSys() {
-	for _, v := range b.sysValues() {
-		m := v.message()
-		r := b.lookup([]byte(m.topic))
-		if b.told[v.topic] == v.value || len(r.direct)+len(r.groups) == 0 {
-			continue
-		}
-		b.told[v.topic] = v.value
-		for _, subs := range r.direct {
-			b.direct(m, subs)
-		}
-		for _, g := range r.groups {
-			g.deliver(m)
-		}
-	}
-}
-
-// startSys begins to tell the statistics now and then. The broker's mutex is held.
-func (b *Broker) startSys() {
-	b.began, b.told = time.Now(), make(map[string]string)
-	b.nextSys()
-}
-
-func (b *Broker) nextSys() {
-	if b.options.sysEvery <= 0 {
-		return
-	}
-	var t *time.Timer
-	t = time.AfterFunc(b.options.sysEvery, func() {
-		b.locked(func() {
-			if b.sys == t {
-				b.tellSys()
-				b.nextSys()
-			}
-		})
-	})
-	b.sys = t
-}
-
-func (b *Broker) stopSys() {
-	stopTimer(&b.sys)
-	b.began = time.Time{}
 }

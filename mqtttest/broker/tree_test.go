@@ -74,10 +74,10 @@ func BenchmarkRoute(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer broker.Close()
-	broker.locked(func() {
+	broker.core.locked(func() {
 		for i := range clients {
 			filter := fmt.Sprintf("devices/%d/+", i)
-			broker.join(broker.newSession(fmt.Sprint(i), 4), request{filter: filter, plain: filter}, 0)
+			broker.core.newSession(fmt.Sprint(i), 4).subscribe(request{filter: filter, plain: filter}, 0)
 		}
 		names := make([][]byte, topics)
 		for i := range names {
@@ -85,7 +85,7 @@ func BenchmarkRoute(b *testing.B) {
 		}
 		b.ResetTimer()
 		for i := range b.N {
-			broker.lookup(names[i%topics])
+			broker.core.router.lookup(names[i%topics])
 		}
 	})
 }

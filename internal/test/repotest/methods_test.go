@@ -28,8 +28,6 @@ func spread() []string {
 		"internal/mqtt/session.Inbound",
 		"internal/mqtt/outbox/relay.Relay",
 		"internal/mqtt/outbox/relay.window",
-		"mqtttest/broker.Broker",
-		"mqtttest/broker.conn",
 		"transport/mqtt.chained",
 	}
 }

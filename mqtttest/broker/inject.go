@@ -1,10 +1,33 @@
 package broker
 
+import "fmt"
+
+// Inject adds a fault to those in force. Where several match, the oldest one
+// acts; all count the packet. It may be called by an observer.
+func (b *Broker) Inject(f Fault) (*Injected, error) {
+	if err := f.validate(); err != nil {
+		return nil, fmt.Errorf("fault: %w", err)
+	}
+	return b.script.faults.add(f), nil
+}
+
+// Faults is how often faults were applied, by kind.
+func (b *Broker) Faults() map[string]int64 { return b.script.faults.applied() }
+
+// Observe shows every packet to f, one call at a time for the whole broker: one
+// from a client before it is treated, one to a client before it is written, so
+// that what a client knows, f has seen. Bodies are valid during the call only.
+// F must not call methods of the broker except Inject, Remove, Cut and Faults.
+// A second call replaces the observer, nil removes it.
+func (b *Broker) Observe(f func(Observed)) {
+	b.core.locked(func() { b.script.observer = f })
+}
+
 // Cut resets the connections of these clients, or all if none are named, and
 // returns how many there were. It may be called by an observer.
 func (b *Broker) Cut(clientIDs ...string) int {
-	n := b.chosen(clientIDs, (*conn).reset)
-	b.faults.countN("cut", n)
+	n := b.listeners.chosen(clientIDs, (*conn).reset)
+	b.script.faults.countN("cut", n)
 	return n
 }
 
@@ -12,9 +35,9 @@ func (b *Broker) Cut(clientIDs ...string) int {
 // brings them back to life: nothing is read and nothing written. All if none
 // are named. It returns how many there were.
 func (b *Broker) HalfOpen(on bool, clientIDs ...string) int {
-	n := b.chosen(clientIDs, func(c *conn) { c.hold(on, on) })
+	n := b.listeners.chosen(clientIDs, func(c *conn) { c.hold(on, on) })
 	if on {
-		b.faults.countN("half-open", n)
+		b.script.faults.countN("half-open", n)
 	}
 	return n
 }
@@ -22,9 +45,9 @@ func (b *Broker) HalfOpen(on bool, clientIDs ...string) int {
 // StopReading reads nothing more from these clients, or goes on. All if none are
 // named. It returns how many there were.
 func (b *Broker) StopReading(on bool, clientIDs ...string) int {
-	n := b.chosen(clientIDs, func(c *conn) { c.reading.set(on) })
+	n := b.listeners.chosen(clientIDs, func(c *conn) { c.reading.set(on) })
 	if on {
-		b.faults.countN("stop reading", n)
+		b.script.faults.countN("stop reading", n)
 	}
 	return n
 }
@@ -33,9 +56,9 @@ func (b *Broker) StopReading(on bool, clientIDs ...string) int {
 // them pass again. All if none are named. It returns how many there were. It
 // must not be called by an observer.
 func (b *Broker) BlackHole(d Direction, on bool, clientIDs ...string) int {
-	n := b.chosen(clientIDs, func(c *conn) { b.locked(func() { c.swallow[d&1] = on }) })
+	n := b.listeners.chosen(clientIDs, func(c *conn) { b.core.locked(func() { c.acted.swallow[d&1] = on }) })
 	if on {
-		b.faults.countN("black hole", n)
+		b.script.faults.countN("black hole", n)
 	}
 	return n
 }
@@ -44,28 +67,28 @@ func (b *Broker) BlackHole(d Direction, on bool, clientIDs ...string) int {
 // made by the system, but nothing is read or written until it is called with
 // false.
 func (b *Broker) Freeze(on bool) {
-	if on && !b.frozen.shut.Load() {
-		b.faults.count("freeze")
+	if on && !b.script.frozen.shut.Load() {
+		b.script.faults.count("freeze")
 	}
-	b.frozen.set(on)
+	b.script.frozen.set(on)
 }
 
 // Refuse closes the port, or opens it again: dialling clients are refused by the
 // system. Open connections stay.
 func (b *Broker) Refuse(on bool) error {
 	if !on {
-		return b.open()
+		return b.listeners.open()
 	}
-	b.shut()
-	b.faults.count("refuse connection")
+	b.listeners.shut()
+	b.script.faults.count("refuse connection")
 	return nil
 }
 
 // Send writes bytes, well formed or not, to these clients, or to all if none
 // are named. It returns how many there were.
 func (b *Broker) Send(bytes []byte, clientIDs ...string) int {
-	n := b.chosen(clientIDs, func(c *conn) { c.out.put(bytes, 0, goOn) })
-	b.faults.countN("send", n)
+	n := b.listeners.chosen(clientIDs, func(c *conn) { c.out.put(bytes, 0, goOn) })
+	b.script.faults.countN("send", n)
 	return n
 }
 
@@ -73,8 +96,8 @@ func (b *Broker) Send(bytes []byte, clientIDs ...string) int {
 // though their connections did not end. All if none are named. It returns how
 // many messages that were. It must not be called by an observer.
 func (b *Broker) Redeliver(clientIDs ...string) (n int) {
-	b.chosen(clientIDs, func(c *conn) {
-		b.locked(func() {
+	b.listeners.chosen(clientIDs, func(c *conn) {
+		b.core.locked(func() {
 			s := c.session
 			if s == nil || c.dead {
 				return
@@ -87,29 +110,6 @@ func (b *Broker) Redeliver(clientIDs ...string) (n int) {
 			})
 		})
 	})
-	b.faults.countN("redeliver", n)
+	b.script.faults.countN("redeliver", n)
 	return n
-}
-
-// chosen calls f for the connections of the clients.
-func (b *Broker) chosen(clientIDs []string, f func(*conn)) (n int) {
-	b.each(func(c *conn) {
-		if c.isClosed() {
-			return // it ends
-		}
-		if len(clientIDs) == 0 || containsID(clientIDs, c.name.Load()) {
-			n++
-			f(c)
-		}
-	})
-	return n
-}
-
-func containsID(list []string, id *string) bool {
-	for _, s := range list {
-		if id != nil && *id == s {
-			return true
-		}
-	}
-	return false
 }

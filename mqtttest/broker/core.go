@@ -1,0 +1,154 @@
+package broker
+
+import (
+	"strings"
+	"sync"
+	"time"
+)
+
+// core is what the broker serves from: sessions, who subscribed to what, retained
+// messages, and what is to be kept of them. It knows neither listeners nor faults.
+type core struct {
+	options *options
+	traffic traffic
+
+	mu       sync.Mutex // guards all below, and the sessions
+	counts   Counts
+	sessions map[string]*session
+	router   router
+	retained retained
+	record   recorder
+	recovery Recovery
+	saver    saver
+	sys      sys
+	began    time.Time // of the run, zero while the broker is stopped
+	scratch  []byte    // for one PUBLISH to a client
+}
+
+func newCore(o *options) *core {
+	c := &core{options: o, saver: saver{after: o.saveAfter, every: o.saveEvery}}
+	c.retained = retained{max: o.maxRetained, maxBytes: o.maxRetainedBytes}
+	c.forget()
+	c.saver.last = c.snapshot()
+	return c
+}
+
+func (c *core) locked(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+}
+
+// forget makes the state empty. The core's mutex is held, here and below.
+func (c *core) forget() {
+	for _, s := range c.sessions {
+		stopTimer(&s.timer)
+		stopTimer(&s.willTime)
+	}
+	c.sessions = make(map[string]*session)
+	c.router = newRouter(c.options.copies)
+	c.retained.clear()
+}
+
+// begin starts what is done now and then.
+func (c *core) begin() {
+	c.began = time.Now()
+	c.saver.timer.start(c.saver.every, c.locked, c.save)
+	c.sys.told = make(map[string]string)
+	c.sys.timer.start(c.options.sysEvery, c.locked, c.tellSys)
+}
+
+// rest ends what begin started.
+func (c *core) rest() {
+	c.saver.timer.stop()
+	c.sys.timer.stop()
+	c.began = time.Time{}
+}
+
+// dismiss takes all clients off their sessions in order, without their wills.
+func (c *core) dismiss() {
+	for _, s := range c.sessions {
+		if s.conn == nil {
+			continue
+		}
+		client := s.conn
+		s.will = nil
+		s.detach(true)
+		client.dismiss(reasonShuttingDown)
+	}
+}
+
+func (c *core) newSession(id string, version byte) *session {
+	s := &session{core: c, id: id, version: version, out: newWindow()}
+	s.subs = make(map[string]*subscription)
+	s.received = make(map[uint16]struct{})
+	c.sessions[id] = s
+	return s
+}
+
+// publish gives a message to all who subscribed, and reports whether there were
+// any.
+func (c *core) publish(m *message) bool {
+	r := c.router.lookup([]byte(m.topic))
+	m.topic = r.topic
+	c.counts.Published++
+	if m.retain {
+		c.retain(m)
+	}
+	return c.router.deliver(r, m)
+}
+
+// retain keeps a message for later subscribers, or forgets the one kept when
+// the payload is empty [MQTT-3.3.1-6].
+func (c *core) retain(m *message) {
+	switch {
+	case len(m.payload) == 0:
+		c.retained.forget(m.topic)
+	case c.retained.fits(m.topic, m.size()):
+		c.retained.set(m)
+	default:
+		c.counts.RetainedFull++
+		return
+	}
+	c.record.retained(m)
+	c.changed()
+}
+
+// sendRetained gives a new subscription what is retained for it, by topic.
+func (c *core) sendRetained(sub *subscription, fresh bool) {
+	if sub.group != nil || sub.retainHandling == 2 || (sub.retainHandling == 1 && !fresh) {
+		return
+	}
+	c.sendSys(sub)
+	for _, topic := range c.retained.topics(sub.plain) {
+		m := c.retained.get(topic)
+		if m == nil || (sub.noLocal && m.from == sub.session.id) {
+			continue
+		}
+		sub.session.deliver(m, sub, delivery{qos: sub.qos, ids: sub.ids, retain: true})
+	}
+}
+
+// sendSys gives a new subscription what $SYS says now, as if it were retained.
+func (c *core) sendSys(sub *subscription) {
+	levels := strings.Split(sub.plain, "/")
+	if levels[0] != strings.TrimSuffix(sysPrefix, "/") {
+		return
+	}
+	for _, v := range sysValues(c.stats()) {
+		if m := v.message(); matches(levels, m.topic) {
+			sub.session.deliver(m, sub, delivery{ids: sub.ids, retain: true})
+		}
+	}
+}
+
+// tellSys publishes what has changed in $SYS since the last time, at QoS 0, to
+// those who subscribed to it.
+func (c *core) tellSys() {
+	for _, v := range sysValues(c.stats()) {
+		m := v.message()
+		if r := c.router.lookup([]byte(m.topic)); !r.empty() && c.sys.news(v) {
+			c.router.deliver(r, m)
+		}
+	}
+}
