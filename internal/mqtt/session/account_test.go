@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// A broker that grants something and ends the connection, again and again, is
-// not asked five times a second; a connection that lived ends that.
+// A client does not reconnect five times a second to a broker that grants
+// something and then ends the connection, again and again. A connection that
+// lasts resets the pauses.
 func TestPausesGrowWhileConnectionsAreBrief(t *testing.T) {
 	t.Parallel()
 	v := newSupervisor(new(Session))

@@ -4,18 +4,19 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// aliases shorten topics that are sent again on the same connection to two
-// bytes [MQTT-3.3.2.3.4]. Kept frames stay whole, because an alias means
-// nothing on another connection. Not safe for concurrent use.
+// aliases replaces topics that are sent again on the same connection by
+// two-byte topic aliases [MQTT-3.3.2.3.4]. Stored frames are not changed,
+// because an alias is valid for one connection only. Not safe for concurrent
+// use.
 type aliases struct {
 	known map[string]uint16
-	limit int // 0 is off
-	most  int // bytes that a packet may have, 0 is no limit
+	limit int // 0 turns aliases off
+	most  int // size limit of a packet in bytes; 0 means no limit
 	buf   []byte
 }
 
-// reset begins a connection whose broker accepts this many, and packets of this
-// size in bytes.
+// reset starts a connection to a broker that accepts limit aliases and packets
+// of most bytes.
 func (a *aliases) reset(limit, most int) {
 	a.known, a.limit, a.most = nil, limit, most
 	if limit > 0 {
@@ -23,10 +24,10 @@ func (a *aliases) reset(limit, most int) {
 	}
 }
 
-// shorten returns the frame to send in the place of a kept one, and what to call
-// once it is queued. Large frames, which are not copied on their way, stay as
-// they are, and so do those that naming the alias would make too large for the
-// broker [MQTT-3.2.2-15].
+// shorten returns the frame to send in place of a stored one, and a function to
+// call once it is queued. It returns large frames unchanged, which are not
+// copied on their way, and frames that the definition of an alias would make
+// too large for the broker [MQTT-3.2.2-15].
 func (a *aliases) shorten(frame []byte) (short []byte, sent func()) {
 	if a.limit == 0 || len(frame) >= straightThrough {
 		return frame, nil
@@ -48,7 +49,7 @@ func (a *aliases) shorten(frame []byte) (short []byte, sent func()) {
 		alias = uint16(len(a.known) + 1)
 		sent = func() { a.known[name] = alias }
 	default:
-		return frame, nil // all are taken
+		return frame, nil // all aliases are in use
 	}
 	p.Props.TopicAlias = alias
 	if a.buf, err = p.Append(a.buf[:0], wire.V5); err != nil || a.most > 0 && len(a.buf) > a.most {

@@ -8,10 +8,11 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// listError is what one attempt at several addresses met, in their order.
+// listError holds the errors of one attempt at several addresses, in their
+// order.
 type listError struct{ errs []error }
 
-// Error joins them.
+// Error joins the texts of the errors.
 func (l *listError) Error() string {
 	parts := make([]string, len(l.errs))
 	for i, err := range l.errs {
@@ -20,11 +21,12 @@ func (l *listError) Error() string {
 	return "no address of the list: " + strings.Join(parts, "; ")
 }
 
-// Unwrap returns them all.
+// Unwrap returns all errors.
 func (l *listError) Unwrap() []error { return l.errs }
 
-// attemptError is the outcome of an attempt that no address accepted. Its reason
-// is that of the first address that may be mended by trying again, if any.
+// attemptError returns the error of an attempt that failed at every address. It
+// has the reason of the first address for which another attempt may succeed, if
+// there is one.
 func attemptError(errs []error) error {
 	if len(errs) == 1 {
 		return errs[0]
@@ -39,9 +41,9 @@ func attemptError(errs []error) error {
 	return &event.Error{Op: opConnect, Reason: reason, Cause: &listError{errs}}
 }
 
-// Final reports whether trying again without a change of settings is pointless:
-// every address refused the login or the settings in its CONNACK, or the broker
-// refused a filter. Everything else is an outage.
+// Final reports whether another attempt without a change of settings is
+// pointless: every address refused the login or the settings in its CONNACK, or
+// the broker refused a filter. Any other error is an outage.
 func Final(err error) bool {
 	if err == nil {
 		return false
@@ -60,13 +62,13 @@ func Final(err error) bool {
 	}
 	if e.Op != opConnect {
 		_, less := errors.AsType[*GrantedLessError](err)
-		return !less && finalReason(e.Reason) // what works, at a lower level, is told
+		return !less && finalReason(e.Reason) // a filter that works at a lower QoS is not final
 	}
 	code, ok := errors.AsType[*CodeError](err)
 	return ok && code.Packet == wire.TypeConnack.String() && finalCode(code.Code)
 }
 
-// finalReason is about what is refused on a connection that holds.
+// finalReason reports whether a refusal on a working connection is final.
 func finalReason(r event.Reason) bool {
 	switch r {
 	case event.ReasonNetwork, event.ReasonNotConnected, event.ReasonTimeout, event.ReasonTakenOver, event.ReasonQuota, "":
@@ -75,7 +77,7 @@ func finalReason(r event.Reason) bool {
 	return true
 }
 
-// finalCode names the codes of CONNACK that are about login and settings.
+// finalCode reports whether a code of CONNACK is about login or settings.
 func finalCode(code byte) bool {
 	switch code {
 	case wire.ReturnUnacceptableVersion, wire.ReturnIdentifierRejected, wire.ReturnBadUserNameOrPassword, wire.ReturnNotAuthorized,

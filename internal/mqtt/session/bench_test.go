@@ -12,7 +12,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// null is a broker that acknowledges every QoS 1 message, cheaply.
+// null starts a broker that acknowledges every QoS 1 message at little cost.
 func null(b *testing.B) string {
 	return mqtttest.FakeBroker(b, func(c net.Conn) {
 		if _, err := mqtttest.ReadPacket(c); err != nil {
@@ -59,7 +59,8 @@ func benchSession(b *testing.B) *Session {
 
 var benchMessage = Message{Topic: "bench/topic", QoS: 1, Payload: make([]byte, 256)}
 
-// BenchmarkPublish is one goroutine that waits for each acknowledgement.
+// BenchmarkPublish publishes from one goroutine that waits for each
+// acknowledgement.
 func BenchmarkPublish(b *testing.B) {
 	s := benchSession(b)
 	ctx := context.Background()
@@ -70,7 +71,7 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkPublish64 is 64 goroutines that do.
+// BenchmarkPublish64 does the same from 64 goroutines.
 func BenchmarkPublish64(b *testing.B) {
 	s := benchSession(b)
 	b.SetParallelism(32) // of 2 processors
@@ -83,7 +84,8 @@ func BenchmarkPublish64(b *testing.B) {
 	})
 }
 
-// BenchmarkPublishAsync is one goroutine, many in flight.
+// BenchmarkPublishAsync publishes from one goroutine with many messages in
+// flight.
 func BenchmarkPublishAsync(b *testing.B) {
 	s := benchSession(b)
 	ctx := context.Background()
@@ -94,14 +96,15 @@ func BenchmarkPublishAsync(b *testing.B) {
 	}
 }
 
-// discard is a socket that takes everything.
+// discard is a socket that discards all writes.
 type discard struct{ net.Conn }
 
 func (discard) Write(p []byte) (int, error)      { return len(p), nil }
 func (discard) Close() error                     { return nil }
 func (discard) SetWriteDeadline(time.Time) error { return nil }
 
-// doneSink acknowledges in the read loop: the cost without workers.
+// doneSink acknowledges on the read loop, which measures the cost without
+// workers.
 type doneSink struct{}
 
 func (doneSink) New(topic []byte, _ byte, _ int) *Inbound { return &Inbound{Topic: string(topic)} }
@@ -111,7 +114,7 @@ func (doneSink) Batch()             {}
 
 var _ delivery.Doner = (*Inbound)(nil)
 
-// BenchmarkReceive feeds frames straight into the connection.
+// BenchmarkReceive passes frames directly to the connection.
 func BenchmarkReceive(b *testing.B) {
 	for qos := range byte(3) {
 		b.Run([]string{"QoS0", "QoS1", "QoS2"}[qos], func(b *testing.B) {

@@ -11,17 +11,17 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// peer5 is a scripted MQTT 5 broker's end of one connection.
+// peer5 is the scripted MQTT 5 broker's end of one connection.
 type peer5 struct {
 	net.Conn
 	n       int // counts connections from 1
 	connect *packets.Connect
-	suback  func(*packets.Subscribe) []byte   // properties and code; nil grants
-	unsub   func(*packets.Unsubscribe) []byte // the same for UNSUBACK; nil is success
+	suback  func(*packets.Subscribe) []byte   // returns properties and codes; nil grants every filter
+	unsub   func(*packets.Unsubscribe) []byte // the same for UNSUBACK; nil means success
 }
 
-// scripted5 starts a broker that answers each CONNECT with what connack gives,
-// and then leaves the connection to serve.
+// scripted5 starts a broker that answers each CONNECT with the result of
+// connack and then passes the connection to serve.
 func scripted5(t testing.TB, connack func(n int) []byte, serve func(*peer5)) string {
 	t.Helper()
 	var n atomic.Int64
@@ -35,7 +35,8 @@ func scripted5(t testing.TB, connack func(n int) []byte, serve func(*peer5)) str
 	}).URL()
 }
 
-// welcome accepts every CONNECT; properties are those of the CONNACK.
+// welcome returns a function that accepts every CONNECT with the given CONNACK
+// properties.
 func welcome(properties ...byte) func(int) []byte {
 	return func(int) []byte { return connack5(0, properties...) }
 }
@@ -44,18 +45,18 @@ func connack5(code byte, properties ...byte) []byte {
 	return mqtttest.PacketOf(0x20, []byte{0, code, byte(len(properties))}, properties)
 }
 
-// reason5 is a property list with a reason string.
+// reason5 returns a property list with a reason string.
 func reason5(text string) []byte {
 	p := append([]byte{0x1F}, mqtttest.StringField(text)...)
 	return append([]byte{byte(len(p))}, p...)
 }
 
-// ack5 is an acknowledgement with a reason code and a reason string.
+// ack5 returns an acknowledgement with a reason code and a reason string.
 func ack5(t mqtttest.PacketType, id uint16, code byte, text string) []byte {
 	return mqtttest.PacketOf(byte(t)<<4, mqtttest.Uint16Field(id), []byte{code}, reason5(text))
 }
 
-// read5 gives the next packet as paho.golang reads it, nil at the end.
+// read5 returns the next packet as paho.golang reads it, or nil at the end.
 func read5(c net.Conn) packets.Packet {
 	p, err := mqtttest.ReadPacket(c)
 	if err != nil {
@@ -74,8 +75,8 @@ func (p *peer5) send(list ...[]byte) {
 	}
 }
 
-// next gives the next packet of the data plane, or DISCONNECT, and answers the
-// rest; nil at the end of the connection.
+// next returns the next packet of the data plane or DISCONNECT and answers all
+// other packets. It returns nil at the end of the connection.
 func (p *peer5) next() packets.Packet {
 	for {
 		switch got := read5(p.Conn).(type) {

@@ -8,16 +8,16 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// peer is a scripted broker's end of one connection, after CONNACK.
+// peer is the scripted broker's end of one connection, after CONNACK.
 type peer struct {
 	net.Conn
 	n       int // counts connections from 1
 	connect mqtttest.Packet
-	codes   func(filter string) byte // SUBACK, nil grants; what is no failure is what was asked for
+	codes   func(filter string) byte // code for SUBACK; nil, and any code that is not a failure, grants the requested QoS
 }
 
-// scripted starts a broker that accepts every connection, with the session
-// present as told, and then leaves it to serve.
+// scripted starts a broker that accepts every connection with the given session
+// present flag and then passes it to serve.
 func scripted(t testing.TB, present bool, serve func(*peer)) string {
 	t.Helper()
 	var n atomic.Int64
@@ -37,8 +37,8 @@ func (p *peer) send(packets ...[]byte) {
 	}
 }
 
-// next gives the next packet of the data plane, or DISCONNECT; it answers the
-// rest. ok is false at the end of the connection.
+// next returns the next packet of the data plane or DISCONNECT and answers all
+// other packets. ok is false at the end of the connection.
 func (p *peer) next() (packet mqtttest.Packet, ok bool) {
 	for {
 		packet, err := mqtttest.ReadPacket(p)
@@ -58,7 +58,7 @@ func (p *peer) next() (packet mqtttest.Packet, ok bool) {
 	}
 }
 
-// grant gives one code for each filter of a SUBSCRIBE.
+// grant returns one code for each filter of a SUBSCRIBE.
 func (p *peer) grant(packet mqtttest.Packet) (codes []byte) {
 	for i, f := range filtersOf(packet) {
 		code := levelsOf(packet)[i]
@@ -72,7 +72,7 @@ func (p *peer) grant(packet mqtttest.Packet) (codes []byte) {
 	return codes
 }
 
-// levelsOf are the levels of QoS that a SUBSCRIBE asks for.
+// levelsOf returns the QoS levels that a SUBSCRIBE requests.
 func levelsOf(p mqtttest.Packet) (list []byte) {
 	for b := p.Body[2:]; len(b) > 2; {
 		n := 2 + int(b[0])<<8 + int(b[1])
@@ -81,7 +81,7 @@ func levelsOf(p mqtttest.Packet) (list []byte) {
 	return list
 }
 
-// filtersOf a SUBSCRIBE or UNSUBSCRIBE.
+// filtersOf returns the filters of a SUBSCRIBE or UNSUBSCRIBE.
 func filtersOf(p mqtttest.Packet) (list []string) {
 	for b := p.Body[2:]; len(b) > 2; {
 		n := int(b[0])<<8 | int(b[1])
@@ -108,7 +108,7 @@ func (p *peer) answer(packet mqtttest.Packet) {
 	}
 }
 
-// serveAll is a broker that acknowledges everything.
+// serveAll acknowledges everything.
 func serveAll(p *peer) {
 	for packet, ok := p.next(); ok && packet.Type() != mqtttest.TypeDisconnect; packet, ok = p.next() {
 		p.answer(packet)
@@ -121,7 +121,7 @@ func (p *peer) reset() {
 	_ = p.Close()
 }
 
-// drain reads until the client ends the connection, and answers nothing.
+// drain reads until the client ends the connection and answers nothing.
 func (p *peer) drain() {
 	for {
 		if _, ok := p.next(); !ok {

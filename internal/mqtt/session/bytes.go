@@ -2,9 +2,10 @@ package session
 
 import "unsafe"
 
-// stringBytes views s as bytes that must not be written: it saves the copy
-// that encoding makes anyway.
+// stringBytes returns s as bytes without a copy. They must not be changed;
+// encoding copies them anyway.
 func stringBytes(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
-// bytesString views b, which nobody writes any more, as a string.
+// bytesString returns b as a string without a copy. b must not be changed any
+// more.
 func bytesString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

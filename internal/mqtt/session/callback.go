@@ -6,13 +6,13 @@ import (
 	"runtime/debug"
 )
 
-// callback asks a function of the user's on a goroutine of its own, so that one
-// that hangs or panics holds up nothing but itself. At most one runs at a time:
-// while one hangs, the next caller waits for its end within its context. Its
-// goroutine ends when the function returns. One goroutine may ask.
+// callback calls a user's function on a separate goroutine, so that a function
+// that hangs or panics blocks nothing else. At most one call runs at a time:
+// while one hangs, the next caller waits within its context for it to return.
+// Only one goroutine may call ask.
 type callback[T any] struct {
 	what    string
-	running chan reply[T] // of the one that is running; nil without
+	running chan reply[T] // result of the running call, or nil
 }
 
 type reply[T any] struct {
@@ -20,8 +20,8 @@ type reply[T any] struct {
 	err error
 }
 
-// ask returns what f returns, or ctx's error. The answer of a call that an
-// earlier caller gave up is thrown away.
+// ask returns the result of f, or the error of ctx. The result of a call whose
+// caller has given up is discarded.
 func (c *callback[T]) ask(ctx context.Context, panicked func(what string, v any, stack []byte), f func() (T, error)) (none T, err error) {
 	for mine := false; ; mine = true {
 		fresh := c.running == nil

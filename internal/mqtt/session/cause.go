@@ -13,29 +13,30 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// evidence is what is known of a connection that ended, and all that its cause
-// is decided by.
+// evidence is what is known about a connection that ended. Its cause is
+// determined from this alone.
 type evidence struct {
 	code        *CodeError    // the broker's DISCONNECT, MQTT 5
 	err         error         // what ended the socket
-	late        bool          // not at once after a suspect that was alone
-	life        time.Duration // from CONNACK to the end
-	paused      bool          // we did not read, and the broker may have been blocked
-	subscribing crowd         // filters of a SUBSCRIBE without its SUBACK
-	publishing  crowd         // messages on it without an acknowledgement
-	sent        string        // topic of a QoS 0 message sent just before
-	short       int           // connections in a row before it that ended at once and in order
-	cleared     int           // losses in a row before it that ended at once, and whose suspects were all acknowledged since
+	late        bool          // the end came too late to be the answer to a suspect that was alone
+	life        time.Duration // time from CONNACK to the end
+	paused      bool          // reading was paused, so the broker may have been blocked
+	subscribing crowd         // filters of an unanswered SUBSCRIBE
+	publishing  crowd         // unacknowledged messages of the connection
+	sent        string        // topic of a QoS 0 message that was sent just before
+	short       int           // consecutive previous connections that the broker closed in order soon after CONNACK
+	cleared     int           // consecutive previous losses soon after CONNACK whose suspects were all acknowledged since
 }
 
-// crowd is a number of things of which the first is named.
+// crowd is a number of things, of which the first is named.
 type crowd struct {
 	first string
 	n     int
 }
 
-// judge says why a connection ended: by what the broker said, by what we did,
-// by what was in flight, by which packet was just sent, and only then by timing.
+// judge determines why a connection ended, in this order: from what the broker
+// stated, from what we did, from what was in flight, from the packet that was
+// just sent, and only then from the timing.
 func (e *evidence) judge() event.LossError {
 	said := e.said()
 	l := event.LossError{Cause: said, Err: e.err}
@@ -56,7 +57,7 @@ func (e *evidence) judge() event.LossError {
 		}
 	case who.n > 0:
 		l.Cause, l.Topic, l.Suspects = cause, who.first, who.n
-	case e.code != nil: // it blames a packet of ours, and there is none
+	case e.code != nil: // the code blames a packet of ours, but there is none
 		l.Cause = event.CauseProtocol
 	case !closedInOrder(e.err):
 		l.Cause = event.CauseNetwork
@@ -68,9 +69,9 @@ func (e *evidence) judge() event.LossError {
 	return l
 }
 
-// suspects chooses between a subscription and messages where both were on
-// their way: the code may say which, else it is the subscription, because more
-// brokers end connections over one.
+// suspects chooses between a subscription and messages if both were in flight.
+// The reason code may decide; otherwise it is the subscription, because more
+// brokers end connections because of one.
 func (e *evidence) suspects(said event.Cause) (event.Cause, crowd) {
 	publishing := e.publishing
 	if publishing.n == 0 && e.sent != "" {
@@ -82,26 +83,28 @@ func (e *evidence) suspects(said event.Cause) (event.Cause, crowd) {
 	return event.CausePublish, publishing
 }
 
-// isShort reports whether the other side ended the connection in order soon after
-// CONNACK, which a second client with our client id makes it do. On MQTT 5 it has
-// to say so [MQTT-3.1.4-3], but Mosquitto 2.0.11 does not.
+// isShort reports whether the peer closed the connection in order soon after
+// CONNACK, as happens when a second client uses our client id. On MQTT 5 the
+// broker must send a reason code for that [MQTT-3.1.4-3], but Mosquitto 2.0.11
+// does not.
 func (e *evidence) isShort() bool { return e.isSoon() && closedInOrder(e.err) }
 
-// isSoon is isShort in whatever way: a broker that has not read all that a busy
-// client sent resets.
+// isSoon is like isShort but accepts any way of ending: a broker that has not
+// read everything from a busy client causes a reset.
 func (e *evidence) isSoon() bool {
 	return e.code == nil && e.life < takeoverWindow && endedByPeer(e.err)
 }
 
-// isContested reports whether messages were on their way, but messages are not to
-// blame: those of the losses before were all taken a moment later.
+// isContested reports whether messages were in flight but are not to blame,
+// because all suspects of the previous losses were acknowledged soon
+// afterwards.
 func (e *evidence) isContested() bool {
 	return e.isSoon() && e.publishing.n > 0 && e.subscribing.n == 0 && e.sent == "" && e.cleared >= takeoverLosses
 }
 
-// said is what the broker's DISCONNECT, or the way in which the socket ended,
-// leaves no doubt about. "" leaves it open; that of a packet means that one of
-// this kind is to blame.
+// said returns the cause that the broker's DISCONNECT, or the way in which the
+// socket ended, states beyond doubt. "" means that the cause is open; the cause
+// of a packet means that a packet of this kind is to blame.
 func (e *evidence) said() event.Cause {
 	switch {
 	case errors.Is(e.err, errLimits):
@@ -118,8 +121,8 @@ func (e *evidence) said() event.Cause {
 	return event.CauseNetwork
 }
 
-// causeOfCode sorts the reason codes of a DISCONNECT. Those that name no packet
-// in particular leave the cause open.
+// causeOfCode maps the reason codes of a DISCONNECT to causes. It returns ""
+// for a code that does not concern a particular packet.
 func causeOfCode(code byte) event.Cause {
 	switch code {
 	case wire.ReasonSessionTakenOver:
@@ -144,8 +147,9 @@ func causeOfCode(code byte) event.Cause {
 	return ""
 }
 
-// endedByPeer reports whether the other side closed, in order or not: brokers
-// that refuse a packet do either, and an unread packet turns FIN into RST.
+// endedByPeer reports whether the peer closed the connection, with FIN or RST:
+// brokers that refuse a packet use either, and an unread packet turns FIN into
+// RST.
 func endedByPeer(err error) bool {
 	return closedInOrder(err) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		errors.Is(err, syscall.ECONNABORTED)
@@ -155,12 +159,13 @@ func closedInOrder(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// isTimeout reports whether we gave up waiting for the other side.
+// isTimeout reports whether we stopped waiting for the peer.
 func isTimeout(err error) bool {
 	return errors.Is(err, link.ErrNoPingresp) || errors.Is(err, errNoAck) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// isBreach reports whether we ended the connection over a packet of the broker.
+// isBreach reports whether we ended the connection because a packet of the
+// broker broke the rules.
 func isBreach(err error) bool {
 	for _, breach := range []error{errEarly, errConnackTwice, errAlias, errPresent, errOverrun} {
 		if errors.Is(err, breach) {
@@ -174,7 +179,7 @@ func isBreach(err error) bool {
 	return errors.As(err, &malformed) || errors.As(err, &frame)
 }
 
-// lossError is a loss as the error of a connection.
+// lossError returns a loss as the error of a connection.
 func lossError(l *event.LossError) error {
 	return &event.Error{Op: opConnect, Reason: reasonOfLoss(l), Cause: l}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// The verdict goes by what the broker said, what we did, what was in flight, what
-// was just sent, and last by timing.
+// The cause is determined from what the broker stated, what we did, what was in
+// flight, what was just sent, and last from the timing.
 func TestCauseOfALoss(t *testing.T) {
 	t.Parallel()
 	var (

@@ -14,8 +14,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// chaosSize is the number of messages and cuts: small in every run, as large as
-// the environment says by command, e.g.
+// chaosSize returns the number of messages and cuts. It is small by default;
+// the environment can increase it, for example:
 //
 //	CHAOS_MESSAGES=120000 CHAOS_CUTS=100 go test -run Chaos -v -timeout 30m ./internal/mqtt/session
 func chaosSize(t *testing.T) (messages, cuts int) {
@@ -33,15 +33,15 @@ func chaosSize(t *testing.T) (messages, cuts int) {
 	return number("CHAOS_MESSAGES", 12_000), number("CHAOS_CUTS", 10)
 }
 
-// oracle judges by what the two proxies saw on the wire, and by what the two
-// sessions told their callers.
+// oracle compares what the two proxies saw on the wire with what the two
+// sessions reported to their callers.
 type oracle struct {
 	mu sync.Mutex
 
-	qos      []byte         // set at the start
-	outcome  []int          // callbacks for each message
-	nils     []bool         // outcome nil
-	acked    []bool         // the publisher could read PUBACK or PUBCOMP for it
+	qos      []byte         // of each message, set at the start
+	outcome  []int          // number of callbacks for each message
+	nils     []bool         // the callback reported nil
+	acked    []bool         // a PUBACK or PUBCOMP was sent to the publisher
 	handled  []int          // deliveries to the sink
 	byID     map[uint16]int // publisher's packet id to message, as last seen on the wire
 	resent   int
@@ -49,8 +49,8 @@ type oracle struct {
 
 	received  map[int][]uint16 // subscriber: per connection, ids in receive order, unacknowledged
 	delivered map[uint16]int   // subscriber's packet id to message
-	released  []bool           // the broker has sent PUBREL for it
-	regressed []bool           // and went back to PUBLISH, or gave the id to another message before
+	released  []bool           // the broker has sent PUBREL
+	regressed []bool           // the broker went back to PUBLISH, or had used the id for another message before
 	acks      int
 	disorder  int
 	redeliver int
@@ -70,8 +70,9 @@ func newOracle(n int) *oracle {
 	return o
 }
 
-// publisher watches the publisher's proxy. A packet is noted before it is
-// forwarded: an acknowledgement that the session knows, the oracle has seen.
+// publisher observes the publisher's proxy. A packet is recorded before it is
+// forwarded, so that the oracle knows every acknowledgement before the session
+// does.
 func (o *oracle) publisher(p mqtttest.Observed) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -88,7 +89,7 @@ func (o *oracle) publisher(p mqtttest.Observed) {
 	}
 }
 
-// subscriber watches the subscriber's proxy.
+// subscriber observes the subscriber's proxy.
 func (o *oracle) subscriber(p mqtttest.Observed) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -138,10 +139,12 @@ func (o *oracle) count(of func(int) bool) (n int) {
 	return n
 }
 
-// number of a message: the end of its payload, on MQTT 5 properties precede it.
+// number returns the number of a message, which is at the end of its payload,
+// because on MQTT 5 properties precede it.
 func number(payload []byte) int { return int(binary.BigEndian.Uint32(payload[len(payload)-4:])) }
 
-// crew is a sink that handles messages on a few goroutines in random time.
+// crew is a sink that handles messages on a few goroutines and takes a random
+// time for each.
 type crew struct {
 	o     *oracle
 	work  chan *Inbound
@@ -173,9 +176,10 @@ func (c *crew) New(topic []byte, _ byte, _ int) *Inbound { return &Inbound{Topic
 func (c *crew) Deliver(m *Inbound) { c.work <- m }
 func (c *crew) Batch()             {}
 
-// TestChaos cuts publisher and subscriber at random moments and counts: nothing
-// lost, no nil without an acknowledgement, no QoS 2 message twice, and
-// acknowledgements in receive order on every connection.
+// TestChaos cuts the connections of publisher and subscriber at random moments
+// and checks: no message is lost, no callback reports nil without an
+// acknowledgement, no QoS 2 message arrives twice, and acknowledgements are in
+// receive order on every connection.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	for name, protocol := range map[string]Protocol{"3.1.1": Version31, "5": Version5} {
@@ -183,7 +187,7 @@ func TestChaos(t *testing.T) {
 			t.Parallel()
 			chaos(t, func(c *Config) {
 				c.Negotiation = NewNegotiation(protocol)
-				c.ConnectTimeout = time.Second // a CONNECT may be swallowed, too
+				c.ConnectTimeout = time.Second // the fault may discard a CONNECT, too
 			})
 		})
 	}
@@ -243,13 +247,13 @@ func chaos(t *testing.T, version option) {
 	}
 }
 
-// fault cuts with RST, in two of three cases after bytes of one direction were
-// swallowed for some milliseconds.
+// fault cuts a connection with RST. In two of three cases it first discards the
+// bytes of one direction for some milliseconds.
 func fault(p *mqtttest.Proxy) {
 	if n := rand.N(3); n > 0 {
 		d := mqtttest.Direction(n - 1)
 		p.BlackHole(d, true)
-		time.Sleep(rand.N(4 * time.Millisecond)) //nolint:forbidigo // the fault itself, not synchronisation
+		time.Sleep(rand.N(4 * time.Millisecond)) //nolint:forbidigo // part of the fault, not synchronisation
 		p.Cut()
 		p.BlackHole(d, false)
 		return
@@ -260,9 +264,10 @@ func fault(p *mqtttest.Proxy) {
 func (o *oracle) verdict(t *testing.T, took time.Duration, messages int) {
 	lost := o.count(func(n int) bool { return o.nils[n] && o.handled[n] == 0 })
 	untrue := o.count(func(n int) bool { return o.nils[n] && !o.acked[n] })
-	// Mosquitto 2.0.11 forgets a PUBREC when two connections end in short order,
-	// and after 65,535 messages it uses ids that are in flight. Nothing tells
-	// that PUBLISH from a new message under the id [MQTT-4.3.3-1].
+	// Mosquitto 2.0.11 forgets a PUBREC when two connections end in quick
+	// succession, and after 65,535 messages it reuses ids that are in flight.
+	// Nothing distinguishes that PUBLISH from a new message with the id
+	// [MQTT-4.3.3-1].
 	broker := o.count(func(n int) bool { return o.qos[n] == 2 && o.handled[n] > 1 && o.regressed[n] })
 	twice := o.count(func(n int) bool { return o.qos[n] == 2 && o.handled[n] > 1 && !o.regressed[n] })
 	dup1 := o.count(func(n int) bool { return o.qos[n] == 1 && o.handled[n] > 1 })

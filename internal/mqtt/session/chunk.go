@@ -1,18 +1,18 @@
 package session
 
-// Small payloads that arrive one after the other share memory: an allocation each
-// costs as much as the rest of the way. A chunk is small, so that one message that
-// is held for long keeps little of the others.
+// Small payloads that arrive in succession share memory, because an allocation
+// for each would cost as much as the rest of their processing. A chunk is
+// small, so that a message that is kept for long keeps little memory of others.
 const (
 	chunkSize  = 4 << 10
 	maxInChunk = 512
 )
 
-// chunk is the memory that payloads are copied to as they arrive. What it gave
-// away is never written again.
+// chunk is memory that received payloads are copied to. Memory that it has
+// returned is never written again.
 type chunk struct{ free []byte }
 
-// copy returns a copy of a payload that is still part of a frame.
+// copy returns a copy of a payload that is part of a frame.
 func (c *chunk) copy(payload []byte) []byte {
 	n := len(payload)
 	if n > maxInChunk {
@@ -27,8 +27,8 @@ func (c *chunk) copy(payload []byte) []byte {
 	return own
 }
 
-// Own gives the payload memory of its own, for a message that is kept for long,
-// before anybody else has it.
+// Own moves the payload to separate memory, for a message that is kept for
+// long. Call it before the message is shared.
 func (m *Inbound) Own() {
 	if n := len(m.Payload); n <= maxInChunk {
 		m.Payload = append(make([]byte, 0, n), m.Payload...)

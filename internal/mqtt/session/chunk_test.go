@@ -7,8 +7,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// Payloads that share memory never reach into each other, and one that is kept
-// shares none.
+// Payloads that share memory never overlap, and Own gives a payload separate
+// memory.
 func TestPayloadsShareMemoryApart(t *testing.T) {
 	t.Parallel()
 	var c chunk
@@ -16,7 +16,7 @@ func TestPayloadsShareMemoryApart(t *testing.T) {
 	for i := range 200 {
 		frame := bytes.Repeat([]byte{byte(i)}, i*7%(maxInChunk+200))
 		own := c.copy(frame)
-		clear(frame) // it is used again
+		clear(frame) // the frame's memory is reused
 		all = append(all, own)
 	}
 	for i, own := range all {

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// completion is told the outcome of a message in flight, once, outside every
-// lock of the session. It runs on the read loop and must not block.
+// completion receives the outcome of a message in flight, once and without any
+// lock of the session held. complete runs on the read loop and must not block.
 type completion interface{ complete(err error) }
 
-// call is a publish that somebody waits for.
+// call is the completion of a synchronous publish.
 type call struct{ done chan error }
 
 func (c *call) complete(err error) { c.done <- err }
 
-// wait returns the outcome; ok is false when the caller's time is up first.
+// wait returns the outcome. ok is false if the caller's time ends first.
 func (c *call) wait(ctx context.Context, timeout <-chan time.Time) (ok bool, err error) {
 	select {
 	case err = <-c.done:
@@ -26,15 +26,15 @@ func (c *call) wait(ctx context.Context, timeout <-chan time.Time) (ok bool, err
 	case <-timeout:
 	}
 	select {
-	case err = <-c.done: // both at once: the truth is the better answer
+	case err = <-c.done: // if both are ready, the outcome is more useful
 		return true, err
 	default:
 		return false, nil
 	}
 }
 
-// calls recycles the waiters of synchronous publishes. One that gave up is
-// not put back, because its outcome may still come.
+// calls recycles the completions of synchronous publishes. One whose caller
+// gave up is not reused, because its outcome may still arrive.
 type calls struct{ pool sync.Pool }
 
 func (p *calls) get() *call {
@@ -46,20 +46,20 @@ func (p *calls) get() *call {
 
 func (p *calls) put(c *call) { p.pool.Put(c) }
 
-// callbacks runs the callbacks of asynchronous publishes on a goroutine of
-// their own, in the order of the acknowledgements, so that nothing of the
-// user's runs on the read loop. What waits here still counts against the
-// in-flight window: a slow callback slows those who want one, not the memory.
+// callbacks runs the callbacks of asynchronous publishes on a separate
+// goroutine in the order of the acknowledgements, so that no user code runs on
+// the read loop. Waiting callbacks count against the in-flight window: a slow
+// callback slows its publishers instead of filling the memory.
 type callbacks struct {
 	mu      sync.Mutex
 	queue   []outcome
-	next    []outcome     // taken from queue; used by the goroutine only
-	idle    chan struct{} // closed when the goroutine ends; nil without one
+	next    []outcome     // taken from queue; used only by the goroutine
+	idle    chan struct{} // closed when the goroutine ends; nil if there is none
 	pool    sync.Pool     // of *asyncCall
-	kept    bool          // an outbox has the messages
-	waiting int           // callbacks not yet run; of the lock of outbound
-	chunk   int           // how many callbacks make room for others together
-	onRun   func(n int)   // before n callbacks, with no lock held: one may publish, and needs room
+	kept    bool          // an outbox keeps the messages
+	waiting int           // callbacks that have not run yet; guarded by the lock of outbound
+	chunk   int           // number of callbacks after which room is released
+	onRun   func(n int)   // called before n callbacks with no lock held: a callback may publish and then needs room
 	onPanic func(v any, stack []byte)
 }
 
@@ -75,14 +75,14 @@ type asyncCall struct {
 	topic string
 }
 
-// isKept reports whether an outbox has the message.
+// isKept reports whether an outbox keeps the message.
 func isKept(done completion) bool {
 	a, ok := done.(*asyncCall)
 	return ok && a.to.kept
 }
 
-// get returns the completion of one publish. It is used again after complete,
-// which is called once.
+// get returns the completion of one publish. It is recycled by complete, which
+// is called once.
 func (c *callbacks) get(fn func(error), topic string) *asyncCall {
 	a, ok := c.pool.Get().(*asyncCall)
 	if !ok {
@@ -96,7 +96,7 @@ func (c *asyncCall) complete(err error) {
 	c.to.add(c.end(onTopic(err, c.topic)))
 }
 
-// end returns the outcome and puts the memory back.
+// end returns the outcome and recycles c.
 func (c *asyncCall) end(err error) outcome {
 	o := outcome{c.fn, err}
 	c.fn, c.topic = nil, ""
@@ -114,7 +114,7 @@ func (c *callbacks) add(o ...outcome) {
 	}
 }
 
-// run owns the goroutine; it ends when nothing is left.
+// run calls the callbacks and ends when none is left. It owns its goroutine.
 func (c *callbacks) run(idle chan struct{}) {
 	for c.more() {
 		for chunk := range slices.Chunk(c.next, c.chunk) {
@@ -138,7 +138,7 @@ func (c *callbacks) more() bool {
 	return len(c.next) > 0
 }
 
-// call keeps a panic of the user's callback from ending the process.
+// call calls one callback and recovers from a panic.
 func (c *callbacks) call(o outcome) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -148,7 +148,7 @@ func (c *callbacks) call(o outcome) {
 	o.fn(o.err)
 }
 
-// wait returns when every callback has run, or ctx ends.
+// wait waits until every callback has run or ctx ends.
 func (c *callbacks) wait(ctx context.Context) {
 	c.mu.Lock()
 	idle := c.idle

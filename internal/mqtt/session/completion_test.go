@@ -43,7 +43,7 @@ func TestCallbacksComeInTheOrderOfAcknowledgements(t *testing.T) {
 		}
 	}
 	list := ids(s)
-	slices.Reverse(list) // a broker that acknowledges the other way round
+	slices.Reverse(list) // a broker that acknowledges in reverse order
 	for _, id := range list {
 		feed(t, c, puback(id))
 	}
@@ -58,7 +58,7 @@ func TestCallbacksComeInTheOrderOfAcknowledgements(t *testing.T) {
 }
 
 // A callback that does not return stops the publisher at the window, for every
-// QoS; the queue of callbacks cannot grow beyond it.
+// QoS, so that the queue of callbacks cannot exceed it.
 func TestSlowCallbackSlowsThePublisher(t *testing.T) {
 	t.Parallel()
 	for qos := range byte(2) {
@@ -78,7 +78,8 @@ func TestSlowCallbackSlowsThePublisher(t *testing.T) {
 			for _, id := range ids(s) {
 				feed(t, c, puback(id))
 			}
-			// The callback that runs made its room free, because it may publish.
+			// The running callback has released its room, because it may
+			// publish.
 			if err := publish(within(t, patience)); err != nil {
 				t.Errorf("with 7 callbacks waiting, publish gives %v", err)
 			}
@@ -96,7 +97,7 @@ func TestSlowCallbackSlowsThePublisher(t *testing.T) {
 	}
 }
 
-// T14 for the publishing side.
+// T14 for publishing.
 func TestT14_CallbackPanicIsAnEvent(t *testing.T) {
 	t.Parallel()
 	var j journal
@@ -113,7 +114,7 @@ func TestT14_CallbackPanicIsAnEvent(t *testing.T) {
 	}
 }
 
-// Whoever is woken and cannot use the room passes it on.
+// A waiter that is woken and cannot use the room wakes the next.
 func TestWakeUpIsNeverLost(t *testing.T) {
 	t.Parallel()
 	s := direct(t, windowOf(2), func(c *Config) { c.QoS2Window = 1 })
@@ -143,9 +144,9 @@ func TestWakeUpIsNeverLost(t *testing.T) {
 	}
 	s.out.mu.Unlock()
 	blocked, large, last := make(chan error, 1), make(chan error, 1), make(chan error, 1)
-	publish(2, 0, blocked) // has to wait for the QoS 2 cap
+	publish(2, 0, blocked) // waits because the QoS 2 limit is reached
 	inLine(1)
-	publish(1, 1000, large) // cannot use what it is given
+	publish(1, 1000, large) // too large for the room that becomes free
 	inLine(2)
 	publish(1, 0, last)
 	inLine(3)
@@ -161,7 +162,7 @@ func TestWakeUpIsNeverLost(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("room is free and the last in line is not told")
 	}
-	for _, id := range ids(s) { // let the QoS 2 one in
+	for _, id := range ids(s) { // makes room for the QoS 2 message
 		feed(t, c, puback(id), mqtttest.AckPacket(mqtttest.TypePubrec, id), mqtttest.AckPacket(mqtttest.TypePubcomp, id))
 	}
 	if err := <-blocked; err != nil {
@@ -169,7 +170,7 @@ func TestWakeUpIsNeverLost(t *testing.T) {
 	}
 }
 
-// Publishers that wait are served first come first served, and a newcomer does
+// Waiting publishers are served first come, first served, and a new one does
 // not overtake them.
 func TestLineIsFair(t *testing.T) {
 	t.Parallel()

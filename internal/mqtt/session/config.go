@@ -22,140 +22,150 @@ const (
 	DefaultMaxReconnectDelay = 30 * time.Second
 	DefaultPublishTimeout    = 10 * time.Second
 	DefaultWindow            = 256
-	DefaultQoS2Window        = 16 // more makes Mosquitto drop QoS 1 beside it on 3.1.1
+	DefaultQoS2Window        = 16 // a higher value makes Mosquitto drop concurrent QoS 1 messages on 3.1.1
 	DefaultMaxPacketSize     = 1 << 20
 	DefaultSessionExpiry     = 24 * time.Hour
 	DefaultReceiveMaximum    = 1024
 	DefaultSubscribeFilters  = 8
 )
 
-// takeoverLosses and takeoverWindow decide when short connections mean that
-// somebody else uses our client id.
+// takeoverLosses and takeoverWindow determine when short connections mean that
+// another client uses our client id.
 const (
 	takeoverLosses = 3
 	takeoverWindow = 5 * time.Second
 )
 
-// Config is everything that one client identity needs. The zero value of a
-// setting means its default.
+// Config configures one client identity. A setting with its zero value has its
+// default.
 type Config struct {
-	// Addresses are tried in order, and again from the first. Required.
+	// Addresses of the broker, tried in order and then again from the first.
+	// Required.
 	Addresses []link.Address
-	// ClientID is sent as it is; 1 to 65,535 bytes. Required.
+	// ClientID is sent unchanged; 1 to 65,535 bytes. Required.
 	ClientID string
-	// Credentials are asked for at each CONNECT, within the connect timeout; nil
-	// sends none.
+	// Credentials is called for each CONNECT, within the connect timeout. Nil
+	// means no credentials.
 	Credentials func(ctx context.Context) (username, password string, err error)
-	// TLS is asked for at each dial of a TLS address; nil uses the system's
-	// authorities.
+	// TLS is called for each dial of a TLS address. Nil means the system's
+	// certificate authorities.
 	TLS func() (*tls.Config, error)
 	// Header is sent with the upgrade request of a WebSocket address.
 	Header http.Header
-	// Proxy is what connections go through; the zero value is none.
+	// Proxy is the proxy for connections; the zero value means no proxy.
 	Proxy link.Proxy
 
-	// KeepAlive travels in whole seconds, rounded up.
+	// KeepAlive is sent in whole seconds, rounded up.
 	KeepAlive         time.Duration
 	ConnectTimeout    time.Duration
 	WriteTimeout      time.Duration
 	PingTimeout       time.Duration
 	MinReconnectDelay time.Duration
 	MaxReconnectDelay time.Duration
-	// PublishTimeout bounds a publish whose context has no deadline.
+	// PublishTimeout limits a publish whose context has no deadline.
 	PublishTimeout time.Duration
 
-	// Rash convicts a message after the first connection that ends while it alone is
-	// not acknowledged, on a quiet link, instead of after several. It is for messages
-	// that are worth less than the time of those behind them, such as replies.
+	// Rash convicts a message after the first connection that ends while it is
+	// the only unacknowledged one, on a quiet link, instead of after several.
+	// It is for messages that are worth less than the delay of those after
+	// them, such as replies.
 	Rash bool
 
-	// NoReconnect ends the session object with its first connection.
+	// NoReconnect ends the session when its first connection ends.
 	NoReconnect bool
-	// CleanSession asks the broker to keep nothing between connections.
+	// CleanSession asks the broker to discard the session when the connection
+	// ends.
 	CleanSession bool
-	// FreshStart makes the broker forget, before the first connection, what it
-	// kept for the client id: for who only publishes and begins with nothing in
-	// flight. What another process left there would end as a loss: the broker
-	// takes a QoS 2 message for one that it has already when its packet
-	// identifier waits for a PUBREL [MQTT-4.3.3-2], and counts such exchanges
-	// against its limits. The session that is used begins without Clean Start all
-	// the same: Mosquitto 2.0 does not save those that began with it.
+	// FreshStart makes the broker discard the session of the client id before
+	// the first connection. It is for clients that only publish and start with
+	// nothing in flight. Exchanges that another process left behind could lose
+	// messages: if a packet identifier waits for a PUBREL, the broker takes a
+	// new QoS 2 message with it for a duplicate [MQTT-4.3.3-2], and such
+	// exchanges count against its limits. The session itself nevertheless
+	// starts without Clean Start, because Mosquitto 2.0 does not save sessions
+	// that started with it.
 	FreshStart bool
-	// RelaxedAcks lets acknowledgements leave as soon as a message is done
+	// RelaxedAcks sends an acknowledgement as soon as its message is done
 	// instead of in receive order, for brokers that accept any order on MQTT
-	// 3.1.1; MQTT 5 keeps the order [MQTT-4.6.0-2].
+	// 3.1.1. MQTT 5 keeps the order [MQTT-4.6.0-2].
 	RelaxedAcks bool
 
-	// Negotiation finds the protocol version and the address to begin with; shared
-	// by the sessions of one client, which have the same addresses. Nil means MQTT 5
-	// with a fallback, for this session alone.
+	// Negotiation determines the protocol version and the address to start
+	// with. Sessions of one client, which have the same addresses, share it.
+	// Nil means MQTT 5 with a fallback, for this session alone.
 	Negotiation *Negotiation
-	// SessionExpiry is how long the broker keeps a session that is not clean,
-	// MQTT 5.
+	// SessionExpiry is how long the broker keeps a session that is not clean
+	// (MQTT 5).
 	SessionExpiry time.Duration
-	// ReceiveMaximum is the most unacknowledged QoS 1 and 2 messages that the
-	// broker may have outstanding to us, MQTT 5.
+	// ReceiveMaximum is how many unacknowledged QoS 1 and 2 messages the broker
+	// may send (MQTT 5).
 	ReceiveMaximum int
 
-	// SubscribeFilters is the most filters in one SUBSCRIBE on MQTT 3.1.1: some
-	// brokers close the connection above 8, and none can announce it. On MQTT 5
-	// each filter has a SUBSCRIBE of its own.
+	// SubscribeFilters is the maximum number of filters in one SUBSCRIBE on
+	// MQTT 3.1.1: some brokers close the connection above 8, and none can
+	// announce the limit. On MQTT 5 each filter has its own SUBSCRIBE.
 	SubscribeFilters int
 
-	// SharePrefix is what the broker has in the place of $share; "" is that.
+	// SharePrefix is the broker's prefix of shared filters; "" means $share.
 	SharePrefix string
 
-	// TopicAliases is how many topics we shorten on a connection, MQTT 5, as far
-	// as the broker accepts them; 0 is none.
+	// TopicAliases is the number of topic aliases used on a connection, limited
+	// by the broker (MQTT 5); 0 means none.
 	TopicAliases int
 
-	// Window is the most QoS 1 and 2 messages in flight.
+	// Window is the maximum number of QoS 1 and 2 messages in flight.
 	Window int
-	// QoS2Window is the most QoS 2 messages in flight on MQTT 3.1.1.
+	// QoS2Window is the maximum number of QoS 2 messages in flight on MQTT
+	// 3.1.1.
 	QoS2Window int
-	// MaxPacketSize is the largest packet taken from the broker, in bytes. Of a
-	// larger PUBLISH the payload is skipped, see [Inbound.Oversize]; any other
-	// ends the connection.
+	// MaxPacketSize is the size limit of a packet from the broker in bytes. The
+	// payload of a larger PUBLISH is skipped, see [Inbound.Oversize]; any other
+	// larger packet ends the connection.
 	MaxPacketSize int
-	// MaxPayload is the largest payload, in bytes, and MaxHeaders and MaxHeaderBytes
-	// are the most user properties, and bytes of their names and values, of a message
-	// that is taken whole. What is over them is skipped, too, when it arrives. 0 is no
-	// limit, but for MaxHeaders, where it is 1,024.
+	// MaxPayload is the maximum size of a payload in bytes, MaxHeaders the
+	// maximum number of user properties and MaxHeaderBytes the maximum size of
+	// their names and values in a received message. Anything beyond these
+	// limits is skipped. 0 means no limit, except for MaxHeaders, where it
+	// means 1,024.
 	MaxPayload     int
 	MaxHeaders     int
 	MaxHeaderBytes int
-	// MaxHeld and MaxHeldBytes bound what one connection delivered and has no
-	// acknowledgement for; beyond them it is not read. 0 is no bound.
+	// MaxHeld and MaxHeldBytes limit the messages of one connection that are
+	// delivered and not acknowledged; at a limit the connection is not read. 0
+	// means no limit.
 	MaxHeld      int
 	MaxHeldBytes int64
 
-	// Will is published by the broker when the connection ends without a
-	// DISCONNECT; nil for none. Of its properties only the user properties
-	// travel: the client library leaves the others out.
+	// Will is the message that the broker publishes when the connection ends
+	// without a DISCONNECT; nil means none. Of its properties only the user
+	// properties are sent, because the client library does not send the others.
 	Will *Message
 
-	// Unrouted is told the topic of each message that the broker took although
-	// no subscription matches it, MQTT 5. It is called on the read loop with a
-	// lock held and must be quick; topic is valid during the call. Nil for none.
+	// Unrouted is called with the topic of each message that the broker
+	// accepted although no subscription matches it (MQTT 5). It is called on
+	// the read loop with a lock held and must be quick; topic is valid during
+	// the call. Nil means no call.
 	Unrouted func(topic []byte)
-	// Sink takes the messages that arrive. Required to subscribe; without one
-	// they stay unacknowledged.
+	// Sink receives the messages that arrive. It is required to subscribe;
+	// without it messages stay unacknowledged.
 	Sink Sink
-	// Notify is called with events, with no lock held, also by the read loop;
-	// it must not block. Nil for none.
+	// Notify is called with events, with no lock held, possibly on the read
+	// loop. It must not block. Nil means no call.
 	Notify func(Event)
 }
 
-// Sink takes the messages of a session on its read loop and must not block.
+// Sink receives the messages of a session on its read loop and must not block.
 type Sink interface {
-	// New returns the memory for the next message, of zero value but for the topic:
-	// the sink may have allocated it together with what it needs itself, and may know
-	// the topic already, of which it is given the bytes until return. At QoS 0 nil
-	// drops the message before it costs anything.
+	// New returns the memory for the next message. All fields except Topic must
+	// be zero: the sink may allocate the message together with its own data,
+	// and may already have the topic as a string. topic is valid until New
+	// returns. At QoS 0 a nil result drops the message before it costs
+	// anything.
 	New(topic []byte, qos byte, size int) *Inbound
-	// Deliver takes one message, which stays unacknowledged until its Done.
+	// Deliver receives one message, which stays unacknowledged until its Done
+	// is called.
 	Deliver(m *Inbound)
-	// Batch ends a run of Deliver calls.
+	// Batch ends a series of Deliver calls.
 	Batch()
 }
 
@@ -185,8 +195,8 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// ackLimit is how many bytes of acknowledgements may wait for the broker to read:
-// those of all that it may have sent, and many more.
+// ackLimit returns how many bytes of acknowledgements may wait for the broker
+// to read: enough for all messages that it may have sent, and many more.
 func (c *Config) ackLimit() int {
 	const least, each = 1 << 20, 8
 	return least + each*(c.MaxHeld+c.Window)
@@ -199,7 +209,7 @@ func def[T comparable](v *T, d T) {
 	}
 }
 
-// validate reports every problem at once.
+// validate reports all problems at once.
 func (c *Config) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }

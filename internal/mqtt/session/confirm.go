@@ -8,16 +8,17 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// unsubscribedFilter is a filter that nobody subscribes to: a broker answers to
+// unsubscribedFilter is a filter that nothing subscribes to: a broker answers
 // its UNSUBSCRIBE and changes nothing.
 const unsubscribedFilter = "kratos-mqtt/confirm"
 
 var errNotConfirmed = errors.New("the broker did not answer in time")
 
-// Confirm returns nil when the broker has answered, on the present connection,
-// to something that was asked after the call: what it granted on this connection
-// still stood then. A connection that looks alive may belong to a broker that is
-// gone. It waits within ctx for a connection, too.
+// Confirm returns nil when the broker has answered, on the current connection,
+// a request that was sent after the call. Everything that the broker granted on
+// this connection was then still valid. A connection that looks alive may
+// belong to a broker that is gone. Confirm also waits for a connection, within
+// ctx.
 func (s *Session) Confirm(ctx context.Context) error {
 	if ctx == nil {
 		return &event.Error{Op: opConnect, Reason: event.ReasonBadRequest, Cause: errors.New("context is nil")}
@@ -38,15 +39,15 @@ func (s *Session) Confirm(ctx context.Context) error {
 	}
 }
 
-// confirm asks the broker for something that changes nothing. No answer leaves
-// the connection as it is: its reading may wait for room, and keep-alive judges
-// it.
+// confirm sends a request that changes nothing. A missing answer does not end
+// the connection: reading may wait for room, and keep-alive detects a dead
+// peer.
 func (s *Session) confirm(c *conn, ctl control) error {
 	ctx, cancel := context.WithTimeout(c.alive, s.cfg.ConnectTimeout)
 	defer cancel()
 	err := ctl.unsubscribe(ctx, unsubscribedFilter)
 	var code *CodeError
-	if err == nil || errors.As(err, &code) { // whatever it says, it is there
+	if err == nil || errors.As(err, &code) { // any answer shows that the broker is there
 		return nil
 	}
 	return &event.Error{Op: opConnect, Reason: event.ReasonNotConnected, Cause: fmt.Errorf("%w: %w", errNotConfirmed, err)}

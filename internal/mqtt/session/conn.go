@@ -12,8 +12,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// conn is one connection of a session: what ends with the socket. It receives
-// the frames that the link diverts from the client library.
+// conn is one connection of a session, the state that ends with the socket. It
+// receives the frames that the link separates from those of the client library.
 type conn struct {
 	s       *Session
 	version wire.Version
@@ -23,43 +23,43 @@ type conn struct {
 
 	// Used by the read loop only.
 	up       bool                           // CONNACK accepted us
-	apart    bool                           // it carries no messages: it is there to end an earlier session
-	isApart  func(sessionPresent bool) bool // decides that; nil is never
+	apart    bool                           // carries no messages: its purpose is to end an earlier session
+	isApart  func(sessionPresent bool) bool // determines apart; nil means never
 	wake     bool                           // something is queued to write
 	pubacks  pubacks
-	chunk    chunk   // of payloads
-	probe    Inbound // what is asked about room
+	chunk    chunk   // memory of payloads
+	probe    Inbound // passed to Room to ask for room
 	probeIDs otherIDs
-	waits    int         // for room, of the QoS 0 message at hand
-	until    time.Time   // of the last of them
-	full     bool        // twice the bounds are used up
+	waits    int         // how often the current QoS 0 message has waited for room
+	until    time.Time   // end of the last of these waits
+	full     bool        // twice the limits are used up
 	overrun  *time.Timer // calls [Session.overrun]; valid while full
 
-	acks []delivery.Ack // used by whoever writes
+	acks []delivery.Ack // used by the writing goroutine
 
 	// Guarded by the mutex of inbound.
-	held      int   // messages not acknowledged that this connection delivered
-	heldBytes int64 // of their packets
-	crowded   bool  // reading waits until there are fewer
+	held      int   // unacknowledged messages that this connection delivered
+	heldBytes int64 // size of their packets in bytes
+	crowded   bool  // reading waits until held or heldBytes is smaller
 
 	// Guarded by the mutex of outbound.
-	begun     time.Time // CONNECT
-	since     time.Time // CONNACK; zero before it
+	begun     time.Time // time of CONNECT
+	since     time.Time // time of CONNACK; zero before
 	sent      string    // topic of the last QoS 0 message
 	sentAt    time.Time
-	patience  *time.Timer   // with suspects; nil without
-	alone     time.Time     // when the first suspect went
-	roundTrip time.Duration // that of the PINGREQ before it; until then that of CONNECT
+	patience  *time.Timer   // timer for suspects, or nil
+	alone     time.Time     // when the first suspect was sent
+	roundTrip time.Duration // of the PINGREQ before the suspect, and before that of CONNECT
 	evidence  evidence      // why it ended; valid after closed
 
-	over   atomic.Bool // ended: nothing that was read on it counts any more
+	over   atomic.Bool // ended: frames that are still read on it are ignored
 	useful atomic.Bool // the broker granted, acknowledged or sent something
-	clean  bool        // CONNECT asked for a new session
-	at     int         // which address of the list
+	clean  bool        // CONNECT requested a new session
+	at     int         // index of the address
 
-	// dismissal is the DISCONNECT of the broker, MQTT 5.
+	// dismissal is the DISCONNECT of the broker (MQTT 5).
 	dismissal atomic.Pointer[CodeError]
-	// parting is why we leave it; nil while we do not.
+	// parting is why we leave this working connection, or nil.
 	parting atomic.Pointer[parting]
 
 	alive  context.Context // ends with the connection or the session
@@ -82,20 +82,20 @@ func newConn(s *Session, v wire.Version, at int) *conn {
 	return c
 }
 
-// The read loop of a connection that has ended may be in one of the methods
-// below while the next connection begins; in.reading keeps them apart.
+// The read loop of an ended connection may still be in one of the following
+// methods when the next connection starts; in.reading keeps them apart.
 
 var (
-	errOver         = errors.New("connection is over")
+	errOver         = errors.New("connection has ended")
 	errEarly        = errors.New("message before CONNACK")
 	errConnackTwice = errors.New("second CONNACK")
 	errAlias        = errors.New("topic alias, although we allow none")
 	errVersion      = errors.New("another version was settled meanwhile")
-	errPresent      = errors.New("CONNACK says that a session is present, although a new one was asked for [MQTT-3.2.2-4]")
+	errPresent      = errors.New("CONNACK reports a present session, although a new one was requested [MQTT-3.2.2-4]")
 )
 
-// Connack reads what the broker announces before the library sees it: data
-// may follow at once.
+// Connack reads the limits of the broker before the library receives CONNACK,
+// because data may follow immediately.
 func (c *conn) Connack(_ byte, body []byte) error {
 	c.s.in.reading.Lock()
 	defer c.s.in.reading.Unlock()
@@ -125,17 +125,17 @@ func (c *conn) Connack(_ byte, body []byte) error {
 	return nil
 }
 
-// Frame takes one frame of the data plane.
+// Frame handles one frame of the data plane.
 func (c *conn) Frame(first byte, body []byte) error { return c.frame(first, body, nil) }
 
-// Oversize takes a PUBLISH over the limit, whose payload was skipped: whoever
-// handles it says what becomes of it.
+// Oversize handles a PUBLISH over the limit whose payload was skipped. The sink
+// decides what becomes of it.
 func (c *conn) Oversize(first byte, head []byte, s link.Skipped) error {
 	return c.frame(first, head, &flaw{skipped: s})
 }
 
-// frame takes a frame; flaw is what is wrong with a PUBLISH that cannot be
-// handled as it is.
+// frame handles a frame. f describes why a PUBLISH cannot be handled normally,
+// or is nil.
 func (c *conn) frame(first byte, body []byte, f *flaw) error {
 	c.s.in.reading.Lock()
 	defer c.s.in.reading.Unlock()
@@ -145,7 +145,7 @@ func (c *conn) frame(first byte, body []byte, f *flaw) error {
 	case !c.up:
 		return errEarly
 	case c.apart:
-		return nil // of the session that is about to end
+		return nil // a frame of the session that is about to end
 	}
 	t := wire.Type(first >> 4)
 	if t == wire.TypePublish {
@@ -177,7 +177,7 @@ func (c *conn) acknowledged(a *wire.Ack) {
 		}
 		return
 	}
-	c.s.out.settle(c) // outcomes come in the order of the acknowledgements
+	c.s.out.settle(c) // outcomes are reported in the order of the acknowledgements
 	if a.Type == wire.TypePubrel {
 		c.s.in.pubrel(c, a.PacketID)
 	} else {
@@ -185,7 +185,7 @@ func (c *conn) acknowledged(a *wire.Ack) {
 	}
 }
 
-// Batch hands over what was collected since the last call.
+// Batch hands over everything collected since the last call.
 func (c *conn) Batch() {
 	c.s.in.reading.Lock()
 	c.s.out.settle(c)
@@ -199,13 +199,13 @@ func (c *conn) Batch() {
 	}
 }
 
-// Writable continues a publish that found the queue full.
+// Writable continues publishes that found the queue full.
 func (c *conn) Writable() {
 	c.s.out.writable(c)
 	c.link.Wake()
 }
 
-// Closed is the end of the connection, whoever caused it.
+// Closed handles the end of the connection, whatever its cause.
 func (c *conn) Closed(err error) {
 	c.once.Do(func() {
 		if err == nil {
@@ -224,14 +224,14 @@ func (c *conn) Closed(err error) {
 	})
 }
 
-// abort ends the connection for a reason of ours.
+// abort ends the connection with err.
 func (c *conn) abort(err error) { c.link.Abort(err) }
 
-// refusal prefers the CONNACK that we read ourselves to the library's error:
-// a broker that knows 3.1.1 only answers in a form that the library for 5
-// cannot read.
+// refusal returns the error for a refused CONNECT. It prefers the CONNACK that
+// Connack read to the library's error, because the library for MQTT 5 cannot
+// read the CONNACK of a broker that supports only 3.1.1.
 func (c *conn) refusal(err error) error {
-	c.s.in.reading.Lock() // the library may have given up with a CONNACK half read
+	c.s.in.reading.Lock() // the library may have given up while CONNACK was being read
 	defer c.s.in.reading.Unlock()
 	var code *CodeError
 	if c.connack.Reason == 0 || errors.As(err, &code) {
@@ -243,12 +243,12 @@ func (c *conn) refusal(err error) error {
 	}
 }
 
-// dismissed keeps the reason of a DISCONNECT from the broker.
+// dismissed stores the reason of a DISCONNECT from the broker.
 func (c *conn) dismissed(reason byte, detail string) {
 	c.dismissal.Store(codeError(wire.TypeDisconnect, reason, detail))
 }
 
-// noteUse remembers that the connection was of use.
+// noteUse records that the connection was useful.
 func (c *conn) noteUse() {
 	if !c.useful.Load() {
 		c.useful.Store(true)
@@ -256,15 +256,16 @@ func (c *conn) noteUse() {
 	}
 }
 
-// parting is why this side leaves a connection that works, in order.
+// parting is the reason for which we leave a working connection in an orderly
+// way.
 type parting struct {
 	err  error
-	code byte // of the DISCONNECT, MQTT 5
-	next int  // address of the list to go to, with errLimits
+	code byte // reason code of the DISCONNECT (MQTT 5)
+	next int  // index of the next address, with errLimits
 }
 
-// part has the supervisor say DISCONNECT and end the connection, once. It never
-// waits.
+// part makes the supervisor send DISCONNECT and end the connection, once. It
+// never waits.
 func (c *conn) part(p *parting) {
 	if c.parting.CompareAndSwap(nil, p) {
 		c.cancel(p.err)

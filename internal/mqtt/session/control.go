@@ -6,44 +6,44 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
 )
 
-// control is a client library doing what it is good at, for one connection:
-// CONNECT, SUBSCRIBE, UNSUBSCRIBE, PING and DISCONNECT. It never sees an
-// application message.
+// control is the client library for one connection. It handles CONNECT,
+// SUBSCRIBE, UNSUBSCRIBE, PING and DISCONNECT and never sees an application
+// message.
 type control interface {
-	// connect performs the handshake on a dialled link. The error of a
-	// refusing CONNACK is a *CodeError.
+	// connect performs the handshake on a dialled link. A refusal in CONNACK is
+	// a *CodeError.
 	connect(ctx context.Context, l *link.Conn, k credentials) error
-	// subscribe asks for filters and returns one answer for each. With an error
-	// some of them may be missing.
+	// subscribe requests filters and returns one answer for each. With an error
+	// some answers may be missing.
 	subscribe(ctx context.Context, filters []Filter) ([]answer, error)
-	// unsubscribe gives a filter up. A refusal is a *CodeError.
+	// unsubscribe removes a filter. A refusal is a *CodeError.
 	unsubscribe(ctx context.Context, filter string) error
-	// disconnect says goodbye when the link is alive, and ends every
-	// goroutine of the library in any case.
+	// disconnect sends DISCONNECT if the link is alive, and always ends every
+	// goroutine of the library.
 	disconnect(reason byte)
 }
 
 type credentials struct{ username, password string }
 
-// answer is what the broker says to one filter: its reason code and, on MQTT
-// 5, its reason string.
+// answer is the broker's answer to one filter: its reason code and, on MQTT 5,
+// its reason string.
 type answer struct {
 	code    byte
 	detail  string
 	missing bool
 }
 
-// Filter is one wanted subscription.
+// Filter is one subscription.
 type Filter struct {
-	// Filter is the topic filter, with $share in front for a shared one.
+	// Filter is the topic filter, with the prefix $share for a shared one.
 	Filter string
-	// QoS is the highest level that the broker may deliver at.
+	// QoS is the highest QoS at which the broker may deliver.
 	QoS byte
-	// ID is the subscription identifier, MQTT 5; 0 is none.
+	// ID is the subscription identifier (MQTT 5); 0 means none.
 	ID uint32
-	// RetainHandling says when the broker sends retained messages, MQTT 5: 0
-	// at each SUBSCRIBE, 1 at a new one only, 2 never.
+	// RetainHandling determines when the broker sends retained messages (MQTT
+	// 5): 0 at each SUBSCRIBE, 1 only at a new one, 2 never.
 	RetainHandling byte
-	// NoLocal keeps our own messages away, MQTT 5.
+	// NoLocal excludes messages that this client published (MQTT 5).
 	NoLocal bool
 }

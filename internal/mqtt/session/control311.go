@@ -16,15 +16,15 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// quiesce is how long the library may take to say DISCONNECT.
+// quiesce is how long the library may take to send DISCONNECT.
 const quiesce = 250 * time.Millisecond
 
-// handOver is how long the library may take to hand a SUBSCRIBE to the link,
-// which never waits: longer means that its connection has just ended, and the
-// library does not notice.
+// handOver is how long the library may take to pass a SUBSCRIBE to the link,
+// which never waits. If it takes longer, the connection has just ended and the
+// library has not noticed.
 const handOver = 500 * time.Millisecond
 
-// control311 drives paho.mqtt.golang, one client object per connection.
+// control311 uses paho.mqtt.golang, with one client object per connection.
 type control311 struct {
 	cfg    *Config
 	client paho.Client
@@ -40,8 +40,8 @@ func (c *control311) connect(ctx context.Context, l *link.Conn, k credentials) e
 	return handshake311(ctx, c.client, l)
 }
 
-// purge311 connects with a clean session, and says DISCONNECT: nothing is kept
-// for the client id any more.
+// purge311 connects with a clean session and sends DISCONNECT, after which the
+// broker keeps nothing for the client id.
 func purge311(ctx context.Context, cfg *Config, nc net.Conn, k credentials) error {
 	o := options311(cfg, nc, k)
 	o.SetCleanSession(true)
@@ -54,9 +54,9 @@ func purge311(ctx context.Context, cfg *Config, nc net.Conn, k credentials) erro
 
 func options311(cfg *Config, nc net.Conn, k credentials) *paho.ClientOptions {
 	o := paho.NewClientOptions()
-	o.AddBroker(cfg.Addresses[0].URL().String()) // only named: the connection is there
+	o.AddBroker(cfg.Addresses[0].URL().String()) // only required by the library: the connection exists
 	o.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return nc, nil })
-	o.SetProtocolVersion(4) // explicit, or a refused login is tried again as 3.1
+	o.SetProtocolVersion(4) // otherwise the library retries a refused login as version 3.1
 	o.SetClientID(cfg.ClientID)
 	o.SetKeepAlive(cfg.KeepAlive)
 	o.SetPingTimeout(cfg.PingTimeout)
@@ -73,7 +73,7 @@ func options311(cfg *Config, nc net.Conn, k credentials) *paho.ClientOptions {
 func handshake311(ctx context.Context, client paho.Client, nc net.Conn) error {
 	token := client.Connect().(*paho.ConnectToken) //nolint:forcetypeassert // documented
 	if err := await(ctx, token); err != nil {
-		_ = nc.Close() // the handshake of the library ends with its connection
+		_ = nc.Close() // closing the connection ends the library's handshake
 		<-token.Done()
 		return err
 	}
@@ -90,8 +90,8 @@ func connackError(code byte) error {
 	return &CodeError{Packet: "CONNACK", Code: code, Name: wire.ReasonName(wire.TypeConnack, wire.V311, code)}
 }
 
-// subscribe sends as many packets as the bound on their filters makes necessary,
-// one behind the other without waiting for the answers between them.
+// subscribe sends as many SUBSCRIBE packets as the limit of filters per packet
+// requires, without waiting for answers in between.
 func (c *control311) subscribe(ctx context.Context, filters []Filter) ([]answer, error) {
 	tokens := make([]*paho.SubscribeToken, 0, len(filters)/c.cfg.SubscribeFilters+1)
 	for part := range slices.Chunk(filters, c.cfg.SubscribeFilters) {
@@ -137,8 +137,8 @@ func (c *control311) disconnect(byte) {
 	}
 }
 
-// await never waits without a bound: a token of a dead connection may stay
-// open for ever.
+// await waits for t or the end of ctx, because the token of a dead connection
+// may never complete.
 func await(ctx context.Context, t paho.Token) error {
 	select {
 	case <-t.Done():

@@ -16,12 +16,12 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// control5 drives paho.golang, one client object per connection.
+// control5 uses paho.golang, with one client object per connection.
 type control5 struct {
 	cfg      *Config
 	client   *paho.Client
-	wildcard bool                             // the broker takes filters with wildcards
-	onClose  func(reason byte, detail string) // DISCONNECT of the broker, on the read loop
+	wildcard bool                             // the broker accepts filters with wildcards
+	onClose  func(reason byte, detail string) // called on the read loop with the broker's DISCONNECT
 }
 
 func (c *control5) connect(ctx context.Context, l *link.Conn, k credentials) error {
@@ -30,7 +30,7 @@ func (c *control5) connect(ctx context.Context, l *link.Conn, k credentials) err
 		Session:       newLibraryIDs(c.onClose),
 		PingHandler:   newPinger(l, c.cfg.PingTimeout),
 		AuthHandler:   noAuth{l},
-		PacketTimeout: forever, // the contexts of the calls have bounds of their own
+		PacketTimeout: forever, // the contexts of the calls have their own limits
 	})
 	ack, err := c.client.Connect(ctx, c.packet(k))
 	if err == nil {
@@ -48,8 +48,8 @@ func (c *control5) connect(ctx context.Context, l *link.Conn, k credentials) err
 	return refusal
 }
 
-// detail is what a broker adds to a reason code. The server that it names is
-// told, and not followed: an operator decides where we connect.
+// detail returns what a broker adds to a reason code. A server reference is
+// reported but not followed: the operator decides where to connect.
 func detail(text, server string) string {
 	if server == "" {
 		return clip(text)
@@ -57,8 +57,8 @@ func detail(text, server string) string {
 	return strings.TrimSpace(clip(text) + " server reference " + clip(server))
 }
 
-// clip copies the begin of a broker's text, of which more is not shown: errors are
-// kept, one for each key of an outbox, and a broker may say 64 KiB each time.
+// clip returns a copy of the beginning of a broker's text. Errors are kept, one
+// for each key of an outbox, and a broker may send 64 KiB each time.
 func clip(text string) string {
 	n := 0
 	for i := range text {
@@ -73,14 +73,14 @@ func codeError(t wire.Type, code byte, detail string) *CodeError {
 	return &CodeError{Packet: t.String(), Code: code, Name: wire.ReasonName(t, wire.V5, code), Detail: detail}
 }
 
-// forever is longer than any connection.
+// forever is longer than any connection lasts.
 const forever = 365 * 24 * time.Hour
 
-// packet is our CONNECT. The Receive Maximum bounds what we hold. A Maximum
-// Packet Size is not told to who sends us messages: the broker would drop a
-// larger one without a word [MQTT-3.1.2-25], while we make a dead letter of it.
-// Problem information is asked for, or a broker may drop user properties. No
-// topic alias is allowed to the broker.
+// packet returns the CONNECT packet. The Receive Maximum limits the messages
+// that we hold. A Maximum Packet Size is not sent, because the broker would
+// silently drop a larger message [MQTT-3.1.2-25], while we make a dead letter
+// of it. Problem information is requested, because a broker may otherwise drop
+// user properties. The broker may not use topic aliases.
 func (c *control5) packet(k credentials) *paho.Connect {
 	receiveMaximum := uint16(c.cfg.ReceiveMaximum)
 	expiry := uint32(0) // the session ends with the connection
@@ -107,8 +107,8 @@ func (c *control5) packet(k credentials) *paho.Connect {
 	return cp
 }
 
-// willProperties are the user properties: the library writes no others of a
-// will.
+// willProperties returns the user properties: the library sends no other
+// properties of a will.
 func willProperties(p *Properties) *paho.WillProperties {
 	out := &paho.WillProperties{}
 	if p != nil {
@@ -120,8 +120,8 @@ func willProperties(p *Properties) *paho.WillProperties {
 }
 
 // subscribe sends one SUBSCRIBE for each filter, because a subscription
-// identifier belongs to a packet: it tells which of several overlapping
-// filters a copy of a message came through. They are all on their way at once.
+// identifier belongs to a packet: it identifies which of several overlapping
+// filters a copy of a message matched. All of them are in flight at once.
 func (c *control5) subscribe(ctx context.Context, filters []Filter) ([]answer, error) {
 	answers, errs := make([]answer, len(filters)), make([]error, len(filters))
 	var wg sync.WaitGroup
@@ -148,7 +148,7 @@ func (c *control5) subscribeOne(ctx context.Context, f Filter) (answer, error) {
 	}
 	ack, err := c.client.Subscribe(ctx, s)
 	switch {
-	case ack != nil && len(ack.Reasons) == 1: // a refusal is an error of the library's, too
+	case ack != nil && len(ack.Reasons) == 1: // the library returns an error for a refusal, too
 		a := answer{code: ack.Reasons[0]}
 		if ack.Properties != nil {
 			a.detail = clip(ack.Properties.ReasonString)
@@ -162,8 +162,8 @@ func (c *control5) subscribeOne(ctx context.Context, f Filter) (answer, error) {
 	return answer{}, err
 }
 
-// cannot is what the broker would say to a filter that the library does not
-// send, because CONNACK said that it is of no use.
+// cannot returns the refusal of a filter that the library does not send because
+// CONNACK excludes it.
 func (c *control5) cannot(f Filter) answer {
 	if !c.wildcard && strings.ContainsAny(f.Filter, "#+") {
 		return answer{code: wire.ReasonWildcardNotSupported}
@@ -189,12 +189,12 @@ func (c *control5) disconnect(reason byte) {
 	}
 }
 
-// noAuth ends the connection of a broker that begins enhanced authentication,
-// which we never offer [MQTT-4.12.0-6]. The library panics without a handler
+// noAuth ends the connection if the broker starts enhanced authentication,
+// which we never offer [MQTT-4.12.0-6]. Without a handler the library panics
 // when a CONNACK names an authentication method.
 type noAuth struct{ link *link.Conn }
 
-var errAuth = errors.New("the broker wants enhanced authentication")
+var errAuth = errors.New("the broker requires enhanced authentication")
 
 func (a noAuth) Authenticate(*paho.Auth) *paho.Auth {
 	a.link.Abort(errAuth)

@@ -34,7 +34,7 @@ func TestLimitsOfAnMQTT5Broker(t *testing.T) {
 	asError(t, s.Publish(ctx, &Message{
 		Topic: "a", QoS: 1, Properties: &Properties{User: []UserProperty{{"k", strings.Repeat("v", 100)}}},
 	}), event.ReasonTooLarge)
-	if err := s.Publish(ctx, &Message{Topic: "a", QoS: 1, Payload: make([]byte, 92)}); err != nil { // 100 bytes in all
+	if err := s.Publish(ctx, &Message{Topic: "a", QoS: 1, Payload: make([]byte, 92)}); err != nil { // 100 bytes in total
 		t.Fatal(err)
 	}
 	s.Close(ctx)
@@ -58,7 +58,7 @@ func TestReceiveMaximumOfAnMQTT5Broker(t *testing.T) {
 					over.Do(func() { exceeded <- outstanding })
 				}
 				if held = append(held, got.PacketID); len(held) < most {
-					continue // as many as it takes
+					continue // as many as the broker accepts
 				}
 				for _, h := range slices.Backward(held) { // in any order
 					outstanding--
@@ -89,11 +89,11 @@ func TestReceiveMaximumOfAnMQTT5Broker(t *testing.T) {
 	}
 }
 
-// A connection that ends during SUBSCRIBE must leave nobody waiting.
+// Nothing waits on a connection that ends during SUBSCRIBE.
 func TestConnectionLostDuringSubscribe(t *testing.T) {
 	t.Parallel()
 	url := scripted5(t, welcome(), func(p *peer5) {
-		if p.n > enoughWeight/weightInOrder { // once more convicts the filter
+		if p.n > enoughWeight/weightInOrder { // one more would convict the filter
 			serveAll5(p)
 			return
 		}

@@ -156,13 +156,13 @@ func TestSubscribePacketOfMQTT5(t *testing.T) {
 	}
 }
 
-// Each filter has a SUBSCRIBE of its own; they must not wait for each other.
+// Each filter has its own SUBSCRIBE, and none waits for the answer to another.
 func TestManyFiltersAreSubscribedToAtOnce(t *testing.T) {
 	t.Parallel()
 	const n = 50
 	url := scripted5(t, welcome(), func(p *peer5) {
 		var open [][]byte
-		for range n { // nothing is answered before all are there
+		for range n { // answers nothing before all have arrived
 			sub, ok := read5(p.Conn).(*packets.Subscribe)
 			if !ok {
 				return
@@ -207,7 +207,7 @@ func TestPublishReasonsOfMQTT5(t *testing.T) {
 		qos    byte
 		answer mqtttest.PacketType
 		code   byte
-		reason event.Reason // empty is success
+		reason event.Reason // "" means success
 	}{
 		{1, mqtttest.TypePuback, 0x00, ""},
 		{1, mqtttest.TypePuback, 0x10, ""}, // no matching subscribers
@@ -234,7 +234,7 @@ func TestPublishReasonsOfMQTT5(t *testing.T) {
 			}
 		})
 		s := start(t, url, speaking(Version5))
-		for range 3 { // the quota comes back
+		for range 3 { // the quota is returned
 			err := s.Publish(within(t, patience), &Message{Topic: "a", QoS: tc.qos})
 			if tc.reason == "" {
 				if err != nil {
@@ -279,7 +279,7 @@ func TestDisconnectOfTheBroker(t *testing.T) {
 			t.Parallel()
 			var j journal
 			url := scripted5(t, welcome(), func(p *peer5) {
-				if p.n <= 4 { // more than makes a takeover when they just close
+				if p.n <= 4 { // more than are taken for a takeover if the broker just closes
 					p.send(disconnect(code))
 					return
 				}
@@ -317,8 +317,8 @@ func TestCloseSaysDisconnectOnMQTT5(t *testing.T) {
 	}
 }
 
-// The library panics when a CONNACK names an authentication method and it has
-// no handler; we never offer one.
+// The library panics if a CONNACK names an authentication method and there is
+// no handler. We never offer one.
 func TestAuthenticationThatNobodyAskedFor(t *testing.T) {
 	t.Parallel()
 	method := append([]byte{0x15}, mqtttest.StringField("SCRAM")...)
@@ -388,7 +388,7 @@ func TestKeepAliveOfTheServer(t *testing.T) {
 		url := scripted5(t, welcome(serverKeepAlive, 0, 1), func(p *peer5) {
 			for got := read5(p.Conn); got != nil; got = read5(p.Conn) {
 				if _, ping := got.(*packets.Pingreq); ping {
-					p.send([]byte{0xD0, 0}, []byte{0xD0, 0}) // one too many is harmless
+					p.send([]byte{0xD0, 0}, []byte{0xD0, 0}) // one too many does no harm
 					pings <- struct{}{}
 				}
 			}

@@ -12,19 +12,19 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// dialer opens connections of a session, one at a time, and performs their
+// dialer opens the connections of a session, one at a time, and performs their
 // handshakes. It belongs to the supervisor.
 type dialer struct {
 	s       *Session
-	began   bool // there was a connection
-	renewed bool // what an earlier process left at the broker is gone
-	trying  int  // which address of the list
+	began   bool // there has been a connection
+	renewed bool // the session of an earlier process has been discarded
+	trying  int  // index of the address
 	login   callback[credentials]
 	secured callback[*tls.Config]
 }
 
-// connect is one attempt at one address. It includes what it takes to find the
-// version that the broker speaks.
+// connect makes one attempt at one address, including the tries needed to
+// determine the broker's protocol version.
 func (d *dialer) connect(addr link.Address) (c *conn, ctl control, err error) {
 	for range closesBeforeFallback + 1 {
 		var undecided bool
@@ -35,8 +35,8 @@ func (d *dialer) connect(addr link.Address) (c *conn, ctl control, err error) {
 	return c, ctl, err
 }
 
-// dial opens a connection to addr and performs the handshake, within the
-// connect timeout. Undecided means to try again at once.
+// dial opens a connection to addr and performs the handshake within the connect
+// timeout. If undecided is true, try again at once.
 func (d *dialer) dial(addr link.Address) (c *conn, ctl control, undecided bool, err error) {
 	ctx, cancel := context.WithTimeout(d.s.running, d.s.cfg.ConnectTimeout)
 	defer cancel()
@@ -70,8 +70,8 @@ func (d *dialer) dial(addr link.Address) (c *conn, ctl control, undecided bool, 
 	return c, ctl, false, nil
 }
 
-// handshake connects on a socket, which is closed when it fails. Whether the
-// connection carries no messages is up to apart.
+// handshake connects on a socket and closes it on failure. apart determines
+// whether the connection carries no messages.
 func (d *dialer) handshake(ctx context.Context, cfg *Config, nc net.Conn, version wire.Version, k credentials, apart func(present bool) bool) (c *conn, ctl control, err error) {
 	c = newConn(d.s, version, d.trying)
 	c.clean, c.isApart = cfg.CleanSession, apart
@@ -82,7 +82,7 @@ func (d *dialer) handshake(ctx context.Context, cfg *Config, nc net.Conn, versio
 	ctl = newControl(cfg, c)
 	err = ctl.connect(ctx, c.link, k)
 	if err == nil && c.connack.Reason != 0 {
-		err = connackError(c.connack.Reason) // one that the library does not know
+		err = connackError(c.connack.Reason) // a code that the library does not know
 	}
 	if err != nil {
 		drop(c, ctl)
@@ -114,7 +114,7 @@ func newControl(cfg *Config, c *conn) (ctl control) {
 	return ctl
 }
 
-// credentials are asked for anew for each connection.
+// credentials asks for new credentials for each connection.
 func (d *dialer) credentials(ctx context.Context, addr link.Address) (k credentials, err error) {
 	if d.s.cfg.Credentials == nil {
 		return credentials{addr.Username, string(addr.Password)}, nil
@@ -133,15 +133,15 @@ func connectError(err error) error {
 	return &event.Error{Op: opConnect, Reason: reason, Cause: err}
 }
 
-// drop ends the socket and every goroutine of the library.
+// drop closes the socket and ends every goroutine of the library.
 func drop(c *conn, ctl control) {
 	_ = c.link.Close()
 	ctl.disconnect(0)
 	<-c.closed
 }
 
-// purge ends the session that the broker keeps, on a connection of its own.
-// MQTT 3.1.1 has no clean start of a session that is to be kept.
+// purge makes the broker discard its session, on a separate connection: MQTT
+// 3.1.1 cannot start a persistent session clean.
 func (d *dialer) purge(ctx context.Context, addr link.Address, k credentials) error {
 	nc, err := d.socket(ctx, addr)
 	if err != nil {
@@ -153,12 +153,13 @@ func (d *dialer) purge(ctx context.Context, addr link.Address, k credentials) er
 	return nil
 }
 
-// renew is the same on MQTT 5, where CONNACK tells that there is one, and
-// returns the connection that has none. What Clean Start makes is not what we go
-// on with: Mosquitto 2.0.11 saves no session whose last CONNECT had it, so that
-// the exchanges in flight would end with the next restart of the broker.
+// renew does the same on MQTT 5, where CONNACK reports whether there is a
+// session, and returns a connection without one. The connection with Clean
+// Start is not kept: Mosquitto 2.0.11 saves no session whose last CONNECT had
+// it, so that exchanges in flight would be lost with the next restart of the
+// broker.
 func (d *dialer) renew(ctx context.Context, old *conn, ctl control, addr link.Address, k credentials) (*conn, control, error) {
-	ctl.disconnect(0) // or the will would be published
+	ctl.disconnect(0) // otherwise the broker would publish the will
 	drop(old, ctl)
 	clean := d.s.cfg
 	clean.CleanSession, clean.SessionExpiry, clean.Will = true, 0, nil
@@ -173,7 +174,7 @@ func (d *dialer) renew(ctx context.Context, old *conn, ctl control, addr link.Ad
 			return nil, nil, connectError(err)
 		}
 		if cfg == &clean {
-			d.renewed = true // once: what is there from now on may be in use
+			d.renewed = true // only once: a session that exists from now on may be in use
 			drop(c, ctl)
 		}
 	}

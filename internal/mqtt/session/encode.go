@@ -43,7 +43,8 @@ func encodeProperties(to *wire.Properties, p *Properties) (err error) {
 	return nil
 }
 
-// wholeSeconds as MQTT 5 counts them, rounded up: a short time is not none.
+// wholeSeconds returns d in seconds as MQTT 5 counts them, rounded up so that a
+// short time does not become 0.
 func wholeSeconds(d time.Duration) uint32 {
 	n := d / time.Second
 	if d%time.Second > 0 {
@@ -59,13 +60,13 @@ func optional(s string) []byte {
 	return stringBytes(s)
 }
 
-// maxUser is how many user properties of a message are kept where no limit is set.
-// An empty one takes 5 bytes of a packet and 32 in memory, and nobody above takes
-// nearly as many.
+// maxUser is the default limit of user properties that are kept of a message.
+// An empty one takes 5 bytes of a packet and 32 in memory, and no application
+// needs nearly as many.
 const maxUser = 1024
 
-// decodeProperties copies what the handler may keep, of the user properties those
-// within the limits; nil when there is nothing.
+// decodeProperties copies the properties that the handler may keep, including
+// the user properties within the limits. It returns nil if there are none.
 func decodeProperties(p *wire.Properties, l *bodyLimits) *Properties {
 	if p.ContentType == nil && p.ResponseTopic == nil && p.CorrelationData == nil && !p.HasMessageExpiry && len(p.User) == 0 {
 		return nil

@@ -6,19 +6,20 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// CodeError is a reason code of the broker that means failure.
+// CodeError is a reason code of the broker that reports a failure.
 type CodeError struct {
-	// Packet is the packet that carried it: CONNACK, SUBACK, PUBACK...
+	// Packet is the type of the packet that carried it, such as CONNACK or
+	// SUBACK.
 	Packet string
-	// Code is the code on the wire.
+	// Code is the reason code.
 	Code byte
-	// Name is the specification's name of the code.
+	// Name is the name of the code in the standard.
 	Name string
 	// Detail is the broker's reason string (MQTT 5), or empty.
 	Detail string
 }
 
-// Error names packet and code, e.g. "SUBACK 0x80: unspecified error".
+// Error returns packet and code, such as "SUBACK 0x80: unspecified error".
 func (e *CodeError) Error() string {
 	s := fmt.Sprintf("%s 0x%02X: %s", e.Packet, e.Code, e.Name)
 	if e.Detail != "" {
@@ -30,7 +31,7 @@ func (e *CodeError) Error() string {
 // maxDetail is how many characters of a broker's reason string are shown.
 const maxDetail = 256
 
-// reasonOfCode sorts the reason codes of MQTT 5 that a caller can act upon.
+// reasonOfCode maps the MQTT 5 reason codes that a caller can act upon.
 func reasonOfCode(code byte) event.Reason {
 	switch code {
 	case 0x86, 0x87, 0x8A, 0x8C:
@@ -50,7 +51,7 @@ func reasonOfCode(code byte) event.Reason {
 	}
 }
 
-// reasonOfConnack adds the five return codes of MQTT 3.1.1.
+// reasonOfConnack also maps the five return codes of MQTT 3.1.1.
 func reasonOfConnack(code byte) event.Reason {
 	switch code {
 	case 0x01:
@@ -67,11 +68,11 @@ func reasonOfConnack(code byte) event.Reason {
 	return reasonOfCode(code)
 }
 
-// GrantedLessError is the cause of an error about a filter that works, at a lower QoS
-// than was asked for.
+// GrantedLessError is the cause of an error about a filter that the broker
+// granted at a lower QoS than requested.
 type GrantedLessError struct{ Asked, Granted byte }
 
-// Error names both levels.
+// Error returns both QoS levels.
 func (e *GrantedLessError) Error() string {
 	return fmt.Sprintf("granted at QoS %d, asked for %d", e.Granted, e.Asked)
 }

@@ -6,26 +6,26 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// Event is something worth a log line or a metric. The set grows; consumers
-// switch on the types they know.
+// Event is an event for a log line or a metric. New types may be added;
+// consumers switch on the types they know.
 type Event interface{ event() }
 
-// Connected reports a CONNACK that accepted us.
+// Connected reports a CONNACK that accepted the connection.
 type Connected struct {
 	ClientID       string
 	Address        string
 	SessionPresent bool
 }
 
-// Attached reports a CONNACK that accepted us before anything is sent on the
-// connection; Connected follows.
+// Attached reports a CONNACK that accepted the connection, before anything is
+// sent on it. Connected follows.
 type Attached struct {
 	ClientID       string
 	SessionPresent bool
 }
 
-// ConnectFailed reports an address that did not accept us. RetryIn is 0 when
-// the next address of the list follows at once.
+// ConnectFailed reports an address at which the connection failed. RetryIn is 0
+// if the next address of the list follows immediately.
 type ConnectFailed struct {
 	ClientID string
 	Address  string
@@ -33,31 +33,31 @@ type ConnectFailed struct {
 	RetryIn  time.Duration
 }
 
-// ConnectionLost reports the end of a connection that we did not ask for.
+// ConnectionLost reports the end of a connection that we did not end.
 type ConnectionLost struct {
 	Loss    *event.LossError
-	Err     error // with the loss as its cause
+	Err     error // wraps the loss
 	RetryIn time.Duration
 }
 
-// Forgotten reports that the broker had no session of ours although we expected
-// one: messages published while we were away are gone.
+// Forgotten reports that the broker had no session although one was expected:
+// messages published while the client was disconnected are lost.
 type Forgotten struct {
 	ClientID string
-	// Unfinished counts our publishes that were cut short by it.
+	// Unfinished is the number of publishes that this cut short.
 	Unfinished int
 }
 
-// TakenOver reports the end of a connection that a second client with our
-// client id causes.
+// TakenOver reports a connection that ended because a second client uses the
+// client id.
 type TakenOver struct {
 	Loss    *event.LossError
 	Err     error
 	RetryIn time.Duration
 }
 
-// ExpiryReduced reports a broker that keeps our session for a shorter time than
-// was asked for.
+// ExpiryReduced reports that the broker keeps the session for a shorter time
+// than requested.
 type ExpiryReduced struct {
 	ClientID        string
 	Wanted, Granted time.Duration
@@ -69,14 +69,14 @@ type SubscriptionRefused struct {
 	Err    error
 }
 
-// SubscriptionLowered reports a filter that the broker granted at a lower QoS than
-// was asked for.
+// SubscriptionLowered reports a filter that the broker granted at a lower QoS
+// than requested.
 type SubscriptionLowered struct {
 	Filter         string
 	Asked, Granted byte
 }
 
-// Err is the event as an error.
+// Err returns the event as an error.
 func (e SubscriptionLowered) Err() error { return lessError(e.Filter, e.Asked, e.Granted) }
 
 // Subscribed reports that every wanted filter is granted.
@@ -85,21 +85,22 @@ type Subscribed struct {
 	Filters  int
 }
 
-// NothingWanted reports that no filter is wanted, on a new connection or when the
-// last one that was not granted was taken back.
+// NothingWanted reports that no filter is wanted, on a new connection or when
+// the last filter that was not granted is removed.
 type NothingWanted struct{}
 
-// Closed reports the end of the session object, with what it left undone.
+// Closed reports the end of the session, with its unfinished work.
 type Closed struct {
 	ClientID string
-	// Unfinished counts publishes whose outcome is unknown.
+	// Unfinished is the number of publishes whose outcome is unknown.
 	Unfinished int
-	// Unacknowledged counts messages that arrived and were not acknowledged.
+	// Unacknowledged is the number of messages that were received and not
+	// acknowledged.
 	Unacknowledged int
 }
 
-// CallbackPanicked reports a panic in a callback of the user's: of an
-// asynchronous publish, or for credentials or TLS settings.
+// CallbackPanicked reports a panic in a user's callback: of an asynchronous
+// publish, for credentials or for TLS settings.
 type CallbackPanicked struct {
 	What  string
 	Value any

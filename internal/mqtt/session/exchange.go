@@ -7,16 +7,16 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// Reason codes that mean something else for a packet that was sent again.
+// Reason codes that have another meaning for a packet that was sent again.
 const (
 	codeNotFound = 0x92 // packet identifier not found
 	codeInUse    = 0x91 // packet identifier in use
-	codeFailed   = 0x80 // this and above is a failure
+	codeFailed   = 0x80 // codes from here on are failures
 )
 
-// acked handles PUBACK, PUBREC and PUBCOMP from connection c. An
-// acknowledgement of an older connection, of an id not in flight or out of
-// step is ignored: only the current connection may complete an exchange.
+// acked handles a PUBACK, PUBREC or PUBCOMP from connection c. It ignores an
+// acknowledgement from an older connection, with an id that is not in flight,
+// or out of step: only the current connection may complete an exchange.
 func (o *outbound) acked(c *conn, a *wire.Ack) {
 	o.mu.Lock()
 	if o.cur != c {
@@ -36,7 +36,7 @@ func (o *outbound) acked(c *conn, a *wire.Ack) {
 		next := o.win.next
 		o.pump()
 		o.wake()
-		c.wake = c.wake || o.win.next != next // what waited for quota or room is queued now
+		c.wake = c.wake || o.win.next != next // a message that waited for quota or room is queued now
 	}
 	o.mu.Unlock()
 	if done != nil {
@@ -44,11 +44,11 @@ func (o *outbound) acked(c *conn, a *wire.Ack) {
 	}
 }
 
-// ackBatch is how many PUBACKs are taken together at most.
+// ackBatch is the maximum number of PUBACKs that are handled together.
 const ackBatch = 256
 
-// pubacks collects the successful PUBACKs of one read, which are nearly all
-// that a publisher gets: one lock for many.
+// pubacks collects the successful PUBACKs of one read, so that many are handled
+// under one lock. A publisher receives hardly anything else.
 type pubacks struct {
 	acks  []takenPuback
 	done  []completion
@@ -57,10 +57,10 @@ type pubacks struct {
 
 type takenPuback struct {
 	id       uint16
-	unrouted bool // no subscription matched
+	unrouted bool // the broker reported that no subscription matched
 }
 
-// settle completes what was collected, in order.
+// settle completes the collected exchanges in order.
 func (o *outbound) settle(c *conn) {
 	p := &c.pubacks
 	if len(p.acks) == 0 {
@@ -92,7 +92,8 @@ func (o *outbound) settle(c *conn) {
 	p.tell()
 }
 
-// tell completes outside the lock: waiting callers at once, callbacks together.
+// tell completes exchanges without the lock: waiting callers one by one,
+// callbacks together.
 func (p *pubacks) tell() {
 	var to *callbacks
 	for _, done := range p.done {
@@ -117,8 +118,8 @@ func (p *pubacks) tell() {
 	p.acks, p.done, p.async = p.acks[:0], p.done[:0], p.async[:0]
 }
 
-// step moves one slot through its exchange; over says that it ended, err with
-// which outcome.
+// step advances one slot in its exchange. over reports whether the exchange
+// ended, with the outcome err.
 func (o *outbound) step(sl *slot, a *wire.Ack) (over bool, err error) {
 	switch {
 	case a.Type == wire.TypePubrec:
@@ -136,13 +137,14 @@ func (o *outbound) step(sl *slot, a *wire.Ack) (over bool, err error) {
 	return false, nil
 }
 
-// tookPuback reports whether a PUBACK completes the exchange. A broker of MQTT
-// 3.1.1 without QoS 2 answers it so: it has taken the message at QoS 1.
+// tookPuback reports whether a PUBACK completes the exchange. An MQTT 3.1.1
+// broker without QoS 2 answers a QoS 2 message with PUBACK: it has accepted the
+// message at QoS 1.
 func (o *outbound) tookPuback(sl *slot) bool {
 	return sl.state == slotSent && (sl.qos == 1 || o.version == wire.V311)
 }
 
-// pubrec answers with PUBREL, after which a resend is PUBREL only.
+// pubrec answers with PUBREL. From then on only PUBREL is sent again.
 func (o *outbound) pubrec(sl *slot, a *wire.Ack) (over bool, err error) {
 	switch {
 	case sl == nil || sl.qos != 2 || sl.state == slotQueued:
@@ -170,7 +172,7 @@ func (o *outbound) answer(id uint16, reason byte) {
 	o.cur.wake = true
 }
 
-// ackError is nil for success and a typed error for a refusal.
+// ackError returns nil for success and a typed error for a refusal.
 func (o *outbound) ackError(a *wire.Ack) error {
 	if a.Reason < codeFailed {
 		return nil
@@ -181,8 +183,9 @@ func (o *outbound) ackError(a *wire.Ack) error {
 	}}
 }
 
-// unrouted notes that the broker took a message although no subscription
-// matches it. A retained one waits at the broker for those that come.
+// unrouted records that the broker accepted a message although no subscription
+// matches it. A retained message is excluded, because the broker keeps it for
+// later subscribers.
 func (o *outbound) unrouted(sl *slot) {
 	topic, retained := wire.PublishTopic(sl.frame)
 	if retained {
@@ -195,8 +198,8 @@ func (o *outbound) unrouted(sl *slot) {
 	}
 }
 
-// attach makes c the connection that carries the window, called inside Read
-// when its CONNACK passes and before anything else can arrive.
+// attach makes c the connection of the window. It is called on the read loop
+// when CONNACK arrives, before anything else can arrive.
 func (o *outbound) attach(c *conn) (lost int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -209,7 +212,7 @@ func (o *outbound) attach(c *conn) (lost int) {
 	o.cur, o.version, o.blocked = c, c.version, false
 	o.aliasCap = c.s.cfg.TopicAliases
 	if o.qos2Cap = c.s.cfg.QoS2Window; c.version != wire.V311 {
-		o.qos2Cap = o.win.size // the broker says what it takes
+		o.qos2Cap = o.win.size // the broker announces its Receive Maximum
 	}
 	o.limits = limits{maxQoS: a.MaximumQoS, retain: a.RetainAvailable, maxPacket: int(a.MaximumPacketSize)}
 	o.offers.attached(c, o.limits)
@@ -233,10 +236,11 @@ func (o *outbound) attach(c *conn) (lost int) {
 	return lost
 }
 
-// forget ends or restarts every exchange that a lost session cut short: QoS 1
-// is published again as a new message, QoS 2 cannot be without risking a
-// second delivery. A suspect that nobody waits for is published again all the
-// same: who gives up soon would never be found.
+// forget ends or restarts every exchange that a lost session cut short. QoS 1
+// is published again as a new message; QoS 2 cannot be published again without
+// risking a second delivery. A suspect without a waiting caller is published
+// again nevertheless, because otherwise a suspect whose callers give up soon
+// would never be convicted.
 func (o *outbound) forget() (lost int) {
 	o.win.retired, o.win.worn = nil, false
 	for i := o.win.head; i != none; {
@@ -244,7 +248,7 @@ func (o *outbound) forget() (lost int) {
 		next := sl.next
 		switch {
 		case sl.left && (sl.qos == 2 || !sl.suspect):
-			_ = o.doubt(sl) // nobody is there to be told
+			_ = o.doubt(sl) // no caller is waiting for the error
 			o.end(i)
 		case sl.state == slotQueued:
 		case sl.qos == 1:
@@ -262,13 +266,13 @@ func (o *outbound) forget() (lost int) {
 	return lost
 }
 
-// finish ends an exchange whose outcome is told after the lock.
+// finish ends an exchange. Its outcome is reported after the lock is released.
 func (o *outbound) finish(i int32, err error) {
 	o.finished = append(o.finished, finish{o.end(i), err})
 }
 
-// refit ends what an earlier connection took and this one announces not to
-// take [MQTT-3.2.2-11], [MQTT-3.2.2-14], [MQTT-3.2.2-15]: it may be another
+// refit ends exchanges that an earlier connection accepted and that this one
+// excludes [MQTT-3.2.2-11], [MQTT-3.2.2-14], [MQTT-3.2.2-15]: it may be another
 // broker of the list.
 func (o *outbound) refit() {
 	for i := o.win.head; i != none; {
@@ -284,7 +288,7 @@ func (o *outbound) refit() {
 	}
 }
 
-// detach is called once for the connection that ended.
+// detach is called once, for the connection that ended.
 func (o *outbound) detach(c *conn) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -306,14 +310,15 @@ func (o *outbound) detach(c *conn) {
 	o.wake()
 }
 
-// share keeps the packet ids apart from those of another client with our client id.
+// share separates the packet ids from those of another client with the same
+// client id.
 func (o *outbound) share() {
 	o.mu.Lock()
 	o.win.narrow()
 	o.mu.Unlock()
 }
 
-// isWorn reports whether the session has no packet ids left to go on with.
+// isWorn reports whether the session has no packet ids left to continue with.
 func (o *outbound) isWorn() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -324,7 +329,7 @@ func (o *outbound) isWorn() bool {
 // answer to it.
 const justNow = time.Second
 
-// topicOf is the topic of a PUBLISH frame of ours.
+// topicOf returns the topic of a PUBLISH frame.
 func topicOf(frame []byte) string {
 	h, ok, err := wire.ParseHeader(frame)
 	if err != nil || !ok || len(frame) < h.Size+2 {

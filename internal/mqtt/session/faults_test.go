@@ -15,8 +15,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// T3: what the broker kept is delivered as soon as CONNACK is out, before any
-// SUBSCRIBE of this connection; nothing of it is swallowed.
+// T3: messages that the broker kept are delivered after CONNACK, before any
+// SUBSCRIBE of this connection, and none of them is lost.
 func TestT03_MessagesBeforeTheFirstSubscribe(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.Mosquitto(t)
@@ -33,7 +33,7 @@ func TestT03_MessagesBeforeTheFirstSubscribe(t *testing.T) {
 		}
 	}
 	o.wait(t, 100)
-	again := start(t, b.URL()) // wants nothing: the messages come all the same
+	again := start(t, b.URL()) // without a subscription; the messages arrive nevertheless
 	got := again.cfg.Sink.(*box).wait(t, 100)
 	for i, m := range got {
 		if string(m.Payload) != fmt.Sprint(i) {
@@ -42,8 +42,8 @@ func TestT03_MessagesBeforeTheFirstSubscribe(t *testing.T) {
 	}
 }
 
-// T4: a message that is not done is not acknowledged, and the same connection
-// does not get it again.
+// T4: a message that is not done is not acknowledged and not delivered again on
+// the same connection.
 func TestT04_NotDoneIsNotAcknowledged(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.Mosquitto(t)
@@ -75,8 +75,8 @@ func TestT04_NotDoneIsNotAcknowledged(t *testing.T) {
 	}
 }
 
-// T9: a dead link with a full send buffer is found within the write timeout
-// and a second, and no publisher outlasts its context on it.
+// T9: a dead link with a full send buffer is detected within the write timeout
+// plus a second, and no publisher waits for longer than its context.
 func TestT09_HalfOpenWithAFullSendBuffer(t *testing.T) {
 	t.Parallel()
 	const writeTimeout = 2 * time.Second
@@ -89,7 +89,7 @@ func TestT09_HalfOpenWithAFullSendBuffer(t *testing.T) {
 	s := start(t, p.URL(), to(&j), func(c *Config) { c.WriteTimeout = writeTimeout })
 	p.Stall(true)
 	payload := bytes.Repeat([]byte("x"), 900_000)
-	for range 45 { // 40 MB: more than all buffers on the way
+	for range 45 { // 40 MB: more than all buffers on the way hold
 		if err := s.PublishAsync(within(t, patience), &Message{Topic: "a", QoS: 1, Payload: payload}, o.add); err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +108,7 @@ func TestT09_HalfOpenWithAFullSendBuffer(t *testing.T) {
 	}
 }
 
-// A dead link that is idle is found by keep-alive and ping timeout.
+// A dead idle link is detected by keep-alive and ping timeout.
 func TestHalfOpenIdle(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)
@@ -123,8 +123,8 @@ func TestHalfOpenIdle(t *testing.T) {
 	}
 }
 
-// D2: messages that nobody handles do not stop the read loop: the connection
-// outlives several keep-alives, and publishing on it works.
+// D2: messages that are not handled do not stop the read loop: the connection
+// lasts for several keep-alive intervals, and publishing on it works.
 func TestD02_UnhandledMessagesDoNotStopTheReadLoop(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.Mosquitto(t)
@@ -153,7 +153,7 @@ func TestD02_UnhandledMessagesDoNotStopTheReadLoop(t *testing.T) {
 	}
 }
 
-// hostile sends bytes after CONNACK, or in answer to a SUBSCRIBE.
+// hostile sends bytes after CONNACK or in answer to a SUBSCRIBE.
 func hostile(t *testing.T, inAnswer bool, data []byte) (*journal, *Session) {
 	t.Helper()
 	url := scripted(t, true, func(p *peer) {
@@ -191,7 +191,7 @@ func TestT15_LongSuback(t *testing.T) {
 	ready(t, s)
 }
 
-// T16: a length is not believed.
+// T16: a large length alone takes no memory.
 func TestT16_HugePacket(t *testing.T) {
 	t.Parallel()
 	for _, first := range []byte{0x30, 0x90, 0xD0, 0x40} {
@@ -201,14 +201,14 @@ func TestT16_HugePacket(t *testing.T) {
 	}
 }
 
-// A connection that ends as the library is about to subscribe does not hold up
+// A connection that ends when the library is about to subscribe does not delay
 // the next one.
 func TestConnectionsThatEndAtOnce(t *testing.T) {
 	t.Parallel()
 	const n = 30
 	url := scripted(t, true, func(p *peer) {
 		if p.n <= n {
-			p.send([]byte{0, 0}) // no packet
+			p.send([]byte{0, 0}) // not a valid packet
 			return
 		}
 		serveAll(p)
@@ -233,7 +233,7 @@ func TestMalformedPacketsEndTheConnection(t *testing.T) {
 	}
 }
 
-// T24: Close waits for publishes in flight, sends what is queued, and says
+// T24: Close waits for publishes in flight, sends what is queued, and sends
 // DISCONNECT last.
 func TestT24_CloseDrains(t *testing.T) {
 	t.Parallel()
@@ -302,8 +302,8 @@ func TestT24_CloseDrains(t *testing.T) {
 	asError(t, s.Subscribe(t.Context(), Filter{Filter: "a"}), event.ReasonClosed)
 }
 
-// T24 for QoS 0 and acknowledgements: what was accepted leaves before
-// DISCONNECT.
+// T24 for QoS 0 and acknowledgements: everything that was accepted is sent
+// before DISCONNECT.
 func TestT24_NothingIsBehindDisconnect(t *testing.T) {
 	t.Parallel()
 	const n = 5000
@@ -344,7 +344,7 @@ func TestT24_NothingIsBehindDisconnect(t *testing.T) {
 	}
 }
 
-// Close returns within its context at every point, and promptly when there is
+// Close returns within its context in every situation, and promptly if there is
 // nothing to wait for.
 func TestCloseAtEveryPoint(t *testing.T) {
 	t.Parallel()
@@ -366,7 +366,7 @@ func TestCloseAtEveryPoint(t *testing.T) {
 	for name, c := range map[string]struct {
 		url    func(*testing.T) string
 		before func(*testing.T, *Session)
-		within time.Duration // what Close may take
+		within time.Duration // how long Close may take
 	}{
 		"never started": {silent, func(*testing.T, *Session) {}, time.Second},
 		"just started":  {silent, func(_ *testing.T, s *Session) { s.Start() }, time.Second},
@@ -384,7 +384,7 @@ func TestCloseAtEveryPoint(t *testing.T) {
 			c.before(t, s)
 			ctx := within(t, 500*time.Millisecond)
 			if strings.HasPrefix(name, "outage") {
-				ctx = within(t, patience) // not used up
+				ctx = within(t, patience) // the limit is not used up
 			}
 			began := time.Now()
 			s.Close(ctx)
@@ -395,7 +395,7 @@ func TestCloseAtEveryPoint(t *testing.T) {
 	}
 }
 
-// Every way out of a publish ends with its context.
+// Every way in which a publish can wait ends with its context.
 func TestPublishEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	silent := scripted(t, true, func(p *peer) {
@@ -403,7 +403,7 @@ func TestPublishEndsWithItsContext(t *testing.T) {
 	})
 	s := start(t, silent, windowOf(1), func(c *Config) { c.PublishTimeout = 30 * time.Millisecond })
 	m := &Message{Topic: "t", QoS: 1}
-	if e := asError(t, s.Publish(t.Context(), m), event.ReasonTimeout); !e.MayHaveBeenSent { // the default
+	if e := asError(t, s.Publish(t.Context(), m), event.ReasonTimeout); !e.MayHaveBeenSent { // the default timeout
 		t.Error(e)
 	}
 	if e := asError(t, s.Publish(t.Context(), m), event.ReasonTimeout); e.MayHaveBeenSent { // no room

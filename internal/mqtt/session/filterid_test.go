@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The ids must never change: sessions at brokers outlive our versions.
+// The ids must never change: sessions at brokers outlive our releases.
 func TestFilterIDIsStable(t *testing.T) {
 	t.Parallel()
 	for filter, want := range map[string]uint32{
@@ -30,7 +30,7 @@ func TestFilterIDIsInRange(t *testing.T) {
 		}
 		seen[id] = true
 	}
-	if len(seen) < n-100 { // about 19 are expected to be shared
+	if len(seen) < n-100 { // about 19 collisions are expected
 		t.Fatalf("%d ids for %d filters", len(seen), n)
 	}
 }
