@@ -1,11 +1,11 @@
-// Command contract holds AsyncAPI documents to the contract that was committed
-// with them: a change that breaks who is on the other side, of a topic, QoS, type
-// or presence, has to be confirmed.
+// Command contract compares AsyncAPI documents with the contract that is committed
+// with them. A change that breaks existing publishers or subscribers, such as another
+// topic, QoS, type or presence, must be confirmed.
 //
 //	contract [-write] [-confirm] LOCK DOCUMENT...
 //
-// Without -write it compares and reports all changes. With -write it adds what is
-// new to LOCK; what breaks is refused unless -confirm is set, too.
+// Without -write it compares and reports all changes. With -write it adds new entries to
+// LOCK; breaking changes are refused unless -confirm is set, too.
 package main
 
 import (
@@ -22,8 +22,8 @@ import (
 )
 
 func main() {
-	write := flag.Bool("write", false, "add to the lock what is new")
-	confirm := flag.Bool("confirm", false, "with -write: accept what breaks")
+	write := flag.Bool("write", false, "add new entries to the lock")
+	confirm := flag.Bool("confirm", false, "with -write: accept breaking changes")
 	flag.Usage = func() {
 		fmt.Fprintln(os.Stderr, "usage: contract [-write] [-confirm] LOCK DOCUMENT...")
 		flag.PrintDefaults()
@@ -51,7 +51,7 @@ func run(lock string, documents []string, write, confirm bool) error {
 			return fmt.Errorf("%s: %w", file, err)
 		}
 		if key := conflict(current, c); key != "" {
-			return fmt.Errorf("%s: %s is also promised by a document before it, and differs: compare them with a lock each", file, key)
+			return fmt.Errorf("%s: %s differs from an earlier document that defines it too: use a separate lock for each of them", file, key)
 		}
 		maps.Copy(current, c)
 	}
@@ -75,17 +75,17 @@ func run(lock string, documents []string, write, confirm bool) error {
 	}
 	switch {
 	case len(breaks) > 0 && (!write || !confirm):
-		return fmt.Errorf("%s: the other side would break:\n  %s\nif that is meant: make api BREAK=confirmed", lock, strings.Join(breaks, "\n  "))
+		return fmt.Errorf("%s: these changes break existing publishers or subscribers:\n  %s\nto accept them: make api BREAK=confirmed", lock, strings.Join(breaks, "\n  "))
 	case write:
 		return os.WriteFile(lock, current.Marshal(), 0o644)
 	case len(changes) > 0:
-		return fmt.Errorf("%s lacks what the documents promise: %v\nrun make api and commit it", lock, changes[0])
+		return fmt.Errorf("%s is not up to date: %v\nrun make api and commit it", lock, changes[0])
 	}
 	return nil
 }
 
-// conflict is the first promise that two documents make differently; one would
-// hide what becomes of the other.
+// conflict returns the first entry that two documents define differently. In a common
+// lock, one would hide changes of the other.
 func conflict(a, b contract.Contract) string {
 	for _, key := range slices.Sorted(maps.Keys(b)) {
 		if value, ok := a[key]; ok && value != b[key] {

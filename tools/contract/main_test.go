@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestContract goes the way of a change: it is told, refused, confirmed.
+// TestContract makes a change that is first reported, then refused, then confirmed.
 func TestContract(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -1,20 +1,20 @@
-// Command descsplit finishes the Go files that the protoc plugins wrote.
+// Command descsplit post-processes the Go files that the protoc plugins write.
 //
-// protoc-gen-go keeps the descriptor of a file as a string in which go_package,
-// and with it the module path, stands behind its own length. `kratos new`
-// replaces the module path in every file byte for byte, so the length would no
-// longer fit and the new service would panic before main. descsplit cuts the
-// path in two at its last slash ("example.com/org/" + "name/…"): the constant
-// is the same, and there is nothing left to replace.
+// protoc-gen-go stores the descriptor of a file as a string, in which go_package, and with
+// it the module path, is preceded by its length. `kratos new` replaces the module path
+// byte for byte in every file, so that the length would be wrong and the new service would
+// panic before main. descsplit therefore splits the path at its last slash
+// ("example.com/org/" + "name/…"): the constant stays the same, but no literal contains
+// the whole path any more.
 //
-// It also drops the comment that names the version of protoc, so that protoc
-// and buf write the same file.
+// It also removes the comment with the version of protoc, so that protoc and buf write
+// the same file.
 //
 //	descsplit FILE|DIR...         rewrite every .pb.go file, idempotent
-//	descsplit -check FILE|DIR...  list what is left to split, exit 1 if any
+//	descsplit -check FILE|DIR...  list what is left to split, exit 1 if anything is
 //
-// The module path is that of ./go.mod. A path without a slash, as in a service
-// made by `kratos new`, is left alone: nobody replaces it again.
+// The module path is read from ./go.mod. A path without a slash, as in a service made by
+// `kratos new`, is not split, because it is not replaced again.
 package main
 
 import (
@@ -60,7 +60,7 @@ func run(out io.Writer, mod string, check bool, paths []string) error {
 	return errors.Join(bad...)
 }
 
-// rewrite finishes one file and leaves it untouched when it is finished.
+// rewrite processes one file; a file that needs no change is not written.
 func rewrite(file, module string) error {
 	src, err := os.ReadFile(file)
 	if err != nil {
@@ -76,7 +76,7 @@ func rewrite(file, module string) error {
 	return os.WriteFile(file, out, 0o644)
 }
 
-// report lists the places of one file where a replaced module path would do harm.
+// report lists the lines of one file in which a replaced module path would do harm.
 func report(out io.Writer, file, module string) error {
 	src, err := os.ReadFile(file)
 	if err != nil {

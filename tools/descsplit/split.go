@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// compilerLine is where the plugins name the compiler that called them:
+// compilerLine matches the line in which plugins name their compiler:
 // "// <tab>protoc        v3.21.12" or "// - protoc             (unknown)".
 var compilerLine = regexp.MustCompile(`(?m)^// (\t|- )protoc +\S+\n`)
 
-// finish returns src with the module path cut in two in every string literal
-// and without the compiler's version. The values of all constants stay.
+// finish returns src with the module path split in every string literal and without the
+// version of the compiler. The values of all constants stay the same.
 func finish(src []byte, module string) ([]byte, error) {
 	src = compilerLine.ReplaceAll(src, nil)
 	cut := strings.LastIndexByte(module, '/') + 1
@@ -34,8 +34,8 @@ func finish(src []byte, module string) ([]byte, error) {
 	return src, nil
 }
 
-// leftovers returns the lines of string literals, imports aside, that hold the
-// whole module path.
+// leftovers returns the lines of string literals, except imports, that contain the whole
+// module path.
 func leftovers(src []byte, module string) ([]int, error) {
 	if !strings.Contains(module, "/") {
 		return nil, nil
@@ -54,8 +54,8 @@ func leftovers(src []byte, module string) ([]int, error) {
 // span is a range of bytes in a file.
 type span struct{ start, end int }
 
-// literalsWith finds the string literals of src that contain text, in order,
-// leaving out import paths.
+// literalsWith returns the string literals of src that contain text, in order, except
+// import paths.
 func literalsWith(src []byte, text string) ([]span, *token.File, error) {
 	set := token.NewFileSet()
 	tree, err := parser.ParseFile(set, "", src, parser.SkipObjectResolution)

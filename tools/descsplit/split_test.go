@@ -154,7 +154,7 @@ func mustLeftovers(t *testing.T, src string) []int {
 	return lines
 }
 
-// descriptor evaluates the constant of src as the compiler would.
+// descriptor evaluates the constant in src.
 func descriptor(t *testing.T, src string) string {
 	t.Helper()
 	set := token.NewFileSet()

@@ -1,8 +1,7 @@
-// Command faults sends messages through publishers, broker and consumers while
-// it breaks everything around them, and ends with one line that says what
-// became of them. It exits with 1 when one was lost. The environment variables
-// MESSAGES, FAULTS, KINDS, PROTOCOL, BROKER, SEED, RATE and DURATION say what to
-// run.
+// Command faults sends messages through publishers, a broker and consumers, while it
+// injects faults everywhere. It ends with one line about the messages that arrived, and
+// exits with 1 if one was lost. The environment variables MESSAGES, FAULTS, KINDS,
+// PROTOCOL, BROKER, SEED, RATE and DURATION configure the run.
 package main
 
 import (

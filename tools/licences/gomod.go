@@ -17,11 +17,11 @@ import (
 	"github.com/google/licensecheck"
 )
 
-// goModules returns the modules that packages of this module import, tests
-// aside, by name.
+// goModules returns the modules that packages of this module import, except for tests,
+// by name.
 func goModules(ctx context.Context) ([]dependency, error) {
 	list := exec.CommandContext(ctx, "go", "list", "-deps", "-json=Module", "./...")
-	// The list is the same on every machine.
+	// The same platform makes the list the same on every machine.
 	list.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
 	list.Stderr = os.Stderr
 	out, err := list.Output()
@@ -58,11 +58,11 @@ func goModules(ctx context.Context) ([]dependency, error) {
 	return modules, nil
 }
 
-// A file at the root of a module that holds its licence.
+// licenceFile matches the names of licence files at the root of a module.
 var licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|unlicense)([.-](mit|apache|bsd|txt|md))*$`)
 
-// enough is the share of a file, in percent, that must be the text of known
-// licences: the rest is a copyright line or a note.
+// enough is the share of a file, in percent, that must match known licences. The rest
+// may be a copyright line or a note.
 const enough = 75
 
 func licencesIn(dir string) ([]string, error) {
@@ -81,7 +81,7 @@ func licencesIn(dir string) ([]string, error) {
 		}
 		cover := licensecheck.Scan(text)
 		if cover.Percent < enough {
-			return nil, fmt.Errorf("%s: %.0f%% of it is the text of a known licence, wanted %d%%", entry.Name(), cover.Percent, enough)
+			return nil, fmt.Errorf("%s: %.0f%% of it is the text of a known licence, want %d%%", entry.Name(), cover.Percent, enough)
 		}
 		for _, m := range cover.Match {
 			found = append(found, m.ID)

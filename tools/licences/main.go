@@ -1,10 +1,10 @@
-// Command licences lists the licences of what this module links and of the npm
-// packages that its checks run, and refuses others than the accepted ones.
+// Command licences lists the licences of the linked Go modules and of the npm packages
+// that the checks run. It refuses all licences except the accepted ones.
 //
 //	licences FILE         compare FILE with the list, exit 1 if they differ
-//	licences -write FILE  write it
+//	licences -write FILE  write the list to FILE
 //
-// It runs in the folder of go.mod and reads the module cache.
+// It must run in the folder of go.mod and reads the module cache.
 package main
 
 import (
@@ -54,19 +54,19 @@ func run(ctx context.Context, file string, write bool) error {
 		return err
 	}
 	if !bytes.Equal(got, want) {
-		return fmt.Errorf("%s is not what the dependencies have: `make licences` writes it", file)
+		return fmt.Errorf("%s is not up to date: run `make licences` and commit it", file)
 	}
 	return nil
 }
 
-// dependency is a module or package of somebody else.
+// dependency is a module or package of another author.
 type dependency struct {
 	name     string
-	licences []string // SPDX identifiers, sorted; all of them hold
+	licences []string // SPDX identifiers, sorted; all of them apply
 }
 
-// accepted are the licences that a service may link without opening its own
-// source: EPL-2.0 and MPL-2.0 ask for that of their own files only.
+// accepted are the licences that a service may link without publishing its own source:
+// EPL-2.0 and MPL-2.0 require that for their own files only.
 const accepted = "0BSD Apache-2.0 BSD-2-Clause BSD-3-Clause BSL-1.0 CC0-1.0 EPL-2.0 " +
 	"ISC MIT MIT-0 MPL-2.0 Python-2.0 Unicode-DFS-2016 Unlicense Zlib"
 
@@ -77,11 +77,11 @@ func refused(all []dependency) error {
 	var bad []error
 	for _, d := range all {
 		if len(d.licences) == 0 {
-			bad = append(bad, fmt.Errorf("%s: no licence found; wanted one of %s", d.name, accepted))
+			bad = append(bad, fmt.Errorf("%s: no licence found; want one of %s", d.name, accepted))
 		}
 		for _, licence := range d.licences {
 			if !isAccepted(licence) {
-				bad = append(bad, fmt.Errorf("%s: licence %s is not accepted; wanted one of %s", d.name, licence, accepted))
+				bad = append(bad, fmt.Errorf("%s: licence %s is not accepted; want one of %s", d.name, licence, accepted))
 			}
 		}
 	}

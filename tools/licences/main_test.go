@@ -12,7 +12,7 @@ func TestRefused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		licences []string
-		want     string // "" accepts
+		want     string // "" if it is accepted
 	}{
 		"accepted":     {[]string{"Apache-2.0", "BSD-3-Clause"}, ""},
 		"none":         {nil, "m: no licence found"},
@@ -49,7 +49,7 @@ func TestChoice(t *testing.T) {
 	}
 }
 
-// Files beside the licence do not count, and a text that is none is an error.
+// Files other than the licence are ignored, and a text that is not a licence is an error.
 func TestLicencesIn(t *testing.T) {
 	t.Parallel()
 	own, err := os.ReadFile("../../LICENSE")
@@ -81,7 +81,7 @@ func TestLicencesIn(t *testing.T) {
 	}
 }
 
-// What is installed is what the lock file names, whose integrity npm checks.
+// The installed packages are those of the lock file, whose integrity npm checks.
 func TestLockFile(t *testing.T) {
 	t.Parallel()
 	packages, err := npmPackages("../../" + npmLock)

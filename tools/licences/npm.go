@@ -24,7 +24,7 @@ func npmPackages(lock string) ([]dependency, error) {
 	}
 	var packages []dependency
 	for path, p := range file.Packages {
-		if path == "" { // the lock file's own
+		if path == "" { // the root package
 			continue
 		}
 		name := path[strings.LastIndex(path, "node_modules/")+len("node_modules/"):]
@@ -36,8 +36,8 @@ func npmPackages(lock string) ([]dependency, error) {
 	}), nil
 }
 
-// choice returns the licences that an SPDX expression asks for. Of "A OR B" one
-// is enough, an accepted one when there is one.
+// choice returns the licences that an SPDX expression requires. Of "A OR B" it returns
+// one, an accepted one if possible.
 func choice(expression string) []string {
 	expression = strings.Trim(expression, "()")
 	if expression == "" {

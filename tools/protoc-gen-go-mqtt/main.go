@@ -1,10 +1,10 @@
 // Command protoc-gen-go-mqtt is a plugin of protoc and buf that generates typed
-// publishers and subscribers for services of events, which are declared with
-// the options of kratosmqtt/v1/options.proto.
+// publishers and subscribers for services whose methods have the options of
+// kratosmqtt/v1/options.proto.
 //
-// Beside paths and module, which every Go plugin has, it takes the parameter
-// codecs, the names of registered Kratos codecs beside proto and json,
-// separated by ";".
+// In addition to the parameters of every Go plugin, such as paths and module, it has
+// the parameter codecs: the names of registered Kratos codecs other than proto and
+// json, separated by ";".
 package main
 
 import (
@@ -25,7 +25,7 @@ func main() {
 		return
 	}
 	var flags flag.FlagSet
-	codecs := flags.String("codecs", "", "registered codecs beside proto and json, separated by ;")
+	codecs := flags.String("codecs", "", "names of registered codecs other than proto and json, separated by ;")
 	protogen.Options{ParamFunc: flags.Set}.Run(func(plugin *protogen.Plugin) error {
 		settings := eventproto.Settings{Codecs: strings.FieldsFunc(*codecs, func(r rune) bool { return r == ';' })}
 		return gomqtt.Generate(plugin, settings)

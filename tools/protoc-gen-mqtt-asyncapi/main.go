@@ -1,13 +1,12 @@
-// Command protoc-gen-mqtt-asyncapi is a plugin of protoc and buf that writes
-// the AsyncAPI 3.0 document of services of events, which are declared with the
-// options of kratosmqtt/v1/options.proto: one file for each package. Its
-// parameters:
+// Command protoc-gen-mqtt-asyncapi is a plugin of protoc and buf that writes AsyncAPI
+// 3.0 documents for services whose methods have the options of
+// kratosmqtt/v1/options.proto: one file for each package. Its parameters:
 //
-//	merge=true       one document for all packages; with buf it needs "strategy: all"
-//	as=client        the document of who publishes; default: of the service
+//	merge=true       one document for all packages; buf needs "strategy: all" for it
+//	as=client        the document of the publisher; default: of the service
 //	title=, version= of the document
 //	server=          URL of a broker, mqtt://host:port
-//	codecs=          registered Kratos codecs beside proto and json, separated by ;
+//	codecs=          registered Kratos codecs other than proto and json, separated by ;
 package main
 
 import (
@@ -33,8 +32,8 @@ func main() {
 	}
 }
 
-// run answers one request. It is protogen's own, but that it wants no
-// go_package: a document needs none.
+// run answers one request. Unlike protogen's own run function it does not require a
+// go_package, which a document does not need.
 func run(in io.Reader, out io.Writer) error {
 	b, err := io.ReadAll(in)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 )
 
-// TestFileWithoutPackages wants a document of a file that has neither a package
-// nor a go_package.
+// TestFileWithoutPackages writes the document of a file that has neither a package nor
+// a go_package.
 func TestFileWithoutPackages(t *testing.T) {
 	t.Parallel()
 	options := new(descriptorpb.MethodOptions)

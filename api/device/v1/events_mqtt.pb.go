@@ -13,7 +13,7 @@ import (
 	time "time"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // DeviceEvents_MQTT_ServiceDesc describes device.v1.DeviceEvents. It must not be changed.
@@ -56,7 +56,7 @@ var DeviceEvents_MQTT_ServiceDesc = event.ServiceDesc{
 // DeviceEvents are the messages between devices and this service. They are JSON, because the
 // devices come from many vendors.
 //
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type DeviceEventsMQTTServer interface {
 	// RecordTelemetry stores a reading, and raises an alert if the reading exceeds a limit.
 	RecordTelemetry(context.Context, *Telemetry) (*emptypb.Empty, error)
@@ -70,7 +70,7 @@ type DeviceEventsMQTTServer interface {
 	GetDeviceState(context.Context, *GetDeviceStateRequest) (*DeviceState, error)
 }
 
-// RegisterDeviceEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterDeviceEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterDeviceEventsMQTTServer(s event.ServiceRegistrar, srv DeviceEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&DeviceEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&DeviceEvents_MQTT_ServiceDesc.Methods[0], srv.RecordTelemetry, _DeviceEvents_RecordTelemetry_MQTT_Bind0),
@@ -79,8 +79,8 @@ func RegisterDeviceEventsMQTTServer(s event.ServiceRegistrar, srv DeviceEventsMQ
 	}, opts...)
 }
 
-// DeviceEventsMQTTClient publishes the events of device.v1.DeviceEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// DeviceEventsMQTTClient publishes the events of device.v1.DeviceEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type DeviceEventsMQTTClient interface {
 	// RecordTelemetry stores a reading, and raises an alert if the reading exceeds a limit.
 	RecordTelemetry(ctx context.Context, in *Telemetry, opts ...event.CallOption) error
@@ -101,7 +101,7 @@ type DeviceEventsMQTTClient interface {
 
 type deviceEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewDeviceEventsMQTTClient publishes through cc.
+// NewDeviceEventsMQTTClient returns a client that publishes through cc.
 func NewDeviceEventsMQTTClient(cc event.ClientConn) DeviceEventsMQTTClient {
 	return &deviceEventsMQTTClient{cc}
 }
@@ -150,7 +150,7 @@ func (c *deviceEventsMQTTClient) SendCommand(ctx context.Context, in *Command, o
 	return c.cc.Publish(ctx, &DeviceEvents_MQTT_ServiceDesc.Methods[4], topic, in, opts...)
 }
 
-// DeviceEvents_RecordTelemetry_MQTT_Topic is the topic of in: devices/{device_id}/data
+// DeviceEvents_RecordTelemetry_MQTT_Topic returns the topic devices/{device_id}/data
 func DeviceEvents_RecordTelemetry_MQTT_Topic(in *Telemetry) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("devices/")
@@ -172,7 +172,7 @@ func _DeviceEvents_RecordTelemetry_MQTT_Bind0(topic string, in *Telemetry) (mism
 	return mismatch, nil
 }
 
-// DeviceEvents_RecordHeartbeat_MQTT_Topic is the topic of in: devices/{device_id}/heartbeat
+// DeviceEvents_RecordHeartbeat_MQTT_Topic returns the topic devices/{device_id}/heartbeat
 func DeviceEvents_RecordHeartbeat_MQTT_Topic(in *Heartbeat) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("devices/")
@@ -194,7 +194,7 @@ func _DeviceEvents_RecordHeartbeat_MQTT_Bind0(topic string, in *Heartbeat) (mism
 	return mismatch, nil
 }
 
-// DeviceEvents_GetDeviceState_MQTT_Topic is the topic of in: devices/{device_id}/state/get
+// DeviceEvents_GetDeviceState_MQTT_Topic returns the topic devices/{device_id}/state/get
 func DeviceEvents_GetDeviceState_MQTT_Topic(in *GetDeviceStateRequest) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("devices/")
@@ -216,7 +216,7 @@ func _DeviceEvents_GetDeviceState_MQTT_Bind0(topic string, in *GetDeviceStateReq
 	return mismatch, nil
 }
 
-// DeviceEvents_RaiseAlert_MQTT_Topic is the topic of in: alerts/{kind}
+// DeviceEvents_RaiseAlert_MQTT_Topic returns the topic alerts/{kind}
 func DeviceEvents_RaiseAlert_MQTT_Topic(in *Alert) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("alerts/")
@@ -224,7 +224,7 @@ func DeviceEvents_RaiseAlert_MQTT_Topic(in *Alert) (string, error) {
 	return t.Topic()
 }
 
-// DeviceEvents_SendCommand_MQTT_Topic is the topic of in: devices/{device_id}/commands
+// DeviceEvents_SendCommand_MQTT_Topic returns the topic devices/{device_id}/commands
 func DeviceEvents_SendCommand_MQTT_Topic(in *Command) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("devices/")

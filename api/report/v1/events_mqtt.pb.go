@@ -13,7 +13,7 @@ import (
 	time "time"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // ReportEvents_MQTT_ServiceDesc describes report.v1.ReportEvents. It must not be changed.
@@ -46,7 +46,7 @@ var ReportEvents_MQTT_ServiceDesc = event.ServiceDesc{
 // service, and the broker lets no other client publish on reports/#, so the sender is trusted
 // and a trace continues across the broker.
 //
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type ReportEventsMQTTServer interface {
 	// SaveUserReport stores the record of a report that was received but cannot be processed.
 	SaveUserReport(context.Context, *AcceptStatusReportData) (*emptypb.Empty, error)
@@ -54,7 +54,7 @@ type ReportEventsMQTTServer interface {
 	SaveEventReport(context.Context, *RealTimeWarehousingData) (*emptypb.Empty, error)
 }
 
-// RegisterReportEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterReportEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterReportEventsMQTTServer(s event.ServiceRegistrar, srv ReportEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&ReportEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&ReportEvents_MQTT_ServiceDesc.Methods[0], srv.SaveUserReport),
@@ -62,8 +62,8 @@ func RegisterReportEventsMQTTServer(s event.ServiceRegistrar, srv ReportEventsMQ
 	}, opts...)
 }
 
-// ReportEventsMQTTClient publishes the events of report.v1.ReportEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// ReportEventsMQTTClient publishes the events of report.v1.ReportEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type ReportEventsMQTTClient interface {
 	// SaveUserReport stores the record of a report that was received but cannot be processed.
 	SaveUserReport(ctx context.Context, in *AcceptStatusReportData, opts ...event.CallOption) error
@@ -73,7 +73,7 @@ type ReportEventsMQTTClient interface {
 
 type reportEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewReportEventsMQTTClient publishes through cc.
+// NewReportEventsMQTTClient returns a client that publishes through cc.
 func NewReportEventsMQTTClient(cc event.ClientConn) ReportEventsMQTTClient {
 	return &reportEventsMQTTClient{cc}
 }
@@ -94,24 +94,24 @@ func (c *reportEventsMQTTClient) SaveEventReport(ctx context.Context, in *RealTi
 	return c.cc.Publish(ctx, &ReportEvents_MQTT_ServiceDesc.Methods[1], topic, in, opts...)
 }
 
-// ReportEvents_SaveUserReport_MQTT_Topic is the topic of in: reports/user
+// ReportEvents_SaveUserReport_MQTT_Topic returns the topic reports/user
 func ReportEvents_SaveUserReport_MQTT_Topic(in *AcceptStatusReportData) (string, error) {
 	return "reports/user", nil
 }
 
-// ReportEvents_SaveUserReport_MQTT_Batch registers a handler of many messages in the place of SaveUserReport. Its nil error
-// acknowledges all of them, event.ItemErrors decides about each.
+// ReportEvents_SaveUserReport_MQTT_Batch replaces SaveUserReport with a handler of batches. Returning nil acknowledges
+// the whole batch; event.ItemErrors decides about each message.
 func ReportEvents_SaveUserReport_MQTT_Batch(handler func(context.Context, []*AcceptStatusReportData) error, opts ...event.BatchOption) event.RegisterOption {
 	return eventimpl.NewBatch(&ReportEvents_MQTT_ServiceDesc.Methods[0], handler, opts...)
 }
 
-// ReportEvents_SaveEventReport_MQTT_Topic is the topic of in: reports/event
+// ReportEvents_SaveEventReport_MQTT_Topic returns the topic reports/event
 func ReportEvents_SaveEventReport_MQTT_Topic(in *RealTimeWarehousingData) (string, error) {
 	return "reports/event", nil
 }
 
-// ReportEvents_SaveEventReport_MQTT_Batch registers a handler of many messages in the place of SaveEventReport. Its nil error
-// acknowledges all of them, event.ItemErrors decides about each.
+// ReportEvents_SaveEventReport_MQTT_Batch replaces SaveEventReport with a handler of batches. Returning nil acknowledges
+// the whole batch; event.ItemErrors decides about each message.
 func ReportEvents_SaveEventReport_MQTT_Batch(handler func(context.Context, []*RealTimeWarehousingData) error, opts ...event.BatchOption) event.RegisterOption {
 	return eventimpl.NewBatch(&ReportEvents_MQTT_ServiceDesc.Methods[1], handler, opts...)
 }

@@ -11,11 +11,11 @@ import (
 	"google.golang.org/protobuf/compiler/protogen"
 )
 
-// complete returns an error when a package has events in files beside f that
-// are not part of the request: `kratos proto client` calls protoc once for each
-// file, and each document would replace the one before. The compiler does not
-// tell a plugin where it finds files, so that they are looked for below the
-// current folder and one below that; what is not found there counts as absent.
+// complete returns an error if other files of f's package have events and are not part
+// of the request: `kratos proto client` calls protoc once for each file, so that each
+// document would replace the previous one. The compiler does not tell plugins its
+// import paths. Files are therefore searched for below the current folder and one level
+// deeper; files that are not found there are ignored.
 func complete(plugin *protogen.Plugin, sources fs.FS, f *protogen.File) error {
 	if sources == nil {
 		return nil
@@ -41,11 +41,11 @@ func complete(plugin *protogen.Plugin, sources fs.FS, f *protogen.File) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: the document of package %s would lack the events of %s, which are not part of this call: call protoc once with all .proto files of the package, or leave --mqtt-asyncapi_out out here",
+	return fmt.Errorf("%s: the document of package %s would lack the events of %s, which are not part of this protoc call: call protoc once with all .proto files of the package, or omit --mqtt-asyncapi_out",
 		f.Desc.Path(), f.Desc.Package(), strings.Join(missing, ", "))
 }
 
-// roots are the folders that a file's path begins at.
+// roots returns the folders that a file's path is relative to.
 func roots(sources fs.FS, file string) (found []string) {
 	candidates := []string{""}
 	if entries, err := fs.ReadDir(sources, "."); err == nil {

@@ -11,10 +11,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
 )
 
-// bindingVersion is that of the MQTT bindings of AsyncAPI.
+// bindingVersion is the version of AsyncAPI's MQTT bindings.
 const bindingVersion = "0.2.0"
 
-// document is one AsyncAPI document in the making.
+// document is an AsyncAPI document under construction.
 type document struct {
 	s        Settings
 	schemas  schemas
@@ -22,7 +22,7 @@ type document struct {
 	channels *object
 	operate  *object
 	tags     []*object
-	known    map[string]bool // messages
+	known    map[string]bool // messages that are written already
 }
 
 func newDocument(s Settings) *document {
@@ -32,7 +32,7 @@ func newDocument(s Settings) *document {
 	}
 }
 
-// build makes the document of some services.
+// build returns the document of some services.
 func (d *document) build(name string, services []*eventproto.Service) *object {
 	for _, s := range services {
 		d.service(s)
@@ -59,7 +59,7 @@ func or(first, second string) string {
 	return second
 }
 
-// version is the last part of a package, report.v1, when it looks like one.
+// version returns the last part of a package such as report.v1 if it is a version.
 func version(name string) string {
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	if len(last) > 1 && last[0] == 'v' && last[1] >= '0' && last[1] <= '9' {
@@ -80,8 +80,8 @@ func (d *document) service(s *eventproto.Service) {
 	d.presence(s)
 }
 
-// name is that of a service in the names of channels and operations. Packages
-// that share a document may have services of one name.
+// name returns the name of a service for channels and operations. It has the package if
+// packages share the document, because their services may have the same names.
 func (d *document) name(s *eventproto.Service) string {
 	if d.s.Merge {
 		return string(s.Desc.FullName())
@@ -104,7 +104,7 @@ func (d *document) method(s *eventproto.Service, m *eventproto.Method) {
 		key := name + ".deadLetter"
 		d.channels.set(key, d.channel(m, m.DeadLetter))
 		d.operate.set(key, newObject().set("action", "send").set("channel", ref("channels", key)).
-			set("summary", "What "+name+" could not handle"))
+			set("summary", "Messages that "+name+" could not handle"))
 	}
 	if m.Reply != nil {
 		d.channels.set(name+".reply", newObject().set("address", always{nil}).
@@ -152,9 +152,8 @@ func (o *object) multi(is bool) *object {
 	return o
 }
 
-// action is what the application of the document does: a service receives what
-// its clients send, but for events that only one side of the generated code
-// has.
+// action is what the application of the document does with an event: a service receives
+// what its clients send, unless only one side of the generated code has the event.
 func (d *document) action(m *eventproto.Method) string {
 	if !m.Serves() || d.s.Client && m.Publishes() {
 		return "send"
@@ -190,7 +189,7 @@ func (d *document) operation(s *eventproto.Service, m *eventproto.Method, key st
 	return o
 }
 
-// consumer adds the consumer's own business, which is a default only.
+// consumer adds defaults that concern only the consumer.
 func (d *document) consumer(m *eventproto.Method, o *object) {
 	o.set("x-mqtt-group", m.Group).
 		set("x-mqtt-ordering-key", eventproto.Path(m.OrderingKey)).
@@ -247,7 +246,7 @@ func contentType(codec string) string {
 	return "application/" + codec
 }
 
-// presence writes the channel on which instances announce themselves.
+// presence writes the channel on which instances announce their presence.
 func (d *document) presence(s *eventproto.Service) {
 	p := s.Presence
 	if p == nil {
@@ -276,7 +275,7 @@ func (d *document) presence(s *eventproto.Service) {
 		action = "receive"
 	}
 	d.operate.set(key, newObject().set("action", action).set("channel", ref("channels", key)).
-		set("summary", "Online after each connect, offline as the will").
+		set("summary", "Sends online after each connect; the will sends offline").
 		set("tags", []*object{newObject().set("name", string(s.Desc.FullName()))}).
 		set("bindings", newObject().set("mqtt", newObject().set("qos", always{p.QoS}).set("retain", true).set("bindingVersion", bindingVersion))))
 }

@@ -1,4 +1,4 @@
-// Package asyncapi writes the AsyncAPI 3.0 document of services of events.
+// Package asyncapi writes AsyncAPI 3.0 documents of services of events.
 package asyncapi
 
 import (
@@ -20,20 +20,20 @@ type Settings struct {
 	eventproto.Settings
 	// Merge writes one document, asyncapi.yaml, for all packages of the request.
 	Merge bool
-	// Client writes the document of who publishes: operations send.
+	// Client writes the document of the publisher: its operations send.
 	Client bool
-	// Title and Version of the document. Default: the package, and its last part.
+	// Title and Version of the document. Default: the package and its last part.
 	Title, Version string
-	// Server is a broker's URL: mqtt://host:port.
+	// Server is the URL of a broker, mqtt://host:port.
 	Server string
-	// Sources is where the .proto files are, to see whether a request has all of
-	// a package. Nil: it is taken to have them.
+	// Sources contains the .proto files, to check whether a request has all files of a
+	// package. Nil skips this check.
 	Sources fs.FS
 }
 
-// Generate writes a file x.asyncapi.yaml for each package that has services of
-// events, beside the first of its files. With an error, which names every
-// fault, nothing is written.
+// Generate writes a file x.asyncapi.yaml for each package that has services of events,
+// beside the first file of the package. An error lists all problems, and then nothing is
+// written.
 func Generate(plugin *protogen.Plugin, s Settings) error {
 	plugin.SupportedFeatures = uint64(pluginpb.CodeGeneratorResponse_FEATURE_PROTO3_OPTIONAL | pluginpb.CodeGeneratorResponse_FEATURE_SUPPORTS_EDITIONS)
 	plugin.SupportedEditionsMinimum = descriptorpb.Edition_EDITION_PROTO2
@@ -61,7 +61,7 @@ func Generate(plugin *protogen.Plugin, s Settings) error {
 		}
 		file := path.Join(path.Dir(own[0].File.Desc.Path()), base(string(pkg))+".asyncapi.yaml")
 		if other, ok := documents[file]; ok {
-			return fmt.Errorf("packages %s and %s would share %s: give each package a folder of its own, or ask for one document with merge=true", other, pkg, file)
+			return fmt.Errorf("packages %s and %s would both write %s: put each package into its own folder, or write one document with merge=true", other, pkg, file)
 		}
 		documents[file] = pkg
 		if err := write(plugin, s, file, string(pkg), own); err != nil {
@@ -72,7 +72,7 @@ func Generate(plugin *protogen.Plugin, s Settings) error {
 	return nil
 }
 
-// base is report for the package report.v1.
+// base returns report for the package report.v1.
 func base(pkg string) string {
 	parts := strings.Split(pkg, ".")
 	if n := len(parts); n > 1 && version(pkg) == parts[n-1] {

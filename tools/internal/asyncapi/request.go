@@ -7,8 +7,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
 )
 
-// role is what a message is in an exchange; the name of a message in the
-// document ends in it.
+// role is the role of a message in an exchange. It is the suffix of the message's name
+// in the document.
 type role string
 
 const (
@@ -24,19 +24,19 @@ func roleOf(m *eventproto.Method) role {
 	return request
 }
 
-// requesters is what the author of a requester has to know.
-const requesters = `A requester sends a response topic that it is subscribed to, and correlation data of its own choice, ` +
-	`which comes back with the reply. The response topic is one of x-mqtt-reply-topics, with the values of the topic of the request, or ` +
-	`inbox/, a client id and a random UUID (version 4). Without one, with another one, or beyond the requester's share of replies the ` +
-	`request is handled and nothing is sent back. Where the service drops duplicates, a request that repeats an id gets no reply. ` +
-	`A reply with a statuscode is an error; its payload is empty. ` +
+// requesters is what the author of a requester needs to know.
+const requesters = `A requester sends the response topic, which it is subscribed to, and correlation data, ` +
+	`which the reply returns. The response topic must match one of x-mqtt-reply-topics, with the parameter values of the request's topic, or be ` +
+	`inbox/ followed by a client id, / and a random UUID (version 4). Without a response topic, with another one, or beyond the requester's share of replies, the ` +
+	`request is handled but not answered. If the service drops duplicates, a request with a repeated id is not answered. ` +
+	`A reply with a statuscode is an error and has an empty payload. ` +
 	`On MQTT 3.1.1 both sides send CloudEvents with the attributes responsetopic and correlationdata.`
 
-// responseTopic is the pattern of a topic that may be one: messages do not know
-// their operations, which say which.
+// responseTopic is a pattern that all response topics match. The schema of a message
+// cannot be more exact, because the topics depend on the operation.
 const responseTopic = "^[^$+#][^+#]*$"
 
-// replyTopics are the response topics of a request, by templates.
+// replyTopics returns the templates of the response topics of a request.
 func replyTopics(m *eventproto.Method) (texts []string) {
 	for _, t := range m.Reply.Topics {
 		texts = append(texts, t.Text)
@@ -64,24 +64,24 @@ func replyTopics(m *eventproto.Method) (texts []string) {
 	return []string{strings.Join(append(levels, "#"), "/")}
 }
 
-// headers are the user properties that a message may have, and the properties
-// of MQTT 5 that an exchange needs.
+// headers describes the user properties that a message may have, and the MQTT 5
+// properties that an exchange needs.
 func headers(r role) *object {
 	property := func(what string) *object { return newObject().set("type", "string").set("description", what) }
 	properties := newObject()
 	if r == reply {
-		properties.set("statuscode", property("Kratos' error code, as that of HTTP, 400 to 599. Absent when the request was handled.").set("pattern", "^[45][0-9][0-9]$")).
-			set("statusreason", property("Kratos' error reason.")).
+		properties.set("statuscode", property("Kratos error code, like an HTTP status, 400 to 599. Absent if the request was handled.").set("pattern", "^[45][0-9][0-9]$")).
+			set("statusreason", property("Kratos error reason.")).
 			set("statusmessage", property("Text of the error."))
 	} else {
-		properties.set("id", property("Id of the message, the same for every delivery of it."))
+		properties.set("id", property("Id of the message, the same for all of its deliveries."))
 	}
 	properties.set("traceparent", property("W3C trace context."))
 	o := newObject().set("type", "object")
 	switch r {
 	case request:
-		properties.set("responseTopic", property("MQTT 5 response topic: where the reply goes.").set("pattern", responseTopic)).
-			set("correlationData", property("MQTT 5 correlation data: comes back with the reply."))
+		properties.set("responseTopic", property("MQTT 5 response topic: the topic of the reply.").set("pattern", responseTopic)).
+			set("correlationData", property("MQTT 5 correlation data, which the reply returns."))
 		o.set("required", []string{"responseTopic"})
 	case reply:
 		properties.set("correlationData", property("MQTT 5 correlation data of the request."))

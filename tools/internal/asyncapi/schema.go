@@ -9,15 +9,14 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// schemas collects the JSON Schemas of messages and enums, in the form that
-// their JSON has [ProtoJSON].
+// schemas collects the JSON Schemas of messages and enums, for their JSON form
+// [ProtoJSON].
 type schemas struct {
 	order []string
 	known map[string]*object
 }
 
-// message returns the reference to a message's schema, and writes it when it is
-// new.
+// message returns a reference to a message's schema, and writes the schema if it is new.
 func (s *schemas) message(m *protogen.Message) *object {
 	if known := wellKnown(m.Desc.FullName()); known != nil {
 		return known
@@ -73,23 +72,23 @@ func (s *schemas) field(f *protogen.Field) *object {
 	return s.describe(f, o)
 }
 
-// numbered adds what a decoder of protobuf needs to know of a field.
+// numbered adds what a protobuf decoder needs to know about a field.
 func numbered(f *protogen.Field, o *object) *object {
 	return extensible(o).set("x-protobuf", protobuf(f))
 }
 
-// extensible returns a schema that members can be added to. Beside a $ref nothing
-// counts (JSON Schema draft 7), so that goes into an allOf.
+// extensible returns a schema that members can be added to. Members beside a $ref are
+// ignored (JSON Schema draft 7), so a reference is put into an allOf.
 func extensible(o *object) *object {
 	if o.node.Content[0].Value == "$ref" {
 		return newObject().set("allOf", []*object{o})
 	}
-	o = &object{node: o.node} // the other one may be used elsewhere
+	o = &object{node: o.node} // a copy: the original may be used elsewhere
 	o.node.Content = slices.Clip(o.node.Content)
 	return o
 }
 
-// protobuf is the declaration of a field without its name: repeated sint32 = 3.
+// protobuf returns the declaration of a field without its name: repeated sint32 = 3.
 func protobuf(f *protogen.Field) string {
 	kind := func(f *protogen.Field) string {
 		switch {
@@ -118,9 +117,9 @@ func protobuf(f *protogen.Field) string {
 	return text
 }
 
-// nullable reports whether the JSON of a field that is not set may be null:
-// Kratos' codec writes fields with presence in that way. What is not set in a
-// oneof, proto3's optional included, is left out by every encoder.
+// nullable reports whether an unset field may be null in JSON: Kratos' codec writes null
+// for fields with presence. All encoders leave out unset members of a oneof, including
+// proto3 optional fields.
 func nullable(f protoreflect.FieldDescriptor) bool {
 	return f.HasPresence() && f.ContainingOneof() == nil && f.Cardinality() != protoreflect.Required
 }
@@ -129,11 +128,11 @@ func orNull(o *object) *object {
 	return newObject().set("anyOf", []*object{o, newObject().set("type", "null")})
 }
 
-// describe adds what the field says of itself.
+// describe adds the documentation of the field.
 func (s *schemas) describe(f *protogen.Field, o *object) *object {
 	description := text(f.Comments.Leading)
 	if f.Oneof != nil && !f.Oneof.Desc.IsSynthetic() {
-		description = strings.TrimSpace(description + "\nAt most one of the oneof " + string(f.Oneof.Desc.Name()) + " is set.")
+		description = strings.TrimSpace(description + "\nAt most one field of the oneof " + string(f.Oneof.Desc.Name()) + " is set.")
 	}
 	old := deprecated(f.Desc.Options())
 	if description == "" && !old {
@@ -146,7 +145,7 @@ func (s *schemas) describe(f *protogen.Field, o *object) *object {
 	return o
 }
 
-// single is the schema of one value.
+// single returns the schema of one value.
 func (s *schemas) single(f *protogen.Field) *object {
 	switch k := f.Desc.Kind(); k {
 	case protoreflect.MessageKind, protoreflect.GroupKind:
@@ -181,7 +180,7 @@ func scalar(k protoreflect.Kind) *object {
 	return o.set("type", "integer").set("format", "int32")
 }
 
-// float takes a number, or the text of one that JSON has no number for.
+// float accepts a number, or the text of one that JSON numbers cannot express.
 func float(o *object, format string) *object {
 	return o.set("type", []string{"number", "string"}).set("format", format).set("pattern", "^(NaN|-?Infinity)$")
 }
@@ -198,7 +197,7 @@ func keyPattern(k protoreflect.Kind) string {
 	return "^-?[0-9]+$"
 }
 
-// enum returns the reference to an enum's schema: the names of its values.
+// enum returns a reference to an enum's schema, which lists the names of its values.
 func (s *schemas) enum(e *protogen.Enum) *object {
 	if e.Desc.FullName() == "google.protobuf.NullValue" {
 		return newObject().set("type", "null")
@@ -235,8 +234,8 @@ func valueNames(e *protogen.Enum) (names []string) {
 	return names
 }
 
-// wellKnown is the schema of a type that has a JSON form of its own, nil for
-// any other.
+// wellKnown returns the schema of a type that has its own JSON form, or nil for other
+// types.
 func wellKnown(name protoreflect.FullName) *object {
 	o := newObject()
 	switch name {

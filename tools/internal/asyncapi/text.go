@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// text is a comment without the space in front of each line.
+// text returns a comment without the leading space of each line.
 func text(c protogen.Comments) string {
 	lines := strings.Split(strings.ReplaceAll(string(c), "\r", ""), "\n")
 	for i, l := range lines {
@@ -16,8 +16,8 @@ func text(c protogen.Comments) string {
 	return strings.TrimSpace(strings.Join(lines, "\n"))
 }
 
-// split cuts a comment into its first sentence and the whole of it, which is
-// empty when there is no more.
+// split returns the first sentence of a comment and the whole comment, which is empty if
+// there is only one sentence.
 func split(c protogen.Comments) (summary, description string) {
 	all := text(c)
 	first := all

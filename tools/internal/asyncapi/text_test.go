@@ -6,7 +6,7 @@ import (
 	"google.golang.org/protobuf/compiler/protogen"
 )
 
-// TestText wants comments without what their file is written with.
+// TestText expects comments without the markup of their file.
 func TestText(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ comment, summary, description string }{

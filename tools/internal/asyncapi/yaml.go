@@ -7,12 +7,12 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// object is a YAML mapping that keeps the order in which it was filled.
+// object is a YAML mapping that keeps the order in which members are added.
 type object struct{ node yaml.Node }
 
 func newObject() *object { return &object{yaml.Node{Kind: yaml.MappingNode}} }
 
-// set adds a member; nil, "" and empty objects and lists are left out.
+// set adds a member. It leaves out nil, "" and empty objects and lists.
 func (o *object) set(key string, value any) *object {
 	n := toNode(value)
 	if n == nil {
@@ -24,7 +24,7 @@ func (o *object) set(key string, value any) *object {
 
 func (o *object) empty() bool { return len(o.node.Content) == 0 }
 
-// always is a value that is set also when it is empty.
+// always is a value that is set even if it is empty.
 type always struct{ value any }
 
 func toNode(value any) *yaml.Node {
@@ -62,7 +62,7 @@ func toNode(value any) *yaml.Node {
 func encode(value any) *yaml.Node {
 	n := new(yaml.Node)
 	if err := n.Encode(value); err != nil {
-		n.SetString(fmt.Sprint(value)) // not one of ours, which all have a form
+		n.SetString(fmt.Sprint(value)) // not used by this package
 	}
 	return n
 }

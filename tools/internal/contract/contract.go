@@ -1,5 +1,5 @@
-// Package contract tells changes of AsyncAPI documents that break who is on
-// the other side from those that do not.
+// Package contract distinguishes changes of AsyncAPI documents that break existing
+// publishers or subscribers from those that do not.
 package contract
 
 import (
@@ -9,12 +9,12 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Contract maps what a document promises to the value that it promises, such as
-// "operation DeviceEvents.Report qos" to "1".
+// Contract maps each property that others rely on to its value, such as "operation
+// DeviceEvents.Report qos" to "1".
 type Contract map[string]string
 
-// Of reads the promises of an AsyncAPI document that protoc-gen-mqtt-asyncapi
-// has written.
+// Of returns the contract of an AsyncAPI document that protoc-gen-mqtt-asyncapi has
+// written.
 func Of(document []byte) (Contract, error) {
 	var d struct {
 		Info struct {
@@ -64,9 +64,9 @@ func Of(document []byte) (Contract, error) {
 	return c, nil
 }
 
-// full is the name of an operation with the package of its service, which a
-// document of one package leaves out: versions of a package have services of
-// one name.
+// full returns the name of an operation with the package of its service. The document of
+// a single package leaves it out, but versions of a package have services with the same
+// names.
 func full(operation string, services []string) string {
 	for _, s := range services {
 		if strings.HasPrefix(operation, s+".") {
@@ -82,7 +82,7 @@ func full(operation string, services []string) string {
 	return operation
 }
 
-// carries notes the one message of a channel.
+// carries records the single message of a channel.
 func (c Contract) carries(at string, ch channel, messages map[string]message) {
 	for _, ref := range ch.Messages {
 		m := messages[last(ref.Ref)]
@@ -90,8 +90,8 @@ func (c Contract) carries(at string, ch channel, messages map[string]message) {
 	}
 }
 
-// oneLine keeps a json_name, which may have any characters, apart from the value
-// behind it.
+// oneLine escapes a json_name, which may have any characters, so that it stays separate
+// from the value after it.
 func oneLine(field string) string {
 	return strings.NewReplacer(":", `\u003a`, "\n", `\n`, "\r", `\r`, `\`, `\\`).Replace(field)
 }
@@ -135,5 +135,5 @@ type schema struct {
 	Numbers map[string]int `yaml:"x-protobuf-values"` // of an enum
 }
 
-// last is the last part of a reference.
+// last returns the last part of a reference.
 func last(ref string) string { return ref[strings.LastIndexByte(ref, '/')+1:] }

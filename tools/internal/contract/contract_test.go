@@ -78,7 +78,7 @@ components:
         OFF: 1
 `
 
-// TestBreaks changes one thing of a document.
+// TestBreaks changes one thing in a document.
 func TestBreaks(t *testing.T) {
 	t.Parallel()
 	old, err := Of([]byte(document))
@@ -87,7 +87,7 @@ func TestBreaks(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, from, to string
-		breaks         string // "" for none
+		breaks         string // "" if nothing breaks
 	}{
 		{"nothing", "", "", ""},
 		{"a renamed topic", "address: devices/{id}/report", "address: device/{id}/report", "operation DeviceEvents.Report topic"},
@@ -136,7 +136,7 @@ func TestBreaks(t *testing.T) {
 	}
 }
 
-// TestLock writes a contract and reads it.
+// TestLock writes a contract and reads it again.
 func TestLock(t *testing.T) {
 	t.Parallel()
 	c, err := Of([]byte(document))

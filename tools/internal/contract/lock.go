@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// head explains the file to whoever opens it.
+// head explains the file to its readers.
 const head = "# What the AsyncAPI documents promise. Written and compared by tools/contract.\n"
 
-// Marshal writes a contract as lines in a fixed order, so that a change of it
-// is seen in a review.
+// Marshal writes a contract as lines in a fixed order, so that changes are visible in a
+// review.
 func (c Contract) Marshal() []byte {
 	var b strings.Builder
 	b.WriteString(head)
@@ -21,7 +21,7 @@ func (c Contract) Marshal() []byte {
 	return []byte(b.String())
 }
 
-// Unmarshal reads what Marshal has written.
+// Unmarshal reads the output of Marshal.
 func Unmarshal(lock []byte) (Contract, error) {
 	c := make(Contract)
 	for i, line := range strings.Split(strings.ReplaceAll(string(lock), "\r\n", "\n"), "\n") {
@@ -30,7 +30,7 @@ func Unmarshal(lock []byte) (Contract, error) {
 		}
 		key, value, ok := strings.Cut(line, ": ")
 		if !ok {
-			return nil, fmt.Errorf("line %d: %q has not the form key: value", i+1, line)
+			return nil, fmt.Errorf("line %d: %q does not have the form key: value", i+1, line)
 		}
 		c[key] = value
 	}
@@ -40,30 +40,30 @@ func Unmarshal(lock []byte) (Contract, error) {
 // Change is a difference between two contracts.
 type Change struct {
 	Key string
-	// Old and New are the values; "" for a promise that is not there.
+	// Old and New are the values; "" means that the contract does not have the key.
 	Old, New string
 
-	// required is set for a new field that a known message must have.
+	// required reports that a known message has a new required field.
 	required bool
 }
 
-// Breaking reports whether the other side can notice. A new operation, field or
-// value breaks nobody, but for a required field of a message that is there: what
-// older publishers send lacks it.
+// Breaking reports whether existing publishers or subscribers can notice the change. New
+// operations, fields and values break nothing, except a required field of an existing
+// message, which older publishers do not send.
 func (c Change) Breaking() bool { return c.Old != "" || c.required }
 
-// String says what changed.
+// String describes the change.
 func (c Change) String() string {
 	switch {
 	case c.Old == "":
 		return fmt.Sprintf("%s is new: %s", c.Key, c.New)
 	case c.New == "":
-		return fmt.Sprintf("%s is gone, it was %s", c.Key, c.Old)
+		return fmt.Sprintf("%s was removed, it was %s", c.Key, c.Old)
 	}
 	return fmt.Sprintf("%s is %s, it was %s", c.Key, c.New, c.Old)
 }
 
-// Compare returns the changes that lead from old to new, in a fixed order.
+// Compare returns the changes from old to current, in a fixed order.
 func Compare(old, current Contract) (changes []Change) {
 	all := maps.Clone(old)
 	maps.Copy(all, current)
@@ -76,7 +76,7 @@ func Compare(old, current Contract) (changes []Change) {
 	return changes
 }
 
-// hasMessageOf reports whether another field of a field's message is known.
+// hasMessageOf reports whether the contract has another field of the field's message.
 func (c Contract) hasMessageOf(field string) bool {
 	message := field[:strings.LastIndexByte(field, '.')+1]
 	for key := range c {

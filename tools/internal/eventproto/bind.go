@@ -59,15 +59,15 @@ func resolve(m *protogen.Message, path []string) (fields []*protogen.Field, prob
 	return fields, ""
 }
 
-// container says why a field cannot lead to another one.
+// container returns why a path cannot go through a field, or "" if it can.
 func container(f *protogen.Field) string {
 	switch {
 	case f.Desc.IsMap():
-		return fmt.Sprintf("field %q is a map", f.Desc.Name())
+		return fmt.Sprintf("field %q is a map, which a path cannot go through", f.Desc.Name())
 	case f.Desc.IsList():
-		return fmt.Sprintf("field %q is repeated", f.Desc.Name())
+		return fmt.Sprintf("field %q is repeated, which a path cannot go through", f.Desc.Name())
 	case f.Message == nil:
-		return fmt.Sprintf("field %q is not a message", f.Desc.Name())
+		return fmt.Sprintf("field %q is not a message, so that a path cannot go through it", f.Desc.Name())
 	case realOneof(f):
 		return oneofProblem(f)
 	}
@@ -77,26 +77,26 @@ func container(f *protogen.Field) string {
 func realOneof(f *protogen.Field) bool { return f.Oneof != nil && !f.Oneof.Desc.IsSynthetic() }
 
 func oneofProblem(f *protogen.Field) string {
-	return fmt.Sprintf("field %q is a member of the oneof %q, which binding would clear", f.Desc.Name(), f.Oneof.Desc.Name())
+	return fmt.Sprintf("field %q is a member of the oneof %q: setting it from a topic would clear the other members", f.Desc.Name(), f.Oneof.Desc.Name())
 }
 
-// bindable says why a field cannot be a level.
+// bindable returns why a field cannot be a topic level, or "" if it can.
 func bindable(f *protogen.Field, tail bool) string {
 	d := f.Desc
 	switch {
 	case d.IsMap():
-		return fmt.Sprintf("field %q is a map, which cannot be a level", d.Name())
+		return fmt.Sprintf("field %q is a map, which cannot be a topic level", d.Name())
 	case d.IsList():
-		return fmt.Sprintf("field %q is repeated, which cannot be a level", d.Name())
+		return fmt.Sprintf("field %q is repeated, which cannot be a topic level", d.Name())
 	case realOneof(f):
 		return oneofProblem(f)
 	}
 	switch d.Kind() {
 	case protoreflect.FloatKind, protoreflect.DoubleKind, protoreflect.BytesKind, protoreflect.MessageKind, protoreflect.GroupKind:
-		return fmt.Sprintf("field %q of type %s cannot be a level: use a string, a bool, an integer or an enum", d.Name(), typeName(f))
+		return fmt.Sprintf("field %q of type %s cannot be a topic level, want a string, a bool, an integer or an enum", d.Name(), typeName(f))
 	}
 	if tail && d.Kind() != protoreflect.StringKind {
-		return fmt.Sprintf("field %q of type %s cannot take the rest of the topic: =** needs a string", d.Name(), typeName(f))
+		return fmt.Sprintf("field %q of type %s cannot match the rest of the topic: =** needs a string", d.Name(), typeName(f))
 	}
 	return ""
 }
@@ -108,7 +108,7 @@ func typeName(f *protogen.Field) string {
 	return f.Desc.Kind().String()
 }
 
-// kindName is the type of a field with its label.
+// kindName describes the type of a field and whether it is repeated.
 func kindName(f *protogen.Field) string {
 	switch {
 	case f.Desc.IsMap():

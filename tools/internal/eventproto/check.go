@@ -14,14 +14,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// qos checks a value; name is that of the option.
+// qos checks a QoS; name is the name of its option.
 func (l *loader) qos(d protoreflect.Descriptor, at []int32, name string, qos *uint32) {
 	if qos != nil && *qos > 2 {
 		l.reportf(d, at, "%s is %d, want 0, 1 or 2", name, *qos)
 	}
 }
 
-// expiry travels as seconds in 32 bits [MQTT5 3.3.2.3.3].
+// expiry checks an expiry, which MQTT transmits as seconds in 32 bits [MQTT5 3.3.2.3.3].
 func (l *loader) expiry(d protoreflect.Descriptor, at []int32, expiry *durationpb.Duration) {
 	if expiry == nil {
 		return
@@ -33,7 +33,7 @@ func (l *loader) expiry(d protoreflect.Descriptor, at []int32, expiry *durationp
 
 func (l *loader) codec(d protoreflect.Descriptor, at []int32, name string) {
 	if name != "" && !slices.Contains(l.codecs, name) {
-		l.reportf(d, at, "codec %q is not known (%s); name one of your own with the parameter codecs=%s",
+		l.reportf(d, at, "unknown codec %q, want one of %s; declare a codec of your own with the plugin parameter codecs=%s",
 			name, strings.Join(l.codecs, ", "), name)
 	}
 }
@@ -41,7 +41,7 @@ func (l *loader) codec(d protoreflect.Descriptor, at []int32, name string) {
 func (l *loader) group(d protoreflect.Descriptor, at []int32, name string) {
 	for _, r := range name {
 		if strings.ContainsRune("/+#", r) || control(r) {
-			l.reportf(d, at, "group %q has the character %q; a group is one level of text without /, +, # and control characters [MQTT-4.8.2-2]", name, r)
+			l.reportf(d, at, "group %q contains %q, want one topic level without /, +, # and control characters [MQTT-4.8.2-2]", name, r)
 			return
 		}
 	}
@@ -51,19 +51,19 @@ func (l *loader) retry(d protoreflect.Descriptor, at []int32, r *v1.RetryRule) {
 	a := r.GetAttempts()
 	low, high := a.GetMinBackoff().AsDuration(), a.GetMaxBackoff().AsDuration()
 	if low < 0 || high < 0 {
-		l.reportf(d, append(at, 1), "retry: a negative pause")
+		l.reportf(d, append(at, 1), "retry: min_backoff and max_backoff must not be negative")
 	}
 	if high > 0 && high < low {
 		l.reportf(d, append(at, 1), "retry: max_backoff %v is less than min_backoff %v", high, low)
 	}
 	for _, reason := range r.GetPermanentReasons() {
 		if strings.TrimSpace(reason) == "" {
-			l.reportf(d, append(at, 2), "retry: an empty permanent reason")
+			l.reportf(d, append(at, 2), "retry: permanent_reasons contains an empty reason")
 		}
 	}
 }
 
-// text finds the string field that an option names.
+// text returns the path of the string field that an option names.
 func (l *loader) text(m *protogen.Method, at []int32, name, path string) []*protogen.Field {
 	if path == "" {
 		return nil
@@ -71,7 +71,7 @@ func (l *loader) text(m *protogen.Method, at []int32, name, path string) []*prot
 	fields, problem := resolve(m.Input, strings.Split(path, "."))
 	if problem == "" {
 		if last := fields[len(fields)-1]; last.Desc.Kind() != protoreflect.StringKind || last.Desc.IsList() {
-			problem = fmt.Sprintf("field %q of message %s is %s, want a string that is not repeated", path, last.Parent.Desc.FullName(), kindName(last))
+			problem = fmt.Sprintf("field %q of message %s is %s, want a string field that is not repeated", path, last.Parent.Desc.FullName(), kindName(last))
 		}
 	}
 	if problem != "" {
@@ -109,13 +109,14 @@ func (l *loader) topics(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 	m.DeadLetter = t
 	for _, own := range m.Topics {
 		if event.Overlap(own.Filter(), t.Filter()) {
-			l.reportf(at, path, "dead_letter %q matches the filter %q of the method itself: dead letters would come back", dead, own.Filter())
+			l.reportf(at, path, "dead_letter %q matches the filter %q of the method itself: its dead letters would be delivered to it again", dead, own.Filter())
 		}
 	}
 }
 
-// replyTopics are those that the service publishes to for a stranger: each is bound
-// to the request.
+// replyTopics binds the response topics that a requester may name. Each must have a
+// parameter that is bound to the request, because the service publishes to them on behalf
+// of others.
 func (l *loader) replyTopics(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 	if m.Reply == nil {
 		return
@@ -128,9 +129,9 @@ func (l *loader) replyTopics(m *Method, rule *v1.EventRule, d *v1.EventDefaults)
 			l.reportf(m.Desc, at, "reply: %s", problem)
 			continue
 		case slices.ContainsFunc(t.Levels, func(v Level) bool { return v.Literal == "+" }):
-			l.reportf(m.Desc, at, "reply: topic %q: has the wildcard +, want text, parameters, and # at the end for whatever is below", text)
+			l.reportf(m.Desc, at, "reply: topic %q: has the wildcard +, want only text and parameters, and # at most as the last level", text)
 		case !slices.ContainsFunc(t.Levels, func(v Level) bool { return v.Param != nil }):
-			l.reportf(m.Desc, at, "reply: topic %q: has no parameter, so that whoever may send a request could have anybody get the reply", text)
+			l.reportf(m.Desc, at, "reply: topic %q: has no parameter, so that a requester could direct replies to any client", text)
 		}
 		m.Reply.Topics = append(m.Reply.Topics, t)
 	}
@@ -144,14 +145,14 @@ func (l *loader) topic(m *Method, at []int32, text string, wild bool) {
 	}
 	for _, other := range m.Topics {
 		if event.Overlap(other.Filter(), t.Filter()) {
-			l.reportf(m.Desc, at, "filters %q and %q of the method overlap: a broker may deliver twice", other.Filter(), t.Filter())
+			l.reportf(m.Desc, at, "filters %q and %q of the method overlap: a broker may deliver a message twice", other.Filter(), t.Filter())
 		}
 	}
 	m.Topics = append(m.Topics, t)
 }
 
-// overlaps finds methods of one package whose filters can match one topic: an
-// MQTT 3.1.1 broker may deliver once for each.
+// overlaps reports methods of one package whose filters match a common topic: an MQTT
+// 3.1.1 broker may deliver a message once for each.
 func (l *loader) overlaps(services []*Service) {
 	var before []*Method
 	allowed := func(m *Method) bool { return rule(m).GetAllowOverlap() }
@@ -162,7 +163,7 @@ func (l *loader) overlaps(services []*Service) {
 					continue
 				}
 				if a, b, ok := common(m, other); ok {
-					l.reportf(m.Desc, methodOption(1), "filter %q overlaps %q of %s; if that is meant, set allow_overlap", a, b, other.Desc.FullName())
+					l.reportf(m.Desc, methodOption(1), "filter %q overlaps %q of %s; set allow_overlap if this is intended", a, b, other.Desc.FullName())
 				}
 			}
 			before = append(before, m)

@@ -1,4 +1,4 @@
-// Package eventproto reads services of events from the descriptors that protoc
-// and buf hand to a plugin, resolves the defaults of their options and checks
-// everything that can be wrong with them. Both generators stand on it.
+// Package eventproto reads services of events from the descriptors that protoc and buf
+// pass to a plugin, applies the defaults of their options and validates them. Both
+// generators are based on it.
 package eventproto

@@ -15,14 +15,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// Settings are parameters of both plugins.
+// Settings are the parameters that both plugins have.
 type Settings struct {
-	// Codecs are names of registered codecs beside proto and json.
+	// Codecs are the names of registered codecs other than proto and json.
 	Codecs []string
 }
 
-// Load returns the services with events of the files that are to be generated.
-// The error is of type [OptionErrors] and has every fault of all of them.
+// Load returns the services with events in the files to generate. The error is of type
+// [OptionErrors] and has all problems of all files.
 func Load(plugin *protogen.Plugin, settings Settings) ([]*Service, error) {
 	l := &loader{codecs: append([]string{"proto", "json"}, settings.Codecs...)}
 	var services []*Service
@@ -49,19 +49,19 @@ func Load(plugin *protogen.Plugin, settings Settings) ([]*Service, error) {
 }
 
 // inside refuses a file whose code would be written outside of the output folder, or
-// have more in it than code of its own: protogen takes the name of the package as it is,
-// with all lines that are in it.
+// whose package name would add other code: protogen writes the name unchanged, with all
+// of its lines.
 func (l *loader) inside(f *protogen.File) {
 	goPackage := []int32{8, 11}
 	if name := f.GeneratedFilenamePrefix; !filepath.IsLocal(name) {
-		l.reportf(f.Desc, goPackage, "go_package leads to the file %q, which is outside of the output folder", name)
+		l.reportf(f.Desc, goPackage, "go_package places the generated file at %q, outside of the output folder", name)
 	}
 	if name := string(f.GoPackageName); !token.IsIdentifier(name) {
-		l.reportf(f.Desc, goPackage, "go_package names the package %q, want a Go identifier behind the semicolon", name)
+		l.reportf(f.Desc, goPackage, "go_package sets the package name %q, want a Go identifier after the semicolon", name)
 	}
 	for _, text := range []string{f.GeneratedFilenamePrefix, string(f.GoImportPath), f.Desc.Path()} {
 		if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
-			l.reportf(f.Desc, goPackage, "%q is no path, want printable characters", text)
+			l.reportf(f.Desc, goPackage, "path %q contains characters that are not printable", text)
 			break
 		}
 	}
@@ -72,7 +72,7 @@ type loader struct {
 	problems OptionErrors
 }
 
-// service returns nil for a service without events.
+// service returns a service, or nil if it has no events.
 func (l *loader) service(f *protogen.File, s *protogen.Service) *Service {
 	defaults := new(v1.EventDefaults)
 	has := proto.HasExtension(s.Desc.Options(), v1.E_Events)
@@ -94,13 +94,13 @@ func (l *loader) service(f *protogen.File, s *protogen.Service) *Service {
 		return nil
 	}
 	if name := string(s.Desc.Name()); strings.HasSuffix(name, "Service") {
-		l.reportf(s.Desc, nil, "a service of events must not end in Service: name it %sEvents, because the skeleton that the Kratos CLI makes of it would not compile",
+		l.reportf(s.Desc, nil, "the name of a service of events must not end in Service, because the skeleton that the Kratos CLI generates for it would not compile: name it %sEvents",
 			strings.TrimSuffix(name, "Service"))
 	}
 	return service
 }
 
-// defaults checks what is said for the whole service.
+// defaults checks the options of the whole service.
 func (l *loader) defaults(s *Service, d *v1.EventDefaults) {
 	at := func(field int32) []int32 { return serviceOption(field) }
 	l.qos(s.Desc, at(2), "qos", d.Qos)
@@ -129,7 +129,7 @@ func (l *loader) defaults(s *Service, d *v1.EventDefaults) {
 		}
 	}
 	if params != 1 {
-		l.reportf(s.Desc, serviceOption(9, 1), "presence: topic %q must have the one parameter {client_id}", t.Text)
+		l.reportf(s.Desc, serviceOption(9, 1), "presence: topic %q must have exactly one parameter, {client_id}", t.Text)
 		return
 	}
 	s.Presence = &Presence{Topic: t, QoS: or(p.Qos, nil, DefaultQoS)}
@@ -143,7 +143,7 @@ func methodOption(field ...int32) []int32 {
 	return option(4, v1.E_Event.TypeDescriptor().Number(), field...)
 }
 
-// method resolves the defaults of a rule and checks it.
+// method applies the defaults of the service to a rule and checks it.
 func (l *loader) method(p *protogen.Method, rule *v1.EventRule, d *v1.EventDefaults) *Method {
 	m := &Method{
 		Method: p, Side: rule.GetSide(),
@@ -172,15 +172,15 @@ func (l *loader) method(p *protogen.Method, rule *v1.EventRule, d *v1.EventDefau
 	return m
 }
 
-// kind tells events from requests, and what contradicts that.
+// kind distinguishes events from requests, and reports options that do not suit the kind.
 func (l *loader) kind(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 	desc := m.Desc
 	if desc.IsStreamingClient() || desc.IsStreamingServer() {
-		l.reportf(desc, nil, "streaming is not supported: a stream of events is a unary method that is called for each of them")
+		l.reportf(desc, nil, "streaming is not supported: declare a unary method, which is called for each event")
 	}
 	if desc.Output().FullName() == "google.protobuf.Empty" {
 		if rule.Reply != nil {
-			l.reportf(desc, methodOption(13), "reply contradicts the return type google.protobuf.Empty, which has none")
+			l.reportf(desc, methodOption(13), "reply contradicts the return type google.protobuf.Empty: the method is an event and has no reply")
 		}
 		l.batch(m, rule)
 		return
@@ -188,7 +188,7 @@ func (l *loader) kind(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 	m.Reply = &Reply{Timeout: DefaultReplyTimeout, QoS: or(replyQoS(rule), nil, DefaultQoS)}
 	if t := rule.GetReply().GetTimeout(); t != nil {
 		if m.Reply.Timeout = t.AsDuration(); m.Reply.Timeout <= 0 {
-			l.reportf(desc, methodOption(13, 1), "reply: timeout of %v", m.Reply.Timeout)
+			l.reportf(desc, methodOption(13, 1), "reply: timeout is %v, want more than 0s", m.Reply.Timeout)
 		}
 	}
 	l.qos(desc, methodOption(13, 2), "reply.qos", replyQoS(rule))
@@ -204,10 +204,10 @@ func (l *loader) kind(m *Method, rule *v1.EventRule, d *v1.EventDefaults) {
 		{17, "ignore_retained", rule.GetIgnoreRetained()},
 	} {
 		if o.set {
-			l.reportf(desc, methodOption(o.field), "%s contradicts the return type %s: it is for events, which return google.protobuf.Empty", o.name, desc.Output().FullName())
+			l.reportf(desc, methodOption(o.field), "%s contradicts the return type %s: only events have this option, and they return google.protobuf.Empty", o.name, desc.Output().FullName())
 		}
 	}
-	// The defaults are about the events of the service.
+	// The defaults of the service apply to its events only.
 	if rule.Retain == nil && d.GetRetain() {
 		m.Retain = false
 	}
@@ -222,19 +222,18 @@ func (l *loader) batch(m *Method, rule *v1.EventRule) {
 		return
 	}
 	if !m.Serves() {
-		l.reportf(m.Desc, methodOption(15), "batch contradicts SIDE_PUBLISH_ONLY: there is no handler")
+		l.reportf(m.Desc, methodOption(15), "batch contradicts SIDE_PUBLISH_ONLY: the method has no handler")
 	}
 	m.Batch = &Batch{MaxSize: either(b.GetMaxSize(), DefaultBatchSize), MaxWait: either(b.GetMaxWait().AsDuration(), DefaultBatchWait)}
 	if m.Batch.MaxWait < 0 || m.Batch.MaxWait > time.Minute {
-		l.reportf(m.Desc, methodOption(15, 2), "batch: max_wait of %v, want more than 0s and at most 1m", m.Batch.MaxWait)
+		l.reportf(m.Desc, methodOption(15, 2), "batch: max_wait is %v, want more than 0s and at most 1m", m.Batch.MaxWait)
 	}
 	if m.Batch.MaxSize > 10_000 {
-		l.reportf(m.Desc, methodOption(15, 1), "batch: max_size of %d, want at most 10000", m.Batch.MaxSize)
+		l.reportf(m.Desc, methodOption(15, 1), "batch: max_size is %d, want at most 10000", m.Batch.MaxSize)
 	}
 }
 
-// unrouted is about publishing: what an outbox does with a message that nobody
-// subscribes to.
+// unrouted checks what an outbox does with a message that nobody subscribes to.
 func (l *loader) unrouted(m *Method, rule *v1.EventRule) {
 	u := rule.GetUnrouted()
 	if u == nil {
@@ -243,37 +242,37 @@ func (l *loader) unrouted(m *Method, rule *v1.EventRule) {
 	retry, age := u.GetPolicy() == "retry", u.GetMaxAge()
 	switch p := u.GetPolicy(); {
 	case p != "" && p != "accept" && !retry:
-		l.reportf(m.Desc, methodOption(16, 1), "unrouted: policy %q, want accept or retry", p)
+		l.reportf(m.Desc, methodOption(16, 1), "unrouted: policy is %q, want accept or retry", p)
 	case !m.Publishes():
-		l.reportf(m.Desc, methodOption(16), "unrouted contradicts SIDE_SUBSCRIBE_ONLY: nothing is published")
+		l.reportf(m.Desc, methodOption(16), "unrouted contradicts SIDE_SUBSCRIBE_ONLY: the method publishes nothing")
 	case age != nil && !retry:
-		l.reportf(m.Desc, methodOption(16, 2), "unrouted: max_age is for the policy retry")
+		l.reportf(m.Desc, methodOption(16, 2), "unrouted: max_age is allowed with the policy retry only")
 	case age != nil && (!age.IsValid() || age.AsDuration() <= 0):
-		l.reportf(m.Desc, methodOption(16, 2), "unrouted: max_age of %v, want more than 0s", age.AsDuration())
+		l.reportf(m.Desc, methodOption(16, 2), "unrouted: max_age is %v, want more than 0s", age.AsDuration())
 	case retry && m.Retain:
-		l.reportf(m.Desc, methodOption(16, 1), "unrouted: retry contradicts retain: a retained message waits at the broker, and is never unrouted")
+		l.reportf(m.Desc, methodOption(16, 1), "unrouted: retry contradicts retain: the broker keeps a retained message, so it is never unrouted")
 	case retry && m.QoS == 0:
-		l.reportf(m.Desc, methodOption(16, 1), "unrouted: retry contradicts qos 0: such a message does not wait in an outbox")
+		l.reportf(m.Desc, methodOption(16, 1), "unrouted: retry contradicts qos 0: QoS 0 messages do not wait in an outbox")
 	case retry:
 		m.Unrouted = &Unrouted{MaxAge: either(age.AsDuration(), event.DefaultUnroutedAge)}
 	}
 }
 
-// consumed finds what is about a handler that there is none of.
+// consumed reports options for a handler if the method has no handler.
 func (l *loader) consumed(m *Method, rule *v1.EventRule) {
 	if m.Serves() {
 		return
 	}
 	if rule.GetIgnoreRetained() {
-		l.reportf(m.Desc, methodOption(17), "ignore_retained contradicts SIDE_PUBLISH_ONLY: there is no handler")
+		l.reportf(m.Desc, methodOption(17), "ignore_retained contradicts SIDE_PUBLISH_ONLY: the method has no handler")
 	}
 	if rule.GetTrustSender() {
-		l.reportf(m.Desc, methodOption(18), "trust_sender contradicts SIDE_PUBLISH_ONLY: there is no handler")
+		l.reportf(m.Desc, methodOption(18), "trust_sender contradicts SIDE_PUBLISH_ONLY: the method has no handler")
 	}
-	m.TrustSender, m.IgnoreRetained = false, false // defaults of the others
+	m.TrustSender, m.IgnoreRetained = false, false // defaults for the other methods
 }
 
-// or is the first value that is set.
+// or returns the first value that is set.
 func or[T any](first, second *T, otherwise T) T {
 	switch {
 	case first != nil:
@@ -292,8 +291,8 @@ func either[T comparable](first, second T) T {
 	return second
 }
 
-// join puts a prefix in front of a topic. A slash at its end says nothing; one at
-// its start is a level, as in a topic: /a is not a [MQTT-4.7.3].
+// join prepends a prefix to a topic. A slash at the end of the prefix is ignored; one at
+// the start of the topic is a level of its own, since /a differs from a [MQTT-4.7.3].
 func join(prefix, topic string) string {
 	if prefix == "" || topic == "" {
 		return topic
@@ -301,7 +300,7 @@ func join(prefix, topic string) string {
 	return strings.TrimRight(prefix, "/") + "/" + topic
 }
 
-// fieldOf finds a field of a message by its name in proto.
+// fieldOf returns the field of a message with a name of the .proto file.
 func fieldOf(m *protogen.Message, name string) *protogen.Field {
 	for _, f := range m.Fields {
 		if f.Desc.Name() == protoreflect.Name(name) {

@@ -17,60 +17,60 @@ type Service struct {
 	Presence *Presence
 }
 
-// Method is an event, or a request.
+// Method is an event or a request.
 type Method struct {
 	*protogen.Method
-	// Topics has the template of the option, then the additional ones.
+	// Topics are the template of the option and the additional ones.
 	Topics     []*Topic
-	DeadLetter *Topic // nil without one
+	DeadLetter *Topic // nil if not set
 	Side       v1.Side
 	QoS        uint32
 	Retain     bool
 	Expiry     time.Duration
 	Codec      string
 	Group      string
-	// OrderingKey and ID are paths of fields, nil without one.
+	// OrderingKey and ID are paths of fields, nil if not set.
 	OrderingKey, ID []*protogen.Field
 	Retry           *v1.RetryRule
 	Reply           *Reply // nil for an event
 	Batch           *Batch
-	Unrouted        *Unrouted // nil accepts
+	Unrouted        *Unrouted // nil means the policy accept
 	TrustSender     bool
 	IgnoreRetained  bool
-	// IDsSpanTopics and KeysSpanTopics are as in the option.
+	// IDsSpanTopics and KeysSpanTopics have the values of the options.
 	IDsSpanTopics, KeysSpanTopics bool
 }
 
 // Topic is a template bound to the fields of the method's message.
 type Topic struct {
 	*Template
-	// Fields has the path of each level that is a parameter, nil for others.
+	// Fields has the path of the field for each level that is a parameter, otherwise nil.
 	Fields [][]*protogen.Field
 }
 
-// Reply says how replies travel.
+// Reply describes how replies are sent.
 type Reply struct {
 	Timeout time.Duration
 	QoS     uint32
-	Topics  []*Topic // that a requester may name; none is the default
+	Topics  []*Topic // additional response topics that a requester may name
 }
 
-// Batch bounds batches.
+// Batch bounds the batches of a handler.
 type Batch struct {
 	MaxSize uint32
 	MaxWait time.Duration
 }
 
-// Unrouted says for how long a message is sent again that nobody subscribes to.
+// Unrouted bounds how long a message that nobody subscribes to is sent again.
 type Unrouted struct{ MaxAge time.Duration }
 
-// Presence says where an instance of the service tells that it is there.
+// Presence describes how an instance of the service announces itself.
 type Presence struct {
 	Topic *Template
 	QoS   uint32
 }
 
-// Defaults of what the options leave out.
+// Defaults of the options.
 const (
 	DefaultQoS          = 1
 	DefaultCodec        = "proto"
@@ -79,12 +79,12 @@ const (
 	DefaultBatchWait    = 50 * time.Millisecond
 )
 
-// Operation is what middleware selects by.
+// Operation returns the operation, which middleware is selected by.
 func (m *Method) Operation() string {
 	return "/" + string(m.Parent.Desc.FullName()) + "/" + string(m.Desc.Name())
 }
 
-// Event reports whether no reply is wanted.
+// Event reports whether the method is an event, which has no reply.
 func (m *Method) Event() bool { return m.Reply == nil }
 
 // Serves reports whether the server has the method.
@@ -93,7 +93,7 @@ func (m *Method) Serves() bool { return m.Side != v1.Side_SIDE_PUBLISH_ONLY }
 // Publishes reports whether the client has the method.
 func (m *Method) Publishes() bool { return m.Side != v1.Side_SIDE_SUBSCRIBE_ONLY }
 
-// Path is a path of fields as it is written in an option.
+// Path returns a path of fields as it is written in an option.
 func Path(fields []*protogen.Field) string {
 	names := make([]string, len(fields))
 	for i, f := range fields {

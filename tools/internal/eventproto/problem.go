@@ -8,26 +8,26 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// OptionError is a fault of an option.
+// OptionError is a problem with an option.
 type OptionError struct {
-	// File, Line and Column say where, counted from 1.
+	// File, Line and Column are the position, counted from 1.
 	File         string
 	Line, Column int
-	// Name is that of the method or service.
+	// Name is the full name of the method or service.
 	Name protoreflect.FullName
-	// Text says what.
+	// Text describes the problem.
 	Text string
 }
 
-// Error has the form file:line:column: name: text.
+// Error returns the problem in the form file:line:column: name: text.
 func (p *OptionError) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s: %s", p.File, p.Line, p.Column, p.Name, p.Text)
 }
 
-// OptionErrors are all the faults of a run, in the order of the files.
+// OptionErrors are all problems of a run, in the order of the files.
 type OptionErrors []*OptionError
 
-// Error has a line for each.
+// Error returns one line for each problem.
 func (p OptionErrors) Error() string {
 	lines := make([]string, len(p))
 	for i, problem := range p {
@@ -46,8 +46,8 @@ func (p OptionErrors) sort() {
 	})
 }
 
-// reportf notes a fault of d at the option, or as near to it as the compiler
-// says: protoc knows the place of a whole { } value, buf that of each field.
+// reportf records a problem of d at the position of the option, or as close to it as the
+// compiler records: protoc has the position of a whole { } value, buf that of each field.
 func (l *loader) reportf(d protoreflect.Descriptor, option []int32, format string, args ...any) {
 	file := d.ParentFile()
 	at := file.SourceLocations().ByDescriptor(d)
@@ -64,7 +64,7 @@ func (l *loader) reportf(d protoreflect.Descriptor, option []int32, format strin
 	})
 }
 
-// option is the path of a field of an option message, below its method or
+// option returns the path of a field of an option message, relative to its method or
 // service.
 func option(options, extension protoreflect.FieldNumber, field ...int32) []int32 {
 	return append([]int32{int32(options), int32(extension)}, field...)

@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Template is a topic template: levels of text, parameters and, for who only
-// subscribes, wildcards.
+// Template is a topic template: levels of text and parameters, and wildcards if the
+// method only subscribes.
 type Template struct {
 	Text   string
 	Levels []Level
@@ -18,30 +18,30 @@ type Template struct {
 
 // Level is one level of a [Template].
 type Level struct {
-	// Literal is its text, or the wildcard + or #; empty for a parameter, and for the
-	// first level of a topic that begins with a slash.
+	// Literal is the text of the level, or the wildcard + or #. It is empty for a parameter,
+	// and for the first level of a topic that begins with a slash.
 	Literal string
 	Wild    bool
-	// Param is the path of a field, Tail says that it takes the rest.
+	// Param is the path of a field; Tail reports that it matches the rest of the topic.
 	Param []string
 	Tail  bool
-	// Offset of the level in the template, in bytes.
+	// Offset is the position of the level in the template, in bytes.
 	Offset int
 }
 
-// SyntaxError is what is wrong with a template, and where.
+// SyntaxError is a problem with a template.
 type SyntaxError struct {
 	Text    string
 	Offset  int
 	Problem string
 }
 
-// Error shows the template and the place.
+// Error returns the template, the problem and its position.
 func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("topic %q: %s (byte %d)", e.Text, e.Problem, e.Offset)
 }
 
-// ParseTemplate reads a template; wild permits the wildcards + and #.
+// ParseTemplate parses a template; wild permits the wildcards + and #.
 func ParseTemplate(text string, wild bool) (*Template, error) {
 	p := parser{text: text, wild: wild}
 	if err := p.whole(); err != nil {
@@ -71,7 +71,7 @@ func (p *parser) fail(offset int, format string, args ...any) error {
 	return &SyntaxError{p.text, offset, fmt.Sprintf(format, args...)}
 }
 
-// whole checks what is not about one level.
+// whole checks the template as a whole.
 func (p *parser) whole() error {
 	switch {
 	case p.text == "":
@@ -81,9 +81,9 @@ func (p *parser) whole() error {
 	case !utf8.ValidString(p.text):
 		return p.fail(0, "is not valid UTF-8 [MQTT-1.5.4-1]")
 	case strings.HasPrefix(p.text, "$share/") || strings.HasPrefix(p.text, "$queue/"):
-		return p.fail(0, "names a shared subscription; use the option group")
+		return p.fail(0, "is a shared subscription; use the option group instead")
 	case p.text[0] == '$':
-		return p.fail(0, "begins with $, which is the broker's own and no event [MQTT5 4.7.2]; subscribe in code, with WithSubscribeBroad")
+		return p.fail(0, "begins with $, which is reserved for topics of the broker [MQTT5 4.7.2]; subscribe to such topics in code, with WithSubscribeBroad")
 	}
 	for i, r := range p.text {
 		if control(r) {
@@ -93,22 +93,22 @@ func (p *parser) whole() error {
 	return nil
 }
 
-// control reports whether a broker may close the connection over a character
-// [MQTT-1.5.4-1], or an editor or terminal shows others in its place.
+// control reports whether a broker may close the connection because of a character
+// [MQTT-1.5.4-1], or whether the character changes how editors and terminals show others.
 func control(r rune) bool {
 	return unicode.Is(unicode.Bidi_Control, r) || r == 0x2028 || r == 0x2029 || r < 0x20 || r >= 0x7F && r < 0xA0 || r&0xFFFE == 0xFFFE || r >= 0xFDD0 && r <= 0xFDEF
 }
 
 func (p *parser) level(text string, offset int, last bool) (Level, error) {
 	switch {
-	case text == "" && offset == 0 && !last: // of a topic that begins with a slash
+	case text == "" && offset == 0 && !last: // the topic begins with a slash
 		return Level{}, nil
 	case text == "":
 		return Level{}, p.fail(offset, "has an empty level")
 	case text == "+" || text == "#":
 		return p.wildcard(text, offset, last)
 	case strings.ContainsAny(text, "+#"):
-		return Level{}, p.fail(offset, "has a wildcard in %q, which must be a whole level", text)
+		return Level{}, p.fail(offset, "has a wildcard inside the level %q, want it to be a whole level", text)
 	case strings.ContainsAny(text, "{}"):
 		return p.param(text, offset, last)
 	}
@@ -117,10 +117,10 @@ func (p *parser) level(text string, offset int, last bool) (Level, error) {
 
 func (p *parser) wildcard(text string, offset int, last bool) (Level, error) {
 	if !p.wild {
-		return Level{}, p.fail(offset, "has the wildcard %s, which only SIDE_SUBSCRIBE_ONLY may use: bind the level to a field instead", text)
+		return Level{}, p.fail(offset, "has the wildcard %s, which is allowed with SIDE_SUBSCRIBE_ONLY only: bind the level to a field instead", text)
 	}
 	if text == "#" && !last {
-		return Level{}, p.fail(offset, "has # before its end")
+		return Level{}, p.fail(offset, "has # before the last level")
 	}
 	return Level{Literal: text, Wild: true, Offset: offset}, nil
 }
@@ -132,19 +132,19 @@ func (p *parser) param(text string, offset int, last bool) (Level, error) {
 	case strings.Count(text, "{") > strings.Count(text, "}"):
 		return Level{}, p.fail(offset, "has an unclosed {")
 	case text[0] != '{' || text[len(text)-1] != '}' || strings.Count(text, "{") != 1 || strings.Count(text, "}") != 1:
-		return Level{}, p.fail(offset, "has a parameter in %q, which must be a whole level", text)
+		return Level{}, p.fail(offset, "has a parameter inside the level %q, want it to be a whole level", text)
 	}
 	path, pattern, has := strings.Cut(text[1:len(text)-1], "=")
 	if has && pattern != "**" {
-		return Level{}, p.fail(offset, "has the pattern %q: only ** is known", pattern)
+		return Level{}, p.fail(offset, "has the pattern %q, want **", pattern)
 	}
 	if has && !last {
-		return Level{}, p.fail(offset, "has %q before its end: a parameter with =** takes the rest", text)
+		return Level{}, p.fail(offset, "has %q before the last level: a parameter with =** matches the rest of the topic", text)
 	}
 	l := Level{Param: strings.Split(path, "."), Tail: has, Offset: offset}
 	for _, name := range l.Param {
 		if !identifier(name) {
-			return Level{}, p.fail(offset, "has the parameter %q, which is no path of a field", path)
+			return Level{}, p.fail(offset, "has the parameter %q, want the path of a field", path)
 		}
 	}
 	return l, nil
@@ -160,8 +160,7 @@ func identifier(s string) bool {
 	return s != ""
 }
 
-// Filter is the topic filter: + for each parameter, # for one that takes the
-// rest.
+// Filter returns the topic filter: + for each parameter, # for one that matches the rest.
 func (t *Template) Filter() string {
 	parts := make([]string, len(t.Levels))
 	for i, l := range t.Levels {
@@ -177,8 +176,8 @@ func (t *Template) Filter() string {
 	return strings.Join(parts, "/")
 }
 
-// Address is the template with underscores in the place of dots and without
-// patterns, as AsyncAPI wants it. A wildcard is a parameter of its own.
+// Address returns the template as AsyncAPI expects it: with underscores instead of dots
+// and without patterns. A wildcard becomes a parameter.
 func (t *Template) Address() string {
 	parts := t.Names()
 	for i, l := range t.Levels {
@@ -191,8 +190,8 @@ func (t *Template) Address() string {
 	return strings.Join(parts, "/")
 }
 
-// Names returns the name of each level as a parameter, "" for text. A second
-// parameter of a name, {a_b} beside {a.b}, has the number of its level behind it.
+// Names returns the parameter name of each level, "" for text. If two parameters have the
+// same name, such as {a_b} and {a.b}, the number of the level is appended to the second.
 func (t *Template) Names() []string {
 	names := make([]string, len(t.Levels))
 	for i, l := range t.Levels {
@@ -211,7 +210,7 @@ func (t *Template) Names() []string {
 	return names
 }
 
-// Wild reports whether there is a wildcard: nobody can publish to it.
+// Wild reports whether the template has a wildcard. Nobody can publish to such a topic.
 func (t *Template) Wild() bool {
 	for _, l := range t.Levels {
 		if l.Wild {

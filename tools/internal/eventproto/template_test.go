@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// templates are seeds, good and bad.
+// templates are valid and invalid seeds.
 var templates = []string{
 	"doors/opened", "devices/{device_id}/data", "{a}", "{a.b.c}/x", "logs/{host}/{path=**}", "{path=**}",
 	"", "/", "//", "a//b", "/a", "/a/{b}", "/{a}", "//a", "/+/#", "a/", "{", "}", "{}", "{a", "a}", "x{a}", "{a}{b}", "{a=*}", "{a=**}/b", "{$a}", "{a..b}",
@@ -53,7 +53,7 @@ func FuzzParseTemplate(f *testing.F) {
 	})
 }
 
-// validFilter holds a filter to [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.3-1]
+// validFilter checks a filter against [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.3-1]
 // and [MQTT-4.7.3-2].
 func validFilter(t *testing.T, filter string, levels int) {
 	t.Helper()

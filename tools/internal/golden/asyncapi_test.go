@@ -31,7 +31,7 @@ func parse(t *testing.T, file string, content []byte) document {
 	return d
 }
 
-// at follows a path of keys; nil when it leads nowhere.
+// at returns the value at a path of keys, or nil if there is none.
 func (d document) at(path ...string) any {
 	var here any = map[string]any(d)
 	for _, key := range path {
@@ -64,7 +64,7 @@ func walk(value any, f func(map[string]any)) {
 	}
 }
 
-// committed are the documents of this module.
+// committed returns the documents of this module.
 func committed(t *testing.T) (files []string) {
 	t.Helper()
 	for _, root := range []string{"cases", "../../../api"} {
@@ -81,9 +81,8 @@ func committed(t *testing.T) (files []string) {
 	return files
 }
 
-// TestDocuments holds what a parser does not: references lead to something, the
-// parameters of an address are those of its channel, and each channel has an
-// operation.
+// TestDocuments checks what a parser does not: references can be resolved, the parameters
+// of an address are those of its channel, and each channel has an operation.
 func TestDocuments(t *testing.T) {
 	t.Parallel()
 	for _, file := range committed(t) {
@@ -127,7 +126,7 @@ func channels(t *testing.T, d document) {
 	}
 	for name := range d.object("channels") {
 		address, ok := d.at("channels", name, "address").(string)
-		if !ok { // that of a reply, which the request names
+		if !ok { // the channel of a reply, whose topic the request names
 			if !strings.HasSuffix(name, ".reply") {
 				t.Errorf("channel %s has no address", name)
 			}
@@ -174,8 +173,8 @@ func operations(t *testing.T, d document) {
 	}
 }
 
-// TestEveryMethodHasAnOperation also generates the documents of clients, and
-// one for all packages.
+// TestEveryMethodHasAnOperation also generates the documents of clients, and one document
+// for all packages.
 func TestEveryMethodHasAnOperation(t *testing.T) {
 	t.Parallel()
 	for _, name := range cases(t) {
@@ -199,7 +198,7 @@ func TestEveryMethodHasAnOperation(t *testing.T) {
 			for _, service := range services {
 				for _, m := range service.Methods {
 					name := fmt.Sprintf("%s.%s", service.Desc.Name(), m.Desc.Name())
-					if s.Merge { // services of several packages
+					if s.Merge { // with services of several packages
 						name = fmt.Sprintf("%s.%s", service.Desc.FullName(), m.Desc.Name())
 					}
 					describes(t, all, name, m, s.Client)
@@ -209,7 +208,7 @@ func TestEveryMethodHasAnOperation(t *testing.T) {
 	}
 }
 
-// describes wants the operation of a method, with what its options say.
+// describes checks that a method has an operation that matches its options.
 func describes(t *testing.T, all document, operation string, m *eventproto.Method, client bool) {
 	t.Helper()
 	if all[operation] == nil {
@@ -220,7 +219,7 @@ func describes(t *testing.T, all document, operation string, m *eventproto.Metho
 	if client {
 		want = "send"
 	}
-	switch m.Side { // only one side of the generated code has these
+	switch m.Side { // only one side of the generated code has these methods
 	case v1.Side_SIDE_PUBLISH_ONLY:
 		want = "send"
 	case v1.Side_SIDE_SUBSCRIBE_ONLY:

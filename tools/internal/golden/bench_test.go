@@ -13,7 +13,7 @@ func moved() *nested.Moved {
 	return &nested.Moved{Place: &nested.Place{Site: "berlin-2", Room: &nested.Place_Room{Name: "kitchen"}}}
 }
 
-// BenchmarkBuild makes a topic.
+// BenchmarkBuild builds a topic.
 func BenchmarkBuild(b *testing.B) {
 	in := moved()
 	b.ReportAllocs()
@@ -24,7 +24,7 @@ func BenchmarkBuild(b *testing.B) {
 	}
 }
 
-// BenchmarkBuildKratos makes the same one with the encoder of Kratos' paths.
+// BenchmarkBuildKratos builds the same topic with the encoder of Kratos' paths.
 func BenchmarkBuildKratos(b *testing.B) {
 	in, template := moved(), nested.NestedEvents_MQTT_ServiceDesc.Methods[0].Topic
 	b.ReportAllocs()
@@ -33,7 +33,7 @@ func BenchmarkBuildKratos(b *testing.B) {
 	}
 }
 
-// BenchmarkBind takes a topic apart into a message that is there.
+// BenchmarkBind binds a topic to an existing message.
 func BenchmarkBind(b *testing.B) {
 	in, bind := moved(), handler(b, "/golden.nested.NestedEvents/Moved").Bind[0]
 	b.ReportAllocs()
@@ -44,7 +44,7 @@ func BenchmarkBind(b *testing.B) {
 	}
 }
 
-// TestAllocations holds the promises of generated code: at most 2 for a topic,
+// TestAllocations bounds the allocations of generated code: at most 2 to build a topic,
 // none to bind the fields of a message.
 func TestAllocations(t *testing.T) {
 	in, bind := moved(), handler(t, "/golden.nested.NestedEvents/Moved").Bind[0]
@@ -64,8 +64,8 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// TestFasterThanKratos wants topics at least three times as fast as Kratos'
-// paths, also on a busy machine; the benchmarks show by how much.
+// TestFasterThanKratos requires topics to be built at least three times as fast as
+// Kratos' paths, also on a busy machine; the benchmarks show the actual factor.
 func TestFasterThanKratos(t *testing.T) {
 	in, template := moved(), nested.NestedEvents_MQTT_ServiceDesc.Methods[0].Topic
 	if path := binding.EncodeURL(template, in, false); path != "sites/berlin-2/rooms/kitchen" {
@@ -82,7 +82,7 @@ func TestFasterThanKratos(t *testing.T) {
 	t.Errorf("%.1f times as fast as Kratos, want at least 3", best)
 }
 
-// duration is the least time of a few rounds.
+// duration returns the shortest time of a few rounds.
 func duration(f func()) time.Duration {
 	least := time.Hour
 	for range 5 {

@@ -10,8 +10,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/asyncapi"
 )
 
-// TestPartOfAPackage calls the generator for one file of two, as the Kratos CLI
-// does, and wants no document that lacks the other.
+// TestPartOfAPackage runs the generator for one file of two, as the Kratos CLI does, and
+// expects an error instead of an incomplete document.
 func TestPartOfAPackage(t *testing.T) {
 	t.Parallel()
 	set := descriptors(t, "twofiles")
@@ -42,7 +42,7 @@ func TestPartOfAPackage(t *testing.T) {
 	}
 }
 
-// TestPackagesThatShareADocument wants an error that names the cure.
+// TestPackagesThatShareADocument expects an error that describes the solution.
 func TestPackagesThatShareADocument(t *testing.T) {
 	t.Parallel()
 	set := descriptors(t, "twofiles")

@@ -15,8 +15,8 @@ import (
 	otherpb "github.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/foreign/other"
 )
 
-// TestExtensionNumbers holds the numbers of the options, which are in the
-// descriptors of every user.
+// TestExtensionNumbers pins the numbers of the options, which are in the descriptors of
+// all users.
 func TestExtensionNumbers(t *testing.T) {
 	t.Parallel()
 	for extension, want := range map[protoreflect.ExtensionType]protoreflect.FieldNumber{
@@ -28,8 +28,8 @@ func TestExtensionNumbers(t *testing.T) {
 	}
 }
 
-// TestBesideOtherExtensions links the options with those of others on the same
-// messages: two with one number would panic before this test starts.
+// TestBesideOtherExtensions links the options with extensions of others for the same
+// messages: two with the same number would panic before this test starts.
 func TestBesideOtherExtensions(t *testing.T) {
 	t.Parallel()
 	save := foreign.File_cases_foreign_foreign_proto.Services().Get(0).Methods().Get(0).Options()

@@ -1,4 +1,4 @@
-// Package golden holds what the generators write, and what they refuse.
+// Package golden tests the output and the errors of the generators.
 package golden
 
 import (
@@ -33,9 +33,8 @@ import (
 
 var update = flag.Bool("update", false, "compile the cases anew and write what is generated")
 
-// TestGolden runs the generators over the committed descriptors of each case.
-// What they write is a package that is built, vetted and linted with all
-// others.
+// TestGolden runs the generators over the committed descriptors of each case. Their
+// output is a package that is built, vetted and linted with all others.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	names := cases(t)
@@ -53,7 +52,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestDescriptorsAreFresh compiles the cases with a compiler in Go and compares.
+// TestDescriptorsAreFresh compiles the cases with a compiler in Go and compares the
+// descriptors.
 func TestDescriptorsAreFresh(t *testing.T) {
 	t.Parallel()
 	for _, name := range cases(t) {
@@ -66,7 +66,7 @@ func TestDescriptorsAreFresh(t *testing.T) {
 	}
 }
 
-// TestGeneratedIsStable generates twice.
+// TestGeneratedIsStable generates twice and compares.
 func TestGeneratedIsStable(t *testing.T) {
 	t.Parallel()
 	for _, name := range cases(t) {
@@ -108,8 +108,7 @@ func protos(t *testing.T, name string) (files []string) {
 
 func binary(name string) string { return filepath.Join("testdata", name+".binpb") }
 
-// descriptors gives the committed descriptors of a case, made anew with
-// -update.
+// descriptors returns the committed descriptors of a case. With -update it compiles them.
 func descriptors(t *testing.T, name string) *descriptorpb.FileDescriptorSet {
 	t.Helper()
 	if *update {
@@ -138,7 +137,7 @@ func descriptors(t *testing.T, name string) *descriptorpb.FileDescriptorSet {
 	return set
 }
 
-// own are the files of a case, without what it imports.
+// own returns the files of a case, without its imports.
 func own(set *descriptorpb.FileDescriptorSet, name string) (files []string) {
 	for _, f := range set.GetFile() {
 		if strings.HasPrefix(f.GetName(), "cases/"+name+"/") {
@@ -148,8 +147,7 @@ func own(set *descriptorpb.FileDescriptorSet, name string) (files []string) {
 	return files
 }
 
-// compile gives the descriptors of files and of everything that they import,
-// imports first.
+// compile returns the descriptors of files and of all their imports, imports first.
 func compile(t *testing.T, files ...string) *descriptorpb.FileDescriptorSet {
 	t.Helper()
 	root := filepath.Join("..", "..", "..")
@@ -176,7 +174,7 @@ func compile(t *testing.T, files ...string) *descriptorpb.FileDescriptorSet {
 	return reparse(t, set)
 }
 
-// reparse knows our options by their types, as a plugin does.
+// reparse decodes our options into their Go types, as a plugin does.
 func reparse(t *testing.T, set *descriptorpb.FileDescriptorSet) *descriptorpb.FileDescriptorSet {
 	t.Helper()
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(set)
@@ -190,7 +188,7 @@ func reparse(t *testing.T, set *descriptorpb.FileDescriptorSet) *descriptorpb.Fi
 	return again
 }
 
-// linked finds what is part of this binary, such as go_features.proto.
+// linked finds files that are part of this binary, such as go_features.proto.
 func linked(path string) (protocompile.SearchResult, error) {
 	d, err := protoregistry.GlobalFiles.FindFileByPath(path)
 	if err != nil {
@@ -199,7 +197,7 @@ func linked(path string) (protocompile.SearchResult, error) {
 	return protocompile.SearchResult{Proto: protodesc.ToFileDescriptorProto(d)}, nil
 }
 
-// generate runs the generators as plugins run; protoc-gen-go too, when all.
+// generate runs the generators as plugins; if all is set, protoc-gen-go too.
 func generate(t *testing.T, set *descriptorpb.FileDescriptorSet, files []string, all bool) map[string][]byte {
 	t.Helper()
 	out := make(map[string][]byte)
@@ -235,17 +233,17 @@ func response(t *testing.T, set *descriptorpb.FileDescriptorSet, files []string,
 	return r
 }
 
-// module is the path of this module. `kratos new` replaces it byte for byte, so
-// it must not stand in a descriptor, behind its length: the cases have no
-// go_package, but parameters of the plugins in its place.
+// module is the path of this module. `kratos new` replaces it byte for byte, so it must
+// not be part of a descriptor, where its length precedes it: the cases have plugin
+// parameters instead of a go_package.
 const module = "github.com/kratos-mqtt/kratos-mqtt"
 
-// parameters are those of the plugins: where the Go package of each file is.
+// parameters returns the plugin parameters with the Go package of each file.
 func parameters(set *descriptorpb.FileDescriptorSet) string {
 	all := []string{"paths=source_relative"}
 	for _, f := range set.GetFile() {
 		switch dir := path.Dir(f.GetName()); {
-		case path.Base(dir) == "other": // a package that has not the name of its folder
+		case path.Base(dir) == "other": // a package whose name differs from its folder
 			all = append(all, "M"+f.GetName()+"="+module+"/tools/internal/golden/"+dir+";otherpb")
 		case strings.HasPrefix(dir, "cases/"):
 			all = append(all, "M"+f.GetName()+"="+module+"/tools/internal/golden/"+dir)
@@ -267,7 +265,7 @@ func plugin(t *testing.T, set *descriptorpb.FileDescriptorSet, files []string) *
 	return p
 }
 
-// check compares with what is committed.
+// check compares content with the committed file.
 func check(t *testing.T, file string, content []byte) {
 	t.Helper()
 	want, err := os.ReadFile(file)
@@ -281,15 +279,15 @@ func check(t *testing.T, file string, content []byte) {
 
 var importLine = regexp.MustCompile(`(?m)^\t\w+ "[^"]+"\n`)
 
-// sortImports makes files comparable in a module of another name, whose imports
-// have another order.
+// sortImports makes files comparable in a module with another name, which has another
+// order of imports.
 func sortImports(file []byte) []byte {
 	lines := importLine.FindAll(file, -1)
 	slices.SortFunc(lines, bytes.Compare)
 	return append(importLine.ReplaceAll(file, nil), bytes.Join(lines, nil)...)
 }
 
-// TestNothingToRename wants no module path where a replaced one does harm.
+// TestNothingToRename finds module paths that `kratos new` must not replace.
 func TestNothingToRename(t *testing.T) {
 	t.Parallel()
 	for _, name := range cases(t) {
@@ -299,8 +297,8 @@ func TestNothingToRename(t *testing.T) {
 	}
 }
 
-// TestErrors runs the generators over faults: everything that is wrong is told
-// at once, with its place, and nothing is written.
+// TestErrors runs the generators over invalid files: all problems are reported at once,
+// with their positions, and nothing is written.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/errors/*.proto")
@@ -330,7 +328,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// clip keeps a long topic out of a golden file.
+// clip shortens a long topic for a golden file.
 func clip(s string) string {
 	if i := strings.Index(s, strings.Repeat("x", 100)); i >= 0 {
 		return s[:i] + "…" + strings.TrimLeft(s[i:], "x")
@@ -354,7 +352,7 @@ func want(t *testing.T, file, got string) {
 	}
 }
 
-// TestSize keeps generated code small: at most 1.5 KB for each method.
+// TestSize bounds the size of generated code: at most 1.5 KB for each method.
 func TestSize(t *testing.T) {
 	t.Parallel()
 	total, methods := 0, 0
@@ -376,7 +374,7 @@ func TestSize(t *testing.T) {
 	}
 }
 
-// many is the size of a service with n methods, each with two parameters.
+// many returns the size of a service with n methods, each with two parameters.
 func many(t *testing.T, n int) int {
 	t.Helper()
 	set := descriptors(t, "additional")

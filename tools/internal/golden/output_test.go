@@ -16,8 +16,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/gomqtt"
 )
 
-// TestOutputStaysInFolder generates from a go_package that leads elsewhere, or brings
-// lines of its own into the code.
+// TestOutputStaysInFolder generates from a go_package that leads out of the output folder
+// or adds lines to the code.
 func TestOutputStaysInFolder(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -68,7 +68,7 @@ func TestOutputStaysInFolder(t *testing.T) {
 	}
 }
 
-// TestCommentsAreNoDirectives looks for what the Go tools act on.
+// TestCommentsAreNoDirectives searches for comments that the Go tools act on.
 func TestCommentsAreNoDirectives(t *testing.T) {
 	t.Parallel()
 	file, err := os.ReadFile("cases/comments/comments_mqtt.pb.go")

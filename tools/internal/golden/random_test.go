@@ -10,11 +10,11 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// randomMessage makes messages that their JSON can hold: any values, unknown
-// numbers of open enums and the special numbers of floats included.
+// randomMessage creates messages whose values JSON can express, including unknown numbers
+// of open enums and the special numbers of floats.
 type randomMessage struct{ *rand.Rand }
 
-// deepest is where messages within messages end.
+// deepest is the deepest level of nested messages.
 const deepest = 4
 
 // fill sets about half of the fields.
@@ -57,7 +57,7 @@ func (r randomMessage) fill(m protoreflect.Message, depth int) {
 	}
 }
 
-// wellKnown fills a message whose JSON form takes only some values.
+// wellKnown sets a message whose JSON form accepts only some values.
 func (r randomMessage) wellKnown(m protoreflect.Message, depth int) bool {
 	set := func(name protoreflect.Name, v any) {
 		m.Set(m.Descriptor().Fields().ByName(name), protoreflect.ValueOf(v))
@@ -88,7 +88,7 @@ func (r randomMessage) wellKnown(m protoreflect.Message, depth int) bool {
 	return true
 }
 
-// value fills a google.protobuf.Value, which must have a kind.
+// value sets a google.protobuf.Value, which must have a kind.
 func (r randomMessage) value(m protoreflect.Message, depth int) {
 	fields := m.Descriptor().Fields()
 	f := fields.Get(r.IntN(fields.Len()))

@@ -20,21 +20,21 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/tail"
 )
 
-// registrar keeps what generated code registers.
+// registrar records the handlers that generated code registers.
 type registrar []event.Handler
 
 func (r *registrar) RegisterService(_ *event.ServiceDesc, handlers []event.Handler, _ ...event.RegisterOption) {
 	*r = append(*r, handlers...)
 }
 
-// builder makes a topic of a message of the type that it takes.
+// builder builds the topic of a message of its type.
 type builder func(proto.Message) (string, error)
 
 func build[T proto.Message](f func(T) (string, error)) builder {
 	return func(m proto.Message) (string, error) { return f(m.(T)) }
 }
 
-// builders has the generated builder of each operation.
+// builders returns the generated builder of each operation.
 func builders() map[string]builder {
 	return map[string]builder{
 		"/golden.params.ParamEvents/Numbers":     build(params.ParamEvents_Numbers_MQTT_Topic),
@@ -54,7 +54,7 @@ func builders() map[string]builder {
 	}
 }
 
-// handlers are those that the generated servers of these cases register.
+// handlers returns the handlers that the generated servers of these cases register.
 func handlers() (all registrar) {
 	params.RegisterParamEventsMQTTServer(&all, struct{ params.ParamEventsMQTTServer }{})
 	nested.RegisterNestedEventsMQTTServer(&all, struct{ nested.NestedEventsMQTTServer }{})
@@ -72,7 +72,7 @@ func handlers() (all registrar) {
 	return all
 }
 
-// handler is that of one operation.
+// handler returns the handler of one operation.
 func handler(tb testing.TB, operation string) event.Handler {
 	tb.Helper()
 	for _, h := range handlers() {
@@ -84,8 +84,8 @@ func handler(tb testing.TB, operation string) event.Handler {
 	return event.Handler{}
 }
 
-// FuzzRoundTrip fills the fields of each template at random: either the builder
-// refuses them, or binding the topic gives the same values.
+// FuzzRoundTrip sets the fields of each template to random values: either the builder
+// refuses them, or binding the topic restores the same values.
 func FuzzRoundTrip(f *testing.F) {
 	all := handlers()
 	for _, text := range []string{"", "kitchen", "a/b", "a//b", "/", "+", "#", "$SYS", "ä", "\xff", "\x00", "a b", "true", "007", strings.Repeat("x", 70000)} {
@@ -130,7 +130,7 @@ func roundTrip(t *testing.T, h event.Handler, random *rand.Rand, text string) {
 	}
 }
 
-// value is that of a field, its default when it is not set.
+// value returns the value of a field, its default if it is not set.
 func value(m proto.Message, path []string) protoreflect.Value {
 	if path == nil {
 		return protoreflect.ValueOfBool(true)
@@ -142,7 +142,7 @@ func value(m proto.Message, path []string) protoreflect.Value {
 	return r.Get(r.Descriptor().Fields().ByName(protoreflect.Name(path[len(path)-1])))
 }
 
-// fill sets a field, or leaves one in eight as it is.
+// fill sets a field with a probability of seven in eight.
 func fill(m protoreflect.Message, path []string, random *rand.Rand, text string) {
 	if path == nil || random.IntN(8) == 0 {
 		return
@@ -180,8 +180,8 @@ func scalar(f protoreflect.FieldDescriptor, random *rand.Rand, text string) prot
 	return protoreflect.ValueOfInt64(int64(number))
 }
 
-// FuzzBind gives hostile topics to the generated code. What it takes, its
-// builder takes as well.
+// FuzzBind passes invalid topics to the generated code. The builder must accept every
+// message that was bound successfully.
 func FuzzBind(f *testing.F) {
 	all := handlers()
 	for _, topic := range []string{
@@ -199,7 +199,7 @@ func FuzzBind(f *testing.F) {
 				continue
 			}
 			again, err := builders()[h.Method.Operation](in)
-			if len(topic) < 65000 && err != nil { // a broker sends no longer ones
+			if len(topic) < 65000 && err != nil { // brokers send no longer topics
 				t.Fatalf("%s: %q is bound, but refused by the builder: %v", h.Method.Operation, topic, err)
 			}
 			if err == nil && strings.Count(again, "/") != strings.Count(topic, "/") {
@@ -209,7 +209,7 @@ func FuzzBind(f *testing.F) {
 	})
 }
 
-// TestBuildersAreComplete holds the table to what is generated.
+// TestBuildersAreComplete compares the table with the generated code.
 func TestBuildersAreComplete(t *testing.T) {
 	t.Parallel()
 	for _, h := range handlers() {

@@ -32,12 +32,12 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/asyncapi"
 )
 
-// messagesPerSchema times the schemas of all documents is above 10,000.
+// messagesPerSchema makes the total over all documents exceed 10,000.
 const messagesPerSchema = 100
 
-// TestPayloadsMatchTheirDocument makes random messages of every message that a
-// committed document describes, in the JSON of both encoders that services
-// use: protojson, and Kratos' codec, which also writes what is not set.
+// TestPayloadsMatchTheirDocument creates random messages of every message type in the
+// committed documents and validates their JSON, as written by the two encoders that
+// services use: protojson, and Kratos' codec, which also writes unset fields.
 func TestPayloadsMatchTheirDocument(t *testing.T) {
 	t.Parallel()
 	total := 0
@@ -61,8 +61,8 @@ func TestPayloadsMatchTheirDocument(t *testing.T) {
 	t.Logf("%d payloads", total)
 }
 
-// TestPublicMessagesMatchTheirDocument does the same with messages that others
-// have designed, for which documents are generated here.
+// TestPublicMessagesMatchTheirDocument does the same with public messages of other
+// authors, whose documents are generated here.
 func TestPublicMessagesMatchTheirDocument(t *testing.T) {
 	t.Parallel()
 	total := 0
@@ -76,7 +76,7 @@ func TestPublicMessagesMatchTheirDocument(t *testing.T) {
 	t.Logf("%d payloads", total)
 }
 
-// documentOf generates the document of a service with one event that carries m.
+// documentOf generates the document of a service with one event of type m.
 func documentOf(t *testing.T, m protoreflect.MessageDescriptor) []byte {
 	t.Helper()
 	set := new(descriptorpb.FileDescriptorSet)
@@ -93,7 +93,7 @@ func documentOf(t *testing.T, m protoreflect.MessageDescriptor) []byte {
 			Name: new("Tell"), InputType: new("." + string(m.FullName())), OutputType: new(".google.protobuf.Empty"), Options: options,
 		}}}},
 	})
-	for _, f := range set.GetFile() { // some are of no Go package
+	for _, f := range set.GetFile() { // some have no Go package
 		if f.GetOptions().GetGoPackage() == "" {
 			f.Options = &descriptorpb.FileOptions{GoPackage: new("example.com/" + f.GetName())}
 		}
@@ -102,7 +102,7 @@ func documentOf(t *testing.T, m protoreflect.MessageDescriptor) []byte {
 	return []byte(r.GetFile()[0].GetContent())
 }
 
-// with adds a file to a set, behind everything that it imports.
+// with adds a file to a set, after everything that it imports.
 func with(set *descriptorpb.FileDescriptorSet, f protoreflect.FileDescriptor) {
 	if slices.ContainsFunc(set.GetFile(), func(known *descriptorpb.FileDescriptorProto) bool { return known.GetName() == f.Path() }) {
 		return
@@ -118,14 +118,14 @@ func payloads(t *testing.T, file string, content []byte, files *protoregistry.Fi
 	t.Helper()
 	d := parse(t, file, content)
 	c := jsonschema.NewCompiler()
-	c.DefaultDraft(jsonschema.Draft7) // what AsyncAPI's Schema Object extends
+	c.DefaultDraft(jsonschema.Draft7) // AsyncAPI's Schema Object extends it
 	if err := c.AddResource("document.json", plain(t, map[string]any(d))); err != nil {
 		t.Fatal(err)
 	}
 	for key := range d.object("components", "messages") {
 		name, _ := d.at("components", "messages", key, "name").(string)
 		found, err := files.FindDescriptorByName(protoreflect.FullName(name))
-		if err != nil { // Presence, which no case imports
+		if err != nil { // Presence is not imported by any case
 			found, err = protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
 		}
 		if err != nil {
@@ -146,7 +146,7 @@ func payloads(t *testing.T, file string, content []byte, files *protoregistry.Fi
 	return n
 }
 
-// validate reports how many payloads it looked at.
+// validate returns the number of payloads that it has checked.
 func validate(t *testing.T, file string, schema *jsonschema.Schema, m proto.Message) int {
 	t.Helper()
 	name := m.ProtoReflect().Descriptor().FullName()
@@ -169,7 +169,7 @@ func validate(t *testing.T, file string, schema *jsonschema.Schema, m proto.Mess
 	return 2
 }
 
-// plain has the types that a JSON decoder makes.
+// plain converts a value to the types of a JSON decoder.
 func plain(t *testing.T, v any) any {
 	t.Helper()
 	b, err := json.Marshal(v)

@@ -16,8 +16,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/gomqtt"
 )
 
-// TestNoVariableHidesAPackage imports packages that have the names of variables
-// in generated functions.
+// TestNoVariableHidesAPackage imports packages whose names are those of variables in
+// generated functions.
 func TestNoVariableHidesAPackage(t *testing.T) {
 	t.Parallel()
 	set := descriptors(t, "shadow")
@@ -49,8 +49,8 @@ func TestNoVariableHidesAPackage(t *testing.T) {
 	}
 }
 
-// hidden returns the packages of a file whose names are used for variables in
-// a function that also uses a package of that name.
+// hidden returns the names of imported packages of a file that are also names of
+// variables in a function that uses the package.
 func hidden(t *testing.T, source string) (names []string) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "x.go", source, 0)
@@ -70,8 +70,8 @@ func hidden(t *testing.T, source string) (names []string) {
 		if !ok {
 			continue
 		}
-		// The parser resolves what is declared inside of the function, so that
-		// a selector on such a name is on the variable.
+		// The parser resolves names that are declared in the function, so that a selector on
+		// such a name is on the variable.
 		ast.Inspect(f, func(n ast.Node) bool {
 			s, ok := n.(*ast.SelectorExpr)
 			if !ok {

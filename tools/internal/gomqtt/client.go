@@ -20,8 +20,8 @@ func (g generator) client(s *eventproto.Service) {
 	name := s.GoName + "MQTTClient"
 	private := strings.ToLower(name[:1]) + name[1:]
 	g.P()
-	g.P("// ", name, " publishes the events of ", s.Desc.FullName(), ". Safe for concurrent use. A nil error means")
-	g.P("// that the message is accepted.")
+	g.P("// ", name, " publishes the events of ", s.Desc.FullName(), ". Safe for concurrent use. A method")
+	g.P("// returns nil once its message is accepted.")
 	g.P("type ", name, " interface {")
 	for _, m := range methods {
 		g.comment(m.Comments.Leading)
@@ -32,7 +32,7 @@ func (g generator) client(s *eventproto.Service) {
 	g.P()
 	g.P("type ", private, " struct{ cc ", eventPackage.Ident("ClientConn"), " }")
 	g.P()
-	g.P("// New", name, " publishes through cc.")
+	g.P("// New", name, " returns a client that publishes through cc.")
 	g.P("func New", name, "(cc ", eventPackage.Ident("ClientConn"), ") ", name, " { return &", private, "{cc} }")
 	for _, m := range methods {
 		g.P()

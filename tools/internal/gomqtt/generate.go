@@ -1,4 +1,4 @@
-// Package gomqtt writes the Go code of services of events.
+// Package gomqtt generates the Go code of services of events.
 package gomqtt
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
 )
 
-// Version of the generator, as generated files name it.
+// Version is the version of the generator, as written to generated files.
 const Version = "v0.1.0"
 
 const (
@@ -27,8 +27,8 @@ const (
 	optionsPackage = protogen.GoImportPath("github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1")
 )
 
-// Generate writes a file x_mqtt.pb.go for each file that has services of
-// events. With an error, which names every fault, nothing is written.
+// Generate writes a file x_mqtt.pb.go for each file that has services of events. An error
+// lists all problems, and then nothing is written.
 func Generate(plugin *protogen.Plugin, settings eventproto.Settings) error {
 	plugin.SupportedFeatures = uint64(pluginpb.CodeGeneratorResponse_FEATURE_PROTO3_OPTIONAL | pluginpb.CodeGeneratorResponse_FEATURE_SUPPORTS_EDITIONS)
 	plugin.SupportedEditionsMinimum = descriptorpb.Edition_EDITION_PROTO2
@@ -67,7 +67,7 @@ func file(plugin *protogen.Plugin, f *protogen.File, services []*eventproto.Serv
 	g.P()
 	g.P("package ", f.GoPackageName)
 	g.P()
-	g.P("// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.")
+	g.P("// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.")
 	g.P("const _ = ", implPackage.Ident("SupportPackageIsVersion1"))
 	for _, s := range services {
 		g.service(s)
@@ -102,7 +102,7 @@ func (g generator) service(s *eventproto.Service) {
 	}
 }
 
-// Names of what is generated for a service s and its method m.
+// Names of the generated code for a service s and its method m.
 
 func descName(s *protogen.Service) string { return s.GoName + "_MQTT_ServiceDesc" }
 
@@ -114,12 +114,12 @@ func bindName(m *eventproto.Method, i int) string {
 	return fmt.Sprintf("_%s_%s_MQTT_Bind%d", m.Parent.GoName, m.GoName, i)
 }
 
-// descOf is the address of a method's description.
+// descOf returns the expression for the address of a method's description.
 func descOf(m *eventproto.Method, s *eventproto.Service) string {
 	return fmt.Sprintf("&%s.Methods[%d]", descName(s.Service), slices.Index(s.Methods, m))
 }
 
-// comment writes a leading comment, or the text in its place.
+// comment writes a leading comment, or the given text if there is none.
 func (g generator) comment(c protogen.Comments, otherwise ...any) {
 	if c == "" {
 		if len(otherwise) > 0 {
@@ -130,7 +130,7 @@ func (g generator) comment(c protogen.Comments, otherwise ...any) {
 	for line := range strings.Lines(string(c)) {
 		line = strings.TrimRight(line, "\r\n")
 		switch {
-		case constraint.IsPlusBuild("//" + line): // which gofmt moves to the head of the file
+		case constraint.IsPlusBuild("//" + line): // gofmt would move it to the head of the file
 			line = fmt.Sprintf(" %q", strings.TrimSpace(line))
 		case line != "" && line[0] != ' ' && line[0] != '\t':
 			line = " " + line // "//go:generate" is a directive, "// go:generate" is text
@@ -146,7 +146,7 @@ func (g generator) deprecated(m *eventproto.Method) {
 	}
 }
 
-// duration is a Go expression.
+// duration returns a Go expression for d.
 func (g generator) duration(d time.Duration) string {
 	for _, unit := range []struct {
 		name string
@@ -159,8 +159,8 @@ func (g generator) duration(d time.Duration) string {
 	return fmt.Sprintf("%d", d)
 }
 
-// packages holds the names that imports of a generated file may have: the last
-// part of each path, as protogen chooses them.
+// packages holds the names that the imports of a generated file may have: the last part
+// of each path, as protogen chooses them.
 type packages map[string]bool
 
 func packagesOf(plugin *protogen.Plugin) packages {
@@ -171,9 +171,8 @@ func packagesOf(plugin *protogen.Plugin) packages {
 	return names
 }
 
-// local returns the name of a local variable, with underscores behind it when
-// an import may have that name: inside of the function the variable would hide
-// the package.
+// local returns the name of a local variable, with underscores appended if an import may
+// have that name, because the variable would hide the package within the function.
 func (g generator) local(name string) string {
 	for g.packages.has(name) {
 		name += "_"
@@ -181,13 +180,13 @@ func (g generator) local(name string) string {
 	return name
 }
 
-// has also knows the digits that protogen adds when two packages share a name.
+// has reports whether an import may have the name. It ignores the digits that protogen
+// appends when two packages share a name.
 func (p packages) has(name string) bool {
 	return p[name] || p[strings.TrimRight(name, "0123456789")]
 }
 
-// desc writes the description of a service. What has its zero value is left
-// out.
+// desc writes the description of a service. Zero values are left out.
 func (g generator) desc(s *eventproto.Service) {
 	g.P()
 	g.P("// ", descName(s.Service), " describes ", s.Desc.FullName(), ". It must not be changed.")
@@ -292,7 +291,7 @@ func (g generator) policies(m *eventproto.Method) {
 	}
 }
 
-// text is a function that reads a string field.
+// text returns the expression for a function that reads a string field.
 func (g generator) text(m *eventproto.Method, path []*protogen.Field) string {
 	in := g.QualifiedGoIdent(m.Input.GoIdent)
 	of := g.QualifiedGoIdent(implPackage.Ident("TextOf"))
@@ -302,7 +301,7 @@ func (g generator) text(m *eventproto.Method, path []*protogen.Field) string {
 	return fmt.Sprintf("%s(func(in *%s) string { return in%s })", of, in, getters(path))
 }
 
-// getter is the name of a field's getter, getters the calls along a path.
+// getter returns the name of a field's getter, getters the calls along a path.
 func getter(f *protogen.Field) string {
 	name, _ := f.MethodName("Get")
 	return name

@@ -23,7 +23,7 @@ func (g generator) server(s *eventproto.Service) {
 	if s.Comments.Leading != "" {
 		g.P("//")
 	}
-	g.P("// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.")
+	g.P("// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.")
 	g.P("type ", name, " interface {")
 	for _, m := range s.Methods {
 		if m.Serves() {
@@ -35,7 +35,7 @@ func (g generator) server(s *eventproto.Service) {
 	g.P("}")
 	g.P()
 	registrar, srv, opts := g.local("s"), g.local("srv"), g.local("opts")
-	g.P("// Register", name, " subscribes srv to the events. What is wrong is an error of the server's Start.")
+	g.P("// Register", name, " subscribes srv to the events. The server's Start returns the errors of the registration.")
 	g.P("func Register", name, "(", registrar, " ", eventPackage.Ident("ServiceRegistrar"), ", ", srv, " ", name, ", ", opts, " ...", eventPackage.Ident("RegisterOption"), ") {")
 	g.P(registrar, ".RegisterService(&", descName(s.Service), ", []", eventPackage.Ident("Handler"), "{")
 	for _, m := range s.Methods {
@@ -54,7 +54,7 @@ func (g generator) server(s *eventproto.Service) {
 	g.P("}")
 }
 
-// bound reports whether a template of the method has a parameter.
+// bound reports whether a topic template of the method has a parameter.
 func bound(m *eventproto.Method) bool {
 	return slices.ContainsFunc(m.Topics, hasParam)
 }
@@ -75,29 +75,29 @@ func bindArgument(m *eventproto.Method, i int) string {
 	return "nil"
 }
 
-// batch writes the option that a handler of many messages is registered with.
+// batch writes the option that registers a handler of batches.
 func (g generator) batch(s *eventproto.Service, m *eventproto.Method) {
 	if m.Batch == nil {
 		return
 	}
 	name := m.Parent.GoName + "_" + m.GoName + "_MQTT_Batch"
 	g.P()
-	g.P("// ", name, " registers a handler of many messages in the place of ", m.GoName, ". Its nil error")
-	g.P("// acknowledges all of them, event.ItemErrors decides about each.")
+	g.P("// ", name, " replaces ", m.GoName, " with a handler of batches. Returning nil acknowledges")
+	g.P("// the whole batch; event.ItemErrors decides about each message.")
 	g.P("func ", name, "(handler func(", contextPackage.Ident("Context"), ", []*", m.Input.GoIdent, ") error, opts ...", eventPackage.Ident("BatchOption"), ") ", eventPackage.Ident("RegisterOption"), " {")
 	g.P("return ", implPackage.Ident("NewBatch"), "(", descOf(m, s), ", handler, opts...)")
 	g.P("}")
 }
 
-// presence writes the registration of who wants to know the instances.
+// presence writes the function that watches the instances of a service.
 func (g generator) presence(s *eventproto.Service) {
 	if s.Presence == nil {
 		return
 	}
 	presence := protogen.GoIdent{GoName: "Presence", GoImportPath: optionsPackage}
 	g.P()
-	g.P("// Watch", s.GoName, "Presence subscribes handler to the instances of ", s.Desc.FullName(), ": those that are there,")
-	g.P("// and each that comes or goes. An instance announces itself by Register", s.GoName, "MQTTServer.")
+	g.P("// Watch", s.GoName, "Presence calls handler for each instance of ", s.Desc.FullName(), " that is online, and")
+	g.P("// whenever one goes online or offline. Register", s.GoName, "MQTTServer announces an instance.")
 	g.P("func Watch", s.GoName, "Presence(s ", eventPackage.Ident("ServiceRegistrar"), ", handler func(", contextPackage.Ident("Context"), ", *", presence, ") error, opts ...", eventPackage.Ident("RegisterOption"), ") {")
 	g.P(implPackage.Ident("WatchPresence"), "(s, &", descName(s.Service), ", handler, opts...)")
 	g.P("}")

@@ -11,11 +11,11 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/eventproto"
 )
 
-// build writes the function that makes a topic of a message.
+// build writes the function that builds the topic of a message.
 func (g generator) build(m *eventproto.Method) {
 	t := m.Topics[0]
 	g.P()
-	g.P("// ", topicName(m), " is the topic of in: ", t.Text)
+	g.P("// ", topicName(m), " returns the topic ", t.Text)
 	b := g.local("t")
 	g.P("func ", topicName(m), "(", g.local("in"), " *", m.Input.GoIdent, ") (string, error) {")
 	defer g.P("}")
@@ -30,7 +30,7 @@ func (g generator) build(m *eventproto.Method) {
 	g.P("return ", b, ".Topic()")
 }
 
-// each goes along a template, with the slashes joined to the texts.
+// each iterates over the levels of a template, with the slashes added to the texts.
 func each(t *eventproto.Topic, literal func(text string), param func(i int, path []*protogen.Field)) {
 	var text strings.Builder
 	for i, level := range t.Levels {
@@ -86,7 +86,7 @@ func bits(k protoreflect.Kind) int {
 	return 32
 }
 
-// binds writes the functions that set the fields of a message from a topic.
+// binds writes the functions that set fields of a message from a topic.
 func (g generator) binds(m *eventproto.Method) {
 	for n, t := range m.Topics {
 		if !hasParam(t) {
@@ -111,7 +111,7 @@ func (g generator) binds(m *eventproto.Method) {
 	}
 }
 
-// read writes how a topic is taken apart by the variable reader.
+// read writes the code that splits a topic with the variable reader.
 func (g generator) read(t *eventproto.Topic, reader string) {
 	var text strings.Builder
 	flush := func() {
@@ -121,7 +121,7 @@ func (g generator) read(t *eventproto.Topic, reader string) {
 		}
 	}
 	for i, level := range t.Levels {
-		if i > 0 && level.Literal != "#" { // which matches without a slash, too
+		if i > 0 && level.Literal != "#" { // # matches without a slash, too
 			text.WriteByte('/')
 		}
 		switch {
@@ -138,7 +138,7 @@ func (g generator) read(t *eventproto.Topic, reader string) {
 	flush()
 }
 
-// enumMap is the map of an enum from or to names.
+// enumMap returns the map that converts an enum to or from names.
 func (g generator) enumMap(f *protogen.Field, suffix string) string {
 	id := f.Enum.GoIdent
 	id.GoName += suffix
@@ -163,10 +163,10 @@ func (g generator) readCall(path []*protogen.Field, tail bool) string {
 	}
 }
 
-// level is the variable that holds the value of the i-th level.
+// level returns the variable that holds the value of the i-th level.
 func (g generator) level(i int) string { return g.local(fmt.Sprintf("level%d", i+1)) }
 
-// set writes how a field gets the value of a level.
+// set writes the code that sets a field to the value of a level.
 func (g generator) set(i int, path []*protogen.Field) {
 	f, value, mismatch := path[len(path)-1], g.level(i), g.local("mismatch")
 	if t := g.goType(f); t != "" {
@@ -197,7 +197,8 @@ func (g generator) set(i int, path []*protogen.Field) {
 	}
 }
 
-// has is whether the payload has a field with presence; "" for one without.
+// has returns an expression that reports whether the payload has a field; "" if the
+// field has no presence.
 func (g generator) has(holder string, f *protogen.Field) string {
 	switch {
 	case !f.Desc.HasPresence():
@@ -209,7 +210,7 @@ func (g generator) has(holder string, f *protogen.Field) string {
 	return fmt.Sprintf("%s.%s()", holder, has)
 }
 
-// parent writes how the message that a field is in comes to be.
+// parent writes the code that creates the message that contains a field.
 func (g generator) parent(holder string, f *protogen.Field) string {
 	get := holder + "." + getter(f) + "()"
 	if f.Parent.APILevel == gofeaturespb.GoFeatures_API_OPEN {
@@ -225,7 +226,7 @@ func (g generator) parent(holder string, f *protogen.Field) string {
 	return get
 }
 
-// goType is what a level's value must be converted to, "" for nothing.
+// goType returns the type that the value of a level must be converted to, or "".
 func (g generator) goType(f *protogen.Field) string {
 	switch k := f.Desc.Kind(); k {
 	case protoreflect.StringKind, protoreflect.BoolKind:
@@ -237,7 +238,7 @@ func (g generator) goType(f *protogen.Field) string {
 		case unsigned(k) && bits(k) == 32:
 			return "uint32"
 		case unsigned(k) || bits(k) == 64:
-			return "" // it is one already
+			return "" // no conversion is needed
 		default:
 			return "int32"
 		}

@@ -16,7 +16,7 @@ import (
 
 var fence = regexp.MustCompile("(?ms)^```([a-z]+)\n(.*?)^```$")
 
-// blocks are what the guide shows of one kind.
+// blocks returns the code blocks of one kind in the guide.
 func blocks(t *testing.T, kind string) (texts []string) {
 	t.Helper()
 	for _, m := range fence.FindAllStringSubmatch(string(read(t, filepath.Join(root, "docs", "guide", "events.md"))), -1) {
@@ -30,7 +30,7 @@ func blocks(t *testing.T, kind string) (texts []string) {
 	return texts
 }
 
-// TestProto wants each block in the proto that the tests generate from.
+// TestProto checks that each block is part of the proto that the tests generate from.
 func TestProto(t *testing.T) {
 	t.Parallel()
 	source := string(read(t, "../golden/cases/guide/guide.proto"))
@@ -41,8 +41,8 @@ func TestProto(t *testing.T) {
 	}
 }
 
-// TestBuf generates with the settings that are shown, where buf is installed;
-// it has the options in their own package everywhere.
+// TestBuf checks that the settings of the guide exclude the options from managed mode, and
+// generates with the settings if buf is installed.
 func TestBuf(t *testing.T) {
 	t.Parallel()
 	text := blocks(t, "buf")[0]

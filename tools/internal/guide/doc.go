@@ -1,2 +1,2 @@
-// Package guide runs what docs/guide/events.md shows.
+// Package guide runs the examples of docs/guide/events.md.
 package guide

@@ -20,12 +20,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience bounds every wait.
 const patience = 20 * time.Second
 
-// connection is that of a client of its own.
+// connection returns the connection of a client with the given id.
 func connection(url, id string) *kratosmqttv1.Connection {
 	return &kratosmqttv1.Connection{Addresses: []string{url}, ClientId: id, Protocol: "5"}
 }
 
-// TestFleet runs what the guide shows: a reading, a request and its error.
+// TestFleet runs the examples of the guide: a reading, a request and its error.
 func TestFleet(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.InProcess(t).URL()

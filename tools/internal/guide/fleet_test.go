@@ -19,7 +19,7 @@ type FleetEventsService struct{ store *Store }
 
 // SaveReading acknowledges the message by returning nil.
 func (s *FleetEventsService) SaveReading(ctx context.Context, in *v1.Reading) (*emptypb.Empty, error) {
-	return &emptypb.Empty{}, s.store.Save(ctx, in) // in.DeviceId is that of the topic
+	return &emptypb.Empty{}, s.store.Save(ctx, in) // in.DeviceId is from the topic
 }
 
 func NewMQTTServer(c *kratosmqttv1.Connection, fleet *FleetEventsService) *mqttserver.Server {
@@ -28,8 +28,8 @@ func NewMQTTServer(c *kratosmqttv1.Connection, fleet *FleetEventsService) *mqtts
 	return srv
 }
 
-// GetState answers a request. A Kratos error travels to the client as it is; any
-// other one is an internal error there, and in the log in full here.
+// GetState answers a request. A Kratos error is sent to the client unchanged; any other
+// error is logged here in full, and is an internal error at the client.
 func (s *FleetEventsService) GetState(_ context.Context, in *v1.StateRequest) (*v1.State, error) {
 	if in.GetDeviceId() != "gate-1" {
 		return nil, kerrors.NotFound("NO_DEVICE", "there is no such device")
@@ -42,7 +42,7 @@ func NewFleetEvents(b broker.Broker) v1.FleetEventsMQTTClient {
 }
 
 func send(ctx context.Context, fleet v1.FleetEventsMQTTClient) error {
-	// Returns when the broker has acknowledged the message.
+	// Returns once the broker has acknowledged the message.
 	return fleet.SaveReading(ctx, &v1.Reading{DeviceId: "gate-1", Celsius: 21.5, EventId: "7"},
 		event.Header("x-md-site", "berlin"))
 }
@@ -52,7 +52,7 @@ func registerBatches(srv *mqttserver.Server, fleet *FleetEventsService) {
 		v1.FleetEvents_SaveReading_MQTT_Batch(fleet.SaveReadings, event.BatchSize(500)))
 }
 
-// SaveReadings decides about each message by itself.
+// SaveReadings decides about each message separately.
 func (s *FleetEventsService) SaveReadings(ctx context.Context, in []*v1.Reading) error {
 	errs := make(event.ItemErrors, len(in))
 	for i, reading := range in {
@@ -68,7 +68,7 @@ func watch(srv *mqttserver.Server, online func(clientID string, is bool)) {
 	})
 }
 
-// Store is what the use case of a service would be.
+// Store stands for the use case of a service.
 type Store struct {
 	mu    sync.Mutex
 	saved []*v1.Reading

@@ -12,17 +12,17 @@ import (
 	"testing"
 )
 
-// root is the module's folder, seen from this package.
+// root is the folder of the module, relative to this package.
 const root = "../../.."
 
-// module is the path of this module, fleet that of the service in the guide.
+// module is the path of this module, fleet the path of the service in the guide.
 const (
 	module = "github.com/kratos-mqtt/kratos-mqtt"
 	fleet  = "example.com/fleet"
 )
 
-// service is code that a user would add to the skeleton of `kratos proto
-// server`: it compiles when the skeleton fits the interface for MQTT.
+// service is code that a user would add to the skeleton of `kratos proto server`: it
+// compiles only if the skeleton implements the interface for MQTT.
 const service = `package service
 
 import (
@@ -39,11 +39,10 @@ var (
 )
 `
 
-// TestKratosCommands replays the commands of the guide in a module of their own,
-// and compiles what they write. The command line tool of Kratos is not published
-// as a module, so where it is not installed its two steps are done by hand: it
-// calls protoc, and it writes a skeleton, which is kept in testdata and compared
-// where it is installed.
+// TestKratosCommands runs the commands of the guide in a new module and compiles their
+// output. Kratos' command line tool is not published as a module. If it is not installed,
+// the test performs its two steps itself: it calls protoc, and it writes a skeleton from
+// testdata, which is compared with the tool's output if the tool is installed.
 func TestKratosCommands(t *testing.T) {
 	t.Parallel()
 	if !strings.Contains(module, "/") {
@@ -80,8 +79,7 @@ func TestKratosCommands(t *testing.T) {
 	run(t, dir, "go", "vet", "./...")
 }
 
-// newService makes a module with the proto of the guide and the plugins beside
-// it.
+// newService creates a module with the proto of the guide, and the plugins.
 func newService(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -107,8 +105,8 @@ func newService(t *testing.T) (dir string) {
 	}
 	run(t, root, "go", "build", "-o", bin, "./tools/protoc-gen-go-mqtt", "./tools/protoc-gen-mqtt-asyncapi")
 	run(t, root, "go", "build", "-modfile=go.tool.mod", "-o", bin, "google.golang.org/protobuf/cmd/protoc-gen-go", "google.golang.org/grpc/cmd/protoc-gen-go-grpc")
-	// The tool also wants these, which have nothing to do for this proto. They
-	// write nothing, which is an empty answer to protoc.
+	// The tool also requires these plugins, which generate nothing for this proto. The
+	// stand-ins write nothing, which protoc accepts as an empty response.
 	for _, plugin := range []string{"go-http", "go-errors", "openapi"} {
 		script := filepath.Join(bin, "protoc-gen-"+plugin)
 		write(t, script, []byte("#!/bin/sh\ncat >/dev/null\n"))
@@ -140,7 +138,7 @@ func kratos(t *testing.T, dir string, args []string) {
 	}
 }
 
-// run runs a command with the plugins of dir in front of all others.
+// run runs a command with the plugins of dir first in the search path.
 func run(t *testing.T, dir, name string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
@@ -154,7 +152,7 @@ func run(t *testing.T, dir, name string, args ...string) {
 	}
 }
 
-// missing skips a test whose program is not there, but not in CI.
+// missing skips a test if a program is not installed, except in CI.
 func missing(t *testing.T, program string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

@@ -9,7 +9,7 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// TestWatch sees an instance come and go.
+// TestWatch observes an instance that goes online and offline.
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.InProcess(t).URL()

@@ -21,7 +21,7 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// rows keeps what was handled, in order.
+// rows records what was handled, in order.
 type rows struct {
 	mu    sync.Mutex
 	sizes []int
@@ -89,7 +89,7 @@ func TestBatchSizeAndWindow(t *testing.T) {
 	t.Parallel()
 	places(t, func(t *testing.T, p *place) {
 		r := new(rows)
-		// Nobody waits so long: what ends a batch is its size.
+		// No test waits that long: only the size ends a batch.
 		client := batches(t, p, r, event.BatchWait(time.Hour))
 		ids := send(t, client, "a", 10)
 		eventually(t, "two batches", func() bool { return len(r.handled()) == 10 })
@@ -111,7 +111,7 @@ func TestBatchItemErrors(t *testing.T) {
 		failed := make(map[string]int)
 		r := &rows{fail: func(in []*plant.Reading) error {
 			errs := make(event.ItemErrors, len(in))
-			bad := make(map[string]bool) // a lot is in order: what is behind a failure fails as well
+			bad := make(map[string]bool) // a batch is in order: everything after a failure fails as well
 			for i, in := range in {
 				if bad[in.GetLot()] || in.GetId() == "a1" && failed["a1"] < 2 {
 					failed[in.GetId()]++
@@ -167,7 +167,7 @@ func TestBatchFailsAsAWhole(t *testing.T) {
 	}
 }
 
-// What cannot be decoded, and what is given up, does not hold up the others.
+// Messages that cannot be decoded, or are given up, do not hold up the others.
 func TestBatchDeadLetters(t *testing.T) {
 	t.Parallel()
 	places(t, func(t *testing.T, p *place) {
@@ -196,8 +196,8 @@ func TestBatchDeadLetters(t *testing.T) {
 	})
 }
 
-// A batch that takes too long is tried again, one message at a time, with
-// Transport and context of each attempt.
+// A batch that takes too long is retried one message at a time, and each attempt has its
+// own Transport and context.
 func TestBatchDeadline(t *testing.T) {
 	t.Parallel()
 	places(t, func(t *testing.T, p *place) {
@@ -243,8 +243,8 @@ func TestBatchDeadline(t *testing.T) {
 	})
 }
 
-// A batch that could become larger than the queue does not wait for what has no
-// room: it is handled as it is.
+// If a batch could become larger than the queue, it does not wait for messages that find
+// no room: it is handled as it is.
 func TestBatchBound(t *testing.T) {
 	t.Parallel()
 	places(t, func(t *testing.T, p *place) {
@@ -257,7 +257,7 @@ func TestBatchBound(t *testing.T) {
 		send(t, client, "a", 5)
 		eventually(t, "a batch of what there is room for", func() bool { return len(r.handled()) == 3 })
 		eventually(t, "the others", func() bool { return srv.Health().Queued == 2 })
-		// At QoS 0 one sender has a share of the queue, and nobody else sends.
+		// At QoS 0 a sender may use only its share of the queue.
 		send(t, client, "b", 5, event.QoS(0))
 		eventually(t, "all but the last", func() bool {
 			h := srv.Health()
@@ -266,7 +266,7 @@ func TestBatchBound(t *testing.T) {
 	})
 }
 
-// Stop handles what waits for its batch.
+// Stop handles messages that wait for their batch.
 func TestBatchDrain(t *testing.T) {
 	t.Parallel()
 	places(t, func(t *testing.T, p *place) {
@@ -292,7 +292,7 @@ func TestBatchDrain(t *testing.T) {
 	})
 }
 
-// While a message is parked, those behind it wait for it there.
+// While a message is parked, later messages of its key wait for it there.
 func TestBatchOrderBehindParked(t *testing.T) {
 	t.Parallel()
 	places(t, func(t *testing.T, p *place) {

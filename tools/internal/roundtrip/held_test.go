@@ -21,7 +21,7 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// failing is a server whose messages of plant/shown/{device} fail and are parked.
+// failing returns a server whose messages of plant/shown/{device} fail and are parked.
 func failing(t *testing.T) (srv *mqttserver.Server, send func(topic, key string)) {
 	t.Helper()
 	letters, err := deadletterfile.Open(filepath.Join(t.TempDir(), "letters"), deadletterfile.Options{})
@@ -41,8 +41,7 @@ func failing(t *testing.T) (srv *mqttserver.Server, send func(topic, key string)
 	return srv, func(topic, key string) { sendJSON(t, raw, topic, `{}`, "partitionkey", key) }
 }
 
-// Of what is parked the memory has a name of bounded length, whatever the sender
-// names a key.
+// The names of held keys have a bounded length in memory, whatever keys the sender sets.
 func TestNamesOfHeldKeysAreShort(t *testing.T) {
 	srv, send := failing(t)
 	const many, bound = 2000, 6 << 20
@@ -67,8 +66,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// One device with many keys, for each of which more waits than for others, does not
-// keep the health from naming those of others.
+// A device with many held keys, each with a long queue, does not prevent the health from
+// naming held keys of other devices.
 func TestHeldKeysOfOthersAreNamed(t *testing.T) {
 	t.Parallel()
 	srv, send := failing(t)

@@ -42,7 +42,7 @@ func (l *logs) String() string {
 	return l.buf.String()
 }
 
-// place is where a test runs.
+// place is a broker and protocol version that a test runs with.
 type place struct {
 	broker   mqtttest.Broker
 	protocol string
@@ -103,7 +103,7 @@ func start(t testing.TB, srv *mqttserver.Server) {
 	}
 }
 
-// client is a generated one, and a publisher of bytes.
+// client returns a generated client, and a publisher of bytes.
 func (p *place) client(t testing.TB, opts ...mqttbroker.ClientOption) (plant.PlantEventsMQTTClient, *mqttbroker.Publisher) {
 	t.Helper()
 	b := mqttbroker.NewBroker(p.options()...)

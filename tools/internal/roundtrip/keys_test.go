@@ -16,8 +16,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// openThings is a handler of events on things/{id}/{number}/{mode}/{part.name}/{set_id},
-// whose key is part.name.
+// openThings is a handler of events on
+// things/{id}/{number}/{mode}/{part.name}/{set_id}, whose key is part.name.
 type openThings func(in *editionopen.Thing) error
 
 func (f openThings) Tell(_ context.Context, in *editionopen.Thing) (*emptypb.Empty, error) {
@@ -28,9 +28,9 @@ func (f openThings) Ask(context.Context, *editionopen.Thing) (*editionopen.Reply
 	return new(editionopen.Reply), nil
 }
 
-// Access rules guard a topic from its front: who may write below things/A/ has no
-// say about things/B/, whatever the key behind it is named. A message of A that
-// fails holds up no key of B.
+// Access rules protect a topic from its first level on: a client that may write below
+// things/A/ must not affect things/B/, whatever key follows. A message of A that fails
+// holds up no key of B.
 func TestKeyBehindAnotherParameterHoldsUpNoOtherTopic(t *testing.T) {
 	t.Parallel()
 	p := fifth(t)

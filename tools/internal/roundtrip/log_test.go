@@ -21,22 +21,22 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// badReply is a handler whose answers are no UTF-8.
+// badReply is a handler whose replies are not valid UTF-8.
 type badReply struct{ openThings }
 
 func (badReply) Ask(context.Context, *editionopen.Thing) (*editionopen.Reply, error) {
 	return &editionopen.Reply{Text: new("\xff")}, nil
 }
 
-// Who can send a message that makes a line of the log can send many: there are some
-// lines a minute of each kind.
+// A sender whose messages are logged can send many of them: the log has only a few lines
+// of each kind per minute.
 func TestNobodyMakesTheLogLarge(t *testing.T) {
 	t.Parallel()
 	const many, few = 300, 180
 	for name, tt := range map[string]struct {
 		handle func() error
 		send   func(t *testing.T, raw *mqttbroker.Publisher, i int)
-		told   string // of the last one
+		told   string // the last line
 		tries  int64
 	}{
 		"panics": {
@@ -67,7 +67,7 @@ func TestNobodyMakesTheLogLarge(t *testing.T) {
 			func(t *testing.T, raw *mqttbroker.Publisher, i int) {
 				t.Helper()
 				numbers := []int{10_000 + i}
-				if i == 0 { // what follows was missing
+				if i == 0 { // the following checks need it
 					numbers = []int{10_000, 20_000}
 				}
 				for _, n := range numbers {
@@ -114,7 +114,7 @@ func TestNobodyMakesTheLogLarge(t *testing.T) {
 	}
 }
 
-// One device that has used up the lines of the log leaves others theirs.
+// A device that has used up its log lines does not suppress the lines of others.
 func TestLettersOfOthersAreInTheLog(t *testing.T) {
 	t.Parallel()
 	p := &place{broker: mqtttest.InProcess(t), protocol: "5", id: "lines"}

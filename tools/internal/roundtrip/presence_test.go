@@ -36,7 +36,7 @@ func TestPresence(t *testing.T) {
 			t.Helper()
 			m := receive(t, seen)
 			for m.GetOnline() && !m.GetSince().AsTime().After(last) {
-				m = receive(t, seen) // sent again after a cut before its acknowledgement
+				m = receive(t, seen) // sent again, because the connection was cut before its acknowledgement
 			}
 			if m.GetOnline() {
 				last = m.GetSince().AsTime()
@@ -56,7 +56,7 @@ func TestPresence(t *testing.T) {
 		must(t, srv.Stop(within(t)))
 		next(false)
 
-		// The broker keeps it for who comes later.
+		// The broker retains the message for later subscribers.
 		late := *p
 		late.id = "late"
 		watch, _ = late.server(t)

@@ -40,8 +40,8 @@ func sendJSON(t *testing.T, p *mqttbroker.Publisher, topic, payload string, head
 	must(t, p.Publish(within(t), topic, []byte(payload), opts...))
 }
 
-// A header says nothing about the order where the method declares a key: a message
-// that fails holds up the key of its topic, and nobody else's.
+// If the method declares an ordering key, a header does not change the order: a message
+// that fails holds up only the key of its topic.
 func TestHeaderHoldsUpNoOtherKey(t *testing.T) {
 	t.Parallel()
 	p := fifth(t)
@@ -75,7 +75,7 @@ func TestHeaderHoldsUpNoOtherKey(t *testing.T) {
 	}
 }
 
-// kept is a handler that keeps one message until it is released, and tells of the
+// kept is a handler that blocks on one message until it is released, and reports the
 // others.
 type kept struct {
 	release chan struct{}
@@ -99,14 +99,14 @@ func (k *kept) handle(ctx context.Context, in *plant.Reading) error {
 	return nil
 }
 
-// What a key of the payload, or of a header, orders.
+// Messages are ordered by a key of the payload or of a header.
 func TestOrderOfKeys(t *testing.T) {
 	t.Parallel()
 	slow, other := `{"id":"slow","lot":"L"}`, `{"id":"other","lot":"L"}`
 	for name, tt := range map[string]struct {
 		opts    []event.RegisterOption
 		prefix  string
-		payload [2]string // of the slow one, and of the other one
+		payload [2]string // of the slow message and of the other one
 		topics  [2]string
 		header  [2]string
 		waits   bool
@@ -159,7 +159,7 @@ func TestOrderOfKeys(t *testing.T) {
 	}
 }
 
-// A contradiction between header and declared key is counted and told.
+// A contradiction between header and declared key is counted and logged.
 func TestContradictingKeyIsCounted(t *testing.T) {
 	t.Parallel()
 	p := &place{broker: mqtttest.InProcess(t), protocol: "5", id: "contradiction"}
@@ -180,8 +180,8 @@ func TestContradictingKeyIsCounted(t *testing.T) {
 	}
 }
 
-// The declared id counts over the header in a generated service, also with an
-// option of its own for ids of all topics.
+// The declared id overrides the header in a generated service, also with the option for
+// ids that span topics.
 func TestDeclaredIDOfAMethod(t *testing.T) {
 	t.Parallel()
 	p := &place{broker: mqtttest.InProcess(t), protocol: "5", id: "declared"}
@@ -197,9 +197,9 @@ func TestDeclaredIDOfAMethod(t *testing.T) {
 		sendJSON(t, raw, topic, fmt.Sprintf(`{"id":%q}`, field), "id", header)
 	}
 	send("plant/measured/A", "1", "x")
-	send("plant/measured/A", "2", "x") // another message, whatever the header says
+	send("plant/measured/A", "2", "x") // another message, because the header is ignored
 	send("plant/measured/A", "2", "y") // a duplicate
-	send("plant/measured/B", "2", "2") // of another device
+	send("plant/measured/B", "2", "2") // from another device
 	for _, want := range []string{"1", "2", "2"} {
 		if m := receive(t, ch); m.id != want {
 			t.Errorf("handled %s, want %s", m.id, want)

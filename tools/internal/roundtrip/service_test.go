@@ -22,7 +22,7 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// got is what a handler saw.
+// got is a call of a handler.
 type got struct {
 	in        *plant.Reading
 	operation string
@@ -49,7 +49,7 @@ func TestEvents(t *testing.T) {
 		var seen []string
 		srv, _ := p.server(t, mqttserver.Middleware(func(next middleware.Handler) middleware.Handler {
 			return func(ctx context.Context, req any) (any, error) {
-				seen = append(seen, req.(*plant.Reading).GetDevice()) // bound before middleware
+				seen = append(seen, req.(*plant.Reading).GetDevice()) // bound before middleware runs
 				return next(ctx, req)
 			}
 		}))
@@ -69,7 +69,7 @@ func TestEvents(t *testing.T) {
 		if m := receive(t, ch); m.in.GetValue() != 8 || m.operation != "/golden.plant.PlantEvents/Shown" {
 			t.Errorf("got %+v", m)
 		}
-		// A foreign device leaves out what its topic says, or says something else.
+		// A device with other software leaves out the fields of its topic, or contradicts it.
 		must(t, b.Publish(ctx, "site/b/plant/old/d3/shown", []byte(`{"value":"9"}`)))
 		if m := receive(t, ch); m.in.GetDevice() != "d3" || m.in.GetValue() != 9 || m.params["device"] != "d3" {
 			t.Errorf("got %+v", m)
@@ -168,8 +168,8 @@ func TestDeadLetters(t *testing.T) {
 	})
 }
 
-// What the configuration says of an operation counts over its options, and is
-// checked as they are.
+// The configuration of an operation overrides its options, and is validated in the same
+// way.
 func TestConfiguredOperations(t *testing.T) {
 	t.Parallel()
 	for want, c := range map[string]*v1.Subscription{

@@ -15,7 +15,7 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// things hands over what it gets, and the topic of it.
+// things reports what it receives and the topic of it.
 type things struct{ got chan [2]string }
 
 func (s *things) Post(ctx context.Context, in *slash.Thing) (*emptypb.Empty, error) {
@@ -34,8 +34,8 @@ func (s *things) Put(ctx context.Context, in *slash.Thing) (*emptypb.Empty, erro
 	return nil, nil
 }
 
-// reports.md C9: a topic that begins with a slash keeps it, whether it is in the
-// template, in the prefix of the service, or in one that code puts in front.
+// reports.md C9: a topic keeps its leading slash, whether the slash is in the template, in
+// the prefix of the service, or in a prefix set in code.
 func TestTopicsThatBeginWithASlash(t *testing.T) {
 	t.Parallel()
 	places(t, func(t *testing.T, p *place) {

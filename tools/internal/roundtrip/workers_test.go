@@ -12,11 +12,11 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/tools/internal/golden/cases/plant"
 )
 
-// A device whose handler hangs sends on with as many ordering keys as there are workers,
-// and more: the messages of others still find a worker.
+// A device whose handler hangs keeps sending, with more ordering keys than there are
+// workers: messages of others are still handled.
 func TestKeysOfOneDeviceLeaveWorkersToOthers(t *testing.T) {
 	t.Parallel()
-	// The window is not what this is about: with 20 messages the broker waits for those of A.
+	// A large receive window: with the default of 20 the broker would wait for messages of A.
 	p := &place{broker: mqtttest.InProcess(t, testbroker.MaxInflight(100)), protocol: "5", id: "workers"}
 	srv, _ := p.server(t)
 	got, free := make(chan string, 100), make(chan struct{})

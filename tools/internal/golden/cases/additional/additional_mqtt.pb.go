@@ -13,7 +13,7 @@ import (
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // AdditionalEvents_MQTT_ServiceDesc describes golden.additional.AdditionalEvents. It must not be changed.
@@ -31,27 +31,27 @@ var AdditionalEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // AdditionalEventsMQTTServer handles the events of golden.additional.AdditionalEvents.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type AdditionalEventsMQTTServer interface {
 	Read(context.Context, *Reading) (*emptypb.Empty, error)
 }
 
-// RegisterAdditionalEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterAdditionalEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterAdditionalEventsMQTTServer(s event.ServiceRegistrar, srv AdditionalEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&AdditionalEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&AdditionalEvents_MQTT_ServiceDesc.Methods[0], srv.Read, _AdditionalEvents_Read_MQTT_Bind0, nil, _AdditionalEvents_Read_MQTT_Bind2),
 	}, opts...)
 }
 
-// AdditionalEventsMQTTClient publishes the events of golden.additional.AdditionalEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// AdditionalEventsMQTTClient publishes the events of golden.additional.AdditionalEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type AdditionalEventsMQTTClient interface {
 	Read(ctx context.Context, in *Reading, opts ...event.CallOption) error
 }
 
 type additionalEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewAdditionalEventsMQTTClient publishes through cc.
+// NewAdditionalEventsMQTTClient returns a client that publishes through cc.
 func NewAdditionalEventsMQTTClient(cc event.ClientConn) AdditionalEventsMQTTClient {
 	return &additionalEventsMQTTClient{cc}
 }
@@ -64,7 +64,7 @@ func (c *additionalEventsMQTTClient) Read(ctx context.Context, in *Reading, opts
 	return c.cc.Publish(ctx, &AdditionalEvents_MQTT_ServiceDesc.Methods[0], topic, in, opts...)
 }
 
-// AdditionalEvents_Read_MQTT_Topic is the topic of in: readings/{device_id}
+// AdditionalEvents_Read_MQTT_Topic returns the topic readings/{device_id}
 func AdditionalEvents_Read_MQTT_Topic(in *Reading) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("readings/")

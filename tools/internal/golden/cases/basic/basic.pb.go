@@ -23,7 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Opened says that a door was opened.
+// Opened reports that a door was opened.
 type Opened struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Door          string                 `protobuf:"bytes,1,opt,name=door,proto3" json:"door,omitempty"`

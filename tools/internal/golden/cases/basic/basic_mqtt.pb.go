@@ -13,7 +13,7 @@ import (
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // DoorEvents_MQTT_ServiceDesc describes golden.basic.DoorEvents. It must not be changed.
@@ -29,31 +29,31 @@ var DoorEvents_MQTT_ServiceDesc = event.ServiceDesc{
 	},
 }
 
-// DoorEvents are what doors say.
+// DoorEvents are the events of doors.
 //
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type DoorEventsMQTTServer interface {
-	// DoorOpened is told for each opening. It is told once.
+	// DoorOpened is sent each time a door is opened. It has no parameters.
 	DoorOpened(context.Context, *Opened) (*emptypb.Empty, error)
 }
 
-// RegisterDoorEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterDoorEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterDoorEventsMQTTServer(s event.ServiceRegistrar, srv DoorEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&DoorEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&DoorEvents_MQTT_ServiceDesc.Methods[0], srv.DoorOpened),
 	}, opts...)
 }
 
-// DoorEventsMQTTClient publishes the events of golden.basic.DoorEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// DoorEventsMQTTClient publishes the events of golden.basic.DoorEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type DoorEventsMQTTClient interface {
-	// DoorOpened is told for each opening. It is told once.
+	// DoorOpened is sent each time a door is opened. It has no parameters.
 	DoorOpened(ctx context.Context, in *Opened, opts ...event.CallOption) error
 }
 
 type doorEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewDoorEventsMQTTClient publishes through cc.
+// NewDoorEventsMQTTClient returns a client that publishes through cc.
 func NewDoorEventsMQTTClient(cc event.ClientConn) DoorEventsMQTTClient {
 	return &doorEventsMQTTClient{cc}
 }
@@ -66,7 +66,7 @@ func (c *doorEventsMQTTClient) DoorOpened(ctx context.Context, in *Opened, opts 
 	return c.cc.Publish(ctx, &DoorEvents_MQTT_ServiceDesc.Methods[0], topic, in, opts...)
 }
 
-// DoorEvents_DoorOpened_MQTT_Topic is the topic of in: doors/opened
+// DoorEvents_DoorOpened_MQTT_Topic returns the topic doors/opened
 func DoorEvents_DoorOpened_MQTT_Topic(in *Opened) (string, error) {
 	return "doors/opened", nil
 }

@@ -14,7 +14,7 @@ import (
 	time "time"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // BatchEvents_MQTT_ServiceDesc describes golden.batch.BatchEvents. It must not be changed.
@@ -41,13 +41,13 @@ var BatchEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // BatchEventsMQTTServer handles the events of golden.batch.BatchEvents.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type BatchEventsMQTTServer interface {
 	Save(context.Context, *Row) (*emptypb.Empty, error)
 	Keep(context.Context, *Row) (*emptypb.Empty, error)
 }
 
-// RegisterBatchEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterBatchEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterBatchEventsMQTTServer(s event.ServiceRegistrar, srv BatchEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&BatchEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&BatchEvents_MQTT_ServiceDesc.Methods[0], srv.Save),
@@ -55,8 +55,8 @@ func RegisterBatchEventsMQTTServer(s event.ServiceRegistrar, srv BatchEventsMQTT
 	}, opts...)
 }
 
-// BatchEventsMQTTClient publishes the events of golden.batch.BatchEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// BatchEventsMQTTClient publishes the events of golden.batch.BatchEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type BatchEventsMQTTClient interface {
 	Save(ctx context.Context, in *Row, opts ...event.CallOption) error
 	Keep(ctx context.Context, in *Row, opts ...event.CallOption) error
@@ -64,7 +64,7 @@ type BatchEventsMQTTClient interface {
 
 type batchEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewBatchEventsMQTTClient publishes through cc.
+// NewBatchEventsMQTTClient returns a client that publishes through cc.
 func NewBatchEventsMQTTClient(cc event.ClientConn) BatchEventsMQTTClient {
 	return &batchEventsMQTTClient{cc}
 }
@@ -85,24 +85,24 @@ func (c *batchEventsMQTTClient) Keep(ctx context.Context, in *Row, opts ...event
 	return c.cc.Publish(ctx, &BatchEvents_MQTT_ServiceDesc.Methods[1], topic, in, opts...)
 }
 
-// BatchEvents_Save_MQTT_Topic is the topic of in: rows
+// BatchEvents_Save_MQTT_Topic returns the topic rows
 func BatchEvents_Save_MQTT_Topic(in *Row) (string, error) {
 	return "rows", nil
 }
 
-// BatchEvents_Save_MQTT_Batch registers a handler of many messages in the place of Save. Its nil error
-// acknowledges all of them, event.ItemErrors decides about each.
+// BatchEvents_Save_MQTT_Batch replaces Save with a handler of batches. Returning nil acknowledges
+// the whole batch; event.ItemErrors decides about each message.
 func BatchEvents_Save_MQTT_Batch(handler func(context.Context, []*Row) error, opts ...event.BatchOption) event.RegisterOption {
 	return eventimpl.NewBatch(&BatchEvents_MQTT_ServiceDesc.Methods[0], handler, opts...)
 }
 
-// BatchEvents_Keep_MQTT_Topic is the topic of in: kept
+// BatchEvents_Keep_MQTT_Topic returns the topic kept
 func BatchEvents_Keep_MQTT_Topic(in *Row) (string, error) {
 	return "kept", nil
 }
 
-// BatchEvents_Keep_MQTT_Batch registers a handler of many messages in the place of Keep. Its nil error
-// acknowledges all of them, event.ItemErrors decides about each.
+// BatchEvents_Keep_MQTT_Batch replaces Keep with a handler of batches. Returning nil acknowledges
+// the whole batch; event.ItemErrors decides about each message.
 func BatchEvents_Keep_MQTT_Batch(handler func(context.Context, []*Row) error, opts ...event.BatchOption) event.RegisterOption {
 	return eventimpl.NewBatch(&BatchEvents_MQTT_ServiceDesc.Methods[1], handler, opts...)
 }

@@ -13,7 +13,7 @@ import (
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // CommentEvents_MQTT_ServiceDesc describes golden.comments.CommentEvents. It must not be changed.
@@ -38,7 +38,7 @@ var CommentEvents_MQTT_ServiceDesc = event.ServiceDesc{
 // line other.go:1
 // export Service
 //
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type CommentEventsMQTTServer interface {
 	// go:generate touch method
 	//
@@ -52,7 +52,7 @@ type CommentEventsMQTTServer interface {
 	Tell2(context.Context, *In) (*emptypb.Empty, error)
 }
 
-// RegisterCommentEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterCommentEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterCommentEventsMQTTServer(s event.ServiceRegistrar, srv CommentEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&CommentEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&CommentEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _CommentEvents_Tell_MQTT_Bind0),
@@ -60,8 +60,8 @@ func RegisterCommentEventsMQTTServer(s event.ServiceRegistrar, srv CommentEvents
 	}, opts...)
 }
 
-// CommentEventsMQTTClient publishes the events of golden.comments.CommentEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// CommentEventsMQTTClient publishes the events of golden.comments.CommentEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type CommentEventsMQTTClient interface {
 	// go:generate touch method
 	//
@@ -77,7 +77,7 @@ type CommentEventsMQTTClient interface {
 
 type commentEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewCommentEventsMQTTClient publishes through cc.
+// NewCommentEventsMQTTClient returns a client that publishes through cc.
 func NewCommentEventsMQTTClient(cc event.ClientConn) CommentEventsMQTTClient {
 	return &commentEventsMQTTClient{cc}
 }
@@ -98,7 +98,7 @@ func (c *commentEventsMQTTClient) Tell2(ctx context.Context, in *In, opts ...eve
 	return c.cc.Publish(ctx, &CommentEvents_MQTT_ServiceDesc.Methods[1], topic, in, opts...)
 }
 
-// CommentEvents_Tell_MQTT_Topic is the topic of in: comments/{id}
+// CommentEvents_Tell_MQTT_Topic returns the topic comments/{id}
 func CommentEvents_Tell_MQTT_Topic(in *In) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("comments/")
@@ -118,7 +118,7 @@ func _CommentEvents_Tell_MQTT_Bind0(topic string, in *In) (mismatch string, err 
 	return mismatch, nil
 }
 
-// CommentEvents_Tell2_MQTT_Topic is the topic of in: blocks/{id}
+// CommentEvents_Tell2_MQTT_Topic returns the topic blocks/{id}
 func CommentEvents_Tell2_MQTT_Topic(in *In) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("blocks/")

@@ -15,7 +15,7 @@ import (
 	time "time"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // CrossEvents_MQTT_ServiceDesc describes golden.crosspkg.CrossEvents. It must not be changed.
@@ -38,13 +38,13 @@ var CrossEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // CrossEventsMQTTServer handles the events of golden.crosspkg.CrossEvents.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type CrossEventsMQTTServer interface {
 	Tell(context.Context, *other.Told) (*emptypb.Empty, error)
 	Ask(context.Context, *other.Source) (*other.Told, error)
 }
 
-// RegisterCrossEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterCrossEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterCrossEventsMQTTServer(s event.ServiceRegistrar, srv CrossEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&CrossEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&CrossEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _CrossEvents_Tell_MQTT_Bind0),
@@ -52,8 +52,8 @@ func RegisterCrossEventsMQTTServer(s event.ServiceRegistrar, srv CrossEventsMQTT
 	}, opts...)
 }
 
-// CrossEventsMQTTClient publishes the events of golden.crosspkg.CrossEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// CrossEventsMQTTClient publishes the events of golden.crosspkg.CrossEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type CrossEventsMQTTClient interface {
 	Tell(ctx context.Context, in *other.Told, opts ...event.CallOption) error
 	Ask(ctx context.Context, in *other.Source, opts ...event.CallOption) (*other.Told, error)
@@ -61,7 +61,7 @@ type CrossEventsMQTTClient interface {
 
 type crossEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewCrossEventsMQTTClient publishes through cc.
+// NewCrossEventsMQTTClient returns a client that publishes through cc.
 func NewCrossEventsMQTTClient(cc event.ClientConn) CrossEventsMQTTClient {
 	return &crossEventsMQTTClient{cc}
 }
@@ -86,7 +86,7 @@ func (c *crossEventsMQTTClient) Ask(ctx context.Context, in *other.Source, opts 
 	return out, nil
 }
 
-// CrossEvents_Tell_MQTT_Topic is the topic of in: told/{source.name}/{source.level}
+// CrossEvents_Tell_MQTT_Topic returns the topic told/{source.name}/{source.level}
 func CrossEvents_Tell_MQTT_Topic(in *other.Told) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("told/")
@@ -118,7 +118,7 @@ func _CrossEvents_Tell_MQTT_Bind0(topic string, in *other.Told) (mismatch string
 	return mismatch, nil
 }
 
-// CrossEvents_Ask_MQTT_Topic is the topic of in: ask/{name}
+// CrossEvents_Ask_MQTT_Topic returns the topic ask/{name}
 func CrossEvents_Ask_MQTT_Topic(in *other.Source) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("ask/")

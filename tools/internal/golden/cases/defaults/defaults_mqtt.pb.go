@@ -15,7 +15,7 @@ import (
 	time "time"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // DefaultEvents_MQTT_ServiceDesc describes golden.defaults.DefaultEvents. It must not be changed.
@@ -70,14 +70,14 @@ var DefaultEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // DefaultEventsMQTTServer handles the events of golden.defaults.DefaultEvents.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type DefaultEventsMQTTServer interface {
 	Take(context.Context, *Job) (*emptypb.Empty, error)
 	Override(context.Context, *Job) (*emptypb.Empty, error)
 	Question(context.Context, *Ask) (*Answer, error)
 }
 
-// RegisterDefaultEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterDefaultEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterDefaultEventsMQTTServer(s event.ServiceRegistrar, srv DefaultEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&DefaultEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&DefaultEvents_MQTT_ServiceDesc.Methods[0], srv.Take, _DefaultEvents_Take_MQTT_Bind0),
@@ -86,8 +86,8 @@ func RegisterDefaultEventsMQTTServer(s event.ServiceRegistrar, srv DefaultEvents
 	}, opts...)
 }
 
-// DefaultEventsMQTTClient publishes the events of golden.defaults.DefaultEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// DefaultEventsMQTTClient publishes the events of golden.defaults.DefaultEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type DefaultEventsMQTTClient interface {
 	Take(ctx context.Context, in *Job, opts ...event.CallOption) error
 	Override(ctx context.Context, in *Job, opts ...event.CallOption) error
@@ -97,7 +97,7 @@ type DefaultEventsMQTTClient interface {
 
 type defaultEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewDefaultEventsMQTTClient publishes through cc.
+// NewDefaultEventsMQTTClient returns a client that publishes through cc.
 func NewDefaultEventsMQTTClient(cc event.ClientConn) DefaultEventsMQTTClient {
 	return &defaultEventsMQTTClient{cc}
 }
@@ -138,13 +138,13 @@ func (c *defaultEventsMQTTClient) Question(ctx context.Context, in *Ask, opts ..
 	return out, nil
 }
 
-// WatchDefaultEventsPresence subscribes handler to the instances of golden.defaults.DefaultEvents: those that are there,
-// and each that comes or goes. An instance announces itself by RegisterDefaultEventsMQTTServer.
+// WatchDefaultEventsPresence calls handler for each instance of golden.defaults.DefaultEvents that is online, and
+// whenever one goes online or offline. RegisterDefaultEventsMQTTServer announces an instance.
 func WatchDefaultEventsPresence(s event.ServiceRegistrar, handler func(context.Context, *v1.Presence) error, opts ...event.RegisterOption) {
 	eventimpl.WatchPresence(s, &DefaultEvents_MQTT_ServiceDesc, handler, opts...)
 }
 
-// DefaultEvents_Take_MQTT_Topic is the topic of in: /jobs/v1/take/{queue}
+// DefaultEvents_Take_MQTT_Topic returns the topic /jobs/v1/take/{queue}
 func DefaultEvents_Take_MQTT_Topic(in *Job) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("/jobs/v1/take/")
@@ -164,7 +164,7 @@ func _DefaultEvents_Take_MQTT_Bind0(topic string, in *Job) (mismatch string, err
 	return mismatch, nil
 }
 
-// DefaultEvents_Override_MQTT_Topic is the topic of in: /jobs/v1/override/{queue}
+// DefaultEvents_Override_MQTT_Topic returns the topic /jobs/v1/override/{queue}
 func DefaultEvents_Override_MQTT_Topic(in *Job) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("/jobs/v1/override/")
@@ -184,7 +184,7 @@ func _DefaultEvents_Override_MQTT_Bind0(topic string, in *Job) (mismatch string,
 	return mismatch, nil
 }
 
-// DefaultEvents_Tell_MQTT_Topic is the topic of in: /jobs/v1/tell/{queue}
+// DefaultEvents_Tell_MQTT_Topic returns the topic /jobs/v1/tell/{queue}
 func DefaultEvents_Tell_MQTT_Topic(in *Job) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("/jobs/v1/tell/")
@@ -192,7 +192,7 @@ func DefaultEvents_Tell_MQTT_Topic(in *Job) (string, error) {
 	return t.Topic()
 }
 
-// DefaultEvents_Question_MQTT_Topic is the topic of in: /jobs/v1/question
+// DefaultEvents_Question_MQTT_Topic returns the topic /jobs/v1/question
 func DefaultEvents_Question_MQTT_Topic(in *Ask) (string, error) {
 	return "/jobs/v1/question", nil
 }

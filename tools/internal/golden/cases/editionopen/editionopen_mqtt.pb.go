@@ -14,7 +14,7 @@ import (
 	time "time"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // ThingEvents_MQTT_ServiceDesc describes golden.editionopen.ThingEvents. It must not be changed.
@@ -39,13 +39,13 @@ var ThingEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // ThingEventsMQTTServer handles the events of golden.editionopen.ThingEvents.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type ThingEventsMQTTServer interface {
 	Tell(context.Context, *Thing) (*emptypb.Empty, error)
 	Ask(context.Context, *Thing) (*Reply, error)
 }
 
-// RegisterThingEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterThingEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterThingEventsMQTTServer(s event.ServiceRegistrar, srv ThingEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&ThingEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&ThingEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _ThingEvents_Tell_MQTT_Bind0),
@@ -53,8 +53,8 @@ func RegisterThingEventsMQTTServer(s event.ServiceRegistrar, srv ThingEventsMQTT
 	}, opts...)
 }
 
-// ThingEventsMQTTClient publishes the events of golden.editionopen.ThingEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// ThingEventsMQTTClient publishes the events of golden.editionopen.ThingEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type ThingEventsMQTTClient interface {
 	Tell(ctx context.Context, in *Thing, opts ...event.CallOption) error
 	Ask(ctx context.Context, in *Thing, opts ...event.CallOption) (*Reply, error)
@@ -62,7 +62,7 @@ type ThingEventsMQTTClient interface {
 
 type thingEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewThingEventsMQTTClient publishes through cc.
+// NewThingEventsMQTTClient returns a client that publishes through cc.
 func NewThingEventsMQTTClient(cc event.ClientConn) ThingEventsMQTTClient {
 	return &thingEventsMQTTClient{cc}
 }
@@ -87,7 +87,7 @@ func (c *thingEventsMQTTClient) Ask(ctx context.Context, in *Thing, opts ...even
 	return out, nil
 }
 
-// ThingEvents_Tell_MQTT_Topic is the topic of in: things/{id}/{number}/{mode}/{part.name}/{set_id}
+// ThingEvents_Tell_MQTT_Topic returns the topic things/{id}/{number}/{mode}/{part.name}/{set_id}
 func ThingEvents_Tell_MQTT_Topic(in *Thing) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("things/")
@@ -146,7 +146,7 @@ func _ThingEvents_Tell_MQTT_Bind0(topic string, in *Thing) (mismatch string, err
 	return mismatch, nil
 }
 
-// ThingEvents_Ask_MQTT_Topic is the topic of in: ask/{id}
+// ThingEvents_Ask_MQTT_Topic returns the topic ask/{id}
 func ThingEvents_Ask_MQTT_Topic(in *Thing) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("ask/")

@@ -13,7 +13,7 @@ import (
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // EmptyEvents_MQTT_ServiceDesc describes golden.empty.EmptyEvents. It must not be changed.
@@ -30,27 +30,27 @@ var EmptyEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // EmptyEventsMQTTServer handles the events of golden.empty.EmptyEvents.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type EmptyEventsMQTTServer interface {
 	Tick(context.Context, *emptypb.Empty) (*emptypb.Empty, error)
 }
 
-// RegisterEmptyEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterEmptyEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterEmptyEventsMQTTServer(s event.ServiceRegistrar, srv EmptyEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&EmptyEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&EmptyEvents_MQTT_ServiceDesc.Methods[0], srv.Tick),
 	}, opts...)
 }
 
-// EmptyEventsMQTTClient publishes the events of golden.empty.EmptyEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// EmptyEventsMQTTClient publishes the events of golden.empty.EmptyEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type EmptyEventsMQTTClient interface {
 	Tick(ctx context.Context, in *emptypb.Empty, opts ...event.CallOption) error
 }
 
 type emptyEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewEmptyEventsMQTTClient publishes through cc.
+// NewEmptyEventsMQTTClient returns a client that publishes through cc.
 func NewEmptyEventsMQTTClient(cc event.ClientConn) EmptyEventsMQTTClient {
 	return &emptyEventsMQTTClient{cc}
 }
@@ -63,7 +63,7 @@ func (c *emptyEventsMQTTClient) Tick(ctx context.Context, in *emptypb.Empty, opt
 	return c.cc.Publish(ctx, &EmptyEvents_MQTT_ServiceDesc.Methods[0], topic, in, opts...)
 }
 
-// EmptyEvents_Tick_MQTT_Topic is the topic of in: tick
+// EmptyEvents_Tick_MQTT_Topic returns the topic tick
 func EmptyEvents_Tick_MQTT_Topic(in *emptypb.Empty) (string, error) {
 	return "tick", nil
 }

@@ -13,7 +13,7 @@ import (
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // ReportEvents_MQTT_ServiceDesc describes golden.foreign.ReportEvents. It must not be changed.
@@ -29,31 +29,31 @@ var ReportEvents_MQTT_ServiceDesc = event.ServiceDesc{
 	},
 }
 
-// ReportEvents has options of others beside ours.
+// ReportEvents also has options of other packages.
 //
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type ReportEventsMQTTServer interface {
-	// Save is told by HTTP and by MQTT.
+	// Save is called by HTTP and by MQTT.
 	Save(context.Context, *Report) (*emptypb.Empty, error)
 }
 
-// RegisterReportEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterReportEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterReportEventsMQTTServer(s event.ServiceRegistrar, srv ReportEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&ReportEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&ReportEvents_MQTT_ServiceDesc.Methods[0], srv.Save, _ReportEvents_Save_MQTT_Bind0),
 	}, opts...)
 }
 
-// ReportEventsMQTTClient publishes the events of golden.foreign.ReportEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// ReportEventsMQTTClient publishes the events of golden.foreign.ReportEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type ReportEventsMQTTClient interface {
-	// Save is told by HTTP and by MQTT.
+	// Save is called by HTTP and by MQTT.
 	Save(ctx context.Context, in *Report, opts ...event.CallOption) error
 }
 
 type reportEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewReportEventsMQTTClient publishes through cc.
+// NewReportEventsMQTTClient returns a client that publishes through cc.
 func NewReportEventsMQTTClient(cc event.ClientConn) ReportEventsMQTTClient {
 	return &reportEventsMQTTClient{cc}
 }
@@ -66,7 +66,7 @@ func (c *reportEventsMQTTClient) Save(ctx context.Context, in *Report, opts ...e
 	return c.cc.Publish(ctx, &ReportEvents_MQTT_ServiceDesc.Methods[0], topic, in, opts...)
 }
 
-// ReportEvents_Save_MQTT_Topic is the topic of in: reports/{id}
+// ReportEvents_Save_MQTT_Topic returns the topic reports/{id}
 func ReportEvents_Save_MQTT_Topic(in *Report) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("reports/")

@@ -15,7 +15,7 @@ import (
 	time "time"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // FleetEvents_MQTT_ServiceDesc describes golden.guide.FleetEvents. It must not be changed.
@@ -47,17 +47,17 @@ var FleetEvents_MQTT_ServiceDesc = event.ServiceDesc{
 	},
 }
 
-// FleetEvents are what devices say and are told.
+// FleetEvents are the events of a fleet of devices.
 //
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type FleetEventsMQTTServer interface {
-	// SaveReading is told every minute.
+	// SaveReading saves a reading. Devices send one every minute.
 	SaveReading(context.Context, *Reading) (*emptypb.Empty, error)
-	// GetState asks a device.
+	// GetState returns the state of a device.
 	GetState(context.Context, *StateRequest) (*State, error)
 }
 
-// RegisterFleetEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterFleetEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterFleetEventsMQTTServer(s event.ServiceRegistrar, srv FleetEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&FleetEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&FleetEvents_MQTT_ServiceDesc.Methods[0], srv.SaveReading, _FleetEvents_SaveReading_MQTT_Bind0),
@@ -65,20 +65,20 @@ func RegisterFleetEventsMQTTServer(s event.ServiceRegistrar, srv FleetEventsMQTT
 	}, opts...)
 }
 
-// FleetEventsMQTTClient publishes the events of golden.guide.FleetEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// FleetEventsMQTTClient publishes the events of golden.guide.FleetEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type FleetEventsMQTTClient interface {
-	// SaveReading is told every minute.
+	// SaveReading saves a reading. Devices send one every minute.
 	SaveReading(ctx context.Context, in *Reading, opts ...event.CallOption) error
-	// SendOrder is for one device.
+	// SendOrder sends an order to one device.
 	SendOrder(ctx context.Context, in *Order, opts ...event.CallOption) error
-	// GetState asks a device.
+	// GetState returns the state of a device.
 	GetState(ctx context.Context, in *StateRequest, opts ...event.CallOption) (*State, error)
 }
 
 type fleetEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewFleetEventsMQTTClient publishes through cc.
+// NewFleetEventsMQTTClient returns a client that publishes through cc.
 func NewFleetEventsMQTTClient(cc event.ClientConn) FleetEventsMQTTClient {
 	return &fleetEventsMQTTClient{cc}
 }
@@ -111,13 +111,13 @@ func (c *fleetEventsMQTTClient) GetState(ctx context.Context, in *StateRequest, 
 	return out, nil
 }
 
-// WatchFleetEventsPresence subscribes handler to the instances of golden.guide.FleetEvents: those that are there,
-// and each that comes or goes. An instance announces itself by RegisterFleetEventsMQTTServer.
+// WatchFleetEventsPresence calls handler for each instance of golden.guide.FleetEvents that is online, and
+// whenever one goes online or offline. RegisterFleetEventsMQTTServer announces an instance.
 func WatchFleetEventsPresence(s event.ServiceRegistrar, handler func(context.Context, *v1.Presence) error, opts ...event.RegisterOption) {
 	eventimpl.WatchPresence(s, &FleetEvents_MQTT_ServiceDesc, handler, opts...)
 }
 
-// FleetEvents_SaveReading_MQTT_Topic is the topic of in: fleet/devices/{device_id}/reading
+// FleetEvents_SaveReading_MQTT_Topic returns the topic fleet/devices/{device_id}/reading
 func FleetEvents_SaveReading_MQTT_Topic(in *Reading) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("fleet/devices/")
@@ -139,13 +139,13 @@ func _FleetEvents_SaveReading_MQTT_Bind0(topic string, in *Reading) (mismatch st
 	return mismatch, nil
 }
 
-// FleetEvents_SaveReading_MQTT_Batch registers a handler of many messages in the place of SaveReading. Its nil error
-// acknowledges all of them, event.ItemErrors decides about each.
+// FleetEvents_SaveReading_MQTT_Batch replaces SaveReading with a handler of batches. Returning nil acknowledges
+// the whole batch; event.ItemErrors decides about each message.
 func FleetEvents_SaveReading_MQTT_Batch(handler func(context.Context, []*Reading) error, opts ...event.BatchOption) event.RegisterOption {
 	return eventimpl.NewBatch(&FleetEvents_MQTT_ServiceDesc.Methods[0], handler, opts...)
 }
 
-// FleetEvents_SendOrder_MQTT_Topic is the topic of in: fleet/devices/{device_id}/order
+// FleetEvents_SendOrder_MQTT_Topic returns the topic fleet/devices/{device_id}/order
 func FleetEvents_SendOrder_MQTT_Topic(in *Order) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("fleet/devices/")
@@ -154,7 +154,7 @@ func FleetEvents_SendOrder_MQTT_Topic(in *Order) (string, error) {
 	return t.Topic()
 }
 
-// FleetEvents_GetState_MQTT_Topic is the topic of in: fleet/devices/{device_id}/state
+// FleetEvents_GetState_MQTT_Topic returns the topic fleet/devices/{device_id}/state
 func FleetEvents_GetState_MQTT_Topic(in *StateRequest) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("fleet/devices/")

@@ -13,7 +13,7 @@ import (
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // SnakeCaseEvents_MQTT_ServiceDesc describes golden.names.snake_case_events. It must not be changed.
@@ -35,16 +35,16 @@ var SnakeCaseEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // SnakeCaseEventsMQTTServer handles the events of golden.names.snake_case_events.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type SnakeCaseEventsMQTTServer interface {
-	// select is a keyword, and old.
+	// select is a keyword, and deprecated.
 	//
 	// Deprecated: marked as deprecated in cases/names/names.proto.
 	Select(context.Context, *Func) (*emptypb.Empty, error)
 	DoItAll(context.Context, *Func) (*emptypb.Empty, error)
 }
 
-// RegisterSnakeCaseEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterSnakeCaseEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterSnakeCaseEventsMQTTServer(s event.ServiceRegistrar, srv SnakeCaseEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&SnakeCaseEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&SnakeCaseEvents_MQTT_ServiceDesc.Methods[0], srv.Select, _SnakeCaseEvents_Select_MQTT_Bind0),
@@ -52,10 +52,10 @@ func RegisterSnakeCaseEventsMQTTServer(s event.ServiceRegistrar, srv SnakeCaseEv
 	}, opts...)
 }
 
-// SnakeCaseEventsMQTTClient publishes the events of golden.names.snake_case_events. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// SnakeCaseEventsMQTTClient publishes the events of golden.names.snake_case_events. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type SnakeCaseEventsMQTTClient interface {
-	// select is a keyword, and old.
+	// select is a keyword, and deprecated.
 	//
 	// Deprecated: marked as deprecated in cases/names/names.proto.
 	Select(ctx context.Context, in *Func, opts ...event.CallOption) error
@@ -64,7 +64,7 @@ type SnakeCaseEventsMQTTClient interface {
 
 type snakeCaseEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewSnakeCaseEventsMQTTClient publishes through cc.
+// NewSnakeCaseEventsMQTTClient returns a client that publishes through cc.
 func NewSnakeCaseEventsMQTTClient(cc event.ClientConn) SnakeCaseEventsMQTTClient {
 	return &snakeCaseEventsMQTTClient{cc}
 }
@@ -85,7 +85,7 @@ func (c *snakeCaseEventsMQTTClient) DoItAll(ctx context.Context, in *Func, opts 
 	return c.cc.Publish(ctx, &SnakeCaseEvents_MQTT_ServiceDesc.Methods[1], topic, in, opts...)
 }
 
-// SnakeCaseEvents_Select_MQTT_Topic is the topic of in: select/{type}/{get_type}/{range}
+// SnakeCaseEvents_Select_MQTT_Topic returns the topic select/{type}/{get_type}/{range}
 func SnakeCaseEvents_Select_MQTT_Topic(in *Func) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("select/")
@@ -117,7 +117,7 @@ func _SnakeCaseEvents_Select_MQTT_Bind0(topic string, in *Func) (mismatch string
 	return mismatch, nil
 }
 
-// SnakeCaseEvents_DoItAll_MQTT_Topic is the topic of in: do-it
+// SnakeCaseEvents_DoItAll_MQTT_Topic returns the topic do-it
 func SnakeCaseEvents_DoItAll_MQTT_Topic(in *Func) (string, error) {
 	return "do-it", nil
 }
@@ -137,27 +137,27 @@ var OtherEvents_MQTT_ServiceDesc = event.ServiceDesc{
 
 // The same method in another service of the file.
 //
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type OtherEventsMQTTServer interface {
 	Select(context.Context, *Func) (*emptypb.Empty, error)
 }
 
-// RegisterOtherEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterOtherEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterOtherEventsMQTTServer(s event.ServiceRegistrar, srv OtherEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&OtherEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&OtherEvents_MQTT_ServiceDesc.Methods[0], srv.Select, _OtherEvents_Select_MQTT_Bind0),
 	}, opts...)
 }
 
-// OtherEventsMQTTClient publishes the events of golden.names.OtherEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// OtherEventsMQTTClient publishes the events of golden.names.OtherEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type OtherEventsMQTTClient interface {
 	Select(ctx context.Context, in *Func, opts ...event.CallOption) error
 }
 
 type otherEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewOtherEventsMQTTClient publishes through cc.
+// NewOtherEventsMQTTClient returns a client that publishes through cc.
 func NewOtherEventsMQTTClient(cc event.ClientConn) OtherEventsMQTTClient {
 	return &otherEventsMQTTClient{cc}
 }
@@ -170,7 +170,7 @@ func (c *otherEventsMQTTClient) Select(ctx context.Context, in *Func, opts ...ev
 	return c.cc.Publish(ctx, &OtherEvents_MQTT_ServiceDesc.Methods[0], topic, in, opts...)
 }
 
-// OtherEvents_Select_MQTT_Topic is the topic of in: other/{type}
+// OtherEvents_Select_MQTT_Topic returns the topic other/{type}
 func OtherEvents_Select_MQTT_Topic(in *Func) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("other/")

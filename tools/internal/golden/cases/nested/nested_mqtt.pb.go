@@ -13,7 +13,7 @@ import (
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // NestedEvents_MQTT_ServiceDesc describes golden.nested.NestedEvents. It must not be changed.
@@ -32,27 +32,27 @@ var NestedEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // NestedEventsMQTTServer handles the events of golden.nested.NestedEvents.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type NestedEventsMQTTServer interface {
 	Moved(context.Context, *Moved) (*emptypb.Empty, error)
 }
 
-// RegisterNestedEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterNestedEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterNestedEventsMQTTServer(s event.ServiceRegistrar, srv NestedEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&NestedEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&NestedEvents_MQTT_ServiceDesc.Methods[0], srv.Moved, _NestedEvents_Moved_MQTT_Bind0),
 	}, opts...)
 }
 
-// NestedEventsMQTTClient publishes the events of golden.nested.NestedEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// NestedEventsMQTTClient publishes the events of golden.nested.NestedEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type NestedEventsMQTTClient interface {
 	Moved(ctx context.Context, in *Moved, opts ...event.CallOption) error
 }
 
 type nestedEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewNestedEventsMQTTClient publishes through cc.
+// NewNestedEventsMQTTClient returns a client that publishes through cc.
 func NewNestedEventsMQTTClient(cc event.ClientConn) NestedEventsMQTTClient {
 	return &nestedEventsMQTTClient{cc}
 }
@@ -65,7 +65,7 @@ func (c *nestedEventsMQTTClient) Moved(ctx context.Context, in *Moved, opts ...e
 	return c.cc.Publish(ctx, &NestedEvents_MQTT_ServiceDesc.Methods[0], topic, in, opts...)
 }
 
-// NestedEvents_Moved_MQTT_Topic is the topic of in: sites/{place.site}/rooms/{place.room.name}
+// NestedEvents_Moved_MQTT_Topic returns the topic sites/{place.site}/rooms/{place.room.name}
 func NestedEvents_Moved_MQTT_Topic(in *Moved) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("sites/")

@@ -14,7 +14,7 @@ import (
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // OddEvents_MQTT_ServiceDesc describes golden.odd.OddEvents. It must not be changed.
@@ -36,15 +36,15 @@ var OddEvents_MQTT_ServiceDesc = event.ServiceDesc{
 	},
 }
 
-// OddEvents has names that meet in a document.
+// OddEvents has names that collide in a document.
 //
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type OddEventsMQTTServer interface {
 	Tell(context.Context, *In) (*emptypb.Empty, error)
 	Presence(context.Context, *In) (*emptypb.Empty, error)
 }
 
-// RegisterOddEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterOddEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterOddEventsMQTTServer(s event.ServiceRegistrar, srv OddEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&OddEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&OddEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _OddEvents_Tell_MQTT_Bind0),
@@ -52,8 +52,8 @@ func RegisterOddEventsMQTTServer(s event.ServiceRegistrar, srv OddEventsMQTTServ
 	}, opts...)
 }
 
-// OddEventsMQTTClient publishes the events of golden.odd.OddEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// OddEventsMQTTClient publishes the events of golden.odd.OddEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type OddEventsMQTTClient interface {
 	Tell(ctx context.Context, in *In, opts ...event.CallOption) error
 	Presence(ctx context.Context, in *In, opts ...event.CallOption) error
@@ -61,7 +61,7 @@ type OddEventsMQTTClient interface {
 
 type oddEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewOddEventsMQTTClient publishes through cc.
+// NewOddEventsMQTTClient returns a client that publishes through cc.
 func NewOddEventsMQTTClient(cc event.ClientConn) OddEventsMQTTClient { return &oddEventsMQTTClient{cc} }
 
 func (c *oddEventsMQTTClient) Tell(ctx context.Context, in *In, opts ...event.CallOption) error {
@@ -80,13 +80,13 @@ func (c *oddEventsMQTTClient) Presence(ctx context.Context, in *In, opts ...even
 	return c.cc.Publish(ctx, &OddEvents_MQTT_ServiceDesc.Methods[1], topic, in, opts...)
 }
 
-// WatchOddEventsPresence subscribes handler to the instances of golden.odd.OddEvents: those that are there,
-// and each that comes or goes. An instance announces itself by RegisterOddEventsMQTTServer.
+// WatchOddEventsPresence calls handler for each instance of golden.odd.OddEvents that is online, and
+// whenever one goes online or offline. RegisterOddEventsMQTTServer announces an instance.
 func WatchOddEventsPresence(s event.ServiceRegistrar, handler func(context.Context, *v1.Presence) error, opts ...event.RegisterOption) {
 	eventimpl.WatchPresence(s, &OddEvents_MQTT_ServiceDesc, handler, opts...)
 }
 
-// OddEvents_Tell_MQTT_Topic is the topic of in: b/{n_a_b}/{n.a_b}/{odd}
+// OddEvents_Tell_MQTT_Topic returns the topic b/{n_a_b}/{n.a_b}/{odd}
 func OddEvents_Tell_MQTT_Topic(in *In) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("b/")
@@ -121,7 +121,7 @@ func _OddEvents_Tell_MQTT_Bind0(topic string, in *In) (mismatch string, err erro
 	return mismatch, nil
 }
 
-// OddEvents_Presence_MQTT_Topic is the topic of in: q
+// OddEvents_Presence_MQTT_Topic returns the topic q
 func OddEvents_Presence_MQTT_Topic(in *In) (string, error) {
 	return "q", nil
 }

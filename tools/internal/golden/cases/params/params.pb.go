@@ -118,7 +118,7 @@ func (All_Inner) EnumDescriptor() ([]byte, []int) {
 	return file_cases_params_params_proto_rawDescGZIP(), []int{0, 0}
 }
 
-// All has every type that can be a level.
+// All has every type that can be a topic level.
 type All struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`

@@ -13,7 +13,7 @@ import (
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // ParamEvents_MQTT_ServiceDesc describes golden.params.ParamEvents. It must not be changed.
@@ -45,7 +45,7 @@ var ParamEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // ParamEventsMQTTServer handles the events of golden.params.ParamEvents.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type ParamEventsMQTTServer interface {
 	Numbers(context.Context, *All) (*emptypb.Empty, error)
 	Texts(context.Context, *All) (*emptypb.Empty, error)
@@ -53,7 +53,7 @@ type ParamEventsMQTTServer interface {
 	Present(context.Context, *All) (*emptypb.Empty, error)
 }
 
-// RegisterParamEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterParamEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterParamEventsMQTTServer(s event.ServiceRegistrar, srv ParamEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&ParamEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&ParamEvents_MQTT_ServiceDesc.Methods[0], srv.Numbers, _ParamEvents_Numbers_MQTT_Bind0),
@@ -63,8 +63,8 @@ func RegisterParamEventsMQTTServer(s event.ServiceRegistrar, srv ParamEventsMQTT
 	}, opts...)
 }
 
-// ParamEventsMQTTClient publishes the events of golden.params.ParamEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// ParamEventsMQTTClient publishes the events of golden.params.ParamEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type ParamEventsMQTTClient interface {
 	Numbers(ctx context.Context, in *All, opts ...event.CallOption) error
 	Texts(ctx context.Context, in *All, opts ...event.CallOption) error
@@ -74,7 +74,7 @@ type ParamEventsMQTTClient interface {
 
 type paramEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewParamEventsMQTTClient publishes through cc.
+// NewParamEventsMQTTClient returns a client that publishes through cc.
 func NewParamEventsMQTTClient(cc event.ClientConn) ParamEventsMQTTClient {
 	return &paramEventsMQTTClient{cc}
 }
@@ -111,7 +111,7 @@ func (c *paramEventsMQTTClient) Present(ctx context.Context, in *All, opts ...ev
 	return c.cc.Publish(ctx, &ParamEvents_MQTT_ServiceDesc.Methods[3], topic, in, opts...)
 }
 
-// ParamEvents_Numbers_MQTT_Topic is the topic of in: n/{i32}/{i64}/{u32}/{u64}/{s32}/{s64}/{f32}/{f64}/{sf32}/{sf64}
+// ParamEvents_Numbers_MQTT_Topic returns the topic n/{i32}/{i64}/{u32}/{u64}/{s32}/{s64}/{f32}/{f64}/{sf32}/{sf64}
 func ParamEvents_Numbers_MQTT_Topic(in *All) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("n/")
@@ -185,7 +185,7 @@ func _ParamEvents_Numbers_MQTT_Bind0(topic string, in *All) (mismatch string, er
 	return mismatch, nil
 }
 
-// ParamEvents_Texts_MQTT_Topic is the topic of in: t/{text}/{flag}/{kind}/{inner}
+// ParamEvents_Texts_MQTT_Topic returns the topic t/{text}/{flag}/{kind}/{inner}
 func ParamEvents_Texts_MQTT_Topic(in *All) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("t/")
@@ -223,7 +223,7 @@ func _ParamEvents_Texts_MQTT_Bind0(topic string, in *All) (mismatch string, err 
 	return mismatch, nil
 }
 
-// ParamEvents_First_MQTT_Topic is the topic of in: {text}/first/only/one/two/three
+// ParamEvents_First_MQTT_Topic returns the topic {text}/first/only/one/two/three
 func ParamEvents_First_MQTT_Topic(in *All) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.String("text", in.GetText())
@@ -243,7 +243,7 @@ func _ParamEvents_First_MQTT_Bind0(topic string, in *All) (mismatch string, err 
 	return mismatch, nil
 }
 
-// ParamEvents_Present_MQTT_Topic is the topic of in: p/{maybe}/{maybe_number}/{maybe_kind}
+// ParamEvents_Present_MQTT_Topic returns the topic p/{maybe}/{maybe_number}/{maybe_kind}
 func ParamEvents_Present_MQTT_Topic(in *All) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("p/")

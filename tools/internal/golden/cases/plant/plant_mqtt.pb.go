@@ -15,7 +15,7 @@ import (
 	time "time"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // PlantEvents_MQTT_ServiceDesc describes golden.plant.PlantEvents. It must not be changed.
@@ -55,9 +55,9 @@ var PlantEvents_MQTT_ServiceDesc = event.ServiceDesc{
 	},
 }
 
-// PlantEvents is what the tests of the runtime send and receive.
+// PlantEvents has the events of the runtime tests.
 //
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type PlantEventsMQTTServer interface {
 	Measured(context.Context, *Reading) (*emptypb.Empty, error)
 	Shown(context.Context, *Reading) (*emptypb.Empty, error)
@@ -65,7 +65,7 @@ type PlantEventsMQTTServer interface {
 	Ask(context.Context, *Reading) (*Answer, error)
 }
 
-// RegisterPlantEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterPlantEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterPlantEventsMQTTServer(s event.ServiceRegistrar, srv PlantEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&PlantEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&PlantEvents_MQTT_ServiceDesc.Methods[0], srv.Measured, _PlantEvents_Measured_MQTT_Bind0),
@@ -75,8 +75,8 @@ func RegisterPlantEventsMQTTServer(s event.ServiceRegistrar, srv PlantEventsMQTT
 	}, opts...)
 }
 
-// PlantEventsMQTTClient publishes the events of golden.plant.PlantEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// PlantEventsMQTTClient publishes the events of golden.plant.PlantEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type PlantEventsMQTTClient interface {
 	Measured(ctx context.Context, in *Reading, opts ...event.CallOption) error
 	Shown(ctx context.Context, in *Reading, opts ...event.CallOption) error
@@ -86,7 +86,7 @@ type PlantEventsMQTTClient interface {
 
 type plantEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewPlantEventsMQTTClient publishes through cc.
+// NewPlantEventsMQTTClient returns a client that publishes through cc.
 func NewPlantEventsMQTTClient(cc event.ClientConn) PlantEventsMQTTClient {
 	return &plantEventsMQTTClient{cc}
 }
@@ -127,13 +127,13 @@ func (c *plantEventsMQTTClient) Ask(ctx context.Context, in *Reading, opts ...ev
 	return out, nil
 }
 
-// WatchPlantEventsPresence subscribes handler to the instances of golden.plant.PlantEvents: those that are there,
-// and each that comes or goes. An instance announces itself by RegisterPlantEventsMQTTServer.
+// WatchPlantEventsPresence calls handler for each instance of golden.plant.PlantEvents that is online, and
+// whenever one goes online or offline. RegisterPlantEventsMQTTServer announces an instance.
 func WatchPlantEventsPresence(s event.ServiceRegistrar, handler func(context.Context, *v1.Presence) error, opts ...event.RegisterOption) {
 	eventimpl.WatchPresence(s, &PlantEvents_MQTT_ServiceDesc, handler, opts...)
 }
 
-// PlantEvents_Measured_MQTT_Topic is the topic of in: plant/measured/{device}
+// PlantEvents_Measured_MQTT_Topic returns the topic plant/measured/{device}
 func PlantEvents_Measured_MQTT_Topic(in *Reading) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("plant/measured/")
@@ -153,7 +153,7 @@ func _PlantEvents_Measured_MQTT_Bind0(topic string, in *Reading) (mismatch strin
 	return mismatch, nil
 }
 
-// PlantEvents_Shown_MQTT_Topic is the topic of in: plant/shown/{device}
+// PlantEvents_Shown_MQTT_Topic returns the topic plant/shown/{device}
 func PlantEvents_Shown_MQTT_Topic(in *Reading) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("plant/shown/")
@@ -186,7 +186,7 @@ func _PlantEvents_Shown_MQTT_Bind1(topic string, in *Reading) (mismatch string, 
 	return mismatch, nil
 }
 
-// PlantEvents_Stored_MQTT_Topic is the topic of in: plant/stored/{device}
+// PlantEvents_Stored_MQTT_Topic returns the topic plant/stored/{device}
 func PlantEvents_Stored_MQTT_Topic(in *Reading) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("plant/stored/")
@@ -206,13 +206,13 @@ func _PlantEvents_Stored_MQTT_Bind0(topic string, in *Reading) (mismatch string,
 	return mismatch, nil
 }
 
-// PlantEvents_Stored_MQTT_Batch registers a handler of many messages in the place of Stored. Its nil error
-// acknowledges all of them, event.ItemErrors decides about each.
+// PlantEvents_Stored_MQTT_Batch replaces Stored with a handler of batches. Returning nil acknowledges
+// the whole batch; event.ItemErrors decides about each message.
 func PlantEvents_Stored_MQTT_Batch(handler func(context.Context, []*Reading) error, opts ...event.BatchOption) event.RegisterOption {
 	return eventimpl.NewBatch(&PlantEvents_MQTT_ServiceDesc.Methods[2], handler, opts...)
 }
 
-// PlantEvents_Ask_MQTT_Topic is the topic of in: plant/ask/{device}
+// PlantEvents_Ask_MQTT_Topic returns the topic plant/ask/{device}
 func PlantEvents_Ask_MQTT_Topic(in *Reading) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("plant/ask/")

@@ -13,7 +13,7 @@ import (
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // BoxEvents_MQTT_ServiceDesc describes golden.proto2.BoxEvents. It must not be changed.
@@ -31,27 +31,27 @@ var BoxEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // BoxEventsMQTTServer handles the events of golden.proto2.BoxEvents.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type BoxEventsMQTTServer interface {
 	Moved(context.Context, *Box) (*emptypb.Empty, error)
 }
 
-// RegisterBoxEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterBoxEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterBoxEventsMQTTServer(s event.ServiceRegistrar, srv BoxEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&BoxEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&BoxEvents_MQTT_ServiceDesc.Methods[0], srv.Moved, _BoxEvents_Moved_MQTT_Bind0),
 	}, opts...)
 }
 
-// BoxEventsMQTTClient publishes the events of golden.proto2.BoxEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// BoxEventsMQTTClient publishes the events of golden.proto2.BoxEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type BoxEventsMQTTClient interface {
 	Moved(ctx context.Context, in *Box, opts ...event.CallOption) error
 }
 
 type boxEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewBoxEventsMQTTClient publishes through cc.
+// NewBoxEventsMQTTClient returns a client that publishes through cc.
 func NewBoxEventsMQTTClient(cc event.ClientConn) BoxEventsMQTTClient { return &boxEventsMQTTClient{cc} }
 
 func (c *boxEventsMQTTClient) Moved(ctx context.Context, in *Box, opts ...event.CallOption) error {
@@ -62,7 +62,7 @@ func (c *boxEventsMQTTClient) Moved(ctx context.Context, in *Box, opts ...event.
 	return c.cc.Publish(ctx, &BoxEvents_MQTT_ServiceDesc.Methods[0], topic, in, opts...)
 }
 
-// BoxEvents_Moved_MQTT_Topic is the topic of in: boxes/{id}/{weight}/{size}/{label}
+// BoxEvents_Moved_MQTT_Topic returns the topic boxes/{id}/{weight}/{size}/{label}
 func BoxEvents_Moved_MQTT_Topic(in *Box) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("boxes/")

@@ -13,7 +13,7 @@ import (
 	time "time"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // RequestEvents_MQTT_ServiceDesc describes golden.request.RequestEvents. It must not be changed.
@@ -43,16 +43,16 @@ var RequestEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // RequestEventsMQTTServer handles the events of golden.request.RequestEvents.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type RequestEventsMQTTServer interface {
-	// Get asks a device.
+	// Get returns the state of a device.
 	Get(context.Context, *GetState) (*State, error)
-	// Find has response topics of its own.
+	// Find has its own response topics.
 	Find(context.Context, *GetState) (*State, error)
 	Reset(context.Context, *GetState) (*Done, error)
 }
 
-// RegisterRequestEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterRequestEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterRequestEventsMQTTServer(s event.ServiceRegistrar, srv RequestEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&RequestEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&RequestEvents_MQTT_ServiceDesc.Methods[0], srv.Get, _RequestEvents_Get_MQTT_Bind0),
@@ -61,19 +61,19 @@ func RegisterRequestEventsMQTTServer(s event.ServiceRegistrar, srv RequestEvents
 	}, opts...)
 }
 
-// RequestEventsMQTTClient publishes the events of golden.request.RequestEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// RequestEventsMQTTClient publishes the events of golden.request.RequestEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type RequestEventsMQTTClient interface {
-	// Get asks a device.
+	// Get returns the state of a device.
 	Get(ctx context.Context, in *GetState, opts ...event.CallOption) (*State, error)
-	// Find has response topics of its own.
+	// Find has its own response topics.
 	Find(ctx context.Context, in *GetState, opts ...event.CallOption) (*State, error)
 	Reset(ctx context.Context, in *GetState, opts ...event.CallOption) (*Done, error)
 }
 
 type requestEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewRequestEventsMQTTClient publishes through cc.
+// NewRequestEventsMQTTClient returns a client that publishes through cc.
 func NewRequestEventsMQTTClient(cc event.ClientConn) RequestEventsMQTTClient {
 	return &requestEventsMQTTClient{cc}
 }
@@ -114,7 +114,7 @@ func (c *requestEventsMQTTClient) Reset(ctx context.Context, in *GetState, opts 
 	return out, nil
 }
 
-// RequestEvents_Get_MQTT_Topic is the topic of in: devices/{device_id}/get
+// RequestEvents_Get_MQTT_Topic returns the topic devices/{device_id}/get
 func RequestEvents_Get_MQTT_Topic(in *GetState) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("devices/")
@@ -136,12 +136,12 @@ func _RequestEvents_Get_MQTT_Bind0(topic string, in *GetState) (mismatch string,
 	return mismatch, nil
 }
 
-// RequestEvents_Find_MQTT_Topic is the topic of in: find
+// RequestEvents_Find_MQTT_Topic returns the topic find
 func RequestEvents_Find_MQTT_Topic(in *GetState) (string, error) {
 	return "find", nil
 }
 
-// RequestEvents_Reset_MQTT_Topic is the topic of in: devices/{device_id}/reset
+// RequestEvents_Reset_MQTT_Topic returns the topic devices/{device_id}/reset
 func RequestEvents_Reset_MQTT_Topic(in *GetState) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("devices/")

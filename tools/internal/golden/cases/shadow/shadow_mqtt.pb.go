@@ -17,7 +17,7 @@ import (
 	time "time"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // ShadowEvents_MQTT_ServiceDesc describes golden.shadow.ShadowEvents. It must not be changed.
@@ -45,16 +45,16 @@ var ShadowEvents_MQTT_ServiceDesc = event.ServiceDesc{
 	},
 }
 
-// ShadowEvents imports packages that have the names of variables.
+// ShadowEvents imports packages whose names are those of generated variables.
 //
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type ShadowEventsMQTTServer interface {
 	Read(context.Context, *Reading) (*emptypb.Empty, error)
 	Ask(context.Context, *in.Site) (*t.Answer, error)
 	Move(context.Context, *t.Site) (*v1.Answer, error)
 }
 
-// RegisterShadowEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterShadowEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterShadowEventsMQTTServer(s event.ServiceRegistrar, srv ShadowEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&ShadowEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&ShadowEvents_MQTT_ServiceDesc.Methods[0], srv.Read, _ShadowEvents_Read_MQTT_Bind0),
@@ -63,8 +63,8 @@ func RegisterShadowEventsMQTTServer(s event.ServiceRegistrar, srv ShadowEventsMQ
 	}, opts...)
 }
 
-// ShadowEventsMQTTClient publishes the events of golden.shadow.ShadowEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// ShadowEventsMQTTClient publishes the events of golden.shadow.ShadowEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type ShadowEventsMQTTClient interface {
 	Read(ctx context.Context, in_ *Reading, opts ...event.CallOption) error
 	Ask(ctx context.Context, in_ *in.Site, opts ...event.CallOption) (*t.Answer, error)
@@ -73,7 +73,7 @@ type ShadowEventsMQTTClient interface {
 
 type shadowEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewShadowEventsMQTTClient publishes through cc.
+// NewShadowEventsMQTTClient returns a client that publishes through cc.
 func NewShadowEventsMQTTClient(cc event.ClientConn) ShadowEventsMQTTClient {
 	return &shadowEventsMQTTClient{cc}
 }
@@ -110,7 +110,7 @@ func (c *shadowEventsMQTTClient) Move(ctx context.Context, in_ *t.Site, opts ...
 	return out, nil
 }
 
-// ShadowEvents_Read_MQTT_Topic is the topic of in: sites/{site.name}/{site.kind}/{place.kind}/{target.kind}
+// ShadowEvents_Read_MQTT_Topic returns the topic sites/{site.name}/{site.kind}/{place.kind}/{target.kind}
 func ShadowEvents_Read_MQTT_Topic(in_ *Reading) (string, error) {
 	var t_ eventimpl.TopicBuilder
 	t_.Literal("sites/")
@@ -160,7 +160,7 @@ func _ShadowEvents_Read_MQTT_Bind0(topic string, in_ *Reading) (mismatch string,
 	return mismatch, nil
 }
 
-// ShadowEvents_Ask_MQTT_Topic is the topic of in: ask/{name}/{kind}
+// ShadowEvents_Ask_MQTT_Topic returns the topic ask/{name}/{kind}
 func ShadowEvents_Ask_MQTT_Topic(in_ *in.Site) (string, error) {
 	var t_ eventimpl.TopicBuilder
 	t_.Literal("ask/")
@@ -186,7 +186,7 @@ func _ShadowEvents_Ask_MQTT_Bind0(topic string, in_ *in.Site) (mismatch string, 
 	return mismatch, nil
 }
 
-// ShadowEvents_Move_MQTT_Topic is the topic of in: move/{name}/{kind}
+// ShadowEvents_Move_MQTT_Topic returns the topic move/{name}/{kind}
 func ShadowEvents_Move_MQTT_Topic(in_ *t.Site) (string, error) {
 	var t_ eventimpl.TopicBuilder
 	t_.Literal("move/")

@@ -13,7 +13,7 @@ import (
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // SideEvents_MQTT_ServiceDesc describes golden.sides.SideEvents. It must not be changed.
@@ -45,14 +45,14 @@ var SideEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // SideEventsMQTTServer handles the events of golden.sides.SideEvents.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type SideEventsMQTTServer interface {
 	Subscribe(context.Context, *Note) (*emptypb.Empty, error)
 	SubscribeAll(context.Context, *Note) (*emptypb.Empty, error)
 	Both(context.Context, *Note) (*emptypb.Empty, error)
 }
 
-// RegisterSideEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterSideEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterSideEventsMQTTServer(s event.ServiceRegistrar, srv SideEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&SideEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&SideEvents_MQTT_ServiceDesc.Methods[1], srv.Subscribe, _SideEvents_Subscribe_MQTT_Bind0),
@@ -61,8 +61,8 @@ func RegisterSideEventsMQTTServer(s event.ServiceRegistrar, srv SideEventsMQTTSe
 	}, opts...)
 }
 
-// SideEventsMQTTClient publishes the events of golden.sides.SideEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// SideEventsMQTTClient publishes the events of golden.sides.SideEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type SideEventsMQTTClient interface {
 	Publish(ctx context.Context, in *Note, opts ...event.CallOption) error
 	Both(ctx context.Context, in *Note, opts ...event.CallOption) error
@@ -70,7 +70,7 @@ type SideEventsMQTTClient interface {
 
 type sideEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewSideEventsMQTTClient publishes through cc.
+// NewSideEventsMQTTClient returns a client that publishes through cc.
 func NewSideEventsMQTTClient(cc event.ClientConn) SideEventsMQTTClient {
 	return &sideEventsMQTTClient{cc}
 }
@@ -91,7 +91,7 @@ func (c *sideEventsMQTTClient) Both(ctx context.Context, in *Note, opts ...event
 	return c.cc.Publish(ctx, &SideEvents_MQTT_ServiceDesc.Methods[3], topic, in, opts...)
 }
 
-// SideEvents_Publish_MQTT_Topic is the topic of in: out/{from}
+// SideEvents_Publish_MQTT_Topic returns the topic out/{from}
 func SideEvents_Publish_MQTT_Topic(in *Note) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("out/")
@@ -127,7 +127,7 @@ func _SideEvents_SubscribeAll_MQTT_Bind0(topic string, in *Note) (mismatch strin
 	return mismatch, nil
 }
 
-// SideEvents_Both_MQTT_Topic is the topic of in: both
+// SideEvents_Both_MQTT_Topic returns the topic both
 func SideEvents_Both_MQTT_Topic(in *Note) (string, error) {
 	return "both", nil
 }
@@ -145,15 +145,15 @@ var PublishOnlyEvents_MQTT_ServiceDesc = event.ServiceDesc{
 	},
 }
 
-// PublishOnlyEventsMQTTClient publishes the events of golden.sides.PublishOnlyEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// PublishOnlyEventsMQTTClient publishes the events of golden.sides.PublishOnlyEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type PublishOnlyEventsMQTTClient interface {
 	Publish(ctx context.Context, in *Note, opts ...event.CallOption) error
 }
 
 type publishOnlyEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewPublishOnlyEventsMQTTClient publishes through cc.
+// NewPublishOnlyEventsMQTTClient returns a client that publishes through cc.
 func NewPublishOnlyEventsMQTTClient(cc event.ClientConn) PublishOnlyEventsMQTTClient {
 	return &publishOnlyEventsMQTTClient{cc}
 }
@@ -166,7 +166,7 @@ func (c *publishOnlyEventsMQTTClient) Publish(ctx context.Context, in *Note, opt
 	return c.cc.Publish(ctx, &PublishOnlyEvents_MQTT_ServiceDesc.Methods[0], topic, in, opts...)
 }
 
-// PublishOnlyEvents_Publish_MQTT_Topic is the topic of in: only/out
+// PublishOnlyEvents_Publish_MQTT_Topic returns the topic only/out
 func PublishOnlyEvents_Publish_MQTT_Topic(in *Note) (string, error) {
 	return "only/out", nil
 }
@@ -185,12 +185,12 @@ var SubscribeOnlyEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // SubscribeOnlyEventsMQTTServer handles the events of golden.sides.SubscribeOnlyEvents.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type SubscribeOnlyEventsMQTTServer interface {
 	Subscribe(context.Context, *Note) (*emptypb.Empty, error)
 }
 
-// RegisterSubscribeOnlyEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterSubscribeOnlyEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterSubscribeOnlyEventsMQTTServer(s event.ServiceRegistrar, srv SubscribeOnlyEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&SubscribeOnlyEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&SubscribeOnlyEvents_MQTT_ServiceDesc.Methods[0], srv.Subscribe),

@@ -14,7 +14,7 @@ import (
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // SlashEvents_MQTT_ServiceDesc describes golden.slash.SlashEvents. It must not be changed.
@@ -34,29 +34,29 @@ var SlashEvents_MQTT_ServiceDesc = event.ServiceDesc{
 	},
 }
 
-// SlashEvents have topics that begin with a slash, as those of some clouds do.
+// SlashEvents have topics that begin with a slash, as in some clouds.
 //
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type SlashEventsMQTTServer interface {
 	Post(context.Context, *Thing) (*emptypb.Empty, error)
 }
 
-// RegisterSlashEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterSlashEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterSlashEventsMQTTServer(s event.ServiceRegistrar, srv SlashEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&SlashEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&SlashEvents_MQTT_ServiceDesc.Methods[0], srv.Post, _SlashEvents_Post_MQTT_Bind0, _SlashEvents_Post_MQTT_Bind1),
 	}, opts...)
 }
 
-// SlashEventsMQTTClient publishes the events of golden.slash.SlashEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// SlashEventsMQTTClient publishes the events of golden.slash.SlashEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type SlashEventsMQTTClient interface {
 	Post(ctx context.Context, in *Thing, opts ...event.CallOption) error
 }
 
 type slashEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewSlashEventsMQTTClient publishes through cc.
+// NewSlashEventsMQTTClient returns a client that publishes through cc.
 func NewSlashEventsMQTTClient(cc event.ClientConn) SlashEventsMQTTClient {
 	return &slashEventsMQTTClient{cc}
 }
@@ -69,13 +69,13 @@ func (c *slashEventsMQTTClient) Post(ctx context.Context, in *Thing, opts ...eve
 	return c.cc.Publish(ctx, &SlashEvents_MQTT_ServiceDesc.Methods[0], topic, in, opts...)
 }
 
-// WatchSlashEventsPresence subscribes handler to the instances of golden.slash.SlashEvents: those that are there,
-// and each that comes or goes. An instance announces itself by RegisterSlashEventsMQTTServer.
+// WatchSlashEventsPresence calls handler for each instance of golden.slash.SlashEvents that is online, and
+// whenever one goes online or offline. RegisterSlashEventsMQTTServer announces an instance.
 func WatchSlashEventsPresence(s event.ServiceRegistrar, handler func(context.Context, *v1.Presence) error, opts ...event.RegisterOption) {
 	eventimpl.WatchPresence(s, &SlashEvents_MQTT_ServiceDesc, handler, opts...)
 }
 
-// SlashEvents_Post_MQTT_Topic is the topic of in: /sys/{product}/{device}/thing
+// SlashEvents_Post_MQTT_Topic returns the topic /sys/{product}/{device}/thing
 func SlashEvents_Post_MQTT_Topic(in *Thing) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("/sys/")
@@ -132,29 +132,29 @@ var PrefixEvents_MQTT_ServiceDesc = event.ServiceDesc{
 	},
 }
 
-// PrefixEvents have the slash in their prefix.
+// PrefixEvents have a prefix that begins with a slash.
 //
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type PrefixEventsMQTTServer interface {
 	Put(context.Context, *Thing) (*emptypb.Empty, error)
 }
 
-// RegisterPrefixEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterPrefixEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterPrefixEventsMQTTServer(s event.ServiceRegistrar, srv PrefixEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&PrefixEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&PrefixEvents_MQTT_ServiceDesc.Methods[0], srv.Put, _PrefixEvents_Put_MQTT_Bind0),
 	}, opts...)
 }
 
-// PrefixEventsMQTTClient publishes the events of golden.slash.PrefixEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// PrefixEventsMQTTClient publishes the events of golden.slash.PrefixEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type PrefixEventsMQTTClient interface {
 	Put(ctx context.Context, in *Thing, opts ...event.CallOption) error
 }
 
 type prefixEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewPrefixEventsMQTTClient publishes through cc.
+// NewPrefixEventsMQTTClient returns a client that publishes through cc.
 func NewPrefixEventsMQTTClient(cc event.ClientConn) PrefixEventsMQTTClient {
 	return &prefixEventsMQTTClient{cc}
 }
@@ -167,7 +167,7 @@ func (c *prefixEventsMQTTClient) Put(ctx context.Context, in *Thing, opts ...eve
 	return c.cc.Publish(ctx, &PrefixEvents_MQTT_ServiceDesc.Methods[0], topic, in, opts...)
 }
 
-// PrefixEvents_Put_MQTT_Topic is the topic of in: /pre/{product}/{device}/put
+// PrefixEvents_Put_MQTT_Topic returns the topic /pre/{product}/{device}/put
 func PrefixEvents_Put_MQTT_Topic(in *Thing) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("/pre/")

@@ -13,7 +13,7 @@ import (
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // TailEvents_MQTT_ServiceDesc describes golden.tail.TailEvents. It must not be changed.
@@ -35,13 +35,13 @@ var TailEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // TailEventsMQTTServer handles the events of golden.tail.TailEvents.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type TailEventsMQTTServer interface {
 	Log(context.Context, *Line) (*emptypb.Empty, error)
 	Everything(context.Context, *Line) (*emptypb.Empty, error)
 }
 
-// RegisterTailEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterTailEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterTailEventsMQTTServer(s event.ServiceRegistrar, srv TailEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&TailEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&TailEvents_MQTT_ServiceDesc.Methods[0], srv.Log, _TailEvents_Log_MQTT_Bind0),
@@ -49,8 +49,8 @@ func RegisterTailEventsMQTTServer(s event.ServiceRegistrar, srv TailEventsMQTTSe
 	}, opts...)
 }
 
-// TailEventsMQTTClient publishes the events of golden.tail.TailEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// TailEventsMQTTClient publishes the events of golden.tail.TailEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type TailEventsMQTTClient interface {
 	Log(ctx context.Context, in *Line, opts ...event.CallOption) error
 	Everything(ctx context.Context, in *Line, opts ...event.CallOption) error
@@ -58,7 +58,7 @@ type TailEventsMQTTClient interface {
 
 type tailEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewTailEventsMQTTClient publishes through cc.
+// NewTailEventsMQTTClient returns a client that publishes through cc.
 func NewTailEventsMQTTClient(cc event.ClientConn) TailEventsMQTTClient {
 	return &tailEventsMQTTClient{cc}
 }
@@ -79,7 +79,7 @@ func (c *tailEventsMQTTClient) Everything(ctx context.Context, in *Line, opts ..
 	return c.cc.Publish(ctx, &TailEvents_MQTT_ServiceDesc.Methods[1], topic, in, opts...)
 }
 
-// TailEvents_Log_MQTT_Topic is the topic of in: logs/{host}/{path=**}
+// TailEvents_Log_MQTT_Topic returns the topic logs/{host}/{path=**}
 func TailEvents_Log_MQTT_Topic(in *Line) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("logs/")
@@ -105,7 +105,7 @@ func _TailEvents_Log_MQTT_Bind0(topic string, in *Line) (mismatch string, err er
 	return mismatch, nil
 }
 
-// TailEvents_Everything_MQTT_Topic is the topic of in: {path=**}
+// TailEvents_Everything_MQTT_Topic returns the topic {path=**}
 func TailEvents_Everything_MQTT_Topic(in *Line) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Tail("path", in.GetPath())

@@ -13,7 +13,7 @@ import (
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // OneEvents_MQTT_ServiceDesc describes golden.twofiles.OneEvents. It must not be changed.
@@ -30,27 +30,27 @@ var OneEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // OneEventsMQTTServer handles the events of golden.twofiles.OneEvents.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type OneEventsMQTTServer interface {
 	Tell(context.Context, *One) (*emptypb.Empty, error)
 }
 
-// RegisterOneEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterOneEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterOneEventsMQTTServer(s event.ServiceRegistrar, srv OneEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&OneEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&OneEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _OneEvents_Tell_MQTT_Bind0),
 	}, opts...)
 }
 
-// OneEventsMQTTClient publishes the events of golden.twofiles.OneEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// OneEventsMQTTClient publishes the events of golden.twofiles.OneEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type OneEventsMQTTClient interface {
 	Tell(ctx context.Context, in *One, opts ...event.CallOption) error
 }
 
 type oneEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewOneEventsMQTTClient publishes through cc.
+// NewOneEventsMQTTClient returns a client that publishes through cc.
 func NewOneEventsMQTTClient(cc event.ClientConn) OneEventsMQTTClient { return &oneEventsMQTTClient{cc} }
 
 func (c *oneEventsMQTTClient) Tell(ctx context.Context, in *One, opts ...event.CallOption) error {
@@ -61,7 +61,7 @@ func (c *oneEventsMQTTClient) Tell(ctx context.Context, in *One, opts ...event.C
 	return c.cc.Publish(ctx, &OneEvents_MQTT_ServiceDesc.Methods[0], topic, in, opts...)
 }
 
-// OneEvents_Tell_MQTT_Topic is the topic of in: one/{a}
+// OneEvents_Tell_MQTT_Topic returns the topic one/{a}
 func OneEvents_Tell_MQTT_Topic(in *One) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("one/")

@@ -13,7 +13,7 @@ import (
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // TwoEvents_MQTT_ServiceDesc describes golden.twofiles.TwoEvents. It must not be changed.
@@ -30,27 +30,27 @@ var TwoEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // TwoEventsMQTTServer handles the events of golden.twofiles.TwoEvents.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type TwoEventsMQTTServer interface {
 	Tell(context.Context, *One) (*emptypb.Empty, error)
 }
 
-// RegisterTwoEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterTwoEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterTwoEventsMQTTServer(s event.ServiceRegistrar, srv TwoEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&TwoEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&TwoEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _TwoEvents_Tell_MQTT_Bind0),
 	}, opts...)
 }
 
-// TwoEventsMQTTClient publishes the events of golden.twofiles.TwoEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// TwoEventsMQTTClient publishes the events of golden.twofiles.TwoEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type TwoEventsMQTTClient interface {
 	Tell(ctx context.Context, in *One, opts ...event.CallOption) error
 }
 
 type twoEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewTwoEventsMQTTClient publishes through cc.
+// NewTwoEventsMQTTClient returns a client that publishes through cc.
 func NewTwoEventsMQTTClient(cc event.ClientConn) TwoEventsMQTTClient { return &twoEventsMQTTClient{cc} }
 
 func (c *twoEventsMQTTClient) Tell(ctx context.Context, in *One, opts ...event.CallOption) error {
@@ -61,7 +61,7 @@ func (c *twoEventsMQTTClient) Tell(ctx context.Context, in *One, opts ...event.C
 	return c.cc.Publish(ctx, &TwoEvents_MQTT_ServiceDesc.Methods[0], topic, in, opts...)
 }
 
-// TwoEvents_Tell_MQTT_Topic is the topic of in: two/{a}
+// TwoEvents_Tell_MQTT_Topic returns the topic two/{a}
 func TwoEvents_Tell_MQTT_Topic(in *One) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("two/")

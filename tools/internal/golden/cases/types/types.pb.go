@@ -76,7 +76,7 @@ func (Color) EnumDescriptor() ([]byte, []int) {
 	return file_cases_types_types_proto_rawDescGZIP(), []int{0}
 }
 
-// Everything that a payload can hold.
+// Everything has every type that a payload can contain.
 type Everything struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	D     float64                `protobuf:"fixed64,1,opt,name=d,proto3" json:"d,omitempty"`
@@ -94,7 +94,7 @@ type Everything struct {
 	// Deprecated: Marked as deprecated in cases/types/types.proto.
 	Color  Color   `protobuf:"varint,12,opt,name=color,proto3,enum=golden.types.Color" json:"color,omitempty"`
 	Colors []Color `protobuf:"varint,13,rep,packed,name=colors,proto3,enum=golden.types.Color" json:"colors,omitempty"`
-	// When it was.
+	// The time of it.
 	At          *timestamppb.Timestamp  `protobuf:"bytes,14,opt,name=at,proto3" json:"at,omitempty"`
 	Took        *durationpb.Duration    `protobuf:"bytes,15,opt,name=took,proto3" json:"took,omitempty"`
 	Any         *anypb.Any              `protobuf:"bytes,16,opt,name=any,proto3" json:"any,omitempty"`

@@ -13,7 +13,7 @@ import (
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // TypeEvents_MQTT_ServiceDesc describes golden.types.TypeEvents. It must not be changed.
@@ -35,13 +35,13 @@ var TypeEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // TypeEventsMQTTServer handles the events of golden.types.TypeEvents.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type TypeEventsMQTTServer interface {
 	Tell(context.Context, *Everything) (*emptypb.Empty, error)
 	TellProto(context.Context, *Everything) (*emptypb.Empty, error)
 }
 
-// RegisterTypeEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterTypeEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterTypeEventsMQTTServer(s event.ServiceRegistrar, srv TypeEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&TypeEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&TypeEvents_MQTT_ServiceDesc.Methods[0], srv.Tell, _TypeEvents_Tell_MQTT_Bind0),
@@ -49,8 +49,8 @@ func RegisterTypeEventsMQTTServer(s event.ServiceRegistrar, srv TypeEventsMQTTSe
 	}, opts...)
 }
 
-// TypeEventsMQTTClient publishes the events of golden.types.TypeEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// TypeEventsMQTTClient publishes the events of golden.types.TypeEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type TypeEventsMQTTClient interface {
 	Tell(ctx context.Context, in *Everything, opts ...event.CallOption) error
 	TellProto(ctx context.Context, in *Everything, opts ...event.CallOption) error
@@ -58,7 +58,7 @@ type TypeEventsMQTTClient interface {
 
 type typeEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewTypeEventsMQTTClient publishes through cc.
+// NewTypeEventsMQTTClient returns a client that publishes through cc.
 func NewTypeEventsMQTTClient(cc event.ClientConn) TypeEventsMQTTClient {
 	return &typeEventsMQTTClient{cc}
 }
@@ -79,7 +79,7 @@ func (c *typeEventsMQTTClient) TellProto(ctx context.Context, in *Everything, op
 	return c.cc.Publish(ctx, &TypeEvents_MQTT_ServiceDesc.Methods[1], topic, in, opts...)
 }
 
-// TypeEvents_Tell_MQTT_Topic is the topic of in: types/{renamed}
+// TypeEvents_Tell_MQTT_Topic returns the topic types/{renamed}
 func TypeEvents_Tell_MQTT_Topic(in *Everything) (string, error) {
 	var t eventimpl.TopicBuilder
 	t.Literal("types/")
@@ -99,7 +99,7 @@ func _TypeEvents_Tell_MQTT_Bind0(topic string, in *Everything) (mismatch string,
 	return mismatch, nil
 }
 
-// TypeEvents_TellProto_MQTT_Topic is the topic of in: types-proto
+// TypeEvents_TellProto_MQTT_Topic returns the topic types-proto
 func TypeEvents_TellProto_MQTT_Topic(in *Everything) (string, error) {
 	return "types-proto", nil
 }

@@ -14,7 +14,7 @@ import (
 	time "time"
 )
 
-// Undefined here means: this file needs a newer github.com/kratos-mqtt/kratos-mqtt in go.mod.
+// If this does not compile, update github.com/kratos-mqtt/kratos-mqtt in go.mod: the file needs a newer version.
 const _ = eventimpl.SupportPackageIsVersion1
 
 // UnroutedEvents_MQTT_ServiceDesc describes golden.unrouted.UnroutedEvents. It must not be changed.
@@ -43,14 +43,14 @@ var UnroutedEvents_MQTT_ServiceDesc = event.ServiceDesc{
 }
 
 // UnroutedEventsMQTTServer handles the events of golden.unrouted.UnroutedEvents.
-// A nil error acknowledges the message; another one is retried, then parked or dead-lettered.
+// Returning nil acknowledges the message. After another error it is retried, then parked or dead-lettered.
 type UnroutedEventsMQTTServer interface {
 	Save(context.Context, *Row) (*emptypb.Empty, error)
 	Keep(context.Context, *Row) (*emptypb.Empty, error)
 	Take(context.Context, *Row) (*emptypb.Empty, error)
 }
 
-// RegisterUnroutedEventsMQTTServer subscribes srv to the events. What is wrong is an error of the server's Start.
+// RegisterUnroutedEventsMQTTServer subscribes srv to the events. The server's Start returns the errors of the registration.
 func RegisterUnroutedEventsMQTTServer(s event.ServiceRegistrar, srv UnroutedEventsMQTTServer, opts ...event.RegisterOption) {
 	s.RegisterService(&UnroutedEvents_MQTT_ServiceDesc, []event.Handler{
 		eventimpl.NewHandler(&UnroutedEvents_MQTT_ServiceDesc.Methods[0], srv.Save),
@@ -59,8 +59,8 @@ func RegisterUnroutedEventsMQTTServer(s event.ServiceRegistrar, srv UnroutedEven
 	}, opts...)
 }
 
-// UnroutedEventsMQTTClient publishes the events of golden.unrouted.UnroutedEvents. Safe for concurrent use. A nil error means
-// that the message is accepted.
+// UnroutedEventsMQTTClient publishes the events of golden.unrouted.UnroutedEvents. Safe for concurrent use. A method
+// returns nil once its message is accepted.
 type UnroutedEventsMQTTClient interface {
 	Save(ctx context.Context, in *Row, opts ...event.CallOption) error
 	Keep(ctx context.Context, in *Row, opts ...event.CallOption) error
@@ -69,7 +69,7 @@ type UnroutedEventsMQTTClient interface {
 
 type unroutedEventsMQTTClient struct{ cc event.ClientConn }
 
-// NewUnroutedEventsMQTTClient publishes through cc.
+// NewUnroutedEventsMQTTClient returns a client that publishes through cc.
 func NewUnroutedEventsMQTTClient(cc event.ClientConn) UnroutedEventsMQTTClient {
 	return &unroutedEventsMQTTClient{cc}
 }
@@ -98,17 +98,17 @@ func (c *unroutedEventsMQTTClient) Take(ctx context.Context, in *Row, opts ...ev
 	return c.cc.Publish(ctx, &UnroutedEvents_MQTT_ServiceDesc.Methods[2], topic, in, opts...)
 }
 
-// UnroutedEvents_Save_MQTT_Topic is the topic of in: rows
+// UnroutedEvents_Save_MQTT_Topic returns the topic rows
 func UnroutedEvents_Save_MQTT_Topic(in *Row) (string, error) {
 	return "rows", nil
 }
 
-// UnroutedEvents_Keep_MQTT_Topic is the topic of in: kept
+// UnroutedEvents_Keep_MQTT_Topic returns the topic kept
 func UnroutedEvents_Keep_MQTT_Topic(in *Row) (string, error) {
 	return "kept", nil
 }
 
-// UnroutedEvents_Take_MQTT_Topic is the topic of in: taken
+// UnroutedEvents_Take_MQTT_Topic returns the topic taken
 func UnroutedEvents_Take_MQTT_Topic(in *Row) (string, error) {
 	return "taken", nil
 }
