@@ -45,7 +45,7 @@ const (
 	// 503: the outbox is full; nothing was accepted.
 	ErrorReason_OUTBOX_FULL ErrorReason = 8
 	// 503: the outbox could not store the event. 504: it did not answer in time; the message
-	// says if the event may still arrive.
+	// has details, and whether the event may still arrive.
 	ErrorReason_OUTBOX_FAILED ErrorReason = 9
 	// 503: too many accepted reports are not stored yet; nothing was accepted.
 	ErrorReason_SAVER_BEHIND ErrorReason = 10
