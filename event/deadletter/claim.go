@@ -5,32 +5,31 @@ import (
 	"time"
 )
 
-// Claimer is what a [Store] implements too when several may work on its
-// letters: a letter that one has claimed is left alone by the others. All
-// methods are safe for concurrent use.
+// Claimer is an optional part of a [Store] that several processes or goroutines work on at the
+// same time: only the holder of a claim replays the letter. All methods are safe for
+// concurrent use.
 type Claimer interface {
-	// Claim takes a letter for a while, after which others may take it: the
-	// claim of a process that crashed strands nothing. It reports whether the
-	// caller has it now; not so when somebody else has it, or when the letter is
-	// not there. Put and Delete of the letter end the claim, whoever calls them.
+	// Claim claims a letter for the duration d, after which others may claim it, so a crashed
+	// process blocks no letter. It returns false if another caller holds the claim, or if the
+	// letter does not exist. Put and Delete of the letter end the claim, whoever calls them.
 	Claim(ctx context.Context, id string, d time.Duration) (bool, error)
-	// Release ends a claim early; it is no error when there is none.
+	// Release ends a claim early. It is not an error if there is none.
 	Release(ctx context.Context, id string) error
 }
 
 const (
-	// claimFor is how long a letter is claimed, workFor what may be done with it
-	// meanwhile, so that nobody else begins before it has ended.
+	// claimFor is how long a letter is claimed. workFor is the time limit for the work on it,
+	// which therefore ends before another process can claim the letter.
 	claimFor = time.Minute
 	workFor  = 45 * time.Second
-	// releaseTimeout bounds the release of a letter whose work failed.
+	// releaseTimeout limits the release of a claim whose work failed.
 	releaseTimeout = 5 * time.Second
 )
 
-// WithClaim calls f when the letter can be claimed, within 45 s, and reports
-// whether it was called. A store that is no [Claimer] has one that works on it.
-// The claim stays when f returned nil, as the letter is deleted or put then,
-// and ends otherwise.
+// WithClaim claims the letter and calls f, whose context ends after 45 s. It reports whether f
+// was called; if the store is not a [Claimer], f is always called. If f fails, the claim is
+// released. If f returns nil, the claim is kept, because the letter was then deleted or
+// replaced.
 func WithClaim(ctx context.Context, store Store, id string, f func(ctx context.Context) error) (called bool, err error) {
 	claimer, ok := store.(Claimer)
 	if !ok {
@@ -44,7 +43,7 @@ func WithClaim(ctx context.Context, store Store, id string, f func(ctx context.C
 		if !done {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 			defer cancel()
-			_ = claimer.Release(ctx, id) // else it ends by itself
+			_ = claimer.Release(ctx, id) // if this fails, the claim expires
 		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, workFor)

@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// Claims are the claims on the letters of a store that belongs to one process:
-// they end with it. The zero value is ready for use, by many goroutines.
+// Claims implements [Claimer] for a store that is open in one process only; claims end with
+// the process. The zero value is ready to use. It is safe for concurrent use.
 type Claims struct {
 	mu    sync.Mutex
 	until map[string]time.Time // by id
 }
 
-// Take claims a letter unless somebody has, and reports whether it did.
+// Take claims a letter for the duration d, unless it is already claimed, and reports whether
+// it did.
 func (c *Claims) Take(id string, d time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,20 +7,20 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
-// IDHeader is the user property by which a dead letter is known on MQTT 5.
+// IDHeader is the user property with the id of a dead letter, by which it is recognised on
+// MQTT 5.
 const IDHeader = prefix + "id"
 
-// ErrNoLetter is the error of Decode for a message that is none.
-var ErrNoLetter = errors.New("deadletter: the message is no dead letter")
+// ErrNoLetter is returned by Decode for a message that is not a dead letter.
+var ErrNoLetter = errors.New("deadletter: the message is not a dead letter")
 
-// Encode returns the letter in the form in which it is published on a topic, which
-// is left empty. With properties, which is MQTT 5, it is the original message
-// with what the letter knows in user properties whose names begin with
-// "dead-letter-". Without, for MQTT 3.1.1, it is a CloudEvent in structured
-// JSON of the type kratosmqtt.deadletter.v1, whose data is the original
-// payload. QoS is 1, and the letter does not expire. What the letter does not
-// have of its message is in "dead-letter-omitted-size", "-sha256" and "-more", or
-// in the attributes omittedsize, omittedsha256 and omittedmore.
+// Encode returns the message in which a letter is published; its topic is left empty. With
+// properties, for MQTT 5, it is the original message with the metadata of the letter in user
+// properties whose names start with "dead-letter-". Without properties, for MQTT 3.1.1, it is
+// a CloudEvent in structured JSON of the type kratosmqtt.deadletter.v1, whose data is the
+// original payload. QoS is 1, and the message does not expire. [Letter.Omitted] is encoded in
+// "dead-letter-omitted-size", "-sha256" and "-more", or in the attributes omittedsize,
+// omittedsha256 and omittedmore.
 func Encode(l *Letter, properties bool) (*message.Message, error) {
 	if l == nil || l.ID == "" {
 		return nil, errNoID
@@ -31,7 +31,7 @@ func Encode(l *Letter, properties bool) (*message.Message, error) {
 	return l.cloudEvent()
 }
 
-// Decode reads both forms.
+// Decode decodes both formats of [Encode]. It returns [ErrNoLetter] for any other message.
 func Decode(m *message.Message) (*Letter, error) {
 	if m == nil {
 		return nil, ErrNoLetter
@@ -58,8 +58,8 @@ func Decode(m *message.Message) (*Letter, error) {
 	return l, nil
 }
 
-// mayBeEvent reports whether a message is named as a CloudEvent, or has no content
-// type, as on MQTT 3.1.1, and may be one.
+// mayBeEvent reports whether a message has the content type of a CloudEvent, or has none, as
+// on MQTT 3.1.1, and may be a CloudEvent.
 func mayBeEvent(m *message.Message) bool {
 	if m.ContentType == "" {
 		return message.MayBeObject(m.Payload)

@@ -17,8 +17,8 @@ const (
 	unknown   = "unknown" // source of a letter without a service
 )
 
-// attribute returns the name of a CloudEvents attribute: subject is the original
-// topic, and the others have lower-case letters only.
+// attribute returns the name of the CloudEvents attribute for a name of metadata. subject is
+// the original topic; other names are reduced to lower-case letters.
 func attribute(name string) string {
 	if name == "topic" {
 		return "subject"
@@ -26,7 +26,7 @@ func attribute(name string) string {
 	return strings.ReplaceAll(name, "-", "")
 }
 
-// metadataOf is the inverse for the names that differ.
+// metadataOf is the inverse of attribute for the names that differ.
 func metadataOf(attribute string) string {
 	switch attribute {
 	case "subject":
@@ -43,9 +43,8 @@ func metadataOf(attribute string) string {
 	return attribute
 }
 
-// cloudEvent is the form that MQTT 3.1.1 can carry. Headers are the attribute
-// "headers": a text, as attributes have no structure, with a JSON list of pairs
-// in it.
+// cloudEvent returns the MQTT 3.1.1 format. The attribute "headers" is a JSON list of pairs as
+// text, because attributes cannot have structure.
 func (l *Letter) cloudEvent() (*message.Message, error) {
 	source := l.Service
 	if source == "" {
@@ -57,7 +56,7 @@ func (l *Letter) cloudEvent() (*message.Message, error) {
 	for _, kv := range l.metadata() {
 		attrs[attribute(kv[0])] = kv[1]
 	}
-	// The integers are of that type.
+	// CloudEvents has a type for integers.
 	attrs["attempts"], attrs["qos"] = l.Attempts, l.QoS
 	text := func(name, value string) {
 		if value != "" {
@@ -120,7 +119,7 @@ func (l *Letter) member(name string, raw json.RawMessage) (err error) {
 	case "headers":
 		l.Headers, err = headerjson.Decode(text(raw))
 	default:
-		// A member "topic" beside subject must not be a second name of the topic.
+		// Besides subject, a member "topic" must not set the topic too.
 		if own := metadataOf(name); attribute(own) == name {
 			return l.set(own, text(raw))
 		}
@@ -131,7 +130,7 @@ func (l *Letter) member(name string, raw json.RawMessage) (err error) {
 	return nil
 }
 
-// text returns a string's value, and other JSON values as they are written.
+// text returns the value of a JSON string, or other JSON unchanged.
 func text(raw json.RawMessage) string {
 	var s string
 	if json.Unmarshal(raw, &s) == nil {

@@ -10,21 +10,21 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
-// prefix marks the user properties that are the letter's. A header of the
-// original message that has it already gets escape in front.
+// prefix is the prefix of the user properties that contain the metadata of the letter. A
+// header of the original message that starts with it is escaped with escape.
 const (
 	prefix = "dead-letter-"
 	escape = prefix + "header-"
-	// macName names the signature of a letter.
+	// macName is the name of the signature.
 	macName = "mac"
 )
 
-// metadata is what a letter knows beside its message, as text; both forms have
-// it. Times are RFC 3339, durations milliseconds.
+// metadata returns the fields of the letter except the message, as text; both formats contain
+// them. Times are RFC 3339, durations are in milliseconds.
 func (l *Letter) metadata() [][2]string {
 	state := string(l.State)
 	if l.State == Dead {
-		state = "" // as nothing else is published
+		state = "" // published letters are always dead
 	}
 	all := [][2]string{
 		{"id", l.ID},
@@ -51,7 +51,8 @@ func (l *Letter) metadata() [][2]string {
 	return slices.DeleteFunc(all, func(kv [2]string) bool { return kv[1] == "" })
 }
 
-// set is the inverse of metadata; unknown names are of a later version.
+// set sets a field from its text in metadata. It ignores unknown names, which later versions
+// may add.
 func (l *Letter) set(name, value string) (err error) {
 	switch strings.ToLower(name) {
 	case "id":
@@ -109,8 +110,8 @@ func (l *Letter) set(name, value string) (err error) {
 	return nil
 }
 
-// properties is the original message, the letter's metadata, and the original
-// headers behind them.
+// properties returns the MQTT 5 format: the original message with the metadata, followed by
+// the original headers, as user properties.
 func (l *Letter) properties() *message.Message {
 	m := l.Message
 	m.Topic, m.QoS, m.Retain, m.Expiry = "", 1, false, 0
@@ -147,7 +148,7 @@ func (l *Letter) fromProperties(m *message.Message) error {
 	return nil
 }
 
-// cutPrefix is strings.CutPrefix for the name of a header, whose case says nothing.
+// cutPrefix is strings.CutPrefix without regard to case, for names of headers.
 func cutPrefix(key, start string) (rest string, found bool) {
 	if len(key) < len(start) || !strings.EqualFold(key[:len(start)], start) {
 		return key, false
@@ -155,7 +156,7 @@ func cutPrefix(key, start string) (rest string, found bool) {
 	return key[len(start):], true
 }
 
-// number and its like leave out what is zero.
+// number, like size and stamp, returns "" for zero, so that the entry is omitted.
 func number(n int) string {
 	if n <= 0 {
 		return ""
@@ -163,7 +164,7 @@ func number(n int) string {
 	return strconv.Itoa(n)
 }
 
-// size is the inverse of number for a size in bytes.
+// size parses a size in bytes.
 func size(text string) (int64, error) {
 	n, err := strconv.ParseUint(text, 10, 63)
 	return int64(n), err
@@ -183,7 +184,7 @@ func stamp(t time.Time) string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// moment is the inverse of stamp.
+// moment parses the text of stamp.
 func moment(text string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if t = t.UTC(); t.Year() < 0 || t.Year() > 9999 {

@@ -1,10 +1,10 @@
-// Package deadletter keeps the messages that their handlers could not handle,
-// where an operator sees them. Nothing is acknowledged to the broker before its
-// letter is safe in a [Store], and no letter is dropped unless somebody asks.
+// Package deadletter stores messages that their handlers could not handle, so that an operator
+// can inspect, replay or drop them. A message is acknowledged to the broker only after its
+// letter is stored in a [Store]; letters are never dropped automatically.
 //
-// Stores are in packages of their own: deadletterfile, deadlettersql. The store
-// of last resort keeps each letter as a retained message at the broker and is
-// part of package transport/mqtt, as it needs a connection.
+// The stores are in separate packages: deadlettersql and deadletterfile. The default store,
+// one retained message at the broker per letter, is part of package transport/mqtt, because it
+// needs a connection.
 package deadletter
 
 import (
@@ -17,141 +17,138 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
-// ErrFull is the error of a Put beyond the bound of the store: the message is
-// not acknowledged, and tried again with growing pauses.
+// ErrFull is the error of a Put when the store is full: the message is not acknowledged, and
+// storing it is retried with growing pauses.
 var ErrFull = errors.New("deadletter: store is full")
 
-// ErrNotFound is the error of Get for a letter that is not there.
+// ErrNotFound is the error of Get for a letter that does not exist.
 var ErrNotFound = errors.New("deadletter: no such letter")
 
-// ErrUnfit is the error of a Put that the store refuses for what the letter is,
-// and would refuse later: too large, or a text that it cannot keep. The letter
-// is stored smaller then, see [Letter.Smaller]. From the function that Replay
-// publishes with it lets the replay go on with the next letter.
+// ErrUnfit is the error of a Put for a letter that the store will never accept: it is too
+// large or contains text that cannot be stored. A smaller form of the letter is then stored,
+// see [Letter.Smaller]. If the publish function of Replay returns it, the replay continues
+// with the next letter.
 var ErrUnfit = errors.New("deadletter: the letter is not taken as it is")
 
-// ErrIncomplete is the error of List and Stats beside what was found, when there
-// may be more letters that could not be read now: a page may lack letters, and a
-// count is a lower bound. Retained letters have it, when a broker has more of them
-// than it sends. Replay and Drop take what was found and return it too.
+// ErrIncomplete is returned by List and Stats in addition to their result if some letters
+// could not be read: a page may lack letters, and counts are lower bounds. It occurs with
+// retained letters, if a broker has more of them than it sends. Replay and Drop process the
+// letters that were found and return it too.
 var ErrIncomplete = errors.New("deadletter: not all letters could be read")
 
-// State says what happens with a [Letter].
+// State is the state of a [Letter].
 type State string
 
 // The states.
 const (
-	// Dead letters wait for an operator: replay or drop.
+	// Dead letters wait for an operator, who can replay or drop them.
 	Dead State = "dead"
-	// Parked letters are handled again by the service itself, with growing
-	// pauses and in order, while their key is held: whatever arrives for that
-	// key is parked behind them.
+	// Parked letters are retried by the service itself, in order and with growing pauses.
+	// Meanwhile their ordering key is held: later messages with that key are parked behind
+	// them.
 	Parked State = "parked"
 )
 
 // Letter is a message that was not handled, and why.
 type Letter struct {
-	// Message is as it arrived, except that Expiry is what was left of it.
+	// Message is the received message, except that Expiry is the remaining time.
 	message.Message
-	// ID is the letter's own, in the order of time (UUIDv7). Required.
+	// ID is the id of the letter, a UUIDv7, so ids are in the order of time. Required.
 	ID string
 	// State is [Dead] or [Parked].
 	State State
-	// EventID is the id of the message, "" without one.
+	// EventID is the message id, or "" if it has none.
 	EventID string
-	// Filter is the topic filter of the subscription whose handler failed, Key
-	// the order that the message belongs to ("" is none), and Owner the client
-	// id of the process that holds a parked letter.
+	// Filter is the topic filter of the subscription whose handler failed. Key is the ordering
+	// key of the message, or "". Owner is the client id of the process that retries a parked
+	// letter.
 	Filter, Key, Owner string
-	// Service names the service.
+	// Service is the name of the service.
 	Service string
-	// Reason is the last error, cut to 1 KiB, without control characters.
+	// Reason is the last error, truncated to 1 KiB, without control characters.
 	Reason string
-	// Attempts is how often the handler ran.
+	// Attempts is the number of times that the handler ran.
 	Attempts int
-	// Received is when the message arrived, Time when the letter was written
-	// last.
+	// Received is when the message arrived. Time is when the letter was last written.
 	Received, Time time.Time
-	// Until is when a parked letter should have become a dead one; the zero time
-	// is not known, as of dead ones.
+	// Until is when a parked letter becomes a dead one; zero if unknown or already dead.
 	Until time.Time
-	// Omitted says what of the message is not here; the zero value is nothing.
+	// Omitted describes which parts of the message are missing; the zero value means none.
 	Omitted Omitted
-	// MAC is the signature that a letter came with which others could have written,
-	// see [Keys]; "" is none. Stores do not keep it.
+	// MAC is the signature of a letter that was read from a place where other clients can
+	// write, see [Keys]; "" if it has none. Stores do not keep it.
 	MAC string
-	// Suspect says why the letter may not be what this service wrote: it is from
-	// where others may write, and something of it does not fit. Replay leaves such a
-	// letter, unless somebody confirms it; see [ErrSuspect]. "" is nothing.
+	// Suspect is the reason why this service may not have written the letter: it was read from
+	// a place where other clients can write, and does not pass the checks. "" means that there
+	// is no doubt. Replay skips suspect letters unless they are confirmed; see [ErrSuspect].
 	Suspect string
 }
 
 // Query selects letters.
 type Query struct {
-	// State, Owner and Filter must be equal when they are set.
+	// State, Owner and Filter select letters with equal values, if set.
 	State  State
 	Owner  string
 	Filter string
-	// OverAt selects the parked letters whose time was over then, see
-	// [Letter.Over]; the zero time selects by the rest.
+	// OverAt selects parked letters whose time was over at that moment, see [Letter.Over]; the
+	// zero time has no effect.
 	OverAt time.Time
-	// After is the ID of the last letter of the page before; "" is the first
-	// page.
+	// After is the ID of the last letter of the previous page; "" selects the first page.
 	After string
-	// Limit is the size of a page; 0 is 100.
+	// Limit is the maximum number of letters in a page; 0 means 100.
 	Limit int
-	// Bytes is the size of a page in bytes, by [Letter.Size]; 0 is 8 MiB. A page
-	// ends before the letter that goes beyond it, but has one letter at least: one
-	// that has fewer than Limit is not the last, one that has none is.
+	// Bytes is the maximum size of a page in bytes, by [Letter.Size]; 0 means 8 MiB. A page
+	// has at least one letter, even if it is larger. A page with fewer letters than Limit is
+	// not necessarily the last one; an empty page is.
 	Bytes int64
 }
 
 // Stats is a snapshot of a [Store].
 type Stats struct {
-	// Dead and Parked count letters.
+	// Dead and Parked are numbers of letters.
 	Dead, Parked int
-	// Max is the bound of their sum; 0 is none.
+	// Max is the limit for their sum; 0 means no limit.
 	Max int
-	// Bytes is what they take, by [Letter.Size] or in a file, and MaxBytes the bound of
-	// it; 0 is none. A store that does not count bytes has 0 for both.
+	// Bytes is the total size of the letters, by [Letter.Size] or in a file. MaxBytes is its
+	// limit; 0 means no limit. Both are 0 if a store does not count bytes.
 	Bytes, MaxBytes int64
 }
 
-// Store keeps letters. All methods are safe for concurrent use.
+// Store stores letters. All methods are safe for concurrent use.
 type Store interface {
-	// Put returns nil once the letter is durable. A letter of the same ID is
-	// replaced, which is how a parked one becomes dead, and never refused for
-	// want of room. Beyond the bound it is [ErrFull], beyond the share of its origin
-	// [ErrShare], and [ErrUnfit] for a letter that the store never takes as it is;
-	// every other error means not now.
+	// Put stores a letter and returns nil once it is durable. It replaces a letter with the
+	// same ID, even if the store is full; this is how a parked letter becomes dead. The error
+	// is [ErrFull] if the store is full, [ErrShare] if the share of the letter's origin is
+	// used up, and [ErrUnfit] if the store will never accept the letter. After any other error
+	// a retry may succeed.
 	Put(ctx context.Context, l *Letter) error
-	// Get returns one letter, or [ErrNotFound].
+	// Get returns a letter, or [ErrNotFound].
 	Get(ctx context.Context, id string) (*Letter, error)
-	// List returns letters in order of ID, oldest first; beside a page its error
-	// is [ErrIncomplete], if any.
+	// List returns letters ordered by ID, oldest first. [ErrIncomplete] is returned together
+	// with a page.
 	List(ctx context.Context, q Query) ([]*Letter, error)
-	// Delete removes letters; it is no error when they are gone already.
+	// Delete deletes letters. It is not an error if they do not exist.
 	Delete(ctx context.Context, ids ...string) error
-	// Stats is a snapshot; with [ErrIncomplete] its counts are lower bounds.
+	// Stats returns a snapshot. With [ErrIncomplete] its counts are lower bounds.
 	Stats(ctx context.Context) (Stats, error)
-	// Parks reports whether parked letters may be kept here: they are written
-	// often, and read back in order at a start.
+	// Parks reports whether the store accepts parked letters, which are written often, and
+	// read in order at start.
 	Parks() bool
 }
 
-// clone copies what a caller may change.
+// clone returns a copy that shares nothing a caller may change.
 func (l *Letter) clone() *Letter {
 	c := *l
 	c.Payload, c.CorrelationData, c.Headers = slices.Clone(l.Payload), slices.Clone(l.CorrelationData), slices.Clone(l.Headers)
 	return &c
 }
 
-// Origin is whose share of the store the letter counts for: its topic, up to the
-// level that the first wildcard of its filter stands for. That is what a broker's
-// access rules guard: a device that may publish below devices/7/ has one share for
-// all that it sends to a subscription of devices/+/#, whatever topics it makes up.
-// Where the filter has no wildcard it is the whole topic, and where there is no
-// filter, as for a message without a subscription, the first two levels.
+// Origin returns the origin of the letter, which has a share of the store: its topic up to and
+// including the level of the first wildcard of its filter. These are the levels that the
+// access rules of a broker protect. For example, a device that may publish under devices/7/
+// has one share for everything it sends to a subscription of devices/+/#, whatever topics it
+// uses. If the filter has no wildcard, the origin is the whole topic; if there is no filter,
+// as for a message without a subscription, it is the first two levels.
 func (l *Letter) Origin() string { return originOf(l.Topic, l.Filter) }
 
 func originOf(name, filter string) string {
@@ -162,8 +159,8 @@ func originOf(name, filter string) string {
 	return topic.Guarded(name, levels)
 }
 
-// Size is about what the letter takes in a store, in bytes: what it holds, and
-// 256 for the rest. The bounds of stores count it.
+// Size returns the approximate size of the letter in a store, in bytes: its contents, and 256
+// for everything else. The bounds of stores use it.
 func (l *Letter) Size() int64 {
 	n := 256 + len(l.ID) + len(l.Payload) + len(l.CorrelationData) + len(l.Topic) + len(l.Reason) + len(l.ContentType) +
 		len(l.ResponseTopic) + len(l.EventID) + len(l.Filter) + len(l.Key) + len(l.Owner) + len(l.Service) + len(l.Omitted.SHA256)

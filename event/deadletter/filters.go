@@ -2,24 +2,23 @@ package deadletter
 
 import "context"
 
-// FilterMemory is what a [Store] implements too when it can remember topic
-// filters. A persistent session keeps its subscriptions at the broker, also
-// those that a new version of the service does not have any more: MQTT has no
-// way to ask for them, so their names are kept where the service keeps its
-// letters, and what is remembered and not wanted is unsubscribed.
+// FilterMemory is an optional part of a [Store] that remembers the topic filters of a service.
+// The broker keeps the subscriptions of a persistent session, even those that a new version of
+// the service no longer uses, and MQTT has no way to list them. So the service remembers its
+// filters here, and unsubscribes those that it no longer uses.
 //
-// What is remembered for a client id with " (after start)" behind it are those of
-// its filters that were registered after Start: their messages are waited for
-// after a restart, those of other filters that are not registered any more are
-// dead letters at once.
+// The filters stored under a client id with the suffix " (after start)" are those that were
+// registered after Start. After a restart, messages for them are kept until the filter is
+// registered again, while messages for other filters that are no longer registered become dead
+// letters at once.
 //
-// All methods are safe for concurrent use. A process that finds nothing, or a
-// store that fails, unsubscribes nothing: it loses no message by that.
+// All methods are safe for concurrent use. If no filters are remembered, or the store fails,
+// nothing is unsubscribed and no message is lost.
 type FilterMemory interface {
-	// Filters returns the topic filters that were remembered last for a client
-	// id, sorted; none for one that is not known.
+	// Filters returns the remembered topic filters of a client id, sorted; empty for an
+	// unknown client id.
 	Filters(ctx context.Context, clientID string) ([]string, error)
-	// SetFilters replaces what is remembered for a client id, and returns nil
-	// once that is durable. No filters forget the client id.
+	// SetFilters replaces the remembered filters of a client id, and returns nil once they are
+	// durable. An empty list forgets the client id.
 	SetFilters(ctx context.Context, clientID string, filters []string) error
 }

@@ -6,14 +6,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// IDs makes the ids of letters: UUIDv7, each above all before it, also when the
-// clock goes back. The zero value is ready for use, by many goroutines.
+// IDs creates the ids of letters: UUIDv7s in ascending order, even if the clock goes
+// backwards. The zero value is ready to use. It is safe for concurrent use.
 type IDs struct {
 	mu   sync.Mutex
 	last uuid.UUID
 }
 
-// New returns the next id.
+// New returns the next id. It fails only if no random numbers are available.
 func (g *IDs) New() (string, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -28,8 +28,8 @@ func (g *IDs) New() (string, error) {
 	return id.String(), nil
 }
 
-// After makes the ids that follow larger than this one, as one read back at a
-// start. One that is no UUID changes nothing.
+// After makes all following ids larger than id, for example the last one in a store. An id
+// that is not a UUID is ignored.
 func (g *IDs) After(id string) {
 	u, err := uuid.Parse(id)
 	if err != nil {
@@ -42,7 +42,7 @@ func (g *IDs) After(id string) {
 	}
 }
 
-// next adds one to the random part, which begins after the variant.
+// next adds one to the random part, which starts after the variant.
 func next(id uuid.UUID) uuid.UUID {
 	for i := len(id) - 1; i > 8; i-- {
 		if id[i]++; id[i] != 0 {

@@ -13,24 +13,24 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
-// Keys sign letters that are kept where others may write, with HMAC-SHA256: the
-// first one signs, all verify. So a new key is put in front, and the old one stays
-// behind it until no letter of it is left. Without keys nothing is signed. Keys must
-// not be changed while they are in use.
+// Keys sign letters with HMAC-SHA256 that are stored where other clients can write. The first
+// key signs, all keys verify. To rotate, insert the new key first, and keep the old one until
+// no letter signed with it is left. Without keys nothing is signed. Keys are safe for
+// concurrent use and must not be changed while in use.
 type Keys [][]byte
 
-// MinKey is the shortest key, in bytes.
+// MinKey is the minimum length of a key in bytes.
 const MinKey = 32
 
 var (
-	// ErrUnsigned is the error of Verify for a letter without a signature.
+	// ErrUnsigned is returned by Verify for a letter without a signature.
 	ErrUnsigned = errors.New("deadletter: the letter is not signed")
-	// ErrSignature is the error of Verify for a letter whose signature none of the
-	// keys has made, or not for this letter.
+	// ErrSignature is returned by Verify for a letter whose signature was not made with one of
+	// the keys, or was made for another letter.
 	ErrSignature = errors.New("deadletter: the signature of the letter is not of one of the keys")
 )
 
-// Check reports every key that is too short.
+// Check returns an error for each key that is too short, joined.
 func (k Keys) Check() error {
 	var errs []error
 	for i, key := range k {
@@ -41,8 +41,8 @@ func (k Keys) Check() error {
 	return errors.Join(errs...)
 }
 
-// Encode is [Encode], with a signature in "dead-letter-mac" or the attribute mac
-// where there are keys. It covers everything that [Decode] reads.
+// Encode is like the function [Encode] but, if there are keys, adds a signature of everything
+// that [Decode] reads, as the user property "dead-letter-mac" or the attribute mac.
 func (k Keys) Encode(l *Letter, properties bool) (*message.Message, error) {
 	if l == nil || l.ID == "" {
 		return nil, errNoID
@@ -53,7 +53,7 @@ func (k Keys) Encode(l *Letter, properties bool) (*message.Message, error) {
 	if err != nil || len(k) == 0 {
 		return m, err
 	}
-	// What is signed is what a reader finds: a form may not keep every text as it is.
+	// Sign what a reader decodes, because a format may not preserve every text unchanged.
 	found, err := Decode(m)
 	if err != nil {
 		return nil, err
@@ -62,8 +62,8 @@ func (k Keys) Encode(l *Letter, properties bool) (*message.Message, error) {
 	return Encode(&plain, properties)
 }
 
-// Verify returns nil for a decoded letter that one of the keys has signed, and
-// [ErrUnsigned] or [ErrSignature] otherwise. It compares in constant time.
+// Verify returns nil if a decoded letter was signed with one of the keys, else [ErrUnsigned]
+// or [ErrSignature]. It compares in constant time.
 func (k Keys) Verify(l *Letter) error {
 	if l.MAC == "" {
 		return ErrUnsigned
@@ -80,12 +80,11 @@ func (k Keys) Verify(l *Letter) error {
 	return ErrSignature
 }
 
-// domain keeps a signature of a letter from being one of anything else that the
-// same key may sign.
+// domain separates signatures of letters from anything else that is signed with the same key.
 const domain = "kratos-mqtt dead letter, version 1"
 
-// sum is the signature of all that is in a letter. Each part has its length in
-// front, and each list its number, so that no two letters are the same bytes.
+// sum returns the signature of a letter. Each part is preceded by its length, and each list by
+// its number of entries, so that different letters are never encoded to the same bytes.
 func sum(key []byte, l *Letter) []byte {
 	h := hmac.New(sha256.New, key)
 	part(h, domain)

@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// The size of a page when [Query.Limit] or [Query.Bytes] is 0.
+// Default page size when [Query.Limit] or [Query.Bytes] is 0.
 const (
 	DefaultPage      = 100
 	DefaultPageBytes = 8 << 20
 )
 
-// Memory keeps letters in memory, for tests and development: they end with the
-// process. It parks.
+// Memory is a [Store] in memory, for tests and development. It supports parking. Its letters
+// are lost when the process ends. It is safe for concurrent use.
 type Memory struct {
 	bounds Bounds
 	usage  *Usage
 
 	mu      sync.Mutex
 	letters map[string]*Letter
-	ids     []string // of letters, in order
+	ids     []string // ids of letters, sorted
 	filters map[string][]string
 	claims  Claims
 }
@@ -34,11 +34,12 @@ var (
 	_ FilterMemory = (*Memory)(nil)
 )
 
-// NewMemory returns a store with room for this many letters, of which one origin
-// has its share, see [Bounds]; 0 is no bound.
+// NewMemory returns a store for at most bound letters, with the default share for each origin,
+// see [Bounds]; 0 means no limit.
 func NewMemory(bound int) *Memory { return NewBoundedMemory(Bounds{Letters: max(bound, 0)}) }
 
-// NewBoundedMemory returns a store with these bounds, as they are.
+// NewBoundedMemory returns a store with these bounds. Zero fields are not replaced by
+// defaults.
 func NewBoundedMemory(b Bounds) *Memory {
 	return &Memory{bounds: b, usage: NewUsage(b), letters: make(map[string]*Letter), filters: make(map[string][]string)}
 }
@@ -145,15 +146,15 @@ func (m *Memory) Parks() bool { return true }
 // String describes the store.
 func (m *Memory) String() string { return "memory" }
 
-// Matches reports whether a letter has the State, Owner and Filter that are
-// asked for, was over at OverAt, and comes after After.
+// Matches reports whether a letter has the State, Owner and Filter of the query if they are
+// set, had exceeded its time at OverAt, and comes after After.
 func (q Query) Matches(l *Letter) bool {
 	return (q.State == "" || q.State == l.State) && (q.Owner == "" || q.Owner == l.Owner) &&
 		(q.Filter == "" || q.Filter == l.Filter) && (q.OverAt.IsZero() || l.Over(q.OverAt)) && l.ID > q.After
 }
 
-// Full returns a function for one page: it is asked with each letter before that is
-// put on the page, and reports whether it has no room there any more.
+// Full returns a function for building one page. It must be called with each letter before it
+// is added, and reports whether the page has no room for it.
 func (q Query) Full() func(l *Letter) bool {
 	left, bytes := q.Limit, q.Bytes
 	if left <= 0 {

@@ -9,21 +9,20 @@ import (
 	"unicode/utf8"
 )
 
-// Omitted says what a letter does not have of its message, because it was over
-// a limit or the store did not take it as it was. Such a letter tells an
-// operator what there was; it cannot be replayed.
+// Omitted describes the parts of the message that a letter does not contain, because it
+// exceeded a limit or the store did not accept it unchanged. Such a letter shows an operator
+// what was received, but cannot be replayed.
 type Omitted struct {
-	// Size is that of the payload in bytes; 0 is no payload, or none that is
-	// missing.
+	// Size is the size of the omitted payload in bytes; 0 if no payload was omitted.
 	Size int64
-	// SHA256 is the hash of the payload in hexadecimal digits, by which it may be
-	// found elsewhere; "" is not known.
+	// SHA256 is the hash of the omitted payload in hexadecimal digits, by which it can be
+	// identified elsewhere; "" if unknown.
 	SHA256 string
-	// More is set when also headers are missing, and texts are cut or escaped.
+	// More is set if headers are missing too, and texts are truncated or escaped.
 	More bool
 }
 
-// String says in words what is missing; "" is nothing.
+// String describes what is missing, or returns "" if nothing is.
 func (o Omitted) String() string {
 	if o == (Omitted{}) {
 		return ""
@@ -41,13 +40,12 @@ func (o Omitted) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// maxText is what the smallest form keeps of each text, in bytes.
+// maxText is the size in bytes to which the smallest form truncates each text.
 const maxText = 256
 
-// Smaller returns the letter in the next smaller form: without its payload, of
-// which size and hash stay, and after that without headers and with texts cut
-// to 256 bytes, which is 4 KiB at most. It returns nil when there is none. l
-// stays as it is.
+// Smaller returns a copy of the letter in the next smaller form: first without its payload, of
+// which size and hash remain; then also without headers and with texts truncated to 256 bytes,
+// which is at most 4 KiB. It returns nil if there is no smaller form. l is not changed.
 func (l *Letter) Smaller() *Letter {
 	c := *l
 	switch {
@@ -64,8 +62,8 @@ func (l *Letter) Smaller() *Letter {
 	return &c
 }
 
-// shorten leaves out what the smallest form does not have, and reports whether
-// there was any of it.
+// shorten removes what the smallest form does not contain, and reports whether anything was
+// removed.
 func (l *Letter) shorten() (changed bool) {
 	changed = len(l.Headers) > 0 || len(l.CorrelationData) > 0 || l.ContentType != "" || l.ResponseTopic != ""
 	l.Headers, l.CorrelationData, l.ContentType, l.ResponseTopic = nil, nil, "", ""
@@ -89,9 +87,9 @@ func cut(text string) string {
 	return text[:n]
 }
 
-// Over reports whether the time of a parked letter is over, with a tenth of it
-// as a margin: then its owner does not come back, and whoever shares the store
-// may make a dead letter of it, or replay it.
+// Over reports whether the time of a parked letter, plus a margin of a tenth, is over. Its
+// owner is then assumed to be gone, and any process that shares the store may replay it or
+// turn it into a dead letter.
 func (l *Letter) Over(now time.Time) bool {
 	return l.State == Parked && !l.Until.IsZero() && now.After(l.Until.Add(l.Until.Sub(l.Received)/10))
 }

@@ -9,51 +9,47 @@ import (
 )
 
 var (
-	// ErrParked is the error of replaying a letter that the service itself
-	// handles again: it would be handled twice.
+	// ErrParked is the error of replaying a parked letter: its service still retries it, so it
+	// would be handled twice.
 	ErrParked = errors.New("deadletter: the letter is parked, and handled again by its service")
-	// ErrOmitted is the error of replaying a letter that has not all of its
-	// message: what would be published is another message.
+	// ErrOmitted is the error of replaying a letter that does not contain its whole message.
 	ErrOmitted = errors.New("deadletter: the letter has not the whole message")
-	// ErrDamaged is the error of replaying a letter that its store can no longer
-	// read.
+	// ErrDamaged is the error of replaying a letter that its store cannot read.
 	ErrDamaged = errors.New("deadletter: the letter is damaged")
-	// ErrSuspect is the error of replaying a letter that may not be what the service
-	// wrote, see [Letter]'s Suspect: what would be published is what somebody else
-	// chose, with the rights of the service.
+	// ErrSuspect is the error of replaying a letter that the service may not have written, see
+	// Suspect of [Letter]: a client could make the service publish an arbitrary message with
+	// the access rights of the service.
 	ErrSuspect = errors.New("deadletter: the letter is suspect")
-	// ErrClaimed is the error of replaying a letter that somebody else replays at
-	// the moment.
+	// ErrClaimed is the error of replaying a letter that another call is replaying.
 	ErrClaimed = errors.New("deadletter: the letter is being replayed by somebody else")
 )
 
-// Replay publishes dead letters again, oldest first, and deletes each from the
-// store once publish returned nil: to its original topic, with its original
-// payload and headers, so with the event id that it had. Without ids it takes
-// every letter that is dead when it begins, and parked ones whose time is over
-// ([Letter.Over]).
+// Replay publishes dead letters again, oldest first, and deletes each from the store after
+// publish returned nil. They are published to the original topic, with the original payload
+// and headers, and therefore with the original message id. Without ids, Replay takes every
+// letter that is dead when it begins, and parked ones whose time is over ([Letter.Over]).
 //
-// A letter that cannot be replayed ([ErrDamaged], [ErrOmitted], [ErrSuspect], publish returns
-// an error that wraps [ErrUnfit]; of named ones also [ErrNotFound],
-// [ErrParked], [ErrClaimed]) stays and does not stop the others: err names all
-// of them, the first 20 in detail. Any other error of publish, and one of the
-// store, ends the replay, but for [ErrIncomplete]: then err is that too, and what
-// was found is replayed. n is how many letters were replayed.
+// A letter that cannot be replayed stays in the store and does not stop the others. This
+// applies to [ErrDamaged], [ErrOmitted], [ErrSuspect], and errors of publish that wrap
+// [ErrUnfit]; for letters selected by id also to [ErrNotFound], [ErrParked] and [ErrClaimed].
+// err joins these errors, the first 20 in detail. Any other error of publish or of the store
+// ends the replay, except [ErrIncomplete]: the letters that were found are replayed, and err
+// includes it. n is the number of replayed letters.
 //
-// Where the store is a [Claimer], two replays at once publish each letter once.
-// A letter whose deletion failed is published again by a later Replay. publish
-// may keep the letter; it has 45 s for each. The letter's Retain is cleared, as
-// what the broker keeps for that topic may be newer, and its QoS is at least 1,
-// as the letter ends with it.
+// If the store is a [Claimer], concurrent replays publish each letter once. A letter that
+// could not be deleted is published again by a later Replay. publish has 45 s for each letter
+// and may keep a reference to it. Its Retain flag is cleared, because the broker may have a
+// newer retained message for the topic, and its QoS is at least 1, because the letter is
+// deleted afterwards.
 func Replay(ctx context.Context, store Store, publish func(ctx context.Context, l *Letter) error, ids ...string) (n int, err error) {
 	return run(ctx, &replay{store: store, publish: publish}, ids)
 }
 
-// ReplayConfirmed is [Replay] of the letters of these ids, also of suspect ones: the
-// caller has looked at what they would publish, and where. Without ids it is an error.
+// ReplayConfirmed is like [Replay] for the letters with these ids, and also replays suspect
+// ones: the caller has checked what they would publish and where. It fails without ids.
 func ReplayConfirmed(ctx context.Context, store Store, publish func(ctx context.Context, l *Letter) error, ids ...string) (n int, err error) {
 	if len(ids) == 0 {
-		return 0, errors.New("deadletter: no letter is named, want the ids of those that are confirmed")
+		return 0, errors.New("deadletter: no ids, want those of the confirmed letters")
 	}
 	return run(ctx, &replay{store: store, publish: publish, confirmed: true}, ids)
 }
@@ -67,18 +63,18 @@ func run(ctx context.Context, r *replay, ids []string) (n int, err error) {
 	return r.n, errors.Join(r.skipped(), err)
 }
 
-// replay is one call of Replay.
+// replay is the state of one call of Replay.
 type replay struct {
 	store   Store
 	publish func(ctx context.Context, l *Letter) error
-	n       int // replayed
-	// confirmed takes suspect letters, too.
+	n       int // number of replayed letters
+	// confirmed includes suspect letters.
 	confirmed bool
 	left      []error
-	more      int // that are not in left
+	more      int // number of errors that are not in left
 }
 
-// maxLeft is how many letters an error names in detail.
+// maxLeft is the number of letters that an error describes in detail.
 const maxLeft = 20
 
 func (r *replay) leave(id string, err error) {
@@ -129,7 +125,7 @@ func (r *replay) all(ctx context.Context) error {
 	now := time.Now()
 	err := eachPage(ctx, r.store, Query{State: Parked, OverAt: now}, func(page []*Letter) error {
 		return forAll(page, func(l *Letter) error {
-			if !l.Over(now) { // of a store that does not know OverAt
+			if !l.Over(now) { // the store does not implement OverAt
 				return nil
 			}
 			return take(l)
@@ -147,7 +143,7 @@ func forAll(page []*Letter, f func(*Letter) error) error {
 	return nil
 }
 
-// one replays a letter, and reports whether nobody else does.
+// one replays a letter, and reports whether it could be claimed.
 func (r *replay) one(ctx context.Context, l *Letter) (called bool, err error) {
 	switch {
 	case l.Omitted != (Omitted{}):
@@ -171,30 +167,29 @@ func (r *replay) one(ctx context.Context, l *Letter) (called bool, err error) {
 	case !called:
 		return false, nil
 	}
-	// Also after the end of ctx: it has been published.
+	// Delete it even if ctx has ended, because it has been published.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
 	switch err := r.store.Delete(ctx, l.ID); {
 	case errors.Is(err, ErrUnfit):
-		r.leave(l.ID, fmt.Errorf("it was replayed, and could not be deleted: %w", err))
+		r.leave(l.ID, fmt.Errorf("it was replayed, but could not be deleted: %w", err))
 		return true, nil
 	case err != nil:
-		return true, fmt.Errorf("deadletter: %s was replayed, and could not be deleted: %w", l.ID, err)
+		return true, fmt.Errorf("deadletter: %s was replayed, but could not be deleted: %w", l.ID, err)
 	}
 	r.n++
 	return true, nil
 }
 
-// deleteTimeout bounds the deletion of a letter that was replayed; it ends
-// before the claim does.
+// deleteTimeout limits the deletion of a replayed letter; it ends before the claim does.
 const deleteTimeout = 10 * time.Second
 
-// Drop deletes letters unhandled and returns how many there were: the named
-// ones, parked ones among them, or without ids every dead one. A parked letter
-// that is being handled at the moment is handled to its end. With
-// [ErrIncomplete] there may be more dead ones, which another Drop finds.
+// Drop deletes letters without handling them and returns their number. It deletes the letters
+// with these ids, including parked ones, or without ids every dead letter. A parked letter
+// whose handler is running is handled to the end. With [ErrIncomplete] there may be more dead
+// letters, which another Drop finds.
 func Drop(ctx context.Context, store Store, ids ...string) (n int, err error) {
-	var left error // the last one that stays
+	var left error // the last error of a letter that was not deleted
 	if len(ids) == 0 {
 		err = eachDead(ctx, store, func(page []*Letter) error {
 			ids := make([]string, len(page))
@@ -217,7 +212,7 @@ func Drop(ctx context.Context, store Store, ids ...string) (n int, err error) {
 	return dropEach(ctx, store, ids)
 }
 
-// dropEach deletes one letter after the other, and goes on behind those that stay.
+// dropEach deletes letters one by one, and continues after those that cannot be deleted.
 func dropEach(ctx context.Context, store Store, ids []string) (n int, left error) {
 	for _, id := range ids {
 		switch _, err := store.Get(ctx, id); {
@@ -238,8 +233,8 @@ func dropEach(ctx context.Context, store Store, ids []string) (n int, left error
 	return n, left
 }
 
-// eachDead calls f with pages of as many letters as are dead now: what is
-// replayed may come back as a new one.
+// eachDead calls f with pages of at most as many letters as are dead now, because replayed
+// ones may become new dead letters.
 func eachDead(ctx context.Context, store Store, f func([]*Letter) error) error {
 	stats, lacking := store.Stats(ctx)
 	if lacking != nil && !errors.Is(lacking, ErrIncomplete) {
@@ -256,11 +251,11 @@ func eachDead(ctx context.Context, store Store, f func([]*Letter) error) error {
 	return cmp.Or(err, lacking)
 }
 
-// errEnough ends eachPage.
+// errEnough stops eachPage.
 var errEnough = errors.New("enough")
 
-// eachPage calls f with each page that there is, and returns [ErrIncomplete] at
-// the end when one may lack letters.
+// eachPage calls f with each page. It returns [ErrIncomplete] at the end if a page may lack
+// letters.
 func eachPage(ctx context.Context, store Store, q Query, f func([]*Letter) error) (lacking error) {
 	for {
 		page, err := store.List(ctx, q)

@@ -7,10 +7,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/share"
 )
 
-// ErrShare is the error of a Put that would take more than the share of one
-// origin, see [Bounds] and [Letter.Origin]. Where it wraps [ErrUnfit], too, bytes
-// are what is used up, and a smaller form of the letter may have room. A later Put
-// has room once letters of that origin are gone.
+// ErrShare is the error of a Put that would exceed the share of one origin, see [Bounds] and
+// [Letter.Origin]. If it also wraps [ErrUnfit], the limit in bytes is exceeded, and a smaller
+// form of the letter may fit. A later Put succeeds after letters of that origin were removed.
 var ErrShare = errors.New("deadletter: the share of one origin is used up")
 
 // Defaults of [Bounds].
@@ -20,21 +19,21 @@ const (
 	DefaultShare      = share.Default
 )
 
-// Bounds are what a store keeps, and what of that one origin may have: while the
-// store is less than half full, as much as it sends; from then on one part of
-// Share. So nobody fills a store alone, and a service with one busy topic has half
+// Bounds limits the letters of a store and of each origin in it. While the store is less than
+// half full, an origin may store as much as it likes; then it is limited to 1/Share of each
+// bound. So no origin can fill the store alone, and a service with one busy topic can use half
 // of it.
 type Bounds struct {
-	// Letters and Bytes are what all letters together may be; 0 is no bound.
+	// Letters and Bytes limit all letters together; 0 means no limit.
 	Letters int
 	Bytes   int64
-	// Share is how many origins the store has room for at least: one may have a
-	// Share-th part of either bound once the store is half full. 0 is 8, 1 is no
-	// bound for an origin.
+	// Share is the number of origins that the store has room for at least: each may use
+	// 1/Share of either bound once the store is half full. 0 means 8; 1 means no limit per
+	// origin.
 	Share int
 }
 
-// WithDefaults returns the bounds with the defaults in the place of zeros.
+// WithDefaults returns the bounds with zero fields replaced by the defaults.
 func (b Bounds) WithDefaults() Bounds {
 	if b.Letters == 0 {
 		b.Letters = DefaultMaxLetters
@@ -48,21 +47,21 @@ func (b Bounds) WithDefaults() Bounds {
 	return b
 }
 
-// Use is how many letters there are, and how many bytes they take.
+// Use is a number of letters and their size in bytes.
 type Use struct {
 	Letters int
 	Bytes   int64
 }
 
-// smallest is what the smallest form of a letter takes at most, see [Letter.Smaller]:
-// there is none to ask for instead.
+// smallest is the maximum size of the smallest form of a letter, see [Letter.Smaller]. No
+// smaller form can be requested in its place.
 const smallest = 4 << 10
 
-// Room returns nil when one more letter, of size bytes, has room, and otherwise
-// [ErrShare], [ErrFull], or [ErrUnfit] for one that is larger than what it may ever
-// have. all is what all letters take. own returns what those of the same origin take; it
-// is called only when that matters, and its error is returned. An origin that has its
-// share gets ErrShare also where the store is full, so that it never waits for others.
+// Room returns nil if there is room for another letter of size bytes. Otherwise it returns
+// [ErrShare], [ErrFull], or [ErrUnfit] if the letter is too large ever to fit. all is the use
+// of all letters. own returns the use of the letters of the same origin; it is called only if
+// needed, and its error is returned. An origin that has used up its share gets ErrShare even
+// if the store is full, so that it never waits for other origins.
 func (b Bounds) Room(size int64, all Use, own func() (Use, error)) error {
 	v, err := b.shared().Room(size, share.Use{Count: all.Letters, Bytes: all.Bytes}, func() (share.Use, error) {
 		of, err := own()
@@ -78,7 +77,7 @@ func (b Bounds) shared() share.Bounds {
 	return share.Bounds{Count: b.Letters, Bytes: b.Bytes, Share: b.Share}
 }
 
-// refused is the error of a letter that has no room.
+// refused converts a verdict to the error of Put.
 func refused(v share.Verdict) error {
 	switch v.Limit {
 	case share.Whole:
@@ -101,30 +100,28 @@ func refused(v share.Verdict) error {
 	return nil
 }
 
-// Usage follows how much a store of one process holds, of all origins together and
-// of each. It takes the same memory whatever there is: 64 KiB with the default share,
-// and 4 MiB at most, from a share of 512 on. An origin is told to have what it has, or
-// in a store of many letters a little more, a thousandth of all at most in practice.
-// Made by [NewUsage]; safe for concurrent use.
+// Usage tracks how much a store of one process contains, in total and per origin. Its memory
+// is constant: 64 KiB with the default share, and at most 4 MiB, for a share of 512 or more.
+// The use of an origin may be reported too high in a store of many letters, in practice by at
+// most a thousandth of the total. Create it with [NewUsage]. It is safe for concurrent use.
 type Usage struct{ u *share.Usage }
 
 // NewUsage returns the usage of an empty store.
 func NewUsage(b Bounds) *Usage { return &Usage{share.NewUsage(b.shared())} }
 
-// Take takes room for a letter, or returns [ErrShare] or [ErrFull].
+// Take reserves room for a letter, or returns [ErrShare], [ErrFull] or [ErrUnfit].
 func (u *Usage) Take(origin string, size int64) error { return refused(u.u.Take(origin, size)) }
 
-// Add notes letters that are there whatever the bounds are, or with numbers below 0
-// that they are gone.
+// Add adds letters without checking the bounds; negative numbers remove letters.
 func (u *Usage) Add(origin string, letters int, bytes int64) { u.u.Add(origin, letters, bytes) }
 
-// All returns what all letters take.
+// All returns the use of all letters.
 func (u *Usage) All() Use {
 	all := u.u.All()
 	return Use{Letters: all.Count, Bytes: all.Bytes}
 }
 
-// Of returns what the letters of an origin take, or a little more.
+// Of returns the use of the letters of an origin. It may be slightly too high.
 func (u *Usage) Of(origin string) Use {
 	of := u.u.Of(origin)
 	return Use{Letters: of.Count, Bytes: of.Bytes}

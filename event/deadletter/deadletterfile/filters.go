@@ -16,8 +16,8 @@ import (
 
 const (
 	filtersBucket = "filters" // filtersKey and client id: record
-	// filtersKey begins the keys of remembered filters, so that a record of a
-	// damaged file tells what it is. The id of a letter does not begin so.
+	// filtersKey is the prefix of the keys of remembered filters, so that records of a damaged
+	// file can be recognised. No id of a letter starts with it.
 	filtersKey = "\x00filters\x00"
 )
 
@@ -41,14 +41,13 @@ func decodeFilters(key, rec []byte) (filters []string, err error) {
 	}
 	r := record.NewReader(body)
 	n := r.Uvarint()
-	for range min(n, uint64(len(body))) { // each takes a byte at least
+	for range min(n, uint64(len(body))) { // each takes at least one byte
 		filters = append(filters, r.String())
 	}
 	return filters, r.Err()
 }
 
-// Filters implements [deadletter.FilterMemory]. What is damaged on disk is an
-// error.
+// Filters implements [deadletter.FilterMemory]. It fails if the record is damaged on disk.
 func (s *Store) Filters(_ context.Context, clientID string) (filters []string, err error) {
 	key := []byte(filtersKey + clientID)
 	err = s.file.View(func(tx *bbolt.Tx) (err error) {
@@ -63,8 +62,8 @@ func (s *Store) Filters(_ context.Context, clientID string) (filters []string, e
 	return filters, nil
 }
 
-// SetFilters implements [deadletter.FilterMemory]. When ctx ends first, its
-// error is returned, and the filters may still be stored.
+// SetFilters implements [deadletter.FilterMemory]. If ctx ends first, its error is returned,
+// and the filters may still be stored.
 func (s *Store) SetFilters(ctx context.Context, clientID string, filters []string) error {
 	key := []byte(filtersKey + clientID)
 	if len(key) > bbolt.MaxKeySize {

@@ -7,7 +7,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/record"
 )
 
-// The body of a letter begins with its state, so that counting decodes no more.
+// The body of a record starts with the state, so that counting does not decode the rest.
 const (
 	deadByte   = 'd'
 	parkedByte = 'p'
@@ -27,7 +27,7 @@ func moreByte(more bool) byte {
 	return 0
 }
 
-// stateOf is the state of a record, unchecked; 0 for no record.
+// stateOf returns the state in a record without checking it; 0 for an empty record.
 func stateOf(rec []byte) byte {
 	switch {
 	case rec == nil:
@@ -38,11 +38,11 @@ func stateOf(rec []byte) byte {
 	return deadByte
 }
 
-// sizeOf is what a record takes in the file, as far as it is known here.
+// sizeOf returns the size of a record in the file, without overhead of bbolt.
 func sizeOf(id, rec []byte) int64 { return int64(len(id) + len(rec)) }
 
-// originOf is the origin of the letter in a record, unchecked; what is damaged has
-// one of its own. It reads no payload.
+// originOf returns the origin of the letter in a record without checking it. Damaged records
+// share an origin of their own. It does not read the payload.
 func originOf(rec []byte) string {
 	if len(rec) < record.Head {
 		return ""
@@ -69,7 +69,7 @@ func encode(l *deadletter.Letter) []byte {
 		b = record.AppendString(b, s)
 	}
 	b = record.AppendMessage(b, &l.Message)
-	if !l.Until.IsZero() || l.Omitted != (deadletter.Omitted{}) { // which earlier versions do not know
+	if !l.Until.IsZero() || l.Omitted != (deadletter.Omitted{}) { // not known to earlier versions
 		b = binary.AppendVarint(record.AppendTime(b, l.Until), l.Omitted.Size)
 		b = append(record.AppendString(b, l.Omitted.SHA256), moreByte(l.Omitted.More))
 	}
@@ -77,8 +77,8 @@ func encode(l *deadletter.Letter) []byte {
 	return b
 }
 
-// decode reads a record. One that is damaged is still a letter: it holds what
-// there is, for a person to look at.
+// decode decodes a record. For a damaged one it returns a letter that contains the damaged
+// data, for inspection.
 func decode(key, rec []byte) *deadletter.Letter {
 	l, err := decodeWhole(key, rec)
 	if err == nil {

@@ -1,8 +1,7 @@
-// Package deadletterfile keeps dead and parked letters in one file on disk, a
-// bbolt database, for services without a database of their own.
+// Package deadletterfile stores dead and parked letters in a single file, a bbolt database,
+// for services without a database of their own.
 //
-// A Put has returned once its letter is on disk (fsync); callers at the same
-// time share one fsync.
+// Put returns once its letter is on disk (fsync); concurrent calls share one fsync.
 package deadletterfile
 
 import (
@@ -23,38 +22,34 @@ import (
 var (
 	// ErrClosed is the error of every method of a closed store.
 	ErrClosed = errors.New("deadletter file: closed")
-	// ErrLocked is the error of Open for a file that is open already, in
-	// another process or in this one.
+	// ErrLocked is the error of Open for a file that is already open, in this or another
+	// process.
 	ErrLocked = boltfile.ErrLocked
-	// ErrCorrupt is the error of Open for a damaged file; see
-	// [Options.OnCorrupt]. It is also the error of all methods when damage shows
-	// while the file is used: close it and open it again.
+	// ErrCorrupt is the error of Open for a damaged file; see [Options.OnCorrupt]. All methods
+	// return it if damage is detected while the file is in use: close the store and open it
+	// again.
 	ErrCorrupt = boltfile.ErrCorrupt
 )
 
-// Recovery is what became of a damaged file.
+// Recovery describes the recovery of a damaged file.
 type Recovery = boltfile.Recovery
 
-// Options set up a [Store]. The zero value is useful.
+// Options configures a [Store]. The zero value means the defaults.
 type Options struct {
-	// MaxLetters is how many letters may be kept, dead and parked; default
-	// 100,000.
+	// MaxLetters is the maximum number of dead and parked letters together; default 100,000.
 	MaxLetters int
-	// MaxBytes is how many bytes they may take; default 1 GiB. The file may be
-	// larger by what bbolt needs for itself, and does not shrink.
+	// MaxBytes is the maximum of their total size in bytes; default 1 GiB. The file is larger
+	// by the overhead of bbolt, and does not shrink.
 	MaxBytes int64
-	// Share is how much of either bound letters of one origin may take once the
-	// store is half full: one part of so many; default 8, and 1 is all of it. See
-	// [deadletter.Bounds].
+	// Share limits the letters of one origin to 1/Share of either bound once the store is half
+	// full; default 8; 1 means no limit per origin. See [deadletter.Bounds].
 	Share int
-	// LockTimeout is how long Open waits for another process to close the
-	// file; default 1 s.
+	// LockTimeout is how long Open waits for another process to close the file; default 1 s.
 	LockTimeout time.Duration
-	// OnCorrupt, when set, permits Open to recover a damaged file, and is told
-	// what became of it: the damaged file is kept beside the new one, under the
-	// name <path>.corrupt-<time>, and what can be read of it is in the new one,
-	// with letters that had been deleted perhaps among it. When it is nil,
-	// Open returns [ErrCorrupt] and leaves the file as it is.
+	// OnCorrupt, if set, permits Open to recover a damaged file, and is called with the
+	// result. The damaged file is renamed to <path>.corrupt-<time>, and everything readable is
+	// copied to a new file, possibly including deleted letters. If OnCorrupt is nil, Open
+	// returns [ErrCorrupt] and does not change the file.
 	OnCorrupt func(Recovery)
 }
 
@@ -63,21 +58,21 @@ const (
 	maxID  = 255
 )
 
-// Store keeps letters in a file. It implements [deadletter.Store].
+// Store is a [deadletter.Store] in a file. It is safe for concurrent use.
 //
-// A letter that is damaged on disk is not lost: it is listed as a dead one
-// whose reason says so and whose payload is what was found.
+// A letter that is damaged on disk is still listed, as a dead letter whose reason names the
+// damage and whose payload is the damaged data.
 type Store struct {
 	file   *boltfile.File
 	path   string
 	bounds deadletter.Bounds
-	usage  *deadletter.Usage // with what is being put
+	usage  *deadletter.Usage // including pending writes
 
 	mu     sync.Mutex
 	dead   int
-	parked map[string]struct{} // ids: they are few, and read back at a start
+	parked map[string]struct{} // ids of parked letters; there are few
 
-	// claims end with the process, and no other one can open the file.
+	// No other process can open the file, so claims are kept in memory.
 	claims deadletter.Claims
 }
 
@@ -86,9 +81,8 @@ var (
 	_ deadletter.Claimer = (*Store)(nil)
 )
 
-// Open opens the store in a file, and creates the file, and the folders that it
-// is in, when they are missing. A file that is open already is [ErrLocked],
-// after LockTimeout.
+// Open opens the store in a file. It creates missing files and folders. It returns [ErrLocked]
+// if the file is still open elsewhere after LockTimeout.
 func Open(path string, o Options) (*Store, error) {
 	if path == "" {
 		return nil, errors.New("deadletter file: the path is empty, want that of a file")
@@ -122,7 +116,7 @@ func Open(path string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// String says where the letters are.
+// String describes the store, for logs and hooks.
 func (s *Store) String() string { return "file " + s.path }
 
 // salvage recognises letters, and remembered filters by their key.
@@ -139,7 +133,7 @@ func salvage(key, value []byte, _ map[string]uint64) string {
 	return bucket
 }
 
-// count notes that a letter changed its state; 0 is none.
+// count tracks the change of a letter's state; 0 means no letter.
 func (s *Store) count(id string, from, to byte) {
 	if from == deadByte {
 		s.dead--
@@ -153,9 +147,8 @@ func (s *Store) count(id string, from, to byte) {
 	}
 }
 
-// Put implements [deadletter.Store]. A full disk is [deadletter.ErrFull] too.
-// When ctx ends first, its error is returned, and the letter may still be
-// stored.
+// Put implements [deadletter.Store]. It returns [deadletter.ErrFull] if the disk is full. If
+// ctx ends first, its error is returned, and the letter may still be stored.
 func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
 	switch {
 	case l.ID == "" || len(l.ID) > maxID:
@@ -170,12 +163,12 @@ func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
 	}
 	var (
 		was  byte
-		from string // origin of the letter that is replaced, and its size
+		from string // origin and size of the letter that is replaced
 		old  int64
 	)
 	apply := func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(bucket))
-		b.FillPercent = 0.9 // ids grow with time
+		b.FillPercent = 0.9 // ids are ascending
 		before := b.Get(id)
 		if was = stateOf(before); was != 0 {
 			from, old = originOf(before), sizeOf(id, before)
@@ -198,8 +191,8 @@ func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
 	return wrap("put", s.file.Update(ctx, boltfile.Op{Grow: len(id) + len(rec), Apply: apply, Finish: finish}))
 }
 
-// ask takes room for a letter. At a bound, only one that is there already has
-// room: it is replaced.
+// ask reserves room for a letter. If the store is full, only an existing letter has room,
+// because it is replaced.
 func (s *Store) ask(id []byte, origin string, size int64) error {
 	full := s.usage.Take(origin, size)
 	if full == nil {
@@ -233,8 +226,8 @@ func (s *Store) Get(_ context.Context, id string) (l *deadletter.Letter, err err
 	return l, wrap("get", err)
 }
 
-// List implements [deadletter.Store]. It reads letters until the page is full;
-// parked ones are found without reading the others.
+// List implements [deadletter.Store]. It reads letters until the page is full; parked letters
+// are found without reading the others.
 func (s *Store) List(ctx context.Context, q deadletter.Query) (out []*deadletter.Letter, err error) {
 	page, full := q.Full(), false
 	take := func(k, v []byte) {
@@ -273,7 +266,7 @@ func (s *Store) List(ctx context.Context, q deadletter.Query) (out []*deadletter
 	return out, nil
 }
 
-// parkedAfter returns the ids of parked letters behind one, in order.
+// parkedAfter returns the ids of parked letters after an id, sorted.
 func (s *Store) parkedAfter(after string) (ids []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -286,9 +279,9 @@ func (s *Store) parkedAfter(after string) (ids []string) {
 	return ids
 }
 
-// Claim implements [deadletter.Claimer]. The claim ends with the process. It is
-// looked for the letter only once it is claimed: who had it before may have
-// deleted it until then.
+// Claim implements [deadletter.Claimer]. The claim ends with the process. It checks that the
+// letter exists after it has the claim, because the previous holder may have deleted the
+// letter.
 func (s *Store) Claim(_ context.Context, id string, d time.Duration) (ok bool, err error) {
 	if !s.claims.Take(id, d) {
 		return false, nil
@@ -309,14 +302,14 @@ func (s *Store) Release(_ context.Context, id string) error {
 	return nil
 }
 
-// Delete implements [deadletter.Store]. It works on a full disk.
+// Delete implements [deadletter.Store]. It works even if the disk is full.
 func (s *Store) Delete(ctx context.Context, ids ...string) error {
 	if len(ids) == 0 {
 		return nil
 	}
 	ids = slices.Clone(ids) // ctx may end before they are used
 	type letter struct {
-		state  byte // 0 of one that was not there
+		state  byte // 0 if the letter did not exist
 		origin string
 		size   int64
 	}
@@ -354,9 +347,8 @@ func (s *Store) Delete(ctx context.Context, ids ...string) error {
 	return wrap("delete", s.file.Update(ctx, boltfile.Op{Apply: apply, Finish: finish}))
 }
 
-// Stats implements [deadletter.Store]. While the disk refuses writes, it
-// returns the snapshot with an error that says why; whether the disk takes
-// writes again is tried once a second then.
+// Stats implements [deadletter.Store]. While the disk refuses writes, it returns the snapshot
+// together with the error of the disk, and tests once a second whether writes succeed again.
 func (s *Store) Stats(context.Context) (deadletter.Stats, error) {
 	s.mu.Lock()
 	st := deadletter.Stats{Dead: s.dead, Parked: len(s.parked), Max: s.bounds.Letters, MaxBytes: s.bounds.Bytes}
@@ -365,10 +357,10 @@ func (s *Store) Stats(context.Context) (deadletter.Stats, error) {
 	return st, wrap("write", s.file.Err())
 }
 
-// Parks implements [deadletter.Store]: parked letters may be kept here.
+// Parks implements [deadletter.Store]; it returns true.
 func (s *Store) Parks() bool { return true }
 
-// Close waits for what is being written and closes the file. The letters stay.
+// Close waits for pending writes and closes the file. The letters are kept.
 func (s *Store) Close() error { return wrap("close", s.file.Close()) }
 
 func wrap(what string, err error) error {

@@ -8,7 +8,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 )
 
-// putError tells what the database refuses for what the letter is.
+// putError wraps an error of Put with ErrUnfit if the database will never accept the letter.
 func putError(err error) error {
 	err = fmt.Errorf("deadlettersql: put: %w", err)
 	if unfit(err) {
@@ -17,12 +17,12 @@ func putError(err error) error {
 	return err
 }
 
-// sqliteTooBig is the primary result code of a row that is over the limit.
+// sqliteTooBig is the primary result code for a row that exceeds the limit.
 const sqliteTooBig = 18
 
 func unfit(err error) bool {
-	// Of PostgreSQL, class 22 is about the data, 54 about limits, as that of a
-	// row of an index.
+	// SQLSTATE classes of PostgreSQL: 22 is about invalid data, 54 about limits, such as the
+	// size of an index row.
 	if e, ok := errors.AsType[interface {
 		error
 		SQLState() string

@@ -23,8 +23,8 @@ func (s *Store) Filters(ctx context.Context, clientID string) (filters []string,
 	return filters, nil
 }
 
-// SetFilters implements [deadletter.FilterMemory], in one transaction of its
-// own, which touches only what changed.
+// SetFilters implements [deadletter.FilterMemory], in its own transaction, which writes only
+// the differences.
 func (s *Store) SetFilters(ctx context.Context, clientID string, filters []string) error {
 	clientID = clean(clientID)
 	want := make(map[string]bool, len(filters))
@@ -49,7 +49,7 @@ func (s *Store) SetFilters(ctx context.Context, clientID string, filters []strin
 			if known[f] {
 				continue
 			}
-			// Another process with the client id may have written it meanwhile.
+			// Another process with the same client id may have inserted it.
 			if _, err := tx.ExecContext(ctx, s.sql.remember, clientID, f); err != nil {
 				return err
 			}

@@ -13,59 +13,58 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/tablesize"
 )
 
-// origins are what some origins have in the table, as of a moment ago. They are asked
-// for only while the table is more than half full, and read by an index, for at most
-// originShare of the time.
+// origins caches the use of some origins. It is read only while the table is more than half
+// full, through an index, for at most 1/originShare of the time.
 type origins struct {
 	mu  sync.Mutex
 	all map[int64]*origin
 }
 
-// origin is what one has, counted at a time within cost. One that is not known yet has
-// no time.
+// origin is the use of one origin, read by one caller at a time. Its time is zero before the
+// first read.
 type origin struct {
 	use     deadletter.Use
 	at      time.Time
 	cost    time.Duration
-	reading chan struct{}  // closed at the end of a read; nil without one
-	gone    deadletter.Use // since the read began, which may have counted it
+	reading chan struct{}  // closed at the end of a read; nil if none is running
+	gone    deadletter.Use // deleted since the read began, which may have counted it
 }
 
 const (
-	// maxOrigins bounds those that are remembered.
+	// maxOrigins is the maximum number of cached origins.
 	maxOrigins = 1024
-	// originAge is how old a figure may be, which follows what this process puts.
-	// Reading it may take one part of originShare of the time.
+	// originAge is the maximum age of a cached value, which includes what this process has put
+	// since. Reading may take 1/originShare of the time.
 	originAge   = time.Second
 	originShare = 20
 )
 
-// originOf is the number by which the table knows an origin. Nobody can choose a
-// topic that has the number of another.
+// originOf returns the number of an origin in the table. It is a hash that is hard to collide
+// with, so that a sender cannot use up the share of another origin.
 func originOf(l *deadletter.Letter) int64 {
 	sum := sha256.Sum256([]byte(l.Origin()))
 	return int64(binary.BigEndian.Uint64(sum[:8]))
 }
 
-// shareOf is [deadletter.ErrShare] for a letter of this size that its origin has no
-// room for, and [deadletter.ErrUnfit] for one that never has.
+// shareOf returns [deadletter.ErrShare] if the origin of a letter has no room for this size,
+// [deadletter.ErrUnfit] if the letter can never fit, or nil.
 func (s *Store) shareOf(ctx context.Context, of, size int64) error {
 	held, known := s.gauge.Known()
 	if !known {
-		held = tablesize.Amount{} // little is put before the first count has ended
+		held = tablesize.Amount{} // the first count is still running
 	}
 	own := func() (deadletter.Use, error) { return s.origin(ctx, of) }
 	all := deadletter.Use{Letters: int(held.Rows), Bytes: held.Bytes}
-	// That there is no room at all is for the gauge to tell, which may count again.
-	// A count that fails stops nothing either.
+	// ErrFull is left to the gauge, which may count again. A failed count does not prevent a
+	// Put.
 	if err := s.bounds.Room(size, all, own); errors.Is(err, deadletter.ErrShare) || errors.Is(err, deadletter.ErrUnfit) {
 		return err
 	}
 	return nil
 }
 
-// origin returns what one has. One caller at a time counts it; others get the figure of
-// before, if there is one.
+// origin returns the use of an origin. One caller at a time counts; others get the previous
+// value if there is one.
 func (s *Store) origin(ctx context.Context, of int64) (deadletter.Use, error) {
 	known, done, err := s.origins.get(ctx, of)
 	if err != nil || done == nil {
@@ -81,8 +80,8 @@ func (s *Store) origin(ctx context.Context, of int64) (deadletter.Use, error) {
 	return done(&origin{use: use, at: began, cost: time.Since(began)}), nil
 }
 
-// get returns what is known of one, or has the caller count it, who calls done with the
-// result or nil.
+// get returns the cached use of an origin. If done is not nil, the caller must count and call
+// done with the result, or with nil on failure.
 func (o *origins) get(ctx context.Context, of int64) (use deadletter.Use, done func(*origin) deadletter.Use, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -116,7 +115,7 @@ func (o *origins) get(ctx context.Context, of int64) (use deadletter.Use, done f
 	}
 }
 
-// read ends a read, of which nil failed.
+// read ends a read; nil means that it failed.
 func (o *origins) read(known, read *origin) deadletter.Use {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -129,12 +128,12 @@ func (o *origins) read(known, read *origin) deadletter.Use {
 	return known.use
 }
 
-// less notes that letters are gone.
+// less subtracts deleted letters.
 func (o *origin) less(by deadletter.Use) {
 	o.use.Letters, o.use.Bytes = max(0, o.use.Letters-by.Letters), max(0, o.use.Bytes-by.Bytes)
 }
 
-// note follows what this process puts.
+// note adds a letter that this process has put.
 func (o *origins) note(of, size int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -144,7 +143,7 @@ func (o *origins) note(of, size int64) {
 	}
 }
 
-// gone follows what this process deletes.
+// gone subtracts a letter that this process has deleted.
 func (o *origins) gone(of, size int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -9,27 +9,26 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
-// filtersSuffix is what the table of remembered topic filters has behind the
-// name of that of the letters.
+// filtersSuffix is appended to the name of the table for the table of remembered topic
+// filters.
 const filtersSuffix = "_filter"
 
-// added are the columns that later versions have added.
+// added returns the columns that later versions added.
 func added() []string {
 	return []string{
 		`park_until     BIGINT   NOT NULL DEFAULT 0`, // microseconds since 1970
 		`omitted_size   BIGINT   NOT NULL DEFAULT 0`,
 		`omitted_sha256 TEXT     NOT NULL DEFAULT ''`,
 		`omitted_more   BOOLEAN  NOT NULL DEFAULT FALSE`,
-		`claimed        BIGINT   NOT NULL DEFAULT 0`, // until then, in milliseconds since 1970 by the clock of the database
-		`origin         BIGINT   NOT NULL DEFAULT 0`, // hash of whose share it counts for
-		`bytes          BIGINT   NOT NULL DEFAULT 0`, // what it takes
+		`claimed        BIGINT   NOT NULL DEFAULT 0`, // end of the claim, in milliseconds since 1970 by the clock of the database
+		`origin         BIGINT   NOT NULL DEFAULT 0`, // hash of the origin
+		`bytes          BIGINT   NOT NULL DEFAULT 0`, // size
 	}
 }
 
-// Schema returns the statements that make the tables, that of the letters and
-// <table>_filter with the topic filters of each client id, for who migrates with
-// a tool of its own. They do nothing to a table that is there: one that an
-// earlier version made lacks columns, which Migrate adds.
+// Schema returns the statements that create the tables of the letters and of the topic filters
+// (<table>_filter), for services with their own migration tool. They do nothing if the tables
+// exist. A table of an earlier version lacks columns, which only Migrate adds.
 func Schema(d sqltx.Dialect, table string) []string {
 	return []string{
 		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (
@@ -87,10 +86,10 @@ func prepare(d sqltx.Dialect, table string) statements {
 		insert: text(`INSERT INTO {table} ({columns})
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
 	$21, $22, $23, $24, $25, $26)
-	ON CONFLICT (id) DO UPDATE SET {replace}`), // another one has put the same letter since the update
+	ON CONFLICT (id) DO UPDATE SET {replace}`), // a concurrent Put inserted the same letter after the UPDATE
 		get: text(`SELECT {columns} FROM {table} WHERE id = $1`),
-		// Of the conditions only those that are asked for become part of it: a plan
-		// for all of them could use no index.
+		// Only the conditions that a query needs are added: a plan for all of them could not
+		// use an index.
 		list:    text(`SELECT {columns} FROM {table} WHERE id > $1{conditions} ORDER BY id LIMIT $2`),
 		remove:  text(`DELETE FROM {table} WHERE id IN ({ids}) RETURNING origin, bytes`),
 		stats:   text(`SELECT state, count(*) FROM {table} GROUP BY state`),
@@ -106,7 +105,7 @@ func prepare(d sqltx.Dialect, table string) statements {
 	return s
 }
 
-// listing returns the statement and the arguments of a query.
+// listing returns the statement and the arguments for a query.
 func (s *statements) listing(q deadletter.Query) (string, []any) {
 	limit := q.Limit
 	if limit <= 0 {
@@ -127,13 +126,13 @@ func (s *statements) listing(q deadletter.Query) (string, []any) {
 	if q.Filter != "" {
 		where("filter = $%d", q.Filter)
 	}
-	if !q.OverAt.IsZero() { // as Letter.Over says
+	if !q.OverAt.IsZero() { // see Letter.Over
 		where("state = 'parked' AND park_until > 0 AND park_until + (park_until - received) / 10 < $%d", q.OverAt.UnixMicro())
 	}
 	return strings.Replace(s.list, "{conditions}", conditions.String(), 1), args
 }
 
-// replace sets all columns to what was to be inserted.
+// replace returns the assignments that overwrite all columns with the inserted values.
 func replace() string {
 	var sets []string
 	for column := range strings.SplitSeq(columns, ",") {

@@ -9,29 +9,28 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 )
 
-// statistics counts letters for any number of callers at once. A count of a
-// large table takes long, so that it is made for a twentieth of the time at
-// most, and within a deadline of its own: a caller who gives up ends it for
-// nobody.
+// statistics counts letters for any number of concurrent callers. Counting a large table is
+// slow, so it takes at most a twentieth of the time. A count has its own deadline: a caller
+// whose context ends does not end it for others.
 type statistics struct {
 	mu      sync.Mutex
-	running chan struct{} // closed at the end of a count; nil without one
+	running chan struct{} // closed at the end of a count; nil if none is running
 	last    deadletter.Stats
 	err     error
-	at      time.Time // the last count began
+	at      time.Time // start of the last count
 	cost    time.Duration
 }
 
 const (
 	statsTimeout = 30 * time.Second
 	statsShare   = 20
-	// statsLarge is from how many letters on a count is not made each time.
+	// statsLarge is the number of letters from which on results are cached.
 	statsLarge = 100_000
 )
 
-// Stats implements [deadletter.Store]. From 100,000 letters on it may be as old
-// as twenty times what counting them takes, some seconds; it waits for a count
-// within ctx.
+// Stats implements [deadletter.Store]. From 100,000 letters on, the result may be as old as
+// twenty times the duration of a count, some seconds. Stats waits for a running count until
+// ctx ends.
 func (s *Store) Stats(ctx context.Context) (deadletter.Stats, error) {
 	st := &s.stats
 	st.mu.Lock()
@@ -55,7 +54,7 @@ func (s *Store) Stats(ctx context.Context) (deadletter.Stats, error) {
 	return st.last, st.err
 }
 
-// measure is the goroutine of one count.
+// measure runs one count on its own goroutine.
 func (s *Store) measure(ctx context.Context, done chan struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
 	defer cancel()
@@ -90,7 +89,7 @@ func (s *Store) countStates(ctx context.Context) (st deadletter.Stats, err error
 		return deadletter.Stats{}, fmt.Errorf("deadlettersql: count: %w", err)
 	}
 	held, known := s.gauge.Known()
-	if !known { // nothing was put yet
+	if !known { // nothing was put since the start
 		if held, err = s.gauge.Now(ctx); err != nil {
 			return deadletter.Stats{}, fmt.Errorf("deadlettersql: count: %w", err)
 		}

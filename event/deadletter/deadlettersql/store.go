@@ -1,6 +1,5 @@
-// Package deadlettersql keeps dead and parked letters in a table of the
-// service's database, SQLite or PostgreSQL, where an operator can look at them
-// with the tools that are there.
+// Package deadlettersql stores dead and parked letters in a table of the service's database,
+// SQLite or PostgreSQL, where an operator can query them with the usual tools.
 package deadlettersql
 
 import (
@@ -28,26 +27,27 @@ const (
 	DefaultMaxBytes   = deadletter.DefaultMaxBytes
 )
 
-// Options set up a [Store]. The zero value is useful.
+// Options configures a [Store]. The zero value means the defaults.
 type Options struct {
-	// Table is a plain identifier. Default "mqtt_dead_letter".
+	// Table is the name of the table, a plain identifier. Default "mqtt_dead_letter".
 	Table string
-	// Dialect of the database. Default: by the type of its driver.
+	// Dialect is the SQL dialect of the database. Default: derived from the type of its
+	// driver.
 	Dialect sqltx.Dialect
-	// MaxLetters bounds dead and parked letters together. It is exact for one
-	// process; what others write is known after a second. Default 100,000.
+	// MaxLetters is the maximum number of dead and parked letters together. It is exact for
+	// one process; letters of other processes are counted within a second. Default 100,000.
 	MaxLetters int
-	// MaxBytes bounds what they take, by [deadletter.Letter.Size], in the same way.
-	// Default 1 GiB.
+	// MaxBytes is the maximum of their total size ([deadletter.Letter.Size]), with the same
+	// accuracy. Default 1 GiB.
 	MaxBytes int64
-	// Share is how much of either bound letters of one origin may take once the
-	// table is half full: one part of so many. What other processes write is known
-	// after a second, too. Default 8, and 1 is all of it. See [deadletter.Bounds].
+	// Share limits the letters of one origin to 1/Share of either bound once the table is half
+	// full. Letters of other processes are counted within a second. Default 8; 1 means no
+	// limit per origin. See [deadletter.Bounds].
 	Share int
 }
 
-// Store is a [deadletter.Store] in a table. Safe for concurrent use, also by
-// several processes.
+// Store is a [deadletter.Store] in a table. It is safe for concurrent use, also by several
+// processes.
 type Store struct {
 	db    *sql.DB
 	o     Options
@@ -61,8 +61,8 @@ type Store struct {
 
 var _ deadletter.Store = (*Store)(nil)
 
-// New opens no connection. The table must be there before the store is used:
-// see Migrate and [Schema]. It reports all problems of the options at once.
+// New returns a store without opening a connection. The table must exist before the store is
+// used: see Migrate and [Schema]. It returns all errors in the options, joined.
 func New(db *sql.DB, o Options) (*Store, error) {
 	var errs []error
 	if o.Table == "" {
@@ -86,9 +86,8 @@ func New(db *sql.DB, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Migrate makes the tables if they are not there, and brings those of earlier
-// versions up to date, in the transaction of ctx or in one of its own. Several
-// processes may do so at the same time.
+// Migrate creates the tables if they do not exist, and updates those of earlier versions, in
+// the transaction of ctx or its own. Several processes may call it at the same time.
 func (s *Store) Migrate(ctx context.Context) error {
 	if err := sqltx.Run(ctx, s.db, s.migrate); err != nil {
 		return fmt.Errorf("deadlettersql: make table %s: %w", s.o.Table, err)
@@ -96,16 +95,16 @@ func (s *Store) Migrate(ctx context.Context) error {
 	return nil
 }
 
-// String names the store in logs and hooks.
+// String returns the name of the table, for logs and hooks.
 func (s *Store) String() string { return "table " + s.o.Table }
 
 // Parks implements [deadletter.Store].
 func (s *Store) Parks() bool { return true }
 
-// Put implements [deadletter.Store]. It has a transaction of its own, whatever
-// ctx carries: the letter must stay when the transaction of a failed handler
-// does not. Texts that are no UTF-8 or have a NUL, which not every database
-// takes, are kept with U+FFFD in those places.
+// Put implements [deadletter.Store]. It always uses its own transaction, even if ctx carries
+// one: the letter must be kept when the transaction of a failed handler is rolled back.
+// Invalid UTF-8 and NUL characters, which not every database accepts, are replaced with
+// U+FFFD.
 func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
 	if l == nil || l.ID == "" {
 		return errors.New("deadlettersql: a letter without id")
@@ -188,10 +187,10 @@ func (s *Store) List(ctx context.Context, q deadletter.Query) (letters []*deadle
 	return letters, rows.Err()
 }
 
-// removeMost is how many letters one statement removes.
+// removeMost is the number of letters that one statement deletes.
 const removeMost = 500
 
-// Delete implements [deadletter.Store]. Letters are removed by 500.
+// Delete implements [deadletter.Store]. It deletes up to 500 letters per statement.
 func (s *Store) Delete(ctx context.Context, ids ...string) error {
 	for part := range slices.Chunk(ids, removeMost) {
 		args, parameters := make([]any, len(part)), make([]string, len(part))
@@ -208,7 +207,7 @@ func (s *Store) Delete(ctx context.Context, ids ...string) error {
 	return nil
 }
 
-// remove returns how much it removed.
+// remove runs a DELETE statement and returns how much it deleted.
 func (s *Store) remove(ctx context.Context, statement string, args []any) (a tablesize.Amount, err error) {
 	rows, err := s.db.QueryContext(ctx, statement, args...)
 	if err != nil {
@@ -251,14 +250,14 @@ func scan(row interface{ Scan(dest ...any) error }) (*deadletter.Letter, error) 
 		qos                       int16
 		state, headers            string
 	)
-	var origin, bytes int64 // which follow from the rest
+	var origin, bytes int64 // derived from the other columns
 	err := row.Scan(&l.ID, &state, &l.Owner, &l.Filter, &l.Key, &l.Service, &l.EventID, &l.Reason, &l.Attempts, &received, &written,
 		&l.Topic, &l.Payload, &qos, &l.Retain, &l.ContentType, &l.ResponseTopic, &l.CorrelationData, &expiry, &headers,
 		&until, &l.Omitted.Size, &l.Omitted.SHA256, &l.Omitted.More, &origin, &bytes)
 	if err != nil {
 		return nil, err
 	}
-	if l.Headers, err = headerjson.Decode(headers); err != nil { // changed by hand: the other letters are none the worse
+	if l.Headers, err = headerjson.Decode(headers); err != nil { // perhaps edited by hand; the other letters are still listed
 		l.Reason, l.Omitted.More = fmt.Sprintf("headers cannot be read: %v; %s", err, l.Reason), true
 	}
 	l.State, l.QoS, l.Expiry = deadletter.State(state), byte(qos), time.Duration(expiry)
@@ -266,12 +265,12 @@ func scan(row interface{ Scan(dest ...any) error }) (*deadletter.Letter, error) 
 	return &l, nil
 }
 
-// clean makes a text of what may be none.
+// clean replaces what is not valid text with U+FFFD.
 func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// micros keeps the zero time apart from 1970.
+// micros maps the zero time to 0, which no other time has.
 func micros(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -309,7 +308,7 @@ func (s *Store) Release(ctx context.Context, id string) error {
 func (s *Store) migrate(ctx context.Context) error {
 	tx, table := sqltx.From(ctx), s.o.Table
 	statements := Schema(s.o.Dialect, table)
-	// The table first, then its columns, then the indexes and what is in it.
+	// First the table, then its columns, then indexes and contents.
 	if err := sqldialect.Migrate(ctx, s.db, s.o.Dialect, statements[:1]); err != nil {
 		return err
 	}
@@ -320,16 +319,15 @@ func (s *Store) migrate(ctx context.Context) error {
 	}
 	statements = append(statements[1:],
 		fmt.Sprintf(`DROP INDEX IF EXISTS %s_state`, table), // of an earlier version
-		// Letters that an earlier version parked: it did so for a day unless told
-		// otherwise.
+		// Letters parked by an earlier version have no time limit; its default was a day.
 		fmt.Sprintf(`UPDATE %s SET park_until = received + 86400000000 WHERE state = 'parked' AND park_until = 0`, table),
-		// And those of which one did not note what they take: about that, for nobody.
+		// Letters without a size get an estimate, and no origin.
 		fmt.Sprintf(`UPDATE %s SET bytes = 1024 + length(payload) WHERE origin = 0 AND bytes = 0`, table))
 	return sqldialect.Migrate(ctx, s.db, s.o.Dialect, statements)
 }
 
-// addColumn adds a column that is not there. It looks first: PostgreSQL locks
-// everybody out before it does, and would wait for whoever writes a letter.
+// addColumn adds a column if it does not exist. It checks first, because ALTER TABLE locks the
+// whole table on PostgreSQL even if nothing changes, and would wait for writers.
 func (s *Store) addColumn(ctx context.Context, tx sqltx.Querier, column string) error {
 	columns := `SELECT count(*) FROM pragma_table_info($1) WHERE name = $2`
 	if s.o.Dialect == sqltx.Postgres {

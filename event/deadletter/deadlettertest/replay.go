@@ -12,8 +12,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 )
 
-// A letter without its payload keeps what is known of it, and each smaller form
-// is stored.
+// testOmitted checks that a letter without its payload keeps size and hash, and that each
+// smaller form can be stored.
 func testOmitted(t *testing.T, s deadletter.Store) {
 	l := Letter(1, deadletter.Dead)
 	l.Payload = []byte(strings.Repeat("x", 10_000))
@@ -38,14 +38,15 @@ func testOmitted(t *testing.T, s deadletter.Store) {
 	}
 }
 
-// Only what is parked for longer than it may be, by a tenth, is over.
+// testOver checks that only letters that are parked for longer than their time and a tenth are
+// over.
 func testOver(t *testing.T, s deadletter.Store) {
 	begin := time.Unix(1_700_000_000, 0)
 	for n, state := range []deadletter.State{deadletter.Parked, deadletter.Dead, deadletter.Parked, deadletter.Parked} {
 		l := Letter(n, state)
 		l.Received, l.Until, l.Owner = begin, begin.Add(time.Duration(n+1)*time.Hour), "o"
 		if n == 3 {
-			l.Until = time.Time{} // not known
+			l.Until = time.Time{} // unknown
 		}
 		put(t, s, l)
 	}
@@ -122,8 +123,8 @@ func testClaims(t *testing.T, s deadletter.Store) {
 	}
 }
 
-// A letter that cannot be replayed stays, is named, and stops no other.
-// stores.md 15.
+// testReplayGoesOn checks that letters that cannot be replayed stay, are named in the error,
+// and do not stop the others. stores.md 15.
 func testReplayGoesOn(t *testing.T, s deadletter.Store) {
 	const letters = 120 // pages
 	bad := map[int]error{0: deadletter.ErrDamaged, 50: deadletter.ErrOmitted, 99: deadletter.ErrUnfit}
@@ -157,13 +158,13 @@ func testReplayGoesOn(t *testing.T, s deadletter.Store) {
 		}
 	}
 	wantList(t, s, deadletter.Query{}, 0, 50, 99, 201)
-	// Named ones do not stop each other either.
+	// Letters selected by id do not stop each other either.
 	n, err = deadletter.Replay(t.Context(), s, func(context.Context, *deadletter.Letter) error { return nil }, ID(0), ID(7), ID(201), ID(99))
 	if n != 1 || !errors.Is(err, deadletter.ErrDamaged) || !errors.Is(err, deadletter.ErrNotFound) || !errors.Is(err, deadletter.ErrParked) {
 		t.Errorf("%d replayed, %v", n, err)
 	}
 	wantList(t, s, deadletter.Query{}, 0, 50, 201)
-	// What is not about one letter ends it.
+	// An error that is not about a single letter ends the replay.
 	put(t, s, Letter(300, deadletter.Dead), Letter(301, deadletter.Dead))
 	down := errors.New("down")
 	if n, err := deadletter.Replay(t.Context(), s, func(context.Context, *deadletter.Letter) error { return down }); n != 0 || !errors.Is(err, down) {
@@ -174,7 +175,7 @@ func testReplayGoesOn(t *testing.T, s deadletter.Store) {
 	}
 }
 
-// Two replays at once publish each letter once. stores.md 15.
+// testReplaysAtOnce checks that two concurrent replays publish each letter once. stores.md 15.
 func testReplaysAtOnce(t *testing.T, s deadletter.Store) {
 	if _, ok := s.(deadletter.Claimer); !ok {
 		t.Skip("the store has no claims")

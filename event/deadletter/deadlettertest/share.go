@@ -10,15 +10,15 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 )
 
-// ofOrigin is the n-th letter, of a topic of its own below that of an origin.
+// ofOrigin returns the n-th letter of an origin, with its own topic.
 func ofOrigin(origin string, n int) *deadletter.Letter {
 	l := Letter(n, deadletter.Dead)
 	l.Filter, l.Topic = "plant/+/#", fmt.Sprintf("plant/%s/made/up/%d", origin, n)
 	return l
 }
 
-// testShare has one origin fill half of the store, and then no more than its share:
-// however much it sends, the others have theirs.
+// testShare lets one origin fill half of the store; after that it gets no more than its share,
+// and the other origins have room.
 func testShare(t *testing.T, s deadletter.Store) {
 	n := 0
 	stored := func(origin string, sent int) (kept int) {
@@ -59,7 +59,7 @@ func testShare(t *testing.T, s deadletter.Store) {
 	}
 }
 
-// testPagesInBytes ends a page where it has as many bytes as were asked for.
+// testPagesInBytes checks that pages end at the requested number of bytes.
 func testPagesInBytes(t *testing.T, s deadletter.Store) {
 	for n := range 7 {
 		l := Letter(n, []deadletter.State{deadletter.Dead, deadletter.Parked}[n%2])

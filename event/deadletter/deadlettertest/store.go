@@ -1,4 +1,4 @@
-// Package deadlettertest holds stores of package deadletter to their contract.
+// Package deadlettertest tests implementations of [deadletter.Store].
 package deadlettertest
 
 import (
@@ -13,10 +13,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
-// TestStore runs the contract of [deadletter.Store] as subtests, and that of
-// [deadletter.FilterMemory] and [deadletter.Claimer] for a store that implements
-// them, too. open returns
-// an empty store each time that holds at most limit letters; 0 is no limit.
+// TestStore tests the contract of [deadletter.Store], and of [deadletter.FilterMemory] and
+// [deadletter.Claimer] if the store implements them. Each call of open must return an empty
+// store that holds at most limit letters; 0 means no limit.
 func TestStore(t *testing.T, open func(t *testing.T, limit int) deadletter.Store) {
 	t.Helper()
 	for name, test := range map[string]struct {
@@ -52,7 +51,7 @@ func TestStore(t *testing.T, open func(t *testing.T, limit int) deadletter.Store
 	}
 }
 
-// Letter is a valid letter for tests: the n-th.
+// Letter returns the n-th valid letter for tests.
 func Letter(n int, state deadletter.State) *deadletter.Letter {
 	at := time.Unix(1_700_000_000+int64(n), 123_000_000).UTC()
 	return &deadletter.Letter{
@@ -62,7 +61,7 @@ func Letter(n int, state deadletter.State) *deadletter.Letter {
 	}
 }
 
-// ID is the id of the n-th letter.
+// ID returns the id of the n-th letter.
 func ID(n int) string { return fmt.Sprintf("018bcfe5-6800-7000-8000-%012x", n) }
 
 func put(t *testing.T, s deadletter.Store, ls ...*deadletter.Letter) {
@@ -103,8 +102,8 @@ func wantList(t *testing.T, s deadletter.Store, q deadletter.Query, want ...int)
 	}
 }
 
-// same compares what a store has to keep: times to the millisecond, nil and
-// empty alike.
+// same compares what a store has to keep: times are compared to the millisecond, and nil
+// equals empty.
 func same(t *testing.T, got, want *deadletter.Letter) {
 	t.Helper()
 	g, w := *got, *want
