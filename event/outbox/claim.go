@@ -5,18 +5,17 @@ import (
 	"sync/atomic"
 )
 
-// Claimer is a [Store] that knows whether a relay of this process works on it. A
-// relay sends only while it has the claim; another one stands by meanwhile, and
-// looks again every PollInterval. Of a store without it each relay would send all
-// that is in it.
+// Claimer is an optional part of a [Store] that tracks whether a relay of this process uses
+// the store. A relay sends only while it holds the claim; other relays check again every
+// PollInterval. Without a Claimer, each relay would send all entries of the store.
 type Claimer interface {
-	// Claim returns ok when no other relay has the claim, and release, which may be
-	// called more than once, gives it back. It does not wait.
+	// Claim returns ok if no other relay holds the claim. release ends the claim and may be
+	// called more than once. Claim does not block.
 	Claim() (release func(), ok bool)
 }
 
-// OneRelay is a [Claimer] for a store to embed. The zero value is free, and it is
-// safe for concurrent use.
+// OneRelay implements [Claimer]; stores embed it. The zero value is unclaimed. It is safe for
+// concurrent use.
 type OneRelay struct{ taken atomic.Bool }
 
 // Claim implements [Claimer].

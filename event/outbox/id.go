@@ -8,9 +8,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// NewID returns a new id for an [Entry] or any other message: a UUIDv7 in its
-// usual text form, so that ids made by one process sort in the order in which
-// they were made. Safe for concurrent use; it makes no system call.
+// NewID returns a new id for an [Entry] or any other message: a UUIDv7 in text form. Ids
+// created by one process sort in the order of their creation. It is safe for concurrent use
+// and makes no system call.
 func NewID() string {
 	id, err := uuid.NewV7FromReader(random{})
 	if err != nil { // random never fails
@@ -19,8 +19,8 @@ func NewID() string {
 	return id.String()
 }
 
-// random reads the generator of math/rand/v2, a ChaCha8 that the runtime seeds
-// from the system: unique, cheap, and not meant to be a secret.
+// random reads from the generator of math/rand/v2, a ChaCha8 generator seeded by the runtime:
+// it is fast, and good enough for unique values that are not secret.
 type random struct{}
 
 var _ io.Reader = random{}

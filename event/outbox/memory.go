@@ -10,21 +10,21 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/optioncheck"
 )
 
-// MemoryOptions bound a store of [NewMemory].
+// MemoryOptions limits a store of [NewMemory]. The zero value means the defaults.
 type MemoryOptions struct {
-	// MaxEntries is how many entries may wait; default 10,000.
+	// MaxEntries is the maximum number of waiting entries; default 10,000.
 	MaxEntries int
-	// MaxBytes is the sum of [Entry.Size] that may wait; default 64 MiB.
+	// MaxBytes is the maximum of their total [Entry.Size]; default 64 MiB.
 	MaxBytes int64
-	// MaxQuarantined is how many entries may be quarantined, and
-	// MaxQuarantinedBytes their size; defaults 10,000 and 64 MiB. Of that a key has
-	// its share, see [QuarantineUsage].
+	// MaxQuarantined is the maximum number of quarantined entries, and MaxQuarantinedBytes the
+	// maximum of their total [Entry.Size]; defaults 10,000 and 64 MiB. Each key is limited to
+	// a share of both, see [QuarantineUsage].
 	MaxQuarantined      int
 	MaxQuarantinedBytes int64
 }
 
-// NewMemory returns a store for tests and development: its entries are gone
-// with the process. It fails for negative bounds.
+// NewMemory returns a store for tests and development: its entries are lost when the process
+// ends. It fails if an option is negative.
 func NewMemory(o MemoryOptions) (Store, error) {
 	err := optioncheck.NotNegative("outbox: memory", map[string]int64{
 		"MaxEntries": int64(o.MaxEntries), "MaxBytes": o.MaxBytes,
@@ -50,9 +50,8 @@ func NewMemory(o MemoryOptions) (Store, error) {
 	return m, nil
 }
 
-// memory keeps entries in one slice in order of Seq. A deleted entry leaves a
-// hole (nil), and holes are squeezed out when they are the greater part, so
-// that deletes in any order cost little.
+// memory keeps entries in a slice ordered by Seq. A deleted entry is replaced by nil, and the
+// slice is compacted when most of it is nil, so that deleting in any order is cheap.
 type memory struct {
 	OneRelay
 	o        MemoryOptions
@@ -62,7 +61,7 @@ type memory struct {
 	closed  bool
 	seq     uint64
 	entries []*Entry
-	seqs    []uint64 // of entries, also of the holes
+	seqs    []uint64 // Seq of entries, including deleted ones
 	live    int
 	bytes   int64
 	aside   memoryQuarantine
@@ -88,7 +87,7 @@ func (m *memory) Append(_ context.Context, entries ...*Entry) error {
 		m.seq++
 		e.Seq, e.Accepted = m.seq, time.Now()
 		c := *e
-		c.Payload = bytes.Clone(e.Payload) // the caller may use its buffer again
+		c.Payload = bytes.Clone(e.Payload) // the caller may reuse its buffer
 		m.entries, m.seqs = append(m.entries, &c), append(m.seqs, c.Seq)
 	}
 	m.live, m.bytes = m.live+len(entries), m.bytes+size
@@ -181,7 +180,7 @@ func (m *memory) Stats(context.Context) (Stats, error) {
 		Depth: m.live, Bytes: m.bytes, MaxDepth: m.o.MaxEntries, MaxBytes: m.o.MaxBytes,
 		Quarantined: len(m.aside.list), MaxQuarantined: m.o.MaxQuarantined,
 	}
-	if m.live > 0 { // the first is no hole after squeeze
+	if m.live > 0 { // after squeeze the first entry is not nil
 		s.Oldest = m.entries[0].Accepted
 	}
 	return s, nil

@@ -6,11 +6,10 @@ import (
 	"time"
 )
 
-// maxReason is how much of a reason is kept.
+// maxReason is the number of bytes of a reason that are kept.
 const maxReason = 1024
 
-// memoryQuarantine has the quarantined entries of a memory store in order of
-// Seq.
+// memoryQuarantine holds the quarantined entries of a memory store, ordered by Seq.
 type memoryQuarantine struct {
 	list  []Quarantined
 	usage *QuarantineUsage
@@ -28,7 +27,7 @@ func (q *memoryQuarantine) find(seq uint64) (int, bool) {
 	})
 }
 
-// take removes an entry and returns it, nil when it is not there.
+// take removes and returns an entry, or returns nil if it does not exist.
 func (q *memoryQuarantine) take(seq uint64) *Entry {
 	i, found := q.find(seq)
 	if !found {
@@ -129,7 +128,7 @@ func (m *memory) Discard(_ context.Context, seqs ...uint64) error {
 	return nil
 }
 
-// Hold and Yield: no other process has this memory.
+// Hold and Yield do nothing, because no other process can use this memory.
 func (m *memory) Hold(context.Context) (time.Time, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,11 +1,11 @@
-// Package outbox keeps messages on this side until the broker has them. A
-// publish through an outbox is accepted once its [Store] has it, also while the
-// broker is down; a relay sends what the store holds and deletes what the
-// broker acknowledged.
+// Package outbox stores messages locally until the broker has acknowledged them. A publish
+// through an outbox succeeds once its [Store] has the message, even while the broker is
+// unreachable. A relay sends the stored messages and deletes those that the broker
+// acknowledged.
 //
-// Stores are in packages of their own, so that a service links only the one it
-// chooses: outboxfile (a file on disk), outboxsql (a table, in the caller's
-// transaction), and [NewMemory] for tests and development.
+// The stores are in separate packages, so that a service links only the one it uses:
+// outboxfile (a file on disk) and outboxsql (a table, in the transaction of the caller).
+// [NewMemory] is for tests and development.
 package outbox
 
 import (
@@ -17,57 +17,57 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
-// ErrFull is the error of an Append that the bound of the store does not
-// permit. Nothing of that call was accepted.
+// ErrFull is the error of an Append that would exceed a limit of the store. No entry of that
+// call was accepted.
 var ErrFull = errors.New("outbox: full")
 
 // ErrClosed is the error of every method of a closed store.
 var ErrClosed = errors.New("outbox: closed")
 
-// ErrNotHolder is the error of Read and Hold of a store that several processes
-// share, while another of them relays, and of a Flush while another relay sends.
+// ErrNotHolder is the error of Read and Hold of a shared store while another process relays,
+// and of Flush while another relay of this process sends.
 var ErrNotHolder = errors.New("outbox: another relay sends")
 
-// ErrQuarantineFull is the error of a Quarantine that its bound does not
-// permit. The entry stays where it is.
+// ErrQuarantineFull is the error of a Quarantine that would exceed a limit of the quarantine.
+// The entry stays in place.
 var ErrQuarantineFull = errors.New("outbox: quarantine is full")
 
-// ErrQuarantineShare is the error of a Quarantine that would take more than the
-// share of one key, see [QuarantineUsage]; it is an [ErrQuarantineFull], too. The
-// entry stays where it is, and those of other keys may have room.
+// ErrQuarantineShare is the error of a Quarantine that would exceed the share of one key, see
+// [QuarantineUsage]. It wraps [ErrQuarantineFull]. The entry stays in place; entries of other
+// keys may have room.
 var ErrQuarantineShare = fmt.Errorf("%w for one key", ErrQuarantineFull)
 
-// BusyError is the error of a Delete or Quarantine that has done all but Seqs, on
-// which somebody else works in a transaction of the database. They may be asked
-// for again later, and hold up nobody else until then.
+// BusyError is the error of a Delete or Quarantine that could not process the entries in Seqs,
+// because other transactions of the database have locked them. All other entries were
+// processed. Call again later for these; nothing else waits for them.
 type BusyError struct{ Seqs []uint64 }
 
 func (e *BusyError) Error() string {
-	return fmt.Sprintf("outbox: %d entries are locked by others, the first is %d", len(e.Seqs), e.Seqs[0])
+	return fmt.Sprintf("outbox: %d entries are locked by other transactions, the first is %d", len(e.Seqs), e.Seqs[0])
 }
 
 // Entry is one message in an outbox.
 type Entry struct {
 	message.Message
-	// Seq orders the entries of a store. It is given by Append, grows, and is
-	// never used again.
+	// Seq orders the entries of a store. It is assigned by Append in ascending order, and
+	// never reused.
 	Seq uint64
-	// ID identifies the message wherever it goes; it stays the same however
-	// often it is sent. Required: see [NewID].
+	// ID is the message id; it stays the same however often the entry is sent. Required: see
+	// [NewID].
 	ID string
-	// Key names the order that the entry belongs to: entries of one key are
-	// sent in the order of Seq. "" is the topic.
+	// Key is the ordering key: entries with the same key are sent in the order of Seq. ""
+	// means the topic.
 	Key string
-	// RetryUnrouted is for how long after Accepted the entry is sent again when
-	// the broker took it although no subscription matches it; 0 takes that as
-	// its delivery. The relay applies it.
+	// RetryUnrouted is how long after Accepted the entry is sent again if the broker accepted
+	// it although no subscription matches it. 0 means that it counts as delivered. The relay
+	// implements this.
 	RetryUnrouted time.Duration
-	// Accepted is when the store took it.
+	// Accepted is when the store accepted the entry.
 	Accepted time.Time
 }
 
-// Size is what the entry counts for in [Stats]: the bytes of its payload,
-// topic, key, headers and other texts.
+// Size returns the size of the entry in bytes, as counted in [Stats]: its payload, topic, key,
+// headers and other texts.
 func (e *Entry) Size() int {
 	n := len(e.Payload) + len(e.Topic) + len(e.Key) + len(e.ID) +
 		len(e.ContentType) + len(e.ResponseTopic) + len(e.CorrelationData)
@@ -77,7 +77,7 @@ func (e *Entry) Size() int {
 	return n
 }
 
-// Order is the key that the entry is ordered by: Key, or the topic.
+// Order returns the key by which the entry is ordered: Key, or else the topic.
 func (e *Entry) Order() string {
 	if e.Key != "" {
 		return e.Key
@@ -85,7 +85,7 @@ func (e *Entry) Order() string {
 	return e.Topic
 }
 
-// Validate reports what every store refuses: an entry without id or topic.
+// Validate returns an error for an entry without id or topic, which every store refuses.
 func (e *Entry) Validate() error {
 	var errs []error
 	if e.ID == "" {
@@ -97,107 +97,99 @@ func (e *Entry) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Quarantine is the part of a [Store] that keeps, for an operator, entries that
-// cannot be sent.
+// Quarantine is the part of a [Store] that keeps entries that cannot be sent, for an operator.
 type Quarantine interface {
-	// Quarantine takes an entry that can never be sent out of the way of the
-	// others, with the reason, of which 1,024 bytes are kept. It stays for an
-	// operator, and does not count for the bounds of what waits. It is
-	// [ErrQuarantineFull] at the bound of the quarantine, and [ErrQuarantineShare]
-	// when the key of the entry has its share of that; it is no error when the
-	// entry is gone, or quarantined already. Of a store in a database it may be a
-	// [BusyError].
+	// Quarantine moves an entry that can never be sent out of the way of the others. The first
+	// 1,024 bytes of the reason are kept. Quarantined entries do not count for the limits of
+	// waiting entries. The error is [ErrQuarantineFull] if the quarantine is full, and
+	// [ErrQuarantineShare] if the share of the entry's key is used up. A store in a database
+	// may return a [BusyError]. It is not an error if the entry does not exist or is already
+	// quarantined.
 	Quarantine(ctx context.Context, seq uint64, reason string) error
-	// Quarantined returns up to limit quarantined entries with Seq > after, in
-	// order of Seq.
+	// Quarantined returns up to limit quarantined entries with Seq > after, ordered by Seq.
 	Quarantined(ctx context.Context, after uint64, limit int) ([]Quarantined, error)
-	// Requeue puts quarantined entries back, with the Seq and ID that they had:
-	// all of them, or none with [ErrFull] beyond the bound of what waits. Each
-	// goes before the entries of its key that still wait, and after those that
-	// were sent while it was quarantined. It is no error when one is gone. A relay
-	// finds them when it next reads the store from the start.
+	// Requeue moves quarantined entries back, with their Seq and ID: all of them, or none with
+	// [ErrFull] if a limit would be exceeded. A requeued entry is sent before the waiting
+	// entries of its key; those sent while it was quarantined are ahead of it. It is not an
+	// error if an entry does not exist. A relay finds requeued entries when it next reads the
+	// store from the start.
 	Requeue(ctx context.Context, seqs ...uint64) error
-	// Discard removes quarantined entries for good; it is no error when they are
-	// gone already.
+	// Discard deletes quarantined entries. It is not an error if they do not exist.
 	Discard(ctx context.Context, seqs ...uint64) error
 }
 
-// Store keeps entries until they are deleted. All methods are safe for
-// concurrent use, and fail with [ErrClosed] after Close. One that may be given to
-// several brokers or servers of a process is a [Claimer], too; all of this module
-// are.
+// Store stores entries until they are deleted. All methods are safe for concurrent use, and
+// return [ErrClosed] after Close. A store that several brokers or servers of a process may
+// share must also implement [Claimer], as all stores of this module do.
 type Store interface {
 	Quarantine
-	// Append returns nil once every entry is durable, as far as the store is:
-	// all of them or none. It sets Seq and Accepted. Beyond the bound it is
-	// [ErrFull] at once. A store of SQL uses the transaction in ctx, if there
-	// is one (package sqltx); the entries are there when that commits.
+	// Append stores all entries or none, sets their Seq and Accepted, and returns nil once
+	// they are as durable as the store permits. It returns [ErrFull] at once if a limit would
+	// be exceeded. An SQL store uses the transaction in ctx if there is one (package sqltx);
+	// the entries exist when it commits.
 	Append(ctx context.Context, entries ...*Entry) error
-	// Read returns up to limit entries with Seq > after, in order of Seq. It may
-	// return fewer to spare memory, and none only when there are none.
-	// Quarantined entries are left out; one that cannot be decoded is
-	// quarantined by this, or left out where it is when the quarantine has no room.
-	// Entries whose [Entry.Order] is among without may be left out, so that many
-	// of them need not be read only to be passed by. Of a store that several
-	// processes share it is [ErrNotHolder] while another one relays.
+	// Read returns up to limit entries with Seq > after, ordered by Seq. It may return fewer
+	// to save memory, but returns none only if there are none. It skips quarantined entries.
+	// It quarantines an entry that cannot be decoded, or skips it if the quarantine has no
+	// room. Entries whose [Entry.Order] is listed in without may be skipped, so that they need
+	// not be read in vast numbers for nothing. A shared store returns [ErrNotHolder] while
+	// another process relays.
 	Read(ctx context.Context, after uint64, limit int, without ...string) ([]*Entry, error)
-	// Delete removes entries; it is no error when they are gone already. Of a store
-	// in a database it may be a [BusyError].
+	// Delete deletes entries. It is not an error if they do not exist. A store in a database
+	// may return a [BusyError].
 	Delete(ctx context.Context, seqs ...uint64) error
-	// Hold takes or renews the right to relay, which Read needs, and returns
-	// until when this process has it, by its own clock. It is [ErrNotHolder] while
-	// another process has it, and the zero time for a store that is not shared. It
-	// may be asked for before each Read: it is cheap while the right is fresh.
+	// Hold takes or renews the right to relay, which Read needs, and returns until when this
+	// process has it, by its own clock. It returns [ErrNotHolder] while another process has
+	// the right, and the zero time for a store that is not shared. It may be called before
+	// each Read: it is cheap unless the right must be renewed.
 	Hold(ctx context.Context) (until time.Time, err error)
-	// Yield gives the right to relay to whoever asks for it next. Without it
-	// nothing happens.
+	// Yield releases the right to relay, if this process has it.
 	Yield(ctx context.Context) error
-	// Appended receives when entries may have come since the last receive: a
-	// hint, of capacity 1. A nil channel means that nothing tells, and the
-	// relay looks every PollInterval.
+	// Appended returns a channel of capacity 1 that receives a hint when entries may have been
+	// added since the last receive. A nil channel means that there are no hints, and the relay
+	// polls every PollInterval.
 	Appended() <-chan struct{}
-	// Stats is a snapshot. It may be asked for often.
+	// Stats returns a snapshot. It may be called often.
 	Stats(ctx context.Context) (Stats, error)
-	// Close releases what the store holds; the entries stay.
+	// Close releases the resources of the store. The entries are kept.
 	Close() error
 }
 
-// Counter is an optional part of a [Store] that knows in memory how much waits.
+// Counter is an optional part of a [Store] that has the number of waiting entries in memory.
 type Counter interface {
-	// Waiting is how many entries wait, those included that are being appended. It
-	// costs next to nothing.
+	// Waiting returns the number of waiting entries, including those that are being appended.
+	// It is very cheap.
 	Waiting() int
 }
 
 // Stats is a snapshot of a [Store].
 type Stats struct {
-	// Depth is how many entries wait, Bytes the size of their payloads, topics
-	// and headers.
+	// Depth is the number of waiting entries, Bytes their total [Entry.Size].
 	Depth int
 	Bytes int64
-	// MaxDepth and MaxBytes are the bounds; 0 is none.
+	// MaxDepth and MaxBytes are the limits; 0 means no limit.
 	MaxDepth int
 	MaxBytes int64
-	// Oldest is when the oldest waiting entry was accepted; zero without one.
+	// Oldest is when the oldest waiting entry was accepted; zero if none waits.
 	Oldest time.Time
-	// Quarantined is how many entries are kept that can never be sent, and
-	// MaxQuarantined how many may be; 0 is no bound.
+	// Quarantined is the number of quarantined entries, MaxQuarantined its limit; 0 means no
+	// limit.
 	Quarantined, MaxQuarantined int
 }
 
-// Quarantined is an entry that can never be sent, as its store keeps it.
+// Quarantined is a quarantined entry.
 type Quarantined struct {
 	Seq uint64
-	// Time is when it was quarantined; zero when that was not noted.
+	// Time is when the entry was quarantined; zero if unknown.
 	Time   time.Time
 	Reason string
-	// Entry is nil when it cannot be decoded.
+	// Entry is nil if it cannot be decoded.
 	Entry *Entry
-	// Raw is the record as a file has it; nil in other stores.
+	// Raw is the record in a file; nil in other stores.
 	Raw []byte
 }
 
-// Fill is how full the store is, between 0 and 1, by the bound that is nearer.
+// Fill returns how full the store is, between 0 and 1, by the limit that is closest.
 func (s Stats) Fill() float64 {
 	var f float64
 	if s.MaxDepth > 0 {
@@ -209,7 +201,7 @@ func (s Stats) Fill() float64 {
 	return min(f, 1)
 }
 
-// Age is how long the oldest entry has been waiting; 0 without one.
+// Age returns how long the oldest entry has been waiting; 0 if none waits.
 func (s Stats) Age(now time.Time) time.Duration {
 	if s.Oldest.IsZero() {
 		return 0

@@ -6,27 +6,27 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/internal/share"
 )
 
-// Bounds of the quarantine of a store, unless it is told otherwise.
+// Default limits of the quarantine of a store.
 const (
 	DefaultMaxQuarantined      = 10_000
 	DefaultMaxQuarantinedBytes = 64 << 20
 )
 
-// QuarantineUsage follows what a [Store] of one process has quarantined, of all keys
-// together and of each, and bounds it: while less than half of the bounds is used up, a
-// key ([Entry.Order]) may have all that is quarantined of it, and from then on an
-// eighth of them. So no key fills the quarantine alone. It takes 64 KiB whatever there is; in a
-// quarantine of many entries a key may be told to have a little more than it has. Made
-// by [NewQuarantineUsage]; safe for concurrent use.
+// QuarantineUsage tracks and limits what a [Store] of one process has quarantined, in total
+// and per key. While less than half of the limits is used, a key ([Entry.Order]) may
+// quarantine as much as it likes; then it is limited to an eighth of them. So no key can fill
+// the quarantine alone. It takes 64 KiB of memory, however many entries there are; in a
+// quarantine of many entries the use of a key may be reported slightly too high. Create it
+// with [NewQuarantineUsage]. It is safe for concurrent use.
 type QuarantineUsage struct{ usage *share.Usage }
 
-// NewQuarantineUsage returns the usage of an empty quarantine that may have so many
-// entries and bytes; 0 is no bound.
+// NewQuarantineUsage returns the usage of an empty quarantine with limits in entries and
+// bytes; 0 means no limit.
 func NewQuarantineUsage(entries int, bytes int64) *QuarantineUsage {
 	return &QuarantineUsage{share.NewUsage(share.Bounds{Count: entries, Bytes: bytes})}
 }
 
-// Take takes room for an entry of a key, or returns [ErrQuarantineShare] or
+// Take reserves room for an entry of a key, or returns [ErrQuarantineShare] or
 // [ErrQuarantineFull].
 func (u *QuarantineUsage) Take(key string, size int64) error {
 	const part = "%w: it has %d %s, and may have %d while more than half of the quarantine is used up"
@@ -49,11 +49,10 @@ func (u *QuarantineUsage) Take(key string, size int64) error {
 	return nil
 }
 
-// Add notes entries of a key that are there whatever the bounds are, or with numbers
-// below 0 that they are gone.
+// Add adds entries of a key without checking the limits; negative numbers remove entries.
 func (u *QuarantineUsage) Add(key string, entries int, bytes int64) {
 	u.usage.Add(key, entries, bytes)
 }
 
-// Entries returns how many entries of all keys there are.
+// Entries returns the number of entries of all keys.
 func (u *QuarantineUsage) Entries() int { return u.usage.All().Count }

@@ -10,11 +10,11 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// The body of an entry begins with what is read without decoding the rest: its
-// size (4 bytes) and when it was accepted (8 bytes of nanoseconds).
+// The body of a record starts with fields that are read without decoding the rest: the size (4
+// bytes) and the time of acceptance (8 bytes, nanoseconds).
 const fixed = 4 + 8
 
-// encode returns the record of an entry, still to be sealed with its number.
+// encode returns the record of an entry. It has yet to be sealed with the number of the entry.
 func encode(e *outbox.Entry, accepted time.Time) []byte {
 	size := e.Size()
 	b := record.New(fixed + size + 32 + 4*len(e.Headers))
@@ -23,13 +23,13 @@ func encode(e *outbox.Entry, accepted time.Time) []byte {
 	b = record.AppendString(b, e.ID)
 	b = record.AppendString(b, e.Key)
 	b = record.AppendMessage(b, &e.Message)
-	if e.RetryUnrouted > 0 { // earlier versions know nothing behind the message
+	if e.RetryUnrouted > 0 { // earlier versions accept nothing after the message
 		b = binary.AppendUvarint(b, uint64(e.RetryUnrouted))
 	}
 	return b
 }
 
-// decode reads a record; what it returns is a copy.
+// decode decodes a record; the result is a copy.
 func decode(key, rec []byte) (*outbox.Entry, error) {
 	body, err := record.Open(key, rec)
 	if err != nil {
@@ -55,8 +55,8 @@ func decode(key, rec []byte) (*outbox.Entry, error) {
 	return e, nil
 }
 
-// sizeOf and acceptedOf read a record without checking it; they are zero for
-// one that is too short, and no size is beyond that of the record.
+// sizeOf and acceptedOf read a record without checking it. They return zero if it is too
+// short. A size is at most that of the record.
 func sizeOf(rec []byte) int64 {
 	if len(rec) < record.Head+fixed {
 		return 0
@@ -71,8 +71,8 @@ func acceptedOf(rec []byte) time.Time {
 	return time.Unix(0, int64(binary.BigEndian.Uint64(rec[record.Head+4:])))
 }
 
-// shareOf is the key for whose share of the quarantine a record counts; records that
-// are too damaged to have one share "".
+// shareOf returns the key whose share of the quarantine a record uses; it is "" for records
+// that are too damaged.
 func shareOf(rec []byte) string {
 	order, _ := orderOf(rec)
 	return string(order)
@@ -80,8 +80,8 @@ func shareOf(rec []byte) string {
 
 func keyOf(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
 
-// orderOf reads the order of a record without checking or copying it: the key,
-// or else the topic.
+// orderOf returns the order of a record, its key or else its topic, without checking or
+// copying it.
 func orderOf(rec []byte) ([]byte, bool) {
 	if len(rec) < record.Head+fixed {
 		return nil, false

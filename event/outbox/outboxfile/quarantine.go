@@ -14,18 +14,17 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// maxReason is how much of a reason is kept.
+// maxReason is the number of bytes of a reason that are kept.
 const maxReason = 1024
 
-// moving is a change that takes entries out of one bucket, and perhaps into the
-// other.
+// moving is a change that removes entries from one bucket and may add them to the other.
 type moving struct {
 	seqs   []uint64
-	amount // of those that were there
+	amount // of those that existed
 	moved  []kept
 }
 
-// kept is an entry in the quarantine: whose share it counts for, and its size.
+// kept is an entry in the quarantine: the key whose share it uses, and its size.
 type kept struct {
 	key  string
 	size int64
@@ -33,14 +32,14 @@ type kept struct {
 
 func (m *moving) reset() { m.amount, m.moved = amount{}, nil }
 
-// leaves notes that an entry leaves the quarantine.
+// leaves records that an entry leaves the quarantine.
 func (m *moving) leaves(rec []byte) {
 	k := kept{shareOf(rec), sizeOf(rec)}
 	m.add(amount{1, k.size})
 	m.moved = append(m.moved, k)
 }
 
-// left frees the room of what left the quarantine.
+// left releases the room of the entries that left the quarantine.
 func (s *Store) left(m *moving) {
 	for _, k := range m.moved {
 		s.aside.Add(k.key, -1, -k.size)
@@ -72,7 +71,7 @@ func (s *Store) Quarantine(ctx context.Context, seq uint64, reason string) error
 		return entries.Delete(key)
 	}
 	finish := func(stored bool) {
-		if !stored || m.n == 0 { // it was sent and deleted meanwhile
+		if !stored || m.n == 0 { // it was sent and deleted in the meantime
 			s.aside.Add(asked.key, -1, -asked.size)
 			return
 		}
@@ -83,7 +82,8 @@ func (s *Store) Quarantine(ctx context.Context, seq uint64, reason string) error
 	return wrap("quarantine", s.file.Update(ctx, boltfile.Op{Grow: 4096 + int(asked.size), Apply: apply, Finish: finish}))
 }
 
-// askAside takes room in the quarantine for an entry; nil is one that is not there.
+// askAside reserves room in the quarantine for an entry. It returns nil if the entry does not
+// exist.
 func (s *Store) askAside(seq uint64) (asked *kept, err error) {
 	err = s.file.View(func(tx *bbolt.Tx) error {
 		if v := tx.Bucket([]byte(entriesBucket)).Get(keyOf(seq)); v != nil {
@@ -128,7 +128,7 @@ func quarantinedOf(k, v []byte) outbox.Quarantined {
 	return q
 }
 
-// asideRecord is the record of an entry within that of the quarantine.
+// asideRecord returns the record of the entry within a record of the quarantine.
 func asideRecord(v []byte) []byte {
 	r := record.NewReader(v)
 	r.Time()
@@ -138,8 +138,8 @@ func asideRecord(v []byte) []byte {
 
 func asideSize(v []byte) int64 { return sizeOf(asideRecord(v)) }
 
-// Requeue implements [outbox.Store]. One that cannot be decoded is quarantined
-// again by the Read that meets it.
+// Requeue implements [outbox.Store]. An entry that cannot be decoded is quarantined again when
+// Read finds it.
 func (s *Store) Requeue(ctx context.Context, seqs ...uint64) error {
 	seqs = slices.Clone(seqs) // ctx may end before they are used
 	var asked amount
@@ -187,7 +187,7 @@ func (m *moving) requeue(tx *bbolt.Tx) error {
 		if err := errors.Join(aside.Delete(key), entries.Put(key, rec)); err != nil {
 			return err
 		}
-		if aside.Sequence() >= seq { // it is not sent: see salvage
+		if aside.Sequence() >= seq { // it is not sent yet: see salvage
 			if err := aside.SetSequence(seq - 1); err != nil {
 				return err
 			}

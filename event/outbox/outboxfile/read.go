@@ -11,11 +11,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// maxRead is about how many bytes one Read returns.
+// maxRead is the approximate number of bytes that one Read returns.
 const maxRead = 8 << 20
 
-// Read implements [outbox.Store]. An entry that is damaged is quarantined and
-// left out.
+// Read implements [outbox.Store]. It quarantines and skips a damaged entry.
 func (s *Store) Read(ctx context.Context, after uint64, limit int, without ...string) ([]*outbox.Entry, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -28,7 +27,7 @@ func (s *Store) Read(ctx context.Context, after uint64, limit int, without ...st
 		for _, b := range p.bad {
 			err := s.Quarantine(ctx, b.seq, b.err.Error())
 			if errors.Is(err, outbox.ErrQuarantineShare) {
-				continue // it stays where it is; others may have room
+				continue // it stays in place; others may have room
 			}
 			if errors.Is(err, outbox.ErrQuarantineFull) {
 				break
@@ -40,16 +39,16 @@ func (s *Store) Read(ctx context.Context, after uint64, limit int, without ...st
 		if len(p.entries) > 0 || p.end {
 			return p.entries, nil
 		}
-		after = p.last // all of them were damaged, or are to be left out
+		after = p.last // all of them were damaged or excluded
 	}
 }
 
-// page is what one Read found.
+// page is the result of one transaction.
 type page struct {
 	entries []*outbox.Entry
 	bad     []damaged
 	last    uint64
-	end     bool // nothing is behind last
+	end     bool // there are no entries after last
 }
 
 type damaged struct {
@@ -57,8 +56,8 @@ type damaged struct {
 	err error
 }
 
-// maxPage is how many entries are looked at in one transaction, which keeps
-// pages from being used again.
+// maxPage limits the entries that one transaction reads, because pages of the file cannot be
+// reused while it is open.
 const maxPage = 16 << 10
 
 func (p *page) read(tx *bbolt.Tx, limit int, without []string) {
@@ -91,8 +90,8 @@ func (p *page) read(tx *bbolt.Tx, limit int, without []string) {
 	}
 }
 
-// isOneOf reports whether the record is that of an entry with one of these
-// orders. It is not checked: one that is damaged is seen when it is decoded.
+// isOneOf reports whether a record belongs to one of these orders. The record is not checked;
+// damage is detected when it is decoded.
 func isOneOf(rec []byte, orders []string) bool {
 	order, ok := orderOf(rec)
 	return ok && slices.Contains(orders, string(order))

@@ -1,17 +1,16 @@
-// Package outboxfile is an outbox in one file on disk, for services without a
-// database of their own. The file is a bbolt database.
+// Package outboxfile implements an outbox in a single file, a bbolt database, for services
+// without a database of their own.
 //
-// An Append has returned once its entries are on disk (fsync), and many
-// writers share one fsync: with one writer an Append costs a commit, with many
-// a fraction of one. What was accepted is there after a crash of the process
-// and after a loss of power, as far as disk and file system keep what they
-// acknowledged.
+// Append returns once its entries are on disk (fsync). Concurrent writers share one fsync, so
+// with a single writer an Append costs a commit, and with many a fraction of one. Accepted
+// entries survive a crash of the process, and a power failure if disk and file system keep
+// what they acknowledged.
 //
-// The file grows with the backlog and is used again, but never shrinks. It may
-// take about twice MaxBytes where entries leave about in the order in which they
-// came. Where a few of many that came together stay, as those of refused keys, a
-// page keeps its room until three quarters of it are empty: then it may take five
-// times MaxBytes, and some hundred bytes more for each entry.
+// The file grows with the backlog and reuses its space, but never shrinks. It may be about
+// twice as large as MaxBytes if entries are deleted roughly in the order in which they were
+// appended. If a few of many entries appended together remain, such as those of refused keys,
+// a page is reused only once three quarters of it are empty. Then the file may be five times
+// as large as MaxBytes, plus some hundred bytes for each entry.
 package outboxfile
 
 import (
@@ -32,38 +31,36 @@ import (
 )
 
 var (
-	// ErrLocked is the error of Open for a file that is open already, in
-	// another process or in this one.
+	// ErrLocked is the error of Open for a file that is already open, in this or another
+	// process.
 	ErrLocked = boltfile.ErrLocked
-	// ErrCorrupt is the error of Open for a damaged file; see
-	// [Options.OnCorrupt]. It is also the error of all methods when damage shows
-	// while the file is used: close it and open it again.
+	// ErrCorrupt is the error of Open for a damaged file; see [Options.OnCorrupt]. All methods
+	// return it if damage is detected while the file is in use: close the store and open it
+	// again.
 	ErrCorrupt = boltfile.ErrCorrupt
 )
 
-// Recovery is what became of a damaged file.
+// Recovery describes the recovery of a damaged file.
 type Recovery = boltfile.Recovery
 
-// Options set up a [Store]. The zero value is useful.
+// Options configures a [Store]. The zero value means the defaults.
 type Options struct {
-	// MaxEntries is how many entries may wait; default 1,000,000.
+	// MaxEntries is the maximum number of waiting entries; default 1,000,000.
 	MaxEntries int
-	// MaxBytes is the sum of their [outbox.Entry.Size]; default 1 GiB.
+	// MaxBytes is the maximum of their total [outbox.Entry.Size]; default 1 GiB.
 	MaxBytes int64
-	// MaxQuarantined is how many entries may be quarantined, and
-	// MaxQuarantinedBytes their [outbox.Entry.Size]; defaults 10,000 and 64 MiB. Of
-	// that a key has its share, see [outbox.QuarantineUsage].
+	// MaxQuarantined is the maximum number of quarantined entries, and MaxQuarantinedBytes the
+	// maximum of their total [outbox.Entry.Size]; defaults 10,000 and 64 MiB. Each key is
+	// limited to a share of both, see [outbox.QuarantineUsage].
 	MaxQuarantined      int
 	MaxQuarantinedBytes int64
-	// LockTimeout is how long Open waits for another process to close the
-	// file; default 1 s.
+	// LockTimeout is how long Open waits for another process to close the file; default 1 s.
 	LockTimeout time.Duration
-	// OnCorrupt, when set, permits Open to recover a damaged file, and is told
-	// what became of it: the damaged file is kept beside the new one, under the
-	// name <path>.corrupt-<time>, and what is whole in it is in the new one,
-	// with entries that had been sent and deleted perhaps among it. What is not
-	// whole is lost to the service, so this is to be told to an operator. When
-	// it is nil, Open returns [ErrCorrupt] and leaves the file as it is.
+	// OnCorrupt, if set, permits Open to recover a damaged file, and is called with the
+	// result. The damaged file is renamed to <path>.corrupt-<time>, and all intact entries are
+	// copied to a new file, possibly including entries that had been sent and deleted. Entries
+	// that are not intact are lost to the service, so report this to an operator. If OnCorrupt
+	// is nil, Open returns [ErrCorrupt] and does not change the file.
 	OnCorrupt func(Recovery)
 }
 
@@ -72,20 +69,20 @@ const (
 	quarantineBucket = "quarantine" // number: reason and record
 )
 
-// Store is an outbox in a file. It implements [outbox.Store].
+// Store is an [outbox.Store] in a file. It is safe for concurrent use.
 type Store struct {
 	outbox.OneRelay
 	file     *boltfile.File
 	o        Options
 	appended chan struct{}
-	aside    *outbox.QuarantineUsage // with what is being quarantined
+	aside    *outbox.QuarantineUsage // including pending writes
 
 	mu      sync.Mutex
 	waiting amount
-	asked   amount // that is being appended
+	asked   amount // of pending appends
 }
 
-// amount is a number of entries and their size.
+// amount is a number of entries and their size in bytes.
 type amount struct {
 	n     int
 	bytes int64
@@ -99,10 +96,9 @@ var (
 	_ outbox.Claimer = (*Store)(nil)
 )
 
-// Open opens the outbox in a file, and creates the file, and the folders that
-// it is in, when they are missing. A file that is open already is [ErrLocked],
-// after LockTimeout. All of the file is read: about a second for 1 GiB, with little
-// memory.
+// Open opens the outbox in a file. It creates missing files and folders. It returns
+// [ErrLocked] if the file is still open elsewhere after LockTimeout. It reads the whole file,
+// which takes about a second for 1 GiB, with little memory.
 func Open(path string, o Options) (*Store, error) {
 	if path == "" {
 		return nil, errors.New("outbox file: the path is empty, want that of a file")
@@ -146,8 +142,8 @@ func validKey(bucket string, key []byte) bool {
 	return bucket != entriesBucket && bucket != quarantineBucket || len(key) == 8
 }
 
-// salvage recognises entries, and leaves those that were sent: the sequence of
-// the quarantine says up to where all were.
+// salvage recognises entries, and skips those that were sent: the sequence of the quarantine
+// bucket is the number up to which all entries were sent.
 func salvage(key, value []byte, sequences map[string]uint64) string {
 	e, err := decode(key, value)
 	if err != nil || e.Seq <= sequences[quarantineBucket] {
@@ -156,8 +152,8 @@ func salvage(key, value []byte, sequences map[string]uint64) string {
 	return entriesBucket
 }
 
-// count adds up what is in the file, and makes sure that no number is used
-// again, whatever became of the page that says which was the last.
+// count adds up the entries in the file. It also makes sure that no number is used twice, even
+// if the page with the last number is damaged.
 func (s *Store) count() error {
 	low := false
 	err := s.file.View(func(tx *bbolt.Tx) error {
@@ -187,10 +183,9 @@ func (s *Store) count() error {
 	}})
 }
 
-// Append implements [outbox.Store]. A full disk is [outbox.ErrFull] too, and
-// any other error of the disk is returned as it is. When ctx ends first, its
-// error is returned, and the entries may still be accepted. Writers that call
-// at the same time share one fsync.
+// Append implements [outbox.Store]. It returns [outbox.ErrFull] if the disk is full, and any
+// other error of the disk unchanged. If ctx ends first, its error is returned, and the entries
+// may still be accepted. Concurrent calls share one fsync.
 func (s *Store) Append(ctx context.Context, entries ...*outbox.Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -223,7 +218,7 @@ func (s *Store) Append(ctx context.Context, entries ...*outbox.Entry) error {
 	return nil
 }
 
-// appending is the change that an Append makes.
+// appending is the change made by an Append.
 type appending struct {
 	amount
 	recs [][]byte
@@ -232,7 +227,7 @@ type appending struct {
 
 func (a *appending) apply(tx *bbolt.Tx) error {
 	b := tx.Bucket([]byte(entriesBucket))
-	b.FillPercent = 1 // numbers grow: nothing is ever put in between
+	b.FillPercent = 1 // numbers are ascending: nothing is inserted in between
 	for i, rec := range a.recs {
 		seq, err := b.NextSequence()
 		if err != nil {
@@ -248,7 +243,7 @@ func (a *appending) apply(tx *bbolt.Tx) error {
 	return nil
 }
 
-// ask takes room within the bounds, before anything is written.
+// ask reserves room within the bounds before anything is written.
 func (s *Store) ask(a amount) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -278,16 +273,16 @@ func (s *Store) hint() {
 	}
 }
 
-// One change deletes this many entries; the changes of one Delete share a
-// commit. On a full disk there may be no room for the copies of the pages that
-// many entries are on, so that fewer are tried then.
+// The numbers of entries that one change deletes; the changes of a Delete share a commit. A
+// full disk may not have enough room to copy all pages of many entries, so fewer are tried
+// then.
 const (
 	maxDelete     = 256
 	maxDeleteFull = 8
 )
 
-// Delete implements [outbox.Store]. It works on a full disk. It shares the
-// commit of appends and of other deletes.
+// Delete implements [outbox.Store]. It works even if the disk is full. It shares commits with
+// appends and other deletes.
 func (s *Store) Delete(ctx context.Context, seqs ...uint64) error {
 	seqs = slices.Clone(seqs) // ctx may end before they are used
 	err := s.delete(ctx, seqs, maxDelete)
@@ -310,10 +305,10 @@ func (s *Store) delete(ctx context.Context, seqs []uint64, each int) error {
 	return s.file.Update(ctx, ops...)
 }
 
-// deleting is the change that a Delete makes.
+// deleting is the change made by a Delete.
 type deleting struct {
 	seqs   []uint64
-	amount // of those that were there
+	amount // of those that existed
 }
 
 func (d *deleting) apply(tx *bbolt.Tx) error {
@@ -333,7 +328,7 @@ func (d *deleting) apply(tx *bbolt.Tx) error {
 	if d.n == 0 {
 		return nil
 	}
-	sent := entries.Sequence() // all that is below the first: see salvage
+	sent := entries.Sequence() // everything below the first entry was sent: see salvage
 	if k, _ := c.First(); k != nil {
 		sent = binary.BigEndian.Uint64(k) - 1
 	}
@@ -346,21 +341,21 @@ func (s *Store) removed(a amount) {
 	s.waiting.subtract(a)
 }
 
-// Hold implements [outbox.Store]: the file is open in this process only.
+// Hold implements [outbox.Store]. It always succeeds, because no other process can open the
+// file.
 func (s *Store) Hold(context.Context) (time.Time, error) {
 	return time.Time{}, wrap("hold", s.file.View(func(*bbolt.Tx) error { return nil }))
 }
 
-// Yield implements [outbox.Store]: there is nobody to yield to.
+// Yield implements [outbox.Store]. It does nothing.
 func (s *Store) Yield(context.Context) error { return nil }
 
 // Appended implements [outbox.Store].
 func (s *Store) Appended() <-chan struct{} { return s.appended }
 
-// Stats implements [outbox.Store]; it costs microseconds. While the disk
-// refuses writes, it returns the snapshot with an error that says why, which is
-// [outbox.ErrFull] too when the disk is full; whether the disk takes writes
-// again is tried once a second then.
+// Stats implements [outbox.Store]; it takes microseconds. While the disk refuses writes, it
+// returns the snapshot together with the error of the disk, which wraps [outbox.ErrFull] if
+// the disk is full, and tests once a second whether writes succeed again.
 func (s *Store) Stats(context.Context) (outbox.Stats, error) {
 	var oldest time.Time
 	err := s.file.View(func(tx *bbolt.Tx) error {
@@ -388,7 +383,7 @@ func (s *Store) Waiting() int {
 	return s.waiting.n + s.asked.n
 }
 
-// Close waits for what is being written and closes the file. The entries stay.
+// Close waits for pending writes and closes the file. The entries are kept.
 func (s *Store) Close() error { return wrap("close", s.file.Close()) }
 
 func wrap(what string, err error) error {

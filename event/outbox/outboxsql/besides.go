@@ -10,16 +10,16 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// beside is what the column of the headers holds for an entry that has more
-// than headers, so that tables of earlier versions need no other column.
+// beside is the content of the headers column for an entry that has more than headers, so that
+// tables of earlier versions need no new column.
 type beside struct {
 	Headers json.RawMessage `json:"headers"`
 	// RetryUnrouted in nanoseconds.
 	RetryUnrouted int64 `json:"retryUnrouted"`
 }
 
-// besides is the text of that column: the list of headers alone where that is
-// all, as earlier versions read it.
+// besides returns the text of that column. If there are only headers, it is a list of headers,
+// which earlier versions can read.
 func besides(e *outbox.Entry) (string, error) {
 	headers, err := headerjson.Encode(e.Headers)
 	if err != nil || e.RetryUnrouted <= 0 {
@@ -29,7 +29,7 @@ func besides(e *outbox.Entry) (string, error) {
 	return string(b), err
 }
 
-// readBesides reads what besides wrote, and what earlier versions did.
+// readBesides parses the text of besides, and that of earlier versions.
 func readBesides(e *outbox.Entry, text string) (err error) {
 	var b beside
 	if strings.HasPrefix(text, "{") {

@@ -7,9 +7,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// full makes [outbox.ErrFull] of the error of a disk that is full, or of a
-// database at the bound of its size. Drivers have types of their own for it,
-// none of which is linked here; the texts are those of the databases.
+// full wraps err with [outbox.ErrFull] if the disk is full or the database has reached its
+// maximum size. The error types of drivers are not linked here, so it compares the texts,
+// which come from the databases.
 func full(err error) error {
 	if isFull(err) {
 		return fmt.Errorf("%w: %w", outbox.ErrFull, err)

@@ -10,8 +10,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// Hold implements [outbox.Store]: it takes the lease when it is free, and renews
-// it when a third of it is over.
+// Hold implements [outbox.Store]: it takes the lease if it is free, and renews it when a third
+// of it is over.
 func (s *Store) Hold(ctx context.Context) (time.Time, error) {
 	if err := s.usable(); err != nil {
 		return time.Time{}, err
@@ -47,24 +47,25 @@ func (s *Store) Hold(ctx context.Context) (time.Time, error) {
 	return s.leased, nil
 }
 
-// rival is what was seen of the lease of another process, and since when.
+// rival is the lease of another process as last read, and since when it is unchanged.
 type rival struct {
 	owner   string
 	expires int64
 	since   time.Time
 }
 
-// silentLeases is for how many of our own leases another one may stay as it is.
-// Who has it renews it when a third is over, so that its lease may be longer.
+// silentLeases is how long, in multiples of our lease, the lease of another process may be
+// unchanged. Its holder renews it when a third of it is over, so its lease may be longer than
+// ours.
 const silentLeases = 6
 
-// succeed takes the lease of a process that has not renewed it for long, although
-// it has not run out: the clock of the database went back, and nobody would send
-// until it is where it was. It returns how many leases it has, 0 or 1.
+// succeed takes over the lease of a process that has not renewed it for long, although it has
+// not expired: the clock of the database was set back, and otherwise no process would send
+// until it catches up. It returns how many leases it has, 0 or 1.
 func (s *Store) succeed(ctx context.Context) (int64, error) {
 	var r rival
 	err := s.db.QueryRowContext(ctx, s.sql.rival).Scan(&r.owner, &r.expires)
-	if errors.Is(err, sql.ErrNoRows) { // given back a moment ago
+	if errors.Is(err, sql.ErrNoRows) { // released in the meantime
 		return 0, nil
 	}
 	if err != nil {
@@ -87,14 +88,13 @@ func (s *Store) succeed(ctx context.Context) (int64, error) {
 	return result.RowsAffected()
 }
 
-// fullLease is how long what is known of the lease holds while it cannot be
-// written.
+// fullLease is how long the known state of the lease is trusted while it cannot be written.
 const fullLease = time.Second
 
-// holdWithout holds the lease although it cannot be written, because the disk is
-// full: what waits is to be sent all the same, which is what makes room. Nobody
-// else can take it either as long as that is so. Two processes that start on a
-// full disk may both send, with the same ids.
+// holdWithout holds the lease although it cannot be written because the disk is full: the
+// waiting entries must be sent to make room. No other process can take the lease either while
+// the disk is full. If two processes start on a full disk, both may send the same entries,
+// with the same ids.
 func (s *Store) holdWithout(ctx context.Context, now time.Time, full error) (time.Time, error) {
 	var owner string
 	var over bool
@@ -112,7 +112,7 @@ func (s *Store) holdWithout(ctx context.Context, now time.Time, full error) (tim
 	return s.leased, nil
 }
 
-// Yield implements [outbox.Store]: the lease is free at once.
+// Yield implements [outbox.Store]: it releases the lease.
 func (s *Store) Yield(ctx context.Context) error {
 	if err := s.usable(); err != nil {
 		return err

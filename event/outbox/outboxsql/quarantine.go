@@ -14,10 +14,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
-// maxReason is how much of a reason is kept.
+// maxReason is the number of bytes of a reason that are kept.
 const maxReason = 1024
 
-// stamp begins the reason of an entry with when it was quarantined.
+// stamp is the format of the time of quarantining, which precedes the reason.
 const stamp = "2006-01-02T15:04:05.000Z07:00"
 
 func stamped(reason string, now time.Time) string {
@@ -25,8 +25,7 @@ func stamped(reason string, now time.Time) string {
 	return strings.TrimSpace(now.UTC().Format(stamp) + " " + reason)
 }
 
-// unstamped reads what stamped wrote, and what earlier versions did, which noted
-// no time.
+// unstamped parses the text of stamped, and that of earlier versions, which has no time.
 func unstamped(text string) (time.Time, string) {
 	first, rest, _ := strings.Cut(text, " ")
 	at, err := time.Parse(stamp, first)
@@ -36,9 +35,8 @@ func unstamped(text string) (time.Time, string) {
 	return at, rest
 }
 
-// Quarantine implements [outbox.Store]. The entry stays in the table with the
-// time and the reason in its column "quarantined"; an operator who empties that
-// column has it sent again, as Requeue does.
+// Quarantine implements [outbox.Store]. The entry stays in the table, with the time and the
+// reason in its column "quarantined". An operator who clears that column requeues the entry.
 func (s *Store) Quarantine(ctx context.Context, seq uint64, reason string) error {
 	if err := s.usable(); err != nil {
 		return err
@@ -96,9 +94,8 @@ func (s *Store) Quarantined(ctx context.Context, after uint64, limit int) ([]out
 	return out, rows.Err()
 }
 
-// Requeue implements [outbox.Store]. It has a transaction of its own, or that
-// of ctx. One that cannot be decoded is quarantined again by the Read that meets
-// it.
+// Requeue implements [outbox.Store], in the transaction of ctx or its own. An entry that
+// cannot be decoded is quarantined again when Read finds it.
 func (s *Store) Requeue(ctx context.Context, seqs ...uint64) error {
 	if err := s.usable(); err != nil {
 		return err
@@ -116,7 +113,7 @@ func (s *Store) Requeue(ctx context.Context, seqs ...uint64) error {
 	if err != nil {
 		return fmt.Errorf("outboxsql: requeue: %w", full(err))
 	}
-	s.first.Store(0) // what was first may not be any more
+	s.first.Store(0) // an earlier entry may be waiting now
 	s.hint()
 	return nil
 }
@@ -139,7 +136,7 @@ func (s *Store) requeue(ctx context.Context, seqs []uint64) error {
 	return err
 }
 
-// Discard implements [outbox.Store]. Entries are removed by 500.
+// Discard implements [outbox.Store]. It deletes up to 500 entries per statement.
 func (s *Store) Discard(ctx context.Context, seqs ...uint64) error {
 	if err := s.usable(); err != nil {
 		return err
@@ -155,23 +152,23 @@ func (s *Store) Discard(ctx context.Context, seqs ...uint64) error {
 	return nil
 }
 
-// quarantineRoom knows how much is quarantined: as counted, and followed since then.
+// quarantineRoom tracks how much is quarantined: the last count, and the changes since then.
 type quarantineRoom struct {
 	mu      sync.Mutex
 	held    tablesize.Amount
 	counted time.Time
-	// usage is what each key has, counted within cost; nil is not known. It is asked
-	// for only while more than half of a bound is used up.
+	// usage is the use of each key, counted within cost; nil if unknown. It is needed only
+	// while more than half of a bound is used.
 	usage *outbox.QuarantineUsage
 	since time.Time
 	cost  time.Duration
 }
 
-// roomAge is how old that may be. The count reads an index of what is
-// quarantined, which has a bound.
+// roomAge is the maximum age of the count. The count reads an index of the quarantined
+// entries, whose number is limited.
 const roomAge = 10 * time.Second
 
-// roomShare: counting what each key has takes one part of this of the time at most.
+// roomShare limits the time spent on counting the use of each key to 1/roomShare.
 const roomShare = 20
 
 func (q *quarantineRoom) add(rows, bytes int64) {
@@ -179,7 +176,7 @@ func (q *quarantineRoom) add(rows, bytes int64) {
 	defer q.mu.Unlock()
 	q.held.Rows += rows
 	q.held.Bytes += bytes
-	if rows < 0 { // which keys have room again is counted when it matters
+	if rows < 0 { // the use of each key is counted again when needed
 		q.usage = nil
 	}
 }
@@ -201,8 +198,8 @@ func (q *quarantineRoom) now(ctx context.Context, s *Store) (tablesize.Amount, e
 	return held, nil
 }
 
-// askQuarantine takes room in the quarantine for an entry; of one that is not there it
-// takes none. What is returned gives it back.
+// askQuarantine reserves room in the quarantine for an entry, if the entry exists. The
+// returned function releases the room.
 func (s *Store) askQuarantine(ctx context.Context, seq int64) (giveBack func(), err error) {
 	held, err := s.room.now(ctx, s)
 	if err != nil {
@@ -217,7 +214,7 @@ func (s *Store) askQuarantine(ctx context.Context, seq int64) (giveBack func(), 
 		return nil, fmt.Errorf("outboxsql: quarantine: %w", err)
 	}
 	if 2*(held.Rows+1) <= int64(s.o.MaxQuarantined) && 2*(held.Bytes+size) <= s.o.MaxQuarantinedBytes {
-		return s.room.note(key, size), nil // everybody has room
+		return s.room.note(key, size), nil // less than half is used: every key has room
 	}
 	usage, err := s.room.ofKeys(ctx, s)
 	if err != nil {
@@ -229,8 +226,8 @@ func (s *Store) askQuarantine(ctx context.Context, seq int64) (giveBack func(), 
 	return func() { usage.Add(key, -1, -size) }, nil
 }
 
-// note notes an entry that has room, where it is known what each key has. What is
-// returned takes that back.
+// note counts an entry for its key, if the use of each key is known. The returned function
+// reverts it.
 func (q *quarantineRoom) note(key string, size int64) (takeBack func()) {
 	q.mu.Lock()
 	usage := q.usage
@@ -242,7 +239,7 @@ func (q *quarantineRoom) note(key string, size int64) (takeBack func()) {
 	return func() { usage.Add(key, -1, -size) }
 }
 
-// ofKeys returns what each key has.
+// ofKeys returns the use of each key.
 func (q *quarantineRoom) ofKeys(ctx context.Context, s *Store) (*outbox.QuarantineUsage, error) {
 	q.mu.Lock()
 	usage := q.usage

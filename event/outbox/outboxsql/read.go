@@ -12,10 +12,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
-// Read implements [outbox.Store] for the process that holds the lease, which it
-// takes when it is free. On PostgreSQL it waits, within ctx, for entries that
-// cannot be put in order yet, because a transaction that appended before them is
-// under way; see Patience.
+// Read implements [outbox.Store] for the process that holds the lease; it takes the lease if
+// it is free. On PostgreSQL it waits, until ctx ends, for entries whose order is not final
+// yet, because an earlier transaction that has appended is still open; see Patience.
 func (s *Store) Read(ctx context.Context, after uint64, limit int, without ...string) ([]*outbox.Entry, error) {
 	query, from, args := s.sql.read, int64(after), []any{limit}
 	if len(without) > 0 {
@@ -39,7 +38,7 @@ func (s *Store) Read(ctx context.Context, after uint64, limit int, without ...st
 		switch {
 		case len(p.entries) > 0:
 			return p.entries, nil
-		case len(p.bad) > 0: // all of them were damaged
+		case len(p.bad) > 0: // all entries of the page were damaged
 			from = p.last
 			continue
 		}
@@ -50,14 +49,14 @@ func (s *Store) Read(ctx context.Context, after uint64, limit int, without ...st
 	}
 }
 
-// page is what one query found.
+// page is the result of one query.
 type page struct {
 	entries []*outbox.Entry
-	bad     map[int64]error // why others cannot be decoded
+	bad     map[int64]error // errors of entries that cannot be decoded
 	last    int64
 }
 
-// page reads what is behind from, up to what is settled.
+// page reads entries from a seq on, up to the last settled one.
 func (s *Store) page(ctx context.Context, query string, from, settled int64, args ...any) (p page, err error) {
 	if from >= settled {
 		return p, nil
@@ -72,10 +71,10 @@ func (s *Store) page(ctx context.Context, query string, from, settled int64, arg
 	for seq, why := range p.bad {
 		err := s.Quarantine(ctx, uint64(seq), why.Error())
 		if errors.Is(err, outbox.ErrQuarantineShare) {
-			continue // it stays where it is; others may have room
+			continue // it stays in place; others may have room
 		}
 		if errors.Is(err, outbox.ErrQuarantineFull) {
-			break // they stay where they are
+			break // they stay in place
 		}
 		if err != nil && len(p.entries) == 0 {
 			return p, err
@@ -104,8 +103,8 @@ func scan(rows *sql.Rows) (p page, err error) {
 	return p, rows.Err()
 }
 
-// scanEntry reads the columns of an entry, and those that the statement has
-// behind them; bad is why the entry cannot be decoded.
+// scanEntry reads the columns of an entry, and additional columns of the statement. bad is the
+// reason if the entry cannot be decoded.
 func scanEntry(rows *sql.Rows, more ...any) (e *outbox.Entry, bad, err error) {
 	var (
 		seq, expiry, millis int64
@@ -117,7 +116,7 @@ func scanEntry(rows *sql.Rows, more ...any) (e *outbox.Entry, bad, err error) {
 		&seq, &e.ID, &e.Key, &e.Topic, &e.Payload, &qos, &e.Retain, &e.ContentType, &e.ResponseTopic,
 		&e.CorrelationData, &expiry, &headers, &millis,
 	}, more...)
-	if bad = rows.Scan(columns...); bad != nil { // SQLite keeps a text where a number should be
+	if bad = rows.Scan(columns...); bad != nil { // SQLite accepts text in a column of numbers
 		for i := 1; i < len(columns)-len(more); i++ {
 			columns[i] = new(any)
 		}
@@ -131,26 +130,26 @@ func scanEntry(rows *sql.Rows, more ...any) (e *outbox.Entry, bad, err error) {
 	return e, errors.Join(bad, e.Validate(), readBesides(e, headers)), nil
 }
 
-// settled is how far entries can be read on PostgreSQL. A transaction may
-// commit an entry after another one has committed an entry of higher seq; who
-// has read that one would never see the first. Now whoever inserts locks the
-// table against nobody but its owner, before a seq is drawn and until its end,
-// and PostgreSQL shows who has that lock. So we note the highest seq that is
-// visible, then who has the lock, and read up to there when those have ended:
-// what is not visible by then was rolled back. Transactions that write nothing
-// to this table hold up nothing.
+// settled tracks how far entries can be read on PostgreSQL. A transaction may commit an entry
+// after another transaction has committed an entry with a higher seq; a reader that has passed
+// the higher one would miss the lower one. Every insert therefore takes, before it draws a seq
+// and until its transaction ends, a lock on the table that conflicts with nothing relevant but
+// is visible in pg_locks. The reader notes the highest visible seq, then the holders of the
+// lock, and reads up to that seq once these transactions have ended: lower entries that are
+// still invisible were rolled back. Transactions that do not write to this table delay
+// nothing.
 //
-// One that goes on for longer than Patience is overtaken: its entries are found
-// later, by a reader that starts again from 0, as a relay does now and then.
+// A transaction that lasts longer than Patience is overtaken: its entries are found later, by
+// a reader that starts again from 0, as a relay does from time to time.
 type settled struct {
 	upTo      int64
-	next      int64 // is upTo once the writers have ended; 0 is none
+	next      int64 // becomes upTo once the writers have ended; 0 if there is none
 	since     time.Time
-	writers   map[string]bool // that may have drawn a seq up to next
+	writers   map[string]bool // transactions that may have drawn a seq up to next
 	overtaken map[string]bool
 }
 
-// look takes the highest visible seq, and then who had the lock.
+// look notes the highest visible seq, and the transactions that hold the lock.
 func (t *settled) look(visible int64, holders map[string]bool, now time.Time, patience time.Duration) {
 	for w := range t.overtaken {
 		if !holders[w] {
@@ -192,18 +191,18 @@ func (t *settled) overtake() {
 	clear(t.writers)
 }
 
-// settledUpTo is the seq up to which may be read.
+// settledUpTo returns the seq up to which entries may be read.
 func (s *Store) settledUpTo() int64 {
 	if s.o.Dialect != sqltx.Postgres {
-		return math.MaxInt64 // one writer at a time, and visible in order
+		return math.MaxInt64 // SQLite has one writer at a time, so entries become visible in order
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.settled.upTo
 }
 
-// settle reports whether more may be read, beyond after. Where entries are
-// visible that are not settled, it waits for them, for which the lease is kept.
+// settle reports whether entries after the given seq may be read. If entries are visible but
+// not settled, it waits for them and keeps the lease.
 func (s *Store) settle(ctx context.Context, after int64) (bool, error) {
 	if s.o.Dialect != sqltx.Postgres {
 		return false, nil
@@ -243,7 +242,7 @@ func (s *Store) look(ctx context.Context) (visible, upTo int64, err error) {
 	return visible, s.settled.upTo, nil
 }
 
-// holders are the transactions that have written to the table.
+// holders returns the transactions that have written to the table.
 func (s *Store) holders(ctx context.Context) (map[string]bool, error) {
 	rows, err := s.db.QueryContext(ctx, s.sql.holders)
 	if err != nil {

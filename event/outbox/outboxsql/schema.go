@@ -8,14 +8,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
-// Schema returns the statements that make the tables, for who migrates with a
-// tool of its own. They do nothing to tables that are there.
+// Schema returns the statements that create the tables, for services with their own migration
+// tool. They do nothing if the tables exist.
 func Schema(d sqltx.Dialect, table string) []string {
-	// What is waiting is read by seq and counted by size from this index alone.
-	// Those of earlier versions are not needed any more.
+	// Waiting entries are read by seq and counted by size with this index alone. The indexes
+	// of earlier versions are dropped.
 	waiting, former := "CREATE INDEX IF NOT EXISTS %[1]s_fill ON %[1]s (quarantined, seq, size)", "DROP INDEX IF EXISTS %[1]s_waiting"
 	aside := "SELECT 1"
-	if d == sqltx.Postgres { // a reason may be longer than what an index of it takes
+	if d == sqltx.Postgres { // a reason may exceed the maximum size of an index row
 		waiting = "CREATE INDEX IF NOT EXISTS %[1]s_queue ON %[1]s (seq, size) WHERE " + isWaiting(d)
 		former = "DROP INDEX IF EXISTS %[1]s_waiting, %[1]s_fill"
 		aside = "CREATE INDEX IF NOT EXISTS %[1]s_aside ON %[1]s (seq, size) WHERE quarantined > ''"
@@ -48,10 +48,10 @@ func Schema(d sqltx.Dialect, table string) []string {
 	}
 }
 
-// isWaiting is the condition of an entry that is not quarantined. While a table
-// was never analysed, PostgreSQL takes an equality to hold for half a percent of
-// it, so that it would rather read and sort all that wait than follow the index to
-// the first of them. Of this one it takes two thirds.
+// isWaiting returns the condition for an entry that is not quarantined. For a table that was
+// never analysed, PostgreSQL estimates that an equality selects half a percent of the rows,
+// and would read and sort all waiting entries instead of following the index to the first of
+// them. For this condition it estimates two thirds.
 func isWaiting(d sqltx.Dialect) string {
 	if d == sqltx.Postgres {
 		return "(quarantined > '') IS NOT TRUE"
@@ -59,7 +59,7 @@ func isWaiting(d sqltx.Dialect) string {
 	return "quarantined = ''"
 }
 
-// statements are those of one store, with the name of its table in them.
+// statements are the statements of one store, with the names of its tables.
 type statements struct {
 	insert, read, remove                 string
 	quarantine, requeue, discard         string
@@ -69,19 +69,19 @@ type statements struct {
 	claim, release, holder               string
 	rival, succeed                       string // see succeed
 	visible, holders                     string // PostgreSQL: see settled
-	left                                 string // PostgreSQL: which of some wait
+	left                                 string // PostgreSQL: which of some entries are waiting
 }
 
-// readWithout is read, but for entries of n orders.
+// readWithout returns the read statement without the entries of n orders.
 func (s *statements) readWithout(n int) string {
 	return strings.Replace(s.read, "ORDER BY",
 		"AND "+order+" NOT IN ("+numbered(4, n)+") ORDER BY", 1)
 }
 
-// order is what [outbox.Entry.Order] is.
+// order is the SQL expression for [outbox.Entry.Order].
 const order = "CASE WHEN ordering_key = '' THEN topic ELSE ordering_key END"
 
-// columns are those that scanEntry reads.
+// columns are the columns that scanEntry reads.
 const columns = `seq, id, ordering_key, topic, payload, qos, retain, content_type, response_topic,
 	correlation, expiry, headers, accepted`
 
@@ -92,7 +92,8 @@ func prepare(d sqltx.Dialect, table string) statements {
 	s := statements{
 		read: name(`SELECT ` + columns + `
 	FROM {table} WHERE seq > $1 AND seq <= $2 AND {waiting} ORDER BY seq LIMIT $3`),
-		// What was quarantined before is not taken once more, so "" is what it was.
+		// Only entries that are not quarantined are updated, so the previous value is always
+		// "".
 		quarantine: name(`UPDATE {table} SET quarantined = $2 WHERE seq = $1 AND quarantined = '' RETURNING size, ''`),
 		remove:     name(`DELETE FROM {table} WHERE seq IN ({seqs}) RETURNING size, quarantined`),
 		requeue:    name(`UPDATE {table} SET quarantined = '' WHERE seq IN ({seqs}) AND quarantined > '' RETURNING size, ''`),
@@ -117,13 +118,14 @@ func prepare(d sqltx.Dialect, table string) statements {
 	correlation, expiry, headers, accepted, size)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING seq`)
 	if d == sqltx.Postgres {
-		// A row that somebody has locked keeps nobody waiting for the others.
+		// Rows that are locked by another transaction are skipped, so that the others do not
+		// wait.
 		free := "ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE seq %s FOR UPDATE SKIP LOCKED))"
 		s.remove = name("DELETE FROM {table} WHERE " + fmt.Sprintf(free, "IN ({seqs})") + " RETURNING size, quarantined")
 		s.quarantine = name("UPDATE {table} SET quarantined = $2 WHERE " + fmt.Sprintf(free, "= $1") + " AND quarantined = '' RETURNING size, ''")
 		s.left = name("SELECT seq FROM {table} WHERE seq IN ({seqs}) AND quarantined = ''")
-		// Two bounds in one condition would be taken to leave next to nothing of the
-		// table, see isWaiting. What is not settled is behind all that is.
+		// With two range conditions PostgreSQL would estimate that almost nothing is selected,
+		// see isWaiting. Entries that are not settled come after all settled ones.
 		s.read = name(`SELECT ` + columns + ` FROM (SELECT ` + columns + `
 	FROM {table} WHERE seq > $1 AND {waiting} ORDER BY seq LIMIT $3) AS next WHERE seq <= $2 ORDER BY seq`)
 		s.visible = name(`SELECT COALESCE((SELECT seq FROM {table} WHERE seq > $1 AND {waiting} ORDER BY seq DESC LIMIT 1), 0)`)

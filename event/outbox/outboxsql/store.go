@@ -1,11 +1,9 @@
-// Package outboxsql is the transactional outbox: a table in the database of the
-// service, SQLite or PostgreSQL. With a transaction in the context (package
-// sqltx) a message is accepted together with what the service writes, or not at
-// all.
+// Package outboxsql implements the transactional outbox: a table in the database of the
+// service, SQLite or PostgreSQL. With a transaction in the context (package sqltx) a message
+// is accepted together with the writes of the service, or not at all.
 //
-// Several processes may share a table. One at a time relays: it holds a lease,
-// by the clock of the database, and the others take over when it ends or when
-// the lease has run out.
+// Several processes may share a table. Only one of them sends at a time: it holds a lease, by
+// the clock of the database, and another one takes over when it ends or its lease expires.
 package outboxsql
 
 import (
@@ -36,46 +34,45 @@ const (
 	DefaultPatience   = 2 * time.Second
 )
 
-// Options set up a [Store]. The zero value is useful.
+// Options configures a [Store]. The zero value means the defaults.
 type Options struct {
-	// Table is a plain identifier; a second table has "_lease" added. Default
-	// "mqtt_outbox".
+	// Table is the name of the table, a plain identifier; a second table has the suffix
+	// "_lease". Default "mqtt_outbox".
 	Table string
-	// Dialect of the database. Default: by the type of its driver.
+	// Dialect is the SQL dialect of the database. Default: derived from the type of its
+	// driver.
 	Dialect sqltx.Dialect
-	// MaxEntries and MaxBytes bound what waits. They are exact for one process;
-	// what others do is known after a second, or after twenty times what it takes
-	// to count the table, so that processes that share one may exceed them by
-	// what they accept in that time. Default 1,000,000 and 1 GiB.
+	// MaxEntries and MaxBytes limit the waiting entries. They are exact for one process.
+	// Changes of other processes are counted within a second, or within twenty times the
+	// duration of a count of the table, so processes that share a table may exceed the limits
+	// by what they accept in that time. Defaults 1,000,000 and 1 GiB.
 	MaxEntries int
 	MaxBytes   int64
-	// MaxQuarantined is how many entries may be quarantined, and
-	// MaxQuarantinedBytes their [outbox.Entry.Size]; what other processes do is
-	// known after ten seconds, or after twenty times what it takes to read how much
-	// each key has. Defaults 10,000 and 64 MiB. Of that a key has its share, see
-	// [outbox.QuarantineUsage].
+	// MaxQuarantined is the maximum number of quarantined entries, and MaxQuarantinedBytes the
+	// maximum of their total [outbox.Entry.Size]. Changes of other processes are counted
+	// within ten seconds, or within twenty times the duration of a count by key. Defaults
+	// 10,000 and 64 MiB. Each key is limited to a share of both, see [outbox.QuarantineUsage].
 	MaxQuarantined      int
 	MaxQuarantinedBytes int64
-	// Owner names this store to the others and must be its own. Default: a random
+	// Owner identifies this store to the other processes and must be unique. Default: a random
 	// name.
 	Owner string
-	// Lease is how long the others wait for the holder when it neither reads nor
-	// ends, because it was killed, or because its broker is away and it has no
-	// more room. Entries that it still has in flight then may be sent twice, with
-	// the same id. Should the clock of the database go back, they wait for six of
-	// their own: processes that share a table should have about the same. Default
-	// 10 s.
+	// Lease is how long other processes wait for a holder that neither reads nor ends, because
+	// it was killed, or because its broker is unreachable and it has no room for more
+	// messages. Its entries in flight may then be sent twice, with the same id. If the clock
+	// of the database is set back, they wait for six of their own leases, so processes that
+	// share a table should use similar values. Default 10 s.
 	Lease time.Duration
-	// Patience is how long, on PostgreSQL, a transaction that has appended and is
-	// still open holds up the entries behind it. Then it is overtaken: nothing of
-	// it is lost, a relay finds its entries when they are committed, but they are
-	// sent after entries of their key that were appended later. It must be below
-	// Lease. Default 2 s, and a fifth of Lease at most.
+	// Patience is how long, on PostgreSQL, an open transaction that has appended entries
+	// delays later entries. Then it is overtaken: its entries are not lost, a relay finds them
+	// after the commit, but they are sent after entries with the same key that were appended
+	// later. It must be less than Lease. Default 2 s, and at most a fifth of Lease.
 	Patience time.Duration
 }
 
-// Store is an outbox in a table. Its database must be opened so that writers
-// wait for each other: SQLite with a busy timeout.
+// Store is an [outbox.Store] in a table. It is safe for concurrent use, also by several
+// processes. Open the database so that writers wait for each other: SQLite with a busy
+// timeout.
 type Store struct {
 	outbox.OneRelay
 	db  *sql.DB
@@ -85,12 +82,12 @@ type Store struct {
 	appended chan struct{}
 	gauge    tablesize.Gauge
 	room     quarantineRoom
-	first    atomic.Int64 // the seq that was first when somebody looked; 0 is unknown
+	first    atomic.Int64 // the first seq when last read; 0 if unknown
 
 	mu      sync.Mutex
 	closed  bool
-	leased  time.Time // until when, by our clock
-	rival   rival     // that was seen last
+	leased  time.Time // end of our lease, by our clock
+	rival   rival     // the last one seen
 	settled settled
 }
 
@@ -99,8 +96,8 @@ var (
 	_ outbox.Claimer = (*Store)(nil)
 )
 
-// New opens no connection. The tables must be there before it is used: see
-// Migrate and [Schema]. It reports all problems of the options at once.
+// New returns a store without opening a connection. The tables must exist before it is used:
+// see Migrate and [Schema]. It returns all errors in the options, joined.
 func New(db *sql.DB, o Options) (*Store, error) {
 	var errs []error
 	o = o.withDefaults()
@@ -114,7 +111,7 @@ func New(db *sql.DB, o Options) (*Store, error) {
 		"MaxEntries": int64(o.MaxEntries), "MaxBytes": o.MaxBytes,
 		"MaxQuarantined": int64(o.MaxQuarantined), "MaxQuarantinedBytes": o.MaxQuarantinedBytes,
 	}, map[string]time.Duration{"Lease": o.Lease, "Patience": o.Patience}))
-	if o.Patience >= max(o.Lease, 1) { // who waits that long has lost it
+	if o.Patience >= max(o.Lease, 1) { // the lease would expire while waiting
 		errs = append(errs, fmt.Errorf("outboxsql: Patience is %v, want less than the Lease of %v", o.Patience, o.Lease))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -163,9 +160,9 @@ func (s *Store) usable() error {
 	return nil
 }
 
-// Appended implements [outbox.Store]. It is told of what this process accepted,
-// in a transaction of [sqltx.Run] when that ends; what other processes accept,
-// or a transaction whose end is not seen, is found by looking.
+// Appended implements [outbox.Store]. It signals entries that this process accepted, for a
+// transaction of [sqltx.Run] when it ends. Entries of other processes, or of transactions
+// whose end is not known, are found by polling.
 func (s *Store) Appended() <-chan struct{} { return s.appended }
 
 func (s *Store) hint() {
@@ -175,7 +172,7 @@ func (s *Store) hint() {
 	}
 }
 
-// Close gives the lease back. The database stays open: it is the caller's.
+// Close releases the lease. It does not close the database.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -190,13 +187,12 @@ func (s *Store) Close() error {
 	return s.giveBack(ctx)
 }
 
-// releaseTime bounds giving the lease back; otherwise it runs out.
+// releaseTime limits the release of the lease; if it fails, the lease expires.
 const releaseTime = 2 * time.Second
 
-// Append implements [outbox.Store]. The entries are durable when the
-// transaction commits: that of ctx, or one of its own. That of ctx must belong
-// to the database of the store. An entry whose texts are no UTF-8 or have a NUL
-// is refused.
+// Append implements [outbox.Store]. The entries are durable when the transaction commits: that
+// of ctx, which must belong to the database of the store, or one of its own. An entry with
+// invalid UTF-8 or a NUL character is refused.
 func (s *Store) Append(ctx context.Context, entries ...*outbox.Entry) error {
 	if err := s.usable(); err != nil {
 		return err
@@ -226,7 +222,7 @@ func (s *Store) Append(ctx context.Context, entries ...*outbox.Entry) error {
 
 func (s *Store) insertAll(ctx context.Context, entries []*outbox.Entry) error {
 	now := time.Now().Truncate(time.Millisecond)
-	if len(entries) == 1 { // a statement is a transaction
+	if len(entries) == 1 { // a single statement is a transaction
 		return s.insert(ctx, entries[0], now)
 	}
 	return sqltx.Run(ctx, s.db, func(ctx context.Context) error {
@@ -255,11 +251,12 @@ func (s *Store) insert(ctx context.Context, e *outbox.Entry, now time.Time) erro
 	return nil
 }
 
-// removeMost is how many entries one statement removes.
+// removeMost is the number of entries that one statement deletes.
 const removeMost = 500
 
-// Delete implements [outbox.Store]. Entries are removed by 500. On PostgreSQL
-// those that somebody else has locked are left, in an [outbox.BusyError].
+// Delete implements [outbox.Store]. It deletes up to 500 entries per statement. On PostgreSQL,
+// entries that are locked by another transaction are not deleted and are returned in an
+// [outbox.BusyError].
 func (s *Store) Delete(ctx context.Context, seqs ...uint64) error {
 	if err := s.usable(); err != nil {
 		return err
@@ -289,8 +286,8 @@ func (s *Store) Delete(ctx context.Context, seqs ...uint64) error {
 	return nil
 }
 
-// left are those of some entries that could not be taken: none on SQLite, where
-// whoever writes has all of the database.
+// left returns which of some entries still exist because they were locked. It returns none on
+// SQLite, where a writer locks the whole database.
 func (s *Store) left(ctx context.Context, seqs []uint64) (left []uint64, err error) {
 	if s.sql.left == "" {
 		return nil, nil
@@ -311,8 +308,8 @@ func (s *Store) left(ctx context.Context, seqs []uint64) (left []uint64, err err
 	return left, rows.Err()
 }
 
-// take runs a statement that returns the size of each waiting entry that it
-// took away, and how many rows there were.
+// take runs a statement that returns the size of each waiting entry that it removed. It
+// returns their total, and the number of rows.
 func (s *Store) take(ctx context.Context, q sqltx.Querier, query string, args ...any) (a tablesize.Amount, n int, err error) {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -336,7 +333,7 @@ func (s *Store) take(ctx context.Context, q sqltx.Querier, query string, args ..
 	return a, n, rows.Err()
 }
 
-// list is a list of parameters, and what they stand for.
+// list returns a list of parameters, and their values.
 func list(seqs []uint64) (parameters string, args []any) {
 	for _, seq := range seqs {
 		args = append(args, int64(seq))
@@ -344,7 +341,7 @@ func list(seqs []uint64) (parameters string, args []any) {
 	return numbered(1, len(seqs)), args
 }
 
-// numbered are n parameters from $first on.
+// numbered returns n parameters, starting with $first.
 func numbered(first, n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -353,9 +350,9 @@ func numbered(first, n int) string {
 	return strings.TrimPrefix(b.String(), ", ")
 }
 
-// Stats implements [outbox.Store]. What other processes did may be missing for
-// a second, or for twenty times what it takes to count the table. Only the first
-// one waits for a count.
+// Stats implements [outbox.Store]. Changes of other processes may be missing for a second, or
+// for twenty times the duration of a count of the table. Only the first call waits for a
+// count.
 func (s *Store) Stats(ctx context.Context) (outbox.Stats, error) {
 	if err := s.usable(); err != nil {
 		return outbox.Stats{}, err
@@ -384,9 +381,9 @@ func (s *Store) Stats(ctx context.Context) (outbox.Stats, error) {
 	return st, nil
 }
 
-// oldest is the first waiting entry from a seq on, 0 without one. From the start
-// the database would go through all that was removed and cannot be forgotten
-// yet, because an old snapshot is open.
+// oldest returns the first waiting entry from a seq on, or 0. Starting from the beginning
+// would make the database skip all deleted rows that it cannot remove yet because an old
+// snapshot is open.
 func (s *Store) oldest(ctx context.Context, q sqltx.Querier, from int64) (seq, accepted int64, err error) {
 	err = q.QueryRowContext(ctx, s.sql.oldest, from).Scan(&seq, &accepted)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -404,7 +401,7 @@ func (s *Store) count(ctx context.Context, q sqltx.Querier) (tablesize.Amount, e
 	if err := q.QueryRowContext(ctx, s.sql.count).Scan(&a.Rows, &a.Bytes); err != nil {
 		return tablesize.Amount{}, fmt.Errorf("outboxsql: count: %w", err)
 	}
-	// What became visible late, or was put back by another process, is first.
+	// Entries that became visible late, or were requeued by another process, come first.
 	first, _, err := s.oldest(ctx, q, 0)
 	if err != nil {
 		return tablesize.Amount{}, err
@@ -413,8 +410,8 @@ func (s *Store) count(ctx context.Context, q sqltx.Querier) (tablesize.Amount, e
 	return a, nil
 }
 
-// Migrate makes the tables if they are not there. Several processes may do so
-// at the same time.
+// Migrate creates the tables if they do not exist. Several processes may call it at the same
+// time.
 func (s *Store) Migrate(ctx context.Context) error {
 	if err := s.usable(); err != nil {
 		return err

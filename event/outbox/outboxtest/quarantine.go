@@ -10,14 +10,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// TestQuarantineBound holds a store to the bound of its quarantine. open returns
-// an empty store each time that may have three quarantined entries; it is closed
-// by this.
+// TestQuarantineBound tests the limit of the quarantine of a store. Each call of open must
+// return an empty store with room for three quarantined entries; TestQuarantineBound closes
+// it.
 func TestQuarantineBound(t *testing.T, open func(t *testing.T) outbox.Store) {
 	t.Helper()
 	s := open(t)
 	t.Cleanup(func() { _ = s.Close() })
-	es := make([]*outbox.Entry, 6) // of one key each, so that no share counts
+	es := make([]*outbox.Entry, 6) // with different keys, so that no share is used up
 	for i := range es {
 		es[i] = Entry(strconv.Itoa(i), i)
 	}
@@ -87,7 +87,7 @@ func testRequeue(t *testing.T, s outbox.Store) {
 		}
 	}
 	before := stats(t, s)
-	for range 2 { // the second time they are no longer there
+	for range 2 { // the second time they are gone
 		if err := s.Requeue(t.Context(), es[2].Seq, es[0].Seq, es[3].Seq+100); err != nil {
 			t.Fatalf("Requeue: %v", err)
 		}
@@ -129,7 +129,8 @@ func testDiscard(t *testing.T, s outbox.Store) {
 	}
 }
 
-// testWithout: what may be left out is, or is not; all else is there.
+// testWithout checks that all other entries are returned, whether or not the excluded ones
+// are.
 func testWithout(t *testing.T, s outbox.Store) {
 	topic := Entry("t", 1)
 	topic.Key = "" // its order is its topic

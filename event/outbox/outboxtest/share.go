@@ -10,9 +10,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// TestQuarantineShare holds a store to what one key may have of its quarantine. open
-// returns an empty store each time that may have 16 quarantined entries, or this many
-// bytes; it is closed by this.
+// TestQuarantineShare tests the share of one key in the quarantine of a store. Each call of
+// open must return an empty store with room for 16 quarantined entries, or for the given
+// number of bytes; TestQuarantineShare closes it.
 func TestQuarantineShare(t *testing.T, open func(t *testing.T, bytes int64) outbox.Store) {
 	t.Helper()
 	for name, bytes := range map[string]int64{"Entries": 1 << 30, "Bytes": 17 * sharePayload} {
@@ -27,7 +27,7 @@ func TestQuarantineShare(t *testing.T, open func(t *testing.T, bytes int64) outb
 
 const sharePayload = 1000
 
-// ofTopic is so many entries without a key.
+// ofTopic returns n entries without a key.
 func ofTopic(topic string, n int) []*outbox.Entry {
 	es := make([]*outbox.Entry, n)
 	for i := range es {
@@ -61,7 +61,7 @@ func testShare(t *testing.T, s outbox.Store) {
 		if err != nil || len(q) != 3 {
 			t.Fatalf("Quarantined: %d, %v", len(q), err)
 		}
-		// Less than half is used up then.
+		// After this, less than half is used.
 		if err := free(t.Context(), q[0].Seq, q[1].Seq, q[2].Seq); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -71,7 +71,8 @@ func testShare(t *testing.T, s outbox.Store) {
 	}
 }
 
-// putAside has entries of one key quarantined, and returns of how many it was.
+// putAside quarantines entries of one key until there is no more room, and returns how many
+// fit.
 func putAside(t *testing.T, s outbox.Store, es []*outbox.Entry) int {
 	t.Helper()
 	before := stats(t, s).Quarantined
@@ -84,7 +85,7 @@ func putAside(t *testing.T, s outbox.Store, es []*outbox.Entry) int {
 	return stats(t, s).Quarantined - before
 }
 
-// aside is how many entries of a key are quarantined.
+// aside returns the number of quarantined entries of a key.
 func aside(t *testing.T, s outbox.Store, key string) (n int) {
 	t.Helper()
 	q, err := s.Quarantined(t.Context(), 0, 1000)

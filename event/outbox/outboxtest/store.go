@@ -1,4 +1,4 @@
-// Package outboxtest holds stores of package outbox to their contract.
+// Package outboxtest tests implementations of [outbox.Store].
 package outboxtest
 
 import (
@@ -15,9 +15,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// TestStore runs the contract of [outbox.Store] as subtests. open returns an
-// empty store each time, with room for 2,000 entries at least; TestStore closes
-// it.
+// TestStore tests the contract of [outbox.Store]. Each call of open must return an empty store
+// with room for at least 2,000 entries; TestStore closes it.
 func TestStore(t *testing.T, open func(t *testing.T) outbox.Store) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, outbox.Store){
@@ -54,7 +53,7 @@ func TestStore(t *testing.T, open func(t *testing.T) outbox.Store) {
 	}
 }
 
-// Entry is a valid entry for tests: the n-th of a key.
+// Entry returns the n-th valid entry of a key, for tests.
 func Entry(key string, n int) *outbox.Entry {
 	return &outbox.Entry{
 		Message: message.Message{
@@ -79,7 +78,7 @@ func put(t *testing.T, s outbox.Store, es ...*outbox.Entry) {
 	}
 }
 
-// readAll reads page by page.
+// readAll reads all pages.
 func readAll(t *testing.T, s outbox.Store, limit int) []*outbox.Entry {
 	t.Helper()
 	var all []*outbox.Entry
