@@ -9,6 +9,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/hook"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/sequence"
@@ -41,7 +42,7 @@ type state struct {
 	log     client.Logger
 	publish func(ctx context.Context, m *Message) error // of requests and replies
 
-	told     *hookSet // the user's hooks
+	told     *hook.Set // the user's hooks
 	retries  Retry
 	envelope *envelope.Settings
 
@@ -135,8 +136,8 @@ func (b *Broker) open() *state {
 // delivery resolves what keeps messages from being lost, or handled twice, and
 // reports every problem of it.
 func (s *state) delivery(from *Settings, cfg *client.Config) error {
-	s.told, _ = sortHooks(from.Hooks) // resolve reports what is wrong
-	s.told.log, cfg.Hooks = s.log, s.told.client()
+	s.told, _ = hook.New(from.Hooks, s.log) // resolve reports what is wrong
+	cfg.Hooks = s.told.Calls()
 	cfg.Dedup, s.retries = from.Dedup, from.Retry
 	if from.Sequence {
 		s.sequence = sequence.NewNumbers(cfg.ClientID)
@@ -169,27 +170,17 @@ func (s *state) replying(from *Settings) (err error) {
 // error that users know.
 func (s *state) hooks(cfg *client.Config, onDisconnect func(error)) {
 	if cb := cfg.OnConnect; cb != nil {
-		cfg.OnConnect = func() { s.told.main.add(func() { s.protect("OnConnect", cb) }) }
+		cfg.OnConnect = func() { s.told.Connection("OnConnect", cb) }
 	}
 	if onDisconnect != nil {
 		cfg.OnDisconnect = func(err error) {
-			s.told.main.add(func() { s.protect("OnDisconnect", func() { onDisconnect(client.ErrorOf("connect", "", err)) }) })
+			s.told.Connection("OnDisconnect", func() { onDisconnect(client.ErrorOf("connect", "", err)) })
 		}
 	}
 }
 
 // protect runs a callback of the user's and logs its panic.
-func (s *state) protect(what string, f func()) { protect(s.log, what, f) }
-
-// protect runs a callback of the user's, and logs its panic.
-func protect(l client.Logger, what string, f func()) {
-	defer func() {
-		if r := recover(); r != nil {
-			l.Errorf("mqtt: %s panicked: %v", what, r)
-		}
-	}()
-	f()
-}
+func (s *state) protect(what string, f func()) { hook.Protect(s.log, what, f) }
 
 func (s *state) running() bool { return s.client != nil && !s.client.Stopped() }
 

@@ -51,7 +51,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 	}
 	err := client.ErrorOf("disconnect", "", s.client.Stop(ctx))
 	b.replies.Wait(ctx) // their connection is closed
-	s.told.wait(ctx)
+	s.told.Wait(ctx)
 	if s.sequence != nil {
 		s.sequence.Reset()
 	}

@@ -41,7 +41,7 @@ func (s *state) unplaced() {
 func (b *Broker) gapTeller() sequence.Teller {
 	return sequence.Teller{
 		Later: func(f func()) { b.state().client.Later(f) }, // messages arrive: there is a client
-		Gap:   func(info event.GapInfo) { later(b.state().told.gap, event.GapHook.OnGap, info) },
+		Gap:   func(info event.GapInfo) { b.state().told.Gap(info) },
 		Log:   func() logsafe.Logger { return b.state().log },
 	}
 }

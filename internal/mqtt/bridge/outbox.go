@@ -42,9 +42,7 @@ func (s *state) outboxOf(cfg *Outbox, timeout time.Duration) (*outbox.Outbox, er
 	if s.sequence != nil {
 		l.Forget = s.sequence.Forget
 	}
-	if hooks := s.told.outbox; len(hooks) > 0 {
-		l.Hook = func(info event.OutboxInfo) { later(hooks, event.OutboxHook.OnOutbox, info) }
-	}
+	l.Hook = s.told.Outbox()
 	return outbox.New(*cfg, l)
 }
 

@@ -55,7 +55,7 @@ func (b *Broker) DeliverAsync(ctx context.Context, m *Message, done func(error))
 
 // put brings a message on its way, waits for the outcome, and tells the hooks.
 func (s *state) put(ctx context.Context, m *Message, r *Retry) error {
-	if len(s.told.publish) == 0 {
+	if !s.told.Publishing() {
 		return s.bring(ctx, m, r)
 	}
 	started, unrouted := time.Now(), s.watchRoute(m)
@@ -80,7 +80,7 @@ func (s *state) watchRoute(m *Message) *atomic.Bool {
 // putAsync is put without the wait: done is called once with the outcome,
 // unless it returns an error.
 func (s *state) putAsync(ctx context.Context, m *Message, done func(error)) error {
-	if len(s.told.publish) == 0 {
+	if !s.told.Publishing() {
 		return s.bringAsync(ctx, m, done)
 	}
 	started, info, unrouted := time.Now(), publication(m), s.watchRoute(m)
@@ -137,5 +137,5 @@ func publication(m *Message) event.PublishInfo {
 // outcome calls the hooks.
 func (s *state) outcome(info event.PublishInfo, started time.Time, err error) {
 	info.Duration, info.Err = time.Since(started), err
-	s.protect("a hook", func() { tell(s.told.publish, event.PublishHook.OnPublish, info) })
+	s.told.Published(info)
 }

@@ -55,12 +55,12 @@ func (r *Replier) Answer(d *client.Delivery, body any) *Answer {
 // replyDropped counts a reply that its requester does not get, and tells of it.
 func (s *state) replyDropped(a *Answer, err error) {
 	s.broker.replies.Drop(s.log, a.of.own.Operation, a.event.Topic, err)
-	if len(s.told.reply) == 0 {
+	if !s.told.Replying() {
 		return
 	}
 	info := event.ReplyDroppedInfo{Delivery: a.event.Info(a.event.Attempt), ResponseTopic: clip(a.topic), Err: err}
 	if e, ok := errors.AsType[*event.Error](err); ok {
 		info.Reason = e.Reason
 	}
-	later(s.told.reply, event.ReplyHook.OnReplyDropped, info)
+	s.told.ReplyDropped(info)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/hook"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 )
 
@@ -168,7 +169,7 @@ func (s *Settings) resolve() (client.Config, error) {
 	if s.CloudEvents != nil {
 		errs = append(errs, envelope.CheckSource(*s.CloudEvents))
 	}
-	if _, err = sortHooks(s.Hooks); err != nil {
+	if _, err = hook.New(s.Hooks, nil); err != nil {
 		errs = append(errs, err)
 	}
 	if s.Codec != "" && (s.Codecs == nil || s.Codecs(s.Codec) == nil) {

@@ -35,3 +35,10 @@ func (c *callbacks) handlerFailed(err error) {
 		c.panicked(fmt.Sprintf("mqtt: handler panicked: %v", p.Value), p.Stack)
 	}
 }
+
+// tellOf calls a hook, if there is one.
+func tellOf[I any](c *callbacks, hook func(I), info I) {
+	if hook != nil {
+		c.call(func() { hook(info) })
+	}
+}

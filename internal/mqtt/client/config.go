@@ -10,6 +10,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/hook"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
@@ -166,7 +167,7 @@ type Config struct {
 	policies   policies
 
 	// Hooks are told what happens.
-	Hooks Hooks
+	Hooks hook.Calls
 	// Logger takes everything worth knowing; nil takes nothing.
 	Logger Logger
 	// OnConnect and OnDisconnect follow the subscriber's connection, or the

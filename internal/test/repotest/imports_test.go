@@ -24,7 +24,7 @@ var (
 		"./internal/mqtt/delivery/...", "./internal/mqtt/topic/...",
 	}
 	// rooms are above the parts and below the client, which hands them values.
-	rooms  = []string{"./internal/mqtt/envelope", "./internal/mqtt/outbox/...", "./internal/mqtt/request", "./internal/mqtt/sequence"}
+	rooms  = []string{"./internal/mqtt/envelope", "./internal/mqtt/hook", "./internal/mqtt/outbox/...", "./internal/mqtt/request", "./internal/mqtt/sequence"}
 	engine = slices.Concat(parts, rooms, []string{"./internal/mqtt/client"})
 )
 

@@ -18,7 +18,7 @@ func levels() [][]string {
 		{"wire"},
 		{"link", "delivery", "topic"},
 		{"session"},
-		{"envelope"},
+		{"envelope", "hook"},
 		{"parking", "outbox", "request", "sequence"},
 		{"client"},
 		{"bridge"}, // until all of it has found its room

@@ -1,23 +1,23 @@
-package bridge
+package hook
 
 import (
-	"context"
 	"sync"
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/queue"
 )
 
 // teller calls one hook, in order, on a goroutine of its own that lives while
 // there is something to tell: a hook that hangs holds up nothing but itself. At
 // the bound of what waits for it, it misses calls.
 type teller struct {
-	set *hookSet
+	log   logsafe.Logger
+	queue *queue.Queue[func()]
 
 	mu      sync.Mutex
-	queue   []func()
-	idle    chan struct{} // closed when the goroutine ends; nil without one
+	waiting int // calls
 	missed  int
 	sayable logsafe.PerMinute
 	drops   event.DropInfo // to be told
@@ -30,6 +30,22 @@ const maxTold = 10_000
 // maxToldOfSenders is how many calls of one kind wait for a hook at most, of the kinds
 // that whoever may publish causes at will: the others have the rest.
 const maxToldOfSenders = maxTold / 4
+
+func newTeller(log logsafe.Logger) *teller {
+	t := &teller{log: log}
+	t.queue = queue.New(t.work)
+	return t
+}
+
+// work calls what was added.
+func (t *teller) work(calls []func()) {
+	for _, f := range calls {
+		t.mu.Lock()
+		t.waiting--
+		t.mu.Unlock()
+		Protect(t.log, "a hook", f)
+	}
+}
 
 // add has f called, behind what was added before, and reports whether it will be. It
 // does not wait.
@@ -47,23 +63,20 @@ func (t *teller) add(f func()) bool {
 func (t *teller) miss() {
 	t.mu.Lock()
 	t.missed++
-	say, missed, waiting := t.sayable.Due(time.Now()), t.missed, len(t.queue)
+	say, missed, waiting := t.sayable.Due(time.Now()), t.missed, t.waiting
 	t.mu.Unlock()
 	if say {
-		t.set.log.Errorf("mqtt: a hook does not return, or is too slow: %d calls wait for it, and it missed %d (said once a minute)", waiting, missed)
+		t.log.Errorf("mqtt: a hook does not return, or is too slow: %d calls wait for it, and it missed %d (said once a minute)", waiting, missed)
 	}
 }
 
-// push reports whether there was room.
+// push reports whether there was room. mu is held.
 func (t *teller) push(f func()) bool {
-	if len(t.queue) >= maxTold {
+	if t.waiting >= maxTold {
 		return false
 	}
-	t.queue = append(t.queue, f)
-	if t.idle == nil {
-		t.idle = make(chan struct{})
-		go t.run(t.idle)
-	}
+	t.waiting++
+	t.queue.Add(f)
 	return true
 }
 
@@ -88,55 +101,12 @@ func (t *teller) takeDrops() event.DropInfo {
 	return all
 }
 
-// run owns the goroutine.
-func (t *teller) run(idle chan<- struct{}) {
-	defer close(idle)
-	for f := t.next(); f != nil; f = t.next() {
-		protect(t.set.log, "a hook", f)
-	}
-}
-
-func (t *teller) next() func() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.queue) == 0 {
-		t.queue, t.idle = nil, nil
-		return nil
-	}
-	f := t.queue[0]
-	t.queue[0] = nil
-	t.queue = t.queue[1:]
-	return f
-}
-
-// hookGrace is what the last calls may take after the end of the context: they
-// tell what was left undone.
-const hookGrace = 100 * time.Millisecond
-
-// wait returns when every hook was told, or soon after ctx ends: a hook may hang,
-// or be the one who stops the broker.
-func (s *hookSet) wait(ctx context.Context) {
-	var grace <-chan time.Time
-	over := ctx.Done()
-	for _, t := range s.tellers {
-		for idle := t.busy(); idle != nil; {
-			select {
-			case <-idle:
-				idle = nil
-			case <-over:
-				over = nil
-				timer := time.NewTimer(hookGrace)
-				defer timer.Stop()
-				grace = timer.C
-			case <-grace:
-				return
-			}
+// Protect calls a function of the user's, and logs its panic.
+func Protect(log logsafe.Logger, what string, f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			log.Errorf("mqtt: %s panicked: %v", what, r)
 		}
-	}
-}
-
-func (t *teller) busy() <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.idle
+	}()
+	f()
 }

@@ -1,4 +1,4 @@
-package bridge
+package hook
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// stuck is a hook for all that is told later; each call waits for let.
+// stuck is a hook for all calls that are made later; each call waits for let.
 type stuck struct {
 	let chan struct{}
 
@@ -45,7 +45,7 @@ func (s *stuck) OnDrop(i event.DropInfo) {
 	s.drops = append(s.drops, i)
 }
 
-// Whatever is told later waits for no hook, adds up drops, misses what is beyond
+// What is reported later waits for no hook, adds up drops, misses what is beyond
 // the bound and says so, and Stop does not wait for ever.
 func TestHookThatHangsDelaysNobody(t *testing.T) {
 	t.Parallel()
@@ -53,12 +53,11 @@ func TestHookThatHangsDelaysNobody(t *testing.T) {
 		var out bytes.Buffer
 		hang, quick := &stuck{let: make(chan struct{})}, &stuck{let: make(chan struct{})}
 		close(quick.let)
-		set, err := sortHooks([]any{hang, quick})
+		set, err := New([]any{hang, quick}, outLog{&out})
 		if err != nil {
 			t.Fatal(err)
 		}
-		set.log = outLog{&out}
-		h := set.client()
+		h := set.Calls()
 		all := func() { // of each kind one
 			h.Connected(event.ConnectInfo{ClientID: "id", Address: "address"})
 			h.Disconnected(event.DisconnectInfo{ClientID: "id", Address: "address", Err: errors.New("lost")})
@@ -66,8 +65,8 @@ func TestHookThatHangsDelaysNobody(t *testing.T) {
 			h.Subscribed(event.SubscribeInfo{Granted: 1})
 			h.Subscribed(event.SubscribeInfo{Filter: "a", AskedQoS: 2, GrantedQoS: 1})
 			h.Held(event.HeldKey{})
-			later(set.gap, event.GapHook.OnGap, event.GapInfo{})
-			later(set.outbox, event.OutboxHook.OnOutbox, event.OutboxInfo{})
+			set.Gap(event.GapInfo{})
+			set.Outbox()(event.OutboxInfo{})
 			h.Dropped(event.DropInfo{QueueFull: 1, Unmatched: 2, IllFormed: 3, UnmatchedKept: 4})
 		}
 		all()
@@ -78,8 +77,8 @@ func TestHookThatHangsDelaysNobody(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		set.wait(ctx)
-		if took := time.Since(began); took != time.Second+hookGrace {
+		set.Wait(ctx)
+		if took := time.Since(began); took != time.Second+grace {
 			t.Errorf("waited for %v", took)
 		}
 		for range maxTold {
@@ -90,7 +89,7 @@ func TestHookThatHangsDelaysNobody(t *testing.T) {
 			t.Errorf("said %d times", n)
 		}
 		close(hang.let)
-		set.wait(t.Context())
+		set.Wait(t.Context())
 		if hang.calls != maxTold+1 { // and the one that hung
 			t.Errorf("%d calls, want %d", hang.calls, maxTold+1)
 		}
@@ -98,7 +97,7 @@ func TestHookThatHangsDelaysNobody(t *testing.T) {
 			t.Errorf("told of drops %+v, want %+v", hang.drops, want)
 		}
 		all()
-		set.wait(t.Context())
+		set.Wait(t.Context())
 		if len(hang.drops) != 2 || hang.drops[1].QueueFull != 1 {
 			t.Errorf("then told of drops %+v", hang.drops)
 		}

@@ -1,4 +1,4 @@
-package bridge
+package hook
 
 import (
 	"bytes"
@@ -19,27 +19,26 @@ func (b *blocked) OnOutbox(event.OutboxInfo)             { <-b.let; b.outbox++ }
 func (b *blocked) OnGap(event.GapInfo)                   { <-b.let; b.gaps++ }
 func (b *blocked) OnReplyDropped(event.ReplyDroppedInfo) { <-b.let; b.no++ }
 
-// Who causes calls of a slow hook at will takes no room of those of other kinds.
+// Calls that a sender can cause at will take no room from calls of other kinds.
 func TestHookIsToldOfOtherKinds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		b := &blocked{let: make(chan struct{})}
-		set, err := sortHooks([]any{b})
+		set, err := New([]any{b}, outLog{&out})
 		if err != nil {
 			t.Fatal(err)
 		}
-		set.log = outLog{&out}
 		for range 3 * maxTold {
-			later(set.reply, event.ReplyHook.OnReplyDropped, event.ReplyDroppedInfo{})
-			later(set.gap, event.GapHook.OnGap, event.GapInfo{})
+			set.ReplyDropped(event.ReplyDroppedInfo{})
+			set.Gap(event.GapInfo{})
 		}
 		for range 100 {
-			later(set.outbox, event.OutboxHook.OnOutbox, event.OutboxInfo{})
+			set.Outbox()(event.OutboxInfo{})
 		}
 		synctest.Wait()
 		close(b.let)
-		set.wait(t.Context())
+		set.Wait(t.Context())
 		if b.outbox != 100 || b.gaps < maxToldOfSenders || b.no < maxToldOfSenders || b.gaps+b.no > 2*maxToldOfSenders+2 {
 			t.Errorf("told of the outbox %d times, want 100; of gaps %d and replies %d times", b.outbox, b.gaps, b.no)
 		}

@@ -1,17 +1,22 @@
-package bridge
+// Package hook calls the hooks of the user: those that measure where it happens, the
+// others on goroutines of their own, so that a hook that hangs delays nothing but itself.
+package hook
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// hookSet are the user's hooks by what they want to be told. The first are
-// called where it happens, the others by their tellers.
-type hookSet struct {
+// Set has the user's hooks by what they implement. The first are called where it
+// happens, the others by their tellers. It does not change; it is safe for concurrent
+// use.
+type Set struct {
 	publish    []event.PublishHook
 	handle     []event.HandleHook
 	retry      []event.RetryHook
@@ -29,28 +34,14 @@ type hookSet struct {
 	outbox     []told[event.OutboxHook]
 	reply      []told[event.ReplyHook]
 
-	log     client.Logger
+	log     logsafe.Logger
 	tellers []*teller // one for each hook, and main
 	main    *teller   // of OnConnect and OnDisconnect
 }
 
-// told is a hook with what calls it.
-type told[H any] struct {
-	hook    H
-	teller  *teller
-	waiting *atomic.Int64 // calls of this kind
-	most    int64         // of them
-}
-
-func (s *hookSet) newTeller() *teller {
-	t := &teller{set: s}
-	s.tellers = append(s.tellers, t)
-	return t
-}
-
-// sortHooks reports every value that is no hook.
-func sortHooks(hooks []any) (s *hookSet, err error) {
-	s = new(hookSet)
+// New returns the hooks that are hooks, and an error that names the values that are none.
+func New(hooks []any, log logsafe.Logger) (s *Set, err error) {
+	s = &Set{log: log}
 	s.main = s.newTeller()
 	var errs []error
 	for _, h := range hooks {
@@ -61,7 +52,21 @@ func sortHooks(hooks []any) (s *hookSet, err error) {
 	return s, errors.Join(errs...)
 }
 
-func (s *hookSet) add(h any) bool {
+// told is a hook with what calls it.
+type told[H any] struct {
+	hook    H
+	teller  *teller
+	waiting *atomic.Int64 // calls of this kind
+	most    int64         // of them
+}
+
+func (s *Set) newTeller() *teller {
+	t := newTeller(s.log)
+	s.tellers = append(s.tellers, t)
+	return t
+}
+
+func (s *Set) add(h any) bool {
 	t := s.newTeller()
 	found := []bool{
 		collect(&s.publish, h), collect(&s.handle, h), collect(&s.retry, h),
@@ -94,9 +99,9 @@ func collectTold[H any](to *[]told[H], hook any, t *teller, most int64) bool {
 	return ok
 }
 
-// client returns the hooks of which the client tells; what nobody wants to know is nil.
-func (s *hookSet) client() client.Hooks {
-	h := client.Hooks{
+// Calls returns what the client calls; what no hook wants is nil.
+func (s *Set) Calls() Calls {
+	h := Calls{
 		Handled:      each(s.handle, event.HandleHook.OnHandle),
 		Retrying:     each(s.retry, event.RetryHook.OnRetry),
 		DeadLettered: each(s.deadLetter, event.DeadLetterHook.OnDeadLetter),
@@ -116,6 +121,50 @@ func (s *hookSet) client() client.Hooks {
 		}
 	}
 	return h
+}
+
+// Publishing reports whether a hook wants publishes.
+func (s *Set) Publishing() bool { return len(s.publish) > 0 }
+
+// Published calls the hooks that want publishes.
+func (s *Set) Published(info event.PublishInfo) {
+	Protect(s.log, "a hook", func() { tell(s.publish, event.PublishHook.OnPublish, info) })
+}
+
+// Gap reports to the hooks missing messages.
+func (s *Set) Gap(info event.GapInfo) { later(s.gap, event.GapHook.OnGap, info) }
+
+// Outbox returns what reports to the hooks an outbox; nil without one.
+func (s *Set) Outbox() func(event.OutboxInfo) { return eachLater(s.outbox, event.OutboxHook.OnOutbox) }
+
+// Replying reports whether a hook wants dropped replies.
+func (s *Set) Replying() bool { return len(s.reply) > 0 }
+
+// ReplyDropped reports to the hooks a dropped reply.
+func (s *Set) ReplyDropped(info event.ReplyDroppedInfo) {
+	later(s.reply, event.ReplyHook.OnReplyDropped, info)
+}
+
+// Connection has f called behind the callbacks of connections before it. what is its
+// name in the log.
+func (s *Set) Connection(what string, f func()) {
+	s.main.add(func() { Protect(s.log, what, f) })
+}
+
+// grace is what the last calls may take after the end of the context: they report what
+// was left undone.
+const grace = 100 * time.Millisecond
+
+// Wait returns when every hook was called, or soon after ctx ends: a hook may hang,
+// or be the one that stops the client. The time after the end is for all hooks together.
+func (s *Set) Wait(ctx context.Context) {
+	late, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	defer stop()
+	for _, t := range s.tellers {
+		t.queue.Wait(late, 0)
+	}
 }
 
 // each returns what tells each hook where it happens; nil without one.

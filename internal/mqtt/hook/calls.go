@@ -1,0 +1,32 @@
+package hook
+
+import "github.com/kratos-mqtt/kratos-mqtt/event"
+
+// Calls are what a client calls when something happens. Each may be nil, which costs nothing. They are
+// called concurrently, never on a read loop, and must not block for long; a
+// panic is logged.
+type Calls struct {
+	// Handled receives each attempt of a handler, on its worker.
+	Handled func(event.HandleInfo)
+	// Retrying is called when another attempt follows after a pause.
+	Retrying func(event.RetryInfo)
+	// DeadLettered receives each dead letter that its store has.
+	DeadLettered func(event.DeadLetterInfo)
+	// Parked receives each message that its store has for later.
+	Parked func(event.ParkInfo)
+	// Duplicate receives each message whose id was handled before.
+	Duplicate func(event.DuplicateInfo)
+	// Held receives once a minute each of the keys that most messages wait for, ten
+	// at most.
+	Held func(event.HeldKey)
+	// Connected receives each attempt to connect.
+	Connected func(event.ConnectInfo)
+	// Disconnected receives each loss of a connection.
+	Disconnected func(event.DisconnectInfo)
+	// SessionLost receives each session that the broker had lost.
+	SessionLost func(event.SessionLostInfo)
+	// Subscribed receives what the broker answered to SUBSCRIBE.
+	Subscribed func(event.SubscribeInfo)
+	// Dropped receives the number of messages that reached no handler, many at once.
+	Dropped func(event.DropInfo)
+}
