@@ -63,7 +63,7 @@ bench-service: ## Compare the service with the same steps written by hand; SECON
 	@exec ./bin/bench-service -server ./bin/$(SERVICE) -handwritten ./bin/handwritten -time $(SECONDS)s $(FLAGS)
 
 .PHONY: faults
-faults: ## Send messages through a chain that breaks; MESSAGES= FAULTS= KINDS= PROTOCOL=3.1.1|5 BROKER=scripted|mosquitto SEED=
+faults: ## Send messages through a chain that breaks; MESSAGES= FAULTS= KINDS= PROTOCOL=3.1.1|5 BROKER=in-process|mosquitto SEED=
 	@go build -o bin/faults ./tools/faults
 	@exec ./bin/faults
 

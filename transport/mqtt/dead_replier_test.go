@@ -18,7 +18,7 @@ import (
 // they are.
 func TestDeadReplierLeavesRoom(t *testing.T) {
 	t.Parallel()
-	eachScripted(t, func(t *testing.T, c carrier, _ *mqtttest.InProcessBroker) {
+	eachInProcess(t, func(t *testing.T, c carrier, _ *mqtttest.InProcessBroker) {
 		startReplier(t, c)
 		m := c.broker(t)
 		ctx, cancel := context.WithCancel(t.Context())

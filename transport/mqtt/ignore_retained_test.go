@@ -117,7 +117,7 @@ func TestARetainedMessageIsNotFresh(t *testing.T) {
 // where the session is lost.
 func TestRetainedIsIgnoredAfterAReconnect(t *testing.T) {
 	t.Parallel()
-	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
+	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 		sender := c.broker(t)
 		old := func() error {
 			return sender.Publish(within(t, patience), "a/1", broker.NewMessage(reading{1}), mqttbroker.WithPublishRetained(true))

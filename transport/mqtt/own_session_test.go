@@ -93,7 +93,7 @@ func TestOwnSessionHoldsUpNobody(t *testing.T) {
 	for name, own := range map[string]bool{"own session": true, "shared session": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
+			eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 				var bad blocked
 				var good atomic.Int64
 				srv := c.server(t, mqttserver.WithClientId("app"), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Queue: 64})))
@@ -136,7 +136,7 @@ func TestOwnSessionHoldsUpNobody(t *testing.T) {
 // theirs.
 func TestOwnSessionHasWorkersOfItsOwn(t *testing.T) {
 	t.Parallel()
-	eachScripted(t, func(t *testing.T, c carrier, _ *mqtttest.InProcessBroker) {
+	eachInProcess(t, func(t *testing.T, c carrier, _ *mqtttest.InProcessBroker) {
 		const workers = 4
 		srv := c.server(t, mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: workers})))
 		release, busy := make(chan struct{}), make(chan string, 10)
@@ -165,7 +165,7 @@ func TestOwnSessionHasWorkersOfItsOwn(t *testing.T) {
 // away, and closed with it.
 func TestOwnSessionIsKept(t *testing.T) {
 	t.Parallel()
-	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
+	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 		connected := func() (ids []string) {
 			for _, s := range b.Sessions() {
 				if s.Connected && strings.HasPrefix(s.ClientID, "app") {
@@ -211,7 +211,7 @@ func TestOwnSessionIsKept(t *testing.T) {
 // their own like the other one.
 func TestOwnSessionLifecycle(t *testing.T) {
 	t.Parallel()
-	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
+	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 		srv := c.server(t, mqttserver.WithClientId("app"))
 		got := make(chan string, 100)
 		register(t, srv, "main", into(got))
@@ -252,7 +252,7 @@ func TestOwnSessionLifecycle(t *testing.T) {
 // Ready means that every session is, and Start reports what is wrong with any.
 func TestOwnSessionReadiness(t *testing.T) {
 	t.Parallel()
-	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
+	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 		refused := b.Inject(testbroker.Fault{Type: testbroker.Subscribe, Client: testbroker.ClientID("app-mine"), Do: testbroker.Refuse(0x87)})
 		srv := c.server(t, mqttserver.WithClientId("app"))
 		got := make(chan string, 10)
@@ -317,7 +317,7 @@ func TestOwnSessionAtMosquitto(t *testing.T) {
 // deployment gives it one, or takes it away, and goes on with it.
 func TestOwnSessionParks(t *testing.T) {
 	t.Parallel()
-	eachScripted(t, func(t *testing.T, c carrier, _ *mqtttest.InProcessBroker) {
+	eachInProcess(t, func(t *testing.T, c carrier, _ *mqtttest.InProcessBroker) {
 		store := deadletter.NewMemory(0)
 		var failing, first, second blocked
 		served := func(handler, other *blocked, own bool) *mqttserver.Server {
@@ -364,7 +364,7 @@ func TestOwnSessionTakesItsBacklogAlong(t *testing.T) {
 	for name, late := range map[string]bool{"before the start": false, "after it": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
+			eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 				var before, after blocked
 				before.mended.Store(true)
 				after.mended.Store(true)
@@ -418,7 +418,7 @@ func leftBehind(t testing.TB, b *mqtttest.InProcessBroker, id, filter string) {
 func TestOwnSessionHandlesBatches(t *testing.T) {
 	t.Parallel()
 	const n = 50
-	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
+	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 		var handled atomic.Int64
 		served := func(opts ...event.RegisterOption) *mqttserver.Server {
 			srv := c.server(t, mqttserver.WithClientId("app"))

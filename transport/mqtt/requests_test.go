@@ -21,8 +21,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// eachScripted runs a test on a scripted broker of its own for each carrier.
-func eachScripted(t *testing.T, test func(t *testing.T, c carrier, b *mqtttest.InProcessBroker), opts ...testbroker.Option) {
+// eachInProcess runs a test on an in-process broker of its own for each carrier.
+func eachInProcess(t *testing.T, test func(t *testing.T, c carrier, b *mqtttest.InProcessBroker), opts ...testbroker.Option) {
 	t.Helper()
 	for _, version := range []string{"5", "3.1.1"} {
 		t.Run(version, func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestRequestsInsideHandlers(t *testing.T) {
 	}{{"16 workers", 16}, {"100 workers and a window of 20", 100}} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			eachScripted(t, func(t *testing.T, c carrier, _ *mqtttest.InProcessBroker) {
+			eachInProcess(t, func(t *testing.T, c carrier, _ *mqtttest.InProcessBroker) {
 				const messages = 64
 				startReplier(t, c)
 				var answered, failed atomic.Int64
@@ -105,7 +105,7 @@ func TestRequestsInsideHandlers(t *testing.T) {
 func TestReplyTopicsAreGivenBack(t *testing.T) {
 	t.Parallel()
 	const requests, most = 1000, 64
-	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
+	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 		var mu sync.Mutex
 		open, highest := make(map[string]bool), 0
 		b.Observe(func(o testbroker.Observed) {
@@ -150,7 +150,7 @@ func TestReplyTopicsAreGivenBack(t *testing.T) {
 func TestReplyTopicsWaitForRoom(t *testing.T) {
 	t.Parallel()
 	const requests = 100
-	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
+	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 		srv, release := c.server(t, mqttserver.UnboundReplyTopics("reply/#"), mqttserver.WithBrokerOptions(mqttbroker.WithSubscriber(&v1.Subscriber{Concurrency: uint32(requests)}))), make(chan struct{})
 		err := mqttserver.RegisterReplier(srv, t.Context(), "slow/+", func(ctx context.Context, r *reading) (*reading, error) {
 			<-release
@@ -186,7 +186,7 @@ func TestReplyTopicsWaitForRoom(t *testing.T) {
 // same client id keeps its messages. engine.md D1 c
 func TestRequestOpensNoSubscriber(t *testing.T) {
 	t.Parallel()
-	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
+	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 		startReplier(t, c)
 		var connects sync.Map
 		b.Observe(func(o testbroker.Observed) {
@@ -233,7 +233,7 @@ func TestRepliesAndPublishesAreApart(t *testing.T) {
 	for name, stuck := range map[string]string{"replies are stuck": "app-srv-reply", "publishes are stuck": "app-srv-pub"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
+			eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 				fault := b.Inject(testbroker.Fault{Direction: testbroker.ToClient, Type: testbroker.Puback, Client: testbroker.ClientID(stuck), Do: testbroker.Drop()})
 				defer func() {
 					if n := fault.Applied(); n < 4 {
@@ -274,7 +274,7 @@ func TestRepliesAndPublishesAreApart(t *testing.T) {
 // answered once that is back, or says what happened.
 func TestRequestOverALostConnection(t *testing.T) {
 	t.Parallel()
-	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
+	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 		srv, arrived, release := c.server(t), make(chan struct{}, 10), make(chan struct{})
 		err := mqttserver.RegisterReplier(srv, t.Context(), "slow/+", func(ctx context.Context, r *reading) (*reading, error) {
 			arrived <- struct{}{}
@@ -328,7 +328,7 @@ func TestRequestOverALostConnection(t *testing.T) {
 // Stop ends the requests that wait, and every connection.
 func TestStopEndsRequests(t *testing.T) {
 	t.Parallel()
-	eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
+	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 		srv := startReplier(t, c, mqttserver.WithClientId("app"))
 		if _, err := mqttbroker.Request[reading](within(t, patience), srv, "double", reading{1}); err != nil {
 			t.Fatal(err)
@@ -424,7 +424,7 @@ func TestRequestWithoutAccess(t *testing.T) {
 	t.Parallel()
 	test := func(t *testing.T, refuse func(b *mqtttest.InProcessBroker), opts ...testbroker.Option) {
 		t.Helper()
-		eachScripted(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
+		eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
 			startReplier(t, c)
 			refuse(b)
 			data := c.broker(t, mqttbroker.WithClientId("data"))
@@ -465,7 +465,7 @@ func TestRequestWithoutAccess(t *testing.T) {
 // broker: the second is told.
 func TestRequestsOfTwoClientsWithOneID(t *testing.T) {
 	t.Parallel()
-	eachScripted(t, func(t *testing.T, c carrier, _ *mqtttest.InProcessBroker) {
+	eachInProcess(t, func(t *testing.T, c carrier, _ *mqtttest.InProcessBroker) {
 		startReplier(t, c)
 		request := func(b broker.Broker) error {
 			_, err := mqttbroker.Request[reading](within(t, patience), b, "double", reading{1})

@@ -18,7 +18,7 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// TestChaos sends messages from publishers to a server through the scripted
+// TestChaos sends messages from publishers to a server through the in-process
 // broker, which makes one fault of each kind after the other, in random order:
 // nothing that was accepted is lost, and no QoS 2 message is handled twice.
 func TestChaos(t *testing.T) {

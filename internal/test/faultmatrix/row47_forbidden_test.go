@@ -45,7 +45,7 @@ func TestFault_47_PublishEndsConnection(t *testing.T) {
 	})
 }
 
-// The scripted broker ends a connection in order and out of order, and on MQTT
+// The in-process broker ends a connection in order and out of order, and on MQTT
 // 5 says why. With many good messages in flight beside the bad one.
 func TestFault_47_PublishEndsConnectionAmongOthers(t *testing.T) {
 	t.Parallel()

@@ -22,7 +22,7 @@ func newFleet(tb testing.TB, o Options) fleet {
 	if o.Broker == Mosquitto {
 		return &mosquitto{mqtttest.Mosquitto(tb, mqtttest.WithCredentials(user, password))}
 	}
-	return newScripted(tb, o)
+	return newInProcess(tb, o)
 }
 
 type mosquitto struct{ *mqtttest.MosquittoBroker }

@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 // the same variables change it.
 func TestNothingIsLost(t *testing.T) {
 	for _, o := range []soak.Options{
-		{Messages: 50_000, Faults: 60, Protocol: "5", Broker: soak.Scripted},
+		{Messages: 50_000, Faults: 60, Protocol: "5", Broker: soak.InProcess},
 		{Messages: 50_000, Faults: 60, Protocol: "3.1.1", Broker: soak.Mosquitto},
 	} {
 		t.Run(o.Broker+"/"+o.Protocol, func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 
 // The brokers of a run.
 const (
-	Scripted  = "scripted"
+	InProcess = "in-process"
 	Mosquitto = "mosquitto"
 )
 
@@ -26,7 +26,7 @@ type Options struct {
 	Faults int
 	// Protocol is "3.1.1" or "5". Default "5".
 	Protocol string
-	// Broker is [Scripted], the default, or [Mosquitto].
+	// Broker is [InProcess], the default, or [Mosquitto].
 	Broker string
 	// Seed of every random choice. Default: the time.
 	Seed uint64
@@ -99,7 +99,7 @@ func (o Options) withDefaults() Options {
 		o.Protocol = "5"
 	}
 	if o.Broker == "" {
-		o.Broker = Scripted
+		o.Broker = InProcess
 	}
 	if o.Seed == 0 {
 		o.Seed = uint64(time.Now().UnixNano())
@@ -115,8 +115,8 @@ func (o Options) validate() error {
 	if o.Protocol != "3.1.1" && o.Protocol != "5" {
 		errs = append(errs, fmt.Errorf("protocol %q, want 3.1.1 or 5", o.Protocol))
 	}
-	if o.Broker != Scripted && o.Broker != Mosquitto {
-		errs = append(errs, fmt.Errorf("broker %q, want %s or %s", o.Broker, Scripted, Mosquitto))
+	if o.Broker != InProcess && o.Broker != Mosquitto {
+		errs = append(errs, fmt.Errorf("broker %q, want %s or %s", o.Broker, InProcess, Mosquitto))
 	}
 	return errors.Join(errs...)
 }

@@ -9,28 +9,28 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// scriptedFleet can be killed on both versions, and makes faults inside the
+// inProcessFleet can be killed on both versions, and makes faults inside the
 // protocol.
-type scriptedFleet struct {
+type inProcessFleet struct {
 	*broker.Broker
 	tb       testing.TB
 	protocol string
 }
 
-func newScripted(tb testing.TB, o Options) fleet {
+func newInProcess(tb testing.TB, o Options) fleet {
 	b, err := broker.Listen(broker.WithSeed(o.Seed))
 	if err != nil {
 		tb.Fatalf("chain: %v", err)
 	}
 	tb.Cleanup(b.Close)
-	return &scriptedFleet{b, tb, o.Protocol}
+	return &inProcessFleet{b, tb, o.Protocol}
 }
 
 // Features implements mqtttest.Broker.
-func (s *scriptedFleet) Features() mqtttest.Features { return mqtttest.Features{Name: Scripted} }
+func (s *inProcessFleet) Features() mqtttest.Features { return mqtttest.Features{Name: InProcess} }
 
 // Start implements mqtttest.Broker.
-func (s *scriptedFleet) Start() {
+func (s *inProcessFleet) Start() {
 	if err := s.Broker.Start(); err != nil {
 		s.tb.Fatalf("chain: %v", err)
 	}
@@ -42,7 +42,7 @@ const (
 	quotaExceeded = 0x97
 )
 
-func (s *scriptedFleet) faults() []fault {
+func (s *inProcessFleet) faults() []fault {
 	kinds := []fault{
 		{"kill broker", func(*run) {
 			s.Kill(true)
@@ -86,7 +86,7 @@ func (s *scriptedFleet) faults() []fault {
 
 // during puts a fault in force while f runs.
 func (r *run) during(f broker.Fault, do func()) {
-	s, ok := r.fleet.(*scriptedFleet)
+	s, ok := r.fleet.(*inProcessFleet)
 	if !ok {
 		r.tb.Fatal("chain: a fault of another broker")
 	}
@@ -102,10 +102,10 @@ func (r *run) during(f broker.Fault, do func()) {
 }
 
 // ordered implements fleet.
-func (s *scriptedFleet) ordered() bool { return true }
+func (s *inProcessFleet) ordered() bool { return true }
 
 // verdict implements fleet.
-func (s *scriptedFleet) verdict() error {
+func (s *inProcessFleet) verdict() error {
 	c := s.Counts()
 	var errs []error
 	if n := c.Dropped(); n > 0 {
