@@ -29,16 +29,11 @@ func Listen(opts ...Option) (*Broker, error) {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
 	b := &Broker{core: newCore(&o)}
-	b.script.init(o.seed, func(f func(*Broker)) { f(b) })
+	b.script.init(o.script, func(f func(*Broker)) { f(b) })
 	b.listeners = listeners{
 		list: o.listeners, max: o.maxConnections, log: o.log, refused: &b.core.traffic.refused,
 		connect: func(via *listener, socket net.Conn) *conn { return newConn(b.core, &b.script, via, socket) },
 		conns:   make(map[*conn]struct{}),
-	}
-	for _, f := range o.faults {
-		if _, err := b.Inject(f); err != nil {
-			return nil, err
-		}
 	}
 	if err := b.Start(); err != nil {
 		return nil, err
@@ -67,8 +62,8 @@ func (b *Broker) Start() error {
 	return nil
 }
 
-// Stop ends the broker in order: clients of MQTT 5 are told (0x8B), state is
-// saved. Wills are not published. It returns when all has ended; sessions stay,
+// Stop ends the broker in order: clients of MQTT 5 get a DISCONNECT with
+// 0x8B, state is saved. Wills are not published. It returns when all has ended; sessions stay,
 // in memory or in the file of [WithFile], for Start. It must not be called by an
 // observer.
 func (b *Broker) Stop() {
@@ -98,7 +93,7 @@ func (b *Broker) Close() {
 	b.script.calls.Wait()
 }
 
-// Kill ends the broker as a crash does: connections are reset, nobody is told,
+// Kill ends the broker as a crash does: connections are reset without a DISCONNECT,
 // no will is published. Sessions are gone, or, if they are kept, as they were
 // saved last: without [SaveEvery] and [SaveAfter] as they were. Sessions that
 // end with their connection are gone in any case, and not counted as a loss. With
@@ -165,7 +160,7 @@ func (b *Broker) Counts() (counts Counts) {
 // Dropped is Counts().Dropped().
 func (b *Broker) Dropped() int64 { return b.Counts().Dropped() }
 
-// Stats returns what the broker has now; the same is told below $SYS/broker, see
+// Stats returns what the broker has now; the same is published below $SYS/broker, see
 // [SysEvery]. It goes through all sessions, and must not be called by an
 // observer.
 func (b *Broker) Stats() (s Stats) {

@@ -29,7 +29,7 @@ type will struct {
 
 const (
 	forever           = 0xFFFFFFFF // session expiry that never comes
-	defaultMaximum    = 65535      // receive maximum of who names none
+	defaultMaximum    = 65535      // receive maximum of a client that names none
 	connectProperties = propertySet(1<<propSessionExpiry | 1<<propAuthMethod | 1<<propAuthData | 1<<propRequestProblem | 1<<propRequestResponse | 1<<propReceiveMaximum | 1<<propTopicAliasMaximum | 1<<propUserProperty | 1<<propMaximumPacketSize)
 	willProperties    = propertySet(1<<propPayloadFormat | 1<<propMessageExpiry | 1<<propContentType | 1<<propResponseTopic | 1<<propCorrelationData | 1<<propWillDelay | 1<<propUserProperty)
 )

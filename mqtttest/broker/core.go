@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// core is what the broker serves from: sessions, who subscribed to what, retained
-// messages, and what is to be kept of them. It knows neither listeners nor faults.
+// core is what the broker serves from: sessions, subscriptions, retained messages,
+// and the record of what changes. It knows neither listeners nor faults.
 type core struct {
 	options *options
 	traffic traffic
@@ -86,7 +86,7 @@ func (c *core) newSession(id string, version byte) *session {
 	return s
 }
 
-// publish gives a message to all who subscribed, and reports whether there were
+// publish delivers a message to all subscribers, and reports whether there were
 // any.
 func (c *core) publish(m *message) bool {
 	r := c.router.lookup([]byte(m.topic))
@@ -114,7 +114,7 @@ func (c *core) retain(m *message) {
 	c.changed()
 }
 
-// sendRetained gives a new subscription what is retained for it, by topic.
+// sendRetained delivers what is retained for a new subscription, by topic.
 func (c *core) sendRetained(sub *subscription, fresh bool) {
 	if sub.group != nil || sub.retainHandling == 2 || (sub.retainHandling == 1 && !fresh) {
 		return
@@ -129,7 +129,8 @@ func (c *core) sendRetained(sub *subscription, fresh bool) {
 	}
 }
 
-// sendSys gives a new subscription what $SYS says now, as if it were retained.
+// sendSys delivers the present values of $SYS to a new subscription, as if they were
+// retained.
 func (c *core) sendSys(sub *subscription) {
 	levels := strings.Split(sub.plain, "/")
 	if levels[0] != strings.TrimSuffix(sysPrefix, "/") {

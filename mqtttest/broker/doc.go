@@ -11,13 +11,13 @@
 // Sessions and retained messages are in memory, or in a file that outlives the
 // process ([WithFile]). [Broker.Kill] and [Broker.Start] act like a crash and a
 // restart, also with what was saved until then only ([SaveEvery], [SaveAfter]).
-// [Broker.Stats], [Broker.Counts] and $SYS tell what it has and did.
+// [Broker.Stats], [Broker.Counts] and $SYS show what it has and did.
 //
 // # Faults
 //
 // A [Fault] is injected while the broker runs, or from the start with
 // [WithFaults]. It matches packets by direction, type, client and topic, spares
-// the first ones, hits as many as wanted, for a time or by chance, and says what
+// the first ones, hits as many as wanted, for a time or by chance, and chooses what
 // happens to them: [Refuse], [Drop], [Delay], [CutBefore], [CutAfter], [End],
 // [Rewrite], [Replay], [HalfOpen], [StopReading], [Call]. Other faults act at once:
 // [Broker.Cut], [Broker.Freeze], [Broker.HalfOpen], [Broker.Refuse]. With the
@@ -37,8 +37,8 @@
 //
 //   - listeners: the addresses, and the connections that come from them. Each
 //     connection is a conn on top of a stream, which reads, writes and ends.
-//   - core: the sessions (session, delivery), who gets a message (route, tree,
-//     shared), retained messages (retained) and $SYS (sys, stats). What is to be
+//   - core: the sessions (session, delivery), the routes of messages (route,
+//     tree, shared), retained messages (retained) and $SYS (sys, stats). What is to be
 //     kept of them goes by the recorder to the journal, whose records are in
 //     record and which recover reads again; save keeps snapshots without a file.
 //   - script: which fault hits a packet (fault), and what it does to it (action,

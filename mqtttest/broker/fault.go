@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Fault says which packets are hit, and what happens to them.
+// Fault chooses packets, and what happens to them.
 type Fault struct {
 	// Direction and Type of the packets; [AnyType] for all.
 	Direction Direction

@@ -62,7 +62,7 @@ type journal struct {
 	base     int64 // size after the last compaction
 	lastSync time.Time
 	unsynced bool
-	unlock   func() // gives the file up for other processes
+	unlock   func() // releases the file for other processes
 
 	last atomic.Int64 // size, for others
 }

@@ -38,8 +38,7 @@ type options struct {
 	stay             bool
 	saveEvery        time.Duration
 	saveAfter        int
-	seed             uint64
-	faults           []Fault
+	script           scriptOptions
 	authenticate     func(clientID, user, password string) byte
 }
 
@@ -101,11 +100,7 @@ func (o *options) validate() error {
 	if o.saveEvery < 0 || o.saveAfter < 0 {
 		bad("saving every %v, after %d changes", o.saveEvery, o.saveAfter)
 	}
-	for i, f := range o.faults {
-		if err := f.validate(); err != nil {
-			bad("fault %d: %w", i, err)
-		}
-	}
+	errs = append(errs, o.script.validate())
 	return errors.Join(errs...)
 }
 

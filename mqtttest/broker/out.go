@@ -103,7 +103,7 @@ func (o *out) take(closed <-chan struct{}) (chunk, bool) {
 	}
 }
 
-// wrote gives a chunk back.
+// wrote takes a written chunk back.
 func (o *out) wrote(c chunk) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -1,6 +1,6 @@
 package broker
 
-// recorder says in the journal what changes. It does nothing while there is no
+// recorder appends to the journal what changes. It does nothing while there is no
 // journal. The core's mutex guards it.
 type recorder struct {
 	journal    *journal // nil while the broker is stopped, and without a file
@@ -8,7 +8,7 @@ type recorder struct {
 	generation uint64   // of the journal's file, see [message]
 }
 
-// name gives a number to what has none.
+// name sets a number that is not set yet.
 func (r *recorder) name(number *uint64) {
 	if *number == 0 {
 		r.numbers++

@@ -16,7 +16,7 @@ type subscription struct {
 // maxRoutes bounds the memory for topics that were published to.
 const maxRoutes = 10_000
 
-// route is who gets the messages of a topic, as long as no subscription
+// route is the receivers of the messages of a topic, as long as no subscription
 // changes.
 type route struct {
 	topic  string
@@ -24,7 +24,7 @@ type route struct {
 	groups []*group
 }
 
-// router knows who gets the messages of a topic. The core's mutex guards it.
+// router finds the receivers of the messages of a topic. The core's mutex guards it.
 type router struct {
 	copies bool                       // a copy for every subscription
 	exact  map[string][]*subscription // by filter without a wildcard
@@ -72,8 +72,8 @@ func (t *router) lookup(topic []byte) *route {
 	return r
 }
 
-// deliver gives a message to all who are on a route, and reports whether there are
-// any.
+// deliver delivers a message to all receivers of a route, and reports whether there
+// are any.
 func (t *router) deliver(r *route, m *message) bool {
 	for _, subs := range r.direct {
 		t.direct(m, subs)

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -18,8 +19,11 @@ type script struct {
 }
 
 // init prepares a script; run calls a function with the broker.
-func (s *script) init(seed uint64, run func(func(*Broker))) {
-	s.faults.init(seed)
+func (s *script) init(o scriptOptions, run func(func(*Broker))) {
+	s.faults.init(o.seed)
+	for _, f := range o.faults {
+		s.faults.add(f)
+	}
 	s.run = run
 }
 
@@ -31,12 +35,28 @@ type acted struct {
 	swallow [2]bool // packets vanish, by direction
 }
 
-// WithSeed makes what is decided by chance repeatable. Default: 1.
-func WithSeed(seed uint64) Option { return func(o *options) { o.seed = seed } }
+// scriptOptions are the options of a script.
+type scriptOptions struct {
+	seed   uint64
+	faults []Fault
+}
+
+func (o *scriptOptions) validate() error {
+	var errs []error
+	for i, f := range o.faults {
+		if err := f.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("fault %d: %w", i, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// WithSeed makes what is decided by chance repeatable. Default: 0.
+func WithSeed(seed uint64) Option { return func(o *options) { o.script.seed = seed } }
 
 // WithFaults injects faults before the first client comes.
 func WithFaults(faults ...Fault) Option {
-	return func(o *options) { o.faults = append(o.faults, faults...) }
+	return func(o *options) { o.script.faults = append(o.script.faults, faults...) }
 }
 
 // idle reports whether nothing is to be decided or shown.

@@ -119,8 +119,8 @@ func (c *conn) refuseFurther(code byte) {
 	}
 }
 
-// goodbye ends the connection in order; a client of MQTT 5 is told a code that
-// is not 0.
+// goodbye ends the connection in order; a client of MQTT 5 gets a DISCONNECT first
+// if the code is not 0.
 func (c *conn) goodbye(code byte) {
 	if c.version == 5 && code != 0 {
 		c.end([]byte{byte(Disconnect) << 4, 1, code})

@@ -143,7 +143,7 @@ func (s *session) unsubscribe(sub *subscription) {
 	s.core.changed()
 }
 
-// attach gives the session a connection.
+// attach connects the session.
 func (s *session) attach(c *conn) {
 	stopTimer(&s.timer)
 	stopTimer(&s.willTime)
@@ -228,7 +228,7 @@ func (s *session) end() {
 	})
 }
 
-// handOver gives what the client has not acknowledged to another member of the
+// handOver delivers what the client has not acknowledged to another member of the
 // shared group that it came through.
 func (s *session) handOver(d *delivery) bool {
 	if s.core.options.stay {

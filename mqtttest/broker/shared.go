@@ -7,7 +7,7 @@ type group struct {
 	turn    int
 }
 
-// deliver gives a message to the next member that is connected, or to the next
+// deliver delivers a message to the next member that is connected, or to the next
 // one if none is.
 func (g *group) deliver(m *message) {
 	if sub := g.pick(); sub != nil {
@@ -30,7 +30,7 @@ func (g *group) pick() *subscription {
 	return g.members[(g.turn+n-1)%n]
 }
 
-// heir returns the member of the group that gets what a session left
+// heir returns the member of the group that receives next what a session left
 // unacknowledged, nil for none. QoS 2 that was sent must not go to another
 // [MQTT-4.8.2-5].
 func (d *delivery) heir() *subscription {

@@ -104,7 +104,7 @@ func (s *stream) hold(reading, writing bool) {
 	s.writing.set(writing)
 }
 
-// supersede gives the stream a short time for what the client sent last.
+// supersede allows a short time for what the client sent last.
 func (s *stream) supersede() {
 	until := time.Now().Add(takeoverTime)
 	s.superseded.Store(&until)
@@ -146,7 +146,7 @@ func (s *stream) write() {
 	}
 }
 
-// finish ends the stream to the client and gives it time to do the same.
+// finish ends the stream to the client, which then has some time to do the same.
 func (s *stream) finish() {
 	s.parting.Store(true)
 	_ = s.socket.SetReadDeadline(time.Now().Add(partingTime))

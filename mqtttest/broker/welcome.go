@@ -77,7 +77,7 @@ func (c *conn) turnAway(p Packet, version byte, err error) {
 	c.refuseConnect(v.code)
 }
 
-// welcome gives the connection its session.
+// welcome connects a client to its session, or begins one.
 func (c *conn) welcome(m *connect, assigned string) error {
 	core := c.core
 	c.connect = m
