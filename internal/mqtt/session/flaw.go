@@ -12,19 +12,19 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// flaw is what is wrong with a message that arrived whole and cannot be handled
-// as it is. It is not thrown away: the broker would deliver it again, or it would
-// be lost without a trace.
+// flaw describes why a message that arrived whole cannot be handled normally.
+// The message is not discarded, because the broker would deliver it again or it
+// would be lost without a trace.
 type flaw struct {
-	skipped link.Skipped // of a packet over a limit
-	over    error        // which; nil is none
+	skipped link.Skipped // sizes of a packet over a limit
+	over    error        // the limit that was exceeded, or nil
 	cut     bool         // user properties are missing
-	text    error        // that is ill-formed; nil is none
-	topic   string       // as it arrived, when its text is
+	text    error        // fault of ill-formed text, or nil
+	topic   string       // as received, if its text is ill-formed
 }
 
-// Oversize is the size in bytes of a packet over a limit, whose payload was
-// skipped; 0 of any other. See [Inbound.OverLimit].
+// Oversize returns the size in bytes of a packet over a limit whose payload was
+// skipped, or 0 for any other packet. See [Inbound.OverLimit].
 func (m *Inbound) Oversize() int {
 	if m.flaw == nil {
 		return 0
@@ -32,8 +32,8 @@ func (m *Inbound) Oversize() int {
 	return m.flaw.skipped.Packet
 }
 
-// OverLimit says which limit the message is over; nil is none. Its payload was
-// skipped, and it may not have all of its user properties.
+// OverLimit returns which limit the message exceeds, or nil. The payload of
+// such a message was skipped, and some of its user properties may be missing.
 func (m *Inbound) OverLimit() error {
 	if m.flaw == nil {
 		return nil
@@ -41,11 +41,12 @@ func (m *Inbound) OverLimit() error {
 	return m.flaw.over
 }
 
-// Cut reports whether user properties are missing, which were over a limit.
+// Cut reports whether user properties are missing because they exceeded a
+// limit.
 func (m *Inbound) Cut() bool { return m.flaw != nil && m.flaw.cut }
 
-// Digest returns the SHA-256 of a payload that was skipped because the message is
-// over a limit; nil when the payload is there.
+// Digest returns the SHA-256 of a payload that was skipped because the message
+// exceeds a limit, or nil if the payload is present.
 func (m *Inbound) Digest() []byte {
 	if m.Oversize() == 0 {
 		return nil
@@ -53,7 +54,8 @@ func (m *Inbound) Digest() []byte {
 	return m.flaw.skipped.SHA256[:]
 }
 
-// Skipped is the size in bytes of such a payload; 0 when it is there.
+// Skipped returns the size of a skipped payload in bytes, or 0 if the payload
+// is present.
 func (m *Inbound) Skipped() int {
 	if m.flaw == nil {
 		return 0
@@ -61,9 +63,9 @@ func (m *Inbound) Skipped() int {
 	return m.flaw.skipped.Payload
 }
 
-// IllFormed says what is wrong with the text of the packet; nil is nothing.
-// Topic and Properties are then escaped, and name nothing that can be published
-// to. No handler can do anything with such a message.
+// IllFormed returns the fault in the text of the packet, or nil. Topic and
+// Properties of such a message are escaped and must not be published to. No
+// handler can process such a message.
 func (m *Inbound) IllFormed() error {
 	if m.flaw == nil {
 		return nil
@@ -71,7 +73,8 @@ func (m *Inbound) IllFormed() error {
 	return m.flaw.text
 }
 
-// bear makes m the form in which it can be kept.
+// bear adds the flaw to m and makes its text well formed, so that it can be
+// stored.
 func (m *Inbound) bear(f *flaw) {
 	m.flaw = f
 	if f.text == nil {
@@ -81,21 +84,21 @@ func (m *Inbound) bear(f *flaw) {
 	m.Topic = wellFormedTopic(m.Topic)
 	if p := m.Properties; p != nil {
 		p.ContentType = wellFormed(p.ContentType)
-		p.ResponseTopic = "" // a reply must not go to what only looks like it
+		p.ResponseTopic = "" // a reply must not be sent to an escaped topic
 		for i, u := range p.User {
 			p.User[i] = UserProperty{wellFormed(u.Key), wellFormed(u.Value)}
 		}
 	}
 }
 
-// maxIllFormed is how many bytes of an ill-formed text are kept: escaped, a byte
-// can be four, and whoever stores the text may know no more than 65,535.
+// maxIllFormed is how many bytes of an ill-formed text are kept: a byte can
+// become four when escaped, and a store may accept no more than 65,535.
 const maxIllFormed = 8 << 10
 
-// noTopic stands for a topic without a character.
+// noTopic replaces an empty topic.
 const noTopic = `\empty`
 
-// wellFormed escapes what a text may not contain.
+// wellFormed escapes what a text must not contain.
 func wellFormed(s string) string {
 	if len(s) > maxIllFormed {
 		s = s[:maxIllFormed]
@@ -103,7 +106,8 @@ func wellFormed(s string) string {
 	return logsafe.Line(s)
 }
 
-// wellFormedTopic makes a topic name of s that has its levels and is not empty.
+// wellFormedTopic makes a valid topic name of s that keeps its levels and is
+// not empty.
 func wellFormedTopic(s string) string {
 	if s == "" {
 		return noTopic
@@ -112,20 +116,20 @@ func wellFormedTopic(s string) string {
 }
 
 // maxTexts is how many ill-formed messages are remembered. A broker that passes
-// on more of them than that does not look at text.
+// on more of them does not check text.
 const maxTexts = 8
 
-// texts are the ill-formed messages that ended a connection, as the standard
-// wants [MQTT-1.5.4-1]. A broker that keeps the session sends them again, before
-// everything else: closing again would end every connection. Used by the read
-// loop only.
+// texts remembers the ill-formed messages that ended a connection, as the
+// standard requires [MQTT-1.5.4-1]. A broker that keeps the session sends them
+// again before everything else, so that closing again would end every
+// connection. Used by the read loop only.
 type texts struct {
 	seed maphash.Seed
 	seen []uint64
 }
 
-// again reports whether an ill-formed message was met before, or too many others
-// were.
+// again reports whether this ill-formed message has arrived before, or too many
+// others have.
 func (t *texts) again(p *wire.Publish) bool {
 	if t.seen == nil {
 		t.seed = maphash.MakeSeed()
@@ -144,9 +148,9 @@ func (t *texts) again(p *wire.Publish) bool {
 	return false
 }
 
-// illFormed judges a PUBLISH that does not decode. It returns what is wrong with
-// one that is taken all the same, and otherwise nil: the error ends the
-// connection, and without one the message is dropped.
+// illFormed handles a PUBLISH that cannot be decoded. It returns its flaw if
+// the message is accepted nevertheless. Otherwise it returns nil, and an error
+// ends the connection; without an error the message is dropped.
 func (in *inbound) illFormed(c *conn, p *wire.Publish, first byte, body []byte, f *flaw, cause error) (*flaw, error) {
 	m, ok := errors.AsType[*wire.MalformedError](cause)
 	if !ok || !m.Text || p.DecodeAnyText(c.version, first, body) != nil {
@@ -173,7 +177,7 @@ func (in *inbound) illFormed(c *conn, p *wire.Publish, first byte, body []byte, 
 	return f, nil
 }
 
-// named reports whether a message has this topic on the wire.
+// named reports whether the message has this topic on the wire.
 func (m *Inbound) named(topic []byte) bool {
 	if m.flaw != nil && m.flaw.text != nil {
 		return m.flaw.topic == bytesString(topic)

@@ -17,7 +17,7 @@ import (
 // script is a socket that answers CONNECT and SUBSCRIBE with given bytes and
 // then ends.
 type script struct {
-	net.Conn // of a pipe, for what is not replaced
+	net.Conn // one end of a pipe, for the other methods
 	answers  [2][]byte
 	asked    [2]chan struct{}
 	once     [2]sync.Once
@@ -34,8 +34,8 @@ func newScript(connack, suback []byte) *script {
 	}
 }
 
-// unasked is how long an answer waits for its question; a client that is still
-// at the first answer gets the second all the same.
+// unasked is how long an answer waits for its request. A client that is still
+// waiting for the first answer then receives the second one, too.
 const unasked = 5 * time.Millisecond
 
 func (s *script) Read(p []byte) (int, error) {
@@ -80,8 +80,8 @@ func (*script) SetReadDeadline(time.Time) error  { return nil }
 func (*script) SetWriteDeadline(time.Time) error { return nil }
 
 // FuzzHandshake answers the client libraries behind the link with arbitrary
-// CONNACKs and SUBACKs: nothing panics, everything ends, and what is accepted
-// is well formed.
+// CONNACKs and SUBACKs: nothing may panic or hang, and what is accepted must be
+// well formed.
 func FuzzHandshake(f *testing.F) {
 	for _, version := range []byte{4, 5} {
 		good := mqtttest.ConnackPacket(version, false, 0)

@@ -8,9 +8,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// FuzzInbound feeds frames as a broker could send them, with a cut and a new
-// connection where the input says so: nothing panics, nothing that was not in
-// flight completes, and the window stays whole.
+// FuzzInbound passes frames that a broker could send, with a new connection
+// where the input asks for it: nothing may panic, nothing that was not in
+// flight may complete, and the window must stay consistent.
 func FuzzInbound(f *testing.F) {
 	for _, version := range []byte{4, 5} {
 		f.Add(version, mqtttest.PublishPacket(version, 7, "a/b", 1, "x"))
@@ -58,7 +58,7 @@ func FuzzInbound(f *testing.F) {
 			if err != nil || !ok || h.Total() > len(stream) {
 				return
 			}
-			if h.Type().Data() && h.Validate() == nil { // what the link lets through
+			if h.Type().Data() && h.Validate() == nil { // frames that the link lets pass
 				err = c.Frame(h.First, stream[h.Size:h.Total()])
 				c.Batch()
 			}

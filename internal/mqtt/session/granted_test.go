@@ -11,8 +11,8 @@ import (
 	brokers "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// engine.md D13: a filter that is granted at a lower QoS works, but not as it was
-// asked for: that is told, and not ready.
+// engine.md D13: a filter that is granted at a lower QoS works, but not as
+// requested: it is reported, and the session is not ready.
 func TestGrantedLessIsToldAndNotReady(t *testing.T) {
 	t.Parallel()
 	for _, v := range []Protocol{Version31, Version5} {
@@ -38,7 +38,8 @@ func TestGrantedLessIsToldAndNotReady(t *testing.T) {
 			if n, granted, lower := s.Filters(); n != 1 || granted != 1 || lower != 1 {
 				t.Errorf("%d filters, %d granted, %d of them lower", n, granted, lower)
 			}
-			// What is given up makes nobody wait, and what fits is ready.
+			// A filter that is removed is not waited for, and one that is
+			// granted as requested makes the session ready.
 			if err := s.Unsubscribe(within(t, patience), "less"); err != nil {
 				t.Fatal(err)
 			}
@@ -50,8 +51,8 @@ func TestGrantedLessIsToldAndNotReady(t *testing.T) {
 	}
 }
 
-// engine.md D16: a change is pending when the session is lost, and refused on the
-// new one: what was granted before it is asked for again.
+// engine.md D16: a change is pending when the session is lost and is refused on
+// the new one. The filter that was granted before is then requested again.
 func TestRefusedChangeAfterALostSessionAsksAgain(t *testing.T) {
 	t.Parallel()
 	var d diary
@@ -92,9 +93,9 @@ func TestRefusedChangeAfterALostSessionAsksAgain(t *testing.T) {
 	}
 }
 
-// reports.md A7: brokers may close the connection above 8 filters in a SUBSCRIBE,
-// at first and after each reconnect; a broker that is known may get more. No
-// packet waits for the answer to the one before it.
+// reports.md A7: a broker may close the connection if a SUBSCRIBE has more than
+// 8 filters, at first and after each reconnect; the limit can be raised for a
+// known broker. No packet waits for the answer to the previous one.
 func TestFiltersOfASubscribePacketAreBounded(t *testing.T) {
 	t.Parallel()
 	for _, bound := range []int{0, 100} {
@@ -105,7 +106,7 @@ func TestFiltersOfASubscribePacketAreBounded(t *testing.T) {
 			limit := max(bound, DefaultSubscribeFilters)
 			url := scripted(t, false, func(p *peer) {
 				var open [][]byte
-				for got := 0; got < n; { // nothing is answered before all are there
+				for got := 0; got < n; { // answers nothing before all have arrived
 					packet, err := mqtttest.ReadPacket(p)
 					if err != nil || packet.Type() != mqtttest.TypeSubscribe {
 						return
@@ -119,7 +120,7 @@ func TestFiltersOfASubscribePacketAreBounded(t *testing.T) {
 				}
 				p.send(open...)
 				if p.n == 1 {
-					select { // what is not granted when a connection ends is asked for in small parts
+					select { // filters that are not granted when a connection ends are requested in small groups
 					case <-granted:
 					case <-t.Context().Done():
 					}
@@ -154,8 +155,8 @@ func TestFiltersOfASubscribePacketAreBounded(t *testing.T) {
 	}
 }
 
-// A filter that an earlier process left in the session is unsubscribed though this
-// one never wanted it; one that is wanted is not.
+// A filter that an earlier process left in the session is unsubscribed although
+// this process never wanted it; a filter that is wanted is not.
 func TestForgetAFilterThatWasLeft(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)
@@ -184,7 +185,7 @@ func TestForgetAFilterThatWasLeft(t *testing.T) {
 	}
 }
 
-// Changes that nobody new needs retained messages for bring none.
+// A change brings retained messages only if a new subscriber needs them.
 func TestQuietChanges(t *testing.T) {
 	t.Parallel()
 	for _, v := range []Protocol{Version31, Version5} {
@@ -209,7 +210,7 @@ func TestQuietChanges(t *testing.T) {
 			}
 			ask(1, retainAll)
 			got.wait(t, 1)
-			ask(1, retainAll) // D15: somebody new wants them
+			ask(1, retainAll) // D15: a new subscriber needs them
 			got.wait(t, 2)
 			s.Lower(Filter{Filter: "a"})
 			ask(0, retainNever)

@@ -11,55 +11,59 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// Each message that the broker answers by ending the connection costs everybody
-// else some connections until it is convicted. A stream of them would leave the
-// others little, so that further messages of a kind that was convicted again and
-// again are refused without being sent: two messages of one topic, QoS and retain
-// flag make such a kind, and so do messages to three topics that differ in one
-// level, as topics do that one access rule forbids. One of the kind is let through
-// after a pause that grows, and an acknowledged one ends it all.
+// A message that the broker answers by ending the connection costs all other
+// messages some connections until it is convicted. Because a stream of such
+// messages would leave little room for others, further messages of a kind that
+// was convicted repeatedly are refused without being sent. Two messages with
+// the same topic, QoS and retain flag form such a kind, and so do messages to
+// three topics that differ in one level, as topics that one access rule forbids
+// do. After a pause that grows each time, one message of the kind is tried. An
+// acknowledged one releases the kind.
 
-// How many convictions in a row, with no acknowledgement of the kind in between,
-// make a kind held: of one topic, and of topics that differ in one level.
+// The number of consecutive convictions, without an acknowledgement of the kind
+// in between, after which a kind is held: of one topic, and of different topics
+// that differ in one level.
 const (
 	convictionsOfTopic = 2
 	convictedTopics    = 3
 )
 
-// The pauses between messages of a kind that are let through.
+// The pauses after which one message of a held kind is tried.
 const (
 	firstHold   = time.Second
 	longestHold = time.Minute
 )
 
-// maxKinds bounds how many kinds are remembered; the oldest goes first.
+// maxKinds is how many kinds are remembered; the oldest is forgotten first.
 const maxKinds = 1024
 
-// kindLevels is in how many levels, from the first, topics of a kind may differ.
+// kindLevels is the number of levels, from the first, in which the topics of a
+// kind may differ.
 const kindLevels = 8
 
-// weightOfKind is what is known of a message of a held kind before it was sent:
-// one end in order, or two others, convict it on a quiet link.
+// weightOfKind is the initial evidence against a message of a held kind: one
+// orderly end or two others convict it on a quiet link.
 const weightOfKind = enoughWeight - weightInOrder
 
-// kinds are the kinds of messages that were convicted lately, by the hash of what
-// makes them one: topics may be long. The mutex of outbound is held.
+// kinds holds the kinds of recently convicted messages. The key is a hash,
+// because topics may be long. The mutex of outbound must be held.
 type kinds struct {
 	seed  maphash.Seed
 	known map[uint64]*kind
 }
 
 type kind struct {
-	topics [convictedTopics]uint64 // different ones that were convicted, as hashes
-	row    int                     // of the first topic, convictions in a row
+	topics [convictedTopics]uint64 // hashes of different convicted topics
+	row    int                     // consecutive convictions of the first topic
 	doubt  int                     // weight of the ends whose suspects could not be sent again
-	at     time.Time               // of the last one
-	hold   time.Duration           // 0 while it is not held
+	at     time.Time               // time of the last conviction
+	hold   time.Duration           // 0 if the kind is not held
 	until  time.Time
-	err    *event.Error // of the last one
+	err    *event.Error // error of the last conviction
 }
 
-// keys are the kinds that a message belongs to, that of its topic first.
+// keys returns the keys of the kinds that a message belongs to, that of its
+// topic first.
 func (k *kinds) keys(topic []byte, flags byte) (keys [1 + kindLevels]uint64, n int) {
 	if k.known == nil {
 		k.seed, k.known = maphash.MakeSeed(), make(map[uint64]*kind)
@@ -69,7 +73,7 @@ func (k *kinds) keys(topic []byte, flags byte) (keys [1 + kindLevels]uint64, n i
 		h.SetSeed(k.seed)
 		_ = h.WriteByte(flags)
 		_, _ = h.Write(before)
-		_ = h.WriteByte(0) // is in no topic
+		_ = h.WriteByte(0) // a byte that no topic contains
 		_, _ = h.Write(after)
 		keys[n] = h.Sum64()
 		n++
@@ -87,11 +91,11 @@ func (k *kinds) keys(topic []byte, flags byte) (keys [1 + kindLevels]uint64, n i
 	return keys, n
 }
 
-// flagsOf are the QoS and the retain flag of a PUBLISH frame.
+// flagsOf returns the QoS and the retain flag of a PUBLISH frame.
 func flagsOf(frame []byte) byte { return frame[0] & 7 }
 
-// convict notes a convicted message, and reports whether messages of its topic are
-// held from now on.
+// convict records a convicted message and reports whether messages of its topic
+// are held from now on.
 func (k *kinds) convict(frame []byte, err *event.Error, now time.Time) (held bool) {
 	topic, _ := wire.PublishTopic(frame)
 	keys, n := k.keys(topic, flagsOf(frame))
@@ -106,7 +110,7 @@ func (k *kinds) convict(frame []byte, err *event.Error, now time.Time) (held boo
 	return k.known[keys[0]].hold > 0
 }
 
-// note counts a convicted message of a topic, and makes the pause longer.
+// note counts a convicted message of a topic and increases the pause.
 func (it *kind) note(topic uint64, same bool) {
 	it.row++
 	if i := slices.IndexFunc(it.topics[:], func(h uint64) bool { return h == topic || h == 0 }); i >= 0 {
@@ -120,7 +124,7 @@ func (it *kind) note(topic uint64, same bool) {
 	}
 }
 
-// room forgets the oldest kind when there is no room for another one.
+// room removes the oldest kind if there is no room for another.
 func (k *kinds) room() {
 	if len(k.known) < maxKinds {
 		return
@@ -134,7 +138,7 @@ func (k *kinds) room() {
 	delete(k.known, oldest)
 }
 
-// taken notes an acknowledged message: its kinds are held no more.
+// taken releases the kinds of an acknowledged message.
 func (k *kinds) taken(sl *slot) {
 	if len(k.known) == 0 || sl.qos == 0 {
 		return
@@ -146,7 +150,7 @@ func (k *kinds) taken(sl *slot) {
 	}
 }
 
-// of is the kind that holds a message for the longest, if any does.
+// of returns the kind that holds a message for the longest time, or nil.
 func (k *kinds) of(m *Message) (held *kind, sameTopic bool) {
 	if len(k.known) == 0 || m.QoS == 0 { // QoS 0 is never convicted
 		return nil, false
@@ -160,7 +164,7 @@ func (k *kinds) of(m *Message) (held *kind, sameTopic bool) {
 	return held, sameTopic
 }
 
-// flags are QoS and retain flag as on the wire.
+// flags returns QoS and retain flag as on the wire.
 func (m *Message) flags() byte {
 	if m.Retain {
 		return m.QoS<<1 | 1
@@ -168,7 +172,7 @@ func (m *Message) flags() byte {
 	return m.QoS << 1
 }
 
-// refuse returns the error of a message that is not to be sent now, or nil.
+// refuse returns the error of a message that must not be sent now, or nil.
 func (k *kinds) refuse(m *Message, now time.Time) error {
 	it, sameTopic := k.of(m)
 	if it == nil || !now.Before(it.until) {
@@ -186,8 +190,8 @@ func (k *kinds) refuse(m *Message, now time.Time) error {
 	}
 }
 
-// try lets one message of a held kind through, and returns what is known against
-// it before.
+// try lets one message of a held kind be sent and returns the initial evidence
+// against it.
 func (k *kinds) try(m *Message) (weight uint8) {
 	if it, _ := k.of(m); it == nil {
 		return 0
@@ -202,7 +206,7 @@ func (k *kinds) try(m *Message) (weight uint8) {
 	return weightOfKind
 }
 
-// doubt adds to what speaks against a topic, and reports whether it is enough to
+// doubt adds to the evidence against a topic and reports whether it suffices to
 // hold its messages.
 func (k *kinds) doubt(frame []byte, weight, enough int) bool {
 	topic, _ := wire.PublishTopic(frame)
@@ -216,7 +220,7 @@ func (k *kinds) doubt(frame []byte, weight, enough int) bool {
 	return true
 }
 
-// at returns the kind of a key, which it adds if it is not known.
+// at returns the kind for a key and adds it if it is unknown.
 func (k *kinds) at(key uint64) *kind {
 	it := k.known[key]
 	if it == nil {

@@ -11,13 +11,13 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// frameOf is a PUBLISH as it waits in the window.
+// frameOf returns a PUBLISH as it is stored in the window.
 func frameOf(m *Message) []byte {
 	topic := []byte(m.Topic)
 	return append(append([]byte{0x30 | m.flags(), byte(2 + len(topic) + 2), 0, byte(len(topic))}, topic...), 0x80, 0)
 }
 
-// kindsTest drives what is held by topic.
+// kindsTest is a kinds with helpers for topics.
 type kindsTest struct{ kinds }
 
 func (k *kindsTest) convict(m *Message) {
@@ -42,8 +42,9 @@ func (k *kindsTest) held(t *testing.T, m *Message) time.Duration {
 
 func at1(topic string) *Message { return &Message{Topic: topic, QoS: 1} }
 
-// The second conviction in a row holds a topic, for a pause that doubles; nothing
-// else of the client is held, and one that is taken ends it.
+// The second consecutive conviction holds a topic for a pause that doubles. No
+// other message of the client is held, and an acknowledged message releases the
+// topic.
 func TestTopicIsHeldAfterTwoConvictions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -87,8 +88,9 @@ func TestTopicIsHeldAfterTwoConvictions(t *testing.T) {
 	})
 }
 
-// Three convicted topics that differ in one level hold what differs in the same
-// one, without a verdict on it; a topic of theirs that is taken ends it.
+// Three convicted topics that differ in one level hold all topics that differ
+// in the same level, without convicting them. An acknowledged message to one of
+// these topics releases them.
 func TestTopicsThatDifferInALevelAreHeld(t *testing.T) {
 	t.Parallel()
 	for _, form := range []string{"forbidden/%d", "%d/forbidden", "a/%d/b", "%d"} {
@@ -96,7 +98,7 @@ func TestTopicsThatDifferInALevelAreHeld(t *testing.T) {
 		topic := func(n int) *Message { return at1(fmt.Sprintf(form, n)) }
 		k.convict(topic(1))
 		k.convict(topic(2))
-		k.convict(topic(2)) // is none of three
+		k.convict(topic(2)) // differs from all three
 		if k.held(t, topic(4)) > 0 {
 			t.Errorf("%s: held after two topics", form)
 		}
@@ -133,8 +135,8 @@ func TestKindsAreBounded(t *testing.T) {
 	})
 }
 
-// What waits in the window beside the second convicted message of its topic goes
-// with it, and nothing else does.
+// Messages in the window with the topic of the second convicted message fail
+// together with it, and no others do.
 func TestConvictedTopicTakesItsOthersAlong(t *testing.T) {
 	t.Parallel()
 	s := direct(t)

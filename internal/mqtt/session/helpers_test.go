@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what must happen.
+// patience is how long a test waits for an event that must happen.
 const patience = 15 * time.Second
 
 func within(t testing.TB, d time.Duration) context.Context {
@@ -61,7 +61,7 @@ func waitEvent[E Event](t testing.TB, j *journal, n int) []E {
 	return eventsOf[E](j)
 }
 
-// box is a sink that collects, and acknowledges at once when told to.
+// box is a sink that collects messages and can acknowledge them at once.
 type box struct {
 	mu   sync.Mutex
 	got  []*Inbound
@@ -114,7 +114,7 @@ func reconnect(lo, hi time.Duration) option {
 	return func(c *Config) { c.MinReconnectDelay, c.MaxReconnectDelay = lo, hi }
 }
 
-// idOf makes a client id of the test's name.
+// idOf returns a client id made from the test's name.
 func idOf(t testing.TB) string {
 	return strings.NewReplacer("/", "-", "#", "-", " ", "-").Replace(t.Name())
 }
@@ -131,7 +131,7 @@ func config(t testing.TB, url string, opts ...option) Config {
 	return cfg
 }
 
-// open makes a session that is closed at the end of the test.
+// open returns a session that is closed at the end of the test.
 func open(t testing.TB, url string, opts ...option) *Session {
 	t.Helper()
 	s, err := New(config(t, url, opts...))
@@ -180,7 +180,7 @@ func asError(t testing.TB, err error, reason event.Reason) *event.Error {
 	return e
 }
 
-// outcomes collects what callbacks are told.
+// outcomes collects what callbacks receive.
 type outcomes struct {
 	mu   sync.Mutex
 	errs []error
@@ -204,7 +204,7 @@ func (o *outcomes) wait(t testing.TB, n int) []error {
 	return o.all()
 }
 
-// tape is a connection whose broker says nothing; it keeps what was written.
+// tape is a connection whose broker sends nothing. It records what was written.
 type tape struct {
 	net.Conn
 	closed chan struct{}
@@ -237,7 +237,7 @@ func (v *tape) SetDeadline(time.Time) error      { return nil }
 func (v *tape) SetReadDeadline(time.Time) error  { return nil }
 func (v *tape) SetWriteDeadline(time.Time) error { return nil }
 
-// packets gives the whole packets written so far, but for PINGREQs.
+// packets returns the whole packets written so far, except PINGREQs.
 func (v *tape) packets(t testing.TB) (list []mqtttest.Packet) {
 	t.Helper()
 	v.mu.Lock()
@@ -258,7 +258,7 @@ func (v *tape) packets(t testing.TB) (list []mqtttest.Packet) {
 	return list
 }
 
-// wait waits for n packets and returns all that are there.
+// wait waits for n packets and returns all that have been written.
 func (v *tape) wait(t testing.TB, n int) []mqtttest.Packet {
 	t.Helper()
 	mqtttest.Eventually(t, patience, func() error {
@@ -270,14 +270,14 @@ func (v *tape) wait(t testing.TB, n int) []mqtttest.Packet {
 	return v.packets(t)
 }
 
-// direct makes a session without a supervisor.
+// direct returns a session without a supervisor.
 func direct(t testing.TB, opts ...option) *Session {
 	t.Helper()
 	return open(t, "mqtt://127.0.0.1:1", opts...)
 }
 
-// attached gives the session a connection whose frames the test feeds. A PINGREQ
-// before a suspect is answered.
+// attached gives the session a connection whose frames the test passes. A
+// PINGREQ before a suspect is answered.
 func attached(t testing.TB, s *Session, present bool) (*conn, *tape) {
 	t.Helper()
 	c, tape := linked(t, s)
@@ -286,7 +286,7 @@ func attached(t testing.TB, s *Session, present bool) (*conn, *tape) {
 	return c, tape
 }
 
-// linked is a connection before its CONNACK.
+// linked returns a connection before its CONNACK.
 func linked(t testing.TB, s *Session) (*conn, *tape) {
 	c, tape := newConn(s, wire.V311, 0), newTape()
 	c.link = link.New(tape, c, link.Options{Version: wire.V311, WriteTimeout: time.Second})
@@ -305,10 +305,10 @@ func accept(t testing.TB, c *conn, present bool) {
 	}
 }
 
-// cut ends a connection as the network does.
+// cut ends a connection as a network failure does.
 func cut(c *conn) { c.Closed(syscall.ECONNRESET) }
 
-// feed hands packets to a connection as its read loop would.
+// feed passes packets to a connection as its read loop would.
 func feed(t testing.TB, c *conn, packets ...[]byte) {
 	t.Helper()
 	for _, p := range packets {
@@ -325,7 +325,7 @@ func feed(t testing.TB, c *conn, packets ...[]byte) {
 
 func ack(t mqtttest.PacketType, id uint16) []byte { return mqtttest.AckPacket(t, id) }
 
-// publication is a PUBLISH from the broker.
+// publication returns a PUBLISH from the broker.
 func publication(id uint16, qos byte, dup bool, topic, payload string) []byte {
 	p := mqtttest.PublishPacket(4, id, topic, qos, payload)
 	if dup {

@@ -9,13 +9,13 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// ID is a UUIDv7 [RFC 9562 section 5.7] that names a message wherever it goes;
-// the zero value names none.
+// ID is a UUIDv7 [RFC 9562 section 5.7] that identifies a message on its whole
+// way. The zero value means no id.
 type ID [16]byte
 
-// NewID makes an id. It takes no lock and no memory: a publish of ready bytes
-// costs little more than this. Ids have to be unique, not secret, for which the
-// runtime's generator, seeded by the system, is good enough.
+// NewID returns a new id. It neither locks nor allocates, because a publish of
+// ready bytes costs little more than that. Ids must be unique, not secret, for
+// which the runtime's generator, seeded by the system, suffices.
 func NewID() (id ID) {
 	now := uint64(time.Now().UnixMilli())
 	binary.BigEndian.PutUint64(id[:8], now<<16|0x7000|rand.Uint64()>>52)
@@ -23,10 +23,10 @@ func NewID() (id ID) {
 	return id
 }
 
-// idText is the length of an id as text.
+// idText is the length of an id in its text form.
 const idText = 36
 
-// String is the id in the usual form.
+// String returns the usual text form of a UUID.
 func (id ID) String() string {
 	var text [idText]byte
 	id.encode(&text)
@@ -42,13 +42,13 @@ func (id *ID) encode(to *[idText]byte) {
 	to[8], to[13], to[18], to[23] = '-', '-', '-', '-'
 }
 
-// idProperty is the user property that carries the id of a message.
+// idProperty is the user property that contains the id of a message.
 const idProperty = "id"
 
-// idProperty5 is its size on the wire.
+// idProperty5 is the size of the property on the wire.
 const idProperty5 = 1 + 2 + len(idProperty) + 2 + idText
 
-// property returns the wire form of the user property.
+// property appends the user property in wire form.
 func (id *ID) property(dst []byte) []byte {
 	var text [idText]byte
 	id.encode(&text)

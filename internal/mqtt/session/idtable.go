@@ -1,10 +1,10 @@
 package session
 
-// idTable maps packet ids to values. Brokers count their ids up, so that a
-// hash map would move through all of its buckets; two levels of arrays cost
-// one page for a window's worth of ids. An emptied page is kept for the next.
+// idTable maps packet ids to values. Brokers count their ids up, so that a hash
+// map would touch all of its buckets over time. Two levels of arrays take one
+// page for a window of ids. An empty page is kept for reuse.
 type idTable[V comparable] struct {
-	pages *[256]*idPage[V] // nil while nothing was ever set
+	pages *[256]*idPage[V] // nil until a value is set
 	spare *idPage[V]
 }
 

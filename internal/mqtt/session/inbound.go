@@ -12,27 +12,27 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// inbound is the receiving half of a session. What it remembers outlives a
-// connection, because the broker delivers again what it has no
-// acknowledgement for.
+// inbound is the receiving half of a session. Its state outlives a connection,
+// because the broker delivers unacknowledged messages again.
 type inbound struct {
 	cfg     *Config
-	bounded Bounded // the sink, when it is; else nil
+	bounded Bounded // the sink if it is a Bounded, or nil
 	limits  bodyLimits
 	jam     jam
 
-	reading  sync.Mutex // held by a read loop at work; before every other lock
+	reading  sync.Mutex // held by a working read loop; locked before all other locks
 	mu       sync.Mutex
-	open     idTable[*Inbound] // delivered, acknowledgement not written
-	received idTable[bool]     // QoS 2: PUBREC written, PUBREL awaited
+	open     idTable[*Inbound] // delivered, acknowledgement not written yet
+	received idTable[bool]     // QoS 2: PUBREC written, PUBREL expected
 	texts    texts
-	overran  time.Time    // when a broker was left for sending too much
-	beyond   atomic.Int64 // messages that arrived beyond the Receive Maximum
-	closed   atomic.Bool  // intake stopped: what arrives stays unacknowledged
+	overran  time.Time    // when a broker was last left because it sent too much
+	beyond   atomic.Int64 // messages received beyond the Receive Maximum
+	closed   atomic.Bool  // intake stopped: messages that arrive stay unacknowledged
 }
 
-// publish takes a PUBLISH from the read loop of c; f is what is wrong with it,
-// or nil. [link.ErrBusy] says that there is no room for it.
+// publish handles a PUBLISH from the read loop of c. f describes why it cannot
+// be handled normally, or is nil. [link.ErrBusy] means that there is no room
+// for it.
 func (in *inbound) publish(c *conn, p *wire.Publish, body []byte, f *flaw) error {
 	if in.cfg.Sink == nil || in.closed.Load() {
 		in.flows(c)
@@ -71,7 +71,8 @@ func (in *inbound) publish(c *conn, p *wire.Publish, body []byte, f *flaw) error
 	return nil
 }
 
-// wait has a message offered again when the connection is not crowded any more.
+// wait makes the link offer the message again when the connection is no longer
+// crowded.
 func (in *inbound) wait(c *conn) error {
 	if c.link.Asked() {
 		in.fullUp(c)
@@ -79,14 +80,15 @@ func (in *inbound) wait(c *conn) error {
 	return link.ErrBusy
 }
 
-// track lists a message until it is acknowledged, unless there are too many.
+// track records a message until it is acknowledged. It returns false if there
+// are too many.
 func (in *inbound) track(c *conn, m *Inbound) bool {
 	in.mu.Lock()
 	if c.crowded = in.crowded(c, m.Size); c.crowded {
 		in.mu.Unlock()
 		return false
 	}
-	in.received.del(m.PacketID) // known without DUP is a new message
+	in.received.del(m.PacketID) // a known id without DUP is a new message
 	if old := in.open.get(m.PacketID); old != nil {
 		old.leave(c)
 	}
@@ -100,14 +102,15 @@ func (in *inbound) track(c *conn, m *Inbound) bool {
 	return true
 }
 
-// hold counts m against a connection. The mutex of inbound is held.
+// hold counts m for a connection. The mutex of inbound must be held.
 func (m *Inbound) hold(c *conn) {
 	c.held++
 	c.heldBytes += int64(m.Size)
 	m.conn = c
 }
 
-// leave ends that, if it is c that holds it. The mutex of inbound is held.
+// leave no longer counts m for c, if it does. The mutex of inbound must be
+// held.
 func (m *Inbound) leave(c *conn) {
 	if m.conn == c {
 		c.held--
@@ -115,10 +118,11 @@ func (m *Inbound) leave(c *conn) {
 	}
 }
 
-// redelivered joins a repeated PUBLISH to the handling that goes on already,
-// or to the PUBREC that was lost, so that no handler runs for it again. DUP
-// alone says nothing: it may be the first copy that arrives. Busy is a connection
-// that has no room for another PUBREC: they wait in line behind what is not done.
+// redelivered connects a repeated PUBLISH with the handling that is already in
+// progress, or with the PUBREC that was lost, so that its handler does not run
+// again. DUP alone is not enough, because it may be the first copy that
+// arrives. busy means that the connection has no room for another PUBREC,
+// because PUBRECs wait behind messages that are not done.
 func (in *inbound) redelivered(c *conn, p *wire.Publish) (joined, busy bool) {
 	in.mu.Lock()
 	received := p.QoS == 2 && in.received.get(p.PacketID)
@@ -138,30 +142,30 @@ func (in *inbound) redelivered(c *conn, p *wire.Publish) (joined, busy bool) {
 		c.acknowledge(p)
 	case !join:
 		return false, false
-	case again: // sent again without a reconnect: its acknowledgement will come
+	case again: // sent again without a reconnect: its acknowledgement will follow
 	case !c.ledger.Adopt(&known.entry, p.PacketID, p.QoS):
-		// The older connection was about to acknowledge it: it is done, and the
-		// acknowledgement was not written.
+		// The older connection was about to acknowledge it: the message is
+		// done, but the acknowledgement was not written.
 		c.acknowledge(p)
 	}
 	return true, false
 }
 
-// acknowledge has a message acknowledged, in its turn, that no handler runs for.
+// acknowledge acknowledges a message without a handler, in receive order.
 func (c *conn) acknowledge(p *wire.Publish) {
 	e := new(delivery.Entry)
 	c.ledger.Add(e, p.PacketID, p.QoS)
 	e.Done()
 }
 
-// same reports whether a redelivery is the message that we still hold; the id
-// alone may have been used again.
+// same reports whether a redelivery is the message that is still held, because
+// another message may have the same id.
 func (m *Inbound) same(p *wire.Publish) bool {
 	return m.QoS == p.QoS && m.named(p.Topic) && bytes.Equal(m.Payload, p.Payload)
 }
 
-// newInbound takes a message out of its frame. It is nil when the sink has no room
-// for a QoS 0 message.
+// newInbound copies a message out of its frame. It returns nil if the sink has
+// no room for a QoS 0 message.
 func newInbound(c *conn, p *wire.Publish, size int, f *flaw) *Inbound {
 	m := c.s.cfg.Sink.New(p.Topic, p.QoS, size)
 	if m == nil {
@@ -180,7 +184,7 @@ func newInbound(c *conn, p *wire.Publish, size int, f *flaw) *Inbound {
 	return m
 }
 
-// Acks appends the acknowledgements that the ledger releases, in its order.
+// Acks appends the acknowledgements that the ledger releases, in order.
 func (c *conn) Acks(frames []byte) []byte {
 	in := &c.s.in
 	in.mu.Lock()
@@ -201,9 +205,9 @@ func (c *conn) Acks(frames []byte) []byte {
 	return frames
 }
 
-// acked notes an acknowledgement that is about to be written, unless another
-// connection has taken the message, or another message the id, meanwhile. The
-// mutex of inbound is held.
+// acked records an acknowledgement that is about to be written. It ignores it
+// if another connection has delivered the message again, or if the id belongs
+// to another message. The mutex of inbound must be held.
 func (in *inbound) acked(c *conn, a delivery.Ack) {
 	if m := in.open.get(a.PacketID); m != nil && m.conn == c {
 		in.open.del(a.PacketID)
@@ -214,8 +218,8 @@ func (in *inbound) acked(c *conn, a delivery.Ack) {
 	}
 }
 
-// pubrel forgets a QoS 2 id and answers at once. An unknown id is the resend
-// of a PUBREL whose PUBCOMP was lost.
+// pubrel forgets a QoS 2 id and answers immediately. An unknown id is a
+// repeated PUBREL whose PUBCOMP was lost.
 func (in *inbound) pubrel(c *conn, id uint16) {
 	in.mu.Lock()
 	reason := byte(0)
@@ -229,8 +233,7 @@ func (in *inbound) pubrel(c *conn, id uint16) {
 	c.wake = true
 }
 
-// sessionLost forgets what belonged to the broker's lost session: its packet
-// ids mean nothing any more.
+// sessionLost forgets the packet ids of a session that the broker has lost.
 func (in *inbound) sessionLost() {
 	in.mu.Lock()
 	in.open.clear()
@@ -238,7 +241,8 @@ func (in *inbound) sessionLost() {
 	in.mu.Unlock()
 }
 
-// count is how many messages were delivered and not acknowledged.
+// count returns the number of messages that were delivered and not
+// acknowledged.
 func (in *inbound) count() (n int) {
 	in.mu.Lock()
 	defer in.mu.Unlock()

@@ -33,7 +33,8 @@ func expect(t testing.TB, tape *tape, want ...string) {
 	}
 }
 
-// T35, [MQTT-4.6.0-2]: acknowledgements leave in receive order, of both QoS.
+// T35, [MQTT-4.6.0-2]: acknowledgements are sent in receive order, for QoS 1
+// and 2 together.
 func TestT35_AcknowledgementsInReceiveOrder(t *testing.T) {
 	t.Parallel()
 	s, b := receiving(t)
@@ -45,7 +46,7 @@ func TestT35_AcknowledgementsInReceiveOrder(t *testing.T) {
 	expect(t, tape)
 	got[0].Done()
 	expect(t, tape, "PUBACK 7", "PUBREC 3", "PUBACK 9")
-	got[0].Done() // again: nothing
+	got[0].Done() // a second call does nothing
 	feed(t, c, ack(mqtttest.TypePubrel, 3))
 	expect(t, tape, "PUBACK 7", "PUBREC 3", "PUBACK 9", "PUBCOMP 3")
 }
@@ -59,7 +60,8 @@ func TestRelaxedAcknowledgements(t *testing.T) {
 	expect(t, tape, "PUBACK 3")
 }
 
-// T5: an acknowledgement belongs to the connection that delivered.
+// T5: an acknowledgement is sent only on the connection that delivered the
+// message.
 func TestT05_LateAcknowledgement(t *testing.T) {
 	t.Parallel()
 	for _, early := range []bool{true, false} {
@@ -94,7 +96,8 @@ func TestT05_LateAcknowledgement(t *testing.T) {
 	}
 }
 
-// T27: a lost PUBREC, or PUBCOMP, brings the packet again, never the handler.
+// T27: a lost PUBREC or PUBCOMP makes the broker repeat the packet, but the
+// handler does not run again.
 func TestT27_QoS2RepeatsRunNoHandler(t *testing.T) {
 	t.Parallel()
 	s, b := receiving(t)
@@ -108,7 +111,7 @@ func TestT27_QoS2RepeatsRunNoHandler(t *testing.T) {
 	expect(t, tape, "PUBREC 5", "PUBCOMP 5")
 	cut(c)
 	c, tape = attached(t, s, true)
-	feed(t, c, ack(mqtttest.TypePubrel, 5)) // PUBCOMP was lost
+	feed(t, c, ack(mqtttest.TypePubrel, 5)) // the PUBCOMP was lost
 	expect(t, tape, "PUBCOMP 5")
 	if n := len(b.all()); n != 1 {
 		t.Errorf("handled %d times", n)
@@ -119,7 +122,7 @@ func TestT27_QoS2RepeatsRunNoHandler(t *testing.T) {
 	}
 }
 
-// D10: DUP with an id that is known is joined only when it is the same message.
+// D10: a DUP with a known id is a repetition only if it is the same message.
 func TestD10_DupWithOtherContentIsANewMessage(t *testing.T) {
 	t.Parallel()
 	s, b := receiving(t)
@@ -133,7 +136,7 @@ func TestD10_DupWithOtherContentIsANewMessage(t *testing.T) {
 		t.Fatalf("delivered %d, want 6", len(got))
 	}
 	for _, m := range got[:3] {
-		m.Done() // of the old connection: says nothing
+		m.Done() // delivered by the old connection: nothing is sent
 	}
 	expect(t, tape)
 	for _, m := range got[3:] {
@@ -142,7 +145,7 @@ func TestD10_DupWithOtherContentIsANewMessage(t *testing.T) {
 	expect(t, tape, "PUBACK 7", "PUBACK 8", "PUBREC 9")
 }
 
-// D10: an equal message under an id that was acknowledged is a new one.
+// D10: an equal message with an id that was acknowledged is a new one.
 func TestD10_AcknowledgedIsNotJoined(t *testing.T) {
 	t.Parallel()
 	s, b := receiving(t)
@@ -158,7 +161,7 @@ func TestD10_AcknowledgedIsNotJoined(t *testing.T) {
 	}
 }
 
-// The session is gone: packet ids of the old one mean nothing.
+// The session is lost: its packet ids are forgotten.
 func TestReceivingAfterALostSession(t *testing.T) {
 	t.Parallel()
 	s, b := receiving(t)
@@ -179,14 +182,15 @@ func TestReceivingAfterALostSession(t *testing.T) {
 	expect(t, tape, "PUBREC 7", "PUBREC 8")
 }
 
-// A dying connection is still about to write acknowledgements when the next
-// connection redelivers: neither may touch the other's message.
+// An ended connection is still about to write acknowledgements when the next
+// connection redelivers. Neither may affect the other's message.
 func TestAcknowledgementRacesWithRedelivery(t *testing.T) {
 	t.Parallel()
 	for qos := byte(1); qos <= 2; qos++ {
 		s, b := receiving(t)
 		old, _ := attached(t, s, true)
-		// The old connection stops between "may leave" and "leaves".
+		// The old connection stops between taking the acknowledgement and
+		// writing it.
 		reached, goOn := make(chan struct{}), make(chan struct{})
 		old.ledger = delivery.NewLedger(false, func() {
 			close(reached)
@@ -203,7 +207,7 @@ func TestAcknowledgementRacesWithRedelivery(t *testing.T) {
 		if n := len(b.all()); n != 1 {
 			t.Errorf("QoS %d: handled %d times", qos, n)
 		}
-		tape.wait(t, 1) // done already: answered at once
+		tape.wait(t, 1) // done already: answered immediately
 		feed(t, c, publication(7, qos, false, "b", "a new message"))
 		close(goOn)
 		<-finished
@@ -216,7 +220,8 @@ func TestAcknowledgementRacesWithRedelivery(t *testing.T) {
 	}
 }
 
-// Without a bound on what is held a peer that reads no acknowledgements is cut off.
+// Without a limit on held messages, a peer that does not read acknowledgements
+// is disconnected.
 func TestUnreadAcknowledgementsEndTheConnection(t *testing.T) {
 	t.Parallel()
 	s, _ := receiving(t)
@@ -297,9 +302,9 @@ func TestPropertiesOfMQTT5(t *testing.T) {
 	}
 }
 
-// Random deliveries, completions, cuts and redeliveries, against what a broker
-// may see: acknowledgements in receive order of that connection, each for a
-// message that is done, no QoS 2 message handled twice.
+// Random deliveries, completions, cuts and redeliveries are compared with what
+// a broker may see: acknowledgements in receive order of their connection, each
+// for a message that is done, and no QoS 2 message handled twice.
 func TestInboundAgainstABroker(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {

@@ -11,11 +11,11 @@ import (
 	"github.com/eclipse/paho.golang/paho/session"
 )
 
-// libraryIDs is the session state that paho.golang gets: packet ids of
-// SUBSCRIBE and UNSUBSCRIBE in the lower half, and nothing else. Application
-// messages never reach it.
+// libraryIDs is the session state of paho.golang. It contains only the packet
+// ids of SUBSCRIBE and UNSUBSCRIBE, in the lower half. Application messages
+// never reach it.
 type libraryIDs struct {
-	dismissed func(reason byte, detail string) // DISCONNECT of the broker
+	dismissed func(reason byte, detail string) // called with the DISCONNECT of the broker
 
 	mu      sync.Mutex
 	last    uint16
@@ -24,19 +24,19 @@ type libraryIDs struct {
 
 var _ session.SessionManager = (*libraryIDs)(nil)
 
-var errNotTheirs = errors.New("application messages do not go through the library")
+var errNotTheirs = errors.New("application messages bypass the library")
 
 func newLibraryIDs(dismissed func(reason byte, detail string)) *libraryIDs {
 	return &libraryIDs{dismissed: dismissed, pending: make(map[uint16]chan<- packets.ControlPacket)}
 }
 
-// ConAckReceived has nothing to resume.
+// ConAckReceived does nothing: there is nothing to resume.
 func (*libraryIDs) ConAckReceived(io.Writer, *packets.Connect, *packets.Connack) error { return nil }
 
-// ConnectionLost answers what still waits; the zero packet says that the
-// connection is gone. A DISCONNECT of the broker arrives here while the read
-// loop handles it, so that its reason is known before the connection ends; the
-// library's own callback for it comes later.
+// ConnectionLost answers requests that are still waiting with a zero packet,
+// which means that the connection ended. A DISCONNECT of the broker arrives
+// here on the read loop, so that its reason is known before the connection
+// ends; the library's own callback for it comes later.
 func (l *libraryIDs) ConnectionLost(d *packets.Disconnect) error {
 	if d != nil {
 		text := ""
@@ -54,7 +54,7 @@ func (l *libraryIDs) ConnectionLost(d *packets.Disconnect) error {
 	return nil
 }
 
-// AddToSession gives a SUBSCRIBE or UNSUBSCRIBE the next free id.
+// AddToSession assigns the next free id to a SUBSCRIBE or UNSUBSCRIBE.
 func (l *libraryIDs) AddToSession(_ context.Context, p session.Packet, resp chan<- packets.ControlPacket) error {
 	if p.Type() == packets.PUBLISH {
 		return errNotTheirs
@@ -74,7 +74,7 @@ func (l *libraryIDs) AddToSession(_ context.Context, p session.Packet, resp chan
 	return session.ErrPacketIdentifiersExhausted
 }
 
-// PacketReceived ends the exchange that a SUBACK or UNSUBACK answers.
+// PacketReceived completes the request that a SUBACK or UNSUBACK answers.
 func (l *libraryIDs) PacketReceived(p *packets.ControlPacket, _ chan<- *packets.Publish) error {
 	if t := p.Type; t != packets.SUBACK && t != packets.UNSUBACK {
 		return errNotTheirs
@@ -89,14 +89,14 @@ func (l *libraryIDs) PacketReceived(p *packets.ControlPacket, _ chan<- *packets.
 	return nil
 }
 
-// Ack is never asked for.
+// Ack is never called.
 func (*libraryIDs) Ack(*packets.Publish) error { return errNotTheirs }
 
-// Close has nothing to release.
+// Close does nothing: there is nothing to release.
 func (*libraryIDs) Close() error { return nil }
 
-// SetErrorLogger is not needed: errors are returned.
+// SetErrorLogger does nothing: errors are returned.
 func (*libraryIDs) SetErrorLogger(paholog.Logger) {}
 
-// SetDebugLogger is not needed.
+// SetDebugLogger does nothing.
 func (*libraryIDs) SetDebugLogger(paholog.Logger) {}

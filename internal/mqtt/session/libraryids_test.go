@@ -29,7 +29,7 @@ func suback(id uint16) *packets.ControlPacket {
 func TestLibraryIDsStayInTheLowerHalf(t *testing.T) {
 	t.Parallel()
 	l := lowerIDs()
-	const kept = 77 // never answered: its id must be left out
+	const kept = 77 // never answered: its id must be skipped
 	for n := range 3 * idBase {
 		id, resp := ask(t, l)
 		if id < 1 || id >= idBase {
@@ -80,7 +80,7 @@ func TestLibraryIDsAnswerAtTheEndOfTheConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, second := ask(t, l) // between DISCONNECT and the end of the socket
-	for range 2 {          // the library may say it again
+	for range 2 {          // the library may report it again
 		if err := l.ConnectionLost(nil); err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +110,7 @@ func TestLibraryIDsTakeNoMessages(t *testing.T) {
 	if err := l.Ack(&packets.Publish{}); err == nil {
 		t.Error("asked for an acknowledgement")
 	}
-	if err := l.PacketReceived(suback(9), nil); err != nil { // of nothing: ignored
+	if err := l.PacketReceived(suback(9), nil); err != nil { // matches no request: ignored
 		t.Error(err)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// engine.md "Suspected": a publish whose time ends in the same instant as its
-// acknowledgement reports what the broker said.
+// engine.md "Suspected": a publish whose time ends at the instant of its
+// acknowledgement returns the broker's answer.
 func TestAcknowledgedInTheInstantOfGivingUp(t *testing.T) {
 	t.Parallel()
 	s := direct(t)
@@ -39,8 +39,8 @@ func TestAcknowledgedInTheInstantOfGivingUp(t *testing.T) {
 	}
 }
 
-// [MQTT-3.2.2-4]: a session that is present although a new one was asked for is
-// not ours to go on with.
+// [MQTT-3.2.2-4]: a session that is present although a new one was requested
+// must not be used.
 func TestSessionPresentAfterACleanStart(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.FakeBroker(t, func(c net.Conn) {
@@ -57,7 +57,7 @@ func TestSessionPresentAfterACleanStart(t *testing.T) {
 	}
 }
 
-// Pauses grow until a connection was of use, and not until CONNACK alone.
+// Pauses grow until a connection was useful; a CONNACK alone is not enough.
 func TestPausesGrowUntilAUsefulExchange(t *testing.T) {
 	t.Parallel()
 	s := direct(t, reconnect(time.Millisecond, time.Second))

@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// limit is the default timeout of a publish whose context has no deadline.
-// Its timer starts when something first has to wait.
+// limit is the default timeout of a publish whose context has no deadline. Its
+// timer starts with the first wait.
 type limit struct {
 	after  time.Duration
 	timer  *time.Timer
 	timers *sync.Pool // of stopped timers
 }
 
-// reached returns the channel that ends the wait; nil when ctx does that.
+// reached returns the channel that ends the wait, or nil if ctx ends it.
 func (l *limit) reached(ctx context.Context) <-chan time.Time {
 	if l.timer == nil {
 		if _, ok := ctx.Deadline(); ok || l.after <= 0 {
 			return nil
 		}
 		if t, ok := l.timers.Get().(*time.Timer); ok {
-			t.Reset(l.after) // nothing stale is in the channel of a stopped timer
+			t.Reset(l.after) // the channel of a stopped timer is empty
 			l.timer = t
 		} else {
 			l.timer = time.NewTimer(l.after)

@@ -8,7 +8,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// TestIdleConnectionIsSmall is not parallel: it measures the process.
+// TestIdleConnectionIsSmall is not parallel, because it measures the memory of
+// the process.
 func TestIdleConnectionIsSmall(t *testing.T) {
 	const sessions, most = 50, 96 << 10
 	if raceEnabled {
@@ -16,7 +17,7 @@ func TestIdleConnectionIsSmall(t *testing.T) {
 	}
 	broker := mqtttest.Mosquitto(t)
 	for _, p := range []Protocol{Version31, Version5} {
-		idle(t, broker.URL(), p, sessions) // what is allocated once for all
+		idle(t, broker.URL(), p, sessions) // allocates what is shared by all
 		each := idle(t, broker.URL(), p, sessions)
 		t.Logf("protocol level %d: %d bytes for each idle connection, heap and stack", p, each)
 		if each > most {
@@ -25,7 +26,8 @@ func TestIdleConnectionIsSmall(t *testing.T) {
 	}
 }
 
-// idle gives what each of n connections with one subscription takes.
+// idle returns the memory per connection, for n connections with one
+// subscription each.
 func idle(t *testing.T, url string, p Protocol, n int) int {
 	before := inUse()
 	all := make([]*Session, n)

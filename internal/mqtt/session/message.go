@@ -6,7 +6,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 )
 
-// Message is an application message on its way out.
+// Message is an outgoing application message.
 type Message struct {
 	// Topic is the topic name: no wildcards, 1 to 65,535 bytes.
 	Topic string
@@ -16,72 +16,72 @@ type Message struct {
 	QoS byte
 	// Retain asks the broker to keep the message for later subscribers.
 	Retain bool
-	// ID goes with the message on MQTT 5, as the user property "id"; the zero
-	// value does not.
+	// ID is sent as the user property "id" on MQTT 5, unless it is zero.
 	ID ID
-	// Stamp completes the message when it is sent; nil leaves it as it is.
+	// Stamp completes the message when it is sent; nil means no change.
 	Stamp Stamp
-	// Unrouted is called, before the outcome, when the broker took the message
-	// although no subscription matches it: MQTT 5, and never for a retained one,
-	// which is kept all the same. It reports whether the publisher sends it
-	// again, which is then not told to [Config.Unrouted]. It is called on the
-	// read loop with a lock held and must be quick; nil is false.
+	// Unrouted is called before the outcome if the broker accepted the message
+	// although no subscription matches it (MQTT 5). It is never called for a
+	// retained message, which the broker keeps. It reports whether the
+	// publisher sends the message again; if so, [Config.Unrouted] is not
+	// called. It is called on the read loop with a lock held and must be quick.
+	// Nil means false.
 	Unrouted func() (again bool)
-	// Properties are carried on MQTT 5 only; nil carries none.
+	// Properties are sent on MQTT 5 only; nil means none.
 	Properties *Properties
 }
 
 // Properties are the MQTT 5 properties of an application message.
 type Properties struct {
-	// ContentType names the encoding of the payload.
+	// ContentType describes the encoding of the payload.
 	ContentType string
-	// ResponseTopic is where a reply is wanted.
+	// ResponseTopic is the topic for a reply.
 	ResponseTopic string
-	// CorrelationData ties a reply to its request.
+	// CorrelationData relates a reply to its request.
 	CorrelationData []byte
-	// Expiry is how long the broker may keep the message; 0 is for ever. It
-	// travels in whole seconds, rounded up.
+	// Expiry is how long the broker may keep the message; 0 means no limit. It
+	// is sent in whole seconds, rounded up.
 	Expiry time.Duration
-	// User are the user properties, in order; a key may occur again.
+	// User are the user properties in order; a key may occur several times.
 	User []UserProperty
 }
 
 // UserProperty is one user property of MQTT 5.
 type UserProperty struct{ Key, Value string }
 
-// Inbound is an application message that arrived. Its fields must not be
-// changed; they stay valid for as long as they are held.
+// Inbound is a received application message. Its fields must not be changed;
+// they stay valid as long as they are referenced.
 type Inbound struct {
-	// Topic is the name that the message was published on. It keeps nothing else in
-	// memory.
+	// Topic is the name that the message was published to. It keeps no other
+	// memory alive.
 	Topic string
-	// Payload is the application's data. One of up to 512 bytes shares 4 KiB of
-	// memory with others that arrived about the same time: whoever holds it for long
-	// keeps those 4 KiB, and takes a copy where that is too much.
+	// Payload is the application's data. Payloads of up to 512 bytes share 4
+	// KiB of memory with others that arrived at about the same time: keeping
+	// one keeps those 4 KiB, so copy a payload that is kept for long.
 	Payload []byte
 	// PacketID is 0 at QoS 0.
 	PacketID uint16
-	// QoS is the level that the broker delivered at.
+	// QoS is the QoS at which the broker delivered.
 	QoS byte
-	// Retain is set on a message that the broker had kept.
+	// Retain is set on a retained message.
 	Retain bool
-	// Duplicate is set when the broker may have delivered it before.
+	// Duplicate is set if the broker may have delivered the message before.
 	Duplicate bool
 	// Properties are nil on MQTT 3.1.1.
 	Properties *Properties
-	// Size is that of the whole packet in bytes, and what its user properties take
-	// besides, as it is counted against all bounds; of what was kept of it, when that
-	// is less.
+	// Size is the size that counts against all limits: that of the packet in
+	// bytes plus the memory of its user properties. If less was kept, it is the
+	// size of what was kept.
 	Size int
 
 	through through
 	entry   delivery.Entry // in no ledger at QoS 0
-	conn    *conn          // that delivered it last; guarded by the mutex of inbound
-	flaw    *flaw          // nil of a message that can be handled
+	conn    *conn          // the connection that delivered it last; guarded by the mutex of inbound
+	flaw    *flaw          // nil if the message can be handled
 }
 
-// Done says that the message needs no redelivery. Its acknowledgement leaves
-// in receive order [MQTT-4.6.0-2] on the connection that delivered it last,
-// or not at all when that connection is gone. Calling it again changes
-// nothing. Safe from any goroutine.
+// Done marks the message as processed. Its acknowledgement is sent in receive
+// order [MQTT-4.6.0-2] on the connection that delivered it last, or not at all
+// if that connection has ended. Further calls do nothing. Done is safe for
+// concurrent use.
 func (m *Inbound) Done() { m.entry.Done() }

@@ -8,17 +8,17 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// limits are what the broker of one connection takes, from CONNACK. They say
-// nothing about a message: another address of the list may take it, or the same
-// broker with other settings.
+// limits are what the broker of one connection accepts, as announced in
+// CONNACK. A message that exceeds them may be accepted at another address of
+// the list, or by the same broker with other settings.
 type limits struct {
 	maxQoS    byte
 	retain    bool
-	maxPacket int // 0 is none
+	maxPacket int // 0 means no limit
 }
 
-// demand is what a message wants of the broker; size is that of its packet, 0 when
-// it is not known yet.
+// demand is what a message requires of the broker. size is that of its packet,
+// or 0 if it is not known yet.
 type demand struct {
 	qos    byte
 	retain bool
@@ -27,7 +27,7 @@ type demand struct {
 
 var errTooLarge = errors.New("over the broker's maximum packet size")
 
-// check refuses what the broker said it cannot take [MQTT-3.2.2-11],
+// check rejects what the broker announced not to accept [MQTT-3.2.2-11],
 // [MQTT-3.2.2-14], [MQTT-3.2.2-15].
 func (l *limits) check(d demand) (event.Reason, error) {
 	switch {
@@ -41,44 +41,45 @@ func (l *limits) check(d demand) (event.Reason, error) {
 	return "", nil
 }
 
-// A message of an outbox that this broker does not take waits there. Where
-// another address of the list may take it, the connection is left for that one: once
-// it has lived for firstStay, which doubles each time up to longestStay, and unless
-// that address was seen within offerAge to take no more. So addresses that offer the
-// same are each looked at once, and two that complement each other take turns.
+// A message of an outbox that the current broker does not accept waits. If
+// another address of the list may accept it, the client changes to that
+// address, after the connection has lasted for firstStay, which doubles each
+// time up to longestStay. It does not change if that address was seen within
+// offerAge to accept no more. So each address is tried once if all offer the
+// same, and two that complement each other are used in turns.
 const (
 	firstStay   = 2 * time.Second
 	longestStay = 10 * time.Minute
 	offerAge    = time.Hour
-	// leaveTime bounds how long a connection that is left waits for the
-	// acknowledgements of what is on its way.
+	// leaveTime is how long a connection that is left waits for the
+	// acknowledgements of messages in flight.
 	leaveTime = 2 * time.Second
 	leaveLook = 20 * time.Millisecond
 )
 
-// errLimits ends a connection that is left for an address that may take more.
-var errLimits = errors.New("messages wait that the broker does not take, as it announced")
+// errLimits ends a connection in favour of an address that may accept more.
+var errLimits = errors.New("messages are waiting that the broker announced not to accept")
 
-// offers are what the addresses of the list were seen to take. The mutex of
-// outbound guards them.
+// offers records what the addresses of the list accept. The mutex of outbound
+// guards it.
 type offers struct {
-	seen    map[int]offer // by place in the list
-	places  int           // in the list
-	at      int           // the present one
-	stay    time.Duration // before the present one is left
+	seen    map[int]offer // by index of the address
+	places  int           // number of addresses
+	at      int           // index of the current address
+	stay    time.Duration // minimum stay at the current address
 	since   time.Time     // when it was connected
-	timer   *time.Timer   // to that; nil without
-	leaving bool          // nothing new is sent on it
-	next    int           // where to
+	timer   *time.Timer   // ends the stay; nil if there is none
+	leaving bool          // nothing new is sent on the connection
+	next    int           // index of the next address
 }
 
-// offer is what an address was last seen to take.
+// offer is what an address was last seen to accept.
 type offer struct {
 	limits
 	at time.Time
 }
 
-// attached notes what the broker of a new connection takes.
+// attached records what the broker of a new connection accepts.
 func (f *offers) attached(c *conn, l limits) {
 	if f.places = len(c.s.cfg.Addresses); f.places < 2 {
 		return
@@ -88,7 +89,7 @@ func (f *offers) attached(c *conn, l limits) {
 	}
 	f.stop()
 	now := time.Now()
-	if !f.since.IsZero() && now.Sub(f.since) > 2*longestStay { // they do not take turns
+	if !f.since.IsZero() && now.Sub(f.since) > 2*longestStay { // the addresses are not used in turns
 		f.stay = firstStay
 	}
 	f.since = now
@@ -102,7 +103,8 @@ func (f *offers) stop() {
 	f.timer, f.leaving = nil, false
 }
 
-// other is an address that may take what the present one does not, or -1.
+// other returns the index of an address that may accept what the current one
+// does not, or -1.
 func (f *offers) other(d demand) int {
 	for i := 1; i < f.places; i++ {
 		at := (f.at + i) % f.places
@@ -117,8 +119,9 @@ func (f *offers) other(d demand) int {
 	return -1
 }
 
-// lacks returns the error of a message that the present broker announced not to
-// take, or nil. When an outbox keeps it, an address is looked for that may.
+// lacks returns the error of a message that the current broker announced not to
+// accept, or nil. For a message of an outbox it also looks for an address that
+// may accept it.
 func (f *offers) lacks(o *outbound, d demand, topic string, kept bool) *event.Error {
 	reason, err := o.limits.check(d)
 	if err == nil {
@@ -134,8 +137,8 @@ func (f *offers) lacks(o *outbound, d demand, topic string, kept bool) *event.Er
 	return &event.Error{Op: opPublish, Topic: topic, Reason: reason, ByBroker: true, Cause: err}
 }
 
-// depart leaves the connection for another address, once nothing is on its way
-// any more or that takes too long.
+// depart leaves the connection for another address when nothing is in flight
+// any more, or at the time until.
 func (f *offers) depart(o *outbound, c *conn, until time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -9,11 +9,11 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
 )
 
-// everything is what a broker takes that announces nothing.
+// everything returns the limits of a broker that announces none.
 func everything() limits { return limits{maxQoS: 2, retain: true} }
 
-// Each address that offers no more is looked at once, and again after an hour;
-// nobody goes back and forth between those that offer the same.
+// Each address that offers no more is tried once, and again after an hour. The
+// client does not alternate between addresses that offer the same.
 func TestOffersLookAtEachAddressOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -37,7 +37,7 @@ func TestOffersLookAtEachAddressOnce(t *testing.T) {
 		visit(2, none)
 		wants(-1)
 		visit(0, everything())
-		visit(2, none) // it was lost, and back at another
+		visit(2, none) // the connection was lost, and the client returns to another
 		wants(0)
 		visit(0, none)
 		wants(-1)
@@ -47,8 +47,8 @@ func TestOffersLookAtEachAddressOnce(t *testing.T) {
 	})
 }
 
-// The stay at an address that offers less is short again after a connection that
-// lived longer than any turn: failing over now and then is no going back and forth.
+// The stay at an address that offers less is short again after a connection
+// that lasted longer than any turn: an occasional failover is not alternation.
 func TestOffersForgetTurnsLongAgo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -69,7 +69,8 @@ func TestOffersForgetTurnsLongAgo(t *testing.T) {
 	})
 }
 
-// A list of one address has nowhere to go, and what nobody keeps moves nobody.
+// With a single address, or for a message that no outbox keeps, the connection
+// is not left.
 func TestLacksOfOneAddress(t *testing.T) {
 	t.Parallel()
 	for places, kept := range map[int]bool{1: true, 2: false} {

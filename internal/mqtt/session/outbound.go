@@ -14,40 +14,41 @@ import (
 const opPublish = "publish"
 
 // straightThrough is the frame size from which the connection writes from our
-// buffer instead of copying it.
+// buffer instead of copying.
 const straightThrough = 32 << 10
 
-// outbound is the publishing half of a session: what is in flight, and who
-// waits for room. Lock order: mu before any lock of the connection.
+// outbound is the publishing half of a session: the messages in flight and the
+// publishers that wait for room. Lock order: mu before any lock of the
+// connection.
 type outbound struct {
 	mu         sync.Mutex
 	win        window
-	cur        *conn // nil while down
-	quota      int   // PUBLISHes that the broker still takes [MQTT-4.9.0-1]
+	cur        *conn // nil while disconnected
+	quota      int   // PUBLISHes that the broker still accepts [MQTT-4.9.0-1]
 	qos2Cap    int
 	blocked    bool // the connection's queue is full
 	closed     error
-	unfinished int  // publishes that close cut off
+	unfinished int  // publishes that were cut short by close
 	receive    int  // the broker's Receive Maximum
-	suspects   int  // messages at the head of the window that may end connections
-	probe      int  // how many may be in flight until they are cleared; 0 is no limit
+	suspects   int  // messages at the head of the window that may have ended connections
+	probe      int  // how many may be in flight until they are cleared; 0 means no limit
 	proving    bool // nothing may be in flight until a PINGREQ is answered
 	search     search
 	unrest     *unrest
 	kinds      kinds
-	recs       uint32 // PUBRECs so far
-	ended      uint64 // steps of exchanges so far
+	recs       uint32 // number of PUBRECs so far
+	ended      uint64 // number of steps of exchanges so far
 	stuck      stuck
 	owing      owing
 	waiters    []*waiter
-	scratch    []byte // QoS 0 frames
+	scratch    []byte // for QoS 0 frames
 	idRoom     [idProperty5]byte
 	aliases    aliases
-	aliasCap   int // how many we want; 0 is none
+	aliasCap   int // how many aliases we use; 0 means none
 	version    wire.Version
 	limits     limits
 	offers     offers
-	finished   []finish // completions collected under mu, told after it
+	finished   []finish // completions collected under mu and reported without it
 	onUnrouted func(topic []byte)
 }
 
@@ -56,19 +57,19 @@ type finish struct {
 	err  error
 }
 
-// sent is a message that is on its way.
+// sent is a message that is being sent.
 type sent struct {
-	conn  *conn // that took it first
-	slot  int32 // none with QoS 0
+	conn  *conn // the connection that accepted it first
+	slot  int32 // none for QoS 0
 	alone bool  // nothing else is in flight
 }
 
-// try admits m if its turn has come; w is its place in the line, if any.
+// try admits m if it is its turn. w is its place in the queue, or nil.
 func (o *outbound) try(m *Message, n need, done completion, w *waiter) (out sent, ok bool, err error) {
 	if o.closed != nil {
 		return out, false, o.fail(m, closedReason(o.closed), o.closed)
 	}
-	if err := o.held(m); err != nil { // at once, also while there is no connection
+	if err := o.held(m); err != nil { // also while there is no connection
 		return out, false, err
 	}
 	if !o.admits(n) || (w == nil && o.behind()) {
@@ -83,7 +84,7 @@ func (o *outbound) try(m *Message, n need, done completion, w *waiter) (out sent
 	return o.admit(m, done)
 }
 
-// admit encodes m for the current connection and takes it into the window.
+// admit encodes m for the current connection and adds it to the window.
 func (o *outbound) admit(m *Message, done completion) (sent, bool, error) {
 	i, sl := o.win.take(m.QoS)
 	frame, err := o.encode(sl.frame[:0], m, sl.id, isKept(done))
@@ -101,21 +102,21 @@ func (o *outbound) admit(m *Message, done completion) (sent, bool, error) {
 	return out, true, nil
 }
 
-// admitQoS0 is not ok when the connection's queue is full, which only QoS 0
-// waits for: the window bounds the rest.
+// admitQoS0 returns ok = false if the connection's queue is full. Only QoS 0
+// waits for that queue, because the window limits the others.
 func (o *outbound) admitQoS0(m *Message, n need) (sent, bool, error) {
 	frame, err := o.encode(o.scratch[:0], m, 0, false)
 	if err != nil {
 		return sent{}, false, err
 	}
 	if o.scratch = frame; len(frame) > keepFrame {
-		o.scratch = nil // the connection may keep a large frame, and we need no large buffer
+		o.scratch = nil // the connection may keep a large frame, and a large buffer is not needed again
 	}
 	out := sent{conn: o.cur, slot: none}
 	ok, err := o.queue(frame)
 	if err != nil {
 		o.cur = nil
-		return sent{}, false, nil //nolint:nilerr // the connection is over: wait for the next
+		return sent{}, false, nil //nolint:nilerr // the connection has ended: wait for the next
 	}
 	o.blocked = !ok
 	if ok && n.calls != nil {
@@ -139,7 +140,7 @@ func (o *outbound) encode(dst []byte, m *Message, id uint16, kept bool) ([]byte,
 	return frame, nil
 }
 
-// check refuses what the broker said it cannot take, before it takes room.
+// check rejects what the broker announced not to accept, before it takes room.
 func (o *outbound) check(m *Message, kept bool) error {
 	if err := o.offers.lacks(o, demand{qos: m.QoS, retain: m.Retain}, m.Topic, kept); err != nil {
 		return err
@@ -147,8 +148,8 @@ func (o *outbound) check(m *Message, kept bool) error {
 	return nil
 }
 
-// pump hands listed slots to the connection, in order, as far as the broker's
-// quota and the connection's queue allow.
+// pump passes slots to the connection in order, as far as the broker's quota
+// and the connection's queue allow.
 func (o *outbound) pump() {
 	for o.cur != nil && o.win.next != none && !o.blocked && o.quota > 0 && !o.probing() && !o.offers.leaving {
 		sl := &o.win.slots[o.win.next]
@@ -188,8 +189,8 @@ func (o *outbound) carry(sl *slot) (bool, error) {
 	return o.queue(sl.frame)
 }
 
-// queue hands a PUBLISH to the connection, with an alias in the place of its
-// topic where that is wanted.
+// queue passes a PUBLISH to the connection, with an alias in place of its topic
+// if aliases are in use.
 func (o *outbound) queue(frame []byte) (bool, error) {
 	short, sent := o.aliases.shorten(frame)
 	ok, err := o.cur.link.Queue(short)
@@ -210,9 +211,10 @@ func (o *outbound) writable(c *conn) {
 	}
 }
 
-// abandon is called by a publisher that gives up on the message in a slot. It
-// reports whether the message was on no wire yet, and then takes it back, or that
-// the exchange is over: then the outcome is on its way to the publisher.
+// abandon is called by a publisher that stops waiting for the message in a
+// slot. unsent reports that the message was never sent and has been removed.
+// over reports that the exchange has ended and that its outcome is being
+// reported to the publisher.
 func (o *outbound) abandon(i int32, done completion) (unsent, over bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -229,8 +231,8 @@ func (o *outbound) abandon(i int32, done completion) (unsent, over bool) {
 	return false, false
 }
 
-// end takes a listed slot out of the window. A callback still to run goes on
-// counting against the room of its kind.
+// end removes a slot from the window. A callback that has not run yet still
+// counts against the room of its kind.
 func (o *outbound) end(i int32) completion {
 	sl := &o.win.slots[i]
 	if sl.charged {
@@ -247,7 +249,7 @@ func (o *outbound) end(i int32) completion {
 	return done
 }
 
-// called is told that n callbacks run now.
+// called records that n callbacks are about to run.
 func (o *outbound) called(c *callbacks, n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -255,7 +257,7 @@ func (o *outbound) called(c *callbacks, n int) {
 	o.wake()
 }
 
-// refuse makes publishers fail at once from now on.
+// refuse makes publishers fail immediately from now on.
 func (o *outbound) refuse(cause error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -265,7 +267,7 @@ func (o *outbound) refuse(cause error) {
 	o.wake()
 }
 
-// drain waits until nothing is in flight, or ctx ends, or nothing can be
+// drain waits until nothing is in flight, ctx ends, or nothing can be
 // acknowledged because there is no connection.
 func (o *outbound) drain(ctx context.Context) {
 	o.mu.Lock()
@@ -281,7 +283,7 @@ func (o *outbound) drain(ctx context.Context) {
 	o.leave(w)
 }
 
-// close fails what is left and everything that comes later.
+// close fails everything that is left and all later publishes.
 func (o *outbound) close(cause error) {
 	o.mu.Lock()
 	o.closed, o.cur = cause, nil
@@ -303,14 +305,14 @@ func (o *outbound) close(cause error) {
 	o.tell()
 }
 
-// cutOff is how many publishes close ended.
+// cutOff returns the number of publishes that close cut short.
 func (o *outbound) cutOff() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.unfinished
 }
 
-// tell reports collected outcomes outside the lock.
+// tell reports collected outcomes without the lock.
 func (o *outbound) tell() {
 	o.mu.Lock()
 	list := o.finished
@@ -334,41 +336,42 @@ func (o *outbound) fail(m *Message, r event.Reason, cause error) error {
 	return &event.Error{Op: opPublish, Topic: m.Topic, Reason: r, Cause: cause}
 }
 
-// need is what somebody in line waits for.
+// need is what a publisher waits for.
 type need struct {
 	qos     byte
-	calls   *callbacks // that the outcome goes to; takes room until it ran. nil for none
+	calls   *callbacks // callbacks that receive the outcome, which takes room until the callback has run, or nil
 	drained bool       // waits for an empty window instead
 }
 
-// waiter is a publisher in line for room or for a connection, first come first
-// served among those who need the same.
+// waiter is a publisher that waits for room or for a connection. Waiters with
+// the same need are served first come, first served.
 type waiter struct {
 	need
 	ready chan struct{}
-	woken bool // has been told, and has not looked yet
+	woken bool // woken, and has not looked yet
 }
 
-// admits reports whether one with this need has to wait no longer.
+// admits reports whether a publisher with this need no longer has to wait.
 func (o *outbound) admits(n need) bool {
 	switch {
 	case n.drained:
 		return o.win.used == 0 || o.cur == nil
 	case o.closed != nil:
-		return true // to be told so
+		return true // to return the error
 	case o.cur == nil:
 		return false
 	}
-	if c := n.calls; c != nil && o.win.used+c.waiting >= o.win.size { // of its own kind only: one may hang
+	if c := n.calls; c != nil && o.win.used+c.waiting >= o.win.size { // counts callbacks of its own kind only, because one may hang
 		return false
 	}
-	if n.qos == 0 { // nothing else goes beside a suspect
+	if n.qos == 0 { // nothing else is sent beside a suspect
 		return !o.blocked && o.probe == 0
 	}
 	return !o.win.full(n.qos, o.qos2Cap)
 }
 
-// behind reports whether a newcomer has to queue: somebody in line may go first.
+// behind reports whether a new publisher has to queue because a waiter can
+// proceed.
 func (o *outbound) behind() bool {
 	for _, w := range o.waiters {
 		if o.admits(w.need) {
@@ -378,15 +381,15 @@ func (o *outbound) behind() bool {
 	return false
 }
 
-// enter joins the line.
+// enter adds a waiter to the queue.
 func (o *outbound) enter(n need) *waiter {
 	w := &waiter{need: n, ready: make(chan struct{}, 1)}
 	o.waiters = append(o.waiters, w)
 	return w
 }
 
-// leave ends a wait, in whatever way, and lets the next one look: what the
-// first did not use must not be lost.
+// leave ends a wait, for whatever reason, and wakes the next waiter, so that
+// unused room is not lost.
 func (o *outbound) leave(w *waiter) {
 	if w == nil {
 		return
@@ -397,8 +400,8 @@ func (o *outbound) leave(w *waiter) {
 	o.wake()
 }
 
-// wake tells the first in line whose need is met. Who leaves the line wakes
-// the next, so that one call is enough however much became free.
+// wake wakes the first waiter whose need is met. A waiter that leaves the queue
+// wakes the next, so that one call suffices however much room there is.
 func (o *outbound) wake() {
 	for _, w := range o.waiters {
 		if !w.woken && o.admits(w.need) {

@@ -12,7 +12,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// published gives the PUBLISH packets among those written.
+// published returns the PUBLISH packets of list.
 func published(list []mqtttest.Packet) (out []mqtttest.Packet) {
 	for _, p := range list {
 		if p.Type() == mqtttest.TypePublish {
@@ -54,7 +54,7 @@ func TestT01_NilOnlyAfterTheAcknowledgement(t *testing.T) {
 		t.Fatal(got)
 	}
 	id := sent[2].ID()
-	feed(t, c2, ack(mqtttest.TypePubcomp, id)) // is not its next step
+	feed(t, c2, ack(mqtttest.TypePubcomp, id)) // not the next step of the exchange
 	feed(t, c2, ack(mqtttest.TypePubrec, id))
 	if got := o.all(); len(got) != 1 {
 		t.Fatalf("PUBREC alone completed %v", got)
@@ -86,7 +86,7 @@ func TestT02_PoisonIsRefusedBeforeTheWire(t *testing.T) {
 	}
 	asError(t, s.Publish(t.Context(), &Message{Topic: "t", QoS: 3}), event.ReasonBadRequest)
 	asError(t, s.Publish(t.Context(), nil), event.ReasonBadRequest)
-	asError(t, s.Publish(nil, &Message{Topic: "t"}), event.ReasonBadRequest) //nolint:staticcheck // what a caller may do
+	asError(t, s.Publish(nil, &Message{Topic: "t"}), event.ReasonBadRequest) //nolint:staticcheck // misuse by a caller
 	asError(t, s.PublishAsync(t.Context(), &Message{Topic: "t"}, nil), event.ReasonBadRequest)
 	if err := s.Publish(t.Context(), &Message{Topic: "last"}); err != nil {
 		t.Fatal(err)
@@ -118,8 +118,9 @@ func TestT26_PayloadIsCopied(t *testing.T) {
 	}
 }
 
-// D1: without a session nothing can be resent. QoS 1 is published again as a
-// new message; QoS 2 fails truthfully; what was on no wire goes as it is.
+// D1: without a session nothing can be sent again. QoS 1 is published again as
+// a new message; QoS 2 fails and reports that it may have been sent; messages
+// that were never sent are unaffected.
 func TestD01_LostSession(t *testing.T) {
 	t.Parallel()
 	for _, present := range []bool{true, false} {
@@ -173,7 +174,7 @@ func TestD01_LostSession(t *testing.T) {
 	}
 }
 
-// Who gave up is found again after its message got a new id.
+// A message whose publisher gave up is still found under its new id.
 func TestD01_GivenUpMessageIsNotPublishedForEver(t *testing.T) {
 	t.Parallel()
 	s := direct(t, clean)
@@ -195,7 +196,7 @@ func TestD01_GivenUpMessageIsNotPublishedForEver(t *testing.T) {
 	}
 }
 
-// D3: the second acknowledgement of an old message never completes a new one.
+// D3: a second acknowledgement of an old message never completes a new one.
 func TestD03_SecondAcknowledgement(t *testing.T) {
 	t.Parallel()
 	s := direct(t, windowOf(4))
@@ -227,13 +228,13 @@ func TestD04_QoS2HasItsOwnWindow(t *testing.T) {
 	}
 	err := s.PublishAsync(within(t, 30*time.Millisecond), &Message{Topic: "t", QoS: 2}, o.add)
 	asError(t, err, event.ReasonTimeout)
-	async(t, s, 1, "", &o) // is not held up
+	async(t, s, 1, "", &o) // is not delayed
 	id := published(tape.wait(t, 17))[0].ID()
 	feed(t, c, ack(mqtttest.TypePubrec, id), ack(mqtttest.TypePubcomp, id))
 	async(t, s, 2, "", &o)
 }
 
-// D8: the read loop answers and resends without waiting for a write.
+// D8: the read loop answers and sends again without waiting for a write.
 func TestD08_ReadLoopNeverWaitsForAWrite(t *testing.T) {
 	t.Parallel()
 	s := direct(t)
@@ -263,8 +264,8 @@ func TestD08_ReadLoopNeverWaitsForAWrite(t *testing.T) {
 	<-done
 }
 
-// D9: DUP may be on the first copy that a broker sees, never on the first that
-// was handed to a connection.
+// D9: DUP may be set on the first copy that a broker sees, but never on the
+// first copy that was passed to a connection.
 func TestD09_DupOnlyWhenCarriedBefore(t *testing.T) {
 	t.Parallel()
 	s := direct(t)
@@ -283,7 +284,7 @@ func TestD09_DupOnlyWhenCarriedBefore(t *testing.T) {
 	}
 }
 
-// D12: the broker's limits are checked before the wire.
+// D12: the broker's limits are checked before sending.
 func TestD12_LimitsOfTheBroker(t *testing.T) {
 	t.Parallel()
 	s := direct(t)
@@ -307,8 +308,8 @@ func TestD12_LimitsOfTheBroker(t *testing.T) {
 	}
 }
 
-// The broker's quota is respected, and given back once for each message that
-// this connection carried [MQTT-4.9.0-2].
+// The broker's quota is respected, and returned once for each message that this
+// connection carried [MQTT-4.9.0-2].
 func TestQuotaOfTheBroker(t *testing.T) {
 	t.Parallel()
 	s := direct(t)
@@ -336,7 +337,7 @@ func TestQuotaOfTheBroker(t *testing.T) {
 	s.out.mu.Unlock()
 	accept(t, c2, true)
 	s.out.mu.Lock()
-	s.out.win.rewind() // as if the quota were used up: nothing carried yet
+	s.out.win.rewind() // as if the quota were used up: nothing has been sent yet
 	s.out.quota = 0
 	s.out.mu.Unlock()
 	feed(t, c2, puback(ids(s)[0])) // a stored acknowledgement, before our resend
@@ -347,7 +348,7 @@ func TestQuotaOfTheBroker(t *testing.T) {
 	}
 }
 
-// D13: what is read from a connection that was given up does not count.
+// D13: what is read from a connection that was given up is ignored.
 func TestD13_AcknowledgementsOfAnOldConnection(t *testing.T) {
 	t.Parallel()
 	s := direct(t)
@@ -356,7 +357,7 @@ func TestD13_AcknowledgementsOfAnOldConnection(t *testing.T) {
 	async(t, s, 1, "", &o)
 	async(t, s, 2, "", &o)
 	list := ids(s)
-	s.out.detach(old) // given up, its read loop still goes
+	s.out.detach(old) // given up, but its read loop continues
 	for _, stage := range []string{"down", "on the next connection"} {
 		for _, p := range [][]byte{puback(list[0]), ack(mqtttest.TypePubrec, list[1])} {
 			if err := old.Frame(p[0], p[2:]); err == nil {
@@ -395,7 +396,7 @@ func TestPublishWithAnEndedContextSendsNothing(t *testing.T) {
 	}
 }
 
-// What was on no wire yet is taken back when its publisher gives up.
+// A message that was never sent is removed when its publisher gives up.
 func TestGivingUpBeforeTheWire(t *testing.T) {
 	t.Parallel()
 	s := direct(t)
@@ -417,8 +418,8 @@ func TestGivingUpBeforeTheWire(t *testing.T) {
 	}
 }
 
-// T25: what cannot be in flight waits within its context, far below the number
-// of packet ids, and costs nothing.
+// T25: a message that does not fit into the window waits within its context,
+// far below the number of packet ids, and takes no memory.
 func TestT25_WindowBoundsWhatIsInFlight(t *testing.T) {
 	t.Parallel()
 	s := direct(t, windowOf(10))
@@ -435,8 +436,8 @@ func TestT25_WindowBoundsWhatIsInFlight(t *testing.T) {
 	}
 }
 
-// RabbitMQ has no QoS 2 and says PUBACK to it; waiting for more would fill the
-// window for good.
+// RabbitMQ has no QoS 2 and answers it with PUBACK. Waiting for a PUBREC would
+// fill the window for good.
 func TestPubackForQoS2IsAnAcknowledgement(t *testing.T) {
 	t.Parallel()
 	url := scripted(t, false, func(p *peer) {

@@ -8,13 +8,13 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// bodyLimits are what a message may have that is taken whole: of one that has more
-// the payload is dropped when it arrives, and so are user properties beyond the
-// limits. 0 is no limit; headers is never 0.
+// bodyLimits are the limits of a message that is accepted whole. If one is
+// exceeded the payload is dropped on arrival, and so are the user properties
+// beyond the limits. 0 means no limit; headers is never 0.
 type bodyLimits struct {
 	payload     int // bytes
 	headers     int // user properties
-	headerBytes int // of their names and values
+	headerBytes int // bytes of their names and values
 }
 
 func (c *Config) bodyLimits() bodyLimits {
@@ -23,7 +23,7 @@ func (c *Config) bodyLimits() bodyLimits {
 	return l
 }
 
-// over returns which limit a message is over, or nil.
+// over returns the limit that a message exceeds, or nil.
 func (l *bodyLimits) over(p *wire.Publish) error {
 	if n := len(p.Payload); l.payload > 0 && n > l.payload {
 		return fmt.Errorf("payload of %d bytes, want at most %d", n, l.payload)
@@ -41,9 +41,9 @@ func (l *bodyLimits) overHeaders(p *wire.Publish) error {
 	return nil
 }
 
-// fit takes out of a message what is over the limits, before anything of it takes
-// memory, and returns what is wrong with it then, or f. packet is the size of all
-// of it in bytes.
+// fit removes from a message what exceeds the limits, before it takes memory,
+// and returns the resulting flaw, or f. packet is the size of the whole packet
+// in bytes.
 func (in *inbound) fit(p *wire.Publish, packet int, f *flaw) *flaw {
 	l := &in.limits
 	over := l.over(p)
@@ -64,11 +64,12 @@ func (in *inbound) fit(p *wire.Publish, packet int, f *flaw) *flaw {
 	return f
 }
 
-// userSize is what a user property takes beside its name and value.
+// userSize is the memory that a user property takes in addition to its name and
+// value.
 const userSize = 48
 
-// sizeOf is what a message counts against all bounds, in bytes: its packet, and what
-// its user properties take in memory besides.
+// sizeOf returns the size of a message that counts against all limits: that of
+// its packet plus the memory of its user properties, in bytes.
 func (in *inbound) sizeOf(p *wire.Publish) int {
 	l, props := &in.limits, &p.Props
 	user := props.UserBytes

@@ -12,9 +12,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/link"
 )
 
-// pinger keeps an MQTT 5 connection alive and notices when it is not. It pings
-// at every interval [MQTT-3.1.2-20], also when messages flow: they may all go
-// one way, into a dead network.
+// pinger keeps an MQTT 5 connection alive and detects when it is dead. It pings
+// at every interval [MQTT-3.1.2-20], even while messages flow, because they may
+// all flow in one direction into a dead network.
 type pinger struct {
 	link    *link.Conn
 	timeout time.Duration
@@ -27,8 +27,8 @@ func newPinger(l *link.Conn, timeout time.Duration) *pinger {
 	return &pinger{link: l, timeout: timeout, answer: make(chan struct{}, 1)}
 }
 
-// Run pings until ctx ends, which is with the connection. The interval is the
-// server's where it has one, and 0 is never.
+// Run pings until ctx ends, which is when the connection ends. The interval is
+// that of the server, if it sends one; 0 means never.
 func (p *pinger) Run(ctx context.Context, conn net.Conn, keepAlive uint16) error {
 	if keepAlive == 0 {
 		return nil
@@ -51,7 +51,7 @@ func (p *pinger) Run(ctx context.Context, conn net.Conn, keepAlive uint16) error
 
 func (p *pinger) ping(ctx context.Context, conn net.Conn, timeout time.Duration) error {
 	select {
-	case <-p.answer: // one that nothing asked for
+	case <-p.answer: // an unsolicited PINGRESP
 	default:
 	}
 	if _, err := packets.NewControlPacket(packets.PINGREQ).WriteTo(conn); err != nil {
@@ -69,7 +69,7 @@ func (p *pinger) ping(ctx context.Context, conn net.Conn, timeout time.Duration)
 	}
 }
 
-// PingResp never waits: it is called by the read loop.
+// PingResp never waits, because the read loop calls it.
 func (p *pinger) PingResp() {
 	select {
 	case p.answer <- struct{}{}:
@@ -77,11 +77,11 @@ func (p *pinger) PingResp() {
 	}
 }
 
-// PacketSent changes nothing.
+// PacketSent does nothing.
 func (*pinger) PacketSent() {}
 
-// PacketReceived changes nothing.
+// PacketReceived does nothing.
 func (*pinger) PacketReceived() {}
 
-// SetDebug is not needed: errors are returned.
+// SetDebug does nothing: errors are returned.
 func (*pinger) SetDebug(paholog.Logger) {}

@@ -9,39 +9,40 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// Protocol is the wanted version of MQTT.
+// Protocol is the requested version of MQTT.
 type Protocol byte
 
 // The protocols of a [Config].
 const (
-	Auto      Protocol = 0 // 5, or 3.1.1 with a broker that knows no better
+	Auto      Protocol = 0 // MQTT 5, or 3.1.1 if the broker does not support 5
 	Version31 Protocol = Protocol(wire.V311)
 	Version5  Protocol = Protocol(wire.V5)
 )
 
 // closesBeforeFallback is how often a broker may close the connection instead
-// of answering a CONNECT of version 5 before 3.1.1 is tried.
+// of answering an MQTT 5 CONNECT before 3.1.1 is tried.
 const closesBeforeFallback = 2
 
-// Negotiation is what the sessions of a process learn from each other: the
-// address of their list that is of use, so that each does not meet a dead one by
-// itself, and the version that the broker speaks. It falls back only on a CONNACK that names the version, or on
-// closes before CONNACK followed by a success of 3.1.1; a broker once connected
-// at 5 is never downgraded. Safe for concurrent use.
+// Negotiation is shared by the sessions of a client. It holds the address that
+// was last useful, so that not every session has to try a dead one, and the
+// protocol version of the broker. It falls back to 3.1.1 only after a CONNACK
+// that refuses the version, or after closes before CONNACK followed by a
+// success with 3.1.1. A broker that was once connected with MQTT 5 is never
+// downgraded. Safe for concurrent use.
 type Negotiation struct {
 	mu      sync.Mutex
-	settled wire.Version // 0 while unknown
-	older   bool         // the next attempt is 3.1.1
+	settled wire.Version // 0 if unknown
+	older   bool         // the next attempt uses 3.1.1
 	closes  int
-	address atomic.Int32 // of the list, that was of use last
+	address atomic.Int32 // index of the address that was last useful
 }
 
-// NewNegotiation starts with the wanted protocol.
+// NewNegotiation returns a Negotiation for the requested protocol.
 func NewNegotiation(p Protocol) *Negotiation {
 	return &Negotiation{settled: wire.Version(p)}
 }
 
-// version is the one to try next.
+// version returns the version to try next.
 func (n *Negotiation) version() wire.Version {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -54,17 +55,17 @@ func (n *Negotiation) version() wire.Version {
 	return wire.V5
 }
 
-// Settled is the version that the broker speaks; [Auto] while it is not known.
-// It is known once one of the sessions has been connected.
+// Settled returns the version of the broker, or [Auto] until one of the
+// sessions has been connected.
 func (n *Negotiation) Settled() Protocol {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return Protocol(n.settled)
 }
 
-// connected settles the version when a CONNACK accepts us. It is false when
-// another session was faster, with another version: a session must not change
-// it any more once it has messages in flight.
+// connected settles the version when a CONNACK accepts the connection. It
+// returns false if another session has settled another version: the version
+// must not change while messages are in flight.
 func (n *Negotiation) connected(v wire.Version) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -74,8 +75,8 @@ func (n *Negotiation) connected(v wire.Version) bool {
 	return n.settled == v
 }
 
-// failed learns from an attempt that reached the broker. Undecided says that
-// the attempt was one of several that it takes to find the version.
+// failed learns from an attempt that reached the broker. undecided reports that
+// more attempts are needed to determine the version.
 func (n *Negotiation) failed(v wire.Version, err error) (undecided bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -91,7 +92,7 @@ func (n *Negotiation) failed(v wire.Version, err error) (undecided bool) {
 		n.older = code.Code == wire.ReturnUnacceptableVersion || code.Code == wire.ReasonUnsupportedVersion
 		return n.older
 	case errors.Is(err, context.DeadlineExceeded):
-		return false // no answer is none about the version
+		return false // a missing answer shows nothing about the version
 	}
 	n.closes++
 	n.older = n.closes >= closesBeforeFallback

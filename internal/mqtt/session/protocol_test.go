@@ -26,7 +26,7 @@ func TestNegotiation(t *testing.T) {
 	closed := fmt.Errorf("no CONNACK: %w", io.EOF)
 	code := func(c byte) error { return &CodeError{Packet: "CONNACK", Code: c} }
 	type step struct {
-		err       error // nil is success
+		err       error // nil means success
 		undecided bool
 		next      wire.Version
 	}
@@ -79,8 +79,8 @@ func TestNegotiationSettlesOnce(t *testing.T) {
 	}
 }
 
-// versions is a broker that notes the protocol level of each CONNECT and lets
-// answer decide: nil closes.
+// versions is a broker that records the protocol level of each CONNECT and
+// answers with the result of answer; nil closes the connection.
 type versions struct {
 	mu   sync.Mutex
 	list []byte
@@ -114,8 +114,7 @@ func (v *versions) start(t testing.TB, answer func(n int, level byte) []byte) st
 	}).URL()
 }
 
-// only311 answers a CONNECT of 5 in one of the ways of brokers that know 3.1.1
-// only.
+// only311 answers an MQTT 5 CONNECT like a broker that supports only 3.1.1.
 func only311(refusal []byte) func(int, byte) []byte {
 	return func(_ int, level byte) []byte {
 		if level == 4 {
@@ -141,7 +140,7 @@ func TestAutoFallsBack(t *testing.T) {
 			t.Parallel()
 			var v versions
 			var j journal
-			// The whole of it is one attempt, also for who does not reconnect.
+			// All of it is one attempt, even with NoReconnect.
 			s := open(t, v.start(t, only311(tc.refusal)), speaking(Auto), to(&j), func(c *Config) { c.NoReconnect = true })
 			s.Start()
 			if err := s.WaitAttempt(within(t, patience)); err != nil {
@@ -165,7 +164,7 @@ func TestTrialOfTheOlderVersionThatFailsGoesBackTo5(t *testing.T) {
 	var v versions
 	url := v.start(t, func(n int, level byte) []byte {
 		if n <= 4 {
-			return nil // down, as it turns out
+			return nil // the broker is down
 		}
 		return mqtttest.ConnackPacket(level, false, 0)
 	})
@@ -196,7 +195,7 @@ func TestNoDowngradeOnceConnectedAt5(t *testing.T) {
 			<-got
 			(&peer{Conn: c}).reset()
 		case n == 5:
-			_, _ = c.Write(mqtttest.ConnackPacket(5, false, 0x84)) // a proxy that talks nonsense
+			_, _ = c.Write(mqtttest.ConnackPacket(5, false, 0x84)) // a proxy that sends invalid data
 		case n > 8:
 			_, _ = c.Write(mqtttest.ConnackPacket(5, false, 0))
 			serveAll(&peer{Conn: c})

@@ -9,8 +9,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// D5: "packet identifier in use" and "not found" answer a resend whose first
-// copy had arrived; for a first copy they are failures.
+// D5: "packet identifier in use" and "not found" as answers to a resend show
+// that the first copy had arrived. As answers to a first copy they are
+// failures.
 func TestD05_AnswersToAResend(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -10,41 +10,42 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// Bounded is a [Sink] whose room ends. While it has none the connection is not
-// read: back-pressure on the socket holds up the broker. It is called on the
-// read loop and must not block.
+// Bounded is a [Sink] with limited room. While it has none the connection is
+// not read, so that back-pressure on the socket slows the broker. Its methods
+// are called on the read loop and must not block.
 type Bounded interface {
 	Sink
-	// Room reports whether there is room for m, of this size in bytes, of which only
-	// topic, QoS and subscription identifiers are known; twice asks for it within twice
-	// the bounds. Without room in the bounds themselves again is resumed, from any
-	// goroutine, when there is. m is valid until Room returns.
+	// Room reports whether there is room for m with the given size in bytes.
+	// Only topic, QoS and subscription identifiers of m are set. With twice the
+	// limits are doubled. If there is no room within the normal limits, again
+	// is resumed from any goroutine as soon as there is. m is valid until Room
+	// returns.
 	Room(m *Inbound, size int, twice bool, again Resumer) bool
-	// Overflow is told of a QoS 0 message that Room has no room for, and reports
-	// whether it is dropped now, which it then counts: because it has waited, or
-	// because waiting would hold up others, or be in vain.
+	// Overflow reports whether to drop, and counts, a QoS 0 message that Room
+	// has no room for: because it has waited, or because waiting would delay
+	// others or be useless.
 	Overflow(m *Inbound, waited bool) (dropped bool)
-	// IllFormed is told of a QoS 0 message that was dropped because its text is
-	// ill-formed.
+	// IllFormed is called for a QoS 0 message that was dropped because its text
+	// is ill-formed.
 	IllFormed(err error)
 }
 
-// Resumer goes on with what waits for room. Resume never waits itself.
+// Resumer continues what waits for room. Resume never waits.
 type Resumer interface{ Resume() }
 
-// A QoS 0 message may hold up what comes behind it for 20 ms, in two parts: where
-// the whole process did not get to run in the first, the handlers do in the
-// second.
+// A QoS 0 message may delay those after it for 20 ms, in two parts: if the
+// whole process was not scheduled during the first, the handlers can run during
+// the second.
 const (
 	roomWait  = 10 * time.Millisecond
 	roomWaits = 2
 )
 
-// errDropped is the outcome of a QoS 0 message that nobody has room for.
+// errDropped is the outcome of a QoS 0 message for which there is no room.
 var errDropped = errors.New("dropped")
 
-// admit finds room for a message: nil, errDropped, or [link.ErrBusy] to have it
-// offered again.
+// admit reserves room for a message. It returns nil, errDropped, or
+// [link.ErrBusy] if the message is to be offered again.
 func (in *inbound) admit(c *conn, p *wire.Publish, size int) error {
 	if in.bounded == nil {
 		return nil
@@ -52,7 +53,7 @@ func (in *inbound) admit(c *conn, p *wire.Publish, size int) error {
 	m := &c.probe
 	m.Topic, m.QoS = bytesString(p.Topic), p.QoS
 	m.through.take(&p.Props, &c.probeIDs)
-	defer func() { m.Topic = "" }() // part of a frame
+	defer func() { m.Topic = "" }() // the topic is part of a frame
 	if in.bounded.Room(m, size, false, c.link) {
 		return nil
 	}
@@ -60,7 +61,7 @@ func (in *inbound) admit(c *conn, p *wire.Publish, size int) error {
 		switch {
 		case in.bounded.Room(m, size, true, c.link):
 			return nil
-		case p.QoS == 0 && in.bounded.Overflow(m, true): // the answer does not wait for it
+		case p.QoS == 0 && in.bounded.Overflow(m, true): // drop it: the broker's answer must not wait for a QoS 0 message
 			return errDropped
 		}
 		in.fullUp(c)
@@ -80,9 +81,9 @@ func (in *inbound) admit(c *conn, p *wire.Publish, size int) error {
 	return link.ErrBusy
 }
 
-// heldBounds bound the messages of one connection that are not acknowledged:
-// those that are done behind one that is not take no room of the sink's any
-// more, and their memory is needed for a redelivery.
+// heldBounds returns the limits of unacknowledged messages of one connection. A
+// message that is done but waits behind one that is not takes no room in the
+// sink any more, but its memory is needed to recognise a redelivery.
 func (in *inbound) heldBounds(c *conn) (count int, bytes int64) {
 	count, bytes = in.cfg.MaxHeld, in.cfg.MaxHeldBytes
 	if c.link.Asked() {
@@ -91,8 +92,8 @@ func (in *inbound) heldBounds(c *conn) (count int, bytes int64) {
 	return count, bytes
 }
 
-// crowded reports whether a connection holds too much to take a message of this
-// size. in.mu is held.
+// crowded reports whether a connection holds too much to accept a message of
+// this size. in.mu must be held.
 func (in *inbound) crowded(c *conn, size int) bool {
 	count, bytes := in.cfg.MaxHeld, in.cfg.MaxHeldBytes
 	if count == 0 {
@@ -106,19 +107,19 @@ func (in *inbound) crowded(c *conn, size int) bool {
 	return held >= count || c.heldBytes+int64(size) > bytes
 }
 
-// owed is how many acknowledgements wait for their turn: of the messages that are
-// held, and of those whose identifier the broker used again or repeats meanwhile.
-// in.mu is held.
+// owed returns how many acknowledgements wait for their turn: those of held
+// messages, and those of messages whose identifier the broker reused or
+// repeated. in.mu must be held.
 func (c *conn) owed() int { return max(c.held, c.ledger.Len()) }
 
-// maxUnread is how many acknowledgements a peer may leave unread that nothing else
-// holds up: it is cut off then.
+// maxUnread is how many acknowledgements a peer may leave unread before it is
+// disconnected.
 const maxUnread = 1 << 18
 
 var errUnread = errors.New("the broker does not read our acknowledgements")
 
-// eased reports whether a crowded connection has room again, and some more. in.mu
-// is held.
+// eased reports whether a crowded connection has room again, with a margin.
+// in.mu must be held.
 func (in *inbound) eased(c *conn) bool {
 	if held := c.owed(); !c.crowded || held > in.cfg.MaxHeld*7/8 || c.heldBytes > in.cfg.MaxHeldBytes*7/8 && held > 0 {
 		return false
@@ -128,14 +129,14 @@ func (in *inbound) eased(c *conn) bool {
 }
 
 // jam is the state in which the answer to a SUBSCRIBE or UNSUBSCRIBE cannot be
-// read, because twice the bounds are used up.
+// read because twice the limits are used up.
 type jam struct {
 	mu sync.Mutex
 	on bool
-	ch chan struct{} // closed while on
+	ch chan struct{} // closed during a jam
 }
 
-var errFullUp = errors.New("the broker's answer is behind messages that nobody has room for: their queue is at twice its bound")
+var errFullUp = errors.New("the broker's answer cannot be read, because messages before it find no room: the queue is at twice its limit")
 
 func (j *jam) set(on bool) {
 	j.mu.Lock()
@@ -152,7 +153,7 @@ func (j *jam) set(on bool) {
 	j.on = on
 }
 
-// wait returns what is closed while there is a jam.
+// wait returns a channel that is closed during a jam.
 func (j *jam) wait() <-chan struct{} {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -162,8 +163,8 @@ func (j *jam) wait() <-chan struct{} {
 	return j.ch
 }
 
-// fullUp fails the calls that wait for an answer of the broker. What they asked
-// for goes on.
+// fullUp fails the calls that wait for an answer of the broker. Their requests
+// remain in effect.
 func (in *inbound) fullUp(c *conn) {
 	if !c.full {
 		c.overrun = time.AfterFunc(in.cfg.ConnectTimeout, func() { in.overrun(c) })
@@ -172,15 +173,16 @@ func (in *inbound) fullUp(c *conn) {
 	in.jam.set(true)
 }
 
-// overrunPause is for how long a broker that was told is left alone.
+// overrunPause is how long no other connection is ended for this reason.
 const overrunPause = time.Hour
 
-var errOverrun = errors.New("the broker sent more than it may before an acknowledgement, and twice of what is held here stays used up: receive maximum exceeded [MQTT-3.3.4-9]")
+var errOverrun = errors.New("the broker sent more unacknowledged messages than announced, and twice the limits stay used up: receive maximum exceeded [MQTT-3.3.4-9]")
 
-// overrun leaves a broker of MQTT 5 that has sent more than the Receive Maximum when
-// twice of our bounds have been used up for long, with its answer behind them, and
-// says why. Some know no better, and would do the same on each connection: those are
-// held up by what is not read, as before.
+// overrun ends the connection to an MQTT 5 broker that has exceeded the Receive
+// Maximum if twice our limits have been used up for a long time and its answer
+// waits behind that. The DISCONNECT has the reason. Because some brokers would
+// do the same on each connection, it does so once per overrunPause; otherwise
+// reading stays paused.
 func (in *inbound) overrun(c *conn) {
 	in.mu.Lock()
 	now := time.Now()
@@ -195,7 +197,7 @@ func (in *inbound) overrun(c *conn) {
 	}
 }
 
-// flows ends the wait for room, and the jam.
+// flows ends the wait for room and the jam.
 func (in *inbound) flows(c *conn) {
 	c.waits = 0
 	if c.full {
@@ -205,8 +207,9 @@ func (in *inbound) flows(c *conn) {
 	}
 }
 
-// patient returns a context that ends with the connection, or after d of
-// reading: an answer cannot come while nothing is read.
+// patient returns a context that ends with the connection or after d of
+// reading. The time during which reading is paused does not count, because no
+// answer can arrive.
 func (c *conn) patient(d time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(c.alive)
 	before := c.link.Paused()

@@ -1,10 +1,10 @@
-// Package session is one MQTT client identity: it keeps a connection to a
-// broker, owns every application message on it, and survives its loss.
+// Package session implements one MQTT client identity: it keeps a connection to
+// a broker, owns every application message on it, and survives its loss.
 //
-// The client library connects, authenticates, subscribes, pings and says
-// goodbye. PUBLISH, PUBACK, PUBREC, PUBREL and PUBCOMP never reach it: the
-// socket diverts them to this package, which alone decides when a message is
-// sent, sent again, acknowledged or failed.
+// The client library handles CONNECT, authentication, SUBSCRIBE, PING and
+// DISCONNECT. PUBLISH, PUBACK, PUBREC, PUBREL and PUBCOMP never reach it: the
+// link passes them to this package, which alone decides when a message is sent,
+// sent again, acknowledged or failed.
 package session
 
 import (
@@ -40,14 +40,14 @@ type Session struct {
 	started atomic.Bool
 	closing sync.Once
 
-	reduced uint32 // 1 more than the last session expiry that was told, in seconds; of the read loop
+	reduced uint32 // the last reported session expiry in seconds, plus 1; used by the read loop
 }
 
-// errStopped is the cause of everything that ends because of Close.
+// errStopped is the cause of every error that Close brings about.
 var errStopped = errors.New("client stopped")
 
-// New checks the configuration, reporting all of its problems at once, and
-// opens nothing yet.
+// New validates the configuration, reporting all problems at once. It does not
+// connect.
 func New(cfg Config) (*Session, error) {
 	cfg.setDefaults()
 	if err := cfg.validate(); err != nil {
@@ -71,19 +71,19 @@ func New(cfg Config) (*Session, error) {
 	return s, nil
 }
 
-// Start begins to connect and returns at once; a second call does nothing.
-// Outcomes are seen through [Session.WaitReady] and events.
+// Start starts to connect and returns immediately; further calls do nothing.
+// Use [Session.WaitReady] or events to see the outcome.
 func (s *Session) Start() {
 	if s.started.CompareAndSwap(false, true) {
 		go newSupervisor(s).run()
 	}
 }
 
-// Publish sends m and returns nil only when the broker has acknowledged it
-// (QoS 1 and 2) or the bytes were handed to a live connection (QoS 0). While
-// disconnected it waits for the connection. Without a deadline in ctx the
-// configured timeout applies. An [event.Error] with MayHaveBeenSent set means that
-// the outcome is unknown.
+// Publish sends m and returns nil only after the broker has acknowledged it
+// (QoS 1 and 2) or the bytes were passed to a live connection (QoS 0). While
+// disconnected it waits for the connection. If ctx has no deadline the
+// configured timeout applies. An [event.Error] with MayHaveBeenSent set means
+// that the outcome is unknown.
 func (s *Session) Publish(ctx context.Context, m *Message) error {
 	if err := s.checkMessage(ctx, m); err != nil {
 		return err
@@ -106,7 +106,7 @@ func (s *Session) Publish(ctx context.Context, m *Message) error {
 		return onTopic(err, m.Topic)
 	}
 	unsent, over := s.out.abandon(out.slot, c)
-	if over { // in the same instant: the truth is the better answer
+	if over { // both at the same instant: the outcome is more useful
 		err = <-c.done
 		s.calls.put(c)
 		return onTopic(err, m.Topic)
@@ -116,19 +116,19 @@ func (s *Session) Publish(ctx context.Context, m *Message) error {
 }
 
 // PublishAsync sends m and calls fn with the outcome, once, on a goroutine
-// that is not the read loop; calls come in the order of acknowledgements. It
-// waits, within ctx, for a connection and for room in the in-flight window;
-// when it returns an error, fn is not called. After that neither ctx nor a
+// other than the read loop and in the order of the acknowledgements. It waits
+// within ctx for a connection and for room in the in-flight window. If it
+// returns an error, fn is not called. After it returns nil, neither ctx nor a
 // timeout ends the exchange: the outcome may take as long as an outage. QoS 0
-// completes when the bytes were handed to a live connection.
+// completes when the bytes were passed to a live connection.
 func (s *Session) PublishAsync(ctx context.Context, m *Message, fn func(error)) error {
 	return s.publishAsync(ctx, m, &s.async, fn)
 }
 
-// Relay is PublishAsync for an outbox, which keeps the message and sends it again:
-// its callback waits behind none of the user's, and what they hold of the room is not
-// missed; and what the broker does not acknowledge, although it answers a PINGREQ,
-// fails after some seconds with TIMEOUT.
+// Relay is like PublishAsync for an outbox, which keeps the message and sends
+// it again. Its callbacks do not wait for those of PublishAsync, and do not
+// compete with them for room. If the broker answers a PINGREQ but does not
+// acknowledge the message, the publish fails after some seconds with TIMEOUT.
 func (s *Session) Relay(ctx context.Context, m *Message, fn func(error)) error {
 	return s.publishAsync(ctx, m, &s.relayed, fn)
 }
@@ -190,7 +190,7 @@ func gaveUp(err error) event.Reason {
 	return event.ReasonCanceled
 }
 
-// waitReason tells an outage from a broker that is slow to acknowledge.
+// waitReason distinguishes an outage from a broker that acknowledges slowly.
 func waitReason(connected bool, err error) event.Reason {
 	if connected || errors.Is(err, context.Canceled) {
 		return gaveUp(err)
@@ -198,8 +198,8 @@ func waitReason(connected bool, err error) event.Reason {
 	return event.ReasonNotConnected
 }
 
-// downCause adds why there is no connection to the error of a caller that
-// waited for one in vain.
+// downCause adds the reason of the missing connection to the error of a caller
+// that waited for one.
 func (s *Session) downCause(connected bool, err error) error {
 	if last := s.state.get().LastError; !connected && last != nil {
 		return fmt.Errorf("%w: %w", err, last)
@@ -207,10 +207,11 @@ func (s *Session) downCause(connected bool, err error) error {
 	return err
 }
 
-// write gets a message going whose publisher waits. With nothing else in
-// flight it is written on the caller's goroutine: no added latency, and the
-// socket has room, so that a dead network cannot hold the caller beyond its
-// context. Otherwise the connection's flusher writes, many frames at once.
+// write starts the writing of a message whose publisher waits. If nothing else
+// is in flight the caller's goroutine writes it, which adds no latency; the
+// socket then has room, so that a dead network cannot block the caller for
+// longer than its context. Otherwise the connection's flusher writes many
+// frames at once.
 func (out sent) write() {
 	if out.alone {
 		out.conn.link.Flush()
@@ -219,9 +220,9 @@ func (out sent) write() {
 	}
 }
 
-// attach is called when a CONNACK accepts us, inside Read.
+// attach is called on the read loop when a CONNACK accepts the connection.
 func (s *Session) attach(c *conn) {
-	s.in.jam.set(false) // the last frame of the connection before may have come after its end
+	s.in.jam.set(false) // the last frame of the previous connection may have been handled after its end
 	s.cfg.Notify(Attached{ClientID: s.cfg.ClientID, SessionPresent: c.connack.SessionPresent})
 	if !c.connack.SessionPresent {
 		s.in.sessionLost()
@@ -234,8 +235,8 @@ func (s *Session) attach(c *conn) {
 	s.out.tell()
 }
 
-// noteExpiry tells, once for each value, of a broker that keeps the session for
-// a shorter time than asked for.
+// noteExpiry reports, once for each value, a broker that keeps the session for
+// a shorter time than requested.
 func (s *Session) noteExpiry(c *conn) {
 	a := &c.connack
 	if s.cfg.CleanSession || !a.HasSessionExpiry || a.SessionExpiry >= wholeSeconds(s.cfg.SessionExpiry) || s.reduced == a.SessionExpiry+1 {
@@ -247,7 +248,7 @@ func (s *Session) noteExpiry(c *conn) {
 
 // StopIntake leaves every message that arrives from now on unacknowledged, so
 // that the broker keeps it for the next connection of a persistent session.
-// Reading goes on where it waited for room.
+// Reading resumes if it was waiting for room.
 func (s *Session) StopIntake() {
 	s.in.closed.Store(true)
 	s.out.mu.Lock()
@@ -258,11 +259,11 @@ func (s *Session) StopIntake() {
 	}
 }
 
-// Close ends the session object: it waits within ctx for publishes in flight,
-// as long as there is a connection, says DISCONNECT and returns when no
-// goroutine is left but callbacks that outlast ctx. What is unfinished then
-// fails with MayHaveBeenSent and is counted in the [Closed] event. A second
-// call waits for the first.
+// Close ends the session. It waits within ctx for publishes in flight as long
+// as there is a connection, sends DISCONNECT, and returns when no goroutine is
+// left except callbacks that outlast ctx. Unfinished publishes fail with
+// MayHaveBeenSent and are counted in the [Closed] event. A second call waits
+// for the first.
 func (s *Session) Close(ctx context.Context) {
 	s.closing.Do(func() {
 		s.StopIntake()
@@ -285,9 +286,9 @@ func (s *Session) panicked(what string, v any, stack []byte) {
 	s.cfg.Notify(CallbackPanicked{what, v, stack})
 }
 
-// send puts m on its way. With QoS 0 it returns when the bytes were handed to
-// a live connection; otherwise done is told the outcome, unless send itself
-// returns an error. A caller who gives up later abandons the slot.
+// send sends m. For QoS 0 it returns when the bytes were passed to a live
+// connection. Otherwise done receives the outcome, unless send returns an
+// error. A caller that gives up later must abandon the slot.
 func (s *Session) send(ctx context.Context, m *Message, n need, done completion, limit *limit) (sent, error) {
 	o := &s.out
 	o.mu.Lock()

@@ -10,8 +10,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// serve brings the broker's view in line with ours, again whenever ours
-// changes, until the connection ends or the session closes.
+// serve makes the broker's subscriptions match ours, again after each change,
+// until the connection ends or the session closes.
 func (t *subscriptions) serve(s *Session, c *conn, ctl control) {
 	for {
 		if err := t.align(s, c, ctl); err != nil {
@@ -32,17 +32,19 @@ func (t *subscriptions) serve(s *Session, c *conn, ctl control) {
 	}
 }
 
-// maxTries bounds the SUBSCRIBE packets to a broker that takes their packet id
-// for that of a message it has in flight to us; the next one has another id.
+// maxTries limits the SUBSCRIBE packets sent to a broker that confuses their
+// packet id with that of a message it has in flight to us. Each try has another
+// id.
 const maxTries = 2048
 
-// maxFilters bounds how many filters are on their way at once, in as many
-// SUBSCRIBE packets as the version and the broker want.
+// maxFilters limits how many filters are requested at once, in as many
+// SUBSCRIBE packets as the version and the broker require.
 const maxFilters = 100
 
-// align sends UNSUBSCRIBE and SUBSCRIBE until nothing is missing: an answer may
-// bring back what was wanted before. An error means that the connection is no
-// use any more: a broker that does not answer is tried again on a new one.
+// align sends UNSUBSCRIBE and SUBSCRIBE until nothing is missing, because a
+// refusal may restore the previous request for a filter. An error means that
+// the connection is useless: if the broker does not answer, a new connection is
+// tried.
 func (t *subscriptions) align(s *Session, c *conn, ctl control) error {
 	for {
 		add, drop := t.missing()
@@ -68,8 +70,9 @@ func (t *subscriptions) align(s *Session, c *conn, ctl control) error {
 	}
 }
 
-// together is how many of the next filters are asked for together. Suspects go
-// apart from others: the first alone, then ever more of them.
+// together returns how many of the next filters are requested together.
+// Suspects are requested apart from others: the first alone, then a growing
+// number of them.
 func together(add []*wanted, suspects int) int {
 	most := maxFilters
 	if add[0].suspect {
@@ -88,7 +91,7 @@ func (t *subscriptions) unsubscribe(s *Session, c *conn, ctl control, w *wanted)
 	err := ctl.unsubscribe(ctx, w.Filter.Filter)
 	var code *CodeError
 	switch {
-	case err != nil && timedOut(ctx) && t.ignored(w): // on another connection, too
+	case err != nil && timedOut(ctx) && t.ignored(w): // no answer on a previous connection either
 		t.gone(w, &event.Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: event.ReasonTimeout, Cause: errNoUnsuback})
 	case errors.As(err, &code): // asking again would not help
 		t.gone(w, &event.Error{Op: opUnsubscribe, Topic: w.Filter.Filter, Reason: reasonOfCode(code.Code), Cause: code})
@@ -152,16 +155,16 @@ func (t *subscriptions) subscribe(s *Session, c *conn, ctl control, add []*wante
 	return nil
 }
 
-// The retain handlings: at each SUBSCRIBE, at one of a new subscription, never.
+// The retain handlings: at each SUBSCRIBE, only at a new subscription, never.
 const (
 	retainAll = iota
 	retainNew
 	retainNever
 )
 
-// needless answers wishes that only lower what is granted where a SUBSCRIBE would
-// bring the retained messages again, to handlers that had them: MQTT 3.1.1. The
-// broker then goes on at the higher level.
+// needless settles requests that only lower the granted QoS if a SUBSCRIBE
+// would send retained messages again to handlers that have them, as on MQTT
+// 3.1.1. The broker then continues at the higher QoS.
 func (t *subscriptions) needless(c *conn, add []*wanted) (rest []*wanted) {
 	for _, w := range add {
 		t.mu.Lock()
@@ -176,7 +179,8 @@ func (t *subscriptions) needless(c *conn, add []*wanted) (rest []*wanted) {
 	return rest
 }
 
-// answered notes the answer to a wish, and tells of a refusal or a lower level.
+// answered records the answer to a request and reports a refusal or a lower
+// QoS.
 func (t *subscriptions) answered(s *Session, w *wanted, level byte, refusal error) {
 	switch stood := t.answer(w, level, refusal); {
 	case !stood:
@@ -198,8 +202,8 @@ func subackError(v wire.Version, filter string, a answer) error {
 	}}
 }
 
-// reasonOfSuback: MQTT 3.1.1 knows one failure code, which most often means
-// access rules.
+// reasonOfSuback maps a code of SUBACK to a reason. MQTT 3.1.1 has a single
+// failure code, which usually means access rules.
 func reasonOfSuback(v wire.Version, code byte) event.Reason {
 	if v == wire.V311 {
 		return event.ReasonRefused
@@ -207,8 +211,8 @@ func reasonOfSuback(v wire.Version, code byte) event.Reason {
 	return reasonOfCode(code)
 }
 
-// report makes the session ready, or says which filters are not granted as they
-// are wanted.
+// report makes the session ready, or reports which filters are not granted as
+// requested.
 func (t *subscriptions) report(s *Session) {
 	n, news, why := t.state()
 	s.state.set(func(st *Status) { st.Ready, st.Convicting, st.LastError = why == nil, false, why })

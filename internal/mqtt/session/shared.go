@@ -7,8 +7,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
-// sharedControl writes shared filters as a broker wants them that came before
-// $share, or has another word for it. On this side they are always $share.
+// sharedControl translates shared filters for a broker with another prefix than
+// $share. Everywhere else in the client the prefix is $share.
 type sharedControl struct {
 	control
 	prefix string

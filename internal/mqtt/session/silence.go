@@ -7,26 +7,27 @@ import (
 	"time"
 )
 
-// A broker may not answer a SUBSCRIBE or UNSUBSCRIBE: it is half dead, or what it
-// asks for permission hangs. A connection on which nothing was answered is given
-// up. Where something else was, it stays, and the one filter is asked for again
-// later, alone and behind all others.
+// A broker may not answer a SUBSCRIBE or UNSUBSCRIBE because it is half dead or
+// its authorization service hangs. A connection on which nothing was answered
+// is given up. If something else was answered the connection stays, and the one
+// filter is requested again later, alone and after all others.
 
 var (
 	errNoSuback   = errors.New("no SUBACK")
 	errNoUnsuback = errors.New("no UNSUBACK")
 )
 
-// ignoredFor is the longest pause before a filter without an answer is asked for
+// ignoredFor is the longest pause before an unanswered filter is requested
 // again on the same connection.
 const ignoredFor = 5 * time.Minute
 
-// timedOut reports whether the time for an answer is up, which ends nothing else.
+// timedOut reports whether the time for an answer has ended, and not the
+// connection or the session.
 func timedOut(ctx context.Context) bool {
 	return errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 }
 
-// why prefers that to how the library says it.
+// why returns the cause of ctx if there is one, or else the library's error.
 func why(ctx context.Context, err error) error {
 	if timedOut(ctx) {
 		return context.DeadlineExceeded
@@ -34,7 +35,8 @@ func why(ctx context.Context, err error) error {
 	return err
 }
 
-// late notes that the broker did not answer within a time to these filters.
+// late records that the broker did not answer the request for these filters in
+// time.
 func (t *subscriptions) late(filters []*wanted, within time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -45,7 +47,7 @@ func (t *subscriptions) late(filters []*wanted, within time.Duration) {
 		pause := ignoredFor
 		switch n := w.ignored; {
 		case n == 1 && len(filters) > 1:
-			pause = 0 // one packet may have had several: each by itself
+			pause = 0 // one packet may have had several filters: next, each has its own
 		case n < 16:
 			pause = min(pause, within<<n)
 		}
@@ -53,8 +55,8 @@ func (t *subscriptions) late(filters []*wanted, within time.Duration) {
 	}
 }
 
-// ignored notes that an UNSUBSCRIBE had no answer, and reports whether that was
-// so before: then nothing comes of asking on yet another connection.
+// ignored records that an UNSUBSCRIBE was not answered and reports whether this
+// happened before. Another connection would then not help.
 func (t *subscriptions) ignored(w *wanted) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -62,8 +64,8 @@ func (t *subscriptions) ignored(w *wanted) bool {
 	return w.ignored > 1
 }
 
-// later fires when the first of the filters without an answer is to be asked for
-// again; nil is never.
+// later returns a channel that fires when the first unanswered filter is to be
+// requested again, or nil if there is none.
 func (t *subscriptions) later() <-chan time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -2,14 +2,15 @@ package session
 
 import "github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 
-// Stamp completes a message at the moment of its sending, which is when its
-// place among the others of its topic is settled. It is called with a lock held
-// and must be quick.
+// Stamp completes a message when it is sent, because its place among the
+// messages of its topic is known only then. It is called with a lock held and
+// must be quick.
 type Stamp interface {
-	// Apply changes what is sent; m is a copy. It may be called again until Sent.
-	// headers says that user properties are sent.
+	// Apply changes what is sent; m is a copy. It may be called several times
+	// before Sent. headers reports whether user properties are sent.
 	Apply(m *Message, headers bool)
-	// Sent says that what the last Apply made is on its way, or will be.
+	// Sent is called when the result of the last Apply is being sent or will be
+	// sent.
 	Sent()
 }
 
@@ -18,13 +19,13 @@ func (m *Message) stamped(v wire.Version) *Message {
 	if m.Stamp == nil {
 		return m
 	}
-	out := new(Message) // m itself is on the caller's stack
+	out := new(Message) // allocate a copy, because m itself is on the caller's stack
 	*out = *m
 	m.Stamp.Apply(out, v == wire.V5)
 	return out
 }
 
-// sent tells the stamp.
+// sent calls the stamp's Sent.
 func (m *Message) sent() {
 	if m.Stamp != nil {
 		m.Stamp.Sent()

@@ -14,20 +14,20 @@ type Status struct {
 	Connected bool
 	// Ready is set while connected with every wanted filter granted.
 	Ready bool
-	// Ended is set when the session will not connect again by itself.
+	// Ended is set when the session does not reconnect any more.
 	Ended bool
-	// Attempts counts tries to connect that failed in a row.
+	// Attempts is the number of consecutive failed attempts to connect.
 	Attempts int
-	// Convicting is set while it is being found out which message or filter ends
-	// the connections.
+	// Convicting is set while the session determines which message or filter
+	// makes the broker end connections.
 	Convicting bool
-	// LastError is why it is not connected or not ready; nil when it is.
+	// LastError is the reason for not being connected or ready, or nil.
 	LastError error
-	// LastLoss is the last connection that was lost, nil when none was.
+	// LastLoss describes the last lost connection, or is nil.
 	LastLoss *event.LossError
 }
 
-// state is the status and the signal that it changed.
+// state is the status and a signal for changes.
 type state struct {
 	mu      sync.Mutex
 	now     Status
@@ -50,7 +50,7 @@ func (s *state) set(change func(*Status)) {
 	s.mu.Unlock()
 }
 
-// wait returns when the condition holds, or with ctx's error.
+// wait returns when the condition holds, or returns the error of ctx.
 func (s *state) wait(ctx context.Context, holds func(Status) bool) (Status, error) {
 	for {
 		s.mu.Lock()
@@ -67,24 +67,24 @@ func (s *state) wait(ctx context.Context, holds func(Status) bool) (Status, erro
 	}
 }
 
-// ClientID is that of the settings.
+// ClientID returns the configured client id.
 func (s *Session) ClientID() string { return s.cfg.ClientID }
 
-// Started reports whether Start, or Close, was called.
+// Started reports whether Start or Close was called.
 func (s *Session) Started() bool { return s.started.Load() }
 
-// Status is a snapshot.
+// Status returns a snapshot of the session.
 func (s *Session) Status() Status { return s.state.get() }
 
-// WaitReady returns nil once the session is connected with every wanted
-// filter granted, and otherwise the reason when ctx ends or the session will
-// not connect again.
+// WaitReady returns nil when the session is connected and every wanted filter
+// is granted. It returns the reason why it is not when ctx ends or the session
+// does not reconnect any more.
 func (s *Session) WaitReady(ctx context.Context) error {
 	return s.await(ctx, func(st Status) bool { return st.Ready || st.Ended })
 }
 
-// WaitAttempt returns nil when the session is ready, or what went wrong with
-// the first attempt: all addresses, or a filter that was refused.
+// WaitAttempt returns nil when the session is ready, or the error of the first
+// attempt: that of all addresses, or that of a refused filter.
 func (s *Session) WaitAttempt(ctx context.Context) error {
 	return s.await(ctx, func(st Status) bool { return st.Ready || st.Ended || (st.LastError != nil && !st.Convicting) })
 }
@@ -103,13 +103,13 @@ func (s *Session) await(ctx context.Context, over func(Status) bool) error {
 	return &event.Error{Op: opConnect, Reason: event.ReasonNotConnected, Cause: err}
 }
 
-// ended says that the session will not connect again by itself.
+// ended records that the session does not reconnect any more.
 func (s *Session) ended(err error) {
 	s.state.set(func(st *Status) { st.Ended, st.LastError = true, err })
 }
 
-// Filters counts the filters that are wanted, those of them that are granted, and
-// of these those at a lower QoS than was asked for.
+// Filters returns the number of wanted filters, how many of them are granted,
+// and how many of those at a lower QoS than requested.
 func (s *Session) Filters() (wanted, granted, lower int) {
 	s.subs.mu.Lock()
 	defer s.subs.mu.Unlock()
@@ -127,16 +127,18 @@ func (s *Session) Filters() (wanted, granted, lower int) {
 	return wanted, granted, lower
 }
 
-// InFlight counts our QoS 1 and 2 messages that wait for an acknowledgement.
+// InFlight returns the number of our QoS 1 and 2 messages that wait for an
+// acknowledgement.
 func (s *Session) InFlight() int {
 	s.out.mu.Lock()
 	defer s.out.mu.Unlock()
 	return s.out.win.used
 }
 
-// WaitConnected returns nil once there is a connection; the filters that a lost
-// session took along are then asked for again. Without one it returns at once why
-// the last attempt failed when that is hopeless.
+// WaitConnected returns nil when there is a connection. Filters of a lost
+// session have then been registered to be requested again. Without a connection
+// it immediately returns the error of the last attempt if hopeless reports true
+// for it.
 func (s *Session) WaitConnected(ctx context.Context, hopeless func(error) bool) error {
 	now, err := s.state.wait(ctx, func(st Status) bool {
 		return st.Connected || st.Ended || st.LastError != nil && hopeless(st.LastError)
@@ -152,11 +154,12 @@ func (s *Session) WaitConnected(ctx context.Context, hopeless func(error) bool) 
 	return now.LastError
 }
 
-// Beyond counts the messages that the broker sent beyond our Receive Maximum, MQTT 5.
+// Beyond returns the number of messages that the broker sent beyond our Receive
+// Maximum (MQTT 5).
 func (s *Session) Beyond() int64 { return s.in.beyond.Load() }
 
-// BackPressure returns for how long messages have found no room again and
-// again, 0 when they do or there is no connection.
+// BackPressure returns how long messages have repeatedly found no room, or 0 if
+// they do or there is no connection.
 func (s *Session) BackPressure() time.Duration {
 	s.out.mu.Lock()
 	c := s.out.cur

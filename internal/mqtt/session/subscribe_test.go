@@ -14,7 +14,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// diary is what a scripted broker saw, one line each.
+// diary records what a scripted broker received, one line each.
 type diary struct {
 	mu    sync.Mutex
 	lines []string
@@ -51,8 +51,8 @@ func (d *diary) count(line string) (n int) {
 	return n
 }
 
-// keeping is a broker that writes down what is subscribed to, refuses filters
-// that start with "no", and does not answer for filters that start with "mute".
+// keeping is a broker that records subscriptions, refuses filters that start
+// with "no", and does not answer for filters that start with "mute".
 func (d *diary) keeping(p *peer) {
 	for {
 		packet, err := mqtttest.ReadPacket(p)
@@ -90,7 +90,7 @@ func (d *diary) keeping(p *peer) {
 	}
 }
 
-// T17: a refusal is an error that names filter and reason.
+// T17: the error of a refusal names filter and reason.
 func TestT17_RefusedFilter(t *testing.T) {
 	t.Parallel()
 	var (
@@ -117,7 +117,8 @@ func TestT17_RefusedFilter(t *testing.T) {
 	if st := s.Status(); !st.Connected || st.Ready {
 		t.Errorf("%+v", st)
 	}
-	// A refused filter of a Subscribe goes away, one that was wanted stays.
+	// A filter that is refused for Subscribe is removed; one that was wanted
+	// before stays.
 	asError(t, s.Subscribe(within(t, patience), Filter{Filter: "no/3"}), event.ReasonRefused)
 	_ = s.Unsubscribe(within(t, patience), "no/1")
 	_ = s.Unsubscribe(within(t, patience), "no/2")
@@ -127,8 +128,8 @@ func TestT17_RefusedFilter(t *testing.T) {
 	}
 }
 
-// T34: the broker keeps subscriptions with the session; asking again would
-// bring retained messages twice.
+// T34: the broker keeps subscriptions with the session, and requesting them
+// again would bring retained messages twice.
 func TestT34_ResubscribeOnlyWithoutTheSession(t *testing.T) {
 	t.Parallel()
 	for _, present := range []bool{true, false} {
@@ -168,9 +169,9 @@ func TestT34_ResubscribeOnlyWithoutTheSession(t *testing.T) {
 	}
 }
 
-// A filter that was granted, wanted at the start or later, is refused after the
-// broker has lost the session: then the session is not ready, and says why, until
-// the filter is granted again.
+// A filter that was granted is refused after the broker has lost the session,
+// whether it was wanted at the start or later. The session is then not ready
+// and reports the reason until the filter is granted again.
 func TestRefusedAfterTheSessionWasLost(t *testing.T) {
 	t.Parallel()
 	for _, later := range []bool{false, true} {
@@ -223,7 +224,7 @@ func TestSubscribeAndUnsubscribeAtRunTime(t *testing.T) {
 	}
 	in := s.cfg.Sink.(*box)
 	publish("a")
-	for range 2 { // again: granted already
+	for range 2 { // already granted
 		if err := s.Subscribe(ctx, Filter{Filter: "a", QoS: 1}); err != nil {
 			t.Fatal(err)
 		}
@@ -268,7 +269,7 @@ func TestSubscribeWhileDown(t *testing.T) {
 	if err := <-waiting; err != nil {
 		t.Fatal(err)
 	}
-	// The one that gave up waiting stays wanted.
+	// The filter whose caller stopped waiting stays wanted.
 	mqtttest.Eventually(t, patience, func() bool {
 		for _, c := range b.Sessions() {
 			if c.ClientID == s.cfg.ClientID {
@@ -279,7 +280,7 @@ func TestSubscribeWhileDown(t *testing.T) {
 	})
 }
 
-// Nobody waits for ever for a wish that another one replaced.
+// A caller does not wait forever for a request that was replaced by another.
 func TestSubscriptionsThatReplaceEachOther(t *testing.T) {
 	t.Parallel()
 	var d diary
@@ -288,7 +289,7 @@ func TestSubscriptionsThatReplaceEachOther(t *testing.T) {
 	result := make(chan error, 3)
 	go func() { result <- s.Subscribe(ctx, Filter{Filter: "mute", QoS: 0}) }()
 	d.wait(t, "1 subscribe mute")
-	go func() { result <- s.Subscribe(ctx, Filter{Filter: "mute", QoS: 1}) }() // waits for the SUBACK before it
+	go func() { result <- s.Subscribe(ctx, Filter{Filter: "mute", QoS: 1}) }() // waits for the previous SUBACK
 	mqtttest.Eventually(t, patience, func() bool { s.subs.mu.Lock(); defer s.subs.mu.Unlock(); return s.subs.wanted["mute"].QoS == 1 })
 	go func() { result <- s.Unsubscribe(ctx, "mute") }()
 	for range 2 {
@@ -302,7 +303,7 @@ func TestSubscriptionsThatReplaceEachOther(t *testing.T) {
 	}
 }
 
-// A refused change leaves what was granted.
+// After a refused change the previous grant remains.
 func TestRefusedUpgradeKeepsTheGrant(t *testing.T) {
 	t.Parallel()
 	var (
@@ -338,7 +339,7 @@ func TestRefusedUpgradeKeepsTheGrant(t *testing.T) {
 	d.wait(t, "2 subscribe a")
 }
 
-// Some brokers mix up our packet ids with theirs.
+// Some brokers confuse our packet ids with theirs.
 func TestSubackIdInUseIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	url := scripted(t, true, func(p *peer) {
@@ -376,7 +377,7 @@ func TestNoSubackIsANewConnection(t *testing.T) {
 	s.Close(ctx)
 }
 
-// Many filters go out in several packets.
+// Many filters are requested in several packets.
 func TestManyFilters(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)

@@ -10,39 +10,40 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// subscriptions is what we want and what the broker granted.
+// subscriptions is the table of the filters that are wanted and what the broker
+// granted.
 type subscriptions struct {
 	mu      sync.Mutex
 	wanted  map[string]*wanted
-	order   []string // of first registration
+	order   []string // filters in the order of first registration
 	poke    chan struct{}
-	asked   chan chan<- error // by Confirm; answered by serve
-	had     bool              // a session of ours existed at the broker before
-	told    bool              // that every filter is granted, on this connection
-	at      int               // address of the last connection
-	pending []*wanted         // in a SUBSCRIBE that has no answer yet
+	asked   chan chan<- error // requests of Confirm, answered by serve
+	had     bool              // the broker had a session of ours before
+	told    bool              // it was reported that every filter is granted on this connection
+	at      int               // index of the address of the last connection
+	pending []*wanted         // in an unanswered SUBSCRIBE
 }
 
-// wanted is one wish. It is settled once; another one takes its place when the
-// wish changes.
+// wanted is one requested state of a filter. It is settled once; a change
+// creates a new one in its place.
 type wanted struct {
 	Filter
-	tentative bool          // dropped when refused
+	tentative bool          // removed when refused
 	removed   bool          // to be unsubscribed
-	quiet     bool          // nobody new wants retained messages
-	suspect   bool          // asked for when the broker ended a connection
-	alone     uint8         // how often it was the only one
-	weight    uint8         // of these ends as evidence against it
-	until     time.Time     // convicted, or without an answer: not asked for again before
-	ignored   uint8         // how often there was no answer
-	settled   chan struct{} // closed when the broker has answered, or there is a successor
-	err       error         // the refusal; valid once settled
+	quiet     bool          // no new subscriber needs retained messages
+	suspect   bool          // was requested when the broker ended a connection
+	alone     uint8         // number of ends at which it was the only suspect
+	weight    uint8         // weight of these ends as evidence
+	until     time.Time     // convicted or unanswered: not requested again before
+	ignored   uint8         // number of missing answers
+	settled   chan struct{} // closed when the broker has answered or there is a successor
+	err       error         // the refusal, or nil; valid once settled
 
 	// Guarded by the table's mutex.
-	sent    bool // on this connection: retained messages may have come already
+	sent    bool // requested on this connection: retained messages may have arrived
 	granted bool
-	level   byte    // that the broker granted
-	before  *wanted // granted already, comes back when this one is refused
+	level   byte    // the QoS that the broker granted
+	before  *wanted // granted before, and restored if this one is refused
 	after   *wanted // the successor
 }
 
@@ -51,7 +52,7 @@ func (t *subscriptions) init() {
 	t.poke, t.asked = make(chan struct{}, 1), make(chan chan<- error)
 }
 
-// add notes a wish; retain is the retain handling of who is new.
+// add records a request. retain is the retain handling of the new subscriber.
 func (t *subscriptions) add(f Filter, tentative bool, retain byte) *wanted {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -64,7 +65,7 @@ func (t *subscriptions) add(f Filter, tentative bool, retain byte) *wanted {
 		if w.before = old.before; old.granted {
 			w.before = old
 		}
-		w.tentative = tentative || w.before != nil // a refusal leaves what was granted
+		w.tentative = tentative || w.before != nil // after a refusal what was granted remains
 		w.quiet = retain == retainNever && w.before != nil
 	}
 	t.replace(old, w)
@@ -72,8 +73,8 @@ func (t *subscriptions) add(f Filter, tentative bool, retain byte) *wanted {
 	return w
 }
 
-// lower changes a granted wish to what those who are left want; nil is nothing
-// to do.
+// lower changes a granted request to what the remaining subscribers need. It
+// returns nil if there is nothing to do.
 func (t *subscriptions) lower(f Filter) *wanted {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -87,8 +88,9 @@ func (t *subscriptions) lower(f Filter) *wanted {
 	return w
 }
 
-// remove returns nil when the filter was not wanted. One that an earlier run may
-// have left at the broker is removed in any case.
+// remove marks a filter to be unsubscribed, or returns nil if it is not wanted.
+// With left, a filter that an earlier run may have left at the broker is
+// unsubscribed, too.
 func (t *subscriptions) remove(filter string, left bool) *wanted {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -102,8 +104,8 @@ func (t *subscriptions) remove(filter string, left bool) *wanted {
 	return w
 }
 
-// replace puts w in the place of old, which may be nil, and sends those who
-// wait for old on to w.
+// replace puts w in place of old, which may be nil; callers that wait for old
+// then wait for w.
 func (t *subscriptions) replace(old, w *wanted) {
 	if old == nil {
 		t.order = append(t.order, w.Filter.Filter)
@@ -114,7 +116,8 @@ func (t *subscriptions) replace(old, w *wanted) {
 	t.wanted[w.Filter.Filter] = w
 }
 
-// successor of a settled wish, nil when it was answered itself.
+// successor returns the successor of a settled request, or nil if it was
+// answered itself.
 func (t *subscriptions) successor(w *wanted) *wanted {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -131,10 +134,11 @@ func (t *subscriptions) signal() {
 	}
 }
 
-// attach asks again for what went with the session, whose answer then counts as
-// if it were the first, and gives refused filters another chance: one that ended
-// connections later, unless this is another address of the list than it was refused
-// at. It reports whether a session of ours had existed.
+// attach prepares the table for a new connection and reports whether a session
+// of ours had existed. If the broker lost the session, all filters are
+// requested again, and the answers count as if they were the first. Refused
+// filters are requested again, too; one that was convicted only later, unless
+// it was convicted at another address.
 func (t *subscriptions) attach(present bool, at int) (had bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -157,8 +161,8 @@ func (t *subscriptions) attach(present bool, at int) (had bool) {
 	return had
 }
 
-// missing lists what the broker does not have yet, and what it has in vain.
-// What is listed is about to be sent.
+// missing returns the filters to request and those to unsubscribe, and marks
+// them as being sent.
 func (t *subscriptions) missing() (add []*wanted, drop []*wanted) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -175,8 +179,8 @@ func (t *subscriptions) missing() (add []*wanted, drop []*wanted) {
 	return add, drop
 }
 
-// rank puts suspects behind the others, which need not wait for them, and last
-// what had no answer.
+// rank orders suspects after the others, which then need not wait for them, and
+// unanswered filters last.
 func rank(w *wanted) int {
 	rank := int(w.ignored) << 1
 	if w.suspect {
@@ -185,8 +189,8 @@ func rank(w *wanted) int {
 	return rank
 }
 
-// answer notes what the broker said to one wish: nil is a grant, at this level. It
-// reports whether the wish still stood.
+// answer records the broker's answer to a request: a nil refusal is a grant at
+// level. It reports whether the request was still current.
 func (t *subscriptions) answer(w *wanted, level byte, refusal error) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -199,7 +203,7 @@ func (t *subscriptions) answer(w *wanted, level byte, refusal error) bool {
 	w.settle(refusal)
 	switch {
 	case refusal == nil:
-		w.before = nil // or each change would hold all of those before it
+		w.before = nil // otherwise each change would keep all previous ones
 	case !w.tentative:
 	case w.before != nil:
 		t.wanted[name] = w.before
@@ -209,7 +213,7 @@ func (t *subscriptions) answer(w *wanted, level byte, refusal error) bool {
 	return true
 }
 
-// gone notes an UNSUBACK, and what the broker said against it.
+// gone records an UNSUBACK and the broker's refusal, if any.
 func (t *subscriptions) gone(w *wanted, refusal error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -224,9 +228,9 @@ func (t *subscriptions) delete(name string) {
 	t.order = slices.DeleteFunc(t.order, func(n string) bool { return n == name })
 }
 
-// state counts the filters wanted, and says why not every one is granted as it
-// is wanted: by the refusals, and when there is none, by the lower levels. News
-// are that every filter is granted, at whatever level.
+// state returns the number of wanted filters and why not every one is granted
+// as requested: the refusals, or if there are none, the lower QoS levels. news
+// reports that every filter is now granted, at whatever QoS.
 func (t *subscriptions) state() (n int, news bool, why error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -255,8 +259,8 @@ func (t *subscriptions) state() (n int, news bool, why error) {
 
 var errUnanswered = errors.New("the broker has not answered yet")
 
-// again is the same wish, not answered yet. Nobody waits for it, so that it
-// stays when it is refused.
+// again returns the same request, unanswered. No caller waits for it, so it
+// stays after a refusal.
 func (w *wanted) again() *wanted { return &wanted{Filter: w.Filter, settled: make(chan struct{})} }
 
 func (w *wanted) isSettled() bool {
@@ -270,7 +274,7 @@ func (w *wanted) isSettled() bool {
 
 func (w *wanted) refused() bool { return w.isSettled() && w.err != nil }
 
-// settle tells those who wait. The table's mutex is held.
+// settle wakes the waiting callers. The table's mutex must be held.
 func (w *wanted) settle(err error) {
 	if !w.isSettled() {
 		w.err = err

@@ -12,21 +12,21 @@ import (
 
 const opConnect = "connect"
 
-// supervisor owns the connection of a session: one at a time, a new client object
-// for each, until the session is closed.
+// supervisor owns the connection of a session: one at a time, with a new client
+// object for each, until the session is closed.
 type supervisor struct {
 	dialer
 
-	// What the pause before the next attempt depends on:
-	next       int       // of the addresses
-	placed     bool      // there was a connection
-	useless    int       // connections in a row that were of no use
-	brief      int       // connections in a row that did not live, of use or not
-	hasty      int       // connections in a row that were of use, and ended soon
-	failures   int       // in a row without a useful exchange
-	outage     time.Time // since when there was none
-	short      int       // connections in a row that the broker ended at once and in order
-	suspicions int       // connections in a row that ended with suspects
+	// The following determine the pause before the next attempt.
+	next       int       // index of the address
+	placed     bool      // there has been a connection
+	useless    int       // consecutive useless connections
+	brief      int       // consecutive connections that ended soon, useful or not
+	hasty      int       // consecutive useful connections that ended soon
+	failures   int       // consecutive attempts without a useful exchange
+	outage     time.Time // start of the time without one
+	short      int       // consecutive connections that the broker closed in order soon after CONNACK
+	suspicions int       // consecutive connections that ended with suspects
 }
 
 func newSupervisor(s *Session) *supervisor {
@@ -35,14 +35,14 @@ func newSupervisor(s *Session) *supervisor {
 	return v
 }
 
-// run returns when the session is closed or ends by itself.
+// run connects until the session is closed or ends by itself.
 func (v *supervisor) run() {
 	defer close(v.s.done)
 	for v.s.running.Err() == nil {
 		c, ctl, addr, err := v.connectAny()
 		if err != nil {
 			v.failures++
-			v.short = 0 // the broker itself is away, or the way to it: that is nobody else with our id
+			v.short = 0 // the broker or the way to it is down, so no other client uses our id
 			v.s.unrest.otherwise()
 			if !v.failed(addr, err) {
 				return
@@ -57,10 +57,10 @@ func (v *supervisor) run() {
 	}
 }
 
-// connectAny is one attempt: each address once, the one that was connected last
-// first, because our session is there; before there was one, that which is of use
-// to others. The error is that of the whole list, the
-// address the last one that was tried.
+// connectAny makes one attempt, which tries each address once. It starts with
+// the address that was connected last, because the session is there, or before
+// the first connection with the one that is useful to other sessions. The error
+// is that of the whole list, and addr the last address that was tried.
 func (v *supervisor) connectAny() (c *conn, ctl control, addr link.Address, err error) {
 	var errs []error
 	if !v.placed {
@@ -84,8 +84,8 @@ func (v *supervisor) connectAny() (c *conn, ctl control, addr link.Address, err 
 	return nil, nil, addr, attemptError(errs)
 }
 
-// failed reports an attempt that reached no connection and waits for the
-// next; false ends the session.
+// failed reports an attempt that reached no connection and waits for the next.
+// It returns false if the session ends.
 func (v *supervisor) failed(addr link.Address, err error) bool {
 	failures, down := v.failures, time.Since(v.outage)
 	if Final(err) {
@@ -99,8 +99,8 @@ func (v *supervisor) failed(addr link.Address, err error) bool {
 	return v.pause(err, ConnectFailed{v.s.cfg.ClientID, addr.String(), last, delay}, delay, false)
 }
 
-// lost judges the end of a connection, reports it and waits for the next
-// attempt; false ends the session.
+// lost determines why a connection ended, reports it and waits for the next
+// attempt. It returns false if the session ends.
 func (v *supervisor) lost(addr link.Address, c *conn) bool {
 	if v.s.running.Err() != nil {
 		return false
@@ -120,16 +120,16 @@ func (v *supervisor) lost(addr link.Address, c *conn) bool {
 	return v.pause(err, ConnectionLost{l, err, delay}, delay, suspecting)
 }
 
-// Connections that are of use and end soon all the same, many in a row, get longer
-// pauses, too: briefly granting something costs a broker nothing. They are a few
-// seconds at most, since something is carried each time.
+// After many consecutive connections that were useful but ended soon the pauses
+// grow, too, because granting something briefly costs a broker nothing. They
+// are limited to a few seconds, because each connection carries something.
 const (
 	manyHasty     = 10
 	hastyFailures = 4
 )
 
-// account lets pauses grow until a connection was of use: the broker granted,
-// acknowledged or sent something on it, or it lived.
+// account makes pauses grow until a connection was useful: the broker granted,
+// acknowledged or sent something on it, or it lasted.
 func (v *supervisor) account(c *conn) {
 	switch {
 	case c.evidence.life >= takeoverWindow:
@@ -145,11 +145,12 @@ func (v *supervisor) account(c *conn) {
 	v.failures++
 }
 
-// leave goes on to the next address of the list where this one accepts
-// connections and is of no use on them: twice in a row, since anything may be cut
-// once, or at once when it names another server, or does not take or answer a
-// filter, which another one may. One whose connections never live is left in the end
-// even if something goes over them: it may grant nothing and send a message each time.
+// leave changes to the next address of the list if this one accepts connections
+// that are useless. It does so after two in a row, because a single connection
+// may be cut by chance, or immediately if the broker names another server, or
+// does not accept or answer a filter, because another address may. An address
+// whose connections never last is left in the end even if they are useful: it
+// may grant nothing and send a message each time.
 func (v *supervisor) leave(c *conn, l *event.LossError) {
 	e := &c.evidence
 	if v.brief++; e.life >= takeoverWindow {
@@ -160,7 +161,7 @@ func (v *supervisor) leave(c *conn, l *event.LossError) {
 		v.next++
 	case l.Cause == event.CauseLimits:
 		v.next = c.parting.Load().next
-	case l.Cause == event.CauseTakenOver: // it follows us everywhere
+	case l.Cause == event.CauseTakenOver: // it would happen at every address
 	case c.useful.Load() || e.life >= takeoverWindow && !isTimeout(e.err):
 		if v.useless = 0; v.brief >= mostBrief {
 			v.next++
@@ -173,11 +174,12 @@ func (v *supervisor) leave(c *conn, l *event.LossError) {
 	}
 }
 
-// mostBrief is how many connections in a row may end soon before another address is
-// tried.
+// mostBrief is how many consecutive connections may end soon before another
+// address is tried.
 const mostBrief = 5
 
-// verdict decides why a connection ended, and accuses what ended it.
+// verdict determines why a connection ended, and makes suspects of what may
+// have ended it.
 func (v *supervisor) verdict(addr link.Address, c *conn) *event.LossError {
 	e := &c.evidence
 	e.subscribing, e.short, e.cleared = v.s.subs.unanswered(), v.short, v.s.unrest.clearedInRow()
@@ -223,8 +225,8 @@ func (v *supervisor) verdict(addr link.Address, c *conn) *event.LossError {
 	return l
 }
 
-// pause waits before the next attempt. While suspects are tried the outcome of
-// the first attempt is open.
+// pause waits before the next attempt. While suspects are tried, WaitAttempt
+// keeps waiting for the outcome of the first attempt.
 func (v *supervisor) pause(err error, event Event, delay time.Duration, suspecting bool) bool {
 	if v.s.running.Err() != nil {
 		return false
@@ -240,7 +242,7 @@ func (v *supervisor) pause(err error, event Event, delay time.Duration, suspecti
 	return true
 }
 
-// hold subscribes and stays until the connection ends or the session closes.
+// hold subscribes and returns when the connection ends or the session closes.
 func (v *supervisor) hold(c *conn, ctl control, addr link.Address) {
 	v.s.state.set(func(st *Status) { st.Connected, st.Attempts, st.LastError = true, 0, nil })
 	v.s.cfg.Notify(Connected{v.s.cfg.ClientID, addr.String(), c.connack.SessionPresent})
@@ -248,7 +250,7 @@ func (v *supervisor) hold(c *conn, ctl control, addr link.Address) {
 	if p := c.parting.Load(); p != nil {
 		ctl.disconnect(p.code)
 	} else if v.s.running.Err() != nil {
-		ctl.disconnect(0) // behind everything that is queued
+		ctl.disconnect(0) // after everything that is queued
 	}
 	drop(c, ctl)
 	v.s.state.set(func(st *Status) { st.Connected, st.Ready = false, false })
@@ -258,22 +260,23 @@ func (v *supervisor) down(err error, suspecting bool) {
 	v.s.state.set(func(st *Status) { st.Attempts++; st.LastError, st.Convicting = err, suspecting })
 }
 
-// takenOver stops the fight over a client id: from here on one attempt after
-// half to all of the maximum delay, until a connection holds. A fleet that takes
-// something else for it must not come back at the same instant either.
+// takenOver slows reconnecting when another client uses the client id: from
+// then on it makes one attempt after half to all of the maximum delay, until a
+// connection lasts. The delay is random, because a whole fleet may make this
+// diagnosis by mistake and must not reconnect at the same instant.
 func (v *supervisor) takenOver(l *event.LossError, err error) bool {
 	half := v.s.cfg.MaxReconnectDelay / 2
 	delay := half + rand.N(half+1)
 	return v.pause(err, TakenOver{l, err, delay}, delay, false)
 }
 
-// slowly is the number of failures after which attempts are as rare as they get.
+// slowly is the number of failures after which the delay has its maximum.
 const slowly = 30
 
-// backoff is exponential with full jitter, so that a fleet does not come back
-// at the same instant. After the first pauses none is longer than the outage
-// has been so far: some short ones in a row must not make a client stay away
-// for many times as long as the broker did.
+// backoff returns an exponential delay with full jitter, so that a fleet does
+// not reconnect at the same instant. After the first pauses none is longer than
+// the outage has lasted so far, so that a client does not stay disconnected for
+// many times as long as the broker was down.
 func (v *supervisor) backoff(failures int, down time.Duration) time.Duration {
 	limit := v.s.cfg.MaxReconnectDelay
 	if shift := min(failures, slowly); v.s.cfg.MinReconnectDelay < limit>>shift {
@@ -291,7 +294,8 @@ func (v *supervisor) sleep(d time.Duration) {
 	}
 }
 
-// suspicionPause is the pause before the n-th connection in a row with suspects.
+// suspicionPause returns the pause before the n-th consecutive connection with
+// suspects.
 func (v *supervisor) suspicionPause(n int) time.Duration {
 	limit := nextSuspicion
 	if n <= 1 {

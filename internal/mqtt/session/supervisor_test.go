@@ -18,7 +18,7 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// nowhere is an address that refuses connections.
+// nowhere returns an address that refuses connections.
 func nowhere(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -86,7 +86,7 @@ func TestFailover(t *testing.T) {
 	if e := eventsOf[Connected](&j); e[0].Address != p.URL() {
 		t.Errorf("connected to %q", e[0].Address)
 	}
-	p.Cut() // after a loss the same address comes first: the session is there
+	p.Cut() // after a loss the same address is tried first, because it has the session
 	if e := waitEvent[Connected](t, &j, 2); e[1].Address != p.URL() || !e[1].SessionPresent {
 		t.Errorf("%+v", e[1])
 	}
@@ -122,7 +122,7 @@ func TestNoReconnect(t *testing.T) {
 	var o outcomes
 	async(t, s, 1, "", &o)
 	async(t, s, 2, "", &o)
-	for _, err := range o.wait(t, 2) { // nobody will ever know: not at Close only
+	for _, err := range o.wait(t, 2) { // the outcome cannot become known later: report it now, not only at Close
 		if e := asError(t, err, event.ReasonNotConnected); !e.MayHaveBeenSent {
 			t.Error(e)
 		}
@@ -147,7 +147,7 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 	asError(t, s.WaitAttempt(within(t, patience)), event.ReasonNetwork)
 }
 
-// T10: QoS 0 while down is an error, never nil.
+// T10: QoS 0 while disconnected is an error, never nil.
 func TestT10_QoS0WhileDown(t *testing.T) {
 	t.Parallel()
 	s := open(t, nowhere(t))
@@ -162,8 +162,8 @@ func TestT10_QoS0WhileDown(t *testing.T) {
 	}
 }
 
-// T11: what is published before the first connection waits for it, or fails in
-// time; without a deadline the timeout applies.
+// T11: a publish before the first connection waits for it or fails in time;
+// without a deadline the default timeout applies.
 func TestT11_PublishBeforeTheFirstConnection(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)
@@ -214,14 +214,14 @@ func TestRefusedCredentials(t *testing.T) {
 	ready(t, s)
 }
 
-// What only new settings can help is tried again as slowly as it gets.
+// A failure that only new settings can fix is retried with the maximum delay.
 func TestRefusedCredentialsAreTriedSlowly(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t, testbroker.WithUsers(map[string]string{"ann": "right"}))
 	var j journal
 	s := open(t, b.URL(), to(&j), reconnect(time.Millisecond, 1000*time.Hour))
 	s.Start()
-	if e := waitEvent[ConnectFailed](t, &j, 1)[0]; e.RetryIn < time.Second { // by chance once in 3,600,000
+	if e := waitEvent[ConnectFailed](t, &j, 1)[0]; e.RetryIn < time.Second { // a false failure has a chance of 1 in 3,600,000
 		t.Errorf("retry in %v", e.RetryIn)
 	}
 }
@@ -265,7 +265,7 @@ func TestConnectTimeout(t *testing.T) {
 	asError(t, s.WaitAttempt(within(t, patience)), event.ReasonNetwork)
 }
 
-// T28: no secret in any text that leaves the session.
+// T28: no text that leaves the session contains a secret.
 func TestT28_NoSecretInAnyText(t *testing.T) {
 	t.Parallel()
 	const user, password = "s3cretuser", "s3cretpassword"
@@ -306,7 +306,7 @@ func TestT28_NoSecretInAnyText(t *testing.T) {
 	}
 }
 
-// T30: exponential with full jitter, never above the cap.
+// T30: exponential with full jitter, never above the maximum.
 func TestT30_Backoff(t *testing.T) {
 	t.Parallel()
 	s := direct(t, reconnect(200*time.Millisecond, 30*time.Second))
@@ -323,8 +323,8 @@ func TestT30_Backoff(t *testing.T) {
 	}
 }
 
-// However many attempts there were, a pause is no longer than the outage, once
-// that has lasted for some.
+// However many attempts there were, a pause is not longer than the outage, once
+// the outage has lasted for some time.
 func TestT30_BackoffIsBoundByTheOutage(t *testing.T) {
 	t.Parallel()
 	s := direct(t, reconnect(200*time.Millisecond, 30*time.Second))
@@ -344,7 +344,7 @@ func TestT30_BackoffIsBoundByTheOutage(t *testing.T) {
 	}
 }
 
-// T31: sessions leave nothing behind; TestMain looks for goroutines.
+// T31: sessions leave no goroutines behind; TestMain checks it.
 func TestT31_FiftyStartsAndCloses(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)
@@ -352,7 +352,7 @@ func TestT31_FiftyStartsAndCloses(t *testing.T) {
 		s := open(t, b.URL())
 		want(t, s, "a")
 		s.Start()
-		if i%3 != 0 { // close in the middle of things, too
+		if i%3 != 0 { // also close before it is ready
 			ready(t, s)
 		}
 		var o outcomes

@@ -9,54 +9,55 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// A broker may answer what it does not take by ending the connection; one of
-// MQTT 3.1.1 has no other way [MQTT-3.3.5-2]. After such a loss whatever was in
-// flight on it is suspect. The next connection carries the first suspect alone,
-// once it has shown that it carries anything: an acknowledgement clears the
-// suspect, and then two go together, four, and so on, so that a crowd of innocents
-// is cleared in a few round trips. Who is alone on a connection when it ends, so
-// often that the network cannot be to blame (see trial.go), is convicted: it fails,
-// and the others go on.
+// A broker may answer a message that it does not accept by ending the
+// connection; an MQTT 3.1.1 broker has no other way [MQTT-3.3.5-2]. After such
+// a loss everything that was in flight on it is suspect. Once the next
+// connection has been shown to work, it carries the first suspect alone. An
+// acknowledgement clears it, and then two are sent together, four, and so on,
+// so that many innocent messages are cleared in a few round trips. A suspect
+// that is alone on ending connections so often that the network cannot be the
+// cause is convicted (see weightOfEnd): it fails, and the others continue.
 
 // releasedLosses is how often the broker has to end a connection that carries
-// nothing but the PUBREL of a message that it took with a PUBREC.
+// only the PUBREL of a message, which it had answered with a PUBREC.
 const releasedLosses = 16
 
-// The pauses before suspects are tried again: conviction is a matter of a second,
-// and what is innocent waits for it. The first is that of any short outage, since
-// the broker may have stopped; after many in a row the usual ones follow, for a
-// stream of messages that each end a connection.
+// The pauses before suspects are tried again. Conviction takes about a second,
+// for which innocent messages wait. The first pause is that of any short
+// outage, since the broker may have stopped. After many in a row the usual
+// pauses follow, for a stream of messages that each end a connection.
 const (
 	firstSuspicion = 200 * time.Millisecond
 	nextSuspicion  = 50 * time.Millisecond
 	manySuspicions = 2 * mostWeight
 )
 
-// probeTime is how long a connection may go on with few messages in flight. A
-// broker that does not take one ends the connection at once; one that is slow, or
-// never answers, must not hold up the others.
+// probeTime is how long a connection may carry only a few messages in flight. A
+// broker that does not accept one ends the connection at once; one that is slow
+// or never answers must not delay the others.
 const (
-	probeTime    = time.Second     // besides some round trips of the link
-	longestTrial = 8 * time.Second // for the proof of the link, and again for the suspect
+	probeTime    = time.Second     // in addition to some round trips
+	longestTrial = 8 * time.Second // limit for the check of the link, and again for the suspect
 )
 
-// blockedFor is how long a connection that we do not read may block its broker
-// before that is taken for the cause of its end.
+// blockedFor is how long we may leave a connection unread before the blocked
+// broker is taken for the cause of its end.
 const blockedFor = time.Second
 
-// convicted is the error of a message or filter that ends every connection.
+// convicted returns the error of a message or filter that ends every
+// connection.
 func convicted(op, name string, l *event.LossError) *event.Error {
 	e := &event.Error{Op: op, Topic: name, Reason: event.ReasonRefused, Convicted: true, ByBroker: true, Cause: l}
 	if l.Code != 0 {
 		e.Reason = reasonOfCode(l.Code)
 	}
-	e.MayHaveBeenSent = op == opPublish && e.Reason == event.ReasonRefused // a better reason says that it was not taken
+	e.MayHaveBeenSent = op == opPublish && e.Reason == event.ReasonRefused // a more specific reason means that it was not accepted
 	return e
 }
 
-// accuse makes suspects of what a lost connection had in flight, which are the
-// first messages of the window, and ends the exchange of a convicted one. It
-// reports whether there was one.
+// accuse makes suspects of the messages that a lost connection had in flight,
+// which are the first of the window, and ends the exchange of a convicted one.
+// It reports whether it convicted one.
 func (o *outbound) accuse(l *event.LossError, e *evidence) (found bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -65,7 +66,7 @@ func (o *outbound) accuse(l *event.LossError, e *evidence) (found bool) {
 	o.suspects = 0
 	for i := o.win.head; i != none; i = o.win.slots[i].next {
 		sl := &o.win.slots[i]
-		if sl.suspect = sl.charged; sl.suspect { // who was not there is cleared
+		if sl.suspect = sl.charged; sl.suspect { // a message that was not in flight is cleared
 			o.suspects++
 		}
 	}
@@ -86,10 +87,10 @@ func (o *outbound) accuse(l *event.LossError, e *evidence) (found bool) {
 	return true
 }
 
-// unreleased ends the exchange of a QoS 2 message that the broker took with a
-// PUBREC, when it ends every connection over the PUBREL. Nothing is wrong with the
-// message, so that nobody is convicted of it; but it must not hold up the others
-// for ever.
+// unreleased ends the exchange of a QoS 2 message that the broker accepted with
+// a PUBREC if the broker ends every connection on its PUBREL. It convicts no
+// message, because the message was accepted, but the exchange must not delay
+// the others forever.
 func (o *outbound) unreleased(head *slot, l *event.LossError) bool {
 	if head.alone < releasedLosses {
 		return false
@@ -100,10 +101,10 @@ func (o *outbound) unreleased(head *slot, l *event.LossError) bool {
 	return true
 }
 
-// giveUp ends the exchange of a message that may have reached the broker. What
-// the broker knows of a QoS 2 exchange stays there: another message with its
-// packet id would be taken for a repetition, so that the id is not used again in
-// this session [MQTT-4.3.3-2].
+// giveUp ends the exchange of a message that may have reached the broker. The
+// broker may still remember a QoS 2 exchange and would take another message
+// with the packet id for a repetition, so the id is not used again in this
+// session [MQTT-4.3.3-2].
 func (o *outbound) giveUp(i int32, err error) {
 	if sl := &o.win.slots[i]; sl.qos == 2 && sl.carried {
 		o.win.retire(sl.id)
@@ -111,9 +112,10 @@ func (o *outbound) giveUp(i int32, err error) {
 	o.finish(i, err)
 }
 
-// cleared takes one suspect away, and lets one more of them go together: twice
-// as many with each round trip. Once those that are left are all on their way,
-// nothing would be learnt by holding back the others.
+// cleared removes one suspect and lets one more be sent together with others:
+// twice as many with each round trip. Once all remaining suspects are in
+// flight, the other messages continue, because holding them back would show
+// nothing more.
 func (o *outbound) cleared() {
 	o.suspects--
 	if o.probe == 0 {
@@ -130,8 +132,8 @@ func (o *outbound) probing() bool {
 	return o.proving || o.probe > 0 && o.receive-o.quota >= o.probe
 }
 
-// impatient lets the others go when the suspects of a connection have not been
-// answered in time. They stay suspects for its end.
+// impatient lets the other messages continue if the suspects of a connection
+// were not answered in time. They stay suspects until its end.
 func (o *outbound) impatient(c *conn) {
 	o.mu.Lock()
 	if o.cur == c && o.probe > 0 {
@@ -143,8 +145,7 @@ func (o *outbound) impatient(c *conn) {
 	c.link.Wake()
 }
 
-// inFlight are the messages that this connection carried and that were not
-// acknowledged.
+// inFlight returns the unacknowledged messages that this connection carried.
 func (o *outbound) inFlight() (c crowd) {
 	for i := o.win.head; i != none && o.win.slots[i].charged; i = o.win.slots[i].next {
 		if c.n++; c.n == 1 {
@@ -154,18 +155,20 @@ func (o *outbound) inFlight() (c crowd) {
 	return c
 }
 
-// convictedFor is how long a convicted filter is not asked for again by itself:
-// asking costs connections. A new call of Subscribe asks at once.
+// convictedFor is how long a convicted filter is not requested again
+// automatically, because requesting it costs connections. A new call of
+// Subscribe requests it immediately.
 const convictedFor = 5 * time.Minute
 
-// await notes the filters of a SUBSCRIBE on its way, none once it is answered.
+// await records the filters of a SUBSCRIBE in flight, or nil once it is
+// answered.
 func (t *subscriptions) await(filters []*wanted) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.pending = filters
 }
 
-// unanswered are the filters of a SUBSCRIBE that was on its way.
+// unanswered returns the filters of a SUBSCRIBE that was in flight.
 func (t *subscriptions) unanswered() (c crowd) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -176,13 +179,13 @@ func (t *subscriptions) unanswered() (c crowd) {
 }
 
 // accuse makes suspects of the filters of the SUBSCRIBE that a lost connection
-// had on its way, and returns the one that is convicted, if any.
+// had in flight, and returns the one that is convicted, or nil.
 func (t *subscriptions) accuse(l *event.LossError, e *evidence, u *unrest) (guilty *wanted) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	known := len(t.pending) == 1 && t.pending[0].suspect && e.life < takeoverWindow
 	for _, w := range t.wanted {
-		w.suspect = slices.Contains(t.pending, w) // who was not there is cleared
+		w.suspect = slices.Contains(t.pending, w) // a filter that was not in flight is cleared
 	}
 	if !known {
 		return nil
@@ -196,40 +199,42 @@ func (t *subscriptions) accuse(l *event.LossError, e *evidence, u *unrest) (guil
 	return w
 }
 
-// A connection that carries a suspect alone is a trial: the broker may end it, or
-// the network may. What tells the two apart:
+// A connection that carries a single suspect tests it, but its end may also be
+// caused by the network. The following distinguishes the two:
 //
-//   - Before the suspect goes, a PINGREQ is answered. A link that is cut anyhow is
-//     cut in that time as well, and then nobody was on trial.
-//   - A broker that refuses ends the connection in order, and at once. A reset, or
-//     an end that comes late, weighs half.
-//   - Each recent loss that no packet of ours is to blame for makes it likely that
-//     the next one is such a loss, too, so that more of them are needed.
+//   - A PINGREQ must be answered before the suspect is sent. A link that fails
+//     anyway often fails in that time, and then no suspect was tested.
+//   - A broker that refuses ends the connection in order and at once. A reset or
+//     a late end has half the weight.
+//   - Each recent loss that no packet of ours caused makes it likely that the
+//     next one has no such cause either, so that more ends are needed.
 //
-// A reason code of the broker leaves no doubt about the network.
+// With a reason code of the broker the network is not the cause.
 
-// The weight of an end with one suspect alone, and what convicts.
+// The weight of the end of a connection with a single suspect, and the weight
+// that convicts.
 const (
-	weightOfEnd    = 1  // reset, or late
+	weightOfEnd    = 1  // a reset or a late end
 	weightInOrder  = 2  // in order and at once
-	enoughWeight   = 6  // three ends in order, or six others
-	weightOfCut    = 2  // more for each recent loss without a culprit
-	mostWeight     = 20 // what convicts on the worst of links
-	losingWithCode = 1  // ends with a reason code
-	amongOthers    = 4  // times as much convicts a topic whose messages were not alone
+	enoughWeight   = 6  // three orderly ends or six others
+	weightOfCut    = 2  // additional weight for each recent unexplained loss
+	mostWeight     = 20 // weight that convicts on the worst link
+	losingWithCode = 1  // number of ends with a reason code that convict
+	amongOthers    = 4  // factor for a topic whose messages were not alone
 )
 
-// cutsCount is for how long a loss without a culprit counts.
+// cutsCount is how long an unexplained loss counts.
 const cutsCount = time.Minute
 
-// A broker that refuses has answered promptly when the end came within some round
-// trips of the link and a moment.
+// A broker that refuses has answered promptly if the end came within some round
+// trips plus a moment.
 const (
 	promptRoundTrips = 4
 	promptMoment     = 100 * time.Millisecond
 )
 
-// weight is that of an end as evidence against a suspect that was alone.
+// weight returns the weight of this end as evidence against a suspect that was
+// alone.
 func (e *evidence) weight() uint8 {
 	if closedInOrder(e.err) && !e.late {
 		return weightInOrder
@@ -237,21 +242,21 @@ func (e *evidence) weight() uint8 {
 	return weightOfEnd
 }
 
-// unrest is how often connections were lost lately with no packet of ours to
-// blame: nothing was on its way, or all that was has been acknowledged since. Safe
-// for concurrent use; no other lock is taken while it is held.
+// unrest records recent losses that no packet of ours caused: nothing was in
+// flight, or everything that was in flight has been acknowledged since. Safe
+// for concurrent use; no other lock is taken while its own is held.
 type unrest struct {
 	mu    sync.Mutex
-	cuts  []time.Time // oldest first, no more than count
-	inRow int         // searches in a row that found nobody, each begun by a loss soon after CONNACK
+	cuts  []time.Time // oldest first; at most maxCuts
+	inRow int         // consecutive searches without a conviction that each began with a loss soon after CONNACK
 
-	rash bool // see Config; does not change
+	rash bool // Config.Rash
 }
 
-// maxCuts is how many losses count.
+// maxCuts is how many losses are counted at most.
 const maxCuts = (mostWeight - enoughWeight) / weightOfCut
 
-// cut notes n losses without a culprit.
+// cut records n unexplained losses.
 func (u *unrest) cut(n int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -263,8 +268,8 @@ func (u *unrest) cut(n int) {
 	}
 }
 
-// enough reports whether a suspect is convicted that was alone so often, and whose
-// ends weigh so much.
+// enough reports whether the evidence convicts a suspect: alone is the number
+// of ends at which it was alone, weight their total weight.
 func (u *unrest) enough(alone, weight uint8, l *event.LossError) bool {
 	if l.Code != 0 {
 		return alone >= losingWithCode
@@ -272,7 +277,7 @@ func (u *unrest) enough(alone, weight uint8, l *event.LossError) bool {
 	return int(weight) >= u.wanted()
 }
 
-// wanted is the weight that convicts without a reason code.
+// wanted returns the weight that convicts without a reason code.
 func (u *unrest) wanted() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -288,38 +293,38 @@ func (u *unrest) wanted() int {
 	return wanted
 }
 
-// cleared notes a search that found nobody.
+// cleared records a search without a conviction.
 func (u *unrest) cleared() {
 	u.mu.Lock()
 	u.inRow++
 	u.mu.Unlock()
 }
 
-// clearedInRow is how many there were in a row.
+// clearedInRow returns the number of consecutive searches without a conviction.
 func (u *unrest) clearedInRow() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.inRow
 }
 
-// otherwise ends the row: this loss has another reason.
+// otherwise ends the row, because this loss has another cause.
 func (u *unrest) otherwise() {
 	u.mu.Lock()
 	u.inRow = 0
 	u.mu.Unlock()
 }
 
-// search is the search for the message that ends connections, from the loss that
-// made suspects until none is left. The mutex of outbound is held.
+// search is the search for the message that ends connections, from the loss
+// that made suspects until none is left. The mutex of outbound must be held.
 type search struct {
-	losses int  // of connections
-	found  bool // somebody was convicted
-	soon   bool // the last of the losses came soon after CONNACK
+	losses int  // number of lost connections
+	found  bool // a message was convicted
+	soon   bool // the last loss came soon after CONNACK
 	weight uint8
-	loss   *event.LossError // the last one, and its weight
+	loss   *event.LossError // the last loss of a suspect that was alone, and its weight
 }
 
-// lost notes a loss with suspects; first begins another search.
+// lost records a loss with suspects; first starts a new search.
 func (s *search) lost(first bool, l *event.LossError, e *evidence) {
 	if first {
 		*s = search{}
@@ -329,9 +334,9 @@ func (s *search) lost(first bool, l *event.LossError, e *evidence) {
 	s.soon = e.isSoon() && e.sent == ""
 }
 
-// acquit is told of a message that was acknowledged: its kind is taken. It ended
-// none of the connections that it was alone on; and when it is the last of the
-// suspects and none was convicted, nobody ended any.
+// acquit is called for an acknowledged message. It releases the message's kind.
+// The losses at which the message was alone were unexplained. If it was the
+// last suspect and none was convicted, no message caused any of the losses.
 func (o *outbound) acquit(sl *slot) {
 	o.kinds.taken(sl)
 	if !sl.suspect {
@@ -348,20 +353,20 @@ func (o *outbound) acquit(sl *slot) {
 	o.unrest.cut(innocent)
 }
 
-// prove holds everything back until the link has carried something. The mutex of
-// outbound is held.
+// prove holds everything back until the link has been shown to work. The mutex
+// of outbound must be held.
 func (o *outbound) prove(c *conn) {
 	o.proving = true
 	asked := time.Now()
 	c.link.Ping(func() { o.proved(c, asked) })
 }
 
-// proved lets the first suspect go. It is called by the read loop.
+// proved lets the first suspect be sent. The read loop calls it.
 func (o *outbound) proved(c *conn, asked time.Time) {
 	o.mu.Lock()
 	if o.cur == c && o.proving {
 		o.proving, c.roundTrip = false, time.Since(asked)
-		c.patience.Reset(c.trialTime()) // the suspect's own time
+		c.patience.Reset(c.trialTime()) // the time for the suspect starts now
 		o.pump()
 		o.wake()
 	}
@@ -369,19 +374,20 @@ func (o *outbound) proved(c *conn, asked time.Time) {
 	c.link.Wake()
 }
 
-// trialTime is how long a connection may go on with few messages in flight, which
-// is more where the answer takes longer. The mutex of outbound is held.
+// trialTime returns how long a connection may carry only a few messages in
+// flight. It is longer if answers take longer. The mutex of outbound must be
+// held.
 func (c *conn) trialTime() time.Duration {
 	return min(probeTime+promptRoundTrips*c.roundTrip, longestTrial)
 }
 
-// isLate reports whether a connection ended later than the answer to the message
-// that it carried alone should have come. The mutex of outbound is held.
+// isLate reports whether the connection ended later than the answer to its only
+// message should have arrived. The mutex of outbound must be held.
 func (c *conn) isLate() bool {
 	return !c.alone.IsZero() && time.Since(c.alone) > promptRoundTrips*c.roundTrip+promptMoment
 }
 
-// held is the error of a message whose kind is held back, or nil.
+// held returns the error of a message whose kind is held, or nil.
 func (o *outbound) held(m *Message) error {
 	if len(o.kinds.known) == 0 {
 		return nil
@@ -389,12 +395,13 @@ func (o *outbound) held(m *Message) error {
 	return o.kinds.refuse(m, time.Now())
 }
 
-// doubt is told of a message whose exchange cannot go on, because the session is
-// lost. A suspect at QoS 2 is never alone on a connection then: what tells is that
-// connections end with its topic on the way, one after the other, and that no
-// message of it is acknowledged in between. The error is that of a topic of which
-// that is enough, and messages of which are held from now on. The search finds
-// nobody any more, but that does not clear the messages.
+// doubt is called for a message whose exchange cannot continue because the
+// session is lost. A QoS 2 suspect is then never alone on a connection. The
+// evidence against its topic is that consecutive connections end while a
+// message of it is in flight, and that none of its messages is acknowledged in
+// between. If the evidence suffices, messages of the topic are held from then
+// on, and doubt returns their error. The search then ends without a conviction,
+// but that does not clear the messages.
 func (o *outbound) doubt(sl *slot) error {
 	if !sl.suspect || sl.qos != 2 || sl.state == slotReleased {
 		return nil
@@ -409,8 +416,8 @@ func (o *outbound) doubt(sl *slot) error {
 	return err
 }
 
-// convict ends the exchange of a convicted message, and those of the others of its
-// topic when such messages are held from now on.
+// convict ends the exchange of a convicted message, and those of other messages
+// of its topic if they are held from now on.
 func (o *outbound) convict(i int32, err *event.Error) {
 	sl := &o.win.slots[i]
 	frame := bytes.Clone(sl.frame)

@@ -13,16 +13,17 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// closes ends a connection as a broker does, and lets the supervisor's judge
-// look at it.
+// closes ends a connection as a broker does, and passes it to the supervisor's
+// verdict.
 func closes(t testing.TB, v *supervisor, c *conn) *event.LossError {
 	t.Helper()
 	c.Closed(io.EOF)
 	return v.verdict(v.s.cfg.Addresses[0], c)
 }
 
-// T2, engine.md D4: the broker ends each connection that carries a message. It is
-// sent alone, convicted at the second loss, and nobody else is.
+// T2, engine.md D4: the broker ends each connection that carries a certain
+// message. The message is sent alone and convicted after enough losses, and no
+// other is.
 func TestT02_MessageThatEndsEveryConnection(t *testing.T) {
 	t.Parallel()
 	s := direct(t)
@@ -35,7 +36,7 @@ func TestT02_MessageThatEndsEveryConnection(t *testing.T) {
 		async(t, s, 1, "good", &good)
 	}
 	tape.wait(t, 22)
-	feed(t, c, puback(ids(s)[0])) // progress of others acquits nobody
+	feed(t, c, puback(ids(s)[0])) // acknowledgements of others do not acquit a suspect
 	if l := closes(t, v, c); l.Cause != event.CausePublish || l.Suspects != 21 || l.Topic != "t" {
 		t.Errorf("%+v", l)
 	}
@@ -57,7 +58,7 @@ func TestT02_MessageThatEndsEveryConnection(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	c, tape = attached(t, s, true)
-	tape.wait(t, 20) // the others at once
+	tape.wait(t, 20) // the others are sent at once
 	for _, id := range ids(s) {
 		feed(t, c, puback(id))
 	}
@@ -71,8 +72,8 @@ func TestT02_MessageThatEndsEveryConnection(t *testing.T) {
 	}
 }
 
-// A broker that acknowledges late leaves a crowd of suspects. They are cleared by
-// ever more at once, and the one among them is found.
+// A broker that acknowledges late leaves many suspects. They are cleared in
+// growing groups, and the guilty one among them is found.
 func TestSuspectAmongMany(t *testing.T) {
 	t.Parallel()
 	for _, guilty := range []int{0, 1, 100, 254, 255} {
@@ -94,7 +95,7 @@ func TestSuspectAmongMany(t *testing.T) {
 				got := tape.wait(t, seen+1)[seen:]
 				seen += len(got)
 				for _, p := range got {
-					if string(p.Payload()) == fmt.Sprint(guilty) { // none of these is acknowledged
+					if string(p.Payload()) == fmt.Sprint(guilty) { // not acknowledged
 						closes(t, v, c)
 						break
 					}
@@ -123,7 +124,8 @@ func TestSuspectAmongMany(t *testing.T) {
 
 func over(c *conn) bool { return c.over.Load() }
 
-// A broker that never acknowledges a suspect, and lives, holds up nobody.
+// A broker that never acknowledges a suspect but keeps the connection does not
+// delay other messages.
 func TestSilenceOverASuspectHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	s := direct(t)
@@ -140,7 +142,8 @@ func TestSilenceOverASuspectHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// A code of the broker's convicts at once a suspect that was alone, in its words.
+// A reason code of the broker immediately convicts a suspect that was alone,
+// and appears in the error.
 func TestCodeConvictsAtOnce(t *testing.T) {
 	t.Parallel()
 	for code, reason := range map[byte]event.Reason{0x87: event.ReasonNotAuthorized, 0x95: event.ReasonTooLarge, 0x90: event.ReasonBadTopic, 0x80: event.ReasonRefused} {
@@ -165,7 +168,7 @@ func TestCodeConvictsAtOnce(t *testing.T) {
 	}
 }
 
-// What the network does accuses nobody.
+// A failure of the network makes no suspects.
 func TestNetworkAccusesNobody(t *testing.T) {
 	t.Parallel()
 	s := direct(t)
@@ -183,8 +186,8 @@ func TestNetworkAccusesNobody(t *testing.T) {
 	}
 }
 
-// engine.md "Suspected": what the broker may remember of a QoS 2 exchange that was
-// given up would swallow another message with its id.
+// engine.md "Suspected": the broker may remember a QoS 2 exchange that was
+// given up, and would discard another message with its id.
 func TestIDOfAConvictedQoS2IsNotUsedAgain(t *testing.T) {
 	t.Parallel()
 	for _, released := range []bool{false, true} {
@@ -198,7 +201,7 @@ func TestIDOfAConvictedQoS2IsNotUsedAgain(t *testing.T) {
 			feed(t, c, ack(mqtttest.TypePubrec, bad))
 		}
 		losses := 1 + enoughWeight/weightInOrder
-		if released { // the broker took it: given up late, and not convicted
+		if released { // the broker accepted it: given up late, and not convicted
 			losses = 1 + releasedLosses
 		}
 		for range losses {
@@ -218,14 +221,14 @@ func TestIDOfAConvictedQoS2IsNotUsedAgain(t *testing.T) {
 			t.Errorf("released %t: id %d used again: %t; %d ids in use", released, bad, used[bad], len(used))
 		}
 		cut(c)
-		attached(t, s, false) // the broker forgot, too
+		attached(t, s, false) // the broker has lost the session, too
 		if s.out.win.retired != nil {
 			t.Error("retired for ever")
 		}
 	}
 }
 
-// [MQTT-4.6.0-4]: PUBRELs go in the order of the PUBRECs.
+// [MQTT-4.6.0-4]: PUBRELs are sent in the order of the PUBRECs.
 func TestPubrelsInTheOrderOfPubrecs(t *testing.T) {
 	t.Parallel()
 	s := direct(t)
@@ -252,8 +255,8 @@ func TestPubrelsInTheOrderOfPubrecs(t *testing.T) {
 	}
 }
 
-// engine.md D12b: what is kept for a resend keeps to the limits of the connection
-// that carries it.
+// engine.md D12b: a message that is sent again respects the limits of the
+// connection that carries it.
 func TestResendKeepsToTheLimitsOfThisConnection(t *testing.T) {
 	t.Parallel()
 	s := direct(t)

@@ -9,8 +9,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// T23: two clients with one id throw each other out; after three losses within
-// 5 s of CONNACK the fight is given up, with the client id in the message.
+// T23: two clients with one id disconnect each other. After three losses within
+// 5 s of CONNACK the session slows reconnecting, and its message contains the
+// client id.
 func TestT23_Takeover(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.Mosquitto(t)
@@ -32,8 +33,8 @@ func TestT23_Takeover(t *testing.T) {
 	}
 }
 
-// The broker ends one connection after the other: three are tolerated, and the
-// error says what it looks like.
+// The broker ends one connection after another: three are tolerated, and then
+// the error names the likely cause.
 func TestT23_TakeoverByCount(t *testing.T) {
 	t.Parallel()
 	url := scripted(t, true, func(p *peer) {
@@ -48,7 +49,7 @@ func TestT23_TakeoverByCount(t *testing.T) {
 	if n := len(eventsOf[ConnectionLost](&j)); n != takeoverLosses-1 {
 		t.Errorf("%d losses before", n)
 	}
-	if err := s.Status().LastError; err != nil { // it may be connected again by now
+	if err := s.Status().LastError; err != nil { // it may be connected again already
 		if asError(t, err, event.ReasonTakenOver); !strings.Contains(err.Error(), `"shared id"`) {
 			t.Error(err)
 		}
@@ -56,7 +57,7 @@ func TestT23_TakeoverByCount(t *testing.T) {
 	ready(t, s)
 }
 
-// T20: a reset is the network's doing, however often.
+// T20: resets are caused by the network, however many there are.
 func TestT20_ResetsAreNoTakeover(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)
@@ -72,9 +73,9 @@ func TestT20_ResetsAreNoTakeover(t *testing.T) {
 	}
 }
 
-// A broker that restarts again and again ends short connections, too, but
-// between them it refuses: that is no takeover, or a whole fleet would stay
-// away for the maximum delay.
+// A broker that restarts repeatedly ends short connections, too, but refuses
+// connections in between. This must not count as a takeover, because a whole
+// fleet would wait for the maximum delay.
 func TestT23_RestartsAreNoTakeover(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.Mosquitto(t)

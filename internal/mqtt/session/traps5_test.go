@@ -15,11 +15,12 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// The traps of the MQTT 5 library. V3 and V8 are about handlers, which the
-// conformance tests have; V6 is about a file queue, which is not used.
+// Known pitfalls of the MQTT 5 library. V3 and V8 concern handlers and are
+// covered by the conformance tests; V6 concerns a file queue, which is not
+// used.
 
-// The library writes acknowledgements on a ticker; ours leave with the message
-// at the head, in receive order.
+// The library writes acknowledgements periodically; this package sends them as
+// soon as the first message in receive order is done.
 func TestV1_AcknowledgementsLeaveAtOnceInReceiveOrder(t *testing.T) {
 	t.Parallel()
 	const n = 10
@@ -46,7 +47,7 @@ func TestV1_AcknowledgementsLeaveAtOnceInReceiveOrder(t *testing.T) {
 	select {
 	case id := <-acks:
 		t.Fatalf("%d was acknowledged past one that is not done", id)
-	case <-time.After(20 * time.Millisecond): // would be there
+	case <-time.After(20 * time.Millisecond): // it would have been sent by now
 	}
 	got[0].Done()
 	for want := range uint16(n) {
@@ -61,8 +62,8 @@ func TestV1_AcknowledgementsLeaveAtOnceInReceiveOrder(t *testing.T) {
 	}
 }
 
-// A handler that runs does not keep us from connecting again, and its
-// acknowledgement goes to the connection that delivers the message again.
+// A running handler does not prevent a reconnect, and its acknowledgement is
+// sent on the connection that delivers the message again.
 func TestV2_RunningHandlerDoesNotBlockReconnecting(t *testing.T) {
 	t.Parallel()
 	acked := make(chan uint16, 1)
@@ -78,7 +79,7 @@ func TestV2_RunningHandlerDoesNotBlockReconnecting(t *testing.T) {
 		}
 		p.send(pub)
 		if p.n == 1 {
-			_ = p.next() // SUBSCRIBE is answered; nothing else comes
+			_ = p.next() // answers SUBSCRIBE; nothing else arrives
 			return
 		}
 		if got, ok := p.next().(*packets.Puback); ok {
@@ -113,7 +114,7 @@ func TestV2_RunningHandlerDoesNotBlockReconnecting(t *testing.T) {
 	}
 }
 
-// A publish waits across a cut and tells the truth.
+// A publish that waits while the connection is cut reports its true outcome.
 func TestV4_PublishIsTruthfulAcrossACut(t *testing.T) {
 	t.Parallel()
 	broker := mqtttest.Mosquitto(t)
@@ -155,8 +156,8 @@ func TestV4_PublishIsTruthfulAcrossACut(t *testing.T) {
 	}
 }
 
-// What the broker must refuse never gets there, so that it cannot end one
-// connection after the other.
+// A message that the broker must refuse is never sent, so that it cannot end
+// one connection after another.
 func TestV5_PoisonIsRefusedBeforeTheWire(t *testing.T) {
 	t.Parallel()
 	seen := make(chan packets.Packet, 10)
@@ -188,7 +189,7 @@ func TestV5_PoisonIsRefusedBeforeTheWire(t *testing.T) {
 	}
 }
 
-// Our own backoff, and a lost session is an event.
+// The session has its own backoff, and a lost session is an event.
 func TestV7_SessionLostIsAnEvent(t *testing.T) {
 	t.Parallel()
 	broker := mqtttest.Mosquitto(t)
@@ -202,7 +203,7 @@ func TestV7_SessionLostIsAnEvent(t *testing.T) {
 	proxy.Refuse(true)
 	proxy.Cut()
 	other := mqtttest.Raw(t, broker.URL())
-	other.Connect(5, idOf(t), true) // takes the session away
+	other.Connect(5, idOf(t), true) // takes over the session
 	other.Send(mqtttest.PacketOf(0xE0))
 	other.ExpectClosed()
 	proxy.Refuse(false)
@@ -290,7 +291,7 @@ func TestWillOnMQTT5(t *testing.T) {
 	if m := got[0]; m.Topic != "will/rude" || string(m.Payload) != "gone" || m.QoS != 1 || m.Properties.User[0].Value != "rude" {
 		t.Fatalf("%+v", m)
 	}
-	// The broker handled the polite one's end first.
+	// The broker has handled the orderly disconnect first.
 	if err := sub.Publish(within(t, patience), &Message{Topic: "will/end", QoS: 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +300,8 @@ func TestWillOnMQTT5(t *testing.T) {
 	}
 }
 
-// The proxy is the witness: never more outstanding than the broker announced.
+// The proxy checks that there are never more messages in flight than the broker
+// announced.
 func TestReceiveMaximumOfMosquitto(t *testing.T) {
 	t.Parallel()
 	const messages, announced = 2000, 7
@@ -331,15 +333,15 @@ func TestReceiveMaximumOfMosquitto(t *testing.T) {
 		t.Fatal(errs[0])
 	}
 	s.Close(within(t, patience))
-	proxy.Observe(nil) // after it, no call is under way
+	proxy.Observe(nil) // after this no call is running
 	if most > announced || most < 2 || limit != announced {
 		t.Fatalf("most outstanding %d, announced %d", most, limit)
 	}
 	t.Logf("receive maximum %d, most outstanding %d", limit, most)
 }
 
-// Mosquitto sends one copy for each overlapping subscription; each copy says
-// which one it is for.
+// Mosquitto sends one copy for each overlapping subscription, and each copy
+// identifies its subscription.
 func TestSubscriptionIdentifiersTellCopiesApart(t *testing.T) {
 	t.Parallel()
 	sink := &box{done: true}
@@ -373,12 +375,13 @@ func TestRefusedPublishOfMosquitto(t *testing.T) {
 		err := s.Publish(within(t, patience), &Message{Topic: "theirs", QoS: qos})
 		asError(t, err, event.ReasonNotAuthorized)
 		if err := s.Publish(within(t, patience), &Message{Topic: "mine", QoS: qos}); err != nil {
-			t.Fatal(err) // nobody is subscribed: 0x10 is a success
+			t.Fatal(err) // no subscription matches: 0x10 is a success code
 		}
 	}
 }
 
-// What is not acknowledged when we stop is delivered by the next one.
+// A message that is not acknowledged at the stop is delivered to the next
+// session.
 func TestStopAndResumeOnMQTT5(t *testing.T) {
 	t.Parallel()
 	broker := mqtttest.Mosquitto(t)

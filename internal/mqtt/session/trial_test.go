@@ -11,11 +11,12 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// A link that is cut again and again convicts nobody, wherever the cuts fall: each
-// message that is taken in the end shows what they were.
+// A link that is cut repeatedly convicts no message, whenever the cuts happen:
+// each message that is acknowledged in the end shows that the network was the
+// cause.
 func TestCutLinkConvictsNobody(t *testing.T) {
 	t.Parallel()
-	const most = enoughWeight/weightOfEnd - 1 // as many in a row is another matter
+	const most = enoughWeight/weightOfEnd - 1 // one more in a row would convict
 	s := direct(t, windowOf(64))
 	v := newSupervisor(s)
 	var o outcomes
@@ -24,7 +25,7 @@ func TestCutLinkConvictsNobody(t *testing.T) {
 		for range 3 {
 			async(t, s, 1, "", &o)
 		}
-		for range 1 + rand.N(most+1) { // the first of them is alone on each but the first
+		for range 1 + rand.N(most+1) { // the first message is alone on every connection except the first
 			cut(c)
 			v.verdict(v.s.cfg.Addresses[0], c)
 			c, _ = attached(t, s, true)
@@ -40,8 +41,8 @@ func TestCutLinkConvictsNobody(t *testing.T) {
 	}
 }
 
-// What convicts on a quiet link, and that each recent loss without a culprit makes
-// more of it necessary, up to a bound.
+// The weight that convicts on a quiet link, and how each recent unexplained
+// loss increases it up to a limit.
 func TestHowManyEndsConvict(t *testing.T) {
 	t.Parallel()
 	ends := func(rash bool, before int, how func(*conn)) (n int) {
@@ -95,7 +96,7 @@ func TestHowManyEndsConvict(t *testing.T) {
 	}
 }
 
-// A link that ends before it has carried anything accuses nobody.
+// A link that ends before it has been shown to work makes no suspects.
 func TestNobodyIsOnTrialBeforeTheLinkIsProven(t *testing.T) {
 	t.Parallel()
 	s := direct(t)
@@ -117,7 +118,7 @@ func TestNobodyIsOnTrialBeforeTheLinkIsProven(t *testing.T) {
 	}
 }
 
-// What happened more than a minute ago counts no more.
+// Losses older than a minute do not count.
 func TestOldCutsCountNoMore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -134,8 +135,9 @@ func TestOldCutsCountNoMore(t *testing.T) {
 	})
 }
 
-// Losses soon after CONNACK whose suspects are all taken a moment later point to
-// another client with our client id, or, where they are resets, to the network.
+// Losses soon after CONNACK whose suspects are all acknowledged soon afterwards
+// point to another client with the same client id or, if they are resets, to
+// the network.
 func TestClearedAgainAndAgainIsAnotherClient(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

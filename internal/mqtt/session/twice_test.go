@@ -10,15 +10,17 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Two processes with one client id are a wrong setting. Each takes the session of
-// the other again and again, in the middle of its QoS 2 exchanges: what one of them
-// is told of as published has been published all the same.
+// Two processes with one client id are a misconfiguration. Each repeatedly
+// takes over the session of the other in the middle of its QoS 2 exchanges.
+// Every message that is reported as published must have been published
+// nevertheless.
 func TestTwoPublishersWithOneClientID(t *testing.T) {
 	t.Parallel()
 	for name, protocol := range map[string]Protocol{"3.1.1": Version31, "5": Version5} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			// Without a bound: with one it drops what two windows have in flight beyond it.
+			// Without limits: a limited broker drops what two windows have in
+			// flight beyond them.
 			b := mqtttest.Mosquitto(t, mqtttest.WithConfig("max_queued_messages 0", "max_inflight_messages 0"))
 			got := &box{done: true}
 			sub := start(t, b.URL(), clientID("sub"), into(got), speaking(protocol))
@@ -31,9 +33,9 @@ func TestTwoPublishersWithOneClientID(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), fighting)
 			defer cancel()
 			var two [2]*Session
-			for i := range two { // before the first publish: what the first connection ends is another matter
+			for i := range two { // set before the first publish, because what the first connection ends is another case
 				s := open(t, b.URL(), clientID("same"), to(&journals[i]), speaking(protocol), reconnect(200*time.Millisecond, time.Second), func(c *Config) { c.FreshStart = true })
-				s.out.win.keep(leastRounds, int32(i)) // as fifteen of sixteen pairs have it once they know of each other
+				s.out.win.keep(leastRounds, int32(i)) // as 15 of 16 pairs choose once they detect each other
 				s.Start()
 				ready(t, s)
 				two[i] = s
@@ -91,5 +93,5 @@ func TestTwoPublishersWithOneClientID(t *testing.T) {
 	}
 }
 
-// fighting is for how long the two publish.
+// fighting is how long the two publish.
 const fighting = 3 * time.Second

@@ -10,44 +10,46 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// A broker may never acknowledge some messages, because what it asks for
-// permission hangs, or because it lost them. Each keeps its room in the window
-// and its part of the broker's quota for as long as the connection lives, which
-// pings keep alive: once they have all of it, nothing else is sent any more. When
-// somebody has waited for room and nothing was acknowledged for a while, the
-// connection is given up, and with it what nobody waits for; the rest is sent
-// again, and given up, too, when that was in vain several times. What an outbox keeps
-// does not wait for that: see owing.go.
+// A broker may never acknowledge some messages, because its authorization
+// service hangs or because it lost them. Each keeps its room in the window and
+// its part of the broker's quota for as long as the connection lasts, which
+// pings keep alive; once they take all of it, nothing else is sent. If a
+// publisher has waited for room and nothing was acknowledged for a while, the
+// connection is given up. Messages without a waiting publisher then fail. The
+// others are sent again, and fail after several such connections. Messages of
+// an outbox are handled earlier, see owing.
 
-// The patience with a full window, in looks at it: with messages that somebody
-// waits for, and with such that every caller gave up. With the former it is longer
-// on the connection after one that was given up, and where acknowledgements were
-// seen to take longer: a broker may be no more than slow, and would be slow again.
+// How many looks at a full window to wait: for messages with a waiting
+// publisher, and for messages whose publishers all gave up. For the former it
+// is longer on the connection after one that was given up, and if
+// acknowledgements were seen to take longer, because a broker may only be slow
+// and would be slow again.
 const (
 	stuckLook      = time.Second
 	stuckLooks     = 10
 	abandonedLooks = 3
-	slowness       = 2  // times what was seen is waited for
-	longestLooks   = 60 // at most
+	slowness       = 2  // factor on the time that was seen
+	longestLooks   = 60 // maximum
 )
 
-// stuckConnections is on how many connections a message that somebody waits for
-// may keep the others from room.
+// stuckConnections is on how many connections a message with a waiting
+// publisher may keep the others from room.
 const stuckConnections = 2
 
 var errNoAck = errors.New("no acknowledgement")
 
-// stuck is what was seen of a full window. The mutex of outbound guards it.
+// stuck is the state of the looks at a full window. The mutex of outbound
+// guards it.
 type stuck struct {
-	timer *time.Timer // to the next look; nil without
+	timer *time.Timer // for the next look; nil if there is none
 	conn  *conn
-	qos   byte   // of who began to wait for room
-	ended uint64 // of outbound, at the last look
-	looks int    // in a row without an acknowledgement
-	slow  int    // looks to wait for because the broker may be slow
+	qos   byte   // of the publisher that began to wait for room
+	ended uint64 // ended of outbound at the last look
+	looks int    // consecutive looks without an acknowledgement
+	slow  int    // minimum number of looks, because the broker may be slow
 }
 
-// progress notes that the broker acknowledged something, on this connection.
+// progress records that the broker acknowledged something on this connection.
 func (s *stuck) progress(c *conn, ended uint64) {
 	if s.conn == c {
 		s.slow = min(slowness*s.looks, longestLooks)
@@ -55,8 +57,8 @@ func (s *stuck) progress(c *conn, ended uint64) {
 	s.conn, s.ended, s.looks = c, ended, 0
 }
 
-// isStuck reports whether somebody waits for nothing but an acknowledgement, and
-// at which QoS.
+// isStuck reports whether a publisher waits only for an acknowledgement, and at
+// which QoS.
 func (o *outbound) isStuck() (qos byte, ok bool) {
 	if o.cur == nil || o.blocked || o.closed != nil {
 		return 0, false
@@ -72,12 +74,13 @@ func (o *outbound) isStuck() (qos byte, ok bool) {
 	return 0, false
 }
 
-// isFull reports whether who came would have to wait for an acknowledgement.
+// isFull reports whether a new publisher would have to wait for an
+// acknowledgement.
 func (o *outbound) isFull(qos byte) bool {
 	return o.cur != nil && !o.blocked && o.closed == nil && (o.quota <= 0 || o.win.full(qos, o.qos2Cap))
 }
 
-// watch begins to look when somebody has to wait.
+// watch starts looking when a publisher has to wait.
 func (o *outbound) watch() {
 	if o.stuck.timer != nil {
 		return
@@ -88,8 +91,9 @@ func (o *outbound) watch() {
 	}
 }
 
-// look goes on as long as there is no room, also when nobody waits for it in this
-// moment: callers with short deadlines that come now and then are to find some.
+// look continues as long as there is no room, even if no publisher is waiting
+// at the moment, so that occasional callers with short deadlines find room,
+// too.
 func (o *outbound) look() {
 	o.mu.Lock()
 	s, c := &o.stuck, o.cur
@@ -118,7 +122,8 @@ func (o *outbound) look() {
 	c.abort(err)
 }
 
-// awaited reports whether somebody waits for one of the messages on the wire.
+// awaited reports whether a publisher waits for one of the messages that were
+// sent.
 func (o *outbound) awaited() bool {
 	for i := o.win.head; i != none && o.win.slots[i].charged; i = o.win.slots[i].next {
 		if !o.win.slots[i].left {
@@ -128,8 +133,8 @@ func (o *outbound) awaited() bool {
 	return false
 }
 
-// endIgnored ends the exchanges that are not worth another connection, and returns
-// why this one ends.
+// endIgnored ends the exchanges that do not justify another connection, and
+// returns why this connection ends.
 func (o *outbound) endIgnored(after time.Duration) error {
 	crowd := o.inFlight()
 	err := fmt.Errorf("%w for %v of any of %d messages, the first to %q", errNoAck, after, crowd.n, logsafe.Clip(crowd.first))
@@ -144,55 +149,55 @@ func (o *outbound) endIgnored(after time.Duration) error {
 	return err
 }
 
-// A message of an outbox that the broker does not acknowledge needs not wait in the
-// window until that is full and the connection is given up, as stuck.go has it: it is
-// kept elsewhere and sent again later. It is given up once the broker has answered a
-// PINGREQ that was sent well after it, which a broker that is only slow answers late,
-// too. Its room in the window is free at once. Its packet id is not, and neither is
-// its part of the broker's quota, before a late acknowledgement or the end of the
-// connection.
+// An unacknowledged message of an outbox need not stay in the window until that
+// is full and the connection is given up, because the outbox keeps it and sends
+// it again later. It is given up once the broker has answered a PINGREQ that
+// was sent well after the message; a broker that is only slow also answers the
+// PINGREQ late. Its room in the window is then free immediately. Its packet id
+// and its part of the broker's quota become free with a late acknowledgement or
+// the end of the connection.
 
-// The age, in looks, at which a PINGREQ is to show that the broker is alive. A
-// message that is acknowledged after it was given up makes it twice that one's, and so
-// does the end of a connection that is full of what was given up and on which nothing
-// was acknowledged: the broker may be slow with all of it, and had no time to show
-// that. Each new connection makes it half of that again.
+// The age, in looks, at which a PINGREQ checks that the broker is alive. If a
+// message is acknowledged after it was given up, the age becomes twice that of
+// the message. It is also doubled if a connection ends that is full of given up
+// messages and had no acknowledgement, because the broker may be slow with all
+// of them. Each new connection halves it again.
 const (
 	owingLook   = time.Second
 	askLooks    = 2
 	maxAskLooks = 32
 )
 
-// maxOwed is how many messages one connection may owe an answer for, where the
-// broker's Receive Maximum is not less than twice that. Then a new one is made.
+// maxOwed is how many answers may be missing on one connection, if the broker's
+// Receive Maximum is at least twice that. Then a new connection is made.
 const maxOwed = 1024
 
-// owing are the messages of an outbox that wait for their acknowledgement. The
-// mutex of outbound guards it.
+// owing is the state of unacknowledged messages of an outbox. The mutex of
+// outbound guards it.
 type owing struct {
-	timer *time.Timer // to the next look; nil without
-	asked *conn       // that a PINGREQ of ours is under way on
-	ask   uint8       // the age, in looks, to ask at
-	began uint64      // ended of outbound, when the connection began
+	timer *time.Timer // for the next look; nil if there is none
+	asked *conn       // connection with a pending PINGREQ of ours
+	ask   uint8       // age in looks at which to send a PINGREQ
+	began uint64      // ended of outbound when the connection began
 	owed  map[uint16]owed
 }
 
-// owed is an acknowledgement that the broker owes.
+// owed is an acknowledgement that is still missing.
 type owed struct{ qos, looks uint8 }
 
-// watchKept begins to look when a message of an outbox is on its way.
+// watchKept starts looking when a message of an outbox is sent.
 func (o *outbound) watchKept() {
 	if o.owing.timer == nil && o.closed == nil {
 		o.owing.timer = time.AfterFunc(owingLook, o.lookAtKept)
 	}
 }
 
-// lookAtKept gives up what is not answered, and asks for a sign of life.
+// lookAtKept gives up unanswered messages and sends a PINGREQ.
 func (o *outbound) lookAtKept() {
 	o.mu.Lock()
 	u, c := &o.owing, o.cur
 	u.timer = nil
-	if c == nil || o.closed != nil { // the next connection carries them again
+	if c == nil || o.closed != nil { // the next connection sends them again
 		o.mu.Unlock()
 		return
 	}
@@ -201,7 +206,7 @@ func (o *outbound) lookAtKept() {
 		sl := &o.win.slots[i]
 		next := sl.next
 		switch {
-		case !sl.kept || o.win.rounds < leastRounds: // there is no other id to go on with
+		case !sl.kept || o.win.rounds < leastRounds: // the slot has no other packet id to continue with
 		case sl.outlived:
 			o.owe(i)
 		default:
@@ -235,7 +240,7 @@ func (o *outbound) lookAtKept() {
 	c.link.Wake()
 }
 
-// askAlive sends a PINGREQ after what is on its way.
+// askAlive sends a PINGREQ after the messages in flight.
 func (o *outbound) askAlive(c *conn) {
 	o.owing.asked = c
 	for i := o.win.head; i != none && o.win.slots[i].charged; i = o.win.slots[i].next {
@@ -244,8 +249,9 @@ func (o *outbound) askAlive(c *conn) {
 	c.link.Ping(func() { o.alive(c) })
 }
 
-// alive notes that the broker answered a PINGREQ: what was sent before that and is
-// old enough is given up at the next look. It is called by the read loop.
+// alive records that the broker answered a PINGREQ: messages that were sent
+// before it and are old enough are given up at the next look. The read loop
+// calls it.
 func (o *outbound) alive(c *conn) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -270,7 +276,7 @@ func (o *outbound) owe(i int32) {
 	}
 	u.owed[sl.id] = owed{sl.qos, sl.looks}
 	o.win.retire(sl.id)
-	sl.charged = false // the quota is not given back
+	sl.charged = false // the quota is not returned
 	after := time.Duration(sl.looks) * owingLook
 	o.finish(i, &event.Error{
 		Op: opPublish, Reason: event.ReasonTimeout, MayHaveBeenSent: true,
@@ -278,8 +284,8 @@ func (o *outbound) owe(i int32) {
 	})
 }
 
-// answered takes an acknowledgement of a message that was given up. The mutex of
-// outbound is held.
+// answered handles an acknowledgement of a message that was given up. The mutex
+// of outbound must be held.
 func (o *outbound) answered(c *conn, a *wire.Ack) {
 	was, owes := o.owing.owed[a.PacketID]
 	if !owes {
@@ -287,7 +293,7 @@ func (o *outbound) answered(c *conn, a *wire.Ack) {
 	}
 	o.owing.ask = max(o.owing.ask, min(2*was.looks, maxAskLooks))
 	if a.Type == wire.TypePubrec && a.Reason < codeFailed {
-		return // PUBCOMP ends it
+		return // PUBCOMP ends the exchange
 	}
 	delete(o.owing.owed, a.PacketID)
 	delete(o.win.retired, a.PacketID)
@@ -297,18 +303,19 @@ func (o *outbound) answered(c *conn, a *wire.Ack) {
 	c.wake = true
 }
 
-// wait makes the age on the next connection twice that of what was given up.
+// wait makes the age on the next connection twice that of the messages that
+// were given up.
 func (u *owing) wait() {
 	for _, was := range u.owed {
-		u.ask = max(u.ask, min(4*was.looks, 2*maxAskLooks)) // and half of it again
+		u.ask = max(u.ask, min(4*was.looks, 2*maxAskLooks)) // the next connection halves it
 	}
 }
 
-// settled forgets what an earlier connection owed.
+// settled forgets the missing acknowledgements of an earlier connection.
 func (o *outbound) settled() {
 	u := &o.owing
 	for id, was := range u.owed {
-		if was.qos == 1 { // what the broker may know of QoS 2 is in its session
+		if was.qos == 1 { // the broker's session may still contain the QoS 2 exchange
 			delete(o.win.retired, id)
 		}
 	}

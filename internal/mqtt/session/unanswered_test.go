@@ -10,9 +10,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// What an outbox relays and the broker does not acknowledge leaves the window after
-// some seconds, and its packet id and its part of the quota when the acknowledgement
-// comes late, or the connection ends.
+// A relayed message that the broker does not acknowledge leaves the window
+// after some seconds. Its packet id and its part of the quota become free when
+// the acknowledgement arrives late or the connection ends.
 func TestRelayedWithoutAcknowledgement(t *testing.T) {
 	t.Parallel()
 	const receiveMaximum, most, silent = 0x21, 8, 3
@@ -75,7 +75,7 @@ func TestRelayedWithoutAcknowledgement(t *testing.T) {
 		}
 	}
 	wantOwed(0, most, 2*askLooks)
-	gaveUp(most / 2) // so many are too many for a connection
+	gaveUp(most / 2) // too many for one connection
 	mqtttest.Eventually(t, patience, func() bool { return reached.Load() == 2 })
 	ready(t, s)
 	if err := relay("free", 1)[0]; err != nil {

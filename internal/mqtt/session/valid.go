@@ -9,7 +9,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// Valid reports what no broker can take, before there is one.
+// Valid returns an error for a message that no broker can accept. It needs no
+// connection.
 func Valid(m *Message) error {
 	if m.QoS > 2 {
 		return &event.Error{Op: opPublish, Topic: m.Topic, Reason: event.ReasonBadRequest, Cause: fmt.Errorf("QoS %d", m.QoS)}

@@ -8,18 +8,19 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// Packet ids of application messages come from the upper half; the client
-// library numbers its SUBSCRIBE and UNSUBSCRIBE packets in the lower half.
+// Packet ids of application messages are from the upper half; the client
+// library uses the lower half for SUBSCRIBE and UNSUBSCRIBE.
 const (
 	idBase  = 0x8000
 	idCount = 0x8000
 )
 
-// Two processes with one client id, a wrong setting, share a session as well: with a
-// packet id that the other one has in use the broker takes a QoS 2 message for a
-// repetition, and acknowledges it without passing it on [MQTT-4.3.3-2]. So the ids
-// begin anywhere, and who finds another client at work keeps to a share of them,
-// which has those of several windows.
+// Two processes with one client id, a misconfiguration, also share a session.
+// If a QoS 2 message has a packet id that the other process has in use, the
+// broker takes it for a repetition and acknowledges it without passing it on
+// [MQTT-4.3.3-2]. Therefore the ids start anywhere, and a client that detects
+// another one keeps to a share of them, which is large enough for several
+// windows.
 const (
 	idShares    = 16
 	leastRounds = 8
@@ -29,53 +30,53 @@ type slotState uint8
 
 const (
 	slotFree     slotState = iota
-	slotQueued             // on no wire yet
-	slotSent               // PUBLISH handed to a connection
-	slotReleased           // PUBREC seen, PUBREL handed to a connection
+	slotQueued             // not sent yet
+	slotSent               // PUBLISH passed to a connection
+	slotReleased           // PUBREC received, PUBREL passed to a connection
 )
 
-// slot is one message in flight. Its frame is kept until the exchange ends.
+// slot is one message in flight. It keeps the frame until the exchange ends.
 type slot struct {
 	frame   []byte
 	done    completion
 	prev    int32
 	next    int32
-	round   int32 // how often the slot was used: picks its next packet id
+	round   int32 // number of uses of the slot, which determines its next packet id
 	id      uint16
 	qos     byte
 	state   slotState
-	carried bool   // some connection had it
-	resent  bool   // a later connection carried it again
-	charged bool   // this connection carried it: counts against its quota
+	carried bool   // a connection has carried it
+	resent  bool   // a later connection has carried it again
+	charged bool   // this connection carried it, so it counts against the quota
 	suspect bool   // in flight when the broker ended a connection
-	alone   uint8  // how often it was the only one
-	weight  uint8  // of these ends as evidence against it
-	ignored uint8  // connections that ended because nothing was acknowledged
-	recs    uint32 // when its PUBREC came: PUBRELs keep this order
-	left    bool   // nobody waits for it any more
+	alone   uint8  // number of ends at which it was the only suspect
+	weight  uint8  // weight of these ends as evidence
+	ignored uint8  // number of connections that ended because nothing was acknowledged
+	recs    uint32 // order of its PUBREC, which its PUBREL keeps
+	left    bool   // no caller waits for it any more
 
-	kept     bool  // by an outbox, which sends it again
-	looks    uint8 // at it on this connection, without an acknowledgement
-	asked    bool  // a PINGREQ is under way that was sent after it
-	outlived bool  // that was answered
+	kept     bool  // an outbox keeps it and sends it again
+	looks    uint8 // number of looks at it on this connection without an acknowledgement
+	asked    bool  // a PINGREQ that was sent after it is pending
+	outlived bool  // that PINGREQ was answered
 
-	unrouted func() bool // of the message
+	unrouted func() bool // Message.Unrouted
 }
 
 const none int32 = -1
 
-// window holds the messages in flight in the order they were first sent. Slot
-// i uses the ids idBase+i, idBase+i+size, ..., and free slots are used first in
-// first out: the ids roll over before one is used again, so that a late second
-// acknowledgement of an old message never completes a new one. Not safe for
-// concurrent use.
+// window holds the messages in flight in the order in which they were first
+// sent. Slot i uses the ids idBase+i, idBase+i+size, ..., and free slots are
+// used first in, first out. All ids are used before one is used again, so that
+// a late second acknowledgement of an old message never completes a new one.
+// Not safe for concurrent use.
 type window struct {
-	slots    []slot   // grown to size before one is used again
-	frames   [][]byte // buffers of ended exchanges: slots are many, messages in flight few
+	slots    []slot   // grows to size before a slot is used again
+	frames   [][]byte // buffers of ended exchanges, because there are more slots than messages in flight
 	size     int
 	rounds   int32
-	first    int32 // round in which the ids begin
-	base     int32 // of the share, in rounds
+	first    int32 // round in which the ids start
+	base     int32 // start of the share, in rounds
 	freeHead int32 // free slots, linked by next
 	freeTail int32
 	head     int32
@@ -83,8 +84,8 @@ type window struct {
 	next     int32 // first slot that this connection has not carried
 	used     int
 	qos2     int
-	retired  map[uint16]struct{} // ids of exchanges that were given up: of QoS 2, and of QoS 1 on this connection
-	worn     bool                // a slot has no other id any more: the session has to end
+	retired  map[uint16]struct{} // ids of exchanges that were given up: QoS 2, and QoS 1 on this connection
+	worn     bool                // a slot has no other id left: the session must end
 }
 
 func newWindow(size int) window {
@@ -95,12 +96,12 @@ func newWindow(size int) window {
 	}
 }
 
-// full reports whether a message of this QoS has to wait for an acknowledgement.
+// full reports whether a message of this QoS must wait for an acknowledgement.
 func (w *window) full(qos byte, qos2Cap int) bool {
 	return w.used >= w.size || (qos == 2 && w.qos2 >= qos2Cap)
 }
 
-// take claims a slot with the next id of its row, not yet in the list.
+// take reserves a slot with its next id. The slot is not in the list yet.
 func (w *window) take(qos byte) (int32, *slot) {
 	i := w.freeHead
 	if len(w.slots) < w.size {
@@ -123,8 +124,8 @@ func (w *window) take(qos byte) (int32, *slot) {
 	return i, s
 }
 
-// renumber sets the slot's next id of its row, over those that are retired as
-// long as there is another.
+// renumber sets the slot's next id and skips retired ids as long as there is
+// another.
 func (w *window) renumber(i int32, s *slot) {
 	for range w.rounds {
 		s.id = w.idOf(int(i), s.round)
@@ -135,7 +136,7 @@ func (w *window) renumber(i int32, s *slot) {
 	}
 }
 
-// narrow keeps the ids that are given from now on to a share that is drawn at random.
+// narrow restricts new ids to a randomly chosen share.
 func (w *window) narrow() {
 	total := int32(idCount / w.size)
 	if share := max(total/idShares, min(total, leastRounds)); share < w.rounds {
@@ -143,7 +144,7 @@ func (w *window) narrow() {
 	}
 }
 
-// keep keeps the ids to the n-th share of this size, in rounds.
+// keep restricts new ids to the n-th share of the given size in rounds.
 func (w *window) keep(size, n int32) {
 	w.rounds, w.base = size, n*size
 	w.first %= size
@@ -152,8 +153,8 @@ func (w *window) keep(size, n int32) {
 	}
 }
 
-// retire keeps an id from being used again in this session, which has to end when
-// that was the last one of its slot.
+// retire keeps an id from being used again in this session, which must end if
+// it was the last id of its slot.
 func (w *window) retire(id uint16) {
 	if w.retired == nil {
 		w.retired = make(map[uint16]struct{})
@@ -187,13 +188,13 @@ func (w *window) push(i int32) {
 	}
 }
 
-// drop gives back a taken slot that was never pushed.
+// drop releases a reserved slot that was never pushed.
 func (w *window) drop(i int32) {
 	s := &w.slots[i]
 	w.release(i, s)
 }
 
-// remove ends the exchange of a listed slot.
+// remove ends the exchange of a slot in the list.
 func (w *window) remove(i int32) completion {
 	s := &w.slots[i]
 	if s.prev == none {
@@ -233,11 +234,11 @@ func (w *window) release(i int32, s *slot) {
 	w.freeTail = i
 }
 
-// keepFrame is the largest frame buffer that is used again.
+// keepFrame is the size of the largest frame buffer that is reused.
 const keepFrame = 4 << 10
 
-// find returns the slot that an acknowledgement is for, or nil when the id
-// belongs to no exchange in flight.
+// find returns the slot that an acknowledgement belongs to, or nil if the id is
+// not in flight.
 func (w *window) find(id uint16) (int32, *slot) {
 	if id < idBase {
 		return none, nil
@@ -252,7 +253,7 @@ func (w *window) find(id uint16) (int32, *slot) {
 	return none, nil
 }
 
-// rewind makes a new connection carry every slot again, in order.
+// rewind makes a new connection send every slot again, in order.
 func (w *window) rewind() {
 	w.next = w.head
 	for i := w.head; i != none; i = w.slots[i].next {
@@ -260,8 +261,9 @@ func (w *window) rewind() {
 	}
 }
 
-// releasedFirst moves the slots that wait for PUBCOMP to the front, in the order
-// of their PUBRECs [MQTT-4.6.0-4]. Messages keep theirs [MQTT-4.6.0-1].
+// releasedFirst moves the slots that wait for PUBCOMP to the front, in the
+// order of their PUBRECs [MQTT-4.6.0-4]. Messages keep their order
+// [MQTT-4.6.0-1].
 func (w *window) releasedFirst() {
 	var released, others []int32
 	for i := w.head; i != none; i = w.slots[i].next {
@@ -290,7 +292,7 @@ func (s *slot) resend() {
 	}
 }
 
-// republish turns the slot into a new message: new id, no DUP.
+// republish turns the slot into a new message with a new id and without DUP.
 func (w *window) republish(i int32) {
 	s := &w.slots[i]
 	w.renumber(i, s)
@@ -300,8 +302,8 @@ func (w *window) republish(i int32) {
 	s.state, s.resent = slotQueued, false
 }
 
-// own replaces a frame that a dying connection may still be reading: frames
-// of this size are written from here without a copy.
+// own copies a frame that an ending connection may still be reading, because
+// frames of this size are written without a copy.
 func (s *slot) own() {
 	if len(s.frame) >= straightThrough {
 		s.frame = append([]byte(nil), s.frame...)

@@ -10,7 +10,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// flight is what the naive model knows of one message in flight.
+// flight is the naive model of one message in flight.
 type flight struct {
 	slot int32
 	id   uint16
@@ -18,13 +18,13 @@ type flight struct {
 	tag  *call
 }
 
-// windowModel is a plain list beside the window under test.
+// windowModel is a plain list that is compared with the window.
 type windowModel struct {
 	win     window
 	listed  []flight
-	issued  map[uint16]int // turn in which an id was issued last
+	issued  map[uint16]int // turn in which an id was last used
 	turn    int
-	stuck   int // the most messages that were in flight at once
+	stuck   int // the maximum number of messages in flight at once
 	renewed int
 }
 
@@ -38,7 +38,7 @@ func (m *windowModel) issue(t *rapid.T, id uint16) {
 		}
 	}
 	m.turn++
-	// Only the rows of slots that are held up do not take part in the rolling.
+	// Ids of slots that stay in use are excluded from this rule.
 	if last, again := m.issued[id]; again && m.renewed == 0 {
 		least := int(m.win.rounds) * (m.win.size - m.stuck)
 		if m.turn-last < least {
@@ -111,7 +111,7 @@ func (m *windowModel) republish(t *rapid.T) {
 	}
 }
 
-// check compares everything that can be seen.
+// check compares all visible state.
 func (m *windowModel) check(t *rapid.T) {
 	var order []int32
 	qos2 := 0
@@ -150,7 +150,7 @@ func TestWindowAgainstModel(t *testing.T) {
 	})
 }
 
-// D3: ids roll over the whole upper half before one is used again, however few
+// D3: all ids of the upper half are used before one is used again, however few
 // messages are in flight.
 func TestD03_IdsRollThroughTheUpperHalf(t *testing.T) {
 	t.Parallel()
@@ -173,7 +173,7 @@ func TestD03_IdsRollThroughTheUpperHalf(t *testing.T) {
 	}
 }
 
-// The buffers follow the messages in flight, not the slots.
+// The number of buffers depends on the messages in flight, not on the slots.
 func TestWindowKeepsFewBuffers(t *testing.T) {
 	t.Parallel()
 	w := newWindow(256)

@@ -7,17 +7,18 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// Wish is a change of the subscriptions whose answer can be waited for. It stands
-// from the moment it was asked for: who decides under a lock of its own what is
-// wanted asks under that lock, and waits without it. The zero value is none.
+// Wish is a requested change of the subscriptions whose answer can be waited
+// for. The request is valid immediately: a caller that decides under its own
+// lock can make the request under that lock and wait without it. The zero value
+// is no request.
 type Wish struct {
 	session *Session
 	wanted  *wanted
 }
 
-// Gone waits, within ctx, for the UNSUBACK when connected, and reports whether it
-// came. When the broker refuses, which MQTT 5 lets it, it may go on to deliver
-// what matches.
+// Gone waits within ctx for the UNSUBACK if connected, and reports whether it
+// arrived. If the broker refuses, as MQTT 5 allows, it may continue to deliver
+// matching messages.
 func (h Wish) Gone(ctx context.Context) (gone bool, err error) {
 	s, w := h.session, h.wanted
 	if w == nil || !w.removed || !s.Status().Connected {
@@ -38,8 +39,8 @@ func (h Wish) Gone(ctx context.Context) (gone bool, err error) {
 	}
 }
 
-// Answered waits, within ctx and over reconnects, for the broker's answer, or for
-// another wish in the place of this one, and returns the refusal.
+// Answered waits, within ctx and across reconnects, for the broker's answer to
+// this request or to one that replaced it, and returns the refusal.
 func (h Wish) Answered(ctx context.Context) error {
 	if h.wanted == nil {
 		return nil
@@ -54,8 +55,8 @@ func (h Wish) Answered(ctx context.Context) error {
 	}
 }
 
-// Wait returns nil once the broker has granted the filter, or what took its
-// place, and otherwise why not.
+// Wait returns nil when the broker has granted the filter or the request that
+// replaced it, and otherwise the reason.
 func (h Wish) Wait(ctx context.Context) error {
 	s, w := h.session, h.wanted
 	for w != nil {

@@ -11,9 +11,10 @@ import (
 	sbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// The packet ids of QoS 2 messages that the broker took and never answered are not
-// used again, also when there are no others: it would take what comes with one for
-// a repetition, and acknowledge what it passes on to nobody.
+// The packet ids of QoS 2 messages that the broker accepted and never answered
+// are not used again, even if no others are left: the broker would take a new
+// message with such an id for a repetition, and acknowledge it without passing
+// it on.
 func TestPacketIDsOfUnansweredMessagesRunOut(t *testing.T) {
 	t.Parallel()
 	for name, protocol := range map[string]Protocol{"3.1.1": Version31, "5": Version5} {
@@ -44,7 +45,7 @@ func TestPacketIDsOfUnansweredMessagesRunOut(t *testing.T) {
 	}
 }
 
-// fill leaves so many messages in flight that nobody waits for, and lets another
+// fill leaves n messages in flight that no caller waits for, and makes another
 // one wait for room.
 func fill(t *testing.T, s *Session, n int) {
 	t.Helper()
