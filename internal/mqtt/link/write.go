@@ -1,6 +1,7 @@
 package link
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -72,6 +73,12 @@ func (c *Conn) take(b []byte) (int, error) {
 			return 0, err
 		}
 		c.Resume() // the receiver may make more room for its answer
+	}
+	if h.Type() == wire.TypeConnect && c.version5() && c.opts.ReceiveMaximum > 0 {
+		frame = bytes.Clone(frame) // it is the library's
+		if !wire.PatchReceiveMaximum(frame, c.opts.ReceiveMaximum) {
+			return 0, refuse(h, ErrUnexpected)
+		}
 	}
 	if h.Type() == wire.TypePingreq {
 		c.pings.Add(1)

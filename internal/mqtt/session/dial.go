@@ -77,7 +77,7 @@ func (d *dialer) handshake(ctx context.Context, cfg *Config, nc net.Conn, versio
 	c.clean, c.isApart = cfg.CleanSession, apart
 	c.link = link.New(nc, c, link.Options{
 		Version: c.version, MaxPacketSize: cfg.MaxPacketSize, WriteTimeout: cfg.WriteTimeout,
-		AckLimit: cfg.ackLimit(),
+		AckLimit: cfg.ackLimit(), ReceiveMaximum: uint16(cfg.ReceiveMaximum),
 	})
 	ctl = newControl(cfg, c)
 	err = ctl.connect(ctx, c.link, k)

@@ -77,3 +77,30 @@ func PacketID(frame []byte, offset int) uint16 {
 	}
 	return binary.BigEndian.Uint16(frame[offset:])
 }
+
+// connectHead is how long a CONNECT is up to its properties: the protocol name and
+// level, the flags and the keep-alive.
+const connectHead = 2 + 4 + 1 + 1 + 2
+
+// PatchReceiveMaximum writes n as the Receive Maximum of a whole CONNECT of MQTT 5,
+// in place. It changes nothing and returns false if frame has none.
+func PatchReceiveMaximum(frame []byte, n uint16) bool {
+	h, ok, err := ParseHeader(frame)
+	if err != nil || !ok || h.Type() != TypeConnect || len(frame) < h.Size+connectHead {
+		return false
+	}
+	body := cursor(frame[h.Size+connectHead:])
+	all, err := body.properties(TypeConnect)
+	for err == nil && len(all) > 0 {
+		value := all[1:]
+		p, ok := all.rawProperty()
+		switch {
+		case !ok:
+			return false
+		case p.id == propReceiveMaximum:
+			binary.BigEndian.PutUint16(value, n)
+			return true
+		}
+	}
+	return false
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -412,6 +413,40 @@ func TestNames(t *testing.T) {
 	} {
 		if got := ReasonName(c.t, c.v, c.code); got != c.want {
 			t.Errorf("%s %s 0x%02x: %q, want %q", c.t, c.v, c.code, got, c.want)
+		}
+	}
+}
+
+func TestPatchReceiveMaximum(t *testing.T) {
+	t.Parallel()
+	head := []byte("\x00\x04MQTT\x05\x02\x00\x3c")
+	expiry, maximum, other := []byte{0x11, 0, 0, 1, 0x2c}, []byte{0x21, 0, 1}, []byte{0x21, 0x12, 0x34}
+	user := []byte("\x26\x00\x01\x21\x00\x01\x21")
+	connect := func(properties ...[]byte) []byte {
+		all := slices.Concat(properties...)
+		body := slices.Concat(head, []byte{byte(len(all))}, all, []byte{0, 1, 'c'})
+		return append([]byte{0x10, byte(len(body))}, body...)
+	}
+	for name, around := range map[string][2][]byte{
+		"alone": {}, "first": {nil, expiry}, "last": {expiry, nil}, "behind its number in a user property": {user, expiry},
+	} {
+		frame, want := connect(around[0], maximum, around[1]), connect(around[0], other, around[1])
+		if !PatchReceiveMaximum(frame, 0x1234) || !bytes.Equal(frame, want) {
+			t.Errorf("%s: % x, want % x", name, frame, want)
+		}
+	}
+	whole := connect(expiry, maximum)
+	for name, frame := range map[string][]byte{
+		"none":         connect(expiry, user),
+		"no property":  connect(),
+		"unknown":      connect([]byte{0x7f}, maximum),
+		"another type": append([]byte{0x30}, whole[1:]...),
+		"empty":        nil,
+		"cut":          whole[:len(whole)-6],
+	} {
+		before := bytes.Clone(frame)
+		if PatchReceiveMaximum(frame, 0x1234) || !bytes.Equal(frame, before) {
+			t.Errorf("%s: % x was changed to % x", name, before, frame)
 		}
 	}
 }
