@@ -3,6 +3,7 @@ package broker
 import (
 	"bytes"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -95,7 +96,8 @@ func TestWhatTheBrokerFindsInPackets(t *testing.T) {
 	}
 	defer b.Close()
 	for _, test := range corpus() {
-		c := newConn(b.core, &b.script, &listener{scheme: "mqtt"}, nil)
+		_, server := net.Pipe()
+		c := newConn(b.core, &b.script, &listener{scheme: "mqtt"}, server)
 		c.version, c.connect, c.quota = test.version, &connect{version: test.version}, 10
 		b.core.locked(func() {
 			s := b.core.newSession("c", test.version)

@@ -17,6 +17,7 @@ type conn struct {
 	script   *script
 	number   int
 	in       frames
+	due      time.Time              // the time for the CONNECT is up
 	connect  *connect               // nil until it has come
 	version  byte                   // 4 until CONNECT has come
 	name     atomic.Pointer[string] // clientID, for any goroutine
@@ -84,7 +85,10 @@ func (c *conn) receive() error {
 // Read reads what the packets are made of, within the time that the keep-alive
 // allows [MQTT-3.1.2-22].
 func (c *conn) Read(p []byte) (int, error) {
-	wait := connectTimeout
+	if c.due.IsZero() {
+		c.due = time.Now().Add(connectTimeout)
+	}
+	wait := max(1, time.Until(c.due)) // however many bytes of a CONNECT are there
 	if c.connect != nil {
 		wait = c.connect.keepAlive * 3 / 2
 	}

@@ -96,3 +96,44 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// Stop returns while the disk is full, though clients wait for acknowledgements.
+func TestStopWithAFullDisk(t *testing.T) {
+	t.Parallel()
+	var full atomic.Bool
+	b, err := Listen(WithFile(filepath.Join(t.TempDir(), "broker.journal")), func(o *options) {
+		o.openFile = func(path string) (journalFile, error) {
+			f, err := openJournalFile(path)
+			return fullDisk{f, &full}, err
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	c, err := net.Dial("tcp", b.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	full.Store(true)
+	body := append(append(text("MQTT"), 4, 0, 0, 0), text("waits")...)
+	if _, err := c.Write(Packet{First: 0x10, Body: body}.Encode()); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); b.Stats().Clients == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("not connected")
+		}
+		<-time.After(time.Millisecond)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); b.Stop() }()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		full.Store(false)
+		t.Error("Stop has not returned")
+		<-done
+	}
+}

@@ -217,7 +217,8 @@ func (s *script) sendFaulty(c *conn, b []byte, p Packet, a Action) {
 func cutOff(c *conn, last []byte) {
 	c.acted.mute = true
 	c.acted.swallow[ToBroker] = true
-	c.out.put(last, 0, fin)
+	c.out.put(last, 0, goOn)
+	c.fin()
 }
 
 // start runs what a fault calls.

@@ -61,7 +61,7 @@ func (c *conn) giveUp() {
 		c.out.put(last, 0, goOn)
 	}
 	c.acted.mute = true
-	c.out.put(nil, 0, fin)
+	c.fin()
 }
 
 func (c *conn) sendAck(t PacketType, id uint16, code byte) {
@@ -126,13 +126,13 @@ func (c *conn) goodbye(code byte) {
 		c.end([]byte{byte(Disconnect) << 4, 1, code})
 		return
 	}
-	c.out.put(nil, 0, fin)
+	c.fin()
 }
 
 // end sends a last packet.
 func (c *conn) end(packet []byte) {
 	c.send(packet)
-	c.out.put(nil, 0, fin)
+	c.fin()
 }
 
 // dismiss ends a connection that is dead already, with a DISCONNECT on MQTT 5.
@@ -140,5 +140,5 @@ func (c *conn) dismiss(code byte) {
 	if c.version == 5 {
 		c.out.put([]byte{byte(Disconnect) << 4, 1, code}, 0, goOn)
 	}
-	c.out.put(nil, 0, fin)
+	c.fin()
 }

@@ -146,6 +146,14 @@ func (s *stream) write() {
 	}
 }
 
+// fin ends the stream to the client after what waits to be written. A client that
+// does not read that far, or a journal that cannot be written, does not keep the
+// connection: it is closed when time is up.
+func (s *stream) fin() {
+	s.out.put(nil, 0, fin)
+	time.AfterFunc(2*partingTime, s.close)
+}
+
 // finish ends the stream to the client, which then has some time to do the same.
 func (s *stream) finish() {
 	s.parting.Store(true)

@@ -5,21 +5,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"net"
 	"net/http"
 
 	"github.com/coder/websocket"
 )
 
+// maxRequest bounds the request of a WebSocket handshake, in bytes.
+const maxRequest = 64 << 10
+
 // upgrade answers the WebSocket handshake on a fresh connection and returns
 // the stream inside [MQTT-6.0.0-1]. Requests from pages of another origin are
 // refused.
 func upgrade(c net.Conn) (net.Conn, error) {
-	w := &upgradeWriter{conn: c, in: bufio.NewReader(c), header: make(http.Header)}
+	limited := &io.LimitedReader{R: c, N: maxRequest}
+	w := &upgradeWriter{conn: c, in: bufio.NewReader(limited), header: make(http.Header)}
 	r, err := http.ReadRequest(w.in)
 	if err != nil {
 		return nil, err
 	}
+	limited.N = math.MaxInt64
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"mqtt"}})
 	if err != nil {
 		return nil, err
