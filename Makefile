@@ -5,14 +5,14 @@ SHELL := bash
 .SUFFIXES:
 MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
 
-# The one folder under cmd/, whatever `kratos new` called it.
+# The only folder under cmd/; `kratos new` may have renamed it.
 SERVICE := $(notdir $(firstword $(wildcard cmd/*)))
-# What `make test` looks at, and flags to add to `go test`, or for `make bench`.
+# Packages for `make test`, and additional flags for `go test` or `make bench`.
 PKG ?= ./...
 FLAGS ?=
-# How long a turn of `make bench-service` takes.
+# Duration of one turn of `make bench-service`.
 SECONDS ?= 5
-# The documents that api/contract.txt is about, and what `make api` may do to it.
+# Documents whose contract is in api/contract.txt; BREAK=confirmed accepts broken contracts.
 CONTRACT := $(sort $(wildcard api/*/*/*.asyncapi.yaml))
 BREAK ?=
 
@@ -26,7 +26,7 @@ run: ## Build and start the service with ./configs, in-process broker and SQLite
 	@exec ./bin/$(SERVICE) -conf ./configs
 
 .PHONY: test
-test: ## Run all tests, with the race detector where a C compiler exists
+test: ## Run all tests, with the race detector if a C compiler exists
 	@scripts/test.sh $(FLAGS) $(PKG)
 
 .PHONY: fuzz
@@ -38,45 +38,45 @@ check: check-format check-vet check-tidy check-api check-contract check-proto ch
 	@echo "check: all good"
 
 .PHONY: api
-api: plugins ## Generate Go code and AsyncAPI documents from every .proto file; BREAK=confirmed accepts a broken contract
+api: plugins ## Generate Go code and AsyncAPI documents from every .proto file; BREAK=confirmed accepts breaking changes of the contract
 	@scripts/generate.sh .
 	@go run ./tools/contract -write $(if $(filter confirmed,$(BREAK)),-confirm) api/contract.txt $(CONTRACT)
 
 .PHONY: golden
-golden: ## Write anew what the generators of tools/ make of their test cases
+golden: ## Regenerate the expected output and errors of the generators in tools/
 	@go test -count=1 ./tools/internal/golden -run 'TestGolden|TestErrors' -update
 	@go test -count=1 ./tools/internal/golden
 
 .PHONY: licences
-licences: ## List the licences of all dependencies anew, in docs/licences.md
+licences: ## Regenerate docs/licences.md, the licences of all dependencies
 	@go run ./tools/licences -write docs/licences.md
 
 .PHONY: bench
-bench: ## Compare side by side with other clients; FLAGS="-only publish -rounds 7"
+bench: ## Compare our clients with other clients; FLAGS="-only publish -rounds 7"
 	@cd bench && go build -o ../bin/bench .
 	@exec ./bin/bench $(FLAGS)
 
 .PHONY: bench-service
-bench-service: ## Compare the service with the same steps written by hand; SECONDS=5 a turn, FLAGS="-databases sqlite -rounds 5"
+bench-service: ## Compare the service with the same steps written by hand; SECONDS=5 per turn, FLAGS="-databases sqlite -rounds 5"
 	@go build -o ./bin/ ./cmd/...
 	@cd bench && go build -o ../bin/handwritten ./handwritten && go build -o ../bin/bench-service ./service
 	@exec ./bin/bench-service -server ./bin/$(SERVICE) -handwritten ./bin/handwritten -time $(SECONDS)s $(FLAGS)
 
 .PHONY: faults
-faults: ## Send messages through a chain that breaks; MESSAGES= FAULTS= KINDS= PROTOCOL=3.1.1|5 BROKER=in-process|mosquitto SEED=
+faults: ## Send messages while faults are injected, and report losses; MESSAGES= FAULTS= KINDS= PROTOCOL=3.1.1|5 BROKER=in-process|mosquitto SEED=
 	@go build -o bin/faults ./tools/faults
 	@exec ./bin/faults
 
 .PHONY: soak
-soak: ## The same for DURATION=10m at RATE=1000 messages a second, with a fault each second or so
+soak: ## Like faults, for DURATION=10m at RATE=1000 messages per second, with about one fault per second
 	@go build -o bin/faults ./tools/faults
 	@DURATION=$${DURATION:-10m} RATE=$${RATE:-1000} exec ./bin/faults
 
 .PHONY: clean
-clean: ## Remove what make built
+clean: ## Remove everything that make built
 	rm -rf bin .tools
 
-# Parts of check; each can be run alone.
+# Parts of check. Each can be run separately.
 
 .PHONY: check-format
 check-format: .tools/gofumpt
@@ -136,18 +136,18 @@ check-lint:
 	@echo "check: golangci-lint"
 	@scripts/lint.sh .tools/golangci-lint
 
-# Tools, at the versions of go.tool.mod.
+# Tools at the versions of go.tool.mod.
 
 .PHONY: plugins
 plugins: .tools/protoc-gen-go .tools/protoc-gen-go-grpc own-plugins
 
-# The plugins of this module; go build knows whether anything has changed.
+# The plugins of this module. go build detects changes itself.
 .PHONY: own-plugins
 own-plugins:
 	@go build -o .tools/ ./tools/protoc-gen-go-mqtt ./tools/protoc-gen-mqtt-asyncapi
 
-# Programs from npm that tests and checks run: exactly those of the lock file,
-# and none of their install scripts.
+# npm packages that tests and checks run: exactly those of the lock file, without their
+# install scripts.
 .PHONY: npm
 npm: .tools/npm/node_modules/.package-lock.json ## Install the npm packages that some tests and checks run
 

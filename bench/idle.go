@@ -13,16 +13,16 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/contender"
 )
 
-// idleConnections is over how many connections the memory of one is averaged.
+// idleConnections is the number of connections over which the memory of one is averaged.
 const idleConnections = 200
 
-// The must and the aim for one idle connection, in KiB.
+// Must and aim for one idle connection, in KiB.
 const (
 	idleMust = 64
 	idleAim  = 40
 )
 
-// idleKinds are what a connection is opened for.
+// idleKinds opens a connection of each kind.
 var idleKinds = map[string]func(contender.Target) error{
 	"publisher": func(t contender.Target) error {
 		_, err := contender.Native(t)
@@ -55,15 +55,15 @@ var idleKinds = map[string]func(contender.Target) error{
 	},
 }
 
-// serveIdle opens connections in a process of its own, whose stacks nothing
-// else has used, and prints the memory of one in KiB.
+// serveIdle opens connections in a process of its own, whose stacks are otherwise unused,
+// and prints the memory of one in KiB.
 func serveIdle(kind, host string, version byte) error {
 	open, ok := idleKinds[kind]
 	if !ok {
 		return fmt.Errorf("no idle connection of kind %q", kind)
 	}
 	t := contender.Target{Host: host, Version: version}
-	if err := open(t); err != nil { // what the first one allocates for all
+	if err := open(t); err != nil { // excludes what the first connection allocates for all
 		return err
 	}
 	before := inUse()
@@ -85,7 +85,7 @@ func inUse() int64 {
 	return int64(m.HeapAlloc + m.StackInuse)
 }
 
-// idle measures what connections cost that do nothing.
+// idle measures the memory of idle connections.
 func idle(w io.Writer, e *env) (below []string, err error) {
 	for _, k := range []struct {
 		kind    string

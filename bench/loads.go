@@ -16,7 +16,7 @@ import (
 // load is one measurement of one contender.
 type load func(*env) (meter.Sample, error)
 
-// env is what a load runs in.
+// env is the environment of a load.
 type env struct {
 	plain, secure contender.Target // the null broker
 	mosquitto     func() (host string, err error)
@@ -35,7 +35,7 @@ func (e *env) measure(count func() int64) meter.Sample {
 	return meter.While(e.warmUp, e.time, count)
 }
 
-// on is where a load connects.
+// on selects the target that a load connects to.
 type on func(*env) contender.Target
 
 func plain(e *env) contender.Target  { return e.plain }
@@ -47,7 +47,7 @@ func plain5(e *env) contender.Target {
 	return t
 }
 
-// pipeline publishes from one goroutine with a window in flight.
+// pipeline publishes from one goroutine with a full window in flight.
 func pipeline(open contender.OpenPublisher, at on, typed bool) load {
 	return func(e *env) (meter.Sample, error) {
 		return publish(e, open, at, newWork(typed), func(p *contender.Publisher, w *contender.Work) {
@@ -58,7 +58,7 @@ func pipeline(open contender.OpenPublisher, at on, typed bool) load {
 	}
 }
 
-// waiting publishes from n goroutines, each of which waits for every message.
+// waiting publishes from n goroutines, each of which waits for every acknowledgement.
 func waiting(open contender.OpenPublisher, at on, n int) load {
 	return func(e *env) (meter.Sample, error) {
 		return publish(e, open, at, newWork(false), func(p *contender.Publisher, w *contender.Work) {
@@ -106,7 +106,7 @@ func publish(e *env, open contender.OpenPublisher, at on, w *contender.Work, run
 	return s, w.Err()
 }
 
-// receive counts what a source of the null broker sends.
+// receive counts the messages that a source of the null broker sends.
 func receive(open contender.OpenSubscriber, at on, qos byte, typed bool) load {
 	return func(e *env) (meter.Sample, error) {
 		var count atomic.Int64
@@ -136,7 +136,7 @@ func subscribe(e *env, open contender.OpenSubscriber, at on, s *contender.Subscr
 	sample := e.measure(count)
 	stop()
 	if sample.Rate == 0 {
-		err = fmt.Errorf("nothing came in %v", e.time)
+		err = fmt.Errorf("no message arrived in %v", e.time)
 	}
 	return sample, err
 }
@@ -144,8 +144,7 @@ func subscribe(e *env, open contender.OpenSubscriber, at on, s *contender.Subscr
 // slowHandler is how long a handler of [ordered] takes.
 const slowHandler = 833 * time.Microsecond
 
-// ordered handles slowly with so many workers, and watches the order of each
-// topic.
+// ordered runs a slow handler with some workers, and checks the order of each topic.
 func ordered(open contender.OpenSubscriber, workers int) load {
 	return func(e *env) (meter.Sample, error) {
 		var count atomic.Int64
@@ -162,8 +161,8 @@ func ordered(open contender.OpenSubscriber, workers int) load {
 	}
 }
 
-// dispatch receives through a server with n filters, of which one matches. The
-// registration is made once, the connection for each round.
+// dispatch receives through a server with n filters, only one of which matches. The
+// server is created once, the connection for each round.
 func dispatch(n int) load {
 	var server func() (func(), error)
 	var count atomic.Int64
@@ -188,15 +187,14 @@ func dispatch(n int) load {
 	}
 }
 
-// via is a broker that is started when it is first asked for.
+// via returns a broker, which it starts at its first call.
 type via func(*env) (host string, err error)
 
 func viaMosquitto(e *env) (string, error) { return e.mosquitto() }
 func viaOwn(e *env) (string, error)       { return e.own(roleBroker) }
 func viaFile(e *env) (string, error)      { return e.own(roleFile) }
 
-// endToEnd publishes through a broker for a while and ends when everything has
-// been delivered.
+// endToEnd publishes through a broker for a while and ends once everything is delivered.
 func endToEnd(pub contender.OpenPublisher, sub contender.OpenSubscriber, through via, version byte) load {
 	return func(e *env) (meter.Sample, error) {
 		host, err := through(e)
@@ -235,7 +233,7 @@ func endToEnd(pub contender.OpenPublisher, sub contender.OpenSubscriber, through
 func await(holds func() bool) error {
 	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("not all was delivered in 20 s")
+			return fmt.Errorf("not everything was delivered within 20 s")
 		}
 	}
 	return nil

@@ -1,18 +1,18 @@
-// Command bench measures our clients side by side with others and with a bare
-// socket, all in one process and in turn, against a null broker in a process of
-// its own, against mosquitto and against the in-process broker.
+// Command bench compares our clients with other clients and with a bare socket. All run in
+// one process, in turn, against a null broker in a process of its own, mosquitto, and the
+// in-process broker.
 //
-// Ratios are taken inside one round and then summarised, because the machine's
-// speed changes between rounds more than within one:
+// Ratios are computed within each round and then summarised, because the speed of the
+// machine changes more between rounds than within one:
 //
 //	ratio <name> <median> min <m> max <M> [over <contender>] must <g> aim <g>
 //	allocs <name> <n> must <g> aim <g>
 //	memory <name> <n> KiB must <g> aim <g>
 //	info <row> <contender> <rate>/s cpu <µs> allocs <n> bytes <n> calls <n> reorders <n> lost <share>
 //
-// Where aim is less than must the number is a cost. Calls are the system calls
-// that read or write. Lost is the largest share of any round; a row of QoS 0 in
-// which one of ours loses more than 0.1 % fails the run.
+// Where aim is less than must, the number is a cost. Calls are system calls that read or
+// write. Lost is the largest share of any round; the run fails if one of our clients
+// loses more than 0.1 % in a row of QoS 0.
 package main
 
 import (
@@ -49,7 +49,7 @@ type settings struct {
 
 func main() {
 	var s settings
-	flag.StringVar(&s.role, "role", "", "what this process is: empty runs the benchmark, the others it starts itself")
+	flag.StringVar(&s.role, "role", "", "role of this process: empty runs the benchmark, which starts the other roles itself")
 	flag.StringVar(&s.kind, "kind", "", "idle: kind of connection")
 	flag.StringVar(&s.host, "host", "", "idle: address of the broker")
 	flag.IntVar(&s.version, "version", 4, "idle: MQTT protocol level")
@@ -79,7 +79,7 @@ func (s *settings) run() error {
 		return serveFile()
 	case "":
 	default:
-		return fmt.Errorf("no role %q", s.role)
+		return fmt.Errorf("unknown role %q", s.role)
 	}
 	only, err := regexp.Compile(s.only)
 	if err != nil {
@@ -96,7 +96,7 @@ func (s *settings) run() error {
 	return s.table(e, only)
 }
 
-// open starts the null broker, and the other brokers when first asked for.
+// open starts the null broker; other brokers are started when they are first needed.
 func (s *settings) open() (*env, func(), error) {
 	p, err := startPeer(roleNull)
 	if err != nil {
@@ -174,8 +174,7 @@ func (s *settings) table(e *env, only *regexp.Regexp) error {
 	return nil
 }
 
-// measure runs the contenders of a row in turn, in the opposite order every
-// second round.
+// measure runs the contenders of a row in turn, in reverse order every second round.
 func measure(e *env, r row, rounds int) (*result, error) {
 	res := &result{row: r, samples: make(map[string][]meter.Sample)}
 	for round := range rounds {

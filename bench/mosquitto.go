@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// mosquitto is a process with a configuration of its own: no bounds on queues,
-// nothing on disk.
+// mosquitto is a process with its own configuration: no bounds on queues, nothing on
+// disk.
 type mosquitto struct {
 	host string
 	dir  string

@@ -16,14 +16,14 @@ const (
 	topic = "bench/plant-7/building-3/telemetry/dev-1"
 )
 
-// payloads are what the sources of the null broker send.
+// payloads returns what the sources of the null broker send.
 func payloads() (map[string][]byte, error) {
 	typed, err := proto.Marshal(reading.Example())
 	return map[string][]byte{null.Counted: make([]byte, payloadSize), typedKind: typed}, err
 }
 
-// decodeAllocs is what proto.Unmarshal into a new message allocates itself.
-// Nothing else may run.
+// decodeAllocs returns the number of allocations of proto.Unmarshal into a new message.
+// Nothing else may run meanwhile.
 func decodeAllocs() (float64, error) {
 	const runs = 1000
 	data, err := proto.Marshal(reading.Example())

@@ -17,13 +17,13 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// addresses is what a broker's process says about itself.
+// addresses is what the process of a broker reports about itself.
 type addresses struct {
 	TCP, TLS    string
 	Certificate []byte // PEM
 }
 
-// serveNull is the process of the null broker. It ends with its standard input.
+// serveNull runs the null broker as a process, until standard input is closed.
 func serveNull() error {
 	cert, pem, err := null.Certificate()
 	if err != nil {
@@ -48,8 +48,8 @@ func serveNull() error {
 	return announce(addresses{plain.Addr().String(), secure.Addr().String(), pem})
 }
 
-// serveBroker is the process of the in-process broker, with the bounds that
-// mosquitto gets. It ends with its standard input.
+// serveBroker runs the in-process broker as a process, with the bounds that mosquitto
+// gets, until standard input is closed.
 func serveBroker(opts ...broker.Option) error {
 	b, err := broker.Listen(append(opts, broker.MaxInflight(65535), broker.ReceiveMaximum(65535), broker.MaxQueued(0))...)
 	if err != nil {
@@ -59,7 +59,7 @@ func serveBroker(opts ...broker.Option) error {
 	return announce(addresses{TCP: b.Addr()})
 }
 
-// serveFile is [serveBroker] with a file, which is gone afterwards.
+// serveFile is [serveBroker] with a temporary file for sessions.
 func serveFile() error {
 	dir, err := os.MkdirTemp("", "bench-broker-")
 	if err != nil {
@@ -69,7 +69,7 @@ func serveFile() error {
 	return serveBroker(broker.WithFile(filepath.Join(dir, "journal")))
 }
 
-// announce tells the parent where it listens, and waits until that ends.
+// announce reports the addresses to the parent and waits until standard input is closed.
 func announce(a addresses) error {
 	if err := json.NewEncoder(os.Stdout).Encode(a); err != nil {
 		return err

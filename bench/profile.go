@@ -7,8 +7,8 @@ import (
 	"runtime/pprof"
 )
 
-// profileRow measures one contender of a row twice, for a processor profile
-// and for one of all allocations.
+// profileRow measures one contender of a row twice: once for a CPU profile, once for a
+// profile of all allocations.
 func profileRow(e *env, name, contender string) error {
 	c, err := find(name, contender)
 	if err != nil {

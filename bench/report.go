@@ -9,14 +9,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/meter"
 )
 
-// result is one row with a sample of each contender for each round.
+// result holds a sample of each contender of a row for each round.
 type result struct {
 	row     row
 	samples map[string][]meter.Sample
 }
 
-// report writes the lines of the table and returns those below their must.
-// decode is what proto.Unmarshal allocates.
+// report writes the lines of the table and returns those below their must. decode is the
+// number of allocations of proto.Unmarshal.
 func (r *result) report(w io.Writer, decode float64) (below []string) {
 	for _, g := range r.row.goals {
 		of := ""
@@ -54,7 +54,7 @@ func (r *result) report(w io.Writer, decode float64) (below []string) {
 	return below
 }
 
-// info is what the ratios come from.
+// info writes the numbers behind the ratios.
 func (r *result) info(w io.Writer, name string) {
 	s := r.samples[name]
 	if len(s) == 0 {
@@ -72,7 +72,7 @@ func (r *result) info(w io.Writer, name string) {
 		100*r.lost(name))
 }
 
-// lost is the largest share that a contender lost in any round.
+// lost returns the largest share that a contender lost in any round.
 func (r *result) lost(name string) (most float64) {
 	for _, s := range r.samples[name] {
 		most = max(most, s.Lost)
@@ -80,7 +80,7 @@ func (r *result) lost(name string) (most float64) {
 	return most
 }
 
-// losses are those of ours that are over the row's limit.
+// losses returns our contenders whose losses exceed the limit of the row.
 func (r *result) losses() (over []string) {
 	if r.row.maxLost == 0 {
 		return nil
@@ -93,7 +93,7 @@ func (r *result) losses() (over []string) {
 	return over
 }
 
-// fastest finds the contender that [fastestOther] stands for, "" for none.
+// fastest returns the contender that [fastestOther] stands for, or "" if there is none.
 func (r *result) fastest() (name string) {
 	for _, e := range r.row.entries {
 		if ours(e.name) || r.lost(e.name) > 0 {
@@ -131,7 +131,7 @@ func bounds(must, aim float64) string {
 	return fmt.Sprintf(" must %g aim %g", must, aim)
 }
 
-// missed reports whether a number does not reach its must.
+// missed reports whether a number does not meet its must.
 func missed(n, must float64, cost bool) bool {
 	switch {
 	case must == 0:
@@ -155,7 +155,7 @@ func middle(values []float64) float64 {
 
 func summary(w io.Writer, below []string) {
 	if len(below) == 0 {
-		fmt.Fprintln(w, "every must is reached")
+		fmt.Fprintln(w, "every must is met")
 		return
 	}
 	fmt.Fprintf(w, "below must:\n  %s\n", strings.Join(below, "\n  "))

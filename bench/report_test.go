@@ -7,8 +7,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/bench/internal/meter"
 )
 
-// A client that drops messages is no measure, however fast it is; neither are
-// our own.
+// A client that drops messages does not count as the fastest, and neither do our own.
 func TestFastestOtherLosesNothing(t *testing.T) {
 	r := &result{
 		row: row{name: "r", entries: []entry{{name: native}, {name: eng}, {name: paho}, {name: paho5}, {name: atwat}}, goals: []goal{
@@ -35,7 +34,7 @@ func TestFastestOtherLosesNothing(t *testing.T) {
 	}
 }
 
-// The worst round of ours counts, and nothing that others lose.
+// The worst round of our clients counts; losses of others do not.
 func TestLossFailsTheRun(t *testing.T) {
 	r := &result{
 		row: row{name: "r", maxLost: 0.001, entries: []entry{{name: native}, {name: compat}, {name: paho}}},
@@ -54,7 +53,7 @@ func TestLossFailsTheRun(t *testing.T) {
 	}
 }
 
-// Each row of QoS 0 has a limit, and no goal is there twice.
+// Each row of QoS 0 has a limit, and the names of goals are unique.
 func TestRowsKeepTheirPromises(t *testing.T) {
 	names := make(map[string]bool)
 	for _, r := range rows() {

@@ -11,29 +11,29 @@ type entry struct {
 	load load
 }
 
-// goal compares two contenders of a row inside each round. fastestOther in the
-// place of the second is found when all have run.
+// goal compares two contenders of a row within each round. If the second one is
+// fastestOther, it is determined after all rounds.
 type goal struct {
 	name      string
 	of, over  string
 	value     func(meter.Sample) float64
-	must, aim float64 // 0 is none; an aim below must is a cost, and less is better
+	must, aim float64 // 0 means no bound; an aim below must makes the number a cost: less is better
 }
 
-// allocGoal is about one contender alone.
+// allocGoal bounds the allocations of a single contender.
 type allocGoal struct {
 	name, of  string
 	decodes   bool // proto.Unmarshal is not counted
 	must, aim float64
 }
 
-// row is a workload with the contenders that do it.
+// row is a workload and the contenders that run it.
 type row struct {
 	name    string
 	entries []entry
 	goals   []goal
 	allocs  []allocGoal
-	maxLost float64 // share that ours may lose in any round; 0 is no limit
+	maxLost float64 // share of messages that our contenders may lose in any round; 0 means no limit
 }
 
 func rate(s meter.Sample) float64 { return s.Rate }
@@ -50,14 +50,14 @@ const (
 	raw    = "raw"
 )
 
-// fastestOther stands for the contender that is fastest of those that are not
-// ours and lost nothing in any round.
+// fastestOther stands for the fastest contender that is not ours and lost nothing in any
+// round.
 const fastestOther = "fastest other without loss"
 
-// ours are the contenders that this project answers for.
+// ours reports whether a contender is part of this project.
 func ours(name string) bool { return name == native || name == eng || name == compat }
 
-// against compares our three forms with another contender.
+// against returns goals that compare our three clients with another contender.
 func against(name, over string, must, aim float64) []goal {
 	return []goal{
 		{name, native, over, rate, must, aim},
@@ -133,8 +133,8 @@ func receiveRows() []row {
 	}
 	atMostOnce := receiving("receive-qos0", 0, 8, 25)
 	atMostOnce.maxLost = 0.001
-	// The name is that of the library which is usually the fastest of the others; a
-	// client that drops messages is no measure.
+	// The goal is named after the library that is usually the fastest; the actual one is
+	// determined in each run, because a client that drops messages is no yardstick.
 	atMostOnce.goals = append(atMostOnce.goals, goal{"receive-qos0-atwat", native, fastestOther, rate, 1, 2})
 	return []row{
 		atMostOnce,
@@ -157,7 +157,7 @@ func receiveRows() []row {
 	}
 }
 
-// brokerRow compares brokers, with one client: ours in a process of its own, in
+// brokerRow compares brokers with the same client: ours in a process of its own, in
 // memory and with a file, and mosquitto in memory.
 func brokerRow(name string, version byte) row {
 	const own, file, other = "in-process", "in-process-file", "mosquitto"

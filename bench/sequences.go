@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// sequences watch the numbers that the null broker puts into payloads, one
-// sequence for each topic.
+// sequences checks the numbers that the null broker puts into payloads, one sequence per
+// topic.
 type sequences struct {
 	last     []atomic.Uint64
 	reorders atomic.Int64
@@ -21,7 +21,7 @@ func (s *sequences) saw(payload []byte) {
 	}
 }
 
-// result returns the reorders, and the share of messages that were sent and not
+// result returns the number of reorders, and the share of sent messages that were not
 // handled.
 func (s *sequences) result(handled int64) (reorders int64, lost float64) {
 	sent := uint64(0)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Generates into a fresh folder and compares with the tree, which it leaves as it
-# is, once with each of protoc and buf that is installed. The AsyncAPI documents
-# are the contract with devices: a change of one is meant, and committed. Without
-# protoc and buf only the module path is looked for; CI has protoc.
+# Generates code into a temporary folder and compares it with the committed code, once
+# with each of protoc and buf that is installed. The AsyncAPI documents are the contract
+# with devices, so changes of them must be committed. Without protoc and buf only the
+# module path is checked; CI has protoc.
 set -euo pipefail
 
 status=0
@@ -19,7 +19,7 @@ compare() {
 	done
 	for file in $(find api internal -name '*.pb.go' -o -name '*.asyncapi.yaml'; find third_party/kratosmqtt -type f); do
 		case $file in *_http.pb.go) command -v protoc-gen-go-http >/dev/null || continue ;; esac
-		[ -f "$out/$file" ] || { echo "$file: nothing generates it" >&2; status=1; }
+		[ -f "$out/$file" ] || { echo "$file: no .proto file generates it" >&2; status=1; }
 	done
 }
 
@@ -35,7 +35,7 @@ if [ -z "$compared" ]; then
 		echo "CI requires protoc to check generated code" >&2
 		exit 1
 	fi
-	echo "neither protoc nor buf is installed: generated code not compared, CI does"
+	echo "neither protoc nor buf is installed: generated code is compared in CI only"
 	exit $status
 fi
 [ $status -eq 0 ] || echo "generated code differs: run make api" >&2

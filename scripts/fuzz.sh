@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the module, or those whose package and name match a
-# pattern, one after the other for $FUZZTIME each (default 30s), and prints a line
-# for each. A crash, or a target that cannot run, fails at the end; the input that
-# crashed is in testdata/fuzz of its package.
+# Runs every fuzz target of the module, or those whose package and name match a pattern,
+# one after the other for $FUZZTIME each (default 30s), and prints one line for each. If a
+# target crashes or cannot run, the script fails at the end; the crashing input is in
+# testdata/fuzz of the package.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,7 +23,7 @@ printf '%-28s %-32s %12s %8s\n' package target executions new
 while read -r package target; do
 	count=$((count + 1))
 	status=ok
-	# Without a bound, minimizing an input may take a minute of its own.
+	# Without this bound, minimizing one input may take a minute.
 	go test "$package" -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 10x >"$log" 2>&1 || status=FAILED
 	last=$(grep -E '^fuzz: .*execs:' "$log" | tail -1 || true)
 	executions=$(sed -nE 's/.*execs: ([0-9]+).*/\1/p' <<<"$last")

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Generates from every .proto file of ours into the folder given: Go code, and the
-# AsyncAPI documents of the services of events. The compiler is protoc where it is
-# installed, else buf; both write the same. `make plugins` comes first.
+# Generates Go code and AsyncAPI documents from every .proto file of this module into the
+# given folder. It uses protoc if installed, otherwise buf; both write the same files. Run
+# `make plugins` first.
 #
 #   scripts/generate.sh DIR [protoc|buf]
 #
-# protoc-gen-go-http is not published as a module, so it runs when it is on PATH;
-# otherwise the committed *_http.pb.go stay as they are.
+# protoc-gen-go-http is not published as a module, so it runs only if it is on PATH;
+# otherwise the committed *_http.pb.go files are kept.
 set -euo pipefail
 
 out=$1
@@ -51,7 +51,7 @@ buf) with_buf ;;
 esac
 go run ./tools/descsplit "$out/api" "$out/internal"
 
-# What users import is a copy of ours.
+# Users import a copy of our .proto files.
 for proto in $(cd api && find kratosmqtt -name '*.proto'); do
 	mkdir -p "$(dirname "$out/third_party/$proto")"
 	cp "api/$proto" "$out/third_party/$proto"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs go test with the race detector where it can work and says so where not.
+# Runs go test, with the race detector if a C compiler is available.
 set -euo pipefail
 
 read -r cc _ <<<"$(go env CC)"

@@ -11,7 +11,7 @@ const (
 	topicUser  = "reports/user"
 )
 
-// connect returns the connection that publishes.
+// connect returns the connection for publishing.
 func connect(broker, id string) (paho.Client, error) {
 	client := paho.NewClient(options(broker, id))
 	token := client.Connect()
@@ -19,8 +19,8 @@ func connect(broker, id string) (paho.Client, error) {
 	return client, token.Error()
 }
 
-// subscribe returns the connection that receives; its session outlives it. The
-// handler acknowledges, when the message is stored.
+// subscribe returns the connection for receiving, with a persistent session. The handler
+// must acknowledge each message once it is stored.
 func subscribe(broker, id string, handler func(paho.Message)) (paho.Client, error) {
 	o := options(broker, id).SetCleanSession(false).SetAutoAckDisabled(true)
 	receive := func(_ paho.Client, m paho.Message) { handler(m) }

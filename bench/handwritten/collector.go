@@ -20,7 +20,7 @@ const (
 	timeout = 5 * time.Second
 )
 
-// collector takes reports: it answers when the broker has them.
+// collector accepts reports and answers once the broker has acknowledged them.
 type collector struct{ client paho.Client }
 
 type report struct {
@@ -36,7 +36,7 @@ func (r *report) problem() string {
 		"report_type": r.Type, "app_id": r.AppID, "app_key": r.AppKey, "event_name": r.EventName,
 	} {
 		if value == "" || len(value) > 128 {
-			return name + ": 1 to 128 bytes wanted"
+			return name + ": want 1 to 128 bytes"
 		}
 	}
 	for name, value := range map[string]string{"report_type": r.Type, "event_name": r.EventName, "content": r.Content} {

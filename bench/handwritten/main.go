@@ -1,7 +1,7 @@
-// Command handwritten is what the reference service does with a report, written by
-// hand with the usual libraries and without Kratos: HTTP takes it, MQTT carries it,
-// a subscriber stores it in batches of 200 and acknowledges after the commit. It is
-// what `make bench-service` compares the service with.
+// Command handwritten does with a report what the reference service does, written by hand
+// with the usual libraries and without Kratos: HTTP accepts it, MQTT transports it, and a
+// subscriber stores it in batches of 200 and acknowledges after the commit. `make
+// bench-service` compares the service with it.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 func main() {
 	addr := flag.String("http", "127.0.0.1:8000", "address of the HTTP API")
 	broker := flag.String("broker", "tcp://127.0.0.1:1883", "URL of the broker")
-	id := flag.String("id", "handwritten", "client id, that of the publisher has -pub in addition")
+	id := flag.String("id", "handwritten", "client id; the publisher appends -pub")
 	driver := flag.String("driver", "sqlite", "sqlite or postgres")
 	source := flag.String("source", "reports.db", "file, or URL of the database")
 	flag.Parse()

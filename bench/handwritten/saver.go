@@ -38,7 +38,7 @@ func (s *saver) run(ctx context.Context) {
 	}
 }
 
-// collect returns what comes within the wait after the first message.
+// collect returns the messages that arrive within the wait after the first one.
 func (s *saver) collect(ctx context.Context) (batch []paho.Message) {
 	select {
 	case m := <-s.messages:
@@ -66,7 +66,7 @@ func (s *saver) save(ctx context.Context, batch []paho.Message) error {
 		if m.Topic() == topicUser {
 			status := new(reportv1.AcceptStatusReportData)
 			if err := proto.Unmarshal(m.Payload(), status); err != nil || status.EventId == "" {
-				log.Printf("dropped: a message of %q that is no report", m.Topic())
+				log.Printf("dropped a message of topic %q: it is not a report", m.Topic())
 				continue
 			}
 			statuses = append(statuses, status)
@@ -78,7 +78,7 @@ func (s *saver) save(ctx context.Context, batch []paho.Message) error {
 			_, err = time.Parse(time.RFC3339Nano, event.CreateTime)
 		}
 		if err != nil || event.EventId == "" {
-			log.Printf("dropped: a message of %q that is no report", m.Topic())
+			log.Printf("dropped a message of topic %q: it is not a report", m.Topic())
 			continue
 		}
 		events = append(events, event)

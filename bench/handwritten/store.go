@@ -12,7 +12,7 @@ import (
 	reportv1 "github.com/kratos-mqtt/kratos-mqtt/api/report/v1"
 )
 
-// The tables are those of the service.
+// The statements create the tables of the service.
 const (
 	eventTable = `CREATE TABLE IF NOT EXISTS realtime_warehousing (
 	seq %s, event_id TEXT NOT NULL UNIQUE, event_name TEXT NOT NULL, report_data TEXT NOT NULL, create_time TEXT NOT NULL)`
@@ -28,11 +28,11 @@ const (
 	SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) ON CONFLICT (event_id) DO NOTHING`
 )
 
-// store keeps reports, each event id once.
+// store stores reports, each event id once.
 type store struct {
 	db            *sql.DB
 	event, status *sql.Stmt
-	lists         bool // the driver takes lists: one statement for a batch
+	lists         bool // the driver accepts lists, so that one statement stores a batch
 }
 
 func open(ctx context.Context, driver, source string) (*store, error) {
@@ -70,7 +70,7 @@ func (s *store) save(ctx context.Context, events []*reportv1.RealTimeWarehousing
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // nothing after the commit
+	defer tx.Rollback() //nolint:errcheck // has no effect after the commit
 	if s.lists {
 		err = saveList(ctx, tx, events)
 	} else {

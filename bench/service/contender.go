@@ -25,7 +25,7 @@ type contender struct {
 	broker     *exec.Cmd
 	service    *exec.Cmd
 	db         *sql.DB
-	writer     func() (*sql.DB, error) // opens the database for a trigger
+	writer     func() (*sql.DB, error) // opens the database to create a trigger
 	postgres   bool
 	rows       int
 }
@@ -39,7 +39,7 @@ set_tcp_nodelay true
 log_dest none
 `
 
-// patience bounds each start, and the time until all that was accepted is stored.
+// patience bounds each start, and the wait until all accepted reports are stored.
 const patience = 5 * time.Minute
 
 func (s *settings) start(name, database string, pg *postgres.Server) (*contender, error) {
@@ -103,7 +103,7 @@ func (s *settings) launch(c *contender, broker, database, source string) (*exec.
 	}, s.server, "-conf", config)
 }
 
-// config writes the configuration of the service, with another bound of its outbox.
+// config writes the service's configuration with another bound of the outbox.
 func (s *settings) config(dir string) (string, error) {
 	text, err := os.ReadFile(filepath.Join("configs", "config.yaml"))
 	if err != nil {
@@ -159,7 +159,7 @@ func listens(addr string) error {
 	return fmt.Errorf("nothing listens at %s", addr)
 }
 
-// warmUp posts until the service takes reports, and waits for their rows.
+// warmUp posts until the service accepts reports, and waits until they are stored.
 func (c *contender) warmUp(s *settings) error {
 	posted, err := load(c.addr, s.clients, s.size, 500*time.Millisecond)
 	if err != nil {
@@ -171,7 +171,7 @@ func (c *contender) warmUp(s *settings) error {
 
 var errMissing = errors.New("rows are missing")
 
-// awaitRows waits until every accepted report is a row.
+// awaitRows waits until every accepted report is stored.
 func (c *contender) awaitRows() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

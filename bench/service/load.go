@@ -13,15 +13,16 @@ import (
 	"time"
 )
 
-// posted is what came of a load.
+// posted is the result of a load.
 type posted struct {
 	accepted, refused int
 	took, tookRefused []time.Duration // sorted
 }
 
-// load posts reports over kept connections, one at a time on each, for a while. It
-// writes prepared requests to the sockets, so that the client costs little of the
-// machine that the service shares with it. 503 is a refusal, anything else an error.
+// load posts reports over persistent connections for a while, one at a time on each. It
+// writes prepared requests to the sockets, so that the client takes little of the CPU
+// that it shares with the service. A 503 is counted as refused; any other failure is an
+// error.
 func load(addr string, connections, size int, length time.Duration) (*posted, error) {
 	content, err := json.Marshal(map[string]string{"text": strings.Repeat("x", max(0, size-len(`{"text":""}`)))})
 	if err != nil {
@@ -85,7 +86,7 @@ func post(addr string, request []byte, end time.Time) (mine posted, err error) {
 	return mine, nil
 }
 
-// answer reads one response, whose length both contenders tell.
+// answer reads one response; both contenders send a Content-Length.
 func answer(in *bufio.Reader) (status int, err error) {
 	length := -1
 	for first := true; ; first = false {

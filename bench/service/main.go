@@ -1,15 +1,15 @@
-// Command service measures the reference service side by side with the same steps
-// written by hand (package handwritten), from the HTTP request to the row.
+// Command service compares the reference service with the same steps written by hand
+// (package handwritten), from the HTTP request to the stored row.
 //
-// Each contender is a process with a Mosquitto and a database of its own, and all
-// of them are loaded in turn, in the opposite order every second round. One line for
-// each turn, medians in the end:
+// Each contender is a process with its own Mosquitto and its own database. All of them are
+// loaded in turn, in reverse order every second round. Each turn prints one line; the end
+// of the output has the medians:
 //
 //	<database> <contender> posts/s rows/s p50 p99 cpu broker-cpu
 //
-// rows/s counts until every accepted report is a row. cpu is user and system time of
-// the service's process for one report, in µs; memory is the most that the service,
-// and the broker, had resident.
+// rows/s counts until every accepted report is stored. cpu is the user and system time of
+// the service's process for one report, in µs; memory is the peak resident memory of the
+// service and of the broker.
 package main
 
 import (
@@ -47,11 +47,11 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 3, "turns of each contender")
 	flag.IntVar(&s.clients, "clients", 64, "connections that post")
 	flag.IntVar(&s.size, "size", 200, "bytes of a report's content")
-	flag.IntVar(&s.inflight, "inflight", 0, "messages that Mosquitto sends ahead; 0 is no bound, its own default is 20")
+	flag.IntVar(&s.inflight, "inflight", 0, "messages that Mosquitto sends without acknowledgement; 0 means no bound, Mosquitto's default is 20")
 	flag.StringVar(&s.databases, "databases", "sqlite,postgres", "databases to run on")
-	flag.StringVar(&s.only, "only", "", "contenders to run, by their names; empty is all")
-	flag.IntVar(&s.slow, "slow", 0, "rows a second that the database takes during a turn, by a trigger; 0 slows nothing")
-	flag.Int64Var(&s.maxBytes, "max-bytes", 0, "bound of the service's outbox; 0 is its default")
+	flag.StringVar(&s.only, "only", "", "contenders to run, by name; empty runs all")
+	flag.IntVar(&s.slow, "slow", 0, "rows a second that the database takes during a turn, slowed by a trigger; 0 means no limit")
+	flag.Int64Var(&s.maxBytes, "max-bytes", 0, "bound of the service's outbox; 0 means the service's default")
 	flag.Parse()
 	if err := s.run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-service:", err)
@@ -59,7 +59,7 @@ func main() {
 	}
 }
 
-// contenders are what is compared; the first one is the measure.
+// contenders are compared with the first one.
 var contenders = []string{byHand, withOutbox, withoutOutbox}
 
 const (
@@ -126,7 +126,7 @@ func (s *settings) stopAll() {
 	s.running = nil
 }
 
-// stopOnSignal leaves no process behind.
+// stopOnSignal ends all child processes when a signal arrives.
 func (s *settings) stopOnSignal(pg *postgres.Server) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// stepsOfASecond is about how far SQLite counts in a second.
+// stepsOfASecond is about how far SQLite counts in one second.
 const stepsOfASecond = 5_000_000
 
-// slow has the database take so many rows a second for a while; 0 slows nothing. The
-// trigger ends by the clock: to drop it would need the lock that the saver has.
+// slow limits how many rows per second the database stores for a while; 0 means no limit.
+// The trigger ends by the clock, because dropping it would need the lock that the saver
+// holds.
 func (c *contender) slow(rows int, length time.Duration) error {
 	if rows <= 0 {
 		return nil
@@ -20,7 +21,7 @@ func (c *contender) slow(rows int, length time.Duration) error {
 	}
 	defer db.Close()
 	end := time.Now().Add(length).Unix()
-	// SQLite cannot sleep: it counts.
+	// SQLite has no sleep function, so the trigger counts.
 	statements := []string{"DROP TRIGGER IF EXISTS slow", fmt.Sprintf(`CREATE TRIGGER slow AFTER INSERT ON realtime_warehousing WHEN unixepoch() < %d BEGIN
 	SELECT max(n) FROM (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < %d) SELECT n FROM c); END`, end, stepsOfASecond/rows)}
 	if c.postgres {

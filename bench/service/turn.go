@@ -10,24 +10,24 @@ import (
 	"time"
 )
 
-// sample is what one turn measured.
+// sample holds the measurements of one turn.
 type sample struct {
-	posts, rows    float64 // a second
-	refused        float64 // share of the answers
+	posts, rows    float64 // per second
+	refused        float64 // share of all answers
 	p50, p99       time.Duration
 	p99Refused     time.Duration
-	cpu, cpuBroker time.Duration // for one report
-	memory, held   float64       // MiB of the service and of the broker
+	cpu, cpuBroker time.Duration // per report
+	memory, held   float64       // of the service and of the broker, in MiB
 }
 
-// String is one line of the table.
+// String returns a line of the table.
 func (s sample) String() string {
 	return fmt.Sprintf("%7.0f posts/s %7.0f rows/s  p50 %7v p99 %7v  cpu %4d µs  broker %3d µs  memory %3.0f and %3.0f MiB  refused %.1f %% p99 %v",
 		s.posts, s.rows, s.p50.Round(10*time.Microsecond), s.p99.Round(10*time.Microsecond),
 		s.cpu.Microseconds(), s.cpuBroker.Microseconds(), s.memory, s.held, 100*s.refused, s.p99Refused.Round(10*time.Microsecond))
 }
 
-// turn loads a contender and waits for the rows of what it accepted.
+// turn loads a contender and waits until all accepted reports are stored.
 func (c *contender) turn(s *settings) (got sample, err error) {
 	service, err := cpuOf(c.service.Process.Pid)
 	if err != nil {
@@ -48,7 +48,7 @@ func (c *contender) turn(s *settings) (got sample, err error) {
 	}
 	took := time.Since(began)
 	if p.accepted == 0 {
-		return got, fmt.Errorf("nothing was accepted, %d refused", p.refused)
+		return got, fmt.Errorf("no report was accepted, %d were refused", p.refused)
 	}
 	c.rows += p.accepted
 	if err := c.awaitRows(); err != nil {
@@ -77,7 +77,8 @@ func (c *contender) turn(s *settings) (got sample, err error) {
 	}, nil
 }
 
-// watchMemory returns what returns the most memory that service and broker had.
+// watchMemory starts to sample memory. The returned function returns the peaks of the
+// service and the broker.
 func (c *contender) watchMemory() (most func() (service, broker float64)) {
 	over, ended := make(chan struct{}), make(chan struct{})
 	var service, broker float64
@@ -108,7 +109,7 @@ func cpuOf(pid int) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	// Behind the name, which may hold anything, stand fields 3 and on.
+	// Fields 3 and up follow the name, which may contain any characters.
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	var ticks int64
 	for _, field := range fields[11:13] {
@@ -121,7 +122,7 @@ func cpuOf(pid int) (time.Duration, error) {
 	return time.Duration(ticks) * tick, nil
 }
 
-// memoryOf returns the resident memory of a process in MiB, 0 when it is gone.
+// memoryOf returns the resident memory of a process in MiB, 0 if the process has ended.
 func memoryOf(pid int) float64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
@@ -134,15 +135,15 @@ func memoryOf(pid int) float64 {
 	return pages * float64(os.Getpagesize()) / (1 << 20)
 }
 
-// goals are what the service is held to, by contender: shares of what the one by
-// hand does, the last of CPU at most.
+// goals are the required ratios to the contender written by hand; that of cpu is an upper
+// limit.
 var goals = map[string]struct{ posts, rows, cpu float64 }{
 	withOutbox:    {0.8, 0.9, 1.6},
 	withoutOutbox: {0.95, 0.9, 1.6},
 }
 
-// summary prints the medians, and the ratios to the contender by hand, which are
-// taken within each round.
+// summary prints the medians, and the ratios to the contender written by hand, which are
+// computed within each round.
 func summary(w io.Writer, database string, results map[string][]sample) {
 	fmt.Fprintln(w)
 	for _, name := range contenders {

@@ -11,8 +11,8 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 )
 
-// brokerOptions are the same for both public packages. Ready bytes need no
-// codec.
+// brokerOptions returns the options for both public packages. Payloads that are already
+// bytes need no codec.
 func brokerOptions(t Target, typed bool) []broker.Option {
 	codec := func(o *broker.Options) { o.Codec = nil }
 	if typed {

@@ -1,5 +1,5 @@
-// Package contender gives every client that is compared the same two shapes, a
-// publisher and a subscriber, each in the way that is natural for it.
+// Package contender adapts all compared clients to the same two interfaces, a publisher
+// and a subscriber, each used in its natural way.
 package contender
 
 import (
@@ -17,7 +17,7 @@ import (
 // Window is how many publishes are in flight in a pipeline.
 const Window = 256
 
-// Target is where and how to connect.
+// Target describes how to connect.
 type Target struct {
 	// Host is host:port.
 	Host string
@@ -34,41 +34,41 @@ func (t Target) url(plain, secure string) string {
 	return plain + "://" + t.Host
 }
 
-// Publisher is a connection to publish on with QoS 1.
+// Publisher is a connection that publishes at QoS 1.
 type Publisher struct {
-	// Wait publishes one message and returns when it is acknowledged.
+	// Wait publishes one message and waits for its acknowledgement.
 	Wait func(*Work) error
-	// Pipeline publishes until the work is stopped, with up to [Window] in
-	// flight, and returns when all are acknowledged. Nil where the client has
-	// no way to do so from one goroutine.
+	// Pipeline publishes until the work is stopped, with up to [Window] messages in
+	// flight, and returns once all are acknowledged. It is nil if the client cannot do
+	// so from one goroutine.
 	Pipeline func(*Work) error
 	Close    func()
 }
 
-// Subscription is what a subscriber does.
+// Subscription configures a subscriber.
 type Subscription struct {
 	Filter string
 	QoS    byte
-	// Handle takes payloads as they are, Typed decoded ones. One of them.
+	// Handle takes payloads as bytes, Typed takes decoded ones. Exactly one is set.
 	Handle func(payload []byte)
 	Typed  func(*reading.Reading)
-	// Concurrency is the number of workers; 0 is the client's default. Only
-	// our clients have it.
+	// Concurrency is the number of workers; 0 is the client's default. Only our clients
+	// support it.
 	Concurrency int
-	// Others are filters that never match, subscribed to beside.
+	// Others are additional filters that never match.
 	Others []string
 }
 
 // OpenPublisher connects a publisher.
 type OpenPublisher func(Target) (*Publisher, error)
 
-// OpenSubscriber connects, subscribes and returns what ends both.
+// OpenSubscriber connects and subscribes. The returned function ends both.
 type OpenSubscriber func(Target, *Subscription) (stop func(), err error)
 
-// Work is what a publisher publishes, and how far it has come.
+// Work is the work of a publisher and its progress.
 type Work struct {
 	Topic string
-	// Message is marshalled for each publish; nil publishes Payload.
+	// Message is marshalled for each publish; if it is nil, Payload is published.
 	Message *reading.Reading
 	Payload []byte
 
@@ -87,7 +87,7 @@ func (w *Work) payload() ([]byte, error) {
 	return proto.Marshal(w.Message)
 }
 
-// ack takes the outcome of one publish.
+// ack records the outcome of one publish.
 func (w *Work) ack(err error) {
 	if err != nil {
 		w.Fail(err)
@@ -95,7 +95,7 @@ func (w *Work) ack(err error) {
 	w.Done.Add(1)
 }
 
-// Fail notes the first error and stops the work.
+// Fail records the first error and stops the work.
 func (w *Work) Fail(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -105,7 +105,7 @@ func (w *Work) Fail(err error) {
 	w.Stopped.Store(true)
 }
 
-// Err is the first error.
+// Err returns the first error.
 func (w *Work) Err() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -114,7 +114,7 @@ func (w *Work) Err() error {
 
 var clients atomic.Int64
 
-// clientID gives every connection its own.
+// clientID returns a new client id.
 func clientID() string { return fmt.Sprintf("bench-%d", clients.Add(1)) }
 
 var errRefused = errors.New("subscription refused")

@@ -74,7 +74,7 @@ func Engine(t Target) (*Publisher, error) {
 	}, nil
 }
 
-// settle waits until all that was sent is acknowledged.
+// settle waits until all sent messages are acknowledged.
 func (w *Work) settle(sent int64) error {
 	for deadline := time.Now().Add(10 * time.Second); w.Done.Load() < sent; {
 		if time.Now().After(deadline) {

@@ -12,7 +12,7 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// Native publishes with the native publisher of broker/mqtt, as its users do.
+// Native publishes with the native publisher of broker/mqtt.
 func Native(t Target) (*Publisher, error) {
 	p, err := mqttbroker.NewPublisher(append(brokerOptions(t, false), mqttbroker.WithPublisher(&v1.Publisher{InFlight: Window}))...)
 	if err != nil {
@@ -47,8 +47,8 @@ func Native(t Target) (*Publisher, error) {
 	}, nil
 }
 
-// NativeSubscriber subscribes at the server layer, with the Transport in the
-// handler's context.
+// NativeSubscriber subscribes at the server layer, with the Transport in the context of
+// the handler.
 func NativeSubscriber(t Target, s *Subscription) (func(), error) {
 	srv, err := NewServer(t, s)
 	if err != nil {
@@ -57,7 +57,7 @@ func NativeSubscriber(t Target, s *Subscription) (func(), error) {
 	return StartServer(srv)
 }
 
-// NewServer makes a server that is not started yet.
+// NewServer returns a server that is not started yet.
 func NewServer(t Target, s *Subscription) (*mqttserver.Server, error) {
 	ctx := context.Background()
 	srv := mqttserver.NewServer(
@@ -80,7 +80,7 @@ func NewServer(t Target, s *Subscription) (*mqttserver.Server, error) {
 		}, qos)
 }
 
-// StartServer waits until the subscriptions are granted.
+// StartServer starts a server and waits until its subscriptions are granted.
 func StartServer(srv *mqttserver.Server) (func(), error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -95,7 +95,7 @@ func StartServer(srv *mqttserver.Server) (func(), error) {
 
 func ignore(context.Context, broker.Event) error { return nil }
 
-// hurry is a context for a stop whose leftovers nobody wants.
+// hurry returns the context for a stop that need not drain.
 func hurry() context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	context.AfterFunc(ctx, cancel)

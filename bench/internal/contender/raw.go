@@ -12,10 +12,10 @@ import (
 
 var errHandshake = errors.New("no CONNACK")
 
-// Raw publishes prepared frames on a socket: what loopback and broker allow to
-// who does nothing else. It keeps to the [Window] of the others: each of its
-// packet identifiers, of which there are so many, is used again only after its
-// PUBACK. All frames that there is room for leave in one write.
+// Raw publishes prepared frames on a socket: this is the limit of loopback and broker for
+// a client that does nothing else. It keeps to the [Window] of the other clients: it has
+// that many packet identifiers and reuses each only after its PUBACK. All frames that fit
+// into the window are sent in one write.
 func Raw(t Target) (*Publisher, error) {
 	nc, err := net.Dial("tcp", t.Host)
 	if err != nil {
@@ -48,9 +48,9 @@ func rawConnect(nc net.Conn) error {
 	return nil
 }
 
-// pipeline writes as far as the window is open; acknowledgements open it.
+// pipeline writes as many frames as the window allows, whenever acknowledgements arrive.
 func (r *raw) pipeline(w *Work) error {
-	var frames []byte // all of the window, one after the other
+	var frames []byte // all frames of the window, one after the other
 	for id := range uint16(Window) {
 		frames, _, _ = null.AppendPublish(frames, 4, 1, w.Topic, id+1, w.Payload)
 	}
@@ -63,7 +63,7 @@ func (r *raw) pipeline(w *Work) error {
 	}()
 	next, room, sent := 0, Window, int64(0)
 	for !w.Stopped.Load() {
-		n := min(room, Window-next) // up to the end of the prepared frames
+		n := min(room, Window-next) // at most to the end of the prepared frames
 		if n > 0 {
 			if _, err := r.nc.Write(frames[next*size : (next+n)*size]); err != nil {
 				return err
@@ -82,8 +82,8 @@ func (r *raw) pipeline(w *Work) error {
 	return w.settle(sent)
 }
 
-// count tells how many PUBACKs came, and ends with the connection. They come in
-// the order of the frames, or the window would not be what it is.
+// count reports how many PUBACKs arrive, until the connection ends. They must arrive in
+// the order of the frames, otherwise the window would be wrong.
 func (r *raw) count(w *Work, acked chan<- int) error {
 	buf := make([]byte, 64<<10)
 	have, due := 0, uint16(1)
@@ -104,7 +104,7 @@ func (r *raw) count(w *Work, acked chan<- int) error {
 		have = copy(buf, buf[4*acks:have])
 		w.Done.Add(int64(acks))
 		if acks > 0 {
-			acked <- acks // never waits: there is room for as many as can be in flight
+			acked <- acks // never blocks: the channel has room for everything in flight
 		}
 	}
 }

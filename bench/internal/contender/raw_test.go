@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// The bare socket keeps to the window of the others: without an acknowledgement
-// it sends that many messages, each with an identifier of its own, and for each
-// acknowledgement one more.
+// The bare socket keeps to the window of the other clients: without acknowledgements it
+// sends exactly one window of messages, each with its own identifier, and one more for
+// each acknowledgement.
 func TestRawKeepsToTheWindow(t *testing.T) {
 	client, server := net.Pipe()
 	w := &Work{Topic: "a", Payload: []byte("x")}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// calls counts read and write calls of this process so far, on Linux.
+// calls returns the read and write calls of this process so far, on Linux.
 func calls() (n int64) {
 	text, err := os.ReadFile("/proc/self/io")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package meter measures a load for a while: messages per second, processor
-// time and allocations per message of this process.
+// Package meter measures a load: messages per second, and the processor time and
+// allocations of this process per message.
 package meter
 
 import (
@@ -12,16 +12,16 @@ import (
 type Sample struct {
 	// Rate is messages per second.
 	Rate float64
-	// CPU is user and system time of this process per message, in µs.
+	// CPU is the user and system time of this process per message, in µs.
 	CPU float64
-	// Allocs and Bytes are heap allocations of this process per message.
+	// Allocs and Bytes are the heap allocations of this process per message.
 	Allocs, Bytes float64
-	// Calls are read and write calls of the system by this process per
-	// message; 0 where the system does not count them.
+	// Calls are the read and write system calls of this process per message; 0 if the
+	// system does not count them.
 	Calls float64
-	// Reorders counts messages that came before an older one of their topic.
+	// Reorders counts messages that arrived before an older one of their topic.
 	Reorders int64
-	// Lost is the share of messages that came and were not handled.
+	// Lost is the share of sent messages that were not handled.
 	Lost float64
 }
 
@@ -58,7 +58,7 @@ func between(a, b point) Sample {
 	}
 }
 
-// While measures for d what goes on, after letting it warm up.
+// While measures whatever runs, for d, after a warm-up.
 func While(warmUp, d time.Duration, count func() int64) Sample {
 	runtime.GC()
 	time.Sleep(warmUp)
@@ -67,7 +67,7 @@ func While(warmUp, d time.Duration, count func() int64) Sample {
 	return between(a, now(count))
 }
 
-// Run measures f from begin to end.
+// Run measures the whole run of f.
 func Run(count func() int64, f func() error) (Sample, error) {
 	runtime.GC()
 	a := now(count)

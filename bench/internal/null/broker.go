@@ -1,7 +1,6 @@
-// Package null is a broker that costs as little as possible, so that a
-// benchmark measures the client: it acknowledges every PUBLISH and routes none,
-// and for the subscription to a source filter it sends prepared PUBLISH frames
-// as fast as the client takes them.
+// Package null is a broker that costs as little as possible, so that a benchmark measures
+// the client. It acknowledges every PUBLISH and routes none. For a subscription to a
+// source filter it sends prepared PUBLISH frames as fast as the client reads them.
 package null
 
 import (
@@ -10,8 +9,8 @@ import (
 	"sync"
 )
 
-// Broker accepts MQTT 3.1.1 and 5 on the listeners that it is given. It does no
-// authentication and belongs on loopback.
+// Broker accepts MQTT 3.1.1 and 5 on the given listeners. It has no authentication, so use
+// it on loopback only.
 type Broker struct {
 	payloads map[string][]byte
 
@@ -19,7 +18,7 @@ type Broker struct {
 	conns map[net.Conn]struct{}
 }
 
-// NewBroker returns a broker whose sources send these payloads, by kind.
+// NewBroker returns a broker whose sources send the given payloads, by kind.
 func NewBroker(payloads map[string][]byte) *Broker {
 	return &Broker{payloads: payloads, conns: make(map[net.Conn]struct{})}
 }
@@ -56,7 +55,7 @@ func (b *Broker) Close() {
 	}
 }
 
-// tune keeps the kernel from waiting for more data.
+// tune disables delays in the kernel that wait for more data.
 func tune(nc net.Conn) {
 	if t, ok := nc.(*tls.Conn); ok {
 		nc = t.NetConn()

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Certificate makes a certificate for the loopback address that signs itself,
-// and gives it in PEM form, too, for the client to trust.
+// Certificate returns a self-signed certificate for the loopback address, and its PEM form
+// for the client to trust.
 func Certificate() (tls.Certificate, []byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

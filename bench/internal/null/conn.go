@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// readBuffer is also the largest frame that a client may send.
+// readBuffer is also the size of the largest frame that a client may send.
 const readBuffer = 512 << 10
 
 // conn is one client.
@@ -17,8 +17,8 @@ type conn struct {
 	version byte
 	window  int // QoS 1 messages that may be unacknowledged
 
-	out    []byte // answers of the frames of one read
-	acks   int    // PUBACKs of the frames of one read
+	out    []byte // answers to the frames of one read
+	acks   int    // PUBACKs among the frames of one read
 	source *source
 
 	write sync.Mutex
@@ -45,7 +45,7 @@ func (c *conn) serve() {
 	}
 }
 
-// frames handles the whole frames in b and returns their size.
+// frames handles all complete frames in b and returns their size.
 func (c *conn) frames(b []byte) (used int, ok bool) {
 	for {
 		remaining, size := header(b[used:])
@@ -63,7 +63,7 @@ func (c *conn) frames(b []byte) (used int, ok bool) {
 	}
 }
 
-// answer writes what the frames of one read asked for, at once.
+// answer writes the answers to the frames of one read.
 func (c *conn) answer() bool {
 	if c.acks > 0 && c.source != nil {
 		c.source.acknowledged(c.acks)
@@ -101,7 +101,7 @@ func (c *conn) frame(first byte, body []byte) bool {
 		c.out = append(c.out, 0xD0, 0)
 		return true
 	}
-	return false // DISCONNECT, or nothing that a benchmark sends
+	return false // DISCONNECT, or a packet that no benchmark sends
 }
 
 func (c *conn) published(first byte, body []byte) bool {

@@ -2,7 +2,7 @@ package null
 
 import "encoding/binary"
 
-// Types of control packets, as the upper half of the first byte.
+// Types of control packets, in the upper half of the first byte.
 const (
 	connect     = 1
 	publish     = 3
@@ -13,8 +13,8 @@ const (
 	disconnect  = 14
 )
 
-// header reads a fixed header and returns its size; 0 is not complete, -1 is not
-// MQTT.
+// header reads a fixed header and returns its size: 0 means that it is incomplete, -1 that
+// it is not MQTT.
 func header(b []byte) (remaining, size int) {
 	for i := 1; i < len(b) && i < 5; i++ {
 		remaining |= int(b[i]&0x7F) << (7 * (i - 1))
@@ -47,7 +47,7 @@ func appendVarint(dst []byte, n int) []byte {
 	return append(dst, byte(n))
 }
 
-// field reads bytes with a length of two bytes before them.
+// field reads bytes that are preceded by their length in two bytes.
 func field(b []byte) (f, rest []byte, ok bool) {
 	if len(b) < 2 {
 		return nil, nil, false
@@ -59,8 +59,8 @@ func field(b []byte) (f, rest []byte, ok bool) {
 	return b[2 : 2+n], b[2+n:], true
 }
 
-// AppendPublish appends a PUBLISH frame to dst and returns where its packet
-// identifier (QoS above 0) and its payload are.
+// AppendPublish appends a PUBLISH frame to dst and returns the offsets of its packet
+// identifier (QoS above 0) and of its payload.
 func AppendPublish(dst []byte, version, qos byte, topic string, id uint16, payload []byte) (frame []byte, idAt, payloadAt int) {
 	remaining := 2 + len(topic) + len(payload)
 	if qos > 0 {
@@ -83,7 +83,7 @@ func AppendPublish(dst []byte, version, qos byte, topic string, id uint16, paylo
 	return append(dst, payload...), idAt, payloadAt
 }
 
-// receiveMaximum finds the property of a CONNECT of MQTT 5; 65,535 without it.
+// receiveMaximum returns the Receive Maximum of an MQTT 5 CONNECT, 65,535 by default.
 func receiveMaximum(props []byte) int {
 	for len(props) > 0 {
 		id := props[0]

@@ -9,20 +9,20 @@ import (
 )
 
 const (
-	// sourcePrefix begins the filters that are sources.
+	// sourcePrefix is the prefix of the filters of sources.
 	sourcePrefix = "source/"
-	// sourceWindow is how many QoS 1 messages a source has unacknowledged, or
-	// the client's Receive Maximum when that is less.
+	// sourceWindow bounds the unacknowledged QoS 1 messages of a source; the client's
+	// Receive Maximum applies if it is less.
 	sourceWindow = 1000
-	// batchBytes is about how much a source writes at once.
+	// batchBytes is about how much a source sends in one write.
 	batchBytes = 64 << 10
-	// Counted is the kind of payload that begins with an eight byte sequence
-	// number within its topic and the four byte number of the topic.
+	// Counted is the kind of payload that begins with an eight-byte sequence number within
+	// its topic and the four-byte number of the topic.
 	Counted = "counted"
 )
 
-// Filter returns the filter of a source that sends payloads of a kind, on so
-// many topics in turn.
+// Filter returns the filter of a source that sends payloads of a kind on the given number
+// of topics in turn.
 func Filter(kind string, topics int) string {
 	return fmt.Sprintf("%s%s/%d/plant-7/telemetry/+", sourcePrefix, kind, topics)
 }

@@ -4,7 +4,7 @@
 // 	protoc        v3.21.12
 // source: reading.proto
 
-// Package reading has the message that typed benchmarks carry.
+// Package reading has the message of the typed benchmarks.
 
 package reading
 
@@ -23,8 +23,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Reading is of a size and shape that services have: text, numbers, a nested
-// message, a map and a list.
+// Reading has the size and shape of typical messages: text, numbers, a nested message, a
+// map and a list.
 type Reading struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	EventId       string                 `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
