@@ -15,8 +15,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// settings are those of every client: short times, planted secrets, and all
-// that it tells is kept.
+// settings returns the options of every client: short times and planted secrets;
+// everything that the client reports is recorded.
 func (h *harness) settings(id string, s *spy, opts []broker.Option) []broker.Option {
 	return append([]broker.Option{
 		mqttbroker.WithProtocol(h.version), mqttbroker.WithClientId(h.name + id),
@@ -30,14 +30,14 @@ func (h *harness) settings(id string, s *spy, opts []broker.Option) []broker.Opt
 	}, opts...)
 }
 
-// publisher is one under test.
+// publisher is a publisher under test.
 type publisher struct {
 	*spy
 	h *harness
 	p *mqttbroker.Publisher
 }
 
-// newPublisher makes one that is closed at the end of the row.
+// newPublisher returns a publisher that is closed at the end of the row.
 func (h *harness) newPublisher(url, id string, opts ...broker.Option) *publisher {
 	h.Helper()
 	s := &spy{said: &h.said}
@@ -56,7 +56,7 @@ func (h *harness) newPublisher(url, id string, opts ...broker.Option) *publisher
 	return out
 }
 
-// publisher makes one and connects it.
+// publisher returns a connected publisher.
 func (h *harness) publisher(url, id string, opts ...broker.Option) *publisher {
 	h.Helper()
 	p := h.newPublisher(url, id, opts...)
@@ -68,7 +68,7 @@ func (h *harness) publisher(url, id string, opts ...broker.Option) *publisher {
 
 func (p *publisher) connect() error { return p.h.said.err(p.p.Connect(p.h.within(patience))) }
 
-// close bounds the drain, but not by the end of the row.
+// close bounds the drain by d, also after the end of the row.
 func (p *publisher) close(d time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
@@ -85,7 +85,7 @@ func (p *publisher) send(ctx context.Context, topic string, payload []byte, done
 
 func (p *publisher) health() event.Health { return p.h.healthOf(p.p) }
 
-// must publishes at once what has to arrive.
+// must publishes messages that must be accepted.
 func (p *publisher) must(topic string, ids ...string) {
 	p.h.Helper()
 	for _, id := range ids {
@@ -97,20 +97,20 @@ func (p *publisher) must(topic string, ids ...string) {
 	}
 }
 
-// subscriber is one under test.
+// subscriber is a subscriber under test.
 type subscriber struct {
 	*spy
 	h *harness
 	s *mqttserver.Server
 }
 
-// newSubscriber makes one that is stopped at the end of the row.
+// newSubscriber returns a subscriber that is stopped at the end of the row.
 func (h *harness) newSubscriber(url, id string, opts ...broker.Option) *subscriber {
 	h.Helper()
 	return h.newServer(url, id, nil, opts...)
 }
 
-// newServer is newSubscriber with what is an option of the server only.
+// newServer is newSubscriber with options that only the server has.
 func (h *harness) newServer(url, id string, more []mqttserver.ServerOption, opts ...broker.Option) *subscriber {
 	h.Helper()
 	s := &spy{said: &h.said}
@@ -128,7 +128,7 @@ func (h *harness) newServer(url, id string, more []mqttserver.ServerOption, opts
 	return out
 }
 
-// handlerFunc is what a row does with a message.
+// handlerFunc handles a message of a row.
 type handlerFunc func(ctx context.Context, topic, payload string) error
 
 func (s *subscriber) subscribe(filter string, f handlerFunc, opts ...broker.SubscribeOption) {
@@ -141,7 +141,7 @@ func (s *subscriber) subscribe(filter string, f handlerFunc, opts ...broker.Subs
 	}
 }
 
-// record notes the id that each message ends with.
+// record records the id at the end of each message.
 func (s *subscriber) record(filter string, opts ...broker.SubscribeOption) {
 	s.h.Helper()
 	s.subscribe(filter, func(_ context.Context, _, payload string) error {
@@ -152,7 +152,7 @@ func (s *subscriber) record(filter string, opts ...broker.SubscribeOption) {
 
 func (s *subscriber) start() error { return s.h.said.err(s.s.Start(s.h.within(patience))) }
 
-// run starts and waits until every filter is granted.
+// run starts the subscriber and waits until every filter is granted.
 func (s *subscriber) run() {
 	s.h.Helper()
 	if err := s.start(); err != nil {
@@ -176,7 +176,7 @@ func (s *subscriber) stop(d time.Duration) error {
 
 func (s *subscriber) health() event.Health { return s.h.healthOf(s.s) }
 
-// subscriber makes one that records a filter, and runs it.
+// subscriber returns a running subscriber that records the messages of a filter.
 func (h *harness) subscriber(url, id, filter string, opts ...broker.Option) *subscriber {
 	h.Helper()
 	s := h.newSubscriber(url, id, opts...)
@@ -194,22 +194,22 @@ func (h *harness) healthOf(c interface{ Health() event.Health }) event.Health {
 	return health
 }
 
-// newBroker is for what only the form of kratos-transport has; it is never
-// connected, only printed.
+// newBroker returns a broker of kratos-transport's form; it is never connected, only
+// printed.
 func (h *harness) newBroker(opts ...broker.Option) broker.Broker {
 	return mqttbroker.NewBroker(h.settings("", &spy{said: &h.said}, opts)...)
 }
 
-// idLength is that of every id, so that a payload can end with one: on MQTT 5
-// a witness sees properties in front of it.
+// idLength is the length of all ids, so that a payload can end with one: on MQTT 5 a
+// witness sees properties in front of the payload.
 const idLength = 12
 
-// id of the n-th message.
+// id returns the id of the n-th message.
 func id(n int) string { return fmt.Sprintf("id-%09d", n) }
 
 func idOf(payload []byte) string { return string(payload[max(0, len(payload)-idLength):]) }
 
-// ids are n of them, from the first.
+// ids returns n ids, starting with first.
 func ids(first, n int) []string {
 	list := make([]string, n)
 	for i := range list {
@@ -218,8 +218,7 @@ func ids(first, n int) []string {
 	return list
 }
 
-// settled waits until nothing that was accepted is missing, and gives the
-// report.
+// settled waits until no accepted message is missing, and returns the report.
 func (h *harness) settled() mqtttest.Report {
 	h.Helper()
 	h.eventually(func() error { return h.rec.Report().Err() })

@@ -13,14 +13,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// device is a client that no library keeps from anything. It never waits for an
-// answer of the broker.
+// device is a raw client that may send anything. It never waits for an answer of the
+// broker.
 type device struct {
 	h    *harness
 	name string // client id, user and password
 	conn net.Conn
-	// puback is told of what the broker acknowledged, by the id at the end of its
-	// payload; nil looks at none.
+	// puback is called for each acknowledgement of the broker, with the id at the end of
+	// the payload; nil ignores them.
 	puback func(id string, code byte)
 
 	mu       sync.Mutex
@@ -30,7 +30,7 @@ type device struct {
 	received func(arrival)
 }
 
-// device connects one that is disconnected at the end of the row.
+// device connects a device, which is disconnected at the end of the row.
 func (n *neighbours) device(name string, puback func(id string, code byte)) *device {
 	n.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(n.broker.URL(), "mqtt://"))
@@ -82,14 +82,14 @@ func (d *device) answered(packet uint16, code byte) {
 	}
 }
 
-// acknowledged is how many of its messages the broker has.
+// acknowledged returns how many of its messages the broker has acknowledged.
 func (d *device) acknowledged() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.acked
 }
 
-// arrived acknowledges a message, and has it looked at.
+// arrived acknowledges a message and passes it to the receivers.
 func (d *device) arrived(p mqtttest.Packet) {
 	if p.QoS() > 0 {
 		d.write(mqtttest.AckPacket(mqtttest.TypePuback, p.ID()))
@@ -107,13 +107,13 @@ func (d *device) arrived(p mqtttest.Packet) {
 	received(a)
 }
 
-// arrival is a message that a device gets.
+// arrival is a message that a device receives.
 type arrival struct {
 	topic               string
 	properties, payload []byte
 }
 
-// subscribe has a filter granted, and what arrives looked at.
+// subscribe subscribes to a filter; received is called for each message.
 func (d *device) subscribe(filter string, received func(arrival)) {
 	d.mu.Lock()
 	d.received = received
@@ -121,13 +121,13 @@ func (d *device) subscribe(filter string, received func(arrival)) {
 	d.write(mqtttest.SubscribePacket(d.h.level(), 0xFFFF, filter, 1))
 }
 
-// write sends bytes. Who is cut off by the broker sends nothing more.
+// write sends bytes. After the broker has closed the connection it does nothing.
 func (d *device) write(packet []byte) {
 	_ = d.conn.SetWriteDeadline(time.Now().Add(patience))
 	_, _ = d.conn.Write(packet)
 }
 
-// writeOver sends the same bytes so many times, in about that time.
+// writeOver sends the same bytes a number of times, spread over some time.
 func (d *device) writeOver(over time.Duration, times int, packet []byte) {
 	pace := time.NewTicker(max(time.Microsecond, over/time.Duration(times)))
 	defer pace.Stop()
@@ -137,11 +137,11 @@ func (d *device) writeOver(over time.Duration, times int, packet []byte) {
 	}
 }
 
-// wire is a message as a device sends it. On MQTT 3.1.1 headers have a place in a
+// wire is a message as a device sends it. On MQTT 3.1.1 headers are possible in a
 // CloudEvent only.
 type wire struct {
 	topic           string
-	id              string // that its acknowledgement is told by; "" is the end of the payload
+	id              string // id that its acknowledgement is reported with; "" means the end of the payload
 	atMostOnce      bool   // QoS 0
 	retain          bool
 	headers         [][2]string
@@ -149,7 +149,7 @@ type wire struct {
 	response        string
 	correlation     string
 	payload         []byte
-	propertiesBytes []byte // over what is made of the above
+	propertiesBytes []byte // replaces the properties from the fields above
 }
 
 // publish sends a message.
@@ -165,7 +165,7 @@ func (d *device) publish(m wire) {
 	d.write(d.h.encode(m, packet))
 }
 
-// encode makes the packet of a message.
+// encode returns the packet of a message.
 func (h *harness) encode(m wire, packet uint16) []byte {
 	first, ident, payload := byte(0x30), []byte(nil), m.payload
 	if m.retain {
@@ -188,7 +188,7 @@ func (h *harness) encode(m wire, packet uint16) []byte {
 	return mqtttest.PacketOf(first, mqtttest.StringField(m.topic), ident, properties, payload)
 }
 
-// properties of MQTT 5.
+// properties returns the MQTT 5 properties.
 func (m wire) properties() (list []byte) {
 	for _, p := range []struct {
 		id   byte
@@ -204,8 +204,7 @@ func (m wire) properties() (list []byte) {
 	return list
 }
 
-// cloudEvent is the structured event of a message, with its headers as
-// attributes.
+// cloudEvent returns the message as a structured event, with its headers as attributes.
 func (m wire) cloudEvent() []byte {
 	attributes := map[string]any{
 		"specversion": "1.0", "id": idOf(m.payload), "source": "/" + m.topic, "type": "note", "data_base64": m.payload,
@@ -213,11 +212,11 @@ func (m wire) cloudEvent() []byte {
 	for _, kv := range m.headers {
 		attributes[kv[0]] = kv[1]
 	}
-	text, _ := json.Marshal(attributes) // of texts it never fails
+	text, _ := json.Marshal(attributes) // never fails for strings
 	return text
 }
 
-// variableInteger is a length as MQTT has it [MQTT-1.5.5].
+// variableInteger encodes a length [MQTT-1.5.5].
 func variableInteger(n int) (b []byte) {
 	for {
 		digit := byte(n % 0x80)
@@ -230,7 +229,7 @@ func variableInteger(n int) (b []byte) {
 	}
 }
 
-// splitProperties takes apart what is behind the variable header of MQTT 5.
+// splitProperties splits what follows the variable header of MQTT 5.
 func splitProperties(b []byte) (list, payload []byte) {
 	n, shift := 0, 0
 	for i, digit := range b {

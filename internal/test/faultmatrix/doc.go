@@ -1,10 +1,10 @@
-// Package faultmatrix holds the public packages against the fault matrix: each row
-// is one named test, which makes the fault and judges by message ids what was
-// lost, what came twice, and what a caller or an operator could see of it.
+// Package faultmatrix tests the public packages against the fault matrix. Each row is a
+// named test, which causes the fault and determines by message ids what was lost, what was
+// duplicated, and what callers and operators could see of it.
 //
-// Clients are made by the harness of this package only. It plants credentials,
-// keeps all that is logged, returned and told to hooks, and fails the test when
-// a secret is in it, or when a goroutine of the row is left at its end.
+// Only the harness of this package creates clients. It plants credentials, records
+// everything that is logged, returned and reported to hooks, and fails the test if a secret
+// occurs in it, or if a goroutine of the row is left at the end.
 //
-// Rows that measure log a line "figure: <name> <value>"; see it with -v.
+// Rows that measure log a line "figure: <name> <value>"; -v shows it.
 package faultmatrix

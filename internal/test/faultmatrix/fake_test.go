@@ -7,7 +7,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// level is the protocol level in CONNECT.
+// level returns the protocol level in CONNECT.
 func (h *harness) level() byte {
 	if h.five() {
 		return 5
@@ -15,8 +15,8 @@ func (h *harness) level() byte {
 	return 4
 }
 
-// polite answers what a client may send, and then lets more say something on
-// the n-th connection, from 1. It ends with the connection.
+// polite answers everything that a client may send. more then controls the n-th
+// connection, counted from 1, and ends with the connection.
 func (h *harness) polite(subscribe func(n int, p mqtttest.Packet) []byte, more func(n int, c net.Conn)) *mqtttest.Fake {
 	var connections atomic.Int32
 	return mqtttest.FakeBroker(h, func(c net.Conn) {
@@ -47,12 +47,12 @@ func (h *harness) polite(subscribe func(n int, p mqtttest.Packet) []byte, more f
 	})
 }
 
-// grant grants QoS 1.
+// grant answers a SUBSCRIBE with QoS 1.
 func (h *harness) grant(_ int, p mqtttest.Packet) []byte {
 	return mqtttest.SubackPacket(h.level(), p.ID(), 1)
 }
 
-// gone is the UNSUBACK for one filter.
+// gone returns the UNSUBACK for one filter.
 func (h *harness) gone(p mqtttest.Packet) []byte {
 	if h.five() {
 		return mqtttest.PacketOf(byte(mqtttest.TypeUnsuback)<<4, mqtttest.Uint16Field(p.ID()), []byte{0, 0})

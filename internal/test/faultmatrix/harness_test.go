@@ -17,20 +17,20 @@ import (
 // patience bounds what is expected to happen soon.
 const patience = 20 * time.Second
 
-// harness is what one row runs in, on one version of MQTT.
+// harness is the environment of one row on one version of MQTT.
 type harness struct {
 	*testing.T
 	version string // "3.1.1" or "5"
-	name    string // unique to the row: prefix of its client ids and topics
+	name    string // unique to the row; the prefix of its client ids and topics
 	said    transcript
 	rec     *mqtttest.Recorder
 }
 
-// label marks the goroutines of a row, and those that they start.
+// label marks the goroutines of a row and all goroutines that they start.
 const label = "fault"
 
-// newHarness is called on the goroutine of the test, before anything else of
-// the row is started.
+// newHarness must be called on the goroutine of the test, before anything else of the row
+// is started.
 func newHarness(t *testing.T, version string) *harness {
 	t.Helper()
 	h := &harness{T: t, version: version, name: unique(t), rec: mqtttest.NewRecorder()}
@@ -39,7 +39,7 @@ func newHarness(t *testing.T, version string) *harness {
 	return h
 }
 
-// eachVersion runs a row on both versions, side by side.
+// eachVersion runs a row on both versions in parallel.
 func eachVersion(t *testing.T, row func(h *harness)) {
 	t.Helper()
 	for _, version := range []string{"3.1.1", "5"} {
@@ -50,8 +50,7 @@ func eachVersion(t *testing.T, row func(h *harness)) {
 	}
 }
 
-// oneByOne runs a row that measures memory on both versions, with nothing
-// beside it.
+// oneByOne runs a row that measures memory on both versions, one at a time.
 func oneByOne(t *testing.T, row func(h *harness)) {
 	t.Helper()
 	for _, version := range []string{"3.1.1", "5"} {
@@ -59,15 +58,15 @@ func oneByOne(t *testing.T, row func(h *harness)) {
 	}
 }
 
-// five says whether the row runs on MQTT 5.
+// five reports whether the row runs on MQTT 5.
 func (h *harness) five() bool { return h.version == "5" }
 
-// unique is a short name that suits a client id and a topic.
+// unique returns a short name that is valid in a client id and a topic.
 func unique(t *testing.T) string {
 	return regexp.MustCompile(`[^A-Za-z0-9]+`).ReplaceAllString(t.Name(), "-")
 }
 
-// mosquitto starts a broker that admits the planted credentials only.
+// mosquitto starts a broker that accepts only the planted credentials.
 func (h *harness) mosquitto(opts ...mqtttest.MosquittoOption) *mqtttest.MosquittoBroker {
 	h.Helper()
 	return mqtttest.Mosquitto(h, append([]mqtttest.MosquittoOption{
@@ -75,11 +74,11 @@ func (h *harness) mosquitto(opts ...mqtttest.MosquittoOption) *mqtttest.Mosquitt
 	}, opts...)...)
 }
 
-// finish is the last that happens in a row: its clients and brokers are gone.
+// finish runs last in a row, after its clients and brokers have ended.
 func (h *harness) finish() {
 	h.Helper()
 	mqtttest.Eventually(h, patience, func() error {
-		if n := h.goroutines(); n > 1 { // this one
+		if n := h.goroutines(); n > 1 { // the current goroutine
 			return fmt.Errorf("%d goroutines of the row are left", n-1)
 		}
 		return nil
@@ -93,14 +92,14 @@ func (h *harness) finish() {
 	}
 }
 
-// counted is a group of like goroutines in the text form of the profile, and
-// labelled the labels of it.
+// counted matches a group of equal goroutines in the text form of the profile, labelled
+// the labels of the group.
 var (
 	counted  = regexp.MustCompile(`(?m)^(\d+) @`)
 	labelled = regexp.MustCompile(`(?m)^# labels: (.*)$`)
 )
 
-// goroutines counts those of this row.
+// goroutines counts the goroutines of this row.
 func (h *harness) goroutines() (n int) {
 	var profile bytes.Buffer
 	if err := pprof.Lookup("goroutine").WriteTo(&profile, 1); err != nil {
@@ -117,7 +116,7 @@ func (h *harness) goroutines() (n int) {
 	return n
 }
 
-// within is a context that ends with the row, or after d.
+// within returns a context that ends with the row, or after d.
 func (h *harness) within(d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(h.Context(), d)
 	h.Cleanup(cancel)
@@ -130,17 +129,17 @@ func (h *harness) eventually(cond func() error, message ...any) {
 	mqtttest.Eventually(h, patience, cond, message...)
 }
 
-// figure logs what was measured, for the closing note.
+// figure logs a measured value.
 func (h *harness) figure(name string, value any) {
 	h.Helper()
 	h.Logf("figure: %s, MQTT %s %v", name, h.version, value)
 }
 
-// pause is the length of a fault, or of a handler's work; never a wait for a
-// state.
+// pause waits for the duration of a fault or of a handler's work. It must not be used to
+// wait for a state.
 func pause(d time.Duration) { <-time.After(d) }
 
-// size is a number from the environment, to run a row larger than usual.
+// size returns a number from the environment, for rows that can run larger than usual.
 func (h *harness) size(variable string, usual int) int {
 	h.Helper()
 	v := os.Getenv(variable)

@@ -11,8 +11,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// A broker that ends the connection because its write is blocked is no other
-// client with our id, and says nothing of the network.
+// A broker that ends the connection because its write is blocked must not be reported as
+// a takeover by another client, or as a network failure.
 func TestIntake_BrokerGivesUp(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

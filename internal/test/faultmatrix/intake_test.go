@@ -25,16 +25,16 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// What arrives is bounded in memory, and nothing of it stops the rest.
+// Received messages are bounded in memory, and none of them stops the others.
 
-// reckless grants every filter, says PINGRESP, and sends so many QoS 1 messages
-// behind the first SUBACK, whatever is acknowledged.
+// reckless is a broker that grants every filter and answers pings, and sends that many
+// QoS 1 messages after the first SUBACK, regardless of acknowledgements.
 func (h *harness) reckless(messages int, size int) *mqtttest.Fake {
 	var once sync.Once
 	body := strings.Repeat("x", size)
 	return h.polite(h.grant, func(_ int, c net.Conn) {
 		once.Do(func() {
-			go func() { // a PINGREQ is answered, if only behind all of it
+			go func() { // a PINGREQ is answered, but only after all messages
 				for i := range messages {
 					_, err := c.Write(mqtttest.PublishPacket(h.level(), uint16(i+1), fmt.Sprintf("%s/data/%d", h.name, i%64), 1, body+id(i)))
 					if err != nil {
@@ -46,7 +46,7 @@ func (h *harness) reckless(messages int, size int) *mqtttest.Fake {
 	})
 }
 
-// gated is a subscriber whose handlers wait for a gate.
+// gated returns a subscriber whose handlers wait for a gate.
 func (h *harness) gated(url string, queue uint32) (s *subscriber, open func()) {
 	gate := make(chan struct{})
 	s = h.newSubscriber(url, "-sub", mqttbroker.WithKeepAlive(time.Second),
@@ -63,7 +63,7 @@ func (h *harness) gated(url string, queue uint32) (s *subscriber, open func()) {
 	return s, sync.OnceFunc(func() { close(gate) })
 }
 
-// add subscribes while it runs.
+// add subscribes while the subscriber runs.
 func (s *subscriber) add(filter string) error {
 	return s.h.said.err(s.s.RegisterSubscriber(s.h.within(patience), filter, func(context.Context, broker.Event) error { return nil }, nil))
 }
@@ -73,7 +73,7 @@ func (s *subscriber) held() int {
 	return health.Queued + health.Running
 }
 
-// expect notes messages that a fake broker sends.
+// expect records messages that a fake broker sends.
 func (h *harness) expect(n int) {
 	for i := range n {
 		h.rec.Attempted(id(i))
@@ -81,9 +81,9 @@ func (h *harness) expect(n int) {
 	}
 }
 
-// A broker that sends beyond every window meets a socket that is not read. The
-// connection outlives several keep-alive intervals without a PINGRESP of the
-// broker, no more is held than the queue takes, and nothing is lost.
+// If a broker sends beyond every window, its socket is not read for a while. The
+// connection outlives several keep-alive intervals without a PINGRESP of the broker, no
+// more messages are held than the queue takes, and nothing is lost.
 func TestIntake_BackPressure(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -92,7 +92,7 @@ func TestIntake_BackPressure(t *testing.T) {
 		s, open := h.gated(h.reckless(messages, size).URL(), queue)
 		s.run()
 		h.eventually(func() error {
-			if jam := s.health().BackPressure; jam < 3500*time.Millisecond { // of a keep-alive of 1 s
+			if jam := s.health().BackPressure; jam < 3500*time.Millisecond { // the keep-alive is 1 s
 				return fmt.Errorf("back-pressure for %v, %d held", jam, s.held())
 			}
 			return nil
@@ -114,8 +114,8 @@ func TestIntake_BackPressure(t *testing.T) {
 	})
 }
 
-// The bound in bytes counts whole packets, and a packet that is larger than all
-// of it is handled by itself.
+// The bound in bytes counts whole packets, and a packet that exceeds the bound is handled
+// by itself.
 func TestIntake_BackPressureOfBytes(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -155,8 +155,8 @@ func TestIntake_BackPressureOfBytes(t *testing.T) {
 	})
 }
 
-// One message that takes its time holds back the acknowledgements behind it. What
-// is done and not acknowledged is bounded as well, whatever the broker sends.
+// A slow message delays the acknowledgements of later messages. Messages that are handled
+// but not acknowledged are bounded as well, whatever the broker sends.
 func TestIntake_BoundBehindSlowMessage(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -190,9 +190,9 @@ func TestIntake_BoundBehindSlowMessage(t *testing.T) {
 	})
 }
 
-// The SUBACK of a SUBSCRIBE comes behind what the broker has sent. Up to twice
-// the bound is read for it; behind more the call fails and says why, and what
-// is there already goes on.
+// The SUBACK of a SUBSCRIBE follows the messages that the broker has already sent. The
+// client reads up to twice the bound while it waits for it; after more messages the call
+// fails with the reason, and messages that are already there are still handled.
 func TestIntake_SubscribeUnderBackPressure(t *testing.T) {
 	t.Parallel()
 	const queue = 100
@@ -252,14 +252,14 @@ func TestIntake_StopUnderBackPressure(t *testing.T) {
 	})
 }
 
-// QoS 0 below the speed of the machine loses nothing: bursts of four times what
-// the queue takes, each after the one before was handled.
+// QoS 0 below the speed of the machine loses nothing: each burst is four times what the
+// queue takes, and starts after the previous one was handled.
 func TestIntake_QoS0LosesNothing(t *testing.T) {
-	oneByOne(t, func(h *harness) { // or the other rows are what is too fast
+	oneByOne(t, func(h *harness) { // otherwise the other rows take the time
 		const bursts, burst, queue = 40, 256, 64
 		b := h.mosquitto()
 		s := h.newSubscriber(b.URL(), "-sub", mqttbroker.WithSubscriber(&v1.Subscriber{Queue: queue}))
-		var handled atomic.Int64 // the recorder would hold up the handlers
+		var handled atomic.Int64 // the recorder would slow down the handlers
 		s.subscribe(h.name+"/data/+", func(context.Context, string, string) error {
 			handled.Add(1)
 			return nil
@@ -282,12 +282,12 @@ func TestIntake_QoS0LosesNothing(t *testing.T) {
 	})
 }
 
-// A QoS 0 message waits for room only briefly, and those behind it then not at
-// all: what is dropped is counted, and QoS 1 is taken when there is room.
+// A QoS 0 message waits for room only briefly, and the ones after it then do not wait at
+// all: dropped messages are counted, and QoS 1 messages are accepted once there is room.
 func TestIntake_QoS0Overflow(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
-		const queue, share, flood = 50, 25, 2000 // one device's, while nobody else sends
+		const queue, share, flood = 50, 25, 2000 // the share of one device, while no other device sends
 		b := mqtttest.InProcess(h)
 		s, open := h.gated(b.URL(), queue)
 		s.run()
@@ -328,9 +328,9 @@ func TestIntake_QoS0Overflow(t *testing.T) {
 	})
 }
 
-// reports.md A5: a message over the limit is a dead letter on both versions,
-// with its size, and what is behind it goes on. The broker is told no limit: it
-// would drop the message without a word.
+// reports.md A5: on both versions, a message over the limit becomes a dead letter with its
+// size, and later messages are handled. The client does not announce the limit to the
+// broker, which would silently drop the message.
 func TestIntake_Oversize(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -372,9 +372,9 @@ func TestIntake_Oversize(t *testing.T) {
 	})
 }
 
-// engine.md D6: a broker that passes on ill-formed text, and keeps the session,
-// sends it first on every connection. It ends one of them, and is a dead letter
-// when it comes again; 50 good messages behind it arrive.
+// engine.md D6: a broker that forwards ill-formed text and keeps the session sends it first
+// on every connection. It ends one connection, and is a dead letter when it arrives again;
+// the 50 valid messages after it arrive.
 func TestIntake_IllFormedText(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(p []byte) []byte{
@@ -455,7 +455,7 @@ func (h *harness) illFormed(damage func(p []byte) []byte) {
 	})
 }
 
-// Ill-formed QoS 0 is dropped and counted, and ends nothing.
+// Ill-formed QoS 0 messages are dropped and counted, and end nothing.
 func TestIntake_IllFormedQoS0(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

@@ -14,13 +14,13 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// unmatchedGrace is how long a message waits for a handler.
+// unmatchedGrace sets how long a message waits for a handler.
 func unmatchedGrace(d time.Duration) broker.Option {
 	return mqttbroker.WithSubscriber(&v1.Subscriber{UnmatchedGrace: durationpb.New(d)})
 }
 
-// foreign publishes at QoS 1 what a client of ours would refuse to, on
-// connections without a session.
+// foreign publishes at QoS 1 what our clients would refuse to publish, on connections
+// without a session.
 func (h *harness) foreign(url string) func(topic string, payload []byte) {
 	return func(topic string, payload []byte) {
 		h.Helper()

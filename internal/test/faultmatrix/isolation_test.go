@@ -9,9 +9,8 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 )
 
-// The rows from 45 on are about isolation: while one thing is bad, whatever has
-// nothing to do with it keeps at least 90 % of its rate and loses nothing, and
-// the bad thing is named where an operator looks.
+// The rows from 45 on test isolation: during a fault, unrelated traffic keeps at least
+// 90 % of its rate and loses nothing, and the fault is named where an operator looks.
 
 const (
 	flowPace   = 10 * time.Millisecond
@@ -20,23 +19,22 @@ const (
 	flowRounds = 5
 )
 
-// flow is the traffic that has nothing to do with a fault: one message each
-// pace, far below what the machine can do, so that what is missing in a window
-// was held up.
+// flow is traffic that is unrelated to a fault: one message at a fixed pace, far below what
+// the machine can do, so that a message missing in a window was held up.
 type flow struct {
 	h       *harness
 	p       *publisher
 	topic   string
 	next    int
-	rounds  int // with a fault
+	rounds  int // rounds with a fault
 	handled atomic.Int64
 	count   atomic.Bool
 }
 
-// flowFirst keeps the ids of a flow apart from those of a row.
+// flowFirst separates the ids of a flow from those of a row.
 const flowFirst = 500_000_000
 
-// newFlow subscribes s, which must not run yet.
+// newFlow subscribes s, which must not be running yet.
 func (h *harness) newFlow(s *subscriber, opts ...broker.SubscribeOption) *flow {
 	h.Helper()
 	f := &flow{h: h, topic: h.name + "/flow", next: flowFirst}
@@ -50,11 +48,10 @@ func (h *harness) newFlow(s *subscriber, opts ...broker.SubscribeOption) *flow {
 	return f
 }
 
-// window publishes for a while and returns the share of the messages that were
-// handled by the end of it, or a tenth of the window later. What comes after
-// that does not count, and a publish that blocks counts as the messages that
-// could not be sent meanwhile; what a busy machine does to the pace counts
-// neither way.
+// window publishes for a while and returns the share of the messages that were handled by
+// its end, plus a tenth of its length. Later messages do not count. If a publish blocks,
+// the messages that could not be sent meanwhile count as not handled; delays of the pace
+// on a busy machine count neither way.
 func (f *flow) window(during func()) (share float64) {
 	f.h.Helper()
 	f.handled.Store(0)
@@ -87,9 +84,9 @@ func (f *flow) window(during func()) (share float64) {
 	return float64(handled) / (float64(sent) + float64(blocked)/float64(flowPace))
 }
 
-// unharmed holds the flow while during makes a fault against the flow without
-// one. On a busy machine it looks again, with a fault of its own each time: what
-// a fault holds up is held up each time.
+// unharmed compares the flow while during causes a fault with the flow without one. On a
+// busy machine it repeats the measurement, with a new fault each time: what a fault really
+// holds up is held up every time.
 func (f *flow) unharmed(p *publisher, during func()) {
 	f.h.Helper()
 	f.p = p

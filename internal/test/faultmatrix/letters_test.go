@@ -13,14 +13,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 )
 
-// quick retries in times that suit a test.
+// quick returns retry settings that are short enough for a test.
 func quick(attempts int) []broker.SubscribeOption {
 	return []broker.SubscribeOption{
 		broker.WithSubscribeRetry(attempts-1, time.Millisecond), mqttbroker.WithSubscribeMaxBackoff(20 * time.Millisecond),
 	}
 }
 
-// lettersIn gives the letters of a store.
+// lettersIn returns the dead letters of a store.
 func (h *harness) lettersIn(s deadletter.Store, state deadletter.State) []*deadletter.Letter {
 	h.Helper()
 	list, err := s.List(h.within(patience), deadletter.Query{State: state, Limit: 10_000})
@@ -33,14 +33,14 @@ func (h *harness) lettersIn(s deadletter.Store, state deadletter.State) []*deadl
 	return list
 }
 
-// told are the dead letters that the hook was told of.
+// told returns the dead letters that were reported to the hook.
 func (s *spy) told() []event.DeadLetterInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]event.DeadLetterInfo(nil), s.letters...)
 }
 
-// shaky is a store that can be made to fail.
+// shaky is a store whose failures are controlled by the test.
 type shaky struct {
 	*deadletter.Memory
 	failing atomic.Bool

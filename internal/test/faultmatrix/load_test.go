@@ -11,21 +11,20 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// load is many messages in flight from one goroutine, and what was told of
-// each.
+// load is many messages in flight from one goroutine, and the outcome of each.
 type load struct {
 	p       *publisher
-	witness *witness // nil: nobody looks
+	witness *witness // nil if no witness is used
 	ctx     context.Context
 	pending sync.WaitGroup
 
 	mu     sync.Mutex
 	nils   int
-	untrue []string // nil although no acknowledgement had passed
+	untrue []string // returned nil although no acknowledgement had been seen
 	errs   []error
 }
 
-// load starts with nothing sent.
+// load returns a load that has sent nothing yet.
 func (p *publisher) load(w *witness) *load {
 	return &load{p: p, witness: w, ctx: p.h.within(5 * time.Minute)}
 }
@@ -40,7 +39,7 @@ func (l *load) send(topic string, payload []byte, opts ...event.CallOption) {
 	}
 }
 
-// sendAll publishes n messages from id first on, over some topics.
+// sendAll publishes n messages, from id first on, over some topics.
 func (l *load) sendAll(prefix string, first, n int, opts ...event.CallOption) {
 	for i := first; i < first+n; i++ {
 		l.send(fmt.Sprintf("%s/%d", prefix, i%8), []byte(id(i)), opts...)
@@ -62,7 +61,7 @@ func (l *load) told(id string, err error) {
 	l.p.h.rec.Accepted(id)
 }
 
-// wait returns when every outcome is known, and judges that nil was the truth.
+// wait waits for all outcomes, and checks that every nil was justified.
 func (l *load) wait() {
 	l.p.h.Helper()
 	l.pending.Wait()
@@ -73,14 +72,14 @@ func (l *load) wait() {
 	}
 }
 
-// progress is how many outcomes are known.
+// progress returns the number of known outcomes.
 func (l *load) progress() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.nils + len(l.errs)
 }
 
-// succeeded wants every outcome to be nil.
+// succeeded checks that every outcome is nil.
 func (l *load) succeeded() {
 	l.p.h.Helper()
 	l.wait()
@@ -89,15 +88,15 @@ func (l *load) succeeded() {
 	}
 }
 
-// witness looks at the wire between a publisher and its broker.
+// witness observes the packets between a publisher and its broker.
 type witness struct {
 	mu    sync.Mutex
-	byID  map[uint16]string // packet id to message, as last seen
-	acked map[string]bool   // PUBACK or PUBCOMP went to the client
-	sent  map[string]int    // PUBLISH packets of the client, dropped ones too
+	byID  map[uint16]string // the last message of each packet id
+	acked map[string]bool   // a PUBACK or PUBCOMP was sent to the client
+	sent  map[string]int    // PUBLISH packets of the client, including dropped ones
 }
 
-// watch puts a witness at a proxy.
+// watch attaches a witness to a proxy.
 func watch(p *mqtttest.Proxy) *witness {
 	w := &witness{byID: make(map[uint16]string), acked: make(map[string]bool), sent: make(map[string]int)}
 	p.Observe(w.observe)
@@ -123,8 +122,7 @@ func (w *witness) acknowledged(id string) bool {
 	return w.acked[id]
 }
 
-// packets is how many PUBLISH packets there were, and repeated how many of them
-// beyond the first of a message.
+// packets returns the number of PUBLISH packets, and the number of repetitions.
 func (w *witness) packets() (n, repeated int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -134,7 +132,7 @@ func (w *witness) packets() (n, repeated int) {
 	return n, n - len(w.sent)
 }
 
-// wantReason checks the reason of an error, and gives it.
+// wantReason checks the reason of an error and returns the error as an *event.Error.
 func (h *harness) wantReason(err error, reasons ...event.Reason) *event.Error {
 	h.Helper()
 	e, ok := h.said.err(err).(*event.Error)

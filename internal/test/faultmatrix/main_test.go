@@ -7,8 +7,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// atOnce is how many rows run side by side: most of them wait, for a keep-alive
-// or for a broker that is down.
+// atOnce is how many rows run in parallel. Most of the time they wait, for a keep-alive or
+// for a broker that is down.
 const atOnce = "8"
 
 func TestMain(m *testing.M) {

@@ -13,9 +13,8 @@ import (
 	"testing"
 )
 
-// matrix is every row, by its number, which begins with 1. A row has one or more
-// tests named TestFault_<nn>_<name>, in this package or in that of the part that
-// it is about.
+// matrix lists every row by its number, starting with 1. A row has one or more tests named
+// TestFault_<nn>_<name>, in this package or in the package that the row is about.
 var matrix = [...]string{
 	"TCP cut mid-publish",
 	"PUBACK lost, then cut",
@@ -62,7 +61,7 @@ var matrix = [...]string{
 	"reordering after resume",
 	"latency and stalls",
 
-	// Isolation: one bad thing stays one bad thing.
+	// Isolation: a fault affects nothing else.
 	"handler registered after the backlog came",
 	"filter or group changed between two versions",
 	"publish that ends the connection",
@@ -86,7 +85,7 @@ var matrix = [...]string{
 	"callback that hangs or panics",
 	"message that nobody subscribes to",
 
-	// A hostile neighbour: what a device may do harms no other.
+	// Hostile neighbours: nothing that a device is allowed to do harms others.
 	"ids of others taken",
 	"reply that ends the connection",
 	"ordering key of others",
@@ -104,7 +103,7 @@ var matrix = [...]string{
 	"workers taken by one device",
 }
 
-// TestMatrixIsComplete looks for the tests of each row in the whole repository.
+// TestMatrixIsComplete searches the whole repository for the tests of each row.
 func TestMatrixIsComplete(t *testing.T) {
 	t.Parallel()
 	if len(matrix) != 81 {
@@ -123,7 +122,7 @@ func TestMatrixIsComplete(t *testing.T) {
 
 var faultTest = regexp.MustCompile(`^TestFault_(\d\d)_[A-Z]`)
 
-// faultTests finds them by row, and those whose number is none.
+// faultTests returns the tests by row, and those whose number is not that of a row.
 func faultTests(t *testing.T, root string) (rows map[int][]string, unknown []string) {
 	t.Helper()
 	rows = make(map[int][]string)
@@ -181,8 +180,7 @@ func parsed(t *testing.T, root, suffix string) map[string]*ast.File {
 	return files
 }
 
-// Clients are made by the harness, which looks for secrets, and by nothing else
-// in this package.
+// Only the harness, which searches for secrets, creates clients in this package.
 func TestOnlyTheHarnessMakesClients(t *testing.T) {
 	t.Parallel()
 	makers := map[string]bool{"NewBroker": true, "NewPublisher": true, "NewServer": true}

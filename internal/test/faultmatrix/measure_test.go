@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// spread are measured times.
+// spread is a list of measured times.
 type spread []time.Duration
 
-// at gives the time that a share of them does not pass.
+// at returns the time that the given share of the values does not exceed.
 func (s spread) at(share float64) time.Duration {
 	if len(s) == 0 {
 		return 0
@@ -23,5 +23,5 @@ func (s spread) String() string {
 	return fmt.Sprintf("p50 %v p99 %v max %v of %d", ms(s.at(0.5)), ms(s.at(0.99)), ms(s.at(1)), len(s))
 }
 
-// slack is what a busy machine may add to a bound.
+// slack is the tolerance for a busy machine.
 const slack = 3 * time.Second

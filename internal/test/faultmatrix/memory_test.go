@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// liveHeap is what is in use after a collection.
+// liveHeap returns the heap in use after a collection.
 func liveHeap() int64 {
 	runtime.GC()
 	var m runtime.MemStats
@@ -14,15 +14,14 @@ func liveHeap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// meter samples until a condition holds.
+// meter holds the maxima of samples.
 type meter struct {
-	heap       int64 // above what it was before
+	heap       int64 // growth since the start
 	goroutines int
 	queued     int
 }
 
-// measure looks again and again, every some milliseconds, until done returns
-// nil.
+// measure takes a sample every few milliseconds until done returns nil.
 func (h *harness) measure(queued func() int, done func() error) (m meter) {
 	h.Helper()
 	debug.FreeOSMemory()

@@ -12,49 +12,49 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// The rows from 67 on are about a hostile neighbour: one device of many, with a
-// login of its own and no more rights than the others, does its worst while fifty
-// honest ones work. They lose nothing and keep at least 90 % of their rate.
+// The rows from 67 on test a hostile neighbour: one device of many, with its own login and
+// the same rights as the others, does its worst while fifty honest devices work. They lose
+// nothing and keep at least 90 % of their rate.
 
 const (
 	honest = 50
-	rogue  = "rogue" // name of the hostile one
-	// meanwhile is how many messages they send beside it.
+	rogue  = "rogue" // name of the hostile device
+	// meanwhile is how many messages the honest devices send during the attack.
 	meanwhile = int(beside / neighbourPace)
-	// neighbourPace is the time between two messages, each of the next device:
-	// every device sends four in a second.
+	// neighbourPace is the time between two messages, each from the next device: every
+	// device sends four per second.
 	neighbourPace = time.Second / (4 * honest)
-	before        = 1500 * time.Millisecond // without anything hostile
-	beside        = 2 * time.Second         // with it
-	stuck         = 100 * time.Millisecond  // is for how long no busy machine keeps a device from writing
+	before        = 1500 * time.Millisecond // without the attack
+	beside        = 2 * time.Second         // during the attack
+	stuck         = 100 * time.Millisecond  // a device that cannot write for longer is held up, even on a busy machine
 )
 
-// hostile is the first number of what the hostile one sends, apart from theirs.
+// hostile is the first id of the hostile device's messages.
 const hostile = 100_000_000
 
-// neighbours are the honest devices, the hostile one, and the broker between
-// them and the service: with a user and access rules for each.
+// neighbours are the honest devices, the hostile one, and the broker between them and the
+// service, with a user and access rules for each.
 type neighbours struct {
 	*harness
 	broker  *mqtttest.MosquittoBroker
 	devices []*device
 	rogue   *device
-	// send has a device send the n-th message of all, whose id is id(n).
+	// send makes a device send the n-th message, whose id is id(n).
 	send func(d *device, n int)
-	// heap bounds what the service may take in memory, in bytes; 0 does not
-	// measure it, as in rows that run beside others.
+	// heap bounds the growth of the service's memory, in bytes; 0 does not measure it, for
+	// rows that run in parallel.
 	heap int64
 	// losses is how many connections of the service may end.
 	losses int
 
 	next int
 	mu   sync.Mutex
-	sent map[string]time.Time // and not handled
+	sent map[string]time.Time // sent and not handled yet
 	took spread
 	done atomic.Int64
 }
 
-// newNeighbours starts the broker. Devices connect when they first work.
+// newNeighbours starts the broker. Devices connect when they are first used.
 func (h *harness) newNeighbours(opts ...mqtttest.MosquittoOption) *neighbours {
 	h.Helper()
 	n := &neighbours{harness: h, sent: make(map[string]time.Time)}
@@ -83,7 +83,7 @@ func (n *neighbours) join() {
 	n.rogue = n.device(rogue, nil)
 }
 
-// accepted is told of each PUBACK of an honest device.
+// accepted is called for each PUBACK of an honest device.
 func (n *neighbours) accepted(id string, code byte) {
 	if code >= 0x80 {
 		n.Errorf("the broker refused %s with 0x%02X", id, code)
@@ -92,7 +92,7 @@ func (n *neighbours) accepted(id string, code byte) {
 	n.rec.Accepted(id)
 }
 
-// handled is called where the effect of an honest message is.
+// handled is called when an honest message has been handled.
 func (n *neighbours) handled(id string) {
 	n.rec.Handled(id)
 	n.mu.Lock()
@@ -107,14 +107,13 @@ func (n *neighbours) handled(id string) {
 	}
 }
 
-// window has the honest devices work for a while, and returns the share of their
-// messages that were handled by the end of it, or a tenth later. They keep their
-// pace whatever happens; the time for which one could not write counts as
-// messages that were not handled.
+// window lets the honest devices send for a while, and returns the share of their messages
+// that were handled by its end, plus a tenth of its length. They keep their pace whatever
+// happens; time in which a device could not write counts as messages that were not handled.
 func (n *neighbours) window(d time.Duration, during func()) (share float64, took spread) {
 	n.Helper()
 	n.mu.Lock()
-	clear(n.sent) // what comes late does not count any more
+	clear(n.sent) // late messages do not count
 	n.took = nil
 	n.mu.Unlock()
 	n.done.Store(0)
@@ -154,11 +153,11 @@ func (n *neighbours) window(d time.Duration, during func()) (share float64, took
 	return float64(done) / (float64(sent) + float64(blocked)/float64(neighbourPace)), took
 }
 
-// unharmed holds the honest devices beside what the hostile one does against
-// themselves without it, and judges by ids what became of their messages. attack
-// gets the number of the first message that is sent meanwhile. It is called again
-// on a busy machine only: what a hostile neighbour holds up is held up each time.
-// The function that it may return ends what it began, after the measurement.
+// unharmed compares the honest devices during an attack with the same devices without it,
+// and determines by ids what happened to their messages. attack receives the number of the
+// first message that is sent during it. On a busy machine it is called again: what a
+// hostile neighbour really holds up is held up every time. The function that attack may
+// return ends the attack after the measurement.
 func (n *neighbours) unharmed(service *subscriber, attack func(first int) (end func())) {
 	n.Helper()
 	n.join()
@@ -202,7 +201,7 @@ func (n *neighbours) unharmed(service *subscriber, attack func(first int) (end f
 	}
 }
 
-// named wants an operator to find who is to blame: the log, a hook or the health has
+// named checks that an operator can find the cause: the log, a hook or the health contains
 // one of these texts.
 func (n *neighbours) named(texts ...string) {
 	n.Helper()
@@ -217,22 +216,22 @@ func (n *neighbours) named(texts ...string) {
 	})
 }
 
-// verdict is what became of the honest messages, once nothing is missing any more
-// or it is clear that something is.
+// verdict returns the report on the honest messages, once nothing is missing or it is clear
+// that something is lost.
 func (n *neighbours) verdict() mqtttest.Report {
 	n.soon(func() bool { return n.rec.Report().Err() == nil })
 	return n.rec.Report()
 }
 
-// soon waits until something holds, or it is clear that it never will, which the
-// row then judges.
+// soon waits until holds returns true, or until it is clear that it never will; the row
+// then judges.
 func (n *neighbours) soon(holds func() bool) {
 	for deadline := time.Now().Add(patience / 2); !holds() && time.Now().Before(deadline); {
 		pause(20 * time.Millisecond)
 	}
 }
 
-// watchHeap notes the most live memory above that of now, until it is stopped.
+// watchHeap records the largest growth of the live heap until it is stopped.
 func (n *neighbours) watchHeap(most *int64) (stop func()) {
 	if n.heap == 0 {
 		return func() {}
@@ -252,7 +251,7 @@ func (n *neighbours) watchHeap(most *int64) (stop func()) {
 	return func() { close(quit); <-ended }
 }
 
-// eachWay runs a row in each of some ways, on each of the versions that know it.
+// eachWay runs a row in several ways, each on all versions that support it.
 func eachWay[W interface{ versions() []string }](t *testing.T, ways map[string]W, row func(h *harness, way W)) {
 	t.Helper()
 	for name, way := range ways {

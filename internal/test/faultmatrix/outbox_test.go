@@ -16,7 +16,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
-// fileOutbox opens a store on disk; close may be called early.
+// fileOutbox opens a store on disk; shut may be called early.
 func (h *harness) fileOutbox(path string, limit int) (store *outboxfile.Store, shut func()) {
 	h.Helper()
 	store, err := outboxfile.Open(path, outboxfile.Options{MaxEntries: limit})
@@ -32,11 +32,11 @@ func (h *harness) fileOutbox(path string, limit int) (store *outboxfile.Store, s
 	return store, shut
 }
 
-// outboxPath is that of a store of this row.
+// outboxPath returns the path of a store of this row.
 func (h *harness) outboxPath() string { return filepath.Join(h.TempDir(), "outbox") }
 
-// accept publishes n messages from id first on, from several goroutines, and
-// gives how many failed, and the first error.
+// accept publishes n messages, from id first on, from several goroutines. It returns the
+// number of failures and the first error.
 func (p *publisher) accept(topic string, first, n int) (failed int, err error) {
 	const writers = 16
 	var mu sync.Mutex
@@ -61,7 +61,7 @@ func (p *publisher) accept(topic string, first, n int) (failed int, err error) {
 	return failed, err
 }
 
-// emptied waits until the outbox is.
+// emptied waits until the outbox is empty.
 func (p *publisher) emptied() {
 	p.h.Helper()
 	p.h.eventually(func() error {
@@ -72,7 +72,7 @@ func (p *publisher) emptied() {
 	})
 }
 
-// window is a dedup window in memory.
+// window returns a dedup window in memory.
 func (h *harness) window() dedup.Window {
 	h.Helper()
 	w, err := dedup.NewMemory(dedup.MemoryOptions{})
@@ -82,11 +82,11 @@ func (h *harness) window() dedup.Window {
 	return w
 }
 
-// messageID makes the id of a message the one of its payload; on MQTT 3.1.1 a
-// CloudEvent carries it.
+// messageID sets the id of a message to that of its payload; on MQTT 3.1.1 a CloudEvent
+// carries it.
 func messageID(id string) event.CallOption { return event.Header("id", id) }
 
-// memoryOutbox is an outbox that no disk slows down.
+// memoryOutbox returns an outbox that does not depend on the speed of a disk.
 func (h *harness) memoryOutbox() outbox.Store {
 	h.Helper()
 	s, err := outbox.NewMemory(outbox.MemoryOptions{})
@@ -96,13 +96,13 @@ func (h *harness) memoryOutbox() outbox.Store {
 	return s
 }
 
-// sqlOutbox is one in a database of its own.
+// sqlOutbox returns an outbox in a database of its own.
 func (h *harness) sqlOutbox() outbox.Store {
 	h.Helper()
 	return h.sqlOutboxAt(filepath.Join(h.TempDir(), "outbox.db"), outboxsql.Options{Dialect: sqltx.SQLite})
 }
 
-// sqlOutboxAt may share its file with others.
+// sqlOutboxAt returns an outbox that may share its database file.
 func (h *harness) sqlOutboxAt(path string, o outboxsql.Options) outbox.Store {
 	h.Helper()
 	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)")

@@ -8,8 +8,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 1: the connection is cut at random packets while messages are published.
-// Nothing that was accepted is lost, and nil always follows an acknowledgement.
+// Row 1: the connection is cut at random packets while messages are published. No accepted
+// message is lost, and a nil result always follows an acknowledgement.
 func TestFault_01_CutMidPublish(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -38,8 +38,8 @@ func TestFault_01_CutMidPublish(t *testing.T) {
 	})
 }
 
-// cutSomewhere cuts at one of the next n packets of a publisher, in one of the
-// ways there are.
+// cutSomewhere cuts a publisher's connection at one of its next n packets, in one of the
+// possible ways.
 func cutSomewhere(proxy *mqtttest.Proxy, n int) {
 	at := 1 + rand.N(n)
 	switch rand.N(6) {
@@ -58,7 +58,7 @@ func cutSomewhere(proxy *mqtttest.Proxy, n int) {
 	}
 }
 
-// atLeast is a condition.
+// atLeast returns an error if have is less than want.
 func atLeast(what string, have, want int) error {
 	if have < want {
 		return fmt.Errorf("%d %s, want %d", have, what, want)

@@ -8,14 +8,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 2: the broker has the messages, but its acknowledgements are swallowed,
-// and then the connection is cut. Who waits gets nil after the acknowledgement
-// of the second copy; who gives up is told that the message may have been sent.
+// Row 2: the broker has the messages, but its acknowledgements are dropped, and then the
+// connection is cut. A caller that waits gets nil after the acknowledgement of the second
+// copy; a caller that gives up gets an error that the message may have been sent.
 func TestFault_02_PubackLost(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
 		const rounds, perRound = 12, 50
-		b := h.mosquitto(mqtttest.WithMaxInflight(2 * perRound)) // or the broker takes 20 at a time on MQTT 5
+		b := h.mosquitto(mqtttest.WithMaxInflight(2 * perRound)) // otherwise the broker accepts 20 at a time on MQTT 5
 		proxy := mqtttest.NewProxy(h, b.URL())
 		w := watch(proxy)
 		h.subscriber(b.URL(), "-sub", h.name+"/data/+")
@@ -45,8 +45,8 @@ func TestFault_02_PubackLost(t *testing.T) {
 	})
 }
 
-// givesUp publishes with too little time for the fault, which is an error that
-// says whether the message may have been sent.
+// givesUp publishes with a timeout that is too short for the fault. The error must report
+// whether the message may have been sent.
 func (h *harness) givesUp(p *publisher, id string, sent bool) {
 	h.Helper()
 	h.rec.Attempted(id)

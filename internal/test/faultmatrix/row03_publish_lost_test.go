@@ -6,14 +6,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 3: what is published is swallowed, and then the connection is cut. No
-// publish returns nil before the broker has its message; they are sent again
-// and arrive. The matrix asks for 3.1.1, whose client library answers nil here.
+// Row 3: published messages are dropped, and then the connection is cut. No publish
+// returns nil before the broker has its message; the messages are sent again and arrive.
+// The matrix requires 3.1.1, whose client library returns nil here.
 func TestFault_03_PublishLost(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
 		const rounds, perRound = 12, 50
-		b := h.mosquitto(mqtttest.WithMaxInflight(2 * perRound)) // or the broker takes 20 at a time on MQTT 5
+		b := h.mosquitto(mqtttest.WithMaxInflight(2 * perRound)) // otherwise the broker accepts 20 at a time on MQTT 5
 		proxy := mqtttest.NewProxy(h, b.URL())
 		w := watch(proxy)
 		h.subscriber(b.URL(), "-sub", h.name+"/data/+")

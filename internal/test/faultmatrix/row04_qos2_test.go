@@ -8,9 +8,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 4: each step of the exchange of QoS 2 is lost before a cut, on the way
-// from the publisher and on the way to the subscriber. Nothing is lost, and with
-// a dedup window nothing is handled twice, whatever the broker forgot.
+// Row 4: each step of the QoS 2 exchange is lost before a cut, between publisher and broker
+// and between broker and subscriber. Nothing is lost, and with a dedup window nothing is
+// handled twice, whatever the broker forgot.
 func TestFault_04_QoS2StepLost(t *testing.T) {
 	t.Parallel()
 	steps := []struct {

@@ -12,9 +12,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 6: publishes at QoS 1 while the broker is down, before the first
-// connection and after a loss. With an outbox they return nil once on disk, and
-// arrive later.
+// Row 6: messages are published at QoS 1 while the broker is down, before the first
+// connection and after a loss. With an outbox Publish returns nil once they are on disk, and
+// they arrive later.
 func TestFault_06_QoS1WhileDownWithOutbox(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -53,8 +53,7 @@ func TestFault_06_QoS1WhileDownWithOutbox(t *testing.T) {
 	})
 }
 
-// Row 6: an outbox at its bound refuses at once, and takes messages again when
-// there is room.
+// Row 6: a full outbox refuses messages at once, and accepts them again when there is room.
 func TestFault_06_QoS1WhileDownOutboxFull(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -89,8 +88,8 @@ func TestFault_06_QoS1WhileDownOutboxFull(t *testing.T) {
 	})
 }
 
-// Row 6: without an outbox a publish waits for the connection within its time,
-// and then is an error that says it was not sent.
+// Row 6: without an outbox, Publish waits for the connection until its timeout, and then
+// returns an error that the message was not sent.
 func TestFault_06_QoS1WhileDownWithoutOutbox(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

@@ -16,9 +16,9 @@ const (
 	shortPingTimeout = 500 * time.Millisecond
 )
 
-// Row 7: the network dies without a FIN while nothing is published. It is
-// noticed within one and a half keep-alives and the ping timeout, and what was
-// published during the silence arrives afterwards.
+// Row 7: the network fails without a FIN while nothing is published. The client notices it
+// within one and a half keep-alives plus the ping timeout, and messages published meanwhile
+// arrive afterwards.
 func TestFault_07_HalfOpenIdle(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -43,8 +43,7 @@ func TestFault_07_HalfOpenIdle(t *testing.T) {
 	})
 }
 
-// keptAlive connects subscribers and publishers with a short keep-alive, some
-// time apart.
+// keptAlive connects subscribers and publishers with a short keep-alive, at intervals.
 func (h *harness) keptAlive(url string, clients int) (spies []*spy) {
 	h.Helper()
 	opts := []broker.Option{mqttbroker.WithKeepAlive(shortKeepAlive), mqttbroker.WithPingTimeout(shortPingTimeout)}

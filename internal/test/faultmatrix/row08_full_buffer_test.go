@@ -8,9 +8,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 8: the network dies without a FIN under 26 MiB of messages, so that a
-// write blocks. It is noticed within the write timeout and a second, whatever
-// the keep-alive, and every message arrives afterwards.
+// Row 8: the network fails without a FIN under 26 MiB of messages, so that a write blocks.
+// The client notices it within the write timeout plus a second, whatever the keep-alive, and
+// every message arrives afterwards.
 func TestFault_08_HalfOpenFullBuffer(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -28,7 +28,7 @@ func TestFault_08_HalfOpenFullBuffer(t *testing.T) {
 		proxy.Stall(true)
 		began := time.Now()
 		sent := make(chan struct{})
-		go func() { // those behind the loss wait for the next connection
+		go func() { // publishes after the loss wait for the next connection
 			defer close(sent)
 			for i := range messages {
 				l.send(h.name+"/data", append(make([]byte, size), id(i)...))

@@ -10,10 +10,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 9: a broker that saves a moment after it acknowledges is killed again and
-// again. The outbox holds acknowledged messages back for longer than that
-// moment, and sends them again after a loss: nothing is lost. FAULT_KILLS sets
-// how often.
+// Row 9: a broker that saves a moment after it acknowledges is killed repeatedly. The outbox
+// keeps acknowledged messages for longer than that moment, and sends them again after a
+// loss: nothing is lost. FAULT_KILLS sets the number of kills.
 func TestFault_09_KilledLazyBrokerHoldBack(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

@@ -6,9 +6,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 10: the broker is killed with the settings of its package, which save every
-// half hour. What it had acknowledged and not yet delivered is lost with it:
-// nothing else is, and what is lost equals what is told to be missing.
+// Row 10: the broker is killed with the default settings of its package, which save every
+// half hour. Messages that it had acknowledged and not delivered are lost, and no others;
+// the number of lost messages equals the number reported missing.
 func TestFault_10_BrokerKilled(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -37,7 +37,7 @@ func TestFault_10_BrokerKilled(t *testing.T) {
 			proxy.Refuse(false)
 			h.eventually(func() error { return atLeast("sessions told to be lost", len(s.sessionsLost()), i+1) })
 			s.ready()
-			send(topics) // one of each tells of those before it
+			send(topics) // one message per topic reveals the missing ones before it
 			h.eventually(func() error { return atLeast("handled", h.rec.Report().Handled, (i+1)*(delivered+topics)) })
 		}
 		rep := h.quiet()

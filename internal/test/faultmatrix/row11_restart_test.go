@@ -12,10 +12,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 11: the broker is stopped in order and started again under load, with the
-// reconnect delays of a service. Nothing is lost, and no session: Mosquitto 2.0.11
-// does not save an MQTT 5 session whose CONNECT had Clean Start, and those that
-// are to be kept have none.
+// Row 11: the broker is shut down and started again under load, with the reconnect delays of
+// a service. No message and no session is lost: Mosquitto 2.0.11 does not save an MQTT 5
+// session whose CONNECT had Clean Start, so sessions that must be kept are created without.
 func TestFault_11_BrokerRestart(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -62,8 +61,8 @@ func TestFault_11_BrokerRestart(t *testing.T) {
 	})
 }
 
-// lossIsTold wants the loss of n sessions of a subscriber to be visible, so
-// that what is missing now is explained.
+// lossIsTold checks that a subscriber reports the loss of n sessions, which explains the
+// missing messages.
 func (h *harness) lossIsTold(s *subscriber, n int) {
 	h.Helper()
 	h.lossIsToldOf("-sub", s, n)
@@ -82,7 +81,7 @@ func (h *harness) lossIsToldOf(id string, s *subscriber, n int) {
 	h.Logf("%v, after %d lost sessions that were told", rep, n)
 }
 
-// quiet waits until nothing arrives any more, where some of it never will.
+// quiet waits until no more messages arrive, for rows in which some never will.
 func (h *harness) quiet() mqtttest.Report {
 	last, since := h.rec.Report(), time.Now()
 	h.eventually(func() error {

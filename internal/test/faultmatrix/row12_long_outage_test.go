@@ -9,10 +9,10 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 )
 
-// Row 12: the broker is away for ten minutes, in a clock that runs 240 times
-// faster: 2.5 s, with reconnect delays of 1 ms to 125 ms. Messages are accepted
-// all the time; memory does not grow with them, attempts are jittered and never
-// further apart than the longest delay, and nothing is lost.
+// Row 12: the broker is down for ten minutes of a clock that runs 240 times faster: 2.5 s,
+// with reconnect delays of 1 ms to 125 ms. Messages are accepted all the time; memory does
+// not grow with them, reconnect attempts are jittered and never further apart than the
+// longest delay, and nothing is lost.
 func TestFault_12_BrokerDownForTenMinutes(t *testing.T) {
 	oneByOne(t, func(h *harness) {
 		const (
@@ -62,7 +62,7 @@ func TestFault_12_BrokerDownForTenMinutes(t *testing.T) {
 	})
 }
 
-// jittered judges the pauses between attempts to connect.
+// jittered checks the pauses between attempts to connect.
 func (h *harness) jittered(s *spy, longest time.Duration) {
 	h.Helper()
 	var pauses spread

@@ -7,9 +7,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 13: the broker's process is stopped in its tracks: sockets stay open, new
-// ones are accepted by the system, and nothing answers. It is noticed as in row
-// 7, no goroutines pile up meanwhile, and nothing is lost.
+// Row 13: the broker's process is suspended: sockets stay open, the system accepts new ones,
+// and nothing answers. The client notices it as in row 7, goroutines do not accumulate, and
+// nothing is lost.
 func TestFault_13_BrokerStoppedInItsTracks(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -23,7 +23,7 @@ func TestFault_13_BrokerStoppedInItsTracks(t *testing.T) {
 		began := time.Now()
 		l := p.load(nil)
 		sent := make(chan struct{})
-		go func() { // those behind the loss wait for the next connection
+		go func() { // publishes after the loss wait for the next connection
 			defer close(sent)
 			for i := range messages {
 				l.send(h.name+"/data", []byte(id(i)))

@@ -11,8 +11,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 )
 
-// Row 14: a handler fails once for each message. It is run again in the process,
-// in order and without a redelivery, and each message is handled once.
+// Row 14: a handler fails once for each message. The process runs it again, in order and
+// without a redelivery, and each message is handled once.
 func TestFault_14_ErrorOnce(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -23,7 +23,7 @@ func TestFault_14_ErrorOnce(t *testing.T) {
 		var (
 			mu     sync.Mutex
 			failed = make(map[string]bool)
-			last   = make(map[string]string) // by topic
+			last   = make(map[string]string) // last message of each topic
 		)
 		s.subscribe(h.name+"/data/+", func(_ context.Context, topic, payload string) error {
 			mu.Lock()

@@ -11,9 +11,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 )
 
-// Row 15: a handler that always fails. After its attempts the message is a
-// dead letter, and is acknowledged then: it does not come again. Those around
-// it are handled.
+// Row 15: a handler always fails. After its attempts the message becomes a dead letter and is
+// acknowledged: it is not delivered again. Other messages are handled.
 func TestFault_15_AlwaysFails(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -44,12 +43,12 @@ func TestFault_15_AlwaysFails(t *testing.T) {
 			if id := idOf(l.Payload); !poison(id, every) || l.Attempts != attempts || l.Reason != "poison" {
 				h.Errorf("%+v", l)
 			}
-			h.rec.Handled(idOf(l.Payload)) // where an operator sees it
+			h.rec.Handled(idOf(l.Payload)) // visible to an operator
 		}
 		if rep := h.settled(); rep.Duplicates > 0 {
 			h.Errorf("%d duplicates", rep.Duplicates)
 		}
-		// They were acknowledged: nothing comes again.
+		// They were acknowledged: nothing is delivered again.
 		if err := s.stop(patience); err != nil {
 			h.Fatal(err)
 		}
@@ -69,7 +68,7 @@ func poison(id string, every int) bool {
 	return n%every == 0
 }
 
-// retainedLetters reads the letters that the broker retains.
+// retainedLetters returns the dead letters that the broker retains.
 func (h *harness) retainedLetters(s *subscriber) []*deadletter.Letter {
 	h.Helper()
 	store, err := s.s.DeadLetters()

@@ -15,12 +15,11 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 15, judged with Mosquitto's default window of 20: one key of a hundred
-// always fails. With parking the other 99 keep at least 80 % of the throughput
-// that they have when nothing fails, the wait for the one retry budget
-// included. What they keep without parking, when each poisoned message uses up
-// its budget, is measured, too; Mosquitto 2.0.11 sends beyond its window when
-// there is a backlog, see row 26, which makes it look better than it is.
+// Row 15 with Mosquitto's default window of 20: one key of a hundred always fails. With
+// parking, the other 99 keep at least 80 % of their normal throughput, including the wait
+// for the one retry budget. The throughput without parking, where each failing message uses
+// up its budget, is measured, too; Mosquitto 2.0.11 sends beyond its window when there is a
+// backlog (see row 26), which makes that figure better than it should be.
 func TestFault_15_OneKeyOfAHundred(t *testing.T) {
 	oneByOne(t, func(h *harness) {
 		parking := h.share("parking", event.ExhaustedPark, 10_000, 3)
@@ -36,11 +35,11 @@ func TestFault_15_OneKeyOfAHundred(t *testing.T) {
 const (
 	poisonKeys   = 100
 	poisonBudget = 50 * time.Millisecond
-	poisonWork   = time.Millisecond // of a handler, so that handlers are the bound
+	poisonWork   = time.Millisecond // handler time, so that handlers are the bottleneck
 )
 
-// share measures the throughput of the healthy keys with one poisoned key over
-// that without: the best of some rounds in turn, as the machine may be busy.
+// share measures the throughput of the healthy keys with one failing key, relative to that
+// without: the best of some rounds, as the machine may be busy.
 func (h *harness) share(name string, exhausted event.Exhausted, messages, rounds int) float64 {
 	h.Helper()
 	b := h.mosquitto(mqtttest.WithMaxInflight(20))
@@ -50,7 +49,7 @@ func (h *harness) share(name string, exhausted event.Exhausted, messages, rounds
 		mqttbroker.WithSubscribeRetryBudget(poisonBudget), mqttbroker.WithSubscribeExhausted(exhausted), mqttbroker.WithSubscribeParkMaxAttempts(0))...)
 	s.run()
 	run.p = h.publisher(b.URL(), "-pub-"+name)
-	run.round() // warm
+	run.round() // warm-up
 	var clean, bad spread
 	for range rounds {
 		run.poison.Store(false)
@@ -69,7 +68,7 @@ func (h *harness) share(name string, exhausted event.Exhausted, messages, rounds
 	return float64(clean.at(0)) / float64(bad.at(0))
 }
 
-// poisoned is a hundred keys, one of which can be poisoned.
+// poisoned is a load of a hundred keys, one of which can be made to fail.
 type poisoned struct {
 	h        *harness
 	p        *publisher
@@ -91,7 +90,7 @@ func (r *poisoned) handle(_ context.Context, topic, _ string) error {
 	return nil
 }
 
-// round gives the time until the healthy keys are handled.
+// round returns the time until the healthy keys are handled.
 func (r *poisoned) round() time.Duration {
 	r.h.Helper()
 	r.healthy.Store(0)

@@ -11,8 +11,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// Row 16: a handler panics, at any QoS. It counts as an error: the process
-// lives, the message is handled again, and the log has the stack.
+// Row 16: a handler panics, at any QoS. It counts as an error: the process survives, the
+// message is handled again, and the stack is logged.
 func TestFault_16_Panic(t *testing.T) {
 	t.Parallel()
 	for qos := range byte(3) {

@@ -13,10 +13,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 )
 
-// Row 17: a handler blocks for ever. Its context ends at the deadline, the log
-// says that it goes on, its worker stays accounted for and it gets no second
-// attempt beside it; what has another key is handled. When it returns at last
-// the message is retried.
+// Row 17: a handler blocks for ever. Its context ends at the deadline, the log reports that
+// it still runs, its worker stays occupied, and there is no second attempt meanwhile;
+// messages of other keys are handled. When the handler finally returns, the message is
+// retried.
 func TestFault_17_BlockedForEver(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

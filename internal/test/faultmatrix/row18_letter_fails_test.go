@@ -13,10 +13,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 18: the store of dead letters takes nothing. The message is not
-// acknowledged, the letter is tried again and the health is degraded, until the
-// store works again; nothing is lost. The handler runs again meanwhile, since
-// what made it fail may be over.
+// Row 18: the store of dead letters fails. The message is not acknowledged, storing is
+// retried and the health is degraded until the store works again; nothing is lost. Meanwhile
+// the handler runs again, because the cause of its failure may be over.
 func TestFault_18_LetterNotStored(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -55,7 +54,7 @@ func TestFault_18_LetterNotStored(t *testing.T) {
 
 func failing(context.Context, string, string) error { return errors.New("always") }
 
-// degraded waits until the health names what failed.
+// degraded waits until the health names the failure.
 func (h *harness) degraded(s *subscriber, what string) {
 	h.Helper()
 	h.eventually(func() error {
@@ -67,8 +66,8 @@ func (h *harness) degraded(s *subscriber, what string) {
 	})
 }
 
-// Row 18, where the broker's access rules refuse the letters: Mosquitto says so
-// on MQTT 5, and on 3.1.1 acknowledges and drops. The self-test knows either.
+// Row 18 with access rules at the broker that refuse dead letters: Mosquitto reports it on
+// MQTT 5, and on 3.1.1 acknowledges and drops them. The self-test detects both.
 func TestFault_18_LetterRefused(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -82,7 +81,7 @@ func TestFault_18_LetterRefused(t *testing.T) {
 			h.Errorf("%d letters", n)
 		}
 		if err := s.stop(3 * time.Second); err != nil {
-			h.Logf("stopped with %v", err) // the message is cut off, and the broker keeps it
+			h.Logf("stopped with %v", err) // the message is not acknowledged, and the broker keeps it
 		}
 		again := h.newSubscriber(b.URL(), "-sub")
 		again.record(h.name + "/data")

@@ -15,8 +15,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// Row 19: payloads that cannot be decoded, at any QoS. Each is a dead letter at
-// once, byte for byte, and no handler runs.
+// Row 19: payloads that cannot be decoded, at any QoS. Each becomes a dead letter at once,
+// byte for byte, and no handler runs.
 func TestFault_19_Undecodable(t *testing.T) {
 	t.Parallel()
 	for qos := range byte(3) {
@@ -42,7 +42,7 @@ func TestFault_19_Undecodable(t *testing.T) {
 				sent := make(map[string]bool)
 				l := p.load(nil)
 				for i := range messages {
-					// No field 1 of a Struct begins with 0xFF, and no JSON.
+					// 0xFF begins neither field 1 of a Struct nor JSON.
 					payload := append([]byte{0xFF, 0xFF}, make([]byte, i)...)
 					_, _ = rand.Read(payload[2:])
 					payload = append(payload, id(i)...)

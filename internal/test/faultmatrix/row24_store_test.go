@@ -39,9 +39,9 @@ func (f *badDisk) Stats(ctx context.Context) (outbox.Stats, error) {
 	return st, errors.Join(err, f.broken())
 }
 
-// Row 24: while the disk of the outbox fails, or is read-only, a publish is an
-// error at once, which says that nobody knows what the disk has; Health shows why; what was accepted
-// before arrives, and so does what comes after.
+// Row 24: while the disk of the outbox fails or is read-only, a publish fails at once, with
+// an error that the message may have been stored. Health reports the cause. Messages accepted
+// before and afterwards arrive.
 func TestFault_24_OutboxFails(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

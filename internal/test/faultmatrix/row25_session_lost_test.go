@@ -9,10 +9,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 25: the broker loses its data while a subscriber is away that it has kept
-// messages for. They are gone, which the subscriber tells by hook, count and
-// log; it subscribes again, what is published from then on arrives, and the
-// publisher's sequence tells exactly how many are missing.
+// Row 25: the broker loses its data while it keeps messages for a subscriber that is away.
+// They are lost, which the subscriber reports to the hook, by a count and in the log; it
+// subscribes again, messages published from then on arrive, and the publisher's sequence
+// shows exactly how many are missing.
 func TestFault_25_SessionLost(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

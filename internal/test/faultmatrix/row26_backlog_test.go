@@ -14,26 +14,25 @@ import (
 
 const backlogSize = 1024
 
-// Row 26: a large backlog meets a handler of one millisecond. Nothing is lost,
-// the backlog drains at the speed of the handlers, the connection stays alive,
-// and what is held in memory is what the broker may send unacknowledged.
-// FAULT_BACKLOG sets the number of messages.
+// Row 26: a large backlog and a handler that takes one millisecond. Nothing is lost, the
+// backlog drains at the speed of the handlers, the connection stays alive, and memory holds
+// what the broker may send without acknowledgement. FAULT_BACKLOG sets the number of
+// messages.
 func TestFault_26_Backlog(t *testing.T) {
 	oneByOne(t, func(h *harness) {
 		const window = 100
 		b := h.newBacklog(mqtttest.InProcess(h, broker.MaxInflight(window), broker.MaxQueued(0)).URL())
-		const done = 32                                 // that are acknowledged and still counted
-		if m := b.comesBack(); m.queued > window+done { // the heap is that of the broker, too
+		const done = 32                                 // acknowledged and still counted
+		if m := b.comesBack(); m.queued > window+done { // the heap includes that of the broker
 			h.Errorf("%d messages held", m.queued)
 		}
 	})
 }
 
-// Mosquitto 2.0.11 does not keep to its in-flight limit, nor on MQTT 5 to the
-// client's Receive Maximum: each acknowledgement lets it send as many messages
-// more, until all are sent. What is held in memory is bounded all the same, by
-// the queue and what is written to the socket: the connection is not read while
-// the queue is full. The heap does not grow with the backlog.
+// Mosquitto 2.0.11 keeps neither to its in-flight limit nor, on MQTT 5, to the client's
+// Receive Maximum: each acknowledgement lets it send as many messages more, until all are
+// sent. Memory is bounded all the same, by the queue and the socket buffers: the connection
+// is not read while the queue is full. The heap does not grow with the backlog.
 func TestFault_26_BacklogOfMosquitto(t *testing.T) {
 	oneByOne(t, func(h *harness) {
 		const queue, workers = 1024, 16
@@ -46,17 +45,17 @@ func TestFault_26_BacklogOfMosquitto(t *testing.T) {
 		if m.queued < queue/2 {
 			h.Errorf("%d messages held: that was no backlog", m.queued)
 		}
-		// The recorder notes each message, beside what is held of it.
+		// The recorder's own memory, for each message.
 		if limit := 2*queue*backlogSize + 8*mebi + int64(b.messages)*recorded; m.heap > limit {
 			h.Errorf("%d bytes of heap, want %d", m.heap, limit)
 		}
 	})
 }
 
-// recorded is what the recorder takes for a message that was handled, in bytes.
+// recorded is the recorder's memory for a handled message, in bytes.
 const recorded = 128
 
-// backlog is a subscriber with slow handlers and messages that wait for it.
+// backlog is a subscriber with slow handlers, and messages that wait for it.
 type backlog struct {
 	h        *harness
 	messages int
@@ -78,8 +77,8 @@ func (h *harness) newBacklog(url string) *backlog {
 	return b
 }
 
-// comesBack has the backlog wait for a subscriber that is away, and measures
-// until it is handled.
+// comesBack creates the backlog while the subscriber is away, and measures until it is
+// handled.
 func (b *backlog) comesBack() meter {
 	h := b.h
 	h.Helper()

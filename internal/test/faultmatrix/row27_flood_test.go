@@ -14,9 +14,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 27: a flood of QoS 0 meets a handler that is so slow that a message cannot
-// wait for the room it needs. Goroutines and memory stay bounded, and every
-// message that came over the wire is either handled or counted as dropped. FAULT_FLOOD sets the number of messages.
+// Row 27: a flood of QoS 0 messages meets a handler so slow that messages cannot wait for
+// room. Goroutines and memory stay bounded, and every received message is either handled or
+// counted as dropped. FAULT_FLOOD sets the number of messages.
 func TestFault_27_FloodOfQoS0(t *testing.T) {
 	oneByOne(t, func(h *harness) {
 		const size, queue, work = 1024, 64, 500 * time.Millisecond

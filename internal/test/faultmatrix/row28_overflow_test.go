@@ -8,8 +8,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 28: the broker's queue for a subscriber that is away overflows; Mosquitto
-// goes on acknowledging and drops. What is lost equals what is told to be
+// Row 28: the broker's queue for an absent subscriber overflows; Mosquitto keeps
+// acknowledging and drops messages. The number of lost messages equals the number reported
 // missing.
 func TestFault_28_BrokerQueueOverflow(t *testing.T) {
 	t.Parallel()
@@ -27,12 +27,12 @@ func TestFault_28_BrokerQueueOverflow(t *testing.T) {
 		proxy.Cut()
 		h.eventually(func() error { return eachLost([]*spy{s.spy}) })
 		l.sendAll(h.name+"/data", 80, messages)
-		l.succeeded() // the broker says yes to all of them
+		l.succeeded() // the broker acknowledges all of them
 		proxy.Refuse(false)
 		h.eventually(func() error { return eachConnected([]*spy{s.spy}, 2) })
 		h.eventually(func() error { return atLeast("handled", h.rec.Report().Handled, 81) })
 		h.quiet()
-		last := ids(80+messages, 8) // one of each topic tells of those before it
+		last := ids(80+messages, 8) // one message per topic reveals the missing ones before it
 		l.sendAll(h.name+"/data", 80+messages, 8)
 		l.succeeded()
 		h.eventually(func() error {

@@ -11,16 +11,16 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 29: two clients use one client id, and each throws the other out. After
-// three lost fights at most one of them stays away, and says whose id it is.
+// Row 29: two clients use the same client id, and each disconnects the other. After three
+// takeovers at most, one of them stays away and reports the client id.
 func TestFault_29_Takeover(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
 		b := h.mosquitto()
 		away := mqttbroker.WithMaxReconnectInterval(time.Minute)
 		one := h.subscriber(b.URL(), "-same", h.name+"/data", away)
-		// Another address stands for another process: one does not take its own
-		// session over.
+		// Another address represents another process: a process does not take over its own
+		// session.
 		two := h.newSubscriber(mqtttest.NewProxy(h, b.URL()).URL(), "-same", away)
 		two.record(h.name + "/data")
 		if err := two.start(); err != nil {
@@ -48,7 +48,7 @@ func TestFault_29_Takeover(t *testing.T) {
 		if fights > 3 {
 			h.Errorf("%d connections before it gave up", fights)
 		}
-		pause(time.Second) // peace
+		pause(time.Second) // no more takeovers
 		if n := len(loser.connected()); n != fights {
 			h.Errorf("the fight goes on: %d connections, then %d", fights, n)
 		}

@@ -12,11 +12,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 30: one of two members of a shared subscription dies. Mosquitto goes on
-// giving it its share for as long as it keeps its session. On MQTT 3.1.1 that
-// is for ever: the share waits, and is there when the member comes back. On
-// MQTT 5 the session expires: from then on the other member gets everything,
-// and what was kept for the dead one is lost, by the broker's own doing.
+// Row 30: one of two members of a shared subscription dies. Mosquitto keeps assigning it its
+// share for as long as it keeps its session. On MQTT 3.1.1 that is for ever: the share waits
+// until the member comes back. On MQTT 5 the session expires: from then on the other member
+// receives everything, and the broker discards what it kept for the dead one.
 func TestFault_30_SharedMemberDies(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

@@ -8,9 +8,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 31: a broker refuses a filter. At Start that is an error that names the
-// filter and the broker's reason; on a later connection readiness is down until
-// the filter is granted.
+// Row 31: a broker refuses a filter. At Start that is an error with the filter and the
+// broker's reason; on a later connection the client is not ready until the filter is
+// granted.
 func TestFault_31_SubscriptionRefused(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

@@ -10,16 +10,16 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 32: the broker's access rules forbid a publish. On MQTT 5 it is an error
-// with the reason. On 3.1.1 Mosquitto acknowledges it and throws it away, which
-// the self-test of the start tells. Allowed topics do not suffer.
+// Row 32: the broker's access rules forbid a publish. On MQTT 5 it is an error with the
+// reason. On 3.1.1 Mosquitto acknowledges and drops it, which the self-test at the start
+// reports. Allowed topics are not affected.
 func TestFault_32_PublishDenied(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
 		const messages = 200
 		b := h.mosquitto(
 			mqtttest.WithACL("user "+planted.user, "topic readwrite "+h.name+"/#", "topic deny "+h.name+"/denied"),
-			mqtttest.WithConfig("max_queued_messages 100000")) // without a bound 2.0.11 ends the connection as well
+			mqtttest.WithConfig("max_queued_messages 100000")) // without a bound, Mosquitto 2.0.11 also ends the connection
 		s := h.subscriber(b.URL(), "-sub", h.name+"/data")
 		denied, allowed := h.name+"/denied", h.name+"/allowed"
 		p := h.publisher(b.URL(), "-pub", mqttbroker.WithSelfTest(denied))

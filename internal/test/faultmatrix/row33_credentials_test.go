@@ -11,9 +11,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 33: the broker does not accept the credentials, and later it does. At
-// Start that is an error; while running it is tried again, slowly, and what was
-// published meanwhile arrives. No secret is told on the way.
+// Row 33: the broker refuses the credentials, and accepts them later. At Start that is an
+// error; while running the client retries slowly, and messages published meanwhile arrive.
+// No secret is disclosed.
 func TestFault_33_BadCredentials(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -53,8 +53,8 @@ func TestFault_33_BadCredentials(t *testing.T) {
 	})
 }
 
-// setPassword changes the one that the broker accepts for the planted user, and
-// returns when it does.
+// setPassword changes the password that the broker accepts for the planted user, and waits
+// until it is in effect.
 func (h *harness) setPassword(b *mqtttest.MosquittoBroker, password string) {
 	h.Helper()
 	reloads := strings.Count(b.Log(), "Reloading config.")
@@ -63,8 +63,7 @@ func (h *harness) setPassword(b *mqtttest.MosquittoBroker, password string) {
 	h.eventually(func() error { return atLeast("reloads", strings.Count(b.Log(), "Reloading config."), reloads+1) })
 }
 
-// notAuthorized counts the attempts that the broker itself refused: others were
-// cut.
+// notAuthorized counts the attempts that the broker itself refused; others were cut.
 func notAuthorized(list []stamped[event.ConnectInfo]) (n int) {
 	for _, r := range list {
 		if e, ok := errors.AsType[*event.Error](r.info.Err); ok && e.Reason == event.ReasonNotAuthorized {

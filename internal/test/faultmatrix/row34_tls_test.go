@@ -16,9 +16,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 34: a broker that shows a certificate of another name, an expired one, one
-// of another authority, or that speaks TLS 1.1 only, is refused, and the error
-// names the cause. A good one is accepted.
+// Row 34: a broker with a certificate for another name, an expired one, one of another
+// authority, or one that only supports TLS 1.1, is refused, and the error names the cause. A
+// valid one is accepted.
 func TestFault_34_TLS(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -68,8 +68,8 @@ func TestFault_34_TLS(t *testing.T) {
 	})
 }
 
-// clientFiles copies a client's certificate and key to a path that is a secret,
-// and gives the configuration that names them.
+// clientFiles copies a client's certificate and key to a path that is a secret, and returns
+// the configuration that names them.
 func (h *harness) clientFiles(cert, key, ca string) *v1.Connection {
 	h.Helper()
 	dir := filepath.Join(h.TempDir(), planted.key)

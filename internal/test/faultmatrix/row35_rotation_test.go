@@ -43,8 +43,8 @@ func TestFault_35_CertificateRotated(t *testing.T) {
 	})
 }
 
-// Row 35: the password, a token in fact, is replaced. The next connection has
-// the new one, and nothing is lost.
+// Row 35: the password, for example a token, is replaced. The next connection uses the new
+// one, and nothing is lost.
 func TestFault_35_TokenRotated(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

@@ -8,9 +8,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 36: a publish that breaks a rule is refused before anything of it is on
-// the wire, for a connection that it ended would take others with it. Good
-// messages around it arrive on one connection.
+// Row 36: a publish that breaks a rule is refused before any of it is sent, because ending
+// the connection would affect other messages. Valid messages before and after it arrive on
+// the same connection.
 func TestFault_36_InvalidPublish(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -37,7 +37,7 @@ func TestFault_36_InvalidPublish(t *testing.T) {
 			{"a", "x", 3, event.ReasonBadRequest},
 			{"a", strings.Repeat("x", 256<<10+1), 1, event.ReasonTooLarge},
 		}
-		if h.five() { // the broker has said so
+		if h.five() { // the broker reports it
 			bad = append(bad, struct {
 				topic   string
 				payload string
@@ -61,7 +61,7 @@ func TestFault_36_InvalidPublish(t *testing.T) {
 			h.Errorf("%d PUBLISH packets on the wire, want those of %d good messages", n, 1+rounds*perRound)
 		}
 		want := 1
-		if !h.five() { // the first one ends what an earlier process left
+		if !h.five() { // the first one ends an earlier session
 			want = 2
 		}
 		if n := proxy.Counts().Connections; n != want {

@@ -11,9 +11,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 37: the broker answers SUBSCRIBE with what is malformed, huge or random.
-// Each ends its connection, nothing of the size that a header claims is waited
-// for, no panic, and the client comes back and works.
+// Row 37: the broker answers SUBSCRIBE with malformed, huge or random bytes. Each ends its
+// connection, the client does not wait for the length that a header announces, nothing
+// panics, and the client reconnects and works.
 func TestFault_37_MalformedBytes(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -39,7 +39,7 @@ func TestFault_37_MalformedBytes(t *testing.T) {
 		if err := s.start(); err != nil {
 			h.Logf("the first: %v", err)
 		}
-		for i, c := range cases { // each has its own time: all of them take as long as the machine is busy
+		for i, c := range cases { // each has its own timeout: together they may take long on a busy machine
 			h.eventually(func() error {
 				if len(s.connected()) <= i+1 {
 					return fmt.Errorf("the client stays after %q", c.name)
@@ -62,10 +62,10 @@ func TestFault_37_MalformedBytes(t *testing.T) {
 
 type malformedCase struct {
 	name   string
-	answer func(id uint16) []byte // to the SUBSCRIBE of that id
+	answer func(id uint16) []byte // answers the SUBSCRIBE with that id
 }
 
-// malformed are packets that no broker may send.
+// malformed returns packets that no broker may send.
 func (h *harness) malformed() (cases []malformedCase) {
 	add := func(name string, packet []byte) {
 		cases = append(cases, malformedCase{name, func(uint16) []byte { return packet }})
@@ -107,10 +107,10 @@ func (h *harness) malformed() (cases []malformedCase) {
 	return cases
 }
 
-// noise is random bytes, and then zeros enough that whatever length they claim
-// has come to its end: a packet of type 0 follows. A PUBLISH over the limit is
-// skipped, up to 256 MiB, so that one which claims more than what is here would be
-// waited for until the SUBSCRIBE times out; one row above is that.
+// noise returns random bytes, followed by enough zeros to complete any length that they
+// announce; then a packet of type 0 follows. A PUBLISH over the limit is skipped, up to
+// 256 MiB, so that the client would wait for a longer one until the SUBSCRIBE times out;
+// a case above covers that.
 func noise(random *rand.Rand) []byte {
 	b := make([]byte, 64+1<<20+1<<16)
 	for i := range b[:1+random.IntN(63)] {

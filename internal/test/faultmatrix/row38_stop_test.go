@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// Row 38: a subscriber and a publisher are stopped while messages flow, again
-// and again. No handler is cut off, every publish has an outcome, no goroutine
-// is left, Stop keeps its time, and in the end nothing is lost. FAULT_ROUNDS
-// sets how often, for each version.
+// Row 38: a subscriber and a publisher are stopped repeatedly while messages flow. No handler
+// is cut off, every publish has an outcome, no goroutine is left, Stop keeps its time limit,
+// and nothing is lost. FAULT_ROUNDS sets the number of rounds for each version.
 func TestFault_38_StopUnderLoad(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -37,7 +36,7 @@ func TestFault_38_StopUnderLoad(t *testing.T) {
 			s.run()
 			return s
 		}
-		first := subscriber() // the session is there before the first message
+		first := subscriber() // the session exists before the first message
 		if err := first.stop(limit); err != nil {
 			h.Fatal(err)
 		}
@@ -63,7 +62,7 @@ func TestFault_38_StopUnderLoad(t *testing.T) {
 			}
 			both.Wait()
 			out.wait()
-			if i%10 == 9 { // a look at all goroutines stops the world
+			if i%10 == 9 { // counting all goroutines stops the world
 				h.eventually(func() error {
 					if left = h.goroutines() - idle - 1; left > 0 { // the feed's own
 						return fmt.Errorf("%d goroutines are left", left)
@@ -81,13 +80,13 @@ func TestFault_38_StopUnderLoad(t *testing.T) {
 		if cut.Load() > 0 {
 			h.Errorf("%d handlers were cut off", cut.Load())
 		}
-		if typical := stops.at(0.5); typical > 2*time.Second { // none may pass the limit, which is an error
+		if typical := stops.at(0.5); typical > 2*time.Second { // exceeding the limit is an error
 			h.Errorf("Stop took %v", typical)
 		}
 	})
 }
 
-// timed is how long a stop took, which must be no error.
+// timed returns how long a stop took, and fails if it returns an error.
 func (h *harness) timed(stop func() error) time.Duration {
 	began := time.Now()
 	if err := stop(); err != nil {
@@ -99,7 +98,7 @@ func (h *harness) timed(stop func() error) time.Duration {
 // feed publishes n messages every millisecond until it is stopped.
 func (h *harness) feed(p *publisher, n int) (stop func(), l *load) {
 	l = p.load(nil)
-	l.ctx = h.Context() // as long as it takes
+	l.ctx = h.Context() // without a timeout
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)

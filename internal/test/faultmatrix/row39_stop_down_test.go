@@ -10,9 +10,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 39: everything is stopped while the broker is down. It keeps its time, who
-// waits for an outcome gets one, and the outbox is as it was: the next process
-// sends what is in it.
+// Row 39: everything is stopped while the broker is down. Stopping keeps its time limit,
+// waiting callers get an outcome, and the outbox is unchanged: the next process sends its
+// messages.
 func TestFault_39_StopWhileDown(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

@@ -11,9 +11,9 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 )
 
-// Row 40: a broker with 200 clients, half of them on each version, is away for
-// some seconds. With the delays of a service they come back over at least five
-// seconds, and never many at once.
+// Row 40: a broker with 200 clients, half of them on each version, is down for some seconds.
+// With the delays of a service they reconnect over at least five seconds, and never many at
+// the same time.
 func TestFault_40_ReconnectStorm(t *testing.T) {
 	t.Parallel()
 	const clients, outage, longest = 200, 6 * time.Second, 8 * time.Second
@@ -50,12 +50,12 @@ func TestFault_40_ReconnectStorm(t *testing.T) {
 	if over < 5*time.Second-time.Second {
 		h.Errorf("all are back within %v", over)
 	}
-	if peak > clients*3/4 { // a machine that stands still for a moment makes a peak of its own
+	if peak > clients*3/4 { // a machine that stalls for a moment causes a peak, too
 		h.Errorf("%d clients came back within half a second", peak)
 	}
 }
 
-// peak is the most that fall into one window.
+// peak returns the largest number of times within one window.
 func (s spread) peak(window time.Duration) (most int) {
 	sorted := slices.Sorted(slices.Values(s))
 	from := 0

@@ -11,9 +11,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 42: messages come again: by the broker, which got no acknowledgement, by
-// the publisher, which got none, and because somebody publishes them twice. The
-// handler sees each once, and each one that was suppressed is counted.
+// Row 42: messages are duplicated: by the broker and by the publisher, which got no
+// acknowledgement, and because they are published twice. The handler receives each once,
+// and each suppressed duplicate is counted.
 func TestFault_42_Duplicates(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -63,8 +63,8 @@ func TestFault_42_Duplicates(t *testing.T) {
 	})
 }
 
-// carried are the options with which a message has an id: on MQTT 3.1.1 that of
-// a CloudEvent.
+// carried returns the options with which messages have an id: on MQTT 3.1.1 the id of a
+// CloudEvent.
 func (h *harness) carried() []broker.Option {
 	if h.five() {
 		return nil

@@ -9,9 +9,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 43: publisher and subscriber are cut again and again. Messages of one
-// topic that come for the first time come in the order of their publishing
-// [MQTT-4.6.0-1]; a repetition may follow later ones.
+// Row 43: publisher and subscriber are cut repeatedly. The first deliveries of the messages
+// of one topic arrive in the order in which they were published [MQTT-4.6.0-1]; repetitions
+// may follow later ones.
 func TestFault_43_OrderAfterResume(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -51,7 +51,7 @@ func TestFault_43_OrderAfterResume(t *testing.T) {
 	})
 }
 
-// order holds the first deliveries of each topic against each other.
+// order checks the order of the first deliveries of each topic.
 type order struct {
 	mu    sync.Mutex
 	seen  map[string]bool

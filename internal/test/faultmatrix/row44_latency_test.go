@@ -10,9 +10,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 44: the way to the broker takes 200 ms there and back, and stalls for one
-// time in a hundred. Publishing keeps its window full, and no connection ends
-// although keep-alives are short.
+// Row 44: the round trip to the broker takes 200 ms, and the network stalls for a hundredth of
+// the time. Publishing keeps its window full, and no connection ends despite short
+// keep-alives.
 func TestFault_44_Latency(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -48,7 +48,7 @@ func TestFault_44_Latency(t *testing.T) {
 	})
 }
 
-// stalls stops everything for 5 ms about every 500 ms.
+// stalls stops all traffic for 5 ms about every 500 ms.
 func (h *harness) stalls(proxy *mqtttest.Proxy) (stop func()) {
 	end := make(chan struct{})
 	var done sync.WaitGroup

@@ -9,8 +9,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 45: a restarted service gets its backlog before the handler of it is
-// registered. The backlog waits for the handler, and others do not wait for it.
+// Row 45: a restarted service receives its backlog before the handler for it is registered.
+// The backlog waits for the handler, and other messages do not wait for it.
 func TestFault_45_HandlerRegisteredLate(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -42,9 +42,8 @@ func TestFault_45_HandlerRegisteredLate(t *testing.T) {
 	})
 }
 
-// Row 46: a new version has other filters or another group than the version
-// that the backlog was queued for. On MQTT 5 the messages name the old
-// subscription.
+// Row 46: a new version has other filters or another group than the version that the backlog
+// was queued for. On MQTT 5 the messages carry the identifier of the old subscription.
 func TestFault_46_FilterOrGroupChanged(t *testing.T) {
 	t.Parallel()
 	for name, filters := range map[string][2]string{
@@ -76,7 +75,7 @@ func TestFault_46_FilterOrGroupChanged(t *testing.T) {
 	}
 }
 
-// filter is one below the name of the row; a group stays in front.
+// filter returns a filter below the name of the row; a group stays in front.
 func (h *harness) filter(below string) string {
 	const group = "$share/savers/"
 	if len(below) > len(group) && below[:len(group)] == group {
@@ -85,8 +84,8 @@ func (h *harness) filter(below string) string {
 	return h.name + below
 }
 
-// A message that nobody can handle any more is a dead letter after a while, and
-// holds up nobody until then.
+// A message without any handler becomes a dead letter after a while, and delays no other
+// message until then.
 func TestFault_45_NobodySubscribesAnyMore(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

@@ -11,18 +11,18 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// deepTopic has more levels than Mosquitto takes: it ends the connection.
+// deepTopic returns a topic with more levels than Mosquitto accepts: it ends the connection.
 func (h *harness) deepTopic() string { return h.name + strings.Repeat("/x", 205) }
 
 // convictionTime bounds the search for the message that ends connections.
 const convictionTime = time.Second
 
-// mostEnds is how many connections one search costs at most on a quiet link: the
-// first, six resets that find it alone, and one more that a busy machine adds.
+// mostEnds bounds the connections that one search may cost on an idle network: the first
+// one, six resets that find the message, and one more for a busy machine.
 const mostEnds = 8
 
-// Row 47: the broker answers a publish by ending the connection. That publish
-// fails within a second with a reason, and nobody is taken for another client.
+// Row 47: the broker answers a publish by ending the connection. That publish fails within a
+// second with a reason, and the end is not taken for a takeover.
 func TestFault_47_PublishEndsConnection(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -45,8 +45,8 @@ func TestFault_47_PublishEndsConnection(t *testing.T) {
 	})
 }
 
-// The in-process broker ends a connection in order and out of order, and on MQTT
-// 5 says why. With many good messages in flight beside the bad one.
+// The scripted broker ends a connection in order or abruptly, and on MQTT 5 with a reason,
+// while many valid messages are in flight beside the forbidden one.
 func TestFault_47_PublishEndsConnectionAmongOthers(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -78,8 +78,8 @@ func TestFault_47_PublishEndsConnectionAmongOthers(t *testing.T) {
 	})
 }
 
-// Row 48: the same message in an outbox. It is put aside with its reason, and
-// the connection is not ended again and again for it.
+// Row 48: the same message in an outbox. It is put aside with its reason, and does not end
+// the connection again and again.
 func TestFault_48_PoisonInOutbox(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -105,7 +105,7 @@ func TestFault_48_PoisonInOutbox(t *testing.T) {
 	})
 }
 
-// noTakeover wants nobody blamed for another client's deeds.
+// noTakeover checks that no takeover by another client was reported.
 func (h *harness) noTakeover() {
 	h.Helper()
 	if n := h.said.logs("another client"); n > 0 {

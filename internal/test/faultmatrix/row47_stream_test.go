@@ -16,9 +16,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// Row 47: forbidden publishes without end, to one topic and to ever new topics of
-// one rule. After the first of them the others are refused without being sent, so
-// that callers who wait for each of their publishes keep their pace.
+// Row 47: an endless stream of forbidden publishes, to one topic and to ever new topics of one
+// rule. After the first ones the others are refused without being sent, so that callers that
+// wait for each of their publishes keep their pace.
 func TestFault_47_StreamOfForbiddenPublishes(t *testing.T) {
 	t.Parallel()
 	for name, topic := range map[string]func(prefix string, n int64) string{
@@ -73,8 +73,8 @@ func TestFault_47_StreamOfForbiddenPublishes(t *testing.T) {
 	}
 }
 
-// convictedBefore is how many are convicted before the others are held back: of one
-// topic two, and whoever else was on the way, of topics that differ three.
+// convictedBefore is how many are convicted before the others are held back: two of one
+// topic and one that was in flight, or three of different topics.
 const convictedBefore = 5
 
 // stream is a caller of forbidden publishes.
@@ -106,8 +106,8 @@ func (s *stream) run(ctx context.Context, p *publisher, topic func() string) *sy
 	return &all
 }
 
-// callers are four callers who wait for each of their publishes, at a pace that is
-// far below what the machine can do.
+// callers are four callers that wait for each of their publishes, at a pace far below what
+// the machine can do.
 type callers struct {
 	done, failed atomic.Int64
 	all          sync.WaitGroup
@@ -131,7 +131,7 @@ func (p *publisher) callers(ctx context.Context) *callers {
 	return s
 }
 
-// rate is how many publishes were acknowledged in a second.
+// rate returns how many publishes were acknowledged per second.
 func (s *callers) rate(d time.Duration) float64 {
 	n, began := s.done.Load(), time.Now()
 	<-time.After(d)

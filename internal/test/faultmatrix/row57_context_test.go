@@ -10,8 +10,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 57: the context of a publish holds metadata that no MQTT packet may carry,
-// because somebody else put it there. The message goes out without it.
+// Row 57: the context of a publish contains metadata of another component that no MQTT packet
+// may carry. The message is sent without it.
 func TestFault_57_UnfitContext(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]func(h *harness) []broker.Option{

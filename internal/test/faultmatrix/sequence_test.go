@@ -8,8 +8,8 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 )
 
-// numbered are the options of both sides with which a subscriber notices what is
-// missing. On MQTT 3.1.1 a number has a place in a CloudEvent only.
+// numbered returns the options of both sides with which a subscriber detects missing
+// messages. On MQTT 3.1.1 only a CloudEvent has a place for the number.
 func (h *harness) numbered() []broker.Option {
 	opts := []broker.Option{mqttbroker.WithSequence(true)}
 	if !h.five() {
@@ -18,8 +18,8 @@ func (h *harness) numbered() []broker.Option {
 	return opts
 }
 
-// missingIs wants a subscriber to tell, by count, hook and log, of exactly n
-// messages that are missing.
+// missingIs checks that a subscriber reports exactly n missing messages, by its count, the
+// hook and the log.
 func (h *harness) missingIs(s *subscriber, n int) {
 	h.Helper()
 	h.eventually(func() error {
@@ -36,7 +36,7 @@ func (h *harness) missingIs(s *subscriber, n int) {
 	}
 }
 
-// missing is the sum of what the hook was told.
+// missing returns the total that was reported to the hook.
 func (s *spy) missing() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

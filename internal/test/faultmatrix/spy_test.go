@@ -10,7 +10,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// spy is told by every hook of one client.
+// spy records the calls of all hooks of one client.
 type spy struct {
 	said *transcript
 
@@ -25,11 +25,11 @@ type spy struct {
 
 	full, unmatched     atomic.Int64
 	illFormed           atomic.Int64
-	published, unsent   atomic.Int64 // publishes with nil, and with an error
+	published, unsent   atomic.Int64 // publishes that returned nil, and that returned an error
 	attempts, duplicate atomic.Int64
 }
 
-// stamped is what a hook was told, and when.
+// stamped is the argument of a hook, and the time of the call.
 type stamped[I any] struct {
 	at   time.Time
 	info I
@@ -68,7 +68,7 @@ func (s *spy) OnSubscribe(i event.SubscribeInfo) {
 
 func (s *spy) OnDeadLetter(i event.DeadLetterInfo) {
 	_ = s.said.err(i.Err)
-	i.Topic = strings.Clone(i.Topic) // which is a part of the message, as that of the error is
+	i.Topic = strings.Clone(i.Topic) // it is part of the message, like the topic of the error
 	if i.Err != nil {
 		i.Err = errors.New(i.Err.Error())
 	}
@@ -108,7 +108,7 @@ func (s *spy) OnDrop(i event.DropInfo) {
 	s.illFormed.Add(int64(i.IllFormed))
 }
 
-// connected is when the connections were accepted.
+// connected returns the times at which connections were accepted.
 func (s *spy) connected() (at []time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,28 +118,28 @@ func (s *spy) connected() (at []time.Time) {
 	return at
 }
 
-// refused are the attempts that reached no connection.
+// refused returns the attempts to connect that failed.
 func (s *spy) refused() []stamped[event.ConnectInfo] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]stamped[event.ConnectInfo](nil), s.failures...)
 }
 
-// lost are the connections that ended.
+// lost returns the connections that ended.
 func (s *spy) lost() []stamped[event.DisconnectInfo] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]stamped[event.DisconnectInfo](nil), s.losses...)
 }
 
-// sessionsLost are the sessions that the broker forgot.
+// sessionsLost returns the sessions that the broker lost.
 func (s *spy) sessionsLost() []event.SessionLostInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]event.SessionLostInfo(nil), s.forgotten...)
 }
 
-// refusedFilters are the filters that were not granted.
+// refusedFilters returns the filters that were not granted.
 func (s *spy) refusedFilters() (list []event.SubscribeInfo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
