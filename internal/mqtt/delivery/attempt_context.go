@@ -7,24 +7,25 @@ import (
 	"time"
 )
 
-// epoch is what moments of a delivery are counted from: one takes eight bytes so,
-// and the clock that jumps is not read.
+// epoch is the reference for the times of a delivery: a duration since epoch
+// takes eight bytes, and only the monotonic clock is read.
 var epoch = time.Now() //nolint:gochecknoglobals // never changes
 
-// now is the present moment since epoch.
+// now returns the current time since epoch.
 func now() time.Duration { return time.Since(epoch) }
 
-// attemptContext is the context of one attempt: it ends at the deadline, with
-// its parent, or when the attempt is over. It is made for every message, so the
-// timer and channel of a standard context are only made when somebody asks for
-// Done. From then on that standard context answers, also to Value: this is how
-// the context package finds it and derives from it without a goroutine.
+// attemptContext is the context of one attempt. It ends at the deadline, with
+// its parent, or when the attempt is over. Because it is created for every
+// message, the timer and channel of a standard context are created only when
+// Done is called. From then on that standard context answers all calls,
+// including Value: this lets the context package recognise it and derive from
+// it without a goroutine.
 type attemptContext struct {
 	parent   context.Context
 	deadline time.Duration // since epoch
 	standard atomic.Pointer[standardContext]
 	over     atomic.Bool
-	ended    atomic.Uint32 // the error that was reported, which stays
+	ended    atomic.Uint32 // the error that was reported, which does not change
 }
 
 type standardContext struct {
@@ -32,7 +33,7 @@ type standardContext struct {
 	cancel context.CancelFunc
 }
 
-// What ended a context.
+// The causes of the end of a context.
 const (
 	endNone uint32 = iota
 	endCanceled
@@ -46,7 +47,7 @@ func (c *attemptContext) begin(parent context.Context, deadline time.Duration) {
 	c.parent, c.deadline = parent, deadline
 }
 
-// end cancels what the attempt may have left behind.
+// end ends the context and releases the standard context, if there is one.
 func (c *attemptContext) end() {
 	c.over.Store(true)
 	if s := c.standard.Load(); s != nil {
@@ -106,7 +107,7 @@ func (c *attemptContext) cause() uint32 {
 	case errors.Is(err, context.DeadlineExceeded):
 		return endDeadline
 	}
-	return endCanceled // contexts know no other
+	return endCanceled // a parent's other errors are treated as cancellation
 }
 
 // Value implements context.Context.

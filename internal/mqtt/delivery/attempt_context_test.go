@@ -23,7 +23,7 @@ func TestAttemptContextEnds(t *testing.T) {
 		{"attempt over", func(c *attemptContext, _ context.CancelFunc) { c.end() }, context.Canceled},
 	}
 	for _, tt := range tests {
-		for _, early := range []bool{true, false} { // Done asked for before or after the end
+		for _, early := range []bool{true, false} { // call Done before or after the end
 			t.Run(tt.name, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
@@ -81,8 +81,8 @@ func TestAttemptContextKeepsAnEarlierDeadline(t *testing.T) {
 	}
 }
 
-// Contexts derived from an attempt's are linked to it, not watched by a
-// goroutine each.
+// Contexts derived from an attempt's context are linked to it without a
+// goroutine for each.
 func TestAttemptContextNeedsNoGoroutine(t *testing.T) {
 	parent, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -13,20 +13,20 @@ import (
 )
 
 // Handler handles one message; attempt counts from 1. ctx ends at the deadline
-// of the attempt, when the scheduler is closed, and when the handler returned.
-// A nil error means handled. The message must not be changed: several handlers
-// and attempts share it.
+// of the attempt, when the scheduler is closed, and when the handler has
+// returned. A nil error means handled. The message must not be changed, because
+// several handlers and attempts share it.
 type Handler[M any] func(ctx context.Context, msg M, attempt int) error
 
-// Attempts runs one handler under a [Policy], for one subscription. Safe for
-// concurrent use.
+// Attempts runs one handler under a [Policy], for one subscription. It is safe
+// for concurrent use.
 type Attempts[M any] struct {
 	handler  Handler[M]
 	policy   Policy[M]
 	watchdog watchdog
 }
 
-// NewAttempts returns the runner of handler. The error names everything that is
+// NewAttempts returns Attempts for handler. The error names everything that is
 // invalid.
 func NewAttempts[M any](handler Handler[M], policy Policy[M]) (*Attempts[M], error) {
 	err := policy.validate()
@@ -41,51 +41,51 @@ func NewAttempts[M any](handler Handler[M], policy Policy[M]) (*Attempts[M], err
 	return a, nil
 }
 
-// Deliver returns the task that delivers msg to the handler. done is told when
-// the message is done for this handler: handled, dead-lettered, or dropped by
-// verdict; never because the scheduler stopped. It may be nil (QoS 0). Submit
-// the task once.
+// Deliver returns the task that delivers msg to the handler. done.Done is
+// called when the message is done for this handler: handled, dead-lettered, or
+// dropped by verdict, but never because the scheduler stopped. done may be nil
+// (QoS 0). Submit the task once.
 func (a *Attempts[M]) Deliver(msg M, done Doner) *Delivery[M] {
 	d := new(Delivery[M])
 	a.Prepare(d, msg, done)
 	return d
 }
 
-// Prepare is [Attempts.Deliver] into memory of the caller, for one that
-// allocates message and delivery together. d must be the zero value and must
-// not be used again: a handler may have kept its context.
+// Prepare is like [Attempts.Deliver] but uses the caller's memory, so that
+// message and delivery can be allocated together. d must be the zero value and
+// must not be used again, because a handler may have kept its context.
 func (a *Attempts[M]) Prepare(d *Delivery[M], msg M, done Doner) {
 	d.attempts, d.msg, d.done = a, msg, done
 }
 
-// Delivery is the [Task] that brings one message to one handler. Made by
-// [Attempts.Deliver]; it must not be copied.
+// Delivery is the [Task] that delivers one message to one handler. It is
+// created by [Attempts.Deliver] and must not be copied.
 type Delivery[M any] struct {
 	attempts *Attempts[M]
 	msg      M
 	done     Doner
 
-	started time.Duration // of the first attempt, since epoch; 0 before it
-	since   time.Duration // of the first attempt that the budget counts
-	err     error         // of the last attempt
-	tries   int32         // attempts
+	started time.Duration // start of the first attempt, since epoch; 0 before it
+	since   time.Duration // start of the first attempt that the budget counts
+	err     error         // error of the last attempt
+	tries   int32         // number of attempts
 	result  Result
-	tried   bool // an attempt ended and was not judged
-	judged  bool // the result stands
-	gaveUp  bool // no attempt is due but for want of room
+	tried   bool // an attempt ended and was not judged yet
+	judged  bool // the result is final
+	gaveUp  bool // the only reason for another attempt is missing room
 	rest    func() (over bool)
-	again   *repeats // nil of a message that is handled at once
+	again   *repeats // nil for a message that is handled at once
 
-	first attemptContext // of the first attempt; later ones get their own
+	first attemptContext // of the first attempt; each later one has a new context
 }
 
-// repeats is what only a message needs that is run again.
+// repeats is the additional state of a message that is run again.
 type repeats struct {
 	pauses *backoff.ExponentialBackOff
-	moved  bool        // failed elsewhere, perhaps together with one before it
-	looks  int         // at rest
-	waits  int         // calls of the handler that could not begin
-	asked  atomic.Bool // an OnEnd has a function of ours that it has not called yet
+	moved  bool        // failed elsewhere, perhaps together with an earlier message, and not judged since
+	looks  int         // number of looks at rest
+	waits  int         // number of calls of the handler that could not begin
+	asked  atomic.Bool // OnEnd has a function that it has not called yet
 }
 
 func (d *Delivery[M]) repeats() *repeats {
@@ -95,17 +95,17 @@ func (d *Delivery[M]) repeats() *repeats {
 	return d.again
 }
 
-// moved reports whether the message failed elsewhere and was not looked at since.
+// moved reports whether the message failed elsewhere and was not judged since.
 func (d *Delivery[M]) moved() bool { return d.again != nil && d.again.moved }
 
-// looked ends moved.
+// looked resets moved.
 func (d *Delivery[M]) looked() {
 	if d.again != nil {
 		d.again.moved = false
 	}
 }
 
-// outcome is how the message ended, or stands.
+// outcome returns the outcome so far.
 func (d *Delivery[M]) outcome() Outcome { return Outcome{d.result, int(d.tries), d.err} }
 
 // Run implements [Task].
@@ -125,7 +125,7 @@ func (d *Delivery[M]) Run(ctx context.Context) (again time.Duration, done bool) 
 		}
 		d.tried = false
 		if d.err != nil && ctx.Err() != nil {
-			return 0, false // we cut it off: not the handler's failure
+			return 0, false // the scheduler cancelled it: not a failure of the handler
 		}
 		if again, d.judged = d.judge(); !d.judged {
 			return again, false
@@ -144,17 +144,17 @@ func (d *Delivery[M]) Run(ctx context.Context) (again time.Duration, done bool) 
 	return d.finish()
 }
 
-// The pauses between looks at what is left of a handled message.
+// The pauses between looks at the remaining work of a handled message.
 const (
 	firstLook   = 5 * time.Millisecond
 	longestLook = 200 * time.Millisecond
 )
 
-// Await has a message that was handled wait until over returns true: its handler,
-// which calls Await on its own goroutine before it returns nil, left something to
-// do to another goroutine. Meanwhile the message holds no worker, its key stays
-// paused, and it is not done. over is called on a worker and must not wait. It is
-// forgotten when the attempt fails.
+// Await delays the end of a handled message until over returns true. A handler
+// that leaves work to another goroutine calls it on its own goroutine before it
+// returns nil. Meanwhile the message holds no worker, its key stays paused, and
+// it is not done. over is called on a worker and must not wait. If the attempt
+// fails over is discarded.
 func (d *Delivery[M]) Await(over func() bool) { d.rest = over }
 
 func (d *Delivery[M]) finish() (time.Duration, bool) {
@@ -167,9 +167,8 @@ func (d *Delivery[M]) finish() (time.Duration, bool) {
 	return 0, true
 }
 
-// Tried takes over an attempt that was made elsewhere, for many messages at
-// once: the next Run goes on with what follows from it. Call it before the first
-// Run.
+// Tried adds an attempt that was made elsewhere, for many messages at once; the
+// next Run continues with its outcome. Call it before the first Run.
 func (d *Delivery[M]) Tried(started time.Time, err error) {
 	d.started, d.tried = started.Sub(epoch), true
 	if err != nil {
@@ -181,16 +180,18 @@ func (d *Delivery[M]) Tried(started time.Time, err error) {
 	}
 }
 
-// TriedTogether is [Delivery.Tried] for a failure of many messages as a whole. It
-// counts, and judges none of them: the next Run tries the message by itself,
-// whatever the error was and however few attempts it has. Its budget begins with
-// that attempt: what held up all of them may have been another one.
+// TriedTogether is like [Delivery.Tried] for a failure of many messages as a
+// whole. The attempt counts but is not judged: the next Run tries the message
+// by itself, whatever the error and however few attempts are left. The budget
+// starts with that attempt, because another message may have delayed all of
+// them.
 func (d *Delivery[M]) TriedTogether(started time.Time, err error) {
 	d.Tried(started, err)
 	d.tried, d.since = false, 0
 }
 
-// Started is when the first attempt began; zero when there was none.
+// Started returns the start of the first attempt, or the zero time if there was
+// none.
 func (d *Delivery[M]) Started() time.Time {
 	if d.started == 0 {
 		return time.Time{}
@@ -198,8 +199,8 @@ func (d *Delivery[M]) Started() time.Time {
 	return epoch.Add(d.started)
 }
 
-// queue parks the message without an attempt. When that fails it may turn out
-// to be free after the pause.
+// queue parks the message without an attempt. If that fails the message may be
+// free after the pause.
 func (d *Delivery[M]) queue(ctx context.Context) (again time.Duration, done bool) {
 	d.result = Parked
 	if again, done = d.bury(ctx); !done {
@@ -225,7 +226,7 @@ func (d *Delivery[M]) try(ctx context.Context) {
 	}
 	c.begin(ctx, began+a.policy.Deadline)
 	d.tries++
-	d.tried, d.err = true, ErrGoexit // stands if the handler does not return
+	d.tried, d.err = true, ErrGoexit // remains if the handler does not return
 	d.rest = nil
 	watched := d.watchOverrun(began)
 	defer func() {
@@ -238,7 +239,7 @@ func (d *Delivery[M]) try(ctx context.Context) {
 	d.err = guard(func() error { return a.handler(c, d.msg, int(d.tries)) })
 }
 
-// judge decides what follows from the last attempt: an outcome, or another
+// judge determines what follows the last attempt: an outcome, or another
 // attempt after a pause.
 func (d *Delivery[M]) judge() (again time.Duration, judged bool) {
 	if again, ok := d.later(); ok {
@@ -278,7 +279,8 @@ func (d *Delivery[M]) judge() (again time.Duration, judged bool) {
 	return pause, false
 }
 
-// exhaust decides about a message whose attempts are used up; false goes on.
+// exhaust determines the result of a message whose attempts are used up. It
+// returns false if the attempts continue.
 func (d *Delivery[M]) exhaust() bool {
 	policy := &d.attempts.policy
 	switch {
@@ -297,7 +299,7 @@ func (d *Delivery[M]) exhaust() bool {
 	return true
 }
 
-// giveUp has the pauses begin anew, for storing the message.
+// giveUp restarts the pauses, for storing the message.
 func (d *Delivery[M]) giveUp() {
 	if d.gaveUp {
 		return
@@ -312,7 +314,7 @@ func (d *Delivery[M]) exhausted(pause time.Duration) bool {
 		now()-d.since+pause >= p.Budget
 }
 
-// bury hands the message to DeadLetter or Park.
+// bury passes the message to DeadLetter or Park.
 func (d *Delivery[M]) bury(ctx context.Context) (again time.Duration, done bool) {
 	policy := &d.attempts.policy
 	c := new(attemptContext)
@@ -339,7 +341,7 @@ func (d *Delivery[M]) bury(ctx context.Context) (again time.Duration, done bool)
 	return again, false
 }
 
-// pause returns how long to wait before the next try.
+// pause returns the time until the next try.
 func (d *Delivery[M]) pause() time.Duration {
 	r := d.repeats()
 	if r.pauses == nil {
@@ -357,7 +359,8 @@ func (d *Delivery[M]) newPauses(longest time.Duration) *backoff.ExponentialBackO
 	}
 }
 
-// watchOverrun has the attempt watched that began; nil is nobody to tell.
+// watchOverrun adds the attempt that started at began to the watchdog. It
+// returns nil if there is no Overrun hook.
 func (d *Delivery[M]) watchOverrun(began time.Duration) *watch {
 	if d.attempts.policy.Observer.Overrun == nil {
 		return nil
@@ -369,7 +372,7 @@ func (d *Delivery[M]) overrun(attempt int) {
 	d.attempts.policy.Observer.Overrun(d.msg, attempt)
 }
 
-// Guard turns a panic in f into its error, a [*PanicError].
+// Guard calls f and returns a panic as a [*PanicError].
 func Guard(f func() error) error { return guard(f) }
 
 func guard(f func() error) (err error) {

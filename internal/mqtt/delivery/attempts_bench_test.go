@@ -10,8 +10,7 @@ import (
 
 type benchMessage struct{ payload []byte }
 
-// window is what a broker does: it sends no more than so many messages without
-// an acknowledgement.
+// window limits the unacknowledged messages as a broker does.
 type window struct {
 	mu   sync.Mutex
 	free sync.Cond
@@ -40,8 +39,8 @@ func (w *window) give(n int) {
 	w.free.Signal()
 }
 
-// BenchmarkReceive is the whole way of a QoS 1 message through this package:
-// ledger, scheduler, one attempt, acknowledgement.
+// BenchmarkReceive measures all of this package for a QoS 1 message: ledger,
+// scheduler, one attempt, acknowledgement.
 func BenchmarkReceive(b *testing.B) {
 	for _, workers := range []int{1, 4, 12} {
 		for _, observed := range []bool{false, true} {
@@ -86,8 +85,8 @@ func benchmarkReceive(b *testing.B, workers int, observed bool) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
 }
 
-// BenchmarkAttemptContext compares with a standard context, which is what a
-// handler that asks for Done pays on top.
+// BenchmarkAttemptContext compares with a standard context, which a handler
+// that calls Done pays for in addition.
 func BenchmarkAttemptContext(b *testing.B) {
 	parent, cancel := context.WithCancel(b.Context())
 	defer cancel()

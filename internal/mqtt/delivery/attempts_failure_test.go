@@ -95,8 +95,8 @@ func TestV1Deadline(t *testing.T) {
 	})
 }
 
-// An attempt that ignores its context is reported while it hangs, and has no
-// second one beside it.
+// An attempt that ignores its context is reported while it runs, and no second
+// attempt starts meanwhile.
 func TestAttemptThatIgnoresItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestAttemptThatIgnoresItsContext(t *testing.T) {
 	})
 }
 
-// A context that outlives its attempt stays ended while the next one runs.
+// A context that outlives its attempt stays ended while the next attempt runs.
 func TestContextKeptFromAnEarlierAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -148,8 +148,8 @@ func TestContextKeptFromAnEarlierAttempt(t *testing.T) {
 	})
 }
 
-// A dead letter that cannot be stored is never acknowledged, and tried again
-// without running the handler again.
+// A message whose dead letter cannot be stored is never acknowledged. Storing
+// is retried without running the handler again.
 func TestDeadLetterFailsThenSucceeds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -190,7 +190,7 @@ func TestDeadLetterFailsThenSucceeds(t *testing.T) {
 	})
 }
 
-// Without a place for dead letters nothing is given up, whatever the verdict.
+// Without a dead-letter function no message is given up, whatever the verdict.
 func TestNoDeadLetterRetriesOn(t *testing.T) {
 	t.Parallel()
 	for _, verdict := range []event.Verdict{event.Retry, event.DeadLetter} {
@@ -210,7 +210,8 @@ func TestNoDeadLetterRetriesOn(t *testing.T) {
 	}
 }
 
-// What a stop cut off did not fail: no dead letter, no ack, no verdict.
+// An attempt that is cut off by a stop is not a failure: no dead letter, no
+// acknowledgement, no verdict.
 func TestStopIsNoFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -37,7 +37,7 @@ func (d *doneCount) want(t *testing.T, n int) {
 	}
 }
 
-// journal records what an Observer is told.
+// journal records the calls of an Observer.
 type journal struct {
 	mu    sync.Mutex
 	lines []string
@@ -81,7 +81,7 @@ func newAttempts(t testing.TB, h Handler[string], p Policy[string]) *Attempts[st
 	return a
 }
 
-// deliver runs one message to its end.
+// deliver runs one message until it is done.
 func deliver(t *testing.T, h Handler[string], p Policy[string]) *doneCount {
 	t.Helper()
 	done := &doneCount{}
@@ -162,14 +162,14 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// One budget holds for all attempts; only starting another one is limited.
+// One budget applies to all attempts. It only limits the start of another one.
 func TestBudget(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name     string
 		attempt  time.Duration // how long an attempt takes
 		policy   Policy[string]
-		min, max int           // attempts
+		min, max int           // number of attempts
 		within   time.Duration // from the first attempt to the dead letter
 	}{
 		{"default", 0, Policy[string]{}, 5, 8, 5 * time.Second},
@@ -233,9 +233,9 @@ func TestPausesGrowAndAreCapped(t *testing.T) {
 	})
 }
 
-// T4: not acknowledging is no negative acknowledgement: a failing handler is
-// retried here, its message dead-lettered, and then acknowledged; messages
-// behind it are handled meanwhile. V3: the same on MQTT 5.
+// T4: a failing handler is retried locally, its message is dead-lettered and
+// then acknowledged, and messages after it are handled meanwhile; not
+// acknowledging would not make the broker redeliver. V3: the same on MQTT 5.
 func TestT4FailureIsRetriedThenDeadLetteredThenAcked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -268,7 +268,7 @@ func TestT4FailureIsRetriedThenDeadLetteredThenAcked(t *testing.T) {
 	})
 }
 
-// T6: a message that several handlers got is acknowledged after the last.
+// T6: a message with several handlers is acknowledged after the last one.
 func TestT6AckAfterAllHandlers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -295,7 +295,7 @@ func TestT6AckAfterAllHandlers(t *testing.T) {
 	})
 }
 
-// T3: a message nobody handles does not stay unacknowledged.
+// T3: a message without a handler does not stay unacknowledged.
 func TestT3NoHandlerIsDoneAtOnce(t *testing.T) {
 	t.Parallel()
 	var r recorder

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// What a handler leaves to another goroutine holds no worker, only its key, and the
-// message is done after it.
+// Work that a handler leaves to another goroutine holds only the key and no
+// worker, and the message is done after it.
 func TestAwaitHoldsNoWorker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestAwaitHoldsNoWorker(t *testing.T) {
 	})
 }
 
-// An attempt that fails leaves nothing to wait for.
+// A failed attempt leaves nothing to wait for.
 func TestAwaitOfAFailedAttemptIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestAwaitOfAFailedAttemptIsForgotten(t *testing.T) {
 	})
 }
 
-// What waits when the scheduler is closed is not done.
+// A message that waits when the scheduler is closed is not done.
 func TestAwaitEndsWithTheScheduler(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,7 +1,7 @@
-// Package delivery decides when a received message is done and in what order
-// its acknowledgement leaves.
+// Package delivery determines when a received message is done and in what order
+// acknowledgements are sent.
 //
-// Three parts, each usable alone:
+// It has three parts, each usable alone:
 //
 //   - [Ledger] keeps the receive order of one connection and releases
 //     acknowledgements in that order.
@@ -10,10 +10,10 @@
 //   - [Attempts] runs the handler of one subscription for a message: deadline,
 //     panic recovery, retry within a budget, dead letter.
 //
-// A session adds each received message to the ledger, builds one [Delivery] per
-// matched subscription, joins them with [Join] on the ledger's [Entry], and
-// submits them. The message is acknowledged once every handler is done and
+// A session adds each received message to the ledger, creates one [Delivery]
+// per matching subscription, joins them with [Join] on the ledger's [Entry],
+// and submits them. The message is acknowledged once every handler is done and
 // every older message of the connection is acknowledged.
 //
-// The package knows nothing of sockets, client libraries or frames.
+// The package does not depend on sockets, client libraries or frames.
 package delivery

@@ -6,22 +6,24 @@ import (
 	"time"
 )
 
-// DrainError says what was left when the context of [Scheduler.Drain] ended, or
-// [Scheduler.Close] was called.
-// Nothing of it was acknowledged, so a broker that keeps the session delivers
-// those QoS 1 and 2 messages again.
+// DrainError describes what was unfinished when the context of
+// [Scheduler.Drain] ended or [Scheduler.Close] was called. None of it was
+// acknowledged, so a broker that keeps the session delivers the QoS 1 and 2
+// messages again.
 type DrainError struct {
-	// Dropped is how many items were not finished and are not run any more.
+	// Dropped is the number of items that were not finished and are not run any
+	// more.
 	Dropped int
-	// Running is how many tasks ignore their cancelled context; each keeps one
-	// goroutine until it returns.
+	// Running is the number of tasks that ignore their cancelled context; each
+	// keeps one goroutine until it returns.
 	Running int
-	// Err is the cause the context ended with or would have, or ErrClosed.
+	// Err is the cause of the context's end, or would be if the drain ended
+	// early, or ErrClosed.
 	Err error
 }
 
-// errLate is the cause of a drain that ended before its time.
-var errLate = fmt.Errorf("the next attempt is later than that: %w", context.DeadlineExceeded)
+// errLate is the cause of a drain that ended before its deadline.
+var errLate = fmt.Errorf("the next attempt is after the deadline: %w", context.DeadlineExceeded)
 
 // Error implements error.
 func (e *DrainError) Error() string {
@@ -31,12 +33,12 @@ func (e *DrainError) Error() string {
 // Unwrap returns Err.
 func (e *DrainError) Unwrap() error { return e.Err }
 
-// Drain refuses new items and waits until all accepted ones, also those that
-// wait to be run again, are finished; then the workers end. When ctx ends
-// first, running tasks are cancelled, the rest is dropped, and Drain waits up
-// to Grace more for the running ones to return. It does not wait when all that
-// is left waits to be run again after the deadline of ctx. The result is nil when
-// every accepted item was finished, else a [*DrainError].
+// Drain refuses new items, waits until all accepted ones are finished,
+// including those that wait to be run again, and ends the workers. If ctx ends
+// first, Drain cancels the running tasks, drops the rest, and waits up to Grace
+// for the running ones to return. It ends early if everything that is left
+// waits to be run again after the deadline of ctx. The result is nil if every
+// accepted item was finished, and otherwise a [*DrainError].
 func (s *Scheduler) Drain(ctx context.Context) error {
 	until, _ := ctx.Deadline()
 	s.refuse(until)
@@ -64,8 +66,8 @@ func (s *Scheduler) Drain(ctx context.Context) error {
 }
 
 // Close refuses new items, cancels the running tasks, drops the rest and waits
-// for the workers: a task that ignores its context holds it up, see Drain.
-// Closing twice is allowed.
+// for the workers. A task that ignores its context delays it, see Drain. Close
+// may be called more than once.
 func (s *Scheduler) Close() {
 	s.refuse(time.Time{})
 	s.stop()
@@ -86,9 +88,10 @@ func (s *Scheduler) refuse(until time.Time) {
 	s.giveUp()
 }
 
-// giveUp ends a drain that would wait in vain, for what has a pause to its end or
-// longer, and all that is behind it: the time is of use to who comes after, such
-// as an outbox. The mutex is held.
+// giveUp ends a drain early if everything that is left is paused beyond its
+// deadline, or waits behind such a message. The remaining time is then
+// available to later steps of the shutdown, such as an outbox. The mutex must
+// be held.
 func (s *Scheduler) giveUp() {
 	if !s.draining || s.until.IsZero() || s.tooLate || s.count == 0 || s.running > 0 || s.lanes.len() > 0 {
 		return

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// T24: stopping waits for handlers, for what is queued and for what is paused.
+// T24: a drain waits for running handlers, for queued items and for paused
+// ones.
 func TestT24DrainWaitsForEverything(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -42,8 +43,9 @@ func TestT24DrainWaitsForEverything(t *testing.T) {
 	})
 }
 
-// T31: a blocked handler is cancelled when the drain's time is up, and nothing
-// is left when it returned: the bubble does not end before every goroutine did.
+// T31: a blocked handler is cancelled when the drain's time is up, and no
+// goroutine is left after it: the bubble does not end before every goroutine
+// has.
 func TestT31DrainWithABlockedHandlerLeavesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -67,7 +69,7 @@ func TestT31DrainWithABlockedHandlerLeavesNothing(t *testing.T) {
 		if want := "2 not handled, 0 still running: context deadline exceeded"; err.Error() != want {
 			t.Errorf("err = %q, want %q", err, want)
 		}
-		// The 20 finished when they were told to, the other two did not.
+		// The 20 finished when they were cancelled, the other two did not.
 		if left.Dropped != 2 || left.Running != 0 {
 			t.Errorf("left = %+v", left)
 		}
@@ -77,8 +79,8 @@ func TestT31DrainWithABlockedHandlerLeavesNothing(t *testing.T) {
 	})
 }
 
-// What waits beyond the end of a drain is not waited for: the rest of a stop needs
-// the time. What is due before is run once more.
+// A drain does not wait for an item that is due after its end, because the rest
+// of the shutdown needs the time. An item that is due earlier is run once more.
 func TestDrainEndsWhenTheRestIsDueLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

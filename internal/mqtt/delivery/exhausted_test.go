@@ -58,13 +58,13 @@ func TestExhausted(t *testing.T) {
 	}
 }
 
-// A message that has to wait for others is parked without an attempt; when
-// parking fails it may have become free meanwhile.
+// A message that has to wait for others is parked without an attempt. If
+// parking fails it may be free later.
 func TestHeld(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		holds []Hold
-		park  []error // what parking says, in turn
+		park  []error // results of parking, in turn
 		want  []string
 	}{
 		"free":                      {[]Hold{Free}, nil, []string{"handled", "finished m handled 1 <nil>"}},
@@ -96,8 +96,8 @@ func TestHeld(t *testing.T) {
 	}
 }
 
-// Who has no room for a message has its handler run again, with pauses that
-// grow; a message that no retry helps waits for room only.
+// If a store has no room for a message its handler runs again, with growing
+// pauses; a message for which a retry does not help only waits for room.
 func TestNoRoom(t *testing.T) {
 	t.Parallel()
 	for _, permanent := range []bool{false, true} {

@@ -2,14 +2,14 @@ package delivery
 
 import "sync/atomic"
 
-// Doner is told once that a message is done. [*Entry] is one.
+// Doner is notified once that a message is done. [*Entry] implements it.
 type Doner interface{ Done() }
 
-// Join returns a Doner that passes on to all when its own Done was called n
-// times: a message is done when every matched handler is. Each of the n calls
-// must come from a different handler, once; [Delivery] sees to that. With n = 1
-// it is all itself. With n < 1 nobody handles the message, which is then done
-// at once; further calls do nothing. Safe for concurrent use.
+// Join returns a Doner that calls all.Done when its own Done was called n
+// times: a message is done when every matching handler is. Each of the n calls
+// must come from a different handler, once, which [Delivery] ensures. With n =
+// 1 Join returns all. With n < 1 there is no handler, and Join calls all.Done
+// itself. Further calls do nothing. The result is safe for concurrent use.
 func Join(n int, all Doner) Doner {
 	switch {
 	case n == 1:

@@ -4,7 +4,7 @@ import "time"
 
 // Lane is a group of items with its own concurrency limit, usually one
 // subscription. Lanes with work take turns, so that a busy subscription does
-// not starve the others. Made by [Scheduler.NewLane].
+// not starve the others. It is created by [Scheduler.NewLane].
 type Lane struct {
 	scheduler *Scheduler
 	limit     int
@@ -13,7 +13,7 @@ type Lane struct {
 	keys    map[uint64]*keyQueue // keys with work, except key 0
 	ready   ring[*keyQueue]      // keys that wait for a worker
 	running int
-	shares  shares // of limit
+	shares  shares // shares of the lane's limit
 	listed  bool   // is in the scheduler's list of ready lanes
 }
 
@@ -23,16 +23,17 @@ type keyQueue struct {
 	lane  *Lane
 	key   uint64
 	items ring[work]
-	timer *time.Timer // while paused
-	due   time.Time   // when it ends
-	woken bool        // while with a worker: it is not paused then
+	timer *time.Timer // set while paused
+	due   time.Time   // end of the pause
+	woken bool        // woken while with a worker: do not pause
 
-	// While with a worker: whose shares it takes, 0 is nobody's, and which.
+	// While with a worker: the origin whose share it uses, or 0, and that
+	// share.
 	origin        uint64
 	ofLane, ofAll *share
 }
 
-// work is what is kept of an [Item].
+// work is the part of an [Item] that is kept.
 type work struct {
 	task   Task
 	size   int
@@ -40,10 +41,11 @@ type work struct {
 	shares bool
 }
 
-// keptQueue is the capacity up to which an emptied keyQueue is used again.
+// keptQueue is the capacity up to which an empty keyQueue is reused.
 const keptQueue = 16
 
-// add queues one item. The scheduler's mutex is held, as in all methods below.
+// add queues one item. The scheduler's mutex must be held, as for all methods
+// below.
 func (l *Lane) add(key uint64, w work) {
 	q := l.keys[key]
 	if q == nil || key == 0 {
@@ -57,13 +59,14 @@ func (l *Lane) add(key uint64, w work) {
 	q.items.push(w)
 }
 
-// enlist makes a key wait for a worker.
+// enlist lets a key wait for a worker.
 func (l *Lane) enlist(q *keyQueue) {
 	l.ready.push(q)
 	l.offer()
 }
 
-// offer lists the lane with the scheduler when a worker may take something.
+// offer adds the lane to the scheduler's list if a worker may take something
+// from it.
 func (l *Lane) offer() {
 	if l.listed || l.ready.len() == 0 || (l.limit > 0 && l.running >= l.limit) {
 		return
@@ -72,8 +75,8 @@ func (l *Lane) offer() {
 	l.scheduler.lanes.push(l)
 }
 
-// take hands the next key to a worker; nil when the origins of all that are ready have
-// their share. The lane was listed.
+// take returns the next key for a worker, or nil if the origins of all ready
+// keys have used up their share. The lane must have been taken from the list.
 func (l *Lane) take() (next *keyQueue) {
 	for next == nil && l.ready.len() > 0 {
 		if q := l.ready.pop(); l.admit(q) {
@@ -86,7 +89,7 @@ func (l *Lane) take() (next *keyQueue) {
 	return next
 }
 
-// release forgets an emptied key.
+// release removes an empty key.
 func (l *Lane) release(q *keyQueue) {
 	if q.key != 0 {
 		delete(l.keys, q.key)

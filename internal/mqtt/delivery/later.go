@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// LaterError is the error of a handler that could not begin, because another call is at
-// the same piece of work. It is no attempt: nothing is counted, told or judged, and the
-// budget does not begin. The message keeps its place and holds no worker until the
-// handler is called again.
+// LaterError is the error of a handler that could not begin because another
+// call is working on the same thing. It does not count as an attempt: it is not
+// reported or judged, and the budget does not start. The message keeps its
+// place and holds no worker until the handler is called again.
 type LaterError struct {
-	// Err is why.
+	// Err is the reason.
 	Err error
-	// OnEnd has f called, once, when the handler can begin; nil when nobody knows
-	// when that is.
+	// OnEnd registers f to be called once when the handler can begin. It is nil
+	// if that cannot be known.
 	OnEnd func(f func())
 }
 
@@ -23,22 +23,23 @@ func (l *LaterError) Error() string { return l.Err.Error() }
 // Unwrap returns Err.
 func (l *LaterError) Unwrap() error { return l.Err }
 
-// IsLater reports whether an error is a [LaterError], or wraps one.
+// IsLater reports whether err is or wraps a [LaterError].
 func IsLater(err error) bool {
 	_, ok := errors.AsType[*LaterError](err)
 	return ok
 }
 
-// The pauses before a handler that could not begin is called again: growing ones
-// where nobody tells when it can begin, and a long one, to be safe, where OnEnd does.
+// The pauses before a handler that could not begin is called again. They grow
+// if there is no OnEnd. With OnEnd one long pause is used, in case the call is
+// missed.
 const (
 	firstLater = 20 * time.Millisecond
 	maxLater   = time.Second
 	toldLater  = 5 * time.Second
 )
 
-// later reports whether the handler could not begin when it was called, and returns
-// the pause before the next call.
+// later reports whether the handler could not begin, and returns the pause
+// before the next call.
 func (d *Delivery[M]) later() (again time.Duration, ok bool) {
 	l, ok := errors.AsType[*LaterError](d.err)
 	if !ok {
@@ -51,7 +52,8 @@ func (d *Delivery[M]) later() (again time.Duration, ok bool) {
 	r := d.repeats()
 	if waker := d.attempts.policy.Waker; waker != nil && l.OnEnd != nil {
 		if wake := waker(d.msg); wake != nil {
-			// Once, however often it is tried meanwhile: what it waits for may never end.
+			// Register only once, however often the handler is called
+			// meanwhile, because the work it waits for may never end.
 			if r.asked.CompareAndSwap(false, true) {
 				l.OnEnd(func() {
 					r.asked.Store(false)
@@ -66,9 +68,9 @@ func (d *Delivery[M]) later() (again time.Duration, ok bool) {
 	return again, true
 }
 
-// Wake runs a task now that waits to be run again, or had it run once more when it is
-// running. It does nothing when the task is not the oldest of its key; key 0 is none.
-// Safe for concurrent use; it waits for no task.
+// Wake immediately runs a task that waits to be run again, or makes a running
+// task run once more. It does nothing if the task is not the oldest of its key
+// or key is 0. It is safe for concurrent use and does not wait for a task.
 func (l *Lane) Wake(key uint64, t Task) {
 	s := l.scheduler
 	s.mu.Lock()
@@ -78,7 +80,7 @@ func (l *Lane) Wake(key uint64, t Task) {
 		return
 	}
 	if q.timer == nil || !q.timer.Stop() {
-		q.woken = true // it runs, or is about to
+		q.woken = true // it is running or about to run
 		s.mu.Unlock()
 		return
 	}

@@ -10,14 +10,14 @@ import (
 
 var errElsewhere = errors.New("at work elsewhere")
 
-// What could not begin holds no worker, is no attempt, keeps its place, and runs when
-// it is woken.
+// A handler that could not begin holds no worker and counts no attempt. Its
+// message keeps its place and runs when it is woken.
 func TestLaterHoldsNoWorker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScheduler(t, SchedulerOptions{Workers: 1})
 		lane := s.NewLane(0)
-		var end func() // of who is at work elsewhere
+		var end func() // end of the work elsewhere
 		busy, calls, asked, attempts := true, 0, 0, 0
 		var order []string
 		var first *Delivery[string]
@@ -46,7 +46,7 @@ func TestLaterHoldsNoWorker(t *testing.T) {
 			t.Errorf("handled %v, %+v", order, s.Stats())
 		}
 		<-time.After(time.Minute) // longer than any budget
-		synctest.Wait()           // also for what is due at the same time
+		synctest.Wait()           // also for timers that are due at the same time
 		began := time.Now()
 		busy = false
 		end()
@@ -57,7 +57,7 @@ func TestLaterHoldsNoWorker(t *testing.T) {
 		if attempts != 3 || done != 3 || calls < 2 || calls > 13 {
 			t.Errorf("%d attempts, %d done, %d calls", attempts, done, calls)
 		}
-		if asked != 1 { // whose end never comes would collect one function for each call
+		if asked != 1 { // work that never ends would otherwise collect one function for each call
 			t.Errorf("asked to be told of the end %d times, want once", asked)
 		}
 		drain(t, s)
@@ -68,8 +68,8 @@ type doneTally int
 
 func (n *doneTally) Done() { *n++ }
 
-// Where nobody tells the end, pauses grow to a second, and a failure afterwards has
-// its whole budget.
+// Without OnEnd pauses grow to a second, and a failure afterwards has its whole
+// budget.
 func TestLaterIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestLaterIsTriedAgain(t *testing.T) {
 	})
 }
 
-// A word that comes while the task is still with its worker is not lost.
+// A Wake while the task is still with its worker is not lost.
 func TestWakeOfARunningTask(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestWakeOfARunningTask(t *testing.T) {
 		if runs != 2 || time.Since(began) != 0 {
 			t.Errorf("%d runs within %v", runs, time.Since(began))
 		}
-		lane.Wake(1, task) // nothing is there any more
+		lane.Wake(1, task) // the key has no task any more
 	})
 }
 

@@ -5,25 +5,25 @@ import (
 	"sync/atomic"
 )
 
-// Ack names a message that may now be acknowledged to the broker: PUBACK for
-// QoS 1, PUBREC for QoS 2.
+// Ack identifies a message that may be acknowledged to the broker: with PUBACK
+// for QoS 1, with PUBREC for QoS 2.
 type Ack struct {
-	// PacketID is the packet identifier the broker gave the message.
+	// PacketID is the packet identifier of the message.
 	PacketID uint16
 	// QoS is 1 or 2, as received.
 	QoS byte
 }
 
 // Ledger keeps the messages of one connection in receive order and releases
-// their acknowledgements in that order: never past a message that is not done,
-// never twice, never on another connection [MQTT-4.6.0-2] [MQTT-4.6.0-3]. All
-// methods are safe for concurrent use. Create one per connection with
-// [NewLedger] and retire it when the connection is gone.
+// their acknowledgements in that order: never before that of an older message,
+// never twice, and never on another connection [MQTT-4.6.0-2] [MQTT-4.6.0-3].
+// All methods are safe for concurrent use. Create one per connection with
+// [NewLedger] and retire it when the connection has ended.
 type Ledger struct {
 	wake    func()
 	relaxed bool
-	open    atomic.Int64          // entries added and not taken
-	oldest  atomic.Pointer[Entry] // strict: the open entry that the others wait for
+	open    atomic.Int64          // number of entries added and not taken
+	oldest  atomic.Pointer[Entry] // strict: the open entry that all others wait for
 
 	mu      sync.Mutex
 	retired bool
@@ -31,10 +31,10 @@ type Ledger struct {
 	ready   []*Entry     // relaxed: open entries that are done
 }
 
-// Entry is one received message in a [Ledger], which adds it: memory of the
-// caller, of zero value before. It is open until its acknowledgement was taken,
-// and must not be used again for another message: a late Done must not
-// acknowledge a stranger.
+// Entry is one received message in a [Ledger]. The caller allocates it with its
+// zero value and adds it. It is open until its acknowledgement was taken, and
+// must not be reused for another message, because a late Done would acknowledge
+// that message.
 type Entry struct {
 	ledger atomic.Pointer[Ledger]
 	done   atomic.Bool
@@ -48,21 +48,22 @@ type Entry struct {
 type entryState uint8
 
 const (
-	entryApart  entryState = iota // in no ledger that lives
-	entryListed                   // waits in order, or may still be put into ready
-	entryReady                    // is in ready
-	entryTaken                    // its acknowledgement is on its way
+	entryApart  entryState = iota // in no active ledger
+	entryListed                   // waits in order, or may still be added to ready
+	entryReady                    // in ready
+	entryTaken                    // its acknowledgement is being sent
 )
 
 // NewLedger returns an empty ledger for a new connection.
 //
-// wake is called when there is something to [Ledger.Take], on the goroutine of a
-// caller of [Entry.Done] or [Ledger.Adopt] and without a lock held; also more
-// often, and by several at a time. It must not block. A nil wake does nothing.
+// wake is called when there is something to [Ledger.Take], on the goroutine of
+// a caller of [Entry.Done] or [Ledger.Adopt] and without a lock held. It may
+// also be called when there is nothing, and concurrently. It must not block. A
+// nil wake is not called.
 //
 // With relaxed an acknowledgement is released as soon as its message is done,
-// for MQTT 3.1.1 brokers that are known to take any order; a slow message then
-// holds up no other.
+// for MQTT 3.1.1 brokers that accept any order. A slow message then delays no
+// other.
 func NewLedger(relaxed bool, wake func()) *Ledger {
 	if wake == nil {
 		wake = func() {}
@@ -70,8 +71,8 @@ func NewLedger(relaxed bool, wake func()) *Ledger {
 	return &Ledger{wake: wake, relaxed: relaxed}
 }
 
-// Add appends a received QoS 1 or QoS 2 message. On a retired ledger it is never
-// acknowledged, and can be adopted.
+// Add appends a received QoS 1 or QoS 2 message. On a retired ledger the
+// message is never acknowledged and can be adopted.
 func (l *Ledger) Add(e *Entry, id uint16, qos byte) {
 	e.ledger.Store(l)
 	l.mu.Lock()
@@ -79,12 +80,13 @@ func (l *Ledger) Add(e *Entry, id uint16, qos byte) {
 	l.mu.Unlock()
 }
 
-// Adopt moves the still open entry of a retired ledger to the end of l, for a
-// redelivery of the same message: the work goes on (or is already done) and its
-// acknowledgement leaves on l, at this position, as packet id.
+// Adopt moves an open entry of a retired ledger to the end of l, for a
+// redelivery of the same message. Its handling continues or is already done,
+// and its acknowledgement is sent on l, at this position, with packet
+// identifier id.
 //
-// It reports false and changes nothing when the entry was acknowledged already
-// or its ledger is not retired; the caller then treats the redelivery as a new
+// It returns false and changes nothing if the entry was already acknowledged or
+// its ledger is not retired; the caller then handles the redelivery as a new
 // message.
 func (l *Ledger) Adopt(e *Entry, id uint16, qos byte) bool {
 	if !e.leave(l) {
@@ -94,17 +96,17 @@ func (l *Ledger) Adopt(e *Entry, id uint16, qos byte) bool {
 	return true
 }
 
-// Take appends the messages that may be acknowledged now to acks, in receive
-// order, each once: they are to be acknowledged on this connection, in this
-// order. Nothing is taken of a retired ledger.
+// Take appends the messages that may be acknowledged now to acks, each once:
+// acknowledge them on this connection in this order. It takes nothing from a
+// retired ledger.
 func (l *Ledger) Take(acks []Ack) []Ack {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.order.len() > 0 {
 		e := *l.order.front()
 		if !e.done.Load() {
-			// Done looks at oldest behind its mark: it sees e there, or this one sees
-			// the mark.
+			// Done first sets done and then reads oldest: either it sees e
+			// there, or this goroutine sees that e is done.
 			if l.oldest.Store(e); !e.done.Load() {
 				break
 			}
@@ -119,8 +121,9 @@ func (l *Ledger) Take(acks []Ack) []Ack {
 	return acks
 }
 
-// Retire ends the ledger because its connection is gone. It returns how many
-// entries were open: the broker delivers those again. Retiring twice returns 0.
+// Retire ends the ledger because its connection has ended. It returns the
+// number of open entries, whose messages the broker delivers again. A second
+// call returns 0.
 func (l *Ledger) Retire() (open int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -130,19 +133,19 @@ func (l *Ledger) Retire() (open int) {
 	return int(l.open.Swap(0))
 }
 
-// Len returns how many entries are open, 0 once retired.
+// Len returns the number of open entries, or 0 once retired.
 func (l *Ledger) Len() int { return int(l.open.Load()) }
 
 // Done marks the message as done. Its acknowledgement is released as soon as
-// every older message of the connection is done (relaxed: at once); not at all
-// when the connection is gone and no newer ledger adopted the entry. Idempotent
-// and safe from any goroutine. It takes no lock unless relaxed. On an entry that
-// was never added it does nothing.
+// every older message of the connection is done (relaxed: immediately), or
+// never if the connection has ended and no newer ledger adopted the entry.
+// Further calls do nothing. Done is safe for concurrent use and takes no lock
+// unless relaxed. It does nothing for an entry that was never added.
 func (e *Entry) Done() {
 	if e.done.Swap(true) {
 		return
 	}
-	// Adopt stores the new ledger before it looks at done, so either this
+	// Adopt stores the new ledger before it reads done, so either this
 	// goroutine sees the new ledger or Adopt sees that the message is done.
 	l := e.ledger.Load()
 	if l == nil {
@@ -160,7 +163,7 @@ func (e *Entry) Done() {
 	}
 }
 
-// leave takes the entry out of its retired ledger and points it to the next.
+// leave removes the entry from its retired ledger and sets its ledger to next.
 func (e *Entry) leave(next *Ledger) bool {
 	old := e.ledger.Load()
 	if old == nil {
@@ -176,7 +179,7 @@ func (e *Entry) leave(next *Ledger) bool {
 	return true
 }
 
-// enter lists an entry that left its retired ledger.
+// enter adds an entry that left its retired ledger.
 func (l *Ledger) enter(e *Entry, id uint16, qos byte) {
 	l.mu.Lock()
 	l.list(e, id, qos)
@@ -190,7 +193,7 @@ func (l *Ledger) enter(e *Entry, id uint16, qos byte) {
 	}
 }
 
-// list appends the entry. The mutex is held.
+// list appends the entry. The mutex must be held.
 func (l *Ledger) list(e *Entry, id uint16, qos byte) {
 	e.id, e.qos = id, qos
 	if l.retired {
@@ -206,9 +209,9 @@ func (l *Ledger) list(e *Entry, id uint16, qos byte) {
 	}
 }
 
-// settle notes that a done entry may leave at once, and reports whether it did.
-// The mutex is held; a stale caller's ledger is retired, and then the entry is no
-// longer its to touch.
+// settle records that a done entry may be taken, and reports whether it may.
+// The mutex must be held. If the caller's ledger is outdated it is retired, and
+// then it must not change the entry.
 func (l *Ledger) settle(e *Entry) bool {
 	if l.retired || !l.relaxed || e.state != entryListed {
 		return false
@@ -218,7 +221,7 @@ func (l *Ledger) settle(e *Entry) bool {
 	return true
 }
 
-// take appends the acknowledgement of an entry. The mutex is held.
+// take appends the acknowledgement of an entry. The mutex must be held.
 func (l *Ledger) take(e *Entry, acks []Ack) []Ack {
 	e.state = entryTaken
 	l.open.Add(-1)

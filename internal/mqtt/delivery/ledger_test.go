@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// recorder collects what a ledger emitted.
+// recorder collects what a ledger released.
 type recorder struct {
 	mu   sync.Mutex
 	acks []Ack
@@ -30,7 +30,8 @@ func (r *recorder) seen() []Ack {
 	return slices.Clone(r.acks)
 }
 
-// pulled is a ledger with a writer that takes what it releases at once.
+// pulled is a ledger whose acknowledgements are taken as soon as they are
+// released.
 type pulled struct{ *Ledger }
 
 func newPulled(relaxed bool, emit func([]Ack)) pulled {
@@ -59,7 +60,8 @@ func wantAcks(t *testing.T, r *recorder, want ...Ack) {
 	}
 }
 
-// T35: acks leave in receive order, never past a message that is not done.
+// T35: acknowledgements are released in receive order, never before that of a
+// message that is not done.
 func TestT35AcksInReceiveOrder(t *testing.T) {
 	t.Parallel()
 	var r recorder
@@ -118,7 +120,7 @@ func TestT5NoAckAfterTheConnectionChanged(t *testing.T) {
 	wantAcks(t, &r1)
 }
 
-// D10: only an entry whose acknowledgement was not written may be joined.
+// D10: only an entry whose acknowledgement was not written can be adopted.
 func TestAdoptRefusesWhatWasAcknowledgedOrIsStillLive(t *testing.T) {
 	t.Parallel()
 	var r recorder
@@ -157,7 +159,7 @@ func TestEntryOfARetiredLedgerCanBeAdopted(t *testing.T) {
 	}
 }
 
-// A write error ends the connection behind what was taken.
+// A write error ends the connection after acknowledgements were taken.
 func TestRetireBehindWhatWasTaken(t *testing.T) {
 	t.Parallel()
 	var l pulled
@@ -221,7 +223,7 @@ func TestConcurrentDoneKeepsReceiveOrder(t *testing.T) {
 	}
 }
 
-// Done in the middle of being adopted is not lost and not doubled.
+// A Done during an adoption is neither lost nor doubled.
 func TestDoneBetweenLeavingAndEntering(t *testing.T) {
 	t.Parallel()
 	for _, relaxed := range []bool{false, true} {
@@ -242,7 +244,7 @@ func TestDoneBetweenLeavingAndEntering(t *testing.T) {
 	}
 }
 
-// Adopting races with Done: each message is acknowledged exactly once.
+// Adopt races with Done: each message is acknowledged exactly once.
 func TestConcurrentAdoptAndDone(t *testing.T) {
 	t.Parallel()
 	for _, relaxed := range []bool{false, true} {
@@ -279,8 +281,8 @@ func TestConcurrentAdoptAndDone(t *testing.T) {
 	}
 }
 
-// modelEntry and modelLedger are the naive model: a list that is rescanned
-// after every step.
+// modelEntry and modelLedger are the naive model: a list that is scanned after
+// every step.
 type modelEntry struct {
 	entry *Entry
 	done  bool
@@ -317,12 +319,12 @@ func (m *modelLedger) scan() {
 	m.rows = keep
 }
 
-// fataler is a test of either kind.
+// fataler is a *testing.T or *rapid.T.
 type fataler interface {
 	Fatalf(format string, args ...any)
 }
 
-// modelRun plays the same steps to ledgers and to their models.
+// modelRun applies the same steps to ledgers and to their models.
 type modelRun struct {
 	relaxed bool
 	live    *modelLedger
@@ -408,14 +410,13 @@ func TestLedgerAgainstModel(t *testing.T) {
 	})
 }
 
-// FuzzLedger plays steps of two bytes each, which coverage guides: what to do,
-// and to which message.
+// FuzzLedger applies steps of two bytes each: what to do, and to which message.
 func FuzzLedger(f *testing.F) {
-	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x01\x02\x01\x01\x01\x00"), false)             // done in reverse
-	f.Add([]byte("\x00\x00\x00\x00\x02\x00\x03\x01\x01\x00\x03\x00\x01\x01"), false)     // cut, both again
-	f.Add([]byte("\x00\x00\x02\x00\x01\x00\x03\x00\x02\x00\x03\x00"), true)              // done while down
-	f.Add([]byte("\x00\x00\x01\x00\x02\x00\x03\x00\x00\x07\x01\x01\x01\x01"), true)      // acknowledged, again
-	f.Add([]byte("\x00\x00\x02\x00\x02\x00\x03\x00\x03\x00\x02\x00\x03\x00\x01"), false) // over three connections
+	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x01\x02\x01\x01\x01\x00"), false)             // done in reverse order
+	f.Add([]byte("\x00\x00\x00\x00\x02\x00\x03\x01\x01\x00\x03\x00\x01\x01"), false)     // cut, both delivered again
+	f.Add([]byte("\x00\x00\x02\x00\x01\x00\x03\x00\x02\x00\x03\x00"), true)              // done while disconnected
+	f.Add([]byte("\x00\x00\x01\x00\x02\x00\x03\x00\x00\x07\x01\x01\x01\x01"), true)      // acknowledged, delivered again
+	f.Add([]byte("\x00\x00\x02\x00\x02\x00\x03\x00\x03\x00\x02\x00\x03\x00\x01"), false) // across three connections
 	f.Fuzz(func(t *testing.T, steps []byte, relaxed bool) {
 		m := newModelRun(relaxed)
 		for ; len(steps) > 1 && len(m.ledgers) < 20; steps = steps[2:] {
@@ -447,8 +448,8 @@ func BenchmarkLedgerAddDone(b *testing.B) {
 	}
 }
 
-// BenchmarkLedgerWindow finishes a window of messages newest first: the worst
-// case, one emit for all of them.
+// BenchmarkLedgerWindow finishes a window of messages newest first, the worst
+// case: one Take returns all of them.
 func BenchmarkLedgerWindow(b *testing.B) {
 	b.ReportAllocs()
 	l := newPulled(false, func([]Ack) {})

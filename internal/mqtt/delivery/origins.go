@@ -1,14 +1,15 @@
 package delivery
 
-// originCells is how many cells a row of [origins] has, a power of two.
+// originCells is the number of cells in a row of [origins], a power of two.
 const originCells = 1 << 10
 
-// origins counts what each origin has of the bounds. An origin has a cell in each of
-// two rows, which its hash chooses, and what it has is the smaller one: memory is the
-// same whatever arrives, and another is taken for it only when both cells are shared.
-// Hashes differ from process to process, so that nobody can choose whose cells to share.
+// origins counts the items and bytes of each origin. The hash of an origin
+// selects a cell in each of two rows, and its count is the smaller of both.
+// This takes constant memory, and an origin is confused with another only if
+// both cells are shared. Hashes differ between processes, so that nobody can
+// choose an origin to share cells with another.
 type origins struct {
-	rows *[2][originCells]room // nil before the first item: a connection may never get one
+	rows *[2][originCells]room // nil before the first item, because a connection may never receive one
 }
 
 func (o *origins) cells(origin uint64) [2]*room {
@@ -18,7 +19,8 @@ func (o *origins) cells(origin uint64) [2]*room {
 	return [2]*room{&o.rows[0][origin%originCells], &o.rows[1][origin>>32%originCells]}
 }
 
-// add counts items of an origin, less than 0 of those that are gone; 0 is no origin.
+// add adds items of an origin; negative numbers remove them. Origin 0 means
+// none and is ignored.
 func (o *origins) add(origin uint64, count int, bytes int64) {
 	if origin == 0 {
 		return

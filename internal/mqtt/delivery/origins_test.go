@@ -5,13 +5,14 @@ import (
 	"testing"
 )
 
-// From half of the bounds on an origin has an eighth of them, in count and in bytes;
-// what is done or released is its own no more, and others have theirs.
+// Once half of the limits is used up, an origin may have an eighth of them in
+// count and in bytes. Finished and released items no longer count, and other
+// origins have shares of their own.
 func TestShareOfAnOrigin(t *testing.T) {
 	t.Parallel()
 	const heavy, other = 1, 2
 	for name, tt := range map[string]struct {
-		size, until int // of its items, and how many it may have while it is alone
+		size, until int // size of its items, and how many it may have while it is alone
 	}{
 		"count": {1, 32},
 		"bytes": {100, 16}, // half of 3200
@@ -61,8 +62,8 @@ func TestShareOfAnOrigin(t *testing.T) {
 	}
 }
 
-// A queue that is hardly larger than the number of workers is no share yet: a message
-// is not dropped while a worker is idle.
+// Shares do not apply while the queue is hardly larger than the number of
+// workers: no message is dropped while a worker is idle.
 func TestNoShareBeforeWorkersAreBusy(t *testing.T) {
 	t.Parallel()
 	for _, queue := range []int{1, 16, 20} {
@@ -80,7 +81,7 @@ func TestNoShareBeforeWorkersAreBusy(t *testing.T) {
 	}
 }
 
-// Origins that share one of their cells are told apart by the other.
+// Origins that share one of their cells are distinguished by the other.
 func TestOriginsThatShareACell(t *testing.T) {
 	t.Parallel()
 	var o origins

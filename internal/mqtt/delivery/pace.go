@@ -6,21 +6,21 @@ import (
 )
 
 const (
-	// quickTask is the duration below which a further worker costs more, in
-	// contention and switches, than it brings.
+	// quickTask is the duration of tasks below which another worker costs more,
+	// in contention and context switches, than it contributes.
 	quickTask = 20 * time.Microsecond
-	// paceInterval is how often the pace is measured while work waits.
+	// paceInterval is the interval of measurements while work waits.
 	paceInterval = time.Millisecond
 )
 
-// pace holds back workers while tasks are quick: as many as there are
-// processors are enough then. Tasks that take their time, or block, finish too
-// rarely for that, and all workers are let in. It is measured by counting, not
-// per task, and only while work waits. Guarded by the scheduler's mutex.
+// pace limits the workers while tasks are quick: then as many as there are
+// processors suffice. If tasks take longer or block, fewer finish and all
+// workers are used. It counts finished tasks instead of timing each, and only
+// while work waits. Guarded by the scheduler's mutex.
 type pace struct {
 	procs    int
 	quick    bool // the result of the last measurement
-	finished int  // runs since it began
+	finished int  // tasks finished since the measurement began
 	since    time.Time
 	timer    *time.Timer
 	armed    bool
@@ -28,7 +28,7 @@ type pace struct {
 
 func newPace() pace { return pace{procs: runtime.GOMAXPROCS(0)} }
 
-// measure begins a measurement; end is called when its time is up.
+// measure starts a measurement and calls end when it is over.
 func (p *pace) measure(end func()) {
 	if p.timer == nil {
 		p.timer = time.AfterFunc(paceInterval, end)

@@ -8,7 +8,7 @@ import (
 )
 
 // While tasks are quick only as many workers run as there are processors; when
-// those block, the work behind them gets the others.
+// those block, the others run the waiting work.
 func TestQuickTasksHoldBackWorkersUntilOneBlocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -30,7 +30,8 @@ func TestQuickTasksHoldBackWorkersUntilOneBlocks(t *testing.T) {
 	})
 }
 
-// Workers that were let in while tasks were slow rest once they are quick.
+// Workers that were used while tasks were slow become idle once tasks are
+// quick.
 func TestQuickTasksSendSurplusWorkersToRest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -9,23 +9,24 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// Hold reports whether a message may be handled now.
+// Hold is the result of Held: whether a message may be handled now.
 type Hold int
 
-// The holds.
+// The results of Held.
 const (
-	// Free lets the handler run.
+	// Free means that the handler may run.
 	Free Hold = iota
-	// Behind parks the message at once: an earlier one of its key is parked.
+	// Behind means that an earlier message of the key is parked, so that this
+	// one is parked, too.
 	Behind
-	// Unknown asks again after a pause.
+	// Unknown means that Held is called again after a pause.
 	Unknown
 )
 
-// ErrAgain has the handler run again after the pause, if its attempts were used
-// up, when an error of DeadLetter or Park wraps it: a store that has no room for
-// the message, or is away, cannot tell for how long, and what made the handler
-// fail may be over by then.
+// ErrAgain can be wrapped by an error of DeadLetter or Park. If the attempts
+// were used up it makes the handler run again after the pause: a store that is
+// full or unavailable cannot predict how long, and the handler may succeed by
+// then.
 var ErrAgain = errors.New("handle again")
 
 // Defaults of [Policy].
@@ -37,94 +38,101 @@ const (
 	DefaultMaxBlocked = 30 * time.Second
 )
 
-// Policy says how one subscription's handler is run. Zero values mean the
-// defaults; negative ones are errors. The functions are called on workers,
-// concurrently for messages of different keys.
+// Policy determines how the handler of one subscription is run. Zero values
+// mean the defaults; negative values are errors. The functions are called on
+// workers, concurrently for messages of different keys.
 type Policy[M any] struct {
-	// Deadline bounds one attempt, [DefaultDeadline]. A handler that ignores
-	// its context keeps its worker, and its key waits: there is no second
-	// attempt until the first returned.
+	// Deadline limits one attempt; the default is [DefaultDeadline]. A handler
+	// that ignores its context keeps its worker, and its key waits: no second
+	// attempt starts until the first has returned.
 	Deadline time.Duration
-	// Budget bounds the time from the start of the first attempt within which a
-	// further attempt may start, [DefaultBudget]: acknowledgements of newer
-	// messages wait for this one.
+	// Budget is the time after the start of the first attempt within which
+	// another attempt may start; the default is [DefaultBudget].
+	// Acknowledgements of newer messages wait meanwhile.
 	Budget time.Duration
-	// MaxAttempts is the highest number of attempts; 0 leaves it to Budget, 1
-	// is no retry.
+	// MaxAttempts is the maximum number of attempts. 0 means that only Budget
+	// limits them, 1 means no retry.
 	MaxAttempts int
-	// MinBackoff is the first pause between attempts, [DefaultMinBackoff]. It
-	// doubles up to MaxBackoff; each pause is varied by half of itself.
+	// MinBackoff is the first pause between attempts; the default is
+	// [DefaultMinBackoff]. Pauses double up to MaxBackoff, and each is varied
+	// by half of itself.
 	MinBackoff time.Duration
-	// MaxBackoff is the longest pause within Budget, [DefaultMaxBackoff].
+	// MaxBackoff is the longest pause within Budget; the default is
+	// [DefaultMaxBackoff].
 	MaxBackoff time.Duration
-	// MaxBlocked is the longest pause after that: MaxBackoff when that is set,
-	// else [DefaultMaxBlocked].
+	// MaxBlocked is the longest pause after Budget; the default is MaxBackoff
+	// if that is set, and otherwise [DefaultMaxBlocked].
 	MaxBlocked time.Duration
-	// Classify decides about an error of the handler; nil is [event.Retry] for all. A
-	// panic in it is taken as Retry.
+	// Classify returns the verdict on an error of the handler. Nil means
+	// [event.Retry] for all errors, and so does a panic in Classify.
 	Classify func(error) event.Verdict
-	// StoreTimeout bounds one call of DeadLetter or Park, [DefaultDeadline].
+	// StoreTimeout limits one call of DeadLetter or Park; the default is
+	// [DefaultDeadline].
 	StoreTimeout time.Duration
 	// DeadLetter stores a message that is given up, with the last error and the
-	// number of attempts; ctx ends after StoreTimeout. Only when it returns nil is
-	// the message acknowledged. Else it is called again, without an end, after
-	// pauses up to MaxBlocked; the key waits and the acknowledgements behind it
-	// too. With a nil DeadLetter nothing is given up: the handler is retried
-	// without an end in the same way.
+	// number of attempts. ctx ends after StoreTimeout. The message is
+	// acknowledged only after it returns nil. Otherwise it is called again,
+	// without limit, after pauses up to MaxBlocked; the key and the
+	// acknowledgements of newer messages wait. If DeadLetter is nil no message
+	// is given up: the handler is retried without limit in the same way.
 	DeadLetter func(ctx context.Context, msg M, err error, attempts int) error
-	// Exhausted is what follows the last attempt, the zero value is [event.ExhaustedDeadLetter].
+	// Exhausted determines what follows the last attempt; the zero value is
+	// [event.ExhaustedDeadLetter].
 	Exhausted event.Exhausted
-	// Park stores a message that is handled again later by somebody else, as
-	// DeadLetter does; err is nil and attempts 0 when it only has to wait for
-	// others. Required for event.ExhaustedPark and Held.
+	// Park stores a message that is handled later elsewhere, in the same way as
+	// DeadLetter. err is nil and attempts 0 if the message only has to wait for
+	// others. It is required for event.ExhaustedPark and Held.
 	Park func(ctx context.Context, msg M, err error, attempts int) error
-	// Held is asked before the first attempt, after each pause again; nil is
-	// Free.
+	// Held is called before the first attempt, and again after each pause. Nil
+	// means Free.
 	Held func(msg M) Hold
-	// Waker returns what has the task of a message run now, when its handler could
-	// not begin: see [LaterError]. Nil, and a nil result, leave it to pauses.
+	// Waker returns a function that immediately runs the task of a message
+	// whose handler could not begin, see [LaterError]. If Waker or its result
+	// is nil, the task runs again after pauses.
 	Waker func(msg M) (wake func())
-	// Observer is told what happens.
+	// Observer has hooks for the events of a message.
 	Observer Observer[M]
 }
 
-// Observer holds hooks, each of which may be nil. They are called on the worker
-// (Overrun on a timer), for one message never concurrently except Overrun. They
-// must neither block nor panic.
+// Observer has hooks, each of which may be nil. They are called on the worker
+// (Overrun on a timer), and except for Overrun never concurrently for one
+// message. They must neither block nor panic.
 type Observer[M any] struct {
 	// Attempted is called after each attempt of the handler.
 	Attempted func(msg M, attempt int, took time.Duration, err error)
-	// Overrun is called when the attempt passed its deadline and did not
-	// return: a worker is held, and acknowledgements wait.
+	// Overrun is called when an attempt passed its deadline and has not
+	// returned: it holds a worker, and acknowledgements wait.
 	Overrun func(msg M, attempt int)
 	// Retrying is called when another attempt follows after a pause.
 	Retrying func(msg M, attempts int, after time.Duration, err error)
 	// Finished is called once per message, before it is acknowledged.
 	Finished func(msg M, outcome Outcome)
-	// DeadLetterFailed is called when DeadLetter or Park returned cause; it is
-	// tried again after a pause.
+	// DeadLetterFailed is called when DeadLetter or Park returned cause; the
+	// call is repeated after a pause.
 	DeadLetterFailed func(msg M, after time.Duration, cause error)
 }
 
 // Result is the kind of an [Outcome].
 type Result uint8
 
-// The results.
+// The results of a delivery.
 const (
-	// Handled is a handler that returned nil, or an error with verdict Acknowledge.
+	// Handled means that the handler returned nil, or an error with verdict
+	// Acknowledge.
 	Handled Result = iota
-	// Exhausted is a dead letter after the last attempt the budget allowed.
+	// Exhausted means a dead letter after the last attempt that the budget
+	// allowed.
 	Exhausted
-	// Permanent is a dead letter because of its verdict.
+	// Permanent means a dead letter because of the verdict.
 	Permanent
-	// Dropped is a message that was acknowledged unhandled by verdict, or
-	// because its attempts were used up.
+	// Dropped means that the message was acknowledged unhandled because of the
+	// verdict, or because its attempts were used up.
 	Dropped
-	// Parked is a message that somebody else handles later.
+	// Parked means that the message is handled later elsewhere.
 	Parked
 )
 
-// String returns the result in lower case, fit for a metric label.
+// String returns the result in lower case, suitable as a metric label.
 func (r Result) String() string {
 	switch r {
 	case Handled:
@@ -143,11 +151,11 @@ func (r Result) String() string {
 
 // Outcome is how a message ended for one handler.
 type Outcome struct {
-	// Result is the kind.
+	// Result is the kind of the outcome.
 	Result Result
-	// Attempts is how often the handler ran.
+	// Attempts is the number of times that the handler ran.
 	Attempts int
-	// Err is the handler's last error, nil if that was none.
+	// Err is the handler's last error, or nil if it succeeded.
 	Err error
 }
 

@@ -1,7 +1,7 @@
 package delivery
 
-// ring is a growing FIFO on one slice. The zero value is ready for use. It
-// never shrinks: what it holds is bounded by the broker's in-flight window.
+// ring is a growing FIFO on one slice. The zero value is ready to use. It never
+// shrinks: the broker's in-flight window limits its length.
 type ring[T any] struct {
 	slots []T // length is a power of two
 	head  int

@@ -2,7 +2,7 @@ package delivery
 
 import "slices"
 
-// room is a number of items and the sum of their sizes in bytes.
+// room is a number of items and their total size in bytes.
 type room struct {
 	count int
 	bytes int64
@@ -10,24 +10,25 @@ type room struct {
 
 func (r room) half() room { return room{max(1, r.count/2), r.bytes / 2} }
 
-// wish is who waits for room, within which bounds, and for how many bytes.
+// wish is a caller that waits for room for a number of bytes within certain
+// limits.
 type wish struct {
 	most room
 	size int64
 	f    func()
 }
 
-// Held is an item that is kept elsewhere.
+// Held is an item that is kept outside the scheduler.
 type Held struct {
 	Origin uint64 // see [Item.Origin]
 	Size   int    // in bytes
 }
 
-// Room returns how many items may be submitted, and of how many bytes together,
-// before the bounds are reached, all of it doubled or not. Negative is how much
-// they are exceeded by; empty reports that nothing is there at all, so that one
-// item may be larger than the bound. As many items as there are workers always
-// have room.
+// Room returns how many items, and how many bytes in total, may be submitted
+// until the limits are reached; with twice the limits are doubled. Negative
+// values are the excess. empty reports that there are no items at all, so that
+// one item may exceed the limit. There is always room for as many items as
+// there are workers.
 func (s *Scheduler) Room(twice bool) (count int, bytes int64, empty bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,13 +40,14 @@ func (s *Scheduler) Room(twice bool) (count int, bytes int64, empty bool) {
 	return most.count - now.count, most.bytes - now.bytes, now.count <= 0
 }
 
-// AwaitRoom has f called once there is room for an item of this size in bytes
-// and an eighth of the bound besides, so that whoever waits goes on for a while
-// then: at once, or on a worker's goroutine. f must not block. Once for each
-// call; not at all when the scheduler is stopped before.
+// AwaitRoom calls f once there is room for an item of the given size in bytes
+// plus an eighth of the limit, so that the caller can then continue for a
+// while. It calls f immediately or on a worker's goroutine, once for each call
+// of AwaitRoom, and never if the scheduler is stopped first. f must not block.
 func (s *Scheduler) AwaitRoom(size int, f func()) { s.awaitRoom(wish{s.bound(), int64(size), f}) }
 
-// AwaitHalf is AwaitRoom for room within half of the bounds, where there are no shares.
+// AwaitHalf is like AwaitRoom for room within half of the limits, where shares
+// do not apply.
 func (s *Scheduler) AwaitHalf(size int, f func()) {
 	s.awaitRoom(wish{s.half(), int64(size), f})
 }
@@ -62,7 +64,7 @@ func (s *Scheduler) awaitRoom(w wish) {
 	}
 }
 
-// Hold counts items that are kept elsewhere against the bounds, until Release.
+// Hold counts items that are kept elsewhere against the limits, until Release.
 func (s *Scheduler) Hold(items ...Held) { s.hold(items, 1) }
 
 // Release ends Hold for items.
@@ -85,13 +87,13 @@ func (s *Scheduler) bound() room {
 	return room{max(s.opts.MaxCount, s.opts.Workers), s.opts.MaxBytes}
 }
 
-// load is what counts against the bounds. The mutex is held, as in the
-// methods below.
+// load returns what counts against the limits. The mutex must be held, as for
+// the methods below.
 func (s *Scheduler) load() room {
 	return room{s.count + s.held.count, s.bytes + s.held.bytes}
 }
 
-// eased reports whether w has what it waits for.
+// eased reports whether there is room for w.
 func (s *Scheduler) eased(w wish) bool {
 	most, now := w.most, s.load()
 	if now.count > most.count-max(1, most.count/8) {
@@ -100,8 +102,8 @@ func (s *Scheduler) eased(w wish) bool {
 	return now.count <= 0 || now.bytes+max(w.size, most.bytes/8) <= most.bytes
 }
 
-// freed takes those off the list who have room now. The caller tells them
-// without the mutex.
+// freed removes and returns the waiters that have room now. The caller must
+// call them without the mutex.
 func (s *Scheduler) freed() (again wishes) {
 	if len(s.awaited) == 0 || !slices.ContainsFunc(s.awaited, s.eased) {
 		return nil
@@ -118,7 +120,7 @@ func (s *Scheduler) freed() (again wishes) {
 	return again
 }
 
-// wishes are those that came true.
+// wishes are waiters that have room now.
 type wishes []wish
 
 func (t wishes) tell() {
@@ -127,23 +129,25 @@ func (t wishes) tell() {
 	}
 }
 
-// half is half of the bounds, up to which there are no shares. As many items as there
-// are workers have room in it: while one is idle nobody has too much.
+// half returns half of the limits, below which shares do not apply. It has room
+// for at least as many items as there are workers, so that no share applies
+// while one is idle.
 func (s *Scheduler) half() room {
 	half := s.bound().half()
 	half.count = max(half.count, s.opts.Workers)
 	return half
 }
 
-// Shared returns how much of the bounds, at their end, is shared.
+// Shared returns the part of the limits to which shares apply.
 func (s *Scheduler) Shared() (count int, bytes int64) {
 	most, half := s.bound(), s.half()
 	return most.count - half.count, most.bytes - half.bytes
 }
 
-// Over reports whether another item of an origin, of this size in bytes, is beyond its
-// share: once half of the bounds is used up, and all workers have an item, an origin may have an eighth of them, and
-// one item in any case.
+// Over reports whether another item of an origin, with the given size in bytes,
+// would exceed its share. Once half of the limits is used up and all workers
+// have an item, an origin may have an eighth of the limits, and always one
+// item.
 func (s *Scheduler) Over(origin uint64, size int) bool {
 	most, half := s.bound(), s.half()
 	s.mu.Lock()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// told is a waiter that counts its calls.
+// told returns a function and a channel that receives its calls.
 func told() (chan struct{}, func()) {
 	ch := make(chan struct{}, 100)
 	return ch, func() { ch <- struct{}{} }
@@ -17,12 +17,12 @@ func await(t *testing.T, ch chan struct{}) {
 	select {
 	case <-ch:
 	case <-time.After(10 * time.Second):
-		t.Fatal("not told of room")
+		t.Fatal("no call for room")
 	}
 }
 
-// What is queued, running or held elsewhere counts, and whoever waits is told
-// once an eighth of the bound is free.
+// Items that are queued, running or held elsewhere count, and a waiter is
+// called once an eighth of the limit is free.
 func TestRoom(t *testing.T) {
 	t.Parallel()
 	s := newScheduler(t, SchedulerOptions{Workers: 1, MaxCount: 16, MaxBytes: 1600})
@@ -72,8 +72,8 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// An item that is larger than the bound has room once nothing else is there,
-// and bounds below the number of workers leave each of them something to do.
+// An item that exceeds the limit has room once there is no other, and limits
+// below the number of workers leave each worker something to do.
 func TestRoomOfSmallBounds(t *testing.T) {
 	t.Parallel()
 	s := newScheduler(t, SchedulerOptions{Workers: 4, MaxCount: 1, MaxBytes: 100})
@@ -92,10 +92,10 @@ func TestRoomOfSmallBounds(t *testing.T) {
 	drain(t, s)
 }
 
-// hundred items are more than the bounds of these tests take.
+// hundred items exceed the limits of these tests.
 var hundred = make([]Held, 100)
 
-// A wait that nothing ends costs nothing per task.
+// A wait that has no end costs nothing per task.
 func TestWaitingForRoomAllocatesNothing(t *testing.T) {
 	s := newScheduler(t, SchedulerOptions{Workers: 1, MaxCount: 4})
 	s.Hold(hundred...)
@@ -113,7 +113,7 @@ func TestWaitingForRoomAllocatesNothing(t *testing.T) {
 	drain(t, s)
 }
 
-// The end drops those who wait.
+// Close drops the waiters.
 func TestCloseWhileWaitingForRoom(t *testing.T) {
 	t.Parallel()
 	s := newScheduler(t, SchedulerOptions{MaxCount: 1})

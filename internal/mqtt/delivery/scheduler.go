@@ -19,41 +19,42 @@ const (
 )
 
 // SchedulerOptions are the settings of a [Scheduler]. Zero values mean the
-// defaults; negative ones are errors.
+// defaults; negative values are errors.
 type SchedulerOptions struct {
-	// Workers is the highest number of tasks that run at the same time,
-	// [DefaultWorkers]. Workers are started when needed.
+	// Workers is the maximum number of tasks that run at the same time; the
+	// default is [DefaultWorkers]. Workers are started when needed.
 	Workers int
-	// MaxCount bounds the items that are accepted and not finished,
-	// [DefaultMaxCount].
+	// MaxCount limits the items that are accepted and not finished; the default
+	// is [DefaultMaxCount].
 	MaxCount int
-	// MaxBytes bounds the sum of their sizes in bytes, [DefaultMaxBytes].
+	// MaxBytes limits their total size in bytes; the default is
+	// [DefaultMaxBytes].
 	MaxBytes int64
-	// IdleTimeout ends a worker that had nothing to do for so long,
-	// [DefaultIdleTimeout].
+	// IdleTimeout ends a worker that has been idle for this long; the default
+	// is [DefaultIdleTimeout].
 	IdleTimeout time.Duration
-	// Grace is how long Drain waits for tasks to notice that their context was
-	// cancelled, after its own context ended, [DefaultGrace].
+	// Grace is how long Drain waits after the end of its context for cancelled
+	// tasks to return; the default is [DefaultGrace].
 	Grace time.Duration
-	// QueueFull, if set, is called after a Submit that refused items because of
-	// the bounds, with their number, on the submitter's goroutine. It must not
+	// QueueFull, if set, is called on the submitter's goroutine after a Submit
+	// that refused items because of the limits, with their number. It must not
 	// block.
 	QueueFull func(refused int)
 }
 
 // Stats is a snapshot of a [Scheduler].
 type Stats struct {
-	Queued  int   // items that wait for their turn, paused keys included
-	Running int   // tasks that run now
+	Queued  int   // items that wait for their turn, including those of paused keys
+	Running int   // tasks that are running
 	Paused  int   // keys that wait to be run again
-	Workers int   // goroutines, idle ones included
-	Bytes   int64 // sizes of the items queued and running
+	Workers int   // goroutines, including idle ones
+	Bytes   int64 // total size of the queued and running items
 }
 
-// Scheduler runs tasks on a bounded pool of workers: one FIFO per key, a key on
-// at most one worker at a time, different keys in parallel. Submitting never
-// waits for a task. All methods are safe for concurrent use, also from inside a
-// task, except that a task must not wait for Drain or Close.
+// Scheduler runs tasks on a bounded pool of workers: one FIFO queue per key, a
+// key on at most one worker at a time, different keys in parallel. Submitting
+// never waits for a task. All methods are safe for concurrent use, also from
+// inside a task, except that a task must not wait for Drain or Close.
 type Scheduler struct {
 	opts   SchedulerOptions
 	seed   maphash.Seed
@@ -61,36 +62,36 @@ type Scheduler struct {
 	cancel context.CancelFunc
 
 	drained chan struct{} // closed when draining and nothing is left
-	late    chan struct{} // closed when draining and the rest is due after until
+	late    chan struct{} // closed when draining and everything left is due after until
 	gone    chan struct{} // closed when stopped and no worker is left
 
 	mu       sync.Mutex
-	lane     *Lane       // of items without one
+	lane     *Lane       // for items without a lane
 	lanes    ring[*Lane] // lanes that a worker may take from
 	paused   map[*keyQueue]struct{}
-	spare    []*keyQueue // emptied, for use again
-	idle     []*worker   // last in, first out, so that surplus ones time out
+	spare    []*keyQueue // empty queues for reuse
+	idle     []*worker   // last in, first out, so that surplus workers time out
 	waking   bool        // a worker was woken and has not looked yet
 	pace     pace
 	count    int
 	bytes    int64
-	held     room // what is kept elsewhere and counts
+	held     room // items kept elsewhere that count
 	origins  origins
-	shares   shares // of the workers
+	shares   shares // shares of the workers
 	awaited  []wish
 	running  int
 	workers  int
-	draining bool      // no intake
-	until    time.Time // of the drain; zero is no end
+	draining bool      // new items are refused
+	until    time.Time // deadline of the drain; zero means none
 	tooLate  bool      // late is closed
-	stopped  bool      // nothing is started any more
+	stopped  bool      // no task is started any more
 	dropped  int       // items left unfinished when stopped
 }
 
-// NewScheduler returns a scheduler without workers; they start with the first
-// item. ctx gives its values to the tasks; its end does not cancel them, Drain
-// and Close do. Every scheduler must be ended with one of the two. The error
-// names all invalid options.
+// NewScheduler returns a scheduler. Workers start with the first item. Tasks
+// get the values of ctx, but its end does not cancel them; Drain and Close do.
+// Every scheduler must be ended with one of the two. The error names all
+// invalid options.
 func NewScheduler(ctx context.Context, opts SchedulerOptions) (*Scheduler, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
@@ -140,30 +141,32 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// NewLane returns a lane that runs at most limit tasks at the same time; 0 is
-// no limit but the number of workers, a negative limit is taken as 0. With
-// limit 1 one task runs at a time; give all items the same key when they shall
-// also keep the receive order across topics and retries.
+// NewLane returns a lane that runs at most limit tasks at the same time. With 0
+// or less only the number of workers limits it. With limit 1 one task runs at a
+// time; to keep the receive order across topics and retries as well, give all
+// items the same key.
 func (s *Scheduler) NewLane(limit int) *Lane { return s.newLane(max(limit, 0)) }
 
 func (s *Scheduler) newLane(limit int) *Lane {
 	return &Lane{scheduler: s, limit: limit, keys: make(map[uint64]*keyQueue), shares: sharesOf(limit)}
 }
 
-// Key turns an ordering key, such as a topic, into [Item.Key]; never 0. Names
-// that happen to share a key share its order, which costs parallelism only.
+// Key returns the [Item.Key] of an ordering key such as a topic; it is never 0.
+// Names that happen to have the same key share its order, which only reduces
+// parallelism.
 func (s *Scheduler) Key(name string) uint64 {
 	return max(maphash.String(s.seed, name), 1)
 }
 
-// Submit queues the items in order and returns how many it accepted. Items it
-// accepted are cleared in the slice, so that a batch can be used again; those
-// that keep their Task were refused: beyond the bounds and not Must, of a
-// foreign lane, or after Drain or Close. It never blocks on a task.
+// Submit queues the items in order and returns the number of accepted ones.
+// Accepted items are cleared in the slice, so that a batch can be reused. Items
+// that keep their Task were refused: beyond the limits and not Must, with a
+// lane of another scheduler, or after Drain or Close. Submit never waits for a
+// task.
 func (s *Scheduler) Submit(items ...Item) (accepted int) { return s.submit(items, false) }
 
-// Continue is Submit for a running task: during a drain, too, what it makes of
-// its work is accepted.
+// Continue is like Submit but for items that a running task creates from its
+// work: they are accepted during a drain, too.
 func (s *Scheduler) Continue(items ...Item) (accepted int) { return s.submit(items, true) }
 
 func (s *Scheduler) submit(items []Item, inside bool) (accepted int) {
@@ -198,7 +201,7 @@ func (s *Scheduler) submit(items []Item, inside bool) (accepted int) {
 	return accepted
 }
 
-// Stats returns a snapshot.
+// Stats returns a snapshot of the scheduler.
 func (s *Scheduler) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -215,7 +218,7 @@ func (s *Scheduler) full(size int) bool {
 	return s.count >= s.opts.MaxCount || s.bytes+int64(size) > s.opts.MaxBytes
 }
 
-// settle takes a key back from its worker. The mutex is held.
+// settle takes a key back from its worker. The mutex must be held.
 func (s *Scheduler) settle(q *keyQueue, again time.Duration, done bool) {
 	lane := q.lane
 	s.running--
@@ -240,7 +243,7 @@ func (s *Scheduler) settle(q *keyQueue, again time.Duration, done bool) {
 	s.giveUp()
 }
 
-// finish removes the oldest item of a key. The mutex is held.
+// finish removes the oldest item of a key. The mutex must be held.
 func (s *Scheduler) finish(q *keyQueue) {
 	w := q.items.pop()
 	s.bytes -= int64(w.size)
@@ -256,7 +259,7 @@ func (s *Scheduler) finish(q *keyQueue) {
 	}
 }
 
-// pause keeps a key from the workers for a while. The mutex is held.
+// pause pauses a key for a while. The mutex must be held.
 func (s *Scheduler) pause(q *keyQueue, d time.Duration) {
 	s.paused[q] = struct{}{}
 	q.due = time.Now().Add(d)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// countdown is a trivial task that reports when the last one ran.
+// countdown is a trivial task that signals when the last one ran.
 type countdown struct {
 	left atomic.Int64
 	zero chan struct{}
@@ -27,7 +27,7 @@ func (c *countdown) Run(context.Context) (time.Duration, bool) {
 	return 0, true
 }
 
-// sleeper is a task that waits, as one that talks to a database does.
+// sleeper is a task that waits, like one that queries a database.
 type sleeper struct {
 	countdown
 	d time.Duration
@@ -69,7 +69,7 @@ func BenchmarkScheduler(b *testing.B) {
 	}
 }
 
-// BenchmarkSchedulerSleeping shows how handlers of 0.83 ms overlap.
+// BenchmarkSchedulerSleeping measures how handlers of 0.83 ms overlap.
 func BenchmarkSchedulerSleeping(b *testing.B) {
 	for _, workers := range []int{1, 4, 12} {
 		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
@@ -88,7 +88,7 @@ func BenchmarkSchedulerSleeping(b *testing.B) {
 	}
 }
 
-// BenchmarkSchedulerOrigins is the same where origins have shares of the workers.
+// BenchmarkSchedulerOrigins is the same with shares of the workers.
 func BenchmarkSchedulerOrigins(b *testing.B) {
 	for _, keys := range []int{1, 64, 4096} {
 		b.Run(fmt.Sprintf("keys=%d", keys), func(b *testing.B) {

@@ -19,7 +19,7 @@ type taskFunc func(ctx context.Context)
 
 func (f taskFunc) Run(ctx context.Context) (time.Duration, bool) { f(ctx); return 0, true }
 
-// againFunc is a task that says itself when it is done.
+// againFunc is a task that returns when it is done.
 type againFunc func(ctx context.Context) (time.Duration, bool)
 
 func (f againFunc) Run(ctx context.Context) (time.Duration, bool) { return f(ctx) }
@@ -55,7 +55,8 @@ func TestSchedulerOptionsNameAllProblems(t *testing.T) {
 	}
 }
 
-// Per key one at a time and in submit order, whatever runs beside.
+// Tasks of one key run one at a time and in the order of submission, whatever
+// else is running.
 func TestKeyOrderUnderConcurrency(t *testing.T) {
 	t.Parallel()
 	const keys, perKey, submitters = 37, 200, 4
@@ -152,7 +153,7 @@ func TestLaneLimit(t *testing.T) {
 	}
 }
 
-// Key 0 is no order: such items take whatever worker is free.
+// Key 0 means no order: such items run on any free worker.
 func TestUnorderedItemsRunSideBySide(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -254,7 +255,7 @@ func TestSubmitSkipsForeignLanesAndEmptyItems(t *testing.T) {
 	}
 }
 
-// A task that wants to be run again holds no worker and pauses its key only.
+// A task that asks to be run again holds no worker and pauses only its own key.
 func TestAgainPausesTheKeyOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -399,7 +400,8 @@ func TestKeyIsStableAndNeverUnordered(t *testing.T) {
 	}
 }
 
-// T7: a handler that submits, and waits for what it submitted, blocks nobody.
+// T7: a handler that submits, and waits for what it submitted, blocks no other
+// task.
 func TestT7HandlerSubmitsFromInside(t *testing.T) {
 	t.Parallel()
 	s := newScheduler(t, SchedulerOptions{Workers: 2})
@@ -414,8 +416,8 @@ func TestT7HandlerSubmitsFromInside(t *testing.T) {
 	drain(t, s)
 }
 
-// T8: a flood of QoS 0 costs neither goroutines nor memory beyond the bounds,
-// and its losses are counted.
+// T8: a flood of QoS 0 messages takes no goroutines or memory beyond the
+// limits, and its losses are counted.
 func TestT8FloodIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -443,7 +445,7 @@ func TestT8FloodIsBounded(t *testing.T) {
 	})
 }
 
-// V2: what reads the connection never waits for a handler.
+// V2: the reader of the connection never waits for a handler.
 func TestV2SubmitDoesNotWaitForARunningHandler(t *testing.T) {
 	t.Parallel()
 	s := newScheduler(t, SchedulerOptions{Workers: 1, MaxCount: 1})

@@ -1,23 +1,25 @@
 package delivery
 
-// shares bound how many workers one origin may have at the same time, so that an origin
-// whose tasks hang leaves some to the others, whatever keys it uses. An origin is known
-// here only while something of it runs or waits for its turn: no more of them are
-// than there are keys with work. Guarded by the scheduler's mutex.
+// shares limits the workers that one origin may have at the same time, so that
+// an origin whose tasks hang leaves some to the others, whatever keys it uses.
+// It contains an origin only while a task of it runs or waits for its turn, so
+// there are at most as many origins as keys with work. Guarded by the
+// scheduler's mutex.
 type shares struct {
-	most  int // of an origin; 0 is no bound
+	most  int // workers per origin; 0 means no limit
 	of    map[uint64]*share
-	spare []*share // for use again
+	spare []*share // for reuse
 }
 
-// share is what one origin has of the workers.
+// share is the part of the workers that one origin uses.
 type share struct {
 	running int
-	waiting ring[*keyQueue] // keys that are ready but for the bound
+	waiting ring[*keyQueue] // keys that are ready except for the limit
 }
 
-// sharesOf returns the shares of so many workers: all but an eighth, at least one left.
-// With a single worker, or none to count, there is nothing to share.
+// sharesOf returns the shares of a number of workers: all but an eighth for one
+// origin, with at least one left for others. For one worker or no limit there
+// are no shares.
 func sharesOf(workers int) shares {
 	if workers < 2 {
 		return shares{}
@@ -25,7 +27,7 @@ func sharesOf(workers int) shares {
 	return shares{most: workers - max(1, workers/8), of: make(map[uint64]*share)}
 }
 
-// full returns what an origin has when that is all it may have, else nil.
+// full returns the share of an origin if it is used up, and nil otherwise.
 func (s *shares) full(origin uint64) *share {
 	if s.most == 0 {
 		return nil
@@ -36,7 +38,7 @@ func (s *shares) full(origin uint64) *share {
 	return nil
 }
 
-// take counts a worker for an origin; nil where there is no bound.
+// take counts a worker for an origin. It returns nil if there is no limit.
 func (s *shares) take(origin uint64) *share {
 	if s.most == 0 {
 		return nil
@@ -54,7 +56,7 @@ func (s *shares) take(origin uint64) *share {
 	return has
 }
 
-// give ends take: one key that waits is ready again.
+// give returns a worker to a share, which makes one of its waiting keys ready.
 func (s *shares) give(origin uint64, has *share) {
 	if has == nil {
 		return
@@ -70,7 +72,7 @@ func (s *shares) give(origin uint64, has *share) {
 	}
 }
 
-// next has one key wait for a worker that waited for its origin's share.
+// next makes one key ready that waited for its origin's share.
 func (s *shares) next(has *share) {
 	if has != nil && has.waiting.len() > 0 {
 		q := has.waiting.pop()
@@ -78,8 +80,9 @@ func (s *shares) next(has *share) {
 	}
 }
 
-// admit counts a worker for the key's oldest item, or has the key wait until one of its
-// origin's workers is free: of the lane, where that has a limit of its own, or of all.
+// admit counts a worker for the key's oldest item. If the share of its origin
+// is used up, in the lane if that has its own limit or else overall, the key
+// waits for a worker of that share.
 func (l *Lane) admit(q *keyQueue) bool {
 	w := q.items.front()
 	q.origin = 0
@@ -89,7 +92,8 @@ func (l *Lane) admit(q *keyQueue) bool {
 	all := &l.scheduler.shares
 	if has := l.shares.full(w.origin); has != nil {
 		has.waiting.push(q)
-		// It may have been woken in place of one of another lane, which has room.
+		// The key may have been woken in place of one of another lane, which
+		// has room.
 		if other := all.of[w.origin]; other != nil && other.running < all.most {
 			all.next(other)
 		}
@@ -103,7 +107,7 @@ func (l *Lane) admit(q *keyQueue) bool {
 	return true
 }
 
-// leave ends what admit counted.
+// leave reverses admit.
 func (l *Lane) leave(q *keyQueue) {
 	if q.origin == 0 {
 		return

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// An origin whose tasks hang has all workers but an eighth, and of a lane's limit as
-// much, however many keys it uses; others run beside it, and all of its own in the end.
+// An origin whose tasks hang has all workers except an eighth, and the same
+// part of a lane's limit, however many keys it uses. Other origins run beside
+// it, and all of its own tasks run in the end.
 func TestWorkersOfAnOrigin(t *testing.T) {
 	t.Parallel()
 	const heavy, other = 1, 2
@@ -73,12 +74,13 @@ func TestWorkersOfAnOrigin(t *testing.T) {
 	}
 }
 
-// A key of another lane goes on in place of one whose lane has no worker for it.
+// A key of another lane continues in place of one whose lane has no worker for
+// it.
 func TestShareIsHandedToAnotherLane(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScheduler(t, SchedulerOptions{Workers: 4})
-		narrow, wide := s.NewLane(2), s.NewLane(0) // an origin has one of narrow, three of all
+		narrow, wide := s.NewLane(2), s.NewLane(0) // an origin may have one worker of narrow and three overall
 		one, two, hang := make(chan struct{}), make(chan struct{}), make(chan struct{})
 		ran := make(map[uint64]bool)
 		var mu sync.Mutex
@@ -100,7 +102,7 @@ func TestShareIsHandedToAnotherLane(t *testing.T) {
 		settled(func() { submit(wide, 1, one); submit(wide, 2, two); submit(wide, 3, hang) })
 		settled(func() { submit(narrow, 4, hang); submit(narrow, 5, hang); submit(wide, 6, now) })
 		settled(func() { close(one) }) // now 4 runs
-		settled(func() { close(two) }) // 5 is next, and waits for 4
+		settled(func() { close(two) }) // 5 is next and waits for 4
 		if !ran[6] || s.Stats().Running != 2 {
 			t.Errorf("%v ran, %d run", ran, s.Stats().Running)
 		}
@@ -112,8 +114,9 @@ func TestShareIsHandedToAnotherLane(t *testing.T) {
 	})
 }
 
-// Whatever comes, from few origins with many keys in lanes with limits and without, some
-// of it again after a pause: all of it runs, each key in order, nobody over a bound.
+// Few origins with many keys, in lanes with and without limits, some tasks
+// repeated after a pause: all tasks run, each key in order, and no limit is
+// exceeded.
 func TestSharesAtRandom(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
@@ -135,7 +138,7 @@ func TestSharesAtRandom(t *testing.T) {
 			const items = 150
 			for range items {
 				at := place{r.IntN(3), uint64(r.IntN(12)) + 1}
-				origin := uint64(r.IntN(3))*uint64(r.IntN(2)) + 1 // keys have messages of several
+				origin := uint64(r.IntN(3))*uint64(r.IntN(2)) + 1 // keys have messages of several origins
 				of, seq, work := place{at.lane, origin}, submitted[at], time.Duration(r.IntN(5))*time.Millisecond
 				again := r.IntN(4) == 0
 				submitted[at]++

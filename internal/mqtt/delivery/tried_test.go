@@ -10,8 +10,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// An attempt that was made elsewhere counts, and who is behind a parked message
-// by then waits.
+// An attempt that was made elsewhere counts, and a message that is behind a
+// parked one by then waits.
 func TestTried(t *testing.T) {
 	t.Parallel()
 	first := errors.New("first")
@@ -51,7 +51,7 @@ func TestTried(t *testing.T) {
 	}
 }
 
-// What a task makes of its work is accepted during a drain, and nothing else.
+// During a drain Continue is accepted and Submit is not.
 func TestContinueWhileDraining(t *testing.T) {
 	t.Parallel()
 	s, err := NewScheduler(t.Context(), SchedulerOptions{})
@@ -98,8 +98,8 @@ func (f runFunc) Run(context.Context) (time.Duration, bool) {
 	return 0, true
 }
 
-// A failure of many as a whole is judged for none of them: each is tried by
-// itself, also when no retry is left or would help.
+// A failure of many messages as a whole is judged for none of them: each is
+// tried by itself, even if no retry is left or would help.
 func TestTriedTogether(t *testing.T) {
 	t.Parallel()
 	never := errors.New("never")
@@ -129,7 +129,8 @@ func TestTriedTogether(t *testing.T) {
 	}
 }
 
-// What took the time of all, perhaps one of them, leaves each its whole budget.
+// Each message has its whole budget, because one message may have taken the
+// time of all.
 func TestTriedTogetherLeavesTheBudget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -148,7 +149,7 @@ func TestTriedTogetherLeavesTheBudget(t *testing.T) {
 		time.Sleep(long)
 		d := a.Deliver("m", nil)
 		d.TriedTogether(began, errBoom)
-		time.Sleep(long) // behind the others of its batch
+		time.Sleep(long) // after the others of its batch
 		for {
 			again, done := d.Run(t.Context())
 			if done {

@@ -5,21 +5,22 @@ import (
 	"time"
 )
 
-// watchdog reports attempts that passed their deadline and did not return. All
-// of one watchdog have the same limit, so the list is in the order of deadlines
-// and one timer for its head is enough: none is set or stopped per message. The
-// timer runs out by itself once the list is empty.
+// watchdog reports attempts that passed their deadline and have not returned.
+// All attempts of one watchdog have the same time limit, so the list is in the
+// order of deadlines and one timer for its head suffices: no timer is set or
+// stopped per message. The timer stops once the list is empty.
 type watchdog struct {
 	limit time.Duration
 
 	mu         sync.Mutex
 	head, tail *watch
-	spare      *watch // of attempts that returned, linked by next
+	spare      *watch // for attempts that returned, linked by next
 	timer      *time.Timer
 	armed      bool
 }
 
-// watch is one running attempt. There are as many as ran at the same time.
+// watch is one running attempt. At most as many are allocated as ran at the
+// same time.
 type watch struct {
 	owner      overrunner
 	attempt    int
@@ -30,7 +31,7 @@ type watch struct {
 
 type overrunner interface{ overrun(attempt int) }
 
-// add puts a new attempt on the list, until remove.
+// add adds a new attempt to the list, until remove.
 func (d *watchdog) add(owner overrunner, attempt int, deadline time.Duration) *watch {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -53,7 +54,8 @@ func (d *watchdog) add(owner overrunner, attempt int, deadline time.Duration) *w
 	return w
 }
 
-// remove is told that an attempt returned; nil is none. w must not be used again.
+// remove removes an attempt that returned; w may be nil and must not be used
+// again.
 func (d *watchdog) remove(w *watch) {
 	if w == nil {
 		return
@@ -90,7 +92,7 @@ func (d *watchdog) arm(after time.Duration) {
 	d.timer.Reset(after)
 }
 
-// fire reports what is overdue, each attempt once.
+// fire reports overdue attempts, each once.
 func (d *watchdog) fire() {
 	type report struct {
 		owner   overrunner

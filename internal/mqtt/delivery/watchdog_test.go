@@ -13,8 +13,8 @@ type overruns struct {
 
 func (o *overruns) overrun(attempt int) { o.add("%d at %v", attempt, time.Since(o.start)) }
 
-// Attempts begin a second apart with a limit of ten; some return in time, from
-// the front, the middle and the end of the list.
+// Attempts begin a second apart with a limit of ten seconds. Some return in
+// time, from the front, the middle and the end of the list.
 func TestWatchdogReportsWhatIsOverdue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

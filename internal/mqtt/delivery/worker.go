@@ -2,27 +2,26 @@ package delivery
 
 import "time"
 
-// exitPause is how long a task waits that ended its goroutine.
+// exitPause is the pause before a task that ended its goroutine is run again.
 const exitPause = 100 * time.Millisecond
 
-// worker is one goroutine of a [Scheduler]. It owns itself: it ends when it was
-// idle for too long or the scheduler stopped.
+// worker is one goroutine of a [Scheduler]. It ends when it was idle for too
+// long or the scheduler stopped.
 type worker struct {
 	wakeup chan struct{} // capacity 1
 	timer  *time.Timer   // idle timeout
 }
 
-// signal wakes a parked worker; nil is nobody to wake.
+// signal wakes a parked worker; w may be nil.
 func (w *worker) signal() {
 	if w != nil {
 		w.wakeup <- struct{}{}
 	}
 }
 
-// wake finds one worker for work that is ready: a parked one, to be signalled
-// by the caller without the mutex, or a new one, which is started here. One at
-// a time: a worker that takes a task wakes the next when there is more. The
-// mutex is held.
+// wake finds one worker for work that is ready. It returns a parked one, which
+// the caller must signal without the mutex, or starts a new one. A worker that
+// takes a task wakes the next if there is more work. The mutex must be held.
 func (s *Scheduler) wake() *worker {
 	if s.lanes.len() == 0 || s.waking || s.stopped {
 		return nil
@@ -79,7 +78,7 @@ func (s *Scheduler) work(w *worker) {
 	s.mu.Unlock()
 }
 
-// park waits for work and reports false when the worker shall end. The mutex is
+// park waits for work and returns false if the worker must end. The mutex is
 // held before and after.
 func (s *Scheduler) park(w *worker) bool {
 	s.idle = append(s.idle, w)
@@ -106,7 +105,8 @@ func (s *Scheduler) park(w *worker) bool {
 			return false
 		}
 	}
-	// Somebody took it off the idle list just now: its signal is on the way.
+	// Another goroutine has just removed it from the idle list, and its signal
+	// will follow.
 	s.mu.Unlock()
 	<-w.wakeup
 	s.mu.Lock()
@@ -114,9 +114,9 @@ func (s *Scheduler) park(w *worker) bool {
 	return true
 }
 
-// leave ends the worker. A key is still with it only when the task ended the
-// goroutine (runtime.Goexit, as a failing test assertion does); the task is run
-// again by another worker, a little later.
+// leave ends the worker. It still has a key only if the task ended the
+// goroutine (runtime.Goexit, as a failing test assertion does); another worker
+// runs the task again a little later.
 func (s *Scheduler) leave(q *keyQueue) {
 	s.mu.Lock()
 	s.workers--
@@ -132,8 +132,8 @@ func (s *Scheduler) leave(q *keyQueue) {
 	again.tell()
 }
 
-// crowded reports whether waiting work shall not get a further worker now. If
-// so it is looked at again after paceInterval.
+// crowded reports whether waiting work must not get another worker now. If so,
+// this is checked again after paceInterval.
 func (s *Scheduler) crowded() bool {
 	if s.running < s.pace.procs {
 		return false
@@ -144,7 +144,7 @@ func (s *Scheduler) crowded() bool {
 	return s.pace.quick
 }
 
-// measured lets in a worker if there is still work for it.
+// measured adds a worker if there is still work for it.
 func (s *Scheduler) measured() {
 	s.mu.Lock()
 	s.pace.result()
