@@ -19,8 +19,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// pour writes a packet again and again, and reads nothing of the answers but a
-// few bytes now and then, which show the client that its peer is alive.
+// pour sends a packet repeatedly. It reads only a few bytes of the answers now and then, which
+// show the client that its peer is alive.
 func pour(c net.Conn, packet []byte, packets int, written *atomic.Int64) {
 	go func() {
 		b := make([]byte, 64<<10)
@@ -44,8 +44,8 @@ func pour(c net.Conn, packet []byte, packets int, written *atomic.Int64) {
 	}
 }
 
-// What a broker asks to be answered and does not read takes no memory without a bound.
-// Not parallel: it measures the process.
+// Answers that the broker requests and does not read take bounded memory. Not parallel, because
+// it measures the process.
 func TestAnswersThatNobodyReadsAreBounded(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector's own memory would be counted")
@@ -87,8 +87,8 @@ func TestAnswersThatNobodyReadsAreBounded(t *testing.T) {
 	}
 }
 
-// A broker that repeats a QoS 2 message whose PUBREC waits behind a message that
-// is not done takes no memory for each repetition.
+// A broker that repeats a QoS 2 message, whose PUBREC waits for an unfinished message before it,
+// causes no memory for each repetition.
 func TestRepetitionsAreBounded(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector's own memory would be counted")
@@ -143,7 +143,7 @@ func TestRepetitionsAreBounded(t *testing.T) {
 	}
 }
 
-// The text of a broker that refuses what an outbox sends is not kept for each key.
+// The reason text of a broker that refuses messages of an outbox is not kept for each key.
 func TestTextsOfRefusalsAreBounded(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector's own memory would be counted")

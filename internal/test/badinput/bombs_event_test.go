@@ -12,7 +12,7 @@ import (
 
 const cloudEvent = "application/cloudevents+json"
 
-// eventWith is a structured CloudEvent with further members.
+// eventWith returns a structured CloudEvent with additional members.
 func eventWith(members string) func() []byte {
 	return text(`{"specversion":"1.0","id":"1","source":"s","type":"t",` + members + `}`)
 }
@@ -63,7 +63,7 @@ func eventBombs() []bomb {
 	}
 }
 
-// user are user properties in wire form.
+// user encodes user properties.
 func user(n int, key, value string) (b []byte) {
 	for i := range n {
 		name := key
@@ -105,7 +105,7 @@ func headerBombs() []bomb {
 	}
 }
 
-// laughs is YAML whose aliases stand for ever more.
+// laughs returns YAML whose nested aliases expand to a huge document.
 func laughs() string {
 	var b strings.Builder
 	b.WriteString("a0: &a0 [x,x,x,x,x,x,x,x,x]\n")
@@ -116,7 +116,7 @@ func laughs() string {
 	return b.String()
 }
 
-// zipped is a megabyte of JSON that takes a kilobyte.
+// zipped returns a megabyte of JSON compressed to a kilobyte.
 func zipped() []byte {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
@@ -125,8 +125,8 @@ func zipped() []byte {
 	return b.Bytes()
 }
 
-// The content type is the publisher's to choose: it picks JSON or protobuf, and
-// what it says beyond that changes nothing.
+// The publisher chooses the content type: it selects JSON or protobuf, and its other parts have no
+// effect.
 func contentTypeBombs() []bomb {
 	const rule = "a content type picks JSON or protobuf only"
 	c := func(name, topic, contentType, want string, payload func() []byte) bomb {

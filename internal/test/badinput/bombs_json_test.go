@@ -4,7 +4,7 @@ import "strings"
 
 const asJSON = "application/json"
 
-// What the dead letters of refused payloads say.
+// Reasons in the dead letters of refused payloads.
 const (
 	deep  = "nested more than 100 deep"
 	many  = "too many nested messages"
@@ -19,7 +19,7 @@ func jsonBombs() []bomb {
 	j := func(rule, name, topic, want string, payload func() []byte) bomb {
 		contentType := asJSON
 		if strings.HasPrefix(topic, "json/") {
-			contentType = "" // the subscription's
+			contentType = "" // the content type of the subscription
 		}
 		return bomb{rule: "JSON " + rule, name: name, topic: topic, contentType: contentType, payload: payload, want: want}
 	}

@@ -15,7 +15,7 @@ func repeatedBytes(b string, n int) func() []byte {
 	return func() []byte { return bytes.Repeat([]byte(b), n) }
 }
 
-// wrap puts data into field after field, from the innermost on.
+// wrap nests data in fields, starting with the innermost.
 func wrap(levels int, inner []byte, fields ...protowire.Number) func() []byte {
 	return func() []byte {
 		data := inner
@@ -28,7 +28,7 @@ func wrap(levels int, inner []byte, fields ...protowire.Number) func() []byte {
 	}
 }
 
-// entries are n entries of a map, of field 1, with a message in each.
+// entries encodes n entries of a map in field 1, each with a message.
 func entries(n int) func() []byte {
 	return func() (data []byte) {
 		for i := range n {
@@ -39,7 +39,7 @@ func entries(n int) func() []byte {
 	}
 }
 
-// anyIn is an Any in an Any, and so on.
+// anyIn encodes nested Any messages.
 func anyIn(levels int) func() []byte {
 	return func() []byte {
 		a := &anypb.Any{TypeUrl: "type.googleapis.com/google.protobuf.Any"}

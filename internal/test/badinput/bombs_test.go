@@ -25,31 +25,31 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// bomb is a message that is meant to hurt whoever decodes it.
+// bomb is a message that is meant to exhaust the decoder.
 type bomb struct {
-	// rule is the limit or the property that is tried.
+	// rule is the limit or property under test.
 	rule string
-	// name is what is particular.
+	// name is the special feature of the case.
 	name string
-	// topic picks the type that the handler takes.
+	// topic selects the type that the handler takes.
 	topic string
-	// contentType is that of MQTT 5; "" is none.
+	// contentType is the MQTT 5 content type; "" means no content type.
 	contentType string
-	// properties are further ones, in wire form.
+	// properties are additional encoded properties.
 	properties []byte
 	payload    func() []byte
-	// want is a part of the dead letter's reason, or "" when the handler gets it.
+	// want is a part of the dead letter's reason, or "" if the handler receives it.
 	want string
 }
 
-// Bounds of what one message may cost, with the 256 KiB that payloads have.
+// Bounds on the cost of one message, with payloads of up to 256 KiB.
 const (
 	mostAllocated = 64 << 20
 	mostTime      = 5 * time.Second
 	fewestBombs   = 100
 )
 
-// outcomes tells what became of each message.
+// outcomes receives the outcome of each message.
 type outcomes chan outcome
 
 type outcome struct {
@@ -74,7 +74,7 @@ func (o outcomes) OnDeadLetter(i event.DeadLetterInfo) {
 	o <- outcome{topic: i.Topic, err: i.Err, letter: true, tries: i.Attempt}
 }
 
-// targets registers a handler for each type that bombs are thrown at.
+// targets registers a handler for each type that bombs use.
 func targets(t *testing.T, srv *mqttserver.Server) {
 	t.Helper()
 	target[map[string]any](t, srv, "json/map")
@@ -106,8 +106,8 @@ func TestPayloadBombs(t *testing.T) {
 	throw(t, 5, bombs)
 }
 
-// TestPayloadBombs311: MQTT 3.1.1 names no content type, and the carrier of
-// CloudEvents looks into every message.
+// TestPayloadBombs311 uses MQTT 3.1.1, which has no content type, so that the CloudEvents carrier
+// inspects every message.
 func TestPayloadBombs311(t *testing.T) {
 	var bombs []bomb
 	for _, b := range slices.Concat(jsonBombs(), eventBombs()) {
@@ -116,7 +116,7 @@ func TestPayloadBombs311(t *testing.T) {
 			bombs = append(bombs, b)
 		}
 	}
-	// The version cannot tell a broker the limit, which sends what it likes.
+	// This version cannot announce the limit, so the broker may exceed it.
 	for _, mib := range []int{1, 8} {
 		bombs = append(bombs, bomb{
 			rule: "1 MiB of packet", name: fmt.Sprintf("%d MiB of payload", mib), topic: "json/map",
@@ -126,9 +126,9 @@ func TestPayloadBombs311(t *testing.T) {
 	throw(t, 4, bombs, mqttserver.WithBrokerOptions(mqttbroker.WithCloudEvents("/hostile")))
 }
 
-// throw publishes one bomb after the other and sees what becomes of it: the
-// handler has it, or a dead letter; nothing panics, memory and time are bounded,
-// and what follows is handled.
+// throw publishes one bomb after another and checks the outcome: it reaches the handler or
+// becomes a dead letter, nothing panics, memory and time are bounded, and later messages are
+// handled.
 func throw(t *testing.T, version byte, bombs []bomb, opts ...mqttserver.ServerOption) {
 	t.Helper()
 	b := mqtttest.Mosquitto(t)
@@ -163,7 +163,7 @@ func throw(t *testing.T, version byte, bombs []bomb, opts ...mqttserver.ServerOp
 			if took > worst.took {
 				worst.took, worst.time = took, bomb.name
 			}
-			if allocated > mostAllocated || took > mostTime && !raceEnabled { // which takes a hundred times as long
+			if allocated > mostAllocated || took > mostTime && !raceEnabled { // the race detector takes a hundred times as long
 				t.Errorf("%d bytes allocated within %v", allocated, took)
 			}
 		})
@@ -188,7 +188,7 @@ func bombPacket(version byte, b bomb, payload []byte) []byte {
 	return mqtttest.PacketOf(0x32, mqtttest.StringField(b.topic), mqtttest.Uint16Field(1), variable(len(properties)), properties, payload)
 }
 
-// variable is a length as packets have it.
+// variable encodes a length as in packets.
 func variable(n int) (b []byte) {
 	for ; n >= 0x80; n >>= 7 {
 		b = append(b, byte(n)|0x80)
@@ -229,12 +229,12 @@ func judge(t *testing.T, version byte, b bomb, got outcome) {
 	}
 }
 
-// oneLine says that nothing in a text ends a line or steers a terminal.
+// oneLine reports whether a text contains nothing that ends a line or controls a terminal.
 func oneLine(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r != ' ' && !unicode.IsPrint(r) })
 }
 
-// checkLog wants nothing of a bomb in a log but escaped.
+// checkLog checks that the text of bombs is escaped in the log.
 func checkLog(t *testing.T, text string) {
 	t.Helper()
 	for line := range strings.Lines(text) {
@@ -251,7 +251,7 @@ func checkLog(t *testing.T, text string) {
 	}
 }
 
-// Pieces that bombs are made of.
+// Parts of bombs.
 
 func text(s string) func() []byte { return func() []byte { return []byte(s) } }
 
@@ -267,7 +267,7 @@ func listOf(element string, n int) func() []byte {
 	return func() []byte { return []byte("[" + strings.Repeat(element+",", n-1) + element + "]") }
 }
 
-// object has n members of different names.
+// object returns an object with n members of different names.
 func object(n int, format string) func() []byte {
 	return func() []byte {
 		b := []byte("{")

@@ -21,19 +21,18 @@ import (
 // patience bounds what is expected to happen soon.
 const patience = 30 * time.Second
 
-// peer is a broker that a test scripts: it answers CONNECT and SUBSCRIBE, unless
-// told to send something else, acknowledges what is published, and keeps it.
+// peer is a scripted broker. Unless the script does something else, it answers CONNECT and
+// SUBSCRIBE, and acknowledges and records published messages.
 type peer struct {
 	*mqtttest.Fake
 	version byte
-	// script may take over a connection, counted from 1, at a point: "connack",
-	// "suback" or "ready". It reports whether it did.
+	// script may take over the n-th connection, counted from 1, at a point: "connack", "suback"
+	// or "ready". It reports whether it did.
 	script func(c net.Conn, n int, when string) bool
 
-	// refusal, if set, are the properties of the PUBACK that refuses what the
-	// client publishes.
+	// refusal, if set, holds the properties of the PUBACK that refuses messages of the client.
 	refusal []byte
-	// forgets what is published.
+	// forgets disables the recording of published messages.
 	forgets bool
 	refused atomic.Int64
 
@@ -86,8 +85,8 @@ func (p *peer) serve(c net.Conn) {
 	}
 }
 
-// keep notes a PUBLISH of the client, a dead letter in these tests, and
-// acknowledges it.
+// keep records a PUBLISH of the client, which is a dead letter in these tests, and acknowledges
+// it.
 func (p *peer) keep(c net.Conn, packet mqtttest.Packet) {
 	if !p.forgets {
 		p.mu.Lock()
@@ -104,7 +103,7 @@ func (p *peer) keep(c net.Conn, packet mqtttest.Packet) {
 	}
 }
 
-// seen gives what came from the client, PUBLISH and PUBACK, in order.
+// seen returns the PUBLISH and PUBACK packets of the client, in order.
 func (p *peer) seen() []mqtttest.Packet {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,7 +120,7 @@ func (p *peer) send(t testing.TB, data []byte) {
 	}
 }
 
-// closed says whether the client ends the connection.
+// closed reports whether the client ends the connection.
 func closed(c net.Conn) bool {
 	_ = c.SetReadDeadline(time.Now().Add(patience))
 	for {
@@ -132,7 +131,7 @@ func closed(c net.Conn) bool {
 	}
 }
 
-// logs keeps what is logged.
+// logs records log lines.
 type logs struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -150,8 +149,8 @@ func (l *logs) String() string {
 	return l.buf.String()
 }
 
-// client is a server of ours, not started, that is stopped at the end of the
-// test, and what it logs.
+// client returns a server that is not started, and its log. The server is stopped at the end of
+// the test.
 func client(t testing.TB, url string, version byte, opts ...mqttserver.ServerOption) (*mqttserver.Server, *logs) {
 	t.Helper()
 	out := new(logs)

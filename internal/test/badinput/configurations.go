@@ -2,8 +2,8 @@ package badinput
 
 import "strings"
 
-// Secret is planted in configurations; no error may repeat it, and neither the
-// numbers that stand for one.
+// Secret is planted in configurations; no error may repeat it, nor the numbers that stand for
+// a secret.
 const (
 	Secret       = "s3cr3t-0f-th3-t4bl3"
 	SecretNumber = "4815162342"
@@ -14,14 +14,14 @@ type Configuration struct {
 	// Kind is "settings", an object of the members connection, publisher and
 	// subscriber of kratosmqtt.v1, or "file", a file of the reference service.
 	Kind string
-	// Rule says what has to hold.
+	// Rule is the rule under test.
 	Rule string
-	// Case is what is particular.
+	// Case is the special feature of the case.
 	Case string
-	// Text is JSON. {{dir}} in it is the folder with the TLS files that the test
-	// makes: cert.pem, key.pem, other-key.pem, empty.pem and rubbish.pem.
+	// Text is JSON. {{dir}} stands for the folder with the TLS files of the test: cert.pem,
+	// key.pem, other-key.pem, empty.pem and rubbish.pem.
 	Text string
-	// Want are parts of the error, all of them.
+	// Want are parts of the error; all must occur.
 	Want []string
 }
 
@@ -38,7 +38,7 @@ func Configurations() ([]Configuration, error) {
 	return list, nil
 }
 
-// filled puts the secret in place and repeats what {{text*N}} says.
+// filled inserts the secret and expands {{text*N}}.
 func filled(text string) string {
 	text = strings.ReplaceAll(text, "{{secret}}", Secret)
 	for {

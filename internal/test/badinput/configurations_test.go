@@ -20,7 +20,7 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// configurations reads the table and fails when it has become too short.
+// configurations reads the table and checks that it has not become too short.
 func configurations(t *testing.T) (list []badinput.Configuration) {
 	t.Helper()
 	all, err := badinput.Configurations()
@@ -38,8 +38,8 @@ func configurations(t *testing.T) (list []badinput.Configuration) {
 	return list
 }
 
-// TestBadSettings gives settings to both fronts, which report every problem at
-// once, without a secret, and open nothing.
+// TestBadSettings passes settings to both fronts. They must report every problem at once,
+// without a secret, and open nothing.
 func TestBadSettings(t *testing.T) {
 	t.Parallel()
 	dir := tlsFiles(t)
@@ -103,7 +103,7 @@ func wantProblems(t *testing.T, row badinput.Configuration, err error) {
 	}
 }
 
-// tlsFiles makes the files that the table names.
+// tlsFiles creates the files that the table names.
 func tlsFiles(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -23,29 +23,29 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// deluge is a broker of MQTT 5 that has many messages for its subscriber, each of
-// the same bytes but for its packet identifier.
+// deluge is an MQTT 5 broker with many messages for its subscriber, all equal except for the
+// packet identifier.
 type deluge struct {
 	qos        byte
-	withholds  bool // its SUBACK
+	withholds  bool // withholds its SUBACK
 	n          int
 	properties []byte
 	payload    int
-	honest     bool           // keeps to the Receive Maximum
-	topics     bool           // each has its own, and only the first handler is slow
-	subscriber *v1.Subscriber // of the client; nil has the defaults
+	honest     bool           // respects the Receive Maximum
+	topics     bool           // each message has its own topic, and only the first handler is slow
+	subscriber *v1.Subscriber // settings of the client; nil means the defaults
 
 	*mqtttest.Fake
 	receiveMaximum atomic.Int64
 	sent, acked    atomic.Int64
-	disconnected   atomic.Int64 // the reason code, and 256 more than it
+	disconnected   atomic.Int64 // the reason code plus 256
 	connections    atomic.Int64
 }
 
-// properties of CONNECT that have a value of so many bytes.
+// connectProperties maps properties of CONNECT to the sizes of their values.
 var connectProperties = map[byte]int{0x11: 4, 0x21: 2, 0x27: 4, 0x22: 2, 0x19: 1, 0x17: 1}
 
-// receiveMaximumOf is what a CONNECT says.
+// receiveMaximumOf returns the Receive Maximum of a CONNECT.
 func receiveMaximumOf(p mqtttest.Packet) int64 {
 	b := p.Body[11:] // protocol name, level, flags, keep alive and the length of the properties
 	for len(b) > 2 {
@@ -111,7 +111,7 @@ func (f *deluge) serve(c net.Conn) {
 	}
 }
 
-// write sends them all, in memory that does not grow with them.
+// write sends all messages, with memory that does not grow with their number.
 func (f *deluge) write(c net.Conn, acked <-chan struct{}) {
 	const topic = "flood/000000"
 	head := binary.BigEndian.AppendUint16(nil, uint16(len(topic)))
@@ -147,9 +147,8 @@ func (f *deluge) write(c net.Conn, acked <-chan struct{}) {
 	}
 }
 
-// memory is what a process takes at most while a condition does not hold: what
-// lives after a collection, and what its heap has in use at any time, above what it
-// was before.
+// memory holds maxima of the process, above what it used before: the live heap after a
+// collection, and the heap in use at any time.
 type memory struct{ live, inUse int64 }
 
 func usage() (live, inUse int64) {
@@ -161,7 +160,7 @@ func usage() (live, inUse int64) {
 	return int64(m.HeapAlloc), inUse
 }
 
-// measure looks until over returns true, which it is asked for now and then.
+// measure takes samples until over returns true.
 func measure(t testing.TB, over func() bool) (most memory) {
 	t.Helper()
 	debug.FreeOSMemory()
@@ -177,8 +176,8 @@ func measure(t testing.TB, over func() bool) (most memory) {
 	return most
 }
 
-// client is a server whose handlers wait for release, which the end of the test
-// closes.
+// client returns a server whose handlers wait for release, which is closed at the end of the
+// test.
 func (f *deluge) client(t testing.TB, url string, release chan struct{}, subscriber *v1.Subscriber, opts ...broker.Option) (*mqttserver.Server, *logs) {
 	t.Helper()
 	srv, out := client(t, url, 5, mqttserver.WithCodec(""), mqttserver.WithBrokerOptions(
@@ -196,8 +195,7 @@ func (f *deluge) client(t testing.TB, url string, release chan struct{}, subscri
 	return srv, out
 }
 
-// still returns a condition: nothing has changed for a second, or a connection is
-// gone.
+// still returns a condition: nothing has changed for a second, or a connection has ended.
 func (f *deluge) still() func() bool {
 	last, since := int64(-1), time.Now()
 	return func() bool {
@@ -208,8 +206,7 @@ func (f *deluge) still() func() bool {
 	}
 }
 
-// bound is what one subscriber may hold by default, of which a quarter may come on
-// top.
+// Default bound of one subscriber. The measurement may exceed it by a quarter.
 const (
 	bound    = 64 << 20
 	onTop    = bound / 4
@@ -218,8 +215,8 @@ const (
 	common   = 250 * kilo
 )
 
-// Whatever a device or a broker sends, what it takes stays within the bound.
-// Not parallel: it measures the process.
+// The memory for messages stays within the bound, whatever a device or a broker sends. Not
+// parallel, because it measures the process.
 func TestMemoryIsBounded(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector's own memory would be counted")
@@ -260,9 +257,9 @@ func bytesOf(n int, b ...byte) []byte {
 	return out
 }
 
-// A broker that withholds the answer to a SUBSCRIBE and sends meanwhile what it
-// may not is told so once [MQTT-3.3.4-9], when twice of our bounds stay used up. One
-// that goes on is held up by what is not read.
+// A broker that withholds the answer to a SUBSCRIBE and exceeds its window meanwhile is
+// disconnected once with a reason code [MQTT-3.3.4-9], when twice our bound stays used up. If
+// it continues, its socket is no longer read.
 func TestBeyondTwiceTheReceiveMaximum(t *testing.T) {
 	t.Parallel()
 	const queue = 32

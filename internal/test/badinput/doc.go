@@ -1,9 +1,8 @@
-// Package badinput holds the tables of input that breaks a rule, or keeps one
-// where that is not plain: topics, packets, configurations. Each line of a table
-// names the rule, what is particular about the case, and what is expected.
-// Tests of the packages that the input is for read them.
+// Package badinput has tables of input that breaks a rule, or that keeps one although that is not
+// obvious: topics, packets, configurations. Each line of a table has the rule, the special feature
+// of the case, and the expected result. Tests of the packages that process the input read them.
 //
-// A table is text: columns are separated by tabs, lines that start with # are
-// comments. The first columns, up to the case, name a line and occur once:
-// permutations of one case are one line.
+// A table is text with columns separated by tabs; lines that start with # are comments. The first
+// columns, up to the case, identify a line and must be unique: permutations of one case are one
+// line.
 package badinput

@@ -13,15 +13,15 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/test/badinput"
 )
 
-// TestBadSettingsInAFile wants file, line and key of everything that is wrong with
-// the settings of the table, when a file has them.
+// TestBadSettingsInAFile checks file, line and key of every problem when the settings of the
+// table are in a file.
 func TestBadSettingsInAFile(t *testing.T) {
 	t.Parallel()
 	dir := tlsFiles(t)
 	rows, lines := 0, 0
 	for _, row := range configurations(t) {
 		path := filepath.Join(t.TempDir(), "config.yaml")
-		// A line of its own for each section.
+		// Each section is on its own line.
 		text := strings.NewReplacer("{{dir}}", dir, `},"`, "},\n\"").Replace(row.Text)
 		if err := os.WriteFile(path, []byte("# settings\n"+text), 0o600); err != nil {
 			t.Fatal(err)
@@ -39,7 +39,7 @@ func TestBadSettingsInAFile(t *testing.T) {
 				t.Errorf("%s/%s: a secret is in %v", row.Rule, row.Case, p)
 			}
 			if text == "{}" {
-				continue // there is no key
+				continue // the problem has no key
 			}
 			if lines++; p.Line < 2 || p.Key == "" || !strings.HasPrefix(p.Error(), path+":") {
 				t.Errorf("%s/%s: no file, line and key in: %.300v", row.Rule, row.Case, p)

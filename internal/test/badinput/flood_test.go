@@ -28,10 +28,10 @@ const (
 	floodSlack = 3 << 20  // what a server and its connections take anyway
 )
 
-// flood is what a broker sends as fast as it can, whatever the client announced.
+// flood is what a broker sends as fast as it can, regardless of what the client announced.
 type flood struct {
 	packet []byte // a PUBLISH on "in/0"
-	id     int    // where its id is; 0 is none
+	id     int    // offset of its id; 0 means that it has no id
 	only   byte
 	most   int64 // bytes to send
 }
@@ -50,7 +50,7 @@ func floods() map[string]flood {
 		}
 		f.packet = mqtttest.PacketOf(0x30|qos<<1, body, payload)
 		if len(f.packet) < 100 {
-			f.most = 3 << 19 // each id, and more
+			f.most = 3 << 19 // every id, and more
 		}
 		if qos > 0 {
 			f.id = strings.Index(string(f.packet), "in/0") + 4
@@ -85,12 +85,12 @@ func varint(n int) (b []byte) {
 	}
 }
 
-// TestFloodTakesNoMoreThanTheBound: a broker sends far beyond the Receive Maximum and
-// waits for no acknowledgement, while the handler takes one message for ever. What is
-// in memory is bounded in bytes at each QoS and of both versions, properties
-// included, and the other address serves once the flood is over.
+// TestFloodTakesNoMoreThanTheBound: a broker sends far beyond the Receive Maximum without waiting
+// for acknowledgements, while the handler never finishes one message. The memory for messages,
+// including their properties, is bounded in bytes at each QoS on both versions, and the other
+// address serves once the flood is over.
 //
-// It measures the process, so that nothing runs beside it.
+// It measures the process and must run alone.
 func TestFloodTakesNoMoreThanTheBound(t *testing.T) {
 	for name, f := range floods() {
 		t.Run(fmt.Sprintf("%s, %d", name, f.only), func(t *testing.T) { f.meet(t) })
@@ -145,7 +145,7 @@ func (f flood) meet(t *testing.T) {
 	}
 }
 
-// heap is what is in use after a collection.
+// heap returns the heap in use after a collection.
 func heap() int64 {
 	runtime.GC()
 	var m runtime.MemStats
@@ -160,8 +160,8 @@ type pump struct {
 	pause chan chan struct{} // asks for a pause between two packets
 }
 
-// measure is the heap between two packets: what is allocated during a collection
-// counts as in use. It is 0 when it cannot tell.
+// measure returns the heap between two packets, because allocations during a collection count as
+// in use. It returns 0 if it cannot measure.
 func (p *pump) measure() int64 {
 	back, sent := make(chan struct{}), p.sent.Load()
 	defer close(back)
@@ -172,19 +172,19 @@ func (p *pump) measure() int64 {
 		paused = false // the client does not read, or the machine is busy
 	}
 	least := heap()
-	for range 3 { // what is in the socket comes meanwhile
+	for range 3 { // the data in the socket arrives meanwhile
 		least = min(least, heap())
 	}
 	switch {
 	case paused:
-		p.last.Store(time.Now().UnixNano()) // it was not idle
+		p.last.Store(time.Now().UnixNano()) // the pump was not idle
 	case p.sent.Load() != sent:
 		return 0
 	}
 	return least
 }
 
-// serve answers until the subscription, and then sends without a pause.
+// serve answers packets until the subscription, and then sends without a pause.
 func (p *pump) serve(c net.Conn, f flood) {
 	var flooding sync.WaitGroup
 	defer flooding.Wait()
@@ -198,7 +198,7 @@ func (p *pump) serve(c net.Conn, f flood) {
 		case mqtttest.TypeConnect:
 			_, _ = c.Write(mqtttest.ConnackPacket(f.only, false, 0))
 		case mqtttest.TypePingreq:
-			_, _ = c.Write([]byte{0xD0, 0}) // in between two packets: Write is whole
+			_, _ = c.Write([]byte{0xD0, 0}) // between two packets, because a Write is never split
 		case mqtttest.TypeSubscribe:
 			_, _ = c.Write(mqtttest.SubackPacket(f.only, packet.ID(), 1))
 			flooding.Go(func() { p.flood(c, f) })

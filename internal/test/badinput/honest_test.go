@@ -15,7 +15,7 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// What is just within the limits is handled.
+// Input that is just within the limits is handled.
 func TestAtTheLimits(t *testing.T) {
 	t.Parallel()
 	user := func(count, total int) []byte {

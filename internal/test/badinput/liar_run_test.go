@@ -19,13 +19,12 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// TestHostileBroker: the first address of a list is a broker that ends sessions at
-// some stage, lies in its acknowledgements, or announces that it takes nothing. The
-// client does not crash, goes to the other address where the first is of no use to
-// it, and what its outbox has accepted is there: at the honest broker, unless the
-// hostile one has acknowledged it by the rules, which no client can tell from the
-// truth. Once the hostile broker is gone this holds for those, too, that a client
-// stays with.
+// TestHostileBroker: the first address of a list is a broker that ends sessions at some stage,
+// sends wrong acknowledgements, or announces that it accepts nothing. The client does not crash,
+// uses the other address if the first one is useless, and messages that its outbox has accepted
+// arrive at the honest broker, unless the hostile one has acknowledged them correctly, which no
+// client can detect. Once the hostile broker is gone, this also holds for clients that had stayed
+// with it.
 func TestHostileBroker(t *testing.T) {
 	t.Parallel()
 	rows := make(map[string]liar)
@@ -52,11 +51,11 @@ const (
 func meet(t *testing.T, row liar, version byte) {
 	t.Helper()
 	bad, good := mqtttest.InProcess(t), mqtttest.InProcess(t)
-	keep := mqtttest.Raw(t, bad.URL()) // each SUBSCRIBE there brings a PUBLISH
+	keep := mqtttest.Raw(t, bad.URL()) // a subscriber that the hostile broker can send to
 	keep.Send(mqtttest.ConnectPacket(4, "feeder", true), []byte{0x33, 10, 0, 4, 'i', 'n', '/', '0', 0, 1, '{', '}'})
 	keep.Expect(mqtttest.TypeConnack)
 	mqtttest.Eventually(t, patience, func() bool { return len(bad.Retained()) == 1 })
-	_ = keep.Close() // or Stop waits for it
+	_ = keep.Close() // otherwise Stop waits for it
 	at := newLedger(bad, good)
 	faults := make([]*testbroker.Injected, len(row.faults))
 	for i, f := range row.faults {
@@ -99,7 +98,7 @@ func meet(t *testing.T, row liar, version byte) {
 		}, "the broker had few occasions")
 		bad.Stop()
 	}
-	if started != nil { // it says that a subscription is refused, as it should
+	if started != nil { // a refused subscription is reported, as expected
 		if started = begin(); started != nil {
 			t.Fatalf("a second start: %v", started)
 		}
@@ -126,7 +125,7 @@ func meet(t *testing.T, row liar, version byte) {
 	}
 }
 
-// handled wants a message that is published at the honest broker to be handled.
+// handled checks that a message published at the honest broker is handled.
 func handled(t *testing.T, good *mqtttest.InProcessBroker, got <-chan string) {
 	t.Helper()
 	p := mqtttest.Raw(t, good.URL())
@@ -148,7 +147,7 @@ func handled(t *testing.T, good *mqtttest.InProcessBroker, got <-chan string) {
 	}
 }
 
-// ledger knows where each message is.
+// ledger records where each message is.
 type ledger struct {
 	mu     sync.Mutex
 	taken  map[string]bool     // acknowledged by the hostile broker as the standard says
@@ -203,7 +202,7 @@ func (l *ledger) missing() int {
 	return n
 }
 
-// inOrder wants the messages of a topic in the order in which they were accepted.
+// inOrder checks that the messages of each topic arrived in the order of acceptance.
 func (l *ledger) inOrder(t *testing.T) {
 	t.Helper()
 	l.mu.Lock()

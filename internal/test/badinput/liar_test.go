@@ -8,39 +8,39 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// liar is a broker that keeps no rule at one point of a session, and all others.
+// liar is a broker that breaks one rule and keeps all others.
 type liar struct {
 	faults []broker.Fault
 	only   byte // version of MQTT; 0 is both
 	qos    byte // of what is published to it; 0 is 1
-	// useless says that it never grants a subscription: all of the client goes to the
-	// other address. Otherwise what the broker serves well may stay there.
+	// useless reports that it never grants a subscription, so that the client must use the other
+	// address. Otherwise messages may stay at this broker.
 	useless bool
-	// stays says that the publisher may stay there as well: nothing ends.
+	// stays reports that the publisher may stay there as well, because no connection ends.
 	stays bool
-	// single says that a message fails by itself, at the broker or with the session of
-	// a QoS 2 message, and comes behind those that were on their way with it.
+	// single reports that a message fails separately, at the broker or with the session of a QoS
+	// 2 message, and arrives after those that were in flight with it.
 	single bool
 }
 
-// toClient hits each packet of a type that the broker sends.
+// toClient applies an action to each packet of a type that the broker sends.
 func toClient(t mqtttest.PacketType, do broker.Action) []broker.Fault {
 	return []broker.Fault{{Direction: broker.ToClient, Type: t, Do: do}}
 }
 
-// toBroker hits each packet of a type that a client sends.
+// toBroker applies an action to each packet of a type that a client sends.
 func toBroker(t mqtttest.PacketType, do broker.Action) []broker.Fault {
 	return []broker.Fault{{Direction: broker.ToBroker, Type: t, Do: do}}
 }
 
-// instead sends packets that are made of the first field of one, its id.
+// instead replaces a packet with packets that are made from its first field, the id.
 func instead(packets func(id uint16, p mqtttest.Packet) [][]byte) broker.Action {
 	return broker.Rewrite(func(p mqtttest.Packet) [][]byte {
 		return packets(binary.BigEndian.Uint16(p.Body), p)
 	})
 }
 
-// ack is an acknowledgement with a code of MQTT 5.
+// ack returns an acknowledgement with an MQTT 5 reason code.
 func ack(t mqtttest.PacketType, id uint16, code ...byte) []byte {
 	first := byte(t) << 4
 	if t == mqtttest.TypePubrel {
@@ -49,14 +49,14 @@ func ack(t mqtttest.PacketType, id uint16, code ...byte) []byte {
 	return mqtttest.PacketOf(first, mqtttest.Uint16Field(id), code)
 }
 
-// announce puts properties into CONNACK.
+// announce adds properties to CONNACK.
 func announce(properties ...byte) []broker.Fault {
 	return toClient(mqtttest.TypeConnack, broker.Rewrite(func(p mqtttest.Packet) [][]byte {
 		return [][]byte{mqtttest.PacketOf(p.First, p.Body[:2], []byte{byte(len(properties))}, properties)}
 	}))
 }
 
-// endings end a session at each of its stages, with each connection.
+// endings end each session at one of its stages.
 func endings() map[string]liar {
 	const end = 0x8B // server shutting down
 	return map[string]liar{
@@ -83,8 +83,7 @@ func endings() map[string]liar {
 	}
 }
 
-// lies are acknowledgements that acknowledge nothing that there is, or otherwise than
-// the standard says.
+// lies are acknowledgements that refer to nothing, or that violate the standard.
 func lies() map[string]liar {
 	puback, pubrec, pubcomp := mqtttest.TypePuback, mqtttest.TypePubrec, mqtttest.TypePubcomp
 	one := func(b []byte) [][]byte { return [][]byte{b} }
@@ -131,7 +130,7 @@ func lies() map[string]liar {
 	}
 }
 
-// announcements say in CONNACK that the broker takes next to nothing.
+// announcements declare in CONNACK that the broker accepts almost nothing.
 func announcements() map[string]liar {
 	return map[string]liar{
 		"Maximum Packet Size 1":        {faults: announce(0x27, 0, 0, 0, 1), only: 5},

@@ -20,8 +20,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// forgeries are texts that a stranger would like to see in our log. They are
-// good UTF-8 without U+0000, so that MQTT carries them.
+// forgeries are texts with which a remote client may try to forge log lines. They are valid
+// UTF-8 without U+0000, so that MQTT transports them.
 func forgeries() map[string]string {
 	return map[string]string{
 		"line feed":            "a\nERROR forged",
@@ -45,14 +45,14 @@ func forgeries() map[string]string {
 	}
 }
 
-// reason is a property list with a reason string.
+// reason encodes a property list with a reason string.
 func reason(text string) []byte {
 	p := append([]byte{0x1F}, mqtttest.StringField(text)...)
 	return append(variable(len(p)), p...)
 }
 
-// TestNobodyForgesALogLine lets the broker, publishers and handlers say what
-// they like wherever text of theirs is logged or comes back as an error.
+// TestNobodyForgesALogLine puts forgeries into every text of brokers, publishers and handlers that
+// is logged or returned in an error.
 func TestNobodyForgesALogLine(t *testing.T) {
 	t.Parallel()
 	for name, text := range forgeries() {
@@ -102,12 +102,12 @@ func message(id uint16, topic, payload string) []byte {
 	return mqtttest.PublishPacket(5, id, topic, 1, payload)
 }
 
-// letters keeps dead letters, and parks nothing.
+// letters stores dead letters and parks nothing.
 type letters struct{ *deadletter.Memory }
 
 func (letters) Parks() bool { return false }
 
-// checkForgery is checkLog for a log with stack traces in it.
+// checkForgery is checkLog for logs with stack traces.
 func checkForgery(t *testing.T, text string) {
 	t.Helper()
 	for line := range strings.Lines(text) {
@@ -126,8 +126,7 @@ func checkForgery(t *testing.T, text string) {
 	}
 }
 
-// TestRefusalsAreOneLine: reason strings of the broker in the errors that a
-// caller gets.
+// TestRefusalsAreOneLine checks the broker's reason strings in errors that callers receive.
 func TestRefusalsAreOneLine(t *testing.T) {
 	t.Parallel()
 	for name, text := range forgeries() {

@@ -16,14 +16,14 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// TestNoIdentityFromAMessage: of the headers that a stranger sends, Kratos'
-// metadata takes none, and a publish of the handler passes none on. Of a sender that
-// the subscription trusts those are the x-md- and x-md-global- keys alone.
+// TestNoIdentityFromAMessage: Kratos' metadata takes no header of an unknown sender, and publishes
+// of the handler send none on. From a sender that the subscription trusts it takes only keys with
+// x-md- and x-md-global-.
 func TestNoIdentityFromAMessage(t *testing.T) {
 	t.Parallel()
 	t.Run("stranger", func(t *testing.T) {
 		t.Parallel()
-		identity(t, nil, []string{"id"}) // of its own
+		identity(t, nil, []string{"id"}) // the id of the new message
 	})
 	t.Run("trusted", func(t *testing.T) {
 		t.Parallel()
@@ -32,7 +32,7 @@ func TestNoIdentityFromAMessage(t *testing.T) {
 	})
 }
 
-// identity wants these keys in the metadata, and those on the next message.
+// identity checks the keys in the metadata, and those on the next message.
 func identity(t *testing.T, taken, on []string, opts ...broker.SubscribeOption) {
 	t.Helper()
 	p := newPeer(t, 5, func(net.Conn, int, string) bool { return false })
@@ -72,8 +72,8 @@ func identity(t *testing.T, taken, on []string, opts ...broker.SubscribeOption) 
 	}
 }
 
-// userKeys are the names of the user properties of a PUBLISH of QoS 1 whose
-// other properties are texts.
+// userKeys returns the names of the user properties of a QoS 1 PUBLISH whose other properties are
+// texts.
 func userKeys(p mqtttest.Packet) (keys []string) {
 	body := p.Payload()
 	size := int(body[0]) // less than 128

@@ -8,24 +8,24 @@ import (
 	"strings"
 )
 
-// Packet is one line of packets.tsv: bytes of a broker that a client refuses.
+// Packet is one line of packets.tsv: bytes from a broker that a client must refuse.
 type Packet struct {
 	// Type is the name of the packet.
 	Type string
-	// Versions are the protocol levels that it is refused on: 4, 5 or both.
+	// Versions are the protocol levels on which it is refused: 4, 5 or both.
 	Versions []byte
-	// Rule is a normative statement, a section of the standard, or "own: ..." for
-	// a limit of this project's.
+	// Rule is a normative statement, a section of the standard, or "own: ..." for a limit of
+	// this project.
 	Rule string
-	// Case is what is particular.
+	// Case is the special feature of the case.
 	Case string
-	// When says at which point it comes: instead of "connack" or "suback", or
-	// when the client is "ready".
+	// When is the point at which it is sent: instead of "connack" or "suback", or once the client
+	// is "ready".
 	When string
-	// Decoder says that the decoder of the packet alone can tell; else it takes
-	// what is known of the connection.
+	// Decoder reports that the decoder alone detects the error; otherwise the state of the
+	// connection is needed.
 	Decoder bool
-	// Bytes are those on the wire.
+	// Bytes are the bytes on the wire.
 	Bytes []byte
 	// Want is a part of the error.
 	Want string

@@ -24,10 +24,10 @@ type reading struct {
 	Celsius float64 `json:"celsius"`
 }
 
-// TestMalformedPacketsReachNobody sends every packet of the table to a client:
-// it ends the connection, Health says why, no handler runs, and the client is
-// back with the next connection. A whole QoS 0 message with ill-formed text is
-// dropped and counted instead: whoever sent it must not end anything.
+// TestMalformedPacketsReachNobody sends every packet of the table to a client. The client ends the
+// connection, Health reports the reason, no handler runs, and the client reconnects. A complete QoS
+// 0 message with ill-formed text is dropped and counted instead, because its publisher must not be
+// able to end connections.
 func TestMalformedPacketsReachNobody(t *testing.T) {
 	t.Parallel()
 	rows, err := badinput.Packets()
@@ -48,8 +48,8 @@ func TestMalformedPacketsReachNobody(t *testing.T) {
 	}
 }
 
-// droppable reports whether the packet is a whole QoS 0 message of which only
-// the text is ill-formed.
+// droppable reports whether the packet is a complete QoS 0 message in which only a text is
+// ill-formed.
 func droppable(row badinput.Packet, version byte) bool {
 	h, ok, err := wire.ParseHeader(row.Bytes)
 	if err != nil || !ok || h.Type() != wire.TypePublish || row.Bytes[0]&0x06 != 0 || h.Total() > len(row.Bytes) {
@@ -99,7 +99,7 @@ func refused(t *testing.T, row badinput.Packet, version byte) {
 			stayed.Store(!closed(c))
 			return true
 		case n > 1 && when == "connack":
-			<-seen // until Health was looked at
+			<-seen // until Health has been checked
 		}
 		return false
 	})
@@ -148,13 +148,13 @@ func checkRefusal(t *testing.T, row badinput.Packet, last error) {
 	}
 }
 
-// TestClaimsTakeNoMemory: a length alone allocates nothing.
+// TestClaimsTakeNoMemory: a length without its data allocates nothing.
 func TestClaimsTakeNoMemory(t *testing.T) {
 	rows, err := badinput.Packets()
 	if err != nil {
 		t.Fatal(err)
 	}
-	const most = 2 << 20 // bytes, for two connections and what is around them
+	const most = 2 << 20 // bytes, for two connections and their surroundings
 	n := 0
 	for _, row := range rows {
 		if !strings.Contains(row.Case, "claims") && !strings.Contains(row.Case, "256 MiB") {
@@ -178,11 +178,10 @@ func TestClaimsTakeNoMemory(t *testing.T) {
 	}
 }
 
-// TestClaimedPublishTakesNoMemory: a PUBLISH over the limit is skipped and not
-// refused. One that never comes takes no memory, and a broker that says nothing
-// more is found by the keep-alive, as always.
+// TestClaimedPublishTakesNoMemory: a PUBLISH over the limit is skipped and not refused. One that
+// never arrives takes no memory, and the keep-alive detects a broker that sends nothing more.
 func TestClaimedPublishTakesNoMemory(t *testing.T) {
-	const most = 2 << 20 // bytes, for two connections and what is around them
+	const most = 2 << 20 // bytes, for two connections and their surroundings
 	for name, claim := range map[string][]byte{
 		"256 MiB":           {0x30, 0xff, 0xff, 0xff, 0x7f, 0x00, 0x01, 't'},
 		"one byte too much": {0x30, 0xfd, 0xff, 0x3f, 0x00, 0x01, 't'},

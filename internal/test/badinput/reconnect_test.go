@@ -11,8 +11,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// A broker that ends each session, at whatever stage, is not asked for another
-// one again and again: after the first few the pauses grow.
+// A broker that ends each session at some stage is not reconnected to in a tight loop: after the
+// first few attempts the pauses grow.
 func TestSessionsThatEndAtOnce(t *testing.T) {
 	t.Parallel()
 	const watched, most = 8 * time.Second, 25
@@ -24,7 +24,7 @@ func TestSessionsThatEndAtOnce(t *testing.T) {
 			},
 			"message and RST": func(c net.Conn) {
 				_, _ = c.Write(mqtttest.PublishPacket(5, 1, "t", 1, "{}"))
-				<-time.After(10 * time.Millisecond) // until it was read
+				<-time.After(10 * time.Millisecond) // until the client has read it
 				_ = c.(*net.TCPConn).SetLinger(0)
 				_ = c.Close()
 			},

@@ -16,8 +16,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// An honest broker that takes few messages at a time, and its time with each, gets what
-// an outbox has: it answers PINGREQs all the while.
+// A broker that accepts few messages at a time, and slowly, receives everything in the outbox. It
+// answers PINGREQs meanwhile.
 func TestSlowBrokerOfFewMessages(t *testing.T) {
 	t.Parallel()
 	for receive, n := range map[byte]int{1: 2, 20: 40} {

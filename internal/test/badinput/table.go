@@ -10,8 +10,7 @@ import (
 //go:embed testdata
 var testdata embed.FS
 
-// table reads a file with the given number of columns, of which the first ones
-// name a line.
+// table reads a file with the given number of columns; the first ones identify a line.
 func table(file string, columns, named int) ([][]string, error) {
 	text, err := testdata.ReadFile("testdata/" + file)
 	if err != nil {
@@ -42,8 +41,8 @@ func table(file string, columns, named int) ([][]string, error) {
 	return rows, nil
 }
 
-// texts reads a list of texts: each is a quoted string, or several that are
-// joined by +, each of them repeated by *N behind it.
+// texts parses a list of texts: each is a quoted string, or several joined by +, each of which *N
+// after it repeats.
 func texts(list string) ([]string, error) {
 	var out []string
 	var text strings.Builder

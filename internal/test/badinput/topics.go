@@ -4,16 +4,16 @@ import "fmt"
 
 // Topic is one line of topics.tsv.
 type Topic struct {
-	// Check says what the input is: a "name", "filter", "shared" filter, "param";
-	// "share" a group and a filter to join; "broad" a filter that may need an option;
-	// "match" a filter and a name.
+	// Check is the kind of the input: a "name", "filter", "shared" filter or "param"; "share" for
+	// a group and a filter to join; "broad" for a filter that may need an option; "match" for a
+	// filter and a name.
 	Check string
-	// Rule is a normative statement, a section of the standard, or "own: ..." for
-	// what is stricter than the standard.
+	// Rule is a normative statement, a section of the standard, or "own: ..." for a rule that is
+	// stricter than the standard.
 	Rule string
-	// Case is what is particular.
+	// Case is the special feature of the case.
 	Case string
-	// Input is one text or more, as Check says.
+	// Input is one text or several, depending on Check.
 	Input []string
 	// Want is "ok", "true" or "false", or a part of the error.
 	Want string

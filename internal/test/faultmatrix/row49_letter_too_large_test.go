@@ -16,8 +16,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// Row 49: a message that the broker takes becomes a letter that it does not
-// take, because a letter is larger. It is stored smaller.
+// Row 49: a message that the broker accepts becomes a dead letter that it does not accept,
+// because a dead letter is larger. It is stored in a smaller form.
 func TestFault_49_LetterTooLarge(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

@@ -10,9 +10,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// Row 50: the broker passes on a PUBLISH whose topic is not UTF-8, and delivers
-// it again on each connection, as a broker that checks no text does. It is a
-// dead letter, the connection ends once or twice, others go on.
+// Row 50: the broker forwards a PUBLISH whose topic is not UTF-8, and delivers it again on
+// each connection, as a broker that does not check texts would. It becomes a dead letter, the
+// connection ends once or twice, and other messages are handled.
 func TestFault_50_IllFormedText(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

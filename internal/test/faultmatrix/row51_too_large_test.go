@@ -8,8 +8,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 )
 
-// Row 51: a message beyond every limit of ours is a dead letter on both
-// versions, not one that the broker drops for us.
+// Row 51: a message beyond all of our limits is a dead letter on both versions; the broker
+// does not drop it because of a limit that we announced.
 func TestFault_51_MessageTooLarge(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

@@ -13,8 +13,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// Row 52: handlers wait for replies, more of them at once than there are
-// workers and than the broker's window has room for. Each gets its reply.
+// Row 52: more handlers wait for replies at the same time than there are workers, and than
+// the broker's window has room for. Each gets its reply.
 func TestFault_52_RequestsInHandlers(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

@@ -10,8 +10,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// Row 53: the broker refuses thousands of topics of an outbox, and says so.
-// They close themselves only, and an operator sees how many they are and why.
+// Row 53: the broker refuses thousands of topics of an outbox. Only their own keys are closed,
+// and an operator sees how many they are and why.
 func TestFault_53_KeysRefused(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, "5") // MQTT 3.1.1 cannot refuse a PUBLISH

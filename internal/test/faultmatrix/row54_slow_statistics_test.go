@@ -11,7 +11,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// slowStore takes long to count.
+// slowStore is a store whose Stats are slow.
 type slowStore struct {
 	outbox.Store
 	slow atomic.Int64 // nanoseconds
@@ -28,8 +28,8 @@ func (s *slowStore) Stats(ctx context.Context) (outbox.Stats, error) {
 	return s.Store.Stats(ctx)
 }
 
-// Row 54: the statistics of an outbox take longer than the time between two of
-// them, or never come back.
+// Row 54: the statistics of an outbox take longer than the interval between two queries, or
+// never return.
 func TestFault_54_SlowStatistics(t *testing.T) {
 	t.Parallel()
 	for name, took := range map[string]time.Duration{"slow": 400 * time.Millisecond, "hanging": time.Hour} {

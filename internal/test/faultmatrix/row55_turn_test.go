@@ -11,8 +11,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 55: of two replicas with one outbox the one whose turn it is has no
-// connection. The other sends.
+// Row 55: two replicas share one outbox, and the one whose turn it is has no connection. The
+// other one sends.
 func TestFault_55_TurnWithoutConnection(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -23,7 +23,7 @@ func TestFault_55_TurnWithoutConnection(t *testing.T) {
 		options := outboxsql.Options{Dialect: sqltx.SQLite, Lease: lease, Patience: lease / 4}
 		way := mqtttest.NewProxy(h, b.URL())
 		first := h.publisher(way.URL(), "-first", mqttbroker.WithOutbox(h.sqlOutboxAt(path, options)))
-		first.must(h.name+"/data/0", id(0)) // it has the turn
+		first.must(h.name+"/data/0", id(0)) // it is this replica's turn
 		h.eventually(func() error { return h.rec.Report().Err() })
 		way.Refuse(true)
 		way.Cut()

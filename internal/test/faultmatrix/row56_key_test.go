@@ -9,8 +9,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 56: messages that an outbox cannot take, in the middle of others. They
-// fail, and nothing else does.
+// Row 56: messages that an outbox cannot accept, among others. Only they fail.
 func TestFault_56_KeyThatNoStoreTakes(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

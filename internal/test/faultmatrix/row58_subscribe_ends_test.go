@@ -10,9 +10,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// Row 58: the broker answers the SUBSCRIBE of one filter by ending the
-// connection, and so it does when one comes later. That filter is refused,
-// named and not tried without end; the others are granted.
+// Row 58: the broker ends the connection for the SUBSCRIBE of one filter, at the start or when
+// the filter is added later. That filter is refused, named and not retried for ever; the
+// others are granted.
 func TestFault_58_SubscribeEndsConnection(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

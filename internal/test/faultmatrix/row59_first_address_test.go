@@ -7,7 +7,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 59: the first address of the list is down, wherever a connection begins.
+// Row 59: the first address of the list is down, for every kind of connection.
 func TestFault_59_FirstAddressDown(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

@@ -14,8 +14,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 60: a subscription that acknowledges nothing has a session of its own.
-// Those of the shared session do not wait for it, and it loses nothing.
+// Row 60: a subscription whose handler acknowledges nothing has its own session. The
+// subscriptions of the shared session do not wait for it, and it loses nothing.
 func TestFault_60_BlockedInItsOwnSession(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

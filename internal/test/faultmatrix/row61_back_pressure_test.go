@@ -13,9 +13,9 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// Row 61: the handlers are slower than the broker. It sends far beyond what was
-// agreed, and still no more than the bound is held; the connection stays, and
-// what the service publishes meanwhile goes its way.
+// Row 61: the handlers are slower than the broker, which sends far beyond the agreed window.
+// No more messages than the bound are held; the connection stays open, and messages that the
+// service publishes meanwhile are sent.
 func TestFault_61_BrokerFasterThanHandlers(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

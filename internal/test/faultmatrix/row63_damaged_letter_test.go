@@ -10,7 +10,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// damaged is a store one of whose letters has lost its topic.
+// damaged is a store with one dead letter that has lost its topic.
 type damaged struct {
 	*deadletter.Memory
 	id string
@@ -38,8 +38,8 @@ func (d *damaged) damage(l *deadletter.Letter) {
 	}
 }
 
-// Row 63: one of many letters is damaged. A replay of all publishes the others
-// and reports that one.
+// Row 63: one of many dead letters is damaged. A replay of all of them publishes the others
+// and reports the damaged one.
 func TestFault_63_DamagedLetter(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {

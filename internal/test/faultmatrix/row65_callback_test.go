@@ -10,7 +10,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 65: the user's own functions hang or panic. A stop keeps to its time.
+// Row 65: functions supplied by the user hang or panic. Stop keeps its time limit.
 func TestFault_65_HangingCallback(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -19,7 +19,7 @@ func TestFault_65_HangingCallback(t *testing.T) {
 		h.Cleanup(func() { close(hang) })
 		p := h.newPublisher(b.URL(), "-pub", mqttbroker.WithCredentials(func(context.Context) (string, string, error) {
 			asked <- struct{}{}
-			<-hang // whatever its context says
+			<-hang // ignores its context
 			return "", "", errors.New("too late")
 		}))
 		go func() { _ = p.connect() }()

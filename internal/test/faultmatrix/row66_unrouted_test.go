@@ -9,9 +9,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// Row 66: nobody subscribes to a topic. On MQTT 5 the broker says so: it is
-// counted, and an outbox that was told to keeps the message until somebody
-// does, while others go on.
+// Row 66: nobody subscribes to a topic. On MQTT 5 the broker reports it: it is counted, and an
+// outbox with the policy retry keeps the message until somebody subscribes, while others are
+// sent.
 func TestFault_66_Unrouted(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, "5")

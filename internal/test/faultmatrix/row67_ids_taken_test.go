@@ -18,20 +18,20 @@ import (
 // reading is a message with its id in a field.
 type reading struct {
 	ID   string `json:"id"`
-	Mark string `json:"mark"` // that it is judged by
+	Mark string `json:"mark"` // identifies the message for the verdict
 }
 
-// identified is where the ids of messages are.
+// identified is a place for the ids of messages.
 type identified struct {
 	on []string // versions of MQTT
-	// message is the n-th of a device.
+	// message returns the n-th message of a device.
 	message func(d *device, n int) wire
 }
 
 func (i identified) versions() []string { return i.on }
 
-// Row 67: one device sends the ids that others are going to use, on its own
-// topic. A topic outranks its sender: theirs are other ids.
+// Row 67: one device sends the ids that others are about to use, on its own topic. Ids count
+// within their topic, so the ids of the others are different ones.
 func TestFault_67_IdsTakenByANeighbour(t *testing.T) {
 	t.Parallel()
 	data := func(d *device) string { return "devices/" + d.name + "/data" }
@@ -83,7 +83,7 @@ func TestFault_67_IdsTakenByANeighbour(t *testing.T) {
 	})
 }
 
-// honestDuplicates counts the messages of honest devices that were suppressed.
+// honestDuplicates counts suppressed messages of honest devices.
 type honestDuplicates struct{ atomic.Int64 }
 
 func (d *honestDuplicates) OnDuplicate(i event.DuplicateInfo) {

@@ -10,13 +10,13 @@ import (
 	devicev1 "github.com/kratos-mqtt/kratos-mqtt/api/device/v1"
 )
 
-// ask is a request for a device's state. Its correlation data is its id.
+// ask returns a request for a device's state. Its correlation data is its id.
 func ask(d *device, response, id string) wire {
 	return wire{topic: "devices/" + d.name + "/state/get", id: id, response: response, correlation: id, payload: []byte("{}")}
 }
 
-// asking are devices whose messages are requests, each of which is handled when its
-// reply has arrived where it belongs. Only MQTT 5 has a place for these.
+// asking are devices that send requests. A request counts as handled when its reply has
+// arrived at its device. Only MQTT 5 supports this.
 type asking struct {
 	*neighbours
 	service *subscriber
@@ -44,9 +44,8 @@ func (h *harness) newAsking() *asking {
 	return a
 }
 
-// Row 68: one device wants its replies on topics that make the broker end the
-// connection of whoever publishes there. No connection of the service ends, and
-// the others get their replies.
+// Row 68: one device requests replies on topics for which the broker ends the connection of
+// their publisher. No connection of the service ends, and the others get their replies.
 func TestFault_68_ReplyThatEndsConnections(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, "5")
@@ -64,7 +63,7 @@ func TestFault_68_ReplyThatEndsConnections(t *testing.T) {
 	}
 }
 
-// number of a message by its id.
+// number returns the number in the id of a message.
 func number(id string) int {
 	if len(id) != idLength {
 		return -1
@@ -76,7 +75,7 @@ func number(id string) int {
 	return i
 }
 
-// correlation is the data by which a requester knows its reply.
+// correlation returns the correlation data of a reply.
 func (a arrival) correlation() string {
 	text := func(b []byte) (value, rest []byte) {
 		if len(b) < 2 {

@@ -19,9 +19,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
-// Row 69: one device sends messages that cannot be handled now, and names the
-// ordering key of others in a header. The key that the method declares is a part of
-// the topic: nobody's messages are parked but its own.
+// Row 69: one device sends messages that cannot be handled now, and names the ordering key of
+// others in a header. The key that the method declares is part of the topic, so that only its
+// own messages are parked.
 func TestFault_69_KeyOfANeighbour(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -33,7 +33,7 @@ func TestFault_69_KeyOfANeighbour(t *testing.T) {
 				RetryBudget:   durationpb.New(0),
 				Subscriptions: map[string]*v1.Subscription{"devices/+/data": {Exhausted: "park"}},
 			}))
-		// A method as it is generated for "ordering_key: device_id".
+		// A method as generated for "ordering_key: device_id".
 		method := devicev1.DeviceEvents_MQTT_ServiceDesc.Methods[0]
 		method.Key = eventimpl.TextOf((*devicev1.Telemetry).GetDeviceId)
 		desc := event.ServiceDesc{Name: "faults.Keyed", File: "faults/keyed.proto", Methods: []event.MethodDesc{method}}
@@ -85,7 +85,7 @@ func TestFault_69_KeyOfANeighbour(t *testing.T) {
 	})
 }
 
-// parkSpy is told of parked messages.
+// parkSpy records parked messages.
 type parkSpy struct {
 	mu   sync.Mutex
 	told []event.ParkInfo

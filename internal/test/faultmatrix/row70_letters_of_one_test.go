@@ -16,7 +16,7 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// lettered are devices whose service keeps its dead letters in a file.
+// lettered are devices whose service stores its dead letters in a file.
 type lettered struct {
 	*neighbours
 	service *subscriber
@@ -55,7 +55,7 @@ func (l *lettered) data(d *device, payload []byte, id string) {
 	d.publish(wire{topic: "devices/" + d.name + "/data", id: id, payload: payload})
 }
 
-// hasLetter wants the store to have one of a device.
+// hasLetter checks that the store has a dead letter of a device.
 func (l *lettered) hasLetter(d *device) {
 	l.Helper()
 	l.eventually(func() error {
@@ -70,9 +70,9 @@ func (l *lettered) hasLetter(d *device) {
 	})
 }
 
-// Row 70: one device sends more that cannot be decoded than the store of dead
-// letters has room for. It takes no more than its share: the others are handled,
-// and what of theirs cannot be is kept, too.
+// Row 70: one device sends more undecodable messages than the store of dead letters has room
+// for. It gets no more than its share: messages of others are handled, and their dead letters
+// are stored, too.
 func TestFault_70_LettersOfOneDevice(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -96,14 +96,14 @@ func TestFault_70_LettersOfOneDevice(t *testing.T) {
 	})
 }
 
-// Row 70 with few large letters: what is over the limit of payloads is known by size
-// and hash, and takes neither memory nor disk.
+// Row 70 with few large messages: of a payload over the limit only size and hash are stored,
+// which takes neither memory nor disk.
 func TestFault_70_LargeLetters(t *testing.T) {
 	oneByOne(t, func(h *harness) {
 		const messages, size, disk = 60, 1_000_000, 8 * mebi
 		l := h.newLettered(deadletterfile.Options{})
 		l.heap = 40 * mebi
-		// Once: what the test itself allocates is not to be measured.
+		// Created once, so that allocations of the test itself are not measured.
 		packet := h.encode(wire{topic: "devices/" + rogue + "/data", payload: make([]byte, size)}, 1)
 		l.unharmed(l.service, func(int) func() {
 			l.rogue.writeOver(beside/2, messages, packet)

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// Row 71: one device asks for its replies on the topics of others, where it may not
-// publish itself, and floods the service with requests. Nobody gets what it did
-// not ask for, and the others get their replies.
+// Row 71: one device requests replies on the topics of others, where it may not publish
+// itself, and floods the service with requests. Nobody receives replies to requests of others,
+// and the others get their replies.
 func TestFault_71_RepliesToOthers(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, "5")
@@ -20,8 +20,8 @@ func TestFault_71_RepliesToOthers(t *testing.T) {
 			of := n.devices[i%honest].name
 			n.rogue.publish(ask(n.rogue, fmt.Sprintf("reply/%s/inbox", of), id(hostile+first+i)))
 			n.rogue.publish(ask(n.rogue, fmt.Sprintf("reply/%s/inbox/deeper", of), id(hostile+first+i)))
-			// The broker guards the topic itself: without the service in between
-			// nothing gets there.
+			// The broker protects the topic: a direct publish of the hostile device does not
+			// arrive.
 			n.rogue.publish(wire{topic: "reply/" + of + "/inbox", correlation: id(hostile + first + i), payload: []byte("{}")})
 			n.rogue.publish(ask(n.rogue, "reply/"+rogue+"/inbox", id(hostile+first+i)))
 		}

@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// heavy is what one device sends to take the memory of the service.
+// heavy describes what one device sends to exhaust the memory of the service.
 type heavy struct {
 	on       []string // versions of MQTT
 	messages int
 	wire     wire
-	over     time.Duration // in which they are sent; 0 is at once
-	work     time.Duration // of its handler; 0 hangs until the measurement is over
+	over     time.Duration // time over which they are sent; 0 means at once
+	work     time.Duration // time of its handler; 0 means until the measurement is over
 }
 
 func (w heavy) versions() []string { return w.on }
 
-// memoryOfOne runs a row that measures memory, with nothing beside it.
+// memoryOfOne runs a row that measures memory, without parallel rows.
 func memoryOfOne(t *testing.T, ways map[string]heavy) {
 	for name, way := range ways {
 		for _, version := range way.versions() {
@@ -32,7 +32,7 @@ func (h *harness) memoryOfOne(way heavy) {
 	n := h.newNeighbours()
 	n.heap = 40 * mebi // 32 MiB, the default of queue_bytes, and a quarter
 	way.wire.topic = "devices/" + rogue + "/data"
-	var held atomic.Pointer[chan struct{}] // what its handlers wait for, in this round
+	var held atomic.Pointer[chan struct{}] // the handlers of this round wait for it
 	s := h.newSubscriber(n.broker.URL(), "")
 	s.subscribe("devices/+/data", func(ctx context.Context, topic, payload string) error {
 		switch {
@@ -49,7 +49,7 @@ func (h *harness) memoryOfOne(way heavy) {
 		return nil
 	})
 	s.run()
-	packet := h.encode(way.wire, 1) // once: what the test itself allocates is not to be measured
+	packet := h.encode(way.wire, 1) // once, so that allocations of the test itself are not measured
 	n.unharmed(s, func(int) func() {
 		free := make(chan struct{})
 		held.Store(&free)
@@ -64,9 +64,8 @@ func (h *harness) memoryOfOne(way heavy) {
 	}
 }
 
-// Row 72: one device sends more than there is memory for: large messages, and
-// messages of nothing but properties. What waits for a handler is bounded in bytes
-// at every QoS.
+// Row 72: one device sends more than there is memory for: large messages, and messages that
+// consist of properties. Messages that wait for a handler are bounded in bytes at every QoS.
 func TestFault_72_MemoryOfOneDevice(t *testing.T) {
 	properties := bytes.Repeat([]byte{0x26, 0, 0, 0, 0}, 50_000) // user properties without name and value
 	memoryOfOne(t, map[string]heavy{

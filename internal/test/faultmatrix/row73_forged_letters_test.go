@@ -17,9 +17,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 73: access rules let one device write where the service retains its dead
-// letters. What it forges is published nowhere, and keeps no letter of the service
-// from being replayed or dropped.
+// Row 73: access rules let one device write where the service retains its dead letters. Its
+// forgeries are published nowhere, and do not prevent the service's dead letters from being
+// replayed or dropped.
 func TestFault_73_ForgedLetters(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -58,11 +58,11 @@ func TestFault_73_ForgedLetters(t *testing.T) {
 		n.unharmed(s, func(int) func() {
 			f := forger{n.rogue, "dead-letter/" + service + "/", service, forbidden}
 			f.letter(newID(), "", "")               // on a topic that the service does not subscribe to
-			f.letter(newID(), "", "another")        // of another service
-			f.letter(newID(), honestID, "")         // with the id of an honest one
+			f.letter(newID(), "", "another")        // a dead letter of another service
+			f.letter(newID(), honestID, "")         // with the id of an honest device's dead letter
 			f.letter(newID(), "0/#", "")            // with an id that is a filter
-			f.letter(newID(), "../../"+service, "") // with an id that is no id
-			f.raw(newID(), []byte("no letter"))     // that cannot be read
+			f.letter(newID(), "../../"+service, "") // with an invalid id
+			f.raw(newID(), []byte("no letter"))     // that cannot be decoded
 			h.rec.Dead(id(hostile - 1))
 			for begin := time.Now(); n.rogue.acknowledged() < 6 && time.Since(begin) < beside; {
 				pause(time.Millisecond)
@@ -94,14 +94,14 @@ func TestFault_73_ForgedLetters(t *testing.T) {
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// forger writes letters that the service did not.
+// forger writes dead letters that the service did not write.
 type forger struct {
 	*device
 	prefix, service, topic string
 }
 
-// letter writes one below an id. claimed and service are what it says of itself, if
-// that is something else.
+// letter writes a dead letter below an id. claimed and service replace the id and the service
+// in its content, if set.
 func (f forger) letter(at, claimed, service string) {
 	l := &deadletter.Letter{
 		ID: at, State: deadletter.Dead, Service: f.service, Filter: "devices/+/refused", Reason: "forged",
@@ -132,10 +132,10 @@ func (f forger) raw(at string, payload []byte) {
 	f.publish(wire{topic: f.at(at), retain: true, payload: payload})
 }
 
-// at is where a letter of that id is retained.
+// at returns the topic on which the dead letter with an id is retained.
 func (f forger) at(id string) string { return f.prefix + id[len(id)-2:] + "/" + id }
 
-// dropsAll wants every letter that can be listed to be one that can be dropped.
+// dropsAll checks that every dead letter that is listed can be dropped.
 func (h *harness) dropsAll(s *subscriber, honestID string) {
 	h.Helper()
 	store, err := s.s.DeadLetters()

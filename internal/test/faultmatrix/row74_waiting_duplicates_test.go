@@ -13,9 +13,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 74: the handler of one device's message hangs, and it sends the same id again
-// and again, each with an ordering key of its own. What waits to hear whether it is
-// a duplicate holds no worker, of which there are sixteen.
+// Row 74: the handler of one device's message hangs, and the device keeps sending the same id,
+// each time with another ordering key. Messages that wait to find out whether they are
+// duplicates occupy none of the sixteen workers.
 func TestFault_74_WaitingDuplicates(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(h *harness) {
@@ -24,9 +24,9 @@ func TestFault_74_WaitingDuplicates(t *testing.T) {
 		if err != nil {
 			h.Fatal(err)
 		}
-		// Acknowledgements leave in order: without a large window on both sides, which
-		// on MQTT 5 follows from the bytes of the queue, the message that hangs would
-		// hold the others up, which is another matter.
+		// Acknowledgements are sent in order: without a large window on both sides, which on
+		// MQTT 5 follows from the bytes of the queue, the message that hangs would hold up the
+		// others. This row does not test that.
 		n := h.newNeighbours(mqtttest.WithMaxInflight(10_000))
 		var free atomic.Pointer[chan struct{}]
 		var effects, rounds atomic.Int64

@@ -10,21 +10,21 @@ import (
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 )
 
-// numbering is what one device does to the detection of gaps.
+// numbering is an attack of one device on the detection of gaps.
 type numbering struct {
-	// attack has messages sent with a number of one of several sources.
+	// attack sends messages with numbers of several sources.
 	attack func(sources int, send func(source int, n uint64))
-	// sources is how many, in the end.
+	// sources is the number of sources at the end.
 	sources int
-	// lost is how many messages of an honest device are lost, and to be told of,
-	// while the hostile one is at it.
+	// lost is how many messages of an honest device are lost during the attack and must be
+	// reported.
 	lost int
 }
 
 func (numbering) versions() []string { return []string{"3.1.1", "5"} }
 
-// Row 75: one device numbers its messages so that gaps of others are not seen any
-// more, or so that messages seem to be missing that never were.
+// Row 75: one device numbers its messages so that gaps of others are no longer detected, or so
+// that messages seem to be missing that never existed.
 func TestFault_75_NumbersOfANeighbour(t *testing.T) {
 	t.Parallel()
 	eachWay(t, map[string]numbering{
@@ -70,7 +70,7 @@ func TestFault_75_NumbersOfANeighbour(t *testing.T) {
 			})
 		}
 		n.unharmed(s, func(first int) func() {
-			attack(first, min(way.sources, 1000)) // a flood is another matter
+			attack(first, min(way.sources, 1000)) // this row does not test a flood
 			return nil
 		})
 		attack(n.next, way.sources)
@@ -101,7 +101,7 @@ func TestFault_75_NumbersOfANeighbour(t *testing.T) {
 	})
 }
 
-// gapsOf sums up what the hook was told to be missing on a topic, and elsewhere.
+// gapsOf returns how many messages were reported missing on a topic, and elsewhere.
 func (s *spy) gapsOf(topic string) (missing, elsewhere int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,17 +14,17 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// again is how a service subscribes once more.
+// again makes a service subscribe once more.
 type again struct {
-	losses int // of connections
+	losses int // connections lost
 	begin  func(s *subscriber, p *mqtttest.Proxy) error
 }
 
 func (again) versions() []string { return []string{"3.1.1", "5"} }
 
-// Row 76: one device has the broker retain its heartbeat, so that it comes again
-// each time the service subscribes. It is no sign of life then, and the service does
-// not take it for one.
+// Row 76: the broker retains the heartbeat of one device, so that the service receives it again
+// each time it subscribes. A retained heartbeat does not show that the device is online, and
+// the service ignores it.
 func TestFault_76_RetainedHeartbeat(t *testing.T) {
 	t.Parallel()
 	eachWay(t, map[string]again{
@@ -72,7 +72,7 @@ func TestFault_76_RetainedHeartbeat(t *testing.T) {
 			return nil
 		})
 		n.soon(func() bool { return s.health().Ready })
-		if !h.five() && way.losses == 0 { // on MQTT 5 the broker is asked not to send it
+		if !h.five() && way.losses == 0 { // on MQTT 5 the subscription asks the broker not to send it
 			n.soon(func() bool { return s.health().RetainedIgnored > 0 })
 			if s.health().RetainedIgnored == 0 {
 				h.Error("the health counts no retained message that was ignored")
@@ -89,8 +89,7 @@ func TestFault_76_RetainedHeartbeat(t *testing.T) {
 
 var _ devicev1.DeviceEventsMQTTServer = (*deviceEvents)(nil)
 
-// deviceEvents is a service of devices whose methods do nothing unless a row says
-// otherwise.
+// deviceEvents is a service of devices whose methods do nothing unless a row sets them.
 type deviceEvents struct {
 	telemetry func(ctx context.Context, in *devicev1.Telemetry) error
 	heartbeat func(ctx context.Context, in *devicev1.Heartbeat) error

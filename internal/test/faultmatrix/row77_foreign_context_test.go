@@ -22,10 +22,9 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// Row 77: one device sends a trace context, baggage and metadata of its own making.
-// They decide nothing: no span is sampled or has its parent by them, no handler
-// finds a role or a tenant, and nothing of them travels on. It sets OpenTelemetry's
-// globals and runs alone.
+// Row 77: one device sends its own trace context, baggage and metadata. They have no effect: they
+// neither sample a span nor become its parent, no handler sees a role or a tenant of them, and
+// nothing of them is sent on. The row sets OpenTelemetry's globals and runs alone.
 func TestFault_77_ForeignContext(t *testing.T) {
 	oneByOne(t, func(h *harness) {
 		const traceID, messages = "0af7651916cd43dd8448eb211c80319c", 20

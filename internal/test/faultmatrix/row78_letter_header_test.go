@@ -14,9 +14,9 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// Row 78: one device sends CloudEvents with the header of dead letters. It means
-// nothing on a topic where there are none: the handler gets the data of the event,
-// and its id counts. MQTT 3.1.1 has no headers.
+// Row 78: one device sends CloudEvents with the header of dead letters. The header has no
+// meaning on other topics: the handler receives the data of the event, and its id counts. MQTT
+// 3.1.1 has no headers.
 func TestFault_78_HeaderOfLetters(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, "5")

@@ -11,7 +11,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// keeper is a hook that keeps the topics it is told.
+// keeper is a hook that keeps the topics it receives.
 type keeper struct {
 	mu   sync.Mutex
 	seen map[string]int
@@ -31,9 +31,8 @@ func (k *keeper) count() int {
 	return len(k.seen)
 }
 
-// Row 79: a handler and a hook remember topics, as a list of devices does, and one
-// device sends large messages on many of them. What is kept of a message that is
-// done is the topic, not the message.
+// Row 79: a handler and a hook keep topics, as a list of devices would, and one device sends
+// large messages on many topics. A kept topic does not keep the memory of its message.
 func TestFault_79_TopicsThatAreKept(t *testing.T) {
 	oneByOne(t, func(h *harness) {
 		const messages, size = 300, 250_000

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Row 80: the handler of one device's messages hangs, or takes its time for each, and
-// it sends on at QoS 0, large messages or many small ones. They are dropped and counted
-// once it has its share of the queue; the others have theirs.
+// Row 80: the handler of one device's messages hangs or is slow, and the device keeps sending at
+// QoS 0, large messages or many small ones. They are dropped and counted once the device has used
+// up its share of the queue; the others keep theirs.
 func TestFault_80_RoomOfOneDevice(t *testing.T) {
 	memoryOfOne(t, map[string]heavy{
 		"large": {[]string{"3.1.1", "5"}, 300, wire{payload: make([]byte, 250_000), atMostOnce: true}, beside / 2, 0},

@@ -12,9 +12,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Row 81: the handler of one device's messages hangs, and it sends on, on more topics
-// of its own than there are workers. It never has all sixteen of them, at any QoS,
-// and neither all of a subscription that has a limit of its own.
+// Row 81: the handler of one device's messages hangs, and the device keeps sending on more topics
+// than there are workers. It never occupies all sixteen workers, at any QoS, nor all workers of
+// a subscription with its own limit.
 func TestFault_81_WorkersOfOneDevice(t *testing.T) {
 	t.Parallel()
 	for name, way := range map[string]struct {
@@ -30,9 +30,9 @@ func TestFault_81_WorkersOfOneDevice(t *testing.T) {
 
 func (h *harness) workersOfOne(atMostOnce bool, concurrency uint32) {
 	const topics, filter = 40, "devices/+/data/#"
-	// Acknowledgements leave in order: without a large window on both sides, which on
-	// MQTT 5 follows from the bytes of the queue, what hangs at QoS 1 would hold the
-	// others up in the broker, which is another matter.
+	// Acknowledgements are sent in order: without a large window on both sides, which on
+	// MQTT 5 follows from the bytes of the queue, QoS 1 messages that hang would hold up the
+	// others at the broker. This row does not test that.
 	n := h.newNeighbours(mqtttest.WithMaxInflight(10_000))
 	var free atomic.Pointer[chan struct{}]
 	var most, now atomic.Int64

@@ -15,7 +15,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 )
 
-// secrets are what every client of this package is given and nobody may tell.
+// secrets are given to every client of this package and must never be disclosed.
 type secrets struct {
 	user, password string
 	will           string // payload, like a token
@@ -23,7 +23,7 @@ type secrets struct {
 	key            string // in the path of a private key
 }
 
-// planted are those of this run.
+// planted are the secrets of this run.
 var planted = secrets{
 	user: "user-" + rand.Text(), password: "pass/" + rand.Text() + "?&", will: "token " + rand.Text(),
 	header: "Bearer " + rand.Text(), key: "key-" + rand.Text(),
@@ -31,7 +31,7 @@ var planted = secrets{
 
 func (s secrets) websocketHeader() http.Header { return http.Header{"Authorization": {s.header}} }
 
-// leaks names the secrets that a text holds in any form.
+// leaks returns the names of the secrets that a text contains in any form.
 func (s secrets) leaks(text string) (found []string) {
 	for name, secret := range map[string]string{
 		"user": s.user, "password": s.password, "will": s.will, "header": s.header, "path of the key": s.key,
@@ -45,7 +45,7 @@ func (s secrets) leaks(text string) (found []string) {
 	return found
 }
 
-// forms are the ways in which a secret may turn up.
+// forms returns the forms in which a secret may occur.
 func forms(secret string) map[string]string {
 	return map[string]string{
 		"itself":      secret,
@@ -59,21 +59,21 @@ func forms(secret string) map[string]string {
 	}
 }
 
-// transcript keeps all that a client told anybody.
+// transcript records everything that a client reports.
 type transcript struct {
 	mu     sync.Mutex
 	logged strings.Builder // by the service's logger
-	kept   strings.Builder // all else
+	kept   strings.Builder // everything else
 }
 
-// Write takes the log.
+// Write records a log line.
 func (c *transcript) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.logged.Write(p)
 }
 
-// value takes what a hook was told, a health, or an object itself.
+// value records the argument of a hook, a health, or an object.
 func (c *transcript) value(v any) {
 	text := fmt.Sprintf("%v\n%+v\n%#v\n", v, v, v)
 	c.mu.Lock()
@@ -81,7 +81,7 @@ func (c *transcript) value(v any) {
 	c.kept.WriteString(text)
 }
 
-// err takes an error with its causes, and gives it back.
+// err records an error with its causes, and returns it.
 func (c *transcript) err(err error) error {
 	if err != nil {
 		c.causes(err)
@@ -109,14 +109,14 @@ func (c *transcript) text() string {
 	return c.kept.String() + c.logged.String()
 }
 
-// logs is how often a text was logged.
+// logs returns how often a text was logged.
 func (c *transcript) logs(text string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return strings.Count(c.logged.String(), text)
 }
 
-// The search itself must find each secret in each form.
+// The search finds each secret in each form.
 func TestSecretsAreFound(t *testing.T) {
 	t.Parallel()
 	n := 0
@@ -138,8 +138,8 @@ func TestSecretsAreFound(t *testing.T) {
 	}
 }
 
-// What a service may print by mistake holds no secret either, nor does an error
-// about settings.
+// Objects that a service may print by mistake contain no secret, and neither do errors about
+// settings.
 func TestSecretsAreNotPrinted(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, "5")
