@@ -11,15 +11,14 @@ import (
 
 // Op is a change of the file.
 type Op struct {
-	// Grow is about how many bytes it adds; 0 for one that only removes, which
-	// is possible on a full disk too.
+	// Grow is the approximate number of bytes that it adds; 0 if it only removes, which works
+	// on a full disk too.
 	Grow int
-	// Apply makes the change. It may be called more than once, each time as if
-	// it were the first.
+	// Apply makes the change. It may be called more than once, each time on the original
+	// state.
 	Apply func(tx *bbolt.Tx) error
-	// Finish is called once, in the order of the file, before Update returns
-	// for the op: stored reports whether the change is in the file. That may be so
-	// although Update fails.
+	// Finish is called once, in the order of the file, before Update returns: stored reports
+	// whether the change is in the file, which may be so even if Update fails.
 	Finish func(stored bool)
 }
 
@@ -37,15 +36,14 @@ func (o *op) finish(stored bool, err error) {
 	o.done <- err
 }
 
-// maxGroup and maxGroupBytes bound one commit.
+// maxGroup and maxGroupBytes limit one commit.
 const (
 	maxGroup      = 4096
 	maxGroupBytes = 16 << 20
 )
 
-// Update returns nil when all ops are on disk. They, and those of others who
-// call at the same time, share a commit. When ctx ends first, its error is
-// returned, and the ops may still be stored.
+// Update returns nil once all ops are on disk. Concurrent calls share a commit. If ctx ends
+// first, its error is returned, and the ops may still be stored.
 func (f *File) Update(ctx context.Context, ops ...Op) error {
 	if err := ctx.Err(); err != nil {
 		f.refuse(ops)
@@ -90,8 +88,8 @@ func (f *File) refuse(ops []Op) {
 	}
 }
 
-// commitAll is the committer: it commits at once when there is something, and
-// together what came while it committed.
+// commitAll is the committer: it commits pending ops at once, and then those that arrived
+// during the commit together.
 func (f *File) commitAll() {
 	defer close(f.done)
 	for {
@@ -107,8 +105,8 @@ func (f *File) commitAll() {
 	}
 }
 
-// gather lets those run who are about to ask, as the last commit has set many
-// writers free at once: as long as that brings more. It waits for nobody.
+// gather yields to goroutines that are about to call Update, because the last commit has
+// released many writers at once, for as long as this adds ops. It does not block.
 func (f *File) gather() {
 	for before := -1; ; {
 		f.mu.Lock()
@@ -139,7 +137,7 @@ func (f *File) take() (group []*op, closed bool) {
 	return group, f.closed
 }
 
-// commitGroup refuses what there is no room for and commits the others.
+// commitGroup fails the ops that there is no room for, and commits the others.
 func (f *File) commitGroup(group []*op) {
 	grow := 0
 	for _, o := range group {
@@ -193,7 +191,7 @@ func (f *File) commit(group []*op) {
 			f.breakDown(err)
 			finishAll(group, false, err)
 			return
-		case bad >= 0: // one op refuses: without it, again
+		case bad >= 0: // one op failed: commit the others again
 			group[bad].finish(false, err)
 			group = append(group[:bad:bad], group[bad+1:]...)
 			continue
@@ -203,12 +201,12 @@ func (f *File) commit(group []*op) {
 	}
 }
 
-// failed treats a commit that failed. On a full disk, ops that only remove are
-// tried in smaller groups, which need less room.
+// failed handles a failed commit. On a full disk, ops that only remove are tried in smaller
+// groups, which need less room.
 func (f *File) failed(group []*op, id int, err error) {
 	err = fmt.Errorf("commit: %w", err)
 	f.note(grows(group), err)
-	if f.visible(id) { // the last write before the failure was the one that counts
+	if f.visible(id) { // the meta page was written before the failure
 		finishAll(group, true, err)
 		return
 	}
@@ -226,7 +224,7 @@ func (f *File) failed(group []*op, id int, err error) {
 	f.commit(group[len(group)/2:])
 }
 
-// visible reports whether the transaction is the one that readers see.
+// visible reports whether readers see the transaction.
 func (f *File) visible(id int) bool {
 	seen := 0
 	err := guard(func() error {
@@ -238,7 +236,7 @@ func (f *File) visible(id int) bool {
 	return err == nil && seen >= id
 }
 
-// note keeps the outcome of a commit.
+// note records the result of a commit.
 func (f *File) note(grew bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -1,7 +1,6 @@
-// Package boltfile is a bbolt file as the stores of package event need it: many
-// writers share one commit, a full disk is an error from which the file works
-// on when there is room again, and a damaged file is noticed before it can do
-// harm.
+// Package boltfile implements a bbolt file for the stores of package event: concurrent writers
+// share commits, a full disk is an error from which the file recovers once there is room, and
+// a damaged file is detected before it can do harm.
 package boltfile
 
 import (
@@ -23,65 +22,63 @@ import (
 
 // The errors of this package, besides those of the system.
 var (
-	// ErrLocked is the error of Open for a file that another process, or
-	// another store of this one, has open.
+	// ErrLocked is the error of Open for a file that is already open, in this or another
+	// process.
 	ErrLocked = errors.New("file is in use")
-	// ErrCorrupt is the error of Open for a damaged file that is not to be
-	// recovered, and of a file that turns out to be damaged while it is used.
+	// ErrCorrupt is the error of Open for a damaged file that must not be recovered, and of
+	// all methods when damage is detected while the file is in use.
 	ErrCorrupt = errors.New("file is damaged")
 	// ErrClosed is the error of a closed file.
 	ErrClosed = errors.New("file is closed")
 )
 
-// Options set up a [File].
+// Options configures a [File].
 type Options struct {
-	// Buckets are created together when the file is new; that one of them is
-	// missing later is damage.
+	// Buckets are created together in a new file; if one of them is missing in an existing
+	// file, the file is damaged.
 	Buckets []string
-	// Added are buckets that files of earlier versions do not have: each is
-	// created when it is missing.
+	// Added are buckets that files of earlier versions do not have: each is created if it is
+	// missing.
 	Added []string
-	// LockTimeout is how long Open waits for another process to close the
-	// file; default 1 s.
+	// LockTimeout is how long Open waits for another process to close the file; default 1 s.
 	LockTimeout time.Duration
-	// ValidKey reports whether a key may be in a bucket; one that may not is
-	// damage. Default: all may. The values of records are the user's to check.
+	// ValidKey reports whether a key may be in a bucket; an invalid key counts as damage.
+	// Default: all keys are valid. The caller must check the values itself.
 	ValidKey func(bucket string, key []byte) bool
-	// Salvage names the bucket of a record from a damaged file that nothing
-	// points to, "" to leave it: it may have been deleted long ago. sequences
-	// has the highest sequence of each bucket that was found. A key is in one
-	// bucket only.
+	// Salvage returns the bucket of an unreferenced record of a damaged file, or "" to discard
+	// it: it may have been deleted long ago. sequences has the highest sequence that was found
+	// of each bucket. A key must be in one bucket only.
 	Salvage func(key, value []byte, sequences map[string]uint64) (bucket string)
-	// OnCorrupt permits to recover a damaged file, and is told the result.
+	// OnCorrupt permits the recovery of a damaged file, and is called with the result.
 	OnCorrupt func(Recovery)
 }
 
-// all are the buckets that an open file has.
+// all returns the buckets of an open file.
 func (o *Options) all() []string { return slices.Concat(o.Buckets, o.Added) }
 
-// probeBucket is written to when a commit failed, to see whether one works again.
+// probeBucket is written to after a failed commit, to test whether commits work again.
 const probeBucket = "probe"
 
 // File is an open file. All methods are safe for concurrent use.
 type File struct {
 	db   *bbolt.DB
-	raw  *os.File // that of db
+	raw  *os.File // the file of db
 	wake chan struct{}
 	done chan struct{} // closed when the committer has ended
 
 	mu      sync.Mutex
 	pending []*op
 	closed  bool
-	broken  error // nothing works any more
+	broken  error // permanent failure
 	err     error // of the last commit
 	growErr error // of the last commit that needed room
 	probed  time.Time
 
-	reserved int64 // of the committer: the disk has blocks up to here
+	reserved int64 // owned by the committer: blocks are allocated up to here
 }
 
-// Open opens or creates a file, and the folders that it is in, for this user only. A
-// symbolic link is an error.
+// Open opens or creates a file and its folders, accessible to this user only. A symbolic link
+// is an error.
 func Open(path string, o Options) (*File, error) {
 	if o.LockTimeout == 0 {
 		o.LockTimeout = time.Second
@@ -108,7 +105,7 @@ func (f *File) open(path string, timeout time.Duration) error {
 		f.db, err = bbolt.Open(path, 0o600, &bbolt.Options{
 			Timeout:        timeout,
 			FreelistType:   bbolt.FreelistMapType,
-			NoFreelistSync: true, // examine has read the tree anyway
+			NoFreelistSync: true, // examine reads the tree anyway
 			OpenFile: func(name string, flag int, _ os.FileMode) (_ *os.File, err error) {
 				f.raw, err = ownfile.Open(name, flag)
 				return f.raw, err
@@ -152,7 +149,7 @@ func (f *File) create(path string, buckets []string) error {
 	return syncDir(path)
 }
 
-// View reads. What it gives out is valid within do only.
+// View runs do in a read transaction. Data read from tx is valid only during the call.
 func (f *File) View(do func(tx *bbolt.Tx) error) error {
 	f.mu.Lock()
 	err := f.broken
@@ -173,8 +170,8 @@ func (f *File) View(do func(tx *bbolt.Tx) error) error {
 	return err
 }
 
-// Err is why the file cannot be written, nil when the last commit worked. It
-// has the committer try again when that was a while ago.
+// Err returns why the file cannot be written, or nil if the last commit succeeded. If it
+// failed a while ago, the committer tries again.
 func (f *File) Err() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -202,7 +199,7 @@ func (f *File) breakDown(err error) {
 	}
 }
 
-// Close commits what was asked for before, and closes the file.
+// Close commits pending changes and closes the file.
 func (f *File) Close() error {
 	f.mu.Lock()
 	if f.closed {
@@ -214,7 +211,7 @@ func (f *File) Close() error {
 	f.mu.Unlock()
 	f.wakeUp()
 	<-f.done
-	if broken != nil { // bbolt may hold its own locks for ever
+	if broken != nil { // bbolt may hold its own locks forever
 		return errors.Join(unlock(f.raw), f.raw.Close())
 	}
 	return f.db.Close()
@@ -227,7 +224,7 @@ func (f *File) wakeUp() {
 	}
 }
 
-// withdraw takes ops back that no commit has begun with.
+// withdraw removes ops that no commit has started with.
 func (f *File) withdraw(ops []*op) {
 	f.mu.Lock()
 	var back []*op
@@ -244,9 +241,8 @@ func (f *File) withdraw(ops []*op) {
 	}
 }
 
-// guard turns a panic of bbolt, which is how it meets a damaged page, and a
-// fault in the mapped file, which is how a disk that cannot be read shows, into
-// an error.
+// guard converts two faults to an error: a panic of bbolt, which is how it reacts to a damaged
+// page, and a fault in the mapped file, which is how an unreadable disk appears.
 func guard(do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

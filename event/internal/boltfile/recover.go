@@ -17,20 +17,19 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/ownfile"
 )
 
-// Recovery is what became of a damaged file.
+// Recovery describes the recovery of a damaged file.
 type Recovery struct {
-	// Path is where the damaged file is now.
+	// Path is where the damaged file was moved.
 	Path string
-	// Kept is how many records are in the new file, Lost how many were found
-	// that are not whole. What could not be found is not counted.
+	// Kept is the number of records in the new file, Lost the number of damaged records that
+	// were found. Records that were not found are not counted.
 	Kept, Lost int
-	// Err is the damage that was found first.
+	// Err is the first damage that was found.
 	Err error
 }
 
-// examine makes sure that a file which is there is whole, and recovers it when
-// that is permitted. bbolt would read a damaged file until it panics, or for
-// ever.
+// examine checks that an existing file is intact, and recovers it if that is permitted. bbolt
+// itself would panic on a damaged file, or read it for ever.
 func examine(path string, o Options) error {
 	if err := ownfile.Check(path); err != nil {
 		return err
@@ -65,9 +64,9 @@ func examine(path string, o Options) error {
 		}
 		damage = t.walk()
 		if names := foreign(found, o.all()); names != nil {
-			return fmt.Errorf("%s: is a file of something else, which keeps %s there", path, strings.Join(names, ", "))
+			return fmt.Errorf("%s: belongs to another program or store, which has %s in it", path, strings.Join(names, ", "))
 		}
-		for _, name := range o.Buckets { // all are made together
+		for _, name := range o.Buckets { // all are created together
 			if len(found) > 0 && !found[name] {
 				damage = errors.Join(damage, fmt.Errorf("bucket %s is missing", name))
 			}
@@ -89,8 +88,8 @@ func examine(path string, o Options) error {
 	return nil
 }
 
-// foreign returns the buckets of a file that has none of ours: another store's,
-// or another program's, which no recovery may move aside.
+// foreign returns the buckets of a file that has none of ours: it belongs to another store or
+// program, so a recovery must not move it.
 func foreign(found map[string]bool, ours []string) []string {
 	var names []string
 	for name := range found {
@@ -105,7 +104,7 @@ func foreign(found map[string]bool, ours []string) []string {
 	return names
 }
 
-// lock keeps writers away by bbolt's own lock, as far as bbolt opens the file.
+// lock keeps writers away with bbolt's own lock, if bbolt can open the file.
 func lock(path string, timeout time.Duration) (unlock func(), err error) {
 	var db *bbolt.DB
 	err = guard(func() (err error) {
@@ -123,17 +122,16 @@ func lock(path string, timeout time.Duration) (unlock func(), err error) {
 	case err == nil:
 		return func() { _ = db.Close() }, nil
 	}
-	return func() {}, nil // damaged, as examine will see: nobody writes it
+	return func() {}, nil // damaged, as examine will find: it is not written to
 }
 
-// recover puts what is whole into a new file, which takes the place of the
-// damaged one.
+// recover copies everything intact to a new file, which replaces the damaged one.
 func (r *Recovery) recover(path string, f *os.File, metas []meta, o Options) error {
 	fresh, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(fresh.Name()) // in vain after the rename
+	defer os.Remove(fresh.Name()) // has no effect after the rename
 	if err := fresh.Close(); err != nil {
 		return err
 	}
@@ -156,8 +154,7 @@ func (r *Recovery) recover(path string, f *os.File, metas []meta, o Options) err
 	return errors.Join(os.Rename(fresh.Name(), path), syncDir(path))
 }
 
-// keepAside gives the file a second name, or copies it where that is not
-// possible.
+// keepAside creates a hard link to the file, or copies it if that is not possible.
 func keepAside(path, aside string, f *os.File) error {
 	now, err := os.Stat(path)
 	if err != nil {
@@ -168,7 +165,7 @@ func keepAside(path, aside string, f *os.File) error {
 		return err
 	}
 	if !os.SameFile(now, was) {
-		return ErrLocked // another process recovers it
+		return ErrLocked // another process is recovering it
 	}
 	if os.Link(path, aside) == nil {
 		return nil

@@ -12,17 +12,16 @@ import (
 )
 
 const (
-	// spare is kept for ops that only remove: copies of the pages that they
-	// change.
+	// spare is reserved for ops that only remove: for copies of the pages that they change.
 	spare = 128 << 10
-	// step is how much more is reserved at a time, when there is room.
+	// step is how much more is reserved at a time, if there is room.
 	step = 1 << 20
 )
 
-// ensure makes the disk give room for grow bytes, and for the ops that remove
-// them again, before anything is written: so that a full disk is noticed while
-// the file is whole and can still be emptied. (bbolt itself extends the file
-// without reserving blocks, and scans all of it after a commit that failed.)
+// ensure allocates room for grow bytes, and for the ops that remove them again, before
+// anything is written, so that a full disk is detected while the file is intact and can still
+// be emptied. (bbolt extends the file without allocating blocks, and scans all of it after a
+// failed commit.)
 func (f *File) ensure(grow int) error {
 	need := int64(2*grow + 32<<10 + spare)
 	var top int64 // end of the pages in use
@@ -54,7 +53,7 @@ func (f *File) ensure(grow int) error {
 	return fmt.Errorf("reserve room: %w", err)
 }
 
-// zeros gives a file blocks where the system cannot reserve them.
+// zeros allocates blocks by writing zeros, where the system cannot reserve them.
 func zeros(f *os.File, from, to int64) error {
 	buf := make([]byte, 64<<10)
 	for from < to {
@@ -67,8 +66,8 @@ func zeros(f *os.File, from, to int64) error {
 	return nil
 }
 
-// IsFull reports whether an error means that there is no room: on the disk, in
-// a quota, or under the limit for the size of a file.
+// IsFull reports whether an error means that there is no room: on the disk, in a quota, or
+// because of a limit for the size of a file.
 func IsFull(err error) bool {
 	for _, e := range fullErrors() {
 		// bbolt returns some errors of the system as text only.
@@ -86,7 +85,7 @@ func syncDir(path string) error {
 	}
 	err = d.Sync()
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, os.ErrPermission) || errors.Is(err, errors.ErrUnsupported) {
-		err = nil // not every system can
+		err = nil // not every system supports it
 	}
 	return errors.Join(err, d.Close())
 }

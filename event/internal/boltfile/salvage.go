@@ -8,12 +8,12 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// salvage writes what is whole in a damaged file to another one.
+// salvage copies everything intact in a damaged file to another file.
 type salvage struct {
 	db        *bbolt.DB
 	f         *os.File
 	o         Options
-	sequences map[string]uint64 // of buckets: the highest that was found
+	sequences map[string]uint64 // highest sequence found of each bucket
 
 	batch      []saved
 	size       int
@@ -21,14 +21,13 @@ type salvage struct {
 	kept, lost int
 }
 
-// saved is a record to be written.
+// saved is a record to write.
 type saved struct{ bucket, key, value []byte }
 
-// all reads by the newest meta page, and by the one before it, which reaches
-// some pages that are damaged there, and at last all pages that look like
-// leaves, because a damaged branch hides those below it. That brings back
-// records that were deleted; Options.Salvage chooses among those. Without a meta
-// page that is all that can be done.
+// all reads the tree of the newest meta page, then that of the previous one, which still
+// references some pages that are damaged in the newest, and last all pages that look like
+// leaves, because a damaged branch hides the pages below it. This also finds deleted records;
+// Options.Salvage selects among those. Without a meta page only the last step is possible.
 func (s *salvage) all(metas []meta) error {
 	info, err := s.f.Stat()
 	if err != nil {
@@ -50,7 +49,7 @@ func (s *salvage) all(metas []meta) error {
 	}
 	if found && s.o.Salvage != nil {
 		last := tree{f: s.f, size: info.Size(), meta: whole, bucket: s.sequence, shallow: true}
-		last.scan() // for the sequences, which Salvage is given
+		last.scan() // for the sequences, which are passed to Salvage
 		last.bucket, last.record = nil, s.unknown
 		last.scan()
 		s.flush()
@@ -61,9 +60,8 @@ func (s *salvage) all(metas []meta) error {
 	return s.db.Update(s.setSequences)
 }
 
-// guess is a meta page for a file that has lost both: all there is to know is the
-// size of a page, which is the one in which there are records. That of this system
-// is tried first.
+// guess returns a meta page for a file that has lost both. Only the page size must be found:
+// it is one with which records can be read. That of this system is tried first.
 func (s *salvage) guess(size int64) (meta, bool) {
 	sizes := []int64{int64(os.Getpagesize())}
 	for n := int64(64 << 10); n >= 512; n /= 2 {
@@ -85,7 +83,7 @@ func (s *salvage) guess(size int64) (meta, bool) {
 }
 
 func (s *salvage) sequence(bucket string, seq uint64) {
-	if slices.Contains(s.o.all(), bucket) && seq < 1<<62 { // a damaged one must not use the numbers up
+	if slices.Contains(s.o.all(), bucket) && seq < 1<<62 { // a damaged one must not exhaust the numbers
 		s.sequences[bucket] = max(s.sequences[bucket], seq)
 	}
 }
@@ -100,7 +98,7 @@ func (s *salvage) known(bucket string, key, value []byte) {
 	}
 }
 
-// unknown gets a record of which nobody knows the bucket, or only its name.
+// unknown handles a record whose bucket is unknown, or known by name only.
 func (s *salvage) unknown(_ string, key, value []byte) {
 	if bucket := s.o.Salvage(key, value, s.sequences); bucket != "" {
 		s.save(bucket, key, value)
@@ -121,7 +119,7 @@ func (s *salvage) flush() {
 	s.batch, s.size = s.batch[:0], 0
 }
 
-// write writes the batch, except for what was found before.
+// write writes the batch without the records that were found before.
 func (s *salvage) write(tx *bbolt.Tx) error {
 	for _, r := range s.batch {
 		there := false
@@ -143,7 +141,7 @@ func (s *salvage) write(tx *bbolt.Tx) error {
 	return nil
 }
 
-// setSequences has numbers go on behind all that were found.
+// setSequences makes the sequences continue after all that were found.
 func (s *salvage) setSequences(tx *bbolt.Tx) error {
 	for _, name := range s.o.all() {
 		b, err := tx.CreateBucketIfNotExists([]byte(name))

@@ -9,8 +9,8 @@ import (
 	"io"
 )
 
-// The file format of bbolt, version 2: two meta pages, then branch and leaf
-// pages. A page begins with its number, flags, count and overflow.
+// The file format of bbolt, version 2: two meta pages, then branch and leaf pages. A page
+// starts with its number, flags, count and overflow.
 const (
 	magic      = 0xED0CDAED
 	version    = 2
@@ -24,7 +24,7 @@ const (
 	maxDepth = 64
 )
 
-// meta is what a meta page says.
+// meta is the content of a meta page.
 type meta struct {
 	pageSize int64
 	root     uint64 // page of the root bucket
@@ -38,8 +38,8 @@ func readMetas(f io.ReaderAt, size int64) []meta {
 	if m, ok := readMeta(f, 0); ok {
 		found = append(found, m)
 	}
-	// Where the second is depends on the size of a page, which the first may no
-	// longer tell.
+	// The position of the second one depends on the page size, which the first one may no
+	// longer contain.
 	for pageSize := int64(512); pageSize <= 64<<10 && pageSize < size; pageSize *= 2 {
 		if m, ok := readMeta(f, pageSize); ok && m.pageSize == pageSize {
 			found = append(found, m)
@@ -69,8 +69,8 @@ func readMeta(f io.ReaderAt, at int64) (meta, bool) {
 	return m, ok
 }
 
-// tree walks what a meta page points to. It trusts nothing that it reads, and
-// goes on behind what is damaged.
+// tree walks the pages below a meta page. It validates everything it reads, and continues
+// after damage.
 type tree struct {
 	f    io.ReaderAt
 	size int64 // of the file
@@ -78,21 +78,21 @@ type tree struct {
 	// record is called for each record of each bucket. bucket is called for each bucket.
 	record func(bucket string, key, value []byte)
 	bucket func(name string, sequence uint64)
-	// shallow keeps scan from going into the tree.
+	// shallow keeps scan from descending into the tree.
 	shallow bool
 
 	seen   pages
-	damage error // the first
-	// reuse permits to read each page into the memory of the one before, by depth:
-	// then what record is given is valid within the call only. The trees of
-	// buckets come after that of the root.
+	damage error // the first damage
+	// reuse permits reading each page into the memory of the previous page of the same depth:
+	// then the arguments of record are valid only during the call. The trees of buckets come
+	// after that of the root.
 	reuse    bool
 	bufs     [2 * (maxDepth + 1)][]byte
 	elements [2 * (maxDepth + 1)][]element
 	within   bool // the tree of a bucket
 }
 
-// slot is that of a page in bufs and elements.
+// slot returns the index of a page in bufs and elements.
 func (t *tree) slot(depth int) int {
 	if t.within {
 		return maxDepth + 1 + depth
@@ -130,11 +130,11 @@ func (t *tree) walk() error {
 	return t.damage
 }
 
-// scan goes through all leaf pages of the file, whether anything points to them
-// or not: also those that were in use once and are not yet overwritten.
+// scan visits all leaf pages of the file, referenced or not, including those that are no
+// longer in use and not overwritten yet.
 func (t *tree) scan() {
 	for id := uint64(2); int64(id) < t.size/t.meta.pageSize; id++ {
-		t.seen.clear() // pages may overlap with former ones
+		t.seen.clear() // pages may overlap with unused ones
 		b, ok := t.read(id, 0)
 		if !ok {
 			continue
@@ -167,8 +167,8 @@ type element struct {
 	page       uint64 // of a branch
 }
 
-// page walks a page with its children. All keys must be at least low and, unless
-// high is nil, below high.
+// page walks a page and its children. All keys must be at least low and, unless high is nil,
+// less than high.
 func (t *tree) page(id uint64, low, high []byte, depth int, leaf func(e element)) {
 	if depth > maxDepth {
 		t.damagef(id, "too deep")
@@ -199,7 +199,7 @@ func (t *tree) page(id uint64, low, high []byte, depth int, leaf func(e element)
 	}
 }
 
-// read reads a page with its overflow, once.
+// read reads a page and its overflow. A page may be read only once.
 func (t *tree) read(id uint64, depth int) ([]byte, bool) {
 	var head [pageHeader]byte
 	if id < 2 || id >= t.meta.top || int64(id) >= t.size/t.meta.pageSize {
@@ -239,8 +239,7 @@ func (t *tree) read(id uint64, depth int) ([]byte, bool) {
 	return b, true
 }
 
-// parse appends the elements of a page to what it is given, up to the first that
-// is damaged.
+// parse appends the elements of a page, up to the first damaged one.
 func parse(b []byte, elements []element) (_ []element, isLeaf bool, err error) {
 	order := binary.NativeEndian
 	flags, count := order.Uint16(b[8:]), int(order.Uint16(b[10:]))
@@ -253,7 +252,7 @@ func parse(b []byte, elements []element) (_ []element, isLeaf bool, err error) {
 	case pageHeader+16*count > len(b):
 		return elements, false, fmt.Errorf("%d elements", count)
 	}
-	next := uint64(pageHeader + 16*count) // bbolt leaves no gaps, so that a wrong count shows
+	next := uint64(pageHeader + 16*count) // bbolt leaves no gaps, so a wrong count is detected
 	for i := range count {
 		at := pageHeader + 16*i
 		h := b[at:]
@@ -289,7 +288,7 @@ func ordered(elements []element, low, high []byte) error {
 // bucketOf walks one bucket of the root bucket.
 func (t *tree) bucketOf(e element) {
 	if e.flags != bucketFlag || len(e.value) < 16 {
-		t.damagef(t.meta.root, "has a record that is no bucket")
+		t.damagef(t.meta.root, "has a record that is not a bucket")
 		return
 	}
 	name, root := string(e.key), binary.NativeEndian.Uint64(e.value)
@@ -314,7 +313,7 @@ func (t *tree) bucketOf(e element) {
 		t.within = false
 		return
 	}
-	if len(e.value) < 16+pageHeader { // a small bucket is kept within its record
+	if len(e.value) < 16+pageHeader { // a small bucket is stored within its record
 		t.damagef(t.meta.root, "has a bucket that is cut")
 		return
 	}

@@ -1,4 +1,4 @@
-// Package costtest measures what operations of a store cost beside many entries.
+// Package costtest measures the cost of store operations with many entries.
 package costtest
 
 import (
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Sizes are the numbers of entries to measure at: those of GROWTH, as
-// "10000,100000,1000000", else 10,000 and 100,000.
+// Sizes returns the numbers of entries to measure with: those in the environment variable
+// GROWTH, such as "10000,100000,1000000", else 10,000 and 100,000.
 func Sizes(b *testing.B) (sizes []int) {
 	b.Helper()
 	for size := range strings.SplitSeq(cmp.Or(os.Getenv("GROWTH"), "10000,100000"), ",") {
@@ -24,20 +24,20 @@ func Sizes(b *testing.B) (sizes []int) {
 	return sizes
 }
 
-// Times are those of operations by name. Not for use by several goroutines.
+// Times holds the durations of operations by name. It is not safe for concurrent use.
 type Times struct {
 	b     *testing.B
 	took  map[string]time.Duration
 	count map[string]int
 }
 
-// New returns an empty one.
+// New returns an empty Times.
 func New(b *testing.B) *Times {
 	b.Helper()
 	return &Times{b, make(map[string]time.Duration), make(map[string]int)}
 }
 
-// Do measures one operation, whose error ends the benchmark.
+// Do measures one operation. An error ends the benchmark.
 func (t *Times) Do(name string, do func() error) {
 	t.b.Helper()
 	began := time.Now()
@@ -48,7 +48,7 @@ func (t *Times) Do(name string, do func() error) {
 	t.count[name]++
 }
 
-// Report tells the mean of each operation in milliseconds.
+// Report reports the mean of each operation in milliseconds.
 func (t *Times) Report() {
 	for name, d := range t.took {
 		t.b.ReportMetric(float64(d.Microseconds())/1000/float64(t.count[name]), name+"-ms")

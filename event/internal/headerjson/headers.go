@@ -1,5 +1,5 @@
-// Package headerjson is the form that the headers of a message have in a column of a
-// database, and in a member of a JSON text.
+// Package headerjson encodes the headers of a message as JSON text, for a column of a database
+// or a member of a JSON object.
 package headerjson
 
 import (
@@ -8,8 +8,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
-// Encode returns a JSON text: a list of pairs, which keeps the order, and keys that
-// occur again. The error is that of the encoder.
+// Encode returns a JSON list of pairs, which preserves the order and repeated keys.
 func Encode(headers []message.Header) (string, error) {
 	pairs := make([][2]string, len(headers))
 	for i, h := range headers {
@@ -19,8 +18,7 @@ func Encode(headers []message.Header) (string, error) {
 	return string(b), err
 }
 
-// Decode reads what [Encode] returned; nil for an empty list. The error is
-// that of the decoder.
+// Decode parses the text of [Encode]; it returns nil for an empty list.
 func Decode(text string) ([]message.Header, error) {
 	var pairs [][2]string
 	if err := json.Unmarshal([]byte(text), &pairs); err != nil {

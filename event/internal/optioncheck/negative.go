@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// NotNegative returns an error that names the thing and each option of it that is
-// below 0, and nil when none is.
+// NotNegative returns an error for each option that is negative, joined, or nil. of is what
+// the options belong to.
 func NotNegative(of string, numbers map[string]int64, durations map[string]time.Duration) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(numbers)) {

@@ -1,6 +1,6 @@
-// Package record is the binary form in which the file stores of package event
-// keep messages: a version, a checksum that also covers the key, and compact
-// fields. A record that was changed on disk is recognised.
+// Package record implements the binary format in which the file stores of package event keep
+// messages: a version, a checksum that also covers the key, and compact fields. A record that
+// was changed on disk is detected.
 package record
 
 import (
@@ -13,26 +13,25 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/message"
 )
 
-// Head is how many bytes come before the body of a record: the version and the
-// checksum.
+// Head is the number of bytes before the body of a record: the version and the checksum.
 const Head = 1 + 4
 
 const version = 1
 
-// ErrDamaged is the error of a record that is not as it was written.
+// ErrDamaged is the error of a record that was changed.
 var ErrDamaged = errors.New("record is damaged")
 
-// New returns a record without body, to be appended to, with room for size
-// bytes more.
+// New returns a record without a body, with capacity for size more bytes. Append the body to
+// it.
 func New(size int) []byte { return make([]byte, Head, Head+size) }
 
-// Seal completes a record once its body and its key are known.
+// Seal completes a record whose body and key are final.
 func Seal(key, rec []byte) {
 	rec[0] = version
 	binary.BigEndian.PutUint32(rec[1:], sum(key, rec))
 }
 
-// Open returns the body of a record that is whole.
+// Open returns the body of an intact record.
 func Open(key, rec []byte) ([]byte, error) {
 	switch {
 	case len(rec) < Head:
@@ -46,13 +45,13 @@ func Open(key, rec []byte) ([]byte, error) {
 }
 
 func sum(key, rec []byte) uint32 {
-	table := crc32.MakeTable(crc32.Castagnoli) // the same one each time
+	table := crc32.MakeTable(crc32.Castagnoli) // returns the same table each time
 	c := crc32.Update(0, table, key)
 	c = crc32.Update(c, table, rec[:1])
 	return crc32.Update(c, table, rec[Head:])
 }
 
-// AppendString appends a text or bytes with its length.
+// AppendString appends the length of a text or bytes, and then the content.
 func AppendString[T string | []byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
@@ -62,7 +61,7 @@ const (
 	retainBit = 0x04
 )
 
-// AppendMessage appends a message, its payload last.
+// AppendMessage appends a message, with its payload last.
 func AppendMessage(b []byte, m *message.Message) []byte {
 	flags := m.QoS & qosBits
 	if m.Retain {
@@ -81,17 +80,17 @@ func AppendMessage(b []byte, m *message.Message) []byte {
 	return AppendString(b, m.Payload)
 }
 
-// Reader reads fields one after the other. After the first error all are zero.
-// What it gives out is a copy.
+// Reader reads fields one after another. After the first error all fields are zero. Results
+// are copies unless stated otherwise.
 type Reader struct {
 	b   []byte
 	err error
 }
 
-// NewReader reads b.
+// NewReader returns a reader of b.
 func NewReader(b []byte) *Reader { return &Reader{b: b} }
 
-// Err is the first error; also one when not all was read.
+// Err returns the first error, or an error if something is left unread.
 func (r *Reader) Err() error {
 	if r.err == nil && len(r.b) > 0 {
 		return fmt.Errorf("%w: %d bytes too many", ErrDamaged, len(r.b))
@@ -106,7 +105,7 @@ func (r *Reader) fail() {
 	}
 }
 
-// More reports whether something is left to be read.
+// More reports whether something is left to read.
 func (r *Reader) More() bool { return r.err == nil && len(r.b) > 0 }
 
 // Byte reads one byte.
@@ -120,7 +119,7 @@ func (r *Reader) Byte() byte {
 	return c
 }
 
-// Uvarint reads a number.
+// Uvarint reads an unsigned number.
 func (r *Reader) Uvarint() uint64 {
 	v, n := binary.Uvarint(r.b)
 	if n <= 0 {
@@ -131,7 +130,7 @@ func (r *Reader) Uvarint() uint64 {
 	return v
 }
 
-// Varint reads a number that may be negative.
+// Varint reads a signed number.
 func (r *Reader) Varint() int64 {
 	v, n := binary.Varint(r.b)
 	if n <= 0 {
@@ -153,12 +152,11 @@ func (r *Reader) raw() []byte {
 	return s
 }
 
-// Skip reads a text or bytes, and returns them as they are in the record, not a
-// copy.
+// Skip reads a text or bytes and returns them without copying.
 func (r *Reader) Skip() []byte { return r.raw() }
 
-// SkipToTopic reads what AppendMessage wrote up to the topic, and returns that
-// as it is in the record, not a copy.
+// SkipToTopic reads the topic of a message written by AppendMessage, and returns it without
+// copying.
 func (r *Reader) SkipToTopic() []byte {
 	r.Byte()
 	r.Varint()
@@ -168,7 +166,7 @@ func (r *Reader) SkipToTopic() []byte {
 // String reads a text.
 func (r *Reader) String() string { return string(r.raw()) }
 
-// Bytes reads bytes; nil when there are none.
+// Bytes reads bytes; it returns nil if there are none.
 func (r *Reader) Bytes() []byte {
 	s := r.raw()
 	if len(s) == 0 {
@@ -177,22 +175,21 @@ func (r *Reader) Bytes() []byte {
 	return append(make([]byte, 0, len(s)), s...)
 }
 
-// SkipRest reads all that is left, and returns it as it is in the record, not a
-// copy.
+// SkipRest reads everything that is left and returns it without copying.
 func (r *Reader) SkipRest() []byte {
 	s := r.b
 	r.b = nil
 	return s
 }
 
-// Rest reads all that is left.
+// Rest reads everything that is left.
 func (r *Reader) Rest() []byte {
 	s := append([]byte(nil), r.b...)
 	r.b = nil
 	return s
 }
 
-// Message reads what AppendMessage wrote.
+// Message reads a message written by AppendMessage.
 func (r *Reader) Message() (m message.Message) {
 	flags := r.Byte()
 	m.QoS, m.Retain = flags&qosBits, flags&retainBit != 0
@@ -205,7 +202,7 @@ func (r *Reader) Message() (m message.Message) {
 	m.ResponseTopic = r.String()
 	m.CorrelationData = r.Bytes()
 	n := r.Uvarint()
-	if n > uint64(len(r.b))/2 { // each header takes two bytes at least
+	if n > uint64(len(r.b))/2 { // each header takes at least two bytes
 		r.fail()
 		n = 0
 	}
@@ -219,7 +216,7 @@ func (r *Reader) Message() (m message.Message) {
 	return m
 }
 
-// AppendTime appends a time, to the nanosecond; the zero time stays zero.
+// AppendTime appends a time with nanosecond precision; the zero time is preserved.
 func AppendTime(b []byte, t time.Time) []byte {
 	if t.IsZero() {
 		return append(b, 0)
@@ -227,7 +224,7 @@ func AppendTime(b []byte, t time.Time) []byte {
 	return binary.AppendVarint(append(b, 1), t.UnixNano())
 }
 
-// Time reads what AppendTime wrote.
+// Time reads a time written by AppendTime.
 func (r *Reader) Time() time.Time {
 	if r.Byte() == 0 {
 		return time.Time{}

@@ -1,11 +1,11 @@
-// Package share bounds what is kept of many senders together, and what of that one
-// may have, so that nobody fills a store alone.
+// Package share limits what is stored for all senders together and for each of them, so that
+// no sender can fill a store alone.
 package share
 
-// Default is how many parts the bounds have, of which one sender may have one.
+// Default is the default of Bounds.Share.
 const Default = 8
 
-// Use is how many things there are, and how many bytes they take.
+// Use is a number of items and their size in bytes.
 type Use struct {
 	Count int
 	Bytes int64
@@ -13,45 +13,45 @@ type Use struct {
 
 func (u *Use) add(count int, bytes int64) { u.Count, u.Bytes = u.Count+count, u.Bytes+bytes }
 
-// Bounds are what all senders together may have, 0 is no bound, and of that one: while
-// less than half is used up, all that it sends; from then on one part of Share, 0 is
-// [Default], 1 is no bound for one.
+// Bounds limits all senders together, where 0 means no limit, and each sender: while less than
+// half is used, a sender may store as much as it likes; then it is limited to 1/Share. A Share
+// of 0 means [Default]; 1 means no limit per sender.
 type Bounds struct {
 	Count int
 	Bytes int64
 	Share int
 }
 
-// Limit names the bound that something has no room in.
+// Limit is a limit that would be exceeded.
 type Limit int
 
 // The limits.
 const (
 	None       Limit = iota // there is room
-	Whole                   // all may have less than the thing alone is
-	Part                    // one may have less than that, while more than half is used up
-	PartCount               // one has its share
-	PartBytes               // one would have more than its share with the thing
-	WholeCount              // all have what they may
-	WholeBytes              // all would have more than they may with the thing
+	Whole                   // the item alone exceeds the limit of all
+	Part                    // the item alone exceeds the share of a sender
+	PartCount               // the sender has used up its share of items
+	PartBytes               // the item would exceed the sender's share of bytes
+	WholeCount              // the limit of items is reached
+	WholeBytes              // the item would exceed the limit of bytes
 )
 
-// Verdict is the bound that something has no room in, with what there is, and what may
-// be, in things or bytes.
+// Verdict is the limit that would be exceeded, with the current and the permitted number of
+// items or bytes.
 type Verdict struct {
 	Limit
 	Has, May int64
 }
 
-// Room returns the bound in which one more thing, of size bytes, has no room. all is what
-// there is. own returns what the same sender has; it is called only when that matters,
-// and its error is returned. The share of a sender is told before the bound of all, so
-// that one that has its share never waits for others.
+// Room returns the limit that one more item of size bytes would exceed. all is the total use.
+// own returns the use of the sender; it is called only if needed, and its error is returned.
+// The share of the sender is checked before the limit of all, so that a sender that has used
+// up its share never waits for others.
 func (b Bounds) Room(size int64, all Use, own func() (Use, error)) (Verdict, error) {
 	if b.Bytes > 0 && size > b.Bytes {
 		return Verdict{Whole, size, b.Bytes}, nil
 	}
-	// Which of the bounds is more than half used up.
+	// Which of the bounds are more than half used.
 	count, bytes := b.Count > 0 && 2*(all.Count+1) > b.Count, b.Bytes > 0 && 2*(all.Bytes+size) > b.Bytes
 	parts := b.Share
 	if parts == 0 {

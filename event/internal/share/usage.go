@@ -7,19 +7,18 @@ import (
 
 const (
 	usageRows = 4
-	// A row has shareColumns places for each share, within minColumns and maxColumns,
-	// so that a sender is not taken for more than it is by a large part of a share.
+	// A row has shareColumns places for each share, between minColumns and maxColumns, so that
+	// hash collisions overestimate a sender by a small part of a share only.
 	minColumns, maxColumns = 1 << 10, 1 << 16
 	shareColumns           = 128
 )
 
-// Usage follows how much a store of one process holds, of all senders together and
-// of each. From its first thing on it takes the same memory whatever there is: 64 KiB
-// with the default share, and 4 MiB at most, from a share of 512 on. A sender is counted in one place of each
-// of four rows, by hashes that differ from one start to the next, and has what the
-// emptiest of the four says. That is what it has, or in a store of many things a
-// little more, a thousandth of all at most in practice. Made by [NewUsage]; safe for
-// concurrent use.
+// Usage tracks how much a store of one process contains, in total and per sender. Its memory
+// is constant from the first item on: 64 KiB with the default share, and at most 4 MiB, for a
+// share of 512 or more. A sender is counted in one place of each of four rows, chosen by
+// hashes that differ from one start to the next, and the lowest of the four values is its use.
+// It is exact or, in a store of many items, slightly too high, in practice by at most a
+// thousandth of the total. Create it with [NewUsage]. It is safe for concurrent use.
 type Usage struct {
 	bounds  Bounds
 	seeds   [usageRows]maphash.Seed
@@ -27,7 +26,7 @@ type Usage struct {
 
 	mu     sync.Mutex
 	all    Use
-	places [usageRows][]Use // nil before the first thing: many stores never have one
+	places [usageRows][]Use // nil before the first item: many stores stay empty
 }
 
 // NewUsage returns the usage of an empty store.
@@ -39,8 +38,7 @@ func NewUsage(b Bounds) *Usage {
 	return u
 }
 
-// Take takes room for one thing of a sender, unless a bound is told that it has no
-// room in.
+// Take reserves room for one item of a sender, or returns the limit that would be exceeded.
 func (u *Usage) Take(sender string, size int64) Verdict {
 	at := u.at(sender)
 	u.mu.Lock()
@@ -52,8 +50,7 @@ func (u *Usage) Take(sender string, size int64) Verdict {
 	return v
 }
 
-// Add notes things that are there whatever the bounds are, or with numbers below 0
-// that they are gone.
+// Add adds items without checking the limits; negative numbers remove items.
 func (u *Usage) Add(sender string, count int, bytes int64) {
 	at := u.at(sender)
 	u.mu.Lock()
@@ -61,14 +58,14 @@ func (u *Usage) Add(sender string, count int, bytes int64) {
 	u.change(at, count, bytes)
 }
 
-// All returns what all things take.
+// All returns the use of all senders.
 func (u *Usage) All() Use {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.all
 }
 
-// Of returns what the things of a sender take, or a little more.
+// Of returns the use of a sender. It may be slightly too high.
 func (u *Usage) Of(sender string) Use {
 	at := u.at(sender)
 	u.mu.Lock()

@@ -8,14 +8,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
-// Migrate runs statements that make tables if they are not there, in the
-// transaction of ctx or in one of its own. Processes that do so at the same
-// time wait for each other: on PostgreSQL, IF NOT EXISTS alone fails then.
+// Migrate runs statements that create tables if they do not exist, in the transaction of ctx
+// or its own. Concurrent processes wait for each other, because on PostgreSQL IF NOT EXISTS
+// alone may fail then.
 //
-// What is there already locks nobody out: PostgreSQL takes the lock of a new
-// index before it looks whether there is one, so that a process that starts would
-// wait for every open transaction that has written to the table, and all writers
-// for it. So an index is looked for first.
+// Existing indexes are skipped without taking a lock: PostgreSQL locks the table for a new
+// index before it checks whether the index exists, so a process that starts would wait for
+// every open transaction that has written to the table, and all writers would wait for that
+// process.
 func Migrate(ctx context.Context, db *sql.DB, d sqltx.Dialect, statements []string) error {
 	return sqltx.Run(ctx, db, func(ctx context.Context) error {
 		if d == sqltx.Postgres {
@@ -41,8 +41,8 @@ func Migrate(ctx context.Context, db *sql.DB, d sqltx.Dialect, statements []stri
 	})
 }
 
-// hasIndex reports whether the statement makes an index that is there, in the
-// schema of its table, where it would be made.
+// hasIndex reports whether the statement creates an index that already exists in the schema of
+// its table.
 func hasIndex(ctx context.Context, q sqltx.Querier, statement string) (there bool, err error) {
 	words := strings.Fields(statement)
 	if len(words) > 1 && words[0] == "CREATE" && words[1] == "UNIQUE" {

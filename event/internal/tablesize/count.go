@@ -11,17 +11,16 @@ import (
 )
 
 const (
-	// gateTime is how long a count waits for the writes that are under way, and
-	// keeps others from beginning; then those may, and it waits again, gateTries
-	// times in all. Without their end the figure is too high by them until the
-	// next count.
+	// gateTime is how long a count waits for running writes while new ones must wait; then
+	// those may start, and the count waits again, gateTries times in total. If writes are
+	// still running, the value is too high by them until the next count.
 	gateTime  = 200 * time.Millisecond
 	gateTries = 8
-	// snapshotTime is how long the gate is held for the snapshot.
+	// snapshotTime is how long the gate may be held for the snapshot.
 	snapshotTime = time.Second
 )
 
-// start has somebody count in the background, unless one does, for all who wait.
+// start starts a count in the background, unless one is running, and returns it.
 func (g *Gauge) start() *counting {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -54,15 +53,15 @@ func (g *Gauge) run(ctx context.Context, c *counting) {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		g.patience = min(2*g.patience, maxPatience)
 	}
-	if err != nil && !g.counted.IsZero() { // the figure goes on following what we do
+	if err != nil && !g.counted.IsZero() { // the value still includes the changes of this process
 		g.counted, g.cost = time.Now(), took
 	}
 	g.counting, c.err = nil, err
 	close(c.done)
 }
 
-// count counts what a snapshot of the table has, and notes in since what we do
-// after it.
+// count counts a snapshot of the table, and records in since the changes made after the
+// snapshot.
 func (g *Gauge) count(ctx context.Context) (a Amount, took time.Duration, err error) {
 	start := time.Now()
 	q, end, err := g.snapshot(ctx)
@@ -70,7 +69,7 @@ func (g *Gauge) count(ctx context.Context) (a Amount, took time.Duration, err er
 		return a, time.Since(start), err
 	}
 	defer end()
-	start = time.Now() // the wait for a connection costs nobody anything
+	start = time.Now() // waiting for a connection does not count
 	a, err = g.Count(ctx, q)
 	return a, time.Since(start), err
 }
@@ -104,7 +103,7 @@ func (g *Gauge) holdFor(ctx context.Context, d time.Duration) bool {
 	return g.gate.hold(ctx) == nil
 }
 
-// begin begins a transaction that sees one state of the database.
+// begin begins a transaction that sees a single state of the database.
 func (g *Gauge) begin(ctx context.Context) (q sqltx.Querier, end func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	tooLong := time.AfterFunc(snapshotTime, cancel)
@@ -132,8 +131,7 @@ func (g *Gauge) begin(ctx context.Context) (q sqltx.Querier, end func(), err err
 	return tx, end, nil
 }
 
-// Close ends a count that is under way, and waits for that. The figure stays as
-// it is.
+// Close cancels a running count and waits for its end. The value is kept.
 func (g *Gauge) Close() {
 	g.mu.Lock()
 	g.closed = true

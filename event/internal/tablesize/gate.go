@@ -5,15 +5,14 @@ import (
 	"sync"
 )
 
-// gate is shared by those who write and held by who takes the snapshot of a
-// count. Unlike a sync.RWMutex it is waited for within a context. The zero value
-// is open.
+// gate is shared by writers and held exclusively while a count takes its snapshot. Unlike a
+// sync.RWMutex it can be waited for with a context. The zero value is open.
 type gate struct {
 	mu      sync.Mutex
 	sharing int
 	held    bool
-	wanted  int           // those who want to hold it, before whom no more share it
-	changed chan struct{} // closed at the next change; nil while nobody waits
+	wanted  int           // callers that wait to hold it; while there are any, it is not shared further
+	changed chan struct{} // closed at the next change; nil if no caller waits
 }
 
 func (g *gate) share(ctx context.Context) error {

@@ -1,5 +1,4 @@
-// Package tablesize tells the stores of package event that keep their data in a
-// table how full that is.
+// Package tablesize tracks how full a table is, for the SQL stores of package event.
 package tablesize
 
 import (
@@ -11,55 +10,54 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/sqltx"
 )
 
-// Amount is how much a table holds.
+// Amount is a number of rows and their size in bytes.
 type Amount struct{ Rows, Bytes int64 }
 
 func (a Amount) plus(b Amount) Amount  { return Amount{a.Rows + b.Rows, a.Bytes + b.Bytes} }
 func (a Amount) minus(b Amount) Amount { return Amount{a.Rows - b.Rows, a.Bytes - b.Bytes} }
 
-// over reports whether a is beyond a bound; 0 is none.
+// over reports whether a exceeds a bound; 0 means no bound.
 func (a Amount) over(bound Amount) bool {
 	return bound.Rows > 0 && a.Rows > bound.Rows || bound.Bytes > 0 && a.Bytes > bound.Bytes
 }
 
-// Gauge knows how full a table is. To count a large table takes long, and a row
-// of totals would make every writer wait for the transaction of the one before.
-// So the table is counted in the background now and then, for a twentieth of the
-// time at most, and in between the figure follows what this process does. It is
-// exact unless others write; what they do is known a second after it is asked
-// for, or after twenty times what a count takes.
+// Gauge tracks how full a table is. Counting a large table is slow, and a row with totals
+// would make every writer wait for the transaction of the previous one. So the table is
+// counted in the background from time to time, for at most a twentieth of the time, and the
+// changes of this process are added in between. The value is exact unless other processes
+// write. Their changes are counted a second after the value is requested, or after twenty
+// times the duration of a count.
 //
-// Nobody waits for a count but who would be refused without it, and who wants
-// the figure before there is one; both wait within their context. Until the
-// first count a hundredth of Bound may be written.
+// A caller waits for a count only if it would be refused without one, or if there has been
+// none yet; both wait until their context ends. Before the first count, a hundredth of Bound
+// may be written.
 type Gauge struct {
-	// DB has the table.
+	// DB contains the table.
 	DB *sql.DB
-	// Bound is what may be held.
+	// Bound is the limit of the table.
 	Bound Amount
-	// Count counts.
+	// Count counts the table.
 	Count func(ctx context.Context, q sqltx.Querier) (Amount, error)
 
-	// gate is shared by those who write, and held while a count takes the
-	// snapshot that it counts, not while it counts: the snapshot has all of a
-	// write or nothing. What happens in the transaction of a caller stays outside,
-	// because it may wait for others.
+	// gate is shared by writers, and held while a count takes its snapshot, but not while it
+	// counts: the snapshot contains a write completely or not at all. Writes in the
+	// transaction of a caller do not take part, because the caller may wait for others.
 	gate gate
 
 	mu       sync.Mutex
 	held     Amount
-	since    Amount // what became of held since the snapshot that is being counted
-	flying   Amount // written, or about to be, and perhaps not committed
-	within   int    // of those, in transactions of callers
-	unsure   bool   // the last count may have some of them twice
+	since    Amount // changes of held since the snapshot of the running count
+	flying   Amount // being written and perhaps not committed
+	within   int    // number of those in transactions of callers
+	unsure   bool   // the last count may include some of them twice
 	counted  time.Time
 	cost     time.Duration // of the last count
 	patience time.Duration // of the next count
-	counting *counting     // nil while nobody counts
+	counting *counting     // nil if no count is running
 	closed   bool
 }
 
-// counting is a count under way.
+// counting is a running count.
 type counting struct {
 	done   chan struct{}
 	cancel context.CancelFunc
@@ -67,20 +65,20 @@ type counting struct {
 }
 
 const (
-	// maxAge is the age at which the figure is counted anew. One that stands in
-	// the way, or that somebody asks for, may be as young as the cost permits.
+	// maxAge is the age at which the table is counted again. If a caller needs or requests the
+	// value, it may be as recent as the cost permits.
 	maxAge    = time.Second
 	costShare = 20
-	// creditShare is the part of the bound that may be written before the first
-	// count has ended.
+	// creditShare is the part of the bound that may be written before the first count has
+	// ended.
 	creditShare = 100
-	// minPatience is how long a count may take. One that takes longer is given
-	// up, and the next one may take twice as long.
+	// minPatience is the time limit of a count. A count that exceeds it is canceled, and the
+	// next one may take twice as long.
 	minPatience = 30 * time.Second
 	maxPatience = 10 * time.Minute
 )
 
-// Write calls write if there is room for a, and reports whether there is.
+// Write calls write if there is room for a, and reports whether there was.
 func (g *Gauge) Write(ctx context.Context, a Amount, write func() error) (room bool, err error) {
 	if g.due(maxAge) {
 		g.start()
@@ -97,9 +95,8 @@ func (g *Gauge) Write(ctx context.Context, a Amount, write func() error) (room b
 	return g.tryWrite(ctx, a, write)
 }
 
-// recount waits for a count, if the figure may be younger than it is, and
-// reports whether it is now. In a transaction that has the only connection,
-// nobody else could count.
+// recount waits for a count if a newer value is permitted, and reports whether the value is
+// newer now. Within a transaction that uses the only connection, nothing can be counted.
 func (g *Gauge) recount(ctx context.Context) (bool, error) {
 	if sqltx.From(ctx) != nil {
 		if !g.mayRecount() {
@@ -189,7 +186,7 @@ func (g *Gauge) landed(a Amount, written bool) {
 	}
 }
 
-// Free calls free, which tells how much it removed.
+// Free calls free, which returns how much it removed.
 func (g *Gauge) Free(ctx context.Context, free func() (Amount, error)) error {
 	if err := g.gate.share(ctx); err != nil {
 		return err
@@ -202,8 +199,7 @@ func (g *Gauge) Free(ctx context.Context, free func() (Amount, error)) error {
 	return err
 }
 
-// Known is the figure as it is, without waiting for anything; false until the first
-// count has ended.
+// Known returns the current value without waiting; false before the first count has ended.
 func (g *Gauge) Known() (Amount, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -211,8 +207,8 @@ func (g *Gauge) Known() (Amount, bool) {
 	return Amount{max(all.Rows, 0), max(all.Bytes, 0)}, !g.counted.IsZero()
 }
 
-// Now is the figure. One that is older than the cost of a count permits is
-// counted anew in the background; the first is waited for.
+// Now returns the current value. If the cost of a count permits a newer one, the table is
+// counted again in the background. The first count is waited for.
 func (g *Gauge) Now(ctx context.Context) (Amount, error) {
 	g.mu.Lock()
 	known := !g.counted.IsZero()
