@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// AedesBroker is the Node.js broker aedes in a process of its own: MQTT 3.1.1,
-// everything in memory, sessions too, so that a stop loses all of it.
+// AedesBroker is the Node.js broker aedes in a separate process. It supports MQTT 3.1.1.
+// Everything is in memory, including sessions, and lost on Stop.
 type AedesBroker struct {
 	tb      testing.TB
 	port    int
@@ -18,7 +18,7 @@ type AedesBroker struct {
 
 var _ Broker = (*AedesBroker)(nil)
 
-// aedesVersion is the one that the starter is tried with.
+// aedesVersion is the version that this package is tested with.
 const aedesVersion = "0.51.3"
 
 const aedesScript = `
@@ -26,13 +26,13 @@ const aedes = require(process.argv[1])();
 require("net").createServer(aedes.handle).listen(Number(process.argv[2]), "127.0.0.1");
 `
 
-// HaveAedes reports whether Node.js and aedes are installed: the latter in
-// .tools/npm/node_modules of the working directory or of one above it.
+// HaveAedes reports whether Node.js and aedes are installed; the latter in
+// .tools/npm/node_modules of the working directory or one of its parents.
 func HaveAedes() bool { return lookPath("node") != "" && aedesPath() != "" }
 
-// Aedes starts a broker on a free loopback port. Without the programs the test is
-// skipped, or fails when the environment variable CI is "true". What the program
-// prints is shown when the test fails.
+// Aedes starts a broker on a free loopback port. If the programs are not installed, the test
+// is skipped, or fails if the environment variable CI is "true". The output of the program is
+// shown if the test fails.
 func Aedes(tb testing.TB) *AedesBroker {
 	tb.Helper()
 	if !HaveAedes() {
@@ -58,7 +58,7 @@ func Aedes(tb testing.TB) *AedesBroker {
 	return nil
 }
 
-// aedesPath is the folder of the package, "" without one.
+// aedesPath returns the directory of the package, or "".
 func aedesPath() string {
 	dir, err := os.Getwd()
 	for err == nil {
@@ -83,7 +83,7 @@ func (*AedesBroker) Features() Features {
 	return Features{Name: "aedes", QoS2: true, Retained: true}
 }
 
-// Stop implements [Broker]: SIGTERM, and everything is gone.
+// Stop implements [Broker]: it sends SIGTERM. All state is lost.
 func (b *AedesBroker) Stop() {
 	b.tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)

@@ -16,11 +16,10 @@ import (
 	"time"
 )
 
-// CA is a certificate authority made for one test, with one server and one
-// client certificate of it, in files and in memory. Files are in the test's
-// temporary directory.
+// CA is a certificate authority for one test, with one server and one client certificate, in
+// memory and in files in the temporary directory of the test.
 type CA struct {
-	// CertFile is the certificate of the authority itself.
+	// CertFile is the certificate of the authority.
 	CertFile string
 	// ServerCertFile and ServerKeyFile are for localhost, 127.0.0.1 and ::1.
 	ServerCertFile, ServerKeyFile string
@@ -35,8 +34,8 @@ type CA struct {
 	client tls.Certificate
 }
 
-// NewCA makes an authority. Two authorities do not trust each other: a second
-// one serves as the wrong CA.
+// NewCA creates an authority. Two authorities do not trust each other: a second one can serve
+// as the wrong CA.
 func NewCA(tb testing.TB) *CA {
 	tb.Helper()
 	ca := &CA{tb: tb, dir: tb.TempDir()}
@@ -52,9 +51,9 @@ func NewCA(tb testing.TB) *CA {
 	return ca
 }
 
-// Issue makes one more certificate, in memory and in files: for another host
-// name, for a rotation, or expired when notAfter is past. Hosts are DNS names
-// and IP addresses.
+// Issue creates another certificate, in memory and in files: for another host name, for a
+// rotation, or an expired one if notAfter is in the past. hosts are DNS names and IP
+// addresses.
 func (ca *CA) Issue(name string, usage x509.ExtKeyUsage, notAfter time.Time, hosts ...string) (pair tls.Certificate, certFile, keyFile string) {
 	ca.tb.Helper()
 	template := certificate(name, notAfter)
@@ -76,15 +75,15 @@ func (ca *CA) Issue(name string, usage x509.ExtKeyUsage, notAfter time.Time, hos
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}, certFile, keyFile
 }
 
-// Pool holds this authority and no other.
+// Pool returns a pool with only this authority.
 func (ca *CA) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.cert)
 	return pool
 }
 
-// ServerConfig is the configuration of a server with the server certificate.
-// It demands a client certificate of this authority when clientCerts is true.
+// ServerConfig returns the configuration of a server with the server certificate. It requires
+// a client certificate of this authority if clientCerts is true.
 func (ca *CA) ServerConfig(clientCerts bool) *tls.Config {
 	cfg := &tls.Config{Certificates: []tls.Certificate{ca.server}, MinVersion: tls.VersionTLS12}
 	if clientCerts {
@@ -93,8 +92,8 @@ func (ca *CA) ServerConfig(clientCerts bool) *tls.Config {
 	return cfg
 }
 
-// ClientConfig is the configuration of a client that trusts this authority and
-// presents the client certificate when it is asked for one.
+// ClientConfig returns the configuration of a client that trusts this authority and presents
+// the client certificate on request.
 func (ca *CA) ClientConfig() *tls.Config {
 	return &tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{ca.client}, MinVersion: tls.VersionTLS12}
 }

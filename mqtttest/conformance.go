@@ -8,45 +8,45 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 )
 
-// ConformanceOption tells [Conformance] how to do what the interface of a
-// broker does not say.
+// ConformanceOption tells [Conformance] how to do something for which broker.Broker has no
+// method.
 type ConformanceOption func(*conformance)
 
-// WithQoS runs what publishes and subscribes at QoS 0, 1 and 2 instead of the
-// broker's default.
+// WithQoS runs the tests of delivery at QoS 0, 1 and 2. Default: only the default QoS of the
+// broker.
 func WithQoS(publish func(qos byte) broker.PublishOption, subscribe func(qos byte) broker.SubscribeOption) ConformanceOption {
 	return func(c *conformance) { c.publishQoS, c.subscribeQoS = publish, subscribe }
 }
 
-// WithCut breaks all connections of the pair, for what must hold over a
-// reconnect. Without it only an orderly Disconnect and Connect is tried.
+// WithCut sets a function that breaks all connections of the pair, to test reconnects.
+// Default: only Disconnect and Connect are tested.
 func WithCut(cut func()) ConformanceOption {
 	return func(c *conformance) { c.cut = cut }
 }
 
-// WithReplier makes something answer the requests on a topic with what answer
-// makes of them, for the request test: the interface has no way to reply.
+// WithReplier sets a function that answers the requests on a topic with the result of answer.
+// The request test needs it, because broker.Broker has no way to reply.
 func WithReplier(serve func(t *testing.T, topic string, answer func(request string) string)) ConformanceOption {
 	return func(c *conformance) { c.serve = serve }
 }
 
-// WithPatience bounds the wait for what must happen. Default: 20 s.
+// WithPatience limits the wait for an expected event. Default: 20 s.
 func WithPatience(d time.Duration) ConformanceOption {
 	return func(c *conformance) { c.patience = d }
 }
 
-// Conformance runs every promise that a broker.Broker makes to its users as a
-// subtest: delivery at each QoS, headers, order for each topic, wildcards,
-// shared groups, retries after an error or a panic, no acknowledgement before
-// the handler returned nil, unsubscribing, sessions over a reconnect,
-// concurrency, large payloads, requests, and errors instead of panics.
+// Conformance tests everything that a broker.Broker promises to its users, in subtests:
+// delivery at each QoS, headers, order for each topic, wildcards, shared groups, retries after
+// an error or a panic, no acknowledgement before the handler returned nil, unsubscribing,
+// sessions over a reconnect, concurrency, large payloads, requests, and errors instead of
+// panics.
 //
-// newPair returns a publisher and a subscriber of the same server, initialised and
-// not connected; features says what that server can do, Headers and Requests in
-// the version of MQTT that is spoken. Each pair is connected and disconnected by
-// the suite and has client ids of its own. The subscriber's session outlives
-// Disconnect. They have no codec: bytes are sent as they are, and a handler
-// registered without a binder gets them. A handler that fails is tried again within the patience.
+// newPair returns a publisher and a subscriber of the same server, initialised but not
+// connected; features describes that server, with Headers and Requests for the MQTT version
+// that is used. The suite connects and disconnects each pair. Each pair must have its own
+// client ids, and the session of the subscriber must outlive Disconnect. The pair must not
+// have a codec: payloads are bytes, and a handler registered without a binder receives bytes.
+// A failed handler must be retried within the patience.
 func Conformance(t *testing.T, features Features, newPair func(t *testing.T) (publisher, subscriber broker.Broker), opts ...ConformanceOption) {
 	t.Helper()
 	c := &conformance{features: features, newPair: newPair, patience: 20 * time.Second}
@@ -73,7 +73,7 @@ type promise struct {
 	check func(*testing.T)
 }
 
-// promises are those that the features and options make possible.
+// promises returns the subtests that the features and options permit.
 func (c *conformance) promises() []promise {
 	list := []promise{
 		{"Order", c.order},
@@ -114,7 +114,7 @@ func (c *conformance) promises() []promise {
 	return list
 }
 
-// pair connects a new pair that is disconnected at the end of the test.
+// pair connects a new pair and disconnects it at the end of the test.
 func (c *conformance) pair(t *testing.T) *pair {
 	t.Helper()
 	p := &pair{t: t, c: c, topic: "conformance/" + uuid.NewString()}

@@ -12,14 +12,14 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 )
 
-// atQoS publishes and subscribes at a QoS.
+// atQoS returns the test of delivery at a QoS.
 func (c *conformance) atQoS(qos byte) func(*testing.T) {
 	return func(t *testing.T) {
 		c.delivery(t, []broker.PublishOption{c.publishQoS(qos)}, []broker.SubscribeOption{c.subscribeQoS(qos)})
 	}
 }
 
-// delivery: what is published arrives once, in order, unchanged.
+// delivery checks that messages arrive once, in order, unchanged.
 func (c *conformance) delivery(t *testing.T, publish []broker.PublishOption, subscribe []broker.SubscribeOption) {
 	p := c.pair(t)
 	var in inbox
@@ -34,7 +34,7 @@ func (c *conformance) delivery(t *testing.T, publish []broker.PublishOption, sub
 	}
 }
 
-// headers arrive with their message, not with another.
+// headers checks that headers arrive with their own message only.
 func (c *conformance) headers(t *testing.T) {
 	p := c.pair(t)
 	var in inbox
@@ -58,8 +58,8 @@ func (c *conformance) headers(t *testing.T) {
 	}
 }
 
-// order: messages of one topic are handled in the order of their publishing,
-// one at a time.
+// order checks that messages of one topic are handled in the order of publishing, one at a
+// time.
 func (c *conformance) order(t *testing.T) {
 	p := c.pair(t)
 	const topics, messages = 5, 60
@@ -85,7 +85,7 @@ func (c *conformance) order(t *testing.T) {
 	}
 }
 
-// wildcards match as MQTT says [MQTT-4.7.1].
+// wildcards checks that they match according to [MQTT-4.7.1].
 func (c *conformance) wildcards(t *testing.T) {
 	p := c.pair(t)
 	filters := map[string][]string{
@@ -122,7 +122,7 @@ func (c *conformance) wildcards(t *testing.T) {
 	}
 }
 
-// largePayload: 200 KiB arrive whole, between small messages.
+// largePayload checks that 200 KiB arrive unchanged between small messages.
 func (c *conformance) largePayload(t *testing.T) {
 	p := c.pair(t)
 	var in inbox
@@ -133,7 +133,7 @@ func (c *conformance) largePayload(t *testing.T) {
 	p.expect(&in, want)
 }
 
-// concurrentPublishers: many goroutines publish with one broker.
+// concurrentPublishers checks that many goroutines can publish with one broker.
 func (c *conformance) concurrentPublishers(t *testing.T) {
 	p := c.pair(t)
 	const publishers, messages = 8, 40
@@ -165,7 +165,8 @@ func (c *conformance) concurrentPublishers(t *testing.T) {
 	}
 }
 
-// sharedGroup: each message goes to one member of a group, and all get some.
+// sharedGroup checks that each message goes to one member of a group, and that all members get
+// some.
 func (c *conformance) sharedGroup(t *testing.T) {
 	const members, messages = 3, 60
 	first := c.pair(t)
@@ -197,7 +198,7 @@ func (c *conformance) sharedGroup(t *testing.T) {
 	}
 }
 
-// request: the reply to each of several requests at once reaches its asker.
+// request checks that the replies to concurrent requests reach their callers.
 func (c *conformance) request(t *testing.T) {
 	p := c.pair(t)
 	c.serve(t, p.topic, func(request string) string { return "re: " + request })

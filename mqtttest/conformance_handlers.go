@@ -8,13 +8,14 @@ import (
 
 var errOnPurpose = errors.New("fails on purpose")
 
-// errorIsRetried: a message whose handler failed is handled again, and holds up
-// those behind it for no longer.
+// errorIsRetried checks that a message whose handler failed is handled again, and delays later
+// messages no longer than that.
 func (c *conformance) errorIsRetried(t *testing.T) {
 	c.retried(t, func() error { return errOnPurpose })
 }
 
-// panicIsRetried: a panic is an error of that message, and of nothing else.
+// panicIsRetried checks that a panic counts as an error of that message and affects nothing
+// else.
 func (c *conformance) panicIsRetried(t *testing.T) {
 	c.retried(t, func() error { panic(errOnPurpose) }) //nolint:forbidigo // the case
 }
@@ -34,8 +35,8 @@ func (c *conformance) retried(t *testing.T, fail func() error) {
 	}
 }
 
-// ackWaitsForHandler: a handler that does not end is left behind by Disconnect,
-// and its message comes again with the next connection.
+// ackWaitsForHandler checks that Disconnect does not wait for a handler that blocks, and that
+// its message is delivered again on the next connection.
 func (c *conformance) ackWaitsForHandler(t *testing.T) {
 	p := c.pair(t)
 	var in inbox
@@ -70,7 +71,7 @@ func (c *conformance) ackWaitsForHandler(t *testing.T) {
 	})
 }
 
-// ackedIsDone: what was handled does not come again.
+// ackedIsDone checks that a handled message is not delivered again.
 func (c *conformance) ackedIsDone(t *testing.T) {
 	p := c.pair(t)
 	var in inbox
@@ -83,7 +84,7 @@ func (c *conformance) ackedIsDone(t *testing.T) {
 	p.expect(&in, append(want, "last"))
 }
 
-// reconnect disconnects the subscriber in order and connects it again.
+// reconnect disconnects the subscriber and connects it again.
 func (p *pair) reconnect() {
 	p.t.Helper()
 	if err := p.sub.Disconnect(); err != nil {
@@ -94,7 +95,7 @@ func (p *pair) reconnect() {
 	}
 }
 
-// unsubscribe ends one subscription and no other.
+// unsubscribe checks that it ends one subscription only.
 func (c *conformance) unsubscribe(t *testing.T) {
 	p := c.pair(t)
 	var gone, stays inbox
@@ -119,7 +120,7 @@ func (c *conformance) unsubscribe(t *testing.T) {
 	p.expect(&gone, []string{"one"})
 }
 
-// twoHandlers on one filter both get every message.
+// twoHandlers checks that two handlers of one filter both receive every message.
 func (c *conformance) twoHandlers(t *testing.T) {
 	p := c.pair(t)
 	var one, two inbox
@@ -137,7 +138,7 @@ func (c *conformance) twoHandlers(t *testing.T) {
 	p.expect(&two, want)
 }
 
-// describes: what tells people and other code which broker it is.
+// describes checks the methods that describe the broker.
 func (c *conformance) describes(t *testing.T) {
 	pub, sub := c.newPair(t)
 	if pub.Name() == "" || pub.Name() != sub.Name() {

@@ -11,7 +11,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 )
 
-// disconnectKeepsSubscriptions: after Connect everything is as before.
+// disconnectKeepsSubscriptions checks that subscriptions work again after Connect.
 func (c *conformance) disconnectKeepsSubscriptions(t *testing.T) {
 	p := c.pair(t)
 	var in inbox
@@ -32,7 +32,7 @@ func (c *conformance) disconnectKeepsSubscriptions(t *testing.T) {
 	}
 }
 
-// messagesWhileAway wait for the subscriber.
+// messagesWhileAway checks that messages wait for a disconnected subscriber.
 func (c *conformance) messagesWhileAway(t *testing.T) {
 	p := c.pair(t)
 	var in inbox
@@ -53,7 +53,7 @@ func (c *conformance) messagesWhileAway(t *testing.T) {
 	p.expect(&in, append([]string{"here"}, away...))
 }
 
-// publishAfterDisconnect is an error, and soon.
+// publishAfterDisconnect checks that it fails soon.
 func (c *conformance) publishAfterDisconnect(t *testing.T) {
 	p := c.pair(t)
 	if err := p.pub.Disconnect(); err != nil {
@@ -68,7 +68,7 @@ func (c *conformance) publishAfterDisconnect(t *testing.T) {
 	}
 }
 
-// publishHonoursContext: an ended context is an error.
+// publishHonoursContext checks that a publish with an ended context fails.
 func (c *conformance) publishHonoursContext(t *testing.T) {
 	p := c.pair(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -79,7 +79,7 @@ func (c *conformance) publishHonoursContext(t *testing.T) {
 	p.publish(p.topic, []string{"it still works"})
 }
 
-// badTopics are errors of their call; the connection goes on.
+// badTopics checks that an invalid topic fails the call but not the connection.
 func (c *conformance) badTopics(t *testing.T) {
 	p := c.pair(t)
 	var in inbox
@@ -102,7 +102,7 @@ func (c *conformance) badTopics(t *testing.T) {
 	p.expect(&in, []string{"it still works"})
 }
 
-// nilArguments are errors, not panics, and options that are nil are none.
+// nilArguments checks that they cause errors, not panics, and that nil options are ignored.
 func (c *conformance) nilArguments(t *testing.T) {
 	p := c.pair(t)
 	var in inbox
@@ -131,8 +131,8 @@ func (c *conformance) nilArguments(t *testing.T) {
 	p.expect(&in, []string{"fine"})
 }
 
-// nothingLostOverCuts: what Publish returned nil for is handled, however often
-// the connections break.
+// nothingLostOverCuts checks that every message for which Publish returned nil is handled,
+// however often the connections break.
 func (c *conformance) nothingLostOverCuts(t *testing.T) {
 	p := c.pair(t)
 	const publishers, messages, cuts = 4, 100, 12
@@ -172,12 +172,12 @@ func (c *conformance) nothingLostOverCuts(t *testing.T) {
 
 var errStuck = errors.New("the call does not return")
 
-// panicError is a panic of what was called.
+// panicError is a panic of the called function.
 type panicError struct{ value any }
 
 func (p panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
-// bounded calls f, which must return and must not panic.
+// bounded calls f and returns an error if it does not return in time or panics.
 func (c *conformance) bounded(f func() error) error {
 	result := make(chan error, 1)
 	go func() {

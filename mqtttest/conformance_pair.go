@@ -12,7 +12,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 )
 
-// pair is a connected publisher and subscriber and a topic of their own.
+// pair is a connected publisher and subscriber, and a topic for them.
 type pair struct {
 	t        *testing.T
 	c        *conformance
@@ -20,7 +20,7 @@ type pair struct {
 	topic    string
 }
 
-// within is a context that ends when the patience does.
+// within returns a context that ends when the patience is over.
 func (p *pair) within() context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), p.c.patience)
 	p.t.Cleanup(cancel)
@@ -40,7 +40,7 @@ func (p *pair) subscribe(filter string, h broker.Handler, opts ...broker.Subscri
 	return s
 }
 
-// publish sends bodies one after the other; each must be accepted.
+// publish sends bodies one after another; each must be accepted.
 func (p *pair) publish(topic string, bodies []string, opts ...broker.PublishOption) {
 	p.t.Helper()
 	for _, body := range bodies {
@@ -50,13 +50,13 @@ func (p *pair) publish(topic string, bodies []string, opts ...broker.PublishOpti
 	}
 }
 
-// got is a message as a handler saw it.
+// got is a message as received by a handler.
 type got struct {
 	topic, body string
 	headers     broker.Headers
 }
 
-// inbox collects what a handler saw.
+// inbox collects the messages of a handler.
 type inbox struct {
 	mu   sync.Mutex
 	list []got
@@ -86,7 +86,7 @@ func (i *inbox) bodies() (list []string) {
 	return list
 }
 
-// expect waits for these messages, in this order, and no others.
+// expect waits for these messages, in this order, and fails on any other.
 func (p *pair) expect(i *inbox, want []string) {
 	p.t.Helper()
 	p.eventually(func() error {
@@ -108,7 +108,7 @@ func (p *pair) eventually(cond func() error) {
 	Eventually(p.t, p.c.patience, cond)
 }
 
-// bodies makes n different messages.
+// bodies returns n different payloads.
 func bodies(prefix string, n int) []string {
 	list := make([]string, n)
 	for i := range list {
@@ -117,7 +117,7 @@ func bodies(prefix string, n int) []string {
 	return list
 }
 
-// failing wraps a handler: while on, it fails in the given way after counting.
+// failing wraps a handler: while on, it fails in the given way after counting the call.
 type failing struct {
 	on    atomic.Bool
 	count atomic.Int64
@@ -133,7 +133,7 @@ func (f *failing) handle(ctx context.Context, e broker.Event) error {
 	return f.next(ctx, e)
 }
 
-// settle gives what must not come a moment to come.
+// settle waits a moment for messages that must not arrive.
 func (p *pair) settle() {
 	t := time.NewTimer(50 * time.Millisecond)
 	defer t.Stop()

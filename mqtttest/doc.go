@@ -1,28 +1,27 @@
-// Package mqtttest starts MQTT brokers for tests, puts faults between a client
-// and a broker, and counts what was lost.
+// Package mqtttest starts MQTT brokers for tests, injects faults between a client and a
+// broker, and counts lost messages.
 //
 // # Brokers
 //
-// [InProcess] needs nothing installed. It does exactly what the test says, keeps
-// every message that it accepted, and is the one for tests of delivery. [Mosquitto] and [RabbitMQ] start the real
-// program on free loopback ports with a private data directory and stop it when
-// the test ends; where the program is not installed they skip the test, or fail
-// it when the environment variable CI is "true". All satisfy [Broker], so one
-// test runs against each of them; [Features] says what to expect. [FakeBroker]
-// and [Raw] exchange bytes, right or wrong, with a client or a broker.
+// [InProcess] needs no installed program. It does exactly what the test requests and keeps
+// every message that it accepted, so use it for tests of delivery. [Mosquitto] and [RabbitMQ]
+// start the real program on free loopback ports with a private data directory, and stop it at
+// the end of the test; if the program is not installed, they skip the test, or fail it if the
+// environment variable CI is "true". All implement [Broker], so a test can run with each of
+// them; [Features] describes their differences. [FakeBroker] and [Raw] exchange bytes, valid
+// or not, with a client or a broker.
 //
 // # Faults
 //
-// [InProcess] refuses, drops, delays, repeats, cuts, freezes and dies on demand,
-// see package broker. [Proxy] does part of that in front of a real broker: it
-// stands between client and broker. It cuts, refuses, stalls, delays,
-// swallows one direction, drops or cuts at a given packet, and shows every
-// packet to the test, which makes it the witness of what was on the wire.
+// [InProcess] refuses, drops, delays, repeats, cuts, freezes and crashes on demand, see
+// package broker. [Proxy] does a part of that in front of a real broker: it cuts, refuses,
+// stalls, delays, discards one direction, drops or cuts at a given packet, and shows every
+// packet to the test.
 //
-// # Verdict
+// # Results
 //
-// [Recorder] holds the ids that a publisher was told are accepted against the
-// ids that were handled: lost, duplicated, unexpected. [Conformance] runs a
-// broker.Broker of kratos-transport through all that its users rely on.
-// [Eventually] waits for a condition with a deadline, so that no test sleeps.
+// [Recorder] compares the ids that a publisher reported as accepted with the ids that were
+// handled: lost, duplicated, unexpected. [Conformance] tests everything that users of a
+// kratos-transport broker.Broker rely on. [Eventually] waits for a condition with a deadline,
+// so that no test needs to sleep.
 package mqtttest

@@ -9,9 +9,8 @@ import (
 	"testing"
 )
 
-// EjabberdBroker is an ejabberd node with nothing but its MQTT module, without
-// Erlang's distribution: MQTT 3.1.1 and 5, sessions in memory, so that a stop loses
-// them.
+// EjabberdBroker is an ejabberd node with only its MQTT module, without Erlang distribution.
+// It supports MQTT 3.1.1 and 5. Its sessions are in memory and lost on Stop.
 type EjabberdBroker struct {
 	tb      testing.TB
 	dir     string
@@ -21,11 +20,10 @@ type EjabberdBroker struct {
 
 var _ Broker = (*EjabberdBroker)(nil)
 
-// HaveEjabberd reports whether Erlang and ejabberd are installed where Debian puts
-// them.
+// HaveEjabberd reports whether Erlang and ejabberd are installed where Debian installs them.
 func HaveEjabberd() bool { return lookPath("erl") != "" && ejabberdPath() != "" }
 
-// ejabberdPath is the folder of its code, "" without one.
+// ejabberdPath returns the directory of its code, or "".
 func ejabberdPath() string {
 	for _, pattern := range []string{"/usr/lib/*/ejabberd-*/ebin/ejabberd.beam", "/usr/lib/erlang/lib/ejabberd-*/ebin/ejabberd.beam"} {
 		if found, err := filepath.Glob(pattern); err == nil && len(found) > 0 {
@@ -35,9 +33,9 @@ func ejabberdPath() string {
 	return ""
 }
 
-// Ejabberd starts a node on a free loopback port, with configuration and data in a
-// folder of the test. Without the program the test is skipped, or fails when the
-// environment variable CI is "true". Its log is shown when the test fails.
+// Ejabberd starts a node on a free loopback port, with configuration and data in a directory
+// of the test. If the program is not installed, the test is skipped, or fails if the
+// environment variable CI is "true". The log is shown if the test fails.
 func Ejabberd(tb testing.TB) *EjabberdBroker {
 	tb.Helper()
 	if !HaveEjabberd() {
@@ -67,7 +65,7 @@ func Ejabberd(tb testing.TB) *EjabberdBroker {
 	return b
 }
 
-// ejabberdConfig lets in whoever names a user, and lets each do everything.
+// ejabberdConfig admits any user name and permits everything.
 const ejabberdConfig = `hosts: [localhost]
 loglevel: warning
 auth_method: [anonymous]
@@ -100,8 +98,8 @@ func (b *EjabberdBroker) configure() error {
 
 func (b *EjabberdBroker) file(name string) string { return filepath.Join(b.dir, name) }
 
-// URL implements [Broker]. It names a user, whom this node does not know and lets
-// in.
+// URL implements [Broker]. It contains a user name, which this node requires but does not
+// check.
 func (b *EjabberdBroker) URL() string { return fmt.Sprintf("mqtt://test:test@127.0.0.1:%d", b.port) }
 
 // Features implements [Broker].
@@ -109,7 +107,7 @@ func (*EjabberdBroker) Features() Features {
 	return Features{Name: "ejabberd", MQTT5: true, Headers: true, QoS2: true, Retained: true}
 }
 
-// Stop implements [Broker]: SIGTERM, and its sessions are gone.
+// Stop implements [Broker]: it sends SIGTERM. Sessions are lost.
 func (b *EjabberdBroker) Stop() {
 	b.tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// pollEvery is the pause between two looks at a condition.
+// pollEvery is the pause between two checks of a condition.
 const pollEvery = 5 * time.Millisecond
 
-// Condition is what [Eventually] waits for: a function that reports true, or
-// one that returns nil. The error of the second kind says what is still wrong.
+// Condition is what [Eventually] waits for: a function that returns true, or one that returns
+// nil. The error of the latter describes what is still wrong.
 type Condition interface {
 	func() bool | func() error
 }
 
-// Eventually calls cond until it holds and fails the test at once when it did
-// not within timeout. The message, if any, is formatted as in fmt.Sprintf. It
-// must be called from the test's goroutine.
+// Eventually calls cond until it holds, and ends the test with a failure if it does not within
+// timeout. The message, if any, is formatted as in fmt.Sprintf. It must be called from the
+// goroutine of the test.
 func Eventually[C Condition](tb testing.TB, timeout time.Duration, cond C, message ...any) {
 	tb.Helper()
 	if err := poll(timeout, check(cond)); err != nil {
@@ -41,8 +41,8 @@ func check[C Condition](cond C) func() error {
 	return func() error { return fmt.Errorf("condition of type %T", cond) }
 }
 
-// poll calls f until it returns nil, at least twice, and returns its last
-// error when the time is over.
+// poll calls f until it returns nil, at least twice, and returns its last error when the time
+// is over.
 func poll(timeout time.Duration, f func() error) error {
 	deadline := time.Now().Add(timeout)
 	tick := time.NewTicker(pollEvery)

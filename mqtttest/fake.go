@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Fake is a listener whose connections are answered by a script of the test.
+// Fake is a listener whose connections are served by a script of the test.
 type Fake struct {
 	listener net.Listener
 	script   func(net.Conn)
@@ -17,11 +17,10 @@ type Fake struct {
 	conns  map[net.Conn]struct{}
 }
 
-// FakeBroker runs script for every connection to a free loopback port, each in
-// its own goroutine, and closes the connection when script returns. Script
-// reads with [ReadPacket] and answers as it likes. At the end of the test all
-// connections are closed and the scripts are waited for, so a script must end
-// when its connection fails.
+// FakeBroker listens on a free loopback port and runs script for every connection in its own
+// goroutine. The connection is closed when script returns. The script reads with [ReadPacket]
+// and can send anything. At the end of the test all connections are closed and the scripts are
+// waited for, so a script must return when its connection fails.
 func FakeBroker(tb testing.TB, script func(conn net.Conn)) *Fake {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -34,10 +33,10 @@ func FakeBroker(tb testing.TB, script func(conn net.Conn)) *Fake {
 	return f
 }
 
-// URL is the address for clients.
+// URL returns the address for clients.
 func (f *Fake) URL() string { return "mqtt://" + f.listener.Addr().String() }
 
-// Close closes the port and all connections and waits for the scripts.
+// Close closes the port and all connections, and waits for the scripts.
 func (f *Fake) Close() {
 	_ = f.listener.Close()
 	f.mu.Lock()

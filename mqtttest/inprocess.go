@@ -6,8 +6,8 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// InProcessBroker is a broker inside the test process, which also acts out faults
-// where the test asks for them: see package broker for what its methods do.
+// InProcessBroker is a broker in the test process that can inject faults; package broker
+// describes its methods.
 type InProcessBroker struct {
 	*testbroker.Broker
 
@@ -16,9 +16,9 @@ type InProcessBroker struct {
 
 var _ Broker = (*InProcessBroker)(nil)
 
-// InProcess starts a broker on a free loopback port. Sessions and retained
-// messages are in memory, unless an option says otherwise: they survive Stop and
-// Start. It ends with the test.
+// InProcess starts a broker on a free loopback port. Sessions and retained messages are in
+// memory, unless an option changes that, and survive Stop and Start. The broker is closed at
+// the end of the test.
 func InProcess(tb testing.TB, opts ...testbroker.Option) *InProcessBroker {
 	tb.Helper()
 	broker, err := testbroker.Listen(opts...)
@@ -53,8 +53,7 @@ func (b *InProcessBroker) Refuse(on bool) {
 	}
 }
 
-// Inject adds a fault to those in force. A fault that makes no sense fails the
-// test.
+// Inject adds a fault. An invalid fault fails the test.
 func (b *InProcessBroker) Inject(f testbroker.Fault) *testbroker.Injected {
 	b.tb.Helper()
 	i, err := b.Broker.Inject(f)

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// startTimeout bounds the time until a started broker answers.
+// startTimeout limits how long a started broker may take to answer.
 const startTimeout = 20 * time.Second
 
-// startAttempts is how often a broker is started anew when another program
-// took one of its ports in between.
+// startAttempts is how often a broker is started with new ports because another program took
+// one of them.
 const startAttempts = 5
 
-// MosquittoBroker is a mosquitto process. Persistence is on, with a data
-// directory of its own, and its queues are unbounded.
+// MosquittoBroker is a mosquitto process. Persistence is enabled in a private data directory,
+// and its queues are unlimited.
 type MosquittoBroker struct {
 	tb       testing.TB
 	settings settings
@@ -31,9 +31,9 @@ var _ Broker = (*MosquittoBroker)(nil)
 // HaveMosquitto reports whether the mosquitto program is installed.
 func HaveMosquitto() bool { return mosquittoPath() != "" }
 
-// Mosquitto starts a real mosquitto on free loopback ports. Without the program
-// the test is skipped, or fails when the environment variable CI is "true". The
-// program's log is shown when the test fails.
+// Mosquitto starts a real mosquitto on free loopback ports. If the program is not installed,
+// the test is skipped, or fails if the environment variable CI is "true". The log of the
+// program is shown if the test fails.
 func Mosquitto(tb testing.TB, opts ...MosquittoOption) *MosquittoBroker {
 	tb.Helper()
 	path := mosquittoPath()
@@ -52,8 +52,8 @@ func Mosquitto(tb testing.TB, opts ...MosquittoOption) *MosquittoBroker {
 	return b
 }
 
-// mosquittoPath finds the program, also in the directories for system programs,
-// which are often not in a user's PATH.
+// mosquittoPath returns the path of the program. It also searches the directories of system
+// programs, which are often not in the PATH of a user.
 func mosquittoPath() string {
 	return lookPath("mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto")
 }
@@ -61,10 +61,10 @@ func mosquittoPath() string {
 // URL implements [Broker].
 func (b *MosquittoBroker) URL() string { return loopbackURL("mqtt", b.ports.mqtt, "") }
 
-// TLSURL is the mqtts:// address, empty without [WithTLS].
+// TLSURL returns the mqtts:// address, or "" without [WithTLS].
 func (b *MosquittoBroker) TLSURL() string { return loopbackURL("mqtts", b.ports.tls, "") }
 
-// WebSocketURL is the ws:// address, empty without [WithWebSocket].
+// WebSocketURL returns the ws:// address, or "" without [WithWebSocket].
 func (b *MosquittoBroker) WebSocketURL() string { return loopbackURL("ws", b.ports.webSocket, "/mqtt") }
 
 // Features implements [Broker].
@@ -79,15 +79,14 @@ func (b *MosquittoBroker) Features() Features {
 	return f
 }
 
-// Stop implements [Broker]: SIGTERM, on which mosquitto saves its state, then
-// wait.
+// Stop implements [Broker]: it sends SIGTERM, on which mosquitto saves its state, and waits.
 func (b *MosquittoBroker) Stop() {
 	b.tb.Helper()
 	b.end(sigTerminate)
 }
 
-// Kill ends the process with SIGKILL and waits. What mosquitto has not saved is
-// lost; by default it saves every 30 minutes and at an orderly end.
+// Kill ends the process with SIGKILL and waits. State that mosquitto has not saved is lost; by
+// default it saves every 30 minutes and when it is stopped.
 func (b *MosquittoBroker) Kill() {
 	b.tb.Helper()
 	b.end(os.Kill)
@@ -101,30 +100,29 @@ func (b *MosquittoBroker) Start() {
 	}
 }
 
-// Pause stops the process in its tracks (SIGSTOP): connections stay open and
-// nothing answers.
+// Pause stops the process (SIGSTOP): connections stay open, but nothing answers.
 func (b *MosquittoBroker) Pause() {
 	b.tb.Helper()
 	b.signal(sigPause)
 }
 
-// Resume lets a paused process go on.
+// Resume continues a paused process.
 func (b *MosquittoBroker) Resume() {
 	b.tb.Helper()
 	b.signal(sigResume)
 }
 
-// Reload makes mosquitto read passwords and access control again (SIGHUP). It
-// does so soon after, not at once.
+// Reload makes mosquitto read passwords and access rules again (SIGHUP). It does so shortly
+// afterwards.
 func (b *MosquittoBroker) Reload() {
 	b.tb.Helper()
 	b.signal(sigReload)
 }
 
-// Log returns the end of what the process printed.
+// Log returns the end of the output of the process.
 func (b *MosquittoBroker) Log() string { return b.process.log.String() }
 
-// Dir is the data directory.
+// Dir returns the data directory.
 func (b *MosquittoBroker) Dir() string { return b.dir }
 
 func (b *MosquittoBroker) signal(sig os.Signal) {
@@ -151,8 +149,8 @@ func (b *MosquittoBroker) cleanup() {
 	}
 }
 
-// startOnFreePorts picks ports and starts, with new ports when one was taken
-// by somebody else before mosquitto opened it.
+// startOnFreePorts chooses ports and starts mosquitto, with new ports if another program took
+// one of them first.
 func (b *MosquittoBroker) startOnFreePorts() error {
 	var errs []error
 	for range startAttempts {

@@ -12,8 +12,7 @@ import (
 	"strings"
 )
 
-// mosquittoPorts are the ports of the listeners, 0 for one that is not asked
-// for.
+// mosquittoPorts are the ports of the listeners; 0 means that there is none.
 type mosquittoPorts struct{ mqtt, tls, webSocket int }
 
 func (b *MosquittoBroker) file(name string) string { return filepath.Join(b.dir, name) }
@@ -87,8 +86,8 @@ func (b *MosquittoBroker) write(name string, lines []string) error {
 	return os.WriteFile(b.file(name), []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 }
 
-// SetPassword replaces the user that was set by [WithCredentials]. It holds from
-// the next Start or Reload.
+// SetPassword replaces the user of [WithCredentials]. It takes effect at the next Start or
+// Reload.
 func (b *MosquittoBroker) SetPassword(user, password string) {
 	b.tb.Helper()
 	b.settings.user, b.settings.password = user, password
@@ -97,7 +96,7 @@ func (b *MosquittoBroker) SetPassword(user, password string) {
 	}
 }
 
-// users are all that are admitted, with their passwords; none admits everybody.
+// users returns the admitted users with their passwords; none admits all clients.
 func (b *MosquittoBroker) users() [][2]string {
 	if b.settings.user == "" {
 		return b.settings.users
@@ -120,8 +119,8 @@ func (b *MosquittoBroker) writePasswords() error {
 	return b.write("passwords", lines)
 }
 
-// mosquittoHash writes a password as mosquitto's password file has it:
-// $7$ iterations $ salt $ PBKDF2-HMAC-SHA512.
+// mosquittoHash returns a password in the format of mosquitto's password file: $7$ iterations
+// $ salt $ PBKDF2-HMAC-SHA512.
 func mosquittoHash(password string) (string, error) {
 	const iterations = 101
 	salt := make([]byte, 12)

@@ -26,37 +26,36 @@ func WithTLS(ca *CA) MosquittoOption {
 	return func(s *settings) { s.ca = ca }
 }
 
-// WithClientCertificates adds a TLS listener as [WithTLS] does, and demands a
-// client certificate of ca on it.
+// WithClientCertificates adds a TLS listener like [WithTLS] that requires a client certificate
+// of ca.
 func WithClientCertificates(ca *CA) MosquittoOption {
 	return func(s *settings) { s.ca, s.clientCerts = ca, true }
 }
 
-// WithCredentials admits only this user.
+// WithCredentials admits only this user. Default: all clients are admitted.
 func WithCredentials(user, password string) MosquittoOption {
 	return func(s *settings) { s.user, s.password = user, password }
 }
 
-// WithUser admits one more user beside that of [WithCredentials], as a broker has
-// one for each device.
+// WithUser admits another user in addition to that of [WithCredentials], for example one for
+// each device.
 func WithUser(user, password string) MosquittoOption {
 	return func(s *settings) { s.users = append(s.users, [2]string{user, password}) }
 }
 
-// WithMaxInflight sets max_inflight_messages: how many QoS 1 and 2 messages
-// mosquitto sends before it waits for acknowledgements. Its own default is 20.
+// WithMaxInflight sets max_inflight_messages: the number of QoS 1 and 2 messages that
+// mosquitto sends before it waits for acknowledgements. Default: 20, that of mosquitto.
 func WithMaxInflight(n int) MosquittoOption {
 	return func(s *settings) { s.maxInflight = n }
 }
 
-// WithACL makes mosquitto use an access control file with these lines, for
-// example "topic read allowed/#".
+// WithACL makes mosquitto use an access control file with these lines, for example "topic read
+// allowed/#".
 func WithACL(lines ...string) MosquittoOption {
 	return func(s *settings) { s.acl = append(s.acl, lines...) }
 }
 
-// WithConfig appends lines to mosquitto.conf, after the ones that this package
-// writes.
+// WithConfig appends lines to mosquitto.conf, after those of this package.
 func WithConfig(lines ...string) MosquittoOption {
 	return func(s *settings) { s.config = append(s.config, lines...) }
 }

@@ -31,13 +31,14 @@ const (
 	TypeAuth        = broker.Auth
 )
 
-// maxPacket is the largest packet that [ReadPacket] and [Proxy] hold in memory.
+// maxPacket is the size in bytes of the largest packet that [ReadPacket] and [Proxy] hold in
+// memory.
 const maxPacket = 16 << 20
 
 var errBigPacket = fmt.Errorf("packet of more than %d bytes", maxPacket)
 
-// Packet is one MQTT control packet of any version, not interpreted further
-// than its methods do.
+// Packet is an MQTT control packet of any version. Its methods interpret only what they
+// return.
 type Packet = broker.Packet
 
 // ReadPacket reads one packet of at most 16 MiB.
@@ -49,7 +50,7 @@ func ReadPacket(r io.Reader) (Packet, error) {
 	if size > maxPacket {
 		return Packet{}, errBigPacket
 	}
-	var body bytes.Buffer // grows with what arrives, not with what is claimed
+	var body bytes.Buffer // grows with the received bytes, not with the claimed length
 	if _, err := io.CopyN(&body, r, int64(size)); err != nil {
 		return Packet{}, noEOF(err)
 	}
@@ -58,8 +59,8 @@ func ReadPacket(r io.Reader) (Packet, error) {
 
 var errHeader = errors.New("remaining length of more than four bytes")
 
-// readHeader reads a fixed header and returns its bytes too. io.EOF means that
-// the stream ended between packets.
+// readHeader reads a fixed header and also returns its bytes. io.EOF means that the stream
+// ended between packets.
 func readHeader(r io.ByteReader) (first byte, size int, raw []byte, err error) {
 	if first, err = r.ReadByte(); err != nil {
 		return 0, 0, nil, err

@@ -13,10 +13,10 @@ import (
 
 var errNotRunning = errors.New("process is not running")
 
-// stopTimeout bounds the end of any broker.
+// stopTimeout limits how long a broker may take to end.
 const stopTimeout = 15 * time.Second
 
-// lookPath returns the first of the programs that is there.
+// lookPath returns the path of the first of the programs that is installed, or "".
 func lookPath(names ...string) string {
 	for _, name := range names {
 		if path, err := exec.LookPath(name); err == nil {
@@ -26,8 +26,8 @@ func lookPath(names ...string) string {
 	return ""
 }
 
-// process is a program that can be started more than once. Each run is owned
-// by one goroutine, which starts it and waits for its end.
+// process is a program that can be started more than once. Each run is owned by one goroutine,
+// which starts it and waits for its end.
 type process struct {
 	path string
 	args []string
@@ -41,7 +41,7 @@ type process struct {
 	err    error         // of the run, valid after exited
 }
 
-// start starts the program and returns when the system has.
+// start starts the program and returns once the system has done so.
 func (p *process) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -57,8 +57,8 @@ func (p *process) start() error {
 	started := make(chan error, 1)
 	exited := make(chan struct{})
 	go func() {
-		// The child is told to die with its parent, and to the system the
-		// parent is a thread: keep this one for as long as the child runs.
+		// The child dies with its parent, which for the system is a thread: keep this thread
+		// as long as the child runs.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -87,7 +87,7 @@ func (p *process) running() bool {
 	}
 }
 
-// alive returns an error when the run ended by itself.
+// alive returns an error if the run ended by itself.
 func (p *process) alive() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,9 +106,8 @@ func (p *process) signal(sig os.Signal) error {
 	return signalGroup(p.proc, sig)
 }
 
-// end sends a signal and waits for the end of the run. When the context ends
-// first it kills the program and says so. It does nothing when the program does
-// not run.
+// end sends a signal and waits for the end of the run. If the context ends first, it kills the
+// program and returns an error. It does nothing if the program is not running.
 func (p *process) end(ctx context.Context, sig os.Signal) error {
 	if err := p.signal(sig); errors.Is(err, errNotRunning) || errors.Is(err, os.ErrProcessDone) {
 		return nil
@@ -128,7 +127,7 @@ func (p *process) end(ctx context.Context, sig os.Signal) error {
 	}
 }
 
-// logBuffer keeps the last bytes that a program wrote.
+// logBuffer keeps the last bytes of the output of a program.
 type logBuffer struct {
 	mu   sync.Mutex
 	data []byte

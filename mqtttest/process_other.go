@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// Elsewhere a process can only be killed; the rest is an error of the system.
+// On other systems a process can only be killed; everything else returns an error.
 var (
 	sigTerminate os.Signal = os.Kill
 	sigPause     os.Signal = syscall.Signal(0x13)

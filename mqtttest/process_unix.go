@@ -14,7 +14,7 @@ var (
 	sigReload    os.Signal = syscall.SIGHUP
 )
 
-// signalGroup signals a process and what it started.
+// signalGroup signals a process and its child processes.
 func signalGroup(p *os.Process, sig os.Signal) error {
 	return syscall.Kill(-p.Pid, sig.(syscall.Signal))
 }

@@ -4,8 +4,8 @@ package mqtttest
 
 import "syscall"
 
-// childAttributes puts a child into a process group of its own, so that a
-// signal reaches what it started.
+// childAttributes puts a child process into its own process group, so that a signal also
+// reaches its children.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }

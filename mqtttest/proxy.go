@@ -12,21 +12,21 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// Direction is one of the two ways between client and broker.
+// Direction is the direction of a packet.
 type Direction = testbroker.Direction
 
 // The directions.
 const (
-	ToBroker = testbroker.ToBroker // what the client sends
-	ToClient = testbroker.ToClient // what the broker sends
+	ToBroker = testbroker.ToBroker // from client to broker
+	ToClient = testbroker.ToClient // from broker to client
 )
 
-// Proxy is a TCP proxy between clients and one broker that makes faults on
-// demand. In front of a plain mqtt:// address it forwards whole MQTT packets,
-// which it can drop, cut at and show. Other addresses (TLS, WebSocket) it
-// forwards as bytes: then what names a packet type has no effect.
+// Proxy is a TCP proxy between clients and one broker that injects faults on demand. In front
+// of a plain mqtt:// address it forwards whole MQTT packets, which it can drop, cut at and
+// show. For other addresses (TLS, WebSocket) it forwards bytes, and faults for a packet type
+// have no effect.
 //
-// All methods may be called from any goroutine, also from an observer.
+// It is safe for concurrent use, also by an observer.
 type Proxy struct {
 	tb     testing.TB
 	scheme string
@@ -50,33 +50,33 @@ type Proxy struct {
 	observer  func(Observed)
 }
 
-// Observed is a packet on its way through a [Proxy].
+// Observed is a packet that passes through a [Proxy].
 type Observed struct {
 	Packet
 	// Direction in which the packet goes.
 	Direction Direction
-	// Connection counts the connections through the proxy from 1.
+	// Connection is the number of the connection through the proxy, starting at 1.
 	Connection int
-	// Dropped tells that the packet will not be forwarded.
+	// Dropped is set if the packet will not be forwarded.
 	Dropped bool
 }
 
-// Counts is how many packets went through a [Proxy].
+// Counts are the numbers of packets that a [Proxy] has received.
 type Counts struct {
-	// Connections accepted so far.
+	// Connections is the number of accepted connections.
 	Connections int
 
 	passed, dropped [2][16]int
 }
 
-// Passed is how many packets of a type were forwarded.
+// Passed returns the number of forwarded packets of a type.
 func (c Counts) Passed(d Direction, t PacketType) int { return c.passed[d][t&15] }
 
-// Dropped is how many packets of a type were swallowed.
+// Dropped returns the number of discarded packets of a type.
 func (c Counts) Dropped(d Direction, t PacketType) int { return c.dropped[d][t&15] }
 
-// NewProxy starts a proxy in front of target, a broker's URL or host:port. It
-// ends with the test.
+// NewProxy starts a proxy in front of target, the URL of a broker or host:port. It is closed
+// at the end of the test.
 func NewProxy(tb testing.TB, target string) *Proxy {
 	tb.Helper()
 	p := &Proxy{tb: tb, stall: newGate(), links: make(map[*link]struct{}), addr: "127.0.0.1:0"}
@@ -96,35 +96,33 @@ func NewProxy(tb testing.TB, target string) *Proxy {
 	return p
 }
 
-// URL is the address for clients: the target's with the proxy's port.
+// URL returns the address for clients: that of the target with the port of the proxy.
 func (p *Proxy) URL() string { return fmt.Sprintf("%s://%s%s", p.scheme, p.addr, p.path) }
 
-// Counts returns the packets and connections so far.
+// Counts returns the numbers of packets and connections so far.
 func (p *Proxy) Counts() Counts {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.counts
 }
 
-// Open is how many connections go through the proxy now.
+// Open returns the number of open connections.
 func (p *Proxy) Open() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.links)
 }
 
-// Observe shows every packet to f, in the order of each direction of each
-// connection, one call at a time, before the packet is forwarded: what a client
-// or broker knows, f has seen. The body must not be modified. A second
-// call replaces the observer, nil removes it.
+// Observe calls f for every packet, one call at a time, in the order of each direction of each
+// connection, before the packet is forwarded, so that f sees it before its receiver can. The
+// body must not be modified. A second call replaces the observer; nil removes it.
 func (p *Proxy) Observe(f func(Observed)) {
 	p.observing.Lock()
 	defer p.observing.Unlock()
 	p.observer = f
 }
 
-// Close resets all connections, stops listening and waits for the proxy's
-// goroutines.
+// Close resets all connections, stops listening and waits for the goroutines of the proxy.
 func (p *Proxy) Close() {
 	p.mu.Lock()
 	p.closed = true
@@ -137,8 +135,7 @@ func (p *Proxy) Close() {
 	p.wg.Wait()
 }
 
-// listen opens the proxy's port if it is not open; the first time it is any
-// free one.
+// listen opens the port of the proxy if it is closed; the first time it chooses a free one.
 func (p *Proxy) listen() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -165,7 +162,7 @@ func (p *Proxy) accept(l net.Listener) {
 	}
 }
 
-// serve owns one connection.
+// serve handles one connection.
 func (p *Proxy) serve(client *net.TCPConn) {
 	c, err := net.DialTimeout("tcp", p.target, 5*time.Second)
 	if err != nil {
@@ -197,7 +194,7 @@ func (p *Proxy) add(client, broker *net.TCPConn) *link {
 	return l
 }
 
-// observe counts a packet and shows it to the observer.
+// observe counts a packet and passes it to the observer.
 func (p *Proxy) observe(o Observed) {
 	p.mu.Lock()
 	if o.Dropped {

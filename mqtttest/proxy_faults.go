@@ -25,7 +25,7 @@ type rule struct {
 	fate      fate
 }
 
-// Cut resets all connections now (RST) and returns how many there were.
+// Cut resets all connections at once (RST) and returns their number.
 func (p *Proxy) Cut() int {
 	p.mu.Lock()
 	links := make([]*link, 0, len(p.links))
@@ -39,8 +39,8 @@ func (p *Proxy) Cut() int {
 	return len(links)
 }
 
-// Refuse closes the proxy's port, or opens it again: dialling clients are
-// refused by the system. Open connections stay.
+// Refuse closes the port of the proxy, or opens it again: the system refuses new connections.
+// Open connections are not affected.
 func (p *Proxy) Refuse(refuse bool) {
 	p.tb.Helper()
 	if !refuse {
@@ -57,44 +57,43 @@ func (p *Proxy) Refuse(refuse bool) {
 	}
 }
 
-// Stall leaves all sockets open and moves no byte in either direction, not even
-// the end of a connection, until it is called with false. Writers fill their
-// socket buffers and block, as on a dead network path.
+// Stall keeps all sockets open but forwards nothing in either direction, not even the end of a
+// connection, until it is called with false. Writers fill their socket buffers and block, as
+// on a dead network path.
 func (p *Proxy) Stall(stall bool) { p.stall.set(stall) }
 
-// BlackHole swallows what goes in one direction, the end of a connection
-// included. Forwarding goes on with whole packets when it is called with false.
+// BlackHole discards everything in one direction, including the end of a connection. When it
+// is called with false, forwarding continues with whole packets.
 func (p *Proxy) BlackHole(d Direction, on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.hole[d] = on
 }
 
-// Delay holds everything in one direction for that long, without limiting how
-// much is under way, other than by a buffer of some MiB for each connection.
+// Delay delays everything in one direction by the given time. It does not limit how much is in
+// transit, except by a buffer of some MiB for each connection.
 func (p *Proxy) Delay(d Direction, by time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay[d] = by
 }
 
-// Drop swallows the next n packets of a type.
+// Drop discards the next n packets of a type.
 func (p *Proxy) Drop(d Direction, t PacketType, n int) { p.addRule(d, t, n, drop) }
 
-// CutAfter forwards the n-th packet of a type from now, sees that its receiver
-// can read it, and then cuts its connection.
+// CutAfter forwards the n-th packet of a type from now on, makes sure that its receiver can
+// read it, and then cuts its connection.
 func (p *Proxy) CutAfter(d Direction, t PacketType, n int) { p.addRule(d, t, n, cutAfter) }
 
-// CutBefore cuts the connection of the n-th packet of a type from now and does
-// not forward that packet.
+// CutBefore cuts the connection of the n-th packet of a type from now on, and does not forward
+// that packet.
 func (p *Proxy) CutBefore(d Direction, t PacketType, n int) { p.addRule(d, t, n, cutBefore) }
 
-// CutWithin forwards the first half of the n-th packet of a type from now and
-// then cuts its connection.
+// CutWithin forwards the first half of the n-th packet of a type from now on and then cuts its
+// connection.
 func (p *Proxy) CutWithin(d Direction, t PacketType, n int) { p.addRule(d, t, n, cutWithin) }
 
-// Forgive takes back what Drop, CutAfter, CutBefore and CutWithin have not used
-// up.
+// Forgive cancels what is left of Drop, CutAfter, CutBefore and CutWithin.
 func (p *Proxy) Forgive() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,8 +109,8 @@ func (p *Proxy) addRule(d Direction, t PacketType, n int, f fate) {
 	p.rules = append(p.rules, &rule{direction: d, kind: t, left: n, fate: f})
 }
 
-// decide applies the faults to a packet. Every rule that matches counts it, the
-// first one that has something to say decides.
+// decide applies the faults to a packet. All matching rules count it; the first one that is
+// due decides.
 func (p *Proxy) decide(d Direction, t PacketType) fate {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -144,7 +143,7 @@ func (p *Proxy) delayOf(d Direction) time.Duration {
 	return p.delay[d]
 }
 
-// gate blocks those who wait while it is shut.
+// gate blocks callers of wait while it is shut.
 type gate struct {
 	mu   sync.Mutex
 	open chan struct{} // closed while the gate is open
@@ -171,7 +170,7 @@ func (g *gate) set(shut bool) {
 	}
 }
 
-// wait returns false when done is closed before the gate opens.
+// wait returns false if done is closed before the gate opens.
 func (g *gate) wait(done <-chan struct{}) bool {
 	g.mu.Lock()
 	open := g.open

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// partingTime is how long the receiver of the last packet before a cut may take
-// to close its side.
+// partingTime is how long the receiver of the last packet before a cut may take to close its
+// side.
 const partingTime = time.Second
 
 // link is one connection through the proxy: two sockets and, for each
@@ -25,8 +25,7 @@ type link struct {
 	parting atomic.Bool   // the sender of the last packet is cut off, its receiver may still read
 }
 
-// segment is what moves through a link at once: a packet, or, where packets are
-// not understood, bytes.
+// segment is a unit that is forwarded: a packet or, if packets cannot be parsed, bytes.
 type segment struct {
 	bytes  []byte
 	packet Packet // shares its body with bytes
@@ -46,7 +45,7 @@ func (l *link) run() {
 	l.end(func(c *net.TCPConn) { _ = c.Close() })
 }
 
-// reset cuts the link: RST both ways.
+// reset cuts the link with RST in both directions.
 func (l *link) reset() { l.end(reset) }
 
 func (l *link) end(how func(*net.TCPConn)) {
@@ -63,8 +62,8 @@ func reset(c *net.TCPConn) {
 	_ = c.Close()
 }
 
-// read puts what arrives from the far side of a direction into the queue. It
-// returns nil at the orderly end of the stream.
+// read puts the data received in a direction into the queue. It returns nil at the orderly end
+// of the stream.
 func (l *link) read(d Direction, q *queue) error {
 	in := bufio.NewReaderSize(l.conns[1-d], 32<<10)
 	next := nextPacket
@@ -94,8 +93,7 @@ func (l *link) read(d Direction, q *queue) error {
 	}
 }
 
-// nextPacket reads one packet, or some bytes of one that is cut short or too
-// large to hold.
+// nextPacket reads one packet, or some bytes of one that is truncated or too large to hold.
 func nextPacket(in *bufio.Reader) (segment, error) {
 	first, size, head, err := readHeader(in)
 	if err != nil && !errors.Is(err, errHeader) {
@@ -119,7 +117,7 @@ func nextBytes(in *bufio.Reader) (segment, error) {
 	return segment{bytes: b[:n]}, err
 }
 
-// write forwards what is in the queue, as far as the faults allow it.
+// write forwards the data in the queue, after applying the faults.
 func (l *link) write(d Direction, q *queue) {
 	for {
 		batch, err := q.take()
@@ -133,7 +131,7 @@ func (l *link) write(d Direction, q *queue) {
 	}
 }
 
-// finish passes on how the stream ended, unless that is swallowed too.
+// finish forwards the end of the stream, unless that is discarded too.
 func (l *link) finish(d Direction, err error) {
 	if l.parting.Load() {
 		return
@@ -152,7 +150,7 @@ func (l *link) finish(d Direction, err error) {
 	_ = l.conns[d].CloseWrite()
 }
 
-// forward returns false when the direction has come to its end.
+// forward returns false when the direction has ended.
 func (l *link) forward(d Direction, batch []segment) bool {
 	var out net.Buffers
 	for _, s := range batch {
@@ -207,7 +205,7 @@ func (l *link) fate(d Direction, s segment) fate {
 	return f
 }
 
-// flush writes what is collected. A receiver that is gone ends the link.
+// flush writes the collected data. It ends the link if the receiver is gone.
 func (l *link) flush(d Direction, out *net.Buffers) bool {
 	if len(*out) == 0 {
 		return true
@@ -221,8 +219,8 @@ func (l *link) flush(d Direction, out *net.Buffers) bool {
 	return false
 }
 
-// part cuts off the sender of a direction with RST, but lets its receiver read
-// what was sent and then see the end: a reset could overtake the last packet.
+// part cuts off the sender of a direction with RST, but lets the receiver read what was sent
+// and then see the end: a reset could overtake the last packet.
 func (l *link) part(d Direction) {
 	l.parting.Store(true)
 	_ = l.conns[d].CloseWrite()

@@ -2,7 +2,7 @@ package mqtttest
 
 import "sync"
 
-// queueBytes bounds what waits in one direction of a link; one segment may be
+// queueBytes limits the bytes that wait in one direction of a link; a single segment may be
 // larger.
 const queueBytes = 4 << 20
 
@@ -12,9 +12,9 @@ type queue struct {
 	changed sync.Cond
 	waiting []segment
 	bytes   int
-	closed  bool  // nothing more comes
+	closed  bool  // the end of the stream was put
 	err     error // how the stream ended
-	aborted bool  // nobody takes any more
+	aborted bool  // the reader has stopped
 }
 
 func newQueue() *queue {
@@ -23,7 +23,7 @@ func newQueue() *queue {
 	return q
 }
 
-// put waits for room and returns false when nobody takes any more.
+// put waits for room. It returns false if the reader has stopped.
 func (q *queue) put(s segment) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -39,8 +39,8 @@ func (q *queue) put(s segment) bool {
 	return true
 }
 
-// take waits for segments and returns all of them. None means the end of the
-// stream, with the error it ended with.
+// take waits for segments and returns all of them. An empty result means the end of the
+// stream, with its error.
 func (q *queue) take() ([]segment, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// RabbitMQBroker is a RabbitMQ node with its MQTT plugin: MQTT 3.1.1 only, QoS
-// 2 granted as 1, shared subscriptions granted and never served, retained
-// messages lost when the node stops soon after.
+// RabbitMQBroker is a RabbitMQ node with its MQTT plugin. It supports MQTT 3.1.1 only, grants
+// QoS 2 as 1, grants shared subscriptions but does not serve them, and loses retained messages
+// that were published shortly before it stops.
 type RabbitMQBroker struct {
 	tb   testing.TB
 	node *rabbitNode
@@ -24,20 +24,19 @@ type rabbitOption func(*settings)
 
 func (o rabbitOption) rabbitMQ(s *settings) { o(s) }
 
-// WithRabbitMQConfig appends lines to rabbitmq.conf, after the ones that this
-// package writes.
+// WithRabbitMQConfig appends lines to rabbitmq.conf, after those of this package.
 func WithRabbitMQConfig(lines ...string) RabbitMQOption {
 	return rabbitOption(func(s *settings) { s.config = append(s.config, lines...) })
 }
 
-// HaveRabbitMQ reports whether the RabbitMQ server and Erlang's port mapper are
+// HaveRabbitMQ reports whether the RabbitMQ server and the port mapper of Erlang are
 // installed.
 func HaveRabbitMQ() bool { return rabbitPath() != "" && epmdPath() != "" }
 
-// RabbitMQ starts a node of its own for the test, on free loopback ports, with
-// its own home, cookie and data. It takes about ten seconds: tests that can
-// share a node use [SharedRabbitMQ]. Without the program the test is skipped,
-// or fails when the environment variable CI is "true".
+// RabbitMQ starts a node for the test on free loopback ports, with its own home, cookie and
+// data. It takes about ten seconds: tests that can share a node use [SharedRabbitMQ]. If the
+// program is not installed, the test is skipped, or fails if the environment variable CI is
+// "true".
 func RabbitMQ(tb testing.TB, opts ...RabbitMQOption) *RabbitMQBroker {
 	tb.Helper()
 	needRabbitMQ(tb)
@@ -82,14 +81,14 @@ type SharedRabbitMQ struct {
 	err     error // of the start
 }
 
-// NewSharedRabbitMQ starts nothing yet.
+// NewSharedRabbitMQ returns a shared node that is not started yet.
 func NewSharedRabbitMQ(opts ...RabbitMQOption) *SharedRabbitMQ {
 	return &SharedRabbitMQ{opts: opts}
 }
 
-// Broker returns the node, skipping or failing the test as [RabbitMQ] does. Use
-// client ids and topics of your own in every test; who stops the node stops it
-// for all.
+// Broker returns the node. It starts it on the first call, and skips or fails the test as
+// [RabbitMQ] does. Use separate client ids and topics in every test. Stopping the node affects
+// all tests.
 func (s *SharedRabbitMQ) Broker(tb testing.TB) *RabbitMQBroker {
 	tb.Helper()
 	needRabbitMQ(tb)
@@ -131,11 +130,11 @@ func (s *SharedRabbitMQ) Close() error {
 	return err
 }
 
-// Main wraps m so that the node is closed when the tests have run. What it
-// returns fits os.Exit(….Run()) and leak checkers that take a *testing.M.
+// Main wraps m so that the node is closed after the tests. The result can be used as in
+// os.Exit(….Run()), and by leak checkers that accept a *testing.M.
 func (s *SharedRabbitMQ) Main(m Runner) Runner { return sharedMain{m, s} }
 
-// Runner is what TestMain uses of *testing.M.
+// Runner is the part of *testing.M that TestMain uses.
 type Runner interface{ Run() int }
 
 type sharedMain struct {
@@ -178,26 +177,26 @@ func (b *RabbitMQBroker) Start() {
 	b.check(b.node.start())
 }
 
-// Pause stops the node in its tracks (SIGSTOP).
+// Pause stops the node (SIGSTOP).
 func (b *RabbitMQBroker) Pause() {
 	b.tb.Helper()
 	b.check(b.node.server.signal(sigPause))
 }
 
-// Resume lets a paused node go on.
+// Resume continues a paused node.
 func (b *RabbitMQBroker) Resume() {
 	b.tb.Helper()
 	b.check(b.node.server.signal(sigResume))
 }
 
-// Control runs rabbitmqctl on the node, to add users, permissions and the like. The
-// test fails when that fails.
+// Control runs rabbitmqctl on the node, for example to add users and permissions. If it fails,
+// the test fails.
 func (b *RabbitMQBroker) Control(args ...string) {
 	b.tb.Helper()
 	b.check(b.node.control(b.tb.Context(), args))
 }
 
-// Log returns the end of what the node printed.
+// Log returns the end of the output of the node.
 func (b *RabbitMQBroker) Log() string { return b.node.server.log.String() }
 
 func (b *RabbitMQBroker) check(err error) {

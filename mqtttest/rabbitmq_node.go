@@ -17,7 +17,7 @@ const (
 	rabbitStopTimeout  = 60 * time.Second
 )
 
-// rabbitNode is a RabbitMQ server and the port mapper that Erlang nodes want.
+// rabbitNode is a RabbitMQ server and the port mapper that Erlang nodes need.
 type rabbitNode struct {
 	dir          string
 	config       []string
@@ -27,7 +27,7 @@ type rabbitNode struct {
 
 type rabbitPorts struct{ mqtt, distribution, epmd int }
 
-// rabbitPath finds the server script itself: the one that Debian puts into
+// rabbitPath returns the path of the server script itself: the script that Debian installs in
 // sbin changes the user.
 func rabbitPath() string {
 	return lookPath("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
@@ -99,8 +99,8 @@ func (n *rabbitNode) environment() []string {
 	}
 }
 
-// startOnFreePorts picks ports and starts, with new ports when the node ended
-// by itself, as it does when one of them was taken.
+// startOnFreePorts chooses ports and starts the node, with new ports if the node exits because
+// one of them was taken.
 func (n *rabbitNode) startOnFreePorts() error {
 	var errs []error
 	for range startAttempts {
@@ -122,7 +122,7 @@ func (n *rabbitNode) startOnFreePorts() error {
 	return errors.Join(errs...)
 }
 
-// start returns when the node answers a CONNECT.
+// start returns once the node answers a CONNECT.
 func (n *rabbitNode) start() error {
 	if n.epmd.alive() != nil {
 		if err := n.epmd.start(); err != nil {
@@ -138,7 +138,7 @@ func (n *rabbitNode) start() error {
 	return poll(rabbitStartTimeout, func() error { return ready(n.server, n.ports.mqtt, answers) })
 }
 
-// control runs rabbitmqctl, in the environment of the node.
+// control runs rabbitmqctl in the environment of the node.
 func (n *rabbitNode) control(ctx context.Context, args []string) error {
 	ctx, cancel := context.WithTimeout(ctx, rabbitStartTimeout)
 	defer cancel()
@@ -150,7 +150,7 @@ func (n *rabbitNode) control(ctx context.Context, args []string) error {
 	return nil
 }
 
-// end stops the server; the port mapper stays.
+// end stops the server, but not the port mapper.
 func (n *rabbitNode) end(sig os.Signal) error {
 	ctx, cancel := context.WithTimeout(context.Background(), rabbitStopTimeout)
 	defer cancel()

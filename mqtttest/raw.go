@@ -10,19 +10,18 @@ import (
 	"time"
 )
 
-// rawTimeout bounds every wait of a [RawClient].
+// rawTimeout limits every wait of a [RawClient].
 const rawTimeout = 10 * time.Second
 
-// RawClient exchanges packets, well formed or not, with a broker. Its methods
-// fail the test when the broker does not answer as expected; they must be
-// called from the test's goroutine.
+// RawClient exchanges packets, valid or not, with a broker. Its methods fail the test if the
+// broker does not answer as expected; they must be called from the goroutine of the test.
 type RawClient struct {
 	net.Conn
 	tb testing.TB
 }
 
-// Raw connects to a plain address, a broker's URL or host:port, and sends
-// nothing. The connection is closed at the end of the test.
+// Raw connects to a plain address, the URL of a broker or host:port, and sends nothing. The
+// connection is closed at the end of the test.
 func Raw(tb testing.TB, address string) *RawClient {
 	tb.Helper()
 	if u, err := url.Parse(address); err == nil && u.Host != "" {
@@ -36,8 +35,8 @@ func Raw(tb testing.TB, address string) *RawClient {
 	return &RawClient{Conn: c, tb: tb}
 }
 
-// Send writes bytes: packets made by the functions of this package, parts of
-// one, or anything else.
+// Send writes bytes: packets made by the functions of this package, parts of packets, or
+// anything else.
 func (c *RawClient) Send(packets ...[]byte) {
 	c.tb.Helper()
 	for _, p := range packets {
@@ -48,7 +47,7 @@ func (c *RawClient) Send(packets ...[]byte) {
 	}
 }
 
-// Expect reads the next packet, which must be of the given type.
+// Expect reads the next packet, which must have the given type, and returns it.
 func (c *RawClient) Expect(want PacketType) Packet {
 	c.tb.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(rawTimeout))
@@ -62,7 +61,7 @@ func (c *RawClient) Expect(want PacketType) Packet {
 	return p
 }
 
-// ExpectClosed reads until the broker ends the connection, in whatever way.
+// ExpectClosed reads until the broker ends the connection in any way.
 func (c *RawClient) ExpectClosed() {
 	c.tb.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(rawTimeout))
@@ -81,8 +80,8 @@ func (c *RawClient) ExpectSilence(d time.Duration) {
 	}
 }
 
-// Connect sends a CONNECT and expects a CONNACK that accepts. Version is 4 for
-// MQTT 3.1.1, 5 for MQTT 5. It reports whether the session was present.
+// Connect sends a CONNECT and expects a CONNACK that accepts it. version is 4 for MQTT 3.1.1
+// and 5 for MQTT 5. It reports whether the session was present.
 func (c *RawClient) Connect(version byte, clientID string, clean bool) (sessionPresent bool) {
 	c.tb.Helper()
 	c.Send(ConnectPacket(version, clientID, clean))

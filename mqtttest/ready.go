@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// freePorts returns n loopback ports that nobody listens on. Another program
-// may take one at any time: who uses them must be ready to try others.
+// freePorts returns n unused loopback ports. Another program may take them at any time, so
+// callers must be prepared to try other ports.
 func freePorts(n int) ([]int, error) {
 	ports := make([]int, n)
 	for i := range ports {
@@ -23,8 +23,8 @@ func freePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
-// answers returns nil when the port answers an MQTT 3.1.1 CONNECT with any
-// CONNACK, also one that refuses.
+// answers returns nil if the port answers an MQTT 3.1.1 CONNECT with any CONNACK, even one
+// that refuses.
 func answers(port int) error {
 	c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
 	if err != nil {
@@ -48,7 +48,7 @@ func answers(port int) error {
 	return nil
 }
 
-// accepts returns nil when the port accepts a connection.
+// accepts returns nil if the port accepts a connection.
 func accepts(port int) error {
 	c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
 	if err != nil {
@@ -57,7 +57,7 @@ func accepts(port int) error {
 	return c.Close()
 }
 
-// ready asks a port of a process, and ends a poll when the process has ended.
+// ready checks a port of a process, and ends a poll if the process has ended.
 func ready(p *process, port int, ask func(port int) error) error {
 	if err := p.alive(); err != nil {
 		return stopPollingError{err}
@@ -65,7 +65,7 @@ func ready(p *process, port int, ask func(port int) error) error {
 	return ask(port)
 }
 
-// stopPollingError ends poll before its time.
+// stopPollingError ends poll early.
 type stopPollingError struct{ error }
 
 func (s stopPollingError) Unwrap() error { return s.error }

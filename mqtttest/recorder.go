@@ -4,29 +4,27 @@ import (
 	"sync"
 )
 
-// Recorder holds what a publisher was told against what consumers handled, by
-// message id. Its methods may be called from any goroutine. A million ids take
-// some tens of MiB if they are UUIDs.
+// Recorder compares the messages that a publisher sent with those that consumers handled, by
+// message id. It is safe for concurrent use. A million UUIDs take some tens of MiB.
 //
-// Tell it an id with Attempted before the publish, with Accepted after the
-// publish returned nil, and with Handled for every time a handler did its work.
-// Take the ids from where the effect is (a database row, the payload seen by a
-// plain client), not from counters of the code under test. At the end tell it
-// what an operator would find in the dead letters and in the outbox: that is not
-// lost.
+// Call Attempted with an id before the publish, Accepted after the publish returned nil, and
+// Handled each time a handler did its work. Take the ids from where the effect is (a database
+// row, the payload received by a plain client), not from counters of the code under test. At
+// the end call Dead and InOutbox with the ids that an operator would find in the dead letters
+// and in the outbox: these are not lost.
 type Recorder struct {
 	mu       sync.Mutex
 	ids      idTable
 	progress Progress
 }
 
-// Progress is how far a run has come.
+// Progress is the intermediate state of a run.
 type Progress struct {
-	// Accepted, Handled and Lost count ids. Lost are those that are accepted and
-	// so far neither handled nor in the dead letters nor in the outbox: while
-	// the run goes on they are on their way.
+	// Accepted, Handled and Lost count ids. Lost are ids that are accepted, but so far neither
+	// handled nor in the dead letters nor in the outbox; during the run their messages are in
+	// transit.
 	Accepted, Handled, Lost int
-	// Duplicates counts the times that an id was handled beyond the first.
+	// Duplicates counts how often ids were handled after the first time.
 	Duplicates int
 }
 
@@ -52,19 +50,19 @@ func (h history) lost() bool { return h.is(accepted) && h.handled == 0 && !h.is(
 // NewRecorder returns an empty recorder.
 func NewRecorder() *Recorder { return &Recorder{ids: newIDTable()} }
 
-// Attempted notes that id is about to be published.
+// Attempted records that id is about to be published.
 func (r *Recorder) Attempted(id string) { r.note(id, attempted, 0) }
 
-// Accepted notes that the publish of id returned nil.
+// Accepted records that the publish of id returned nil.
 func (r *Recorder) Accepted(id string) { r.note(id, attempted|accepted, 0) }
 
-// Handled notes that id was handled once more.
+// Handled records that id was handled once more.
 func (r *Recorder) Handled(id string) { r.note(id, 0, 1) }
 
-// Dead notes that id is in the dead letters.
+// Dead records that id is in the dead letters.
 func (r *Recorder) Dead(id string) { r.note(id, dead, 0) }
 
-// InOutbox notes that id waits in an outbox.
+// InOutbox records that id is in an outbox.
 func (r *Recorder) InOutbox(id string) { r.note(id, inOutbox, 0) }
 
 func (r *Recorder) note(id string, n notes, handled uint32) {
@@ -78,7 +76,7 @@ func (r *Recorder) note(id string, n notes, handled uint32) {
 	})
 }
 
-// Progress returns the counts so far. Unlike [Recorder.Report] it costs nothing.
+// Progress returns the counts so far. Unlike [Recorder.Report] it is cheap.
 func (r *Recorder) Progress() Progress {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -98,16 +96,15 @@ func (p *Progress) count(h history, by int) {
 	}
 }
 
-// Rows is the result of a query for one column of text, as *sql.Rows has it.
+// Rows is a query result with one text column, such as *sql.Rows.
 type Rows interface {
 	Next() bool
 	Scan(dest ...any) error
 	Err() error
 }
 
-// HandledFrom notes the id of every row as handled once, such as those of
-// SELECT id FROM effects. It returns how many rows there were. It does not close
-// them.
+// HandledFrom records the id of every row as handled once, for example of SELECT id FROM
+// effects, and returns the number of rows. It does not close rows.
 func (r *Recorder) HandledFrom(rows Rows) (n int, err error) {
 	for rows.Next() {
 		var id string

@@ -4,8 +4,7 @@ import (
 	"encoding/hex"
 )
 
-// idTable maps ids to their histories. UUIDs, which ids mostly are, take 16
-// bytes.
+// idTable maps ids to their histories. UUIDs, the usual ids, take 16 bytes.
 type idTable struct {
 	uuids  map[[16]byte]history
 	others map[string]history
@@ -32,8 +31,7 @@ func (t *idTable) each(f func(id func() string, h history)) {
 	}
 }
 
-// parseUUID reads a UUID in its canonical form only, so that no two ids become
-// one.
+// parseUUID parses only the canonical form of a UUID, so that different ids stay different.
 func parseUUID(s string) (u [16]byte, ok bool) {
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return u, false
@@ -55,7 +53,7 @@ func parseUUID(s string) (u [16]byte, ok bool) {
 	return u, true
 }
 
-// nibble is the value of a lower-case hexadecimal digit, 255 for anything else.
+// nibble returns the value of a lower-case hexadecimal digit, or 255.
 func nibble(c byte) byte {
 	switch {
 	case '0' <= c && c <= '9':

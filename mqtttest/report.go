@@ -5,26 +5,26 @@ import (
 	"slices"
 )
 
-// Report is the verdict of a [Recorder] over all ids; its lists are sorted.
+// Report is the result of a [Recorder]; its lists are sorted.
 type Report struct {
-	// Attempted and Accepted count ids. Handled counts ids that were handled at
-	// least once, Dead and Outbox those found there.
+	// Attempted, Accepted, Dead and Outbox count ids. Handled counts ids that were handled at
+	// least once.
 	Attempted, Accepted, Handled, Dead, Outbox int
-	// Duplicates counts the times that an id was handled beyond the first.
+	// Duplicates counts how often ids were handled after the first time.
 	Duplicates int
-	// Lost are accepted, and neither handled nor in the dead letters nor in the
+	// Lost are accepted ids that are neither handled nor in the dead letters nor in the
 	// outbox.
 	Lost []string
-	// Unexpected were handled and never attempted.
+	// Unexpected are ids that were handled but never attempted.
 	Unexpected []string
-	// Recovered were handled although their publish did not return nil: the
-	// publisher could not know.
+	// Recovered are ids that were handled although their publish failed: the publisher could
+	// not know that they had been sent.
 	Recovered []string
-	// Duplicated were handled more than once.
+	// Duplicated are ids that were handled more than once.
 	Duplicated []string
 }
 
-// Report judges what was noted so far.
+// Report returns the result of everything recorded so far.
 func (r *Recorder) Report() Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -64,8 +64,8 @@ func one(yes bool) int {
 	return 0
 }
 
-// Err returns an error that names the first lost and unexpected ids, nil when
-// there are none. Duplicates are no error.
+// Err returns an error with the first lost and unexpected ids, or nil if there are none.
+// Duplicates are not an error.
 func (r Report) Err() error {
 	if len(r.Lost) == 0 && len(r.Unexpected) == 0 {
 		return nil
@@ -73,14 +73,14 @@ func (r Report) Err() error {
 	return fmt.Errorf("%s: first lost %q, first unexpected %q", r, r.Lost[:min(5, len(r.Lost))], r.Unexpected[:min(5, len(r.Unexpected))])
 }
 
-// Summary is the line that a fault run ends with: accepted 100 handled 98 dead 1
-// outbox 1 lost 0 duplicates 3.
+// Summary returns the last line of a fault run: "accepted 100 handled 98 dead 1 outbox 1 lost
+// 0 duplicates 3".
 func (r Report) Summary() string {
 	return fmt.Sprintf("accepted %d handled %d dead %d outbox %d lost %d duplicates %d",
 		r.Accepted, r.Handled, r.Dead, r.Outbox, len(r.Lost), r.Duplicates)
 }
 
-// String is the summary, followed by unexpected 0 recovered 0.
+// String returns the summary, followed by "unexpected 0 recovered 0".
 func (r Report) String() string {
 	return fmt.Sprintf("%s unexpected %d recovered %d", r.Summary(), len(r.Unexpected), len(r.Recovered))
 }

@@ -42,9 +42,9 @@ func codes(list ...byte) (s codeSet) {
 
 func (s codeSet) has(code byte) bool { return code&0x60 == 0 && s&codes(code) != 0 }
 
-// codesOf are the reason codes that a packet of a client may carry
-// [MQTT-3.4.2-1], [MQTT-3.5.2-1], [MQTT-3.6.2-1], [MQTT-3.7.2-1],
-// [MQTT-3.14.2-1]. On MQTT 3.1.1 packets have none, which is 0.
+// codesOf returns the reason codes that a packet of a client may have [MQTT-3.4.2-1],
+// [MQTT-3.5.2-1], [MQTT-3.6.2-1], [MQTT-3.7.2-1], [MQTT-3.14.2-1]. MQTT 3.1.1 packets have
+// none, which is decoded as 0.
 func codesOf(t PacketType) codeSet {
 	switch t {
 	case Puback, Pubrec:
@@ -56,8 +56,7 @@ func codesOf(t PacketType) codeSet {
 	}
 }
 
-// appendAck encodes a PUBACK, PUBREC, PUBREL or PUBCOMP; the code has a place
-// on MQTT 5 only.
+// appendAck encodes a PUBACK, PUBREC, PUBREL or PUBCOMP; the code is used on MQTT 5 only.
 func appendAck(b []byte, version byte, t PacketType, id uint16, code byte) []byte {
 	first := byte(t) << 4
 	if t == Pubrel {
@@ -118,7 +117,7 @@ func decodeDisconnect(body []byte, version byte) (d disconnect, err error) {
 	return d, nil
 }
 
-// connackCode is the code of MQTT 3.1.1 nearest to one of MQTT 5.
+// connackCode returns the MQTT 3.1.1 code nearest to an MQTT 5 code.
 func connackCode(version, code byte) byte {
 	if version == 5 || code < 0x80 {
 		return code

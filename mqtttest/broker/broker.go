@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// Broker is a running broker. Its methods may be called from any goroutine;
-// those that say so not from an observer.
+// Broker is a running broker. It is safe for concurrent use. Methods that may not be called by
+// an observer are documented.
 type Broker struct {
 	control   sync.Mutex // serialises Start, Stop and Kill
 	listeners listeners
@@ -19,7 +19,7 @@ type Broker struct {
 	script    script
 }
 
-// Listen starts a broker. It reports all problems of the options at once.
+// Listen starts a broker. It returns all errors in the options, joined.
 func Listen(opts ...Option) (*Broker, error) {
 	o := defaults()
 	for _, opt := range opts {
@@ -41,8 +41,8 @@ func Listen(opts ...Option) (*Broker, error) {
 	return b, nil
 }
 
-// Start starts a stopped or killed broker again on the same address, with the
-// sessions that were kept. Start of a running broker does nothing.
+// Start starts a stopped or killed broker on the same address, with the sessions that were
+// kept. It does nothing if the broker is running.
 func (b *Broker) Start() error {
 	b.control.Lock()
 	defer b.control.Unlock()
@@ -62,9 +62,9 @@ func (b *Broker) Start() error {
 	return nil
 }
 
-// Stop ends the broker in order: clients of MQTT 5 get a DISCONNECT with
-// 0x8B, state is saved. Wills are not published. It returns when all has ended; sessions stay,
-// in memory or in the file of [WithFile], for Start. It must not be called by an
+// Stop ends the broker gracefully: MQTT 5 clients receive a DISCONNECT with code 0x8B, and
+// state is saved. Wills are not published. It returns after everything has ended. Sessions are
+// kept in memory, or in the file of [WithFile], for Start. It must not be called by an
 // observer.
 func (b *Broker) Stop() {
 	b.control.Lock()
@@ -87,18 +87,17 @@ func (b *Broker) Stop() {
 	b.core.closeJournal(false)
 }
 
-// Close is Stop, and waits for what faults have called, see [Call].
+// Close is like Stop, and waits for functions started by faults, see [Call].
 func (b *Broker) Close() {
 	b.Stop()
 	b.script.calls.Wait()
 }
 
-// Kill ends the broker as a crash does: connections are reset without a DISCONNECT,
-// no will is published. Sessions are gone, or, if they are kept, as they were
-// saved last: without [SaveEvery] and [SaveAfter] as they were. Sessions that
-// end with their connection are gone in any case, and not counted as a loss. With
-// [WithFile] sessions are as the file has them, which is what was acknowledged,
-// and there is nothing to tell of a loss.
+// Kill ends the broker like a crash: connections are reset without a DISCONNECT, and no will
+// is published. Without keepSessions, sessions are lost. Otherwise they are kept in the state
+// of the last save; without [SaveEvery] and [SaveAfter] nothing is lost. Sessions that end
+// with their connection are always lost, and not counted. With [WithFile], sessions are kept
+// as in the file, which contains everything acknowledged, and the returned Loss is empty.
 // Start starts the broker again. It must not be called by an observer.
 func (b *Broker) Kill(keepSessions bool) Loss {
 	b.control.Lock()
@@ -123,29 +122,28 @@ func (b *Broker) Kill(keepSessions bool) Loss {
 	return loss
 }
 
-// thaw lets everything go on that a fault holds, so that it can end.
+// thaw releases everything that a fault blocks, so that it can end.
 func (b *Broker) thaw() {
 	b.script.frozen.set(false)
 	b.listeners.each(func(c *conn) { c.hold(false, false) })
 }
 
-// Save saves the state now, see [SaveEvery]. It must not be called by an
-// observer.
+// Save saves the state now, see [SaveEvery]. It must not be called by an observer.
 func (b *Broker) Save() { b.core.locked(b.core.save) }
 
-// Addr is host:port of the plain listener.
+// Addr returns host:port of the plain listener.
 func (b *Broker) Addr() string { return b.listeners.address() }
 
-// URL is the address of the plain listener for clients, mqtt://host:port. It
-// stays the same over Stop and Start.
+// URL returns the address of the plain listener, mqtt://host:port. Stop and Start do not
+// change it.
 func (b *Broker) URL() string { return b.listeners.url("mqtt") }
 
-// TLSURL is the mqtts:// address of the first TLS listener, empty if there is
-// none, see [WithTLS].
+// TLSURL returns the mqtts:// address of the first TLS listener, or "" if there is none; see
+// [WithTLS].
 func (b *Broker) TLSURL() string { return b.listeners.url("mqtts") }
 
-// WebSocketURL is the ws:// or else wss:// address of the first WebSocket
-// listener, empty if there is none, see [WithWebSocket].
+// WebSocketURL returns the ws:// or else wss:// address of the first WebSocket listener, or ""
+// if there is none; see [WithWebSocket].
 func (b *Broker) WebSocketURL() string {
 	return cmp.Or(b.listeners.url("ws"), b.listeners.url("wss"))
 }
@@ -157,33 +155,31 @@ func (b *Broker) Counts() (counts Counts) {
 	return counts
 }
 
-// Dropped is Counts().Dropped().
+// Dropped returns Counts().Dropped().
 func (b *Broker) Dropped() int64 { return b.Counts().Dropped() }
 
-// Stats returns what the broker has now; the same is published below $SYS/broker, see
-// [SysEvery]. It goes through all sessions, and must not be called by an
-// observer.
+// Stats returns the current state, which is also published under $SYS/broker, see [SysEvery].
+// It visits all sessions. It must not be called by an observer.
 func (b *Broker) Stats() (s Stats) {
 	b.core.locked(func() { s = b.core.stats() })
 	return s
 }
 
-// Sessions lists the sessions by client id. It must not be called by an
-// observer.
+// Sessions returns the sessions, sorted by client id. It must not be called by an observer.
 func (b *Broker) Sessions() (list []Session) {
 	b.core.locked(func() { list = describe(b.core.sessions) })
 	return list
 }
 
-// Retained lists the topics of the retained messages, sorted. It must not be
-// called by an observer.
+// Retained returns the topics of the retained messages, sorted. It must not be called by an
+// observer.
 func (b *Broker) Retained() (topics []string) {
 	b.core.locked(func() { topics = slices.Sorted(maps.Keys(b.core.retained.byTopic)) })
 	return topics
 }
 
-// Recovered is what the last Start found in the file of [WithFile]. It must not be
-// called by an observer.
+// Recovered returns what the last Start found in the file of [WithFile]. It must not be called
+// by an observer.
 func (b *Broker) Recovered() (r Recovery) {
 	b.core.locked(func() { r = b.core.recovery })
 	return r

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// conn is one connection. Its reading goroutine owns it; what is not said to be
-// guarded otherwise belongs to that goroutine.
+// conn is one connection. Its reading goroutine owns all fields that are not marked as
+// guarded.
 type conn struct {
 	stream
 
@@ -99,9 +99,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// succeed lets the connection that the client had before, if any, come to its
-// end: a client can publish, say goodbye and connect again before the broker has
-// read any of it. One that does not end by itself is ended by [conn.welcome].
+// succeed lets the previous connection of the client, if any, finish: a client can publish,
+// disconnect and connect again before the broker has read any of it. A connection that does
+// not end by itself is ended by [conn.welcome].
 func (c *conn) succeed(clientID string) {
 	var old *conn
 	c.core.locked(func() {

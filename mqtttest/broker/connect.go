@@ -21,7 +21,7 @@ type connect struct {
 	refusal byte // why it cannot be accepted, 0 if it can
 }
 
-// will is what is published when a connection ends without a DISCONNECT.
+// will is the message that is published if a connection ends without a DISCONNECT.
 type will struct {
 	message *message
 	delay   time.Duration
@@ -34,7 +34,7 @@ const (
 	willProperties    = propertySet(1<<propPayloadFormat | 1<<propMessageExpiry | 1<<propContentType | 1<<propResponseTopic | 1<<propCorrelationData | 1<<propWillDelay | 1<<propUserProperty)
 )
 
-// decodeConnect returns, also with an error, a version to answer in.
+// decodeConnect returns the MQTT version for the response even if it fails.
 func decodeConnect(body []byte) (*connect, error) {
 	c := cursor{b: body}
 	m := &connect{version: 4, receiveMaximum: defaultMaximum}

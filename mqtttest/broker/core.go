@@ -86,8 +86,7 @@ func (c *core) newSession(id string, version byte) *session {
 	return s
 }
 
-// publish delivers a message to all subscribers, and reports whether there were
-// any.
+// publish delivers a message to all subscribers, and reports whether there were any.
 func (c *core) publish(m *message) bool {
 	r := c.router.lookup([]byte(m.topic))
 	m.topic = r.topic
@@ -98,8 +97,8 @@ func (c *core) publish(m *message) bool {
 	return c.router.deliver(r, m)
 }
 
-// retain keeps a message for later subscribers, or forgets the one kept when
-// the payload is empty [MQTT-3.3.1-6].
+// retain keeps a message for later subscribers. An empty payload deletes the retained message
+// [MQTT-3.3.1-6].
 func (c *core) retain(m *message) {
 	switch {
 	case len(m.payload) == 0:
@@ -114,7 +113,7 @@ func (c *core) retain(m *message) {
 	c.changed()
 }
 
-// sendRetained delivers what is retained for a new subscription, by topic.
+// sendRetained sends the matching retained messages to a new subscription, ordered by topic.
 func (c *core) sendRetained(sub *subscription, fresh bool) {
 	if sub.group != nil || sub.retainHandling == 2 || (sub.retainHandling == 1 && !fresh) {
 		return

@@ -2,45 +2,44 @@ package broker
 
 import "sync/atomic"
 
-// Counts is what a broker did since it was made.
+// Counts are totals since the broker was created.
 type Counts struct {
-	// Connections accepted, and sessions that began.
+	// Connections counts accepted connections, Sessions new sessions.
 	Connections, Sessions int64
-	// Refused are connections above the bounds of [MaxConnections] and
-	// [MaxSessions].
+	// Refused counts connections that exceeded [MaxConnections] or [MaxSessions].
 	Refused int64
-	// Published counts messages from clients, each once, wills included.
+	// Published counts messages from clients, once each, including wills.
 	Published int64
-	// QueueFull, TooLarge, QoS0Dropped and Swallowed are messages that the
-	// broker dropped on its own: for a bound of a queue, for the packet size of
-	// a client, for a client that does not read, for a PUBLISH of MQTT 3.1.1
-	// that was refused, which that version cannot say. See [Broker.Dropped].
+	// QueueFull, TooLarge, QoS0Dropped and Swallowed count messages that the broker dropped:
+	// because a queue was full, because the packet was too large for a client, because a
+	// client did not read, and because a PUBLISH of MQTT 3.1.1 was refused, which that version
+	// cannot report. See [Broker.Dropped].
 	QueueFull, TooLarge, QoS0Dropped, Swallowed int64
-	// RetainedFull are messages that were delivered, and not retained, for a
-	// bound of those; they count as dropped, too.
+	// RetainedFull counts messages that were delivered but not retained, because of
+	// [MaxRetained]; they count as dropped, too.
 	RetainedFull int64
-	// Expired are messages whose expiry passed before they were sent.
+	// Expired counts messages whose expiry passed before they were sent.
 	Expired int64
-	// EndedWithSession are messages of QoS 1 and 2 that a session still held
-	// when it ended, HandedOver those that went to another member of a group.
+	// EndedWithSession counts QoS 1 and 2 messages that a session still had when it ended,
+	// HandedOver those that went to another member of a shared group.
 	EndedWithSession, HandedOver int64
-	// StrayAcks are acknowledgements for what their connection did not carry.
+	// StrayAcks counts acknowledgements of messages that were not sent on their connection.
 	StrayAcks int64
-	// Repeated are QoS 2 messages that a client sent again before PUBREL.
+	// Repeated counts QoS 2 messages that a client sent again before PUBREL.
 	Repeated int64
-	// Violations are connections ended for a breach of the protocol.
+	// Violations counts connections that were ended because of a protocol error.
 	Violations int64
-	// Saves of the state, see [SaveEvery].
+	// Saves counts saves of the state, see [SaveEvery].
 	Saves int64
 
 	packets [2][16]int64
 }
 
-// Packets is how many packets of a type went in a direction: received, or
-// handed to the connection to be written.
+// Packets returns the number of packets of a type in a direction: received, or passed to the
+// connection to be written.
 func (c Counts) Packets(d Direction, t PacketType) int64 { return c.packets[d&1][t&15] }
 
-// Dropped is how many messages the broker dropped on its own. A fault run is
+// Dropped returns the number of messages that the broker dropped on its own. A fault run is
 // valid only if it is 0.
 func (c Counts) Dropped() int64 {
 	return c.QueueFull + c.TooLarge + c.QoS0Dropped + c.Swallowed + c.RetainedFull

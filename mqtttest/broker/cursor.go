@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// Reason codes of MQTT 5 that the broker itself gives.
+// MQTT 5 reason codes that the broker sends.
 const (
 	reasonNoSubscribers   = 0x10
 	reasonNoSubscription  = 0x11
@@ -32,7 +32,7 @@ const (
 	reasonQoSNotSupported = 0x9B
 )
 
-// violation is a breach of the protocol by a client: the connection ends.
+// violation is a protocol error of a client; the connection ends.
 type violation struct {
 	code byte // of MQTT 5
 	what string
@@ -48,8 +48,8 @@ func breach(format string, args ...any) *violation {
 	return &violation{reasonProtocol, fmt.Sprintf(format, args...)}
 }
 
-// cursor takes fields off the front of a packet. After the first error it
-// returns zero values.
+// cursor reads fields from the front of a packet. After the first error it returns zero
+// values.
 type cursor struct {
 	b   []byte
 	err *violation
@@ -93,7 +93,7 @@ func (c *cursor) uint32() uint32 {
 	return 0
 }
 
-// varint takes a Variable Byte Integer of the least length [MQTT-1.5.5-1].
+// varint reads a Variable Byte Integer of minimal length [MQTT-1.5.5-1].
 func (c *cursor) varint() (n uint32) {
 	for shift := 0; shift < 28; shift += 7 {
 		b := c.byte()
@@ -109,10 +109,10 @@ func (c *cursor) varint() (n uint32) {
 	return 0
 }
 
-// binary takes binary data: a length, then as many bytes.
+// binary reads binary data: a length, then as many bytes.
 func (c *cursor) binary() []byte { return c.bytes(int(c.uint16())) }
 
-// text takes a UTF-8 string, checked [MQTT-1.5.4-1], [MQTT-1.5.4-2].
+// text reads and validates a UTF-8 string [MQTT-1.5.4-1], [MQTT-1.5.4-2].
 func (c *cursor) text() []byte {
 	b := c.binary()
 	for _, x := range b {
@@ -139,7 +139,7 @@ func (c *cursor) end() error {
 	return c.failed()
 }
 
-// failed is the error as an interface that is nil when there is none.
+// failed returns the error as an interface that is nil if there is none.
 func (c *cursor) failed() error {
 	if c.err != nil {
 		return c.err

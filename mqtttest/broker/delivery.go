@@ -10,7 +10,7 @@ const (
 	done                   // finished, to be taken off the window
 )
 
-// delivery is one message on its way to one session.
+// delivery is one message to be delivered to one session.
 type delivery struct {
 	msg        *message
 	ids        []uint32 // subscription identifiers
@@ -23,8 +23,8 @@ type delivery struct {
 	number     uint64 // in the journal, 0 for none
 }
 
-// window holds the deliveries of a session in the order in which they were
-// first sent, those in flight before those that wait.
+// window holds the deliveries of a session in the order in which they were first sent; those
+// in flight come before those that wait.
 type window struct {
 	list     []*delivery
 	head     int // first that is not done
@@ -44,10 +44,10 @@ func (w *window) add(d *delivery) {
 	w.bytes += d.msg.size()
 }
 
-// rewind makes the next connection carry everything again.
+// rewind makes the next connection send everything again.
 func (w *window) rewind() { w.next, w.inflight = w.head, 0 }
 
-// peek returns the next delivery that this connection has to carry.
+// peek returns the next delivery that this connection has to send.
 func (w *window) peek() *delivery {
 	for ; w.next < len(w.list); w.next++ {
 		if d := w.list[w.next]; d.state != done {
@@ -58,7 +58,7 @@ func (w *window) peek() *delivery {
 	return nil
 }
 
-// carry notes that the delivery of peek was sent on a connection.
+// carry records that the delivery of peek was sent on a connection.
 func (w *window) carry(d *delivery, connection int) {
 	w.next++
 	w.inflight++
@@ -68,8 +68,8 @@ func (w *window) carry(d *delivery, connection int) {
 	}
 }
 
-// identify returns a packet identifier that is not in use, rolling over all of
-// them before one is used again.
+// identify returns an unused packet identifier. All identifiers are used in turn before one is
+// reused.
 func (w *window) identify(d *delivery) {
 	for {
 		w.lastID++
@@ -81,7 +81,7 @@ func (w *window) identify(d *delivery) {
 	w.byID[d.id] = d
 }
 
-// finish takes a delivery out; connection is the one that the session has.
+// finish ends a delivery; connection is the current connection of the session.
 func (w *window) finish(d *delivery, connection int) {
 	if d.connection == connection && d.state != queued {
 		w.inflight--
@@ -110,7 +110,7 @@ func (w *window) trim() {
 	}
 }
 
-// each visits what is not done, in order.
+// each visits the unfinished deliveries in order.
 func (w *window) each(visit func(*delivery)) {
 	for _, d := range w.list[w.head:] {
 		if d.state != done {

@@ -11,27 +11,27 @@ import (
 	"time"
 )
 
-// Fault chooses packets, and what happens to them.
+// Fault selects packets and an action for them.
 type Fault struct {
-	// Direction and Type of the packets; [AnyType] for all.
+	// Direction and Type select packets; [AnyType] means all types.
 	Direction Direction
 	Type      PacketType
-	// Client chooses by client id, nil for all. See [ClientID].
+	// Client selects packets by client id; nil means all. See [ClientID].
 	Client func(id string) bool
-	// Filter chooses by the topic of a PUBLISH or the filters of a SUBSCRIBE or
-	// UNSUBSCRIBE, of which one must match; nil for all. See [Topic].
+	// Filter selects packets by the topic of a PUBLISH, or by the filters of a SUBSCRIBE or
+	// UNSUBSCRIBE, of which one must match; nil means all. See [Topic].
 	Filter func(string) bool
-	// If chooses by anything else; nil for all. It must not call the broker.
+	// If selects packets by any other condition; nil means all. It must not call the broker.
 	If func(Observed) bool
-	// After is how many matching packets are spared first.
+	// After is the number of selected packets that are let through first.
 	After int
-	// Times is how many matching packets are then hit, 0 for no limit.
+	// Times is the number of packets that are then hit; 0 means no limit.
 	Times int
-	// Lasting is how long after it was injected the fault ends, 0 for no end.
+	// Lasting is how long after its injection the fault ends; 0 means never.
 	Lasting time.Duration
-	// Chance is how likely a matching packet is hit, 0 for always.
+	// Chance is the probability that a selected packet is hit; 0 means always.
 	Chance float64
-	// Do is what happens to a packet that is hit.
+	// Do is the action for a packet that is hit.
 	Do Action
 }
 
@@ -83,10 +83,10 @@ type Injected struct {
 	applied atomic.Int64
 }
 
-// Applied is how many packets it has hit.
+// Applied returns the number of packets that the fault has hit.
 func (i *Injected) Applied() int64 { return i.applied.Load() }
 
-// Remove ends it.
+// Remove ends the fault.
 func (i *Injected) Remove() {
 	i.faults.mu.Lock()
 	defer i.faults.mu.Unlock()
@@ -95,7 +95,7 @@ func (i *Injected) Remove() {
 
 func (i *Injected) hits(filter string) bool { return i.fault.Filter == nil || i.fault.Filter(filter) }
 
-// faults are those in force.
+// faults are the active faults.
 type faults struct {
 	some atomic.Bool // list is not empty
 
@@ -146,7 +146,7 @@ func (f *faults) drop(i *Injected) {
 	f.some.Store(len(f.list) > 0)
 }
 
-// decide returns the fault that hits a packet, nil for none.
+// decide returns the fault that hits a packet, or nil.
 func (f *faults) decide(d Direction, c *conn, p Packet) (hit *Injected) {
 	if !f.some.Load() {
 		return nil

@@ -12,8 +12,8 @@ var (
 	errLarge  = errors.New("packet larger than allowed")
 )
 
-// frames cuts a stream into packets. Its memory grows with what arrives, not
-// with what a header claims.
+// frames splits a stream into packets. Its memory grows with the received bytes, not with the
+// length that a header claims.
 type frames struct {
 	r     io.Reader
 	max   int // largest remaining length
@@ -22,7 +22,7 @@ type frames struct {
 	end   int
 }
 
-// next returns the next packet; it is valid until the call after.
+// next returns the next packet. It is valid until the next call.
 func (f *frames) next() (Packet, error) {
 	for {
 		p, err := f.take()
@@ -35,7 +35,7 @@ func (f *frames) next() (Packet, error) {
 	}
 }
 
-// take takes a packet off the buffer. The zero packet says that more is needed.
+// take removes a packet from the buffer. It returns the zero packet if more bytes are needed.
 func (f *frames) take() (Packet, error) {
 	b := f.buf[f.start:f.end]
 	size := 0

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// gate blocks those who wait while it is shut.
+// gate blocks callers of wait while it is shut.
 type gate struct {
 	shut atomic.Bool
 	mu   sync.Mutex
@@ -26,7 +26,7 @@ func (g *gate) set(shut bool) {
 	g.shut.Store(shut)
 }
 
-// wait returns false when done is closed before the gate opens.
+// wait returns false if done is closed before the gate opens.
 func (g *gate) wait(done <-chan struct{}) bool {
 	if !g.shut.Load() {
 		return true

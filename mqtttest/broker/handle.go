@@ -2,7 +2,7 @@ package broker
 
 import "strings"
 
-// arrived treats a packet of a client, and what the faults say about it.
+// arrived handles a packet of a client, and the fault that may hit it.
 func (c *conn) arrived(p Packet) error {
 	if c.connect == nil {
 		return c.first(p)
@@ -118,7 +118,7 @@ func (c *conn) handlePublish(p Packet, refusal *Injected) error {
 	return nil
 }
 
-// resolve returns the topic of a PUBLISH, which an alias may stand for.
+// resolve returns the topic of a PUBLISH, which may use an alias.
 func (c *conn) resolve(m *publish) ([]byte, error) {
 	if m.alias == 0 {
 		return m.topic, nil
@@ -183,10 +183,10 @@ func (c *conn) handleSubscribe(p Packet, refusal *Injected) error {
 	return nil
 }
 
-// maxLevels bounds the memory of a filter: each level has its own.
+// maxLevels limits the memory of a filter, each level of which needs some.
 const maxLevels = 200
 
-// refuses returns why a filter is not granted, 0 if it is.
+// refuses returns why a filter is not granted, or 0.
 func (c *conn) refuses(r request, refusal *Injected) byte {
 	switch {
 	case refusal != nil && refusal.hits(r.filter):

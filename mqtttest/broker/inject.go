@@ -2,8 +2,8 @@ package broker
 
 import "fmt"
 
-// Inject adds a fault to those in force. Where several match, the oldest one
-// acts; all count the packet. It may be called by an observer.
+// Inject adds a fault. If several faults select a packet, all of them count it, and the action
+// of the oldest one is applied. An observer may call it.
 func (b *Broker) Inject(f Fault) (*Injected, error) {
 	if err := f.validate(); err != nil {
 		return nil, fmt.Errorf("fault: %w", err)
@@ -11,29 +11,28 @@ func (b *Broker) Inject(f Fault) (*Injected, error) {
 	return b.script.faults.add(f), nil
 }
 
-// Faults is how often faults were applied, by kind.
+// Faults returns how often faults were applied, by kind.
 func (b *Broker) Faults() map[string]int64 { return b.script.faults.applied() }
 
-// Observe shows every packet to f, one call at a time for the whole broker: one
-// from a client before it is treated, one to a client before it is written, so
-// that what a client knows, f has seen. Bodies are valid during the call only.
-// F must not call methods of the broker except Inject, Remove, Cut and Faults.
-// A second call replaces the observer, nil removes it.
+// Observe calls f for every packet, one call at a time for the whole broker: for a packet from
+// a client before it is handled, and for one to a client before it is written, so that f sees
+// a packet before the client can. Bodies are valid only during the call. f must not call
+// methods of the broker except Inject, Remove, Cut and Faults. A second call replaces the
+// observer; nil removes it.
 func (b *Broker) Observe(f func(Observed)) {
 	b.core.locked(func() { b.script.observer = f })
 }
 
-// Cut resets the connections of these clients, or all if none are named, and
-// returns how many there were. It may be called by an observer.
+// Cut resets the connections of these clients, or of all if none are named, and returns their
+// number. An observer may call it.
 func (b *Broker) Cut(clientIDs ...string) int {
 	n := b.listeners.chosen(clientIDs, (*conn).reset)
 	b.script.faults.countN("cut", n)
 	return n
 }
 
-// HalfOpen makes the connections of these clients dead without closing them, or
-// brings them back to life: nothing is read and nothing written. All if none
-// are named. It returns how many there were.
+// HalfOpen makes the connections of these clients, or of all if none are named, dead without
+// closing them, or revives them: nothing is read or written while on. It returns their number.
 func (b *Broker) HalfOpen(on bool, clientIDs ...string) int {
 	n := b.listeners.chosen(clientIDs, func(c *conn) { c.hold(on, on) })
 	if on {
@@ -42,8 +41,8 @@ func (b *Broker) HalfOpen(on bool, clientIDs ...string) int {
 	return n
 }
 
-// StopReading reads nothing more from these clients, or goes on. All if none are
-// named. It returns how many there were.
+// StopReading stops or resumes reading from these clients, or from all if none are named. It
+// returns their number.
 func (b *Broker) StopReading(on bool, clientIDs ...string) int {
 	n := b.listeners.chosen(clientIDs, func(c *conn) { c.reading.set(on) })
 	if on {
@@ -52,9 +51,9 @@ func (b *Broker) StopReading(on bool, clientIDs ...string) int {
 	return n
 }
 
-// BlackHole swallows every packet of these clients in one direction, or lets
-// them pass again. All if none are named. It returns how many there were. It
-// must not be called by an observer.
+// BlackHole discards every packet of these clients, or of all if none are named, in one
+// direction, or lets them pass again. It returns their number. It must not be called by an
+// observer.
 func (b *Broker) BlackHole(d Direction, on bool, clientIDs ...string) int {
 	n := b.listeners.chosen(clientIDs, func(c *conn) { b.core.locked(func() { c.acted.swallow[d&1] = on }) })
 	if on {
@@ -63,9 +62,8 @@ func (b *Broker) BlackHole(d Direction, on bool, clientIDs ...string) int {
 	return n
 }
 
-// Freeze stops the whole broker like a stopped process: new connections are
-// made by the system, but nothing is read or written until it is called with
-// false.
+// Freeze stops the whole broker like a suspended process: the system still accepts
+// connections, but nothing is read or written until it is called with false.
 func (b *Broker) Freeze(on bool) {
 	if on && !b.script.frozen.shut.Load() {
 		b.script.faults.count("freeze")
@@ -73,8 +71,8 @@ func (b *Broker) Freeze(on bool) {
 	b.script.frozen.set(on)
 }
 
-// Refuse closes the port, or opens it again: dialling clients are refused by the
-// system. Open connections stay.
+// Refuse closes the port, or opens it again: the system refuses new connections. Open
+// connections are not affected.
 func (b *Broker) Refuse(on bool) error {
 	if !on {
 		return b.listeners.open()
@@ -84,17 +82,17 @@ func (b *Broker) Refuse(on bool) error {
 	return nil
 }
 
-// Send writes bytes, well formed or not, to these clients, or to all if none
-// are named. It returns how many there were.
+// Send writes bytes, valid or not, to these clients, or to all if none are named. It returns
+// their number.
 func (b *Broker) Send(bytes []byte, clientIDs ...string) int {
 	n := b.listeners.chosen(clientIDs, func(c *conn) { c.out.put(bytes, 0, goOn) })
 	b.script.faults.countN("send", n)
 	return n
 }
 
-// Redeliver sends what these clients have not acknowledged again, with DUP,
-// though their connections did not end. All if none are named. It returns how
-// many messages that were. It must not be called by an observer.
+// Redeliver sends unacknowledged messages again, with DUP, to these clients, or to all if none
+// are named, although their connections did not end. It returns the number of messages. It
+// must not be called by an observer.
 func (b *Broker) Redeliver(clientIDs ...string) (n int) {
 	b.listeners.chosen(clientIDs, func(c *conn) {
 		b.core.locked(func() {

@@ -6,14 +6,14 @@ import (
 	"slices"
 )
 
-// Session describes what the broker keeps for a client.
+// Session describes the session of a client.
 type Session struct {
 	ClientID  string
 	Version   byte
 	Connected bool
 	Filters   []string // sorted
-	// Pending are messages of QoS 1 and 2 that the client has not acknowledged,
-	// Inflight those of them that its connection has carried.
+	// Pending is the number of QoS 1 and 2 messages that the client has not acknowledged;
+	// Inflight is how many of them were sent on its connection.
 	Pending, Inflight int
 }
 

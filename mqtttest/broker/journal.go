@@ -14,27 +14,26 @@ import (
 	"time"
 )
 
-// A journal file is a header and then frames: the length of the records in it,
-// their checksum, the records. A frame counts as a whole or not at all.
+// A journal file consists of a header and frames: the length of the records, their checksum,
+// and the records. A frame is applied completely or not at all.
 const (
 	journalHeader = "kratos-mqtt broker journal 1\n"
 	frameHeader   = 8
 	frameSize     = 1 << 20 // of a frame in a compacted file, about
-	// journalRoom is how many bytes may wait to be written before the broker
-	// reads nothing more.
+	// journalRoom is the number of bytes that may wait to be written before the broker stops
+	// reading.
 	journalRoom = 32 << 20
-	// journalSlack is by how much a file may exceed twice its compacted size.
+	// journalSlack is how much larger than twice its compacted size a file may be.
 	journalSlack = 16 << 20
-	// journalRetry is how long the journal waits after a failure to write.
+	// journalRetry is the pause after a failed write.
 	journalRetry = time.Second
 )
 
 var checksums = crc32.MakeTable(crc32.Castagnoli)
 
-// journal keeps the sessions and the retained messages in a file: every change is
-// appended, and what tells a client about a change is written to it only after
-// the change is in the file, see [journal.wait]. All methods work on nil, which
-// keeps nothing.
+// journal stores the sessions and the retained messages in a file. Every change is appended,
+// and a packet that confirms a change to a client is sent only after the change is in the
+// file, see [journal.wait]. All methods work on nil, which stores nothing.
 type journal struct {
 	path      string
 	syncEvery time.Duration
@@ -55,7 +54,7 @@ type journal struct {
 	ended  chan struct{}
 	abrupt atomic.Bool
 
-	// Of the goroutine that writes.
+	// Owned by the goroutine that writes.
 	file     journalFile
 	openFile func(path string) (journalFile, error)
 	size     int64
@@ -67,16 +66,15 @@ type journal struct {
 	last atomic.Int64 // size, for others
 }
 
-// snapshotFrames are the whole state at a position, and the frame that was
-// pending there, of which the state is the outcome.
+// snapshotFrames is the whole state at a position, and the frame that was pending then, which
+// the state already includes.
 type snapshotFrames struct {
 	frames   []byte
 	pending  []byte
 	position uint64
 }
 
-// startJournal begins a file that holds the state now. The caller has locked
-// nothing.
+// startJournal creates a file with the current state. The caller must hold no lock.
 func startJournal(o *options, unlock func(), snapshot func(*journal) snapshotFrames) (*journal, error) {
 	j := &journal{
 		path: o.file, syncEvery: o.syncEvery, log: o.log, openFile: o.openFile, unlock: unlock, snapshot: snapshot,
@@ -106,7 +104,7 @@ func (j *journal) append(encode func([]byte) []byte) {
 	j.appended.Add(uint64(len(j.pending) - before))
 }
 
-// stats are the size of the file and how often it could not be written.
+// stats returns the size of the file and the number of failed writes.
 func (j *journal) stats() (bytes, failures int64) {
 	if j == nil {
 		return 0, 0
@@ -116,7 +114,7 @@ func (j *journal) stats() (bytes, failures int64) {
 	return j.last.Load(), j.failures
 }
 
-// position is where the journal ends now.
+// position returns the current end of the journal.
 func (j *journal) position() uint64 {
 	if j == nil {
 		return 0
@@ -124,13 +122,13 @@ func (j *journal) position() uint64 {
 	return j.appended.Load()
 }
 
-// wait waits until the file has everything up to a position. It returns false
-// when done is closed first.
+// wait waits until the file contains everything up to a position. It returns false if done is
+// closed first.
 func (j *journal) wait(position uint64, done <-chan struct{}) bool {
 	return j == nil || j.await(done, func() bool { return j.written.Load() >= position })
 }
 
-// awaitRoom waits while too much waits to be written.
+// awaitRoom waits while too many bytes wait to be written.
 func (j *journal) awaitRoom(done <-chan struct{}) {
 	if j != nil {
 		j.await(done, func() bool { return j.appended.Load()-j.written.Load() < journalRoom })
@@ -154,7 +152,7 @@ func (j *journal) await(done <-chan struct{}, reached func() bool) bool {
 	return true
 }
 
-// run writes what is appended until close.
+// run writes appended changes until close.
 func (j *journal) run() {
 	defer close(j.ended)
 	for {
@@ -200,8 +198,8 @@ func (j *journal) end() {
 	j.unlock()
 }
 
-// close writes what is appended, unless abrupt, and ends the journal. What waits
-// for it then waits for ever, or until its connection ends.
+// close writes appended changes, unless abrupt, and ends the journal. Callers of wait then
+// wait until their connection ends.
 func (j *journal) close(abrupt bool) {
 	if j == nil {
 		return
@@ -211,7 +209,7 @@ func (j *journal) close(abrupt bool) {
 	<-j.ended
 }
 
-// take returns the pending frame and the position behind it.
+// take returns the pending frame and the position after it.
 func (j *journal) take() (frame []byte, position uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -219,8 +217,7 @@ func (j *journal) take() (frame []byte, position uint64) {
 	return frame, j.appended.Load()
 }
 
-// put writes a frame. It tries again until it can, or until the journal is to be
-// closed.
+// put writes a frame. It retries until it succeeds or the journal is closed.
 func (j *journal) put(frame []byte, position uint64, closing bool) {
 	if len(frame) == 0 {
 		return
@@ -244,7 +241,7 @@ func (j *journal) put(frame []byte, position uint64, closing bool) {
 	j.reached(position, frame)
 }
 
-// write appends a frame to the file, or nothing of it.
+// write appends a frame to the file completely, or not at all.
 func (j *journal) write(frame []byte) error {
 	if j.file == nil {
 		if err := j.open(); err != nil {
@@ -264,7 +261,7 @@ func (j *journal) write(frame []byte) error {
 	return nil
 }
 
-// reached tells who waits that the file has everything up to a position.
+// reached wakes the callers of wait: the file contains everything up to a position.
 func (j *journal) reached(position uint64, spare []byte) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -293,26 +290,26 @@ func (j *journal) failed(what string, err error) {
 	j.log.Error("broker: the journal cannot "+what+", nothing is acknowledged until it can", "path", j.path, "error", err)
 }
 
-// compact puts a file with nothing but the present state in the place of the
-// present one. Acknowledgements wait meanwhile.
+// compact replaces the file by one with only the current state. Acknowledgements wait in the
+// meantime.
 func (j *journal) compact() {
 	now := j.snapshot(j)
 	if err := j.replace(now.frames); err != nil {
 		j.failed("be compacted", err)
-		j.base = j.size // not at once again
+		j.base = j.size // do not compact again at once
 		j.put(now.pending, now.position, false)
 		return
 	}
 	j.reached(now.position, now.pending)
 }
 
-// replace writes a new file and puts it in the place of the present one.
+// replace writes a new file and replaces the current one by it.
 func (j *journal) replace(frames []byte) error {
 	temporary := j.path + ".new"
 	if err := writeWhole(temporary, append([]byte(journalHeader), frames...)); err != nil {
 		return fmt.Errorf("broker: journal: %w", errors.Join(err, os.Remove(temporary)))
 	}
-	if j.file != nil { // or some systems do not replace it
+	if j.file != nil { // some systems do not replace an open file
 		_ = j.file.Close()
 		j.file = nil
 	}
@@ -334,7 +331,7 @@ func (j *journal) open() error {
 	return err
 }
 
-// journalFile is an open file that may be written.
+// journalFile is an open file for writing.
 type journalFile interface {
 	io.WriterAt
 	io.Closer
@@ -353,7 +350,7 @@ func writeWhole(path string, content []byte) error {
 	return errors.Join(err, file.Sync(), file.Close())
 }
 
-// syncFolder makes a rename last, where the system can.
+// syncFolder makes a rename durable, if the system supports it.
 func syncFolder(path string) {
 	if folder, err := os.Open(path); err == nil {
 		_ = folder.Sync()

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// ErrNotLoopback is wrapped by the error of [Listen] when an address can be
-// reached from other machines and [AllowNonLoopback] is not given.
+// ErrNotLoopback is wrapped by the error of [Listen] for an address that other machines can
+// reach, unless [AllowNonLoopback] is set.
 var ErrNotLoopback = errors.New("not a loopback address")
 
 // listener is one address on which the broker listens. The mutex of [listeners]
@@ -23,8 +23,8 @@ type listener struct {
 	open    net.Listener // nil while it is closed
 }
 
-// validate checks the address and replaces it by the resolved one, so that what
-// was checked is what is opened.
+// validate checks the address and replaces it by the resolved one, so that exactly the checked
+// address is opened.
 func (l *listener) validate(anywhere bool) error {
 	address, err := net.ResolveTCPAddr("tcp", l.address)
 	switch {
@@ -39,7 +39,7 @@ func (l *listener) validate(anywhere bool) error {
 	return nil
 }
 
-// url is the address that clients dial.
+// url returns the address for clients.
 func (l *listener) url() string {
 	if strings.HasPrefix(l.scheme, "ws") {
 		return l.scheme + "://" + l.address + "/mqtt"
@@ -47,8 +47,8 @@ func (l *listener) url() string {
 	return l.scheme + "://" + l.address
 }
 
-// handshake puts TLS and WebSocket on top of a connection as the scheme asks.
-// The deadline of the connection bounds it.
+// handshake adds TLS and WebSocket to a connection according to the scheme. The deadline of
+// the connection limits it.
 func (l *listener) handshake(c net.Conn) (net.Conn, error) {
 	if l.tls != nil {
 		secure := tls.Server(c, l.tls)

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// acceptPause keeps an accept loop from spinning while the process is out of
-// file descriptors, and bindTime is how long a port that the broker had before
-// may still be taken by connections that end.
+// acceptPause keeps an accept loop from spinning while the process has no file descriptors
+// left. bindTime is how long the previous port of the broker may still be in use by
+// connections that are ending.
 const (
 	acceptPause = 10 * time.Millisecond
 	bindTime    = 5 * time.Second
@@ -74,7 +74,7 @@ func (l *listeners) url(scheme string) string {
 	return ""
 }
 
-// open opens the addresses if the broker runs and they are not open.
+// open opens the addresses if the broker is running and they are closed.
 func (l *listeners) open() error {
 	deadline := time.Now().Add(bindTime)
 	for {
@@ -86,7 +86,7 @@ func (l *listeners) open() error {
 	}
 }
 
-// bound reports whether the ports are those that the broker had before.
+// bound reports whether the broker has used its ports before.
 func (l *listeners) bound() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,7 +100,7 @@ type opened struct {
 	socket  net.Listener
 }
 
-// tryOpen opens all addresses that are closed, or none.
+// tryOpen opens all closed addresses, or none.
 func (l *listeners) tryOpen() error {
 	list := l.closed()
 	for i := range list {

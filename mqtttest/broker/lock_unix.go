@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// lockFile makes sure that one broker at a time uses a file. The system releases
-// the lock when the process ends, however it ends.
+// lockFile makes sure that only one broker uses a file. The system releases the lock when the
+// process ends, in whatever way.
 func lockFile(path string) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -2,8 +2,8 @@ package broker
 
 import "syscall"
 
-// lockFile makes sure that one broker at a time uses a file: nobody else can open
-// the lock while it is open.
+// lockFile makes sure that only one broker uses a file: while the lock file is open, no other
+// process can open it.
 func lockFile(path string) (unlock func(), err error) {
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {

@@ -104,8 +104,8 @@ func (o *options) validate() error {
 	return errors.Join(errs...)
 }
 
-// WithAddress is where the broker listens for plain MQTT, host:port. Default: a
-// free port of the loopback interface, which stays the same over Stop and Start.
+// WithAddress sets the address of the plain MQTT listener, host:port. Default: a free port of
+// the loopback interface, which Stop and Start do not change.
 func WithAddress(address string) Option { return func(o *options) { o.listeners[0].address = address } }
 
 // WithTLS adds a listener for MQTT over TLS.
@@ -115,8 +115,8 @@ func WithTLS(address string, config *tls.Config) Option {
 	}
 }
 
-// WithWebSocket adds a listener for MQTT over WebSocket, over TLS too when config
-// is not nil. Every path is accepted; pages of another origin are refused.
+// WithWebSocket adds a listener for MQTT over WebSocket, with TLS if config is not nil. Every
+// path is accepted; pages of another origin are refused.
 func WithWebSocket(address string, config *tls.Config) Option {
 	scheme := "ws"
 	if config != nil {
@@ -127,125 +127,117 @@ func WithWebSocket(address string, config *tls.Config) Option {
 	}
 }
 
-// AllowNonLoopback permits addresses that other machines can reach. The broker is
-// not made for that: use it in closed networks only. Default: such an address is
-// an error, see [ErrNotLoopback].
+// AllowNonLoopback permits addresses that other machines can reach. The broker is not made for
+// that: use it in closed networks only. Default: such an address is an error, see
+// [ErrNotLoopback].
 func AllowNonLoopback() Option { return func(o *options) { o.anywhere = true } }
 
-// WithLogger makes the broker tell there what goes wrong inside. Default: it is
-// silent.
+// WithLogger sets the logger for internal errors. Default: nothing is logged.
 func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
 
-// MaxConnections is how many connections the broker has at a time. One above it
-// is closed as soon as it is made, and counted as Refused. Default: 10,000.
+// MaxConnections limits the number of connections. Further ones are closed at once and counted
+// as Refused. Default: 10,000.
 func MaxConnections(n int) Option { return func(o *options) { o.maxConnections = n } }
 
-// MaxInflight is how many messages of QoS 1 and 2 a client gets before it has
-// to acknowledge one; a smaller Receive Maximum of an MQTT 5 client counts.
-// Default: 20.
+// MaxInflight limits the number of unacknowledged QoS 1 and 2 messages sent to a client; the
+// Receive Maximum of an MQTT 5 client applies if it is smaller. Default: 20.
 func MaxInflight(n int) Option { return func(o *options) { o.maxInflight = n } }
 
-// ReceiveMaximum is what MQTT 5 clients are told; who exceeds it with QoS 2 is
-// disconnected with 0x93 [MQTT-3.3.4-9]. 0 tells them nothing, which means
+// ReceiveMaximum is the Receive Maximum announced to MQTT 5 clients. A client that exceeds it
+// with QoS 2 messages is disconnected with 0x93 [MQTT-3.3.4-9]. 0 announces none, which means
 // 65,535. Default: 20.
 func ReceiveMaximum(n int) Option { return func(o *options) { o.receiveMaximum = n } }
 
-// MaxQueued bounds the messages that wait in one session, besides those in
-// flight; what comes on top is dropped and counted. 0 is no bound. Default:
-// 1,000,000.
+// MaxQueued limits the number of messages that wait in one session, in addition to those in
+// flight. Further messages are dropped and counted. 0 means no limit. Default: 1,000,000.
 func MaxQueued(n int) Option { return func(o *options) { o.maxQueued = n } }
 
-// MaxQueuedBytes bounds the topics, properties and payloads of the messages that
-// one session has not acknowledged, and besides them the bytes that wait to be
-// written to a connection before messages of QoS 0 are dropped. What comes on top
-// is dropped and counted. Default: 64 MiB.
+// MaxQueuedBytes limits the bytes (topic, properties and payload) of the messages that one
+// session has not acknowledged. Further messages are dropped and counted. It also limits the
+// bytes that wait to be written to a connection, beyond which QoS 0 messages are dropped.
+// Default: 64 MiB.
 func MaxQueuedBytes(n int) Option { return func(o *options) { o.maxQueuedBytes = n } }
 
-// MaxSessions is how many sessions the broker keeps, connected or not. A client
-// that would begin one more is refused with 0x97, MQTT 3.1.1 with code 3, and
-// counted. Default: 100,000.
+// MaxSessions limits the number of sessions, connected or not. A client that would start
+// another one is refused with 0x97 (MQTT 3.1.1: code 3) and counted. Default: 100,000.
 func MaxSessions(n int) Option { return func(o *options) { o.maxSessions = n } }
 
-// MaxRetained bounds the retained messages by their number and by the bytes of
-// their topics, properties and payloads. A message above a bound is refused with
-// 0x97 where its sender can be told: on MQTT 5 at QoS 1 and 2. Else it goes to the
-// subscribers of now, is not retained, and is counted. Default: 100,000, 64 MiB.
+// MaxRetained limits the number of retained messages and their bytes (topic, properties and
+// payload). On MQTT 5 at QoS 1 and 2, a message that exceeds a limit is refused with 0x97.
+// Otherwise it is delivered to current subscribers but not retained, and counted. Default:
+// 100,000 and 64 MiB.
 func MaxRetained(n, bytes int) Option {
 	return func(o *options) { o.maxRetained, o.maxRetainedBytes = n, bytes }
 }
 
-// MaxSubscriptions is how many filters one session may subscribe to. One more is
-// refused with 0x97, on MQTT 3.1.1 with 0x80. Default: 10,000.
+// MaxSubscriptions limits the number of filters of one session. Further ones are refused with
+// 0x97 (MQTT 3.1.1: 0x80). Default: 10,000.
 func MaxSubscriptions(n int) Option { return func(o *options) { o.maxSubscriptions = n } }
 
-// WithFile keeps sessions that outlive their connection, with their subscriptions
-// and unacknowledged messages, and retained messages in a file, which is made
-// together with its folder. What the broker has acknowledged is in the file, and
-// there again after the process was killed and started again. What the system has
-// when it fails, see [SyncEvery]. Wills, and sessions that end with their
-// connection, are not kept.
+// WithFile stores retained messages, and sessions that outlive their connection, with their
+// subscriptions and unacknowledged messages, in a file. The file and its folder are created.
+// Everything that the broker has acknowledged is in the file and survives a kill of the
+// process; for a failure of the system see [SyncEvery]. Wills, and sessions that end with
+// their connection, are not stored.
 //
-// One broker at a time has the file; a second one is refused. The file is an
-// append-only log with checksums, which is compacted when it exceeds twice what
-// lives in it by 16 MiB. A damaged end does not stop the start: it is cut, logged
-// and counted, see [Recovery]. While the disk is full nothing is acknowledged, and
-// after 32 MiB nothing is read. Default: everything is in memory.
+// Only one broker can use the file; a second one is refused. The file is an append-only log
+// with checksums. It is compacted when it is more than 16 MiB larger than twice its live
+// content. A damaged end does not prevent the start: it is removed, logged and counted, see
+// [Recovery]. While the disk is full nothing is acknowledged, and after 32 MiB nothing is
+// read. Default: everything is kept in memory.
 func WithFile(path string) Option { return func(o *options) { o.file = path } }
 
-// SyncEvery is how often the file of [WithFile] is written through to the disk,
-// which a failure of power or system needs; a kill of the process does not. 0
-// writes through before every acknowledgement, many of them at a time: then
-// nothing acknowledged is lost by a failure either. Default: 1 s, which is what a
-// failure may lose.
+// SyncEvery sets how often the file of [WithFile] is flushed to disk (fsync). This protects
+// against a failure of power or system, which may lose the changes since the last flush; a
+// kill of the process loses nothing. 0 flushes before acknowledgements, many of them at a
+// time, so that nothing acknowledged is ever lost. Default: 1 s.
 func SyncEvery(d time.Duration) Option { return func(o *options) { o.syncEvery = d } }
 
-// MaxPacket is the largest packet in bytes, without its header, that the broker
-// takes; MQTT 5 clients are told. Default: 16 MiB, not announced.
+// MaxPacket limits the size in bytes of packets from clients, without the fixed header; MQTT 5
+// clients are told. Default: 16 MiB, not announced.
 func MaxPacket(bytes int) Option {
 	return func(o *options) { o.maxPacket, o.announcePacket = bytes, true }
 }
 
-// MaxQoS is the highest QoS that the broker grants and takes. Default: 2.
+// MaxQoS limits the QoS of subscriptions and messages. Default: 2.
 func MaxQoS(qos byte) Option { return func(o *options) { o.maxQoS = qos } }
 
-// AliasMaximum is how many topic aliases an MQTT 5 client may use. Default: 10.
+// AliasMaximum is the number of topic aliases that an MQTT 5 client may use. Default: 10.
 func AliasMaximum(n int) Option { return func(o *options) { o.aliasMaximum = n } }
 
-// CopyPerSubscription sends a client whose subscriptions overlap one copy for
-// each of them, as some brokers do. Default: one copy with the highest QoS.
+// CopyPerSubscription sends one copy of a message for each overlapping subscription of a
+// client, as some brokers do. Default: one copy at the highest QoS.
 func CopyPerSubscription() Option { return func(o *options) { o.copies = true } }
 
-// SharedStaysWithSession keeps messages of a shared group with the member that
-// they were given to, also when its session ends: then they are lost, counted
-// as EndedWithSession. Default: they go to another member.
+// SharedStaysWithSession keeps messages of a shared group with the member that they were
+// assigned to, even if its session ends: then they are lost, and counted as EndedWithSession.
+// Default: they go to another member.
 func SharedStaysWithSession() Option { return func(o *options) { o.stay = true } }
 
-// SaveEvery makes the broker save its state only now and then, as Mosquitto
-// does: [Broker.Kill] loses what changed since the last time. Default: every
-// change is safe when it is acknowledged.
+// SaveEvery makes the broker save its state only periodically, as Mosquitto does:
+// [Broker.Kill] loses the changes since the last save. Default: every change is safe when it
+// is acknowledged.
 func SaveEvery(d time.Duration) Option { return func(o *options) { o.saveEvery = d } }
 
-// SaveAfter saves after that many changes, see [SaveEvery]. Both may be set;
-// a large number alone saves on [Broker.Save] and [Broker.Stop] only.
+// SaveAfter saves after a number of changes, see [SaveEvery]. Both may be set; with a large
+// number alone, only [Broker.Save] and [Broker.Stop] save.
 func SaveAfter(changes int) Option { return func(o *options) { o.saveAfter = changes } }
 
-// SysEvery is how often who subscribes below $SYS/broker is told what has changed
-// there: at QoS 0, with the names that Mosquitto has. A new subscription gets all at
-// once. Nobody else may publish below $SYS. 0 tells it to new subscriptions only.
-// Default: 10 s. [Broker.Stats] has the same.
+// SysEvery sets how often changed values are published under $SYS/broker, at QoS 0 and with
+// the names that Mosquitto uses. A new subscription receives all values at once. Clients
+// cannot publish under $SYS. 0 sends values to new subscriptions only. Default: 10 s.
+// [Broker.Stats] has the same values.
 func SysEvery(d time.Duration) Option { return func(o *options) { o.sysEvery = d } }
 
-// WithAuthentication asks f about every CONNECT that the faults let pass. 0
-// accepts, other codes are those of MQTT 5; an MQTT 3.1.1 client gets the
-// nearest. F may be called for several clients at the same time. Default:
-// everybody is accepted.
+// WithAuthentication calls f for every CONNECT that the faults let pass. A code of 0 accepts;
+// other codes are those of MQTT 5, and an MQTT 3.1.1 client gets the nearest one. f may be
+// called concurrently. Default: every client is accepted.
 func WithAuthentication(f func(clientID, user, password string) (code byte)) Option {
 	return func(o *options) { o.authenticate = f }
 }
 
-// WithUsers admits only these users, each with its password; others are refused
-// with 0x86. It replaces [WithAuthentication]. Who may publish or subscribe to
-// what is not checked.
+// WithUsers accepts only these users, with their passwords; others are refused with 0x86. It
+// replaces [WithAuthentication]. There are no access rules for topics.
 func WithUsers(passwords map[string]string) Option {
 	known := make(map[string][sha256.Size]byte, len(passwords))
 	for user, password := range passwords {

@@ -18,16 +18,16 @@ const (
 	fin         // end the stream, wait for the client to do so
 )
 
-// chunk is bytes that are written at once.
+// chunk is a number of bytes that are written at once.
 type chunk struct {
 	b   []byte
 	due time.Time // zero: at once
 	end ending
-	// after is the position of the journal that the file must have first.
+	// after is the position that the journal must have reached first.
 	after uint64
 }
 
-// out is what waits to be written to a client.
+// out is the queue of bytes to be written to a client.
 type out struct {
 	mu     sync.Mutex
 	chunks []chunk
@@ -38,7 +38,7 @@ type out struct {
 	full   bool
 	room   chan struct{}
 	spare  []byte
-	// position is where the journal ends.
+	// position returns the current end of the journal.
 	position func() uint64
 }
 
@@ -46,8 +46,7 @@ func (o *out) init(position func() uint64) {
 	o.wake, o.room, o.position = make(chan struct{}, 1), make(chan struct{}, 1), position
 }
 
-// put appends bytes, which are copied. By is how long they, and with them all
-// that follow, are held back.
+// put appends a copy of bytes. by is how long they, and everything after them, are held back.
 func (o *out) put(b []byte, by time.Duration, end ending) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -76,14 +75,14 @@ func (o *out) put(b []byte, by time.Duration, end ending) {
 	}
 }
 
-// waiting is how many bytes are not yet written.
+// waiting returns the number of bytes that are not written yet.
 func (o *out) waiting() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.size
 }
 
-// take waits for a chunk. It returns false when closed comes first.
+// take waits for a chunk. It returns false if closed is closed first.
 func (o *out) take(closed <-chan struct{}) (chunk, bool) {
 	for {
 		o.mu.Lock()
@@ -103,7 +102,7 @@ func (o *out) take(closed <-chan struct{}) (chunk, bool) {
 	}
 }
 
-// wrote takes a written chunk back.
+// wrote returns a chunk for reuse.
 func (o *out) wrote(c chunk) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -117,7 +116,7 @@ func (o *out) wrote(c chunk) {
 	}
 }
 
-// awaitRoom waits until the client has read enough of what was written.
+// awaitRoom waits until the client has read enough.
 func (o *out) awaitRoom(closed <-chan struct{}) {
 	o.mu.Lock()
 	full := o.size >= highWater && !o.ended
@@ -131,7 +130,7 @@ func (o *out) awaitRoom(closed <-chan struct{}) {
 	}
 }
 
-// last reports whether the end of the stream waits to be written, or was.
+// last reports whether the end of the stream is queued or was written.
 func (o *out) last() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -5,9 +5,8 @@ import (
 	"fmt"
 )
 
-// Packet is one MQTT control packet of any version, not interpreted further
-// than the methods below do. They never panic on a body that is not well
-// formed; they return zero values.
+// Packet is an MQTT control packet of any version. Its methods interpret only what they
+// return. They never panic on a malformed body, but return zero values.
 type Packet struct {
 	// First is the first byte: type and flags.
 	First byte
@@ -15,25 +14,25 @@ type Packet struct {
 	Body []byte
 }
 
-// Type is the packet's type.
+// Type returns the type of the packet.
 func (p Packet) Type() PacketType { return PacketType(p.First >> 4) }
 
-// QoS of a PUBLISH.
+// QoS returns the QoS of a PUBLISH.
 func (p Packet) QoS() byte { return p.First >> 1 & 3 }
 
-// Dup reports whether a PUBLISH carries the DUP flag.
+// Dup reports whether a PUBLISH has the DUP flag.
 func (p Packet) Dup() bool { return p.First&8 != 0 }
 
-// Retain reports whether a PUBLISH carries the RETAIN flag.
+// Retain reports whether a PUBLISH has the RETAIN flag.
 func (p Packet) Retain() bool { return p.First&1 != 0 }
 
-// Topic of a PUBLISH, empty where an alias stands for it.
+// Topic returns the topic of a PUBLISH; it is empty if an alias is used.
 func (p Packet) Topic() string {
 	topic, _ := p.splitPublish()
 	return string(topic)
 }
 
-// ID is the packet identifier, 0 for a packet that has none.
+// ID returns the packet identifier, or 0 if the packet has none.
 func (p Packet) ID() uint16 {
 	b := p.Body
 	switch p.Type() {
@@ -52,10 +51,8 @@ func (p Packet) ID() uint16 {
 	return binary.BigEndian.Uint16(b)
 }
 
-// Payload is what follows the topic and the identifier of an MQTT 3.1.1
-// PUBLISH. On MQTT 5 the properties come first in it;
-// [Observed.Message] leaves
-// them out.
+// Payload returns what follows the topic and the identifier of a PUBLISH. On MQTT 5 this
+// includes the properties; [Observed.Message] does not.
 func (p Packet) Payload() []byte {
 	_, rest := p.splitPublish()
 	if p.QoS() == 0 {
@@ -75,7 +72,7 @@ func (p Packet) splitPublish() (topic, rest []byte) {
 	return p.Body[2:n], p.Body[n:]
 }
 
-// String describes the packet for a test's log.
+// String describes the packet for the log of a test.
 func (p Packet) String() string {
 	if p.Type() == Publish {
 		return fmt.Sprintf("PUBLISH id %d qos %d dup %t topic %q, %d bytes", p.ID(), p.QoS(), p.Dup(), p.Topic(), len(p.Body))
@@ -83,27 +80,27 @@ func (p Packet) String() string {
 	return fmt.Sprintf("%v id %d, %d bytes", p.Type(), p.ID(), len(p.Body))
 }
 
-// Encode returns the bytes on the wire.
+// Encode returns the encoded packet.
 func (p Packet) Encode() []byte {
 	b := binary.AppendUvarint([]byte{p.First}, uint64(len(p.Body)))
 	return append(b, p.Body...)
 }
 
-// Observed is a packet as the broker received it or is about to send it.
+// Observed is a packet that the broker received or is about to send.
 type Observed struct {
 	Packet
 	Direction Direction
-	// ClientID of the session; on CONNECT the one that the client asks for.
+	// ClientID is that of the session; for CONNECT it is the requested one.
 	ClientID string
-	// Version is 4 for MQTT 3.1.1, 5 for MQTT 5.
+	// Version is 4 for MQTT 3.1.1 and 5 for MQTT 5.
 	Version byte
-	// Connection counts the connections to the broker from 1.
+	// Connection is the number of the connection to the broker, starting at 1.
 	Connection int
-	// Fault is the kind of fault that hits the packet, empty for none.
+	// Fault is the kind of the fault that hits the packet, or "".
 	Fault string
 }
 
-// Message is the payload of a PUBLISH without the properties of MQTT 5.
+// Message returns the payload of a PUBLISH without MQTT 5 properties.
 func (o Observed) Message() []byte {
 	payload := o.Payload()
 	if o.Version != 5 {
@@ -114,8 +111,8 @@ func (o Observed) Message() []byte {
 	return c.b
 }
 
-// Filters are the topic filters of a SUBSCRIBE or UNSUBSCRIBE, the topic of a
-// PUBLISH (none where an alias stands for it), none for other packets.
+// Filters returns the topic filters of a SUBSCRIBE or UNSUBSCRIBE, or the topic of a PUBLISH
+// unless an alias is used; it returns none for other packets.
 func (o Observed) Filters() []string {
 	switch o.Type() {
 	case Publish:

@@ -38,7 +38,7 @@ func setOf(ids ...byte) (s propertySet) {
 
 func (s propertySet) has(id byte) bool { return id < 64 && s&(1<<id) != 0 }
 
-// property is one of a packet: a number, or bytes; raw is the whole of it.
+// property is one property of a packet: a number, or bytes. raw is its whole encoding.
 type property struct {
 	id   byte
 	num  uint32
@@ -46,9 +46,9 @@ type property struct {
 	raw  []byte
 }
 
-// properties takes the property section off a packet of MQTT 5 and calls visit
-// for each property. Those not in allowed are a protocol error, and so are
-// repetitions, except of user properties.
+// properties reads the property section of an MQTT 5 packet and calls visit for each property.
+// Properties that are not in allowed are a protocol error, and so are repetitions, except of
+// user properties.
 func (c *cursor) properties(allowed propertySet, visit func(property)) {
 	section := cursor{b: c.bytes(int(c.varint()))}
 	var seen propertySet

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// message is what was published. It is never changed once it is routed.
+// message is a published message. It is not changed after it was routed.
 type message struct {
 	topic   string
 	payload []byte
@@ -18,16 +18,16 @@ type message struct {
 	retain  bool
 	from    string // client id of the publisher, for No Local
 
-	// Its number in the journal, and the generation of the file that has it.
+	// number is its number in the journal, generation that of the file that contains it.
 	number, generation uint64
 }
 
-// size is what a message counts for in bounds of bytes.
+// size returns the size of a message for limits in bytes.
 func (m *message) size() int { return len(m.topic) + len(m.props) + len(m.payload) }
 
 const publishProperties = propertySet(1<<propPayloadFormat | 1<<propMessageExpiry | 1<<propContentType | 1<<propResponseTopic | 1<<propCorrelationData | 1<<propTopicAlias | 1<<propUserProperty)
 
-// publish is a decoded PUBLISH. Its message is not yet a copy.
+// publish is a decoded PUBLISH. Its slices point into the packet.
 type publish struct {
 	topic   []byte
 	payload []byte
@@ -93,8 +93,7 @@ func (c *cursor) checkResponseTopic(topic []byte) {
 	}
 }
 
-// message copies what is kept of the packet; topic is the one that an alias
-// stands for.
+// message returns a copy of the message; topic is the resolved topic.
 func (m *publish) message(topic, from string) *message {
 	out := &message{topic: topic, qos: m.qos, retain: m.retain, from: from}
 	props := m.props
@@ -118,7 +117,7 @@ func (m *publish) message(topic, from string) *message {
 	return out
 }
 
-// keep takes over a property of a PUBLISH or a will.
+// keep adopts a property of a PUBLISH or a will.
 func (m *message) keep(p property) {
 	switch p.id {
 	case propTopicAlias:
@@ -132,7 +131,7 @@ func (m *message) keep(p property) {
 
 func (m *message) expired() bool { return !m.expires.IsZero() && !time.Now().Before(m.expires) }
 
-// publishSize is the length of the body and of its property section.
+// publishSize returns the length of the body and of its property section.
 func publishSize(version byte, m *message, d *delivery) (body, props int) {
 	body = 2 + len(m.topic) + len(m.payload)
 	if d.qos > 0 {
@@ -179,7 +178,7 @@ func appendPublish(b []byte, version byte, m *message, d *delivery, dup bool) []
 	return append(b, m.payload...)
 }
 
-// remaining is the expiry less the time that the message waited [MQTT-3.3.2-6].
+// remaining returns the expiry minus the time that the message waited [MQTT-3.3.2-6].
 func (m *message) remaining() uint32 {
 	left := time.Until(m.expires)
 	return min(m.expiry, uint32(max(0, (left+time.Second-1)/time.Second)))
@@ -203,5 +202,5 @@ func varintSize(n uint32) int {
 
 func clone(b []byte) []byte { return append([]byte{}, b...) }
 
-// validTopic reports whether s can be published to.
+// validTopic reports whether s is a valid topic name.
 func validTopic(s string) bool { return s != "" && !strings.ContainsAny(s, "+#") }

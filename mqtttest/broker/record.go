@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// recordType begins a record of the journal. Numbers in a record are unsigned
-// varints, strings and bytes begin with their length.
+// recordType is the first byte of a record of the journal. Numbers in a record are unsigned
+// varints; strings and bytes are preceded by their length.
 type recordType byte
 
 const (
@@ -25,7 +25,7 @@ const (
 	recordForget                            // topic
 )
 
-// Flags of messages and deliveries are their QoS and this.
+// The flags of messages and deliveries are their QoS and this.
 const retainFlag = 4
 
 func appendNumber(b []byte, t recordType, numbers ...uint64) []byte {
@@ -86,7 +86,7 @@ func (s *session) appendQueued(b []byte, d *delivery) []byte {
 	return b
 }
 
-// frameWriter cuts records into frames.
+// frameWriter splits records into frames.
 type frameWriter struct {
 	b     []byte
 	begin int // of the frame that is open
@@ -109,8 +109,8 @@ func (w *frameWriter) end() []byte {
 	return w.b
 }
 
-// reader takes fields off the front of a record. After the first one that is not
-// there it returns zero values, and bad.
+// reader reads fields from the front of a record. After the first missing field it returns
+// zero values and sets bad.
 type reader struct {
 	b   []byte
 	bad bool
@@ -126,7 +126,7 @@ func (r *reader) number() uint64 {
 	return n
 }
 
-// small is a number of at most limit.
+// small reads a number of at most limit.
 func (r *reader) small(limit uint64) uint64 {
 	n := r.number()
 	if n > limit {
@@ -159,7 +159,7 @@ func (r *reader) byte() byte {
 	return first
 }
 
-// time is a point in time that a message expires, or none.
+// time reads the time at which a message expires, or the zero time.
 func (r *reader) time() (t time.Time) {
 	if n := r.small(math.MaxInt64); n > 0 {
 		t = time.Unix(0, int64(n))

@@ -53,7 +53,7 @@ func (r *recorder) unsubscribed(sub *subscription) {
 	}
 }
 
-// appendMessage encodes a message unless the present file has it.
+// appendMessage encodes a message unless the current file contains it.
 func (r *recorder) appendMessage(p []byte, m *message) []byte {
 	if m.generation == r.generation {
 		return p

@@ -15,13 +15,12 @@ import (
 	"time"
 )
 
-// Recovery is what the broker found in its file when it last started, see
-// [WithFile].
+// Recovery is what the broker found in its file at the last start, see [WithFile].
 type Recovery struct {
 	Sessions, Messages, Retained int
-	// Cut is how many bytes at the end of the file were damaged or written in
-	// part, and are gone. After a kill of the process this is at most what
-	// nobody had an acknowledgement for.
+	// Cut is the number of bytes at the end of the file that were damaged or incomplete, and
+	// were removed. After a kill of the process these are at most changes that were not
+	// acknowledged.
 	Cut int64
 }
 
@@ -50,10 +49,10 @@ type recoveredDelivery struct {
 	group   string
 }
 
-// errJournalVersion says that the file is of a newer or another program.
+// errJournalVersion means that the file belongs to a newer version or to another program.
 var errJournalVersion = errors.New("not a journal of this version of the broker")
 
-// readJournal reads a file as far as it is whole. It returns how many bytes it cut.
+// readJournal reads the intact part of a file. It returns the number of bytes that it cut.
 func readJournal(path string) (r *recovered, cut int64, err error) {
 	r = &recovered{
 		sessions: make(map[uint64]*recoveredSession), messages: make(map[uint64]*message),
@@ -90,7 +89,7 @@ func readJournal(path string) (r *recovered, cut int64, err error) {
 
 var errFrame = errors.New("frame is not whole")
 
-// frame reads a frame and does what its records say: all of it or nothing.
+// frame reads a frame and applies all its records or none.
 func (r *recovered) frame(file io.Reader, left int64) (size int64, err error) {
 	var header [frameHeader]byte
 	if _, err := io.ReadFull(file, header[:]); err != nil {
@@ -115,7 +114,7 @@ func (r *recovered) frame(file io.Reader, left int64) (size int64, err error) {
 	return frameHeader + n, nil
 }
 
-// record does what one record says.
+// record applies one record.
 func (r *recovered) record(f *reader) {
 	switch t := recordType(f.byte()); t {
 	case recordSession:
@@ -180,7 +179,7 @@ func (r *recovered) session(f *reader) {
 
 func (r *recovered) end(number uint64) {
 	delete(r.sessions, number)
-	// Its deliveries go at the end, see [recovered.into].
+	// Its deliveries are removed at the end, see [recovered.into].
 }
 
 func (r *recovered) subscribe(f *reader) {

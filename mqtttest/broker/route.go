@@ -13,11 +13,10 @@ type subscription struct {
 	group   *group   // nil if not shared
 }
 
-// maxRoutes bounds the memory for topics that were published to.
+// maxRoutes limits the number of cached topics.
 const maxRoutes = 10_000
 
-// route is the receivers of the messages of a topic, as long as no subscription
-// changes.
+// route is the list of recipients of a topic, valid until a subscription changes.
 type route struct {
 	topic  string
 	direct [][]*subscription // by session
@@ -39,7 +38,7 @@ func newRouter(copies bool) router {
 	}
 }
 
-// lookup finds the route of a topic.
+// lookup returns the route of a topic.
 func (t *router) lookup(topic []byte) *route {
 	if r := t.routes[string(topic)]; r != nil {
 		return r
@@ -86,8 +85,8 @@ func (t *router) deliver(r *route, m *message) bool {
 
 func (r *route) empty() bool { return len(r.direct)+len(r.groups) == 0 }
 
-// direct delivers to a session whose subscriptions match: one copy at the
-// highest QoS [MQTT-3.3.5-1], or one for each subscription.
+// direct delivers to a session with matching subscriptions: one copy at the highest QoS
+// [MQTT-3.3.5-1], or one for each subscription.
 func (t *router) direct(m *message, subs []*subscription) {
 	if len(subs) == 1 || t.copies {
 		for _, sub := range subs {

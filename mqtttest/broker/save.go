@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// snapshot is the saved state: sessions that outlive their connection, and
-// retained messages.
+// snapshot is the saved state: sessions that outlive their connection, and retained messages.
 type snapshot struct {
 	sessions map[string]*savedSession
 	retained map[string]*message
@@ -26,20 +25,19 @@ type savedSubscription struct {
 	id      uint32
 }
 
-// Loss is what a kill lost, and what it brought back.
+// Loss is what a kill lost, and what will be repeated.
 type Loss struct {
-	// Messages that were accepted for a session and not yet acknowledged by its
-	// client, and are gone.
+	// Messages are lost messages: accepted for a session, but not acknowledged by its client.
 	Messages []LostMessage
-	// Again counts messages that were acknowledged by their client since the
-	// last save, and will be delivered again.
+	// Again counts messages that clients acknowledged after the last save, and that will be
+	// delivered again.
 	Again int
-	// Sessions, Subscriptions and Retained are gone: those that would have
-	// outlived the restart.
+	// Sessions, Subscriptions and Retained are the numbers of lost ones that would have
+	// survived a restart.
 	Sessions, Subscriptions, Retained int
 }
 
-// LostMessage is one message of one session.
+// LostMessage is a lost message of one session.
 type LostMessage struct {
 	ClientID string
 	Topic    string
@@ -58,7 +56,7 @@ type saver struct {
 	last    *snapshot
 }
 
-// lazy reports whether state is saved now and then only.
+// lazy reports whether state is saved only periodically.
 func (s *saver) lazy() bool { return s.every > 0 || s.after > 0 }
 
 // due counts a change of what is saved and reports whether it is to be saved now.
@@ -67,7 +65,7 @@ func (s *saver) due() bool {
 	return s.after > 0 && s.changes >= s.after
 }
 
-// changed counts a change of what is saved.
+// changed counts a change of the saved state.
 func (c *core) changed() {
 	if c.saver.due() {
 		c.save()
@@ -102,7 +100,7 @@ func (c *core) snapshot() *snapshot {
 	return shot
 }
 
-// restore makes a snapshot the state.
+// restore replaces the state by a snapshot.
 func (c *core) restore(shot *snapshot) {
 	c.forget()
 	for _, m := range shot.retained {
@@ -153,7 +151,7 @@ func (c *core) crash(keep bool) Loss {
 	return lossOf(now, then)
 }
 
-// lossOf compares the state at a kill with what was saved.
+// lossOf compares the state at a kill with the saved state.
 func lossOf(now, then *snapshot) (loss Loss) {
 	for topic, m := range now.retained {
 		if then.retained[topic] != m {

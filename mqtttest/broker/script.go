@@ -31,8 +31,8 @@ var errCut = errors.New("cut by a fault")
 
 // acted is what a script made of a connection. The core's mutex guards it.
 type acted struct {
-	mute    bool    // the client hears nothing any more
-	swallow [2]bool // packets vanish, by direction
+	mute    bool    // nothing is sent to the client
+	swallow [2]bool // packets are discarded, by direction
 }
 
 // scriptOptions are the options of a script.
@@ -54,7 +54,7 @@ func (o *scriptOptions) validate() error {
 // WithSeed makes what is decided by chance repeatable. Default: 0.
 func WithSeed(seed uint64) Option { return func(o *options) { o.script.seed = seed } }
 
-// WithFaults injects faults before the first client comes.
+// WithFaults injects faults before the first client can connect.
 func WithFaults(faults ...Fault) Option {
 	return func(o *options) { o.script.faults = append(o.script.faults, faults...) }
 }
@@ -112,7 +112,7 @@ func (s *script) receive(c *conn, p Packet, v *Injected) error {
 		c.reset()
 		return errCut
 	case cutAfter:
-		c.acted.mute = true // the answer does not reach the client
+		c.acted.mute = true // the response is not sent
 		err := c.handle(p, nil)
 		c.reset()
 		return errors.Join(err, errCut)
@@ -141,7 +141,7 @@ func (s *script) receive(c *conn, p Packet, v *Injected) error {
 	return c.handle(p, nil)
 }
 
-// handleOthers treats the packets that a fault puts in the place of one.
+// handleOthers handles the packets that a fault puts in place of another.
 func handleOthers(c *conn, packets [][]byte) error {
 	for _, b := range packets {
 		f := frames{buf: b, end: len(b), max: c.in.max}
@@ -213,7 +213,7 @@ func (s *script) sendFaulty(c *conn, b []byte, p Packet, a Action) {
 	c.out.put(b, a.delay, goOn)
 }
 
-// cutOff ends the connection after some last bytes, and hears nothing more.
+// cutOff ends the connection after some last bytes, and reads nothing more.
 func cutOff(c *conn, last []byte) {
 	c.acted.mute = true
 	c.acted.swallow[ToBroker] = true
@@ -221,10 +221,10 @@ func cutOff(c *conn, last []byte) {
 	c.fin()
 }
 
-// start runs what a fault calls.
+// start runs a function of a fault.
 func (s *script) start(f func(*Broker)) { s.calls.Go(func() { s.run(f) }) }
 
-// packetOf is the packet that b begins with.
+// packetOf returns the packet at the start of b.
 func packetOf(b []byte) Packet {
 	f := frames{buf: b, end: len(b), max: len(b)}
 	p, _ := f.take()

@@ -2,7 +2,7 @@ package broker
 
 import "encoding/binary"
 
-// send sends one whole packet, as far as the faults allow it.
+// send sends one packet, after applying the faults.
 func (c *conn) send(b []byte) {
 	if c.dead || c.acted.mute {
 		return
@@ -19,8 +19,8 @@ func (c *conn) send(b []byte) {
 	c.script.send(c, b)
 }
 
-// sendPublish sends a delivery; one at QoS 0 is dropped when the client does
-// not read or does not take packets of that size.
+// sendPublish sends a delivery. At QoS 0 it is dropped if the client does not read, or does
+// not accept packets of that size.
 func (c *conn) sendPublish(d *delivery, dup bool) {
 	if d.qos == 0 {
 		switch {
@@ -49,13 +49,12 @@ func (c *conn) tooLarge(d *delivery) bool {
 	return !c.takes(1 + varintSize(uint32(size)) + size)
 }
 
-// takes reports whether the client takes packets of that size.
+// takes reports whether the client accepts packets of that size.
 func (c *conn) takes(size int) bool {
 	return c.connect == nil || c.connect.maximumPacket == 0 || size <= c.connect.maximumPacket
 }
 
-// giveUp ends a connection whose client does not take the answer that it waits
-// for.
+// giveUp ends a connection whose client does not accept the response that it waits for.
 func (c *conn) giveUp() {
 	if last := []byte{byte(Disconnect) << 4, 1, reasonPacketTooLarge}; c.takes(len(last)) {
 		c.out.put(last, 0, goOn)
@@ -111,7 +110,7 @@ func (c *conn) refuseConnect(code byte) {
 	c.dead = true
 }
 
-// refuseFurther tells a client of MQTT 5 why its connection ends.
+// refuseFurther sends an MQTT 5 client the reason why its connection ends.
 func (c *conn) refuseFurther(code byte) {
 	c.core.counts.Violations++
 	if c.connect != nil && c.version == 5 {
@@ -119,8 +118,7 @@ func (c *conn) refuseFurther(code byte) {
 	}
 }
 
-// goodbye ends the connection in order; a client of MQTT 5 gets a DISCONNECT first
-// if the code is not 0.
+// goodbye ends the connection gracefully; an MQTT 5 client receives the code if it is not 0.
 func (c *conn) goodbye(code byte) {
 	if c.version == 5 && code != 0 {
 		c.end([]byte{byte(Disconnect) << 4, 1, code})
@@ -135,7 +133,7 @@ func (c *conn) end(packet []byte) {
 	c.fin()
 }
 
-// dismiss ends a connection that is dead already, with a DISCONNECT on MQTT 5.
+// dismiss ends a connection that is already marked dead, on MQTT 5 with a DISCONNECT.
 func (c *conn) dismiss(code byte) {
 	if c.version == 5 {
 		c.out.put([]byte{byte(Disconnect) << 4, 1, code}, 0, goOn)

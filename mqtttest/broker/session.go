@@ -20,7 +20,7 @@ type session struct {
 	left   time.Time // when its last connection ended
 }
 
-// deliver takes a message for the client.
+// deliver queues a message for the client.
 func (s *session) deliver(m *message, sub *subscription, d delivery) {
 	d.msg, d.qos = m, min(m.qos, d.qos)
 	if sub != nil && sub.group != nil {
@@ -51,7 +51,7 @@ func (s *session) full(m *message) bool {
 	return s.out.open > 0 && s.out.bytes+m.size() > o.maxQueuedBytes
 }
 
-// pump sends what the window allows.
+// pump sends what the window permits.
 func (s *session) pump() {
 	for s.conn != nil && !s.conn.dead && s.out.inflight < s.conn.quota {
 		d := s.out.peek()
@@ -77,8 +77,8 @@ func (s *session) pump() {
 	}
 }
 
-// sendable takes a delivery out that has expired or is too large for the
-// client [MQTT-3.1.2-25].
+// sendable removes a delivery that has expired or is too large for the client [MQTT-3.1.2-25],
+// and reports whether it can be sent.
 func (s *session) sendable(d *delivery) bool {
 	switch {
 	case d.msg.expired():
@@ -93,8 +93,8 @@ func (s *session) sendable(d *delivery) bool {
 	return false
 }
 
-// acknowledged treats an acknowledgement of the client. Those for what this
-// connection did not carry are counted and have no effect.
+// acknowledged handles an acknowledgement. One for a message that was not sent on this
+// connection is counted and has no effect.
 func (s *session) acknowledged(t PacketType, a ack) {
 	d := s.out.byID[a.id]
 	if d == nil || d.connection != s.conn.number {
@@ -143,7 +143,7 @@ func (s *session) unsubscribe(sub *subscription) {
 	s.core.changed()
 }
 
-// attach connects the session.
+// attach connects the session to a connection.
 func (s *session) attach(c *conn) {
 	stopTimer(&s.timer)
 	stopTimer(&s.willTime)
@@ -154,7 +154,7 @@ func (s *session) attach(c *conn) {
 	s.core.record.session(s)
 }
 
-// detach takes the connection away, after the client said goodbye or not.
+// detach removes the connection; polite is set after a DISCONNECT of the client.
 func (s *session) detach(polite bool) {
 	s.conn.dead = true
 	s.conn, s.left = nil, time.Now()
@@ -191,7 +191,7 @@ func (s *session) startExpiry(after time.Duration) {
 	s.timer = t
 }
 
-// testament publishes the will, if it is still the session's.
+// testament publishes the will, unless the session has another one by now.
 func (s *session) testament(w *will) {
 	if w == nil || s.will != w {
 		return
@@ -207,8 +207,8 @@ func (s *session) testament(w *will) {
 	s.core.publish(&m)
 }
 
-// end forgets the session: its will is due [MQTT-3.1.3-9], shared messages go
-// to another member of the group.
+// end deletes the session: its will is published [MQTT-3.1.3-9], and messages of shared groups
+// go to another member.
 func (s *session) end() {
 	stopTimer(&s.timer)
 	stopTimer(&s.willTime)

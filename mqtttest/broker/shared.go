@@ -7,8 +7,8 @@ type group struct {
 	turn    int
 }
 
-// deliver delivers a message to the next member that is connected, or to the next
-// one if none is.
+// deliver delivers a message to the next connected member, or to the next member if none is
+// connected.
 func (g *group) deliver(m *message) {
 	if sub := g.pick(); sub != nil {
 		sub.session.deliver(m, sub, delivery{qos: sub.qos, ids: sub.ids, retain: m.retain && sub.retainAsPublished})

@@ -2,28 +2,27 @@ package broker
 
 import "time"
 
-// Stats is what a broker has now, and the sums that are read most. [Counts] has
-// the causes.
+// Stats is the current state of a broker, with the most important totals. [Counts] has more
+// details.
 type Stats struct {
-	// Uptime is the time since the last Start, 0 while it is stopped.
+	// Uptime is the time since the last Start; 0 while stopped.
 	Uptime time.Duration
-	// Clients are connected, Sessions are all that are kept.
+	// Clients is the number of connected clients, Sessions of all sessions.
 	Clients, Sessions int
-	// Subscriptions are the filters of all sessions.
+	// Subscriptions is the number of filters of all sessions.
 	Subscriptions int
-	// MessagesReceived and MessagesSent count PUBLISH packets from and to clients,
-	// BytesReceived and BytesSent the bytes of all packets.
+	// MessagesReceived and MessagesSent count PUBLISH packets from and to clients;
+	// BytesReceived and BytesSent count the bytes of all packets.
 	MessagesReceived, MessagesSent int64
 	BytesReceived, BytesSent       int64
-	// Retained messages, and the bytes that count for their bound.
+	// Retained is the number of retained messages, RetainedBytes their size.
 	Retained, RetainedBytes int
-	// Queued are messages of QoS 1 and 2 that sessions have not acknowledged, and
-	// the bytes that count for their bound.
+	// Queued is the number of QoS 1 and 2 messages that clients have not acknowledged,
+	// QueuedBytes their size.
 	Queued, QueuedBytes int
-	// Dropped is as [Counts.Dropped].
+	// Dropped is the same as [Counts.Dropped].
 	Dropped int64
-	// FileBytes is the size of the file of [WithFile], FileErrors how often it could
-	// not be written.
+	// FileBytes is the size of the file of [WithFile], FileErrors the number of failed writes.
 	FileBytes, FileErrors int64
 }
 

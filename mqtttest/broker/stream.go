@@ -34,7 +34,7 @@ type stream struct {
 	arrival time.Time // of the bytes that are treated; of the reading goroutine
 
 	frozen           *gate // of the whole broker
-	reading, writing gate  // shut while nothing is read or written
+	reading, writing gate  // shut to block reading or writing
 
 	once   sync.Once
 	closed chan struct{}
@@ -98,7 +98,7 @@ func (s *stream) awaitRoom() {
 // held reports whether a fault forbids reading or writing.
 func (s *stream) held() bool { return s.reading.shut.Load() || s.writing.shut.Load() }
 
-// hold shuts reading and writing, or opens both.
+// hold blocks reading and writing, or releases both.
 func (s *stream) hold(reading, writing bool) {
 	s.reading.set(reading)
 	s.writing.set(writing)
@@ -111,7 +111,7 @@ func (s *stream) supersede() {
 	_ = s.socket.SetReadDeadline(time.Now().Add(lastWords))
 }
 
-// deadline of the next read.
+// deadline returns the deadline of the next read.
 func (s *stream) deadline(wait time.Duration) (d time.Time) {
 	if wait > 0 {
 		d = time.Now().Add(wait)
@@ -124,7 +124,7 @@ func (s *stream) deadline(wait time.Duration) (d time.Time) {
 	return d
 }
 
-// write writes what the broker sends until the connection ends.
+// write sends the output of the broker until the connection ends.
 func (s *stream) write() {
 	for {
 		chunk, ok := s.out.take(s.closed)
@@ -163,8 +163,8 @@ func (s *stream) finish() {
 	}
 }
 
-// drain lets the client read what was last sent: closing a socket with unread
-// bytes would reset it.
+// drain lets the client read what was sent last: closing a socket with unread bytes would
+// reset the connection.
 func (s *stream) drain() {
 	_ = s.socket.SetReadDeadline(time.Now().Add(partingTime))
 	b := make([]byte, 4096)
@@ -206,7 +206,7 @@ func (s *stream) isClosed() bool {
 	}
 }
 
-// reset cuts the connection: RST.
+// reset cuts the connection with RST.
 func (s *stream) reset() {
 	s.once.Do(func() {
 		close(s.closed)

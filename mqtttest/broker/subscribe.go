@@ -92,7 +92,7 @@ func decodeUnsubscribe(body []byte, version byte) (u unsubscribe, err error) {
 	return u, nil
 }
 
-// splitFilter checks a filter and takes $share and the group off it.
+// splitFilter validates a filter and separates $share and the group from it.
 func splitFilter(filter string) (share, plain string, err error) {
 	plain = filter
 	if rest, shared := strings.CutPrefix(filter, "$share/"); shared {

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// sysPrefix begins the topics that are the broker's own.
+// sysPrefix is the prefix of the topics that only the broker publishes on.
 const sysPrefix = "$SYS/"
 
-// sysValue is a topic below $SYS/broker and what it says.
+// sysValue is a topic under $SYS/broker and its value.
 type sysValue struct{ topic, value string }
 
 // sys remembers what was published last below $SYS/broker, by topic, and when to
@@ -28,7 +28,7 @@ func (s *sys) news(v sysValue) bool {
 	return true
 }
 
-// sysValues are the names that Mosquitto has for the same.
+// sysValues returns the current values, with the names that Mosquitto uses.
 func sysValues(s Stats) []sysValue {
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	return []sysValue{
@@ -52,7 +52,7 @@ func (v sysValue) message() *message {
 	return &message{topic: sysPrefix + "broker/" + v.topic, payload: []byte(v.value)}
 }
 
-// isSys reports whether a topic is the broker's own.
+// isSys reports whether only the broker may publish on a topic.
 func isSys(topic []byte) bool {
 	return len(topic) >= len(sysPrefix) && string(topic[:len(sysPrefix)]) == sysPrefix
 }

@@ -2,14 +2,14 @@ package broker
 
 import "strings"
 
-// tree holds subscriptions whose filters have wildcards, a level of the filter
-// at a time.
+// tree holds subscriptions whose filters have wildcards, with one level of a filter per level
+// of the tree.
 type tree struct {
 	below map[string]*tree
 	subs  []*subscription // whose filter ends here
 }
 
-// at returns the place of a filter, which it makes if there is none.
+// at returns the node of a filter, and creates it if necessary.
 func (t *tree) at(filter string) *tree {
 	for level := range strings.SplitSeq(filter, "/") {
 		next := t.below[level]
@@ -24,8 +24,7 @@ func (t *tree) at(filter string) *tree {
 	return t
 }
 
-// remove takes a subscription off the place of a filter, and off the tree what
-// then leads nowhere.
+// remove removes a subscription from the node of a filter, and then the empty nodes.
 func (t *tree) remove(filter string, sub *subscription) {
 	level, rest, more := strings.Cut(filter, "/")
 	next := t.below[level]
@@ -47,8 +46,8 @@ func (t *tree) match(topic string, found func(*subscription)) {
 	t.walk(topic, topic[0] == '$', found)
 }
 
-// walk matches what is left of a topic. Wildcards do not match a first level
-// that begins with $ [MQTT-4.7.2-1].
+// walk matches the rest of a topic. Wildcards do not match a first level that starts with $
+// [MQTT-4.7.2-1].
 func (t *tree) walk(topic string, special bool, found func(*subscription)) {
 	name, rest, more := strings.Cut(topic, "/")
 	for _, level := range [...]string{name, "+"} {

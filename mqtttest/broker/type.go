@@ -25,7 +25,7 @@ const (
 	Auth        PacketType = 15
 )
 
-// String is the name as the standard writes it.
+// String returns the name in the MQTT standard.
 func (t PacketType) String() string {
 	names := [...]string{
 		"reserved", "CONNECT", "CONNACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP", "SUBSCRIBE",
@@ -37,13 +37,13 @@ func (t PacketType) String() string {
 	return fmt.Sprintf("PacketType(%d)", byte(t))
 }
 
-// Direction is one of the two ways between client and broker.
+// Direction is the direction of a packet.
 type Direction int
 
 // The directions.
 const (
-	ToBroker Direction = iota // what the client sends
-	ToClient                  // what the broker sends
+	ToBroker Direction = iota // from client to broker
+	ToClient                  // from broker to client
 )
 
 // String names the receiver.

@@ -45,12 +45,12 @@ type webSocket struct {
 	ws *websocket.Conn
 }
 
-// CloseWrite ends the stream. It waits until the client has answered, as far as
-// somebody reads.
+// CloseWrite ends the stream. It waits for the answer of the client, provided that another
+// goroutine reads.
 func (w *webSocket) CloseWrite() error { return w.ws.Close(websocket.StatusNormalClosure, "") }
 
-// upgradeWriter is the http.ResponseWriter of one handshake: an http.Server
-// would own the connection's goroutine, which the listener does here.
+// upgradeWriter is the http.ResponseWriter of one handshake. An http.Server is not used,
+// because it would own the goroutine of the connection.
 type upgradeWriter struct {
 	conn   net.Conn
 	in     *bufio.Reader

@@ -5,8 +5,7 @@ import (
 	"encoding/hex"
 )
 
-// first treats the first packet of a connection, which must be CONNECT
-// [MQTT-3.1.0-1].
+// first handles the first packet of a connection, which must be CONNECT [MQTT-3.1.0-1].
 func (c *conn) first(p Packet) error {
 	if p.Type() != Connect {
 		return breach("%v before CONNECT", p.Type())
@@ -50,7 +49,7 @@ func (c *conn) first(p Packet) error {
 	return c.script.welcome(c, m, assigned, v)
 }
 
-// examine returns why a CONNECT cannot be accepted, 0 if it can.
+// examine returns why a CONNECT cannot be accepted, or 0.
 func (o *options) examine(m *connect) (code byte) {
 	switch {
 	case m.authMethod:
@@ -77,7 +76,7 @@ func (c *conn) turnAway(p Packet, version byte, err error) {
 	c.refuseConnect(v.code)
 }
 
-// welcome connects a client to its session, or begins one.
+// welcome attaches the connection to its session.
 func (c *conn) welcome(m *connect, assigned string) error {
 	core := c.core
 	c.connect = m
