@@ -233,7 +233,7 @@ func TestIgnoredOptions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, m := range regexp.MustCompile(`bridge\.Ignore\("(\w+)"\)`).FindAllStringSubmatch(string(text), -1) {
+			for _, m := range regexp.MustCompile(`\b[iI]gnored?\("(\w+)"\)`).FindAllStringSubmatch(string(text), -1) {
 				there = append(there, m[1])
 			}
 		}
