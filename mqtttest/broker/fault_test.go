@@ -238,6 +238,22 @@ func TestHalfOpen(t *testing.T) {
 	})
 }
 
+// A fault of one packet makes its connection half-open.
+func TestHalfOpenFromAPacketOn(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, version byte) {
+		b := mqtttest.InProcess(t)
+		p := connect(t, b, version, "c", false)
+		b.Inject(broker.Fault{Direction: broker.ToBroker, Type: broker.Publish, Times: 1, Do: broker.HalfOpen()})
+		p.Send(mqtttest.PublishPacket(version, 1, "t", 1, "x"))
+		p.Send(mqtttest.PacketOf(0xC0))
+		p.ExpectSilence(30 * time.Millisecond)
+		b.HalfOpen(false, "c")
+		p.Expect(mqtttest.TypePingresp)
+		wantFaults(t, b, "half-open", 1)
+	})
+}
+
 // Who writes to a broker that does not read fills the buffers and blocks.
 func TestStopReadingFillsBuffers(t *testing.T) {
 	t.Parallel()

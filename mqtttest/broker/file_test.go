@@ -49,7 +49,7 @@ func filed(t *testing.T, opts ...broker.Option) *mqtttest.InProcessBroker {
 func TestFileKeepsWhatWasAcknowledged(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, version byte, r restart) {
-		b := filed(t)
+		b := filed(t, broker.SyncEvery(0))
 		sub, pub := connect(t, b, version, "sub", false), connect(t, b, version, "pub", true)
 		sub.subscribe("t/#", 2)
 		sub.subscribe("gone", 1)
