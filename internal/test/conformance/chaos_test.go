@@ -80,7 +80,7 @@ func chaos(t *testing.T, version string, seed uint64) {
 	t.Logf("QoS 1: %v; QoS 2: %v; faults %v", rec[1].Report(), rec[2].Report(), b.Faults())
 }
 
-// patient come back soon and notice soon that a connection is dead.
+// patient returns options with which clients reconnect and detect dead connections quickly.
 func patient() []broker.Option {
 	return []broker.Option{
 		mqttbroker.WithConnectRetryInterval(time.Millisecond), mqttbroker.WithMaxReconnectInterval(20 * time.Millisecond),
@@ -88,8 +88,8 @@ func patient() []broker.Option {
 	}
 }
 
-// produce publishes until it is told to stop, at least n messages, with many in
-// flight, but not more than consumers can keep up with.
+// produce publishes at least n messages, until it is stopped, with many in flight, but not more than
+// the consumers can keep up with.
 func produce(t *testing.T, p *mqttbroker.Publisher, topic string, qos byte, rec *mqtttest.Recorder, n int, stop <-chan struct{}) {
 	const backlog = 500
 	pause := time.NewTicker(time.Millisecond)

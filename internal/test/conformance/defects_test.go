@@ -21,7 +21,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// defective is a broker with one thing wrong; what is nil is as it should be.
+// defective is a broker with one defect; nil functions behave correctly.
 type defective struct {
 	broker.Broker
 
@@ -75,7 +75,7 @@ func (d *defective) Address() string {
 	return d.Broker.Address()
 }
 
-// handling changes every handler.
+// handling returns a defect of every handler.
 func handling(change func(h broker.Handler) broker.Handler) func(*defective) {
 	return func(d *defective) {
 		d.subscribe = func(filter string, h broker.Handler, b broker.Binder, opts ...broker.SubscribeOption) (broker.Subscriber, error) {
@@ -87,7 +87,7 @@ func handling(change func(h broker.Handler) broker.Handler) func(*defective) {
 	}
 }
 
-// publishing changes every message.
+// publishing returns a defect of every message.
 func publishing(change func(m *broker.Message) (send bool)) func(*defective) {
 	return func(d *defective) {
 		d.publish = func(ctx context.Context, topic string, m *broker.Message, opts ...broker.PublishOption) error {
@@ -173,7 +173,7 @@ func background(h broker.Handler) broker.Handler {
 	}
 }
 
-// swapping holds every other message back until the next one was sent.
+// swapping holds every other message back until the next one has been sent.
 func swapping(d *defective) {
 	var mu sync.Mutex
 	held := make(map[string]*broker.Message)
@@ -196,7 +196,7 @@ func noWildcards(d *defective) {
 	}
 }
 
-// onePublisher loses what is published while it publishes.
+// onePublisher loses messages that are published concurrently.
 func onePublisher(d *defective) {
 	var busy atomic.Bool
 	d.publish = func(ctx context.Context, topic string, m *broker.Message, opts ...broker.PublishOption) error {
@@ -238,7 +238,7 @@ func keepingSubscriptions(d *defective) {
 	}
 }
 
-// oneHandler gives a filter to the last who asked.
+// oneHandler passes the messages of a filter to its last subscriber only.
 func oneHandler(d *defective) {
 	last := make(map[string]broker.Subscriber)
 	d.subscribe = func(filter string, h broker.Handler, b broker.Binder, opts ...broker.SubscribeOption) (broker.Subscriber, error) {
@@ -272,7 +272,7 @@ func forgetful(d *defective) {
 	}
 }
 
-// losingWhileAway ignores what comes right after Connect.
+// losingWhileAway ignores messages that arrive right after Connect.
 func losingWhileAway(d *defective) {
 	var connected atomic.Int64
 	handling(func(h broker.Handler) broker.Handler {
@@ -296,7 +296,7 @@ func fireAndForget(d *defective) {
 	}
 }
 
-// impatient takes a publish that found no connection for one that did.
+// impatient reports success for a publish that found no connection.
 func impatient(d *defective) {
 	d.publish = func(ctx context.Context, topic string, m *broker.Message, opts ...broker.PublishOption) error {
 		short, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
@@ -322,7 +322,7 @@ func noQueue(d *defective) {
 	}
 }
 
-// wrongReply gives a reply to who asked before.
+// wrongReply sends a reply to the previous requester.
 func wrongReply(d *defective) {
 	var last atomic.Pointer[broker.Message]
 	last.Store(broker.NewMessage([]byte("none")))

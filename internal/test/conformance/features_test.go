@@ -46,7 +46,7 @@ func TestRetained(t *testing.T) {
 	})
 }
 
-// What is published while the subscriber is stopped arrives when it starts.
+// Messages that are published while the subscriber is stopped arrive when it starts.
 func TestPersistentSession(t *testing.T) {
 	t.Parallel()
 	eachCell(t, func(t *testing.T, c cell) {
@@ -198,9 +198,8 @@ func wantReason(t testing.TB, err error, reason event.Reason) {
 	}
 }
 
-// RabbitMQ speaks 3.1.1 only and closes on a CONNECT of 5: when that is forced
-// it is an error, auto finds out within the first attempt, also for who wants
-// to fail fast.
+// RabbitMQ supports 3.1.1 only and closes the connection on a CONNECT of 5. If 5 is configured, that is
+// an error; auto detects it within the first attempt, also with fail-fast.
 func TestVersionThatTheBrokerDoesNotSpeak(t *testing.T) {
 	t.Parallel()
 	url := rabbit.Broker(t).URL()
@@ -220,8 +219,8 @@ func TestVersionThatTheBrokerDoesNotSpeak(t *testing.T) {
 	}
 }
 
-// A handler that cannot handle a message, and one that panics, do not stop
-// those behind it: the message is dead-lettered and acknowledged.
+// A handler that returns an error or panics does not block later messages: its message becomes a dead
+// letter and is acknowledged.
 func TestV3_FailingHandlersAreDeadLettered(t *testing.T) {
 	t.Parallel()
 	eachCell(t, func(t *testing.T, c cell) {
@@ -253,7 +252,7 @@ func TestV3_FailingHandlersAreDeadLettered(t *testing.T) {
 	})
 }
 
-// A handler may publish and wait for the acknowledgement, however many do.
+// Any number of handlers may publish and wait for the acknowledgement.
 func TestV8_HandlersPublishAndWait(t *testing.T) {
 	t.Parallel()
 	eachCell(t, func(t *testing.T, c cell) {

@@ -22,8 +22,8 @@ type scene struct {
 	run    func(*testing.T, foreign, byte, *broker.Broker)
 }
 
-// TestForeignClients holds the in-process broker against clients of other
-// makers: what they are not told about each other must not matter.
+// TestForeignClients tests the in-process broker with clients of other makers, which know nothing about
+// each other.
 func TestForeignClients(t *testing.T) {
 	t.Parallel()
 	scenes := []scene{

@@ -19,7 +19,7 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// patience is how long a test waits for what must happen.
+// patience bounds every wait.
 const patience = 20 * time.Second
 
 func within(t testing.TB) context.Context {
@@ -34,12 +34,12 @@ type cell struct {
 	version string // "3.1.1", "5" or "auto"
 }
 
-// five says whether the connection will be one of MQTT 5.
+// five reports whether the connection uses MQTT 5.
 func (c cell) five() bool {
 	return c.version == "5" || (c.version == "auto" && c.broker.Features().MQTT5)
 }
 
-// granted is the QoS that a subscription at qos gets.
+// granted returns the QoS that a subscription at qos gets.
 func (c cell) granted(qos byte) byte {
 	if qos == 2 && !c.broker.Features().QoS2 {
 		return 1
@@ -47,8 +47,7 @@ func (c cell) granted(qos byte) byte {
 	return qos
 }
 
-// eachCell runs a test in every place of the matrix, one after the other on
-// one broker, the brokers side by side.
+// eachCell runs a test for every cell: brokers in parallel, the versions of one broker in turn.
 func eachCell(t *testing.T, test func(t *testing.T, c cell)) {
 	t.Helper()
 	start := map[string]func(testing.TB) mqtttest.Broker{
@@ -67,7 +66,7 @@ func eachCell(t *testing.T, test func(t *testing.T, c cell)) {
 	}
 }
 
-// versions are those that a broker can be held to.
+// versions returns the versions to test with a broker.
 func versions(b mqtttest.Broker) []string {
 	if !b.Features().MQTT5 {
 		return []string{"3.1.1", "auto"} // see TestVersionThatTheBrokerDoesNotSpeak

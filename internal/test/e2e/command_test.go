@@ -34,7 +34,7 @@ func devices(t *testing.T, env ...string) (*mqtttest.MosquittoBroker, *url.URL, 
 	return b, address, saver
 }
 
-// A foreign device that has subscribed gets what is posted, once.
+// A subscribed device of another maker receives a posted command, once.
 func TestForeignDeviceGetsCommands(t *testing.T) {
 	t.Parallel()
 	_, address, saver := devices(t)
@@ -62,17 +62,17 @@ func TestForeignDeviceGetsCommands(t *testing.T) {
 	}
 }
 
-// subscribe runs mosquitto_sub at QoS 2 until the end of the test: its lines are
-// the QoS and the payload of each message.
+// subscribe runs mosquitto_sub at QoS 2 until the end of the test. Each line has the QoS and the
+// payload of a message.
 func subscribe(t *testing.T, address *url.URL, filter string) <-chan string {
 	t.Helper()
 	return subscribeAs(t, address, "%q %p", filter)
 }
 
-// granted is the topic of a retained message, which comes only after the SUBACK.
+// granted is the topic of a retained message, which arrives only after the SUBACK.
 const granted = "granted"
 
-// subscribeAs has lines of another format.
+// subscribeAs is subscribe with another format of lines.
 func subscribeAs(t *testing.T, address *url.URL, format, filter string) <-chan string {
 	t.Helper()
 	run(t, exec.Command(need(t, "mosquitto_pub"), "-h", address.Hostname(), "-p", address.Port(),
@@ -119,8 +119,8 @@ func TestHeartbeatOfAForeignDevice(t *testing.T) {
 	wantListed(t, state, `"temperature":20`)
 }
 
-// A heartbeat that the broker has kept since long ago makes no device
-// online, at no start of the service. One that is sent now does, retained or not.
+// A heartbeat that the broker has retained for long makes no device online when the service starts.
+// A current one does, retained or not.
 func TestARetainedHeartbeatIsOld(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"5", "3.1.1"} {
@@ -140,7 +140,7 @@ func TestARetainedHeartbeatIsOld(t *testing.T) {
 			for _, live := range []string{"live-1", "live-2"} {
 				saver := start(t, "saver.yaml", "KM_MQTT_BROKER="+b.URL(), "KM_MQTT_CLIENT_ID=devices", "KM_MQTT_PROTOCOL="+protocol, db)
 				awaitReady(t, saver)
-				beat(live) // behind what the SUBSCRIBE brought
+				beat(live) // after the retained messages of the SUBSCRIBE
 				wantListed(t, saver.base+"/v1/devices/"+live+"/state", `"online":true`)
 				wantListed(t, saver.base+"/v1/devices/dead/state", `"online":false`)
 				saver.stop(t)
@@ -149,8 +149,8 @@ func TestARetainedHeartbeatIsOld(t *testing.T) {
 	}
 }
 
-// On MQTT 5 the state is the reply to a request; on 3.1.1, which has no response
-// topic, requests wait in vain, and everything else works.
+// On MQTT 5 the state is the reply to a request. MQTT 3.1.1 has no response topic: requests time
+// out, and everything else works.
 func TestStateByRequest(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -177,7 +177,7 @@ func TestStateByRequest(t *testing.T) {
 	}
 }
 
-// requestState is what a service with the generated client does.
+// requestState requests a state with the generated client, as a service would.
 func requestState(t *testing.T, address string, timeout time.Duration) (*devicev1.DeviceState, error) {
 	t.Helper()
 	b := mqttbroker.NewBroker(broker.WithAddress(address), mqttbroker.WithProtocol("5"))

@@ -23,8 +23,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// TestPayloadsKeepTheContract holds what the running service and its devices
-// send, replies included, to the committed AsyncAPI documents.
+// TestPayloadsKeepTheContract compares the messages of the running service and its devices,
+// including replies, with the committed AsyncAPI documents.
 func TestPayloadsKeepTheContract(t *testing.T) {
 	t.Parallel()
 	_, address, saver := devices(t, "KM_MQTT_PROTOCOL=5")
@@ -35,7 +35,7 @@ func TestPayloadsKeepTheContract(t *testing.T) {
 		if _, err := requestState(t, "mqtt://"+address.Host, startTimeout); err != nil {
 			t.Fatal(err)
 		}
-		if n == 2 { // before it, what is not set was null
+		if n == 2 { // unset fields of the previous one are null
 			mosquittoPub(t, address, "devices/robot-3/heartbeat", "{}")
 		}
 	}
@@ -58,13 +58,13 @@ func TestPayloadsKeepTheContract(t *testing.T) {
 	}
 }
 
-// payloads runs mosquitto_sub on everything: its lines are topic and payload.
+// payloads runs mosquitto_sub on all topics: its lines are topic and payload.
 func payloads(t *testing.T, address *url.URL) <-chan string {
 	t.Helper()
 	return subscribeAs(t, address, "%t %x", "#")
 }
 
-// contract is what the documents say.
+// contract is the content of the documents.
 type contract struct {
 	channels []channel
 	want     map[string]int // messages still to come, by type
@@ -135,7 +135,7 @@ func jsonValue(t *testing.T, v any) any {
 	return value
 }
 
-// check validates one message; every topic has to be of some channel.
+// check validates one message; its topic must belong to a channel.
 func (c *contract) check(t *testing.T, line string) {
 	t.Helper()
 	topic, text, _ := strings.Cut(line, " ")
@@ -167,7 +167,7 @@ func (c *contract) check(t *testing.T, line string) {
 	t.Errorf("no channel of the documents has topic %s", topic)
 }
 
-// fromProto is the JSON of a binary payload.
+// fromProto returns the JSON of a binary payload.
 func fromProto(t *testing.T, name string, payload []byte) []byte {
 	t.Helper()
 	kind, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(name))

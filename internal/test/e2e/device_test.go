@@ -14,8 +14,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// A foreign client sends one reading; what it knows of us is the topic and
-// JSON.
+// sender is a client of another maker, which knows only the topic and JSON.
 type sender struct {
 	name string
 	send func(t *testing.T, broker *url.URL, topic, payload string)

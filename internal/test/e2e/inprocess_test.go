@@ -13,8 +13,8 @@ import (
 
 var mqttAddress = regexp.MustCompile(`mqtt://127\.0\.0\.1:\d+`)
 
-// An all-in-one service that is killed with reports at its in-process broker, in
-// its outbox and in its handlers stores every report that it accepted once.
+// An all-in-one service that is killed while reports are at its in-process broker, in its outbox and
+// in its handlers stores every accepted report once.
 func TestAllInOneKilled(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"3.1.1", "5"} {
@@ -43,8 +43,8 @@ func TestAllInOneKilled(t *testing.T) {
 	}
 }
 
-// What the in-process broker has acknowledged waits for a subscriber that is away,
-// however the service ends meanwhile.
+// Messages that the in-process broker has acknowledged wait for an absent subscriber, however the
+// service ends meanwhile.
 func TestInProcessBrokerKeepsItsPromise(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*testing.T, *service){
@@ -89,7 +89,7 @@ func TestInProcessBrokerKeepsItsPromise(t *testing.T) {
 	}
 }
 
-// The shipped configuration speaks MQTT 5 with its own broker: it answers requests.
+// The shipped configuration uses MQTT 5 with its own broker, so that it serves requests.
 func TestInProcessBrokerHasRequests(t *testing.T) {
 	t.Parallel()
 	db, _ := database(t)

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// kills is how many processes the kill tests end altogether, half of them
-// collectors.
+// kills is how many processes the kill tests end in total, half of them collectors.
 func kills() int { return number("E2E_KILLS", 52) }
 
 const (
@@ -17,8 +16,8 @@ const (
 	lifetime = 250 * time.Millisecond
 )
 
-// A saver that is killed in the middle of its handlers, transactions and
-// acknowledgements gets everything again, and stores nothing twice.
+// A saver that is killed during handlers, transactions and acknowledgements receives everything again,
+// and stores nothing twice.
 func TestFault_20_SaverKilled(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, p *pair, l *load, n int) {

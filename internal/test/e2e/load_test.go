@@ -22,8 +22,8 @@ type statusError struct {
 
 func (e *statusError) Error() string { return fmt.Sprintf("status %d: %s", e.code, e.text) }
 
-// post sends report number n, which its content carries to the row: whoever
-// gets no answer learns no event id. It returns nil for a success.
+// post sends report number n. The number is part of its content and of its row, because a client
+// without an answer does not know the event id. It returns nil on success.
 func post(ctx context.Context, c *http.Client, base string, n int) error {
 	body, err := json.Marshal(map[string]any{
 		"report_type": "event", "app_id": "e2e", "app_key": "key", "event_name": "test",
@@ -52,12 +52,11 @@ func post(ctx context.Context, c *http.Client, base string, n int) error {
 	return nil
 }
 
-// load posts reports, each with a number of its own, also after a failure: what
-// was not answered with success is never posted again, so that every number is
-// one row at most.
+// load posts reports, each with its own number. A report without a successful answer is not posted
+// again, so that every number has at most one row.
 type load struct {
 	client *http.Client
-	base   atomic.Pointer[string] // where to post; it moves when the collector is started anew
+	base   atomic.Pointer[string] // current address of the collector, which changes when it is restarted
 	next   atomic.Int64
 
 	mu       sync.Mutex
@@ -96,9 +95,8 @@ func (l *load) count() (accepted, failed int) {
 	return len(l.accepted), l.failed
 }
 
-// postAll posts total reports from clients goroutines; a failure fails the test.
-// half, if not nil, is called when half of them are accepted, while the others
-// go on.
+// postAll posts total reports from clients goroutines; a failure fails the test. half, if not nil,
+// is called when half of them are accepted, while the others continue.
 func (l *load) postAll(t *testing.T, total int, half func()) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -132,8 +130,8 @@ func (l *load) postAll(t *testing.T, total int, half func()) {
 	<-all
 }
 
-// keepPosting posts from several goroutines, with pauses, until the returned
-// function is called, which waits for them.
+// keepPosting posts from several goroutines, with pauses, until stop is called, which waits for
+// them.
 func (l *load) keepPosting(t *testing.T, goroutines int, pause time.Duration) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -143,7 +141,7 @@ func (l *load) keepPosting(t *testing.T, goroutines int, pause time.Duration) (s
 			tick := time.NewTicker(pause)
 			defer tick.Stop()
 			for ctx.Err() == nil {
-				// Not with ctx: at the end every post gets its answer.
+				// Not with ctx, so that every post gets its answer at the end.
 				_ = l.postOne(t.Context()) // it counts
 				<-tick.C
 			}

@@ -14,9 +14,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// A device that sends under ids that another one uses as well, by accident or not,
-// takes nothing from it: each reading is stored and has its alert, and one that is
-// sent again has no second one.
+// A device that uses the same ids as another one, by accident or not, does not affect it: each
+// reading is stored and has its alert, and a repeated one causes no second alert.
 func TestDevicesWithTheSameIDs(t *testing.T) {
 	t.Parallel()
 	const readings = 10
@@ -41,7 +40,7 @@ func TestDevicesWithTheSameIDs(t *testing.T) {
 			}
 		}
 	}
-	// What comes last is handled last on its topic.
+	// The last message of a topic is handled last.
 	if err := p.Publish(t.Context(), "devices/B/data", []byte(`{"temperature": 1, "timestamp": "2026-01-02T03:04:05Z"}`), event.ID("last"), event.ContentType("application/json")); err != nil {
 		t.Fatal(err)
 	}

@@ -30,9 +30,9 @@ type service struct {
 
 var address = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 
-// start runs the binary with a configuration, of the repository unless it is a
-// path, and waits for its banner, which names the address of HTTP. It has an
-// outbox and a file of the broker of its own unless env names them.
+// start runs the binary with a configuration, a file of the repository or a path, and waits for its
+// banner, which contains the HTTP address. The process has its own outbox and broker file, unless
+// env sets them.
 func start(t testing.TB, config string, env ...string) *service {
 	t.Helper()
 	s := &service{output: &syncBuffer{}, exited: make(chan struct{})}
@@ -78,7 +78,7 @@ func (s *service) read(stdout io.Reader, banner chan<- string) {
 	}
 }
 
-// kill is SIGKILL: nothing is drained.
+// kill sends SIGKILL: nothing is drained.
 func (s *service) kill(t testing.TB) {
 	t.Helper()
 	if err := s.cmd.Process.Kill(); err != nil {
@@ -87,7 +87,7 @@ func (s *service) kill(t testing.TB) {
 	<-s.exited
 }
 
-// stop is SIGTERM, which the service answers with exit code 0.
+// stop sends SIGTERM, after which the service must exit with code 0.
 func (s *service) stop(t testing.TB) {
 	t.Helper()
 	s.signal(t, syscall.SIGTERM)
@@ -147,7 +147,7 @@ func (b *syncBuffer) String() string {
 
 func shipped(config string) string { return filepath.Join(root, "configs", config) }
 
-// changed is a shipped configuration in which old, which must be there, is new.
+// changed returns a shipped configuration with old texts, which must occur, replaced.
 func changed(t testing.TB, config string, oldnew ...string) string {
 	t.Helper()
 	text, err := os.ReadFile(shipped(config))
@@ -166,26 +166,26 @@ func changed(t testing.TB, config string, oldnew ...string) string {
 	return path
 }
 
-// database is a new SQLite file, as a variable and as a path.
+// database returns a new SQLite file, as a variable and as a path.
 func database(t testing.TB) (variable, path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "reports.db")
 	return "KM_DATABASE_SOURCE=" + path, path
 }
 
-// outbox is a new outbox file, as a variable.
+// outbox returns a new outbox file, as a variable.
 func outbox(t testing.TB) string {
 	t.Helper()
 	return "KM_OUTBOX_PATH=" + filepath.Join(t.TempDir(), "outbox.db")
 }
 
-// journal is a new file of the in-process broker, as a variable.
+// journal returns a new file of the in-process broker, as a variable.
 func journal(t testing.TB) string {
 	t.Helper()
 	return "KM_MQTT_PATH=" + filepath.Join(t.TempDir(), "broker.journal")
 }
 
-// client keeps connections for all posting goroutines.
+// client returns an HTTP client that keeps enough connections for all posting goroutines.
 func client(t testing.TB) *http.Client {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}

@@ -14,10 +14,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// table is the database of a saver, read past the service.
+// table is the database of a saver, read directly.
 type table struct{ db *sql.DB }
 
-// store is a database for a saver: what the saver is told, and the way past it.
+// store is a database of a saver: the settings for the saver, and direct access.
 type store struct {
 	env  []string
 	open func(t testing.TB) table
@@ -31,8 +31,7 @@ func sqliteStore(t testing.TB) store {
 	}}
 }
 
-// postgresStore is a database that asks for a password, as far as the saver
-// knows.
+// postgresStore returns a database for which the saver must send a password.
 func postgresStore(t *testing.T, password string) store {
 	t.Helper()
 	source := testdb.DSN(t)
@@ -79,9 +78,8 @@ func (tab table) numbers() (map[int]int, error) {
 	return counts, rows.Err()
 }
 
-// wantRows waits until every accepted report is a row, and wants no report to be
-// two rows and none that was never posted. Reports that were not answered with
-// success may be rows.
+// wantRows waits until every accepted report is stored, and checks that no report is stored twice
+// and that every row was posted. Reports without a successful answer may be stored.
 func (l *load) wantRows(t testing.TB, tab table) {
 	t.Helper()
 	var last map[int]int

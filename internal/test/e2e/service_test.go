@@ -33,8 +33,8 @@ func TestInterruptIsSuccess(t *testing.T) {
 	s.signal(t, syscall.SIGINT)
 }
 
-// TestFirstReport posts as soon as HTTP answers: a report that is sent before
-// the subscription is granted would reach nobody.
+// TestFirstReport posts as soon as HTTP answers: a report that is sent before the subscription is
+// granted would be lost.
 func TestFirstReport(t *testing.T) {
 	t.Parallel()
 	starts := number("E2E_STARTS", 20)
@@ -61,7 +61,7 @@ type pair struct {
 	startCollector, startSaver func() *service
 }
 
-// split starts a pair over a database, with the configurations given.
+// split starts a pair with a database and the given configurations.
 func split(t testing.TB, db store, collector, saver string) *pair {
 	t.Helper()
 	p := &pair{broker: mqtttest.Mosquitto(t)}
@@ -75,7 +75,7 @@ func split(t testing.TB, db store, collector, saver string) *pair {
 	return p
 }
 
-// awaitReady waits until the saver's filters are granted: it logs that.
+// awaitReady waits for the log line that reports the saver's filters as granted.
 func awaitReady(t testing.TB, s *service) {
 	t.Helper()
 	mqtttest.Eventually(t, startTimeout, func() bool { return contains(s.output.String(), "topic filters granted") })
@@ -91,8 +91,8 @@ func TestSplit(t *testing.T) {
 	p.saver.stop(t)
 }
 
-// Over PostgreSQL a saver that is killed stores nothing twice either, and neither
-// its banner nor its log shows the password.
+// With PostgreSQL a saver that is killed stores nothing twice either, and neither its banner nor its
+// log shows the password.
 func TestPostgres(t *testing.T) {
 	t.Parallel()
 	const secret = "planted-password"
@@ -116,7 +116,7 @@ func logged(t *testing.T, s *service, secret string) {
 	}
 }
 
-// While the broker is away every report is accepted, and delivered afterwards.
+// While the broker is down every report is accepted, and it is delivered afterwards.
 func TestBrokerDown(t *testing.T) {
 	t.Parallel()
 	p := split(t, sqliteStore(t), "collector.yaml", "saver.yaml")
@@ -130,7 +130,7 @@ func TestBrokerDown(t *testing.T) {
 	l.wantRows(t, p.table)
 }
 
-// A broker that comes and goes under load is no concern of who posts.
+// Clients that post do not notice a broker that stops and starts under load.
 func TestBrokerRestarted(t *testing.T) {
 	t.Parallel()
 	p := split(t, sqliteStore(t), "collector.yaml", "saver.yaml")
@@ -142,8 +142,7 @@ func TestBrokerRestarted(t *testing.T) {
 	l.wantRows(t, p.table)
 }
 
-// What a collector has accepted when it is stopped, and could not send, is sent
-// by the next one.
+// Reports that a stopped collector had accepted and not sent are sent by the next one.
 func TestStopKeepsTheOutbox(t *testing.T) {
 	t.Parallel()
 	p := split(t, sqliteStore(t), "collector.yaml", "saver.yaml")
@@ -159,8 +158,8 @@ func TestStopKeepsTheOutbox(t *testing.T) {
 	l.wantRows(t, p.table)
 }
 
-// Beyond its bound a collector refuses with 503 and says when to try again; what
-// it refused it has not kept.
+// A collector with a full outbox refuses with 503 and Retry-After, and does not store what it
+// refuses.
 func TestOutboxFull(t *testing.T) {
 	t.Parallel()
 	const bound = 10

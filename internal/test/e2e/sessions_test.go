@@ -28,9 +28,8 @@ type restarted interface {
 	Start()
 }
 
-// reports.md A1: a broker that comes back without its sessions is sent nothing
-// before this process has subscribed there again. Everything that was accepted
-// while it was away, and until all of that was sent, becomes a row.
+// reports.md A1: nothing is sent to a broker that restarts without its sessions before this process
+// has subscribed there again. Everything that was accepted meanwhile is stored.
 func TestFault_62_BackWithoutSessions(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"3.1.1", "5"} {
@@ -41,7 +40,7 @@ func TestFault_62_BackWithoutSessions(t *testing.T) {
 	}
 }
 
-// The same with a broker that keeps nothing at all.
+// The same with a broker that stores nothing at all.
 func TestFault_62_AedesBackWithoutSessions(t *testing.T) {
 	t.Parallel()
 	comesBack(t, mqtttest.Aedes(t), "3.1.1", rounds())
@@ -89,10 +88,9 @@ func comesBack(t *testing.T, b restarted, protocol string, rounds int) {
 	}
 }
 
-// awaitRefused waits until both connections of the service have found the broker
-// away: a broker that ends connections and takes them at once may have another
-// reason. It stands in for the broker, which has stopped, and answers nobody; the
-// log tells an outage once.
+// awaitRefused waits until both connections of the service have failed to connect: a broker that
+// drops and accepts connections at once may have another reason. It listens in place of the stopped
+// broker and answers nothing; the log reports an outage once.
 func awaitRefused(t *testing.T, b restarted) {
 	t.Helper()
 	address, err := url.Parse(b.URL())
@@ -117,8 +115,8 @@ func awaitRefused(t *testing.T, b restarted) {
 	}
 }
 
-// clientIDOf reads the client id of a CONNECT packet, which begins with its length
-// in two bytes; "" for what is none.
+// clientIDOf returns the client id of a CONNECT packet, which begins with its length in two bytes,
+// or "" for any other packet.
 func clientIDOf(c net.Conn) string {
 	_ = c.SetReadDeadline(time.Now().Add(startTimeout))
 	packet := make([]byte, 512)
@@ -134,9 +132,8 @@ func clientIDOf(c net.Conn) string {
 	return ""
 }
 
-// What a broker without persistence had acknowledged and not delivered when it
-// was stopped under load is gone: it is counted and named, exactly unless lines about
-// gaps were left out of the log.
+// Messages that a broker without persistence had acknowledged and not delivered when it was stopped
+// under load are lost. They are counted and named, exactly unless the log left out lines about gaps.
 func TestBrokerStoppedUnderLoad(t *testing.T) {
 	t.Parallel()
 	b, db := mqtttest.Mosquitto(t, mqtttest.WithConfig("persistence false")), sqliteStore(t)
@@ -146,7 +143,7 @@ func TestBrokerStoppedUnderLoad(t *testing.T) {
 	awaitReady(t, s)
 	l, tab := newLoad(t, s.base), db.open(t)
 	l.postAll(t, away, nil)
-	unlock := tab.lock(t) // the saver comes to a stop, and messages wait at the broker
+	unlock := tab.lock(t) // the saver blocks, and messages wait at the broker
 	before := proxy.Counts().Passed(mqtttest.ToClient, mqtttest.TypePuback)
 	stop := l.keepPosting(t, 2*clients, time.Millisecond)
 	mqtttest.Eventually(t, startTimeout, func() bool {
@@ -182,10 +179,10 @@ func TestBrokerStoppedUnderLoad(t *testing.T) {
 	}
 }
 
-// window is what a broker sends to the saver before it waits.
+// window is how many unacknowledged messages a broker sends to the saver.
 const window = 1024
 
-// lock keeps everybody else from writing to the database until unlock is called.
+// lock prevents all writes to the database until unlock is called.
 func (tab table) lock(t testing.TB) (unlock func()) {
 	t.Helper()
 	conn, err := tab.db.Conn(t.Context())
@@ -208,11 +205,10 @@ var (
 	lateLine    = regexp.MustCompile(`mqtt: late, and not missing any more: topic "reports/event"`)
 )
 
-// gapLines are written within ten seconds at most, late ones included.
+// gapLines is the largest number of lines about gaps within ten seconds.
 const gapLines = 10
 
-// missingIn returns how many messages a log calls missing in the end, and the number
-// of lines that say so.
+// missingIn returns how many messages a log reports missing in total, and in how many lines.
 func missingIn(output string) (n, lines int) {
 	matches, late := missingLine.FindAllStringSubmatch(output, -1), len(lateLine.FindAllString(output, -1))
 	for _, match := range matches {
@@ -224,8 +220,8 @@ func missingIn(output string) (n, lines int) {
 	return n - late, len(matches) + late
 }
 
-// reports.md A2: a collector whose saver has no session keeps its reports, as the
-// broker of MQTT 5 says that nobody subscribes.
+// reports.md A2: a collector whose saver has no session keeps its reports, because the MQTT 5 broker
+// reports that nobody subscribes.
 func TestReportsWaitForASaver(t *testing.T) {
 	t.Parallel()
 	b, db := mqtttest.Mosquitto(t, mqtttest.WithConfig("persistence false")), sqliteStore(t)

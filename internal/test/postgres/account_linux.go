@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// unprivileged gives dir to an account that the server may run as, because it
-// refuses to be root, and lets no server survive the tests.
+// unprivileged makes an unprivileged account the owner of dir, because the server refuses to run
+// as root. It also makes the server end with the tests.
 func unprivileged(dir string) (*syscall.SysProcAttr, error) {
-	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT} // the immediate shutdown
+	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT} // immediate shutdown
 	if os.Geteuid() != 0 {
 		return attr, nil
 	}

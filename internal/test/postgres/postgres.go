@@ -21,7 +21,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 )
 
-// Driver is the name of the driver of database/sql that DSNs are for.
+// Driver is the name of the database/sql driver that the URLs are for.
 const Driver = "pgx"
 
 const (
@@ -30,9 +30,9 @@ const (
 	patience = 60 * time.Second
 )
 
-// Server is one PostgreSQL server for all tests of a test binary. Make it in a
-// variable, run the tests through it, and ask it for a database in each test:
-// the server starts with the first that asks.
+// Server is one PostgreSQL server for all tests of a test binary. Create it in a variable, run
+// the tests through it, and request a database in each test: the first request starts the
+// server.
 //
 //	var testdb = postgres.NewServer()
 //
@@ -48,12 +48,12 @@ type Server struct {
 	bases   atomic.Int64
 }
 
-// NewServer starts nothing yet. The server does not wait for the disk, because
-// its data ends with it; settings such as "fsync=on" override that or others.
+// NewServer does not start the server yet. The server does not sync to disk, because its data
+// is deleted with it; settings such as "fsync=on" override this and others.
 func NewServer(settings ...string) *Server { return &Server{settings: settings} }
 
-// Durable are the settings with which a commit waits for the disk, as in
-// production: for benchmarks.
+// Durable returns the settings with which a commit waits for the disk, as in production, for
+// benchmarks.
 func Durable() []string { return []string{"fsync=on", "synchronous_commit=on", "full_page_writes=on"} }
 
 // Runner is what TestMain uses of *testing.M.
@@ -104,8 +104,8 @@ func (s *Server) DSN(tb testing.TB) string {
 // ErrMissing is the error of Create where PostgreSQL is not installed.
 var ErrMissing = errors.New("PostgreSQL is not installed (Debian: postgresql)")
 
-// Create returns the URL of a new, empty database, for programs that are no tests,
-// which call Close in the end.
+// Create returns the URL of a new, empty database, for programs that are not tests. They must
+// call Close at the end.
 func (s *Server) Create() (url string, err error) {
 	bin := find()
 	if bin == "" {
@@ -136,7 +136,7 @@ func (s *Server) Open(tb testing.TB) *sql.DB {
 	return db
 }
 
-// Close ends the server, if it was started, and removes its data.
+// Close stops the server, if it was started, and deletes its data.
 func (s *Server) Close() error {
 	s.once.Do(func() {})
 	var errs []error
@@ -169,7 +169,7 @@ func (s *Server) admin(statement string) error {
 	return err
 }
 
-// start makes the data directory of the server and waits until it answers.
+// start creates the server's data directory and waits until the server answers.
 func (s *Server) start(bin string) (err error) {
 	if s.dir, err = os.MkdirTemp("", "postgres-"); err != nil {
 		return err
@@ -187,12 +187,12 @@ func (s *Server) start(bin string) (err error) {
 	if s.port, err = freePort(); err != nil {
 		return err
 	}
-	// Speed counts more than what a loss of power would leave.
+	// Speed is more important than durability.
 	args := []string{
 		"-D", data, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "max_connections=200",
 	}
-	for _, setting := range s.settings { // the last one counts
+	for _, setting := range s.settings { // the last one takes precedence
 		args = append(args, "-c", setting)
 	}
 	server := exec.Command(filepath.Join(bin, "postgres"), args...) //nolint:gosec,noctx // found by find; it ends by signal
@@ -219,7 +219,7 @@ func (s *Server) ready() error {
 	}
 }
 
-// find returns the folder of the programs, "" without one.
+// find returns the folder of PostgreSQL's programs, "" if it is not installed.
 func find() string {
 	if path, err := exec.LookPath("postgres"); err == nil {
 		return filepath.Dir(path)
@@ -237,5 +237,5 @@ func freePort() (int, error) {
 		return 0, err
 	}
 	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // what tcp listens on
+	return l.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // the address of a TCP listener
 }

@@ -22,8 +22,8 @@ func run(command *exec.Cmd) (*process, error) {
 	command.Stdout, command.Stderr = p.output, p.output
 	started := make(chan error, 1)
 	go func() {
-		// The server dies with its parent, and to the system that is a thread:
-		// keep this one for as long as the server runs.
+		// The server dies with its parent, which for the kernel is a thread, so this thread must
+		// live as long as the server.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := command.Start()
@@ -45,7 +45,7 @@ func (p *process) ended() bool {
 	}
 }
 
-// stop asks for the fast shutdown, and kills what does not end in time.
+// stop requests the fast shutdown, and kills a server that does not end in time.
 func (p *process) stop() error {
 	_ = p.command.Process.Signal(os.Interrupt)
 	select {
@@ -58,7 +58,7 @@ func (p *process) stop() error {
 	}
 }
 
-// output keeps what a process prints.
+// output records what a process prints.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -71,7 +71,7 @@ func (o *output) Write(p []byte) (int, error) {
 	return o.b.Write(p)
 }
 
-// Bytes is a copy of it all.
+// Bytes returns a copy of the output.
 func (o *output) Bytes() []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package proxy has proxies for tests, which listen on loopback.
+// Package proxy has proxies for tests, on loopback.
 package proxy
 
 import (
@@ -14,25 +14,24 @@ import (
 	"time"
 )
 
-// Planted is in what a proxy says when it refuses; no error and no log may repeat
-// it.
+// Planted is part of the text with which a proxy refuses; no error or log may repeat it.
 const Planted = "planted-by-the-proxy"
 
-// Proxy speaks CONNECT in clear text and over TLS, and SOCKS5, each on a port of
-// its own. Its fields are set before the first connection.
+// Proxy supports CONNECT in clear text and over TLS, and SOCKS5, each on its own port. Set its
+// fields before the first connection.
 type Proxy struct {
-	// To is where all connections go; "" is where the client wants.
+	// To is the destination of all connections; "" means the one that the client requests.
 	To string
-	// Login is the user:password that is wanted; "" wants none.
+	// Login is the required user:password; "" requires none.
 	Login string
-	// Asked has the host:port of each connection, as the client named it.
+	// Asked receives the host:port of each connection, as requested by the client.
 	Asked chan string
 
 	ports map[string]string // by scheme
 }
 
-// New starts a proxy, which ends with the test. Without a TLS configuration it has
-// no port for https.
+// New starts a proxy, which ends with the test. Without a TLS configuration it has no port for
+// https.
 func New(t testing.TB, config *tls.Config) *Proxy {
 	t.Helper()
 	p := &Proxy{Asked: make(chan string, 1000), ports: make(map[string]string)}
@@ -45,7 +44,7 @@ func New(t testing.TB, config *tls.Config) *Proxy {
 	return p
 }
 
-// URL is that of the proxy, with user information unless that is empty.
+// URL returns the URL of the proxy, with user information unless user is empty.
 func (p *Proxy) URL(scheme, user string) string {
 	if user != "" {
 		user += "@"
@@ -100,7 +99,7 @@ func (p *Proxy) connect(nc net.Conn) {
 	})
 }
 
-// socks is RFC 1928 with the login of RFC 1929.
+// socks implements RFC 1928 with the login of RFC 1929.
 func (p *Proxy) socks(nc net.Conn) {
 	read := func(n int) []byte {
 		b := make([]byte, n)

@@ -6,15 +6,15 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// fleet is a broker of a run, with the faults that only this broker can make.
+// fleet is the broker of a run, with the faults that only this broker can produce.
 type fleet interface {
 	mqtttest.Broker
-	// faults of the broker itself.
+	// faults returns the faults of the broker itself.
 	faults() []fault
 	// ordered reports whether the broker keeps the order of a topic.
 	ordered() bool
-	// verdict is an error when the broker lost something of its own accord,
-	// which makes the run worthless.
+	// verdict returns an error if the broker itself lost something, which makes the run
+	// invalid.
 	verdict() error
 }
 
@@ -43,6 +43,6 @@ func (m *mosquitto) faults() []fault {
 
 func (m *mosquitto) verdict() error { return nil }
 
-// ordered: with a queue for a client that has just come back, mosquitto 2.0.11
-// sends what arrives meanwhile between the entries of the queue.
+// ordered implements fleet. When a client has just reconnected and has a queue, mosquitto
+// 2.0.11 sends new messages between the entries of the queue.
 func (m *mosquitto) ordered() bool { return false }

@@ -12,8 +12,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestNothingIsLost is `make faults` in the size that fits among other tests;
-// the same variables change it.
+// TestNothingIsLost is `make faults` with fewer messages; the same variables change it.
 func TestNothingIsLost(t *testing.T) {
 	for _, o := range []soak.Options{
 		{Messages: 50_000, Faults: 60, Protocol: "5", Broker: soak.InProcess},

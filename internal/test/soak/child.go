@@ -15,28 +15,27 @@ import (
 	"time"
 )
 
-// roleEnv tells a process of this binary to be a child, and configEnv what it
-// does.
+// roleEnv makes a process of this binary a child; configEnv configures it.
 const (
 	roleEnv   = "CHAIN_ROLE"
 	configEnv = "CHAIN_CONFIG"
 )
 
-// childConfig is what a publisher or consumer needs to know.
+// childConfig is the configuration of a publisher or consumer.
 type childConfig struct {
 	Index    int           `json:"index"`
 	URL      string        `json:"url"`
 	Protocol string        `json:"protocol"`
 	Seed     uint64        `json:"seed"`
-	Messages int           `json:"messages"` // of this publisher
+	Messages int           `json:"messages"` // messages of this publisher
 	Rate     int           `json:"rate"`
 	Hold     time.Duration `json:"hold"`
-	Dir      string        `json:"dir"`  // of all logs and stores of this child
-	Peer     string        `json:"peer"` // of a publisher: the folder of its consumer
+	Dir      string        `json:"dir"`  // folder of all logs and stores of this child
+	Peer     string        `json:"peer"` // for a publisher: the folder of its consumer
 }
 
-// RunChild runs this process as a child and ends it, when it was started as
-// one. Every program that calls [Run] calls it first.
+// RunChild runs this process as a child and then exits, if it was started as one. Every
+// program that calls [Run] must call it first.
 func RunChild() {
 	role := os.Getenv(roleEnv)
 	if role == "" {
@@ -62,7 +61,7 @@ func runRole(role string) error {
 	case "consumer":
 		return consume(ctx, cfg)
 	}
-	return fmt.Errorf("no role %q", role)
+	return fmt.Errorf("unknown role %q", role)
 }
 
 // child is a process that can be killed and started again.
@@ -103,7 +102,7 @@ func (c *child) start() {
 	cmd.SysProcAttr = endWithParent()
 	started, exited := make(chan error, 1), make(chan error, 1)
 	go func() {
-		// The child dies with its parent, and to the system that is a thread.
+		// The child dies with its parent, which for the kernel is a thread.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -119,8 +118,7 @@ func (c *child) start() {
 	c.command, c.exited = cmd, exited
 }
 
-// kill ends the process with SIGKILL and waits; once it has ended it does
-// nothing.
+// kill ends the process with SIGKILL and waits. It does nothing if the process has ended.
 func (c *child) kill() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,7 +130,7 @@ func (c *child) kill() {
 	c.command = nil
 }
 
-// stop asks the process to drain, and kills it when that takes too long.
+// stop asks the process to drain, and kills it if that takes too long.
 func (c *child) stop(patience time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -151,7 +149,7 @@ func (c *child) stop(patience time.Duration) error {
 	}
 }
 
-// pause stops the process in its tracks, resume lets it go on.
+// pause suspends the process, resume continues it.
 func (c *child) pause()  { c.signal(syscall.SIGSTOP) }
 func (c *child) resume() { c.signal(syscall.SIGCONT) }
 
@@ -163,9 +161,9 @@ func (c *child) signal(s os.Signal) {
 	}
 }
 
-var errEnded = errors.New("without being asked to")
+var errEnded = errors.New("not requested")
 
-// died is the reason why the process ended by itself, nil while it runs.
+// died returns why the process ended by itself, or nil while it runs.
 func (c *child) died() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

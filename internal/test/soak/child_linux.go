@@ -2,5 +2,5 @@ package soak
 
 import "syscall"
 
-// endWithParent lets no child survive a run that is killed.
+// endWithParent makes children die with a run that is killed.
 func endWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

@@ -11,20 +11,20 @@ import (
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 )
 
-// password is planted: no log of a child may ever hold it.
+// password is planted: it must never occur in the log of a child.
 const password = "planted-5ecret-of-the-chain"
 
 const user = "chain"
 
-// The files of a child.
+// Files of a child.
 func acceptedPath(dir string) string { return filepath.Join(dir, "accepted") }
 func handledPath(dir string) string  { return filepath.Join(dir, "handled") }
 func outboxPath(dir string) string   { return filepath.Join(dir, "outbox.db") }
 func lettersPath(dir string) string  { return filepath.Join(dir, "letters.db") }
 func logPath(dir string) string      { return filepath.Join(dir, "log") }
 
-// connection is that of a child: what takes its time in production is short
-// here, so that a fault costs less than a second.
+// connection returns the connection of a child. Its times are shorter than in production, so
+// that a fault costs less than a second.
 func connection(cfg childConfig, clientID string) *v1.Connection {
 	return &v1.Connection{
 		Addresses: []string{cfg.URL}, ClientId: clientID, Protocol: cfg.Protocol,
@@ -34,7 +34,7 @@ func connection(cfg childConfig, clientID string) *v1.Connection {
 	}
 }
 
-// logger writes to the child's log, without what a run says thousands of times.
+// logger writes to the child's log, except what a run logs thousands of times.
 func logger() log.Logger {
 	return log.NewFilter(log.With(log.NewStdLogger(os.Stderr), "ts", log.DefaultTimestamp), log.FilterLevel(log.LevelWarn))
 }

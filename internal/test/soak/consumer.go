@@ -18,13 +18,13 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// stuckFor is how long a stuck message fails, and budget less than that.
+// stuckFor is how long a stuck message fails; budget must be less.
 const (
 	stuckFor = 2 * time.Second
 	budget   = 500 * time.Millisecond
 )
 
-// consume is the process of a consumer. It ends with SIGTERM, in order.
+// consume is the main function of a consumer. It stops gracefully on SIGTERM.
 func consume(ctx context.Context, cfg childConfig) error {
 	handled, err := openIDLog(handledPath(cfg.Dir))
 	if err != nil {
@@ -55,13 +55,13 @@ func consume(ctx context.Context, cfg childConfig) error {
 	return errors.Join(srv.Stop(stop), store.Close())
 }
 
-// handler does to each message what its fate is.
+// handler applies the fate of each message.
 type handler struct {
 	seed    uint64
 	handled *idLog
 
 	mu      sync.Mutex
-	failing map[id]time.Time // since when, of those that failed before
+	failing map[id]time.Time // when each message failed for the first time
 }
 
 var (
@@ -85,7 +85,7 @@ func (h *handler) handle(_ context.Context, e broker.Event) error {
 	return h.handled.add(i)
 }
 
-// fail is the failure of this attempt, if it is one.
+// fail returns the error of this attempt, or nil if it succeeds.
 func (h *handler) fail(i id) error {
 	f := i.fate(h.seed)
 	if f == fine {
@@ -107,8 +107,8 @@ func (h *handler) fail(i id) error {
 	return nil
 }
 
-// first says since when this process knows a message, and whether from an
-// earlier attempt.
+// first returns when this process first received a message, and whether this is a later
+// attempt.
 func (h *handler) first(i id) (since time.Time, again bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -7,14 +7,14 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// fault is a kind of fault. inject returns when it is over, except for what a
-// process or connection needs to come back.
+// fault is a kind of fault. inject returns when the fault is over, although a process or
+// connection may still need time to come back.
 type fault struct {
 	name   string
 	inject func(r *run)
 }
 
-// faults are the kinds that every broker can be put through.
+// faults are the kinds that are possible with every broker.
 func faults() []fault {
 	kinds := []fault{ //nolint:prealloc // there are few
 		{"cut", func(r *run) { r.proxy().Cut() }},
@@ -71,10 +71,9 @@ func faults() []fault {
 	return kinds
 }
 
-// lose swallows some packets of a type in both directions and ends the
-// connection, as a broken network does: on a connection that lives MQTT sends
-// nothing twice. After a lost PUBLISH nothing may pass: TCP keeps order, and
-// MQTT promises order on top of it.
+// lose drops some packets of a type in both directions and ends the connection, as a broken
+// network does: on a connection that stays open MQTT sends nothing twice. After a lost
+// PUBLISH nothing may pass: TCP keeps the order, and MQTT relies on it.
 func (r *run) lose(t mqtttest.PacketType) {
 	p := r.proxy()
 	for _, d := range []mqtttest.Direction{mqtttest.ToBroker, mqtttest.ToClient} {
@@ -89,7 +88,7 @@ func (r *run) lose(t mqtttest.PacketType) {
 	p.Forgive()
 }
 
-// pause passes between low and high milliseconds: how long a fault lasts.
+// pause waits between low and high milliseconds, the duration of a fault.
 func (r *run) pause(low, high int) {
 	time.Sleep(time.Duration(low+r.random.IntN(high-low+1)) * time.Millisecond) //nolint:forbidigo // nothing is waited for
 }
@@ -105,8 +104,7 @@ func (r *run) restart(s *station) {
 	s.child.start()
 }
 
-// rounds returns the kinds in an order that has each of them before any comes
-// again.
+// rounds returns the kinds in random order, each of them once before any is repeated.
 func rounds(kinds []fault, random *rand.Rand) func() fault {
 	var left []fault
 	return func() fault {

@@ -7,21 +7,21 @@ import (
 	"strings"
 )
 
-// id names a message: its publisher, the worker of it, which is the order that
-// the message belongs to, and its place in that order.
+// id identifies a message by its publisher, its worker, which is also its ordering key, and
+// its position in that order.
 type id struct {
 	publisher, worker, number int
 }
 
-// idSize is the length of every id, so that the size of a log tells how many
-// are in it.
+// idSize is the length of every id, so that the size of a log file determines the number of
+// ids in it.
 const idSize = len("p0-w00-0000000")
 
 func (i id) String() string { return fmt.Sprintf("p%d-w%02d-%07d", i.publisher, i.worker, i.number) }
 
 func (i id) topic() string { return fmt.Sprintf("chain/%d/%d", i.publisher, i.worker) }
 
-// qos is that of its worker, because MQTT keeps no order between levels.
+// qos returns the QoS of the worker, because MQTT keeps no order between QoS levels.
 func (i id) qos() byte {
 	if i.worker%8 == 0 {
 		return 2
@@ -48,21 +48,21 @@ func parseID(s string) (i id, ok bool) {
 	return i, true
 }
 
-// fate is what the handler does with a message, by chance but the same in every
-// process of a run.
+// fate is what the handler does with a message: random, but the same in every process of a
+// run.
 type fate int
 
 const (
 	fine   fate = iota
 	fails       // an error at the first attempt
 	panics      // a panic at the first attempt
-	poison      // an error that no retry helps
+	poison      // an error that retries do not solve
 	stuck       // errors for longer than the retry budget
 	slow        // takes its time
 	nFates      // how many there are
 )
 
-// outOf is what the chances of the fates are counted in.
+// outOf is the denominator of the probabilities of fates.
 const outOf = 12_000
 
 func (f fate) String() string {

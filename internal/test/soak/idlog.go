@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// idLog is a file with an id on each line. A line is written at once and whole,
-// so that it survives the SIGKILL of its writer.
+// idLog is a file with one id per line. Each line is written in one call, so that it survives
+// a SIGKILL of its writer.
 type idLog struct{ file *os.File }
 
 const lineSize = idSize + 1
@@ -20,13 +20,13 @@ func openIDLog(path string) (*idLog, error) {
 	return &idLog{f}, nil
 }
 
-// add may be called from several goroutines.
+// add appends an id. It is safe for concurrent use.
 func (l *idLog) add(i id) error {
 	_, err := l.file.WriteString(i.String() + "\n")
 	return err
 }
 
-// logLines is how many ids are in the log; none when there is no such file yet.
+// logLines returns the number of ids in a log, 0 if the file does not exist yet.
 func logLines(path string) int {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -49,7 +49,7 @@ func readLog(path string, f func(id)) error {
 	for n := 1; lines.Scan(); n++ {
 		i, ok := parseID(lines.Text())
 		if !ok {
-			return fmt.Errorf("%s:%d: %q is no id", path, n, lines.Text())
+			return fmt.Errorf("%s:%d: %q is not an id", path, n, lines.Text())
 		}
 		f(i)
 	}

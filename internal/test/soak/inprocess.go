@@ -9,8 +9,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// inProcessFleet can be killed on both versions, and makes faults inside the
-// protocol.
+// inProcessFleet can be killed on both versions, and produces faults within the protocol.
 type inProcessFleet struct {
 	*broker.Broker
 	tb       testing.TB
@@ -84,7 +83,7 @@ func (s *inProcessFleet) faults() []fault {
 	return kinds
 }
 
-// during puts a fault in force while f runs.
+// during applies a fault while do runs.
 func (r *run) during(f broker.Fault, do func()) {
 	s, ok := r.fleet.(*inProcessFleet)
 	if !ok {
@@ -109,7 +108,7 @@ func (s *inProcessFleet) verdict() error {
 	c := s.Counts()
 	var errs []error
 	if n := c.Dropped(); n > 0 {
-		errs = append(errs, fmt.Errorf("the broker dropped %d messages of its own accord: the run is not valid", n))
+		errs = append(errs, fmt.Errorf("the broker dropped %d messages that it should have delivered: the run is invalid", n))
 	}
 	if n := c.EndedWithSession; n > 0 {
 		errs = append(errs, fmt.Errorf("%d messages ended with their session", n))

@@ -16,13 +16,12 @@ const (
 	Mosquitto = "mosquitto"
 )
 
-// Options say what to run. The zero value of a field means its default.
+// Options configure a run. The zero value of a field selects its default.
 type Options struct {
-	// Messages is how many are published, over all publishers. Default
-	// 100,000.
+	// Messages is how many messages are published in total. Default 100,000.
 	Messages int
-	// Faults is how many are injected, spread evenly over the messages.
-	// Default 100.
+	// Faults is how many faults are injected, spread evenly over the messages. Default
+	// 100.
 	Faults int
 	// Protocol is "3.1.1" or "5". Default "5".
 	Protocol string
@@ -30,25 +29,24 @@ type Options struct {
 	Broker string
 	// Seed of every random choice. Default: the time.
 	Seed uint64
-	// Rate bounds the messages a second; 0 is as fast as they go.
+	// Rate bounds the messages per second; 0 means no bound.
 	Rate int
-	// Kinds are the names of the faults; none are all.
+	// Kinds are the names of the faults to inject; empty means all.
 	Kinds []string
-	// Progress takes a line each second; nil is nobody.
+	// Progress receives a line each second; nil disables it.
 	Progress io.Writer
 }
 
-// FromEnv reads MESSAGES, FAULTS, KINDS (separated by commas), PROTOCOL,
-// BROKER, SEED, RATE and DURATION, which is RATE for that long in the place of
-// MESSAGES, over the fields of o, and reports everything that is wrong with
-// them.
+// FromEnv returns o with the values of the environment variables MESSAGES, FAULTS, KINDS
+// (separated by commas), PROTOCOL, BROKER, SEED, RATE and DURATION. DURATION, together with
+// RATE, determines the number of messages. The error lists all problems.
 func (o Options) FromEnv() (Options, error) {
 	var errs []error
 	number := func(name string, to *int) {
 		if s := os.Getenv(name); s != "" {
 			n, err := strconv.Atoi(s)
 			if err != nil || n < 0 {
-				errs = append(errs, fmt.Errorf("%s=%q is no number", name, s))
+				errs = append(errs, fmt.Errorf("%s=%q is not a number", name, s))
 			}
 			*to = n
 		}
@@ -59,14 +57,14 @@ func (o Options) FromEnv() (Options, error) {
 	if s := os.Getenv("SEED"); s != "" {
 		n, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("SEED=%q is no number", s))
+			errs = append(errs, fmt.Errorf("SEED=%q is not a number", s))
 		}
 		o.Seed = n
 	}
 	if s := os.Getenv("DURATION"); s != "" {
 		d, err := time.ParseDuration(s)
 		if err != nil || d <= 0 || o.Rate == 0 {
-			errs = append(errs, fmt.Errorf("DURATION=%q needs the form 10m, and RATE", s))
+			errs = append(errs, fmt.Errorf("DURATION=%q is invalid, want a duration such as 10m, together with RATE", s))
 		}
 		o.Messages = int(d.Seconds() * float64(o.Rate))
 		if os.Getenv("FAULTS") == "" {

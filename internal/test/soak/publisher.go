@@ -15,21 +15,21 @@ import (
 )
 
 const (
-	// workers of a publisher: each has a topic of its own.
+	// workers is the number of workers of a publisher; each has its own topic.
 	workers = 64
-	// outboxBound makes publishers wait for the broker, backlog for the consumer:
-	// the faults shall find messages everywhere.
+	// outboxBound makes publishers wait for the broker, backlog makes them wait for the
+	// consumer, so that faults find messages everywhere.
 	outboxBound = 5_000
 	backlog     = 20_000
-	// drainTime is what a child may take to stop in order.
+	// drainTime bounds the graceful stop of a child.
 	drainTime = 60 * time.Second
 )
 
-// payloadSize is that of every message.
+// payloadSize is the size of every payload.
 const payloadSize = 200
 
-// publish is the process of a publisher. It goes on where its log ends, and
-// when everything is accepted waits for SIGTERM.
+// publish is the main function of a publisher. It continues where its log ends, and waits for
+// SIGTERM once everything is accepted.
 func publish(ctx context.Context, cfg childConfig) error {
 	next := make([]int, workers)
 	if err := readLog(acceptedPath(cfg.Dir), func(i id) { next[i.worker] = i.number + 1 }); err != nil {
@@ -76,8 +76,7 @@ type producer struct {
 	accepted  *idLog
 }
 
-// run publishes one message after the other until all of this worker's are
-// accepted.
+// run publishes the messages of one worker, one after another, until all are accepted.
 func (p *producer) run(ctx context.Context, worker, next int) error {
 	quota := (p.cfg.Messages + workers - 1 - worker) / workers
 	for n := next; n < quota && ctx.Err() == nil; n++ {
@@ -108,8 +107,7 @@ func (p *producer) brake(ctx context.Context) {
 	}
 }
 
-// publish tries until the message is accepted: a full outbox is the brake of
-// the chain.
+// publish retries until the message is accepted: a full outbox slows down the publisher.
 func (p *producer) publish(ctx context.Context, i id) error {
 	payload := make([]byte, payloadSize)
 	copy(payload, i.String())
@@ -121,7 +119,7 @@ func (p *producer) publish(ctx context.Context, i id) error {
 	return err
 }
 
-// wait passes time, or less when ctx ends.
+// wait waits for d, or until ctx ends.
 func wait(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

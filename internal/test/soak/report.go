@@ -12,7 +12,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxfile"
 )
 
-// report reads what the children left behind. They must have ended.
+// report reads the files of the children, which must have ended.
 func (r *run) report() *Report {
 	v := newVerdict(r.o.Seed)
 	problems := []error{r.logs(v)} //nolint:prealloc // there are few
@@ -47,7 +47,7 @@ func (r *run) logs(v *verdict) error {
 	return errors.Join(errs...)
 }
 
-// letters are the dead and the parked.
+// letters reads the dead and the parked messages.
 func letters(path string, v *verdict) error {
 	store, err := deadletterfile.Open(path, deadletterfile.Options{})
 	if err != nil {
@@ -74,7 +74,7 @@ func letters(path string, v *verdict) error {
 	}
 }
 
-// waiting are the entries of an outbox.
+// waiting reads the entries of an outbox.
 func waiting(path string, v *verdict) error {
 	store, err := outboxfile.Open(path, outboxfile.Options{})
 	if err != nil {
@@ -107,7 +107,7 @@ func idOf(payload []byte) (id, bool) {
 	return parseID(string(payload[:idSize]))
 }
 
-// noSecret looks for the planted password in what a child wrote.
+// noSecret searches the output of a child for the planted password.
 func noSecret(path string) error {
 	b, err := os.ReadFile(path)
 	if os.IsNotExist(err) {

@@ -13,10 +13,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// pairs is how many publishers there are, each with a consumer.
+// pairs is the number of publishers; each has its own consumer.
 const pairs = 2
 
-// quiet is how long nothing may be handled before the run counts as ended.
+// quiet is how long no message must be handled for the run to count as ended.
 const quiet = 20 * time.Second
 
 // station is a child behind a proxy.
@@ -36,12 +36,11 @@ type run struct {
 
 	started  time.Time
 	injected map[string]int // faults by kind
-	refused  int            // PUBLISH packets, each of which may be overtaken
+	refused  int            // refused PUBLISH packets; each may be overtaken
 	kinds    []fault
 }
 
-// Run runs the chain and returns what became of the messages. What keeps it
-// from a verdict fails tb.
+// Run runs the chain and returns the verdict. Anything that prevents a verdict fails tb.
 func Run(tb testing.TB, o Options) *Report {
 	tb.Helper()
 	r := newRun(tb, o.withDefaults())
@@ -63,13 +62,13 @@ func newRun(tb testing.TB, o Options) *run {
 		}
 	}
 	if len(r.kinds) == 0 {
-		tb.Fatalf("chain: no fault is called %v", o.Kinds)
+		tb.Fatalf("chain: no fault has the name %v", o.Kinds)
 	}
 	for i := range pairs {
 		r.consumers = append(r.consumers, r.station("consumer", i))
 	}
 	for i := range pairs {
-		// Nobody publishes before somebody is subscribed: MQTT would drop it.
+		// Publishers start after the subscription, because MQTT drops messages without one.
 		mqtttest.Eventually(tb, 30*time.Second, func() bool { return r.consumers[i].proxy.Counts().Passed(mqtttest.ToClient, mqtttest.TypeSuback) > 0 },
 			"consumer %d is not subscribed", i)
 		r.publishers = append(r.publishers, r.station("publisher", i))
@@ -90,8 +89,7 @@ func (r *run) station(role string, index int) *station {
 	}), proxy}
 }
 
-// messages injects the faults, spread over the messages, until all are
-// accepted.
+// messages injects faults, spread over the messages, until all messages are accepted.
 func (r *run) messages() {
 	next := rounds(r.kinds, r.random)
 	done := 0
@@ -103,7 +101,7 @@ func (r *run) messages() {
 			before, lastChange = accepted+handled, time.Now()
 		}
 		if time.Since(lastChange) > 3*quiet {
-			r.tb.Fatalf("chain: nothing moves for %v: %d accepted, %d handled (with duplicates), %d faults", 3*quiet, accepted, handled, done)
+			r.tb.Fatalf("chain: no progress for %v: %d accepted, %d handled (with duplicates), %d faults", 3*quiet, accepted, handled, done)
 		}
 		if time.Since(lastReport) >= time.Second {
 			lastReport = time.Now()
@@ -123,15 +121,15 @@ func (r *run) messages() {
 	}
 }
 
-// settle heals everything, lets the messages arrive and stops the processes in
+// settle ends all faults, waits until the messages have arrived and stops the processes in
 // order.
 func (r *run) settle() {
 	for _, s := range append(r.publishers, r.consumers...) {
 		s.proxy.Forgive()
-		s.proxy.Cut() // what was swallowed on a living connection is sent again
+		s.proxy.Cut() // packets dropped on an open connection are sent again
 	}
-	for i, s := range r.publishers { // one without a connection drains nothing
-		mqtttest.Eventually(r.tb, quiet, func() bool { return s.proxy.Open() > 0 }, "publisher %d does not come back", i)
+	for i, s := range r.publishers { // without a connection the outbox is not drained
+		mqtttest.Eventually(r.tb, quiet, func() bool { return s.proxy.Open() > 0 }, "publisher %d does not reconnect", i)
 	}
 	for i, s := range r.publishers {
 		if err := s.child.stop(drainTime + 10*time.Second); err != nil {
@@ -154,8 +152,8 @@ func (r *run) settle() {
 	}
 }
 
-// complete reports whether everything that can be handled was. Only the logs are
-// asked.
+// complete reports whether all messages that can be handled were handled, according to the
+// logs.
 func (r *run) complete() bool {
 	v := newVerdict(r.o.Seed)
 	return r.logs(v) == nil && v.handledAll()
@@ -171,7 +169,7 @@ func (r *run) lines(of []*station, path func(string) string) (n int) {
 	return n
 }
 
-// alive fails the run when a child ended by itself.
+// alive fails the run if a child has ended by itself.
 func (r *run) alive() {
 	for _, s := range append(r.publishers, r.consumers...) {
 		if err := s.child.died(); err != nil {
@@ -191,7 +189,7 @@ func (r *run) progress(accepted, handled, faults int) {
 	_, _ = fmt.Fprintf(r.o.Progress, "%4.0fs accepted %d handled %d faults %d\n", time.Since(r.started).Seconds(), accepted, handled, faults)
 }
 
-// tail is the end of a file, for a failure.
+// tail returns the end of a file, for an error message.
 func tail(path string) string {
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// Standalone is a [testing.TB] for a program that is no test: what mqtttest
-// starts for it ends with Close, and what fails it ends the program's turn.
+// Standalone is a [testing.TB] for a program that is not a test. Close ends what mqtttest has
+// started for it, and a failure ends the current function of Main.
 type Standalone struct {
-	testing.TB // nil; has the method that makes an implementation impossible
+	testing.TB // nil; provides the unexported method of the interface
 
 	mu       sync.Mutex
 	cleanups []func()
@@ -115,8 +115,8 @@ func (s *Standalone) Fatal(args ...any) { s.Log(args...); s.FailNow() }
 // Fatalf implements testing.TB.
 func (s *Standalone) Fatalf(format string, args ...any) { s.Logf(format, args...); s.FailNow() }
 
-// Skip implements testing.TB; a run that cannot be made is a failure.
+// Skip implements testing.TB. A run that cannot be carried out is a failure.
 func (s *Standalone) Skip(args ...any) { s.Fatal(args...) }
 
-// Skipf implements testing.TB; a run that cannot be made is a failure.
+// Skipf implements testing.TB. A run that cannot be carried out is a failure.
 func (s *Standalone) Skipf(format string, args ...any) { s.Fatalf(format, args...) }

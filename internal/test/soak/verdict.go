@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// verdict is what the logs and stores say of each message.
+// verdict collects what the logs and stores contain about each message.
 type verdict struct {
 	seed       uint64
 	states     map[id]state
@@ -35,7 +35,7 @@ func (v *verdict) accept(i id) { v.states[i] |= isAccepted }
 func (v *verdict) dead(i id)   { v.states[i] |= isDead }
 func (v *verdict) outbox(i id) { v.states[i] |= isInOutbox }
 
-// handle takes the ids in the order in which they were handled.
+// handle records ids in the order in which they were handled.
 func (v *verdict) handle(i id) {
 	if v.states[i]&isHandled != 0 {
 		v.duplicates++
@@ -51,7 +51,7 @@ func (v *verdict) handle(i id) {
 	v.last[order] = max(v.last[order], i.number)
 }
 
-// handledAll reports whether everything was handled that can be.
+// handledAll reports whether all messages that can be handled were handled.
 func (v *verdict) handledAll() bool {
 	for i, s := range v.states {
 		if s&isAccepted != 0 && s&isHandled == 0 && i.fate(v.seed) != poison {
@@ -61,17 +61,16 @@ func (v *verdict) handledAll() bool {
 	return true
 }
 
-// Report is the end of a run.
+// Report is the result of a run.
 type Report struct {
-	// Accepted counts messages whose publish returned nil. Each of them was
-	// Handled, or is Dead (a dead letter, or parked), or still in the Outbox;
-	// else it is Lost.
+	// Accepted counts messages whose publish returned nil. Each of them is Handled, Dead (a
+	// dead letter, or parked) or in the Outbox; otherwise it is Lost.
 	Accepted, Handled, Dead, Outbox, Lost int
 	// Duplicates counts how often a message was handled again, Reordered those
 	// handled for the first time after a later one of their key. Only a message
 	// that the broker Refused, while later ones were in flight, may be.
 	Duplicates, Reordered, Refused int
-	// Ordered says that the broker itself keeps the order of a topic.
+	// Ordered reports that the broker itself keeps the order of a topic.
 	Ordered bool
 	// Wrong counts dead letters of messages that could be handled.
 	Wrong int
@@ -79,10 +78,10 @@ type Report struct {
 	Faults int
 	Kinds  map[string]int
 	Seed   uint64
-	// LostIDs and OvertakenIDs are the first of them.
+	// LostIDs and OvertakenIDs are the first such ids.
 	LostIDs, OvertakenIDs []string
-	// Problems keep the run from being a proof: a secret in a log, a broker that
-	// dropped something of its own accord.
+	// Problems invalidate the run: a secret in a log, or a broker that dropped messages by
+	// itself.
 	Problems []error
 }
 
@@ -114,7 +113,7 @@ func (v *verdict) report() *Report {
 	return r
 }
 
-// Err is why the run is no proof, nil when it is one.
+// Err returns why the run failed or is invalid, or nil.
 func (r *Report) Err() error {
 	errs := slices.Clone(r.Problems)
 	if r.Lost > 0 {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The verdict sees what it is there to see.
+// The verdict detects every kind of problem.
 func TestVerdict(t *testing.T) {
 	t.Parallel()
 	const seed = 7
