@@ -151,5 +151,5 @@ func (f *front) sendCall(ctx context.Context, topic string, msg *broker.Message,
 // publishReady sends a request or a reply through the user's middleware.
 func (f *front) publishReady(ctx context.Context, m *envelope.Message) error {
 	msg := broker.NewMessage(m.Body, broker.WithID(m.MessageID), broker.WithHeaders(m.Headers))
-	return f.publish(ctx, m.Topic, msg, publishing(func(p *publishCall) { p.ready = m }))
+	return f.publish(ctx, m.Topic, msg, publishing(func(p *publishCall) { p.take(m) }))
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tx7do/kratos-transport/broker"
@@ -37,7 +38,7 @@ type publishCall struct {
 	OrderKey string // that the message has itself; a header where there is room
 	IDKnown  bool   // the message has its id itself, likewise
 
-	ready  *envelope.Message // a request or a reply, which says all of it; nil is none
+	ready  *envelope.Message // a request or a reply, whose form counts; nil is none
 	qosSet bool              // else the generic number of acknowledgements counts
 
 	carrier carrier[publishCall]
@@ -94,13 +95,19 @@ func (r *publishCall) retries() *int {
 	return &r.generic.Retries
 }
 
+// take has a request or a reply published, as it says itself; options behind it count
+// over that.
+func (r *publishCall) take(m *envelope.Message) {
+	r.ready = m
+	r.SetQoS(m.QoS)
+	p := m.Props()
+	r.Retain, r.Direct, r.Expiry, r.ContentType, r.User = m.Retain, m.Direct, p.Expiry, p.ContentType, slices.Clip(p.User)
+}
+
 // message returns what is published, with the body not encoded yet. A middleware may
-// have changed topic, body and headers.
+// have changed topic, body and headers. It is a new one each time, because a
+// middleware may also publish it again.
 func (r *publishCall) message(link *bridge.Broker, topic string, msg *broker.Message) (*envelope.Message, error) {
-	if m := r.ready; m != nil {
-		m.Topic, m.Body, m.Headers, m.MessageID = topic, msg.Body, msg.Headers, msg.ID
-		return m, nil
-	}
 	codec, err := link.Codec(r.generic.BodyCodec)
 	if err != nil {
 		return nil, codecError("publish", topic, err)
@@ -111,7 +118,15 @@ func (r *publishCall) message(link *bridge.Broker, topic string, msg *broker.Mes
 		Body:    msg.Body, Codec: codec, Headers: msg.Headers, MessageID: cmp.Or(r.ID, msg.ID),
 		Key: r.Key, OrderKey: r.OrderKey, IDKnown: r.IDKnown, Direct: r.Direct, RetryUnrouted: link.RetryUnrouted(r.Method, r.Unrouted),
 	}
-	*m.Props() = client.Properties{ContentType: r.ContentType, Expiry: r.Expiry, User: r.User}
+	p := m.Props()
+	*p = client.Properties{ContentType: r.ContentType, Expiry: r.Expiry, User: r.User}
+	if of := r.ready; of != nil {
+		m.Direct, m.Transmit = true, of.Transmit // not by way of an outbox, whatever an option says
+		p.ResponseTopic, p.CorrelationData = of.Props().ResponseTopic, of.Props().CorrelationData
+		if r.generic.BodyCodec == "" {
+			m.Codec = of.Codec
+		}
+	}
 	return m, nil
 }
 
