@@ -159,6 +159,10 @@ func (e *Error) Status() *StatusError {
 // GRPCStatus lets a gRPC server send [Error.Status]; see [StatusError.GRPCStatus].
 func (e *Error) GRPCStatus() *status.Status { return e.Status().GRPCStatus() }
 
+// Is lets errors.Is find the error by a Kratos error of any version with its code and
+// reason.
+func (e *Error) Is(target error) bool { return isKratos(target, e.Code(), string(e.Reason)) }
+
 // As lets errors.As find [Error.Status], also as a Kratos error of any version.
 func (e *Error) As(target any) bool {
 	if t, ok := target.(**StatusError); ok {

@@ -61,6 +61,16 @@ func (s *StatusError) As(target any) bool {
 	return s.fill(target)
 }
 
+// Is lets errors.Is find the error by a Kratos error of any version with the same code
+// and reason, as Kratos compares its own.
+func (s *StatusError) Is(target error) bool { return isKratos(target, s.Code, s.Reason) }
+
+// isKratos reports whether target is a Kratos error with this code and reason.
+func isKratos(target error, code int, reason string) bool {
+	k, ok := target.(kratosError) //nolint:errorlint // errors of ours, which answer As, are compared as they are
+	return ok && int(k.GetCode()) == code && k.GetReason() == reason
+}
+
 // kratosMessage is the name of the message, from errors/errors.proto, that the errors of all
 // Kratos versions embed.
 const kratosMessage protoreflect.FullName = "errors.Status"

@@ -59,6 +59,9 @@ func TestErrorsCrossToKratos(t *testing.T) {
 				if kerrors.Code(err) != tt.code || kerrors.Reason(err) != tt.reason || !errors.Is(kerrors.New(tt.code, tt.reason, ""), err) {
 					t.Errorf("Code, Reason and Is of Kratos: %v", err)
 				}
+				if !errors.Is(err, kerrors.New(tt.code, tt.reason, "another text")) || errors.Is(err, kerrors.New(tt.code, "OTHER", "")) || errors.Is(err, kerrors.New(418, tt.reason, "")) {
+					t.Errorf("Is of what biz compares with: %v", err)
+				}
 				w := httptest.NewRecorder()
 				khttp.DefaultErrorEncoder(w, httptest.NewRequest(http.MethodGet, "/", nil), err)
 				k := new(kerrors.Error)
