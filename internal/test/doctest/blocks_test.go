@@ -15,7 +15,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// guide has the tests of docs/guide/events.md, which need the generators.
+// guide is the folder of the tests for docs/guide/events.md, which need the generators.
 const guide = root + "/tools/internal/guide"
 
 // kinds are the blocks that are checked, each by a test of this package; proto and
@@ -33,8 +33,8 @@ func TestEveryBlockIsChecked(t *testing.T) {
 	}
 }
 
-// TestGo wants each block in a file below this folder, or of the guide's tests,
-// which run it. Indentation may differ.
+// TestGo checks that each block is part of a file below this folder, or of the guide's tests, which run
+// it. Indentation may differ.
 func TestGo(t *testing.T) {
 	t.Parallel()
 	sources := slices.Concat(goFiles(t, "."), goFiles(t, guide))
@@ -46,8 +46,7 @@ func TestGo(t *testing.T) {
 	}
 }
 
-// goFiles are the tests and the wirings below a folder, but for those of this
-// package.
+// goFiles returns the tests and wirings below a folder, except those of this package.
 func goFiles(t *testing.T, dir string) (sources []string) {
 	t.Helper()
 	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, _ fs.DirEntry, err error) error {
@@ -72,7 +71,7 @@ func unindent(text string) string {
 	return out
 }
 
-// TestProto wants each block of README.md in a .proto file of the sample.
+// TestProto checks that each block of README.md is part of a .proto file of the sample.
 func TestProto(t *testing.T) {
 	t.Parallel()
 	var sources []string
@@ -95,8 +94,8 @@ func TestProto(t *testing.T) {
 	}
 }
 
-// TestYAML loads each block as the service would. A member that the
-// configuration does not have is an error of Load.
+// TestYAML loads each block as the service does. Load refuses members that the configuration does not
+// have.
 func TestYAML(t *testing.T) {
 	const secret = "from the environment"
 	t.Setenv("KM_MQTT_PASSWORD", secret)
@@ -145,7 +144,7 @@ func TestAccessRules(t *testing.T) {
 
 var link = regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
 
-// TestLinks wants what documents point to inside the repository.
+// TestLinks checks that links within the repository lead to existing files.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	for _, d := range documents(t) {
@@ -163,7 +162,7 @@ func TestLinks(t *testing.T) {
 
 var target = regexp.MustCompile("`make ([a-z-]+)")
 
-// TestTargets wants the targets of make that documents name.
+// TestTargets checks that the make targets that documents name exist.
 func TestTargets(t *testing.T) {
 	t.Parallel()
 	makefile := load(t, "Makefile").text
@@ -176,7 +175,7 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// TestLength keeps README.md readable in one go.
+// TestLength bounds the length of README.md.
 func TestLength(t *testing.T) {
 	t.Parallel()
 	const most = 200

@@ -20,9 +20,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// TestListener runs Mosquitto with the listener for devices and the access rules of
-// the guide, in other places: a device gets in with its password and the client id
-// that its login is, and publishes on its own topics.
+// TestListener runs Mosquitto with the listener for devices and the access rules of the guide, with other
+// paths: a device connects with its password and its login as the client id, and publishes on its own
+// topics.
 func TestListener(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"mosquitto", "mosquitto_passwd"} {
@@ -49,7 +49,7 @@ func TestListener(t *testing.T) {
 		shown++
 		text := strings.ReplaceAll(b.text, "/etc/mosquitto/", dir+"/")
 		text = regexp.MustCompile(`(?m)^listener \d+$`).ReplaceAllString(text, fmt.Sprintf("listener %d 127.0.0.1", port))
-		write(t, filepath.Join(dir, "mosquitto.conf"), text+"user root\n") // or one that runs as root reads no file of ours
+		write(t, filepath.Join(dir, "mosquitto.conf"), text+"user root\n") // otherwise a process of root drops its rights and cannot read our files
 	}
 	if shown != 1 {
 		t.Fatalf("%d blocks with a listener, want 1", shown)
@@ -81,7 +81,7 @@ func TestListener(t *testing.T) {
 	}
 }
 
-// TestErlang has Erlang read each block, as EMQX does.
+// TestErlang parses each block with Erlang, as EMQX does.
 func TestErlang(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("erl"); err != nil {

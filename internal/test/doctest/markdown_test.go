@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// root is the module's folder, seen from this package.
+// root is the folder of the module, relative to this package.
 const root = "../../.."
 
 // document is one Markdown file.
@@ -18,10 +18,10 @@ type document struct {
 	text string
 }
 
-// block is what a document shows between fences.
+// block is a fenced block of a document.
 type block struct {
 	where string
-	kind  string // the word behind the fence
+	kind  string // the word after the fence
 	text  string
 }
 
@@ -34,7 +34,7 @@ func load(t *testing.T, name string) document {
 	return document{name, string(text)}
 }
 
-// documents are README.md and what stands beside and below it.
+// documents returns README.md and the documents beside and below it.
 func documents(t *testing.T) []document {
 	t.Helper()
 	docs := []document{load(t, "README.md"), load(t, "CHANGELOG.md"), load(t, "CONTRIBUTING.md")}
@@ -52,8 +52,7 @@ func documents(t *testing.T) []document {
 
 var fence = regexp.MustCompile("^\\s*(```+|~~~+)(.*)$")
 
-// blocks are the fenced blocks of a document. A fence that nothing ends is an
-// error.
+// blocks returns the fenced blocks of a document. A block without an end is an error.
 func (d document) blocks(t *testing.T) (found []block) {
 	t.Helper()
 	var open *block
@@ -76,7 +75,7 @@ func (d document) blocks(t *testing.T) (found []block) {
 	return found
 }
 
-// blocksOf are the blocks of one kind in all documents.
+// blocksOf returns the blocks of one kind in all documents.
 func blocksOf(t *testing.T, kind string) (found []block) {
 	t.Helper()
 	for _, d := range documents(t) {
@@ -92,8 +91,7 @@ func blocksOf(t *testing.T, kind string) (found []block) {
 	return found
 }
 
-// table gives the cells of the rows of the table whose head has this first
-// cell.
+// table returns the cells of the table whose header begins with the given cell.
 func (d document) table(t *testing.T, head string) (rows [][]string) {
 	t.Helper()
 	_, rest, ok := strings.Cut(d.text, "\n| "+head+" |")
@@ -118,7 +116,7 @@ func (d document) table(t *testing.T, head string) (rows [][]string) {
 
 var code = regexp.MustCompile("`([^`]+)`")
 
-// names are the words in code type.
+// names returns the words in code type.
 func names(cell string) (found []string) {
 	for _, m := range code.FindAllStringSubmatch(cell, -1) {
 		found = append(found, m[1])

@@ -28,8 +28,8 @@ type process struct {
 
 var httpAddress = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 
-// startService runs a command in the module's root, on free ports and with a
-// database and an outbox of its own, until it has printed what it prints at the start.
+// startService runs a command in the root of the module, on free ports and with its own database and
+// outbox, and waits until it has printed its banner.
 func startService(t *testing.T, command string) *process {
 	t.Helper()
 	if _, err := exec.LookPath("make"); err != nil {
@@ -56,7 +56,7 @@ func startService(t *testing.T, command string) *process {
 	return p
 }
 
-// withoutMake drops what a make that runs this test passes on to its children.
+// withoutMake removes the variables that a make which runs this test passes to its children.
 func withoutMake(env []string) []string {
 	return slices.DeleteFunc(env, func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
@@ -64,14 +64,14 @@ func withoutMake(env []string) []string {
 	})
 }
 
-// interrupt is Ctrl-C, after which nothing of the command is left.
+// interrupt sends Ctrl-C and checks that the command leaves nothing behind.
 func (p *process) interrupt(t *testing.T) {
 	t.Helper()
 	if err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
 	select {
-	case <-p.exited: // make itself ends with the signal
+	case <-p.exited: // the signal also ends make
 		p.exited <- nil
 	case <-time.After(patience):
 		t.Fatalf("still running after Ctrl-C:\n%s", &p.output)

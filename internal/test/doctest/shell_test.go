@@ -17,14 +17,14 @@ import (
 // patience bounds every wait; other tests share the processors.
 const patience = time.Minute
 
-// shown is the address that the documents have in place of the real one.
+// shown is the address in the documents, in place of the real one.
 const shown = "http://127.0.0.1:8000"
 
 // module is the path of this module.
 const module = "github.com/kratos-mqtt/kratos-mqtt"
 
-// TestShell sorts the commands that documents show: make run is run, the curl
-// lines below it are sent to what it started, and make test is what CI runs.
+// TestShell checks the commands in the documents: it runs make run, sends the curl lines below it to the
+// started service, and checks that make test is what CI runs.
 func TestShell(t *testing.T) {
 	t.Parallel()
 	var curls []string
@@ -57,7 +57,7 @@ func TestShell(t *testing.T) {
 	t.Run("make test", makeTest)
 }
 
-// TestInstalled wants the commands that documents install.
+// TestInstalled checks the commands that documents install.
 func TestInstalled(t *testing.T) {
 	t.Parallel()
 	var found int
@@ -78,8 +78,8 @@ func TestInstalled(t *testing.T) {
 	}
 }
 
-// makeRun starts the service, wants the lines of the documents in what it
-// prints, and runs them: what the first one posts, the last one shows.
+// makeRun starts the service, checks that it prints the lines in the documents, and runs them: the last one
+// must show what the first one posts.
 func makeRun(t *testing.T, curls []string) {
 	s := startService(t, "make run")
 	var printed []string
@@ -104,7 +104,7 @@ func makeRun(t *testing.T, curls []string) {
 	s.interrupt(t)
 }
 
-// run runs a line as the reader's shell would, and fails on an HTTP error.
+// run runs a line in a shell, and fails on an HTTP error.
 func run(t *testing.T, line string) string {
 	t.Helper()
 	if _, err := exec.LookPath("curl"); err != nil {
@@ -119,8 +119,7 @@ func run(t *testing.T, line string) string {
 	return string(out)
 }
 
-// makeTest is not run here: it runs this test. CI takes the command from the
-// same line.
+// makeTest does not run the command, because it runs this test. CI reads the command from the same line.
 func makeTest(t *testing.T) {
 	script, err := os.ReadFile(filepath.Join(root, ".ci", "run"))
 	if err != nil {
@@ -135,7 +134,7 @@ func makeTest(t *testing.T) {
 	}
 }
 
-// missing skips what needs a program that is not installed, except in CI.
+// missing skips a test if a program is not installed, except in CI.
 func missing(t *testing.T, program string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

@@ -24,11 +24,11 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// configuration is the page of the tables of fields and variables.
+// configuration is the page with the tables of fields and variables.
 const configuration = "docs/guide/configuration.md"
 
-// TestFields wants every field of the configuration messages in the tables, and
-// the defaults that the code has.
+// TestFields checks that the tables contain every field of the configuration messages, with the defaults
+// of the code.
 func TestFields(t *testing.T) {
 	t.Parallel()
 	defaults := map[string]string{
@@ -99,7 +99,7 @@ func TestFields(t *testing.T) {
 	}
 }
 
-// TestWords wants the words of exhausted and reasons that there are.
+// TestWords checks that the words of exhausted and the reasons in the documents exist.
 func TestWords(t *testing.T) {
 	t.Parallel()
 	want := map[string][]string{
@@ -127,7 +127,7 @@ func span(d time.Duration) string { return fmt.Sprintf("%d s", int(d.Seconds()))
 
 func hours(d time.Duration) string { return fmt.Sprintf("%d h", int(d.Hours())) }
 
-// thousands has a comma between them.
+// thousands formats a number with commas.
 func thousands(n int) string {
 	s := fmt.Sprint(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -136,7 +136,7 @@ func thousands(n int) string {
 	return s
 }
 
-// TestPresets wants presets that there are.
+// TestPresets checks that the presets in the documents exist.
 func TestPresets(t *testing.T) {
 	t.Parallel()
 	for _, row := range load(t, configuration).table(t, "field") {
@@ -156,8 +156,8 @@ func TestPresets(t *testing.T) {
 	t.Errorf("%s has no preset", configuration)
 }
 
-// TestVariables compares the table of variables with configs/config.yaml, and
-// wants those of the other configurations in it, too.
+// TestVariables compares the table of variables with configs/config.yaml, which must also have the
+// variables of the other configurations.
 func TestVariables(t *testing.T) {
 	t.Parallel()
 	var shown, listed []string
@@ -188,7 +188,7 @@ func TestVariables(t *testing.T) {
 	same(t, "variables", shown, there)
 }
 
-// TestSizes wants the variables of tests where a test reads them.
+// TestSizes checks that the tests read the variables in the documents.
 func TestSizes(t *testing.T) {
 	t.Parallel()
 	var tests strings.Builder

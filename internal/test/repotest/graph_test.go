@@ -12,11 +12,11 @@ import (
 	"testing"
 )
 
-// graph maps every package to what its non-test code imports. Packages of this
-// module go by "./dir", so that the tests hold under any module path.
+// graph maps every package to the imports of its non-test code. Packages of this module have names such as
+// "./dir", so that the tests work with any module path.
 type graph map[string][]string
 
-// loadGraph asks go list for the packages that match patterns and all they need.
+// loadGraph lists the packages that match patterns, and their dependencies, with go list.
 func loadGraph(t *testing.T, args ...string) graph {
 	t.Helper()
 	module := goOutput(t, "list", "-m")

@@ -28,7 +28,7 @@ var (
 	engine = slices.Concat(parts, rooms, []string{"./internal/mqtt/client"})
 )
 
-// rules is the table of who may know whom.
+// rules lists which packages must not import which others.
 func rules() []rule {
 	return []rule{
 		{

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestNoMapOrderDecides looks for code that goes over the members of a JSON object,
-// or over a table, in the order of a map: of two members that mean one field
-// chance would decide, and problems would be told in another order each time.
+// TestNoMapOrderDecides finds code that iterates over the members of a JSON object, or over a table, in map
+// order: if two members set the same field, the result would be random, and problems would be reported in a
+// random order.
 func TestNoMapOrderDecides(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
@@ -40,8 +40,8 @@ func TestNoMapOrderDecides(t *testing.T) {
 	}
 }
 
-// rangesOverMaps finds ranges over a map literal that call something with what they
-// find, and over variables of the type map[string]json.RawMessage.
+// rangesOverMaps finds loops over a map literal that call functions with its elements, and loops over
+// variables of the type map[string]json.RawMessage.
 func rangesOverMaps(f *ast.File) (found []token.Pos) {
 	for _, decl := range f.Decls {
 		fn, ok := decl.(*ast.FuncDecl)
@@ -67,7 +67,7 @@ func rangesOverMaps(f *ast.File) (found []token.Pos) {
 	return found
 }
 
-// note remembers the names of objects of JSON.
+// note records the names of JSON objects.
 func note(objects map[string]bool, kind ast.Expr, names []*ast.Ident) {
 	m, ok := kind.(*ast.MapType)
 	if !ok {

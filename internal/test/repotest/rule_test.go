@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// rule says what some packages must not import. Patterns are those of the go
-// command: "./internal/biz/..." is that package and all below it.
+// rule lists imports that are forbidden for some packages. Patterns are those of the go command:
+// "./internal/biz/..." is that package and all packages below it.
 type rule struct {
 	why    string
-	from   []string // the packages it is about
-	except []string // those of them it is not about
-	forbid []string // what they must not import
-	allow  []string // what of that they may
-	deep   bool     // also not through other packages
+	from   []string // the packages that the rule applies to
+	except []string // exceptions of from
+	forbid []string // forbidden imports
+	allow  []string // exceptions of forbid
+	deep   bool     // indirect imports are forbidden, too
 }
 
-// check returns every breach of r in g, and whether r is about any package.
+// check returns every breach of r in g, and whether r applies to any package.
 func (r rule) check(g graph) (breaches []string, used bool) {
 	for _, pkg := range slices.Sorted(maps.Keys(g)) {
 		if !matchAny(r.from, pkg) || matchAny(r.except, pkg) {
@@ -40,7 +40,7 @@ func matchAny(patterns []string, path string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool { return match(pattern, path) })
 }
 
-// match reports whether path is pattern, or is it or below it for "pattern/...".
+// match reports whether path matches pattern; "pattern/..." matches pattern and everything below it.
 func match(pattern, path string) bool {
 	dir, tree := strings.CutSuffix(pattern, "/...")
 	return path == dir || tree && strings.HasPrefix(path, dir+"/")

@@ -11,16 +11,16 @@ import (
 	"testing"
 )
 
-// TestScaffold does what `kratos new NAME` does: it copies the tree, replaces the
-// module path byte for byte in every file and renames cmd/server. The copy must
-// build, pass vet and serve, whether NAME is shorter or longer than the path.
+// TestScaffold does what `kratos new NAME` does: it copies the tree, replaces the module path byte for byte in
+// every file and renames cmd/server. The copy must build, pass vet and serve, whether NAME is shorter or
+// longer than the module path.
 func TestScaffold(t *testing.T) {
 	t.Parallel()
 	module := goOutput(t, "list", "-m")
 	if !strings.Contains(module, "/") {
 		t.Skipf("module %s was itself made by kratos new; nothing is copied from it", module)
 	}
-	goOutput(t, "list", "-deps", "-test", "./...") // what is missing is fetched here, not offline
+	goOutput(t, "list", "-deps", "-test", "./...") // fetches missing modules before the offline steps
 
 	for _, name := range []string{"svc", "fleet-telemetry-collection-and-warehousing-service"} {
 		t.Run(name, func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestScaffold(t *testing.T) {
 	}
 }
 
-// scaffold returns a copy of the tree in which everything of module is name's.
+// scaffold returns a copy of the tree with the module path replaced by name.
 func scaffold(t *testing.T, module, name string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -62,8 +62,8 @@ func scaffold(t *testing.T, module, name string) string {
 	return dir
 }
 
-// treeFiles lists what a clone would hold once everything here is committed, or
-// every file where there is no repository.
+// treeFiles lists the files of a clone once everything here is committed, or all files if there is no
+// repository.
 func treeFiles(t *testing.T) []string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
@@ -72,7 +72,7 @@ func treeFiles(t *testing.T) []string {
 		files := strings.Split(strings.TrimRight(string(out), "\x00"), "\x00")
 		return slices.DeleteFunc(files, func(file string) bool {
 			_, err := os.Stat(filepath.Join(root, file))
-			return err != nil // deleted, not yet committed
+			return err != nil // deleted, but not yet committed
 		})
 	}
 	var files []string
@@ -91,7 +91,7 @@ func treeFiles(t *testing.T) []string {
 	return files
 }
 
-// inScaffold runs a command in dir, offline, with go.mod as it was copied.
+// inScaffold runs a command in dir, offline, without changing go.mod.
 func inScaffold(t *testing.T, dir, name string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)

@@ -15,13 +15,13 @@ import (
 	"time"
 )
 
-// patience bounds the start and the stop of a service each.
+// patience bounds the start and the stop of a service.
 const patience = time.Minute
 
 var httpAddress = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
 
-// serveAndStop starts the service on free ports, waits for the address it
-// prints, asks it something and expects exit status 0 after SIGTERM.
+// serveAndStop starts the service on free ports, waits for the address that it prints, sends a request and
+// expects exit status 0 after SIGTERM.
 func serveAndStop(t *testing.T, dir, binary string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
@@ -60,7 +60,7 @@ func serveAndStop(t *testing.T, dir, binary string) {
 	}
 }
 
-// awaitAddress reads until a line holds the HTTP address, or to the end.
+// awaitAddress reads until a line contains the HTTP address, or to the end.
 func awaitAddress(r io.Reader) (url string, printed []byte) {
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		printed = append(append(printed, lines.Bytes()...), '\n')
@@ -71,7 +71,7 @@ func awaitAddress(r io.Reader) (url string, printed []byte) {
 	return "", printed
 }
 
-// ask expects an answer over HTTP, whatever it is.
+// ask sends an HTTP request and expects any answer.
 func ask(t *testing.T, url string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)

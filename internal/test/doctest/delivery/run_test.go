@@ -31,7 +31,7 @@ func connection(url, clientID string) *kratosmqttv1.Connection {
 	return &kratosmqttv1.Connection{Addresses: []string{url}, ClientId: clientID}
 }
 
-// subscribed gives what arrives on a topic, on a connection of its own.
+// subscribed returns the messages of a topic, received on a connection of its own.
 func subscribed(t *testing.T, url, topic string) <-chan Order {
 	t.Helper()
 	b := mqttbroker.NewBroker(broker.WithAddress(url), broker.WithCodec("json"))
@@ -74,8 +74,8 @@ func start(t *testing.T, srv *mqttserver.Server) {
 	})
 }
 
-// TestOutbox accepts a message while the broker is down, stops, and finds it
-// sent after the next start.
+// TestOutbox accepts a message while the broker is down, stops, and checks that the message is sent after
+// the next start.
 func TestOutbox(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.InProcess(t)
@@ -100,7 +100,7 @@ func TestOutbox(t *testing.T) {
 	}
 }
 
-// TestTransaction has the same order come twice: it is accepted once.
+// TestTransaction sends the same order twice: it is accepted once.
 func TestTransaction(t *testing.T) {
 	t.Parallel()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "orders.db")+"?_txlock=immediate&_pragma=busy_timeout(5000)")
@@ -119,7 +119,7 @@ func TestTransaction(t *testing.T) {
 	server := mqtttest.InProcess(t)
 	arrived := subscribed(t, server.URL(), "orders/accepted")
 	c := connection(server.URL(), "orders")
-	c.Protocol = "3.1.1" // without user properties the id is that of the field
+	c.Protocol = "3.1.1" // without user properties the id is in the field
 	srv, err := NewOrders(c, window, messages)
 	if err != nil {
 		t.Fatal(err)
