@@ -31,9 +31,6 @@ var _ Broker = (*MosquittoBroker)(nil)
 // Mosquitto starts a real mosquitto on free loopback ports. If the program is not installed,
 // the test is skipped, or fails if the environment variable CI is "true". The log of the
 // program is shown if the test fails.
-// Mosquitto starts a real mosquitto on free loopback ports. Without the program
-// the test is skipped, or fails when the environment variable CI is "true". The
-// program's log is shown when the test fails.
 func Mosquitto(tb testing.TB, opts ...MosquittoOption) *MosquittoBroker {
 	tb.Helper()
 	path := mosquittoPath()

@@ -36,7 +36,7 @@ func rules(t *testing.T) []string {
 // and nothing of others; nor does it subscribe to anything of theirs.
 func TestPermissionsOfTheGuide(t *testing.T) {
 	t.Parallel()
-	b := mqtttest.RabbitMQ(t)
+	b := mqtttest.RabbitMQ(t, mqtttest.WithRabbitMQConfig("mqtt.allow_anonymous = false"))
 	page, err := os.ReadFile(filepath.Join(root, "docs", "guide", "trust.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func TestPermissionsOfTheGuide(t *testing.T) {
 		b.Control(strings.Fields(strings.ReplaceAll(string(command[1]), "'", ""))...)
 	}
 	seen := make(chan string, 8)
-	witness := mqttbroker.NewBroker(broker.WithAddress(b.URL()), mqttbroker.WithProtocol("3.1.1"))
+	witness := mqttbroker.NewBroker(broker.WithAddress(b.URL()), mqttbroker.WithProtocol("3.1.1"), mqttbroker.WithAuth("guest", "guest"))
 	_, err = witness.Subscribe("devices/#", func(_ context.Context, e broker.Event) error {
 		seen <- e.Topic()
 		return nil
@@ -63,6 +63,11 @@ func TestPermissionsOfTheGuide(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = witness.Disconnect() })
 
+	nobody := mqttbroker.NewBroker(broker.WithAddress(b.URL()), mqttbroker.WithProtocol("3.1.1"), mqttbroker.WithFailFast(true))
+	if err := nobody.Start(t.Context()); err == nil {
+		t.Error("the broker takes a client without a login")
+		_ = nobody.Disconnect()
+	}
 	device := func(publish func(p *mqttbroker.Publisher) error) error {
 		p, err := mqttbroker.NewPublisher(broker.WithAddress(b.URL()), mqttbroker.WithProtocol("3.1.1"),
 			mqttbroker.WithAuth("device-1", "any"), mqttbroker.WithClientId("device-1"))
