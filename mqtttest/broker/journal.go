@@ -39,6 +39,7 @@ type journal struct {
 	syncEvery time.Duration
 	log       *slog.Logger
 	snapshot  func(*journal) snapshotFrames
+	locked    func(func()) // with the core's mutex: then the state is whole
 
 	appended atomic.Uint64 // position: bytes appended since the start
 	written  atomic.Uint64 // position up to which the file has it
@@ -75,9 +76,9 @@ type snapshotFrames struct {
 }
 
 // startJournal creates a file with the current state. The caller must hold no lock.
-func startJournal(o *options, unlock func(), snapshot func(*journal) snapshotFrames) (*journal, error) {
+func startJournal(o *options, unlock func(), locked func(func()), snapshot func(*journal) snapshotFrames) (*journal, error) {
 	j := &journal{
-		path: o.file, syncEvery: o.syncEvery, log: o.log, openFile: o.openFile, unlock: unlock, snapshot: snapshot,
+		path: o.file, syncEvery: o.syncEvery, log: o.log, openFile: o.openFile, unlock: unlock, locked: locked, snapshot: snapshot,
 		progress: make(chan struct{}), wake: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if err := j.replace(snapshot(j).frames); err != nil {
@@ -174,7 +175,9 @@ func (j *journal) run() {
 			t.Stop()
 		}
 		if !j.abrupt.Load() {
-			frame, position := j.take()
+			var frame []byte
+			var position uint64
+			j.locked(func() { frame, position = j.take() })
 			j.put(frame, position, closing)
 		}
 		if closing {
@@ -209,7 +212,9 @@ func (j *journal) close(abrupt bool) {
 	<-j.ended
 }
 
-// take returns the pending frame and the position after it.
+// take returns the pending frame and the position after it. With the core's mutex
+// held, the frame leads from one whole state to the next: after a crash there is no
+// half of what a packet, or the end of a session, has changed.
 func (j *journal) take() (frame []byte, position uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -301,7 +301,7 @@ func (c *core) openJournal() error {
 		c.recovery = found.into(c, time.Now())
 		c.recovery.Cut = cut
 	})
-	j, err := startJournal(c.options, unlock, c.snapshotFrames)
+	j, err := startJournal(c.options, unlock, c.locked, c.snapshotFrames)
 	if err != nil {
 		unlock()
 		return err
