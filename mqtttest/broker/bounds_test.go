@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
@@ -99,4 +100,39 @@ func TestSessionsAndSubscriptionsAreBounded(t *testing.T) {
 			t.Errorf("filters %q", got)
 		}
 	})
+}
+
+// Filters that overlap, or come many times in one packet, ask for far more retained
+// messages than there are: that takes time, but not the time of others.
+func TestRetainedMessagesForManyFiltersHoldUpNobody(t *testing.T) {
+	t.Parallel()
+	b := mqtttest.InProcess(t)
+	pub := connect(t, b, 4, "pub", true)
+	for i := range 2000 {
+		p := mqtttest.PublishPacket(4, 0, fmt.Sprintf("r/%d/a/b/c/d/e/f/g", i), 0, "x")
+		p[0] |= 1
+		pub.Send(p)
+	}
+	pub.sync()
+	body := [][]byte{{0, 1}}
+	for range 10_000 {
+		body = append(body, mqtttest.StringField("#"), []byte{0})
+	}
+	for i := range 512 { // each matches all
+		levels := strings.Split("r/+/a/b/c/d/e/f/g", "/")
+		for level := range levels {
+			if i>>level&1 == 1 {
+				levels[level] = "+"
+			}
+		}
+		body = append(body, mqtttest.StringField(strings.Join(levels, "/")), []byte{0})
+	}
+	many := stream(t, b, connectOf(4, 2, mqtttest.StringField("many")), mqtttest.PacketOf(0x82, body...))
+	connected(t, many)
+	began := time.Now()
+	mqtttest.Eventually(t, time.Minute, func() bool { return b.Stats().Subscriptions > 0 }) // waits for others, too
+	pub.publish(1, "x", 1, "y")
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("another client waited for %v", took)
+	}
 }

@@ -79,7 +79,21 @@ func (c *conn) receive() error {
 			return err
 		}
 		c.awaitRoom()
+		for c.sendRetained() {
+			c.awaitRoom()
+		}
 	}
+}
+
+// sendRetained goes on with what the session's subscriptions wait for, also those
+// of a former connection. It returns true if there is more.
+func (c *conn) sendRetained() (more bool) {
+	c.core.locked(func() {
+		if !c.dead && c.session != nil && len(c.session.unsent) > 0 {
+			more = c.core.sendRetained(c.session)
+		}
+	})
+	return more
 }
 
 // Read reads what the packets are made of, within the time that the keep-alive

@@ -113,19 +113,38 @@ func (c *core) retain(m *message) {
 	c.changed()
 }
 
-// sendRetained sends the matching retained messages to a new subscription, ordered by topic.
-func (c *core) sendRetained(sub *subscription, fresh bool) {
-	if sub.group != nil || sub.retainHandling == 2 || (sub.retainHandling == 1 && !fresh) {
-		return
-	}
-	c.sendSys(sub)
-	for _, topic := range c.retained.topics(sub.plain) {
-		m := c.retained.get(topic)
-		if m == nil || (sub.noLocal && m.from == sub.session.id) {
+// retainedAtOnce is how many retained messages may be looked at or sent before
+// other clients have their turn.
+const retainedAtOnce = 10_000
+
+// sendRetained sends the matching retained messages to new subscriptions of a
+// session, ordered by topic. It returns true if it stopped before the end: filters
+// that overlap can ask for far more than what is retained.
+func (c *core) sendRetained(s *session) (more bool) {
+	for cost := 0; len(s.unsent) > 0; {
+		if cost >= retainedAtOnce {
+			return true
+		}
+		sub := s.unsent[0]
+		s.unsent = s.unsent[1:]
+		if s.subs[sub.filter] != sub {
 			continue
 		}
-		sub.session.deliver(m, sub, delivery{qos: sub.qos, ids: sub.ids, retain: true})
+		c.sendSys(sub)
+		topics := c.retained.topics(sub.plain)
+		for _, topic := range topics {
+			m := c.retained.get(topic)
+			if m == nil || (sub.noLocal && m.from == s.id) {
+				continue
+			}
+			s.deliver(m, sub, delivery{qos: sub.qos, ids: sub.ids, retain: true})
+		}
+		if cost += 1 + len(topics); wildcard(sub.plain) {
+			cost += len(c.retained.byTopic) / 8
+		}
 	}
+	s.unsent = nil
+	return false
 }
 
 // sendSys delivers the present values of $SYS to a new subscription, as if they were

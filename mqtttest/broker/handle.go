@@ -163,8 +163,12 @@ func (c *conn) handleSubscribe(p Packet, refusal *Injected) error {
 		return err
 	}
 	codes := make([]byte, len(s.requests))
-	var granted []func()
+	granted := make(map[string]byte) // filters of this packet; one that comes twice is granted once
 	for i, r := range s.requests {
+		if code, again := granted[r.filter]; again {
+			codes[i] = code
+			continue
+		}
 		if codes[i] = c.refuses(r, refusal); codes[i] != 0 {
 			if c.version == 4 {
 				codes[i] = reasonUnspecified
@@ -172,14 +176,14 @@ func (c *conn) handleSubscribe(p Packet, refusal *Injected) error {
 			continue
 		}
 		r.qos = min(r.qos, c.core.options.maxQoS)
-		codes[i] = r.qos
+		codes[i], granted[r.filter] = r.qos, r.qos
 		sub, fresh := c.session.subscribe(r, s.subscriptionID)
-		granted = append(granted, func() { c.core.sendRetained(sub, fresh) })
+		if sub.group == nil && (r.retainHandling == 0 || (r.retainHandling == 1 && fresh)) {
+			c.session.unsent = append(c.session.unsent, sub)
+		}
 	}
 	c.send(appendAnswer(nil, c.version, Suback, s.id, codes))
-	for _, retained := range granted {
-		retained()
-	}
+	c.core.sendRetained(c.session)
 	return nil
 }
 

@@ -13,6 +13,7 @@ type session struct {
 	will     *will
 	willTime *time.Timer
 	subs     map[string]*subscription // by filter as written
+	unsent   []*subscription          // that wait for retained messages, see [core.sendRetained]
 	received map[uint16]struct{}      // QoS 2 of the client, between PUBLISH and PUBREL
 	out      window
 
