@@ -78,12 +78,13 @@ func PacketID(frame []byte, offset int) uint16 {
 	return binary.BigEndian.Uint16(frame[offset:])
 }
 
-// connectHead is how long a CONNECT is up to its properties: the protocol name and
-// level, the flags and the keep-alive.
+// connectHead is the size of the part of a CONNECT before its properties:
+// protocol name and level, flags and keep-alive.
 const connectHead = 2 + 4 + 1 + 1 + 2
 
-// PatchReceiveMaximum writes n as the Receive Maximum of a whole CONNECT of MQTT 5,
-// in place. It changes nothing and returns false if frame has none.
+// PatchReceiveMaximum sets the Receive Maximum of a whole MQTT 5 CONNECT to n,
+// in place. It changes nothing and returns false if frame has no Receive
+// Maximum.
 func PatchReceiveMaximum(frame []byte, n uint16) bool {
 	h, ok, err := ParseHeader(frame)
 	if err != nil || !ok || h.Type() != TypeConnect || len(frame) < h.Size+connectHead {
