@@ -51,9 +51,9 @@ type Options struct {
 	// QueueLimit is how many bytes of data frames may wait to be written.
 	// Default 128 KiB.
 	QueueLimit int
-	// ReceiveMaximum is told to a broker of MQTT 5 in the place of the library's own,
-	// which takes memory for as many messages, although none reaches it. 0 leaves the
-	// CONNECT as it is.
+	// ReceiveMaximum, if not 0, replaces the Receive Maximum in the library's
+	// MQTT 5 CONNECT. The library allocates memory for its own value, although
+	// no message reaches it, so that value is small.
 	ReceiveMaximum uint16
 	// AckLimit is how many bytes of acknowledgements may wait to be written.
 	// Default 1 MiB, which is about 200,000 acknowledgements.

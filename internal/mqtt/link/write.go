@@ -75,7 +75,7 @@ func (c *Conn) take(b []byte) (int, error) {
 		c.Resume() // the receiver may make more room for its answer
 	}
 	if h.Type() == wire.TypeConnect && c.version5() && c.opts.ReceiveMaximum > 0 {
-		frame = bytes.Clone(frame) // it is the library's
+		frame = bytes.Clone(frame) // the original belongs to the library
 		if !wire.PatchReceiveMaximum(frame, c.opts.ReceiveMaximum) {
 			return 0, refuse(h, ErrUnexpected)
 		}
