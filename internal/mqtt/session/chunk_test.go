@@ -7,7 +7,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/wire"
 )
 
-// Payloads that share memory never overlap, and Own gives a payload separate
+// Payloads that share memory never overlap, and Own moves a payload to separate
 // memory.
 func TestPayloadsShareMemoryApart(t *testing.T) {
 	t.Parallel()

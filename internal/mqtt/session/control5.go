@@ -76,13 +76,13 @@ func codeError(t wire.Type, code byte, detail string) *CodeError {
 // forever is longer than any connection lasts.
 const forever = 365 * 24 * time.Hour
 
-// packet returns the CONNECT packet, whose Receive Maximum is for the library
-// only: it makes room for as many messages, and none reaches it. The link writes
-// ours over it, which limits the messages that we hold. A Maximum Packet Size is
-// not sent, because the broker would silently drop a larger message
-// [MQTT-3.1.2-25], while we make a dead letter of it. Problem information is
-// requested, because a broker may otherwise drop user properties. The broker may
-// not use topic aliases.
+// packet returns the CONNECT packet. Its Receive Maximum is for the library
+// only, which allocates memory for as many messages although none reaches it.
+// The link replaces it by ours, which limits the messages that we hold. A
+// Maximum Packet Size is not sent, because the broker would silently drop a
+// larger message [MQTT-3.1.2-25], while we make a dead letter of it. Problem
+// information is requested, because a broker may otherwise drop user
+// properties. The broker may not use topic aliases.
 func (c *control5) packet(k credentials) *paho.Connect {
 	receiveMaximum := uint16(1)
 	expiry := uint32(0) // the session ends with the connection

@@ -276,7 +276,7 @@ func direct(t testing.TB, opts ...option) *Session {
 	return open(t, "mqtt://127.0.0.1:1", opts...)
 }
 
-// attached gives the session a connection whose frames the test passes. A
+// attached returns a connection of the session whose frames the test passes. A
 // PINGREQ before a suspect is answered.
 func attached(t testing.TB, s *Session, present bool) (*conn, *tape) {
 	t.Helper()

@@ -10,7 +10,7 @@ import (
 // Wish is a requested change of the subscriptions whose answer can be waited
 // for. The request is valid immediately: a caller that decides under its own
 // lock can make the request under that lock and wait without it. The zero value
-// is no request.
+// means that there is nothing to wait for.
 type Wish struct {
 	session *Session
 	wanted  *wanted
