@@ -132,7 +132,7 @@ func (d *Delivery[M]) Run(ctx context.Context) (again time.Duration, done bool) 
 		}
 	}
 	if r := d.result; r == Exhausted || r == Permanent || r == Parked {
-		if again, done = d.bury(ctx); !done {
+		if again, done = d.store(ctx); !done {
 			return again, false
 		}
 	} else if d.rest != nil && !d.rest() {
@@ -203,7 +203,7 @@ func (d *Delivery[M]) Started() time.Time {
 // free after the pause.
 func (d *Delivery[M]) queue(ctx context.Context) (again time.Duration, done bool) {
 	d.result = Parked
-	if again, done = d.bury(ctx); !done {
+	if again, done = d.store(ctx); !done {
 		return again, false
 	}
 	return d.finish()
@@ -314,8 +314,8 @@ func (d *Delivery[M]) exhausted(pause time.Duration) bool {
 		now()-d.since+pause >= p.Budget
 }
 
-// bury passes the message to DeadLetter or Park.
-func (d *Delivery[M]) bury(ctx context.Context) (again time.Duration, done bool) {
+// store passes the message to DeadLetter or Park.
+func (d *Delivery[M]) store(ctx context.Context) (again time.Duration, done bool) {
 	policy := &d.attempts.policy
 	c := new(attemptContext)
 	c.begin(ctx, now()+policy.StoreTimeout)

@@ -165,8 +165,8 @@ func (s *Scheduler) Key(name string) uint64 {
 // task.
 func (s *Scheduler) Submit(items ...Item) (accepted int) { return s.submit(items, false) }
 
-// Continue is like Submit but for items that a running task creates from its
-// work: they are accepted during a drain, too.
+// Continue is like Submit, for items that a running task creates from its work:
+// they are accepted during a drain, too.
 func (s *Scheduler) Continue(items ...Item) (accepted int) { return s.submit(items, true) }
 
 func (s *Scheduler) submit(items []Item, inside bool) (accepted int) {
