@@ -28,8 +28,9 @@ func NewMQTTServer(c *kratosmqttv1.Connection, fleet *FleetEventsService) *mqtts
 	return srv
 }
 
-// GetState answers a request. A Kratos error is sent to the client unchanged; any other
-// error is logged here in full, and is an internal error at the client.
+// GetState answers a request. The client gets code, reason and message of a Kratos error,
+// and errors.Is finds it there; any other error is logged here in full, and is an internal
+// error at the client.
 func (s *FleetEventsService) GetState(_ context.Context, in *v1.StateRequest) (*v1.State, error) {
 	if in.GetDeviceId() != "gate-1" {
 		return nil, kerrors.NotFound("NO_DEVICE", "there is no such device")
