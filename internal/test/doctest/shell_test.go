@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func TestShell(t *testing.T) {
 				// The tests of guide run them.
 			case strings.HasPrefix(command, "go run "+module+"/tools/contract "):
 				// The tests of that command run it.
-			case command == "go mod tidy", command == "go get "+module, strings.HasPrefix(command, "go install "+module+"/tools/"):
+			case command == "go mod tidy", strings.HasPrefix(command, getTool), strings.HasPrefix(command, "go install tool "):
 				// They need a published module; TestInstalled wants what they name.
 			case strings.HasPrefix(command, "rabbitmqctl "):
 				// The end-to-end tests run it.
@@ -57,19 +58,34 @@ func TestShell(t *testing.T) {
 	t.Run("make test", makeTest)
 }
 
-// TestInstalled checks the commands that documents install.
+// getTool adds commands to the tools of go.mod. After a plain go get, go install of a
+// command fails: go.sum lacks what the command is made of.
+const getTool = "go get -tool "
+
+// TestInstalled checks that the commands that documents install exist, and that the
+// plugins that a call of protoc names are installed above it.
 func TestInstalled(t *testing.T) {
 	t.Parallel()
 	var found int
 	for _, b := range blocksOf(t, "sh") {
+		var plugins []string
 		for line := range strings.Lines(b.text) {
-			path, ok := strings.CutPrefix(strings.TrimSpace(line), "go install "+module+"/")
+			paths, ok := strings.CutPrefix(strings.TrimSpace(line), getTool)
 			if !ok {
 				continue
 			}
-			found++
-			if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(path), "main.go")); err != nil {
-				t.Errorf("%s: %v", b.where, err)
+			for _, path := range strings.Fields(paths) {
+				found++
+				own, ok := strings.CutPrefix(path, module+"/")
+				if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(own), "main.go")); !ok || err != nil {
+					t.Errorf("%s: %s: %v", b.where, path, err)
+				}
+				plugins = append(plugins, filepath.Base(own))
+			}
+		}
+		for _, name := range []string{"go-mqtt", "mqtt-asyncapi"} {
+			if len(plugins) > 0 && strings.Contains(b.text, "--"+name+"_out=") && !slices.Contains(plugins, "protoc-gen-"+name) {
+				t.Errorf("%s: protoc is given --%s_out, but only %v are installed", b.where, name, plugins)
 			}
 		}
 	}
