@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -58,15 +59,16 @@ func NewBroker(opts ...broker.Option) *Broker {
 // apply applies options on top of what there is. Afterwards the generic ones hold no
 // user information: it is in the settings only.
 func (b *Broker) apply(s *bridge.Settings, opts []broker.Option) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	o := &b.options
-	read(&carrier[bridge.Settings]{settings: s}, o, &o.Context, opts)
+	o := b.Options() // a copy, without the lock: an option may read the broker
+	read(&carrier[bridge.Settings]{settings: s}, &o, &o.Context, opts)
 	o.Addrs = s.TakeAddresses(o.Addrs)
 	s.TLS, s.Secure, s.DefaultCodec = o.TLSConfig, o.Secure, nil
 	if o.Codec != nil {
 		s.DefaultCodec = o.Codec
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.options = o
 }
 
 // resolve resolves what is not the client's.
@@ -75,7 +77,7 @@ func (b *Broker) resolve(s *bridge.Settings) (err error) {
 	f.publish, err = client.Wrap(f.send, f.options.PublishMiddlewares)
 	f.tracer = newTracer(s.Trace, f.options.Tracings, s.Propagator)
 	b.now.Store(f)
-	return err
+	return errors.Join(err, f.tracer.check())
 }
 
 // front returns what the options were resolved to, or why they cannot work.

@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/tx7do/kratos-transport/tracing"
@@ -39,6 +40,21 @@ func newTracer(trace bool, generic []tracing.Option, propagator func() propagati
 	t.producer = tracing.NewTracer(oteltrace.SpanKindProducer, "send", opts...)
 	t.consumer = tracing.NewTracer(oteltrace.SpanKindConsumer, "process", opts...)
 	return t
+}
+
+// check reports a propagator that cannot work, as a nil one of kratos-transport's
+// option, which hides it until it is used. It makes no span.
+func (t tracer) check() (err error) {
+	if t.producer == nil {
+		return nil
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the propagator cannot be used: %v", r)
+		}
+	}()
+	t.producer.Inject(context.Background(), propagation.MapCarrier{})
+	return nil
 }
 
 // send starts the span of a publish, whose context goes with the message; end
