@@ -18,10 +18,8 @@ var _ event.Subscriptions = (*Broker)(nil)
 //
 // A message is acknowledged after every handler that matches its topic
 // returned nil. An error, or a panic, is retried with backoff within 5 s. Then
-// the message is parked, when the store of [WithDeadLetters] parks: stored,
-// acknowledged and handled again later, while whatever arrives for its key is
-// parked behind it. Otherwise the broker's ErrorHandler is told, the message
-// becomes a dead letter, and is acknowledged once that is safe. What cannot be
+// it becomes what [WithSubscribeExhausted] says, by default a dead letter, and is
+// acknowledged once that is stored; the broker's ErrorHandler is told before. What cannot be
 // decoded, and Kratos errors with code 400, 413, 422 and 501, are not retried.
 // Messages of one topic are handled in order, different topics in parallel, at most
 // 16 at once.

@@ -29,10 +29,9 @@ var (
 //
 // A message is acknowledged after every handler that matches its topic
 // returned nil. An error, or a panic, is retried with backoff within 5 s. Then
-// the message is parked, when the store of broker/mqtt's WithDeadLetters parks: stored,
-// acknowledged and handled again later, while whatever arrives for its key is
-// parked behind it. Otherwise, and at once when no retry helps, it becomes a
-// dead letter, and is acknowledged once that is safe. Messages of one topic are
+// it becomes what broker/mqtt's WithSubscribeExhausted says, by default a dead letter,
+// which it also becomes at once when no retry helps, and is acknowledged once that is
+// stored. Messages of one topic are
 // handled in order, different topics in parallel, at most 16 at once unless set
 // otherwise.
 //

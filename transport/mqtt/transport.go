@@ -44,7 +44,7 @@ func (t *Transport) Operation() string { return t.chained.operation }
 // attributes of its CloudEvent, all values of a key in order, keys in lower
 // case. Middleware takes context from it, so that trace context, baggage and Kratos
 // metadata (x-md-...) are in it only when the sender is trusted, see
-// [WithSubscribeTrustSender], or the metadata is allowed, see [WithAllowedMetadata].
+// [mqttbroker.WithSubscribeTrustSender], or the metadata is allowed, see [AllowedMetadata].
 // The headers that a handler gets have them in any case. Of a batch it is that of the
 // first message.
 func (t *Transport) RequestHeader() transport.Header { return &t.request }
@@ -72,7 +72,7 @@ func (t *Transport) Duplicate() bool { return t.delivery.Duplicate }
 func (t *Transport) Params() map[string]string { return t.chained.params.read(t.delivery.Topic) }
 
 // ID is the message's id: that of the field that a generated method names as
-// id_field, or [WithIDField], else its user property "id" (MQTT 5), else the id of its
+// id_field, or [mqttbroker.WithSubscribeIDField], else its user property "id" (MQTT 5), else the id of its
 // CloudEvent, else "". It is the sender's word, and unique within its topic at most.
 func (t *Transport) ID() string { return t.delivery.ID() }
 
