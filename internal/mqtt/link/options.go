@@ -9,7 +9,7 @@ import (
 const (
 	defaultMaxPacketSize = 1 << 20
 	defaultReadBuffer    = 16 << 10
-	firstBuffer          = 2 << 10 // read buffer of a connection that has received little
+	firstBuffer          = 512 // read buffer of a connection that has received little
 	defaultWriteTimeout  = 10 * time.Second
 	defaultQueueLimit    = 128 << 10
 	defaultAckLimit      = 1 << 20

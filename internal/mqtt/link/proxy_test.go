@@ -123,7 +123,7 @@ func TestProxyFails(t *testing.T) {
 		{"TLS where plain is", "https" + strings.TrimPrefix(open.URL("http", ""), "http"), "TLS handshake"},
 		{"no HTTP", says200("+OK POP3\r\n"), "no answer to CONNECT"},
 		{"an endless header", says200("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", controlLimit)), "no answer to CONNECT"},
-		{"bytes behind it", says200("HTTP/1.1 200 OK\r\n\r\n" + hidden), "bytes behind the answer"},
+		{"bytes behind it", says200("HTTP/1.1 200 OK\r\n\r\n" + hidden), "bytes after the answer"},
 		{"a redirect", says200("HTTP/1.1 302 " + hidden + "\r\nLocation: http://" + hidden + "\r\n\r\n"), "302 Found"},
 		{"a reply of another SOCKS", "socks5" + strings.TrimPrefix(says200("\x04\x5a"), "http"), "unexpected protocol version"},
 	} {

@@ -118,7 +118,7 @@ func (c *Conn) whole(h wire.Header) (frame []byte, done bool, err error) {
 		frame, err = c.large(total)
 		return frame, true, err
 	case total > len(in.buf):
-		in.grow(c.opts.ReadBuffer)
+		in.grow(total, c.opts.ReadBuffer)
 	}
 	return nil, false, nil
 }
@@ -203,13 +203,19 @@ func (c *Conn) fill() error {
 	in.r = 0
 	n, err := c.readSome(in.buf[in.w:])
 	if in.w += n; in.w == len(in.buf) {
-		in.grow(c.opts.ReadBuffer) // more bytes are coming
+		in.grow(0, c.opts.ReadBuffer) // more bytes are coming
 	}
 	return err
 }
 
-// grow replaces the small initial buffer by one of full size.
-func (in *inbound) grow(size int) {
+// growth is by how much a read buffer grows at a time: from 512 bytes to 2, 8 and
+// 16 KiB, so that a connection that receives little stays small.
+const growth = 4
+
+// grow replaces the buffer by a larger one that holds at least need bytes, up to its
+// full size, which need is not over.
+func (in *inbound) grow(need, full int) {
+	size := min(full, max(need, growth*len(in.buf)))
 	if len(in.buf) >= size {
 		return
 	}

@@ -361,3 +361,21 @@ func TestReadCorners(t *testing.T) {
 type idleConn struct{ net.Conn }
 
 func (idleConn) Read([]byte) (int, error) { return 0, nil }
+
+func TestReadBufferGrows(t *testing.T) {
+	t.Parallel()
+	const full = 16 << 10
+	in := inbound{buf: make([]byte, firstBuffer)}
+	in.r, in.w = 100, 100+copy(in.buf[100:], "unread")
+	for _, step := range []struct{ need, want int }{
+		{0, 2 << 10}, {0, 8 << 10}, {0, full}, {0, full}, {full, full},
+	} {
+		if in.grow(step.need, full); len(in.buf) != step.want || string(in.buf[in.r:in.w]) != "unread" {
+			t.Errorf("%d bytes with %q, want %d", len(in.buf), in.buf[in.r:in.w], step.want)
+		}
+	}
+	in = inbound{buf: make([]byte, firstBuffer)}
+	if in.grow(10_000, full); len(in.buf) != 10_000 {
+		t.Errorf("%d bytes for a packet of 10000", len(in.buf))
+	}
+}
