@@ -136,3 +136,15 @@ func TestRetainedMessagesForManyFiltersHoldUpNobody(t *testing.T) {
 		t.Errorf("another client waited for %v", took)
 	}
 }
+
+func TestExpiredRetainedMessagesMakeRoom(t *testing.T) {
+	t.Parallel()
+	b := mqtttest.InProcess(t, broker.MaxRetained(1, 1000))
+	pub := connect(t, b, 5, "pub", true)
+	pub.publish5(1, "a", "x", 1, 2, 0, 0, 0, 1)
+	pub.Send(mqtttest.PacketOf(0x33, mqtttest.StringField("b"), []byte{0, 2, 0}, []byte("x")))
+	pub.expectCode(mqtttest.TypePuback, 2, 0x97)
+	<-time.After(1100 * time.Millisecond)
+	pub.Send(mqtttest.PacketOf(0x33, mqtttest.StringField("b"), []byte{0, 3, 0}, []byte("x")))
+	pub.expectCode(mqtttest.TypePuback, 3, 0x10)
+}

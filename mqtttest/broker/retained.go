@@ -3,6 +3,7 @@ package broker
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // retained are the messages that later subscribers get. The core's mutex guards
@@ -10,14 +11,20 @@ import (
 type retained struct {
 	max, maxBytes int
 	byTopic       map[string]*message
-	bytes         int // that count for the bound
+	bytes         int       // that count for the bound
+	soonest       time.Time // when the first of them expires, or before; zero: none does
 }
 
-func (r *retained) clear() { r.byTopic, r.bytes = make(map[string]*message), 0 }
+func (r *retained) clear() {
+	r.byTopic, r.bytes, r.soonest = make(map[string]*message), 0, time.Time{}
+}
 
 // set keeps a message in the place of the one of its topic.
 func (r *retained) set(m *message) {
 	r.forget(m.topic)
+	if !m.expires.IsZero() && (r.soonest.IsZero() || m.expires.Before(r.soonest)) {
+		r.soonest = m.expires
+	}
 	r.byTopic[m.topic] = m
 	r.bytes += m.size()
 }
@@ -30,7 +37,27 @@ func (r *retained) forget(topic string) {
 }
 
 // fits reports whether there is room for a message of that size.
+// Those that have expired make room.
 func (r *retained) fits(topic string, size int) bool {
+	return r.hasRoom(topic, size) || (r.sweep() && r.hasRoom(topic, size))
+}
+
+// sweep forgets what has expired. It returns false if nothing can have.
+func (r *retained) sweep() bool {
+	if r.soonest.IsZero() || time.Now().Before(r.soonest) {
+		return false
+	}
+	all := r.byTopic
+	r.clear()
+	for _, m := range all {
+		if !m.expired() {
+			r.set(m)
+		}
+	}
+	return true
+}
+
+func (r *retained) hasRoom(topic string, size int) bool {
 	count, bytes := len(r.byTopic), r.bytes+size
 	if m := r.byTopic[topic]; m != nil {
 		count, bytes = count-1, bytes-m.size()
