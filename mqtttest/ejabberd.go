@@ -133,7 +133,7 @@ func (b *EjabberdBroker) start() error {
 }
 
 func (b *EjabberdBroker) log() string {
-	text, _ := os.ReadFile(b.file("ejabberd.log")) // there may be none
+	text, _ := os.ReadFile(b.file("ejabberd.log")) // the file may not exist
 	return b.process.log.String() + string(text)
 }
 

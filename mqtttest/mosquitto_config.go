@@ -50,7 +50,7 @@ func (b *MosquittoBroker) globalLines() []string {
 		fmt.Sprintf("allow_anonymous %t", len(b.users()) == 0),
 	}
 	if me, err := user.Current(); err == nil {
-		lines = append(lines, "user "+me.Username) // root would become another user, who cannot read the files
+		lines = append(lines, "user "+me.Username) // as root, mosquitto would switch to a user that cannot read the files
 	}
 	if b.settings.maxInflight > 0 {
 		lines = append(lines, fmt.Sprintf("max_inflight_messages %d", b.settings.maxInflight))

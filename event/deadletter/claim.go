@@ -11,7 +11,7 @@ import (
 type Claimer interface {
 	// Claim claims a letter for the duration d, after which others may claim it, so a crashed
 	// process blocks no letter. It returns false if another caller holds the claim, or if the
-	// letter does not exist. Put and Delete of the letter end the claim, whoever calls them.
+	// letter does not exist. Every Put and Delete of the letter ends the claim.
 	Claim(ctx context.Context, id string, d time.Duration) (bool, error)
 	// Release ends a claim early. It is not an error if there is none.
 	Release(ctx context.Context, id string) error

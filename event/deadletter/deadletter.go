@@ -41,7 +41,7 @@ type State string
 
 // The states.
 const (
-	// Dead letters wait for an operator, who can replay or drop them.
+	// Dead letters wait for an operator to replay or drop them.
 	Dead State = "dead"
 	// Parked letters are retried by the service itself, in order and with growing pauses.
 	// Meanwhile their ordering key is held: later messages with that key are parked behind

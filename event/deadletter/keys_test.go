@@ -77,7 +77,7 @@ func FuzzLetterMAC(f *testing.F) {
 		for _, properties := range []bool{true, false} {
 			m, err := keys.Encode(l, properties)
 			if err != nil {
-				continue // no form of a letter without a topic, or with a content type that is none of it
+				continue // not a letter: no topic, or another content type
 			}
 			got, err := deadletter.Decode(m)
 			if err != nil {

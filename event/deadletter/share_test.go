@@ -107,8 +107,8 @@ func TestLetterBeyondTheBound(t *testing.T) {
 	}
 }
 
-// However many origins have letters, and however small the shares are: nobody is told
-// to have what others have.
+// However many origins have letters, and however small the shares are, no origin is charged
+// for the letters of others.
 func TestManyOriginsBlameNobody(t *testing.T) {
 	t.Parallel()
 	for _, share := range []int{8, 100, 2000} {

@@ -8,8 +8,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 )
 
-// An id is remembered once its effect has succeeded. A service gives the window to
-// WithDedup, or Dedup of its server.
+// An id is remembered once its effect has succeeded. A service passes the window to WithDedup,
+// or Dedup of its server.
 func ExampleNewMemory() {
 	window, err := dedup.NewMemory(dedup.MemoryOptions{})
 	if err != nil {

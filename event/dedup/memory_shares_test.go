@@ -9,7 +9,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
 )
 
-// Who makes up ids has its own forgotten, and nobody else's.
+// A sender that invents ids displaces its own ids, and none of others.
 func TestMemoryHasSharesOfOrigins(t *testing.T) {
 	t.Parallel()
 	w, n := window(t, dedup.MemoryOptions{MaxIDs: 1000}), 0
@@ -51,7 +51,7 @@ func TestMemoryOfManyOrigins(t *testing.T) {
 	}
 }
 
-// What is too old takes no room from what is not, whoever has most.
+// Expired ids are forgotten first, whichever origin has the most ids.
 func TestMemoryForgetsOldOwnersFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -87,8 +87,8 @@ func TestMemoryForgetsAfterItsTime(t *testing.T) {
 	})
 }
 
-// Who comes second is told so at once, and again when the first has ended: after a
-// failure it is the first.
+// The second call with an id fails at once, and is notified when the first has ended: after a
+// failure it may run the effect.
 func TestMemoryDoesNotWaitForTheFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -41,7 +41,7 @@ var levels = []struct{ value, level, tail string }{
 	{"\u202eä", "hidden character", "hidden character"},
 }
 
-// TestParameters gives the values to builders and readers, behind a literal.
+// TestParameters passes the values to builders and readers, after a literal.
 func TestParameters(t *testing.T) {
 	t.Parallel()
 	for _, c := range levels {
@@ -102,7 +102,7 @@ func TestDollar(t *testing.T) {
 	refused(t, "x", r.Level(), r.Err(), "")
 }
 
-// TestNumbers reads what is no number, or too large for its field.
+// TestNumbers reads levels that are not numbers, or too large for their field.
 func TestNumbers(t *testing.T) {
 	t.Parallel()
 	for topic, ok := range map[string]bool{

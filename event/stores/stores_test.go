@@ -111,7 +111,7 @@ func TestOpenClosesWhatItHasOpened(t *testing.T) {
 	cleanup()
 }
 
-// A damaged file is recovered only where somebody is told of what was lost.
+// A damaged file is recovered only if OnDamaged is set.
 func TestDamagedFile(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

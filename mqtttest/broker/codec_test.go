@@ -146,7 +146,7 @@ func TestFramesInPieces(t *testing.T) {
 	}
 }
 
-// pieces is a reader that gives a few bytes at a time.
+// pieces is a reader that returns a few bytes at a time.
 type pieces struct {
 	rest []byte
 	size int

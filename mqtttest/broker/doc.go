@@ -1,46 +1,46 @@
-// Package broker is an MQTT broker in this process, for development, tests and
-// faults. It speaks MQTT 3.1.1 and 5, loses nothing on its own, has a bound for all
-// that it keeps, and counts what it had to drop at one.
+// Package broker is an in-process MQTT broker for development, tests and fault
+// injection. It supports MQTT 3.1.1 and 5, loses no messages on its own, limits
+// everything that it stores, and counts everything that it drops at a limit.
 //
-// [Listen] starts a broker in any program; a test uses mqtttest.InProcess. It is
-// not for production: it trusts everybody who reaches it ([WithUsers] admits only
-// some), and so it listens on loopback only.
+// [Listen] starts a broker in any program; tests use mqtttest.InProcess. It is
+// not for production: it trusts every client that can reach it (except with
+// [WithUsers]), and therefore listens on loopback only.
 //
-// # What it keeps
+// # State
 //
-// Sessions and retained messages are in memory, or in a file that outlives the
-// process ([WithFile]). [Broker.Kill] and [Broker.Start] act like a crash and a
-// restart, also with what was saved until then only ([SaveEvery], [SaveAfter]).
-// [Broker.Stats], [Broker.Counts] and $SYS show what it has and did.
+// Sessions and retained messages are kept in memory, or in a file that outlives the
+// process ([WithFile]). [Broker.Kill] and [Broker.Start] simulate a crash and a
+// restart, also with only the state that was saved before ([SaveEvery], [SaveAfter]).
+// [Broker.Stats], [Broker.Counts] and $SYS report its state and activity.
 //
 // # Faults
 //
 // A [Fault] is injected while the broker runs, or from the start with
-// [WithFaults]. It matches packets by direction, type, client and topic, spares
-// the first ones, hits as many as wanted, for a time or by chance, and chooses what
-// happens to them: [Refuse], [Drop], [Delay], [CutBefore], [CutAfter], [End],
-// [Rewrite], [Replay], [HalfOpen], [StopReading], [Call]. Other faults act at once:
+// [WithFaults]. It selects packets by direction, type, client and topic, lets
+// the first ones pass, hits a number of them, for a time or by chance, and applies
+// an action to them: [Refuse], [Drop], [Delay], [CutBefore], [CutAfter], [End],
+// [Rewrite], [Replay], [HalfOpen], [StopReading], [Call]. These faults act at once:
 // [Broker.Cut], [Broker.Freeze], [Broker.HalfOpen], [Broker.Refuse]. With the
-// same seed ([WithSeed]) the same packets are chosen. [Broker.Faults] counts what
-// really happened, by kind.
+// same seed ([WithSeed]) the same packets are chosen. [Broker.Faults] counts the
+// applied faults, by kind.
 //
-// # Witness
+// # Observing packets
 //
 // [Broker.Observe] shows every packet in both directions. The codec shares
-// nothing with the client of this module: a mistake cannot hide by being made
-// twice.
+// no code with the client of this module, so that the same mistake cannot be in
+// both.
 //
-// # Where things are
+// # Structure
 //
-// [Broker] is three parts, and its methods do little but ask them; those of the
-// faults are in inject, all others in broker:
+// [Broker] has three parts, and its methods mostly call them. The methods for
+// faults are in inject.go, all others in broker.go:
 //
 //   - listeners: the addresses, and the connections that come from them. Each
 //     connection is a conn on top of a stream, which reads, writes and ends.
 //   - core: the sessions (session, delivery), the routes of messages (route,
-//     tree, shared), retained messages (retained) and $SYS (sys, stats). What is to be
-//     kept of them goes by the recorder to the journal, whose records are in
-//     record and which recover reads again; save keeps snapshots without a file.
+//     tree, shared), retained messages (retained) and $SYS (sys, stats). The recorder
+//     writes their changes to the journal, whose records are defined in record and
+//     read by recover; save keeps snapshots without a file.
 //   - script: which fault hits a packet (fault), and what it does to it (action,
 //     script).
 //
@@ -50,12 +50,12 @@
 //
 // # Locks
 //
-// There is one order: the mutex of core, then that of listeners, then one of these,
-// which are held for a few lines and never two at a time: of the journal, of the
-// faults, of what waits to be written (out), of a gate. The sessions and all parts of
-// core have no mutex of their own. No lock is held while the network or the disk is
-// waited for; what writes has a goroutine of its own. Only Start, Stop and Kill, which
-// go one after the other, wait for each other's files and sockets.
+// Locks are taken in one order: the mutex of core, then that of listeners, then one
+// of the following, which are held for a few lines and never two at a time: that of the
+// journal, of the faults, of an output queue (out), of a gate. The sessions and all parts of
+// core have no mutex of their own. No lock is held while waiting for the network or the
+// disk; separate goroutines write. Only Start, Stop and Kill, which
+// run one after another, wait for each other's files and sockets.
 //
 // Functions of the user that decide about a packet run under a lock, so that their
 // order is that of the packets: an observer and [Rewrite] under that of core, the

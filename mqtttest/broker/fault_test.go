@@ -238,7 +238,7 @@ func TestHalfOpen(t *testing.T) {
 	})
 }
 
-// A fault of one packet makes its connection half-open.
+// A client that writes to a broker that does not read fills the buffers and blocks.
 func TestHalfOpenFromAPacketOn(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {

@@ -194,8 +194,8 @@ func TestFileForgetsWhatHasExpired(t *testing.T) {
 	stays.sync()
 }
 
-// An end of the file that is damaged, at any byte, costs what is in it, and no
-// more. The broker starts, and tells how much was cut.
+// A damaged end of the file, from any byte on, loses only its own content. The broker starts
+// and reports how much was cut.
 func TestDamagedEndIsCut(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "broker.journal")

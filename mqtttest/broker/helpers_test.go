@@ -44,7 +44,7 @@ func connect(t *testing.T, b *mqtttest.InProcessBroker, version byte, id string,
 	return p
 }
 
-// resume connects and says whether the session was there.
+// resume connects and reports whether the session was present.
 func resume(t *testing.T, b *mqtttest.InProcessBroker, version byte, id string) (*peer, bool) {
 	t.Helper()
 	p := dial(t, b, version)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The time for a CONNECT is that for all of it: who sends a byte now and then does
-// not get more.
+// The time limit is for the whole CONNECT: a client that sends a byte now and then does not
+// get more time.
 func TestConnectInPartsIsLateToo(t *testing.T) {
 	t.Parallel()
 	b, err := Listen()

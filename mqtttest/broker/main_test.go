@@ -11,7 +11,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// fileVariable names the file of a process that is nothing but a broker.
+// fileVariable names the file of a process that only runs a broker.
 const fileVariable = "BROKER_TEST_FILE"
 
 func TestMain(m *testing.M) {
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// serve is a broker that is told to end by the end of its input.
+// serve runs a broker until the end of its input.
 func serve(path string) {
 	b, err := broker.Listen(broker.WithFile(path))
 	if err != nil {

@@ -193,8 +193,8 @@ func WithFile(path string) Option { return func(o *options) { o.file = path } }
 // time, so that nothing acknowledged is ever lost. Default: 1 s.
 func SyncEvery(d time.Duration) Option { return func(o *options) { o.syncEvery = d } }
 
-// MaxPacket limits the size in bytes of packets from clients, without the fixed header; MQTT 5
-// clients are told. Default: 16 MiB, not announced.
+// MaxPacket limits the size in bytes of packets from clients, without the fixed header. It is
+// announced to MQTT 5 clients, except the default. Default: 16 MiB.
 func MaxPacket(bytes int) Option {
 	return func(o *options) { o.maxPacket, o.announcePacket = bytes, true }
 }

@@ -148,8 +148,8 @@ func TestSharedGroupTakesTurns(t *testing.T) {
 	})
 }
 
-// What a member of a group leaves when its session ends goes to another one,
-// unless the broker is told otherwise.
+// The messages of a member of a group go to another one when its session ends, unless an
+// option changes that.
 func TestSharedGroupHandsOver(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {

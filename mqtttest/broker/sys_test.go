@@ -9,8 +9,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// A subscriber below $SYS is told everything at once and then what changes; the
-// method tells the same.
+// A subscriber to $SYS receives all values at once and then those that change; Stats returns
+// the same values.
 func TestSys(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, version byte) {

@@ -87,7 +87,7 @@ func sessionOf(t *testing.T, b *mqtttest.InProcessBroker, id, filter string) {
 	_ = c.Close()
 }
 
-// What was acknowledged waits for whoever comes back a moment later.
+// An acknowledged message waits for a client that reconnects a moment later.
 func TestAcknowledgedMessageWaitsForTheSession(t *testing.T) {
 	t.Parallel()
 	const crowd, rounds = 100, 40

@@ -131,7 +131,7 @@ func TestOriginIsCountedRarely(t *testing.T) {
 	}
 }
 
-// Who opens a table knows at once how many bytes are in it.
+// A store that opens a table knows at once how many bytes it contains.
 func TestBytesOfATable(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, open func(*testing.T) *sql.DB) {

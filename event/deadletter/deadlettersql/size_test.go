@@ -129,7 +129,7 @@ func TestListsUseAnIndex(t *testing.T) {
 	})
 }
 
-// What a database refuses for what it is, is told from what it refuses now.
+// A permanent refusal by the database is distinguished from a temporary one.
 func TestUnfit(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t)

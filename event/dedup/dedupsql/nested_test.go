@@ -72,9 +72,8 @@ func TestContextEndsBeforeTheCommit(t *testing.T) {
 	})
 }
 
-// Who comes second is told so, and does not wait: in this process at once, and in
-// another one, which is another window here, soon. SQLite has one writer whatever the
-// ids are.
+// The second call with an id fails without waiting: at once in the same process, and soon in
+// another process, here another window. SQLite has one writer at a time, whatever the ids are.
 func TestSecondCallDoesNotWaitForTheFirst(t *testing.T) {
 	t.Parallel()
 	onBoth(t, dedupsql.Options{}, func(t *testing.T, db *sql.DB, w *dedupsql.Window) {
@@ -120,7 +119,7 @@ func TestSecondCallDoesNotWaitForTheFirst(t *testing.T) {
 	})
 }
 
-// The limit to waiting for an id is none of what the effect waits for.
+// The time limit for waiting for an id does not apply to what the effect waits for.
 func TestEffectWaitsAsItLikes(t *testing.T) {
 	t.Parallel()
 	onBoth(t, dedupsql.Options{}, func(t *testing.T, db *sql.DB, w *dedupsql.Window) {

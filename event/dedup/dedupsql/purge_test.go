@@ -90,8 +90,7 @@ func planOf(t *testing.T, rows *sql.Rows) string {
 	return strings.Join(lines, "\n")
 }
 
-// The purge is none of the effect's business: it does not lengthen its
-// transaction. stores.md 10.
+// The purge does not lengthen the transaction of the effect. stores.md 10.
 func TestPurgeIsOutsideOfTheTransaction(t *testing.T) {
 	t.Parallel()
 	onBoth(t, dedupsql.Options{TTL: time.Hour}, func(t *testing.T, db *sql.DB, w *dedupsql.Window) {

@@ -58,7 +58,7 @@ func TestMigrateLocksNobodyOut(t *testing.T) {
 	if err := insert(ctx, db, 2); err == nil {
 		t.Error("the unique index is not there")
 	}
-	// An index of another table's schema is none of this one.
+	// An index in the schema of another table does not count.
 	if _, err := db.ExecContext(ctx, "CREATE SCHEMA other; CREATE TABLE other.u (n INTEGER); CREATE INDEX u_n ON other.u (n)"); err != nil {
 		t.Fatal(err)
 	}

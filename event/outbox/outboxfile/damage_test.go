@@ -208,7 +208,7 @@ func TestWildBytes(t *testing.T) {
 	file, want := sample(t)
 	for range 30 {
 		b := bytes.Clone(file)
-		for range 1 + rand.IntN(6) { // whole pages and parts, but for the meta pages
+		for range 1 + rand.IntN(6) { // whole pages and parts, except the meta pages
 			at := 8192 + rand.IntN(len(b)-8192)
 			for i := at; i < min(len(b), at+rand.IntN(5000)); i++ {
 				b[i] = byte(rand.Uint32())

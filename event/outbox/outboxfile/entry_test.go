@@ -60,8 +60,8 @@ func TestDecodeNoticesEveryChange(t *testing.T) {
 	}
 }
 
-// FuzzDecode gives the decoder bodies with a checksum that is right, so that
-// only the decoder stands between them and the service.
+// FuzzDecode passes bodies with a valid checksum to the decoder, so that only the decoder can
+// reject them.
 func FuzzDecode(f *testing.F) {
 	key := keyOf(7)
 	f.Add(sealed(key, full())[record.Head:])

@@ -12,9 +12,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxfile"
 )
 
-// What was accepted is there after the process came back, and more than the
-// bound is refused at once. A service gives the store to WithOutbox and publishes
-// as ever.
+// Accepted entries are still there after a restart, and an entry over the limit is refused at
+// once. A service passes the store to WithOutbox and publishes as usual.
 func Example() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "outbox")

@@ -18,8 +18,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox/outboxtest"
 )
 
-// fillEmptyFill fills a store until the disk is full, empties it while the disk
-// is full, fills it again, gives the disk room, and looks whether all is well.
+// fillEmptyFill fills a store until the disk is full, empties it while the disk is full, fills
+// it again, makes room on the disk, and checks that the store works.
 func fillEmptyFill(s *outboxfile.Store, giveRoom func() error) error {
 	ctx := context.Background()
 	fill := func() (n int, err error) {

@@ -63,8 +63,8 @@ func appendForEver(path string) int {
 	return 0
 }
 
-// Whatever moment a process is killed at, every entry that was accepted is
-// there afterwards, and the file opens. OUTBOX_KILLS says how often.
+// A process may be killed at any moment: every accepted entry is there afterwards, and the
+// file opens. OUTBOX_KILLS is the number of kills.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	kills := 10

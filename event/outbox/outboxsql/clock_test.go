@@ -38,7 +38,7 @@ func TestLeaseWhenTheClockGoesBack(t *testing.T) {
 	})
 }
 
-// Who renews its lease keeps it, also when that is longer than those of others.
+// A holder that renews its lease keeps it, even if the lease is longer than those of others.
 func TestALongerLeaseIsNotTaken(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, open func(testing.TB) *sql.DB) {

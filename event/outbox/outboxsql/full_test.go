@@ -63,8 +63,8 @@ func TestFullDiskIsErrFull(t *testing.T) {
 	}
 }
 
-// The lease needs a write. While that fails for want of room, who held it last
-// goes on, and another one does not.
+// The lease needs a write. While that fails because the disk is full, the last holder
+// continues, and no other process takes over.
 func TestLeaseOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	db := sqlite(t)

@@ -104,8 +104,8 @@ func appendAll(t *testing.T, s *outboxsql.Store, key string, n int) {
 	}
 }
 
-// stores.md 4a: a holder that cannot send gives the lease up, whether its send
-// function blocks, it is told that its connection is lost, or no outcome comes.
+// stores.md 4a: a holder that cannot send releases the lease, whether its send function
+// blocks, its connection is lost, or no result arrives.
 func TestHolderThatCannotSendGivesUp(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, open func(testing.TB) *sql.DB) {
@@ -134,8 +134,8 @@ func TestHolderThatCannotSendGivesUp(t *testing.T) {
 	})
 }
 
-// stores.md 4b: who has lost the lease starts no more sends: what is queued in
-// memory was sent by the other one, and deleted.
+// stores.md 4b: a relay that has lost the lease starts no more sends: the entries in its
+// memory were sent and deleted by the other relay.
 func TestLostLeaseSendsNothing(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, open func(testing.TB) *sql.DB) {
@@ -170,8 +170,8 @@ func TestLostLeaseSendsNothing(t *testing.T) {
 	})
 }
 
-// stores.md 4c and 4d: Read of who does not hold the lease does not say that
-// there is nothing, and its Flush does not say that all is sent.
+// stores.md 4c and 4d: without the lease, Read does not report an empty store, and Flush does
+// not report that everything is sent.
 func TestNotYoursIsNotEmpty(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, open func(testing.TB) *sql.DB) {
@@ -229,7 +229,7 @@ func TestYield(t *testing.T) {
 	})
 }
 
-// stores.md 4e: who waits for longer than the lease has lost it.
+// stores.md 4e: a relay that waits for longer than the lease has lost it.
 func TestPatienceIsBelowTheLease(t *testing.T) {
 	t.Parallel()
 	for _, o := range []outboxsql.Options{

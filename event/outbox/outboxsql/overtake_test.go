@@ -77,8 +77,8 @@ func TestLongTransactionIsOvertaken(t *testing.T) {
 	}
 }
 
-// A relay sends what an overtaken transaction commits in the end, and is told
-// of what is committed by sqltx.Run without waiting for its next look.
+// A relay sends what an overtaken transaction finally commits, and is notified of commits of
+// sqltx.Run without waiting for its next poll.
 func TestRelayFindsWhatWasOvertaken(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t)

@@ -16,9 +16,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
-// counters makes a table in which each key has a number. Whoever writes a
-// message of a key increments its number in the same transaction, so that the
-// order of a key is defined however many write at a time.
+// counters creates a table with a number for each key. A writer increments the number of the
+// key in the transaction of its message, so that the order of a key is defined however many
+// writers there are.
 func counters(t *testing.T, db *sql.DB, keys int) {
 	t.Helper()
 	if _, err := db.ExecContext(t.Context(), "CREATE TABLE counter (k INTEGER PRIMARY KEY, n INTEGER NOT NULL)"); err != nil {
@@ -90,7 +90,7 @@ func runRelay(t *testing.T, db *sql.DB, to *sends, dead <-chan struct{}) {
 	running.Go(func() { _ = r.Run(ctx) })
 	running.Go(func() {
 		select {
-		case <-dead: // it neither deletes nor gives the lease back
+		case <-dead: // it neither deletes entries nor releases the lease
 			cancel()
 		case <-ctx.Done():
 		}

@@ -173,8 +173,8 @@ func TestTransaction(t *testing.T) {
 	})
 }
 
-// An entry of a transaction that commits late is not passed by: who pages by
-// Seq sees every entry once.
+// An entry of a transaction that commits late is not skipped: a reader that pages by Seq sees
+// every entry once.
 func TestLateCommitIsNotPassedBy(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t)
@@ -397,7 +397,7 @@ func TestTwoRelays(t *testing.T) {
 				}
 			}
 			if n == each/2 {
-				kill() // it gives no lease back
+				kill() // it does not release the lease
 				<-dead
 			}
 		}
