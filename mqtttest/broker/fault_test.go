@@ -254,7 +254,7 @@ func TestHalfOpenFromAPacketOn(t *testing.T) {
 	})
 }
 
-// Who writes to a broker that does not read fills the buffers and blocks.
+// A client that writes to a broker that does not read fills the buffers and blocks.
 func TestStopReadingFillsBuffers(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)
