@@ -11,12 +11,12 @@ import (
 
 // PerMinute limits a log message to one line per minute. The zero value is
 // ready to use. It is safe for concurrent use.
-type PerMinute struct{ last atomic.Int64 }
+type PerMinute struct{ last atomic.Pointer[time.Time] }
 
 // Due reports whether a line may be written now; if so it counts as written.
 func (p *PerMinute) Due(now time.Time) bool {
-	last, at := p.last.Load(), now.UnixNano()
-	return (last == 0 || at-last >= int64(time.Minute)) && p.last.CompareAndSwap(last, at)
+	last := p.last.Load()
+	return (last == nil || now.Sub(*last) >= time.Minute) && p.last.CompareAndSwap(last, &now)
 }
 
 // Few limits the number of log lines per period and counts the suppressed ones,

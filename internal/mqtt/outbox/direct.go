@@ -18,7 +18,7 @@ type direct struct {
 	relaying *relaying
 	store    outbox.Counter // nil stores everything
 	patience time.Duration
-	resumes  atomic.Int64 // nanoseconds since 1970: not before, after a failure
+	failed   atomic.Pointer[time.Time] // when a message last had to be stored
 }
 
 const (
@@ -43,7 +43,7 @@ func newDirect(s *Settings, from *sender, r *relaying) *direct {
 // QoS 2 a second attempt would be a second message. Otherwise the message
 // is to be stored; it may arrive all the same, under the same id.
 func (d *direct) send(ctx context.Context, e *outbox.Entry) bool {
-	if d.store == nil || e.QoS != 1 || sqltx.From(ctx) != nil || time.Now().UnixNano() < d.resumes.Load() || !d.relaying.up() {
+	if d.store == nil || e.QoS != 1 || sqltx.From(ctx) != nil || d.pausing() || !d.relaying.up() {
 		return false
 	}
 	session, open := d.sender.gate.now()
@@ -64,8 +64,15 @@ func (d *direct) send(ctx context.Context, e *outbox.Entry) bool {
 			back()
 		}
 	}
-	d.resumes.Store(time.Now().Add(directPause).UnixNano())
+	now := time.Now()
+	d.failed.Store(&now)
 	return false
+}
+
+// pausing reports whether a message had to be stored a moment ago.
+func (d *direct) pausing() bool {
+	failed := d.failed.Load()
+	return failed != nil && time.Since(*failed) < directPause
 }
 
 // empty reports whether nothing waits in the store, or no longer within ctx.

@@ -142,8 +142,6 @@ func TestDurationsAreMonotonic(t *testing.T) {
 	const root = "../../mqtt"
 	uses := map[string]string{ // why a file may use the wall clock
 		"envelope/cloudevent.go": "the attribute time of an event",
-		"logsafe/often.go":       "the time of the last log line: a clock that jumps back suppresses lines",
-		"outbox/direct.go":       "the end of a pause: a clock that jumps back lengthens it",
 		"parking/watch.go":       "the text of a time in a log line",
 		"session/id.go":          "the time that an id begins with",
 	}

@@ -22,7 +22,9 @@ func NewBroker(c *kratosmqttv1.Connection, logger log.Logger) (*mqttbroker.Broke
 	return b, func() { _ = b.Disconnect() }, nil
 }
 
-type ReportPublisher struct{ events reportv1.ReportEventsMQTTClient }
+type ReportPublisher struct {
+	events reportv1.ReportEventsMQTTClient
+}
 
 func NewReportPublisher(b *mqttbroker.Broker) *ReportPublisher {
 	return &ReportPublisher{reportv1.NewReportEventsMQTTClient(mqttbroker.NewClientConn(b))}
