@@ -12,7 +12,6 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 )
@@ -22,20 +21,23 @@ import (
 // concurrent use, and the errors they return are an *event.Error, which kratos
 // errors.FromError understands.
 type Broker struct {
-	link *bridge.Broker
-	now  atomic.Pointer[front] // nil until first needed
+	now     atomic.Pointer[front] // nil until first needed, never again after
+	lasting *client.Lasting
 
-	mu      sync.RWMutex
-	options broker.Options
+	mu       sync.RWMutex // written to by Init; read by what belongs to one client
+	settings client.Settings
+
+	optionsMu sync.RWMutex // of options: mu is held while the settings are resolved
+	options   broker.Options
 }
 
 var _ broker.Broker = (*Broker)(nil)
 
-// front is what the options of kratos-transport were resolved to. It does not change;
-// Init replaces it.
+// front is what the options were resolved to. It does not change; Init replaces it.
 type front struct {
 	broker  *Broker
-	link    *bridge.Broker
+	client  *client.Client // nil when err is not
+	err     error
 	options broker.Options
 	publish broker.PublishHandler // with the middleware around it
 	tracer  tracer
@@ -45,47 +47,53 @@ type front struct {
 // its connection until Disconnect, or Stop. It never returns nil; problems of the
 // options are reported together by Init, Connect, and whatever is called first.
 func NewBroker(opts ...broker.Option) *Broker {
-	b := &Broker{options: broker.NewOptions()}
-	b.link = bridge.New(func(s *bridge.Settings) {
-		s.Config.Logger, s.Config.NewDelivery = newLog(nil), newDelivery
-		s.Codecs, s.Metadata = codecNamed, metadataOf
-		s.Publish = func(ctx context.Context, m *envelope.Message) error { return b.now.Load().publishReady(ctx, m) }
-		s.Resolved = func() error { return b.resolve(s) }
-		b.apply(s, opts)
-	})
+	b := &Broker{options: broker.NewOptions(), lasting: client.NewLasting()}
+	s := &b.settings
+	s.Config.Logger, s.Config.NewDelivery = newLog(nil), newDelivery
+	s.Codecs, s.Metadata = codecNamed, metadataOf
+	s.Publish = func(ctx context.Context, m *envelope.Message) error { return b.now.Load().publishReady(ctx, m) }
+	b.apply(opts)
 	return b
 }
 
 // apply applies options on top of what there is. Afterwards the generic ones hold no
 // user information: it is in the settings only.
-func (b *Broker) apply(s *bridge.Settings, opts []broker.Option) {
-	o := b.Options() // a copy, without the lock: an option may read the broker
-	read(&carrier[bridge.Settings]{settings: s}, &o, &o.Context, opts)
+func (b *Broker) apply(opts []broker.Option) {
+	s, o := &b.settings, b.Options() // a copy, without the lock: an option may read the broker
+	read(&carrier[client.Settings]{settings: s}, &o, &o.Context, opts)
 	o.Addrs = s.TakeAddresses(o.Addrs)
 	s.TLS, s.Secure, s.DefaultCodec = o.TLSConfig, o.Secure, nil
 	if o.Codec != nil {
 		s.DefaultCodec = o.Codec
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.optionsMu.Lock()
+	defer b.optionsMu.Unlock()
 	b.options = o
 }
 
-// resolve resolves what is not the client's.
-func (b *Broker) resolve(s *bridge.Settings) (err error) {
-	f := &front{broker: b, link: b.link, options: b.Options()}
-	f.publish, err = client.Wrap(f.send, f.options.PublishMiddlewares)
+// resolve resolves the options. mu is held.
+func (b *Broker) resolve() *front {
+	s, f := &b.settings, &front{broker: b, options: b.Options()}
+	var bad error
+	f.publish, bad = client.Wrap(f.send, f.options.PublishMiddlewares)
 	f.tracer = newTracer(s.Trace, f.options.Tracings, s.Propagator)
+	f.client, f.err = client.New(s, b.lasting, errors.Join(bad, f.tracer.check()))
 	b.now.Store(f)
-	return errors.Join(err, f.tracer.check())
+	return f
 }
 
-// front returns what the options were resolved to, or why they cannot work.
+// front returns what the options were resolved to, which happens when first asked for,
+// or why they cannot work.
 func (b *Broker) front() (*front, error) {
-	if err := b.link.Problem(); err != nil {
-		return nil, err
+	f := b.now.Load()
+	if f == nil {
+		b.mu.Lock()
+		if f = b.now.Load(); f == nil {
+			f = b.resolve()
+		}
+		b.mu.Unlock()
 	}
-	return b.now.Load(), nil
+	return f, f.err
 }
 
 // codecNamed is Kratos' registry of codecs.
@@ -96,9 +104,27 @@ func codecNamed(name string) envelope.Codec {
 	return nil
 }
 
-// Link is what is behind the broker, for the server layer of this module: its type
-// is internal, and it is not for use elsewhere.
-func (b *Broker) Link() *bridge.Broker { return b.link }
+// Client is what is behind the broker until Init changes it, or why the options cannot
+// work. It is for the server layer of this module: its type is internal, and it is not for
+// use elsewhere.
+func (b *Broker) Client() (*client.Client, error) {
+	f, err := b.front()
+	return f.client, err
+}
+
+// settled returns the client, for a use that no Init comes in between of: done ends it.
+func (b *Broker) settled() (c *client.Client, done func(), err error) {
+	if _, err := b.front(); err != nil {
+		return nil, nil, err
+	}
+	b.mu.RLock()
+	f := b.now.Load()
+	if f.err != nil {
+		b.mu.RUnlock()
+		return nil, nil, f.err
+	}
+	return f.client, b.mu.RUnlock, nil
+}
 
 // Name is "mqtt".
 func (b *Broker) Name() string { return kind }
@@ -109,8 +135,8 @@ func (b *Broker) String() string { return b.Name() + " broker at " + b.Address()
 // Options returns the generic options. There is no user information in the
 // addresses.
 func (b *Broker) Options() broker.Options {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
+	b.optionsMu.RLock()
+	defer b.optionsMu.RUnlock()
 	o := b.options
 	o.Addrs = slices.Clone(o.Addrs)
 	return o
@@ -122,11 +148,25 @@ func (b *Broker) Address() string { return strings.Join(b.Options().Addrs, ",") 
 // Init applies more options on top of those there are, and reports every problem
 // of them all. It is an error while connected. Subscriptions stay.
 func (b *Broker) Init(opts ...broker.Option) error {
-	if len(opts) == 0 {
-		return b.link.Init(nil)
+	if f := b.now.Load(); f.running() { // not after waiting for Start
+		return errRunning()
 	}
-	return b.link.Init(func(s *bridge.Settings) { b.apply(s, opts) })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := b.now.Load()
+	switch {
+	case f.running():
+		return errRunning()
+	case f == nil || len(opts) > 0:
+		b.apply(opts)
+		f = b.resolve()
+	}
+	return f.err
 }
+
+func errRunning() error { return badRequest("init", "", "cannot init while connected") }
+
+func (f *front) running() bool { return f != nil && f.client != nil && !f.client.Stopped() }
 
 // Connect is Start without a bound: the first attempt ends after the connect
 // timeout. Handlers find the values of broker.WithOptionContext in their context.
@@ -143,7 +183,17 @@ func (b *Broker) Connect() error {
 // set; settings that cannot work, a refused login and a refused filter are errors.
 // While connected it does nothing. ctx bounds the first attempt, and handlers find
 // its values in their context; its end after that ends nothing.
-func (b *Broker) Start(ctx context.Context) error { return b.link.Start(ctx) }
+func (b *Broker) Start(ctx context.Context) error {
+	if ctx == nil {
+		return badRequest("connect", "", "context is nil")
+	}
+	c, done, err := b.settled() // no other client may take over the subscriptions meanwhile
+	if err != nil {
+		return err
+	}
+	defer done()
+	return c.Start(ctx)
+}
 
 // Disconnect is Stop within 10 s.
 func (b *Broker) Disconnect() error { return b.Stop(context.Background()) }
@@ -153,11 +203,34 @@ func (b *Broker) Disconnect() error { return b.Stop(context.Background()) }
 // stays unacknowledged, and a publish that is left fails with MayHaveBeenSent.
 // Subscriptions stay registered for the next start. Before the first one, and
 // again, it does nothing.
-func (b *Broker) Stop(ctx context.Context) error { return b.link.Stop(ctx) }
+func (b *Broker) Stop(ctx context.Context) error {
+	if ctx == nil {
+		return badRequest("disconnect", "", "context is nil")
+	}
+	if f := b.now.Load(); f != nil && f.client != nil { // else nothing was ever started
+		return f.client.Stop(ctx)
+	}
+	return nil
+}
 
 // WaitReady returns nil once connected with every filter granted, and an error when
 // ctx ends before. It waits for Start, too.
-func (b *Broker) WaitReady(ctx context.Context) error { return b.link.WaitReady(ctx) }
+func (b *Broker) WaitReady(ctx context.Context) error {
+	if ctx == nil {
+		return badRequest("connect", "", "context is nil")
+	}
+	c, err := b.Client()
+	if err != nil {
+		return err
+	}
+	return c.WaitReady(ctx)
+}
 
 // Health is a snapshot, for readiness probes and metrics. It never waits.
-func (b *Broker) Health() event.Health { return b.link.Health() }
+func (b *Broker) Health() event.Health {
+	c, err := b.Client()
+	if err != nil {
+		return event.Health{LastError: err}
+	}
+	return c.Health()
+}

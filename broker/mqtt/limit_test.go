@@ -41,10 +41,10 @@ func TestHeaderLimitsOfPublish(t *testing.T) {
 		m := &envelope.Message{Message: client.Message{Topic: "a", Properties: &client.Properties{User: list}}}
 		for way, err := range map[string]error{
 			"Publish":                plain.Publish(t.Context(), "a", broker.NewMessage("x", broker.WithHeaders(h))),
-			"Send":                   plain.link.Send(t.Context(), m),
-			"SendAsync":              plain.link.SendAsync(t.Context(), m, nil),
+			"Send":                   clientOf(t, plain).Send(t.Context(), m),
+			"SendAsync":              clientOf(t, plain).SendAsync(t.Context(), m, nil),
 			"Publish with a carrier": carrier.Publish(t.Context(), "a", broker.NewMessage("x", broker.WithHeaders(h))),
-			"Send with a carrier":    carrier.link.Send(t.Context(), m),
+			"Send with a carrier":    clientOf(t, carrier).Send(t.Context(), m),
 		} {
 			var e *event.Error
 			if !errors.As(err, &e) || e.Reason != event.ReasonTooLarge || e.Code() != 413 {
@@ -180,4 +180,14 @@ func FuzzHeaders(f *testing.F) {
 			t.Fatalf("not fit for a log: %q", err)
 		}
 	})
+}
+
+// clientOf is what is behind a broker.
+func clientOf(t *testing.T, b *Broker) *client.Client {
+	t.Helper()
+	c, err := b.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

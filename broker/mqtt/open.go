@@ -43,7 +43,7 @@ func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...broker.Op
 	}
 	cleanup := func() {
 		if err := b.Disconnect(); err != nil {
-			b.link.Log().Errorf("disconnect the MQTT publisher: %v", err)
+			b.now.Load().client.Log().Errorf("disconnect the MQTT publisher: %v", err)
 		}
 	}
 	return b, cleanup, nil

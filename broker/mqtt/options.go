@@ -12,14 +12,13 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // WithSettings is for the server layer of this module, whose options change what is
 // behind a broker: its type is internal, and it is not for use elsewhere. Changes are
 // made in order and survive a replaced option context.
-func WithSettings(set func(*bridge.Settings)) broker.Option {
+func WithSettings(set func(*client.Settings)) broker.Option {
 	return func(o *broker.Options) {
 		if o != nil {
 			o.Context = change(o.Context, set)
@@ -41,7 +40,7 @@ func WithConnection(c *v1.Connection) broker.Option {
 		if t := c.GetTls(); t != nil && !proto.Equal(t, new(v1.TLS)) {
 			o.TLSConfig = nil
 		}
-		WithSettings(func(s *bridge.Settings) { s.Connection(c) })(o)
+		WithSettings(func(s *client.Settings) { s.Connection(c) })(o)
 	}
 }
 
@@ -49,37 +48,37 @@ func WithConnection(c *v1.Connection) broker.Option {
 // what is unset keeps the defaults: a Publish without a deadline ends after
 // 10 s, and payloads are 256 KiB at most.
 func WithPublisher(p *v1.Publisher) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Publisher(p) })
+	return WithSettings(func(s *client.Settings) { s.Publisher(p) })
 }
 
 // WithKratosLogger sets the logger. Default, and nil: the Kratos global logger.
 func WithKratosLogger(l log.Logger) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.Logger = newLog(l) })
+	return WithSettings(func(s *client.Settings) { s.Config.Logger = newLog(l) })
 }
 
 // WithServiceName names the service, in dead letters too.
 func WithServiceName(name string) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.Service = name })
+	return WithSettings(func(s *client.Settings) { s.Config.Service = name })
 }
 
 // WithFailFast makes Connect an error when the first attempt fails, and leaves
 // nothing running then. Default: false, a broker that is down is tried again
 // in the background.
 func WithFailFast(enable bool) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.FailFast = enable })
+	return WithSettings(func(s *client.Settings) { s.Config.FailFast = enable })
 }
 
 // WithCleanSession asks the broker to forget everything between connections.
 // Default: true without a client id, false with one. With a clean session
 // messages published while we are away are lost.
 func WithCleanSession(enable bool) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.CleanSession = &enable })
+	return WithSettings(func(s *client.Settings) { s.Config.CleanSession = &enable })
 }
 
 // WithAuth sets user name and password, over those in an address. Neither is
 // ever logged.
 func WithAuth(username string, password string) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.Username, s.Config.Password = username, password })
+	return WithSettings(func(s *client.Settings) { s.Config.Username, s.Config.Password = username, password })
 }
 
 // WithCredentials asks for user name and password before each CONNECT, so that
@@ -89,7 +88,7 @@ func WithAuth(username string, password string) broker.Option {
 // ctx; its error is told as that of the attempt, and must not hold a secret.
 // Default: nil, the fixed ones.
 func WithCredentials(ask func(ctx context.Context) (username, password string, err error)) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.Credentials = ask })
+	return WithSettings(func(s *client.Settings) { s.Config.Credentials = ask })
 }
 
 // WithClientId sets the client id of the subscriber; the publisher adds
@@ -99,49 +98,49 @@ func WithCredentials(ask func(ctx context.Context) (username, password string, e
 //
 //nolint:revive // the name is kratos-transport's
 func WithClientId(clientId string) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.ClientID = clientId })
+	return WithSettings(func(s *client.Settings) { s.Config.ClientID = clientId })
 }
 
 // WithAutoReconnect reconnects after a loss, and after a failed first attempt.
 // Default: true. Without it Publish is an error after the first loss, until
 // Disconnect and Connect.
 func WithAutoReconnect(enable bool) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.NoReconnect = !enable })
+	return WithSettings(func(s *client.Settings) { s.Config.NoReconnect = !enable })
 }
 
 // WithKeepAlive sets the keep-alive interval, sent in whole seconds, 1 s to
 // 65,535 s. Default: 30 s.
 func WithKeepAlive(k time.Duration) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.KeepAlive = k })
+	return WithSettings(func(s *client.Settings) { s.Config.KeepAlive = k })
 }
 
 // WithMaxReconnectInterval caps the reconnect backoff, which has full jitter.
 // Default: 30 s.
 func WithMaxReconnectInterval(k time.Duration) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.MaxReconnectDelay = k })
+	return WithSettings(func(s *client.Settings) { s.Config.MaxReconnectDelay = k })
 }
 
 // WithConnectRetryInterval sets the first pause of the reconnect backoff.
 // Default: 200 ms.
 func WithConnectRetryInterval(k time.Duration) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.MinReconnectDelay = k })
+	return WithSettings(func(s *client.Settings) { s.Config.MinReconnectDelay = k })
 }
 
 // WithWriteTimeout bounds each write to the socket. Default: 10 s, never above
 // the keep-alive.
 func WithWriteTimeout(k time.Duration) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.WriteTimeout = k })
+	return WithSettings(func(s *client.Settings) { s.Config.WriteTimeout = k })
 }
 
 // WithConnectTimeout bounds dial, TLS handshake and CONNACK together. Default:
 // 10 s.
 func WithConnectTimeout(k time.Duration) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.ConnectTimeout = k })
+	return WithSettings(func(s *client.Settings) { s.Config.ConnectTimeout = k })
 }
 
 // WithPingTimeout bounds the wait for a PINGRESP. Default: 10 s.
 func WithPingTimeout(k time.Duration) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.PingTimeout = k })
+	return WithSettings(func(s *client.Settings) { s.Config.PingTimeout = k })
 }
 
 // WithProtocolVersion forces a protocol version by its level: 4 is MQTT 3.1.1
@@ -162,26 +161,26 @@ const level311 = 4
 // and falls back to 3.1.1 with a broker that knows no better, and never
 // downgrades once connected at 5. Default: the preset's, else auto.
 func WithProtocol(version string) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Protocol = version })
+	return WithSettings(func(s *client.Settings) { s.Protocol = version })
 }
 
 // WithPreset says which broker it is, for what is known of it beyond what it
 // says of itself: "mosquitto", "rabbitmq" or "nats". Default: none.
 func WithPreset(name string) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Preset = name })
+	return WithSettings(func(s *client.Settings) { s.Preset = name })
 }
 
 // WithSessionExpiry sets how long the broker keeps a session that is not clean
 // on MQTT 5, in whole seconds. Default: 24 h.
 func WithSessionExpiry(d time.Duration) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.SessionExpiry = d })
+	return WithSettings(func(s *client.Settings) { s.Config.SessionExpiry = d })
 }
 
 // WithWill has the broker publish a message when the connection ends without a
 // DISCONNECT. It belongs to the subscriber, or to the publisher when nothing is
 // subscribed at Connect. Default: none.
 func WithWill(topic string, payload []byte, qos byte, retain bool) broker.Option {
-	return WithSettings(func(s *bridge.Settings) {
+	return WithSettings(func(s *client.Settings) {
 		s.Config.Will = &client.Message{Topic: topic, Payload: payload, QoS: qos, Retain: retain}
 	})
 }
@@ -191,7 +190,7 @@ func WithWill(topic string, payload []byte, qos byte, retain bool) broker.Option
 // which otherwise has the address', without a port that is the scheme's default.
 // They are never logged. Default: none.
 func WithWebSocketHeader(h http.Header) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Header(h) })
+	return WithSettings(func(s *client.Settings) { s.Header(h) })
 }
 
 // WithProxy has connections go through a proxy: "http://[user:password@]host:port",
@@ -204,7 +203,7 @@ func WithWebSocketHeader(h http.Header) broker.Option {
 // no such URL is an error of Init and Connect. Default: "", none, whatever the
 // environment says.
 func WithProxy(url string) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Proxy = url })
+	return WithSettings(func(s *client.Settings) { s.Proxy = url })
 }
 
 // WithStrict refuses what is otherwise a warning at the start: a password, another login
@@ -212,7 +211,7 @@ func WithProxy(url string) broker.Option {
 // is this machine, and a certificate that is not verified. Each is then an error of
 // Init and Connect. Default: false.
 func WithStrict(enable bool) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Strict = enable })
+	return WithSettings(func(s *client.Settings) { s.Strict = enable })
 }
 
 // WithALPN names the protocols to offer in the TLS handshake of mqtts, ssl and tls
@@ -221,26 +220,26 @@ func WithStrict(enable bool) broker.Option {
 // of them refuses the handshake. It has no effect on wss, which is always
 // "http/1.1"; plain addresses are an error then. Default: none.
 func WithALPN(protocols ...string) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.ALPN = protocols })
+	return WithSettings(func(s *client.Settings) { s.ALPN = protocols })
 }
 
 // WithConnections sets how many connections to publish on; a topic always uses
 // the same one, so that its messages keep their order. Default: 1.
 func WithConnections(n int) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.Connections = n })
+	return WithSettings(func(s *client.Settings) { s.Config.Connections = n })
 }
 
 // WithTopicAliases shortens up to n topics of a publishing connection to two
 // bytes on MQTT 5, as far as the broker accepts them: worth it for long topics
 // with small payloads. Default: 0, none.
 func WithTopicAliases(n int) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.TopicAliases = n })
+	return WithSettings(func(s *client.Settings) { s.Config.TopicAliases = n })
 }
 
 // WithInFlight sets the most QoS 1 and 2 messages in flight on a connection,
 // which is never more than the broker's receive maximum. Default: 256.
 func WithInFlight(n int) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.Window = n })
+	return WithSettings(func(s *client.Settings) { s.Config.Window = n })
 }
 
 // WithOnConnect calls cb after each accepted connection, on a goroutine that it
@@ -248,14 +247,14 @@ func WithInFlight(n int) broker.Option {
 // else. It must not call Disconnect, which waits for it. A panic is logged. nil
 // calls nothing.
 func WithOnConnect(cb func()) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.OnConnect = cb })
+	return WithSettings(func(s *client.Settings) { s.Config.OnConnect = cb })
 }
 
 // WithOnDisconnect calls cb with an *event.Error after each lost connection, on
 // the goroutine of [WithOnConnect], and must not call Disconnect either. A Disconnect of our own is no loss. A panic is logged. nil calls
 // nothing.
 func WithOnDisconnect(cb func(error)) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.OnDisconnect = cb })
+	return WithSettings(func(s *client.Settings) { s.Config.OnDisconnect = cb })
 }
 
 // WithCloudEvents sends every message as a CloudEvent in structured JSON
@@ -272,7 +271,7 @@ func WithOnDisconnect(cb func(error)) broker.Option {
 // a JSON object with a specversion is an event, and what is none a bare
 // message. A broken event is a dead letter. Default: bare messages.
 func WithCloudEvents(source string) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.CloudEvents = &source })
+	return WithSettings(func(s *client.Settings) { s.CloudEvents = &source })
 }
 
 // WithHooks adds hooks, each of which implements one or more of the hook
@@ -280,7 +279,7 @@ func WithCloudEvents(source string) broker.Option {
 // and Connect. Given again it adds more. Package event says
 // what a hook that hangs delays, if anything. Default: none, and no cost.
 func WithHooks(hooks ...any) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Hooks = append(s.Hooks, hooks...) })
+	return WithSettings(func(s *client.Settings) { s.Hooks = append(s.Hooks, hooks...) })
 }
 
 // WithSelfTest sends a message to each of these topics after the start, on the
@@ -291,7 +290,7 @@ func WithHooks(hooks ...any) broker.Option {
 // name a topic that the same rules are about, that may be read, too, and that
 // nobody minds a message on, whose payload is a UUID. Default: none.
 func WithSelfTest(topics ...string) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.SelfTest = topics })
+	return WithSettings(func(s *client.Settings) { s.Config.SelfTest = topics })
 }
 
 // WithRelaxedAcks acknowledges each message when it is done instead of in the
@@ -299,5 +298,5 @@ func WithSelfTest(topics ...string) broker.Option {
 // brokers that accept any order on MQTT 3.1.1; on MQTT 5 the order is kept
 // [MQTT-4.6.0-2]. Default: false.
 func WithRelaxedAcks(enable bool) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.RelaxedAcks = enable })
+	return WithSettings(func(s *client.Settings) { s.Config.RelaxedAcks = enable })
 }

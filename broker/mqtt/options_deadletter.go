@@ -7,7 +7,7 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // WithDeadLetters keeps messages that cannot be handled in this store: nothing of them is
@@ -19,7 +19,7 @@ import (
 // message "dead-letter/<service>/<part>/<id>" at the broker, after a test that the
 // broker keeps those.
 func WithDeadLetters(store deadletter.Store) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.DeadLetters = store })
+	return WithSettings(func(s *client.Settings) { s.Config.DeadLetters = store })
 }
 
 // WithRetainedDeadLetters chooses retained messages at the broker for dead letters: what is
@@ -27,7 +27,7 @@ func WithDeadLetters(store deadletter.Store) broker.Option {
 // the first letter has to be kept. While the test fails the health says so.
 // With a store it is an error.
 func WithRetainedDeadLetters() broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.Retained = true })
+	return WithSettings(func(s *client.Settings) { s.Config.Retained = true })
 }
 
 // WithMaxRetainedDeadLetters bounds the dead letters that are kept as retained
@@ -36,20 +36,20 @@ func WithRetainedDeadLetters() broker.Option {
 // seen, and where a count is incomplete ([deadletter.ErrIncomplete]) the bound is
 // exceeded by what it lacks. Default: 100,000.
 func WithMaxRetainedDeadLetters(n int) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.MaxLetters = n })
+	return WithSettings(func(s *client.Settings) { s.Config.MaxLetters = n })
 }
 
 // WithMaxRetainedDeadLetterBytes bounds the bytes of dead letters that are kept as
 // retained messages, in the same way. Default: 256 MiB.
 func WithMaxRetainedDeadLetterBytes(n int64) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.MaxLetterBytes = n })
+	return WithSettings(func(s *client.Settings) { s.Config.MaxLetterBytes = n })
 }
 
 // WithRetainedDeadLetterShare is how much of these bounds the letters of one origin may
 // have once they are half used up: one part of n, see [deadletter.Bounds]. Stores
 // of other packages have an option for it. Default: 8; 1 is no bound.
 func WithRetainedDeadLetterShare(n int) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.LetterShare = n })
+	return WithSettings(func(s *client.Settings) { s.Config.LetterShare = n })
 }
 
 // WithBlockOverShare leaves a message unacknowledged whose letter is over the share of
@@ -58,7 +58,7 @@ func WithRetainedDeadLetterShare(n int) broker.Option {
 // Default: its letter is kept without the payload, and where that has no room it is
 // dropped, logged and counted in Health's LettersOverShare.
 func WithBlockOverShare() broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.BlockOverShare() })
+	return WithSettings(func(s *client.Settings) { s.BlockOverShare() })
 }
 
 // WithDeadLetterKeys signs retained dead letters with HMAC-SHA256: the first key signs,
@@ -67,14 +67,14 @@ func WithBlockOverShare() broker.Option {
 // keys, one that none of them has signed is listed as suspect, and replayed only by a
 // call that confirms it. Each key has 32 bytes at least. Default: none.
 func WithDeadLetterKeys(keys ...[]byte) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.LetterKeys = keys })
+	return WithSettings(func(s *client.Settings) { s.Config.LetterKeys = keys })
 }
 
 // WithDeadLettersConfig takes bounds, share, keys and park limit from a service's
 // configuration; its store is opened by package event/stores. What is unset there
 // keeps what options before it said.
 func WithDeadLettersConfig(c *v1.DeadLetters) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.DeadLetters(c) })
+	return WithSettings(func(s *client.Settings) { s.DeadLetters(c) })
 }
 
 // WithDeadLetterTopic publishes dead letters to this topic, too, once their store has
@@ -82,11 +82,11 @@ func WithDeadLettersConfig(c *v1.DeadLetters) broker.Option {
 // deadletter.Decode. A publish that fails is tried again for 5 s, logged and
 // counted, and holds nothing up. Default: none.
 func WithDeadLetterTopic(topic string) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.DeadLetterTopic = topic })
+	return WithSettings(func(s *client.Settings) { s.Config.DeadLetterTopic = topic })
 }
 
 // WithParkLimit is how long a parked message is handled again before it becomes a
 // dead letter. Default: 24 h.
 func WithParkLimit(d time.Duration) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.ParkLimit = d })
+	return WithSettings(func(s *client.Settings) { s.Config.ParkLimit = d })
 }

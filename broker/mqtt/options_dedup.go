@@ -4,7 +4,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event/dedup"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // WithDedup has each message handled once within a window: a message whose id
@@ -25,7 +25,7 @@ import (
 // counted, and logged once for a subscription. So is every message of a
 // subscription without automatic acknowledgement. Default: none.
 func WithDedup(window dedup.Window) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Dedup = window })
+	return WithSettings(func(s *client.Settings) { s.Config.Dedup = window })
 }
 
 // WithSubscribeIDField names the field of the decoded message that has its id: of protobuf

@@ -3,7 +3,7 @@ package mqtt
 import (
 	"github.com/tx7do/kratos-transport/broker"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // The options of this file exist so that code written for kratos-transport
@@ -49,5 +49,5 @@ type AuthRecord struct {
 
 // ignore makes an option that has no effect, and says so.
 func ignore(name string) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Ignore(name) })
+	return WithSettings(func(s *client.Settings) { s.Ignore(name) })
 }

@@ -9,7 +9,7 @@ import (
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // WithOutbox accepts publishes at QoS 1 and 2 into a store, and sends them from
@@ -42,17 +42,17 @@ import (
 // does, within the poll interval. That is logged, since a store for each is what is
 // usually wanted. Default: none.
 func WithOutbox(store outbox.Store, opts ...OutboxOption) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.SetOutbox(store, opts) })
+	return WithSettings(func(s *client.Settings) { s.SetOutbox(store, opts) })
 }
 
 // OutboxOption is an option of [WithOutbox].
-type OutboxOption = bridge.OutboxOption
+type OutboxOption = client.OutboxOption
 
 // OutboxHold keeps messages in the store after their acknowledgement, to be sent
 // again, as the same messages, when the connection is lost meanwhile: for brokers
 // that acknowledge before they save, twice the time that they take to. Default: 0.
 func OutboxHold(d time.Duration) OutboxOption {
-	return func(o *bridge.Outbox) { o.Hold = d }
+	return func(o *client.Outbox) { o.Hold = d }
 }
 
 // OutboxDirect lets a publish go past the store while nothing waits there and the
@@ -64,14 +64,14 @@ func OutboxHold(d time.Duration) OutboxOption {
 // OutboxHold, with numbered messages, within a transaction and on asynchronous
 // publishes. Default: 0, everything is stored first.
 func OutboxDirect(d time.Duration) OutboxOption {
-	return func(o *bridge.Outbox) { o.Direct = d }
+	return func(o *client.Outbox) { o.Direct = d }
 }
 
 // OutboxPollInterval is how often the store is looked at without a hint that
 // there is something, as with a table that other processes write to. Default:
 // 1 s.
 func OutboxPollInterval(d time.Duration) OutboxOption {
-	return func(o *bridge.Outbox) { o.Poll = d }
+	return func(o *client.Outbox) { o.Poll = d }
 }
 
 // OutboxSubscriptions holds everything back while the subscriptions that this
@@ -89,13 +89,13 @@ func OutboxPollInterval(d time.Duration) OutboxOption {
 // broker refuses keeps it closed, and so does the lack of any subscription until
 // there was a first one. Default: none.
 func OutboxSubscriptions(s event.Subscriptions) OutboxOption {
-	return func(o *bridge.Outbox) { o.Subscriptions = s }
+	return func(o *client.Outbox) { o.Subscriptions = s }
 }
 
 // OutboxOwnSubscriptions is [OutboxSubscriptions] with those of this broker
 // itself.
 func OutboxOwnSubscriptions() OutboxOption {
-	return func(o *bridge.Outbox) { o.Own = true }
+	return func(o *client.Outbox) { o.Own = true }
 }
 
 // OutboxGate holds everything back until gate returns nil: after Connect, and
@@ -105,7 +105,7 @@ func OutboxOwnSubscriptions() OutboxOption {
 // Its context ends with Disconnect. For subscriptions of this process see
 // [OutboxSubscriptions], which counts over it. Default: none.
 func OutboxGate(gate func(ctx context.Context) error) OutboxOption {
-	return func(o *bridge.Outbox) { o.Gate = gate }
+	return func(o *client.Outbox) { o.Gate = gate }
 }
 
 // OutboxBacklog keeps messages that this process subscribes to itself in the store
@@ -113,7 +113,7 @@ func OutboxGate(gate func(ctx context.Context) error) OutboxOption {
 // fills up, and publishes that are refused, and not the broker's memory. b is a hook
 // of the subscriber, too. Messages of other topics go on. Default: none.
 func OutboxBacklog(b *event.Backlog) OutboxOption {
-	return func(o *bridge.Outbox) { o.Backlog = b }
+	return func(o *client.Outbox) { o.Backlog = b }
 }
 
 // OutboxUnrouted says what becomes of the messages of one operation,
@@ -121,7 +121,7 @@ func OutboxBacklog(b *event.Backlog) OutboxOption {
 // method says and under event.RetryUnrouted of a call. Default: they count as
 // delivered, are counted, told to event.OutboxHook and logged once a minute.
 func OutboxUnrouted(operation string, u event.Unrouted) OutboxOption {
-	return func(o *bridge.Outbox) { o.SetUnrouted(operation, u) }
+	return func(o *client.Outbox) { o.SetUnrouted(operation, u) }
 }
 
 // OutboxRefusedLimit is how long the broker may refuse a message before it is put
@@ -132,7 +132,7 @@ func OutboxUnrouted(operation string, u event.Unrouted) OutboxOption {
 // QUOTA_EXCEEDED, and for TOO_LARGE and UNSUPPORTED of the broker
 // (event.Error.ByBroker), which are no fault of the message.
 func OutboxRefusedLimit(d time.Duration, attempts int) OutboxOption {
-	return func(o *bridge.Outbox) { o.RefusedLimit, o.RefusedAttempts = d, attempts }
+	return func(o *client.Outbox) { o.RefusedLimit, o.RefusedAttempts = d, attempts }
 }
 
 // OutboxConfig applies what the configuration of a service says about how an
@@ -140,5 +140,5 @@ func OutboxRefusedLimit(d time.Duration, attempts int) OutboxOption {
 // messages are kept, and the bounds of that, belong to the store, but a driver
 // that there is not is an error. nil changes nothing.
 func OutboxConfig(c *v1.Outbox) OutboxOption {
-	return func(o *bridge.Outbox) { o.Configure(c) }
+	return func(o *client.Outbox) { o.Configure(c) }
 }

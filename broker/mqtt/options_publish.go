@@ -5,7 +5,7 @@ import (
 
 	"github.com/tx7do/kratos-transport/broker"
 
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // WithMessageIDs sets an id, a UUIDv7, on the messages of a [Publisher] that
@@ -14,7 +14,7 @@ import (
 // Default: false; messages of [NewBroker], of an outbox and with
 // [WithCloudEvents] always have one.
 func WithMessageIDs(enable bool) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.IDs = enable })
+	return WithSettings(func(s *client.Settings) { s.IDs = enable })
 }
 
 // WithRetry sets how a publish is tried again that the broker refused
@@ -25,8 +25,8 @@ func WithMessageIDs(enable bool) broker.Option {
 // asynchronous publishes have one attempt. Numbers below 0 are an error of Init
 // and Connect.
 func WithRetry(attempts int, minBackoff, maxBackoff time.Duration) broker.Option {
-	return WithSettings(func(s *bridge.Settings) {
-		s.Retry = bridge.Retry{Attempts: attempts, MinBackoff: minBackoff, MaxBackoff: maxBackoff}
+	return WithSettings(func(s *client.Settings) {
+		s.Retry = client.Retry{Attempts: attempts, MinBackoff: minBackoff, MaxBackoff: maxBackoff}
 	})
 }
 
@@ -42,5 +42,5 @@ func WithRetry(attempts int, minBackoff, maxBackoff time.Duration) broker.Option
 // publish failed all the same is missing, too, unless it arrived. Nobody notices
 // that the last messages before a Disconnect are missing. Default: false.
 func WithSequence(enable bool) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Sequence = enable })
+	return WithSettings(func(s *client.Settings) { s.Sequence = enable })
 }

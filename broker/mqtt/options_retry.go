@@ -7,7 +7,7 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // WithSubscriber takes concurrency, queue, retry and dead-letter topic from a
@@ -15,7 +15,7 @@ import (
 // is reported by its key. A key of its subscriptions is a topic filter or an
 // operation; Connect warns of one that matches nothing.
 func WithSubscriber(c *v1.Subscriber) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Subscriber(c) })
+	return WithSettings(func(s *client.Settings) { s.Subscriber(c) })
 }
 
 // Number and first pause of the attempts are kratos-transport's

@@ -7,7 +7,7 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // WithUnmatched says for how long a QoS 1 or 2 message that no subscription
@@ -28,7 +28,7 @@ import (
 // filters. QoS 0 is dropped at once, and so is what still comes for a filter after
 // Unsubscribe. Default: 10 s, and event.UnmatchedDeadLetter.
 func WithUnmatched(grace time.Duration, then event.Unmatched) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.UnmatchedGrace, s.Config.Unmatched = &grace, then })
+	return WithSettings(func(s *client.Settings) { s.Config.UnmatchedGrace, s.Config.Unmatched = &grace, then })
 }
 
 // WithPreviousFilters names topic filters, with $share and group for shared ones,
@@ -42,7 +42,7 @@ func WithUnmatched(grace time.Duration, then event.Unmatched) broker.Option {
 // itself. Default: none.
 func WithPreviousFilters(filters ...string) broker.Option {
 	filters = slices.Clone(filters)
-	return WithSettings(func(s *bridge.Settings) { s.Config.PreviousFilters = filters })
+	return WithSettings(func(s *client.Settings) { s.Config.PreviousFilters = filters })
 }
 
 // WithSharedGroupPrefix is for brokers whose shared subscriptions do not begin with
@@ -52,12 +52,12 @@ func WithPreviousFilters(filters ...string) broker.Option {
 // $share on this side, also for [WithPreviousFilters]. What is not one level that
 // begins with $ is an error of Connect. Default: "$share".
 func WithSharedGroupPrefix(prefix string) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.SharePrefix = prefix })
+	return WithSettings(func(s *client.Settings) { s.Config.SharePrefix = prefix })
 }
 
 // WithKeepFilters leaves topic filters subscribed that the service has no
 // subscription for any more; their messages become dead letters, see
 // [WithUnmatched]. Default: false.
 func WithKeepFilters(enable bool) broker.Option {
-	return WithSettings(func(s *bridge.Settings) { s.Config.KeepFilters = enable })
+	return WithSettings(func(s *client.Settings) { s.Config.KeepFilters = enable })
 }

@@ -71,12 +71,13 @@ func (b *Broker) Request(ctx context.Context, topic string, msg *broker.Message,
 	if err := checkPublish(ctx, opRequest, topic, msg); err != nil {
 		return nil, err
 	}
-	if _, err := b.front(); err != nil {
+	c, err := b.Client()
+	if err != nil {
 		return nil, err
 	}
 	own := newRequestCall(opts)
 	o := &own.generic
-	codec, err := b.link.Codec(o.BodyCodec)
+	codec, err := c.Codec(o.BodyCodec)
 	if err != nil {
 		return nil, codecError("publish", topic, err)
 	}
@@ -86,7 +87,7 @@ func (b *Broker) Request(ctx context.Context, topic string, msg *broker.Message,
 	limits := publishCall{generic: broker.PublishOptions{Context: o.Context, Timeout: o.Timeout}}
 	ctx, cancel := limits.bound(ctx)
 	defer cancel()
-	d, err := b.link.Request(ctx, &envelope.Message{
+	d, err := c.Request(ctx, &envelope.Message{
 		Message: client.Message{Topic: topic, QoS: defaultQoS},
 		Body:    msg.Body, Codec: codec, Headers: msg.Headers, MessageID: msg.ID,
 	}, o.ReplyTopic)
@@ -124,15 +125,15 @@ func (f *front) send(ctx context.Context, topic string, msg *broker.Message, opt
 		err = f.sendCall(ctx, cmp.Or(r.Topic, topic), msg, r)
 	}
 	if cb := r.generic.Callback; cb != nil && !r.generic.Async {
-		f.link.Protect("publish callback", func() { cb(err) })
+		f.client.Protect("publish callback", func() { cb(err) })
 	}
 	return err
 }
 
 func (f *front) sendCall(ctx context.Context, topic string, msg *broker.Message, r *publishCall) error {
-	m, err := r.message(f.link, topic, msg)
+	m, err := r.message(f.client, topic, msg)
 	if err == nil {
-		err = f.link.Encode(m)
+		err = f.client.Encode(m)
 	}
 	if err != nil {
 		return err
@@ -143,7 +144,7 @@ func (f *front) sendCall(ctx context.Context, topic string, msg *broker.Message,
 	ctx, cancel := r.bound(ctx)
 	defer cancel()
 	ctx, end := f.tracer.send(ctx, m)
-	err = f.link.Deliver(ctx, m, r.retries())
+	err = f.client.Deliver(ctx, m, r.retries())
 	end(err)
 	return err
 }

@@ -32,7 +32,7 @@ func (o *outcome) is(err error) {
 func (o *outcome) tell(err error) {
 	o.end(err)
 	if cb := o.callback; cb != nil {
-		o.front.link.Protect("publish callback", func() { cb(err) })
+		o.front.client.Protect("publish callback", func() { cb(err) })
 	}
 }
 
@@ -43,7 +43,7 @@ func (f *front) sendAsync(ctx context.Context, m *envelope.Message, r *publishCa
 	out := &r.outcome
 	out.front, out.end, out.callback = f, end, r.generic.Callback
 	started := time.Now()
-	err := f.link.DeliverAsync(ctx, m, out.is)
+	err := f.client.DeliverAsync(ctx, m, out.is)
 	m.Body, m.Payload = nil, nil // were copied, and r lives until the outcome
 	if err != nil {
 		end(err)

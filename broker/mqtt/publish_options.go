@@ -11,7 +11,6 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
@@ -107,8 +106,8 @@ func (r *publishCall) take(m *envelope.Message) {
 // message returns what is published, with the body not encoded yet. A middleware may
 // have changed topic, body and headers. It is a new one each time, because a
 // middleware may also publish it again.
-func (r *publishCall) message(link *bridge.Broker, topic string, msg *broker.Message) (*envelope.Message, error) {
-	codec, err := link.Codec(r.generic.BodyCodec)
+func (r *publishCall) message(c *client.Client, topic string, msg *broker.Message) (*envelope.Message, error) {
+	codec, err := c.Codec(r.generic.BodyCodec)
 	if err != nil {
 		return nil, codecError("publish", topic, err)
 	}
@@ -116,7 +115,7 @@ func (r *publishCall) message(link *bridge.Broker, topic string, msg *broker.Mes
 	*m = envelope.Message{
 		Message: client.Message{Topic: topic, QoS: r.QoS, Retain: r.Retain},
 		Body:    msg.Body, Codec: codec, Headers: msg.Headers, MessageID: cmp.Or(r.ID, msg.ID),
-		Key: r.Key, OrderKey: r.OrderKey, IDKnown: r.IDKnown, Direct: r.Direct, RetryUnrouted: link.RetryUnrouted(r.Method, r.Unrouted),
+		Key: r.Key, OrderKey: r.OrderKey, IDKnown: r.IDKnown, Direct: r.Direct, RetryUnrouted: c.RetryUnrouted(r.Method, r.Unrouted),
 	}
 	p := m.Props()
 	*p = client.Properties{ContentType: r.ContentType, Expiry: r.Expiry, User: r.User}

@@ -7,7 +7,6 @@ import (
 	"github.com/tx7do/kratos-transport/broker"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
@@ -15,29 +14,30 @@ import (
 // about them out, with many messages in flight from one goroutine. [NewBroker]
 // publishes through the same connections in the form of kratos-transport. All
 // methods are safe for concurrent use.
-type Publisher struct{ broker *bridge.Broker }
+type Publisher struct{ client *client.Client }
 
 // NewPublisher takes the options of [NewBroker], reports every problem of them
 // at once, and opens nothing yet.
 func NewPublisher(opts ...broker.Option) (*Publisher, error) {
 	b := NewBroker(opts...)
-	if err := b.Init(); err != nil {
+	c, err := b.Client()
+	if err != nil {
 		return nil, err
 	}
-	return &Publisher{b.link}, nil
+	return &Publisher{c}, nil
 }
 
 // Connect starts the connection and keeps it until Close. A broker that is
 // down is tried again in the background and no error, unless fail-fast is set;
 // a refused login is one.
-func (p *Publisher) Connect(ctx context.Context) error { return p.broker.Start(ctx) }
+func (p *Publisher) Connect(ctx context.Context) error { return p.client.Start(ctx) }
 
 // Close waits within ctx, or for 10 s without a deadline, until nothing is in
 // flight, and says DISCONNECT. What is left fails with MayHaveBeenSent.
-func (p *Publisher) Close(ctx context.Context) error { return p.broker.Stop(ctx) }
+func (p *Publisher) Close(ctx context.Context) error { return p.client.Stop(ctx) }
 
 // Health is a snapshot of the publisher.
-func (p *Publisher) Health() event.Health { return p.broker.Health() }
+func (p *Publisher) Health() event.Health { return p.client.Health() }
 
 // Publish sends a payload at QoS 1 unless an option says otherwise, and
 // returns nil only when the broker has acknowledged it, or at QoS 0 when the
@@ -47,13 +47,13 @@ func (p *Publisher) Health() event.Health { return p.broker.Health() }
 // whether publishing again may duplicate.
 func (p *Publisher) Publish(ctx context.Context, topic string, payload []byte, opts ...event.CallOption) error {
 	if len(opts) == 0 { // stays on the stack
-		return p.broker.Send(ctx, &bridge.Message{Message: client.Message{Topic: topic, Payload: payload, QoS: defaultQoS}})
+		return p.client.Send(ctx, &client.Outgoing{Message: client.Message{Topic: topic, Payload: payload, QoS: defaultQoS}})
 	}
 	m, err := newMessage(topic, payload, opts)
 	if err != nil {
 		return err
 	}
-	return p.broker.Send(ctx, m)
+	return p.client.Send(ctx, m)
 }
 
 // PublishAsync is Publish without the wait for the acknowledgement: done is
@@ -65,13 +65,13 @@ func (p *Publisher) Publish(ctx context.Context, topic string, payload []byte, o
 // done may be nil; a panic in it is logged. The payload is free when it returns.
 func (p *Publisher) PublishAsync(ctx context.Context, topic string, payload []byte, done func(error), opts ...event.CallOption) error {
 	if len(opts) == 0 { // stays on the stack
-		return p.broker.SendAsync(ctx, &bridge.Message{Message: client.Message{Topic: topic, Payload: payload, QoS: defaultQoS}}, done)
+		return p.client.SendAsync(ctx, &client.Outgoing{Message: client.Message{Topic: topic, Payload: payload, QoS: defaultQoS}}, done)
 	}
 	m, err := newMessage(topic, payload, opts)
 	if err != nil {
 		return err
 	}
-	return p.broker.SendAsync(ctx, m, done)
+	return p.client.SendAsync(ctx, m, done)
 }
 
 // Send is PublishAsync with a handle in the place of the callback.
@@ -85,19 +85,19 @@ func (p *Publisher) Send(ctx context.Context, topic string, payload []byte, opts
 
 // outgoing is a message and how it is asked to be sent, in one piece of memory.
 type outgoing struct {
-	msg   bridge.Message
+	msg   client.Outgoing
 	call  event.Call
 	props client.Properties
 }
 
-func newMessage(topic string, payload []byte, opts []event.CallOption) (*bridge.Message, error) {
+func newMessage(topic string, payload []byte, opts []event.CallOption) (*client.Outgoing, error) {
 	o := &outgoing{call: event.Call{Topic: topic, QoS: defaultQoS}}
 	c := &o.call
 	c.Apply(opts...)
 	if c.Expiry < 0 {
 		return nil, &event.Error{Op: "publish", Topic: c.Topic, Reason: event.ReasonBadRequest, Cause: fmt.Errorf("expiry of %v, want 0s or more", c.Expiry)}
 	}
-	o.msg = bridge.Message{
+	o.msg = client.Outgoing{
 		Message: client.Message{Topic: c.Topic, Payload: payload, QoS: c.QoS, Retain: c.Retain},
 		Key:     c.OrderingKey, Direct: c.Direct, RetryUnrouted: c.Unrouted.RetryFor(),
 	}
@@ -151,6 +151,6 @@ func (w *Pending) Wait(ctx context.Context) error {
 	case <-w.done:
 		return w.err
 	case <-ctx.Done():
-		return bridge.GaveUp(ctx.Err())
+		return client.GaveUp(ctx.Err())
 	}
 }

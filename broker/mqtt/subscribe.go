@@ -45,7 +45,12 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 	if err != nil {
 		return nil, err
 	}
-	if err := b.link.Subscribe(topic, sub); err != nil {
+	c, done, err := b.settled() // Init moves the subscriptions to another client
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if err := c.Register(topic, sub); err != nil {
 		return nil, err
 	}
 	return &subscriber{broker: b, topic: topic, options: call.generic, sub: sub}, nil
@@ -53,16 +58,25 @@ func (b *Broker) Subscribe(topic string, handler broker.Handler, binder broker.B
 
 // Granted implements [event.Subscriptions]: it returns how the broker's
 // subscriptions stand now.
-func (b *Broker) Granted() event.Granted { return b.link.Granted() }
+func (b *Broker) Granted() event.Granted { return b.lasting.Granted() }
 
 // WatchGranted implements [event.Subscriptions]: f is told how the broker's
 // subscriptions stand, and of changes, on a goroutine of its own.
-func (b *Broker) WatchGranted(f func(event.Granted)) (stop func()) { return b.link.WatchGranted(f) }
+func (b *Broker) WatchGranted(f func(event.Granted)) (stop func()) { return b.lasting.WatchGranted(f) }
 
 // ConfirmGranted implements [event.Subscriptions]: it returns nil when the broker
 // has answered on each connection that subscribes, within ctx.
-func (b *Broker) ConfirmGranted(ctx context.Context) error { return b.link.ConfirmGranted(ctx) }
+func (b *Broker) ConfirmGranted(ctx context.Context) error {
+	c, err := b.Client()
+	if err != nil {
+		return err
+	}
+	return c.ConfirmGranted(ctx)
+}
 
 // Subscribes implements [event.Subscriptions]: it reports whether a subscription
 // matches a topic name.
-func (b *Broker) Subscribes(topic string) bool { return b.link.Subscribes(topic) }
+func (b *Broker) Subscribes(topic string) bool {
+	c, err := b.Client()
+	return err == nil && c.Subscribes(topic)
+}

@@ -11,7 +11,7 @@ import (
 
 // subscription returns what the client subscribes to for one Subscribe.
 func (f *front) subscription(topic string, handler broker.Handler, binder broker.Binder, s *subscribeCall) (*client.Subscription, error) {
-	codec, err := f.link.Codec(s.codec)
+	codec, err := f.client.Codec(s.codec)
 	if err != nil {
 		return nil, codecError("subscribe", topic, err)
 	}
@@ -41,11 +41,11 @@ func (f *front) failed(ctx context.Context, d *client.Delivery, cause error) {
 	if h == nil {
 		return
 	}
-	f.link.Protect("error handler", func() {
+	f.client.Protect("error handler", func() {
 		e := newReceived(d)
 		e.err = cause
 		if err := h(ctx, e); err != nil {
-			f.link.Log().Errorf("mqtt: error handler failed: topic %q: %v", d.Topic, err)
+			f.client.Log().Errorf("mqtt: error handler failed: topic %q: %v", d.Topic, err)
 		}
 	})
 }
@@ -82,5 +82,8 @@ func (s *subscriber) Unsubscribe(bool) error {
 	if !s.closed.CompareAndSwap(false, true) {
 		return nil
 	}
-	return s.broker.link.Unsubscribe(s.topic, s.sub)
+	b := s.broker
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.lasting.Client().Unregister(s.topic, s.sub)
 }

@@ -33,7 +33,11 @@ func TestReplierChoosesNoStatusCode(t *testing.T) {
 		m := &envelope.Message{Message: client.Message{Topic: in.ResponseTopic, QoS: 1, Payload: []byte("{}")}}
 		m.Props().CorrelationData = in.CorrelationData
 		m.Props().User = []client.UserProperty{{Key: "statuscode", Value: code}, {Key: "statusreason", Value: strings.Repeat("R\n", 1000)}}
-		return replier.Link().Send(ctx, m)
+		own, err := replier.Client()
+		if err != nil {
+			return err
+		}
+		return own.Send(ctx, m)
 	}, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -110,10 +110,14 @@ func ask(t testing.TB, b *mqttbroker.Broker, device, responseTopic string) {
 
 func askOn(t testing.TB, b *mqttbroker.Broker, topic, responseTopic string) {
 	t.Helper()
-	codec, err := b.Link().Codec("")
+	c, err := b.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	codec, err := c.Codec("")
 	m := &envelope.Message{Message: client.Message{Topic: topic, QoS: 1}, Body: wrapperspb.Double(1), Codec: codec}
 	m.Props().ResponseTopic, m.Props().CorrelationData = responseTopic, []byte("chosen")
-	if err := errors.Join(err, b.Link().Encode(m), b.Link().Deliver(within(t, patience), m, nil)); err != nil {
+	if err := errors.Join(err, c.Encode(m), c.Deliver(within(t, patience), m, nil)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // ServerOption is an option of [NewServer]. Of two for the same thing the later one
@@ -24,7 +24,7 @@ func WithBrokerOptions(opts ...broker.Option) ServerOption {
 	return func(s *Server) { s.options = append(s.options, opts...) }
 }
 
-func set(change func(*bridge.Settings)) ServerOption {
+func set(change func(*client.Settings)) ServerOption {
 	return WithBrokerOptions(mqttbroker.WithSettings(change))
 }
 
@@ -73,7 +73,7 @@ func WithClientId(clientId string) ServerOption {
 // RegisterSubscriber, Publish and Start. With "" there is none: only bytes and
 // strings can be sent and received, as they are.
 func WithCodec(c string) ServerOption {
-	return WithBrokerOptions(broker.WithCodec(c), mqttbroker.WithSettings(func(s *bridge.Settings) { s.Codec = c }))
+	return WithBrokerOptions(broker.WithCodec(c), mqttbroker.WithSettings(func(s *client.Settings) { s.Codec = c }))
 }
 
 // WithTracerProvider makes a span of each publish and each attempt of a handler
@@ -90,7 +90,7 @@ func WithTracerProvider(p trace.TracerProvider) ServerOption {
 // where the sender is trusted, see [mqttbroker.WithSubscribeTrustSender]. Default, and with nil:
 // W3C trace context and baggage.
 func WithPropagator(p propagation.TextMapPropagator) ServerOption {
-	return set(func(s *bridge.Settings) {
+	return set(func(s *client.Settings) {
 		if s.Propagator = nil; p != nil {
 			s.Propagator = func() propagation.TextMapPropagator { return p }
 		}
@@ -100,13 +100,13 @@ func WithPropagator(p propagation.TextMapPropagator) ServerOption {
 // WithGlobalTracerProvider makes a span of each publish and each attempt of a
 // handler with OpenTelemetry's global provider, also one that is set later.
 func WithGlobalTracerProvider() ServerOption {
-	return set(func(s *bridge.Settings) { s.Trace = true })
+	return set(func(s *client.Settings) { s.Trace = true })
 }
 
 // WithGlobalPropagator uses OpenTelemetry's global propagator, see
 // [WithPropagator].
 func WithGlobalPropagator() ServerOption {
-	return set(func(s *bridge.Settings) { s.Propagator = otel.GetTextMapPropagator })
+	return set(func(s *client.Settings) { s.Propagator = otel.GetTextMapPropagator })
 }
 
 // AllowedMetadata names the Kratos metadata that is taken over from senders that
@@ -118,13 +118,13 @@ func WithGlobalPropagator() ServerOption {
 // What is refused is counted as MetadataRefused of the health; the handler finds it
 // in the headers of the message. Default: none.
 func AllowedMetadata(names ...string) ServerOption {
-	return set(func(s *bridge.Settings) { s.AllowedMetadata = names })
+	return set(func(s *client.Settings) { s.AllowedMetadata = names })
 }
 
 // WithEnableKeepAlive has no effect: the server opens no port of its own only
 // to have an endpoint. The log says so once.
 func WithEnableKeepAlive(bool) ServerOption {
-	return set(func(s *bridge.Settings) { s.Ignore("WithEnableKeepAlive") })
+	return set(func(s *client.Settings) { s.Ignore("WithEnableKeepAlive") })
 }
 
 // WithOnConnect calls cb after each accepted connection, on a goroutine that it

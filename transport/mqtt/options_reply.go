@@ -1,7 +1,7 @@
 package mqtt
 
 import (
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // ReplyTopics says which response topics repliers publish to, by templates that
@@ -22,7 +22,7 @@ import (
 // topic without parameters has none. How many replies a requester gets is said by
 // the configuration, see broker/mqtt's WithSubscriber.
 func ReplyTopics(templates ...string) ServerOption {
-	return set(func(s *bridge.Settings) { s.ReplyTopics = append([]string{}, templates...) })
+	return set(func(s *client.Settings) { s.ReplyTopics = append([]string{}, templates...) })
 }
 
 // UnboundReplyTopics allows response topics besides, to anybody who may send a
@@ -31,5 +31,5 @@ func ReplyTopics(templates ...string) ServerOption {
 // who reads these topics. A template with a parameter is an error of Start and of
 // registrations. Given again it counts over what it said before. Default: none.
 func UnboundReplyTopics(filters ...string) ServerOption {
-	return set(func(s *bridge.Settings) { s.UnboundReplyTopics = append([]string{}, filters...) })
+	return set(func(s *client.Settings) { s.UnboundReplyTopics = append([]string{}, filters...) })
 }

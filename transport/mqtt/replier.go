@@ -10,7 +10,6 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
@@ -49,7 +48,7 @@ func RegisterReplier[Req, Resp any](
 	if handler == nil {
 		return &event.Error{Op: "subscribe", Topic: topic, Reason: event.ReasonBadRequest, Cause: errNilHandler}
 	}
-	replier, err := srv.link.NewReplier(bridge.ReplierSettings{Operation: topic, Filter: topic, QoS: defaultQoS})
+	replier, err := srv.newReplier(client.ReplierSettings{Operation: topic, Filter: topic, QoS: defaultQoS})
 	if err != nil {
 		return err
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/go-kratos/kratos/v2/transport"
 	"github.com/tx7do/kratos-transport/broker"
 
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
@@ -41,7 +41,6 @@ var (
 // a registered one.
 type Server struct {
 	broker  *mqttbroker.Broker
-	link    *bridge.Broker // what is behind it
 	options []broker.Option
 
 	handlers handlers
@@ -57,8 +56,8 @@ const publisherSuffix = "-srv-pub"
 // RegisterSubscriber and Start.
 func NewServer(opts ...ServerOption) *Server {
 	s := new(Server)
-	s.handlers.init(func() client.Logger { return s.link.Log() })
-	set(func(s *bridge.Settings) {
+	s.handlers.init(s.log)
+	set(func(s *client.Settings) {
 		s.Config.PublisherSuffix, s.Config.Role = publisherSuffix, "the server layer"
 	})(s)
 	for _, o := range opts {
@@ -67,7 +66,6 @@ func NewServer(opts ...ServerOption) *Server {
 		}
 	}
 	s.broker = mqttbroker.NewBroker(s.options...)
-	s.link = s.broker.Link()
 	return s
 }
 
@@ -98,11 +96,44 @@ func (s *Server) Broker() broker.Broker { return &serverBroker{s.broker, s} }
 // and reports every problem of the options. The URL is never nil without an
 // error.
 func (s *Server) Endpoint() (*url.URL, error) {
-	text, err := s.link.Endpoint()
+	c, err := s.broker.Client()
 	if err != nil {
 		return nil, err
 	}
-	return url.Parse(text)
+	return url.Parse(c.Endpoint())
+}
+
+// log returns the logger; without a client there is none.
+func (s *Server) log() client.Logger {
+	c, err := s.broker.Client()
+	if err != nil {
+		return client.Silence
+	}
+	return c.Log()
+}
+
+// problem is why the options cannot work; nil when they can.
+func (s *Server) problem() error {
+	_, err := s.broker.Client()
+	return err
+}
+
+// newReplier reports templates that are wrong, and why the options cannot work.
+func (s *Server) newReplier(own client.ReplierSettings) (*client.Replier, error) {
+	c, err := s.broker.Client()
+	if err != nil {
+		return nil, err
+	}
+	return c.NewReplier(own)
+}
+
+// configured is what the configuration says of one operation; nil without it.
+func (s *Server) configured(operation string) *v1.Subscription {
+	c, err := s.broker.Client()
+	if err != nil {
+		return nil
+	}
+	return c.Configured(operation)
 }
 
 // Address joins the broker URLs, without user information.
@@ -127,7 +158,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.stopped.first() {
 		return nil
 	}
-	if err := errors.Join(s.services.ready(s.link), s.handlers.build()); err != nil {
+	if err := errors.Join(s.services.ready(s), s.handlers.build()); err != nil {
 		return err
 	}
 	if err := s.broker.Start(ctx); err != nil {
@@ -136,7 +167,7 @@ func (s *Server) Start(ctx context.Context) error {
 		}
 		return err
 	}
-	return s.services.began(ctx, s.link)
+	return s.services.began(ctx, s)
 }
 
 // Stop drains within ctx: intake ends, handlers finish, acknowledgements and

@@ -13,7 +13,6 @@ import (
 	_ "github.com/go-kratos/kratos/v2/encoding/proto"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 )
 
 var _ event.ServiceRegistrar = (*Server)(nil)
@@ -34,7 +33,7 @@ var _ event.ServiceRegistrar = (*Server)(nil)
 // says, counted as TopicMismatches of the health, and logged once for a method.
 func (s *Server) RegisterService(d *event.ServiceDesc, handlers []event.Handler, opts ...event.RegisterOption) {
 	if d == nil {
-		s.services.add(s.link, &registration{errs: []error{errors.New("the description of the service is nil")}})
+		s.services.add(s, &registration{errs: []error{errors.New("the description of the service is nil")}})
 		return
 	}
 	options, err := event.NewRegistration(d, opts)
@@ -44,7 +43,7 @@ func (s *Server) RegisterService(d *event.ServiceDesc, handlers []event.Handler,
 		r.register(h)
 	}
 	r.announce()
-	s.services.add(s.link, r)
+	s.services.add(s, r)
 }
 
 // services are those that a server registered.
@@ -59,7 +58,7 @@ type services struct {
 
 // add keeps a registration, and logs what is wrong with it when nobody calls
 // Start any more.
-func (s *services) add(b *bridge.Broker, r *registration) {
+func (s *services) add(srv *Server, r *registration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all = append(s.all, r)
@@ -67,37 +66,37 @@ func (s *services) add(b *bridge.Broker, r *registration) {
 		return
 	}
 	for _, err := range r.errs {
-		b.Log().Errorf("mqtt: service not registered: %v", err)
+		srv.log().Errorf("mqtt: service not registered: %v", err)
 	}
-	s.compare(b)
+	s.compare(srv)
 }
 
 // ready reports everything that keeps the services from working.
-func (s *services) ready(b *bridge.Broker) error {
+func (s *services) ready(srv *Server) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
 	for _, r := range s.all {
 		errs = append(errs, r.errs...)
 	}
-	errs = append(errs, s.presence(b), s.repliers(b))
+	errs = append(errs, s.presence(srv), s.repliers(srv))
 	if err := errors.Join(errs...); err != nil {
-		return errors.Join(registerError(err), b.Problem())
+		return errors.Join(registerError(err), srv.problem())
 	}
-	s.compare(b)
+	s.compare(srv)
 	return nil
 }
 
 // began looks at what is known only with a connection.
-func (s *services) began(ctx context.Context, b *bridge.Broker) error {
+func (s *services) began(ctx context.Context, srv *Server) error {
 	s.mu.Lock()
-	err := s.repliers(b)
+	err := s.repliers(srv)
 	s.running = err == nil
 	s.mu.Unlock()
 	if err == nil {
 		return nil
 	}
-	return errors.Join(registerError(err), b.Stop(ctx))
+	return errors.Join(registerError(err), srv.broker.Stop(ctx))
 }
 
 func registerError(err error) error {
@@ -105,8 +104,8 @@ func registerError(err error) error {
 }
 
 // repliers finds methods that could never reply.
-func (s *services) repliers(b *bridge.Broker) error {
-	if !b.CannotReply() {
+func (s *services) repliers(srv *Server) error {
+	if c, err := srv.broker.Client(); err != nil || !c.CannotReply() {
 		return nil
 	}
 	var errs []error
@@ -119,22 +118,22 @@ func (s *services) repliers(b *bridge.Broker) error {
 }
 
 // compare warns of filters of different registrations that can match one topic.
-func (s *services) compare(b *bridge.Broker) {
+func (s *services) compare(srv *Server) {
 	for i := s.overlaps; i < len(s.all); i++ {
 		for _, before := range s.all[:i] {
 			for _, f := range s.all[i].filters {
-				before.overlap(b, f)
+				before.overlap(srv, f)
 			}
 		}
 	}
 	s.overlaps = len(s.all)
 }
 
-func (r *registration) overlap(b *bridge.Broker, f filter) {
+func (r *registration) overlap(srv *Server, f filter) {
 	at := slices.IndexFunc(r.filters, func(o filter) bool { return event.Overlap(o.text, f.text) })
 	if at < 0 {
 		return
 	}
 	o := r.filters[at]
-	b.Log().Warnf("mqtt: %s (%q) and %s (%q) may get the same messages: a broker may deliver one for each", o.operation, o.text, f.operation, f.text)
+	srv.log().Warnf("mqtt: %s (%q) and %s (%q) may get the same messages: a broker may deliver one for each", o.operation, o.text, f.operation, f.text)
 }

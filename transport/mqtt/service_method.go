@@ -11,7 +11,6 @@ import (
 
 	mqttbroker "github.com/kratos-mqtt/kratos-mqtt/broker/mqtt"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
@@ -24,7 +23,7 @@ type registration struct {
 
 	filters  []filter
 	replies  []string // operations
-	presence *bridge.Presence
+	presence *client.Presence
 	errs     []error
 }
 
@@ -56,7 +55,7 @@ func (r *registration) register(h event.Handler) {
 	for i := range m.Filters {
 		text := r.prefix.text + m.Filters[i]
 		r.filters = append(r.filters, filter{m.Operation, text})
-		if r.server.link.Problem() != nil {
+		if r.server.problem() != nil {
 			continue // Start reports it
 		}
 		c := r.chained(&h, i)
@@ -115,7 +114,7 @@ func (r *registration) subscribeOptions(m *event.MethodDesc) []broker.SubscribeO
 	if g := r.options.Group; g != nil {
 		group = *g
 	}
-	if c := r.server.link.Configured(m.Operation); c != nil && c.Group != nil {
+	if c := r.server.configured(m.Operation); c != nil && c.Group != nil {
 		group = c.GetGroup()
 	}
 	opts := []broker.SubscribeOption{broker.WithSubscribeQueueName(group), mqttbroker.WithSubscribeCodec(m.Codec)}
@@ -172,7 +171,7 @@ func (r *registration) settings(s *client.Subscription, t *client.Typed, c *chai
 // letters is the template of the dead-letter topic: that of the configuration,
 // or of the method; "" for none.
 func (r *registration) letters(h *event.Handler) string {
-	c := r.server.link.Configured(h.Method.Operation)
+	c := r.server.configured(h.Method.Operation)
 	if c == nil || c.DeadLetter == nil {
 		return h.Method.DeadLetter
 	}
@@ -215,7 +214,7 @@ func (r *registration) mismatch(m *event.MethodDesc) func(*client.Delivery, stri
 			})
 		}
 		once.Do(func() {
-			r.server.link.Log().Warnf("mqtt: %s: field %s of a payload contradicts its topic, which counts (first on topic %q)", m.Operation, field, d.Topic)
+			r.server.log().Warnf("mqtt: %s: field %s of a payload contradicts its topic, which counts (first on topic %q)", m.Operation, field, d.Topic)
 		})
 		return nil
 	}

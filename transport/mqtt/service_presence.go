@@ -11,16 +11,21 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event/eventimpl"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/event/message"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // announce prepares the presence of the service.
 func (r *registration) announce() {
 	p := r.desc.Presence
-	if p == nil || r.server.link.Problem() != nil {
+	if p == nil {
 		return
 	}
-	id := r.server.link.ClientID()
+	c, err := r.server.broker.Client()
+	if err != nil {
+		return
+	}
+	id := c.ClientID()
 	if id == "" {
 		r.fail(fmt.Errorf("%s tells of its presence, which needs a client id", r.desc.Name))
 		return
@@ -45,16 +50,23 @@ func (r *registration) announce() {
 	}
 	offline, err := payload(&v1.Presence{})
 	r.fail(err)
-	r.presence = &bridge.Presence{
-		Topic: under + topic, QoS: p.QoS, Offline: offline,
-		Online: func(since time.Time) ([]byte, error) {
-			return payload(&v1.Presence{Online: true, Since: timestamppb.New(since)})
+	retained := func(payload []byte) *client.Message {
+		return &client.Message{
+			Topic: under + topic, Payload: payload, QoS: p.QoS, Retain: true,
+			Properties: &client.Properties{ContentType: message.TypeJSON},
+		}
+	}
+	r.presence = &client.Presence{
+		Offline: retained(offline),
+		Online: func(since time.Time) (*client.Message, error) {
+			online, err := payload(&v1.Presence{Online: true, Since: timestamppb.New(since)})
+			return retained(online), err
 		},
 	}
 }
 
 // presence announces the one service that wants it: a connection has one will.
-func (s *services) presence(b *bridge.Broker) error {
+func (s *services) presence(srv *Server) error {
 	var found *registration
 	var errs []error
 	for _, r := range s.all {
@@ -66,10 +78,11 @@ func (s *services) presence(b *bridge.Broker) error {
 			found = r
 		}
 	}
-	if found == nil || b.Problem() != nil {
+	c, err := srv.broker.Client()
+	if found == nil || err != nil {
 		return errors.Join(errs...)
 	}
-	if err := b.Announce(found.presence); err != nil {
+	if err := c.Announce(found.presence); err != nil {
 		errs = append(errs, fmt.Errorf("%s tells of its presence: %w", found.desc.Name, err))
 	}
 	return errors.Join(errs...)

@@ -6,12 +6,12 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // replier answers the requests of a method's i-th filter.
-func (r *registration) replier(m *event.MethodDesc, c *chained, i int) *bridge.Replier {
-	replier, err := r.server.link.NewReplier(bridge.ReplierSettings{
+func (r *registration) replier(m *event.MethodDesc, c *chained, i int) *client.Replier {
+	replier, err := r.server.newReplier(client.ReplierSettings{
 		Operation: m.Operation, Filter: r.prefix.text + m.Filters[i],
 		QoS: m.Reply.QoS, Topics: m.Reply.Topics,
 		Prefix: func(topic string) string {

@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/bridge"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
@@ -89,7 +88,7 @@ type chained struct {
 	handler   broker.Handler                                  // or
 	reply     func(ctx context.Context, req any) (any, error) // of a replier, or
 	batch     func(ctx context.Context, in []proto.Message) error
-	replier   *bridge.Replier       // with reply
+	replier   *client.Replier       // with reply
 	params    *template             // of the topic; nil without parameters
 	chain     atomic.Pointer[chain] // nil until Start, or the registration, builds it
 }

@@ -32,8 +32,8 @@ func (t *Transport) Kind() transport.Kind { return KindMQTT }
 
 // Endpoint is the broker's URL, without user information.
 func (t *Transport) Endpoint() string {
-	endpoint, _ := t.chained.server.link.Endpoint() // no error: messages arrive
-	return endpoint
+	c, _ := t.chained.server.broker.Client() // no error: messages arrive
+	return c.Endpoint()
 }
 
 // Operation is what middleware selects by: /pkg.Service/Method of a generated

@@ -8,26 +8,34 @@ import (
 	"sync/atomic"
 	"time"
 
+	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/hook"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// Client is one service's link to its broker. Subscriptions belong to the
-// client and outlive Stop; connections belong to one run between Start and
-// Stop. All methods are safe for concurrent use.
+// Client is one service's link to its broker, with settings that do not change.
+// Subscriptions belong to the client and outlive Stop; connections belong to one run
+// between Start and Stop. All methods are safe for concurrent use, and return an
+// [event.Error].
 type Client struct {
 	subscriptions
+	publisher
+	requester
 	cfg      Config
+	hooks    *hook.Set
+	replies  request.Rules
 	log      Logger
 	counts   counts
 	parked   parking.Totals
 	calls    callbacks
 	unrouted unrouted
 
-	lasting  *lasting
+	lasting  *Lasting
 	run      atomic.Pointer[run] // nil while stopped; changed under mu
 	presence *Presence           // nil tells nothing
 	last     *run                // the one that was stopped last, perhaps not yet at its end
@@ -37,26 +45,57 @@ type Client struct {
 	retries, overruns logsafe.Few // lines of the log
 }
 
-// NewClient checks the configuration and opens nothing yet. The subscriptions
-// of an old client, which may be nil and must be stopped, move over.
-func NewClient(cfg Config, old *Client) (*Client, error) {
-	if err := cfg.resolve(); err != nil {
+// New resolves the settings, reports every problem of them and those that the caller
+// found, and opens nothing yet. The subscriptions of the client before it, which must be
+// stopped, move over.
+func New(s *Settings, lasting *Lasting, problems error) (*Client, error) {
+	c := &Client{began: make(chan struct{}), lasting: lasting}
+	if err := c.resolve(s, problems); err != nil {
 		return nil, err
 	}
-	c := &Client{
-		cfg: cfg, log: cfg.Logger, began: make(chan struct{}),
-	}
-	c.calls.log, c.unrouted.log = c.log, c.log
-	store := cfg.DeadLetters
+	store := c.cfg.DeadLetters
 	if store == nil {
 		store = newRetained(c)
 	}
 	c.subscriptions.init(&c.cfg, c.log, store)
-	if old == nil {
-		c.lasting = new(lasting)
-		return c, nil
+	if old := lasting.Client(); old != nil {
+		if err := c.takeOver(old); err != nil {
+			return nil, configError(err)
+		}
 	}
-	c.lasting = old.lasting
+	lasting.now.Store(c)
+	s.warn(c.log, &c.cfg)
+	return c, nil
+}
+
+// resolve makes the parts of the client.
+func (c *Client) resolve(s *Settings, problems error) error {
+	cfg, unfit := s.resolve()
+	invalid := cfg.resolve()
+	c.cfg, c.log = cfg, cfg.Logger
+	c.calls.log, c.unrouted.log = c.log, c.log
+	var noHooks, unsent, unkept, unbound error
+	c.hooks, noHooks = hook.New(s.Hooks, c.log)
+	if len(s.Hooks) > 0 {
+		c.cfg.Hooks = c.hooks.Calls()
+	}
+	if f := cfg.OnConnect; f != nil {
+		c.cfg.OnConnect = func() { c.hooks.Connection("OnConnect", f) }
+	}
+	if f := cfg.OnDisconnect; f != nil {
+		c.cfg.OnDisconnect = func(err error) {
+			c.hooks.Connection("OnDisconnect", func() { f(ErrorOf("connect", "", err)) })
+		}
+	}
+	c.publisher, unsent = newPublisher(c, s)
+	c.requester = requester{c}
+	unkept = c.openOutbox(s.Outbox)
+	c.replies, unbound = s.replies()
+	return configError(unfit, noHooks, unsent, unkept, unbound, problems, invalid)
+}
+
+// takeOver takes the subscriptions of a client that this one takes the place of.
+func (c *Client) takeOver(old *Client) error {
 	old.mu.Lock()
 	defer old.mu.Unlock()
 	c.presence, c.had = old.presence, old.had
@@ -65,10 +104,10 @@ func NewClient(cfg Config, old *Client) (*Client, error) {
 			s.consumer.client.Store(c)
 		}
 		if err := c.register(s); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // Endpoint is the first broker's URL, without user information.
@@ -83,6 +122,22 @@ func (c *Client) Endpoint() string { return c.cfg.Addresses[0].String() }
 // ended is an error. A second Start waits for the outcome of the first, and
 // returns the same. Contexts of handlers have ctx's values, and not its end.
 func (c *Client) Start(ctx context.Context) error {
+	if ctx == nil {
+		return badRequest("connect", "", "context is nil")
+	}
+	if err := c.start(ctx); err != nil {
+		return ErrorOf("connect", "", err)
+	}
+	if c.outbox != nil {
+		c.outbox.Start()
+		if !c.Running() { // a Stop came between, and did not know of it
+			c.outbox.Stop(ctx)
+		}
+	}
+	return nil
+}
+
+func (c *Client) start(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return gaveUp("not started", err)
 	}
@@ -96,7 +151,7 @@ func (c *Client) Start(ctx context.Context) error {
 	}
 	err = r.start(ctx)
 	if err != nil {
-		_ = c.Stop(ctx)
+		_ = c.stop(ctx)
 	}
 	r.failure = err
 	close(r.began)
@@ -146,11 +201,24 @@ func (c *Client) begin(ctx context.Context) (r *run, first bool, err error) {
 // its own context, for the end of the first, and returns the same. Stop before
 // Start does nothing.
 func (c *Client) Stop(ctx context.Context) error {
+	if ctx == nil {
+		return badRequest("disconnect", "", "context is nil")
+	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, DefaultStopTimeout)
 		defer cancel()
 	}
+	err := ErrorOf("disconnect", "", c.stop(ctx))
+	c.lasting.replies.Wait(ctx) // their connection is closed
+	c.hooks.Wait(ctx)
+	if c.sequence != nil {
+		c.sequence.Reset()
+	}
+	return err
+}
+
+func (c *Client) stop(ctx context.Context) error {
 	c.mu.Lock()
 	r, last := c.run.Load(), c.last
 	if r != nil {
@@ -195,6 +263,13 @@ func (c *Client) publishing() *run {
 // WaitReady returns nil once connected with every filter granted. It waits
 // within ctx, also for Start.
 func (c *Client) WaitReady(ctx context.Context) error {
+	if ctx == nil {
+		return badRequest("connect", "", "context is nil")
+	}
+	return ErrorOf("connect", "", c.waitReady(ctx))
+}
+
+func (c *Client) waitReady(ctx context.Context) error {
 	for {
 		c.mu.Lock()
 		r, began := c.run.Load(), c.began
@@ -302,7 +377,30 @@ func (c *Client) Announce(p *Presence) error {
 	return nil
 }
 
-// DeadLetters is the store that is in use.
+// Log is the logger.
+func (c *Client) Log() Logger { return c.log }
+
+// ClientID is the configured one.
+func (c *Client) ClientID() string { return c.cfg.ClientID }
+
+// Configured is what the configuration says of one operation; nil without it.
+func (c *Client) Configured(operation string) *v1.Subscription {
+	return c.cfg.Subscriber.GetSubscriptions()[operation]
+}
+
+// CannotReply reports that requests have no place for a response topic, as far as the
+// protocol is known.
+func (c *Client) CannotReply() bool { return c.envelope.Source == "" && c.Speaks() == Version31 }
+
+// Protect calls a function of the user's, and logs its panic.
+func (c *Client) Protect(what string, f func()) { hook.Protect(c.log, what, f) }
+
+// NewReplier reports templates that are wrong; the replier that is there all the
+// same has none.
+func (c *Client) NewReplier(own ReplierSettings) (*Replier, error) { return c.lasting.newReplier(own) }
+
+// DeadLetters is the store that is in use: the one that was chosen, or the
+// retained messages at the broker, which need a connection.
 func (c *Client) DeadLetters() deadletter.Store { return c.store }
 
 // OpenInbox returns a topic for the reply to one request, subscribed to on the

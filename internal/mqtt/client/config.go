@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"time"
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
@@ -128,37 +127,12 @@ type Config struct {
 	KeepFilters bool
 	// Role says in errors what the client is: "the server layer".
 	Role string
-	// Arrived sees each message with user properties that a subscription of its
-	// own matched, in the order of arrival, on the read loop: it must be quick.
-	// Nil sees none.
-	Arrived func(m *Inbound)
 
 	// NewDelivery returns the memory of a message and its first delivery, of zero
 	// value but for [Delivery.Front]: who handles it may allocate what it needs itself
 	// together with it. Nil allocates the delivery alone.
 	NewDelivery func() *Delivery
-	// Replied takes what arrives on an [Inbox], on its read loop: it must be quick.
-	// Nil takes nothing.
-	Replied func(d *Delivery)
 
-	// Flush is called by Stop, within its context, when the last handler ended
-	// and publishes still leave; it returns how many messages stay on this side, and
-	// how many of them were published and not acknowledged.
-	Flush func(ctx context.Context) (left, flying int)
-	// Publishing is told of each publishing connection that comes up, before
-	// anything is sent on it, and of each that was lost or failed to. It is called
-	// on read loops, too, and must be quick. Some is whether one is there then.
-	Publishing func(up, some bool)
-	// Granted is told, one at a time and in order, whether every wanted filter is
-	// granted in the present session of each connection that subscribes, and
-	// whether one of them began anew: the broker had kept none. It must be quick.
-	Granted func(fresh, all bool)
-	// ArrivedEvent sees each message that is a structured CloudEvent, before its
-	// handler. Nil sees none.
-	ArrivedEvent func(d *Delivery)
-
-	// Envelope says how messages are read; nil reads bytes.
-	Envelope *envelope.Settings
 	// Dedup remembers the ids of handled messages; nil remembers none.
 	Dedup dedup.Window
 	// Subscriber is what the configuration of the service says about single

@@ -48,10 +48,10 @@ func (c *consumer) handle(ctx context.Context, d *Delivery) error {
 func (c *consumer) receive(d *Delivery) error {
 	client := c.client.Load()
 	d.begun = false
-	err := client.cfg.Envelope.Open(&d.Event, d.Letters())
+	err := client.envelope.Open(&d.Event, d.Letters())
 	d.Trusted = c.trusts
-	if f := client.cfg.ArrivedEvent; f != nil && d.CloudEvent() != nil {
-		f(d)
+	if d.CloudEvent() != nil {
+		client.lasting.arrivedEvent(d)
 	}
 	var mismatch string
 	if err == nil {
@@ -131,7 +131,7 @@ func (c *consumer) undecodable(ctx context.Context, d *Delivery, err error) erro
 
 // failed tells before a message is dead-lettered.
 func (c *consumer) failed(ctx context.Context, d *Delivery, cause error) {
-	err := c.client.Load().cfg.Envelope.Open(&d.Event, d.Letters())
+	err := c.client.Load().envelope.Open(&d.Event, d.Letters())
 	if err == nil {
 		_, err = c.decode(&d.Event)
 	}
@@ -145,7 +145,7 @@ func (c *consumer) failed(ctx context.Context, d *Delivery, cause error) {
 // possible also with an error.
 func (c *consumer) open(in *Inbound, letters bool) (*envelope.Event, error) {
 	e := &envelope.Event{Inbound: in}
-	err := c.client.Load().cfg.Envelope.Open(e, letters)
+	err := c.client.Load().envelope.Open(e, letters)
 	if err == nil {
 		_, err = c.decode(e)
 	}
@@ -155,7 +155,7 @@ func (c *consumer) open(in *Inbound, letters bool) (*envelope.Event, error) {
 // eventID is the id of a message for its letter.
 func (c *consumer) eventID(d *Delivery) string {
 	e := &envelope.Event{Inbound: d.Inbound}
-	err := c.client.Load().cfg.Envelope.Open(e, d.Letters())
+	err := c.client.Load().envelope.Open(e, d.Letters())
 	if err == nil && c.declaresID() {
 		_, _ = c.decode(e) // without it the header counts
 	}

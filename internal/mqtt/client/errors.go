@@ -42,3 +42,26 @@ func ReasonOfContext(err error) event.Reason {
 	}
 	return event.ReasonRefused
 }
+
+// GaveUp returns the error of a caller that stops waiting for a message in flight.
+func GaveUp(err error) error {
+	return &event.Error{Op: "publish", Reason: ReasonOfContext(err), MayHaveBeenSent: true, Cause: err}
+}
+
+// configError reports everything that is wrong with the settings as one error, without
+// the words in front of the parts.
+func configError(errs ...error) error {
+	for i, err := range errs {
+		if e, ok := errors.AsType[*event.Error](err); ok && e.Cause != nil && e.Op == "configure" {
+			errs[i] = e.Cause
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return &event.Error{Op: "configure", Reason: event.ReasonBadRequest, Cause: err}
+	}
+	return nil
+}
+
+func badRequest(op, topic, what string) error {
+	return &event.Error{Op: op, Topic: logsafe.Clip(topic), Reason: event.ReasonBadRequest, Cause: errors.New(what)}
+}

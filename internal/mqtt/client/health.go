@@ -7,8 +7,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// Health is a snapshot of the client, as far as the client knows it: the outbox,
-// replies and gaps others add.
+// Health is a snapshot. It needs no connection.
 func (c *Client) Health() event.Health {
 	h := event.Health{
 		Dropped: c.Dropped(), Unmatched: c.Unmatched(), UnmatchedLetters: c.counts.unmatchedLetters.Load(),
@@ -20,6 +19,9 @@ func (c *Client) Health() event.Health {
 	h.LettersCut, h.LettersLost = c.parked.Cut.Load(), c.parked.Lost.Load()
 	h.LettersOverShare = c.parked.OverShare.Load()
 	c.lasting.health(&h)
+	if c.outbox != nil {
+		h.Outbox = c.outbox.Health()
+	}
 	r := c.current()
 	if r == nil {
 		h.LastError = ErrorOf("connect", "", c.absence())

@@ -102,6 +102,15 @@ func client(t testing.TB, url string, opts ...option) *Client {
 	return c
 }
 
+// NewClient makes a client of a configuration alone, in the place of old, which may be nil.
+func NewClient(cfg Config, old *Client) (*Client, error) {
+	lasting := NewLasting()
+	if old != nil {
+		lasting = old.lasting
+	}
+	return New(&Settings{Config: cfg}, lasting, nil)
+}
+
 // running starts a client with subscriptions and waits until it is ready.
 func running(t testing.TB, c *Client, subs ...*Subscription) *Client {
 	t.Helper()

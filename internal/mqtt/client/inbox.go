@@ -157,7 +157,7 @@ func (q *inboxes) close(ctx context.Context) {
 
 // inboxSink hands replies over on the read loop.
 type inboxSink struct {
-	replied func(d *Delivery) // nil takes nothing
+	replied func(d *Delivery)
 	calls   *callbacks
 }
 
@@ -170,8 +170,8 @@ func (inboxSink) New(topic []byte, _ byte, _ int) *session.Inbound {
 
 // Deliver implements [session.Sink].
 func (s inboxSink) Deliver(m *session.Inbound) {
-	if f := s.replied; f != nil && m.Oversize() == 0 && m.IllFormed() == nil {
-		s.calls.call(func() { f(&Delivery{Event: envelope.Event{Inbound: m}, Attempt: 1}) })
+	if m.Oversize() == 0 && m.IllFormed() == nil {
+		s.calls.call(func() { s.replied(&Delivery{Event: envelope.Event{Inbound: m}, Attempt: 1}) })
 	}
 	m.Done()
 }

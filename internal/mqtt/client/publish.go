@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
@@ -139,4 +140,46 @@ func (c *Client) CountUnrouted(topic string) { c.unrouted.note([]byte(topic), fu
 
 func payloadError(size, limit int) error {
 	return fmt.Errorf("payload of %d bytes, limit %d", size, limit)
+}
+
+// Replay publishes dead letters again as they came, without codec, carrier and
+// middleware, and deletes each once the broker has it. What the broker refuses
+// for what it is stays and does not stop the others; see [deadletter.Replay].
+func (c *Client) Replay(ctx context.Context, ids ...string) (int, error) {
+	return c.replay(ctx, deadletter.Replay, ids)
+}
+
+// ReplayConfirmed is Replay of named letters, also of suspect ones.
+func (c *Client) ReplayConfirmed(ctx context.Context, ids ...string) (int, error) {
+	return c.replay(ctx, deadletter.ReplayConfirmed, ids)
+}
+
+type replayFunc func(context.Context, deadletter.Store, func(context.Context, *deadletter.Letter) error, ...string) (int, error)
+
+func (c *Client) replay(ctx context.Context, replay replayFunc, ids []string) (int, error) {
+	if ctx == nil {
+		return 0, badRequest("replay", "", "context is nil")
+	}
+	return replay(ctx, c.DeadLetters(), func(ctx context.Context, l *deadletter.Letter) error {
+		err := ErrorOf("replay", l.Topic, c.Republish(ctx, envelope.Outgoing(&l.Message)))
+		if ofTheLetter(err) {
+			return fmt.Errorf("%w: %w", deadletter.ErrUnfit, err)
+		}
+		return err
+	}, ids...)
+}
+
+// ofTheLetter reports whether a publish failed for what the message is, so that
+// another one may go well.
+func ofTheLetter(err error) bool {
+	e, ok := errors.AsType[*event.Error](err)
+	if !ok {
+		return false
+	}
+	switch e.Reason {
+	case event.ReasonTooLarge, event.ReasonBadTopic, event.ReasonBadRequest, event.ReasonNotAuthorized,
+		event.ReasonRefused, event.ReasonUnsupported:
+		return true
+	}
+	return false
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
@@ -271,4 +272,45 @@ func (c *Client) clear(at *subscriber, filter string) (w session.Wish, ok bool) 
 		return w, false
 	}
 	return at.Clear(filter), true
+}
+
+// subscribeTimeout bounds the wait for a SUBACK or UNSUBACK of a call that has no
+// context of its own.
+const subscribeTimeout = 10 * time.Second
+
+// Register is [Client.Subscribe] with a wait of up to 10 s for the SUBACK. topic is the
+// filter as errors and the configuration name it.
+func (c *Client) Register(topic string, s *Subscription) error {
+	s.Letters = s.Letters || topic == c.cfg.DeadLetterTopic
+	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
+	defer cancel()
+	_, err := c.Subscribe(ctx, s)
+	return ErrorOf("subscribe", topic, err)
+}
+
+// Unregister takes a registration back and waits up to 10 s for the UNSUBACK. What
+// still comes for a filter without handlers is acknowledged and counted.
+func (c *Client) Unregister(topic string, s *Subscription) error {
+	c.lasting.gaps.Forget() // what is published from now on is not meant for us
+	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
+	defer cancel()
+	return ErrorOf("unsubscribe", topic, c.Unsubscribe(ctx, s))
+}
+
+var _ event.Subscriptions = (*Client)(nil)
+
+// Granted implements [event.Subscriptions]: it returns how the subscriptions stand now.
+func (c *Client) Granted() event.Granted { return c.lasting.Granted() }
+
+// WatchGranted implements [event.Subscriptions]: f receives how they stand, and each
+// change, on a goroutine of its own.
+func (c *Client) WatchGranted(f func(event.Granted)) (stop func()) { return c.lasting.WatchGranted(f) }
+
+// ConfirmGranted implements [event.Subscriptions]: it returns nil when the broker has
+// answered on each connection that subscribes, within ctx.
+func (c *Client) ConfirmGranted(ctx context.Context) error {
+	if ctx == nil {
+		return badRequest("connect", "", "context is nil")
+	}
+	return ErrorOf("connect", "", c.Confirm(ctx))
 }

@@ -52,9 +52,9 @@ func newRun(ctx context.Context, c *Client) (*run, error) {
 	r.test.topics, r.test.conns, r.test.publish, r.test.log = c.cfg.SelfTest, &r.connector, r.publish, c.log
 	r.flows = flows{cfg: &c.cfg, log: c.log, calls: &c.calls, parking: newParking(r), retries: &c.retries, overruns: &c.overruns}
 	r.checks.init()
-	r.grants.init(c.cfg.Granted)
+	r.grants.init(c.lasting.standing.note)
 	r.filters.init(r)
-	r.inboxes.init(&r.connector, inboxSink{c.cfg.Replied, &c.calls})
+	r.inboxes.init(&r.connector, inboxSink{c.replied, &c.calls})
 	r.answers.init(&r.connector)
 	err := r.open(r.id)
 	for s := range c.subs {
@@ -260,8 +260,8 @@ func (r *run) failed() bool {
 // flush lets go what waits for the broker on this side, and returns what is left
 // and how much of that the sessions have, too.
 func (r *run) flush(ctx context.Context) (left, flying int) {
-	if f := r.client.cfg.Flush; f != nil {
-		return f(ctx)
+	if o := r.client.outbox; o != nil {
+		return o.Stop(ctx)
 	}
 	return 0, 0
 }
@@ -269,8 +269,8 @@ func (r *run) flush(ctx context.Context) (left, flying int) {
 // publishing is told how the publishing connections are, at once: what an
 // outbox holds back must be known to be in danger before the next connection.
 func (r *run) publishing(id string, e session.Event) {
-	f, up := r.client.cfg.Publishing, false
-	if f == nil {
+	o, up := r.client.outbox, false
+	if o == nil {
 		return
 	}
 	switch e.(type) {
@@ -280,7 +280,7 @@ func (r *run) publishing(id string, e session.Event) {
 	default:
 		return
 	}
-	f(up, r.pubs.note(id, up))
+	o.Connection(up, r.pubs.note(id, up))
 }
 
 // clearLeft has the broker forget what was taken back while the client was

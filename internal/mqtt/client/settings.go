@@ -2,128 +2,275 @@ package client
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"math"
+	"reflect"
 	"time"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"github.com/kratos-mqtt/kratos-mqtt/event"
+	store "github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking/retained"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
 )
 
-// resolve fills in the defaults and reports every problem at once.
-func (c *Config) resolve() error {
-	for _, l := range c.limits() {
-		l.setDefault()
+// Settings are what the options of the fronts change, until [New] resolves them. They
+// hold secrets and must not be printed. They are not safe for concurrent use.
+type Settings struct {
+	// Config is what needs no other form. What the other fields say counts over it.
+	Config Config
+	// TLS is the TLS configuration set in code; nil leaves it to the files. Secure
+	// wants one.
+	TLS    *tls.Config
+	Secure bool
+	// Codec is checked to be registered; empty checks nothing. Codecs returns the one
+	// of a name, nil for one that is not known, and DefaultCodec is that of messages
+	// that name none; nil sends and receives bytes and texts.
+	Codec        string
+	Codecs       func(name string) envelope.Codec
+	DefaultCodec envelope.Codec
+	// Metadata returns the headers that the context of a publish asks for; nil has
+	// none.
+	Metadata func(ctx context.Context) []UserProperty
+	// Publish sends a request or a reply the way the user's own messages go, with
+	// middleware around it, and ends with [Client.Deliver]. Nil is that at once.
+	Publish func(ctx context.Context, m *Outgoing) error
+	// Protocol is "auto", "3.1.1" or "5"; empty leaves it to the preset.
+	Protocol string
+	// Preset names what is known of the broker; empty for nothing.
+	Preset string
+	// Files name the TLS files; nil for none.
+	Files *TLSFiles
+	// ALPN are the protocols that TLS offers; empty offers none.
+	ALPN []string
+	// Proxy is the URL of one, which may have secrets, or "environment"; empty for
+	// none.
+	Proxy string
+	// Strict refuses what is otherwise a warning: secrets in clear text.
+	Strict bool
+	// Trace makes spans with OpenTelemetry's global provider.
+	Trace bool
+	// Propagator returns that of trace context, which alone makes no spans; nil is
+	// kratos-transport's default.
+	Propagator func() propagation.TextMapPropagator
+	// AllowedMetadata names what is taken from senders that are not trusted.
+	AllowedMetadata []string
+	// CloudEvents is the source of the carrier's events; nil is no carrier.
+	CloudEvents *string
+	// ReplyTopics are templates of response topics, nil is the default, and
+	// UnboundReplyTopics those for anybody.
+	ReplyTopics        []string
+	UnboundReplyTopics []string
+	// ReplyLimits bound replies.
+	ReplyLimits request.Limits
+	// Hooks are the user's.
+	Hooks []any
+	// Retry is how publishes are tried again.
+	Retry Retry
+	// Sequence numbers the messages of each topic.
+	Sequence bool
+	// IDs also sets ids on ready bytes.
+	IDs bool
+	// Outbox takes what is published; nil sends it at once.
+	Outbox *Outbox
+
+	overShare    string                // of the configuration of dead letters
+	zeros        []*event.SettingError // settings that 0 means nothing to
+	noConnection bool                  // the service's configuration has none
+	headerTwice  []string
+	ignored      []string
+	addressErr   error
+}
+
+// Ignore notes an option that has no effect, which the log tells.
+func (s *Settings) Ignore(name string) { s.ignored = append(s.ignored, name) }
+
+// TakeAddresses takes the URLs of brokers, and returns them without user
+// information, which is kept. An address that is there from an earlier turn keeps its
+// own.
+func (s *Settings) TakeAddresses(raw []string) []string {
+	known := make(map[string]Address, len(s.Config.Addresses))
+	for _, a := range s.Config.Addresses {
+		known[a.String()] = a
 	}
-	def(&c.Service, "service")
-	def(&c.PublisherSuffix, DefaultPublisher)
-	if c.Envelope == nil {
-		c.Envelope = &envelope.Settings{MaxPayload: c.MaxPayload, MaxInbound: c.MaxInbound}
+	shown := make([]string, 0, len(raw))
+	if len(raw) == 0 {
+		return shown
 	}
-	if c.Logger == nil {
-		c.Logger = Silence
+	s.Config.Addresses, s.addressErr = nil, nil
+	parsed, err := ParseAddresses(raw)
+	if err != nil {
+		s.addressErr = err
+		return shown
 	}
+	for i, url := range raw { // one address for each
+		a := parsed[i]
+		if old, ok := known[url]; ok {
+			a = old
+		}
+		s.Config.Addresses = append(s.Config.Addresses, a)
+		shown = append(shown, a.String())
+	}
+	return shown
+}
+
+// resolve returns the configuration, which does not change any more, and every problem
+// that the configuration alone does not show.
+func (s *Settings) resolve() (Config, error) {
+	cfg := s.Config
 	var errs []error
-	bad := func(section, key, format string, args ...any) {
-		errs = append(errs, event.Setting(section, key, format, args...))
+	if s.addressErr != nil {
+		errs = append(errs, event.Setting("Connection", "addresses", "%w", s.addressErr))
+		cfg.Addresses = make([]Address, 1) // or it would be reported that there is none
 	}
-	if len(c.Addresses) == 0 {
-		bad("Connection", "addresses", "no broker address, want the URL of a broker, as in mqtt://host:1883")
+	bad := func(key, format string, args ...any) {
+		errs = append(errs, event.Setting("Connection", key, format, args...))
 	}
-	if c.DeadLetterTopic != "" {
-		if err := topic.ValidateName(c.DeadLetterTopic); err != nil {
-			bad("Subscriber", "dead_letter_topic", "%w", err)
+	for _, zero := range s.zeros {
+		errs = append(errs, zero)
+	}
+	if s.noConnection {
+		errs = append(errs, errors.New("the configuration has no connection"))
+	}
+	for _, name := range s.headerTwice {
+		bad("websocket_headers", "has %s twice: names of headers differ in more than case", name)
+	}
+	var err error
+	if s.Protocol != "" {
+		if cfg.Protocol, err = ParseProtocol(s.Protocol); err != nil {
+			bad("protocol", "%w", err)
 		}
-	} else if err := topic.ValidateName(retained.Prefix(c.Service)); err != nil {
-		errs = append(errs, fmt.Errorf("name of the service, which is in the topics of dead letters: %w", err))
+		cfg.ForceAuto = s.Protocol == "auto"
 	}
-	if c.Retained && c.DeadLetters != nil {
-		bad("DeadLetters", "driver", "both a store for dead letters and retained ones are chosen")
+	if err = checkUnmatched(&cfg); err != nil {
+		errs = append(errs, err)
 	}
-	for _, name := range c.SelfTest {
-		if err := topic.ValidateName(name); err != nil {
-			errs = append(errs, fmt.Errorf("self-test: %w", err))
+	if err = s.resolveOverShare(&cfg); err != nil {
+		errs = append(errs, err)
+	}
+	if s.Preset != "" {
+		if cfg.Preset, err = FindPreset(s.Preset); err != nil {
+			bad("preset", "%w", err)
 		}
 	}
-	if w := c.Will; w != nil {
-		if err := topic.ValidateName(w.Topic); err != nil {
-			bad("Connection", "will.topic", "%w", err)
+	errs = append(errs, noNil("store for dead letters", cfg.DeadLetters), noNil("dedup window", cfg.Dedup))
+	if s.CloudEvents != nil {
+		errs = append(errs, envelope.CheckSource(*s.CloudEvents))
+	}
+	if s.Codec != "" && (s.Codecs == nil || s.Codecs(s.Codec) == nil) {
+		errs = append(errs, fmt.Errorf("codec %q is not registered", s.Codec))
+	}
+	if k := cfg.KeepAlive; k > 0 && k < time.Second {
+		bad("keep_alive", "is %v, want at least 1s", k)
+	}
+	if err = s.reach(&cfg, s.TLS); err != nil {
+		errs = append(errs, err)
+	} else if s.Strict {
+		for _, r := range s.risks(&cfg) {
+			bad(r.key, "%s; strict settings refuse it", r.text)
 		}
-		if w.QoS > 2 {
-			bad("Connection", "will.qos", "is %d, want 0, 1 or 2", w.QoS)
+	}
+	for _, a := range s.Config.Addresses {
+		if (s.Secure || cfg.TLS != nil) && !a.Secure() {
+			bad("addresses", "TLS is asked for, but %s is a plain address: use mqtts", a)
 		}
-		if n := len(w.Payload); n > math.MaxUint16 {
-			bad("Connection", "will.payload", "has %d bytes, want at most %d", n, math.MaxUint16)
-		}
 	}
-	if err := c.LetterKeys.Check(); err != nil {
-		bad("DeadLetters", "mac_keys", "%w", err)
-	}
-	for _, l := range c.limits() {
-		errs = append(errs, l.check())
-	}
-	if c.KeepAlive > math.MaxUint16*time.Second {
-		bad("Connection", "keep_alive", "is %v, want at most 65535s [MQTT-3.1.2-10]", c.KeepAlive)
-	}
-	var unknown error
-	c.policies, unknown = readPolicies(c.Subscriber, parking.CannotPark(c.DeadLetters, c.ClientID))
-	errs = append(errs, checkTexts(c), checkUpgrade(c.Header), unknown)
-	if err := errors.Join(errs...); err != nil {
-		return &event.Error{Op: "configure", Reason: event.ReasonBadRequest, Cause: err}
+	return cfg, errors.Join(errs...)
+}
+
+func (s *Settings) resolveOverShare(cfg *Config) error {
+	switch s.overShare {
+	case "":
+	case overShareDrop, overShareBlock:
+		cfg.BlockOverShare = s.overShare == overShareBlock
+	default:
+		return event.Setting("DeadLetters", "over_share", "is %q, want %s or %s", s.overShare, overShareDrop, overShareBlock)
 	}
 	return nil
 }
 
-// persistent reports whether the broker shall keep our sessions.
-func (c *Config) persistent() bool {
-	if c.CleanSession != nil {
-		return !*c.CleanSession
+// noNil refuses a nil pointer in an interface, which is what a store becomes whose
+// error of Open was ignored: it is not nil, and would end the process later.
+func noNil(what string, v any) error {
+	if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && r.IsNil() {
+		return fmt.Errorf("the %s is a nil %T", what, v)
 	}
-	return c.ClientID != ""
+	return nil
 }
 
-// session returns the settings of a connection with a client id.
-func (c *Config) session(clientID string) session.Config {
-	s := c.Connection
-	s.ClientID, s.CleanSession, s.SubscribeFilters = clientID, !c.persistent(), c.Preset.SubscribeFilters
-	s.Will, s.SessionExpiry = nil, 0 // which not every one has
-	if s.Credentials == nil && (c.Username != "" || c.Password != "") {
-		s.Credentials = func(context.Context) (string, string, error) { return c.Username, c.Password, nil }
+// tls returns the source of the TLS configuration: config, which was set in
+// code, or else the files, which are read anew for each connection, so that a
+// rotation needs no restart.
+func (s *Settings) tls(config *tls.Config) (func() (*tls.Config, error), error) {
+	if config != nil {
+		return func() (*tls.Config, error) { return config.Clone(), nil }, nil
 	}
-	return s
+	if s.Files == nil {
+		return nil, nil
+	}
+	_, err := s.Files.load()
+	return s.Files.load, err
 }
 
-// clientID returns the configured id, or one that no other process uses.
-func (c *Config) clientID() string {
-	if c.ClientID != "" {
-		return c.ClientID
+// checkUnmatched reports every problem with what becomes of messages and filters without
+// a subscription, by its key.
+func checkUnmatched(cfg *Config) error {
+	var errs []error
+	bad := func(key, format string, args ...any) {
+		errs = append(errs, event.Setting("Subscriber", key, format, args...))
 	}
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return "kratos-" + hex.EncodeToString(b[:])
+	if g := cfg.UnmatchedGrace; g != nil && *g < 0 {
+		bad("unmatched_grace", "is %v, want 0s or more", *g)
+	}
+	switch cfg.Unmatched {
+	case "", event.UnmatchedDeadLetter, event.UnmatchedDrop:
+	default:
+		bad("unmatched", "is not known, want %s or %s", event.UnmatchedDeadLetter, event.UnmatchedDrop)
+	}
+	if cfg.SharePrefix != "" {
+		if err := ValidateSharePrefix(cfg.SharePrefix); err != nil {
+			bad("shared_group_prefix", "%w", err)
+		}
+	}
+	for i, f := range cfg.PreviousFilters {
+		if err := ValidateFilter(f); err != nil {
+			bad(fmt.Sprintf("previous_filters[%d]", i), "%w", err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
-// protocol is the configured one, else what suits the broker.
-func (c *Config) protocol() session.Protocol {
-	switch {
-	case c.Protocol != session.Auto || c.ForceAuto:
-		return c.Protocol
-	case c.persistent():
-		return c.Preset.Persistent
+// replies resolves where replies may go, and how many.
+func (s *Settings) replies() (rules request.Rules, err error) {
+	if s.ReplyTopics != nil {
+		rules.Topics, err = request.ParseTemplates(s.ReplyTopics, true)
 	}
-	return c.Preset.Clean
+	unbound, bad := request.ParseTemplates(s.UnboundReplyTopics, false)
+	rules.Unbound, rules.Limits = unbound, s.ReplyLimits.Resolved()
+	if err != nil {
+		err = event.Setting("Subscriber", "replies.topics", "%w", err)
+	}
+	if bad != nil {
+		bad = event.Setting("Subscriber", "replies.unbound_topics", "%w", bad)
+	}
+	return rules, errors.Join(err, bad)
 }
 
-func def[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
+// Outbox are the settings of an outbox.
+type Outbox = outbox.Settings
+
+// OutboxOption is an option of the outbox.
+type OutboxOption = outbox.Option
+
+// SetOutbox makes publishes go through a store.
+func (s *Settings) SetOutbox(to store.Store, opts []OutboxOption) {
+	s.Outbox = &Outbox{Store: to}
+	for _, o := range opts {
+		if o != nil {
+			o(s.Outbox)
+		}
 	}
 }

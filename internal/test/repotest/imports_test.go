@@ -47,7 +47,7 @@ func rules() []rule {
 			why:    "only the two fronts stand on the engine",
 			from:   []string{"./..."},
 			except: []string{"./internal/mqtt/...", "./broker/mqtt/...", "./transport/mqtt/...", "./event/deadletter"},
-			forbid: slices.Concat(engine, []string{"./internal/mqtt/bridge/..."}),
+			forbid: engine,
 		},
 		{
 			why:    "client libraries stay behind the engine",
@@ -57,13 +57,13 @@ func rules() []rule {
 		},
 		{
 			why:    "transport/mqtt takes its options from broker/mqtt, never the reverse: a service that only publishes links no server",
-			from:   []string{"./broker/mqtt/...", "./internal/mqtt/bridge/..."},
+			from:   []string{"./broker/mqtt/..."},
 			forbid: []string{"./transport/..."},
 			deep:   true,
 		},
 		{
 			why:    "the public packages know nothing of the sample",
-			from:   []string{"./broker/...", "./transport/...", "./event/...", "./mqtttest/...", "./internal/mqtt/bridge/...", "./tools/..."},
+			from:   []string{"./broker/...", "./transport/...", "./event/...", "./mqtttest/...", "./tools/..."},
 			forbid: slices.Concat(sample, sampleAPI),
 			deep:   true,
 		},

@@ -22,9 +22,6 @@ const maxMethodFiles = 4
 func spread() []string {
 	return []string{
 		"event/outbox/outboxsql.Store",
-		"internal/mqtt/bridge.Broker",
-		"internal/mqtt/bridge.Settings",
-		"internal/mqtt/bridge.state",
 		"internal/mqtt/session.Inbound",
 		"internal/mqtt/outbox/relay.Relay",
 		"internal/mqtt/outbox/relay.window",

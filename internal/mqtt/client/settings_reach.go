@@ -1,11 +1,10 @@
-package bridge
+package client
 
 import (
 	"crypto/tls"
 	"errors"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
@@ -14,17 +13,21 @@ const maxALPN = 255
 
 // reach resolves how a broker is reached: through which proxy, and by which
 // protocol of TLS. It reports every problem by its key.
-func (s *Settings) reach(cfg *client.Config, config *tls.Config) error {
+func (s *Settings) reach(cfg *Config, config *tls.Config) error {
 	var errs []error
 	bad := func(key, format string, args ...any) {
 		errs = append(errs, event.Setting("Connection", key, format, args...))
 	}
 	var err error
-	if cfg.Proxy, err = client.ParseProxy(s.Proxy); err != nil {
-		bad("proxy", "%w", err)
+	if s.Proxy != "" {
+		if cfg.Proxy, err = ParseProxy(s.Proxy); err != nil {
+			bad("proxy", "%w", err)
+		}
 	}
-	if cfg.TLS, err = s.tls(config); err != nil {
-		bad("tls", "%w", logsafe.Error(err))
+	if config != nil || s.Files != nil {
+		if cfg.TLS, err = s.tls(config); err != nil {
+			bad("tls", "%w", logsafe.Error(err))
+		}
 	}
 	if len(s.ALPN) == 0 {
 		return errors.Join(errs...)

@@ -1,4 +1,4 @@
-package bridge
+package client
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // Defaults of [Retry].
@@ -61,9 +60,9 @@ func (r *Retry) resolve() error {
 }
 
 // retry returns the policy of one publish, whose caller may ask for a number
-// of retries.
-func (s *state) retry(retries *int) Retry {
-	r := s.retries
+// of retriep.
+func (p *publisher) retry(retries *int) Retry {
+	r := p.retries
 	if retries != nil {
 		r.Attempts, r.asked = max(*retries, 0)+1, true
 	}
@@ -72,26 +71,26 @@ func (s *state) retry(retries *int) Retry {
 
 // attempt publishes, and again as far as the policy and the time of the call
 // go. The message keeps its id.
-func (s *state) attempt(ctx context.Context, m *Message, r *Retry) error {
+func (p *publisher) attempt(ctx context.Context, m *Outgoing, r *Retry) error {
 	started := time.Now()
-	err := s.transmit(ctx, m)
-	s.unplaced()
+	err := p.transmit(ctx, m)
+	p.unplaced()
 	if e, ok := errors.AsType[*event.Error](err); !ok || r.Attempts == 1 || !r.worth(e, m.QoS) {
 		return err
 	}
 	again := *m // in memory of its own: the fast path needs none
-	return r.again(ctx, started.Add(s.timeout()), m.QoS, err, func(ctx context.Context) error {
-		return s.transmit(ctx, &again)
+	return r.again(ctx, started.Add(p.timeout), m.QoS, err, func(ctx context.Context) error {
+		return p.transmit(ctx, &again)
 	})
 }
 
 // transmit is one attempt.
-func (s *state) transmit(ctx context.Context, m *Message) error {
+func (p *publisher) transmit(ctx context.Context, m *Outgoing) error {
 	if m.Transmit != nil {
 		own := *m // in memory of its own, as above
 		return m.Transmit(ctx, &own)
 	}
-	return client.ErrorOf("publish", m.Topic, s.client.Publish(ctx, &m.Message))
+	return ErrorOf("publish", m.Topic, p.client.Publish(ctx, &m.Message))
 }
 
 // again publishes what failed before until it succeeds, may not be repeated, or
@@ -151,14 +150,4 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// timeout bounds a publish whose context has no deadline.
-func (s *state) timeout() time.Duration { return timeoutOf(&s.cfg) }
-
-func timeoutOf(cfg *client.Config) time.Duration {
-	if d := cfg.PublishTimeout; d > 0 {
-		return d
-	}
-	return client.DefaultPublishTimeout
 }

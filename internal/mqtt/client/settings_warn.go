@@ -1,14 +1,12 @@
-package bridge
+package client
 
 import (
 	"fmt"
 	"slices"
-
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // warn logs what works, but hardly as meant.
-func (s *Settings) warn(l client.Logger, cfg *client.Config) {
+func (s *Settings) warn(l Logger, cfg *Config) {
 	slices.Sort(s.ignored)
 	for _, name := range slices.Compact(s.ignored) {
 		l.Infof("mqtt: option %s has no effect here", name)
@@ -25,7 +23,7 @@ func (s *Settings) warn(l client.Logger, cfg *client.Config) {
 // risk is what gives a secret to whoever listens; strict settings refuse it.
 type risk struct{ key, text string }
 
-func (s *Settings) risks(cfg *client.Config) []risk {
+func (s *Settings) risks(cfg *Config) []risk {
 	var all []risk
 	add := func(key, format string, args ...any) {
 		if r := (risk{key, fmt.Sprintf(format, args...)}); !slices.Contains(all, r) {

@@ -1,4 +1,4 @@
-package bridge
+package client
 
 import (
 	"context"
@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/request"
@@ -18,23 +17,23 @@ import (
 // It makes one attempt; the request is done after that. What cannot be delivered is
 // counted and told, and is no error: the request has been handled. It returns an error
 // only when the client stops: the request is delivered again then, and may be answered.
-func (a *Answer) Send(ctx context.Context, body any, header []client.UserProperty, failure error) error {
+func (a *Answer) Send(ctx context.Context, body any, header []UserProperty, failure error) error {
 	status := a.status(failure)
 	if a.refused == nil {
-		return a.of.broker.replies.Run(func() error { return a.attempt(ctx, body, header, status) }, a.event.Await)
+		return a.of.lasting.replies.Run(func() error { return a.attempt(ctx, body, header, status) }, a.event.Await)
 	}
-	a.of.broker.state().replyDropped(a, a.refused)
+	a.dropped(a.refused)
 	return nil
 }
 
 // attempt sends the reply. The error is that of a client that stops.
-func (a *Answer) attempt(ctx context.Context, body any, header []client.UserProperty, status *event.StatusError) error {
+func (a *Answer) attempt(ctx context.Context, body any, header []UserProperty, status *event.StatusError) error {
 	err := a.send(ctx, body, header, status)
 	if e, ok := errors.AsType[*event.Error](err); ok && e.Reason == event.ReasonClosed {
 		return err
 	}
 	if err != nil {
-		a.of.broker.state().replyDropped(a, err)
+		a.dropped(err)
 	}
 	return nil
 }
@@ -47,32 +46,32 @@ func (a *Answer) status(failure error) *event.StatusError {
 	}
 	k, hidden := request.ForRequester(failure)
 	if r := a.of; hidden && r.hidden.Due(time.Now()) {
-		r.broker.state().log.Errorf("mqtt: %s failed, and its requester is told of an internal error, because this is no Kratos error (logged once a minute): %v",
+		r.lasting.Client().log.Errorf("mqtt: %s failed, and its requester is told of an internal error, because this is no Kratos error (logged once a minute): %v",
 			r.own.Operation, logsafe.Error(failure))
 	}
 	return k
 }
 
-func (a *Answer) send(ctx context.Context, body any, header []client.UserProperty, status *event.StatusError) error {
-	s := a.of.broker.state()
+func (a *Answer) send(ctx context.Context, body any, header []UserProperty, status *event.StatusError) error {
+	c := a.of.lasting.Client()
 	// An attempt whose time is up still has an answer to give.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.time(s))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.time(c))
 	defer cancel()
-	publish := func(body any, codec envelope.Codec, header []client.UserProperty) error {
-		m := &Message{
-			Message: client.Message{Topic: a.topic, QoS: a.of.own.QoS}, Body: body, Codec: codec,
+	publish := func(body any, codec envelope.Codec, header []UserProperty) error {
+		m := &Outgoing{
+			Message: Message{Topic: a.topic, QoS: a.of.own.QoS}, Body: body, Codec: codec,
 			Direct: true, Transmit: a.transmit,
 		}
 		m.Props().CorrelationData, m.Props().User = a.correlation, header
-		return s.publish(ctx, m)
+		return c.publisher.publish(ctx, m)
 	}
 	if status == nil {
-		err := publish(body, s.envelope.CodecFor(a.codec(), a.event.ContentType(), body), header)
+		err := publish(body, c.envelope.CodecFor(a.codec(), a.event.ContentType(), body), header)
 		if !unsendable(err) {
 			return err
 		}
 		if a.of.unsent.Due(time.Now()) {
-			s.log.Errorf("mqtt: %s: the reply cannot be sent (said once a minute): %v", a.of.own.Operation, logsafe.Error(err))
+			c.log.Errorf("mqtt: %s: the reply cannot be sent (said once a minute): %v", a.of.own.Operation, logsafe.Error(err))
 		}
 		status, header = request.Unsendable(), nil
 	}
@@ -80,19 +79,19 @@ func (a *Answer) send(ctx context.Context, body any, header []client.UserPropert
 }
 
 // time is how long the one attempt may take.
-func (a *Answer) time(s *state) time.Duration {
+func (a *Answer) time(c *Client) time.Duration {
 	var expiry time.Duration
 	if p := a.event.Properties; p != nil {
 		expiry = p.Expiry
 	}
-	return request.Time(s.timeout(), expiry)
+	return request.Time(c.timeout, expiry)
 }
 
 // transmit sends the reply within the share of its requester.
-func (a *Answer) transmit(ctx context.Context, m *Message) error {
-	s := a.of.broker.state()
-	return a.of.broker.replies.Send(a.requester, a.topic, m.Size(), &s.replies.Limits, func() error {
-		return client.ErrorOf(request.OpReply, m.Topic, s.client.Answer(ctx, &m.Message))
+func (a *Answer) transmit(ctx context.Context, m *Outgoing) error {
+	c := a.of.lasting.Client()
+	return a.of.lasting.replies.Send(a.requester, a.topic, m.Size(), &c.replies.Limits, func() error {
+		return ErrorOf(request.OpReply, m.Topic, c.Answer(ctx, &m.Message))
 	})
 }
 

@@ -1,4 +1,4 @@
-package bridge
+package client
 
 import (
 	"sync"
@@ -10,8 +10,8 @@ import (
 // goroutine of its own that lives while there is something to tell: one that
 // hangs holds up nothing but itself. It keeps the last state only, not a queue.
 type watcher struct {
-	broker *Broker
-	f      func(event.Granted)
+	log func() Logger
+	f   func(event.Granted)
 
 	mu      sync.Mutex
 	next    event.Granted
@@ -63,7 +63,7 @@ func (w *watcher) take() (g event.Granted, ok bool) {
 func (w *watcher) call(g event.Granted) {
 	defer func() {
 		if v := recover(); v != nil {
-			w.broker.state().log.Errorf("mqtt: a function that watches the subscriptions panicked: %v", v)
+			w.log().Errorf("mqtt: a function that watches the subscriptions panicked: %v", v)
 		}
 	}()
 	w.f(g)

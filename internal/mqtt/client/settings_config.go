@@ -1,4 +1,4 @@
-package bridge
+package client
 
 import (
 	"crypto/tls"
@@ -13,7 +13,6 @@ import (
 
 	v1 "github.com/kratos-mqtt/kratos-mqtt/api/kratosmqtt/v1"
 	"github.com/kratos-mqtt/kratos-mqtt/event"
-	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
 // TLSFiles name the files of a TLS connection.
@@ -23,7 +22,7 @@ type TLSFiles struct {
 }
 
 func (f *TLSFiles) load() (*tls.Config, error) {
-	return client.LoadTLS(f.ca, f.cert, f.key, f.serverName, f.insecure)
+	return LoadTLS(f.ca, f.cert, f.key, f.serverName, f.insecure)
 }
 
 // Connection applies the connection part of a service's configuration, but for its
@@ -101,11 +100,11 @@ func tlsFiles(t *v1.TLS) *TLSFiles {
 	return &f
 }
 
-func will(w *v1.Will) *client.Message {
+func will(w *v1.Will) *Message {
 	if w == nil {
 		return nil
 	}
-	return &client.Message{Topic: w.GetTopic(), Payload: []byte(w.GetPayload()), QoS: byte(min(w.GetQos(), math.MaxUint8)), Retain: w.GetRetain()}
+	return &Message{Topic: w.GetTopic(), Payload: []byte(w.GetPayload()), QoS: byte(min(w.GetQos(), math.MaxUint8)), Retain: w.GetRetain()}
 }
 
 // Publisher applies the publisher part of a service's configuration; nil
@@ -139,7 +138,22 @@ func (s *Settings) Subscriber(c *v1.Subscriber) {
 	}
 	s.Replies(c.GetReplies())
 	if c != nil {
-		s.subscriber = proto.CloneOf(c)
+		s.Config.Subscriber = proto.CloneOf(c)
+	}
+}
+
+// unmatched takes from a service's configuration what becomes of messages and
+// filters without a subscription.
+func (s *Settings) unmatched(c *v1.Subscriber) {
+	if d := c.GetUnmatchedGrace(); d != nil {
+		grace := d.AsDuration() // 0 is a value
+		s.Config.UnmatchedGrace = &grace
+	}
+	put(&s.Config.Unmatched, event.Unmatched(c.GetUnmatched()))
+	put(&s.Config.KeepFilters, c.GetKeepFilters())
+	put(&s.Config.SharePrefix, c.GetSharedGroupPrefix())
+	if filters := c.GetPreviousFilters(); len(filters) > 0 {
+		s.Config.PreviousFilters = slices.Clone(filters)
 	}
 }
 
@@ -194,14 +208,6 @@ func (s *Settings) sessionExpiry(c *v1.Connection) {
 	s.Config.CleanSession = &clean
 	if c.CleanSession != nil && !c.GetCleanSession() {
 		s.zeros = append(s.zeros, event.Setting("Connection", "session_expiry", "is 0s, which contradicts clean_session: false"))
-	}
-}
-
-// put sets what the configuration has a value for.
-func put[T comparable](to *T, v T) {
-	var zero T
-	if v != zero {
-		*to = v
 	}
 }
 

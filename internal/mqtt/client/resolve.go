@@ -1,0 +1,125 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/kratos-mqtt/kratos-mqtt/event"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/parking/retained"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
+	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
+)
+
+// resolve fills in the defaults and reports every problem at once.
+func (c *Config) resolve() error {
+	for _, l := range c.limits() {
+		l.setDefault()
+	}
+	def(&c.Service, "service")
+	def(&c.PublisherSuffix, DefaultPublisher)
+	if c.Logger == nil {
+		c.Logger = Silence
+	}
+	var errs []error
+	bad := func(section, key, format string, args ...any) {
+		errs = append(errs, event.Setting(section, key, format, args...))
+	}
+	if len(c.Addresses) == 0 {
+		bad("Connection", "addresses", "no broker address, want the URL of a broker, as in mqtt://host:1883")
+	}
+	if c.DeadLetterTopic != "" {
+		if err := topic.ValidateName(c.DeadLetterTopic); err != nil {
+			bad("Subscriber", "dead_letter_topic", "%w", err)
+		}
+	} else if err := topic.ValidateName(retained.Prefix(c.Service)); err != nil {
+		errs = append(errs, fmt.Errorf("name of the service, which is in the topics of dead letters: %w", err))
+	}
+	if c.Retained && c.DeadLetters != nil {
+		bad("DeadLetters", "driver", "both a store for dead letters and retained ones are chosen")
+	}
+	for _, name := range c.SelfTest {
+		if err := topic.ValidateName(name); err != nil {
+			errs = append(errs, fmt.Errorf("self-test: %w", err))
+		}
+	}
+	if w := c.Will; w != nil {
+		if err := topic.ValidateName(w.Topic); err != nil {
+			bad("Connection", "will.topic", "%w", err)
+		}
+		if w.QoS > 2 {
+			bad("Connection", "will.qos", "is %d, want 0, 1 or 2", w.QoS)
+		}
+		if n := len(w.Payload); n > math.MaxUint16 {
+			bad("Connection", "will.payload", "has %d bytes, want at most %d", n, math.MaxUint16)
+		}
+	}
+	if err := c.LetterKeys.Check(); err != nil {
+		bad("DeadLetters", "mac_keys", "%w", err)
+	}
+	for _, l := range c.limits() {
+		errs = append(errs, l.check())
+	}
+	if c.KeepAlive > math.MaxUint16*time.Second {
+		bad("Connection", "keep_alive", "is %v, want at most 65535s [MQTT-3.1.2-10]", c.KeepAlive)
+	}
+	var unknown error
+	c.policies, unknown = readPolicies(c.Subscriber, parking.CannotPark(c.DeadLetters, c.ClientID))
+	errs = append(errs, checkTexts(c), checkUpgrade(c.Header), unknown)
+	if err := errors.Join(errs...); err != nil {
+		return &event.Error{Op: "configure", Reason: event.ReasonBadRequest, Cause: err}
+	}
+	return nil
+}
+
+// persistent reports whether the broker shall keep our sessions.
+func (c *Config) persistent() bool {
+	if c.CleanSession != nil {
+		return !*c.CleanSession
+	}
+	return c.ClientID != ""
+}
+
+// session returns the settings of a connection with a client id.
+func (c *Config) session(clientID string) session.Config {
+	s := c.Connection
+	s.ClientID, s.CleanSession, s.SubscribeFilters = clientID, !c.persistent(), c.Preset.SubscribeFilters
+	s.Will, s.SessionExpiry = nil, 0 // which not every one has
+	if s.Credentials == nil && (c.Username != "" || c.Password != "") {
+		s.Credentials = func(context.Context) (string, string, error) { return c.Username, c.Password, nil }
+	}
+	return s
+}
+
+// clientID returns the configured id, or one that no other process uses.
+func (c *Config) clientID() string {
+	if c.ClientID != "" {
+		return c.ClientID
+	}
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return "kratos-" + hex.EncodeToString(b[:])
+}
+
+// protocol is the configured one, else what suits the broker.
+func (c *Config) protocol() session.Protocol {
+	switch {
+	case c.Protocol != session.Auto || c.ForceAuto:
+		return c.Protocol
+	case c.persistent():
+		return c.Preset.Persistent
+	}
+	return c.Preset.Clean
+}
+
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
