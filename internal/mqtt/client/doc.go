@@ -1,8 +1,14 @@
-// Package client is what the public MQTT packages stand on: two sessions with
-// the broker, one that subscribes and one that publishes, and the pipeline
-// between the subscriber's socket and the handlers. It knows nothing of the
-// Kratos service layers nor of kratos-transport; only its log goes through
-// Kratos.
+// Package client is what the public MQTT packages stand on: sessions with the broker, the
+// way of a message out and the pipeline between the subscriber's socket and the handlers.
+// It knows nothing of Kratos.
+//
+// # What lives how long
+//
+//   - [Settings] are changed by options, until [New] resolves them.
+//   - [Client] has what they were resolved to, which does not change.
+//   - [Lasting] is shared by the clients that take each other's place when the settings
+//     change while the client is stopped.
+//   - A run is what lives between Start and Stop: sessions, queues, goroutines.
 //
 // # What crosses to the fronts
 //
@@ -15,7 +21,7 @@
 //   - of one subscription: [Subscription], whose Typed says how its messages are read. Its
 //     handler gets a [Delivery], which is an envelope.Event with the decoded Body; a front
 //     wraps that in kratos-transport's event, and calls middleware there.
-//   - of the whole client: its settings, which hold [Config].
+//   - of the whole client: its [Settings], which hold [Config].
 //
 // What is Kratos' comes in as a function or a small interface of envelope: codecs and
 // their registry, metadata of a context, propagators, spans.
