@@ -135,7 +135,7 @@ func (a *alarms) tell(info event.OutboxInfo) {
 	})
 }
 
-// hasExpired is told of a message that its receivers want no more.
+// hasExpired reports a message that expired in the outbox.
 func (a *alarms) hasExpired(e *outbox.Entry) {
 	n := a.expired.Add(1)
 	if a.expiredLog.Due(time.Now()) {
@@ -145,7 +145,7 @@ func (a *alarms) hasExpired(e *outbox.Entry) {
 	a.tellAtOnce(event.OutboxInfo{Kind: event.OutboxExpired, Topic: e.Topic, ID: e.ID})
 }
 
-// awaitsSubscriber is told of a message that is kept until there is a subscriber.
+// awaitsSubscriber reports a message that is kept until there is a subscriber.
 func (a *alarms) awaitsSubscriber(e *outbox.Entry) {
 	if a.awaitsLog.Due(time.Now()) {
 		a.link.Log.Warnf("mqtt: the broker has no subscriber for topic %q: the message stays in the outbox until there is one, for %v at most, and others of its order wait behind it (said once a minute)",
@@ -153,7 +153,7 @@ func (a *alarms) awaitsSubscriber(e *outbox.Entry) {
 	}
 }
 
-// hasNoSubscriber is told of a message that left for nobody.
+// hasNoSubscriber reports a message that was sent although nobody subscribes to it.
 func (a *alarms) hasNoSubscriber(e *outbox.Entry) {
 	a.link.Unrouted(e.Topic)
 	a.unrouted.Add(1)

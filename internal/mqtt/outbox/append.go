@@ -92,9 +92,9 @@ func (a *appender) appendAsync(ctx context.Context, e *outbox.Entry, done func(e
 	return nil
 }
 
-// behind is append in line with asynchronous publishes: what one goroutine
-// publishes after the other stays in order. It takes no room, which a callback
-// that publishes might wait for in vain.
+// behind appends an entry after the asynchronous publishes before it, so that messages
+// published one after the other by one goroutine stay in order. It takes no room in the
+// queue: a callback that publishes could otherwise wait for room that it holds itself.
 func (a *appender) behind(ctx context.Context, e *outbox.Entry) error {
 	p := &appending{entry: e, waiter: make(chan error, 1)}
 	a.toStore.Add(p)
@@ -159,7 +159,7 @@ func (a *appender) wait(ctx context.Context) {
 	a.outcomes.Wait(ctx, 0)
 }
 
-// appended turns the store's answer into what the publisher is told.
+// appended turns the error of the store into the error that the publisher receives.
 func (a *appender) appended(ctx context.Context, topic string, err error) error {
 	a.alarms.appended(ctx, err)
 	if err == nil {

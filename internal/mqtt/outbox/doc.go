@@ -1,6 +1,6 @@
-// Package outbox has what is published taken into a store, and sent from there: the
-// relay between Start and Stop, the gate that holds it back, publishes that wait for
-// nobody, the way past the store, and what an operator is told. What it needs of the
-// client it belongs to is a [Link] of functions; stores are those of package
-// event/outbox.
+// Package outbox appends published messages to a store and sends them from there. It has
+// the relay, which runs between Start and Stop, the gate that holds it back, asynchronous
+// publishes, direct publishes that bypass the store, and the reports to hook, health and
+// log. The functions that it needs of its client are in a [Link]; the stores are those of
+// package event/outbox.
 package outbox

@@ -124,8 +124,8 @@ func (g *gate) question(ctx context.Context) error {
 	}
 }
 
-// await waits for a change, and says what it waits for when that takes long: the
-// grants may be behind a backlog that the broker sends first.
+// await waits for a change. When that takes long, it logs what it waits for: the grants
+// may come after a backlog that the broker sends first.
 func (g *gate) await(ctx context.Context) {
 	long := time.NewTimer(gateTell)
 	defer long.Stop()
@@ -203,9 +203,9 @@ func (g *gate) upset() {
 	}
 }
 
-// refresh closes the gate when the subscriptions stand otherwise than it knows.
-// Each decision asks: whoever watches them may be told later than the relay
-// sends.
+// refresh closes the gate when the subscriptions have changed since the gate last looked.
+// It is called for each decision, because a watcher may learn of the change only after the
+// relay has sent.
 func (g *gate) refresh() {
 	if g.subs == nil {
 		return
@@ -230,9 +230,9 @@ func (g *gate) noticed() {
 	}
 }
 
-// connection is told of each publishing connection that comes up, before
-// anything is sent on it, and of each that is lost. Without subscriptions to
-// follow, a session of them is taken to end with it.
+// connection is called for each publishing connection that comes up, before anything is
+// sent on it, and for each that is lost. Without subscriptions to follow, the subscribers'
+// sessions are assumed to end with the connection.
 func (g *gate) connection() {
 	if g == nil {
 		return

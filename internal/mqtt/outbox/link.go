@@ -22,11 +22,10 @@ type Link struct {
 	Apart func(topic string) bool
 	// Unrouted counts a message that went to nobody.
 	Unrouted func(topic string)
-	// Forget is told of entries that are never sent again; nil when entries have no
-	// numbers.
+	// Forget is called with entries that are never sent again. It is nil when entries are
+	// not numbered.
 	Forget func(entries ...uint64)
-	// Hook is told what happens, with the health, on a goroutine of its own; nil tells
-	// nobody.
+	// Hook receives each event, with the health, on a goroutine of its own. It may be nil.
 	Hook func(event.OutboxInfo)
 	// Protect runs a function of the user's, and logs its panic.
 	Protect func(what string, f func())

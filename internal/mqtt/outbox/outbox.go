@@ -81,7 +81,7 @@ func (o *Outbox) Stop(ctx context.Context) (left, flying int) {
 	return o.relaying.stop(ctx)
 }
 
-// Connection is told how a publishing connection is, and whether some is up.
+// Connection reports the state of one publishing connection, and whether any is up.
 func (o *Outbox) Connection(up, some bool) { o.relaying.connection(up, some) }
 
 // healthTimeout bounds the question how the outbox is.

@@ -64,7 +64,7 @@ func (w *relaying) run(ctx context.Context, r *relay.Relay, ended chan<- struct{
 	gate.Wait()
 }
 
-// connection is told how a publishing connection is.
+// connection reports the state of a publishing connection.
 func (w *relaying) connection(up, some bool) {
 	w.mu.Lock()
 	r := w.relay

@@ -48,8 +48,8 @@ var errNotGranted = &event.Error{
 	Cause: errors.New("acknowledged by a broker that had lost the subscriptions of this process"),
 }
 
-// take reports whether an entry has room in the backlog of this process, and returns
-// what gives it back.
+// take reports whether an entry has room in the backlog of this process, and returns the
+// function that releases it.
 func (s *sender) take(e *outbox.Entry) (back func(), ok bool) {
 	b := s.backlog
 	if b == nil {
@@ -112,7 +112,7 @@ func (a *attempt) doubt() bool {
 	return a.unrouted.Load() && g != nil && g.subs != nil && g.subs.Subscribes(a.entry.Topic)
 }
 
-// acknowledged is told whether the acknowledgement counts.
+// acknowledged ends the attempt; delivered reports whether the acknowledgement counts.
 func (a *attempt) acknowledged(delivered bool) {
 	switch e := a.entry; {
 	case !delivered:

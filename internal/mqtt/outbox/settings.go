@@ -95,7 +95,7 @@ func (s *Settings) unrouted(operation string, c *v1.Unrouted) {
 	s.SetUnrouted(operation, u)
 }
 
-// SetUnrouted says what becomes of the messages of one operation.
+// SetUnrouted sets what happens to messages of an operation that have no subscriber.
 func (s *Settings) SetUnrouted(operation string, u event.Unrouted) {
 	if s.Unrouted == nil {
 		s.Unrouted = make(map[string]event.Unrouted)

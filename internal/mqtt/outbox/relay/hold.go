@@ -44,7 +44,7 @@ func (w *window) dropSkipped(l *lane) {
 	}
 }
 
-// releaseHeld gives the items free whose Hold is over.
+// releaseHeld releases the items whose Hold is over.
 func (w *window) releaseHeld(now time.Time) {
 	for {
 		it, ok := w.held.peek()

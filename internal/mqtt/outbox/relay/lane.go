@@ -54,8 +54,9 @@ type lane struct {
 	careful   uint64
 	closed    *closed // nil while it is open
 	refusals  *refusals
-	// skipped is the seq from which on, and last the one up to which, entries may
-	// be in the store only; 0 is none. The head of a closed lane is not among them.
+	// skipped and last are the first and last seq of the entries that may be in the store
+	// and not in memory; 0 means that there are no such entries. The head of a closed lane
+	// is not one of them.
 	skipped, last uint64
 	seen          int  // how often one was met there since the lane was closed
 	left          bool // out of what is read, from leftFrom on: see window.heavy

@@ -8,9 +8,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// lease is the right to relay, where several processes share a store, or several
-// relays of one: nothing is read and nothing sent without it. It is the worker that
-// takes, renews and gives it up.
+// lease is the right to relay when several processes share a store, or several relays of
+// one process: nothing is read or sent without it. The worker takes, renews and releases
+// it.
 type lease struct {
 	known   bool // whether the store is shared is
 	shared  bool
@@ -112,7 +112,8 @@ func (w *worker) lost(standby bool) {
 	}
 }
 
-// yield gives the lease, and the claim, to whoever can send. Others look every PollInterval.
+// yield releases the lease and the claim, so that a relay that can send takes over. Other
+// relays look every PollInterval.
 func (w *worker) yield(ctx context.Context) error {
 	w.mu.Lock()
 	w.lost(false)

@@ -21,7 +21,7 @@ type measured struct {
 	own   int // entries that the relay had quarantined; -1 if it did meanwhile
 }
 
-// fillWatch knows what was told of the fill of the store, and of entries that it
+// fillWatch remembers which level of the store was reported, and how many entries the store
 // quarantined itself.
 type fillWatch struct {
 	high     bool
@@ -29,8 +29,8 @@ type fillWatch struct {
 	base     int  // quarantined entries that were known of before
 }
 
-// tellAll tells what came up since the last job. Its error is that of a closed
-// store.
+// tellAll reports what happened since the last job. It returns an error only if the store
+// is closed.
 func (w *worker) tellAll() error {
 	w.mu.Lock()
 	m, refused := w.measured, w.tell.due

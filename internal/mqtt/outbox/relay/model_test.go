@@ -160,7 +160,7 @@ func (w *world) mark(e *outbox.Entry) {
 	w.failed[e.Key][e.Seq] = true
 }
 
-// settle gives an attempt its outcome.
+// settle ends an attempt with an outcome.
 func (w *world) settle(s sending, err error) {
 	w.mu.Lock()
 	w.note("settle %s/%d %v", s.e.Key, s.e.Seq, err)

@@ -13,26 +13,26 @@ import (
 // quarantined, and the entries of its key that wait behind it go on. Zero is no
 // limit of that kind, and both zero mean at once.
 type Refusal struct {
-	// Reason names the kind, as "NOT_AUTHORIZED": refusals are told once a minute
-	// for each.
+	// Reason names the kind, such as "NOT_AUTHORIZED". Refusals are reported once a minute
+	// for each Reason.
 	Reason   string
 	After    time.Duration
 	Attempts int
 }
 
-// ClosedKey is a key that waits because its first entry failed, or, where a
-// refusal is told, the key that it closed.
+// ClosedKey is a key that waits because its first entry failed. In a report of a refusal
+// it is the key that the refusal closed.
 type ClosedKey struct {
 	// Key is that of [outbox.Entry.Order]; Topic, ID and Seq are those of the first
 	// entry. Topic and ID are shortened to 256 bytes.
 	Key, Topic, ID string
 	Seq            uint64
-	// Since is when the key was closed, Attempts how often the entry was tried in
-	// vain since then.
+	// Since is when the key was closed, and Attempts the number of failed attempts since
+	// then.
 	Since    time.Time
 	Attempts int
-	// Err is the last failure, and Reason that of its [Refusal]; "" for a
-	// failure that is none.
+	// Err is the last failure, and Reason that of its [Refusal], or "" if the failure is
+	// not a refusal.
 	Err    error
 	Reason string
 	// Unanswered is set when the broker did not acknowledge it: see
@@ -42,7 +42,7 @@ type ClosedKey struct {
 	Behind bool
 }
 
-// closedKey is what an operator is told of a closed lane.
+// closedKey describes a closed lane for the health and the hooks.
 func (l *lane) closedKey() ClosedKey {
 	c := l.closed
 	return ClosedKey{
@@ -51,11 +51,12 @@ func (l *lane) closedKey() ClosedKey {
 	}
 }
 
-// tellings are what is told once a minute.
+// tellings has the reports that are made at most once a minute.
 type tellings struct {
 	last map[string]time.Time // by reason
 	due  []ClosedKey
-	// When it was told that the quarantine is full, and that one key has its share.
+	// When it was last reported that the quarantine is full, and that one key has used up
+	// its share.
 	full, share time.Time
 }
 

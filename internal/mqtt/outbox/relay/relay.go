@@ -10,83 +10,83 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/outbox"
 )
 
-// SendFunc sends one entry. It is called by one goroutine, in order, and need
-// not wait for the broker: done is called once with the outcome, from any
-// goroutine, nil only when the broker has taken the message over. When SendFunc
-// itself returns an error, that is the outcome and done is not called. It may
-// block, within ctx, while there is no connection or no room; ctx ends when the
-// relay does. The entry belongs to the relay and must not be changed.
+// SendFunc sends one entry. It is called by one goroutine, in order, and need not wait for
+// the broker: done is called once with the outcome, from any goroutine; the outcome is nil
+// only when the broker has acknowledged the message. When SendFunc itself returns an
+// error, that is the outcome and done is not called. It may block, within ctx, while there
+// is no connection or no room; ctx ends when the relay does. The entry belongs to the
+// relay and must not be changed.
 type SendFunc func(ctx context.Context, e *outbox.Entry, done func(error)) error
 
-// Options set up a [Relay]. The zero value is useful.
+// Options configure a [Relay]. The zero value is ready to use.
 type Options struct {
-	// Hold is how long entries stay in the store after their acknowledgement,
-	// to be sent again by [Relay.ConnectionLost]: about twice the time that a
-	// broker takes to save what it acknowledged. It must be well below the mean
-	// time between losses. Default 0: deleted at once.
+	// Hold is how long entries stay in the store after their acknowledgement, to be sent
+	// again by [Relay.ConnectionLost]: about twice the time that a broker takes to save
+	// what it acknowledged. It must be well below the mean time between connection losses.
+	// Default 0: acknowledged entries are deleted at once.
 	Hold time.Duration
-	// Batch is how many entries are in flight at most, and a quarter of those
-	// in memory. Default 256.
+	// Batch is the maximum number of entries in flight, and a quarter of the maximum
+	// number in memory. Default 256.
 	Batch int
-	// MaxBytes is how many bytes of entries are kept in memory, give or take
-	// one read. Default 32 MiB.
+	// MaxBytes bounds the entries kept in memory, in bytes; one read may exceed it.
+	// Default 32 MiB.
 	MaxBytes int64
-	// PollInterval is how often the store is looked at without a hint that
-	// there is something, and its fill watched. Default 1 s.
+	// PollInterval is how often the store is read without a hint that it has new entries,
+	// and how often its size is measured. Default 1 s.
 	PollInterval time.Duration
 	// MinBackoff and MaxBackoff bound the growing pauses, with jitter, before
 	// an entry is sent again and before a failed store is used again. Defaults
 	// 100 ms and 5 s.
 	MinBackoff, MaxBackoff time.Duration
-	// Permanent reports whether an entry that failed so can never be sent: it
-	// is quarantined instead of sent again. Default: none.
+	// Permanent reports whether an entry that failed with this error can never be sent.
+	// Such an entry is quarantined instead of sent again. Default: no error is permanent.
 	Permanent func(error) bool
-	// Refused reports whether a failure that is not Permanent is the broker's
-	// refusal of that entry, and how long it is tried on. Default: none is, and
-	// an entry that fails is tried without end.
+	// Refused reports whether a failure that is not Permanent is the broker's refusal of
+	// that entry, and for how long the entry is tried again. Default: no failure is a
+	// refusal, and an entry that fails is tried without end.
 	Refused func(error) (Refusal, bool)
-	// Awaited reports whether a failure that is neither lasts until somebody else
-	// does something, as to subscribe: Flush does not wait for such entries. Default:
-	// none does.
+	// Awaited reports whether a failure that is neither Permanent nor Refused lasts until
+	// somebody else acts, for example subscribes. Flush does not wait for such entries.
+	// Default: no failure is.
 	Awaited func(error) bool
-	// Unanswered reports whether a failure that is neither Permanent nor Refused is
-	// the lack of an acknowledgement, which takes room for as long as it is waited
-	// for: of such keys two are tried at a time, with pauses between that grow from
-	// 1 s to 30 s until one is acknowledged, and Flush does not wait for them. Default:
-	// none is.
+	// Unanswered reports whether a failure that is neither Permanent nor Refused is a
+	// missing acknowledgement, which takes room for as long as it is waited for. Two of
+	// such keys are tried at a time, with pauses that grow from 1 s to 30 s until one is
+	// acknowledged, and Flush does not wait for them. Default: no failure is.
 	Unanswered func(error) bool
-	// Observe is told what an operator has to know.
+	// Observe receives the events that an operator needs to know.
 	Observe Observe
 }
 
-// Observe has functions that a [Relay] calls after the fact, one at a time;
-// nil is not called. They must return soon.
+// Observe has functions that a [Relay] calls after an event, one call at a time. A nil
+// function is not called. They must return soon.
 type Observe struct {
-	// Quarantined is told of each entry that can never be sent, and why.
+	// Quarantined receives each entry that can never be sent, and the reason.
 	Quarantined func(e *outbox.Entry, err error)
-	// Corrupt is told how many entries the store itself quarantined because
+	// Corrupt receives the number of entries that the store quarantined itself because
 	// they could not be decoded.
 	Corrupt func(n int)
-	// Refused is told of a key that a refusal closed, or keeps closed: at most
-	// once a minute for each [Refusal.Reason].
+	// Refused receives a key that a refusal closed, or keeps closed: at most once a minute
+	// for each [Refusal.Reason].
 	Refused func(k ClosedKey)
-	// Unanswered is told of a key that the lack of an acknowledgement closed, or keeps
-	// closed: at most once a minute.
+	// Unanswered receives a key that a missing acknowledgement closed, or keeps closed: at
+	// most once a minute.
 	Unanswered func(k ClosedKey)
-	// QuarantineFull is told of an entry that was to be quarantined while the
-	// quarantine is at its bound, or its key has its share of that: it stays, its key
-	// stays closed, and it is tried again at the end of long pauses. The Err of the key
-	// has [outbox.ErrQuarantineFull], or [outbox.ErrQuarantineShare], and why the entry cannot be
-	// sent. At most once a minute for either.
+	// QuarantineFull receives the key of an entry that could not be quarantined, because
+	// the quarantine is full or the key has used up its share. The entry stays in the
+	// store, its key stays closed, and it is tried again after long pauses. The Err of the
+	// key wraps [outbox.ErrQuarantineFull] or [outbox.ErrQuarantineShare], and the reason
+	// why the entry cannot be sent. Each of the two is reported at most once a minute.
 	QuarantineFull func(k ClosedKey)
-	// Taken is told when the relay stands by, because another one of this process
-	// works on the store: once, until it has the store itself.
+	// Taken is called when the relay stands by because another relay of this process uses
+	// the store: once, until this relay has the store itself.
 	Taken func()
-	// Failed is told when the store fails, once until Works: it works again.
+	// Failed is called when the store fails: once, until Works is called because it works
+	// again.
 	Failed func(err error)
 	Works  func()
-	// High is told when the store is 80 % full, once until Low: it fell below
-	// 70 %.
+	// High is called when the store is 80 % full: once, until Low is called because it
+	// fell below 70 %.
 	High, Low func(s outbox.Stats)
 }
 
@@ -100,35 +100,33 @@ const (
 	lastDelete = 2 * time.Second
 )
 
-// ErrStopped is the error of Flush, and of Run, for a relay that has ended.
+// ErrStopped is the error of Flush and Run when the relay has ended.
 var ErrStopped = errors.New("outbox: relay stopped")
 
-// Relay sends what a [outbox.Store] holds and deletes what was acknowledged.
+// Relay sends the entries of an [outbox.Store] and deletes those that were acknowledged.
 //
-// Up to Batch entries are in flight. Entries of one key are sent in order of
-// Seq; when one fails, no later entry of its key is sent until it went through,
-// and those that were in flight at the time and failed too go one at a time.
-// Other keys flow meanwhile. An entry is deleted only after its
-// acknowledgement, so that a crash means that it is sent again with the same
-// id, not that it is lost.
+// Up to Batch entries are in flight. Entries of one key are sent in order of Seq. When one
+// fails, no later entry of its key is sent until it was acknowledged; entries of the key
+// that were in flight at the time and failed as well are then sent one at a time. Other
+// keys are not affected. An entry is deleted only after its acknowledgement: after a crash
+// it is sent again with the same id, and not lost.
 //
-// Memory is bounded: at most 4 x Batch entries and about MaxBytes, however many
-// wait. With Hold, some 100 bytes more for each entry held back. A key that
-// waits because its first entry failed costs some hundred bytes, and nothing of
-// the room of the others; beyond 250,000 of those nothing new is read until some
-// went through. Those first entries are tried again at the end of their pauses,
-// up to a quarter of Batch at a time, and, as long as they fail, 100 in a second; of
-// those without an acknowledgement two at a time.
+// Memory is bounded: at most 4 x Batch entries and about MaxBytes, however many wait. With
+// Hold, each entry held back takes some 100 bytes more. A key that waits because its first
+// entry failed takes a few hundred bytes, and no room of other keys; beyond 250,000 of
+// those, no new entries are read until some were sent. Those first entries are tried again
+// at the end of their pauses, up to a quarter of Batch at a time and, as long as they
+// fail, 100 per second; two at a time if the failure is a missing acknowledgement.
 //
-// How the store is, is measured beside the work, for a tenth of the time at
-// most, and at most 10 s each time.
+// The store is measured on a goroutine of its own, for at most a tenth of the time and at
+// most 10 s each time.
 //
-// Where several relays of this process were given one store, one sends at a time;
-// see [outbox.Claimer]. Where several processes share the store, one relays at a time. It checks
-// before each send that it still may, drops what it has read when it may not,
-// and lets another one relay when it has not been able to send for as long as
-// the right lasts: because its connection is down, the send function does not
-// return, or no outcome comes.
+// When several relays of this process use one store, one sends at a time; see
+// [outbox.Claimer]. When several processes share the store, one relays at a time. It
+// checks before each send that it still has the lease, drops the entries it has read when
+// it has not, and yields to another relay when it could not send for the duration of the
+// lease: because its connection is down, the send function does not return, or no outcome
+// arrives.
 //
 // All methods are safe for concurrent use.
 type Relay struct {
@@ -142,8 +140,8 @@ type Relay struct {
 	done       chan struct{} // closed when Run returned
 
 	// Of the goroutine of Run:
-	release   func() // gives the claim of the store back; nil without it
-	toldTaken bool   // that another relay has it
+	release   func() // releases the claim of the store; nil without a claim
+	toldTaken bool   // that another relay has the store was reported
 
 	mu       sync.Mutex
 	cancel   context.CancelFunc // of Run
@@ -151,22 +149,22 @@ type Relay struct {
 	stopOnce bool
 	w        *window
 	waiters  []*waiter
-	checkDue bool // whether a Flush is done is to be looked at
+	checkDue bool // the waiting Flush calls are to be checked
 	failure  [jobKinds]error
 	counts   counts
 	lease    lease
-	own      int       // entries that the relay quarantined
-	measured *measured // not yet looked at
+	own      int       // entries that this relay quarantined
+	measured *measured // not yet processed
 	refusal  ClosedKey // the last
 	tell     tellings
 	sweepNow bool // the store is to be read from the start
-	atPoll   bool // it is time to look at everything
+	atPoll   bool // PollInterval has passed: check everything
 }
 
 type counts struct{ sent, failed, resent uint64 }
 
-// New returns a relay that sends what is in store by send. Nothing happens
-// before Run. It reports all problems of the options at once.
+// New returns a relay that sends the entries of store with send. It does nothing before
+// Run. It reports all problems of the options at once.
 func New(store outbox.Store, send SendFunc, o Options) (*Relay, error) {
 	var errs []error
 	if store == nil {
@@ -227,12 +225,12 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Run sends until ctx ends or Stop is done, and returns nil then, or until the
-// store is closed, and returns [outbox.ErrClosed] then. No goroutine is left. A relay
-// runs once.
+// Run sends until ctx ends or Stop is done, and then returns nil, or until the store is
+// closed, and then returns [outbox.ErrClosed]. It leaves no goroutine behind. A relay runs
+// only once.
 //
-// When ctx ends, outcomes in flight are not waited for: those entries are sent
-// again by the next relay. Stop waits.
+// When ctx ends, Run does not wait for outcomes in flight: the next relay sends those
+// entries again. Stop waits.
 func (r *Relay) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -264,9 +262,9 @@ func (r *Relay) begin(cancel context.CancelFunc) error {
 	return nil
 }
 
-// finish deletes what was acknowledged and not deleted yet: each of those would
-// be sent again by the next relay. That is allowed, so its failure is no error
-// except that of a closed store, which the worker has returned already.
+// finish deletes the entries that were acknowledged and not yet deleted, because the next
+// relay would send them again. That is allowed, so a failure is only reported; a closed
+// store is not, because the worker has returned that error already.
 func (r *Relay) finish(ctx context.Context) error {
 	r.mu.Lock()
 	r.ended = true
@@ -288,10 +286,10 @@ func (r *Relay) finish(ctx context.Context) error {
 	return nil
 }
 
-// Stop stops sending, waits for the outcomes in flight, deletes what was
-// acknowledged and ends Run. It is bounded by ctx: when that ends first, Run is
-// ended anyway and the error says how many outcomes are unknown; those entries
-// stay in the store. Stop before Run keeps Run from starting.
+// Stop stops sending, waits for the outcomes in flight, deletes acknowledged entries and
+// ends Run. When ctx ends first, Run is ended anyway and the error has the number of
+// unknown outcomes; those entries stay in the store. Stop before Run keeps Run from
+// starting.
 func (r *Relay) Stop(ctx context.Context) error {
 	r.mu.Lock()
 	if !r.stopOnce {
@@ -320,9 +318,9 @@ func (r *Relay) Stop(ctx context.Context) error {
 	return fmt.Errorf("outbox: stopped with %d entries in flight: %w", left, ctx.Err())
 }
 
-// ConnectionLost says that the connection to the broker was lost. Entries that
-// were acknowledged within Hold are sent again, in order and with the same id,
-// each at most once; without Hold nothing happens.
+// ConnectionLost reports that the connection to the broker was lost. Entries that were
+// acknowledged within Hold are sent again, in order and with the same id, each at most
+// once. Without Hold nothing is sent again.
 func (r *Relay) ConnectionLost() {
 	r.mu.Lock()
 	now := time.Now()
@@ -334,8 +332,8 @@ func (r *Relay) ConnectionLost() {
 	r.wake()
 }
 
-// ConnectionUp says that the connection is there again: whatever waits for the
-// end of its pause is sent now.
+// ConnectionUp reports that the connection is up again: entries that wait for the end of
+// their pause are sent now.
 func (r *Relay) ConnectionUp() {
 	r.mu.Lock()
 	r.lease.down = time.Time{}
@@ -365,7 +363,7 @@ func (r *Relay) isStopping() bool {
 	}
 }
 
-// claim takes the store for this relay, and reports whether it has it.
+// claim claims the store for this relay, and reports whether it succeeded.
 func (r *Relay) claim() bool {
 	if r.release != nil {
 		return true
@@ -382,7 +380,7 @@ func (r *Relay) claim() bool {
 	return ok
 }
 
-// unclaim gives the store to another relay of this process.
+// unclaim releases the store for other relays of this process.
 func (r *Relay) unclaim() {
 	if r.release != nil {
 		r.release()

@@ -222,8 +222,8 @@ func TestBacklogOfARefusedTopicIsPassedBy(t *testing.T) {
 	})
 }
 
-// A refusal that lasts is told once a minute, and put aside after its limit,
-// with what waits behind it for the same reason.
+// A lasting refusal is reported once a minute, and its entry is quarantined at the limit,
+// together with the entries behind it that are refused for the same reason.
 func TestRefusalIsToldAndPutAside(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -289,8 +289,8 @@ func TestRefusalIsToldAndPutAside(t *testing.T) {
 	}
 }
 
-// stores.md 13: at the bound of the quarantine an entry stays, its key stays
-// closed, it is tried on at long pauses, and that is told.
+// stores.md 13: when the quarantine is full, an entry stays in the store, its key stays
+// closed, it is tried again after long pauses, and that is reported.
 func TestFullQuarantineKeepsTheKeyClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -303,7 +303,7 @@ func TestFullQuarantineKeepsTheKeyClosed(t *testing.T) {
 		r, stop := start(t, s, b.send, relay.Options{
 			Permanent: func(err error) bool { return errors.Is(err, errNotAuthorized) },
 			Observe: relay.Observe{QuarantineFull: func(k relay.ClosedKey) {
-				if !errors.Is(k.Err, outbox.ErrQuarantineShare) { // that is told beside it
+				if !errors.Is(k.Err, outbox.ErrQuarantineShare) { // reported separately
 					full++
 				}
 			}},
@@ -339,8 +339,8 @@ func TestFullQuarantineKeepsTheKeyClosed(t *testing.T) {
 	})
 }
 
-// One key cannot have all of the quarantine: beyond its share it stays closed and
-// is tried on at long pauses, that is told, and entries of other keys are put aside.
+// One key cannot fill the quarantine. Beyond its share it stays closed and is tried again
+// after long pauses; that is reported, and entries of other keys are quarantined.
 func TestKeyWithItsShareOfTheQuarantineStaysClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -395,7 +395,7 @@ func TestKeyWithItsShareOfTheQuarantineStaysClosed(t *testing.T) {
 	})
 }
 
-// What one process may put back is told when it is too much.
+// A requeue that exceeds the bound is reported.
 func TestRequeueBeyondTheBound(t *testing.T) {
 	t.Parallel()
 	s, err := outbox.NewMemory(outbox.MemoryOptions{MaxEntries: 1})

@@ -15,7 +15,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/outbox/relay"
 )
 
-// broker takes entries at once, but for those that it is told to fail.
+// broker acknowledges entries at once, except those that it is set to fail.
 type broker struct {
 	mu   sync.Mutex
 	fail map[string]error // by id

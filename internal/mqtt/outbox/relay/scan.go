@@ -110,14 +110,14 @@ func (w *window) sized(n int, bytes int64) {
 	}
 }
 
-// caughtUp notes that all that is in the store up to the frontier is known, but
-// for lanes that are closed or wait for the next pass.
+// caughtUp notes that all entries up to the frontier are known, except those of lanes that
+// are closed or wait for the next pass.
 func (w *window) caughtUp() {
 	w.pass.on, w.pass.sweeping = false, false
 	for l := range w.pass.behind {
 		delete(w.pass.behind, l)
 		l.skipped, l.last = 0, 0
-		if l.closed != nil { // it sought, in vain
+		if l.closed != nil { // it found no entry
 			w.open(l)
 		}
 		w.collect(l)

@@ -145,7 +145,7 @@ func (s *shut) refill(now time.Time) {
 	s.filled = now
 }
 
-// worth gives back what an attempt cost.
+// worth refunds the token of an attempt that succeeded.
 func (s *shut) worth() { s.tokens = min(float64(s.o.Batch), s.tokens+1) }
 
 func (s *shut) room() bool { return s.heads < max(1, s.o.Batch/4) }

@@ -72,8 +72,9 @@ func (b *silentBroker) heal() {
 	b.healed = true
 }
 
-// What the broker does not acknowledge takes the room of a few, once each of its keys
-// was tried; it is told, is not waited for by Flush, and goes when it is taken again.
+// Unacknowledged entries take the room of a few once each of their keys was tried. They
+// are reported, Flush does not wait for them, and they are sent when the broker
+// acknowledges again.
 func TestSilentKeysLeaveRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

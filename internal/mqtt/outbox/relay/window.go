@@ -113,7 +113,7 @@ func (w *window) acknowledge(it *item, now time.Time) {
 	w.through(it)
 }
 
-// release gives an item free for its delete.
+// release marks an item for deletion.
 func (w *window) release(it *item, now time.Time) {
 	it.state = acked
 	if len(w.acked) == 0 {

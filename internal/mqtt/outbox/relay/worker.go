@@ -209,9 +209,9 @@ func (w *worker) idleFor(now time.Time) time.Duration {
 	return max(wait, 0)
 }
 
-// A job that takes longer than storeTime has failed: a connection to a database
-// may hang for a quarter of an hour before the system gives it up, while a new one
-// would work. Where it is the store that is slow, the next one has twice as long.
+// A job that takes longer than storeTime has failed: a connection to a database may hang
+// for a quarter of an hour before the operating system closes it, while a new one would
+// work. In case the store is only slow, the next job may take twice as long.
 const (
 	storeTime    = 30 * time.Second
 	maxStoreTime = 10 * time.Minute
