@@ -148,3 +148,25 @@ func TestExpiredRetainedMessagesMakeRoom(t *testing.T) {
 	pub.Send(mqtttest.PacketOf(0x33, mqtttest.StringField("b"), []byte{0, 3, 0}, []byte("x")))
 	pub.expectCode(mqtttest.TypePuback, 3, 0x10)
 }
+
+// The memory of filters is limited in bytes: each level needs some.
+func TestFiltersOfManyLevels(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, version byte) {
+		b := mqtttest.InProcess(t)
+		p := connect(t, b, version, "c", true)
+		deep := strings.Repeat("/l", 190)
+		granted := 0
+		for ; granted < 1000; granted++ {
+			p.Send(mqtttest.SubscribePacket(version, 1, fmt.Sprint(granted, deep, "/#"), 1))
+			body := p.Expect(mqtttest.TypeSuback).Body
+			if body[len(body)-1] >= 0x80 {
+				break
+			}
+		}
+		if granted < 100 || granted == 1000 {
+			t.Errorf("%d filters of 190 levels were granted", granted)
+		}
+		p.subscribe("fine", 1) // there is room for small ones
+	})
+}

@@ -187,8 +187,15 @@ func (c *conn) handleSubscribe(p Packet, refusal *Injected) error {
 	return nil
 }
 
-// maxLevels limits the memory of a filter, each level of which needs some.
-const maxLevels = 200
+// maxLevels limits the levels of a filter, and maxFilterBytes the memory of the filters of a
+// session.
+const (
+	maxLevels      = 200
+	maxFilterBytes = 16 << 20
+)
+
+// filterSize is about the memory of a filter in bytes: each level is a node of the tree.
+func filterSize(filter string) int { return len(filter) + 300*(1+strings.Count(filter, "/")) }
 
 // refuses returns why a filter is not granted, or 0.
 func (c *conn) refuses(r request, refusal *Injected) byte {
@@ -197,7 +204,8 @@ func (c *conn) refuses(r request, refusal *Injected) byte {
 		return refusal.action.code
 	case strings.Count(r.plain, "/") >= maxLevels:
 		return reasonFilter
-	case c.session.subs[r.filter] == nil && len(c.session.subs) >= c.core.options.maxSubscriptions:
+	case c.session.subs[r.filter] != nil:
+	case len(c.session.subs) >= c.core.options.maxSubscriptions, c.session.filterBytes+filterSize(r.filter) > maxFilterBytes:
 		return reasonQuota
 	}
 	return 0

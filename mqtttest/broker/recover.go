@@ -287,7 +287,7 @@ func (c *core) openJournal() error {
 	}
 	unlock, err := lockFile(path + ".lock")
 	if err != nil {
-		return fmt.Errorf("broker: %s is in use: %w", path, err)
+		return fmt.Errorf("broker: lock %s, which another broker may use: %w", path, err)
 	}
 	found, cut, err := readJournal(path)
 	if err != nil {

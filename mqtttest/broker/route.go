@@ -13,8 +13,12 @@ type subscription struct {
 	group   *group   // nil if not shared
 }
 
-// maxRoutes limits the number of cached topics.
-const maxRoutes = 10_000
+// maxRoutes and maxRouteBytes limit the cached topics; a topic with its receivers over
+// maxRouteBytes/64 is not cached.
+const (
+	maxRoutes     = 10_000
+	maxRouteBytes = 8 << 20
+)
 
 // route is the list of recipients of a topic, valid until a subscription changes.
 type route struct {
@@ -30,6 +34,7 @@ type router struct {
 	wild   tree
 	groups map[string]*group // by filter as written
 	routes map[string]*route // by topic
+	cached int               // bytes of routes
 }
 
 func newRouter(copies bool) router {
@@ -42,9 +47,6 @@ func newRouter(copies bool) router {
 func (t *router) lookup(topic []byte) *route {
 	if r := t.routes[string(topic)]; r != nil {
 		return r
-	}
-	if len(t.routes) >= maxRoutes {
-		clear(t.routes)
 	}
 	r := &route{topic: string(topic)}
 	at := make(map[*session]int)
@@ -67,8 +69,31 @@ func (t *router) lookup(topic []byte) *route {
 		add(sub)
 	}
 	t.wild.match(r.topic, add)
-	t.routes[r.topic] = r
+	t.cache(r)
 	return r
+}
+
+// cache keeps a route for the next message of its topic.
+func (t *router) cache(r *route) {
+	const perReceiver = 64
+	size := perReceiver + len(r.topic) + perReceiver*len(r.groups)
+	for _, subs := range r.direct {
+		size += perReceiver * len(subs)
+	}
+	if size > maxRouteBytes/64 {
+		return
+	}
+	if len(t.routes) >= maxRoutes || t.cached+size > maxRouteBytes {
+		t.forget()
+	}
+	t.routes[r.topic] = r
+	t.cached += size
+}
+
+// forget empties the cache, because a subscription changed or there is no room.
+func (t *router) forget() {
+	clear(t.routes)
+	t.cached = 0
 }
 
 // deliver delivers a message to all receivers of a route, and reports whether there
@@ -122,7 +147,7 @@ func (t *router) join(old, sub *subscription) {
 	} else {
 		t.insert(sub)
 	}
-	clear(t.routes)
+	t.forget()
 }
 
 func (t *router) insert(sub *subscription) {
@@ -171,7 +196,7 @@ func (t *router) leave(sub *subscription) {
 	} else if t.exact[sub.plain] = without(t.exact[sub.plain], sub); len(t.exact[sub.plain]) == 0 {
 		delete(t.exact, sub.plain)
 	}
-	clear(t.routes)
+	t.forget()
 }
 
 func without(list []*subscription, sub *subscription) []*subscription {

@@ -4,18 +4,19 @@ import "time"
 
 // session is what the broker keeps for a client id. The core's mutex guards it.
 type session struct {
-	core     *core
-	id       string
-	version  byte
-	conn     *conn  // nil while disconnected
-	expiry   uint32 // seconds that it outlives its connection
-	timer    *time.Timer
-	will     *will
-	willTime *time.Timer
-	subs     map[string]*subscription // by filter as written
-	unsent   []*subscription          // that wait for retained messages, see [core.sendRetained]
-	received map[uint16]struct{}      // QoS 2 of the client, between PUBLISH and PUBREL
-	out      window
+	core        *core
+	id          string
+	version     byte
+	conn        *conn  // nil while disconnected
+	expiry      uint32 // seconds that it outlives its connection
+	timer       *time.Timer
+	will        *will
+	willTime    *time.Timer
+	subs        map[string]*subscription // by filter as written
+	filterBytes int                      // of subs, see filterSize
+	unsent      []*subscription          // that wait for retained messages, see [core.sendRetained]
+	received    map[uint16]struct{}      // QoS 2 of the client, between PUBLISH and PUBREL
+	out         window
 
 	number uint64    // in the journal, 0 for none
 	left   time.Time // when its last connection ended
@@ -131,7 +132,9 @@ func (s *session) subscribe(r request, id uint32) (sub *subscription, fresh bool
 		sub.ids = []uint32{id}
 	}
 	s.core.router.join(old, sub)
-	s.subs[r.filter] = sub
+	if s.subs[r.filter] = sub; old == nil {
+		s.filterBytes += filterSize(r.filter)
+	}
 	s.core.record.subscribed(sub)
 	s.core.changed()
 	return sub, old == nil
@@ -140,6 +143,7 @@ func (s *session) subscribe(r request, id uint32) (sub *subscription, fresh bool
 func (s *session) unsubscribe(sub *subscription) {
 	s.core.router.leave(sub)
 	delete(s.subs, sub.filter)
+	s.filterBytes -= filterSize(sub.filter)
 	s.core.record.unsubscribed(sub)
 	s.core.changed()
 }
