@@ -118,6 +118,13 @@ func (s *Server) problem() error {
 	return err
 }
 
+// cannotReply reports that requests have no place for a response topic, as far as the
+// protocol is known.
+func (s *Server) cannotReply() bool {
+	c, err := s.broker.Client()
+	return err == nil && c.CannotReply()
+}
+
 // newReplier reports templates that are wrong, and why the options cannot work.
 func (s *Server) newReplier(own client.ReplierSettings) (*client.Replier, error) {
 	c, err := s.broker.Client()

@@ -105,7 +105,7 @@ func registerError(err error) error {
 
 // repliers finds methods that could never reply.
 func (s *services) repliers(srv *Server) error {
-	if c, err := srv.broker.Client(); err != nil || !c.CannotReply() {
+	if !srv.cannotReply() {
 		return nil
 	}
 	var errs []error

@@ -18,7 +18,7 @@
 //   - of one publish: [github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/envelope.Message].
 //     A front sets Body, Codec, Headers and MessageID from kratos-transport's message, and
 //     QoS, Retain, Props, Key, Direct, RetryUnrouted and the rest from its options.
-//   - of one subscription: [Subscription], whose Typed says how its messages are read. Its
+//   - of one subscription: [Subscription], whose Typed describes how its messages are read. Its
 //     handler gets a [Delivery], which is an envelope.Event with the decoded Body; a front
 //     wraps that in kratos-transport's event, and calls middleware there.
 //   - of the whole client: its [Settings], which hold [Config].
@@ -90,7 +90,7 @@ func NewID() ID { return session.NewID() }
 // which contains a secret.
 func ParseAddresses(raw []string) ([]Address, error) { return link.ParseAddresses(raw) }
 
-// ParseProxy reads the URL of a proxy, or "environment"; "" is none. The error has
+// ParseProxy reads the URL of a proxy, or "environment"; "" means no proxy. The error has
 // no secret.
 func ParseProxy(raw string) (Proxy, error) { return link.ParseProxy(raw) }
 

@@ -185,7 +185,7 @@ func (p *publisher) bringAsync(ctx context.Context, m *Outgoing, done func(error
 	return err
 }
 
-// publication says which message was published, without what belongs to the
+// publication describes the message that was published, without what belongs to the
 // caller again.
 func publication(m *Outgoing) event.PublishInfo {
 	return event.PublishInfo{Topic: m.Topic, QoS: m.QoS, Retain: m.Retain, Size: len(m.Payload)}

@@ -101,7 +101,7 @@ func unsendable(err error) bool {
 	return errors.As(err, &e) && (e.Reason == event.ReasonCodec || e.Reason == event.ReasonTooLarge || e.Reason == event.ReasonBadRequest)
 }
 
-// codec is that of the subscription; nil is none.
+// codec is that of the subscription; nil without one.
 func (a *Answer) codec() envelope.Codec {
 	if sub := a.event.Subscription(); sub != nil && sub.Typed != nil {
 		return sub.Typed.Codec

@@ -17,7 +17,7 @@ const (
 	defaultMaxBackoff = 5 * time.Second
 )
 
-// Retry says how a publish is tried again that the broker refused for now. The
+// Retry describes how a publish that the broker refused for now is tried again. The
 // zero value means the defaults.
 type Retry struct {
 	// Attempts is the most attempts; 0 leaves it to the time of the call.

@@ -25,7 +25,7 @@ func (f *TLSFiles) load() (*tls.Config, error) {
 	return LoadTLS(f.ca, f.cert, f.key, f.serverName, f.insecure)
 }
 
-// Connection applies the connection part of a service's configuration, but for its
+// Connection applies the connection part of a service's configuration, except its
 // addresses. What it leaves unset keeps what other options said; nil is reported as a
 // problem.
 func (s *Settings) Connection(c *v1.Connection) {
@@ -164,7 +164,7 @@ const (
 )
 
 // DeadLetters applies the part of a service's configuration that is about dead
-// letters, but for their store; nil changes nothing.
+// letters, except their store; nil changes nothing.
 func (s *Settings) DeadLetters(c *v1.DeadLetters) {
 	put(&s.Config.MaxLetters, int(min(c.GetMaxLetters(), math.MaxInt32)))
 	put(&s.Config.MaxLetterBytes, int64(min(c.GetMaxBytes(), math.MaxInt64)))

@@ -20,7 +20,7 @@ func (s *Settings) warn(l Logger, cfg *Config) {
 	}
 }
 
-// risk is what gives a secret to whoever listens; strict settings refuse it.
+// risk is a setting that lets a listener read a secret; strict settings refuse it.
 type risk struct{ key, text string }
 
 func (s *Settings) risks(cfg *Config) []risk {

@@ -13,7 +13,8 @@ type standing struct {
 	watchers map[*watcher]struct{}
 }
 
-// note is told by the client, one at a time. It waits for nobody.
+// note takes the state of the subscriptions from the client, one call at a time. It does
+// not wait for the watchers.
 func (g *standing) note(fresh, all bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

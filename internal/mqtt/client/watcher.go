@@ -15,9 +15,9 @@ type watcher struct {
 
 	mu      sync.Mutex
 	next    event.Granted
-	due     bool // next is to be told
+	due     bool // next is to be reported
 	last    event.Granted
-	told    bool // last is what f was told before
+	told    bool // last is what f received before
 	running bool
 	stopped bool
 }

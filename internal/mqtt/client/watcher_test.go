@@ -8,8 +8,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event"
 )
 
-// A watcher is told of no state twice in a row, also when its goroutine ended in
-// between: what changed and changed back before it was told is no change.
+// A watcher receives no state twice in a row, also when its goroutine ended in
+// between: what changed and changed back before it was reported is not a change.
 func TestWatcherIsToldOfChangesOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
