@@ -111,7 +111,7 @@ func TestCloudEventsBothWays(t *testing.T) {
 	})
 }
 
-// What is no event is a bare message.
+// A message that is not an event is handled as a bare message.
 func TestBareMessagesBesideCloudEvents(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, url string, version broker.Option) {
@@ -182,7 +182,7 @@ func TestFormsOfCloudEvents(t *testing.T) {
 	for _, contentType := range []string{"application/cloudevents-batch+json", "application/cloudevents+avro"} {
 		publish(t, b, "a", "["+text+"]", mqttbroker.WithCallOptions(event.ContentType(contentType)))
 	}
-	publish(t, b, "a", text, mqttbroker.WithCallOptions(event.ContentType("application/json"))) // it says that it is none
+	publish(t, b, "a", text, mqttbroker.WithCallOptions(event.ContentType("application/json"))) // the content type rules out an event
 	if m := receive(t, got); string(m.Body.([]byte)) != text {
 		t.Errorf("got %+v", m)
 	}
@@ -230,7 +230,7 @@ func TestDeletionWithAContentType(t *testing.T) {
 	}
 }
 
-// JSON of a device may begin with a byte order mark, also where it is no event.
+// JSON of a device may begin with a byte order mark, even if it is not an event.
 func TestByteOrderMark(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, url string, version broker.Option) {

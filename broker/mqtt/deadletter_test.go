@@ -17,7 +17,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// parkSpy is told of parked messages.
+// parkSpy receives parked messages.
 type parkSpy chan event.ParkInfo
 
 func (s parkSpy) OnPark(i event.ParkInfo) { s <- i }
@@ -103,8 +103,8 @@ func TestRetryOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// The configuration knows subscriptions by filter, tells what matches none, and
-// counts over the code.
+// The configuration names subscriptions by filter, takes precedence over options in
+// code, and an entry that matches no subscription is reported.
 func TestRetryFromConfiguration(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.Mosquitto(t).URL()

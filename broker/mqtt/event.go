@@ -56,9 +56,9 @@ func headersOf(list []client.UserProperty) broker.Headers {
 // Topic is the name that the message was published on.
 func (e *received) Topic() string { return e.Delivery.Topic }
 
-// Message is the decoded message. Its AckSuccess is the event's Ack. A body that is
-// the payload's bytes shares up to 4 KiB of memory with other messages: who keeps it
-// for long takes a copy.
+// Message returns the decoded message. Its AckSuccess is the event's Ack. A body that
+// is the payload's bytes may keep up to 4 KiB of other messages in memory; copy it to
+// keep it for long.
 func (e *received) Message() *broker.Message { return &e.msg }
 
 // RawMessage is the message as the client has it, which knows more than the interface

@@ -10,10 +10,10 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// A process that was killed in the middle of QoS 2 exchanges leaves them at the
-// broker. The next process of the same client id finds its window full: Mosquitto
-// 2.0.11 ends the connection of who exceeds it, and drops QoS 1 messages that it
-// has acknowledged meanwhile. Every publish must arrive all the same.
+// A process that is killed during QoS 2 exchanges leaves them open at the broker. The
+// next process with the same client id finds its window full: Mosquitto 2.0.11 closes
+// the connection of a client that exceeds it, and drops QoS 1 messages that it has
+// acknowledged meanwhile. Every publish must arrive nevertheless.
 func TestExchangesOfAnEarlierProcessCostNothing(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"3.1.1", "5"} {

@@ -173,8 +173,8 @@ func TestHangingCallbackHarmsNobodyElse(t *testing.T) {
 			}
 			row.trigger(t, c)
 			receive(t, c.trap.hangs)
-			// Publishing, through the outbox and without, and handling go on; so
-			// does the connection, and whoever else is told of it.
+			// Publishing (directly and through the outbox), handling, the connection
+			// and the other hooks go on.
 			for round := range 2 {
 				publish(t, b, fmt.Sprintf("%s/outbox%d", prefix, round), "x")
 				publish(t, b, fmt.Sprintf("%s/direct%d", prefix, round), "x", mqttbroker.WithCallOptions(event.Direct()))

@@ -113,8 +113,7 @@ func TestMetadataOfTheContext(t *testing.T) {
 	}
 }
 
-// The content type says how the payload is encoded, whatever the subscription
-// expects.
+// The content type of a message selects the codec, whatever the subscription expects.
 func TestContentTypePicksTheCodec(t *testing.T) {
 	t.Parallel()
 	b := mqtt5(t)
@@ -165,7 +164,7 @@ func TestPublishExpiry(t *testing.T) {
 	wantReason(t, err, event.ReasonBadRequest, 400)
 }
 
-// observe gives the bodies of packets on their way to the broker.
+// observe returns the bodies of packets on their way to the broker.
 func observe(proxy *mqtttest.Proxy, typ mqtttest.PacketType) <-chan []byte {
 	ch := make(chan []byte, 100)
 	proxy.Observe(func(o mqtttest.Observed) {

@@ -69,7 +69,7 @@ func (l *logs) String() string {
 // count is how often a text was logged.
 func (l *logs) count(text string) int { return strings.Count(l.String(), text) }
 
-// open gives a broker that is disconnected at the end of the test.
+// open returns a broker that is disconnected at the end of the test.
 func open(t testing.TB, url string, opts ...broker.Option) *mqttbroker.Broker {
 	t.Helper()
 	b, _ := logged(t, url, opts...)
@@ -136,7 +136,7 @@ func subscribe(t testing.TB, b *mqttbroker.Broker, filter string, opts ...broker
 	return ch
 }
 
-// receive gives the next value of a channel.
+// receive returns the next value of a channel.
 func receive[T any](t testing.TB, ch <-chan T) (v T) {
 	t.Helper()
 	select {

@@ -27,9 +27,9 @@ func names(t *testing.T, err error, parts ...string) {
 	}
 }
 
-// Parking without a client id is an error that says what is wanted, with the key
-// of the configuration where it was asked for there. Nothing is logged that says
-// otherwise, nor that the filter is wrong.
+// Parking without a client id is an error that names what is wanted, and the
+// configuration key if parking was configured there. The log does not contradict it,
+// and does not blame the filter.
 func TestParkWithoutClientIDSaysWhatIsWanted(t *testing.T) {
 	t.Parallel()
 	server := mqtttest.InProcess(t)
@@ -63,8 +63,8 @@ func TestBroadFilterNamesItsOption(t *testing.T) {
 	}
 }
 
-// A filter that is named as one of earlier versions and subscribed to stays, and
-// is told once.
+// A filter that is listed as one of an earlier version, but is subscribed to, stays and
+// is logged once.
 func TestPreviousFilterThatIsRegisteredIsTold(t *testing.T) {
 	t.Parallel()
 	b, out := logged(t, mqtttest.InProcess(t).URL(), mqttbroker.WithClientId("hint"), mqttbroker.WithPreviousFilters("early", "late", "gone"))

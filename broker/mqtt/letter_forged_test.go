@@ -15,8 +15,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Whoever can write below dead-letter/<service>/ has nothing published with the
-// service's rights, and keeps no letter of the service from its one replay.
+// A client that can write below dead-letter/<service>/ cannot have messages published
+// with the service's rights, and cannot keep a dead letter of the service from its one
+// replay.
 func TestForgedLettersAreNotPublished(t *testing.T) {
 	t.Parallel()
 	m := mqtttest.Mosquitto(t)
@@ -58,7 +59,7 @@ func TestForgedLettersAreNotPublished(t *testing.T) {
 	t.Cleanup(func() { _ = other.Close(context.Background()) })
 	const some = "018bcfe5-6800-7000-8000-0000000000"
 	for topic, id := range map[string]string{
-		"01/" + some + "01": some + "01", // plausible but for what it would publish
+		"01/" + some + "01": some + "01", // plausible except for what it would publish
 		"02/" + some + "02": honest.ID,   // as the honest one
 		"03/" + some + "03": "0/#",
 		"00/0":              "0/#",

@@ -263,7 +263,7 @@ func TestRetainedLettersHaveShares(t *testing.T) {
 	}
 }
 
-// What is wrong with the configuration of letters is told by its key.
+// Errors in the dead-letter configuration name the key.
 func TestLetterSettingsAreChecked(t *testing.T) {
 	t.Parallel()
 	err := mqttbroker.Check(&v1.Settings{

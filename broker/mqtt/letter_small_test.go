@@ -19,9 +19,9 @@ import (
 	testbroker "github.com/kratos-mqtt/kratos-mqtt/mqtttest/broker"
 )
 
-// A message whose letter is over the limit of the broker is kept without its
-// payload, and holds up nobody: a letter is larger than its message. Such a
-// letter says what is missing, and stops no replay. engine.md D5.
+// A dead letter is larger than its message. If it exceeds the broker's limit, it is
+// kept without the payload, states what is missing, and does not stop a replay or other
+// messages.
 func TestLetterOverTheLimitIsKeptSmaller(t *testing.T) {
 	t.Parallel()
 	const limit, good = 100 << 10, 100

@@ -12,8 +12,8 @@ import (
 // stackKey is the key of a stack trace, the one value of ours that has lines.
 const stackKey = "stack"
 
-// clientLog writes to a Kratos logger. Its methods call that as those of Kratos'
-// Helper do, at the same depth, so that a "caller" is who called them.
+// clientLog writes to a Kratos logger. Its methods call the logger at the same depth as
+// the methods of Kratos' Helper, so that a "caller" field names the right line.
 type clientLog struct{ to log.Logger }
 
 var _ client.Logger = clientLog{}

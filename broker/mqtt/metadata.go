@@ -17,11 +17,11 @@ import (
 // hop.
 const globalPrefix = envelope.MetadataPrefix + "global-"
 
-// metadataOf returns what Kratos' metadata middleware would send: the client
-// metadata of the context, and the global part of what came with the request
-// that is being handled. Under a client transport of ours that middleware has
-// done it already, and the headers are taken from there. Other keys stay in
-// the process: a message is read by whoever subscribes.
+// metadataOf returns what Kratos' metadata middleware would send: the client metadata
+// of the context, and the global part of the metadata of the request being handled.
+// Under a client transport of this module the middleware has already run, and the
+// headers are taken from there. Other keys are not sent, because any subscriber can
+// read a message.
 func metadataOf(ctx context.Context) (list []client.UserProperty) {
 	if tr, ok := transport.FromClientContext(ctx); ok && tr.Kind() == kind {
 		h := tr.RequestHeader()

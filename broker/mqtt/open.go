@@ -49,10 +49,11 @@ func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...broker.Op
 	return b, cleanup, nil
 }
 
-// Check reports everything that is wrong with a configuration, of both layers,
-// with the key of each setting ([event.SettingError]). It opens nothing. It is a
-// check for configfile.Load, which adds file and line; database is whether the
-// service has one. It logs nothing: what works, but hardly as meant, is told at the start.
+// Check returns all errors of a configuration, of both layers, each with the key of the
+// setting ([event.SettingError]). It opens no connection and logs nothing; settings
+// that work but are probably not intended are logged at the start. Use it as a check of
+// configfile.Load, which adds file and line. database reports whether the service has a
+// database.
 func Check(c *v1.Settings, database bool) error {
 	opts := append(settings(c, log.NewStdLogger(io.Discard)), WithSubscriber(c.GetSubscriber()),
 		WithDeadLettersConfig(c.GetDeadLetters()), WithDeadLetters(deadletter.NewMemory(0)))

@@ -81,12 +81,12 @@ func WithAuth(username string, password string) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.Username, s.Config.Password = username, password })
 }
 
-// WithCredentials asks for user name and password before each CONNECT, so that
-// a token that was renewed counts from the next connection on. It counts over
-// [WithAuth] and over those in an address. ask runs on a goroutine of the
-// connection, also for the publisher's, within the connect timeout, which ends
-// ctx; its error is told as that of the attempt, and must not hold a secret.
-// Default: nil, the fixed ones.
+// WithCredentials calls ask for user name and password before each CONNECT, so that a
+// renewed token is used from the next connection on. It takes precedence over
+// [WithAuth] and over credentials in an address. ask runs on a goroutine of the
+// connection, also for the publishing connection; ctx ends with the connect timeout. An
+// error of ask is reported as the error of the attempt, and must not contain a secret.
+// Default: nil, the fixed credentials.
 func WithCredentials(ask func(ctx context.Context) (username, password string, err error)) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.Credentials = ask })
 }
@@ -164,8 +164,8 @@ func WithProtocol(version string) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Protocol = version })
 }
 
-// WithPreset says which broker it is, for what is known of it beyond what it
-// says of itself: "mosquitto", "rabbitmq" or "nats". Default: none.
+// WithPreset names the broker product, for limits that the broker does not announce
+// itself: "mosquitto", "rabbitmq" or "nats". Default: none.
 func WithPreset(name string) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Preset = name })
 }
@@ -193,15 +193,14 @@ func WithWebSocketHeader(h http.Header) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Header(h) })
 }
 
-// WithProxy has connections go through a proxy: "http://[user:password@]host:port",
-// which is asked for a tunnel by CONNECT, https, which encrypts that, socks5 or
-// socks5h, which resolve the broker's name themselves; TLS and WebSocket run
-// inside. "environment" takes it from ALL_PROXY, over which HTTPS_PROXY counts
-// for encrypted addresses and HTTP_PROXY for ws, but for hosts of NO_PROXY and
-// this machine. An https proxy is trusted as the broker is. User name and
-// password are never logged; the errors of a connection name the proxy. What is
-// no such URL is an error of Init and Connect. Default: "", none, whatever the
-// environment says.
+// WithProxy sets the proxy for connections, as "scheme://[user:password@]host:port".
+// The schemes are http (a CONNECT tunnel), https (the same, over TLS), and socks5 or
+// socks5h, where the proxy resolves the broker's name. TLS and WebSocket run inside the
+// proxied connection. "environment" uses ALL_PROXY; HTTPS_PROXY takes precedence for
+// encrypted addresses and HTTP_PROXY for ws, except for hosts of NO_PROXY and this
+// machine. The certificate of an https proxy is verified like the broker's. User name
+// and password are never logged; connection errors name the proxy. An invalid URL is an
+// error of Init and Connect. Default: "", no proxy, regardless of the environment.
 func WithProxy(url string) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Proxy = url })
 }
@@ -258,37 +257,38 @@ func WithOnDisconnect(cb func(error)) broker.Option {
 }
 
 // WithCloudEvents sends every message as a CloudEvent in structured JSON
-// (application/cloudevents+json), on both versions of MQTT: the one form in
-// which MQTT 3.1.1 has headers. source is the event's, a URI reference; an
-// empty one is an error of Init and Connect. The event's id is the message's or
-// a UUIDv7, its type the full name of the protobuf message or "bytes", its
-// subject the topic, and headers are extension attributes: a name of other than
-// lower-case letters and digits is an error of the publish. Data that is JSON
-// stays readable, other data is base64.
+// (application/cloudevents+json), on both versions of MQTT; on MQTT 3.1.1 this is the
+// only form that has headers. source is the event's source, a URI reference; an empty
+// one is an error of Init and Connect. The event's id is the message's id or a UUIDv7,
+// its type the full name of the protobuf message or "bytes", its subject the topic.
+// Headers become extension attributes: a name with characters other than lower-case
+// letters and digits is an error of the publish. JSON data stays readable, other data
+// is encoded as base64.
 //
-// Structured events that arrive are unwrapped: on MQTT 5 by their content type,
-// also without this option; where there is none, as on 3.1.1, only with it:
-// a JSON object with a specversion is an event, and what is none a bare
-// message. A broken event is a dead letter. Default: bare messages.
+// Structured events that arrive are unwrapped. On MQTT 5 they are recognized by their
+// content type, also without this option. Messages without a content type, such as all
+// on 3.1.1, are only recognized with this option: a JSON object with a specversion is
+// an event, anything else a bare message. A malformed event is a dead letter. Default:
+// bare messages.
 func WithCloudEvents(source string) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.CloudEvents = &source })
 }
 
-// WithHooks adds hooks, each of which implements one or more of the hook
-// interfaces of package event; a value that implements none is an error of Init
-// and Connect. Given again it adds more. Package event says
-// what a hook that hangs delays, if anything. Default: none, and no cost.
+// WithHooks adds hooks, each of which implements one or more of the hook interfaces of
+// package event; a value that implements none of them is an error of Init and Connect.
+// Further calls add more hooks. Package event describes what a hanging hook delays.
+// Default: no hooks, at no cost.
 func WithHooks(hooks ...any) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Hooks = append(s.Hooks, hooks...) })
 }
 
-// WithSelfTest sends a message to each of these topics after the start, on the
-// publishing connection, and waits for it on a third one, whose client id adds
-// "-test" to the publisher's. What does not come back within 3 s is told by the
-// log and by SelfTestError of the health. It is meant for MQTT 3.1.1, where a
-// broker acknowledges a publish that its access rules forbid, and throws it away:
-// name a topic that the same rules are about, that may be read, too, and that
-// nobody minds a message on, whose payload is a UUID. Default: none.
+// WithSelfTest sends a message to each of these topics after the start on the
+// publishing connection, and waits for it on a third connection, whose client id is the
+// publisher's with "-test" added. A message that does not come back within 3 s is
+// logged and reported as SelfTestError in Health. It is meant for MQTT 3.1.1, where a
+// broker acknowledges a publish that its access rules forbid and drops it. Name topics
+// that the same rules apply to, that may also be read, and where a message with a UUID
+// as payload does no harm. Default: none.
 func WithSelfTest(topics ...string) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.SelfTest = topics })
 }

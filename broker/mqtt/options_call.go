@@ -9,11 +9,11 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// WithCallOptions says how one message is sent with the options that the calls of
-// generated clients and a [Publisher] take: event.Expiry, event.ID, event.OrderingKey
-// and so on. Given again it adds more. event.QoS counts over
-// broker.WithPublishRequiredAcks, event.Header goes beside the headers of the
-// message. Default: QoS 1, not retained, no expiry.
+// WithCallOptions sets how one message is sent, with the options that the calls of
+// generated clients and [Publisher] take: event.Expiry, event.ID, event.OrderingKey and
+// so on. Further calls add options. event.QoS takes precedence over
+// broker.WithPublishRequiredAcks; event.Header adds to the headers of the message.
+// Default: QoS 1, not retained, no expiry.
 func WithCallOptions(opts ...event.CallOption) broker.PublishOption {
 	return publishing(func(s *publishCall) {
 		c := event.Call{
@@ -28,7 +28,7 @@ func WithCallOptions(opts ...event.CallOption) broker.PublishOption {
 	})
 }
 
-// takeCall has a publish sent as a call says, but for its QoS.
+// takeCall applies the options of a call to a publish, except its QoS.
 func takeCall(s *publishCall, c *event.Call) {
 	s.Topic, s.Retain, s.Expiry, s.Unrouted = c.Topic, c.Retain, c.Expiry, c.Unrouted
 	s.ID, s.Key, s.ContentType, s.Direct = c.ID, cmp.Or(c.OrderingKey, s.Key), c.ContentType, c.Direct

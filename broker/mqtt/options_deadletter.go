@@ -52,20 +52,21 @@ func WithRetainedDeadLetterShare(n int) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.LetterShare = n })
 }
 
-// WithBlockOverShare leaves a message unacknowledged whose letter is over the share of
-// its origin in whatever store, and tries it again: what is behind it in its session
-// is not acknowledged either, whoever sent it, so that one sender can stop all.
-// Default: its letter is kept without the payload, and where that has no room it is
-// dropped, logged and counted in Health's LettersOverShare.
+// WithBlockOverShare leaves a message unacknowledged and retries it if its dead letter
+// would exceed its origin's share of the dead-letter store. Later messages of the same
+// session are not acknowledged either, even those of other senders, so one sender can
+// stop all. Default: the dead letter is stored without the payload; if even that has no
+// room, it is dropped, logged and counted in Health's LettersOverShare.
 func WithBlockOverShare() broker.Option {
 	return WithSettings(func(s *client.Settings) { s.BlockOverShare() })
 }
 
-// WithDeadLetterKeys signs retained dead letters with HMAC-SHA256: the first key signs,
-// all verify, so that a new one can be put in front while letters of the old one are
-// left. Whoever may write below dead-letter/<service>/ can forge letters otherwise: with
-// keys, one that none of them has signed is listed as suspect, and replayed only by a
-// call that confirms it. Each key has 32 bytes at least. Default: none.
+// WithDeadLetterKeys signs retained dead letters with HMAC-SHA256. The first key signs
+// and all keys verify, so a new key can be put in front while dead letters signed with
+// the old one remain. Without keys, a client that may write below
+// dead-letter/<service>/ can forge dead letters. With keys, a dead letter with no valid
+// signature is listed as suspect, and replayed only by a call that confirms it. Each
+// key has at least 32 bytes. Default: none.
 func WithDeadLetterKeys(keys ...[]byte) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.LetterKeys = keys })
 }

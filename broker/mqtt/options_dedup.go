@@ -39,11 +39,11 @@ func WithSubscribeIDField(name string) broker.SubscribeOption {
 	return subscribing(func(s *subscribeCall) { s.typed.IDField = name })
 }
 
-// WithSubscribeIDsSpanTopics says that an id is unique over all topics of the subscription,
-// and not only within its topic: a message that comes again on another topic is a
-// duplicate. Whoever may publish on one of the topics can then have messages on the
-// others acknowledged unhandled. The id of a CloudEvent still counts within its
-// source. Default: false. It needs [WithDedup].
+// WithSubscribeIDsSpanTopics makes an id unique over all topics of the subscription
+// instead of within its topic: a message that comes again on another topic is a
+// duplicate. A client that may publish on one of the topics can then cause messages on
+// the others to be acknowledged without being handled. The id of a CloudEvent is still
+// unique only within its source. Default: false. It requires [WithDedup].
 func WithSubscribeIDsSpanTopics() broker.SubscribeOption {
 	return subscribing(func(s *subscribeCall) { s.typed.IDsSpanTopics = true })
 }

@@ -12,35 +12,36 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/client"
 )
 
-// WithOutbox accepts publishes at QoS 1 and 2 into a store, and sends them from
-// there between Connect and Disconnect: Publish returns nil once the store has the
-// message, also before Connect and while the broker is down. What cannot be sent
-// at all (topic, size, codec, headers) is refused before. A full store is an
-// error of reason OUTBOX_FULL at once, any other failure of it OUTBOX_FAILED.
-// Asynchronous publishes call back when the store has them, and go there many at
-// a time. event.PublishHook is told of the acceptance.
+// WithOutbox accepts publishes at QoS 1 and 2 into a store, and sends them from there
+// between Connect and Disconnect. Publish returns nil once the store has the message,
+// also before Connect and while the broker is down. A message that can never be sent
+// (topic, size, codec, headers) is refused before it is stored. A full store is an
+// immediate error of reason OUTBOX_FULL, any other failure of the store one of reason
+// OUTBOX_FAILED. Asynchronous publishes are stored many at a time, and their callback
+// runs once the store has them. The acceptance is reported to event.PublishHook.
 //
-// The context of Publish reaches the store: one that carries a transaction
-// (event/sqltx) makes the message part of it, with a store of SQL.
+// The context of Publish reaches the store: a context that carries a transaction
+// (event/sqltx) makes the message part of it, with an SQL store.
 //
-// Messages of one topic, or ordering key, are sent in the order of acceptance,
-// and again until the broker acknowledges them, QoS 2 too: subscribers know them
-// by their id. With several connections messages of one key on different topics
-// may overtake each other. What can never be sent is quarantined in the store,
-// logged, and told to event.OutboxHook, like a store that is full or fails. What
-// the broker refuses closes its key, is told, and is quarantined after
-// [OutboxRefusedLimit]. What the broker does not acknowledge closes its key, too, is
-// told, and tried again without end. An expiry goes on in the outbox, on MQTT 3.1.1
-// too: what expired there is dropped instead of sent, counted and told.
+// Messages of one topic, or ordering key, are sent in the order of acceptance, and sent
+// again until the broker acknowledges them, also at QoS 2: subscribers recognize
+// repeated messages by their id. With several connections, messages of one key on
+// different topics may overtake each other. A message that turns out to be unsendable
+// is quarantined in the store, logged, and reported to event.OutboxHook, as is a store
+// that is full or fails. A message that the broker refuses holds back its key, is
+// reported, and is quarantined after [OutboxRefusedLimit]. A message that the broker
+// does not acknowledge holds back its key, is reported, and is retried without end. An
+// expiry keeps running in the outbox, also on MQTT 3.1.1: an expired message is
+// dropped, counted and reported.
 //
-// QoS 0, what is published directly, requests and replies go past the outbox, and
-// may overtake it. Disconnect sends what it can within its time while there is a
-// connection; the rest stays in the store, is counted in the log, and is sent
-// after the next start. The store is the caller's: it is not closed. Several
-// brokers and servers of a process may be given one store: the first sends all that
-// is in it, by its own options and connection, until it stops; then the next one
-// does, within the poll interval. That is logged, since a store for each is what is
-// usually wanted. Default: none.
+// QoS 0 messages, direct publishes, requests and replies bypass the outbox and may
+// overtake it. Disconnect sends what it can within its time while there is a
+// connection; the rest stays in the store, is counted in the log, and is sent after the
+// next start. The store is the caller's: it is not closed. Several brokers and servers
+// of a process may share one store: the first sends all messages in it, with its own
+// options and connection, until it stops; then the next one takes over within the poll
+// interval. Sharing is logged, since each usually has a store of its own. Default:
+// none.
 func WithOutbox(store outbox.Store, opts ...OutboxOption) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.SetOutbox(store, opts) })
 }
@@ -116,10 +117,11 @@ func OutboxBacklog(b *event.Backlog) OutboxOption {
 	return func(o *client.Outbox) { o.Backlog = b }
 }
 
-// OutboxUnrouted says what becomes of the messages of one operation,
-// /package.Service/Method, that the broker has no subscriber for, over what the
-// method says and under event.RetryUnrouted of a call. Default: they count as
-// delivered, are counted, told to event.OutboxHook and logged once a minute.
+// OutboxUnrouted sets what happens to the messages of one operation,
+// /package.Service/Method, that the broker has no subscriber for. It takes precedence
+// over the method's own option; event.RetryUnrouted of a call takes precedence over it.
+// Default: they count as delivered, and are counted, reported to event.OutboxHook and
+// logged once a minute.
 func OutboxUnrouted(operation string, u event.Unrouted) OutboxOption {
 	return func(o *client.Outbox) { o.SetUnrouted(operation, u) }
 }

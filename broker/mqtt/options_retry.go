@@ -36,10 +36,10 @@ func WithSubscribeMaxBackoff(d time.Duration) broker.SubscribeOption {
 	return subscribing(func(s *subscribeCall) { s.MaxBackoff = d })
 }
 
-// WithSubscribeExhausted says what becomes of a message whose attempts are used
-// up; an unknown value, and parking without a store that parks, without a
-// client id or with acknowledgement by hand, is an error of the subscribe.
-// Default: event.ExhaustedDeadLetter.
+// WithSubscribeExhausted sets what happens to a message when all attempts have failed.
+// Errors of the subscribe are an unknown value, and parking without a store that
+// supports it, without a client id, or with manual acknowledgement. Default:
+// event.ExhaustedDeadLetter.
 func WithSubscribeExhausted(e event.Exhausted) broker.SubscribeOption {
 	return subscribing(func(s *subscribeCall) { s.Exhausted = e })
 }
@@ -55,11 +55,11 @@ func WithSubscribeParkMaxAttempts(n int) broker.SubscribeOption {
 	return subscribing(func(s *subscribeCall) { s.parkMaxAttempts = &n })
 }
 
-// WithSubscribeReason says what becomes of a message whose handler returned a
-// Kratos error of this reason or, for a number as in "404", of this code; a
-// reason counts over a code, and event.WithVerdict over both. An unknown verdict
-// is an error of the subscribe. Default: what cannot be decoded, 400, 413, 422
-// and 501 are dead-lettered at once, and all else is retried.
+// WithSubscribeReason sets what happens to a message whose handler returned a Kratos
+// error with this reason or, for a number such as "404", this code. A reason takes
+// precedence over a code, and event.WithVerdict over both. An unknown verdict is an
+// error of the subscribe. Default: messages that cannot be decoded and errors of code
+// 400, 413, 422 and 501 are dead-lettered at once, all others are retried.
 func WithSubscribeReason(reason string, v event.Verdict) broker.SubscribeOption {
 	return subscribing(func(s *subscribeCall) {
 		all := map[string]event.Verdict{reason: v}

@@ -73,15 +73,14 @@ func WithSubscribeOrderingKey(key func(m event.Incoming) string) broker.Subscrib
 	return subscribing(func(s *subscribeCall) { s.OrderingKey = orderOf(key) })
 }
 
-// WithSubscribeOwnSession gives the subscription a session of its own: a
-// connection with the client id <client id>-<name>, kept by the broker as the
-// other one is, with its own in-flight window, its own queue, and as many workers
-// again. What it does not acknowledge, because it is paused, slow, or blocked,
-// holds up no other subscription, and it is not held up by any. Subscriptions that
-// give the same name share a session. "" derives the name: from the method of a
-// generated service, else from the filter; a name that two different ones derive, or
-// one derives and the other gives, is an error of the subscribe that names both.
-// Default: the session of all others.
+// WithSubscribeOwnSession puts the subscription into a separate session: a connection
+// with the client id <client id>-<name>, kept by the broker like the main one, with its
+// own in-flight window, queue and as many workers. Messages that it does not
+// acknowledge because it is paused, slow or blocked do not hold up other subscriptions,
+// and vice versa. Subscriptions with the same name share a session. "" derives the name
+// from the method of a generated service, else from the filter. If the derived name of
+// a subscription is used by a different one, derived or explicit, the subscribe fails
+// with an error that names both. Default: the main session.
 func WithSubscribeOwnSession(name string) broker.SubscribeOption {
 	return subscribing(func(s *subscribeCall) { s.typed.OwnSession, s.typed.SessionName = true, name })
 }

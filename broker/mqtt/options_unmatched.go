@@ -31,14 +31,14 @@ func WithUnmatched(grace time.Duration, then event.Unmatched) broker.Option {
 	return WithSettings(func(s *client.Settings) { s.Config.UnmatchedGrace, s.Config.Unmatched = &grace, then })
 }
 
-// WithPreviousFilters names topic filters, with $share and group for shared ones,
-// that earlier versions of the service subscribed to and this one does not: the
-// broker keeps them with the session, and MQTT cannot list them. They are
-// unsubscribed once all of ours are granted and no message waits for a
-// subscription any more; what comes for them before is a dead letter at once, as
-// [WithUnmatched] says. One that is subscribed to stays, with a warning; what is no
-// topic filter is an error of Connect. A store for dead letters that is a
-// deadletter.FilterMemory, as those in SQL and in a file are, remembers filters
+// WithPreviousFilters names topic filters, with $share and group for shared ones, that
+// earlier versions of the service subscribed to and this one does not: the broker keeps
+// them with the session, and MQTT cannot list them. They are unsubscribed once all
+// current filters are granted and no message waits for a subscription any more.
+// Messages that arrive for them before become dead letters at once, as [WithUnmatched]
+// describes. A filter that is still subscribed to is kept, with a warning; an invalid
+// topic filter is an error of Connect. A dead-letter store that is a
+// deadletter.FilterMemory, such as those in SQL and in a file, remembers filters
 // itself. Default: none.
 func WithPreviousFilters(filters ...string) broker.Option {
 	filters = slices.Clone(filters)

@@ -13,7 +13,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// hangingHook is told of an outbox, and does not return.
+// hangingHook is an OutboxHook that does not return.
 type hangingHook chan struct{}
 
 func (h hangingHook) OnOutbox(event.OutboxInfo) { <-h }

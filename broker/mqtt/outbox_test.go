@@ -291,8 +291,8 @@ func TestOutboxGate(t *testing.T) {
 	wantDepth(t, store, 0)
 }
 
-// Asynchronous publishes are told when the store has them, in order, also those
-// that a callback makes.
+// Callbacks of asynchronous publishes run once the store has the messages, in order,
+// including publishes that a callback makes.
 func TestOutboxAsync(t *testing.T) {
 	t.Parallel()
 	url := mqtttest.InProcess(t).URL()

@@ -16,8 +16,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// Handlers that end with their deadline are told to be late while the dead letter
-// of their message is made: neither is in the way of the other.
+// Handlers that end at their deadline are reported as late while the dead letter of
+// their message is stored: neither blocks the other.
 func TestDeadLettersOfHandlersThatEndWithTheirDeadline(t *testing.T) {
 	t.Parallel()
 	const n = 100

@@ -17,7 +17,7 @@ type outcome struct {
 
 	front    *front
 	end      func(error) // of the span
-	callback func(error) // the user's; nil is none
+	callback func(error) // the user's; may be nil
 }
 
 func (o *outcome) is(err error) {

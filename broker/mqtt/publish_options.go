@@ -37,7 +37,7 @@ type publishCall struct {
 	OrderKey string // that the message has itself; a header where there is room
 	IDKnown  bool   // the message has its id itself, likewise
 
-	ready  *envelope.Message // a request or a reply, whose form counts; nil is none
+	ready  *envelope.Message // a request or a reply, sent as it is; may be nil
 	qosSet bool              // else the generic number of acknowledgements counts
 
 	carrier carrier[publishCall]

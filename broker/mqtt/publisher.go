@@ -39,12 +39,12 @@ func (p *Publisher) Close(ctx context.Context) error { return p.client.Stop(ctx)
 // Health is a snapshot of the publisher.
 func (p *Publisher) Health() event.Health { return p.client.Health() }
 
-// Publish sends a payload at QoS 1 unless an option says otherwise, and
-// returns nil only when the broker has acknowledged it, or at QoS 0 when the
-// bytes were handed to a live connection. While disconnected it waits for the
-// connection: within ctx, or for 10 s without a deadline. The payload is free
-// when Publish returns. Errors are *event.Error, whose MayHaveBeenSent tells
-// whether publishing again may duplicate.
+// Publish sends a payload, at QoS 1 unless an option sets another, and returns nil only
+// when the broker has acknowledged it, or at QoS 0 when the bytes were written to a
+// live connection. While disconnected it waits for the connection until ctx ends, or
+// for 10 s if ctx has no deadline. The payload may be reused when Publish returns.
+// Errors are *event.Error; MayHaveBeenSent reports whether publishing again may
+// duplicate the message.
 func (p *Publisher) Publish(ctx context.Context, topic string, payload []byte, opts ...event.CallOption) error {
 	if len(opts) == 0 { // stays on the stack
 		return p.client.Send(ctx, &client.Outgoing{Message: client.Message{Topic: topic, Payload: payload, QoS: defaultQoS}})

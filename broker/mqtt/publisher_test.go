@@ -15,7 +15,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// publisher gives a connected one that is closed at the end of the test.
+// publisher returns a connected publisher that is closed at the end of the test.
 func publisher(t testing.TB, url, protocol string, opts ...broker.Option) *mqttbroker.Publisher {
 	t.Helper()
 	p, err := mqttbroker.NewPublisher(append([]broker.Option{

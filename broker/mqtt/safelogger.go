@@ -13,17 +13,18 @@ import (
 // maxLogged is how much of a value a safe logger shows, in bytes.
 const maxLogged = 8 << 10
 
-// SafeLogger wraps a logger so that text of strangers cannot forge lines of the log or
-// move a terminal's cursor, whoever logs it: Kratos' own middleware and loggers print
-// messages and errors as they are. In each key and value control characters, ends of
-// lines, format characters and what is no UTF-8 are escaped as in a Go string; a value is
-// cut after 8 KiB. Numbers, times and [log.Valuer] are handed on as they are, other values
-// as text. It keeps no secrets from the log.
+// SafeLogger wraps a logger so that untrusted text cannot forge log lines or move a
+// terminal's cursor. Kratos' own middleware and loggers print messages and errors
+// unescaped. In each key and value, control characters, line ends, format characters
+// and invalid UTF-8 are escaped as in a Go string; a value is cut after 8 KiB. Numbers,
+// times and [log.Valuer] are passed on unchanged, other values as text. It does not
+// remove secrets.
 //
-// Wrap what writes, and add fields around it: log.With(SafeLogger(log.NewStdLogger(w)),
-// "caller", log.DefaultCaller) shows the caller, the other way round it would be one off.
-// It is safe for concurrent use as far as l is; nil is Kratos' global logger. What this
-// package logs itself needs no wrapper.
+// Wrap the writing logger and add fields around it:
+// log.With(SafeLogger(log.NewStdLogger(w)), "caller", log.DefaultCaller) shows the
+// right caller; the other way round it would be off by one frame. It is as safe for
+// concurrent use as l is. A nil l means Kratos' global logger. Messages that this
+// package logs need no wrapper.
 func SafeLogger(l log.Logger) log.Logger { return safeLogger{orGlobal(l)} }
 
 type safeLogger struct{ to log.Logger }

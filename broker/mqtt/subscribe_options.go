@@ -33,8 +33,8 @@ func subscribing(set func(*subscribeCall)) broker.SubscribeOption {
 	}
 }
 
-// WithSubscription is for the server layer of this module, which says what generated
-// code knows of the messages: its types are internal, and it is not for use elsewhere.
+// WithSubscription is for the server layer of this module, which passes what generated
+// code knows of the messages. Its types are internal; do not use it elsewhere.
 func WithSubscription(set func(*client.Subscription, *client.Typed)) broker.SubscribeOption {
 	return subscribing(func(s *subscribeCall) { set(&s.Subscription, &s.typed) })
 }

@@ -72,12 +72,12 @@ func (t tracer) send(ctx context.Context, m *envelope.Message) (_ context.Contex
 	return ctx, func(err error) { t.producer.End(ctx, span, err) }
 }
 
-// span returns what starts the span of one call of a handler, nil for none. The
-// publish of a single message is its parent when its sender is trusted. Otherwise the
-// span is the root of a trace of our own, which our sampler decides about, with a link
-// to each publish: whoever may publish must not choose what we record, nor in which
-// trace. The messages of a batch may be of many traces, so that none of them is the
-// parent.
+// span returns the function that starts the span of one handler call, or nil without
+// tracing. If the sender of a single message is trusted, its publish is the parent.
+// Otherwise the span is the root of a new trace, which the local sampler decides about,
+// with a link to each publish: an untrusted publisher must not choose what is recorded,
+// nor in which trace. The messages of a batch may be of many traces, so none of them is
+// the parent.
 func (t tracer) span() func(context.Context, []*client.Delivery, bool) (context.Context, func(error)) {
 	if t.consumer == nil {
 		return nil

@@ -120,7 +120,7 @@ func TestUnmatchedMessageIsADeadLetter(t *testing.T) {
 	})
 }
 
-// letterSpy is told of dead letters.
+// letterSpy receives dead letters.
 type letterSpy chan event.DeadLetterInfo
 
 func (s letterSpy) OnDeadLetter(i event.DeadLetterInfo) { s <- i }

@@ -10,8 +10,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/mqtttest"
 )
 
-// A watcher that hangs keeps neither the session from coming back nor anybody
-// from subscribing, and other watchers are told.
+// A watcher that hangs does not prevent the session from being resumed, new
+// subscriptions, or calls of other watchers.
 func TestWatcherThatHangs(t *testing.T) {
 	t.Parallel()
 	proxy := mqtttest.NewProxy(t, mqtttest.InProcess(t).URL())
@@ -125,7 +125,7 @@ func TestWatcherThatWatches(t *testing.T) {
 	receive(t, done)
 }
 
-// A watcher that panics is told of the next change.
+// A watcher that panics is called for the next change.
 func TestWatcherThatPanics(t *testing.T) {
 	t.Parallel()
 	b, out := logged(t, mqtttest.InProcess(t).URL())
