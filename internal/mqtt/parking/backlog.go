@@ -17,7 +17,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/delivery"
 )
 
-// Subscription is what a backlog has to know of its subscription.
+// Subscription describes the subscription of a backlog.
 type Subscription struct {
 	// Filter is its topic filter.
 	Filter string
@@ -25,33 +25,33 @@ type Subscription struct {
 	Lane *delivery.Lane
 	// Shares reports whether several senders may send to it.
 	Shares bool
-	// MaxAttempts is the most attempts at a parked message, those before it was parked
-	// included; 0 leaves it to the limit of time.
+	// MaxAttempts is the maximum number of attempts at a parked message, including those
+	// before it was parked. 0 means that only the time limit applies.
 	MaxAttempts int
-	// Backoff is the first pause between attempts, and MaxBackoff the longest; 0 is
-	// the default.
+	// Backoff is the first pause between attempts, and MaxBackoff the longest; 0 means the
+	// default.
 	Backoff, MaxBackoff time.Duration
-	// Deliver makes the delivery of a parked message, with one attempt, and attempts
-	// before it in this process. What follows is [Backlog.ParkAgain]'s, and
-	// [Backlog.Finished] is told of it.
+	// Deliver creates the delivery of a parked message for one attempt; before is the
+	// number of earlier attempts in this process. A failed attempt is passed to
+	// [Backlog.ParkAgain], the end of the delivery to [Backlog.Finished].
 	Deliver func(k *Kept, before int) (Delivery, delivery.Task)
 }
 
-// Backlog has the parked messages of a subscription: in the store, in order per key.
-// Of the messages it knows the ids only. A key with a parked message is held:
-// whatever arrives for it is parked behind. A nil one has nothing.
+// Backlog has the parked messages of a subscription: in the store, in order per key. In
+// memory it has only their ids. A key with a parked message is held: messages that arrive
+// for it are parked behind that one. A nil Backlog is empty.
 type Backlog struct {
 	Subscription
 	parking *Parking
 	session *Backlogs
 	owner   string // of what is parked from now on
 
-	loading atomic.Bool  // what an earlier run left is not read yet
+	loading atomic.Bool  // messages of an earlier run are not read yet
 	count   atomic.Int64 // of parked messages
 
 	mu      sync.Mutex
 	closed  bool
-	heirOf  []string // owners of what is parked here besides
+	heirOf  []string // other owners whose parked messages are handled here
 	keys    map[string]*parkedKey
 	unkeyed map[*parkedKey]struct{} // messages without a key, each by itself
 }
@@ -61,20 +61,20 @@ type parkedKey struct {
 	of     *Backlog
 	name   string
 	origin string // of its first message, see [deadletter.Letter.Origin]
-	order  uint64 // in the scheduler; 0 is none
+	order  uint64 // in the scheduler; 0 means not set
 
 	// Guarded by the backlog's mutex.
 	ids   []string // oldest first
 	timer *time.Timer
-	since time.Time // it is held
+	since time.Time // since when the key is held
 	why   string    // the last error
 
 	// Used by the task only, which never runs twice at a time.
 	pauses  *backoff.ExponentialBackOff
 	current Delivery // of the oldest message, while it is handled
 	task    delivery.Task
-	tries   int  // at it, in this process
-	over    bool // with it, but for its deletion
+	tries   int  // attempts at the oldest message in this process
+	over    bool // the oldest message is handled, only its deletion is missing
 }
 
 // Subscribe returns the backlog of a subscription, which is not restored yet.
@@ -87,7 +87,7 @@ func (b *Backlogs) Subscribe(s Subscription, owner string) *Backlog {
 	return l
 }
 
-// Owners are those of what is parked here.
+// Owners returns the owners of the messages parked here.
 func (l *Backlog) Owners() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -97,11 +97,11 @@ func (l *Backlog) Owners() []string {
 // Has reports whether an owner's messages are handled here.
 func (l *Backlog) Has(owner string) bool { return l != nil && slices.Contains(l.Owners(), owner) }
 
-// Empty reports whether nothing is parked, as far as known: while it is not restored,
-// something may be.
+// Empty reports whether nothing is known to be parked. It returns false until the backlog
+// is restored, because something may be parked.
 func (l *Backlog) Empty() bool { return l == nil || l.count.Load() == 0 && !l.loading.Load() }
 
-// Inherit takes over what others parked, as long as any of it is there.
+// Inherit takes over the parked messages of other owners, until none of them is left.
 func (l *Backlog) Inherit(owners ...string) {
 	if l == nil {
 		return
@@ -115,8 +115,8 @@ func (l *Backlog) Inherit(owners ...string) {
 	}
 }
 
-// Hold is asked before a message is handled. One that is not here as a whole
-// waits for nobody: parked, it would be handled as if what is there were all.
+// Hold decides, before a message is handled, whether it is held. A message that arrived
+// incomplete is not: parked, it would later be handled as if it were complete.
 func (l *Backlog) Hold(d Delivery) delivery.Hold {
 	if l == nil {
 		return delivery.Free
@@ -139,8 +139,8 @@ func (l *Backlog) Hold(d Delivery) delivery.Hold {
 	return delivery.Behind
 }
 
-// Park stores a message and holds its key. All messages of a key come through
-// one queue of the scheduler, so none slips by between storing and holding.
+// Park stores a message and holds its key. All messages of a key pass through one queue of
+// the scheduler, so that none is handled between storing and holding.
 func (l *Backlog) Park(ctx context.Context, d Delivery, cause error, attempts int) error {
 	p, topic := l.parking, d.Message().Topic
 	if p.own(topic) {
@@ -174,8 +174,8 @@ func (l *Backlog) Park(ctx context.Context, d Delivery, cause error, attempts in
 	return nil
 }
 
-// add appends a stored message to its key, and has a new key handled: after a
-// pause when it has just failed.
+// add appends a stored message to its key. A new key is scheduled, after a pause if the
+// message has just failed.
 func (l *Backlog) add(kept *deadletter.Letter, failed bool) {
 	id, name := kept.ID, keyName(kept.Key)
 	l.mu.Lock()
@@ -193,7 +193,7 @@ func (l *Backlog) add(kept *deadletter.Letter, failed bool) {
 	if name == "" {
 		l.unkeyed[k] = struct{}{}
 	} else {
-		// A queue of its own: what arrives must not wait for a retry.
+		// a queue of its own, so that arriving messages do not wait for a retry
 		k.order = l.session.sched.Key("parked\x00" + name)
 		l.keys[k.name] = k
 	}
@@ -204,8 +204,8 @@ func (l *Backlog) add(kept *deadletter.Letter, failed bool) {
 	l.schedule(k, after)
 }
 
-// done takes the oldest message off its key, and releases the key with the
-// last one. It reports whether there is more.
+// done removes the oldest message from its key, and releases the key after the last one.
+// It reports whether the key has more messages.
 func (l *Backlog) done(k *parkedKey) (more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -223,7 +223,7 @@ func (l *Backlog) done(k *parkedKey) (more bool) {
 	return false
 }
 
-// oldest is the id of the oldest message of a key; "" once the backlog is closed.
+// oldest returns the id of the oldest message of a key, or "" if the backlog is closed.
 func (l *Backlog) oldest(k *parkedKey) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -233,7 +233,7 @@ func (l *Backlog) oldest(k *parkedKey) string {
 	return k.ids[0]
 }
 
-// schedule has the key handled after a while. The mutex is held.
+// schedule schedules the key after a pause. The caller holds the mutex.
 func (l *Backlog) schedule(k *parkedKey, after time.Duration) {
 	switch {
 	case l.closed || l.loading.Load():
@@ -250,7 +250,7 @@ func (l *Backlog) scheduleAgain(k *parkedKey, after time.Duration) {
 	l.schedule(k, after)
 }
 
-// loaded lets messages in, and has those handled that an earlier run left.
+// loaded lets messages in, and schedules those that an earlier run left.
 func (l *Backlog) loaded() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

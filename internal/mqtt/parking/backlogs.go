@@ -19,7 +19,8 @@ type Backlogs struct {
 	closed bool
 }
 
-// Add adds a backlog, from when on its subscription gets messages; nil is none.
+// Add adds a backlog; from then on its subscription receives messages. A nil backlog is
+// ignored.
 func (b *Backlogs) Add(l *Backlog) {
 	if l == nil {
 		return
@@ -29,7 +30,7 @@ func (b *Backlogs) Add(l *Backlog) {
 	b.all = append(b.all, l)
 }
 
-// Remove ends the retries of a subscription that was taken back; nil is none.
+// Remove ends the retries of a subscription that was removed. A nil backlog is ignored.
 func (b *Backlogs) Remove(l *Backlog) {
 	if l == nil {
 		return

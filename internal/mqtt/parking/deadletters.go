@@ -16,19 +16,18 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// DeadLetters makes dead letters of messages, between Start and Stop. It is safe for
-// concurrent use.
+// DeadLetters creates dead letters between Start and Stop. It is safe for concurrent use.
 type DeadLetters struct {
 	Settings
 	totals   *Totals
 	problems problems
 }
 
-// NewDeadLetters returns what makes dead letters in a run.
+// NewDeadLetters returns the DeadLetters of one run.
 func NewDeadLetters(s Settings, t *Totals) *DeadLetters { return &DeadLetters{Settings: s, totals: t} }
 
-// Put stores a message that no retry helps. Only when this returned nil may
-// the message be acknowledged.
+// Put stores a message as a dead letter. The message may be acknowledged only if Put
+// returns nil.
 func (l *DeadLetters) Put(ctx context.Context, d Delivery, cause error, attempts int) error {
 	topic := d.Message().Topic
 	if l.own(topic) {
@@ -61,13 +60,13 @@ func (l *DeadLetters) Put(ctx context.Context, d Delivery, cause error, attempts
 	return nil
 }
 
-// own reports whether a topic is one for our dead letters, whose handler must not
-// make dead letters of dead letters for ever.
+// own reports whether a topic is one of our dead-letter topics, whose handler must not
+// turn dead letters into dead letters endlessly.
 func (l *DeadLetters) own(topic string) bool {
 	return l.Topic != "" && topic == l.Topic || strings.HasPrefix(topic, retained.Root) && strings.HasPrefix(topic, retained.Prefix(l.Service))
 }
 
-// destination describes where a store has a dead letter.
+// destination describes where a store keeps a dead letter.
 func destination(s deadletter.Store, id string) string {
 	switch s := s.(type) {
 	case interface{ Destination(id string) string }:
@@ -78,7 +77,7 @@ func destination(s deadletter.Store, id string) string {
 	return fmt.Sprintf("%T", s)
 }
 
-// Finished takes back the dead letter of a message that was handled after all.
+// Finished deletes the dead letter of a message that was handled after all.
 func (l *DeadLetters) Finished(d Delivery, o delivery.Outcome) {
 	l.ended(d, o)
 	if d.Kept() != nil && (o.Result == delivery.Handled || o.Result == delivery.Dropped) {
@@ -86,8 +85,8 @@ func (l *DeadLetters) Finished(d Delivery, o delivery.Outcome) {
 	}
 }
 
-// ended counts what was dropped, and ends the problem of a message that has none any
-// more.
+// ended counts a dropped message, and clears the problem of a message that has none any
+// longer.
 func (l *DeadLetters) ended(d Delivery, o delivery.Outcome) {
 	if o.Result == delivery.Dropped {
 		l.totals.Discarded.Add(1)
@@ -100,18 +99,18 @@ func (l *DeadLetters) ended(d Delivery, o delivery.Outcome) {
 	}
 }
 
-// Failed tells that the store did not take a message, which is tried again.
+// Failed reports that the store did not take a message, which is tried again.
 func (l *DeadLetters) Failed(d Delivery, after time.Duration, err error) {
 	l.totals.failures.Say(origin(d), func(others string) {
 		l.Log.Errorf("mqtt: dead letter not accepted, message stays as it is, retry in %v: topic %q%s: %v", after, d.Message().Topic, others, err)
 	})
 }
 
-// announceTimeout bounds how long the topic may hold up a dead letter that its
-// store has.
+// announceTimeout bounds how long publishing on the dead-letter topic may delay a dead
+// letter that is already stored.
 const announceTimeout = 5 * time.Second
 
-// announce publishes a stored dead letter on the topic for them.
+// announce publishes a stored dead letter on its topic.
 func (l *DeadLetters) announce(ctx context.Context, d Delivery, dead *deadletter.Letter) {
 	to := l.topicOf(d)
 	if to == "" {
@@ -128,8 +127,8 @@ func (l *DeadLetters) announce(ctx context.Context, d Delivery, dead *deadletter
 	}
 }
 
-// announceOnce publishes a dead letter, smaller when it is too large as it is. No
-// error but those of a connection is worth another try.
+// announceOnce publishes a dead letter, in a smaller form if it is too large. Only errors
+// of the connection are worth another attempt.
 func (l *DeadLetters) announceOnce(ctx context.Context, to string, dead *deadletter.Letter) error {
 	version, err := l.Protocol(ctx)
 	if err != nil {
@@ -156,7 +155,7 @@ func (l *DeadLetters) announceOnce(ctx context.Context, to string, dead *deadlet
 	}
 }
 
-// topicOf is where a dead letter is published; "" is nowhere.
+// topicOf returns the topic on which a dead letter is published, or "" for no topic.
 func (l *DeadLetters) topicOf(d Delivery) (to string) {
 	to = l.Topic
 	l.Call(func() {

@@ -12,53 +12,53 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// Delivery is a message on its way through one handler, as far as it has to be known
-// here. It is a pointer, or another value that can be compared.
+// Delivery is a message on its way through one handler, as this package sees it. It is a
+// pointer or another comparable value.
 type Delivery interface {
-	// Message is what arrived.
+	// Message is the message that arrived.
 	Message() *session.Inbound
-	// Filter is the topic filter of the subscription; "" is none.
+	// Filter is the topic filter of the subscription, or "" if there is no subscription.
 	Filter() string
-	// Info returns which message it is, as hooks are told.
+	// Info describes the message for hooks.
 	Info(attempt int) event.Delivery
-	// Order is the key that the message belongs to; "" is none.
+	// Order is the key of the message, or "" if it has no key.
 	Order() string
 	// Started is when the first attempt began; zero when there was none.
 	Started() time.Time
-	// Attempts adds those of earlier deliveries of a parked message.
+	// Attempts returns n plus the attempts of earlier deliveries of a parked message.
 	Attempts(n int) int
-	// Kept is what Keep was given; nil is nothing.
+	// Kept returns the value of the last call of Keep, or nil before the first call.
 	Kept() *Kept
-	// Keep takes what belongs to the message from now on.
+	// Keep attaches k to the message.
 	Keep(k *Kept)
 	Wishes
 }
 
-// Wishes are what the subscription of a message has to say of its dead letter.
+// Wishes are the dead-letter settings of the subscription of a message.
 type Wishes interface {
-	// EventID is that of the event in the message; "" is none.
+	// EventID is the id of the event in the message, or "" if it has no id.
 	EventID() string
-	// DeadLetterTopic is where a dead letter is published besides its store; def is
-	// what it is without a choice of the subscription, and "" is nowhere.
+	// DeadLetterTopic is the topic on which a dead letter is published in addition to its
+	// store, or "" for no topic; def is the default if the subscription has no setting.
 	DeadLetterTopic(def string) (string, error)
-	// OnDeadLetter tells the subscription, before the message is a dead letter.
+	// OnDeadLetter notifies the subscription before the message becomes a dead letter.
 	OnDeadLetter(ctx context.Context, cause error)
 }
 
-// Kept is what a message has besides, once it is kept or about to be.
+// Kept is the state of a message that is in the store, or about to be stored.
 type Kept struct {
 	*deadletter.Letter
-	told    bool            // the subscription knows
-	refused bool            // the store did not take this form once
-	lost    bool            // the store takes no form
-	result  delivery.Result // of one that was parked
+	told    bool            // OnDeadLetter was called
+	refused bool            // the store has refused the message in this form once
+	lost    bool            // the store refuses the message in every form
+	result  delivery.Result // of a message that was parked
 }
 
-// NewKept returns what a message has that was parked.
+// NewKept returns the state of a parked message.
 func NewKept(l *deadletter.Letter) *Kept { return &Kept{Letter: l} }
 
-// keep returns what a delivery has, made once: a dead letter keeps its id however often
-// it is tried to store it.
+// keep returns the Kept of a delivery, and creates it on the first call, so that a dead
+// letter has the same id however often it takes to store it.
 func (l *DeadLetters) keep(d Delivery) (*Kept, error) {
 	if k := d.Kept(); k != nil {
 		return k, nil
@@ -85,7 +85,7 @@ func (l *DeadLetters) keep(d Delivery) (*Kept, error) {
 	return k, nil
 }
 
-// omitted is what of a message was not taken when it arrived.
+// omitted returns the parts of a message that were dropped when it arrived.
 func omitted(m *session.Inbound) (o deadletter.Omitted) {
 	if m.Oversize() > 0 {
 		o.Size, o.SHA256 = int64(m.Skipped()), hex.EncodeToString(m.Digest())

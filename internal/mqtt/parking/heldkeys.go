@@ -15,12 +15,13 @@ import (
 // messages, the first of each origin before the second of any.
 const maxNamed = 10
 
-// maxName is the longest name of a key that is held. Whoever may publish chooses it,
-// and it is in memory for as long as it is held.
+// maxName is the longest name of a held key. Publishers choose it, and it stays in memory
+// for as long as the key is held.
 const maxName = 256
 
-// keyName is the name of an order as it is kept: of a long one the beginning, behind
-// a hash. No topic begins with a #, so that it is no other topic's.
+// keyName returns the name under which a key is held. A long key is shortened to a hash
+// followed by its beginning. No topic begins with #, so the name never equals another
+// topic.
 func keyName(order string) string {
 	if len(order) <= maxName {
 		return order

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// problems are what cannot be stored at the moment, and why.
+// problems has the messages that cannot be stored at the moment, and the reasons.
 type problems struct {
 	mu   sync.Mutex
 	all  map[any]struct{}
@@ -29,15 +29,15 @@ func (p *problems) clear(what any) {
 	}
 }
 
-// Problem is why the store does not take something at the moment; nil is nothing.
+// Problem returns why the store does not take a message at the moment, or nil if it takes
+// all.
 func (l *DeadLetters) Problem() error {
 	l.problems.mu.Lock()
 	defer l.problems.mu.Unlock()
 	return l.problems.last
 }
 
-// Ensure tests a store that has to be tested, before it is needed, until that goes
-// well.
+// Ensure tests a store that needs a test before its first use, until the test succeeds.
 func (l *DeadLetters) Ensure(ctx context.Context) {
 	s, ok := l.Store.(interface {
 		Ensure(ctx context.Context, failed func(error)) error

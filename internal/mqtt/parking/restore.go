@@ -10,8 +10,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 )
 
-// HandOver gives the heir what is parked. A store that fails leaves it to the
-// next start.
+// HandOver passes the parked messages of one backlog to another. If the store fails, they
+// are left to the next start.
 func (p *Parking) HandOver(ctx context.Context, from, to *Backlog) {
 	p.restoring.Lock()
 	defer p.restoring.Unlock()
@@ -25,13 +25,13 @@ func (p *Parking) HandOver(ctx context.Context, from, to *Backlog) {
 	}
 }
 
-// emptyPlaces is how many places behind the last handler have nothing parked
-// before Restore looks no further.
+// emptyPlaces is the number of consecutive places without parked messages, behind the last
+// handler, after which Restore stops looking.
 const emptyPlaces = 8
 
-// Restore reads back what earlier runs parked. Until it has, nothing is
-// handled: a message may belong behind a parked one. What belongs to a place
-// that no handler has, since there were more of them, is the first one's.
+// Restore reads the messages that earlier runs parked. No message is handled until then,
+// because it may belong behind a parked one. Messages of a place that has no handler any
+// more are given to the first handler.
 func (p *Parking) Restore(ctx context.Context) error {
 	p.restoring.Lock()
 	defer p.restoring.Unlock()
@@ -74,7 +74,7 @@ func (p *Parking) Restore(ctx context.Context) error {
 	return nil
 }
 
-// RestoreOne is Restore for a subscription that came later; its backlog may be nil.
+// RestoreOne is Restore for a subscription that was added later; its backlog may be nil.
 func (p *Parking) RestoreOne(ctx context.Context, l *Backlog) error {
 	if l == nil {
 		return nil
@@ -92,8 +92,8 @@ func (p *Parking) RestoreOne(ctx context.Context, l *Backlog) error {
 	return nil
 }
 
-// readBack gives what is parked to the backlog of its filter, nil where there is
-// none, and returns how many messages there are.
+// readBack adds the parked messages to the backlogs of their filters, if of returns one,
+// and returns the number of messages.
 func (p *Parking) readBack(ctx context.Context, q deadletter.Query, of func(filter string) *Backlog) (n int, err error) {
 	q.State = deadletter.Parked
 	left, found := make(map[string]int), 0

@@ -11,76 +11,79 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// Settings say where messages are kept and who is told. They do not change. All are
-// required but Topic, Keys, and the hooks.
+// Settings configure where messages are kept and what is called. They do not change. All
+// fields are required except Topic, Keys and the hooks.
 type Settings struct {
-	// Store has dead letters and parked messages.
+	// Store keeps dead letters and parked messages.
 	Store deadletter.Store
-	// Service is in each of them.
+	// Service is the service name in each of them.
 	Service string
-	// ClientID names the owner of what is parked.
+	// ClientID is the owner of parked messages.
 	ClientID string
-	// Topic is where dead letters are published, too; "" is nowhere.
+	// Topic is the topic on which dead letters are published in addition to the store, or
+	// "" for no topic.
 	Topic string
-	// Keys sign what is published there.
+	// Keys sign the dead letters published there.
 	Keys deadletter.Keys
 	// StoreTimeout bounds one call of the store.
 	StoreTimeout time.Duration
-	// BlockOverShare leaves a message unacknowledged whose dead letter is over the
-	// share of its origin, instead of dropping it.
+	// BlockOverShare leaves a message unacknowledged if its dead letter exceeds the share
+	// of its origin. By default such a message is dropped.
 	BlockOverShare bool
-	// ParkLimit is how long a parked message is handled again before it is a dead
-	// letter.
+	// ParkLimit is how long a parked message is retried before it becomes a dead letter.
 	ParkLimit time.Duration
-	// ReportEvery is how often is told which keys wait, and looked for what other
-	// processes left.
+	// ReportEvery is the interval at which waiting keys are reported, and messages left by
+	// other processes are looked for.
 	ReportEvery time.Duration
 
-	// Publish returns nil once the broker has a message.
+	// Publish publishes a message, and returns nil when the broker has acknowledged it.
 	Publish func(ctx context.Context, m *session.Message) error
-	// Protocol returns the version that the broker speaks.
+	// Protocol returns the protocol version of the connection.
 	Protocol func(ctx context.Context) (session.Protocol, error)
-	// Orphan makes the delivery of a parked message that no subscription here handles.
+	// Orphan creates the delivery of a parked message that no subscription of this process
+	// handles.
 	Orphan func(k *Kept) Delivery
 
-	// Log takes what an operator has to know.
+	// Log receives what an operator needs to know.
 	Log logsafe.Logger
-	// Call calls a function of the user's, and logs its panic.
+	// Call calls a user's function, and logs its panic.
 	Call func(f func())
 
-	// DeadLettered is told of each dead letter that its store has.
+	// DeadLettered receives each dead letter that was stored.
 	DeadLettered func(event.DeadLetterInfo)
-	// Parked is told of each message that was parked.
+	// Parked receives each message that was parked.
 	Parked func(event.ParkInfo)
-	// Retrying is told of an attempt at a parked message that failed.
+	// Retrying receives each failed attempt at a parked message.
 	Retrying func(event.RetryInfo)
-	// Held is told, now and then, of the keys that most messages wait for.
+	// Held receives, periodically, the keys with the most waiting messages.
 	Held func(h event.HeldKey)
 }
 
-// Totals are what a client remembers from one Start to the next: counts, ids, and
-// which lines its log had. The zero value is ready.
+// Totals are the counts, ids and log limits that a client keeps from one Start to the
+// next. The zero value is ready to use.
 type Totals struct {
-	// Discarded were acknowledged unhandled, and are nowhere.
+	// Discarded counts messages that were acknowledged without being handled or stored.
 	Discarded atomic.Int64
-	// TopicFailed are dead letters that did not reach their topic.
+	// TopicFailed counts dead letters that did not reach their topic.
 	TopicFailed atomic.Int64
-	// Cut are dead letters that have not all of their message.
+	// Cut counts dead letters that lack a part of their message.
 	Cut atomic.Int64
-	// Lost are messages of which the store took no form, discarded.
+	// Lost counts messages that were discarded because the store refused them in every
+	// form.
 	Lost atomic.Int64
-	// OverShare are messages whose origin has its share of the store, discarded.
+	// OverShare counts messages that were discarded because their origin has used up its
+	// share of the store.
 	OverShare atomic.Int64
 
 	ids           deadletter.IDs
 	overShareLine logsafe.PerMinute
 
-	// Lines about messages that were not handled, about stores that fail, about parked
-	// ones, and about the topic.
+	// Limits of the log for unhandled messages, failing stores, parked messages and the
+	// topic.
 	fates, failures, retries, topics logsafe.Few
 }
 
-// origin is whose message it is, by what access rules guard of its topic.
+// origin is the sender of a message: the part of its topic that access rules guard.
 func origin(d Delivery) string {
 	var l deadletter.Letter
 	l.Topic, l.Filter = d.Message().Topic, d.Filter()

@@ -12,7 +12,7 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// note says why and how the message is kept this time.
+// note records why and how the message is kept this time.
 func (k *Kept) note(state deadletter.State, cause error, attempts int) {
 	k.State, k.Attempts, k.Time = state, attempts, time.Now()
 	if cause != nil {
@@ -20,10 +20,10 @@ func (k *Kept) note(state deadletter.State, cause error, attempts int) {
 	}
 }
 
-// store has the store take a message, in a smaller form when it does not take it as it
-// is. Where it takes none the message is lost, which is told: to wait for it
-// would stop everything behind it for good. While the store fails or is full the
-// client's health says so.
+// store stores a message, in a smaller form if the store refuses it as it is. If the store
+// refuses every form the message is lost, and that is reported: waiting would stop
+// everything behind it for good. While the store fails or is full the client's health
+// reports it.
 func (l *DeadLetters) store(ctx context.Context, d Delivery, k *Kept) error {
 	for {
 		err := l.Store.Put(ctx, k.Letter)
@@ -62,12 +62,12 @@ func (l *DeadLetters) store(ctx context.Context, d Delivery, k *Kept) error {
 	}
 }
 
-// errUnfit is that of a message that cannot be parked as it is.
+// errUnfit is the error of a message that cannot be parked as it is.
 var errUnfit = errors.New("the store does not take the message as it is")
 
-// unfit reports whether a store would refuse the message later, too. What ends
-// the connection, or is refused without a better reason, has to be so twice: it
-// may have been something else.
+// unfit reports whether a store would refuse the message again. An error that ends the
+// connection, or has no specific reason, must occur twice: the cause may have been
+// something else.
 func (k *Kept) unfit(err error) bool {
 	if !errors.Is(err, deadletter.ErrUnfit) {
 		return false
@@ -86,7 +86,7 @@ func (l *DeadLetters) stored(d Delivery, k *Kept) {
 	}
 }
 
-// lose gives up a message that its store takes in no form.
+// lose discards a message that its store refuses in every form.
 func (l *DeadLetters) lose(d Delivery, k *Kept, err error) {
 	l.problems.clear(d)
 	k.lost = true
@@ -98,8 +98,8 @@ func (l *DeadLetters) lose(d Delivery, k *Kept, err error) {
 	})
 }
 
-// overShare gives up a message for which its origin has no room left: to wait for it
-// would let one sender stop all others.
+// overShare discards a message whose origin has no room left in the store: waiting would
+// let one sender stop all others.
 func (l *DeadLetters) overShare(d Delivery, k *Kept, err error) {
 	l.problems.clear(d)
 	k.lost = true
@@ -110,11 +110,11 @@ func (l *DeadLetters) overShare(d Delivery, k *Kept, err error) {
 	}
 }
 
-// retractTimeout bounds the deletion of a dead letter that was not needed.
+// retractTimeout bounds the deletion of a dead letter that is not needed.
 const retractTimeout = 5 * time.Second
 
-// retract deletes the dead letter of a message that was handled after all: its
-// store may have it although it said no.
+// retract deletes the dead letter of a message that was handled after all: the store may
+// have it although it returned an error.
 func (l *DeadLetters) retract(d Delivery) {
 	ctx, cancel := context.WithTimeout(context.Background(), retractTimeout)
 	defer cancel()

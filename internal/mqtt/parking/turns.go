@@ -1,11 +1,11 @@
 package parking
 
-// turns bound how many keys are handled at once. Origins take turns, and the keys of one
-// wait for each other: however many a sender has parked, it is one of those who wait. One
-// of a filter with wildcards never has all of them.
+// turns bounds how many keys are handled at once. Origins take turns, and the keys of one
+// origin wait for each other, so that a sender with many parked messages does not delay
+// the others. An origin of a filter with wildcards never has all turns.
 type turns struct {
 	free int
-	most int                     // of an origin; 0 is no bound
+	most int                     // per origin; 0 means no bound
 	has  map[string]int          // by origin, where it counts
 	of   map[string][]*parkedKey // that wait, by origin
 	next []string                // origins with keys that wait, each once
@@ -31,8 +31,8 @@ func (t *turns) add(k *parkedKey) {
 	t.of[k.origin] = append(keys, k)
 }
 
-// take returns the key that has the free turn; nil is none. It passes over
-// few origins: two at most have all that they may.
+// take returns the key that gets the free turn, or nil if no key may. It skips few
+// origins: at most two have all the turns that they may have.
 func (t *turns) take() *parkedKey {
 	if t.free == 0 {
 		return nil

@@ -10,8 +10,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 )
 
-// Watch looks now and then at what is parked, until ctx ends: here, what waits, and
-// elsewhere, what nobody handles.
+// Watch checks the parked messages periodically until ctx ends: it reports the keys that
+// wait here, and sweeps messages that no process handles.
 func (p *Parking) Watch(ctx context.Context) {
 	tick := time.NewTicker(p.ReportEvery)
 	defer tick.Stop()
@@ -27,9 +27,9 @@ func (p *Parking) Watch(ctx context.Context) {
 	}
 }
 
-// sweep makes dead letters of what is parked for too long and has nobody
-// here: the one that parked it does not come back, as a replica that is gone, or
-// does not subscribe to the filter any more. Whoever shares the store does so.
+// sweep makes dead letters of messages that have been parked for too long and have no
+// handler in this process. The process that parked them may be a replica that was removed,
+// or may no longer subscribe to the filter. Every process that shares the store does so.
 func (p *Parking) sweep(ctx context.Context) {
 	q, moved := deadletter.Query{State: deadletter.Parked, OverAt: time.Now()}, 0
 	for more := true; more && ctx.Err() == nil; {
@@ -65,19 +65,19 @@ func (p *Parking) list(ctx context.Context, q deadletter.Query) ([]*deadletter.L
 	return p.Store.List(ctx, q)
 }
 
-// handles reports whether a subscription here handles the letter again.
+// handles reports whether a subscription of this process handles the parked message.
 func (p *Parking) handles(l *deadletter.Letter) bool {
 	return slices.ContainsFunc(p.all(), func(b *Backlog) bool { return b.Filter == l.Filter && b.Has(l.Owner) })
 }
 
-// orphan makes a dead letter of a parked one that the caller has claimed.
+// orphan turns a parked message, which the caller has claimed, into a dead letter.
 func (p *Parking) orphan(ctx context.Context, id string) error {
 	kept, err := p.Store.Get(ctx, id)
 	if err != nil {
 		return err
 	}
 	if !kept.Over(time.Now()) {
-		return deadletter.ErrNotFound // somebody was quicker
+		return deadletter.ErrNotFound // another process was quicker
 	}
 	d := p.Orphan(NewKept(kept))
 	defer p.problems.clear(d) // the next sweep tries again
@@ -85,13 +85,13 @@ func (p *Parking) orphan(ctx context.Context, id string) error {
 		kept.Until.UTC().Format(time.RFC3339), kept.Owner, kept.Reason), 0)
 }
 
-// countForeign notes how many messages are parked that nobody here handles.
+// countForeign counts the parked messages that no subscription of this process handles.
 func (p *Parking) countForeign(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, p.StoreTimeout)
 	defer cancel()
 	st, err := p.Store.Stats(ctx)
 	if err != nil {
-		return // the health tells of a store that fails when it is needed
+		return // the health reports a failing store when it is needed
 	}
 	ours := 0
 	for _, l := range p.all() {

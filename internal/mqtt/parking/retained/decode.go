@@ -9,8 +9,9 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// decoder reads what is retained as a letter. Others may write there, so that it
-// is input: what does not fit is a suspect letter, never one that is replayed.
+// decoder decodes retained messages as dead letters. Others may write there, so it is
+// untrusted input: a message that does not fit becomes a suspect letter, which is never
+// replayed.
 type decoder struct {
 	service string
 	keys    deadletter.Keys
@@ -18,13 +19,13 @@ type decoder struct {
 	ours func(topic string) bool
 }
 
-// letter reads the dead letter with the id that its topic says. It is dead, whatever it
-// says of itself. What cannot be read is a letter all the same, that says so and has
-// the payload that is there, as in other stores: it may have been written on MQTT 5,
-// whose properties MQTT 3.1.1 does not show.
+// letter decodes the dead letter whose id is in its topic. Its state is always dead,
+// whatever the message contains. A message that cannot be decoded is still a letter, with
+// a note and the payload, as in other stores: it may have been written with MQTT 5, whose
+// properties MQTT 3.1.1 does not show.
 //
-// counts reports whether the service may have written it, so that it takes of the room
-// for letters: what somebody else writes must not take that of anybody.
+// counts reports whether the service may have written it, so that it takes of the room for
+// letters: messages of others must not use up that room.
 func (d decoder) letter(m *message.Message, id string) (l *deadletter.Letter, counts bool) {
 	l, unread := deadletter.Decode(m)
 	if unread != nil {
@@ -41,8 +42,8 @@ func (d decoder) letter(m *message.Message, id string) (l *deadletter.Letter, co
 	return l, counts
 }
 
-// foreign is why a letter is not what this service wrote; nil is nothing. Only a
-// signature proves that it is.
+// foreign returns why a letter was not written by this service, or nil if it may have
+// been. Only a signature proves that it was.
 func (d decoder) foreign(l *deadletter.Letter, id string) error {
 	var errs []error
 	switch {
@@ -63,8 +64,8 @@ func (d decoder) foreign(l *deadletter.Letter, id string) error {
 	return errors.Join(errs...)
 }
 
-// unknown doubts a letter without a signature of which it is only known what it says.
-// That is believed where a message could have come to the service with that topic anyway.
+// unknown returns an error for an unsigned letter whose content cannot be trusted. It is
+// trusted if a message on its topic could have reached the service anyway.
 func (d decoder) unknown(l *deadletter.Letter) error {
 	if len(d.keys) > 0 || d.ours(l.Topic) {
 		return nil

@@ -19,13 +19,13 @@ const (
 	clearTimeout = time.Second
 )
 
-// probes is how often a probe is published that somebody else clears.
+// probes is how often a probe is published again because somebody else cleared it.
 const probes = 3
 
-// Test publishes a retained message, reads it back and clears it, until that
-// went well once. Whoever may write there can clear it before it is read back, and
-// could clear each letter as well: that is told, and after a few probes it is no
-// proof that the broker keeps nothing, as it would stop the service for good.
+// Test publishes a retained message, reads it back and clears it. Once that has succeeded,
+// Test does nothing. A client that may write to the topic can clear the probe before it is
+// read back, and could clear each dead letter as well. That is reported; after a few such
+// probes the test passes, because otherwise that client could stop the service for good.
 func (s *Store) Test(ctx context.Context) error {
 	if s.tested.Load() {
 		return nil
@@ -67,8 +67,8 @@ var (
 	errCleared = errors.New("somebody else cleared it before it was read back")
 )
 
-// probe publishes a message on a topic that nobody can guess, and reads it back. It is
-// subscribed to before that, so as to see who clears it.
+// probe publishes a message on a topic that nobody can guess, and reads it back. It
+// subscribes to the topic first, to notice when somebody clears it.
 func (s *Store) probe(ctx context.Context) (topic string, err error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
@@ -91,7 +91,8 @@ func (s *Store) probe(ctx context.Context) (topic string, err error) {
 		if err := s.cfg.Publish(ctx, m); err != nil {
 			return err
 		}
-		// Another filter for the same topic, for which the broker sends what it keeps.
+		// a different filter for the same topic, for which the broker sends retained
+		// messages
 		return c.collect(ctx, reader, []string{m.Topic})
 	})
 	if err == nil {
@@ -114,7 +115,7 @@ func (p *probed) keep(m *session.Inbound) error {
 	if m.Topic == p.topic && m.Retain {
 		p.kept = p.kept || string(m.Payload) == p.payload
 	}
-	// Written over by somebody else is as good as cleared.
+	// A probe that somebody else overwrote counts as cleared.
 	p.cleared = p.cleared || m.Topic == p.topic && string(m.Payload) != p.payload
 	return nil
 }
@@ -139,8 +140,8 @@ func (p *probed) err() error {
 	return errNotKept
 }
 
-// Ensure runs the self-test before it is needed, until it goes well or ctx ends. It
-// tells failed of each error.
+// Ensure runs the self-test before it is needed, until it succeeds or ctx ends. It passes
+// each error to failed.
 func (s *Store) Ensure(ctx context.Context, failed func(error)) error {
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := s.Test(ctx)

@@ -7,7 +7,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// A probe that is cleared each time is told, and is no proof that nothing is kept.
+// A probe that is cleared each time is reported, and does not prove that the broker
+// retains nothing.
 func TestProbeErrors(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

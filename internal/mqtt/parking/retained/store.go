@@ -16,51 +16,53 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// Config says what is kept where. All of it is required but Keys and the parts of
+// Config configures a [Store]. All fields are required except Keys and those fields of
 // Bounds that may be 0.
 type Config struct {
-	// Service is whose dead letters they are.
+	// Service is the name of the service whose dead letters are kept.
 	Service string
-	// Keys sign them: the first signs, all verify; none does neither.
+	// Keys sign and verify dead letters: the first key signs, all keys verify. Without
+	// keys, dead letters are neither signed nor verified.
 	Keys deadletter.Keys
-	// Bounds is how much may be kept.
+	// Bounds limits how much is kept.
 	Bounds deadletter.Bounds
-	// Timeout bounds a self-test that would take longer.
+	// Timeout bounds a self-test.
 	Timeout time.Duration
 	// Subscribes reports whether the service has a subscription for a topic.
 	Subscribes func(topic string) bool
-	// Publish returns nil once the broker has a message.
+	// Publish publishes a message, and returns nil when the broker has acknowledged it.
 	Publish func(ctx context.Context, m *session.Message) error
-	// Protocol returns the version that the broker speaks.
+	// Protocol returns the protocol version of the connection.
 	Protocol func(ctx context.Context) (session.Protocol, error)
-	// Open makes the connection that dead letters are read on, which is closed
-	// after each read. What arrives goes to sink.
+	// Open opens the connection on which dead letters are read. It is closed after each
+	// read. Messages that arrive are passed to sink.
 	Open func(sink session.Sink, maxPacket int) (*session.Session, error)
-	// Log takes what an operator has to know.
+	// Log receives what an operator needs to know.
 	Log logsafe.Logger
 }
 
-// Store keeps each dead letter as a retained message at the broker, which
-// MQTT does not have to keep, nor the broker for everybody: hence the test
-// before the first one. It does not park. It is safe for concurrent use.
+// Store keeps each dead letter as a retained message at the broker. A broker does not have
+// to support retained messages, nor to allow them to every client, so the first dead
+// letter is preceded by a test. Store does not park messages. It is safe for concurrent
+// use.
 type Store struct {
 	cfg    Config
 	topics topics
 	decode decoder
-	turn   chan struct{} // of the one that reads; one at a time has the client id
+	turn   chan struct{} // held while reading: one reader at a time uses the client id
 	tested atomic.Bool
 
-	testing chan struct{} // of the one that tests
+	testing chan struct{} // held while testing
 	many    atomic.Bool   // too many dead letters for a broker to send in one go
 
 	mu    sync.Mutex
-	ahead *listing // what the last list read; nil is nothing
+	ahead *listing // what the last List read ahead, or nil
 	taken taken
 }
 
 var _ deadletter.Store = (*Store)(nil)
 
-// New returns the store. It opens nothing before it is used.
+// New returns a store. It opens no connection before its first use.
 func New(cfg Config) *Store {
 	return &Store{
 		cfg: cfg, topics: topics(Prefix(cfg.Service)),
@@ -93,16 +95,17 @@ func (s *Store) Put(ctx context.Context, l *deadletter.Letter) error {
 	case event.ReasonTooLarge, event.ReasonBadRequest:
 		return fmt.Errorf("%w: %w", deadletter.ErrUnfit, err)
 	case event.ReasonRefused:
-		// The broker takes the letter in no form, or no letters any more: the next
-		// one tests that first.
+		// The broker refuses this letter in every form, or refuses all letters now: test
+		// again before the next one.
 		s.tested.Store(false)
 		return fmt.Errorf("%w: %w", deadletter.ErrUnfit, err)
 	}
 	return err
 }
 
-// encode returns a dead letter in its form on the wire, which depends on the
-// protocol. A retained message without a payload would be none [MQTT-3.3.1-6].
+// encode returns a dead letter in its form on the wire, which depends on the protocol. The
+// payload is never empty: an empty retained message deletes the retained one
+// [MQTT-3.3.1-6].
 func (s *Store) encode(ctx context.Context, l *deadletter.Letter) (*session.Message, error) {
 	version, err := s.cfg.Protocol(ctx)
 	if err != nil {
@@ -115,7 +118,8 @@ func (s *Store) encode(ctx context.Context, l *deadletter.Letter) (*session.Mess
 	return envelope.Outgoing(m), nil
 }
 
-// packetOf is about how many bytes a message takes, and not less.
+// packetOf returns the approximate size of a message in bytes, and never less than the
+// size.
 func packetOf(m *session.Message) int {
 	n := 1<<10 + len(m.Topic) + len(m.Payload)
 	if p := m.Properties; p != nil {
@@ -147,11 +151,11 @@ func (s *Store) Get(ctx context.Context, id string) (*deadletter.Letter, error) 
 	return l, nil
 }
 
-// List implements [deadletter.Store]. The broker sends every letter there is for
-// it, of which 32 MiB are kept for the pages that follow within 30 s. What cannot
-// be read is listed with a reason that says so, and what somebody else may have written
-// as suspect. What is retained where no letter belongs has its topic for an id. With
-// [deadletter.ErrIncomplete] the page may lack letters.
+// List implements [deadletter.Store]. The broker sends all dead letters for it, of which
+// 32 MiB are kept for the following pages for 30 s. A letter that cannot be read is listed
+// with a reason, and one that somebody else may have written is listed as suspect. A
+// retained message on a topic where no letter belongs is listed with its topic as the id.
+// With [deadletter.ErrIncomplete] the page may lack letters.
 func (s *Store) List(ctx context.Context, q deadletter.Query) ([]*deadletter.Letter, error) {
 	s.mu.Lock()
 	if p := s.ahead; p != nil && p.follows(q) {
@@ -173,7 +177,7 @@ func (s *Store) List(ctx context.Context, q deadletter.Query) ([]*deadletter.Let
 	return s.taken.sawPage(p, p.page(q)), p.incomplete()
 }
 
-// forget lets go of what was read ahead.
+// forget drops what was read ahead.
 func (s *Store) forget(p *listing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,8 +186,8 @@ func (s *Store) forget(p *listing) {
 	}
 }
 
-// readAll reads every letter: all at once where a broker sends as many in one go,
-// else part by part.
+// readAll reads all letters: in one read if the broker sends that many at once, else in
+// parts.
 func (s *Store) readAll(ctx context.Context, q deadletter.Query) (*listing, error) {
 	p := s.newListing(q, !s.many.Load())
 	var err error
@@ -208,7 +212,8 @@ func (s *Store) readAll(ctx context.Context, q deadletter.Query) (*listing, erro
 	return p, nil
 }
 
-// newPage counts the letters of each origin where all are counted.
+// newListing returns an empty listing. It counts the letters of each origin if all letters
+// are read.
 func (s *Store) newListing(q deadletter.Query, atOnce bool) *listing {
 	p := newListing(s.topics, q, atOnce)
 	p.decode = s.decode
@@ -218,9 +223,9 @@ func (s *Store) newListing(q deadletter.Query, atOnce bool) *listing {
 	return p
 }
 
-// Delete implements [deadletter.Store]: an empty message clears what is
-// retained [MQTT-3.3.1-6]. One that the broker refuses to clear does not stop the
-// others: the error wraps [deadletter.ErrUnfit] then.
+// Delete implements [deadletter.Store]. An empty message clears the retained one
+// [MQTT-3.3.1-6]. A letter that the broker refuses to clear does not stop the deletion of
+// the others; the error then wraps [deadletter.ErrUnfit].
 func (s *Store) Delete(ctx context.Context, ids ...string) error {
 	var refused []error
 	for _, id := range ids {
@@ -248,9 +253,9 @@ func (s *Store) Delete(ctx context.Context, ids ...string) error {
 	return errors.Join(refused...)
 }
 
-// Stats implements [deadletter.Store]. The broker sends every letter there is
-// for it, of which nothing is kept. With [deadletter.ErrIncomplete] there are at
-// least as many letters as it returns.
+// Stats implements [deadletter.Store]. The broker sends all dead letters for it, and none
+// is kept in memory. With [deadletter.ErrIncomplete] there are at least as many letters as
+// it returns.
 func (s *Store) Stats(ctx context.Context) (deadletter.Stats, error) {
 	p, err := s.readAll(ctx, deadletter.Query{After: afterAll})
 	if err != nil {
@@ -259,7 +264,7 @@ func (s *Store) Stats(ctx context.Context) (deadletter.Stats, error) {
 	return deadletter.Stats{Dead: p.count, Max: s.cfg.Bounds.Letters, Bytes: p.size, MaxBytes: s.cfg.Bounds.Bytes}, p.incomplete()
 }
 
-// afterAll is behind every id.
+// afterAll sorts after every id.
 const afterAll = "\U0010FFFF"
 
 // Parks implements [deadletter.Store].

@@ -8,8 +8,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/deadletter"
 )
 
-// taken is how much room the letters take that the service has written, as far as is
-// known here: letters are counted now and then, and in between the figure follows what
+// taken tracks how much room the letters of this service take, as far as this process
+// knows: letters are counted from time to time, and between counts the figure follows what
 // this process writes and deletes.
 type taken struct {
 	mu      sync.Mutex
@@ -19,16 +19,16 @@ type taken struct {
 	seen    map[string]share
 }
 
-// share is what a letter takes of which origin's.
+// share is the size of a letter and its origin.
 type share struct {
 	origin string
 	size   int64
 }
 
 const (
-	// While there is no room letters are counted again: others may have deleted some. That
-	// is after minRecount at the earliest and maxRecount at the latest, and in between for a
-	// part of the time of recountShare.
+	// While there is no room, letters are counted again, because others may have deleted
+	// some: not before minRecount and not after maxRecount, and in between so that
+	// counting takes about recountShare of the time.
 	minRecount   = time.Second
 	maxRecount   = time.Minute
 	recountShare = 20
@@ -39,14 +39,14 @@ const (
 
 func newTaken(b deadletter.Bounds) taken { return taken{usage: deadletter.NewUsage(b)} }
 
-// set is the result of a count.
+// set stores the result of a count.
 func (t *taken) set(usage *deadletter.Usage, began time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.usage, t.counted, t.cost = usage, began, time.Since(began)
 }
 
-// saw remembers what a letter takes that somebody has read, who may delete it.
+// saw remembers the size of a letter that was read and may be deleted later.
 func (t *taken) saw(l *deadletter.Letter) {
 	origin := l.Origin()
 	if len(origin) > maxSeenOrigin {
@@ -60,7 +60,7 @@ func (t *taken) saw(l *deadletter.Letter) {
 	t.seen[l.ID] = share{origin, l.Size()}
 }
 
-// sawPage is saw for those letters of a page that count, and returns the page.
+// sawPage calls saw for the letters of a page that count, and returns the page.
 func (t *taken) sawPage(p *listing, page []*deadletter.Letter) []*deadletter.Letter {
 	for _, l := range page {
 		if _, foreign := p.foreign[l.ID]; !foreign {
@@ -70,8 +70,8 @@ func (t *taken) sawPage(p *listing, page []*deadletter.Letter) []*deadletter.Let
 	return page
 }
 
-// gone notes that a letter was deleted; one that nobody has read is missed by the next
-// count.
+// gone records that a letter was deleted. A letter that was not read before is corrected
+// by the next count.
 func (t *taken) gone(id string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -89,10 +89,10 @@ func (t *taken) now() (usage *deadletter.Usage, never, old bool) {
 	return t.usage, t.counted.IsZero(), time.Since(t.counted) > age
 }
 
-// room takes room for a letter, which giveBack returns. Letters are counted before
-// the first one of a process, then what this process writes and deletes is followed.
-// A count that fails stops no letter, and one that is incomplete is taken as it
-// is, so that the bounds may be exceeded by what did not come.
+// room reserves room for a letter; giveBack releases it. Letters are counted before the
+// first letter of a process; from then on the figure follows what this process writes and
+// deletes. A failed count does not stop a letter, and an incomplete count is used as it
+// is, so that the bounds may be exceeded by the letters that were missing.
 func (s *Store) room(ctx context.Context, origin string, size int64) (giveBack func(), err error) {
 	if _, never, _ := s.taken.now(); never {
 		s.recount(ctx)
@@ -112,7 +112,7 @@ func (s *Store) room(ctx context.Context, origin string, size int64) (giveBack f
 
 func (s *Store) recount(ctx context.Context) {
 	s.taken.mu.Lock()
-	s.taken.counted = time.Now() // one that fails is not made again at once either
+	s.taken.counted = time.Now() // a failed count is not repeated at once either
 	s.taken.mu.Unlock()
 	if _, err := s.Stats(ctx); err != nil {
 		s.cfg.Log.Warnf("mqtt: retained dead letters could not be counted: %v", err)
