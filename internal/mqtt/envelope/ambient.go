@@ -12,27 +12,27 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// ambient is a header that comes from the context of a publish: metadata,
-// trace context, baggage. Nobody asked for it in the call, so that it must
-// not fail the call: it is sent where it fits, and left out otherwise.
+// ambient is a header that comes from the context of a publish: metadata, trace context,
+// baggage. The caller did not ask for it, so it must not fail the call: it is sent if it
+// fits, and left out otherwise.
 type ambient struct {
 	session.UserProperty
 	single bool // replaces what the caller set, as trace context does
 }
 
-// maxNamedHeaders bounds the names that are remembered as logged: they may
-// come from strangers.
+// maxNamedHeaders bounds the names that are remembered as logged: untrusted senders may
+// choose them.
 const maxNamedHeaders = 16
 
-// Losses are the headers that a client left out of messages that it sends, and the
-// metadata that it did not take from messages that it received. They outlive the
-// settings. Safe for concurrent use.
+// Losses counts the headers that a client left out of messages it sent, and the metadata
+// it did not accept from messages it received. It outlives the settings and is safe for
+// concurrent use.
 type Losses struct {
 	// Warnf writes to the log. It is set before the first use.
 	Warnf func(format string, args ...any)
-	// Headers counts those of contexts that did not fit; the log names each once.
+	// Headers counts headers of contexts that did not fit; each name is logged once.
 	Headers atomic.Int64
-	// Metadata counts that of senders that are not trusted.
+	// Metadata counts metadata of untrusted senders.
 	Metadata atomic.Int64
 
 	mu     sync.Mutex
@@ -62,8 +62,8 @@ func (l *Losses) leaveOut(u session.UserProperty, why error) {
 	}
 }
 
-// addAmbient adds the headers of the context as user properties, as far as
-// they fit beside those that were asked for.
+// addAmbient adds the headers of the context as user properties, as far as they fit beside
+// the headers that the caller set.
 func (s *Settings) addAmbient(m *Message) {
 	asked := len(m.Properties.User)
 	for _, a := range m.ambient {
@@ -80,7 +80,7 @@ func (s *Settings) addOne(m *Message, a ambient, asked int) {
 	list, same := m.Properties.User, func(u session.UserProperty) bool { return strings.EqualFold(u.Key, a.Key) }
 	if slices.ContainsFunc(list[:min(asked, len(list))], same) {
 		if !a.single {
-			return // what the caller says counts
+			return // the header of the caller takes precedence
 		}
 		list = slices.DeleteFunc(slices.Clone(list), same)
 	}
@@ -93,8 +93,8 @@ func (s *Settings) addOne(m *Message, a ambient, asked int) {
 	m.added++
 }
 
-// Lighten takes the headers of the context out of a message that a connection
-// refused as too large, as err says, and reports whether there were any.
+// Lighten removes the headers of the context from a message that a connection refused as
+// too large, according to err, and reports whether there were any.
 func (s *Settings) Lighten(m *Message, err error) bool {
 	e, ok := errors.AsType[*event.Error](err)
 	if !ok || e.Reason != event.ReasonTooLarge || e.MayHaveBeenSent || m.added == 0 {
@@ -108,8 +108,7 @@ func (s *Settings) Lighten(m *Message, err error) bool {
 	return true
 }
 
-// checkAmbient refuses what some broker could take offence at, and what is set by
-// somebody else.
+// checkAmbient refuses headers that a broker may reject, and headers that are reserved.
 func (s *Settings) checkAmbient(u session.UserProperty) error {
 	if err := CheckHeaderText(u); err != nil {
 		return err
@@ -120,9 +119,9 @@ func (s *Settings) checkAmbient(u session.UserProperty) error {
 	return s.checkHeaders([]session.UserProperty{u})
 }
 
-// attributes puts the headers of the context whose names are fit for it among
-// the attributes of an event; the others remain, for the user properties of MQTT 5.
-// attrs has what was asked for. It returns the headers that were added to it.
+// attributes adds the headers of the context whose names are valid attribute names to
+// attrs, which has the attributes that the caller set. The other headers remain for the
+// user properties of MQTT 5. It returns the headers that it added.
 func (s *Settings) attributes(m *Message, attrs map[string]any) (added []session.UserProperty) {
 	rest := m.ambient[:0:0]
 	for _, a := range m.ambient {
@@ -152,8 +151,8 @@ func (s *Settings) attributes(m *Message, attrs map[string]any) (added []session
 	return added
 }
 
-// reserved reports whether a header says what the message is, which no context
-// may change: its id and order, and the attributes of a CloudEvent.
+// reserved reports whether a header belongs to the message itself: its id and order, and
+// the attributes of a CloudEvent. No context may change these.
 func reserved(name string) bool {
 	switch name = strings.ToLower(name); name {
 	case idKey, OrderHeader, attrSource, "type", "subject", "time", "dataschema", attrSpecVersion, attrContentType:

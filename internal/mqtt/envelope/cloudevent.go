@@ -19,8 +19,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// The structured JSON format of CloudEvents 1.0, the one form that MQTT 3.1.1
-// can carry, too.
+// The structured JSON format of CloudEvents 1.0, the only form that MQTT 3.1.1 can carry,
+// too.
 const (
 	specVersion     = "1.0"
 	attrResponse    = "responsetopic"   // ours, for MQTT 3.1.1
@@ -103,7 +103,7 @@ func asHeaders(attrs map[string]any) (list []session.UserProperty) {
 	return list
 }
 
-// setAttributes sets the attributes that no header gave.
+// setAttributes sets the attributes that no header has set.
 func (m *Message) setAttributes(attrs map[string]any, source string) error {
 	if attrs[idKey] == nil {
 		attrs[idKey] = session.NewID().String()
@@ -132,8 +132,8 @@ func (m *Message) setAttributes(attrs map[string]any, source string) error {
 	return nil
 }
 
-// checkAttribute refuses what is no name of an attribute: lower-case letters
-// and digits only, and neither data nor what belongs to it.
+// checkAttribute refuses an invalid attribute name. A name has lower-case letters and
+// digits only, and is neither data nor one of the members that belong to it.
 func checkAttribute(name string) error {
 	switch name {
 	case attrData, attrContentType, attrResponse, attrCorrelation:
@@ -149,20 +149,20 @@ func checkAttribute(name string) error {
 	return nil
 }
 
-// cloudEvent is a structured event that arrived.
+// cloudEvent is a structured event that was received.
 type cloudEvent struct {
 	data        []byte
 	contentType string
 	response    string
 	correlation []byte
-	attributes  []session.UserProperty // but the above
+	attributes  []session.UserProperty // the other attributes
 }
 
-// errNoEvent is of what is named as an event, or says that it is one, and breaks
-// the rules of events.
+// errNoEvent is the error for a message that is declared as an event, by its content type
+// or a specversion, and breaks the rules of events.
 var errNoEvent = errors.New("no CloudEvent in structured JSON")
 
-// membersOf reads a JSON object.
+// membersOf decodes a JSON object.
 func membersOf(payload []byte) (members map[string]json.RawMessage, err error) {
 	payload = message.JSONText(payload)
 	if err = bounds.Check(jsonCodec, payload, nil); err == nil {
@@ -174,7 +174,7 @@ func membersOf(payload []byte) (members map[string]json.RawMessage, err error) {
 	return members, nil
 }
 
-// parseCloudEvent reads the structured JSON format.
+// parseCloudEvent decodes the structured JSON format.
 func parseCloudEvent(payload []byte) (*cloudEvent, error) {
 	members, err := membersOf(payload)
 	if err != nil {
@@ -183,7 +183,7 @@ func parseCloudEvent(payload []byte) (*cloudEvent, error) {
 	return eventOf(members)
 }
 
-// eventOf makes the event of its members.
+// eventOf returns the event with these members.
 func eventOf(members map[string]json.RawMessage) (*cloudEvent, error) {
 	for _, name := range []string{attrSpecVersion, idKey, attrSource, "type"} {
 		value := text(members[name])
@@ -210,8 +210,8 @@ func eventOf(members map[string]json.RawMessage) (*cloudEvent, error) {
 	return e, nil
 }
 
-// takeData reads data as the JSON format says: a JSON value of a JSON content
-// type, which is also the default, or else a text.
+// takeData decodes data as the JSON format defines: a JSON value for a JSON content type,
+// which is also the default, and a text otherwise.
 func (e *cloudEvent) takeData(members map[string]json.RawMessage) (err error) {
 	raw, isText := members[attrData]
 	coded, isBinary := members[attrDataBase64]
@@ -233,7 +233,7 @@ func (e *cloudEvent) takeData(members map[string]json.RawMessage) (err error) {
 	return nil
 }
 
-// text returns a string's value, and other JSON values as they are written.
+// text returns the value of a JSON string, and any other JSON value as it is written.
 func text(raw json.RawMessage) string {
 	var s string
 	if json.Unmarshal(raw, &s) == nil {
@@ -242,8 +242,8 @@ func text(raw json.RawMessage) string {
 	return string(raw)
 }
 
-// binary reads a Binary attribute; a sender that does not know of base64 gets its
-// text back.
+// binary decodes a Binary attribute. Text that is not base64 is returned unchanged, for
+// senders that do not encode it.
 func binary(s string) []byte {
 	b, err := base64.StdEncoding.DecodeString(s)
 	if err != nil {
@@ -252,20 +252,20 @@ func binary(s string) []byte {
 	return b
 }
 
-// unwrap returns the structured event in a message, nil when it is none. Its
-// content type decides. Where there is none, as on MQTT 3.1.1, the carrier's
-// option lets us look, and what has a specversion is an event: what is no event
-// is a bare message, but never one that is broken.
+// unwrap returns the structured event in a message, or nil for a bare message. The content
+// type decides. Without a content type, as on MQTT 3.1.1, and with the carrier option, a
+// payload with a specversion is an event. A broken event is an error, never a bare
+// message.
 func unwrap(in *session.Inbound, carrier, deadLetters bool) (*cloudEvent, error) {
 	named := ""
 	if p := in.Properties; p != nil {
 		if id, _ := Last(p.User, deadletter.IDHeader); id != "" && deadLetters {
-			return nil, nil // the message as it was, perhaps because it is no event
+			return nil, nil // a dead letter or a bare message, returned as it was
 		}
 		named = p.ContentType
 	}
 	if len(in.Payload) == 0 {
-		return nil, nil // no event, whatever it is named: it deletes a retained message
+		return nil, nil // an empty message deletes a retained one; it is not an event, whatever its content type
 	}
 	switch message.FormatOf(named) {
 	case message.FormatEvent:

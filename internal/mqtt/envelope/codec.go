@@ -13,8 +13,8 @@ import (
 
 var errNoCodec = errors.New("no codec: it is not registered, or none was set")
 
-// Codec encodes and decodes payloads. Those of Kratos are such codecs, and go by
-// the same names here. Safe for concurrent use.
+// Codec encodes and decodes payloads. The codecs of Kratos implement it, and have the same
+// names here. A Codec must be safe for concurrent use.
 type Codec interface {
 	// Marshal encodes v.
 	Marshal(v any) ([]byte, error)
@@ -36,14 +36,14 @@ func marshal(codec Codec, body any) (data []byte, err error) {
 		return nil, errNoCodec
 	}
 	if _, ok := body.(proto.Message); !ok && codec.Name() == protoCodec {
-		return nil, fmt.Errorf("codec proto cannot encode a %T: it is no proto.Message (a pointer is)", body)
+		return nil, fmt.Errorf("codec proto cannot encode a %T: want a proto.Message, which is a pointer", body)
 	}
 	defer recovered(codec, &err)
 	return codec.Marshal(body)
 }
 
-// decode decodes data into what a binder made and returns the message body. A
-// binder that makes a value instead of a pointer gets a value back.
+// decode decodes data into the value of a binder and returns the message body. For a
+// binder that returns a value instead of a pointer, the body is a value, too.
 func decode(codec Codec, data []byte, body any) (any, error) {
 	if v := reflect.ValueOf(body); v.IsValid() && v.Kind() != reflect.Pointer {
 		p := reflect.New(v.Type())
@@ -54,7 +54,7 @@ func decode(codec Codec, data []byte, body any) (any, error) {
 	return body, unmarshal(codec, data, body)
 }
 
-// unmarshal never panics, whatever arrives.
+// unmarshal never panics, whatever the data.
 func unmarshal(codec Codec, data []byte, body any) (err error) {
 	if codec == nil {
 		switch b := body.(type) {
@@ -77,8 +77,8 @@ func unmarshal(codec Codec, data []byte, body any) (err error) {
 	return codec.Unmarshal(data, body)
 }
 
-// CheckDecodable refuses at registration what would fail for every message: body is
-// what a binder makes, and codec what is to decode into it.
+// CheckDecodable returns an error at registration if decoding would fail for every
+// message: body is what a binder returns, and codec is to decode into it.
 func CheckDecodable(codec Codec, body any) error {
 	if body == nil {
 		return errors.New("the binder returned nil")

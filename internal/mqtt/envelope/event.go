@@ -8,25 +8,25 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// Event is a message that arrived, as far as it is read. It belongs to one attempt
-// at the message and to one goroutine at a time.
+// Event is a received message, as far as it has been read. It belongs to one attempt at
+// the message and to one goroutine at a time.
 type Event struct {
 	*session.Inbound
 	// Body is the decoded message, once [Event.Decode] has made it.
 	Body any
-	// Trusted says that the sender may set the context of the handler.
+	// Trusted is set if the sender may set the context of the handler.
 	Trusted bool
 
 	settings *Settings // nil until the event is read
 	ce       *cloudEvent
 	header   []session.UserProperty
-	id       string // of the field that is declared for it
+	id       string // of the field that is declared as the id
 }
 
-// Open reads what came beside the payload of the message that e has in Inbound, and
-// forgets what was read of it before. deadLetter says that the message is a dead
-// letter, which is shown as it was. With an error e has what could be read; of a
-// message over a limit that is nothing but the payload.
+// Open reads the headers and event attributes of the message in e.Inbound, and resets what
+// was read before. deadLetter is set if the message is a dead letter, which is not
+// unwrapped. With an error, e has what could be read; of a message over a limit that is
+// only the payload.
 func (s *Settings) Open(e *Event, deadLetter bool) error {
 	in := e.Inbound
 	e.settings, e.Body, e.Trusted, e.ce, e.header, e.id = s, nil, false, nil, nil, ""
@@ -46,7 +46,7 @@ func (s *Settings) Open(e *Event, deadLetter bool) error {
 	return err
 }
 
-// checkLimits refuses what is not read at all.
+// checkLimits returns an error for a message that is not read at all.
 func (s *Settings) checkLimits(in *session.Inbound) error {
 	if err := in.IllFormed(); err != nil {
 		return failure("decode", in.Topic, event.ReasonCodec, err)
@@ -66,8 +66,8 @@ func (s *Settings) checkLimits(in *session.Inbound) error {
 	return nil
 }
 
-// Decode decodes the data of the message into what a binder made, with the codec that
-// the content type names, or else own, the subscription's.
+// Decode decodes the data of the message into the value of a binder, with the codec that
+// the content type names, or else with own, the codec of the subscription.
 func (e *Event) Decode(own Codec, to any) error {
 	body, err := decode(e.settings.CodecFor(own, e.ContentType(), to), e.Data(), to)
 	if err != nil {
@@ -77,24 +77,23 @@ func (e *Event) Decode(own Codec, to any) error {
 	return nil
 }
 
-// Header is what came beside the payload, with all values of a key, in order.
+// Header returns the headers of the message, with all values of a key, in order.
 func (e *Event) Header() []session.UserProperty { return e.header }
 
-// Identify sets the id that a field of the message says, which counts over others;
-// "" leaves the others.
+// Identify sets the id from the declared field of the message, which takes precedence over
+// other ids; "" keeps the others.
 func (e *Event) Identify(id string) { e.id = id }
 
-// DeclaredID is the id that a field of the message says, once it is decoded; "" is
-// none.
+// DeclaredID returns the id from the declared field of the message once it is decoded, or
+// "" if there is none.
 func (e *Event) DeclaredID() string { return e.id }
 
-// ID is the message's id: that of the field that is declared for it, once the
-// message is decoded, else its user property "id", else the id of its CloudEvent,
-// else "".
+// ID returns the id of the message: the value of the declared field once the message is
+// decoded, else the user property "id", else the id of the CloudEvent, else "".
 func (e *Event) ID() string { return cmp.Or(e.id, HeaderID(e.header)) }
 
-// Source is that of a CloudEvent whose id counts, which is unique within it; ""
-// where another id counts.
+// Source returns the source of the CloudEvent if ID is the id of the event, which is
+// unique within its source, and "" if ID is another id.
 func (e *Event) Source() string {
 	if e.id != "" {
 		return ""
@@ -106,7 +105,7 @@ func (e *Event) Source() string {
 	return source
 }
 
-// Data is the data of the message, without the event around it.
+// Data returns the data of the message, without the event around it.
 func (e *Event) Data() []byte {
 	if e.ce != nil {
 		return e.ce.data
@@ -114,7 +113,7 @@ func (e *Event) Data() []byte {
 	return e.Payload
 }
 
-// ContentType names the encoding of the data; "" is not known.
+// ContentType returns the content type of the data, or "" if it is not known.
 func (e *Event) ContentType() string {
 	switch {
 	case e.ce != nil:
@@ -125,8 +124,7 @@ func (e *Event) ContentType() string {
 	return ""
 }
 
-// Reply returns where a reply is wanted, "" for nowhere, and what ties it to the
-// request.
+// Reply returns the response topic, or "" if no reply is wanted, and the correlation data.
 func (e *Event) Reply() (topic string, correlation []byte) {
 	if p := e.Properties; p != nil && (p.ResponseTopic != "" || p.CorrelationData != nil) {
 		return p.ResponseTopic, p.CorrelationData
@@ -137,15 +135,16 @@ func (e *Event) Reply() (topic string, correlation []byte) {
 	return "", nil
 }
 
-// Deletes reports whether the message is what MQTT deletes a retained message
-// with [MQTT-3.3.1-10]: an empty one, which the broker passes on. An empty
-// request is a bad one.
+// Deletes reports whether the message deletes a retained message [MQTT-3.3.1-10]: an empty
+// message, which the broker passes on. An empty request is not a deletion but a bad
+// request.
 func (e *Event) Deletes() bool {
 	topic, _ := e.Reply()
 	return e.ce == nil && len(e.Payload) == 0 && topic == ""
 }
 
-// CloudEvent returns the attributes of a structured event; nil is another message.
+// CloudEvent returns the attributes of a structured event, or nil if the message is not
+// one.
 func (e *Event) CloudEvent() []session.UserProperty {
 	if e.ce == nil {
 		return nil

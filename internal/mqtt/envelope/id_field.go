@@ -14,9 +14,9 @@ import (
 // IDField reads the id of a message from a field of its body.
 type IDField struct{ name string }
 
-// NewIDField checks that what a binder makes has the field: of protobuf by its
-// name in the .proto file or in JSON, of a struct by its name in JSON or in Go.
-// A map has it or not.
+// NewIDField returns an error if the values of a binder do not have the field. A field of
+// a protobuf message has its name in the .proto file or in JSON, a field of a struct its
+// name in JSON or in Go. A map may or may not have the field.
 func NewIDField(name string, body any) (*IDField, error) {
 	f := &IDField{name}
 	if m, ok := body.(proto.Message); ok {
@@ -46,7 +46,7 @@ func NewIDField(name string, body any) (*IDField, error) {
 	return nil, fmt.Errorf("id field %q: a %T has no such field of text or whole numbers", name, body)
 }
 
-// Of returns the value in a body, "" when there is none.
+// Of returns the value of the field in a body, or "" if it has none.
 func (f *IDField) Of(body any) string {
 	if m, ok := body.(proto.Message); ok {
 		return f.fromMessage(m)
@@ -118,7 +118,7 @@ func plain(k reflect.Kind) bool {
 	return k == reflect.String || k >= reflect.Int && k <= reflect.Uint64
 }
 
-// textOf is the text of one value; a zero value is none.
+// textOf returns a value as text, and "" for a zero value.
 func textOf(v reflect.Value) string {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		v = v.Elem()

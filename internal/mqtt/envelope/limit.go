@@ -11,33 +11,34 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// Limits of what comes beside a payload, sent or received: user properties, and
-// the attributes of a CloudEvent in their place.
+// Limits of the headers of a message, sent or received: its user properties, or the
+// attributes of its CloudEvent.
 const (
-	// MaxHeaders is how many there may be.
+	// MaxHeaders is the maximum number of headers.
 	MaxHeaders = 64
 	// MaxHeaderKey is the longest name, in bytes.
 	MaxHeaderKey = 128
-	// MaxHeaderBytes is what names and values may have together.
+	// MaxHeaderBytes is the maximum total size of names and values, in bytes.
 	MaxHeaderBytes = 8 << 10
-	// MaxID is the longest id of a message, in bytes: ids are kept, for as long
-	// as duplicates may come.
+	// MaxID is the longest id of a message, in bytes: ids are remembered for as long as
+	// duplicates may arrive.
 	MaxID = 256
 )
 
-// What of that is kept for headers of ours: the id and the numbers of a message.
+// The part of the limits that is reserved for our own headers: the id and the sequence
+// numbers of a message.
 const (
 	ownHeaders     = 4
 	ownHeaderBytes = 512
 )
 
-// CheckHeaders refuses headers that arrived and are over the limits.
+// CheckHeaders returns an error for received headers that exceed the limits.
 func CheckHeaders(list []session.UserProperty) error {
 	return checkHeaders(list, MaxHeaders, MaxHeaderBytes)
 }
 
-// CheckSent refuses headers to be sent, as yet without the id and the numbers of
-// the message, that would be over the limits where they arrive.
+// CheckSent returns an error for headers to be sent, not yet including the id and the
+// sequence numbers of the message, that would exceed the limits of the receiver.
 func CheckSent(list []session.UserProperty) error {
 	return checkHeaders(list, MaxHeaders-ownHeaders, MaxHeaderBytes-ownHeaderBytes)
 }
@@ -62,10 +63,10 @@ func checkHeaders(list []session.UserProperty, most, bytes int) error {
 	return nil
 }
 
-// CheckHeaderText refuses a header that a broker may end the connection for: a
-// name or value that is no UTF-8 or contains U+0000 [MQTT-1.5.4-1],
-// [MQTT-1.5.4-2], and the control and non-characters that section 1.5.4 leaves
-// to the receiver, of which Mosquitto takes none.
+// CheckHeaderText refuses a header for which a broker may end the connection: a name or
+// value that is not UTF-8 or contains U+0000 [MQTT-1.5.4-1], [MQTT-1.5.4-2], or contains
+// control characters or non-characters. Section 1.5.4 leaves the latter to the receiver;
+// Mosquitto refuses them.
 func CheckHeaderText(u session.UserProperty) error {
 	if u.Key == "" {
 		return errors.New("it has no name")
@@ -88,7 +89,7 @@ func checkPlain(s string) error {
 			return fmt.Errorf("contains the control character %U", r)
 		}
 		if r >= 0xFDD0 && r <= 0xFDEF || r&0xFFFE == 0xFFFE {
-			return fmt.Errorf("contains %U, which is no character", r)
+			return fmt.Errorf("contains %U, want no control characters or non-characters", r)
 		}
 	}
 	return nil

@@ -13,42 +13,42 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// Message is a message on its way out: first what the caller asks for, and after
-// [Settings.Seal] its form on the wire. It belongs to one goroutine at a time.
+// Message is an outgoing message: first as the caller sets it, and after [Settings.Seal]
+// in its form on the wire. It belongs to one goroutine at a time.
 type Message struct {
 	session.Message
-	// Body is what Codec encodes. It has no effect on ready bytes, which are in
-	// Payload.
+	// Body is encoded by Codec. It is ignored for messages that are encoded already, whose
+	// bytes are in Payload.
 	Body any
-	// Codec encodes the body; nil takes bytes and a text as they are.
+	// Codec encodes the body; nil sends bytes and strings as they are.
 	Codec Codec
 	// Headers are sent in the order of their names, before the user properties.
 	Headers map[string]string
-	// MessageID is the id as text, over a header of that name. "" is that header's,
-	// or else a new one.
+	// MessageID is the id as text. It takes precedence over a header of that name; if it
+	// is "", the id is that of the header, or a new one.
 	MessageID string
-	// Key names the order that the message belongs to in an outbox; "" is the topic.
+	// Key is the ordering key of the message in an outbox; "" means the topic.
 	Key string
-	// OrderKey is sent as [OrderHeader] where there is room for headers.
+	// OrderKey is sent as [OrderHeader] if the protocol has headers.
 	OrderKey string
-	// IDKnown says that the body has the id itself, so that no header is needed
-	// where there is no room for one.
+	// IDKnown is set if the body contains the id, so that no header is needed on a
+	// protocol without headers.
 	IDKnown bool
-	// RetryUnrouted is for how long an outbox sends the message again while the
-	// broker has no subscriber for it; 0 is not at all.
+	// RetryUnrouted is how long an outbox sends the message again while the broker has no
+	// subscriber for it; 0 means that it is sent once.
 	RetryUnrouted time.Duration
-	// Direct sends it past the outbox.
+	// Direct bypasses the outbox.
 	Direct bool
-	// Transmit sends the message in the place of a publish, once, and without the
-	// context of whoever asked for it: a reply goes out this way. Nil publishes it.
+	// Transmit sends the message once instead of publishing it, without the context of the
+	// caller. Replies are sent this way. If it is nil, the message is published.
 	Transmit func(ctx context.Context, m *Message) error
 
-	props   session.Properties // that Properties point to, unless they are the caller's
+	props   session.Properties // the target of Properties, unless the caller set its own
 	ambient []ambient          // headers of the context
-	added   int                // how many of the last user properties nobody asked for
+	added   int                // number of trailing user properties that the caller did not set
 }
 
-// Props returns the properties of the message, to be changed.
+// Props returns the properties of the message, which may be changed.
 func (m *Message) Props() *session.Properties {
 	if m.Properties == nil {
 		m.Properties = &m.props
@@ -62,9 +62,9 @@ func (m *Message) addHeader(key, value string) {
 	p.User = append(p.User, session.UserProperty{Key: key, Value: value})
 }
 
-// Encode encodes the body and collects the headers that were asked for. On MQTT 5
-// they are user properties, unless the carrier takes them; 3.1.1 has no place for
-// either. [Settings.Seal] comes next.
+// Encode encodes the body and collects the headers that the caller set. On MQTT 5 they
+// become user properties, unless the carrier takes them; MQTT 3.1.1 without the carrier
+// drops them. [Settings.Seal] is called next.
 func (s *Settings) Encode(m *Message) (err error) {
 	if m.Payload, err = marshal(m.Codec, m.Body); err != nil {
 		return failure("publish", m.Topic, event.ReasonCodec, err)
@@ -89,8 +89,8 @@ func (s *Settings) Encode(m *Message) (err error) {
 	return nil
 }
 
-// sortHeaders adds the headers in the order of their names, so that equal messages
-// are equal on the wire. The id of a message counts over a header of that name.
+// sortHeaders adds the headers in the order of their names, so that equal messages are
+// equal on the wire. MessageID takes precedence over a header of that name.
 func (m *Message) sortHeaders() {
 	for _, key := range slices.Sorted(maps.Keys(m.Headers)) {
 		if m.MessageID == "" || !strings.EqualFold(key, idKey) {
@@ -99,7 +99,7 @@ func (m *Message) sortHeaders() {
 	}
 }
 
-// Seal gives an encoded message its form on the wire, with the headers of ctx.
+// Seal converts an encoded message to its form on the wire, with the headers of ctx.
 func (s *Settings) Seal(ctx context.Context, m *Message) error {
 	p := m.Props()
 	if err := s.checkHeaders(p.User); err != nil {
@@ -128,8 +128,9 @@ func (s *Settings) Seal(ctx context.Context, m *Message) error {
 	return nil
 }
 
-// SealBytes returns ready bytes in their form on the wire: in the carrier, when
-// there is one. The context adds nothing. m stays as it is, but for its id.
+// SealBytes returns a message that is encoded already in its form on the wire: in the
+// carrier, if it is enabled. It adds no headers of a context. It changes nothing of m
+// except the id.
 func (s *Settings) SealBytes(m *Message) (*Message, error) {
 	if m.Properties != nil {
 		if err := s.checkHeaders(m.Properties.User); err != nil {
@@ -156,13 +157,13 @@ func (s *Settings) SealBytes(m *Message) (*Message, error) {
 	return &sealed, nil
 }
 
-// bare reports whether there is nothing to carry.
+// bare reports whether the message has no headers to carry.
 func (m *Message) bare() bool {
 	p := m.Properties
 	return p.ContentType == "" && p.Expiry == 0 && p.ResponseTopic == "" && p.CorrelationData == nil && len(p.User) == 0
 }
 
-// typeName is the type of an event: the full name of a protobuf message.
+// typeName returns the type of an event: the full name of a protobuf message.
 func (m *Message) typeName() string {
 	if b, ok := m.Body.(proto.Message); ok {
 		return string(b.ProtoReflect().Descriptor().FullName())

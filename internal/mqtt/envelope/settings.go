@@ -36,7 +36,7 @@ type Settings struct {
 	// Metadata returns the headers that the context of a publish asks for, in the
 	// order in which they get room. Nil has none.
 	Metadata func(ctx context.Context) []session.UserProperty
-	// Trust says which context is taken from senders.
+	// Trust configures which context is accepted from senders.
 	Trust Trust
 	// CheckHeaders refuses headers that somebody else sets later on. Nil refuses
 	// none.
@@ -79,10 +79,10 @@ func (s *Settings) checkHeaders(list []session.UserProperty) error {
 	return s.CheckHeaders(list)
 }
 
-// codecOf returns the codec that a content type names, or nil. Whoever may publish
-// chooses the content type, so that the codec is one of the two that are safe to be given anything;
-// others that the process has registered, such as YAML, or one that inflates,
-// are for subscriptions to ask for.
+// codecOf returns the codec that a content type names, or nil. The publisher chooses the
+// content type, so only the two codecs that are safe for any input are used. Other
+// registered codecs, such as YAML or one that decompresses, must be set by the
+// subscription.
 func (s *Settings) codecOf(contentType string) Codec {
 	switch f := message.FormatOf(contentType); {
 	case f.IsJSON():
@@ -93,9 +93,9 @@ func (s *Settings) codecOf(contentType string) Codec {
 	return nil
 }
 
-// CodecFor returns the codec of a message: the one that its content type names, or
-// else own, the subscription's. Without a codec the subscription wants the bytes, and
-// protobuf cannot fill what is no message of protobuf.
+// CodecFor returns the codec of a message: the one that its content type names, or else
+// own, the codec of the subscription. A subscription without a codec receives the bytes,
+// and the protobuf codec is used only for protobuf messages.
 func (s *Settings) CodecFor(own Codec, contentType string, body any) Codec {
 	if own == nil {
 		return nil

@@ -12,8 +12,8 @@ import (
 // MetadataPrefix begins the names of Kratos metadata, in lower case.
 const MetadataPrefix = "x-md-"
 
-// Trust says which of the context that came with a message is taken over from
-// senders that are not trusted. The zero value takes none of the well-known kinds.
+// Trust configures which context of a message is accepted from untrusted senders. The zero
+// value accepts none of the well-known kinds.
 type Trust struct {
 	metadata []string // that is allowed, in lower case
 	fields   []string // headers of propagators, in lower case
@@ -48,9 +48,9 @@ func (t *Trust) allows(name string) bool {
 	})
 }
 
-// RequestHeader is the header for whoever takes context from it, as Kratos'
-// middleware for metadata and tracing does. Of a sender that is not trusted it has
-// no trace context, no baggage, and only the metadata that is allowed.
+// RequestHeader returns the header for code that takes context from it, such as Kratos'
+// middleware for metadata and tracing. For an untrusted sender it has no trace context, no
+// baggage, and only the allowed metadata.
 func (e *Event) RequestHeader() []session.UserProperty {
 	if e.Trusted || e.settings == nil || !slices.ContainsFunc(e.header, e.settings.Trust.isContext) {
 		return e.header

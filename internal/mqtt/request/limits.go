@@ -21,16 +21,16 @@ const (
 	defaultRequesters = 4096
 )
 
-// Limits bound what a stranger can have the service publish; 0 is the
-// default. A requester is what the broker's access rules guard: the topic of the
-// request.
+// Limits bound what a client can make the service publish; 0 means the default. A
+// requester is what the broker's access rules guard: the topic of the request.
 type Limits struct {
 	// Levels and Length, in characters, of a response topic.
 	Levels, Length int
-	// PerMinute are the replies, and BytesPerMinute their bytes, of a requester.
+	// PerMinute is the number of replies of a requester per minute, and BytesPerMinute
+	// their bytes.
 	PerMinute      int
 	BytesPerMinute int64
-	// Requesters are the most that are remembered.
+	// Requesters is the maximum number of requesters that are remembered.
 	Requesters int
 }
 
@@ -52,9 +52,9 @@ func (l Limits) Resolved() Limits {
 	}
 }
 
-// originShares are what the topics of requests of one origin have together: what
-// access rules guard of a topic may have many of them, made up by one device, or be
-// a tenant with many devices.
+// originShares is the number of shares that all request topics of one origin have
+// together. An origin may have many topics: one device can make them up, or a tenant can
+// have many devices.
 const originShares = 4
 
 // ofOrigin are the limits of all topics of requests of one origin.

@@ -11,8 +11,7 @@ import (
 
 const maxPending = 2048 // requests that wait for a reply
 
-// Pending are the requests that wait for a reply, which is a T. It is safe for
-// concurrent use.
+// Pending has the requests that wait for a reply of type T. It is safe for concurrent use.
 type Pending[T any] struct {
 	mu      sync.Mutex
 	waiting map[string]waiting[T] // by correlation data
@@ -31,9 +30,10 @@ func NewPending[T any]() *Pending[T] {
 	return &Pending[T]{waiting: make(map[string]waiting[T]), topics: make(map[string]int)}
 }
 
-// Expect makes room for one reply. A topic gets no more than it leaves to others:
-// one whose replier is dead has half of the room, two have a third each, and so on. Beyond that the error is a
-// QUOTA_EXCEEDED. The correlation is to be forgotten.
+// Expect reserves room for one reply. The room of a topic is bounded so that others have
+// room, too: one topic whose replier is dead has half of the room, two have a third each,
+// and so on. Beyond that the error is QUOTA_EXCEEDED. The caller must call Forget with the
+// correlation.
 func (q *Pending[T]) Expect(topic, correlation string) (<-chan T, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -56,7 +56,7 @@ func (q *Pending[T]) Forget(correlation string) {
 	q.remove(correlation)
 }
 
-// remove returns the channel of a request that waits no longer; nil for none.
+// remove removes a request and returns its channel, or nil if no such request waits.
 func (q *Pending[T]) remove(correlation string) chan T {
 	w, ok := q.waiting[correlation]
 	if !ok {
@@ -69,8 +69,9 @@ func (q *Pending[T]) remove(correlation string) chan T {
 	return w.reply
 }
 
-// Answer hands a reply to the request that waits for it, once and without waiting. It
-// returns how many replies, with this one, nobody waited for; 0 when it was handed over.
+// Answer passes a reply to the request that waits for it, once and without blocking. It
+// returns 0 if a request was waiting, and else the number of late replies so far,
+// including this one.
 func (q *Pending[T]) Answer(correlation []byte, reply T) (late int64) {
 	q.mu.Lock()
 	ch := q.remove(string(correlation))
@@ -82,5 +83,5 @@ func (q *Pending[T]) Answer(correlation []byte, reply T) (late int64) {
 	return 0
 }
 
-// Late returns how many replies nobody waited for.
+// Late returns the number of replies for which no request was waiting.
 func (q *Pending[T]) Late() int64 { return q.late.Load() }

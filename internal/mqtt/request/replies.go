@@ -11,20 +11,20 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/logsafe"
 )
 
-// workerTime is for how long a reply holds the worker of its handler: nearly all are
-// acknowledged by then, and those that are not hold up nobody else's messages.
+// workerTime is how long a reply occupies the worker of its handler. Nearly all replies
+// are acknowledged within it; slower ones then release the worker for other messages.
 const workerTime = 50 * time.Millisecond
 
-// maxWaitingBytes of replies wait without a worker. What comes beyond that keeps its
-// own, so that nobody fills the memory with replies that do not go out.
+// maxWaitingBytes bounds the replies that wait without a worker. Beyond it replies keep
+// their worker, so that replies that cannot be sent do not exhaust memory.
 const maxWaitingBytes = 16 << 20
 
-// leastTime is for how long a reply is tried that hardly anybody waits for any
-// more: as long as it takes to find out that it is what ends connections.
+// leastTime is the minimum time for an attempt at a reply, even if its request has nearly
+// expired: it suffices to notice that the reply makes the broker end the connection.
 const leastTime = 3 * time.Second
 
 // Time returns how long the one attempt at a reply may take: as long as the requester
-// waits, 0 is not known, but for a moment that is needed at least.
+// waits, which is expiry, or limit if expiry is 0, and never less than leastTime.
 func Time(limit, expiry time.Duration) time.Duration {
 	if expiry > 0 {
 		return min(limit, max(expiry, leastTime))
@@ -32,22 +32,22 @@ func Time(limit, expiry time.Duration) time.Duration {
 	return limit
 }
 
-// Replies are our answers to the requests of others: what each requester still may
-// have, what is under way, and what was dropped. The zero value is ready; it is safe for
-// concurrent use.
+// Replies has the replies to requests: the share that each requester has left, the
+// attempts in progress, and the number of dropped replies. The zero value is ready to use;
+// it is safe for concurrent use.
 type Replies struct {
 	requesters requesters
 	attempts   attempts
-	waiting    atomic.Int64 // bytes of replies that are under way
+	waiting    atomic.Int64 // bytes of replies in progress
 
 	dropped atomic.Int64
 	told    atomic.Int64 // of dropped, by the log
 	line    logsafe.PerMinute
 }
 
-// Run runs an attempt at a reply. It returns its error; where that takes long, await is
-// told how to ask for the end, and the error is nil: a done that returns false keeps the
-// request from being acknowledged.
+// Run runs an attempt at a reply and returns its error. If the attempt takes long, Run
+// passes to await a function that reports whether it has ended, and returns nil: while
+// done returns false the request is not acknowledged.
 func (r *Replies) Run(attempt func() error, await func(done func() bool)) error {
 	sent := make(chan error, 1)
 	r.attempts.start(func() { sent <- attempt() })
@@ -75,8 +75,9 @@ func (r *Replies) Run(attempt func() error, await func(done func() bool)) error 
 	return nil
 }
 
-// Send sends a reply of so many bytes within the share of its requester, who gets none
-// for a while when it ended connections. Beyond the share the error is a QUOTA_EXCEEDED.
+// Send sends a reply of size bytes within the share of its requester. A requester whose
+// replies ended connections receives no replies for a while. Beyond the share the error is
+// QUOTA_EXCEEDED.
 func (r *Replies) Send(to Requester, response string, size int, l *Limits, send func() error) error {
 	if err := r.requesters.admitOf(to.key, to.origin, size, l, time.Now()); err != nil {
 		return &event.Error{Op: OpReply, Topic: logsafe.Clip(response), Reason: event.ReasonQuota, Cause: err}
@@ -91,7 +92,7 @@ func (r *Replies) Send(to Requester, response string, size int, l *Limits, send 
 	return err
 }
 
-// Drop counts a reply that its requester does not get, and logs it once a minute.
+// Drop counts a reply that is not sent, and logs dropped replies once a minute.
 func (r *Replies) Drop(log logsafe.Logger, operation, topic string, err error) {
 	n := r.dropped.Add(1)
 	if r.line.Due(time.Now()) {

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// The bars of a requester whose reply ended a connection.
+// How long a requester whose reply ended a connection is barred.
 const (
 	firstBar   = 15 * time.Second
 	longestBar = time.Hour
 	barGrowth  = 4
 )
 
-// requesters are the shares of those who got replies lately. The zero value is
-// ready; it is safe for concurrent use.
+// requesters has the shares of recent requesters. The zero value is ready to use; it is
+// safe for concurrent use.
 type requesters struct {
 	mu    sync.Mutex
 	seed  maphash.Seed
@@ -50,10 +50,10 @@ func (r *requesters) key(parts ...string) uint64 {
 	return h.Sum64()
 }
 
-// admitOf takes a reply of so many bytes off the shares of its requester and of its
-// origin, 0 is none, or returns why it has to be dropped. What the requester has no share
-// for takes nothing of its origin's, which others have a part in; one that is not known
-// is not remembered for what its origin has no share for.
+// admitOf takes a reply of size bytes from the shares of its requester and of its origin
+// (0 means no origin), or returns why it has to be dropped. A reply that exceeds the share
+// of its requester takes nothing from the share of the origin, which other requesters use,
+// too. A new requester is not remembered for a reply that exceeds the share of its origin.
 func (r *requesters) admitOf(key, origin uint64, size int, l *Limits, now time.Time) error {
 	if origin != 0 {
 		if err := r.spent(key, l, now); err != nil {
@@ -67,7 +67,7 @@ func (r *requesters) admitOf(key, origin uint64, size int, l *Limits, now time.T
 	return r.admit(key, size, l, now)
 }
 
-// spent returns why a requester that is known gets no reply.
+// spent returns why a known requester gets no reply, or nil.
 func (r *requesters) spent(key uint64, l *Limits, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -77,8 +77,8 @@ func (r *requesters) spent(key uint64, l *Limits, now time.Time) error {
 	return nil
 }
 
-// admit takes a reply of so many bytes off the share of its requester, or returns
-// why it has to be dropped.
+// admit takes a reply of size bytes from the share of its requester, or returns why it has
+// to be dropped.
 func (r *requesters) admit(key uint64, size int, l *Limits, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -91,7 +91,8 @@ func (r *requesters) admit(key uint64, size int, l *Limits, now time.Time) error
 	return nil
 }
 
-// room returns why there is none for another reply, with the numbers of now.
+// room returns why there is no room for another reply, or nil, after refilling the share
+// up to now.
 func (s *share) room(l *Limits, now time.Time) error {
 	if left := s.until.Sub(now); left > 0 {
 		return fmt.Errorf("the broker ended connections over a reply to this requester, which gets none for another %v", left.Round(time.Second))
@@ -109,8 +110,8 @@ func (s *share) room(l *Limits, now time.Time) error {
 	return nil
 }
 
-// barred notes that the broker ended connections over a reply, and returns for how
-// long its requester gets none: longer each time, until it kept still for an hour.
+// barred records that the broker ended connections because of a reply, and returns for how
+// long the requester is barred: longer each time, until none did so for an hour.
 func (r *requesters) barred(key uint64, l *Limits, now time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,7 +124,7 @@ func (r *requesters) barred(key uint64, l *Limits, now time.Time) time.Duration 
 	return s.bar
 }
 
-// share returns that of a requester; one that is not known has all of it.
+// share returns the share of a requester; a new requester has a full share.
 func (r *requesters) share(key uint64, l *Limits, now time.Time) *share {
 	if at := r.known[key]; at != nil {
 		r.used.MoveToFront(at)
@@ -142,11 +143,11 @@ func shareAt(at *list.Element) *share {
 	return s
 }
 
-// forgetAmong is among how many of the oldest one is looked for that is not barred.
+// forgetAmong is the number of least recently used requesters among which forget looks for
+// one that is not barred.
 const forgetAmong = 16
 
-// forget makes room: the one that was not used for longest goes, and those that
-// are barred after the others.
+// forget removes the least recently used requester, preferably one that is not barred.
 func (r *requesters) forget(now time.Time) {
 	gone := r.used.Back()
 	for at, n := gone, 0; at != nil && n < forgetAmong; at, n = at.Prev(), n+1 {

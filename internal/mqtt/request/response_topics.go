@@ -9,44 +9,46 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
-// OpReply is the operation of an error of a reply.
+// OpReply is the operation in the error of a reply.
 const OpReply = "reply"
 
-// Replier says whose requests are answered, and where.
+// Replier describes whose requests are answered, and on which topics.
 type Replier struct {
 	// Operation is the method's, or the filter; Filter is the subscription's.
 	Operation, Filter string
 	// QoS of the replies.
 	QoS byte
-	// Topics are the method's templates of response topics; none is the standard.
+	// Topics are the method's templates of response topics; an empty list means the
+	// standard one.
 	Topics []string
-	// Prefix returns the levels of a request's topic, with a slash at their end,
-	// that the method's topics are below; nil is none.
+	// Prefix returns the levels of a request's topic under which the method's topics are,
+	// with a trailing slash. It may be nil.
 	Prefix func(topic string) string
-	// Param returns a parameter of a request's topic by its name, and Field one of
-	// its message, which is nil when it cannot be decoded; "" is none. Nil has none.
+	// Param returns a parameter of a request's topic by its name, and Field a field of its
+	// message, which is nil when it cannot be decoded. Both return "" for a missing value,
+	// and may be nil.
 	Param func(topic, name string) string
 	Field func(body any, name string) string
 }
 
-// Rules are what a service says of all its replies.
+// Rules are a service's settings for all its replies.
 type Rules struct {
-	// Topics are the templates that it publishes to; nil leaves it to the methods.
+	// Topics are the allowed templates; nil means those of the methods.
 	Topics []Template
-	// Unbound are those that need no parameter.
+	// Unbound are templates that need no parameter.
 	Unbound []Template
 	Limits  Limits
 }
 
-// ResponseTopics are those that a replier publishes to.
+// ResponseTopics are the response topics that a replier may publish on.
 type ResponseTopics struct {
 	replier Replier
 	wild    wildcards
 	topics  []Template // of the method, else the standard ones
 }
 
-// NewResponseTopics reports templates that are wrong; what it returns then allows none
-// of the method's.
+// NewResponseTopics returns an error for invalid templates; the result then allows none of
+// the method's templates.
 func NewResponseTopics(r Replier) (*ResponseTopics, error) {
 	t := &ResponseTopics{replier: r, wild: wildcardsOf(r.Filter)}
 	if len(r.Topics) == 0 {
@@ -61,9 +63,8 @@ func NewResponseTopics(r Replier) (*ResponseTopics, error) {
 	return t, nil
 }
 
-// Check returns a BAD_TOPIC when nothing is published to a response topic, which is
-// whatever the sender of the request wrote there. body is the decoded request; nil when
-// it cannot be decoded.
+// Check returns BAD_TOPIC if a response topic, which the sender of the request chose, is
+// not allowed. body is the decoded request, or nil if it cannot be decoded.
 func (t *ResponseTopics) Check(rules *Rules, request, response string, body any) error {
 	if err := t.check(rules, request, response, body); err != nil {
 		return &event.Error{Op: OpReply, Topic: logsafe.Clip(response), Reason: event.ReasonBadTopic, Cause: err}
@@ -110,7 +111,7 @@ func (t *ResponseTopics) check(rules *Rules, request, response string, body any)
 		levels, ok := topics[i].boundTo(value)
 		switch {
 		case !ok:
-			levels = topics[i].text // says which parameter there is none of
+			levels = topics[i].text // names the missing parameter
 		case topics[i].allows(response, prefix+levels):
 			return nil
 		case topics[i].below:
@@ -121,7 +122,7 @@ func (t *ResponseTopics) check(rules *Rules, request, response string, body any)
 	return fmt.Errorf("response topic is not allowed, want one of %q", allowed)
 }
 
-// param is a parameter of the request's topic, by name or by the number of its
+// param returns a parameter of the request's topic, by name or by the number of its
 // wildcard.
 func (t *ResponseTopics) param(request, name string) string {
 	if t.replier.Param != nil {
@@ -132,13 +133,14 @@ func (t *ResponseTopics) param(request, name string) string {
 	return t.wild.value(request, name)
 }
 
-// Requester is whoever may publish a request, as far as the broker's access rules say.
+// Requester identifies the clients that may publish a request, as far as the broker's
+// access rules tell them apart.
 type Requester struct {
 	key    uint64
-	origin uint64 // has many topics of requests, perhaps; 0 where it has one
+	origin uint64 // may have many topics of requests; 0 if it has only one
 }
 
-// Requester returns whose request it is. The response topic is an allowed one.
+// Requester returns the requester of a request whose response topic is allowed.
 func (t *ResponseTopics) Requester(of *Replies, request, response string) (r Requester) {
 	parts := []string{request}
 	if len(t.wild.at) == 0 { // everybody sends there

@@ -13,36 +13,35 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// User properties of a reply that is an error. They are names that the
-// CloudEvents carrier can take. A reply without a status code is a success.
+// User properties of a reply that is an error. The CloudEvents carrier can take their
+// names. A reply without a status code is a success.
 const (
 	statusCode    = "statuscode"
 	statusReason  = "statusreason"
 	statusMessage = "statusmessage"
 )
 
-// Bounds of what a reply says about an error, in bytes, as it is sent and as it is
-// taken.
+// Bounds of the error in a reply, in bytes, both sent and received.
 const (
 	maxStatusReason  = 128
 	maxStatusMessage = 1 << 10
 )
 
-// The Kratos errors of replies that say nothing about the request.
+// Reasons of Kratos errors of replies that are not about the request.
 const (
 	reasonBadReply = "BAD_REPLY" // 502: the reply breaks the rules; 500: it cannot be sent
 	reasonInternal = "INTERNAL"  // 500: the error is not for the requester
 )
 
-// isStatus reports whether a code is that of an error.
+// isStatus reports whether a code is an error code.
 func isStatus(code int) bool {
 	return code >= http.StatusBadRequest && code <= 599
 }
 
-// ForRequester returns the error as its requester may know it: what a handler means for
-// the caller is a Kratos error, an [event.Error], or a gRPC status that blames the
-// caller or has a reason. Of any other one the text may name hosts and queries, as
-// that of a gRPC client without a connection does; hidden is true for it.
+// ForRequester returns the error that the requester may see. An error of a handler that is
+// meant for the caller is a Kratos error, an [event.Error], or a gRPC status that blames
+// the caller or has a reason. The text of any other error may name hosts and queries, such
+// as that of a gRPC client without a connection; it is replaced, and hidden is true.
 func ForRequester(err error) (e *event.StatusError, hidden bool) {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &event.StatusError{
@@ -59,8 +58,8 @@ func ForRequester(err error) (e *event.StatusError, hidden bool) {
 	return &event.StatusError{Code: s.Code, Reason: reasonInternal, Message: "internal error"}, true
 }
 
-// StatusOf returns the properties of an error. A code that is none of an error
-// goes out as 500.
+// StatusOf returns the properties of an error. A code that is not an error code is sent as
+// 500.
 func StatusOf(s *event.StatusError) []session.UserProperty {
 	code := s.Code
 	if !isStatus(code) {
@@ -73,9 +72,9 @@ func StatusOf(s *event.StatusError) []session.UserProperty {
 	}
 }
 
-// FailureIn returns the error that a reply carries. Whoever may publish to our
-// topic chose it: a code that is none of an error would be an answer that the
-// caller's HTTP server cannot give, or a success that is none.
+// FailureIn returns the error in a reply. Any client that may publish to our topic can
+// choose its code: the caller's HTTP server could not respond with a code that is not an
+// error code, or would report a success.
 func FailureIn(header []session.UserProperty) error {
 	text, ok := envelope.Last(header, statusCode)
 	if !ok {

@@ -20,8 +20,8 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/session"
 )
 
-// A replier chooses no status that the caller's HTTP server cannot answer with, and
-// no success that is none.
+// A replier cannot choose a status code that the caller's HTTP server cannot respond with,
+// or that turns an error into a success.
 func TestStatusCodeOfAReplierIsAnError(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]int{

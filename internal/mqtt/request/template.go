@@ -10,17 +10,17 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/internal/mqtt/topic"
 )
 
-// Template is one of the response topics that a replier publishes to. Its
-// levels are text, "{name}" for what the request's topic has there, and "#" at the
-// end for whatever is below.
+// Template is one of the response topics that a replier may publish on. Its levels are
+// text, "{name}" for the value of a parameter of the request's topic, and "#" at the end
+// for all levels below.
 type Template struct {
 	text   string
 	levels []string
 	below  bool // ends in #
 }
 
-// parseTemplate returns what is wrong with a template. One that is bound has a
-// parameter: whoever may publish the request chooses nothing in front of it.
+// parseTemplate returns an error for an invalid template. A bound template has a
+// parameter, and the sender of the request chooses none of the levels in front of it.
 func parseTemplate(text string, bound bool) (Template, error) {
 	t := Template{text: text, levels: strings.Split(text, "/")}
 	bad := func(format string, args ...any) (Template, error) {
@@ -71,8 +71,8 @@ func ParseTemplates(texts []string, bound bool) (all []Template, err error) {
 	return all, err
 }
 
-// boundTo returns the template with the values of a request; ok is false when there
-// is none for a parameter.
+// boundTo returns the template with the values of a request; ok is false when a parameter
+// has no value.
 func (t *Template) boundTo(value func(name string) string) (levels string, ok bool) {
 	bound := slices.Clone(t.levels)
 	for i, level := range bound {

@@ -23,7 +23,8 @@ func wildcardsOf(filter string) (w wildcards) {
 	return w
 }
 
-// value is what a topic has at the wildcard with a number, from 1; "" for none.
+// value returns the part of a topic at the wildcard with a number, counted from 1, or ""
+// if there is none.
 func (w wildcards) value(name, number string) string {
 	n, err := strconv.Atoi(number)
 	if err != nil || n < 1 || n > len(w.at) {
@@ -40,9 +41,9 @@ func (w wildcards) value(name, number string) string {
 	return levels[at]
 }
 
-// standard returns the templates where none are named: below reply/ everything that the
-// request's topic has in the place of its parameters, which is what the broker's
-// access rules are about. A topic without parameters has none.
+// standard returns the default templates: reply/ followed by the parameters of the
+// request's topic, which are what the broker's access rules are about. For a topic without
+// parameters there is none.
 func (w wildcards) standard() []Template {
 	if len(w.at) == 0 {
 		return nil
@@ -57,5 +58,5 @@ func (w wildcards) standard() []Template {
 	return []Template{{text: strings.Join(levels, "/") + "/#", levels: levels, below: true}}
 }
 
-// replyLevel is what the standard response topics begin with.
+// replyLevel is the first level of the standard response topics.
 const replyLevel = "reply"

@@ -27,15 +27,15 @@ type Teller struct {
 	// Later calls a function soon, on a goroutine where that may take a while, and
 	// one after the other.
 	Later func(func())
-	// Gap is told of each finding, on that goroutine.
+	// Gap is called with each gap, on that goroutine.
 	Gap func(event.GapInfo)
 	// Log returns what lines are written to, on the same goroutine.
 	Log func() logsafe.Logger
 }
 
-// Gaps notices which messages of a sequence are missing. Numbers come from
-// whoever may publish: everything here is bounded, and nothing depends on it
-// but a report. It is safe for concurrent use.
+// Gaps notices which messages of a sequence are missing. Any publisher can choose the
+// numbers, so everything is bounded, and the numbers affect only reports. It is safe for
+// concurrent use.
 type Gaps struct {
 	missing   atomic.Int64
 	jumps     atomic.Int64
@@ -64,8 +64,8 @@ func (g *Gaps) Jumps() int64 { return g.jumps.Load() }
 // Forgotten returns how many sequences there was no room for any more.
 func (g *Gaps) Forgotten() int64 { return g.forgotten.Load() }
 
-// Arrived looks at a message with this [Number] and [Source]; what is no number of ours
-// is left alone. It is quick and waits for nobody.
+// Arrived checks a received message with this [Number] and [Source]. Numbers in another
+// format are ignored. It does not block.
 func (g *Gaps) Arrived(topic, number, source string) {
 	n, err := strconv.ParseUint(number, 10, 64)
 	if err != nil || n == 0 || source == "" || len(source) > maxSource || len(topic) > maxTopic {
@@ -103,8 +103,8 @@ func (g *Gaps) note(source, topic string, n uint64, now time.Time) (tell bool, l
 	return g.report(info), lost
 }
 
-// report adds what is to be told, and reports whether it is the first. Beyond the
-// bound there is room for one of whoever has none.
+// report queues a gap for the report, and reports whether it is the first. When the queue
+// is full, a topic without an entry still gets one.
 func (g *Gaps) report(info event.GapInfo) (first bool) {
 	whose := topic.Guarded(info.Topic, senderLevels)
 	_, has := g.waiting[whose]

@@ -69,7 +69,8 @@ func TestGaps(t *testing.T) {
 	}
 }
 
-// Publishers and topics are told apart, and what is no sequence is left alone.
+// Publishers and topics are distinguished, and messages without a sequence number are
+// ignored.
 func TestGapsOfOthers(t *testing.T) {
 	t.Parallel()
 	g := watching()

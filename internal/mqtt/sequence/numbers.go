@@ -37,7 +37,7 @@ type number struct {
 	n      uint64
 }
 
-// NewNumbers returns numbers whose name begins with the client id; "" is none.
+// NewNumbers returns numbers whose name begins with the client id, which may be "".
 func NewNumbers(clientID string) *Numbers {
 	q := &Numbers{owner: logsafe.Clip(clientID)}
 	q.Reset()

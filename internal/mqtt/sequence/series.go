@@ -8,8 +8,8 @@ import (
 
 const (
 	maxHoles = 64 // of one series
-	// A number is believed that is no further from the first one than a publisher
-	// gets: a backlog that was there before, and what can be sent since.
+	// A number is accepted only if its distance from the first one is plausible: the
+	// backlog at that time, and what can be sent since then.
 	seriesBacklog = 100_000
 	seriesRate    = 100_000 // messages a second, on one topic
 )
@@ -19,7 +19,7 @@ type series struct {
 	source string
 	first  uint64
 	began  time.Time // when that came
-	last   uint64    // the highest; 0 is none yet
+	last   uint64    // the highest number; 0 before the first
 	holes  []hole    // below it, in order
 }
 
@@ -43,7 +43,7 @@ func (s *series) take(n uint64, now time.Time) (missing int, jump bool) {
 	case n > before:
 		s.last = n
 		if s.holes = append(s.holes, hole{before + 1, n - 1}); len(s.holes) > maxHoles {
-			s.holes = slices.Delete(s.holes, 0, 1) // whoever is in there now stays missing
+			s.holes = slices.Delete(s.holes, 0, 1) // the numbers in this hole stay missing
 		}
 		return int(min(n-before-1, math.MaxInt32)), false
 	}

@@ -13,7 +13,7 @@ import (
 type stamp struct {
 	numbers *Numbers
 	topic   string
-	entry   uint64 // in an outbox; 0 is none
+	entry   uint64 // in an outbox; 0 means no entry
 	place   func(payload []byte, attributes ...string) []byte
 	number  number
 	sent    bool
@@ -21,10 +21,10 @@ type stamp struct {
 
 var _ session.Stamp = (*stamp)(nil)
 
-// Stamp returns what numbers a message of the topic when it is sent. An entry of an
-// outbox has the same number each time it is sent; 0 is none. Where the broker takes no
-// user properties, place puts the attributes, names and values by turns, into the
-// payload; with nil the message then has no number.
+// Stamp returns a stamp that numbers a message of the topic when it is sent. An entry of
+// an outbox has the same number each time it is sent; entry is 0 for other messages. If
+// the broker takes no user properties, place puts the attributes, as alternating names and
+// values, into the payload; if place is nil the message has no number.
 func (q *Numbers) Stamp(topic string, entry uint64, place func(payload []byte, attributes ...string) []byte) session.Stamp {
 	return &stamp{numbers: q, topic: topic, entry: entry, place: place}
 }

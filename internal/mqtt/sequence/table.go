@@ -13,12 +13,12 @@ const (
 	maxLevels  = 8      // levels of a topic that have a share each
 )
 
-// table has the series, and makes room for new ones so that nobody is blinded by
-// somebody else. A topic that is full loses its least recently used series. A table
-// that is full goes down the levels of the topics, always to the one below which there
-// are most series, and loses one there: who may publish below devices/A/ only, and
-// makes up topics, makes the table forget what is below devices/A/. The zero value is
-// ready; it is not safe for concurrent use.
+// table has the series of all sources. It makes room for new ones so that one publisher
+// cannot displace the series of another. A topic that is full loses its least recently
+// used series. When the table is full, it descends the levels of the topics, each time
+// into the one with the most series below it, and removes one there: a client that may
+// publish only below devices/A/, and makes up topics, displaces only series below
+// devices/A/. The zero value is ready to use; it is not safe for concurrent use.
 type table struct {
 	topics map[string]*seriesOf
 	root   share
@@ -33,8 +33,8 @@ type seriesOf struct {
 	at     *list.Element // in the topics of its share
 }
 
-// find returns the series of a source, new or as it was, and the topic that lost one
-// for it; "" is none.
+// find returns the series of a source, which may be new, and the topic that lost a series
+// for it, or "".
 func (t *table) find(source, topic string) (s *series, lost string) {
 	of := t.topics[topic]
 	if of != nil {

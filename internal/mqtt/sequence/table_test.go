@@ -68,8 +68,8 @@ func TestWhatCanBeIsBelieved(t *testing.T) {
 	})
 }
 
-// A full table has room for who has less, at the cost of who has most; among equals
-// who was not heard of for longest goes.
+// A full table makes room for topics with few series at the cost of those with the most;
+// among equals the least recently used series is removed.
 func TestRoomIsMadeWhereMostIs(t *testing.T) {
 	t.Parallel()
 	var table table

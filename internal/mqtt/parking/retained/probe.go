@@ -19,7 +19,8 @@ const (
 	clearTimeout = time.Second
 )
 
-// probes is how often a probe is published again because somebody else cleared it.
+// probes is the number of probes that are published when somebody else clears each of
+// them.
 const probes = 3
 
 // Test publishes a retained message, reads it back and clears it. Once that has succeeded,
