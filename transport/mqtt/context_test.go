@@ -162,8 +162,8 @@ func TestHandlersFindTheirApplication(t *testing.T) {
 	}
 }
 
-// The end of Start's context, by its deadline or because Kratos' context ends,
-// is none of the handlers: what is being handled is drained by Stop.
+// The end of Start's context, by its deadline or because Kratos' context ends, does not
+// end the handlers' contexts: Stop waits for running handlers.
 func TestEndOfStartsContextIsNotTheHandlers(t *testing.T) {
 	t.Parallel()
 	srv, _ := server(t, mqtttest.InProcess(t).URL())

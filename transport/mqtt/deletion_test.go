@@ -17,10 +17,9 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// reports.md C2: a retained message is deleted with an empty one, which the
-// broker passes on. A handler of JSON is not called for it, there is no dead
-// letter, and it is counted; who takes bytes, or a format in which nothing is
-// a value, gets it.
+// reports.md C2: a retained message is deleted with an empty one, which the broker passes
+// on. A JSON handler is not called for it, there is no dead letter, and it is counted. A
+// handler that takes bytes, or a format in which an empty payload is a value, receives it.
 func TestDeletionOfARetainedMessage(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"3.1.1", "5"} {

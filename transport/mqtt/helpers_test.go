@@ -108,7 +108,7 @@ func into(ch chan<- string) readingHandler {
 	}
 }
 
-// receive gives the next value of a channel.
+// receive returns the next value of a channel.
 func receive[T any](t testing.TB, ch <-chan T) (v T) {
 	t.Helper()
 	select {

@@ -21,8 +21,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// A replier by hand answers with any status code; the HTTP server that passes the
-// error on gives a status that there is.
+// A replier can answer with any status code; the HTTP server that passes the error on
+// responds with a valid status.
 func TestReplierChoosesNoStatusCode(t *testing.T) {
 	t.Parallel()
 	c := carrier{mqtttest.InProcess(t).URL(), mqttbroker.WithProtocol("5"), false}

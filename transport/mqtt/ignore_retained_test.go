@@ -146,8 +146,9 @@ func TestRetainedIsIgnoredAfterAReconnect(t *testing.T) {
 	})
 }
 
-// Subscriptions on one filter are one at the broker: it sends what it has kept when
-// one of them wants it, and the others ignore it by its flag, whoever came first.
+// Subscriptions on one filter are one subscription at the broker: it sends its retained
+// messages when one of them wants them, and the others ignore those by their flag,
+// whichever subscribed first.
 func TestRetainedIsIgnoredBesideOthersThatWantIt(t *testing.T) {
 	t.Parallel()
 	for _, filters := range [][2]string{{"a/+", "a/+"}, {"a/+", "a/#"}} {

@@ -12,8 +12,8 @@ import (
 	mqttserver "github.com/kratos-mqtt/kratos-mqtt/transport/mqtt"
 )
 
-// A store whose error of Open was ignored is a nil pointer in an interface: Start
-// says which, where the process would end in a goroutine of its own later.
+// A store whose error of Open was ignored is a nil pointer in an interface. Start names
+// it; otherwise the process would panic later on another goroutine.
 func TestNilStore(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t)

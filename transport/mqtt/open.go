@@ -9,15 +9,15 @@ import (
 	"github.com/kratos-mqtt/kratos-mqtt/event/stores"
 )
 
-// Open is the server layer from configuration alone: a server with the dead
-// letters and the window of the stores, which decodes with the codec "proto"
-// unless an option says otherwise. What is wrong with the configuration is an error
-// of Start, and of Check of package broker/mqtt before that. Nil stores are retained
-// dead letters and no window, a nil logger is Kratos' global one; opts come last.
+// Open returns the server layer from configuration alone: a server with the dead letters
+// and the window of the stores, which decodes with the codec "proto" unless an option sets
+// another. Problems of the configuration are errors of Start, and before that of Check of
+// package broker/mqtt. Nil stores mean retained dead letters and no window, and a nil
+// logger means Kratos' global one. opts are applied last.
 //
-// The outbox of the stores belongs to the data layer. In a service without one,
-// WithBrokerOptions(mqttbroker.WithOutbox(s.Outbox, mqttbroker.OutboxConfig(c.GetOutbox())))
-// gives it to the server.
+// The outbox of the stores belongs to the data layer. In a service without a data layer,
+// WithBrokerOptions(mqttbroker.WithOutbox(s.Outbox,
+// mqttbroker.OutboxConfig(c.GetOutbox()))) adds it to the server.
 func Open(c *v1.Settings, s *stores.Stores, logger log.Logger, opts ...ServerOption) *Server {
 	all := []broker.Option{
 		mqttbroker.WithConnection(c.GetConnection()), mqttbroker.WithSubscriber(c.GetSubscriber()),

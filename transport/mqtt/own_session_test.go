@@ -63,7 +63,7 @@ func sends(t testing.TB, b broker.Broker, prefix string, n int) {
 	}
 }
 
-// sessionIn gives the health of one session.
+// sessionIn returns the health of one session.
 func sessionIn(t testing.TB, h event.Health, id string) event.SessionHealth {
 	t.Helper()
 	for _, s := range h.Sessions {
@@ -313,8 +313,8 @@ func TestOwnSessionAtMosquitto(t *testing.T) {
 	}
 }
 
-// What is parked belongs to the subscription, whichever session it has: another
-// deployment gives it one, or takes it away, and goes on with it.
+// Parked messages belong to the subscription, whichever session it has: a later deployment
+// that adds or removes an own session continues with them.
 func TestOwnSessionParks(t *testing.T) {
 	t.Parallel()
 	eachInProcess(t, func(t *testing.T, c carrier, _ *mqtttest.InProcessBroker) {

@@ -14,29 +14,29 @@ import (
 )
 
 // RegisterReplier registers a typed handler whose result is published to the
-// response topic of the request, at QoS 1 and before the request is
-// acknowledged: a request may be handled again, but none is lost. The reply is
-// encoded as the request was when its content type names a codec, else with the
-// subscription's, carries its correlation data, and the Transport's
-// ReplyHeader.
+// RegisterReplier registers a typed handler whose result is published to the response
+// topic of the request, at QoS 1 and before the request is acknowledged: a request may be
+// handled again, but none is lost. The reply is encoded with the codec that the request's
+// content type names, or else with the subscription's codec. It carries the correlation
+// data of the request, and the ReplyHeader of the Transport.
 //
-// An error is the reply, too, with the code, reason and message of its Kratos
-// error, and is not retried; so is a request that cannot be decoded. The code is 400
-// to 599, any other one goes out as 500. An error that is no Kratos error, no
-// *event.Error, no end of a deadline and no gRPC status goes out as "internal error",
-// and in full to the log; so does a gRPC status of 500 or more without a reason, which
-// keeps its code. A panic is retried and dead-lettered like that of a subscriber: use Kratos'
-// recovery middleware to reply it. A message without a response topic is handled as
-// by a subscriber.
+// An error of the handler is a reply, too, with the code, reason and message of its Kratos
+// error, and is not retried; neither is a request that cannot be decoded. The code is 400
+// to 599; any other code is sent as 500. An error that is not a Kratos error, an
+// *event.Error, the end of a deadline or a gRPC status is sent as "internal error", and is
+// logged in full; so is a gRPC status of 500 or more without a reason, which keeps its
+// code. A panic is retried and dead-lettered like that of a subscriber: use Kratos'
+// recovery middleware to send it as a reply. A message without a response topic is handled
+// as by a subscriber.
 //
-// A reply that cannot be delivered is dropped, counted as RepliesDropped of the
-// health, told to hooks and, once a minute, to the log, and its request is
-// acknowledged: one whose response topic is not allowed, see [ReplyTopics],
-// whose requester had its share, or that the broker does not take. It is tried once,
-// for the time of a publish, or as long as the request's expiry says.
+// A reply that cannot be delivered is dropped and its request is acknowledged. It is
+// counted as RepliesDropped in the health, reported to hooks and logged once a minute.
+// This happens if the response topic is not allowed, see [ReplyTopics], if the requester
+// has used up its share, or if the broker does not take the reply. A reply is tried once,
+// for the time of a publish or until the request expires.
 //
-// MQTT 5 has response topic and correlation data; MQTT 3.1.1 takes the
-// CloudEvents carrier on both sides.
+// MQTT 5 has response topic and correlation data; MQTT 3.1.1 requires the CloudEvents
+// carrier on both sides.
 func RegisterReplier[Req, Resp any](
 	srv *Server, ctx context.Context, topic string, //nolint:revive // the order is RegisterSubscriber's
 	handler func(ctx context.Context, req *Req) (*Resp, error),

@@ -45,7 +45,7 @@ func startReplier(t *testing.T, c carrier, opts ...mqttserver.ServerOption) *mqt
 	return srv
 }
 
-// sessionsOf gives the client ids that are connected.
+// sessionsOf returns the client ids that are connected.
 func sessionsOf(b *mqtttest.InProcessBroker) (ids []string) {
 	for _, s := range b.Sessions() {
 		if s.Connected {
@@ -270,8 +270,8 @@ func TestRepliesAndPublishesAreApart(t *testing.T) {
 	}
 }
 
-// A request outlives the loss of the connection that its reply comes on: it is
-// answered once that is back, or says what happened.
+// A request survives the loss of the connection on which its reply arrives: it is answered
+// once the connection is back, or returns what happened.
 func TestRequestOverALostConnection(t *testing.T) {
 	t.Parallel()
 	eachInProcess(t, func(t *testing.T, c carrier, b *mqtttest.InProcessBroker) {
@@ -461,8 +461,8 @@ func TestRequestWithoutAccess(t *testing.T) {
 	})
 }
 
-// Two clients of a process with one client id would throw each other off the
-// broker: the second is told.
+// Two clients of a process with the same client id would disconnect each other: the second
+// returns an error.
 func TestRequestsOfTwoClientsWithOneID(t *testing.T) {
 	t.Parallel()
 	eachInProcess(t, func(t *testing.T, c carrier, _ *mqtttest.InProcessBroker) {

@@ -14,10 +14,11 @@ import (
 )
 
 // RegisterSubscriber registers a typed handler for a topic filter. The payload
-// is decoded into a new T for each attempt; what cannot be decoded is
-// dead-lettered at once. Before Start it registers, and Start reports a
-// refused filter; later it waits for the SUBACK. ctx gives its values to the
-// handler's context. A second handler on the same filter runs as well.
+// RegisterSubscriber registers a typed handler for a topic filter. The payload is decoded
+// into a new T for each attempt; a payload that cannot be decoded is dead-lettered at
+// once. Before Start it only registers the handler, and Start returns an error if the
+// broker refuses the filter; after Start it waits for the SUBACK. The handler's context
+// has the values of ctx. Several handlers on the same filter are all called.
 func RegisterSubscriber[T any](
 	srv *Server, ctx context.Context, topic string, //nolint:revive // the order is kratos-transport's
 	handler func(ctx context.Context, topic string, headers broker.Headers, msg *T) error,
@@ -39,8 +40,9 @@ func RegisterSubscriber[T any](
 }
 
 // RegisterSubscriber registers a handler for a topic filter; binder makes the
-// value to decode into, and without one the body is the payload's bytes. ctx
-// gives its values to the handler's context; its end ends nothing.
+// RegisterSubscriber registers a handler for a topic filter; binder returns the value to
+// decode into. Without a binder the body is the payload's bytes. The handler's context has
+// the values of ctx; the end of ctx has no effect.
 func (s *Server) RegisterSubscriber(ctx context.Context, topic string, handler broker.Handler, binder broker.Binder, opts ...broker.SubscribeOption) error {
 	if ctx == nil {
 		return &event.Error{Op: "subscribe", Topic: topic, Reason: event.ReasonBadRequest, Cause: errNilContext}
@@ -51,9 +53,9 @@ func (s *Server) RegisterSubscriber(ctx context.Context, topic string, handler b
 }
 
 // Subscribe is RegisterSubscriber for who wants to unsubscribe. The handler's
-// context has the Transport, and the middleware of its operation, the filter,
-// runs around it. For what the generic options mean see broker/mqtt's
-// NewBroker.
+// Subscribe is like RegisterSubscriber, and returns a subscriber that can be unsubscribed.
+// The handler's context has the Transport, and the middleware of its operation, which is
+// the filter, runs around it. For the generic options see broker/mqtt's NewBroker.
 func (s *Server) Subscribe(topic string, handler broker.Handler, binder broker.Binder, opts ...broker.SubscribeOption) (broker.Subscriber, error) {
 	if handler == nil {
 		return s.broker.Subscribe(topic, nil, binder, opts...)
@@ -69,7 +71,8 @@ var _ event.Subscriptions = (*Server)(nil)
 func (s *Server) Granted() event.Granted { return s.broker.Granted() }
 
 // WatchGranted implements [event.Subscriptions]: f is told how the server's
-// subscriptions stand, and of changes, on a goroutine of its own.
+// WatchGranted implements [event.Subscriptions]: f is called with the state of the
+// server's subscriptions, and after each change, on a goroutine of its own.
 func (s *Server) WatchGranted(f func(event.Granted)) (stop func()) { return s.broker.WatchGranted(f) }
 
 // ConfirmGranted implements [event.Subscriptions]: it returns nil when the broker

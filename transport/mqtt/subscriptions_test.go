@@ -105,8 +105,8 @@ func TestClientIDSubscribesOnceInAProcess(t *testing.T) {
 	start(t, first)
 }
 
-// engine.md D13: a filter that is granted at a lower QoS is no error of Start; it
-// is told, and not ready.
+// engine.md D13: a filter that is granted at a lower QoS does not make Start fail; it is
+// reported, and the server is not ready.
 func TestLowerGrantIsToldAndNotReady(t *testing.T) {
 	t.Parallel()
 	b := mqtttest.InProcess(t, testbroker.MaxQoS(0))

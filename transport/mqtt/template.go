@@ -90,8 +90,8 @@ func (t *template) has(path string) bool {
 	return t != nil && path != "" && slices.ContainsFunc(t.levels, func(l templateLevel) bool { return l.path == path })
 }
 
-// value is what a topic has for one parameter, as [template.read] has it; "" is
-// nothing.
+// value returns the value of a parameter in a topic, as [template.read] does, or "" if it
+// has none.
 func (t *template) value(topic, path string) string {
 	for _, l := range t.levels {
 		if l.path == path && l.tail {
@@ -109,9 +109,10 @@ func (t *template) value(topic, path string) string {
 	return ""
 }
 
-// guarded is the value of a parameter behind those of the parameters in front of it,
-// with slashes between them; "" without a value. Access rules guard a topic from its
-// front: who may publish below a/ has no say about what is named the same below b/.
+// guarded returns the value of a parameter, preceded by the values of the parameters in
+// front of it and separated by slashes, or "" without a value. Access rules guard a topic
+// from its front: a client that may publish below a/ has no rights on equal names below
+// b/.
 func (t *template) guarded(topic, path string) string {
 	var parts []string
 	for _, l := range t.levels {

@@ -89,7 +89,7 @@ func checkPlain(s string) error {
 			return fmt.Errorf("contains the control character %U", r)
 		}
 		if r >= 0xFDD0 && r <= 0xFDEF || r&0xFFFE == 0xFFFE {
-			return fmt.Errorf("contains %U, want no control characters or non-characters", r)
+			return fmt.Errorf("contains the non-character %U", r)
 		}
 	}
 	return nil

@@ -23,8 +23,9 @@ const maxWaitingBytes = 16 << 20
 // expired: it suffices to notice that the reply makes the broker end the connection.
 const leastTime = 3 * time.Second
 
-// Time returns how long the one attempt at a reply may take: as long as the requester
-// waits, which is expiry, or limit if expiry is 0, and never less than leastTime.
+// Time returns how long the one attempt at a reply may take: expiry, which is how long the
+// requester waits, but at least leastTime and at most limit. An expiry of 0 means that it
+// is not known; the result is then limit.
 func Time(limit, expiry time.Duration) time.Duration {
 	if expiry > 0 {
 		return min(limit, max(expiry, leastTime))

@@ -104,7 +104,7 @@ func (g *Gaps) note(source, topic string, n uint64, now time.Time) (tell bool, l
 }
 
 // report queues a gap for the report, and reports whether it is the first. When the queue
-// is full, a topic without an entry still gets one.
+// is full, a sender without an entry still gets one.
 func (g *Gaps) report(info event.GapInfo) (first bool) {
 	whose := topic.Guarded(info.Topic, senderLevels)
 	_, has := g.waiting[whose]
